@@ -1,0 +1,23 @@
+"""Hyperparameter search and ablation for deep anomaly detection, with honest selection."""
+
+import importlib
+from typing import Any
+
+__version__ = "0.1.0"
+
+_HOMES = {
+    "Cohort": "tune_ad.cohort",
+    "Detector": "tune_ad.detectors.base",
+    "ImageSet": "tune_ad.data",
+    "Search": "tune_ad.search",
+    "UserError": "tune_ad.errors",
+    "load": "tune_ad.data",
+}
+__all__ = sorted(_HOMES)  # noqa: PLE0604
+
+
+def __getattr__(name: str) -> Any:  # noqa: ANN401
+    """Import a public name on first use, so that importing the package costs nothing."""
+    if name not in _HOMES:
+        raise AttributeError(f"module 'tune_ad' has no attribute {name!r}")
+    return getattr(importlib.import_module(_HOMES[name]), name)

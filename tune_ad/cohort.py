@@ -1,0 +1,322 @@
+"""Trains the replicas of one configuration together.
+
+A cohort owns what a detector must not: optimisers, schedules, random streams and the loop. Here
+each call advances every replica in turn. The images lie on the device as one tensor; a replica's
+task is an index tensor into it.
+"""
+
+import math
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+import torch
+from torch import Tensor
+
+from tune_ad.detectors.base import Buffers, Config, Detector, ScoreSpace, Terms
+from tune_ad.detectors.schedule import Stage
+from tune_ad.nets import ImageShape
+from tune_ad.randomness import derived_seed, torch_stream
+
+CHUNK = 1000  # images scored at once
+
+
+@dataclass(frozen=True)
+class Member:
+    """One replica to train.
+
+    Attributes:
+        task: name of the task.
+        seed: owns every random draw of the replica, together with the task.
+        train: indices of its training images, shape (n,), n >= 1.
+    """
+
+    task: str
+    seed: int
+    train: Tensor
+
+
+class Failure(NamedTuple):
+    """Why and when a replica ended early."""
+
+    epoch: int
+    reason: str
+
+
+def build(detector: type[Detector[Any]], config: Config, shape: ImageShape, seed: int) -> Detector[Any]:
+    """A detector whose initial weights depend on `seed` alone.
+
+    PyTorch initialises layers from its global generator: its state is put back afterwards.
+    """
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(derived_seed(seed, "weights"))
+        return detector(config, shape)
+
+
+class Cohort:
+    """All replicas of one configuration.
+
+    Args:
+        detector: the class.
+        config: of every replica.
+        images: float in [0, 1], shape (n, c, h, w), on the device that trains.
+        members: the replicas.
+        score_space: values of score-time parameters to score with besides the configuration's.
+
+    Attributes:
+        epoch: epochs that the living replicas have finished, over all stages.
+        failures: by position of the replica.
+    """
+
+    def __init__(
+        self,
+        detector: type[Detector[Any]],
+        config: Config,
+        images: Tensor,
+        members: Sequence[Member],
+        score_space: ScoreSpace | None = None,
+    ) -> None:
+        self.epoch = 0
+        self.failures: dict[int, Failure] = {}
+        self.learners = [
+            Learner(detector, config, images, member, score_space or {}) for member in members
+        ]
+        self.epochs = sum(stage.epochs for stage in self.learners[0].stages)
+
+    @property
+    def finished(self) -> bool:
+        """Whether nothing is left to train."""
+        return self.epoch >= self.epochs or len(self.failures) == len(self.learners)
+
+    @property
+    def parameters(self) -> int:
+        """Trained numbers in one replica."""
+        return sum(p.numel() for p in self.learners[0].module.parameters())
+
+    @property
+    def learning_rate(self) -> float:
+        """Of the last epoch that was trained (of the first, before any)."""
+        learner = self.learners[0]
+        if not learner.stages:
+            return 0.0
+        stage, epoch = learner.position(max(self.epoch - 1, 0))
+        return stage.learning_rate(epoch)
+
+    def living(self) -> list[int]:
+        """Positions of the replicas that have not failed."""
+        return [k for k in range(len(self.learners)) if k not in self.failures]
+
+    def train(self, epochs: int) -> list[dict[str, float]]:
+        """Advance every living replica by `epochs`, or to the end of its schedule.
+
+        Returns:
+            for each replica the terms of the last epoch, averaged over images; {} for one that
+            has failed.
+        """
+        epochs = min(epochs, self.epochs - self.epoch)
+        means: list[dict[str, float]] = [{} for _ in self.learners]
+        for k in self.living():
+            for epoch in range(self.epoch, self.epoch + epochs):
+                means[k] = self.learners[k].train_epoch(epoch)
+                bad = [name for name, value in means[k].items() if not math.isfinite(value)]
+                if bad:
+                    self.fail(k, epoch, f"{bad[0]} became {means[k][bad[0]]} in epoch {epoch + 1}")
+                    means[k] = {}
+                    break
+        self.epoch += epochs
+        return means
+
+    def fail(self, replica: int, epoch: int, reason: str) -> None:
+        """End a replica; the others go on."""
+        self.failures[replica] = Failure(epoch, reason)
+
+    def prepare_scoring(self) -> None:
+        """Fit what scoring needs (`Detector.finish`) on every living replica."""
+        for k in self.living():
+            self.learners[k].finish()
+
+    def score(self, replica: int, indices: Tensor, every_variant: bool = False) -> Terms:
+        """Scores of images by one replica, each of shape (n,), float64.
+
+        Args:
+            replica: its position.
+            indices: of the images, shape (n,).
+            every_variant: also under the values of the score space.
+        """
+        return self.learners[replica].score(indices, every_variant)
+
+    def illustrate(self, replica: int, indices: Tensor) -> dict[str, Tensor]:
+        """The images and what one replica makes of them, each (n, c, h, w) in [0, 1]."""
+        return self.learners[replica].illustrate(indices)
+
+    def state_dict(self) -> dict[str, Any]:
+        """Everything that training goes on from, as tensors and plain data."""
+        return {
+            "epoch": self.epoch,
+            "failures": {k: tuple(failure) for k, failure in self.failures.items()},
+            "learners": [learner.state_dict() for learner in self.learners],
+        }
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        """Go on from `state`: what follows is bit-equal to what would have followed, on a CPU."""
+        self.epoch = state["epoch"]
+        self.failures = {k: Failure(*failure) for k, failure in state["failures"].items()}
+        for k, (learner, saved) in enumerate(zip(self.learners, state["learners"], strict=True)):
+            epoch = self.failures[k].epoch if k in self.failures else self.epoch
+            learner.load_state_dict(saved, epoch)
+
+
+class Learner:
+    """One replica with its optimisers and random streams, trained in a loop."""
+
+    def __init__(
+        self,
+        detector: type[Detector[Any]],
+        config: Config,
+        images: Tensor,
+        member: Member,
+        score_space: ScoreSpace,
+    ) -> None:
+        shape = ImageShape(*images.shape[1:])
+        self.images, self.member, self.score_space = images, member, score_space
+        self.batch_size = config.batch_size
+        owner = derived_seed(member.seed, member.task)
+        module = build(detector, config, shape, owner)
+        self.module = module.to(images.device, memory_format=torch.channels_last)
+        self.stages = module.stages()
+        device = images.device.type
+        self.order = torch_stream(owner, "batches")
+        self.noise = torch_stream(owner, "noise", device=device)
+        score_stream = torch_stream(owner, "score noise", device=device)
+        wanted = module.score_noise(score_space)
+        self.score_noise = {name: each.draw(score_stream) for name, each in wanted.items()}
+        self.optimisers: dict[str, torch.optim.Adam] = {}
+
+    def position(self, epoch: int) -> tuple[Stage, int]:
+        """The stage to which an epoch belongs, and its number within the stage."""
+        for stage in self.stages:
+            if epoch < stage.epochs:
+                return stage, epoch
+            epoch -= stage.epochs
+        raise IndexError(f"the schedule has no epoch {epoch} after its last")
+
+    def train_epoch(self, epoch: int) -> dict[str, float]:
+        """One pass over the training images: the mean of every term over images."""
+        stage, local = self.position(epoch)
+        if local == 0:
+            with torch.no_grad():
+                self.set_buffers(self.module.begin(stage.name, self.training_images()))
+            self.make_optimisers(stage)
+        self.set_learning_rate(stage.learning_rate(local))
+        self.module.train()
+        progress = torch.tensor(local / stage.epochs, device=self.images.device)
+        totals: Terms = {}
+        batches = self.batches()
+        for batch in batches:
+            for name, mean in self.update(stage, self.pick(batch), progress).items():
+                totals[name] = totals[name] + mean if name in totals else mean
+        return {name: float(total) / len(batches) for name, total in totals.items()}
+
+    def update(self, stage: Stage, images: Tensor, progress: Tensor) -> Terms:
+        """One step of every phase; the batch means of its terms, detached."""
+        means: Terms = {}
+        prefixed = len(stage.phases) > 1
+        for phase in stage.phases:
+            wanted = self.module.noise(phase.name, len(images))
+            noise = {name: each.draw(self.noise) for name, each in wanted.items()}
+            terms = self.module.terms(phase.name, images, noise)
+            optimiser = self.optimisers[phase.name]
+            optimiser.zero_grad(set_to_none=True)
+            moved = [p for group in optimiser.param_groups for p in group["params"]]
+            self.module.reduced(terms["loss"]).backward(inputs=moved)  # type: ignore[no-untyped-call]
+            optimiser.step()
+            terms = {name: value.detach() for name, value in terms.items()}
+            self.set_buffers(self.module.after_step(stage.name, phase.name, terms, progress))
+            for name, value in terms.items():
+                means[f"{phase.name}/{name}" if prefixed else name] = value.mean()
+        return means
+
+    def make_optimisers(self, stage: Stage) -> None:
+        """Fresh optimisers, one per phase of the stage."""
+        self.optimisers = {}
+        for phase in stage.phases:
+            modules = [self.module.get_submodule(name) for name in phase.modules]
+            parameters = [p for module in modules for p in module.parameters()]
+            self.optimisers[phase.name] = torch.optim.Adam(
+                parameters,
+                lr=stage.adam.learning_rate,
+                betas=stage.adam.betas,
+                weight_decay=stage.adam.weight_decay,
+                fused=True,
+            )
+
+    def set_learning_rate(self, rate: float) -> None:
+        """Give every optimiser the epoch's learning rate."""
+        for optimiser in self.optimisers.values():
+            for group in optimiser.param_groups:
+                group["lr"] = rate
+
+    def set_buffers(self, buffers: Buffers) -> None:
+        """Store what a hook returned."""
+        for name, value in buffers.items():
+            self.module.get_buffer(name).copy_(value)
+
+    def batches(self) -> list[Tensor]:
+        """One epoch of index tensors: full batches, the last completed from the same permutation."""
+        n, size = len(self.member.train), self.batch_size
+        permutation = self.member.train[torch.randperm(n, generator=self.order)]
+        count = -(-n // size)
+        repeated = permutation.repeat(-(-count * size // n))[: count * size]
+        return list(repeated.to(self.images.device).split(size))
+
+    def pick(self, indices: Tensor) -> Tensor:
+        """Images by index, laid out with channels last."""
+        return self.images[indices].contiguous(memory_format=torch.channels_last)
+
+    def training_images(self) -> Iterator[Tensor]:
+        """The training images in order, with the module in evaluation mode."""
+        self.module.eval()
+        return map(self.pick, self.member.train.to(self.images.device).split(CHUNK))
+
+    def finish(self) -> None:
+        """Fit what scoring needs."""
+        with torch.no_grad():
+            self.set_buffers(self.module.finish(self.training_images()))
+
+    @torch.no_grad()
+    def score(self, indices: Tensor, every_variant: bool) -> Terms:
+        """Scores and their parts, each of shape (n,), float64."""
+        self.module.eval()
+        score_space = self.score_space if every_variant else {}
+        parts = [
+            self.module.score_variants(self.pick(chunk), self.score_noise, score_space)
+            for chunk in indices.to(self.images.device).split(CHUNK)
+        ]
+        return {name: torch.cat([part[name] for part in parts]).double() for name in parts[0]}
+
+    @torch.no_grad()
+    def illustrate(self, indices: Tensor) -> dict[str, Tensor]:
+        """The images and what the detector makes of them."""
+        self.module.eval()
+        images = self.pick(indices.to(self.images.device))
+        pictures = self.module.illustrate(images)
+        return {"image": images, **pictures} if pictures else {}
+
+    def state_dict(self) -> dict[str, Any]:
+        """Weights, buffers, moments and the states of the random streams."""
+        return {
+            "module": self.module.state_dict(),
+            "optimisers": {name: each.state_dict() for name, each in self.optimisers.items()},
+            "order": self.order.get_state(),
+            "noise": self.noise.get_state(),
+        }
+
+    def load_state_dict(self, state: Mapping[str, Any], epoch: int) -> None:
+        """Go on from `state` at the start of `epoch`."""
+        self.module.load_state_dict(state["module"])
+        self.order.set_state(state["order"])
+        self.noise.set_state(state["noise"])
+        if state["optimisers"]:
+            self.make_optimisers(self.position(max(epoch - 1, 0))[0])
+            for name, saved in state["optimisers"].items():
+                self.optimisers[name].load_state_dict(saved)

@@ -1,0 +1,49 @@
+"""Images as uint8 tensors, the tasks posed on them, and their splits.
+
+A data set is one file in `tune_ad/data/sets/` with a value `DATA_SET`, or a user's own
+`<root>/<name>.npz`. Nothing here imports torchvision or scikit-learn before a set needs them.
+"""
+
+from tune_ad.data.declaration import Arrays, DataSet, Registry, SourceError, Torchvision
+from tune_ad.data.discovery import available, canonical_name
+from tune_ad.data.finding import check, data_root, find, locate, npz_path
+from tune_ad.data.headers import NpzHeader, validate_npz_header
+from tune_ad.data.images import ImageSet, content_digest, from_arrays, read_npz, write_npz
+from tune_ad.data.pool import Pool
+from tune_ad.data.scaling import SCALINGS, scaled
+from tune_ad.data.sources import load
+from tune_ad.data.splits import Split, SplitSizes, split
+from tune_ad.data.tasks import Task, against, class_tasks, one_class
+
+__all__ = [
+    "SCALINGS",
+    "Arrays",
+    "DataSet",
+    "ImageSet",
+    "NpzHeader",
+    "Pool",
+    "Registry",
+    "SourceError",
+    "Split",
+    "SplitSizes",
+    "Task",
+    "Torchvision",
+    "against",
+    "available",
+    "canonical_name",
+    "check",
+    "class_tasks",
+    "content_digest",
+    "data_root",
+    "find",
+    "from_arrays",
+    "load",
+    "locate",
+    "npz_path",
+    "one_class",
+    "read_npz",
+    "scaled",
+    "split",
+    "validate_npz_header",
+    "write_npz",
+]

@@ -1,0 +1,113 @@
+"""Where the data sets are: the data root, names and aliases, and what is at hand there."""
+
+import difflib
+import os
+import re
+from pathlib import Path
+
+from tune_ad.data.declaration import DataSet
+from tune_ad.data.discovery import available
+from tune_ad.data.headers import NpzHeader, validate_npz_header
+from tune_ad.errors import UserError
+
+ROOT_VARIABLE = "TUNE_AD_DATA"
+DEFAULT_ROOT = Path("data")
+PLAIN_NAME = re.compile(r"\w[\w.-]*")
+Root = str | os.PathLike[str] | None
+
+
+def data_root(option: Root = None) -> Path:
+    """The folder of the data sets: `option`, else the variable TUNE_AD_DATA, else `data`.
+
+    The default is created when something is first kept in it; a chosen folder must exist.
+
+    Raises:
+        UserError: the chosen folder does not exist or is no folder.
+    """
+    variable = os.environ.get(ROOT_VARIABLE)
+    if option is not None:
+        return _existing(os.fspath(option), "--data-root")
+    if variable:
+        return _existing(variable, ROOT_VARIABLE)
+    if DEFAULT_ROOT.exists():
+        return _existing(str(DEFAULT_ROOT), "the default data root")
+    return DEFAULT_ROOT
+
+
+def _existing(chosen: str, origin: str) -> Path:
+    root = Path(chosen).expanduser()
+    if not chosen or not root.is_dir():
+        fault = "is not a folder" if chosen and root.exists() else "does not exist"
+        raise UserError(
+            f"{origin}: {chosen!r} {fault}; create it, or name another folder with --data-root"
+        )
+    return root
+
+
+def find(name: str, root: Root = None) -> DataSet:
+    """The data set of that name or alias; a bare declaration for a user's own .npz.
+
+    Raises:
+        UserError: no declared set and no file `<root>/<name>.npz` has the name; the message
+            lists what is near to it.
+    """
+    declared = available()
+    for data_set in declared.values():
+        if name in (data_set.name, data_set.alias):
+            return data_set
+    folder = data_root(root)
+    if PLAIN_NAME.fullmatch(name) and (folder / f"{name}.npz").is_file():
+        return DataSet(name)
+    own = {path.stem for path in folder.glob("*.npz")}
+    known = sorted({*declared, *(each.name for each in declared.values()), *own})
+    near = difflib.get_close_matches(name, known, n=3)
+    hint = f"did you mean {' or '.join(near)}? " if near else ""
+    raise UserError(
+        f"unknown data set {name!r}: {hint}known are {', '.join(known)}; "
+        f"your own images go into {folder / 'NAME.npz'}"
+    )
+
+
+def npz_path(name: str, root: Root = None) -> Path:
+    """Where the data set's .npz file is, or would be kept.
+
+    Raises:
+        UserError: the name is unknown, or the root is wrong.
+    """
+    return data_root(root) / f"{find(name, root).name}.npz"
+
+
+def has_torchvision_files(data_set: DataSet, folder: Path) -> bool:
+    """Whether all of torchvision's files of the data set lie below `folder`."""
+    torchvision = data_set.torchvision
+    return torchvision is not None and all((folder / name).is_file() for name in torchvision.files)
+
+
+def locate(name: str, root: Root = None) -> str | None:
+    """Where the data set is at hand, without reading or fetching it.
+
+    Returns:
+        "npz", "embedded" or "torchvision", in the order in which `load` looks; None if it would
+        have to be fetched.
+
+    Raises:
+        UserError: the name is unknown, or the root is wrong.
+    """
+    data_set, folder = find(name, root), data_root(root)
+    if (folder / f"{data_set.name}.npz").exists():
+        return "npz"
+    if data_set.embedded:
+        return "embedded"
+    return "torchvision" if has_torchvision_files(data_set, folder) else None
+
+
+def check(name: str, root: Root = None) -> NpzHeader | None:
+    """Refuse a bad .npz file of the data set before anything starts, without decoding it.
+
+    Returns:
+        The sizes that the file declares; None if the set does not come from a .npz file.
+
+    Raises:
+        UserError: the name is unknown, the root is wrong, or the file breaks the layout.
+    """
+    return validate_npz_header(npz_path(name, root)) if locate(name, root) == "npz" else None

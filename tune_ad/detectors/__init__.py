@@ -1,0 +1,19 @@
+"""The detectors, one file each; every class of `Detector` in this folder is found by its import."""
+
+import importlib
+import pkgutil
+
+from tune_ad.detectors.base import Detector
+
+
+def every_detector() -> dict[str, type[Detector]]:
+    """The detectors of this package by class name."""
+    found: dict[str, type[Detector]] = {}
+    for module in pkgutil.iter_modules(__path__):
+        values = vars(importlib.import_module(f"{__name__}.{module.name}")).values()
+        found.update(
+            (value.__name__, value)
+            for value in values
+            if isinstance(value, type) and issubclass(value, Detector) and value is not Detector
+        )
+    return dict(sorted(found.items()))

@@ -1,0 +1,109 @@
+"""Deep SVDD: an image whose code lies far from the centre of the normal codes is anomalous."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+
+from tune_ad.detectors.base import Buffers, Config, Detector, ScoreSpace, Terms, require
+from tune_ad.nets import ImageShape, LeNetEncoder, lenet_channels
+
+OBJECTIVES = ("one-class", "soft-boundary")
+
+
+@dataclass(frozen=True)
+class DeepSVDDConfig(Config):
+    """Hyperparameters of `DeepSVDD`.
+
+    Attributes:
+        objective: "one-class" or "soft-boundary".
+        nu: share of training images allowed outside the sphere (soft-boundary only).
+        radius_warmup: share of the epochs during which the radius stays 0 (soft-boundary only);
+            10 of 150 epochs in the original code.
+        centre_epsilon: least distance from 0 of a coordinate of the centre.
+    """
+
+    objective: str = "one-class"
+    nu: float = 0.1
+    radius_warmup: float = 10 / 150
+    centre_epsilon: float = 0.1
+
+    def __post_init__(self) -> None:
+        """Validate every field.
+
+        Raises:
+            UserError: naming the field, its value and the rule it breaks.
+        """
+        super().__post_init__()
+        require(self.objective in OBJECTIVES, "objective", self.objective, f"one of {OBJECTIVES}")
+        require(0 < self.nu <= 1, "nu", self.nu, "in (0, 1]")
+        require(0 <= self.radius_warmup <= 1, "radius_warmup", self.radius_warmup, "in [0, 1]")
+        require(self.centre_epsilon >= 0, "centre_epsilon", self.centre_epsilon, "at least 0")
+
+
+def away_from_zero(centre: Tensor, epsilon: float) -> Tensor:
+    """Push coordinates with 0 < |c| < epsilon to -epsilon or epsilon; an exact 0 stays.
+
+    A coordinate near 0 could be matched by vanishing weights, which would collapse the sphere.
+    """
+    return torch.where(centre.abs() < epsilon, centre.sign() * epsilon, centre)
+
+
+class DeepSVDD(Detector[DeepSVDDConfig]):
+    r"""Deep support vector data description on the LeNet-like encoder.
+
+    The last layer has no bias. The centre c is the mean code of the training images under the
+    initial weights and untrained batch statistics, in evaluation mode, kept off 0; then it is
+    fixed. With d(x) the squared distance of the code from c:
+
+    - one-class: loss and score are d(x), in [0, inf).
+    - soft-boundary: loss $R^2 + \max(0, d(x) - R^2) / \nu$, score $d(x) - R^2$, in
+      [-R^2, inf). After the warm-up R is the (1 - nu)-quantile of the distances in the last batch.
+
+    Sources: Ruff et al., Deep One-Class Classification, ICML 2018, equations 3 and 4; architecture
+    and settings as in the released code of Park, Adosoglou and Pardalos, arXiv 2005.01889.
+    """
+
+    Config = DeepSVDDConfig
+    centre: Tensor
+    radius: Tensor
+
+    def __init__(self, config: DeepSVDDConfig, shape: ImageShape) -> None:
+        super().__init__(config, shape)
+        encoder = LeNetEncoder(shape, lenet_channels(shape, config.width))
+        head = nn.Linear(encoder.features, config.latent_dim, bias=False)
+        self.encoder = nn.Sequential(encoder, head)
+        self.register_buffer("centre", torch.zeros(config.latent_dim))
+        self.register_buffer("radius", torch.zeros(()))
+
+    def begin(self, stage: str, batches: Iterable[Tensor]) -> Buffers:
+        """The centre: the mean code, its coordinates kept off 0."""
+        sums, count = torch.zeros_like(self.centre), 0
+        for images in batches:
+            sums = sums + self.encoder(images).sum(0)
+            count += len(images)
+        return {"centre": away_from_zero(sums / count, self.config.centre_epsilon)}
+
+    def squared_distance(self, images: Tensor) -> Tensor:
+        """Squared distance of each code from the centre, shape (batch,)."""
+        return (self.encoder(images) - self.centre).square().sum(1)
+
+    def terms(self, phase: str, images: Tensor, noise: Terms) -> Terms:
+        """The "loss" and the squared "distance" of each image."""
+        distance = self.squared_distance(images)
+        if self.config.objective == "one-class":
+            return {"loss": distance}
+        outside = (distance - self.radius**2).clamp(min=0)
+        return {"loss": self.radius**2 + outside / self.config.nu, "distance": distance}
+
+    def after_step(self, stage: str, phase: str, terms: Terms, progress: Tensor) -> Buffers:
+        """The radius of the soft boundary, from the distances of the last batch."""
+        if self.config.objective == "one-class":
+            return {}
+        quantile = terms["distance"].sqrt().quantile(1 - self.config.nu)
+        return {"radius": torch.where(progress < self.config.radius_warmup, self.radius, quantile)}
+
+    def score_variants(self, images: Tensor, noise: Terms, score_space: ScoreSpace) -> Terms:
+        """The squared distance of each image, less R^2 with a soft boundary, as "score"."""
+        return {"score": self.squared_distance(images) - self.radius**2}

@@ -1,0 +1,179 @@
+"""What the replicas of a cohort make of held-out and of test images, as numbers by name.
+
+`part` is "validation" or "test". For each replica the metrics are:
+
+    <part>_auroc, <part>_ap            normals against anomalies; one per outsider set, which
+                                       follows as in test_auroc/svhn unless it is "rest"
+    <part>_score, <part>_<term>        mean over normals of the score and of its named parts
+    <part>_distinct, <part>_tied       distinct scores; share of images with a score not their own
+    <part>_collapsed                   1 where every image has one score, else 0
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import NamedTuple
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from tune_ad.cohort import Cohort
+from tune_ad.detectors.base import Terms
+from tune_ad.errors import DegenerateInputError
+from tune_ad.metrics import auroc, average_precision, ties
+from tune_ad.panel import Panel
+from tune_ad.records import Values
+
+HISTOGRAM_BINS = 40
+KEPT_SCORES = 500
+
+
+class Key(NamedTuple):
+    """Which task and seed a replica has; tasks are counted in the panel's order."""
+
+    task: int
+    seed: int
+
+
+@dataclass
+class Examination:
+    """What was found.
+
+    Attributes:
+        metrics: numbers by name, one per replica, None for a failed one.
+        variants: the AUROCs under other score-time values, by variant, then as `metrics`.
+        scores: per task, of its first replica: the scores of normals and of each outsider set.
+    """
+
+    metrics: dict[str, Values] = field(default_factory=dict)
+    variants: dict[str, dict[str, Values]] = field(default_factory=dict)
+    scores: dict[str, dict[str, np.ndarray]] = field(default_factory=dict)
+
+
+def by_name(replicas: Sequence[Mapping[str, float]]) -> dict[str, Values]:
+    """Numbers by name from numbers by replica; None where a replica has no number of that name.
+
+    >>> by_name([{"a": 1.0}, {}])
+    {'a': [1.0, None]}
+    """
+    names = dict.fromkeys(name for replica in replicas for name in replica)
+    return {name: [replica.get(name) for replica in replicas] for name in names}
+
+
+def examine(
+    cohort: Cohort, panel: Panel, keys: Sequence[Key], part: str, every_variant: bool = False
+) -> Examination:
+    """Score the images of one part of every task with its replicas.
+
+    A replica whose scores are not finite is ended as failed.
+
+    Args:
+        cohort: the replicas.
+        panel: tasks and images.
+        keys: of the replicas, in the cohort's order.
+        part: "validation" or "test".
+        every_variant: also score under the values of the score space.
+    """
+    metrics: list[dict[str, float]] = [{} for _ in keys]
+    variants: list[dict[str, dict[str, float]]] = [{} for _ in keys]
+    found = Examination()
+    for k in cohort.living():
+        key = keys[k]
+        sides = {
+            name: cohort.score(k, panel.positions(key.task, where), every_variant)
+            for name, where in sides_of(panel, key.task, part).items()
+        }
+        try:
+            metrics[k] = judged(sides, part)
+            variants[k] = compared(sides, part) if every_variant else {}
+        except DegenerateInputError as error:
+            cohort.fail(k, cohort.epoch, str(error))
+            continue
+        name = panel.tasks[key.task].name
+        if name not in found.scores:
+            found.scores[name] = {side: t["score"].cpu().numpy() for side, t in sides.items()}
+    found.metrics = by_name(metrics)
+    names = dict.fromkeys(name for each in variants for name in each)
+    found.variants = {name: by_name([each.get(name, {}) for each in variants]) for name in names}
+    return found
+
+
+def sides_of(panel: Panel, task: int, part: str) -> dict[str, str]:
+    """The names of the panel's parts that hold the normals and each outsider set."""
+    if part == "validation":
+        return {"normal": "validation_normal", "rest": "validation_anomalous"}
+    return {"normal": "test_normal"} | {n: f"test/{n}" for n in panel.outsiders(task)}
+
+
+def judged(sides: Mapping[str, Terms], part: str) -> dict[str, float]:
+    """The metrics of one replica.
+
+    Raises:
+        DegenerateInputError: if a score is not finite or a side is empty.
+    """
+    numbers: dict[str, float] = {}
+    normal = sides["normal"]
+    for name, side in sides.items():
+        if name != "normal":
+            end = outsider_suffix(name)
+            numbers[f"{part}_auroc{end}"] = auroc(normal["score"], side["score"])
+            numbers[f"{part}_ap{end}"] = average_precision(normal["score"], side["score"])
+    for term, values in normal.items():
+        if "=" not in term:
+            numbers[f"{part}_{term}"] = float(values.mean())
+    apart = ties(torch.cat([side["score"] for side in sides.values()]))
+    numbers[f"{part}_distinct"] = float(apart.distinct)
+    numbers[f"{part}_tied"] = apart.share
+    numbers[f"{part}_collapsed"] = float(apart.collapsed)
+    return numbers
+
+
+def compared(sides: Mapping[str, Terms], part: str) -> dict[str, dict[str, float]]:
+    """The AUROCs of one replica under each score variant.
+
+    Raises:
+        DegenerateInputError: if a score is not finite or a side is empty.
+    """
+    normal = sides["normal"]
+    return {
+        variant: {
+            f"{part}_auroc{outsider_suffix(name)}": auroc(values, side[variant])
+            for name, side in sides.items()
+            if name != "normal"
+        }
+        for variant, values in normal.items()
+        if variant != "score"
+    }
+
+
+def outsider_suffix(name: str) -> str:
+    """What follows a metric's name for an outsider set; nothing for the other classes."""
+    return "" if name == "rest" else f"/{name}"
+
+
+def histogram(scores: Mapping[str, np.ndarray]) -> dict[str, list[float]]:
+    """Counts of each side over common bins between the smallest and the largest score."""
+    everything = np.concatenate(list(scores.values()))
+    edges = np.histogram_bin_edges(everything, bins=HISTOGRAM_BINS)
+    counts = {side: np.histogram(each, edges)[0].tolist() for side, each in scores.items()}
+    return {"edges": edges.tolist(), **counts}
+
+
+def thinned(scores: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
+    """At most `KEPT_SCORES` scores of each side, evenly taken."""
+    return {side: each[:: -(-len(each) // KEPT_SCORES)] for side, each in scores.items()}
+
+
+def pictures(cohort: Cohort, panel: Panel, keys: Sequence[Key], count: int) -> dict[str, Terms]:
+    """What the first replica of each task makes of held-out normals; uint8 (n, h, w, c)."""
+    shown: dict[str, dict[str, Tensor]] = {}
+    for k in cohort.living():
+        name = panel.tasks[keys[k].task].name
+        held_out = panel.positions(keys[k].task, "validation_normal")[:count]
+        if name not in shown and len(held_out):
+            made = cohort.illustrate(k, held_out)
+            shown[name] = {
+                title: (image.clamp(0, 1) * 255).round().byte().permute(0, 2, 3, 1).cpu()
+                for title, image in made.items()
+            }
+    return shown

@@ -1,0 +1,91 @@
+"""Figures of merit of anomaly scores; they refuse input on which they mean nothing."""
+
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+
+from tune_ad.errors import DegenerateInputError
+
+
+def auroc(normal: Tensor, anomalous: Tensor) -> float:
+    r"""Area under the ROC curve: $P(a > n) + \frac12 P(a = n)$ for a random pair of scores.
+
+    In [0, 1]; 1 = every anomaly scores above every normal image, 0.5 = chance, also for constant
+    scores. Ties count half (average ranks).
+
+    Args:
+        normal: scores of normal images, shape (n,).
+        anomalous: scores of anomalies, shape (m,).
+
+    Raises:
+        DegenerateInputError: if one side is empty or a score is NaN or infinite.
+    """
+    normal, anomalous = checked(normal, anomalous)
+    ordered = normal.sort().values
+    below = torch.searchsorted(ordered, anomalous)
+    not_above = torch.searchsorted(ordered, anomalous, right=True)
+    wins = (below.double() + not_above.double()).sum() / 2
+    return float(wins / (len(normal) * len(anomalous)))
+
+
+def average_precision(normal: Tensor, anomalous: Tensor) -> float:
+    r"""Average precision $\sum_k (R_k - R_{k-1}) P_k$ over the distinct thresholds, anomalies positive.
+
+    In (0, 1]; its chance level is the share of anomalies, so it compares only between sets with
+    the same share.
+
+    Args:
+        normal: scores of normal images, shape (n,).
+        anomalous: scores of anomalies, shape (m,).
+
+    Raises:
+        DegenerateInputError: if one side is empty or a score is NaN or infinite.
+    """
+    normal, anomalous = checked(normal, anomalous)
+    scores, order = torch.cat((anomalous, normal)).sort(descending=True)
+    hits = (order < len(anomalous)).double().cumsum(0)
+    last_of_tie = torch.cat((scores[1:] != scores[:-1], scores.new_ones(1, dtype=torch.bool)))
+    hits, taken = hits[last_of_tie], (last_of_tie.nonzero().squeeze(1) + 1).double()
+    gained = hits.diff(prepend=hits.new_zeros(1))
+    return float((gained * hits / taken).sum() / len(anomalous))
+
+
+def checked(normal: Tensor, anomalous: Tensor) -> tuple[Tensor, Tensor]:
+    """Both sides in float64.
+
+    Raises:
+        DegenerateInputError: if one side is empty or a score is NaN or infinite.
+    """
+    for side, scores in (("normal", normal), ("anomalous", anomalous)):
+        if not len(scores):
+            raise DegenerateInputError(f"AUROC and AP need both kinds; there is no {side} score")
+        if not bool(scores.isfinite().all()):
+            count = int((~scores.isfinite()).sum())
+            raise DegenerateInputError(
+                f"{count} of {len(scores)} {side} scores are NaN or infinite"
+            )
+    return normal.double(), anomalous.double()
+
+
+class Ties(NamedTuple):
+    """How well scores tell images apart.
+
+    Attributes:
+        distinct: number of distinct scores.
+        share: share of images whose score another image has, too, in [0, 1].
+    """
+
+    distinct: int
+    share: float
+
+    @property
+    def collapsed(self) -> bool:
+        """Whether all images have one score."""
+        return self.distinct == 1
+
+
+def ties(scores: Tensor) -> Ties:
+    """Distinct values and share of tied images among scores of shape (n,), n >= 1."""
+    counts = torch.unique(scores, return_counts=True)[1]
+    return Ties(len(counts), float(counts[counts > 1].sum() / len(scores)))

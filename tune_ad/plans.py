@@ -1,0 +1,186 @@
+"""Where configurations come from: declared as data, without torch.
+
+A plan sees each baseline as an `Arm`: its searched parameters with their distributions and
+defaults. `Grid`, `OneAtATime` and `Listed` know all their configurations beforehand; `Optuna`
+chooses each in the light of the earlier ones, which `tune_ad.sweep` does.
+"""
+
+import itertools
+from abc import ABC, abstractmethod
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, NamedTuple
+
+import numpy as np
+from optuna.distributions import (
+    BaseDistribution,
+    CategoricalDistribution,
+    FloatDistribution,
+    IntDistribution,
+)
+
+from tune_ad.errors import UserError
+from tune_ad.randomness import numpy_stream
+
+Space = Mapping[str, BaseDistribution]
+
+
+class Arm(NamedTuple):
+    """A baseline as a plan sees it.
+
+    Attributes:
+        name: of the baseline.
+        space: distributions of the searched parameters.
+        default: the baseline's own value of each of them.
+    """
+
+    name: str
+    space: Space
+    default: Mapping[str, Any]
+
+
+class Proposal(NamedTuple):
+    """A configuration: the name of its baseline and the searched parameters."""
+
+    baseline: str
+    params: dict[str, Any]
+
+
+class Plan(ABC):
+    """Where configurations come from."""
+
+    @abstractmethod
+    def proposals(self, arms: Sequence[Arm], seed: int) -> Sequence[Proposal] | None:
+        """Every configuration in the order of their trials; None if the plan adapts.
+
+        Raises:
+            UserError: if the plan does not fit the space.
+        """
+
+
+@dataclass(frozen=True)
+class Optuna(Plan):
+    """Optuna's tree-structured Parzen estimator, started from the defaults.
+
+    Trial 0 of each baseline is its default; then come random configurations, then adaptive ones.
+
+    Attributes:
+        random_trials: configurations before the search adapts; None = a third of the trials, at
+            least 4 and at most 10.
+    """
+
+    random_trials: int | None = None
+
+    def proposals(self, arms: Sequence[Arm], seed: int) -> None:
+        """None: each configuration depends on the results of earlier ones."""
+        return None
+
+    def startup(self, trials: int) -> int:
+        """Random configurations in a study of that many trials."""
+        return self.random_trials or min(10, max(4, trials // 3))
+
+
+@dataclass(frozen=True)
+class Grid(Plan):
+    """Every combination of the values of the space, in an order shuffled by the study's seed.
+
+    Attributes:
+        points: values taken of an interval without a step, evenly spaced (in the logarithm where
+            the distribution says so).
+    """
+
+    points: int = 5
+
+    def proposals(self, arms: Sequence[Arm], seed: int) -> list[Proposal]:
+        """The product of the values of each baseline's parameters."""
+        proposals = []
+        for arm in arms:
+            values = [grid_values(each, self.points) for each in arm.space.values()]
+            for point in itertools.product(*values):
+                proposals.append(Proposal(arm.name, dict(zip(arm.space, point, strict=True))))
+        order = numpy_stream(seed, "grid").permutation(len(proposals))
+        return [proposals[k] for k in order]
+
+
+@dataclass(frozen=True)
+class OneAtATime(Plan):
+    """The default, then each parameter alone at each of its other values: an ablation.
+
+    Attributes:
+        points: values taken of an interval without a step.
+    """
+
+    points: int = 5
+
+    def proposals(self, arms: Sequence[Arm], seed: int) -> list[Proposal]:
+        """The default of each baseline and its neighbours along one parameter."""
+        return [
+            Proposal(arm.name, params) for arm in arms for params in self._one_arm(arm)
+        ]
+
+    def _one_arm(self, arm: Arm) -> Iterator[dict[str, Any]]:
+        yield dict(arm.default)
+        for name, distribution in arm.space.items():
+            for value in grid_values(distribution, self.points):
+                if value != arm.default[name]:
+                    yield {**arm.default, name: value}
+
+
+@dataclass(frozen=True)
+class Listed(Plan):
+    """The configurations given, each a mapping of parameters that differ from the default.
+
+    Attributes:
+        configurations: tried on every baseline that has all their parameters; the default alone
+            if empty.
+    """
+
+    configurations: Sequence[Mapping[str, Any]] = field(default_factory=lambda: [{}])
+
+    def proposals(self, arms: Sequence[Arm], seed: int) -> list[Proposal]:
+        """Each configuration on each baseline that has its parameters.
+
+        Raises:
+            UserError: if a configuration fits no baseline.
+        """
+        proposals = []
+        for configuration in self.configurations:
+            fitting = [arm for arm in arms if configuration.keys() <= arm.space.keys()]
+            if not fitting:
+                raise UserError(
+                    f"the listed configuration {dict(configuration)} fits no baseline; put its "
+                    "parameters into a baseline's space"
+                )
+            proposals += [Proposal(arm.name, {**arm.default, **configuration}) for arm in fitting]
+        return proposals
+
+
+def grid_values(distribution: BaseDistribution, points: int) -> list[Any]:
+    """The values of a distribution: all of them, or `points` evenly spaced ones of an interval.
+
+    >>> grid_values(IntDistribution(16, 64, step=16), 5)
+    [16, 32, 48, 64]
+    """
+    if isinstance(distribution, CategoricalDistribution):
+        return list(distribution.choices)
+    low, high = distribution.low, distribution.high
+    if isinstance(distribution, FloatDistribution):
+        if distribution.step is None:
+            spaced = np.geomspace if distribution.log else np.linspace
+            return [float(value) for value in spaced(low, high, points)]
+        count = int((high - low) / distribution.step + 1e-9) + 1
+        return [low + k * distribution.step for k in range(count)]
+    if distribution.log:
+        values = np.unique(np.geomspace(low, high, points).round().astype(int))
+        return [int(value) for value in values]
+    return list(range(low, high + 1, distribution.step))
+
+
+def contains(distribution: BaseDistribution, value: object) -> bool:
+    """Whether a distribution can give `value`."""
+    if isinstance(distribution, CategoricalDistribution):
+        return any(value == choice and type(value) is type(choice) for choice in distribution.choices)
+    number = isinstance(value, int | float) and not isinstance(value, bool)
+    if isinstance(distribution, IntDistribution) and not isinstance(value, int):
+        return False
+    return number and bool(distribution._contains(distribution.to_internal_repr(value)))

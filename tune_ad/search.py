@@ -1,0 +1,295 @@
+"""The declaration of a search, and a study: a search on one data set under one budget."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, field, fields, replace
+from functools import cached_property
+from typing import Any
+
+from optuna.distributions import distribution_to_json
+
+from tune_ad.detectors.base import Config, Detector
+from tune_ad.errors import UserError
+from tune_ad.nets import ImageShape
+from tune_ad.plans import Arm, Optuna, Plan, Space, contains
+from tune_ad.selection import RULES
+
+BUDGETS = ("quick", "standard", "paper")
+
+
+@dataclass(frozen=True)
+class Budget:
+    """How much a study may spend, and on what panel.
+
+    Attributes:
+        trials: configurations; a plan that knows all of its own may have fewer.
+        epochs: of each model's main stage.
+        seeds: replicas per class during the search.
+        classes: numbers of the normal classes; None = all.
+        train_images: at most so many per model; None = all.
+        validation_images: at most so many normals and as many anomalies; None = all held out.
+        test_images: at most so many normals and as many anomalies; None = the whole test set.
+        evaluation_seeds: fresh seeds on which the winner is trained again; 0 = the trials
+            themselves are tested, which is honest only where nothing is selected.
+        validation_fraction: share of the training files held out; 0 = none, the papers' protocol.
+        evaluations: reports per trial, evenly spaced over the epochs.
+    """
+
+    trials: int
+    epochs: int
+    seeds: int
+    classes: tuple[int, ...] | None = None
+    train_images: int | None = None
+    validation_images: int | None = None
+    test_images: int | None = None
+    evaluation_seeds: int = 5
+    validation_fraction: float = 0.1
+    evaluations: int = 10
+
+    def __post_init__(self) -> None:
+        """Validate every field.
+
+        Raises:
+            UserError: naming the field and its value.
+        """
+        for name in ("trials", "epochs", "seeds", "evaluations"):
+            if getattr(self, name) < 1:
+                raise UserError(f"{name} must be at least 1, got {getattr(self, name)}")
+        if self.evaluation_seeds < 0:
+            raise UserError(f"evaluation seeds must be at least 0, got {self.evaluation_seeds}")
+        if self.classes is not None and not self.classes:
+            raise UserError("classes must name at least one class, got none")
+
+    @property
+    def interval(self) -> int:
+        """Epochs between two reports."""
+        return -(-self.epochs // self.evaluations)
+
+
+@dataclass(frozen=True)
+class Baseline:
+    """A detector with the settings from which a search starts.
+
+    Attributes:
+        detector: the class.
+        space: Optuna distributions of the parameters that the plan chooses.
+        score_space: values of score-time parameters; every model is scored with each of them.
+        settings: fixed parameters that differ from the released ones.
+        name: of the baseline in records; the detector's if empty.
+    """
+
+    detector: type[Detector[Any]]
+    space: Space = field(default_factory=dict)
+    score_space: Mapping[str, Sequence[Any]] = field(default_factory=dict)
+    settings: Mapping[str, Any] = field(default_factory=dict)
+    name: str = ""
+
+    @property
+    def title(self) -> str:
+        """The name of the baseline in records."""
+        return self.name or self.detector.__name__
+
+    def config(self, shape: ImageShape, params: Mapping[str, Any]) -> Config:
+        """The hyperparameters with `params` in the place of the baseline's own.
+
+        Raises:
+            UserError: if a parameter has no such name or an illegal value.
+        """
+        return self.detector.Config.released(shape, **{**self.settings, **params})
+
+    def fixed(self, settings: Mapping[str, Any]) -> "Baseline":
+        """The baseline with `settings` fixed and no longer searched."""
+        space = {name: each for name, each in self.space.items() if name not in settings}
+        return replace(self, space=space, settings={**self.settings, **settings})
+
+    def arm(self, shape: ImageShape) -> Arm:
+        """The baseline as a plan sees it.
+
+        Raises:
+            UserError: if the space or the score space names no parameter of the detector, or the
+                default lies outside the space.
+        """
+        known = [each.name for each in fields(self.detector.Config)]
+        for name in self.space:
+            if name not in known:
+                raise UserError(
+                    f"{self.title} has no parameter {name!r}; its parameters: {', '.join(known)}"
+                )
+        for name in self.score_space:
+            if name not in self.detector.score_parameters:
+                raise UserError(
+                    f"{name!r} is no score-time parameter of {self.title}; it has: "
+                    f"{', '.join(self.detector.score_parameters) or 'none'}"
+                )
+        config = self.config(shape, {})
+        default = {name: getattr(config, name) for name in self.space}
+        for name, value in default.items():
+            if not contains(self.space[name], value):
+                raise UserError(
+                    f"the default {name}={value!r} of {self.title} lies outside its search space "
+                    f"{self.space[name]}; widen the space or set another default"
+                )
+        return Arm(self.title, self.space, default)
+
+
+@dataclass(frozen=True)
+class Search:
+    """What is varied, on which data sets, by which plan, at which cost.
+
+    Attributes:
+        name: with "{data}" where the data set's short name goes, as in "pgn_{data}".
+        data: short names of the data sets; the search appears once for each.
+        baselines: the detectors; their titles differ.
+        budgets: "quick", "standard" and "paper".
+        plan: where configurations come from.
+        selection: name of the rule that ranks trials.
+        early_stopping: stop trials that fall behind (asynchronous successive halving). Off by
+            default: stopped trials bias sensitivities.
+        test_curve: also record test AUROC over epochs. It is an oracle: never selected by.
+    """
+
+    name: str
+    data: tuple[str, ...]
+    baselines: tuple[Baseline, ...]
+    budgets: Mapping[str, Budget]
+    plan: Plan = field(default_factory=Optuna)
+    selection: str = "validation"
+    early_stopping: bool = False
+    test_curve: bool = False
+
+    def __post_init__(self) -> None:
+        """Check what can be checked without images.
+
+        Raises:
+            UserError: naming the fault.
+        """
+        titles = [baseline.title for baseline in self.baselines]
+        if not titles or len(set(titles)) < len(titles):
+            raise UserError(
+                f"search {self.name}: baselines must be at least one, of different names, "
+                f"got {titles}"
+            )
+        if set(self.budgets) != set(BUDGETS):
+            raise UserError(
+                f"search {self.name} must name the budgets {BUDGETS}, got {tuple(self.budgets)}"
+            )
+        if self.selection not in RULES:
+            raise UserError(
+                f"search {self.name}: selection must be one of {sorted(RULES)}, "
+                f"got {self.selection!r}"
+            )
+
+    def names(self) -> dict[str, str]:
+        """The names under which the search appears, each with its data set's short name."""
+        return {self.name.format(data=data): data for data in self.data}
+
+
+@dataclass(frozen=True)
+class Study:
+    """A search on one data set under one budget: everything that a worker must know.
+
+    Attributes:
+        name: as in `--search`.
+        search: its declaration.
+        data_set: full name of the data set.
+        shape: of its images.
+        budget_name: "quick", "standard" or "paper".
+        budget: with the user's changes.
+        selection: name of the rule that ranks trials.
+        seed: of the study; replicas have their own.
+        settings: parameters fixed by the user.
+    """
+
+    name: str
+    search: Search
+    data_set: str
+    shape: ImageShape
+    budget_name: str
+    budget: Budget
+    selection: str
+    seed: int = 0
+    settings: Mapping[str, Any] = field(default_factory=dict)
+
+    @cached_property
+    def baselines(self) -> dict[str, Baseline]:
+        """The baselines by name, with the budget's epochs and the user's settings.
+
+        Raises:
+            UserError: if a setting is a parameter of no baseline.
+        """
+        for name in self.settings:
+            known = {each.name for b in self.search.baselines for each in fields(b.detector.Config)}
+            if name not in known:
+                raise UserError(
+                    f"no detector of {self.name} has a parameter {name!r}; "
+                    f"choose from {', '.join(sorted(known))}"
+                )
+        return {each.title: self._settled(each) for each in self.search.baselines}
+
+    def _settled(self, baseline: Baseline) -> Baseline:
+        own = {each.name for each in fields(baseline.detector.Config)}
+        settings = {name: value for name, value in self.settings.items() if name in own}
+        return baseline.fixed({"epochs": self.budget.epochs, **settings})
+
+    @cached_property
+    def arms(self) -> tuple[Arm, ...]:
+        """The baselines as the plan sees them."""
+        return tuple(baseline.arm(self.shape) for baseline in self.baselines.values())
+
+    @property
+    def seeds(self) -> tuple[int, ...]:
+        """Seeds of the replicas during the search."""
+        return tuple(range(self.budget.seeds))
+
+    @property
+    def fresh_seeds(self) -> tuple[int, ...]:
+        """Seeds of the evaluation; none of them was seen by the search."""
+        return tuple(1000 + k for k in range(self.budget.evaluation_seeds))
+
+    @property
+    def tests_trials(self) -> bool:
+        """Whether the trials themselves meet the test set."""
+        return (
+            self.search.test_curve
+            or self.selection == "oracle"
+            or self.budget.evaluation_seeds == 0
+        )
+
+    def check_selection(self, trials: int) -> None:
+        """Refuse to choose among several configurations by a rule that has nothing to look at.
+
+        Raises:
+            UserError: naming the ways out.
+        """
+        blind = self.budget.validation_fraction == 0 and self.selection != "oracle"
+        if blind and trials > 1 and self.search.plan.proposals(self.arms, self.seed) is None:
+            raise UserError(
+                f"budget {self.budget_name} holds nothing out (the papers' protocol), so "
+                f"{self.selection!r} cannot choose among {trials} trials; use --trials 1, "
+                "--selection oracle, or another budget"
+            )
+
+    def describe(self) -> dict[str, Any]:
+        """The study as plain data, for `study.json`."""
+        return {
+            "name": self.name,
+            "data_set": self.data_set,
+            "image_shape": list(self.shape),
+            "seed": self.seed,
+            "selection": self.selection,
+            "settings": dict(self.settings),
+            "budget_name": self.budget_name,
+            "budget": asdict(self.budget),
+            "plan": {"name": type(self.search.plan).__name__, **asdict(self.search.plan)},  # type: ignore[call-overload]
+            "early_stopping": self.search.early_stopping,
+            "test_curve": self.search.test_curve,
+            "baselines": {name: self._describe(each) for name, each in self.baselines.items()},
+        }
+
+    def _describe(self, baseline: Baseline) -> dict[str, Any]:
+        return {
+            "detector": baseline.detector.__name__,
+            "about": (baseline.detector.__doc__ or "").partition("\n")[0],
+            "space": {name: distribution_to_json(each) for name, each in baseline.space.items()},
+            "score_space": {name: list(each) for name, each in baseline.score_space.items()},
+            "params": asdict(baseline.config(self.shape, {})),
+        }

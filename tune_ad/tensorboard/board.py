@@ -1,0 +1,284 @@
+"""Writes the event files: the study's declaration of columns, and one run folder per trial."""
+
+import hashlib
+import io
+import os
+import time
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
+
+import numpy as np
+import numpy.typing as npt
+from PIL import Image
+from tensorboard.compat.proto.event_pb2 import Event, SessionLog
+from tensorboard.compat.proto.summary_pb2 import Summary
+from tensorboard.plugins.histogram.metadata import create_summary_metadata as histogram_metadata
+from tensorboard.plugins.hparams import api_pb2, metadata
+from tensorboard.plugins.hparams.plugin_data_pb2 import HParamsPluginData, SessionEndInfo
+from tensorboard.plugins.hparams.summary_v2 import hparams_pb
+from tensorboard.plugins.text.summary_v2 import text_pb
+from tensorboard.summary.writer.record_writer import RecordWriter
+from tensorboard.util.tensor_util import make_tensor_proto
+
+from tune_ad.tensorboard.domains import Domain, Interval, Values, column_names, row
+from tune_ad.tensorboard.pictures import Pixels, check_pixels, tiled
+
+HISTOGRAM_BUCKETS = 30
+NON_FINITE = "health/non_finite"
+NON_FINITE_FIRST = "health/non_finite_first"
+_LARGEST = float(np.finfo(np.float32).max)
+_FILE = "events.out.tfevents"
+_TYPES = {
+    "bool": api_pb2.DATA_TYPE_BOOL,
+    "number": api_pb2.DATA_TYPE_FLOAT64,
+    "string": api_pb2.DATA_TYPE_STRING,
+}
+
+
+def write_study(
+    folder: Path, domains: Mapping[str, Domain], metrics: Sequence[tuple[str, str]]
+) -> None:
+    """Declare the columns of the HPARAMS table, in the root folder of a study.
+
+    TensorBoard shows five parameters and five metrics until more are ticked: both in the order
+    given, but constant parameters last and by name.
+    Writing the same again changes nothing; writing something else (a study that was extended)
+    replaces the old declaration, which a TensorBoard that is already running sees when restarted.
+
+    Args:
+        folder: TensorBoard's ``--logdir``; the trials' folders lie in it.
+        domains: Every parameter of every detector of the study, in order (see `merge_domains`).
+        metrics: (tag of a scalar, name of its column), most important first.
+    """
+    names = column_names(domains)
+    experiment = api_pb2.Experiment(
+        hparam_infos=[_column(names[label], label, domains[label]) for label in domains],
+        metric_infos=[
+            api_pb2.MetricInfo(name=api_pb2.MetricName(tag=tag), display_name=name)
+            for tag, name in metrics
+        ],
+    )
+    summary = _hparams_summary(metadata.EXPERIMENT_TAG, HParamsPluginData(experiment=experiment))
+    digest = hashlib.sha256(summary.SerializeToString(deterministic=True)).hexdigest()[:16]
+    old = sorted(Path(folder).glob(f"{_FILE}.*.study-*"))
+    if [path.name.rpartition("-")[2] for path in old] == [digest]:
+        return
+    Path(folder).mkdir(parents=True, exist_ok=True)
+    _write_file(Path(folder) / f"{_FILE}.{time.time_ns()}.study-{digest}", summary)
+    for path in old:
+        path.unlink()
+
+
+class TrialBoard:
+    """One trial's run folder; what is written can be seen when the method returns.
+
+    The row of the HPARAMS table is there at once, with status "unknown", TensorBoard's word for a
+    trial that has not ended; `finish` makes it a success or a failure. As a context manager, an
+    exception is a failure, and an interruption leaves the row open. A folder that holds a killed
+    or failed attempt is continued: its points from `resume_step` on are dropped, and its row is
+    open again (a TensorBoard that has seen the failure must be restarted to forget it).
+
+    Numbers that TensorBoard cannot show (NaN, infinite, beyond float32) are not written: the
+    scalar `health/non_finite` counts them, over all tags since the folder was opened, and the text
+    `health/non_finite_first` says where each tag had its first.
+
+    Args:
+        folder: The run's folder; its name is the run's name, e.g. ``007-PGN-1a2b3c4d``.
+        parameters: The parameters that this trial has, and no others.
+        domains: What `write_study` was given: the columns, and how values are shown in them.
+        group: Identity of the configuration without its seed: TensorBoard averages the runs of a
+            group in one row, and shows this as "Trial ID".
+        resume_step: First step that will be written.
+
+    Raises:
+        ValueError: A parameter has no domain, or does not fit it.
+    """
+
+    def __init__(
+        self,
+        folder: Path,
+        parameters: Mapping[str, object],
+        domains: Mapping[str, Domain],
+        group: str,
+        resume_step: int = 0,
+    ) -> None:
+        cells = row(parameters, domains)
+        self._path = _next_file(Path(folder))
+        self._file = self._path.open("xb")
+        self._writer = RecordWriter(self._file)
+        self._lost: dict[str, int] = {}
+        start = SessionLog(status=SessionLog.START)
+        self._write(Event(file_version="brain.Event:2"))
+        self._write(Event(session_log=start, step=resume_step))
+        self._write(Event(summary=hparams_pb(cells, trial_id=group)))
+
+    def scalar(self, tag: str, value: float, step: int) -> None:
+        """Write one point of a curve; `step` is in the trial's own unit, e.g. epochs."""
+        self.scalars({tag: value}, step)
+
+    def scalars(self, values: Mapping[str, float], step: int) -> None:
+        """Write one point of each curve."""
+        points = {tag: float(value) for tag, value in values.items()}
+        good = {tag: value for tag, value in points.items() if abs(value) <= _LARGEST}
+        self._add([Summary.Value(tag=tag, simple_value=good[tag]) for tag in good], step)
+        for tag in points:
+            if tag not in good:
+                self._note_lost(tag, 1, points[tag], step)
+
+    def histogram(self, tag: str, values: npt.ArrayLike, step: int) -> None:
+        """Write the distribution of `values`, an array of any shape, in 30 equal buckets.
+
+        Equal values make one bucket; an empty array makes no histogram.
+        """
+        array = np.asarray(values, dtype=np.float64).ravel()
+        is_good = np.abs(array) <= _LARGEST
+        if is_good.any():
+            tensor = make_tensor_proto(_buckets(array[is_good]), dtype=np.float64)
+            about = histogram_metadata(display_name=None, description=None)
+            self._add([Summary.Value(tag=tag, tensor=tensor, metadata=about)], step)
+        if not is_good.all():
+            self._note_lost(tag, int((~is_good).sum()), float(array[~is_good][0]), step)
+
+    def image(self, tag: str, pixels: Pixels, step: int) -> None:
+        """Write one picture, losslessly.
+
+        TensorBoard keeps ten steps of a tag (``--samples_per_plugin images=100`` for more).
+
+        Args:
+            tag: Name of the picture.
+            pixels: (h, w) grey or (h, w, 3) red-green-blue, uint8.
+            step: In the trial's own unit.
+
+        Raises:
+            ValueError: `pixels` has another shape or another type.
+        """
+        check_pixels(pixels, 2)
+        png = io.BytesIO()
+        Image.fromarray(np.ascontiguousarray(pixels)).save(png, format="PNG")
+        height, width, *channels = pixels.shape
+        picture = Summary.Image(
+            height=height,
+            width=width,
+            colorspace=3 if channels else 1,
+            encoded_image_string=png.getvalue(),
+        )
+        self._add([Summary.Value(tag=tag, image=picture)], step)
+
+    def image_grid(self, tag: str, rows: Sequence[Pixels], step: int) -> None:
+        """Write rows of pictures as one, e.g. inputs above their reconstructions.
+
+        Args:
+            tag: Name of the picture.
+            rows: Each (n, h, w) grey or (n, h, w, 3) colour, uint8; the same n, h, w in every row.
+            step: In the trial's own unit.
+
+        Raises:
+            ValueError: The rows differ in shape, or have another shape or type.
+        """
+        self.image(tag, tiled(rows), step)
+
+    def text(self, tag: str, markdown: str, step: int) -> None:
+        """Write a remark, shown as Markdown."""
+        self._add(text_pb(tag, markdown).value, step)
+
+    def flush(self) -> None:
+        """Force what was written to the disk itself (against power cuts, for network disks)."""
+        if not self._file.closed:
+            os.fsync(self._file.fileno())
+
+    def finish(self, succeeded: bool) -> None:
+        """Mark the row as a success or a failure, and close; the first call decides."""
+        if self._file.closed:
+            return
+        self.close()
+        status = api_pb2.STATUS_SUCCESS if succeeded else api_pb2.STATUS_FAILURE
+        info = SessionEndInfo(status=status, end_time_secs=time.time())
+        data = HParamsPluginData(session_end_info=info)
+        end = self._path.with_name(self._path.name + ".end")
+        _write_file(end, _hparams_summary(metadata.SESSION_END_INFO_TAG, data))
+
+    def close(self) -> None:
+        """Close and leave the row open, for a trial that will be continued."""
+        self._file.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        if error is None or isinstance(error, Exception):
+            self.finish(succeeded=error is None)
+        self.close()
+
+    def _note_lost(self, tag: str, count: int, example: float, step: int) -> None:
+        if tag not in self._lost:
+            self.text(NON_FINITE_FIRST, f"`{tag}` was {example} at step {step}", step)
+        self._lost[tag] = self._lost.get(tag, 0) + count
+        self.scalar(NON_FINITE, sum(self._lost.values()), step)
+
+    def _add(self, values: Iterable[Any], step: int) -> None:
+        self._write(Event(summary=Summary(value=values), step=int(step)))
+
+    def _write(self, event: Any) -> None:  # noqa: ANN401
+        event.wall_time = time.time()
+        self._writer.write(event.SerializeToString())
+        self._file.flush()
+
+
+def _column(name: str, label: str, domain: Domain) -> Any:  # noqa: ANN401
+    info = api_pb2.HParamInfo(
+        name=name, display_name=label, type=_TYPES[domain.kind], differs=domain.varies
+    )
+    if isinstance(domain, Interval):
+        info.domain_interval.min_value = domain.low
+        info.domain_interval.max_value = domain.high
+        info.description = "whole number" if domain.is_int else "number"
+    elif isinstance(domain, Values):
+        info.domain_discrete.extend(domain.cells)
+    elif domain.kind == "bool":
+        info.domain_discrete.extend([False, True])
+    return info
+
+
+def _hparams_summary(tag: str, data: Any) -> Any:  # noqa: ANN401
+    about = metadata.create_summary_metadata(data)
+    value = Summary.Value(tag=tag, metadata=about, tensor=metadata.NULL_TENSOR)
+    return Summary(value=[value])
+
+
+def _write_file(path: Path, summary: Any) -> None:  # noqa: ANN401
+    """A whole event file at once: a reader sees all of it or none."""
+    now = time.time()
+    hidden = path.with_name(f"unfinished-{time.time_ns()}")
+    with hidden.open("xb") as file:
+        writer = RecordWriter(file)
+        for event in (Event(file_version="brain.Event:2"), Event(summary=summary)):
+            event.wall_time = now
+            writer.write(event.SerializeToString())
+    hidden.replace(path)
+
+
+def _next_file(folder: Path) -> Path:
+    """The name of a new event file, later than those of earlier attempts, whose ends are removed.
+
+    TensorBoard keeps the first end of a run that it reads, and reads files in order of name.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    for end in folder.glob(f"{_FILE}.*.end"):
+        end.unlink()
+    return folder / f"{_FILE}.{time.time_ns()}"
+
+
+def _buckets(values: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
+    """(buckets, 3): left edge, right edge, count."""
+    edges = np.linspace(values.min(), values.max(), HISTOGRAM_BUCKETS + 1)
+    if not np.all(np.diff(edges) > 0):
+        return np.array([[edges[0], edges[-1], values.size]])
+    counts, _ = np.histogram(values, edges)
+    return np.stack([edges[:-1], edges[1:], counts], axis=1)

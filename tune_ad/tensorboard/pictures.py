@@ -1,0 +1,58 @@
+"""Pictures from arrays."""
+
+from collections.abc import Sequence
+
+import numpy as np
+import numpy.typing as npt
+
+Pixels = npt.NDArray[np.uint8]
+
+GAP, GAP_GREY = 1, 128
+
+
+def check_pixels(pixels: Pixels, ndim: int) -> None:
+    """Refuse what is not uint8, grey with `ndim` axes or colour with one more.
+
+    Raises:
+        ValueError: The type or the shape is another one.
+    """
+    is_colour = pixels.ndim == ndim + 1 and pixels.shape[-1] == 3
+    if pixels.dtype != np.uint8 or not (pixels.ndim == ndim or is_colour):
+        axes = "(h, w)" if ndim == 2 else "(n, h, w)"
+        raise ValueError(
+            f"pixels must be uint8 of shape {axes}, with or without a last axis of 3, "
+            f"but got {pixels.dtype} of shape {pixels.shape}"
+        )
+
+
+def tiled(rows: Sequence[Pixels]) -> Pixels:
+    """Rows of pictures as one, with grey lines between and around them.
+
+    Args:
+        rows: Each (n, h, w) grey or (n, h, w, 3) colour; one colour row makes all of it colour.
+
+    Raises:
+        ValueError: The rows differ in n, h or w, or have another shape or type.
+    """
+    for pixels in rows:
+        check_pixels(pixels, 3)
+    shapes = [pixels.shape[:3] for pixels in rows]
+    if len(set(shapes)) != 1:
+        raise ValueError(f"rows must have the same (n, h, w), but got {shapes}")
+    has_colour = any(pixels.ndim == 4 for pixels in rows)
+    grid = np.stack([_in_colour(pixels) if has_colour else pixels for pixels in rows])
+    grid = _framed(grid, (GAP, 0), axis=2)
+    count, n, height, width, *channels = grid.shape
+    picture = grid.swapaxes(1, 2).reshape(count * height, n * width, *channels)
+    return _framed(picture, (0, GAP), axis=0)
+
+
+def _in_colour(pixels: Pixels) -> Pixels:
+    return pixels if pixels.ndim == 4 else np.repeat(pixels[..., None], 3, axis=3)
+
+
+def _framed(pixels: Pixels, widths: tuple[int, int], axis: int) -> Pixels:
+    """`pixels` with grey before and after the axes `axis` and `axis` + 1."""
+    pad = [(0, 0)] * pixels.ndim
+    pad[axis] = pad[axis + 1] = widths
+    return np.pad(pixels, pad, constant_values=GAP_GREY)

@@ -1,0 +1,273 @@
+"""One configuration on its panel: trains the cohort by intervals and reports after each.
+
+It knows no Ray: the serial backend and the Ray Trainable drive the same object.
+"""
+
+import time
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
+from typing import Any
+
+import numpy as np
+import torch
+
+from tune_ad.cohort import Cohort, Member
+from tune_ad.data import scaled
+from tune_ad.evaluation import Examination, Key, by_name, examine, histogram, pictures, thinned
+from tune_ad.panel import Panel
+from tune_ad.records import Replica, State, Suggestion, TrialRecord, Values, identity
+from tune_ad.search import Study
+from tune_ad.selection import RULES
+
+SHOWN_PICTURES = 8
+
+
+@dataclass(frozen=True)
+class Report:
+    """What a trial says after an evaluation interval.
+
+    Attributes:
+        epoch: epochs finished.
+        epochs: epochs in all.
+        objective: by the study's rule, larger = better; None where it has nothing to look at.
+        learning_rate: of the last epoch.
+        metrics: numbers by name, one per replica.
+        scores: of held-out images of the first seed, by task: "normal" and "anomalous".
+        pictures: by task, what the detector makes of held-out normals; at the end only.
+        done: whether the trial is over.
+        record: of the trial as it stands.
+        details: curves and histograms so far.
+    """
+
+    epoch: int
+    epochs: int
+    objective: float | None
+    learning_rate: float
+    metrics: dict[str, Values]
+    scores: dict[str, dict[str, np.ndarray]]
+    pictures: dict[str, dict[str, np.ndarray]]
+    done: bool
+    record: TrialRecord
+    details: dict[str, Any]
+
+
+@dataclass
+class History:
+    """The curves of a trial: one entry per report.
+
+    Attributes:
+        epochs: finished at each report.
+        learning_rates: of the last epoch before it.
+        objectives: by the study's rule.
+        metrics: numbers by name, at each report one per replica.
+        seconds: spent so far.
+    """
+
+    epochs: list[int] = field(default_factory=list)
+    learning_rates: list[float] = field(default_factory=list)
+    objectives: list[float | None] = field(default_factory=list)
+    metrics: dict[str, list[Values]] = field(default_factory=dict)
+    seconds: float = 0.0
+
+    def add(
+        self, epoch: int, rate: float, objective: float | None, metrics: dict[str, Values]
+    ) -> None:
+        """Append a report; a metric that is new or missing is None where it is absent."""
+        before = len(self.epochs)
+        self.epochs.append(epoch)
+        self.learning_rates.append(rate)
+        self.objectives.append(objective)
+        for name in dict.fromkeys([*self.metrics, *metrics]):
+            curve = self.metrics.setdefault(name, [[] for _ in range(before)])
+            curve.append(metrics.get(name, []))
+
+
+class Trial:
+    """One configuration on its panel.
+
+    Args:
+        study: the search under its budget.
+        panel: tasks and images.
+        suggestion: the configuration.
+        device: "cpu" or "cuda".
+        test: whether to meet the test set: at the last epoch, and after every interval where the
+            search asks for that curve.
+
+    Raises:
+        UserError: if the configuration cannot be built for the images.
+    """
+
+    def __init__(
+        self, study: Study, panel: Panel, suggestion: Suggestion, device: str, test: bool
+    ) -> None:
+        self.study, self.panel, self.suggestion, self.test = study, panel, suggestion, test
+        self.device = device
+        self.baseline = study.baselines[suggestion.baseline]
+        self.config = self.baseline.config(study.shape, suggestion.params)
+        images = scaled(torch.tensor(panel.images), self.config.scaling).to(device)
+        self.keys = [
+            Key(task, seed)
+            for seed in suggestion.seeds or study.seeds
+            for task in range(len(panel.tasks))
+        ]
+        members = [
+            Member(panel.tasks[key.task].name, key.seed, panel.positions(key.task, "train"))
+            for key in self.keys
+        ]
+        self.cohort = Cohort(
+            self.baseline.detector, self.config, images, members, self.baseline.score_space
+        )
+        self.history = History()
+
+    @property
+    def identity(self) -> str:
+        """The hash of the configuration: the same for every seed and budget but its epochs."""
+        return identity(self.suggestion.baseline, asdict(self.config))
+
+    def step(self) -> Report:
+        """Train one interval, examine, report."""
+        started = time.perf_counter()
+        terms = self.cohort.train(self.study.budget.interval)
+        self.cohort.prepare_scoring()
+        found = self.examined()
+        train = by_name([{f"train_{name}": v for name, v in each.items()} for each in terms])
+        metrics = self.without_failed(train | found.metrics)
+        objective = RULES[self.study.selection](metrics)
+        rate = self.cohort.learning_rate
+        self.history.add(self.cohort.epoch, rate, objective, metrics)
+        self.history.seconds += time.perf_counter() - started
+        done = self.cohort.finished
+        return Report(
+            self.cohort.epoch,
+            self.cohort.epochs,
+            objective,
+            rate,
+            metrics,
+            {task: thinned(scores) for task, scores in found.scores.items()},
+            self.pictures() if done else {},
+            done,
+            self.record(metrics, found.variants, objective),
+            self.details(found),
+        )
+
+    def examined(self) -> Examination:
+        """Held-out images, and test images where and when they are wanted."""
+        done = self.cohort.finished
+        found = Examination()
+        parts = ["validation"] if self.study.budget.validation_fraction else []
+        if self.test and (done or self.study.search.test_curve):
+            parts.append("test")
+        for part in parts:
+            new = examine(self.cohort, self.panel, self.keys, part, every_variant=done)
+            found.metrics |= new.metrics
+            for name, metrics in new.variants.items():
+                found.variants.setdefault(name, {}).update(metrics)
+            found.scores = found.scores or new.scores
+        return found
+
+    def without_failed(self, metrics: dict[str, Values]) -> dict[str, Values]:
+        """The metrics with None in the place of every replica that has failed by now."""
+        living = set(self.cohort.living())
+        return {
+            name: [value if k in living else None for k, value in enumerate(values)]
+            for name, values in metrics.items()
+        }
+
+    def pictures(self) -> dict[str, dict[str, np.ndarray]]:
+        """What the detector makes of held-out normals, uint8, shape (n, h, w, c)."""
+        shown = pictures(self.cohort, self.panel, self.keys, SHOWN_PICTURES)
+        return {
+            task: {title: image.numpy() for title, image in each.items()}
+            for task, each in shown.items()
+        }
+
+    def record(
+        self,
+        metrics: dict[str, Values],
+        variants: dict[str, dict[str, Values]],
+        objective: float | None,
+    ) -> TrialRecord:
+        """The trial as it stands; "pruned" unless it is over or has failed."""
+        replicas = [self.replica(k) for k in range(len(self.keys))]
+        failed = [each for each in replicas if each.state == "failed"]
+        state: State = "complete" if self.cohort.finished else "pruned"
+        reason = ""
+        if failed:
+            state, first = "failed", failed[0]
+            reason = (
+                f"{len(failed)} of {len(replicas)} replicas failed, first {first.task} with seed "
+                f"{first.seed}: {first.reason}"
+            )
+        return TrialRecord(
+            number=self.suggestion.number,
+            identity=self.identity,
+            baseline=self.suggestion.baseline,
+            detector=self.baseline.detector.__name__,
+            params=asdict(self.config),
+            searched=sorted(self.suggestion.params),
+            state=state,
+            reason=reason,
+            objective=objective,
+            reports=list(zip(self.history.epochs, self.history.objectives, strict=True)),
+            replicas=replicas,
+            metrics=metrics,
+            variants=variants,
+            models={"parameters": self.cohort.parameters},
+            seconds=self.history.seconds,
+            device=self.device,
+        )
+
+    def replica(self, k: int) -> Replica:
+        """One replica as it stands."""
+        key = self.keys[k]
+        name = self.panel.tasks[key.task].name
+        if k in self.cohort.failures:
+            failure = self.cohort.failures[k]
+            return Replica(name, key.seed, "failed", failure.reason, failure.epoch)
+        state: State = "complete" if self.cohort.finished else "pruned"
+        return Replica(name, key.seed, state, "", self.cohort.epoch)
+
+    def details(self, found: Examination) -> dict[str, Any]:
+        """Curves and histograms, for the file beside the record."""
+        return {
+            "curves": {
+                "epoch": self.history.epochs,
+                "learning_rate": self.history.learning_rates,
+                "objective": self.history.objectives,
+                "replicas": self.history.metrics,
+            },
+            "histograms": {task: histogram(scores) for task, scores in found.scores.items()},
+        }
+
+    def state_dict(self) -> dict[str, Any]:
+        """Everything that the trial goes on from."""
+        return {"cohort": self.cohort.state_dict(), "history": asdict(self.history)}
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        """Go on from `state`."""
+        self.cohort.load_state_dict(state["cohort"])
+        self.history = History(**state["history"])
+
+
+def failed_record(study: Study, suggestion: Suggestion, tasks: list[str], reason: str) -> TrialRecord:
+    """The record of a trial that ended with an exception before it could report."""
+    baseline = study.baselines[suggestion.baseline]
+    params = asdict(baseline.config(study.shape, suggestion.params))
+    return TrialRecord(
+        number=suggestion.number,
+        identity=identity(suggestion.baseline, params),
+        baseline=suggestion.baseline,
+        detector=baseline.detector.__name__,
+        params=params,
+        searched=sorted(suggestion.params),
+        state="failed",
+        reason=reason,
+        objective=None,
+        reports=[],
+        replicas=[
+            Replica(task, seed, "failed", reason, 0)
+            for seed in suggestion.seeds or study.seeds
+            for task in tasks
+        ],
+        metrics={},
+    )
