@@ -3,6 +3,7 @@
 import math
 import os
 import zipfile
+import zlib
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -85,7 +86,7 @@ def _entries(path: Path) -> dict[str, Entry]:
             return {key: _entry(path, archive, names[key]) for key in known}
     except zipfile.BadZipFile as error:
         raise npz_fault(path, f"not a whole .npz archive ({error})") from error
-    except (OSError, ValueError, EOFError, RuntimeError) as error:
+    except (OSError, ValueError, EOFError, RuntimeError, zlib.error) as error:
         raise npz_fault(path, f"cannot be read ({error})") from error
 
 

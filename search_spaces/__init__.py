@@ -1,0 +1,1 @@
+"""One module per detector family or claim; each holds `Search` values and nothing else."""

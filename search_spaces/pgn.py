@@ -1,0 +1,42 @@
+"""PGN: code size, dropout, passes T, width and learning rate; T and p also swept when scoring."""
+
+from optuna.distributions import CategoricalDistribution, FloatDistribution
+
+from tune_ad.detectors.pgn import PGN
+from tune_ad.search import Baseline, Budget, Search
+
+pgn = Search(
+    name="pgn_{data}",
+    data=("mnist", "fmnist", "cifar"),
+    baselines=(
+        Baseline(
+            PGN,
+            space={
+                "latent_dim": CategoricalDistribution([8, 16, 32, 64, 128, 256]),
+                "dropout": FloatDistribution(0.1, 0.8),
+                "mc_samples": CategoricalDistribution([0, 1, 5, 10, 20, 50, "inf"]),
+                "width": CategoricalDistribution([0.5, 1.0, 2.0]),
+                "learning_rate": FloatDistribution(1e-5, 1e-2, log=True),
+            },
+            score_space={
+                "mc_samples": (0, 1, 5, 10, 20, 50, "inf"),
+                "dropout": (0.1, 0.3, 0.5, 0.7),
+            },
+        ),
+    ),
+    budgets={
+        "quick": Budget(
+            trials=12,
+            epochs=10,
+            seeds=1,
+            classes=(0, 3, 8),
+            train_images=1000,
+            validation_images=300,
+            evaluation_seeds=3,
+        ),
+        "standard": Budget(trials=100, epochs=100, seeds=3, evaluation_seeds=10),
+        "paper": Budget(
+            trials=1, epochs=100, seeds=10, evaluation_seeds=0, validation_fraction=0.0
+        ),
+    },
+)

@@ -1,0 +1,235 @@
+"""Where a data set is taken from: the order, the reasons of failure, what is kept."""
+
+import logging
+import os
+import socket
+import subprocess
+import sys
+from dataclasses import replace
+from pathlib import Path
+from urllib.error import URLError
+
+import pytest
+import torch
+
+from tune_ad.data import (
+    DataSet,
+    Registry,
+    SourceError,
+    Torchvision,
+    content_digest,
+    from_arrays,
+    load,
+    registries,
+    sources,
+    write_npz,
+)
+from tune_ad.errors import UserError
+
+FILE = "Toy/raw"
+
+
+class Places:
+    """A declared set whose sources are scripted: each is an exception to raise, or arrays."""
+
+    def __init__(self, root: Path, arrays, monkeypatch):
+        self.arrays, self.asked = arrays, []
+        self.files = self.download = self.npm = SourceError("scripted")
+        self.set = DataSet(
+            "toy",
+            ("a", "b"),
+            "toys",
+            torchvision=Torchvision((FILE,), self._torchvision),
+            registries=(Registry("npm", "toy@1", lambda _: self.arrays),),
+            sha256=content_digest(from_arrays("toy", ("a", "b"), arrays, "")),
+        )
+        self.root = root
+        monkeypatch.setattr(sources, "find", lambda _name, _root: self.set)
+        monkeypatch.setattr(registries, "fetch", lambda *_: self._answer("npm"))
+
+    def _torchvision(self, root, download):
+        assert root == self.root
+        return self._answer("download" if download else "files")
+
+    def _answer(self, place):
+        self.asked.append(place)
+        answer = getattr(self, place)
+        if isinstance(answer, BaseException):
+            raise answer
+        return answer
+
+    def put_files(self):
+        (self.root / FILE).parent.mkdir()
+        (self.root / FILE).write_text("")
+
+
+@pytest.fixture
+def places(tmp_path, toy_arrays, monkeypatch):
+    return Places(tmp_path, toy_arrays([3, 3], [2, 2]), monkeypatch)
+
+
+def kept(root: Path) -> list[str]:
+    return sorted(name for name in os.listdir(root) if not name.endswith(".lock"))
+
+
+def test_the_npz_comes_first(places, caplog):
+    write_npz(places.root / "toy.npz", from_arrays("toy", ("a", "b"), places.arrays, "mine"))
+    places.put_files()
+    with caplog.at_level(logging.INFO):
+        assert load("toy", places.root).about == "mine"
+    assert places.asked == []
+    assert caplog.messages == [f"toy: read from {places.root / 'toy.npz'}"]
+
+
+@pytest.mark.parametrize("first", ["files", "download", "npm"])
+def test_each_source_is_tried_in_turn_and_the_first_good_one_is_kept(places, caplog, first):
+    order = ["files", "download", "npm"]
+    places.put_files()
+    for place in order[order.index(first) :]:
+        setattr(places, place, places.arrays)
+    with caplog.at_level(logging.INFO):
+        image_set = load("toy", places.root)
+    assert places.asked == order[: order.index(first) + 1]
+    assert kept(places.root) == ["Toy", "toy.npz"]
+    assert image_set.about == "toys"
+    assert sum("taken from" in message for message in caplog.messages) == 1
+    again = load("toy", places.root)
+    assert torch.equal(again.train_images, image_set.train_images)
+    assert again.about == "toys"
+    assert len(places.asked) == order.index(first) + 1
+
+
+def test_absent_torchvision_files_are_not_read(places):
+    places.npm = places.arrays
+    load("toy", places.root)
+    assert places.asked == ["download", "npm"]
+
+
+def test_when_nothing_works_one_line_tells_every_reason(places):
+    places.put_files()
+    places.files = ValueError("torn\nfile")
+    places.download = URLError("no route")
+    places.npm = SourceError("npm is not on the PATH")
+    with pytest.raises(UserError) as caught:
+        load("toy", places.root)
+    message = str(caught.value)
+    for words in (
+        f"no {places.root / 'toy.npz'}",
+        "torchvision's files: ValueError: file",
+        "torchvision's download: URLError: <urlopen error no route>",
+        "npm (toy@1): npm is not on the PATH",
+        "put toy.npz or torchvision's files into",
+        "digits",
+    ):
+        assert words in message
+    assert "\n" not in message
+    assert kept(places.root) == ["Toy"]
+
+
+def test_an_unexpected_failure_passes_through(places):
+    places.download = ZeroDivisionError("a fault of ours")
+    with pytest.raises(ZeroDivisionError):
+        load("toy", places.root)
+    assert kept(places.root) == []
+
+
+@pytest.mark.parametrize("place", ["files", "download", "npm"])
+def test_wrong_images_are_an_error_with_both_digests(places, toy_arrays, place):
+    wrong = toy_arrays([3, 3], [2, 2], seed=1)
+    if place == "files":
+        places.put_files()
+    setattr(places, place, wrong)
+    with pytest.raises(UserError, match="is not the true set") as caught:
+        load("toy", places.root)
+    assert places.set.sha256 in str(caught.value)
+    assert content_digest(from_arrays("toy", ("a", "b"), wrong, "")) in str(caught.value)
+    assert "toy.npz" not in kept(places.root)
+
+
+def test_arrays_that_are_no_image_set_are_a_failed_source(places):
+    places.download = places.arrays._replace(train_labels=places.arrays.train_labels[:-1])
+    places.npm = places.arrays
+    load("toy", places.root)
+    assert places.asked == ["download", "npm"]
+
+
+def test_a_download_cannot_hang_and_the_timeout_is_put_back(places, monkeypatch):
+    seen = []
+
+    def read(_root, _download):
+        seen.append(socket.getdefaulttimeout())
+        raise TimeoutError("silent")
+
+    places.set = replace(places.set, torchvision=Torchvision((FILE,), read))
+    places.npm = places.arrays
+    load("toy", places.root)
+    assert seen == [sources.SOCKET_SECONDS]
+    assert socket.getdefaulttimeout() is None
+
+
+def test_a_folder_that_cannot_be_written_is_a_users_error(places, monkeypatch):
+    def full(_path, _image_set):
+        raise OSError("no space left")
+
+    monkeypatch.setattr(sources, "write_npz", full)
+    places.npm = places.arrays
+    with pytest.raises(UserError, match=r"toy\.npz: cannot be written \(OSError: no space left\)"):
+        load("toy", places.root)
+
+
+def test_torchvision_files_in_a_read_only_root_are_read_and_not_kept(places, monkeypatch):
+    monkeypatch.setattr(os, "access", lambda _path, _mode: False)
+    places.put_files()
+    places.files = places.arrays
+    assert load("toy", places.root).about == "toys"
+    assert os.listdir(places.root) == ["Toy"]
+
+
+def test_the_default_root_is_created_when_something_is_kept(places, tmp_path, monkeypatch):
+    monkeypatch.delenv("TUNE_AD_DATA", raising=False)
+    monkeypatch.chdir(tmp_path)
+    places.npm, places.root = places.arrays, Path("data")
+    load("toy")
+    assert kept(tmp_path / "data") == ["toy.npz"]
+
+
+TWO_AT_ONCE = """
+import sys, time
+from pathlib import Path
+from tune_ad.data import load, sets
+
+folder = Path(sys.argv[1])
+sets.__path__.append(str(folder / "sets"))
+(folder / f"ready-{sys.argv[2]}").touch()
+while len(list(folder.glob("ready-*"))) < 2:
+    time.sleep(0.01)
+print(int(load("slow", folder / "root").test_images.sum()))
+"""
+SLOW_SET = """
+import time
+from pathlib import Path
+import numpy as np
+from tune_ad.data import Arrays, DataSet, Torchvision
+
+def read(root, download):
+    with (root.parent / "fetches").open("a") as file:
+        file.write("once\\n")
+    time.sleep(0.5)
+    images, labels = np.full((2, 4, 4), 7, np.uint8), np.arange(2)
+    return Arrays(images, labels, images, labels)
+
+DATA_SET = DataSet("slow", ("a", "b"), torchvision=Torchvision(("absent",), read))
+"""
+
+
+def test_two_processes_fetch_once(tmp_path):
+    (tmp_path / "sets").mkdir()
+    (tmp_path / "root").mkdir()
+    (tmp_path / "sets" / "slow.py").write_text(SLOW_SET)
+    command = [sys.executable, "-c", TWO_AT_ONCE, str(tmp_path)]
+    started = [
+        subprocess.Popen([*command, str(k)], stdout=subprocess.PIPE, text=True) for k in range(2)
+    ]
+    assert [process.communicate(timeout=60)[0] for process in started] == ["224\n", "224\n"]
+    assert [process.returncode for process in started] == [0, 0]
+    assert (tmp_path / "fetches").read_text() == "once\n"

@@ -1,0 +1,153 @@
+"""What a study would cost on this machine: from a short measurement and counted operations."""
+
+import time
+from dataclasses import dataclass, replace
+from typing import Any, NamedTuple
+
+import torch
+from torch.utils.flop_counter import FlopCounterMode
+
+from tune_ad.cohort import Cohort, Member
+from tune_ad.detectors.base import Config, Detector
+from tune_ad.nets import ImageShape
+from tune_ad.randomness import torch_stream
+from tune_ad.search import Budget, Study
+from tune_ad.sweep import Sweep
+
+SAMPLED = 12  # configurations whose cost is counted
+PROBE_BATCHES = 2
+
+
+class Speed(NamedTuple):
+    """Seconds that one image takes to train one epoch, and to score."""
+
+    train: float
+    score: float
+
+
+class Sizes(NamedTuple):
+    """Images of one replica.
+
+    Attributes:
+        train: trained on in each epoch.
+        validation: scored at each report.
+        test: scored at the end of the evaluation.
+        tasks: in the panel, of every class that the budget names.
+    """
+
+    train: int
+    validation: int
+    test: int
+    tasks: int
+
+
+@dataclass(frozen=True)
+class Cost:
+    """What a study would take.
+
+    Attributes:
+        seconds: of wall time, on this machine.
+        trials: configurations.
+        models: trained in all, evaluation included.
+        bytes: of records and event files, roughly.
+    """
+
+    seconds: float
+    trials: int
+    models: int
+    bytes: int
+
+
+def measured_speed(study: Study, device: str) -> dict[str, Speed]:
+    """The speed of each baseline at its defaults, one replica, one thread; about a second each."""
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        return {
+            name: _speed(baseline.detector, baseline.config(study.shape, {}), study.shape, device)
+            for name, baseline in study.baselines.items()
+        }
+    finally:
+        torch.set_num_threads(threads)
+
+
+def _speed(
+    detector: type[Detector[Any]], config: Config, shape: ImageShape, device: str
+) -> Speed:
+    count = PROBE_BATCHES * config.batch_size
+    images = torch.rand(count, *shape, generator=torch_stream(0, "probe")).to(device)
+    everything = torch.arange(count)
+    config = replace(config, epochs=2)  # the first one warms up
+    cohort = Cohort(detector, config, images, [Member("probe", 0, everything)])
+    cohort.train(1)
+    cohort.score(0, everything)
+    started = time.perf_counter()
+    cohort.train(1)
+    trained = time.perf_counter()
+    cohort.score(0, everything)
+    scored = time.perf_counter()
+    return Speed((trained - started) / count, (scored - trained) / count)
+
+
+def relative_operations(study: Study) -> float:
+    """Mean floating-point operations of sampled configurations, over those of the defaults."""
+    sweep = Sweep(study.search.plan, study.arms, SAMPLED, study.seed)
+    ratios = []
+    while (suggestion := sweep.ask()) is not None:
+        baseline = study.baselines[suggestion.baseline]
+        default = _operations(baseline.detector, baseline.config(study.shape, {}), study.shape)
+        config = baseline.config(study.shape, suggestion.params)
+        ratios.append(_operations(baseline.detector, config, study.shape) / max(default, 1))
+    return sum(ratios) / len(ratios)
+
+
+def _operations(detector: type[Detector[Any]], config: Config, shape: ImageShape) -> int:
+    with torch.device("meta"):
+        module = detector(config, shape)
+        phases = [phase for stage in module.stages() for phase in stage.phases]
+        images = torch.empty(2, *shape)
+        with FlopCounterMode(display=False) as counter:
+            for phase in phases:
+                wanted = module.noise(phase.name, len(images))
+                noise = {name: torch.empty(each.shape) for name, each in wanted.items()}
+                module.terms(phase.name, images, noise)
+        return int(counter.get_total_flops())
+
+
+def image_sizes(budget: Budget, class_images: int, test_images: int, classes: int) -> Sizes:
+    """The images of one replica: `class_images` in its training files, of `classes` classes."""
+    held_out = int(class_images * budget.validation_fraction)
+    train = min(class_images - held_out, budget.train_images or class_images)
+    cap = budget.validation_images
+    validation = held_out * classes if cap is None else min(held_out, cap) + cap
+    test = test_images if budget.test_images is None else min(test_images, 2 * budget.test_images)
+    tasks = classes if budget.classes is None else len(budget.classes)
+    return Sizes(train, validation, test, tasks)
+
+
+def cost(study: Study, sizes: Sizes, speed: Speed, ratio: float, concurrent: int) -> Cost:
+    """What the study takes if its trials are as dear as the sampled ones.
+
+    Args:
+        study: the search under its budget.
+        sizes: of the panel.
+        speed: of the default configuration.
+        ratio: operations of a mean trial over the default's.
+        concurrent: trials at a time.
+    """
+    budget = study.budget
+    trials = Sweep(study.search.plan, study.arms, budget.trials, study.seed).trials
+    training = sizes.train * budget.epochs * speed.train
+    reports = -(-budget.epochs // budget.interval)
+    watching = sizes.validation * reports * speed.score
+    tested = sizes.test * speed.score
+    searched = trials * budget.seeds * sizes.tasks
+    fresh = budget.evaluation_seeds * sizes.tasks
+    seconds = searched * ratio * (training + watching + tested * study.tests_trials)
+    seconds += fresh * (training + watching + tested) * max(1.0, ratio)
+    return Cost(
+        seconds=seconds / concurrent,
+        trials=trials,
+        models=searched + fresh,
+        bytes=(trials + budget.evaluation_seeds) * (20_000 + 4_000 * budget.evaluations),
+    )

@@ -1,0 +1,234 @@
+"""The Ray backend: a Tuner over the trials that a conductor hands out."""
+
+import logging
+import os
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import ray
+from ray import tune
+from ray.tune.schedulers import FIFOScheduler, TrialScheduler
+from ray.tune.search import Searcher
+
+from tune_ad.conductor import Conductor
+from tune_ad.errors import UserError
+from tune_ad.panel import Panel
+from tune_ad.trainable import TrialTrainable
+
+QUIET = {
+    "TUNE_DISABLE_AUTO_CALLBACK_LOGGERS": "1",
+    "RAY_USAGE_STATS_ENABLED": "0",
+    "RAY_CHDIR_TO_TRIAL_DIR": "0",
+    "RAY_AIR_NEW_OUTPUT": "0",
+    "TUNE_WARN_EXCESSIVE_EXPERIMENT_CHECKPOINT_SYNC_THRESHOLD_S": "0",
+}
+
+
+@dataclass(frozen=True)
+class Resources:
+    """What trials may use.
+
+    Attributes:
+        concurrent: trials at a time.
+        cpus: per trial; PyTorch gets as many threads.
+        gpus: per trial, fractions share a GPU.
+        address: of a running Ray cluster; "local" starts one on this machine.
+    """
+
+    concurrent: int
+    cpus: int = 1
+    gpus: float = 0.0
+    address: str = "local"
+
+
+@contextmanager
+def cluster(resources: Resources) -> Iterator[None]:
+    """A connection to Ray, started for the occasion unless an address is given.
+
+    Raises:
+        UserError: if no cluster answers, or it has not what one trial needs.
+    """
+    os.environ.update(QUIET)
+    local = resources.address == "local"
+    os.environ.setdefault("RAY_AUTH_MODE", "disabled" if local else "token")
+    sizes: dict[str, Any] = {}
+    if local:
+        sizes = {
+            "num_cpus": max(1, resources.concurrent) * resources.cpus,
+            "include_dashboard": False,
+        }
+    try:
+        ray.init(
+            address=resources.address,
+            log_to_driver=False,
+            logging_level=logging.ERROR,
+            configure_logging=True,
+            **sizes,
+        )
+    except (ConnectionError, RuntimeError, ValueError) as error:
+        raise UserError(
+            f"no Ray cluster answers at {resources.address!r} ({str(error).splitlines()[0]}); "
+            "start one with 'ray start --head', or leave --address out"
+        ) from error
+    try:
+        _check_fit(resources)
+        yield
+    finally:
+        ray.shutdown()
+
+
+def _check_fit(resources: Resources) -> None:
+    have = ray.cluster_resources()
+    for kind, wanted in (("CPU", resources.cpus), ("GPU", resources.gpus)):
+        if wanted > have.get(kind, 0):
+            raise UserError(
+                f"a trial asks for {wanted:g} {kind}, the cluster has {have.get(kind, 0):g}; "
+                f"lower --{kind.lower()}s-per-trial"
+            )
+
+
+class Bridge:
+    """What the searcher, the scheduler and the callback share.
+
+    Ray copies and pickles them for its snapshots, from which nothing is ever restored here: a copy
+    in this process is the bridge itself, a pickle is empty.
+    """
+
+    def __init__(self, conductor: Conductor) -> None:
+        self.conductor = conductor
+        self.epochs: dict[str, int] = {}
+        self.over: set[str] = set()
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> "Bridge":
+        return self
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {}
+
+    def reported(self, trial_id: str, result: dict[str, Any]) -> bool:
+        """Pass on a report, whether the trial must stop; what a restored trial repeats is old."""
+        if result["epoch"] <= self.epochs.get(trial_id, -1):
+            return False
+        self.epochs[trial_id] = result["epoch"]
+        if self.conductor.reported(result["report"]):
+            self.over.add(trial_id)
+        return trial_id in self.over
+
+
+class ConductedSearcher(Searcher):  # type: ignore[misc]
+    """Asks the conductor for each trial; results go to it by the scheduler and `Herald`."""
+
+    def __init__(self, bridge: Bridge) -> None:
+        super().__init__()
+        self.bridge = bridge
+
+    def suggest(self, trial_id: str) -> dict[str, Any] | str:
+        """The configuration of a new Ray trial; `Searcher.FINISHED` when there is no more."""
+        suggestion = self.bridge.conductor.next()
+        return str(Searcher.FINISHED) if suggestion is None else asdict(suggestion)
+
+    def on_trial_complete(
+        self, trial_id: str, result: dict[str, Any] | None = None, error: bool = False
+    ) -> None:
+        """The conductor hears of it from `Herald`, which knows the reason."""
+
+    def save(self, checkpoint_path: str) -> None:
+        """Nothing: the records are the state."""
+        Path(checkpoint_path).touch()
+
+    def restore(self, checkpoint_path: str) -> None:
+        """Nothing: a study is resumed from its records, never from Ray's snapshot."""
+
+
+class ConductedScheduler(FIFOScheduler):  # type: ignore[misc]
+    """Passes every report to the conductor and stops the trials that it says are behind."""
+
+    def __init__(self, bridge: Bridge) -> None:
+        super().__init__()
+        self.bridge = bridge
+
+    def on_trial_result(self, tune_controller: Any, trial: Any, result: dict[str, Any]) -> str:  # noqa: ANN401
+        """Stop or go on."""
+        stop = self.bridge.reported(trial.trial_id, result)
+        return str(TrialScheduler.STOP if stop else TrialScheduler.CONTINUE)
+
+    def on_trial_complete(self, tune_controller: Any, trial: Any, result: dict[str, Any]) -> None:  # noqa: ANN401
+        """Pass on the last report of a trial that Ray saw to be done."""
+        self.bridge.reported(trial.trial_id, result)
+
+
+class Herald(tune.Callback):  # type: ignore[misc]
+    """Tells the conductor which trials ended, and which of them by an error."""
+
+    def __init__(self, bridge: Bridge) -> None:
+        self.bridge = bridge
+
+    def on_trial_complete(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:  # noqa: ANN401
+        """A trial that was interrupted is not over: its records stay unfinished."""
+        if trial.trial_id in self.bridge.over:
+            self.bridge.conductor.ended(trial.config["number"])
+
+    def on_trial_error(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:  # noqa: ANN401
+        """A trial raised; Ray has used up its retries."""
+        self.bridge.conductor.crashed(trial.config["number"], _last_line(trial.get_error()))
+
+
+def _last_line(error: object) -> str:
+    """The line of a remote traceback that names the exception."""
+    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+    return lines[-1] if lines else type(error).__name__
+
+
+def run(
+    conductor: Conductor, panel: Panel, resources: Resources, test: bool, storage: Path
+) -> None:
+    """Train what the conductor hands out, several trials at a time; needs `cluster`.
+
+    Args:
+        conductor: hands out and is told.
+        panel: tasks and images; goes to the object store once.
+        resources: of each trial.
+        test: whether trials meet the test set.
+        storage: folder for Ray's own files and checkpoints, removed afterwards; must be reachable
+            by every node of a cluster.
+    """
+    trainable = tune.with_resources(
+        tune.with_parameters(
+            TrialTrainable,
+            study=conductor.study,
+            panel=panel,
+            threads=resources.cpus,
+            test=test,
+        ),
+        {"cpu": resources.cpus, "gpu": resources.gpus},
+    )
+    bridge = Bridge(conductor)
+    tuner = tune.Tuner(
+        trainable,
+        tune_config=tune.TuneConfig(
+            num_samples=-1,
+            max_concurrent_trials=resources.concurrent,
+            search_alg=ConductedSearcher(bridge),
+            scheduler=ConductedScheduler(bridge),
+            reuse_actors=True,
+            trial_dirname_creator=lambda trial: f"trial-{trial.trial_id}",
+        ),
+        run_config=tune.RunConfig(
+            name="tune",
+            storage_path=str(storage.resolve()),
+            verbose=0,
+            callbacks=[Herald(bridge)],
+            checkpoint_config=tune.CheckpointConfig(num_to_keep=1, checkpoint_at_end=False),
+            failure_config=tune.FailureConfig(
+                max_failures=0 if resources.address == "local" else 2
+            ),
+        ),
+    )
+    try:
+        tuner.fit()
+    finally:
+        shutil.rmtree(storage, ignore_errors=True)
