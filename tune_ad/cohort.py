@@ -43,7 +43,9 @@ class Failure(NamedTuple):
     reason: str
 
 
-def build(detector: type[Detector[Any]], config: Config, shape: ImageShape, seed: int) -> Detector[Any]:
+def build(
+    detector: type[Detector[Any]], config: Config, shape: ImageShape, seed: int
+) -> Detector[Any]:
     """A detector whose initial weights depend on `seed` alone.
 
     PyTorch initialises layers from its global generator: its state is put back afterwards.
@@ -182,7 +184,7 @@ class Learner:
         self.batch_size = config.batch_size
         owner = derived_seed(member.seed, member.task)
         module = build(detector, config, shape, owner)
-        self.module = module.to(images.device, memory_format=torch.channels_last)
+        self.module = module.to(images.device).to(memory_format=torch.channels_last)
         self.stages = module.stages()
         device = images.device.type
         self.order = torch_stream(owner, "batches")
@@ -228,7 +230,7 @@ class Learner:
             optimiser = self.optimisers[phase.name]
             optimiser.zero_grad(set_to_none=True)
             moved = [p for group in optimiser.param_groups for p in group["params"]]
-            self.module.reduced(terms["loss"]).backward(inputs=moved)  # type: ignore[no-untyped-call]
+            self.module.reduced(terms["loss"]).backward(inputs=moved)
             optimiser.step()
             terms = {name: value.detach() for name, value in terms.items()}
             self.set_buffers(self.module.after_step(stage.name, phase.name, terms, progress))
@@ -262,7 +264,7 @@ class Learner:
             self.module.get_buffer(name).copy_(value)
 
     def batches(self) -> list[Tensor]:
-        """One epoch of index tensors: full batches, the last completed from the same permutation."""
+        """One epoch of full batches of indices; the same permutation completes the last one."""
         n, size = len(self.member.train), self.batch_size
         permutation = self.member.train[torch.randperm(n, generator=self.order)]
         count = -(-n // size)

@@ -1,7 +1,7 @@
 """Between a source of configurations and whoever trains them: hands out, notes, tells.
 
-The backends (`tune_ad.serial`, `tune_ad.runner`) talk to a `Conductor` only, so both store and show
-the same. What is stored and shown is done by observers, in the one process that drives the study.
+The backends (`tune_ad.serial`, `tune_ad.runner`) talk to a `Conductor` only, so both store and
+show the same. What is stored and shown is done by observers, in the one process that drives the study.
 """
 
 import time
@@ -11,7 +11,14 @@ from typing import Any, Protocol
 import numpy as np
 from tqdm import tqdm
 
-from tune_ad.records import Journal, StudyFolder, Suggestion, TrialRecord, to_text, write_atomically
+from tune_ad.records import (
+    Journal,
+    StudyFolder,
+    Suggestion,
+    TrialRecord,
+    to_text,
+    write_atomically,
+)
 from tune_ad.search import Study
 from tune_ad.tensorboard import TrialBoard, domains_of, merge_domains, write_study
 from tune_ad.trial import Report, failed_record

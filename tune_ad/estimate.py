@@ -71,9 +71,7 @@ def measured_speed(study: Study, device: str) -> dict[str, Speed]:
         torch.set_num_threads(threads)
 
 
-def _speed(
-    detector: type[Detector[Any]], config: Config, shape: ImageShape, device: str
-) -> Speed:
+def _speed(detector: type[Detector[Any]], config: Config, shape: ImageShape, device: str) -> Speed:
     count = PROBE_BATCHES * config.batch_size
     images = torch.rand(count, *shape, generator=torch_stream(0, "probe")).to(device)
     everything = torch.arange(count)

@@ -30,9 +30,9 @@ def auroc(normal: Tensor, anomalous: Tensor) -> float:
 
 
 def average_precision(normal: Tensor, anomalous: Tensor) -> float:
-    r"""Average precision $\sum_k (R_k - R_{k-1}) P_k$ over the distinct thresholds, anomalies positive.
+    r"""Average precision $\sum_k (R_k - R_{k-1}) P_k$ over the distinct thresholds.
 
-    In (0, 1]; its chance level is the share of anomalies, so it compares only between sets with
+    Anomalies are positive. In (0, 1]; its chance level is the share of anomalies, so it compares only between sets with
     the same share.
 
     Args:

@@ -32,7 +32,7 @@ class ImageShape(NamedTuple):
 
 
 def lenet_channels(shape: ImageShape, width: float = 1.0) -> tuple[int, ...]:
-    """Channels of the LeNet-like encoder: 8-4 for grey images, 32-64-128 for colour, times `width`.
+    """Channels of the LeNet-like encoder: 8-4 on grey images, 32-64-128 on colour, times `width`.
 
     Each count is rounded half up.
 
@@ -84,8 +84,8 @@ class LeNetEncoder(nn.Module):
         height, width = (side >> len(channels) for side in shape[1:])
         if min(height, width) < 1:
             raise UserError(
-                f"an image of {shape.height}x{shape.width} cannot be halved {len(channels)} times; "
-                f"use images of at least {1 << len(channels)} pixels a side"
+                f"an image of {shape.height}x{shape.width} cannot be halved "
+                f"{len(channels)} times; use images of at least {1 << len(channels)} pixels a side"
             )
         blocks: list[nn.Module] = []
         for before, after in pairwise((shape.channels, *channels)):
@@ -109,8 +109,8 @@ class LeNetDecoder(nn.Module):
     Maps (batch, latent_dim) to (batch, c, h, w) in (0, 1). The latent vector is a map of
     latent_dim / 16 channels; transposed convolutions follow `channels` backwards; the last ones
     are preceded by a nearest-neighbour doubling, as many as the image needs; a map that has grown
-    too large by an even count is trimmed by that convolution's padding, an odd rest is cut from the
-    bottom and right at the end.
+    too large by an even count is trimmed by that convolution's padding, an odd rest is cut from
+    the bottom and right at the end.
 
     Args:
         shape: of the images.
@@ -120,8 +120,8 @@ class LeNetDecoder(nn.Module):
         slope: of LeakyReLU on its negative side.
 
     Raises:
-        UserError: if `latent_dim` is no multiple of 16 or the image needs more doublings than there
-            are convolutions.
+        UserError: if `latent_dim` is no multiple of 16 or the image needs more doublings than
+            there are convolutions.
     """
 
     def __init__(
@@ -135,8 +135,8 @@ class LeNetDecoder(nn.Module):
         super().__init__()
         if latent_dim % SEED_SIDE**2:
             raise UserError(
-                f"latent_dim must be a multiple of {SEED_SIDE**2} for a decoder that starts from a "
-                f"{SEED_SIDE}x{SEED_SIDE} map, got {latent_dim}; "
+                f"latent_dim must be a multiple of {SEED_SIDE**2} for a decoder that starts from "
+                f"a {SEED_SIDE}x{SEED_SIDE} map, got {latent_dim}; "
                 f"use {latent_dim // 16 * 16 or 16} or {latent_dim // 16 * 16 + 16}"
             )
         self.shape = shape

@@ -114,9 +114,7 @@ class OneAtATime(Plan):
 
     def proposals(self, arms: Sequence[Arm], seed: int) -> list[Proposal]:
         """The default of each baseline and its neighbours along one parameter."""
-        return [
-            Proposal(arm.name, params) for arm in arms for params in self._one_arm(arm)
-        ]
+        return [Proposal(arm.name, params) for arm in arms for params in self._one_arm(arm)]
 
     def _one_arm(self, arm: Arm) -> Iterator[dict[str, Any]]:
         yield dict(arm.default)
@@ -179,7 +177,9 @@ def grid_values(distribution: BaseDistribution, points: int) -> list[Any]:
 def contains(distribution: BaseDistribution, value: object) -> bool:
     """Whether a distribution can give `value`."""
     if isinstance(distribution, CategoricalDistribution):
-        return any(value == choice and type(value) is type(choice) for choice in distribution.choices)
+        return any(
+            value == choice and type(value) is type(choice) for choice in distribution.choices
+        )
     number = isinstance(value, int | float) and not isinstance(value, bool)
     if isinstance(distribution, IntDistribution) and not isinstance(value, int):
         return False

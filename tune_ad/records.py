@@ -202,8 +202,8 @@ class Journal:
             value = json.loads(line)
         except json.JSONDecodeError as error:
             raise UserError(
-                f"{self.path}, line {number} is not JSON ({error}); restore the file from a backup "
-                "or remove that line"
+                f"{self.path}, line {number} is not JSON ({error}); restore the file from a "
+                "backup or remove that line"
             ) from error
         if not isinstance(value, dict):
             raise UserError(f"{self.path}, line {number} is not a JSON object; remove that line")

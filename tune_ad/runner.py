@@ -151,12 +151,12 @@ class ConductedScheduler(FIFOScheduler):  # type: ignore[misc]
         super().__init__()
         self.bridge = bridge
 
-    def on_trial_result(self, tune_controller: Any, trial: Any, result: dict[str, Any]) -> str:  # noqa: ANN401
+    def on_trial_result(self, tune_controller: Any, trial: Any, result: dict[str, Any]) -> str:
         """Stop or go on."""
         stop = self.bridge.reported(trial.trial_id, result)
         return str(TrialScheduler.STOP if stop else TrialScheduler.CONTINUE)
 
-    def on_trial_complete(self, tune_controller: Any, trial: Any, result: dict[str, Any]) -> None:  # noqa: ANN401
+    def on_trial_complete(self, tune_controller: Any, trial: Any, result: dict[str, Any]) -> None:
         """Pass on the last report of a trial that Ray saw to be done."""
         self.bridge.reported(trial.trial_id, result)
 
@@ -167,12 +167,14 @@ class Herald(tune.Callback):  # type: ignore[misc]
     def __init__(self, bridge: Bridge) -> None:
         self.bridge = bridge
 
-    def on_trial_complete(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:  # noqa: ANN401
+    def on_trial_complete(
+        self, iteration: int, trials: list[Any], trial: Any, **info: Any
+    ) -> None:
         """A trial that was interrupted is not over: its records stay unfinished."""
         if trial.trial_id in self.bridge.over:
             self.bridge.conductor.ended(trial.config["number"])
 
-    def on_trial_error(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:  # noqa: ANN401
+    def on_trial_error(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
         """A trial raised; Ray has used up its retries."""
         self.bridge.conductor.crashed(trial.config["number"], _last_line(trial.get_error()))
 

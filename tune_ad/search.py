@@ -217,7 +217,9 @@ class Study:
             UserError: if a setting is a parameter of no baseline.
         """
         for name in self.settings:
-            known = {each.name for b in self.search.baselines for each in fields(b.detector.Config)}
+            known = {
+                each.name for b in self.search.baselines for each in fields(b.detector.Config)
+            }
             if name not in known:
                 raise UserError(
                     f"no detector of {self.name} has a parameter {name!r}; "

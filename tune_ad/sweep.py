@@ -23,7 +23,7 @@ from tune_ad.plans import Arm, Optuna, Plan, Proposal
 from tune_ad.randomness import derived_seed
 from tune_ad.records import Suggestion, TrialRecord, identity
 
-ATTEMPTS = 100  # proposals in a row that may repeat earlier ones before the space counts as used up
+ATTEMPTS = 100  # proposals in a row that may repeat others before the space counts as used up
 REDUCTION = 3  # of successive halving: one trial in so many goes on at each rung
 FIRST_RUNG = 3  # reports before a trial can be stopped
 

@@ -249,7 +249,9 @@ class Trial:
         self.history = History(**state["history"])
 
 
-def failed_record(study: Study, suggestion: Suggestion, tasks: list[str], reason: str) -> TrialRecord:
+def failed_record(
+    study: Study, suggestion: Suggestion, tasks: list[str], reason: str
+) -> TrialRecord:
     """The record of a trial that ended with an exception before it could report."""
     baseline = study.baselines[suggestion.baseline]
     params = asdict(baseline.config(study.shape, suggestion.params))

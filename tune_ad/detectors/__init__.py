@@ -1,14 +1,15 @@
-"""The detectors, one file each; every class of `Detector` in this folder is found by its import."""
+"""The detectors, one file each; every `Detector` in this folder is found by its import."""
 
 import importlib
 import pkgutil
+from typing import Any
 
 from tune_ad.detectors.base import Detector
 
 
-def every_detector() -> dict[str, type[Detector]]:
+def every_detector() -> dict[str, type[Detector[Any]]]:
     """The detectors of this package by class name."""
-    found: dict[str, type[Detector]] = {}
+    found: dict[str, type[Detector[Any]]] = {}
     for module in pkgutil.iter_modules(__path__):
         values = vars(importlib.import_module(f"{__name__}.{module.name}")).values()
         found.update(

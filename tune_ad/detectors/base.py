@@ -32,9 +32,7 @@ class Noise(NamedTuple):
     def draw(self, generator: torch.Generator) -> Tensor:
         """A float32 tensor of `shape` on the generator's device."""
         draws = {"uniform": torch.rand, "normal": torch.randn}
-        return draws[self.distribution](
-            self.shape, generator=generator, device=generator.device
-        )
+        return draws[self.distribution](self.shape, generator=generator, device=generator.device)
 
 
 def require(condition: bool, name: str, value: object, rule: str) -> None:
@@ -102,9 +100,7 @@ class Config:
             "fractions of the epochs in (0, 1)",
         )
         require(self.scaling in SCALINGS, "scaling", self.scaling, f"one of {sorted(SCALINGS)}")
-        require(
-            self.reduction in ("sum", "mean"), "reduction", self.reduction, "'sum' or 'mean'"
-        )
+        require(self.reduction in ("sum", "mean"), "reduction", self.reduction, "'sum' or 'mean'")
 
     @classmethod
     def released(cls, shape: ImageShape, **settings: Any) -> Self:  # noqa: ANN401
@@ -236,7 +232,7 @@ class Detector(nn.Module, ABC, Generic[ConfigT]):
 
         Returns:
             "score" under the configuration itself; its parts by their names; one entry
-            `variant_name(parameter, value)` for each value of the score_space. Each of shape (batch,).
+            `variant_name(parameter, value)` for each value of the score space. All (batch,).
         """
 
     def score(self, images: Tensor, noise: Terms) -> Tensor:

@@ -87,7 +87,8 @@ class DeepSVDD(Detector[DeepSVDDConfig]):
 
     def squared_distance(self, images: Tensor) -> Tensor:
         """Squared distance of each code from the centre, shape (batch,)."""
-        return (self.encoder(images) - self.centre).square().sum(1)
+        offsets: Tensor = self.encoder(images) - self.centre
+        return offsets.square().sum(1)
 
     def terms(self, phase: str, images: Tensor, noise: Terms) -> Terms:
         """The "loss" and the squared "distance" of each image."""

@@ -70,7 +70,7 @@ class PGN(Detector[PGNConfig]):
     Its two parts are the variants "kl" and "model_uncertainty". The sums are taken in float64:
     a nearly collapsed encoder ranks by small residuals.
 
-    Source: Park, Adosoglou and Pardalos, arXiv 2005.01889, section 4, theorem 2 (alpha = 1/2 here),
+    Source: Park, Adosoglou and Pardalos, arXiv 2005.01889, section 4, theorem 2 (with alpha = 1/2),
     and their released code, which is the default where it differs from the text.
     """
 
@@ -109,7 +109,7 @@ class PGN(Detector[PGNConfig]):
         return {"dropout": Noise("uniform", (samples, self.mean.in_features))}
 
     def score_variants(self, images: Tensor, noise: Terms, score_space: ScoreSpace) -> Terms:
-        """The score, its two parts at T = inf, and the score at each T and p of the score_space, nats."""
+        """The score, its parts at T = inf, and the score at each T and p of the space; in nats."""
         config, features = self.config, self.encoder(images)
         spread = spread_divergence(self.log_variance(features).double())
         exact = self.exact_squares(features)

@@ -130,7 +130,7 @@ class TrialBoard:
     def histogram(self, tag: str, values: npt.ArrayLike, step: int) -> None:
         """Write the distribution of `values`, an array of any shape, in 30 equal buckets.
 
-        Equal values make one bucket; an empty array makes no histogram.
+        Equal values fill the last of thirty empty buckets; an empty array makes no histogram.
         """
         array = np.asarray(values, dtype=np.float64).ravel()
         is_good = np.abs(array) <= _LARGEST
@@ -278,7 +278,5 @@ def _next_file(folder: Path) -> Path:
 def _buckets(values: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
     """(buckets, 3): left edge, right edge, count."""
     edges = np.linspace(values.min(), values.max(), HISTOGRAM_BUCKETS + 1)
-    if not np.all(np.diff(edges) > 0):
-        return np.array([[edges[0], edges[-1], values.size]])
     counts, _ = np.histogram(values, edges)
     return np.stack([edges[:-1], edges[1:], counts], axis=1)

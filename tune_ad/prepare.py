@@ -1,0 +1,188 @@
+"""From the options of the command line to a session that can run.
+
+Everything that can be wrong with the input is found here, before Ray starts and before anything is
+written.
+"""
+
+import json
+import os
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from tune_ad import catalogue, data
+from tune_ad.data import class_tasks
+from tune_ad.errors import UserError
+from tune_ad.nets import ImageShape
+from tune_ad.records import StudyFolder, jsonable
+from tune_ad.search import BUDGETS, Budget, Search, Study
+from tune_ad.selection import RULES
+from tune_ad.session import Options, Session
+
+
+def prepare(options: Options, say: Callable[[str], None] = print) -> Session:
+    """Check the options against the search, the data and the machine.
+
+    Raises:
+        UserError: for whatever is wrong, in one line; nothing has been written.
+    """
+    search, alias = catalogue.find(options.search)
+    folder = StudyFolder(Path(options.results) / options.search)
+    stored = _stored(folder, options)
+    options = _with_machine(options)
+    root = data.data_root(options.data_root)
+    data_set = data.find(alias, root)
+    data.check(alias, root)
+    name = stored["budget_name"] if stored else _budget_name(options)
+    budget = _budget(search, name, options, data_set, stored)
+    if not data.locate(alias, root):
+        say(f"{data_set.name} is not in {root}; fetching it")
+    image_set = data.load(alias, root)
+    study = Study(
+        options.search,
+        search,
+        image_set.name,
+        ImageShape(*image_set.shape),
+        name,
+        budget,
+        options.selection or (stored["selection"] if stored else search.selection),
+        options.seed if options.seed is not None else (stored["seed"] if stored else 0),
+        options.settings or (stored["settings"] if stored else {}),
+    )
+    _check_study(study)
+    if stored:
+        _check_unchanged(study, stored, folder)
+    tasks = class_tasks(image_set, budget.classes)
+    session = Session(options, study, tuple(tasks), (image_set,), folder, say)
+    session.panel(study.tests_trials)
+    return session
+
+
+def _stored(folder: StudyFolder, options: Options) -> dict[str, Any] | None:
+    """What the folder's study was asked, when it is to go on.
+
+    Raises:
+        UserError: if there is a study and the user does not resume, or the other way round.
+    """
+    going_on = options.resume or options.extend
+    if folder.exists() and not going_on:
+        done = len(folder.read_trials())
+        budget = folder.read_study()["study"]["budget_name"]
+        raise UserError(
+            f"{folder.path} already holds a study (budget {budget}, {done} trials ended); go on "
+            "with --resume, report it with --report, or name another --results"
+        )
+    if not going_on:
+        return None
+    study: dict[str, Any] = folder.read_study()["study"]
+    if options.budget not in ("auto", study["budget_name"]):
+        raise UserError(
+            f"{folder.path} was run with --budget {study['budget_name']}, not {options.budget}; "
+            "a study never mixes budgets: name another --results"
+        )
+    return study
+
+
+def _with_machine(options: Options) -> Options:
+    """The options with "auto" replaced by what the machine has.
+
+    Raises:
+        UserError: if more is asked than there is.
+    """
+    gpus = torch.cuda.device_count()
+    remote = options.address != "local"
+    if options.device == "cuda" and not gpus and not remote:
+        raise UserError("--device cuda: PyTorch finds no GPU here; use --device cpu")
+    wanted = options.gpus or 0.0
+    if wanted > gpus and not remote:
+        raise UserError(
+            f"--gpus-per-trial {wanted:g}: this machine has {gpus}; lower it, or name a cluster "
+            "with --address"
+        )
+    cpus = os.cpu_count() or 1
+    if options.cpus > cpus and not remote:
+        raise UserError(f"--cpus-per-trial {options.cpus}: this machine has {cpus}; lower it")
+    device = options.device
+    if device == "auto":
+        device = "cuda" if gpus or wanted else "cpu"
+    if options.gpus is None:
+        options = replace(options, gpus=0.25 if device == "cuda" else 0.0)
+    return replace(options, device=device)
+
+
+def _budget_name(options: Options) -> str:
+    if options.budget != "auto":
+        return options.budget
+    return "standard" if options.device == "cuda" else "quick"
+
+
+def _budget(
+    search: Search,
+    name: str,
+    options: Options,
+    data_set: data.DataSet,
+    stored: Mapping[str, Any] | None,
+) -> Budget:
+    """The budget with the user's changes; a stored study keeps its own.
+
+    Raises:
+        UserError: if there is no such budget or class, or a value is out of range.
+    """
+    if name not in BUDGETS:
+        raise UserError(f"--budget must be auto, {', '.join(BUDGETS)}; got {name!r}")
+    budget = search.budgets[name]
+    if stored:
+        old = dict(stored["budget"])
+        old["classes"] = None if old["classes"] is None else tuple(old["classes"])
+        budget = Budget(**old)
+    changes = {key: value for key, value in options.changes.items() if value is not None}
+    if "classes" in changes:
+        named = class_tasks(data_set, changes["classes"])
+        changes["classes"] = tuple(int(task.normal_class or 0) for task in named)
+    for key, value in changes.items() if stored else ():
+        if key != "trials" and value != getattr(budget, key):
+            raise UserError(
+                f"the study was begun with {key} {getattr(budget, key)}, not {value}; leave the "
+                "option out, or name another --results"
+            )
+    changed: Budget = replace(budget, **changes)
+    if stored and changed.trials < budget.trials:
+        raise UserError(
+            f"the study was begun with {budget.trials} trials; --trials {changed.trials} would "
+            "take some away: leave the option out"
+        )
+    return replace(changed, trials=changed.trials + options.extend)
+
+
+def _check_study(study: Study) -> None:
+    """Refuse settings, spaces and networks that cannot be.
+
+    Raises:
+        UserError: naming the fault.
+    """
+    if study.selection not in RULES:
+        raise UserError(f"--selection must be one of {sorted(RULES)}, got {study.selection!r}")
+    study.check_selection(study.budget.trials)
+    for baseline in study.baselines.values():
+        with torch.device("meta"):
+            baseline.detector(baseline.config(study.shape, {}), study.shape)
+    assert study.arms
+
+
+def _check_unchanged(study: Study, stored: Mapping[str, Any], folder: StudyFolder) -> None:
+    """Refuse to go on with a study whose search means something else today.
+
+    Raises:
+        UserError: naming what has changed.
+    """
+    now = json.loads(json.dumps(jsonable(study.describe())))
+    before = {**stored, "budget": {**stored["budget"], "trials": now["budget"]["trials"]}}
+    changed = [key for key in now if now[key] != before.get(key)]
+    if changed:
+        raise UserError(
+            f"{folder.path} cannot be resumed: the search differs from what it was begun with in "
+            f"{', '.join(changed)}; name another --results"
+        )
