@@ -1,9 +1,12 @@
 """Every random draw has an owner: a stream derived from a seed and a purpose."""
 
 import hashlib
+from typing import TYPE_CHECKING
 
 import numpy as np
-import torch
+
+if TYPE_CHECKING:
+    import torch
 
 Purpose = str | int
 
@@ -22,8 +25,10 @@ def derived_seed(seed: int, *purpose: Purpose) -> int:
     return int.from_bytes(hashlib.sha256(text.encode()).digest()[:8], "big") >> 1
 
 
-def torch_stream(seed: int, *purpose: Purpose, device: str = "cpu") -> torch.Generator:
+def torch_stream(seed: int, *purpose: Purpose, device: str = "cpu") -> "torch.Generator":
     """A torch generator that belongs to `purpose` alone."""
+    import torch
+
     return torch.Generator(device).manual_seed(derived_seed(seed, *purpose))
 
 

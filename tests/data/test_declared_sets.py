@@ -34,7 +34,7 @@ def real_root(name: str) -> Path | None:
     """The first folder that holds the data set `name` without fetching or converting anything."""
     chosen = os.environ.get("TUNE_AD_DATA")
     folders = [Path(chosen)] if chosen else []
-    folders += [REPOSITORY / "data", REPOSITORY.parent / "shared-data"]
+    folders += [REPOSITORY / "data", REPOSITORY.parent / "shared" / "data"]
     for folder in folders:
         if folder.is_dir() and locate(name, folder) in ("npz", "embedded"):
             return folder
@@ -45,7 +45,7 @@ def real_root(name: str) -> Path | None:
 def loaded(alias: str) -> ImageSet:
     root = real_root(alias)
     if root is None:
-        pytest.skip(f"{alias} is not at hand in TUNE_AD_DATA, data/ or ../shared-data")
+        pytest.skip(f"{alias} is not at hand in TUNE_AD_DATA, data/ or ../shared/data")
     return load(alias, root)
 
 

@@ -46,6 +46,8 @@ def write_study(
     given, but constant parameters last and by name.
     Writing the same again changes nothing; writing something else (a study that was extended)
     replaces the old declaration, which a TensorBoard that is already running sees when restarted.
+    Earlier trials keep their cells as long as the parameters that vary keep their order: new ones
+    go to the end.
 
     Args:
         folder: TensorBoard's ``--logdir``; the trials' folders lie in it.

@@ -1,0 +1,80 @@
+"""Images per second of training and scoring, per detector, image shape and thread count.
+
+    python benchmarks/train.py [--seconds 5] [--detectors PGN AE] [--device cpu]
+
+One replica at the published settings on random images; training is timed by whole epochs, scoring
+by passes over the same images with the detector's default score (PGN: T = 20). Prints Markdown.
+"""
+
+import argparse
+import itertools
+import time
+from collections.abc import Callable
+
+import pandas as pd
+import torch
+
+from tune_ad.cohort import Cohort, Member
+from tune_ad.detectors import every_detector
+from tune_ad.nets import ImageShape
+from tune_ad.provenance import hardware, versions
+from tune_ad.randomness import torch_stream
+
+SHAPES = {"MNIST": ImageShape(1, 28, 28), "CIFAR-10": ImageShape(3, 32, 32)}
+IMAGES = 2000
+
+
+def rate(call: Callable[[], object], images: int, seconds: float, device: str) -> float:
+    """Images per second of a call on that many images, after one call to warm up."""
+    call()
+    _wait(device)
+    started, calls = time.perf_counter(), 0
+    while time.perf_counter() - started < seconds:
+        call()
+        calls += 1
+    _wait(device)
+    return images * calls / (time.perf_counter() - started)
+
+
+def _wait(device: str) -> None:
+    if device == "cuda":
+        torch.cuda.synchronize()
+
+
+def measured(name: str, data: str, threads: int, seconds: float, device: str) -> dict[str, object]:
+    """One row of the table."""
+    torch.set_num_threads(threads)
+    detector, shape = every_detector()[name], SHAPES[data]
+    config = detector.Config.released(shape, epochs=1_000_000)
+    images = torch.rand(IMAGES, *shape, generator=torch_stream(0, "benchmark")).to(device)
+    everything = torch.arange(IMAGES)
+    cohort = Cohort(detector, config, images, [Member("benchmark", 0, everything)])
+    train = rate(lambda: cohort.train(1), IMAGES, seconds, device)
+    score = rate(lambda: cohort.score(0, everything), IMAGES, seconds, device)
+    return {
+        "detector": name,
+        "images": data,
+        "threads": threads,
+        "parameters": f"{cohort.parameters:,}",
+        "train, images/s": f"{train:,.0f}",
+        "score, images/s": f"{score:,.0f}",
+        "10,000 scored in, s": f"{10_000 / score:.2f}",
+    }
+
+
+def main() -> None:
+    """Measure and print."""
+    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
+    parser.add_argument("--seconds", type=float, default=5.0, help="per measurement")
+    parser.add_argument("--detectors", nargs="+", default=list(every_detector()))
+    parser.add_argument("--threads", nargs="+", type=int, default=[1, 2])
+    parser.add_argument("--device", default="cpu")
+    options = parser.parse_args()
+    combinations = itertools.product(options.detectors, SHAPES, options.threads)
+    rows = [measured(*each, options.seconds, options.device) for each in combinations]
+    print(pd.DataFrame(rows).to_markdown(index=False, disable_numparse=True))
+    print(f"\n{time.strftime('%Y-%m-%d')}, {hardware(options.device)}, {versions()}")
+
+
+if __name__ == "__main__":
+    main()

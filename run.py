@@ -1,0 +1,207 @@
+"""Search, ablate and report deep anomaly detectors: see --help."""
+
+import argparse
+import ast
+import sys
+from pathlib import Path
+from typing import Any, NoReturn
+
+EXAMPLES = """examples:
+  python run.py --list
+  python run.py --search quickstart
+  python run.py --search pgn_cifar --dry-run
+  python run.py --search pgn_cifar --classes airplane,cat --trials 20 --set width=1.0
+  python run.py --search pgn_cifar --resume
+  python run.py --report pgn_cifar
+
+exit codes: 0 done, 1 some trials failed, 2 wrong input, 130 interrupted (--resume goes on)"""
+
+
+class Parser(argparse.ArgumentParser):
+    """Says what is wrong in one line."""
+
+    def error(self, message: str) -> NoReturn:
+        """Print one line and exit with code 2."""
+        self.exit(2, f"error: {message}; --help shows every option\n")
+
+
+def assignment(text: str) -> tuple[str, Any]:
+    """A parameter and its value from "name=value"; a value that is no Python literal is a text."""
+    name, equals, value = text.partition("=")
+    if not equals or not name or not value:
+        raise argparse.ArgumentTypeError(f"wants name=value, got {text!r}")
+    try:
+        parsed = ast.literal_eval(value)
+    except (ValueError, SyntaxError):
+        return name, value
+    return name, tuple(parsed) if isinstance(parsed, list) else parsed
+
+
+def parser() -> Parser:
+    """The options."""
+    own = Parser("run.py", description=__doc__, epilog=EXAMPLES, allow_abbrev=False)
+    own.formatter_class = argparse.RawDescriptionHelpFormatter
+    what = own.add_argument_group("what to do (one of)").add_mutually_exclusive_group(
+        required=True
+    )
+    what.add_argument("--list", action="store_true", help="every search, a line each")
+    what.add_argument("--search", metavar="NAME", help="run a search, then report it")
+    what.add_argument(
+        "--report", metavar="NAME", nargs="+", help="report studies, also running ones"
+    )
+
+    how = own.add_argument_group("the search")
+    how.add_argument(
+        "--dry-run", action="store_true", help="space, panel, time and disk; run nothing"
+    )
+    how.add_argument("--resume", action="store_true", help="go on with the study in the folder")
+    how.add_argument(
+        "--extend", type=int, default=0, metavar="N", help="add N trials to the study"
+    )
+    how.add_argument(
+        "--no-evaluation", action="store_true", help="do not retrain the winner on fresh seeds"
+    )
+    how.add_argument("--selection", metavar="RULE", help="validation, normal_only or oracle")
+    how.add_argument(
+        "--set",
+        type=assignment,
+        action="append",
+        default=[],
+        metavar="NAME=VALUE",
+        help="fix a parameter; may be repeated",
+    )
+    how.add_argument("--seed", type=int, metavar="N", help="of the study (default 0)")
+
+    size = own.add_argument_group("the budget")
+    size.add_argument(
+        "--budget",
+        default="auto",
+        help="quick, standard, paper or auto (default: standard where there is a GPU, else quick)",
+    )
+    size.add_argument("--trials", type=int, metavar="N", help="configurations")
+    size.add_argument("--epochs", type=int, metavar="N", help="of each model")
+    size.add_argument("--seeds", type=int, metavar="N", help="models per class and configuration")
+    size.add_argument("--classes", metavar="A,B", help="normal classes, by number or name")
+    size.add_argument("--train-images", type=int, metavar="N", help="at most so many per model")
+    size.add_argument(
+        "--evaluation-seeds", type=int, metavar="N", help="fresh seeds for the winner"
+    )
+    size.add_argument("--time-budget", type=float, metavar="MINUTES", help="start no trial later")
+
+    where = own.add_argument_group("the machine")
+    where.add_argument(
+        "--backend",
+        choices=("ray", "serial"),
+        default="ray",
+        help="serial: in this process, without Ray",
+    )
+    where.add_argument("--address", default="local", help="of a running Ray cluster, or auto")
+    where.add_argument("--device", choices=("auto", "cpu", "cuda"), default="auto")
+    where.add_argument(
+        "--concurrent", type=int, metavar="N", help="trials at a time (default: as many as fit)"
+    )
+    where.add_argument(
+        "--cpus-per-trial", type=int, default=1, metavar="N", help="and threads (default 1)"
+    )
+    where.add_argument(
+        "--gpus-per-trial", type=float, metavar="X", help="fractions share a GPU (default 0.25)"
+    )
+    where.add_argument(
+        "--data-root", metavar="DIR", help="data sets (default: $TUNE_AD_DATA or data/)"
+    )
+    where.add_argument(
+        "--results",
+        type=Path,
+        default=Path("results"),
+        metavar="DIR",
+        help="studies (default results/)",
+    )
+    return own
+
+
+def options(arguments: argparse.Namespace) -> Any:  # noqa: ANN401
+    """The arguments as a session takes them."""
+    from tune_ad.session import Options
+
+    names = ("trials", "epochs", "seeds", "train_images", "evaluation_seeds")
+    changes = {name: getattr(arguments, name) for name in names}
+    changes["classes"] = arguments.classes.split(",") if arguments.classes else None
+    return Options(
+        search=arguments.search,
+        budget=arguments.budget,
+        changes={name: value for name, value in changes.items() if value is not None},
+        settings=dict(arguments.set),
+        selection=arguments.selection,
+        seed=arguments.seed,
+        resume=arguments.resume,
+        extend=arguments.extend,
+        time_budget=arguments.time_budget,
+        evaluate=not arguments.no_evaluation,
+        backend=arguments.backend,
+        device=arguments.device,
+        concurrent=arguments.concurrent,
+        cpus=arguments.cpus_per_trial,
+        gpus=arguments.gpus_per_trial,
+        address=arguments.address,
+        data_root=arguments.data_root,
+        results=arguments.results,
+    )
+
+
+def list_searches() -> int:
+    """Print every search."""
+    from tune_ad.catalogue import entries
+
+    for entry in entries().values():
+        print(f"{entry.name:<16} {entry.data:<8} {entry.title}")
+    return 0
+
+
+def search(arguments: argparse.Namespace) -> int:
+    """Run a search and report it, or say what it would take."""
+    from tune_ad.announce import closing, opening, plan
+    from tune_ad.prepare import prepare
+
+    session = prepare(options(arguments))
+    if arguments.dry_run:
+        print(plan(session))
+        return 0
+    print(opening(session), flush=True)
+    outcome = session.run()
+    report([arguments.search], arguments.results)
+    print(closing(session, outcome))
+    return outcome.exit_code
+
+
+def report(names: list[str], results: Path) -> int:
+    """Write and print the reports of studies."""
+    from analysis.report import write_report
+
+    for name in names:
+        written = write_report(results / name)
+        print(written.summary)
+        print(f"report: {written.path}")
+    return 0
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Run one command; the exit code."""
+    arguments = parser().parse_args(argv)
+    from tune_ad.errors import UserError
+
+    try:
+        if arguments.list:
+            return list_searches()
+        if arguments.report:
+            return report(arguments.report, arguments.results)
+        return search(arguments)
+    except UserError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 2
+    except KeyboardInterrupt:
+        print("interrupted", file=sys.stderr)
+        return 130
+
+
+if __name__ == "__main__":
+    sys.exit(main())

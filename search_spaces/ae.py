@@ -1,0 +1,38 @@
+"""Autoencoder: code size, width, learning rate and weight decay; trials that fall behind stop."""
+
+from optuna.distributions import CategoricalDistribution, FloatDistribution
+
+from tune_ad.detectors.ae import AE
+from tune_ad.search import Baseline, Budget, Search
+
+ae = Search(
+    name="ae_{data}",
+    data=("mnist", "fmnist", "cifar"),
+    baselines=(
+        Baseline(
+            AE,
+            space={
+                "latent_dim": CategoricalDistribution([16, 32, 64, 128, 256]),
+                "width": CategoricalDistribution([0.5, 1.0, 2.0]),
+                "learning_rate": FloatDistribution(1e-5, 1e-2, log=True),
+                "weight_decay": FloatDistribution(1e-7, 1e-2, log=True),
+            },
+        ),
+    ),
+    early_stopping=True,
+    budgets={
+        "quick": Budget(
+            trials=8,
+            epochs=10,
+            seeds=1,
+            classes=(0, 3, 8),
+            train_images=800,
+            validation_images=300,
+            evaluation_seeds=3,
+        ),
+        "standard": Budget(trials=100, epochs=100, seeds=3, evaluation_seeds=10),
+        "paper": Budget(
+            trials=1, epochs=100, seeds=10, evaluation_seeds=0, validation_fraction=0.0
+        ),
+    },
+)

@@ -1,0 +1,49 @@
+"""Deep SVDD, one-class and soft-boundary: code size, width, learning rate, weight decay and nu."""
+
+from optuna.distributions import CategoricalDistribution, FloatDistribution
+
+from tune_ad.detectors.deep_svdd import DeepSVDD
+from tune_ad.search import Baseline, Budget, Search
+
+svdd = Search(
+    name="svdd_{data}",
+    data=("mnist", "fmnist", "cifar"),
+    baselines=(
+        Baseline(
+            DeepSVDD,
+            name="one-class",
+            space={
+                "latent_dim": CategoricalDistribution([8, 16, 32, 64, 128, 256]),
+                "width": CategoricalDistribution([0.5, 1.0, 2.0]),
+                "learning_rate": FloatDistribution(1e-5, 1e-2, log=True),
+                "weight_decay": FloatDistribution(1e-7, 1e-2, log=True),
+            },
+        ),
+        Baseline(
+            DeepSVDD,
+            name="soft-boundary",
+            settings={"objective": "soft-boundary"},
+            space={
+                "latent_dim": CategoricalDistribution([8, 16, 32, 64, 128, 256]),
+                "width": CategoricalDistribution([0.5, 1.0, 2.0]),
+                "learning_rate": FloatDistribution(1e-5, 1e-2, log=True),
+                "nu": FloatDistribution(0.01, 0.5, log=True),
+            },
+        ),
+    ),
+    budgets={
+        "quick": Budget(
+            trials=14,
+            epochs=10,
+            seeds=1,
+            classes=(0, 3, 8),
+            train_images=1000,
+            validation_images=300,
+            evaluation_seeds=3,
+        ),
+        "standard": Budget(trials=120, epochs=100, seeds=3, evaluation_seeds=10),
+        "paper": Budget(
+            trials=2, epochs=100, seeds=10, evaluation_seeds=0, validation_fraction=0.0
+        ),
+    },
+)

@@ -1,0 +1,103 @@
+"""What the command line says before and after a study."""
+
+from optuna.distributions import BaseDistribution, CategoricalDistribution
+
+from tune_ad.estimate import Cost
+from tune_ad.search import Baseline
+from tune_ad.selection import describe
+from tune_ad.session import Outcome, Session
+
+
+def duration(seconds: float) -> str:
+    """Seconds as people say them.
+
+    >>> duration(95), duration(5000), duration(2e6)
+    ('1.6 min', '1.4 h', '23.1 days')
+    """
+    for unit, size in (("days", 86400), ("h", 3600), ("min", 60)):
+        if seconds >= size:
+            return f"{seconds / size:.1f} {unit}"
+    return f"{seconds:.0f} s"
+
+
+def opening(session: Session) -> str:
+    """What will be run, why that budget, what it and the others would take."""
+    costs = session.costs()
+    study, options = session.study, session.options
+    own = costs.pop(study.budget_name)
+    why = ""
+    if options.budget == "auto" and not options.resume:
+        why = " (a GPU was found)" if options.device == "cuda" else " (no GPU was found)"
+    others = ", ".join(f"{name} about {duration(each.seconds)}" for name, each in costs.items())
+    ended = len(session.folder.read_trials())
+    going_on = f", {ended} of them have ended" if ended else ""
+    lines = [
+        f"{study.name}: budget {study.budget_name}{why}, {_size(own)}{going_on}; "
+        f"about {duration(own.seconds)} here, {others}",
+        f"selection by {describe(study.selection)}",
+        f"watch: tensorboard --logdir {session.folder.tensorboard}",
+    ]
+    lines += [f"{each.name}: {each.about}" for each in session.image_sets if each.about]
+    return "\n".join(lines)
+
+
+def _size(cost: Cost) -> str:
+    return f"{cost.trials} trials, {cost.models} models"
+
+
+def plan(session: Session) -> str:
+    """What a study would run: space, panel, trials, models, estimated time and disk."""
+    study, budget = session.study, session.study.budget
+    lines = [
+        f"{study.name}: {study.data_set}, images {'x'.join(map(str, study.shape))}",
+        f"panel: {', '.join(task.name for task in session.tasks)}; seeds {list(study.seeds)}",
+        f"plan: {type(study.search.plan).__name__}; selection by {describe(study.selection)}",
+    ]
+    for baseline in study.baselines.values():
+        lines += _space(baseline)
+    for name, each in session.costs().items():
+        mark = "*" if name == study.budget_name else " "
+        lines.append(
+            f"{mark} {name}: {_size(each)}, about {duration(each.seconds)} here with "
+            f"{session.concurrent} at a time, {each.bytes / 1e6:.0f} MB"
+        )
+    lines.append(
+        f"budget {study.budget_name}: {budget.epochs} epochs, "
+        f"{budget.train_images or 'all'} training images a class, "
+        f"{budget.evaluation_seeds} fresh seeds for the winner"
+    )
+    lines.append(f"would be written to {session.folder.path}; nothing was run")
+    return "\n".join(lines)
+
+
+def _space(baseline: Baseline) -> list[str]:
+    lines = [f"{baseline.title}:"]
+    lines += [f"    {name}: {_range(each)}" for name, each in baseline.space.items()]
+    lines += [
+        f"    {name}, when scoring: {', '.join(map(str, values))}"
+        for name, values in baseline.score_space.items()
+    ]
+    return lines
+
+
+def _range(distribution: BaseDistribution) -> str:
+    if isinstance(distribution, CategoricalDistribution):
+        return "one of " + ", ".join(map(str, distribution.choices))
+    scale = ", logarithmic" if distribution.log else ""
+    step = f", step {distribution.step}" if distribution.step not in (None, 1) else ""
+    return f"{distribution.low} to {distribution.high}{step}{scale}"
+
+
+def closing(session: Session, outcome: Outcome) -> str:
+    """How to look at the study and what is left to do."""
+    lines = [f"TensorBoard: tensorboard --logdir {session.folder.tensorboard}"]
+    again = f"python run.py --search {session.study.name} --resume"
+    if session.options.results.name != "results":
+        again += f" --results {session.options.results}"
+    if outcome.interrupted:
+        lines.append(f"interrupted; go on with: {again}")
+    elif outcome.late:
+        lines.append(f"the time budget ran out; go on with: {again}")
+    if outcome.failed:
+        lines.append(f"{outcome.failed} trials failed; the report names the reasons")
+    return "\n".join(lines)
