@@ -16,7 +16,7 @@ pgn = Search(
                 "dropout": FloatDistribution(0.1, 0.8),
                 "mc_samples": CategoricalDistribution([0, 1, 5, 10, 20, 50, "inf"]),
                 "width": CategoricalDistribution([0.5, 1.0, 2.0]),
-                "learning_rate": FloatDistribution(1e-5, 1e-2, log=True),
+                "learning_rate": FloatDistribution(1e-5, 1e-3, log=True),
             },
             score_space={
                 "mc_samples": (0, 1, 5, 10, 20, 50, "inf"),

@@ -1,11 +1,12 @@
 """Between a source of configurations and whoever trains them: hands out, notes, tells.
 
 The backends (`tune_ad.serial`, `tune_ad.runner`) talk to a `Conductor` only, so both store and
-show the same. What is stored and shown is done by observers, in the one process that drives the study.
+show the same. Observers do the storing and showing, in the one process that drives the study.
 """
 
 import time
 from collections.abc import Iterable, Sequence
+from dataclasses import asdict
 from typing import Any, Protocol
 
 import numpy as np
@@ -20,7 +21,7 @@ from tune_ad.records import (
     write_atomically,
 )
 from tune_ad.search import Study
-from tune_ad.tensorboard import TrialBoard, domains_of, merge_domains, write_study
+from tune_ad.tensorboard import TrialBoard, Values, domains_of, merge_domains, write_study
 from tune_ad.trial import Report, failed_record
 
 
@@ -247,31 +248,28 @@ class Boards(Observer):
         self.study, self.root, self.prefix = study, folder.tensorboard, prefix
         self.tasks = list(tasks)
         self.boards: dict[int, TrialBoard] = {}
+        detectors = [each.detector.__name__ for each in study.baselines.values()]
         self.domains = merge_domains(
-            domains_of(each["space"], each["params"]) for each in self._baselines().values()
+            [
+                {"detector": Values(tuple(dict.fromkeys(detectors)))},
+                *(
+                    domains_of(each.space, asdict(each.config(study.shape, {})))
+                    for each in study.baselines.values()
+                ),
+            ]
         )
         metrics = [("objective", f"objective ({study.selection})"), ("validation/auroc", "AUROC")]
         metrics += [("test/auroc", "test AUROC"), ("train/loss", "training loss")]
         metrics += [("validation/distinct", "distinct scores")]
         write_study(self.root, self.domains, metrics)
 
-    def _baselines(self) -> dict[str, dict[str, Any]]:
-        described = self.study.describe()["baselines"]
-        return {
-            name: {
-                "space": self.study.baselines[name].space,
-                "params": {"detector": each["detector"], **each["params"]},
-            }
-            for name, each in described.items()
-        }
-
     def started(self, suggestion: Suggestion) -> None:
         """Open the run: its row appears in the table at once."""
-        record = failed_record(self.study, suggestion, [], "")
-        name = f"{self.prefix}{suggestion.number:03d}-{record.baseline}-{record.identity}"
-        params = {"detector": record.detector, **record.params}
+        detector = self.study.baselines[suggestion.baseline].detector.__name__
+        params = {"detector": detector, **asdict(self.study.config(suggestion))}
+        name = f"{suggestion.number:03d}-{suggestion.baseline}-{self.study.identity(suggestion)}"
         self.boards[suggestion.number] = TrialBoard(
-            self.root / name, params, self.domains, record.identity
+            self.root / f"{self.prefix}{name}", params, self.domains, group=name
         )
 
     def reported(self, suggestion: Suggestion, report: Report) -> None:

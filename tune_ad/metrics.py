@@ -32,8 +32,8 @@ def auroc(normal: Tensor, anomalous: Tensor) -> float:
 def average_precision(normal: Tensor, anomalous: Tensor) -> float:
     r"""Average precision $\sum_k (R_k - R_{k-1}) P_k$ over the distinct thresholds.
 
-    Anomalies are positive. In (0, 1]; its chance level is the share of anomalies, so it compares only between sets with
-    the same share.
+    Anomalies are positive. In (0, 1]; its chance level is the share of anomalies, so it compares
+    only between sets with the same share.
 
     Args:
         normal: scores of normal images, shape (n,).
@@ -65,7 +65,7 @@ def checked(normal: Tensor, anomalous: Tensor) -> tuple[Tensor, Tensor]:
             raise DegenerateInputError(
                 f"{count} of {len(scores)} {side} scores are NaN or infinite"
             )
-    return normal.double(), anomalous.double()
+    return normal.double().contiguous(), anomalous.double().contiguous()
 
 
 class Ties(NamedTuple):

@@ -134,10 +134,11 @@ class LeNetDecoder(nn.Module):
     ) -> None:
         super().__init__()
         if latent_dim % SEED_SIDE**2:
+            below = latent_dim // SEED_SIDE**2 * SEED_SIDE**2
             raise UserError(
                 f"latent_dim must be a multiple of {SEED_SIDE**2} for a decoder that starts from "
                 f"a {SEED_SIDE}x{SEED_SIDE} map, got {latent_dim}; "
-                f"use {latent_dim // 16 * 16 or 16} or {latent_dim // 16 * 16 + 16}"
+                f"use {f'{below} or ' if below else ''}{below + SEED_SIDE**2}"
             )
         self.shape = shape
         outputs = (*reversed(channels), shape.channels)

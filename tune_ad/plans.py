@@ -6,6 +6,7 @@ chooses each in the light of the earlier ones, which `tune_ad.sweep` does.
 """
 
 import itertools
+import math
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -139,7 +140,7 @@ class Listed(Plan):
         """Each configuration on each baseline that has its parameters.
 
         Raises:
-            UserError: if a configuration fits no baseline.
+            UserError: if a configuration fits no baseline, or a value lies outside its space.
         """
         proposals = []
         for configuration in self.configurations:
@@ -149,6 +150,12 @@ class Listed(Plan):
                     f"the listed configuration {dict(configuration)} fits no baseline; put its "
                     "parameters into a baseline's space"
                 )
+            for arm, (name, value) in itertools.product(fitting, configuration.items()):
+                if not contains(arm.space[name], value):
+                    raise UserError(
+                        f"the listed {name}={value!r} lies outside the search space "
+                        f"{arm.space[name]} of {arm.name}; widen the space or list another value"
+                    )
             proposals += [Proposal(arm.name, {**arm.default, **configuration}) for arm in fitting]
         return proposals
 
@@ -165,13 +172,18 @@ def grid_values(distribution: BaseDistribution, points: int) -> list[Any]:
     if isinstance(distribution, FloatDistribution):
         if distribution.step is None:
             spaced = np.geomspace if distribution.log else np.linspace
-            return [float(value) for value in spaced(low, high, points)]
+            return [_rounded(value, low, high) for value in spaced(low, high, points)]
         count = int((high - low) / distribution.step + 1e-9) + 1
-        return [low + k * distribution.step for k in range(count)]
+        return [_rounded(low + k * distribution.step, low, high) for k in range(count)]
     if distribution.log:
         values = np.unique(np.geomspace(low, high, points).round().astype(int))
         return [int(value) for value in values]
     return list(range(low, high + 1, distribution.step))
+
+
+def _rounded(value: float, low: float, high: float) -> float:
+    """`value` to 12 digits: a point of a grid equals the default that is meant to be it."""
+    return float(min(max(float(f"{value:.12g}"), low), high))
 
 
 def contains(distribution: BaseDistribution, value: object) -> bool:
@@ -180,7 +192,8 @@ def contains(distribution: BaseDistribution, value: object) -> bool:
         return any(
             value == choice and type(value) is type(choice) for choice in distribution.choices
         )
-    number = isinstance(value, int | float) and not isinstance(value, bool)
+    if not isinstance(value, int | float) or isinstance(value, bool) or not math.isfinite(value):
+        return False
     if isinstance(distribution, IntDistribution) and not isinstance(value, int):
         return False
-    return number and bool(distribution._contains(distribution.to_internal_repr(value)))
+    return bool(distribution._contains(distribution.to_internal_repr(value)))

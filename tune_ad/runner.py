@@ -54,7 +54,6 @@ def cluster(resources: Resources) -> Iterator[None]:
     """
     os.environ.update(QUIET)
     local = resources.address == "local"
-    os.environ.setdefault("RAY_AUTH_MODE", "disabled" if local else "token")
     sizes: dict[str, Any] = {}
     if local:
         sizes = {

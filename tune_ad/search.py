@@ -11,6 +11,7 @@ from tune_ad.detectors.base import Config, Detector
 from tune_ad.errors import UserError
 from tune_ad.nets import ImageShape
 from tune_ad.plans import Arm, Optuna, Plan, Space, contains
+from tune_ad.records import Suggestion, identity
 from tune_ad.selection import RULES
 
 BUDGETS = ("quick", "standard", "paper")
@@ -236,6 +237,18 @@ class Study:
     def arms(self) -> tuple[Arm, ...]:
         """The baselines as the plan sees them."""
         return tuple(baseline.arm(self.shape) for baseline in self.baselines.values())
+
+    def config(self, suggestion: Suggestion) -> Config:
+        """Every hyperparameter of a suggested configuration.
+
+        Raises:
+            UserError: if a parameter has no such name or an illegal value.
+        """
+        return self.baselines[suggestion.baseline].config(self.shape, suggestion.params)
+
+    def identity(self, suggestion: Suggestion) -> str:
+        """The hash of a suggested configuration: of its baseline and every hyperparameter."""
+        return identity(suggestion.baseline, asdict(self.config(suggestion)))
 
     @property
     def seeds(self) -> tuple[int, ...]:

@@ -15,7 +15,7 @@ from tune_ad.cohort import Cohort, Member
 from tune_ad.data import scaled
 from tune_ad.evaluation import Examination, Key, by_name, examine, histogram, pictures, thinned
 from tune_ad.panel import Panel
-from tune_ad.records import Replica, State, Suggestion, TrialRecord, Values, identity
+from tune_ad.records import Replica, State, Suggestion, TrialRecord, Values
 from tune_ad.search import Study
 from tune_ad.selection import RULES
 
@@ -103,7 +103,7 @@ class Trial:
         self.study, self.panel, self.suggestion, self.test = study, panel, suggestion, test
         self.device = device
         self.baseline = study.baselines[suggestion.baseline]
-        self.config = self.baseline.config(study.shape, suggestion.params)
+        self.config = study.config(suggestion)
         images = scaled(torch.tensor(panel.images), self.config.scaling).to(device)
         self.keys = [
             Key(task, seed)
@@ -118,11 +118,6 @@ class Trial:
             self.baseline.detector, self.config, images, members, self.baseline.score_space
         )
         self.history = History()
-
-    @property
-    def identity(self) -> str:
-        """The hash of the configuration: the same for every seed and budget but its epochs."""
-        return identity(self.suggestion.baseline, asdict(self.config))
 
     def step(self) -> Report:
         """Train one interval, examine, report."""
@@ -200,7 +195,7 @@ class Trial:
             )
         return TrialRecord(
             number=self.suggestion.number,
-            identity=self.identity,
+            identity=self.study.identity(self.suggestion),
             baseline=self.suggestion.baseline,
             detector=self.baseline.detector.__name__,
             params=asdict(self.config),
@@ -253,14 +248,12 @@ def failed_record(
     study: Study, suggestion: Suggestion, tasks: list[str], reason: str
 ) -> TrialRecord:
     """The record of a trial that ended with an exception before it could report."""
-    baseline = study.baselines[suggestion.baseline]
-    params = asdict(baseline.config(study.shape, suggestion.params))
     return TrialRecord(
         number=suggestion.number,
-        identity=identity(suggestion.baseline, params),
+        identity=study.identity(suggestion),
         baseline=suggestion.baseline,
-        detector=baseline.detector.__name__,
-        params=params,
+        detector=study.baselines[suggestion.baseline].detector.__name__,
+        params=asdict(study.config(suggestion)),
         searched=sorted(suggestion.params),
         state="failed",
         reason=reason,

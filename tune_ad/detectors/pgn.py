@@ -70,8 +70,8 @@ class PGN(Detector[PGNConfig]):
     Its two parts are the variants "kl" and "model_uncertainty". The sums are taken in float64:
     a nearly collapsed encoder ranks by small residuals.
 
-    Source: Park, Adosoglou and Pardalos, arXiv 2005.01889, section 4, theorem 2 (with alpha = 1/2),
-    and their released code, which is the default where it differs from the text.
+    Source: Park, Adosoglou and Pardalos, arXiv 2005.01889, section 4, theorem 2 (with
+    alpha = 1/2), and their released code, which is the default where it differs from the text.
     """
 
     Config = PGNConfig

@@ -1,0 +1,142 @@
+"""What the tests of searches share: a tiny search on digits, its finished study, one Ray."""
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import pytest
+
+from tune_ad.records import Replica, TrialRecord, identity
+
+Record = Callable[..., TrialRecord]
+
+
+def make_record(number: int = 0, objective: float | None = 0.5, **fields: Any) -> TrialRecord:
+    """A record with the fields that matter to a test; the others are those of a good trial."""
+    params = fields.pop("params", {"a": number})
+    baseline = fields.pop("baseline", "PGN")
+    given = {
+        "identity": identity(baseline, params),
+        "detector": "PGN",
+        "searched": sorted(params),
+        "state": "complete",
+        "reason": "",
+        "reports": [],
+        "replicas": [Replica("digits/0", 0, "complete", "", 3)],
+        "metrics": {"validation_auroc": [objective]},
+        **fields,
+    }
+    return TrialRecord(number, baseline=baseline, params=params, objective=objective, **given)
+
+
+def without_seconds(records: Sequence[TrialRecord]) -> list[dict[str, Any]]:
+    """Everything that two runs of the same study must agree in, in the order of the trials."""
+    plain = [{**asdict(each), "seconds": None} for each in records]
+    return sorted(plain, key=lambda each: (each["number"], each["replicas"][0]["seed"]))
+
+
+@pytest.fixture(scope="session")
+def record() -> Record:
+    """The function `make_record`."""
+    return make_record
+
+
+@pytest.fixture(scope="session")
+def timeless() -> Callable[[Sequence[TrialRecord]], list[dict[str, Any]]]:
+    """The function `without_seconds`."""
+    return without_seconds
+
+
+@pytest.fixture(scope="session")
+def tiny_budget() -> Any:
+    """Four trials of three epochs on two classes of sixty images."""
+    from tune_ad.search import Budget
+
+    return Budget(
+        trials=4,
+        epochs=3,
+        seeds=1,
+        classes=(0, 1),
+        train_images=60,
+        validation_images=20,
+        test_images=30,
+        evaluation_seeds=2,
+        evaluations=3,
+    )
+
+
+@pytest.fixture(scope="session")
+def tiny(tiny_budget: Any) -> Any:
+    """A search that takes a second: PGN on digits."""
+    from dataclasses import replace
+
+    from optuna.distributions import CategoricalDistribution, FloatDistribution
+
+    from tune_ad.detectors.pgn import PGN
+    from tune_ad.search import Baseline, Search
+
+    paper = replace(tiny_budget, trials=1, evaluation_seeds=0, validation_fraction=0.0)
+    return Search(
+        name="tiny",
+        data=("digits",),
+        baselines=(
+            Baseline(
+                PGN,
+                space={
+                    "latent_dim": CategoricalDistribution([4, 8, 16]),
+                    "dropout": FloatDistribution(0.1, 0.7),
+                },
+                score_space={"mc_samples": (0, 5, "inf")},
+                settings={"latent_dim": 8, "batch_size": 30, "learning_rate": 1e-3},
+            ),
+        ),
+        budgets={"quick": tiny_budget, "standard": tiny_budget, "paper": paper},
+    )
+
+
+@pytest.fixture(scope="session")
+def open_study() -> Callable[..., Any]:
+    """A function that prepares a session of a search that no file declares."""
+    from tune_ad import catalogue
+    from tune_ad.prepare import prepare
+    from tune_ad.session import Options
+
+    def prepared(search: Any, results: Path, **options: Any) -> Any:
+        given = {"budget": "quick", "backend": "serial", "device": "cpu", "progress": False}
+        chosen = Options(search.name, results=results, **{**given, **options})
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(catalogue, "find", lambda name: (search, search.data[0]))
+            return prepare(chosen, say=lambda line: None)
+
+    return prepared
+
+
+class Finished(NamedTuple):
+    """A study that has ended."""
+
+    session: Any
+    outcome: Any
+    folder: Any
+
+
+@pytest.fixture(scope="session")
+def results(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The results folder of studies that tests share and only read."""
+    return tmp_path_factory.mktemp("results")
+
+
+@pytest.fixture(scope="session")
+def finished(tiny: Any, open_study: Callable[..., Any], results: Path) -> Finished:
+    """The tiny study, run by the serial backend; do not write to it."""
+    session = open_study(tiny, results)
+    return Finished(session, session.run(), session.folder)
+
+
+@pytest.fixture(scope="session")
+def ray_session() -> Iterator[None]:
+    """One Ray on this machine for all tests that need one."""
+    from tune_ad.runner import Resources, cluster
+
+    with cluster(Resources(concurrent=2)):
+        yield
