@@ -51,7 +51,7 @@ def build(
     PyTorch initialises layers from its global generator: its state is put back afterwards.
     """
     with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(derived_seed(seed, "weights"))
+        torch.default_generator.manual_seed(derived_seed(seed, "weights"))  # no GPU's, too
         return detector(config, shape)
 
 
@@ -163,9 +163,8 @@ class Cohort:
         """Go on from `state`: what follows is bit-equal to what would have followed, on a CPU."""
         self.epoch = state["epoch"]
         self.failures = {k: Failure(*failure) for k, failure in state["failures"].items()}
-        for k, (learner, saved) in enumerate(zip(self.learners, state["learners"], strict=True)):
-            epoch = self.failures[k].epoch if k in self.failures else self.epoch
-            learner.load_state_dict(saved, epoch)
+        for learner, saved in zip(self.learners, state["learners"], strict=True):
+            learner.load_state_dict(saved)
 
 
 class Learner:
@@ -189,10 +188,14 @@ class Learner:
         device = images.device.type
         self.order = torch_stream(owner, "batches")
         self.noise = torch_stream(owner, "noise", device=device)
-        score_stream = torch_stream(owner, "score noise", device=device)
-        wanted = module.score_noise(score_space)
-        self.score_noise = {name: each.draw(score_stream) for name, each in wanted.items()}
+        # Drawn on the CPU: there the first T masks do not depend on how many are drawn.
+        score_stream = torch_stream(owner, "score noise")
+        self.score_noise = {
+            name: each.draw(score_stream).to(device)
+            for name, each in module.score_noise(score_space).items()
+        }
         self.optimisers: dict[str, torch.optim.Adam] = {}
+        self.optimised: str | None = None  # the stage to which the optimisers belong
 
     def position(self, epoch: int) -> tuple[Stage, int]:
         """The stage to which an epoch belongs, and its number within the stage."""
@@ -240,7 +243,7 @@ class Learner:
 
     def make_optimisers(self, stage: Stage) -> None:
         """Fresh optimisers, one per phase of the stage."""
-        self.optimisers = {}
+        self.optimisers, self.optimised = {}, stage.name
         for phase in stage.phases:
             modules = [self.module.get_submodule(name) for name in phase.modules]
             parameters = [p for module in modules for p in module.parameters()]
@@ -309,16 +312,18 @@ class Learner:
         return {
             "module": self.module.state_dict(),
             "optimisers": {name: each.state_dict() for name, each in self.optimisers.items()},
+            "optimised": self.optimised,
             "order": self.order.get_state(),
             "noise": self.noise.get_state(),
         }
 
-    def load_state_dict(self, state: Mapping[str, Any], epoch: int) -> None:
-        """Go on from `state` at the start of `epoch`."""
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        """Go on from `state`."""
         self.module.load_state_dict(state["module"])
         self.order.set_state(state["order"])
         self.noise.set_state(state["noise"])
-        if state["optimisers"]:
-            self.make_optimisers(self.position(max(epoch - 1, 0))[0])
-            for name, saved in state["optimisers"].items():
-                self.optimisers[name].load_state_dict(saved)
+        for stage in self.stages:
+            if stage.name == state["optimised"]:
+                self.make_optimisers(stage)
+        for name, saved in state["optimisers"].items():
+            self.optimisers[name].load_state_dict(saved)

@@ -181,6 +181,15 @@ def grid_values(distribution: BaseDistribution, points: int) -> list[Any]:
     return list(range(low, high + 1, distribution.step))
 
 
+def all_values(distribution: BaseDistribution) -> Sequence[Any] | None:
+    """Every value of a distribution; None for an interval without a step."""
+    if isinstance(distribution, IntDistribution):
+        return range(distribution.low, distribution.high + 1, distribution.step)
+    if isinstance(distribution, FloatDistribution) and distribution.step is None:
+        return None
+    return grid_values(distribution, points=0)
+
+
 def _rounded(value: float, low: float, high: float) -> float:
     """`value` to 12 digits: a point of a grid equals the default that is meant to be it."""
     return float(min(max(float(f"{value:.12g}"), low), high))

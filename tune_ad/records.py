@@ -258,13 +258,18 @@ class StudyFolder:
         """What was asked.
 
         Raises:
-            UserError: if the folder holds no study, or one of a newer schema.
+            UserError: if the folder holds no study, a damaged one, or one of a newer schema.
         """
         if not self.exists():
             raise UserError(
                 f"{self.path} holds no study; run one with --search, or name another --results"
             )
-        study: dict[str, Any] = json.loads(self.study.read_text(encoding="utf-8"))
+        try:
+            study: dict[str, Any] = json.loads(self.study.read_text(encoding="utf-8"))
+        except ValueError as error:
+            raise UserError(
+                f"{self.study} is not JSON ({error}); restore it from a backup"
+            ) from error
         if study["schema"] > SCHEMA:
             raise UserError(
                 f"{self.study} has schema {study['schema']}, this version reads up to {SCHEMA}; "

@@ -55,6 +55,14 @@ class Budget:
         for name in ("trials", "epochs", "seeds", "evaluations"):
             if getattr(self, name) < 1:
                 raise UserError(f"{name} must be at least 1, got {getattr(self, name)}")
+        for name in ("train_images", "validation_images", "test_images"):
+            cap = getattr(self, name)
+            if cap is not None and cap < 1:
+                raise UserError(f"{name} must be at least 1, got {cap}; None sets no limit")
+        if not 0 <= self.validation_fraction < 1:
+            raise UserError(
+                f"validation_fraction must lie in [0, 1), got {self.validation_fraction}"
+            )
         if self.evaluation_seeds < 0:
             raise UserError(f"evaluation seeds must be at least 0, got {self.evaluation_seeds}")
         if self.classes is not None and not self.classes:
@@ -276,7 +284,8 @@ class Study:
             UserError: naming the ways out.
         """
         blind = self.budget.validation_fraction == 0 and self.selection != "oracle"
-        if blind and trials > 1 and self.search.plan.proposals(self.arms, self.seed) is None:
+        chosen = trials > len(self.arms)  # the first trials are the baselines' defaults
+        if blind and chosen and self.search.plan.proposals(self.arms, self.seed) is None:
             raise UserError(
                 f"budget {self.budget_name} holds nothing out (the papers' protocol), so "
                 f"{self.selection!r} cannot choose among {trials} trials; use --trials 1, "

@@ -5,8 +5,9 @@ from them, so nothing of it is stored. Every random draw is seeded by the study'
 trial's number: with one trial at a time, a resumed sweep proposes what an uninterrupted one would.
 """
 
+import itertools
 import warnings
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 import optuna
@@ -19,11 +20,11 @@ from optuna.distributions import (
 from optuna.pruners import BasePruner, NopPruner, SuccessiveHalvingPruner
 from optuna.trial import TrialState
 
-from tune_ad.plans import Arm, Optuna, Plan, Proposal
+from tune_ad.plans import Arm, Optuna, Plan, Proposal, all_values
 from tune_ad.randomness import derived_seed
 from tune_ad.records import Suggestion, TrialRecord, identity
 
-ATTEMPTS = 100  # proposals in a row that may repeat others before the space counts as used up
+ATTEMPTS = 100  # proposals in a row that may repeat others before what is left is looked for
 REDUCTION = 3  # of successive halving: one trial in so many goes on at each rung
 FIRST_RUNG = 3  # reports before a trial can be stopped
 
@@ -78,7 +79,7 @@ class Sweep:
         """Rebuild the state of an earlier run; what it left unfinished is handed out first."""
         for suggestion in suggestions:
             self.suggested[suggestion.number] = suggestion
-            self.seen.add(identity(suggestion.baseline, suggestion.params))
+            self.seen.add(_mark(suggestion.baseline, suggestion.params))
         for record in records:
             suggestion = self.suggested[record.number]
             self._start(suggestion)
@@ -103,7 +104,7 @@ class Sweep:
             return None
         suggestion = Suggestion(number, proposal.baseline, proposal.params)
         self.suggested[number] = suggestion
-        self.seen.add(identity(*proposal))
+        self.seen.add(_mark(*proposal))
         if number not in self.running:
             self._start(suggestion)
         return suggestion
@@ -135,12 +136,22 @@ class Sweep:
             return Proposal(arm.name, dict(arm.default))
         for attempt in range(ATTEMPTS):
             trial, proposal = self._sampled(number, attempt)
-            if identity(*proposal) not in self.seen:
+            if _mark(*proposal) not in self.seen:
                 self.running[number] = trial
                 return proposal
             self.study.tell(trial, state=TrialState.FAIL)
-        self.exhausted = True
-        return None
+        left = next(self._untried(), None)
+        self.exhausted = left is None
+        return left
+
+    def _untried(self) -> Iterator[Proposal]:
+        """What chance has missed of the spaces without intervals; the others are never used up."""
+        for arm in self.arms:
+            values = [all_values(each) for each in arm.space.values()]
+            for point in itertools.product(*(each or () for each in values)):
+                proposal = Proposal(arm.name, dict(zip(arm.space, point, strict=True)))
+                if _mark(*proposal) not in self.seen:
+                    yield proposal
 
     def _sampled(self, number: int, attempt: int) -> tuple[optuna.Trial, Proposal]:
         seed = derived_seed(self.seed, "suggest", number, attempt) % 2**32
@@ -178,6 +189,15 @@ class Sweep:
         )
         newest = self.study.get_trials(deepcopy=False)[-1]
         self.running[suggestion.number] = optuna.Trial(self.study, newest._trial_id)
+
+
+def _mark(baseline: str, params: Mapping[str, Any]) -> str:
+    """The identity of a proposal, to 12 digits: 0.3 is 0.1 + 2 * 0.1."""
+    rounded = {
+        name: float(f"{each:.12g}") if isinstance(each, float) else each
+        for name, each in params.items()
+    }
+    return identity(baseline, rounded)
 
 
 def _quiet_study(pruner: BasePruner) -> optuna.Study:

@@ -5,6 +5,7 @@ cohort owns those, hands in images and noise, and stores the buffers that the ho
 replica in a loop and a stack of replicas under `torch.func.vmap` share every line.
 """
 
+import math
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, fields
@@ -94,7 +95,7 @@ class Config:
             require(0 <= getattr(self, name) < 1, name, getattr(self, name), "in [0, 1)")
         require(self.weight_decay >= 0, "weight_decay", self.weight_decay, "at least 0")
         require(
-            all(0 < m < 1 for m in self.milestones),
+            all(isinstance(m, float) and 0 < m < 1 for m in self.milestones),
             "milestones",
             self.milestones,
             "fractions of the epochs in (0, 1)",
@@ -121,7 +122,9 @@ class Config:
 
 
 def check_type(name: str, value: object, default: object) -> None:
-    """Refuse a value of another type than the default's (an int may stand for a float).
+    """Refuse a value of another type than the default's, and a float that is not finite.
+
+    An int may stand for a float.
 
     Raises:
         UserError: naming the field, its value and the type expected.
@@ -136,6 +139,7 @@ def check_type(name: str, value: object, default: object) -> None:
     kind = kinds[type(default)]
     fits = isinstance(value, kind) and (bool in kind or not isinstance(value, bool))
     require(fits, name, value, f"of type {type(default).__name__}")
+    require(not isinstance(value, float) or math.isfinite(value), name, value, "finite")
 
 
 ConfigT = TypeVar("ConfigT", bound=Config)

@@ -1,5 +1,6 @@
 """Deep SVDD: an image whose code lies far from the centre of the normal codes is anomalous."""
 
+import math
 from collections.abc import Iterable
 from dataclasses import dataclass
 
@@ -48,6 +49,16 @@ def away_from_zero(centre: Tensor, epsilon: float) -> Tensor:
     A coordinate near 0 could be matched by vanishing weights, which would collapse the sphere.
     """
     return torch.where(centre.abs() < epsilon, centre.sign() * epsilon, centre)
+
+
+def quantile(values: Tensor, share: float) -> Tensor:
+    """The quantile of values of shape (n,), linear between neighbours, n >= 1.
+
+    `Tensor.quantile` does not run batched under `vmap`.
+    """
+    place = share * (len(values) - 1)
+    ordered = values.sort().values
+    return ordered[math.floor(place)].lerp(ordered[math.ceil(place)], place % 1)
 
 
 class DeepSVDD(Detector[DeepSVDDConfig]):
@@ -102,8 +113,8 @@ class DeepSVDD(Detector[DeepSVDDConfig]):
         """The radius of the soft boundary, from the distances of the last batch."""
         if self.config.objective == "one-class":
             return {}
-        quantile = terms["distance"].sqrt().quantile(1 - self.config.nu)
-        return {"radius": torch.where(progress < self.config.radius_warmup, self.radius, quantile)}
+        radius = quantile(terms["distance"].sqrt(), 1 - self.config.nu)
+        return {"radius": torch.where(progress < self.config.radius_warmup, self.radius, radius)}
 
     def score_variants(self, images: Tensor, noise: Terms, score_space: ScoreSpace) -> Terms:
         """The squared distance of each image, less R^2 with a soft boundary, as "score"."""

@@ -54,5 +54,7 @@ class Stage:
         >>> stage.learning_rate(74) / 1e-4, round(stage.learning_rate(75) / 1e-4, 9)
         (1.0, 0.1)
         """
-        passed = sum(epoch >= fraction * self.epochs for fraction in self.milestones)
+        # Rounded, since 0.55 * 100 is a little more than 55.
+        drops = [round(fraction * self.epochs, 6) for fraction in self.milestones]
+        passed = sum(epoch >= drop for drop in drops)
         return self.adam.learning_rate * self.decay**passed

@@ -1,0 +1,195 @@
+import json
+import subprocess
+import sys
+from dataclasses import replace
+
+import pandas as pd
+import pytest
+
+from analysis import frame
+from analysis.report import result, write_report
+from tune_ad.errors import UserError
+from tune_ad.records import Replica, StudyFolder, TrialRecord, to_text, write_atomically
+
+TASKS = ("digits/0", "digits/1")
+
+
+def replicas(seeds, failed=()):
+    return [
+        Replica(task, seed, "failed" if (task, seed) in failed else "complete", "", 10)
+        for seed in seeds
+        for task in TASKS
+    ]
+
+
+def record(number, validation, seeds=(0,), test=None, **changes):
+    count = len(seeds) * len(TASKS)
+    metrics = {"validation_auroc": [validation] * count, "validation_collapsed": [0.0] * count}
+    if test is not None:
+        metrics["test_auroc"] = test
+    return replace(
+        TrialRecord(
+            number=number,
+            identity=f"id{number}",
+            baseline="PGN",
+            detector="PGN",
+            params={"dropout": 0.1 * number, "width": 1.0},
+            searched=["dropout"],
+            state="complete",
+            reason="",
+            objective=validation,
+            reports=[(10, validation)],
+            replicas=replicas(seeds),
+            metrics=metrics,
+        ),
+        **changes,
+    )
+
+
+@pytest.fixture
+def study(tmp_path):
+    """A function that writes a study with these trials and evaluation records."""
+
+    def write(trials=(), fresh=(), evaluation_seeds=3, schema=1):
+        folder = StudyFolder(tmp_path / "planted")
+        stored = {
+            "schema": schema,
+            "study": {
+                "name": "planted",
+                "selection": "validation",
+                "budget_name": "quick",
+                "budget": {"trials": 4, "evaluation_seeds": evaluation_seeds},
+                "settings": {},
+                "baselines": {"PGN": {"space": {"dropout": "{}"}}},
+            },
+            "tasks": [{"name": task} for task in TASKS],
+            "data": {"digits": {"about": "planted | images"}},
+            "versions": {"tune_ad": "0"},
+            "hardware": {"device": "cpu"},
+            "created": "now",
+        }
+        write_atomically(folder.study, to_text(stored))
+        for each in trials:
+            folder.trials.append(each)
+        for each in fresh:
+            folder.evaluation.append(each)
+        return folder
+
+    return write
+
+
+def test_quotes_the_winner_on_fresh_seeds_and_nothing_else(study):
+    trials = [record(0, 0.9, test=[0.99, 0.99]), record(1, 0.8, test=[1.0, 1.0])]
+    fresh = [
+        record(0, 0.5, seeds=(1000,), test=[0.6, 0.8], identity="id0"),
+        record(1, 0.5, seeds=(1001,), test=[0.7, 0.9], identity="id0"),
+    ]
+    folder = study(trials, fresh)
+    found = result(folder.read_study()["study"], folder)
+    assert found.identity == "id0"
+    assert found.panel.mean == pytest.approx(0.75)
+    assert found.panel.n == 2
+    assert {task: each.mean for task, each in found.classes.items()} == pytest.approx(
+        {"digits/0": 0.65, "digits/1": 0.85}
+    )
+    written = write_report(folder.path)
+    assert "75.0 ± 7.1" in written.summary
+    assert "99.0" not in written.path.read_text()
+
+
+def test_an_evaluation_of_an_earlier_winner_is_not_quoted(study):
+    trials = [record(0, 0.7), record(1, 0.8)]
+    folder = study(trials, [record(0, 0.5, seeds=(1000,), test=[0.6, 0.8], identity="id0")])
+    assert result(folder.read_study()["study"], folder) is None
+    assert "has not been trained again" in write_report(folder.path).summary
+
+
+def test_a_failed_seed_is_left_out_whole_and_counted(study):
+    lost = record(
+        1,
+        0.5,
+        seeds=(1001,),
+        test=[0.9, None],
+        identity="id0",
+        state="failed",
+        reason="loss became nan in epoch 3",
+        replicas=replicas((1001,), failed={("digits/1", 1001)}),
+    )
+    fresh = [record(0, 0.5, seeds=(1000,), test=[0.6, 0.8], identity="id0"), lost]
+    folder = study([record(0, 0.9)], fresh)
+    found = result(folder.read_study()["study"], folder)
+    assert (found.panel.n, found.failed, found.seeds) == (1, 1, 2)
+    assert found.panel.mean == pytest.approx(0.7)
+    text = write_report(folder.path).path.read_text()
+    assert "1 of 2 seeds failed" in text
+    assert "1 failed: loss became nan in epoch 3" in text
+
+
+def test_the_only_configuration_is_quoted_where_nothing_was_selected(study):
+    only = record(0, None, seeds=(0, 1), test=[0.6, 0.7, 0.8, 0.9])
+    folder = study([only], evaluation_seeds=0)
+    found = result(folder.read_study()["study"], folder)
+    assert found.rule == "nothing was selected"
+    assert (found.panel.mean, found.panel.n) == (pytest.approx(0.75), 2)
+    two = study([record(1, None, seeds=(0, 1), test=[0.6] * 4)], evaluation_seeds=0)
+    assert result(two.read_study()["study"], two) is None
+
+
+def test_a_study_without_a_result_says_why(study):
+    assert "no trial has ended" in write_report(study().path).summary
+    failed = record(0, None, state="failed", reason="out of memory", metrics={})
+    text = write_report(study([failed]).path).path.read_text()
+    assert "no trial is complete" in text
+    assert "1 failed: out of memory" in text
+
+
+def test_a_cut_last_line_does_not_hide_the_rest(study):
+    folder = study([record(0, 0.9), record(1, 0.8)])
+    with folder.trials.path.open("a") as file:
+        file.write('{"number": 2, "iden')
+    assert "2 of 4 trials ended" in write_report(folder.path).summary
+
+
+def test_a_newer_study_is_refused_in_one_line(study):
+    with pytest.raises(UserError, match="schema 2.*newer"):
+        write_report(study(schema=2).path)
+
+
+def test_collapsed_models_are_named(study):
+    flat = record(0, 0.5)
+    flat.metrics["validation_collapsed"][1] = 1.0
+    assert "one score in [0]" in write_report(study([flat]).path).path.read_text()
+
+
+def test_tables_hold_every_record(study):
+    trials = [record(0, 0.9), record(1, 0.8), record(2, None, state="failed", reason="x")]
+    folder = study(trials)
+    write_report(folder.path)
+    table = pd.read_csv(folder.tables / "trials.csv")
+    assert list(table["number"]) == [0, 1, 2]
+    assert table["validation"].tolist()[:2] == [0.9, 0.8]
+    assert table["validation"].isna().tolist() == [False, False, True]
+    assert len(pd.read_csv(folder.tables / "replicas.csv")) == 6
+
+
+def test_variants_are_means_over_replicas_and_empty_beside_a_failure():
+    whole = record(0, 0.9)
+    whole.variants["mc_samples=0"] = {"validation_auroc": [0.6, 0.8]}
+    broken = record(1, 0.9)
+    broken.variants["mc_samples=0"] = {"validation_auroc": [0.6, None]}
+    table = frame.variants([whole, broken])
+    assert table["mean"].iloc[0] == pytest.approx(0.7)
+    assert pd.isna(table["mean"].iloc[1])
+
+
+def test_reads_records_without_torch_and_ray(study):
+    folder = study([record(0, 0.9)])
+    code = (
+        "import sys, json\n"
+        "from pathlib import Path\n"
+        "from analysis.report import write_report\n"
+        f"write_report(Path({str(folder.path)!r}))\n"
+        "print(json.dumps([m for m in ('torch', 'ray') if m in sys.modules]))"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert json.loads(done.stdout) == []

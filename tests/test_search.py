@@ -1,0 +1,255 @@
+import json
+from dataclasses import asdict, replace
+
+import pytest
+from optuna.distributions import (
+    CategoricalDistribution,
+    FloatDistribution,
+    IntDistribution,
+    json_to_distribution,
+)
+
+from tune_ad.detectors.ae import AE
+from tune_ad.detectors.pgn import PGN
+from tune_ad.errors import UserError
+from tune_ad.nets import ImageShape
+from tune_ad.plans import Grid, Listed, OneAtATime
+from tune_ad.records import Suggestion, identity
+from tune_ad.search import BUDGETS, Baseline, Budget, Search, Study
+
+GREY, COLOUR = ImageShape(1, 28, 28), ImageShape(3, 32, 32)
+BUDGET = Budget(trials=5, epochs=7, seeds=2)
+BUDGET_OF = dict.fromkeys(BUDGETS, BUDGET)
+RATE = {"learning_rate": FloatDistribution(1e-5, 1e-2, log=True)}
+
+
+def search(*baselines, **fields):
+    given = {"name": "s_{data}", "data": ("mnist",), "budgets": BUDGET_OF, **fields}
+    return Search(baselines=baselines or (Baseline(PGN, space=RATE),), **given)
+
+
+def study(*baselines, settings=(), selection="validation", budget=BUDGET, **fields):
+    declared = search(*baselines, **fields)
+    return Study(
+        "s_mnist",
+        declared,
+        "mnist",
+        GREY,
+        "paper" if not budget.validation_fraction else "quick",
+        budget,
+        selection,
+        settings=dict(settings),
+    )
+
+
+def refusal(make):
+    with pytest.raises(UserError) as caught:
+        make()
+    assert "\n" not in str(caught.value)
+    return str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("baseline", "words"),
+    [
+        (Baseline(PGN, space={"lr": FloatDistribution(0, 1)}), ["PGN", "'lr'", "learning_rate"]),
+        (Baseline(AE, space={"dropout": FloatDistribution(0, 1)}), ["AE", "'dropout'"]),
+        (
+            Baseline(PGN, space={"dropout": FloatDistribution(0.6, 0.9)}),
+            ["dropout=0.5", "outside", "0.6"],
+        ),
+        (
+            Baseline(PGN, space={"mc_samples": CategoricalDistribution([0, "20", "inf"])}),
+            ["mc_samples=20", "outside"],
+        ),
+        (
+            Baseline(PGN, space={"latent_dim": IntDistribution(30, 38, step=4)}),
+            ["latent_dim=32", "outside"],
+        ),
+        (Baseline(PGN, score_space={"latent_dim": (8, 16)}), ["'latent_dim'", "mc_samples"]),
+        (Baseline(AE, score_space={"mc_samples": (0, 1)}), ["'mc_samples'", "none"]),
+        (Baseline(PGN, settings={"lr": 0.1}), ["'lr'", "learning_rate"]),
+        (Baseline(PGN, settings={"dropout": 1.5}), ["dropout", "1.5"]),
+    ],
+)
+def test_a_baseline_that_cannot_be_is_refused(baseline, words):
+    message = refusal(lambda: baseline.arm(GREY))
+    for word in words:
+        assert word in message
+
+
+@pytest.mark.parametrize(
+    ("fields", "words"),
+    [
+        ({"budgets": {"quick": BUDGET, "standard": BUDGET}}, ["paper", "quick"]),
+        ({"budgets": {**BUDGET_OF, "huge": BUDGET}}, ["huge"]),
+        ({"selection": "best"}, ["'best'", "validation", "oracle"]),
+    ],
+)
+def test_a_search_that_cannot_be_is_refused(fields, words):
+    message = refusal(lambda: search(**fields))
+    assert "s_{data}" in message
+    for word in words:
+        assert word in message
+
+
+def test_baselines_of_one_name_are_refused():
+    assert "PGN" in refusal(lambda: search(Baseline(PGN), Baseline(PGN, space=RATE)))
+    both = search(Baseline(PGN), Baseline(PGN, space=RATE, name="other"))
+    assert [each.title for each in both.baselines] == ["PGN", "other"]
+
+
+def test_a_search_without_baselines_is_refused():
+    assert "s_{data}" in refusal(lambda: Search("s_{data}", ("mnist",), (), BUDGET_OF))
+
+
+@pytest.mark.parametrize(
+    ("field", "value"),
+    [
+        ("trials", 0),
+        ("epochs", -3),
+        ("seeds", 0),
+        ("evaluations", 0),
+        ("evaluation_seeds", -1),
+        ("classes", ()),
+        ("train_images", 0),
+        ("validation_images", 0),
+        ("test_images", -2),
+        ("validation_fraction", 1.0),
+        ("validation_fraction", -0.1),
+    ],
+)
+def test_a_budget_that_cannot_be_is_refused(field, value):
+    message = refusal(lambda: replace(BUDGET, **{field: value}))
+    assert field.replace("_", " ") in message.replace("_", " ")
+    if value != ():
+        assert str(value) in message
+
+
+@pytest.mark.parametrize(
+    ("epochs", "evaluations", "interval"), [(10, 10, 1), (100, 10, 10), (7, 3, 3), (2, 10, 1)]
+)
+def test_reports_are_evenly_spaced(epochs, evaluations, interval):
+    assert replace(BUDGET, epochs=epochs, evaluations=evaluations).interval == interval
+
+
+def test_a_search_appears_once_for_each_data_set():
+    assert search(data=("mnist", "cifar")).names() == {"s_mnist": "mnist", "s_cifar": "cifar"}
+
+
+def test_the_default_is_the_released_one_for_the_images():
+    space = {"latent_dim": CategoricalDistribution([32, 128])}
+    assert Baseline(PGN, space=space).arm(GREY).default == {"latent_dim": 32}
+    assert Baseline(PGN, space=space).arm(COLOUR).default == {"latent_dim": 128}
+    changed = Baseline(PGN, space=space, settings={"latent_dim": 128})
+    assert changed.arm(GREY).default == {"latent_dim": 128}
+
+
+def test_a_setting_of_the_user_fixes_a_parameter_and_takes_it_out_of_the_space():
+    space = {**RATE, "dropout": FloatDistribution(0.1, 0.7)}
+    fixed = study(
+        Baseline(PGN, space=space), Baseline(AE, space=RATE), settings={"dropout": 0.85}
+    )
+    assert [set(arm.space) for arm in fixed.arms] == [{"learning_rate"}, {"learning_rate"}]
+    suggestion = Suggestion(3, "PGN", {"learning_rate": 1e-3})
+    assert fixed.config(suggestion).dropout == 0.85
+    assert fixed.describe()["baselines"]["PGN"]["params"]["dropout"] == 0.85
+    assert "dropout" not in fixed.describe()["baselines"]["PGN"]["space"]
+
+
+def test_a_setting_that_no_detector_has_is_refused():
+    message = refusal(lambda: study(settings={"drop_out": 0.5}).arms)
+    assert "'drop_out'" in message
+    assert "dropout" in message.replace("'drop_out'", "")
+
+
+@pytest.mark.parametrize("value", ["fast", True, None, -1.0])
+def test_a_setting_of_a_bad_value_is_refused(value):
+    message = refusal(lambda: study(settings={"learning_rate": value}).arms)
+    assert "learning_rate" in message
+    assert repr(value) in message
+
+
+def test_the_budget_gives_the_epochs_and_the_seeds():
+    found = study(Baseline(PGN, settings={"epochs": 50}))
+    assert found.baselines["PGN"].config(GREY, {}).epochs == 7
+    assert found.seeds == (0, 1)
+    assert len(found.fresh_seeds) == BUDGET.evaluation_seeds
+    assert not set(found.seeds) & set(found.fresh_seeds)
+
+
+def test_fresh_seeds_were_seen_by_no_search_however_long():
+    long = study(budget=replace(BUDGET, seeds=500, evaluation_seeds=500))
+    assert not set(long.seeds) & set(long.fresh_seeds)
+
+
+def test_the_configuration_and_identity_of_a_suggestion():
+    found = study()
+    suggestion = Suggestion(0, "PGN", {"learning_rate": 0.002})
+    config = found.config(suggestion)
+    assert (config.learning_rate, config.epochs) == (0.002, 7)
+    assert found.identity(suggestion) == identity("PGN", asdict(config))
+
+
+@pytest.mark.parametrize(
+    ("fields", "tests"),
+    [
+        ({}, False),
+        ({"test_curve": True}, True),
+        ({"selection": "oracle"}, True),
+        ({"budget": replace(BUDGET, evaluation_seeds=0)}, True),
+    ],
+)
+def test_trials_meet_the_test_set_only_where_it_is_declared(fields, tests):
+    assert study(**fields).tests_trials is tests
+
+
+BLIND = replace(BUDGET, validation_fraction=0.0, evaluation_seeds=0)
+
+
+@pytest.mark.parametrize("selection", ["validation", "normal_only"])
+def test_nothing_is_chosen_among_several_trials_without_held_out_data(selection):
+    found = study(budget=BLIND, selection=selection)
+    found.check_selection(1)
+    message = refusal(lambda: found.check_selection(2))
+    for word in ("paper", selection, "2 trials", "--trials 1", "oracle"):
+        assert word in message
+
+
+def test_the_oracle_may_choose_without_held_out_data():
+    study(budget=BLIND, selection="oracle").check_selection(100)
+
+
+@pytest.mark.parametrize("plan", [Grid(), OneAtATime(), Listed([{}])])
+def test_a_plan_that_chooses_nothing_needs_no_held_out_data(plan):
+    study(budget=BLIND, plan=plan).check_selection(100)
+
+
+def test_the_defaults_of_several_baselines_are_no_choice():
+    found = study(Baseline(PGN, space=RATE), Baseline(AE, space=RATE), budget=BLIND)
+    found.check_selection(2)
+    assert "3 trials" in refusal(lambda: found.check_selection(3))
+
+
+def test_a_study_describes_itself_in_plain_data():
+    space = {**RATE, "mc_samples": CategoricalDistribution([0, 20, "inf"])}
+    baseline = Baseline(PGN, space=space, score_space={"mc_samples": (0, "inf")}, name="p")
+    described = json.loads(json.dumps(study(baseline, settings={"width": 2.0}).describe()))
+    assert described["settings"] == {"width": 2.0}
+    assert described["image_shape"] == [1, 28, 28]
+    assert described["budget"]["epochs"] == 7
+    assert described["plan"] == {"name": "Optuna", "random_trials": None}
+    (own,) = described["baselines"].values()
+    assert own["detector"] == "PGN"
+    assert own["score_space"] == {"mc_samples": [0, "inf"]}
+    assert own["params"]["width"] == 2.0
+    assert own["about"]
+    assert {name: json_to_distribution(each) for name, each in own["space"].items()} == space
+
+
+def test_listed_configurations_are_described():
+    described = study(plan=Listed([{"learning_rate": 1e-3}])).describe()
+    assert json.loads(json.dumps(described))["plan"] == {
+        "name": "Listed",
+        "configurations": [{"learning_rate": 1e-3}],
+    }

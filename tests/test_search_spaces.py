@@ -1,0 +1,225 @@
+"""Each file of `search_spaces` is data, and each search in it can run."""
+
+import ast
+import inspect
+import math
+from dataclasses import asdict, fields, replace
+from pathlib import Path
+
+import pytest
+import torch
+from optuna import distributions
+
+import search_spaces
+from tune_ad import catalogue, plans
+from tune_ad.data import ImageSet, class_tasks, find
+from tune_ad.panel import Panel
+from tune_ad.plans import Plan, contains
+from tune_ad.randomness import numpy_stream, torch_stream
+from tune_ad.records import Suggestion
+from tune_ad.search import BUDGETS, Study
+from tune_ad.sweep import Sweep
+from tune_ad.trial import Trial
+
+FILES = sorted(Path(search_spaces.__file__).parent.glob("[!_]*.py"))
+SHAPES = {
+    "digits": (1, 8, 8),
+    "mnist": (1, 28, 28),
+    "fmnist": (1, 28, 28),
+    "cifar": (3, 32, 32),
+    "svhn": (3, 32, 32),
+}
+DATA_CALLS = {
+    "Baseline",
+    "Budget",
+    *(name for name in vars(distributions) if name.endswith("Distribution")),
+    *(
+        name
+        for name, value in vars(plans).items()
+        if inspect.isclass(value) and issubclass(value, Plan) and value is not Plan
+    ),
+}
+
+
+def is_data(node, names):
+    """Whether an expression is a literal, an imported name, or a call that makes a plain value."""
+    if isinstance(node, ast.Call):
+        arguments = [*node.args, *(keyword.value for keyword in node.keywords)]
+        called = getattr(node.func, "id", "")
+        given = all(keyword.arg for keyword in node.keywords)
+        return called in DATA_CALLS and given and all(is_data(each, names) for each in arguments)
+    if isinstance(node, ast.Dict):
+        return all(is_data(each, names) for each in (*node.keys, *node.values))
+    if isinstance(node, ast.Tuple | ast.List):
+        return all(is_data(each, names) for each in node.elts)
+    if isinstance(node, ast.UnaryOp):
+        return isinstance(node.op, ast.USub) and isinstance(node.operand, ast.Constant)
+    return isinstance(node, ast.Constant) or (isinstance(node, ast.Name) and node.id in names)
+
+
+def is_search(node, names):
+    """Whether a statement is `name = Search(...)` whose arguments are data."""
+    call = getattr(node, "value", None)
+    return (
+        isinstance(node, ast.Assign)
+        and isinstance(call, ast.Call)
+        and getattr(call.func, "id", "") == "Search"
+        and not call.args
+        and all(keyword.arg and is_data(keyword.value, names) for keyword in call.keywords)
+    )
+
+
+def faults(source):
+    """The lines of a search file that are more than data."""
+    tree = ast.parse(source)
+    imports = [node for node in tree.body if isinstance(node, ast.Import | ast.ImportFrom)]
+    names = {alias.asname or alias.name for node in imports for alias in node.names}
+    body = tree.body[1:] if ast.get_docstring(tree) else tree.body
+    return [node.lineno for node in body if node not in imports and not is_search(node, names)]
+
+
+@pytest.mark.parametrize("path", FILES, ids=lambda path: path.stem)
+def test_a_search_file_is_a_docstring_imports_and_search_values(path):
+    source = path.read_text(encoding="utf-8")
+    assert ast.get_docstring(ast.parse(source))
+    assert faults(source) == []
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "x = 3",
+        "x = Search(name='a'.upper())",
+        "x = Search(name='a', data=tuple('ab'))",
+        "x = Search(name='a', baselines=[Baseline(b) for b in c])",
+        "x = Search(name='a', budgets={**BUDGETS})",
+        "x = Search(name='a', data=DATA)",
+        "x = Search(**given)",
+        "x = Search('a')",
+        "for x in y: pass",
+        "def f(): pass",
+        "if True: import os",
+        "print(1)",
+        "x = Search(name='a', seed=1 + 1)",
+        "x = Search(name='a', seed=lambda: 1)",
+    ],
+)
+def test_the_check_sees_what_is_more_than_data(line):
+    assert faults(f'"""A."""\nfrom a import b, c, d\n{line}') == [3]
+
+
+def searches():
+    """Every search on every one of its data sets."""
+    return [
+        pytest.param(*catalogue.find(name), name, id=name) for name in sorted(catalogue.entries())
+    ]
+
+
+every_search = pytest.mark.parametrize(("search", "data", "name"), searches())
+
+
+def tiny(search, data, name, budget_name="quick"):
+    """The study with one epoch on a panel of one class."""
+    budget = search.budgets[budget_name]
+    small = replace(budget, epochs=1, seeds=1, classes=(1,), train_images=24)
+    known = {each.name for b in search.baselines for each in fields(b.detector.Config)}
+    searched = {parameter for b in search.baselines for parameter in b.space}
+    settings = {"batch_size": 12} if "batch_size" in known - searched else {}
+    shape = plan_shape(data)
+    return Study(
+        name, search, find(data).name, shape, budget_name, small, search.selection, 0, settings
+    )
+
+
+def plan_shape(data):
+    from tune_ad.nets import ImageShape
+
+    return ImageShape(*SHAPES[data])
+
+
+def images(data):
+    """Two classes of made-up images: dim and bright noise."""
+    count, shape = 40, SHAPES[data]
+    stream = torch_stream(0, "made-up images", data)
+    labels = torch.arange(count) % 2
+    noise = torch.randint(0, 120, (count, *shape), generator=stream)
+    pictures = (noise + 120 * labels.view(-1, 1, 1, 1)).to(torch.uint8)
+    return ImageSet(find(data).name, ("dim", "bright"), pictures, labels, pictures, labels)
+
+
+@every_search
+def test_the_data_set_is_declared(search, data, name):
+    assert find(data).alias == data
+    assert data in SHAPES, "give the shape of its images to this test"
+
+
+@every_search
+def test_the_space_is_one_of_parameters_and_holds_the_default(search, data, name):
+    study = tiny(search, data, name)
+    for arm, baseline in zip(study.arms, study.baselines.values(), strict=True):
+        known = {each.name for each in fields(baseline.detector.Config)}
+        assert set(arm.space) | set(baseline.settings) <= known
+        assert "epochs" not in arm.space, "the budget gives the epochs"
+        config = asdict(baseline.config(study.shape, {}))
+        for parameter, distribution in arm.space.items():
+            assert contains(distribution, config[parameter])
+            assert not distribution.single()
+
+
+@every_search
+def test_the_budgets(search, data, name):
+    assert set(search.budgets) == set(BUDGETS)
+    quick, standard, paper = (search.budgets[each] for each in BUDGETS)
+    assert quick.trials <= standard.trials
+    assert quick.epochs <= standard.epochs
+    assert quick.evaluation_seeds > 0, "the winner's number is not the one that chose it"
+    assert standard.evaluation_seeds > 0
+    assert quick.validation_fraction > 0
+    assert (paper.validation_fraction, paper.classes, paper.train_images) == (0.0, None, None)
+    tiny(search, data, name, "paper").check_selection(paper.trials)
+
+
+def random_points(study, count):
+    """The default of each baseline, then random configurations."""
+    sweep = Sweep(plans.Optuna(random_trials=count), study.arms, count, seed=1)
+    return [sweep.ask() for _ in range(count)]
+
+
+@every_search
+def test_a_short_trial_runs_at_the_default_and_at_three_random_points(search, data, name):
+    study = tiny(search, data, name)
+    image_set = images(data)
+    tasks = class_tasks(image_set, study.budget.classes)
+    panel = Panel.prepare([image_set], tasks, study.budget, study.seed, study.tests_trials)
+    torch.set_num_threads(1)
+    for suggestion in random_points(study, len(study.arms) + 3):
+        trial = Trial(study, panel, suggestion, "cpu", study.tests_trials)
+        report = trial.step()
+        while not report.done:
+            report = trial.step()
+        assert report.record.state == "complete", report.record.reason
+        assert report.objective is not None
+        assert math.isfinite(report.objective)
+        tried = study.baselines[suggestion.baseline].score_space
+        variants = {f"{p}={value}" for p, values in tried.items() for value in values}
+        assert variants <= set(report.record.variants)
+
+
+def corners(space):
+    """Configurations at the ends of every parameter, and a few random ones."""
+    stream = numpy_stream(0, "corners")
+    for _ in range(8):
+        yield {
+            name: (values := plans.grid_values(each, 2))[stream.integers(len(values))]
+            for name, each in space.items()
+        }
+
+
+@every_search
+def test_every_corner_of_the_space_can_be_built(search, data, name):
+    study = tiny(search, data, name)
+    for arm in study.arms:
+        for params in corners(arm.space):
+            config = study.config(Suggestion(0, arm.name, params))
+            with torch.device("meta"):
+                study.baselines[arm.name].detector(config, study.shape)
