@@ -22,17 +22,29 @@ ae = Search(
     early_stopping=True,
     budgets={
         "quick": Budget(
-            trials=8,
-            epochs=10,
+            trials=12,
+            epochs=15,
             seeds=1,
             classes=(0, 3, 8),
-            train_images=800,
-            validation_images=300,
+            validation_images=500,
             evaluation_seeds=3,
         ),
         "standard": Budget(trials=100, epochs=100, seeds=3, evaluation_seeds=10),
         "paper": Budget(
             trials=1, epochs=100, seeds=10, evaluation_seeds=0, validation_fraction=0.0
         ),
+    },
+    budgets_on={
+        "cifar": {
+            "quick": Budget(
+                trials=8,
+                epochs=10,
+                seeds=1,
+                classes=(0, 3, 8),
+                train_images=800,
+                validation_images=300,
+                evaluation_seeds=3,
+            ),
+        },
     },
 )

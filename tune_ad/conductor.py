@@ -96,13 +96,20 @@ class Conductor:
         self.running: dict[int, Suggestion] = {}
         self.last: dict[int, Report] = {}
         self.late = False
+        self.over = False
+
+    @property
+    def interrupted(self) -> bool:
+        """Whether training ended before there was nothing more to hand out or to finish."""
+        return bool(self.running) or not self.over
 
     def next(self) -> Suggestion | None:
         """The next configuration to train; None when there is no more or no time left."""
         if self.deadline is not None and time.monotonic() > self.deadline:
-            self.late = True
+            self.late = self.over = True
             return None
         suggestion = self.source.ask()
+        self.over = suggestion is None
         if suggestion is not None:
             self.running[suggestion.number] = suggestion
             for observer in self.observers:
@@ -264,13 +271,13 @@ class Boards(Observer):
         write_study(self.root, self.domains, metrics)
 
     def started(self, suggestion: Suggestion) -> None:
-        """Open the run: its row appears in the table at once."""
+        """Open the run: its row appears in the table at once, one row for all evaluation seeds."""
         detector = self.study.baselines[suggestion.baseline].detector.__name__
-        params = {"detector": detector, **asdict(self.study.config(suggestion))}
-        name = f"{suggestion.number:03d}-{suggestion.baseline}-{self.study.identity(suggestion)}"
-        self.boards[suggestion.number] = TrialBoard(
-            self.root / f"{self.prefix}{name}", params, self.domains, group=name
-        )
+        params = {"detector": detector, **self.study.params(suggestion)}
+        title = f"{suggestion.baseline}-{self.study.identity(suggestion)}"
+        name = f"{self.prefix}{suggestion.number:03d}-{title}"
+        group = f"{self.prefix}{title}" if suggestion.seeds else name
+        self.boards[suggestion.number] = TrialBoard(self.root / name, params, self.domains, group)
 
     def reported(self, suggestion: Suggestion, report: Report) -> None:
         """Curves over replicas and classes, histograms, pictures."""

@@ -99,9 +99,14 @@ def examine(
 
 
 def sides_of(panel: Panel, task: int, part: str) -> dict[str, str]:
-    """The names of the panel's parts that hold the normals and each outsider set."""
+    """The names of the panel's parts that hold the normals and each outsider set.
+
+    Where the outsiders are other data sets, selection has no anomaly to look at.
+    """
     if part == "validation":
-        return {"normal": "validation_normal", "rest": "validation_anomalous"}
+        rest = {"rest": "validation_anomalous"}
+        known = len(panel.positions(task, "validation_anomalous"))
+        return {"normal": "validation_normal"} | (rest if known else {})
     return {"normal": "test_normal"} | {n: f"test/{n}" for n in panel.outsiders(task)}
 
 
@@ -154,7 +159,11 @@ def outsider_suffix(name: str) -> str:
 def histogram(scores: Mapping[str, np.ndarray]) -> dict[str, list[float]]:
     """Counts of each side over common bins between the smallest and the largest score."""
     everything = np.concatenate(list(scores.values()))
-    edges = np.histogram_bin_edges(everything, bins=HISTOGRAM_BINS)
+    low, high = everything.min(), everything.max()
+    # A nearly collapsed detector has scores too close for bins between the extremes.
+    least = HISTOGRAM_BINS * np.spacing(np.abs(everything).max())
+    pad = least if low < high < low + least else 0.0
+    edges = np.histogram_bin_edges(everything, HISTOGRAM_BINS, (low - pad, high + pad))
     counts = {side: np.histogram(each, edges)[0].tolist() for side, each in scores.items()}
     return {"edges": edges.tolist(), **counts}
 

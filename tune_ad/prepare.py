@@ -18,7 +18,7 @@ from tune_ad.data import class_tasks
 from tune_ad.errors import UserError
 from tune_ad.nets import ImageShape
 from tune_ad.records import StudyFolder, jsonable
-from tune_ad.search import BUDGETS, Budget, Search, Study
+from tune_ad.search import BUDGETS, Budget, Study
 from tune_ad.selection import RULES
 from tune_ad.session import Options, Session
 
@@ -37,7 +37,7 @@ def prepare(options: Options, say: Callable[[str], None] = print) -> Session:
     data_set = data.find(alias, root)
     data.check(alias, root)
     name = stored["budget_name"] if stored else _budget_name(options)
-    budget = _budget(search, name, options, data_set, stored)
+    budget = _budget(search.budgets_for(alias), name, options, data_set, stored)
     if not data.locate(alias, root):
         say(f"{data_set.name} is not in {root}; fetching it")
     image_set = data.load(alias, root)
@@ -120,7 +120,7 @@ def _budget_name(options: Options) -> str:
 
 
 def _budget(
-    search: Search,
+    budgets: Mapping[str, Budget],
     name: str,
     options: Options,
     data_set: data.DataSet,
@@ -133,7 +133,7 @@ def _budget(
     """
     if name not in BUDGETS:
         raise UserError(f"--budget must be auto, {', '.join(BUDGETS)}; got {name!r}")
-    budget = search.budgets[name]
+    budget = budgets[name]
     if stored:
         old = dict(stored["budget"])
         old["classes"] = None if old["classes"] is None else tuple(old["classes"])

@@ -149,6 +149,7 @@ class Search:
         data: short names of the data sets; the search appears once for each.
         baselines: the detectors; their titles differ.
         budgets: "quick", "standard" and "paper".
+        budgets_on: by short name of a data set, the budgets that differ there.
         plan: where configurations come from.
         selection: name of the rule that ranks trials.
         early_stopping: stop trials that fall behind (asynchronous successive halving). Off by
@@ -164,6 +165,7 @@ class Search:
     selection: str = "validation"
     early_stopping: bool = False
     test_curve: bool = False
+    budgets_on: Mapping[str, Mapping[str, Budget]] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         """Check what can be checked without images.
@@ -181,11 +183,21 @@ class Search:
             raise UserError(
                 f"search {self.name} must name the budgets {BUDGETS}, got {tuple(self.budgets)}"
             )
+        for data, own in self.budgets_on.items():
+            if data not in self.data or not set(own) <= set(BUDGETS):
+                raise UserError(
+                    f"search {self.name}: budgets_on must name its own data sets {self.data} and "
+                    f"budgets {BUDGETS}, got {data!r}: {tuple(own)}"
+                )
         if self.selection not in RULES:
             raise UserError(
                 f"search {self.name}: selection must be one of {sorted(RULES)}, "
                 f"got {self.selection!r}"
             )
+
+    def budgets_for(self, data: str) -> dict[str, Budget]:
+        """The budgets on a data set, by its short name."""
+        return {**self.budgets, **self.budgets_on.get(data, {})}
 
     def names(self) -> dict[str, str]:
         """The names under which the search appears, each with its data set's short name."""
@@ -254,9 +266,17 @@ class Study:
         """
         return self.baselines[suggestion.baseline].config(self.shape, suggestion.params)
 
+    def params(self, suggestion: Suggestion) -> dict[str, Any]:
+        """Every hyperparameter by name, also of a configuration that the detector refuses."""
+        try:
+            return asdict(self.config(suggestion))
+        except UserError:
+            default = self.baselines[suggestion.baseline].config(self.shape, {})
+            return {**asdict(default), **suggestion.params}
+
     def identity(self, suggestion: Suggestion) -> str:
         """The hash of a suggested configuration: of its baseline and every hyperparameter."""
-        return identity(suggestion.baseline, asdict(self.config(suggestion)))
+        return identity(suggestion.baseline, self.params(suggestion))
 
     @property
     def seeds(self) -> tuple[int, ...]:

@@ -1,12 +1,13 @@
 """The backend without Ray: one trial after another in this process."""
 
+from collections.abc import Iterator
+
 import torch
 
 from tune_ad.conductor import Conductor
-from tune_ad.errors import UserError
 from tune_ad.panel import Panel
 from tune_ad.records import Suggestion
-from tune_ad.trial import Trial
+from tune_ad.trial import Report, Trial
 
 
 def run(conductor: Conductor, panel: Panel, device: str, threads: int, test: bool) -> None:
@@ -27,14 +28,20 @@ def run(conductor: Conductor, panel: Panel, device: str, threads: int, test: boo
 def _run_one(
     conductor: Conductor, panel: Panel, suggestion: Suggestion, device: str, test: bool
 ) -> None:
-    try:
+    def reports() -> Iterator[Report]:
         trial = Trial(conductor.study, panel, suggestion, device, test)
-        while not conductor.reported(trial.step()):
-            pass
-    except (UserError, RuntimeError, ValueError, ArithmeticError) as error:
-        conductor.crashed(suggestion.number, one_line(error))
-    else:
-        conductor.ended(suggestion.number)
+        while True:
+            yield trial.step()
+
+    steps, over = reports(), False
+    while not over:
+        try:
+            report = next(steps)
+        except Exception as error:  # as under Ray: a trial that raises is a failure that counts
+            conductor.crashed(suggestion.number, one_line(error))
+            return
+        over = conductor.reported(report)
+    conductor.ended(suggestion.number)
 
 
 def one_line(error: BaseException) -> str:

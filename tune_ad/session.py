@@ -136,7 +136,9 @@ class Session:
         speeds = measured_speed(self.study, self.options.device)
         ratio = relative_operations(self.study)
         speed = next(iter(speeds.values()))
-        budgets = {**self.study.search.budgets, self.study.budget_name: self.study.budget}
+        alias = self.study.search.names()[self.study.name]
+        budgets = self.study.search.budgets_for(alias)
+        budgets[self.study.budget_name] = self.study.budget
         return {
             name: cost(
                 replace(self.study, budget=budget, budget_name=name),
@@ -162,20 +164,31 @@ class Session:
             UserError: if another process writes the folder, or no Ray cluster answers.
         """
         with self.backend() as train, self.folder.locked():
-            if not self.folder.exists():
-                write_atomically(self.folder.study, to_text(self.description(), indent=2))
+            self._describe()
             sweep = self.sweep()
             trials = self.folder.read_trials()
             search = self._conductor(sweep, sweep.trials, trials, evaluation=False)
+            interrupted = False
             if sweep.remaining:
                 train(search, self.panel(self.study.tests_trials), self.study.tests_trials)
+                interrupted = search.interrupted
             search.close()
             if sweep.exhausted:
                 self.say(f"the space holds no more than {len(sweep.suggested)} configurations")
-            interrupted = bool(search.running)
             if not interrupted and self.options.evaluate and self.study.budget.evaluation_seeds:
                 interrupted = self.evaluate(train)
             return Outcome(interrupted, search.late, self._failures())
+
+    def _describe(self) -> None:
+        """Write what is asked, once; of a study that goes on, only a larger number of trials."""
+        description = self.description()
+        if self.folder.exists():
+            description = self.folder.read_study()
+            asked = description["study"]["budget"]
+            if asked["trials"] == self.study.budget.trials:
+                return
+            asked["trials"] = self.study.budget.trials
+        write_atomically(self.folder.study, to_text(description, indent=2))
 
     def sweep(self) -> Sweep:
         """The state of the search, rebuilt from the records."""
@@ -211,7 +224,7 @@ class Session:
         conductor = self._conductor(Rerun(again), len(again), [], evaluation=True)
         train(conductor, self.panel(True), True)
         conductor.close()
-        return bool(conductor.running)
+        return conductor.interrupted
 
     def _conductor(
         self, source: Source, trials: int, before: list[TrialRecord], evaluation: bool
@@ -288,4 +301,4 @@ def _serially(conductor: Conductor, panel: Panel, device: str, threads: int, tes
     try:
         serial.run(conductor, panel, device, threads, test)
     except KeyboardInterrupt:
-        return  # the trial stays in `conductor.running`, by which the caller knows
+        return  # `conductor.interrupted` tells the caller

@@ -253,7 +253,7 @@ def failed_record(
         identity=study.identity(suggestion),
         baseline=suggestion.baseline,
         detector=study.baselines[suggestion.baseline].detector.__name__,
-        params=asdict(study.config(suggestion)),
+        params=study.params(suggestion),
         searched=sorted(suggestion.params),
         state="failed",
         reason=reason,

@@ -1,0 +1,600 @@
+"""Planted scores give the numbers they must; trials report, fail, and go on as they should."""
+
+import json
+import math
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, replace
+from typing import Any, ClassVar
+
+import numpy as np
+import pytest
+import torch
+from sklearn.metrics import average_precision_score, roc_auc_score
+from torch import Tensor, nn
+
+from tune_ad.cohort import Cohort, Member, build
+from tune_ad.data import Task
+from tune_ad.detectors.ae import AE
+from tune_ad.detectors.base import Buffers, Config, Detector, ScoreSpace, Terms, variant_name
+from tune_ad.detectors.deep_svdd import DeepSVDD
+from tune_ad.detectors.pgn import PGN
+from tune_ad.detectors.schedule import Stage
+from tune_ad.evaluation import (
+    HISTOGRAM_BINS,
+    KEPT_SCORES,
+    Examination,
+    Key,
+    by_name,
+    examine,
+    histogram,
+    pictures,
+    thinned,
+)
+from tune_ad.nets import ImageShape
+from tune_ad.panel import Panel
+from tune_ad.randomness import derived_seed
+from tune_ad.records import Suggestion, TrialRecord, to_text
+from tune_ad.search import Baseline, Budget, Search, Study
+from tune_ad.trial import Report, Trial
+
+SHAPE = ImageShape(1, 8, 8)
+
+
+# ------------------------------------------------------------------- detectors made for tests
+
+
+@dataclass(frozen=True)
+class BrightnessConfig(Config):
+    """`sign` acts only when scoring."""
+
+    sign: float = 1.0
+
+    def __post_init__(self) -> None:
+        """Any sign will do."""
+
+
+class Brightness(Detector[BrightnessConfig]):
+    """Untrained: the score is an image's brightness, so a panel's images plant its scores."""
+
+    Config = BrightnessConfig
+    score_parameters = ("sign",)
+
+    def stages(self) -> tuple[Stage, ...]:
+        return ()
+
+    def terms(self, phase: str, images: Tensor, noise: Terms) -> Terms:
+        raise AssertionError("there is nothing to train")
+
+    def score_variants(self, images: Tensor, noise: Terms, score_space: ScoreSpace) -> Terms:
+        light = images.flatten(1).amax(1).double() * 255
+        others = {variant_name("sign", s): s * light for s in score_space.get("sign", ())}
+        return {"score": self.config.sign * light, "light": light} | others
+
+
+class Constant(Brightness):
+    """Collapsed: every image has one score."""
+
+    def score_variants(self, images: Tensor, noise: Terms, score_space: ScoreSpace) -> Terms:
+        return {"score": torch.full((len(images),), 0.25)}
+
+
+class Blinded(Detector[Config]):
+    """Trains one number; the replica with the mark `unlucky` fails, in one of two ways.
+
+    Its loss becomes NaN after `patience` updates, or its scores are after that many.
+    """
+
+    Config = Config
+    unlucky: ClassVar[float] = math.inf
+    patience: ClassVar[int] = 0
+    fault: ClassVar[str] = "loss"
+
+    def __init__(self, config: Config, shape: ImageShape) -> None:
+        super().__init__(config, shape)
+        self.line = nn.Linear(1, 1)
+        self.register_buffer("mark", torch.rand(()))
+        self.register_buffer("steps", torch.zeros(()))
+
+    def struck(self, fault: str, values: Tensor) -> Tensor:
+        late = self.get_buffer("steps") >= self.patience
+        chosen = (self.get_buffer("mark") == self.unlucky) & (fault == self.fault)
+        return torch.where(late & chosen, torch.nan, values)
+
+    def terms(self, phase: str, images: Tensor, noise: Terms) -> Terms:
+        return {"loss": self.struck("loss", self.line(images[:, 0, 0, :1]).squeeze(1))}
+
+    def after_step(self, stage: str, phase: str, terms: Terms, progress: Tensor) -> Buffers:
+        return {"steps": self.get_buffer("steps") + 1}
+
+    def score_variants(self, images: Tensor, noise: Terms, score_space: ScoreSpace) -> Terms:
+        return {"score": self.struck("score", images.flatten(1).amax(1))}
+
+
+def blind(monkeypatch: pytest.MonkeyPatch, seed: int, task: str, patience: int, fault: str) -> None:
+    """Make the replica of a seed and a task fail after so many updates."""
+    module = build(Blinded, Config(), SHAPE, derived_seed(seed, task))
+    monkeypatch.setattr(Blinded, "unlucky", float(module.get_buffer("mark")))
+    monkeypatch.setattr(Blinded, "patience", patience)
+    monkeypatch.setattr(Blinded, "fault", fault)
+
+
+# --------------------------------------------------------------------------- planted panels
+
+Planted = Mapping[str, list[int]]
+PARTS: Planted = {
+    "train": [1, 2, 3, 4, 5, 6, 7, 8],
+    "validation_normal": [3, 10, 10, 20, 40],
+    "validation_anomalous": [10, 30, 40, 50],
+    "test_normal": [1, 2, 9, 70],
+    "test/rest": [2, 80, 81, 9, 9],
+}
+SECOND: Planted = {
+    "train": [9, 10, 11],
+    "validation_normal": [100, 90],
+    "validation_anomalous": [80, 95, 110],
+    "test_normal": [100, 101],
+    "test/rest": [99],
+}
+AGAINST: Planted = {
+    "train": [5, 6],
+    "validation_normal": [5, 7, 8],
+    "validation_anomalous": [],
+    "test_normal": [5, 7, 9],
+    "test/bright": [6, 200, 201],
+    "test/dark": [0, 1, 9],
+}
+
+
+def planted(*tasks: Planted, stripes: bool = False) -> Panel:
+    """A panel whose images have the given brightness (the largest pixel), one task for each."""
+    values = [value for parts in tasks for each in parts.values() for value in each]
+    images = np.zeros((len(values), *SHAPE), np.uint8)
+    images[...] = np.array(values, np.uint8)[:, None, None, None]
+    if stripes:
+        noise = np.random.default_rng(0).random(images.shape)
+        noise[:, 0, 0, 0] = 1
+        images = (images * noise).astype(np.uint8)
+    splits, start = [], 0
+    for parts in tasks:
+        cuts = {}
+        for name, each in parts.items():
+            cuts[name] = np.arange(start, start + len(each))
+            start += len(each)
+        splits.append(cuts)
+    named = tuple(Task(f"toy/{k}", "toy", k, ()) for k in range(len(tasks)))
+    return Panel(images, named, tuple(splits), {"toy": "planted"})
+
+
+def cohort_on(
+    panel: Panel,
+    detector: type[Detector[Any]] = Brightness,
+    seeds: tuple[int, ...] = (0,),
+    score_space: ScoreSpace | None = None,
+) -> tuple[Cohort, list[Key]]:
+    keys = [Key(task, seed) for seed in seeds for task in range(len(panel.tasks))]
+    images = torch.tensor(panel.images) / 255
+    members = [
+        Member(panel.tasks[k.task].name, k.seed, panel.positions(k.task, "train")) for k in keys
+    ]
+    return Cohort(detector, detector.Config(), images, members, score_space), keys
+
+
+def reference(metric: Any, normal: list[int], anomalous: list[int]) -> float:
+    return float(metric([0] * len(normal) + [1] * len(anomalous), [*normal, *anomalous]))
+
+
+# ---------------------------------------------------------------------------------- examine
+
+
+@pytest.mark.parametrize(
+    ("part", "anomalous"), [("validation", "validation_anomalous"), ("test", "test/rest")]
+)
+def test_examine_gives_the_numbers_of_planted_scores(part, anomalous):
+    panel = planted(PARTS, SECOND)
+    cohort, keys = cohort_on(panel, seeds=(0, 1))
+    assert keys == [Key(0, 0), Key(1, 0), Key(0, 1), Key(1, 1)]
+    found = examine(cohort, panel, keys, part)
+    assert set(found.metrics) == {
+        f"{part}_{name}"
+        for name in ("auroc", "ap", "score", "light", "distinct", "tied", "collapsed")
+    }
+    for k, key in enumerate(keys):
+        parts = (PARTS, SECOND)[key.task]
+        normal, others = parts[f"{part}_normal"], parts[anomalous]
+        counts = np.unique([*normal, *others], return_counts=True)[1]
+        expected = {
+            "auroc": reference(roc_auc_score, normal, others),
+            "ap": reference(average_precision_score, normal, others),
+            "score": np.mean(normal),
+            "light": np.mean(normal),
+            "distinct": len(counts),
+            "tied": counts[counts > 1].sum() / counts.sum(),
+            "collapsed": 0,
+        }
+        for name, value in expected.items():
+            assert found.metrics[f"{part}_{name}"][k] == pytest.approx(value, rel=1e-6), name
+    assert found.variants == {}
+    assert set(found.scores) == {"toy/0", "toy/1"}
+    normal, others = (found.scores["toy/0"][side] for side in ("normal", "rest"))
+    np.testing.assert_allclose(normal, PARTS[f"{part}_normal"], rtol=1e-6)
+    np.testing.assert_allclose(others, PARTS[anomalous], rtol=1e-6)
+
+
+def test_examine_compares_score_variants_only_when_asked():
+    panel = planted(PARTS)
+    cohort, keys = cohort_on(panel, score_space={"sign": (1.0, -1.0)})
+    assert examine(cohort, panel, keys, "test").variants == {}
+    found = examine(cohort, panel, keys, "test", every_variant=True)
+    right = found.metrics["test_auroc"][0]
+    assert right is not None
+    assert found.variants == {
+        "light": {"test_auroc": [right]},
+        "sign=1.0": {"test_auroc": [right]},
+        "sign=-1.0": {"test_auroc": [pytest.approx(1 - right)]},
+    }
+    assert "test_sign=1.0" not in found.metrics
+
+
+def test_each_outsider_set_has_its_numbers():
+    panel = planted(AGAINST)
+    cohort, keys = cohort_on(panel)
+    found = examine(cohort, panel, keys, "test", every_variant=True)
+    for name in ("bright", "dark"):
+        sides = AGAINST["test_normal"], AGAINST[f"test/{name}"]
+        for metric, judge in (("auroc", roc_auc_score), ("ap", average_precision_score)):
+            ours = found.metrics[f"test_{metric}/{name}"][0]
+            assert ours == pytest.approx(reference(judge, *sides))
+    assert "test_auroc" not in found.metrics
+    assert set(found.scores["toy/0"]) == {"normal", "bright", "dark"}
+    assert set(found.variants["light"]) == {"test_auroc/bright", "test_auroc/dark"}
+
+
+def test_without_held_out_anomalies_normals_are_still_scored():
+    panel = planted(AGAINST)
+    cohort, keys = cohort_on(panel)
+    found = examine(cohort, panel, keys, "validation", every_variant=True)
+    assert cohort.failures == {}
+    assert found.metrics["validation_score"] == [pytest.approx(20 / 3)]
+    assert found.metrics["validation_distinct"] == [3.0]
+    assert "validation_auroc" not in found.metrics
+
+
+def test_collapse_is_told():
+    panel = planted(PARTS)
+    cohort, keys = cohort_on(panel, Constant)
+    found = examine(cohort, panel, keys, "validation")
+    numbers = {name: values[0] for name, values in found.metrics.items()}
+    assert numbers == {
+        "validation_auroc": 0.5,
+        "validation_ap": pytest.approx(4 / 9),
+        "validation_score": 0.25,
+        "validation_distinct": 1.0,
+        "validation_tied": 1.0,
+        "validation_collapsed": 1.0,
+    }
+    assert cohort.failures == {}
+
+
+@pytest.mark.parametrize("part", ["validation", "test"])
+def test_scores_that_are_not_finite_end_their_replica(part, monkeypatch):
+    panel = planted(PARTS)
+    blind(monkeypatch, 1, "toy/0", 0, "score")
+    cohort, keys = cohort_on(panel, Blinded, seeds=(0, 1, 2))
+    cohort.train(3)
+    found = examine(cohort, panel, keys, part)
+    assert list(cohort.failures) == [1]
+    assert cohort.failures[1].epoch == 3
+    assert "normal scores are NaN or infinite" in cohort.failures[1].reason
+    assert cohort.living() == [0, 2]
+    for values in found.metrics.values():
+        assert values[1] is None
+        assert None not in (values[0], values[2])
+
+
+def test_scores_kept_are_those_of_a_tasks_first_living_replica(monkeypatch):
+    panel = planted(PARTS)
+    blind(monkeypatch, 0, "toy/0", 0, "score")
+    cohort, keys = cohort_on(panel, Blinded, seeds=(0, 1))
+    found = examine(cohort, panel, keys, "test")
+    expected = np.array(PARTS["test_normal"]) / 255
+    np.testing.assert_allclose(found.scores["toy/0"]["normal"], expected, rtol=1e-6)
+
+
+def test_numbers_by_name():
+    assert by_name([]) == {}
+    assert by_name([{}, {}]) == {}
+    assert by_name([{"a": 1.0}, {"b": 2.0, "a": 3.0}]) == {"a": [1.0, 3.0], "b": [None, 2.0]}
+    assert Examination() == Examination({}, {}, {})
+
+
+# ------------------------------------------------------------------- histograms and pictures
+
+
+@pytest.mark.parametrize(
+    "scores",
+    [
+        {"normal": np.linspace(0, 1, 77), "rest": np.linspace(0.5, 9, 13)},
+        {"normal": np.random.default_rng(0).lognormal(0, 4, 500), "rest": np.array([0.0])},
+        {"normal": np.full(6, 0.25), "rest": np.full(3, 0.25)},
+        {"normal": np.zeros(6), "rest": np.zeros(1)},
+        {"normal": np.full(5, 0.3), "rest": np.array([np.nextafter(0.3, 1)])},
+        {"normal": np.full(5, 5e-9), "rest": 5e-9 + 1e-24 * np.arange(9)},
+        {"normal": np.full(5, -1e5), "rest": -1e5 + 1e-11 * np.arange(50)},
+        {"normal": np.zeros(2), "rest": np.array([5e-324])},
+        {"normal": np.array([7.0])},
+    ],
+    ids=str,
+)
+def test_histogram_counts_add_up(scores):
+    found = histogram(scores)
+    assert set(found) == {"edges", *scores}
+    edges = found.pop("edges")
+    assert len(edges) == HISTOGRAM_BINS + 1
+    assert edges == sorted(set(edges))
+    everything = np.concatenate(list(scores.values()))
+    assert edges[0] <= everything.min() <= everything.max() <= edges[-1]
+    for side, counts in found.items():
+        assert len(counts) == HISTOGRAM_BINS
+        assert sum(counts) == len(scores[side])
+        for k in (0, HISTOGRAM_BINS - 1):
+            last = k == HISTOGRAM_BINS - 1
+            above = scores[side] >= edges[k]
+            below = scores[side] <= edges[k + 1] if last else scores[side] < edges[k + 1]
+            assert counts[k] == (above & below).sum()
+
+
+@pytest.mark.parametrize("count", [1, 499, 500, 501, 1500, 9999])
+def test_thinned_scores_are_few_and_evenly_taken(count):
+    kept = thinned({"normal": np.arange(count)})["normal"]
+    assert len(kept) <= KEPT_SCORES
+    assert len(kept) > min(count, KEPT_SCORES) / 2
+    assert len(set(np.diff(kept))) <= 1
+    assert kept[0] == 0
+    assert kept[-1] >= count - (count // KEPT_SCORES + 1)
+
+
+def test_pictures_are_of_each_task_once():
+    panel = planted(PARTS, SECOND, stripes=True)
+    cohort, keys = cohort_on(panel, AE, seeds=(0, 1))
+    shown = pictures(cohort, panel, keys, 3)
+    assert set(shown) == {"toy/0", "toy/1"}
+    for task, count in (("toy/0", 3), ("toy/1", 2)):
+        assert set(shown[task]) == {"image", "reconstruction"}
+        for each in shown[task].values():
+            assert each.dtype == torch.uint8
+            assert each.shape == (count, 8, 8, 1)
+    held_out = panel.images[panel.splits[0]["validation_normal"][:3]].transpose(0, 2, 3, 1)
+    assert np.array_equal(shown["toy/0"]["image"].numpy(), held_out)
+    without, keys = cohort_on(panel)
+    assert pictures(without, panel, keys, 3) == {"toy/0": {}, "toy/1": {}}
+
+
+# ----------------------------------------------------------------------------------- trials
+
+
+def study_of(
+    detector: type[Detector[Any]],
+    epochs: int = 6,
+    selection: str = "validation",
+    test_curve: bool = False,
+    score_space: ScoreSpace | None = None,
+    **changes: Any,
+) -> Study:
+    settings = {} if detector is Brightness else {"batch_size": 4, "learning_rate": 1e-3}
+    baseline = Baseline(detector, settings=settings, score_space=score_space or {})
+    budget = Budget(**{"trials": 1, "epochs": epochs, "seeds": 2, "evaluations": 3, **changes})
+    budgets = dict.fromkeys(("quick", "standard", "paper"), budget)
+    search = Search("toy", ("toy",), (baseline,), budgets, test_curve=test_curve)
+    return Study("toy", search, "toy", SHAPE, "quick", budget, selection)
+
+
+def trial_of(study: Study, panel: Panel | None = None, test: bool = False, **params: Any) -> Trial:
+    suggestion = Suggestion(4, study.search.baselines[0].title, params)
+    chosen = panel if panel is not None else planted(PARTS, SECOND, stripes=True)
+    return Trial(study, chosen, suggestion, "cpu", test)
+
+
+def run(trial: Trial) -> list[Report]:
+    reports = [trial.step()]
+    while not reports[-1].done:
+        reports.append(trial.step())
+    return reports
+
+
+def test_a_trial_reports_after_every_interval():
+    study = study_of(PGN, score_space={"mc_samples": (0, "inf")}, seeds=2)
+    reports = run(trial_of(study, latent_dim=8))
+    assert [each.epoch for each in reports] == [2, 4, 6]
+    assert [each.done for each in reports] == [False, False, True]
+    assert {each.epochs for each in reports} == {6}
+    assert [each.learning_rate for each in reports] == pytest.approx([1e-3, 1e-3, 1e-4])
+    for report in reports:
+        values = report.metrics["validation_auroc"]
+        assert report.objective == pytest.approx(np.mean([v for v in values if v is not None]))
+        assert {len(each) for each in report.metrics.values()} == {4}
+        assert "train_loss" in report.metrics
+        assert set(report.scores) == {"toy/0", "toy/1"}
+    last = reports[-1].record
+    assert last.state == "complete"
+    assert [each.record.state for each in reports[:-1]] == ["pruned", "pruned"]
+    assert last.reports == [(each.epoch, each.objective) for each in reports]
+    assert (last.number, last.detector, last.baseline) == (4, "PGN", "PGN")
+    assert last.searched == ["latent_dim"]
+    assert last.params["latent_dim"] == 8
+    assert set(last.params) == {each for each in asdict(PGN.Config())}
+    assert last.models["parameters"] > 0
+    assert [(each.task, each.seed) for each in last.replicas] == [
+        ("toy/0", 0),
+        ("toy/1", 0),
+        ("toy/0", 1),
+        ("toy/1", 1),
+    ]
+    assert {(each.state, each.epoch, each.reason) for each in last.replicas} == {
+        ("complete", 6, "")
+    }
+    assert reports[0].record.variants == {}
+    assert {"mc_samples=0", "mc_samples=inf", "kl"} <= set(last.variants)
+    assert TrialRecord.from_json(json.loads(to_text(last))).metrics == last.metrics
+    curves = reports[-1].details["curves"]
+    assert curves["epoch"] == [2, 4, 6]
+    assert curves["objective"] == [each.objective for each in reports]
+    assert {len(each) for each in curves["replicas"].values()} == {3}
+    json.loads(to_text(reports[-1].details))
+
+
+def test_a_trials_own_seeds_take_the_place_of_the_studys():
+    study = study_of(Brightness)
+    trial = Trial(study, planted(PARTS), Suggestion(0, "Brightness", {}, (7, 9)), "cpu", False)
+    assert trial.keys == [Key(0, 7), Key(0, 9)]
+
+
+def test_a_detector_without_stages_is_done_at_once():
+    (report,) = run(trial_of(study_of(Brightness), planted(PARTS)))
+    assert (report.epoch, report.epochs, report.learning_rate) == (0, 0, 0.0)
+    expected = reference(
+        roc_auc_score, PARTS["validation_normal"], PARTS["validation_anomalous"]
+    )
+    assert report.objective == pytest.approx(expected)
+    assert report.record.state == "complete"
+
+
+def names_in(report: Report) -> str:
+    record = to_text(report.record)
+    return " ".join([record, to_text(report.details), *report.metrics])
+
+
+def test_the_test_set_is_not_met_unless_asked():
+    for report in run(trial_of(study_of(DeepSVDD))):
+        assert "test" not in names_in(report)
+        assert set(report.metrics) >= {"validation_auroc", "train_loss"}
+
+
+def test_the_test_set_is_met_once_at_the_end():
+    reports = run(trial_of(study_of(DeepSVDD), test=True))
+    for report in reports[:-1]:
+        assert not [name for name in report.metrics if name.startswith("test")]
+    assert None not in reports[-1].metrics["test_auroc"]
+    curve = reports[-1].details["curves"]["replicas"]["test_auroc"]
+    assert len(curve) == 3
+    assert curve[-1] == reports[-1].metrics["test_auroc"]
+    assert not any(curve[:-1])
+
+
+def test_the_test_curve_is_recorded_where_the_search_asks():
+    reports = run(trial_of(study_of(DeepSVDD, test_curve=True), test=True))
+    assert all(None not in report.metrics["test_auroc"] for report in reports)
+    blind_to_it = run(trial_of(study_of(DeepSVDD, test_curve=True), test=False))
+    assert not any("test_auroc" in report.metrics for report in blind_to_it)
+
+
+def test_the_test_set_changes_nothing_but_its_own_numbers():
+    plain, tested = (run(trial_of(study_of(DeepSVDD), test=test)) for test in (False, True))
+    for ours, theirs in zip(plain, tested, strict=True):
+        assert ours.objective == theirs.objective
+        for name, values in ours.metrics.items():
+            assert theirs.metrics[name] == values
+
+
+@pytest.mark.parametrize("test", [True, False])
+def test_each_rule_sees_its_own_numbers(test):
+    panel = planted(PARTS)
+    seen = {
+        rule: run(trial_of(study_of(Brightness, selection=rule), panel, test=test))[0].objective
+        for rule in ("validation", "normal_only", "oracle")
+    }
+    sides = (PARTS["validation_normal"], PARTS["validation_anomalous"])
+    assert seen["validation"] == pytest.approx(reference(roc_auc_score, *sides))
+    assert seen["normal_only"] == pytest.approx(-np.mean(PARTS["validation_normal"]))
+    expected = reference(roc_auc_score, PARTS["test_normal"], PARTS["test/rest"])
+    assert seen["oracle"] == (pytest.approx(expected) if test else None)
+
+
+def test_without_validation_there_is_no_objective():
+    study = study_of(DeepSVDD, validation_fraction=0.0)
+    reports = run(trial_of(study, test=True))
+    assert [each.objective for each in reports] == [None] * 3
+    assert not [name for name in reports[-1].metrics if name.startswith("validation")]
+    assert None not in reports[-1].metrics["test_auroc"]
+
+
+def test_a_collapsed_trial_says_so():
+    (report,) = run(trial_of(study_of(Constant), planted(PARTS), test=True))
+    assert report.objective == 0.5
+    for part in ("validation", "test"):
+        assert report.metrics[f"{part}_collapsed"] == [1.0, 1.0]
+        assert report.metrics[f"{part}_auroc"] == [0.5, 0.5]
+    assert report.record.state == "complete"
+    assert sum(report.details["histograms"]["toy/0"]["normal"]) == 5
+
+
+@pytest.mark.parametrize(
+    ("fault", "reason", "epoch"),
+    [("loss", "loss became nan in epoch 4", 3), ("score", "scores are NaN or infinite", 4)],
+)
+def test_a_failed_replica_fails_the_trial_and_the_others_go_on(fault, reason, epoch, monkeypatch):
+    blind(monkeypatch, 1, "toy/0", 2 * 3, fault)  # two batches an epoch: after three epochs
+    reports = run(trial_of(study_of(Blinded), planted(PARTS, SECOND, stripes=True), test=True))
+    assert [each.epoch for each in reports] == [2, 4, 6]
+    assert None not in reports[0].metrics["validation_auroc"]
+    assert reports[0].objective is not None
+    assert reports[0].record.state == "pruned"
+    for report in reports[1:]:
+        assert report.objective is None
+        for name, values in report.metrics.items():
+            assert [value is None for value in values] == [False, False, True, False], name
+        assert report.record.state == "failed"
+        assert "1 of 4 replicas failed, first toy/0 with seed 1" in report.record.reason
+        assert reason in report.record.reason
+        failed = report.record.replicas[2]
+        assert (failed.state, failed.epoch) == ("failed", epoch)
+        assert reason in failed.reason
+    states = [each.state for each in reports[-1].record.replicas]
+    assert states == ["complete", "complete", "failed", "complete"]
+    monkeypatch.setattr(Blinded, "unlucky", math.inf)
+    fine = run(trial_of(study_of(Blinded), planted(PARTS, SECOND, stripes=True), test=True))
+    for ours, theirs in zip(reports, fine, strict=True):
+        for name, values in theirs.metrics.items():
+            expected = values if ours is reports[0] else [*values[:2], None, values[3]]
+            assert ours.metrics[name] == expected
+
+
+@pytest.mark.parametrize("fault", ["loss", "score"])
+def test_a_trial_of_failures_alone_ends(fault, monkeypatch):
+    blind(monkeypatch, 0, "toy/0", 0, fault)
+    (report,) = run(trial_of(study_of(Blinded, seeds=1), planted(PARTS), test=True))
+    assert report.done
+    assert report.objective is None
+    assert report.record.state == "failed"
+    assert report.scores == {}
+    assert report.pictures == {}
+    assert report.details["histograms"] == {}
+
+
+def told(report: Report) -> dict[str, Any]:
+    """A report without the time that it took."""
+    values = {**vars(report), "record": asdict(replace(report.record, seconds=0.0))}
+    plain = ("scores", "pictures")
+    return values | {name: as_lists(values[name]) for name in plain}
+
+
+def as_lists(value: Any) -> Any:
+    if isinstance(value, Mapping):
+        return {name: as_lists(each) for name, each in value.items()}
+    return value.tolist() if isinstance(value, np.ndarray) else value
+
+
+@pytest.mark.parametrize("after", [1, 2])
+@pytest.mark.parametrize("detector", [AE, DeepSVDD, PGN, Blinded])
+def test_a_saved_trial_goes_on_with_equal_reports(detector, after, monkeypatch, tmp_path):
+    blind(monkeypatch, 1, "toy/0", 2 * 3, "loss")
+    settings = {"latent_dim": 16} if detector is not Blinded else {}
+    study = study_of(detector, test_curve=True)
+    straight = run(trial_of(study, test=True, **settings))
+    first = trial_of(study, test=True, **settings)
+    for _ in range(after):
+        first.step()
+    torch.save(first.state_dict(), tmp_path / "trial.pt")
+    second = trial_of(study, test=True, **settings)
+    second.load_state_dict(torch.load(tmp_path / "trial.pt", weights_only=True))
+    assert [told(each) for each in run(second)] == [told(each) for each in straight[after:]]
+    assert second.history.seconds >= first.history.seconds

@@ -1,0 +1,672 @@
+"""Whole studies with the serial backend."""
+
+import json
+import math
+import shutil
+from dataclasses import asdict, dataclass, fields, replace
+from typing import ClassVar
+
+import pytest
+import torch
+from optuna.distributions import CategoricalDistribution, FloatDistribution, json_to_distribution
+from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+
+from tune_ad import data
+from tune_ad.conductor import Boards, Conductor, Recorder
+from tune_ad.detectors.ae import AE
+from tune_ad.detectors.base import require
+from tune_ad.detectors.pgn import PGN, PGNConfig
+from tune_ad.errors import UserError
+from tune_ad.panel import Panel
+from tune_ad.plans import Grid, Listed, OneAtATime
+from tune_ad.records import SCHEMA, identity
+from tune_ad.search import Baseline
+from tune_ad.selection import ranked
+from tune_ad.session import Session
+from tune_ad.trial import Trial
+
+
+def lines(journal):
+    return journal.path.read_text().splitlines()
+
+
+def baseline(tiny):
+    return tiny.baselines[0]
+
+
+def seeds(records):
+    return [each.replicas[0].seed for each in records]
+
+
+def test_a_study_ends_well(finished):
+    outcome = finished.outcome
+    assert (outcome.interrupted, outcome.late, outcome.failed) == (False, False, 0)
+    assert outcome.exit_code == 0
+
+
+def test_what_was_asked_is_stored(finished, tiny, tiny_budget):
+    stored = finished.folder.read_study()
+    assert stored["schema"] == SCHEMA
+    study = stored["study"]
+    assert (study["name"], study["data_set"], study["seed"]) == ("tiny", "digits", 0)
+    assert study["image_shape"] == [1, 8, 8]
+    assert (study["budget_name"], study["selection"]) == ("quick", "validation")
+    assert study["budget"] == {**asdict(tiny_budget), "classes": [0, 1]}
+    own = study["baselines"]["PGN"]
+    space = {name: json_to_distribution(each) for name, each in own["space"].items()}
+    assert space == baseline(tiny).space
+    assert own["score_space"] == {"mc_samples": [0, 5, "inf"]}
+    assert set(own["params"]) == {each.name for each in fields(PGNConfig)}
+    assert stored["tasks"] == [
+        {"name": f"digits/{k}", "source": "digits", "normal_class": k, "outsiders": []}
+        for k in (0, 1)
+    ]
+    assert stored["seeds"] == [0]
+    assert len(stored["fresh_seeds"]) == 2
+    assert stored["backend"] == "serial"
+    assert {"tune_ad", "commit", "python", "torch", "ray", "optuna"} <= set(stored["versions"])
+    assert stored["hardware"]["device"] == "cpu"
+    assert stored["hardware"]["cpus"] >= 1
+    assert "scikit-learn" in stored["data"]["digits"]["about"]
+    assert stored["data"]["digits"]["train_images"] == 1258
+
+
+def test_each_configuration_is_noted_when_handed_out_and_when_it_ends(finished):
+    suggestions, records = finished.folder.read_suggestions(), finished.folder.read_trials()
+    assert [each.number for each in suggestions] == [0, 1, 2, 3]
+    assert [each.number for each in records] == [0, 1, 2, 3]
+    assert suggestions[0].params == {"latent_dim": 8, "dropout": 0.5}
+    for suggestion, record in zip(suggestions, records, strict=True):
+        assert suggestion.params.items() <= record.params.items()
+        assert record.searched == sorted(suggestion.params) == ["dropout", "latent_dim"]
+        assert record.identity == identity("PGN", record.params)
+        assert set(record.params) == {each.name for each in fields(PGNConfig)}
+    assert len({each.identity for each in records}) == 4
+
+
+def test_a_record_holds_the_numbers_of_each_replica(finished):
+    for record in finished.folder.read_trials():
+        assert (record.state, record.reason, record.device) == ("complete", "", "cpu")
+        assert [(each.task, each.seed) for each in record.replicas] == [
+            ("digits/0", 0),
+            ("digits/1", 0),
+        ]
+        assert [each.epoch for each in record.replicas] == [3, 3]
+        for values in record.metrics.values():
+            assert len(values) == 2
+            assert all(math.isfinite(value) for value in values)
+        assert [epoch for epoch, _ in record.reports] == [1, 2, 3]
+        assert record.reports[-1][1] == record.objective
+        assert record.objective == sum(record.metrics["validation_auroc"]) / 2
+        assert {"mc_samples=0", "mc_samples=5", "mc_samples=inf"} <= set(record.variants)
+        assert record.models["parameters"] > 0
+        assert record.seconds > 0
+
+
+def test_curves_and_histograms_lie_beside_each_record(finished):
+    for record in finished.folder.read_trials():
+        details = finished.folder.read_details(record.identity)
+        curves = details["curves"]
+        assert curves["epoch"] == [1, 2, 3]
+        assert curves["objective"] == [value for _, value in record.reports]
+        last = curves["replicas"]["validation_auroc"][-1]
+        assert last == record.metrics["validation_auroc"]
+        for histogram in details["histograms"].values():
+            assert len(histogram["edges"]) == len(histogram["normal"]) + 1
+            assert sum(histogram["normal"]) > 0
+            assert sum(histogram["rest"]) > 0
+    assert len(list(finished.folder.details("x").parent.iterdir())) == 4
+
+
+def test_the_winner_is_trained_again_on_seeds_that_the_search_never_used(finished):
+    trials, again = finished.folder.read_trials(), finished.folder.read_evaluation()
+    winner = ranked(trials, "validation")[0]
+    assert winner.objective == max(each.objective for each in trials)
+    fresh = finished.folder.read_study()["fresh_seeds"]
+    assert sorted(seeds(again)) == sorted(fresh)
+    used = {replica.seed for record in trials for replica in record.replicas}
+    assert not used & set(fresh)
+    for record in again:
+        assert record.identity == winner.identity
+        assert record.params == winner.params
+        assert [each.task for each in record.replicas] == ["digits/0", "digits/1"]
+        assert len({each.seed for each in record.replicas}) == 1
+        assert len(record.metrics["test_auroc"]) == 2
+        assert finished.folder.read_details(record.identity, seeds([record])[0])["histograms"]
+    assert again[0].metrics["test_auroc"] != again[1].metrics["test_auroc"]
+
+
+def test_the_search_itself_records_nothing_of_the_test_set(finished):
+    for record in finished.folder.read_trials():
+        numbers = [*record.metrics, *(n for each in record.variants.values() for n in each)]
+        assert not [name for name in numbers if name.startswith("test")]
+
+
+def test_tensorboard_shows_every_trial(finished):
+    root = finished.folder.tensorboard
+    records = finished.folder.read_trials()
+    runs = {path.name: path for path in root.iterdir() if path.is_dir()}
+    winner = ranked(records, "validation")[0].identity
+    assert set(runs) == {
+        *(f"{each.number:03d}-PGN-{each.identity}" for each in records),
+        *(f"evaluation-{k:03d}-PGN-{winner}" for k in range(2)),
+    }
+    for record in records:
+        events = EventAccumulator(str(runs[f"{record.number:03d}-PGN-{record.identity}"])).Reload()
+        shown = [(each.step, each.value) for each in events.Scalars("objective")]
+        assert shown == [(epoch, pytest.approx(value)) for epoch, value in record.reports]
+        tags = events.Tags()["scalars"]
+        assert "validation/auroc by class/digits/1" in tags
+        assert not [tag for tag in tags if tag.startswith("test")]
+
+
+@pytest.fixture
+def panels(monkeypatch):
+    """The panels that a session prepares, in order."""
+    made, prepare = [], Panel.prepare
+
+    def watched(*arguments):
+        made.append(prepare(*arguments))
+        return made[-1]
+
+    monkeypatch.setattr(Panel, "prepare", watched)
+    return made
+
+
+def pictures(tensor):
+    return {bytes(image.numpy().tobytes()) for image in tensor}
+
+
+def test_what_selects_is_neither_trained_on_nor_reported(tiny, open_study, tmp_path, panels):
+    session = open_study(tiny, tmp_path, changes={"trials": 1, "evaluation_seeds": 1})
+    panels.clear()
+    session.run()
+    searched, evaluated = panels
+    digits = data.load("digits")
+    for k in range(2):
+        parts = {name: set(where.tolist()) for name, where in searched.splits[k].items()}
+        assert set(parts) == {"train", "validation_normal", "validation_anomalous"}
+        assert all(parts.values())
+        assert not parts["train"] & (parts["validation_normal"] | parts["validation_anomalous"])
+        assert not parts["validation_normal"] & parts["validation_anomalous"]
+        normal = searched.images[sorted(parts["train"] | parts["validation_normal"])]
+        assert pictures(torch.tensor(normal)) <= pictures(
+            digits.train_images[digits.train_labels == k]
+        )
+    held = pictures(torch.tensor(searched.images))
+    only_test = pictures(digits.test_images) - pictures(digits.train_images)
+    assert len(only_test) > 500
+    assert held <= pictures(digits.train_images)
+    assert not held & only_test
+    for k in range(2):
+        tested = evaluated.splits[k]
+        assert {"test_normal", "test/rest"} <= set(tested)
+        for part in ("test_normal", "test/rest"):
+            assert pictures(torch.tensor(evaluated.images[tested[part]])) <= pictures(
+                digits.test_images
+            )
+        for part in searched.splits[k]:
+            again = evaluated.images[tested[part]]
+            assert (again == searched.images[searched.splits[k][part]]).all()
+
+
+def test_validation_images_of_one_task_are_trained_on_by_no_other(tiny, open_study, tmp_path):
+    panel = open_study(tiny, tmp_path, changes={"classes": None}).panel(False)
+    held = {i for each in panel.splits for i in each["validation_normal"].tolist()}
+    trained = {i for each in panel.splits for i in each["train"].tolist()}
+    assert not held & trained
+
+
+def test_the_oracle_alone_lets_the_search_see_the_test_set(tiny, open_study, tmp_path, panels):
+    session = open_study(
+        tiny, tmp_path, selection="oracle", changes={"trials": 2, "evaluation_seeds": 1}
+    )
+    panels.clear()
+    assert session.run().exit_code == 0
+    assert "test/rest" in panels[0].splits[0]
+    for record in session.folder.read_trials():
+        assert record.objective == sum(record.metrics["test_auroc"]) / 2
+        assert [value for _, value in record.reports[:-1]] == [None, None]
+    assert session.folder.read_study()["study"]["selection"] == "oracle"
+
+
+def test_a_test_curve_is_recorded_where_the_search_asks_for_it(tiny, open_study, tmp_path):
+    search = replace(tiny, test_curve=True)
+    session = open_study(search, tmp_path, changes={"trials": 1, "evaluation_seeds": 0})
+    session.run()
+    (record,) = session.folder.read_trials()
+    curves = session.folder.read_details(record.identity)["curves"]
+    assert len(curves["replicas"]["test_auroc"]) == 3
+    assert record.objective == sum(record.metrics["validation_auroc"]) / 2
+
+
+def unlike(a, b):
+    return [name for name in a if a[name] != b[name]]
+
+
+@pytest.fixture
+def same(timeless):
+    """A function: two study folders hold the same, but for times."""
+
+    def compare(one, other):
+        assert lines(one.suggested) == lines(other.suggested)
+        assert timeless(one.read_trials()) == timeless(other.read_trials())
+        assert timeless(one.read_evaluation()) == timeless(other.read_evaluation())
+        for record in one.read_trials():
+            name = record.identity
+            assert one.read_details(name) == other.read_details(name)
+        for record in one.read_evaluation():
+            name, seed = record.identity, record.replicas[0].seed
+            assert one.read_details(name, seed) == other.read_details(name, seed)
+
+    return compare
+
+
+def press_ctrl_c(monkeypatch, where, nth, before=True):
+    """Interrupt the nth call of a method, before or after its work."""
+    owner, name = where
+    method, calls = getattr(owner, name), []
+
+    def interrupted(*arguments, **options):
+        calls.append(1)
+        if len(calls) == nth and before:
+            raise KeyboardInterrupt
+        result = method(*arguments, **options)
+        if len(calls) == nth:
+            raise KeyboardInterrupt
+        return result
+
+    monkeypatch.setattr(owner, name, interrupted)
+
+
+@pytest.mark.parametrize(
+    ("where", "nth", "before", "ended", "evaluated"),
+    [
+        ((Trial, "step"), 1, True, 0, 0),
+        ((Trial, "step"), 5, True, 1, 0),
+        ((Trial, "step"), 6, False, 1, 0),
+        ((Conductor, "next"), 3, True, 2, 0),
+        ((Conductor, "next"), 3, False, 2, 0),
+        ((Conductor, "next"), 5, True, 4, 0),
+        ((Recorder, "started"), 3, True, 2, 0),
+        ((Boards, "reported"), 8, True, 2, 0),
+        ((Recorder, "ended"), 2, True, 1, 0),
+        ((Boards, "ended"), 2, True, 2, 0),
+        ((Boards, "ended"), 4, False, 4, 0),
+        ((Trial, "step"), 13, True, 4, 0),
+        ((Trial, "step"), 17, True, 4, 1),
+        ((Recorder, "ended"), 6, True, 4, 1),
+    ],
+)
+def test_a_study_that_was_interrupted_goes_on_as_if_it_had_not_been(
+    tiny, open_study, tmp_path, monkeypatch, finished, same, where, nth, before, ended, evaluated
+):
+    with monkeypatch.context() as patch:
+        press_ctrl_c(patch, where, nth, before)
+        session = open_study(tiny, tmp_path)
+        outcome = session.run()
+    assert outcome.interrupted
+    assert outcome.exit_code == 130
+    folder = session.folder
+    assert len(folder.read_trials()) == ended
+    assert len(folder.read_evaluation()) == evaluated
+    written = lines(folder.trials) if ended else []
+    resumed = open_study(tiny, tmp_path, budget="auto", resume=True).run()
+    assert resumed.exit_code == 0
+    assert lines(folder.trials)[:ended] == written
+    same(folder, finished.folder)
+
+
+def test_resuming_a_study_that_is_whole_changes_nothing(tiny, open_study, tmp_path, finished):
+    shutil.copytree(finished.folder.path, tmp_path / "tiny")
+    before = {path: path.stat() for path in tmp_path.rglob("*") if path.is_file()}
+    session = open_study(tiny, tmp_path, budget="auto", resume=True)
+    assert session.run().exit_code == 0
+    for path, stat in before.items():
+        assert path.stat().st_size == stat.st_size
+    assert sorted(before) == sorted(path for path in tmp_path.rglob("*") if path.is_file())
+
+
+def copied(finished, folder, change=lambda line: line):
+    """A copy of the finished study, its trials changed."""
+    shutil.copytree(finished.folder.path, folder / "tiny")
+    path = folder / "tiny" / finished.folder.trials.path.name
+    plain = [change(json.loads(line)) for line in path.read_text().splitlines()]
+    path.write_text("".join(json.dumps(line) + "\n" for line in plain))
+
+
+def test_an_extended_study_keeps_its_trials_and_evaluates_the_new_winner(
+    tiny, open_study, tmp_path, finished
+):
+    def worst(line):
+        line["metrics"]["validation_auroc"] = [0.0, 0.0]
+        return {**line, "objective": 0.0}
+
+    copied(finished, tmp_path, worst)
+    session = open_study(tiny, tmp_path, budget="auto", extend=2)
+    folder = session.folder
+    before = lines(folder.trials), lines(folder.suggested), lines(folder.evaluation)
+    assert session.run().exit_code == 0
+    assert [each.number for each in folder.read_trials()] == [0, 1, 2, 3, 4, 5]
+    assert (lines(folder.trials)[:4], lines(folder.suggested)[:4]) == before[:2]
+    assert lines(folder.evaluation)[:2] == before[2]
+    winner = ranked(folder.read_trials(), "validation")[0]
+    assert winner.number in (4, 5)
+    again = [each for each in folder.read_evaluation() if each.identity == winner.identity]
+    assert sorted(seeds(again)) == sorted(session.study.fresh_seeds)
+
+
+def test_a_study_whose_winner_stays_is_not_evaluated_again(tiny, open_study, tmp_path, finished):
+    def champion(line):
+        if line["number"] == ranked(finished.folder.read_trials(), "validation")[0].number:
+            line["metrics"]["validation_auroc"] = [1.0, 1.0]
+        return line
+
+    copied(finished, tmp_path, champion)
+    session = open_study(tiny, tmp_path, budget="auto", extend=1)
+    before = lines(session.folder.evaluation)
+    session.run()
+    assert len(session.folder.read_trials()) == 5
+    assert lines(session.folder.evaluation) == before
+
+
+def test_a_study_can_be_extended_again_and_again(tiny, open_study, tmp_path, finished):
+    copied(finished, tmp_path)
+    for trials in (5, 6):
+        session = open_study(tiny, tmp_path, budget="auto", extend=1, evaluate=False)
+        session.run()
+        assert [each.number for each in session.folder.read_trials()] == list(range(trials))
+    open_study(tiny, tmp_path, budget="auto", resume=True).run()
+    assert len(session.folder.read_trials()) == 6
+
+
+def test_an_extension_that_was_interrupted_is_finished_by_resuming(
+    tiny, open_study, tmp_path, finished, monkeypatch
+):
+    copied(finished, tmp_path)
+    session = open_study(tiny, tmp_path, budget="auto", extend=3)
+    with monkeypatch.context() as patch:
+        press_ctrl_c(patch, (Trial, "step"), 2)
+        assert session.run().interrupted
+    assert open_study(tiny, tmp_path, budget="auto", resume=True).run().exit_code == 0
+    assert [each.number for each in session.folder.read_trials()] == list(range(7))
+
+
+def test_resuming_with_more_trials_extends_the_study_to_that_number(
+    tiny, open_study, tmp_path, finished
+):
+    copied(finished, tmp_path)
+    session = open_study(tiny, tmp_path, budget="auto", resume=True, changes={"trials": 6})
+    session.run()
+    assert [each.number for each in session.folder.read_trials()] == list(range(6))
+
+
+def listed(tiny, configurations, **fields):
+    return replace(tiny, plan=Listed(configurations), **fields)
+
+
+SIZES = [{"latent_dim": 8}, {"latent_dim": 4}, {"latent_dim": 16}]
+
+
+def fragile(fault):
+    """PGN, but for a fault with codes of four numbers."""
+
+    class Fragile(PGN):
+        def terms(self, phase, images, noise):
+            if self.config.latent_dim == 4:
+                raise fault
+            return super().terms(phase, images, noise)
+
+    return Fragile
+
+
+@dataclass(frozen=True)
+class PickyConfig(PGNConfig):
+    """Refuses codes of four numbers."""
+
+    self_typed: ClassVar[frozenset[str]] = frozenset({"mc_samples"})
+
+    def __post_init__(self):
+        super().__post_init__()
+        require(self.latent_dim != 4, "latent_dim", self.latent_dim, "other than 4")
+
+
+class Picky(PGN):
+    """A combination of legal values that its configuration refuses."""
+
+    Config = PickyConfig
+
+
+class Narrow(PGN):
+    """A configuration whose networks cannot be built."""
+
+    def __init__(self, config, shape):
+        require(config.latent_dim != 4, "latent_dim", config.latent_dim, "other than 4")
+        super().__init__(config, shape)
+
+
+class Blind(PGN):
+    """Scores of one configuration are not finite."""
+
+    def score_variants(self, images, noise, score_space):
+        scores = super().score_variants(images, noise, score_space)
+        if self.config.latent_dim == 4:
+            scores["score"] = scores["score"] * math.nan
+        return scores
+
+
+@pytest.mark.parametrize(
+    ("detector", "reason"),
+    [
+        (fragile(RuntimeError("burst\nsecond line")), "RuntimeError: burst"),
+        (fragile(ValueError("no such value")), "ValueError: no such value"),
+        (fragile(ZeroDivisionError("by zero")), "ZeroDivisionError: by zero"),
+        (fragile(TypeError("not a tensor")), "TypeError: not a tensor"),
+        (fragile(KeyError("loss")), "KeyError: 'loss'"),
+        (fragile(IndexError("out of range")), "IndexError: out of range"),
+        (Picky, "UserError: latent_dim must be other than 4, got 4"),
+        (Narrow, "UserError: latent_dim must be other than 4, got 4"),
+        (Blind, "2 of 2 replicas failed, first digits/0 with seed 0: 18 of 18 normal scores"),
+    ],
+    ids=lambda each: each.__name__ if isinstance(each, type) else "",
+)
+def test_a_configuration_that_fails_counts_and_the_others_complete(
+    tiny, open_study, tmp_path, detector, reason
+):
+    own = replace(baseline(tiny), detector=detector)
+    search = listed(tiny, SIZES, baselines=(own,))
+    session = open_study(search, tmp_path)
+    outcome = session.run()
+    assert (outcome.failed, outcome.exit_code, outcome.interrupted) == (1, 1, False)
+    records = session.folder.read_trials()
+    assert [each.state for each in records] == ["complete", "failed", "complete"]
+    failed = records[1]
+    assert failed.reason.startswith(reason.partition(":")[0])
+    assert reason.split(":")[-1][:20] in failed.reason
+    assert "\n" not in failed.reason
+    assert failed.objective is None
+    assert failed.params["latent_dim"] == 4
+    assert set(failed.params) == {each.name for each in fields(detector.Config)}
+    assert [each.state for each in failed.replicas] == ["failed", "failed"]
+    assert len(session.folder.read_evaluation()) == 2
+    again = open_study(search, tmp_path, budget="auto", resume=True).run()
+    assert (again.failed, again.exit_code) == (1, 1)
+    assert len(session.folder.read_trials()) == 3
+
+
+class HalfBlind(PGN):
+    """Only what was trained on zeros cannot score."""
+
+    def score_variants(self, images, noise, score_space):
+        scores = super().score_variants(images, noise, score_space)
+        weak = self.config.latent_dim == 4 and bool(self.mean.weight.sum() > 0)
+        return {**scores, "score": scores["score"] * math.nan} if weak else scores
+
+
+def test_a_trial_in_which_one_replica_fails_is_a_failed_trial(tiny, open_study, tmp_path):
+    own = replace(baseline(tiny), detector=HalfBlind)
+    search = listed(tiny, [{"latent_dim": 4}], baselines=(own,))
+    session = open_study(search, tmp_path, changes={"classes": None, "evaluation_seeds": 1})
+    outcome = session.run()
+    (record,) = session.folder.read_trials()
+    states = [each.state for each in record.replicas]
+    assert set(states) == {"complete", "failed"}
+    assert (record.state, record.objective) == ("failed", None)
+    assert record.metrics["validation_auroc"].count(None) == states.count("failed")
+    assert record.reason.startswith(f"{states.count('failed')} of 10 replicas failed")
+    assert outcome.exit_code == 1
+    assert session.folder.read_evaluation() == []
+
+
+def test_a_search_over_detectors_of_different_parameters(tiny, open_study, tmp_path):
+    other = Baseline(
+        AE,
+        space={
+            "latent_dim": CategoricalDistribution([16, 32]),
+            "weight_decay": FloatDistribution(1e-7, 1e-2, log=True),
+        },
+        settings={"batch_size": 30},
+        name="plain",
+    )
+    search = replace(tiny, baselines=(baseline(tiny), other))
+    session = open_study(search, tmp_path, changes={"trials": 8})
+    assert session.run().exit_code == 0
+    records = session.folder.read_trials()
+    assert [each.baseline for each in records[:2]] == ["PGN", "plain"]
+    assert {each.detector for each in records} == {"PGN", "AE"}
+    for record in records:
+        assert ("dropout" in record.params) == (record.detector == "PGN")
+        own = ["dropout", "latent_dim"] if record.detector == "PGN" else None
+        assert record.searched == (own or ["latent_dim", "weight_decay"])
+        assert bool(record.variants) == (record.detector == "PGN")
+    described = session.folder.read_study()["study"]["baselines"]
+    assert {name: each["detector"] for name, each in described.items()} == {
+        "PGN": "PGN",
+        "plain": "AE",
+    }
+
+
+@pytest.mark.parametrize(
+    ("plan", "found"),
+    [
+        (Listed(SIZES), [(8, 0.5), (4, 0.5), (16, 0.5)]),
+        (Listed([{"dropout": 0.2, "latent_dim": 16}]), [(16, 0.2)]),
+        (
+            Grid(points=2),
+            [(size, rate) for size in (4, 8, 16) for rate in (0.1, 0.7)],
+        ),
+        (OneAtATime(points=2), [(8, 0.5), (4, 0.5), (16, 0.5), (8, 0.1), (8, 0.7)]),
+    ],
+)
+def test_plans_that_know_their_configurations(tiny, open_study, tmp_path, plan, found):
+    session = open_study(replace(tiny, plan=plan), tmp_path, changes={"trials": 100, "epochs": 1})
+    assert session.run().exit_code == 0
+    records = session.folder.read_trials()
+    tried = [(each.params["latent_dim"], each.params["dropout"]) for each in records]
+    assert sorted(tried) == sorted(found)
+    if not isinstance(plan, Grid):
+        assert tried == found
+    assert len(session.folder.read_evaluation()) == 2
+
+
+def test_a_space_that_is_used_up_ends_the_search(tiny, open_study, tmp_path):
+    own = replace(baseline(tiny), space={"latent_dim": CategoricalDistribution([4, 8, 16])})
+    session = open_study(
+        replace(tiny, baselines=(own,)), tmp_path, changes={"trials": 50, "epochs": 1}
+    )
+    said = []
+    outcome = replace(session, say=said.append).run()
+    assert outcome.exit_code == 0
+    assert sorted(each.params["latent_dim"] for each in session.folder.read_trials()) == [4, 8, 16]
+    assert said == ["the space holds no more than 3 configurations"]
+    assert len(session.folder.read_evaluation()) == 2
+
+
+def test_the_papers_protocol(tiny, open_study, tmp_path, panels):
+    session = open_study(tiny, tmp_path, budget="paper", changes={"seeds": 2})
+    panels.clear()
+    outcome = session.run()
+    assert outcome.exit_code == 0
+    (record,) = session.folder.read_trials()
+    assert (record.state, record.objective) == ("complete", None)
+    assert [each.seed for each in record.replicas] == [0, 0, 1, 1]
+    assert len(record.metrics["test_auroc"]) == 4
+    assert not [name for name in record.metrics if name.startswith("validation")]
+    assert record.reports == [(1, None), (2, None), (3, None)]
+    curves = session.folder.read_details(record.identity)["curves"]["replicas"]
+    assert curves["test_auroc"][:2] == [[], []], "the test set is met at the last epoch only"
+    assert session.folder.read_evaluation() == []
+    assert len(panels) == 1
+
+
+def test_the_papers_protocol_trains_on_the_whole_class(tiny, open_study, tmp_path):
+    session = open_study(tiny, tmp_path, budget="paper", changes={"train_images": 10_000})
+    panel, digits = session.panel(True), data.load("digits")
+    for k in range(2):
+        split = panel.splits[k]
+        assert len(split["train"]) == int((digits.train_labels == k).sum())
+        assert len(split["validation_normal"]) == len(split["validation_anomalous"]) == 0
+
+
+def test_no_trial_starts_when_the_time_is_over(tiny, open_study, tmp_path, finished, same):
+    session = open_study(tiny, tmp_path, time_budget=1e-9)
+    outcome = session.run()
+    assert (outcome.late, outcome.interrupted, outcome.exit_code) == (True, False, 0)
+    assert session.folder.read_trials() == []
+    assert open_study(tiny, tmp_path, budget="auto", resume=True).run().late is False
+    same(session.folder, finished.folder)
+
+
+def test_a_trial_that_has_started_is_finished_after_the_time_is_over(
+    tiny, open_study, tmp_path, monkeypatch
+):
+    session = open_study(tiny, tmp_path, time_budget=1000)
+    now = iter([0.0, 0.0, 1.0, 60_001.0])
+    monkeypatch.setattr("tune_ad.session.time.monotonic", lambda: next(now, 70_000.0))
+    outcome = session.run()
+    assert outcome.late
+    assert 1 <= len(session.folder.read_trials()) < 4
+    assert all(each.state == "complete" for each in session.folder.read_trials())
+    assert len(session.folder.read_evaluation()) == 2
+
+
+def test_the_evaluation_can_be_left_out_and_made_up_for(tiny, open_study, tmp_path, finished, same):
+    session = open_study(tiny, tmp_path, evaluate=False)
+    assert session.run().exit_code == 0
+    assert session.folder.read_evaluation() == []
+    open_study(tiny, tmp_path, budget="auto", resume=True).run()
+    same(session.folder, finished.folder)
+
+
+def test_a_study_that_another_process_writes_is_left_alone(tiny, open_study, tmp_path):
+    session = open_study(tiny, tmp_path)
+    with session.folder.locked(), pytest.raises(UserError, match="another process"):
+        session.run()
+    assert not session.folder.exists()
+
+
+def test_the_seed_of_a_study_decides_its_numbers(tiny, open_study, tmp_path, finished, timeless):
+    def run(seed, name):
+        session = open_study(
+            tiny, tmp_path / name, seed=seed, changes={"trials": 2, "evaluation_seeds": 0}
+        )
+        session.run()
+        return session.folder.read_trials()
+
+    same, other = run(0, "same"), run(1, "other")
+    expected = [each.params for each in finished.folder.read_trials()[:2]]
+    assert [each.params for each in same] == expected
+    assert same[1].params != other[1].params
+    assert same[0].params == other[0].params
+    assert same[0].metrics != other[0].metrics
+
+
+def test_the_budgets_are_priced(tiny, open_study, tmp_path):
+    costs = open_study(tiny, tmp_path).costs()
+    assert set(costs) == {"quick", "standard", "paper"}
+    assert (costs["quick"].trials, costs["quick"].models) == (4, 4 * 2 + 2 * 2)
+    assert all(each.seconds > 0 for each in costs.values())
+
+
+def test_the_lazy_session_does_not_import_ray(finished):
+    assert isinstance(finished.session, Session)
