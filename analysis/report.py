@@ -62,7 +62,9 @@ def result(study: dict[str, Any], folder: StudyFolder) -> Result | None:
             return _result("the winner, trained again on fresh seeds", describe(rule), fresh, best)
     tested = [r for r in records if r.state == "complete" and "test_auroc" in r.metrics]
     if study["budget"]["evaluation_seeds"] == 0 and len(records) == 1 and tested:
-        return _result("the only configuration", "nothing was selected", tested, tested)
+        return _result(
+            "the only configuration", "none; nothing was chosen between.", tested, tested
+        )
     return None
 
 
@@ -154,9 +156,18 @@ def _summary(study: dict[str, Any], quoted: Result | None, records: list[TrialRe
         return f"{head}\nNo test AUROC can be quoted: all {quoted.seeds} seeds failed."
     lost = f"; {quoted.failed} of {quoted.seeds} seeds failed" if quoted.failed else ""
     return (
-        f"{head}\nTest AUROC {quoted.panel}, mean over {len(quoted.classes)} classes{lost}: "
-        f"{quoted.source}.\nSelection by {quoted.rule}"
+        f"{head}\nTest AUROC {quoted.panel}, mean over {_count(len(quoted.classes), 'class')}{lost}: "
+        f"{quoted.source}.\nSelection: {quoted.rule}"
     )
+
+
+def _count(number: int, noun: str) -> str:
+    """A number with its noun.
+
+    >>> _count(1, "class"), _count(2, "class")
+    ('1 class', '2 classes')
+    """
+    return f"{number} {noun}{'' if number == 1 else 'es' if noun.endswith('s') else 's'}"
 
 
 def _quoted(quoted: Result | None) -> str:
@@ -174,9 +185,7 @@ def _quoted(quoted: Result | None) -> str:
         "Intervals are Student's over seeds; the classes are fixed, not sampled.",
     ]
     if quoted.variants:
-        rows = [
-            {"score": name, "test AUROC": str(each)} for name, each in quoted.variants.items()
-        ]
+        rows = [{"score": name, "test AUROC": str(each)} for name, each in quoted.variants.items()]
         parts += [
             "### Other scores of the same models",
             pd.DataFrame(rows).to_markdown(index=False),

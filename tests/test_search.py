@@ -83,6 +83,8 @@ def test_a_baseline_that_cannot_be_is_refused(baseline, words):
     [
         ({"budgets": {"quick": BUDGET, "standard": BUDGET}}, ["paper", "quick"]),
         ({"budgets": {**BUDGET_OF, "huge": BUDGET}}, ["huge"]),
+        ({"budgets_on": {"cifar": {"quick": BUDGET}}}, ["cifar", "mnist"]),
+        ({"budgets_on": {"mnist": {"tiny": BUDGET}}}, ["tiny", "quick"]),
         ({"selection": "best"}, ["'best'", "validation", "oracle"]),
     ],
 )
@@ -135,6 +137,13 @@ def test_reports_are_evenly_spaced(epochs, evaluations, interval):
 
 def test_a_search_appears_once_for_each_data_set():
     assert search(data=("mnist", "cifar")).names() == {"s_mnist": "mnist", "s_cifar": "cifar"}
+
+
+def test_a_data_set_may_have_budgets_of_its_own():
+    small = replace(BUDGET, trials=2)
+    declared = search(data=("mnist", "cifar"), budgets_on={"cifar": {"quick": small}})
+    assert declared.budgets_for("mnist") == BUDGET_OF
+    assert declared.budgets_for("cifar") == {**BUDGET_OF, "quick": small}
 
 
 def test_the_default_is_the_released_one_for_the_images():

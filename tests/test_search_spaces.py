@@ -121,7 +121,7 @@ every_search = pytest.mark.parametrize(("search", "data", "name"), searches())
 
 def tiny(search, data, name, budget_name="quick"):
     """The study with one epoch on a panel of one class."""
-    budget = search.budgets[budget_name]
+    budget = search.budgets_for(data)[budget_name]
     small = replace(budget, epochs=1, seeds=1, classes=(1,), train_images=24)
     known = {each.name for b in search.baselines for each in fields(b.detector.Config)}
     searched = {parameter for b in search.baselines for parameter in b.space}
@@ -164,7 +164,7 @@ def test_the_space_is_one_of_parameters_and_holds_the_default(search, data, name
 @every_search
 def test_the_budgets(search, data, name):
     assert set(search.budgets) == set(BUDGETS)
-    quick, standard, paper = (search.budgets[each] for each in BUDGETS)
+    quick, standard, paper = (search.budgets_for(data)[each] for each in BUDGETS)
     assert quick.trials <= standard.trials
     assert quick.epochs <= standard.epochs
     study = tiny(search, data, name)

@@ -34,7 +34,7 @@ def opening(session: Session) -> str:
     lines = [
         f"{study.name}: budget {study.budget_name}{why}, {_size(own)}{going_on}; "
         f"about {duration(own.seconds)} here, {others}",
-        f"selection by {describe(study.selection)}",
+        _selection(session),
         f"watch: tensorboard --logdir {session.folder.tensorboard}",
     ]
     lines += [f"{each.name}: {each.about}" for each in session.image_sets if each.about]
@@ -42,7 +42,15 @@ def opening(session: Session) -> str:
 
 
 def _size(cost: Cost) -> str:
-    return f"{cost.trials} trials, {cost.models} models"
+    trials = "1 trial" if cost.trials == 1 else f"{cost.trials} trials"
+    return f"{trials}, {cost.models} models"
+
+
+def _selection(session: Session) -> str:
+    study = session.study
+    if study.budget.validation_fraction == 0 and study.selection != "oracle":
+        return "selection: none, nothing is held out; each trial is tested at its last epoch"
+    return f"selection: {describe(study.selection)}"
 
 
 def plan(session: Session) -> str:
@@ -51,7 +59,7 @@ def plan(session: Session) -> str:
     lines = [
         f"{study.name}: {study.data_set}, images {'x'.join(map(str, study.shape))}",
         f"panel: {', '.join(task.name for task in session.tasks)}; seeds {list(study.seeds)}",
-        f"plan: {type(study.search.plan).__name__}; selection by {describe(study.selection)}",
+        f"plan: {type(study.search.plan).__name__}; {_selection(session)}",
     ]
     for baseline in study.baselines.values():
         lines += _space(baseline)

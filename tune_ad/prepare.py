@@ -22,6 +22,8 @@ from tune_ad.search import BUDGETS, Budget, Study
 from tune_ad.selection import RULES
 from tune_ad.session import Options, Session
 
+UNKNOWN_SHAPE = ImageShape(1, 32, 32)  # until the images are there
+
 
 def prepare(options: Options, say: Callable[[str], None] = print) -> Session:
     """Check the options against the search, the data and the machine.
@@ -30,7 +32,9 @@ def prepare(options: Options, say: Callable[[str], None] = print) -> Session:
         UserError: for whatever is wrong, in one line; nothing has been written.
     """
     search, alias = catalogue.find(options.search)
+    _check_numbers(options)
     folder = StudyFolder(Path(options.results) / options.search)
+    _check_place(folder.path)
     stored = _stored(folder, options)
     options = _with_machine(options)
     root = data.data_root(options.data_root)
@@ -38,20 +42,22 @@ def prepare(options: Options, say: Callable[[str], None] = print) -> Session:
     data.check(alias, root)
     name = stored["budget_name"] if stored else _budget_name(options)
     budget = _budget(search.budgets_for(alias), name, options, data_set, stored)
-    if not data.locate(alias, root):
-        say(f"{data_set.name} is not in {root}; fetching it")
-    image_set = data.load(alias, root)
     study = Study(
         options.search,
         search,
-        image_set.name,
-        ImageShape(*image_set.shape),
+        data_set.name,
+        UNKNOWN_SHAPE,
         name,
         budget,
         options.selection or (stored["selection"] if stored else search.selection),
         options.seed if options.seed is not None else (stored["seed"] if stored else 0),
-        options.settings or (stored["settings"] if stored else {}),
+        options.settings or (_plain(stored["settings"]) if stored else {}),
     )
+    _check_settings(study)
+    if not data.locate(alias, root):
+        say(f"{data_set.name} is not in {root}; fetching it")
+    image_set = data.load(alias, root)
+    study = replace(study, data_set=image_set.name, shape=ImageShape(*image_set.shape))
     _check_study(study)
     if stored:
         _check_unchanged(study, stored, folder)
@@ -59,6 +65,43 @@ def prepare(options: Options, say: Callable[[str], None] = print) -> Session:
     session = Session(options, study, tuple(tasks), (image_set,), folder, say)
     session.panel(study.tests_trials)
     return session
+
+
+def _check_numbers(options: Options) -> None:
+    """Refuse numbers that mean nothing on any machine.
+
+    Raises:
+        UserError: naming the option.
+    """
+    for flag, value, least in (
+        ("--extend", options.extend, 0),
+        ("--concurrent", options.concurrent, 1),
+        ("--cpus-per-trial", options.cpus, 1),
+        ("--gpus-per-trial", options.gpus, 0),
+    ):
+        if value is not None and value < least:
+            raise UserError(f"{flag} must be at least {least}, got {value:g}")
+    if options.time_budget is not None and not options.time_budget > 0:
+        raise UserError(f"--time-budget must be more than 0 minutes, got {options.time_budget:g}")
+
+
+def _check_place(folder: Path) -> None:
+    """Refuse a study's folder that could not be written.
+
+    Raises:
+        UserError: naming what is in the way.
+    """
+    nearest = next(path for path in (folder, *folder.parents) if path.exists())
+    if not (nearest.is_dir() and os.access(nearest, os.W_OK)):
+        raise UserError(f"{nearest} is no folder that can be written; name another --results")
+
+
+def _plain(settings: Mapping[str, Any]) -> dict[str, Any]:
+    """Stored settings as they were given: JSON knows no tuples."""
+    return {
+        name: tuple(value) if isinstance(value, list) else value
+        for name, value in settings.items()
+    }
 
 
 def _stored(folder: StudyFolder, options: Options) -> dict[str, Any] | None:
@@ -157,19 +200,29 @@ def _budget(
     return replace(changed, trials=changed.trials + options.extend)
 
 
-def _check_study(study: Study) -> None:
-    """Refuse settings, spaces and networks that cannot be.
+def _check_settings(study: Study) -> None:
+    """Refuse what is wrong whatever the images are, before any are fetched.
 
     Raises:
         UserError: naming the fault.
     """
     if study.selection not in RULES:
         raise UserError(f"--selection must be one of {sorted(RULES)}, got {study.selection!r}")
+    for baseline in study.baselines.values():
+        baseline.config(study.shape, {})
+
+
+def _check_study(study: Study) -> None:
+    """Refuse spaces, plans and networks that cannot be.
+
+    Raises:
+        UserError: naming the fault.
+    """
     study.check_selection(study.budget.trials)
+    study.search.plan.proposals(study.arms, study.seed)
     for baseline in study.baselines.values():
         with torch.device("meta"):
             baseline.detector(baseline.config(study.shape, {}), study.shape)
-    assert study.arms
 
 
 def _check_unchanged(study: Study, stored: Mapping[str, Any], folder: StudyFolder) -> None:
