@@ -155,9 +155,10 @@ def _summary(study: dict[str, Any], quoted: Result | None, records: list[TrialRe
     if quoted.panel.n == 0:
         return f"{head}\nNo test AUROC can be quoted: all {quoted.seeds} seeds failed."
     lost = f"; {quoted.failed} of {quoted.seeds} seeds failed" if quoted.failed else ""
+    classes = _count(len(quoted.classes), "class")
     return (
-        f"{head}\nTest AUROC {quoted.panel}, mean over {_count(len(quoted.classes), 'class')}{lost}: "
-        f"{quoted.source}.\nSelection: {quoted.rule}"
+        f"{head}\nTest AUROC {quoted.panel}, mean over {classes}{lost}: {quoted.source}.\n"
+        f"Selection: {quoted.rule}"
     )
 
 
@@ -205,11 +206,16 @@ def _trials(study: dict[str, Any], table: pd.DataFrame) -> str:
     best = table.sort_values("objective", ascending=False, na_position="last", kind="stable")
     shown = best[["number", "baseline", "state", "objective", *searched, "seconds"]]
     shown = shown.head(SHOWN_TRIALS).map(_short)
+    about = "Nothing was held out, so no number ranks these."
+    if table["objective"].notna().any():
+        about = (
+            f"Ranked by {describe(study['selection'])} These numbers selected; they are not "
+            "results."
+        )
     return "\n\n".join(
         [
             "## Trials",
-            f"Ranked by {describe(study['selection'])} These numbers selected; they are not "
-            "results. All trials: `tables/trials.csv`.",
+            f"{about} All trials: `tables/trials.csv`.",
             shown.to_markdown(index=False, disable_numparse=True),
         ]
     )
