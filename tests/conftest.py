@@ -1,13 +1,13 @@
 """What the tests of searches share: a tiny search on digits, its finished study, one Ray."""
 
+import json
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import asdict
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import pytest
 
-from tune_ad.records import Replica, TrialRecord, identity
+from tune_ad.records import Replica, TrialRecord, identity, to_text
 
 Record = Callable[..., TrialRecord]
 
@@ -32,7 +32,7 @@ def make_record(number: int = 0, objective: float | None = 0.5, **fields: Any) -
 
 def without_seconds(records: Sequence[TrialRecord]) -> list[dict[str, Any]]:
     """Everything that two runs of the same study must agree in, in the order of the trials."""
-    plain = [{**asdict(each), "seconds": None} for each in records]
+    plain = [{**json.loads(to_text(each)), "seconds": None} for each in records]
     return sorted(plain, key=lambda each: (each["number"], each["replicas"][0]["seed"]))
 
 

@@ -554,6 +554,15 @@ def test_the_training_loss_is_the_kl_under_one_mask_per_image():
     exact(module.loss("train", images, {"dropout": uniform}), expected.sum())
 
 
+def test_a_mask_has_mean_1_and_drops_with_probability_p():
+    uniform = torch.tensor([0.0, 0.2, 0.5, 0.75, 0.99], dtype=torch.float64)
+    assert PGN.mask(uniform, 0.5).tolist() == [0, 0, 2, 2, 2]
+    assert PGN.mask(uniform, 0.75).tolist() == [0, 0, 0, 4, 4]
+    assert PGN.mask(uniform, 0.0).tolist() == [1] * 5  # a draw of exactly 0 is kept
+    many = PGN.mask(torch.rand(10**6, generator=torch.Generator().manual_seed(0)), 0.3)
+    assert float(many.mean()) == pytest.approx(1, abs=5 * (0.3 / 0.7 / 10**6) ** 0.5)
+
+
 SWEEP = {"mc_samples": (0, 1, 5, 20, 50, "inf"), "dropout": (0.0, 0.1, 0.5, 0.7)}
 
 
@@ -719,9 +728,7 @@ def test_the_radius_waits_and_then_follows_the_last_batch(nu):
     [(150, 10 / 150, 10), (100, 0.07, 7), (100, 0.55, 55), (30, 0.1, 3), (5, 0.0, 0)],
 )
 def test_the_warm_up_ends_in_its_epoch(epochs, warmup, first):
-    config = small(
-        DeepSVDD, GREY, epochs=epochs, objective="soft-boundary", radius_warmup=warmup
-    )
+    config = small(DeepSVDD, GREY, epochs=epochs, objective="soft-boundary", radius_warmup=warmup)
     module = DeepSVDD(config, GREY)
     terms = {"distance": torch.ones(8)}
     radii = [

@@ -110,7 +110,9 @@ class Blinded(Detector[Config]):
         return {"score": self.struck("score", images.flatten(1).amax(1))}
 
 
-def blind(monkeypatch: pytest.MonkeyPatch, seed: int, task: str, patience: int, fault: str) -> None:
+def blind(
+    monkeypatch: pytest.MonkeyPatch, seed: int, task: str, patience: int, fault: str
+) -> None:
     """Make the replica of a seed and a task fail after so many updates."""
     module = build(Blinded, Config(), SHAPE, derived_seed(seed, task))
     monkeypatch.setattr(Blinded, "unlucky", float(module.get_buffer("mark")))
@@ -300,6 +302,17 @@ def test_scores_kept_are_those_of_a_tasks_first_living_replica(monkeypatch):
     np.testing.assert_allclose(found.scores["toy/0"]["normal"], expected, rtol=1e-6)
 
 
+def test_scores_kept_are_those_of_the_first_seed():
+    panel = planted(PARTS, SECOND, stripes=True)
+    cohort, keys = cohort_on(panel, AE, seeds=(0, 1))
+    found = examine(cohort, panel, keys, "test")
+    for task in (0, 1):
+        normal = panel.positions(task, "test_normal")
+        kept = found.scores[f"toy/{task}"]["normal"]
+        assert np.array_equal(kept, cohort.score(task, normal)["score"].numpy())
+        assert not np.array_equal(kept, cohort.score(2 + task, normal)["score"].numpy())
+
+
 def test_numbers_by_name():
     assert by_name([]) == {}
     assert by_name([{}, {}]) == {}
@@ -451,9 +464,7 @@ def test_a_trials_own_seeds_take_the_place_of_the_studys():
 def test_a_detector_without_stages_is_done_at_once():
     (report,) = run(trial_of(study_of(Brightness), planted(PARTS)))
     assert (report.epoch, report.epochs, report.learning_rate) == (0, 0, 0.0)
-    expected = reference(
-        roc_auc_score, PARTS["validation_normal"], PARTS["validation_anomalous"]
-    )
+    expected = reference(roc_auc_score, PARTS["validation_normal"], PARTS["validation_anomalous"])
     assert report.objective == pytest.approx(expected)
     assert report.record.state == "complete"
 

@@ -102,7 +102,9 @@ def test_released_decoders_are_built_layer_by_layer():
     assert sum(isinstance(each, nn.Upsample) for each in colour.modules()) == 3
 
 
-@pytest.mark.parametrize("shape", [ImageShape(1, 3, 28), ImageShape(1, 28, 2), ImageShape(3, 7, 7)])
+@pytest.mark.parametrize(
+    "shape", [ImageShape(1, 3, 28), ImageShape(1, 28, 2), ImageShape(3, 7, 7)]
+)
 def test_too_many_poolings_are_refused(shape):
     with pytest.raises(UserError, match=f"{shape.height}x{shape.width}.* at least (4|8) pixels"):
         LeNetEncoder(shape, lenet_channels(shape))

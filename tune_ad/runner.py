@@ -2,6 +2,7 @@
 
 import logging
 import os
+import re
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -175,13 +176,16 @@ class Herald(tune.Callback):  # type: ignore[misc]
 
     def on_trial_error(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
         """A trial raised; Ray has used up its retries."""
-        self.bridge.conductor.crashed(trial.config["number"], _last_line(trial.get_error()))
+        self.bridge.conductor.crashed(trial.config["number"], _reason(trial.error_file))
 
 
-def _last_line(error: object) -> str:
-    """The line of a remote traceback that names the exception."""
-    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
-    return lines[-1] if lines else type(error).__name__
+def _reason(error_file: str | None) -> str:
+    """The exception in the file where Ray has put its traceback: its type and first line."""
+    path = Path(error_file or "")
+    lines = path.read_text(encoding="utf-8").splitlines() if path.is_file() else []
+    frames = [k for k, line in enumerate(lines) if line.startswith("  File ")]
+    said = [line for line in lines[frames[-1] if frames else 1 :] if line[:1].strip()]
+    return re.sub(r"^(\w+\.)+(?=\w+:)", "", (said or ["its process ended"])[0])
 
 
 def run(

@@ -72,7 +72,7 @@ class History:
     def add(
         self, epoch: int, rate: float, objective: float | None, metrics: dict[str, Values]
     ) -> None:
-        """Append a report; a metric that is new or missing is None where it is absent."""
+        """Append a report; a metric is an empty list at the reports that lack it."""
         before = len(self.epochs)
         self.epochs.append(epoch)
         self.learning_rates.append(rate)
@@ -127,6 +127,7 @@ class Trial:
         found = self.examined()
         train = by_name([{f"train_{name}": v for name, v in each.items()} for each in terms])
         metrics = self.without_failed(train | found.metrics)
+        variants = {name: self.without_failed(each) for name, each in found.variants.items()}
         objective = RULES[self.study.selection](metrics)
         rate = self.cohort.learning_rate
         self.history.add(self.cohort.epoch, rate, objective, metrics)
@@ -141,7 +142,7 @@ class Trial:
             {task: thinned(scores) for task, scores in found.scores.items()},
             self.pictures() if done else {},
             done,
-            self.record(metrics, found.variants, objective),
+            self.record(metrics, variants, objective),
             self.details(found),
         )
 

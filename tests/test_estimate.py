@@ -1,0 +1,168 @@
+from dataclasses import replace
+
+import pytest
+import torch
+from optuna.distributions import CategoricalDistribution, FloatDistribution
+
+from tune_ad.detectors.ae import AE
+from tune_ad.detectors.deep_svdd import DeepSVDD
+from tune_ad.detectors.pgn import PGN
+from tune_ad.estimate import (
+    Sizes,
+    Speed,
+    cost,
+    image_sizes,
+    measured_speed,
+    relative_operations,
+)
+from tune_ad.nets import ImageShape
+from tune_ad.plans import Grid, Listed
+from tune_ad.search import BUDGETS, Baseline, Budget, Search, Study
+
+RATE = {"learning_rate": FloatDistribution(1e-5, 1e-2, log=True)}
+BUDGET = Budget(trials=10, epochs=20, seeds=2, evaluation_seeds=0, evaluations=5)
+SIZES = Sizes(train=100, validation=0, test=0, tasks=3)
+SPEED = Speed(train=0.01, score=0.001)
+
+
+def study(*baselines, budget=BUDGET, **fields):
+    budgets = dict.fromkeys(BUDGETS, budget)
+    baselines = baselines or (Baseline(PGN, space=RATE),)
+    search = Search("s", ("mnist",), baselines, budgets, **fields)
+    shape = ImageShape(1, 28, 28)
+    return Study("s", search, "mnist", shape, "quick", budget, search.selection)
+
+
+def seconds(sizes=SIZES, ratio=1.0, concurrent=1, **changes):
+    return cost(study(budget=replace(BUDGET, **changes)), sizes, SPEED, ratio, concurrent).seconds
+
+
+def test_the_cost_of_training():
+    assert seconds() == pytest.approx(10 * 2 * 3 * 20 * 100 * 0.01)
+
+
+@pytest.mark.parametrize("change", [{"trials": 30}, {"epochs": 60}, {"seeds": 6}])
+def test_three_times_the_trials_epochs_or_seeds_cost_three_times_as_much(change):
+    assert seconds(**change) == pytest.approx(3 * seconds())
+
+
+def test_larger_panels_and_networks_cost_more_and_more_at_a_time_costs_less():
+    assert seconds(SIZES._replace(tasks=9)) == pytest.approx(3 * seconds())
+    assert seconds(SIZES._replace(train=300)) == pytest.approx(3 * seconds())
+    assert seconds(ratio=1.5) == pytest.approx(1.5 * seconds())
+    assert seconds(concurrent=4) == pytest.approx(seconds() / 4)
+
+
+def test_every_report_scores_the_held_out_images():
+    watched = seconds(SIZES._replace(validation=200)) - seconds()
+    assert watched == pytest.approx(10 * 2 * 3 * 5 * 200 * 0.001)
+
+
+def test_trials_that_are_tested_score_the_test_images_once():
+    tested = seconds(SIZES._replace(test=1000)) - seconds()
+    assert tested == pytest.approx(10 * 2 * 3 * 1000 * 0.001)
+    untested = replace(BUDGET, evaluation_seeds=1)
+    found = cost(study(budget=untested), SIZES._replace(test=1000), SPEED, 1.0, 1).seconds
+    assert found == pytest.approx(seconds() + 3 * (20 * 100 * 0.01 + 1000 * 0.001))
+
+
+def test_the_winner_on_fresh_seeds_is_part_of_the_cost():
+    found = cost(study(budget=replace(BUDGET, evaluation_seeds=7)), SIZES, SPEED, 1.0, 1)
+    assert found.seconds == pytest.approx(seconds() * (1 + 7 / 20))
+    assert (found.trials, found.models) == (10, 10 * 2 * 3 + 7 * 3)
+
+
+def test_a_plan_of_few_configurations_costs_no_more():
+    sizes = CategoricalDistribution([8, 16, 32])
+    own = Baseline(PGN, space={"latent_dim": sizes})
+    assert cost(study(own, plan=Grid()), SIZES, SPEED, 1.0, 1).trials == 3
+    assert cost(study(own, plan=Listed([{}])), SIZES, SPEED, 1.0, 1).trials == 1
+    many = replace(BUDGET, trials=2)
+    assert cost(study(own, plan=Grid(), budget=many), SIZES, SPEED, 1.0, 1).trials == 2
+
+
+def test_more_trials_and_reports_take_more_room():
+    def room(**changes):
+        return cost(study(budget=replace(BUDGET, **changes)), SIZES, SPEED, 1.0, 1).bytes
+
+    assert room(trials=20) > room() > 0
+    assert room(evaluations=20) > room()
+    assert room(evaluation_seeds=5) > room()
+
+
+@pytest.mark.parametrize(
+    ("changes", "sizes"),
+    [
+        ({}, (900, 1000, 5000, 10)),
+        ({"validation_fraction": 0.0}, (1000, 0, 5000, 10)),
+        ({"train_images": 50}, (50, 1000, 5000, 10)),
+        ({"train_images": 5000}, (900, 1000, 5000, 10)),
+        ({"validation_images": 30}, (900, 60, 5000, 10)),
+        ({"validation_images": 300}, (900, 400, 5000, 10)),
+        ({"test_images": 40}, (900, 1000, 80, 10)),
+        ({"classes": (0, 3)}, (900, 1000, 5000, 2)),
+    ],
+)
+def test_the_images_of_a_model(changes, sizes):
+    assert image_sizes(replace(BUDGET, **changes), 1000, 5000, 10) == sizes
+
+
+@pytest.mark.parametrize("changes", [{}, {"train_images": 10_000, "validation_images": 10_000}])
+def test_the_images_of_a_model_are_those_of_the_panel(tiny, open_study, tmp_path, changes):
+    session = open_study(tiny, tmp_path, changes=changes)
+    sizes, panel = session._sizes(session.study.budget), session.panel(True)
+    assert sizes.tasks == len(panel.tasks)
+    for split in panel.splits:
+        validation = len(split["validation_normal"]) + len(split["validation_anomalous"])
+        assert sizes.train == pytest.approx(len(split["train"]), rel=0.05)
+        assert sizes.validation == pytest.approx(validation, rel=0.1)
+        assert sizes.test == len(split["test_normal"]) + len(split["test/rest"])
+
+
+@pytest.mark.parametrize(
+    "space",
+    [
+        {},
+        RATE,
+        {**RATE, "dropout": FloatDistribution(0.1, 0.7)},
+        {"mc_samples": CategoricalDistribution([0, 20, "inf"])},
+    ],
+    ids=sorted,
+)
+def test_a_space_without_the_architecture_leaves_the_operations_alone(space):
+    assert relative_operations(study(Baseline(PGN, space=space))) == pytest.approx(1.0)
+
+
+def widths(*values, detector=PGN, width=1.0):
+    space = {"width": CategoricalDistribution(values)}
+    return study(Baseline(detector, space=space, settings={"width": width}), plan=Grid())
+
+
+@pytest.mark.parametrize("detector", [PGN, AE, DeepSVDD])
+def test_wider_networks_take_more_operations_and_narrower_ones_fewer(detector):
+    assert relative_operations(widths(1.0, 2.0, 4.0, detector=detector)) > 1.5
+    assert relative_operations(widths(0.5, 1.0, detector=detector)) < 1.0
+    wide, wider = (relative_operations(widths(1.0, w, detector=detector)) for w in (2.0, 4.0))
+    assert wide < wider
+    assert relative_operations(widths(1.0, 4.0, detector=detector, width=4.0)) < 1.0
+
+
+def test_each_baseline_is_measured_by_its_own_default():
+    both = study(Baseline(AE, space=RATE), Baseline(PGN, space=RATE))
+    assert relative_operations(both) == pytest.approx(1.0)
+
+
+def test_configurations_that_cannot_be_built_cost_nothing():
+    sizes = {"latent_dim": CategoricalDistribution([16, 24, 40])}
+    own = Baseline(AE, space=sizes, settings={"latent_dim": 16})
+    assert relative_operations(study(own, plan=Grid())) == pytest.approx(1.0)
+
+
+def test_speed_is_measured_for_each_baseline_and_leaves_the_threads_alone():
+    threads = torch.get_num_threads()
+    speeds = measured_speed(study(Baseline(PGN), Baseline(AE, name="plain")), "cpu")
+    assert set(speeds) == {"PGN", "plain"}
+    for speed in speeds.values():
+        assert 0 < speed.train < 1
+        assert 0 < speed.score < 1
+    assert torch.get_num_threads() == threads
