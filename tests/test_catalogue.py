@@ -47,9 +47,7 @@ def test_the_names_are_those_of_the_search_values():
 
 def test_every_search_has_a_name_of_its_own():
     folder = Path(search_spaces.__file__).parent
-    names = [
-        each.name for path in folder.glob("[!_]*.py") for each in catalogue._declared(path)
-    ]
+    names = [each.name for path in folder.glob("[!_]*.py") for each in catalogue._declared(path)]
     assert len(names) == len(set(names))
 
 

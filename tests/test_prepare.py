@@ -319,6 +319,14 @@ def test_settings_that_are_tuples_survive_a_resume(open_study, tiny, tmp_path):
     assert again.study.baselines == session.study.baselines
 
 
+def test_a_fresh_checkout_needs_no_folder_of_images(place, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.delenv("TUNE_AD_DATA", raising=False)
+    before = sorted(tmp_path.rglob("*"))
+    assert place.ready(data_root=None).study.data_set == "digits"
+    assert sorted(tmp_path.rglob("*")) == before
+
+
 def test_preparing_writes_nothing(place):
     before = place.contents()
     session = place.ready(changes={"classes": ("3", "5"), "trials": 2}, settings={"width": 2.0})

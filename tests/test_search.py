@@ -156,9 +156,7 @@ def test_the_default_is_the_released_one_for_the_images():
 
 def test_a_setting_of_the_user_fixes_a_parameter_and_takes_it_out_of_the_space():
     space = {**RATE, "dropout": FloatDistribution(0.1, 0.7)}
-    fixed = study(
-        Baseline(PGN, space=space), Baseline(AE, space=RATE), settings={"dropout": 0.85}
-    )
+    fixed = study(Baseline(PGN, space=space), Baseline(AE, space=RATE), settings={"dropout": 0.85})
     assert [set(arm.space) for arm in fixed.arms] == [{"learning_rate"}, {"learning_rate"}]
     suggestion = Suggestion(3, "PGN", {"learning_rate": 1e-3})
     assert fixed.config(suggestion).dropout == 0.85

@@ -13,14 +13,14 @@ from optuna.distributions import CategoricalDistribution, FloatDistribution, jso
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 from tune_ad import data
-from tune_ad.conductor import Boards, Conductor, Recorder
+from tune_ad.conductor import Boards, Conductor, Progress, Recorder
 from tune_ad.detectors.ae import AE
 from tune_ad.detectors.base import require
 from tune_ad.detectors.pgn import PGN, PGNConfig
 from tune_ad.errors import UserError
 from tune_ad.panel import Panel
 from tune_ad.plans import Grid, Listed, OneAtATime
-from tune_ad.records import SCHEMA, identity
+from tune_ad.records import SCHEMA, Suggestion, identity
 from tune_ad.search import Baseline
 from tune_ad.selection import ranked
 from tune_ad.trial import Trial
@@ -240,7 +240,7 @@ def test_a_test_curve_is_recorded_where_the_search_asks_for_it(tiny, open_study,
     session.run()
     (record,) = session.folder.read_trials()
     curves = session.folder.read_details(record.identity)["curves"]
-    assert len(curves["replicas"]["test_auroc"]) == 3
+    assert [len(values) for values in curves["replicas"]["test_auroc"]] == [2, 2, 2]
     assert record.objective == sum(record.metrics["validation_auroc"]) / 2
 
 
@@ -659,6 +659,17 @@ def test_the_seed_of_a_study_decides_its_numbers(tiny, open_study, tmp_path, fin
     assert same[1].params != other[1].params
     assert same[0].params == other[0].params
     assert same[0].metrics != other[0].metrics
+
+
+def test_the_progress_line_shows_the_best_and_counts_how_trials_ended(record):
+    line = Progress("study", 5, 10, [record(0, -0.5)], shown=False)
+    for number, objective in enumerate((-0.25, 0.0, -0.125), 1):
+        line.ended(Suggestion(number, "PGN", {}), record(number, objective), {})
+    line.ended(Suggestion(4, "PGN", {}), record(4, 0.9, state="pruned"), {})
+    line.ended(Suggestion(5, "PGN", {}), record(5, None, state="failed"), {})
+    line.close()
+    assert line.best == 0.0
+    assert line.counts == {"complete": 4, "pruned": 1, "failed": 1}
 
 
 def test_the_budgets_are_priced(begin):

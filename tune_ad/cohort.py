@@ -18,7 +18,7 @@ from tune_ad.detectors.schedule import Stage
 from tune_ad.nets import ImageShape
 from tune_ad.randomness import derived_seed, torch_stream
 
-CHUNK = 1000  # images scored at once
+CHUNK = {"cpu": 200, "cuda": 4000}  # images scored at once: fits a cache, fills a GPU
 
 
 @dataclass(frozen=True)
@@ -278,10 +278,14 @@ class Learner:
         """Images by index, laid out with channels last."""
         return self.images[indices].contiguous(memory_format=torch.channels_last)
 
+    def chunks(self, indices: Tensor) -> Sequence[Tensor]:
+        """The indices on the images' device, in portions that are scored at once."""
+        return torch.split(indices.to(self.images.device), CHUNK[self.images.device.type])
+
     def training_images(self) -> Iterator[Tensor]:
         """The training images in order, with the module in evaluation mode."""
         self.module.eval()
-        return map(self.pick, self.member.train.to(self.images.device).split(CHUNK))
+        return map(self.pick, self.chunks(self.member.train))
 
     def finish(self) -> None:
         """Fit what scoring needs."""
@@ -295,7 +299,7 @@ class Learner:
         score_space = self.score_space if every_variant else {}
         parts = [
             self.module.score_variants(self.pick(chunk), self.score_noise, score_space)
-            for chunk in indices.to(self.images.device).split(CHUNK)
+            for chunk in self.chunks(indices)
         ]
         return {name: torch.cat([part[name] for part in parts]).double() for name in parts[0]}
 

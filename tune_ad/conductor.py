@@ -4,6 +4,7 @@ The backends (`tune_ad.serial`, `tune_ad.runner`) talk to a `Conductor` only, so
 show the same. Observers do the storing and showing, in the one process that drives the study.
 """
 
+import math
 import time
 from collections.abc import Iterable, Sequence
 from dataclasses import asdict
@@ -231,7 +232,7 @@ class Progress(Observer):
     def _count(self, record: TrialRecord) -> None:
         self.counts[record.state] += 1
         if record.state == "complete" and record.objective is not None:
-            self.best = max(record.objective, self.best or record.objective)
+            self.best = max(record.objective, -math.inf if self.best is None else self.best)
         done, pruned, failed = (self.counts[key] for key in ("complete", "pruned", "failed"))
         parts = [f"{done} done", f"{failed} failed"]
         parts += [f"{pruned} stopped early"] if pruned else []

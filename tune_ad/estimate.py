@@ -9,6 +9,7 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from tune_ad.cohort import Cohort, Member
 from tune_ad.detectors.base import Config, Detector
+from tune_ad.errors import UserError
 from tune_ad.nets import ImageShape
 from tune_ad.randomness import torch_stream
 from tune_ad.search import Budget, Study
@@ -88,15 +89,21 @@ def _speed(detector: type[Detector[Any]], config: Config, shape: ImageShape, dev
 
 
 def relative_operations(study: Study) -> float:
-    """Mean floating-point operations of sampled configurations, over those of the defaults."""
+    """Mean floating-point operations of sampled configurations, over those of the defaults.
+
+    Configurations that cannot be built fail at once: they are left out.
+    """
     sweep = Sweep(study.search.plan, study.arms, SAMPLED, study.seed)
     ratios = []
     while (suggestion := sweep.ask()) is not None:
         baseline = study.baselines[suggestion.baseline]
         default = _operations(baseline.detector, baseline.config(study.shape, {}), study.shape)
-        config = baseline.config(study.shape, suggestion.params)
-        ratios.append(_operations(baseline.detector, config, study.shape) / max(default, 1))
-    return sum(ratios) / len(ratios)
+        try:
+            own = _operations(baseline.detector, study.config(suggestion), study.shape)
+        except UserError:
+            continue
+        ratios.append(own / max(default, 1))
+    return sum(ratios) / len(ratios) if ratios else 1.0
 
 
 def _operations(detector: type[Detector[Any]], config: Config, shape: ImageShape) -> int:
@@ -116,8 +123,9 @@ def image_sizes(budget: Budget, class_images: int, test_images: int, classes: in
     """The images of one replica: `class_images` in its training files, of `classes` classes."""
     held_out = int(class_images * budget.validation_fraction)
     train = min(class_images - held_out, budget.train_images or class_images)
-    cap = budget.validation_images
-    validation = held_out * classes if cap is None else min(held_out, cap) + cap
+    others = held_out * (classes - 1)
+    cap = held_out + others if budget.validation_images is None else budget.validation_images
+    validation = min(held_out, cap) + min(others, cap)
     test = test_images if budget.test_images is None else min(test_images, 2 * budget.test_images)
     tasks = classes if budget.classes is None else len(budget.classes)
     return Sizes(train, validation, test, tasks)

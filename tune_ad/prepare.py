@@ -38,8 +38,8 @@ def prepare(options: Options, say: Callable[[str], None] = print) -> Session:
     stored = _stored(folder, options)
     options = _with_machine(options)
     root = data.data_root(options.data_root)
-    data_set = data.find(alias, root)
-    data.check(alias, root)
+    data_set = data.find(alias, options.data_root)
+    data.check(alias, options.data_root)
     name = stored["budget_name"] if stored else _budget_name(options)
     budget = _budget(search.budgets_for(alias), name, options, data_set, stored)
     study = Study(
@@ -54,9 +54,9 @@ def prepare(options: Options, say: Callable[[str], None] = print) -> Session:
         options.settings or (_plain(stored["settings"]) if stored else {}),
     )
     _check_settings(study)
-    if not data.locate(alias, root):
+    if not data.locate(alias, options.data_root):
         say(f"{data_set.name} is not in {root}; fetching it")
-    image_set = data.load(alias, root)
+    image_set = data.load(alias, options.data_root)
     study = replace(study, data_set=image_set.name, shape=ImageShape(*image_set.shape))
     _check_study(study)
     if stored:

@@ -160,7 +160,7 @@ class Detector(nn.Module, ABC, Generic[ConfigT]):
 
     Config: ClassVar[type[Config]]
     score_parameters: ClassVar[tuple[str, ...]] = ()
-    """Fields of `Config` that can be swept on a trained model, since they also act when scoring."""
+    """Fields of `Config` that can be swept on a trained model: they act when scoring, too."""
 
     def __init__(self, config: ConfigT, shape: ImageShape) -> None:
         super().__init__()
