@@ -332,7 +332,6 @@ class Study:
     def _describe(self, baseline: Baseline) -> dict[str, Any]:
         return {
             "detector": baseline.detector.__name__,
-            "about": (baseline.detector.__doc__ or "").partition("\n")[0],
             "space": {name: distribution_to_json(each) for name, each in baseline.space.items()},
             "score_space": {name: list(each) for name, each in baseline.score_space.items()},
             "params": asdict(baseline.config(self.shape, {})),
