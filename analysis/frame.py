@@ -13,7 +13,8 @@ def trials(records: Sequence[TrialRecord]) -> pd.DataFrame:
     """One row per trial, in the order of their numbers.
 
     Columns: number, identity, baseline, detector, state, reason, objective, each rule's value,
-    parameters, seconds, then every parameter; a parameter that a detector lacks is empty.
+    parameters (their count), seconds, then every hyperparameter as "param/<name>"; one that a
+    detector lacks is empty.
     """
     rows = [_trial(record) for record in sorted(records, key=lambda record: record.number)]
     return pd.DataFrame(rows)
@@ -35,7 +36,7 @@ def _trial(record: TrialRecord) -> dict[str, Any]:
         "replicas": len(record.replicas),
         "parameters": record.models.get("parameters"),
         "seconds": record.seconds,
-        **record.params,
+        **{f"param/{name}": value for name, value in record.params.items()},
     }
 
 

@@ -19,6 +19,7 @@ class Result(NamedTuple):
     """The number that a study quotes, and what it rests on.
 
     Attributes:
+        baseline: of the configuration.
         source: what was tested: the winner on fresh seeds, or a trial where nothing was selected.
         rule: what selected, in words.
         panel: AUROC on test images, averaged over classes; one value per seed.
@@ -30,6 +31,7 @@ class Result(NamedTuple):
         identity: of the configuration.
     """
 
+    baseline: str
     source: str
     rule: str
     panel: Estimate
@@ -48,36 +50,41 @@ class Written(NamedTuple):
     summary: str
 
 
-def result(study: dict[str, Any], folder: StudyFolder) -> Result | None:
-    """The winner on fresh seeds; without an evaluation, the only configuration's own test.
+def results(study: dict[str, Any], folder: StudyFolder) -> list[Result]:
+    """The numbers that may be quoted; none while there is no such number.
 
-    None while there is neither. A trial chosen among several is never quoted by its own numbers.
+    - The winner on fresh seeds.
+    - Where the budget trains none again: each configuration's own test if nothing was chosen
+      between them (one per baseline), or the best by `oracle`, named as that.
+
+    A trial chosen by a rule is never quoted by the number that chose it, save under `oracle`.
     """
-    records, fresh = folder.read_trials(), folder.read_evaluation()
-    rule = study["selection"]
+    records, rule = folder.read_trials(), study["selection"]
     best = ranked(records, rule)
-    if fresh and best:
-        fresh = [record for record in fresh if record.identity == best[0].identity]
-        if fresh:
-            return _result("the winner, trained again on fresh seeds", describe(rule), fresh, best)
-    tested = [r for r in records if r.state == "complete" and "test_auroc" in r.metrics]
-    if study["budget"]["evaluation_seeds"] == 0 and len(records) == 1 and tested:
-        return _result(
-            "the only configuration", "none; nothing was chosen between.", tested, tested
-        )
-    return None
+    if study["budget"]["evaluation_seeds"]:
+        fresh = [r for r in folder.read_evaluation() if best and r.identity == best[0].identity]
+        source = "the winner, trained again on fresh seeds"
+        return [_result(source, describe(rule), fresh, best)] if fresh else []
+    if rule == "oracle":
+        source = "the best trial on the test set itself, which is optimistic"
+        return [_result(source, describe(rule), best[:1], best)] if best else []
+    tested = [record for record in records if "test_auroc" in record.metrics]
+    alone = Counter(record.baseline for record in records)
+    source, nothing = "the only configuration of its baseline", "none; nothing was chosen between."
+    return [_result(source, nothing, [r], [r]) for r in tested if alone[r.baseline] == 1]
 
 
 def _result(
     source: str, rule: str, tested: Sequence[TrialRecord], best: Sequence[TrialRecord]
 ) -> Result:
-    table = frame.replicas(tested)
+    table = frame.replicas(tested).reindex(columns=["task", "seed", "state", "test_auroc"])
     complete = table[table["state"] == "complete"]
     whole = complete.groupby("seed").size() == table["task"].nunique()
     seeds = list(whole[whole].index)
     complete = complete[complete["seed"].isin(seeds)]
     by_seed = complete.groupby("seed")["test_auroc"].mean()
     return Result(
+        baseline=best[0].baseline,
         source=source,
         rule=rule,
         panel=estimate(list(by_seed)),
@@ -116,7 +123,7 @@ def write_report(path: Path) -> Written:
     stored = folder.read_study()
     study = stored["study"]
     records, fresh = folder.read_trials(), folder.read_evaluation()
-    quoted = result(study, folder)
+    quoted = results(study, folder)
     tables = {
         "trials": frame.trials(records),
         "replicas": frame.replicas(records),
@@ -131,7 +138,7 @@ def write_report(path: Path) -> Written:
     sections = [
         f"# {study['name']}",
         summary,
-        _quoted(quoted),
+        *map(_quoted, quoted),
         _trials(study, tables["trials"]),
         _health(records, fresh),
         _provenance(stored),
@@ -140,25 +147,33 @@ def write_report(path: Path) -> Written:
     return Written(folder.report, summary)
 
 
-def _summary(study: dict[str, Any], quoted: Result | None, records: list[TrialRecord]) -> str:
+def _summary(study: dict[str, Any], quoted: list[Result], records: list[TrialRecord]) -> str:
     counts = Counter(record.state for record in records)
     ended = ", ".join(f"{count} {state}" for state, count in sorted(counts.items())) or "none"
     head = (
         f"{study['name']} (budget {study['budget_name']}): {len(records)} of "
         f"{study['budget']['trials']} trials ended: {ended}."
     )
-    if quoted is None:
-        why = "no trial has ended" if not records else "the winner has not been trained again yet"
-        if records and not any(record.state == "complete" for record in records):
-            why = "no trial is complete"
-        return f"{head}\nNo test AUROC can be quoted: {why}."
+    if quoted:
+        return "\n".join([head, *map(_sentence, quoted)])
+    why = "the winner has not been trained again yet"
+    if not study["budget"]["evaluation_seeds"]:
+        why = "its budget trains no winner again, and a trial was chosen among several"
+    if not any(record.state == "complete" for record in records):
+        why = "no trial is complete" if records else "no trial has ended"
+    return f"{head}\nNo test AUROC can be quoted: {why}."
+
+
+def _sentence(quoted: Result) -> str:
     if quoted.panel.n == 0:
-        return f"{head}\nNo test AUROC can be quoted: all {quoted.seeds} seeds failed."
+        return (
+            f"No test AUROC of {quoted.baseline} can be quoted: all {quoted.seeds} seeds failed."
+        )
     lost = f"; {quoted.failed} of {quoted.seeds} seeds failed" if quoted.failed else ""
     classes = _count(len(quoted.classes), "class")
     return (
-        f"{head}\nTest AUROC {quoted.panel}, mean over {classes}{lost}: {quoted.source}.\n"
-        f"Selection: {quoted.rule}"
+        f"Test AUROC of {quoted.baseline} {quoted.panel}, mean over {classes}{lost}: "
+        f"{quoted.source}.\nSelection: {quoted.rule}"
     )
 
 
@@ -171,8 +186,8 @@ def _count(number: int, noun: str) -> str:
     return f"{number} {noun}{'' if number == 1 else 'es' if noun.endswith('s') else 's'}"
 
 
-def _quoted(quoted: Result | None) -> str:
-    if quoted is None or quoted.panel.n == 0:
+def _quoted(quoted: Result) -> str:
+    if quoted.panel.n == 0:
         return ""
     chosen = ", ".join(f"{name} = {_short(value)}" for name, value in quoted.params.items())
     classes = [
@@ -180,10 +195,11 @@ def _quoted(quoted: Result | None) -> str:
         for name, each in quoted.classes.items()
     ]
     parts = [
-        "## Best AUROC",
+        f"## AUROC of {quoted.baseline}",
         f"Configuration {quoted.identity}: {chosen or 'the defaults'}.",
         pd.DataFrame(classes).to_markdown(index=False),
-        "Intervals are Student's over seeds; the classes are fixed, not sampled.",
+        "Intervals are Student's over seeds; the classes are fixed, and all seeds share one "
+        "choice of training images.",
     ]
     if quoted.variants:
         rows = [{"score": name, "test AUROC": str(each)} for name, each in quoted.variants.items()]
@@ -198,14 +214,12 @@ def _quoted(quoted: Result | None) -> str:
 def _trials(study: dict[str, Any], table: pd.DataFrame) -> str:
     if table.empty:
         return "## Trials\n\nNo trial has ended."
-    searched = [
-        name
-        for name in dict.fromkeys(n for b in study["baselines"].values() for n in b["space"])
-        if name in table
-    ]
+    names = dict.fromkeys(n for b in study["baselines"].values() for n in b["space"])
+    searched = [f"param/{name}" for name in names if f"param/{name}" in table]
     best = table.sort_values("objective", ascending=False, na_position="last", kind="stable")
     shown = best[["number", "baseline", "state", "objective", *searched, "seconds"]]
     shown = shown.head(SHOWN_TRIALS).map(_short)
+    shown.columns = shown.columns.str.removeprefix("param/")
     about = "Nothing was held out, so no number ranks these."
     if table["objective"].notna().any():
         about = (

@@ -4,6 +4,7 @@ import math
 from collections.abc import Sequence
 from typing import NamedTuple
 
+import numpy as np
 from scipy import stats
 
 LEVEL = 0.95
@@ -54,6 +55,6 @@ def estimate(values: Sequence[float]) -> Estimate:
     if n < 2:
         mean = values[0] if n else math.nan
         return Estimate(mean, math.nan, math.nan, math.nan, n)
-    mean, std = math.fsum(values) / n, float(stats.tstd(values))
+    mean, std = math.fsum(values) / n, float(np.std(values, ddof=1))
     half = float(stats.t.ppf(0.5 + LEVEL / 2, n - 1)) * std / math.sqrt(n)
     return Estimate(mean, std, max(0.0, mean - half), min(1.0, mean + half), n)

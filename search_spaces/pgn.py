@@ -33,10 +33,6 @@ pgn = Search(
             validation_images=500,
             evaluation_seeds=3,
         ),
-        "standard": Budget(trials=100, epochs=100, seeds=3, evaluation_seeds=10),
-        "paper": Budget(
-            trials=1, epochs=100, seeds=10, evaluation_seeds=0, validation_fraction=0.0
-        ),
     },
     budgets_on={
         "cifar": {

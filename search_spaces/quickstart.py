@@ -24,8 +24,5 @@ quickstart = Search(
     budgets={
         "quick": Budget(trials=8, epochs=30, seeds=1, classes=(0, 2, 8), evaluation_seeds=3),
         "standard": Budget(trials=40, epochs=60, seeds=3, evaluation_seeds=10),
-        "paper": Budget(
-            trials=1, epochs=100, seeds=10, evaluation_seeds=0, validation_fraction=0.0
-        ),
     },
 )

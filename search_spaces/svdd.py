@@ -40,9 +40,13 @@ svdd = Search(
             validation_images=500,
             evaluation_seeds=3,
         ),
-        "standard": Budget(trials=120, epochs=100, seeds=3, evaluation_seeds=10),
         "paper": Budget(
-            trials=2, epochs=100, seeds=10, evaluation_seeds=0, validation_fraction=0.0
+            trials=2,
+            epochs=100,
+            seeds=10,
+            evaluation_seeds=0,
+            validation_fraction=0.0,
+            test_curve=True,
         ),
     },
     budgets_on={

@@ -389,7 +389,6 @@ def study_of(
     detector: type[Detector[Any]],
     epochs: int = 6,
     selection: str = "validation",
-    test_curve: bool = False,
     score_space: ScoreSpace | None = None,
     **changes: Any,
 ) -> Study:
@@ -397,7 +396,7 @@ def study_of(
     baseline = Baseline(detector, settings=settings, score_space=score_space or {})
     budget = Budget(**{"trials": 1, "epochs": epochs, "seeds": 2, "evaluations": 3, **changes})
     budgets = dict.fromkeys(("quick", "standard", "paper"), budget)
-    search = Search("toy", ("toy",), (baseline,), budgets, test_curve=test_curve)
+    search = Search("toy", ("toy",), (baseline,), budgets)
     return Study("toy", search, "toy", SHAPE, "quick", budget, selection)
 
 
@@ -493,9 +492,12 @@ def test_the_test_set_is_met_once_at_the_end():
 
 def test_the_test_curve_is_recorded_where_the_search_asks():
     reports = run(trial_of(study_of(DeepSVDD, test_curve=True), test=True))
-    assert all(None not in report.metrics["test_auroc"] for report in reports)
+    assert all(None not in report.metrics["oracle_auroc"] for report in reports)
+    assert ["test_auroc" in report.metrics for report in reports] == [False, False, True]
+    assert reports[-1].metrics["oracle_auroc"] == reports[-1].metrics["test_auroc"]
     blind_to_it = run(trial_of(study_of(DeepSVDD, test_curve=True), test=False))
-    assert not any("test_auroc" in report.metrics for report in blind_to_it)
+    unseen = ("test_auroc", "oracle_auroc")
+    assert not any(name in report.metrics for report in blind_to_it for name in unseen)
 
 
 def test_the_test_set_changes_nothing_but_its_own_numbers():
@@ -504,6 +506,33 @@ def test_the_test_set_changes_nothing_but_its_own_numbers():
         assert ours.objective == theirs.objective
         for name, values in ours.metrics.items():
             assert theirs.metrics[name] == values
+
+
+@pytest.mark.parametrize("objective", ["one-class", "soft-boundary"])
+def test_normal_only_sees_the_loss_and_not_the_score(objective):
+    study = study_of(DeepSVDD, selection="normal_only")
+    trial = trial_of(study, objective=objective, nu=0.5)
+    last = run(trial)[-1]
+    losses = []
+    for k, key in enumerate(trial.keys):
+        module = trial.cohort.learners[k].module
+        normals = trial.cohort.learners[k].images[
+            trial.panel.positions(key.task, "validation_normal")
+        ]
+        with torch.no_grad():
+            losses.append(float(module.eval().loss("train", normals, {})))
+    assert last.metrics["validation_loss"] == pytest.approx(losses, rel=1e-5)
+    assert last.objective == pytest.approx(-np.mean(losses), rel=1e-5)
+    same = last.metrics["validation_score"] == pytest.approx(losses, rel=1e-5)
+    assert same == (objective == "one-class")
+
+
+def test_the_loss_of_held_out_normals_has_the_same_noise_at_every_call():
+    cohort = trial_of(study_of(PGN), latent_dim=8).cohort
+    cohort.train(1)
+    indices = torch.arange(5)
+    assert torch.equal(cohort.losses(0, indices), cohort.losses(0, indices))
+    assert not torch.equal(cohort.losses(0, indices), cohort.losses(1, indices))
 
 
 @pytest.mark.parametrize("test", [True, False])
@@ -515,7 +544,7 @@ def test_each_rule_sees_its_own_numbers(test):
     }
     sides = (PARTS["validation_normal"], PARTS["validation_anomalous"])
     assert seen["validation"] == pytest.approx(reference(roc_auc_score, *sides))
-    assert seen["normal_only"] == pytest.approx(-np.mean(PARTS["validation_normal"]))
+    assert seen["normal_only"] is None, "a detector that is not trained has no loss"
     expected = reference(roc_auc_score, PARTS["test_normal"], PARTS["test/rest"])
     assert seen["oracle"] == (pytest.approx(expected) if test else None)
 

@@ -13,12 +13,13 @@ import tune_ad
 PROJECT = Path(tune_ad.__file__).parent.parent
 LAYERS = (  # each imports what stands above it; what shares a line does not know each other
     "errors randomness",
-    "data nets metrics records tensorboard provenance plans",
+    "data nets metrics records tensorboard provenance plans machine",
     "detectors selection sweep",
     "cohort search",
     "panel estimate catalogue",
     "evaluation",
     "trial",
+    "observers",
     "conductor",
     "serial trainable",
     "runner",
@@ -135,7 +136,10 @@ def test_ray_is_imported_in_two_modules():
 
 def test_the_runner_is_imported_only_when_ray_is_wanted():
     runner = [each for each in OWN if each.imports == "tune_ad.runner"]
-    assert runner == [Import("tune_ad.session", "tune_ad.runner", True)]
+    assert sorted(runner) == [
+        Import("tune_ad.prepare", "tune_ad.runner", True),
+        Import("tune_ad.session", "tune_ad.runner", True),
+    ]
     trainable = [each.module for each in OWN if each.imports == "tune_ad.trainable"]
     assert trainable == ["tune_ad.runner"]
 

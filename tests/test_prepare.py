@@ -84,7 +84,7 @@ def in_budget(**changes):
         ({"cpus": -1}, ["cpus-per-trial", "-1"]),
         ({"cpus": 100_000}, ["cpus-per-trial", "100000", "lower"]),
         ({"gpus": -0.5}, ["gpus-per-trial", "-0.5", "at least 0"]),
-        ({"gpus": 1.0}, ["gpus-per-trial", "1", "has 0", "lower"]),
+        ({"gpus": 1.0}, ["gpus-per-trial", "1", "more than 0", "lower"]),
         ({"device": "cuda"}, ["--device", "cuda", "cpu"]),
         ({"time_budget": 0.0}, ["time-budget", "0", "minute"]),
         ({"time_budget": -5.0}, ["time-budget", "-5"]),
@@ -369,10 +369,36 @@ def test_auto_takes_what_the_machine_has(place, monkeypatch, gpus, asked, taken)
     ],
 )
 def test_as_many_trials_at_a_time_as_fit(place, monkeypatch, cpus, gpus, options, trials):
-    monkeypatch.setattr("os.cpu_count", lambda: cpus)
+    monkeypatch.setattr("os.sched_getaffinity", lambda process: set(range(cpus)))
     monkeypatch.setattr(torch.cuda, "device_count", lambda: gpus)
     assert place.ready(backend="ray", **options).concurrent == trials
     assert place.ready(backend="serial", **options).concurrent == 1
+
+
+@pytest.mark.parametrize(
+    ("asked", "words"),
+    [
+        ({"gpus": 1.5}, ["1.5", "whole number"]),
+        ({"gpus": 0.5, "device": "cpu"}, ["cpu", "0.5", "contradicts"]),
+        ({"gpus": 0.0, "device": "cuda"}, ["cuda", "contradicts"]),
+        ({"cpus": 500}, ["--cpus-per-trial", "500"]),
+        ({"gpus": 64.0}, ["--gpus-per-trial", "64"]),
+        ({"settings": {"width": 20000.0}}, ["width", "20000", "GB"]),
+        ({"backend": "serial", "address": "auto"}, ["--address", "--backend serial"]),
+    ],
+)
+def test_what_no_node_can_hold_is_refused(place, monkeypatch, asked, words):
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 2)
+    with pytest.raises(UserError) as refusal:
+        place.ready(**asked)
+    assert "\n" not in str(refusal.value)
+    for word in words:
+        assert word in str(refusal.value)
+
+
+def test_losses_of_different_baselines_are_not_compared(place):
+    with pytest.raises(UserError, match="normal_only.*one-class"):
+        prepare(Options("svdd_mnist", selection="normal_only", results=place.results))
 
 
 def test_a_user_is_told_what_is_fetched(place, monkeypatch):

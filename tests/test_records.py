@@ -121,7 +121,7 @@ PARAMS = {"latent_dim": 8, "rate": 1e-3, "samples": "inf", "bias": True, "milest
 
 def test_identity_does_not_depend_on_the_order_of_keys():
     name = identity("PGN", PARAMS)
-    assert len(name) == 8
+    assert len(name) == 12
     assert set(name) <= set("0123456789abcdef")
     assert identity("PGN", dict(reversed(PARAMS.items()))) == name
     assert identity("PGN", json.loads(json.dumps(PARAMS))) == name

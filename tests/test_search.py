@@ -81,7 +81,7 @@ def test_a_baseline_that_cannot_be_is_refused(baseline, words):
 @pytest.mark.parametrize(
     ("fields", "words"),
     [
-        ({"budgets": {"quick": BUDGET, "standard": BUDGET}}, ["paper", "quick"]),
+        ({"budgets": {"standard": BUDGET}}, ["paper", "quick"]),
         ({"budgets": {**BUDGET_OF, "huge": BUDGET}}, ["huge"]),
         ({"budgets_on": {"cifar": {"quick": BUDGET}}}, ["cifar", "mnist"]),
         ({"budgets_on": {"mnist": {"tiny": BUDGET}}}, ["tiny", "quick"]),
@@ -202,7 +202,7 @@ def test_the_configuration_and_identity_of_a_suggestion():
     ("fields", "tests"),
     [
         ({}, False),
-        ({"test_curve": True}, True),
+        ({"budget": replace(BUDGET, test_curve=True)}, True),
         ({"selection": "oracle"}, True),
         ({"budget": replace(BUDGET, evaluation_seeds=0)}, True),
     ],
@@ -250,7 +250,6 @@ def test_a_study_describes_itself_in_plain_data():
     assert own["detector"] == "PGN"
     assert own["score_space"] == {"mc_samples": [0, "inf"]}
     assert own["params"]["width"] == 2.0
-    assert own["about"]
     assert {name: json_to_distribution(each) for name, each in own["space"].items()} == space
 
 

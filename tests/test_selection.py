@@ -7,7 +7,7 @@ from tune_ad.selection import RULES, describe, mean, normal_only, oracle, ranked
 
 METRICS = {
     "validation_auroc": [0.5, 0.75],
-    "validation_score": [3.0, 5.0],
+    "validation_loss": [3.0, 5.0],
     "test_auroc": [0.875, 0.625],
     "train_loss": [100.0, 200.0],
 }
@@ -25,7 +25,7 @@ def test_each_rule_looks_at_its_own_number(rule, value):
     ("name", "seen"),
     [
         ("validation", "validation_auroc"),
-        ("normal_only", "validation_score"),
+        ("normal_only", "validation_loss"),
         ("oracle", "test_auroc"),
     ],
 )

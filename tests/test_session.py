@@ -13,11 +13,12 @@ from optuna.distributions import CategoricalDistribution, FloatDistribution, jso
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 from tune_ad import data
-from tune_ad.conductor import Boards, Conductor, Progress, Recorder
+from tune_ad.conductor import Conductor
 from tune_ad.detectors.ae import AE
 from tune_ad.detectors.base import require
 from tune_ad.detectors.pgn import PGN, PGNConfig
 from tune_ad.errors import UserError
+from tune_ad.observers import Boards, Progress, Recorder
 from tune_ad.panel import Panel
 from tune_ad.plans import Grid, Listed, OneAtATime
 from tune_ad.records import SCHEMA, Suggestion, identity
@@ -235,12 +236,12 @@ def test_the_oracle_alone_lets_the_search_see_the_test_set(begin, panels):
 
 
 def test_a_test_curve_is_recorded_where_the_search_asks_for_it(tiny, open_study, tmp_path):
-    search = replace(tiny, test_curve=True)
-    session = open_study(search, tmp_path, changes={"trials": 1, "evaluation_seeds": 0})
+    changes = {"trials": 1, "evaluation_seeds": 0, "test_curve": True}
+    session = open_study(tiny, tmp_path, changes=changes)
     session.run()
     (record,) = session.folder.read_trials()
     curves = session.folder.read_details(record.identity)["curves"]
-    assert [len(values) for values in curves["replicas"]["test_auroc"]] == [2, 2, 2]
+    assert [len(values) for values in curves["replicas"]["oracle_auroc"]] == [2, 2, 2]
     assert record.objective == sum(record.metrics["validation_auroc"]) / 2
 
 

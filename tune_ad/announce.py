@@ -5,7 +5,7 @@ from optuna.distributions import BaseDistribution, CategoricalDistribution
 from tune_ad.estimate import Cost
 from tune_ad.search import Baseline
 from tune_ad.selection import describe
-from tune_ad.session import Outcome, Session
+from tune_ad.session import RESULTS, Options, Outcome, Session
 
 
 def duration(seconds: float) -> str:
@@ -26,7 +26,7 @@ def opening(session: Session) -> str:
     study, options = session.study, session.options
     own = costs.pop(study.budget_name)
     why = ""
-    if options.budget == "auto" and not options.resume:
+    if options.budget == "auto" and not session.folder.exists():
         why = " (a GPU was found)" if options.device == "cuda" else " (no GPU was found)"
     others = ", ".join(f"{name} about {duration(each.seconds)}" for name, each in costs.items())
     ended = len(session.folder.read_trials())
@@ -70,12 +70,18 @@ def plan(session: Session) -> str:
             f"{session.concurrent} at a time, {each.bytes / 1e6:.0f} MB"
         )
     lines.append(
-        f"budget {study.budget_name}: {budget.epochs} epochs, "
+        f"budget {study.budget_name}: {_epochs(session)} epochs, "
         f"{budget.train_images or 'all'} training images a class, "
         f"{budget.evaluation_seeds} fresh seeds for the winner"
     )
     lines.append(f"would be written to {session.folder.path}; nothing was run")
     return "\n".join(lines)
+
+
+def _epochs(session: Session) -> str:
+    study = session.study
+    counts = {each.config(study.shape, {}).epochs for each in study.baselines.values()}
+    return " or ".join(map(str, sorted(counts)))
 
 
 def _space(baseline: Baseline) -> list[str]:
@@ -96,12 +102,21 @@ def _range(distribution: BaseDistribution) -> str:
     return f"{distribution.low} to {distribution.high}{step}{scale}"
 
 
+def _same_place(options: Options) -> str:
+    """The options that a resume needs again."""
+    given = {
+        "--results": str(options.results) if options.results != RESULTS else None,
+        "--data-root": options.data_root,
+        "--backend": options.backend if options.backend != "ray" else None,
+        "--address": options.address if options.address != "local" else None,
+    }
+    return "".join(f" {flag} {value}" for flag, value in given.items() if value)
+
+
 def closing(session: Session, outcome: Outcome) -> str:
     """How to look at the study and what is left to do."""
     lines = [f"TensorBoard: tensorboard --logdir {session.folder.tensorboard}"]
-    again = f"python run.py --search {session.study.name} --resume"
-    if session.options.results.name != "results":
-        again += f" --results {session.options.results}"
+    again = f"python run.py --search {session.study.name} --resume{_same_place(session.options)}"
     if outcome.interrupted:
         lines.append(f"interrupted; go on with: {again}")
     elif outcome.late:

@@ -147,6 +147,17 @@ class Cohort:
         """
         return self.learners[replica].score(indices, every_variant)
 
+    def losses(self, replica: int, indices: Tensor) -> Tensor | None:
+        """The training loss of images in evaluation mode, shape (n,), float64.
+
+        Its noise is the same at every call. None if the detector is not trained.
+
+        Args:
+            replica: its position.
+            indices: of the images, shape (n,).
+        """
+        return self.learners[replica].losses(indices)
+
     def illustrate(self, replica: int, indices: Tensor) -> dict[str, Tensor]:
         """The images and what one replica makes of them, each (n, c, h, w) in [0, 1]."""
         return self.learners[replica].illustrate(indices)
@@ -181,7 +192,7 @@ class Learner:
         shape = ImageShape(*images.shape[1:])
         self.images, self.member, self.score_space = images, member, score_space
         self.batch_size = config.batch_size
-        owner = derived_seed(member.seed, member.task)
+        self.owner = owner = derived_seed(member.seed, member.task)
         module = build(detector, config, shape, owner)
         self.module = module.to(images.device).to(memory_format=torch.channels_last)
         self.stages = module.stages()
@@ -302,6 +313,21 @@ class Learner:
             for chunk in self.chunks(indices)
         ]
         return {name: torch.cat([part[name] for part in parts]).double() for name in parts[0]}
+
+    @torch.no_grad()
+    def losses(self, indices: Tensor) -> Tensor | None:
+        """The loss of the first phase of the last stage, shape (n,), float64."""
+        if not self.stages:
+            return None
+        self.module.eval()
+        phase = self.stages[-1].phases[0].name
+        stream = torch_stream(self.owner, "loss noise")
+        parts = []
+        for chunk in self.chunks(indices):
+            wanted = self.module.noise(phase, len(chunk))
+            noise = {n: each.draw(stream).to(chunk.device) for n, each in wanted.items()}
+            parts.append(self.module.terms(phase, self.pick(chunk), noise)["loss"])
+        return torch.cat(parts).double()
 
     @torch.no_grad()
     def illustrate(self, indices: Tensor) -> dict[str, Tensor]:

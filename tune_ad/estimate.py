@@ -1,6 +1,7 @@
 """What a study would cost on this machine: from a short measurement and counted operations."""
 
 import time
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Any, NamedTuple
 
@@ -12,18 +13,26 @@ from tune_ad.detectors.base import Config, Detector
 from tune_ad.errors import UserError
 from tune_ad.nets import ImageShape
 from tune_ad.randomness import torch_stream
-from tune_ad.search import Budget, Study
+from tune_ad.search import Baseline, Budget, Study
 from tune_ad.sweep import Sweep
 
 SAMPLED = 12  # configurations whose cost is counted
 PROBE_BATCHES = 2
+BYTES_PER_MODEL = 20_000  # of records and event files
 
 
 class Speed(NamedTuple):
-    """Seconds that one image takes to train one epoch, and to score."""
+    """Seconds that one image takes.
+
+    Attributes:
+        train: to train one epoch.
+        score: to score.
+        variants: to score with every value of the score space, which the last report does.
+    """
 
     train: float
     score: float
+    variants: float
 
 
 class Sizes(NamedTuple):
@@ -59,33 +68,48 @@ class Cost:
     bytes: int
 
 
-def measured_speed(study: Study, device: str) -> dict[str, Speed]:
-    """The speed of each baseline at its defaults, one replica, one thread; about a second each."""
+def measured_speed(study: Study, device: str) -> Speed:
+    """The mean speed of the baselines at their defaults: one replica, one thread, this machine.
+
+    Takes about a second each. On a machine without a GPU, from which a cluster's are used, it is
+    the speed of a core.
+    """
     threads = torch.get_num_threads()
     torch.set_num_threads(1)
+    here = device if torch.cuda.is_available() else "cpu"
     try:
-        return {
-            name: _speed(baseline.detector, baseline.config(study.shape, {}), study.shape, device)
-            for name, baseline in study.baselines.items()
-        }
+        speeds = [
+            _speed(baseline, baseline.config(study.shape, {}), study.shape, here)
+            for baseline in study.baselines.values()
+        ]
     finally:
         torch.set_num_threads(threads)
+    return Speed(*(sum(each) / len(speeds) for each in zip(*speeds, strict=True)))
 
 
-def _speed(detector: type[Detector[Any]], config: Config, shape: ImageShape, device: str) -> Speed:
+def _speed(baseline: Baseline, config: Config, shape: ImageShape, device: str) -> Speed:
     count = PROBE_BATCHES * config.batch_size
     images = torch.rand(count, *shape, generator=torch_stream(0, "probe")).to(device)
     everything = torch.arange(count)
     config = replace(config, epochs=2)  # the first one warms up
-    cohort = Cohort(detector, config, images, [Member("probe", 0, everything)])
-    cohort.train(1)
-    cohort.score(0, everything)
+    members = [Member("probe", 0, everything)]
+    cohort = Cohort(baseline.detector, config, images, members, baseline.score_space)
+    train = _timed(lambda: cohort.train(1), device)
+    score = _timed(lambda: cohort.score(0, everything), device)
+    variants = _timed(lambda: cohort.score(0, everything, every_variant=True), device)
+    return Speed(train / count, score / count, variants / count)
+
+
+def _timed(call: Callable[[], object], device: str) -> float:
+    """Seconds of a call, after one to warm up."""
+    call()
+    if device == "cuda":
+        torch.cuda.synchronize()
     started = time.perf_counter()
-    cohort.train(1)
-    trained = time.perf_counter()
-    cohort.score(0, everything)
-    scored = time.perf_counter()
-    return Speed((trained - started) / count, (scored - trained) / count)
+    call()
+    if device == "cuda":
+        torch.cuda.synchronize()
+    return time.perf_counter() - started
 
 
 def relative_operations(study: Study) -> float:
@@ -143,17 +167,18 @@ def cost(study: Study, sizes: Sizes, speed: Speed, ratio: float, concurrent: int
     """
     budget = study.budget
     trials = Sweep(study.search.plan, study.arms, budget.trials, study.seed).trials
-    training = sizes.train * budget.epochs * speed.train
-    reports = -(-budget.epochs // budget.interval)
-    watching = sizes.validation * reports * speed.score
-    tested = sizes.test * speed.score
-    searched = trials * budget.seeds * sizes.tasks
-    fresh = budget.evaluation_seeds * sizes.tasks
-    seconds = searched * ratio * (training + watching + tested * study.tests_trials)
-    seconds += fresh * (training + watching + tested) * max(1.0, ratio)
+    epochs = max(each.config(study.shape, {}).epochs for each in study.baselines.values())
+    reports = -(-epochs // budget.interval)
+    model = sizes.train * epochs * speed.train
+    model += sizes.validation * ((reports - 1) * speed.score + speed.variants)
+    tested = sizes.test * speed.variants
+    replicas = budget.seeds * sizes.tasks
+    searched = trials * replicas * ratio * (model + tested * study.tests_trials)
+    fresh = budget.evaluation_seeds * sizes.tasks * max(1.0, ratio) * (model + tested)
     return Cost(
-        seconds=seconds / concurrent,
+        seconds=searched / min(concurrent, trials)
+        + fresh / max(1, min(concurrent, budget.evaluation_seeds)),
         trials=trials,
-        models=searched + fresh,
-        bytes=(trials + budget.evaluation_seeds) * (20_000 + 4_000 * budget.evaluations),
+        models=trials * replicas + budget.evaluation_seeds * sizes.tasks,
+        bytes=(trials * budget.seeds + budget.evaluation_seeds) * sizes.tasks * BYTES_PER_MODEL,
     )

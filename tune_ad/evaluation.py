@@ -5,6 +5,7 @@
     <part>_auroc, <part>_ap            normals against anomalies; one per outsider set, which
                                        follows as in test_auroc/svhn unless it is "rest"
     <part>_score, <part>_<term>        mean over normals of the score and of its named parts
+    validation_loss                    mean training loss over held-out normals
     <part>_distinct, <part>_tied       distinct scores; share of images with a score not their own
     <part>_collapsed                   1 where every image has one score, else 0
 """
@@ -83,8 +84,13 @@ def examine(
             name: cohort.score(k, panel.positions(key.task, where), every_variant)
             for name, where in sides_of(panel, key.task, part).items()
         }
+        losses = None
+        if part == "validation":
+            losses = cohort.losses(k, panel.positions(key.task, "validation_normal"))
         try:
             metrics[k] = judged(sides, part)
+            if losses is not None:
+                metrics[k]["validation_loss"] = finite_mean(losses)
             variants[k] = compared(sides, part) if every_variant else {}
         except DegenerateInputError as error:
             cohort.fail(k, cohort.epoch, str(error))
@@ -131,6 +137,17 @@ def judged(sides: Mapping[str, Terms], part: str) -> dict[str, float]:
     numbers[f"{part}_tied"] = apart.share
     numbers[f"{part}_collapsed"] = float(apart.collapsed)
     return numbers
+
+
+def finite_mean(losses: Tensor) -> float:
+    """The mean of losses.
+
+    Raises:
+        DegenerateInputError: if one of them is not finite.
+    """
+    if not bool(losses.isfinite().all()):
+        raise DegenerateInputError("the loss of held-out normals is not finite")
+    return float(losses.mean())
 
 
 def compared(sides: Mapping[str, Terms], part: str) -> dict[str, dict[str, float]]:

@@ -16,12 +16,14 @@ import torch
 from tune_ad import catalogue, data
 from tune_ad.data import class_tasks
 from tune_ad.errors import UserError
+from tune_ad.machine import Machine, memory, this_machine
 from tune_ad.nets import ImageShape
 from tune_ad.records import StudyFolder, jsonable
 from tune_ad.search import BUDGETS, Budget, Study
 from tune_ad.selection import RULES
 from tune_ad.session import Options, Session
 
+BYTES_PER_PARAMETER = 16  # weight, gradient and Adam's two moments
 UNKNOWN_SHAPE = ImageShape(1, 32, 32)  # until the images are there
 
 
@@ -36,7 +38,8 @@ def prepare(options: Options, say: Callable[[str], None] = print) -> Session:
     folder = StudyFolder(Path(options.results) / options.search)
     _check_place(folder.path)
     stored = _stored(folder, options)
-    options = _with_machine(options)
+    machine = _machine(options)
+    options = _fitted(options, machine)
     root = data.data_root(options.data_root)
     data_set = data.find(alias, options.data_root)
     data.check(alias, options.data_root)
@@ -62,7 +65,7 @@ def prepare(options: Options, say: Callable[[str], None] = print) -> Session:
     if stored:
         _check_unchanged(study, stored, folder)
     tasks = class_tasks(image_set, budget.classes)
-    session = Session(options, study, tuple(tasks), (image_set,), folder, say)
+    session = Session(options, machine, study, tuple(tasks), (image_set,), folder, say)
     session.panel(study.tests_trials)
     return session
 
@@ -129,31 +132,46 @@ def _stored(folder: StudyFolder, options: Options) -> dict[str, Any] | None:
     return study
 
 
-def _with_machine(options: Options) -> Options:
+def _machine(options: Options) -> Machine:
+    """What trials can run on: this machine, or the cluster at an address."""
+    if options.address == "local":
+        return this_machine()
+    if options.backend == "serial":
+        raise UserError("--address needs Ray; leave it out, or leave out --backend serial")
+    from tune_ad.runner import remote_machine
+
+    return remote_machine(options.address)
+
+
+def _fitted(options: Options, machine: Machine) -> Options:
     """The options with "auto" replaced by what the machine has.
 
     Raises:
-        UserError: if more is asked than there is.
+        UserError: if a trial asks for more than a node has, or the options contradict each other.
     """
-    gpus = torch.cuda.device_count()
-    remote = options.address != "local"
-    if options.device == "cuda" and not gpus and not remote:
-        raise UserError("--device cuda: PyTorch finds no GPU here; use --device cpu")
-    wanted = options.gpus or 0.0
-    if wanted > gpus and not remote:
+    if options.cpus > machine.node_cpus:
         raise UserError(
-            f"--gpus-per-trial {wanted:g}: this machine has {gpus}; lower it, or name a cluster "
-            "with --address"
+            f"--cpus-per-trial {options.cpus}: no node has more than {machine.node_cpus}; lower it"
         )
-    cpus = os.cpu_count() or 1
-    if options.cpus > cpus and not remote:
-        raise UserError(f"--cpus-per-trial {options.cpus}: this machine has {cpus}; lower it")
-    device = options.device
-    if device == "auto":
-        device = "cuda" if gpus or wanted else "cpu"
-    if options.gpus is None:
-        options = replace(options, gpus=0.25 if device == "cuda" else 0.0)
-    return replace(options, device=device)
+    gpus = options.gpus
+    if gpus is not None:
+        if gpus > machine.node_gpus:
+            raise UserError(
+                f"--gpus-per-trial {gpus:g}: no node has more than {machine.node_gpus}; lower it, "
+                "or name a cluster with --address"
+            )
+        if gpus > 1 and gpus != int(gpus):
+            raise UserError(f"--gpus-per-trial {gpus:g}: above 1 it must be a whole number")
+        if options.device != "auto" and (options.device == "cuda") != (gpus > 0):
+            raise UserError(
+                f"--device {options.device} contradicts --gpus-per-trial {gpus:g}; leave one out"
+            )
+    if options.device == "cuda" and not machine.gpus:
+        raise UserError("--device cuda: there is no GPU; use --device cpu")
+    uses_gpu = options.device == "cuda" or (options.device == "auto" and machine.gpus > 0)
+    if gpus is None:
+        gpus = 0.25 if uses_gpu else 0.0
+    return replace(options, device="cuda" if gpus else "cpu", gpus=gpus)
 
 
 def _budget_name(options: Options) -> str:
@@ -220,9 +238,22 @@ def _check_study(study: Study) -> None:
     """
     study.check_selection(study.budget.trials)
     study.search.plan.proposals(study.arms, study.seed)
+    if study.selection == "normal_only" and len(study.baselines) > 1:
+        raise UserError(
+            f"normal_only compares losses, and the baselines {', '.join(study.baselines)} have "
+            "different ones; use --selection validation"
+        )
     for baseline in study.baselines.values():
+        config = baseline.config(study.shape, {})
         with torch.device("meta"):
-            baseline.detector(baseline.config(study.shape, {}), study.shape)
+            module = baseline.detector(config, study.shape)
+        needed = BYTES_PER_PARAMETER * sum(each.numel() for each in module.parameters())
+        if needed > memory():
+            raise UserError(
+                f"one model of {baseline.title} with width {config.width:g} and latent_dim "
+                f"{config.latent_dim} needs {needed / 1e9:.0f} GB, there are "
+                f"{memory() / 1e9:.0f}; use a smaller width"
+            )
 
 
 def _check_unchanged(study: Study, stored: Mapping[str, Any], folder: StudyFolder) -> None:

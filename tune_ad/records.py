@@ -36,13 +36,13 @@ Values = list[float | None]
 
 
 def identity(baseline: str, params: Mapping[str, Any]) -> str:
-    """The name of a configuration: 8 hexadecimal digits from its baseline and every parameter.
+    """The name of a configuration: 12 hexadecimal digits from its baseline and every parameter.
 
     >>> identity("PGN", {"a": 1, "b": 2.0}) == identity("PGN", {"b": 2.0, "a": 1})
     True
     """
     text = json.dumps([baseline, dict(params)], sort_keys=True)
-    return hashlib.sha256(text.encode()).hexdigest()[:8]
+    return hashlib.sha256(text.encode()).hexdigest()[:12]
 
 
 @dataclass(frozen=True)
@@ -69,7 +69,7 @@ class Replica:
     Attributes:
         task: name of the task.
         seed: of the replica.
-        state: "complete" or "failed".
+        state: "complete", "pruned" (its trial was stopped early) or "failed".
         reason: why it failed, empty otherwise.
         epoch: epochs that it finished.
     """

@@ -5,7 +5,7 @@ import os
 import re
 import shutil
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -17,6 +17,7 @@ from ray.tune.search import Searcher
 
 from tune_ad.conductor import Conductor
 from tune_ad.errors import UserError
+from tune_ad.machine import Machine
 from tune_ad.panel import Panel
 from tune_ad.trainable import TrialTrainable
 
@@ -47,48 +48,47 @@ class Resources:
 
 
 @contextmanager
-def cluster(resources: Resources) -> Iterator[None]:
-    """A connection to Ray, started for the occasion unless an address is given.
+def connection(address: str, cpus: int | None = None) -> Iterator[None]:
+    """A connection to Ray: to a running cluster, or to one started for the occasion.
+
+    Args:
+        address: of the cluster; "local" starts one on this machine.
+        cpus: that a cluster started here may use.
 
     Raises:
-        UserError: if no cluster answers, or it has not what one trial needs.
+        UserError: if no cluster answers.
     """
-    os.environ.update(QUIET)
-    local = resources.address == "local"
-    sizes: dict[str, Any] = {}
-    if local:
-        sizes = {
-            "num_cpus": max(1, resources.concurrent) * resources.cpus,
-            "include_dashboard": False,
-        }
+    for name, value in QUIET.items():
+        os.environ.setdefault(name, value)
+    started = {"num_cpus": cpus, "include_dashboard": False} if address == "local" else {}
     try:
-        ray.init(
-            address=resources.address,
-            log_to_driver=False,
-            logging_level=logging.ERROR,
-            configure_logging=True,
-            **sizes,
-        )
+        ray.init(address=address, log_to_driver=False, logging_level=logging.ERROR, **started)
     except (ConnectionError, RuntimeError, ValueError) as error:
         raise UserError(
-            f"no Ray cluster answers at {resources.address!r} ({str(error).splitlines()[0]}); "
+            f"no Ray cluster answers at {address!r} ({str(error).splitlines()[0]}); "
             "start one with 'ray start --head', or leave --address out"
         ) from error
     try:
-        _check_fit(resources)
         yield
     finally:
         ray.shutdown()
 
 
-def _check_fit(resources: Resources) -> None:
-    have = ray.cluster_resources()
-    for kind, wanted in (("CPU", resources.cpus), ("GPU", resources.gpus)):
-        if wanted > have.get(kind, 0):
-            raise UserError(
-                f"a trial asks for {wanted:g} {kind}, the cluster has {have.get(kind, 0):g}; "
-                f"lower --{kind.lower()}s-per-trial"
-            )
+def cluster(resources: Resources) -> AbstractContextManager[None]:
+    """The connection over which trials with such resources are run."""
+    return connection(resources.address, resources.concurrent * resources.cpus)
+
+
+def remote_machine(address: str) -> Machine:
+    """What the nodes of a running cluster have.
+
+    Raises:
+        UserError: if no cluster answers.
+    """
+    with connection(address):
+        nodes = [node["Resources"] for node in ray.nodes() if node["Alive"]]
+    cpus, gpus = ([int(node.get(kind, 0)) for node in nodes] for kind in ("CPU", "GPU"))
+    return Machine(sum(cpus), sum(gpus), max(cpus), max(gpus))
 
 
 class Bridge:
@@ -167,12 +167,18 @@ class Herald(tune.Callback):  # type: ignore[misc]
     def __init__(self, bridge: Bridge) -> None:
         self.bridge = bridge
 
+    def on_trial_result(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
+        """The report has been passed on: Ray need not keep it in its snapshots."""
+        info["result"].pop("report", None)
+
     def on_trial_complete(
         self, iteration: int, trials: list[Any], trial: Any, **info: Any
     ) -> None:
         """A trial that was interrupted is not over: its records stay unfinished."""
         if trial.trial_id in self.bridge.over:
             self.bridge.conductor.ended(trial.config["number"])
+            for checkpoint in Path(trial.storage.trial_fs_path).glob("checkpoint_*"):
+                shutil.rmtree(checkpoint, ignore_errors=True)
 
     def on_trial_error(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
         """A trial raised; Ray has used up its retries."""
@@ -208,6 +214,7 @@ def run(
             panel=panel,
             threads=resources.cpus,
             test=test,
+            checkpoints=resources.address != "local",
         ),
         {"cpu": resources.cpus, "gpu": resources.gpus},
     )

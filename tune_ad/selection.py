@@ -23,8 +23,8 @@ def validation(metrics: Metrics) -> float | None:
 
 
 def normal_only(metrics: Metrics) -> float | None:
-    """Minus the mean score of held-out normals: needs no anomaly, and selects poorly."""
-    value = mean(metrics.get("validation_score", []))
+    """Minus the mean loss of held-out normals: needs no anomaly, and selects poorly."""
+    value = mean(metrics.get("validation_loss", []))
     return None if value is None else -value
 
 

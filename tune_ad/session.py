@@ -1,6 +1,5 @@
 """A study that is ready to run: trains what is missing, then the winner on fresh seeds."""
 
-import os
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
@@ -11,9 +10,12 @@ from typing import Any, Literal
 import torch
 
 from tune_ad import serial
-from tune_ad.conductor import Boards, Conductor, Observer, Progress, Recorder, Rerun, Source
+from tune_ad.conductor import Conductor, Rerun, Source
 from tune_ad.data import ImageSet, Task
+from tune_ad.errors import UserError
 from tune_ad.estimate import Cost, Sizes, cost, image_sizes, measured_speed, relative_operations
+from tune_ad.machine import Machine
+from tune_ad.observers import Boards, Observer, Progress, Recorder
 from tune_ad.panel import Panel
 from tune_ad.provenance import hardware, versions
 from tune_ad.records import (
@@ -105,6 +107,7 @@ class Session:
 
     Attributes:
         options: as given, with what "auto" stands for put in.
+        machine: on which trials run.
         study: the search under its budget.
         tasks: of the panel.
         image_sets: that the tasks name.
@@ -113,6 +116,7 @@ class Session:
     """
 
     options: Options
+    machine: Machine
     study: Study
     tasks: tuple[Task, ...]
     image_sets: tuple[ImageSet, ...]
@@ -127,15 +131,12 @@ class Session:
             return 1
         if options.concurrent is not None:
             return options.concurrent
-        by_cpu = max(1, (os.cpu_count() or 1) // options.cpus)
-        by_gpu = int(torch.cuda.device_count() / options.gpus) if options.gpus else by_cpu
-        return max(1, min(by_cpu, by_gpu))
+        return self.machine.slots(options.cpus, options.gpus or 0.0)
 
     def costs(self) -> dict[str, Cost]:
         """What the study would take under each budget, on this machine."""
-        speeds = measured_speed(self.study, self.options.device)
+        speed = measured_speed(self.study, self.options.device)
         ratio = relative_operations(self.study)
-        speed = next(iter(speeds.values()))
         alias = self.study.search.names()[self.study.name]
         budgets = self.study.search.budgets_for(alias)
         budgets[self.study.budget_name] = self.study.budget
@@ -163,7 +164,7 @@ class Session:
         Raises:
             UserError: if another process writes the folder, or no Ray cluster answers.
         """
-        with self.backend() as train, self.folder.locked():
+        with self.folder.locked(), self.backend() as train:
             self._describe()
             sweep = self.sweep()
             trials = self.folder.read_trials()
@@ -177,12 +178,21 @@ class Session:
                 self.say(f"the space holds no more than {len(sweep.suggested)} configurations")
             if not interrupted and self.options.evaluate and self.study.budget.evaluation_seeds:
                 interrupted = self.evaluate(train)
-            return Outcome(interrupted, search.late, self._failures())
+            return Outcome(interrupted, search.late and sweep.remaining > 0, self._failures())
 
     def _describe(self) -> None:
-        """Write what is asked, once; of a study that goes on, only a larger number of trials."""
+        """Write what is asked, once; of a study that goes on, only a larger number of trials.
+
+        Raises:
+            UserError: if a study has appeared since the options were checked.
+        """
         description = self.description()
         if self.folder.exists():
+            if not (self.options.resume or self.options.extend):
+                raise UserError(
+                    f"another process has begun a study in {self.folder.path}; go on with "
+                    "--resume, or name another --results"
+                )
             description = self.folder.read_study()
             asked = description["study"]["budget"]
             if asked["trials"] == self.study.budget.trials:

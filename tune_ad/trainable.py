@@ -20,15 +20,22 @@ CHECKPOINT_FILE = "trial.pt"
 class TrialTrainable(tune.Trainable):  # type: ignore[misc]
     """Steps a `Trial` by evaluation intervals; the actor is used again for the next trial.
 
-    A step's result holds "epoch" and the `Report`, under "report". A checkpoint is asked for when
-    the last is older than `CHECKPOINT_SECONDS` and the trial goes on.
+    A step's result holds "epoch" and the `Report`, under "report". On a cluster, whose nodes can
+    be lost, a checkpoint is asked for when the last is older than `CHECKPOINT_SECONDS` and the
+    trial goes on.
     """
 
     def setup(
-        self, config: dict[str, Any], study: Study, panel: Panel, threads: int, test: bool
+        self,
+        config: dict[str, Any],
+        study: Study,
+        panel: Panel,
+        threads: int,
+        test: bool,
+        checkpoints: bool = False,
     ) -> None:
         """Take the shared images and build the first trial."""
-        self.study, self.panel, self.test = study, panel, test
+        self.study, self.panel, self.test, self.checkpoints = study, panel, test, checkpoints
         torch.set_num_threads(threads)
         self.start(config)
 
@@ -51,7 +58,8 @@ class TrialTrainable(tune.Trainable):  # type: ignore[misc]
         """Train one interval."""
         report = self.trial.step()
         result = {"epoch": report.epoch, "report": report, "done": report.done}
-        if not report.done and time.monotonic() - self.saved_at > CHECKPOINT_SECONDS:
+        due = self.checkpoints and time.monotonic() - self.saved_at > CHECKPOINT_SECONDS
+        if due and not report.done:
             result["should_checkpoint"] = True
         return result
 
@@ -60,7 +68,7 @@ class TrialTrainable(tune.Trainable):  # type: ignore[misc]
         torch.save(self.trial.state_dict(), Path(checkpoint_dir) / CHECKPOINT_FILE)
         self.saved_at = time.monotonic()
 
-    def load_checkpoint(self, checkpoint: Any) -> None:  # noqa: ANN401
+    def load_checkpoint(self, checkpoint: Any) -> None:
         """Go on from a checkpoint folder."""
         state = torch.load(Path(checkpoint) / CHECKPOINT_FILE, weights_only=True)
         self.trial.load_state_dict(state)

@@ -102,9 +102,10 @@ class Trial:
     ) -> None:
         self.study, self.panel, self.suggestion, self.test = study, panel, suggestion, test
         self.device = device
+        torch.backends.cudnn.allow_tf32 = False  # scores rank by residuals below its precision
         self.baseline = study.baselines[suggestion.baseline]
         self.config = study.config(suggestion)
-        images = scaled(torch.tensor(panel.images), self.config.scaling).to(device)
+        images = scaled(torch.tensor(panel.images).to(device), self.config.scaling)
         self.keys = [
             Key(task, seed)
             for seed in suggestion.seeds or study.seeds
@@ -150,12 +151,16 @@ class Trial:
         """Held-out images, and test images where and when they are wanted."""
         done = self.cohort.finished
         found = Examination()
-        parts = ["validation"] if self.study.budget.validation_fraction else []
-        if self.test and (done or self.study.search.test_curve):
+        budget = self.study.budget
+        parts = ["validation"] if budget.validation_fraction else []
+        if self.test and (done or budget.test_curve):
             parts.append("test")
         for part in parts:
             new = examine(self.cohort, self.panel, self.keys, part, every_variant=done)
-            found.metrics |= new.metrics
+            if done or part == "validation":
+                found.metrics |= new.metrics
+            if part == "test" and budget.test_curve:
+                found.metrics |= _as_oracle(new.metrics)
             for name, metrics in new.variants.items():
                 found.variants.setdefault(name, {}).update(metrics)
             found.scores = found.scores or new.scores
@@ -243,6 +248,15 @@ class Trial:
         """Go on from `state`."""
         self.cohort.load_state_dict(state["cohort"])
         self.history = History(**state["history"])
+
+
+def _as_oracle(metrics: dict[str, Values]) -> dict[str, Values]:
+    """Test AUROCs under the name that their curves have."""
+    return {
+        name.replace("test_", "oracle_", 1): values
+        for name, values in metrics.items()
+        if name.startswith("test_auroc")
+    }
 
 
 def failed_record(

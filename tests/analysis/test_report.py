@@ -7,7 +7,7 @@ import pandas as pd
 import pytest
 
 from analysis import frame
-from analysis.report import result, write_report
+from analysis.report import results, write_report
 from tune_ad.errors import UserError
 from tune_ad.records import Replica, StudyFolder, TrialRecord, to_text, write_atomically
 
@@ -85,7 +85,7 @@ def test_quotes_the_winner_on_fresh_seeds_and_nothing_else(study):
         record(1, 0.5, seeds=(1001,), test=[0.7, 0.9], identity="id0"),
     ]
     folder = study(trials, fresh)
-    found = result(folder.read_study()["study"], folder)
+    (found,) = results(folder.read_study()["study"], folder)
     assert found.identity == "id0"
     assert found.panel.mean == pytest.approx(0.75)
     assert found.panel.n == 2
@@ -100,7 +100,7 @@ def test_quotes_the_winner_on_fresh_seeds_and_nothing_else(study):
 def test_an_evaluation_of_an_earlier_winner_is_not_quoted(study):
     trials = [record(0, 0.7), record(1, 0.8)]
     folder = study(trials, [record(0, 0.5, seeds=(1000,), test=[0.6, 0.8], identity="id0")])
-    assert result(folder.read_study()["study"], folder) is None
+    assert results(folder.read_study()["study"], folder) == []
     assert "has not been trained again" in write_report(folder.path).summary
 
 
@@ -117,7 +117,7 @@ def test_a_failed_seed_is_left_out_whole_and_counted(study):
     )
     fresh = [record(0, 0.5, seeds=(1000,), test=[0.6, 0.8], identity="id0"), lost]
     folder = study([record(0, 0.9)], fresh)
-    found = result(folder.read_study()["study"], folder)
+    (found,) = results(folder.read_study()["study"], folder)
     assert (found.panel.n, found.failed, found.seeds) == (1, 1, 2)
     assert found.panel.mean == pytest.approx(0.7)
     text = write_report(folder.path).path.read_text()
@@ -128,11 +128,54 @@ def test_a_failed_seed_is_left_out_whole_and_counted(study):
 def test_the_only_configuration_is_quoted_where_nothing_was_selected(study):
     only = record(0, None, seeds=(0, 1), test=[0.6, 0.7, 0.8, 0.9])
     folder = study([only], evaluation_seeds=0)
-    found = result(folder.read_study()["study"], folder)
+    (found,) = results(folder.read_study()["study"], folder)
     assert found.rule.startswith("none")
     assert (found.panel.mean, found.panel.n) == (pytest.approx(0.75), 2)
     two = study([record(1, None, seeds=(0, 1), test=[0.6] * 4)], evaluation_seeds=0)
-    assert result(two.read_study()["study"], two) is None
+    assert results(two.read_study()["study"], two) == []
+
+
+def test_two_baselines_of_which_none_is_chosen_are_both_quoted(study):
+    pair = [
+        record(k, None, seeds=(0, 1), test=[0.6 + 0.1 * k] * 4, baseline=name)
+        for k, name in enumerate(("one-class", "soft-boundary"))
+    ]
+    folder = study(pair, evaluation_seeds=0)
+    found = results(folder.read_study()["study"], folder)
+    assert {each.baseline: each.panel.mean for each in found} == pytest.approx(
+        {"one-class": 0.6, "soft-boundary": 0.7}
+    )
+    text = write_report(folder.path).path.read_text()
+    assert "Test AUROC of one-class 60.0" in text
+    assert "Test AUROC of soft-boundary 70.0" in text
+
+
+def test_an_evaluation_that_crashed_on_every_seed_is_reported(study):
+    crashed = [
+        record(
+            k,
+            None,
+            seeds=(1000 + k,),
+            identity="id0",
+            state="failed",
+            reason="RuntimeError: out of memory",
+            metrics={},
+            replicas=replicas((1000 + k,), {(task, 1000 + k) for task in TASKS}),
+        )
+        for k in range(2)
+    ]
+    text = write_report(study([record(0, 0.9)], crashed).path).path.read_text()
+    assert "all 2 seeds failed" in text
+    assert "2 failed: RuntimeError: out of memory" in text
+
+
+def test_a_parameter_may_have_the_name_of_a_column(study):
+    named = record(0, 0.9, params={"objective": "soft", "seconds": "many"}, searched=["objective"])
+    folder = study([named])
+    write_report(folder.path)
+    table = pd.read_csv(folder.tables / "trials.csv")
+    assert table["objective"].tolist() == [0.9]
+    assert table["param/objective"].tolist() == ["soft"]
 
 
 def test_a_study_without_a_result_says_why(study):

@@ -81,7 +81,7 @@ def split(task: Task, pool: Pool, sizes: SplitSizes, seed: int) -> Split:
         task: what is normal and what is not.
         pool: holds the source and the outsiders of the task; other sets do not matter.
         sizes: fraction and caps.
-        seed: the replica's seed.
+        seed: of the cut; the same for all replicas that are compared.
 
     Raises:
         UserError: a set is not in the pool, the source has no training files or no such class, a

@@ -1,5 +1,6 @@
 """PGN: a probabilistic encoder kept near the prior; its KL divergence is the anomaly score."""
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import ClassVar, Literal
 
@@ -105,8 +106,7 @@ class PGN(Detector[PGNConfig]):
     def score_noise(self, score_space: ScoreSpace) -> dict[str, Noise]:
         """Dropout masks for the largest finite T of the configuration and the score_space."""
         wanted = (self.config.mc_samples, *score_space.get("mc_samples", ()))
-        samples = max((t for t in wanted if isinstance(t, int)), default=0)
-        return {"dropout": Noise("uniform", (samples, self.mean.in_features))}
+        return {"dropout": Noise("uniform", (largest(wanted), self.mean.in_features))}
 
     def score_variants(self, images: Tensor, noise: Terms, score_space: ScoreSpace) -> Terms:
         """The score, its parts at T = inf, and the score at each T and p of the space; in nats."""
@@ -114,6 +114,7 @@ class PGN(Detector[PGNConfig]):
         spread = spread_divergence(self.log_variance(features).double())
         exact = self.exact_squares(features)
         drawn: dict[float, Tensor] = {}
+        passes = largest((config.mc_samples, *score_space.get("mc_samples", ())))
 
         def score(samples: Samples, dropout: float) -> Tensor:
             if samples == 0 or dropout == 0:
@@ -121,7 +122,8 @@ class PGN(Detector[PGNConfig]):
             if samples == "inf":
                 return exact["mean"] + exact["variance"] * dropout / (1 - dropout) + spread
             if dropout not in drawn:
-                drawn[dropout] = self.sampled_squares(features, noise["dropout"], dropout)
+                masks = noise["dropout"][: passes if dropout == config.dropout else samples]
+                drawn[dropout] = self.sampled_squares(features, masks, dropout)
             return drawn[dropout][:samples].mean(0) + spread
 
         scores = {
@@ -141,10 +143,10 @@ class PGN(Detector[PGNConfig]):
         "mean": of the output without dropout. "variance": what dropout adds to its expectation,
         per unit of p / (1 - p).
         """
-        norms = self.mean.weight.square().sum(0)
+        norms = self.mean.weight.double().square().sum(0)
         return {
             "mean": 0.5 * self.mean(features).double().square().sum(1),
-            "variance": 0.5 * (features.square() @ norms).double(),
+            "variance": 0.5 * features.double().square() @ norms,
         }
 
     def sampled_squares(self, features: Tensor, uniform: Tensor, dropout: float) -> Tensor:
@@ -157,6 +159,11 @@ class PGN(Detector[PGNConfig]):
             functional.linear(features, self.mean.weight * mask, self.mean.bias) for mask in masks
         )
         return torch.stack([0.5 * output.double().square().sum(1) for output in outputs])
+
+
+def largest(samples: Iterable[Samples]) -> int:
+    """The largest finite number of passes, 0 if there is none."""
+    return max((each for each in samples if isinstance(each, int)), default=0)
 
 
 def spread_divergence(log_variance: Tensor) -> Tensor:
