@@ -9,6 +9,7 @@ from contextlib import nullcontext
 from dataclasses import asdict, replace
 from functools import partial
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 import ray
@@ -249,10 +250,19 @@ def test_no_checkpoint_is_written_where_no_node_can_be_lost(make, monkeypatch):
     assert "should_checkpoint" not in make(1).step()
 
 
-def test_ray_does_not_keep_the_reports():
-    result = {"epoch": 1, "report": "large"}
-    Herald(Bridge(None)).on_trial_result(0, [], None, result=result)
+def test_the_last_report_is_passed_on_and_ray_keeps_none():
+    class Heard:
+        reports = []
+
+        def reported(self, report):
+            self.reports.append(report)
+            return True
+
+    bridge, result = Bridge(Heard()), {"epoch": 1, "report": "last"}
+    Herald(bridge).on_trial_result(0, [], SimpleNamespace(trial_id="a"), result=result)
     assert result == {"epoch": 1}
+    assert bridge.conductor.reports == ["last"]
+    assert bridge.over == {"a"}
 
 
 def test_a_second_cluster_in_one_process_is_refused_in_one_line(ray_session):

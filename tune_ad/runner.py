@@ -156,10 +156,6 @@ class ConductedScheduler(FIFOScheduler):  # type: ignore[misc]
         stop = self.bridge.reported(trial.trial_id, result)
         return str(TrialScheduler.STOP if stop else TrialScheduler.CONTINUE)
 
-    def on_trial_complete(self, tune_controller: Any, trial: Any, result: dict[str, Any]) -> None:
-        """Pass on the last report of a trial that Ray saw to be done."""
-        self.bridge.reported(trial.trial_id, result)
-
 
 class Herald(tune.Callback):  # type: ignore[misc]
     """Tells the conductor which trials ended, and which of them by an error."""
@@ -168,8 +164,12 @@ class Herald(tune.Callback):  # type: ignore[misc]
         self.bridge = bridge
 
     def on_trial_result(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
-        """The report has been passed on: Ray need not keep it in its snapshots."""
-        info["result"].pop("report", None)
+        """Pass on the last report of a trial, which no scheduler sees, and drop every report.
+
+        Ray would keep them in its snapshots.
+        """
+        self.bridge.reported(trial.trial_id, info["result"])
+        del info["result"]["report"]
 
     def on_trial_complete(
         self, iteration: int, trials: list[Any], trial: Any, **info: Any
