@@ -1,4 +1,4 @@
-"""Search, ablate and report deep anomaly detectors: see --help."""
+"""Search, ablate and report deep anomaly detectors."""
 
 import argparse
 import ast
@@ -15,6 +15,9 @@ EXAMPLES = """examples:
   python run.py --report pgn_cifar
 
 exit codes: 0 done, 1 some trials failed, 2 wrong input, 130 interrupted (--resume goes on)"""
+
+
+Group = argparse._ArgumentGroup
 
 
 class Parser(argparse.ArgumentParser):
@@ -50,9 +53,15 @@ def parser() -> Parser:
         "--report", metavar="NAME", nargs="+", help="report studies, also running ones"
     )
 
-    how = own.add_argument_group("the search")
+    _search_options(own.add_argument_group("the search"))
+    _budget_options(own.add_argument_group("the budget"))
+    _machine_options(own.add_argument_group("the machine"))
+    return own
+
+
+def _search_options(how: Group) -> None:
     how.add_argument(
-        "--dry-run", action="store_true", help="space, panel, time and disk; run nothing"
+        "--dry-run", action="store_true", help="space, panel, time and disk; train nothing"
     )
     how.add_argument("--resume", action="store_true", help="go on with the study in the folder")
     how.add_argument(
@@ -72,7 +81,8 @@ def parser() -> Parser:
     )
     how.add_argument("--seed", type=int, metavar="N", help="of the study (default 0)")
 
-    size = own.add_argument_group("the budget")
+
+def _budget_options(size: Group) -> None:
     size.add_argument(
         "--budget",
         default="auto",
@@ -88,7 +98,8 @@ def parser() -> Parser:
     )
     size.add_argument("--time-budget", type=float, metavar="MINUTES", help="start no trial later")
 
-    where = own.add_argument_group("the machine")
+
+def _machine_options(where: Group) -> None:
     where.add_argument(
         "--backend",
         choices=("ray", "serial"),
@@ -116,7 +127,6 @@ def parser() -> Parser:
         metavar="DIR",
         help="studies (default results/)",
     )
-    return own
 
 
 def options(arguments: argparse.Namespace) -> Any:  # noqa: ANN401

@@ -3,7 +3,7 @@
 from optuna.distributions import CategoricalDistribution, FloatDistribution
 
 from tune_ad.detectors.ae import AE
-from tune_ad.search import Baseline, Budget, Search
+from tune_ad.search import QUICK, Baseline, Budget, Search
 
 ae = Search(
     name="ae_{data}",
@@ -20,16 +20,7 @@ ae = Search(
         ),
     ),
     early_stopping=True,
-    budgets={
-        "quick": Budget(
-            trials=12,
-            epochs=15,
-            seeds=1,
-            classes=(0, 3, 8),
-            validation_images=500,
-            evaluation_seeds=3,
-        ),
-    },
+    budgets={"quick": QUICK},
     budgets_on={
         "cifar": {
             "quick": Budget(

@@ -3,7 +3,7 @@
 from optuna.distributions import CategoricalDistribution, FloatDistribution
 
 from tune_ad.detectors.pgn import PGN
-from tune_ad.search import Baseline, Budget, Search
+from tune_ad.search import QUICK, QUICK_COLOUR, Baseline, Search
 
 pgn = Search(
     name="pgn_{data}",
@@ -24,27 +24,6 @@ pgn = Search(
             },
         ),
     ),
-    budgets={
-        "quick": Budget(
-            trials=16,
-            epochs=20,
-            seeds=1,
-            classes=(0, 3, 8),
-            validation_images=500,
-            evaluation_seeds=3,
-        ),
-    },
-    budgets_on={
-        "cifar": {
-            "quick": Budget(
-                trials=12,
-                epochs=10,
-                seeds=1,
-                classes=(0, 3, 8),
-                train_images=1000,
-                validation_images=300,
-                evaluation_seeds=3,
-            ),
-        },
-    },
+    budgets={"quick": QUICK},
+    budgets_on={"cifar": {"quick": QUICK_COLOUR}},
 )

@@ -3,7 +3,7 @@
 from optuna.distributions import CategoricalDistribution, FloatDistribution
 
 from tune_ad.detectors.deep_svdd import DeepSVDD
-from tune_ad.search import Baseline, Budget, Search
+from tune_ad.search import QUICK, QUICK_COLOUR, Baseline, Budget, Search
 
 svdd = Search(
     name="svdd_{data}",
@@ -32,14 +32,7 @@ svdd = Search(
         ),
     ),
     budgets={
-        "quick": Budget(
-            trials=16,
-            epochs=20,
-            seeds=1,
-            classes=(0, 3, 8),
-            validation_images=500,
-            evaluation_seeds=3,
-        ),
+        "quick": QUICK,
         "paper": Budget(
             trials=2,
             epochs=100,
@@ -49,17 +42,5 @@ svdd = Search(
             test_curve=True,
         ),
     },
-    budgets_on={
-        "cifar": {
-            "quick": Budget(
-                trials=14,
-                epochs=10,
-                seeds=1,
-                classes=(0, 3, 8),
-                train_images=1000,
-                validation_images=300,
-                evaluation_seeds=3,
-            ),
-        },
-    },
+    budgets_on={"cifar": {"quick": QUICK_COLOUR}},
 )

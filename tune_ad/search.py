@@ -77,6 +77,20 @@ class Budget:
         return -(-self.epochs // self.evaluations)
 
 
+QUICK = Budget(
+    trials=16, epochs=20, seeds=1, classes=(0, 3, 8), validation_images=500, evaluation_seeds=3
+)
+"""A coarse answer for small grey images: minutes on two cores."""
+QUICK_COLOUR = Budget(
+    trials=10,
+    epochs=8,
+    seeds=1,
+    classes=(0, 3, 8),
+    train_images=1000,
+    validation_images=300,
+    evaluation_seeds=3,
+)
+"""The same for colour images, whose networks are a hundred times larger."""
 STANDARD = Budget(trials=100, epochs=100, seeds=3, evaluation_seeds=10)
 PAPER = Budget(
     trials=1,
