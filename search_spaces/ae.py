@@ -30,6 +30,7 @@ ae = Search(
                 classes=(0, 3, 8),
                 train_images=800,
                 validation_images=300,
+                test_images=1000,
                 evaluation_seeds=3,
             ),
         },

@@ -88,6 +88,7 @@ QUICK_COLOUR = Budget(
     classes=(0, 3, 8),
     train_images=1000,
     validation_images=300,
+    test_images=1000,
     evaluation_seeds=3,
 )
 """The same for colour images, whose networks are a hundred times larger."""
