@@ -379,11 +379,14 @@ def test_as_many_trials_at_a_time_as_fit(place, monkeypatch, cpus, gpus, options
     ("asked", "words"),
     [
         ({"gpus": 1.5}, ["1.5", "whole number"]),
+        ({"gpus": float("nan")}, ["--gpus-per-trial", "nan"]),
+        ({"settings": {"width": 1e308}}, ["width", "at most"]),
+        ({"settings": {"batch_size": 10**8}}, ["batch_size", "at most"]),
         ({"gpus": 0.5, "device": "cpu"}, ["cpu", "0.5", "contradicts"]),
         ({"gpus": 0.0, "device": "cuda"}, ["cuda", "contradicts"]),
         ({"cpus": 500}, ["--cpus-per-trial", "500"]),
         ({"gpus": 64.0}, ["--gpus-per-trial", "64"]),
-        ({"settings": {"width": 20000.0}}, ["width", "20000", "GB"]),
+        ({"settings": {"width": 9000.0}}, ["width", "9000", "GB"]),
         ({"backend": "serial", "address": "auto"}, ["--address", "--backend serial"]),
     ],
 )

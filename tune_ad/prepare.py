@@ -82,7 +82,7 @@ def _check_numbers(options: Options) -> None:
         ("--cpus-per-trial", options.cpus, 1),
         ("--gpus-per-trial", options.gpus, 0),
     ):
-        if value is not None and value < least:
+        if value is not None and not value >= least:
             raise UserError(f"{flag} must be at least {least}, got {value:g}")
     if options.time_budget is not None and not options.time_budget > 0:
         raise UserError(f"--time-budget must be more than 0 minutes, got {options.time_budget:g}")

@@ -19,6 +19,8 @@ from tune_ad.detectors.schedule import Adam, Phase, Stage
 from tune_ad.errors import UserError
 from tune_ad.nets import ImageShape
 
+LARGEST_BATCH = 10_000
+WIDEST = 10_000
 Terms = dict[str, Tensor]
 Buffers = dict[str, Tensor]
 ScoreSpace = Mapping[str, Sequence[Any]]
@@ -91,6 +93,13 @@ class Config:
                 check_type(each.name, getattr(self, each.name), each.default)
         for name in ("latent_dim", "width", "epochs", "batch_size", "learning_rate"):
             require(getattr(self, name) > 0, name, getattr(self, name), "positive")
+        require(self.width <= WIDEST, "width", self.width, f"at most {WIDEST}")
+        require(
+            self.batch_size <= LARGEST_BATCH,
+            "batch_size",
+            self.batch_size,
+            f"at most {LARGEST_BATCH} (a smaller training set is repeated to fill a batch)",
+        )
         for name in ("beta1", "beta2"):
             require(0 <= getattr(self, name) < 1, name, getattr(self, name), "in [0, 1)")
         require(self.weight_decay >= 0, "weight_decay", self.weight_decay, "at least 0")
