@@ -135,7 +135,11 @@ def options(arguments: argparse.Namespace) -> Any:  # noqa: ANN401
 
     names = ("trials", "epochs", "seeds", "train_images", "evaluation_seeds")
     changes = {name: getattr(arguments, name) for name in names}
-    changes["classes"] = None if arguments.classes is None else arguments.classes.split(",")
+    changes["classes"] = (
+        None
+        if arguments.classes is None
+        else [each.strip() for each in arguments.classes.split(",")]
+    )
     return Options(
         search=arguments.search,
         budget=arguments.budget,

@@ -322,3 +322,13 @@ def test_one_module_owns_the_file_names_of_a_study():
         for line, text in literals(path)
         if any(text.endswith(name) for name in FILE_NAMES)
     ] == []
+
+
+def test_a_record_or_study_without_what_it_must_have_is_refused_in_one_line(tmp_path):
+    folder = StudyFolder(tmp_path)
+    folder.trials.append({})
+    with pytest.raises(UserError, match="lacks number, identity"):
+        folder.read_trials()
+    write_atomically(folder.study, "{}")
+    with pytest.raises(UserError, match="does not describe a study"):
+        folder.read_study()

@@ -12,6 +12,7 @@ import optuna
 import pytest
 from optuna.distributions import CategoricalDistribution, FloatDistribution, IntDistribution
 
+from tune_ad.errors import UserError
 from tune_ad.plans import Arm, Grid, Listed, OneAtATime, Optuna
 from tune_ad.records import Suggestion, identity, to_text
 from tune_ad.sweep import FIRST_RUNG, Sweep
@@ -353,3 +354,10 @@ def test_every_pair_of_configurations_of_a_sweep_differs(run):
         for one, other in itertools.combinations(suggestions, 2)
     )
     assert len(suggestions) == 40
+
+
+def test_a_trial_that_was_never_suggested_is_refused_in_one_line(ended):
+    sweep = halving()
+    lost = ended(sweep.ask())
+    with pytest.raises(UserError, match="trial 0 ended but was never suggested"):
+        halving().restore([], [lost])

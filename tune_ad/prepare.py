@@ -61,11 +61,12 @@ def prepare(options: Options, say: Callable[[str], None] = print) -> Session:
         say(f"{data_set.name} is not in {root}; fetching it")
     image_set = data.load(alias, options.data_root)
     study = replace(study, data_set=image_set.name, shape=ImageShape(*image_set.shape))
-    _check_study(study)
-    if stored:
-        _check_unchanged(study, stored, folder)
     tasks = class_tasks(image_set, budget.classes)
     session = Session(options, machine, study, tuple(tasks), (image_set,), folder, say)
+    at_a_time = session.concurrent if options.address == "local" else 1
+    _check_study(study, len(tasks) * len(study.seeds) * at_a_time)
+    if stored:
+        _check_unchanged(study, stored, folder)
     session.panel(study.tests_trials)
     return session
 
@@ -230,8 +231,8 @@ def _check_settings(study: Study) -> None:
         baseline.config(study.shape, {})
 
 
-def _check_study(study: Study) -> None:
-    """Refuse spaces, plans and networks that cannot be.
+def _check_study(study: Study, models: int) -> None:
+    """Refuse spaces, plans and networks that cannot be, `models` of them in memory at a time.
 
     Raises:
         UserError: naming the fault.
@@ -247,12 +248,13 @@ def _check_study(study: Study) -> None:
         config = baseline.config(study.shape, {})
         with torch.device("meta"):
             module = baseline.detector(config, study.shape)
-        needed = BYTES_PER_PARAMETER * sum(each.numel() for each in module.parameters())
+        needed = BYTES_PER_PARAMETER * sum(each.numel() for each in module.parameters()) * models
         if needed > memory():
             raise UserError(
-                f"one model of {baseline.title} with width {config.width:g} and latent_dim "
-                f"{config.latent_dim} needs {needed / 1e9:.0f} GB, there are "
-                f"{memory() / 1e9:.0f}; use a smaller width"
+                f"{models} models at a time of {baseline.title} with width {config.width:g} and "
+                f"latent_dim {config.latent_dim} need {needed / 1e9:.0f} GB, there are "
+                f"{memory() / 1e9:.0f}; use smaller ones, or fewer by --seeds, --classes, "
+                "--concurrent"
             )
 
 

@@ -21,7 +21,7 @@ import os
 import tempfile
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass, field, fields
+from dataclasses import MISSING, asdict, dataclass, field, fields
 from pathlib import Path
 from typing import Any, Literal, Self
 
@@ -129,12 +129,19 @@ class TrialRecord:
         """The record in a line of `trials.jsonl`; fields of later minor additions are ignored.
 
         Raises:
-            UserError: if the line was written by a newer schema.
+            UserError: if the line was written by a newer schema, or lacks what every record has.
         """
-        if data["schema"] > SCHEMA:
+        if data.get("schema", SCHEMA) > SCHEMA:
             raise UserError(
                 f"trial {data.get('number')} was recorded with schema {data['schema']}, this "
                 f"version reads up to {SCHEMA}; install a newer tune_ad"
+            )
+        required = [
+            e for e in fields(cls) if e.default is MISSING and e.default_factory is MISSING
+        ]
+        if lost := [each.name for each in required if each.name not in data]:
+            raise UserError(
+                f"a trial's record lacks {', '.join(lost)}; remove that line or restore the file"
             )
         known = {each.name for each in fields(cls)}
         values = {name: value for name, value in data.items() if name in known}
@@ -270,6 +277,8 @@ class StudyFolder:
             raise UserError(
                 f"{self.study} is not JSON ({error}); restore it from a backup"
             ) from error
+        if not {"schema", "study"} <= study.keys():
+            raise UserError(f"{self.study} does not describe a study; restore it from a backup")
         if study["schema"] > SCHEMA:
             raise UserError(
                 f"{self.study} has schema {study['schema']}, this version reads up to {SCHEMA}; "

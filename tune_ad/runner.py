@@ -4,6 +4,7 @@ import logging
 import os
 import re
 import shutil
+import signal
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import asdict, dataclass
@@ -21,6 +22,7 @@ from tune_ad.machine import Machine
 from tune_ad.panel import Panel
 from tune_ad.trainable import TrialTrainable
 
+LOG = logging.getLogger(__name__)
 QUIET = {
     "TUNE_DISABLE_AUTO_CALLBACK_LOGGERS": "1",
     "RAY_USAGE_STATS_ENABLED": "0",
@@ -240,7 +242,12 @@ def run(
             ),
         ),
     )
+    handler = signal.getsignal(signal.SIGINT)
     try:
         tuner.fit()
+    except (ray.exceptions.RayError, RuntimeError) as error:
+        first = str(error).partition("\n")[0]
+        LOG.error("Ray stopped (%s: %s); what has ended is kept", type(error).__name__, first)
     finally:
+        signal.signal(signal.SIGINT, handler)  # Ray leaves its own, deaf to a second Ctrl-C
         shutil.rmtree(storage, ignore_errors=True)

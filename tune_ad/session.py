@@ -146,7 +146,7 @@ class Session:
                 self._sizes(budget),
                 speed,
                 ratio,
-                self.concurrent,
+                min(self.concurrent, self.machine.slots(1, self.options.gpus or 0.0)),
             )
             for name, budget in budgets.items()
         }
@@ -164,21 +164,25 @@ class Session:
         Raises:
             UserError: if another process writes the folder, or no Ray cluster answers.
         """
-        with self.folder.locked(), self.backend() as train:
-            self._describe()
-            sweep = self.sweep()
-            trials = self.folder.read_trials()
-            search = self._conductor(sweep, sweep.trials, trials, evaluation=False)
-            interrupted = False
-            if sweep.remaining:
-                train(search, self.panel(self.study.tests_trials), self.study.tests_trials)
-                interrupted = search.interrupted
-            search.close()
-            if sweep.exhausted:
-                self.say(f"the space holds no more than {len(sweep.suggested)} configurations")
-            if not interrupted and self.options.evaluate and self.study.budget.evaluation_seeds:
-                interrupted = self.evaluate(train)
-            return Outcome(interrupted, search.late and sweep.remaining > 0, self._failures())
+        with self.folder.locked():
+            self._describe()  # before the backend starts, so that an interruption can be resumed
+            with self.backend() as train:
+                return self._trained(train)
+
+    def _trained(self, train: Train) -> Outcome:
+        sweep = self.sweep()
+        trials = self.folder.read_trials()
+        search = self._conductor(sweep, sweep.trials, trials, evaluation=False)
+        interrupted = False
+        if sweep.remaining:
+            train(search, self.panel(self.study.tests_trials), self.study.tests_trials)
+            interrupted = search.interrupted
+        search.close()
+        if sweep.exhausted:
+            self.say(f"the space holds no more than {len(sweep.suggested)} configurations")
+        if not interrupted and self.options.evaluate and self.study.budget.evaluation_seeds:
+            interrupted = self.evaluate(train)
+        return Outcome(interrupted, search.late and sweep.remaining > 0, self._failures())
 
     def _describe(self) -> None:
         """Write what is asked, once; of a study that goes on, only a larger number of trials.

@@ -20,6 +20,7 @@ from optuna.distributions import (
 from optuna.pruners import BasePruner, NopPruner, SuccessiveHalvingPruner
 from optuna.trial import TrialState
 
+from tune_ad.errors import UserError
 from tune_ad.plans import Arm, Optuna, Plan, Proposal, all_values
 from tune_ad.randomness import derived_seed
 from tune_ad.records import Suggestion, TrialRecord, identity
@@ -81,6 +82,11 @@ class Sweep:
             self.suggested[suggestion.number] = suggestion
             self.seen.add(_mark(suggestion.baseline, suggestion.params))
         for record in records:
+            if record.number not in self.suggested:
+                raise UserError(
+                    f"trial {record.number} ended but was never suggested: suggested.jsonl is "
+                    "damaged; restore it from a backup, or name another --results"
+                )
             suggestion = self.suggested[record.number]
             self._start(suggestion)
             self.replay(record.number, record.reports)
