@@ -126,9 +126,9 @@ def test_a_resumed_sweep_forgets_no_failure_and_no_early_stop(run, ended):
             sweep.tell(records[-1])
         return suggestions, records
 
-    uninterrupted, records = drive(Sweep(Optuna(), CONDITIONAL, 16, seed=2, interval=3))
+    uninterrupted, records = drive(Sweep(Optuna(), CONDITIONAL, 16, seed=2))
     for done in (1, 6, 7, 11, 15):
-        sweep = Sweep(Optuna(), CONDITIONAL, 16, seed=2, interval=3)
+        sweep = Sweep(Optuna(), CONDITIONAL, 16, seed=2)
         sweep.restore(stored(uninterrupted[:done]), records[:done])
         assert drive(sweep)[0] == uninterrupted[done:], done
 
@@ -264,7 +264,7 @@ def test_trials_that_were_stopped_enter_as_pruned_with_what_they_reached(ended):
         assert trial.value == 0.5
 
 
-def curve(level, epochs=30, interval=2):
+def curve(level, epochs=30):
     """Reports of a trial that approaches `level`."""
     return [(epoch, level * epoch / epochs) for epoch in range(interval, epochs + 1, interval)]
 
@@ -287,7 +287,7 @@ def stop_times(sweep, levels, ended):
 
 
 def halving(early_stopping=True):
-    return Sweep(Optuna(), PLAIN, 12, seed=0, early_stopping=early_stopping, interval=2)
+    return Sweep(Optuna(), PLAIN, 12, seed=0, early_stopping=early_stopping)
 
 
 @pytest.mark.parametrize("seed", range(6))

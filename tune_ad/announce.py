@@ -79,9 +79,7 @@ def plan(session: Session) -> str:
 
 
 def _epochs(session: Session) -> str:
-    study = session.study
-    counts = {each.config(study.shape, {}).epochs for each in study.baselines.values()}
-    return " or ".join(map(str, sorted(counts)))
+    return " or ".join(map(str, sorted(set(session.study.epochs().values()))))
 
 
 def _space(baseline: Baseline) -> list[str]:

@@ -13,8 +13,11 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor
 
-from tune_ad.detectors.base import Buffers, Config, Detector, ScoreSpace, Terms
-from tune_ad.detectors.schedule import Stage
+from tune_ad.data.scaling import Range, training_range
+from tune_ad.detectors.base import Buffers, Detector, ScoreSpace, Terms, check_finite
+from tune_ad.detectors.config import Config
+from tune_ad.detectors.schedule import Phase, Stage
+from tune_ad.errors import DegenerateInputError, UserError
 from tune_ad.nets import ImageShape
 from tune_ad.randomness import derived_seed, torch_stream
 
@@ -67,7 +70,12 @@ class Cohort:
 
     Attributes:
         epoch: epochs that the living replicas have finished, over all stages.
+        epochs: of all stages; 0 for a detector that is only fitted.
         failures: by position of the replica.
+
+    Raises:
+        UserError: if a replica has no training image, an image has a NaN, or the configuration
+            cannot be built for the images.
     """
 
     def __init__(
@@ -78,6 +86,13 @@ class Cohort:
         members: Sequence[Member],
         score_space: ScoreSpace | None = None,
     ) -> None:
+        check_finite(images)
+        for member in members:
+            if not len(member.train):
+                raise UserError(
+                    f"task {member.task} with seed {member.seed} has no training image; give it "
+                    "some"
+                )
         self.epoch = 0
         self.failures: dict[int, Failure] = {}
         self.learners = [
@@ -91,9 +106,18 @@ class Cohort:
         return self.epoch >= self.epochs or len(self.failures) == len(self.learners)
 
     @property
+    def scorable(self) -> bool:
+        """Whether the last stage has begun: before it, a score would mean nothing."""
+        stages = self.learners[0].stages
+        return self.epoch > sum(stage.epochs for stage in stages[:-1]) or not stages
+
+    @property
     def parameters(self) -> int:
-        """Trained numbers in one replica."""
-        return sum(p.numel() for p in self.learners[0].module.parameters())
+        """Numbers in one replica that its last stage trains; 0 for a detector that is fitted."""
+        learner = self.learners[0]
+        names = {n for stage in learner.stages[-1:] for p in stage.phases for n in p.modules}
+        modules = [learner.module.get_submodule(name) for name in sorted(names)]
+        return sum(p.numel() for module in modules for p in module.parameters())
 
     @property
     def learning_rate(self) -> float:
@@ -135,7 +159,10 @@ class Cohort:
     def prepare_scoring(self) -> None:
         """Fit what scoring needs (`Detector.finish`) on every living replica."""
         for k in self.living():
-            self.learners[k].finish()
+            try:
+                self.learners[k].finish()
+            except DegenerateInputError as error:
+                self.fail(k, self.epoch, str(error))
 
     def score(self, replica: int, indices: Tensor, every_variant: bool = False) -> Terms:
         """Scores of images by one replica, each of shape (n,), float64.
@@ -176,6 +203,8 @@ class Cohort:
         self.failures = {k: Failure(*failure) for k, failure in state["failures"].items()}
         for learner, saved in zip(self.learners, state["learners"], strict=True):
             learner.load_state_dict(saved)
+        if not self.epochs:
+            self.prepare_scoring()
 
 
 class Learner:
@@ -191,7 +220,7 @@ class Learner:
     ) -> None:
         shape = ImageShape(*images.shape[1:])
         self.images, self.member, self.score_space = images, member, score_space
-        self.batch_size = config.batch_size
+        self.range: Range | None = training_range(config.scaling, images, member.train)
         self.owner = owner = derived_seed(member.seed, member.task)
         module = build(detector, config, shape, owner)
         self.module = module.to(images.device).to(memory_format=torch.channels_last)
@@ -227,7 +256,7 @@ class Learner:
         self.module.train()
         progress = torch.tensor(local / stage.epochs, device=self.images.device)
         totals: Terms = {}
-        batches = self.batches()
+        batches = self.batches(stage.batch_size)
         for batch in batches:
             for name, mean in self.update(stage, self.pick(batch), progress).items():
                 totals[name] = totals[name] + mean if name in totals else mean
@@ -236,8 +265,8 @@ class Learner:
     def update(self, stage: Stage, images: Tensor, progress: Tensor) -> Terms:
         """One step of every phase; the batch means of its terms, detached."""
         means: Terms = {}
-        prefixed = len(stage.phases) > 1
         for phase in stage.phases:
+            prefix = self.prefix(stage, phase)
             wanted = self.module.noise(phase.name, len(images))
             noise = {name: each.draw(self.noise) for name, each in wanted.items()}
             terms = self.module.terms(phase.name, images, noise)
@@ -249,8 +278,13 @@ class Learner:
             terms = {name: value.detach() for name, value in terms.items()}
             self.set_buffers(self.module.after_step(stage.name, phase.name, terms, progress))
             for name, value in terms.items():
-                means[f"{phase.name}/{name}" if prefixed else name] = value.mean()
+                means[prefix + name] = value.mean()
         return means
+
+    def prefix(self, stage: Stage, phase: Phase) -> str:
+        """What tells the terms of an earlier stage and of several phases apart."""
+        before = "" if stage is self.stages[-1] else f"{stage.name}/"
+        return f"{before}{phase.name}/" if len(stage.phases) > 1 else before
 
     def make_optimisers(self, stage: Stage) -> None:
         """Fresh optimisers, one per phase of the stage."""
@@ -277,9 +311,9 @@ class Learner:
         for name, value in buffers.items():
             self.module.get_buffer(name).copy_(value)
 
-    def batches(self) -> list[Tensor]:
+    def batches(self, size: int) -> list[Tensor]:
         """One epoch of full batches of indices; the same permutation completes the last one."""
-        n, size = len(self.member.train), self.batch_size
+        n = len(self.member.train)
         permutation = self.member.train[torch.randperm(n, generator=self.order)]
         count = -(-n // size)
         repeated = permutation.repeat(-(-count * size // n))[: count * size]
@@ -287,7 +321,10 @@ class Learner:
 
     def pick(self, indices: Tensor) -> Tensor:
         """Images by index, laid out with channels last."""
-        return self.images[indices].contiguous(memory_format=torch.channels_last)
+        images = self.images[indices]
+        if self.range is not None:
+            images = (images - self.range.low) / (self.range.high - self.range.low)
+        return images.contiguous(memory_format=torch.channels_last)
 
     def chunks(self, indices: Tensor) -> Sequence[Tensor]:
         """The indices on the images' device, in portions that are scored at once."""
@@ -301,7 +338,8 @@ class Learner:
     def finish(self) -> None:
         """Fit what scoring needs."""
         with torch.no_grad():
-            self.set_buffers(self.module.finish(self.training_images()))
+            seed = derived_seed(self.owner, "fit")
+            self.set_buffers(self.module.finish(self.training_images(), seed))
 
     @torch.no_grad()
     def score(self, indices: Tensor, every_variant: bool) -> Terms:

@@ -20,7 +20,7 @@ class Source(Protocol):
     def ask(self) -> Suggestion | None:
         """The next configuration; None when all have been handed out."""
 
-    def report(self, number: int, epoch: int, objective: float | None) -> bool:
+    def report(self, number: int, objective: float | None) -> bool:
         """Note an intermediate objective; whether the trial should stop."""
 
     def tell(self, record: TrialRecord) -> None:
@@ -37,7 +37,7 @@ class Rerun:
         """The next configuration; None after the last."""
         return self.suggestions.pop(0) if self.suggestions else None
 
-    def report(self, number: int, epoch: int, objective: float | None) -> bool:
+    def report(self, number: int, objective: float | None) -> bool:
         """Never stop a trial."""
         return False
 
@@ -96,7 +96,7 @@ class Conductor:
         self.last[number] = report
         for observer in self.observers:
             observer.reported(suggestion, report)
-        behind = self.source.report(number, report.epoch, report.objective)
+        behind = self.source.report(number, report.objective)
         return report.done or behind
 
     def ended(self, number: int) -> None:

@@ -9,7 +9,8 @@ import torch
 from torch.utils.flop_counter import FlopCounterMode
 
 from tune_ad.cohort import Cohort, Member
-from tune_ad.detectors.base import Config, Detector
+from tune_ad.detectors.base import Detector, skeleton
+from tune_ad.detectors.config import Config, NetworkConfig
 from tune_ad.errors import UserError
 from tune_ad.nets import ImageShape
 from tune_ad.randomness import torch_stream
@@ -18,6 +19,8 @@ from tune_ad.sweep import Sweep
 
 SAMPLED = 12  # configurations whose cost is counted
 PROBE_BATCHES = 2
+PROBED = 200  # images for a detector that is fitted
+LONG = 1.0  # seconds after which a first call is measurement enough
 BYTES_PER_MODEL = 20_000  # of records and event files
 
 
@@ -25,12 +28,14 @@ class Speed(NamedTuple):
     """Seconds that one image takes.
 
     Attributes:
-        train: to train one epoch.
+        train: to train, over all epochs of all stages.
+        fit: to fit what scoring needs, before each report.
         score: to score.
         variants: to score with every value of the score space, which the last report does.
     """
 
     train: float
+    fit: float
     score: float
     variants: float
 
@@ -88,21 +93,31 @@ def measured_speed(study: Study, device: str) -> Speed:
 
 
 def _speed(baseline: Baseline, config: Config, shape: ImageShape, device: str) -> Speed:
-    count = PROBE_BATCHES * config.batch_size
+    stages = skeleton(baseline.detector, config, shape).stages()
+    count = PROBE_BATCHES * max([stage.batch_size for stage in stages] or [PROBED])
     images = torch.rand(count, *shape, generator=torch_stream(0, "probe")).to(device)
     everything = torch.arange(count)
-    config = replace(config, epochs=2)  # the first one warms up
     members = [Member("probe", 0, everything)]
-    cohort = Cohort(baseline.detector, config, images, members, baseline.score_space)
-    train = _timed(lambda: cohort.train(1), device)
+    # The first of the two epochs warms up.
+    short = replace(config, epochs=2) if isinstance(config, NetworkConfig) else config
+    cohort = Cohort(baseline.detector, short, images, members, baseline.score_space)
+    train = 0.0
+    for stage, probed in zip(stages, cohort.learners[0].stages, strict=True):
+        epochs = [_seconds(lambda: cohort.train(1), device) for _ in range(probed.epochs)]
+        train += stage.epochs * epochs[-1]
+    fit = _timed(cohort.prepare_scoring, device)
     score = _timed(lambda: cohort.score(0, everything), device)
     variants = _timed(lambda: cohort.score(0, everything, every_variant=True), device)
-    return Speed(train / count, score / count, variants / count)
+    return Speed(train / count, fit / count, score / count, variants / count)
 
 
 def _timed(call: Callable[[], object], device: str) -> float:
-    """Seconds of a call, after one to warm up."""
-    call()
+    """Seconds of a call, after one to warm up unless that took long."""
+    first = _seconds(call, device)
+    return first if first > LONG else _seconds(call, device)
+
+
+def _seconds(call: Callable[[], object], device: str) -> float:
     if device == "cuda":
         torch.cuda.synchronize()
     started = time.perf_counter()
@@ -126,13 +141,13 @@ def relative_operations(study: Study) -> float:
             own = _operations(baseline.detector, study.config(suggestion), study.shape)
         except UserError:
             continue
-        ratios.append(own / max(default, 1))
+        ratios.append(own / default if default else 1.0)
     return sum(ratios) / len(ratios) if ratios else 1.0
 
 
 def _operations(detector: type[Detector[Any]], config: Config, shape: ImageShape) -> int:
+    module = skeleton(detector, config, shape)
     with torch.device("meta"):
-        module = detector(config, shape)
         phases = [phase for stage in module.stages() for phase in stage.phases]
         images = torch.empty(2, *shape)
         with FlopCounterMode(display=False) as counter:
@@ -167,9 +182,9 @@ def cost(study: Study, sizes: Sizes, speed: Speed, ratio: float, concurrent: int
     """
     budget = study.budget
     trials = Sweep(study.search.plan, study.arms, budget.trials, study.seed).trials
-    epochs = max(each.config(study.shape, {}).epochs for each in study.baselines.values())
-    reports = -(-epochs // budget.interval)
-    model = sizes.train * epochs * speed.train
+    epochs = max(1, *study.epochs().values())
+    reports = -(-epochs // budget.interval(epochs))
+    model = sizes.train * (speed.train + reports * speed.fit)
     model += sizes.validation * ((reports - 1) * speed.score + speed.variants)
     tested = sizes.test * speed.variants
     replicas = budget.seeds * sizes.tasks

@@ -4,12 +4,14 @@
 
     <part>_auroc, <part>_ap            normals against anomalies; one per outsider set, which
                                        follows as in test_auroc/svhn unless it is "rest"
+    <...>_bits_per_dim                 of what is in nats (`Detector.nats`), also of training terms
     <part>_score, <part>_<term>        mean over normals of the score and of its named parts
     validation_loss                    mean training loss over held-out normals
     <part>_distinct, <part>_tied       distinct scores; share of images with a score not their own
     <part>_collapsed                   1 where every image has one score, else 0
 """
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import NamedTuple
@@ -21,7 +23,7 @@ from torch import Tensor
 from tune_ad.cohort import Cohort
 from tune_ad.detectors.base import Terms
 from tune_ad.errors import DegenerateInputError
-from tune_ad.metrics import auroc, average_precision, ties
+from tune_ad.metrics import auroc, average_precision, bits_per_dimension, ties
 from tune_ad.panel import Panel
 from tune_ad.records import Values
 
@@ -124,6 +126,8 @@ def judged(sides: Mapping[str, Terms], part: str) -> dict[str, float]:
     """
     numbers: dict[str, float] = {}
     normal = sides["normal"]
+    if not bool(normal["score"].isfinite().all()):
+        raise DegenerateInputError("the score of a normal image is not finite")
     for name, side in sides.items():
         if name != "normal":
             end = outsider_suffix(name)
@@ -166,6 +170,27 @@ def compared(sides: Mapping[str, Terms], part: str) -> dict[str, dict[str, float
         for variant, values in normal.items()
         if variant != "score"
     }
+
+
+def with_bits(
+    metrics: Mapping[str, Values], nats: Sequence[str], shape: Sequence[int]
+) -> dict[str, Values]:
+    """The metrics, and those of quantities in nats also in bits per dimension.
+
+    Args:
+        metrics: numbers by name, one per replica.
+        nats: names of the terms and parts of scores that are nats per image.
+        shape: of one image; its numbers are the dimensions.
+    """
+    converted = {
+        f"{name}_bits_per_dim": [
+            None if value is None else bits_per_dimension(value, math.prod(shape))
+            for value in values
+        ]
+        for name, values in metrics.items()
+        if name.partition("_")[2] in nats
+    }
+    return {**metrics, **converted}
 
 
 def outsider_suffix(name: str) -> str:

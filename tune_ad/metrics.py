@@ -1,5 +1,6 @@
 """Figures of merit of anomaly scores; they refuse input on which they mean nothing."""
 
+import math
 from typing import NamedTuple
 
 import torch
@@ -66,6 +67,17 @@ def checked(normal: Tensor, anomalous: Tensor) -> tuple[Tensor, Tensor]:
                 f"{count} of {len(scores)} {side} scores are NaN or infinite"
             )
     return normal.double().contiguous(), anomalous.double().contiguous()
+
+
+def bits_per_dimension(nats: float, dimensions: int) -> float:
+    r"""Nats per image as bits per dimension: $x / (d \ln 2)$.
+
+    A dimension is one channel of one pixel.
+
+    >>> bits_per_dimension(784 * math.log(2), 784)
+    1.0
+    """
+    return nats / (dimensions * math.log(2))
 
 
 class Ties(NamedTuple):

@@ -66,6 +66,11 @@ class Panel:
         images = pool.images(torch.from_numpy(used)).numpy()
         return cls(images, tuple(tasks), splits, {each.name: each.about for each in image_sets})
 
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """Of one image, (c, h, w)."""
+        return self.images.shape[1:]
+
     def positions(self, task: int, part: str) -> Tensor:
         """Positions in `images` of one part of a task's split, shape (n,)."""
         return torch.tensor(self.splits[task][part])

@@ -11,10 +11,8 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-import torch
-
 from tune_ad import catalogue, data
-from tune_ad.data import class_tasks
+from tune_ad.data import class_tasks, whole
 from tune_ad.errors import UserError
 from tune_ad.machine import Machine, memory, this_machine
 from tune_ad.nets import ImageShape
@@ -45,6 +43,10 @@ def prepare(options: Options, say: Callable[[str], None] = print) -> Session:
     data.check(alias, options.data_root)
     name = stored["budget_name"] if stored else _budget_name(options)
     budget = _budget(search.budgets_for(alias), name, options, data_set, stored)
+    if search.whole and "classes" in options.changes:
+        raise UserError(
+            f"--classes: {options.search} is about the whole data set; leave the option out"
+        )
     study = Study(
         options.search,
         search,
@@ -61,7 +63,7 @@ def prepare(options: Options, say: Callable[[str], None] = print) -> Session:
         say(f"{data_set.name} is not in {root}; fetching it")
     image_set = data.load(alias, options.data_root)
     study = replace(study, data_set=image_set.name, shape=ImageShape(*image_set.shape))
-    tasks = class_tasks(image_set, budget.classes)
+    tasks = [whole(image_set.name)] if search.whole else class_tasks(image_set, budget.classes)
     session = Session(options, machine, study, tuple(tasks), (image_set,), folder, say)
     at_a_time = session.concurrent if options.address == "local" else 1
     _check_study(study, len(tasks) * len(study.seeds) * at_a_time)
@@ -245,16 +247,13 @@ def _check_study(study: Study, models: int) -> None:
             "different ones; use --selection validation"
         )
     for baseline in study.baselines.values():
-        config = baseline.config(study.shape, {})
-        with torch.device("meta"):
-            module = baseline.detector(config, study.shape)
-        needed = BYTES_PER_PARAMETER * sum(each.numel() for each in module.parameters()) * models
+        parameters = sum(each.numel() for each in baseline.skeleton(study.shape).parameters())
+        needed = BYTES_PER_PARAMETER * parameters * models
         if needed > memory():
             raise UserError(
-                f"{models} models at a time of {baseline.title} with width {config.width:g} and "
-                f"latent_dim {config.latent_dim} need {needed / 1e9:.0f} GB, there are "
-                f"{memory() / 1e9:.0f}; use smaller ones, or fewer by --seeds, --classes, "
-                "--concurrent"
+                f"{models} models at a time of {baseline.title} with {parameters:,} parameters "
+                f"need {needed / 1e9:.0f} GB, there are {memory() / 1e9:.0f}; use smaller ones by "
+                "width or latent_dim, or fewer by --seeds, --classes, --concurrent"
             )
 
 

@@ -7,7 +7,8 @@ from typing import Any
 
 from optuna.distributions import distribution_to_json
 
-from tune_ad.detectors.base import Config, Detector
+from tune_ad.detectors.base import Detector, skeleton
+from tune_ad.detectors.config import Config
 from tune_ad.errors import UserError
 from tune_ad.nets import ImageShape
 from tune_ad.plans import Arm, Optuna, Plan, Space, contains
@@ -23,7 +24,7 @@ class Budget:
 
     Attributes:
         trials: configurations; a plan that knows all of its own may have fewer.
-        epochs: of each model's main stage.
+        epochs: of each model's main stage; None = as published for its detector.
         seeds: replicas per class during the search.
         classes: numbers of the normal classes; None = all.
         train_images: at most so many per model; None = all.
@@ -38,7 +39,7 @@ class Budget:
     """
 
     trials: int
-    epochs: int
+    epochs: int | None
     seeds: int
     classes: tuple[int, ...] | None = None
     train_images: int | None = None
@@ -55,13 +56,13 @@ class Budget:
         Raises:
             UserError: naming the field and its value.
         """
-        for name in ("trials", "epochs", "seeds", "evaluations"):
+        for name in ("trials", "seeds", "evaluations"):
             if getattr(self, name) < 1:
                 raise UserError(f"{name} must be at least 1, got {getattr(self, name)}")
-        for name in ("train_images", "validation_images", "test_images"):
-            cap = getattr(self, name)
-            if cap is not None and cap < 1:
-                raise UserError(f"{name} must be at least 1, got {cap}; None sets no limit")
+        for name in ("epochs", "train_images", "validation_images", "test_images"):
+            given = getattr(self, name)
+            if given is not None and given < 1:
+                raise UserError(f"{name} must be at least 1, got {given}")
         if not 0 <= self.validation_fraction < 1:
             raise UserError(
                 f"validation_fraction must lie in [0, 1), got {self.validation_fraction}"
@@ -71,10 +72,9 @@ class Budget:
         if self.classes is not None and not self.classes:
             raise UserError("classes must name at least one class, got none")
 
-    @property
-    def interval(self) -> int:
-        """Epochs between two reports."""
-        return -(-self.epochs // self.evaluations)
+    def interval(self, epochs: int) -> int:
+        """Epochs between two reports of a model that trains so many, in all its stages."""
+        return max(1, -(-epochs // self.evaluations))
 
 
 QUICK = Budget(
@@ -135,6 +135,14 @@ class Baseline:
         """
         return self.detector.Config.released(shape, **{**self.settings, **params})
 
+    def skeleton(self, shape: ImageShape) -> Detector[Any]:
+        """The detector of the default configuration, without numbers.
+
+        Raises:
+            UserError: if it cannot be built for the images.
+        """
+        return skeleton(self.detector, self.config(shape, {}), shape)
+
     def fixed(self, settings: Mapping[str, Any]) -> "Baseline":
         """The baseline with `settings` fixed and no longer searched."""
         space = {name: each for name, each in self.space.items() if name not in settings}
@@ -182,6 +190,8 @@ class Search:
         budgets_on: by short name of a data set, the budgets that differ there.
         plan: where configurations come from.
         selection: name of the rule that ranks trials.
+        whole: the panel is one task, the whole data set, of which nothing is anomalous: for rates
+            and distortions. Otherwise each class is a task, against the others.
         early_stopping: stop trials that fall behind (asynchronous successive halving). Off by
             default: stopped trials bias sensitivities.
     """
@@ -192,6 +202,7 @@ class Search:
     budgets: Mapping[str, Budget]
     plan: Plan = field(default_factory=Optuna)
     selection: str = "validation"
+    whole: bool = False
     early_stopping: bool = False
     budgets_on: Mapping[str, Mapping[str, Budget]] = field(default_factory=dict)
 
@@ -281,12 +292,21 @@ class Study:
     def _settled(self, baseline: Baseline) -> Baseline:
         own = {each.name for each in fields(baseline.detector.Config)}
         settings = {name: value for name, value in self.settings.items() if name in own}
-        return baseline.fixed({"epochs": self.budget.epochs, **settings})
+        if self.budget.epochs is not None and "epochs" in own:
+            settings = {"epochs": self.budget.epochs, **settings}
+        return baseline.fixed(settings)
 
     @cached_property
     def arms(self) -> tuple[Arm, ...]:
         """The baselines as the plan sees them."""
         return tuple(baseline.arm(self.shape) for baseline in self.baselines.values())
+
+    def epochs(self) -> dict[str, int]:
+        """The epochs of each baseline's default, over all stages."""
+        return {
+            name: sum(stage.epochs for stage in each.skeleton(self.shape).stages())
+            for name, each in self.baselines.items()
+        }
 
     def config(self, suggestion: Suggestion) -> Config:
         """Every hyperparameter of a suggested configuration.
@@ -355,6 +375,7 @@ class Study:
             "budget": asdict(self.budget),
             "plan": {"name": type(self.search.plan).__name__, **asdict(self.search.plan)},  # type: ignore[call-overload]
             "early_stopping": self.search.early_stopping,
+            "whole": self.search.whole,
             "baselines": {name: self._describe(each) for name, each in self.baselines.items()},
         }
 

@@ -7,8 +7,6 @@ from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any, Literal
 
-import torch
-
 from tune_ad import serial
 from tune_ad.conductor import Conductor, Rerun, Source
 from tune_ad.data import ImageSet, Task
@@ -153,10 +151,9 @@ class Session:
 
     def _sizes(self, budget: Budget) -> Sizes:
         source = self.image_sets[0]
-        counts = torch.bincount(source.train_labels, minlength=len(source.classes))
-        return image_sizes(
-            budget, int(counts.float().mean()), len(source.test_images), len(source.classes)
-        )
+        classes = 1 if self.study.search.whole else len(source.classes)
+        each = len(source.train_images) // classes
+        return image_sizes(budget, each, len(source.test_images), classes)
 
     def run(self) -> Outcome:
         """Run what is missing of the study, then the evaluation.
@@ -213,7 +210,6 @@ class Session:
             study.budget.trials,
             study.seed,
             study.search.early_stopping,
-            study.budget.interval,
         )
         sweep.restore(self.folder.read_suggestions(), self.folder.read_trials())
         return sweep
@@ -245,7 +241,7 @@ class Session:
     ) -> Conductor:
         study, options = self.study, self.options
         names = [task.name for task in self.tasks]
-        epochs = max(each.config(study.shape, {}).epochs for each in study.baselines.values())
+        epochs = max(1, *study.epochs().values())
         title = "winner on fresh seeds" if evaluation else study.name
         missing = trials if evaluation else trials - len(before)
         observers: list[Observer] = [

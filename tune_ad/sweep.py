@@ -41,7 +41,6 @@ class Sweep:
         trials: how many to hand out in all.
         seed: of the study.
         early_stopping: whether `report` may stop trials, by asynchronous successive halving.
-        interval: epochs between reports.
 
     Raises:
         UserError: if the plan does not fit the arms.
@@ -54,9 +53,8 @@ class Sweep:
         trials: int,
         seed: int,
         early_stopping: bool = False,
-        interval: int = 1,
     ) -> None:
-        self.arms, self.seed, self.interval = arms, seed, interval
+        self.arms, self.seed = arms, seed
         self.fixed = plan.proposals(arms, seed)
         self.trials = trials if self.fixed is None else min(trials, len(self.fixed))
         self.startup = plan.startup(trials) if isinstance(plan, Optuna) else 0
@@ -65,6 +63,7 @@ class Sweep:
         self.unfinished: list[Suggestion] = []
         self.seen: set[str] = set()
         self.running: dict[int, optuna.Trial] = {}
+        self.reports: dict[int, int] = {}
         self.exhausted = False
         pruner: BasePruner = NopPruner()
         if early_stopping:
@@ -95,8 +94,8 @@ class Sweep:
 
     def replay(self, number: int, reports: Reports) -> None:
         """Let the stopping rule see what a recorded trial reported."""
-        for epoch, objective in reports:
-            self.report(number, epoch, objective)
+        for _, objective in reports:
+            self.report(number, objective)
 
     def ask(self) -> Suggestion | None:
         """The next configuration; None when all have been handed out."""
@@ -115,12 +114,16 @@ class Sweep:
             self._start(suggestion)
         return suggestion
 
-    def report(self, number: int, epoch: int, objective: float | None) -> bool:
-        """Note an intermediate objective; whether the trial should stop."""
+    def report(self, number: int, objective: float | None) -> bool:
+        """Note an intermediate objective; whether the trial should stop.
+
+        The stopping rule counts reports with an objective, not epochs.
+        """
         trial = self.running[number]
         if objective is None:
             return False
-        trial.report(objective, step=-(-epoch // self.interval))
+        self.reports[number] = self.reports.get(number, 0) + 1
+        trial.report(objective, step=self.reports[number])
         return bool(trial.should_prune())
 
     def tell(self, record: TrialRecord) -> None:

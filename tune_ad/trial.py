@@ -13,7 +13,16 @@ import torch
 
 from tune_ad.cohort import Cohort, Member
 from tune_ad.data import scaled
-from tune_ad.evaluation import Examination, Key, by_name, examine, histogram, pictures, thinned
+from tune_ad.evaluation import (
+    Examination,
+    Key,
+    by_name,
+    examine,
+    histogram,
+    pictures,
+    thinned,
+    with_bits,
+)
 from tune_ad.panel import Panel
 from tune_ad.records import Replica, State, Suggestion, TrialRecord, Values
 from tune_ad.search import Study
@@ -123,11 +132,14 @@ class Trial:
     def step(self) -> Report:
         """Train one interval, examine, report."""
         started = time.perf_counter()
-        terms = self.cohort.train(self.study.budget.interval)
-        self.cohort.prepare_scoring()
-        found = self.examined()
+        terms = self.cohort.train(self.study.budget.interval(self.cohort.epochs))
+        found = Examination()
+        if self.cohort.scorable:
+            self.cohort.prepare_scoring()
+            found = self.examined()
         train = by_name([{f"train_{name}": v for name, v in each.items()} for each in terms])
-        metrics = self.without_failed(train | found.metrics)
+        nats = self.baseline.detector.nats
+        metrics = with_bits(self.without_failed(train | found.metrics), nats, self.panel.shape)
         variants = {name: self.without_failed(each) for name, each in found.variants.items()}
         objective = RULES[self.study.selection](metrics)
         rate = self.cohort.learning_rate

@@ -13,7 +13,7 @@ from tune_ad.data.pool import Pool
 from tune_ad.data.scaling import SCALINGS, scaled
 from tune_ad.data.sources import load
 from tune_ad.data.splits import Split, SplitSizes, split
-from tune_ad.data.tasks import Task, against, class_tasks, one_class
+from tune_ad.data.tasks import Task, against, class_tasks, one_class, whole
 
 __all__ = [
     "SCALINGS",
@@ -45,5 +45,6 @@ __all__ = [
     "scaled",
     "split",
     "validate_npz_header",
+    "whole",
     "write_npz",
 ]

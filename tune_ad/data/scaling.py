@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Mapping
 from types import MappingProxyType
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
@@ -38,9 +39,75 @@ def minmax(images: Tensor) -> Tensor:
     return (images - low) / (high - low).clamp(min=1)
 
 
-SCALINGS: Mapping[str, Callable[[Tensor], Tensor]] = MappingProxyType(
-    {"unit": unit, "minmax": minmax}
+def gcn(images: Tensor) -> Tensor:
+    r"""Global contrast normalisation of each image: $(x - \bar x) / \overline{|x - \bar x|}$.
+
+    Means are over all pixels and channels of the image; the second is that of the absolute
+    deviations (the L1 scale). A constant image becomes 0 everywhere.
+
+    The result has no fixed range. Whoever trains stretches it to [0, 1] by the extremes of the
+    training images (`training_range`); images that were not trained on may go a little beyond.
+
+    Args:
+        images: float32 with whole values 0 to 255, shape (n, c, h, w).
+
+    Returns:
+        float32, the same shape; each image that is not constant has mean 0 and mean absolute
+        value 1.
+
+    Source: Ruff et al., Deep One-Class Classification, ICML 2018, section 4, and their code.
+    """
+    centred = images - images.mean((1, 2, 3), keepdim=True)
+    scale = centred.abs().mean((1, 2, 3), keepdim=True)
+    return torch.where(scale > 0, centred / scale, torch.zeros_like(centred))
+
+
+class Scaling(NamedTuple):
+    """A way to scale images.
+
+    Attributes:
+        function: of a float32 tensor of values 0 to 255.
+        fitted: whether the extremes of the training images then become 0 and 1.
+    """
+
+    function: Callable[[Tensor], Tensor]
+    fitted: bool = False
+
+
+class Range(NamedTuple):
+    """The smallest and the largest pixel of some images."""
+
+    low: float
+    high: float
+
+
+SCALINGS: Mapping[str, Scaling] = MappingProxyType(
+    {"unit": Scaling(unit), "minmax": Scaling(minmax), "gcn": Scaling(gcn, fitted=True)}
 )
+
+
+def training_range(name: str, images: Tensor, train: Tensor) -> Range | None:
+    """The extremes that a fitted scaling maps to 0 and 1; None for the others.
+
+    Args:
+        name: a key of `SCALINGS`.
+        images: as `scaled` gives them, shape (n, c, h, w).
+        train: indices of the training images, shape (k,), k >= 1.
+
+    Raises:
+        UserError: if all training images are constant, so that there is no range.
+    """
+    if not SCALINGS[name].fitted:
+        return None
+    chunks = [images[part] for part in train.to(images.device).split(CHUNK_IMAGES)]
+    low = min(float(chunk.min()) for chunk in chunks)
+    high = max(float(chunk.max()) for chunk in chunks)
+    if not low < high:
+        raise UserError(
+            f"scaling {name!r} needs contrast, and all {len(train)} training images are constant; "
+            "use scaling 'unit'"
+        )
+    return Range(low, high)
 
 
 def scaled(images: Tensor, name: str) -> Tensor:
@@ -61,5 +128,5 @@ def scaled(images: Tensor, name: str) -> Tensor:
     result = torch.empty_like(images, dtype=torch.float32)
     for start in range(0, len(images), CHUNK_IMAGES):
         chunk = slice(start, start + CHUNK_IMAGES)
-        result[chunk] = SCALINGS[name](images[chunk].float())
+        result[chunk] = SCALINGS[name].function(images[chunk].float())
     return result

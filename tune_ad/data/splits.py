@@ -92,7 +92,7 @@ def split(task: Task, pool: Pool, sizes: SplitSizes, seed: int) -> Split:
     for label in normal:
         _refuse_small(task, pool, label, (len(held[label]), len(kept[label])), sizes)
     test = _shuffled(pool, task.source, seed)
-    rest = {} if task.outsiders else {REST: _pick(test, other)}
+    rest = {REST: _pick(test, other)} if other else {}
     outsiders = {name: _shuffled(pool, name, seed) for name in task.outsiders} or rest
     result = Split(
         train=_proportional(_pick(kept, normal), sizes.train_images),

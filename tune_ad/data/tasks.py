@@ -33,10 +33,10 @@ class Task:
         source: name of the data set that gives the normal images.
         normal_class: the label that is normal; None: all classes of the source are.
         outsiders: names of the data sets that are anomalous; empty: the other classes of the
-            source are.
+            source are, so that nothing is where all of its classes are normal.
 
     Raises:
-        UserError: nothing is left to be anomalous, or an outsider is named twice or is the source.
+        UserError: an outsider is named twice or is the source.
     """
 
     name: str
@@ -46,11 +46,6 @@ class Task:
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "outsiders", tuple(self.outsiders))  # JSON gives back a list
-        if self.normal_class is None and not self.outsiders:
-            raise UserError(
-                f"task {self.name}: all of {self.source} is normal and nothing is anomalous; "
-                "name a normal class, or outsiders"
-            )
         if len({self.source, *self.outsiders}) <= len(self.outsiders):
             raise UserError(
                 f"task {self.name}: outsiders {', '.join(self.outsiders)} must differ from each "
@@ -85,6 +80,16 @@ def against(source: str, outsiders: Sequence[str], normal_class: int | None = No
         raise UserError(f"{source} is set against no data set; name at least one outsider")
     normal = source if normal_class is None else f"{source}/{normal_class}"
     return Task(f"{normal}-vs-{'+'.join(others)}", source, normal_class, others)
+
+
+def whole(source: str) -> Task:
+    """A data set as a whole, with nothing anomalous: for rates and distortions, not for AUROC.
+
+    >>> whole("fmnist")
+    Task(name='fashion_mnist', source='fashion_mnist', normal_class=None, outsiders=())
+    """
+    source = canonical_name(source)
+    return Task(source, source, None, ())
 
 
 def class_tasks(data_set: Named, classes: Sequence[int | str] | None = None) -> list[Task]:

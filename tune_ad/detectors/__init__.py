@@ -1,6 +1,7 @@
 """The detectors, one file each; every `Detector` in this folder is found by its import."""
 
 import importlib
+import inspect
 import pkgutil
 from typing import Any
 
@@ -15,6 +16,8 @@ def every_detector() -> dict[str, type[Detector[Any]]]:
         found.update(
             (value.__name__, value)
             for value in values
-            if isinstance(value, type) and issubclass(value, Detector) and value is not Detector
+            if isinstance(value, type)
+            and issubclass(value, Detector)
+            and not inspect.isabstract(value)
         )
     return dict(sorted(found.items()))

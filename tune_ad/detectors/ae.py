@@ -4,16 +4,17 @@ from dataclasses import dataclass
 
 from torch import Tensor, nn
 
-from tune_ad.detectors.base import Config, Detector, ScoreSpace, Terms
+from tune_ad.detectors.base import ScoreSpace, Terms, TrainedDetector
+from tune_ad.detectors.config import NetworkConfig
 from tune_ad.nets import ImageShape, LeNetDecoder, LeNetEncoder, lenet_channels
 
 
 @dataclass(frozen=True)
-class AEConfig(Config):
+class AEConfig(NetworkConfig):
     """Hyperparameters of `AE`; it has none of its own."""
 
 
-class AE(Detector[AEConfig]):
+class AE(TrainedDetector[AEConfig]):
     r"""Deterministic autoencoder on the LeNet-like networks.
 
     Loss and score are the squared error $\sum_i (\hat x_i - x_i)^2$ over the pixels and channels

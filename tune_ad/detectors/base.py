@@ -1,26 +1,23 @@
-"""What every detector is: an `nn.Module` with pure functions, and its hyperparameters.
+"""What every detector is: an `nn.Module` with pure functions.
 
 A detector holds networks and buffers. It holds no optimiser, no loop and no random generator: the
 cohort owns those, hands in images and noise, and stores the buffers that the hooks return. So one
 replica in a loop and a stack of replicas under `torch.func.vmap` share every line.
 """
 
-import math
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, fields
-from typing import Any, ClassVar, Generic, NamedTuple, Self, TypeVar
+from typing import Any, ClassVar, Generic, NamedTuple
 
 import torch
 from torch import Tensor, nn
 
-from tune_ad.data.scaling import SCALINGS
+from tune_ad.detectors.config import Config, ConfigT, NetworkConfigT
 from tune_ad.detectors.schedule import Adam, Phase, Stage
 from tune_ad.errors import UserError
 from tune_ad.nets import ImageShape
 
-LARGEST_BATCH = 10_000
-WIDEST = 10_000
+FINITE_CHUNK = 4096
 Terms = dict[str, Tensor]
 Buffers = dict[str, Tensor]
 ScoreSpace = Mapping[str, Sequence[Any]]
@@ -36,122 +33,6 @@ class Noise(NamedTuple):
         """A float32 tensor of `shape` on the generator's device."""
         draws = {"uniform": torch.rand, "normal": torch.randn}
         return draws[self.distribution](self.shape, generator=generator, device=generator.device)
-
-
-def require(condition: bool, name: str, value: object, rule: str) -> None:
-    """Refuse the value of a hyperparameter.
-
-    Raises:
-        UserError: unless `condition` holds.
-    """
-    if not condition:
-        raise UserError(f"{name} must be {rule}, got {value!r}")
-
-
-@dataclass(frozen=True)
-class Config:
-    """Hyperparameters that every detector has; the defaults are the released ones on grey images.
-
-    Attributes:
-        latent_dim: size of the code.
-        width: factor on every hidden channel count (capacity at fixed depth and code size).
-        scaling: how uint8 pixels become [0, 1]: a name in `tune_ad.data.scaling`.
-        epochs: passes over the training images of the main stage.
-        batch_size: images per update.
-        learning_rate: of Adam, before the milestones.
-        milestones: fractions of the epochs at which the learning rate falls tenfold.
-        weight_decay: L2 penalty inside Adam.
-        beta1: decay rate of Adam's first moment.
-        beta2: decay rate of Adam's second moment.
-        reduction: "sum" or "mean" of the loss over a batch. Adam cancels the scale of the loss but
-            not against weight decay, which the sum makes weaker.
-    """
-
-    latent_dim: int = 32
-    width: float = 1.0
-    scaling: str = "unit"
-    epochs: int = 100
-    batch_size: int = 200
-    learning_rate: float = 1e-4
-    milestones: tuple[float, ...] = (0.75,)
-    weight_decay: float = 1e-4
-    beta1: float = 0.5
-    beta2: float = 0.999
-    reduction: str = "mean"
-
-    self_typed: ClassVar[frozenset[str]] = frozenset()
-    """Fields whose type is not that of their default; the subclass checks them."""
-
-    def __post_init__(self) -> None:
-        """Validate every field.
-
-        Raises:
-            UserError: naming the field, its value and the rule it breaks.
-        """
-        for each in fields(self):
-            if each.name not in self.self_typed:
-                check_type(each.name, getattr(self, each.name), each.default)
-        for name in ("latent_dim", "width", "epochs", "batch_size", "learning_rate"):
-            require(getattr(self, name) > 0, name, getattr(self, name), "positive")
-        require(self.width <= WIDEST, "width", self.width, f"at most {WIDEST}")
-        require(
-            self.batch_size <= LARGEST_BATCH,
-            "batch_size",
-            self.batch_size,
-            f"at most {LARGEST_BATCH} (a smaller training set is repeated to fill a batch)",
-        )
-        for name in ("beta1", "beta2"):
-            require(0 <= getattr(self, name) < 1, name, getattr(self, name), "in [0, 1)")
-        require(self.weight_decay >= 0, "weight_decay", self.weight_decay, "at least 0")
-        require(
-            all(isinstance(m, float) and 0 < m < 1 for m in self.milestones),
-            "milestones",
-            self.milestones,
-            "fractions of the epochs in (0, 1)",
-        )
-        require(self.scaling in SCALINGS, "scaling", self.scaling, f"one of {sorted(SCALINGS)}")
-        require(self.reduction in ("sum", "mean"), "reduction", self.reduction, "'sum' or 'mean'")
-
-    @classmethod
-    def released(cls, shape: ImageShape, **settings: Any) -> Self:  # noqa: ANN401
-        """The published settings for images of `shape`, with `settings` in their place.
-
-        Raises:
-            UserError: if a setting has no such name or an illegal value.
-        """
-        names = [each.name for each in fields(cls)]
-        for name in settings:
-            require(name in names, "a parameter's name", name, f"one of {', '.join(names)}")
-        return cls(**{**cls.released_settings(shape), **settings})
-
-    @classmethod
-    def released_settings(cls, shape: ImageShape) -> dict[str, Any]:
-        """The published settings for images of `shape` that differ from the defaults."""
-        return {"latent_dim": 128, "scaling": "minmax"} if shape.is_colour else {}
-
-
-def check_type(name: str, value: object, default: object) -> None:
-    """Refuse a value of another type than the default's, and a float that is not finite.
-
-    An int may stand for a float.
-
-    Raises:
-        UserError: naming the field, its value and the type expected.
-    """
-    kinds: dict[type, tuple[type, ...]] = {
-        bool: (bool,),
-        int: (int,),
-        float: (int, float),
-        str: (str,),
-        tuple: (tuple,),
-    }
-    kind = kinds[type(default)]
-    fits = isinstance(value, kind) and (bool in kind or not isinstance(value, bool))
-    require(fits, name, value, f"of type {type(default).__name__}")
-    require(not isinstance(value, float) or math.isfinite(value), name, value, "finite")
-
-
-ConfigT = TypeVar("ConfigT", bound=Config)
 
 
 class Detector(nn.Module, ABC, Generic[ConfigT]):
@@ -170,6 +51,8 @@ class Detector(nn.Module, ABC, Generic[ConfigT]):
     Config: ClassVar[type[Config]]
     score_parameters: ClassVar[tuple[str, ...]] = ()
     """Fields of `Config` that can be swept on a trained model: they act when scoring, too."""
+    nats: ClassVar[tuple[str, ...]] = ()
+    """Terms and parts of the score that are nats per image: also told in bits per dimension."""
 
     def __init__(self, config: ConfigT, shape: ImageShape) -> None:
         super().__init__()
@@ -178,19 +61,12 @@ class Detector(nn.Module, ABC, Generic[ConfigT]):
 
     def stages(self) -> tuple[Stage, ...]:
         """The stages of training, in order; none for a detector that is only fitted."""
-        return (self.stage(Phase("train", tuple(name for name, _ in self.named_children()))),)
-
-    def stage(self, *phases: Phase, name: str = "train") -> Stage:
-        """A stage with the optimiser and schedule of the configuration."""
-        config = self.config
-        adam = Adam(config.learning_rate, (config.beta1, config.beta2), config.weight_decay)
-        return Stage(name, config.epochs, phases, adam, config.milestones)
+        return ()
 
     def noise(self, phase: str, batch: int) -> dict[str, Noise]:
         """The random numbers that `terms` wants for a batch of that many images."""
         return {}
 
-    @abstractmethod
     def terms(self, phase: str, images: Tensor, noise: Terms) -> Terms:
         """What one phase looks at, per image, each of shape (batch,).
 
@@ -201,15 +77,19 @@ class Detector(nn.Module, ABC, Generic[ConfigT]):
 
         Returns:
             "loss", which the phase minimises, and any further terms worth a curve.
+
+        Raises:
+            NotImplementedError: if the detector has no phases.
         """
+        raise NotImplementedError(f"{type(self).__name__} is fitted, not trained")
 
     def loss(self, phase: str, images: Tensor, noise: Terms) -> Tensor:
         """The scalar that one phase minimises: `terms(...)["loss"]` summed or averaged."""
         return self.reduced(self.terms(phase, images, noise)["loss"])
 
     def reduced(self, losses: Tensor) -> Tensor:
-        """Losses of shape (batch,) as one scalar, by `Config.reduction`."""
-        return losses.sum() if self.config.reduction == "sum" else losses.mean()
+        """Losses of shape (batch,) as one scalar."""
+        return losses.mean()
 
     def begin(self, stage: str, batches: Iterable[Tensor]) -> Buffers:
         """Buffers to set before a stage, from the training images in evaluation mode."""
@@ -226,8 +106,19 @@ class Detector(nn.Module, ABC, Generic[ConfigT]):
         """
         return {}
 
-    def finish(self, batches: Iterable[Tensor]) -> Buffers:
-        """Buffers that scoring needs, fitted on the training images before an evaluation."""
+    def finish(self, batches: Iterable[Tensor], seed: int) -> Buffers:
+        """Buffers that scoring needs, fitted on the training images before an evaluation.
+
+        A detector without stages may keep a fitted estimator instead: it is fitted again, from
+        the same images and seed, after a state has been loaded.
+
+        Args:
+            batches: the training images, in evaluation mode.
+            seed: of the replica, for a fit that draws.
+
+        Raises:
+            DegenerateInputError: if nothing can be fitted; it ends the replica.
+        """
         return {}
 
     def score_noise(self, score_space: ScoreSpace) -> dict[str, Noise]:
@@ -249,8 +140,26 @@ class Detector(nn.Module, ABC, Generic[ConfigT]):
         """
 
     def score(self, images: Tensor, noise: Terms) -> Tensor:
-        """The anomaly score of each image, shape (batch,), larger = more anomalous."""
+        """The anomaly score of each image, shape (batch,), larger = more anomalous.
+
+        Raises:
+            UserError: if the images have another shape than those trained on, or a NaN.
+        """
+        self.check(images)
         return self.score_variants(images, noise, {})["score"]
+
+    def check(self, images: Tensor) -> None:
+        """Refuse images that this detector cannot score.
+
+        Raises:
+            UserError: if they have another shape than those trained on, or a NaN.
+        """
+        if images.ndim != 4 or tuple(images.shape[1:]) != tuple(self.shape):
+            raise UserError(
+                f"images of shape {tuple(images.shape)} given to a detector for images of shape "
+                f"(n, {', '.join(map(str, self.shape))}); bring them to that shape"
+            )
+        check_finite(images)
 
     def illustrate(self, images: Tensor) -> dict[str, Tensor]:
         """Pictures of what the detector makes of images, each (batch, c, h, w) in [0, 1]."""
@@ -259,6 +168,61 @@ class Detector(nn.Module, ABC, Generic[ConfigT]):
     def forward(self, function: str, *arguments: Any) -> Any:  # noqa: ANN401
         """Call one of the functions above by name: the way in for `torch.func.functional_call`."""
         return getattr(self, function)(*arguments)
+
+
+class TrainedDetector(Detector[NetworkConfigT]):
+    """A detector that trains networks: in one stage with one phase, unless it says otherwise."""
+
+    def stages(self) -> tuple[Stage, ...]:
+        """One stage, whose only phase moves every module."""
+        return (self.stage(Phase("train", tuple(name for name, _ in self.named_children()))),)
+
+    def stage(self, *phases: Phase) -> Stage:
+        """The main stage: the optimiser and schedule of the configuration."""
+        config = self.config
+        adam = Adam(config.learning_rate, (config.beta1, config.beta2), config.weight_decay)
+        return Stage(
+            "train",
+            config.epochs,
+            phases,
+            adam,
+            config.batch_size,
+            config.milestones,
+            config.decay,
+        )
+
+    @abstractmethod
+    def terms(self, phase: str, images: Tensor, noise: Terms) -> Terms:
+        """As in `Detector.terms`."""
+
+    def reduced(self, losses: Tensor) -> Tensor:
+        """Losses of shape (batch,) as one scalar, by `Config.reduction`."""
+        return losses.sum() if self.config.reduction == "sum" else losses.mean()
+
+
+def skeleton(detector: type[Detector[Any]], config: Config, shape: ImageShape) -> Detector[Any]:
+    """A detector without numbers: its stages and sizes, at no cost.
+
+    Raises:
+        UserError: if the configuration cannot be built for the images.
+    """
+    with torch.device("meta"):
+        return detector(config, shape)
+
+
+def check_finite(images: Tensor) -> None:
+    """Refuse images with a NaN or an infinite pixel.
+
+    Raises:
+        UserError: naming how many there are and the first of them.
+    """
+    bad = [~chunk.isfinite().flatten(1).all(1) for chunk in images.split(FINITE_CHUNK)]
+    numbers = torch.cat(bad).nonzero().flatten() if bad else torch.empty(0)
+    if len(numbers):
+        raise UserError(
+            f"{len(numbers)} of {len(images)} images have a NaN or infinite pixel, the first is "
+            f"image {int(numbers[0])}; mend or drop them"
+        )
 
 
 def variant_name(parameter: str, value: object) -> str:

@@ -7,14 +7,15 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
-from tune_ad.detectors.base import Buffers, Config, Detector, ScoreSpace, Terms, require
+from tune_ad.detectors.base import Buffers, ScoreSpace, Terms, TrainedDetector
+from tune_ad.detectors.config import NetworkConfig, require
 from tune_ad.nets import ImageShape, LeNetEncoder, lenet_channels
 
 OBJECTIVES = ("one-class", "soft-boundary")
 
 
 @dataclass(frozen=True)
-class DeepSVDDConfig(Config):
+class DeepSVDDConfig(NetworkConfig):
     """Hyperparameters of `DeepSVDD`.
 
     Attributes:
@@ -61,7 +62,7 @@ def quantile(values: Tensor, share: float) -> Tensor:
     return ordered[math.floor(place)].lerp(ordered[math.ceil(place)], place % 1)
 
 
-class DeepSVDD(Detector[DeepSVDDConfig]):
+class DeepSVDD(TrainedDetector[DeepSVDDConfig]):
     r"""Deep support vector data description on the LeNet-like encoder.
 
     The last layer has no bias. The centre c is the mean code of the training images under the

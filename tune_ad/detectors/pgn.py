@@ -8,22 +8,15 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from tune_ad.detectors.base import (
-    Config,
-    Detector,
-    Noise,
-    ScoreSpace,
-    Terms,
-    require,
-    variant_name,
-)
+from tune_ad.detectors.base import Noise, ScoreSpace, Terms, TrainedDetector, variant_name
+from tune_ad.detectors.config import NetworkConfig, require
 from tune_ad.nets import ImageShape, LeNetEncoder, lenet_channels
 
 Samples = int | Literal["inf"]
 
 
 @dataclass(frozen=True)
-class PGNConfig(Config):
+class PGNConfig(NetworkConfig):
     """Hyperparameters of `PGN`.
 
     Attributes:
@@ -56,7 +49,7 @@ class PGNConfig(Config):
         require(0 <= self.dropout < 1, "dropout", self.dropout, "in [0, 1)")
 
 
-class PGN(Detector[PGNConfig]):
+class PGN(TrainedDetector[PGNConfig]):
     r"""Pseudo-generative network: an encoder trained to its prior, without a decoder.
 
     Features h(x) of size F feed two linear heads: the mean

@@ -35,6 +35,7 @@ class Stage:
         epochs: passes over the training images.
         phases: the steps of one update, in their order.
         adam: settings shared by the phases; each phase has its own moments.
+        batch_size: images per update.
         milestones: fractions of `epochs` at which the learning rate is multiplied by `decay`,
             so that a shorter run keeps the shape of the schedule.
         decay: that factor.
@@ -44,13 +45,14 @@ class Stage:
     epochs: int
     phases: tuple[Phase, ...]
     adam: Adam
+    batch_size: int
     milestones: tuple[float, ...] = ()
     decay: float = 0.1
 
     def learning_rate(self, epoch: int) -> float:
         """The learning rate during epoch number `epoch`, counted from 0 within the stage.
 
-        >>> stage = Stage("", 100, (), Adam(1e-4, (0.5, 0.999), 0.0), (0.75,))
+        >>> stage = Stage("", 100, (), Adam(1e-4, (0.5, 0.999), 0.0), 200, (0.75,))
         >>> stage.learning_rate(74) / 1e-4, round(stage.learning_rate(75) / 1e-4, 9)
         (1.0, 0.1)
         """

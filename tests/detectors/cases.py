@@ -1,0 +1,67 @@
+"""Small configurations and images on which every detector is tried."""
+
+from typing import Any
+
+import torch
+
+from tune_ad.cohort import Cohort, Member
+from tune_ad.data import scaled
+from tune_ad.detectors.base import Detector
+from tune_ad.detectors.config import Config
+from tune_ad.nets import ImageShape
+
+GREY, COLOUR = ImageShape(1, 8, 8), ImageShape(3, 8, 8)
+MNIST, CIFAR = ImageShape(1, 28, 28), ImageShape(3, 32, 32)
+SMALL = {"latent_dim": 16, "batch_size": 8, "epochs": 4, "learning_rate": 1e-3}
+IMAGES = 20
+
+
+def pixels(shape: ImageShape, count: int = IMAGES, seed: int = 5) -> torch.Tensor:
+    """Random uint8 images that do not reach 255."""
+    stream = torch.Generator().manual_seed(seed)
+    return torch.randint(0, 200, (count, *shape), generator=stream, dtype=torch.uint8)
+
+
+def cohort_of(
+    detector: type[Detector[Any]], config: Config, shape: ImageShape, **options: Any
+) -> Cohort:
+    """One replica on random images."""
+    images = scaled(pixels(shape), config.scaling)
+    return Cohort(detector, config, images, [Member("t", 0, torch.arange(IMAGES))], **options)
+
+
+def small(detector: type[Detector[Any]], shape: ImageShape, **settings: Any) -> Config:
+    return detector.Config.released(shape, **{**SMALL, **settings})
+
+
+@torch.enable_grad()
+def trained(
+    detector: type[Detector[Any]], shape: ImageShape, epochs: int = 2, **settings: Any
+) -> Cohort:
+    cohort = cohort_of(detector, small(detector, shape, **settings), shape)
+    cohort.train(epochs)
+    cohort.prepare_scoring()
+    return cohort
+
+
+def module_of(cohort: Cohort) -> Any:
+    return cohort.learners[0].module
+
+
+def same(one: Any, other: Any) -> bool:
+    """Whether two nested structures of tensors and plain values are bit-equal."""
+    if isinstance(one, torch.Tensor):
+        return torch.equal(one, other)
+    if isinstance(one, dict):
+        return one.keys() == other.keys() and all(same(one[k], other[k]) for k in one)
+    if isinstance(one, list | tuple):
+        return len(one) == len(other) and all(map(same, one, other))
+    return bool(one == other)
+
+
+def doubles(shape: ImageShape, count: int = 7) -> torch.Tensor:
+    return pixels(shape, count).double() / 255
+
+
+def exact(actual: torch.Tensor, expected: torch.Tensor) -> None:
+    torch.testing.assert_close(actual, expected, rtol=1e-12, atol=1e-13)
