@@ -163,13 +163,17 @@ class LeNetDecoder(nn.Module):
             sides = (sides[0] - 2 * trims[0], sides[1] - 2 * trims[1])
             padding = (KERNEL // 2 + trims[0], KERNEL // 2 + trims[1])
             blocks.append(nn.ConvTranspose2d(before, after, KERNEL, padding=padding, bias=bias))
-            blocks.append(normalised(after, slope) if left else nn.Sigmoid())
+            blocks += [normalised(after, slope)] if left else []
         self.layers = nn.Sequential(*blocks)
 
-    def forward(self, latents: Tensor) -> Tensor:
-        """Images in (0, 1), shape (batch, c, h, w)."""
+    def logits(self, latents: Tensor) -> Tensor:
+        """Logits of images, shape (batch, c, h, w)."""
         grown: Tensor = self.layers(latents.unflatten(1, (-1, SEED_SIDE, SEED_SIDE)))
         return grown[..., : self.shape.height, : self.shape.width]
+
+    def forward(self, latents: Tensor) -> Tensor:
+        """Images in (0, 1): the sigmoid of the logits, shape (batch, c, h, w)."""
+        return self.logits(latents).sigmoid()
 
 
 def _trim(side: int, goal: int, doublings_left: int) -> int:

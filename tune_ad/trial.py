@@ -133,10 +133,7 @@ class Trial:
         """Train one interval, examine, report."""
         started = time.perf_counter()
         terms = self.cohort.train(self.study.budget.interval(self.cohort.epochs))
-        found = Examination()
-        if self.cohort.scorable:
-            self.cohort.prepare_scoring()
-            found = self.examined()
+        found = self.examined()
         train = by_name([{f"train_{name}": v for name, v in each.items()} for each in terms])
         nats = self.baseline.detector.nats
         metrics = with_bits(self.without_failed(train | found.metrics), nats, self.panel.shape)
@@ -161,12 +158,14 @@ class Trial:
 
     def examined(self) -> Examination:
         """Held-out images, and test images where and when they are wanted."""
-        done = self.cohort.finished
-        found = Examination()
-        budget = self.study.budget
+        done, budget = self.cohort.finished, self.study.budget
         parts = ["validation"] if budget.validation_fraction else []
         if self.test and (done or budget.test_curve):
             parts.append("test")
+        found = Examination()
+        if not (parts and self.cohort.scorable):
+            return found
+        self.cohort.prepare_scoring()
         for part in parts:
             new = examine(self.cohort, self.panel, self.keys, part, every_variant=done)
             if done or part == "validation":

@@ -2,14 +2,18 @@
 
 import math
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 
 from tune_ad.detectors.base import Buffers, ScoreSpace, Terms, TrainedDetector
-from tune_ad.detectors.config import NetworkConfig, require
-from tune_ad.nets import ImageShape, LeNetEncoder, lenet_channels
+from tune_ad.detectors.centre import away_from_zero, mean_code
+from tune_ad.detectors.config import NetworkConfig, require, require_fractions
+from tune_ad.detectors.reconstruction import summed
+from tune_ad.detectors.schedule import Phase, Stage
+from tune_ad.nets import ImageShape, LeNetDecoder, LeNetEncoder, lenet_channels
 
 OBJECTIVES = ("one-class", "soft-boundary")
 
@@ -19,6 +23,11 @@ class DeepSVDDConfig(NetworkConfig):
     """Hyperparameters of `DeepSVDD`.
 
     Attributes:
+        pretraining: epochs of autoencoder pretraining, as a multiple of `epochs`; 0 = none, as in
+            the comparison of Park et al. The original code has 1 (MNIST) and 350 / 150 (CIFAR-10).
+        pretraining_milestones: as `milestones`, of that stage (original: 50 of 150 epochs on
+            MNIST, 250 of 350 on CIFAR-10).
+        pretraining_weight_decay: of that stage (original: 5e-4 on MNIST, 5e-7 on CIFAR-10).
         objective: "one-class" or "soft-boundary".
         nu: share of training images allowed outside the sphere (soft-boundary only).
         radius_warmup: share of the epochs during which the radius stays 0 (soft-boundary only);
@@ -26,6 +35,9 @@ class DeepSVDDConfig(NetworkConfig):
         centre_epsilon: least distance from 0 of a coordinate of the centre.
     """
 
+    pretraining: float = 0.0
+    pretraining_milestones: tuple[float, ...] = (50 / 150,)
+    pretraining_weight_decay: float = 5e-4
     objective: str = "one-class"
     nu: float = 0.1
     radius_warmup: float = 10 / 150
@@ -38,18 +50,26 @@ class DeepSVDDConfig(NetworkConfig):
             UserError: naming the field, its value and the rule it breaks.
         """
         super().__post_init__()
+        require(self.pretraining >= 0, "pretraining", self.pretraining, "at least 0")
+        require_fractions("pretraining_milestones", self.pretraining_milestones)
+        decay = self.pretraining_weight_decay
+        require(decay >= 0, "pretraining_weight_decay", decay, "at least 0")
         require(self.objective in OBJECTIVES, "objective", self.objective, f"one of {OBJECTIVES}")
         require(0 < self.nu <= 1, "nu", self.nu, "in (0, 1]")
         require(0 <= self.radius_warmup <= 1, "radius_warmup", self.radius_warmup, "in [0, 1]")
         require(self.centre_epsilon >= 0, "centre_epsilon", self.centre_epsilon, "at least 0")
 
+    @classmethod
+    def released_settings(cls, shape: ImageShape) -> dict[str, Any]:
+        """The published settings for images of `shape` that differ from the defaults."""
+        own = {"pretraining_milestones": (250 / 350,), "pretraining_weight_decay": 5e-7}
+        return {**super().released_settings(shape), **(own if shape.is_colour else {})}
 
-def away_from_zero(centre: Tensor, epsilon: float) -> Tensor:
-    """Push coordinates with 0 < |c| < epsilon to -epsilon or epsilon; an exact 0 stays.
-
-    A coordinate near 0 could be matched by vanishing weights, which would collapse the sphere.
-    """
-    return torch.where(centre.abs() < epsilon, centre.sign() * epsilon, centre)
+    @property
+    def pretraining_epochs(self) -> int:
+        """Epochs of pretraining: at least 1 where there is any."""
+        epochs = self.pretraining * self.epochs
+        return max(1, round(epochs)) if epochs else 0
 
 
 def quantile(values: Tensor, share: float) -> Tensor:
@@ -66,12 +86,16 @@ class DeepSVDD(TrainedDetector[DeepSVDDConfig]):
     r"""Deep support vector data description on the LeNet-like encoder.
 
     The last layer has no bias. The centre c is the mean code of the training images under the
-    initial weights and untrained batch statistics, in evaluation mode, kept off 0; then it is
-    fixed. With d(x) the squared distance of the code from c:
+    initial weights and untrained batch statistics (or the pretrained ones), in evaluation mode,
+    kept off 0; then it is fixed. With d(x) the squared distance of the code from c:
 
     - one-class: loss and score are d(x), in [0, inf).
     - soft-boundary: loss $R^2 + \max(0, d(x) - R^2) / \nu$, score $d(x) - R^2$, in
       [-R^2, inf). After the warm-up R is the (1 - nu)-quantile of the distances in the last batch.
+
+    With `pretraining`, a stage comes first in which encoder and a mirrored decoder without biases
+    lower the squared error of the reconstruction; the encoder and its batch statistics are kept,
+    the decoder is not used again.
 
     Sources: Ruff et al., Deep One-Class Classification, ICML 2018, equations 3 and 4; architecture
     and settings as in the released code of Park, Adosoglou and Pardalos, arXiv 2005.01889.
@@ -86,16 +110,33 @@ class DeepSVDD(TrainedDetector[DeepSVDDConfig]):
         encoder = LeNetEncoder(shape, lenet_channels(shape, config.width))
         head = nn.Linear(encoder.features, config.latent_dim, bias=False)
         self.encoder = nn.Sequential(encoder, head)
+        if config.pretraining_epochs:
+            channels = lenet_channels(shape, config.width)
+            self.decoder = LeNetDecoder(shape, channels, config.latent_dim, bias=False)
         self.register_buffer("centre", torch.zeros(config.latent_dim))
         self.register_buffer("radius", torch.zeros(()))
 
+    def stages(self) -> tuple[Stage, ...]:
+        """The main stage, after one of pretraining where there is any."""
+        config, main = self.config, self.stage(Phase("train", ("encoder",)))
+        if not config.pretraining_epochs:
+            return (main,)
+        pretraining = replace(
+            main,
+            name="pretraining",
+            epochs=config.pretraining_epochs,
+            phases=(Phase("pretraining", ("encoder", "decoder")),),
+            adam=replace(main.adam, weight_decay=config.pretraining_weight_decay),
+            milestones=config.pretraining_milestones,
+        )
+        return pretraining, main
+
     def begin(self, stage: str, batches: Iterable[Tensor]) -> Buffers:
-        """The centre: the mean code, its coordinates kept off 0."""
-        sums, count = torch.zeros_like(self.centre), 0
-        for images in batches:
-            sums = sums + self.encoder(images).sum(0)
-            count += len(images)
-        return {"centre": away_from_zero(sums / count, self.config.centre_epsilon)}
+        """The centre: the mean code, its coordinates kept off 0; nothing before pretraining."""
+        if stage == "pretraining":
+            return {}
+        centre = mean_code(self.encoder, batches)
+        return {"centre": away_from_zero(centre, self.config.centre_epsilon)}
 
     def squared_distance(self, images: Tensor) -> Tensor:
         """Squared distance of each code from the centre, shape (batch,)."""
@@ -103,7 +144,10 @@ class DeepSVDD(TrainedDetector[DeepSVDDConfig]):
         return offsets.square().sum(1)
 
     def terms(self, phase: str, images: Tensor, noise: Terms) -> Terms:
-        """The "loss" and the squared "distance" of each image."""
+        """The "loss" and the squared "distance" of each image; pretraining has the loss alone."""
+        if phase == "pretraining":
+            logits = self.decoder.logits(self.encoder(images))
+            return {"loss": summed("squared_error", logits, images)}
         distance = self.squared_distance(images)
         if self.config.objective == "one-class":
             return {"loss": distance}
@@ -112,7 +156,7 @@ class DeepSVDD(TrainedDetector[DeepSVDDConfig]):
 
     def after_step(self, stage: str, phase: str, terms: Terms, progress: Tensor) -> Buffers:
         """The radius of the soft boundary, from the distances of the last batch."""
-        if self.config.objective == "one-class":
+        if phase == "pretraining" or self.config.objective == "one-class":
             return {}
         radius = quantile(terms["distance"].sqrt(), 1 - self.config.nu)
         return {"radius": torch.where(progress < self.config.radius_warmup, self.radius, radius)}

@@ -1,0 +1,38 @@
+"""Adversarial autoencoder: code size, width, learning rate and weight of the adversarial loss."""
+
+from optuna.distributions import CategoricalDistribution, FloatDistribution
+
+from tune_ad.detectors.aae import AAE
+from tune_ad.search import QUICK, Baseline, Budget, Search
+
+aae = Search(
+    name="aae_{data}",
+    data=("mnist", "fmnist", "cifar"),
+    baselines=(
+        Baseline(
+            AAE,
+            space={
+                "latent_dim": CategoricalDistribution([16, 32, 64, 128, 256]),
+                "width": CategoricalDistribution([0.5, 1.0, 2.0]),
+                "learning_rate": FloatDistribution(1e-5, 1e-2, log=True),
+                "adversarial_weight": FloatDistribution(1e-4, 0.5, log=True),
+                "reconstruction": CategoricalDistribution(["l1", "squared_error", "bce"]),
+            },
+        ),
+    ),
+    budgets={"quick": QUICK},
+    budgets_on={
+        "cifar": {
+            "quick": Budget(
+                trials=8,
+                epochs=10,
+                seeds=1,
+                classes=(0, 3, 8),
+                train_images=600,
+                validation_images=300,
+                test_images=500,
+                evaluation_seeds=3,
+            ),
+        },
+    },
+)

@@ -1,0 +1,136 @@
+"""Adversarial autoencoder: codes are drawn to the prior by a discriminator."""
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from tune_ad.detectors.base import Noise, ScoreSpace, Terms, TrainedDetector
+from tune_ad.detectors.config import require
+from tune_ad.detectors.reconstruction import ReconstructionConfig
+from tune_ad.detectors.schedule import Phase, Stage
+from tune_ad.nets import ImageShape, LeNetDecoder, LeNetEncoder, lenet_channels
+
+HIDDEN = (512, 256)  # of the discriminator, as released
+SLOPE = 0.1
+
+
+@dataclass(frozen=True)
+class AAEConfig(ReconstructionConfig):
+    """Hyperparameters of `AAE`.
+
+    Attributes:
+        adversarial_weight: weight of the adversarial loss of the encoder; the reconstruction has
+            the rest. Released .001 (joint updates only).
+        joint: whether encoder and decoder lower both losses in one step, as released; otherwise
+            the reconstruction and the adversarial loss have a step and an Adam each, as in the
+            original AAE.
+        leaky_output: LeakyReLU also after the discriminator's last layer, before the sigmoid. The
+            paper's text has it after every layer; the released code only has the sigmoid there.
+    """
+
+    reconstruction: str = "l1"
+    pixel_reduction: str = "mean"
+    adversarial_weight: float = 0.001
+    joint: bool = True
+    leaky_output: bool = False
+
+    def __post_init__(self) -> None:
+        """Validate every field.
+
+        Raises:
+            UserError: naming the field, its value and the rule it breaks.
+        """
+        super().__post_init__()
+        weight = self.adversarial_weight
+        require(0 <= weight < 1, "adversarial_weight", weight, "in [0, 1)")
+
+
+class AAE(TrainedDetector[AAEConfig]):
+    r"""Adversarial autoencoder on the LeNet-like networks.
+
+    With encoder E, decoder G and a discriminator D of codes (J to 512 to 256 to 1), a step is
+
+    - "autoencoder": E and G lower $(1 - w) |\hat x - x| + w \, BCE(D(E(x)), 1)$, the first a mean
+      over pixels and channels;
+    - "discriminator": D lowers $\frac12 [BCE(D(z), 1) + BCE(D(E(x)), 0)]$ with $z \sim N(0, I)$.
+
+    Without `joint`, the first splits into "reconstruction" and, after the discriminator's step,
+    "encoder". Cross-entropies are in nats. The score is the squared error
+    $\sum_i (\hat x_i - x_i)^2$, in [0, c h w].
+
+    Sources: Makhzani et al., Adversarial Autoencoders, arXiv 1511.05644, section 2; settings as in
+    the released code of Park, Adosoglou and Pardalos, arXiv 2005.01889.
+    """
+
+    Config = AAEConfig
+
+    def __init__(self, config: AAEConfig, shape: ImageShape) -> None:
+        super().__init__(config, shape)
+        channels = lenet_channels(shape, config.width)
+        encoder = LeNetEncoder(shape, channels)
+        self.encoder = nn.Sequential(encoder, nn.Linear(encoder.features, config.latent_dim))
+        self.decoder = LeNetDecoder(shape, channels, config.latent_dim)
+        first, second = HIDDEN
+        output = [nn.LeakyReLU(SLOPE)] if config.leaky_output else []
+        self.discriminator = nn.Sequential(
+            nn.Linear(config.latent_dim, first),
+            nn.LeakyReLU(SLOPE),
+            nn.Linear(first, second),
+            nn.LeakyReLU(SLOPE),
+            nn.Linear(second, 1),
+            *output,
+        )
+
+    def stages(self) -> tuple[Stage, ...]:
+        """One stage of two phases, or of three where they are not joint."""
+        both, discriminator = ("encoder", "decoder"), Phase("discriminator", ("discriminator",))
+        if self.config.joint:
+            return (self.stage(Phase("autoencoder", both), discriminator),)
+        reconstruction, encoder = Phase("reconstruction", both), Phase("encoder", ("encoder",))
+        return (self.stage(reconstruction, discriminator, encoder),)
+
+    def noise(self, phase: str, batch: int) -> dict[str, Noise]:
+        """Codes from the prior for the discriminator."""
+        if phase != "discriminator":
+            return {}
+        return {"code": Noise("normal", (batch, self.config.latent_dim))}
+
+    def terms(self, phase: str, images: Tensor, noise: Terms) -> Terms:
+        """The "loss" of each image in a phase; of joint updates also its two parts."""
+        if phase == "discriminator":
+            return {"loss": self.told_apart(images, noise["code"])}
+        codes = self.encoder(images)
+        if phase == "encoder":
+            return {"loss": self.entropy(codes, real=True)}
+        logits = self.decoder.logits(codes)
+        error = self.config.trained_error(self.config.distortion(logits, images), images)
+        if phase == "reconstruction":
+            return {"loss": error}
+        fooled, weight = self.entropy(codes, real=True), self.config.adversarial_weight
+        loss = weight * fooled + (1 - weight) * error
+        return {"loss": loss, "reconstruction": error, "adversarial": fooled}
+
+    def told_apart(self, images: Tensor, codes: Tensor) -> Tensor:
+        """The discriminator's loss on each image and each code from the prior, shape (batch,)."""
+        with torch.no_grad():
+            encoded = self.encoder(images)
+        return 0.5 * (self.entropy(codes, real=True) + self.entropy(encoded, real=False))
+
+    def entropy(self, codes: Tensor, real: bool) -> Tensor:
+        """Cross-entropy of the discriminator's verdict on each code, in nats, shape (batch,)."""
+        logits = self.discriminator(codes).squeeze(1)
+        return functional.softplus(-logits if real else logits)
+
+    def logits(self, images: Tensor) -> Tensor:
+        """Logits of the reconstructions, shape (batch, c, h, w)."""
+        return self.decoder.logits(self.encoder(images))
+
+    def score_variants(self, images: Tensor, noise: Terms, score_space: ScoreSpace) -> Terms:
+        """The reconstruction error of each image, as "score"."""
+        return {"score": self.config.scored_error(self.logits(images), images)}
+
+    def illustrate(self, images: Tensor) -> dict[str, Tensor]:
+        """The reconstructions."""
+        return {"reconstruction": self.logits(images).sigmoid()}
