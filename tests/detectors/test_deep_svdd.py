@@ -1,5 +1,6 @@
 """The mathematics of Deep SVDD."""
 
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -7,9 +8,20 @@ import pytest
 import torch
 from torch import nn
 
-from tests.detectors.cases import COLOUR, GREY, cohort_of, module_of, pixels, small, trained
+from tests.detectors.cases import (
+    CIFAR,
+    COLOUR,
+    GREY,
+    MNIST,
+    cohort_of,
+    module_of,
+    pixels,
+    small,
+    trained,
+)
 from tune_ad.cohort import Cohort, build
 from tune_ad.detectors.deep_svdd import DeepSVDD, away_from_zero
+from tune_ad.errors import UserError
 from tune_ad.nets import ImageShape
 from tune_ad.randomness import derived_seed
 
@@ -129,3 +141,76 @@ def test_the_warm_up_ends_in_its_epoch(epochs, warmup, first):
 def test_one_class_keeps_no_radius():
     cohort = trained(DeepSVDD, GREY, epochs=4)
     assert float(module_of(cohort).radius) == 0
+
+
+# ------------------------------------------------------------------------- pretraining
+
+
+def test_pretraining_is_a_stage_of_its_own_schedule():
+    config = DeepSVDD.Config.released(MNIST, pretraining=1.5, epochs=100)
+    first, main = DeepSVDD(config, MNIST).stages()
+    assert (first.name, first.epochs, first.milestones) == ("pretraining", 150, (50 / 150,))
+    assert first.adam.weight_decay == 5e-4
+    assert [set(phase.modules) for phase in first.phases] == [{"encoder", "decoder"}]
+    assert (main.name, main.epochs, main.adam.weight_decay) == ("train", 100, 1e-4)
+    assert [set(phase.modules) for phase in main.phases] == [{"encoder"}]
+    colour = DeepSVDD.Config.released(CIFAR, pretraining=350 / 150, epochs=150)
+    first, main = DeepSVDD(colour, CIFAR).stages()
+    assert (first.epochs, first.milestones) == (350, (250 / 350,))
+    assert first.adam.weight_decay == 5e-7
+
+
+@pytest.mark.parametrize(
+    ("ratio", "epochs", "expected"), [(0.0, 4, 0), (0.01, 4, 1), (2.5, 4, 10)]
+)
+def test_pretraining_epochs(ratio, epochs, expected):
+    assert DeepSVDD.Config(pretraining=ratio, epochs=epochs).pretraining_epochs == expected
+
+
+def test_the_decoder_exists_for_pretraining_alone_and_is_not_counted():
+    plain = svdd()
+    pretrained = svdd(pretraining=1.0)
+    assert not hasattr(module_of(plain), "decoder")
+    assert pretrained.parameters == plain.parameters
+    assert pretrained.epochs == 2 * plain.epochs
+
+
+@torch.no_grad()
+def test_pretraining_lowers_the_squared_error_of_the_reconstruction():
+    cohort = svdd(pretraining=1.0)
+    module, images = module_of(cohort), cohort.learners[0].images[:8]
+    made = module.decoder(module.encoder(images))
+    expected = (made - images).square().sum((1, 2, 3))
+    torch.testing.assert_close(module.terms("pretraining", images, {})["loss"], expected)
+    assert not [name for name, _ in module.decoder.named_parameters() if "bias" in name]
+
+
+@torch.no_grad()
+def test_the_centre_is_set_after_pretraining_and_the_decoder_then_rests():
+    cohort = svdd(pretraining=1.0, centre_epsilon=0.0)
+    module = module_of(cohort)
+    with torch.enable_grad():
+        cohort.train(4)
+    assert float(module.centre.abs().max()) == 0
+    assert not cohort.scorable
+    codes = module.eval().encoder(cohort.learners[0].images)
+    expected, before = codes.mean(0), [p.clone() for p in module.decoder.parameters()]
+    with torch.enable_grad():
+        (terms,) = cohort.train(1)
+    assert cohort.scorable
+    assert set(terms) == {"loss"}
+    torch.testing.assert_close(module.centre, expected)
+    after = list(module.decoder.parameters())
+    assert all(torch.equal(one, other) for one, other in zip(before, after, strict=True))
+
+
+def test_terms_of_pretraining_are_told_apart():
+    cohort = svdd(pretraining=1.0)
+    assert [set(terms) for terms in cohort.train(2)] == [{"pretraining/loss"}]
+
+
+def test_pretraining_needs_a_code_that_makes_a_map():
+    config = small(DeepSVDD, GREY, latent_dim=20)
+    DeepSVDD(config, GREY)
+    with pytest.raises(UserError, match="multiple of 16"):
+        DeepSVDD(replace(config, pretraining=1.0), GREY)
