@@ -1,4 +1,4 @@
-"""Deep SVDD, one-class and soft-boundary: code size, width, learning rate, weight decay and nu."""
+"""Deep SVDD, one-class, soft-boundary and pretrained: code size, width, learning rate, nu."""
 
 from optuna.distributions import CategoricalDistribution, FloatDistribution
 
@@ -30,11 +30,28 @@ svdd = Search(
                 "nu": FloatDistribution(0.01, 0.5, log=True),
             },
         ),
+        Baseline(
+            DeepSVDD,
+            name="pretrained",
+            settings={
+                "pretraining": 1.0,
+                "scaling": "gcn",
+                "milestones": (0.333,),
+                "weight_decay": 5e-7,
+                "beta1": 0.9,
+            },
+            space={
+                "latent_dim": CategoricalDistribution([16, 32, 64, 128, 256]),
+                "width": CategoricalDistribution([0.5, 1.0, 2.0]),
+                "learning_rate": FloatDistribution(1e-5, 1e-2, log=True),
+                "scaling": CategoricalDistribution(["unit", "minmax", "gcn"]),
+            },
+        ),
     ),
     budgets={
         "quick": QUICK,
         "paper": Budget(
-            trials=2,
+            trials=3,
             epochs=100,
             seeds=10,
             evaluation_seeds=0,

@@ -50,10 +50,11 @@ def _declared(path: Path) -> Iterator[Entry]:
             values = {
                 keyword.arg: ast.literal_eval(keyword.value)
                 for keyword in node.keywords
-                if keyword.arg in ("name", "data")
+                if keyword.arg in ("name", "data", "name_on")
             }
             for data in values["data"]:
-                yield Entry(values["name"].format(data=data), data, path.stem, title)
+                name = values.get("name_on", {}).get(data, values["name"].format(data=data))
+                yield Entry(name, data, path.stem, title)
 
 
 def find(name: str) -> "tuple[Search, str]":
