@@ -8,6 +8,8 @@ from typing import Any, NamedTuple
 import pandas as pd
 
 from analysis import frame
+from analysis.ablation import effects
+from analysis.rates import rates
 from analysis.statistics import Estimate, estimate
 from tune_ad.records import StudyFolder, TrialRecord, write_atomically
 from tune_ad.selection import describe, mean, ranked
@@ -57,8 +59,11 @@ def results(study: dict[str, Any], folder: StudyFolder) -> list[Result]:
     - Where the budget trains none again: each configuration's own test if nothing was chosen
       between them (one per baseline), or the best by `oracle`, named as that.
 
-    A trial chosen by a rule is never quoted by the number that chose it, save under `oracle`.
+    A trial chosen by a rule is never quoted by the number that chose it, save under `oracle`. A
+    panel of which nothing is anomalous has no AUROC.
     """
+    if study.get("whole"):
+        return []
     records, rule = folder.read_trials(), study["selection"]
     best = ranked(records, rule)
     if study["budget"]["evaluation_seeds"]:
@@ -130,6 +135,7 @@ def write_report(path: Path) -> Written:
         "variants": frame.variants(records),
         "evaluation": frame.replicas(fresh),
         "evaluation_variants": frame.variants(fresh),
+        "rates": rates(records),
     }
     for name, table in tables.items():
         if not table.empty:
@@ -138,8 +144,11 @@ def write_report(path: Path) -> Written:
     sections = [
         f"# {study['name']}",
         summary,
+        _comparison(quoted),
+        _ablation(study, records),
         *map(_quoted, quoted),
         _trials(study, tables["trials"]),
+        _rates(tables["rates"]),
         _health(records, fresh),
         _provenance(stored),
     ]
@@ -154,8 +163,13 @@ def _summary(study: dict[str, Any], quoted: list[Result], records: list[TrialRec
         f"{study['name']} (budget {study['budget_name']}): {len(records)} of "
         f"{study['budget']['trials']} trials ended: {ended}."
     )
+    if len(quoted) > 1:
+        return "\n".join([head, *map(_line, quoted), _common(quoted)])
     if quoted:
-        return "\n".join([head, *map(_sentence, quoted)])
+        return f"{head}\n{_sentence(quoted[0])}"
+    if study.get("whole"):
+        why = f"nothing is anomalous in the whole of {study['data_set']}"
+        return f"{head}\nThere is no AUROC: {why}. The metrics are in `tables/replicas.csv`."
     why = "the winner has not been trained again yet"
     if not study["budget"]["evaluation_seeds"]:
         why = "its budget trains no winner again, and a trial was chosen among several"
@@ -174,6 +188,69 @@ def _sentence(quoted: Result) -> str:
     return (
         f"Test AUROC of {quoted.baseline} {quoted.panel}, mean over {classes}{lost}: "
         f"{quoted.source}.\nSelection: {quoted.rule}"
+    )
+
+
+def _line(quoted: Result) -> str:
+    if quoted.panel.n == 0:
+        return _sentence(quoted)
+    lost = f"; {quoted.failed} of {quoted.seeds} seeds failed" if quoted.failed else ""
+    return f"- {quoted.baseline}: {quoted.panel}{lost}"
+
+
+def _common(quoted: list[Result]) -> str:
+    """What the numbers of several baselines have in common."""
+    first, classes = quoted[0], _count(max(len(each.classes) for each in quoted), "class")
+    return f"Test AUROC, mean over {classes}; each is {first.source}.\nSelection: {first.rule}"
+
+
+def _comparison(quoted: list[Result]) -> str:
+    """The baselines side by side, class by class, in the form of the papers' tables."""
+    if len(quoted) < 2:
+        return ""
+    classes = list(dict.fromkeys(name for each in quoted for name in each.classes))
+    rows = [
+        {
+            "baseline": each.baseline,
+            **{name: each.classes[name].short if name in each.classes else "" for name in classes},
+            "mean": each.panel.short,
+            "n": each.panel.n,
+        }
+        for each in quoted
+    ]
+    return "\n\n".join(
+        [
+            "## Baselines side by side",
+            pd.DataFrame(rows).to_markdown(index=False, disable_numparse=True),
+            "Test AUROC in per cent, mean ± standard deviation over n seeds.",
+        ]
+    )
+
+
+def _ablation(study: dict[str, Any], records: Sequence[TrialRecord]) -> str:
+    """The effects of single changes, where the plan makes them and the trials were tested."""
+    if study.get("plan", {}).get("name") != "OneAtATime":
+        return ""
+    defaults = {name: each["params"] for name, each in study["baselines"].items()}
+    found = effects(defaults, records)
+    if not found:
+        return ""
+    rows = [
+        {
+            "baseline": each.baseline,
+            "change": f"{each.parameter} = {_short(each.value)} (from {_short(each.default)})",
+            "test AUROC": each.auroc.short,
+            "difference [95 % interval]": str(each.difference),
+        }
+        for each in found
+    ]
+    return "\n\n".join(
+        [
+            "## One change at a time",
+            pd.DataFrame(rows).to_markdown(index=False, disable_numparse=True),
+            "Differences from the baseline's default, paired by seed, in points of AUROC; each "
+            "interval is for its row alone, not corrected for the number of rows.",
+        ]
     )
 
 
@@ -220,7 +297,8 @@ def _trials(study: dict[str, Any], table: pd.DataFrame) -> str:
     shown = best[["number", "baseline", "state", "objective", *searched, "seconds"]]
     shown = shown.head(SHOWN_TRIALS).map(_short)
     shown.columns = shown.columns.str.removeprefix("param/")
-    about = "Nothing was held out, so no number ranks these."
+    why = "is anomalous" if study.get("whole") else "was held out"
+    about = f"Nothing {why}, so no number ranks these."
     if table["objective"].notna().any():
         about = (
             f"Ranked by {describe(study['selection'])} These numbers selected; they are not "
@@ -230,6 +308,23 @@ def _trials(study: dict[str, Any], table: pd.DataFrame) -> str:
         [
             "## Trials",
             f"{about} All trials: `tables/trials.csv`.",
+            shown.to_markdown(index=False, disable_numparse=True),
+        ]
+    )
+
+
+def _rates(table: pd.DataFrame) -> str:
+    if table.empty:
+        return ""
+    parts = {"test": "test images (normals)", "validation": "held-out normals"}
+    where = ", ".join(parts[part] for part in table["part"].unique())
+    shown = table.drop(columns="part").map(_short)
+    shown.columns = shown.columns.str.removeprefix("param/")
+    return "\n\n".join(
+        [
+            "## Rate and distortion",
+            f"Means over replicas (n) on {where}; nats per image, and bits per dimension. All "
+            "complete trials; none was selected.",
             shown.to_markdown(index=False, disable_numparse=True),
         ]
     )

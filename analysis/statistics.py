@@ -11,13 +11,13 @@ LEVEL = 0.95
 
 
 class Estimate(NamedTuple):
-    """A mean of quantities in [0, 1], one per seed, with its uncertainty.
+    """A mean of quantities in [0, 1] (differences: [-1, 1]), one per seed, with its uncertainty.
 
     Attributes:
         mean: of the values.
         std: sample standard deviation (n - 1); NaN for one value.
-        low: lower end of the 95 % interval of the mean, not below 0; NaN for one value.
-        high: upper end, not above 1.
+        low: lower end of the 95 % interval of the mean, within the range; NaN for one value.
+        high: upper end, within the range.
         n: number of seeds.
     """
 
@@ -26,6 +26,13 @@ class Estimate(NamedTuple):
     low: float
     high: float
     n: int
+
+    @property
+    def short(self) -> str:
+        """Mean and standard deviation in per cent, the form of the papers' tables."""
+        if self.n == 0:
+            return ""
+        return f"{100 * self.mean:.1f}" + (f" ± {100 * self.std:.1f}" if self.n > 1 else "")
 
     def __str__(self) -> str:
         """The mean and its interval in per cent, or why there is none."""
@@ -37,11 +44,11 @@ class Estimate(NamedTuple):
         return f"{100 * self.mean:.1f} ± {100 * self.std:.1f} [{ends}] % (n = {self.n} seeds)"
 
 
-def estimate(values: Sequence[float]) -> Estimate:
+def estimate(values: Sequence[float], bounds: tuple[float, float] = (0.0, 1.0)) -> Estimate:
     """Mean, sample standard deviation and Student's 95 % interval of the mean.
 
     The values must be independent: one per seed, not one per class. The interval assumes that they
-    are roughly normal and is cut to [0, 1]; with few seeds it is wide, and rightly so.
+    are roughly normal and is cut to `bounds`; with few seeds it is wide, and rightly so.
 
     >>> estimate([0.5, 0.6, 0.7]).n
     3
@@ -57,4 +64,5 @@ def estimate(values: Sequence[float]) -> Estimate:
         return Estimate(mean, math.nan, math.nan, math.nan, n)
     mean, std = math.fsum(values) / n, float(np.std(values, ddof=1))
     half = float(stats.t.ppf(0.5 + LEVEL / 2, n - 1)) * std / math.sqrt(n)
-    return Estimate(mean, std, max(0.0, mean - half), min(1.0, mean + half), n)
+    least, most = bounds
+    return Estimate(mean, std, max(least, mean - half), min(most, mean + half), n)

@@ -146,8 +146,39 @@ def test_two_baselines_of_which_none_is_chosen_are_both_quoted(study):
         {"one-class": 0.6, "soft-boundary": 0.7}
     )
     text = write_report(folder.path).path.read_text()
-    assert "Test AUROC of one-class 60.0" in text
-    assert "Test AUROC of soft-boundary 70.0" in text
+    assert "- one-class: 60.0 ± 0.0 [60.0, 60.0] % (n = 2 seeds)" in text
+    assert "- soft-boundary: 70.0 ± 0.0 [70.0, 70.0] % (n = 2 seeds)" in text
+    assert "Selection: none; nothing was chosen between." in text
+    side_by_side = text.partition("## Baselines side by side")[2].partition("##")[0]
+    rows = [
+        [cell.strip() for cell in line.strip("|").split("|")]
+        for line in side_by_side.splitlines()
+        if line.startswith("|")
+    ]
+    assert rows[0] == ["baseline", *TASKS, "mean", "n"]
+    assert rows[2:] == [
+        ["one-class", *["60.0 ± 0.0"] * (len(TASKS) + 1), "2"],
+        ["soft-boundary", *["70.0 ± 0.0"] * (len(TASKS) + 1), "2"],
+    ]
+
+
+def test_an_ablation_lists_each_change_with_its_paired_difference(study):
+    trials = [
+        record(0, None, seeds=(0, 1), test=[0.6, 0.6, 0.7, 0.7], params={"width": 1.0}),
+        record(1, None, seeds=(0, 1), test=[0.7, 0.7, 0.8, 0.8], params={"width": 2.0}),
+    ]
+    folder = study(trials, evaluation_seeds=0)
+    stored = folder.read_study()
+    stored["study"]["plan"] = {"name": "OneAtATime"}
+    stored["study"]["baselines"] = {"PGN": {"space": {"width": "{}"}, "params": {"width": 1.0}}}
+    write_atomically(folder.study, to_text(stored))
+    text = write_report(folder.path).path.read_text()
+    row = next(line for line in text.splitlines() if "width = 2 (from 1)" in line)
+    assert "75.0 ± 7.1" in row
+    assert "10.0 ± 0.0 [10.0, 10.0] % (n = 2 seeds)" in row
+    stored["study"]["plan"] = {"name": "Optuna"}
+    write_atomically(folder.study, to_text(stored))
+    assert "One change at a time" not in write_report(folder.path).path.read_text()
 
 
 def test_an_evaluation_that_crashed_on_every_seed_is_reported(study):
