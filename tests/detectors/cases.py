@@ -1,5 +1,6 @@
 """Small configurations and images on which every detector is tried."""
 
+from dataclasses import fields
 from typing import Any
 
 import torch
@@ -31,7 +32,14 @@ def cohort_of(
 
 
 def small(detector: type[Detector[Any]], shape: ImageShape, **settings: Any) -> Config:
-    return detector.Config.released(shape, **{**SMALL, **settings})
+    """The released settings, with `settings` and those of `SMALL` that the detector has."""
+    return detector.Config.released(shape, **{**known(detector, SMALL), **settings})
+
+
+def known(detector: type[Detector[Any]], settings: dict[str, Any]) -> dict[str, Any]:
+    """Those of some settings that are hyperparameters of a detector."""
+    names = {each.name for each in fields(detector.Config)}
+    return {name: value for name, value in settings.items() if name in names}
 
 
 @torch.enable_grad()

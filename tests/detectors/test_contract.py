@@ -2,13 +2,16 @@
 
 import inspect
 import math
-from dataclasses import fields
+from dataclasses import fields, replace
 from typing import Any
 
 import numpy as np
 import pytest
 import torch
+from torch import Tensor
 
+from analysis import frame
+from analysis.report import write_report
 from tests.detectors.cases import (
     CIFAR,
     COLOUR,
@@ -16,6 +19,7 @@ from tests.detectors.cases import (
     IMAGES,
     MNIST,
     cohort_of,
+    known,
     module_of,
     same,
     small,
@@ -24,20 +28,39 @@ from tests.detectors.cases import (
 from tune_ad.cohort import Cohort, Member, build
 from tune_ad.data import load, scaled
 from tune_ad.detectors import every_detector
-from tune_ad.detectors.base import Detector
+from tune_ad.detectors.base import Detector, ScoreSpace, Terms, TrainedDetector, skeleton
 from tune_ad.detectors.config import Config
 from tune_ad.detectors.deep_svdd import DeepSVDD
+from tune_ad.detectors.gpnd import GPND
 from tune_ad.detectors.pgn import PGN
 from tune_ad.detectors.schedule import Adam, Stage
 from tune_ad.errors import UserError
 from tune_ad.metrics import auroc, ties
 from tune_ad.nets import ImageShape
+from tune_ad.search import Baseline
 
 DETECTORS = every_detector()
+TRAINED = {name: each for name, each in DETECTORS.items() if issubclass(each, TrainedDetector)}
+"""The detectors with stages; the others are fitted only."""
 
 VARIANTS: dict[str, list[dict[str, Any]]] = {
-    "DeepSVDD": [{"objective": "soft-boundary"}],
-    "PGN": [{"extra_layer": False, "bias": False, "mc_samples": "inf"}],
+    "AAE": [{"joint": False, "leaky_output": True}],
+    "DeepSVDD": [{"objective": "soft-boundary"}, {"pretraining": 0.5}],
+    "GPND": [
+        {"networks": "lenet"},
+        {"networks": "lenet", "jacobian": "encoder", "volume_sign": "reversed"},
+        {"squared_distance": True, "residual_share": 0.2},
+    ],
+    "VAE": [
+        {"samples": 3, "score_samples": 5, "reconstruction": "l1", "pixel_reduction": "mean"},
+        {"score_samples": 0, "beta": 4.0, "reduction": "mean"},
+    ],
+    "PGN": [
+        {"extra_layer": False, "bias": False, "mc_samples": "inf"},
+        {"dropout_on": "both", "spread": "softplus", "mc_samples": 3},
+        {"dropout_on": "both", "expected_loss": True, "mc_samples": "inf"},
+        {"prior_centre": "mean", "prior_variance": 0.01, "spread": "softplus"},
+    ],
 }
 """Settings under which a detector is held to the contract besides its defaults."""
 
@@ -47,16 +70,42 @@ ALTERNATIVES = {
     "scaling": "minmax",
     "epochs": 3,
     "milestones": (0.5,),
-    "reduction": "mean",
     "objective": "soft-boundary",
     "dropout": 0.25,
+    "spread": "softplus",
+    "dropout_on": "both",
+    "prior_centre": "mean",
     "radius_warmup": 0.6,
+    "pretraining": 1.0,
+    "pretraining_milestones": (0.75,),
+    "samples": 2,
+    "score_samples": 0,
+    "score_error": "l1",
+    "gamma": 0.5,
+    "bandwidth": 0.75,
+    "weight_decay": 0.01,
+    "networks": "lenet",
+    "jacobian": "encoder",
+    "volume_sign": "reversed",
 }
 """Other values of a parameter; one that is missing here gets half or the opposite of its own."""
 
+CHOICES = {
+    "reconstruction": ("l1", "bce"),
+    "reduction": ("mean", "sum"),
+    "pixel_reduction": ("mean", "sum"),
+}
+"""Values of a parameter whose default differs between detectors."""
+
 WHEN: dict[tuple[str, str], dict[str, Any]] = {
+    ("DeepSVDD", "pretraining_milestones"): {"pretraining": 1.0},
+    ("DeepSVDD", "pretraining_weight_decay"): {"pretraining": 1.0},
     ("DeepSVDD", "nu"): {"objective": "soft-boundary"},
     ("DeepSVDD", "radius_warmup"): {"objective": "soft-boundary"},
+    ("KDE", "cv_images"): {"components": 0.5, "cv_images": IMAGES},
+    ("PGN", "centre_epsilon"): {"prior_centre": "mean"},
+    **{("GPND", each.name): {"width": 0.125} for each in fields(GPND.Config)},  # to be quick
+    ("GPND", "width"): {"networks": "lenet"},
 }
 """Settings of the others under which a parameter acts; its detector's defaults if missing."""
 
@@ -69,29 +118,36 @@ ILLEGAL: dict[type, tuple[Any, ...]] = {
 }
 """Values that no parameter of a type may take."""
 
-SELF_TYPED = {"mc_samples": (None, "20", "infinite", 2.5, math.inf, math.nan, True, -1, [0])}
+SELF_TYPED = {
+    "mc_samples": (None, "20", "infinite", 2.5, math.inf, math.nan, True, -1, [0]),
+    "gamma": (None, "0.1", "auto", math.inf, math.nan, True, -1.0, 0.0, [0.1]),
+    "bandwidth": (None, "0.1", "scale", math.inf, math.nan, True, -1.0, 0, [0.1]),
+}
 """Values that a parameter with a type of its own may not take."""
 
 
-def settled() -> list[Any]:
-    """Every detector under its defaults and its variants, on grey and colour images."""
+def settled(detectors: dict[str, type[Detector[Any]]]) -> list[Any]:
+    """Detectors under their defaults and their variants, on grey and colour images."""
     return [
         pytest.param(detector, shape, settings, id="-".join([name, kind, *map(str, settings)]))
-        for name, detector in DETECTORS.items()
+        for name, detector in detectors.items()
         for settings in [{}, *VARIANTS.get(name, [])]
         for kind, shape in (("grey", GREY), ("colour", COLOUR))
     ]
 
 
-every_setting = pytest.mark.parametrize(("detector", "shape", "settings"), settled())
+every_setting = pytest.mark.parametrize(("detector", "shape", "settings"), settled(DETECTORS))
+every_training = pytest.mark.parametrize(("detector", "shape", "settings"), settled(TRAINED))
 each_detector = pytest.mark.parametrize("detector", DETECTORS.values(), ids=DETECTORS.keys())
+each_trained = pytest.mark.parametrize("detector", TRAINED.values(), ids=TRAINED.keys())
 
 
 # ---------------------------------------------------------------------------- contract
 
 
 def test_the_detectors_of_the_package_are_found():
-    assert {"AE", "DeepSVDD", "PGN"} <= set(DETECTORS)
+    assert {"AE", "DeepSVDD", "PGN"} <= set(TRAINED)
+    assert {"KDE", "OCSVM", "IsolationForest"} <= set(DETECTORS) - set(TRAINED)
 
 
 @each_detector
@@ -104,7 +160,21 @@ def test_a_detector_says_what_it_is(detector):
     assert set(detector.score_parameters) <= names
 
 
-@every_setting
+@each_detector
+def test_a_detector_is_trained_in_stages_or_fitted(detector):
+    cohort = cohort_of(detector, small(detector, GREY), GREY)
+    stages = module_of(cohort).stages()
+    assert bool(stages) == (detector in TRAINED.values()) == (cohort.epochs > 0)
+    if not stages:
+        assert cohort.finished
+        assert cohort.scorable
+        assert cohort.losses(0, torch.arange(3)) is None
+        assert cohort.train(2) == [{}]
+        with pytest.raises(NotImplementedError, match=f"{detector.__name__} is fitted"):
+            module_of(cohort).loss("train", cohort.learners[0].images, {})
+
+
+@every_training
 def test_losses_are_finite_and_one_per_image(detector, shape, settings):
     cohort = cohort_of(detector, small(detector, shape, **settings), shape)
     for _ in range(cohort.epochs):
@@ -130,7 +200,7 @@ def phases(module: Detector[Any], batch: int) -> list[Any]:
     ]
 
 
-@every_setting
+@every_training
 def test_every_trained_parameter_has_a_gradient(detector, shape, settings):
     cohort = cohort_of(detector, small(detector, shape, **settings), shape)
     module, images = module_of(cohort), cohort.learners[0].images[:8]
@@ -195,9 +265,10 @@ def test_saved_and_loaded_it_goes_on_the_same(detector, shape, settings, tmp_pat
     config = small(detector, shape, **settings)
     first, second = (cohort_of(detector, config, shape) for _ in range(2))
     first.train(2)
+    first.prepare_scoring()
     torch.save(first.state_dict(), tmp_path / "state.pt")
     second.load_state_dict(torch.load(tmp_path / "state.pt", weights_only=True))
-    assert second.epoch == 2
+    assert second.epoch == min(2, second.epochs)
     assert same(first.score(0, torch.arange(9)), second.score(0, torch.arange(9)))
     assert first.train(2) == second.train(2)
     for cohort in (first, second):
@@ -219,12 +290,12 @@ def alternative(name: str, value: Any) -> Any:
     """Another legal value of a parameter."""
     if name in ALTERNATIVES and ALTERNATIVES[name] != value:
         return ALTERNATIVES[name]
+    if name in CHOICES:
+        return next(each for each in CHOICES[name] if each != value)
     if isinstance(value, bool):
         return not value
     if isinstance(value, int | float):
         return value // 2 if isinstance(value, int) else value / 2
-    if name == "reduction":
-        return "sum"
     raise AssertionError(f"ALTERNATIVES names no other value for {name}")
 
 
@@ -267,14 +338,25 @@ def test_every_parameter_is_validated(detector, name):
 
 @each_detector
 def test_an_unknown_parameter_is_refused_with_the_known_ones(detector):
-    with pytest.raises(UserError, match=r"latent_dim.*got 'latent'") as error:
+    with pytest.raises(UserError, match="got 'latent'") as error:
         detector.Config.released(GREY, latent=3)
     assert "\n" not in str(error.value)
+    names = str(error.value).partition("one of ")[2].partition(", got")[0]
+    assert names.split(", ") == [each.name for each in fields(detector.Config)]
+
+
+def is_legal(config: type[Config], name: str, value: object) -> bool:
+    try:
+        return getattr(config(**{name: value}), name) == value
+    except UserError:
+        return False
 
 
 @each_detector
 def test_an_integer_may_stand_for_a_float(detector):
-    assert detector.Config(width=2).width == 2
+    for each in fields(detector.Config):
+        if isinstance(each.default, float):
+            assert any(is_legal(detector.Config, each.name, value) for value in (0, 1)), each.name
 
 
 @pytest.fixture(scope="module")
@@ -285,7 +367,8 @@ def digits() -> Any:
 @each_detector
 def test_beats_chance_on_digits(detector, digits):
     shape = ImageShape(*digits.shape)
-    config = detector.Config.released(shape, epochs=12, learning_rate=1e-3, batch_size=50)
+    quick = known(detector, {"epochs": 12, "learning_rate": 1e-3, "batch_size": 50})
+    config = detector.Config.released(shape, **quick)
     images = scaled(torch.cat((digits.train_images, digits.test_images)), config.scaling)
     count = len(digits.train_images)
     classes = (0, 2, 8)
@@ -293,7 +376,7 @@ def test_beats_chance_on_digits(detector, digits):
         Member(str(k), 0, torch.nonzero(digits.train_labels == k).flatten()) for k in classes
     ]
     cohort = Cohort(detector, config, images, members)
-    cohort.train(config.epochs)
+    cohort.train(cohort.epochs)
     cohort.prepare_scoring()
     found = []
     for k, label in enumerate(classes):
@@ -303,9 +386,85 @@ def test_beats_chance_on_digits(detector, digits):
     assert np.mean(found) > 0.6
 
 
+class Flat(Detector[Config]):
+    """Collapsed: every image has one score."""
+
+    Config = Config
+
+    def score_variants(self, images: Tensor, noise: Terms, score_space: ScoreSpace) -> Terms:
+        return {"score": torch.full((len(images),), 0.25)}
+
+
+def test_a_collapse_is_told_from_the_scores_to_the_report(tiny, tiny_budget, open_study, tmp_path):
+    budgets = {"quick": replace(tiny_budget, trials=1)}
+    search = replace(tiny, name="flat", baselines=(Baseline(Flat),), budgets=budgets)
+    session = open_study(search, tmp_path)
+    session.run()
+    (record,) = session.folder.read_trials()
+    assert record.metrics["validation_collapsed"] == frame.collapses(record) == [1.0, 1.0]
+    for each in session.folder.read_evaluation():
+        assert each.metrics["test_collapsed"] == frame.collapses(each) == [1.0, 1.0]
+    text = write_report(session.folder.path).path.read_text()
+    assert "trials: a model gave every image one score in [0]" in text
+    assert "evaluation: a model gave every image one score in [0" in text
+
+
+def one_line(error: pytest.ExceptionInfo[UserError], *words: object) -> None:
+    """The message is one line and names every one of some words."""
+    message = str(error.value)
+    assert "\n" not in message
+    for word in words:
+        assert str(word) in message
+
+
+@each_detector
+@pytest.mark.parametrize("shape", [(2, 3, 8, 8), (2, 1, 9, 8), (2, 1, 4, 16), (1, 8, 8), (64,)])
+def test_images_of_another_shape_are_refused(detector, shape):
+    cohort = trained(detector, GREY)
+    with pytest.raises(UserError, match="bring them to that shape") as error:
+        module_of(cohort).score(torch.zeros(shape), cohort.learners[0].score_noise)
+    one_line(error, shape, "(n, 1, 8, 8)")
+
+
+@each_detector
+@pytest.mark.parametrize("value", [math.nan, math.inf, -math.inf])
+def test_images_with_a_pixel_that_is_no_number_are_refused(detector, value):
+    cohort = trained(detector, GREY)
+    images = cohort.learners[0].images.clone()
+    images[[3, 7], 0, 2, 5] = value
+    with pytest.raises(UserError, match="mend or drop them") as error:
+        module_of(cohort).score(images, cohort.learners[0].score_noise)
+    one_line(error, f"2 of {IMAGES} images", "image 3")
+    with pytest.raises(UserError, match="mend or drop them") as error:
+        Cohort(detector, small(detector, GREY), images, [Member("t", 0, torch.arange(IMAGES))])
+    one_line(error, f"2 of {IMAGES} images", "image 3")
+
+
+@each_trained
+def test_images_that_are_too_small_for_the_networks_are_refused(detector):
+    shape, lenet = ImageShape(3, 4, 4), known(detector, {"networks": "lenet"})
+    with pytest.raises(UserError, match="use") as error:
+        skeleton(detector, small(detector, shape, **lenet), shape)
+    one_line(error, "4x4")
+
+
+@each_trained
+def test_a_width_that_leaves_no_channel_is_refused(detector):
+    for shape in (GREY, COLOUR):
+        with pytest.raises(UserError, match="use a width of at least") as error:
+            skeleton(detector, small(detector, shape, width=0.001), shape)
+        one_line(error, 0.001)
+
+
 # ------------------------------------------------------------- released sizes and settings
 
-SIZES = {"AE": (8_529, 805_123), "DeepSVDD": (7_284, 520_768), "PGN": (52_232, 4_979_520)}
+SIZES = {
+    "AAE": (157_010, 1_002_756),
+    "AE": (8_529, 805_123),
+    "DeepSVDD": (7_284, 520_768),
+    "PGN": (52_232, 4_979_520),
+    "VAE": (14_833, 1_067_395),
+}
 
 
 @pytest.mark.parametrize("name", SIZES)
@@ -344,7 +503,7 @@ def test_released_settings_follow_the_channels(name):
         assert (config.latent_dim, config.scaling) == (latent, scaling)
         assert (config.epochs, config.batch_size, config.learning_rate) == (100, 200, 1e-4)
         assert (config.beta1, config.beta2, config.weight_decay) == (0.5, 0.999, 1e-4)
-        assert config.reduction == ("sum" if name == "PGN" else "mean")
+        assert config.reduction == ("sum" if name in ("PGN", "VAE") else "mean")
     assert DETECTORS[name].Config.released(CIFAR, latent_dim=64).latent_dim == 64
 
 
