@@ -94,7 +94,7 @@ class PGNConfig(NetworkConfig):
 
 
 class PGN(TrainedDetector[PGNConfig]):
-    r"""Pseudo-generative network: an encoder trained to its prior, without a decoder.
+    r"""Prior generating network: an encoder trained to its prior, without a decoder.
 
     Features h(x) of size F feed two linear heads: the mean
     $\mu = W_\mu (m \odot h) / (1-p) + b_\mu$ with dropout mask m, and v without dropout, from
