@@ -89,7 +89,7 @@ def _budget_options(size: Group) -> None:
         help="quick, standard, paper or auto (default: standard where there is a GPU, else quick)",
     )
     size.add_argument("--trials", type=int, metavar="N", help="configurations")
-    size.add_argument("--epochs", type=int, metavar="N", help="of each model")
+    size.add_argument("--epochs", type=int, metavar="N", help="of each model's main stage")
     size.add_argument("--seeds", type=int, metavar="N", help="models per class and configuration")
     size.add_argument("--classes", metavar="A,B", help="normal classes, by number or name")
     size.add_argument("--train-images", type=int, metavar="N", help="at most so many per model")

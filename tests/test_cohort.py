@@ -4,7 +4,7 @@ import copy
 import math
 import random
 from collections.abc import Iterable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
 from typing import Any, ClassVar
 
 import numpy as np
@@ -14,9 +14,20 @@ from torch import Tensor, nn
 from torch.func import functional_call, grad_and_value, stack_module_state, vmap
 
 from tune_ad.cohort import Cohort, Member, build
-from tune_ad.detectors import every_detector
-from tune_ad.detectors.base import Buffers, Config, Detector, Noise, ScoreSpace, Terms, require
+from tune_ad.data import scaled
+from tune_ad.detectors import base, every_detector
+from tune_ad.detectors.ae import AE
+from tune_ad.detectors.base import (
+    Buffers,
+    Detector,
+    Noise,
+    ScoreSpace,
+    Terms,
+    TrainedDetector,
+)
+from tune_ad.detectors.config import Config, NetworkConfig, require
 from tune_ad.detectors.schedule import Adam, Phase, Stage
+from tune_ad.errors import DegenerateInputError, UserError
 from tune_ad.nets import ImageShape
 from tune_ad.randomness import derived_seed
 
@@ -28,11 +39,12 @@ COUNT = 20
 
 
 @dataclass(frozen=True)
-class TwinConfig(Config):
-    """Two stages need two lengths and two learning rates."""
+class TwinConfig(NetworkConfig):
+    """Two stages need two lengths, two batch sizes and two learning rates."""
 
     latent_dim: int = 4
     pretrain_epochs: int = 2
+    pretrain_batch: int = 5
     pretrain_rate: float = 1e-2
 
     def __post_init__(self) -> None:
@@ -40,7 +52,7 @@ class TwinConfig(Config):
         require(self.pretrain_epochs > 0, "pretrain_epochs", self.pretrain_epochs, "positive")
 
 
-class Twin(Detector[TwinConfig]):
+class Twin(TrainedDetector[TwinConfig]):
     """Like an adversarial autoencoder with pretraining: two stages, the second of two phases.
 
     "pretrain" lowers "guess", the error of a head that tells an image's brightness. "train" lowers
@@ -74,8 +86,8 @@ class Twin(Detector[TwinConfig]):
             Phase("reconstruct", ("encoder", "decoder")),
             Phase("discriminate", ("discriminator",)),
         )
-        pretrain = Stage("pretrain", config.pretrain_epochs, (guess,), adam, (0.5,))
-        return pretrain, self.stage(*phases)
+        epochs, size = config.pretrain_epochs, config.pretrain_batch
+        return Stage("pretrain", epochs, (guess,), adam, size, (0.5,)), self.stage(*phases)
 
     def noise(self, phase: str, batch: int) -> dict[str, Noise]:
         if phase == "discriminate":
@@ -110,7 +122,7 @@ class Twin(Detector[TwinConfig]):
         one = torch.nn.functional.one_hot(torch.tensor(position), 2).to(progress.dtype)
         return {"steps": self.get_buffer("steps") + one, "smallest": terms["loss"].amin()}
 
-    def finish(self, batches: Iterable[Tensor]) -> Buffers:
+    def finish(self, batches: Iterable[Tensor], seed: int) -> Buffers:
         errors = torch.cat([self.error(self.encoder(each), each) for each in batches])
         return {"spread": errors.std()}
 
@@ -124,11 +136,11 @@ class Twin(Detector[TwinConfig]):
 
 
 @dataclass(frozen=True)
-class LineConfig(Config):
-    """As `Config`: `Line` needs nothing else."""
+class LineConfig(NetworkConfig):
+    """As `NetworkConfig`: `Line` needs nothing else."""
 
 
-class Line(Detector[LineConfig]):
+class Line(TrainedDetector[LineConfig]):
     """One number; "fall" and then "rise" have the constant gradients 1 and -1.
 
     Under a constant gradient a fresh Adam moves by its learning rate in every step.
@@ -141,7 +153,7 @@ class Line(Detector[LineConfig]):
         self.line = nn.Linear(1, 1, bias=False)
 
     def stages(self) -> tuple[Stage, ...]:
-        fall = self.stage(Phase("fall", ("line",)), name="fall")
+        fall = replace(self.stage(Phase("fall", ("line",))), name="fall")
         adam = replace(fall.adam, learning_rate=fall.adam.learning_rate * 3)
         return fall, replace(fall, name="rise", phases=(Phase("rise", ("line",)),), adam=adam)
 
@@ -177,6 +189,37 @@ class Faulty(Line):
 
     def after_step(self, stage: str, phase: str, terms: Terms, progress: Tensor) -> Buffers:
         return {"steps": self.get_buffer("steps") + 1}
+
+
+class Unfit(Line):
+    """A `Line` whose scores are fitted to the contrast of the training images."""
+
+    def finish(self, batches: Iterable[Tensor], seed: int) -> Buffers:
+        contrast = torch.cat(list(batches)).std()
+        if not contrast > 0:
+            raise DegenerateInputError("the training images have no contrast")
+        return {}
+
+
+class Fitted(Detector[Config]):
+    """Not trained: the score is the distance from a training image that is drawn in the fit."""
+
+    Config = Config
+
+    def __init__(self, config: Config, shape: ImageShape) -> None:
+        super().__init__(config, shape)
+        self.chosen: Tensor | None = None
+
+    def finish(self, batches: Iterable[Tensor], seed: int) -> Buffers:
+        images = torch.cat(list(batches))
+        if not images.std() > 0:
+            raise DegenerateInputError("the training images have no contrast")
+        self.chosen = images[np.random.default_rng(seed).integers(len(images))]
+        return {}
+
+    def score_variants(self, images: Tensor, noise: Terms, score_space: ScoreSpace) -> Terms:
+        assert self.chosen is not None
+        return {"score": (images - self.chosen).square().sum((1, 2, 3))}
 
 
 class Seen(Line):
@@ -217,11 +260,11 @@ class Logged(Twin):
         self.progress.append(float(progress))
         return super().after_step(stage, phase, terms, progress)
 
-    def finish(self, batches: Iterable[Tensor]) -> Buffers:
+    def finish(self, batches: Iterable[Tensor], seed: int) -> Buffers:
         kept = list(batches)
         self.log.append(("finish", self.training, torch.is_grad_enabled()))
         self.handed["finish"] = torch.cat(kept)
-        return super().finish(kept)
+        return super().finish(kept, seed)
 
 
 # ------------------------------------------------------------------------------------- helpers
@@ -288,14 +331,14 @@ def test_hooks_come_in_their_order():
     ]
     assert module_of(cohort).log == [
         ("begin", "pretrain", False, False),
-        *guess * 3 * 2,  # three batches, two epochs
+        *guess * 4 * 2,  # four batches, two epochs
         ("begin", "train", False, False),
         *both * 3,
         ("finish", False, False),
         *both * 3 * 2,
     ]
-    assert module_of(cohort).progress[:6] == [0.0] * 3 + [0.5] * 3
-    assert module_of(cohort).progress[6::6] == pytest.approx([0, 1 / 3, 2 / 3])
+    assert module_of(cohort).progress[:8] == [0.0] * 4 + [0.5] * 4
+    assert module_of(cohort).progress[8::6] == pytest.approx([0, 1 / 3, 2 / 3])
 
 
 def test_hooks_see_all_training_images_in_order():
@@ -314,10 +357,10 @@ def test_buffers_that_hooks_return_are_stored():
     cohort.train(2)
     module = module_of(cohort)
     torch.testing.assert_close(module.mean_image, images_of().flatten(1).mean(0))
-    assert module.steps.tolist() == [6, 0]
+    assert module.steps.tolist() == [8, 0]
     assert float(module.smallest) > 0
     cohort.train(3)
-    assert module.steps.tolist() == [6, 9]
+    assert module.steps.tolist() == [8, 9]
     assert float(module.spread) == 0
     cohort.prepare_scoring()
     module.eval()
@@ -328,6 +371,75 @@ def test_buffers_that_hooks_return_are_stored():
 
 def parameters(module: nn.Module) -> dict[str, Tensor]:
     return {name: each.detach().clone() for name, each in module.named_parameters()}
+
+
+class Sized(Twin):
+    """Notes the size of every batch."""
+
+    def __init__(self, config: TwinConfig, shape: ImageShape) -> None:
+        super().__init__(config, shape)
+        self.sizes: list[tuple[str, int]] = []
+
+    def terms(self, phase: str, images: Tensor, noise: Terms) -> Terms:
+        self.sizes.append((phase, len(images)))
+        return super().terms(phase, images, noise)
+
+
+def test_each_stage_has_its_own_batch_size():
+    cohort = twins(detector=Sized)
+    cohort.train(5)
+    both = [("reconstruct", 8), ("discriminate", 8)]
+    assert module_of(cohort).sizes == [("guess", 5)] * 4 * 2 + both * 3 * 3
+
+
+def test_each_stage_has_its_own_optimisers():
+    cohort = twins(config=replace(TWIN, epochs=4))
+    cohort.train(1)
+    moved = {"guess": ("encoder", "head")}
+    assert_adam(cohort, moved, lr=1e-2, betas=(0.9, 0.99), weight_decay=0.0)
+    cohort.train(1)
+    assert_adam(cohort, moved, lr=1e-3, betas=(0.9, 0.99), weight_decay=0.0)
+    cohort.train(1)
+    moved = {"reconstruct": ("encoder", "decoder"), "discriminate": ("discriminator",)}
+    assert_adam(cohort, moved, lr=1e-3, betas=(0.5, 0.999), weight_decay=1e-3)
+    cohort.train(3)
+    assert_adam(cohort, moved, lr=1e-4, betas=(0.5, 0.999), weight_decay=1e-3)
+
+
+def assert_adam(cohort: Cohort, moved: dict[str, tuple[str, ...]], **settings: Any) -> None:
+    """The optimisers of a cohort move these modules, under these settings."""
+    optimisers = cohort.learners[0].optimisers
+    assert set(optimisers) == set(moved)
+    for phase, names in moved.items():
+        (group,) = optimisers[phase].param_groups
+        modules = [module_of(cohort).get_submodule(name) for name in names]
+        own = {id(p) for module in modules for p in module.parameters()}
+        assert {id(each) for each in group["params"]} == own
+        for name, value in settings.items():
+            assert group[name] == pytest.approx(value), name
+
+
+def test_nothing_can_be_scored_before_the_last_stage_has_begun():
+    cohort, found = twins(), []
+    while not cohort.finished:
+        found.append(cohort.scorable)
+        cohort.train(1)
+    assert [*found, cohort.scorable] == [False] * 3 + [True] * 3
+    single = Cohort(AE, AE.Config(latent_dim=16, epochs=1), images_of(), members_of(0))
+    assert not single.scorable
+    single.train(1)
+    assert single.scorable
+    assert Cohort(Fitted, Config(), images_of(), members_of(0)).scorable
+
+
+def test_the_parameters_of_the_last_stage_are_counted():
+    cohort = twins(0, 1)
+    module = module_of(cohort)
+    last = (module.encoder, module.decoder, module.discriminator)
+    assert cohort.parameters == sum(p.numel() for part in last for p in part.parameters())
+    assert cohort.parameters < sum(p.numel() for p in module.parameters())
+    assert lines().parameters == 1
+    assert Cohort(Fitted, Config(), images_of(), members_of(0)).parameters == 0
 
 
 class Paused(Twin):
@@ -350,7 +462,7 @@ def test_a_phase_moves_its_modules_and_no_other():
     cohort = twins(detector=Paused)
     cohort.train(5)
     kept = module_of(cohort).kept
-    assert len(kept) == 2 * (6 + 18)
+    assert len(kept) == 2 * (8 + 18)
     own = {
         phase.name: phase.modules for stage in module_of(cohort).stages() for phase in stage.phases
     }
@@ -362,9 +474,9 @@ def test_a_phase_moves_its_modules_and_no_other():
         assert same(before, after)
 
 
-def test_terms_of_several_phases_are_told_apart():
+def test_terms_of_earlier_stages_and_of_several_phases_are_told_apart():
     cohort = twins()
-    assert set(cohort.train(1)[0]) == {"loss"}
+    assert set(cohort.train(1)[0]) == {"pretrain/loss"}
     assert set(cohort.train(2)[0]) == {
         "reconstruct/loss",
         "reconstruct/error",
@@ -378,7 +490,7 @@ def test_train_returns_the_means_of_the_last_epoch():
     assert one.train(1) == other.train(2)
     # the loss is the weight as each of the three steps finds it
     end = float(module_of(one).line.weight.detach())
-    assert one.train(1)[0]["loss"] == pytest.approx(end - 0.01, rel=1e-5)
+    assert one.train(1)[0]["fall/loss"] == pytest.approx(end - 0.01, rel=1e-5)
 
 
 # -------------------------------------------------------------------------- schedule and steps
@@ -426,7 +538,7 @@ def test_each_stage_starts_with_fresh_moments():
 
 
 def test_weight_decay_and_betas_reach_adam():
-    """The first stage of `Twin` and the first steps of `Line` against `torch.optim.Adam`."""
+    """The first steps of `Line` against `torch.optim.Adam`."""
     cohort = lines(weight_decay=0.3, beta1=0.7, beta2=0.8)
     weight = module_of(cohort).line.weight.detach().clone().requires_grad_()
     adam = torch.optim.Adam([weight], lr=0.01, betas=(0.7, 0.8), weight_decay=0.3)
@@ -559,22 +671,30 @@ def test_global_streams_are_neither_read_nor_moved():
 
 # ---------------------------------------------------------------------------- continuation
 
-EVERY = [
+VARIANTS = {"DeepSVDD": [{"objective": "soft-boundary"}, {"pretraining": 1.0}]}
+TRIED = [
     *(
-        pytest.param(detector, settings, id="-".join([name, *settings.values()]))
+        pytest.param(detector, settings, id="-".join([name, *map(str, settings.values())]))
         for name, detector in every_detector().items()
-        for settings in ([{}, {"objective": "soft-boundary"}] if name == "DeepSVDD" else [{}])
+        for settings in [{}, *VARIANTS.get(name, [])]
     ),
     pytest.param(Twin, {"latent_dim": 4}, id="Twin"),
+    pytest.param(Fitted, {}, id="Fitted"),
 ]
+EVERY = pytest.mark.parametrize(("detector", "settings"), TRIED)
+TRAINED = pytest.mark.parametrize(
+    ("detector", "settings"), [p for p in TRIED if issubclass(p.values[0], TrainedDetector)]
+)
 
 
 def config_of(detector: type[Detector[Any]], settings: dict[str, Any]) -> Config:
     small = {"latent_dim": 16, "batch_size": 8, "epochs": 3, "learning_rate": 1e-3}
-    return detector.Config.released(SHAPE, **{**small, **settings})
+    names = {each.name for each in fields(detector.Config)}
+    own = {name: value for name, value in small.items() if name in names}
+    return detector.Config.released(SHAPE, **{**own, **settings})
 
 
-@pytest.mark.parametrize(("detector", "settings"), EVERY)
+@EVERY
 def test_continuation_is_bit_equal(detector, settings, tmp_path):
     def cohort() -> Cohort:
         config = config_of(detector, settings)
@@ -641,7 +761,7 @@ def test_a_replica_that_diverges_fails_and_the_others_go_on(epochs, unlucky):
     assert cohort.epoch == 16
     assert list(cohort.failures) == [1]
     assert cohort.failures[1].epoch == 4
-    assert cohort.failures[1].reason == "loss became nan in epoch 5"
+    assert cohort.failures[1].reason == "fall/loss became nan in epoch 5"
     assert cohort.living() == [0, 2]
     assert means[1] == {}
     assert means[0]
@@ -684,6 +804,144 @@ def test_a_replica_can_be_failed_from_outside():
     assert cohort.train(2)[0] == {}
     assert same(before, cohort.state_dict()["learners"][0])
     assert not cohort.finished
+
+
+def test_a_fit_that_fails_ends_its_replica_and_the_others_go_on():
+    images = images_of()
+    images[:5] = 0.5
+    constant, varied = torch.arange(5), torch.arange(5, COUNT)
+    members = [Member("t", seed, train) for seed, train in enumerate((varied, constant, varied))]
+    cohort = Cohort(Unfit, LINE, images, members)
+    cohort.train(9)
+    assert cohort.failures == {}
+    cohort.prepare_scoring()
+    assert cohort.failures == {1: (9, "the training images have no contrast")}
+    assert cohort.living() == [0, 2]
+    assert [bool(means) for means in cohort.train(2)] == [True, False, True]
+    assert cohort.epoch == 11
+
+
+# ------------------------------------------------------------------------ refused at the border
+
+
+@pytest.mark.parametrize("value", [math.nan, math.inf, -math.inf])
+@pytest.mark.parametrize("chunk", [3, 4096])
+def test_images_that_are_not_finite_are_refused(value, chunk, monkeypatch):
+    monkeypatch.setattr(base, "FINITE_CHUNK", chunk)
+    images = images_of()
+    images[13, 0, 7, 7] = value
+    images[17] = value
+    with pytest.raises(UserError, match=r"2 of 20 images have a NaN .* the first is image 13;"):
+        Cohort(Line, LINE, images, members_of(0))
+
+
+def test_a_replica_without_training_images_is_refused():
+    members = [*members_of(0), Member("u", 3, torch.arange(0))]
+    with pytest.raises(UserError, match="task u with seed 3 has no training image"):
+        Cohort(Line, LINE, images_of(), members)
+
+
+# ---------------------------------------------------------------------------- fitted scalings
+
+
+def contrasts() -> Tensor:
+    """Grey images of growing contrast under "gcn", the first of which is constant."""
+    spread = torch.arange(COUNT)[:, None, None, None] / 4
+    pixels = (128 + 60 * (images_of() - 0.5) ** 3 * spread).round()
+    pixels[0] = 7
+    return scaled(pixels.to(torch.uint8), "gcn")
+
+
+GCN = AE.Config(scaling="gcn", latent_dim=16, epochs=2, batch_size=4, learning_rate=1e-3)
+FIRST, SECOND = torch.arange(8), torch.arange(9, 14)
+
+
+def test_training_images_reach_0_and_1_under_a_fitted_scaling():
+    images = contrasts()
+    members = [Member("t", k, train) for k, train in enumerate((FIRST, SECOND))]
+    cohort = Cohort(AE, GCN, images, members)
+    assert len({learner.range for learner in cohort.learners}) == 2
+    beyond = 0
+    for learner, train in zip(cohort.learners, (FIRST, SECOND), strict=True):
+        own, others = learner.pick(train), learner.pick(torch.arange(COUNT))
+        assert (float(own.min()), float(own.max())) == (0.0, 1.0)
+        low, high = images[train].min(), images[train].max()
+        torch.testing.assert_close(others, (images - low) / (high - low))
+        beyond += int(others.min() < 0) + int(others.max() > 1)
+        assert bool(others.isfinite().all())
+    assert beyond, "images that were not trained on may go beyond"
+
+
+def test_a_fitted_scaling_does_not_depend_on_the_other_replicas():
+    def results(*members: Member) -> Any:
+        cohort = Cohort(AE, GCN, contrasts(), members)
+        cohort.train(2)
+        return cohort.score(len(members) - 1, torch.arange(COUNT))
+
+    first, second = Member("t", 0, FIRST), Member("t", 0, SECOND)
+    assert same(results(first, second), results(second))
+    assert not same(results(first), results(second))
+
+
+def test_constant_training_images_are_refused_by_a_fitted_scaling_alone():
+    images = torch.zeros_like(contrasts())
+    with pytest.raises(UserError, match="'gcn' needs contrast, and all 20 training images"):
+        Cohort(AE, GCN, images, members_of(0))
+    Cohort(AE, replace(GCN, scaling="unit"), images, members_of(0))
+
+
+# ------------------------------------------------------------------- detectors that are fitted
+
+
+def fitted(*seeds: int, train: Tensor | None = None) -> Cohort:
+    train = torch.arange(COUNT) if train is None else train
+    members = [Member("t", seed, train) for seed in seeds]
+    return Cohort(Fitted, Config(), images_of(), members)
+
+
+def test_a_detector_without_stages_is_fitted_and_not_trained():
+    cohort = fitted(0, 1)
+    assert (cohort.epochs, cohort.epoch, cohort.finished) == (0, 0, True)
+    assert cohort.learning_rate == 0.0
+    assert cohort.train(3) == [{}, {}]
+    assert cohort.losses(0, torch.arange(3)) is None
+    cohort.prepare_scoring()
+    scores = cohort.score(0, torch.arange(COUNT))["score"]
+    assert int((scores == 0).sum()) == 1, "the score is the distance from one training image"
+    with pytest.raises(NotImplementedError, match="Fitted is fitted, not trained"):
+        module_of(cohort).terms("train", images_of(), {})
+
+
+def test_seed_and_task_own_the_draws_of_a_fit():
+    def found(*seeds: int) -> list[Tensor]:
+        cohort = fitted(*seeds)
+        cohort.prepare_scoring()
+        everything = torch.arange(COUNT)
+        return [cohort.score(k, everything)["score"] for k in range(len(seeds))]
+
+    several = found(0, 1, 2, 3)
+    assert same(several, found(0, 1, 2, 3))
+    assert same(several[2:3], found(2))
+    assert len({tuple(each.tolist()) for each in several}) > 1
+
+
+def test_a_loaded_state_is_fitted_again(tmp_path):
+    first, second = fitted(0, 1), fitted(0, 1)
+    first.prepare_scoring()
+    second.load_state_dict(through_file(first.state_dict(), tmp_path))
+    for k in range(2):
+        ours, theirs = (cohort.score(k, torch.arange(COUNT)) for cohort in (first, second))
+        assert same(ours, theirs)
+
+
+def test_a_fit_that_failed_is_not_tried_again(tmp_path):
+    first = fitted(0, 1)
+    first.fail(0, 0, "no reason")
+    second = fitted(0, 1)
+    second.load_state_dict(through_file(first.state_dict(), tmp_path))
+    assert second.failures == {0: (0, "no reason")}
+    assert module_of(second, 0).chosen is None
+    assert module_of(second, 1).chosen is not None
 
 
 # --------------------------------------------------------------------------- fused training
@@ -757,7 +1015,7 @@ def stacked(modules: list[Detector[Any]], stage: Stage, phase: Phase, images: An
 
 
 @precisions
-@pytest.mark.parametrize(("detector", "settings"), EVERY)
+@TRAINED
 def test_a_stack_of_replicas_does_what_each_does_alone(detector, settings, dtype, share):
     modules = [module.train().to(dtype) for module in briefly_trained(detector, settings)]
     stream = torch.Generator().manual_seed(4)
@@ -782,7 +1040,7 @@ def test_a_stack_of_replicas_does_what_each_does_alone(detector, settings, dtype
 
 
 @precisions
-@pytest.mark.parametrize(("detector", "settings"), EVERY)
+@TRAINED
 def test_a_stack_of_replicas_scores_as_each_does_alone(detector, settings, dtype, share):
     modules = [module.eval().to(dtype) for module in briefly_trained(detector, settings)]
     base, state = copy.deepcopy(modules[0]), stack_module_state(modules)  # type: ignore[arg-type]

@@ -4,7 +4,10 @@ import pytest
 import torch
 from optuna.distributions import CategoricalDistribution, FloatDistribution
 
+from tune_ad.cohort import Learner
 from tune_ad.detectors.ae import AE
+from tune_ad.detectors.base import Detector
+from tune_ad.detectors.config import Config
 from tune_ad.detectors.deep_svdd import DeepSVDD
 from tune_ad.detectors.pgn import PGN
 from tune_ad.estimate import (
@@ -22,7 +25,8 @@ from tune_ad.search import BUDGETS, Baseline, Budget, Search, Study
 RATE = {"learning_rate": FloatDistribution(1e-5, 1e-2, log=True)}
 BUDGET = Budget(trials=10, epochs=20, seeds=2, evaluation_seeds=0, evaluations=5)
 SIZES = Sizes(train=100, validation=0, test=0, tasks=3)
-SPEED = Speed(train=0.01, score=0.001, variants=0.003)
+SPEED = Speed(train=(0.01,), fit=0.0, score=0.001, variants=0.003)
+SPEEDS = {"PGN": SPEED}
 
 
 def study(*baselines, budget=BUDGET, **fields):
@@ -34,7 +38,7 @@ def study(*baselines, budget=BUDGET, **fields):
 
 
 def seconds(sizes=SIZES, ratio=1.0, concurrent=1, **changes):
-    return cost(study(budget=replace(BUDGET, **changes)), sizes, SPEED, ratio, concurrent).seconds
+    return cost(study(budget=replace(BUDGET, **changes)), sizes, SPEEDS, ratio, concurrent).seconds
 
 
 def test_the_cost_of_training():
@@ -63,12 +67,122 @@ def test_trials_that_are_tested_score_the_test_images_once():
     tested = seconds(SIZES._replace(test=1000)) - seconds()
     assert tested == pytest.approx(10 * 2 * 3 * 1000 * 0.003)
     untested = replace(BUDGET, evaluation_seeds=1)
-    found = cost(study(budget=untested), SIZES._replace(test=1000), SPEED, 1.0, 1).seconds
+    found = cost(study(budget=untested), SIZES._replace(test=1000), SPEEDS, 1.0, 1).seconds
     assert found == pytest.approx(seconds() + 3 * (20 * 100 * 0.01 + 1000 * 0.003))
 
 
+def test_a_test_curve_scores_the_test_images_at_every_report():
+    sizes = SIZES._replace(test=1000)
+    curve = seconds(sizes, test_curve=True) - seconds(sizes)
+    assert curve == pytest.approx(10 * 2 * 3 * 1000 * 4 * 0.001)
+
+
+def test_what_is_fitted_before_each_report_costs_its_time():
+    fitting = {"PGN": SPEED._replace(fit=0.02)}
+    watched = SIZES._replace(validation=200)
+    slow, fast = (cost(study(), watched, each, 1.0, 1).seconds for each in (fitting, SPEEDS))
+    assert slow - fast == pytest.approx(10 * 2 * 3 * 5 * 100 * 0.02)
+    slow, fast = (cost(study(), SIZES, each, 1.0, 1).seconds for each in (fitting, SPEEDS))
+    assert slow - fast == pytest.approx(10 * 2 * 3 * 100 * 0.02), "nothing is watched on the way"
+
+
+def two_stages(**budget):
+    """Deep SVDD with half as many epochs of pretraining as of training."""
+    own = Baseline(DeepSVDD, space=RATE, settings={"pretraining": 0.5})
+    return study(own, budget=replace(BUDGET, **budget))
+
+
+def test_every_stage_costs_its_epochs_and_nothing_is_examined_before_the_last():
+    speeds = {"DeepSVDD": Speed(train=(0.04, 0.01), fit=0.02, score=0.001, variants=0.003)}
+    found = cost(two_stages(), SIZES._replace(validation=200), speeds, 1.0, 1).seconds
+    training = 100 * (10 * 0.04 + 20 * 0.01)
+    # reports after epochs 6, 12, 18, 24 and 30; the first is in the middle of pretraining
+    examining = 100 * 4 * 0.02 + 200 * (3 * 0.001 + 0.003)
+    assert found == pytest.approx(10 * 2 * 3 * (training + examining))
+
+
+def test_the_speed_of_every_stage_is_measured_once_however_long_it_is(monkeypatch):
+    trained = []
+    epoch = Learner.train_epoch
+    monkeypatch.setattr(
+        Learner, "train_epoch", lambda own, number: (trained.append(number), epoch(own, number))
+    )
+    long = study(Baseline(DeepSVDD, settings={"pretraining": 150.0}))
+    (speed,) = measured_speed(long, "cpu").values()
+    assert len(speed.train) == 2
+    assert all(each > 0 for each in speed.train)
+    assert set(trained) == {0, 3000}
+    assert len(trained) <= 4
+
+
+@pytest.mark.parametrize("pretraining", [0.5, 1.0, 3.0])
+def test_operations_are_counted_over_the_epochs_of_every_stage(pretraining):
+    space = {"pretraining": CategoricalDistribution([0.0, pretraining])}
+    own = Baseline(DeepSVDD, space=space, settings={"pretraining": 0.0})
+    ratio = relative_operations(study(own, plan=Grid()))
+    # an epoch of pretraining passes the encoder and a decoder that is dearer
+    assert ratio > (1 + 1 + 2 * pretraining) / 2
+    longer = {"pretraining": CategoricalDistribution([0.0, 2 * pretraining])}
+    twice = relative_operations(study(replace(own, space=longer), plan=Grid()))
+    assert twice - 1 == pytest.approx(2 * (ratio - 1))
+
+
+def test_baselines_that_train_for_different_times_each_cost_their_own():
+    own = Baseline(AE, settings={"epochs": 10}, name="short")
+    free = replace(BUDGET, epochs=None)
+    speeds = {"short": SPEED, "PGN": SPEED._replace(train=(0.03,))}
+    both = study(own, Baseline(PGN, space=RATE), budget=free)
+    found = cost(both, SIZES, speeds, 1.0, 1).seconds
+    assert found == pytest.approx(10 * 2 * 3 * 100 * (10 * 0.01 + 100 * 0.03) / 2)
+
+
+def test_budgets_of_other_epochs_are_priced_by_their_own(tiny, open_study, tmp_path):
+    own = replace(tiny.baselines[0], space={})
+    budget = replace(tiny.budgets["quick"], epochs=3, validation_images=1, evaluation_seeds=0)
+    budgets = {"quick": budget, "standard": replace(budget, epochs=300), "paper": budget}
+    session = open_study(replace(tiny, baselines=(own,), budgets=budgets), tmp_path)
+    costs = session.costs()
+    assert costs["standard"].seconds > 20 * costs["quick"].seconds
+    assert costs["paper"].seconds == pytest.approx(costs["quick"].seconds)
+
+
+class Fitted(Detector[Config]):
+    """A detector that is not trained."""
+
+    Config = Config
+
+    def score_variants(self, images, noise, score_space):
+        return {"score": images.flatten(1).mean(1)}
+
+
+def test_a_detector_that_is_fitted_costs_its_fit_and_its_scores():
+    own = study(Baseline(Fitted), plan=Listed([{}]))
+    (speed,) = measured_speed(own, "cpu").values()
+    assert speed.train == ()
+    assert speed.score > 0
+    assert relative_operations(own) == 1.0
+    speeds = {"Fitted": Speed(train=(), fit=0.02, score=0.001, variants=0.003)}
+    found = cost(own, SIZES._replace(validation=200), speeds, 1.0, 1)
+    assert (found.trials, found.models) == (1, 2 * 3)
+    assert found.seconds == pytest.approx(2 * 3 * (100 * 0.02 + 200 * 0.003))
+
+
+def test_a_whole_data_set_by_which_nothing_is_selected_has_no_winner_to_train_again():
+    budget = replace(BUDGET, evaluation_seeds=7)
+    sizes = Sizes(train=100, validation=0, test=50, tasks=1)
+    found = cost(study(budget=budget, plan=Listed([{}]), whole=True), sizes, SPEEDS, 1.0, 1)
+    assert (found.trials, found.models) == (1, 2)
+    assert found.seconds == pytest.approx(2 * (20 * 100 * 0.01 + 50 * 0.003))
+
+
+def test_the_images_of_a_whole_data_set():
+    assert image_sizes(BUDGET, 1000, 500, 1) == (900, 100, 500, 1)
+    capped = replace(BUDGET, validation_images=30, test_images=40)
+    assert image_sizes(capped, 1000, 500, 1) == (900, 30, 40, 1)
+
+
 def test_the_winner_on_fresh_seeds_is_part_of_the_cost():
-    found = cost(study(budget=replace(BUDGET, evaluation_seeds=7)), SIZES, SPEED, 1.0, 1)
+    found = cost(study(budget=replace(BUDGET, evaluation_seeds=7)), SIZES, SPEEDS, 1.0, 1)
     assert found.seconds == pytest.approx(seconds() * (1 + 7 / 20))
     assert (found.trials, found.models) == (10, 10 * 2 * 3 + 7 * 3)
 
@@ -76,15 +190,15 @@ def test_the_winner_on_fresh_seeds_is_part_of_the_cost():
 def test_a_plan_of_few_configurations_costs_no_more():
     sizes = CategoricalDistribution([8, 16, 32])
     own = Baseline(PGN, space={"latent_dim": sizes})
-    assert cost(study(own, plan=Grid()), SIZES, SPEED, 1.0, 1).trials == 3
-    assert cost(study(own, plan=Listed([{}])), SIZES, SPEED, 1.0, 1).trials == 1
+    assert cost(study(own, plan=Grid()), SIZES, SPEEDS, 1.0, 1).trials == 3
+    assert cost(study(own, plan=Listed([{}])), SIZES, SPEEDS, 1.0, 1).trials == 1
     many = replace(BUDGET, trials=2)
-    assert cost(study(own, plan=Grid(), budget=many), SIZES, SPEED, 1.0, 1).trials == 2
+    assert cost(study(own, plan=Grid(), budget=many), SIZES, SPEEDS, 1.0, 1).trials == 2
 
 
 def test_more_models_take_more_room():
     def room(**changes):
-        return cost(study(budget=replace(BUDGET, **changes)), SIZES, SPEED, 1.0, 1).bytes
+        return cost(study(budget=replace(BUDGET, **changes)), SIZES, SPEEDS, 1.0, 1).bytes
 
     assert room(trials=20) > room() > 0
     assert room(seeds=4) > room()
@@ -161,6 +275,8 @@ def test_configurations_that_cannot_be_built_cost_nothing():
 
 def test_speed_is_measured_over_the_baselines_and_leaves_the_threads_alone():
     threads = torch.get_num_threads()
-    speed = measured_speed(study(Baseline(PGN), Baseline(AE, name="plain")), "cpu")
-    assert all(0 < each < 1 for each in speed)
+    speeds = measured_speed(study(Baseline(PGN), Baseline(AE, name="plain")), "cpu")
+    assert set(speeds) == {"PGN", "plain"}
+    for speed in speeds.values():
+        assert all(0 < each < 1 for each in (*speed.train, speed.fit, speed.score, speed.variants))
     assert torch.get_num_threads() == threads

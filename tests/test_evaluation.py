@@ -15,10 +15,19 @@ from torch import Tensor, nn
 from tune_ad.cohort import Cohort, Member, build
 from tune_ad.data import Task
 from tune_ad.detectors.ae import AE
-from tune_ad.detectors.base import Buffers, Config, Detector, ScoreSpace, Terms, variant_name
+from tune_ad.detectors.base import (
+    Buffers,
+    Detector,
+    ScoreSpace,
+    Terms,
+    TrainedDetector,
+    variant_name,
+)
+from tune_ad.detectors.config import Config, NetworkConfig
 from tune_ad.detectors.deep_svdd import DeepSVDD
 from tune_ad.detectors.pgn import PGN
-from tune_ad.detectors.schedule import Stage
+from tune_ad.detectors.schedule import Phase, Stage
+from tune_ad.errors import DegenerateInputError
 from tune_ad.evaluation import (
     HISTOGRAM_BINS,
     KEPT_SCORES,
@@ -29,6 +38,7 @@ from tune_ad.evaluation import (
     histogram,
     pictures,
     thinned,
+    with_bits,
 )
 from tune_ad.nets import ImageShape
 from tune_ad.panel import Panel
@@ -78,18 +88,18 @@ class Constant(Brightness):
         return {"score": torch.full((len(images),), 0.25)}
 
 
-class Blinded(Detector[Config]):
+class Blinded(TrainedDetector[NetworkConfig]):
     """Trains one number; the replica with the mark `unlucky` fails, in one of two ways.
 
     Its loss becomes NaN after `patience` updates, or its scores are after that many.
     """
 
-    Config = Config
+    Config = NetworkConfig
     unlucky: ClassVar[float] = math.inf
     patience: ClassVar[int] = 0
     fault: ClassVar[str] = "loss"
 
-    def __init__(self, config: Config, shape: ImageShape) -> None:
+    def __init__(self, config: NetworkConfig, shape: ImageShape) -> None:
         super().__init__(config, shape)
         self.line = nn.Linear(1, 1)
         self.register_buffer("mark", torch.rand(()))
@@ -110,11 +120,51 @@ class Blinded(Detector[Config]):
         return {"score": self.struck("score", images.flatten(1).amax(1))}
 
 
+@dataclass(frozen=True)
+class StagedConfig(NetworkConfig):
+    """Epochs of the first stage."""
+
+    earlier: int = 5
+
+
+class Staged(TrainedDetector[StagedConfig]):
+    """Two stages; nothing is known of the score before the second has begun.
+
+    The bias of a linear layer is the score. "first" is in nats, as is the score.
+    """
+
+    Config = StagedConfig
+    nats = ("first", "score")
+
+    def __init__(self, config: StagedConfig, shape: ImageShape) -> None:
+        super().__init__(config, shape)
+        self.line = nn.Linear(1, 1)
+        self.head = nn.Linear(1, 1)
+        self.register_buffer("begun", torch.zeros(()))
+
+    def stages(self) -> tuple[Stage, ...]:
+        main = self.stage(Phase("train", ("line",)))
+        both = (Phase("train", ("line", "head")),)
+        first = replace(main, name="first", epochs=self.config.earlier, phases=both)
+        return replace(first, batch_size=2), main
+
+    def begin(self, stage: str, batches: Any) -> Buffers:
+        return {"begun": torch.tensor(float(stage == "train"))}
+
+    def terms(self, phase: str, images: Tensor, noise: Terms) -> Terms:
+        value = self.head(self.line(images[:, 0, 0, :1])).squeeze(1)
+        return {"loss": value.square(), "first": value.detach()}
+
+    def score_variants(self, images: Tensor, noise: Terms, score_space: ScoreSpace) -> Terms:
+        assert float(self.get_buffer("begun")), "scored before the last stage"
+        return {"score": images.flatten(1).amax(1) * self.line.bias}
+
+
 def blind(
     monkeypatch: pytest.MonkeyPatch, seed: int, task: str, patience: int, fault: str
 ) -> None:
     """Make the replica of a seed and a task fail after so many updates."""
-    module = build(Blinded, Config(), SHAPE, derived_seed(seed, task))
+    module = build(Blinded, NetworkConfig(), SHAPE, derived_seed(seed, task))
     monkeypatch.setattr(Blinded, "unlucky", float(module.get_buffer("mark")))
     monkeypatch.setattr(Blinded, "patience", patience)
     monkeypatch.setattr(Blinded, "fault", fault)
@@ -320,6 +370,71 @@ def test_numbers_by_name():
     assert Examination() == Examination({}, {}, {})
 
 
+def with_nothing_anomalous(parts: Planted) -> Planted:
+    """The normal parts of a panel, as those of a whole data set."""
+    normal = {name: values for name, values in parts.items() if not name.startswith("test/")}
+    return {**normal, "validation_anomalous": []}
+
+
+@pytest.mark.parametrize("part", ["validation", "test"])
+def test_without_anomalies_there_are_scores_and_no_auroc(part):
+    panel = planted(with_nothing_anomalous(PARTS))
+    cohort, keys = cohort_on(panel, seeds=(0, 1), score_space={"sign": (-1.0,)})
+    found = examine(cohort, panel, keys, part, every_variant=True)
+    values = PARTS[f"{part}_normal"]
+    expected = {
+        "score": np.mean(values),
+        "light": np.mean(values),
+        "distinct": len(set(values)),
+        "tied": np.mean([values.count(value) > 1 for value in values]),
+        "collapsed": 0,
+    }
+    assert found.metrics == {
+        f"{part}_{name}": [pytest.approx(value)] * 2 for name, value in expected.items()
+    }
+    assert {name: metrics for name, metrics in found.variants.items() if metrics} == {}
+    assert set(found.scores["toy/0"]) == {"normal"}
+    assert cohort.failures == {}
+
+
+@pytest.mark.parametrize("part", ["validation", "test"])
+def test_without_anomalies_too_a_score_that_is_not_finite_ends_its_replica(part, monkeypatch):
+    panel = planted(with_nothing_anomalous(PARTS))
+    blind(monkeypatch, 1, "toy/0", 0, "score")
+    cohort, keys = cohort_on(panel, Blinded, seeds=(0, 1, 2))
+    found = examine(cohort, panel, keys, part)
+    count = len(PARTS[f"{part}_normal"])
+    reason = f"{count} of {count} normal scores are NaN or infinite"
+    assert cohort.failures == {1: (0, reason)}
+    for values in found.metrics.values():
+        assert [value is None for value in values] == [False, True, False]
+
+
+def test_what_is_in_nats_is_told_in_bits_per_dimension_too():
+    shape, nat = (3, 4, 5), 60 * math.log(2)
+    metrics: dict[str, list[float | None]] = {
+        "validation_rate": [nat, None, 3 * nat],
+        "train_rate": [nat / 2],
+        "test_rate": [-nat],
+        "validation_score": [1.0],
+        "validation_auroc": [0.5],
+        "train_pretrain/rate": [nat / 4],
+        "train_pretrain/encode/rate": [nat / 8],
+        "train_rate/loss": [1.0],
+        "rate": [1.0],
+    }
+    found = with_bits(metrics, ("rate", "elbo"), shape)
+    assert {name: found.pop(name) for name in list(metrics)} == metrics
+    assert found == {
+        "validation_rate_bits_per_dim": [pytest.approx(1), None, pytest.approx(3)],
+        "train_rate_bits_per_dim": [pytest.approx(0.5)],
+        "test_rate_bits_per_dim": [pytest.approx(-1)],
+        "train_pretrain/rate_bits_per_dim": [pytest.approx(0.25)],
+        "train_pretrain/encode/rate_bits_per_dim": [pytest.approx(0.125)],
+    }
+    assert with_bits(metrics, (), shape) == metrics
+
+
 # ------------------------------------------------------------------- histograms and pictures
 
 
@@ -392,7 +507,8 @@ def study_of(
     score_space: ScoreSpace | None = None,
     **changes: Any,
 ) -> Study:
-    settings = {} if detector is Brightness else {"batch_size": 4, "learning_rate": 1e-3}
+    trained = issubclass(detector, TrainedDetector)
+    settings = {"batch_size": 4, "learning_rate": 1e-3} if trained else {}
     baseline = Baseline(detector, settings=settings, score_space=score_space or {})
     budget = Budget(**{"trials": 1, "epochs": epochs, "seeds": 2, "evaluations": 3, **changes})
     budgets = dict.fromkeys(("quick", "standard", "paper"), budget)
@@ -610,6 +726,75 @@ def test_a_trial_of_failures_alone_ends(fault, monkeypatch):
     assert report.details["histograms"] == {}
 
 
+def test_nothing_is_examined_before_the_last_stage():
+    study = study_of(Staged, epochs=7, evaluations=4, test_curve=True)  # 12 epochs in all
+    reports = run(trial_of(study, test=True))
+    assert [each.epoch for each in reports] == [3, 6, 9, 12]
+    assert {each.epochs for each in reports} == {12}
+    assert [each.objective is None for each in reports] == [True, False, False, False]
+    early = {"train_first/loss", "train_first/first", "train_first/first_bits_per_dim"}
+    assert set(reports[0].metrics) == early
+    assert reports[0].scores == {}
+    assert reports[0].details["histograms"] == {}
+    for report in reports[1:]:
+        assert {"train_loss", "validation_auroc", "oracle_auroc"} <= set(report.metrics)
+        assert not early & set(report.metrics)
+    last = reports[-1]
+    assert last.record.reports == [(each.epoch, each.objective) for each in reports]
+    assert last.record.state == "complete"
+    assert {each.epoch for each in last.record.replicas} == {12}
+    assert last.record.models == {"parameters": 2}
+    curves = last.details["curves"]["replicas"]
+    assert [len(each) for each in curves["train_first/loss"]] == [4, 0, 0, 0]
+    assert [len(each) for each in curves["validation_auroc"]] == [0, 4, 4, 4]
+
+
+def test_metrics_in_nats_are_recorded_in_bits_too():
+    (*_, last) = run(trial_of(study_of(Staged, epochs=3), test=True))
+    told_twice = ("train_first", "validation_score", "test_score")
+    bits = {name for name in last.metrics if name.endswith("_bits_per_dim")}
+    assert bits == {f"{name}_bits_per_dim" for name in told_twice}
+    for name in told_twice:
+        expected = [value / (64 * math.log(2)) for value in last.metrics[name] if value]
+        assert last.metrics[f"{name}_bits_per_dim"] == pytest.approx(expected)
+    assert last.record.metrics == last.metrics
+
+
+def test_a_trial_whose_replicas_all_fail_in_an_early_stage_ends(monkeypatch):
+    class Broken(Staged):
+        def terms(self, phase: str, images: Tensor, noise: Terms) -> Terms:
+            return {n: each * math.nan for n, each in super().terms(phase, images, noise).items()}
+
+    (report,) = run(trial_of(study_of(Broken, epochs=7, evaluations=4), test=True))
+    assert report.done
+    assert report.record.state == "failed"
+    assert {each.reason for each in report.record.replicas} == {"first/loss became nan in epoch 1"}
+    assert all(value is None for values in report.metrics.values() for value in values)
+
+
+class Unfit(Blinded):
+    """Fitted to the contrast of the first pixel of the training images."""
+
+    def finish(self, batches: Any, seed: int) -> Buffers:
+        if not torch.cat(list(batches))[:, 0, 0, 0].std() > 0:
+            raise DegenerateInputError("the training images have no contrast")
+        return {}
+
+
+def test_a_replica_that_cannot_be_fitted_fails_its_trial():
+    panel = planted(PARTS, {**SECOND, "train": [9, 9, 9]})
+    reports = run(trial_of(study_of(Unfit), panel, test=True))
+    assert [each.epoch for each in reports] == [2, 4, 6]
+    record = reports[-1].record
+    assert record.state == "failed"
+    assert [each.state for each in record.replicas] == ["complete", "failed"] * 2
+    reasons = {(each.reason, each.epoch) for each in record.replicas if each.state == "failed"}
+    assert reasons == {("the training images have no contrast", 2)}
+    assert "2 of 4 replicas failed, first toy/1 with seed 0: the training" in record.reason
+    assert [value is None for value in record.metrics["test_auroc"]] == [False, True] * 2
+    assert record.objective is None
+
+
 def told(report: Report) -> dict[str, Any]:
     """A report without the time that it took."""
     values = {**vars(report), "record": asdict(replace(report.record, seconds=0.0))}
@@ -624,10 +809,10 @@ def as_lists(value: Any) -> Any:
 
 
 @pytest.mark.parametrize("after", [1, 2])
-@pytest.mark.parametrize("detector", [AE, DeepSVDD, PGN, Blinded])
+@pytest.mark.parametrize("detector", [AE, DeepSVDD, PGN, Blinded, Staged])
 def test_a_saved_trial_goes_on_with_equal_reports(detector, after, monkeypatch, tmp_path):
     blind(monkeypatch, 1, "toy/0", 2 * 3, "loss")
-    settings = {"latent_dim": 16} if detector is not Blinded else {}
+    settings = {"latent_dim": 16} if detector not in (Blinded, Staged) else {}
     study = study_of(detector, test_curve=True)
     straight = run(trial_of(study, test=True, **settings))
     first = trial_of(study, test=True, **settings)

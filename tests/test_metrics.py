@@ -8,7 +8,14 @@ import torch
 from sklearn.metrics import average_precision_score, roc_auc_score
 
 from tune_ad.errors import DegenerateInputError
-from tune_ad.metrics import Ties, auroc, average_precision, ties
+from tune_ad.metrics import (
+    Ties,
+    auroc,
+    average_precision,
+    bits_per_dimension,
+    require_finite,
+    ties,
+)
 
 METRICS = {auroc: roc_auc_score, average_precision: average_precision_score}
 
@@ -118,3 +125,18 @@ def test_ties(scores, distinct, share, collapsed):
 def test_ties_sees_the_smallest_difference():
     scores = torch.tensor([1.0, 1.0 + 2**-52, 5e-324, 0.0], dtype=torch.float64)
     assert ties(scores).distinct == 4
+
+
+@pytest.mark.parametrize("dimensions", [1, 784, 3072])
+def test_a_uniform_density_over_k_levels_has_log2_k_bits_per_dimension(dimensions):
+    for levels in (1, 2, 256):
+        nats = dimensions * math.log(levels)
+        assert bits_per_dimension(nats, dimensions) == pytest.approx(math.log2(levels))
+    assert bits_per_dimension(-3.5, dimensions) == -bits_per_dimension(3.5, dimensions)
+
+
+@pytest.mark.parametrize("value", [math.nan, math.inf, -math.inf])
+def test_scores_that_are_not_finite_are_counted(value):
+    require_finite("normal", torch.zeros(4))
+    with pytest.raises(DegenerateInputError, match="2 of 4 normal scores are NaN or infinite"):
+        require_finite("normal", torch.tensor([0.0, value, value, 1.0]))

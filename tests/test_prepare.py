@@ -1,6 +1,8 @@
 """Bad input is refused in one line before anything is written; good input is understood."""
 
-from dataclasses import replace
+import json
+import shutil
+from dataclasses import asdict, replace
 from pathlib import Path
 
 import numpy as np
@@ -306,6 +308,68 @@ def test_the_finished_study_goes_on_as_it_was(open_study, tiny, tiny_budget, res
     assert session.study.budget == replace(tiny_budget, trials=7)
 
 
+def test_a_study_of_published_epochs_goes_on_with_them(open_study, tiny, tiny_budget, tmp_path):
+    own = replace(tiny.baselines[0], settings={**tiny.baselines[0].settings, "epochs": 2})
+    free = dict.fromkeys(tiny.budgets, replace(tiny_budget, epochs=None, trials=1))
+    search = replace(tiny, baselines=(own,), budgets=free)
+    session = open_study(search, tmp_path, evaluate=False)
+    assert session.study.epochs() == {"PGN": 2}
+    assert session.run().exit_code == 0
+    (record,) = session.folder.read_trials()
+    assert (record.params["epochs"], record.replicas[0].epoch) == (2, 2)
+    assert session.folder.read_study()["study"]["budget"]["epochs"] is None
+    resumed = open_study(search, tmp_path, budget="auto", resume=True)
+    assert resumed.study == session.study
+    with pytest.raises(UserError, match="begun with epochs None, not 5"):
+        open_study(search, tmp_path, budget="auto", resume=True, changes={"epochs": 5})
+
+
+def test_epochs_of_the_user_are_those_of_every_baseline(open_study, tiny, tiny_budget, tmp_path):
+    free = dict.fromkeys(tiny.budgets, replace(tiny_budget, epochs=None))
+    search = replace(tiny, budgets=free)
+    assert open_study(search, tmp_path).study.epochs() == {"PGN": 100}
+    changed = open_study(search, tmp_path, changes={"epochs": 5})
+    assert changed.study.epochs() == {"PGN": 5}
+    assert changed.study.describe()["budget"]["epochs"] == 5
+
+
+def test_a_study_that_was_begun_before_whole_data_sets_goes_on(
+    open_study, tiny, tmp_path, finished
+):
+    shutil.copytree(finished.folder.path, tmp_path / "tiny")
+    path = tmp_path / "tiny" / finished.folder.study.name
+    stored = json.loads(path.read_text())
+    del stored["study"]["whole"]
+    path.write_text(json.dumps(stored))
+    session = open_study(tiny, tmp_path, budget="auto", resume=True)
+    assert session.study == finished.session.study
+
+
+@pytest.fixture
+def whole(tiny, tiny_budget):
+    """The tiny search on the digits as a whole."""
+    budgets = dict.fromkeys(tiny.budgets, replace(tiny_budget, classes=None))
+    return replace(tiny, whole=True, budgets=budgets)
+
+
+@pytest.mark.parametrize("classes", [("0", "1"), ("12",), ()])
+def test_classes_of_a_whole_data_set_are_refused(open_study, whole, tmp_path, classes):
+    with pytest.raises(UserError, match="--classes: tiny is about the whole data set; leave"):
+        open_study(whole, tmp_path, changes={"classes": classes})
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_search_that_chooses_needs_a_rule_that_can(open_study, whole, tmp_path):
+    with pytest.raises(UserError, match="nothing is anomalous in the whole of digits"):
+        open_study(whole, tmp_path)
+    for options in ({"selection": "normal_only"}, {"changes": {"trials": 1, "classes": None}}):
+        session = open_study(whole, tmp_path, **options)
+        assert [asdict(task) for task in session.tasks] == [
+            {"name": "digits", "source": "digits", "normal_class": None, "outsiders": ()}
+        ]
+    assert list(tmp_path.iterdir()) == []
+
+
 def test_settings_that_are_tuples_survive_a_resume(open_study, tiny, tmp_path):
     settings = {"milestones": (0.25, 0.5), "dropout": 0.3}
     session = open_study(
@@ -386,7 +450,7 @@ def test_as_many_trials_at_a_time_as_fit(place, monkeypatch, cpus, gpus, options
         ({"gpus": 0.0, "device": "cuda"}, ["cuda", "contradicts"]),
         ({"cpus": 500}, ["--cpus-per-trial", "500"]),
         ({"gpus": 64.0}, ["--gpus-per-trial", "64"]),
-        ({"settings": {"width": 9000.0}}, ["width", "9000", "GB"]),
+        ({"settings": {"width": 9000.0}}, ["width", "85,547,268,064 parameters", "GB"]),
         ({"backend": "serial", "address": "auto"}, ["--address", "--backend serial"]),
     ],
 )

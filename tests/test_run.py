@@ -55,10 +55,22 @@ def test_list_names_every_search_and_imports_nothing_heavy():
     )
     assert done.returncode == 0, done.stderr
     names = [line.split()[0] for line in done.stdout.splitlines()]
-    wanted = ["quickstart"] + [
-        f"{d}_{s}" for d in ("pgn", "svdd", "ae") for s in ("mnist", "fmnist", "cifar")
+    assert sorted(names) == sorted(declared())
+    assert {f"{d}_{s}" for d in ("pgn", "svdd", "ae") for s in ("mnist", "fmnist", "cifar")} < set(
+        names
+    )
+
+
+def declared():
+    """The names of every search in the files of `search_spaces`."""
+    from tune_ad.search import Search
+
+    modules = [
+        importlib.import_module(f"search_spaces.{path.stem}")
+        for path in (REPOSITORY / "search_spaces").glob("[!_]*.py")
     ]
-    assert sorted(names) == sorted(wanted)
+    searches = [each for m in modules for each in vars(m).values() if isinstance(each, Search)]
+    return [name for search in searches for name in search.names()]
 
 
 def test_a_search_ends_with_its_result_report_and_tensorboard_command(run, tmp_path, capsys):
@@ -98,6 +110,16 @@ def test_a_dry_run_writes_nothing(run, tmp_path, capsys):
     out = capsys.readouterr().out
     assert "latent_dim: one of 8, 16, 32, 64" in out
     assert "* quick: 8 trials, 33 models" in out
+    assert not list(tmp_path.iterdir())
+
+
+def test_classes_of_a_whole_data_set_are_refused(run, tmp_path, capsys):
+    arguments = ["--search", "rd_mnist", "--classes", "0", "--results", str(tmp_path)]
+    assert run.main(arguments) == 2
+    error = capsys.readouterr().err
+    assert error == (
+        "error: --classes: rd_mnist is about the whole data set; leave the option out\n"
+    )
     assert not list(tmp_path.iterdir())
 
 

@@ -10,6 +10,9 @@ from optuna.distributions import (
 )
 
 from tune_ad.detectors.ae import AE
+from tune_ad.detectors.base import Detector
+from tune_ad.detectors.config import Config
+from tune_ad.detectors.deep_svdd import DeepSVDD
 from tune_ad.detectors.pgn import PGN
 from tune_ad.errors import UserError
 from tune_ad.nets import ImageShape
@@ -129,10 +132,11 @@ def test_a_budget_that_cannot_be_is_refused(field, value):
 
 
 @pytest.mark.parametrize(
-    ("epochs", "evaluations", "interval"), [(10, 10, 1), (100, 10, 10), (7, 3, 3), (2, 10, 1)]
+    ("epochs", "evaluations", "interval"),
+    [(10, 10, 1), (100, 10, 10), (7, 3, 3), (2, 10, 1), (0, 10, 1)],
 )
 def test_reports_are_evenly_spaced(epochs, evaluations, interval):
-    assert replace(BUDGET, epochs=epochs, evaluations=evaluations).interval == interval
+    assert replace(BUDGET, evaluations=evaluations).interval(epochs) == interval
 
 
 def test_a_search_appears_once_for_each_data_set():
@@ -183,6 +187,85 @@ def test_the_budget_gives_the_epochs_and_the_seeds():
     assert found.seeds == (0, 1)
     assert len(found.fresh_seeds) == BUDGET.evaluation_seeds
     assert not set(found.seeds) & set(found.fresh_seeds)
+
+
+PUBLISHED = replace(BUDGET, epochs=None)
+
+
+def test_a_budget_without_epochs_leaves_each_baseline_its_own():
+    both = (Baseline(PGN, settings={"epochs": 50}), Baseline(AE))
+    found = study(*both, budget=PUBLISHED)
+    assert found.epochs() == {"PGN": 50, "AE": 100}
+    assert found.config(Suggestion(0, "PGN", {})).epochs == 50
+    assert found.describe()["budget"]["epochs"] is None
+    assert found.describe()["baselines"]["AE"]["params"]["epochs"] == 100
+    assert study(*both).epochs() == {"PGN": 7, "AE": 7}
+    assert study(*both, budget=PUBLISHED, settings={"epochs": 3}).epochs() == {"PGN": 3, "AE": 3}
+
+
+def test_epochs_are_counted_over_all_stages():
+    pretrained = Baseline(DeepSVDD, settings={"pretraining": 0.5}, name="pretrained")
+    found = study(pretrained, Baseline(DeepSVDD), budget=replace(BUDGET, epochs=20))
+    assert found.epochs() == {"pretrained": 30, "DeepSVDD": 20}
+
+
+class Fitted(Detector[Config]):
+    """Has nothing to train."""
+
+    Config = Config
+
+    def score_variants(self, images, noise, score_space):
+        return {"score": images.flatten(1).mean(1)}
+
+
+def test_the_epochs_of_a_budget_are_not_for_a_detector_that_is_fitted():
+    found = study(Baseline(Fitted), Baseline(PGN))
+    assert found.epochs() == {"Fitted": 0, "PGN": 7}
+    assert asdict(found.config(Suggestion(0, "Fitted", {}))) == {"scaling": "unit"}
+
+
+WHOLE = {"whole": True, "plan": Grid(points=2)}
+
+
+def test_a_whole_data_set_has_no_classes():
+    some = replace(BUDGET, classes=(0, 1))
+    for fields in ({"budgets": {"quick": some}}, {"budgets_on": {"mnist": {"paper": some}}}):
+        assert "classes" in refusal(lambda fields=fields: search(**WHOLE, **fields))
+    assert study(**WHOLE).describe()["whole"] is True
+    assert study().describe()["whole"] is False
+
+
+@pytest.mark.parametrize(
+    ("selection", "fraction", "whole", "selects"),
+    [
+        ("validation", 0.1, False, True),
+        ("validation", 0.0, False, False),
+        ("normal_only", 0.1, False, True),
+        ("normal_only", 0.0, False, False),
+        ("oracle", 0.0, False, True),
+        ("validation", 0.1, True, False),
+        ("oracle", 0.1, True, False),
+        ("normal_only", 0.1, True, True),
+        ("normal_only", 0.0, True, False),
+    ],
+)
+def test_a_rule_selects_where_it_has_something_to_look_at(selection, fraction, whole, selects):
+    budget = replace(BUDGET, validation_fraction=fraction)
+    found = study(budget=budget, selection=selection, whole=whole)
+    assert found.selects is selects
+    assert found.tests_trials is (not selects or selection == "oracle")
+    if selects:
+        found.check_selection(100)
+    else:
+        assert "cannot choose among 100 trials" in refusal(lambda: found.check_selection(100))
+        found.check_selection(1)
+
+
+def test_of_a_whole_data_set_nothing_is_chosen_by_auroc():
+    message = refusal(lambda: study(whole=True).check_selection(2))
+    for word in ("nothing is anomalous in the whole of mnist", "normal_only", "--trials 1"):
+        assert word in message
+    study(**WHOLE).check_selection(100)
 
 
 def test_fresh_seeds_were_seen_by_no_search_however_long():

@@ -12,12 +12,17 @@ import torch
 from optuna.distributions import CategoricalDistribution, FloatDistribution, json_to_distribution
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
+from analysis.report import write_report
 from tune_ad import data
+from tune_ad.announce import opening, plan
 from tune_ad.conductor import Conductor
 from tune_ad.detectors.ae import AE
-from tune_ad.detectors.base import require
+from tune_ad.detectors.base import Detector
+from tune_ad.detectors.config import Config, require
+from tune_ad.detectors.deep_svdd import DeepSVDD
 from tune_ad.detectors.pgn import PGN, PGNConfig
-from tune_ad.errors import UserError
+from tune_ad.errors import DegenerateInputError, UserError
+from tune_ad.metrics import auroc
 from tune_ad.observers import Boards, Progress, Recorder
 from tune_ad.panel import Panel
 from tune_ad.plans import Grid, Listed, OneAtATime
@@ -671,6 +676,160 @@ def test_the_progress_line_shows_the_best_and_counts_how_trials_ended(record):
     line.close()
     assert line.best == 0.0
     assert line.counts == {"complete": 4, "pruned": 1, "failed": 1}
+
+
+class Template(Detector[Config]):
+    """Not trained: the distance from the mean training image."""
+
+    Config = Config
+
+    def finish(self, batches, seed):
+        self.template = torch.cat(list(batches)).mean(0)
+        return {}
+
+    def score_variants(self, images, noise, score_space):
+        return {"score": (images - self.template).square().sum((1, 2, 3))}
+
+
+def template_aurocs(panel):
+    """What `Template` must reach on held-out images, task by task, under scaling "unit"."""
+    found = []
+    for split in panel.splits:
+        images = torch.tensor(panel.images).double() / 255
+        template = images[split["train"]].mean(0)
+        far = (images - template).square().sum((1, 2, 3))
+        found.append(auroc(far[split["validation_normal"]], far[split["validation_anomalous"]]))
+    return pytest.approx(found)
+
+
+def test_a_detector_that_is_fitted_is_searched_as_any_other(tiny, open_study, tmp_path, capsys):
+    own = Baseline(Template, space={"scaling": CategoricalDistribution(["unit", "minmax", "gcn"])})
+    search = replace(tiny, baselines=(own,))
+    session = open_study(search, tmp_path, changes={"trials": 3}, progress=True)
+    said = plan(session)
+    assert "budget quick: 0 epochs" in said
+    assert "* quick: 3 trials, 10 models" in said
+    assert "3 trials, 10 models" in opening(session)
+    assert session.run().exit_code == 0
+    assert "100%" in capsys.readouterr().err
+    records, again = session.folder.read_trials(), session.folder.read_evaluation()
+    assert [each.params for each in records[:1]] == [{"scaling": "unit"}]
+    for record in (*records, *again):
+        assert record.state == "complete"
+        assert record.reports == [(0, record.objective)]
+        assert {each.epoch for each in record.replicas} == {0}
+        assert record.models == {"parameters": 0}
+        assert not [name for name in record.metrics if "loss" in name]
+    assert records[0].metrics["validation_auroc"] == template_aurocs(session.panel(False))
+    assert all(record.objective > 0.8 for record in records)
+    assert {each.identity for each in again} == {ranked(records, "validation")[0].identity}
+    run = session.folder.tensorboard / f"000-Template-{records[0].identity}"
+    events = EventAccumulator(str(run)).Reload()
+    assert [(each.step, each.value) for each in events.Scalars("objective")] == [
+        (0, pytest.approx(records[0].objective))
+    ]
+    assert "Test AUROC of Template" in write_report(session.folder.path).summary
+
+
+def test_a_detector_that_is_fitted_has_no_loss_to_select_by(tiny, open_study, tmp_path):
+    search = replace(tiny, baselines=(Baseline(Template),))
+    with pytest.raises(UserError, match="normal_only .* Template is not trained; use --selection"):
+        open_study(search, tmp_path, selection="normal_only")
+
+
+def test_a_fit_without_contrast_fails_its_trial_alone(tiny, open_study, tmp_path):
+    class Picky(Template):
+        def finish(self, batches, seed):
+            if self.config.scaling == "minmax":
+                raise DegenerateInputError("nothing to fit")
+            return super().finish(batches, seed)
+
+    own = Baseline(Picky, space={"scaling": CategoricalDistribution(["unit", "minmax", "gcn"])})
+    session = open_study(replace(tiny, baselines=(own,), plan=Grid()), tmp_path)
+    outcome = session.run()
+    assert (outcome.failed, outcome.exit_code) == (1, 1)
+    states = {each.params["scaling"]: each for each in session.folder.read_trials()}
+    assert [states[name].state for name in ("unit", "minmax", "gcn")] == [
+        "complete",
+        "failed",
+        "complete",
+    ]
+    failed = states["minmax"]
+    assert failed.reason == ("2 of 2 replicas failed, first digits/0 with seed 0: nothing to fit")
+    assert {(each.state, each.epoch) for each in failed.replicas} == {("failed", 0)}
+
+
+def test_a_search_over_two_stages_counts_the_epochs_of_both(tiny, open_study, tmp_path):
+    own = Baseline(
+        DeepSVDD,
+        space={"pretraining": CategoricalDistribution([0.0, 1.0])},
+        settings={"pretraining": 1.0, "latent_dim": 16, "batch_size": 30},
+    )
+    search = replace(tiny, baselines=(own,), plan=Grid())
+    session = open_study(search, tmp_path, changes={"evaluation_seeds": 1})
+    line = session._conductor(session.sweep(), 2, [], evaluation=False).observers[-1]
+    assert isinstance(line, Progress)
+    assert (line.epochs, line.bar.total) == (6, 12)
+    assert session.run().exit_code == 0
+    plain, pretrained = session.folder.read_trials()
+    assert [epoch for epoch, _ in plain.reports] == [1, 2, 3]
+    assert [epoch for epoch, _ in pretrained.reports] == [2, 4, 6]
+    assert [value is None for _, value in pretrained.reports] == [True, False, False]
+    assert plain.models == pretrained.models
+    (again,) = session.folder.read_evaluation()
+    assert None not in again.metrics["test_auroc"]
+
+
+@pytest.fixture
+def whole(tiny, tiny_budget):
+    """A grid of code sizes on the digits as a whole."""
+    own = replace(baseline(tiny), space={"latent_dim": CategoricalDistribution([4, 8])})
+    budgets = dict.fromkeys(tiny.budgets, replace(tiny_budget, classes=None))
+    return replace(tiny, whole=True, plan=Grid(), baselines=(own,), budgets=budgets)
+
+
+def test_a_whole_data_set_is_scored_and_has_no_auroc(whole, open_study, tmp_path):
+    session = replace(open_study(whole, tmp_path), say=(said := []).append)
+    assert "panel: digits; seeds [0]" in plan(session)
+    assert "selection: none, nothing is anomalous; each trial is tested" in opening(session)
+    assert session.costs()["quick"].models == 2
+    assert session.run().exit_code == 0
+    assert said == ["no trial can be evaluated: none is complete with a number to select by"]
+    records = session.folder.read_trials()
+    assert sorted(each.params["latent_dim"] for each in records) == [4, 8]
+    for record in records:
+        assert (record.state, record.objective) == ("complete", None)
+        assert [(each.task, each.seed) for each in record.replicas] == [("digits", 0)]
+        assert {"train_loss", "validation_loss", "validation_score"} <= set(record.metrics)
+        assert {"test_score", "test_kl"} <= set(record.metrics)
+        assert not [name for name in record.metrics if "auroc" in name or "_ap" in name]
+        assert all(math.isfinite(value) for (value,) in record.metrics.values())
+        histograms = session.folder.read_details(record.identity)["histograms"]
+        assert set(histograms["digits"]) == {"edges", "normal"}
+    assert session.folder.read_evaluation() == []
+    assert open_study(whole, tmp_path, budget="auto", resume=True).run().exit_code == 0
+
+
+@pytest.mark.parametrize("selection", ["validation", "normal_only"])
+def test_the_report_of_a_whole_data_set_says_that_there_is_no_auroc(
+    whole, open_study, tmp_path, selection
+):
+    session = open_study(whole, tmp_path, selection=selection)
+    assert session.run().exit_code == 0
+    assert len(session.folder.read_evaluation()) == (2 if selection == "normal_only" else 0)
+    written = write_report(session.folder.path)
+    assert written.summary.splitlines()[1] == (
+        "There is no AUROC: nothing is anomalous in the whole of digits. "
+        "The metrics are in `tables/replicas.csv`."
+    )
+    text = written.path.read_text()
+    assert "Test AUROC" not in text
+    assert ("Nothing is anomalous, so no number ranks these." in text) == (
+        selection == "validation"
+    )
+    header = (session.folder.tables / "replicas.csv").read_text().splitlines()[0].split(",")
+    assert {"task", "seed", "validation_score", "validation_kl"} <= set(header)
+    assert ("test_score" in header) == (selection == "validation")
 
 
 def test_the_budgets_are_priced(begin):

@@ -264,7 +264,7 @@ def test_trials_that_were_stopped_enter_as_pruned_with_what_they_reached(ended):
         assert trial.value == 0.5
 
 
-def curve(level, epochs=30):
+def curve(level, epochs=30, interval=2):
     """Reports of a trial that approaches `level`."""
     return [(epoch, level * epoch / epochs) for epoch in range(interval, epochs + 1, interval)]
 
@@ -276,7 +276,7 @@ def stop_times(sweep, levels, ended):
         reports, state = [], "complete"
         for epoch, objective in curve(levels[suggestion.number]):
             reports.append((epoch, objective))
-            if sweep.report(suggestion.number, epoch, objective):
+            if sweep.report(suggestion.number, objective):
                 state = "pruned"
                 break
         handed_out.append(suggestion)
@@ -323,7 +323,29 @@ def test_no_trial_is_stopped_unless_the_search_asks_for_it(ended):
 def test_a_report_without_an_objective_stops_nothing():
     sweep = halving()
     sweep.ask()
-    assert not any(sweep.report(0, epoch, None) for epoch in range(2, 31, 2))
+    assert not any(sweep.report(0, None) for _ in range(15))
+
+
+def test_the_stopping_rule_counts_the_reports_that_have_an_objective(ended):
+    """However many epochs lie between them, and however many came before the first."""
+    for early in (0, 1, 20):
+        sweep = halving()
+        for level in (0.7, 0.8, 0.9):
+            first = sweep.ask()
+            assert not any(sweep.report(first.number, level) for _ in range(9))
+            sweep.tell(ended(first, objective=level))
+        behind = sweep.ask()
+        assert not any(sweep.report(behind.number, None) for _ in range(early))
+        told = [sweep.report(behind.number, 0.1) for _ in range(FIRST_RUNG)]
+        assert told == [False] * (FIRST_RUNG - 1) + [True]
+
+
+def test_reports_without_an_objective_are_skipped_when_a_record_is_restored(ended):
+    sweep = halving()
+    suggestion = Suggestion(0, "A", dict(PLAIN[0].default))
+    reports = [(2, None), (4, None), (6, 0.25), (8, 0.5)]
+    sweep.restore([suggestion], [ended(suggestion, objective=0.5, reports=reports)])
+    assert sweep.study.trials[0].intermediate_values == {1: 0.25, 2: 0.5}
 
 
 def test_the_search_finds_a_planted_optimum_better_than_chance(record):

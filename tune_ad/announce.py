@@ -48,8 +48,9 @@ def _size(cost: Cost) -> str:
 
 def _selection(session: Session) -> str:
     study = session.study
-    if study.budget.validation_fraction == 0 and study.selection != "oracle":
-        return "selection: none, nothing is held out; each trial is tested at its last epoch"
+    if not study.selects:
+        why = "nothing is anomalous" if study.search.whole else "nothing is held out"
+        return f"selection: none, {why}; each trial is tested at its last epoch"
     return f"selection: {describe(study.selection)}"
 
 
@@ -71,7 +72,7 @@ def plan(session: Session) -> str:
         )
     lines.append(
         f"budget {study.budget_name}: {_epochs(session)} epochs, "
-        f"{budget.train_images or 'all'} training images a class, "
+        f"{budget.train_images or 'all'} training images a model, "
         f"{budget.evaluation_seeds} fresh seeds for the winner"
     )
     lines.append(f"would be written to {session.folder.path}; nothing was run")

@@ -64,7 +64,8 @@ class Cohort:
     Args:
         detector: the class.
         config: of every replica.
-        images: float in [0, 1], shape (n, c, h, w), on the device that trains.
+        images: float, as `tune_ad.data.scaled` gives them, shape (n, c, h, w), on the device that
+            trains.
         members: the replicas.
         score_space: values of score-time parameters to score with besides the configuration's.
 

@@ -1,8 +1,9 @@
 """What a study would cost on this machine: from a short measurement and counted operations."""
 
 import time
-from collections.abc import Callable
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import partial
 from typing import Any, NamedTuple
 
 import torch
@@ -10,7 +11,8 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from tune_ad.cohort import Cohort, Member
 from tune_ad.detectors.base import Detector, skeleton
-from tune_ad.detectors.config import Config, NetworkConfig
+from tune_ad.detectors.config import Config
+from tune_ad.detectors.schedule import Stage
 from tune_ad.errors import UserError
 from tune_ad.nets import ImageShape
 from tune_ad.randomness import torch_stream
@@ -25,16 +27,16 @@ BYTES_PER_MODEL = 20_000  # of records and event files
 
 
 class Speed(NamedTuple):
-    """Seconds that one image takes.
+    """Seconds that one image takes a baseline.
 
     Attributes:
-        train: to train, over all epochs of all stages.
-        fit: to fit what scoring needs, before each report.
+        train: to train on for an epoch, by stage.
+        fit: to fit what scoring needs, before each examination.
         score: to score.
         variants: to score with every value of the score space, which the last report does.
     """
 
-    train: float
+    train: tuple[float, ...]
     fit: float
     score: float
     variants: float
@@ -45,7 +47,7 @@ class Sizes(NamedTuple):
 
     Attributes:
         train: trained on in each epoch.
-        validation: scored at each report.
+        validation: scored at each examination.
         test: scored at the end of the evaluation.
         tasks: in the panel, of every class that the budget names.
     """
@@ -73,8 +75,8 @@ class Cost:
     bytes: int
 
 
-def measured_speed(study: Study, device: str) -> Speed:
-    """The mean speed of the baselines at their defaults: one replica, one thread, this machine.
+def measured_speed(study: Study, device: str) -> dict[str, Speed]:
+    """The speed of each baseline at its default: one replica, one thread, this machine.
 
     Takes about a second each. On a machine without a GPU, from which a cluster's are used, it is
     the speed of a core.
@@ -83,32 +85,30 @@ def measured_speed(study: Study, device: str) -> Speed:
     torch.set_num_threads(1)
     here = device if torch.cuda.is_available() else "cpu"
     try:
-        speeds = [
-            _speed(baseline, baseline.config(study.shape, {}), study.shape, here)
-            for baseline in study.baselines.values()
-        ]
+        return {
+            name: _speed(baseline, study.shape, here) for name, baseline in study.baselines.items()
+        }
     finally:
         torch.set_num_threads(threads)
-    return Speed(*(sum(each) / len(speeds) for each in zip(*speeds, strict=True)))
 
 
-def _speed(baseline: Baseline, config: Config, shape: ImageShape, device: str) -> Speed:
-    stages = skeleton(baseline.detector, config, shape).stages()
+def _speed(baseline: Baseline, shape: ImageShape, device: str) -> Speed:
+    stages = baseline.skeleton(shape).stages()
     count = PROBE_BATCHES * max([stage.batch_size for stage in stages] or [PROBED])
     images = torch.rand(count, *shape, generator=torch_stream(0, "probe")).to(device)
     everything = torch.arange(count)
     members = [Member("probe", 0, everything)]
-    # The first of the two epochs warms up.
-    short = replace(config, epochs=2) if isinstance(config, NetworkConfig) else config
-    cohort = Cohort(baseline.detector, short, images, members, baseline.score_space)
-    train = 0.0
-    for stage, probed in zip(stages, cohort.learners[0].stages, strict=True):
-        epochs = [_seconds(lambda: cohort.train(1), device) for _ in range(probed.epochs)]
-        train += stage.epochs * epochs[-1]
+    config = baseline.config(shape, {})
+    cohort = Cohort(baseline.detector, config, images, members, baseline.score_space)
+    train, first = [], 0
+    for stage in stages:
+        epoch = partial(cohort.learners[0].train_epoch, first)
+        train.append(_timed(epoch, device) / count)
+        first += stage.epochs
     fit = _timed(cohort.prepare_scoring, device)
     score = _timed(lambda: cohort.score(0, everything), device)
     variants = _timed(lambda: cohort.score(0, everything, every_variant=True), device)
-    return Speed(train / count, fit / count, score / count, variants / count)
+    return Speed(tuple(train), fit / count, score / count, variants / count)
 
 
 def _timed(call: Callable[[], object], device: str) -> float:
@@ -147,15 +147,18 @@ def relative_operations(study: Study) -> float:
 
 def _operations(detector: type[Detector[Any]], config: Config, shape: ImageShape) -> int:
     module = skeleton(detector, config, shape)
-    with torch.device("meta"):
-        phases = [phase for stage in module.stages() for phase in stage.phases]
-        images = torch.empty(2, *shape)
-        with FlopCounterMode(display=False) as counter:
-            for phase in phases:
-                wanted = module.noise(phase.name, len(images))
-                noise = {name: torch.empty(each.shape) for name, each in wanted.items()}
-                module.terms(phase.name, images, noise)
-        return int(counter.get_total_flops())
+    return sum(stage.epochs * _epoch_operations(module, stage) for stage in module.stages())
+
+
+def _epoch_operations(module: Detector[Any], stage: Stage) -> int:
+    """Of the forward passes of two images through every phase of a stage."""
+    with torch.device("meta"), FlopCounterMode(display=False) as counter:
+        images = torch.empty(2, *module.shape)
+        for phase in stage.phases:
+            wanted = module.noise(phase.name, len(images))
+            noise = {name: torch.empty(each.shape) for name, each in wanted.items()}
+            module.terms(phase.name, images, noise)
+    return int(counter.get_total_flops())
 
 
 def image_sizes(budget: Budget, class_images: int, test_images: int, classes: int) -> Sizes:
@@ -165,35 +168,58 @@ def image_sizes(budget: Budget, class_images: int, test_images: int, classes: in
     others = held_out * (classes - 1)
     cap = held_out + others if budget.validation_images is None else budget.validation_images
     validation = min(held_out, cap) + min(others, cap)
-    test = test_images if budget.test_images is None else min(test_images, 2 * budget.test_images)
+    sides = min(classes, 2)  # a whole data set has no anomalies
+    cap = test_images if budget.test_images is None else sides * budget.test_images
+    test = min(test_images, cap)
     tasks = classes if budget.classes is None else len(budget.classes)
     return Sizes(train, validation, test, tasks)
 
 
-def cost(study: Study, sizes: Sizes, speed: Speed, ratio: float, concurrent: int) -> Cost:
+def cost(
+    study: Study, sizes: Sizes, speeds: Mapping[str, Speed], ratio: float, concurrent: int
+) -> Cost:
     """What the study takes if its trials are as dear as the sampled ones.
 
     Args:
         study: the search under its budget.
         sizes: of the panel.
-        speed: of the default configuration.
+        speeds: of the default configuration of each baseline.
         ratio: operations of a mean trial over the default's.
         concurrent: trials at a time.
     """
     budget = study.budget
     trials = Sweep(study.search.plan, study.arms, budget.trials, study.seed).trials
-    epochs = max(1, *study.epochs().values())
-    reports = -(-epochs // budget.interval(epochs))
-    model = sizes.train * (speed.train + reports * speed.fit)
-    model += sizes.validation * ((reports - 1) * speed.score + speed.variants)
-    tested = sizes.test * speed.variants
+    seeds = budget.evaluation_seeds if study.selects else 0
     replicas = budget.seeds * sizes.tasks
-    searched = trials * replicas * ratio * (model + tested * study.tests_trials)
-    fresh = budget.evaluation_seeds * sizes.tasks * max(1.0, ratio) * (model + tested)
+    tested, untested = (_mean_model(study, sizes, speeds, test) for test in (True, False))
+    searched = trials * replicas * ratio * (tested if study.tests_trials else untested)
+    fresh = seeds * sizes.tasks * max(1.0, ratio) * tested
     return Cost(
-        seconds=searched / min(concurrent, trials)
-        + fresh / max(1, min(concurrent, budget.evaluation_seeds)),
+        seconds=searched / min(concurrent, trials) + fresh / max(1, min(concurrent, seeds)),
         trials=trials,
-        models=trials * replicas + budget.evaluation_seeds * sizes.tasks,
-        bytes=(trials * budget.seeds + budget.evaluation_seeds) * sizes.tasks * BYTES_PER_MODEL,
+        models=trials * replicas + seeds * sizes.tasks,
+        bytes=(trials * budget.seeds + seeds) * sizes.tasks * BYTES_PER_MODEL,
     )
+
+
+def _mean_model(study: Study, sizes: Sizes, speeds: Mapping[str, Speed], test: bool) -> float:
+    """Seconds of one model, from training to its last report: the mean over baselines."""
+    models = [
+        _model(each.skeleton(study.shape).stages(), study.budget, sizes, speeds[name], test)
+        for name, each in study.baselines.items()
+    ]
+    return sum(models) / len(models)
+
+
+def _model(
+    stages: Sequence[Stage], budget: Budget, sizes: Sizes, speed: Speed, test: bool
+) -> float:
+    epochs = sum(stage.epochs for stage in stages)
+    earlier = sum(stage.epochs for stage in stages[:-1])  # nothing is examined before the last
+    interval = budget.interval(epochs)
+    watched = sizes.validation + sizes.test * (test and budget.test_curve)
+    examined = max(1, -(-epochs // interval)) - earlier // interval if watched else 1
+    last = sizes.validation + sizes.test * test
+    trained = sum(s.epochs * each for s, each in zip(stages, speed.train, strict=True))
+    seconds = sizes.train * (trained + examined * speed.fit)
+    return seconds + (examined - 1) * watched * speed.score + last * speed.variants

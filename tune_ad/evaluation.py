@@ -23,7 +23,7 @@ from torch import Tensor
 from tune_ad.cohort import Cohort
 from tune_ad.detectors.base import Terms
 from tune_ad.errors import DegenerateInputError
-from tune_ad.metrics import auroc, average_precision, bits_per_dimension, ties
+from tune_ad.metrics import auroc, average_precision, bits_per_dimension, require_finite, ties
 from tune_ad.panel import Panel
 from tune_ad.records import Values
 
@@ -126,8 +126,7 @@ def judged(sides: Mapping[str, Terms], part: str) -> dict[str, float]:
     """
     numbers: dict[str, float] = {}
     normal = sides["normal"]
-    if not bool(normal["score"].isfinite().all()):
-        raise DegenerateInputError("the score of a normal image is not finite")
+    require_finite("normal", normal["score"])
     for name, side in sides.items():
         if name != "normal":
             end = outsider_suffix(name)
@@ -188,7 +187,7 @@ def with_bits(
             for value in values
         ]
         for name, values in metrics.items()
-        if name.partition("_")[2] in nats
+        if name.partition("_")[2].rpartition("/")[2] in nats  # without the names of stage, phase
     }
     return {**metrics, **converted}
 

@@ -61,12 +61,19 @@ def checked(normal: Tensor, anomalous: Tensor) -> tuple[Tensor, Tensor]:
     for side, scores in (("normal", normal), ("anomalous", anomalous)):
         if not len(scores):
             raise DegenerateInputError(f"AUROC and AP need both kinds; there is no {side} score")
-        if not bool(scores.isfinite().all()):
-            count = int((~scores.isfinite()).sum())
-            raise DegenerateInputError(
-                f"{count} of {len(scores)} {side} scores are NaN or infinite"
-            )
+        require_finite(side, scores)
     return normal.double().contiguous(), anomalous.double().contiguous()
+
+
+def require_finite(side: str, scores: Tensor) -> None:
+    """Refuse scores of shape (n,) of which one is not finite.
+
+    Raises:
+        DegenerateInputError: naming the side and how many there are.
+    """
+    count = int((~scores.isfinite()).sum())
+    if count:
+        raise DegenerateInputError(f"{count} of {len(scores)} {side} scores are NaN or infinite")
 
 
 def bits_per_dimension(nats: float, dimensions: int) -> float:

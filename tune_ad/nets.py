@@ -42,11 +42,19 @@ def lenet_channels(shape: ImageShape, width: float = 1.0) -> tuple[int, ...]:
     Raises:
         UserError: if `width` leaves a layer without a channel.
     """
-    base = (32, 64, 128) if shape.is_colour else (8, 4)
+    return widened((32, 64, 128) if shape.is_colour else (8, 4), width)
+
+
+def widened(base: Sequence[int], width: float) -> tuple[int, ...]:
+    """Channel counts times `width`, each rounded half up.
+
+    Raises:
+        UserError: if `width` leaves a layer without a channel.
+    """
     channels = tuple(math.floor(c * width + 0.5) for c in base)
     if min(channels) < 1:
         raise UserError(
-            f"width {width} leaves no channel of {base}: got {channels}; "
+            f"width {width} leaves no channel of {tuple(base)}: got {channels}; "
             f"use a width of at least {0.5 / min(base)}"
         )
     return channels

@@ -42,11 +42,11 @@ def prepare(options: Options, say: Callable[[str], None] = print) -> Session:
     data_set = data.find(alias, options.data_root)
     data.check(alias, options.data_root)
     name = stored["budget_name"] if stored else _budget_name(options)
-    budget = _budget(search.budgets_for(alias), name, options, data_set, stored)
-    if search.whole and "classes" in options.changes:
+    if search.whole and options.changes.get("classes") is not None:
         raise UserError(
             f"--classes: {options.search} is about the whole data set; leave the option out"
         )
+    budget = _budget(search.budgets_for(alias), name, options, data_set, stored)
     study = Study(
         options.search,
         search,
@@ -247,7 +247,13 @@ def _check_study(study: Study, models: int) -> None:
             "different ones; use --selection validation"
         )
     for baseline in study.baselines.values():
-        parameters = sum(each.numel() for each in baseline.skeleton(study.shape).parameters())
+        module = baseline.skeleton(study.shape)
+        if study.selection == "normal_only" and not module.stages():
+            raise UserError(
+                f"normal_only ranks by the training loss, and {baseline.title} is not trained; "
+                "use --selection validation"
+            )
+        parameters = sum(each.numel() for each in module.parameters())
         needed = BYTES_PER_PARAMETER * parameters * models
         if needed > memory():
             raise UserError(
@@ -264,7 +270,8 @@ def _check_unchanged(study: Study, stored: Mapping[str, Any], folder: StudyFolde
         UserError: naming what has changed.
     """
     now = json.loads(json.dumps(jsonable(study.describe())))
-    before = {**stored, "budget": {**stored["budget"], "trials": now["budget"]["trials"]}}
+    before = {"whole": False, **stored}  # studies of earlier versions do not say
+    before["budget"] = {**stored["budget"], "trials": now["budget"]["trials"]}
     changed = [key for key in now if now[key] != before.get(key)]
     if changed:
         raise UserError(

@@ -185,6 +185,7 @@ class Search:
     Attributes:
         name: with "{data}" where the data set's short name goes, as in "pgn_{data}".
         data: short names of the data sets; the search appears once for each.
+        name_on: by short name of a data set, the name that the search has there instead.
         baselines: the detectors; their titles differ.
         budgets: "quick", and "standard" and "paper" where they differ from `STANDARD` and `PAPER`.
         budgets_on: by short name of a data set, the budgets that differ there.
@@ -205,6 +206,7 @@ class Search:
     whole: bool = False
     early_stopping: bool = False
     budgets_on: Mapping[str, Mapping[str, Budget]] = field(default_factory=dict)
+    name_on: Mapping[str, str] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         """Check what can be checked without images.
@@ -223,12 +225,24 @@ class Search:
                 f"search {self.name} must name the budget 'quick' and no other than {BUDGETS}, "
                 f"got {tuple(self.budgets)}"
             )
+        budgets = [*self.budgets.values()]
+        budgets += [each for own in self.budgets_on.values() for each in own.values()]
+        if self.whole and any(each.classes is not None for each in budgets):
+            raise UserError(
+                f"search {self.name} is about whole data sets, so its budgets must leave classes "
+                "at None"
+            )
         for data, own in self.budgets_on.items():
             if data not in self.data or not set(own) <= set(BUDGETS):
                 raise UserError(
                     f"search {self.name}: budgets_on must name its own data sets {self.data} and "
                     f"budgets {BUDGETS}, got {data!r}: {tuple(own)}"
                 )
+        if not set(self.name_on) <= set(self.data):
+            raise UserError(
+                f"search {self.name}: name_on must name its own data sets {self.data}, "
+                f"got {tuple(self.name_on)}"
+            )
         if self.selection not in RULES:
             raise UserError(
                 f"search {self.name}: selection must be one of {sorted(RULES)}, "
@@ -242,7 +256,7 @@ class Search:
 
     def names(self) -> dict[str, str]:
         """The names under which the search appears, each with its data set's short name."""
-        return {self.name.format(data=data): data for data in self.data}
+        return {self.name_on.get(data, self.name.format(data=data)): data for data in self.data}
 
 
 @dataclass(frozen=True)
@@ -339,12 +353,20 @@ class Study:
         return tuple(1000 + k for k in range(self.budget.evaluation_seeds))
 
     @property
+    def selects(self) -> bool:
+        """Whether the rule has images to look at, with anomalies among them for an AUROC."""
+        if self.search.whole and self.selection != "normal_only":
+            return False
+        return self.budget.validation_fraction > 0 or self.selection == "oracle"
+
+    @property
     def tests_trials(self) -> bool:
         """Whether the trials themselves meet the test set."""
         return (
             self.budget.test_curve
             or self.selection == "oracle"
             or self.budget.evaluation_seeds == 0
+            or not self.selects
         )
 
     def check_selection(self, trials: int) -> None:
@@ -353,13 +375,18 @@ class Study:
         Raises:
             UserError: naming the ways out.
         """
-        blind = self.budget.validation_fraction == 0 and self.selection != "oracle"
         chosen = trials > len(self.arms)  # the first trials are the baselines' defaults
-        if blind and chosen and self.search.plan.proposals(self.arms, self.seed) is None:
+        if self.selects or not chosen:
+            return
+        if self.search.plan.proposals(self.arms, self.seed) is None:
+            why = f"budget {self.budget_name} holds nothing out (the papers' protocol)"
+            remedy = "--selection oracle, or another budget"
+            if self.search.whole:
+                why = f"nothing is anomalous in the whole of {self.data_set}"
+                remedy = "or --selection normal_only with a budget that holds images out"
             raise UserError(
-                f"budget {self.budget_name} holds nothing out (the papers' protocol), so "
-                f"{self.selection!r} cannot choose among {trials} trials; use --trials 1, "
-                "--selection oracle, or another budget"
+                f"{why}, so {self.selection!r} cannot choose among {trials} trials; use "
+                f"--trials {len(self.arms)}, {remedy}"
             )
 
     def describe(self) -> dict[str, Any]:

@@ -133,7 +133,7 @@ class Session:
 
     def costs(self) -> dict[str, Cost]:
         """What the study would take under each budget, on this machine."""
-        speed = measured_speed(self.study, self.options.device)
+        speeds = measured_speed(self.study, self.options.device)
         ratio = relative_operations(self.study)
         alias = self.study.search.names()[self.study.name]
         budgets = self.study.search.budgets_for(alias)
@@ -142,7 +142,7 @@ class Session:
             name: cost(
                 replace(self.study, budget=budget, budget_name=name),
                 self._sizes(budget),
-                speed,
+                speeds,
                 ratio,
                 min(self.concurrent, self.machine.slots(1, self.options.gpus or 0.0)),
             )

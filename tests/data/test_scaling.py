@@ -2,7 +2,7 @@ import pytest
 import torch
 
 from tune_ad.data import SCALINGS, scaled
-from tune_ad.data.scaling import CHUNK_IMAGES
+from tune_ad.data.scaling import CHUNK_IMAGES, Range, training_range
 from tune_ad.errors import UserError
 
 
@@ -18,6 +18,8 @@ def test_every_scaling_keeps_shape_and_range_and_input(name):
     result = scaled(given, name)
     assert result.dtype == torch.float32
     assert result.shape == given.shape
+    low, high = training_range(name, result, torch.arange(len(given))) or (0, 1)
+    result = (result - low) / (high - low)
     assert result.min() >= 0
     assert result.max() <= 1
     assert torch.equal(given, before)
@@ -55,5 +57,50 @@ def test_minmax_of_a_constant_image_is_zero(value):
 
 
 def test_an_unknown_scaling_lists_the_known_ones():
-    with pytest.raises(UserError, match="unknown scaling 'gcn'; choose one of unit, minmax"):
-        scaled(images(), "gcn")
+    with pytest.raises(UserError, match="unknown scaling 'zca'; choose one of unit, minmax, gcn"):
+        scaled(images(), "zca")
+
+
+def test_gcn_has_mean_0_and_mean_absolute_value_1_over_all_channels():
+    given = images(50)
+    given[7, :2] = 255  # no channel has mean 0 of its own
+    for image, result in zip(given.double(), scaled(given, "gcn").double(), strict=True):
+        assert float(result.mean()) == pytest.approx(0, abs=1e-6)
+        assert float(result.abs().mean()) == pytest.approx(1, abs=1e-6)
+        centred = image - image.mean()
+        torch.testing.assert_close(result, centred / centred.abs().mean(), rtol=1e-5, atol=1e-5)
+
+
+def test_gcn_knows_no_brightness_and_no_contrast():
+    given = torch.tensor([[10, 20], [30, 60]], dtype=torch.uint8).view(1, 1, 2, 2)
+    for other in (given + 100, given * 2, given * 4 + 5):
+        torch.testing.assert_close(scaled(other, "gcn"), scaled(given, "gcn"))
+    assert scaled(given, "gcn").flatten().tolist() == pytest.approx([-4 / 3, -2 / 3, 0, 2])
+
+
+@pytest.mark.parametrize("value", [0, 7, 93, 255])
+@pytest.mark.parametrize("side", [1, 32, 577, 999])
+def test_gcn_of_a_constant_image_is_zero(value, side):
+    constant = torch.full((2, 3, side, side + 3), value, dtype=torch.uint8)
+    assert torch.equal(scaled(constant, "gcn"), torch.zeros(2, 3, side, side + 3))
+
+
+@pytest.mark.parametrize("chunk", [2, CHUNK_IMAGES])
+def test_the_range_of_a_fitted_scaling_is_that_of_the_training_images(chunk, monkeypatch):
+    monkeypatch.setattr("tune_ad.data.scaling.CHUNK_IMAGES", chunk)
+    result = scaled(images(9), "gcn")
+    for train in (torch.tensor([4]), torch.tensor([8, 0, 3, 1, 5]), torch.arange(9)):
+        own = result[train]
+        expected = Range(float(own.min()), float(own.max()))
+        assert training_range("gcn", result, train) == expected
+    assert training_range("unit", result, torch.arange(9)) is None
+    assert training_range("minmax", result, torch.arange(9)) is None
+
+
+def test_images_without_contrast_have_no_range():
+    given = images(5)
+    given[:3] = 40
+    result = scaled(given, "gcn")
+    with pytest.raises(UserError, match="'gcn' needs contrast, and all 3 training images are"):
+        training_range("gcn", result, torch.arange(3))
+    assert training_range("gcn", result, torch.arange(4)) is not None

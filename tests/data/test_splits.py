@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from tune_ad.data import Pool, SplitSizes, against, one_class, split
+from tune_ad.data import Pool, SplitSizes, against, one_class, split, whole
 from tune_ad.errors import UserError
 
 TRAIN, TEST = [40, 30, 20, 10], [8, 6, 4, 2]
@@ -142,6 +142,35 @@ def test_data_sets_against_data_sets_never_show_outsiders_to_selection(toy):
     assert torch.equal(result.outsiders["b"], torch.tensor(pool.test_range("b")))
     assert torch.equal(result.outsiders["c"], torch.tensor(pool.test_range("c")))
     assert torch.equal(result.test_normal, torch.tensor(pool.test_range("a")))
+
+
+@pytest.mark.parametrize("fraction", [0.0, 0.2])
+def test_a_whole_data_set_has_no_anomalies_anywhere(pool, toy, fraction):
+    several = Pool([toy(TRAIN, TEST, name="a"), toy([9, 9], [9, 9], name="b")])
+    result = split(whole("a"), several, SplitSizes(fraction), seed=0)
+    assert len(result.validation_anomalous) == 0
+    assert result.outsiders == {}
+    assert torch.equal(result.test_normal, torch.tensor(several.test_range("a")))
+    trained = torch.cat((result.train, result.validation_normal)).sort().values
+    assert torch.equal(trained, torch.tensor(several.train_range("a")))
+    assert len(result.validation_normal) == fraction * sum(TRAIN)
+    alone = split(whole("a"), pool, SplitSizes(fraction), seed=0)
+    for one, two in zip(parts(alone), parts(result), strict=True):
+        assert torch.equal(one, two)
+
+
+def test_caps_take_a_whole_data_set_in_proportion_to_its_classes(pool):
+    result = split(whole("a"), pool, SplitSizes(0.5, 25, 10, 10), seed=0)
+    assert counts(pool, result.train) == [10, 8, 5, 2]
+    assert counts(pool, result.validation_normal) == [4, 3, 2, 1]
+    assert counts(pool, result.test_normal) == [4, 3, 2, 1]
+
+
+def test_the_images_of_a_class_are_held_out_alike_of_a_class_and_of_the_whole(pool):
+    together = set(split(whole("a"), pool, SplitSizes(0.25), seed=3).validation_normal.tolist())
+    for label in range(4):
+        alone = split(one_class("a", label), pool, SplitSizes(0.25), seed=3)
+        assert set(alone.validation_normal.tolist()) <= together
 
 
 def test_one_class_against_another_data_set(toy):

@@ -3,7 +3,7 @@ from dataclasses import asdict
 
 import pytest
 
-from tune_ad.data import Task, against, available, class_tasks, one_class
+from tune_ad.data import Task, against, available, class_tasks, one_class, whole
 from tune_ad.errors import UserError
 
 
@@ -19,7 +19,7 @@ def test_against_names_its_parts():
 
 
 def test_a_task_is_plain_data():
-    for task in (one_class("cifar", 3), against("mnist", ["fmnist"])):
+    for task in (one_class("cifar", 3), against("mnist", ["fmnist"]), whole("mnist")):
         back = Task(**json.loads(json.dumps(asdict(task))))
         assert back == task
         assert hash(back) == hash(task)
@@ -40,9 +40,9 @@ def test_meaningless_outsiders_are_refused(source, outsiders, words):
         against(source, outsiders)
 
 
-def test_a_task_without_anomalies_is_refused():
-    with pytest.raises(UserError, match="nothing is anomalous"):
-        Task("all", "mnist", None, ())
+def test_a_whole_data_set_has_no_anomalies():
+    assert whole("fmnist") == Task("fashion_mnist", "fashion_mnist", None, ())
+    assert whole("my_photos").outsiders == ()
 
 
 def test_class_tasks_take_numbers_and_names():

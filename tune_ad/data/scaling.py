@@ -59,7 +59,9 @@ def gcn(images: Tensor) -> Tensor:
     """
     centred = images - images.mean((1, 2, 3), keepdim=True)
     scale = centred.abs().mean((1, 2, 3), keepdim=True)
-    return torch.where(scale > 0, centred / scale, torch.zeros_like(centred))
+    # Not scale > 0: the mean of a large constant image is off by a rounding error.
+    varied = images.amax((1, 2, 3), keepdim=True) > images.amin((1, 2, 3), keepdim=True)
+    return torch.where(varied, centred / scale, torch.zeros_like(centred))
 
 
 class Scaling(NamedTuple):

@@ -59,7 +59,8 @@ class Split:
         validation_anomalous: held-out training files of the other classes; empty if the task's
             outsiders are other data sets, which selection must never see.
         test_normal: test files of the normal class or classes.
-        outsiders: test files of each set of outsiders, by name; "rest" for the other classes.
+        outsiders: test files of each set of outsiders, by name; "rest" for the other classes;
+            empty for a whole data set, of which nothing is anomalous.
     """
 
     train: Tensor
@@ -92,7 +93,7 @@ def split(task: Task, pool: Pool, sizes: SplitSizes, seed: int) -> Split:
     for label in normal:
         _refuse_small(task, pool, label, (len(held[label]), len(kept[label])), sizes)
     test = _shuffled(pool, task.source, seed)
-    rest = {REST: _pick(test, other)} if other else {}
+    rest = {} if task.normal_class is None else {REST: _pick(test, other)}
     outsiders = {name: _shuffled(pool, name, seed) for name in task.outsiders} or rest
     result = Split(
         train=_proportional(_pick(kept, normal), sizes.train_images),
@@ -190,7 +191,7 @@ def _refuse_small(
 
 
 def _refuse_one_kind(task: Task, result: Split, validated: bool) -> None:
-    """Refuse a test part without normals or without outsiders, and likewise for validation."""
+    """Refuse a part that lacks one of the kinds that its task has."""
     sides = {"normal": result.test_normal, **result.outsiders}
     empty = [name for name, indices in sides.items() if not len(indices)]
     if empty:
