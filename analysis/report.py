@@ -30,6 +30,7 @@ class Result(NamedTuple):
         params: of the configuration, the searched ones only.
         seeds: that were tested, failed ones included.
         failed: of them.
+        collapsed: models that gave every test image one score.
         identity: of the configuration.
     """
 
@@ -42,6 +43,7 @@ class Result(NamedTuple):
     params: dict[str, Any]
     seeds: int
     failed: int
+    collapsed: int
     identity: str
 
 
@@ -82,7 +84,8 @@ def results(study: dict[str, Any], folder: StudyFolder) -> list[Result]:
 def _result(
     source: str, rule: str, tested: Sequence[TrialRecord], best: Sequence[TrialRecord]
 ) -> Result:
-    table = frame.replicas(tested).reindex(columns=["task", "seed", "state", "test_auroc"])
+    columns = ["task", "seed", "state", "test_auroc", "test_collapsed"]
+    table = frame.replicas(tested).reindex(columns=columns)
     complete = table[table["state"] == "complete"]
     whole = complete.groupby("seed").size() == table["task"].nunique()
     seeds = list(whole[whole].index)
@@ -101,6 +104,7 @@ def _result(
         params={name: best[0].params[name] for name in best[0].searched},
         seeds=table["seed"].nunique(),
         failed=table["seed"].nunique() - len(seeds),
+        collapsed=int((complete["test_collapsed"] == 1).sum()),
         identity=best[0].identity,
     )
 
@@ -183,19 +187,28 @@ def _sentence(quoted: Result) -> str:
         return (
             f"No test AUROC of {quoted.baseline} can be quoted: all {quoted.seeds} seeds failed."
         )
-    lost = f"; {quoted.failed} of {quoted.seeds} seeds failed" if quoted.failed else ""
     classes = _count(len(quoted.classes), "class")
     return (
-        f"Test AUROC of {quoted.baseline} {quoted.panel}, mean over {classes}{lost}: "
+        f"Test AUROC of {quoted.baseline} {quoted.panel}, mean over {classes}{_faults(quoted)}: "
         f"{quoted.source}.\nSelection: {quoted.rule}"
     )
+
+
+def _faults(quoted: Result) -> str:
+    """What a reader must know beside the number."""
+    faults = ""
+    if quoted.failed:
+        faults += f"; {quoted.failed} of {quoted.seeds} seeds failed"
+    if quoted.collapsed:
+        models = _count(quoted.collapsed, "model")
+        faults += f"; {models} collapsed (one score for every image)"
+    return faults
 
 
 def _line(quoted: Result) -> str:
     if quoted.panel.n == 0:
         return _sentence(quoted)
-    lost = f"; {quoted.failed} of {quoted.seeds} seeds failed" if quoted.failed else ""
-    return f"- {quoted.baseline}: {quoted.panel}{lost}"
+    return f"- {quoted.baseline}: {quoted.panel}{_faults(quoted)}"
 
 
 def _common(quoted: list[Result]) -> str:

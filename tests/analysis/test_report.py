@@ -235,6 +235,16 @@ def test_collapsed_models_are_named(study):
     assert "one score in [0]" in write_report(study([flat]).path).path.read_text()
 
 
+def test_a_result_of_collapsed_models_says_so(study):
+    alone = record(0, None, test=[0.5, 0.9])
+    alone.metrics["test_collapsed"] = [1.0, 0.0]
+    folder = study([alone], evaluation_seeds=0)
+    (quoted,) = results(folder.read_study()["study"], folder)
+    assert quoted.collapsed == 1
+    summary = write_report(folder.path).summary
+    assert "; 1 model collapsed (one score for every image)" in summary
+
+
 def test_tables_hold_every_record(study):
     trials = [record(0, 0.9), record(1, 0.8), record(2, None, state="failed", reason="x")]
     folder = study(trials)

@@ -1,0 +1,60 @@
+"""GPND: code size, width, learning rate, weight; Jacobian, sign and residual swept on scoring."""
+
+from optuna.distributions import CategoricalDistribution, FloatDistribution
+
+from tune_ad.detectors.gpnd import GPND
+from tune_ad.search import Baseline, Budget, Search
+
+gpnd = Search(
+    name="gpnd_{data}",
+    data=("mnist", "fmnist", "cifar"),
+    baselines=(
+        Baseline(
+            GPND,
+            settings={"networks": "lenet"},
+            space={
+                "latent_dim": CategoricalDistribution([16, 32, 64, 128]),
+                "width": CategoricalDistribution([0.5, 1.0, 2.0]),
+                "learning_rate": FloatDistribution(1e-4, 1e-2, log=True),
+                "reconstruction_weight": FloatDistribution(0.1, 100.0, log=True),
+            },
+            score_space={
+                "jacobian": ("decoder", "encoder"),
+                "volume_sign": ("theory", "reversed"),
+                "residual_share": (0.2, 1.0),
+            },
+        ),
+    ),
+    budgets={
+        "quick": Budget(
+            trials=10,
+            epochs=15,
+            seeds=1,
+            classes=(0, 3, 8),
+            train_images=1000,
+            validation_images=100,
+            test_images=250,
+            evaluation_seeds=3,
+            evaluations=3,
+        ),
+        "standard": Budget(trials=60, epochs=80, seeds=3, evaluation_seeds=10, evaluations=4),
+        "paper": Budget(
+            trials=1, epochs=None, seeds=10, evaluation_seeds=0, validation_fraction=0.0
+        ),
+    },
+    budgets_on={
+        "cifar": {
+            "quick": Budget(
+                trials=6,
+                epochs=5,
+                seeds=1,
+                classes=(0, 8),
+                train_images=300,
+                validation_images=40,
+                test_images=60,
+                evaluation_seeds=3,
+                evaluations=1,
+            ),
+        },
+    },
+)

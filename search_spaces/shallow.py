@@ -1,0 +1,73 @@
+"""One-class SVM, isolation forest and kernel density; a seed moves the forest, hardly the rest."""
+
+from optuna.distributions import CategoricalDistribution, FloatDistribution, IntDistribution
+
+from tune_ad.detectors.isolation_forest import IsolationForest
+from tune_ad.detectors.kde import KDE
+from tune_ad.detectors.ocsvm import OCSVM
+from tune_ad.search import Baseline, Budget, Search
+
+shallow = Search(
+    name="shallow_{data}",
+    data=("mnist", "fmnist", "cifar"),
+    baselines=(
+        Baseline(
+            OCSVM,
+            space={
+                "nu": FloatDistribution(0.01, 0.5, log=True),
+                "gamma": CategoricalDistribution(
+                    [
+                        "scale",
+                        0.0009765625,
+                        0.001953125,
+                        0.00390625,
+                        0.0078125,
+                        0.015625,
+                        0.03125,
+                        0.0625,
+                        0.125,
+                        0.25,
+                        0.5,
+                    ]
+                ),
+                "components": CategoricalDistribution([0.5, 0.8, 0.9, 0.95, 0.99]),
+                "scaling": CategoricalDistribution(["unit", "minmax", "gcn"]),
+            },
+        ),
+        Baseline(
+            IsolationForest,
+            space={
+                "trees": IntDistribution(25, 400, log=True),
+                "samples": CategoricalDistribution([32, 64, 128, 256, 512]),
+                "components": CategoricalDistribution([0.8, 0.95, 1.0]),
+                "scaling": CategoricalDistribution(["unit", "minmax", "gcn"]),
+            },
+        ),
+        Baseline(
+            KDE,
+            space={
+                "bandwidth": CategoricalDistribution(
+                    ["cv", 0.0625, 0.125, 0.25, 0.5, 1.0, 2.0, 4.0, 8.0]
+                ),
+                "components": CategoricalDistribution([0.5, 0.8, 0.9, 0.95, 0.99]),
+                "scaling": CategoricalDistribution(["unit", "minmax", "gcn"]),
+            },
+        ),
+    ),
+    budgets={
+        "quick": Budget(
+            trials=24,
+            epochs=None,
+            seeds=1,
+            classes=(0, 3, 8),
+            train_images=1000,
+            validation_images=500,
+            test_images=1000,
+            evaluation_seeds=3,
+        ),
+        "standard": Budget(trials=100, epochs=None, seeds=1, evaluation_seeds=10),
+        "paper": Budget(
+            trials=3, epochs=None, seeds=10, evaluation_seeds=0, validation_fraction=0.0
+        ),
+    },
+)

@@ -1,0 +1,66 @@
+"""The PGN paper's tables: every method at its published settings, and shallow baselines."""
+
+from tune_ad.detectors.aae import AAE
+from tune_ad.detectors.ae import AE
+from tune_ad.detectors.deep_svdd import DeepSVDD
+from tune_ad.detectors.gpnd import GPND
+from tune_ad.detectors.isolation_forest import IsolationForest
+from tune_ad.detectors.kde import KDE
+from tune_ad.detectors.ocsvm import OCSVM
+from tune_ad.detectors.pgn import PGN
+from tune_ad.detectors.vae import VAE
+from tune_ad.plans import Listed
+from tune_ad.search import Baseline, Budget, Search
+
+tables = Search(
+    name="table1_{data}",
+    name_on={"cifar": "table2_cifar"},
+    data=("mnist", "fmnist", "cifar"),
+    plan=Listed(),
+    baselines=(
+        Baseline(GPND, settings={"networks": "lenet", "reconstruction_weight": 0.5}),
+        Baseline(DeepSVDD),
+        Baseline(AE),
+        Baseline(VAE, score_space={"score_samples": (0, 1, 10)}),
+        Baseline(AAE),
+        Baseline(
+            PGN,
+            score_space={"mc_samples": (0, 1, 5, 10, 20, 50, "inf"), "dropout": (0.1, 0.3, 0.5)},
+        ),
+        Baseline(OCSVM),
+        Baseline(IsolationForest),
+        Baseline(KDE),
+    ),
+    budgets={
+        "quick": Budget(
+            trials=9,
+            epochs=10,
+            seeds=1,
+            classes=(2, 8),
+            train_images=2000,
+            test_images=1000,
+            evaluation_seeds=0,
+            validation_fraction=0.0,
+        ),
+        "standard": Budget(
+            trials=9, epochs=None, seeds=3, evaluation_seeds=0, validation_fraction=0.0
+        ),
+        "paper": Budget(
+            trials=9, epochs=None, seeds=10, evaluation_seeds=0, validation_fraction=0.0
+        ),
+    },
+    budgets_on={
+        "cifar": {
+            "quick": Budget(
+                trials=9,
+                epochs=5,
+                seeds=1,
+                classes=(0, 8),
+                train_images=500,
+                test_images=200,
+                evaluation_seeds=0,
+                validation_fraction=0.0,
+            ),
+        },
+    },
+)
