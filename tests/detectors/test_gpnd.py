@@ -476,7 +476,8 @@ def count(module: nn.Module) -> int:
 
 @torch.no_grad()
 def test_the_official_networks():
-    module = build(GPND, GPND.Config.released(MNIST), MNIST, 0)
+    """With the code size of 2020."""
+    module = build(GPND, GPND.Config.released(MNIST, latent_dim=16), MNIST, 0)
     assert isinstance(module, GPND)
     k = 4 * 4
     encoder = (k + 1) * 128 + (128 * k + 1) * 256 + (256 * k + 1) * 512 + (512 * k + 1) * 16

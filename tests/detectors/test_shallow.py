@@ -72,7 +72,7 @@ def test_ocsvm_on_principal_components_is_scikit_learns():
 
 @pytest.mark.parametrize(("trees", "samples"), [(100, 256), (7, 16)])
 def test_the_forest_is_scikit_learns(trees, samples):
-    module = fitted(IsolationForest, trees=trees, samples=samples)
+    module = fitted(IsolationForest, trees=trees, samples=samples, components=1.0)
     assert module.projection is None
     theirs = ensemble.IsolationForest(
         n_estimators=trees, max_samples=min(samples, len(TRAINING)), random_state=3
