@@ -2,8 +2,9 @@
 
 from optuna.distributions import CategoricalDistribution, FloatDistribution
 
+from tune_ad.budgets import QUICK, QUICK_RECONSTRUCTION
 from tune_ad.detectors.aae import AAE
-from tune_ad.search import QUICK, Baseline, Budget, Search
+from tune_ad.search import Baseline, Search
 
 aae = Search(
     name="aae_{data}",
@@ -21,18 +22,5 @@ aae = Search(
         ),
     ),
     budgets={"quick": QUICK},
-    budgets_on={
-        "cifar": {
-            "quick": Budget(
-                trials=8,
-                epochs=10,
-                seeds=1,
-                classes=(0, 3, 8),
-                train_images=600,
-                validation_images=300,
-                test_images=500,
-                evaluation_seeds=3,
-            ),
-        },
-    },
+    budgets_on={"cifar": {"quick": QUICK_RECONSTRUCTION}},
 )

@@ -6,9 +6,10 @@ Nothing is selected, so every trial meets the test set and none is trained again
 
 from optuna.distributions import CategoricalDistribution
 
+from tune_ad.budgets import Budget
 from tune_ad.detectors.pgn import PGN
 from tune_ad.plans import OneAtATime
-from tune_ad.search import Baseline, Budget, Search
+from tune_ad.search import Baseline, Search
 
 ablate_pgn = Search(
     name="ablate_pgn_{data}",

@@ -2,8 +2,9 @@
 
 from optuna.distributions import CategoricalDistribution, FloatDistribution
 
+from tune_ad.budgets import Budget
 from tune_ad.detectors.pgn import PGN
-from tune_ad.search import Baseline, Budget, Search
+from tune_ad.search import Baseline, Search
 
 quickstart = Search(
     name="quickstart",

@@ -2,10 +2,11 @@
 
 from optuna.distributions import CategoricalDistribution, FloatDistribution, IntDistribution
 
+from tune_ad.budgets import Budget
 from tune_ad.detectors.isolation_forest import IsolationForest
 from tune_ad.detectors.kde import KDE
 from tune_ad.detectors.ocsvm import OCSVM
-from tune_ad.search import Baseline, Budget, Search
+from tune_ad.search import Baseline, Search
 
 shallow = Search(
     name="shallow_{data}",

@@ -1,5 +1,6 @@
 """The PGN paper's tables: every method at its published settings, and shallow baselines."""
 
+from tune_ad.budgets import Budget
 from tune_ad.detectors.aae import AAE
 from tune_ad.detectors.ae import AE
 from tune_ad.detectors.deep_svdd import DeepSVDD
@@ -10,7 +11,7 @@ from tune_ad.detectors.ocsvm import OCSVM
 from tune_ad.detectors.pgn import PGN
 from tune_ad.detectors.vae import VAE
 from tune_ad.plans import Listed
-from tune_ad.search import Baseline, Budget, Search
+from tune_ad.search import Baseline, Search
 
 tables = Search(
     name="table1_{data}",

@@ -2,9 +2,10 @@
 
 from optuna.distributions import CategoricalDistribution, FloatDistribution
 
+from tune_ad.budgets import QUICK, QUICK_RECONSTRUCTION, Budget
 from tune_ad.detectors.vae import VAE
 from tune_ad.plans import Grid
-from tune_ad.search import QUICK, Baseline, Budget, Search
+from tune_ad.search import Baseline, Search
 
 vae = Search(
     name="vae_{data}",
@@ -22,20 +23,7 @@ vae = Search(
         ),
     ),
     budgets={"quick": QUICK},
-    budgets_on={
-        "cifar": {
-            "quick": Budget(
-                trials=8,
-                epochs=10,
-                seeds=1,
-                classes=(0, 3, 8),
-                train_images=600,
-                validation_images=300,
-                test_images=500,
-                evaluation_seeds=3,
-            ),
-        },
-    },
+    budgets_on={"cifar": {"quick": QUICK_RECONSTRUCTION}},
 )
 beta_vae = Search(
     name="beta_vae_{data}",
@@ -54,20 +42,7 @@ beta_vae = Search(
         ),
     ),
     budgets={"quick": QUICK},
-    budgets_on={
-        "cifar": {
-            "quick": Budget(
-                trials=8,
-                epochs=10,
-                seeds=1,
-                classes=(0, 3, 8),
-                train_images=600,
-                validation_images=300,
-                test_images=500,
-                evaluation_seeds=3,
-            ),
-        },
-    },
+    budgets_on={"cifar": {"quick": QUICK_RECONSTRUCTION}},
 )
 rate_distortion = Search(
     name="rd_{data}",

@@ -51,7 +51,7 @@ def timeless() -> Callable[[Sequence[TrialRecord]], list[dict[str, Any]]]:
 @pytest.fixture(scope="session")
 def tiny_budget() -> Any:
     """Four trials of three epochs on two classes of sixty images."""
-    from tune_ad.search import Budget
+    from tune_ad.budgets import Budget
 
     return Budget(
         trials=4,

@@ -4,6 +4,7 @@ import pytest
 import torch
 from optuna.distributions import CategoricalDistribution, FloatDistribution
 
+from tune_ad.budgets import BUDGETS, Budget
 from tune_ad.cohort import Learner
 from tune_ad.detectors.ae import AE
 from tune_ad.detectors.base import Detector
@@ -20,7 +21,7 @@ from tune_ad.estimate import (
 )
 from tune_ad.nets import ImageShape
 from tune_ad.plans import Grid, Listed
-from tune_ad.search import BUDGETS, Baseline, Budget, Search, Study
+from tune_ad.search import Baseline, Search, Study
 
 RATE = {"learning_rate": FloatDistribution(1e-5, 1e-2, log=True)}
 BUDGET = Budget(trials=10, epochs=20, seeds=2, evaluation_seeds=0, evaluations=5)

@@ -12,6 +12,7 @@ import torch
 from sklearn.metrics import average_precision_score, roc_auc_score
 from torch import Tensor, nn
 
+from tune_ad.budgets import Budget
 from tune_ad.cohort import Cohort, Member, build
 from tune_ad.data import Task
 from tune_ad.detectors.ae import AE
@@ -44,7 +45,7 @@ from tune_ad.nets import ImageShape
 from tune_ad.panel import Panel
 from tune_ad.randomness import derived_seed
 from tune_ad.records import Suggestion, TrialRecord, to_text
-from tune_ad.search import Baseline, Budget, Search, Study
+from tune_ad.search import Baseline, Search, Study
 from tune_ad.trial import Report, Trial
 
 SHAPE = ImageShape(1, 8, 8)

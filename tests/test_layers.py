@@ -13,7 +13,7 @@ import tune_ad
 PROJECT = Path(tune_ad.__file__).parent.parent
 LAYERS = (  # each imports what stands above it; what shares a line does not know each other
     "errors randomness",
-    "data nets metrics records tensorboard provenance plans machine",
+    "data nets metrics records tensorboard provenance plans machine budgets",
     "detectors selection sweep",
     "cohort search",
     "panel estimate catalogue",
@@ -160,7 +160,7 @@ def test_search_files_import_declarations_alone():
     roots = {each.imports.split(".")[0] for each in spaces}
     assert roots <= {"optuna", "tune_ad"}
     own = {part(each.imports) for each in spaces if each.imports.startswith("tune_ad")}
-    assert own <= {"detectors", "search", "plans"}
+    assert own <= {"budgets", "detectors", "plans", "search"}
 
 
 def test_the_command_line_imports_when_it_knows_what_for():

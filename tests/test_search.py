@@ -9,6 +9,7 @@ from optuna.distributions import (
     json_to_distribution,
 )
 
+from tune_ad.budgets import BUDGETS, Budget
 from tune_ad.detectors.ae import AE
 from tune_ad.detectors.base import Detector
 from tune_ad.detectors.config import Config
@@ -18,7 +19,7 @@ from tune_ad.errors import UserError
 from tune_ad.nets import ImageShape
 from tune_ad.plans import Grid, Listed, OneAtATime
 from tune_ad.records import Suggestion, identity
-from tune_ad.search import BUDGETS, Baseline, Budget, Search, Study
+from tune_ad.search import Baseline, Search, Study
 
 GREY, COLOUR = ImageShape(1, 28, 28), ImageShape(3, 32, 32)
 BUDGET = Budget(trials=5, epochs=7, seeds=2)

@@ -12,6 +12,7 @@ from optuna import distributions
 
 import search_spaces
 from tune_ad import catalogue, plans
+from tune_ad.budgets import BUDGETS
 from tune_ad.data import ImageSet, class_tasks, find
 from tune_ad.detectors.base import skeleton
 from tune_ad.nets import ImageShape
@@ -19,7 +20,7 @@ from tune_ad.panel import Panel
 from tune_ad.plans import Plan, contains
 from tune_ad.randomness import numpy_stream, torch_stream
 from tune_ad.records import Suggestion
-from tune_ad.search import BUDGETS, Study
+from tune_ad.search import Study
 from tune_ad.sweep import Sweep
 from tune_ad.trial import Trial
 

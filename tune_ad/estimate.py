@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 import torch
 from torch.utils.flop_counter import FlopCounterMode
 
+from tune_ad.budgets import Budget
 from tune_ad.cohort import Cohort, Member
 from tune_ad.detectors.base import Detector, skeleton
 from tune_ad.detectors.config import Config
@@ -16,7 +17,7 @@ from tune_ad.detectors.schedule import Stage
 from tune_ad.errors import UserError
 from tune_ad.nets import ImageShape
 from tune_ad.randomness import torch_stream
-from tune_ad.search import Baseline, Budget, Study
+from tune_ad.search import Baseline, Study
 from tune_ad.sweep import Sweep
 
 SAMPLED = 12  # configurations whose cost is counted

@@ -7,8 +7,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from tune_ad.budgets import Budget
 from tune_ad.data import ImageSet, Pool, Split, SplitSizes, Task, split
-from tune_ad.search import Budget
 
 Arrays = dict[str, np.ndarray]
 

@@ -12,12 +12,13 @@ from pathlib import Path
 from typing import Any
 
 from tune_ad import catalogue, data
+from tune_ad.budgets import BUDGETS, Budget
 from tune_ad.data import class_tasks, whole
 from tune_ad.errors import UserError
 from tune_ad.machine import Machine, memory, this_machine
 from tune_ad.nets import ImageShape
 from tune_ad.records import StudyFolder, jsonable
-from tune_ad.search import BUDGETS, Budget, Study
+from tune_ad.search import Study
 from tune_ad.selection import RULES
 from tune_ad.session import Options, Session
 

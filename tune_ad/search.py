@@ -7,6 +7,7 @@ from typing import Any
 
 from optuna.distributions import distribution_to_json
 
+from tune_ad.budgets import BUDGETS, PAPER, STANDARD, Budget
 from tune_ad.detectors.base import Detector, skeleton
 from tune_ad.detectors.config import Config
 from tune_ad.errors import UserError
@@ -14,94 +15,6 @@ from tune_ad.nets import ImageShape
 from tune_ad.plans import Arm, Optuna, Plan, Space, contains
 from tune_ad.records import Suggestion, identity
 from tune_ad.selection import RULES
-
-BUDGETS = ("quick", "standard", "paper")
-
-
-@dataclass(frozen=True)
-class Budget:
-    """How much a study may spend, and on what panel.
-
-    Attributes:
-        trials: configurations; a plan that knows all of its own may have fewer.
-        epochs: of each model's main stage; None = as published for its detector.
-        seeds: replicas per class during the search.
-        classes: numbers of the normal classes; None = all.
-        train_images: at most so many per model; None = all.
-        validation_images: at most so many normals and as many anomalies; None = all held out.
-        test_images: at most so many normals and as many anomalies; None = the whole test set.
-        evaluation_seeds: fresh seeds on which the winner is trained again; 0 = the trials
-            themselves are tested, which is honest only where nothing is selected.
-        validation_fraction: share of the training files held out; 0 = none, the papers' protocol.
-        evaluations: reports per trial, evenly spaced over the epochs.
-        test_curve: also record test AUROC over epochs, under the name "oracle": nothing may be
-            selected by it, the epoch least of all.
-    """
-
-    trials: int
-    epochs: int | None
-    seeds: int
-    classes: tuple[int, ...] | None = None
-    train_images: int | None = None
-    validation_images: int | None = None
-    test_images: int | None = None
-    evaluation_seeds: int = 5
-    validation_fraction: float = 0.1
-    evaluations: int = 10
-    test_curve: bool = False
-
-    def __post_init__(self) -> None:
-        """Validate every field.
-
-        Raises:
-            UserError: naming the field and its value.
-        """
-        for name in ("trials", "seeds", "evaluations"):
-            if getattr(self, name) < 1:
-                raise UserError(f"{name} must be at least 1, got {getattr(self, name)}")
-        for name in ("epochs", "train_images", "validation_images", "test_images"):
-            given = getattr(self, name)
-            if given is not None and given < 1:
-                raise UserError(f"{name} must be at least 1, got {given}")
-        if not 0 <= self.validation_fraction < 1:
-            raise UserError(
-                f"validation_fraction must lie in [0, 1), got {self.validation_fraction}"
-            )
-        if self.evaluation_seeds < 0:
-            raise UserError(f"evaluation seeds must be at least 0, got {self.evaluation_seeds}")
-        if self.classes is not None and not self.classes:
-            raise UserError("classes must name at least one class, got none")
-
-    def interval(self, epochs: int) -> int:
-        """Epochs between two reports of a model that trains so many, in all its stages."""
-        return max(1, -(-epochs // self.evaluations))
-
-
-QUICK = Budget(
-    trials=16, epochs=20, seeds=1, classes=(0, 3, 8), validation_images=500, evaluation_seeds=3
-)
-"""A coarse answer for small grey images: minutes on two cores."""
-QUICK_COLOUR = Budget(
-    trials=10,
-    epochs=8,
-    seeds=1,
-    classes=(0, 3, 8),
-    train_images=600,
-    validation_images=300,
-    test_images=1000,
-    evaluation_seeds=3,
-)
-"""The same for colour images, whose networks are a hundred times larger."""
-STANDARD = Budget(trials=100, epochs=100, seeds=3, evaluation_seeds=10)
-PAPER = Budget(
-    trials=1,
-    epochs=100,
-    seeds=10,
-    evaluation_seeds=0,
-    validation_fraction=0.0,
-    test_curve=True,
-)
-"""The papers' protocol: the published configuration, ten seeds, all images, none held out."""
 
 
 @dataclass(frozen=True)

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from tune_ad import serial
+from tune_ad.budgets import Budget
 from tune_ad.conductor import Conductor, Rerun, Source
 from tune_ad.data import ImageSet, Task
 from tune_ad.errors import UserError
@@ -24,7 +25,7 @@ from tune_ad.records import (
     to_text,
     write_atomically,
 )
-from tune_ad.search import Budget, Study
+from tune_ad.search import Study
 from tune_ad.selection import ranked
 from tune_ad.sweep import Sweep
 

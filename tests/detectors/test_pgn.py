@@ -18,7 +18,8 @@ from tune_ad.detectors.base import Noise, variant_name
 from tune_ad.detectors.centre import away_from_zero
 from tune_ad.detectors.deep_svdd import DeepSVDD
 from tune_ad.detectors.dropout import exponential_excess
-from tune_ad.detectors.pgn import PGN, log_softplus, spread_divergence
+from tune_ad.detectors.gaussian import spread_divergence
+from tune_ad.detectors.pgn import PGN, log_softplus
 from tune_ad.errors import UserError
 from tune_ad.metrics import ties
 from tune_ad.nets import ImageShape

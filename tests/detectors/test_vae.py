@@ -22,7 +22,8 @@ from tests.detectors.cases import (
 )
 from tune_ad.cohort import build
 from tune_ad.detectors.base import Noise
-from tune_ad.detectors.vae import VAE, rate_of
+from tune_ad.detectors.gaussian import rate
+from tune_ad.detectors.vae import VAE
 from tune_ad.nets import ImageShape
 
 TINY = ImageShape(1, 4, 4)
@@ -56,7 +57,7 @@ def prior():
 def test_the_rate_is_the_kl_of_the_code_from_the_prior():
     module, images = vae(), doubles(GREY)
     expected = kl_divergence(posterior(module, images), prior())
-    exact(rate_of(*module.encode(images)), expected)
+    exact(rate(*module.encode(images)), expected)
     exact(module.score_variants(images, {"code": codes(1)}, {})["rate"], expected)
 
 

@@ -12,6 +12,7 @@ from tune_ad.detectors.base import Buffers, Noise, ScoreSpace, Terms, TrainedDet
 from tune_ad.detectors.centre import away_from_zero, mean_code
 from tune_ad.detectors.config import NetworkConfig, require
 from tune_ad.detectors.dropout import exponential_excess
+from tune_ad.detectors.gaussian import spread_divergence
 from tune_ad.nets import ImageShape, LeNetEncoder, lenet_channels
 
 SPREADS = ("log_variance", "softplus")
@@ -291,12 +292,3 @@ def log_softplus(values: Tensor) -> Tensor:
     """The logarithm of log(1 + exp(v)) of each element: v itself far below 0, no underflow."""
     logs = functional.softplus(values.clamp(min=-LINEAR), threshold=LINEAR).log()
     return torch.where(values < -LINEAR, values, logs)
-
-
-def spread_divergence(log_variance: Tensor) -> Tensor:
-    r"""The part of the KL that s makes: $\frac12\sum_j (s_j^2 - 1 - \log s_j^2)$.
-
-    `log_variance` is $\log s^2$, shape (batch, J); the result has shape (batch,), is >= 0, in
-    nats.
-    """
-    return 0.5 * (log_variance.expm1() - log_variance).sum(1)

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
+from tune_ad.detectors import gaussian
 from tune_ad.detectors.base import Noise, ScoreSpace, Terms, TrainedDetector, variant_name
 from tune_ad.detectors.config import require
 from tune_ad.detectors.reconstruction import ReconstructionConfig
@@ -97,7 +98,7 @@ class VAE(TrainedDetector[VAEConfig]):
         targets = self.targets(images)
         logits = self.decoded(mean, log_variance, noise["code"])
         distortion = torch.stack([self.config.distortion(x, targets) for x in logits]).mean(0)
-        rate = rate_of(mean, log_variance)
+        rate = gaussian.rate(mean, log_variance)
         loss = self.config.trained_error(distortion, images) + self.config.beta * rate
         return {"loss": loss, "distortion": distortion, "rate": rate}
 
@@ -134,7 +135,7 @@ class VAE(TrainedDetector[VAEConfig]):
             return torch.stack([error(each, targets) for each in logits]).mean(0)
 
         distortion = averaged(self.config.distortion, own, self.targets(images))
-        rate = rate_of(mean, log_variance)
+        rate = gaussian.rate(mean, log_variance)
         scores = {
             "score": averaged(self.config.scored_error, own, images),
             "distortion": distortion,
@@ -150,11 +151,3 @@ class VAE(TrainedDetector[VAEConfig]):
         """The reconstructions of the mean codes."""
         mean, _ = self.encode(images)
         return {"reconstruction": self.decoder(mean)}
-
-
-def rate_of(mean: Tensor, log_variance: Tensor) -> Tensor:
-    r"""$KL(N(\mu, \sigma^2) \| N(0, I))$ in nats, shape (batch,), at least 0.
-
-    Both arguments have shape (batch, latent_dim).
-    """
-    return 0.5 * (mean.square() + log_variance.expm1() - log_variance).sum(1)

@@ -1,0 +1,108 @@
+"""The numbers that a study may quote, and what each rests on."""
+
+from collections import Counter
+from collections.abc import Sequence
+from typing import Any, NamedTuple
+
+from analysis import frame
+from analysis.statistics import Estimate, estimate
+from tune_ad.records import StudyFolder, TrialRecord
+from tune_ad.selection import describe, mean, ranked
+
+
+class Result(NamedTuple):
+    """The number that a study quotes, and what it rests on.
+
+    Attributes:
+        baseline: of the configuration.
+        source: what was tested: the winner on fresh seeds, or a trial where nothing was selected.
+        rule: what selected, in words.
+        panel: AUROC on test images, averaged over classes; one value per seed.
+        classes: the same for each class.
+        variants: the panel's AUROC under other score-time values.
+        params: of the configuration, the searched ones only.
+        seeds: that were tested, failed ones included.
+        failed: of them.
+        collapsed: models that gave every test image one score.
+        identity: of the configuration.
+    """
+
+    baseline: str
+    source: str
+    rule: str
+    panel: Estimate
+    classes: dict[str, Estimate]
+    variants: dict[str, Estimate]
+    params: dict[str, Any]
+    seeds: int
+    failed: int
+    collapsed: int
+    identity: str
+
+
+def results(study: dict[str, Any], folder: StudyFolder) -> list[Result]:
+    """The numbers that may be quoted; none while there is no such number.
+
+    - The winner on fresh seeds.
+    - Where the budget trains none again: each configuration's own test if nothing was chosen
+      between them (one per baseline), or the best by `oracle`, named as that.
+
+    A trial chosen by a rule is never quoted by the number that chose it, save under `oracle`. A
+    panel of which nothing is anomalous has no AUROC.
+    """
+    if study.get("whole"):
+        return []
+    records, rule = folder.read_trials(), study["selection"]
+    best = ranked(records, rule)
+    if study["budget"]["evaluation_seeds"]:
+        fresh = [r for r in folder.read_evaluation() if best and r.identity == best[0].identity]
+        source = "the winner, trained again on fresh seeds"
+        return [_result(source, describe(rule), fresh, best)] if fresh else []
+    if rule == "oracle":
+        source = "the best trial on the test set itself, which is optimistic"
+        return [_result(source, describe(rule), best[:1], best)] if best else []
+    tested = [record for record in records if "test_auroc" in record.metrics]
+    alone = Counter(record.baseline for record in records)
+    source, nothing = "the only configuration of its baseline", "none; nothing was chosen between."
+    return [_result(source, nothing, [r], [r]) for r in tested if alone[r.baseline] == 1]
+
+
+def _result(
+    source: str, rule: str, tested: Sequence[TrialRecord], best: Sequence[TrialRecord]
+) -> Result:
+    columns = ["task", "seed", "state", "test_auroc", "test_collapsed"]
+    table = frame.replicas(tested).reindex(columns=columns)
+    complete = table[table["state"] == "complete"]
+    whole = complete.groupby("seed").size() == table["task"].nunique()
+    seeds = list(whole[whole].index)
+    complete = complete[complete["seed"].isin(seeds)]
+    by_seed = complete.groupby("seed")["test_auroc"].mean()
+    return Result(
+        baseline=best[0].baseline,
+        source=source,
+        rule=rule,
+        panel=estimate(list(by_seed)),
+        classes={
+            str(task): estimate(list(rows["test_auroc"]))
+            for task, rows in complete.groupby("task")
+        },
+        variants=_variants(tested),
+        params={name: best[0].params[name] for name in best[0].searched},
+        seeds=table["seed"].nunique(),
+        failed=table["seed"].nunique() - len(seeds),
+        collapsed=int((complete["test_collapsed"] == 1).sum()),
+        identity=best[0].identity,
+    )
+
+
+def _variants(tested: Sequence[TrialRecord]) -> dict[str, Estimate]:
+    """Panel AUROC of each score variant, one value per seed."""
+    values: dict[str, list[float]] = {}
+    for record in tested:
+        for seed in sorted({replica.seed for replica in record.replicas}):
+            own = [k for k, replica in enumerate(record.replicas) if replica.seed == seed]
+            for name, metrics in record.variants.items():
+                value = mean([metrics.get("test_auroc", [None])[k] for k in own])
+                if value is not None:
+                    values.setdefault(name, []).append(value)
+    return {name: estimate(each) for name, each in values.items()}
