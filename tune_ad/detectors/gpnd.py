@@ -121,26 +121,25 @@ class GPND(TrainedDetector[GPNDConfig]):
     $\log p(x) = \log D + \sum_i \log p_i(z_i) + \log p_\perp(d)$, where
 
     - $\log D = -\frac12 \log\det J_f^T J_f$, how f stretches volumes, or
-      $+\frac12 \log\det J_g J_g^T$, equal where g inverts f;
+      $+\frac12 \log\det J_g J_g^T$, equal where $J_g$ is the pseudoinverse of $J_f$;
     - $p_i$ is a generalised Gaussian, fitted to the codes of the training images;
     - $\log p_\perp = \log\Gamma(N/2) - \log 2 - \frac N2 \log\pi - (N-1) \log d + \log h(d)$: a
       histogram h of the training residuals, spread over a sphere of N dimensions.
 
     The score is $-\log p(x)$ in nats, any real number, in float64. Its parts are "volume"
     ($-\log D$), "latent" and "residual", all in nats, and "distance" is d, in [0, sqrt(m)].
-    Jacobians are for pixels as scaled. What float32 cannot resolve is told apart from 0 by a
-    floor: see `log_volume`; d is at least 2^-23.
+    Jacobians are for pixels as scaled. Singular values and d have floors at what float32 resolves:
+    see `log_volume`; d is at least 2^-23.
 
     Sources: Pidhorskyi, Almohsen and Doretto, Generative Probabilistic Novelty Detection with
-    Adversarial Autoencoders, NeurIPS 2018, equations 3 to 12, and their code of 2018 and 2020,
-    whose settings are the defaults but for those of `jacobian`, `volume_sign` and
-    `residual_share`, which follow the paper.
+    Adversarial Autoencoders, NeurIPS 2018, and their code of 2018 and 2020. The settings of 2020
+    are the defaults, but for `jacobian`, `volume_sign` and `residual_share`, which follow theory.
 
     The averages of 75.0, 83.2 and 59.4 that Park, Adosoglou and Pardalos (arXiv 2005.01889) print
     for GPND on MNIST, Fashion-MNIST and CIFAR-10 are of a script with five defects:
 
-    1. the encoder and the image discriminator are one module but for their last layers, so that
-       the steps of one undo those of the other;
+    1. the encoder and the image discriminator are one module but for their last layers, which
+       the optimisers of both move in turn;
     2. hence its batch statistics, used when scoring, mix real and generated images;
     3. the histogram and the generalised Gaussians are fitted on the test set, nine tenths of it
        anomalies;

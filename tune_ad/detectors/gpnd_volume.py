@@ -12,7 +12,7 @@ from torch import Tensor
 from torch.func import jvp, vjp
 
 Network = Callable[[Tensor], Tensor]
-AT_ONCE = {"cpu": 1024, "cuda": 65536}  # derivatives of one image: fits a cache, fills a GPU
+AT_ONCE = {"cpu": 256, "cuda": 65536}  # derivatives of one image: fits a cache, fills a GPU
 RESOLUTION = 2.0**-23  # relative, of float32
 
 
