@@ -540,7 +540,7 @@ def test_padding_is_with_zeros_on_both_sides():
 def test_released_settings():
     for shape, latent in ((MNIST, 32), (CIFAR, 128)):
         config = GPND.Config.released(shape)
-        assert (config.latent_dim, config.scaling, config.networks) == (latent, "unit", "gpnd")
+        assert (config.latent_dim, config.networks) == (latent, "gpnd")
         assert (config.epochs, config.batch_size, config.learning_rate) == (80, 128, 2e-3)
         assert (config.beta1, config.beta2, config.weight_decay) == (0.5, 0.999, 0.0)
         assert (config.reduction, config.reconstruction_weight) == ("mean", 2.0)

@@ -4,13 +4,14 @@ from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
-from torch.nn import functional
 
-from tune_ad.detectors.base import Noise, ScoreSpace, Terms, TrainedDetector
+from tune_ad.detectors.adversarial import verdict_entropy
+from tune_ad.detectors.autoencoder import Autoencoder
+from tune_ad.detectors.base import Noise, Terms
 from tune_ad.detectors.config import require
 from tune_ad.detectors.reconstruction import ReconstructionConfig
 from tune_ad.detectors.schedule import Phase, Stage
-from tune_ad.nets import ImageShape, LeNetDecoder, LeNetEncoder, lenet_channels
+from tune_ad.nets import ImageShape
 
 HIDDEN = (512, 256)  # of the discriminator, as released
 SLOPE = 0.1
@@ -47,7 +48,7 @@ class AAEConfig(ReconstructionConfig):
         require(0 <= weight < 1, "adversarial_weight", weight, "in [0, 1)")
 
 
-class AAE(TrainedDetector[AAEConfig]):
+class AAE(Autoencoder[AAEConfig]):
     r"""Adversarial autoencoder on the LeNet-like networks.
 
     With encoder E, decoder G and a discriminator D of codes (J to 512 to 256 to 1), a step is
@@ -57,7 +58,8 @@ class AAE(TrainedDetector[AAEConfig]):
     - "discriminator": D lowers $\frac12 [BCE(D(z), 1) + BCE(D(E(x)), 0)]$ with $z \sim N(0, I)$.
 
     Without `joint`, the first splits into "reconstruction" and, after the discriminator's step,
-    "encoder". Cross-entropies are in nats. The score is the squared error
+    "encoder". The discriminator sees codes of the encoder as it is after its own step.
+    Cross-entropies are in nats. The score is the squared error
     $\sum_i (\hat x_i - x_i)^2$, in [0, c h w].
 
     Sources: Makhzani et al., Adversarial Autoencoders, arXiv 1511.05644, section 2; settings as in
@@ -68,10 +70,6 @@ class AAE(TrainedDetector[AAEConfig]):
 
     def __init__(self, config: AAEConfig, shape: ImageShape) -> None:
         super().__init__(config, shape)
-        channels = lenet_channels(shape, config.width)
-        encoder = LeNetEncoder(shape, channels)
-        self.encoder = nn.Sequential(encoder, nn.Linear(encoder.features, config.latent_dim))
-        self.decoder = LeNetDecoder(shape, channels, config.latent_dim)
         first, second = HIDDEN
         output = [nn.LeakyReLU(SLOPE)] if config.leaky_output else []
         self.discriminator = nn.Sequential(
@@ -103,12 +101,13 @@ class AAE(TrainedDetector[AAEConfig]):
             return {"loss": self.told_apart(images, noise["code"])}
         codes = self.encoder(images)
         if phase == "encoder":
-            return {"loss": self.entropy(codes, real=True)}
+            return {"loss": verdict_entropy(self.discriminator(codes), real=True)}
         logits = self.decoder.logits(codes)
         error = self.config.trained_error(self.config.distortion(logits, images), images)
         if phase == "reconstruction":
             return {"loss": error}
-        fooled, weight = self.entropy(codes, real=True), self.config.adversarial_weight
+        fooled = verdict_entropy(self.discriminator(codes), real=True)
+        weight = self.config.adversarial_weight
         loss = weight * fooled + (1 - weight) * error
         return {"loss": loss, "reconstruction": error, "adversarial": fooled}
 
@@ -116,21 +115,5 @@ class AAE(TrainedDetector[AAEConfig]):
         """The discriminator's loss on each image and each code from the prior, shape (batch,)."""
         with torch.no_grad():
             encoded = self.encoder(images)
-        return 0.5 * (self.entropy(codes, real=True) + self.entropy(encoded, real=False))
-
-    def entropy(self, codes: Tensor, real: bool) -> Tensor:
-        """Cross-entropy of the discriminator's verdict on each code, in nats, shape (batch,)."""
-        logits = self.discriminator(codes).squeeze(1)
-        return functional.softplus(-logits if real else logits)
-
-    def logits(self, images: Tensor) -> Tensor:
-        """Logits of the reconstructions, shape (batch, c, h, w)."""
-        return self.decoder.logits(self.encoder(images))
-
-    def score_variants(self, images: Tensor, noise: Terms, score_space: ScoreSpace) -> Terms:
-        """The reconstruction error of each image, as "score"."""
-        return {"score": self.config.scored_error(self.logits(images), images)}
-
-    def illustrate(self, images: Tensor) -> dict[str, Tensor]:
-        """The reconstructions."""
-        return {"reconstruction": self.logits(images).sigmoid()}
+        real = verdict_entropy(self.discriminator(codes), real=True)
+        return 0.5 * (real + verdict_entropy(self.discriminator(encoded), real=False))

@@ -52,7 +52,7 @@ class Detector(nn.Module, ABC, Generic[ConfigT]):
     score_parameters: ClassVar[tuple[str, ...]] = ()
     """Fields of `Config` that can be swept on a trained model: they act when scoring, too."""
     nats: ClassVar[tuple[str, ...]] = ()
-    """Terms and parts of the score that are nats per image: also told in bits per dimension."""
+    """Terms and parts of the score in nats that an image's dimensions share: also told in bits."""
 
     def __init__(self, config: ConfigT, shape: ImageShape) -> None:
         super().__init__()
@@ -72,7 +72,7 @@ class Detector(nn.Module, ABC, Generic[ConfigT]):
 
         Args:
             phase: name of the phase.
-            images: float in [0, 1], shape (batch, c, h, w).
+            images: as scaled, in [0, 1] (fitted scalings: nearly), shape (batch, c, h, w).
             noise: the tensors that `noise` asked for.
 
         Returns:
@@ -130,7 +130,7 @@ class Detector(nn.Module, ABC, Generic[ConfigT]):
         """The anomaly score and its variants of each image, larger = more anomalous, finite.
 
         Args:
-            images: float in [0, 1], shape (batch, c, h, w).
+            images: as scaled, in [0, 1] (fitted scalings: nearly), shape (batch, c, h, w).
             noise: the tensors that `score_noise` asked for.
             score_space: values of `score_parameters` to score with, one parameter at a time.
 

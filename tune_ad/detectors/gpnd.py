@@ -3,12 +3,11 @@
 import math
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
-from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch.nn import functional
 
+from tune_ad.detectors.adversarial import verdict_entropy
 from tune_ad.detectors.base import (
     Buffers,
     Noise,
@@ -93,14 +92,6 @@ class GPNDConfig(NetworkConfig):
         require(weight > 0, "reconstruction_weight", weight, "positive")
         require(self.bins >= 1, "bins", self.bins, "at least 1")
         require(0 < share <= 1, "residual_share", share, "in (0, 1]")
-
-    @classmethod
-    def released_settings(cls, shape: ImageShape) -> dict[str, Any]:
-        """The published settings for images of `shape` that differ from the defaults.
-
-        The official code has grey images alone, and only divides pixels by 255.
-        """
-        return {**super().released_settings(shape), "scaling": "unit"}
 
 
 class GPND(TrainedDetector[GPNDConfig]):
@@ -248,13 +239,13 @@ class GPND(TrainedDetector[GPNDConfig]):
             return {"loss": told_apart(self.image_discriminator, images, self.decoder, code)}
         if phase == "generator":
             made = self.image_discriminator(self.decoder(noise["code"]))
-            return {"loss": entropy(made, real=True)}
+            return {"loss": verdict_entropy(made, real=True)}
         if phase == "latent_discriminator":
             code = noise["code"]
             return {"loss": told_apart(self.latent_discriminator, code, self.encoder, images)}
         codes = self.encoder(images)
         error = bce(self.decoder.logits(codes), images).flatten(1).mean(1)
-        fooled = entropy(self.latent_discriminator(codes), real=True)
+        fooled = verdict_entropy(self.latent_discriminator(codes), real=True)
         loss = self.config.reconstruction_weight * error + fooled
         return {"loss": loss, "reconstruction": error, "adversarial": fooled}
 
@@ -334,12 +325,7 @@ def told_apart(judge: nn.Module, real: Tensor, network: nn.Module, source: Tenso
     """A discriminator's loss on `real` and on what `network` makes of `source`, (batch,)."""
     with torch.no_grad():
         fake = network(source)
-    return entropy(judge(real), real=True) + entropy(judge(fake), real=False)
-
-
-def entropy(logits: Tensor, real: bool) -> Tensor:
-    """Cross-entropy of verdicts with logits (batch, 1), in nats, at least 0, shape (batch,)."""
-    return functional.softplus(-logits if real else logits).squeeze(1)
+    return verdict_entropy(judge(real), real=True) + verdict_entropy(judge(fake), real=False)
 
 
 def total(parts: Terms) -> Tensor:

@@ -14,8 +14,10 @@ def bce(logits: Tensor, images: Tensor) -> Tensor:
     """Binary cross-entropy of each pixel in nats: minus a Bernoulli log-likelihood.
 
     Pixels between 0 and 1 are taken as probabilities, so that its least value is their entropy.
+    Pixels beyond, which a fitted scaling can give, count as 0 and 1.
     """
-    return functional.binary_cross_entropy_with_logits(logits, images, reduction="none")
+    targets = images.clamp(0, 1)
+    return functional.binary_cross_entropy_with_logits(logits, targets, reduction="none")
 
 
 def squared_error(logits: Tensor, images: Tensor) -> Tensor:

@@ -1,6 +1,5 @@
 """VAE and beta-VAE: an image that a sampled code reconstructs badly is anomalous."""
 
-from collections.abc import Callable
 from dataclasses import dataclass
 
 import torch
@@ -11,8 +10,6 @@ from tune_ad.detectors.base import Noise, ScoreSpace, Terms, TrainedDetector, va
 from tune_ad.detectors.config import require
 from tune_ad.detectors.reconstruction import ReconstructionConfig
 from tune_ad.nets import ImageShape, LeNetDecoder, LeNetEncoder, lenet_channels
-
-Error = Callable[[Tensor, Tensor], Tensor]
 
 
 @dataclass(frozen=True)
@@ -127,25 +124,27 @@ class VAE(TrainedDetector[VAEConfig]):
         """The score, its parts, and the score at each number of samples of the space."""
         mean, log_variance = self.encode(images)
         own, tried = self.config.score_samples, score_space.get("score_samples", ())
-        most = max((own, *tried))
-        drawn = self.decoded(mean, log_variance, noise["code"][:most]) if most else mean[:0]
-
-        def averaged(error: Error, samples: int, targets: Tensor) -> Tensor:
-            logits = drawn[:samples] if samples else self.decoder.logits(mean)[None]
-            return torch.stack([error(each, targets) for each in logits]).mean(0)
-
-        distortion = averaged(self.config.distortion, own, self.targets(images))
-        rate = gaussian.rate(mean, log_variance)
+        targets, rate = self.targets(images), gaussian.rate(mean, log_variance)
+        errors, distortions = {}, {}  # by the number of samples
+        if 0 in (own, *tried):
+            logits = self.decoder.logits(mean)
+            errors[0] = self.config.scored_error(logits, images)
+            distortions[0] = self.config.distortion(logits, targets)
+        error = distortion = torch.zeros_like(rate)
+        for samples in range(1, max((own, *tried)) + 1):
+            code = noise["code"][samples - 1 : samples]
+            logits = self.decoded(mean, log_variance, code)[0]
+            error = error + self.config.scored_error(logits, images)
+            distortion = distortion + self.config.distortion(logits, targets)
+            errors[samples], distortions[samples] = error / samples, distortion / samples
         scores = {
-            "score": averaged(self.config.scored_error, own, images),
-            "distortion": distortion,
+            "score": errors[own],
+            "distortion": distortions[own],
             "rate": rate,
-            "negative_elbo": distortion + rate,
+            "negative_elbo": distortions[own] + rate,
         }
-        for samples in tried:
-            name = variant_name("score_samples", samples)
-            scores[name] = averaged(self.config.scored_error, samples, images)
-        return scores
+        names = {samples: variant_name("score_samples", samples) for samples in tried}
+        return {**scores, **{name: errors[samples] for samples, name in names.items()}}
 
     def illustrate(self, images: Tensor) -> dict[str, Tensor]:
         """The reconstructions of the mean codes."""
