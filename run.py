@@ -130,9 +130,21 @@ def _machine_options(where: Group) -> None:
 
 
 def options(arguments: argparse.Namespace) -> Any:  # noqa: ANN401
-    """The arguments as a session takes them."""
+    """The arguments as a session takes them.
+
+    Raises:
+        UserError: if a parameter is fixed twice.
+    """
+    from tune_ad.errors import UserError
     from tune_ad.session import Options
 
+    settings: dict[str, Any] = {}
+    for name, value in arguments.set:
+        if name in settings:
+            raise UserError(
+                f"--set fixes {name} twice, to {settings[name]!r} and {value!r}; give it once"
+            )
+        settings[name] = value
     names = ("trials", "epochs", "seeds", "train_images", "evaluation_seeds")
     changes = {name: getattr(arguments, name) for name in names}
     changes["classes"] = (
@@ -144,7 +156,7 @@ def options(arguments: argparse.Namespace) -> Any:  # noqa: ANN401
         search=arguments.search,
         budget=arguments.budget,
         changes={name: value for name, value in changes.items() if value is not None},
-        settings=dict(arguments.set),
+        settings=settings,
         selection=arguments.selection,
         seed=arguments.seed,
         resume=arguments.resume,
@@ -166,8 +178,10 @@ def list_searches() -> int:
     """Print every search."""
     from tune_ad.catalogue import entries
 
-    for entry in entries().values():
-        print(f"{entry.name:<16} {entry.data:<8} {entry.title}")
+    found = entries()
+    wide = max(map(len, found), default=0)
+    for entry in found.values():
+        print(f"{entry.name:<{wide}} {entry.data:<8} {entry.title}")
     return 0
 
 

@@ -186,7 +186,7 @@ def models(options: argparse.Namespace, data: ImageSet, test: Tensor) -> dict[st
 
 def rows(options: argparse.Namespace) -> list[dict[str, str]]:
     """The rows of the table, in the order of `CASES`."""
-    data = load(options.data, "data")
+    data = load(options.data, options.data_root)
     test = torch.arange(len(data.test_labels))[: options.images]
     normal = data.test_labels[test] == options.normal
     made = models(options, data, test)
@@ -197,6 +197,7 @@ def main() -> None:
     """Train, score and print."""
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("--data", default="mnist", help="a data set")
+    parser.add_argument("--data-root", help="default: $TUNE_AD_DATA or data/")
     parser.add_argument("--normal", type=int, default=2, help="label of the normal class")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--epochs", type=int, default=80)

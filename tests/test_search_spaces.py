@@ -13,7 +13,7 @@ from optuna import distributions
 import search_spaces
 from tune_ad import catalogue, plans
 from tune_ad.budgets import BUDGETS
-from tune_ad.data import ImageSet, class_tasks, find
+from tune_ad.data import ImageSet, class_tasks, find, whole
 from tune_ad.detectors.base import skeleton
 from tune_ad.nets import ImageShape
 from tune_ad.panel import Panel
@@ -131,7 +131,8 @@ def tiny(search, data, name, budget_name="quick"):
     """The study with one epoch on a panel of one class."""
     study = under_budget(search, data, name, budget_name)
     budget = study.budget
-    small = replace(budget, epochs=1, seeds=1, classes=(1,), train_images=24)
+    classes = None if search.whole else (1,)
+    small = replace(budget, epochs=1, seeds=1, classes=classes, train_images=24)
     known = {each.name for b in search.baselines for each in fields(b.detector.Config)}
     searched = {parameter for b in search.baselines for parameter in b.space}
     settings = {"batch_size": 12} if "batch_size" in known - searched else {}
@@ -200,11 +201,19 @@ def random_points(study, count):
     return [suggestion for _ in range(count) if (suggestion := sweep.ask()) is not None]
 
 
+def tested(search):
+    """The metrics on test images that a search is about."""
+    if not search.whole:
+        return ["test_auroc"]
+    names = ["test_rate", "test_distortion"]
+    return [*names, *(f"{name}_bits_per_dim" for name in names)]
+
+
 @every_search
 def test_a_short_trial_runs_at_the_default_and_at_three_random_points(search, data, name):
     study = tiny(search, data, name)
     image_set = images(data)
-    tasks = class_tasks(image_set, study.budget.classes)
+    tasks = [whole(data)] if search.whole else class_tasks(image_set, study.budget.classes)
     panel = Panel.prepare([image_set], tasks, study.budget, study.seed, study.tests_trials)
     torch.set_num_threads(1)
     for suggestion in random_points(study, 3):
@@ -214,7 +223,7 @@ def test_a_short_trial_runs_at_the_default_and_at_three_random_points(search, da
             report = trial.step()
         assert report.record.state == "complete", report.record.reason
         numbers = [report.objective] if study.selects else []
-        numbers += report.metrics["test_auroc"] if study.tests_trials else []
+        numbers += [v for n in tested(search) for v in report.metrics[n]] * study.tests_trials
         assert numbers
         assert all(value is not None and math.isfinite(value) for value in numbers)
         tried = study.baselines[suggestion.baseline].score_space

@@ -14,6 +14,7 @@ from typing import Any
 from tune_ad import catalogue, data
 from tune_ad.budgets import BUDGETS, Budget
 from tune_ad.data import class_tasks, whole
+from tune_ad.detectors.config import NetworkConfig
 from tune_ad.errors import UserError
 from tune_ad.machine import Machine, memory, this_machine
 from tune_ad.nets import ImageShape
@@ -59,7 +60,7 @@ def prepare(options: Options, say: Callable[[str], None] = print) -> Session:
         options.seed if options.seed is not None else (stored["seed"] if stored else 0),
         options.settings or (_plain(stored["settings"]) if stored else {}),
     )
-    _check_settings(study)
+    _check_settings(study, options)
     if not data.locate(alias, options.data_root):
         say(f"{data_set.name} is not in {root}; fetching it")
     image_set = data.load(alias, options.data_root)
@@ -222,7 +223,7 @@ def _budget(
     return replace(changed, trials=changed.trials + options.extend)
 
 
-def _check_settings(study: Study) -> None:
+def _check_settings(study: Study, options: Options) -> None:
     """Refuse what is wrong whatever the images are, before any are fetched.
 
     Raises:
@@ -230,8 +231,11 @@ def _check_settings(study: Study) -> None:
     """
     if study.selection not in RULES:
         raise UserError(f"--selection must be one of {sorted(RULES)}, got {study.selection!r}")
-    for baseline in study.baselines.values():
-        baseline.config(study.shape, {})
+    configs = [each.config(study.shape, {}) for each in study.baselines.values()]
+    if options.changes.get("epochs") and not any(isinstance(c, NetworkConfig) for c in configs):
+        raise UserError(
+            f"--epochs: {', '.join(study.baselines)} are fitted, not trained; leave the option out"
+        )
 
 
 def _check_study(study: Study, models: int) -> None:

@@ -1,0 +1,27 @@
+"""beta-VAE: beta, code size and width; samples also swept when scoring."""
+
+from optuna.distributions import CategoricalDistribution, FloatDistribution
+
+from tune_ad.budgets import QUICK, QUICK_RECONSTRUCTION
+from tune_ad.detectors.vae import VAE
+from tune_ad.search import Baseline, Search
+
+beta_vae = Search(
+    name="beta_vae_{data}",
+    data=("mnist", "fmnist", "cifar"),
+    baselines=(
+        Baseline(
+            VAE,
+            name="beta-VAE",
+            settings={"reduction": "mean", "learning_rate": 1e-3, "milestones": ()},
+            space={
+                "beta": FloatDistribution(0.1, 10.0, log=True),
+                "latent_dim": CategoricalDistribution([16, 32, 64, 128, 256]),
+                "width": CategoricalDistribution([0.5, 1.0, 2.0]),
+            },
+            score_space={"score_samples": (0, 1, 10)},
+        ),
+    ),
+    budgets={"quick": QUICK},
+    budgets_on={"cifar": {"quick": QUICK_RECONSTRUCTION}},
+)

@@ -1,0 +1,68 @@
+"""beta-VAE on all classes at eleven beta: rate and distortion, no AUROC.
+
+The learning rate, the 101 epochs and the ten samples are those of the released script, the batch
+of 200 is the paper's. The script's own batch and its target, which is 1 at full pixels only, are
+`--set batch_size=1000 --set saturated_target=true`; the paper's schedule is
+`--epochs 1000 --set learning_rate=5e-5`.
+"""
+
+from optuna.distributions import CategoricalDistribution
+
+from tune_ad.budgets import Budget
+from tune_ad.detectors.vae import VAE
+from tune_ad.plans import Grid
+from tune_ad.search import Baseline, Search
+
+rate_distortion = Search(
+    name="rd_{data}",
+    data=("mnist", "fmnist", "cifar"),
+    whole=True,
+    plan=Grid(),
+    baselines=(
+        Baseline(
+            VAE,
+            name="beta-VAE",
+            settings={
+                "samples": 10,
+                "score_samples": 10,
+                "reduction": "mean",
+                "learning_rate": 1e-3,
+                "milestones": (),
+                "epochs": 101,
+            },
+            space={
+                "beta": CategoricalDistribution(
+                    [10.0, 5.0, 4.0, 3.0, 2.0, 1.0, 0.5, 0.4, 0.3, 0.2, 0.1]
+                ),
+            },
+        ),
+    ),
+    budgets={
+        "quick": Budget(
+            trials=11,
+            epochs=15,
+            seeds=1,
+            train_images=2000,
+            validation_images=500,
+            test_images=1000,
+            evaluation_seeds=0,
+        ),
+        "standard": Budget(trials=11, epochs=101, seeds=3, evaluation_seeds=0),
+        "paper": Budget(
+            trials=11, epochs=None, seeds=1, evaluation_seeds=0, validation_fraction=0.0
+        ),
+    },
+    budgets_on={
+        "cifar": {
+            "quick": Budget(
+                trials=11,
+                epochs=8,
+                seeds=1,
+                train_images=800,
+                validation_images=200,
+                test_images=500,
+                evaluation_seeds=0,
+            ),
+        },
+    },
+)
