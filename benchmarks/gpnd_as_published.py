@@ -21,7 +21,7 @@ import pandas as pd
 import torch
 from torch import Tensor, nn
 
-from tune_ad.cohort import Cohort, Learner, Member
+from tune_ad.cohort import Cohort
 from tune_ad.data import ImageSet, load, scaled
 from tune_ad.detectors.gpnd import GPND
 from tune_ad.detectors.gpnd_densities import fitted_gaussian, fitted_histogram
@@ -32,6 +32,7 @@ from tune_ad.detectors.gpnd_volume import (
     reverse_jacobian,
 )
 from tune_ad.errors import DegenerateInputError
+from tune_ad.learner import Learner, Member
 from tune_ad.metrics import auroc
 from tune_ad.nets import ImageShape, LeNetDecoder
 from tune_ad.provenance import hardware, versions

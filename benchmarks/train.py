@@ -14,8 +14,9 @@ from collections.abc import Callable
 import pandas as pd
 import torch
 
-from tune_ad.cohort import Cohort, Member
+from tune_ad.cohort import Cohort
 from tune_ad.detectors import every_detector
+from tune_ad.learner import Member
 from tune_ad.nets import ImageShape
 from tune_ad.provenance import hardware, versions
 from tune_ad.randomness import torch_stream

@@ -13,7 +13,7 @@ import torch
 from torch import Tensor, nn
 from torch.func import functional_call, grad_and_value, stack_module_state, vmap
 
-from tune_ad.cohort import Cohort, Member, build
+from tune_ad.cohort import Cohort
 from tune_ad.data import scaled
 from tune_ad.detectors import base, every_detector
 from tune_ad.detectors.ae import AE
@@ -28,6 +28,7 @@ from tune_ad.detectors.base import (
 from tune_ad.detectors.config import Config, NetworkConfig, require
 from tune_ad.detectors.schedule import Adam, Phase, Stage
 from tune_ad.errors import DegenerateInputError, UserError
+from tune_ad.learner import Member, build
 from tune_ad.nets import ImageShape
 from tune_ad.randomness import derived_seed
 

@@ -5,7 +5,6 @@ import torch
 from optuna.distributions import CategoricalDistribution, FloatDistribution
 
 from tune_ad.budgets import BUDGETS, Budget
-from tune_ad.cohort import Learner
 from tune_ad.detectors.ae import AE
 from tune_ad.detectors.base import Detector
 from tune_ad.detectors.config import Config
@@ -19,6 +18,7 @@ from tune_ad.estimate import (
     measured_speed,
     relative_operations,
 )
+from tune_ad.learner import Learner
 from tune_ad.nets import ImageShape
 from tune_ad.plans import Grid, Listed
 from tune_ad.search import Baseline, Search, Study

@@ -13,7 +13,7 @@ from sklearn.metrics import average_precision_score, roc_auc_score
 from torch import Tensor, nn
 
 from tune_ad.budgets import Budget
-from tune_ad.cohort import Cohort, Member, build
+from tune_ad.cohort import Cohort
 from tune_ad.data import Task
 from tune_ad.detectors.ae import AE
 from tune_ad.detectors.base import (
@@ -41,6 +41,7 @@ from tune_ad.evaluation import (
     thinned,
     with_bits,
 )
+from tune_ad.learner import Member, build
 from tune_ad.nets import ImageShape
 from tune_ad.panel import Panel
 from tune_ad.randomness import derived_seed

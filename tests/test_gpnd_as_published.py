@@ -15,7 +15,7 @@ from benchmarks.gpnd_as_published import (
     scores,
 )
 from tests.detectors.cases import GREY, IMAGES, cohort_of, module_of, pixels, small
-from tune_ad.cohort import build
+from tune_ad.learner import build
 
 LENET = {"networks": "lenet", "reconstruction_weight": 0.5}
 

@@ -15,6 +15,7 @@ LAYERS = (  # each imports what stands above it; what shares a line does not kno
     "errors randomness",
     "data nets metrics records tensorboard provenance plans machine budgets",
     "detectors selection sweep",
+    "learner",
     "cohort search",
     "panel estimate catalogue",
     "evaluation",
@@ -27,7 +28,7 @@ LAYERS = (  # each imports what stands above it; what shares a line does not kno
     "prepare announce",
 )
 RANK = {name: rank for rank, line in enumerate(LAYERS) for name in line.split()}
-TRAINING = {"data", "nets", "metrics", "detectors", "cohort"}
+TRAINING = {"data", "nets", "metrics", "detectors", "learner", "cohort"}
 RECORDS = {"records", "selection", "plans", "sweep"}
 BOTTOM = {"errors", "randomness"}
 

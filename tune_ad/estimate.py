@@ -10,11 +10,12 @@ import torch
 from torch.utils.flop_counter import FlopCounterMode
 
 from tune_ad.budgets import Budget
-from tune_ad.cohort import Cohort, Member
+from tune_ad.cohort import Cohort
 from tune_ad.detectors.base import Detector, skeleton
 from tune_ad.detectors.config import Config
 from tune_ad.detectors.schedule import Stage
 from tune_ad.errors import UserError
+from tune_ad.learner import Member
 from tune_ad.nets import ImageShape
 from tune_ad.randomness import torch_stream
 from tune_ad.search import Baseline, Study

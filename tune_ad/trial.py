@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from tune_ad.cohort import Cohort, Member
+from tune_ad.cohort import Cohort
 from tune_ad.data import scaled
 from tune_ad.evaluation import (
     Examination,
@@ -23,6 +23,7 @@ from tune_ad.evaluation import (
     thinned,
     with_bits,
 )
+from tune_ad.learner import Member
 from tune_ad.panel import Panel
 from tune_ad.records import Replica, State, Suggestion, TrialRecord, Values
 from tune_ad.search import Study

@@ -5,10 +5,11 @@ from typing import Any
 
 import torch
 
-from tune_ad.cohort import Cohort, Member
+from tune_ad.cohort import Cohort
 from tune_ad.data import scaled
 from tune_ad.detectors.base import Detector
 from tune_ad.detectors.config import Config
+from tune_ad.learner import Member
 from tune_ad.nets import ImageShape
 
 GREY, COLOUR = ImageShape(1, 8, 8), ImageShape(3, 8, 8)

@@ -25,7 +25,7 @@ from tests.detectors.cases import (
     small,
     trained,
 )
-from tune_ad.cohort import Cohort, Member, build
+from tune_ad.cohort import Cohort
 from tune_ad.data import load, scaled
 from tune_ad.detectors import every_detector
 from tune_ad.detectors.base import Detector, ScoreSpace, Terms, TrainedDetector, skeleton
@@ -35,6 +35,7 @@ from tune_ad.detectors.gpnd import GPND
 from tune_ad.detectors.pgn import PGN
 from tune_ad.detectors.schedule import Adam, Stage
 from tune_ad.errors import UserError
+from tune_ad.learner import Member, build
 from tune_ad.metrics import auroc, ties
 from tune_ad.nets import ImageShape
 from tune_ad.search import Baseline

@@ -19,9 +19,10 @@ from tests.detectors.cases import (
     small,
     trained,
 )
-from tune_ad.cohort import Cohort, build
+from tune_ad.cohort import Cohort
 from tune_ad.detectors.deep_svdd import DeepSVDD, away_from_zero
 from tune_ad.errors import UserError
+from tune_ad.learner import build
 from tune_ad.nets import ImageShape
 from tune_ad.randomness import derived_seed
 

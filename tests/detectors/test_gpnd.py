@@ -23,7 +23,6 @@ from tests.detectors.cases import (
     small,
     trained,
 )
-from tune_ad.cohort import build
 from tune_ad.detectors.base import variant_name
 from tune_ad.detectors.gpnd import GPND, SIGNS
 from tune_ad.detectors.gpnd_densities import (
@@ -42,6 +41,7 @@ from tune_ad.detectors.gpnd_volume import (
     reverse_jacobian,
 )
 from tune_ad.errors import DegenerateInputError, UserError
+from tune_ad.learner import build
 from tune_ad.nets import ImageShape, LeNetDecoder, LeNetEncoder, lenet_channels
 
 QUICK = {"width": 0.125}

@@ -20,10 +20,10 @@ from tests.detectors.cases import (
     small,
     trained,
 )
-from tune_ad.cohort import build
 from tune_ad.detectors.base import Noise
 from tune_ad.detectors.gaussian import rate
 from tune_ad.detectors.vae import VAE
+from tune_ad.learner import build
 from tune_ad.nets import ImageShape
 
 TINY = ImageShape(1, 4, 4)
