@@ -102,18 +102,18 @@ def test_every_stage_costs_its_epochs_and_nothing_is_examined_before_the_last():
     assert found == pytest.approx(10 * 2 * 3 * (training + examining))
 
 
-def test_the_speed_of_every_stage_is_measured_once_however_long_it_is(monkeypatch):
+def test_the_speed_of_every_stage_is_measured_by_a_few_epochs_however_long_it_is(monkeypatch):
     trained = []
     epoch = Learner.train_epoch
     monkeypatch.setattr(
         Learner, "train_epoch", lambda own, number: (trained.append(number), epoch(own, number))
     )
-    long = study(Baseline(DeepSVDD, settings={"pretraining": 150.0}))
+    long = study(Baseline(DeepSVDD, settings={"pretraining": 100.0}))
     (speed,) = measured_speed(long, "cpu").values()
     assert len(speed.train) == 2
     assert all(each > 0 for each in speed.train)
-    assert set(trained) == {0, 3000}
-    assert len(trained) <= 4
+    assert set(trained) == {0, 2000}
+    assert all(2 <= trained.count(first) <= 4 for first in (0, 2000))
 
 
 @pytest.mark.parametrize("pretraining", [0.5, 1.0, 3.0])
