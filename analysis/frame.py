@@ -41,7 +41,7 @@ def _trial(record: TrialRecord) -> dict[str, Any]:
 
 
 def collapses(record: TrialRecord) -> list[float | None]:
-    """Per replica 1 where every image had one score, on held-out or test images."""
+    """Per replica 1 where all held-out, or test, images had one score, but for rounding."""
     for part in ("validation", "test"):
         if f"{part}_collapsed" in record.metrics:
             return record.metrics[f"{part}_collapsed"]

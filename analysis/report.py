@@ -103,7 +103,7 @@ def _faults(quoted: Result) -> str:
         faults += f"; {quoted.failed} of {quoted.seeds} seeds failed"
     if quoted.collapsed:
         models = _count(quoted.collapsed, "model")
-        faults += f"; {models} collapsed (one score for every image)"
+        faults += f"; {models} collapsed (one score for every image, but for rounding)"
     return faults
 
 
@@ -254,7 +254,8 @@ def _health(records: list[TrialRecord], fresh: list[TrialRecord]) -> str:
         lines += [f"- {title}: {pruned} stopped early"] if pruned else []
         collapsed = [r.number for r in group if any(frame.collapses(r))]
         if collapsed:
-            lines.append(f"- {title}: a model gave every image one score in {collapsed}")
+            said = "a model gave every image one score, but for rounding, in"
+            lines.append(f"- {title}: {said} {collapsed}")
     if len(lines) == 2:
         lines.append("No trial failed, was stopped early or collapsed.")
     return "\n".join(lines)

@@ -23,7 +23,7 @@ class Result(NamedTuple):
         params: of the configuration, the searched ones only.
         seeds: that were tested, failed ones included.
         failed: of them.
-        collapsed: models that gave every test image one score.
+        collapsed: models that gave every test image one score, but for rounding.
         identity: of the configuration.
     """
 

@@ -40,6 +40,8 @@ class Estimate(NamedTuple):
             return "no value"
         if self.n == 1:
             return f"{100 * self.mean:.1f} % (n = 1 seed, no interval)"
+        if self.std == 0:
+            return f"{100 * self.mean:.1f} % (the same for all n = {self.n} seeds)"
         ends = f"{100 * self.low:.1f}, {100 * self.high:.1f}"
         return f"{100 * self.mean:.1f} ± {100 * self.std:.1f} [{ends}] % (n = {self.n} seeds)"
 

@@ -13,6 +13,7 @@ import torch
 from torch import Tensor, nn
 from torch.func import functional_call, grad_and_value, stack_module_state, vmap
 
+from tests.detectors.cases import quick, titled, variants
 from tune_ad.cohort import Cohort
 from tune_ad.data import scaled
 from tune_ad.detectors import base, every_detector
@@ -25,7 +26,7 @@ from tune_ad.detectors.base import (
     Terms,
     TrainedDetector,
 )
-from tune_ad.detectors.config import Config, NetworkConfig, require
+from tune_ad.detectors.config import Config, NetworkConfig, number
 from tune_ad.detectors.schedule import Adam, Phase, Stage
 from tune_ad.errors import DegenerateInputError, UserError
 from tune_ad.learner import Member, build
@@ -44,13 +45,9 @@ class TwinConfig(NetworkConfig):
     """Two stages need two lengths, two batch sizes and two learning rates."""
 
     latent_dim: int = 4
-    pretrain_epochs: int = 2
-    pretrain_batch: int = 5
-    pretrain_rate: float = 1e-2
-
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        require(self.pretrain_epochs > 0, "pretrain_epochs", self.pretrain_epochs, "positive")
+    pretrain_epochs: int = number(2, "[1, 99]")
+    pretrain_batch: int = number(5, "[1, 99]")
+    pretrain_rate: float = number(1e-2, "(0, inf)")
 
 
 class Twin(TrainedDetector[TwinConfig]):
@@ -672,12 +669,11 @@ def test_global_streams_are_neither_read_nor_moved():
 
 # ---------------------------------------------------------------------------- continuation
 
-VARIANTS = {"DeepSVDD": [{"objective": "soft-boundary"}, {"pretraining": 1.0}]}
 TRIED = [
     *(
-        pytest.param(detector, settings, id="-".join([name, *map(str, settings.values())]))
+        pytest.param(detector, quick(detector, **settings), id=f"{name}-{titled(settings)}")
         for name, detector in every_detector().items()
-        for settings in [{}, *VARIANTS.get(name, [])]
+        for settings in variants(detector)
     ),
     pytest.param(Twin, {"latent_dim": 4}, id="Twin"),
     pytest.param(Fitted, {}, id="Fitted"),

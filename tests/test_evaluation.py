@@ -24,7 +24,7 @@ from tune_ad.detectors.base import (
     TrainedDetector,
     variant_name,
 )
-from tune_ad.detectors.config import Config, NetworkConfig
+from tune_ad.detectors.config import Config, NetworkConfig, number
 from tune_ad.detectors.deep_svdd import DeepSVDD
 from tune_ad.detectors.pgn import PGN
 from tune_ad.detectors.schedule import Phase, Stage
@@ -59,10 +59,7 @@ SHAPE = ImageShape(1, 8, 8)
 class BrightnessConfig(Config):
     """`sign` acts only when scoring."""
 
-    sign: float = 1.0
-
-    def __post_init__(self) -> None:
-        """Any sign will do."""
+    sign: float = number(1.0, "(-inf, inf)")
 
 
 class Brightness(Detector[BrightnessConfig]):
@@ -126,7 +123,7 @@ class Blinded(TrainedDetector[NetworkConfig]):
 class StagedConfig(NetworkConfig):
     """Epochs of the first stage."""
 
-    earlier: int = 5
+    earlier: int = number(5, "[1, 99]")
 
 
 class Staged(TrainedDetector[StagedConfig]):
@@ -240,6 +237,16 @@ def reference(metric: Any, normal: list[int], anomalous: list[int]) -> float:
 # ---------------------------------------------------------------------------------- examine
 
 
+def apart(values: list[int]) -> dict[str, float]:
+    """How well planted scores, which are positive, tell images apart."""
+    return {
+        "distinct": len(set(values)),
+        "tied": np.mean([values.count(value) > 1 for value in values]),
+        "relative_range": (max(values) - min(values)) / max(values),
+        "collapsed": 0,
+    }
+
+
 @pytest.mark.parametrize(
     ("part", "anomalous"), [("validation", "validation_anomalous"), ("test", "test/rest")]
 )
@@ -249,21 +256,17 @@ def test_examine_gives_the_numbers_of_planted_scores(part, anomalous):
     assert keys == [Key(0, 0), Key(1, 0), Key(0, 1), Key(1, 1)]
     found = examine(cohort, panel, keys, part)
     assert set(found.metrics) == {
-        f"{part}_{name}"
-        for name in ("auroc", "ap", "score", "light", "distinct", "tied", "collapsed")
+        f"{part}_{name}" for name in ("auroc", "ap", "score", "light", *apart([1]))
     }
     for k, key in enumerate(keys):
         parts = (PARTS, SECOND)[key.task]
         normal, others = parts[f"{part}_normal"], parts[anomalous]
-        counts = np.unique([*normal, *others], return_counts=True)[1]
         expected = {
             "auroc": reference(roc_auc_score, normal, others),
             "ap": reference(average_precision_score, normal, others),
             "score": np.mean(normal),
             "light": np.mean(normal),
-            "distinct": len(counts),
-            "tied": counts[counts > 1].sum() / counts.sum(),
-            "collapsed": 0,
+            **apart([*normal, *others]),
         }
         for name, value in expected.items():
             assert found.metrics[f"{part}_{name}"][k] == pytest.approx(value, rel=1e-6), name
@@ -324,9 +327,26 @@ def test_collapse_is_told():
         "validation_score": 0.25,
         "validation_distinct": 1.0,
         "validation_tied": 1.0,
+        "validation_relative_range": 0.0,
         "validation_collapsed": 1.0,
     }
     assert cohort.failures == {}
+
+
+@pytest.mark.parametrize(
+    ("factor", "collapsed"), [(1.0, 0.0), (1e-3, 0.0), (1e-6, 1.0), (1e-7, 1.0)]
+)
+def test_a_trained_model_whose_scores_differ_by_roundings_has_collapsed(factor, collapsed):
+    panel = planted(PARTS, stripes=True)
+    cohort, keys = cohort_on(panel, DeepSVDD)
+    cohort.train(2)
+    with torch.no_grad():
+        cohort.learners[0].module.encoder[1].weight.mul_(factor)
+    numbers = examine(cohort, panel, keys, "test").metrics
+    assert numbers["test_distinct"][0] > 1
+    assert numbers["test_collapsed"] == [collapsed]
+    units = numbers["test_relative_range"][0] / 2.0**-23
+    assert units < 16 if collapsed else units > 64
 
 
 @pytest.mark.parametrize("part", ["validation", "test"])
@@ -387,9 +407,7 @@ def test_without_anomalies_there_are_scores_and_no_auroc(part):
     expected = {
         "score": np.mean(values),
         "light": np.mean(values),
-        "distinct": len(set(values)),
-        "tied": np.mean([values.count(value) > 1 for value in values]),
-        "collapsed": 0,
+        **apart(values),
     }
     assert found.metrics == {
         f"{part}_{name}": [pytest.approx(value)] * 2 for name, value in expected.items()

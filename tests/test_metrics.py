@@ -107,18 +107,32 @@ def test_refuses_scores_that_are_not_finite(metric, value):
 
 
 @pytest.mark.parametrize(
-    ("scores", "distinct", "share", "collapsed"),
+    ("scores", "distinct", "share", "relative", "collapsed"),
     [
-        ([1, 1, 2, 3], 3, 0.5, False),
-        ([4, 3, 2, 1], 4, 0.0, False),
-        ([2, 1, 2, 1, 2], 2, 1.0, False),
-        ([5, 5, 5], 1, 1.0, True),
-        ([5], 1, 0.0, True),
+        ([1, 1, 2, 4], 3, 0.5, 0.75, False),
+        ([4, 3, 2, 1], 4, 0.0, 0.75, False),
+        ([2, 1, 2, 1, 2], 2, 1.0, 0.5, False),
+        ([-4, 2, -1], 3, 0.0, 1.5, False),
+        ([1e308, -1e308], 2, 0.0, 2.0, False),
+        ([0, 1e-300], 2, 0.0, 1.0, False),
+        ([5, 5, 5], 1, 1.0, 0.0, True),
+        ([0, 0], 1, 1.0, 0.0, True),
+        ([5], 1, 0.0, 0.0, True),
     ],
 )
-def test_ties(scores, distinct, share, collapsed):
+def test_ties(scores, distinct, share, relative, collapsed):
     found = ties(torch.tensor(scores, dtype=torch.float64))
-    assert found == Ties(distinct, share)
+    assert found == Ties(distinct, share, relative)
+    assert found.collapsed is collapsed
+
+
+@pytest.mark.parametrize("size", [1e-30, 1.0, -1e30])
+@pytest.mark.parametrize(("units", "collapsed"), [(5, True), (31.9, True), (33, False)])
+def test_scores_that_differ_by_roundings_alone_have_collapsed(size, units, collapsed):
+    steps = torch.linspace(0, units, 9, dtype=torch.float64) * 2.0**-23
+    found = ties(size * (1 - steps))
+    assert found.distinct == 9
+    assert found.relative_range == pytest.approx(units * 2.0**-23)
     assert found.collapsed is collapsed
 
 

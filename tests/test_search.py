@@ -72,6 +72,7 @@ def refusal(make):
         ),
         (Baseline(PGN, score_space={"latent_dim": (8, 16)}), ["'latent_dim'", "mc_samples"]),
         (Baseline(AE, score_space={"mc_samples": (0, 1)}), ["'mc_samples'", "none"]),
+        (Baseline(PGN, score_space={"mc_samples": (0, 10_001)}), ["mc_samples", "10001"]),
         (Baseline(PGN, settings={"lr": 0.1}), ["'lr'", "learning_rate"]),
         (Baseline(PGN, settings={"dropout": 1.5}), ["dropout", "1.5"]),
     ],

@@ -5,7 +5,7 @@ import math
 import shutil
 from dataclasses import asdict, dataclass, fields, replace
 from functools import partial
-from typing import Any, ClassVar, NamedTuple
+from typing import Any, NamedTuple
 
 import pytest
 import torch
@@ -431,8 +431,6 @@ def fragile(fault):
 @dataclass(frozen=True)
 class PickyConfig(PGNConfig):
     """Refuses codes of four numbers."""
-
-    self_typed: ClassVar[frozenset[str]] = frozenset({"mc_samples"})
 
     def __post_init__(self):
         super().__post_init__()

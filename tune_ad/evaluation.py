@@ -8,7 +8,8 @@
     <part>_score, <part>_<term>        mean over normals of the score and of its named parts
     validation_loss                    mean training loss over held-out normals
     <part>_distinct, <part>_tied       distinct scores; share of images with a score not their own
-    <part>_collapsed                   1 where every image has one score, else 0
+    <part>_relative_range              of the scores, over their largest magnitude
+    <part>_collapsed                   1 where every image has one score, but for rounding, else 0
 """
 
 import math
@@ -138,6 +139,7 @@ def judged(sides: Mapping[str, Terms], part: str) -> dict[str, float]:
     apart = ties(torch.cat([side["score"] for side in sides.values()]))
     numbers[f"{part}_distinct"] = float(apart.distinct)
     numbers[f"{part}_tied"] = apart.share
+    numbers[f"{part}_relative_range"] = apart.relative_range
     numbers[f"{part}_collapsed"] = float(apart.collapsed)
     return numbers
 

@@ -65,8 +65,8 @@ class Baseline:
         """The baseline as a plan sees it.
 
         Raises:
-            UserError: if the space or the score space names no parameter of the detector, or the
-                default lies outside the space.
+            UserError: if the space or the score space names no parameter of the detector, the
+                score space has an illegal value, or the default lies outside the space.
         """
         known = [each.name for each in fields(self.detector.Config)]
         for name in self.space:
@@ -74,12 +74,14 @@ class Baseline:
                 raise UserError(
                     f"{self.title} has no parameter {name!r}; its parameters: {', '.join(known)}"
                 )
-        for name in self.score_space:
+        for name, values in self.score_space.items():
             if name not in self.detector.score_parameters:
                 raise UserError(
                     f"{name!r} is no score-time parameter of {self.title}; it has: "
                     f"{', '.join(self.detector.score_parameters) or 'none'}"
                 )
+            for value in values:
+                self.config(shape, {name: value})  # refuses an illegal one
         config = self.config(shape, {})
         default = {name: getattr(config, name) for name in self.space}
         for name, value in default.items():

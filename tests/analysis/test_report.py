@@ -146,8 +146,8 @@ def test_two_baselines_of_which_none_is_chosen_are_both_quoted(study):
         {"one-class": 0.6, "soft-boundary": 0.7}
     )
     text = write_report(folder.path).path.read_text()
-    assert "- one-class: 60.0 ± 0.0 [60.0, 60.0] % (n = 2 seeds)" in text
-    assert "- soft-boundary: 70.0 ± 0.0 [70.0, 70.0] % (n = 2 seeds)" in text
+    assert "- one-class: 60.0 % (the same for all n = 2 seeds)" in text
+    assert "- soft-boundary: 70.0 % (the same for all n = 2 seeds)" in text
     assert "Selection: none; nothing was chosen between." in text
     side_by_side = text.partition("## Baselines side by side")[2].partition("##")[0]
     rows = [
@@ -175,7 +175,7 @@ def test_an_ablation_lists_each_change_with_its_paired_difference(study):
     text = write_report(folder.path).path.read_text()
     row = next(line for line in text.splitlines() if "width = 2 (from 1)" in line)
     assert "75.0 ± 7.1" in row
-    assert "10.0 ± 0.0 [10.0, 10.0] % (n = 2 seeds)" in row
+    assert "10.0 % (the same for all n = 2 seeds)" in row
     stored["study"]["plan"] = {"name": "Optuna"}
     write_atomically(folder.study, to_text(stored))
     assert "One change at a time" not in write_report(folder.path).path.read_text()
@@ -232,7 +232,8 @@ def test_a_newer_study_is_refused_in_one_line(study):
 def test_collapsed_models_are_named(study):
     flat = record(0, 0.5)
     flat.metrics["validation_collapsed"][1] = 1.0
-    assert "one score in [0]" in write_report(study([flat]).path).path.read_text()
+    text = write_report(study([flat]).path).path.read_text()
+    assert "a model gave every image one score, but for rounding, in [0]" in text
 
 
 def test_a_result_of_collapsed_models_says_so(study):
@@ -242,7 +243,7 @@ def test_a_result_of_collapsed_models_says_so(study):
     (quoted,) = results(folder.read_study()["study"], folder)
     assert quoted.collapsed == 1
     summary = write_report(folder.path).summary
-    assert "; 1 model collapsed (one score for every image)" in summary
+    assert "; 1 model collapsed (one score for every image, but for rounding)" in summary
 
 
 def test_tables_hold_every_record(study):

@@ -1,6 +1,7 @@
 """Small configurations and images on which every detector is tried."""
 
 from dataclasses import fields
+from inspect import get_annotations
 from typing import Any
 
 import torch
@@ -16,6 +17,49 @@ GREY, COLOUR = ImageShape(1, 8, 8), ImageShape(3, 8, 8)
 MNIST, CIFAR = ImageShape(1, 28, 28), ImageShape(3, 32, 32)
 SMALL = {"latent_dim": 16, "batch_size": 8, "epochs": 4, "learning_rate": 1e-3}
 IMAGES = 20
+
+COMBINED: dict[str, list[dict[str, Any]]] = {
+    "AAE": [{"joint": False, "leaky_output": True}],
+    "DeepSVDD": [{"pretraining": 0.5}, {"pretraining": 1.0, "objective": "soft-boundary"}],
+    "GPND": [
+        {"networks": "lenet", "jacobian": "encoder", "volume_sign": "reversed"},
+        {"squared_distance": True, "residual_share": 0.2},
+    ],
+    "VAE": [
+        {"samples": 3, "score_samples": 5, "reconstruction": "l1", "pixel_reduction": "mean"},
+        {"score_samples": 0, "beta": 4.0, "reduction": "mean"},
+    ],
+    "PGN": [
+        {"extra_layer": False, "bias": False, "mc_samples": "inf"},
+        {"dropout_on": "both", "spread": "softplus", "mc_samples": 3},
+        {"dropout_on": "both", "expected_loss": True, "mc_samples": "inf"},
+        {"prior_centre": "mean", "prior_variance": 0.01, "spread": "softplus"},
+    ],
+}
+"""Settings that a detector is tried under besides its defaults and one choice at a time."""
+
+
+def variants(detector: type[Detector[Any]]) -> list[dict[str, Any]]:
+    """Settings that a detector is tried under: its defaults, each choice of its own, some more."""
+    rules, found = detector.Config.rules(), [{}, *COMBINED.get(detector.__name__, [])]
+    for each in fields(detector.Config):
+        rule = rules[each.name]
+        if each.name in get_annotations(detector.Config):
+            numbers = rule.others if isinstance(each.default, str) else ()
+            values = [value for value in (*rule.options, *numbers) if value != each.default]
+            found += [{**rule.when, each.name: value} for value in values]
+    return found
+
+
+def quick(detector: type[Detector[Any]], **settings: Any) -> dict[str, Any]:
+    """The settings, and a smaller width for the networks that are slow: those of GPND."""
+    slow = detector.__name__ == "GPND" and settings.get("networks", "gpnd") == "gpnd"
+    return {"width": 0.25, **settings} if slow else settings
+
+
+def titled(settings: dict[str, Any]) -> str:
+    """Settings as the name of a test."""
+    return ",".join(f"{name}={value}" for name, value in settings.items()) or "default"
 
 
 def pixels(shape: ImageShape, count: int = IMAGES, seed: int = 5) -> torch.Tensor:

@@ -375,6 +375,15 @@ def test_a_perfect_reconstruction_has_a_finite_score():
     assert bool(density.isfinite().all())
 
 
+def test_what_is_not_finite_has_no_density():
+    codes = normal(9, 16)
+    codes[2, 3], codes[5, 7] = math.nan, math.inf
+    with pytest.raises(DegenerateInputError, match="2 of 9 codes of the training images are NaN"):
+        fitted_gaussian(codes)
+    with pytest.raises(DegenerateInputError, match="3 of 9 residuals of the training images are"):
+        fitted_histogram(torch.tensor([1.0, 2, math.nan, 4, 5, math.inf, 7, 8, -math.inf]), 3)
+
+
 def test_an_encoder_that_collapses_ends_the_replica_by_name():
     cohort = cohort_of(GPND, small(GPND, GREY, networks="lenet"), GREY)
     cohort.train(1)
@@ -555,10 +564,10 @@ def test_released_settings():
         ({"networks": "vgg"}, "networks must be one of gpnd, lenet, got 'vgg'"),
         ({"jacobian": "both"}, "jacobian must be one of decoder, encoder, got 'both'"),
         ({"volume_sign": "+"}, "volume_sign must be one of theory, reversed"),
-        ({"bins": 0}, "bins must be at least 1, got 0"),
-        ({"residual_share": 0.0}, "residual_share must be in"),
-        ({"residual_share": 1.5}, "residual_share must be in"),
-        ({"reconstruction_weight": 0.0}, "reconstruction_weight must be positive"),
+        ({"bins": 0}, "bins must be an integer in [1, 10000], got 0"),
+        ({"residual_share": 0.0}, "residual_share must be a number in (0, 1]"),
+        ({"residual_share": 1.5}, "residual_share must be a number in (0, 1]"),
+        ({"reconstruction_weight": 0.0}, "reconstruction_weight must be a number in (0, inf)"),
     ],
 )
 def test_illegal_settings_are_refused(settings, said):

@@ -8,7 +8,7 @@ from torch import Tensor, nn
 from tune_ad.detectors.adversarial import verdict_entropy
 from tune_ad.detectors.autoencoder import Autoencoder
 from tune_ad.detectors.base import Noise, Terms
-from tune_ad.detectors.config import require
+from tune_ad.detectors.config import number
 from tune_ad.detectors.reconstruction import ReconstructionConfig
 from tune_ad.detectors.schedule import Phase, Stage
 from tune_ad.nets import ImageShape
@@ -33,19 +33,9 @@ class AAEConfig(ReconstructionConfig):
 
     reconstruction: str = "l1"
     pixel_reduction: str = "mean"
-    adversarial_weight: float = 0.001
+    adversarial_weight: float = number(0.001, "[0, 1)")
     joint: bool = True
     leaky_output: bool = False
-
-    def __post_init__(self) -> None:
-        """Validate every field.
-
-        Raises:
-            UserError: naming the field, its value and the rule it breaks.
-        """
-        super().__post_init__()
-        weight = self.adversarial_weight
-        require(0 <= weight < 1, "adversarial_weight", weight, "in [0, 1)")
 
 
 class AAE(Autoencoder[AAEConfig]):

@@ -1,15 +1,28 @@
-"""Hyperparameters: what every detector has, and what every trained network has besides."""
+"""Hyperparameters: their rules, what every detector has, what every trained network has besides.
 
-import math
-from dataclasses import dataclass, fields
-from typing import Any, ClassVar, Self, TypeVar
+A field says what it may be, `networks: str = choice("gpnd", "lenet")` or
+`nu: float = number(0.1, "(0, 1]", when={"objective": "soft-boundary"})`: `Config` refuses anything
+else, and the contract of the detectors tries the other values. A truth value needs no rule. A
+subclass that gives a field another default keeps its rule.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, fields
+from types import MappingProxyType
+from typing import Any, NamedTuple, Self, TypeVar
 
 from tune_ad.data.scaling import SCALINGS
 from tune_ad.errors import UserError
 from tune_ad.nets import ImageShape
 
 LARGEST_BATCH = 10_000
+LARGEST_CODE = 100_000
+LONGEST = 1_000_000  # epochs
+MOST_DRAWS = 10_000  # of noise for one image
 WIDEST = 10_000
+
+T = TypeVar("T")
+ALWAYS: Mapping[str, Any] = MappingProxyType({})
 
 
 def require(condition: bool, name: str, value: object, rule: str) -> None:
@@ -22,6 +35,110 @@ def require(condition: bool, name: str, value: object, rule: str) -> None:
         raise UserError(f"{name} must be {rule}, got {value!r}")
 
 
+class Rule(NamedTuple):
+    """What a hyperparameter may be, and what shows that it acts.
+
+    Attributes:
+        options: the texts or truth values that it may be; beside numbers, what stands for one.
+        interval: of its number, or of each of its numbers, as in "(0, 1]"; "" if it is none.
+        kind: of its numbers: int, float (for which an int may stand), or tuple (of floats).
+        when: settings of other fields under which it acts; none where it always does.
+        others: legal values that act unlike the default, where half and twice it do not.
+    """
+
+    options: tuple[str | bool, ...] = ()
+    interval: str = ""
+    kind: type = float
+    when: Mapping[str, Any] = ALWAYS
+    others: tuple[Any, ...] = ()
+
+    def __str__(self) -> str:
+        """The rule in words, as in "'inf' or an integer in [0, 9]"."""
+        if not self.interval:
+            return f"one of {', '.join(map(str, self.options))}"
+        names = {int: "an integer", float: "a number", tuple: "a tuple of numbers"}
+        return " or ".join([*map(repr, self.options), f"{names[self.kind]} in {self.interval}"])
+
+    def allows(self, value: object) -> bool:
+        """Whether the hyperparameter may have this value."""
+        if isinstance(value, str | bool):
+            return value in self.options
+        if self.kind is tuple:
+            return isinstance(value, tuple) and all(
+                isinstance(each, float) and is_inside(each, self.interval) for each in value
+            )
+        fits = isinstance(value, int) or (isinstance(value, float) and self.kind is float)
+        return fits and self.interval != "" and is_inside(value, self.interval)
+
+    def check(self, name: str, value: object) -> None:
+        """Refuse an illegal value.
+
+        Raises:
+            UserError: naming the hyperparameter, its value and the rule.
+        """
+        require(self.allows(value), name, value, str(self))
+
+
+def bounds(interval: str) -> tuple[float, float]:
+    """The ends of an interval.
+
+    >>> bounds("(0, inf)")
+    (0.0, inf)
+    """
+    low, high = map(float, interval[1:-1].split(","))
+    return low, high
+
+
+def is_inside(value: Any, interval: str) -> bool:  # noqa: ANN401
+    """Whether a number lies in an interval: a round bracket leaves the end out, a square one not.
+
+    >>> is_inside(0, "(0, 1]"), is_inside(1, "(0, 1]"), is_inside(float("nan"), "(0, 1]")
+    (False, True, False)
+    """
+    low, high = bounds(interval)
+    above = value >= low if interval[0] == "[" else value > low
+    return bool(above and (value <= high if interval[-1] == "]" else value < high))
+
+
+def choice(default: T, *others: T, when: Mapping[str, Any] = ALWAYS) -> T:
+    """A field that is one of some texts, or True or False.
+
+    Args:
+        default: one of them.
+        others: the rest; they may name the default, too.
+        when: settings of other fields under which it acts.
+    """
+    options: tuple[Any, ...] = tuple(dict.fromkeys((default, *others)))
+    return field(default=default, metadata={"rule": Rule(options, when=when)})
+
+
+def number(
+    default: T,
+    interval: str,
+    *,
+    word: str = "",
+    when: Mapping[str, Any] = ALWAYS,
+    others: tuple[T, ...] = (),
+) -> T:
+    """A field that is a number in an interval: an integer if the default is one.
+
+    Args:
+        default: the number, or `word`.
+        interval: as in "(0, 1]".
+        word: a text that may stand for the number.
+        when: settings of other fields under which it acts.
+        others: legal values that act unlike the default, where half and twice it do not.
+    """
+    kind = int if isinstance(default, int) else float
+    rule = Rule((word,) if word else (), interval, kind, when, others)
+    return field(default=default, metadata={"rule": rule})
+
+
+def fractions(default: tuple[float, ...], when: Mapping[str, Any] = ALWAYS) -> tuple[float, ...]:
+    """A field that is a tuple of numbers between 0 and 1, such as milestones."""
+    return field(default=default, metadata={"rule": Rule((), "(0, 1)", tuple, when)})
+
+
 @dataclass(frozen=True)
 class Config:
     """Hyperparameters that every detector has; the defaults are the published ones on grey images.
@@ -30,21 +147,38 @@ class Config:
         scaling: how uint8 pixels become [0, 1]: a name in `tune_ad.data.scaling`.
     """
 
-    scaling: str = "unit"
-
-    self_typed: ClassVar[frozenset[str]] = frozenset()
-    """Fields whose type is not that of their default; the subclass checks them."""
+    scaling: str = choice("unit", *SCALINGS)
 
     def __post_init__(self) -> None:
-        """Validate every field.
+        """Validate every field; a subclass adds what holds between fields.
 
         Raises:
             UserError: naming the field, its value and the rule it breaks.
         """
-        for each in fields(self):
-            if each.name not in self.self_typed:
-                check_type(each.name, getattr(self, each.name), each.default)
-        require(self.scaling in SCALINGS, "scaling", self.scaling, f"one of {sorted(SCALINGS)}")
+        for name, rule in self.rules().items():
+            rule.check(name, getattr(self, name))
+
+    @classmethod
+    def rules(cls) -> dict[str, Rule]:
+        """The rule of each field, by name.
+
+        Raises:
+            TypeError: if a field has none and is no truth value.
+        """
+        found: dict[str, Rule] = {}
+        for parent in reversed(cls.__mro__):
+            for each in fields(parent) if "__dataclass_fields__" in vars(parent) else ():
+                if "rule" in each.metadata:
+                    found[each.name] = each.metadata["rule"]
+                elif isinstance(each.default, bool):
+                    found.setdefault(each.name, Rule((False, True)))
+        for each in fields(cls):
+            if each.name not in found:
+                raise TypeError(
+                    f"{cls.__name__}.{each.name} has no rule; make it {each.name} = number(...), "
+                    "choice(...) or fractions(...) of tune_ad.detectors.config"
+                )
+        return found
 
     @classmethod
     def released(cls, shape: ImageShape, **settings: Any) -> Self:  # noqa: ANN401
@@ -83,77 +217,23 @@ class NetworkConfig(Config):
             not against weight decay, which the sum makes weaker.
     """
 
-    latent_dim: int = 32
-    width: float = 1.0
-    epochs: int = 100
-    batch_size: int = 200
-    learning_rate: float = 1e-4
-    milestones: tuple[float, ...] = (0.75,)
-    decay: float = 0.1
-    weight_decay: float = 1e-4
-    beta1: float = 0.5
-    beta2: float = 0.999
-    reduction: str = "mean"
-
-    def __post_init__(self) -> None:
-        """Validate every field.
-
-        Raises:
-            UserError: naming the field, its value and the rule it breaks.
-        """
-        super().__post_init__()
-        for name in ("latent_dim", "width", "epochs", "batch_size", "learning_rate"):
-            require(getattr(self, name) > 0, name, getattr(self, name), "positive")
-        require(self.width <= WIDEST, "width", self.width, f"at most {WIDEST}")
-        require(
-            self.batch_size <= LARGEST_BATCH,
-            "batch_size",
-            self.batch_size,
-            f"at most {LARGEST_BATCH} (a smaller training set is repeated to fill a batch)",
-        )
-        for name in ("beta1", "beta2"):
-            require(0 <= getattr(self, name) < 1, name, getattr(self, name), "in [0, 1)")
-        require(self.weight_decay >= 0, "weight_decay", self.weight_decay, "at least 0")
-        require_fractions("milestones", self.milestones)
-        require(0 < self.decay <= 1, "decay", self.decay, "in (0, 1]")
-        require(self.reduction in ("sum", "mean"), "reduction", self.reduction, "'sum' or 'mean'")
+    latent_dim: int = number(32, f"[1, {LARGEST_CODE}]")
+    width: float = number(1.0, f"(0, {WIDEST}]")
+    epochs: int = number(100, f"[1, {LONGEST}]")
+    batch_size: int = number(200, f"[1, {LARGEST_BATCH}]")
+    learning_rate: float = number(1e-4, "(0, inf)")
+    milestones: tuple[float, ...] = fractions((0.75,))
+    decay: float = number(0.1, "(0, 1]")
+    weight_decay: float = number(1e-4, "[0, inf)", others=(0.01,))
+    beta1: float = number(0.5, "[0, 1)")
+    beta2: float = number(0.999, "[0, 1)")
+    reduction: str = choice("mean", "sum")
 
     @classmethod
     def released_settings(cls, shape: ImageShape) -> dict[str, Any]:
         """The published settings for images of `shape` that differ from the defaults."""
         own = {"latent_dim": 128} if shape.is_colour else {}
         return {**super().released_settings(shape), **own}
-
-
-def require_fractions(name: str, values: tuple[float, ...]) -> None:
-    """Refuse milestones that are no fractions of the epochs.
-
-    Raises:
-        UserError: naming the field and its value.
-    """
-    legal = all(isinstance(value, float) and 0 < value < 1 for value in values)
-    require(legal, name, values, "fractions of the epochs in (0, 1)")
-
-
-def check_type(name: str, value: object, default: object) -> None:
-    """Refuse a value of another type than the default's, and a float that is not finite.
-
-    An int may stand for a float.
-
-    Raises:
-        UserError: naming the field, its value and the type expected.
-    """
-    kinds: dict[type, tuple[type, ...]] = {
-        bool: (bool,),
-        int: (int,),
-        float: (int, float),
-        str: (str,),
-        tuple: (tuple,),
-    }
-    kind = kinds[type(default)]
-    fits = isinstance(value, kind) and (bool in kind or not isinstance(value, bool))
-    require(fits, name, value, f"of type {type(default).__name__}")
-    require(not isinstance(value, float) or math.isfinite(value), name, value, "finite")
 
 
 ConfigT = TypeVar("ConfigT", bound=Config)

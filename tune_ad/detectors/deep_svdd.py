@@ -10,12 +10,13 @@ from torch import Tensor, nn
 
 from tune_ad.detectors.base import Buffers, ScoreSpace, Terms, TrainedDetector
 from tune_ad.detectors.centre import away_from_zero, mean_code
-from tune_ad.detectors.config import NetworkConfig, require, require_fractions
+from tune_ad.detectors.config import NetworkConfig, choice, fractions, number
 from tune_ad.detectors.reconstruction import summed
 from tune_ad.detectors.schedule import Phase, Stage
 from tune_ad.nets import ImageShape, LeNetDecoder, LeNetEncoder, lenet_channels
 
-OBJECTIVES = ("one-class", "soft-boundary")
+SOFT = {"objective": "soft-boundary"}
+PRETRAINED = {"pretraining": 1.0}
 
 
 @dataclass(frozen=True)
@@ -35,29 +36,13 @@ class DeepSVDDConfig(NetworkConfig):
         centre_epsilon: least distance from 0 of a coordinate of the centre.
     """
 
-    pretraining: float = 0.0
-    pretraining_milestones: tuple[float, ...] = (50 / 150,)
-    pretraining_weight_decay: float = 5e-4
-    objective: str = "one-class"
-    nu: float = 0.1
-    radius_warmup: float = 10 / 150
-    centre_epsilon: float = 0.1
-
-    def __post_init__(self) -> None:
-        """Validate every field.
-
-        Raises:
-            UserError: naming the field, its value and the rule it breaks.
-        """
-        super().__post_init__()
-        require(self.pretraining >= 0, "pretraining", self.pretraining, "at least 0")
-        require_fractions("pretraining_milestones", self.pretraining_milestones)
-        decay = self.pretraining_weight_decay
-        require(decay >= 0, "pretraining_weight_decay", decay, "at least 0")
-        require(self.objective in OBJECTIVES, "objective", self.objective, f"one of {OBJECTIVES}")
-        require(0 < self.nu <= 1, "nu", self.nu, "in (0, 1]")
-        require(0 <= self.radius_warmup <= 1, "radius_warmup", self.radius_warmup, "in [0, 1]")
-        require(self.centre_epsilon >= 0, "centre_epsilon", self.centre_epsilon, "at least 0")
+    pretraining: float = number(0.0, "[0, 100]", others=(1.0,))
+    pretraining_milestones: tuple[float, ...] = fractions((50 / 150,), when=PRETRAINED)
+    pretraining_weight_decay: float = number(5e-4, "[0, inf)", when=PRETRAINED)
+    objective: str = choice("one-class", "soft-boundary")
+    nu: float = number(0.1, "(0, 1]", when=SOFT)
+    radius_warmup: float = number(10 / 150, "[0, 1]", when=SOFT, others=(0.6,))
+    centre_epsilon: float = number(0.1, "[0, inf)")
 
     @classmethod
     def released_settings(cls, shape: ImageShape) -> dict[str, Any]:

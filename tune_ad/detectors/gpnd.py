@@ -16,7 +16,7 @@ from tune_ad.detectors.base import (
     TrainedDetector,
     variant_name,
 )
-from tune_ad.detectors.config import NetworkConfig, require
+from tune_ad.detectors.config import NetworkConfig, choice, number
 from tune_ad.detectors.gpnd_densities import (
     LEAST_DISTANCE,
     GeneralisedGaussian,
@@ -39,9 +39,7 @@ from tune_ad.detectors.schedule import Phase, Stage
 from tune_ad.errors import UserError
 from tune_ad.nets import ImageShape, LeNetDecoder, LeNetEncoder, lenet_channels
 
-NETWORKS = ("gpnd", "lenet")
 SIGNS = {"decoder": -1, "encoder": 1}  # of log s in log D, by the map whose Jacobian is taken
-VOLUME_SIGNS = ("theory", "reversed")
 
 
 @dataclass(frozen=True)
@@ -69,29 +67,13 @@ class GPNDConfig(NetworkConfig):
     milestones: tuple[float, ...] = (30 / 80, 60 / 80)
     decay: float = 0.25
     weight_decay: float = 0.0
-    networks: str = "gpnd"
-    reconstruction_weight: float = 2.0
-    bins: int = 30
-    jacobian: str = "decoder"
-    volume_sign: str = "theory"
-    residual_share: float = 1.0
+    networks: str = choice("gpnd", "lenet")
+    reconstruction_weight: float = number(2.0, "(0, inf)")
+    bins: int = number(30, "[1, 10000]")
+    jacobian: str = choice("decoder", "encoder")
+    volume_sign: str = choice("theory", "reversed")
+    residual_share: float = number(1.0, "(0, 1]")
     squared_distance: bool = False
-
-    def __post_init__(self) -> None:
-        """Validate every field.
-
-        Raises:
-            UserError: naming the field, its value and the rule it breaks.
-        """
-        super().__post_init__()
-        choices = {"networks": NETWORKS, "jacobian": (*SIGNS,), "volume_sign": VOLUME_SIGNS}
-        for name, legal in choices.items():
-            value = getattr(self, name)
-            require(value in legal, name, value, f"one of {', '.join(legal)}")
-        weight, share = self.reconstruction_weight, self.residual_share
-        require(weight > 0, "reconstruction_weight", weight, "positive")
-        require(self.bins >= 1, "bins", self.bins, "at least 1")
-        require(0 < share <= 1, "residual_share", share, "in (0, 1]")
 
 
 class GPND(TrainedDetector[GPNDConfig]):
@@ -254,7 +236,7 @@ class GPND(TrainedDetector[GPNDConfig]):
 
         Raises:
             DegenerateInputError: if a code's coordinate or the norm of the residuals is the same
-                for all images.
+                for all images, or not finite.
         """
         found = [self.code_and_distance(images) for images in batches]
         codes, distances = (torch.cat(each) for each in zip(*found, strict=True))

@@ -45,6 +45,24 @@ class GeneralisedGaussian(NamedTuple):
         return logs.sum(1)
 
 
+def require_finite(what: str, finite: Tensor) -> None:
+    """Refuse to fit a density to something that is not finite.
+
+    Args:
+        what: is fitted, in the plural.
+        finite: for each image whether it is finite, shape (n,).
+
+    Raises:
+        DegenerateInputError: naming how many are not.
+    """
+    bad = int((~finite).sum())
+    if bad:
+        raise DegenerateInputError(
+            f"{bad} of {len(finite)} {what} of the training images are NaN or infinite, so no "
+            "density can be fitted to them"
+        )
+
+
 def fitted_gaussian(values: Tensor) -> GeneralisedGaussian:
     r"""The generalised Gaussians of maximum likelihood.
 
@@ -57,8 +75,10 @@ def fitted_gaussian(values: Tensor) -> GeneralisedGaussian:
         values: float64, shape (n, J).
 
     Raises:
-        DegenerateInputError: if a coordinate varies no more than float32 rounds, naming it.
+        DegenerateInputError: if a code is not finite, or a coordinate varies no more than float32
+            rounds, naming it.
     """
+    require_finite("codes", values.isfinite().all(1))
     low, high = values.aminmax(dim=0)
     constant = high - low <= ROUNDING * torch.maximum(low.abs(), high.abs())
     if bool(constant.any()):
@@ -178,8 +198,9 @@ def fitted_histogram(distances: Tensor, bins: int) -> Histogram:
     rounding of a residual, and the largest one must not drop out.
 
     Raises:
-        DegenerateInputError: if all distances are equal.
+        DegenerateInputError: if all distances are equal or one is not finite.
     """
+    require_finite("residuals", distances.isfinite())
     low, high = distances.aminmax()
     upper = high * (1 + ROUNDING)
     if bool(high - low <= ROUNDING * high):

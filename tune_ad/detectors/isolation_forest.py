@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from typing import Any
 
-from tune_ad.detectors.config import require
+from tune_ad.detectors.config import number
 from tune_ad.detectors.shallow import SEEDS, Rows, ShallowConfig, ShallowDetector
 
 
@@ -16,18 +16,8 @@ class IsolationForestConfig(ShallowConfig):
         samples: training images that each tree sees; all of them where there are fewer.
     """
 
-    trees: int = 100
-    samples: int = 256
-
-    def __post_init__(self) -> None:
-        """Validate every field.
-
-        Raises:
-            UserError: naming the field, its value and the rule it breaks.
-        """
-        super().__post_init__()
-        require(self.trees >= 1, "trees", self.trees, "at least 1")
-        require(self.samples >= 2, "samples", self.samples, "at least 2")
+    trees: int = number(100, "[1, 10000]")
+    samples: int = number(256, "[2, inf)", others=(2,))
 
 
 class IsolationForest(ShallowDetector[IsolationForestConfig]):

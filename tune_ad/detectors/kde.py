@@ -3,12 +3,12 @@
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, ClassVar, Literal
+from typing import Any, Literal
 
 import numpy as np
 
-from tune_ad.detectors.config import require
-from tune_ad.detectors.shallow import Rows, ShallowConfig, ShallowDetector, is_positive
+from tune_ad.detectors.config import number
+from tune_ad.detectors.shallow import Rows, ShallowConfig, ShallowDetector
 from tune_ad.errors import DegenerateInputError
 from tune_ad.randomness import numpy_stream
 
@@ -28,21 +28,8 @@ class KDEConfig(ShallowConfig):
         cv_images: at most so many training images, drawn at random, choose it.
     """
 
-    bandwidth: float | Literal["cv"] = "cv"
-    cv_images: int = 1000
-
-    self_typed: ClassVar[frozenset[str]] = frozenset({"bandwidth"})
-
-    def __post_init__(self) -> None:
-        """Validate every field.
-
-        Raises:
-            UserError: naming the field, its value and the rule it breaks.
-        """
-        super().__post_init__()
-        legal = self.bandwidth == "cv" or is_positive(self.bandwidth)
-        require(legal, "bandwidth", self.bandwidth, "'cv' or a positive number")
-        require(self.cv_images >= FOLDS, "cv_images", self.cv_images, f"at least {FOLDS}")
+    bandwidth: float | Literal["cv"] = number("cv", "(0, inf)", word="cv", others=(0.75,))
+    cv_images: int = number(1000, f"[{FOLDS}, inf)", when={"bandwidth": "cv"}, others=(2 * FOLDS,))
 
 
 class KDE(ShallowDetector[KDEConfig]):

@@ -1,10 +1,10 @@
 """One-class SVM: an image outside the region of the normal ones is anomalous."""
 
 from dataclasses import dataclass
-from typing import Any, ClassVar, Literal
+from typing import Any, Literal
 
-from tune_ad.detectors.config import require
-from tune_ad.detectors.shallow import SEEDS, Rows, ShallowConfig, ShallowDetector, is_positive
+from tune_ad.detectors.config import number
+from tune_ad.detectors.shallow import SEEDS, Rows, ShallowConfig, ShallowDetector
 
 
 @dataclass(frozen=True)
@@ -17,21 +17,8 @@ class OCSVMConfig(ShallowConfig):
         gamma: of the kernel; "scale" is 1 / (d times the variance of all features together).
     """
 
-    nu: float = 0.1
-    gamma: float | Literal["scale"] = "scale"
-
-    self_typed: ClassVar[frozenset[str]] = frozenset({"gamma"})
-
-    def __post_init__(self) -> None:
-        """Validate every field.
-
-        Raises:
-            UserError: naming the field, its value and the rule it breaks.
-        """
-        super().__post_init__()
-        require(0 < self.nu <= 1, "nu", self.nu, "in (0, 1]")
-        legal = self.gamma == "scale" or is_positive(self.gamma)
-        require(legal, "gamma", self.gamma, "'scale' or a positive number")
+    nu: float = number(0.1, "(0, 1]")
+    gamma: float | Literal["scale"] = number("scale", "(0, inf)", word="scale", others=(0.5,))
 
 
 class OCSVM(ShallowDetector[OCSVMConfig]):

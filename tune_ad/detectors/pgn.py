@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from typing import ClassVar, Literal
+from typing import Literal
 
 import torch
 from torch import Tensor, nn
@@ -10,14 +10,11 @@ from torch.nn import functional
 
 from tune_ad.detectors.base import Buffers, Noise, ScoreSpace, Terms, TrainedDetector, variant_name
 from tune_ad.detectors.centre import away_from_zero, mean_code
-from tune_ad.detectors.config import NetworkConfig, require
+from tune_ad.detectors.config import MOST_DRAWS, NetworkConfig, choice, number, require
 from tune_ad.detectors.dropout import exponential_excess
 from tune_ad.detectors.gaussian import spread_divergence
 from tune_ad.nets import ImageShape, LeNetEncoder, lenet_channels
 
-SPREADS = ("log_variance", "softplus")
-PLACES = ("mean", "both")
-CENTRES = ("zero", "mean")
 NO_CLOSED_FORM = "where dropout_on is 'both' and spread 'softplus' (no closed form)"
 LINEAR = 40.0  # beyond it softplus is its argument, below minus it exp, to float64
 Samples = int | Literal["inf"]
@@ -45,19 +42,17 @@ class PGNConfig(NetworkConfig):
         centre_epsilon: least distance from 0 of a coordinate of the mean code.
     """
 
-    dropout: float = 0.5
-    mc_samples: Samples = 20
+    dropout: float = number(0.5, "[0, 1)")
+    mc_samples: Samples = number(20, f"[0, {MOST_DRAWS}]", word="inf")
     extra_layer: bool = True
     bias: bool = True
     reduction: str = "sum"
-    spread: str = "log_variance"
-    dropout_on: str = "mean"
+    spread: str = choice("log_variance", "softplus")
+    dropout_on: str = choice("mean", "both")
     expected_loss: bool = False
-    prior_variance: float = 1.0
-    prior_centre: str = "zero"
-    centre_epsilon: float = 0.1
-
-    self_typed: ClassVar[frozenset[str]] = frozenset({"mc_samples"})
+    prior_variance: float = number(1.0, "(0, inf)")
+    prior_centre: str = choice("zero", "mean")
+    centre_epsilon: float = number(0.1, "[0, inf)", when={"prior_centre": "mean"})
 
     def __post_init__(self) -> None:
         """Validate every field.
@@ -66,16 +61,7 @@ class PGNConfig(NetworkConfig):
             UserError: naming the field, its value and the rule it breaks.
         """
         super().__post_init__()
-        samples = self.mc_samples
-        counts = isinstance(samples, int) and not isinstance(samples, bool) and samples >= 0
-        require(counts or samples == "inf", "mc_samples", samples, "an integer >= 0 or 'inf'")
-        require(0 <= self.dropout < 1, "dropout", self.dropout, "in [0, 1)")
-        require(self.spread in SPREADS, "spread", self.spread, f"one of {SPREADS}")
-        require(self.dropout_on in PLACES, "dropout_on", self.dropout_on, f"one of {PLACES}")
-        require(self.prior_centre in CENTRES, "prior_centre", self.prior_centre, f"in {CENTRES}")
-        require(self.prior_variance > 0, "prior_variance", self.prior_variance, "positive")
-        require(self.centre_epsilon >= 0, "centre_epsilon", self.centre_epsilon, "at least 0")
-        self.refuse_infinite(samples)
+        self.refuse_infinite(self.mc_samples)
         noisy = self.closed_form or not self.expected_loss
         require(noisy, "expected_loss", self.expected_loss, f"False {NO_CLOSED_FORM}")
 

@@ -7,7 +7,7 @@ from types import MappingProxyType
 from torch import Tensor
 from torch.nn import functional
 
-from tune_ad.detectors.config import NetworkConfig, require
+from tune_ad.detectors.config import NetworkConfig, choice
 
 
 def bce(logits: Tensor, images: Tensor) -> Tensor:
@@ -55,23 +55,9 @@ class ReconstructionConfig(NetworkConfig):
         score_error: the error of a pixel that scores; always summed over the image.
     """
 
-    reconstruction: str = "squared_error"
-    pixel_reduction: str = "sum"
-    score_error: str = "squared_error"
-
-    def __post_init__(self) -> None:
-        """Validate every field.
-
-        Raises:
-            UserError: naming the field, its value and the rule it breaks.
-        """
-        super().__post_init__()
-        for name in ("reconstruction", "score_error"):
-            error = getattr(self, name)
-            require(error in ERRORS, name, error, f"one of {', '.join(ERRORS)}")
-        reduction = self.pixel_reduction
-        legal = reduction in ("sum", "mean")
-        require(legal, "pixel_reduction", reduction, "'sum' or 'mean'")
+    reconstruction: str = choice("squared_error", *ERRORS)
+    pixel_reduction: str = choice("sum", "mean")
+    score_error: str = choice("squared_error", *ERRORS)
 
     def distortion(self, logits: Tensor, images: Tensor) -> Tensor:
         """The error that training lowers, summed over each image, shape (batch,)."""

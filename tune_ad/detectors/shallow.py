@@ -1,6 +1,5 @@
 """What the shallow detectors share: pixels as rows, principal components, an estimator to fit."""
 
-import math
 from abc import abstractmethod
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -12,7 +11,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from tune_ad.detectors.base import Buffers, Detector, ScoreSpace, Terms
-from tune_ad.detectors.config import Config, require
+from tune_ad.detectors.config import Config, number
 from tune_ad.errors import DegenerateInputError, UserError
 from tune_ad.nets import ImageShape
 
@@ -31,16 +30,7 @@ class ShallowConfig(Config):
     """
 
     scaling: str = "gcn"
-    components: float = 0.95
-
-    def __post_init__(self) -> None:
-        """Validate every field.
-
-        Raises:
-            UserError: naming the field, its value and the rule it breaks.
-        """
-        super().__post_init__()
-        require(0 < self.components <= 1, "components", self.components, "in (0, 1]")
+    components: float = number(0.95, "(0, 1]")
 
     @classmethod
     def released_settings(cls, shape: ImageShape) -> dict[str, Any]:
@@ -109,13 +99,6 @@ class ShallowDetector(Detector[ShallowConfigT]):
     @abstractmethod
     def scored(self, features: Rows) -> Rows:
         """The anomaly score by the fitted estimator of features of shape (n, d), shape (n,)."""
-
-
-def is_positive(value: object) -> bool:
-    """Whether a value is a finite number above 0, and no truth value."""
-    if isinstance(value, bool) or not isinstance(value, int | float):
-        return False
-    return math.isfinite(value) and value > 0
 
 
 def rows(images: Tensor) -> Rows:

@@ -7,7 +7,7 @@ from torch import Tensor, nn
 
 from tune_ad.detectors import gaussian
 from tune_ad.detectors.base import Noise, ScoreSpace, Terms, TrainedDetector, variant_name
-from tune_ad.detectors.config import require
+from tune_ad.detectors.config import MOST_DRAWS, number
 from tune_ad.detectors.reconstruction import ReconstructionConfig
 from tune_ad.nets import ImageShape, LeNetDecoder, LeNetEncoder, lenet_channels
 
@@ -27,21 +27,10 @@ class VAEConfig(ReconstructionConfig):
 
     reconstruction: str = "bce"
     reduction: str = "sum"
-    beta: float = 1.0
-    samples: int = 1
-    score_samples: int = 1
+    beta: float = number(1.0, "[0, inf)")
+    samples: int = number(1, f"[1, {MOST_DRAWS}]")
+    score_samples: int = number(1, f"[0, {MOST_DRAWS}]")
     saturated_target: bool = False
-
-    def __post_init__(self) -> None:
-        """Validate every field.
-
-        Raises:
-            UserError: naming the field, its value and the rule it breaks.
-        """
-        super().__post_init__()
-        require(self.beta >= 0, "beta", self.beta, "at least 0")
-        require(self.samples >= 1, "samples", self.samples, "at least 1")
-        require(self.score_samples >= 0, "score_samples", self.score_samples, "at least 0")
 
 
 class VAE(TrainedDetector[VAEConfig]):
