@@ -164,7 +164,7 @@ def test_report_repeats_the_result(run, finished, capsys):
         (["--report", "nothing_here"], ["nothing_here", "--search"]),
         (["--search", "quickstart", "--set", "beta=4"], ["beta", "dropout"]),
         (["--search", "quickstart", "--set", "dropout=1.5"], ["dropout", "1.5", "[0, 1)"]),
-        (["--search", "quickstart", "--set", "dropout=much"], ["dropout", "much", "float"]),
+        (["--search", "quickstart", "--set", "dropout=much"], ["dropout", "much", "number"]),
         (["--search", "quickstart", "--set", "dropout"], ["name=value", "dropout"]),
         (["--search", "quickstart", "--classes", "0,ten"], ["ten", "digits"]),
         (["--search", "quickstart", "--budget", "huge"], ["huge", "standard"]),
