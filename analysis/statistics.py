@@ -8,6 +8,7 @@ import numpy as np
 from scipy import stats
 
 LEVEL = 0.95
+ALIKE = 1e-12  # standard deviation of values that differ by rounding alone
 
 
 class Estimate(NamedTuple):
@@ -40,7 +41,7 @@ class Estimate(NamedTuple):
             return "no value"
         if self.n == 1:
             return f"{100 * self.mean:.1f} % (n = 1 seed, no interval)"
-        if self.std == 0:
+        if self.std < ALIKE:
             return f"{100 * self.mean:.1f} % (the same for all n = {self.n} seeds)"
         ends = f"{100 * self.low:.1f}, {100 * self.high:.1f}"
         return f"{100 * self.mean:.1f} ± {100 * self.std:.1f} [{ends}] % (n = {self.n} seeds)"
