@@ -60,6 +60,20 @@ def effects(
     return sorted(found, key=lambda e: (order.index(e.baseline), -e.difference.mean))
 
 
+def references(
+    baselines: Mapping[str, Mapping[str, Any]], records: Sequence[TrialRecord]
+) -> dict[str, Estimate]:
+    """Test AUROC of each baseline with nothing changed, one value per seed, by its name."""
+    return {
+        record.baseline: estimate(list(by_seed(record)))
+        for record in records
+        if record.state == "complete"
+        and record.baseline in baselines
+        and not _changed(baselines[record.baseline], record.params)
+        and "test_auroc" in record.metrics
+    }
+
+
 def _of_one(default: dict[str, Any], records: Sequence[TrialRecord]) -> list[Effect]:
     changes = [(record, _changed(default, record.params)) for record in records]
     reference = next((by_seed(record) for record, changed in changes if not changed), None)

@@ -17,7 +17,8 @@ class Quantity(NamedTuple):
     Attributes:
         mean: over replicas, in nats per image.
         std: sample standard deviation over replicas (n - 1); NaN for one.
-        bits_per_dim: the mean in bits per dimension.
+        bits_per_dim: the mean in bits per dimension; NaN where the quantity is known up to a
+            constant only.
         n: replicas.
     """
 
@@ -34,7 +35,8 @@ def quantity(nats: Values, bits: Values) -> Quantity | None:
         return None
     std = float(np.std(values, ddof=1)) if len(values) > 1 else float("nan")
     converted = [value for value in bits if value is not None]
-    return Quantity(float(np.mean(values)), std, float(np.mean(converted)), len(values))
+    per_dim = float(np.mean(converted)) if converted else float("nan")
+    return Quantity(float(np.mean(values)), std, per_dim, len(values))
 
 
 def rates(records: Sequence[TrialRecord]) -> pd.DataFrame:
@@ -63,7 +65,7 @@ def _rows(record: TrialRecord) -> list[dict[str, object]]:
         metric = f"{part}_{name}"
         if metric not in metrics:
             return []
-        found = quantity(metrics[metric], metrics[f"{metric}_bits_per_dim"])
+        found = quantity(metrics[metric], metrics.get(f"{metric}_bits_per_dim", []))
         if found is None:
             return []
         row |= {"n": found.n, name: found.mean, f"{name} std": found.std}

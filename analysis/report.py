@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 import pandas as pd
 
 from analysis import frame
-from analysis.ablation import effects
+from analysis.ablation import effects, references
 from analysis.rates import rates
 from analysis.results import Result, results
 from tune_ad.records import StudyFolder, TrialRecord, write_atomically
@@ -152,6 +152,15 @@ def _ablation(study: dict[str, Any], records: Sequence[TrialRecord]) -> str:
         return ""
     rows = [
         {
+            "baseline": name,
+            "change": "nothing",
+            "test AUROC": auroc.short,
+            "difference [95 % interval]": "",
+        }
+        for name, auroc in references(defaults, records).items()
+    ]
+    rows += [
+        {
             "baseline": each.baseline,
             "change": f"{each.parameter} = {_short(each.value)} (from {_short(each.default)})",
             "test AUROC": each.auroc.short,
@@ -188,7 +197,7 @@ def _quoted(quoted: Result) -> str:
     ]
     parts = [
         f"## AUROC of {quoted.baseline}",
-        f"Configuration {quoted.identity}: {chosen or 'the defaults'}.",
+        f"Configuration {quoted.identity}: {chosen or 'the defaults of its baseline'}.",
         pd.DataFrame(classes).to_markdown(index=False),
         "Intervals are Student's over seeds; the classes are fixed, and all seeds share one "
         "choice of training images.",
@@ -238,7 +247,8 @@ def _rates(table: pd.DataFrame) -> str:
     return "\n\n".join(
         [
             "## Rate and distortion",
-            f"Means over replicas (n) on {where}; nats per image, and bits per dimension. All "
+            f"Means over replicas (n) on {where}; nats per image, and bits per dimension "
+            "(none for squared error and L1, which are likelihoods up to a constant). All "
             "complete trials; none was selected.",
             shown.to_markdown(index=False, disable_numparse=True),
         ]

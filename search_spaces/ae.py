@@ -2,7 +2,7 @@
 
 from optuna.distributions import CategoricalDistribution, FloatDistribution
 
-from tune_ad.budgets import QUICK, QUICK_RECONSTRUCTION
+from tune_ad.budgets import QUICK, QUICK_RECONSTRUCTION_COLOUR
 from tune_ad.detectors.ae import AE
 from tune_ad.search import Baseline, Search
 
@@ -22,5 +22,5 @@ ae = Search(
     ),
     early_stopping=True,
     budgets={"quick": QUICK},
-    budgets_on={"cifar": {"quick": QUICK_RECONSTRUCTION}},
+    budgets_on={"cifar": {"quick": QUICK_RECONSTRUCTION_COLOUR}},
 )

@@ -2,7 +2,7 @@
 
 from optuna.distributions import CategoricalDistribution, FloatDistribution
 
-from tune_ad.budgets import QUICK, QUICK_RECONSTRUCTION
+from tune_ad.budgets import QUICK_RECONSTRUCTION, QUICK_RECONSTRUCTION_COLOUR
 from tune_ad.detectors.vae import VAE
 from tune_ad.search import Baseline, Search
 
@@ -21,6 +21,6 @@ vae = Search(
             score_space={"score_samples": (0, 1, 10)},
         ),
     ),
-    budgets={"quick": QUICK},
-    budgets_on={"cifar": {"quick": QUICK_RECONSTRUCTION}},
+    budgets={"quick": QUICK_RECONSTRUCTION},
+    budgets_on={"cifar": {"quick": QUICK_RECONSTRUCTION_COLOUR}},
 )

@@ -82,6 +82,17 @@ QUICK_COLOUR = Budget(
 )
 """The same for colour images, whose networks are a hundred times larger."""
 QUICK_RECONSTRUCTION = Budget(
+    trials=12,
+    epochs=20,
+    seeds=1,
+    classes=(0, 3, 8),
+    train_images=2000,
+    validation_images=300,
+    test_images=1000,
+    evaluation_seeds=3,
+)
+"""A coarse answer for small grey images and detectors with a decoder, three times as dear."""
+QUICK_RECONSTRUCTION_COLOUR = Budget(
     trials=8,
     epochs=10,
     seeds=1,

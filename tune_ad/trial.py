@@ -136,7 +136,7 @@ class Trial:
         terms = self.cohort.train(self.study.budget.interval(self.cohort.epochs))
         found = self.examined()
         train = by_name([{f"train_{name}": v for name, v in each.items()} for each in terms])
-        nats = self.baseline.detector.nats
+        nats = self.cohort.learners[0].module.nats
         metrics = with_bits(self.without_failed(train | found.metrics), nats, self.panel.shape)
         variants = {name: self.without_failed(each) for name, each in found.variants.items()}
         objective = RULES[self.study.selection](metrics)

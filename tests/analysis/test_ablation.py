@@ -2,7 +2,7 @@
 
 import pytest
 
-from analysis.ablation import by_seed, effects
+from analysis.ablation import by_seed, effects, references
 from tune_ad.records import Replica, TrialRecord
 
 DEFAULT = {"width": 1.0, "bias": True, "milestones": [0.75]}
@@ -90,3 +90,11 @@ def test_a_failed_seed_is_left_out_of_the_pairs():
     (effect,) = effects({"PGN": DEFAULT}, records)
     assert (effect.difference.n, effect.difference.mean) == (2, pytest.approx(0.1))
     assert effect.auroc.n == 3
+
+
+def test_the_reference_is_the_trial_with_nothing_changed():
+    records = [record(0), record(1, {"width": 2.0}, (0.9, 0.9, 0.9)), record(2, baseline="other")]
+    found = references({"PGN": DEFAULT}, records)
+    assert list(found) == ["PGN"]
+    assert (found["PGN"].mean, found["PGN"].n) == (pytest.approx(0.7), 3)
+    assert references({"PGN": DEFAULT}, [record(0, state="failed")]) == {}

@@ -72,3 +72,12 @@ def test_one_replica_has_no_standard_deviation():
     assert (found.mean, found.bits_per_dim, found.n) == (7.0, 0.1, 1)
     assert math.isnan(found.std)
     assert quantity([], []) is None
+
+
+def test_a_distortion_that_is_no_likelihood_has_no_bits():
+    metrics = planted("test", 3, 4)
+    del metrics["test_distortion_bits_per_dim"]
+    table = rates([record(0, 1.0, metrics)])
+    assert table["distortion"][0] == 4
+    assert math.isnan(table["distortion bits/dim"][0])
+    assert table["rate bits/dim"][0] == pytest.approx(3 / (100 * math.log(2)))

@@ -306,7 +306,9 @@ def test_fitted_again_after_loading_the_scores_are_bit_equal(detector, shape, tm
 @each_shallow
 def test_nothing_is_scored_before_something_is_fitted(detector):
     module = detector(detector.Config.released(GREY), GREY)
-    with pytest.raises(UserError, match=f"{detector.__name__} has not been fitted.*call finish"):
+    with pytest.raises(
+        UserError, match=f"{detector.__name__} has not been fitted.*call Cohort.prepare_scoring"
+    ):
         scores(module)
 
 

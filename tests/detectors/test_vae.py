@@ -195,6 +195,12 @@ def test_rate_distortion_and_elbo_are_in_nats_under_every_name():
     assert {"rate", "distortion"} <= set(terms)
 
 
+@pytest.mark.parametrize("error", ["squared_error", "l1"])
+def test_what_is_a_likelihood_up_to_a_constant_is_not_told_in_bits(error):
+    assert build(VAE, small(VAE, GREY, reconstruction=error), GREY, 0).nats == ("rate",)
+    assert build(VAE, small(VAE, GREY), GREY, 0).nats == VAE.nats
+
+
 @torch.no_grad()
 def test_pictures_lie_between_0_and_1():
     cohort = trained(VAE, GREY)

@@ -51,7 +51,7 @@ class Detector(nn.Module, ABC, Generic[ConfigT]):
     Config: ClassVar[type[Config]]
     score_parameters: ClassVar[tuple[str, ...]] = ()
     """Fields of `Config` that can be swept on a trained model: they act when scoring, too."""
-    nats: ClassVar[tuple[str, ...]] = ()
+    nats: tuple[str, ...] = ()
     """Terms and parts of the score in nats that an image's dimensions share: also told in bits."""
 
     def __init__(self, config: ConfigT, shape: ImageShape) -> None:

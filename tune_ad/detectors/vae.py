@@ -45,7 +45,7 @@ class VAE(TrainedDetector[VAEConfig]):
       \log\sigma_j^2)$, in nats, at least 0.
 
     With squared error or L1 as the error, D is in nats up to a constant (see
-    `tune_ad.detectors.reconstruction`), and so is the ELBO.
+    `tune_ad.detectors.reconstruction`), and so is the ELBO: they are not told in bits.
 
     The score is the squared error of the reconstruction, averaged over `score_samples` codes, in
     [0, c h w]. Its parts: "distortion" of the same codes, "rate", and "negative_elbo" = D + R,
@@ -58,10 +58,12 @@ class VAE(TrainedDetector[VAEConfig]):
 
     Config = VAEConfig
     score_parameters = ("score_samples",)
-    nats = ("distortion", "rate", "negative_elbo")
+    nats: tuple[str, ...] = ("distortion", "rate", "negative_elbo")
 
     def __init__(self, config: VAEConfig, shape: ImageShape) -> None:
         super().__init__(config, shape)
+        if config.reconstruction != "bce":
+            self.nats = ("rate",)  # the others are log-likelihoods up to a constant only
         channels = lenet_channels(shape, config.width)
         self.encoder = LeNetEncoder(shape, channels)
         self.mean = nn.Linear(self.encoder.features, config.latent_dim)
