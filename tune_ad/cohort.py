@@ -134,6 +134,8 @@ class Cohort:
     def score(self, replica: int, indices: Tensor, every_variant: bool = False) -> Terms:
         """Scores of images by one replica, each of shape (n,), float64.
 
+        What scoring needs is fitted first, if `prepare_scoring` has not done so.
+
         Args:
             replica: its position.
             indices: of the images, shape (n,).

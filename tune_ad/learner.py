@@ -73,6 +73,7 @@ class Learner:
         }
         self.optimisers: dict[str, torch.optim.Adam] = {}
         self.optimised: str | None = None  # the stage to which the optimisers belong
+        self.fitted = False  # whether `finish` has seen the weights as they are
 
     def position(self, epoch: int) -> tuple[Stage, int]:
         """The stage to which an epoch belongs, and its number within the stage."""
@@ -89,6 +90,7 @@ class Learner:
             with torch.no_grad():
                 self.set_buffers(self.module.begin(stage.name, self.training_images()))
             self.make_optimisers(stage)
+        self.fitted = False
         self.set_learning_rate(stage.learning_rate(local))
         self.module.train()
         progress = torch.tensor(local / stage.epochs, device=self.images.device)
@@ -177,10 +179,17 @@ class Learner:
         with torch.no_grad():
             seed = derived_seed(self.owner, "fit")
             self.set_buffers(self.module.finish(self.training_images(), seed))
+        self.fitted = True
 
     @torch.no_grad()
     def score(self, indices: Tensor, every_variant: bool) -> Terms:
-        """Scores and their parts, each of shape (n,), float64."""
+        """Scores and their parts, each of shape (n,), float64; fits first what they need.
+
+        Raises:
+            DegenerateInputError: if that cannot be fitted.
+        """
+        if not self.fitted:
+            self.finish()
         self.module.eval()
         score_space = self.score_space if every_variant else {}
         parts = [
@@ -224,6 +233,7 @@ class Learner:
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
         """Go on from `state`."""
+        self.fitted = False
         self.module.load_state_dict(state["module"])
         self.order.set_state(state["order"])
         self.noise.set_state(state["noise"])

@@ -364,6 +364,19 @@ def test_a_field_without_a_rule_is_an_error_and_another_default_keeps_its_rule()
 
 
 @each_detector
+def test_scoring_fits_what_it_needs_to_the_weights_as_they_are(detector):
+    """Forgetting to prepare gives the same numbers, also after more training."""
+    config = small(detector, GREY)
+    plain, prepared = (cohort_of(detector, config, GREY) for _ in range(2))
+    for _ in range(2):
+        for cohort in (plain, prepared):
+            cohort.train(1)
+        prepared.prepare_scoring()
+        indices = torch.arange(IMAGES)
+        assert same(plain.score(0, indices), prepared.score(0, indices))
+
+
+@each_detector
 def test_an_unknown_parameter_is_refused_with_the_known_ones(detector):
     with pytest.raises(UserError, match="got 'latent'") as error:
         detector.Config.released(GREY, latent=3)
