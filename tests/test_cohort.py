@@ -13,7 +13,7 @@ import torch
 from torch import Tensor, nn
 from torch.func import functional_call, grad_and_value, stack_module_state, vmap
 
-from tests.detectors.cases import quick, titled, variants
+from tests.detectors.cases import quick, same, titled, variants
 from tune_ad.cohort import Cohort
 from tune_ad.data import scaled
 from tune_ad.detectors import base, every_detector
@@ -291,17 +291,6 @@ def lines(detector: type[Line] = Line, *seeds: int, **settings: Any) -> Cohort:
 
 def module_of(cohort: Cohort, replica: int = 0) -> Any:
     return cohort.learners[replica].module
-
-
-def same(one: Any, other: Any) -> bool:
-    """Whether two nested structures of tensors and plain values are bit-equal."""
-    if isinstance(one, Tensor):
-        return torch.equal(one, other)
-    if isinstance(one, dict):
-        return one.keys() == other.keys() and all(same(one[k], other[k]) for k in one)
-    if isinstance(one, list | tuple):
-        return len(one) == len(other) and all(map(same, one, other))
-    return bool(one == other)
 
 
 def through_file(state: Any, folder: Any) -> Any:

@@ -1,4 +1,4 @@
-"""The contract that every detector is held to, and the mathematics of each one."""
+"""The contract that every detector is held to, and the released sizes and settings."""
 
 import inspect
 import math

@@ -2,10 +2,9 @@
 
 from dataclasses import dataclass
 
-import torch
 from torch import Tensor, nn
 
-from tune_ad.detectors.adversarial import verdict_entropy
+from tune_ad.detectors.adversarial import code_discriminator, told_apart, verdict_entropy
 from tune_ad.detectors.autoencoder import Autoencoder
 from tune_ad.detectors.base import Noise, Terms
 from tune_ad.detectors.config import number
@@ -60,16 +59,9 @@ class AAE(Autoencoder[AAEConfig]):
 
     def __init__(self, config: AAEConfig, shape: ImageShape) -> None:
         super().__init__(config, shape)
-        first, second = HIDDEN
+        layers = code_discriminator(config.latent_dim, HIDDEN, SLOPE)
         output = [nn.LeakyReLU(SLOPE)] if config.leaky_output else []
-        self.discriminator = nn.Sequential(
-            nn.Linear(config.latent_dim, first),
-            nn.LeakyReLU(SLOPE),
-            nn.Linear(first, second),
-            nn.LeakyReLU(SLOPE),
-            nn.Linear(second, 1),
-            *output,
-        )
+        self.discriminator = nn.Sequential(*layers, *output)
 
     def stages(self) -> tuple[Stage, ...]:
         """One stage of two phases, or of three where they are not joint."""
@@ -88,7 +80,8 @@ class AAE(Autoencoder[AAEConfig]):
     def terms(self, phase: str, images: Tensor, noise: Terms) -> Terms:
         """The "loss" of each image in a phase; of joint updates also its two parts."""
         if phase == "discriminator":
-            return {"loss": self.told_apart(images, noise["code"])}
+            both = told_apart(self.discriminator, noise["code"], self.encoder, images)
+            return {"loss": 0.5 * both}
         codes = self.encoder(images)
         if phase == "encoder":
             return {"loss": verdict_entropy(self.discriminator(codes), real=True)}
@@ -100,10 +93,3 @@ class AAE(Autoencoder[AAEConfig]):
         weight = self.config.adversarial_weight
         loss = weight * fooled + (1 - weight) * error
         return {"loss": loss, "reconstruction": error, "adversarial": fooled}
-
-    def told_apart(self, images: Tensor, codes: Tensor) -> Tensor:
-        """The discriminator's loss on each image and each code from the prior, shape (batch,)."""
-        with torch.no_grad():
-            encoded = self.encoder(images)
-        real = verdict_entropy(self.discriminator(codes), real=True)
-        return 0.5 * (real + verdict_entropy(self.discriminator(encoded), real=False))

@@ -1,7 +1,26 @@
-"""The cross-entropy of a discriminator's verdicts."""
+"""What adversarial detectors share: a discriminator of codes, and the losses of verdicts."""
 
-from torch import Tensor
+import torch
+from torch import Tensor, nn
 from torch.nn import functional
+
+
+def code_discriminator(latent_dim: int, hidden: tuple[int, int], slope: float) -> list[nn.Module]:
+    """The layers that map codes (batch, latent_dim) to logits (batch, 1) of being the prior's.
+
+    Args:
+        latent_dim: length of a code.
+        hidden: widths of the two hidden layers.
+        slope: of LeakyReLU on its negative side.
+    """
+    first, second = hidden
+    return [
+        nn.Linear(latent_dim, first),
+        nn.LeakyReLU(slope),
+        nn.Linear(first, second),
+        nn.LeakyReLU(slope),
+        nn.Linear(second, 1),
+    ]
 
 
 def verdict_entropy(logits: Tensor, real: bool) -> Tensor:
@@ -12,3 +31,13 @@ def verdict_entropy(logits: Tensor, real: bool) -> Tensor:
         real: what the verdict should be.
     """
     return functional.softplus(-logits if real else logits).squeeze(1)
+
+
+def told_apart(judge: nn.Module, real: Tensor, network: nn.Module, source: Tensor) -> Tensor:
+    """A discriminator's loss on `real` and on what `network` makes of `source`, (batch,).
+
+    The sum of both cross-entropies, in nats; `network` gets no gradient.
+    """
+    with torch.no_grad():
+        fake = network(source)
+    return verdict_entropy(judge(real), real=True) + verdict_entropy(judge(fake), real=False)

@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 import torch
 from torch import Tensor, nn
 
-from tune_ad.detectors.adversarial import verdict_entropy
+from tune_ad.detectors.adversarial import code_discriminator, told_apart, verdict_entropy
 from tune_ad.detectors.base import (
     Buffers,
     Noise,
@@ -27,10 +27,11 @@ from tune_ad.detectors.gpnd_densities import (
 from tune_ad.detectors.gpnd_networks import (
     DISCRIMINATOR,
     ENCODER,
+    LATENT_DISCRIMINATOR,
+    SLOPE,
     CroppedDecoder,
     PaddedEncoder,
     initialise,
-    latent_discriminator,
     smallest_map,
 )
 from tune_ad.detectors.gpnd_volume import decoder_log_volumes, encoder_log_volumes
@@ -139,7 +140,8 @@ class GPND(TrainedDetector[GPNDConfig]):
         lenet = config.networks == "lenet"
         networks = self.build_lenet() if lenet else self.build_gpnd()
         self.encoder, self.decoder, self.image_discriminator = networks
-        self.latent_discriminator = latent_discriminator(config.latent_dim)
+        layers = code_discriminator(config.latent_dim, LATENT_DISCRIMINATOR, SLOPE)
+        self.latent_discriminator = nn.Sequential(*layers)
         if not lenet:
             initialise(self.latent_discriminator)
         self.register_densities()
@@ -301,13 +303,6 @@ class GPND(TrainedDetector[GPNDConfig]):
     def illustrate(self, images: Tensor) -> dict[str, Tensor]:
         """The reconstructions."""
         return {"reconstruction": self.decoder(self.encoder(images))}
-
-
-def told_apart(judge: nn.Module, real: Tensor, network: nn.Module, source: Tensor) -> Tensor:
-    """A discriminator's loss on `real` and on what `network` makes of `source`, (batch,)."""
-    with torch.no_grad():
-        fake = network(source)
-    return verdict_entropy(judge(real), real=True) + verdict_entropy(judge(fake), real=False)
 
 
 def total(parts: Terms) -> Tensor:

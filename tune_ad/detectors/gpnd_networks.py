@@ -110,18 +110,6 @@ class CroppedDecoder(nn.Module):
         return self.logits(codes).sigmoid()
 
 
-def latent_discriminator(latent_dim: int) -> nn.Sequential:
-    """Maps codes (batch, latent_dim) to logits (batch, 1) of having come from the prior."""
-    first, second = LATENT_DISCRIMINATOR
-    return nn.Sequential(
-        nn.Linear(latent_dim, first),
-        nn.LeakyReLU(SLOPE),
-        nn.Linear(first, second),
-        nn.LeakyReLU(SLOPE),
-        nn.Linear(second, 1),
-    )
-
-
 def initialise(network: nn.Module) -> None:
     """Weights of convolutions and linear layers from N(0, 0.02^2), their biases 0."""
     for layer in network.modules():
