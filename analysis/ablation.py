@@ -30,17 +30,6 @@ class Effect(NamedTuple):
     difference: Estimate
 
 
-def by_seed(record: TrialRecord) -> pd.Series:
-    """Test AUROC of each seed of which every class is complete: the mean over classes."""
-    table = frame.replicas([record])
-    if "test_auroc" not in table:
-        return pd.Series(dtype=float)
-    groups = table.groupby("seed")
-    whole = groups["test_auroc"].count() == groups.size()
-    means: pd.Series = groups["test_auroc"].mean()
-    return means[whole]
-
-
 def effects(
     baselines: Mapping[str, Mapping[str, Any]], records: Sequence[TrialRecord]
 ) -> list[Effect]:
@@ -50,11 +39,15 @@ def effects(
         baselines: the resolved default parameters of each baseline, by name.
         records: of the study; trials that failed, stopped early or met no test set are left out.
     """
-    tested = [r for r in records if r.state == "complete" and "test_auroc" in r.metrics]
+    tested = _tested(records)
     found = [
         each
-        for name, default in baselines.items()
-        for each in _of_one(dict(default), [r for r in tested if r.baseline == name])
+        for reference in references(baselines, records)
+        for each in _of_one(
+            reference,
+            baselines[reference.baseline],
+            [r for r in tested if r.baseline == reference.baseline],
+        )
     ]
     order = list(baselines)
     return sorted(found, key=lambda e: (order.index(e.baseline), -e.difference.mean))
@@ -62,27 +55,34 @@ def effects(
 
 def references(
     baselines: Mapping[str, Mapping[str, Any]], records: Sequence[TrialRecord]
-) -> dict[str, Estimate]:
-    """Test AUROC of each baseline with nothing changed, one value per seed, by its name."""
-    return {
-        record.baseline: estimate(list(by_seed(record)))
-        for record in records
-        if record.state == "complete"
-        and record.baseline in baselines
-        and not _changed(baselines[record.baseline], record.params)
-        and "test_auroc" in record.metrics
-    }
+) -> list[TrialRecord]:
+    """The tested trials of which nothing is changed: one per baseline, in the baselines' order."""
+    order = list(baselines)
+    found = [
+        record
+        for record in _tested(records)
+        if record.baseline in order and not _changed(baselines[record.baseline], record.params)
+    ]
+    return sorted(found, key=lambda record: order.index(record.baseline))
 
 
-def _of_one(default: dict[str, Any], records: Sequence[TrialRecord]) -> list[Effect]:
-    changes = [(record, _changed(default, record.params)) for record in records]
-    reference = next((by_seed(record) for record, changed in changes if not changed), None)
-    if reference is None:
-        return []
+def auroc(record: TrialRecord) -> pd.Series:
+    """Test AUROC of a tested trial by seed, as in `frame.by_seed`."""
+    return frame.by_seed(frame.replicas([record]))
+
+
+def _tested(records: Sequence[TrialRecord]) -> list[TrialRecord]:
+    return [r for r in records if r.state == "complete" and "test_auroc" in r.metrics]
+
+
+def _of_one(
+    reference: TrialRecord, default: Mapping[str, Any], records: Sequence[TrialRecord]
+) -> list[Effect]:
+    before = auroc(reference)
     found = []
-    for record, changed in changes:
-        own = by_seed(record)
-        paired = (own - reference).dropna()
+    for record in records:
+        changed, own = _changed(default, record.params), auroc(record)
+        paired = (own - before).dropna()
         if len(changed) == 1 and len(paired):
             (name,) = changed
             found.append(

@@ -66,6 +66,18 @@ def replicas(records: Sequence[TrialRecord]) -> pd.DataFrame:
     return pd.DataFrame(rows)
 
 
+def by_seed(table: pd.DataFrame) -> pd.Series:
+    """Test AUROC of each seed of which every class is complete: the mean over classes.
+
+    Args:
+        table: of replicas, with the columns task, seed, state and test_auroc.
+    """
+    complete = table[(table["state"] == "complete") & table["test_auroc"].notna()]
+    groups = complete.groupby("seed")["test_auroc"]
+    means: pd.Series = groups.mean()[groups.size() == table["task"].nunique()]
+    return means
+
+
 def variants(records: Sequence[TrialRecord]) -> pd.DataFrame:
     """One row per trial, score variant and metric: the mean over replicas, and how many there are.
 

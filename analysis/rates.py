@@ -46,28 +46,28 @@ def rates(records: Sequence[TrialRecord]) -> pd.DataFrame:
     "distortion" the mean in nats per image, its standard deviation over replicas ("... std") and
     "... bits/dim". Ordered by baseline and rate.
     """
-    rows = [row for record in records if record.state == "complete" for row in _rows(record)]
+    rows = [row for r in records if r.state == "complete" and (row := _row(r)) is not None]
     if not rows:
         return pd.DataFrame()
     table = pd.DataFrame(rows)
     return table.sort_values(["baseline", "rate"], kind="stable", ignore_index=True)
 
 
-def _rows(record: TrialRecord) -> list[dict[str, object]]:
+def _row(record: TrialRecord) -> dict[str, object] | None:
     metrics = record.metrics
     part = next((each for each in PARTS if f"{each}_rate" in metrics), None)
     if part is None:
-        return []
+        return None
     row: dict[str, object] = {"number": record.number, "baseline": record.baseline}
     row |= {f"param/{name}": record.params[name] for name in record.searched}
     row["part"] = part
     for name in ("rate", "distortion"):
         metric = f"{part}_{name}"
         if metric not in metrics:
-            return []
+            return None
         found = quantity(metrics[metric], metrics.get(f"{metric}_bits_per_dim", []))
         if found is None:
-            return []
+            return None
         row |= {"n": found.n, name: found.mean, f"{name} std": found.std}
         row[f"{name} bits/dim"] = found.bits_per_dim
-    return [row]
+    return row

@@ -8,9 +8,10 @@ from typing import Any, NamedTuple
 import pandas as pd
 
 from analysis import frame
-from analysis.ablation import effects, references
+from analysis.ablation import auroc, effects, references
 from analysis.rates import rates
-from analysis.results import Result, results
+from analysis.results import Result, defaults, is_ablation, results
+from analysis.statistics import estimate
 from tune_ad.records import StudyFolder, TrialRecord, write_atomically
 from tune_ad.selection import describe
 
@@ -144,20 +145,20 @@ def _comparison(quoted: list[Result]) -> str:
 
 def _ablation(study: dict[str, Any], records: Sequence[TrialRecord]) -> str:
     """The effects of single changes, where the plan makes them and the trials were tested."""
-    if study.get("plan", {}).get("name") != "OneAtATime":
+    if not is_ablation(study):
         return ""
-    defaults = {name: each["params"] for name, each in study["baselines"].items()}
-    found = effects(defaults, records)
+    known = defaults(study)
+    unchanged, found = references(known, records), effects(known, records)
     if not found:
         return ""
     rows = [
         {
-            "baseline": name,
+            "baseline": each.baseline,
             "change": "nothing",
-            "test AUROC": auroc.short,
+            "test AUROC": estimate(list(auroc(each))).short,
             "difference [95 % interval]": "",
         }
-        for name, auroc in references(defaults, records).items()
+        for each in unchanged
     ]
     rows += [
         {
@@ -168,6 +169,8 @@ def _ablation(study: dict[str, Any], records: Sequence[TrialRecord]) -> str:
         }
         for each in found
     ]
+    order = list(known)
+    rows.sort(key=lambda row: order.index(row["baseline"]))
     return "\n\n".join(
         [
             "## One change at a time",
@@ -224,10 +227,10 @@ def _trials(study: dict[str, Any], table: pd.DataFrame) -> str:
     why = "is anomalous" if study.get("whole") else "was held out"
     about = f"Nothing {why}, so no number ranks these."
     if table["objective"].notna().any():
-        about = (
-            f"Ranked by {describe(study['selection'])} These numbers selected; they are not "
-            "results."
-        )
+        said = "These numbers selected; they are not results."
+        if not (study["budget"]["evaluation_seeds"] or study["selection"] == "oracle"):
+            said = "Nothing was selected by these numbers."
+        about = f"Ranked by {describe(study['selection'])} {said}"
     return "\n\n".join(
         [
             "## Trials",
@@ -249,7 +252,7 @@ def _rates(table: pd.DataFrame) -> str:
             "## Rate and distortion",
             f"Means over replicas (n) on {where}; nats per image, and bits per dimension "
             "(none for squared error and L1, which are likelihoods up to a constant). All "
-            "complete trials; none was selected.",
+            "complete trials; none was selected by these numbers.",
             shown.to_markdown(index=False, disable_numparse=True),
         ]
     )

@@ -1,10 +1,11 @@
 """The numbers that a study may quote, and what each rests on."""
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
 from analysis import frame
+from analysis.ablation import references
 from analysis.statistics import Estimate, estimate
 from tune_ad.records import StudyFolder, TrialRecord
 from tune_ad.selection import describe, mean, ranked
@@ -45,7 +46,8 @@ def results(study: dict[str, Any], folder: StudyFolder) -> list[Result]:
 
     - The winner on fresh seeds.
     - Where the budget trains none again: each configuration's own test if nothing was chosen
-      between them (one per baseline), or the best by `oracle`, named as that.
+      between them (one per baseline, or each baseline with nothing changed of an ablation), or the
+      best by `oracle`, named as that.
 
     A trial chosen by a rule is never quoted by the number that chose it, save under `oracle`. A
     panel of which nothing is anomalous has no AUROC.
@@ -61,10 +63,25 @@ def results(study: dict[str, Any], folder: StudyFolder) -> list[Result]:
     if rule == "oracle":
         source = "the best trial on the test set itself, which is optimistic"
         return [_result(source, describe(rule), best[:1], best)] if best else []
-    tested = [record for record in records if "test_auroc" in record.metrics]
+    nothing = "none; nothing was chosen between."
+    if is_ablation(study):
+        source = "its baseline with nothing changed"
+        unchanged = references(defaults(study), records)
+        return [_result(source, nothing, [r], [r]) for r in unchanged]
+    tested = sorted((r for r in records if "test_auroc" in r.metrics), key=lambda r: r.number)
     alone = Counter(record.baseline for record in records)
-    source, nothing = "the only configuration of its baseline", "none; nothing was chosen between."
+    source = "the only configuration of its baseline"
     return [_result(source, nothing, [r], [r]) for r in tested if alone[r.baseline] == 1]
+
+
+def is_ablation(study: Mapping[str, Any]) -> bool:
+    """Whether the plan of a study changes one parameter at a time."""
+    return bool(study.get("plan", {}).get("name") == "OneAtATime")
+
+
+def defaults(study: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
+    """The resolved default parameters of each baseline, by name."""
+    return {name: each["params"] for name, each in study["baselines"].items()}
 
 
 def _result(
@@ -72,11 +89,8 @@ def _result(
 ) -> Result:
     columns = ["task", "seed", "state", "test_auroc", "test_collapsed"]
     table = frame.replicas(tested).reindex(columns=columns)
-    complete = table[table["state"] == "complete"]
-    whole = complete.groupby("seed").size() == table["task"].nunique()
-    seeds = list(whole[whole].index)
-    complete = complete[complete["seed"].isin(seeds)]
-    by_seed = complete.groupby("seed")["test_auroc"].mean()
+    by_seed = frame.by_seed(table)
+    complete = table[table["seed"].isin(by_seed.index)]
     return Result(
         baseline=best[0].baseline,
         source=source,
@@ -89,7 +103,7 @@ def _result(
         variants=_variants(tested),
         params={name: best[0].params[name] for name in best[0].searched},
         seeds=table["seed"].nunique(),
-        failed=table["seed"].nunique() - len(seeds),
+        failed=table["seed"].nunique() - len(by_seed),
         collapsed=int((complete["test_collapsed"] == 1).sum()),
         identity=best[0].identity,
     )

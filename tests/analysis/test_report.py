@@ -163,9 +163,10 @@ def test_two_baselines_of_which_none_is_chosen_are_both_quoted(study):
 
 
 def test_an_ablation_lists_each_change_with_its_paired_difference(study):
+    wide = {"seeds": (0, 1), "searched": ["width"]}
     trials = [
-        record(0, None, seeds=(0, 1), test=[0.6, 0.6, 0.7, 0.7], params={"width": 1.0}),
-        record(1, None, seeds=(0, 1), test=[0.7, 0.7, 0.8, 0.8], params={"width": 2.0}),
+        record(0, None, test=[0.6, 0.6, 0.7, 0.7], params={"width": 1.0}, **wide),
+        record(1, None, test=[0.7, 0.7, 0.8, 0.8], params={"width": 2.0}, **wide),
     ]
     folder = study(trials, evaluation_seeds=0)
     stored = folder.read_study()
@@ -175,6 +176,10 @@ def test_an_ablation_lists_each_change_with_its_paired_difference(study):
     text = write_report(folder.path).path.read_text()
     row = next(line for line in text.splitlines() if "width = 2 (from 1)" in line)
     assert "75.0 ± 7.1" in row
+    reference = next(line for line in text.splitlines() if "| nothing " in line)
+    assert "65.0 ± 7.1" in reference
+    assert "Test AUROC of PGN 65.0 ± 7.1" in text, "the headline is of what was changed"
+    assert "its baseline with nothing changed" in text
     assert "10.0 % (the same for all n = 2 seeds)" in row
     stored["study"]["plan"] = {"name": "Optuna"}
     write_atomically(folder.study, to_text(stored))
