@@ -1,0 +1,120 @@
+"""What a study stores, read once: what was asked, the trials, the winner on fresh seeds."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+from optuna.distributions import BaseDistribution, json_to_distribution
+
+from analysis import frame
+from tune_ad.records import StudyFolder, TrialRecord
+
+
+@dataclass(frozen=True)
+class StudyRecords:
+    """A study as its folder tells it, finished or still running.
+
+    Attributes:
+        folder: where it lies.
+        stored: the content of `study.json`.
+        trials: that have ended, by their numbers.
+        evaluation: the winner on fresh seeds, one record a seed.
+    """
+
+    folder: StudyFolder
+    stored: Mapping[str, Any]
+    trials: Sequence[TrialRecord]
+    evaluation: Sequence[TrialRecord]
+
+    @classmethod
+    def read(cls, path: Path) -> "StudyRecords":
+        """The study in a folder.
+
+        Raises:
+            UserError: if the folder holds no study, a damaged one, or one of a newer schema.
+        """
+        folder = StudyFolder(path)
+        trials = sorted(folder.read_trials(), key=lambda record: record.number)
+        return cls(folder, folder.read_study(), trials, folder.read_evaluation())
+
+    @property
+    def asked(self) -> Mapping[str, Any]:
+        """The search under its budget."""
+        described: Mapping[str, Any] = self.stored["study"]
+        return described
+
+    @property
+    def name(self) -> str:
+        """As in `--search`."""
+        return str(self.asked["name"])
+
+    @property
+    def rule(self) -> str:
+        """The name of the rule that ranked trials."""
+        return str(self.asked["selection"])
+
+    @property
+    def budget(self) -> Mapping[str, Any]:
+        """How much it might spend."""
+        budget: Mapping[str, Any] = self.asked["budget"]
+        return budget
+
+    @property
+    def whole(self) -> bool:
+        """Whether nothing is anomalous: the panel is a whole data set."""
+        return bool(self.asked.get("whole"))
+
+    @property
+    def plan(self) -> str:
+        """The name of the plan."""
+        return str(self.asked.get("plan", {}).get("name", ""))
+
+    @property
+    def is_ablation(self) -> bool:
+        """Whether the plan changes one parameter at a time."""
+        return self.plan == "OneAtATime"
+
+    @property
+    def baselines(self) -> list[str]:
+        """Names of the baselines, in the search's order."""
+        return list(self.asked["baselines"])
+
+    @cached_property
+    def defaults(self) -> dict[str, dict[str, Any]]:
+        """The resolved default parameters of each baseline."""
+        return {name: dict(each["params"]) for name, each in self.asked["baselines"].items()}
+
+    @cached_property
+    def spaces(self) -> dict[str, dict[str, BaseDistribution]]:
+        """The distributions of what was searched, by baseline."""
+        return {
+            name: {key: json_to_distribution(text) for key, text in each["space"].items()}
+            for name, each in self.asked["baselines"].items()
+        }
+
+    @cached_property
+    def complete(self) -> list[TrialRecord]:
+        """The trials that ran to their end: neither failed nor stopped early."""
+        return [record for record in self.trials if record.state == "complete"]
+
+    def of(self, baseline: str) -> list[TrialRecord]:
+        """The complete trials of a baseline."""
+        return [record for record in self.complete if record.baseline == baseline]
+
+    @cached_property
+    def table(self) -> pd.DataFrame:
+        """One row per trial, as in `frame.trials`."""
+        return frame.trials(self.trials)
+
+    @cached_property
+    def replicas(self) -> pd.DataFrame:
+        """One row per replica of a trial, as in `frame.replicas`."""
+        return frame.replicas(self.trials)
+
+    @cached_property
+    def fresh_replicas(self) -> pd.DataFrame:
+        """One row per replica of the evaluation, as in `frame.replicas`."""
+        return frame.replicas(self.evaluation)
