@@ -189,3 +189,100 @@ def _trim(side: int, goal: int, doublings_left: int) -> int:
     target, odd = divmod(goal, 1 << doublings_left)
     surplus = side - target
     return surplus // 2 if not odd and surplus > 0 and surplus % 2 == 0 else 0
+
+
+class DCGANEncoder(nn.Module):
+    """Strided 4x4 convolutions that halve the image once per entry of `channels`, then flatten.
+
+    Maps (batch, c, h, w) to (batch, `features`): batch normalisation and LeakyReLU(0.2) after
+    each. Source: Radford et al., arXiv 1511.06434, section 3, mirrored.
+
+    Args:
+        shape: of the images; its sides must be multiples of two to the number of channels.
+        channels: of the convolutions, in order.
+
+    Raises:
+        UserError: if a side cannot be halved that many times.
+    """
+
+    def __init__(self, shape: ImageShape, channels: Sequence[int]) -> None:
+        super().__init__()
+        height, width = _halved(shape, len(channels))
+        blocks: list[nn.Module] = []
+        for before, after in pairwise((shape.channels, *channels)):
+            blocks += [
+                nn.Conv2d(before, after, 4, stride=2, padding=1, bias=False),
+                nn.BatchNorm2d(after),
+                nn.LeakyReLU(0.2),
+            ]
+        self.layers = nn.Sequential(*blocks, nn.Flatten())
+        self.features = channels[-1] * height * width
+
+    def forward(self, images: Tensor) -> Tensor:
+        """Features, shape (batch, `features`)."""
+        return self.layers(images)  # type: ignore[no-any-return]
+
+
+class DCGANDecoder(nn.Module):
+    """The mirror of `DCGANEncoder`: a linear map, then strided transposed convolutions.
+
+    Maps (batch, latent_dim) to (batch, c, h, w).
+
+    Args:
+        shape: of the result; its channels may be other numbers than colours.
+        channels: of the encoder's convolutions, in the encoder's order.
+        latent_dim: length of the latent vector.
+
+    Raises:
+        UserError: if a side cannot be halved once per entry of `channels`.
+    """
+
+    def __init__(self, shape: ImageShape, channels: Sequence[int], latent_dim: int) -> None:
+        super().__init__()
+        sides = _halved(shape, len(channels))
+        first, *rest = reversed(channels)
+        blocks: list[nn.Module] = [
+            nn.Linear(latent_dim, first * math.prod(sides), bias=False),
+            nn.Unflatten(1, (first, *sides)),
+        ]
+        before = first
+        for after in (*rest, shape.channels):
+            blocks += [
+                nn.BatchNorm2d(before),
+                nn.ReLU(),
+                nn.ConvTranspose2d(before, after, 4, stride=2, padding=1),
+            ]
+            before = after
+        self.layers = nn.Sequential(*blocks)
+
+    def logits(self, latents: Tensor) -> Tensor:
+        """Numbers of any sign for each pixel, shape (batch, c, h, w)."""
+        return self.layers(latents)  # type: ignore[no-any-return]
+
+    def forward(self, latents: Tensor) -> Tensor:
+        """Images in (0, 1): the sigmoid of the logits, shape (batch, c, h, w)."""
+        return self.logits(latents).sigmoid()
+
+
+def dcgan_channels(shape: ImageShape, width: float = 1.0) -> tuple[int, ...]:
+    """Channels of the DCGAN trunk: 32-64-128 on grey images, 64-128-256 on colour, times `width`.
+
+    Raises:
+        UserError: if `width` leaves a layer without a channel.
+    """
+    return widened((64, 128, 256) if shape.is_colour else (32, 64, 128), width)
+
+
+def _halved(shape: ImageShape, times: int) -> tuple[int, int]:
+    """The sides of an image that is halved so many times.
+
+    Raises:
+        UserError: if they are no multiples of that power of two.
+    """
+    step = 1 << times
+    if shape.height % step or shape.width % step:
+        raise UserError(
+            f"an image of {shape.height}x{shape.width} cannot be halved {times} times without a "
+            f"rest; use sides that are multiples of {step}"
+        )
+    return shape.height // step, shape.width // step

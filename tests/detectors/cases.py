@@ -52,8 +52,9 @@ def variants(detector: type[Detector[Any]]) -> list[dict[str, Any]]:
 
 
 def quick(detector: type[Detector[Any]], **settings: Any) -> dict[str, Any]:
-    """The settings, and a smaller width for the networks that are slow: those of GPND."""
+    """The settings, and a smaller width for the networks that are slow."""
     slow = detector.__name__ == "GPND" and settings.get("networks", "gpnd") == "gpnd"
+    slow = slow or detector.__name__ == "LikelihoodVAE" and settings.get("networks") != "lenet"
     return {"width": 0.25, **settings} if slow else settings
 
 
