@@ -12,7 +12,9 @@ EXAMPLES = """examples:
   python run.py --search pgn_cifar --dry-run
   python run.py --search pgn_cifar --classes airplane,cat --trials 20 --set width=1.0
   python run.py --search pgn_cifar --resume
+  python run.py --search pgn_cifar --ablate
   python run.py --report pgn_cifar
+  python run.py --compare pgn_cifar svdd_cifar
 
 exit codes: 0 done, 1 some trials failed, 2 wrong input, 130 interrupted (--resume goes on)"""
 
@@ -50,7 +52,16 @@ def parser() -> Parser:
     what.add_argument("--list", action="store_true", help="every search, a line each")
     what.add_argument("--search", metavar="NAME", help="run a search, then report it")
     what.add_argument(
-        "--report", metavar="NAME", nargs="+", help="report studies, also running ones"
+        "--report",
+        metavar="NAME",
+        nargs="+",
+        help="report studies, also running ones: names under --results, or paths of their folders",
+    )
+    what.add_argument(
+        "--compare",
+        metavar="NAME",
+        nargs="+",
+        help="put two or more studies side by side, named as for --report",
     )
 
     _search_options(own.add_argument_group("the search"))
@@ -61,6 +72,15 @@ def parser() -> Parser:
 
 def _search_options(how: Group) -> None:
     how.add_argument(
+        "--ablate",
+        nargs="?",
+        const="one",
+        choices=("one", "grid", "sobol"),
+        help="vary its parameters around the defaults instead, each configuration tested on at "
+        "least 3 seeds: one at a time (default), every combination, or spread evenly; a study of "
+        "its own, NAME-ablation, NAME-grid or NAME-sobol",
+    )
+    how.add_argument(
         "--dry-run", action="store_true", help="space, panel, time and disk; train nothing"
     )
     how.add_argument("--resume", action="store_true", help="go on with the study in the folder")
@@ -70,14 +90,16 @@ def _search_options(how: Group) -> None:
     how.add_argument(
         "--no-evaluation", action="store_true", help="do not retrain the winner on fresh seeds"
     )
-    how.add_argument("--selection", metavar="RULE", help="validation, normal_only or oracle")
+    how.add_argument(
+        "--selection", metavar="RULE", help="validation, normal_only, oracle or random"
+    )
     how.add_argument(
         "--set",
         type=assignment,
         action="append",
         default=[],
         metavar="NAME=VALUE",
-        help="fix a parameter; may be repeated",
+        help="fix a parameter, which is then not varied, by --ablate neither; may be repeated",
     )
     how.add_argument("--seed", type=int, metavar="N", help="of the study (default 0)")
 
@@ -154,6 +176,7 @@ def options(arguments: argparse.Namespace) -> Any:  # noqa: ANN401
     )
     return Options(
         search=arguments.search,
+        ablate=arguments.ablate,
         budget=arguments.budget,
         changes={name: value for name, value in changes.items() if value is not None},
         settings=settings,
@@ -196,7 +219,7 @@ def search(arguments: argparse.Namespace) -> int:
         return 0
     print(opening(session), flush=True)
     outcome = session.run()
-    report([arguments.search], arguments.results)
+    report([session.study.name], arguments.results)
     print(closing(session, outcome))
     return outcome.exit_code
 
@@ -204,17 +227,36 @@ def search(arguments: argparse.Namespace) -> int:
 def report(names: list[str], results: Path) -> int:
     """Write and print the reports of studies."""
     from analysis.report import write_report
+    from tune_ad.records import study_folder
 
     for name in names:
-        written = write_report(results / name)
+        written = write_report(study_folder(results, name))
         print(written.summary)
         print(f"report: {written.path}")
     return 0
 
 
+def compare(names: list[str], results: Path) -> int:
+    """Write and print the comparison of studies."""
+    from analysis.comparison import compare as comparison
+    from analysis.render.export import export
+    from analysis.study import StudyRecords
+    from tune_ad.records import comparison_folder, study_folder
+
+    studies = [StudyRecords.read(study_folder(results, name)) for name in names]
+    made = comparison(studies)
+    written = export(made, comparison_folder(results, names))
+    print(made.summary)
+    print(f"report: {written.html}")
+    return 0
+
+
 def main(argv: list[str] | None = None) -> int:
     """Run one command; the exit code."""
-    arguments = parser().parse_args(argv)
+    own = parser()
+    arguments = own.parse_args(argv)
+    if arguments.compare and len(arguments.compare) < 2:
+        own.error(f"--compare wants two studies or more, got {arguments.compare[0]!r} alone")
     from tune_ad.errors import UserError
 
     try:
@@ -222,6 +264,8 @@ def main(argv: list[str] | None = None) -> int:
             return list_searches()
         if arguments.report:
             return report(arguments.report, arguments.results)
+        if arguments.compare:
+            return compare(arguments.compare, arguments.results)
         return search(arguments)
     except UserError as error:
         print(f"error: {error}", file=sys.stderr)

@@ -1,56 +1,74 @@
-"""What each single change of a baseline does to its test AUROC, over paired seeds."""
+"""What each single change of a baseline does to its test AUROC, over paired classes and seeds.
 
-from collections.abc import Mapping, Sequence
+An effect compares trials that differ in one parameter alone. Where one factor at a time is changed
+there is one such pair; a grid has one for every combination of the other parameters, and the
+effect is the mean over them.
+
+Declared before anything runs: the test of an effect is a sign flip over class x seed (under no
+effect, either sign of each difference is as likely), two-sided, with Holm's correction over all
+effects of a baseline.
+"""
+
+from collections.abc import Hashable, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
+import numpy as np
 import pandas as pd
+from matplotlib.figure import Figure
 
-from analysis import frame
-from analysis.statistics import Estimate, estimate
+from analysis import frame, theme
+from analysis.document import short
+from analysis.statistics import Estimate, Paired, Verdict, estimate, holm, sign_flip
+from analysis.study import StudyRecords
 from tune_ad.records import TrialRecord
+
+TONES = {"better": theme.colour(2), "worse": theme.colour(6)}
 
 
 class Effect(NamedTuple):
-    """One parameter of a baseline at another value than its default.
+    """One parameter of a baseline at another value than its reference.
 
     Attributes:
-        baseline: whose default is changed.
+        baseline: whose parameter is changed.
         parameter: the only one that differs.
         value: of it.
-        default: of the baseline.
+        reference: the default; the first value of a grid that lacks the default.
+        pairs: trials that differ in nothing else, over which the effect is averaged.
         auroc: test AUROC with the change, mean over classes, one value per seed.
-        difference: that minus the default's, paired by seed, in [-1, 1]; above 0 = it helps.
+        difference: that minus the reference's, paired by seed, in [-1, 1]; above 0 = it helps.
+        test: the sign flip over class x seed.
+        verdict: after Holm's correction over the effects of the baseline.
     """
 
     baseline: str
     parameter: str
     value: Any
-    default: Any
+    reference: Any
+    pairs: int
     auroc: Estimate
     difference: Estimate
+    test: Paired
+    verdict: Verdict
 
 
-def effects(
-    baselines: Mapping[str, Mapping[str, Any]], records: Sequence[TrialRecord]
-) -> list[Effect]:
-    """The effects of all single changes that were tested, by baseline, largest difference first.
+class _Matched(NamedTuple):
+    """An effect before the family is known."""
 
-    Args:
-        baselines: the resolved default parameters of each baseline, by name.
-        records: of the study; trials that failed, stopped early or met no test set are left out.
+    parameter: str
+    value: Any
+    reference: Any
+    pairs: int
+    cells: pd.Series
+    aurocs: pd.Series
+
+
+def effects(study: StudyRecords) -> list[Effect]:
+    """All effects of single changes, by baseline, largest difference first.
+
+    Trials that failed, stopped early or met no test set are left out, and so is a seed of which a
+    class is missing on either side.
     """
-    tested = _tested(records)
-    found = [
-        each
-        for reference in references(baselines, records)
-        for each in _of_one(
-            reference,
-            baselines[reference.baseline],
-            [r for r in tested if r.baseline == reference.baseline],
-        )
-    ]
-    order = list(baselines)
-    return sorted(found, key=lambda e: (order.index(e.baseline), -e.difference.mean))
+    return [each for name in study.baselines for each in _of_one(study, name)]
 
 
 def references(
@@ -75,27 +93,88 @@ def _tested(records: Sequence[TrialRecord]) -> list[TrialRecord]:
     return [r for r in records if r.state == "complete" and "test_auroc" in r.metrics]
 
 
-def _of_one(
-    reference: TrialRecord, default: Mapping[str, Any], records: Sequence[TrialRecord]
-) -> list[Effect]:
-    before = auroc(reference)
-    found = []
+def _of_one(study: StudyRecords, baseline: str) -> list[Effect]:
+    records = _tested(study.of(baseline))
+    if not records:
+        return []
+    cells = frame.cells(frame.replicas(records))
+    matched = [
+        each
+        for name in study.spaces[baseline]
+        for each in _along(name, records, study.defaults[baseline], cells)
+        if len(each.cells)
+    ]
+    tests = [sign_flip(list(each.cells), per_seed=list(_by_seed(each.cells))) for each in matched]
+    found = [
+        Effect(
+            baseline,
+            each.parameter,
+            each.value,
+            each.reference,
+            each.pairs,
+            estimate(list(each.aurocs)),
+            test.difference,
+            test,
+            verdict,
+        )
+        for each, test, verdict in zip(matched, tests, holm(tests), strict=True)
+    ]
+    return sorted(found, key=lambda effect: -effect.difference.mean)
+
+
+def _along(
+    name: str, records: Sequence[TrialRecord], default: Mapping[str, Any], cells: pd.DataFrame
+) -> Iterator[_Matched]:
+    """The effects of one parameter's values."""
+    groups: dict[Hashable, dict[Hashable, TrialRecord]] = {}
     for record in records:
-        changed, own = _changed(default, record.params), auroc(record)
-        paired = (own - before).dropna()
-        if len(changed) == 1 and len(paired):
-            (name,) = changed
-            found.append(
-                Effect(
-                    record.baseline,
-                    name,
-                    record.params[name],
-                    default[name],
-                    estimate(list(own)),
-                    estimate(list(paired), bounds=(-1.0, 1.0)),
-                )
+        others = tuple((k, _plain(v)) for k, v in sorted(record.params.items()) if k != name)
+        groups.setdefault(others, {})[_plain(record.params.get(name))] = record
+    values = list(dict.fromkeys(value for group in groups.values() for value in group))
+    if len(values) < 2:
+        return
+    reference = _plain(default.get(name))
+    if reference not in values:
+        reference = values[0]
+    for value in values:
+        pairs = [(g[value], g[reference]) for g in groups.values() if {value, reference} <= {*g}]
+        if value != reference and pairs:
+            after = _average(cells, [each.number for each, _ in pairs])
+            before = _average(cells, [each.number for _, each in pairs])
+            yield _Matched(
+                name,
+                value,
+                reference,
+                len(pairs),
+                _differences(after, before),
+                _by_seed(_whole_seeds(after)),
             )
+
+
+def _average(cells: pd.DataFrame, numbers: Sequence[int]) -> pd.Series:
+    """Cell by cell the mean over trials; NaN where one of them has none."""
+    means: pd.Series = cells.loc[list(numbers)].mean(axis="index", skipna=False)
+    return means
+
+
+def _differences(after: pd.Series, before: pd.Series) -> pd.Series:
+    """By class and seed; of one seed where the seeds are copies of each other."""
+    found = _whole_seeds(after - before)
+    kept = found.index
+    if frame.seeds_alike(after[kept].unstack()) and frame.seeds_alike(before[kept].unstack()):
+        found = found[kept.get_level_values("seed") == kept.get_level_values("seed").min()]
     return found
+
+
+def _whole_seeds(cells: pd.Series) -> pd.Series:
+    """The cells of the seeds of which no class is missing."""
+    known: pd.Series = cells.notna().groupby(level="seed").transform("all")
+    return cells[known]
+
+
+def _by_seed(cells: pd.Series) -> pd.Series:
+    means: pd.Series = cells.groupby(level="seed").mean()
+    return means
 
 
 def _changed(default: Mapping[str, Any], params: Mapping[str, Any]) -> list[str]:
@@ -103,5 +182,20 @@ def _changed(default: Mapping[str, Any], params: Mapping[str, Any]) -> list[str]
     return [name for name, value in params.items() if _plain(value) != _plain(default.get(name))]
 
 
-def _plain(value: object) -> object:
-    return list(value) if isinstance(value, tuple) else value
+def _plain(value: Any) -> Hashable:  # noqa: ANN401
+    return tuple(value) if isinstance(value, list) else value
+
+
+def draw_effects(found: Sequence[Effect]) -> Figure:
+    """Differences of AUROC in points with their intervals, one row per change."""
+    made = theme.canvas(0.8 + 0.28 * len(found))
+    axes, rows = made.one, np.arange(len(found))[::-1]
+    axes.axvline(0, color=theme.FAINT, linewidth=1)
+    for row, each in zip(rows, found, strict=True):
+        ink = TONES.get(each.verdict.tone, theme.FAINT)
+        ends = [100 * each.difference.low, 100 * each.difference.high]
+        axes.plot(ends, [row, row], color=ink, linewidth=2)
+        axes.plot([100 * each.difference.mean], [row], "o", color=ink)
+    axes.set_yticks(rows, [f"{each.parameter} = {short(each.value)}" for each in found])
+    axes.set_xlabel("difference of test AUROC, points")
+    return made.figure

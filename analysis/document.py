@@ -140,6 +140,15 @@ class Document:
         return (block for section in self.sections for block in section.blocks)
 
 
+def file_name(*parts: str) -> str:
+    """Texts as the name of a table's or figure's file.
+
+    >>> file_name("effects", "soft boundary (ν)")
+    'effects_soft-boundary-ν'
+    """
+    return "_".join(re.sub(r"[^\w.+-]+", "-", part).strip("-") for part in parts)
+
+
 def plain(value: object) -> object:
     """A cell as a file holds it.
 

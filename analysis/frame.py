@@ -3,8 +3,10 @@
 from collections.abc import Sequence
 from typing import Any
 
+import numpy as np
 import pandas as pd
 
+from analysis.statistics import ALIKE
 from tune_ad.records import TrialRecord
 from tune_ad.selection import RULES, mean
 
@@ -30,7 +32,10 @@ def _trial(record: TrialRecord) -> dict[str, Any]:
         "state": record.state,
         "reason": record.reason,
         "objective": record.objective,
-        **{rule: value(record.metrics) if complete else None for rule, value in RULES.items()},
+        **{
+            rule: value(record.metrics, record.identity) if complete else None
+            for rule, value in RULES.items()
+        },
         "collapsed": sum(value or 0 for value in collapses(record)),
         "failed replicas": sum(each.state == "failed" for each in record.replicas),
         "replicas": len(record.replicas),
@@ -40,7 +45,7 @@ def _trial(record: TrialRecord) -> dict[str, Any]:
     }
 
 
-def collapses(record: TrialRecord) -> list[float | None]:
+def collapses(record: TrialRecord) -> Sequence[float | None]:
     """Per replica 1 where all held-out, or test, images had one score, but for rounding."""
     for part in ("validation", "test"):
         if f"{part}_collapsed" in record.metrics:
@@ -49,33 +54,83 @@ def collapses(record: TrialRecord) -> list[float | None]:
 
 
 def replicas(records: Sequence[TrialRecord]) -> pd.DataFrame:
-    """One row per replica with its task, seed, state and every metric."""
-    rows = [
-        {
-            "number": record.number,
-            "baseline": record.baseline,
-            "task": replica.task,
-            "seed": replica.seed,
-            "state": replica.state,
-            "reason": replica.reason,
-            **{name: values[k] for name, values in record.metrics.items()},
-        }
-        for record in records
-        for k, replica in enumerate(record.replicas)
-    ]
-    return pd.DataFrame(rows)
+    """One row per replica with its task, seed, state, reason and every metric.
+
+    A metric that a replica lacks is NaN.
+    """
+    if not records:
+        return pd.DataFrame()
+    sizes = [len(record.replicas) for record in records]
+    everyone = [replica for record in records for replica in record.replicas]
+    columns: dict[str, Any] = {
+        "number": np.repeat([record.number for record in records], sizes),
+        "baseline": pd.Categorical(np.repeat([r.baseline for r in records], sizes)),
+        "task": pd.Categorical([replica.task for replica in everyone]),
+        "seed": [replica.seed for replica in everyone],
+        "state": pd.Categorical([replica.state for replica in everyone]),
+        "reason": pd.Categorical([replica.reason for replica in everyone]),
+    }
+    return pd.DataFrame(columns | _metrics(records, sizes))
+
+
+def _metrics(records: Sequence[TrialRecord], sizes: Sequence[int]) -> dict[str, np.ndarray]:
+    """Every metric of all replicas, in the order of the records."""
+    names = dict.fromkeys(name for record in records for name in record.metrics)
+    columns = {name: np.full(sum(sizes), np.nan) for name in names}
+    start = 0
+    for record, size in zip(records, sizes, strict=True):
+        for name, values in record.metrics.items():
+            columns[name][start : start + size] = np.asarray(values, dtype=float)
+        start += size
+    return columns
 
 
 def by_seed(table: pd.DataFrame) -> pd.Series:
     """Test AUROC of each seed of which every class is complete: the mean over classes.
 
     Args:
-        table: of replicas, with the columns task, seed, state and test_auroc.
+        table: of the replicas of one configuration, with the columns task, seed, state and
+            test_auroc.
     """
-    complete = table[(table["state"] == "complete") & table["test_auroc"].notna()]
-    groups = complete.groupby("seed")["test_auroc"]
-    means: pd.Series = groups.mean()[groups.size() == table["task"].nunique()]
-    return means
+    return by_trial_and_seed(table.assign(number=0)).sum(axis=0, min_count=1).dropna()
+
+
+def by_trial_and_seed(table: pd.DataFrame, metric: str = "test_auroc") -> pd.DataFrame:
+    """A metric of each trial (rows) and seed (columns): the mean over classes.
+
+    NaN where a class of that seed is missing, has failed or has no such number.
+
+    Args:
+        table: of replicas, with the columns number, task, seed, state and the metric.
+        metric: name of the column.
+    """
+    values = table[metric].where(table["state"] == "complete")
+    groups = values.groupby([table["number"], table["seed"]])
+    means = groups.mean().where(groups.count() == table["task"].nunique())
+    wide: pd.DataFrame = means.unstack("seed")
+    return wide
+
+
+def cells(table: pd.DataFrame, metric: str = "test_auroc") -> pd.DataFrame:
+    """A metric of each trial (rows) in each cell (columns: task, seed); NaN where it failed.
+
+    Args:
+        table: as in `by_trial_and_seed`.
+        metric: name of the column.
+    """
+    values = table[metric].where(table["state"] == "complete")
+    keys = [table["number"], table["task"].astype(str), table["seed"]]
+    wide: pd.DataFrame = values.groupby(keys).first().unstack(["task", "seed"])
+    return wide
+
+
+def seeds_alike(values: pd.DataFrame) -> bool:
+    """Whether the seeds (columns) change nothing but for rounding: they are copies, no evidence.
+
+    So it is with a detector that draws nothing, such as a kernel density.
+    """
+    spread = values.max(axis="columns") - values.min(axis="columns")
+    return bool((spread < ALIKE).all())
 
 
 def variants(records: Sequence[TrialRecord]) -> pd.DataFrame:

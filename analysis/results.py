@@ -1,13 +1,14 @@
 """The numbers that a study may quote, and what each rests on."""
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 from analysis import frame
 from analysis.ablation import references
 from analysis.statistics import Estimate, estimate
-from tune_ad.records import StudyFolder, TrialRecord
+from analysis.study import StudyRecords
+from tune_ad.records import TrialRecord
 from tune_ad.selection import describe, mean, ranked
 
 
@@ -26,6 +27,7 @@ class Result(NamedTuple):
         failed: of them.
         collapsed: models that gave every test image one score, but for rounding.
         identity: of the configuration.
+        tested: the records that the number comes from.
     """
 
     baseline: str
@@ -39,9 +41,10 @@ class Result(NamedTuple):
     failed: int
     collapsed: int
     identity: str
+    tested: Sequence[TrialRecord]
 
 
-def results(study: dict[str, Any], folder: StudyFolder) -> list[Result]:
+def results(study: StudyRecords) -> list[Result]:
     """The numbers that may be quoted; none while there is no such number.
 
     - The winner on fresh seeds.
@@ -52,36 +55,36 @@ def results(study: dict[str, Any], folder: StudyFolder) -> list[Result]:
     A trial chosen by a rule is never quoted by the number that chose it, save under `oracle`. A
     panel of which nothing is anomalous has no AUROC.
     """
-    if study.get("whole"):
+    if study.whole:
         return []
-    records, rule = folder.read_trials(), study["selection"]
-    best = ranked(records, rule)
-    if study["budget"]["evaluation_seeds"]:
-        fresh = [r for r in folder.read_evaluation() if best and r.identity == best[0].identity]
+    best = ranked(study.trials, study.rule)
+    if study.budget["evaluation_seeds"]:
+        fresh = [r for r in study.evaluation if best and r.identity == best[0].identity]
         source = "the winner, trained again on fresh seeds"
-        return [_result(source, describe(rule), fresh, best)] if fresh else []
-    if rule == "oracle":
+        return [_result(source, describe(study.rule), fresh, best)] if fresh else []
+    if study.rule == "oracle":
         source = "the best trial on the test set itself, which is optimistic"
-        return [_result(source, describe(rule), best[:1], best)] if best else []
+        return [_result(source, describe(study.rule), best[:1], best)] if best else []
     nothing = "none; nothing was chosen between."
-    if is_ablation(study):
+    if study.is_ablation:
         source = "its baseline with nothing changed"
-        unchanged = references(defaults(study), records)
+        unchanged = references(study.defaults, study.trials)
         return [_result(source, nothing, [r], [r]) for r in unchanged]
-    tested = sorted((r for r in records if "test_auroc" in r.metrics), key=lambda r: r.number)
-    alone = Counter(record.baseline for record in records)
+    alone = Counter(record.baseline for record in study.trials)
     source = "the only configuration of its baseline"
-    return [_result(source, nothing, [r], [r]) for r in tested if alone[r.baseline] == 1]
+    tested = [r for r in study.trials if "test_auroc" in r.metrics and alone[r.baseline] == 1]
+    return [_result(source, nothing, [r], [r]) for r in tested]
 
 
-def is_ablation(study: Mapping[str, Any]) -> bool:
-    """Whether the plan of a study changes one parameter at a time."""
-    return bool(study.get("plan", {}).get("name") == "OneAtATime")
-
-
-def defaults(study: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
-    """The resolved default parameters of each baseline, by name."""
-    return {name: each["params"] for name, each in study["baselines"].items()}
+def why_nothing(study: StudyRecords) -> str:
+    """Why a study quotes no AUROC."""
+    if study.whole:
+        return f"nothing is anomalous in the whole of {study.asked['data_set']}"
+    if not study.complete:
+        return "no trial is complete" if study.trials else "no trial has ended"
+    if not study.budget["evaluation_seeds"]:
+        return "its budget trains no winner again, and a trial was chosen among several"
+    return "the winner has not been trained again yet"
 
 
 def _result(
@@ -98,7 +101,7 @@ def _result(
         panel=estimate(list(by_seed)),
         classes={
             str(task): estimate(list(rows["test_auroc"]))
-            for task, rows in complete.groupby("task")
+            for task, rows in complete.groupby("task", observed=True)
         },
         variants=_variants(tested),
         params={name: best[0].params[name] for name in best[0].searched},
@@ -106,6 +109,7 @@ def _result(
         failed=table["seed"].nunique() - len(by_seed),
         collapsed=int((complete["test_collapsed"] == 1).sum()),
         identity=best[0].identity,
+        tested=tuple(tested),
     )
 
 

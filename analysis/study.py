@@ -10,6 +10,7 @@ import pandas as pd
 from optuna.distributions import BaseDistribution, json_to_distribution
 
 from analysis import frame
+from tune_ad.errors import UserError
 from tune_ad.records import StudyFolder, TrialRecord
 
 
@@ -37,7 +38,7 @@ class StudyRecords:
             UserError: if the folder holds no study, a damaged one, or one of a newer schema.
         """
         folder = StudyFolder(path)
-        trials = sorted(folder.read_trials(), key=lambda record: record.number)
+        trials = sorted(folder.read_trials(compact=True), key=lambda record: record.number)
         return cls(folder, folder.read_study(), trials, folder.read_evaluation())
 
     @property
@@ -89,11 +90,24 @@ class StudyRecords:
 
     @cached_property
     def spaces(self) -> dict[str, dict[str, BaseDistribution]]:
-        """The distributions of what was searched, by baseline."""
+        """The distributions of what was searched, by baseline.
+
+        Raises:
+            UserError: if one of them cannot be read.
+        """
         return {
-            name: {key: json_to_distribution(text) for key, text in each["space"].items()}
+            name: {key: self._distribution(key, text) for key, text in each["space"].items()}
             for name, each in self.asked["baselines"].items()
         }
+
+    def _distribution(self, name: str, text: str) -> BaseDistribution:
+        try:
+            return json_to_distribution(text)
+        except (KeyError, ValueError) as error:
+            raise UserError(
+                f"{self.folder.study}: the distribution of {name} cannot be read ({error!r}); "
+                "restore the file from a backup"
+            ) from error
 
     @cached_property
     def complete(self) -> list[TrialRecord]:

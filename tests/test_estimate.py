@@ -4,6 +4,7 @@ import pytest
 import torch
 from optuna.distributions import CategoricalDistribution, FloatDistribution
 
+from tune_ad import estimate
 from tune_ad.budgets import BUDGETS, Budget
 from tune_ad.detectors.ae import AE
 from tune_ad.detectors.base import Detector
@@ -64,12 +65,12 @@ def test_every_report_scores_the_held_out_images():
     assert watched == pytest.approx(10 * 2 * 3 * 200 * (4 * 0.001 + 0.003))
 
 
-def test_trials_that_are_tested_score_the_test_images_once():
+def test_every_trial_scores_the_test_images_once():
     tested = seconds(SIZES._replace(test=1000)) - seconds()
     assert tested == pytest.approx(10 * 2 * 3 * 1000 * 0.003)
-    untested = replace(BUDGET, evaluation_seeds=1)
-    found = cost(study(budget=untested), SIZES._replace(test=1000), SPEEDS, 1.0, 1).seconds
-    assert found == pytest.approx(seconds() + 3 * (20 * 100 * 0.01 + 1000 * 0.003))
+    once_more = seconds(SIZES._replace(test=1000), evaluation_seeds=1)
+    fresh = 3 * (20 * 100 * 0.01 + 1000 * 0.003)
+    assert once_more == pytest.approx(seconds() + tested + fresh)
 
 
 def test_a_test_curve_scores_the_test_images_at_every_report():
@@ -126,6 +127,25 @@ def test_operations_are_counted_over_the_epochs_of_every_stage(pretraining):
     longer = {"pretraining": CategoricalDistribution([0.0, 2 * pretraining])}
     twice = relative_operations(study(replace(own, space=longer), plan=Grid()))
     assert twice - 1 == pytest.approx(2 * (ratio - 1))
+
+
+@pytest.mark.parametrize(
+    ("seconds", "calls", "found"),
+    [
+        ([0.2, 0.1, 0.3, 0.4], 4, 0.1),
+        ([0.2, 0.9, 0.1, 0.1], 2, 0.2),
+        ([1.5, 0.001, 0.002, 0.003], 2, 0.001),  # the first has loaded something
+        ([9.0, 8.0, 8.0, 8.0], 2, 8.0),
+        ([10.5, 0.1, 0.1, 0.1], 1, 10.5),
+    ],
+)
+def test_a_call_is_timed_a_few_times_and_not_by_its_first_alone(
+    seconds, calls, found, monkeypatch
+):
+    left = list(seconds)
+    monkeypatch.setattr(estimate, "_seconds", lambda call, device: left.pop(0))
+    assert estimate._timed(lambda: None, "cpu") == found
+    assert len(seconds) - len(left) == calls
 
 
 def test_baselines_that_train_for_different_times_each_cost_their_own():
@@ -226,7 +246,7 @@ def test_the_images_of_a_model(changes, sizes):
 @pytest.mark.parametrize("changes", [{}, {"train_images": 10_000, "validation_images": 10_000}])
 def test_the_images_of_a_model_are_those_of_the_panel(tiny, open_study, tmp_path, changes):
     session = open_study(tiny, tmp_path, changes=changes)
-    sizes, panel = session._sizes(session.study.budget), session.panel(True)
+    sizes, panel = session._sizes(session.study.budget), session.panel()
     assert sizes.tasks == len(panel.tasks)
     for split in panel.splits:
         validation = len(split["validation_normal"]) + len(split["validation_anomalous"])

@@ -30,18 +30,22 @@ from tune_ad.detectors.pgn import PGN
 from tune_ad.detectors.schedule import Phase, Stage
 from tune_ad.errors import DegenerateInputError
 from tune_ad.evaluation import (
+    DRAWS,
     HISTOGRAM_BINS,
     KEPT_SCORES,
     Examination,
     Key,
     by_name,
+    drawings,
     examine,
     histogram,
+    labelled,
     pictures,
     thinned,
     with_bits,
 )
 from tune_ad.learner import Member, build
+from tune_ad.metrics import auroc
 from tune_ad.nets import ImageShape
 from tune_ad.panel import Panel
 from tune_ad.randomness import derived_seed
@@ -536,10 +540,10 @@ def study_of(
     return Study("toy", search, "toy", SHAPE, "quick", budget, selection)
 
 
-def trial_of(study: Study, panel: Panel | None = None, test: bool = False, **params: Any) -> Trial:
+def trial_of(study: Study, panel: Panel | None = None, **params: Any) -> Trial:
     suggestion = Suggestion(4, study.search.baselines[0].title, params)
     chosen = panel if panel is not None else planted(PARTS, SECOND, stripes=True)
-    return Trial(study, chosen, suggestion, "cpu", test)
+    return Trial(study, chosen, suggestion, "cpu")
 
 
 def run(trial: Trial) -> list[Report]:
@@ -592,7 +596,7 @@ def test_a_trial_reports_after_every_interval():
 
 def test_a_trials_own_seeds_take_the_place_of_the_studys():
     study = study_of(Brightness)
-    trial = Trial(study, planted(PARTS), Suggestion(0, "Brightness", {}, (7, 9)), "cpu", False)
+    trial = Trial(study, planted(PARTS), Suggestion(0, "Brightness", {}, (7, 9)), "cpu")
     assert trial.keys == [Key(0, 7), Key(0, 9)]
 
 
@@ -604,19 +608,8 @@ def test_a_detector_without_stages_is_done_at_once():
     assert report.record.state == "complete"
 
 
-def names_in(report: Report) -> str:
-    record = to_text(report.record)
-    return " ".join([record, to_text(report.details), *report.metrics])
-
-
-def test_the_test_set_is_not_met_unless_asked():
-    for report in run(trial_of(study_of(DeepSVDD))):
-        assert "test" not in names_in(report)
-        assert set(report.metrics) >= {"validation_auroc", "train_loss"}
-
-
 def test_the_test_set_is_met_once_at_the_end():
-    reports = run(trial_of(study_of(DeepSVDD), test=True))
+    reports = run(trial_of(study_of(DeepSVDD)))
     for report in reports[:-1]:
         assert not [name for name in report.metrics if name.startswith("test")]
     assert None not in reports[-1].metrics["test_auroc"]
@@ -627,21 +620,161 @@ def test_the_test_set_is_met_once_at_the_end():
 
 
 def test_the_test_curve_is_recorded_where_the_search_asks():
-    reports = run(trial_of(study_of(DeepSVDD, test_curve=True), test=True))
+    reports = run(trial_of(study_of(DeepSVDD, test_curve=True)))
     assert all(None not in report.metrics["oracle_auroc"] for report in reports)
     assert ["test_auroc" in report.metrics for report in reports] == [False, False, True]
     assert reports[-1].metrics["oracle_auroc"] == reports[-1].metrics["test_auroc"]
-    blind_to_it = run(trial_of(study_of(DeepSVDD, test_curve=True), test=False))
-    unseen = ("test_auroc", "oracle_auroc")
-    assert not any(name in report.metrics for report in blind_to_it for name in unseen)
 
 
-def test_the_test_set_changes_nothing_but_its_own_numbers():
-    plain, tested = (run(trial_of(study_of(DeepSVDD), test=test)) for test in (False, True))
-    for ours, theirs in zip(plain, tested, strict=True):
-        assert ours.objective == theirs.objective
-        for name, values in ours.metrics.items():
-            assert theirs.metrics[name] == values
+BLIND_TO_THE_TEST = ("validation", "normal_only", "random")
+
+
+def on_other_test_images(parts: Planted) -> Planted:
+    """The same panel but for the brightness of its test images."""
+    return {
+        name: [255 - value for value in values] if name.startswith("test") else values
+        for name, values in parts.items()
+    }
+
+
+@pytest.mark.parametrize("curve", [False, True])
+@pytest.mark.parametrize("rule", [*BLIND_TO_THE_TEST, "oracle"])
+def test_a_trial_is_tested_and_only_the_oracle_selects_by_it(rule, curve):
+    study = study_of(DeepSVDD, selection=rule, test_curve=curve)
+    ours, theirs = (
+        run(trial_of(study, planted(*map(change, (PARTS, SECOND)))))
+        for change in (dict, on_other_test_images)
+    )
+    assert ours[-1].metrics["test_auroc"] != theirs[-1].metrics["test_auroc"]
+    same = [one.objective == other.objective for one, other in zip(ours, theirs, strict=True)]
+    assert same == [True, True, rule != "oracle"]
+    for one, other in zip(ours, theirs, strict=True):
+        for name in one.metrics:
+            if not name.startswith(("test", "oracle")):
+                assert one.metrics[name] == other.metrics[name]
+    assert ours[-1].record.labelled == theirs[-1].record.labelled
+
+
+class Unsure(Brightness):
+    """Its scores of bright images, which only the test set has, are not finite."""
+
+    def score_variants(self, images: Tensor, noise: Terms, score_space: ScoreSpace) -> Terms:
+        found = super().score_variants(images, noise, score_space)
+        score = found["score"]
+        return {**found, "score": torch.where(score > 60, torch.nan, score)}
+
+
+@pytest.mark.parametrize("rule", BLIND_TO_THE_TEST)
+def test_scores_of_test_images_that_are_not_finite_do_not_take_a_trial_from_the_choice(rule):
+    (report,) = run(trial_of(study_of(Unsure, selection=rule), planted(PARTS)))
+    (plain,) = run(trial_of(study_of(Brightness, selection=rule), planted(PARTS)))
+    record = report.record
+    assert record.state == "complete"
+    assert (report.objective is None) == (rule == "normal_only"), "which is not trained"
+    if rule == "validation":
+        assert report.objective == plain.objective
+    assert not [name for name in record.metrics if name.startswith("test")]
+    assert {(each.state, each.reason) for each in record.replicas} == {
+        ("complete", "not tested: 1 of 4 normal scores are NaN or infinite")
+    }
+    assert len(record.labelled["1"]) == 20
+    assert None not in record.labelled["1"]
+
+
+@pytest.mark.parametrize(
+    ("rule", "changes", "seeds"),
+    [
+        ("oracle", {}, ()),
+        ("validation", {}, (1000,)),
+        ("validation", {"validation_fraction": 0.0}, ()),
+    ],
+)
+def test_a_trial_that_is_quoted_fails_where_it_cannot_be_tested(rule, changes, seeds):
+    study = study_of(Unsure, selection=rule, **changes)
+    trial = Trial(study, planted(PARTS), Suggestion(0, "Unsure", {}, seeds), "cpu")
+    (report,) = run(trial)
+    assert report.record.state == "failed"
+    assert report.objective is None
+    assert "1 of 4 normal scores are NaN or infinite" in report.record.reason
+
+
+def test_a_trial_that_is_stopped_early_is_not_tested():
+    reports = run(trial_of(study_of(DeepSVDD)))
+    for report in reports[:-1]:
+        assert report.record.state == "pruned"
+        assert not [name for name in report.record.metrics if name.startswith("test")]
+        assert report.record.labelled == {}
+
+
+# ------------------------------------------------------------------------- a few anomalies
+
+
+MANY: Planted = {
+    **PARTS,
+    "validation_normal": [10, 20, 20, 30, 90],
+    "validation_anomalous": [5, 20, 25, 30, 95, 96, 97, 98, 99, 100, 20],
+}
+
+
+def test_placements_of_planted_scores_and_of_what_is_drawn_are_their_auroc():
+    panel = planted(MANY, {**SECOND, "validation_anomalous": [80, 95, 110, 90, 105]})
+    cohort, keys = cohort_on(panel, seeds=(0, 1))
+    found = examine(cohort, panel, keys, "validation")
+    means = labelled(panel, keys, found.placements, seed=3)
+    assert {name: len(values) for name, values in means.items()} == dict.fromkeys("125", DRAWS)
+    assert [each.mean() for _, each in sorted(found.placements.items())] == pytest.approx(
+        found.metrics["validation_auroc"]
+    )
+    for count, values in means.items():
+        expected = []
+        for k, key in enumerate(keys):
+            name, known = panel.tasks[key.task].name, len(found.placements[k])
+            normal = cohort.score(k, panel.positions(key.task, "validation_normal"))["score"]
+            others = cohort.score(k, panel.positions(key.task, "validation_anomalous"))["score"]
+            draws = drawings(3, name, int(count), known)
+            expected.append([auroc(normal, others[torch.tensor(draw)]) for draw in draws])
+        assert values == pytest.approx(np.mean(expected, axis=0))
+    assert np.std(means["5"]) < np.std(means["1"]), "more anomalies, less luck"
+
+
+def test_draws_take_distinct_images_and_belong_to_study_task_number_and_draw():
+    draws = drawings(0, "toy/0", 5, 40)
+    assert draws.shape == (DRAWS, 5)
+    assert all(len(set(draw)) == 5 for draw in draws.tolist())
+    assert len({tuple(draw) for draw in draws.tolist()}) == DRAWS
+    assert draws.min() >= 0
+    assert draws.max() < 40
+    for other in (drawings(1, "toy/0", 5, 40), drawings(0, "toy/1", 5, 40)):
+        assert not np.array_equal(draws, other)
+    again = drawings.__wrapped__(0, "toy/0", 5, 40)
+    np.testing.assert_array_equal(draws, again)
+
+
+def test_every_trial_of_a_study_draws_the_same_images():
+    first, second = (
+        run(trial_of(study_of(Brightness, seeds=seeds), planted(MANY)))[-1].record
+        for seeds in (1, 3)
+    )
+    assert first.labelled == {
+        name: pytest.approx(values) for name, values in second.labelled.items()
+    }
+    assert set(first.labelled) == {"1", "2", "5", "10"}, "there are eleven anomalies"
+
+
+def test_where_nothing_held_out_is_anomalous_nothing_is_drawn():
+    for panel in (planted(with_nothing_anomalous(PARTS)), planted(AGAINST)):
+        assert run(trial_of(study_of(Brightness), panel))[-1].record.labelled == {}
+    blindfold = study_of(Brightness, validation_fraction=0.0)
+    nothing = {**PARTS, "validation_normal": [], "validation_anomalous": []}
+    assert run(trial_of(blindfold, planted(nothing)))[-1].record.labelled == {}
+
+
+@pytest.mark.parametrize("fault", ["loss", "score"])
+def test_with_a_failed_replica_the_draws_have_no_mean(fault, monkeypatch):
+    blind(monkeypatch, 1, "toy/0", 2 * 3, fault)
+    last = run(trial_of(study_of(Blinded), planted(PARTS, SECOND, stripes=True)))[-1]
+    assert last.record.state == "failed"
+    assert last.record.labelled == {"1": [None] * DRAWS, "2": [None] * DRAWS}
 
 
 @pytest.mark.parametrize("objective", ["one-class", "soft-boundary"])
@@ -671,30 +804,31 @@ def test_the_loss_of_held_out_normals_has_the_same_noise_at_every_call():
     assert not torch.equal(cohort.losses(0, indices), cohort.losses(1, indices))
 
 
-@pytest.mark.parametrize("test", [True, False])
-def test_each_rule_sees_its_own_numbers(test):
+def test_each_rule_sees_its_own_numbers():
     panel = planted(PARTS)
     seen = {
-        rule: run(trial_of(study_of(Brightness, selection=rule), panel, test=test))[0].objective
-        for rule in ("validation", "normal_only", "oracle")
+        rule: run(trial_of(study_of(Brightness, selection=rule), panel))[0].objective
+        for rule in ("validation", "normal_only", "oracle", "random")
     }
     sides = (PARTS["validation_normal"], PARTS["validation_anomalous"])
     assert seen["validation"] == pytest.approx(reference(roc_auc_score, *sides))
     assert seen["normal_only"] is None, "a detector that is not trained has no loss"
     expected = reference(roc_auc_score, PARTS["test_normal"], PARTS["test/rest"])
-    assert seen["oracle"] == (pytest.approx(expected) if test else None)
+    assert seen["oracle"] == pytest.approx(expected)
+    assert 0 <= (seen["random"] or 0) < 1
+    assert seen["random"] not in (None, seen["validation"], seen["oracle"])
 
 
 def test_without_validation_there_is_no_objective():
     study = study_of(DeepSVDD, validation_fraction=0.0)
-    reports = run(trial_of(study, test=True))
+    reports = run(trial_of(study))
     assert [each.objective for each in reports] == [None] * 3
     assert not [name for name in reports[-1].metrics if name.startswith("validation")]
     assert None not in reports[-1].metrics["test_auroc"]
 
 
 def test_a_collapsed_trial_says_so():
-    (report,) = run(trial_of(study_of(Constant), planted(PARTS), test=True))
+    (report,) = run(trial_of(study_of(Constant), planted(PARTS)))
     assert report.objective == 0.5
     for part in ("validation", "test"):
         assert report.metrics[f"{part}_collapsed"] == [1.0, 1.0]
@@ -709,7 +843,7 @@ def test_a_collapsed_trial_says_so():
 )
 def test_a_failed_replica_fails_the_trial_and_the_others_go_on(fault, reason, epoch, monkeypatch):
     blind(monkeypatch, 1, "toy/0", 2 * 3, fault)  # two batches an epoch: after three epochs
-    reports = run(trial_of(study_of(Blinded), planted(PARTS, SECOND, stripes=True), test=True))
+    reports = run(trial_of(study_of(Blinded), planted(PARTS, SECOND, stripes=True)))
     assert [each.epoch for each in reports] == [2, 4, 6]
     assert None not in reports[0].metrics["validation_auroc"]
     assert reports[0].objective is not None
@@ -727,7 +861,7 @@ def test_a_failed_replica_fails_the_trial_and_the_others_go_on(fault, reason, ep
     states = [each.state for each in reports[-1].record.replicas]
     assert states == ["complete", "complete", "failed", "complete"]
     monkeypatch.setattr(Blinded, "unlucky", math.inf)
-    fine = run(trial_of(study_of(Blinded), planted(PARTS, SECOND, stripes=True), test=True))
+    fine = run(trial_of(study_of(Blinded), planted(PARTS, SECOND, stripes=True)))
     for ours, theirs in zip(reports, fine, strict=True):
         for name, values in theirs.metrics.items():
             expected = values if ours is reports[0] else [*values[:2], None, values[3]]
@@ -737,7 +871,7 @@ def test_a_failed_replica_fails_the_trial_and_the_others_go_on(fault, reason, ep
 @pytest.mark.parametrize("fault", ["loss", "score"])
 def test_a_trial_of_failures_alone_ends(fault, monkeypatch):
     blind(monkeypatch, 0, "toy/0", 0, fault)
-    (report,) = run(trial_of(study_of(Blinded, seeds=1), planted(PARTS), test=True))
+    (report,) = run(trial_of(study_of(Blinded, seeds=1), planted(PARTS)))
     assert report.done
     assert report.objective is None
     assert report.record.state == "failed"
@@ -748,7 +882,7 @@ def test_a_trial_of_failures_alone_ends(fault, monkeypatch):
 
 def test_nothing_is_examined_before_the_last_stage():
     study = study_of(Staged, epochs=7, evaluations=4, test_curve=True)  # 12 epochs in all
-    reports = run(trial_of(study, test=True))
+    reports = run(trial_of(study))
     assert [each.epoch for each in reports] == [3, 6, 9, 12]
     assert {each.epochs for each in reports} == {12}
     assert [each.objective is None for each in reports] == [True, False, False, False]
@@ -770,7 +904,7 @@ def test_nothing_is_examined_before_the_last_stage():
 
 
 def test_metrics_in_nats_are_recorded_in_bits_too():
-    (*_, last) = run(trial_of(study_of(Staged, epochs=3), test=True))
+    (*_, last) = run(trial_of(study_of(Staged, epochs=3)))
     told_twice = ("train_first", "validation_score", "test_score")
     bits = {name for name in last.metrics if name.endswith("_bits_per_dim")}
     assert bits == {f"{name}_bits_per_dim" for name in told_twice}
@@ -785,7 +919,7 @@ def test_a_trial_whose_replicas_all_fail_in_an_early_stage_ends(monkeypatch):
         def terms(self, phase: str, images: Tensor, noise: Terms) -> Terms:
             return {n: each * math.nan for n, each in super().terms(phase, images, noise).items()}
 
-    (report,) = run(trial_of(study_of(Broken, epochs=7, evaluations=4), test=True))
+    (report,) = run(trial_of(study_of(Broken, epochs=7, evaluations=4)))
     assert report.done
     assert report.record.state == "failed"
     assert {each.reason for each in report.record.replicas} == {"first/loss became nan in epoch 1"}
@@ -803,7 +937,7 @@ class Unfit(Blinded):
 
 def test_a_replica_that_cannot_be_fitted_fails_its_trial():
     panel = planted(PARTS, {**SECOND, "train": [9, 9, 9]})
-    reports = run(trial_of(study_of(Unfit), panel, test=True))
+    reports = run(trial_of(study_of(Unfit), panel))
     assert [each.epoch for each in reports] == [2, 4, 6]
     record = reports[-1].record
     assert record.state == "failed"
@@ -834,12 +968,12 @@ def test_a_saved_trial_goes_on_with_equal_reports(detector, after, monkeypatch, 
     blind(monkeypatch, 1, "toy/0", 2 * 3, "loss")
     settings = {"latent_dim": 16} if detector not in (Blinded, Staged) else {}
     study = study_of(detector, test_curve=True)
-    straight = run(trial_of(study, test=True, **settings))
-    first = trial_of(study, test=True, **settings)
+    straight = run(trial_of(study, **settings))
+    first = trial_of(study, **settings)
     for _ in range(after):
         first.step()
     torch.save(first.state_dict(), tmp_path / "trial.pt")
-    second = trial_of(study, test=True, **settings)
+    second = trial_of(study, **settings)
     second.load_state_dict(torch.load(tmp_path / "trial.pt", weights_only=True))
     assert [told(each) for each in run(second)] == [told(each) for each in straight[after:]]
     assert second.history.seconds >= first.history.seconds

@@ -13,11 +13,12 @@ import tune_ad
 PROJECT = Path(tune_ad.__file__).parent.parent
 LAYERS = (  # each imports what stands above it; what shares a line does not know each other
     "errors randomness",
+    "journal",
     "data nets metrics records tensorboard provenance plans machine budgets",
     "detectors selection sweep",
     "learner",
     "cohort search",
-    "panel estimate catalogue",
+    "panel estimate catalogue ablation",
     "evaluation",
     "trial",
     "observers",
@@ -29,7 +30,7 @@ LAYERS = (  # each imports what stands above it; what shares a line does not kno
 )
 RANK = {name: rank for rank, line in enumerate(LAYERS) for name in line.split()}
 TRAINING = {"data", "nets", "metrics", "detectors", "learner", "cohort"}
-RECORDS = {"records", "selection", "plans", "sweep"}
+RECORDS = {"journal", "records", "selection", "plans", "sweep"}
 BOTTOM = {"errors", "randomness"}
 
 

@@ -5,7 +5,17 @@ import pytest
 from optuna.distributions import CategoricalDistribution, FloatDistribution, IntDistribution
 
 from tune_ad.errors import UserError
-from tune_ad.plans import Arm, Grid, Listed, OneAtATime, Optuna, contains, grid_values
+from tune_ad.plans import (
+    MOST_COMBINATIONS,
+    Arm,
+    Grid,
+    Listed,
+    OneAtATime,
+    Optuna,
+    Sobol,
+    contains,
+    grid_values,
+)
 
 ARM = Arm(
     "A",
@@ -24,7 +34,7 @@ def keys(proposals):
 
 
 def test_a_grid_is_the_product_of_the_values_of_each_baseline():
-    proposals = Grid(points=3).proposals([ARM, OTHER], seed=0)
+    proposals = Grid(points=3).proposals([ARM, OTHER], seed=0, trials=9)
     expected = {
         ("A", ("count", count), ("letter", letter), ("rate", rate))
         for count, letter, rate in itertools.product(
@@ -39,14 +49,14 @@ def test_a_grid_is_the_product_of_the_values_of_each_baseline():
 
 
 def test_the_order_of_a_grid_is_shuffled_by_the_seed_alone():
-    orders = [keys(Grid().proposals([ARM], seed)) for seed in (0, 0, 1)]
+    orders = [keys(Grid().proposals([ARM], seed, trials=9)) for seed in (0, 0, 1)]
     assert orders[0] == orders[1] != orders[2]
     assert sorted(orders[0]) == sorted(orders[2])
     assert orders[0] != sorted(orders[0])
 
 
 def test_one_at_a_time_is_the_default_and_every_single_change():
-    proposals = OneAtATime(points=3).proposals([ARM], seed=0)
+    proposals = OneAtATime(points=3).proposals([ARM], seed=0, trials=9)
     assert proposals[0].params == ARM.default
     changes = [
         {name: value for name, value in each.params.items() if value != ARM.default[name]}
@@ -79,7 +89,7 @@ def test_one_at_a_time_is_the_default_and_every_single_change():
 )
 def test_a_default_on_the_grid_is_not_tried_again_beside_itself(distribution, default, points):
     arm = Arm("A", {"p": distribution}, {"p": default})
-    tried = [each.params["p"] for each in OneAtATime(points).proposals([arm], 0)]
+    tried = [each.params["p"] for each in OneAtATime(points).proposals([arm], 0, 9)]
     for one, other in itertools.combinations(tried, 2):
         assert not math.isclose(one, other, rel_tol=1e-9), (one, other)
     assert len(tried) == len(grid_values(distribution, points))
@@ -88,7 +98,7 @@ def test_a_default_on_the_grid_is_not_tried_again_beside_itself(distribution, de
 def test_listed_configurations_go_to_every_baseline_that_has_their_parameters():
     other = OTHER._replace(default={"count": 5, "beta": 0.5})
     plan = Listed([{}, {"count": 4, "letter": "x"}, {"beta": 0.25}])
-    assert [tuple(each) for each in plan.proposals([ARM, other], seed=0)] == [
+    assert [tuple(each) for each in plan.proposals([ARM, other], seed=0, trials=9)] == [
         ("A", dict(ARM.default)),
         ("B", dict(other.default)),
         ("A", {**ARM.default, "count": 4, "letter": "x"}),
@@ -97,7 +107,7 @@ def test_listed_configurations_go_to_every_baseline_that_has_their_parameters():
 
 
 def test_listed_without_configurations_is_the_default():
-    assert [each.params for each in Listed().proposals([ARM], 0)] == [ARM.default]
+    assert [each.params for each in Listed().proposals([ARM], 0, 9)] == [ARM.default]
 
 
 @pytest.mark.parametrize(
@@ -112,7 +122,7 @@ def test_listed_without_configurations_is_the_default():
 )
 def test_a_listed_configuration_that_cannot_be_is_refused(configuration, words):
     with pytest.raises(UserError) as refusal:
-        Listed([configuration]).proposals([ARM], seed=0)
+        Listed([configuration]).proposals([ARM], seed=0, trials=9)
     message = str(refusal.value)
     assert "\n" not in message
     for word in words:
@@ -120,7 +130,91 @@ def test_a_listed_configuration_that_cannot_be_is_refused(configuration, words):
 
 
 def test_an_adaptive_plan_knows_no_configuration_beforehand():
-    assert Optuna().proposals([ARM], seed=0) is None
+    assert Optuna().proposals([ARM], seed=0, trials=9) is None
+
+
+def test_a_grid_beyond_measure_is_refused():
+    space = {f"p{k}": FloatDistribution(0, 1) for k in range(30)}
+    with pytest.raises(UserError, match="the grid of A has .* combinations") as refusal:
+        Grid(points=5).proposals([Arm("A", space, {})], 0, 9)
+    assert f"{MOST_COMBINATIONS:,}" in str(refusal.value)
+
+
+MIXED = Arm(
+    "M",
+    {
+        "rate": FloatDistribution(1e-5, 1e-1, log=True),
+        "share": FloatDistribution(-1, 3),
+        "tenth": FloatDistribution(0.1, 0.9, step=0.1),
+        "layers": IntDistribution(1, 4),
+        "even": IntDistribution(2, 8, step=2),
+        "size": IntDistribution(1, 1000, log=True),
+        "letter": CategoricalDistribution(["x", "y", "z"]),
+        "switch": CategoricalDistribution([True, False]),
+    },
+    {
+        "rate": 1e-3,
+        "share": 0.0,
+        "tenth": 0.5,
+        "layers": 2,
+        "even": 4,
+        "size": 32,
+        "letter": "y",
+        "switch": True,
+    },
+)
+
+
+def test_a_space_is_filled_evenly_from_its_default():
+    points = [each.params for each in Sobol().proposals([MIXED], seed=0, trials=513)]
+    assert points[0] == MIXED.default
+    assert len(points) == len({tuple(each.items()) for each in points}) == 513
+    for name, distribution in MIXED.space.items():
+        assert all(contains(distribution, each[name]) for each in points), name
+    spread = points[1:]
+    quarters = [0] * 4
+    for each in spread:
+        quarters[int(math.log10(each["rate"]) + 5)] += 1
+    assert all(abs(count - 128) <= 8 for count in quarters)
+    assert abs(sum(each["share"] < 1 for each in spread) - 256) <= 8
+    for name in ("tenth", "layers", "even", "letter", "switch"):
+        values = grid_values(MIXED.space[name], 0)
+        counts = [sum(each[name] == value for each in spread) for value in values]
+        assert max(counts) - min(counts) <= 0.1 * 512, (name, counts)
+    decades = [sum(10**k <= each["size"] < 10 ** (k + 1) for each in spread) for k in range(3)]
+    assert max(decades) < 1.4 * min(decades), decades
+    pairs = {(each["rate"] > 1e-3, each["share"] > 1) for each in spread[:8]}
+    assert len(pairs) == 4, "eight points lie in every quarter of two parameters"
+
+
+@pytest.mark.parametrize("arms", [[MIXED], [ARM, MIXED], [MIXED, Arm("D", {}, {})]])
+def test_more_points_begin_with_the_same(arms):
+    most = Sobol().proposals(arms, 3, 150)
+    assert len(most) == 150
+    for trials in (1, 2, 7, 64, 149):
+        assert Sobol().proposals(arms, 3, trials) == most[:trials]
+    assert Sobol().proposals(arms, 4, 150) != most
+
+
+def test_baselines_take_turns_from_their_defaults():
+    proposals = Sobol().proposals([ARM, MIXED, Arm("D", {}, {})], 0, 41)
+    assert [each.baseline for each in proposals] == ["A", "M", "D", *["A", "M"] * 19]
+    assert [each.params for each in proposals[:3]] == [ARM.default, MIXED.default, {}]
+
+
+@pytest.mark.parametrize("sizes", [(2, 3), (7, 5, 4), (60,)])
+def test_a_small_space_is_used_up_and_repeated_by_none(sizes):
+    space = {f"p{k}": IntDistribution(1, size) for k, size in enumerate(sizes)}
+    arm = Arm("S", space, dict.fromkeys(space, 1))
+    found = keys(Sobol().proposals([arm], 0, 10_000))
+    assert len(found) == len(set(found)) == math.prod(sizes)
+
+
+def test_what_the_points_miss_of_a_small_space_is_added():
+    space = {"rare": IntDistribution(1, 100_000, log=True), "one": CategoricalDistribution(["x"])}
+    arm = Arm("S", space, {"rare": 1, "one": "x"})
+    found = keys(Sobol().proposals([arm], 0, 10_000))
+    assert len(found) == len(set(found)) == 10_000
 
 
 @pytest.mark.parametrize(

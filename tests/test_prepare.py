@@ -10,6 +10,7 @@ import pytest
 import torch
 from optuna.distributions import CategoricalDistribution
 
+from analysis.report import write_report
 from tune_ad import data
 from tune_ad.errors import UserError
 from tune_ad.plans import Listed
@@ -333,16 +334,18 @@ def test_epochs_of_the_user_are_those_of_every_baseline(open_study, tiny, tiny_b
     assert changed.study.describe()["budget"]["epochs"] == 5
 
 
-def test_a_study_that_was_begun_before_whole_data_sets_goes_on(
-    open_study, tiny, tmp_path, finished
-):
+def test_a_study_of_an_earlier_version_goes_on(open_study, tiny, tmp_path, finished):
     shutil.copytree(finished.folder.path, tmp_path / "tiny")
     path = tmp_path / "tiny" / finished.folder.study.name
     stored = json.loads(path.read_text())
     del stored["study"]["whole"]
+    for later in ("search", "ablation", "changes", "evaluate", "resources"):
+        del stored[later]
     path.write_text(json.dumps(stored))
     session = open_study(tiny, tmp_path, budget="auto", resume=True)
     assert session.study == finished.session.study
+    assert session.run().exit_code == 0
+    assert write_report(session.folder.path).path.exists()
 
 
 @pytest.fixture

@@ -173,7 +173,7 @@ def make(joined, finished):
     """A function: a trainable with a suggestion, as in an actor but in this process."""
     study = finished.session.study
     kind = tune.with_parameters(
-        TrialTrainable, study=study, panel=finished.session.panel(False), threads=1, test=False
+        TrialTrainable, study=study, panel=finished.session.panel(), threads=1
     )
     return lambda number: kind(config=asdict(suggested(finished, number)))
 

@@ -4,6 +4,7 @@ import math
 import os
 import subprocess
 import sys
+from array import array
 from dataclasses import asdict, fields
 from pathlib import Path
 
@@ -12,17 +13,16 @@ import pytest
 
 import tune_ad
 from tune_ad.errors import UserError
+from tune_ad.journal import Journal, jsonable, to_text, write_atomically
 from tune_ad.records import (
     SCHEMA,
-    Journal,
     Replica,
     StudyFolder,
     Suggestion,
     TrialRecord,
+    comparison_folder,
     identity,
-    jsonable,
-    to_text,
-    write_atomically,
+    study_folder,
 )
 
 PROJECT = Path(tune_ad.__file__).parent.parent
@@ -40,6 +40,7 @@ FULL = TrialRecord(
     replicas=[Replica("digits/0", 0, "complete", "", 3), Replica("digits/1", 0, "failed", "x", 2)],
     metrics={"validation_auroc": [0.1 + 0.2, None], "train_loss": [1e-300, 2.0]},
     variants={"mc_samples=0": {"validation_auroc": [0.5, None]}},
+    labelled={"1": [0.5, None], "10": [1.0, 0.25]},
     models={"parameters": 2372},
     seconds=1.25,
     device="cuda",
@@ -178,7 +179,7 @@ def test_a_journal_that_was_cut_in_its_first_line_starts_again(tmp_path):
     assert path.read_bytes() == b'{"n": 1}\n'
 
 
-@pytest.mark.parametrize("bad", ['{"n": 2', "", "[1, 2]", "nonsense", '"text"'])
+@pytest.mark.parametrize("bad", ['{"n": 2', "", "[1, 2]", "nonsense", '"text"', "\x00\x00"])
 def test_a_broken_line_in_the_middle_is_an_error_with_file_and_line(tmp_path, bad):
     path = tmp_path / "lines.jsonl"
     path.write_text(f'{{"n": 1}}\n{bad}\n{{"n": 3}}\n')
@@ -207,6 +208,101 @@ def test_a_trial_of_a_newer_schema_is_refused(folder, record):
 def test_fields_of_a_later_minor_version_are_ignored(folder, record):
     folder.trials.append({**asdict(record(3)), "colour": "blue"})
     assert folder.read_trials() == [record(3)]
+
+
+def test_a_record_without_later_additions_is_read_with_their_defaults(folder, record):
+    old = {n: v for n, v in asdict(FULL).items() if n not in ("labelled", "variants", "models")}
+    folder.trials.append(old)
+    (read,) = folder.read_trials()
+    assert (read.labelled, read.variants, read.models) == ({}, {}, {})
+    assert read.metrics == FULL.metrics
+
+
+def test_a_replica_that_lacks_a_field_is_refused_and_more_fields_are_ignored(folder):
+    whole = asdict(FULL)
+    whole["replicas"][0]["colour"] = "blue"
+    folder.trials.append(whole)
+    assert folder.read_trials() == [FULL]
+    del whole["replicas"][0]["epoch"]
+    folder.trials.append(whole)
+    with pytest.raises(UserError, match="replica in a trial's record lacks epoch") as refusal:
+        folder.read_trials()
+    message(refusal)
+
+
+def test_compact_numbers_are_the_same_with_nan_for_none(folder):
+    folder.trials.append(FULL)
+    (read,) = folder.read_trials(compact=True)
+    plain = {**FULL.metrics, **FULL.variants["mc_samples=0"]}
+    compact = {**read.metrics, **read.variants["mc_samples=0"]}
+    assert plain.keys() == compact.keys()
+    for name, values in compact.items():
+        assert isinstance(values, array)
+        assert values.itemsize == 8
+        assert [None if math.isnan(v) else v for v in values] == plain[name]
+    same = ("number", "params", "reports", "replicas", "labelled", "objective", "seconds")
+    assert all(getattr(read, name) == getattr(FULL, name) for name in same)
+    assert strict(to_text(read)) == strict(to_text(FULL)), "written again, it is what it was"
+
+
+def test_equal_replicas_and_names_are_one_object(folder, record):
+    for number in range(2):
+        folder.trials.append(record(number))
+    for compact in (False, True):
+        first, second = folder.read_trials(compact)
+        assert first.replicas[0] is second.replicas[0]
+        assert next(iter(first.metrics)) is next(iter(second.metrics))
+
+
+def test_a_journal_is_read_line_by_line(tmp_path):
+    path = tmp_path / "lines.jsonl"
+    path.write_bytes(b'{"n": 1}\n{"n": 2}\nbroken\n{"n": 4}\n')
+    lines = Journal(path).lines()
+    assert [next(lines), next(lines)] == [{"n": 1}, {"n": 2}]
+    with pytest.raises(UserError, match="line 3"):
+        next(lines)
+
+
+@pytest.mark.parametrize("size", [1, 2**16 - 1, 2**16, 2**16 + 1, 3 * 2**16])
+def test_a_cut_line_of_any_length_is_removed(tmp_path, size):
+    path = tmp_path / "lines.jsonl"
+    Journal(path).append({"n": 1})
+    whole = path.read_bytes()
+    for before in (whole, b""):
+        path.write_bytes(before + b"x" * size)
+        Journal(path).append({"n": 2})
+        assert path.read_bytes() == before + b'{"n": 2}\n'
+
+
+def test_a_study_is_named_or_given_by_its_path(tmp_path):
+    results, other = tmp_path / "results", tmp_path / "elsewhere" / "mine"
+    for folder in (results / "named", other):
+        write_atomically(StudyFolder(folder).study, "{}")
+    assert study_folder(results, "named") == results / "named"
+    assert study_folder(results, str(other)) == other
+    assert study_folder(results, str(results / "named")) == results / "named"
+    assert study_folder(results, "missing") == results / "missing"
+
+
+@pytest.mark.parametrize(
+    ("names", "title"),
+    [
+        (["a", "b"], "a+b"),
+        (["a", "b", "a"], "a+b+a"),
+        (["/some/where/pgn", "x/svdd/"], "pgn+svdd"),
+        (["a b", "c+d", "<e>"], "a-b+c-d+e"),
+        (["...", "-"], "study+study"),
+    ],
+)
+def test_a_comparison_has_a_folder_of_its_own(tmp_path, names, title):
+    assert comparison_folder(tmp_path, names) == tmp_path / "comparisons" / title
+
+
+def test_the_folder_of_many_studies_has_a_name_that_a_disk_can_hold(tmp_path):
+    names = [f"study_number_{k}" for k in range(60)]
+    found = {comparison_folder(tmp_path, each).name for each in (names, names[:-1])}
+    assert len(found) == 2
+    assert all(len(name) < 200 for name in found)
 
 
 def test_a_study_of_a_newer_schema_is_refused(folder):
@@ -297,7 +393,7 @@ def test_the_lock_is_given_back_after_an_error(folder):
         pass
 
 
-FILE_NAMES = ("study.json", ".jsonl", "report.md", ".lock")
+FILE_NAMES = ("study.json", ".jsonl", ".lock")
 
 
 def literals(path):

@@ -1,5 +1,6 @@
 import importlib.util
 import json
+import shutil
 import signal
 import subprocess
 import sys
@@ -86,9 +87,9 @@ def test_a_search_ends_with_its_result_report_and_tensorboard_command(run, tmp_p
     assert "Test AUROC" in out
     assert "(n = 3 seeds)" in out
     folder = tmp_path / "quickstart"
-    assert f"report: {folder / 'report.md'}" in out
+    assert f"report: {folder / 'report.html'}" in out
     assert f"TensorBoard: tensorboard --logdir {folder / 'tensorboard'}" in out
-    assert (folder / "report.md").exists()
+    assert (folder / "report.html").exists()
     assert (folder / "tables" / "trials.csv").exists()
 
 
@@ -101,7 +102,7 @@ def test_the_winner_is_tested_on_seeds_the_search_never_saw(finished):
         for group in (searched, tested)
     ]
     assert not seeds[0] & seeds[1]
-    assert all("test_auroc" not in record["metrics"] for record in searched)
+    assert all(len(record["metrics"]["test_auroc"]) == 2 for record in searched)
     best = max(searched, key=lambda record: record["objective"])
     assert {record["identity"] for record in tested} == {best["identity"]}
 
@@ -158,6 +159,42 @@ def test_report_repeats_the_result(run, finished, capsys):
     assert "Test AUROC" in first
 
 
+def test_a_study_is_reported_by_its_path(run, finished, tmp_path, capsys):
+    assert run.main(["--report", "quickstart", "--results", str(finished)]) == 0
+    by_name = capsys.readouterr().out
+    path = str(finished / "quickstart")
+    assert run.main(["--report", path, "--results", str(tmp_path)]) == 0
+    assert capsys.readouterr().out == by_name
+
+
+def test_an_ablation_is_run_and_reported_under_a_name_of_its_own(run, tmp_path, capsys):
+    small = ["--backend", "serial", "--epochs", "1", "--classes", "0,8", "--results", tmp_path]
+    arguments = [*map(str, small), "--set", "width=1.0", "--set", "dropout=0.3"]
+    assert run.main(["--search", "quickstart", "--ablate", "--dry-run", *arguments]) == 0
+    out = capsys.readouterr().out
+    assert "* quick: 6 trials, 36 models" in out
+    assert f"would be written to {tmp_path / 'quickstart-ablation'}" in out
+    assert not list(tmp_path.iterdir())
+    assert run.main(["--search", "quickstart", "--ablate", *arguments]) == 0
+    assert "quickstart-ablation: ablation of quickstart" in capsys.readouterr().out
+    folder = tmp_path / "quickstart-ablation"
+    (found,) = tmp_path.iterdir()
+    assert found == folder
+    assert len(lines(folder / "trials.jsonl")) == 6
+    assert run.main(["--report", "quickstart-ablation", "--results", str(tmp_path)]) == 0
+    assert f"report: {folder / 'report.html'}" in capsys.readouterr().out
+
+
+def test_two_studies_are_compared(run, finished, capsys):
+    other = finished.parent / "other"
+    shutil.copytree(finished / "quickstart", other / "mine")
+    names = ["quickstart", str(other / "mine")]
+    assert run.main(["--compare", *names, "--results", str(finished)]) == 0
+    page = finished / "comparisons" / "quickstart+mine" / "report.html"
+    assert f"report: {page}" in capsys.readouterr().out
+    assert page.exists()
+
+
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [
@@ -177,6 +214,13 @@ def test_report_repeats_the_result(run, finished, capsys):
         (["--search", "quickstart", "--budget", "paper", "--trials", "5"], ["--selection oracle"]),
         (["--search", "quickstart", "--set", "width=0.01"], ["width", "0.01", "channel"]),
         (["--search", "quickstart", "--wrong-option"], ["--wrong-option"]),
+        (["--search", "quickstart", "--ablate", "twice"], ["--ablate", "twice", "sobol"]),
+        (["--search", "ablate_pgn_mnist", "--ablate"], ["one parameter at a time already"]),
+        (["--search", "table1_mnist", "--ablate"], ["table1_mnist", "nothing to ablate"]),
+        (["--search", "quickstart", "--ablate", "--selection", "oracle"], ["--selection"]),
+        (["--compare", "quickstart"], ["--compare", "two", "'quickstart'"]),
+        (["--compare", "nothing", "here"], ["nothing", "holds no study"]),
+        (["--compare", "a", "b", "--search", "c"], ["--search", "--compare"]),
         ([], ["--search"]),
     ],
 )

@@ -249,13 +249,14 @@ def test_a_whole_data_set_has_no_classes():
         ("oracle", 0.1, True, False),
         ("normal_only", 0.1, True, True),
         ("normal_only", 0.0, True, False),
+        ("random", 0.0, False, True),
+        ("random", 0.1, True, True),
     ],
 )
 def test_a_rule_selects_where_it_has_something_to_look_at(selection, fraction, whole, selects):
     budget = replace(BUDGET, validation_fraction=fraction)
     found = study(budget=budget, selection=selection, whole=whole)
     assert found.selects is selects
-    assert found.tests_trials is (not selects or selection == "oracle")
     if selects:
         found.check_selection(100)
     else:
@@ -284,16 +285,26 @@ def test_the_configuration_and_identity_of_a_suggestion():
 
 
 @pytest.mark.parametrize(
-    ("fields", "tests"),
+    ("fields", "chooses"),
     [
-        ({}, False),
-        ({"budget": replace(BUDGET, test_curve=True)}, True),
-        ({"selection": "oracle"}, True),
+        ({}, True),
         ({"budget": replace(BUDGET, evaluation_seeds=0)}, True),
+        ({"plan": Grid()}, True),
+        ({"plan": Grid(), "budget": replace(BUDGET, evaluation_seeds=0)}, False),
+        (
+            {
+                "plan": Grid(),
+                "selection": "oracle",
+                "budget": replace(BUDGET, evaluation_seeds=0),
+            },
+            True,
+        ),
+        ({"budget": replace(BUDGET, validation_fraction=0.0)}, False),
+        ({"whole": True, "plan": Grid()}, False),
     ],
 )
-def test_trials_meet_the_test_set_only_where_it_is_declared(fields, tests):
-    assert study(**fields).tests_trials is tests
+def test_a_rule_chooses_where_a_winner_or_the_next_trial_depends_on_it(fields, chooses):
+    assert study(**fields).chooses is chooses
 
 
 BLIND = replace(BUDGET, validation_fraction=0.0, evaluation_seeds=0)

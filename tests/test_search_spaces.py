@@ -180,7 +180,7 @@ def test_the_budgets(search, data, name):
         named = {quick.epochs, standard.epochs, paper.epochs}
         assert named == {None}, "nothing is trained, so no budget names epochs"
     study = tiny(search, data, name)
-    if search.plan.proposals(study.arms, study.seed) is None:
+    if study.planned is None:
         for each in (quick, standard):
             assert each.validation_fraction > 0, "something must be held out to choose by"
             assert each.evaluation_seeds > 0, "the winner's number is not the one that chose it"
@@ -190,7 +190,7 @@ def test_the_budgets(search, data, name):
 
 def random_points(study, count):
     """The default of each baseline, then random ones of the configurations that it may try."""
-    proposals = study.search.plan.proposals(study.arms, study.seed)
+    proposals = study.planned
     if proposals is not None:
         chosen = numpy_stream(1, "points").permutation(len(proposals))[:count]
         defaults = [(arm.name, dict(arm.default)) for arm in study.arms]
@@ -214,18 +214,16 @@ def test_a_short_trial_runs_at_the_default_and_at_three_random_points(search, da
     study = tiny(search, data, name)
     image_set = images(data)
     tasks = [whole(data)] if search.whole else class_tasks(image_set, study.budget.classes)
-    panel = Panel.prepare([image_set], tasks, study.budget, study.seed, study.tests_trials)
+    panel = Panel.prepare([image_set], tasks, study.budget, study.seed)
     torch.set_num_threads(1)
     for suggestion in random_points(study, 3):
-        trial = Trial(study, panel, suggestion, "cpu", study.tests_trials)
+        trial = Trial(study, panel, suggestion, "cpu")
         report = trial.step()
         while not report.done:
             report = trial.step()
         assert report.record.state == "complete", report.record.reason
         numbers = [report.objective] if study.selects else []
-        if study.tests_trials:
-            numbers += [each for name in on_test_images(search) for each in report.metrics[name]]
-        assert numbers
+        numbers += [each for name in on_test_images(search) for each in report.metrics[name]]
         assert all(value is not None and math.isfinite(value) for value in numbers)
         tried = study.baselines[suggestion.baseline].score_space
         variants = {f"{p}={value}" for p, values in tried.items() for value in values}
@@ -237,7 +235,7 @@ def corners(study):
 
     A design that varies one parameter at a time need not cross those that exclude each other.
     """
-    proposals = study.search.plan.proposals(study.arms, study.seed)
+    proposals = study.planned
     if proposals is not None:
         yield from proposals
         return

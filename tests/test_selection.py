@@ -1,9 +1,21 @@
 import math
+from array import array
 
 import pytest
+from scipy.stats import kstest
 
 from tune_ad.records import Replica
-from tune_ad.selection import RULES, describe, mean, normal_only, oracle, ranked, validation
+from tune_ad.selection import (
+    RULES,
+    describe,
+    judged,
+    mean,
+    normal_only,
+    oracle,
+    random,
+    ranked,
+    validation,
+)
 
 METRICS = {
     "validation_auroc": [0.5, 0.75],
@@ -17,7 +29,7 @@ METRICS = {
     ("rule", "value"), [(validation, 0.625), (normal_only, -4.0), (oracle, 0.75)]
 )
 def test_each_rule_looks_at_its_own_number(rule, value):
-    assert rule(METRICS) == value
+    assert rule(METRICS, "0123abcd") == rule(METRICS, "ffff") == value
     assert RULES[rule.__name__] is rule
 
 
@@ -31,16 +43,45 @@ def test_each_rule_looks_at_its_own_number(rule, value):
 )
 def test_a_rule_without_its_number_cannot_judge(name, seen):
     rule = RULES[name]
-    assert rule({key: values for key, values in METRICS.items() if key != seen}) is None
-    assert rule({seen: METRICS[seen]}) == rule(METRICS)
+    assert rule({key: values for key, values in METRICS.items() if key != seen}, "a") is None
+    assert rule({seen: METRICS[seen]}, "a") == rule(METRICS, "a")
     for missing in (None, math.nan, math.inf):
-        assert rule({**METRICS, seen: [0.9, missing]}) is None
-    assert rule({**METRICS, seen: []}) is None
+        assert rule({**METRICS, seen: [0.9, missing]}, "a") is None
+        assert rule({**METRICS, seen: array("d", [0.9, missing or math.nan])}, "a") is None
+    assert rule({**METRICS, seen: []}, "a") is None
+    assert rule({seen: array("d", METRICS[seen])}, "a") == rule(METRICS, "a")
 
 
 def test_the_test_set_moves_no_rule_but_the_oracle():
     better = {**METRICS, "test_auroc": [1.0, 1.0], "test_score": [0.0, 0.0]}
-    assert {name for name, rule in RULES.items() if rule(better) != rule(METRICS)} == {"oracle"}
+    moved = {name for name, rule in RULES.items() if rule(better, "a") != rule(METRICS, "a")}
+    assert moved == {"oracle"}
+
+
+def test_a_random_pick_sees_the_identity_alone_and_is_the_same_in_every_run():
+    values = [random({}, f"{k:012x}") for k in range(4000)]
+    assert values == [random(METRICS, f"{k:012x}") for k in range(4000)]
+    assert random({}, "0123456789ab") == 0.7376139610875712
+    assert all(0 <= value < 1 for value in values)
+    assert len(set(values)) == len(values)
+    assert kstest(values, "uniform").pvalue > 0.01
+    assert RULES["random"] is random
+
+
+def test_a_random_pick_is_of_complete_trials_only(trial):
+    records = [trial(k, [0.1], state=state) for k, state in enumerate(("failed", "pruned"))]
+    records += [trial(k, [k / 10]) for k in range(2, 8)]
+    order = numbers(ranked(records, "random"))
+    assert sorted(order) == list(range(2, 8))
+    worse = [trial(k, [-k / 10]) for k in range(2, 8)]
+    assert numbers(ranked(worse, "random")) == order != sorted(order)
+
+
+def test_a_trial_is_judged_when_it_is_complete(trial):
+    assert judged(trial(0, [0.25, 0.75]), "validation") == 0.5
+    assert judged(trial(0, [0.25, None]), "validation") is None
+    for rule in RULES:
+        assert judged(trial(0, [0.5], state="pruned"), rule) is None
 
 
 def test_the_mean_skips_no_replica():

@@ -2,6 +2,7 @@
 
 from optuna.distributions import BaseDistribution, CategoricalDistribution
 
+from tune_ad.ablation import ABLATIONS
 from tune_ad.estimate import Cost
 from tune_ad.search import Baseline
 from tune_ad.selection import describe
@@ -32,13 +33,20 @@ def opening(session: Session) -> str:
     ended = len(session.folder.read_trials())
     going_on = f", {ended} of them have ended" if ended else ""
     lines = [
-        f"{study.name}: budget {study.budget_name}{why}, {_size(own)}{going_on}; "
+        f"{study.name}: {_ablation(options)}budget {study.budget_name}{why}, "
+        f"{_size(own)}{going_on}; "
         f"about {duration(own.seconds)} here, {others}",
         _selection(session),
         f"watch: tensorboard --logdir {session.folder.tensorboard}",
     ]
     lines += [f"{each.name}: {each.about}" for each in session.image_sets if each.about]
     return "\n".join(lines)
+
+
+def _ablation(options: Options) -> str:
+    if options.ablate is None:
+        return ""
+    return f"ablation of {options.search}, {ABLATIONS[options.ablate].about}; "
 
 
 def _size(cost: Cost) -> str:
@@ -48,17 +56,24 @@ def _size(cost: Cost) -> str:
 
 def _selection(session: Session) -> str:
     study = session.study
+    tested = "each trial is tested at its last epoch"
     if not study.selects:
         why = "nothing is anomalous" if study.search.whole else "nothing is held out"
-        return f"selection: none, {why}; each trial is tested at its last epoch"
-    return f"selection: {describe(study.selection)}"
+        return f"selection: none, {why}; {tested}"
+    if not study.chooses:
+        return f"selection: none, nothing is chosen between the configurations; {tested}"
+    said = f"selection: {describe(study.selection)}"
+    if study.selection == "oracle":
+        return said
+    return f"{said} Each trial is tested, too, which selects nothing."
 
 
 def plan(session: Session) -> str:
     """What a study would run: space, panel, trials, models, estimated time and disk."""
     study, budget = session.study, session.study.budget
     lines = [
-        f"{study.name}: {study.data_set}, images {'x'.join(map(str, study.shape))}",
+        f"{study.name}: {_ablation(session.options)}{study.data_set}, "
+        f"images {'x'.join(map(str, study.shape))}",
         f"panel: {', '.join(task.name for task in session.tasks)}; seeds {list(study.seeds)}",
         f"plan: {type(study.search.plan).__name__}; {_selection(session)}",
     ]
@@ -70,10 +85,11 @@ def plan(session: Session) -> str:
             f"{mark} {name}: {_size(each)}, about {duration(each.seconds)} here with "
             f"{session.concurrent} at a time, {each.bytes / 1e6:.0f} MB"
         )
+    fresh = f"{budget.evaluation_seeds} fresh seeds for the winner"
     lines.append(
         f"budget {study.budget_name}: {_epochs(session)} epochs, "
         f"{budget.train_images or 'all'} training images a model, "
-        f"{budget.evaluation_seeds} fresh seeds for the winner"
+        + (fresh if budget.evaluation_seeds else "no winner is trained again")
     )
     lines.append(f"would be written to {session.folder.path}; nothing was run")
     return "\n".join(lines)
@@ -115,7 +131,9 @@ def _same_place(options: Options) -> str:
 def closing(session: Session, outcome: Outcome) -> str:
     """How to look at the study and what is left to do."""
     lines = [f"TensorBoard: tensorboard --logdir {session.folder.tensorboard}"]
-    again = f"python run.py --search {session.study.name} --resume{_same_place(session.options)}"
+    options = session.options
+    ablate = f" --ablate {options.ablate}" if options.ablate else ""
+    again = f"python run.py --search {options.search}{ablate} --resume{_same_place(options)}"
     if outcome.interrupted:
         lines.append(f"interrupted; go on with: {again}")
     elif outcome.late:

@@ -20,7 +20,7 @@ class Budget:
         validation_images: at most so many normals and as many anomalies; None = all held out.
         test_images: at most so many normals and as many anomalies; None = the whole test set.
         evaluation_seeds: fresh seeds on which the winner is trained again; 0 = the trials
-            themselves are tested, which is honest only where nothing is selected.
+            themselves are quoted, which is honest only where nothing is selected.
         validation_fraction: share of the training files held out; 0 = none, the papers' protocol.
         evaluations: reports per trial, evenly spaced over the epochs.
         test_curve: also record test AUROC over epochs, under the name "oracle": nothing may be

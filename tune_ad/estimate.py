@@ -24,7 +24,8 @@ from tune_ad.sweep import Sweep
 SAMPLED = 12  # configurations whose cost is counted
 PROBE_BATCHES = 2
 PROBED = 200  # images for a detector that is fitted
-LONG = 1.0  # seconds after which a first call is measurement enough
+LONG = 1.0  # seconds of calls that are measurement enough
+LONGEST = 10.0  # of a first call, which may load what it needs, for it to be enough
 BYTES_PER_MODEL = 20_000  # of records and event files
 
 
@@ -50,7 +51,7 @@ class Sizes(NamedTuple):
     Attributes:
         train: trained on in each epoch.
         validation: scored at each examination.
-        test: scored at the end of the evaluation.
+        test: scored once, at the last report.
         tasks: in the panel, of every class that the budget names.
     """
 
@@ -115,10 +116,11 @@ def _speed(baseline: Baseline, shape: ImageShape, device: str) -> Speed:
 
 def _timed(call: Callable[[], object], device: str) -> float:
     """Seconds of a call: the least of three after one to warm up, fewer where they take long."""
-    seconds = [_seconds(call, device)]
-    while len(seconds) < 4 and sum(seconds) < LONG:
-        seconds.append(_seconds(call, device))
-    return min(seconds)
+    first = _seconds(call, device)
+    again: list[float] = []
+    while first < LONGEST and len(again) < 3 and (not again or first + sum(again) < LONG):
+        again.append(_seconds(call, device))
+    return min([first, *again])
 
 
 def _seconds(call: Callable[[], object], device: str) -> float:
@@ -195,9 +197,9 @@ def cost(
     trials = Sweep(study.search.plan, study.arms, budget.trials, study.seed).trials
     seeds = budget.evaluation_seeds if study.selects else 0
     replicas = budget.seeds * sizes.tasks
-    tested, untested = (_mean_model(study, sizes, speeds, test) for test in (True, False))
-    searched = trials * replicas * ratio * (tested if study.tests_trials else untested)
-    fresh = seeds * sizes.tasks * max(1.0, ratio) * tested
+    model = _mean_model(study, sizes, speeds)
+    searched = trials * replicas * ratio * model
+    fresh = seeds * sizes.tasks * max(1.0, ratio) * model
     return Cost(
         seconds=searched / min(concurrent, trials) + fresh / max(1, min(concurrent, seeds)),
         trials=trials,
@@ -206,24 +208,22 @@ def cost(
     )
 
 
-def _mean_model(study: Study, sizes: Sizes, speeds: Mapping[str, Speed], test: bool) -> float:
+def _mean_model(study: Study, sizes: Sizes, speeds: Mapping[str, Speed]) -> float:
     """Seconds of one model, from training to its last report: the mean over baselines."""
     models = [
-        _model(each.skeleton(study.shape).stages(), study.budget, sizes, speeds[name], test)
+        _model(each.skeleton(study.shape).stages(), study.budget, sizes, speeds[name])
         for name, each in study.baselines.items()
     ]
     return sum(models) / len(models)
 
 
-def _model(
-    stages: Sequence[Stage], budget: Budget, sizes: Sizes, speed: Speed, test: bool
-) -> float:
+def _model(stages: Sequence[Stage], budget: Budget, sizes: Sizes, speed: Speed) -> float:
     epochs = sum(stage.epochs for stage in stages)
     earlier = sum(stage.epochs for stage in stages[:-1])  # nothing is examined before the last
     interval = budget.interval(epochs)
-    watched = sizes.validation + sizes.test * (test and budget.test_curve)
+    watched = sizes.validation + sizes.test * budget.test_curve
     examined = max(1, -(-epochs // interval)) - earlier // interval if watched else 1
-    last = sizes.validation + sizes.test * test
+    last = sizes.validation + sizes.test
     trained = sum(s.epochs * each for s, each in zip(stages, speed.train, strict=True))
     seconds = sizes.train * (trained + examined * speed.fit)
     return seconds + (examined - 1) * watched * speed.score + last * speed.variants

@@ -15,6 +15,7 @@
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import lru_cache
 from typing import NamedTuple
 
 import numpy as np
@@ -24,12 +25,22 @@ from torch import Tensor
 from tune_ad.cohort import Cohort
 from tune_ad.detectors.base import Terms
 from tune_ad.errors import DegenerateInputError
-from tune_ad.metrics import auroc, average_precision, bits_per_dimension, require_finite, ties
+from tune_ad.metrics import (
+    auroc,
+    average_precision,
+    bits_per_dimension,
+    placements,
+    require_finite,
+    ties,
+)
 from tune_ad.panel import Panel
+from tune_ad.randomness import numpy_stream
 from tune_ad.records import Values
 
 HISTOGRAM_BINS = 40
 KEPT_SCORES = 500
+LABELLED = (1, 2, 5, 10, 50)  # anomalies by which a selection may be made
+DRAWS = 20
 
 
 class Key(NamedTuple):
@@ -47,11 +58,15 @@ class Examination:
         metrics: numbers by name, one per replica, None for a failed one.
         variants: the AUROCs under other score-time values, by variant, then as `metrics`.
         scores: per task, of its first replica: the scores of normals and of each outsider set.
+        placements: by replica, of its held-out anomalies among its held-out normals, shape (m,).
+        untested: by replica, why it has no numbers on test images.
     """
 
     metrics: dict[str, Values] = field(default_factory=dict)
     variants: dict[str, dict[str, Values]] = field(default_factory=dict)
     scores: dict[str, dict[str, np.ndarray]] = field(default_factory=dict)
+    placements: dict[int, np.ndarray] = field(default_factory=dict)
+    untested: dict[int, str] = field(default_factory=dict)
 
 
 def by_name(replicas: Sequence[Mapping[str, float]]) -> dict[str, Values]:
@@ -65,11 +80,16 @@ def by_name(replicas: Sequence[Mapping[str, float]]) -> dict[str, Values]:
 
 
 def examine(
-    cohort: Cohort, panel: Panel, keys: Sequence[Key], part: str, every_variant: bool = False
+    cohort: Cohort,
+    panel: Panel,
+    keys: Sequence[Key],
+    part: str,
+    every_variant: bool = False,
+    ends: bool = True,
 ) -> Examination:
     """Score the images of one part of every task with its replicas.
 
-    A replica whose scores are not finite is ended as failed.
+    A replica whose scores are not finite has no numbers.
 
     Args:
         cohort: the replicas.
@@ -77,6 +97,8 @@ def examine(
         keys: of the replicas, in the cohort's order.
         part: "validation" or "test".
         every_variant: also score under the values of the score space.
+        ends: whether a replica whose scores are not finite is ended as failed, too; otherwise it
+            is named in `Examination.untested`.
     """
     metrics: list[dict[str, float]] = [{} for _ in keys]
     variants: list[dict[str, dict[str, float]]] = [{} for _ in keys]
@@ -96,8 +118,14 @@ def examine(
                 metrics[k]["validation_loss"] = finite_mean(losses)
             variants[k] = compared(sides, part) if every_variant else {}
         except DegenerateInputError as error:
-            cohort.fail(k, cohort.epoch, str(error))
+            if ends:
+                cohort.fail(k, cohort.epoch, str(error))
+            else:
+                found.untested[k] = f"not tested: {error}"
             continue
+        if "rest" in sides:
+            placed = placements(sides["normal"]["score"], sides["rest"]["score"])
+            found.placements[k] = placed.cpu().numpy()
         name = panel.tasks[key.task].name
         if name not in found.scores:
             found.scores[name] = {side: t["score"].cpu().numpy() for side, t in sides.items()}
@@ -142,6 +170,48 @@ def judged(sides: Mapping[str, Terms], part: str) -> dict[str, float]:
     numbers[f"{part}_relative_range"] = apart.relative_range
     numbers[f"{part}_collapsed"] = float(apart.collapsed)
     return numbers
+
+
+def labelled(
+    panel: Panel, keys: Sequence[Key], placed: Mapping[int, np.ndarray], seed: int
+) -> dict[str, list[float | None]]:
+    """What selection would see with k held-out anomalies: the mean AUROC over replicas, by draw.
+
+    Draw d takes the same k of a task's held-out anomalies in every trial of a study. The AUROC of
+    all held-out normals against them is the mean of their placements.
+
+    Args:
+        panel: tasks and images.
+        keys: of the replicas.
+        placed: the placements of all held-out anomalies of a task, by replica.
+        seed: of the study.
+
+    Returns:
+        by k as text, `DRAWS` numbers in [0, 1], None if a replica has no placements; without each
+        k that exceeds the held-out anomalies of a task.
+    """
+    tasks = {key.task: panel.tasks[key.task].name for key in keys}
+    known = {task: len(panel.positions(task, "validation_anomalous")) for task in tasks}
+    means: dict[str, list[float | None]] = {}
+    for count in LABELLED:
+        if count > min(known.values()):
+            break
+        means[str(count)] = [None] * DRAWS
+        if len(placed) == len(keys):
+            drawn = {t: drawings(seed, name, count, known[t]) for t, name in tasks.items()}
+            each = [placed[k][drawn[key.task]].mean(1) for k, key in enumerate(keys)]
+            means[str(count)] = np.mean(each, axis=0).tolist()
+    return means
+
+
+@lru_cache(maxsize=1024)
+def drawings(seed: int, task: str, count: int, known: int) -> np.ndarray:
+    """Which `count` of the `known` held-out anomalies of a task each draw takes, without repeats.
+
+    Shape (DRAWS, count); the same for every trial of a study.
+    """
+    streams = [numpy_stream(seed, "labelled", task, count, draw) for draw in range(DRAWS)]
+    return np.stack([stream.choice(known, count, replace=False) for stream in streams])
 
 
 def finite_mean(losses: Tensor) -> float:

@@ -25,11 +25,34 @@ def auroc(normal: Tensor, anomalous: Tensor) -> float:
         DegenerateInputError: if one side is empty or a score is NaN or infinite.
     """
     normal, anomalous = checked(normal, anomalous)
+    return float(_wins(normal, anomalous).sum() / (len(normal) * len(anomalous)))
+
+
+def placements(normal: Tensor, anomalous: Tensor) -> Tensor:
+    r"""The placement of each anomaly among the normal images, shape (m,), float64, in [0, 1].
+
+    $v_j = \frac1n \sum_i [n_i < a_j] + \frac12 [n_i = a_j]$: the share of normal images that score
+    less, and half the share that scores the same. The AUROC of the normal images against any set
+    of these anomalies is the mean of their placements (DeLong, DeLong and Clarke-Pearson,
+    Biometrics 44, 1988).
+
+    Args:
+        normal: scores of normal images, shape (n,).
+        anomalous: scores of anomalies, shape (m,).
+
+    Raises:
+        DegenerateInputError: if one side is empty or a score is NaN or infinite.
+    """
+    normal, anomalous = checked(normal, anomalous)
+    return _wins(normal, anomalous) / len(normal)
+
+
+def _wins(normal: Tensor, anomalous: Tensor) -> Tensor:
+    """How many normal scores each anomaly exceeds, ties counted half, shape (m,)."""
     ordered = normal.sort().values
     below = torch.searchsorted(ordered, anomalous)
     not_above = torch.searchsorted(ordered, anomalous, right=True)
-    wins = (below.double() + not_above.double()).sum() / 2
-    return float(wins / (len(normal) * len(anomalous)))
+    return (below.double() + not_above.double()) / 2
 
 
 def average_precision(normal: Tensor, anomalous: Tensor) -> float:

@@ -8,14 +8,8 @@ from typing import Any
 import numpy as np
 from tqdm import tqdm
 
-from tune_ad.records import (
-    Journal,
-    StudyFolder,
-    Suggestion,
-    TrialRecord,
-    to_text,
-    write_atomically,
-)
+from tune_ad.journal import Journal, to_text, write_atomically
+from tune_ad.records import StudyFolder, Suggestion, TrialRecord
 from tune_ad.search import Study
 from tune_ad.tensorboard import TrialBoard, Values, domains_of, merge_domains, write_study
 from tune_ad.trial import Report

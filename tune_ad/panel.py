@@ -37,7 +37,6 @@ class Panel:
         tasks: Sequence[Task],
         budget: Budget,
         seed: int,
-        test: bool,
     ) -> "Panel":
         """Cut the splits and keep the images that they use.
 
@@ -46,7 +45,6 @@ class Panel:
             tasks: of the panel.
             budget: gives the sizes.
             seed: of the cut.
-            test: whether test images are wanted.
 
         Raises:
             UserError: if a class has too few images for the cut.
@@ -58,7 +56,7 @@ class Panel:
             validation_images=budget.validation_images,
             test_images=budget.test_images,
         )
-        parts = [_named_parts(split(task, pool, sizes, seed), test) for task in tasks]
+        parts = [_named_parts(split(task, pool, sizes, seed)) for task in tasks]
         used = np.unique(np.concatenate([part for each in parts for part in each.values()]))
         splits = tuple(
             {name: np.searchsorted(used, part) for name, part in each.items()} for each in parts
@@ -81,13 +79,12 @@ class Panel:
         return [name[len(prefix) :] for name in self.splits[task] if name.startswith(prefix)]
 
 
-def _named_parts(cut: Split, test: bool) -> Arrays:
+def _named_parts(cut: Split) -> Arrays:
     parts = {
         "train": cut.train,
         "validation_normal": cut.validation_normal,
         "validation_anomalous": cut.validation_anomalous,
+        "test_normal": cut.test_normal,
+        **{f"test/{name}": indices for name, indices in cut.outsiders.items()},
     }
-    if test:
-        parts["test_normal"] = cut.test_normal
-        parts |= {f"test/{name}": indices for name, indices in cut.outsiders.items()}
     return {name: indices.numpy() for name, indices in parts.items()}

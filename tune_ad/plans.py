@@ -1,8 +1,8 @@
 """Where configurations come from: declared as data, without torch.
 
 A plan sees each baseline as an `Arm`: its searched parameters with their distributions and
-defaults. `Grid`, `OneAtATime` and `Listed` know all their configurations beforehand; `Optuna`
-chooses each in the light of the earlier ones, which `tune_ad.sweep` does.
+defaults. `Grid`, `OneAtATime`, `Sobol` and `Listed` know all their configurations beforehand;
+`Optuna` chooses each in the light of the earlier ones, which `tune_ad.sweep` does.
 """
 
 import itertools
@@ -24,6 +24,10 @@ from tune_ad.errors import UserError
 from tune_ad.randomness import numpy_stream
 
 Space = Mapping[str, BaseDistribution]
+
+MOST_COMBINATIONS = 100_000  # of a grid
+MOST_POINTS = 2**14  # of a Sobol' sequence that are looked at
+BLOCK = 64  # of them at a time; a power of two, for which they are balanced
 
 
 class Arm(NamedTuple):
@@ -51,8 +55,14 @@ class Plan(ABC):
     """Where configurations come from."""
 
     @abstractmethod
-    def proposals(self, arms: Sequence[Arm], seed: int) -> Sequence[Proposal] | None:
+    def proposals(self, arms: Sequence[Arm], seed: int, trials: int) -> Sequence[Proposal] | None:
         """Every configuration in the order of their trials; None if the plan adapts.
+
+        Args:
+            arms: the baselines.
+            seed: of the study.
+            trials: that are asked for; more of them begin with the same configurations. A plan
+                whose number follows from the space alone gives all of its own.
 
         Raises:
             UserError: if the plan does not fit the space.
@@ -72,7 +82,7 @@ class Optuna(Plan):
 
     random_trials: int | None = None
 
-    def proposals(self, arms: Sequence[Arm], seed: int) -> None:
+    def proposals(self, arms: Sequence[Arm], seed: int, trials: int) -> None:
         """None: each configuration depends on the results of earlier ones."""
         return None
 
@@ -92,11 +102,20 @@ class Grid(Plan):
 
     points: int = 5
 
-    def proposals(self, arms: Sequence[Arm], seed: int) -> list[Proposal]:
-        """The product of the values of each baseline's parameters."""
+    def proposals(self, arms: Sequence[Arm], seed: int, trials: int) -> list[Proposal]:
+        """The product of the values of each baseline's parameters.
+
+        Raises:
+            UserError: if there are more than `MOST_COMBINATIONS`.
+        """
         proposals = []
         for arm in arms:
             values = [grid_values(each, self.points) for each in arm.space.values()]
+            if (count := math.prod(map(len, values))) > MOST_COMBINATIONS:
+                raise UserError(
+                    f"the grid of {arm.name} has {count:,} combinations, more than "
+                    f"{MOST_COMBINATIONS:,}; fix some parameters with --set, or take another plan"
+                )
             for point in itertools.product(*values):
                 proposals.append(Proposal(arm.name, dict(zip(arm.space, point, strict=True))))
         order = numpy_stream(seed, "grid").permutation(len(proposals))
@@ -113,7 +132,7 @@ class OneAtATime(Plan):
 
     points: int = 5
 
-    def proposals(self, arms: Sequence[Arm], seed: int) -> list[Proposal]:
+    def proposals(self, arms: Sequence[Arm], seed: int, trials: int) -> list[Proposal]:
         """The default of each baseline and its neighbours along one parameter."""
         return [Proposal(arm.name, params) for arm in arms for params in self._one_arm(arm)]
 
@@ -123,6 +142,71 @@ class OneAtATime(Plan):
             for value in grid_values(distribution, self.points):
                 if value != arm.default[name]:
                     yield {**arm.default, name: value}
+
+
+@dataclass(frozen=True)
+class Sobol(Plan):
+    """The defaults, then configurations that fill each space evenly: for sensitivities.
+
+    Those of a baseline are a scrambled Sobol' sequence (Owen, J. Complexity 14, 1998), seeded by
+    the study, mapped through the distributions: uniform where they are, in the logarithm where
+    they say so. No result has a say in it. Baselines take turns; repeats are dropped; a space
+    without intervals may be used up.
+    """
+
+    def proposals(self, arms: Sequence[Arm], seed: int, trials: int) -> list[Proposal]:
+        """The first `trials` configurations."""
+        rounds = itertools.zip_longest(*(_filling(arm, seed) for arm in arms))
+        turns = (proposal for each in rounds for proposal in each if proposal is not None)
+        return list(itertools.islice(turns, trials))
+
+
+def _filling(arm: Arm, seed: int) -> Iterator[Proposal]:
+    """The default, its space filled evenly, and what is left of a space without intervals."""
+    values = [all_values(each) for each in arm.space.values()]
+    finite = [each for each in values if each is not None]
+    cells = math.prod(map(len, finite)) if len(finite) == len(values) else None
+    seen: set[tuple[Any, ...]] = set()
+    left = itertools.product(*finite) if cells and cells <= MOST_COMBINATIONS else ()
+    default = tuple(arm.default[name] for name in arm.space)
+    for point in itertools.chain([default], _spread(arm, seed), left):
+        if point not in seen:
+            seen.add(point)
+            yield Proposal(arm.name, dict(zip(arm.space, point, strict=True)))
+        if len(seen) == cells:
+            return
+
+
+def _spread(arm: Arm, seed: int) -> Iterator[tuple[Any, ...]]:
+    """A scrambled Sobol' sequence in the space of an arm."""
+    from scipy.stats import qmc  # takes longer to import than everything else here
+
+    stream = numpy_stream(seed, "sobol", arm.name)
+    sampler = qmc.Sobol(len(arm.space), rng=stream)
+    for _ in range(MOST_POINTS // BLOCK if arm.space else 0):
+        for point in sampler.random(BLOCK):
+            yield tuple(map(_at, arm.space.values(), map(float, point)))
+
+
+def _at(distribution: BaseDistribution, u: float) -> Any:  # noqa: ANN401
+    """The value at the quantile u in [0, 1) of a distribution.
+
+    >>> _at(FloatDistribution(1e-4, 1e-2, log=True), 0.5)
+    0.001
+    >>> [_at(IntDistribution(1, 3), u) for u in (0.0, 0.4, 0.99)]
+    [1, 2, 3]
+    """
+    if not isinstance(distribution, CategoricalDistribution):
+        low, high = distribution.low, distribution.high
+        if isinstance(distribution, FloatDistribution) and distribution.step is None:
+            exact = low * (high / low) ** u if distribution.log else low + u * (high - low)
+            return _rounded(exact, low, high)
+        if distribution.log:
+            ends = low - 0.5, high + 0.5  # so that each integer has its share of the logarithm
+            return min(max(round(ends[0] * (ends[1] / ends[0]) ** u), low), high)
+    values = all_values(distribution)
+    assert values is not None
+    return values[int(u * len(values))]
 
 
 @dataclass(frozen=True)
@@ -136,7 +220,7 @@ class Listed(Plan):
 
     configurations: Sequence[Mapping[str, Any]] = field(default_factory=lambda: [{}])
 
-    def proposals(self, arms: Sequence[Arm], seed: int) -> list[Proposal]:
+    def proposals(self, arms: Sequence[Arm], seed: int, trials: int) -> list[Proposal]:
         """Each configuration on each baseline that has its parameters.
 
         Raises:

@@ -12,13 +12,15 @@ from pathlib import Path
 from typing import Any
 
 from tune_ad import catalogue, data
+from tune_ad.ablation import ablated
 from tune_ad.budgets import BUDGETS, Budget
 from tune_ad.data import class_tasks, whole
 from tune_ad.detectors.config import NetworkConfig
 from tune_ad.errors import UserError
+from tune_ad.journal import jsonable
 from tune_ad.machine import Machine, memory, this_machine
 from tune_ad.nets import ImageShape
-from tune_ad.records import StudyFolder, jsonable
+from tune_ad.records import StudyFolder
 from tune_ad.search import Study
 from tune_ad.selection import RULES
 from tune_ad.session import Options, Session
@@ -35,7 +37,10 @@ def prepare(options: Options, say: Callable[[str], None] = print) -> Session:
     """
     search, alias = catalogue.find(options.search)
     _check_numbers(options)
-    folder = StudyFolder(Path(options.results) / options.search)
+    if options.ablate is not None:
+        _check_ablation(options)
+        search = ablated(search, options.ablate)
+    folder = StudyFolder(Path(options.results) / options.study)
     _check_place(folder.path)
     stored = _stored(folder, options)
     machine = _machine(options)
@@ -50,7 +55,7 @@ def prepare(options: Options, say: Callable[[str], None] = print) -> Session:
         )
     budget = _budget(search.budgets_for(alias), name, options, data_set, stored)
     study = Study(
-        options.search,
+        options.study,
         search,
         data_set.name,
         UNKNOWN_SHAPE,
@@ -66,12 +71,14 @@ def prepare(options: Options, say: Callable[[str], None] = print) -> Session:
     image_set = data.load(alias, options.data_root)
     study = replace(study, data_set=image_set.name, shape=ImageShape(*image_set.shape))
     tasks = [whole(image_set.name)] if search.whole else class_tasks(image_set, budget.classes)
+    if options.ablate is not None:
+        study = _counted(study)
     session = Session(options, machine, study, tuple(tasks), (image_set,), folder, say)
     at_a_time = session.concurrent if options.address == "local" else 1
     _check_study(study, len(tasks) * len(study.seeds) * at_a_time)
     if stored:
         _check_unchanged(study, stored, folder)
-    session.panel(study.tests_trials)
+    session.panel()
     return session
 
 
@@ -91,6 +98,24 @@ def _check_numbers(options: Options) -> None:
             raise UserError(f"{flag} must be at least {least}, got {value:g}")
     if options.time_budget is not None and not options.time_budget > 0:
         raise UserError(f"--time-budget must be more than 0 minutes, got {options.time_budget:g}")
+
+
+def _check_ablation(options: Options) -> None:
+    """Refuse what an ablation has no use for.
+
+    Raises:
+        UserError: naming the option.
+    """
+    if options.selection is not None:
+        raise UserError("--ablate selects nothing; leave --selection out")
+    if options.changes.get("evaluation_seeds"):
+        raise UserError("--ablate tests every trial itself; leave --evaluation-seeds out")
+
+
+def _counted(study: Study) -> Study:
+    """An ablation with the number of trials that it has."""
+    trials = min(study.budget.trials, len(study.planned or ()))
+    return replace(study, budget=replace(study.budget, trials=trials))
 
 
 def _check_place(folder: Path) -> None:
@@ -231,6 +256,12 @@ def _check_settings(study: Study, options: Options) -> None:
     """
     if study.selection not in RULES:
         raise UserError(f"--selection must be one of {sorted(RULES)}, got {study.selection!r}")
+    if options.ablate is not None and not any(b.space for b in study.baselines.values()):
+        fixed = "; leave out --set" if study.settings else ""
+        raise UserError(
+            f"--ablate: {options.search} varies no parameter of {', '.join(study.baselines)}, so "
+            f"there is nothing to ablate{fixed}"
+        )
     configs = [each.config(study.shape, {}) for each in study.baselines.values()]
     if options.changes.get("epochs") and not any(isinstance(c, NetworkConfig) for c in configs):
         raise UserError(
@@ -245,7 +276,7 @@ def _check_study(study: Study, models: int) -> None:
         UserError: naming the fault.
     """
     study.check_selection(study.budget.trials)
-    study.search.plan.proposals(study.arms, study.seed)
+    study.planned  # noqa: B018 - refuses a plan that does not fit
     if study.selection == "normal_only" and len(study.baselines) > 1:
         raise UserError(
             f"normal_only compares losses, and the baselines {', '.join(study.baselines)} have "

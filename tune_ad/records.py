@@ -9,7 +9,7 @@ A study is a folder:
     evaluation/evaluation.jsonl   the winner on fresh seeds, one line a seed
     evaluation/<identity>-<seed>.json  their curves and histograms
     tensorboard/                  event files
-    report.md, tables/*.csv       the report
+    report.*, tables/, figures/   the report
 
 One process writes a study at a time. Neither torch nor Ray is needed to read it.
 """
@@ -17,22 +17,31 @@ One process writes a study at a time. Neither torch nor Ray is needed to read it
 import hashlib
 import json
 import math
-import os
-import tempfile
-from collections.abc import Iterator, Mapping
+import re
+import sys
+from array import array
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import MISSING, asdict, dataclass, field, fields
+from dataclasses import MISSING, dataclass, field, fields
+from functools import lru_cache
 from pathlib import Path
 from typing import Any, Literal, Self
 
 import filelock
 
 from tune_ad.errors import UserError
+from tune_ad.journal import Journal
+from tune_ad.journal import to_text as to_text  # for whoever writes what is read here
+from tune_ad.journal import write_atomically as write_atomically
 
 SCHEMA = 1
+LONGEST_TITLE = 100
 State = Literal["complete", "pruned", "failed"]
-Values = list[float | None]
-"""One number per replica, in the panel's order; None where the replica has none."""
+Values = Sequence[float | None]
+"""One number per replica, in the panel's order; None where the replica has none.
+
+Compact values, of eight bytes each, have NaN there (`StudyFolder.read_trials`).
+"""
 
 
 def identity(baseline: str, params: Mapping[str, Any]) -> str:
@@ -70,7 +79,7 @@ class Replica:
         task: name of the task.
         seed: of the replica.
         state: "complete", "pruned" (its trial was stopped early) or "failed".
-        reason: why it failed, empty otherwise.
+        reason: why it failed, or why it has no numbers on test images; empty otherwise.
         epoch: epochs that it finished.
     """
 
@@ -100,6 +109,9 @@ class TrialRecord:
         replicas: the models, in the panel's order.
         metrics: final numbers by name, one per replica.
         variants: score variant -> metric -> one number per replica.
+        labelled: by k as text, what `validation` would see with k held-out anomalies: the mean
+            AUROC over replicas, one number a draw, None where a replica failed. Each draw takes
+            the same images in every trial of a study.
         models: parameters per model and similar constants of the configuration.
         seconds: wall time of the trial.
         device: "cpu" or "cuda".
@@ -119,14 +131,19 @@ class TrialRecord:
     replicas: list[Replica]
     metrics: dict[str, Values]
     variants: dict[str, dict[str, Values]] = field(default_factory=dict)
+    labelled: dict[str, list[float | None]] = field(default_factory=dict)
     models: dict[str, float] = field(default_factory=dict)
     seconds: float = 0.0
     device: str = "cpu"
     schema: int = SCHEMA
 
     @classmethod
-    def from_json(cls, data: Mapping[str, Any]) -> Self:
+    def from_json(cls, data: Mapping[str, Any], compact: bool = False) -> Self:
         """The record in a line of `trials.jsonl`; fields of later minor additions are ignored.
+
+        Args:
+            data: the line.
+            compact: whether to keep metrics and variants in eight bytes a number, NaN for None.
 
         Raises:
             UserError: if the line was written by a newer schema, or lacks what every record has.
@@ -145,92 +162,64 @@ class TrialRecord:
             )
         known = {each.name for each in fields(cls)}
         values = {name: value for name, value in data.items() if name in known}
-        values["replicas"] = [Replica(**replica) for replica in data["replicas"]]
+        values["replicas"] = [_replica(replica) for replica in data["replicas"]]
         values["reports"] = [(epoch, value) for epoch, value in data["reports"]]
+        values["metrics"] = _named(data["metrics"], compact)
+        variants = data.get("variants", {})
+        values["variants"] = {sys.intern(v): _named(each, compact) for v, each in variants.items()}
         return cls(**values)
 
 
-def jsonable(value: Any) -> Any:  # noqa: ANN401
-    """`value` with NaN and infinity as None and tuples as lists: strict JSON."""
-    if isinstance(value, float):
-        return value if math.isfinite(value) else None
-    if isinstance(value, Mapping):
-        return {str(key): jsonable(each) for key, each in value.items()}
-    if isinstance(value, list | tuple):
-        return [jsonable(each) for each in value]
-    return value
+_shared = lru_cache(maxsize=4096)(Replica)  # hundreds of trials have equal ones
 
 
-def to_text(value: Any, indent: int | None = None) -> str:  # noqa: ANN401
-    """Strict JSON of plain data or of a dataclass."""
-    data = value if isinstance(value, dict) else asdict(value)
-    return json.dumps(jsonable(data), indent=indent, allow_nan=False)
+def _replica(data: Mapping[str, Any]) -> Replica:
+    """A replica; equal ones are one object.
 
-
-def write_atomically(path: Path, text: str) -> None:
-    """Write a whole file or nothing: to a neighbour first, then rename."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    handle, partial = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
-    try:
-        with os.fdopen(handle, "w", encoding="utf-8") as file:
-            file.write(text)
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(partial, path)
-    except BaseException:
-        Path(partial).unlink(missing_ok=True)
-        raise
-
-
-class Journal:
-    """A file of JSON lines that is only ever appended to.
-
-    A crash can leave its last line cut off: that line is not read, and the next append starts by
-    removing it. A fault anywhere else is an error.
+    Raises:
+        UserError: if a field is missing.
     """
+    names = [each.name for each in fields(Replica)]
+    if lost := [name for name in names if name not in data]:
+        raise UserError(
+            f"a replica in a trial's record lacks {', '.join(lost)}; remove that line or restore "
+            "the file"
+        )
+    return _shared(*(data[name] for name in names))
 
-    def __init__(self, path: Path) -> None:
-        self.path = path
-        self._mended = False
 
-    def read(self) -> list[dict[str, Any]]:
-        """The lines, oldest first; none if there is no file.
+def _named(metrics: Mapping[str, list[float | None]], compact: bool) -> dict[str, Values]:
+    """Numbers by name; the name is one object over all records."""
+    return {
+        sys.intern(name): _compacted(values) if compact else values
+        for name, values in metrics.items()
+    }
 
-        Raises:
-            UserError: if a line other than a cut-off last one is no JSON object.
-        """
-        if not self.path.exists():
-            return []
-        complete, _, _ = self.path.read_text(encoding="utf-8").rpartition("\n")
-        return [self._parsed(line, k) for k, line in enumerate(complete.splitlines(), 1)]
 
-    def _parsed(self, line: str, number: int) -> dict[str, Any]:
-        try:
-            value = json.loads(line)
-        except json.JSONDecodeError as error:
-            raise UserError(
-                f"{self.path}, line {number} is not JSON ({error}); restore the file from a "
-                "backup or remove that line"
-            ) from error
-        if not isinstance(value, dict):
-            raise UserError(f"{self.path}, line {number} is not a JSON object; remove that line")
-        return value
+def _compacted(values: Sequence[float | None]) -> "array[float]":
+    try:
+        return array("d", values)  # type: ignore[arg-type]  # the fast way, if there is no None
+    except TypeError:
+        return array("d", [math.nan if value is None else value for value in values])
 
-    def append(self, value: Any) -> None:  # noqa: ANN401
-        """Add one line and see it onto the disk."""
-        self.path.parent.mkdir(parents=True, exist_ok=True)
-        if not self._mended:
-            self._remove_cut_line()
-        with self.path.open("ab") as file:
-            file.write(to_text(value).encode() + b"\n")
-            file.flush()
-            os.fsync(file.fileno())
 
-    def _remove_cut_line(self) -> None:
-        if self.path.exists():
-            with self.path.open("rb+") as file:
-                file.truncate(file.read().rfind(b"\n") + 1)
-        self._mended = True
+def study_folder(results: Path, name: str) -> Path:
+    """The folder of a study: by its name among the results, or by its own path."""
+    inside, alone = results / name, Path(name)
+    return alone if not StudyFolder(inside).exists() and StudyFolder(alone).exists() else inside
+
+
+def comparison_folder(results: Path, names: Sequence[str]) -> Path:
+    """Where the comparison of studies goes, each given by name or by path.
+
+    >>> comparison_folder(Path("results"), ["vae_mnist", "elsewhere/my pgn/"]).as_posix()
+    'results/comparisons/vae_mnist+my-pgn'
+    """
+    last = [Path(name).resolve().name for name in names]
+    title = "+".join(re.sub(r"[^\w.-]+", "-", each).strip("-.") or "study" for each in last)
+    if len(title) > LONGEST_TITLE:  # file systems take 255 bytes
+        title = f"{title[:LONGEST_TITLE]}-{hashlib.sha256(title.encode()).hexdigest()[:8]}"
+    return results / "comparisons" / title
 
 
 class StudyFolder:
@@ -248,7 +237,6 @@ class StudyFolder:
         self.evaluation = Journal(path / "evaluation" / "evaluation.jsonl")
         self.tensorboard = path / "tensorboard"
         self.ray = path / "ray"
-        self.report = path / "report.md"
         self.tables = path / "tables"
 
     def exists(self) -> bool:
@@ -293,13 +281,18 @@ class StudyFolder:
             for line in self.suggested.read()
         ]
 
-    def read_trials(self) -> list[TrialRecord]:
-        """The configurations that ended, in the order in which they did."""
-        return [TrialRecord.from_json(line) for line in self.trials.read()]
+    def read_trials(self, compact: bool = False) -> list[TrialRecord]:
+        """The configurations that ended, in the order in which they did.
+
+        Args:
+            compact: whether to keep metrics and variants as arrays of eight bytes a number, with
+                NaN for None: for thousands of trials of a hundred replicas.
+        """
+        return [TrialRecord.from_json(line, compact) for line in self.trials.lines()]
 
     def read_evaluation(self) -> list[TrialRecord]:
         """The winner on fresh seeds, one record a seed."""
-        return [TrialRecord.from_json(line) for line in self.evaluation.read()]
+        return [TrialRecord.from_json(line) for line in self.evaluation.lines()]
 
     def read_details(self, identity: str, seed: int | None = None) -> dict[str, Any]:
         """The curves and histograms of a trial, or of an evaluation seed."""

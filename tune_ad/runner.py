@@ -196,16 +196,13 @@ def _reason(error_file: str | None) -> str:
     return re.sub(r"^(\w+\.)+(?=\w+:)", "", (said or ["its process ended"])[0])
 
 
-def run(
-    conductor: Conductor, panel: Panel, resources: Resources, test: bool, storage: Path
-) -> None:
+def run(conductor: Conductor, panel: Panel, resources: Resources, storage: Path) -> None:
     """Train what the conductor hands out, several trials at a time; needs `cluster`.
 
     Args:
         conductor: hands out and is told.
         panel: tasks and images; goes to the object store once.
         resources: of each trial.
-        test: whether trials meet the test set.
         storage: folder for Ray's own files and checkpoints, removed afterwards; must be reachable
             by every node of a cluster.
     """
@@ -215,7 +212,6 @@ def run(
             study=conductor.study,
             panel=panel,
             threads=resources.cpus,
-            test=test,
             checkpoints=resources.address != "local",
         ),
         {"cpu": resources.cpus, "gpu": resources.gpus},

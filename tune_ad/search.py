@@ -12,7 +12,7 @@ from tune_ad.detectors.base import Detector, skeleton
 from tune_ad.detectors.config import Config
 from tune_ad.errors import UserError
 from tune_ad.nets import ImageShape
-from tune_ad.plans import Arm, Optuna, Plan, Space, contains
+from tune_ad.plans import Arm, Optuna, Plan, Proposal, Space, contains
 from tune_ad.records import Suggestion, identity
 from tune_ad.selection import RULES
 
@@ -267,22 +267,29 @@ class Study:
         """Seeds of the evaluation; none of them was seen by the search."""
         return tuple(1000 + k for k in range(self.budget.evaluation_seeds))
 
+    @cached_property
+    def planned(self) -> Sequence[Proposal] | None:
+        """Every configuration that the plan knows beforehand; None if it adapts.
+
+        Raises:
+            UserError: if the plan does not fit the space.
+        """
+        return self.search.plan.proposals(self.arms, self.seed, self.budget.trials)
+
     @property
     def selects(self) -> bool:
-        """Whether the rule has images to look at, with anomalies among them for an AUROC."""
+        """Whether the rule has what it looks at: nothing, a loss, or an AUROC of anomalies."""
+        if self.selection == "random":
+            return True
         if self.search.whole and self.selection != "normal_only":
             return False
         return self.budget.validation_fraction > 0 or self.selection == "oracle"
 
     @property
-    def tests_trials(self) -> bool:
-        """Whether the trials themselves meet the test set."""
-        return (
-            self.budget.test_curve
-            or self.selection == "oracle"
-            or self.budget.evaluation_seeds == 0
-            or not self.selects
-        )
+    def chooses(self) -> bool:
+        """Whether the rule decides what is tried next, trained again, or quoted."""
+        decides = self.budget.evaluation_seeds or self.selection == "oracle"
+        return self.selects and (bool(decides) or self.planned is None)
 
     def check_selection(self, trials: int) -> None:
         """Refuse to choose among several configurations by a rule that has nothing to look at.
@@ -293,7 +300,7 @@ class Study:
         chosen = trials > len(self.arms)  # the first trials are the baselines' defaults
         if self.selects or not chosen:
             return
-        if self.search.plan.proposals(self.arms, self.seed) is None:
+        if self.planned is None:
             why = f"budget {self.budget_name} holds nothing out (the papers' protocol)"
             remedy = "--selection oracle, or another budget"
             if self.search.whole:

@@ -1,14 +1,21 @@
 """The named rules by which a configuration is chosen; each reads records and nothing else.
 
-What a rule looks at is never what is reported: the winner is trained again on fresh seeds.
+What a rule looks at is never what is reported: the winner is trained again on fresh seeds. Every
+complete trial is tested, too, so that what each rule costs can be shown; `oracle` alone sees it.
 """
 
 import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
 
+from tune_ad.randomness import derived_seed
 from tune_ad.records import TrialRecord, Values
 
 Metrics = Mapping[str, Values]
+Rule = Callable[[Metrics, str], float | None]
+"""From the metrics of a configuration, one number per replica, and its identity to a value.
+
+Larger = better; None = the rule has nothing to look at.
+"""
 
 
 def mean(values: Sequence[float | None]) -> float | None:
@@ -17,26 +24,32 @@ def mean(values: Sequence[float | None]) -> float | None:
     return sum(present) / len(present) if present and len(present) == len(values) else None
 
 
-def validation(metrics: Metrics) -> float | None:
+def validation(metrics: Metrics, identity: str) -> float | None:
     """Mean AUROC of held-out normals against held-out anomalies, both cut from training files."""
     return mean(metrics.get("validation_auroc", []))
 
 
-def normal_only(metrics: Metrics) -> float | None:
+def normal_only(metrics: Metrics, identity: str) -> float | None:
     """Minus the mean loss of held-out normals: needs no anomaly, and selects poorly."""
     value = mean(metrics.get("validation_loss", []))
     return None if value is None else -value
 
 
-def oracle(metrics: Metrics) -> float | None:
+def oracle(metrics: Metrics, identity: str) -> float | None:
     """Mean AUROC on the test set: what the papers select by; optimistic, for comparison only."""
     return mean(metrics.get("test_auroc", []))
 
 
-RULES: dict[str, Callable[[Metrics], float | None]] = {
+def random(metrics: Metrics, identity: str) -> float:
+    """A uniform number in [0, 1) from the configuration's hash: a pick that sees no result."""
+    return (derived_seed(0, "random pick", identity) >> 10) / 2**53
+
+
+RULES: dict[str, Rule] = {
     "validation": validation,
     "normal_only": normal_only,
     "oracle": oracle,
+    "random": random,
 }
 
 
@@ -45,14 +58,18 @@ def describe(rule: str) -> str:
     return f"{rule}: {(RULES[rule].__doc__ or '').strip()}"
 
 
+def judged(record: TrialRecord, rule: str) -> float | None:
+    """What a rule makes of a trial; None where it cannot judge it or the trial is not complete."""
+    if record.state != "complete":
+        return None
+    return RULES[rule](record.metrics, record.identity)
+
+
 def ranked(records: Iterable[TrialRecord], rule: str) -> list[TrialRecord]:
     """Complete trials, best first by the rule; those that it cannot judge are left out.
 
     Ties go to the earlier trial.
     """
-    judged = [
-        (value, record)
-        for record in records
-        if record.state == "complete" and (value := RULES[rule](record.metrics)) is not None
-    ]
-    return [record for value, record in sorted(judged, key=lambda p: (-p[0], p[1].number))]
+    values = [(judged(record, rule), record) for record in records]
+    found = [(value, record) for value, record in values if value is not None]
+    return [record for value, record in sorted(found, key=lambda p: (-p[0], p[1].number))]

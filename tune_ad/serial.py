@@ -10,7 +10,7 @@ from tune_ad.records import Suggestion
 from tune_ad.trial import Report, Trial
 
 
-def run(conductor: Conductor, panel: Panel, device: str, threads: int, test: bool) -> None:
+def run(conductor: Conductor, panel: Panel, device: str, threads: int) -> None:
     """Train what the conductor hands out until there is no more.
 
     Args:
@@ -18,18 +18,15 @@ def run(conductor: Conductor, panel: Panel, device: str, threads: int, test: boo
         panel: tasks and images.
         device: "cpu" or "cuda".
         threads: that PyTorch may use.
-        test: whether trials meet the test set.
     """
     torch.set_num_threads(threads)
     while (suggestion := conductor.next()) is not None:
-        _run_one(conductor, panel, suggestion, device, test)
+        _run_one(conductor, panel, suggestion, device)
 
 
-def _run_one(
-    conductor: Conductor, panel: Panel, suggestion: Suggestion, device: str, test: bool
-) -> None:
+def _run_one(conductor: Conductor, panel: Panel, suggestion: Suggestion, device: str) -> None:
     def reports() -> Iterator[Report]:
-        trial = Trial(conductor.study, panel, suggestion, device, test)
+        trial = Trial(conductor.study, panel, suggestion, device)
         while True:
             yield trial.step()
 

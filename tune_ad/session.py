@@ -8,29 +8,24 @@ from pathlib import Path
 from typing import Any, Literal
 
 from tune_ad import serial
+from tune_ad.ablation import ABLATIONS
 from tune_ad.budgets import Budget
 from tune_ad.conductor import Conductor, Rerun, Source
 from tune_ad.data import ImageSet, Task
 from tune_ad.errors import UserError
 from tune_ad.estimate import Cost, Sizes, cost, image_sizes, measured_speed, relative_operations
+from tune_ad.journal import to_text, write_atomically
 from tune_ad.machine import Machine
 from tune_ad.observers import Boards, Observer, Progress, Recorder
 from tune_ad.panel import Panel
 from tune_ad.provenance import hardware, versions
-from tune_ad.records import (
-    SCHEMA,
-    StudyFolder,
-    Suggestion,
-    TrialRecord,
-    to_text,
-    write_atomically,
-)
+from tune_ad.records import SCHEMA, StudyFolder, Suggestion, TrialRecord
 from tune_ad.search import Study
 from tune_ad.selection import ranked
 from tune_ad.sweep import Sweep
 
 RESULTS = Path("results")
-Train = Callable[[Conductor, Panel, bool], None]
+Train = Callable[[Conductor, Panel], None]
 
 
 @dataclass(frozen=True)
@@ -39,6 +34,7 @@ class Options:
 
     Attributes:
         search: name of the search.
+        ablate: "one", "grid" or "sobol": its ablation instead of the search itself.
         budget: "auto", "quick", "standard" or "paper".
         changes: to the budget, by the names of its fields; classes as numbers or names.
         settings: parameters fixed by the user.
@@ -60,6 +56,7 @@ class Options:
     """
 
     search: str
+    ablate: str | None = None
     budget: str = "auto"
     changes: Mapping[str, Any] = field(default_factory=dict)
     settings: Mapping[str, Any] = field(default_factory=dict)
@@ -78,6 +75,11 @@ class Options:
     data_root: str | None = None
     results: Path = RESULTS
     progress: bool = True
+
+    @property
+    def study(self) -> str:
+        """Name of the study: the search's, or its ablation's."""
+        return self.search + (ABLATIONS[self.ablate].suffix if self.ablate else "")
 
 
 @dataclass(frozen=True)
@@ -136,7 +138,7 @@ class Session:
         """What the study would take under each budget, on this machine."""
         speeds = measured_speed(self.study, self.options.device)
         ratio = relative_operations(self.study)
-        alias = self.study.search.names()[self.study.name]
+        alias = self.study.search.names()[self.options.search]
         budgets = self.study.search.budgets_for(alias)
         budgets[self.study.budget_name] = self.study.budget
         return {
@@ -173,7 +175,7 @@ class Session:
         search = self._conductor(sweep, sweep.trials, trials, evaluation=False)
         interrupted = False
         if sweep.remaining:
-            train(search, self.panel(self.study.tests_trials), self.study.tests_trials)
+            train(search, self.panel())
             interrupted = search.interrupted
         search.close()
         if sweep.exhausted:
@@ -233,7 +235,7 @@ class Session:
         number = self.study.fresh_seeds.index
         again = [Suggestion(number(s), chosen.baseline, chosen.params, (s,)) for s in missing]
         conductor = self._conductor(Rerun(again), len(again), [], evaluation=True)
-        train(conductor, self.panel(True), True)
+        train(conductor, self.panel())
         conductor.close()
         return conductor.interrupted
 
@@ -254,13 +256,13 @@ class Session:
         deadline = None if limit is None else time.monotonic() + 60 * limit
         return Conductor(study, source, observers, names, deadline)
 
-    def panel(self, test: bool) -> Panel:
+    def panel(self) -> Panel:
         """The tasks with the images that they use.
 
         Raises:
             UserError: if a class has too few images.
         """
-        return Panel.prepare(self.image_sets, self.tasks, self.study.budget, self.study.seed, test)
+        return Panel.prepare(self.image_sets, self.tasks, self.study.budget, self.study.seed)
 
     def _failures(self) -> int:
         records = self.folder.read_trials() + self.folder.read_evaluation()
@@ -271,8 +273,8 @@ class Session:
         """How trials are trained: in this process, or by Ray."""
         options = self.options
         if options.backend == "serial":
-            yield lambda conductor, panel, test: _serially(
-                conductor, panel, options.device, options.cpus, test
+            yield lambda conductor, panel: _serially(
+                conductor, panel, options.device, options.cpus
             )
             return
         from tune_ad import runner
@@ -281,14 +283,15 @@ class Session:
             self.concurrent, options.cpus, options.gpus or 0.0, options.address
         )
         with runner.cluster(resources):
-            yield lambda conductor, panel, test: runner.run(
-                conductor, panel, resources, test, self.folder.ray
-            )
+            yield lambda conductor, panel: runner.run(conductor, panel, resources, self.folder.ray)
 
     def description(self) -> dict[str, Any]:
         """What `study.json` holds."""
+        options = self.options
         return {
             "schema": SCHEMA,
+            "search": options.search,
+            "ablation": options.ablate,
             "study": self.study.describe(),
             "tasks": [asdict(task) for task in self.tasks],
             "data": {
@@ -301,15 +304,26 @@ class Session:
             },
             "seeds": list(self.study.seeds),
             "fresh_seeds": list(self.study.fresh_seeds),
-            "backend": self.options.backend,
+            "changes": {
+                name: list(value) if name == "classes" else value
+                for name, value in options.changes.items()
+                if value is not None
+            },
+            "evaluate": options.evaluate,
+            "backend": options.backend,
+            "resources": {
+                "cpus": options.cpus,
+                "gpus": options.gpus or 0.0,
+                "concurrent": self.concurrent,
+            },
             "versions": versions(),
-            "hardware": hardware(self.options.device),
+            "hardware": hardware(options.device),
             "created": time.strftime("%Y-%m-%dT%H:%M:%S%z"),
         }
 
 
-def _serially(conductor: Conductor, panel: Panel, device: str, threads: int, test: bool) -> None:
+def _serially(conductor: Conductor, panel: Panel, device: str, threads: int) -> None:
     try:
-        serial.run(conductor, panel, device, threads, test)
+        serial.run(conductor, panel, device, threads)
     except KeyboardInterrupt:
         return  # `conductor.interrupted` tells the caller

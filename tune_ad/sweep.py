@@ -55,7 +55,7 @@ class Sweep:
         early_stopping: bool = False,
     ) -> None:
         self.arms, self.seed = arms, seed
-        self.fixed = plan.proposals(arms, seed)
+        self.fixed = plan.proposals(arms, seed, trials)
         self.trials = trials if self.fixed is None else min(trials, len(self.fixed))
         self.startup = plan.startup(trials) if isinstance(plan, Optuna) else 0
         self.suggested: dict[int, Suggestion] = {}

@@ -31,11 +31,10 @@ class TrialTrainable(tune.Trainable):  # type: ignore[misc]
         study: Study,
         panel: Panel,
         threads: int,
-        test: bool,
         checkpoints: bool = False,
     ) -> None:
         """Take the shared images and build the first trial."""
-        self.study, self.panel, self.test, self.checkpoints = study, panel, test, checkpoints
+        self.study, self.panel, self.checkpoints = study, panel, checkpoints
         torch.set_num_threads(threads)
         self.start(config)
 
@@ -43,7 +42,7 @@ class TrialTrainable(tune.Trainable):  # type: ignore[misc]
         """Build the trial of a configuration on the device that Ray gave to this actor."""
         device = "cuda" if ray.get_gpu_ids() else "cpu"
         suggestion = Suggestion(**config)
-        self.trial = Trial(self.study, self.panel, suggestion, device, self.test)
+        self.trial = Trial(self.study, self.panel, suggestion, device)
         self.saved_at = time.monotonic()
 
     def reset_config(self, new_config: dict[str, Any]) -> bool:

@@ -1,6 +1,7 @@
 """One configuration on its panel: trains the cohort by intervals and reports after each.
 
-It knows no Ray: the serial backend and the Ray Trainable drive the same object.
+It meets the test set at its last epoch, and after every interval where the search asks for that
+curve. It knows no Ray: the serial backend and the Ray Trainable drive the same object.
 """
 
 import time
@@ -19,6 +20,7 @@ from tune_ad.evaluation import (
     by_name,
     examine,
     histogram,
+    labelled,
     pictures,
     thinned,
     with_bits,
@@ -100,21 +102,18 @@ class Trial:
         panel: tasks and images.
         suggestion: the configuration.
         device: "cpu" or "cuda".
-        test: whether to meet the test set: at the last epoch, and after every interval where the
-            search asks for that curve.
 
     Raises:
         UserError: if the configuration cannot be built for the images.
     """
 
-    def __init__(
-        self, study: Study, panel: Panel, suggestion: Suggestion, device: str, test: bool
-    ) -> None:
-        self.study, self.panel, self.suggestion, self.test = study, panel, suggestion, test
+    def __init__(self, study: Study, panel: Panel, suggestion: Suggestion, device: str) -> None:
+        self.study, self.panel, self.suggestion = study, panel, suggestion
         self.device = device
         torch.backends.cudnn.allow_tf32 = False  # scores rank by residuals below its precision
         self.baseline = study.baselines[suggestion.baseline]
         self.config = study.config(suggestion)
+        self.identity = study.identity(suggestion)
         images = scaled(torch.tensor(panel.images).to(device), self.config.scaling)
         self.keys = [
             Key(task, seed)
@@ -129,6 +128,7 @@ class Trial:
             self.baseline.detector, self.config, images, members, self.baseline.score_space
         )
         self.history = History()
+        self.untested: dict[int, str] = {}
 
     def step(self) -> Report:
         """Train one interval, examine, report."""
@@ -139,7 +139,9 @@ class Trial:
         nats = self.cohort.learners[0].module.nats
         metrics = with_bits(self.without_failed(train | found.metrics), nats, self.panel.shape)
         variants = {name: self.without_failed(each) for name, each in found.variants.items()}
-        objective = RULES[self.study.selection](metrics)
+        objective = None
+        if not self.cohort.failures:
+            objective = RULES[self.study.selection](metrics, self.identity)
         rate = self.cohort.learning_rate
         self.history.add(self.cohort.epoch, rate, objective, metrics)
         self.history.seconds += time.perf_counter() - started
@@ -153,22 +155,23 @@ class Trial:
             {task: thinned(scores) for task, scores in found.scores.items()},
             self.pictures() if done else {},
             done,
-            self.record(metrics, variants, objective),
+            self.record(metrics, variants, objective, self.labelled(found) if done else {}),
             self.details(found),
         )
 
     def examined(self) -> Examination:
-        """Held-out images, and test images where and when they are wanted."""
+        """Held-out images, and test images when they are wanted."""
         done, budget = self.cohort.finished, self.study.budget
         parts = ["validation"] if budget.validation_fraction else []
-        if self.test and (done or budget.test_curve):
+        if done or budget.test_curve:
             parts.append("test")
         found = Examination()
         if not (parts and self.cohort.scorable):
             return found
         self.cohort.prepare_scoring()
         for part in parts:
-            new = examine(self.cohort, self.panel, self.keys, part, every_variant=done)
+            ends = part == "validation" or self.quoted
+            new = examine(self.cohort, self.panel, self.keys, part, every_variant=done, ends=ends)
             if done or part == "validation":
                 found.metrics |= new.metrics
             if part == "test" and budget.test_curve:
@@ -176,7 +179,26 @@ class Trial:
             for name, metrics in new.variants.items():
                 found.variants.setdefault(name, {}).update(metrics)
             found.scores = found.scores or new.scores
+            if part == "validation":
+                found.placements = new.placements
+            else:
+                self.untested = new.untested
         return found
+
+    @property
+    def quoted(self) -> bool:
+        """Whether its numbers on test images count, so that it fails where it has none.
+
+        Otherwise they may change nothing: what is selected must not depend on the test set.
+        """
+        study = self.study
+        return bool(self.suggestion.seeds) or study.selection == "oracle" or not study.chooses
+
+    def labelled(self, found: Examination) -> dict[str, list[float | None]]:
+        """The mean AUROC against a few held-out anomalies, by their number and draw."""
+        living = self.cohort.living()
+        placed = {k: each for k, each in found.placements.items() if k in living}
+        return labelled(self.panel, self.keys, placed, self.study.seed)
 
     def without_failed(self, metrics: dict[str, Values]) -> dict[str, Values]:
         """The metrics with None in the place of every replica that has failed by now."""
@@ -199,6 +221,7 @@ class Trial:
         metrics: dict[str, Values],
         variants: dict[str, dict[str, Values]],
         objective: float | None,
+        labelled: dict[str, list[float | None]],
     ) -> TrialRecord:
         """The trial as it stands; "pruned" unless it is over or has failed."""
         replicas = [self.replica(k) for k in range(len(self.keys))]
@@ -213,7 +236,7 @@ class Trial:
             )
         return TrialRecord(
             number=self.suggestion.number,
-            identity=self.study.identity(self.suggestion),
+            identity=self.identity,
             baseline=self.suggestion.baseline,
             detector=self.baseline.detector.__name__,
             params=asdict(self.config),
@@ -225,6 +248,7 @@ class Trial:
             replicas=replicas,
             metrics=metrics,
             variants=variants,
+            labelled=labelled,
             models={"parameters": self.cohort.parameters},
             seconds=self.history.seconds,
             device=self.device,
@@ -238,7 +262,7 @@ class Trial:
             failure = self.cohort.failures[k]
             return Replica(name, key.seed, "failed", failure.reason, failure.epoch)
         state: State = "complete" if self.cohort.finished else "pruned"
-        return Replica(name, key.seed, state, "", self.cohort.epoch)
+        return Replica(name, key.seed, state, self.untested.get(k, ""), self.cohort.epoch)
 
     def details(self, found: Examination) -> dict[str, Any]:
         """Curves and histograms, for the file beside the record."""

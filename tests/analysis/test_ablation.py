@@ -1,100 +1,128 @@
-"""Effects of single changes, planted in records."""
+"""Effects of single changes: planted ones are found with sign, size, pairing and verdict."""
 
+import itertools
+
+import numpy as np
 import pytest
 
-from analysis.ablation import auroc, effects, references
-from tune_ad.records import Replica, TrialRecord
+from analysis.ablation import auroc, draw_effects, effects, references
+from analysis.document import Table
+from analysis.sections.ablation import section
+from tests.analysis.planted import record, study
 
 DEFAULT = {"width": 1.0, "bias": True, "milestones": [0.75]}
-SEEDS, TASKS = (0, 1, 2), ("a", "b")
+SEEDS = (0.8, 0.7, 0.6)
 
 
-def record(number, changes=None, aurocs=None, baseline="PGN", state="complete"):
-    """A trial on two tasks and three seeds; `aurocs` by seed, spread over the tasks."""
-    values = []
-    for seed in SEEDS:
-        value = (aurocs or (0.8, 0.7, 0.6))[seed]
-        values += [None, None] if value is None else [value - 0.1, value + 0.1]
-    params = {**DEFAULT, "milestones": (0.75,), **(changes or {})}
-    return TrialRecord(
-        number=number,
-        identity=f"{number:012x}",
-        baseline=baseline,
-        detector="PGN",
-        params=params,
-        searched=["width", "bias"],
-        state=state,
-        reason="",
-        objective=None,
-        reports=[],
-        replicas=[Replica(task, seed, "complete", "", 3) for seed in SEEDS for task in TASKS],
-        metrics={"test_auroc": values},
-    )
+def changed(**changes):
+    return {**DEFAULT, **changes}
+
+
+@pytest.fixture
+def ablation(tmp_path):
+    def write(*trials, **asked):
+        return study(tmp_path, trials, {"PGN": DEFAULT}, **asked)
+
+    return write
 
 
 def test_a_seed_counts_with_the_mean_of_its_classes_if_all_are_complete():
-    assert auroc(record(0)).to_dict() == pytest.approx({0: 0.8, 1: 0.7, 2: 0.6})
-    lost = record(0, aurocs=(0.8, None, 0.6))
+    assert auroc(record(0, DEFAULT, SEEDS)).to_dict() == pytest.approx({0: 0.8, 1: 0.7, 2: 0.6})
+    lost = record(0, DEFAULT, (0.8, [0.7, None], 0.6), state="complete")
     assert auroc(lost).to_dict() == pytest.approx({0: 0.8, 2: 0.6})
-    half = record(0)
-    half.metrics["test_auroc"][0] = None
-    assert list(auroc(half).index) == [1, 2]
+    assert auroc(record(0, DEFAULT, ([0.9, 0.5],))).to_dict() == pytest.approx({0: 0.7})
 
 
-def test_a_planted_effect_is_found_with_its_sign_and_pairing():
-    """Seeds differ by 0.1, the change by 0.05 everywhere: only pairing sees that."""
-    records = [
-        record(0),
-        record(1, {"width": 2.0}, (0.85, 0.75, 0.65)),
-        record(2, {"bias": False}, (0.7, 0.65, 0.45)),
+def test_a_planted_effect_is_found_with_its_sign_and_pairing(ablation):
+    (up, down) = effects(
+        ablation(
+            record(0, DEFAULT, SEEDS),
+            record(1, changed(bias=False), (0.75, 0.65, 0.55)),
+            record(2, changed(width=2.0), (0.9, 0.8, 0.7)),
+        )
+    )
+    assert (up.parameter, up.value, up.reference) == ("width", 2.0, 1.0)
+    assert up.difference.mean == pytest.approx(0.1)
+    assert up.difference.std == pytest.approx(0.0, abs=1e-12), "paired by seed: no spread"
+    assert (up.auroc.mean, up.auroc.std) == (pytest.approx(0.8), pytest.approx(0.1))
+    assert (down.parameter, down.difference.mean) == ("bias", pytest.approx(-0.05))
+    assert (up.pairs, up.test.n, up.difference.n) == (1, 6, 3), "six cells: class x seed"
+
+
+def test_holm_leaves_a_planted_effect_and_takes_a_planted_null_away(ablation):
+    rng = np.random.default_rng(0)
+    classes = [[0.7, 0.8] for _ in range(8)]
+    better = [[value + 0.05 + 0.005 * rng.standard_normal() for value in row] for row in classes]
+    noise = [[value + 0.02 * rng.standard_normal() for value in row] for row in classes]
+    found = effects(
+        ablation(
+            record(0, DEFAULT, classes),
+            record(1, changed(width=2.0), better),
+            record(2, changed(bias=False), noise),
+        )
+    )
+    verdicts = {each.parameter: each.verdict for each in found}
+    assert verdicts["width"].tone == "better"
+    assert verdicts["width"].p == pytest.approx(2 * 2 / 2**16), "two rows, sixteen flips"
+    assert verdicts["bias"].tone == "unsure"
+
+
+def test_too_few_seeds_for_the_family_reach_no_verdict(ablation):
+    changes = [record(k, changed(width=1.0 + k), (0.9, 0.8, 0.7)) for k in range(1, 4)]
+    found = effects(ablation(record(0, DEFAULT, SEEDS), *changes))
+    assert {each.verdict.tone for each in found} == {"unsure"}
+    assert all("needed" in each.verdict.reason for each in found)
+
+
+def test_a_grid_averages_over_the_other_parameters(tmp_path):
+    grid = [
+        record(k, {"width": width, "bias": bias}, [0.5 + 0.1 * width - 0.05 * (not bias)] * 2)
+        for k, (width, bias) in enumerate(itertools.product((1.0, 2.0), (True, False)))
     ]
-    wide, without = effects({"PGN": DEFAULT}, records)
-    assert (wide.parameter, wide.value, wide.default) == ("width", 2.0, 1.0)
-    assert wide.difference.mean == pytest.approx(0.05)
-    assert wide.difference.std == pytest.approx(0, abs=1e-12)
-    assert wide.auroc.mean == pytest.approx(0.75)
-    assert (without.parameter, without.value) == ("bias", False)
-    assert without.difference.mean == pytest.approx(-0.1)
-    assert without.difference.low < -0.1 < without.difference.high
-    assert without.difference.low < 0, "a difference is not cut at 0"
+    made = study(
+        tmp_path, grid, {"PGN": {"width": 1.0, "bias": True}}, plan={"name": "Grid", "points": 3}
+    )
+    found = {each.parameter: each for each in effects(made)}
+    assert found["width"].difference.mean == pytest.approx(0.1)
+    assert found["bias"].difference.mean == pytest.approx(-0.05)
+    assert {each.pairs for each in found.values()} == {2}
 
 
-def test_only_single_changes_of_tested_trials_count():
-    records = [
-        record(0),
-        record(1, {"width": 2.0, "bias": False}),
-        record(2, {"width": 0.5}, state="failed"),
-        record(3, {"width": 4.0}, state="pruned"),
-        record(4, {"bias": False}, baseline="other"),
-    ]
-    assert effects({"PGN": DEFAULT}, records) == []
-    assert effects({"PGN": DEFAULT}, records[1:]) == []
-    assert effects({"PGN": DEFAULT}, []) == []
+def test_what_changes_two_parameters_or_did_not_finish_is_left_out(ablation):
+    made = ablation(
+        record(0, DEFAULT, SEEDS),
+        record(1, changed(width=2.0, bias=False), SEEDS),
+        record(2, changed(width=3.0), SEEDS, state="pruned"),
+        record(3, changed(width=4.0), SEEDS, metrics={}),
+    )
+    assert effects(made) == []
+    assert "No change was tested" in section(made).blocks[0].text
 
 
-def test_each_baseline_has_its_own_default():
-    other = {**DEFAULT, "bias": False}
-    records = [
-        record(0),
-        record(1, {"bias": False}, (0.9, 0.8, 0.7)),
-        record(2, {"bias": False}, baseline="other"),
-        record(3, {}, (0.5, 0.4, 0.3), baseline="other"),
-    ]
-    first, second = effects({"PGN": DEFAULT, "other": other}, records)
-    assert (first.baseline, first.difference.mean) == ("PGN", pytest.approx(0.1))
-    assert (second.baseline, second.difference.mean) == ("other", pytest.approx(-0.3))
-
-
-def test_a_failed_seed_is_left_out_of_the_pairs():
-    records = [record(0, aurocs=(0.8, None, 0.6)), record(1, {"width": 2.0}, (0.9, 0.1, 0.7))]
-    (effect,) = effects({"PGN": DEFAULT}, records)
-    assert (effect.difference.n, effect.difference.mean) == (2, pytest.approx(0.1))
-    assert effect.auroc.n == 3
+def test_a_failed_seed_is_left_out_of_the_pairs(ablation):
+    lost = record(1, changed(width=2.0), (0.9, [0.8, None], 0.7), state="complete")
+    (effect,) = effects(ablation(record(0, DEFAULT, SEEDS), lost))
+    assert (effect.difference.n, effect.test.n) == (2, 4)
+    assert effect.difference.mean == pytest.approx(0.1)
 
 
 def test_the_reference_is_the_trial_with_nothing_changed():
-    records = [record(0), record(1, {"width": 2.0}, (0.9, 0.9, 0.9)), record(2, baseline="other")]
-    found = references({"PGN": DEFAULT}, records)
-    assert [each.number for each in found] == [0]
-    assert auroc(found[0]).mean() == pytest.approx(0.7)
-    assert references({"PGN": DEFAULT}, [record(0, state="failed")]) == []
+    records = [
+        record(0, {**DEFAULT, "milestones": (0.75,)}, SEEDS),
+        record(1, changed(width=2.0), SEEDS),
+        record(2, DEFAULT, SEEDS, baseline="other"),
+    ]
+    assert [each.number for each in references({"PGN": DEFAULT}, records)] == [0]
+    failed = record(0, DEFAULT, SEEDS, state="failed")
+    assert references({"PGN": DEFAULT}, [failed]) == []
+
+
+def test_the_section_lists_the_reference_first_and_draws_every_change(ablation):
+    made = ablation(record(0, DEFAULT, SEEDS), record(1, changed(width=2.0), (0.9, 0.8, 0.7)))
+    table, figure = section(made).blocks
+    assert isinstance(table, Table)
+    assert list(table.shown["change"]) == ["nothing", "width = 2 (from 1)"]
+    assert table.stored["difference"].tolist() == pytest.approx([0.1])
+    axes = figure.draw().axes[0]
+    assert [label.get_text() for label in axes.get_yticklabels()] == ["width = 2"]
+    assert draw_effects(effects(made)).axes[0].lines[2].get_xdata() == pytest.approx([10.0])

@@ -1,0 +1,143 @@
+"""What a reader must know before trusting a study: failures, collapses, ties, dead parameters."""
+
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any, NamedTuple
+
+import numpy as np
+import pandas as pd
+
+from analysis import frame
+from analysis.study import StudyRecords
+from tune_ad.records import TrialRecord, Values
+
+TIED = 0.01  # share of images that share their score with another one
+
+
+class Group(NamedTuple):
+    """The health of a group of records.
+
+    Attributes:
+        title: "trials", or "evaluation" for the winner on fresh seeds.
+        states: how many ended in each state.
+        reasons: of failed records, with how often each occurred.
+        collapsed: records, by number, in which a model gave every image one score, but for
+            rounding; with the number of such models.
+        tied: records, by number, of which more than 1 % of the images share their score; with the
+            largest share over replicas.
+    """
+
+    title: str
+    states: dict[str, int]
+    reasons: dict[str, int]
+    collapsed: dict[int, int]
+    tied: dict[int, float]
+
+
+class Dead(NamedTuple):
+    """Parameters that changed no number.
+
+    Attributes:
+        parameters: that differ between trials whose every number is the same.
+        trials: the numbers of such trials.
+    """
+
+    parameters: tuple[str, ...]
+    trials: tuple[int, ...]
+
+
+def groups(study: StudyRecords) -> list[Group]:
+    """The health of the trials and of the evaluation."""
+    parts = (("trials", study.trials), ("evaluation", study.evaluation))
+    return [_group(title, records) for title, records in parts if records]
+
+
+def _group(title: str, records: Sequence[TrialRecord]) -> Group:
+    collapsed = {r.number: int(sum(v or 0 for v in frame.collapses(r))) for r in records}
+    tied = {record.number: _largest(_ties(record)) for record in records}
+    return Group(
+        title,
+        dict(Counter(record.state for record in records)),
+        dict(Counter(record.reason for record in records if record.state == "failed")),
+        {number: models for number, models in collapsed.items() if models},
+        {number: share for number, share in tied.items() if share > TIED},
+    )
+
+
+def _ties(record: TrialRecord) -> Values:
+    return record.metrics.get("test_tied", record.metrics.get("validation_tied", []))
+
+
+def _largest(values: Iterable[float | None]) -> float:
+    return max((value for value in values if value is not None and value == value), default=0.0)
+
+
+def dead(study: StudyRecords) -> list[Dead]:
+    """Groups of complete trials that differ in parameters and in no number."""
+    same: dict[tuple[object, ...], list[TrialRecord]] = defaultdict(list)
+    for record in study.complete:
+        if record.metrics:
+            same[_numbers(record)].append(record)
+    return [
+        Dead(tuple(names), tuple(record.number for record in alike))
+        for alike in same.values()
+        if len(alike) > 1 and (names := _differing([record.params for record in alike]))
+    ]
+
+
+def _numbers(record: TrialRecord) -> tuple[object, ...]:
+    values = (np.asarray(each, dtype=float).tobytes() for each in record.metrics.values())
+    return (record.baseline, *record.metrics, *values)
+
+
+def _differing(params: Sequence[Mapping[str, Any]]) -> list[str]:
+    return [name for name in params[0] if len({repr(each.get(name)) for each in params}) > 1]
+
+
+def dead_at_scoring(study: StudyRecords) -> list[str]:
+    """Score-time parameters under whose every value every model has the same test AUROC."""
+    alike: dict[str, bool] = {}
+    for record in [*study.complete, *study.evaluation]:
+        curves: dict[str, set[bytes]] = defaultdict(set)
+        for variant, metrics in record.variants.items():
+            name, equals, _ = variant.partition("=")
+            if equals and "test_auroc" in metrics:
+                curves[name].add(np.asarray(metrics["test_auroc"], dtype=float).tobytes())
+        for name, values in curves.items():
+            alike[name] = alike.get(name, True) and len(values) == 1
+    return [name for name, same in alike.items() if same]
+
+
+def costs(study: StudyRecords) -> pd.DataFrame:
+    """What trials took, by baseline and device: one row each.
+
+    Columns: baseline, device, trials, "seconds (median)", "seconds (longest)", "hours in all",
+    "core-hours", "GPU-hours", "parameters" (least to most).
+    """
+    resources = study.stored.get("resources", {})
+    rows = []
+    keys = [study.table["baseline"], [record.device for record in study.trials]]
+    for (baseline, device), group in study.table.groupby(keys):
+        hours = group["seconds"].sum() / 3600
+        sizes = group["parameters"].dropna()
+        rows.append(
+            {
+                "baseline": baseline,
+                "device": device,
+                "trials": len(group),
+                "seconds (median)": group["seconds"].median(),
+                "seconds (longest)": group["seconds"].max(),
+                "hours in all": hours,
+                "core-hours": hours * resources.get("cpus", 1),
+                "GPU-hours": hours * resources.get("gpus", 0.0),
+                "parameters": _span(sizes),
+            }
+        )
+    return pd.DataFrame(rows)
+
+
+def _span(sizes: "pd.Series[Any]") -> str:
+    if sizes.empty:
+        return ""
+    least, most = int(sizes.min()), int(sizes.max())
+    return f"{least:,}" if least == most else f"{least:,} to {most:,}"

@@ -1,0 +1,147 @@
+"""What papers print, as data: one TOML file per table, each cell with how it was read.
+
+A file holds `title`, `source`, `year` (where there is one), `seeds` (0 = not known), `unit`
+("per cent" or "fraction"), `classes` (over how many an average goes), `missing` (which cells of
+the paper are not in it), then
+
+    [[methods]]  name, as printed; detector of this project, where there is one; where, the
+                 parameters that the detector needs to be that method; differs, what remains
+                 different; read
+    [[rows]]     task, "<data set>/<class>", "<data set>/mean" or "<data set>-vs-<outsiders>";
+                 label, as people read it; read; mean and std by method, std where known
+"""
+
+import math
+import tomllib
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any, NamedTuple
+
+UNITS = {"per cent": 0.01, "fraction": 1.0}
+READ = (
+    "printed",
+    "quoted elsewhere",
+    "from notes",
+    "mean of the rows",
+    "by eye from a figure",
+)
+
+
+class Method(NamedTuple):
+    """A method of a published table.
+
+    Attributes:
+        name: as printed.
+        detector: class name in this project; empty where it has none.
+        where: parameters with which the detector is that method.
+        differs: what remains different, in words; empty if nothing is known to.
+    """
+
+    name: str
+    detector: str
+    where: Mapping[str, Any]
+    differs: str
+
+
+class PublishedCell(NamedTuple):
+    """One number of a published table.
+
+    Attributes:
+        task: name of the task in this project; "<data set>/mean" for an average over classes.
+        label: the row's title as people read it.
+        method: of the column.
+        mean: AUROC in [0, 1].
+        std: sample standard deviation over seeds, in the same unit; NaN where not known.
+        read: how the number was got, one of `READ`.
+    """
+
+    task: str
+    label: str
+    method: Method
+    mean: float
+    std: float
+    read: str
+
+
+class PublishedTable(NamedTuple):
+    """A table of a paper.
+
+    Attributes:
+        name: of its file.
+        title: short.
+        source: paper, table, where to find it.
+        year: of the paper; 0 where the numbers come from several.
+        seeds: over which its numbers are means; 0 where not known.
+        classes: over how many an average goes.
+        missing: which cells of the paper are not here.
+        cells: by row, then by method.
+    """
+
+    name: str
+    title: str
+    source: str
+    year: int
+    seeds: int
+    classes: int
+    missing: str
+    cells: tuple[PublishedCell, ...]
+
+
+def tables() -> list[PublishedTable]:
+    """Every published table, by the names of the files."""
+    return [read_table(path) for path in sorted(Path(__file__).parent.glob("*.toml"))]
+
+
+def read_table(path: Path) -> PublishedTable:
+    """The published table in a file.
+
+    Raises:
+        ValueError: if the file lacks a field, names a method or a unit that is not known, holds a
+            cell twice or a number outside [0, 1], or does not say how a number was read.
+    """
+    stored = tomllib.loads(path.read_text(encoding="utf-8"))
+    needed = ("title", "source", "seeds", "unit", "classes", "missing", "methods", "rows")
+    if lost := [name for name in needed if name not in stored]:
+        raise ValueError(f"{path} lacks {', '.join(lost)}")
+    if stored["unit"] not in UNITS:
+        raise ValueError(f"{path}: unit must be one of {', '.join(UNITS)}, got {stored['unit']}")
+    cells = tuple(_cells(stored))
+    keys = [(cell.task, cell.method.name) for cell in cells]
+    if twice := sorted({key for key in keys if keys.count(key) > 1}):
+        raise ValueError(f"{path} holds twice: {twice}")
+    for cell in cells:
+        _check(path, cell)
+    facts = {name: stored[name] for name in ("title", "source", "seeds", "classes", "missing")}
+    return PublishedTable(name=path.stem, year=stored.get("year", 0), cells=cells, **facts)
+
+
+def _cells(stored: Mapping[str, Any]) -> Iterator[PublishedCell]:
+    scale = UNITS[stored["unit"]]
+    methods = {each["name"]: each for each in stored["methods"]}
+    for row in stored["rows"]:
+        means, stds = row["mean"], row.get("std", {})
+        if unknown := (means.keys() | stds.keys()) - methods.keys() | (stds.keys() - means.keys()):
+            raise ValueError(f"{row['task']}: no such method, or no mean: {sorted(unknown)}")
+        for name, mean in means.items():
+            known = methods[name]
+            yield PublishedCell(
+                task=row["task"],
+                label=row["label"],
+                method=Method(
+                    name,
+                    known.get("detector", ""),
+                    known.get("where", {}),
+                    known.get("differs", ""),
+                ),
+                mean=scale * mean,
+                std=scale * stds.get(name, math.nan),
+                read=row.get("read") or known.get("read", ""),
+            )
+
+
+def _check(path: Path, cell: PublishedCell) -> None:
+    where = f"{path}, {cell.task}, {cell.method.name}"
+    if not 0 <= cell.mean <= 1 or not (math.isnan(cell.std) or 0 <= cell.std <= 0.5):
+        raise ValueError(f"{where}: {cell.mean} ± {cell.std} is no AUROC; check the unit")
+    if cell.read not in READ:
+        raise ValueError(f"{where}: read must be one of {', '.join(READ)}, got {cell.read!r}")

@@ -1,0 +1,96 @@
+"use strict";
+
+// Tables sort by a click on a heading: upwards, downwards, as they were.
+const NEXT = { none: "ascending", ascending: "descending", descending: "none" };
+const WORDS = new Intl.Collator("en", { numeric: true });
+
+function key(row, k) {
+  const cell = row.cells[k];
+  if (cell.dataset.value !== undefined) return Number(cell.dataset.value);
+  return cell.querySelector(".text").textContent;
+}
+
+function compare(a, b) {
+  const numbers = typeof a === "number" && typeof b === "number";
+  if (numbers) return a < b ? -1 : a > b ? 1 : 0;
+  return typeof a === typeof b ? WORDS.compare(a, b) : 0;
+}
+
+// Numbers, then words, then what is empty, in either direction.
+function rank(value) {
+  return typeof value === "number" ? 0 : value === "" ? 2 : 1;
+}
+
+function sort(table, k, direction, rows) {
+  const sign = direction === "descending" ? -1 : 1;
+  const keyed = rows.map((row) => [key(row, k), row]);
+  if (direction !== "none") {
+    keyed.sort(([a], [b]) => rank(a) - rank(b) || sign * compare(a, b));
+  }
+  table.tBodies[0].append(...keyed.map(([, row]) => row));
+}
+
+for (const table of document.querySelectorAll("table")) {
+  const rows = [...table.tBodies[0].rows];
+  const headings = [...table.tHead.rows[0].cells];
+  headings.forEach((heading, k) => {
+    heading.querySelector("button").addEventListener("click", () => {
+      const direction = NEXT[heading.getAttribute("aria-sort") ?? "none"];
+      for (const each of headings) each.removeAttribute("aria-sort");
+      if (direction !== "none") heading.setAttribute("aria-sort", direction);
+      sort(table, k, direction, rows);
+    });
+  });
+}
+
+// Light or dark; remembered where the browser lets a file remember.
+const root = document.documentElement;
+const scheme = document.getElementById("scheme");
+
+function remembered() {
+  try {
+    return localStorage.getItem("scheme");
+  } catch {
+    return null;
+  }
+}
+
+function remember(value) {
+  try {
+    localStorage.setItem("scheme", value);
+  } catch {
+    // A browser may forbid it; the choice then lasts as long as the page is open.
+  }
+}
+
+function isDark() {
+  return (root.dataset.scheme ?? (matchMedia("(prefers-color-scheme: dark)").matches ? "dark" : "light")) === "dark";
+}
+
+if (["light", "dark"].includes(remembered())) root.dataset.scheme = remembered();
+scheme.hidden = false;
+scheme.addEventListener("click", () => {
+  root.dataset.scheme = isDark() ? "light" : "dark";
+  remember(root.dataset.scheme);
+});
+
+// The contents: folded again after a choice on a phone, the section in view marked at the side.
+const folded = document.querySelector(".folded details");
+folded?.addEventListener("click", (event) => {
+  if (event.target.closest("a")) folded.open = false;
+});
+
+const links = new Map(
+  [...document.querySelectorAll(".side a")].map((link) => [link.getAttribute("href").slice(1), link]),
+);
+const watch = new IntersectionObserver(
+  (entries) => {
+    for (const { target, isIntersecting } of entries) {
+      const link = links.get(target.getAttribute("aria-labelledby"));
+      if (isIntersecting) link?.setAttribute("aria-current", "true");
+      else link?.removeAttribute("aria-current");
+    }
+  },
+  { rootMargin: "-15% 0px -80% 0px" },
+);
+for (const section of document.querySelectorAll("section")) watch.observe(section);

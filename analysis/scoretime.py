@@ -1,0 +1,225 @@
+"""AUROC against parameters that matter only when scoring, all from the same trained models."""
+
+import math
+from collections.abc import Mapping, Sequence
+from typing import NamedTuple
+
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+from analysis.results import Result, results
+from analysis.statistics import Estimate, estimate
+from analysis.study import StudyRecords
+from analysis.theme import FAINT, INK, canvas, colour
+from tune_ad.records import TrialRecord
+
+METRIC = "test_auroc"
+WIDE = 20  # from this largest value on, an axis is linear to 1 and logarithmic beyond
+
+
+class Point(NamedTuple):
+    """The AUROC at one value of a score-time parameter.
+
+    Attributes:
+        label: the value, as in the variant's name.
+        value: as a number, infinity included; NaN if it is a word.
+        auroc: on test images, mean over classes; one value per seed.
+        classes: AUROC of each class, mean over the same seeds.
+        declared: whether it is the value that the configuration has.
+    """
+
+    label: str
+    value: float
+    auroc: Estimate
+    classes: dict[str, float]
+    declared: bool
+
+
+class Curve(NamedTuple):
+    """AUROC against one score-time parameter.
+
+    Attributes:
+        baseline: of the configuration.
+        source: which models were scored, in words.
+        parameter: its name.
+        points: by value, infinity last; words in their order.
+        failed: seeds that are left out because a replica has no such number.
+    """
+
+    baseline: str
+    source: str
+    parameter: str
+    points: Sequence[Point]
+    failed: int
+
+    @property
+    def numeric(self) -> bool:
+        """Whether every value is a number."""
+        return not any(math.isnan(point.value) for point in self.points)
+
+
+def score_time_curves(study: StudyRecords) -> list[Curve]:
+    """One curve per score-time parameter of each configuration that the study quotes.
+
+    A variant "name=value" is a value of a score-time parameter; one without "=" is a part of the
+    score and left out. The configuration's own value is a point, too.
+    """
+    return [
+        curve
+        for result in results(study)
+        for parameter in _parameters(result.tested)
+        if (curve := _curve(result, parameter)).points
+    ]
+
+
+def draw_curve(curve: Curve) -> Figure:
+    """Mean and interval over seeds, classes as faint lines, infinity as a dashed asymptote."""
+    drawing = canvas()
+    axes = drawing.one
+    finite = [point for point in curve.points if not math.isinf(point.value)]
+    x = [point.value for point in finite] if curve.numeric else [*map(float, range(len(finite)))]
+    for task in finite[0].classes if finite else ():
+        own = [100 * point.classes[task] for point in finite]
+        axes.plot(x, own, color=FAINT, alpha=0.6, linewidth=0.8)
+    _draw_mean(axes, x, finite, curve.numeric)
+    _draw_asymptote(axes, [point for point in curve.points if math.isinf(point.value)])
+    _draw_declared(axes, x, finite)
+    if curve.numeric and max(x, default=0.0) >= WIDE:
+        axes.set_xscale("symlog", linthresh=1)
+    axes.set_xticks(x, [point.label for point in finite])
+    axes.minorticks_off()
+    axes.set_xlabel(curve.parameter)
+    axes.set_ylabel("test AUROC (%)")
+    return drawing.figure
+
+
+def _draw_mean(axes: Axes, x: Sequence[float], points: Sequence[Point], numeric: bool) -> None:
+    """Seeds' interval as a band, or as bars where values are words."""
+    mean = [100 * point.auroc.mean for point in points]
+    low = [100 * point.auroc.low for point in points]
+    high = [100 * point.auroc.high for point in points]
+    if numeric:
+        axes.fill_between(x, low, high, color=colour(0), alpha=0.25, linewidth=0)
+    else:
+        axes.vlines(x, low, high, color=colour(0), linewidth=3, alpha=0.5)
+    axes.plot(x, mean, "o-" if numeric else "o", color=colour(0))
+
+
+def _draw_asymptote(axes: Axes, infinite: Sequence[Point]) -> None:
+    for point in infinite:
+        level = 100 * point.auroc.mean
+        axes.axhline(level, color=INK, linestyle="--", linewidth=1.2)
+        text = f"∞ (declared): {level:.1f}" if point.declared else f"∞: {level:.1f}"
+        axes.annotate(
+            text,
+            (1, level),
+            xycoords=("axes fraction", "data"),
+            xytext=(0, 3),
+            textcoords="offset points",
+            ha="right",
+            color=INK,
+            fontsize=9,
+        )
+
+
+def _draw_declared(axes: Axes, x: Sequence[float], points: Sequence[Point]) -> None:
+    for at, point in zip(x, points, strict=True):
+        if point.declared:
+            level = 100 * point.auroc.mean
+            axes.plot(at, level, "D", color=INK, markersize=8, fillstyle="none")
+            axes.annotate(
+                "declared",
+                (at, level),
+                xytext=(0, -15),
+                textcoords="offset points",
+                ha="center",
+                color=INK,
+                fontsize=9,
+            )
+
+
+def _parameters(records: Sequence[TrialRecord]) -> list[str]:
+    """The score-time parameters of which a variant has a test AUROC."""
+    names = (
+        name.partition("=")[0]
+        for record in records
+        for name, metrics in record.variants.items()
+        if "=" in name and METRIC in metrics
+    )
+    return list(dict.fromkeys(names))
+
+
+def _curve(result: Result, parameter: str) -> Curve:
+    """The points of the seeds that have a number for every value."""
+    own = str(result.tested[0].params.get(parameter, ""))
+    prefix = f"{parameter}="
+    names = dict.fromkeys(
+        name for record in result.tested for name in record.variants if name.startswith(prefix)
+    )
+    cells = {name.removeprefix(prefix): _cells(result.tested, name) for name in names}
+    declared = next((label for label in cells if _alike(label, own)), own)
+    cells.setdefault(declared, _cells(result.tested, None))
+    seeds = {seed for each in cells.values() for _, seed in each}
+    tasks = sorted({replica.task for record in result.tested for replica in record.replicas})
+    whole = [
+        seed
+        for seed in sorted(seeds)
+        if all((task, seed) in each for each in cells.values() for task in tasks)
+    ]
+    points = [
+        _point(label, each, tasks, whole, label == declared) for label, each in cells.items()
+    ]
+    everyone = {replica.seed for record in result.tested for replica in record.replicas}
+    return Curve(
+        result.baseline,
+        result.source,
+        parameter,
+        sorted(points, key=_order) if whole else [],
+        len(everyone) - len(whole),
+    )
+
+
+def _cells(records: Sequence[TrialRecord], name: str | None) -> dict[tuple[str, int], float]:
+    """The test AUROC of a variant by (task, seed); of the score itself if `name` is None."""
+    found = {}
+    for record in records:
+        metrics = record.metrics if name is None else record.variants.get(name, {})
+        for replica, value in zip(record.replicas, metrics.get(METRIC, ()), strict=False):
+            if value is not None and math.isfinite(value):
+                found[replica.task, replica.seed] = value
+    return found
+
+
+def _point(
+    label: str,
+    cells: Mapping[tuple[str, int], float],
+    tasks: Sequence[str],
+    seeds: Sequence[int],
+    declared: bool,
+) -> Point:
+    by_seed = [math.fsum(cells[task, seed] for task in tasks) / len(tasks) for seed in seeds]
+    classes = {
+        task: math.fsum(cells[task, seed] for seed in seeds) / len(seeds)
+        for task in tasks
+        if seeds
+    }
+    return Point(label, _number(label), estimate(by_seed), classes, declared)
+
+
+def _order(point: Point) -> tuple[bool, float]:
+    """Numbers by their size, words after them as they come."""
+    word = math.isnan(point.value)
+    return word, 0.0 if word else point.value
+
+
+def _number(label: str) -> float:
+    """The number that a label is, "inf" among them; NaN for a word."""
+    try:
+        return float(label)
+    except ValueError:
+        return math.nan
+
+
+def _alike(label: str, other: str) -> bool:
+    """Whether two labels are the same value: 0.50 is 0.5."""
+    return label == other or _number(label) == _number(other)

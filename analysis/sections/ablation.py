@@ -1,0 +1,102 @@
+"""The effects of single changes of a baseline, and which of them survive a test."""
+
+from functools import partial
+
+import pandas as pd
+
+from analysis.ablation import Effect, auroc, draw_effects, effects, references
+from analysis.document import Block, Cell, Figure, Section, Table, Text, file_name, short
+from analysis.statistics import Estimate, estimate
+from analysis.study import StudyRecords
+
+PLACE = 22
+PLANS = ("OneAtATime", "Grid")
+ABOUT = (
+    "Differences of test AUROC in points, paired by seed, mean ± standard deviation [95 % "
+    "interval]. p: sign flip over class x seed, two-sided, then Holm over the rows of a baseline; "
+    "both were declared before anything ran. An interval is for its row alone."
+)
+
+
+def section(study: StudyRecords) -> Section | None:
+    """What single changes do; None where the plan does not make them."""
+    if study.plan not in PLANS:
+        return None
+    found = effects(study)
+    title = "One change at a time" if study.is_ablation else "Effects of single parameters"
+    if not found:
+        return Section(title, [Text("No change was tested beside its reference yet.")])
+    blocks: list[Block] = [_table(study, found)]
+    blocks += [
+        Figure(
+            file_name("effects", name),
+            partial(draw_effects, rows),
+            f"{name}: differences from the reference with 95 % intervals; coloured where they "
+            "survive Holm.",
+        )
+        for name in study.baselines
+        if (rows := [each for each in found if each.baseline == name])
+    ]
+    return Section(title, blocks)
+
+
+def _table(study: StudyRecords, found: list[Effect]) -> Table:
+    unchanged: list[dict[str, object]] = [
+        {
+            "baseline": each.baseline,
+            "change": "nothing",
+            "test AUROC": _auroc_cell(estimate(list(auroc(each)))),
+            "difference": "",
+            "p (Holm)": "",
+            "pairs": "",
+        }
+        for each in references(study.defaults, study.trials)
+    ]
+    order = study.baselines
+    rows: list[dict[str, object]] = [*unchanged, *map(_row, found)]
+    rows.sort(key=lambda row: order.index(str(row["baseline"])))
+    refused = sorted({each.verdict.reason for each in found if each.verdict.p != each.verdict.p})
+    said = f" No verdict: {'; '.join(refused)}." if refused else ""
+    return Table("effects", pd.DataFrame(rows), ABOUT + said, data=_data(found))
+
+
+def _row(each: Effect) -> dict[str, object]:
+    known = each.verdict.p == each.verdict.p
+    return {
+        "baseline": each.baseline,
+        "change": f"{each.parameter} = {short(each.value)} (from {short(each.reference)})",
+        "test AUROC": _auroc_cell(each.auroc),
+        "difference": Cell(
+            str(each.difference), each.difference.mean, each.verdict.tone, each.verdict.reason
+        ),
+        "p (Holm)": Cell(f"{each.verdict.p:.3g}", each.verdict.p) if known else "none",
+        "pairs": each.pairs,
+    }
+
+
+def _auroc_cell(auroc: Estimate) -> Cell:
+    return Cell(auroc.short, auroc.mean)
+
+
+def _data(found: list[Effect]) -> pd.DataFrame:
+    return pd.DataFrame(
+        [
+            {
+                "baseline": each.baseline,
+                "parameter": each.parameter,
+                "value": short(each.value),
+                "reference": short(each.reference),
+                "pairs": each.pairs,
+                "test AUROC": each.auroc.mean,
+                "difference": each.difference.mean,
+                "low": each.difference.low,
+                "high": each.difference.high,
+                "seeds": each.difference.n,
+                "cells": each.test.n,
+                "p": each.test.p,
+                "p Holm": each.verdict.p,
+                "verdict": each.verdict.tone,
+            }
+            for each in found
+        ]
+    )

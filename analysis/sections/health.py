@@ -1,0 +1,62 @@
+"""Failures, early stops, collapses, ties, dead parameters, and what the trials cost."""
+
+from collections.abc import Iterator
+
+from analysis.document import Block, Section, Table, Text, count
+from analysis.health import Group, costs, dead, dead_at_scoring, groups
+from analysis.study import StudyRecords
+
+PLACE = 90
+NAMED = 12  # trials of a kind that are named before "and n more"
+
+
+def section(study: StudyRecords) -> Section:
+    """What may make the numbers above less than they seem."""
+    lines = [line for group in groups(study) for line in _lines(group)]
+    lines += list(_dead_lines(study))
+    healthy = "No trial failed, was stopped early, collapsed or tied."
+    found = "\n".join(f"- {line}" for line in lines) if lines else healthy
+    blocks: list[Block] = [Text(found, "warning" if lines else "plain")]
+    if study.trials:
+        blocks.append(
+            Table(
+                "costs",
+                costs(study),
+                "Wall time of trials; core-hours and GPU-hours are that times what a trial had.",
+            )
+        )
+    return Section("Health", blocks)
+
+
+def _lines(group: Group) -> Iterator[str]:
+    for reason, times in group.reasons.items():
+        yield f"{group.title}: {times} failed: {reason}"
+    if pruned := group.states.get("pruned"):
+        yield f"{group.title}: {pruned} stopped early; only the table of trials shows them"
+    if group.collapsed:
+        models = count(sum(group.collapsed.values()), "model")
+        yield (
+            f"{group.title}: {models} gave every image one score, but for rounding, in "
+            f"{_named(list(group.collapsed))}"
+        )
+    if group.tied:
+        worst = max(group.tied.values())
+        yield (
+            f"{group.title}: up to {100 * worst:.1f} % of the images share their score with "
+            f"another one in {_named(list(group.tied))}"
+        )
+
+
+def _dead_lines(study: StudyRecords) -> Iterator[str]:
+    for each in dead(study)[:NAMED]:
+        yield (
+            f"{', '.join(each.parameters)} changed no number between trials {_named(each.trials)}"
+        )
+    for name in dead_at_scoring(study):
+        yield f"{name}, when scoring, changed no test AUROC of any model"
+
+
+def _named(numbers: list[int] | tuple[int, ...]) -> str:
+    shown = ", ".join(map(str, numbers[:NAMED]))
+    more = len(numbers) - NAMED
+    return f"[{shown}]" if more <= 0 else f"[{shown}] and {more} more"

@@ -1,0 +1,36 @@
+"""The scores of normals and outsiders, as histograms."""
+
+from functools import partial
+
+from analysis.document import Block, Figure, Section, Text, count, file_name
+from analysis.histograms import MOST, Found, draw_histograms, histograms
+from analysis.results import results
+from analysis.study import StudyRecords
+
+PLACE = 55
+
+
+def section(study: StudyRecords) -> Section | None:
+    """Score histograms of what is quoted; None where nothing is."""
+    quoted = results(study)
+    if not quoted:
+        return None
+    return Section("Scores", [_block(histograms(study, result)) for result in quoted])
+
+
+def _block(found: Found) -> Block:
+    if not found.histograms:
+        return Text(f"No histogram of the scores of {found.baseline}: {found.lost}.", "warning")
+    images = found.histograms[0].counts
+    sides = ", ".join(f"{number:,} {side}" for side, number in images.items())
+    more = len(found.histograms) - MOST
+    left = f" {count(more, 'class')} more not drawn." if more > 0 else ""
+    caption = (
+        f"Scores of {found.baseline} on test images, seed {found.seed} alone (scores of different "
+        "models do not share a scale); each side has area 1, on common bins from the least to the "
+        f"largest score. Images in {found.histograms[0].task}: {sides}.{left} In the manner of "
+        'Fig. 2 of the poster by Pham, "Robustifying Generative Models".'
+    )
+    return Figure(
+        file_name("scores", found.baseline), partial(draw_histograms, found.histograms), caption
+    )

@@ -1,0 +1,57 @@
+"""What each selection rule would have chosen, its regret, and how many labels a choice needs."""
+
+from functools import partial
+
+import pandas as pd
+
+from analysis.document import Block, Cell, Figure, Section, Table, Text, count
+from analysis.regret import Choice, choices, draw_label_curve, label_curve
+from analysis.study import StudyRecords
+from tune_ad.selection import describe
+
+PLACE = 35
+
+
+def section(study: StudyRecords) -> Section | None:
+    """The rules side by side; None where there is nothing to choose."""
+    made = choices(study)
+    if not made or not study.spaces or not any(study.spaces.values()):
+        return None
+    rules = "\n".join(f"- {describe(each.rule)}" for each in made)
+    blocks: list[Block] = [Text(rules), _table(study, made)]
+    if (curve := label_curve(study)) is not None:
+        draws = max(curve.draws)
+        blocks.append(
+            Figure(
+                "label_curve",
+                partial(draw_label_curve, curve),
+                f"Regret of choosing one of {count(curve.trials, 'trial')} by the AUROC against k "
+                f"labelled anomalies: mean and 95 % range over {draws} draws of the k anomalies. "
+                "0 chooses by the loss of held-out normals, all by every held-out anomaly.",
+            )
+        )
+    return Section("What each selection rule is worth", blocks)
+
+
+def _table(study: StudyRecords, made: list[Choice]) -> Table:
+    rows = [
+        {
+            "rule": f"{each.rule} (this study's)" if each.rule == study.rule else each.rule,
+            "chooses trial": "any" if each.number is None else each.number,
+            "of": each.judged,
+            "test AUROC": Cell(str(each.auroc), each.auroc.mean),
+            "regret, points of AUROC": Cell(str(each.regret), each.regret.mean),
+        }
+        for each in made
+    ]
+    left = len(study.trials) - made[-1].judged
+    excluded = f" {count(left, 'trial')} failed, stopped early or untested: left out." * bool(left)
+    return Table(
+        "regret",
+        pd.DataFrame(rows),
+        "Test AUROC of the trial that each rule chooses, mean ± standard deviation over the "
+        "search's own seeds [95 % interval], and its regret: the best trial's minus its own, "
+        "paired by seed. random is the mean over all trials: a configuration picked by chance. "
+        "These are the models of the search, so oracle is optimistic, and so are regrets too "
+        f"large; what is quoted comes from fresh seeds.{excluded}",
+    )

@@ -1,0 +1,43 @@
+"""The trials of a study, best first by the rule that selected."""
+
+import pandas as pd
+
+from analysis.document import Section, Table, Text, short
+from analysis.study import StudyRecords
+from tune_ad.selection import describe
+
+PLACE = 80
+SHOWN = 20
+
+
+def section(study: StudyRecords) -> Section:
+    """The best trials; all of them in the table's file."""
+    table = study.table
+    if table.empty:
+        return Section("Trials", [Text("No trial has ended.")])
+    names = dict.fromkeys(name for space in study.spaces.values() for name in space)
+    searched = [f"param/{name}" for name in names if f"param/{name}" in table]
+    columns = ["number", "baseline", "state", "objective", "test AUROC", *searched, "seconds"]
+    best = table.rename(columns={"oracle": "test AUROC"}).sort_values(
+        "objective", ascending=False, na_position="last", kind="stable"
+    )
+    shown = best[columns].head(SHOWN).astype(object)
+    for column in ("test AUROC", *searched):
+        shown[column] = shown[column].map(short)
+    shown.columns = shown.columns.str.removeprefix("param/")
+    return Section("Trials", [Table("trials", shown, _about(study, table), data=table)])
+
+
+def _about(study: StudyRecords, table: pd.DataFrame) -> str:
+    why = "is anomalous" if study.whole else "was held out"
+    about = f"Nothing {why}, so no number ranks these."
+    if table["objective"].notna().any():
+        said = "These numbers selected; they are not results."
+        if not (study.budget["evaluation_seeds"] or study.rule == "oracle"):
+            said = "Nothing was selected by these numbers."
+        about = f"Ranked by {describe(study.rule)} {said}"
+    more = f" The first {SHOWN} of {len(table)}." if len(table) > SHOWN else ""
+    return (
+        f"{about}{more} The column test AUROC is the mean over replicas; it selected nothing "
+        "unless the rule is oracle."
+    )

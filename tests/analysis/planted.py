@@ -1,0 +1,78 @@
+"""Studies with planted numbers."""
+
+from optuna.distributions import CategoricalDistribution, distribution_to_json
+
+from analysis.study import StudyRecords
+from tune_ad.records import Replica, StudyFolder, TrialRecord, to_text, write_atomically
+
+TASKS = ("digits/0", "digits/1")
+
+
+def record(number, params, aurocs, tasks=TASKS, baseline="PGN", **changes):
+    """A trial: `aurocs` holds one test AUROC per seed (all classes), or one list per seed."""
+    rows = [each if isinstance(each, list | tuple) else [each] * len(tasks) for each in aurocs]
+    values = [value for row in rows for value in row]
+    replicas = [
+        Replica(task, seed, "failed" if value is None else "complete", "", 10)
+        for seed, row in enumerate(rows)
+        for task, value in zip(tasks, row, strict=True)
+    ]
+    fields = {
+        "number": number,
+        "identity": f"id{number}",
+        "baseline": baseline,
+        "detector": "PGN",
+        "params": params,
+        "searched": list(params),
+        "state": "failed" if None in values else "complete",
+        "reason": "",
+        "objective": None,
+        "reports": [],
+        "replicas": replicas,
+        "metrics": {"test_auroc": values},
+        "seconds": 1.0,
+    }
+    return TrialRecord(**{**fields, **changes})
+
+
+def space(params):
+    """A categorical distribution of the default and another value for each parameter."""
+    return {
+        name: distribution_to_json(CategoricalDistribution([value, "other"]))
+        for name, value in params.items()
+        if not isinstance(value, list)
+    }
+
+
+def study(path, trials=(), defaults=None, fresh=(), **asked):
+    """The study as read from the disk; `asked` changes what `study.json` says."""
+    folder = StudyFolder(path / "planted")
+    defaults = defaults or {"PGN": {"width": 1.0}}
+    stored = {
+        "schema": 1,
+        "study": {
+            "name": "planted",
+            "data_set": "digits",
+            "selection": "validation",
+            "budget_name": "quick",
+            "budget": {"trials": len(trials), "evaluation_seeds": 0, "seeds": 1},
+            "settings": {},
+            "plan": {"name": "OneAtATime", "points": 5},
+            "baselines": {
+                name: {"detector": "PGN", "space": space(params), "params": params}
+                for name, params in defaults.items()
+            },
+            **asked,
+        },
+        "tasks": [{"name": task} for task in TASKS],
+        "data": {"digits": {"about": "planted"}},
+        "versions": {"tune_ad": "0"},
+        "hardware": {"device": "cpu"},
+        "created": "now",
+    }
+    write_atomically(folder.study, to_text(stored))
+    for each in trials:
+        folder.trials.append(each)
+    for each in fresh:
+        folder.evaluation.append(each)
+    return StudyRecords.read(folder.path)

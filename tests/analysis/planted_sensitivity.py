@@ -1,0 +1,106 @@
+"""Studies in memory of which the answer is known."""
+
+from pathlib import Path
+
+import numpy as np
+from optuna.distributions import (
+    CategoricalDistribution,
+    FloatDistribution,
+    IntDistribution,
+    distribution_to_json,
+)
+
+from analysis.study import StudyRecords
+from tune_ad.records import Replica, StudyFolder, TrialRecord
+
+TASKS = ("digits/0", "digits/1")
+SPACE = {
+    "strong": FloatDistribution(0.0, 1.0),
+    "weak": FloatDistribution(1e-4, 1e-1, log=True),
+    "choice": CategoricalDistribution(["low", "high"]),
+    "idle": IntDistribution(1, 9),
+}
+DEFAULT = {"strong": 0.0, "weak": 1e-4, "choice": "low", "idle": 1, "fixed": 7}
+
+
+def drawn(space, rng):
+    """A configuration at random."""
+    found = {}
+    for name, each in space.items():
+        if isinstance(each, CategoricalDistribution):
+            found[name] = each.choices[rng.integers(len(each.choices))]
+        elif isinstance(each, IntDistribution):
+            found[name] = int(rng.integers(each.low, each.high + 1))
+        elif each.log:
+            found[name] = float(np.exp(rng.uniform(np.log(each.low), np.log(each.high))))
+        else:
+            found[name] = float(rng.uniform(each.low, each.high))
+    return found
+
+
+def trial(number, params, auroc, tested=True, **changes):
+    """A complete trial; `auroc` is (seeds, tasks) or (seeds,)."""
+    values = np.asarray(auroc, dtype=float)
+    if values.ndim == 1:
+        values = np.repeat(values[:, None], len(TASKS), axis=1)
+    flat = [float(value) for value in values.ravel()]
+    metrics = {"validation_auroc": flat, **({"test_auroc": flat} if tested else {})}
+    fields = {
+        "number": number,
+        "identity": f"id{number}",
+        "baseline": "PGN",
+        "detector": "PGN",
+        "params": {**DEFAULT, **params},
+        "searched": sorted(params),
+        "state": "complete",
+        "reason": "",
+        "objective": float(np.mean(flat)),
+        "reports": [],
+        "replicas": [
+            Replica(task, seed, "complete", "", 5) for seed in range(len(values)) for task in TASKS
+        ],
+        "metrics": metrics,
+    }
+    return TrialRecord(**{**fields, **changes})
+
+
+def study(trials=(), evaluation=(), space=None, baselines=("PGN",), plan=None, **asked):
+    """A study that was never written."""
+    space = SPACE if space is None else space
+    texts = {name: distribution_to_json(each) for name, each in space.items()}
+    stored = {
+        "schema": 1,
+        "study": {
+            "name": "planted",
+            "selection": "validation",
+            "budget": {"trials": 400, "evaluation_seeds": 3},
+            "plan": plan or {"name": "Optuna", "random_trials": 400},
+            "baselines": {name: {"space": texts, "params": DEFAULT} for name in baselines},
+            **asked,
+        },
+    }
+    return StudyRecords(StudyFolder(Path("nowhere")), stored, list(trials), list(evaluation))
+
+
+def sampled(response, n=80, seeds=3, noise=0.005, seed=0, space=None, **asked):
+    """A study of random configurations; trial 0 is the default."""
+    space = SPACE if space is None else space
+    rng = np.random.default_rng(seed)
+    default = {name: DEFAULT[name] for name in space}
+    configurations = [default, *(drawn(space, rng) for _ in range(n - 1))]
+    trials = [
+        trial(k, params, response(params) + noise * rng.normal(size=seeds))
+        for k, params in enumerate(configurations)
+    ]
+    return study(trials, space=space, **asked)
+
+
+def additive(params):
+    """`strong` matters most, then `choice`, then `weak`; `idle` does nothing."""
+    weak = np.log10(params["weak"] / 1e-4) / 3
+    return 0.6 + 0.2 * params["strong"] + 0.05 * (params["choice"] == "high") + 0.03 * weak
+
+
+def flat(params):
+    """Nothing matters."""
+    return 0.7

@@ -1,0 +1,117 @@
+"""Text on disk: strict JSON, files written whole or not at all, lines that are only appended."""
+
+import json
+import math
+import os
+import tempfile
+from array import array
+from collections.abc import Iterator, Mapping
+from dataclasses import asdict
+from pathlib import Path
+from typing import IO, Any
+
+from tune_ad.errors import UserError
+
+BLOCK = 2**16  # bytes read at a time from the end of a journal
+
+
+def jsonable(value: Any) -> Any:  # noqa: ANN401
+    """`value` with NaN and infinity as None and tuples as lists: strict JSON."""
+    if isinstance(value, float):
+        return value if math.isfinite(value) else None
+    if isinstance(value, Mapping):
+        return {str(key): jsonable(each) for key, each in value.items()}
+    if isinstance(value, list | tuple | array):
+        return [jsonable(each) for each in value]
+    return value
+
+
+def to_text(value: Any, indent: int | None = None) -> str:  # noqa: ANN401
+    """Strict JSON of plain data or of a dataclass."""
+    data = value if isinstance(value, dict) else asdict(value)
+    return json.dumps(jsonable(data), indent=indent, allow_nan=False)
+
+
+def write_atomically(path: Path, text: str) -> None:
+    """Write a whole file or nothing: to a neighbour first, then rename."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    handle, partial = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+    try:
+        with os.fdopen(handle, "w", encoding="utf-8") as file:
+            file.write(text)
+            file.flush()
+            os.fsync(file.fileno())
+        os.replace(partial, path)
+    except BaseException:
+        Path(partial).unlink(missing_ok=True)
+        raise
+
+
+class Journal:
+    """A file of JSON lines that is only ever appended to.
+
+    A crash can leave its last line cut off: that line is not read, and the next append starts by
+    removing it. A fault anywhere else is an error.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self._mended = False
+
+    def read(self) -> list[dict[str, Any]]:
+        """The lines, oldest first, as `lines` gives them."""
+        return list(self.lines())
+
+    def lines(self) -> Iterator[dict[str, Any]]:
+        """The lines, oldest first, one at a time in memory; none if there is no file.
+
+        Raises:
+            UserError: if a line other than a cut-off last one is no JSON object.
+        """
+        if not self.path.exists():
+            return
+        with self.path.open("rb") as file:
+            for number, line in enumerate(file, 1):
+                if line.endswith(b"\n"):
+                    yield self._parsed(line, number)
+
+    def _parsed(self, line: bytes, number: int) -> dict[str, Any]:
+        try:
+            value = json.loads(line.decode())
+        except ValueError as error:
+            raise UserError(
+                f"{self.path}, line {number} is not JSON ({error}); restore the file from a "
+                "backup or remove that line"
+            ) from error
+        if not isinstance(value, dict):
+            raise UserError(f"{self.path}, line {number} is not a JSON object; remove that line")
+        return value
+
+    def append(self, value: Any) -> None:  # noqa: ANN401
+        """Add one line and see it onto the disk."""
+        self.path.parent.mkdir(parents=True, exist_ok=True)
+        if not self._mended:
+            self._remove_cut_line()
+        with self.path.open("ab") as file:
+            file.write(to_text(value).encode() + b"\n")
+            file.flush()
+            os.fsync(file.fileno())
+
+    def _remove_cut_line(self) -> None:
+        if self.path.exists():
+            with self.path.open("rb+") as file:
+                file.truncate(_end_of_lines(file))
+        self._mended = True
+
+
+def _end_of_lines(file: IO[bytes]) -> int:
+    """The position behind the last newline, looked for from the end; 0 if there is none."""
+    end = file.seek(0, os.SEEK_END)
+    while end:
+        start = max(0, end - BLOCK)
+        file.seek(start)
+        found = file.read(end - start).rfind(b"\n")
+        if found >= 0:
+            return start + found + 1
+        end = start
+    return 0
