@@ -1,5 +1,6 @@
 """The report of a study: gathers its sections; works on running, failed and empty studies, too."""
 
+import re
 from collections import Counter
 from pathlib import Path
 from typing import NamedTuple
@@ -26,8 +27,7 @@ def write_report(path: Path) -> Written:
         UserError: if the folder holds no study, or one of a newer schema.
     """
     study = StudyRecords.read(path)
-    made = document(study)
-    return Written(export(made, path).html, made.summary)
+    return Written(export(document(study), path).html, summary(study, results(study)))
 
 
 def document(study: StudyRecords) -> Document:
@@ -38,7 +38,8 @@ def document(study: StudyRecords) -> Document:
         Table("evaluation", study.fresh_replicas),
         Table("evaluation_variants", frame.variants(study.evaluation)),
     )
-    return Document(study.name, summary(study, results(study)), sections(study), tables)
+    answer = re.sub(r"\n(?!- )", "\n\n", summary(study, results(study)))
+    return Document(study.name, answer, sections(study), tables)
 
 
 def summary(study: StudyRecords, quoted: list[Result]) -> str:

@@ -49,8 +49,8 @@ def results(study: StudyRecords) -> list[Result]:
 
     - The winner on fresh seeds.
     - Where the budget trains none again: each configuration's own test if nothing was chosen
-      between them (one per baseline, or each baseline with nothing changed of an ablation), or the
-      best by `oracle`, named as that.
+      between them (one per baseline, or each baseline with nothing changed where a plan varies
+      it), or the best by `oracle`, named as that.
 
     A trial chosen by a rule is never quoted by the number that chose it, save under `oracle`. A
     panel of which nothing is anomalous has no AUROC.
@@ -66,9 +66,9 @@ def results(study: StudyRecords) -> list[Result]:
         source = "the best trial on the test set itself, which is optimistic"
         return [_result(source, describe(study.rule), best[:1], best)] if best else []
     nothing = "none; nothing was chosen between."
-    if study.is_ablation:
+    unchanged = [] if study.chooses else references(study.defaults, study.trials)
+    if len(study.trials) > len(study.baselines) and unchanged:
         source = "its baseline with nothing changed"
-        unchanged = references(study.defaults, study.trials)
         return [_result(source, nothing, [r], [r]) for r in unchanged]
     alone = Counter(record.baseline for record in study.trials)
     source = "the only configuration of its baseline"
@@ -82,6 +82,8 @@ def why_nothing(study: StudyRecords) -> str:
         return f"nothing is anomalous in the whole of {study.asked['data_set']}"
     if not study.complete:
         return "no trial is complete" if study.trials else "no trial has ended"
+    if not study.chooses:
+        return "no baseline was tested with nothing changed"
     if not study.budget["evaluation_seeds"]:
         return "its budget trains no winner again, and a trial was chosen among several"
     return "the winner has not been trained again yet"

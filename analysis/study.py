@@ -74,6 +74,12 @@ class StudyRecords:
         return str(self.asked.get("plan", {}).get("name", ""))
 
     @property
+    def chooses(self) -> bool:
+        """Whether a rule chose among the trials; otherwise each of them may be quoted."""
+        adapts = self.plan in ("", "Optuna")
+        return bool(self.budget["evaluation_seeds"]) or self.rule == "oracle" or adapts
+
+    @property
     def is_ablation(self) -> bool:
         """Whether the plan changes one parameter at a time."""
         return self.plan == "OneAtATime"

@@ -24,7 +24,8 @@ from optuna.distributions import (
     distribution_to_json,
 )
 
-from tune_ad.records import Replica, StudyFolder, TrialRecord, identity, to_text, write_atomically
+from tune_ad.journal import to_text, write_atomically
+from tune_ad.records import Replica, StudyFolder, TrialRecord, identity
 
 SPACE = {
     "learning_rate": FloatDistribution(1e-5, 1e-2, log=True),

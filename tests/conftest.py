@@ -7,7 +7,8 @@ from typing import Any, NamedTuple
 
 import pytest
 
-from tune_ad.records import Replica, TrialRecord, identity, to_text
+from tune_ad.journal import to_text
+from tune_ad.records import Replica, TrialRecord, identity
 
 Record = Callable[..., TrialRecord]
 

@@ -44,12 +44,13 @@ from tune_ad.evaluation import (
     thinned,
     with_bits,
 )
+from tune_ad.journal import to_text
 from tune_ad.learner import Member, build
 from tune_ad.metrics import auroc
 from tune_ad.nets import ImageShape
 from tune_ad.panel import Panel
 from tune_ad.randomness import derived_seed
-from tune_ad.records import Suggestion, TrialRecord, to_text
+from tune_ad.records import Suggestion, TrialRecord
 from tune_ad.search import Baseline, Search, Study
 from tune_ad.trial import Report, Trial
 

@@ -13,8 +13,9 @@ import pytest
 from optuna.distributions import CategoricalDistribution, FloatDistribution, IntDistribution
 
 from tune_ad.errors import UserError
+from tune_ad.journal import to_text
 from tune_ad.plans import Arm, Grid, Listed, OneAtATime, Optuna
-from tune_ad.records import Suggestion, identity, to_text
+from tune_ad.records import Suggestion, identity
 from tune_ad.sweep import FIRST_RUNG, Sweep
 
 PLAIN = (

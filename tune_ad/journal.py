@@ -3,9 +3,10 @@
 import json
 import math
 import os
-import tempfile
+import uuid
 from array import array
 from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import asdict
 from pathlib import Path
 from typing import IO, Any
@@ -32,19 +33,26 @@ def to_text(value: Any, indent: int | None = None) -> str:  # noqa: ANN401
     return json.dumps(jsonable(data), indent=indent, allow_nan=False)
 
 
-def write_atomically(path: Path, text: str) -> None:
-    """Write a whole file or nothing: to a neighbour first, then rename."""
+@contextmanager
+def replacing(path: Path) -> Iterator[Path]:
+    """A new neighbour that takes the place of `path` once it is whole and on the disk."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    handle, partial = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+    partial = path.with_name(f".{path.name}.{uuid.uuid4().hex}")
+    partial.touch(exist_ok=False)  # with the rights that the user's files have
     try:
-        with os.fdopen(handle, "w", encoding="utf-8") as file:
-            file.write(text)
-            file.flush()
+        yield partial
+        with partial.open("rb") as file:
             os.fsync(file.fileno())
         os.replace(partial, path)
     except BaseException:
-        Path(partial).unlink(missing_ok=True)
+        partial.unlink(missing_ok=True)
         raise
+
+
+def write_atomically(path: Path, content: str | bytes) -> None:
+    """Write a whole file or nothing: to a neighbour first, then rename."""
+    with replacing(path) as partial:
+        partial.write_bytes(content.encode() if isinstance(content, str) else content)
 
 
 class Journal:

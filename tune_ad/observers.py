@@ -1,6 +1,7 @@
 """Observers of a study: what is stored and shown while it runs, in the process that drives it."""
 
 import math
+import sys
 from collections.abc import Iterable, Sequence
 from dataclasses import asdict
 from typing import Any
@@ -13,6 +14,8 @@ from tune_ad.records import StudyFolder, Suggestion, TrialRecord
 from tune_ad.search import Study
 from tune_ad.tensorboard import TrialBoard, Values, domains_of, merge_domains, write_study
 from tune_ad.trial import Report
+
+LOGGED = 30  # seconds between two states of the progress line in a file
 
 
 class Observer:
@@ -81,11 +84,12 @@ class Progress(Observer):
         self.counts = {"complete": 0, "pruned": 0, "failed": 0}
         self.best: float | None = None
         self.seen: dict[int, int] = {}
+        self.live = sys.stderr.isatty()
         self.bar = tqdm(
             total=trials * epochs,
             desc=title,
             disable=not shown,
-            mininterval=0.5,
+            mininterval=0.5 if self.live else LOGGED,
             bar_format="{desc} {percentage:3.0f}%|{bar:20}| {elapsed}<{remaining}",
         )
         self.title = title
@@ -118,7 +122,7 @@ class Progress(Observer):
         parts = [f"{done} done", f"{failed} failed"]
         parts += [f"{pruned} stopped early"] if pruned else []
         parts += [f"best {self.best:.3f}"] if self.best is not None else []
-        self.bar.set_description_str(f"{self.title}: {', '.join(parts)}")
+        self.bar.set_description_str(f"{self.title}: {', '.join(parts)}", refresh=self.live)
 
 
 class Boards(Observer):

@@ -31,8 +31,6 @@ import filelock
 
 from tune_ad.errors import UserError
 from tune_ad.journal import Journal
-from tune_ad.journal import to_text as to_text  # for whoever writes what is read here
-from tune_ad.journal import write_atomically as write_atomically
 
 SCHEMA = 1
 LONGEST_TITLE = 100

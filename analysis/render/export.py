@@ -1,11 +1,7 @@
 """The files of a report: one page, Markdown, LaTeX, every table as CSV, every figure twice."""
 
-import os
 import re
-import tempfile
 from collections import Counter
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import NamedTuple
 
@@ -17,7 +13,7 @@ from analysis.render.figures import Drawn, drawn
 from analysis.render.html import html
 from analysis.render.latex import latex
 from analysis.render.markdown import markdown
-from tune_ad.records import write_atomically
+from tune_ad.journal import replacing, write_atomically
 
 NAME = re.compile(r"[\w.+-]+")
 LARGE = 1_000_000  # cells from which the faster writer is worth its plainer style
@@ -78,8 +74,7 @@ def _figures(pictures: list[Drawn], folder: Path) -> set[Path]:
     for picture in pictures:
         vector, page = folder / f"{picture.name}.svg", folder / f"{picture.name}.pdf"
         write_atomically(vector, picture.svg)
-        with _replacing(page) as partial:
-            partial.write_bytes(picture.pdf)
+        write_atomically(page, picture.pdf)
         written |= {vector, page}
     return written
 
@@ -91,29 +86,13 @@ def _clean(folder: Path, written: set[Path]) -> None:
         path.unlink()
 
 
-@contextmanager
-def _replacing(path: Path) -> Iterator[Path]:
-    """A neighbour that takes the place of `path` once it is whole, and is on the disk."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
-    try:
-        yield Path(name)
-        os.fsync(handle)
-        os.replace(name, path)
-    except BaseException:
-        Path(name).unlink(missing_ok=True)
-        raise
-    finally:
-        os.close(handle)
-
-
 def write_csv(table: pd.DataFrame, path: Path) -> None:
     """Write a table without its index, in full precision; what is not there is empty.
 
     A large one of numbers and texts is written by pyarrow: the same values, with quotes around
     every text.
     """
-    with _replacing(path) as partial:
+    with replacing(path) as partial:
         if table.size >= LARGE and all(_uniform(each) for _, each in table.items()):
             _write_large(table, partial)
         else:

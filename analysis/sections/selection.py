@@ -6,6 +6,7 @@ import pandas as pd
 
 from analysis.document import Block, Cell, Figure, Section, Table, Text, count
 from analysis.regret import Choice, choices, draw_label_curve, label_curve
+from analysis.side_by_side import points
 from analysis.study import StudyRecords
 from tune_ad.selection import describe
 
@@ -40,7 +41,8 @@ def _table(study: StudyRecords, made: list[Choice]) -> Table:
             "chooses trial": "any" if each.number is None else each.number,
             "of": each.judged,
             "test AUROC": Cell(str(each.auroc), each.auroc.mean),
-            "regret, points of AUROC": Cell(str(each.regret), each.regret.mean),
+            "regret": Cell(points(each.regret), each.regret.mean),
+            "n": each.regret.n,
         }
         for each in made
     ]
@@ -50,8 +52,9 @@ def _table(study: StudyRecords, made: list[Choice]) -> Table:
         "regret",
         pd.DataFrame(rows),
         "Test AUROC of the trial that each rule chooses, mean ± standard deviation over the "
-        "search's own seeds [95 % interval], and its regret: the best trial's minus its own, "
-        "paired by seed. random is the mean over all trials: a configuration picked by chance. "
-        "These are the models of the search, so oracle is optimistic, and so are regrets too "
-        f"large; what is quoted comes from fresh seeds.{excluded}",
+        "search's own seeds [95 % interval], and its regret in points of AUROC: the best "
+        "trial's minus its own, paired by n seeds. random is the mean over all trials: a "
+        "configuration picked by chance. These are the models of the search, so oracle is "
+        "optimistic, and so are regrets too large; what is quoted comes from fresh seeds."
+        f"{excluded}",
     )

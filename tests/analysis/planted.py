@@ -3,7 +3,8 @@
 from optuna.distributions import CategoricalDistribution, distribution_to_json
 
 from analysis.study import StudyRecords
-from tune_ad.records import Replica, StudyFolder, TrialRecord, to_text, write_atomically
+from tune_ad.journal import to_text, write_atomically
+from tune_ad.records import Replica, StudyFolder, TrialRecord
 
 TASKS = ("digits/0", "digits/1")
 

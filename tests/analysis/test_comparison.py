@@ -13,7 +13,7 @@ from analysis.sections import comparison
 from analysis.study import StudyRecords
 from tests.analysis import planted
 from tune_ad.errors import UserError
-from tune_ad.records import to_text
+from tune_ad.journal import to_text
 
 TEN = tuple(f"digits/{k}" for k in range(10))
 

@@ -7,7 +7,8 @@ from analysis.histograms import draw_histograms, histogram, histograms
 from analysis.results import results
 from analysis.sections import histograms as part
 from analysis.study import StudyRecords
-from tune_ad.records import Replica, StudyFolder, TrialRecord, to_text, write_atomically
+from tune_ad.journal import to_text, write_atomically
+from tune_ad.records import Replica, StudyFolder, TrialRecord
 
 STORED = {"edges": [0.0, 1.0, 3.0], "rest": [0, 2], "normal": [3, 1]}
 

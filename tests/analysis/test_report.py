@@ -16,7 +16,8 @@ from analysis.report import write_report
 from analysis.results import results
 from analysis.study import StudyRecords
 from tune_ad.errors import UserError
-from tune_ad.records import Replica, StudyFolder, TrialRecord, to_text, write_atomically
+from tune_ad.journal import to_text, write_atomically
+from tune_ad.records import Replica, StudyFolder, TrialRecord
 
 TASKS = ("digits/0", "digits/1")
 DROPOUT = distribution_to_json(FloatDistribution(0.0, 1.0))
