@@ -1,0 +1,3 @@
+from tests.analysis.golden import write
+
+write()
