@@ -1,5 +1,6 @@
 """What a reader must know before trusting a study: failures, collapses, ties, dead parameters."""
 
+import math
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, NamedTuple
@@ -12,6 +13,7 @@ from analysis.study import StudyRecords
 from tune_ad.records import TrialRecord, Values
 
 TIED = 0.01  # share of images that share their score with another one
+FEW_CODES = 2.0  # effective importance samples below which one code carries the weight
 
 
 class Group(NamedTuple):
@@ -25,6 +27,10 @@ class Group(NamedTuple):
             rounding; with the number of such models.
         tied: records, by number, of which more than 1 % of the images share their score; with the
             largest share over replicas.
+        starved: records, by number, in which importance weights rest on less than two of K codes
+            in the last epoch; with the smallest effective sample size over replicas.
+        unfinished: records, by number, with models that ran out of epochs before their held-out
+            loss reached its plateau; with the number of such models.
     """
 
     title: str
@@ -32,6 +38,8 @@ class Group(NamedTuple):
     reasons: dict[str, int]
     collapsed: dict[int, int]
     tied: dict[int, float]
+    starved: dict[int, float]
+    unfinished: dict[int, int]
 
 
 class Dead(NamedTuple):
@@ -55,12 +63,16 @@ def groups(study: StudyRecords) -> list[Group]:
 def _group(title: str, records: Sequence[TrialRecord]) -> Group:
     collapsed = {r.number: int(sum(v or 0 for v in frame.collapses(r))) for r in records}
     tied = {record.number: _largest(_ties(record)) for record in records}
+    carried = {record.number: _effective(record) for record in records}
+    plateaus = {r.number: [v for v in r.metrics.get("plateau", []) if v == 0] for r in records}
     return Group(
         title,
         dict(Counter(record.state for record in records)),
         dict(Counter(record.reason for record in records if record.state == "failed")),
         {number: models for number, models in collapsed.items() if models},
         {number: share for number, share in tied.items() if share > TIED},
+        {number: codes for number, codes in carried.items() if codes < FEW_CODES},
+        {number: len(models) for number, models in plateaus.items() if models},
     )
 
 
@@ -70,6 +82,13 @@ def _ties(record: TrialRecord) -> Values:
 
 def _largest(values: Iterable[float | None]) -> float:
     return max((value for value in values if value is not None and value == value), default=0.0)
+
+
+def _effective(record: TrialRecord) -> float:
+    """The smallest effective sample size over replicas; infinite where no weights are used."""
+    shares = [v for v in record.metrics.get("train_effective_share", []) if v is not None]
+    codes = float(record.params.get("samples", 1))
+    return codes * min(shares) if shares and codes > 1 else math.inf
 
 
 def dead(study: StudyRecords) -> list[Dead]:

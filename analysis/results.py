@@ -8,7 +8,7 @@ from analysis import frame
 from analysis.ablation import references
 from analysis.statistics import Estimate, estimate
 from analysis.study import StudyRecords
-from tune_ad.records import TrialRecord
+from tune_ad.records import TrialRecord, Values
 from tune_ad.selection import describe, mean, ranked
 
 
@@ -22,6 +22,8 @@ class Result(NamedTuple):
         panel: AUROC on test images, averaged over classes; one value per seed.
         classes: the same for each class.
         variants: the panel's AUROC under other score-time values.
+        outsiders: where other data sets are anomalous, the AUROC against each of them, by the
+            name of the score; "score" is the one of `panel`, which is against the first.
         params: of the configuration, the searched ones only.
         seeds: that were tested, failed ones included.
         failed: of them.
@@ -36,6 +38,7 @@ class Result(NamedTuple):
     panel: Estimate
     classes: dict[str, Estimate]
     variants: dict[str, Estimate]
+    outsiders: dict[str, dict[str, Estimate]]
     params: dict[str, Any]
     seeds: int
     failed: int
@@ -105,7 +108,8 @@ def _result(
             str(task): estimate(list(rows["test_auroc"]))
             for task, rows in complete.groupby("task", observed=True)
         },
-        variants=_variants(tested),
+        variants=_variants(tested, "test_auroc"),
+        outsiders=_outsiders(tested),
         params={name: best[0].params[name] for name in best[0].searched},
         seeds=table["seed"].nunique(),
         failed=table["seed"].nunique() - len(by_seed),
@@ -115,14 +119,35 @@ def _result(
     )
 
 
-def _variants(tested: Sequence[TrialRecord]) -> dict[str, Estimate]:
-    """Panel AUROC of each score variant, one value per seed."""
-    values: dict[str, list[float]] = {}
-    for record in tested:
-        for seed in sorted({replica.seed for replica in record.replicas}):
-            own = [k for k, replica in enumerate(record.replicas) if replica.seed == seed]
-            for name, metrics in record.variants.items():
-                value = mean([metrics.get("test_auroc", [None])[k] for k in own])
-                if value is not None:
-                    values.setdefault(name, []).append(value)
-    return {name: estimate(each) for name, each in values.items()}
+def _outsiders(tested: Sequence[TrialRecord]) -> dict[str, dict[str, Estimate]]:
+    """AUROC of every score against every outsider set, one value per seed."""
+    metrics = dict.fromkeys(name for record in tested for name in record.metrics)
+    sets = [name for name in metrics if name.startswith("test_auroc/")]
+    return {
+        name.partition("/")[2]: {
+            "score": estimate(_per_seed(tested, [r.metrics.get(name, []) for r in tested])),
+            **_variants(tested, name),
+        }
+        for name in sets
+    }
+
+
+def _variants(tested: Sequence[TrialRecord], metric: str) -> dict[str, Estimate]:
+    """A metric of each score variant over the panel, one value per seed."""
+    names = dict.fromkeys(name for record in tested for name in record.variants)
+    found = {
+        name: _per_seed(tested, [r.variants.get(name, {}).get(metric, []) for r in tested])
+        for name in names
+    }
+    return {name: estimate(values) for name, values in found.items() if values}
+
+
+def _per_seed(tested: Sequence[TrialRecord], values: Sequence[Values]) -> list[float]:
+    """The mean over classes of each seed that has a number for all of them."""
+    means = []
+    for record, own in zip(tested, values, strict=True):
+        for seed in sorted({replica.seed for replica in record.replicas}) if len(own) else []:
+            cells = [v for v, r in zip(own, record.replicas, strict=True) if r.seed == seed]
+            if (value := mean(cells)) is not None:
+                means.append(value)
+    return means

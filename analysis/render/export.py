@@ -103,12 +103,15 @@ def _uniform(column: pd.Series) -> bool:
     """Whether both writers write it as the same values: integers, or floats, or texts."""
     if pd.api.types.is_integer_dtype(column.dtype):
         return True
+    if isinstance(column.dtype, pd.CategoricalDtype):
+        return pd.api.types.infer_dtype(column.cat.categories) in ("string", "empty")
     return pd.api.types.infer_dtype(column, skipna=True) in ("floating", "string", "empty")
 
 
 def _write_large(table: pd.DataFrame, path: Path) -> None:
-    schema = Schema.from_pandas(table, preserve_index=False)
+    texts = {name: "str" for name in table.select_dtypes("category")}
+    schema = Schema.from_pandas(table.head(0).astype(texts), preserve_index=False)
     with csv.CSVWriter(path, schema) as writer:
         for start in range(0, len(table), SLICE):
-            part = table.iloc[start : start + SLICE]
+            part = table.iloc[start : start + SLICE].astype(texts)
             writer.write_table(Table.from_pandas(part, schema, preserve_index=False))

@@ -45,6 +45,18 @@ def _lines(group: Group) -> Iterator[str]:
             f"{group.title}: up to {100 * worst:.1f} % of the images share their score with "
             f"another one in {_named(list(group.tied))}"
         )
+    if group.starved:
+        least = min(group.starved.values())
+        yield (
+            f"{group.title}: importance weights rest on one code (effective sample size down to "
+            f"{least:.2f}) in {_named(list(group.starved))}; take more samples or temper them"
+        )
+    if group.unfinished:
+        models = count(sum(group.unfinished.values()), "model")
+        yield (
+            f"{group.title}: {models} ran out of epochs before the plateau of the held-out loss "
+            f"in {_named(list(group.unfinished))}"
+        )
 
 
 def _dead_lines(study: StudyRecords) -> Iterator[str]:

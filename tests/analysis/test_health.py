@@ -37,6 +37,19 @@ def test_collapsed_models_and_ties_are_named(tmp_path):
     assert "up to 25.0 % of the images share their score with another one in [1]" in text
 
 
+def test_weights_that_rest_on_one_code_and_missed_plateaus_are_named(tmp_path):
+    starved = flagged(0, "train_effective_share", [0.5, 0.2, 0.5, 0.5])
+    starved.params["samples"] = 8
+    rich = flagged(1, "train_effective_share", [0.5] * 4)
+    rich.params["samples"] = 8
+    single = flagged(2, "train_effective_share", [1.0] * 4)
+    made = study(tmp_path, [starved, rich, single, flagged(3, "plateau", [1.0, 0.0, 1.0, 0.0])])
+    (group,) = groups(made)
+    assert group.starved == {0: pytest.approx(1.6)}
+    assert group.unfinished == {3: 2}
+    assert "effective sample size down to 1.60" in section(made).blocks[0].text
+
+
 def test_a_parameter_that_changes_no_number_is_dead(tmp_path):
     records = [
         record(0, {"width": 1.0, "knob": 1}, (0.7, 0.8)),

@@ -1,0 +1,48 @@
+"""Several sets of outsiders scored by one model: each has its own AUROC, the first is quoted."""
+
+import pytest
+
+from analysis.results import results
+from analysis.sections.result import section
+from tests.analysis.planted import record, study
+
+TASK = ("cifar10-vs-svhn+noise",)
+
+
+def against(number, seeds=(0.1, 0.2), baseline="VAE"):
+    made = record(number, {"width": 1.0}, seeds, tasks=TASK, baseline=baseline)
+    made.metrics["test_auroc/svhn"] = list(seeds)
+    made.metrics["test_auroc/noise"] = [0.9, 1.0]
+    made.variants["rate"] = {
+        "test_auroc": [0.6, 0.8],
+        "test_auroc/svhn": [0.6, 0.8],
+        "test_auroc/noise": [0.5, None],
+    }
+    return made
+
+
+def test_the_first_set_is_the_answer_and_every_score_meets_every_set(tmp_path):
+    (found,) = results(study(tmp_path, [against(0)], {"VAE": {"width": 1.0}}))
+    assert found.panel.mean == pytest.approx(0.15)
+    means = {(s, k): v.mean for s, each in found.outsiders.items() for k, v in each.items()}
+    assert means == pytest.approx(
+        {
+            ("svhn", "score"): 0.15,
+            ("svhn", "rate"): 0.7,
+            ("noise", "score"): 0.95,
+            ("noise", "rate"): 0.5,
+        }
+    )
+    assert found.outsiders["noise"]["rate"].n == 1, "a seed without a number is left out"
+
+
+def test_the_report_has_a_row_for_every_score_and_a_column_for_every_set(tmp_path):
+    made = section(study(tmp_path, [against(0)], {"VAE": {"width": 1.0}}))
+    (table,) = [block for block in made.blocks if getattr(block, "name", "") == "outsiders"]
+    assert list(table.shown.columns) == ["score", "svhn", "noise"]
+    assert list(table.shown["score"]) == ["score", "rate"]
+
+
+def test_classes_of_one_set_are_no_outsiders(tmp_path):
+    (found,) = results(study(tmp_path, [record(0, {"width": 1.0}, (0.7, 0.8))]))
+    assert found.outsiders == {}
