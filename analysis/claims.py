@@ -15,6 +15,7 @@ from analysis.study import StudyRecords
 
 LEAST_SEEDS = 3
 AVERAGE = "/mean"
+AGAINST = "-vs-"  # between a data set and its outsiders
 TestName = Literal["Welch's t-test", "one-sample t-test", ""]
 
 
@@ -76,6 +77,11 @@ def _is_method(cell: PublishedCell, result: Result) -> bool:
 
 def _own(cell: PublishedCell, table: PublishedTable, result: Result) -> Estimate | None:
     """The result's estimate for a cell; None where it has none that compares."""
+    if AGAINST in cell.task:
+        source, _, outsiders = cell.task.partition(AGAINST)
+        if not result.tested[0].replicas[0].task.startswith(source + AGAINST):
+            return None
+        return result.outsiders.get(outsiders, {}).get(cell.method.score or "score")
     if not cell.task.endswith(AVERAGE):
         return result.classes.get(cell.task)
     data_set = cell.task.removesuffix(AVERAGE)

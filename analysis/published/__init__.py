@@ -5,8 +5,9 @@ A file holds `title`, `source`, `year` (where there is one), `seeds` (0 = not kn
 the paper are not in it), then
 
     [[methods]]  name, as printed; detector of this project, where there is one; where, the
-                 parameters that the detector needs to be that method; differs, what remains
-                 different; read
+                 parameters that the detector needs to be that method; score, the part or
+                 variant of its score, where that is not the detector's own; differs, what
+                 remains different; read
     [[rows]]     task, "<data set>/<class>", "<data set>/mean" or "<data set>-vs-<outsiders>";
                  label, as people read it; read; mean and std by method, std where known
 """
@@ -35,12 +36,14 @@ class Method(NamedTuple):
         detector: class name in this project; empty where it has none.
         where: parameters with which the detector is that method.
         differs: what remains different, in words; empty if nothing is known to.
+        score: name of the part or variant of the detector's score; empty = the score itself.
     """
 
     name: str
     detector: str
     where: Mapping[str, Any]
     differs: str
+    score: str = ""
 
 
 class PublishedCell(NamedTuple):
@@ -132,6 +135,7 @@ def _cells(stored: Mapping[str, Any]) -> Iterator[PublishedCell]:
                     known.get("detector", ""),
                     known.get("where", {}),
                     known.get("differs", ""),
+                    known.get("score", ""),
                 ),
                 mean=scale * mean,
                 std=scale * stds.get(name, math.nan),

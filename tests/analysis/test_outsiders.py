@@ -1,7 +1,11 @@
 """Several sets of outsiders scored by one model: each has its own AUROC, the first is quoted."""
 
+from dataclasses import replace
+
 import pytest
 
+from analysis.claims import cells
+from analysis.published import tables
 from analysis.results import results
 from analysis.sections.result import section
 from tests.analysis.planted import record, study
@@ -46,3 +50,17 @@ def test_the_report_has_a_row_for_every_score_and_a_column_for_every_set(tmp_pat
 def test_classes_of_one_set_are_no_outsiders(tmp_path):
     (found,) = results(study(tmp_path, [record(0, {"width": 1.0}, (0.7, 0.8))]))
     assert found.outsiders == {}
+
+
+def test_published_numbers_are_compared_set_by_set_and_score_by_score(tmp_path):
+    made = against(0, seeds=(0.1, 0.12), baseline="LikelihoodVAE")
+    made = replace(made, detector="LikelihoodVAE")
+    made.params["likelihood"] = "categorical"
+    made.variants["negative_elbo"] = {"test_auroc/svhn": [0.2, 0.3]}
+    (ood,) = [table for table in tables() if table.name == "ood"]
+    found = cells(study(tmp_path, [made], {"LikelihoodVAE": made.params}), ood)
+    assert [(each.published.task, each.published.method.name) for each in found] == [
+        ("cifar10-vs-svhn", "VAE ELBO")
+    ]
+    assert found[0].ours.mean == pytest.approx(0.25)
+    assert found[0].published.mean == pytest.approx(0.08)

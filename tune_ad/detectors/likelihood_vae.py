@@ -7,6 +7,7 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.nn import functional
 
 from tune_ad.detectors import gaussian, importance
 from tune_ad.detectors.base import (
@@ -48,6 +49,7 @@ SCORES = (
     "typicality",
     REGRET,
 )
+LEAST_ABOVE = 1e-3  # of the logarithm of a learned scale at the start, above its floor
 MOST_TYPICAL = 2_000  # training images that give the mean of typicality
 
 
@@ -124,9 +126,12 @@ class PixelDecoder(nn.Module):
         shape: of the images.
     """
 
+    scale: Tensor
+
     def __init__(self, config: LikelihoodVAEConfig, shape: ImageShape) -> None:
         super().__init__()
         self.kind = LIKELIHOODS[config.likelihood]
+        self.learned = config.likelihood == "gaussian_learned"
         outputs = ImageShape(shape.channels * self.kind.outputs, shape.height, shape.width)
         self.network: nn.Module
         if config.networks == "lenet":
@@ -136,19 +141,21 @@ class PixelDecoder(nn.Module):
             channels = dcgan_channels(shape, config.width)
             self.network = DCGANDecoder(outputs, channels, config.latent_dim)
         self.floor = math.log(config.least_sigma)
-        start = torch.tensor(math.log(config.sigma))
-        if config.likelihood == "gaussian_learned":
-            self.log_scale = nn.Parameter(start.clamp(min=self.floor))
+        start = math.log(config.sigma)
+        if self.learned:
+            above = max(start - self.floor, LEAST_ABOVE)  # softplus keeps it above the floor
+            self.scale = nn.Parameter(torch.tensor(math.log(math.expm1(above))))
         else:
-            self.register_buffer("log_scale", start)
+            self.register_buffer("scale", torch.tensor(start))
 
     @property
     def likelihood(self) -> Likelihood:
         """With the scale as it stands, above its floor."""
         if self.kind is not Gaussian:
             return self.kind()
-        learned = isinstance(self.log_scale, nn.Parameter)
-        return Gaussian(self.log_scale.clamp(min=self.floor) if learned else self.log_scale)
+        return Gaussian(
+            self.floor + functional.softplus(self.scale) if self.learned else self.scale
+        )
 
     def forward(self, codes: Tensor) -> Tensor:
         """Outputs of the network, shape (batch, c * outputs, h, w)."""

@@ -1,0 +1,205 @@
+"""Likelihood VAE: what its scores are, its stages, its bits, and training by forward KL."""
+
+import math
+
+import pytest
+import torch
+
+from tests.detectors.cases import IMAGES, small
+from tune_ad.cohort import Cohort
+from tune_ad.data import load, scaled
+from tune_ad.detectors import importance
+from tune_ad.detectors.image_statistics import STATISTICS, pixel_variance, png_bits
+from tune_ad.detectors.likelihood_vae import LikelihoodVAE
+from tune_ad.detectors.likelihoods import GREYS, LIKELIHOODS
+from tune_ad.errors import UserError
+from tune_ad.learner import Member, build
+from tune_ad.nets import DCGANDecoder, DCGANEncoder, ImageShape, dcgan_channels
+
+SHAPE = ImageShape(1, 8, 8)
+
+
+def module_of(**settings):
+    config = small(LikelihoodVAE, SHAPE, width=0.25, **settings)
+    return build(LikelihoodVAE, config, SHAPE, 0).eval()
+
+
+def scored(module, images, **space):
+    generator = torch.Generator().manual_seed(3)
+    noise = {name: each.draw(generator) for name, each in module.score_noise(space).items()}
+    with torch.no_grad():
+        return module.score_variants(images, noise, space), noise
+
+
+@pytest.fixture(scope="module")
+def digits():
+    return scaled(load("digits").test_images[:IMAGES], "unit")
+
+
+@pytest.mark.parametrize("likelihood", LIKELIHOODS)
+def test_scores_are_the_sums_that_they_say_they_are(digits, likelihood):
+    module = module_of(likelihood=likelihood)
+    found, noise = scored(module, digits)
+    with torch.no_grad():
+        mean, log_variance = module.encode(digits)
+        pixels = module.pixels(digits, noise.get("cell"))
+        codes = mean + (0.5 * log_variance).exp() * noise["code"]
+        likelihoods = module.log_likelihood(codes, pixels)
+    logs = likelihoods + importance.log_prior(codes)
+    logs = logs - importance.log_normal(codes, mean, log_variance)
+    assert torch.allclose(found["distortion"], -likelihoods.mean(0).double())
+    assert torch.allclose(found["negative_elbo"], found["distortion"] + found["rate"])
+    iwae = torch.logsumexp(logs.double(), 0) - math.log(len(logs))
+    assert torch.allclose(found["negative_iwae"], -iwae)
+    assert torch.allclose(found["gap"], iwae - logs.double().mean(0))
+    assert (found["gap"] >= 0).all()
+    bits = png_bits(digits)
+    assert torch.allclose(
+        found["complexity_corrected"] / math.log(2), found["negative_elbo"] / math.log(2) - bits
+    ), "in bits, the length of the file is taken off one to one"
+    for name, statistic in STATISTICS.items():
+        assert torch.equal(found[name], statistic(digits))
+
+
+def test_iwae_rises_with_the_number_of_codes_on_average(digits):
+    module = module_of()
+    found, _ = scored(module_of(score_by="negative_iwae"), digits, importance_samples=(1, 4, 64))
+    means = [float(found[f"importance_samples={k}"].mean()) for k in (1, 4, 64)]
+    assert means == sorted(means, reverse=True), "minus the bound falls"
+    assert module.score_parameters == ("importance_samples", "score_by")
+
+
+def test_a_mean_field_posterior_at_the_prior_costs_no_rate_and_leaves_no_gap(digits):
+    module = module_of()
+    for head in (module.mean, module.log_variance):
+        torch.nn.init.zeros_(head.weight)
+        torch.nn.init.zeros_(head.bias)
+    found, _ = scored(module, digits)
+    assert float(found["rate"].abs().max()) == 0
+
+
+def test_regret_is_what_the_best_step_gains_and_more_steps_gain_no_less(digits):
+    regrets = [
+        scored(module_of(score_by="regret", regret_steps=steps), digits)[0]["score"]
+        for steps in (1, 5, 40)
+    ]
+    assert (regrets[0] >= 0).all()
+    assert (regrets[1] >= regrets[0]).all()
+    assert (regrets[2] >= regrets[1]).all()
+    assert float(regrets[2].mean()) > 0
+
+
+def test_regret_of_many_images_is_that_of_each_alone(digits):
+    module = module_of(score_by="regret", regret_steps=10)
+    together, noise = scored(module, digits)
+    with torch.no_grad():
+        alone = [module.score_variants(each[None], noise, {})["score"] for each in digits[:4]]
+    assert torch.allclose(together["score"][:4], torch.cat(alone), rtol=1e-3, atol=1e-3)
+
+
+def trained(epochs=3, **settings):
+    images = scaled(load("digits").train_images[:200], "unit")
+    config = LikelihoodVAE.Config.released(
+        SHAPE, latent_dim=16, width=0.25, epochs=epochs, batch_size=50, **settings
+    )
+    cohort = Cohort(LikelihoodVAE, config, images, [Member("all", 0, torch.arange(200))])
+    return cohort, cohort.train(cohort.epochs)[0]
+
+
+def test_typicality_is_the_distance_from_the_training_images_mean():
+    cohort, _ = trained()
+    cohort.prepare_scoring()
+    module = cohort.learners[0].module
+    found = cohort.score(0, torch.arange(200))
+    entropy = float(module.entropy)
+    assert float(found["negative_elbo"].mean()) == pytest.approx(entropy, rel=0.02)
+    assert torch.allclose(found["typicality"], (found["negative_elbo"] - entropy).abs())
+
+
+def test_training_by_forward_kl_learns_and_reports_its_weights():
+    _, before = trained(1, objective="forward_kl", samples=8, warm_start=0.0)
+    cohort, after = trained(12, objective="forward_kl", samples=8, warm_start=0.5)
+    assert after["bound"] > before["bound"]
+    assert 1 / 8 <= after["effective_share"] <= 1
+    assert 0 <= after["forward_kl"] <= math.log(8)
+    assert [stage.name for stage in cohort.learners[0].stages] == ["warm start", "train"]
+    assert [stage.epochs for stage in cohort.learners[0].stages] == [6, 12]
+
+
+def test_a_refit_moves_the_encoder_and_leaves_the_decoder():
+    images = scaled(load("digits").train_images[:200], "unit")
+    config = LikelihoodVAE.Config.released(
+        SHAPE, latent_dim=16, width=0.25, epochs=2, batch_size=50, samples=4, refit=1.0
+    )
+    cohort = Cohort(LikelihoodVAE, config, images, [Member("all", 0, torch.arange(200))])
+    cohort.train(2)
+    module = cohort.learners[0].module
+    before = {name: each.clone() for name, each in module.named_parameters()}
+    cohort.train(2)
+    moved = {
+        name.partition(".")[0]
+        for name, each in module.named_parameters()
+        if not torch.equal(each, before[name])
+    }
+    assert moved == {"encoder", "mean", "log_variance"}
+
+
+def test_a_learned_scale_never_falls_below_its_floor():
+    started = {"likelihood": "gaussian_learned", "sigma": 0.7, "least_sigma": 0.5}
+    cohort, _ = trained(8, learning_rate=0.05, **started)
+    scale = cohort.learners[0].module.decoder.likelihood.log_scale.detach().exp()
+    assert 0.5 <= float(scale) < 0.6, "it falls towards the floor"
+    module = module_of(likelihood="gaussian_learned", sigma=0.3)
+    assert float(module.decoder.likelihood.log_scale.detach().exp()) == pytest.approx(0.3)
+
+
+@pytest.mark.parametrize(
+    ("settings", "told"),
+    [
+        ({"likelihood": "categorical"}, True),
+        ({"likelihood": "discretised_logistic"}, True),
+        ({"likelihood": "gaussian"}, True),
+        ({"likelihood": "gaussian", "dequantised": False}, False),
+        ({"likelihood": "bernoulli"}, False),
+        ({"likelihood": "categorical", "scaling": "minmax"}, False),
+    ],
+    ids=str,
+)
+def test_bits_per_dimension_are_told_where_they_mean_something(settings, told):
+    assert ("negative_elbo" in module_of(**settings).nats) == told
+
+
+def test_spread_pixels_stay_in_their_cells(digits):
+    module = module_of(likelihood="gaussian")
+    cell = torch.rand(SHAPE)
+    spread = module.pixels(digits, cell)
+    assert torch.equal((spread * GREYS).floor(), (digits * (GREYS - 1)).round())
+    assert torch.equal(module_of(likelihood="categorical").pixels(digits, cell), digits)
+
+
+def test_width_scales_channels_and_leaves_depth_and_code():
+    small_, wide = (module_of(networks="dcgan"), build_wide())
+    assert small_.mean.out_features == wide.mean.out_features
+    kinds = [[type(m) for m in each.encoder.layers] for each in (small_, wide)]
+    assert kinds[0] == kinds[1]
+    assert dcgan_channels(SHAPE, 2.0) == (64, 128, 256)
+    assert dcgan_channels(ImageShape(3, 32, 32)) == (64, 128, 256)
+
+
+def build_wide():
+    return build(LikelihoodVAE, small(LikelihoodVAE, SHAPE, width=1.0), SHAPE, 0)
+
+
+def test_the_dcgan_trunk_halves_and_doubles_exactly():
+    shape = ImageShape(3, 32, 32)
+    encoder, decoder = DCGANEncoder(shape, (4, 6, 8)), DCGANDecoder(shape, (4, 6, 8), 5)
+    assert encoder(torch.rand(2, 3, 32, 32)).shape == (2, 8 * 4 * 4)
+    assert decoder(torch.rand(2, 5)).shape == (2, 3, 32, 32)
+    with pytest.raises(UserError, match="28x28 cannot be halved 3 times.*multiples of 8"):
+        DCGANEncoder(ImageShape(1, 28, 28), (4, 6, 8))
+
+
+def test_png_length_is_that_of_a_file_and_variance_that_of_numpy(digits):
+    flat, wild = torch.zeros(1, 1, 32, 32), torch.rand(1, 1, 32, 32)
+    assert float(png_bits(flat)) < 1200 < 8 * 32 * 32 <= float(png_bits(wild))
+    assert float(pixel_variance(wild)) == pytest.approx(float(wild.double().numpy().var()))
