@@ -225,15 +225,22 @@ def search(arguments: argparse.Namespace) -> int:
 
 
 def report(names: list[str], results: Path) -> int:
-    """Write and print the reports of studies."""
+    """Write and print the reports of studies; a faulty one does not keep others from theirs."""
     from analysis.report import write_report
+    from tune_ad.errors import UserError
     from tune_ad.records import study_folder
 
+    code = 0
     for name in names:
-        written = write_report(study_folder(results, name))
+        try:
+            written = write_report(study_folder(results, name))
+        except (UserError, OSError) as error:
+            print(f"error: {said(error)}", file=sys.stderr)
+            code = 2
+            continue
         print(written.summary)
         print(f"report: {written.path}")
-    return 0
+    return code
 
 
 def compare(names: list[str], results: Path) -> int:
@@ -245,10 +252,21 @@ def compare(names: list[str], results: Path) -> int:
 
     studies = [StudyRecords.read(study_folder(results, name)) for name in names]
     made = comparison(studies)
-    written = export(made, comparison_folder(results, names))
     print(made.summary)
+    try:
+        written = export(made, comparison_folder(results, names))
+    except OSError as error:
+        print(f"error: {said(error)}", file=sys.stderr)
+        return 2
     print(f"report: {written.html}")
     return 0
+
+
+def said(error: Exception) -> str:
+    """One line about an error: of the disk, which file and what to do."""
+    if isinstance(error, OSError):
+        return f"{error.filename}: {error.strerror}; make it readable and writable, or copy it"
+    return str(error)
 
 
 def main(argv: list[str] | None = None) -> int:
@@ -257,6 +275,7 @@ def main(argv: list[str] | None = None) -> int:
     arguments = own.parse_args(argv)
     if arguments.compare and len(arguments.compare) < 2:
         own.error(f"--compare wants two studies or more, got {arguments.compare[0]!r} alone")
+    refuse_idle(own, arguments)
     from tune_ad.errors import UserError
 
     try:
@@ -273,6 +292,25 @@ def main(argv: list[str] | None = None) -> int:
     except KeyboardInterrupt:
         print("interrupted", file=sys.stderr)
         return 130
+
+
+def refuse_idle(own: Parser, arguments: argparse.Namespace) -> None:
+    """Refuse options of a search beside a command that runs none.
+
+    Exits with code 2 and one line.
+    """
+    if arguments.search is not None:
+        return
+    used = {"list", "report", "compare", "results"}
+    for name, value in vars(arguments).items():
+        if name not in used and value != own.get_default(name):
+            flag = f"--{name.replace('_', '-')}"
+            command = next(c for c in ("list", "report", "compare") if getattr(arguments, c))
+            hint = "; an ablation is reported by its own name, as in NAME-ablation"
+            own.error(
+                f"{flag} does not go with --{command}; leave it out"
+                + (hint if name == "ablate" else "")
+            )
 
 
 if __name__ == "__main__":

@@ -9,6 +9,7 @@ effect, either sign of each difference is as likely), two-sided, with Holm's cor
 effects of a baseline.
 """
 
+import math
 from collections.abc import Hashable, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
@@ -18,7 +19,8 @@ from matplotlib.figure import Figure
 
 from analysis import frame, theme
 from analysis.document import short
-from analysis.statistics import Estimate, Paired, Verdict, estimate, holm, sign_flip
+from analysis.paired import Paired, Verdict, holm, sign_flip
+from analysis.statistics import Estimate, estimate
 from analysis.study import StudyRecords
 from tune_ad.records import TrialRecord
 
@@ -52,7 +54,7 @@ class Effect(NamedTuple):
 
 
 class _Matched(NamedTuple):
-    """An effect before the family is known."""
+    """An effect before the family is known; `lost` says why there is none."""
 
     parameter: str
     value: Any
@@ -60,13 +62,14 @@ class _Matched(NamedTuple):
     pairs: int
     cells: pd.Series
     aurocs: pd.Series
+    lost: str = ""
 
 
 def effects(study: StudyRecords) -> list[Effect]:
     """All effects of single changes, by baseline, largest difference first.
 
-    Trials that failed, stopped early or met no test set are left out, and so is a seed of which a
-    class is missing on either side.
+    A seed of which a class is missing on either side is left out. A change of one parameter that
+    failed has no difference, and counts as one of the family: a lost test is a test.
     """
     return [each for name in study.baselines for each in _of_one(study, name)]
 
@@ -104,7 +107,8 @@ def _of_one(study: StudyRecords, baseline: str) -> list[Effect]:
         for each in _along(name, records, study.defaults[baseline], cells)
         if len(each.cells)
     ]
-    tests = [sign_flip(list(each.cells), per_seed=list(_by_seed(each.cells))) for each in matched]
+    matched += list(_lost(study, baseline))
+    tests = [_test(each) for each in matched]
     found = [
         Effect(
             baseline,
@@ -119,7 +123,25 @@ def _of_one(study: StudyRecords, baseline: str) -> list[Effect]:
         )
         for each, test, verdict in zip(matched, tests, holm(tests), strict=True)
     ]
-    return sorted(found, key=lambda effect: -effect.difference.mean)
+    return sorted(found, key=lambda each: -each.difference.mean if each.difference.n else math.inf)
+
+
+def _test(matched: _Matched) -> Paired:
+    if matched.lost:
+        return Paired(estimate([], bounds=(-1.0, 1.0)), math.nan, "none", 0, matched.lost)
+    return sign_flip(list(matched.cells), per_seed=list(_by_seed(matched.cells)))
+
+
+def _lost(study: StudyRecords, baseline: str) -> Iterator[_Matched]:
+    """The changes of one parameter whose trial failed or was never tested."""
+    default, none = study.defaults[baseline], pd.Series(dtype=float)
+    for record in study.trials:
+        changed = _changed(default, record.params)
+        if record.baseline == baseline and len(changed) == 1 and record not in _tested([record]):
+            name = changed[0]
+            why = record.reason or f"its trial is {record.state}, without a test"
+            value, reference = _plain(record.params[name]), _plain(default.get(name))
+            yield _Matched(name, value, reference, 0, none, none, f"failed: {why}")
 
 
 def _along(

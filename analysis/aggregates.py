@@ -6,7 +6,8 @@ import numpy as np
 import pandas as pd
 from scipy import stats
 
-from analysis.statistics import Estimate, percentile_interval
+from analysis import frame
+from analysis.statistics import LEAST_PAIRS, Estimate, percentile_interval
 
 Table = pd.DataFrame | np.ndarray
 """AUROC of one method: a row per stratum (class task), a column per seed."""
@@ -15,28 +16,28 @@ Table = pd.DataFrame | np.ndarray
 def iqm(table: Table, seed: int = 0) -> Estimate:
     """Interquartile mean over all strata and seeds: the mean without the lowest and highest 25 %.
 
-    Seeds are resampled within each stratum. `std` is over the seeds' own interquartile means. Of
-    one seed there is no interval. Agarwal et al., 2021, "Deep reinforcement learning at the edge
-    of the statistical precipice".
+    Seeds are resampled within each stratum. `std` is over the seeds' own interquartile means.
+    Below 6 seeds there is no interval (NaN), as a bootstrap of so few is too narrow; seeds that
+    change nothing count as one. Agarwal et al., 2021, "Deep reinforcement learning at the edge of
+    the statistical precipice".
 
     Raises:
         ValueError: if the table is empty or a value is NaN or infinite.
     """
     values = _strata(table)
-    n = values.shape[1]
-    middle = float(_middle(values.ravel()))
-    if n < 2:
-        return Estimate(middle, math.nan, math.nan, math.nan, n)
-    low, high = percentile_interval(list(values), _middle_of, seed)
-    return Estimate(middle, float(np.std(_middle(values, 0), ddof=1)), low, high, n)
+    n, middle = _seeds(values), float(_middle(values.ravel()))
+    std = float(np.std(_middle(values, 0), ddof=1)) if n > 1 else math.nan
+    if n < LEAST_PAIRS:
+        return Estimate(middle, std, math.nan, math.nan, n)
+    return Estimate(middle, std, *percentile_interval(list(values), _middle_of, seed), n)
 
 
 def probability_of_improvement(a: Table, b: Table, seed: int = 0) -> Estimate:
     """Mean over strata of P(a > b) + P(a = b) / 2, for a seed of a and a seed of b; 0.5 = none.
 
     Seeds are resampled within each stratum of each table; they need not be paired. `n` is the
-    smaller number of seeds, `std` is NaN: the seeds have no value of their own. Agarwal et al.,
-    2021.
+    smaller number of seeds, where seeds that change nothing count as one; below 6 there is no
+    interval (NaN). `std` is NaN: the seeds have no value of their own. Agarwal et al., 2021.
 
     Raises:
         ValueError: if the strata differ, there is none, or a value is NaN or infinite.
@@ -44,9 +45,9 @@ def probability_of_improvement(a: Table, b: Table, seed: int = 0) -> Estimate:
     first, second = _strata(a), _strata(b)
     if len(first) != len(second):
         raise ValueError(f"both need the same strata, got {len(first)} and {len(second)}")
-    n = min(first.shape[1], second.shape[1])
+    n = min(_seeds(first), _seeds(second))
     value = float(_improvement(*first, *second))
-    if n < 2:
+    if n < LEAST_PAIRS:
         return Estimate(value, math.nan, math.nan, math.nan, n)
     low, high = percentile_interval([*first, *second], _improvement, seed)
     return Estimate(value, math.nan, low, high, n)
@@ -59,6 +60,11 @@ def _strata(table: Table) -> np.ndarray:
     if not np.isfinite(values).all():
         raise ValueError("every stratum needs a finite value of every seed")
     return values
+
+
+def _seeds(values: np.ndarray) -> int:
+    """Number of seeds; 1 where they are copies."""
+    return 1 if frame.seeds_alike(pd.DataFrame(values)) else values.shape[1]
 
 
 def _middle(values: np.ndarray, axis: int = -1) -> np.ndarray:

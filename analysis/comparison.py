@@ -1,5 +1,6 @@
 """Studies side by side: what each quotes, in what they differ, and what their results share."""
 
+import math
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from itertools import combinations
@@ -8,10 +9,12 @@ from typing import Any
 
 import pandas as pd
 
+from analysis import frame
 from analysis.contenders import Contender, Pair, contender, contrasts, every_pair, shared
 from analysis.document import Block, Cell, Document, Section, Table, Text, count, short
 from analysis.results import results, why_nothing
-from analysis.side_by_side import pair_blocks, points, ranking_blocks, results_table
+from analysis.side_by_side import pair_blocks, points, ranking_blocks, results_table, so_far
+from analysis.statistics import LEAST_PAIRS, bootstrap
 from analysis.study import StudyRecords
 from tune_ad.errors import UserError
 
@@ -155,14 +158,23 @@ def _quotes(studies: Sequence[StudyRecords], contenders: Sequence[Contender]) ->
         rows += [_quote(study, each) for each in own]
         if not own:
             silent.append(f"- {name} quotes no test AUROC: {why_nothing(study)}.")
-    blocks: list[Block] = []
-    if rows:
-        caption = (
-            "Test AUROC over classes: mean ± standard deviation over seeds [95 % interval of "
-            "Student's t over n seeds]."
-        )
-        blocks.append(Table("quotes", pd.DataFrame(rows), caption))
+    blocks: list[Block] = [_quotes_table(rows)] if rows else []
     return [*blocks, *([Text("\n".join(silent), "warning")] if silent else [])]
+
+
+def _quotes_table(rows: Sequence[Mapping[str, object]]) -> Table:
+    caption = (
+        "Test AUROC over classes: mean ± standard deviation over seeds [95 % interval of "
+        "Student's t over n seeds]."
+    )
+    shown = pd.DataFrame(rows)
+    if (shown["bootstrap"] == "").all():
+        return Table("quotes", shown.drop(columns="bootstrap"), caption)
+    more = (
+        " Bootstrap: 95 % interval of the same mean in per cent, seeds resampled; from "
+        f"{LEAST_PAIRS} seeds on, and still too narrow for few."
+    )
+    return Table("quotes", shown, caption + more)
 
 
 def _quote(study: StudyRecords, each: Contender) -> dict[str, object]:
@@ -172,12 +184,24 @@ def _quote(study: StudyRecords, each: Contender) -> dict[str, object]:
         "study": each.study,
         "baseline": result.baseline,
         "test AUROC": Cell(str(result.panel), result.panel.mean),
-        "seeds": f"{result.seeds}{failed}",
+        "bootstrap": _resampled(each),
+        "seeds": f"{so_far(result) or result.seeds}{failed}",
         "classes": len(result.classes),
         "what was tested": result.source,
         "selected by": result.rule,
         "budget": str(study.asked["budget_name"]),
     }
+
+
+def _resampled(each: Contender) -> str:
+    """The bootstrap interval of what is quoted; empty where there are too few seeds for one."""
+    values = contender(each.label, each.result).values  # of all classes, shared or not
+    if frame.seeds_alike(values):
+        return ""
+    found = bootstrap(list(values.mean()))
+    if math.isnan(found.low):
+        return ""
+    return f"[{100 * found.low:.1f}, {100 * found.high:.1f}]"
 
 
 def _differing(studies: Sequence[StudyRecords]) -> list[Block]:
@@ -231,7 +255,10 @@ def _unshared(contenders: Sequence[Contender]) -> list[Block]:
 def _summary(
     studies: Sequence[StudyRecords], contenders: Sequence[Contender], pairs: Sequence[Pair]
 ) -> str:
-    lines = [f"- {each.label}: {each.result.panel}" for each in contenders]
+    lines = [
+        "; ".join(filter(None, (f"- {each.label}: {each.result.panel}", so_far(each.result))))
+        for each in contenders
+    ]
     having = {each.study for each in contenders}
     for study, name in zip(studies, labels(studies), strict=True):
         if name not in having:

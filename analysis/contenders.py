@@ -1,8 +1,9 @@
 """Quoted results beside each other: class by class, and each pair over what the two share.
 
 Declared before anything runs: the test of a pair is a sign flip over class x seed (under no
-difference, either sign of each is as likely), two-sided, with Holm's correction over all pairs.
-Class by class, a sign flip over seeds, with Holm's correction over all pairs and classes.
+difference, either sign of each is as likely), two-sided, of at least 3 seeds, with Holm's
+correction over all pairs. Class by class, a sign flip over seeds, with Holm's correction over all
+pairs and classes. Two that no seed changes are not tested.
 """
 
 from collections.abc import Sequence
@@ -13,8 +14,11 @@ import pandas as pd
 
 from analysis import frame
 from analysis.aggregates import probability_of_improvement
+from analysis.paired import Paired, Verdict, holm, sign_flip, untested
 from analysis.results import Result
-from analysis.statistics import Estimate, Paired, Verdict, holm, sign_flip
+from analysis.statistics import Estimate
+
+FIXED = "no test: neither depends on a seed"
 
 
 class Contender(NamedTuple):
@@ -106,7 +110,7 @@ def every_pair(contenders: Sequence[Contender]) -> list[Pair]:
 
 def contrasts(pairs: Sequence[Pair]) -> list[Contrast]:
     """Each of a family of pairs, over all classes that both have."""
-    tests = [_over_cells(differences(a, b)) for a, b in pairs]
+    tests = [_over_cells(a, b) for a, b in pairs]
     return [
         Contrast(a.label, b.label, len(shared(a, b)), _improvement(a, b), test, verdict)
         for (a, b), test, verdict in zip(pairs, tests, holm(tests), strict=True)
@@ -116,7 +120,7 @@ def contrasts(pairs: Sequence[Pair]) -> list[Contrast]:
 def class_contrasts(pairs: Sequence[Pair]) -> list[ClassContrast]:
     """Each of a family of pairs in every class task that both have."""
     rows = [
-        (a.label, b.label, str(task), sign_flip(list(own)))
+        (a.label, b.label, str(task), _in_class(a, b, list(own)))
         for a, b in pairs
         for task, own in differences(a, b).iterrows()
     ]
@@ -138,13 +142,27 @@ def differences(a: Contender, b: Contender) -> pd.DataFrame:
     seeds = [seed for seed in a.values.columns if seed in b.values.columns]
     first, second = a.values.loc[tasks, seeds], b.values.loc[tasks, seeds]
     table: pd.DataFrame = first - second
-    alike = frame.seeds_alike(first) and frame.seeds_alike(second)
-    return table.iloc[:, :1] if alike else table
+    return table.iloc[:, :1] if fixed(a, b) else table
 
 
-def _over_cells(table: pd.DataFrame) -> Paired:
+def fixed(a: Contender, b: Contender) -> bool:
+    """Whether several seeds change neither in the shared classes, but for rounding."""
+    tasks = shared(a, b)
+    return all(
+        each.values.shape[1] > 1 and frame.seeds_alike(each.values.loc[tasks]) for each in (a, b)
+    )
+
+
+def _over_cells(a: Contender, b: Contender) -> Paired:
+    table = differences(a, b)
     per_seed = list(table.mean()) if len(table) else []
+    if per_seed and fixed(a, b):
+        return untested(per_seed[0], FIXED)
     return sign_flip(list(table.to_numpy().ravel()), per_seed)
+
+
+def _in_class(a: Contender, b: Contender, own: list[float]) -> Paired:
+    return untested(own[0], FIXED) if own and fixed(a, b) else sign_flip(own)
 
 
 def _improvement(a: Contender, b: Contender) -> Estimate:

@@ -3,6 +3,7 @@
 Whatever stands in a document is plain text, as a user may have typed it; a renderer escapes it.
 """
 
+import hashlib
 import math
 import re
 from collections.abc import Callable, Iterable, Sequence
@@ -11,6 +12,8 @@ from typing import Literal, NamedTuple
 
 import pandas as pd
 from matplotlib.figure import Figure as Drawing
+
+LONGEST_PART = 60  # letters of a name within a file's name
 
 Tone = Literal["", "better", "worse", "alike", "unsure"]
 """What a test says of a cell; shown as a mark and a colour. "unsure" = no verdict."""
@@ -141,12 +144,20 @@ class Document:
 
 
 def file_name(*parts: str) -> str:
-    """Texts as the name of a table's or figure's file.
+    """Texts as the name of a table's or figure's file; different texts have different names.
 
-    >>> file_name("effects", "soft boundary (ν)")
-    'effects_soft-boundary-ν'
+    >>> file_name("effects", "soft-boundary"), file_name("effects", "soft boundary")
+    ('effects_soft-boundary', 'effects_soft-boundary-e42ef0')
     """
-    return "_".join(re.sub(r"[^\w.+-]+", "-", part).strip("-") for part in parts)
+    return "_".join(map(_plainly, parts))
+
+
+def _plainly(part: str) -> str:
+    """A text without what file systems do not take; marked by its hash if anything was lost."""
+    kept = re.sub(r"[^\w.+-]+", "-", part).strip("-")[:LONGEST_PART]
+    if kept == part:
+        return part
+    return f"{kept}-{hashlib.sha256(part.encode()).hexdigest()[:6]}"
 
 
 def plain(value: object) -> object:

@@ -1,111 +1,82 @@
 """The models of a study that tests a claim, as the tables that `analysis.verdict` judges."""
 
 import math
-from collections.abc import Mapping
+from collections.abc import Iterator, Sequence
 from typing import Any, NamedTuple
 
+import numpy as np
 import pandas as pd
 
+from analysis import frame
+from analysis.asked import Asked
 from analysis.document import short
 from analysis.study import StudyRecords
-from analysis.verdict import RULES, Claim, Verdict, capacity, forward_kl
+from analysis.verdict import Verdict, capacity, forward_kl
+from tune_ad.records import TrialRecord
 
 BITS = ("validation_negative_elbo_bits_per_dim", "test_negative_elbo_bits_per_dim")
 PREFIX = "test_auroc"
 REST = "the other classes"
-
-
-class Asked(NamedTuple):
-    """The claim that a study declares, in `study.json` under "claim".
-
-    Attributes:
-        claim: which one.
-        factor: parameter whose levels are compared.
-        strata: parameters that are held fixed within a verdict.
-        baseline: level of the factor from which differences are taken; for "forward_kl".
-        control: level of the encoder-only refit; empty = none.
-        fault: why the declaration cannot be read; empty otherwise.
-    """
-
-    claim: Claim
-    factor: str
-    strata: tuple[str, ...]
-    baseline: str
-    control: str
-    fault: str = ""
+RESPONSES = {"negative_elbo": "-ELBO", "negative_iwae": "-IWAE"}
+"""Variants of the score that are judged, and how they are called."""
+SCORE = "score"  # a main score that is neither
 
 
 class Evidence(NamedTuple):
-    """The models of one task against one outsider set.
+    """The models of one task against one outsider set, by one response.
 
     Attributes:
-        task: name of the task.
+        task: name of the task, "<data set>-vs-<outsiders>" where it has outsider sets.
+        panel: name of the task as recorded, which may have several outsider sets.
         outsider: name of the outsider set.
+        response: one of `RESPONSES`, or "score" where the main score is neither.
+        main: whether that is the score that the study is about.
         bits: name of the metric of bits per dimension; empty where none is recorded.
+        gap: name of the metric of the train-test gap; empty where none is recorded.
         failed: models that did not end complete; they are in the table without numbers.
-        table: as `analysis.verdict` wants it.
+        table: as `analysis.verdict` wants it, with the columns number (of the trial), parameters,
+            flops (forward, per image), gap and plateau (1 = reached); NaN where not recorded.
     """
 
     task: str
+    panel: str
     outsider: str
+    response: str
+    main: bool
     bits: str
+    gap: str
     failed: int
     table: pd.DataFrame
 
-
-def asked(study: StudyRecords) -> Asked | None:
-    """The claim that the study tests; None where it tests none."""
-    declared: Mapping[str, Any] = study.asked.get("claim") or {}
-    if not declared:
-        return None
-    kind, factor = declared.get("kind"), str(declared.get("factor", ""))
-    fault = ""
-    if kind not in RULES:
-        fault = f"the claim {kind!r} is none of {', '.join(RULES)}"
-    elif not factor:
-        fault = "the claim names no factor"
-    elif kind == "forward_kl" and not declared.get("baseline_level"):
-        fault = "the claim names no baseline_level"
-    return Asked(
-        claim="forward_kl" if kind == "forward_kl" else "capacity",
-        factor=factor,
-        strata=tuple(declared.get("strata") or ()),
-        baseline=str(declared.get("baseline_level", "")),
-        control=str(declared.get("control_level") or ""),
-        fault=fault,
-    )
+    @property
+    def title(self) -> str:
+        """What is judged, in words."""
+        where = self.task if "-vs-" in self.task else f"{self.task} against {self.outsider}"
+        return f"{where}, {RESPONSES.get(self.response, 'the score')}"
 
 
 def evidence(study: StudyRecords, claim: Asked) -> list[Evidence]:
-    """The models by task and outsider set; of trials that have the factor, stopped ones left out.
+    """The models by task, outsider set and response; of trials at a level of the factor.
 
-    A stratum is told in words from the claim's strata, and from the baseline where there are
-    several.
+    Trials that were stopped early are left out. A stratum is told in words from the claim's
+    strata, and from the baseline where there are several. Where outsider sets are named, the
+    metric without a name is a copy of the first one's and is left out. Minus the ELBO and minus
+    the IWAE bound are judged wherever they are recorded, one of them as the main score where that
+    has its numbers.
     """
-    replicas = study.replicas
-    with_factor = {
-        record.number: _levels(study, claim, record.baseline, record.params)
-        for record in study.trials
-        if record.state != "pruned" and claim.factor in record.params
-    }
-    if replicas.empty or not with_factor:
+    models = _models(study, claim)
+    if models.empty:
         return []
-    own = replicas[replicas["number"].isin(with_factor)]
-    own = own.assign(
-        factor=[with_factor[number][0] for number in own["number"]],
-        stratum=[with_factor[number][1] for number in own["number"]],
-    )
-    metrics = [name for name in map(str, own.columns) if name.partition("/")[0] == PREFIX]
     return [
-        _evidence(str(task), metric, models)
-        for task, models in own.groupby("task", sort=False)
-        for metric in metrics
-        if models[metric].notna().any()
+        _evidence(str(task), metric, response, own)
+        for task, own in models.groupby("task", sort=False, observed=True)
+        for metric in _metrics(own)
+        for response in _responses(own, metric)
     ]
 
 
 def verdicts(claim: Asked, found: Evidence) -> list[Verdict]:
-    """The verdicts on one task and outsider set, one per stratum.
+    """The verdicts on one task, outsider set and response, one per stratum.
 
     Raises:
         ValueError: if the models do not have the form that the claim needs.
@@ -115,26 +86,119 @@ def verdicts(claim: Asked, found: Evidence) -> list[Verdict]:
     return forward_kl(found.table, claim.baseline, claim.control)
 
 
-def _levels(
-    study: StudyRecords, claim: Asked, baseline: str, params: Mapping[str, Any]
-) -> tuple[Any, str]:
-    """The factor's level of a trial, and its stratum in words."""
-    fixed = [f"{name} = {short(params.get(name))}" for name in claim.strata]
-    several = [baseline] if len(study.baselines) > 1 else []
-    return params[claim.factor], ", ".join([*several, *fixed]) or "all models"
+def nowhere(study: StudyRecords, claim: Asked) -> int:
+    """Trials, but for those stopped early, that are at no level of the factor."""
+    own = [record for record in study.trials if record.state != "pruned"]
+    return sum(not claim.levels_of(record.params) for record in own)
 
 
-def _evidence(task: str, metric: str, models: pd.DataFrame) -> Evidence:
+def _models(study: StudyRecords, claim: Asked) -> pd.DataFrame:
+    """One row per model: as in `frame.replicas`, with its level, stratum and other responses."""
+    found = [
+        (record, level)
+        for record in study.trials
+        if record.state != "pruned"
+        for level in claim.levels_of(record.params)
+    ]
+    if not found:
+        return pd.DataFrame()
+    records = [record for record, _ in found]
+    sizes = [len(record.replicas) for record in records]
+    models = frame.replicas(records)
+    added: dict[str, Any] = {
+        "factor": np.repeat(np.array([level for _, level in found], dtype=object), sizes),
+        "stratum": np.repeat([_stratum(study, claim, record) for record in records], sizes),
+        "parameters": np.repeat([r.models.get("parameters", math.nan) for r in records], sizes),
+        "flops": np.repeat([r.models.get("flops", math.nan) for r in records], sizes),
+    }
+    scores = [name for name in map(str, models.columns) if name.partition("/")[0] == PREFIX]
+    for response in RESPONSES:
+        for metric in scores:
+            values = [_variant(record, response, metric) for record in records]
+            added[_column(response, metric)] = np.concatenate(values)
+    return models.assign(**added)
+
+
+def _stratum(study: StudyRecords, claim: Asked, record: TrialRecord) -> str:
+    fixed = [f"{name} = {short(record.params.get(name))}" for name in claim.strata]
+    several = [record.baseline] if len(study.baselines) > 1 else []
+    return ", ".join([*several, *fixed]) or "all models"
+
+
+def _variant(record: TrialRecord, response: str, metric: str) -> np.ndarray:
+    values = record.variants.get(response, {}).get(metric)
+    if values is None:
+        return np.full(len(record.replicas), math.nan)
+    return np.asarray(values, dtype=float)
+
+
+def _column(response: str, metric: str) -> str:
+    return f"{response} {metric}" if response else metric
+
+
+def _metrics(models: pd.DataFrame) -> list[str]:
+    """AUROC against each outsider set; against the other classes where no set is named."""
+    having = [name for name in map(str, models.columns) if models[name].notna().any()]
+    named = [name for name in having if name.startswith(f"{PREFIX}/")]
+    return named or [name for name in having if name == PREFIX]
+
+
+def _responses(models: pd.DataFrame, metric: str) -> list[str]:
+    """The main score (empty) and the responses that have other numbers."""
+    return ["", *(each for each in RESPONSES if _told(models, each, metric) == "other")]
+
+
+def _told(models: pd.DataFrame, response: str, metric: str) -> str:
+    """Whether a response is the main score, another one, or not recorded (empty)."""
+    values = models[_column(response, metric)].to_numpy(float)
+    if np.isnan(values).all():
+        return ""
+    return "main" if np.array_equal(values, models[metric], equal_nan=True) else "other"
+
+
+def _evidence(panel: str, metric: str, response: str, models: pd.DataFrame) -> Evidence:
     complete = models["state"] == "complete"
     bits = next((name for name in BITS if name in models and models[name].notna().any()), "")
+    gap = _gap(models)
+    nothing = pd.Series(math.nan, models.index)
     table = pd.DataFrame(
         {
+            "number": models["number"],
             "factor": models["factor"],
             "seed": models["seed"],
-            "auroc": models[metric].where(complete),
+            "auroc": models[_column(response, metric)].where(complete),
             "bits_per_dim": models[bits].where(complete) if bits else math.nan,
             "stratum": models["stratum"],
+            "parameters": models["parameters"],
+            "flops": models["flops"],
+            "gap": models.get(gap, nothing).where(complete),
+            "plateau": models.get("plateau", nothing).where(complete),
         }
     )
-    outsider = metric.partition("/")[2] or REST
-    return Evidence(task, outsider, bits, int((~complete).sum()), table)
+    outsider = metric.partition("/")[2]
+    return Evidence(
+        task=f"{panel.partition('-vs-')[0]}-vs-{outsider}" if outsider else panel,
+        panel=panel,
+        outsider=outsider or REST,
+        response=response or _main(models, metric),
+        main=not response,
+        bits=bits,
+        gap=gap,
+        failed=int((~complete).sum()),
+        table=table,
+    )
+
+
+def _main(models: pd.DataFrame, metric: str) -> str:
+    """The response that the main score is."""
+    return next((each for each in RESPONSES if _told(models, each, metric) == "main"), SCORE)
+
+
+def _gap(models: pd.DataFrame) -> str:
+    """The metric of the train-test gap, in bits per dimension where there is one."""
+    names = [name for name in _gaps(list(map(str, models.columns))) if models[name].notna().any()]
+    return min(names, key=lambda name: "bits_per_dim" not in name, default="")
+
+
+def _gaps(names: Sequence[str]) -> Iterator[str]:
+    return (n for n in names if n == "gap" or n.startswith("gap_") or n.endswith("_gap"))

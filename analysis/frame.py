@@ -1,5 +1,6 @@
 """The records of a study as data frames: one row per trial, per replica, per score variant."""
 
+import itertools
 from collections.abc import Sequence
 from typing import Any
 
@@ -36,7 +37,7 @@ def _trial(record: TrialRecord) -> dict[str, Any]:
             rule: value(record.metrics, record.identity) if complete else None
             for rule, value in RULES.items()
         },
-        "collapsed": sum(value or 0 for value in collapses(record)),
+        "collapsed": models_collapsed(record),
         "failed replicas": sum(each.state == "failed" for each in record.replicas),
         "replicas": len(record.replicas),
         "parameters": record.models.get("parameters"),
@@ -45,12 +46,10 @@ def _trial(record: TrialRecord) -> dict[str, Any]:
     }
 
 
-def collapses(record: TrialRecord) -> Sequence[float | None]:
-    """Per replica 1 where all held-out, or test, images had one score, but for rounding."""
-    for part in ("validation", "test"):
-        if f"{part}_collapsed" in record.metrics:
-            return record.metrics[f"{part}_collapsed"]
-    return []
+def models_collapsed(record: TrialRecord) -> int:
+    """How many replicas gave all held-out, or all test, images one score, but for rounding."""
+    parts = [record.metrics.get(f"{part}_collapsed", []) for part in ("validation", "test")]
+    return sum(1 in each for each in itertools.zip_longest(*parts))
 
 
 def replicas(records: Sequence[TrialRecord]) -> pd.DataFrame:

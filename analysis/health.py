@@ -2,7 +2,7 @@
 
 import math
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -61,7 +61,7 @@ def groups(study: StudyRecords) -> list[Group]:
 
 
 def _group(title: str, records: Sequence[TrialRecord]) -> Group:
-    collapsed = {r.number: int(sum(v or 0 for v in frame.collapses(r))) for r in records}
+    collapsed = {record.number: frame.models_collapsed(record) for record in records}
     tied = {record.number: _largest(_ties(record)) for record in records}
     carried = {record.number: _effective(record) for record in records}
     plateaus = {r.number: [v for v in r.metrics.get("plateau", []) if v == 0] for r in records}
@@ -86,9 +86,10 @@ def _largest(values: Iterable[float | None]) -> float:
 
 def _effective(record: TrialRecord) -> float:
     """The smallest effective sample size over replicas; infinite where no weights are used."""
-    shares = [v for v in record.metrics.get("train_effective_share", []) if v is not None]
+    shares = record.metrics.get("train_effective_share", [])
+    known = [share for share in shares if share is not None and math.isfinite(share)]
     codes = float(record.params.get("samples", 1))
-    return codes * min(shares) if shares and codes > 1 else math.inf
+    return codes * min(known) if known and codes > 1 else math.inf
 
 
 def dead(study: StudyRecords) -> list[Dead]:
@@ -128,31 +129,35 @@ def dead_at_scoring(study: StudyRecords) -> list[str]:
 
 
 def costs(study: StudyRecords) -> pd.DataFrame:
-    """What trials took, by baseline and device: one row each.
+    """What the trials and the evaluation took, by baseline and device: one row each.
 
-    Columns: baseline, device, trials, "seconds (median)", "seconds (longest)", "hours in all",
-    "core-hours", "GPU-hours", "parameters" (least to most).
+    Columns: what, baseline, device, records, "seconds (median)", "seconds (longest)", "hours in
+    all", "core-hours", "GPU-hours", "parameters" (least to most).
     """
-    resources = study.stored.get("resources", {})
-    rows = []
-    keys = [study.table["baseline"], [record.device for record in study.trials]]
-    for (baseline, device), group in study.table.groupby(keys):
+    resources = study.stored.get("resources") or {}
+    parts = (("trials", study.trials), ("evaluation", study.evaluation))
+    return pd.DataFrame([row for what, r in parts if r for row in _costs(what, r, resources)])
+
+
+def _costs(
+    what: str, records: Sequence[TrialRecord], resources: Mapping[str, Any]
+) -> Iterator[dict[str, object]]:
+    table = frame.trials(records)
+    devices = [record.device for record in sorted(records, key=lambda record: record.number)]
+    for (baseline, device), group in table.groupby([table["baseline"], devices]):
         hours = group["seconds"].sum() / 3600
-        sizes = group["parameters"].dropna()
-        rows.append(
-            {
-                "baseline": baseline,
-                "device": device,
-                "trials": len(group),
-                "seconds (median)": group["seconds"].median(),
-                "seconds (longest)": group["seconds"].max(),
-                "hours in all": hours,
-                "core-hours": hours * resources.get("cpus", 1),
-                "GPU-hours": hours * resources.get("gpus", 0.0),
-                "parameters": _span(sizes),
-            }
-        )
-    return pd.DataFrame(rows)
+        yield {
+            "what": what,
+            "baseline": baseline,
+            "device": device,
+            "records": len(group),
+            "seconds (median)": group["seconds"].median(),
+            "seconds (longest)": group["seconds"].max(),
+            "hours in all": round(hours, 4),
+            "core-hours": round(hours * (resources.get("cpus") or 1), 4),
+            "GPU-hours": round(hours * (resources.get("gpus") or 0.0), 4),
+            "parameters": _span(group["parameters"].dropna()),
+        }
 
 
 def _span(sizes: "pd.Series[Any]") -> str:

@@ -14,6 +14,7 @@ from optuna.importance import FanovaImportanceEvaluator, PedAnovaImportanceEvalu
 from optuna.trial import create_trial
 from scipy import stats
 
+from analysis.document import Text, count
 from analysis.responses import Responses
 from analysis.theme import FAINT, INK, canvas, colour
 from tune_ad.errors import DegenerateInputError
@@ -34,24 +35,27 @@ class Importances(NamedTuple):
 
     Attributes:
         tables: by evaluator, parameter x (value, low, high), in [0, 1]. fANOVA: the share of the
-            variance over the space that the parameter explains alone; what is missing from 1 is
-            of interactions and noise. PED-ANOVA: the parameter's share, of sum 1, in what sets
-            the best `quantile` of the trials apart. `low` and `high` are the 2.5th and 97.5th
-            percentiles of bootstrap resamples, moved by their bias (their mean minus `value`): a
-            resample holds fewer different trials, of which fANOVA makes less of weak parameters.
+            variance of a forest's prediction over the uniform space that the parameter explains
+            alone; what is missing from 1 is of interactions and of noise that the forest learnt.
+            PED-ANOVA: the parameter's share, of sum 1, in what sets the best `quantile` of the
+            trials apart. `low` and `high` are the 2.5th and 97.5th percentiles of bootstrap
+            resamples, moved by their bias (their mean minus `value`): a resample holds fewer
+            different trials, of which fANOVA makes less of weak parameters.
         n: trials that were used.
         drawn: from how many they were drawn at random; 0 = all were used.
+        adaptive: how many of the used may have been proposed in the light of earlier ones.
         quantile: of PED-ANOVA.
         agreement: Spearman's rank correlation of the two evaluators, in [-1, 1]; NaN for fewer
             than three parameters, or where one evaluator puts all of them level.
-        noise: share of the variance between configurations that is only seeds, in [0, 1]; NaN
-            where no configuration has two seeds.
+        noise: share of the variance between the used configurations that is only seeds, in
+            [0, 1]; NaN where none of them has two seeds.
         chance: what fANOVA gives a parameter that is a random number: the 97.5th percentile.
     """
 
     tables: dict[str, pd.DataFrame]
     n: int
     drawn: int
+    adaptive: int
     quantile: float
     agreement: float
     noise: float
@@ -65,30 +69,71 @@ class Importances(NamedTuple):
     def verdicts(self) -> dict[str, str]:
         """What may be said of each parameter, by name, from fANOVA's interval and the floor.
 
-        Wholly below the floor: "not distinguishable from noise"; wholly above: "above noise";
-        otherwise "undecided". fANOVA's value and the seeds' share are shares of one variance, so
-        they can be compared. Chance is needed beside it, since with few trials fANOVA gives
-        something to a parameter that does nothing, however small the seeds' share. The rule is
-        about size (does the parameter move the response by more than the choice of seeds does?),
-        not a test of whether there is an effect at all. PED-ANOVA's values are no shares of
-        variance and have no part in it.
+        Wholly below the floor: "not distinguishable from noise"; wholly above: "above noise", but
+        only where no trial was adaptive, which biases fANOVA; otherwise "undecided".
+
+        The floor is a yardstick: fANOVA's value is a share of the variance of a forest's smoothed
+        prediction over the uniform space, the seeds' of the observed variance of the means of the
+        trials. Chance is needed beside it, since with few trials fANOVA gives something to a
+        parameter that does nothing, however small the seeds' share. The rule is about size (does
+        the parameter move the response by more than the choice of seeds does?), not a test of
+        whether there is an effect at all. PED-ANOVA's values are no shares of variance and have no
+        part in it.
         """
         table = self.tables["fANOVA"]
         ends = zip(table.index, table["low"], table["high"], strict=True)
-        return {str(name): _verdict(low, high, self.floor) for name, low, high in ends}
+        found = {str(name): _verdict(low, high, self.floor) for name, low, high in ends}
+        if not self.adaptive:
+            return found
+        return {name: BETWEEN if each == ABOVE else each for name, each in found.items()}
 
 
 def refusal(responses: Responses) -> str:
     """Why nothing can be said of the importance of parameters; empty if something can."""
     if not responses.n:
-        return "no complete trial has a response"
+        return "no complete trial can be used"
     if responses.n < FEWEST:
-        return f"importances need at least {FEWEST} complete trials, there are {responses.n}"
+        return f"importances need at least {FEWEST} complete trials, got {responses.n}"
     if not responses.names:
         return "no searched parameter took two values"
     if np.ptp(responses.values) <= 1e-12 * np.abs(responses.values).max():
         return "every configuration has the same response"
     return ""
+
+
+def suited(responses: Responses) -> Responses:
+    """The trials of which importances are computed: those that are not adaptive if they suffice.
+
+    Otherwise all: the importances then count the adaptive ones, which crowd where the response is
+    good and so bias them, and say of no parameter that it is above noise.
+    """
+    block = responses.block()
+    return responses if refusal(block) else block
+
+
+def trials_used(own: Responses) -> Text:
+    """Which trials the importances are of; a warning where adaptive ones are among them."""
+    used = suited(own)
+    if used is not own:
+        only = f" {', '.join(used.constant)} took one value there." if used.constant else ""
+        return Text(
+            f"Importances of {own.baseline} are of the {count(used.n, 'trial')} that no earlier "
+            f"result had a say in, since adaptive trials bias them.{only} The surrogate, and with "
+            f"it curves, pair, permutation importances and path, is of all {own.n:,}."
+        )
+    if not own.adaptive.any():
+        return Text(
+            f"No result had a say in which trials there are: importances and the surrogate of "
+            f"{own.baseline} are of all {own.n:,}."
+        )
+    return Text(
+        f"Importances of {own.baseline} are of all {count(own.n, 'trial')}, of which "
+        f"{int(own.adaptive.sum()):,} may have been proposed in the light of earlier ones: such "
+        "trials crowd where the response is good, which biases importances. The others alone will "
+        f"not do: {refusal(own.block())}. So no parameter is called above noise. --ablate sobol "
+        "spreads trials evenly over the space.",
+        "warning",
+    )
 
 
 def importances(responses: Responses, seed: int = 0) -> Importances:
@@ -119,9 +164,10 @@ def importances(responses: Responses, seed: int = 0) -> Importances:
         },
         n=used.n,
         drawn=used.drawn,
+        adaptive=int(used.adaptive.sum()),
         quantile=quantile,
         agreement=_agreement(alone[0, :-1], apart[0]),
-        noise=seeds_share(responses.seeds),
+        noise=seeds_share(used.seeds),
         chance=float(np.percentile(alone[1:, -1], 97.5)),
     )
 

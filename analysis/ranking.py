@@ -14,7 +14,8 @@ from scipy import stats
 from statsmodels.stats.multitest import multipletests
 
 from analysis import theme
-from analysis.statistics import LEAST_PAIRS, SIGNIFICANCE, smallest_p, wilcoxon
+from analysis.paired import smallest_p, wilcoxon
+from analysis.statistics import LEAST_PAIRS, SIGNIFICANCE
 
 LEAST_METHODS = 3
 

@@ -52,7 +52,8 @@ def quantity(nats: Sequence[float | None], bits: Sequence[float | None]) -> Quan
 def rates(records: Sequence[TrialRecord]) -> pd.DataFrame:
     """One row per complete trial with a rate and a distortion, on test or else held-out normals.
 
-    Columns: number, baseline, "param/<name>" of what was searched, part, n, and for "rate" and
+    Columns: number, baseline, "param/<name>" of what was searched, error (what the distortion
+    is), part, n, and for "rate" and
     "distortion" the mean in nats per image, its standard deviation over replicas ("... std") and
     "... bits/dim". Ordered by baseline and rate.
     """
@@ -70,7 +71,7 @@ def _row(record: TrialRecord) -> dict[str, object] | None:
         return None
     row: dict[str, object] = {"number": record.number, "baseline": record.baseline}
     row |= {f"param/{name}": record.params[name] for name in record.searched}
-    row["part"] = part
+    row |= {"error": error_of(record), "part": part}
     for name in ("rate", "distortion"):
         metric = f"{part}_{name}"
         if metric not in metrics:
@@ -83,11 +84,16 @@ def _row(record: TrialRecord) -> dict[str, object] | None:
     return row
 
 
+def error_of(record: TrialRecord) -> str:
+    """What the distortion of a trial is: a likelihood or an error; empty where there is one."""
+    return str(record.params.get("likelihood", record.params.get("reconstruction", "")))
+
+
 class Curve(NamedTuple):
-    """The rate-distortion points of a baseline on one part of the images.
+    """The rate-distortion points of a baseline under one error, on one part of the images.
 
     Attributes:
-        baseline: name of the baseline.
+        baseline: name of the baseline, with the error where the baseline has several.
         part: "test" or "validation".
         points: rows of `rates`.
         hull: corners (rate, distortion) of the lower left convex hull, by rate, in nats.
@@ -103,18 +109,24 @@ class Curve(NamedTuple):
 
 
 def curves(table: pd.DataFrame) -> list[Curve]:
-    """The curve of each baseline and part of a table of `rates`."""
+    """The curve of each baseline, error and part of a table of `rates`.
+
+    Distortions of different errors share no scale, so no hull goes through them.
+    """
     if table.empty:
         return []
+    several = {b for b, own in table.groupby("baseline") if own["error"].nunique() > 1}
     return [
         Curve(
-            baseline=str(baseline),
+            baseline=f"{baseline}, {error}" if baseline in several else str(baseline),
             part=str(part),
             points=own,
             hull=hull(zip(own["rate"], own["distortion"], strict=True)),
             bound=bound(own),
         )
-        for (baseline, part), own in table.groupby(["baseline", "part"], sort=False)
+        for (baseline, error, part), own in table.groupby(
+            ["baseline", "error", "part"], sort=False
+        )
     ]
 
 

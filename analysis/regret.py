@@ -19,6 +19,7 @@ from tune_ad.records import TrialRecord
 from tune_ad.selection import RULES, mean, ranked
 
 ORACLE, NORMAL_ONLY, ALL, RANDOM = "oracle", "normal_only", "validation", "random"
+LOSSES = {NORMAL_ONLY, "likelihood"}  # rules that rank by numbers of one baseline alone
 
 
 class Choice(NamedTuple):
@@ -40,10 +41,11 @@ class Choice(NamedTuple):
 
 
 class LabelCurve(NamedTuple):
-    """Regret against the number of labelled anomalies by which trials are ranked.
+    """Regret against the number of labelled anomalies of each task by which trials are ranked.
 
     Attributes:
-        labelled: numbers of anomalies; "0" ranks by the loss of normals, "all" by every one.
+        labelled: numbers of anomalies for each task; "0" ranks by the loss of normals, "all" by
+            every one.
         regret: mean over draws of the labelled anomalies, in [0, 1].
         low: 2.5th percentile over draws.
         high: 97.5th percentile.
@@ -92,7 +94,7 @@ def _row(aurocs: pd.DataFrame, record: TrialRecord) -> pd.Series:
 def _comparable(known: Sequence[TrialRecord]) -> list[str]:
     """The rules that can rank these trials; losses of different baselines do not compare."""
     several = len({record.baseline for record in known}) > 1
-    left_out = {ORACLE, RANDOM} | ({NORMAL_ONLY} if several else set())
+    left_out = {ORACLE, RANDOM} | (LOSSES if several else set())
     return [ORACLE, *(rule for rule in RULES if rule not in left_out)]
 
 
@@ -161,7 +163,7 @@ def draw_label_curve(curve: LabelCurve) -> Figure:
         fontsize=9,
     )
     axes.set_xticks(places, [f"{k}\n(normals only)" if k == "0" else k for k in curve.labelled])
-    axes.set_xlabel("labelled anomalies by which trials are ranked")
+    axes.set_xlabel("labelled anomalies of each class by which trials are ranked")
     axes.set_ylabel("regret, points of AUROC")
     axes.set_ylim(bottom=0)
     return made.figure

@@ -50,6 +50,9 @@ def summary(study: StudyRecords, quoted: list[Result]) -> str:
         f"{study.name} (budget {study.asked['budget_name']}): {len(study.trials)} of "
         f"{study.budget['trials']} trials ended: {ended}."
     )
+    if study.begun > len(study.trials):
+        more = study.begun - len(study.trials)
+        head += f" {more} more begun: the study still runs, or was interrupted."
     if len(quoted) > 1:
         return "\n".join([head, *map(_line, quoted), _common(quoted)])
     if quoted:
@@ -73,6 +76,8 @@ def _sentence(quoted: Result) -> str:
 def _faults(quoted: Result) -> str:
     """What a reader must know beside the number."""
     faults = ""
+    if quoted.seeds < quoted.planned:
+        faults += f"; so far {quoted.seeds} of {quoted.planned} fresh seeds"
     if quoted.failed:
         faults += f"; {quoted.failed} of {quoted.seeds} seeds failed"
     if quoted.collapsed:

@@ -1,7 +1,6 @@
 """What each configuration of a baseline reached, and what it was: the data of sensitivities."""
 
 import math
-import re
 from collections import Counter
 from collections.abc import Mapping
 from typing import Any, NamedTuple
@@ -10,56 +9,20 @@ import numpy as np
 import pandas as pd
 from optuna.distributions import BaseDistribution, CategoricalDistribution
 
+from analysis import frame
 from analysis.document import count
+from analysis.kinds import Kind, kind_of
 from analysis.study import StudyRecords
 from tune_ad.records import TrialRecord
-from tune_ad.selection import judged, ranked
+from tune_ad.selection import mean, ranked
 
 EARLY = "stopped early"
 FAILED = "failed"
 UNANSWERED = "without a response"
+LACKING = "without a parameter of the space"
 OUTSIDE = "with a parameter outside its space"
-
-
-class Kind(NamedTuple):
-    """A response.
-
-    Attributes:
-        name: as people read it.
-        rule: of selection that gives a trial's value.
-        metric: the replicas' number that it averages.
-        sign: -1 where less is better.
-        percent: whether it is an AUROC, in [0, 1] and shown in per cent.
-    """
-
-    name: str
-    rule: str
-    metric: str
-    sign: float
-    percent: bool
-
-    @property
-    def scale(self) -> float:
-        """By which a value is multiplied to be shown."""
-        return 100.0 if self.percent else 1.0
-
-    @property
-    def axis(self) -> str:
-        """The name with its unit."""
-        return f"{self.name} (%)" if self.percent else self.name
-
-    def text(self, value: float) -> str:
-        """A value as people read it."""
-        return f"{100 * value:.1f}" if self.percent else f"{value:.4g}"
-
-
-KINDS = {
-    "validation": Kind("validation AUROC", "validation", "validation_auroc", 1.0, True),
-    "normal_only": Kind(
-        "minus the loss of held-out normals", "normal_only", "validation_loss", -1.0, False
-    ),
-    "oracle": Kind("test AUROC", "oracle", "test_auroc", 1.0, True),
-}
+FIXED = ("Grid", "Listed", "OneAtATime", "Sobol")
+"""Plans that know all their trials beforehand."""
 
 
 class Responses(NamedTuple):
@@ -71,10 +34,10 @@ class Responses(NamedTuple):
         space: distributions of the parameters that took at least two values.
         params: their values, one row per trial, by trial number.
         values: the response, mean over replicas, in the order of the rows.
-        seeds: trial x seed, mean over classes; empty where the trial lacks that seed.
+        seeds: trial x seed, mean over classes; NaN where the trial lacks that seed.
         excluded: trials that are left out, by the reason.
         constant: searched parameters that took one value, which are left out.
-        adaptive: trials that Optuna proposed in the light of earlier ones.
+        adaptive: by row, whether the trial may have been proposed in the light of earlier ones.
         drawn: from how many trials these are a random subsample; 0 = they are all.
     """
 
@@ -86,18 +49,13 @@ class Responses(NamedTuple):
     seeds: pd.DataFrame
     excluded: Mapping[str, int]
     constant: tuple[str, ...]
-    adaptive: int
+    adaptive: np.ndarray
     drawn: int = 0
 
     @property
     def n(self) -> int:
         """The number of trials."""
         return len(self.values)
-
-    @property
-    def slug(self) -> str:
-        """The baseline's name as part of a file's name."""
-        return re.sub(r"\W+", "_", self.baseline).strip("_").lower()
 
     @property
     def names(self) -> list[str]:
@@ -126,42 +84,51 @@ class Responses(NamedTuple):
         if self.n <= most:
             return self
         kept = np.sort(np.random.default_rng(seed).choice(self.n, most, replace=False))
+        return self._only(kept)._replace(drawn=self.n)
+
+    def block(self) -> "Responses":
+        """The trials that no earlier result had a say in: defaults and random or even ones."""
+        return self._only(np.flatnonzero(~self.adaptive)) if self.adaptive.any() else self
+
+    def _only(self, rows: np.ndarray) -> "Responses":
+        """Some of the rows; parameters that take one value there are left out."""
+        params = self.params.iloc[rows]
+        space = _varied(self.space, params)
         return self._replace(
-            params=self.params.iloc[kept],
-            values=self.values[kept],
-            seeds=self.seeds.iloc[kept],
-            drawn=self.n,
+            space=space,
+            params=params[list(space)],
+            values=self.values[rows],
+            seeds=self.seeds.iloc[rows],
+            constant=(*self.constant, *(name for name in self.space if name not in space)),
+            adaptive=self.adaptive[rows],
         )
 
     def described(self) -> str:
         """What the trials are, what was left out and why, in sentences."""
         share = f"{count(self.n, 'complete trial')} of {self.baseline}"
-        if self.drawn:
-            share = f"{self.n:,} of the {self.drawn:,} complete trials of {self.baseline}, drawn"
-            share += " at random"
         parts = [f"Response: {self.kind.name}, mean over replicas; {share}."]
         if self.excluded:
             listed = ", ".join(f"{n} {reason}" for reason, n in self.excluded.items())
             parts.append(f"Left out: {listed}.")
         if self.constant:
             parts.append(f"Took one value only: {', '.join(self.constant)}.")
-        if self.adaptive:
-            parts.append(
-                f"{self.adaptive:,} of the {self.drawn or self.n:,} were proposed in the light of "
-                "earlier ones: adaptive samples bias importances."
-            )
+        if proposed := int(self.adaptive.sum()):
+            parts.append(f"{proposed:,} may have been proposed in the light of earlier ones.")
         return " ".join(parts)
 
 
-def responses(study: StudyRecords, baseline: str) -> Responses:
+def responses(study: StudyRecords, baseline: str, kind: Kind | None = None) -> Responses:
     """The responses of a baseline's complete trials.
 
-    The response is test AUROC if every complete trial of the study has one, otherwise what the
-    study's rule saw (validation AUROC under the rule `random`, which sees nothing). Trials that
-    failed, were stopped early, have no finite response or a parameter outside its space are left
-    out and counted.
+    Trials that failed, were stopped early, have no finite response, lack a parameter of the space
+    or have one outside it are left out and counted.
+
+    Args:
+        study: the records.
+        baseline: whose trials.
+        kind: of response; None = `kind_of`.
     """
-    kind, space = kind_of(study), study.spaces[baseline]
+    kind, space = kind or kind_of(study), study.spaces[baseline]
     own = [record for record in study.trials if record.baseline == baseline]
     fates = {record.number: _fate(record, kind, space) for record in own}
     kept = [record for record in own if not fates[record.number]]
@@ -170,38 +137,33 @@ def responses(study: StudyRecords, baseline: str) -> Responses:
         {name: pd.Series([r.params[name] for r in kept], index, dtype=object) for name in space},
         index=index,
     )
-    varied = {
-        name: each
-        for name, each in space.items()
-        if len({encode(each, value) for value in table[name]}) > 1
-    }
+    varied = _varied(space, table)
     return Responses(
         baseline=baseline,
         kind=kind,
         space=varied,
         params=table[list(varied)],
         values=np.array([_value(record, kind) for record in kept], dtype=float),
-        seeds=pd.DataFrame([_by_seed(record, kind) for record in kept], index=index, dtype=float),
+        seeds=_by_seed(study, index, kind),
         excluded=dict(sorted(Counter(fate for fate in fates.values() if fate).items())),
         constant=tuple(name for name in space if name not in varied and len(kept) > 1),
-        adaptive=sum(number >= startup(study) for number in index),
+        adaptive=np.array([number >= startup(study) for number in index], dtype=bool),
     )
 
 
-def kind_of(study: StudyRecords) -> Kind:
-    """The response of a study: one for all its baselines, so that they can be compared."""
-    tested = [judged(record, "oracle") is not None for record in study.complete]
-    if tested and all(tested):
-        return KINDS["oracle"]
-    return KINDS.get(study.rule, KINDS["validation"])  # `random` says nothing of a configuration
-
-
 def startup(study: StudyRecords) -> float:
-    """How many trials were not adaptive; infinite for a plan that knows all its own beforehand."""
-    if study.plan != "Optuna":
+    """The number of the first trial that an earlier result may have had a say in.
+
+    Infinite for a plan that knows its trials beforehand. Otherwise what the study noted when it
+    was begun, since an extension moves the budget; where it noted nothing, what the plan was
+    given; where that is nothing either, the defaults alone count as not adaptive, which errs on
+    the careful side.
+    """
+    if study.plan in FIXED:
         return math.inf
-    asked: int | None = study.asked["plan"].get("random_trials")
-    return asked or min(10, max(4, study.budget["trials"] // 3))
+    noted: int | None = study.stored.get("startup")
+    given: int | None = study.asked.get("plan", {}).get("random_trials")
+    return noted or given or len(study.baselines)
 
 
 def encode(distribution: BaseDistribution, value: object) -> float:
@@ -246,15 +208,27 @@ def chosen_trial(study: StudyRecords, baseline: str) -> TrialRecord | None:
     return next(iter(ranked(study.of(baseline), study.rule)), None)
 
 
+def _varied(
+    space: Mapping[str, BaseDistribution], params: pd.DataFrame
+) -> dict[str, BaseDistribution]:
+    """The distributions of parameters that take at least two values."""
+    return {
+        name: each
+        for name, each in space.items()
+        if len({encode(each, value) for value in params[name]}) > 1
+    }
+
+
 def _fate(record: TrialRecord, kind: Kind, space: Mapping[str, BaseDistribution]) -> str:
     """Why a trial is left out; empty if it is not."""
     if record.state != "complete":
         return EARLY if record.state == "pruned" else FAILED
     if not math.isfinite(_value(record, kind)):
         return UNANSWERED
-    return (
-        "" if all(_inside(each, record.params, name) for name, each in space.items()) else OUTSIDE
-    )
+    if not space.keys() <= record.params.keys():
+        return LACKING
+    inside = all(_inside(each, record.params, name) for name, each in space.items())
+    return "" if inside else OUTSIDE
 
 
 def _inside(distribution: BaseDistribution, params: Mapping[str, Any], name: str) -> bool:
@@ -266,15 +240,13 @@ def _inside(distribution: BaseDistribution, params: Mapping[str, Any], name: str
 
 def _value(record: TrialRecord, kind: Kind) -> float:
     """The response of a trial; NaN if it has none."""
-    value = judged(record, kind.rule)
-    return math.nan if value is None else value
+    value = mean(record.metrics.get(kind.metric, ()))
+    return math.nan if value is None else kind.sign * value
 
 
-def _by_seed(record: TrialRecord, kind: Kind) -> dict[int, float]:
-    """The response of each seed of which every class has a number: the mean over classes."""
-    values: dict[int, list[float]] = {}
-    for replica, value in zip(record.replicas, record.metrics.get(kind.metric, ()), strict=False):
-        if value is not None and math.isfinite(value):
-            values.setdefault(replica.seed, []).append(kind.sign * value)
-    tasks = len({replica.task for replica in record.replicas})
-    return {seed: math.fsum(own) / tasks for seed, own in values.items() if len(own) == tasks}
+def _by_seed(study: StudyRecords, numbers: list[int], kind: Kind) -> pd.DataFrame:
+    """The response of each trial and seed, the mean over classes."""
+    if not numbers:
+        return pd.DataFrame(index=numbers, dtype=float)
+    table = study.replicas[study.replicas["number"].isin(numbers)]
+    return kind.sign * frame.by_trial_and_seed(table, kind.metric).reindex(numbers)

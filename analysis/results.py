@@ -26,6 +26,7 @@ class Result(NamedTuple):
             name of the score; "score" is the one of `panel`, which is against the first.
         params: of the configuration, the searched ones only.
         seeds: that were tested, failed ones included.
+        planned: seeds that are to be tested; more than `seeds` while that still runs.
         failed: of them.
         collapsed: models that gave every test image one score, but for rounding.
         identity: of the configuration.
@@ -41,6 +42,7 @@ class Result(NamedTuple):
     outsiders: dict[str, dict[str, Estimate]]
     params: dict[str, Any]
     seeds: int
+    planned: int
     failed: int
     collapsed: int
     identity: str
@@ -64,7 +66,8 @@ def results(study: StudyRecords) -> list[Result]:
     if study.budget["evaluation_seeds"]:
         fresh = [r for r in study.evaluation if best and r.identity == best[0].identity]
         source = "the winner, trained again on fresh seeds"
-        return [_result(source, describe(study.rule), fresh, best)] if fresh else []
+        planned = int(study.budget["evaluation_seeds"])
+        return [_result(source, describe(study.rule), fresh, best, planned)] if fresh else []
     if study.rule == "oracle":
         source = "the best trial on the test set itself, which is optimistic"
         return [_result(source, describe(study.rule), best[:1], best)] if best else []
@@ -89,11 +92,19 @@ def why_nothing(study: StudyRecords) -> str:
         return "no baseline was tested with nothing changed"
     if not study.budget["evaluation_seeds"]:
         return "its budget trains no winner again, and a trial was chosen among several"
-    return "the winner has not been trained again yet"
+    if study.stored.get("evaluate") is False:
+        return (
+            "the winner was not trained again on fresh seeds (--no-evaluation); --resume does it"
+        )
+    return "the winner has not been trained again on fresh seeds yet"
 
 
 def _result(
-    source: str, rule: str, tested: Sequence[TrialRecord], best: Sequence[TrialRecord]
+    source: str,
+    rule: str,
+    tested: Sequence[TrialRecord],
+    best: Sequence[TrialRecord],
+    planned: int = 0,
 ) -> Result:
     columns = ["task", "seed", "state", "test_auroc", "test_collapsed"]
     table = frame.replicas(tested).reindex(columns=columns)
@@ -112,6 +123,7 @@ def _result(
         outsiders=_outsiders(tested),
         params={name: best[0].params[name] for name in best[0].searched},
         seeds=table["seed"].nunique(),
+        planned=planned or table["seed"].nunique(),
         failed=table["seed"].nunique() - len(by_seed),
         collapsed=int((complete["test_collapsed"] == 1).sum()),
         identity=best[0].identity,

@@ -2,11 +2,14 @@
 
 import math
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import NamedTuple
 
+import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
+from analysis import frame
 from analysis.results import Result, results
 from analysis.statistics import Estimate, estimate
 from analysis.study import StudyRecords
@@ -156,54 +159,45 @@ def _curve(result: Result, parameter: str) -> Curve:
     names = dict.fromkeys(
         name for record in result.tested for name in record.variants if name.startswith(prefix)
     )
-    cells = {name.removeprefix(prefix): _cells(result.tested, name) for name in names}
-    declared = next((label for label in cells if _alike(label, own)), own)
-    cells.setdefault(declared, _cells(result.tested, None))
-    seeds = {seed for each in cells.values() for _, seed in each}
-    tasks = sorted({replica.task for record in result.tested for replica in record.replicas})
-    whole = [
-        seed
-        for seed in sorted(seeds)
-        if all((task, seed) in each for each in cells.values() for task in tasks)
-    ]
-    points = [
-        _point(label, each, tasks, whole, label == declared) for label, each in cells.items()
-    ]
-    everyone = {replica.seed for record in result.tested for replica in record.replicas}
+    variants: dict[str, str | None] = {name.removeprefix(prefix): name for name in names}
+    declared = next((label for label in variants if _alike(label, own)), own)
+    variants.setdefault(declared, None)
+    table = _replicas(result.tested, variants)
+    by_seed = frame.by_trial_and_seed(table, METRIC)
+    whole = by_seed.loc[:, by_seed.notna().all()].T
+    cells = frame.cells(table, METRIC).T
+    points = [_point(label, whole[label], cells[label], label == declared) for label in variants]
     return Curve(
         result.baseline,
         result.source,
         parameter,
-        sorted(points, key=_order) if whole else [],
-        len(everyone) - len(whole),
+        sorted(points, key=_order) if len(whole) else [],
+        table["seed"].nunique() - len(whole),
     )
 
 
-def _cells(records: Sequence[TrialRecord], name: str | None) -> dict[tuple[str, int], float]:
-    """The test AUROC of a variant by (task, seed); of the score itself if `name` is None."""
-    found = {}
-    for record in records:
-        metrics = record.metrics if name is None else record.variants.get(name, {})
-        for replica, value in zip(record.replicas, metrics.get(METRIC, ()), strict=False):
-            if value is not None and math.isfinite(value):
-                found[replica.task, replica.seed] = value
-    return found
+def _replicas(records: Sequence[TrialRecord], variants: Mapping[str, str | None]) -> pd.DataFrame:
+    """The replicas' test AUROC under each label of a variant, which stands in for the number.
+
+    Args:
+        records: of the same models.
+        variants: by label, the variant's name; None = the score itself.
+    """
+    tables = []
+    for label, name in variants.items():
+        scored = [
+            record if name is None else replace(record, metrics=record.variants.get(name, {}))
+            for record in records
+        ]
+        tables.append(frame.replicas(scored).assign(number=label))
+    columns = ["number", "task", "seed", "state", METRIC]
+    return pd.concat([each.reindex(columns=columns) for each in tables], ignore_index=True)
 
 
-def _point(
-    label: str,
-    cells: Mapping[tuple[str, int], float],
-    tasks: Sequence[str],
-    seeds: Sequence[int],
-    declared: bool,
-) -> Point:
-    by_seed = [math.fsum(cells[task, seed] for task in tasks) / len(tasks) for seed in seeds]
-    classes = {
-        task: math.fsum(cells[task, seed] for seed in seeds) / len(seeds)
-        for task in tasks
-        if seeds
-    }
-    return Point(label, _number(label), estimate(by_seed), classes, declared)
+def _point(label: str, by_seed: pd.Series, cells: pd.Series, declared: bool) -> Point:
+    kept = cells[cells.index.get_level_values("seed").isin(by_seed.index)]
+    classes = {str(task): float(each) for task, each in kept.groupby("task").mean().items()}
+    return Point(label, _number(label), estimate(list(by_seed)), classes, declared)
 
 
 def _order(point: Point) -> tuple[bool, float]:

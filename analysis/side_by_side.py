@@ -18,13 +18,19 @@ from analysis.contenders import (
     present,
 )
 from analysis.document import Block, Cell, Figure, Table, Text, count
+from analysis.paired import Verdict
 from analysis.ranking import LEAST_METHODS, Ranking, draw_critical_difference, friedman
-from analysis.statistics import SIGNIFICANCE, Estimate, Verdict
+from analysis.results import Result
+from analysis.statistics import LEAST_PAIRS, SIGNIFICANCE, Estimate
 
 SHOWN_PAIRS = 6  # of which the differences are shown class by class
 DEPENDENT = (
     "Classes of one data set are not independent data sets: they share images, and each one's "
     "outsiders are the others' normals. Read p as optimistic."
+)
+NARROW = (
+    f"shown from {LEAST_PAIRS} seeds on, and still too narrow for few; seeds that change nothing "
+    "count as one"
 )
 
 
@@ -49,12 +55,21 @@ def results_table(contenders: Sequence[Contender], name: str, title: str) -> Tab
     lost = [each for each in contenders if each.result.failed]
     caption = (
         "Test AUROC in per cent, mean ± standard deviation over n seeds; mean: over classes. IQM: "
-        "interquartile mean over classes and seeds [95 % interval, seeds resampled within each "
-        "class]; none for one seed. Nothing is marked as best: the pairs below are tested."
+        "interquartile mean over classes and seeds [95 % bootstrap interval, seeds resampled "
+        f"within each class: {NARROW}]. Nothing is marked as best: the pairs below are tested."
     )
     for each in lost:
         caption += f" {each.label}: {each.result.failed} of {each.result.seeds} seeds failed."
+    for each in contenders:
+        caption += f" {each.label}: {soon}." if (soon := so_far(each.result)) else ""
     return Table(name, shown, caption, pd.DataFrame(_stored(contenders, title)))
+
+
+def so_far(result: Result) -> str:
+    """How far the evaluation of a result is that has not ended; empty where it has."""
+    if result.seeds >= result.planned:
+        return ""
+    return f"so far {result.seeds} of {count(result.planned, 'fresh seed')}"
 
 
 def ranking_blocks(contenders: Sequence[Contender], name: str, title: str) -> list[Block]:
@@ -88,11 +103,12 @@ def pair_blocks(pairs: Sequence[Pair], name: str) -> list[Block]:
     shown = pd.DataFrame([_pair_row(each) for each in found])
     caption = (
         "Probability that a seed of the first beats a seed of the second, mean over shared "
-        "classes [95 % interval, seeds resampled within each class]; 50 % = neither. Difference "
+        "classes [95 % bootstrap interval, seeds resampled within each class: "
+        f"{NARROW}]; 50 % = neither. Difference "
         "of test AUROC in points, first minus second, paired by seed [95 % interval of Student's "
         "t over n seeds, for its row alone]. p: sign flip over class x seed, two-sided, then "
         f"Holm over {count(len(found), 'pair')}; it speaks of these classes and takes models of "
-        "one seed as independent across classes. Two that no seed changes are paired once."
+        "one seed as independent across classes. Two that no seed changes are not tested."
         f"{_refusals(each.verdict for each in found)}"
     )
     table = Table(f"pairs_{name}", shown, caption, pd.DataFrame([_pair_data(e) for e in found]))
@@ -116,7 +132,7 @@ def _auroc(estimate: Estimate) -> Cell:
 
 
 def _interval(estimate: Estimate) -> str:
-    if estimate.n < 2:
+    if math.isnan(estimate.low):
         return f"{100 * estimate.mean:.1f}"
     return f"{100 * estimate.mean:.1f} [{100 * estimate.low:.1f}, {100 * estimate.high:.1f}]"
 
@@ -242,4 +258,4 @@ def _class_data(each: ClassContrast) -> dict[str, object]:
 
 def _refusals(verdicts: Iterable[Verdict]) -> str:
     reasons = sorted({each.reason for each in verdicts if each.p != each.p})
-    return f" No verdict: {'; '.join(reasons)}." if reasons else ""
+    return f" Without a verdict: {'; '.join(reasons)}." if reasons else ""

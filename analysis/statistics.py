@@ -1,22 +1,19 @@
-"""Estimates with their intervals and counts; tests over paired seeds, and when there is none."""
+"""Estimates with their intervals and counts; the thresholds of every test."""
 
 import math
 from collections.abc import Callable, Sequence
-from typing import Any, Literal, NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from scipy import stats
-from statsmodels.stats.multitest import multipletests
-from statsmodels.stats.weightstats import DescrStatsW
 
 LEVEL = 0.95
 ALIKE = 1e-12  # standard deviation of values that differ by rounding alone
 SIGNIFICANCE = 0.05
-LEAST_PAIRS = 6
+LEAST_PAIRS = 6  # seeds for a test over seeds, and for an interval by the bootstrap
+LEAST_SEEDS = 3  # for a test that counts classes of a seed, or published seeds, too
 MARGIN = 0.02  # of AUROC: less is no effect
 RESAMPLES = 5_000
-FLIPS = 100_000  # as many sign flips are drawn where all of them are more than 2 ** ALL_FLIPS
-ALL_FLIPS = 16
 
 
 class Estimate(NamedTuple):
@@ -25,8 +22,9 @@ class Estimate(NamedTuple):
     Attributes:
         mean: of the values.
         std: sample standard deviation (n - 1); NaN for one value.
-        low: lower end of the 95 % interval of the mean, within the range; NaN for one value.
-        high: upper end, within the range.
+        low: lower end of the 95 % interval of the mean, within the range; NaN where there is
+            none, as for one value.
+        high: upper end, within the range; NaN where there is none.
         n: number of seeds.
     """
 
@@ -43,6 +41,15 @@ class Estimate(NamedTuple):
             return ""
         return f"{100 * self.mean:.1f}" + (f" ± {100 * self.std:.1f}" if self.n > 1 else "")
 
+    @property
+    def interval(self) -> str:
+        """Mean, standard deviation and interval in per cent, without n: for a table with n."""
+        if self.n == 0:
+            return ""
+        if self.n == 1 or self.std < ALIKE:
+            return f"{100 * self.mean:.1f}"
+        return f"{self.short} [{100 * self.low:.1f}, {100 * self.high:.1f}]"
+
     def __str__(self) -> str:
         """The mean and its interval in per cent, or why there is none."""
         if self.n == 0:
@@ -51,6 +58,8 @@ class Estimate(NamedTuple):
             return f"{100 * self.mean:.1f} % (n = 1 seed, no interval)"
         if self.std < ALIKE:
             return f"{100 * self.mean:.1f} % (the same for all n = {self.n} seeds)"
+        if math.isnan(self.low):
+            return f"{self.short} % (n = {self.n} seeds, no interval)"
         ends = f"{100 * self.low:.1f}, {100 * self.high:.1f}"
         return f"{100 * self.mean:.1f} ± {100 * self.std:.1f} [{ends}] % (n = {self.n} seeds)"
 
@@ -79,91 +88,21 @@ def estimate(values: Sequence[float], bounds: tuple[float, float] = (0.0, 1.0)) 
     return Estimate(mean, std, max(least, mean - half), min(most, mean + half), n)
 
 
-class Paired(NamedTuple):
-    """A test of differences against none.
-
-    Attributes:
-        difference: mean over seeds, in [-1, 1]; above 0 = the first is better.
-        p: two-sided, of the differences being symmetric about 0; NaN where no test was made.
-        test: its name.
-        n: number of differences that were tested.
-        refusal: why no test was made; empty where one was.
-    """
-
-    difference: Estimate
-    p: float
-    test: str
-    n: int
-    refusal: str
-
-
-class Verdict(NamedTuple):
-    """What a test says as one of a family.
-
-    Attributes:
-        p: adjusted for the family; NaN where no verdict is possible.
-        tone: "unsure" where there is no verdict, or none at 0.05.
-        reason: in a sentence.
-    """
-
-    p: float
-    tone: Literal["better", "worse", "unsure"]
-    reason: str
-
-
-class Equivalence(NamedTuple):
-    """Whether an effect is so small that it counts as none.
-
-    Attributes:
-        p: the larger of the two one-sided tests; NaN where refused.
-        low: lower end of the 90 % interval of the mean difference; NaN where refused.
-        high: its upper end.
-        equivalent: whether the whole interval lies within the margin.
-        margin: half the width of what counts as none.
-        n: number of paired seeds.
-        refusal: why no test was made; empty where one was.
-    """
-
-    p: float
-    low: float
-    high: float
-    equivalent: bool
-    margin: float
-    n: int
-    refusal: str
-
-
-class Slope(NamedTuple):
-    """A least-squares slope, in units of y per unit of x, with its 95 % interval.
-
-    Attributes:
-        value: of the slope.
-        low: lower end.
-        high: upper end.
-        n: number of points.
-    """
-
-    value: float
-    low: float
-    high: float
-    n: int
-
-
 def bootstrap(
     values: Sequence[float], bounds: tuple[float, float] = (0.0, 1.0), seed: int = 0
 ) -> Estimate:
     """Mean with the 95 % percentile interval of its bootstrap, cut to `bounds`.
 
-    Assumes no distribution, but is too narrow for a handful of values: with n of them the standard
-    error is a factor sqrt((n - 1) / n) short. Efron & Tibshirani, 1993.
+    Assumes no distribution, but is too narrow for few values: with n of them the standard error is
+    a factor sqrt((n - 1) / n) short. Below 6 there is no interval (NaN). Efron & Tibshirani, 1993.
 
     Raises:
         ValueError: if a value is NaN or infinite.
     """
     plain = estimate(values, bounds)
-    if plain.n < 2:
-        return plain
-    low, high = percentile_interval([_finite(values)], np.mean, seed)
+    if plain.n < LEAST_PAIRS:
+        return plain._replace(low=math.nan, high=math.nan)
+    low, high = percentile_interval([finite(values)], np.mean, seed)
     return plain._replace(low=max(bounds[0], low), high=min(bounds[1], high))
 
 
@@ -190,184 +129,13 @@ def percentile_interval(
     return float(found.low), float(found.high)
 
 
-def smallest_p(n: int) -> float:
-    """The smallest two-sided p that n pairs can give: all have one sign.
-
-    >>> smallest_p(5), smallest_p(6)
-    (0.0625, 0.03125)
-    """
-    return min(1.0, 2.0 ** (1 - n))
-
-
-def wilcoxon(differences: Sequence[float]) -> Paired:
-    """Exact two-sided signed-rank test, one difference per seed.
-
-    Zeros are left out (Wilcoxon's own way) and tied differences share a rank; differences that
-    agree but for rounding are tied. Without any other than zero, p = 1. Wilcoxon, 1945.
+def finite(values: Sequence[float]) -> np.ndarray:
+    """The values as an array.
 
     Raises:
-        ValueError: if a difference is NaN or infinite.
+        ValueError: if one is NaN or infinite.
     """
-    name, difference = "Wilcoxon's signed-rank test", estimate(differences, (-1.0, 1.0))
-    if refusal := _too_few(len(differences), "paired seed"):
-        return Paired(difference, math.nan, name, len(differences), refusal)
-    rounded = np.round(_finite(differences), 12)
-    present = rounded[rounded != 0]
-    return Paired(difference, _signed_rank_p(present), name, len(differences), "")
-
-
-def sign_flip(differences: Sequence[float], per_seed: Sequence[float] | None = None) -> Paired:
-    """Two-sided test of the mean under flips of the differences' signs.
-
-    All flips of up to 16 differences, otherwise 100,000 drawn ones with a fixed seed. Over class x
-    seed it needs few seeds, and its claim is narrower: of these classes; declare it beforehand.
-
-    Args:
-        differences: one per seed, or one per class and seed.
-        per_seed: where they are one per class and seed: their means over classes, one per seed,
-            for the estimate, whose interval must not count classes as seeds.
-
-    Raises:
-        ValueError: if a difference is NaN or infinite.
-    """
-    seeds = differences if per_seed is None else per_seed
-    unit = "paired seed" if per_seed is None else "class x seed pair"
-    name = "sign-flip test" + ("" if per_seed is None else " over class and seed")
-    values, difference = _finite(differences), estimate(seeds, (-1.0, 1.0))
-    refusal = _too_few(len(values), unit)
-    p = math.nan if refusal else _flip_p(values)
-    return Paired(difference, p, name, len(values), refusal)
-
-
-def holm(tests: Sequence[Paired]) -> list[Verdict]:
-    """The verdicts of a family of tests by Holm's step-down, at 0.05 for the whole family.
-
-    Refused tests count as members. A test whose n cannot reach 0.05 / m, m the number of tests, is
-    refused whatever its p. Holm, 1979.
-    """
-    if not tests:
-        return []
-    refusals = [test.refusal or _too_few_for_family(test.n, len(tests)) for test in tests]
-    known = [1.0 if no else test.p for no, test in zip(refusals, tests, strict=True)]
-    adjusted = multipletests(known, alpha=SIGNIFICANCE, method="holm")[1]
-    return [
-        Verdict(math.nan, "unsure", no) if no else _verdict(test, float(p), len(tests))
-        for no, test, p in zip(refusals, tests, adjusted, strict=True)
-    ]
-
-
-def equivalence(differences: Sequence[float], margin: float = MARGIN) -> Equivalence:
-    """Two one-sided t-tests (TOST) of |mean difference| < margin, at 0.05 each.
-
-    Without spread, the mean itself is compared with the margin. Schuirmann, 1987.
-
-    Raises:
-        ValueError: if a difference is NaN or infinite, or the margin is not above 0.
-    """
-    if not margin > 0:
-        raise ValueError(f"`margin > 0` must hold, but got {margin}")
-    values = _finite(differences)
-    n = len(values)
-    if n < LEAST_PAIRS:
-        why = f"n = {n} paired seeds: a claim of no effect needs {LEAST_PAIRS}"
-        return Equivalence(math.nan, math.nan, math.nan, False, margin, n, why)
-    mean = float(values.mean())
-    if float(np.std(values, ddof=1)) < ALIKE:
-        within = abs(mean) < margin
-        return Equivalence(0.0 if within else 1.0, mean, mean, within, margin, n, "")
-    described = DescrStatsW(values)
-    p = float(described.ttost_mean(-margin, margin)[0])
-    low, high = map(float, described.tconfint_mean(alpha=2 * SIGNIFICANCE))
-    return Equivalence(p, low, high, p < SIGNIFICANCE, margin, n, "")
-
-
-def slope(x: Sequence[float], y: Sequence[float]) -> Slope:
-    """Least-squares slope of y on x with Student's 95 % interval (n - 2 degrees of freedom).
-
-    Raises:
-        ValueError: if there are fewer than 3 points, x does not vary, or a value is NaN or
-            infinite.
-    """
-    across, up = _finite(x), _finite(y)
-    if len(across) != len(up):
-        raise ValueError(f"x and y need the same length, got {len(across)} and {len(up)}")
-    if len(across) < 3:
-        raise ValueError(f"a slope with an interval needs 3 points, got {len(across)}")
-    if np.ptp(across) == 0:
-        raise ValueError(f"a slope needs x that varies, but it is {across[0]} at every point")
-    if np.ptp(up) == 0:
-        return Slope(0.0, 0.0, 0.0, len(across))
-    found = stats.linregress(across, up)
-    half = float(stats.t.ppf(0.5 + LEVEL / 2, len(across) - 2) * found.stderr)
-    value = float(found.slope)
-    return Slope(value, value - half, value + half, len(across))
-
-
-def _finite(values: Sequence[float]) -> np.ndarray:
     made = np.asarray(values, dtype=float)
     if not np.isfinite(made).all():
         raise ValueError(f"a statistic needs finite values, got {made.tolist()}")
     return made
-
-
-def _too_few(n: int, unit: str) -> str:
-    if n >= LEAST_PAIRS:
-        return ""
-    if n == 0:
-        return f"n = 0 {unit}s: nothing to test; {LEAST_PAIRS} are needed"
-    units, smallest = f"{unit}{'s' if n > 1 else ''}", f"{smallest_p(n):.3g}"
-    return f"n = {n} {units}: the smallest two-sided p is {smallest}; {LEAST_PAIRS} are needed"
-
-
-def _too_few_for_family(n: int, m: int) -> str:
-    smallest = m * smallest_p(n)
-    if smallest <= SIGNIFICANCE:
-        return ""
-    needed = max(LEAST_PAIRS, 1 + math.ceil(math.log2(m / SIGNIFICANCE)))
-    return (
-        f"n = {n} pairs in each of {m} tests: the smallest p after Holm is "
-        f"{min(1.0, smallest):.2g}; {needed} are needed"
-    )
-
-
-def _signed_rank_p(present: np.ndarray) -> float:
-    if not len(present):
-        return 1.0
-    ranks = stats.rankdata(np.abs(present))
-    if len(set(ranks)) < len(ranks):  # scipy's exact distribution knows no ties
-        return _flip_p(np.sign(present) * ranks)
-    return float(stats.wilcoxon(present, method="exact").pvalue)
-
-
-def _flip_p(values: np.ndarray) -> float:
-    if len(values) > ALL_FLIPS:
-        return _drawn_flip_p(values)
-    found = stats.permutation_test(
-        (values,),
-        np.mean,
-        permutation_type="samples",
-        vectorized=True,
-        n_resamples=2 ** len(values),
-    )
-    return float(found.pvalue)
-
-
-def _drawn_flip_p(values: np.ndarray) -> float:
-    """As scipy's test with drawn flips, but 15 times as fast: a report may hold a hundred."""
-    rng, total, batch = np.random.default_rng(0), float(values.sum()), FLIPS // 10
-    least = abs(total) - ALIKE * float(np.abs(values).sum())
-    extreme = 0
-    for _ in range(10):
-        octets = rng.integers(0, 256, (batch, -(-len(values) // 8)), dtype=np.uint8)
-        kept = np.unpackbits(octets, axis=1, count=len(values)).astype(float)
-        extreme += int(np.count_nonzero(np.abs(2 * (kept @ values) - total) >= least))
-    return (extreme + 1) / (FLIPS + 1)
-
-
-def _verdict(test: Paired, p: float, m: int) -> Verdict:
-    family = "" if m == 1 else f" after Holm over {m} tests"
-    reason = f"{test.test}, n = {test.n}: p = {p:.2g}{family}"
-    if p > SIGNIFICANCE or test.difference.mean == 0:
-        return Verdict(p, "unsure", f"{reason}; no difference shown")
-    tone: Literal["better", "worse"] = "better" if test.difference.mean > 0 else "worse"
-    return Verdict(p, tone, f"{reason}; {tone}")

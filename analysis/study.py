@@ -12,6 +12,7 @@ from optuna.distributions import BaseDistribution, json_to_distribution
 from analysis import frame
 from tune_ad.errors import UserError
 from tune_ad.records import StudyFolder, TrialRecord
+from tune_ad.selection import RULES
 
 
 @dataclass(frozen=True)
@@ -23,12 +24,14 @@ class StudyRecords:
         stored: the content of `study.json`.
         trials: that have ended, by their numbers.
         evaluation: the winner on fresh seeds, one record a seed.
+        begun: trials that were handed out, whether they have ended or not.
     """
 
     folder: StudyFolder
     stored: Mapping[str, Any]
     trials: Sequence[TrialRecord]
     evaluation: Sequence[TrialRecord]
+    begun: int = 0
 
     @classmethod
     def read(cls, path: Path) -> "StudyRecords":
@@ -38,8 +41,15 @@ class StudyRecords:
             UserError: if the folder holds no study, a damaged one, or one of a newer schema.
         """
         folder = StudyFolder(path)
+        stored = folder.read_study()
+        if (rule := stored["study"]["selection"]) not in RULES:
+            raise UserError(
+                f"{folder.study} names the selection rule {rule!r}, this version knows "
+                f"{', '.join(RULES)}; install a newer tune_ad"
+            )
         trials = sorted(folder.read_trials(compact=True), key=lambda record: record.number)
-        return cls(folder, folder.read_study(), trials, folder.read_evaluation())
+        begun = len(folder.read_suggestions())
+        return cls(folder, stored, trials, folder.read_evaluation(), begun)
 
     @property
     def asked(self) -> Mapping[str, Any]:

@@ -11,13 +11,13 @@ from typing import Any, NamedTuple
 import numpy as np
 import pandas as pd
 from optuna.distributions import CategoricalDistribution
-from scipy import stats
 from sklearn.ensemble import RandomForestRegressor
 from sklearn.inspection import permutation_importance
 from sklearn.model_selection import KFold
 
 from analysis.importances import MOST, refusal
 from analysis.responses import Responses, encode
+from analysis.statistics import bootstrap
 from tune_ad.errors import DegenerateInputError
 
 TRUSTED = 0.3
@@ -83,7 +83,7 @@ class Level(NamedTuple):
     Attributes:
         at: the choice's index.
         mean: of their responses.
-        low: lower end of the bootstrap interval of the mean; NaN for one trial.
+        low: lower end of the bootstrap interval of the mean; NaN for few trials.
         high: upper end.
         n: trials.
     """
@@ -192,7 +192,7 @@ def curves(surrogate: Surrogate) -> list[Curve]:
 def levels(responses: Responses, name: str) -> list[Level]:
     """The mean response at each choice of a categorical parameter, without a model.
 
-    Intervals: 95 %, percentiles of the bootstrap over trials.
+    Intervals: 95 %, percentiles of the bootstrap over trials; none below `LEAST_PAIRS` trials.
     """
     at = np.array([encode(responses.space[name], value) for value in responses.params[name]])
     return [_level(int(each), responses.values[at == each]) for each in np.unique(at)]
@@ -252,7 +252,10 @@ def _values(surrogate: Surrogate, j: int, points: int) -> np.ndarray:
 
 
 def _background(surrogate: Surrogate) -> np.ndarray:
-    return surrogate.responses.subsample(BACKGROUND, surrogate.seed).encoded()
+    inputs, rng = surrogate.inputs, np.random.default_rng(surrogate.seed)
+    if len(inputs) <= BACKGROUND:
+        return inputs
+    return inputs[np.sort(rng.choice(len(inputs), BACKGROUND, replace=False))]
 
 
 def _dependence(
@@ -275,14 +278,8 @@ def _curve(surrogate: Surrogate, forests: Sequence[RandomForestRegressor], j: in
 
 
 def _level(at: int, values: np.ndarray) -> Level:
-    mean, n = float(values.mean()), len(values)
-    if n < 2:
-        return Level(at, mean, math.nan, math.nan, n)
-    found = stats.bootstrap(
-        (values,), np.mean, n_resamples=1000, method="percentile", rng=np.random.default_rng(0)
-    )
-    low, high = found.confidence_interval
-    return Level(at, mean, float(low), float(high), n)
+    found = bootstrap([*map(float, values)], bounds=(-math.inf, math.inf))
+    return Level(at, found.mean, found.low, found.high, found.n)
 
 
 def _pair(surrogate: Surrogate, i: int, j: int) -> Pair:

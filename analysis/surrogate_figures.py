@@ -1,18 +1,20 @@
-"""Figures of a surrogate: marginal curves, the strongest pair, the ablation path."""
+"""A surrogate as people see it: marginal curves, the strongest pair, the ablation path."""
 
 import math
 from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
+import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.cm import ScalarMappable
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator, NullFormatter
 from optuna.distributions import BaseDistribution, CategoricalDistribution, IntDistribution
 
-from analysis.document import short
-from analysis.responses import Kind, Responses, decode, encode
+from analysis.document import Cell, short
+from analysis.kinds import Kind
+from analysis.responses import Responses, decode, encode
 from analysis.surrogate import Curve, Level, Pair, Step
 from analysis.theme import FAINT, INK, canvas, colour
 
@@ -105,6 +107,39 @@ def draw_path(path: Path) -> Figure:
     axes.grid(axis="x", color=FAINT, alpha=0.25)
     axes.legend(frameon=False, fontsize=9, labelcolor=INK)
     return drawing.figure
+
+
+def explained(path: Path) -> str:
+    """How much of the predicted gain the first switches explain, in a sentence."""
+    gain = path.steps[-1].predicted - path.start
+    if not gain > 0:
+        return "The surrogate predicts no gain from the default to the chosen trial."
+    first = [f"{100 * step.share:.0f}" for step in path.steps[:4]]
+    unit = " points" if path.kind.percent else ""
+    parameters = "parameter explains" if len(first) == 1 else f"{len(first)} parameters explain"
+    return (
+        f"Of the predicted gain of {path.kind.text(gain)}{unit}, the first {parameters} "
+        f"{', '.join(first)} % (each with those before it)."
+    )
+
+
+def path_table(path: Path) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """The steps as people read them, and in full precision."""
+    kind = path.kind
+    rows = [("default", "", "", path.start, 0.0), *path.steps]
+    data = pd.DataFrame(rows, columns=["switched", "from", "to", "predicted", "share"])
+    data["measured"] = [path.measured[0], *[math.nan] * (len(rows) - 2), path.measured[1]]
+    words = {name: [said(each) for each in data[name]] for name in ("switched", "from", "to")}
+    values = {
+        f"{name}, {kind.axis}": [_cell(each, kind.text(each)) for each in data[name]]
+        for name in ("predicted", "measured")
+    }
+    shares = [_cell(each, f"{100 * each:.0f} %") for each in data["share"]]
+    return pd.DataFrame({**words, **values, "share of the gain": shares}), data
+
+
+def _cell(value: float, text: str) -> Cell:
+    return Cell("" if math.isnan(value) else text, value)
 
 
 def _draw_marginal(axes: Axes, found: Marginals, name: str) -> None:

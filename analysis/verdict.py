@@ -7,51 +7,19 @@ normals, lower = better model) and stratum (what is held fixed, in words).
 
 import math
 from collections.abc import Sequence
-from typing import Any, Literal, NamedTuple
+from itertools import combinations
+from typing import Any, NamedTuple
 
 import numpy as np
 import pandas as pd
 
 from analysis.document import count
-from analysis.statistics import LEAST_PAIRS, MARGIN, Equivalence, Estimate, equivalence, estimate
+from analysis.paired import Equivalence, equivalence
+from analysis.rules import FIXED, Claim, Outcome
+from analysis.statistics import LEAST_PAIRS, MARGIN, Estimate, estimate
 
-Claim = Literal["capacity", "forward_kl"]
-Outcome = Literal["fixes", "improves, does not fix", "no effect", "worsens", "inconclusive"]
-CHANCE, FIXED = 0.5, 0.9
 WITHOUT_BOUNDS = (-math.inf, math.inf)
 SIGNED = (-1.0, 1.0)
-RULES: dict[Claim, str] = {
-    "capacity": (
-        "Claim: more channels make the model give outsiders a lower likelihood. Declared before; "
-        "the first line that holds decides, for each stratum and outsider set alone:\n\n"
-        f"- inconclusive, if fewer than {LEAST_PAIRS} seeds have every width;\n"
-        "- inconclusive, if capacity did not bind: the 95 % interval of the slope of bits per "
-        "dimension of normals on log2 width does not lie below 0;\n"
-        "- no effect, if AUROC at the largest width less that at the smallest is within "
-        f"± {MARGIN} (two one-sided tests at 0.05);\n"
-        "- fixes, if the 95 % interval of the slope of AUROC on log2 width lies above 0, that of "
-        f"AUROC at the largest width above {FIXED}, and that at the smallest width does not;\n"
-        "- improves, does not fix, if the slope's interval lies above 0 otherwise;\n"
-        "- worsens, if it lies below 0;\n"
-        "- inconclusive otherwise."
-    ),
-    "forward_kl": (
-        "Claim: training the encoder by the forward KL divergence makes the model tell outsiders. "
-        "Declared before; the first line that holds decides, for each stratum and outsider set "
-        "alone:\n\n"
-        f"- inconclusive, if fewer than {LEAST_PAIRS} seeds have both levels;\n"
-        f"- no effect, if the paired difference in AUROC is within ± {MARGIN} (two one-sided "
-        "tests at 0.05);\n"
-        "- fixes, if the 95 % interval of the difference lies above 0, that of AUROC with the "
-        f"treatment above {FIXED}, and that without does not;\n"
-        "- improves, does not fix, if the difference's interval lies above 0 otherwise;\n"
-        "- worsens, if it lies below 0;\n"
-        "- inconclusive otherwise.\n\n"
-        "Bits per dimension and the control, an encoder alone refitted on a fixed decoder, are "
-        "reported beside it: a gain that the control has, too, is another bound on the same "
-        "model, not another model."
-    ),
-}
 
 
 class Verdict(NamedTuple):
@@ -69,7 +37,8 @@ class Verdict(NamedTuple):
         first: AUROC at the smallest width, or of the baseline.
         last: AUROC at the largest width, or of the treatment.
         change: last less first, paired.
-        alike: whether that change is so small that it counts as none.
+        alike: whether AUROC at each later width, or of the treatment, less the first is so small
+            that it counts as none.
         bits: effect on bits per dimension; below 0 = a better model of the normals.
         control: control less baseline in AUROC, paired; n = 0 where there is none.
         auroc: of the paired seeds (rows) at the levels (columns).
@@ -87,11 +56,16 @@ class Verdict(NamedTuple):
     first: Estimate
     last: Estimate
     change: Estimate
-    alike: Equivalence
+    alike: tuple[Equivalence, ...]
     bits: Estimate
     control: Estimate
     auroc: pd.DataFrame
     bits_per_dim: pd.DataFrame
+
+    @property
+    def equivalent(self) -> bool:
+        """Whether every level counts as the first: the intersection of all tests."""
+        return bool(self.alike) and all(each.equivalent for each in self.alike)
 
 
 class _Paired(NamedTuple):
@@ -108,7 +82,9 @@ def capacity(table: pd.DataFrame) -> list[Verdict]:
     Slopes are least-squares slopes on log2 width within each seed, so that one is a change per
     doubling; intervals are Student's over seeds, at 95 %. The line of no effect stands before the
     others, so that a slope that is certain but too small to count is no improvement; and what lay
-    above 0.9 at the smallest width had nothing to be fixed.
+    above 0.9 at the smallest width had nothing to be fixed. A slope that hides a shown turn of
+    more than 0.02 is no answer; the pairs of widths are not corrected for their number, as the
+    margin makes a false turn of a monotone curve rarer than 0.025 each.
 
     Raises:
         ValueError: if a width is no number above 0, or a stratum has two models of one width and
@@ -167,9 +143,9 @@ def _forward_kl(stratum: str, table: pd.DataFrame, levels: Sequence[str]) -> Ver
     wide = _wide(table, levels)
     whole = wide.auroc.iloc[:, :2].notna().all(axis=1)
     paired = _Paired(wide.auroc[whole], wide.bits[whole], int((~whole).sum()))
-    effect = estimate(_less_first(paired.auroc, 1), SIGNED)
-    bits = estimate(_less_first(paired.bits, 1), WITHOUT_BOUNDS)
-    control = estimate(_less_first(paired.auroc, 2) if len(levels) > 2 else [], SIGNED)
+    effect = estimate(less_first(paired.auroc, 1), SIGNED)
+    bits = estimate(less_first(paired.bits, 1), WITHOUT_BOUNDS)
+    control = estimate(less_first(paired.auroc, 2) if len(levels) > 2 else [], SIGNED)
     stopped = _too_few(paired, "level")
     if wide.auroc.iloc[:, 0].isna().all():
         stopped = f"no model of the baseline, {levels[0]}, was tested"
@@ -204,8 +180,13 @@ def _slopes(paired: pd.DataFrame) -> list[float]:
     return slopes
 
 
-def _less_first(paired: pd.DataFrame, level: int) -> list[float]:
-    """One level less the first, for the seeds that have both."""
+def less_first(paired: pd.DataFrame, level: int) -> list[float]:
+    """One level less the first, for the seeds that have both.
+
+    Args:
+        paired: AUROC or bits per dimension, seeds down, levels across.
+        level: its column.
+    """
     difference: list[float] = (paired.iloc[:, level] - paired.iloc[:, 0]).dropna().tolist()
     return difference
 
@@ -228,7 +209,7 @@ def _verdict(
     """The verdict from effect, bits and control; `stopped` = why none is possible."""
     effect, bits, control = estimates
     last = 1 if claim == "forward_kl" else paired.auroc.shape[1] - 1
-    change = _less_first(paired.auroc, last)
+    changes = [less_first(paired.auroc, level) for level in range(1, last + 1)]
     found = Verdict(
         claim=claim,
         stratum=stratum,
@@ -240,8 +221,8 @@ def _verdict(
         effect=effect,
         first=estimate(paired.auroc.iloc[:, 0].tolist()),
         last=estimate(paired.auroc.iloc[:, last].tolist()),
-        change=estimate(change, SIGNED),
-        alike=equivalence(change),
+        change=estimate(less_first(paired.auroc, last), SIGNED),
+        alike=tuple(map(equivalence, changes)),
         bits=bits,
         control=control,
         auroc=paired.auroc,
@@ -255,12 +236,46 @@ def _verdict(
 
 def _decide(found: Verdict) -> tuple[Outcome, str]:
     """The lines of the rule that follow once there is enough to judge."""
-    if found.alike.equivalent:
-        return "no effect", f"the change in AUROC is shown to lie within ± {MARGIN}"
-    if found.effect.high < 0:
-        return "worsens", "AUROC falls"
-    if not found.effect.low > 0:
-        return "inconclusive", f"neither an effect nor its absence (within ± {MARGIN}) is shown"
+    if found.equivalent:
+        where = " at every width" if found.claim == "capacity" else ""
+        return "no effect", f"the change in AUROC is shown to lie within ± {MARGIN}{where}"
+    up, down = _turn(found, 1), _turn(found, -1)
+    rises, falls = found.effect.low > 0, found.effect.high < 0
+    if (rises and down) or (falls and up):
+        turned = f"AUROC rises, but {down}" if rises else f"AUROC falls, but {up}"
+        return "inconclusive", f"not monotone: {turned}"
+    if rises:
+        return _rise(found)
+    return ("worsens", "AUROC falls") if falls else ("inconclusive", _unshown(up, down))
+
+
+def _unshown(up: str, down: str) -> str:
+    """Why nothing follows where the slope is not told from 0."""
+    if up and down:
+        return f"not monotone: {up}, but {down}"
+    if up or down:
+        return f"no slope is shown, but {up or down}"
+    return f"neither an effect nor its absence (within ± {MARGIN}) is shown"
+
+
+def _turn(found: Verdict, sign: int) -> str:
+    """The widest gap between two widths, the larger above (1) or below (-1) by more than 0.02."""
+    if found.claim != "capacity":
+        return ""
+    gaps = [
+        (sign * each.mean, f"width {wide:g} lies {_points(each, sign)} width {narrow:g}")
+        for narrow, wide in combinations(found.levels, 2)
+        for each in [estimate((found.auroc[wide] - found.auroc[narrow]).tolist(), SIGNED)]
+        if (each.low if sign > 0 else -each.high) > MARGIN
+    ]
+    return max(gaps, default=(0.0, ""))[1]
+
+
+def _points(gap: Estimate, sign: int) -> str:
+    return f"{abs(100 * gap.mean):.1f} points {'above' if sign > 0 else 'below'}"
+
+
+def _rise(found: Verdict) -> tuple[Outcome, str]:
     if not found.last.low > FIXED:
         return "improves, does not fix", f"AUROC rises, but is not shown to exceed {FIXED}"
     if found.first.low > FIXED:

@@ -9,13 +9,19 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from analysis import theme
+from analysis.rules import CHANCE, FIXED
 from analysis.statistics import Estimate, estimate
-from analysis.verdict import CHANCE, FIXED, WITHOUT_BOUNDS, Verdict
+from analysis.verdict import WITHOUT_BOUNDS, Verdict
 
 
-def sentence(found: Verdict, outsider: str) -> str:
-    """The verdict, and the numbers that it rests on."""
-    parts = [f"{found.stratum}, {outsider}: {found.outcome} ({found.reason})."]
+def sentence(found: Verdict, title: str) -> str:
+    """The verdict, and the numbers that it rests on.
+
+    Args:
+        found: to be told.
+        title: the task and the response.
+    """
+    parts = [f"{title}, {found.stratum}: {found.outcome} ({found.reason})."]
     if found.n > 1 and len(found.levels) > 1:
         parts += _numbers(found)
     return " ".join(parts)
@@ -27,7 +33,7 @@ def _numbers(found: Verdict) -> list[str]:
     per = "per doubling of the width" if capacity else "paired"
     said = [
         f"AUROC {spread(found.effect, 100, '+.1f')} points {per};",
-        f"{spread(found.last, 100, '.1f')} % at {last}, {_place(found.last)};",
+        f"{spread(found.last, 100, '.1f')} % at {last}, {place(found.last)};",
         f"bits per dimension of normals {spread(found.bits, 1, '+.3f')} {per}",
         f"(n = {found.n} paired seeds, 95 % intervals).",
     ]
@@ -55,8 +61,12 @@ def spread(found: Estimate, scale: float, form: str) -> str:
     return f"{mean} [{scale * found.low:{form}}, {scale * found.high:{form}}]"
 
 
-def _place(auroc: Estimate) -> str:
-    """Where an interval lies against chance and against what counts as fixed."""
+def place(auroc: Estimate) -> str:
+    """Where an interval lies against chance and against what counts as fixed.
+
+    >>> place(Estimate(0.2, 0.01, 0.19, 0.21, 6))
+    'still inverted (below chance)'
+    """
     if auroc.high < CHANCE:
         return "still inverted (below chance)"
     if auroc.low > FIXED:

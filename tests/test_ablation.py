@@ -1,6 +1,6 @@
 """A search as an ablation: what changes, what is refused, and whole small studies of each kind."""
 
-from dataclasses import replace
+from dataclasses import asdict, replace
 from functools import partial
 
 import pytest
@@ -18,7 +18,11 @@ from tune_ad.session import Outcome
 
 @pytest.mark.parametrize(
     ("kind", "plan"),
-    [("one", OneAtATime(points=3)), ("grid", Grid(points=3)), ("sobol", Sobol())],
+    [
+        ("one", OneAtATime(points=3)),
+        ("grid", Grid(points=2, with_default=True)),
+        ("sobol", Sobol()),
+    ],
 )
 @pytest.mark.parametrize("name", ["quickstart", "ae_mnist", "svdd_cifar", "rd_mnist"])
 def test_an_ablation_selects_nothing_stops_nothing_and_has_paired_seeds(name, kind, plan):
@@ -62,7 +66,7 @@ def begin(tiny, open_study, tmp_path):
 
 
 SIZES = {(4, 0.5), (8, 0.5), (16, 0.5), (8, 0.1), (8, 0.4), (8, 0.7)}
-GRID = {(size, rate) for size in (4, 8, 16) for rate in (0.1, 0.4, 0.7)}
+GRID = {(size, rate) for size in (4, 8, 16) for rate in (0.1, 0.5, 0.7)}
 
 
 @pytest.mark.parametrize(("kind", "found"), [("one", SIZES), ("grid", GRID)])
@@ -87,7 +91,8 @@ def test_an_ablation_is_a_study_of_its_own(begin, tmp_path, kind, found):
     assert (stored["search"], stored["ablation"]) == ("tiny", kind)
     assert stored["study"]["name"] == name
     assert stored["study"]["selection"] == "validation"
-    assert stored["study"]["plan"] == {"name": type(ABLATIONS[kind].plan).__name__, "points": 3}
+    plan = ABLATIONS[kind].plan
+    assert stored["study"]["plan"] == {"name": type(plan).__name__, **asdict(plan)}
     assert stored["study"]["early_stopping"] is False
     assert stored["seeds"] == [0, 1, 2]
     assert stored["fresh_seeds"] == []

@@ -16,10 +16,11 @@ LAYERS = (  # each imports what stands above it; what shares a line does not kno
     "journal",
     "data nets metrics records tensorboard provenance plans machine budgets",
     "detectors selection sweep",
-    "learner",
+    "learner plateau",
     "cohort search",
-    "panel estimate catalogue ablation",
+    "panel estimate catalogue ablation gathering",
     "evaluation",
+    "bounds shown",
     "trial",
     "observers",
     "conductor",
@@ -29,7 +30,7 @@ LAYERS = (  # each imports what stands above it; what shares a line does not kno
     "prepare announce",
 )
 RANK = {name: rank for rank, line in enumerate(LAYERS) for name in line.split()}
-TRAINING = {"data", "nets", "metrics", "detectors", "learner", "cohort"}
+TRAINING = {"data", "nets", "metrics", "detectors", "learner", "plateau", "cohort"}
 RECORDS = {"journal", "records", "selection", "plans", "sweep"}
 BOTTOM = {"errors", "randomness"}
 

@@ -286,3 +286,11 @@ SWITCH = CategoricalDistribution([True, False])
 def test_contains(distribution, inside, outside):
     assert [value for value in inside if not contains(distribution, value)] == []
     assert [value for value in outside if contains(distribution, value)] == []
+
+
+def test_a_grid_may_hold_the_default_of_every_interval_once():
+    arm = Arm("A", {"rate": FloatDistribution(0.0, 1.0)}, {"rate": 0.3})
+    found = {p.params["rate"] for p in Grid(points=2, with_default=True).proposals([arm], 0, 9)}
+    assert found == {0.0, 0.3, 1.0}
+    end = arm._replace(default={"rate": 1.0})
+    assert len(Grid(points=2, with_default=True).proposals([end], 0, 9)) == 2

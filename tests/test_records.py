@@ -281,7 +281,8 @@ def test_a_study_is_named_or_given_by_its_path(tmp_path):
     assert study_folder(results, "named") == results / "named"
     assert study_folder(results, str(other)) == other
     assert study_folder(results, str(results / "named")) == results / "named"
-    assert study_folder(results, "missing") == results / "missing"
+    with pytest.raises(UserError, match="results holds no study 'namd'; did you mean named"):
+        study_folder(results, "namd")
 
 
 @pytest.mark.parametrize(
@@ -289,13 +290,26 @@ def test_a_study_is_named_or_given_by_its_path(tmp_path):
     [
         (["a", "b"], "a+b"),
         (["a", "b", "a"], "a+b+a"),
-        (["/some/where/pgn", "x/svdd/"], "pgn+svdd"),
-        (["a b", "c+d", "<e>"], "a-b+c-d+e"),
-        (["...", "-"], "study+study"),
     ],
 )
-def test_a_comparison_has_a_folder_of_its_own(tmp_path, names, title):
+def test_a_comparison_has_the_names_of_its_studies(tmp_path, names, title):
     assert comparison_folder(tmp_path, names) == tmp_path / "comparisons" / title
+
+
+@pytest.mark.parametrize(
+    ("names", "others", "start"),
+    [
+        (["pgn", "/some/where/pgn"], ["pgn", "/else/where/pgn"], "pgn+pgn-"),
+        (["/a/pgn", "/b/pgn"], ["/b/pgn", "/a/pgn"], "pgn+pgn-"),
+        (["a b", "<e>"], ["a-b", "e"], "a-b+e-"),
+        (["...", "-"], ["-", "..."], "study+study-"),
+    ],
+)
+def test_studies_given_by_path_do_not_overwrite_each_other(tmp_path, names, others, start):
+    first, second = comparison_folder(tmp_path, names), comparison_folder(tmp_path, others)
+    assert first.name.startswith(start)
+    assert first != second
+    assert first.parent == second.parent == tmp_path / "comparisons"
 
 
 def test_the_folder_of_many_studies_has_a_name_that_a_disk_can_hold(tmp_path):

@@ -29,7 +29,7 @@ class Ablation(NamedTuple):
 
 ABLATIONS = {
     "one": Ablation(OneAtATime(points=3), "-ablation", "one parameter at a time"),
-    "grid": Ablation(Grid(points=3), "-grid", "every combination"),
+    "grid": Ablation(Grid(points=2, with_default=True), "-grid", "every combination"),
     "sobol": Ablation(Sobol(), "-sobol", "spread evenly over the space"),
 }
 
@@ -57,7 +57,7 @@ def ablated(search: Search, kind: str) -> Search:
     return replace(
         search,
         plan=ABLATIONS[kind].plan,
-        selection="validation",
+        selection=search.selection if search.outsiders else "validation",
         early_stopping=False,
         budgets_on=on,
     )

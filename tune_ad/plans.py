@@ -98,9 +98,11 @@ class Grid(Plan):
     Attributes:
         points: values taken of an interval without a step, evenly spaced (in the logarithm where
             the distribution says so).
+        with_default: whether the default is one of the values of each interval, too.
     """
 
     points: int = 5
+    with_default: bool = False
 
     def proposals(self, arms: Sequence[Arm], seed: int, trials: int) -> list[Proposal]:
         """The product of the values of each baseline's parameters.
@@ -110,7 +112,7 @@ class Grid(Plan):
         """
         proposals = []
         for arm in arms:
-            values = [grid_values(each, self.points) for each in arm.space.values()]
+            values = [self._values(arm, name) for name in arm.space]
             if (count := math.prod(map(len, values))) > MOST_COMBINATIONS:
                 raise UserError(
                     f"the grid of {arm.name} has {count:,} combinations, more than "
@@ -120,6 +122,12 @@ class Grid(Plan):
                 proposals.append(Proposal(arm.name, dict(zip(arm.space, point, strict=True))))
         order = numpy_stream(seed, "grid").permutation(len(proposals))
         return [proposals[k] for k in order]
+
+    def _values(self, arm: Arm, name: str) -> list[Any]:
+        values = grid_values(arm.space[name], self.points)
+        if self.with_default and arm.default[name] not in values:
+            return sorted([*values, arm.default[name]])
+        return values
 
 
 @dataclass(frozen=True)

@@ -14,6 +14,7 @@ A study is a folder:
 One process writes a study at a time. Neither torch nor Ray is needed to read it.
 """
 
+import difflib
 import hashlib
 import json
 import math
@@ -34,6 +35,23 @@ from tune_ad.journal import Journal
 
 SCHEMA = 1
 LONGEST_TITLE = 100
+NEEDED: Mapping[str, Any] = {
+    "schema": int,
+    "study": {
+        "name": str,
+        "selection": str,
+        "settings": dict,
+        "budget_name": str,
+        "budget": {"trials": int, "evaluation_seeds": int},
+        "baselines": {"*": {"space": dict}},
+    },
+    "tasks": list,
+    "data": dict,
+    "versions": dict,
+    "hardware": dict,
+    "created": str,
+}
+"""What every `study.json` holds, by name: a kind, or what it holds in turn."""
 State = Literal["complete", "pruned", "failed"]
 Values = Sequence[float | None]
 """One number per replica, in the panel's order; None where the replica has none.
@@ -146,9 +164,10 @@ class TrialRecord:
         Raises:
             UserError: if the line was written by a newer schema, or lacks what every record has.
         """
-        if data.get("schema", SCHEMA) > SCHEMA:
+        schema = data.get("schema", SCHEMA)
+        if not isinstance(schema, int) or schema > SCHEMA:
             raise UserError(
-                f"trial {data.get('number')} was recorded with schema {data['schema']}, this "
+                f"trial {data.get('number')} was recorded with schema {schema}, this "
                 f"version reads up to {SCHEMA}; install a newer tune_ad"
             )
         required = [
@@ -202,22 +221,50 @@ def _compacted(values: Sequence[float | None]) -> "array[float]":
 
 
 def study_folder(results: Path, name: str) -> Path:
-    """The folder of a study: by its name among the results, or by its own path."""
-    inside, alone = results / name, Path(name)
-    return alone if not StudyFolder(inside).exists() and StudyFolder(alone).exists() else inside
+    """The folder of a study: by its name among the results, or by its own path.
+
+    Raises:
+        UserError: if there is none, with the nearest names.
+    """
+    for path in (results / name, Path(name)):
+        if name and StudyFolder(path).exists():
+            return path
+    known = [path.parent.name for path in results.glob("*/study.json")]
+    near = difflib.get_close_matches(name, known, n=3)
+    hint = f"did you mean {', '.join(near)}?" if near else "run it with --search first"
+    raise UserError(f"{results} holds no study {name!r}; {hint}")
 
 
 def comparison_folder(results: Path, names: Sequence[str]) -> Path:
     """Where the comparison of studies goes, each given by name or by path.
 
-    >>> comparison_folder(Path("results"), ["vae_mnist", "elsewhere/my pgn/"]).as_posix()
-    'results/comparisons/vae_mnist+my-pgn'
+    Studies given by path are told apart by a hash of their places.
+
+    >>> comparison_folder(Path("results"), ["vae_mnist", "pgn_mnist"]).as_posix()
+    'results/comparisons/vae_mnist+pgn_mnist'
     """
-    last = [Path(name).resolve().name for name in names]
-    title = "+".join(re.sub(r"[^\w.-]+", "-", each).strip("-.") or "study" for each in last)
-    if len(title) > LONGEST_TITLE:  # file systems take 255 bytes
-        title = f"{title[:LONGEST_TITLE]}-{hashlib.sha256(title.encode()).hexdigest()[:8]}"
+    places = [Path(name).resolve() for name in names]
+    cleaned = [re.sub(r"[^\w.-]+", "-", each.name).strip("-.") or "study" for each in places]
+    title = "+".join(cleaned)
+    if len(title) > LONGEST_TITLE or title != "+".join(names):  # file systems take 255 bytes
+        marked = "\n".join(map(str, places) if title != "+".join(names) else names)
+        title = f"{title[:LONGEST_TITLE]}-{hashlib.sha256(marked.encode()).hexdigest()[:8]}"
     return results / "comparisons" / title
+
+
+def _lost(value: Any, needed: Mapping[str, Any], where: str = "") -> list[str]:  # noqa: ANN401
+    """Names of what a description lacks or has as another kind; "*" stands for every name."""
+    if not isinstance(value, dict):
+        return [where.rstrip(".") or "everything"]
+    lost = []
+    for name, kind in needed.items():
+        for key in value if name == "*" else [name]:
+            inner, path = value.get(key), f"{where}{key}"
+            if isinstance(kind, Mapping):
+                lost += _lost(inner, kind, f"{path}.")
+            elif not isinstance(inner, kind):
+                lost.append(path)
+    return lost
 
 
 class StudyFolder:
@@ -263,12 +310,16 @@ class StudyFolder:
             raise UserError(
                 f"{self.study} is not JSON ({error}); restore it from a backup"
             ) from error
-        if not {"schema", "study"} <= study.keys():
-            raise UserError(f"{self.study} does not describe a study; restore it from a backup")
-        if study["schema"] > SCHEMA:
+        schema = study.get("schema") if isinstance(study, dict) else None
+        if isinstance(schema, int) and schema > SCHEMA:
             raise UserError(
-                f"{self.study} has schema {study['schema']}, this version reads up to {SCHEMA}; "
+                f"{self.study} has schema {schema}, this version reads up to {SCHEMA}; "
                 "install a newer tune_ad"
+            )
+        if lost := _lost(study, NEEDED):
+            raise UserError(
+                f"{self.study} does not describe a study, it lacks {', '.join(lost)}; restore it "
+                "from a backup"
             )
         return study
 

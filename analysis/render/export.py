@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 import pandas as pd
-from pyarrow import Schema, Table, csv
+from pyarrow import Schema, Table, csv, field, string
 
 from analysis.document import Document
 from analysis.render.figures import Drawn, drawn
@@ -110,7 +110,9 @@ def _uniform(column: pd.Series) -> bool:
 
 def _write_large(table: pd.DataFrame, path: Path) -> None:
     texts = {name: "str" for name in table.select_dtypes("category")}
-    schema = Schema.from_pandas(table.head(0).astype(texts), preserve_index=False)
+    schema = Schema.from_pandas(table, preserve_index=False)
+    for name in texts:
+        schema = schema.set(schema.get_field_index(name), field(name, string()))
     with csv.CSVWriter(path, schema) as writer:
         for start in range(0, len(table), SLICE):
             part = table.iloc[start : start + SLICE].astype(texts)

@@ -6,15 +6,18 @@ import pandas as pd
 
 from analysis.ablation import Effect, auroc, draw_effects, effects, references
 from analysis.document import Block, Cell, Figure, Section, Table, Text, file_name, short
+from analysis.side_by_side import points
 from analysis.statistics import Estimate, estimate
 from analysis.study import StudyRecords
 
 PLACE = 22
 PLANS = ("OneAtATime", "Grid")
 ABOUT = (
-    "Differences of test AUROC in points, paired by seed, mean ± standard deviation [95 % "
-    "interval]. p: sign flip over class x seed, two-sided, then Holm over the rows of a baseline; "
-    "both were declared before anything ran. An interval is for its row alone."
+    "Differences of test AUROC in points, paired by seed [95 % interval of Student's t over "
+    "seeds, for its row alone]. p: sign flip over class x seed, two-sided, then Holm over the "
+    "rows of a baseline, failed ones included; both were declared before anything ran. The test "
+    "has more pairs than the interval has seeds, so that a change can be told apart whose "
+    "interval holds 0."
 )
 
 
@@ -35,7 +38,7 @@ def section(study: StudyRecords) -> Section | None:
             "survive Holm.",
         )
         for name in study.baselines
-        if (rows := [each for each in found if each.baseline == name])
+        if (rows := [each for each in found if each.baseline == name and each.difference.n])
     ]
     return Section(title, blocks)
 
@@ -48,7 +51,7 @@ def _table(study: StudyRecords, found: list[Effect]) -> Table:
             "test AUROC": _auroc_cell(estimate(list(auroc(each)))),
             "difference": "",
             "p (Holm)": "",
-            "pairs": "",
+            "matched trials": "",
         }
         for each in references(study.defaults, study.trials)
     ]
@@ -67,10 +70,13 @@ def _row(each: Effect) -> dict[str, object]:
         "change": f"{each.parameter} = {short(each.value)} (from {short(each.reference)})",
         "test AUROC": _auroc_cell(each.auroc),
         "difference": Cell(
-            str(each.difference), each.difference.mean, each.verdict.tone, each.verdict.reason
+            points(each.difference) or "none",
+            each.difference.mean,
+            each.verdict.tone,
+            each.verdict.reason,
         ),
         "p (Holm)": Cell(f"{each.verdict.p:.3g}", each.verdict.p) if known else "none",
-        "pairs": each.pairs,
+        "matched trials": each.pairs,
     }
 
 

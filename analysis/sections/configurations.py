@@ -13,7 +13,8 @@ import pandas as pd
 from matplotlib.figure import Figure as Drawing
 
 from analysis.document import Cell, Figure, Section, Table
-from analysis.responses import Responses, chosen_trial, default_trial, kind_of, responses
+from analysis.kinds import TEST, Kind, kind_of, measured
+from analysis.responses import Responses, chosen_trial, default_trial, responses
 from analysis.study import StudyRecords
 from analysis.theme import FAINT, INK, canvas, colour
 from tune_ad.records import TrialRecord
@@ -48,20 +49,19 @@ def section(study: StudyRecords) -> Section | None:
     found = spreads(study)
     if not any(each.responses.n > 1 for each in found):
         return None
-    kind = kind_of(study)
     figure = Figure(
         "configurations",
         partial(draw_spreads, found),
-        f"Share of configurations with at most this {kind.name} (mean over replicas), n as in the "
-        "table. Circle: the default; star: what the rule "
-        f"{study.rule} chose.",
+        f"Share of configurations with at most this {_kind(study).name} (mean over replicas), n "
+        f"as in the table. Circle: the default; star: what the rule {study.rule} chose. No value "
+        "of a parameter may be chosen from this.",
     )
     return Section("All configurations", [figure, _table(study, found)])
 
 
 def spreads(study: StudyRecords) -> list[Spread]:
     """The spread of each baseline that has a complete trial with a response."""
-    made = [responses(study, name) for name in study.baselines]
+    made = [responses(study, name, _kind(study)) for name in study.baselines]
     return [
         Spread(
             own,
@@ -95,12 +95,17 @@ def draw_spreads(found: Sequence[Spread]) -> Drawing:
     return drawing.figure
 
 
+def _kind(study: StudyRecords) -> Kind:
+    """Test AUROC, which choosing badly costs; what the rule sees where nothing is tested."""
+    return TEST if measured(study, TEST) else kind_of(study)
+
+
 def _value(own: Responses, record: TrialRecord | None) -> float:
     return math.nan if record is None else own.value_of(record.number)
 
 
 def _table(study: StudyRecords, found: Sequence[Spread]) -> Table:
-    kind = kind_of(study)
+    kind = _kind(study)
     data = pd.DataFrame(
         [
             {
@@ -137,10 +142,10 @@ def _caption(study: StudyRecords, found: Sequence[Spread]) -> str:
     )
     fresh = "; what is quoted comes from fresh ones" * bool(study.budget["evaluation_seeds"])
     return (
-        f"Distribution of {kind_of(study).axis} over the configurations that the plan "
+        f"Distribution of {_kind(study).axis} over the configurations that the plan "
         f"{study.plan} tried, mean over replicas; n = configurations, std = over configurations, "
         "not seeds. The spread over hyperparameters is to be compared with the gap between "
-        "methods (ROBOD). Chosen: by the "
-        f"rule {study.rule}, on the search's own seeds{fresh}."
+        "methods (ROBOD); no value of a parameter may be chosen from it. Chosen: by the rule "
+        f"{study.rule}, on the search's own seeds{fresh}."
         + (f" Left out: {left}." if left else "")
     )

@@ -7,6 +7,10 @@ from analysis.health import Group, costs, dead, dead_at_scoring, groups
 from analysis.study import StudyRecords
 
 PLACE = 90
+WORDS = (
+    "A replica is one model: a configuration, a task and a seed. It has collapsed where all its "
+    "scores differ by rounding alone, and its scores are tied where images share one."
+)
 NAMED = 12  # trials of a kind that are named before "and n more"
 
 
@@ -16,7 +20,7 @@ def section(study: StudyRecords) -> Section:
     lines += list(_dead_lines(study))
     healthy = "No trial failed, was stopped early, collapsed or tied."
     found = "\n".join(f"- {line}" for line in lines) if lines else healthy
-    blocks: list[Block] = [Text(found, "warning" if lines else "plain")]
+    blocks: list[Block] = [Text(found, "warning" if lines else "plain"), Text(WORDS, "note")]
     if study.trials:
         blocks.append(
             Table(

@@ -13,7 +13,8 @@ PLACE = 95
 def section(study: StudyRecords) -> Section:
     """What a reader needs to run the study again."""
     rows = pd.DataFrame(list(_rows(study)), columns=["what", "value"])
-    return Section("Provenance", [Table("provenance", rows)])
+    about = "What was asked, on which data, by which versions, on which machine."
+    return Section("Provenance", [Table("provenance", rows, about)])
 
 
 def _rows(study: StudyRecords) -> Iterator[tuple[str, str]]:

@@ -8,6 +8,7 @@ from analysis.claims import Compared, cells
 from analysis.document import Block, Cell, Section, Table, Text
 from analysis.published import PublishedCell, PublishedTable, tables
 from analysis.results import results
+from analysis.statistics import MARGIN
 from analysis.study import StudyRecords
 
 PLACE = 25
@@ -28,10 +29,12 @@ def _about(study: StudyRecords) -> list[Block]:
         Text(
             "Test AUROC in per cent, mean ± standard deviation over seeds: ours | published. "
             f'Ours: {source}. "Better" and "worse": ours differs by a test at 0.05 after Holm '
-            'over the cells of the table. "Alike": tested, and no difference was found, which is '
-            'no proof that there is none. "Unsure": no test was possible. An average is compared '
-            "only where all classes were run; where no published standard deviation is at hand, "
-            "the test ignores the paper's own spread and finds differences too easily."
+            'over the cells of the table. "Alike": the difference is shown to lie within '
+            f"± {100 * MARGIN:.0f} points (two one-sided Welch tests at 0.05 after Holm), for "
+            'which both spreads are needed. "No verdict": neither was shown, or there was no '
+            "test. An average is compared only where all classes were run. Where no published "
+            "standard deviation is at hand, the test takes ours for the paper's over its number "
+            "of seeds; where that number is not known, there is no test."
         )
     ]
     if (name := study.asked["budget_name"]) != "paper":
@@ -101,6 +104,8 @@ def _data(own: Sequence[Compared]) -> pd.DataFrame:
                 "test": each.test,
                 "p": each.p,
                 "p (Holm)": each.adjusted,
+                "TOST p": each.equivalence,
+                "TOST p (Holm)": each.equivalence_adjusted,
                 "verdict": each.tone,
                 "note": each.note,
             }

@@ -35,7 +35,7 @@ def _drawn(found: Sequence[Curve]) -> str:
         "deviations. Line: lower left convex hull, which mixtures of the trials' codes reach. "
         "Dashed, where D is a likelihood: R + D = its least value found, so that by construction "
         "no point lies below. After the PGN paper's Fig. 3."
-        + ("" if len(found) == 1 else " One colour a baseline.")
+        + ("" if len(found) == 1 else " One colour a baseline and error: errors share no scale.")
     )
 
 
@@ -45,7 +45,7 @@ def _bounds(found: Sequence[Curve]) -> list[Block]:
     if not known:
         said = (
             "The distortion is a likelihood up to a constant only (squared error, L1), so R + D "
-            "bounds nothing and no line is drawn."
+            "bounds nothing and no dashed line is drawn."
         )
         return [Text(said, "note")]
     lines = [

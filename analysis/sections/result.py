@@ -11,7 +11,8 @@ from analysis.study import StudyRecords
 
 PLACE = 15
 ABOUT = (
-    "Test AUROC: mean ± standard deviation over seeds [95 % interval of Student's t over seeds]. "
+    "Test AUROC in per cent: mean ± standard deviation over seeds [95 % interval of Student's t "
+    "over n seeds, cut to 0 and 100]; one number where n is 1 or all seeds agree. "
     "The classes are fixed, and all seeds share one choice of training images."
 )
 OTHERS = (
@@ -20,8 +21,8 @@ OTHERS = (
 )
 
 OUTSIDERS = (
-    "Test AUROC of every score of the same models against each set of outsiders, mean ± standard "
-    "deviation over seeds [95 % interval]. Below 50 % the outsiders look more normal than the "
+    "Test AUROC in per cent of every score of the same models against each set of outsiders, as "
+    "above. Below 50 % the outsiders look more normal than the "
     "normals. Only the score against the first set is the answer above; no set of outsiders was "
     "seen by selection."
 )
@@ -57,6 +58,8 @@ def _configuration(quoted: Result) -> str:
 
 
 def _by_class(quoted: Result) -> dict[str, Estimate]:
+    if len(quoted.classes) == 1:
+        return quoted.classes
     mean = {f"mean over {count(len(quoted.classes), 'class')}": quoted.panel}
     return quoted.classes | mean
 
@@ -68,7 +71,9 @@ def _by_outsider(quoted: Sequence[Result]) -> pd.DataFrame:
         for score in dict.fromkeys(name for found in each.outsiders.values() for name in found):
             row: dict[str, object] = {"baseline": each.baseline, "score": score}
             for name, found in each.outsiders.items():
-                row[name] = Cell(str(found[score]), found[score].mean) if score in found else ""
+                row[name] = (
+                    Cell(found[score].interval, found[score].mean) if score in found else ""
+                )
             rows.append(row)
     table = pd.DataFrame(rows)
     return table if len(quoted) > 1 else table.drop(columns="baseline")
@@ -82,7 +87,7 @@ def _rows(
         {
             "baseline": each.baseline,
             title: name,
-            "test AUROC": Cell(str(value), value.mean),
+            "test AUROC": Cell(value.interval, value.mean),
             "n": value.n,
         }
         for each in quoted

@@ -1,12 +1,11 @@
 """What the parameters that matter only when scoring do to the AUROC of one and the same model."""
 
-import re
 from collections.abc import Sequence
 from functools import partial
 
 import pandas as pd
 
-from analysis.document import Block, Cell, Figure, Section, Table
+from analysis.document import Block, Cell, Figure, Section, Table, file_name
 from analysis.scoretime import Curve, draw_curve, score_time_curves
 from analysis.study import StudyRecords
 
@@ -30,7 +29,7 @@ def _figure(curve: Curve) -> Figure:
         point.label == "inf" for point in curve.points
     )
     return Figure(
-        re.sub(r"\W+", "_", f"score_time_{curve.baseline}_{curve.parameter}").lower(),
+        file_name("score_time", curve.baseline, curve.parameter),
         partial(draw_curve, curve),
         f"{curve.baseline}: test AUROC against {curve.parameter}, of the same models scored again "
         f"({curve.source}). Mean over classes, {band}, n = {seeds}; thin: each class, mean over "

@@ -11,6 +11,13 @@ from analysis.study import StudyRecords
 from tune_ad.selection import describe
 
 PLACE = 35
+ABOUT = (
+    "Test AUROC in per cent of the trial that each rule chooses, mean ± standard deviation over "
+    "the search's own seeds [95 % interval], and its regret in points: the best trial's minus "
+    "its own, paired by n seeds. random is the mean over all trials: a configuration picked by "
+    "chance. These are the models of the search, so oracle is optimistic, and regrets are too "
+    "large rather than too small."
+)
 
 
 def section(study: StudyRecords) -> Section | None:
@@ -27,34 +34,43 @@ def section(study: StudyRecords) -> Section | None:
                 "label_curve",
                 partial(draw_label_curve, curve),
                 f"Regret of choosing one of {count(curve.trials, 'trial')} by the AUROC against k "
-                f"labelled anomalies: mean and 95 % range over {draws} draws of the k anomalies. "
-                "0 chooses by the loss of held-out normals, all by every held-out anomaly.",
+                f"labelled anomalies of each class: mean and 95 % range over {draws} draws of "
+                "the anomalies alone, of one set of trained models; seeds are not in the range. 0 "
+                "chooses by the loss of held-out normals, all by every held-out anomaly.",
             )
         )
     return Section("What each selection rule is worth", blocks)
 
 
+def _named(study: StudyRecords, each: Choice) -> str:
+    if each.number is None:
+        return "random (mean over all)"
+    own = study.chooses and each.rule == study.rule
+    return f"{each.rule} (this study's)" if own else each.rule
+
+
 def _table(study: StudyRecords, made: list[Choice]) -> Table:
     rows = [
         {
-            "rule": f"{each.rule} (this study's)" if each.rule == study.rule else each.rule,
+            "rule": _named(study, each),
             "chooses trial": "any" if each.number is None else each.number,
             "of": each.judged,
-            "test AUROC": Cell(str(each.auroc), each.auroc.mean),
+            "test AUROC": Cell(each.auroc.interval, each.auroc.mean),
             "regret": Cell(points(each.regret), each.regret.mean),
             "n": each.regret.n,
         }
         for each in made
     ]
-    left = len(study.trials) - made[-1].judged
-    excluded = f" {count(left, 'trial')} failed, stopped early or untested: left out." * bool(left)
-    return Table(
-        "regret",
-        pd.DataFrame(rows),
-        "Test AUROC of the trial that each rule chooses, mean ± standard deviation over the "
-        "search's own seeds [95 % interval], and its regret in points of AUROC: the best "
-        "trial's minus its own, paired by n seeds. random is the mean over all trials: a "
-        "configuration picked by chance. These are the models of the search, so oracle is "
-        "optimistic, and so are regrets too large; what is quoted comes from fresh seeds."
-        f"{excluded}",
-    )
+    return Table("regret", pd.DataFrame(rows), f"{ABOUT} {_left_out(study, made)}".strip())
+
+
+def _left_out(study: StudyRecords, made: list[Choice]) -> str:
+    """What the caption adds: what is quoted instead, and which trials are not among these."""
+    said = []
+    if study.budget["evaluation_seeds"]:
+        said.append("What is quoted comes from fresh seeds.")
+    elif not study.chooses:
+        said.append("No rule chose here: this is what each would have chosen.")
+    if left := len(study.trials) - made[-1].judged:
+        said.append(f"{count(left, 'trial')} failed, stopped early or untested: left out.")
+    return " ".join(said)

@@ -7,7 +7,7 @@ from typing import NamedTuple
 import pandas as pd
 from optuna.distributions import CategoricalDistribution
 
-from analysis.document import Block, Cell, Figure, Section, Table, Text, count
+from analysis.document import Block, Cell, Figure, Section, Table, Text, count, file_name
 from analysis.importances import (
     BETWEEN,
     RESAMPLES,
@@ -16,8 +16,12 @@ from analysis.importances import (
     draw_importances,
     importances,
     refusal,
+    suited,
+    trials_used,
 )
+from analysis.kinds import reason
 from analysis.responses import Responses, chosen_trial, default_trial, responses, same
+from analysis.statistics import LEAST_PAIRS
 from analysis.study import StudyRecords
 from analysis.surrogate import (
     TRUSTED,
@@ -29,7 +33,15 @@ from analysis.surrogate import (
     permutation,
     strongest_pair,
 )
-from analysis.surrogate_figures import Marginals, Path, draw_marginals, draw_pair, draw_path, said
+from analysis.surrogate_figures import (
+    Marginals,
+    Path,
+    draw_marginals,
+    draw_pair,
+    draw_path,
+    explained,
+    path_table,
+)
 
 PLACE = 40
 DESIGNED = ("OneAtATime", "Listed")
@@ -41,8 +53,8 @@ class Sensitivity(NamedTuple):
 
     Attributes:
         responses: the trials.
-        importances: of its parameters.
-        surrogate: of its response.
+        importances: of its parameters, by the trials that are suited.
+        surrogate: of its response, by all trials.
         permutation: of the surrogate, parameter x (mean, std); None where it is not trusted.
         prefix: of captions, where there are several baselines.
     """
@@ -75,13 +87,14 @@ def sensitivity(own: Responses, several: bool = False) -> Sensitivity:
     surrogate = fit(own)
     shuffled = permutation(surrogate) if surrogate.trusted else None
     prefix = f"{own.baseline}: " if several else ""
-    return Sensitivity(own, importances(own), surrogate, shuffled, prefix)
+    return Sensitivity(own, importances(suited(own)), surrogate, shuffled, prefix)
 
 
 def _of_one(study: StudyRecords, own: Responses, several: bool) -> list[Block]:
-    blocks: list[Block] = [Text(own.described())]
+    blocks: list[Block] = [Text(f"{own.described()} {reason(study)}")]
     if why := refusal(own):
         return [*blocks, Text(f"No sensitivities of {own.baseline}: {why}.", "note")]
+    blocks.append(trials_used(own))
     found = sensitivity(own, several)
     blocks += [_importances_figure(found), _importances_table(found), _trust(found)]
     blocks.append(_marginals(found))
@@ -92,11 +105,11 @@ def _of_one(study: StudyRecords, own: Responses, several: bool) -> list[Block]:
 
 def _importances_figure(found: Sensitivity) -> Figure:
     return Figure(
-        f"importances_{found.responses.slug}",
+        file_name("importances", found.responses.baseline),
         partial(draw_importances, found.importances),
         f"{found.prefix}Importance of each parameter for {found.responses.kind.name}, "
         f"{_sample(found.importances)}. Lines: 95 % of {RESAMPLES} bootstrap resamples. Seeds "
-        "only: the share of the variance between configurations that comes from the choice of "
+        "only: the share of the variance between these trials that comes from the choice of "
         "seeds; chance: the 97.5th percentile of what fANOVA gives a random number. A parameter "
         "wholly below the dashed line is not distinguishable from noise.",
     )
@@ -118,7 +131,12 @@ def _importances_table(found: Sensitivity) -> Table:
             "verdict": [Cell(v, tone="unsure" if v == BETWEEN else "") for v in data["verdict"]],
         }
     )
-    return Table(f"importances_{found.responses.slug}", shown, _importances_caption(found), data)
+    return Table(
+        file_name("importances", found.responses.baseline),
+        shown,
+        _importances_caption(found),
+        data,
+    )
 
 
 def _importances_caption(found: Sensitivity) -> str:
@@ -130,19 +148,24 @@ def _importances_caption(found: Sensitivity) -> str:
     if math.isfinite(each.agreement):
         agreement = f"(Spearman) is {each.agreement:.2f}"
     text = (
-        f"{found.prefix}fANOVA ({TREES} trees): share of the variance of "
-        f"{found.responses.kind.name} over the whole space that the parameter explains alone. "
+        f"{found.prefix}fANOVA ({TREES} trees): share of the variance of a forest's "
+        f"{found.responses.kind.name}, taken evenly over the space, that the parameter explains "
+        "alone. "
         "PED-ANOVA: its share in what sets the best "
         f"{100 * each.quantile:.0f} % of trials apart. They answer different questions; their "
         f"rank agreement {agreement}. {_sample(each)}; intervals: 95 % of {RESAMPLES} bootstrap "
-        f"resamples, moved by their bias. The seeds' share of the variance {noise}; chance gives "
-        f"a random number up to {100 * each.chance:.1f} %. Verdict: fANOVA's interval against the "
-        "larger of both. It is about size, not a test of there being any effect."
+        f"resamples, moved by their bias. The seeds' share of the variance between these trials "
+        f"{noise}; chance gives a random number up to {100 * each.chance:.1f} %. Verdict: the "
+        "interval of fANOVA against the larger of both, a yardstick, since fANOVA's variance is "
+        "another one. It is about size, not a test of there being any effect."
     )
+    if each.adaptive:
+        text += " With adaptive trials among them, none is called above noise."
     if found.permutation is not None:
         text += (
             " Permutation: rise of the surrogate's squared error on held-out trials with the "
-            "parameter shuffled, in % of the response's variance, mean ± std over 5 folds."
+            "parameter shuffled, in % of the response's variance, mean ± std over 5 folds; "
+            f"{count(found.surrogate.responses.n, 'trial')}."
         )
     return text
 
@@ -179,7 +202,8 @@ def _trust(found: Sensitivity) -> Text:
 
 def _marginals(found: Sensitivity) -> Figure:
     used = found.surrogate.responses
-    order = found.importances.tables["fANOVA"]["value"].sort_values(ascending=False).index
+    shares = found.importances.tables["fANOVA"]["value"].reindex(used.names)
+    order = shares.sort_values(ascending=False, na_position="last").index
     trusted = found.surrogate.trusted
     drawn = Marginals(
         responses=used,
@@ -195,10 +219,11 @@ def _marginals(found: Sensitivity) -> Figure:
         "Line and band: the surrogate's mean response at each value, the others as in the trials; "
         f"mean and 95 % of {RESAMPLES} forests of resampled trials."
         if trusted
-        else "Bars: mean of the trials with that choice, and its 95 % bootstrap interval."
+        else "Bars: mean of the trials with that choice, and its 95 % bootstrap interval where "
+        f"they are at least {LEAST_PAIRS}."
     )
     return Figure(
-        f"marginals_{used.slug}",
+        file_name("marginals", used.baseline),
         partial(draw_marginals, drawn),
         f"{found.prefix}Response ({used.kind.name}) along each parameter, the most important by "
         f"fANOVA first. Points: trials, n = {used.n}. {what}",
@@ -216,7 +241,7 @@ def _pair(found: Sensitivity) -> list[Block]:
         f"standard deviation of {size}, {100 * pair.h2:.0f} % of the variance over the grid "
         f"(Friedman's H2). Points: trials, n = {used.n}."
     )
-    return [Figure(f"pair_{used.slug}", partial(draw_pair, pair, used), caption)]
+    return [Figure(file_name("pair", used.baseline), partial(draw_pair, pair, used), caption)]
 
 
 def _path(study: StudyRecords, found: Sensitivity) -> list[Block]:
@@ -230,17 +255,17 @@ def _path(study: StudyRecords, found: Sensitivity) -> list[Block]:
         return [Text(f"{found.prefix}No ablation path: an end of it lies outside the space.")]
     steps = path(found.surrogate, start, best.params)
     if not steps:
-        return [Text(f"{found.prefix}The best trial by {study.rule} is the default itself.")]
+        return [Text(f"{found.prefix}The choice of the rule {study.rule} is the default itself.")]
     ends = tuple(
         math.nan if record is None else found.responses.value_of(record.number)
         for record in (default, best)
     )
     drawn = Path(kind, found.surrogate.predict(start), steps, (ends[0], ends[1]))
     return [
-        Text(found.prefix + _explained(drawn)),
+        Text(found.prefix + explained(drawn)),
         _path_table(study, found, drawn),
         Figure(
-            f"path_{found.responses.slug}",
+            file_name("path", name),
             partial(draw_path, drawn),
             f"{found.prefix}From the default to trial {best.number}, the choice of the rule "
             f"{study.rule}, one switch at a time: {kind.name}, predicted by the surrogate, and "
@@ -249,48 +274,14 @@ def _path(study: StudyRecords, found: Sensitivity) -> list[Block]:
     ]
 
 
-def _explained(drawn: Path) -> str:
-    gain = drawn.steps[-1].predicted - drawn.start
-    if not gain > 0:
-        return "The surrogate predicts no gain from the default to the chosen trial."
-    first = [f"{100 * step.share:.0f}" for step in drawn.steps[:4]]
-    unit = " points" if drawn.kind.percent else ""
-    parameters = "parameter explains" if len(first) == 1 else f"{len(first)} parameters explain"
-    return (
-        f"Of the predicted gain of {drawn.kind.text(gain)}{unit}, the first {parameters} "
-        f"{', '.join(first)} % (each with those before it)."
-    )
-
-
 def _path_table(study: StudyRecords, found: Sensitivity, drawn: Path) -> Table:
-    kind = drawn.kind
-    rows = [("default", "", "", drawn.start, 0.0), *drawn.steps]
-    data = pd.DataFrame(rows, columns=["switched", "from", "to", "predicted", "share"])
-    data["measured"] = [drawn.measured[0], *[math.nan] * (len(rows) - 2), drawn.measured[1]]
-    shown = pd.DataFrame(
-        {
-            **{
-                column: [said(value) for value in data[column]]
-                for column in ("switched", "from", "to")
-            },
-            **{
-                f"{column}, {kind.axis}": [
-                    _number(value, kind.text(value)) for value in data[column]
-                ]
-                for column in ("predicted", "measured")
-            },
-            "share of the gain": [_number(v, f"{100 * v:.0f} %") for v in data["share"]],
-        }
-    )
+    shown, data = path_table(drawn)
     return Table(
-        f"path_{found.responses.slug}",
+        file_name("path", found.responses.baseline),
         shown,
         f"{found.prefix}Ablation path on the surrogate from the default to the trial that the "
-        f"rule {study.rule} chose: each time the switch with the largest predicted {kind.name}. "
-        "Measured: mean over the search's own seeds. A forest draws predictions towards the mean.",
+        f"rule {study.rule} chose: each time the switch with the largest predicted "
+        f"{drawn.kind.name}. Measured: mean over the search's own seeds. A forest draws "
+        "predictions towards the mean.",
         data,
     )
-
-
-def _number(value: float, text: str) -> Cell:
-    return Cell("" if math.isnan(value) else text, value)

@@ -24,8 +24,15 @@ def section(study: StudyRecords) -> Section:
     shown = best[columns].head(SHOWN).astype(object)
     for column in ("test AUROC", *searched):
         shown[column] = shown[column].map(short)
+    if study.rule in ("validation", "oracle"):
+        shown["objective"] = best["objective"].head(SHOWN).map(_per_cent)
+    shown["test AUROC"] = best["test AUROC"].head(SHOWN).map(_per_cent)
     shown.columns = shown.columns.str.removeprefix("param/")
     return Section("Trials", [Table("trials", shown, _about(study, table), data=table)])
+
+
+def _per_cent(auroc: float | None) -> str:
+    return "" if auroc is None or auroc != auroc else f"{100 * auroc:.1f}"
 
 
 def _about(study: StudyRecords, table: pd.DataFrame) -> str:
@@ -38,6 +45,6 @@ def _about(study: StudyRecords, table: pd.DataFrame) -> str:
         about = f"Ranked by {describe(study.rule)} {said}"
     more = f" The first {SHOWN} of {len(table)}." if len(table) > SHOWN else ""
     return (
-        f"{about}{more} The column test AUROC is the mean over replicas; it selected nothing "
-        "unless the rule is oracle."
+        f"{about}{more} AUROCs in per cent. The column test AUROC is the mean over replicas; it "
+        "selected nothing unless the rule is oracle."
     )

@@ -30,7 +30,14 @@ def record(number, params, aurocs, tasks=TASKS, baseline="PGN", **changes):
         "objective": None,
         "reports": [],
         "replicas": replicas,
-        "metrics": {"test_auroc": values},
+        "metrics": {
+            "test_auroc": values,
+            **{
+                f"{part}_{name}": [None if value is None else 0.0 for value in values]
+                for part in ("validation", "test")
+                for name in ("collapsed", "tied")
+            },
+        },
         "seconds": 1.0,
     }
     return TrialRecord(**{**fields, **changes})

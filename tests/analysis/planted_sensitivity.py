@@ -1,5 +1,6 @@
 """Studies in memory of which the answer is known."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -80,6 +81,22 @@ def study(trials=(), evaluation=(), space=None, baselines=("PGN",), plan=None, *
         },
     }
     return StudyRecords(StudyFolder(Path("nowhere")), stored, list(trials), list(evaluation))
+
+
+def noted(planted, startup):
+    """The study with what it noted when it was begun."""
+    return replace(planted, stored={**planted.stored, "startup": startup})
+
+
+def crowded(response, n=12, more=40, noise=0.005, **asked):
+    """A study of `n` random configurations and `more` near the best `strong`."""
+    rng = np.random.default_rng(1)
+    early = sampled(response, n=n, noise=noise).trials
+    late = []
+    for k in range(n, n + more):
+        params = {**drawn(SPACE, rng), "strong": float(rng.uniform(0.95, 1.0))}
+        late.append(trial(k, params, response(params) + noise * rng.normal(size=3)))
+    return noted(study([*early, *late], plan={"name": "Optuna"}, **asked), n)
 
 
 def sampled(response, n=80, seeds=3, noise=0.005, seed=0, space=None, **asked):

@@ -88,15 +88,27 @@ def test_a_grid_averages_over_the_other_parameters(tmp_path):
     assert {each.pairs for each in found.values()} == {2}
 
 
-def test_what_changes_two_parameters_or_did_not_finish_is_left_out(ablation):
-    made = ablation(
-        record(0, DEFAULT, SEEDS),
-        record(1, changed(width=2.0, bias=False), SEEDS),
-        record(2, changed(width=3.0), SEEDS, state="pruned"),
-        record(3, changed(width=4.0), SEEDS, metrics={}),
-    )
+def test_what_changes_two_parameters_has_no_effect_of_its_own(ablation):
+    made = ablation(record(0, DEFAULT, SEEDS), record(1, changed(width=2.0, bias=False), SEEDS))
     assert effects(made) == []
     assert "No change was tested" in section(made).blocks[0].text
+
+
+def test_a_change_that_failed_is_a_row_and_one_of_the_family(tmp_path):
+    better = [[0.85 + 0.001 * k, 0.95] for k in range(3)]
+    two = [record(0, DEFAULT, SEEDS), record(1, changed(width=2.0), better)]
+    failed = record(2, changed(bias=False), (None, 0.6, 0.6), reason="loss became nan")
+    stopped = record(3, changed(width=3.0), SEEDS, state="pruned")
+    (alone,) = effects(study(tmp_path / "alone", two, {"PGN": DEFAULT}))
+    assert alone.verdict.tone == "better"
+    made = study(tmp_path / "family", [*two, failed, stopped], {"PGN": DEFAULT})
+    family = effects(made)
+    assert [each.difference.n for each in family] == [3, 0, 0]
+    assert family[0].verdict.tone == "unsure", "six pairs reach no verdict in a family of three"
+    reasons = " ".join(each.test.refusal for each in family[1:])
+    assert "failed: loss became nan" in reasons
+    assert "its trial is pruned" in reasons
+    assert len(section(made).blocks[0].shown) == 4, "the reference and every change"
 
 
 def test_a_failed_seed_is_left_out_of_the_pairs(ablation):

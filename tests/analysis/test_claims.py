@@ -2,10 +2,11 @@
 
 import math
 
+import numpy as np
 import pytest
 from scipy import stats
 
-from analysis.claims import cells
+from analysis.claims import cells, one_spread, welch_equivalence
 from analysis.published import Method, PublishedCell, PublishedTable
 from analysis.sections import published as part
 from analysis.study import StudyRecords
@@ -67,17 +68,61 @@ def test_welch_where_the_paper_has_a_spread(tmp_path):
     assert found.test == "Welch's t-test"
     assert found.p == pytest.approx(expected.pvalue)
     assert found.difference == pytest.approx(-0.02)
-    assert found.tone == "alike"
-    assert "no proof" in found.note
+    assert found.tone == "unsure", "p > 0.05 is no proof that there is no difference"
+    assert found.note.startswith("Welch's t-test, 3 and 10 seeds")
+    assert found.note.endswith("no difference shown")
 
 
-def test_one_sample_where_it_has_none(tmp_path):
+def test_alike_is_shown_by_two_one_sided_tests(tmp_path):
+    ours = study(tmp_path, [record(0, "AE", {"mnist/0": around(0.80, SPREAD * 4)})])
+    close, far = (cells(ours, table(cell("mnist/0", m, 0.01)))[0] for m in (0.803, 0.815))
+    assert (close.tone, far.tone) == ("alike", "worse")
+    assert "within ± 2 points" in close.note
+    assert close.equivalence < 0.05 < far.equivalence
+    sure = study(tmp_path, [record(0, "AE", {"mnist/0": around(0.80, (-0.001, 0, 0.001) * 4)})])
+    (small,) = cells(sure, table(cell("mnist/0", 0.805, 0.001)))
+    assert (small.tone, small.equivalence < 0.05) == ("worse", True)
+
+
+def test_welch_equivalence_is_the_larger_of_two_welch_tests():
+    rng = np.random.default_rng(0)
+    a, b = 0.8 + 0.01 * rng.standard_normal(7), 0.81 + 0.02 * rng.standard_normal(9)
+    moments = [(x.mean(), x.std(ddof=1), len(x)) for x in (a, b)]
+    expected = max(
+        stats.ttest_ind(a + 0.02, b, equal_var=False, alternative="greater").pvalue,
+        stats.ttest_ind(a - 0.02, b, equal_var=False, alternative="less").pvalue,
+    )
+    assert welch_equivalence(*moments) == pytest.approx(expected)
+
+
+def test_our_spread_stands_in_where_the_paper_has_none(tmp_path):
     ours = study(tmp_path, [record(0, "AE", {"mnist/0": around(0.80)})])
     (found,) = cells(ours, table(cell("mnist/0", 0.9)))
-    assert found.test == "one-sample t-test"
-    assert found.p == pytest.approx(stats.ttest_1samp(around(0.80), 0.9).pvalue)
+    assert found.test == "t-test with our spread"
+    t = 0.1 / (0.01 * math.sqrt(1 / 3 + 1 / 10))
+    assert found.p == pytest.approx(2 * stats.t.sf(t, 2))
     assert found.tone == "worse"
-    assert "no published spread" in found.note
+    assert "takes our standard deviation for the paper's" in found.note
+    (same,) = cells(ours, table(cell("mnist/0", 0.8)))
+    assert (same.tone, math.isnan(same.equivalence)) == ("unsure", True)
+
+
+def test_our_spread_finds_nothing_in_nothing_as_often_as_it_says():
+    rng = np.random.default_rng(0)
+    ours = 0.8 + 0.02 * rng.standard_normal((2000, 5))
+    theirs = (0.8 + 0.02 * rng.standard_normal((2000, 10))).mean(axis=1)
+    ps = [
+        one_spread((own.mean(), own.std(ddof=1), 5), mean, 10)
+        for own, mean in zip(ours, theirs, strict=True)
+    ]
+    assert stats.binomtest(sum(p <= 0.05 for p in ps), 2000, 0.05).pvalue > 0.001
+
+
+def test_unknown_seeds_of_a_paper_are_no_test(tmp_path):
+    ours = study(tmp_path, [record(0, "AE", {"mnist/0": around(0.80)})])
+    (found,) = cells(ours, table(cell("mnist/0", 0.1), seeds=0))
+    assert (found.test, found.tone) == ("", "unsure")
+    assert "the paper's number of seeds is not known" in found.note
 
 
 def test_planted_difference_and_null_after_holm(tmp_path):
@@ -86,7 +131,7 @@ def test_planted_difference_and_null_after_holm(tmp_path):
     found = cells(
         ours, table(cell("mnist/0", 0.7, 0.02), cell("mnist/1", 0.801, 0.02), classes=10)
     )
-    assert [each.tone for each in found] == ["better", "alike"]
+    assert [each.tone for each in found] == ["better", "unsure"]
     assert found[0].adjusted == pytest.approx(2 * found[0].p)
     assert "2 cells" in found[0].note
 
@@ -97,7 +142,7 @@ def test_holm_takes_back_what_one_cell_alone_would_show(tmp_path):
     alone = cells(ours, table(cell("mnist/0", 0.82, 0.01)))
     assert alone[0].tone == "worse"
     rest = [cell(task, 0.8, 0.01) for task in tasks[1:]]
-    assert cells(ours, table(cell("mnist/0", 0.82, 0.01), *rest))[0].tone == "alike"
+    assert cells(ours, table(cell("mnist/0", 0.82, 0.01), *rest))[0].tone == "unsure"
 
 
 def test_two_seeds_or_no_spread_are_no_test(tmp_path):
@@ -107,7 +152,7 @@ def test_two_seeds_or_no_spread_are_no_test(tmp_path):
     assert (few.tone, few.test) == ("unsure", "")
     assert "2 seeds of ours, 3 needed" in few.note
     assert flat.tone == "unsure"
-    assert "no spread" in flat.note
+    assert "the same for all seeds" in flat.note
 
 
 def test_an_average_needs_all_classes(tmp_path):

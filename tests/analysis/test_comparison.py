@@ -90,6 +90,9 @@ def test_a_planted_null_is_no_verdict(tmp_path):
     (found,) = contrasts(every_pair(contenders(study)))
     assert found.verdict.tone == "unsure"
     assert found.verdict.p > 0.05
+    assert math.isnan(found.improvement.low)
+    more = {"a": aurocs(0.6, seeds=8), "b": aurocs(0.6, seeds=8, seed=3)}
+    (found,) = contrasts(every_pair(contenders(make(tmp_path / "more", more))))
     assert found.improvement.low < 0.5 < found.improvement.high
 
 
@@ -103,14 +106,28 @@ def test_class_by_class_five_seeds_give_no_verdict_and_twelve_do(three, tmp_path
 
 
 def test_copies_of_a_model_that_no_seed_changes_are_no_evidence(tmp_path):
-    two = TEN[:2]
-    values = {"KDE": aurocs(0.7, two, noise=0), "OCSVM": aurocs(0.6, two, noise=0)}
-    (found,) = contrasts(every_pair(contenders(make(tmp_path, values, two))))
-    assert found.paired.n == 2
+    values = {"KDE": aurocs(0.7, noise=0), "OCSVM": aurocs(0.6, noise=0)}
+    study = make(tmp_path, values)
+    (found,) = contrasts(every_pair(contenders(study)))
+    assert found.paired.difference.mean == pytest.approx(0.1)
+    assert (found.verdict.tone, found.improvement.n) == ("unsure", 1)
+    assert found.verdict.reason == "no test: neither depends on a seed"
+    assert {e.verdict.reason for e in class_contrasts(every_pair(contenders(study)))} == {
+        "no test: neither depends on a seed"
+    }
+    caption = table(comparison.section(study), "pairs_baselines").caption
+    assert caption.endswith("Without a verdict: no test: neither depends on a seed.")
+    noisy = {**values, "AE": aurocs(0.5)}
+    found = contrasts(every_pair(contenders(make(tmp_path / "noisy", noisy))))
+    assert [each.paired.n for each in found] == [1, 50, 50]
+    assert [each.verdict.tone for each in found] == ["unsure", "better", "better"]
+
+
+def test_one_seed_of_ten_classes_is_no_verdict(tmp_path):
+    values = {"a": aurocs(0.7, seeds=1), "b": aurocs(0.6, seeds=1, seed=1)}
+    (found,) = contrasts(every_pair(contenders(make(tmp_path, values))))
     assert found.verdict.tone == "unsure"
-    noisy = {**values, "AE": aurocs(0.5, two)}
-    found = contrasts(every_pair(contenders(make(tmp_path / "noisy", noisy, two))))
-    assert [each.paired.n for each in found] == [2, 10, 10]
+    assert "a test over class and seed needs 3 seeds" in found.verdict.reason
 
 
 def test_a_seed_that_lost_a_class_is_paired_nowhere(tmp_path):
@@ -158,7 +175,7 @@ def test_one_seed_and_two_classes_are_shown_without_a_verdict(tmp_path):
     made = comparison.section(make(tmp_path, values, TEN[:2]))
     assert not blocks(made, Figure)
     assert "n = 2 tasks" in said(made)
-    assert "n = 2 class x seed pairs" in table(made, "pairs_baselines").caption
+    assert "a test over class and seed needs 3 seeds" in table(made, "pairs_baselines").caption
 
 
 @pytest.mark.parametrize(
@@ -248,6 +265,30 @@ def test_without_a_shared_seed_nothing_is_paired_and_it_says_so(tmp_path):
     assert "not paired; n = 0" in made.summary
 
 
+def fresh(path, seeds, planned):
+    """A study whose winner was tested on some of its fresh seeds."""
+    budget = {"trials": 1, "evaluation_seeds": planned, "seeds": 1}
+    metrics = {"validation_auroc": [0.9] * 10}
+    trial = planted.record(0, {"width": 1.0}, [[0.7] * 10], tasks=TEN, metrics=metrics)
+    rows = aurocs(0.7, seeds=seeds)
+    own = planted.record(0, {"width": 1.0}, rows, tasks=TEN)
+    return restored(
+        planted.study(path, [trial], fresh=[own], budget=budget, name=path.name),
+        tasks=[{"name": name} for name in TEN],
+    )
+
+
+def test_an_evaluation_that_has_not_ended_is_said(tmp_path):
+    made = compare([fresh(tmp_path / "part", 1, 5), fresh(tmp_path / "whole", 7, 7)])
+    rows = table(made, "quotes").shown
+    assert list(rows["seeds"]) == ["so far 1 of 5 fresh seeds", "7"]
+    assert "no interval); so far 1 of 5 fresh seeds" in made.summary
+    assert "so far 1 of 5 fresh seeds" in table(made, "results").caption
+    assert rows["bootstrap"][0] == ""
+    assert rows["bootstrap"][1].startswith("[74.")
+    assert "too narrow for few" in table(made, "quotes").caption
+
+
 def test_a_study_that_quotes_nothing_is_listed_with_the_reason(tmp_path):
     one = make(tmp_path / "1", {"AE": aurocs(0.7)}, name="one")
     empty = make(tmp_path / "2", {}, name="empty")
@@ -259,7 +300,7 @@ def test_a_study_that_quotes_nothing_is_listed_with_the_reason(tmp_path):
     for line in (
         "empty quotes no test AUROC: no trial has ended",
         "whole quotes no test AUROC: nothing is anomalous in the whole of digits",
-        "running quotes no test AUROC: the winner has not been trained again yet",
+        "running quotes no test AUROC: the winner has not been trained again on fresh seeds yet",
     ):
         assert line in said(made)
     assert [s.title for s in compare([empty, whole]).sections] == [

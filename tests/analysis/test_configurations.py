@@ -53,3 +53,24 @@ def test_without_a_spread_there_is_nothing_to_show():
     assert section(study()) is None
     assert section(study([varied(0, 0.5)])) is None
     assert section(study([varied(k, 0.5, state="failed") for k in range(3)])) is None
+
+
+def test_it_is_of_test_auroc_whatever_the_rule_and_nothing_may_be_chosen_from_it(planted):
+    for record in planted.trials:
+        record.metrics["validation_auroc"] = [1 - v for v in record.metrics["validation_auroc"]]
+    lost = varied(5, 0.05)
+    del lost.metrics["test_auroc"]
+    found = study([*planted.trials, lost])
+    (spread,) = spreads(found)
+    assert spread.responses.kind.name == "test AUROC"
+    assert spread.chosen == pytest.approx(0.5), "the rule took the best by validation"
+    assert spread.summary()["max"] == pytest.approx(0.8)
+    figure, table = section(found).blocks
+    assert "No value of a parameter may be chosen" in figure.caption
+    assert "no value of a parameter may be chosen from it" in table.caption
+    assert "1 without a response" in table.caption
+
+
+def test_where_nothing_is_tested_it_is_what_the_rule_sees():
+    found = study([varied(k, 0.5 + 0.1 * k, tested=False) for k in range(3)])
+    assert "Distribution of validation AUROC" in section(found).blocks[1].caption

@@ -74,7 +74,7 @@ def test_costs_are_counted_by_baseline(tmp_path):
         record(1, {"width": 2.0}, (0.7,), seconds=5400.0, models={"parameters": 4000.0}),
     ]
     (row,) = costs(study(tmp_path, records)).to_dict("records")
-    assert (row["trials"], row["hours in all"], row["core-hours"]) == (2, 2.0, 2.0)
+    assert (row["records"], row["hours in all"], row["core-hours"]) == (2, 2.0, 2.0)
     assert row["seconds (median)"] == pytest.approx(3600.0)
     assert row["parameters"] == "10 to 4,000"
 

@@ -186,3 +186,15 @@ def test_several_baselines_have_a_curve_each():
     drawn = draw_rate_distortion(found)
     drawn.canvas.draw()
     assert len(drawn.axes[0].get_legend().get_texts()) == 2
+
+
+def test_no_hull_goes_through_distortions_of_different_errors():
+    trials = [record(k, 0.1 * k, planted("test", 10 + k, 90 - k)) for k in range(4)]
+    mixed = [
+        replace(each, params={**each.params, "reconstruction": "bce" if k < 2 else "l1"})
+        for k, each in enumerate(trials)
+    ]
+    found = curves(rates(mixed))
+    assert [each.baseline for each in found] == ["beta-VAE, bce", "beta-VAE, l1"]
+    assert [len(each.points) for each in found] == [2, 2]
+    assert len(curves(rates(trials))) == 1

@@ -1,4 +1,5 @@
 import math
+from dataclasses import replace
 
 import pytest
 
@@ -58,10 +59,20 @@ def test_a_seed_without_every_number_is_left_out_and_counted(planted):
     assert (norm.points[0].auroc.n, norm.failed) == (4, 0)
 
 
+def test_a_seed_that_lacks_a_variant_or_whose_model_failed_is_left_out(planted):
+    without, failed = scored(3), scored(4)
+    del without.variants["passes=0"]
+    failed.replicas[0] = replace(failed.replicas[0], state="failed")
+    records = [*planted.evaluation, without, failed]
+    passes, norm = score_time_curves(study(planted.trials, records, space={}))
+    assert (passes.points[0].auroc.n, passes.failed) == (3, 2)
+    assert (norm.points[0].auroc.n, norm.failed) == (4, 1)
+
+
 def test_the_figure_has_the_limit_as_a_dashed_line(planted):
     found = section(planted)
     figures = [each for each in found.blocks if isinstance(each, Figure)]
-    assert [each.name for each in figures] == ["score_time_pgn_passes", "score_time_pgn_norm"]
+    assert [each.name for each in figures] == ["score_time_PGN_passes", "score_time_PGN_norm"]
     axes = figures[0].draw().axes[0]
     dashed = [line for line in axes.lines if line.get_linestyle() == "--"]
     assert [line.get_ydata()[0] for line in dashed] == pytest.approx([87.0])

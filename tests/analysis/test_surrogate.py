@@ -104,13 +104,31 @@ def test_levels_are_plain_means_with_intervals():
     assert low.mean < high.mean
 
 
-def test_a_level_of_one_trial_has_no_interval():
-    params = [{**BEST, "choice": "low"}, BEST, {**BEST, "strong": 0.5}]
-    planted = study([trial(k, each, [0.1 * k + 0.5]) for k, each in enumerate(params)])
+def test_a_level_of_few_trials_has_no_interval():
+    params = [{**BEST, "choice": "low"}, *({**BEST, "strong": 0.1 * k} for k in range(6))]
+    planted = study([trial(k, each, [0.1 * k + 0.3]) for k, each in enumerate(params)])
     low, high = levels(responses(planted, "PGN"), "choice")
-    assert (low.n, high.n) == (1, 2)
+    assert (low.n, high.n) == (1, 6)
+    assert low.mean == pytest.approx(0.3)
     assert math.isnan(low.low)
-    assert (high.low, high.high) == pytest.approx((0.6, 0.7))
+    assert high.mean == pytest.approx(0.65)
+    assert 0.4 < high.low < high.mean < high.high < 0.9
+
+
+def test_levels_of_a_loss_are_not_cut_to_an_auroc():
+    planted = sampled(additive, n=20, selection="normal_only")
+    for record in planted.trials:
+        record.metrics["validation_loss"] = [1000.0 + record.number] * len(record.replicas)
+    for level in levels(responses(planted, "PGN"), "choice"):
+        assert -1020 < level.low <= level.mean <= level.high < -999
+
+
+def test_the_background_has_every_parameter_even_if_a_draw_of_trials_would_lose_one():
+    planted = sampled(additive, n=80)
+    for record in planted.trials[1:]:
+        record.params["idle"] = 9
+    found = curves(fit(responses(planted, "PGN")))
+    assert [curve.parameter for curve in found] == ["strong", "weak", "choice", "idle"]
 
 
 def test_too_few_trials_are_refused():

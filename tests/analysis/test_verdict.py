@@ -1,18 +1,15 @@
-"""The verdict rules on planted models, and their section on planted records."""
+"""The verdict rules on planted models."""
 
 import math
-from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import pytest
 
-from analysis.sections import verdict as part
+from analysis.levels import levels
 from analysis.statistics import estimate
-from analysis.study import StudyRecords
 from analysis.verdict import capacity, forward_kl
 from analysis.verdict_figures import draw_capacity, draw_forward_kl, sentence
-from tune_ad.records import Replica, StudyFolder, TrialRecord
 
 WIDTHS = (16, 32, 64, 128)
 STRATUM = "likelihood = bernoulli"
@@ -33,6 +30,12 @@ def sweep(start, slope, seeds=8, noise=0.005, bits=-0.1, widths=WIDTHS):
         for k, width in enumerate(widths)
     ]
     return pd.DataFrame(rows)
+
+
+def curve(aurocs, widths=(1, 2, 4), noise=0.005):
+    """Models with these mean AUROCs, one a width, that capacity binds."""
+    table = sweep(0.0, 0.0, widths=widths, noise=noise)
+    return table.assign(auroc=table["auroc"] + np.tile(aurocs, 8))
 
 
 def treated(start, gain, seeds=8, noise=0.005, refit=None):
@@ -62,6 +65,13 @@ CAPACITY = [
     (sweep(0.95, 0.002, noise=0.0005), "no effect", "within ± 0.02"),
     (sweep(0.40, -0.08), "worsens", "AUROC falls"),
     (sweep(0.40, 0.0, noise=0.15), "inconclusive", "neither an effect nor its absence"),
+    (curve((0.5, 0.9, 0.5)), "inconclusive", "not monotone: width 2 lies"),
+    (curve((0.3, 0.6, 0.32)), "inconclusive", "not monotone: AUROC rises, but width 4 lies 28."),
+    (curve((0.32, 0.6, 0.3)), "inconclusive", "not monotone: AUROC falls, but width 2 lies 2"),
+    (curve((0.3, 0.6, 0.59)), "improves, does not fix", "not shown to exceed 0.9"),  # levels off
+    (curve((0.5, 0.509, 0.5)), "no effect", "within ± 0.02 at every width"),
+    (curve((0.5, 0.52, 0.5), noise=0.01), "inconclusive", "neither an effect nor its absence"),
+    (curve((0.5, 0.7, 0.5, 0.7, 0.5), (1, 2, 4, 8, 16)), "inconclusive", "not monotone"),
     (sweep(0.70, 0.08, seeds=5), "inconclusive", "5 seeds with every width, 6 needed"),
     (sweep(0.70, 0.08, bits=0.0), "inconclusive", "capacity did not bind"),
     (sweep(0.70, 0.08, bits=0.1), "inconclusive", "capacity did not bind"),
@@ -101,6 +111,18 @@ def test_numbers_of_a_sweep_in_closed_form():
     assert (found.n, found.levels) == (8, WIDTHS)
     assert found.last.high < 0.5
     assert "still inverted" in sentence(found, "svhn")
+    assert [each.equivalent for each in found.alike] == [False, False, False]
+    assert [each.less.mean for each in levels(found)[1:]] == pytest.approx([0.08, 0.16, 0.24])
+
+
+def test_a_null_is_a_turn_or_an_effect_as_rarely_as_promised():
+    rng = np.random.default_rng(1)
+    said = []
+    for _ in range(60):
+        table = sweep(0.5, 0.0, widths=(1, 2, 4, 8, 16, 32))
+        noise = 0.02 * rng.standard_normal(len(table))
+        said.append(capacity(table.assign(auroc=0.5 + noise))[0].outcome)
+    assert sum(each in ("improves, does not fix", "worsens", "fixes") for each in said) < 9
 
 
 def test_slopes_are_within_seeds_and_their_spread_is_over_seeds():
@@ -184,129 +206,3 @@ def test_figures_are_drawn():
         assert len(figure.axes) == 2
     labels = [each.get_text() for each in figure.axes[0].get_xticklabels()]
     assert labels == ["elbo", "forward kl", "refit"]
-
-
-CLAIM = {"kind": "capacity", "factor": "width", "strata": ["likelihood"]}
-
-
-def record(number, params, values, state="complete", bits="validation"):
-    """A trial on CIFAR-10 against two outsider sets, one model a seed."""
-    n = len(values["svhn"])
-    return TrialRecord(
-        number=number,
-        identity=f"id{number}",
-        baseline="VAE",
-        detector="VAE",
-        params={"likelihood": "bernoulli", **params},
-        searched=list(params),
-        state=state,
-        reason="",
-        objective=None,
-        reports=[],
-        replicas=[Replica("cifar10-vs-svhn+mnist", seed, state, "", 1) for seed in range(n)],
-        metrics={
-            "test_auroc/svhn": values["svhn"],
-            "test_auroc/mnist": values["mnist"],
-            f"{bits}_negative_elbo_bits_per_dim": values["bits"],
-        },
-    )
-
-
-def study(trials, claim=CLAIM):
-    described = {"name": "planted", "baselines": {"VAE": {}}, "claim": claim}
-    return StudyRecords(StudyFolder(Path("nowhere")), {"study": described}, trials, [])
-
-
-def trials(seeds=8, bits="validation"):
-    """Width moves AUROC against SVHN up and against MNIST down."""
-    rng = np.random.default_rng(0)
-    found = []
-    for k, width in enumerate(WIDTHS):
-        values = {
-            "svhn": (0.1 + 0.05 * k + 0.003 * rng.standard_normal(seeds)).tolist(),
-            "mnist": (0.9 - 0.05 * k + 0.003 * rng.standard_normal(seeds)).tolist(),
-            "bits": (4 - 0.1 * k + 0.01 * rng.standard_normal(seeds)).tolist(),
-        }
-        found.append(record(k, {"width": width}, values, bits=bits))
-    return found
-
-
-def texts(section, kind):
-    return [block.text for block in section.blocks if getattr(block, "kind", "") == kind]
-
-
-@pytest.mark.parametrize("bits", ["validation", "test"])
-def test_the_section_has_a_verdict_per_outsider_set(bits):
-    made = part.section(study(trials(bits=bits)))
-    assert made.title == "Verdict"
-    svhn, mnist = texts(made, "verdict")
-    assert svhn.startswith("likelihood = bernoulli, outsiders svhn: improves, does not fix")
-    assert "outsiders mnist: worsens" in mnist
-    rule, family = texts(made, "note")
-    assert "Declared before" in rule
-    assert "2 verdicts" in family
-    tables = [block for block in made.blocks if hasattr(block, "shown")]
-    assert [table.shown["verdict"][0].tone for table in tables] == ["better", "worse"]
-    assert tables[0].stored["effect"][0] == pytest.approx(0.05, abs=0.003)
-    assert f"{bits}_negative_elbo_bits_per_dim" in tables[0].caption
-    figures = [block for block in made.blocks if hasattr(block, "draw")]
-    assert len({figure.name for figure in figures}) == 2
-    figures[0].draw().canvas.draw()
-
-
-def test_a_forward_kl_study():
-    claim = {"kind": "forward_kl", "factor": "objective", "baseline_level": "elbo"}
-    levels = {"elbo": 0.1, "forward_kl": 0.3}
-    rng = np.random.default_rng(0)
-    ours = [
-        record(
-            k,
-            {"objective": level},
-            {name: (mean + 0.01 * rng.standard_normal(8)).tolist() for name in ("svhn", "mnist")}
-            | {"bits": [4.0] * 8},
-        )
-        for k, (level, mean) in enumerate(levels.items())
-    ]
-    made = part.section(study(ours, claim))
-    assert all("improves, does not fix" in text for text in texts(made, "verdict"))
-    assert any("all models" in text for text in texts(made, "verdict"))
-
-
-def test_a_failed_model_is_left_out_and_counted():
-    ours = trials()
-    nothing = {name: [None] * 8 for name in ("svhn", "mnist", "bits")}
-    failed = record(3, {"width": 128}, nothing, "failed")
-    made = part.section(study([*ours[:3], failed]))
-    assert all("inconclusive (0 seeds" in text for text in texts(made, "verdict"))
-    tables = [block for block in made.blocks if hasattr(block, "shown")]
-    assert tables[0].shown["left out"].tolist() == [8]
-    assert "8 models failed" in tables[0].caption
-
-
-@pytest.mark.parametrize(
-    ("ours", "claim", "said"),
-    [
-        ([], CLAIM, "no trial with the parameter width"),
-        (trials()[:1], CLAIM | {"factor": "depth"}, "no trial with the parameter depth"),
-        (trials(), CLAIM | {"kind": "magic"}, "'magic' is none of capacity, forward_kl"),
-        (trials(), {"kind": "capacity"}, "names no factor"),
-        (trials(), {"kind": "forward_kl", "factor": "width"}, "names no baseline_level"),
-        (trials() + trials(), CLAIM, "belongs in the claim's strata"),
-        (trials(), CLAIM | {"factor": "likelihood", "strata": []}, "widths must be numbers"),
-    ],
-)
-def test_what_cannot_be_judged_is_a_sentence(ours, claim, said):
-    assert any(said in text for text in texts(part.section(study(ours, claim)), "warning"))
-
-
-@pytest.mark.parametrize("seeds", [1, 5])
-def test_few_seeds_have_a_section_without_a_verdict(seeds):
-    made = part.section(study(trials(seeds)))
-    assert all("inconclusive" in text for text in texts(made, "verdict"))
-    for figure in (block for block in made.blocks if hasattr(block, "draw")):
-        figure.draw().canvas.draw()
-
-
-@pytest.mark.parametrize("claim", ["", None])
-def test_a_study_without_a_claim_has_no_section(claim):
-    assert part.section(study(trials(), claim)) is None
