@@ -245,7 +245,7 @@ def report(names: list[str], results: Path) -> int:
 
 def compare(names: list[str], results: Path) -> int:
     """Write and print the comparison of studies."""
-    from analysis.comparison import compare as comparison
+    from analysis.comparison.studies import compare as comparison
     from analysis.render.export import export
     from analysis.study import StudyRecords
     from tune_ad.records import comparison_folder, study_folder

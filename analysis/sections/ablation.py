@@ -5,8 +5,8 @@ from functools import partial
 import pandas as pd
 
 from analysis.ablation import Effect, auroc, draw_effects, effects, references
+from analysis.comparison.side_by_side import points
 from analysis.document import Block, Cell, Figure, Section, Table, Text, file_name, short
-from analysis.side_by_side import points
 from analysis.statistics import Estimate, estimate
 from analysis.study import StudyRecords
 

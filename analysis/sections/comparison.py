@@ -1,9 +1,9 @@
 """The baselines of a study beside each other, class by class, and which of them differ."""
 
-from analysis.contenders import contender, every_pair
+from analysis.comparison.contenders import contender, every_pair
+from analysis.comparison.side_by_side import pair_blocks, ranking_blocks, results_table
 from analysis.document import Section
 from analysis.results import results
-from analysis.side_by_side import pair_blocks, ranking_blocks, results_table
 from analysis.study import StudyRecords
 
 PLACE = 12

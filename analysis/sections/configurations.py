@@ -13,8 +13,8 @@ import pandas as pd
 from matplotlib.figure import Figure as Drawing
 
 from analysis.document import Cell, Figure, Section, Table
-from analysis.kinds import TEST, Kind, kind_of, measured
-from analysis.responses import Responses, chosen_trial, default_trial, responses
+from analysis.sensitivity.kinds import TEST, Kind, kind_of, measured
+from analysis.sensitivity.responses import Responses, chosen_trial, default_trial, responses
 from analysis.study import StudyRecords
 from analysis.theme import FAINT, INK, canvas, colour
 from tune_ad.records import TrialRecord

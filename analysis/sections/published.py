@@ -4,9 +4,9 @@ from collections.abc import Sequence
 
 import pandas as pd
 
-from analysis.claims import Compared, cells
+from analysis.claims.cells import Compared, cells
+from analysis.claims.published import PublishedCell, PublishedTable, tables
 from analysis.document import Block, Cell, Section, Table, Text
-from analysis.published import PublishedCell, PublishedTable, tables
 from analysis.results import results
 from analysis.statistics import MARGIN
 from analysis.study import StudyRecords

@@ -6,7 +6,7 @@ from functools import partial
 import pandas as pd
 
 from analysis.document import Block, Cell, Figure, Section, Table, file_name
-from analysis.scoretime import Curve, draw_curve, score_time_curves
+from analysis.sensitivity.scoretime import Curve, draw_curve, score_time_curves
 from analysis.study import StudyRecords
 
 PLACE = 50

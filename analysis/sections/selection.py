@@ -4,9 +4,9 @@ from functools import partial
 
 import pandas as pd
 
+from analysis.comparison.side_by_side import points
 from analysis.document import Block, Cell, Figure, Section, Table, Text, count
 from analysis.regret import Choice, choices, draw_label_curve, label_curve
-from analysis.side_by_side import points
 from analysis.study import StudyRecords
 from tune_ad.selection import describe
 

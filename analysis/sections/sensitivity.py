@@ -8,7 +8,7 @@ import pandas as pd
 from optuna.distributions import CategoricalDistribution
 
 from analysis.document import Block, Cell, Figure, Section, Table, Text, count, file_name
-from analysis.importances import (
+from analysis.sensitivity.importances import (
     BETWEEN,
     RESAMPLES,
     TREES,
@@ -19,11 +19,9 @@ from analysis.importances import (
     suited,
     trials_used,
 )
-from analysis.kinds import reason
-from analysis.responses import Responses, chosen_trial, default_trial, responses, same
-from analysis.statistics import LEAST_PAIRS
-from analysis.study import StudyRecords
-from analysis.surrogate import (
+from analysis.sensitivity.kinds import reason
+from analysis.sensitivity.responses import Responses, chosen_trial, default_trial, responses, same
+from analysis.sensitivity.surrogate import (
     TRUSTED,
     Surrogate,
     curves,
@@ -33,7 +31,7 @@ from analysis.surrogate import (
     permutation,
     strongest_pair,
 )
-from analysis.surrogate_figures import (
+from analysis.sensitivity.surrogate_figures import (
     Marginals,
     Path,
     draw_marginals,
@@ -42,6 +40,8 @@ from analysis.surrogate_figures import (
     explained,
     path_table,
 )
+from analysis.statistics import LEAST_PAIRS
+from analysis.study import StudyRecords
 
 PLACE = 40
 DESIGNED = ("OneAtATime", "Listed")

@@ -4,15 +4,15 @@ from collections.abc import Mapping, Sequence
 from functools import partial
 from typing import Any
 
-from analysis.asked import Asked, asked
+from analysis.claims.asked import Asked, asked
+from analysis.claims.evidence import Evidence, evidence, nowhere, verdicts
+from analysis.claims.levels import models, unfinished
+from analysis.claims.rules import RULES
+from analysis.claims.verdict import Verdict
+from analysis.claims.verdict_figures import draw_capacity, draw_forward_kl, sentence
+from analysis.claims.verdict_tables import levels_table, models_table, verdict_table
 from analysis.document import Block, Figure, Section, Table, Text, count, file_name, short
-from analysis.evidence import Evidence, evidence, nowhere, verdicts
-from analysis.levels import models, unfinished
-from analysis.rules import RULES
 from analysis.study import StudyRecords
-from analysis.verdict import Verdict
-from analysis.verdict_figures import draw_capacity, draw_forward_kl, sentence
-from analysis.verdict_tables import levels_table, models_table, verdict_table
 
 PLACE = 10
 DRAW = {"capacity": draw_capacity, "forward_kl": draw_forward_kl}

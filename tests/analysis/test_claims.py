@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from analysis.claims import cells, one_spread, welch_equivalence
-from analysis.published import Method, PublishedCell, PublishedTable
+from analysis.claims.cells import cells, one_spread, welch_equivalence
+from analysis.claims.published import Method, PublishedCell, PublishedTable
 from analysis.sections import published as part
 from analysis.study import StudyRecords
 from tune_ad.records import Replica, StudyFolder, TrialRecord

@@ -5,8 +5,14 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from analysis.comparison import across, compare, differences_of, labels, quoted
-from analysis.contenders import class_contrasts, contender, contrasts, differences, every_pair
+from analysis.comparison.contenders import (
+    class_contrasts,
+    contender,
+    contrasts,
+    differences,
+    every_pair,
+)
+from analysis.comparison.studies import across, compare, differences_of, labels, quoted
 from analysis.document import Figure, Table, Text
 from analysis.results import results
 from analysis.sections import comparison

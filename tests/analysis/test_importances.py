@@ -5,7 +5,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from analysis.importances import (
+from analysis.sensitivity.importances import (
     ABOVE,
     BELOW,
     BETWEEN,
@@ -18,8 +18,8 @@ from analysis.importances import (
     suited,
     trials_used,
 )
-from analysis.kinds import BITS, KINDS, LOSS, NATS, TEST, VALIDATION, kind_of, reason
-from analysis.responses import (
+from analysis.sensitivity.kinds import BITS, KINDS, LOSS, NATS, TEST, VALIDATION, kind_of, reason
+from analysis.sensitivity.responses import (
     EARLY,
     FAILED,
     LACKING,
@@ -289,7 +289,7 @@ def test_a_resample_in_which_a_parameter_takes_one_value_is_no_obstacle():
 
 
 def test_the_seeds_share_is_of_the_trials_that_are_used(monkeypatch):
-    monkeypatch.setattr("analysis.importances.MOST", 20)
+    monkeypatch.setattr("analysis.sensitivity.importances.MOST", 20)
     own = responses(sampled(additive, n=40), "PGN")
     used = own.subsample(20)
     assert importances(own).noise == seeds_share(used.seeds) != seeds_share(own.seeds)

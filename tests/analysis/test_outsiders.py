@@ -4,8 +4,8 @@ from dataclasses import replace
 
 import pytest
 
-from analysis.claims import cells
-from analysis.published import tables
+from analysis.claims.cells import cells
+from analysis.claims.published import tables
 from analysis.results import results
 from analysis.sections.result import section
 from tests.analysis.planted import record, study

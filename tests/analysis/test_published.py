@@ -6,7 +6,7 @@ from dataclasses import fields
 
 import pytest
 
-from analysis.published import READ, read_table, tables
+from analysis.claims.published import READ, read_table, tables
 from tune_ad.detectors import every_detector
 
 WHOLE = """

@@ -4,7 +4,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from analysis.ranking import draw_critical_difference, friedman
+from analysis.comparison.ranking import draw_critical_difference, friedman
 
 
 def planted(tasks=10, steps=(0.2, 0.1, 0.0), noise=0.001):

@@ -4,8 +4,8 @@ from dataclasses import replace
 import pytest
 
 from analysis.document import Figure, Table
-from analysis.scoretime import score_time_curves
 from analysis.sections.score_time import section
+from analysis.sensitivity.scoretime import score_time_curves
 from tests.analysis.planted_sensitivity import DEFAULT, TASKS, study, trial
 
 PASSES = {"0": 0.60, "1": 0.50, "20": 0.70, "inf": 0.80}

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from analysis.aggregates import iqm, probability_of_improvement
+from analysis.comparison.aggregates import iqm, probability_of_improvement
 from analysis.statistics import bootstrap, estimate
 
 

@@ -3,8 +3,8 @@ import math
 import numpy as np
 import pytest
 
-from analysis.responses import responses
-from analysis.surrogate import (
+from analysis.sensitivity.responses import responses
+from analysis.sensitivity.surrogate import (
     TRUSTED,
     curves,
     fit,

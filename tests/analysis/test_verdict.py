@@ -6,10 +6,10 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from analysis.levels import levels
+from analysis.claims.levels import levels
+from analysis.claims.verdict import capacity, forward_kl
+from analysis.claims.verdict_figures import draw_capacity, draw_forward_kl, sentence
 from analysis.statistics import estimate
-from analysis.verdict import capacity, forward_kl
-from analysis.verdict_figures import draw_capacity, draw_forward_kl, sentence
 
 WIDTHS = (16, 32, 64, 128)
 STRATUM = "likelihood = bernoulli"

@@ -11,7 +11,7 @@ from optuna.distributions import BaseDistribution, CategoricalDistribution
 
 from analysis import frame
 from analysis.document import count
-from analysis.kinds import Kind, kind_of
+from analysis.sensitivity.kinds import Kind, kind_of
 from analysis.study import StudyRecords
 from tune_ad.records import TrialRecord
 from tune_ad.selection import mean, ranked

@@ -4,15 +4,15 @@ from collections.abc import Sequence
 
 import pandas as pd
 
-from analysis.asked import Asked
+from analysis.claims.asked import Asked
+from analysis.claims.evidence import Evidence
+from analysis.claims.levels import Level, Models, levels
+from analysis.claims.rules import CHANCE, FIXED
+from analysis.claims.verdict import Verdict
+from analysis.claims.verdict_figures import place, spread
 from analysis.document import Cell, Table, Tone, count, file_name, short
-from analysis.evidence import Evidence
-from analysis.levels import Level, Models, levels
 from analysis.paired import Equivalence
-from analysis.rules import CHANCE, FIXED
 from analysis.statistics import MARGIN, Estimate
-from analysis.verdict import Verdict
-from analysis.verdict_figures import place, spread
 
 TONES: dict[str, Tone] = {
     "fixes": "better",
@@ -75,7 +75,7 @@ def models_table(claim: Asked, found: Evidence, known: Sequence[Models]) -> Tabl
     Args:
         claim: that is tested.
         found: of the panel.
-        known: as `analysis.levels.models` tells them.
+        known: as `analysis.claims.levels.models` tells them.
     """
     gap = f"metric {found.gap}" if found.gap else "not recorded"
     bits = f"metric {found.bits}" if found.bits else "not recorded"

@@ -1,4 +1,4 @@
-"""The models of a study that tests a claim, as the tables that `analysis.verdict` judges."""
+"""The models of a study that tests a claim, as the tables that `verdict` judges."""
 
 import math
 from collections.abc import Iterator, Sequence
@@ -8,10 +8,10 @@ import numpy as np
 import pandas as pd
 
 from analysis import frame
-from analysis.asked import Asked
+from analysis.claims.asked import Asked
+from analysis.claims.verdict import Verdict, capacity, forward_kl
 from analysis.document import short
 from analysis.study import StudyRecords
-from analysis.verdict import Verdict, capacity, forward_kl
 from tune_ad.records import TrialRecord
 
 BITS = ("validation_negative_elbo_bits_per_dim", "test_negative_elbo_bits_per_dim")
@@ -34,8 +34,7 @@ class Evidence(NamedTuple):
         bits: name of the metric of bits per dimension; empty where none is recorded.
         gap: name of the metric of the train-test gap; empty where none is recorded.
         failed: models that did not end complete; they are in the table without numbers.
-        table: as `analysis.verdict` wants it, with the columns number (of the trial), parameters,
-            flops (forward, per image), gap and plateau (1 = reached); NaN where not recorded.
+        table: as `verdict` wants it, with the columns number (of the trial), parameters, flops (forward, per image), gap and plateau (1 = reached); NaN where not recorded.
     """
 
     task: str

@@ -9,9 +9,9 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from analysis import theme
-from analysis.rules import CHANCE, FIXED
+from analysis.claims.rules import CHANCE, FIXED
+from analysis.claims.verdict import WITHOUT_BOUNDS, Verdict
 from analysis.statistics import Estimate, estimate
-from analysis.verdict import WITHOUT_BOUNDS, Verdict
 
 
 def sentence(found: Verdict, title: str) -> str:

@@ -13,9 +13,9 @@ from typing import Any, NamedTuple
 import numpy as np
 import pandas as pd
 
+from analysis.claims.rules import FIXED, Claim, Outcome
 from analysis.document import count
 from analysis.paired import Equivalence, equivalence
-from analysis.rules import FIXED, Claim, Outcome
 from analysis.statistics import LEAST_PAIRS, MARGIN, Estimate, estimate
 
 WITHOUT_BOUNDS = (-math.inf, math.inf)

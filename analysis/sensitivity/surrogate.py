@@ -15,8 +15,8 @@ from sklearn.ensemble import RandomForestRegressor
 from sklearn.inspection import permutation_importance
 from sklearn.model_selection import KFold
 
-from analysis.importances import MOST, refusal
-from analysis.responses import Responses, encode
+from analysis.sensitivity.importances import MOST, refusal
+from analysis.sensitivity.responses import Responses, encode
 from analysis.statistics import bootstrap
 from tune_ad.errors import DegenerateInputError
 

@@ -13,7 +13,7 @@ from typing import NamedTuple
 import pandas as pd
 
 from analysis import frame
-from analysis.aggregates import probability_of_improvement
+from analysis.comparison.aggregates import probability_of_improvement
 from analysis.paired import Paired, Verdict, holm, sign_flip, untested
 from analysis.results import Result
 from analysis.statistics import Estimate

@@ -13,9 +13,9 @@ from matplotlib.ticker import MaxNLocator, NullFormatter
 from optuna.distributions import BaseDistribution, CategoricalDistribution, IntDistribution
 
 from analysis.document import Cell, short
-from analysis.kinds import Kind
-from analysis.responses import Responses, decode, encode
-from analysis.surrogate import Curve, Level, Pair, Step
+from analysis.sensitivity.kinds import Kind
+from analysis.sensitivity.responses import Responses, decode, encode
+from analysis.sensitivity.surrogate import Curve, Level, Pair, Step
 from analysis.theme import FAINT, INK, canvas, colour
 
 COLUMNS = 2

@@ -15,7 +15,7 @@ from optuna.trial import create_trial
 from scipy import stats
 
 from analysis.document import Text, count
-from analysis.responses import Responses
+from analysis.sensitivity.responses import Responses
 from analysis.theme import FAINT, INK, canvas, colour
 from tune_ad.errors import DegenerateInputError
 

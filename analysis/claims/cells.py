@@ -7,8 +7,8 @@ from typing import Literal, NamedTuple
 from scipy import stats
 from statsmodels.stats.multitest import multipletests
 
+from analysis.claims.published import PublishedCell, PublishedTable
 from analysis.document import Tone, count
-from analysis.published import PublishedCell, PublishedTable
 from analysis.results import Result, results
 from analysis.statistics import ALIKE, LEAST_SEEDS, MARGIN, SIGNIFICANCE, Estimate
 from analysis.study import StudyRecords

@@ -10,10 +10,23 @@ from typing import Any
 import pandas as pd
 
 from analysis import frame
-from analysis.contenders import Contender, Pair, contender, contrasts, every_pair, shared
+from analysis.comparison.contenders import (
+    Contender,
+    Pair,
+    contender,
+    contrasts,
+    every_pair,
+    shared,
+)
+from analysis.comparison.side_by_side import (
+    pair_blocks,
+    points,
+    ranking_blocks,
+    results_table,
+    so_far,
+)
 from analysis.document import Block, Cell, Document, Section, Table, Text, count, short
 from analysis.results import results, why_nothing
-from analysis.side_by_side import pair_blocks, points, ranking_blocks, results_table, so_far
 from analysis.statistics import LEAST_PAIRS, bootstrap
 from analysis.study import StudyRecords
 from tune_ad.errors import UserError

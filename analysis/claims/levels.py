@@ -6,10 +6,10 @@ from typing import Any, NamedTuple
 import numpy as np
 import pandas as pd
 
-from analysis.evidence import Evidence
+from analysis.claims.evidence import Evidence
+from analysis.claims.verdict import SIGNED, WITHOUT_BOUNDS, Verdict, less_first
 from analysis.paired import Equivalence
 from analysis.statistics import Estimate, estimate
-from analysis.verdict import SIGNED, WITHOUT_BOUNDS, Verdict, less_first
 
 
 class Level(NamedTuple):

@@ -6,8 +6,8 @@ from functools import partial
 
 import pandas as pd
 
-from analysis.aggregates import iqm
-from analysis.contenders import (
+from analysis.comparison.aggregates import iqm
+from analysis.comparison.contenders import (
     ClassContrast,
     Contender,
     Contrast,
@@ -17,9 +17,9 @@ from analysis.contenders import (
     contrasts,
     present,
 )
+from analysis.comparison.ranking import LEAST_METHODS, Ranking, draw_critical_difference, friedman
 from analysis.document import Block, Cell, Figure, Table, Text, count
 from analysis.paired import Verdict
-from analysis.ranking import LEAST_METHODS, Ranking, draw_critical_difference, friedman
 from analysis.results import Result
 from analysis.statistics import LEAST_PAIRS, SIGNIFICANCE, Estimate
 

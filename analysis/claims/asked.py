@@ -3,8 +3,8 @@
 from collections.abc import Iterator, Mapping
 from typing import Any, NamedTuple
 
+from analysis.claims.rules import RULES, Claim
 from analysis.document import short
-from analysis.rules import RULES, Claim
 from analysis.study import StudyRecords
 
 

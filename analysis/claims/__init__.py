@@ -1,0 +1,1 @@
+"""Does a claim hold: published tables beside ours, and verdicts by rules declared before."""

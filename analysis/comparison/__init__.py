@@ -1,0 +1,1 @@
+"""Methods and studies side by side: paired tests, rankings, probabilities of improvement."""

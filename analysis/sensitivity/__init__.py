@@ -1,0 +1,1 @@
+"""Which hyperparameters matter: importances, surrogates, score-time curves."""
