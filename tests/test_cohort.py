@@ -461,6 +461,33 @@ def test_a_phase_moves_its_modules_and_no_other():
         assert same(before, after)
 
 
+class Refitted(Twin):
+    """A `Twin` whose second stage moves the head alone, and keeps what the modes were."""
+
+    modes: ClassVar[list[dict[str, bool]]] = []
+
+    def stages(self) -> tuple[Stage, ...]:
+        pretrain, train = super().stages()
+        return pretrain, replace(train, phases=(Phase("guess", ("head",)),))
+
+    def terms(self, phase: str, images: Tensor, noise: Terms) -> Terms:
+        self.modes.append({name: each.training for name, each in self.named_children()})
+        return super().terms(phase, images, noise)
+
+
+def test_what_a_stage_does_not_move_is_frozen_with_its_batch_statistics():
+    cohort = twins(detector=Refitted)
+    Refitted.modes.clear()
+    cohort.train(2)
+    before = {n: each.clone() for n, each in module_of(cohort).encoder.state_dict().items()}
+    assert {each["encoder"] for each in Refitted.modes} == {True}
+    Refitted.modes.clear()
+    cohort.train(3)
+    assert same(dict(module_of(cohort).encoder.state_dict()), before)
+    frozen = {"encoder": False, "head": True, "decoder": False, "discriminator": False}
+    assert all(each == frozen for each in Refitted.modes)
+
+
 def test_terms_of_earlier_stages_and_of_several_phases_are_told_apart():
     cohort = twins()
     assert set(cohort.train(1)[0]) == {"pretrain/loss"}
@@ -1046,3 +1073,94 @@ def test_a_stack_of_replicas_scores_as_each_does_alone(detector, settings, dtype
         alone = module.score_variants(images, {n: each[k] for n, each in noise.items()}, {})
         for name, values in alone.items():
             close(found[name][k], values, share)
+
+
+# -------------------------------------------------------------------------------- patience
+
+
+class Course(Line):
+    """A `Line` whose loss of held-out images falls to a turn and rises again.
+
+    The turn is twenty updates times the brightness of the image.
+    """
+
+    def __init__(self, config: LineConfig, shape: ImageShape) -> None:
+        super().__init__(config, shape)
+        self.register_buffer("steps", torch.zeros(()))
+
+    def terms(self, phase: str, images: Tensor, noise: Terms) -> Terms:
+        if self.training:
+            return super().terms(phase, images, noise)
+        return {"loss": (self.get_buffer("steps") - 20 * images[:, 0, 0, 0]).abs()}
+
+    def after_step(self, stage: str, phase: str, terms: Terms, progress: Tensor) -> Buffers:
+        return {"steps": self.get_buffer("steps") + 1}
+
+
+TURNS = (10, 16, 4)  # of eight epochs of one stage and eight of another, an update each
+
+
+def patient(patience: int = 2) -> Cohort:
+    images = images_of().clone()
+    for k, turn in enumerate(TURNS):
+        images[k] = turn / 20
+    config = replace(LINE, batch_size=COUNT)
+    members = members_of(*range(len(TURNS)))
+    return Cohort(Course, config, images, members, patience=patience)
+
+
+def watched(cohort: Cohort, epochs: int = 99) -> list[Any]:
+    """Train and watch by single epochs to the end: the weight of each replica after each."""
+    weights = []
+    for _ in range(epochs):
+        if cohort.finished:
+            break
+        cohort.train(1)
+        cohort.watch([torch.tensor([k]) for k in range(len(TURNS))])
+        weights.append([module_of(cohort, k).line.weight.item() for k in range(len(TURNS))])
+    return weights
+
+
+def test_each_replica_stops_on_its_own_with_its_best_weights():
+    cohort, free = patient(), patient(0)
+    weights, reference = watched(cohort), watched(free)
+    assert (cohort.epoch, cohort.finished, free.plateaus) == (16, True, [])
+    assert [each.stopped for each in cohort.plateaus] == [12, None, 11]
+    assert [each.epoch for each in cohort.plateaus] == [10, 16, 9], "the last stage alone counts"
+    assert [cohort.epoch_of(k) for k in range(3)] == [12, 16, 11]
+    assert [free.epoch_of(k) for k in range(3)] == [16, 16, 16]
+    for k, plateau in enumerate(cohort.plateaus):
+        stopped = plateau.stopped or 16
+        assert [each[k] for each in weights[: stopped - 1]] == [
+            each[k] for each in reference[: stopped - 1]
+        ]
+        best = reference[plateau.epoch - 1][k]
+        assert {each[k] for each in weights[stopped - 1 :]} == {best}
+        assert float(module_of(cohort, k).get_buffer("steps")) == plateau.epoch
+
+
+def test_a_cohort_is_finished_when_no_replica_trains_any_more():
+    cohort = patient(1)
+    cohort.fail(1, 0, "made to")
+    watched(cohort)
+    assert [each.stopped for each in cohort.plateaus] == [11, None, 10]
+    assert (cohort.epoch, cohort.training()) == (11, [])
+    assert cohort.train(3) == [cohort.plateaus[0].terms, {}, cohort.plateaus[2].terms]
+
+
+def test_a_replica_that_has_stopped_keeps_the_terms_of_its_last_epoch():
+    cohort = patient()
+    watched(cohort, 12)
+    kept = dict(cohort.plateaus[0].terms)
+    assert cohort.train(1)[0] == kept
+    assert set(kept) == {"loss"}
+
+
+@pytest.mark.parametrize("after", [5, 9, 11, 13])
+def test_patience_goes_on_bit_equal(after, tmp_path):
+    straight, first, second = patient(), patient(), patient()
+    curve = watched(straight)
+    assert watched(first, after) == curve[:after]
+    second.load_state_dict(through_file(first.state_dict(), tmp_path))
+    assert watched(second) == curve[after:]
+    assert same(second.state_dict(), straight.state_dict())

@@ -15,6 +15,7 @@ from tune_ad.estimate import (
     Sizes,
     Speed,
     cost,
+    forward_operations,
     image_sizes,
     measured_speed,
     relative_operations,
@@ -301,3 +302,29 @@ def test_speed_is_measured_over_the_baselines_and_leaves_the_threads_alone():
     for speed in speeds.values():
         assert all(0 < each < 1 for each in (*speed.train, speed.fit, speed.score, speed.variants))
     assert torch.get_num_threads() == threads
+
+
+@pytest.mark.parametrize(("cap", "test"), [(None, 10_000 + 1083 + 400), (500, 500 + 500 + 400)])
+def test_the_test_images_of_all_outsider_sets_count(cap, test):
+    budget = replace(BUDGET, test_images=cap, validation_images=50)
+    sizes = image_sizes(budget, 50_000, 10_000, 1, [1083, 400])
+    assert sizes == Sizes(train=45_000, validation=50, test=test, tasks=1)
+
+
+def test_operations_of_another_budget_are_those_over_the_defaults_that_were_timed():
+    space = {"width": CategoricalDistribution([1.0, 4.0])}
+    small = replace(BUDGET, only={"width": (1.0,)})
+    own = study(Baseline(AE, space=space), plan=Grid(), budget=small)
+    large = replace(own, budget=replace(BUDGET, epochs=40))
+    assert relative_operations(own, own) == 1
+    assert relative_operations(large, own) == pytest.approx(relative_operations(large, large))
+    wide = replace(own, budget=replace(BUDGET, only={"width": (4.0,)}))
+    both = [relative_operations(each, own) for each in (own, wide)]
+    assert relative_operations(large, own) == pytest.approx(sum(both) / 2)
+    assert relative_operations(wide, wide) == 1 < both[1]
+
+
+def test_operations_of_a_forward_pass_are_those_of_the_last_stage():
+    module = Baseline(AE).skeleton(ImageShape(1, 28, 28))
+    wider = Baseline(AE, settings={"width": 2.0}).skeleton(ImageShape(1, 28, 28))
+    assert 0 < forward_operations(module) < forward_operations(wider)

@@ -12,6 +12,7 @@ import torch
 from sklearn.metrics import average_precision_score, roc_auc_score
 from torch import Tensor, nn
 
+from tune_ad.bounds import nearly_one_code, seen_again
 from tune_ad.budgets import Budget
 from tune_ad.cohort import Cohort
 from tune_ad.data import Task
@@ -26,22 +27,18 @@ from tune_ad.detectors.base import (
 )
 from tune_ad.detectors.config import Config, NetworkConfig, number
 from tune_ad.detectors.deep_svdd import DeepSVDD
+from tune_ad.detectors.likelihood_vae import LikelihoodVAEConfig
 from tune_ad.detectors.pgn import PGN
 from tune_ad.detectors.schedule import Phase, Stage
 from tune_ad.errors import DegenerateInputError
 from tune_ad.evaluation import (
     DRAWS,
-    HISTOGRAM_BINS,
-    KEPT_SCORES,
     Examination,
     Key,
     by_name,
     drawings,
     examine,
-    histogram,
     labelled,
-    pictures,
-    thinned,
     with_bits,
 )
 from tune_ad.journal import to_text
@@ -52,6 +49,14 @@ from tune_ad.panel import Panel
 from tune_ad.randomness import derived_seed
 from tune_ad.records import Suggestion, TrialRecord
 from tune_ad.search import Baseline, Search, Study
+from tune_ad.shown import (
+    HISTOGRAM_BINS,
+    KEPT_SCORES,
+    histogram,
+    histograms,
+    pictures,
+    thinned,
+)
 from tune_ad.trial import Report, Trial
 
 SHAPE = ImageShape(1, 8, 8)
@@ -306,9 +311,12 @@ def test_each_outsider_set_has_its_numbers():
         for metric, judge in (("auroc", roc_auc_score), ("ap", average_precision_score)):
             ours = found.metrics[f"test_{metric}/{name}"][0]
             assert ours == pytest.approx(reference(judge, *sides))
-    assert "test_auroc" not in found.metrics
+    for metric in ("test_auroc", "test_ap"):
+        assert found.metrics[metric] == found.metrics[f"{metric}/bright"], "the first set's"
     assert set(found.scores["toy/0"]) == {"normal", "bright", "dark"}
-    assert set(found.variants["light"]) == {"test_auroc/bright", "test_auroc/dark"}
+    light = found.variants["light"]
+    assert set(light) == {"test_auroc", "test_auroc/bright", "test_auroc/dark"}
+    assert light["test_auroc"] == light["test_auroc/bright"]
 
 
 def test_without_held_out_anomalies_normals_are_still_scored():
@@ -532,12 +540,13 @@ def study_of(
     score_space: ScoreSpace | None = None,
     **changes: Any,
 ) -> Study:
+    patience = changes.pop("patience", 0)
     trained = issubclass(detector, TrainedDetector)
     settings = {"batch_size": 4, "learning_rate": 1e-3} if trained else {}
     baseline = Baseline(detector, settings=settings, score_space=score_space or {})
     budget = Budget(**{"trials": 1, "epochs": epochs, "seeds": 2, "evaluations": 3, **changes})
     budgets = dict.fromkeys(("quick", "standard", "paper"), budget)
-    search = Search("toy", ("toy",), (baseline,), budgets)
+    search = Search("toy", ("toy",), (baseline,), budgets, patience=patience)
     return Study("toy", search, "toy", SHAPE, "quick", budget, selection)
 
 
@@ -898,7 +907,7 @@ def test_nothing_is_examined_before_the_last_stage():
     assert last.record.reports == [(each.epoch, each.objective) for each in reports]
     assert last.record.state == "complete"
     assert {each.epoch for each in last.record.replicas} == {12}
-    assert last.record.models == {"parameters": 2}
+    assert last.record.models == {"parameters": 2, "flops": 4.0}, "of two linear layers"
     curves = last.details["curves"]["replicas"]
     assert [len(each) for each in curves["train_first/loss"]] == [4, 0, 0, 0]
     assert [len(each) for each in curves["validation_auroc"]] == [0, 4, 4, 4]
@@ -978,3 +987,141 @@ def test_a_saved_trial_goes_on_with_equal_reports(detector, after, monkeypatch, 
     second.load_state_dict(torch.load(tmp_path / "trial.pt", weights_only=True))
     assert [told(each) for each in run(second)] == [told(each) for each in straight[after:]]
     assert second.history.seconds >= first.history.seconds
+
+
+# ------------------------------------------------------- data sets against others, and patience
+
+
+class Bounded(Brightness):
+    """The score is called a bound of the likelihood, in nats."""
+
+    nats = ("negative_elbo",)
+
+    def score_variants(self, images: Tensor, noise: Terms, score_space: ScoreSpace) -> Terms:
+        found = super().score_variants(images, noise, score_space)
+        return {"negative_elbo": found["score"], **found}
+
+
+def test_a_trial_against_other_sets_keeps_what_it_made_of_test_images():
+    report = trial_of(study_of(Bounded, selection="oracle"), planted(AGAINST)).step()
+    assert set(report.scores["toy/0"]) == {"normal", "bright", "dark"}
+    np.testing.assert_allclose(report.scores["toy/0"]["normal"], AGAINST["test_normal"])
+    kept = report.details["histograms"]
+    assert {name: set(each) for name, each in kept.items()} == {
+        "toy/0-vs-bright": {"edges", "normal", "bright"},
+        "toy/0-vs-dark": {"edges", "normal", "dark"},
+    }
+    assert {sum(each["normal"]) for each in kept.values()} == {3}
+    assert report.record.variants["light"]["test_auroc"] == report.metrics["test_auroc"]
+    assert report.objective == pytest.approx(np.mean(report.metrics["test_auroc/bright"]))
+
+
+def test_one_outsider_set_has_the_histogram_of_its_task():
+    task = Task("a-vs-b", "a", None, ("b",))
+    sides = {"normal": np.array([1.0, 2.0]), "b": np.array([3.0])}
+    assert histograms(task, sides) == {"a-vs-b": histogram(sides)}
+
+
+def test_the_train_test_gap_is_told_in_nats_and_bits():
+    report = trial_of(study_of(Bounded, selection="oracle"), planted(AGAINST)).step()
+    seen, tested = np.mean(AGAINST["train"]), np.mean(AGAINST["test_normal"])
+    assert report.metrics["training_negative_elbo"] == pytest.approx([seen] * 2)
+    assert report.metrics["gap_negative_elbo"] == pytest.approx([tested - seen] * 2)
+    bits = (tested - seen) / math.log(2) / math.prod(SHAPE)
+    assert report.metrics["gap_negative_elbo_bits_per_dim"] == pytest.approx([bits] * 2)
+    plain = trial_of(study_of(Brightness), planted(AGAINST)).step()
+    assert "gap_negative_elbo" not in plain.metrics
+
+
+def test_the_training_images_seen_again_are_no_more_than_the_normal_test_images():
+    panel = planted({**PARTS, "test_normal": [1, 2]})
+    assert seen_again(panel, 0).tolist() == [0, 4], "evenly taken"
+    assert seen_again(planted(SECOND), 0).tolist() == [0, 1]
+
+
+def test_operations_are_recorded_of_what_is_trained():
+    small = trial_of(study_of(PGN), latent_dim=8).models
+    large = trial_of(study_of(PGN), latent_dim=64).models
+    assert 0 < small["flops"] < large["flops"]
+    assert trial_of(study_of(Brightness)).models == {"parameters": 0}
+
+
+def test_weights_on_nearly_one_code_are_counted():
+    shares = {"train_effective_share": [0.24, 0.25, None, 0.26]}
+    assert nearly_one_code(shares, {"samples": 8}) == 1
+    assert nearly_one_code({}, {}) == 0
+
+
+class Thin(Blinded):
+    """Trains with importance weights, it says."""
+
+    Config = LikelihoodVAEConfig
+
+    def terms(self, phase: str, images: Tensor, noise: Terms) -> Terms:
+        found = super().terms(phase, images, noise)
+        return {**found, "effective_share": torch.full((len(images),), 0.3)}
+
+
+def test_a_trial_warns_at_its_end_where_weights_lie_on_nearly_one_code():
+    for samples, warns in ((4, True), (8, False)):
+        reports = run(trial_of(study_of(Thin), samples=samples))
+        assert [bool(each.warning) for each in reports] == [False, False, warns]
+    assert "4 of 4 replicas" in run(trial_of(study_of(Thin), samples=4))[-1].warning
+
+
+class Turning(Blinded):
+    """The loss of held-out images falls for three epochs and rises again."""
+
+    def terms(self, phase: str, images: Tensor, noise: Terms) -> Terms:
+        if self.training:
+            return super().terms(phase, images, noise)
+        return {"loss": (self.get_buffer("steps") - 6).abs().expand(len(images))}
+
+
+def patient(**changes: Any) -> Study:
+    study = study_of(Turning, epochs=12, evaluations=12, patience=2, **changes)
+    return replace(study, settings={"batch_size": 4})
+
+
+def test_a_trial_with_patience_ends_when_its_replicas_have_stopped():
+    reports = run(trial_of(patient(), planted(PARTS)))
+    assert [each.epoch for each in reports] == [1, 2, 3, 4, 5]
+    assert [each.done for each in reports] == [False] * 4 + [True]
+    record = reports[-1].record
+    assert record.state == "complete"
+    assert [each.epoch for each in record.replicas] == [5, 5]
+    assert record.metrics["best_epoch"] == [3.0, 3.0]
+    assert record.metrics["plateau"] == [1.0, 1.0]
+    assert record.metrics["validation_loss"] == [0.0, 0.0], "of the weights that are kept"
+    assert "test_auroc" in record.metrics
+    assert "plateau" not in reports[0].metrics
+
+
+def test_a_trial_whose_epochs_run_out_says_so():
+    study = patient()
+    short = replace(study, budget=replace(study.budget, epochs=4))
+    last = run(trial_of(short, planted(PARTS)))[-1]
+    assert last.metrics["plateau"] == [0.0, 0.0]
+    assert last.metrics["best_epoch"] == [3.0, 3.0]
+    assert last.metrics["validation_loss"] == [0.0, 0.0]
+
+
+@pytest.mark.parametrize("after", [2, 4])
+def test_a_saved_trial_with_patience_goes_on_with_equal_reports(after, tmp_path):
+    straight, first, second = (trial_of(patient(), planted(PARTS)) for _ in range(3))
+    whole = run(straight)
+    for _ in range(after):
+        first.step()
+    torch.save(first.state_dict(), tmp_path / "trial.pt")
+    second.load_state_dict(torch.load(tmp_path / "trial.pt", weights_only=True))
+    assert [told(each) for each in run(second)] == [told(each) for each in whole[after:]]
+
+
+def test_equal_controls_are_no_ties():
+    panel = planted({**AGAINST, "test/constant": [3, 3, 3]})
+    cohort, keys = cohort_on(panel)
+    found = examine(cohort, panel, keys, "test").metrics
+    without = planted(AGAINST)
+    alone = examine(cohort_on(without)[0], without, keys, "test").metrics
+    for name in ("distinct", "tied", "relative_range", "collapsed"):
+        assert found[f"test_{name}"] == alone[f"test_{name}"]

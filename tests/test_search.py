@@ -14,6 +14,7 @@ from tune_ad.detectors.ae import AE
 from tune_ad.detectors.base import Detector
 from tune_ad.detectors.config import Config
 from tune_ad.detectors.deep_svdd import DeepSVDD
+from tune_ad.detectors.likelihood_vae import LikelihoodVAE
 from tune_ad.detectors.pgn import PGN
 from tune_ad.errors import UserError
 from tune_ad.nets import ImageShape
@@ -91,6 +92,23 @@ def test_a_baseline_that_cannot_be_is_refused(baseline, words):
         ({"budgets_on": {"cifar": {"quick": BUDGET}}}, ["cifar", "mnist"]),
         ({"budgets_on": {"mnist": {"tiny": BUDGET}}}, ["tiny", "quick"]),
         ({"selection": "best"}, ["'best'", "validation", "oracle"]),
+        ({"patience": -1}, ["patience", "-1", "at least 0"]),
+        ({"patience": 2, "budgets": {"quick": BUDGET}}, ["patience", "hold", "paper"]),
+        ({"outsiders": {"mnist": ("noise",)}}, ["'validation'", "another rule"]),
+        ({"outsiders": {"mnist": ()}, "selection": "random"}, ["outsiders", "at least one"]),
+        ({"outsiders": {"cifar": ("svhn",)}, "selection": "random"}, ["outsiders", "cifar"]),
+        (
+            {"outsiders": {"mnist": ("noise",)}, "selection": "random", "whole": True},
+            ["outsiders", "whole"],
+        ),
+        (
+            {
+                "outsiders": {"mnist": ("noise",)},
+                "selection": "random",
+                "budgets": {"quick": replace(BUDGET, classes=(1,))},
+            },
+            ["classes", "None"],
+        ),
     ],
 )
 def test_a_search_that_cannot_be_is_refused(fields, words):
@@ -355,3 +373,77 @@ def test_listed_configurations_are_described():
         "name": "Listed",
         "configurations": [{"learning_rate": 1e-3}],
     }
+
+
+def test_no_adaptive_plan_searches_the_likelihood():
+    space = {"likelihood": CategoricalDistribution(["categorical", "gaussian"])}
+    own = Baseline(LikelihoodVAE, space=space)
+    assert "likelihood" in refusal(lambda: search(own))
+    assert search(own, plan=Grid()).baselines == (own,)
+
+
+ONLY = {
+    "latent_dim": (8, 64, 4),
+    "learning_rate": (1e-3,),
+    "width": (2.0, 0.5),
+    "mc_samples": (20, 7),
+    "none_of_its": (1,),
+}
+
+
+def test_a_budget_restricts_parameters_to_what_it_can_afford():
+    space = {"latent_dim": IntDistribution(8, 64), **RATE}
+    own = Baseline(PGN, space=space)
+    made = study(own, budget=replace(BUDGET, only=ONLY)).baselines["PGN"]
+    assert made.space == {"latent_dim": CategoricalDistribution([8, 64])}
+    config = made.config(GREY, {})
+    assert (config.latent_dim, config.learning_rate, config.width) == (8, 1e-3, 2.0)
+    assert config.mc_samples == 20, "a default that is among them stays"
+    (arm,) = study(own, budget=replace(BUDGET, only=ONLY)).arms
+    assert arm.default == {"latent_dim": 8}
+
+
+def test_a_setting_of_the_user_goes_before_what_the_budget_can_afford():
+    made = study(settings={"width": 4.0}, budget=replace(BUDGET, only=ONLY)).baselines["PGN"]
+    assert made.config(GREY, {}).width == 4.0
+
+
+def test_a_budget_that_leaves_nothing_is_refused():
+    made = study(budget=replace(BUDGET, only={"learning_rate": (7.0,)}))
+    message = refusal(lambda: made.baselines)
+    assert "learning_rate" in message
+    assert "7.0" in message
+    assert "width" in refusal(lambda: replace(BUDGET, only={"width": ()}))
+
+
+def against(**fields):
+    declared = search(outsiders={"mnist": ("fmnist", "noise")}, selection="random", **fields)
+    return replace(study(), search=declared, selection="random")
+
+
+def test_a_study_against_other_sets_says_so():
+    made = against(claim={"kind": "capacity", "factor": "width"}, patience=0)
+    assert made.outsiders == ("fmnist", "noise")
+    described = made.describe()
+    assert described["outsiders"] == ["fmnist", "noise"]
+    assert described["claim"] == {"kind": "capacity", "factor": "width"}
+    assert described["patience"] == 0
+    assert replace(made, data_set="cifar10").outsiders == ()
+    assert study().describe()["outsiders"] == []
+
+
+@pytest.mark.parametrize(
+    ("rule", "selects"),
+    [
+        ("likelihood", True),
+        ("normal_only", True),
+        ("oracle", True),
+        ("random", True),
+        ("validation", False),
+    ],
+)
+def test_what_a_rule_sees_where_outsiders_are_other_sets(rule, selects):
+    assert replace(against(), selection=rule).selects == selects
+    held_out = replace(BUDGET, validation_fraction=0.0)
+    blind = replace(against(), selection=rule, budget=held_out)
+    assert blind.selects == (rule in ("oracle", "random"))

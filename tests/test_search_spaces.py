@@ -13,8 +13,10 @@ from optuna import distributions
 import search_spaces
 from tune_ad import catalogue, plans
 from tune_ad.budgets import BUDGETS
-from tune_ad.data import ImageSet, class_tasks, find, whole
+from tune_ad.data import ImageSet, find
+from tune_ad.data.controls import CONTROLS
 from tune_ad.detectors.base import skeleton
+from tune_ad.gathering import side_by_side, tasks
 from tune_ad.nets import ImageShape
 from tune_ad.panel import Panel
 from tune_ad.plans import Plan, contains
@@ -123,7 +125,10 @@ every_search = pytest.mark.parametrize(("search", "data", "name"), searches())
 
 def under_budget(search, data, name, budget_name):
     """The study as declared."""
-    budget, shape = search.budgets_for(data)[budget_name], ImageShape(*SHAPES[data])
+    budget, shape = (
+        search.budgets_for(data)[budget_name],
+        ImageShape(*sets_of(search, data)[0].shape),
+    )
     return Study(name, search, find(data).name, shape, budget_name, budget, search.selection)
 
 
@@ -131,8 +136,9 @@ def tiny(search, data, name, budget_name="quick"):
     """The study with one epoch on a panel of one class."""
     study = under_budget(search, data, name, budget_name)
     budget = study.budget
-    classes = None if search.whole else (1,)
-    small = replace(budget, epochs=1, seeds=1, classes=classes, train_images=24)
+    classes = None if search.of_whole_sets else (1,)
+    only = {**budget.only, "width": (0.25,)} if search.outsiders else budget.only
+    small = replace(budget, epochs=1, seeds=1, classes=classes, train_images=24, only=only)
     known = {each.name for b in search.baselines for each in fields(b.detector.Config)}
     searched = {parameter for b in search.baselines for parameter in b.space}
     settings = {"batch_size": 12} if "batch_size" in known - searched else {}
@@ -147,6 +153,13 @@ def images(data):
     noise = torch.randint(0, 120, (count, *shape), generator=stream)
     pictures = (noise + 120 * labels.view(-1, 1, 1, 1)).to(torch.uint8)
     return ImageSet(find(data).name, ("dim", "bright"), pictures, labels, pictures, labels)
+
+
+def sets_of(search, data):
+    """The made-up images of a data set, and of the outsiders against which the search sets it."""
+    outsiders = search.outsiders.get(data, ())
+    read = [images(name) for name in (data, *outsiders) if name not in CONTROLS]
+    return side_by_side(read, outsiders) if outsiders else tuple(read)
 
 
 @every_search
@@ -184,7 +197,11 @@ def test_the_budgets(search, data, name):
         for each in (quick, standard):
             assert each.validation_fraction > 0, "something must be held out to choose by"
             assert each.evaluation_seeds > 0, "the winner's number is not the one that chose it"
-    assert (paper.validation_fraction, paper.classes, paper.train_images) == (0.0, None, None)
+    assert (paper.classes, paper.train_images) == (None, None)
+    if search.patience:  # a protocol of our own, which watches held-out images
+        assert paper.evaluation_seeds == 0, "every trial is quoted"
+    else:
+        assert paper.validation_fraction == 0.0
     tiny(search, data, name, "paper").check_selection(paper.trials)
 
 
@@ -212,9 +229,8 @@ def on_test_images(search):
 @every_search
 def test_a_short_trial_runs_at_the_default_and_at_three_random_points(search, data, name):
     study = tiny(search, data, name)
-    image_set = images(data)
-    tasks = [whole(data)] if search.whole else class_tasks(image_set, study.budget.classes)
-    panel = Panel.prepare([image_set], tasks, study.budget, study.seed)
+    image_sets = sets_of(search, data)
+    panel = Panel.prepare(image_sets, tasks(study, image_sets[0]), study.budget, study.seed)
     torch.set_num_threads(1)
     for suggestion in random_points(study, 3):
         trial = Trial(study, panel, suggestion, "cpu")
@@ -244,6 +260,12 @@ def corners(study):
         for _ in range(8):
             ends = {name: plans.grid_values(each, 2) for name, each in arm.space.items()}
             yield arm.name, {n: each[stream.integers(len(each))] for n, each in ends.items()}
+
+
+@every_search
+def test_no_adaptive_plan_compares_likelihoods(search, data, name):
+    adaptive = isinstance(search.plan, plans.Optuna)
+    assert not (adaptive and any("likelihood" in each.space for each in search.baselines))
 
 
 @every_search

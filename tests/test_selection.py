@@ -9,6 +9,7 @@ from tune_ad.selection import (
     RULES,
     describe,
     judged,
+    likelihood,
     mean,
     normal_only,
     oracle,
@@ -22,11 +23,13 @@ METRICS = {
     "validation_loss": [3.0, 5.0],
     "test_auroc": [0.875, 0.625],
     "train_loss": [100.0, 200.0],
+    "validation_negative_iwae": [700.0, 900.0],
 }
 
 
 @pytest.mark.parametrize(
-    ("rule", "value"), [(validation, 0.625), (normal_only, -4.0), (oracle, 0.75)]
+    ("rule", "value"),
+    [(validation, 0.625), (normal_only, -4.0), (oracle, 0.75), (likelihood, -800.0)],
 )
 def test_each_rule_looks_at_its_own_number(rule, value):
     assert rule(METRICS, "0123abcd") == rule(METRICS, "ffff") == value
@@ -39,6 +42,7 @@ def test_each_rule_looks_at_its_own_number(rule, value):
         ("validation", "validation_auroc"),
         ("normal_only", "validation_loss"),
         ("oracle", "test_auroc"),
+        ("likelihood", "validation_negative_iwae"),
     ],
 )
 def test_a_rule_without_its_number_cannot_judge(name, seen):
@@ -145,3 +149,10 @@ def test_each_rule_says_in_one_line_what_it_looks_at(rule):
     assert line.startswith(f"{rule}: ")
     assert "\n" not in line
     assert len(line) > len(rule) + 20
+
+
+def test_bits_per_dimension_go_before_nats():
+    bits = {**METRICS, "validation_negative_iwae_bits_per_dim": [2.0, 3.0]}
+    assert likelihood(bits, "a") == -2.5
+    bits["validation_negative_iwae_bits_per_dim"] = [2.0, None]
+    assert likelihood(bits, "a") is None, "a failed replica is not made up for by nats"

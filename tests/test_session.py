@@ -20,6 +20,7 @@ from tune_ad.detectors.ae import AE
 from tune_ad.detectors.base import Detector
 from tune_ad.detectors.config import Config, require
 from tune_ad.detectors.deep_svdd import DeepSVDD
+from tune_ad.detectors.likelihood_vae import LikelihoodVAE
 from tune_ad.detectors.pgn import PGN, PGNConfig
 from tune_ad.errors import DegenerateInputError, UserError
 from tune_ad.metrics import auroc
@@ -902,3 +903,114 @@ def test_the_budgets_are_priced(begin):
     assert set(costs) == {"quick", "standard", "paper"}
     assert (costs["quick"].trials, costs["quick"].models) == (4, 4 * 2 + 2 * 2)
     assert all(each.seconds > 0 for each in costs.values())
+
+
+@pytest.fixture
+def against(tiny, tiny_budget):
+    """A likelihood VAE on the digits, against two controls; it is trained until a plateau."""
+    own = Baseline(
+        LikelihoodVAE,
+        settings={
+            "latent_dim": 4,
+            "batch_size": 30,
+            "likelihood": "discretised_logistic",
+            "importance_samples": 2,
+        },
+        space={"width": CategoricalDistribution([0.25, 0.5, 1.0, 8.0])},
+    )
+    budget = replace(tiny_budget, classes=None, trials=2, only={"width": (0.25, 0.5)})
+    return replace(
+        tiny,
+        baselines=(own,),
+        plan=Grid(),
+        selection="likelihood",
+        outsiders={"digits": ("noise", "constant")},
+        patience=2,
+        claim={"kind": "capacity", "factor": "width", "strata": ["likelihood"]},
+        budgets=dict.fromkeys(tiny.budgets, budget),
+    )
+
+
+def test_a_data_set_against_others(against, open_study, tmp_path):
+    session = open_study(against, tmp_path)
+    assert "noise: 1000 noise images, made with seed 0" in opening(session).splitlines()
+    shown = plan(session)
+    assert "panel: digits-vs-noise+constant; seeds [0]" in shown
+    assert "patience: a model is done after 2 reports" in shown
+    assert session.run().exit_code == 0
+    stored = session.folder.read_study()
+    assert set(stored["data"]) == {"digits", "noise", "constant"}
+    assert "made with seed 0" in stored["data"]["constant"]["about"]
+    assert stored["study"]["claim"]["factor"] == "width"
+    assert stored["study"]["outsiders"] == ["noise", "constant"]
+    records = session.folder.read_trials()
+    assert sorted(each.params["width"] for each in records) == [0.25, 0.5]
+    for record in records:
+        metrics = record.metrics
+        assert metrics["test_auroc"] == metrics["test_auroc/noise"]
+        assert "test_auroc/constant" in metrics
+        assert "validation_auroc" not in metrics
+        assert {"best_epoch", "plateau", "gap_negative_elbo_bits_per_dim"} <= set(metrics)
+        bits = metrics["validation_negative_iwae_bits_per_dim"]
+        assert record.objective == pytest.approx(-bits[0])
+        assert {"png_bits", "pixel_mean", "negative_iwae"} <= set(record.variants)
+        assert record.models["flops"] > 0
+        kept = session.folder.read_details(record.identity)["histograms"]
+        assert set(kept) == {"digits-vs-noise", "digits-vs-constant"}
+        tags = tags_of(session.folder.tensorboard, record.identity)
+        assert "scores/digits-vs-noise+constant/anomalous (constant)" in tags
+    best = max(records, key=lambda each: each.objective)
+    assert {each.identity for each in session.folder.read_evaluation()} == {best.identity}
+    assert open_study(against, tmp_path, budget="auto", resume=True).run().exit_code == 0
+
+
+def tags_of(folder, identity):
+    """The histograms of the first run of a configuration."""
+    (run,) = [path for path in folder.glob(f"[0-9]*{identity}*") if path.is_dir()]
+    events = EventAccumulator(str(run))
+    events.Reload()
+    return events.Tags()["tensors"]
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        ({"selection": "validation"}, ["validation", "no anomaly", "likelihood"]),
+        ({"changes": {"classes": ("1",)}}, ["--classes", "whole data set"]),
+    ],
+)
+def test_what_makes_no_sense_against_other_sets_is_refused(
+    against, open_study, tmp_path, options, words
+):
+    with pytest.raises(UserError) as refusal:
+        open_study(against, tmp_path, **options)
+    assert all(word in str(refusal.value) for word in words)
+
+
+def test_an_unknown_outsider_is_refused(against, open_study, tmp_path):
+    strange = replace(against, outsiders={"digits": ("noise", "svnh")})
+    with pytest.raises(UserError, match="'svnh'"):
+        open_study(strange, tmp_path)
+
+
+def test_likelihoods_of_different_kinds_are_not_compared(against, open_study, tmp_path):
+    own = against.baselines[0]
+    space = {"likelihood": CategoricalDistribution(["discretised_logistic", "gaussian"])}
+    two = (own, replace(own, name="other", settings={**own.settings, "likelihood": "gaussian"}))
+    for baselines in ((replace(own, space=space),), two):
+        mixed = replace(against, baselines=baselines)
+        with pytest.raises(UserError, match="one likelihood only"):
+            open_study(mixed, tmp_path)
+        budget = replace(against.budgets["quick"], evaluation_seeds=0)
+        quoted = replace(mixed, budgets=dict.fromkeys(against.budgets, budget))
+        open_study(quoted, tmp_path)  # nothing is chosen between them
+
+
+def test_a_detector_without_a_likelihood_cannot_be_selected_by_it(begin):
+    with pytest.raises(UserError, match="PGN has no likelihood"):
+        begin(selection="likelihood")
+
+
+def test_an_ablation_against_other_sets_keeps_its_rule(against, open_study, tmp_path):
+    session = open_study(against, tmp_path, ablate="one")
+    assert (session.study.selection, session.study.chooses) == ("likelihood", False)

@@ -3,6 +3,7 @@
 from optuna.distributions import BaseDistribution, CategoricalDistribution
 
 from tune_ad.ablation import ABLATIONS
+from tune_ad.bounds import nearly_one_code
 from tune_ad.estimate import Cost
 from tune_ad.search import Baseline
 from tune_ad.selection import describe
@@ -77,6 +78,14 @@ def plan(session: Session) -> str:
         f"panel: {', '.join(task.name for task in session.tasks)}; seeds {list(study.seeds)}",
         f"plan: {type(study.search.plan).__name__}; {_selection(session)}",
     ]
+    if patience := study.search.patience:
+        lines.append(
+            f"patience: a model is done after {patience} reports without a lower loss of held-out "
+            "normals; its best weights are tested"
+        )
+    if study.search.claim:
+        lines.append(f"claim: {study.search.claim['kind']}, judged by the rule in the report")
+    lines += [f"{each.name}: {each.about}" for each in session.image_sets if each.about]
     for baseline in study.baselines.values():
         lines += _space(baseline)
     for name, each in session.costs().items():
@@ -128,6 +137,17 @@ def _same_place(options: Options) -> str:
     return "".join(f" {flag} {value}" for flag, value in given.items() if value)
 
 
+def _warnings(session: Session) -> list[str]:
+    records = session.folder.read_trials() + session.folder.read_evaluation()
+    thin = [r.number for r in records if nearly_one_code(r.metrics, r.params)]
+    if not thin:
+        return []
+    return [
+        "importance weights lay on nearly one of K codes (effective share below 2/K), which is "
+        f"hardly the forward KL, in trials: {', '.join(map(str, thin))}"
+    ]
+
+
 def closing(session: Session, outcome: Outcome) -> str:
     """How to look at the study and what is left to do."""
     lines = [f"TensorBoard: tensorboard --logdir {session.folder.tensorboard}"]
@@ -138,6 +158,7 @@ def closing(session: Session, outcome: Outcome) -> str:
         lines.append(f"interrupted; go on with: {again}")
     elif outcome.late:
         lines.append(f"the time budget ran out; go on with: {again}")
+    lines += _warnings(session)
     if outcome.failed:
         lines.append(f"{outcome.failed} trials failed; the report names the reasons")
     return "\n".join(lines)

@@ -1,6 +1,8 @@
 """How much a study may spend, and on what panel; the budgets that searches share."""
 
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
 
 from tune_ad.errors import UserError
 
@@ -25,6 +27,9 @@ class Budget:
         evaluations: reports per trial, evenly spaced over the epochs.
         test_curve: also record test AUROC over epochs, under the name "oracle": nothing may be
             selected by it, the epoch least of all.
+        only: by name of a parameter, the values that the budget can afford: of one that is
+            searched, the choices that are left; of another, the first is taken. A setting of the
+            user goes before.
     """
 
     trials: int
@@ -38,6 +43,7 @@ class Budget:
     validation_fraction: float = 0.1
     evaluations: int = 10
     test_curve: bool = False
+    only: Mapping[str, Sequence[Any]] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         """Validate every field.
@@ -45,10 +51,8 @@ class Budget:
         Raises:
             UserError: naming the field and its value.
         """
-        for name in ("trials", "seeds", "evaluations"):
-            if getattr(self, name) < 1:
-                raise UserError(f"{name} must be at least 1, got {getattr(self, name)}")
-        for name in ("epochs", "train_images", "validation_images", "test_images"):
+        numbers = ("trials", "seeds", "evaluations", "epochs")
+        for name in (*numbers, "train_images", "validation_images", "test_images"):
             given = getattr(self, name)
             if given is not None and given < 1:
                 raise UserError(f"{name} must be at least 1, got {given}")
@@ -60,6 +64,8 @@ class Budget:
             raise UserError(f"evaluation seeds must be at least 0, got {self.evaluation_seeds}")
         if self.classes is not None and not self.classes:
             raise UserError("classes must name at least one class, got none")
+        if empty := [name for name, values in self.only.items() if not values]:
+            raise UserError(f"only must name at least one value of {', '.join(empty)}, got none")
 
     def interval(self, epochs: int) -> int:
         """Epochs between two reports of a model that trains so many, in all its stages."""

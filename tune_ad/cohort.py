@@ -15,6 +15,7 @@ from tune_ad.detectors.base import Detector, ScoreSpace, Terms, check_finite
 from tune_ad.detectors.config import Config
 from tune_ad.errors import DegenerateInputError, UserError
 from tune_ad.learner import Learner, Member
+from tune_ad.plateau import Plateau
 
 
 class Failure(NamedTuple):
@@ -34,11 +35,14 @@ class Cohort:
             trains.
         members: the replicas.
         score_space: values of score-time parameters to score with besides the configuration's.
+        patience: calls of `watch` without a lower loss after which a replica is done; 0 = none is
+            before its schedule ends.
 
     Attributes:
         epoch: epochs that the living replicas have finished, over all stages.
         epochs: of all stages; 0 for a detector that is only fitted.
         failures: by position of the replica.
+        plateaus: what `watch` knows of each replica; none without patience.
 
     Raises:
         UserError: if a replica has no training image, an image has a NaN, or the configuration
@@ -52,6 +56,7 @@ class Cohort:
         images: Tensor,
         members: Sequence[Member],
         score_space: ScoreSpace | None = None,
+        patience: int = 0,
     ) -> None:
         check_finite(images)
         for member in members:
@@ -66,11 +71,12 @@ class Cohort:
             Learner(detector, config, images, member, score_space or {}) for member in members
         ]
         self.epochs = sum(stage.epochs for stage in self.learners[0].stages)
+        self.plateaus = [Plateau(patience) for _ in members if patience]
 
     @property
     def finished(self) -> bool:
         """Whether nothing is left to train."""
-        return self.epoch >= self.epochs or len(self.failures) == len(self.learners)
+        return self.epoch >= self.epochs or not self.training()
 
     @property
     def scorable(self) -> bool:
@@ -99,16 +105,50 @@ class Cohort:
         """Positions of the replicas that have not failed."""
         return [k for k in range(len(self.learners)) if k not in self.failures]
 
+    def training(self) -> list[int]:
+        """Positions of the replicas that have neither failed nor stopped improving."""
+        stopped = {k for k, each in enumerate(self.plateaus) if each.stopped is not None}
+        return [k for k in self.living() if k not in stopped]
+
+    def epoch_of(self, replica: int) -> int:
+        """Epochs that a living replica has finished."""
+        stopped = self.plateaus[replica].stopped if self.plateaus else None
+        return self.epoch if stopped is None else stopped
+
+    def watch(self, held_out: Sequence[Tensor]) -> None:
+        """Note the loss of held-out normals of every replica that trains, by its last stage.
+
+        A replica whose loss has not fallen for `patience` calls is done. It, and every replica
+        whose schedule is over, gets back the weights of its lowest loss. Nothing happens without
+        patience, or before the last stage.
+
+        Args:
+            held_out: for each replica the indices of its images.
+        """
+        if not (self.plateaus and self.scorable):
+            return
+        for k in self.training():
+            plateau, learner = self.plateaus[k], self.learners[k]
+            losses = learner.losses(held_out[k])
+            if losses is None:
+                continue
+            plateau.note(self.epoch, float(losses.mean()), learner.module.state_dict())
+            over = plateau.stopped is not None or self.epoch >= self.epochs
+            if over and plateau.weights:
+                learner.restore(plateau.weights)
+
     def train(self, epochs: int) -> list[dict[str, float]]:
         """Advance every living replica by `epochs`, or to the end of its schedule.
 
         Returns:
-            for each replica the terms of the last epoch, averaged over images; {} for one that
+            for each replica the terms of its last epoch, averaged over images; {} for one that
             has failed.
         """
         epochs = min(epochs, self.epochs - self.epoch)
         means: list[dict[str, float]] = [{} for _ in self.learners]
-        for k in self.living():
+        for k, plateau in enumerate(self.plateaus):
+            means[k] = {} if k in self.failures else plateau.terms
+        for k in self.training():
             for epoch in range(self.epoch, self.epoch + epochs):
                 means[k] = self.learners[k].train_epoch(epoch)
                 bad = [name for name, value in means[k].items() if not math.isfinite(value)]
@@ -117,6 +157,8 @@ class Cohort:
                     means[k] = {}
                     break
         self.epoch += epochs
+        for plateau, terms in zip(self.plateaus, means, strict=False):
+            plateau.terms = terms
         return means
 
     def fail(self, replica: int, epoch: int, reason: str) -> None:
@@ -164,6 +206,7 @@ class Cohort:
             "epoch": self.epoch,
             "failures": {k: tuple(failure) for k, failure in self.failures.items()},
             "learners": [learner.state_dict() for learner in self.learners],
+            "plateaus": [each.state_dict() for each in self.plateaus],
         }
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
@@ -172,5 +215,7 @@ class Cohort:
         self.failures = {k: Failure(*failure) for k, failure in state["failures"].items()}
         for learner, saved in zip(self.learners, state["learners"], strict=True):
             learner.load_state_dict(saved)
+        for plateau, saved in zip(self.plateaus, state.get("plateaus", []), strict=True):
+            plateau.load_state_dict(saved)
         if not self.epochs:
             self.prepare_scoring()

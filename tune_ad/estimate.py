@@ -2,7 +2,7 @@
 
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any, NamedTuple
 
@@ -21,6 +21,7 @@ from tune_ad.randomness import torch_stream
 from tune_ad.search import Baseline, Study
 from tune_ad.sweep import Sweep
 
+OPERATED = 2  # images whose operations are counted: batch normalisation takes no single one
 SAMPLED = 12  # configurations whose cost is counted
 PROBE_BATCHES = 2
 PROBED = 200  # images for a detector that is fitted
@@ -133,15 +134,21 @@ def _seconds(call: Callable[[], object], device: str) -> float:
     return time.perf_counter() - started
 
 
-def relative_operations(study: Study) -> float:
+def relative_operations(study: Study, measured: Study | None = None) -> float:
     """Mean floating-point operations of sampled configurations, over those of the defaults.
 
     Configurations that cannot be built fail at once: they are left out.
+
+    Args:
+        study: whose configurations are sampled.
+        measured: the study whose defaults were timed, where its budget has others; its epochs do
+            not matter.
     """
-    sweep = Sweep(study.search.plan, study.arms, SAMPLED, study.seed)
+    sweep = Sweep(study.search.plan, study.arms, min(SAMPLED, study.budget.trials), study.seed)
+    timed = study if measured is None else replace(measured, budget=_as_long(measured, study))
     ratios = []
     while (suggestion := sweep.ask()) is not None:
-        baseline = study.baselines[suggestion.baseline]
+        baseline = timed.baselines[suggestion.baseline]
         default = _operations(baseline.detector, baseline.config(study.shape, {}), study.shape)
         try:
             own = _operations(baseline.detector, study.config(suggestion), study.shape)
@@ -151,15 +158,19 @@ def relative_operations(study: Study) -> float:
     return sum(ratios) / len(ratios) if ratios else 1.0
 
 
+def _as_long(measured: Study, study: Study) -> Budget:
+    return replace(measured.budget, epochs=study.budget.epochs)
+
+
 def _operations(detector: type[Detector[Any]], config: Config, shape: ImageShape) -> int:
     module = skeleton(detector, config, shape)
     return sum(stage.epochs * _epoch_operations(module, stage) for stage in module.stages())
 
 
 def _epoch_operations(module: Detector[Any], stage: Stage) -> int:
-    """Of the forward passes of two images through every phase of a stage."""
+    """Of the forward passes of a few images through every phase of a stage."""
     with torch.device("meta"), FlopCounterMode(display=False) as counter:
-        images = torch.empty(2, *module.shape)
+        images = torch.empty(OPERATED, *module.shape)
         for phase in stage.phases:
             wanted = module.noise(phase.name, len(images))
             noise = {name: torch.empty(each.shape) for name, each in wanted.items()}
@@ -167,8 +178,27 @@ def _epoch_operations(module: Detector[Any], stage: Stage) -> int:
     return int(counter.get_total_flops())
 
 
-def image_sizes(budget: Budget, class_images: int, test_images: int, classes: int) -> Sizes:
-    """The images of one replica: `class_images` in its training files, of `classes` classes."""
+def forward_operations(module: Detector[Any]) -> float:
+    """Floating-point operations of a training forward pass of one image in the last stage."""
+    return _epoch_operations(module, module.stages()[-1]) / OPERATED
+
+
+def image_sizes(
+    budget: Budget,
+    class_images: int,
+    test_images: int,
+    classes: int,
+    outsiders: Sequence[int] = (),
+) -> Sizes:
+    """The images of one replica.
+
+    Args:
+        budget: gives the caps.
+        class_images: in the training files of a normal class, or of the whole set.
+        test_images: of the data set.
+        classes: of which one is normal; 1 where the whole set is.
+        outsiders: test images of each other data set.
+    """
     held_out = int(class_images * budget.validation_fraction)
     train = min(class_images - held_out, budget.train_images or class_images)
     others = held_out * (classes - 1)
@@ -177,6 +207,7 @@ def image_sizes(budget: Budget, class_images: int, test_images: int, classes: in
     sides = min(classes, 2)  # a whole data set has no anomalies
     cap = test_images if budget.test_images is None else sides * budget.test_images
     test = min(test_images, cap)
+    test += sum(min(n, n if budget.test_images is None else budget.test_images) for n in outsiders)
     tasks = classes if budget.classes is None else len(budget.classes)
     return Sizes(train, validation, test, tasks)
 

@@ -3,26 +3,30 @@
 `part` is "validation" or "test". For each replica the metrics are:
 
     <part>_auroc, <part>_ap            normals against anomalies; one per outsider set, which
-                                       follows as in test_auroc/svhn unless it is "rest"
+                                       follows as in test_auroc/svhn unless it is "rest"; where
+                                       all are other data sets, the name alone is of the first
     <...>_bits_per_dim                 of what is in nats (`Detector.nats`), also of training terms
     <part>_score, <part>_<term>        mean over normals of the score and of its named parts
     validation_loss                    mean training loss over held-out normals
     <part>_distinct, <part>_tied       distinct scores; share of images with a score not their own
     <part>_relative_range              of the scores, over their largest magnitude
     <part>_collapsed                   1 where every image has one score, but for rounding, else 0
+
+The last three leave controls out: there are only 256 constant grey images.
 """
 
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import lru_cache
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
 from torch import Tensor
 
 from tune_ad.cohort import Cohort
+from tune_ad.data.controls import CONTROLS
 from tune_ad.detectors.base import Terms
 from tune_ad.errors import DegenerateInputError
 from tune_ad.metrics import (
@@ -37,8 +41,6 @@ from tune_ad.panel import Panel
 from tune_ad.randomness import numpy_stream
 from tune_ad.records import Values
 
-HISTOGRAM_BINS = 40
-KEPT_SCORES = 500
 LABELLED = (1, 2, 5, 10, 50)  # anomalies by which a selection may be made
 DRAWS = 20
 
@@ -67,6 +69,18 @@ class Examination:
     scores: dict[str, dict[str, np.ndarray]] = field(default_factory=dict)
     placements: dict[int, np.ndarray] = field(default_factory=dict)
     untested: dict[int, str] = field(default_factory=dict)
+
+    def add(self, other: "Examination") -> None:
+        """Take in the metrics and variants of another part, and its scores where they tell more.
+
+        Where the outsiders are other data sets, held-out scores are of normals alone.
+        """
+        self.metrics |= other.metrics
+        for name, metrics in other.variants.items():
+            self.variants.setdefault(name, {}).update(metrics)
+        for task, sides in other.scores.items():
+            if len(sides) > len(self.scores.get(task, {})):
+                self.scores[task] = sides
 
 
 def by_name(replicas: Sequence[Mapping[str, float]]) -> dict[str, Values]:
@@ -161,10 +175,11 @@ def judged(sides: Mapping[str, Terms], part: str) -> dict[str, float]:
             end = outsider_suffix(name)
             numbers[f"{part}_auroc{end}"] = auroc(normal["score"], side["score"])
             numbers[f"{part}_ap{end}"] = average_precision(normal["score"], side["score"])
+    numbers |= of_first(numbers, sides, (f"{part}_auroc", f"{part}_ap"))
     for term, values in normal.items():
         if "=" not in term:
             numbers[f"{part}_{term}"] = float(values.mean())
-    apart = ties(torch.cat([side["score"] for side in sides.values()]))
+    apart = ties(torch.cat([t["score"] for name, t in sides.items() if name not in CONTROLS]))
     numbers[f"{part}_distinct"] = float(apart.distinct)
     numbers[f"{part}_tied"] = apart.share
     numbers[f"{part}_relative_range"] = apart.relative_range
@@ -231,16 +246,32 @@ def compared(sides: Mapping[str, Terms], part: str) -> dict[str, dict[str, float
     Raises:
         DegenerateInputError: if a score is not finite or a side is empty.
     """
-    normal = sides["normal"]
-    return {
+    found = {
         variant: {
             f"{part}_auroc{outsider_suffix(name)}": auroc(values, side[variant])
             for name, side in sides.items()
             if name != "normal"
         }
-        for variant, values in normal.items()
+        for variant, values in sides["normal"].items()
         if variant != "score"
     }
+    return {
+        name: {**each, **of_first(each, sides, (f"{part}_auroc",))} for name, each in found.items()
+    }
+
+
+def of_first(
+    numbers: Mapping[str, float], sides: Mapping[str, Any], metrics: Sequence[str]
+) -> dict[str, float]:
+    """The metrics of the first outsider set under the metric's name alone.
+
+    Nothing where that is theirs already, or nothing is anomalous. So what a search is about has
+    one name, whichever the outsiders.
+    """
+    first = next((name for name in sides if name != "normal"), "rest")
+    if first == "rest":
+        return {}
+    return {metric: numbers[f"{metric}{outsider_suffix(first)}"] for metric in metrics}
 
 
 def with_bits(
@@ -267,35 +298,3 @@ def with_bits(
 def outsider_suffix(name: str) -> str:
     """What follows a metric's name for an outsider set; nothing for the other classes."""
     return "" if name == "rest" else f"/{name}"
-
-
-def histogram(scores: Mapping[str, np.ndarray]) -> dict[str, list[float]]:
-    """Counts of each side over common bins between the smallest and the largest score."""
-    everything = np.concatenate(list(scores.values()))
-    low, high = everything.min(), everything.max()
-    # A nearly collapsed detector has scores too close for bins between the extremes.
-    least = HISTOGRAM_BINS * np.spacing(np.abs(everything).max())
-    pad = least if low < high < low + least else 0.0
-    edges = np.histogram_bin_edges(everything, HISTOGRAM_BINS, (low - pad, high + pad))
-    counts = {side: np.histogram(each, edges)[0].tolist() for side, each in scores.items()}
-    return {"edges": edges.tolist(), **counts}
-
-
-def thinned(scores: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
-    """At most `KEPT_SCORES` scores of each side, evenly taken."""
-    return {side: each[:: -(-len(each) // KEPT_SCORES)] for side, each in scores.items()}
-
-
-def pictures(cohort: Cohort, panel: Panel, keys: Sequence[Key], count: int) -> dict[str, Terms]:
-    """What the first replica of each task makes of held-out normals; uint8 (n, h, w, c)."""
-    shown: dict[str, dict[str, Tensor]] = {}
-    for k in cohort.living():
-        name = panel.tasks[keys[k].task].name
-        held_out = panel.positions(keys[k].task, "validation_normal")[:count]
-        if name not in shown and len(held_out):
-            made = cohort.illustrate(k, held_out)
-            shown[name] = {
-                title: (image.clamp(0, 1) * 255).round().byte().permute(0, 2, 3, 1).cpu()
-                for title, image in made.items()
-            }
-    return shown

@@ -92,7 +92,7 @@ class Learner:
             self.make_optimisers(stage)
         self.fitted = False
         self.set_learning_rate(stage.learning_rate(local))
-        self.module.train()
+        self.set_mode(stage)
         progress = torch.tensor(local / stage.epochs, device=self.images.device)
         totals: Terms = {}
         batches = self.batches(stage.batch_size)
@@ -119,6 +119,13 @@ class Learner:
             for name, value in terms.items():
                 means[prefix + name] = value.mean()
         return means
+
+    def set_mode(self, stage: Stage) -> None:
+        """Training mode for what a stage moves; the rest is frozen, batch statistics included."""
+        self.module.train()
+        moved = {name.partition(".")[0] for phase in stage.phases for name in phase.modules}
+        for name, child in self.module.named_children():
+            child.train(name in moved)
 
     def prefix(self, stage: Stage, phase: Phase) -> str:
         """What tells the terms of an earlier stage and of several phases apart."""
@@ -212,6 +219,11 @@ class Learner:
             noise = {n: each.draw(stream).to(chunk.device) for n, each in wanted.items()}
             parts.append(self.module.terms(phase, self.pick(chunk), noise)["loss"])
         return torch.cat(parts).double()
+
+    def restore(self, weights: Mapping[str, Tensor]) -> None:
+        """Take back earlier weights and buffers; what scoring needs is to be fitted again."""
+        self.module.load_state_dict(dict(weights))
+        self.fitted = False
 
     @torch.no_grad()
     def illustrate(self, indices: Tensor) -> dict[str, Tensor]:

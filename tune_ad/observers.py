@@ -174,6 +174,8 @@ class Boards(Observer):
         for name, values in report.metrics.items():
             scalars |= self._averages(name.replace("_", "/", 1), values)
         board.scalars(scalars, step)
+        if report.warning:
+            board.text("health/warning", report.warning, step)
         for task, sides in report.scores.items():
             for side, scores in sides.items():
                 kind = "normal" if side == "normal" else f"anomalous ({side})"

@@ -7,14 +7,14 @@ written.
 import json
 import os
 from collections.abc import Callable, Mapping
-from dataclasses import replace
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
-from tune_ad import catalogue, data
+from tune_ad import catalogue, data, gathering
 from tune_ad.ablation import ablated
 from tune_ad.budgets import BUDGETS, Budget
-from tune_ad.data import class_tasks, whole
+from tune_ad.data import class_tasks
 from tune_ad.detectors.config import NetworkConfig
 from tune_ad.errors import UserError
 from tune_ad.journal import jsonable
@@ -45,14 +45,13 @@ def prepare(options: Options, say: Callable[[str], None] = print) -> Session:
     stored = _stored(folder, options)
     machine = _machine(options)
     options = _fitted(options, machine)
-    root = data.data_root(options.data_root)
     data_set = data.find(alias, options.data_root)
-    data.check(alias, options.data_root)
     name = stored["budget_name"] if stored else _budget_name(options)
-    if search.whole and options.changes.get("classes") is not None:
+    if search.of_whole_sets and options.changes.get("classes") is not None:
         raise UserError(
             f"--classes: {options.search} is about the whole data set; leave the option out"
         )
+    gathering.check(search, alias, options.data_root)
     budget = _budget(search.budgets_for(alias), name, options, data_set, stored)
     study = Study(
         options.study,
@@ -66,14 +65,13 @@ def prepare(options: Options, say: Callable[[str], None] = print) -> Session:
         options.settings or (_plain(stored["settings"]) if stored else {}),
     )
     _check_settings(study, options)
-    if not data.locate(alias, options.data_root):
-        say(f"{data_set.name} is not in {root}; fetching it")
-    image_set = data.load(alias, options.data_root)
-    study = replace(study, data_set=image_set.name, shape=ImageShape(*image_set.shape))
-    tasks = [whole(image_set.name)] if search.whole else class_tasks(image_set, budget.classes)
+    image_sets = gathering.gather(search, alias, options.data_root, say)
+    source = image_sets[0]
+    study = replace(study, data_set=source.name, shape=ImageShape(*source.shape))
+    tasks = gathering.tasks(study, source)
     if options.ablate is not None:
         study = _counted(study)
-    session = Session(options, machine, study, tuple(tasks), (image_set,), folder, say)
+    session = Session(options, machine, study, tuple(tasks), image_sets, folder, say)
     at_a_time = session.concurrent if options.address == "local" else 1
     _check_study(study, len(tasks) * len(study.seeds) * at_a_time)
     if stored:
@@ -256,6 +254,11 @@ def _check_settings(study: Study, options: Options) -> None:
     """
     if study.selection not in RULES:
         raise UserError(f"--selection must be one of {sorted(RULES)}, got {study.selection!r}")
+    if study.outsiders and study.selection == "validation":
+        raise UserError(
+            f"--selection validation: {study.search.name.format(data=study.data_set)} holds out "
+            "no anomaly, its outsiders are other data sets; use --selection likelihood"
+        )
     if options.ablate is not None and not any(b.space for b in study.baselines.values()):
         fixed = "; leave out --set" if study.settings else ""
         raise UserError(
@@ -282,6 +285,8 @@ def _check_study(study: Study, models: int) -> None:
             f"normal_only compares losses, and the baselines {', '.join(study.baselines)} have "
             "different ones; use --selection validation"
         )
+    if study.selection == "likelihood":
+        _check_likelihood(study)
     for baseline in study.baselines.values():
         module = baseline.skeleton(study.shape)
         if study.selection == "normal_only" and not module.stages():
@@ -299,6 +304,30 @@ def _check_study(study: Study, models: int) -> None:
             )
 
 
+def _check_likelihood(study: Study) -> None:
+    """Refuse to compare what is no likelihood, or likelihoods of different kinds.
+
+    Raises:
+        UserError: naming the fault.
+    """
+    for baseline in study.baselines.values():
+        if not baseline.bounds_likelihood:
+            raise UserError(
+                f"--selection likelihood: {baseline.title} has no likelihood; use --selection "
+                "validation or normal_only"
+            )
+    if not study.chooses:
+        return
+    configs = [asdict(each.config(study.shape, {})) for each in study.baselines.values()]
+    kinds = sorted({str(config.get("likelihood")) for config in configs})
+    searched = [b.title for b in study.baselines.values() if "likelihood" in b.space]
+    if len(kinds) > 1 or searched:
+        raise UserError(
+            "--selection likelihood compares values of one likelihood only, and these trials "
+            f"differ in it ({', '.join(searched or kinds)}); fix it with --set likelihood=NAME"
+        )
+
+
 def _check_unchanged(study: Study, stored: Mapping[str, Any], folder: StudyFolder) -> None:
     """Refuse to go on with a study whose search means something else today.
 
@@ -306,8 +335,9 @@ def _check_unchanged(study: Study, stored: Mapping[str, Any], folder: StudyFolde
         UserError: naming what has changed.
     """
     now = json.loads(json.dumps(jsonable(study.describe())))
-    before = {"whole": False, **stored}  # studies of earlier versions do not say
-    before["budget"] = {**stored["budget"], "trials": now["budget"]["trials"]}
+    # Studies of earlier versions do not say.
+    before = {"whole": False, "outsiders": [], "patience": 0, "claim": {}, **stored}
+    before["budget"] = {"only": {}, **stored["budget"], "trials": now["budget"]["trials"]}
     changed = [key for key in now if now[key] != before.get(key)]
     if changed:
         raise UserError(

@@ -5,9 +5,10 @@ from dataclasses import asdict, dataclass, field, fields, replace
 from functools import cached_property
 from typing import Any
 
-from optuna.distributions import distribution_to_json
+from optuna.distributions import CategoricalDistribution, distribution_to_json
 
 from tune_ad.budgets import BUDGETS, PAPER, STANDARD, Budget
+from tune_ad.data import canonical_name
 from tune_ad.detectors.base import Detector, skeleton
 from tune_ad.detectors.config import Config
 from tune_ad.errors import UserError
@@ -61,6 +62,40 @@ class Baseline:
         space = {name: each for name, each in self.space.items() if name not in settings}
         return replace(self, space=space, settings={**self.settings, **settings})
 
+    def only(self, shape: ImageShape, values: Mapping[str, Sequence[Any]]) -> "Baseline":
+        """The baseline with parameters restricted to the values that a budget can afford.
+
+        One that is searched keeps those of its values. A default that is not among them becomes
+        the first of them.
+
+        Raises:
+            UserError: if nothing is left of a searched parameter.
+        """
+        known = {each.name for each in fields(self.detector.Config)}
+        space, settings = dict(self.space), dict(self.settings)
+        for name, allowed in values.items():
+            if name not in known:
+                continue
+            left = [v for v in allowed if name not in space or contains(space[name], v)]
+            if not left:
+                raise UserError(
+                    f"the budget leaves nothing of {name} of {self.title}: none of "
+                    f"{', '.join(map(str, allowed))} is in its search space {space[name]}"
+                )
+            if name in space and len(left) > 1:
+                space[name] = CategoricalDistribution(left)
+            else:
+                space.pop(name, None)
+            if getattr(self.config(shape, {}), name) not in left:
+                settings[name] = left[0]
+        return replace(self, space=space, settings=settings)
+
+    @property
+    def bounds_likelihood(self) -> bool:
+        """Whether its scores have bounds of the likelihood: "negative_iwae" and its like."""
+        rule = self.detector.Config.rules().get("score_by")
+        return rule is not None and "negative_iwae" in rule.options
+
     def arm(self, shape: ImageShape) -> Arm:
         """The baseline as a plan sees it.
 
@@ -108,6 +143,12 @@ class Search:
         selection: name of the rule that ranks trials.
         whole: the panel is one task, the whole data set, of which nothing is anomalous: for rates
             and distortions. Otherwise each class is a task, against the others.
+        outsiders: by short name of a data set, the names of the data sets and of the controls of
+            `tune_ad.data.controls` against which it is set as a whole: the panel is that one
+            task. The first is the one that `test_auroc` is about.
+        patience: evaluation intervals without a lower loss of held-out normals after which a
+            replica is done; its best weights are kept. 0 = all epochs, and the last weights.
+        claim: what the study tests, as `analysis.evidence` reads it; empty = nothing.
         early_stopping: stop trials that fall behind (asynchronous successive halving). Off by
             default: stopped trials bias sensitivities.
     """
@@ -119,6 +160,9 @@ class Search:
     plan: Plan = field(default_factory=Optuna)
     selection: str = "validation"
     whole: bool = False
+    outsiders: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    patience: int = 0
+    claim: Mapping[str, Any] = field(default_factory=dict)
     early_stopping: bool = False
     budgets_on: Mapping[str, Mapping[str, Budget]] = field(default_factory=dict)
     name_on: Mapping[str, str] = field(default_factory=dict)
@@ -140,13 +184,6 @@ class Search:
                 f"search {self.name} must name the budget 'quick' and no other than {BUDGETS}, "
                 f"got {tuple(self.budgets)}"
             )
-        budgets = [*self.budgets.values()]
-        budgets += [each for own in self.budgets_on.values() for each in own.values()]
-        if self.whole and any(each.classes is not None for each in budgets):
-            raise UserError(
-                f"search {self.name} is about whole data sets, so its budgets must leave classes "
-                "at None"
-            )
         for data, own in self.budgets_on.items():
             if data not in self.data or not set(own) <= set(BUDGETS):
                 raise UserError(
@@ -163,6 +200,60 @@ class Search:
                 f"search {self.name}: selection must be one of {sorted(RULES)}, "
                 f"got {self.selection!r}"
             )
+        self._check_panel()
+        self._check_protocol()
+
+    def _check_panel(self) -> None:
+        """Check what concerns a panel of a single task.
+
+        Raises:
+            UserError: naming the fault.
+        """
+        budgets = [*self.budgets.values()]
+        budgets += [each for own in self.budgets_on.values() for each in own.values()]
+        if self.of_whole_sets and any(each.classes is not None for each in budgets):
+            raise UserError(
+                f"search {self.name} is about whole data sets, so its budgets must leave classes "
+                "at None"
+            )
+        named = [name for name, others in self.outsiders.items() if others]
+        if self.outsiders and (self.whole or sorted(named) != sorted(self.data)):
+            raise UserError(
+                f"search {self.name}: outsiders must name at least one for each of its data sets "
+                f"{self.data}, and whole must be False, got {dict(self.outsiders)}"
+            )
+        if self.outsiders and self.selection == "validation":
+            raise UserError(
+                f"search {self.name}: no anomaly is held out where the outsiders are other data "
+                "sets, so selection must be another rule than 'validation'"
+            )
+
+    def _check_protocol(self) -> None:
+        """Check what concerns training and selection.
+
+        Raises:
+            UserError: naming the fault.
+        """
+        if self.patience < 0:
+            raise UserError(
+                f"search {self.name}: patience must be at least 0, got {self.patience}"
+            )
+        budgets = [each for data in self.data for each in self.budgets_for(data).values()]
+        if self.patience and not all(each.validation_fraction for each in budgets):
+            raise UserError(
+                f"search {self.name}: patience watches held-out images, so each of its budgets "
+                f"must hold some out; declare those of {BUDGETS} that hold out none"
+            )
+        if isinstance(self.plan, Optuna) and any("likelihood" in b.space for b in self.baselines):
+            raise UserError(
+                f"search {self.name}: values of different likelihoods cannot be compared, so "
+                "'likelihood' must be a setting of each baseline, or the plan another than Optuna"
+            )
+
+    @property
+    def of_whole_sets(self) -> bool:
+        """Whether the panel is a single task, of which all classes of a data set are normal."""
+        return self.whole or bool(self.outsiders)
 
     def budgets_for(self, data: str) -> dict[str, Budget]:
         """The budgets on a data set, by its short name."""
@@ -218,7 +309,15 @@ class Study:
                 )
         return {each.title: self._settled(each) for each in self.search.baselines}
 
+    @property
+    def outsiders(self) -> tuple[str, ...]:
+        """Names of the sets against which the data set is set; none if its classes are tasks."""
+        declared = self.search.outsiders.items()
+        return next((own for name, own in declared if canonical_name(name) == self.data_set), ())
+
     def _settled(self, baseline: Baseline) -> Baseline:
+        left = {n: each for n, each in self.budget.only.items() if n not in self.settings}
+        baseline = baseline.only(self.shape, left)
         own = {each.name for each in fields(baseline.detector.Config)}
         settings = {name: value for name, value in self.settings.items() if name in own}
         if self.budget.epochs is not None and "epochs" in own:
@@ -281,9 +380,16 @@ class Study:
         """Whether the rule has what it looks at: nothing, a loss, or an AUROC of anomalies."""
         if self.selection == "random":
             return True
-        if self.search.whole and self.selection != "normal_only":
+        if self.selection in self._blind:
             return False
         return self.budget.validation_fraction > 0 or self.selection == "oracle"
+
+    @property
+    def _blind(self) -> tuple[str, ...]:
+        """The rules that look at anomalies of which there are none."""
+        if self.search.whole:
+            return ("validation", "oracle")
+        return ("validation",) if self.search.outsiders else ()
 
     @property
     def chooses(self) -> bool:
@@ -325,6 +431,9 @@ class Study:
             "plan": {"name": type(self.search.plan).__name__, **asdict(self.search.plan)},  # type: ignore[call-overload]
             "early_stopping": self.search.early_stopping,
             "whole": self.search.whole,
+            "outsiders": list(self.outsiders),
+            "patience": self.search.patience,
+            "claim": dict(self.search.claim),
             "baselines": {name: self._describe(each) for name, each in self.baselines.items()},
         }
 

@@ -137,26 +137,23 @@ class Session:
     def costs(self) -> dict[str, Cost]:
         """What the study would take under each budget, on this machine."""
         speeds = measured_speed(self.study, self.options.device)
-        ratio = relative_operations(self.study)
         alias = self.study.search.names()[self.options.search]
         budgets = self.study.search.budgets_for(alias)
         budgets[self.study.budget_name] = self.study.budget
-        return {
-            name: cost(
-                replace(self.study, budget=budget, budget_name=name),
-                self._sizes(budget),
-                speeds,
-                ratio,
-                min(self.concurrent, self.machine.slots(1, self.options.gpus or 0.0)),
-            )
-            for name, budget in budgets.items()
-        }
+        at_a_time = min(self.concurrent, self.machine.slots(1, self.options.gpus or 0.0))
+        costs = {}
+        for name, budget in budgets.items():
+            study = replace(self.study, budget=budget, budget_name=name)
+            ratio = relative_operations(study, self.study)
+            costs[name] = cost(study, self._sizes(budget), speeds, ratio, at_a_time)
+        return costs
 
     def _sizes(self, budget: Budget) -> Sizes:
-        source = self.image_sets[0]
-        classes = 1 if self.study.search.whole else len(source.classes)
+        source, *others = self.image_sets
+        classes = 1 if self.study.search.of_whole_sets else len(source.classes)
         each = len(source.train_images) // classes
-        return image_sizes(budget, each, len(source.test_images), classes)
+        outsiders = [len(each.test_images) for each in others]
+        return image_sizes(budget, each, len(source.test_images), classes, outsiders)
 
     def run(self) -> Outcome:
         """Run what is missing of the study, then the evaluation.

@@ -7,29 +7,25 @@ curve. It knows no Ray: the serial backend and the Ray Trainable drive the same 
 import time
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
+from functools import cached_property
 from typing import Any
 
 import numpy as np
 import torch
 
+from tune_ad.bounds import nearly_one_code, train_test_gap
 from tune_ad.cohort import Cohort
 from tune_ad.data import scaled
-from tune_ad.evaluation import (
-    Examination,
-    Key,
-    by_name,
-    examine,
-    histogram,
-    labelled,
-    pictures,
-    thinned,
-    with_bits,
-)
+from tune_ad.detectors.base import skeleton
+from tune_ad.estimate import forward_operations
+from tune_ad.evaluation import Examination, Key, by_name, examine, labelled, with_bits
 from tune_ad.learner import Member
+from tune_ad.nets import ImageShape
 from tune_ad.panel import Panel
 from tune_ad.records import Replica, State, Suggestion, TrialRecord, Values
 from tune_ad.search import Study
 from tune_ad.selection import RULES
+from tune_ad.shown import histograms, pictures, thinned
 
 SHOWN_PICTURES = 8
 
@@ -49,6 +45,7 @@ class Report:
         done: whether the trial is over.
         record: of the trial as it stands.
         details: curves and histograms so far.
+        warning: what a reader should know of a trial that is over; empty if nothing.
     """
 
     epoch: int
@@ -61,6 +58,7 @@ class Report:
     done: bool
     record: TrialRecord
     details: dict[str, Any]
+    warning: str = ""
 
 
 @dataclass
@@ -125,7 +123,12 @@ class Trial:
             for key in self.keys
         ]
         self.cohort = Cohort(
-            self.baseline.detector, self.config, images, members, self.baseline.score_space
+            self.baseline.detector,
+            self.config,
+            images,
+            members,
+            self.baseline.score_space,
+            study.search.patience,
         )
         self.history = History()
         self.untested: dict[int, str] = {}
@@ -134,6 +137,9 @@ class Trial:
         """Train one interval, examine, report."""
         started = time.perf_counter()
         terms = self.cohort.train(self.study.budget.interval(self.cohort.epochs))
+        self.cohort.watch(
+            [self.panel.positions(key.task, "validation_normal") for key in self.keys]
+        )
         found = self.examined()
         train = by_name([{f"train_{name}": v for name, v in each.items()} for each in terms])
         nats = self.cohort.learners[0].module.nats
@@ -157,6 +163,18 @@ class Trial:
             done,
             self.record(metrics, variants, objective, self.labelled(found) if done else {}),
             self.details(found),
+            self.warning(metrics) if done else "",
+        )
+
+    def warning(self, metrics: dict[str, Values]) -> str:
+        """What a reader should know of the trained models; empty if nothing."""
+        count = nearly_one_code(metrics, asdict(self.config))
+        if not count:
+            return ""
+        return (
+            f"{count} of {len(self.keys)} replicas: the importance weights lie on nearly one of "
+            f"{asdict(self.config)['samples']} codes (effective share below 2/K), which is hardly "
+            "the forward KL; more samples, a smaller code or a smaller tempering help"
         )
 
     def examined(self) -> Examination:
@@ -172,18 +190,27 @@ class Trial:
         for part in parts:
             ends = part == "validation" or self.quoted
             new = examine(self.cohort, self.panel, self.keys, part, every_variant=done, ends=ends)
-            if done or part == "validation":
-                found.metrics |= new.metrics
-            if part == "test" and budget.test_curve:
-                found.metrics |= _as_oracle(new.metrics)
-            for name, metrics in new.variants.items():
-                found.variants.setdefault(name, {}).update(metrics)
-            found.scores = found.scores or new.scores
             if part == "validation":
                 found.placements = new.placements
             else:
                 self.untested = new.untested
+                oracle = _as_oracle(new.metrics) if budget.test_curve else {}
+                new.metrics = (new.metrics if done else {}) | oracle
+            found.add(new)
+        if done:
+            found.metrics |= train_test_gap(self.cohort, self.panel, self.keys, found.metrics)
+            found.metrics |= self.kept()
         return found
+
+    def kept(self) -> dict[str, Values]:
+        """With patience: the epoch of the weights of each replica, and whether it stopped."""
+        plateaus = self.cohort.plateaus
+        if not plateaus:
+            return {}
+        return {
+            "best_epoch": [float(each.epoch) for each in plateaus],
+            "plateau": [float(each.stopped is not None) for each in plateaus],
+        }
 
     @property
     def quoted(self) -> bool:
@@ -249,10 +276,17 @@ class Trial:
             metrics=metrics,
             variants=variants,
             labelled=labelled,
-            models={"parameters": self.cohort.parameters},
+            models=self.models,
             seconds=self.history.seconds,
             device=self.device,
         )
+
+    @cached_property
+    def models(self) -> dict[str, float]:
+        """Parameters, and operations of a forward pass of one image in the last stage."""
+        module = skeleton(self.baseline.detector, self.config, ImageShape(*self.panel.shape))
+        operations = {"flops": forward_operations(module)} if module.stages() else {}
+        return {"parameters": self.cohort.parameters, **operations}
 
     def replica(self, k: int) -> Replica:
         """One replica as it stands."""
@@ -262,7 +296,7 @@ class Trial:
             failure = self.cohort.failures[k]
             return Replica(name, key.seed, "failed", failure.reason, failure.epoch)
         state: State = "complete" if self.cohort.finished else "pruned"
-        return Replica(name, key.seed, state, self.untested.get(k, ""), self.cohort.epoch)
+        return Replica(name, key.seed, state, self.untested.get(k, ""), self.cohort.epoch_of(k))
 
     def details(self, found: Examination) -> dict[str, Any]:
         """Curves and histograms, for the file beside the record."""
@@ -273,7 +307,12 @@ class Trial:
                 "objective": self.history.objectives,
                 "replicas": self.history.metrics,
             },
-            "histograms": {task: histogram(scores) for task, scores in found.scores.items()},
+            "histograms": {
+                name: each
+                for task in self.panel.tasks
+                if task.name in found.scores
+                for name, each in histograms(task, found.scores[task.name]).items()
+            },
         }
 
     def state_dict(self) -> dict[str, Any]:

@@ -34,7 +34,8 @@ class Evidence(NamedTuple):
         bits: name of the metric of bits per dimension; empty where none is recorded.
         gap: name of the metric of the train-test gap; empty where none is recorded.
         failed: models that did not end complete; they are in the table without numbers.
-        table: as `verdict` wants it, with the columns number (of the trial), parameters, flops (forward, per image), gap and plateau (1 = reached); NaN where not recorded.
+        table: as `verdict` wants it, with the columns number (of the trial), parameters, flops
+            (forward, per image), gap and plateau (1 = reached); NaN where not recorded.
     """
 
     task: str

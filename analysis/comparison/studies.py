@@ -56,7 +56,8 @@ def compare(studies: Sequence[StudyRecords]) -> Document:
     if contenders:
         sections.append(Section("Class by class", [*blocks, *_unshared(contenders)]))
     title = f"{', '.join(names[:-1])} and {names[-1]}"
-    return Document(title, _summary(studies, contenders, pairs), sections)
+    warned = [f"\n- Beware: {each}" for each in _warnings(studies, differences_of(studies))]
+    return Document(title, _summary(studies, contenders, pairs) + "".join(warned), sections)
 
 
 def labels(studies: Sequence[StudyRecords]) -> list[str]:

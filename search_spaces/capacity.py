@@ -1,0 +1,97 @@
+"""Does width make a VAE's likelihood tell other data sets? The retracted capacity claim.
+
+Width scales channels at fixed depth and code size; each likelihood and code size is a stratum of
+its own. Every model is trained until the loss of held-out normals stops falling, at a constant
+learning rate. The score is minus the ELBO; minus the IWAE bound, rate, distortion and trivial
+statistics of the image are told beside it.
+"""
+
+from optuna.distributions import CategoricalDistribution
+
+from tune_ad.budgets import Budget
+from tune_ad.detectors.likelihood_vae import LikelihoodVAE
+from tune_ad.plans import Grid
+from tune_ad.search import Baseline, Search
+
+capacity = Search(
+    name="capacity_{data}",
+    name_on={"cifar": "capacity_cifar_svhn", "fmnist": "capacity_fmnist_mnist"},
+    data=("cifar", "fmnist"),
+    outsiders={"cifar": ("svhn", "constant", "noise"), "fmnist": ("mnist", "constant", "noise")},
+    plan=Grid(),
+    selection="likelihood",
+    patience=4,
+    claim={"kind": "capacity", "factor": "width", "strata": ["likelihood", "latent_dim"]},
+    baselines=(
+        Baseline(
+            LikelihoodVAE,
+            settings={
+                "batch_size": 100,
+                "milestones": (),
+                "latent_dim": 32,
+                "likelihood": "discretised_logistic",
+            },
+            space={
+                "width": CategoricalDistribution([0.25, 0.5, 1.0, 2.0, 4.0, 8.0]),
+                "latent_dim": CategoricalDistribution([32, 128]),
+                "likelihood": CategoricalDistribution(
+                    [
+                        "bernoulli",
+                        "continuous_bernoulli",
+                        "gaussian",
+                        "gaussian_learned",
+                        "discretised_logistic",
+                        "categorical",
+                    ]
+                ),
+            },
+        ),
+    ),
+    budgets={
+        "quick": Budget(
+            trials=6,
+            epochs=12,
+            seeds=6,
+            train_images=4000,
+            validation_images=200,
+            test_images=500,
+            evaluation_seeds=0,
+            only={
+                "batch_size": (20,),
+                "width": (0.25, 0.5, 1.0),
+                "latent_dim": (32,),
+                "likelihood": ("discretised_logistic", "gaussian_learned"),
+                "importance_samples": (8,),
+            },
+        ),
+        "standard": Budget(
+            trials=72,
+            epochs=100,
+            seeds=6,
+            validation_images=2000,
+            evaluation_seeds=0,
+            evaluations=25,
+        ),
+        "paper": Budget(trials=72, epochs=200, seeds=10, evaluation_seeds=0, evaluations=40),
+    },
+    budgets_on={
+        "cifar": {
+            "quick": Budget(
+                trials=6,
+                epochs=10,
+                seeds=6,
+                train_images=2000,
+                validation_images=100,
+                test_images=250,
+                evaluation_seeds=0,
+                only={
+                    "batch_size": (20,),
+                    "width": (0.25, 0.5, 1.0),
+                    "latent_dim": (32,),
+                    "likelihood": ("discretised_logistic", "gaussian_learned"),
+                    "importance_samples": (8,),
+                },
+            ),
+        },
+    },
+)

@@ -1,0 +1,114 @@
+"""Does training the encoder by the forward KL make a VAE's likelihood tell other data sets?
+
+Levels: the ELBO; the forward KL (wake) after an ELBO warm start, with the decoder on the IWAE
+bound; the same mixed with sleep; and the control, an ELBO model of which the encoder alone is
+refitted by the forward KL on the frozen decoder. All draw as many codes. The score is minus the
+IWAE bound: the ELBO of an encoder that was trained otherwise is looser by construction.
+"""
+
+from optuna.distributions import CategoricalDistribution
+
+from tune_ad.budgets import Budget
+from tune_ad.detectors.likelihood_vae import LikelihoodVAE
+from tune_ad.plans import Listed
+from tune_ad.search import Baseline, Search
+
+forward_kl = Search(
+    name="forward_kl_{data}",
+    name_on={"cifar": "forward_kl_cifar_svhn", "fmnist": "forward_kl_fmnist_mnist"},
+    data=("cifar", "fmnist"),
+    outsiders={"cifar": ("svhn", "constant", "noise"), "fmnist": ("mnist", "constant", "noise")},
+    plan=Listed(
+        [
+            {"objective": "elbo", "refit": 0.0, "likelihood": "discretised_logistic"},
+            {"objective": "forward_kl", "refit": 0.0, "likelihood": "discretised_logistic"},
+            {"objective": "elbo", "refit": 0.5, "likelihood": "discretised_logistic"},
+            {"objective": "mixed", "refit": 0.0, "likelihood": "discretised_logistic"},
+            {"objective": "elbo", "refit": 0.0, "likelihood": "gaussian_learned"},
+            {"objective": "forward_kl", "refit": 0.0, "likelihood": "gaussian_learned"},
+            {"objective": "elbo", "refit": 0.5, "likelihood": "gaussian_learned"},
+            {"objective": "mixed", "refit": 0.0, "likelihood": "gaussian_learned"},
+        ]
+    ),
+    selection="likelihood",
+    patience=4,
+    claim={
+        "kind": "forward_kl",
+        "factor": "objective",
+        "strata": ["likelihood"],
+        "baseline_level": "elbo",
+        "control_level": "refit",
+        "levels": {
+            "elbo": {"objective": "elbo", "refit": 0.0},
+            "forward_kl": {"objective": "forward_kl", "refit": 0.0},
+            "mixed": {"objective": "mixed", "refit": 0.0},
+            "refit": {"objective": "elbo", "refit": 0.5},
+        },
+    },
+    baselines=(
+        Baseline(
+            LikelihoodVAE,
+            settings={
+                "batch_size": 100,
+                "milestones": (),
+                "latent_dim": 16,
+                "samples": 16,
+                "importance_samples": 64,
+                "likelihood": "discretised_logistic",
+                "score_by": "negative_iwae",
+            },
+            space={
+                "objective": CategoricalDistribution(["elbo", "forward_kl", "mixed"]),
+                "refit": CategoricalDistribution([0.0, 0.5]),
+                "likelihood": CategoricalDistribution(
+                    ["discretised_logistic", "gaussian_learned"]
+                ),
+            },
+        ),
+    ),
+    budgets={
+        "quick": Budget(
+            trials=3,
+            epochs=8,
+            seeds=6,
+            train_images=4000,
+            validation_images=200,
+            test_images=500,
+            evaluation_seeds=0,
+            only={
+                "batch_size": (20,),
+                "width": (0.25,),
+                "samples": (8,),
+                "importance_samples": (16,),
+            },
+        ),
+        "standard": Budget(
+            trials=8,
+            epochs=100,
+            seeds=6,
+            validation_images=2000,
+            evaluation_seeds=0,
+            evaluations=40,
+        ),
+        "paper": Budget(trials=8, epochs=200, seeds=10, evaluation_seeds=0, evaluations=40),
+    },
+    budgets_on={
+        "cifar": {
+            "quick": Budget(
+                trials=3,
+                epochs=6,
+                seeds=6,
+                train_images=2000,
+                validation_images=100,
+                test_images=250,
+                evaluation_seeds=0,
+                only={
+                    "batch_size": (20,),
+                    "width": (0.25,),
+                    "samples": (8,),
+                    "importance_samples": (16,),
+                },
+            ),
+        },
+    },
+)

@@ -1,0 +1,77 @@
+"""Likelihood VAE against other data sets: beta, code size, width, K and tempering, by bits/dim.
+
+The likelihood of the pixels is fixed, since values of different likelihoods cannot be compared:
+`--set likelihood=categorical` searches another one. Outsiders are tested and never selected by.
+"""
+
+from optuna.distributions import CategoricalDistribution, FloatDistribution
+
+from tune_ad.budgets import Budget
+from tune_ad.detectors.likelihood_vae import LikelihoodVAE
+from tune_ad.search import Baseline, Search
+
+likelihood = Search(
+    name="likelihood_{data}",
+    name_on={"cifar": "likelihood_cifar_svhn", "fmnist": "likelihood_fmnist_mnist"},
+    data=("cifar", "fmnist"),
+    outsiders={"cifar": ("svhn", "constant", "noise"), "fmnist": ("mnist", "constant", "noise")},
+    selection="likelihood",
+    baselines=(
+        Baseline(
+            LikelihoodVAE,
+            settings={
+                "likelihood": "discretised_logistic",
+                "batch_size": 100,
+                "latent_dim": 32,
+                "samples": 4,
+            },
+            space={
+                "objective": CategoricalDistribution(["elbo", "forward_kl"]),
+                "beta": FloatDistribution(0.1, 10.0, log=True),
+                "latent_dim": CategoricalDistribution([16, 32, 64, 128]),
+                "width": CategoricalDistribution([0.25, 0.5, 1.0, 2.0, 4.0]),
+                "samples": CategoricalDistribution([1, 4, 16, 64]),
+                "tempering": FloatDistribution(0.1, 2.0, log=True),
+            },
+        ),
+    ),
+    budgets={
+        "quick": Budget(
+            trials=12,
+            epochs=15,
+            seeds=1,
+            train_images=2000,
+            validation_images=300,
+            test_images=500,
+            evaluation_seeds=3,
+            only={
+                "batch_size": (20,),
+                "width": (0.25, 0.5, 1.0),
+                "samples": (1, 4, 16),
+                "importance_samples": (8,),
+            },
+        ),
+        "standard": Budget(
+            trials=100, epochs=100, seeds=3, validation_images=2000, evaluation_seeds=10
+        ),
+    },
+    budgets_on={
+        "cifar": {
+            "quick": Budget(
+                trials=8,
+                epochs=10,
+                seeds=1,
+                train_images=1000,
+                validation_images=200,
+                test_images=250,
+                evaluation_seeds=3,
+                only={
+                    "batch_size": (20,),
+                    "width": (0.25, 0.5),
+                    "samples": (1, 4, 16),
+                    "importance_samples": (8,),
+                },
+            ),
+        },
+    },
+)

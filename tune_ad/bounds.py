@@ -1,0 +1,61 @@
+"""What bounds of the likelihood say of a trained model besides the score.
+
+At a trial's end, for each replica:
+
+    training_negative_elbo    as test_negative_elbo, of as many training images
+    gap_negative_elbo         test less training, in nats per image: larger = more overfitted
+"""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from tune_ad.cohort import Cohort
+from tune_ad.evaluation import Key, by_name
+from tune_ad.panel import Panel
+from tune_ad.records import Values
+
+TESTED = "test_negative_elbo"
+
+
+def train_test_gap(
+    cohort: Cohort, panel: Panel, keys: Sequence[Key], tested: Mapping[str, Values]
+) -> dict[str, Values]:
+    """How much better the models know their training images than test images.
+
+    Args:
+        cohort: the replicas, as they were tested.
+        panel: tasks and images.
+        keys: of the replicas.
+        tested: metrics on test images; without `test_negative_elbo` there is no gap.
+
+    Returns:
+        "training_negative_elbo", of at most as many training images as there are normal test
+        images, evenly taken, and "gap_negative_elbo", both in nats per image.
+    """
+    if TESTED not in tested:
+        return {}
+    replicas: list[dict[str, float]] = [{} for _ in keys]
+    for k, value in enumerate(tested[TESTED]):
+        if value is not None and k in cohort.living():
+            own = float(cohort.score(k, seen_again(panel, keys[k].task))["negative_elbo"].mean())
+            replicas[k] = {"training_negative_elbo": own, "gap_negative_elbo": value - own}
+    return by_name(replicas)
+
+
+def seen_again(panel: Panel, task: int) -> Tensor:
+    """At most as many training images of a task as it has normal test images, evenly taken."""
+    train = panel.positions(task, "train")
+    count = min(len(train), len(panel.positions(task, "test_normal")))
+    return train[torch.arange(count) * len(train) // count]
+
+
+def nearly_one_code(metrics: Mapping[str, Values], params: Mapping[str, Any]) -> int:
+    """Replicas whose importance weights lie on nearly a single code: ESS / K below 2 / K.
+
+    They are trained on the best of K codes, which is no forward KL.
+    """
+    shares = metrics.get("train_effective_share", [])
+    return sum(share is not None and share < 2 / params["samples"] for share in shares)

@@ -1,0 +1,52 @@
+"""When a replica has stopped improving, and the weights that it had before."""
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from torch import Tensor
+
+Weights = dict[str, Tensor]
+
+
+@dataclass
+class Plateau:
+    """Watches the loss of held-out normals of one replica.
+
+    Attributes:
+        patience: intervals without a lower loss after which the replica is done.
+        loss: the lowest so far.
+        epoch: after which it was seen; 0 before any.
+        waited: intervals since.
+        weights: of that epoch; empty before any.
+        stopped: epoch at which the replica was done; None while it is not.
+        terms: of its last epoch of training, as `Cohort.train` gives them.
+    """
+
+    patience: int
+    loss: float = math.inf
+    epoch: int = 0
+    waited: int = 0
+    weights: Weights = field(default_factory=dict)
+    stopped: int | None = None
+    terms: dict[str, float] = field(default_factory=dict)
+
+    def note(self, epoch: int, loss: float, weights: Mapping[str, Tensor]) -> None:
+        """Take in the loss after an interval; one that is no number is no improvement."""
+        if loss < self.loss:
+            self.loss, self.epoch, self.waited = loss, epoch, 0
+            self.weights = {name: each.detach().clone() for name, each in weights.items()}
+            return
+        self.waited += 1
+        if self.waited >= self.patience:
+            self.stopped = epoch
+
+    def state_dict(self) -> dict[str, Any]:
+        """Everything but the patience."""
+        return {name: value for name, value in vars(self).items() if name != "patience"}
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        """Go on from `state`."""
+        for name, value in state.items():
+            setattr(self, name, value)

@@ -1,0 +1,62 @@
+"""What of an examination is kept to be looked at: histograms, thinned scores, pictures."""
+
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+from torch import Tensor
+
+from tune_ad.cohort import Cohort
+from tune_ad.data import Task
+from tune_ad.detectors.base import Terms
+from tune_ad.evaluation import Key
+from tune_ad.panel import Panel
+
+HISTOGRAM_BINS = 40
+KEPT_SCORES = 500
+
+
+def histogram(scores: Mapping[str, np.ndarray]) -> dict[str, list[float]]:
+    """Counts of each side over common bins between the smallest and the largest score."""
+    everything = np.concatenate(list(scores.values()))
+    low, high = everything.min(), everything.max()
+    # A nearly collapsed detector has scores too close for bins between the extremes.
+    least = HISTOGRAM_BINS * np.spacing(np.abs(everything).max())
+    pad = least if low < high < low + least else 0.0
+    edges = np.histogram_bin_edges(everything, HISTOGRAM_BINS, (low - pad, high + pad))
+    counts = {side: np.histogram(each, edges)[0].tolist() for side, each in scores.items()}
+    return {"edges": edges.tolist(), **counts}
+
+
+def histograms(task: Task, scores: Mapping[str, np.ndarray]) -> dict[str, dict[str, list[float]]]:
+    """The histograms of a task, by name: one for each outsider set where there are several.
+
+    Sets lie so far apart that common bins would show one of them alone.
+    """
+    others = [side for side in scores if side != "normal"]
+    if len(others) < 2:
+        return {task.name: histogram(scores)}
+    source = task.name.partition("-vs-")[0]
+    return {
+        f"{source}-vs-{name}": histogram({"normal": scores["normal"], name: scores[name]})
+        for name in others
+    }
+
+
+def thinned(scores: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
+    """At most `KEPT_SCORES` scores of each side, evenly taken."""
+    return {side: each[:: -(-len(each) // KEPT_SCORES)] for side, each in scores.items()}
+
+
+def pictures(cohort: Cohort, panel: Panel, keys: Sequence[Key], count: int) -> dict[str, Terms]:
+    """What the first replica of each task makes of held-out normals; uint8 (n, h, w, c)."""
+    shown: dict[str, dict[str, Tensor]] = {}
+    for k in cohort.living():
+        name = panel.tasks[keys[k].task].name
+        held_out = panel.positions(keys[k].task, "validation_normal")[:count]
+        if name not in shown and len(held_out):
+            made = cohort.illustrate(k, held_out)
+            shown[name] = {
+                title: (image.clamp(0, 1) * 255).round().byte().permute(0, 2, 3, 1).cpu()
+                for title, image in made.items()
+            }
+    return shown
