@@ -27,6 +27,9 @@ from tune_ad.records import TrialRecord
 TONES = {"better": theme.colour(2), "worse": theme.colour(6)}
 
 
+_NEVER = Paired(estimate([], bounds=(-1.0, 1.0)), math.nan, "none", 0, "not run yet")
+
+
 class Effect(NamedTuple):
     """One parameter of a baseline at another value than its reference.
 
@@ -109,6 +112,7 @@ def _of_one(study: StudyRecords, baseline: str) -> list[Effect]:
     ]
     matched += list(_lost(study, baseline))
     tests = [_test(each) for each in matched]
+    family = [*tests, *[_NEVER] * unrun(study, baseline, len(matched))]
     found = [
         Effect(
             baseline,
@@ -121,9 +125,17 @@ def _of_one(study: StudyRecords, baseline: str) -> list[Effect]:
             test,
             verdict,
         )
-        for each, test, verdict in zip(matched, tests, holm(tests), strict=True)
+        for each, test, verdict in zip(matched, tests, holm(family), strict=False)
     ]
     return sorted(found, key=lambda each: -each.difference.mean if each.difference.n else math.inf)
+
+
+def unrun(study: StudyRecords, baseline: str, changes: int) -> int:
+    """How many changes of a baseline one at a time are planned and have no row yet."""
+    planned = (study.stored.get("planned") or {}).get(baseline)
+    if not study.is_ablation or planned is None:
+        return 0
+    return max(0, int(planned) - 1 - changes)  # one of them changes nothing
 
 
 def _test(matched: _Matched) -> Paired:

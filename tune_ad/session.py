@@ -1,6 +1,7 @@
 """A study that is ready to run: trains what is missing, then the winner on fresh seeds."""
 
 import time
+from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field, replace
@@ -18,6 +19,7 @@ from tune_ad.journal import to_text, write_atomically
 from tune_ad.machine import Machine
 from tune_ad.observers import Boards, Observer, Progress, Recorder
 from tune_ad.panel import Panel
+from tune_ad.plans import Optuna
 from tune_ad.provenance import hardware, versions
 from tune_ad.records import SCHEMA, StudyFolder, Suggestion, TrialRecord
 from tune_ad.search import Study
@@ -307,6 +309,7 @@ class Session:
                 if value is not None
             },
             "evaluate": options.evaluate,
+            **self._planned(),
             "backend": options.backend,
             "resources": {
                 "cpus": options.cpus,
@@ -317,6 +320,15 @@ class Session:
             "hardware": hardware(options.device),
             "created": time.strftime("%Y-%m-%dT%H:%M:%S%z"),
         }
+
+    def _planned(self) -> dict[str, Any]:
+        """How many trials are random before the plan adapts; else how many each baseline has."""
+        study = self.study
+        plan, trials = study.search.plan, study.budget.trials
+        if isinstance(plan, Optuna):
+            return {"startup": plan.startup(trials)}
+        proposals = plan.proposals(study.arms, study.seed, trials) or ()
+        return {"planned": dict(Counter(each.baseline for each in proposals))}
 
 
 def _serially(conductor: Conductor, panel: Panel, device: str, threads: int) -> None:

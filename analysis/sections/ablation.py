@@ -4,7 +4,7 @@ from functools import partial
 
 import pandas as pd
 
-from analysis.ablation import Effect, auroc, draw_effects, effects, references
+from analysis.ablation import Effect, auroc, draw_effects, effects, references, unrun
 from analysis.comparison.side_by_side import points
 from analysis.document import Block, Cell, Figure, Section, Table, Text, file_name, short
 from analysis.statistics import Estimate, estimate
@@ -60,6 +60,9 @@ def _table(study: StudyRecords, found: list[Effect]) -> Table:
     rows.sort(key=lambda row: order.index(str(row["baseline"])))
     refused = sorted({each.verdict.reason for each in found if each.verdict.p != each.verdict.p})
     said = f" No verdict: {'; '.join(refused)}." if refused else ""
+    missing = sum(unrun(study, b, sum(e.baseline == b for e in found)) for b in study.baselines)
+    if missing:
+        said += f" {missing} more changes are planned and not run; Holm counts them."
     return Table("effects", pd.DataFrame(rows), ABOUT + said, data=_data(found))
 
 

@@ -8,6 +8,7 @@ import pytest
 from analysis.ablation import auroc, draw_effects, effects, references
 from analysis.document import Table
 from analysis.sections.ablation import section
+from analysis.study import StudyRecords
 from tests.analysis.planted import record, study
 
 DEFAULT = {"width": 1.0, "bias": True, "milestones": [0.75]}
@@ -109,6 +110,17 @@ def test_a_change_that_failed_is_a_row_and_one_of_the_family(tmp_path):
     assert "failed: loss became nan" in reasons
     assert "its trial is pruned" in reasons
     assert len(section(made).blocks[0].shown) == 4, "the reference and every change"
+
+
+def test_changes_that_are_planned_count_in_the_family_before_they_run(tmp_path):
+    better = [[0.85 + 0.001 * k, 0.95] for k in range(3)]
+    two = [record(0, DEFAULT, SEEDS), record(1, changed(width=2.0), better)]
+    made = study(tmp_path, two, {"PGN": DEFAULT})
+    whole = StudyRecords(made.folder, {**made.stored, "planned": {"PGN": 2}}, two, [])
+    begun = StudyRecords(made.folder, {**made.stored, "planned": {"PGN": 11}}, two, [])
+    assert effects(whole)[0].verdict.tone == "better"
+    assert effects(begun)[0].verdict.tone == "unsure"
+    assert "9 more changes are planned" in section(begun).blocks[0].caption
 
 
 def test_a_failed_seed_is_left_out_of_the_pairs(ablation):
