@@ -91,7 +91,7 @@ def _search_options(how: Group) -> None:
         "--no-evaluation", action="store_true", help="do not retrain the winner on fresh seeds"
     )
     how.add_argument(
-        "--selection", metavar="RULE", help="validation, normal_only, oracle or random"
+        "--selection", metavar="RULE", help="validation, normal_only, likelihood, oracle or random"
     )
     how.add_argument(
         "--set",
