@@ -42,12 +42,14 @@ class Found(NamedTuple):
         seed: of the models, one per task.
         histograms: one per task; empty where there are none.
         lost: why there are none; empty where there are some.
+        images: "test images", or "held-out images" in records that keep only those.
     """
 
     baseline: str
     seed: int
     histograms: list[Histogram]
     lost: str
+    images: str = "held-out images"
 
 
 def histograms(study: StudyRecords, result: Result) -> Found:
@@ -68,7 +70,8 @@ def histograms(study: StudyRecords, result: Result) -> Found:
         return Found(result.baseline, seed, [], f"{path} is not JSON ({error})")
     kept = details.get("histograms") or {}
     made = [histogram(task, stored) for task, stored in kept.items()]
-    return Found(result.baseline, seed, made, "" if made else f"{path} holds none")
+    images = "test images" if details.get("histograms_of") == "test" else "held-out images"
+    return Found(result.baseline, seed, made, "" if made else f"{path} holds none", images)
 
 
 def histogram(task: str, stored: Mapping[str, Any]) -> Histogram:

@@ -844,7 +844,8 @@ def test_a_collapsed_trial_says_so():
         assert report.metrics[f"{part}_collapsed"] == [1.0, 1.0]
         assert report.metrics[f"{part}_auroc"] == [0.5, 0.5]
     assert report.record.state == "complete"
-    assert sum(report.details["histograms"]["toy/0"]["normal"]) == 5
+    assert report.details["histograms_of"] == "test"
+    assert sum(report.details["histograms"]["toy/0"]["normal"]) == 4, "test normals"
 
 
 @pytest.mark.parametrize(

@@ -60,6 +60,7 @@ class Examination:
         metrics: numbers by name, one per replica, None for a failed one.
         variants: the AUROCs under other score-time values, by variant, then as `metrics`.
         scores: per task, of its first replica: the scores of normals and of each outsider set.
+        tested: the same of test images alone.
         placements: by replica, of its held-out anomalies among its held-out normals, shape (m,).
         untested: by replica, why it has no numbers on test images.
     """
@@ -67,6 +68,7 @@ class Examination:
     metrics: dict[str, Values] = field(default_factory=dict)
     variants: dict[str, dict[str, Values]] = field(default_factory=dict)
     scores: dict[str, dict[str, np.ndarray]] = field(default_factory=dict)
+    tested: dict[str, dict[str, np.ndarray]] = field(default_factory=dict)
     placements: dict[int, np.ndarray] = field(default_factory=dict)
     untested: dict[int, str] = field(default_factory=dict)
 

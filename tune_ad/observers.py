@@ -70,6 +70,7 @@ class Progress(Observer):
         epochs: of each.
         records: of trials that have ended before.
         shown: whether to print at all.
+        ranked: whether the objectives rank the trials, so that there is a best one.
     """
 
     def __init__(
@@ -79,8 +80,9 @@ class Progress(Observer):
         epochs: int,
         records: Iterable[TrialRecord] = (),
         shown: bool = True,
+        ranked: bool = True,
     ) -> None:
-        self.epochs = epochs
+        self.epochs, self.ranked = epochs, ranked
         self.counts = {"complete": 0, "pruned": 0, "failed": 0}
         self.best: float | None = None
         self.seen: dict[int, int] = {}
@@ -116,7 +118,7 @@ class Progress(Observer):
 
     def _count(self, record: TrialRecord) -> None:
         self.counts[record.state] += 1
-        if record.state == "complete" and record.objective is not None:
+        if self.ranked and record.state == "complete" and record.objective is not None:
             self.best = max(record.objective, -math.inf if self.best is None else self.best)
         done, pruned, failed = (self.counts[key] for key in ("complete", "pruned", "failed"))
         parts = [f"{done} done", f"{failed} failed"]

@@ -245,11 +245,12 @@ class Session:
         names = [task.name for task in self.tasks]
         epochs = max(1, *study.epochs().values())
         title = "winner on fresh seeds" if evaluation else study.name
+        ranked = study.chooses and study.selection != "random" and not evaluation
         missing = trials if evaluation else trials - len(before)
         observers: list[Observer] = [
             Recorder(self.folder, evaluation),
             Boards(study, self.folder, names, "evaluation-" if evaluation else ""),
-            Progress(title, missing, epochs, before, options.progress),
+            Progress(title, missing, epochs, before, options.progress, ranked),
         ]
         limit = None if evaluation else options.time_budget
         deadline = None if limit is None else time.monotonic() + 60 * limit

@@ -193,7 +193,7 @@ class Trial:
             if part == "validation":
                 found.placements = new.placements
             else:
-                self.untested = new.untested
+                self.untested, found.tested = new.untested, new.scores
                 oracle = _as_oracle(new.metrics) if budget.test_curve else {}
                 new.metrics = (new.metrics if done else {}) | oracle
             found.add(new)
@@ -299,7 +299,8 @@ class Trial:
         return Replica(name, key.seed, state, self.untested.get(k, ""), self.cohort.epoch_of(k))
 
     def details(self, found: Examination) -> dict[str, Any]:
-        """Curves and histograms, for the file beside the record."""
+        """Curves and histograms, of test scores where there are any, for the file of details."""
+        scores = found.tested or found.scores
         return {
             "curves": {
                 "epoch": self.history.epochs,
@@ -307,11 +308,12 @@ class Trial:
                 "objective": self.history.objectives,
                 "replicas": self.history.metrics,
             },
+            "histograms_of": "test" if found.tested else "validation",
             "histograms": {
                 name: each
                 for task in self.panel.tasks
-                if task.name in found.scores
-                for name, each in histograms(task, found.scores[task.name]).items()
+                if task.name in scores
+                for name, each in histograms(task, scores[task.name]).items()
             },
         }
 

@@ -21,14 +21,16 @@ def section(study: StudyRecords) -> Section | None:
 def _block(found: Found) -> Block:
     if not found.histograms:
         return Text(f"No histogram of the scores of {found.baseline}: {found.lost}.", "warning")
-    images = found.histograms[0].counts
-    sides = ", ".join(f"{number:,} {side}" for side, number in images.items())
+    images = "; ".join(
+        f"{each.task}: {', '.join(f'{number:,} {side}' for side, number in each.counts.items())}"
+        for each in found.histograms[:MOST]
+    )
     more = len(found.histograms) - MOST
     left = f" {count(more, 'class')} more not drawn." if more > 0 else ""
     caption = (
-        f"Scores of {found.baseline} on test images, seed {found.seed} alone (scores of different "
+        f"Scores of {found.baseline} on {found.images}, seed {found.seed} alone (scores of other "
         "models do not share a scale); each side has area 1, on common bins from the least to the "
-        f"largest score. Images in {found.histograms[0].task}: {sides}.{left} In the manner of "
+        f"largest score. Images in {images}.{left} In the manner of "
         'Fig. 2 of the poster by Pham, "Robustifying Generative Models".'
     )
     return Figure(
