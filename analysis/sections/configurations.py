@@ -29,7 +29,8 @@ class Spread(NamedTuple):
     Attributes:
         responses: one per complete trial.
         default: response of the configuration with nothing changed; NaN if there is none.
-        chosen: response of the one that the study's rule puts first; NaN if it judges none.
+        chosen: response of the one that the study's rule puts first; NaN if it judges none, or
+            the study chooses none.
     """
 
     responses: Responses
@@ -53,10 +54,14 @@ def section(study: StudyRecords) -> Section | None:
         "configurations",
         partial(draw_spreads, found),
         f"Share of configurations with at most this {_kind(study).name} (mean over replicas), n "
-        f"as in the table. Circle: the default; star: what the rule {study.rule} chose. No value "
-        "of a parameter may be chosen from this.",
+        f"as in the table. Circle: the default{_star(study)}. No value of a parameter may be "
+        "chosen from this.",
     )
     return Section("All configurations", [figure, _table(study, found)])
+
+
+def _star(study: StudyRecords) -> str:
+    return f"; star: what the rule {study.rule} chose" if study.chooses else ""
 
 
 def spreads(study: StudyRecords) -> list[Spread]:
@@ -66,7 +71,7 @@ def spreads(study: StudyRecords) -> list[Spread]:
         Spread(
             own,
             _value(own, default_trial(study, own.baseline)),
-            _value(own, chosen_trial(study, own.baseline)),
+            _value(own, chosen_trial(study, own.baseline) if study.chooses else None),
         )
         for own in made
         if own.n
@@ -127,6 +132,7 @@ def _table(study: StudyRecords, found: Sequence[Spread]) -> Table:
             Cell("" if math.isnan(value) else kind.text(value), value) for value in data[column]
         ]
         for column in (*SUMMARY[2:], "default", "chosen")
+        if column != "chosen" or study.chooses
     }
     shown = pd.DataFrame(
         {"baseline": data["baseline"], "n": data["n"], "mean ± std": spread, **columns}
@@ -145,7 +151,7 @@ def _caption(study: StudyRecords, found: Sequence[Spread]) -> str:
         f"Distribution of {_kind(study).axis} over the configurations that the plan "
         f"{study.plan} tried, mean over replicas; n = configurations, std = over configurations, "
         "not seeds. The spread over hyperparameters is to be compared with the gap between "
-        "methods (ROBOD); no value of a parameter may be chosen from it. Chosen: by the rule "
-        f"{study.rule}, on the search's own seeds{fresh}."
+        "methods (ROBOD); no value of a parameter may be chosen from it."
+        + (f" Chosen: by the rule {study.rule}, on the search's own seeds{fresh}." * study.chooses)
         + (f" Left out: {left}." if left else "")
     )

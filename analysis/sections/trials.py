@@ -40,7 +40,7 @@ def _about(study: StudyRecords, table: pd.DataFrame) -> str:
     about = f"Nothing {why}, so no number ranks these."
     if table["objective"].notna().any():
         said = "These numbers selected; they are not results."
-        if not (study.budget["evaluation_seeds"] or study.rule == "oracle"):
+        if not study.chooses:
             said = "Nothing was selected by these numbers."
         about = f"Ranked by {describe(study.rule)} {said}"
     more = f" The first {SHOWN} of {len(table)}." if len(table) > SHOWN else ""
