@@ -190,9 +190,42 @@ def test_two_studies_are_compared(run, finished, capsys):
     shutil.copytree(finished / "quickstart", other / "mine")
     names = ["quickstart", str(other / "mine")]
     assert run.main(["--compare", *names, "--results", str(finished)]) == 0
-    page = finished / "comparisons" / "quickstart+mine" / "report.html"
+    (page,) = (finished / "comparisons").glob("quickstart+mine-*/report.html")
     assert f"report: {page}" in capsys.readouterr().out
-    assert page.exists()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["--report", "quickstart", "--trials", "4"], "--trials does not go with --report"),
+        (["--compare", "a", "b", "--dry-run"], "--dry-run does not go with --compare"),
+        (["--list", "--ablate"], "--ablate does not go with --list"),
+        (["--report", "quickstart", "--ablate"], "reported by its own name"),
+    ],
+    ids=str,
+)
+def test_options_of_a_search_are_refused_beside_other_commands(run, capsys, arguments, said):
+    with pytest.raises(SystemExit) as stopped:
+        run.main(arguments)
+    assert stopped.value.code == 2
+    assert said in capsys.readouterr().err
+
+
+def test_a_faulty_study_does_not_keep_others_from_their_reports(run, finished, capsys):
+    names = ["nosuch", "quickstart"]
+    assert run.main(["--report", *names, "--results", str(finished)]) == 2
+    told = capsys.readouterr()
+    assert told.err.count("\n") == 1
+    assert "holds no study 'nosuch'" in told.err
+    assert "quickstart/report.html" in told.out
+
+
+def test_a_folder_that_cannot_be_written_is_one_line(run, finished, tmp_path, capsys):
+    shutil.copytree(finished / "quickstart", tmp_path / "quickstart")
+    shutil.rmtree(tmp_path / "quickstart" / "tables")
+    (tmp_path / "quickstart" / "tables").write_text("a file where a folder should be")
+    assert run.main(["--report", "quickstart", "--results", str(tmp_path)]) == 2
+    assert capsys.readouterr().err.count("\n") == 1
 
 
 @pytest.mark.parametrize(
