@@ -25,12 +25,13 @@ likelihood = Search(
                 "latent_dim": 32,
                 "samples": 4,
             },
+            score_space={"score_by": ("regret",)},
             space={
                 "objective": CategoricalDistribution(["elbo", "forward_kl"]),
                 "beta": FloatDistribution(0.1, 10.0, log=True),
                 "latent_dim": CategoricalDistribution([16, 32, 64, 128]),
                 "width": CategoricalDistribution([0.25, 0.5, 1.0, 2.0, 4.0]),
-                "samples": CategoricalDistribution([1, 4, 16, 64]),
+                "samples": CategoricalDistribution([4, 16, 64]),
                 "tempering": FloatDistribution(0.1, 2.0, log=True),
             },
         ),
@@ -47,7 +48,7 @@ likelihood = Search(
             only={
                 "batch_size": (20,),
                 "width": (0.25, 0.5, 1.0),
-                "samples": (1, 4, 16),
+                "samples": (4, 16),
                 "importance_samples": (8,),
             },
         ),
@@ -68,7 +69,7 @@ likelihood = Search(
                 only={
                     "batch_size": (20,),
                     "width": (0.25, 0.5),
-                    "samples": (1, 4, 16),
+                    "samples": (4, 16),
                     "importance_samples": (8,),
                 },
             ),

@@ -86,11 +86,10 @@ class Cohort:
 
     @property
     def parameters(self) -> int:
-        """Numbers in one replica that its last stage trains; 0 for a detector that is fitted."""
-        learner = self.learners[0]
-        names = {n for stage in learner.stages[-1:] for p in stage.phases for n in p.modules}
-        modules = [learner.module.get_submodule(name) for name in sorted(names)]
-        return sum(p.numel() for module in modules for p in module.parameters())
+        """Trained numbers in one replica that score; 0 for a detector that is fitted."""
+        module = self.learners[0].module
+        parts = [module.get_submodule(name) for name in module.scoring_modules]
+        return sum(p.numel() for part in parts for p in part.parameters())
 
     @property
     def learning_rate(self) -> float:

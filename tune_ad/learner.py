@@ -207,7 +207,7 @@ class Learner:
 
     @torch.no_grad()
     def losses(self, indices: Tensor) -> Tensor | None:
-        """The loss of the first phase of the last stage, shape (n,), float64."""
+        """The held-out loss by the first phase of the last stage, shape (n,), float64."""
         if not self.stages:
             return None
         self.module.eval()
@@ -217,7 +217,8 @@ class Learner:
         for chunk in self.chunks(indices):
             wanted = self.module.noise(phase, len(chunk))
             noise = {n: each.draw(stream).to(chunk.device) for n, each in wanted.items()}
-            parts.append(self.module.terms(phase, self.pick(chunk), noise)["loss"])
+            terms = self.module.terms(phase, self.pick(chunk), noise)
+            parts.append(self.module.held_out_loss(phase, terms))
         return torch.cat(parts).double()
 
     def restore(self, weights: Mapping[str, Tensor]) -> None:

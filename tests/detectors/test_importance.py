@@ -165,3 +165,21 @@ def test_a_defensive_proposals_density_is_the_mixtures():
         log_density.exp(), 0.75 * q + 0.25 * importance.log_prior(codes).exp(), rtol=1e-4
     )
     assert torch.equal(codes[uniform < 0.25], normal[uniform < 0.25])
+
+
+@pytest.mark.parametrize("defensive", [0.1, 0.5])
+def test_tempered_weights_of_a_defensive_proposal_estimate_the_same_sum(defensive):
+    """E_q[(p/q)^2 f] / E_q[(p/q)^2], by codes from q and by codes from the mixture."""
+
+    def estimate(share):
+        stream = torch_stream(4, "tempered")
+        normal = torch.randn(400_000, 1, DIM, generator=stream, dtype=torch.float64)
+        uniform = torch.rand(400_000, 1, generator=stream, dtype=torch.float64)
+        mean, log_variance = torch.full((1, DIM), 0.4).double(), torch.zeros(1, DIM).double()
+        codes, proposed = importance.propose(mean, log_variance, normal, uniform, share)
+        density = importance.log_normal(codes, mean, log_variance)
+        ratio = density - proposed if share else None
+        weights = importance.normalised(log_joint(codes, X) - proposed, 2.0, False, ratio)
+        return (weights.unsqueeze(-1) * codes).sum(0).flatten().tolist()
+
+    assert estimate(defensive) == pytest.approx(estimate(0.0), abs=0.02)

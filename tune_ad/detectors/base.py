@@ -59,6 +59,11 @@ class Detector(nn.Module, ABC, Generic[ConfigT]):
         self.config = config
         self.shape = shape
 
+    @property
+    def scoring_modules(self) -> tuple[str, ...]:
+        """Names of the modules that score: those that the last stage moves."""
+        return tuple(sorted({n for s in self.stages()[-1:] for p in s.phases for n in p.modules}))
+
     def stages(self) -> tuple[Stage, ...]:
         """The stages of training, in order; none for a detector that is only fitted."""
         return ()
@@ -90,6 +95,10 @@ class Detector(nn.Module, ABC, Generic[ConfigT]):
     def reduced(self, losses: Tensor) -> Tensor:
         """Losses of shape (batch,) as one scalar."""
         return losses.mean()
+
+    def held_out_loss(self, phase: str, terms: Terms) -> Tensor:
+        """What of held-out normals tells whether training still helps, shape (batch,)."""
+        return terms["loss"]
 
     def begin(self, stage: str, batches: Iterable[Tensor]) -> Buffers:
         """Buffers to set before a stage, from the training images in evaluation mode."""

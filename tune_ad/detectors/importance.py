@@ -27,16 +27,26 @@ def bound(log_weights: Tensor, alpha: float) -> Tensor:
     return log_mean_exp((1 - alpha) * log_weights) / (1 - alpha)
 
 
-def normalised(log_weights: Tensor, power: float = 1.0, truncated: bool = False) -> Tensor:
-    r"""Self-normalised weights $\tilde w_k \propto w_k^\tau$ of shape (K, batch), sum 1 over K.
+def normalised(
+    log_weights: Tensor,
+    power: float = 1.0,
+    truncated: bool = False,
+    log_ratio: Tensor | None = None,
+) -> Tensor:
+    r"""Weights $\tilde w_k \propto (p/q)^\tau q/r$ that sum to 1 over K, shape (K, batch).
+
+    Where the codes come from q itself, r = q and this is $w_k^\tau$.
 
     Args:
-        log_weights: shape (K, batch).
+        log_weights: $\log p - \log r$, shape (K, batch).
         power: tau; 1 is the forward KL, 2 the chi-square divergence, below 1 is tempered.
+        log_ratio: $\log q - \log r$ of the codes, the same shape; None where r = q.
         truncated: cut each weight at $\sqrt K$ times their mean (Ionides 2008, truncated
             importance sampling), which trades variance for bias.
     """
     powered = power * log_weights
+    if log_ratio is not None:
+        powered = powered + (1 - power) * log_ratio
     if truncated:
         powered = torch.minimum(powered, log_mean_exp(powered) + 0.5 * math.log(len(powered)))
     return powered.softmax(0)

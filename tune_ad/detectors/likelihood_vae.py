@@ -1,7 +1,8 @@
 """Likelihood VAE: an image to which a trained density gives a low likelihood is anomalous."""
 
 import math
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
@@ -18,7 +19,7 @@ from tune_ad.detectors.base import (
     TrainedDetector,
     variant_name,
 )
-from tune_ad.detectors.config import LONGEST, MOST_DRAWS, NetworkConfig, choice, number
+from tune_ad.detectors.config import LONGEST, MOST_DRAWS, NetworkConfig, choice, number, require
 from tune_ad.detectors.image_statistics import STATISTICS
 from tune_ad.detectors.likelihoods import GREYS, LIKELIHOODS, Gaussian, Likelihood
 from tune_ad.detectors.schedule import Phase, Stage
@@ -35,6 +36,8 @@ from tune_ad.randomness import torch_stream
 
 LOG_VARIANCE = (-8.0, 4.0)  # bounds of the encoder's, which keep importance weights finite
 BETA1, BETA2 = 0.9, 0.999  # of the Adam of likelihood regret
+REGRET_CODES = 16  # that judge likelihood regret before and after
+MOST_NUMBERS = 2**25  # outputs of the decoder at once when nothing is trained: 128 MB
 AT_ONCE = 8  # codes of each image that are decoded together when scoring
 ELBO, WAKE, SLEEP, REFIT = "elbo", "wake", "sleep", "refit"
 FORWARD = {"objective": "forward_kl"}
@@ -75,7 +78,7 @@ class LikelihoodVAEConfig(NetworkConfig):
         sleep_share: of the sleep loss in "mixed".
         defensive: share of the prior in the proposal.
         truncated: cut the weights at the root of K times their mean.
-        warm_start: epochs of ELBO training before, as a multiple of `epochs`; with "elbo" none.
+        warm_start: share of `epochs` that are trained by the ELBO first; with "elbo" none apart.
         refit: epochs after, as a multiple of `epochs`, in which the encoder alone is trained by
             forward KL on the frozen decoder: the control of a claim about the decoder.
         score_by: name of the score; acts only when scoring. Each but "regret", which is dear, is
@@ -94,15 +97,15 @@ class LikelihoodVAEConfig(NetworkConfig):
     )
     dequantised: bool = choice(True, False, when={"likelihood": "gaussian"})
     beta: float = number(1.0, "[0, inf)")
-    objective: str = choice("elbo", "forward_kl", "sleep", "mixed")
+    objective: str = choice("elbo", "forward_kl", "sleep", "mixed", when={"samples": 4})
     samples: int = number(1, f"[1, {MOST_DRAWS}]")
     alpha: float = number(0.0, "(-inf, 1]", when={**FORWARD, "samples": 4}, others=(1.0,))
     tempering: float = number(1.0, "(0, inf)", when={**FORWARD, "samples": 4})
     sleep_share: float = number(0.5, "[0, 1]", when={"objective": "mixed", "samples": 4})
     defensive: float = number(0.0, "[0, 1)", when={**FORWARD, "samples": 4}, others=(0.5,))
     truncated: bool = choice(False, True, when={**FORWARD, "samples": 4})
-    warm_start: float = number(0.5, "[0, inf)", when=FORWARD)
-    refit: float = number(0.0, "[0, inf)", others=(0.5,))
+    warm_start: float = number(0.25, "[0, 1)", when={**FORWARD, "samples": 4})
+    refit: float = number(0.0, "[0, inf)", when={"samples": 4}, others=(0.5,))
     score_by: str = choice("negative_elbo", *SCORES)
     importance_samples: int = number(16, f"[1, {MOST_DRAWS}]")
     regret_steps: int = number(50, f"[1, {LONGEST}]", when={"score_by": REGRET})
@@ -112,10 +115,39 @@ class LikelihoodVAEConfig(NetworkConfig):
     beta1: float = 0.9
     weight_decay: float = 0.0
 
+    def __post_init__(self) -> None:
+        """Validate every field.
+
+        Raises:
+            UserError: also where one code is to be weighed against none.
+        """
+        super().__post_init__()
+        weighs = self.objective in ("forward_kl", "mixed") or self.refit > 0
+        require(
+            self.samples > 1 or not weighs,
+            "samples",
+            self.samples,
+            "at least 2 for forward KL: with one code the weights teach nothing",
+        )
+
     @classmethod
     def released_settings(cls, shape: ImageShape) -> dict[str, Any]:
         """A likelihood is one of the pixels as they are: no stretching of colour images."""
         return {**super().released_settings(shape), "scaling": "unit"}
+
+
+@contextmanager
+def statistics_kept(module: nn.Module) -> Iterator[None]:
+    """While it lasts, batch normalisation does not move its running statistics."""
+    layers = [each for each in module.modules() if isinstance(each, nn.BatchNorm2d)]
+    momenta = [each.momentum for each in layers]
+    for each in layers:
+        each.momentum = 0.0
+    try:
+        yield
+    finally:
+        for each, momentum in zip(layers, momenta, strict=True):
+            each.momentum = momentum
 
 
 class PixelDecoder(nn.Module):
@@ -177,7 +209,7 @@ class LikelihoodVAE(TrainedDetector[LikelihoodVAEConfig]):
     - "typicality" $|D + R - H|$ with H its mean over the training images (Nalisnick et al.,
       arXiv 1906.02994, with one image);
     - "regret": how much lower minus the ELBO becomes in `regret_steps` steps of Adam on the mean
-      and variance of the image's own code (Xiao et al., arXiv 2003.02977), at least about 0;
+      and variance of the image's own code (Xiao et al., arXiv 2003.02977), about 0 or more;
     - "png_bits", "pixel_mean", "pixel_variance" of the image itself: trivial baselines.
 
     Larger = more anomalous in each. Nats are of the 8-bit pixel, also under a density (see
@@ -220,7 +252,7 @@ class LikelihoodVAE(TrainedDetector[LikelihoodVAEConfig]):
             parts.append(("train", 1.0, Phase(ELBO, everything)))
         else:
             parts.append(("warm start", config.warm_start, Phase(ELBO, everything)))
-            parts.append(("train", 1.0, Phase(WAKE, everything)))
+            parts.append(("train", 1.0 - config.warm_start, Phase(WAKE, everything)))
         parts.append(("refit", config.refit, Phase(REFIT, ("encoder", "mean", "log_variance"))))
         return tuple(self.part(name, share, phase) for name, share, phase in parts if share > 0)
 
@@ -249,11 +281,31 @@ class LikelihoodVAE(TrainedDetector[LikelihoodVAEConfig]):
 
         Weights are differences of sums over thousands of pixels, too small for float32.
         """
-        outputs = self.decoder(codes.flatten(0, 1))
+        flat = codes.flatten(0, 1)
         repeated = pixels.expand(len(codes), *pixels.shape).flatten(0, 1)
-        log_prob = self.decoder.likelihood.log_prob(outputs, repeated)
-        summed: Tensor = log_prob.flatten(1).double().sum(1).unflatten(0, (len(codes), -1))
+        size = len(flat) if torch.is_grad_enabled() else self.at_once
+        parts = [
+            self._summed(*each)
+            for each in zip(flat.split(size), repeated.split(size), strict=True)
+        ]
+        summed: Tensor = torch.cat(parts).unflatten(0, (len(codes), -1))
         return summed
+
+    def _summed(self, codes: Tensor, pixels: Tensor) -> Tensor:
+        log_prob = self.decoder.likelihood.log_prob(self.decoder(codes), pixels)
+        summed: Tensor = log_prob.flatten(1).double().sum(1)
+        return summed
+
+    @property
+    def at_once(self) -> int:
+        """Codes that are decoded at once without gradients, so that their outputs stay small."""
+        outputs = self.decoder.kind.outputs * math.prod(self.shape)
+        return max(1, MOST_NUMBERS // outputs)
+
+    @property
+    def scoring_modules(self) -> tuple[str, ...]:
+        """All of them, whichever a last stage moves."""
+        return tuple(name for name, _ in self.named_children())
 
     def noise(self, phase: str, batch: int) -> dict[str, Noise]:
         """Codes, and what spreading, the defensive proposal and sleep draw."""
@@ -297,12 +349,15 @@ class LikelihoodVAE(TrainedDetector[LikelihoodVAEConfig]):
         )
         log_weights = self.log_likelihood(codes, pixels) + importance.log_prior(codes) - proposed
         fixed = log_weights.detach()
-        weights = importance.normalised(fixed, config.tempering, config.truncated)
-        wake = importance.wake_loss(importance.log_normal(codes, mean, log_variance), weights)
+        density = importance.log_normal(codes, mean, log_variance)
+        ratio = (density - proposed).detach() if config.defensive else None
+        weights = importance.normalised(fixed, config.tempering, config.truncated, ratio)
+        wake = importance.wake_loss(density, weights)
         bound = importance.bound(log_weights, config.alpha)
         share = {"sleep": 1.0, "mixed": config.sleep_share}.get(config.objective, 0.0)
         terms = {
-            "effective_share": importance.effective_share(importance.normalised(fixed)),
+            "effective_share": importance.effective_share(weights),
+            "raw_effective_share": importance.effective_share(importance.normalised(fixed)),
             "forward_kl": importance.forward_kl(fixed),
             "bound": bound,
             "wake": wake,
@@ -317,9 +372,14 @@ class LikelihoodVAE(TrainedDetector[LikelihoodVAEConfig]):
 
     def sleep_loss(self, codes: Tensor, uniform: Tensor) -> Tensor:
         r"""$-\log q(z|x)$ of codes from the prior and images drawn from them, shape (batch,)."""
-        with torch.no_grad():
-            dreamt = self.decoder.likelihood.sample(self.decoder(codes), uniform)
-        return -importance.log_normal(codes, *self.encode(dreamt))
+        with statistics_kept(self):  # those of real images, with which everything is scored
+            with torch.no_grad():
+                dreamt = self.decoder.likelihood.sample(self.decoder(codes), uniform)
+            return -importance.log_normal(codes, *self.encode(dreamt))
+
+    def held_out_loss(self, phase: str, terms: Terms) -> Tensor:
+        """Minus the bound where forward KL trains: its own loss moves with the posterior."""
+        return -terms["bound"] if phase == WAKE else terms["loss"]
 
     def finish(self, batches: Iterable[Tensor], seed: int) -> Buffers:
         """The mean of minus the ELBO over the training images, for typicality."""
@@ -342,6 +402,9 @@ class LikelihoodVAE(TrainedDetector[LikelihoodVAEConfig]):
         wanted = {"code": Noise("normal", (most, 1, self.config.latent_dim))}
         if self.spread:
             wanted["cell"] = Noise("uniform", (1, *self.shape))
+        if REGRET in (self.config.score_by, *score_space.get("score_by", ())):
+            draws = self.config.regret_steps + REGRET_CODES
+            wanted["regret"] = Noise("normal", (draws, 1, self.config.latent_dim))
         return wanted
 
     def score_variants(self, images: Tensor, noise: Terms, score_space: ScoreSpace) -> Terms:
@@ -357,7 +420,7 @@ class LikelihoodVAE(TrainedDetector[LikelihoodVAEConfig]):
         }
         parts = by[own]
         if REGRET in (self.config.score_by, *score_space.get("score_by", ())):
-            regret = self.regret(mean, log_variance, pixels, noise["code"][:1])
+            regret = self.regret(mean, log_variance, pixels, noise["regret"])
             by = {count: {**each, REGRET: regret} for count, each in by.items()}
         scores = {"score": by[own][self.config.score_by], **parts}
         for count in tried:
@@ -399,27 +462,40 @@ class LikelihoodVAE(TrainedDetector[LikelihoodVAEConfig]):
     def regret(self, mean: Tensor, log_variance: Tensor, pixels: Tensor, normal: Tensor) -> Tensor:
         """Likelihood regret of each image, all images of the batch at once; float64, (batch,).
 
-        The codes' noise stays the same, so that the optimisation is of one function. The best
-        step counts. Adam is written out: an optimiser cannot be stacked by `torch.func.vmap`.
+        Each step sees a code of its own: with one code for all steps, the spread could grow for
+        nothing. The result is the mean of the second half of the iterates, judged by other codes
+        than the steps saw, so that it may be a little below 0. Adam is written out: an optimiser
+        cannot be stacked by `torch.func.vmap`.
+
+        Args:
+            mean: of the encoder's codes, shape (batch, J).
+            log_variance: of them, the same shape.
+            pixels: as the likelihood has them, shape (batch, c, h, w).
+            normal: standard normal, shape (steps + `REGRET_CODES`, 1, J); the last ones judge.
         """
+        steps, judges = len(normal) - REGRET_CODES, normal[-REGRET_CODES:]
 
-        def loss(own: Tensor) -> tuple[Tensor, Tensor]:
-            bounded = own[1].clamp(*LOG_VARIANCE)
-            codes = own[0] + (0.5 * bounded).exp() * normal
-            elbo = self.log_likelihood(codes, pixels).mean(0) - gaussian.rate(own[0], bounded)
-            return -elbo.sum(), elbo
+        def loss(own: Tensor, code: Tensor) -> Tensor:
+            return -self.elbo(own, pixels, code).sum()
 
-        own = torch.stack([mean, log_variance])
+        own = start = torch.stack([mean, log_variance])
         first, second = torch.zeros_like(own), torch.zeros_like(own)
-        start = best = loss(own)[1]
-        for step in range(1, self.config.regret_steps + 1):
-            slope, elbo = torch.func.grad(loss, has_aux=True)(own)
-            best = torch.maximum(best, elbo)
+        total, counted = torch.zeros_like(own), 0
+        for step in range(1, steps + 1):
+            slope = torch.func.grad(loss)(own, normal[step - 1 : step])
             first = BETA1 * first + (1 - BETA1) * slope
             second = BETA2 * second + (1 - BETA2) * slope.square()
             size = (second / (1 - BETA2**step)).sqrt() + 1e-8
             own = own - self.config.regret_rate * first / (1 - BETA1**step) / size
-        return (torch.maximum(best, loss(own)[1]) - start).double()
+            if step > steps // 2:
+                total, counted = total + own, counted + 1
+        return self.elbo(total / counted, pixels, judges) - self.elbo(start, pixels, judges)
+
+    def elbo(self, own: Tensor, pixels: Tensor, normal: Tensor) -> Tensor:
+        """The ELBO of codes with mean own[0] and log-variance own[1]; float64, shape (batch,)."""
+        bounded = own[1].clamp(*LOG_VARIANCE)
+        codes = own[0] + (0.5 * bounded).exp() * normal
+        return self.log_likelihood(codes, pixels).mean(0) - gaussian.rate(own[0], bounded)
 
     def illustrate(self, images: Tensor) -> dict[str, Tensor]:
         """The expected images of the mean codes."""
