@@ -37,6 +37,10 @@ def section(study: StudyRecords) -> Section | None:
         blocks.append(Text(said, "note"))
     if lost := nowhere(study, claim):
         blocks.append(Text(f"{count(lost, 'trial')} left out: at no level of the claim.", "note"))
+    planned = sum((study.stored.get("planned") or {}).values())
+    if len(study.trials) < planned:
+        so_far = f"So far {len(study.trials)} of {planned} planned trials; verdicts may change."
+        blocks.append(Text(so_far, "warning"))
     warnings, tables = _about_models(claim, found)
     blocks += warnings
     for each, own in judged:
