@@ -30,6 +30,7 @@ capacity = Search(
                 "milestones": (),
                 "latent_dim": 32,
                 "likelihood": "discretised_logistic",
+                "importance_samples": 64,
             },
             space={
                 "width": CategoricalDistribution([0.25, 0.5, 1.0, 2.0, 4.0, 8.0]),

@@ -44,3 +44,14 @@ def test_sets_of_different_channels_are_refused():
     with pytest.raises(UserError, match="1 channels, those of b 3") as refusal:
         side_by_side([image_set("a", (1, 8, 8)), image_set("b", (3, 8, 8))], ["b"])
     assert "\n" not in str(refusal.value)
+
+
+def test_controls_have_the_border_of_the_images_beside_them():
+    source, _, noise, constant = side_by_side(
+        [image_set("a", (1, 28, 28)), image_set("b", (1, 28, 28))], ["b", "noise", "constant"]
+    )
+    for made in (source, noise, constant):
+        inside = torch.zeros(32, 32, dtype=torch.bool)
+        inside[2:30, 2:30] = True
+        assert not made.test_images[..., ~inside].any(), made.name
+    assert noise.test_images[..., 2:30, 2:30].float().std() > 60

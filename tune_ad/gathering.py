@@ -52,7 +52,8 @@ def side_by_side(image_sets: Sequence[ImageSet], outsiders: Sequence[str]) -> tu
     """Data sets of one image size, the source first, with the controls among the outsiders.
 
     Where their sides differ or are no multiple of 8, all are padded with zeros to the smallest
-    square that is one: 28x28 to 32x32. Controls are made in that size.
+    square that is one: 28x28 to 32x32. Controls are made in the source's size and padded alike,
+    so that the border tells nothing apart.
 
     Args:
         image_sets: the source, then the outsiders that are read.
@@ -68,13 +69,13 @@ def side_by_side(image_sets: Sequence[ImageSet], outsiders: Sequence[str]) -> tu
                 f"images of {source.name} have {source.shape[0]} channels, those of {other.name} "
                 f"{other.shape[0]}; set a data set against others of as many channels"
             )
-    sides = {side for each in image_sets for side in each.shape[1:]}
-    if len(sides) > 1 or max(sides) % GRAIN:
-        side = -(-max(sides) // GRAIN) * GRAIN
-        image_sets = [controls.padded(each, side) for each in image_sets]
-    shape = image_sets[0].shape
-    made = [controls.control(name, shape) for name in outsiders if name in controls.CONTROLS]
-    return (*image_sets, *made)
+    made = [controls.control(n, source.shape) for n in outsiders if n in controls.CONTROLS]
+    gathered = (*image_sets, *made)
+    sides = {side for each in gathered for side in each.shape[1:]}
+    if len(sides) == 1 and not max(sides) % GRAIN:
+        return gathered
+    side = -(-max(sides) // GRAIN) * GRAIN
+    return tuple(controls.padded(each, side) for each in gathered)
 
 
 def tasks(study: Study, image_set: ImageSet) -> list[Task]:
