@@ -1126,10 +1126,11 @@ def test_each_replica_stops_on_its_own_with_its_best_weights():
     weights, reference = watched(cohort), watched(free)
     assert (cohort.epoch, cohort.finished, free.plateaus) == (16, True, [])
     assert [each.stopped for each in cohort.plateaus] == [12, None, 11]
-    assert [each.epoch for each in cohort.plateaus] == [10, 16, 9], "the last stage alone counts"
+    assert [each.epoch for each in cohort.plateaus] == [10, 16, 9], "each stage counts anew"
     assert [cohort.epoch_of(k) for k in range(3)] == [12, 16, 11]
     assert [free.epoch_of(k) for k in range(3)] == [16, 16, 16]
-    for k, plateau in enumerate(cohort.plateaus):
+    assert {each[2] for each in weights[5:8]} == {reference[3][2]}, "done with its first stage"
+    for k, plateau in enumerate(cohort.plateaus[:2]):
         stopped = plateau.stopped or 16
         assert [each[k] for each in weights[: stopped - 1]] == [
             each[k] for each in reference[: stopped - 1]

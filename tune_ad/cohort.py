@@ -76,7 +76,9 @@ class Cohort:
     @property
     def finished(self) -> bool:
         """Whether nothing is left to train."""
-        return self.epoch >= self.epochs or not self.training()
+        if self.epoch >= self.epochs or not self.living():
+            return True
+        return self.scorable and not self.training()
 
     @property
     def scorable(self) -> bool:
@@ -105,7 +107,7 @@ class Cohort:
         return [k for k in range(len(self.learners)) if k not in self.failures]
 
     def training(self) -> list[int]:
-        """Positions of the replicas that have neither failed nor stopped improving."""
+        """Positions of the replicas that have not failed, nor stopped improving in this stage."""
         stopped = {k for k, each in enumerate(self.plateaus) if each.stopped is not None}
         return [k for k in self.living() if k not in stopped]
 
@@ -115,26 +117,43 @@ class Cohort:
         return self.epoch if stopped is None else stopped
 
     def watch(self, held_out: Sequence[Tensor]) -> None:
-        """Note the loss of held-out normals of every replica that trains, by its last stage.
+        """Note the loss of held-out normals of every replica that trains.
 
-        A replica whose loss has not fallen for `patience` calls is done. It, and every replica
-        whose schedule is over, gets back the weights of its lowest loss. Nothing happens without
-        patience, or before the last stage.
+        A replica whose loss has not fallen for `patience` calls is done with its stage. It, and
+        every replica whose stage is over, gets back the weights of its lowest loss, from which
+        the next stage begins. Nothing happens without patience.
 
         Args:
             held_out: for each replica the indices of its images.
         """
-        if not (self.plateaus and self.scorable):
+        if not (self.plateaus and self.epoch):
             return
+        stage, _ = self.learners[0].position(self.epoch - 1)
         for k in self.training():
             plateau, learner = self.plateaus[k], self.learners[k]
-            losses = learner.losses(held_out[k])
+            losses = learner.losses(held_out[k], stage)
             if losses is None:
                 continue
             plateau.note(self.epoch, float(losses.mean()), learner.module.state_dict())
-            over = plateau.stopped is not None or self.epoch >= self.epochs
+            over = plateau.stopped is not None or self.epoch == self.stage_end(self.epoch - 1)
             if over and plateau.weights:
                 learner.restore(plateau.weights)
+
+    def stage_end(self, epoch: int) -> int:
+        """Epochs that are over at the end of the stage to which an epoch belongs."""
+        stage, local = self.learners[0].position(epoch)
+        return epoch - local + stage.epochs
+
+    def _within_stage(self, epochs: int) -> int:
+        """With patience, no more epochs than the stage has; a new stage begins to watch anew."""
+        if not self.plateaus or self.epoch >= self.epochs:
+            return epochs
+        if not self.training() and not self.finished:  # all wait for the end of the stage
+            self.epoch = self.stage_end(self.epoch)
+        if self.epoch and self.learners[0].position(self.epoch)[1] == 0:
+            for plateau in self.plateaus:
+                plateau.again()
+        return min(epochs, self.stage_end(self.epoch) - self.epoch)
 
     def train(self, epochs: int) -> list[dict[str, float]]:
         """Advance every living replica by `epochs`, or to the end of its schedule.
@@ -143,7 +162,7 @@ class Cohort:
             for each replica the terms of its last epoch, averaged over images; {} for one that
             has failed.
         """
-        epochs = min(epochs, self.epochs - self.epoch)
+        epochs = min(self._within_stage(epochs), self.epochs - self.epoch)
         means: list[dict[str, float]] = [{} for _ in self.learners]
         for k, plateau in enumerate(self.plateaus):
             means[k] = {} if k in self.failures else plateau.terms

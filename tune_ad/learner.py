@@ -206,12 +206,12 @@ class Learner:
         return {name: torch.cat([part[name] for part in parts]).double() for name in parts[0]}
 
     @torch.no_grad()
-    def losses(self, indices: Tensor) -> Tensor | None:
-        """The held-out loss by the first phase of the last stage, shape (n,), float64."""
+    def losses(self, indices: Tensor, stage: Stage | None = None) -> Tensor | None:
+        """The held-out loss by the first phase of a stage (the last one), (n,), float64."""
         if not self.stages:
             return None
         self.module.eval()
-        phase = self.stages[-1].phases[0].name
+        phase = (stage or self.stages[-1]).phases[0].name
         stream = torch_stream(self.owner, "loss noise")
         parts = []
         for chunk in self.chunks(indices):

@@ -12,15 +12,15 @@ Weights = dict[str, Tensor]
 
 @dataclass
 class Plateau:
-    """Watches the loss of held-out normals of one replica.
+    """Watches the loss of held-out normals of one replica, stage by stage.
 
     Attributes:
-        patience: intervals without a lower loss after which the replica is done.
+        patience: intervals without a lower loss after which the replica is done with its stage.
         loss: the lowest so far.
         epoch: after which it was seen; 0 before any.
         waited: intervals since.
         weights: of that epoch; empty before any.
-        stopped: epoch at which the replica was done; None while it is not.
+        stopped: epoch at which the replica was done with its stage; None while it is not.
         terms: of its last epoch of training, as `Cohort.train` gives them.
     """
 
@@ -41,6 +41,10 @@ class Plateau:
         self.waited += 1
         if self.waited >= self.patience:
             self.stopped = epoch
+
+    def again(self) -> None:
+        """Begin a new stage, whose losses are others; the terms stay."""
+        self.loss, self.epoch, self.waited, self.weights, self.stopped = math.inf, 0, 0, {}, None
 
     def state_dict(self) -> dict[str, Any]:
         """Everything but the patience."""

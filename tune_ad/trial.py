@@ -136,7 +136,7 @@ class Trial:
     def step(self) -> Report:
         """Train one interval, examine, report."""
         started = time.perf_counter()
-        terms = self.cohort.train(self.study.budget.interval(self.cohort.epochs))
+        terms = self.cohort.train(self.interval())
         self.cohort.watch(
             [self.panel.positions(key.task, "validation_normal") for key in self.keys]
         )
@@ -165,6 +165,13 @@ class Trial:
             self.details(found),
             self.warning(metrics) if done else "",
         )
+
+    def interval(self) -> int:
+        """Epochs between two reports; with patience as many in every configuration of a stage."""
+        epochs = self.cohort.epochs
+        if self.cohort.plateaus:
+            epochs = max(stage.epochs for stage in self.cohort.learners[0].stages)
+        return self.study.budget.interval(epochs)
 
     def warning(self, metrics: dict[str, Values]) -> str:
         """What a reader should know of the trained models; empty if nothing."""

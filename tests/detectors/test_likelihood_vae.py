@@ -281,3 +281,27 @@ def test_one_code_cannot_be_weighed():
         with pytest.raises(UserError, match="samples must be at least 2 for forward KL.*got 1"):
             module_of(**settings)
     assert module_of(objective="sleep").config.samples == 1
+
+
+def until_the_plateau(**settings):
+    """A cohort with patience, trained and watched to its end on few images."""
+    images = scaled(load("digits").train_images[:80], "unit")
+    config = LikelihoodVAE.Config.released(
+        SHAPE, latent_dim=16, width=0.5, epochs=60, batch_size=10, learning_rate=1e-2, **settings
+    )
+    members = [Member("all", 0, torch.arange(10))]
+    cohort = Cohort(LikelihoodVAE, config, images, members, patience=3)
+    while not cohort.finished:
+        cohort.train(2)
+        cohort.watch([torch.arange(40, 80)])
+    return cohort
+
+
+def test_the_refit_control_has_the_decoder_of_the_model_that_it_refits():
+    plain = until_the_plateau(samples=4)
+    control = until_the_plateau(samples=4, refit=0.2)
+    assert plain.plateaus[0].stopped < 60, "the plateau must come before the end, else no test"
+    state, refitted = (c.learners[0].module.state_dict() for c in (plain, control))
+    decoder = [name for name in state if name.startswith("decoder")]
+    assert all(torch.equal(state[name], refitted[name]) for name in decoder)
+    assert not torch.equal(state["mean.weight"], refitted["mean.weight"])
