@@ -474,6 +474,7 @@ class LikelihoodVAE(TrainedDetector[LikelihoodVAEConfig]):
             normal: standard normal, shape (steps + `REGRET_CODES`, 1, J); the last ones judge.
         """
         steps, judges = len(normal) - REGRET_CODES, normal[-REGRET_CODES:]
+        assert steps > 0
 
         def loss(own: Tensor, code: Tensor) -> Tensor:
             return -self.elbo(own, pixels, code).sum()
