@@ -76,9 +76,9 @@ def _search_options(how: Group) -> None:
         nargs="?",
         const="one",
         choices=("one", "grid", "sobol"),
-        help="vary its parameters around the defaults instead, each configuration tested on at "
-        "least 3 seeds: one at a time (default), every combination, or spread evenly; a study of "
-        "its own, NAME-ablation, NAME-grid or NAME-sobol",
+        help="vary its parameters around the defaults instead, each configuration tested on 3 "
+        "seeds or more unless --seeds says otherwise: one at a time (default), every "
+        "combination, or spread evenly; a study of its own, NAME-ablation, NAME-grid, NAME-sobol",
     )
     how.add_argument(
         "--dry-run", action="store_true", help="space, panel, time and disk; train nothing"

@@ -25,8 +25,6 @@ from analysis.study import StudyRecords
 from tune_ad.records import TrialRecord
 
 TONES = {"better": theme.colour(2), "worse": theme.colour(6)}
-
-
 _NEVER = Paired(estimate([], bounds=(-1.0, 1.0)), math.nan, "none", 0, "not run yet")
 
 
@@ -145,11 +143,16 @@ def _test(matched: _Matched) -> Paired:
 
 
 def _lost(study: StudyRecords, baseline: str) -> Iterator[_Matched]:
-    """The changes of one parameter whose trial failed or was never tested."""
+    """The changes one at a time whose trial failed or was never tested.
+
+    A grid loses pairs by such a trial, and no row.
+    """
+    if not study.is_ablation:
+        return
     default, none = study.defaults[baseline], pd.Series(dtype=float)
     for record in study.trials:
         changed = _changed(default, record.params)
-        if record.baseline == baseline and len(changed) == 1 and record not in _tested([record]):
+        if record.baseline == baseline and len(changed) == 1 and not _tested([record]):
             name = changed[0]
             why = record.reason or f"its trial is {record.state}, without a test"
             value, reference = _plain(record.params[name]), _plain(default.get(name))

@@ -19,7 +19,7 @@ from tune_ad.records import TrialRecord
 from tune_ad.selection import RULES, mean, ranked
 
 ORACLE, NORMAL_ONLY, ALL, RANDOM = "oracle", "normal_only", "validation", "random"
-LOSSES = {NORMAL_ONLY, "likelihood"}  # rules that rank by numbers of one baseline alone
+LOSSES = {NORMAL_ONLY, "likelihood"}  # rules that rank by numbers of one loss alone
 
 
 class Choice(NamedTuple):
@@ -92,8 +92,8 @@ def _row(aurocs: pd.DataFrame, record: TrialRecord) -> pd.Series:
 
 
 def _comparable(known: Sequence[TrialRecord]) -> list[str]:
-    """The rules that can rank these trials; losses of different baselines do not compare."""
-    several = len({record.baseline for record in known}) > 1
+    """The rules that can rank these trials; different losses and likelihoods do not compare."""
+    several = len({(record.baseline, record.params.get("likelihood")) for record in known}) > 1
     left_out = {ORACLE, RANDOM} | (LOSSES if several else set())
     return [ORACLE, *(rule for rule in RULES if rule not in left_out)]
 

@@ -27,7 +27,8 @@ def write_report(path: Path) -> Written:
         UserError: if the folder holds no study, or one of a newer schema.
     """
     study = StudyRecords.read(path)
-    return Written(export(document(study), path).html, summary(study, results(study)))
+    made = document(study)
+    return Written(export(made, path).html, made.summary.replace("\n\n", "\n"))
 
 
 def document(study: StudyRecords) -> Document:

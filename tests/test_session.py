@@ -893,7 +893,9 @@ def test_the_report_of_a_whole_data_set_says_that_there_is_no_auroc(
     assert ("Nothing is anomalous, so no number ranks these." in text) == (
         selection == "validation"
     )
-    header = (session.folder.tables / "replicas.csv").read_text().splitlines()[0].split(",")
+    header = (
+        (session.folder.path / "tables" / "replicas.csv").read_text().splitlines()[0].split(",")
+    )
     assert {"task", "seed", "validation_score", "validation_kl"} <= set(header)
     assert "test_score" in header
 

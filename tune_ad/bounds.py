@@ -53,9 +53,9 @@ def seen_again(panel: Panel, task: int) -> Tensor:
 
 
 def nearly_one_code(metrics: Mapping[str, Values], params: Mapping[str, Any]) -> int:
-    """Replicas whose importance weights lie on nearly a single code: ESS / K below 2 / K.
+    """Replicas whose importance weights lie on nearly a single of several codes: ESS below 2.
 
     They are trained on the best of K codes, which is no forward KL.
     """
-    shares = metrics.get("train_effective_share", [])
-    return sum(share is not None and share < 2 / params["samples"] for share in shares)
+    shares, codes = metrics.get("train_effective_share", []), params.get("samples", 1)
+    return sum(share is not None and share < 2 / codes for share in shares) if codes > 1 else 0

@@ -282,7 +282,6 @@ class StudyFolder:
         self.evaluation = Journal(path / "evaluation" / "evaluation.jsonl")
         self.tensorboard = path / "tensorboard"
         self.ray = path / "ray"
-        self.tables = path / "tables"
 
     def exists(self) -> bool:
         """Whether the folder holds a study."""

@@ -170,7 +170,8 @@ class Trial:
         """Epochs between two reports; with patience as many in every configuration of a stage."""
         epochs = self.cohort.epochs
         if self.cohort.plateaus:
-            epochs = max(stage.epochs for stage in self.cohort.learners[0].stages)
+            stages = self.cohort.learners[0].stages
+            epochs = max((stage.epochs for stage in stages), default=epochs)
         return self.study.budget.interval(epochs)
 
     def warning(self, metrics: dict[str, Values]) -> str:

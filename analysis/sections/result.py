@@ -19,12 +19,10 @@ OTHERS = (
     "Other scores of the same models, test AUROC as above; shown for comparison, none of them was "
     "selected by these numbers."
 )
-
 OUTSIDERS = (
     "Test AUROC in per cent of every score of the same models against each set of outsiders, as "
-    "above. Below 50 % the outsiders look more normal than the "
-    "normals. Only the score against the first set is the answer above; no set of outsiders was "
-    "seen by selection."
+    "above. Below 50 % the outsiders look more normal than the normals. Only the score against "
+    "the first set is the answer above; no set of outsiders was seen by selection."
 )
 
 

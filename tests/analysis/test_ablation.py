@@ -150,3 +150,14 @@ def test_the_section_lists_the_reference_first_and_draws_every_change(ablation):
     axes = figure.draw().axes[0]
     assert [label.get_text() for label in axes.get_yticklabels()] == ["width = 2"]
     assert draw_effects(effects(made)).axes[0].lines[2].get_xdata() == pytest.approx([10.0])
+
+
+def test_a_grid_loses_pairs_by_a_failed_trial_and_has_one_row_for_each_value(tmp_path):
+    grid = [
+        record(k, {"width": width, "bias": bias}, [0.5 + 0.1 * width] * 3)
+        for k, (width, bias) in enumerate(itertools.product((1.0, 2.0), (True, False)))
+    ]
+    grid[2] = record(2, grid[2].params, (None, 0.7, 0.7), reason="lost")
+    defaults = {"PGN": {"width": 1.0, "bias": True}}
+    found = effects(study(tmp_path, grid, defaults, plan={"name": "Grid", "points": 3}))
+    assert [(each.parameter, each.pairs) for each in found] == [("width", 1), ("bias", 1)]

@@ -57,6 +57,14 @@ def test_losses_of_different_baselines_do_not_compare(tmp_path):
     assert "normal_only" not in {each.rule for each in choices(made)}
 
 
+def test_bits_under_different_likelihoods_do_not_compare(planted):
+    records = trials()
+    for each, name in zip(records, ("gaussian", "gaussian", "categorical"), strict=True):
+        each.metrics["validation_negative_iwae_bits_per_dim"] = [3.0] * 4
+        each.params["likelihood"] = name
+    assert {each.rule for each in choices(planted(records))} == {"oracle", "validation", "random"}
+
+
 def test_failed_stopped_and_untested_trials_are_no_candidates(planted):
     records = [*trials(), record(3, {"width": 9.0}, (None, 0.99))]
     records.append(record(4, {"width": 8.0}, (0.99, 0.99), state="pruned"))

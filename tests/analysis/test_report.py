@@ -232,7 +232,7 @@ def test_a_parameter_may_have_the_name_of_a_column(study):
     named = record(0, 0.9, params={"objective": "soft", "seconds": "many"}, searched=["objective"])
     folder = study([named])
     write_report(folder.path)
-    table = pd.read_csv(folder.tables / "trials.csv")
+    table = pd.read_csv(folder.path / "tables" / "trials.csv")
     assert table["objective"].tolist() == [0.9]
     assert table["param/objective"].tolist() == ["soft"]
 
@@ -278,11 +278,11 @@ def test_tables_hold_every_record(study):
     trials = [record(0, 0.9), record(1, 0.8), record(2, None, state="failed", reason="x")]
     folder = study(trials)
     write_report(folder.path)
-    table = pd.read_csv(folder.tables / "trials.csv")
+    table = pd.read_csv(folder.path / "tables" / "trials.csv")
     assert list(table["number"]) == [0, 1, 2]
     assert table["validation"].tolist()[:2] == [0.9, 0.8]
     assert table["validation"].isna().tolist() == [False, False, True]
-    assert len(pd.read_csv(folder.tables / "replicas.csv")) == 6
+    assert len(pd.read_csv(folder.path / "tables" / "replicas.csv")) == 6
 
 
 def test_variants_are_means_over_replicas_and_empty_beside_a_failure():

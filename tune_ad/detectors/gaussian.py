@@ -1,6 +1,17 @@
-"""KL divergences of Gaussian codes from their prior."""
+"""Gaussian codes: drawn with their gradient, and their KL divergence from the prior."""
 
 from torch import Tensor
+
+
+def codes(mean: Tensor, log_variance: Tensor, noise: Tensor) -> Tensor:
+    r"""$\mu + \sigma \epsilon$ of shape (K, batch, J), with its gradient in both.
+
+    Args:
+        mean: shape (batch, J).
+        log_variance: $\log\sigma^2$, the same shape.
+        noise: standard normal, shape (K, batch or 1, J).
+    """
+    return mean + (0.5 * log_variance).exp() * noise
 
 
 def rate(mean: Tensor, log_variance: Tensor) -> Tensor:

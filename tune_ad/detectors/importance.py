@@ -9,6 +9,8 @@ import math
 import torch
 from torch import Tensor
 
+from tune_ad.detectors import gaussian
+
 
 def log_mean_exp(values: Tensor) -> Tensor:
     r"""$\log \frac1K \sum_k \exp v_k$ over the first dimension, shape (batch,)."""
@@ -111,7 +113,7 @@ def propose(
     Returns:
         codes of shape (K, batch, J), and their log-density of shape (K, batch).
     """
-    codes = mean + (0.5 * log_variance).exp() * normal
+    codes = gaussian.codes(mean, log_variance, normal)
     if uniform is None or defensive == 0:
         return codes, log_normal(codes, mean, log_variance)
     codes = torch.where((uniform < defensive).unsqueeze(-1), normal, codes)

@@ -217,7 +217,8 @@ class LikelihoodVAE(TrainedDetector[LikelihoodVAEConfig]):
 
     The encoder is trained by the ELBO, or by the forward KL $KL(p(z|x) \| q(z|x))$ through
     self-normalised importance weights, or on codes and images of the model itself ("sleep"); see
-    `tune_ad.detectors.importance`. "effective_share" is the effective sample size over K.
+    `tune_ad.detectors.importance`. "effective_share" is the effective sample size over K of the
+    weights that train, "raw_effective_share" that of the untempered, uncut ones.
 
     Sources: Kingma and Welling, arXiv 1312.6114 (ELBO); Burda et al., arXiv 1509.00519 (IWAE);
     Bornschein and Bengio, arXiv 1406.2751 (wake and sleep); those named above.
@@ -330,7 +331,7 @@ class LikelihoodVAE(TrainedDetector[LikelihoodVAEConfig]):
     def elbo_terms(self, images: Tensor, pixels: Tensor, code: Tensor) -> Terms:
         """Minus the ELBO with reparametrised codes."""
         mean, log_variance = self.encode(images)
-        codes = mean + (0.5 * log_variance).exp() * code
+        codes = gaussian.codes(mean, log_variance, code)
         distortion = -self.log_likelihood(codes, pixels).mean(0)
         rate = gaussian.rate(mean, log_variance)
         loss = distortion + self.config.beta * rate
@@ -414,11 +415,12 @@ class LikelihoodVAE(TrainedDetector[LikelihoodVAEConfig]):
         rate = gaussian.rate(mean, log_variance)
         likelihoods, log_weights = self.weighed(mean, log_variance, pixels, noise["code"])
         own, tried = self.config.importance_samples, score_space.get("importance_samples", ())
+        statistics = {name: each(images) for name, each in STATISTICS.items()}
         by = {
-            count: self.scores(images, rate, likelihoods[:count], log_weights[:count])
+            count: self.scores(rate, likelihoods[:count], log_weights[:count], statistics)
             for count in {own, *tried}
         }
-        parts = by[own]
+        parts = {**by[own], **statistics}
         if REGRET in (self.config.score_by, *score_space.get("score_by", ())):
             regret = self.regret(mean, log_variance, pixels, noise["regret"])
             by = {count: {**each, REGRET: regret} for count, each in by.items()}
@@ -442,21 +444,26 @@ class LikelihoodVAE(TrainedDetector[LikelihoodVAEConfig]):
         likelihoods, log_weights = zip(*parts, strict=True)
         return torch.cat(likelihoods), torch.cat(log_weights)
 
-    def scores(self, images: Tensor, rate: Tensor, likelihoods: Tensor, weights: Tensor) -> Terms:
-        """Every part of the score of so many codes, each of shape (batch,)."""
-        distortion = -likelihoods.double().mean(0)
+    def scores(self, rate: Tensor, likelihoods: Tensor, weights: Tensor, known: Terms) -> Terms:
+        """Every part of the score of so many codes, each of shape (batch,).
+
+        Args:
+            rate: of the images, shape (batch,).
+            likelihoods: log p(x|z) of the codes, shape (K, batch), float64.
+            weights: log w of them, the same shape.
+            known: statistics of the images themselves.
+        """
+        distortion = -likelihoods.mean(0)
         negative_elbo = distortion + rate
-        iwae = importance.log_mean_exp(weights.double())
-        statistics = {name: each(images) for name, each in STATISTICS.items()}
+        iwae = importance.log_mean_exp(weights)
         return {
             "negative_elbo": negative_elbo,
             "negative_iwae": -iwae,
             "rate": rate,
             "distortion": distortion,
-            "gap": iwae - weights.double().mean(0),
-            "complexity_corrected": negative_elbo - math.log(2) * statistics["png_bits"],
+            "gap": iwae - weights.mean(0),
+            "complexity_corrected": negative_elbo - math.log(2) * known["png_bits"],
             "typicality": (negative_elbo - self.entropy).abs(),
-            **statistics,
         }
 
     def regret(self, mean: Tensor, log_variance: Tensor, pixels: Tensor, normal: Tensor) -> Tensor:
@@ -495,7 +502,7 @@ class LikelihoodVAE(TrainedDetector[LikelihoodVAEConfig]):
     def elbo(self, own: Tensor, pixels: Tensor, normal: Tensor) -> Tensor:
         """The ELBO of codes with mean own[0] and log-variance own[1]; float64, shape (batch,)."""
         bounded = own[1].clamp(*LOG_VARIANCE)
-        codes = own[0] + (0.5 * bounded).exp() * normal
+        codes = gaussian.codes(own[0], bounded, normal)
         return self.log_likelihood(codes, pixels).mean(0) - gaussian.rate(own[0], bounded)
 
     def illustrate(self, images: Tensor) -> dict[str, Tensor]:

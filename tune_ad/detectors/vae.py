@@ -102,7 +102,7 @@ class VAE(TrainedDetector[VAEConfig]):
             log_variance: of the codes, the same shape.
             noise: standard normal, shape (samples, batch or 1, latent_dim).
         """
-        codes = mean + (0.5 * log_variance).exp() * noise
+        codes = gaussian.codes(mean, log_variance, noise)
         logits = self.decoder.logits(codes.flatten(0, 1))
         return logits.unflatten(0, (len(noise), -1))  # type: ignore[no-any-return]
 
