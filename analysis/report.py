@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from analysis import frame
+from analysis.claims.conclusion import conclusions
 from analysis.document import Document, Table, count
 from analysis.render.export import export
 from analysis.results import Result, results, why_nothing
@@ -44,7 +45,10 @@ def document(study: StudyRecords) -> Document:
 
 
 def summary(study: StudyRecords, quoted: list[Result]) -> str:
-    """The answer in a few lines: what ended, what may be quoted, what selected it."""
+    """The answer in a few lines: what ended, what may be quoted, what selected it.
+
+    A study that tests a claim answers by its verdicts.
+    """
     counts = Counter(record.state for record in study.trials)
     ended = ", ".join(f"{number} {state}" for state, number in sorted(counts.items())) or "none"
     head = (
@@ -54,6 +58,8 @@ def summary(study: StudyRecords, quoted: list[Result]) -> str:
     if study.begun > len(study.trials):
         more = study.begun - len(study.trials)
         head += f" {more} more begun: the study still runs, or was interrupted."
+    if concluded := conclusions(study):
+        return "\n".join([head, *(f"- {each}" for each in concluded)])
     if len(quoted) > 1:
         return "\n".join([head, *map(_line, quoted), _common(quoted)])
     if quoted:

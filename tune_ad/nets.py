@@ -11,11 +11,13 @@ from itertools import pairwise
 from typing import NamedTuple
 
 from torch import Tensor, nn
+from torch.nn import functional
 
 from tune_ad.errors import UserError
 
 KERNEL = 5
 SEED_SIDE = 4  # side of the square map from which a decoder grows an image
+MOST_INTERLEAVED = 4  # channels out of a doubling that is quicker as a plain convolution
 
 
 class ImageShape(NamedTuple):
@@ -223,6 +225,35 @@ class DCGANEncoder(nn.Module):
         return self.layers(images)  # type: ignore[no-any-return]
 
 
+class Doubling(nn.ConvTranspose2d):
+    r"""A transposed 4x4 convolution that doubles the sides: stride 2, padding 1.
+
+    Each of the four pixels that an input pixel becomes sees 2x2 input pixels, so that the same map
+    is a 2x2 convolution with four times the channels, interleaved (Shi et al., arXiv 1609.05158,
+    section 3). With few outputs that is several times as fast.
+
+    Args:
+        before: channels in.
+        after: channels out.
+    """
+
+    def __init__(self, before: int, after: int) -> None:
+        super().__init__(before, after, 4, stride=2, padding=1)
+
+    def forward(self, images: Tensor, output_size: list[int] | None = None) -> Tensor:
+        """Shape (batch, `after`, 2 h, 2 w)."""
+        if self.out_channels > MOST_INTERLEAVED:
+            return super().forward(images, output_size)
+        assert self.bias is not None
+        # of the taps of an axis, 3 and 1 make the even pixels, 2 and 0 the odd ones; the odd ones
+        # come first, since the interleaved image starts a pixel before the one that is wanted
+        taps = self.weight.flip(2, 3).unflatten(2, (2, 2)).unflatten(4, (2, 2))
+        kernel = taps.permute(1, 3, 5, 0, 2, 4).flip(1, 2).flatten(0, 2)
+        bias = self.bias.repeat_interleave(4)
+        interleaved = functional.conv2d(images, kernel, bias, padding=1)
+        return functional.pixel_shuffle(interleaved, 2)[..., 1:-1, 1:-1]
+
+
 class DCGANDecoder(nn.Module):
     """The mirror of `DCGANEncoder`: a linear map, then strided transposed convolutions.
 
@@ -241,23 +272,19 @@ class DCGANDecoder(nn.Module):
         super().__init__()
         sides = _halved(shape, len(channels))
         first, *rest = reversed(channels)
-        blocks: list[nn.Module] = [
-            nn.Linear(latent_dim, first * math.prod(sides), bias=False),
-            nn.Unflatten(1, (first, *sides)),
-        ]
+        self.linear = nn.Linear(latent_dim, first * math.prod(sides), bias=False)
+        self.first = (*sides, first)
+        blocks: list[nn.Module] = []
         before = first
         for after in (*rest, shape.channels):
-            blocks += [
-                nn.BatchNorm2d(before),
-                nn.ReLU(),
-                nn.ConvTranspose2d(before, after, 4, stride=2, padding=1),
-            ]
+            blocks += [nn.BatchNorm2d(before), nn.ReLU(), Doubling(before, after)]
             before = after
         self.layers = nn.Sequential(*blocks)
 
     def logits(self, latents: Tensor) -> Tensor:
-        """Numbers of any sign for each pixel, shape (batch, c, h, w)."""
-        return self.layers(latents)  # type: ignore[no-any-return]
+        """Numbers of any sign for each pixel, shape (batch, c, h, w), channels last in memory."""
+        blocks = self.linear(latents).unflatten(1, self.first)
+        return self.layers(blocks.movedim(-1, 1))  # type: ignore[no-any-return]
 
     def forward(self, latents: Tensor) -> Tensor:
         """Images in (0, 1): the sigmoid of the logits, shape (batch, c, h, w)."""

@@ -1,17 +1,17 @@
 """What the study says of the claim that it tests, by the rule that was fixed before."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from functools import partial
-from typing import Any
 
 from analysis.claims.asked import Asked, asked
+from analysis.claims.conclusion import without_plateau
 from analysis.claims.evidence import Evidence, evidence, nowhere, verdicts
 from analysis.claims.levels import models, unfinished
 from analysis.claims.rules import RULES
 from analysis.claims.verdict import Verdict
 from analysis.claims.verdict_figures import draw_capacity, draw_forward_kl, sentence
 from analysis.claims.verdict_tables import levels_table, models_table, verdict_table
-from analysis.document import Block, Figure, Section, Table, Text, count, file_name, short
+from analysis.document import Block, Figure, Section, Table, Text, count, file_name
 from analysis.study import StudyRecords
 
 PLACE = 10
@@ -86,16 +86,8 @@ def _about_models(
     panels = {each.panel: each for each in reversed(found)}
     known = {panel: models(each) for panel, each in reversed(panels.items())}
     warnings = [
-        Text(_unfinished(claim, panel, missed), "warning")
+        Text(without_plateau(claim, panel, missed), "warning")
         for panel, own in known.items()
         if (missed := unfinished(own))
     ]
     return warnings, [models_table(claim, panels[panel], own) for panel, own in known.items()]
-
-
-def _unfinished(claim: Asked, panel: str, missed: Mapping[Any, int]) -> str:
-    where = ", ".join(f"{models} at {short(level)}" for level, models in missed.items())
-    return (
-        f"{panel}: {count(sum(missed.values()), 'model')} ran out of epochs before the plateau "
-        f"({where}), so the levels of {claim.factor} were not trained to one criterion."
-    )

@@ -5,6 +5,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from analysis.claims.conclusion import conclusions
 from analysis.sections import verdict as part
 from analysis.study import StudyRecords
 from tune_ad.records import Replica, StudyFolder, TrialRecord
@@ -147,6 +148,18 @@ def test_models_that_missed_their_plateau_are_a_warning():
     assert "4 models ran out of epochs before the plateau (1 at 16, 1 at 32" in said
     (table,) = [b for b in made.blocks if getattr(b, "name", "").startswith("models")]
     assert table.shown["plateau"].tolist() == ["7 of 8"] * 4
+
+
+def test_the_answer_is_the_verdict_of_the_main_score_and_what_casts_doubt_on_it():
+    rising, flat = (0.1, 0.15, 0.2, 0.25), (0.3, 0.3, 0.3, 0.3)
+    values = {"negative_elbo": rising, "negative_iwae": flat}
+    (said,) = conclusions(study(whole_study(values)))
+    assert said.startswith("cifar10-vs-svhn, -ELBO, likelihood = bernoulli: improves, does not")
+    verdict, doubt = conclusions(study(whole_study(values, plateau=0.0)))
+    assert verdict == said and "4 models ran out of epochs before the plateau" in doubt
+    assert conclusions(study(whole_study(values), None)) == []
+    assert conclusions(study([])) == []
+    assert conclusions(study(trials() + trials())) == [], "the section says why"
 
 
 def test_levels_may_be_told_by_several_parameters():

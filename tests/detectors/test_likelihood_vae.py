@@ -17,7 +17,7 @@ from tune_ad.learner import Member, build
 from tune_ad.nets import DCGANDecoder, DCGANEncoder, ImageShape, dcgan_channels
 
 SHAPE = ImageShape(1, 8, 8)
-JUDGES = 4000  # codes that judge a regret, where they cost nothing
+JUDGES = 2000  # pairs of codes that judge a regret, where they cost nothing
 
 
 def module_of(**settings):
@@ -83,12 +83,12 @@ def regret_from(mean, log_variance, pixels, steps):
     module = module_of(score_by="regret", regret_steps=steps, latent_dim=16)
     module.log_likelihood = LinearGaussian.log_likelihood
     generator = torch.Generator().manual_seed(5)
-    normal = torch.randn(steps + JUDGES, 1, 16, generator=generator, dtype=torch.float64)
+    normal = torch.randn(steps // 2 + JUDGES, 1, 16, generator=generator, dtype=torch.float64)
     return module.regret(mean, log_variance, pixels, normal)
 
 
 def test_regret_is_none_from_the_exact_posterior_and_else_the_divergence(monkeypatch):
-    monkeypatch.setattr("tune_ad.detectors.likelihood_vae.REGRET_CODES", JUDGES)
+    monkeypatch.setattr("tune_ad.detectors.likelihood_vae.REGRET_PAIRS", JUDGES)
     generator = torch.Generator().manual_seed(4)
     pixels = torch.randn(50, 1, 4, 4, generator=generator, dtype=torch.float64)
     exact, variance = 0.8 * pixels.flatten(1), torch.full((50, 16), math.log(0.2)).double()
@@ -262,8 +262,8 @@ def test_the_decoder_follows_the_bound_and_the_encoder_the_weighted_log_density(
 
 def test_decoding_goes_in_pieces_where_nothing_is_trained(digits, monkeypatch):
     whole, _ = scored(module_of(likelihood="categorical"), digits)
-    monkeypatch.setattr("tune_ad.detectors.likelihood_vae.MOST_NUMBERS", 3 * GREYS * 64)
     module = module_of(likelihood="categorical")
+    monkeypatch.setattr("tune_ad.detectors.likelihood_vae.CACHED", 3 * module.decoder.numbers)
     seen = []
     module.decoder.register_forward_hook(lambda m, given, out: seen.append(len(given[0])))
     pieces, _ = scored(module, digits)

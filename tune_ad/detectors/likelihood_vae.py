@@ -36,9 +36,10 @@ from tune_ad.randomness import torch_stream
 
 LOG_VARIANCE = (-8.0, 4.0)  # bounds of the encoder's, which keep importance weights finite
 BETA1, BETA2 = 0.9, 0.999  # of the Adam of likelihood regret
-REGRET_CODES = 16  # that judge likelihood regret before and after
-MOST_NUMBERS = 2**25  # outputs of the decoder at once when nothing is trained: 128 MB
+REGRET_PAIRS = 8  # of mirrored codes that judge likelihood regret before and after
 AT_ONCE = 8  # codes of each image that are decoded together when scoring
+CACHED = 2**21  # numbers that a decoder holds at once on a CPU, about its cache, and no gradient
+HELD = 2**27  # the same on another device
 ELBO, WAKE, SLEEP, REFIT = "elbo", "wake", "sleep", "refit"
 FORWARD = {"objective": "forward_kl"}
 REGRET = "regret"
@@ -109,7 +110,7 @@ class LikelihoodVAEConfig(NetworkConfig):
     score_by: str = choice("negative_elbo", *SCORES)
     importance_samples: int = number(16, f"[1, {MOST_DRAWS}]")
     regret_steps: int = number(50, f"[1, {LONGEST}]", when={"score_by": REGRET})
-    regret_rate: float = number(0.05, "(0, inf)", when={"score_by": REGRET})
+    regret_rate: float = number(0.1, "(0, inf)", when={"score_by": REGRET})
     reduction: str = "mean"
     learning_rate: float = 1e-3
     beta1: float = 0.9
@@ -172,6 +173,7 @@ class PixelDecoder(nn.Module):
         else:
             channels = dcgan_channels(shape, config.width)
             self.network = DCGANDecoder(outputs, channels, config.latent_dim)
+        self.numbers = (outputs.channels + channels[0]) * outputs.height * outputs.width
         self.floor = math.log(config.least_sigma)
         start = math.log(config.sigma)
         if self.learned:
@@ -188,6 +190,11 @@ class PixelDecoder(nn.Module):
         return Gaussian(
             self.floor + functional.softplus(self.scale) if self.learned else self.scale
         )
+
+    @property
+    def at_once(self) -> int:
+        """Codes that are best decoded at once, as their outputs and the widest layer need room."""
+        return max(1, (CACHED if self.scale.device.type == "cpu" else HELD) // self.numbers)
 
     def forward(self, codes: Tensor) -> Tensor:
         """Outputs of the network, shape (batch, c * outputs, h, w)."""
@@ -284,7 +291,7 @@ class LikelihoodVAE(TrainedDetector[LikelihoodVAEConfig]):
         """
         flat = codes.flatten(0, 1)
         repeated = pixels.expand(len(codes), *pixels.shape).flatten(0, 1)
-        size = len(flat) if torch.is_grad_enabled() else self.at_once
+        size = len(flat) if torch.is_grad_enabled() else self.decoder.at_once
         parts = [
             self._summed(*each)
             for each in zip(flat.split(size), repeated.split(size), strict=True)
@@ -296,12 +303,6 @@ class LikelihoodVAE(TrainedDetector[LikelihoodVAEConfig]):
         log_prob = self.decoder.likelihood.log_prob(self.decoder(codes), pixels)
         summed: Tensor = log_prob.flatten(1).double().sum(1)
         return summed
-
-    @property
-    def at_once(self) -> int:
-        """Codes that are decoded at once without gradients, so that their outputs stay small."""
-        outputs = self.decoder.kind.outputs * math.prod(self.shape)
-        return max(1, MOST_NUMBERS // outputs)
 
     @property
     def scoring_modules(self) -> tuple[str, ...]:
@@ -404,7 +405,7 @@ class LikelihoodVAE(TrainedDetector[LikelihoodVAEConfig]):
         if self.spread:
             wanted["cell"] = Noise("uniform", (1, *self.shape))
         if REGRET in (self.config.score_by, *score_space.get("score_by", ())):
-            draws = self.config.regret_steps + REGRET_CODES
+            draws = math.ceil(self.config.regret_steps / 2) + REGRET_PAIRS
             wanted["regret"] = Noise("normal", (draws, 1, self.config.latent_dim))
         return wanted
 
@@ -471,17 +472,22 @@ class LikelihoodVAE(TrainedDetector[LikelihoodVAEConfig]):
 
         Each step sees a code of its own: with one code for all steps, the spread could grow for
         nothing. The result is the mean of the second half of the iterates, judged by other codes
-        than the steps saw, so that it may be a little below 0. Adam is written out: an optimiser
-        cannot be stacked by `torch.func.vmap`.
+        than the steps saw, so that it may be a little below 0. Codes come in mirrored pairs,
+        whose errors cancel to first order. Adam is written out: an optimiser cannot be stacked by
+        `torch.func.vmap`.
 
         Args:
             mean: of the encoder's codes, shape (batch, J).
             log_variance: of them, the same shape.
             pixels: as the likelihood has them, shape (batch, c, h, w).
-            normal: standard normal, shape (steps + `REGRET_CODES`, 1, J); the last ones judge.
+            normal: standard normal, shape (ceil(steps / 2) + `REGRET_PAIRS`, 1, J); the last ones
+                judge.
         """
-        steps, judges = len(normal) - REGRET_CODES, normal[-REGRET_CODES:]
-        assert steps > 0
+        steps = self.config.regret_steps
+        normal, judges = (
+            torch.stack([half, -half], 1).flatten(0, 1)
+            for half in (normal[:-REGRET_PAIRS], normal[-REGRET_PAIRS:])
+        )
 
         def loss(own: Tensor, code: Tensor) -> Tensor:
             return -self.elbo(own, pixels, code).sum()

@@ -174,10 +174,10 @@ class Categorical(Likelihood):
 
     def log_prob(self, outputs: Tensor, images: Tensor) -> Tensor:
         """As in `Likelihood.log_prob`."""
-        values = (images * (GREYS - 1)).round().long()
-        logits = outputs.unflatten(1, (-1, GREYS)).movedim(2, 1)
-        nats: Tensor = functional.cross_entropy(logits, values, reduction="none")
-        return -nats
+        values = (images * (GREYS - 1)).round().long().movedim(1, -1)
+        logits = outputs.movedim(1, -1).unflatten(-1, (-1, GREYS))  # as they lie in memory
+        nats = functional.cross_entropy(logits.flatten(0, -2), values.flatten(), reduction="none")
+        return -nats.view(values.shape).movedim(-1, 1)
 
     def mean(self, outputs: Tensor) -> Tensor:
         """As in `Likelihood.mean`."""

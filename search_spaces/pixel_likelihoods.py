@@ -1,0 +1,73 @@
+"""Each likelihood of the pixels beside the others: it decides which outsiders a VAE tells.
+
+The same networks, code size, images and epochs for all; minus the ELBO is the score. Values of
+different likelihoods cannot be compared, so nothing is chosen between them.
+"""
+
+from tune_ad.budgets import Budget
+from tune_ad.detectors.likelihood_vae import LikelihoodVAE
+from tune_ad.detectors.likelihoods import LIKELIHOODS
+from tune_ad.plans import Listed
+from tune_ad.search import Baseline, Search
+
+pixel_likelihoods = Search(
+    name="pixel_likelihoods_{data}",
+    name_on={
+        "cifar": "pixel_likelihoods_cifar_svhn",
+        "fmnist": "pixel_likelihoods_fmnist_mnist",
+    },
+    data=("cifar", "fmnist"),
+    outsiders={"cifar": ("svhn", "constant", "noise"), "fmnist": ("mnist", "constant", "noise")},
+    plan=Listed(),
+    selection="likelihood",
+    patience=4,
+    baselines=tuple(
+        Baseline(
+            LikelihoodVAE,
+            name=f"VAE, {name.replace('_', ' ')}",
+            settings={
+                "likelihood": name,
+                "batch_size": 100,
+                "milestones": (),
+                "latent_dim": 32,
+                "importance_samples": 64,
+            },
+        )
+        for name in LIKELIHOODS
+    ),
+    budgets={
+        "quick": Budget(
+            trials=6,
+            epochs=16,
+            seeds=3,
+            train_images=5000,
+            validation_images=250,
+            test_images=1000,
+            evaluation_seeds=0,
+            only={"batch_size": (20,), "width": (0.25,), "importance_samples": (8,)},
+        ),
+        "standard": Budget(
+            trials=6,
+            epochs=100,
+            seeds=6,
+            validation_images=2000,
+            evaluation_seeds=0,
+            evaluations=25,
+        ),
+        "paper": Budget(trials=6, epochs=200, seeds=10, evaluation_seeds=0, evaluations=40),
+    },
+    budgets_on={
+        "cifar": {
+            "quick": Budget(
+                trials=6,
+                epochs=12,
+                seeds=3,
+                train_images=3000,
+                validation_images=150,
+                test_images=500,
+                evaluation_seeds=0,
+                only={"batch_size": (20,), "width": (0.25,), "importance_samples": (8,)},
+            ),
+        },
+    },
+)
