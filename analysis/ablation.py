@@ -10,7 +10,7 @@ effects of a baseline.
 """
 
 import math
-from collections.abc import Hashable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Hashable, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -76,14 +76,23 @@ def effects(study: StudyRecords) -> list[Effect]:
 
 
 def references(
-    baselines: Mapping[str, Mapping[str, Any]], records: Sequence[TrialRecord]
+    baselines: Mapping[str, Mapping[str, Any]],
+    records: Sequence[TrialRecord],
+    strata: Collection[str] = (),
 ) -> list[TrialRecord]:
-    """The tested trials of which nothing is changed: one per baseline, in the baselines' order."""
+    """The tested trials of which nothing is changed, in the baselines' order.
+
+    Args:
+        baselines: default parameters by baseline.
+        records: of trials.
+        strata: parameters that may have any value; without them one trial per baseline.
+    """
     order = list(baselines)
     found = [
         record
         for record in _tested(records)
-        if record.baseline in order and not _changed(baselines[record.baseline], record.params)
+        if record.baseline in order
+        and set(_changed(baselines[record.baseline], record.params)) <= set(strata)
     ]
     return sorted(found, key=lambda record: order.index(record.baseline))
 

@@ -65,13 +65,13 @@ def histograms(study: StudyRecords, result: Result) -> Found:
     try:
         details = study.folder.read_details(record.identity, key)
     except FileNotFoundError:
-        return Found(result.baseline, seed, [], f"{path} is not there")
+        return Found(result.label, seed, [], f"{path} is not there")
     except ValueError as error:
-        return Found(result.baseline, seed, [], f"{path} is not JSON ({error})")
+        return Found(result.label, seed, [], f"{path} is not JSON ({error})")
     kept = details.get("histograms") or {}
     made = [histogram(task, stored) for task, stored in kept.items()]
     images = "test images" if details.get("histograms_of") == "test" else "held-out images"
-    return Found(result.baseline, seed, made, "" if made else f"{path} holds none", images)
+    return Found(result.label, seed, made, "" if made else f"{path} holds none", images)
 
 
 def histogram(task: str, stored: Mapping[str, Any]) -> Histogram:

@@ -70,12 +70,10 @@ def summary(study: StudyRecords, quoted: list[Result]) -> str:
 
 def _sentence(quoted: Result) -> str:
     if quoted.panel.n == 0:
-        return (
-            f"No test AUROC of {quoted.baseline} can be quoted: all {quoted.seeds} seeds failed."
-        )
+        return f"No test AUROC of {quoted.label} can be quoted: all {quoted.seeds} seeds failed."
     classes = count(len(quoted.classes), "class")
     return (
-        f"Test AUROC of {quoted.baseline} {quoted.panel}, mean over {classes}{_faults(quoted)}: "
+        f"Test AUROC of {quoted.label} {quoted.panel}, mean over {classes}{_faults(quoted)}: "
         f"{quoted.source}.\nSelection: {quoted.rule}"
     )
 
@@ -96,7 +94,7 @@ def _faults(quoted: Result) -> str:
 def _line(quoted: Result) -> str:
     if quoted.panel.n == 0:
         return _sentence(quoted)
-    return f"- {quoted.baseline}: {quoted.panel}{_faults(quoted)}"
+    return f"- {quoted.label}: {quoted.panel}{_faults(quoted)}"
 
 
 def _common(quoted: list[Result]) -> str:

@@ -6,6 +6,8 @@ from typing import Any, NamedTuple
 
 from analysis import frame
 from analysis.ablation import references
+from analysis.claims.asked import asked
+from analysis.document import short
 from analysis.statistics import Estimate, estimate
 from analysis.study import StudyRecords
 from tune_ad.records import TrialRecord, Values
@@ -17,6 +19,7 @@ class Result(NamedTuple):
 
     Attributes:
         baseline: of the configuration.
+        label: the baseline's name, or the stratum's where a study quotes one number for each.
         source: what was tested: the winner on fresh seeds, or a trial where nothing was selected.
         rule: what selected, in words.
         panel: AUROC on test images, averaged over classes; one value per seed.
@@ -34,6 +37,7 @@ class Result(NamedTuple):
     """
 
     baseline: str
+    label: str
     source: str
     rule: str
     panel: Estimate
@@ -55,7 +59,8 @@ def results(study: StudyRecords) -> list[Result]:
     - The winner on fresh seeds.
     - Where the budget trains none again: each configuration's own test if nothing was chosen
       between them (one per baseline, or each baseline with nothing changed where a plan varies
-      it), or the best by `oracle`, named as that.
+      it, for each stratum of the claim that the study tests), or the best by `oracle`, named as
+      that.
 
     A trial chosen by a rule is never quoted by the number that chose it, save under `oracle`. A
     panel of which nothing is anomalous has no AUROC.
@@ -72,14 +77,36 @@ def results(study: StudyRecords) -> list[Result]:
         source = "the best trial on the test set itself, which is optimistic"
         return [_result(source, describe(study.rule), best[:1], best)] if best else []
     nothing = "none; nothing was chosen between."
-    unchanged = [] if study.chooses else references(study.defaults, study.trials)
+    claim = asked(study)
+    strata = claim.strata if claim else ()
+    unchanged = [] if study.chooses else references(study.defaults, study.trials, strata)
     if len(study.trials) > len(study.baselines) and unchanged:
         source = "its baseline with nothing changed"
-        return [_result(source, nothing, [r], [r]) for r in unchanged]
+        if len(unchanged) == len({each.baseline for each in unchanged}):
+            return [_result(source, nothing, [r], [r]) for r in unchanged]
+        source += " but the stratum"
+        varied = [n for n in strata if len({short(r.params.get(n)) for r in unchanged}) > 1]
+        return [
+            _result(source, nothing, [r], [r])._replace(label=stratum(study, varied, r))
+            for r in unchanged
+        ]
     alone = Counter(record.baseline for record in study.trials)
     source = "the only configuration of its baseline"
     tested = [r for r in study.trials if "test_auroc" in r.metrics and alone[r.baseline] == 1]
     return [_result(source, nothing, [r], [r]) for r in tested]
+
+
+def stratum(study: StudyRecords, strata: Sequence[str], record: TrialRecord) -> str:
+    """The stratum of a trial in words: its baseline, where a study has several, and parameters.
+
+    Args:
+        study: of the trial.
+        strata: names of the parameters.
+        record: of the trial.
+    """
+    fixed = [f"{name} = {short(record.params.get(name))}" for name in strata]
+    several = [record.baseline] if len(study.baselines) > 1 else []
+    return ", ".join([*several, *fixed])
 
 
 def why_nothing(study: StudyRecords) -> str:
@@ -112,6 +139,7 @@ def _result(
     complete = table[table["seed"].isin(by_seed.index)]
     return Result(
         baseline=best[0].baseline,
+        label=best[0].baseline,
         source=source,
         rule=rule,
         panel=estimate(list(by_seed)),

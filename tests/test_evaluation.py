@@ -1018,9 +1018,51 @@ def test_a_trial_against_other_sets_keeps_what_it_made_of_test_images():
 
 
 def test_one_outsider_set_has_the_histogram_of_its_task():
-    task = Task("a-vs-b", "a", None, ("b",))
     sides = {"normal": np.array([1.0, 2.0]), "b": np.array([3.0])}
-    assert histograms(task, sides) == {"a-vs-b": histogram(sides)}
+    assert histograms("a-vs-b", sides) == {"a-vs-b": histogram(sides)}
+
+
+class Telling(Blinded):
+    """Its loss is told at every step."""
+
+    watched = ("loss",)
+
+
+def test_a_trial_tells_steps_with_their_mean_and_least_over_replicas():
+    trial = trial_of(study_of(Telling, epochs=4, evaluations=2, seeds=2), planted(PARTS))
+    first, last = run(trial)
+    steps = -(-len(PARTS["train"]) // 4)
+    assert first.steps["loss"]["step"] == list(range(1, 2 * steps + 1))
+    assert last.steps["loss"]["step"] == list(range(2 * steps + 1, 4 * steps + 1))
+    told = last.details["steps"]["loss"]
+    assert told["step"] == [*first.steps["loss"]["step"], *last.steps["loss"]["step"]]
+    assert all(least < mean for least, mean in zip(told["least"], told["mean"], strict=True))
+    averaged = np.mean(last.metrics["train_loss"])
+    assert np.mean(told["mean"][-steps:]) == pytest.approx(averaged)
+
+
+class Shown(Bounded):
+    """Twice the score is a part of it, of which a histogram is kept, too."""
+
+    shown = ("twice",)
+
+    def score_variants(self, images: Tensor, noise: Terms, score_space: ScoreSpace) -> Terms:
+        found = super().score_variants(images, noise, score_space)
+        return {"twice": 2 * found["score"], **found}
+
+
+def test_a_part_of_the_score_has_histograms_of_its_own():
+    report = trial_of(study_of(Shown, selection="oracle"), planted(AGAINST)).step()
+    assert list(report.scores) == ["toy/0", "toy/0, twice"]
+    for side, scores in report.scores["toy/0"].items():
+        np.testing.assert_allclose(report.scores["toy/0, twice"][side], 2 * scores)
+    kept = report.details["histograms"]
+    assert set(kept) == {
+        f"toy/0-vs-{name}{part}" for name in ("bright", "dark") for part in ("", ", twice")
+    }
+    assert kept["toy/0-vs-dark, twice"]["edges"] == pytest.approx(
+        [2 * each for each in kept["toy/0-vs-dark"]["edges"]]
+    )
 
 
 def test_the_train_test_gap_is_told_in_nats_and_bits():

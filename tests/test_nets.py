@@ -5,11 +5,36 @@ import torch
 from torch import nn
 
 from tune_ad.errors import UserError
-from tune_ad.nets import ImageShape, LeNetDecoder, LeNetEncoder, lenet_channels
+from tune_ad.nets import (
+    MOST_INTERLEAVED,
+    Doubling,
+    ImageShape,
+    LeNetDecoder,
+    LeNetEncoder,
+    lenet_channels,
+)
 
 GREY = ImageShape(1, 28, 28)
 COLOUR = ImageShape(3, 32, 32)
 SIDES = [(8, 8), (28, 28), (32, 32), (9, 9), (31, 29), (13, 24), (28, 8), (8, 30), (17, 32)]
+
+
+@pytest.mark.parametrize("after", [1, 3, MOST_INTERLEAVED, MOST_INTERLEAVED + 1])
+def test_doubling_is_the_transposed_convolution_in_value_and_slope(after):
+    layer = Doubling(5, after).double()
+    given = torch.randn(2, 5, 4, 3, dtype=torch.float64, requires_grad=True)
+    whole = nn.functional.conv_transpose2d(given, layer.weight, layer.bias, stride=2, padding=1)
+    found = layer(given)
+    assert found.shape == (2, after, 8, 6)
+    assert torch.allclose(found, whole, atol=1e-12)
+    weighing = torch.randn(whole.shape, dtype=torch.float64)
+    wanted = [given, layer.weight, layer.bias]
+    for own, expected in zip(
+        torch.autograd.grad((found * weighing).sum(), wanted),
+        torch.autograd.grad((whole * weighing).sum(), wanted),
+        strict=True,
+    ):
+        assert torch.allclose(own, expected, atol=1e-12)
 
 
 def images(shape: ImageShape, count: int = 3) -> torch.Tensor:

@@ -59,7 +59,8 @@ class Examination:
     Attributes:
         metrics: numbers by name, one per replica, None for a failed one.
         variants: the AUROCs under other score-time values, by variant, then as `metrics`.
-        scores: per task, of its first replica: the scores of normals and of each outsider set.
+        scores: per task, of its first replica: the scores of normals and of each outsider set;
+            under "<task>, <part>" those of a part of the score that its detector shows, too.
         tested: the same of test images alone.
         placements: by replica, of its held-out anomalies among its held-out normals, shape (m,).
         untested: by replica, why it has no numbers on test images.
@@ -83,6 +84,18 @@ class Examination:
         for task, sides in other.scores.items():
             if len(sides) > len(self.scores.get(task, {})):
                 self.scores[task] = sides
+
+    def keep(self, task: str, sides: Mapping[str, Terms], shown: Sequence[str]) -> None:
+        """The scores of a task's first replica, and the parts of them that are shown.
+
+        Raises:
+            DegenerateInputError: if one of them is not finite.
+        """
+        for part in ("score", *shown):
+            for side, terms in sides.items():
+                require_finite(side, terms[part])
+            kept = {side: terms[part].cpu().numpy() for side, terms in sides.items()}
+            self.scores.setdefault(task if part == "score" else f"{task}, {part}", kept)
 
 
 def by_name(replicas: Sequence[Mapping[str, float]]) -> dict[str, Values]:
@@ -133,6 +146,7 @@ def examine(
             if losses is not None:
                 metrics[k]["validation_loss"] = finite_mean(losses)
             variants[k] = compared(sides, part) if every_variant else {}
+            found.keep(panel.tasks[key.task].name, sides, cohort.learners[k].module.shown)
         except DegenerateInputError as error:
             if ends:
                 cohort.fail(k, cohort.epoch, str(error))
@@ -142,9 +156,6 @@ def examine(
         if "rest" in sides:
             placed = placements(sides["normal"]["score"], sides["rest"]["score"])
             found.placements[k] = placed.cpu().numpy()
-        name = panel.tasks[key.task].name
-        if name not in found.scores:
-            found.scores[name] = {side: t["score"].cpu().numpy() for side, t in sides.items()}
     found.metrics = by_name(metrics)
     names = dict.fromkeys(name for each in variants for name in each)
     found.variants = {name: by_name([each.get(name, {}) for each in variants]) for name in names}

@@ -74,6 +74,7 @@ class Learner:
         self.optimisers: dict[str, torch.optim.Adam] = {}
         self.optimised: str | None = None  # the stage to which the optimisers belong
         self.fitted = False  # whether `finish` has seen the weights as they are
+        self.steps: dict[str, list[tuple[int, float]]] = {}
 
     def position(self, epoch: int) -> tuple[Stage, int]:
         """The stage to which an epoch belongs, and its number within the stage."""
@@ -95,11 +96,30 @@ class Learner:
         self.set_mode(stage)
         progress = torch.tensor(local / stage.epochs, device=self.images.device)
         totals: Terms = {}
+        watched: dict[str, list[Tensor]] = {}
         batches = self.batches(stage.batch_size)
         for batch in batches:
             for name, mean in self.update(stage, self.pick(batch), progress).items():
                 totals[name] = totals[name] + mean if name in totals else mean
+                if name.rpartition("/")[2] in self.module.watched:
+                    watched.setdefault(name.rpartition("/")[2], []).append(mean)
+        first = self.steps_before(epoch) + 1
+        for name, means in watched.items():
+            self.steps.setdefault(name, []).extend(enumerate(torch.stack(means).tolist(), first))
         return {name: float(total) / len(batches) for name, total in totals.items()}
+
+    def steps_before(self, epoch: int) -> int:
+        """Steps of all epochs before one."""
+        n, steps = len(self.member.train), 0
+        for stage in self.stages:
+            steps += -(-n // stage.batch_size) * min(epoch, stage.epochs)
+            epoch -= min(epoch, stage.epochs)
+        return steps
+
+    def take_steps(self) -> dict[str, list[tuple[int, float]]]:
+        """Batch means of what is told at every step, by term, since the last call."""
+        steps, self.steps = self.steps, {}
+        return steps
 
     def update(self, stage: Stage, images: Tensor, progress: Tensor) -> Terms:
         """One step of every phase; the batch means of its terms, detached."""

@@ -178,6 +178,15 @@ class Boards(Observer):
         board.scalars(scalars, step)
         if report.warning:
             board.text("health/warning", report.warning, step)
+        for name, steps in report.steps.items():
+            tags = (f"steps/{name}", f"steps/{name} (least replica)")
+            for number, *values in zip(*steps.values(), strict=True):
+                board.scalars(dict(zip(tags, values, strict=True)), number)
+        self._images_and_scores(board, report)
+
+    def _images_and_scores(self, board: TrialBoard, report: Report) -> None:
+        """Histograms of scores, and pictures."""
+        step = report.epoch
         for task, sides in report.scores.items():
             for side, scores in sides.items():
                 kind = "normal" if side == "normal" else f"anomalous ({side})"

@@ -1,18 +1,21 @@
 """What of an examination is kept to be looked at: histograms, thinned scores, pictures."""
 
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 import numpy as np
 from torch import Tensor
 
 from tune_ad.cohort import Cohort
-from tune_ad.data import Task
 from tune_ad.detectors.base import Terms
 from tune_ad.evaluation import Key
 from tune_ad.panel import Panel
 
 HISTOGRAM_BINS = 40
 KEPT_SCORES = 500
+
+Steps = dict[str, list[Any]]
+"""A term at every step: "step" counts from 1; its "mean" and "least" over replicas."""
 
 
 def histogram(scores: Mapping[str, np.ndarray]) -> dict[str, list[float]]:
@@ -27,18 +30,52 @@ def histogram(scores: Mapping[str, np.ndarray]) -> dict[str, list[float]]:
     return {"edges": edges.tolist(), **counts}
 
 
-def histograms(task: Task, scores: Mapping[str, np.ndarray]) -> dict[str, dict[str, list[float]]]:
+def histograms(title: str, scores: Mapping[str, np.ndarray]) -> dict[str, dict[str, list[float]]]:
     """The histograms of a task, by name: one for each outsider set where there are several.
 
     Sets lie so far apart that common bins would show one of them alone.
+
+    Args:
+        title: name of the task, "<task>, <part>" for a part of the score.
+        scores: of normals and of each outsider set.
     """
     others = [side for side in scores if side != "normal"]
     if len(others) < 2:
-        return {task.name: histogram(scores)}
-    source = task.name.partition("-vs-")[0]
+        return {title: histogram(scores)}
+    task, comma, part = title.partition(", ")
+    source = task.partition("-vs-")[0]
     return {
-        f"{source}-vs-{name}": histogram({"normal": scores["normal"], name: scores[name]})
+        f"{source}-vs-{name}{comma}{part}": histogram(
+            {"normal": scores["normal"], name: scores[name]}
+        )
         for name in others
+    }
+
+
+def over_replicas(told: Sequence[Mapping[str, Sequence[tuple[int, float]]]]) -> dict[str, Steps]:
+    """What replicas tell at every step: the mean and the least over those that made it.
+
+    Args:
+        told: by replica, then by name of the term: the number of the step and the batch mean.
+
+    Returns:
+        by name: "step", "mean" and "least", each a list with one entry per step.
+
+    >>> over_replicas([{"share": [(1, 0.5), (2, 0.25)]}, {"share": [(1, 1.0)]}])
+    {'share': {'step': [1, 2], 'mean': [0.75, 0.25], 'least': [0.5, 0.25]}}
+    """
+    by_step: dict[str, dict[int, list[float]]] = {}
+    for each in told:
+        for name, points in each.items():
+            for step, value in points:
+                by_step.setdefault(name, {}).setdefault(step, []).append(value)
+    return {
+        name: {
+            "step": sorted(steps),
+            "mean": [float(np.mean(steps[step])) for step in sorted(steps)],
+            "least": [min(steps[step]) for step in sorted(steps)],
+        }
+        for name, steps in by_step.items()
     }
 
 

@@ -25,7 +25,7 @@ from tune_ad.panel import Panel
 from tune_ad.records import Replica, State, Suggestion, TrialRecord, Values
 from tune_ad.search import Study
 from tune_ad.selection import RULES
-from tune_ad.shown import histograms, pictures, thinned
+from tune_ad.shown import Steps, histograms, over_replicas, pictures, thinned
 
 SHOWN_PICTURES = 8
 
@@ -40,11 +40,13 @@ class Report:
         objective: by the study's rule, larger = better; None where it has nothing to look at.
         learning_rate: of the last epoch.
         metrics: numbers by name, one per replica.
-        scores: of held-out images of the first seed, by task: "normal" and "anomalous".
+        scores: of held-out images of the first seed, by task (and part of the score, see
+            `Examination`): "normal" and each outsider set.
+        steps: of the interval: what the detector tells at every step.
         pictures: by task, what the detector makes of held-out normals; at the end only.
         done: whether the trial is over.
         record: of the trial as it stands.
-        details: curves and histograms so far.
+        details: curves, histograms and what is told at every step, so far.
         warning: what a reader should know of a trial that is over; empty if nothing.
     """
 
@@ -54,6 +56,7 @@ class Report:
     learning_rate: float
     metrics: dict[str, Values]
     scores: dict[str, dict[str, np.ndarray]]
+    steps: dict[str, Steps]
     pictures: dict[str, dict[str, np.ndarray]]
     done: bool
     record: TrialRecord
@@ -70,6 +73,7 @@ class History:
         learning_rates: of the last epoch before it.
         objectives: by the study's rule.
         metrics: numbers by name, at each report one per replica.
+        steps: terms that are told at every step.
         seconds: spent so far.
     """
 
@@ -77,7 +81,15 @@ class History:
     learning_rates: list[float] = field(default_factory=list)
     objectives: list[float | None] = field(default_factory=list)
     metrics: dict[str, list[Values]] = field(default_factory=dict)
+    steps: dict[str, Steps] = field(default_factory=dict)
     seconds: float = 0.0
+
+    def follow(self, steps: Mapping[str, Steps]) -> None:
+        """Append the steps of an interval."""
+        for name, each in steps.items():
+            whole = self.steps.setdefault(name, {"step": [], "mean": [], "least": []})
+            for key, values in each.items():
+                whole[key].extend(values)
 
     def add(
         self, epoch: int, rate: float, objective: float | None, metrics: dict[str, Values]
@@ -150,6 +162,8 @@ class Trial:
             objective = RULES[self.study.selection](metrics, self.identity)
         rate = self.cohort.learning_rate
         self.history.add(self.cohort.epoch, rate, objective, metrics)
+        steps = over_replicas(self.cohort.take_steps())
+        self.history.follow(steps)
         self.history.seconds += time.perf_counter() - started
         done = self.cohort.finished
         return Report(
@@ -159,6 +173,7 @@ class Trial:
             rate,
             metrics,
             {task: thinned(scores) for task, scores in found.scores.items()},
+            steps,
             self.pictures() if done else {},
             done,
             self.record(metrics, variants, objective, self.labelled(found) if done else {}),
@@ -319,10 +334,10 @@ class Trial:
             "histograms_of": "test" if found.tested else "validation",
             "histograms": {
                 name: each
-                for task in self.panel.tasks
-                if task.name in scores
-                for name, each in histograms(task, scores[task.name]).items()
+                for title, sides in scores.items()
+                for name, each in histograms(title, sides).items()
             },
+            "steps": self.history.steps,
         }
 
     def state_dict(self) -> dict[str, Any]:

@@ -25,7 +25,7 @@ class Compared(NamedTuple):
 
     Attributes:
         published: the cell.
-        baseline: of this study, whose detector is the cell's.
+        baseline: label of the result of this study, whose detector is the cell's.
         ours: test AUROC in [0, 1] over seeds.
         difference: ours minus the published mean, in [-1, 1]; above 0 = ours is better.
         test: its name; empty where none was made.
@@ -144,7 +144,7 @@ def _compared(cell: PublishedCell, seeds: int, result: Result, ours: Estimate) -
         notes.append(f"{count(result.collapsed, 'model')} of ours collapsed")
     return Compared(
         published=cell,
-        baseline=result.baseline,
+        baseline=result.label,
         ours=ours,
         difference=ours.mean - cell.mean,
         test=test,

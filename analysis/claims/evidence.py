@@ -10,7 +10,7 @@ import pandas as pd
 from analysis import frame
 from analysis.claims.asked import Asked
 from analysis.claims.verdict import Verdict, capacity, forward_kl
-from analysis.document import short
+from analysis.results import stratum
 from analysis.study import StudyRecords
 from tune_ad.records import TrialRecord
 
@@ -112,7 +112,7 @@ def _models(study: StudyRecords, claim: Asked) -> pd.DataFrame:
     models = frame.replicas(records)
     added: dict[str, Any] = {
         "factor": np.repeat(np.array([level for _, level in found], dtype=object), sizes),
-        "stratum": np.repeat([_stratum(study, claim, record) for record in records], sizes),
+        "stratum": np.repeat([_stratum(study, claim, r) for r in records], sizes),
         "parameters": np.repeat([r.models.get("parameters", math.nan) for r in records], sizes),
         "flops": np.repeat([r.models.get("flops", math.nan) for r in records], sizes),
     }
@@ -125,9 +125,7 @@ def _models(study: StudyRecords, claim: Asked) -> pd.DataFrame:
 
 
 def _stratum(study: StudyRecords, claim: Asked, record: TrialRecord) -> str:
-    fixed = [f"{name} = {short(record.params.get(name))}" for name in claim.strata]
-    several = [record.baseline] if len(study.baselines) > 1 else []
-    return ", ".join([*several, *fixed]) or "all models"
+    return stratum(study, claim.strata, record) or "all models"
 
 
 def _variant(record: TrialRecord, response: str, metric: str) -> np.ndarray:

@@ -94,7 +94,7 @@ def quoted(studies: Sequence[StudyRecords]) -> list[Contender]:
     found = []
     for study, name in zip(studies, labels(studies), strict=True):
         for result in results(study):
-            own = contender(f"{result.baseline}, {name}", result, name)
+            own = contender(f"{result.label}, {name}", result, name)
             kept = [task for task in own.values.index if task not in unlike]
             found.append(own._replace(values=own.values.loc[kept]))
     return found
@@ -107,7 +107,7 @@ def across(contenders: Sequence[Contender]) -> list[Pair]:
         (a, b)
         for a, b in every_pair(contenders)
         if a.study != b.study
-        and (a.result.baseline == b.result.baseline or not {a.study, b.study} <= several)
+        and (a.result.label == b.result.label or not {a.study, b.study} <= several)
     ]
 
 

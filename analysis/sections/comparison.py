@@ -11,7 +11,7 @@ PLACE = 12
 
 def section(study: StudyRecords) -> Section | None:
     """Results side by side; None where fewer than two are quoted."""
-    contenders = [contender(each.baseline, each) for each in results(study)]
+    contenders = [contender(each.label, each) for each in results(study)]
     if len(contenders) < 2:
         return None
     blocks = [

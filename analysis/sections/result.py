@@ -50,7 +50,7 @@ def _configurations(quoted: Sequence[Result]) -> str:
 def _configuration(quoted: Result) -> str:
     chosen = ", ".join(f"{key} = {short(value)}" for key, value in quoted.params.items())
     return (
-        f"{quoted.baseline}: {quoted.source}, {quoted.identity}: "
+        f"{quoted.label}: {quoted.source}, {quoted.identity}: "
         f"{chosen or 'the defaults of its baseline'}."
     )
 
@@ -67,7 +67,7 @@ def _by_outsider(quoted: Sequence[Result]) -> pd.DataFrame:
     rows: list[dict[str, object]] = []
     for each in quoted:
         for score in dict.fromkeys(name for found in each.outsiders.values() for name in found):
-            row: dict[str, object] = {"baseline": each.baseline, "score": score}
+            row: dict[str, object] = {"baseline": each.label, "score": score}
             for name, found in each.outsiders.items():
                 row[name] = (
                     Cell(found[score].interval, found[score].mean) if score in found else ""
@@ -83,7 +83,7 @@ def _rows(
     """One row per baseline and class or score; the baseline is named where there are several."""
     rows = [
         {
-            "baseline": each.baseline,
+            "baseline": each.label,
             title: name,
             "test AUROC": Cell(value.interval, value.mean),
             "n": value.n,

@@ -168,7 +168,7 @@ def _curve(result: Result, parameter: str) -> Curve:
     cells = frame.cells(table, METRIC).T
     points = [_point(label, whole[label], cells[label], label == declared) for label in variants]
     return Curve(
-        result.baseline,
+        result.label,
         result.source,
         parameter,
         sorted(points, key=_order) if len(whole) else [],

@@ -47,6 +47,24 @@ def test_the_report_has_a_row_for_every_score_and_a_column_for_every_set(tmp_pat
     assert list(table.shown["score"]) == ["score", "rate"]
 
 
+def test_a_claim_has_a_number_for_each_of_its_strata(tmp_path):
+    claim = {"kind": "capacity", "factor": "width", "strata": ["likelihood", "latent_dim"]}
+    trials = [
+        record(
+            k, {"width": width, "likelihood": name, "latent_dim": 32}, (auroc, auroc), baseline="A"
+        )
+        for k, (width, name, auroc) in enumerate(
+            [(1.0, "normal", 0.9), (1.0, "mass", 0.2), (2.0, "normal", 0.95), (2.0, "mass", 0.1)]
+        )
+    ]
+    defaults = {"A": {"width": 1.0, "likelihood": "mass", "latent_dim": 32}}
+    planted = study(tmp_path, trials, defaults, claim=claim, plan={"name": "Grid"})
+    found = {each.label: each.panel.mean for each in results(planted)}
+    assert found == pytest.approx({"likelihood = normal": 0.9, "likelihood = mass": 0.2})
+    (alone,) = results(study(tmp_path / "b", trials, defaults, plan={"name": "Grid"}))
+    assert (alone.label, alone.panel.mean) == ("A", pytest.approx(0.2))
+
+
 def test_classes_of_one_set_are_no_outsiders(tmp_path):
     (found,) = results(study(tmp_path, [record(0, {"width": 1.0}, (0.7, 0.8))]))
     assert found.outsiders == {}

@@ -305,3 +305,20 @@ def test_the_refit_control_has_the_decoder_of_the_model_that_it_refits():
     decoder = [name for name in state if name.startswith("decoder")]
     assert all(torch.equal(state[name], refitted[name]) for name in decoder)
     assert not torch.equal(state["mean.weight"], refitted["mean.weight"])
+
+
+def test_the_effective_share_is_told_at_every_step_of_the_weights():
+    cohort, terms = trained(4, objective="forward_kl", samples=4, warm_start=0.5)
+    (told,) = cohort.take_steps()
+    assert set(told) == {"effective_share", "raw_effective_share"}
+    for name, points in told.items():
+        numbers, values = zip(*points, strict=True)
+        assert numbers == tuple(range(9, 17)), "two epochs of four steps of ELBO came before"
+        assert sum(values[-4:]) / 4 == pytest.approx(terms[name])
+        assert all(1 / 4 <= value <= 1 for value in values)
+    assert cohort.take_steps() == [{}], "taken once"
+
+
+def test_the_bound_beside_another_score_is_shown_too():
+    assert module_of().shown == ()
+    assert module_of(score_by="negative_iwae").shown == ("negative_elbo",)

@@ -51,6 +51,10 @@ class Detector(nn.Module, ABC, Generic[ConfigT]):
     Config: ClassVar[type[Config]]
     score_parameters: ClassVar[tuple[str, ...]] = ()
     """Fields of `Config` that can be swept on a trained model: they act when scoring, too."""
+    watched: ClassVar[tuple[str, ...]] = ()
+    """Terms whose batch mean is told at every step, not only averaged over an epoch."""
+    shown: tuple[str, ...] = ()
+    """Parts of the score of which a histogram is kept beside the score's own."""
     nats: tuple[str, ...] = ()
     """Terms and parts of the score in nats that an image's dimensions share: also told in bits."""
 

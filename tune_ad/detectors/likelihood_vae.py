@@ -234,6 +234,7 @@ class LikelihoodVAE(TrainedDetector[LikelihoodVAEConfig]):
     Config = LikelihoodVAEConfig
     entropy: Tensor
     score_parameters = ("importance_samples", "score_by")
+    watched = ("effective_share", "raw_effective_share")
 
     def __init__(self, config: LikelihoodVAEConfig, shape: ImageShape) -> None:
         super().__init__(config, shape)
@@ -248,6 +249,8 @@ class LikelihoodVAE(TrainedDetector[LikelihoodVAEConfig]):
         self.register_buffer("entropy", torch.zeros(()))
         kind = self.decoder.kind
         self.spread = kind.dequantised and config.dequantised
+        if config.score_by != "negative_elbo":
+            self.shown = ("negative_elbo",)
         self.nats = ("rate",)
         if kind.proper and config.scaling == "unit" and kind.dequantised == self.spread:
             self.nats = ("rate", "distortion", "negative_elbo", "negative_iwae")
