@@ -6,7 +6,6 @@ different likelihoods cannot be compared, so nothing is chosen between them.
 
 from tune_ad.budgets import Budget
 from tune_ad.detectors.likelihood_vae import LikelihoodVAE
-from tune_ad.detectors.likelihoods import LIKELIHOODS
 from tune_ad.plans import Listed
 from tune_ad.search import Baseline, Search
 
@@ -21,19 +20,73 @@ pixel_likelihoods = Search(
     plan=Listed(),
     selection="likelihood",
     patience=4,
-    baselines=tuple(
+    baselines=(
         Baseline(
             LikelihoodVAE,
-            name=f"VAE, {name.replace('_', ' ')}",
+            name="VAE, bernoulli",
             settings={
-                "likelihood": name,
+                "likelihood": "bernoulli",
                 "batch_size": 100,
                 "milestones": (),
                 "latent_dim": 32,
                 "importance_samples": 64,
             },
-        )
-        for name in LIKELIHOODS
+        ),
+        Baseline(
+            LikelihoodVAE,
+            name="VAE, continuous bernoulli",
+            settings={
+                "likelihood": "continuous_bernoulli",
+                "batch_size": 100,
+                "milestones": (),
+                "latent_dim": 32,
+                "importance_samples": 64,
+            },
+        ),
+        Baseline(
+            LikelihoodVAE,
+            name="VAE, gaussian",
+            settings={
+                "likelihood": "gaussian",
+                "batch_size": 100,
+                "milestones": (),
+                "latent_dim": 32,
+                "importance_samples": 64,
+            },
+        ),
+        Baseline(
+            LikelihoodVAE,
+            name="VAE, gaussian learned",
+            settings={
+                "likelihood": "gaussian_learned",
+                "batch_size": 100,
+                "milestones": (),
+                "latent_dim": 32,
+                "importance_samples": 64,
+            },
+        ),
+        Baseline(
+            LikelihoodVAE,
+            name="VAE, discretised logistic",
+            settings={
+                "likelihood": "discretised_logistic",
+                "batch_size": 100,
+                "milestones": (),
+                "latent_dim": 32,
+                "importance_samples": 64,
+            },
+        ),
+        Baseline(
+            LikelihoodVAE,
+            name="VAE, categorical",
+            settings={
+                "likelihood": "categorical",
+                "batch_size": 100,
+                "milestones": (),
+                "latent_dim": 32,
+                "importance_samples": 64,
+            },
+        ),
     ),
     budgets={
         "quick": Budget(

@@ -138,7 +138,8 @@ def tiny(search, data, name, budget_name="quick"):
     budget = study.budget
     classes = None if search.of_whole_sets else (1,)
     only = {**budget.only, "width": (0.25,)} if search.outsiders else budget.only
-    small = replace(budget, epochs=1, seeds=1, classes=classes, train_images=24, only=only)
+    few = {"epochs": 1, "seeds": 1, "train_images": 24, "test_images": 20}
+    small = replace(budget, **few, classes=classes, only=only)
     known = {each.name for b in search.baselines for each in fields(b.detector.Config)}
     searched = {parameter for b in search.baselines for parameter in b.space}
     settings = {"batch_size": 12} if "batch_size" in known - searched else {}
