@@ -92,10 +92,19 @@ def _row(aurocs: pd.DataFrame, record: TrialRecord) -> pd.Series:
 
 
 def _comparable(known: Sequence[TrialRecord]) -> list[str]:
-    """The rules that can rank these trials; different losses and likelihoods do not compare."""
-    several = len({(record.baseline, record.params.get("likelihood")) for record in known}) > 1
-    left_out = {ORACLE, RANDOM} | (LOSSES if several else set())
-    return [ORACLE, *(rule for rule in RULES if rule not in left_out)]
+    rules = [rule for rule in RULES if rule not in (ORACLE, RANDOM) and ranks(rule, known)]
+    return [ORACLE, *rules]
+
+
+def ranks(rule: str, records: Sequence[TrialRecord]) -> bool:
+    """Whether a rule can rank these trials; different losses and likelihoods do not compare.
+
+    Args:
+        rule: its name.
+        records: of the trials.
+    """
+    several = len({(record.baseline, record.params.get("likelihood")) for record in records}) > 1
+    return rule not in LOSSES or not several
 
 
 def _choice(rule: str, number: int | None, judged: int, own: pd.Series, best: pd.Series) -> Choice:

@@ -3,6 +3,7 @@
 import pandas as pd
 
 from analysis.document import Section, Table, Text, short
+from analysis.regret import ranks
 from analysis.study import StudyRecords
 from tune_ad.selection import describe
 
@@ -18,9 +19,9 @@ def section(study: StudyRecords) -> Section:
     names = dict.fromkeys(name for space in study.spaces.values() for name in space)
     searched = [f"param/{name}" for name in names if f"param/{name}" in table]
     columns = ["number", "baseline", "state", "objective", "test AUROC", *searched, "seconds"]
-    best = table.rename(columns={"oracle": "test AUROC"}).sort_values(
-        "objective", ascending=False, na_position="last", kind="stable"
-    )
+    best = table.rename(columns={"oracle": "test AUROC"})
+    if _ranked(study):
+        best = best.sort_values("objective", ascending=False, na_position="last", kind="stable")
     shown = best[columns].head(SHOWN).astype(object)
     for column in ("test AUROC", *searched):
         shown[column] = shown[column].map(short)
@@ -29,6 +30,11 @@ def section(study: StudyRecords) -> Section:
     shown["test AUROC"] = best["test AUROC"].head(SHOWN).map(_per_cent)
     shown.columns = shown.columns.str.removeprefix("param/")
     return Section("Trials", [Table("trials", shown, _about(study, table), data=table)])
+
+
+def _ranked(study: StudyRecords) -> bool:
+    """Whether the rule chose among the trials, or could have."""
+    return study.chooses or ranks(study.rule, study.trials)
 
 
 def _per_cent(auroc: float | None) -> str:
@@ -43,6 +49,11 @@ def _about(study: StudyRecords, table: pd.DataFrame) -> str:
         if not study.chooses:
             said = "Nothing was selected by these numbers."
         about = f"Ranked by {describe(study.rule)} {said}"
+        if not _ranked(study):
+            about = (
+                "Not ranked: values of different losses and likelihoods do not compare, and are "
+                f"nats per image where bits mean nothing. Objective: {describe(study.rule)}"
+            )
     more = f" The first {SHOWN} of {len(table)}." if len(table) > SHOWN else ""
     return (
         f"{about}{more} AUROCs in per cent. The column test AUROC is the mean over replicas; it "

@@ -8,6 +8,7 @@ from analysis.claims.cells import cells
 from analysis.claims.published import tables
 from analysis.results import results
 from analysis.sections.result import section
+from analysis.sections.trials import section as trials_section
 from tests.analysis.planted import record, study
 
 TASK = ("cifar10-vs-svhn+noise",)
@@ -63,6 +64,21 @@ def test_a_claim_has_a_number_for_each_of_its_strata(tmp_path):
     assert found == pytest.approx({"likelihood = normal": 0.9, "likelihood = mass": 0.2})
     (alone,) = results(study(tmp_path / "b", trials, defaults, plan={"name": "Grid"}))
     assert (alone.label, alone.panel.mean) == ("A", pytest.approx(0.2))
+
+
+def test_trials_of_several_likelihoods_are_not_ranked_by_likelihood(tmp_path):
+    trials = [
+        record(k, {"likelihood": name}, (0.5, 0.5), objective=objective)
+        for k, (name, objective) in enumerate([("bernoulli", -250.0), ("categorical", -2.0)])
+    ]
+    asked = {"selection": "likelihood", "plan": {"name": "Grid"}}
+    listed = trials_section(study(tmp_path, trials, **asked)).blocks[0]
+    assert listed.shown["number"].tolist() == [0, 1]
+    assert listed.caption.startswith("Not ranked: values of different losses and likelihoods")
+    of_one = [replace(each, params={"likelihood": "bernoulli"}) for each in trials]
+    ranked = trials_section(study(tmp_path / "b", of_one, **asked)).blocks[0]
+    assert ranked.shown["number"].tolist() == [1, 0]
+    assert ranked.caption.startswith("Ranked by likelihood")
 
 
 def test_classes_of_one_set_are_no_outsiders(tmp_path):

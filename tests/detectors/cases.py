@@ -52,10 +52,11 @@ def variants(detector: type[Detector[Any]]) -> list[dict[str, Any]]:
 
 
 def quick(detector: type[Detector[Any]], **settings: Any) -> dict[str, Any]:
-    """The settings, and a smaller width for the networks that are slow."""
+    """The settings, a smaller width for the networks that are slow, and few steps of regret."""
     slow = detector.__name__ == "GPND" and settings.get("networks", "gpnd") == "gpnd"
     slow = slow or detector.__name__ == "LikelihoodVAE" and settings.get("networks") != "lenet"
-    return {"width": 0.25, **settings} if slow else settings
+    few = {"regret_steps": 6} if settings.get("score_by") == "regret" else {}
+    return {**({"width": 0.25} if slow else {}), **few, **settings}
 
 
 def titled(settings: dict[str, Any]) -> str:
