@@ -103,8 +103,13 @@ def ranks(rule: str, records: Sequence[TrialRecord]) -> bool:
         rule: its name.
         records: of the trials.
     """
-    several = len({(record.baseline, record.params.get("likelihood")) for record in records}) > 1
-    return rule not in LOSSES or not several
+    if rule not in LOSSES:
+        return True
+    losses = {
+        (record.baseline if rule == NORMAL_ONLY else "", record.params.get("likelihood"))
+        for record in records
+    }
+    return len(losses) == 1
 
 
 def _choice(rule: str, number: int | None, judged: int, own: pd.Series, best: pd.Series) -> Choice:

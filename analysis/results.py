@@ -6,7 +6,7 @@ from typing import Any, NamedTuple
 
 from analysis import frame
 from analysis.ablation import references
-from analysis.claims.asked import asked
+from analysis.claims.asked import asked, stratum
 from analysis.document import short
 from analysis.statistics import Estimate, estimate
 from analysis.study import StudyRecords
@@ -59,8 +59,8 @@ def results(study: StudyRecords) -> list[Result]:
     - The winner on fresh seeds.
     - Where the budget trains none again: each configuration's own test if nothing was chosen
       between them (one per baseline, or each baseline with nothing changed where a plan varies
-      it, for each stratum of the claim that the study tests), or the best by `oracle`, named as
-      that.
+      it, for each stratum of the claim that the study tests; each configuration of a list), or
+      the best by `oracle`, named as that.
 
     A trial chosen by a rule is never quoted by the number that chose it, save under `oracle`. A
     panel of which nothing is anomalous has no AUROC.
@@ -78,13 +78,17 @@ def results(study: StudyRecords) -> list[Result]:
         return [_result(source, describe(study.rule), best[:1], best)] if best else []
     nothing = "none; nothing was chosen between."
     claim = asked(study)
-    strata = claim.strata if claim else ()
+    listed = dict.fromkeys(name for space in study.spaces.values() for name in space)
+    strata = claim.strata if claim else tuple(listed) if study.plan == "Listed" else ()
     unchanged = [] if study.chooses else references(study.defaults, study.trials, strata)
     if len(study.trials) > len(study.baselines) and unchanged:
         source = "its baseline with nothing changed"
         if len(unchanged) == len({each.baseline for each in unchanged}):
             return [_result(source, nothing, [r], [r]) for r in unchanged]
-        source += " but the stratum"
+        if not claim:
+            source = "a configuration of a list"
+        else:
+            source += " but the stratum"
         varied = [n for n in strata if len({short(r.params.get(n)) for r in unchanged}) > 1]
         return [
             _result(source, nothing, [r], [r])._replace(label=stratum(study, varied, r))
@@ -94,19 +98,6 @@ def results(study: StudyRecords) -> list[Result]:
     source = "the only configuration of its baseline"
     tested = [r for r in study.trials if "test_auroc" in r.metrics and alone[r.baseline] == 1]
     return [_result(source, nothing, [r], [r]) for r in tested]
-
-
-def stratum(study: StudyRecords, strata: Sequence[str], record: TrialRecord) -> str:
-    """The stratum of a trial in words: its baseline, where a study has several, and parameters.
-
-    Args:
-        study: of the trial.
-        strata: names of the parameters.
-        record: of the trial.
-    """
-    fixed = [f"{name} = {short(record.params.get(name))}" for name in strata]
-    several = [record.baseline] if len(study.baselines) > 1 else []
-    return ", ".join([*several, *fixed])
 
 
 def why_nothing(study: StudyRecords) -> str:

@@ -5,6 +5,8 @@ different likelihoods cannot be compared, so nothing is chosen between them. MNI
 Fashion-MNIST is the control: the same two sets the other way round.
 """
 
+from optuna.distributions import CategoricalDistribution
+
 from tune_ad.budgets import Budget
 from tune_ad.detectors.likelihood_vae import LikelihoodVAE
 from tune_ad.plans import Listed
@@ -23,74 +25,38 @@ pixel_likelihoods = Search(
         "fmnist": ("mnist", "constant", "noise"),
         "mnist": ("fmnist", "constant", "noise"),
     },
-    plan=Listed(),
+    plan=Listed(
+        [
+            {"likelihood": "bernoulli"},
+            {"likelihood": "continuous_bernoulli"},
+            {"likelihood": "gaussian"},
+            {"likelihood": "gaussian_learned"},
+            {"likelihood": "discretised_logistic"},
+            {"likelihood": "categorical"},
+        ]
+    ),
     selection="likelihood",
     patience=4,
     baselines=(
         Baseline(
             LikelihoodVAE,
-            name="VAE, bernoulli",
             settings={
-                "likelihood": "bernoulli",
                 "batch_size": 100,
                 "milestones": (),
                 "latent_dim": 32,
                 "importance_samples": 64,
             },
-        ),
-        Baseline(
-            LikelihoodVAE,
-            name="VAE, continuous bernoulli",
-            settings={
-                "likelihood": "continuous_bernoulli",
-                "batch_size": 100,
-                "milestones": (),
-                "latent_dim": 32,
-                "importance_samples": 64,
-            },
-        ),
-        Baseline(
-            LikelihoodVAE,
-            name="VAE, gaussian",
-            settings={
-                "likelihood": "gaussian",
-                "batch_size": 100,
-                "milestones": (),
-                "latent_dim": 32,
-                "importance_samples": 64,
-            },
-        ),
-        Baseline(
-            LikelihoodVAE,
-            name="VAE, gaussian learned",
-            settings={
-                "likelihood": "gaussian_learned",
-                "batch_size": 100,
-                "milestones": (),
-                "latent_dim": 32,
-                "importance_samples": 64,
-            },
-        ),
-        Baseline(
-            LikelihoodVAE,
-            name="VAE, discretised logistic",
-            settings={
-                "likelihood": "discretised_logistic",
-                "batch_size": 100,
-                "milestones": (),
-                "latent_dim": 32,
-                "importance_samples": 64,
-            },
-        ),
-        Baseline(
-            LikelihoodVAE,
-            name="VAE, categorical",
-            settings={
-                "likelihood": "categorical",
-                "batch_size": 100,
-                "milestones": (),
-                "latent_dim": 32,
-                "importance_samples": 64,
+            space={
+                "likelihood": CategoricalDistribution(
+                    [
+                        "categorical",
+                        "bernoulli",
+                        "continuous_bernoulli",
+                        "gaussian",
+                        "gaussian_learned",
+                        "discretised_logistic",
+                    ]
+                ),
             },
         ),
     ),

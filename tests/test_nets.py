@@ -22,13 +22,14 @@ SIDES = [(8, 8), (28, 28), (32, 32), (9, 9), (31, 29), (13, 24), (28, 8), (8, 30
 @pytest.mark.parametrize("after", [1, 3, MOST_INTERLEAVED, MOST_INTERLEAVED + 1])
 def test_doubling_is_the_transposed_convolution_in_value_and_slope(after):
     layer = Doubling(5, after).double()
+    weight, bias = layer.transposed.weight, layer.transposed.bias
     given = torch.randn(2, 5, 4, 3, dtype=torch.float64, requires_grad=True)
-    whole = nn.functional.conv_transpose2d(given, layer.weight, layer.bias, stride=2, padding=1)
+    whole = nn.functional.conv_transpose2d(given, weight, bias, stride=2, padding=1)
     found = layer(given)
     assert found.shape == (2, after, 8, 6)
     assert torch.allclose(found, whole, atol=1e-12)
     weighing = torch.randn(whole.shape, dtype=torch.float64)
-    wanted = [given, layer.weight, layer.bias]
+    wanted = [given, weight, bias]
     for own, expected in zip(
         torch.autograd.grad((found * weighing).sum(), wanted),
         torch.autograd.grad((whole * weighing).sum(), wanted),

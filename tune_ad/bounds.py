@@ -4,6 +4,8 @@ At a trial's end, for each replica:
 
     training_negative_elbo    as test_negative_elbo, of as many training images
     gap_negative_elbo         test less training, in nats per image: larger = more overfitted
+
+and the same of negative_iwae, which does not move with the encoder alone.
 """
 
 from collections.abc import Mapping, Sequence
@@ -17,7 +19,7 @@ from tune_ad.evaluation import Key, by_name
 from tune_ad.panel import Panel
 from tune_ad.records import Values
 
-TESTED = "test_negative_elbo"
+BOUNDS = ("negative_elbo", "negative_iwae")
 
 
 def train_test_gap(
@@ -29,19 +31,20 @@ def train_test_gap(
         cohort: the replicas, as they were tested.
         panel: tasks and images.
         keys: of the replicas.
-        tested: metrics on test images; without `test_negative_elbo` there is no gap.
+        tested: metrics on test images; a bound that is not among them has no gap.
 
     Returns:
-        "training_negative_elbo", of at most as many training images as there are normal test
-        images, evenly taken, and "gap_negative_elbo", both in nats per image.
+        "training_<bound>", of at most as many training images as there are normal test images,
+        evenly taken, and "gap_<bound>", both in nats per image.
     """
-    if TESTED not in tested:
-        return {}
+    known = [bound for bound in BOUNDS if f"test_{bound}" in tested]
     replicas: list[dict[str, float]] = [{} for _ in keys]
-    for k, value in enumerate(tested[TESTED]):
-        if value is not None and k in cohort.living():
-            own = float(cohort.score(k, seen_again(panel, keys[k].task))["negative_elbo"].mean())
-            replicas[k] = {"training_negative_elbo": own, "gap_negative_elbo": value - own}
+    for k in cohort.living() if known else ():
+        seen = cohort.score(k, seen_again(panel, keys[k].task))
+        for bound in known:
+            value, own = tested[f"test_{bound}"][k], float(seen[bound].mean())
+            if value is not None:
+                replicas[k] |= {f"training_{bound}": own, f"gap_{bound}": value - own}
     return by_name(replicas)
 
 

@@ -142,10 +142,10 @@ def examine(
         if part == "validation":
             losses = cohort.losses(k, panel.positions(key.task, "validation_normal"))
         try:
-            metrics[k] = judged(sides, part)
+            numbers = judged(sides, part)
             if losses is not None:
-                metrics[k]["validation_loss"] = finite_mean(losses)
-            variants[k] = compared(sides, part) if every_variant else {}
+                numbers["validation_loss"] = finite_mean(losses)
+            others = compared(sides, part) if every_variant else {}
             found.keep(panel.tasks[key.task].name, sides, cohort.learners[k].module.shown)
         except DegenerateInputError as error:
             if ends:
@@ -153,6 +153,7 @@ def examine(
             else:
                 found.untested[k] = f"not tested: {error}"
             continue
+        metrics[k], variants[k] = numbers, others
         if "rest" in sides:
             placed = placements(sides["normal"]["score"], sides["rest"]["score"])
             found.placements[k] = placed.cpu().numpy()

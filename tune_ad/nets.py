@@ -225,7 +225,7 @@ class DCGANEncoder(nn.Module):
         return self.layers(images)  # type: ignore[no-any-return]
 
 
-class Doubling(nn.ConvTranspose2d):
+class Doubling(nn.Module):
     r"""A transposed 4x4 convolution that doubles the sides: stride 2, padding 1.
 
     Each of the four pixels that an input pixel becomes sees 2x2 input pixels, so that the same map
@@ -238,19 +238,20 @@ class Doubling(nn.ConvTranspose2d):
     """
 
     def __init__(self, before: int, after: int) -> None:
-        super().__init__(before, after, 4, stride=2, padding=1)
+        super().__init__()
+        self.transposed = nn.ConvTranspose2d(before, after, 4, stride=2, padding=1)
 
-    def forward(self, images: Tensor, output_size: list[int] | None = None) -> Tensor:
+    def forward(self, images: Tensor) -> Tensor:
         """Shape (batch, `after`, 2 h, 2 w)."""
-        if self.out_channels > MOST_INTERLEAVED:
-            return super().forward(images, output_size)
-        assert self.bias is not None
+        weight, bias = self.transposed.weight, self.transposed.bias
+        if self.transposed.out_channels > MOST_INTERLEAVED or bias is None:
+            whole: Tensor = self.transposed(images)
+            return whole
         # of the taps of an axis, 3 and 1 make the even pixels, 2 and 0 the odd ones; the odd ones
         # come first, since the interleaved image starts a pixel before the one that is wanted
-        taps = self.weight.flip(2, 3).unflatten(2, (2, 2)).unflatten(4, (2, 2))
+        taps = weight.flip(2, 3).unflatten(2, (2, 2)).unflatten(4, (2, 2))
         kernel = taps.permute(1, 3, 5, 0, 2, 4).flip(1, 2).flatten(0, 2)
-        bias = self.bias.repeat_interleave(4)
-        interleaved = functional.conv2d(images, kernel, bias, padding=1)
+        interleaved = functional.conv2d(images, kernel, bias.repeat_interleave(4), padding=1)
         return functional.pixel_shuffle(interleaved, 2)[..., 1:-1, 1:-1]
 
 

@@ -1,11 +1,12 @@
 """The claim that a study declares, read and checked."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
 from analysis.claims.rules import RULES, Claim
 from analysis.document import short
 from analysis.study import StudyRecords
+from tune_ad.records import TrialRecord
 
 
 class Asked(NamedTuple):
@@ -60,6 +61,19 @@ def asked(study: StudyRecords) -> Asked | None:
         control=short(declared.get("control_level")),
         levels=declared.get("levels") or {},
     )
+
+
+def stratum(study: StudyRecords, strata: Sequence[str], record: TrialRecord) -> str:
+    """The stratum of a trial in words: its baseline, where a study has several, and parameters.
+
+    Args:
+        study: of the trial.
+        strata: names of the parameters.
+        record: of the trial.
+    """
+    fixed = [f"{name} = {short(record.params.get(name))}" for name in strata]
+    several = [record.baseline] if len(study.baselines) > 1 else []
+    return ", ".join([*several, *fixed])
 
 
 def _faults(declared: object) -> Iterator[str]:

@@ -1,26 +1,29 @@
 """The models of a study that tests a claim, as the tables that `verdict` judges."""
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
 import pandas as pd
 
 from analysis import frame
-from analysis.claims.asked import Asked
-from analysis.claims.verdict import Verdict, capacity, forward_kl
-from analysis.results import stratum
+from analysis.claims.asked import Asked, stratum
+from analysis.claims.verdict import BITS, Verdict, capacity, forward_kl
 from analysis.study import StudyRecords
 from tune_ad.records import TrialRecord
 
-BITS = (
-    "validation_negative_iwae_bits_per_dim",  # the ELBO of a forward-KL encoder is looser
-    "validation_negative_elbo_bits_per_dim",
-    "test_negative_iwae_bits_per_dim",
-    "test_negative_elbo_bits_per_dim",
+FITS = (
+    "test_negative_iwae",  # the ELBO of a forward-KL encoder is looser
+    "test_negative_elbo",
+    "validation_negative_iwae",  # on the images by which patience chose the weights
+    "validation_negative_elbo",
 )
+"""What tells how well models know normals, in nats per image; the first that is recorded."""
+IN_BITS = "_bits_per_dim"
+NATS = "nats per image"
 PREFIX = "test_auroc"
+WHOLE = "all models"  # the one stratum where none is declared
 REST = "the other classes"
 RESPONSES = {"negative_elbo": "-ELBO", "negative_iwae": "-IWAE"}
 """Variants of the score that are judged, and how they are called."""
@@ -36,11 +39,13 @@ class Evidence(NamedTuple):
         outsider: name of the outsider set.
         response: one of `RESPONSES`, or "score" where the main score is neither.
         main: whether that is the score that the study is about.
-        bits: name of the metric of bits per dimension; empty where none is recorded.
+        bits: name of the metric of bits per dimension, or of nats in strata that have none; empty
+            where neither is recorded.
         gap: name of the metric of the train-test gap; empty where none is recorded.
         failed: models that did not end complete; they are in the table without numbers.
         table: as `verdict` wants it, with the columns number (of the trial), parameters, flops
-            (forward, per image), gap and plateau (1 = reached); NaN where not recorded.
+            (forward, per image), unit (of bits_per_dim), gap and plateau (1 = reached); NaN where
+            not recorded.
     """
 
     task: str
@@ -112,7 +117,7 @@ def _models(study: StudyRecords, claim: Asked) -> pd.DataFrame:
     models = frame.replicas(records)
     added: dict[str, Any] = {
         "factor": np.repeat(np.array([level for _, level in found], dtype=object), sizes),
-        "stratum": np.repeat([_stratum(study, claim, r) for r in records], sizes),
+        "stratum": np.repeat([stratum(study, claim.strata, r) or WHOLE for r in records], sizes),
         "parameters": np.repeat([r.models.get("parameters", math.nan) for r in records], sizes),
         "flops": np.repeat([r.models.get("flops", math.nan) for r in records], sizes),
     }
@@ -122,10 +127,6 @@ def _models(study: StudyRecords, claim: Asked) -> pd.DataFrame:
             values = [_variant(record, response, metric) for record in records]
             added[_column(response, metric)] = np.concatenate(values)
     return models.assign(**added)
-
-
-def _stratum(study: StudyRecords, claim: Asked, record: TrialRecord) -> str:
-    return stratum(study, claim.strata, record) or "all models"
 
 
 def _variant(record: TrialRecord, response: str, metric: str) -> np.ndarray:
@@ -161,8 +162,8 @@ def _told(models: pd.DataFrame, response: str, metric: str) -> str:
 
 def _evidence(panel: str, metric: str, response: str, models: pd.DataFrame) -> Evidence:
     complete = models["state"] == "complete"
-    bits = next((name for name in BITS if name in models and models[name].notna().any()), "")
-    gap = _gap(models)
+    strata = [own for _, own in models.groupby("stratum", sort=False, observed=True)]
+    fits, gaps = [_fit(own) for own in strata], [_gap(own) for own in strata]
     nothing = pd.Series(math.nan, models.index)
     table = pd.DataFrame(
         {
@@ -170,11 +171,17 @@ def _evidence(panel: str, metric: str, response: str, models: pd.DataFrame) -> E
             "factor": models["factor"],
             "seed": models["seed"],
             "auroc": models[_column(response, metric)].where(complete),
-            "bits_per_dim": models[bits].where(complete) if bits else math.nan,
+            "bits_per_dim": _of_each(strata, fits).where(complete),
+            "unit": pd.concat(
+                [
+                    pd.Series(NATS if fit and IN_BITS not in fit else BITS, own.index)
+                    for own, fit in zip(strata, fits, strict=True)
+                ]
+            ),
             "stratum": models["stratum"],
             "parameters": models["parameters"],
             "flops": models["flops"],
-            "gap": models.get(gap, nothing).where(complete),
+            "gap": _of_each(strata, gaps).where(complete),
             "plateau": models.get("plateau", nothing).where(complete),
         }
     )
@@ -185,8 +192,8 @@ def _evidence(panel: str, metric: str, response: str, models: pd.DataFrame) -> E
         outsider=outsider or REST,
         response=response or _main(models, metric),
         main=not response,
-        bits=bits,
-        gap=gap,
+        bits=" or ".join(dict.fromkeys(name for name in fits if name)),
+        gap=" or ".join(dict.fromkeys(name for name in gaps if name)),
         failed=int((~complete).sum()),
         table=table,
     )
@@ -197,11 +204,25 @@ def _main(models: pd.DataFrame, metric: str) -> str:
     return next((each for each in RESPONSES if _told(models, each, metric) == "main"), SCORE)
 
 
+def _of_each(strata: Sequence[pd.DataFrame], names: Sequence[str]) -> pd.Series:
+    """The numbers of each stratum under a name of its own; NaN where it has none."""
+    found: pd.Series = pd.concat(
+        [
+            own[name] if name else pd.Series(math.nan, own.index)
+            for own, name in zip(strata, names, strict=True)
+        ]
+    )
+    return found
+
+
+def _fit(models: pd.DataFrame) -> str:
+    """The metric of how well models know normals; in nats where its likelihood has no bits."""
+    names = [*(f"{name}{IN_BITS}" for name in FITS), *FITS]
+    return next((name for name in names if name in models and models[name].notna().any()), "")
+
+
 def _gap(models: pd.DataFrame) -> str:
-    """The metric of the train-test gap, in bits per dimension where there is one."""
-    names = [name for name in _gaps(list(map(str, models.columns))) if models[name].notna().any()]
-    return min(names, key=lambda name: "bits_per_dim" not in name, default="")
-
-
-def _gaps(names: Sequence[str]) -> Iterator[str]:
-    return (name for name in names if name == "gap" or name.startswith("gap_"))
+    """The metric of the train-test gap, in bits per dimension and by the IWAE bound if it can."""
+    having = [name for name in map(str, models.columns) if models[name].notna().any()]
+    names = [name for name in having if name == "gap" or name.startswith("gap_")]
+    return min(names, key=lambda name: (IN_BITS not in name, "iwae" not in name), default="")

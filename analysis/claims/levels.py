@@ -41,6 +41,7 @@ class Models(NamedTuple):
         flops: of a forward pass of one image; NaN where not recorded.
         bits: bits per dimension of normals; below = a better model.
         gap: test less training, in the unit of its metric; above 0 = overfitted.
+        unit: of `bits`.
         plateaus: models that stopped improving before their epochs were over.
         watched: models of which that is recorded.
     """
@@ -52,6 +53,7 @@ class Models(NamedTuple):
     flops: float
     bits: Estimate
     gap: Estimate
+    unit: str
     plateaus: int
     watched: int
 
@@ -104,6 +106,7 @@ def _models(stratum: str, own: pd.DataFrame) -> Models:
         flops=float(own["flops"].max()),
         bits=_over_models(own["bits_per_dim"]),
         gap=_over_models(own["gap"]),
+        unit=str(own["unit"].iloc[0]),
         plateaus=int((own["plateau"] == 1).sum()),
         watched=int(own["plateau"].notna().sum()),
     )

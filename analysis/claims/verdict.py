@@ -2,7 +2,8 @@
 
 A table has one row per trained model with the columns factor (a width, or the name of a training
 objective), seed, auroc (of one outsider set in one direction), bits_per_dim (of in-distribution
-normals, lower = better model) and stratum (what is held fixed, in words).
+normals, lower = better model) and stratum (what is held fixed, in words). A column unit says where
+the numbers of bits_per_dim are others, such as nats per image of a likelihood that has no bits.
 """
 
 import math
@@ -20,6 +21,7 @@ from analysis.statistics import LEAST_PAIRS, MARGIN, Estimate, estimate
 
 WITHOUT_BOUNDS = (-math.inf, math.inf)
 SIGNED = (-1.0, 1.0)
+BITS = "bits per dimension"
 
 
 class Verdict(NamedTuple):
@@ -43,6 +45,7 @@ class Verdict(NamedTuple):
         control: control less baseline in AUROC, paired; n = 0 where there is none.
         auroc: of the paired seeds (rows) at the levels (columns).
         bits_per_dim: the same.
+        unit: of `bits` and `bits_per_dim`.
     """
 
     claim: Claim
@@ -61,6 +64,7 @@ class Verdict(NamedTuple):
     control: Estimate
     auroc: pd.DataFrame
     bits_per_dim: pd.DataFrame
+    unit: str = BITS
 
     @property
     def equivalent(self) -> bool:
@@ -74,6 +78,7 @@ class _Paired(NamedTuple):
     auroc: pd.DataFrame
     bits: pd.DataFrame
     left_out: int
+    unit: str
 
 
 def capacity(table: pd.DataFrame) -> list[Verdict]:
@@ -124,25 +129,23 @@ def _capacity(stratum: str, table: pd.DataFrame) -> Verdict:
     widths = sorted(table["factor"].unique())
     wide = _wide(table, widths)
     whole = wide.auroc.notna().all(axis=1) & wide.bits.notna().all(axis=1)
-    paired = _Paired(wide.auroc[whole], wide.bits[whole], int((~whole).sum()))
+    paired = _Paired(wide.auroc[whole], wide.bits[whole], int((~whole).sum()), wide.unit)
     effect = estimate(_slopes(paired.auroc), WITHOUT_BOUNDS)
     bits = estimate(_slopes(paired.bits), WITHOUT_BOUNDS)
     stopped = _too_few(paired, "width")
     if len(widths) < 2:
         stopped = f"there is one width only, {widths[0]:g}"
     elif wide.bits.isna().all(axis=None):
-        stopped = (
-            "no bits per dimension are recorded, so that nothing shows whether capacity bound"
-        )
+        stopped = f"no {wide.unit} are recorded, so that nothing shows whether capacity bound"
     elif not stopped and not bits.high < 0:
-        stopped = "capacity did not bind: bits per dimension of normals do not fall with width"
+        stopped = f"capacity did not bind: {wide.unit} of normals do not fall with width"
     return _verdict("capacity", stratum, paired, (effect, bits, estimate([])), stopped)
 
 
 def _forward_kl(stratum: str, table: pd.DataFrame, levels: Sequence[str]) -> Verdict:
     wide = _wide(table, levels)
     whole = wide.auroc.iloc[:, :2].notna().all(axis=1)
-    paired = _Paired(wide.auroc[whole], wide.bits[whole], int((~whole).sum()))
+    paired = _Paired(wide.auroc[whole], wide.bits[whole], int((~whole).sum()), wide.unit)
     effect = estimate(less_first(paired.auroc, 1), SIGNED)
     bits = estimate(less_first(paired.bits, 1), WITHOUT_BOUNDS)
     control = estimate(less_first(paired.auroc, 2) if len(levels) > 2 else [], SIGNED)
@@ -168,7 +171,8 @@ def _wide(table: pd.DataFrame, levels: Sequence[Any]) -> _Paired:
         .replace([math.inf, -math.inf], math.nan)
         for name in ("auroc", "bits_per_dim")
     )
-    return _Paired(auroc, bits, 0)
+    unit = str(own["unit"].iloc[0]) if "unit" in own and len(own) else BITS
+    return _Paired(auroc, bits, 0, unit)
 
 
 def _slopes(paired: pd.DataFrame) -> list[float]:
@@ -227,6 +231,7 @@ def _verdict(
         control=control,
         auroc=paired.auroc,
         bits_per_dim=paired.bits,
+        unit=paired.unit,
     )
     if stopped:
         return found

@@ -34,7 +34,7 @@ def _numbers(found: Verdict) -> list[str]:
     said = [
         f"AUROC {spread(found.effect, 100, '+.1f')} points {per};",
         f"{spread(found.last, 100, '.1f')} % at {last}, {place(found.last)};",
-        f"bits per dimension of normals {spread(found.bits, 1, '+.3f')} {per}",
+        f"{found.unit} of normals {spread(found.bits, 1, '+.3f')} {per}",
         f"(n = {found.n} paired seeds, 95 % intervals).",
     ]
     if found.control.n:
@@ -112,7 +112,7 @@ def _draw(found: Verdict, positions: Sequence[float], across: str) -> Figure:
     left.set_ylabel("test AUROC, %")
     if found.bits_per_dim.notna().any(axis=None):
         _lines(right, positions, found.bits_per_dim, WITHOUT_BOUNDS)
-    right.set_ylabel("bits per dimension, normals")
+    right.set_ylabel(f"{found.unit}, normals")
     for axes in canvas.axes:
         axes.set_xlabel(across)
     return canvas.figure

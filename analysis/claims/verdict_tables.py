@@ -8,7 +8,7 @@ from analysis.claims.asked import Asked
 from analysis.claims.evidence import Evidence
 from analysis.claims.levels import Level, Models, levels
 from analysis.claims.rules import CHANCE, FIXED
-from analysis.claims.verdict import Verdict
+from analysis.claims.verdict import BITS, Verdict
 from analysis.claims.verdict_figures import place, spread
 from analysis.document import Cell, Table, Tone, count, file_name, short
 from analysis.paired import Equivalence
@@ -105,7 +105,7 @@ def _row(each: Verdict) -> dict[str, object]:
         "last, %": Cell(spread(each.last, 100, ".1f"), each.last.mean),
         AGAINST: place(each.last) if each.last.n > 1 else "",
         TOST: _intersection(each),
-        "bits/dim": Cell(spread(each.bits, 1, "+.3f"), each.bits.mean),
+        "bits/dim": Cell(spread(each.bits, 1, "+.3f") + _other(each.unit), each.bits.mean),
     }
 
 
@@ -127,6 +127,7 @@ def _tost(alike: Equivalence, equivalent: bool) -> Cell:
 def _data(each: Verdict) -> dict[str, object]:
     row: dict[str, object] = {
         "stratum": each.stratum,
+        "unit of bits": each.unit,
         "verdict": each.outcome,
         "reason": each.reason,
         "n": each.n,
@@ -176,7 +177,7 @@ def _models_row(claim: Asked, each: Models) -> dict[str, object]:
         "models": each.models,
         "parameters": _whole(each.parameters),
         "FLOPs": Cell(short(each.flops), each.flops),
-        "bits/dim": Cell(_spread(each.bits, ".3f"), each.bits.mean),
+        "bits/dim": Cell(_spread(each.bits, ".3f") + _other(each.unit), each.bits.mean),
         "train-test gap": Cell(_spread(each.gap, "+.3g"), each.gap.mean),
         "plateau": f"{each.plateaus} of {each.watched}" if each.watched else "",
     }
@@ -190,10 +191,16 @@ def _models_data(claim: Asked, each: Models) -> dict[str, object]:
         "parameters": each.parameters,
         "flops": each.flops,
         **_ends("bits per dimension", each.bits),
+        "unit of bits": each.unit,
         **_ends("gap", each.gap),
         "plateaus": each.plateaus,
         "watched": each.watched,
     }
+
+
+def _other(unit: str) -> str:
+    """What follows a number that is not in bits per dimension."""
+    return "" if unit == BITS else f" {unit}"
 
 
 def _whole(number: float) -> Cell:
