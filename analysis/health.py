@@ -13,6 +13,7 @@ from analysis.study import StudyRecords
 from tune_ad.records import TrialRecord, Values
 
 TIED = 0.01  # share of images that share their score with another one
+EFFECTIVE = ("train_effective_share", "overall_effective_share")
 FEW_CODES = 2.0  # effective importance samples below which one code carries the weight
 
 
@@ -28,7 +29,8 @@ class Group(NamedTuple):
         tied: records, by number, of which more than 1 % of the images share their score; with the
             largest share over replicas.
         starved: records, by number, in which importance weights rest on less than two of K codes
-            in the last epoch; with the smallest effective sample size over replicas.
+            in the last epoch or on average over all steps; with the smallest effective sample
+            size over replicas.
         unfinished: records, by number, with models that ran out of epochs before their held-out
             loss reached its plateau; with the number of such models.
     """
@@ -86,10 +88,10 @@ def _largest(values: Iterable[float | None]) -> float:
 
 def _effective(record: TrialRecord) -> float:
     """The smallest effective sample size over replicas; infinite where no weights are used."""
-    shares = record.metrics.get("train_effective_share", [])
+    shares = [share for name in EFFECTIVE for share in record.metrics.get(name, [])]
     known = [share for share in shares if share is not None and math.isfinite(share)]
     codes = float(record.params.get("samples", 1))
-    return codes * min(known) if known and codes > 1 else math.inf
+    return codes * min(known) if known and codes > FEW_CODES else math.inf
 
 
 def dead(study: StudyRecords) -> list[Dead]:

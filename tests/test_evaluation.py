@@ -1037,6 +1037,7 @@ def test_a_trial_tells_steps_with_their_mean_and_least_over_replicas():
     told = last.details["steps"]["loss"]
     assert told["step"] == [*first.steps["loss"]["step"], *last.steps["loss"]["step"]]
     assert all(least < mean for least, mean in zip(told["least"], told["mean"], strict=True))
+    assert np.mean(last.metrics["overall_loss"]) == pytest.approx(np.mean(told["mean"]))
     averaged = np.mean(last.metrics["train_loss"])
     assert np.mean(told["mean"][-steps:]) == pytest.approx(averaged)
 
@@ -1092,6 +1093,9 @@ def test_operations_are_recorded_of_what_is_trained():
 def test_weights_on_nearly_one_code_are_counted():
     shares = {"train_effective_share": [0.24, 0.25, None, 0.26]}
     assert nearly_one_code(shares, {"samples": 8}) == 1
+    shares["overall_effective_share"] = [0.3, 0.1, None, 0.3]
+    assert nearly_one_code(shares, {"samples": 8}) == 2, "in the last epoch, or on average"
+    assert nearly_one_code({"train_effective_share": [0.5]}, {"samples": 2}) == 0
     assert nearly_one_code({}, {}) == 0
 
 

@@ -20,6 +20,8 @@ from tune_ad.panel import Panel
 from tune_ad.records import Values
 
 BOUNDS = ("negative_elbo", "negative_iwae")
+EFFECTIVE = ("train_effective_share", "overall_effective_share")
+"""Effective sample size over K: of the last epoch, and the mean over all steps with weights."""
 
 
 def train_test_gap(
@@ -58,7 +60,14 @@ def seen_again(panel: Panel, task: int) -> Tensor:
 def nearly_one_code(metrics: Mapping[str, Values], params: Mapping[str, Any]) -> int:
     """Replicas whose importance weights lie on nearly a single of several codes: ESS below 2.
 
-    They are trained on the best of K codes, which is no forward KL.
+    They are trained on the best of K codes, which is no forward KL. Either the last epoch shows it
+    or the mean over all steps at which weights trained. Of two codes nothing can be said.
     """
-    shares, codes = metrics.get("train_effective_share", []), params.get("samples", 1)
-    return sum(share is not None and share < 2 / codes for share in shares) if codes > 1 else 0
+    codes = params.get("samples", 1)
+    if codes <= 2:
+        return 0
+    told = [values for name in EFFECTIVE if (values := metrics.get(name))]
+    return sum(
+        any(share is not None and share < 2 / codes for share in of_one)
+        for of_one in zip(*told, strict=True)
+    )

@@ -14,6 +14,10 @@ from tune_ad.panel import Panel
 HISTOGRAM_BINS = 40
 KEPT_SCORES = 500
 
+KEPT_STEPS = 2_000
+
+Told = Mapping[str, Sequence[tuple[int, float]]]
+"""What a replica tells at every step, by term: numbers of steps from 1 on, and batch means."""
 Steps = dict[str, list[Any]]
 """A term at every step: "step" counts from 1; its "mean" and "least" over replicas."""
 
@@ -52,7 +56,7 @@ def histograms(title: str, scores: Mapping[str, np.ndarray]) -> dict[str, dict[s
     }
 
 
-def over_replicas(told: Sequence[Mapping[str, Sequence[tuple[int, float]]]]) -> dict[str, Steps]:
+def over_replicas(told: Sequence[Told]) -> dict[str, Steps]:
     """What replicas tell at every step: the mean and the least over those that made it.
 
     Args:
@@ -82,6 +86,14 @@ def over_replicas(told: Sequence[Mapping[str, Sequence[tuple[int, float]]]]) -> 
 def thinned(scores: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
     """At most `KEPT_SCORES` scores of each side, evenly taken."""
     return {side: each[:: -(-len(each) // KEPT_SCORES)] for side, each in scores.items()}
+
+
+def fewer(steps: Mapping[str, Steps]) -> dict[str, Steps]:
+    """At most `KEPT_STEPS` steps of each term, evenly taken; TensorBoard has them all."""
+    return {
+        name: {key: values[:: -(-len(values) // KEPT_STEPS)] for key, values in each.items()}
+        for name, each in steps.items()
+    }
 
 
 def pictures(cohort: Cohort, panel: Panel, keys: Sequence[Key], count: int) -> dict[str, Terms]:

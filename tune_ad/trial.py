@@ -5,7 +5,7 @@ curve. It knows no Ray: the serial backend and the Ray Trainable drive the same 
 """
 
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from functools import cached_property
 from typing import Any
@@ -25,7 +25,7 @@ from tune_ad.panel import Panel
 from tune_ad.records import Replica, State, Suggestion, TrialRecord, Values
 from tune_ad.search import Study
 from tune_ad.selection import RULES
-from tune_ad.shown import Steps, histograms, over_replicas, pictures, thinned
+from tune_ad.shown import Steps, Told, fewer, histograms, over_replicas, pictures, thinned
 
 SHOWN_PICTURES = 8
 
@@ -46,7 +46,7 @@ class Report:
         pictures: by task, what the detector makes of held-out normals; at the end only.
         done: whether the trial is over.
         record: of the trial as it stands.
-        details: curves, histograms and what is told at every step, so far.
+        details: curves and histograms so far; at the end what is told at every step, thinned.
         warning: what a reader should know of a trial that is over; empty if nothing.
     """
 
@@ -74,6 +74,7 @@ class History:
         objectives: by the study's rule.
         metrics: numbers by name, at each report one per replica.
         steps: terms that are told at every step.
+        sums: of those, by name: for each replica their sum and number.
         seconds: spent so far.
     """
 
@@ -82,14 +83,29 @@ class History:
     objectives: list[float | None] = field(default_factory=list)
     metrics: dict[str, list[Values]] = field(default_factory=dict)
     steps: dict[str, Steps] = field(default_factory=dict)
+    sums: dict[str, list[list[float]]] = field(default_factory=dict)
     seconds: float = 0.0
 
-    def follow(self, steps: Mapping[str, Steps]) -> None:
-        """Append the steps of an interval."""
-        for name, each in steps.items():
+    def follow(self, told: Sequence[Told]) -> dict[str, Steps]:
+        """Append what the replicas told at every step of an interval, and return it."""
+        for k, each in enumerate(told):
+            for name, points in each.items():
+                sums = self.sums.setdefault(name, [[0.0, 0] for _ in told])
+                sums[k][0] += sum(value for _, value in points)
+                sums[k][1] += len(points)
+        steps = over_replicas(told)
+        for name, points_of in steps.items():
             whole = self.steps.setdefault(name, {"step": [], "mean": [], "least": []})
-            for key, values in each.items():
+            for key, values in points_of.items():
                 whole[key].extend(values)
+        return steps
+
+    def of_steps(self) -> dict[str, Values]:
+        """The mean over all steps of what is told at each, by "overall_<term>"."""
+        return {
+            f"overall_{name}": [total / count if count else None for total, count in sums]
+            for name, sums in self.sums.items()
+        }
 
     def add(
         self, epoch: int, rate: float, objective: float | None, metrics: dict[str, Values]
@@ -152,8 +168,11 @@ class Trial:
         self.cohort.watch(
             [self.panel.positions(key.task, "validation_normal") for key in self.keys]
         )
+        steps = self.history.follow(self.cohort.take_steps())
         found = self.examined()
-        train = by_name([{f"train_{name}": v for name, v in each.items()} for each in terms])
+        train = self.history.of_steps() | by_name(
+            [{f"train_{name}": v for name, v in each.items()} for each in terms]
+        )
         nats = self.cohort.learners[0].module.nats
         metrics = with_bits(self.without_failed(train | found.metrics), nats, self.panel.shape)
         variants = {name: self.without_failed(each) for name, each in found.variants.items()}
@@ -162,8 +181,6 @@ class Trial:
             objective = RULES[self.study.selection](metrics, self.identity)
         rate = self.cohort.learning_rate
         self.history.add(self.cohort.epoch, rate, objective, metrics)
-        steps = over_replicas(self.cohort.take_steps())
-        self.history.follow(steps)
         self.history.seconds += time.perf_counter() - started
         done = self.cohort.finished
         return Report(
@@ -337,7 +354,7 @@ class Trial:
                 for title, sides in scores.items()
                 for name, each in histograms(title, sides).items()
             },
-            "steps": self.history.steps,
+            "steps": fewer(self.history.steps) if self.cohort.finished else {},
         }
 
     def state_dict(self) -> dict[str, Any]:
