@@ -71,11 +71,17 @@ def summary(study: StudyRecords, quoted: list[Result]) -> str:
 def _sentence(quoted: Result) -> str:
     if quoted.panel.n == 0:
         return f"No test AUROC of {quoted.label} can be quoted: all {quoted.seeds} seeds failed."
-    classes = count(len(quoted.classes), "class")
     return (
-        f"Test AUROC of {quoted.label} {quoted.panel}, mean over {classes}{_faults(quoted)}: "
+        f"Test AUROC of {quoted.label} {quoted.panel}, {_over([quoted])}{_faults(quoted)}: "
         f"{quoted.source}.\nSelection: {quoted.rule}"
     )
+
+
+def _over(quoted: list[Result]) -> str:
+    """What the AUROCs are against, or over how many classes they are averaged."""
+    if quoted[0].against:
+        return f"{quoted[0].against.partition('-vs-')[0]} against {quoted[0].first}"
+    return f"mean over {count(max(len(each.classes) for each in quoted), 'class')}"
 
 
 def _faults(quoted: Result) -> str:
@@ -99,5 +105,5 @@ def _line(quoted: Result) -> str:
 
 def _common(quoted: list[Result]) -> str:
     """What the numbers of several baselines have in common."""
-    first, classes = quoted[0], count(max(len(each.classes) for each in quoted), "class")
-    return f"Test AUROC, mean over {classes}; each is {first.source}.\nSelection: {first.rule}"
+    first = quoted[0]
+    return f"Test AUROC, {_over(quoted)}; each is {first.source}.\nSelection: {first.rule}"

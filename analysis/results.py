@@ -52,6 +52,17 @@ class Result(NamedTuple):
     identity: str
     tested: Sequence[TrialRecord]
 
+    @property
+    def first(self) -> str:
+        """The name of the first set of outsiders; empty where the outsiders are other classes."""
+        return next(iter(self.outsiders), "")
+
+    @property
+    def against(self) -> str:
+        """The task with the outsiders that `panel` is against; empty as `first`."""
+        source = next(iter(self.classes), "").partition("-vs-")[0]
+        return f"{source}-vs-{self.first}" if self.first else ""
+
 
 def results(study: StudyRecords) -> list[Result]:
     """The numbers that may be quoted; none while there is no such number.

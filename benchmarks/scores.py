@@ -151,7 +151,10 @@ def main() -> None:
     given = parser.parse_args()
     torch.set_num_threads(given.threads)
     cohort = trained(given.data, given.likelihood, given.width, given.steps, given.images)
-    print(f"{given.data}, {given.likelihood}, width {given.width}, {given.threads} threads")
+    print(
+        f"{given.data}, {given.likelihood}, width {given.width}, {given.threads} threads; "
+        f"{given.images} images, {2 * SINGLE} in the loops over single images"
+    )
     print("| score | images/s | nats, normal | nats, outsiders |\n|:--|--:|--:|--:|")
     for name, (rate, scores) in rates(cohort).items():
         told = ["", ""]

@@ -58,6 +58,8 @@ def _size(cost: Cost) -> str:
 def _selection(session: Session) -> str:
     study = session.study
     tested = "each trial is tested at its last epoch"
+    if study.search.patience:
+        tested = "each trial is tested with its best weights"
     if not study.selects:
         why = "nothing is anomalous" if study.search.whole else "nothing is held out"
         return f"selection: none, {why}; {tested}"

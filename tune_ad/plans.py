@@ -239,8 +239,8 @@ class Listed(Plan):
             fitting = [arm for arm in arms if configuration.keys() <= arm.space.keys()]
             if not fitting:
                 raise UserError(
-                    f"the listed configuration {dict(configuration)} fits no baseline; put its "
-                    "parameters into a baseline's space"
+                    f"the listed configuration {dict(configuration)} fits no baseline; leave its "
+                    "parameters in a baseline's space (--set takes them out)"
                 )
             for arm, (name, value) in itertools.product(fitting, configuration.items()):
                 if not contains(arm.space[name], value):

@@ -119,6 +119,7 @@ def _models(study: StudyRecords, claim: Asked) -> pd.DataFrame:
         "factor": np.repeat(np.array([level for _, level in found], dtype=object), sizes),
         "stratum": np.repeat([stratum(study, claim.strata, r) or WHOLE for r in records], sizes),
         "parameters": np.repeat([r.models.get("parameters", math.nan) for r in records], sizes),
+        "score_by": np.repeat([str(r.params.get("score_by", "")) for r in records], sizes),
         "flops": np.repeat([r.models.get("flops", math.nan) for r in records], sizes),
     }
     scores = [name for name in map(str, models.columns) if name.partition("/")[0] == PREFIX]
@@ -153,10 +154,15 @@ def _responses(models: pd.DataFrame, metric: str) -> list[str]:
 
 
 def _told(models: pd.DataFrame, response: str, metric: str) -> str:
-    """Whether a response is the main score, another one, or not recorded (empty)."""
+    """Whether a response is the main score, another one, or not recorded (empty).
+
+    The main score is the one that `score_by` names; without that, the one with its numbers.
+    """
     values = models[_column(response, metric)].to_numpy(float)
     if np.isnan(values).all():
         return ""
+    if models["score_by"].ne("").all():
+        return "main" if models["score_by"].eq(response).all() else "other"
     return "main" if np.array_equal(values, models[metric], equal_nan=True) else "other"
 
 

@@ -196,7 +196,7 @@ def _quote(study: StudyRecords, each: Contender) -> dict[str, object]:
     failed = f" ({result.failed} failed)" if result.failed else ""
     return {
         "study": each.study,
-        "baseline": result.baseline,
+        "baseline": result.label,
         "test AUROC": Cell(str(result.panel), result.panel.mean),
         "bootstrap": _resampled(each),
         "seeds": f"{so_far(result) or result.seeds}{failed}",
@@ -238,6 +238,8 @@ def _warnings(studies: Sequence[StudyRecords], table: pd.DataFrame) -> Iterator[
         )
     if "selection" in differing:
         yield "They were selected by different rules; a result of oracle is optimistic."
+    if any(each.endswith(".score_by") for each in differing):
+        yield "The scores differ (score_by): one model has another AUROC by each."
     if any(each.startswith("data.") or each == "budget.test_images" for each in differing):
         yield "The images differ, so the results are not scored on the same test set."
     if unlike := sorted(_unlike_tasks(studies)):

@@ -57,7 +57,7 @@ def _configuration(quoted: Result) -> str:
 
 def _by_class(quoted: Result) -> dict[str, Estimate]:
     if len(quoted.classes) == 1:
-        return quoted.classes
+        return {quoted.against or name: each for name, each in quoted.classes.items()}
     mean = {f"mean over {count(len(quoted.classes), 'class')}": quoted.panel}
     return quoted.classes | mean
 
@@ -72,6 +72,7 @@ def _by_outsider(quoted: Sequence[Result]) -> pd.DataFrame:
                 row[name] = (
                     Cell(found[score].interval, found[score].mean) if score in found else ""
                 )
+            row["n"] = max(found[score].n for found in each.outsiders.values() if score in found)
             rows.append(row)
     table = pd.DataFrame(rows)
     return table if len(quoted) > 1 else table.drop(columns="baseline")

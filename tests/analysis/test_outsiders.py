@@ -44,7 +44,10 @@ def test_the_first_set_is_the_answer_and_every_score_meets_every_set(tmp_path):
 def test_the_report_has_a_row_for_every_score_and_a_column_for_every_set(tmp_path):
     made = section(study(tmp_path, [against(0)], {"VAE": {"width": 1.0}}))
     (table,) = [block for block in made.blocks if getattr(block, "name", "") == "outsiders"]
-    assert list(table.shown.columns) == ["score", "svhn", "noise"]
+    assert list(table.shown.columns) == ["score", "svhn", "noise", "n"]
+    assert list(table.shown["n"]) == [2, 2]
+    (classes,) = [block for block in made.blocks if getattr(block, "name", "") == "classes"]
+    assert list(classes.shown["class"]) == ["cifar10-vs-svhn"], "against the first set alone"
     assert list(table.shown["score"]) == ["score", "rate"]
 
 

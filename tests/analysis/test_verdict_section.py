@@ -124,6 +124,33 @@ def test_both_bounds_are_judged_and_the_first_sets_copy_is_not():
     assert any("3 verdicts" in text for text in texts(made, "note"))
 
 
+def test_the_main_score_is_the_named_one_where_both_bounds_agree():
+    perfect = whole_study({"negative_elbo": (1.0,) * 4, "negative_iwae": (1.0,) * 4})
+    for each in perfect:
+        each.params["score_by"] = "negative_iwae"
+        each.metrics["test_auroc/svhn"] = [1.0] * 8
+        for name in each.variants:
+            each.variants[name] = {"test_auroc/svhn": [1.0] * 8}
+    svhn = [text for text in texts(part.section(study(perfect)), "verdict") if "svhn" in text]
+    assert [text.split(",")[1] for text in svhn] == [" -IWAE", " -ELBO"]
+
+
+def test_a_stratum_without_bits_is_judged_in_nats():
+    rising = (0.1, 0.15, 0.2, 0.25)
+    improper = whole_study({"negative_elbo": rising})
+    for width, each in enumerate(improper):
+        for name in [name for name in each.metrics if name.endswith("per_dim")]:
+            del each.metrics[name]
+        each.metrics["test_negative_elbo"] = [250.0 - 5 * width + 0.1 * k for k in range(8)]
+    made = part.section(study(improper))
+    said = texts(made, "verdict")[0]
+    assert "improves, does not fix" in said
+    assert "nats per image of normals -5.000 [-5.000, -5.000] per doubling" in said
+    (table,) = [b for b in made.blocks if getattr(b, "name", "").startswith("models")]
+    assert str(table.shown["bits/dim"][0]).endswith(" nats per image")
+    assert "metric test_negative_elbo." in table.caption
+
+
 def test_a_table_tells_what_the_models_of_each_width_are():
     rising = (0.1, 0.15, 0.2, 0.25)
     made = part.section(study(whole_study({"negative_elbo": rising})))

@@ -319,6 +319,17 @@ def test_the_effective_share_is_told_at_every_step_of_the_weights():
     assert cohort.take_steps() == [{}], "taken once"
 
 
+@pytest.mark.parametrize("epochs", [1, 2, 3, 6, 8])
+def test_a_warm_start_is_a_part_of_the_epochs(epochs):
+    settings = {"objective": "forward_kl", "samples": 4, "epochs": epochs}
+    stages = module_of(**settings).stages()
+    assert sum(stage.epochs for stage in stages) == epochs
+    assert [stage.name for stage in stages] == (
+        ["warm start", "train"] if epochs > 1 else ["train"]
+    )
+    assert [each.name for each in module_of(**settings, warm_start=0.0).stages()] == ["train"]
+
+
 def test_the_bound_beside_another_score_is_shown_too():
     assert module_of().shown == ()
     assert module_of(score_by="negative_iwae").shown == ("negative_elbo",)

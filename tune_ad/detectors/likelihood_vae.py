@@ -79,7 +79,8 @@ class LikelihoodVAEConfig(NetworkConfig):
         sleep_share: of the sleep loss in "mixed".
         defensive: share of the prior in the proposal.
         truncated: cut the weights at the root of K times their mean.
-        warm_start: share of `epochs` that are trained by the ELBO first; with "elbo" none apart.
+        warm_start: share of `epochs` that are trained by the ELBO first, rounded to at least one
+            and all but one of them; with "elbo" none apart.
         refit: epochs after, as a multiple of `epochs`, in which the encoder alone is trained by
             forward KL on the frozen decoder: the control of a claim about the decoder.
         score_by: name of the score; acts only when scoring. Each but "regret", which is dear, is
@@ -259,18 +260,21 @@ class LikelihoodVAE(TrainedDetector[LikelihoodVAEConfig]):
         """An ELBO warm start where it is wanted, the objective, a refit of the encoder."""
         everything = tuple(name for name, _ in self.named_children())
         config, parts = self.config, []
+        epochs = config.epochs
         if config.objective == "elbo":
-            parts.append(("train", 1.0, Phase(ELBO, everything)))
+            parts.append(("train", epochs, Phase(ELBO, everything)))
         else:
-            parts.append(("warm start", config.warm_start, Phase(ELBO, everything)))
-            parts.append(("train", 1.0 - config.warm_start, Phase(WAKE, everything)))
-        parts.append(("refit", config.refit, Phase(REFIT, ("encoder", "mean", "log_variance"))))
-        return tuple(self.part(name, share, phase) for name, share, phase in parts if share > 0)
+            warm = min(max(round(config.warm_start * epochs), 1), epochs - 1)
+            warm = warm if config.warm_start else 0
+            parts.append(("warm start", warm, Phase(ELBO, everything)))
+            parts.append(("train", epochs - warm, Phase(WAKE, everything)))
+        refit = max(round(config.refit * epochs), 1) if config.refit else 0
+        parts.append(("refit", refit, Phase(REFIT, ("encoder", "mean", "log_variance"))))
+        return tuple(self.part(name, lasting, phase) for name, lasting, phase in parts if lasting)
 
-    def part(self, name: str, share: float, phase: Phase) -> Stage:
-        """A stage of so many times `epochs`."""
+    def part(self, name: str, epochs: int, phase: Phase) -> Stage:
+        """A stage of so many epochs."""
         main = self.stage(phase)
-        epochs = max(1, round(share * main.epochs))
         return Stage(
             name, epochs, (phase,), main.adam, main.batch_size, main.milestones, main.decay
         )
