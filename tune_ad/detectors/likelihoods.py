@@ -151,9 +151,9 @@ class DiscretisedLogistic(Likelihood):
         centred, inverse = values - mean.sigmoid(), (-log_scale).exp()
         above, below = (centred + half) * inverse, (centred - half) * inverse
         # log(sigmoid(b) - sigmoid(a)) = log sigmoid(b) + log sigmoid(-a) + log(1 - exp(a - b))
-        inside = torch.log(-torch.expm1(below - above))
-        middle = functional.logsigmoid(above) + functional.logsigmoid(-below) + inside
+        inside = torch.log(-torch.expm1(-2 * half * inverse))
         lowest, highest = functional.logsigmoid(above), functional.logsigmoid(-below)
+        middle = lowest + highest + inside
         return torch.where(values <= 0, lowest, torch.where(values >= 1, highest, middle))
 
     def mean(self, outputs: Tensor) -> Tensor:
