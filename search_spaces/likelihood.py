@@ -66,7 +66,7 @@ likelihood = Search(
             only={
                 "batch_size": (20,),
                 "width": (0.25, 0.5, 1.0),
-                "samples": (4, 16),
+                "samples": (1, 4, 16),
                 "importance_samples": (8,),
             },
         ),
@@ -87,7 +87,7 @@ likelihood = Search(
                 only={
                     "batch_size": (20,),
                     "width": (0.25, 0.5),
-                    "samples": (4, 16),
+                    "samples": (1, 4, 16),
                     "importance_samples": (8,),
                 },
             ),
