@@ -106,7 +106,7 @@ class LikelihoodVAEConfig(NetworkConfig):
     sleep_share: float = number(0.5, "[0, 1]", when={"objective": "mixed", "samples": 4})
     defensive: float = number(0.0, "[0, 1)", when={**FORWARD, "samples": 4}, others=(0.5,))
     truncated: bool = choice(False, True, when={**FORWARD, "samples": 4})
-    warm_start: float = number(0.25, "[0, 1)", when={**FORWARD, "samples": 4})
+    warm_start: float = number(0.25, "[0, 1)", when={**FORWARD, "samples": 4}, others=(0.0,))
     refit: float = number(0.0, "[0, inf)", when={"samples": 4}, others=(0.5,))
     score_by: str = choice("negative_elbo", *SCORES)
     importance_samples: int = number(16, f"[1, {MOST_DRAWS}]")
