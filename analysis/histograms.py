@@ -5,6 +5,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
+from matplotlib.artist import Artist
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
@@ -95,7 +96,12 @@ def draw_histograms(found: Sequence[Histogram]) -> Figure:
         _draw(axes, each, sides)
     for axes in canvas.axes[len(shown) :]:
         axes.set_axis_off()
-    canvas.one.legend(loc="upper right", borderaxespad=0.0, handlelength=1.2, frameon=False)
+    named: dict[str, Artist] = {}
+    for axes in canvas.axes:
+        for handle, label in zip(*axes.get_legend_handles_labels(), strict=True):
+            named.setdefault(label, handle)
+    style: dict[str, Any] = {"loc": "upper right", "borderaxespad": 0.0, "handlelength": 1.2}
+    canvas.one.legend(list(named.values()), list(named), frameon=False, **style)
     canvas.figure.supxlabel("score, larger = more anomalous", fontsize=10, color=theme.INK)
     canvas.figure.supylabel("density", fontsize=10, color=theme.INK)
     return canvas.figure

@@ -103,3 +103,12 @@ def test_draws_at_most_ten_panels(tasks):
     figure = draw_histograms([histogram(f"mnist/{k}", STORED) for k in range(tasks)])
     figure.canvas.draw()
     assert sum(axes.axison for axes in figure.axes) == min(tasks, 10)
+
+
+def test_the_legend_names_the_sides_of_every_panel():
+    panels = [
+        histogram(f"a-vs-{name}", {"edges": [0.0, 1.0, 2.0], "normal": [3, 1], name: [0, 2]})
+        for name in ("b", "c")
+    ]
+    (legend,) = [found for axes in draw_histograms(panels).axes if (found := axes.get_legend())]
+    assert [text.get_text() for text in legend.get_texts()] == ["normal", "b", "c"]
