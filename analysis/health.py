@@ -10,10 +10,9 @@ import pandas as pd
 
 from analysis import frame
 from analysis.study import StudyRecords
-from tune_ad.records import TrialRecord, Values
+from tune_ad.records import EFFECTIVE, TrialRecord, Values
 
 TIED = 0.01  # share of images that share their score with another one
-EFFECTIVE = ("train_effective_share", "overall_effective_share")
 FEW_CODES = 2.0  # effective importance samples below which one code carries the weight
 
 

@@ -80,7 +80,7 @@ def _sentence(quoted: Result) -> str:
 def _over(quoted: list[Result]) -> str:
     """What the AUROCs are against, or over how many classes they are averaged."""
     if quoted[0].against:
-        return f"{quoted[0].against.partition('-vs-')[0]} against {quoted[0].first}"
+        return quoted[0].against.replace("-vs-", " against ")
     return f"mean over {count(max(len(each.classes) for each in quoted), 'class')}"
 
 

@@ -96,10 +96,7 @@ def results(study: StudyRecords) -> list[Result]:
         source = "its baseline with nothing changed"
         if len(unchanged) == len({each.baseline for each in unchanged}):
             return [_result(source, nothing, [r], [r]) for r in unchanged]
-        if not claim:
-            source = "a configuration of a list"
-        else:
-            source += " but the stratum"
+        source = f"{source} but the stratum" if claim else "a configuration of a list"
         varied = [n for n in strata if len({short(r.params.get(n)) for r in unchanged}) > 1]
         return [
             _result(source, nothing, [r], [r])._replace(label=stratum(study, varied, r))

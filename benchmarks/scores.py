@@ -21,7 +21,7 @@ from tune_ad.data import load, scaled
 from tune_ad.data.controls import padded
 from tune_ad.detectors import gaussian
 from tune_ad.detectors.image_statistics import png_bits
-from tune_ad.detectors.likelihood_vae import LikelihoodVAE
+from tune_ad.detectors.likelihood_vae import REGRET_PAIRS, LikelihoodVAE
 from tune_ad.learner import Member
 from tune_ad.nets import ImageShape
 
@@ -30,7 +30,6 @@ SINGLE = 10  # images of each kind that the loops over single images take
 RELEASED = 100  # steps of the released code
 OUTSIDERS = {"fmnist": "mnist", "mnist": "fmnist", "cifar": "svhn"}
 EPOCHS, TRAIN = 8, 4000
-JUDGES = 16  # codes that judge the loop's regret, as many as the batch has
 
 
 def per_second(images: int, work: Callable[[], Tensor]) -> tuple[float, Tensor]:
@@ -120,7 +119,7 @@ def by_a_copy(module: LikelihoodVAE, image: Tensor, cell: Tensor | None, steps: 
     parameters = [each for head in heads for each in head.parameters()]
     adam = torch.optim.Adam(parameters, lr=2e-4, weight_decay=5e-5)
     pixels = module.pixels(image, cell)
-    judges = torch.randn(JUDGES, 1, module.config.latent_dim)
+    judges = torch.randn(2 * REGRET_PAIRS, 1, module.config.latent_dim)
 
     def elbo(normal: Tensor) -> Tensor:
         features = encoder(image)

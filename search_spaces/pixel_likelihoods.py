@@ -49,12 +49,12 @@ pixel_likelihoods = Search(
             space={
                 "likelihood": CategoricalDistribution(
                     [
-                        "categorical",
                         "bernoulli",
                         "continuous_bernoulli",
                         "gaussian",
                         "gaussian_learned",
                         "discretised_logistic",
+                        "categorical",
                     ]
                 ),
             },

@@ -17,11 +17,9 @@ from torch import Tensor
 from tune_ad.cohort import Cohort
 from tune_ad.evaluation import Key, by_name
 from tune_ad.panel import Panel
-from tune_ad.records import Values
+from tune_ad.records import EFFECTIVE, Values
 
 BOUNDS = ("negative_elbo", "negative_iwae")
-EFFECTIVE = ("train_effective_share", "overall_effective_share")
-"""Effective sample size over K: of the last epoch, and the mean over all steps with weights."""
 
 
 def train_test_gap(

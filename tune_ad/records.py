@@ -34,6 +34,8 @@ from tune_ad.errors import UserError
 from tune_ad.journal import Journal
 
 SCHEMA = 1
+EFFECTIVE = ("train_effective_share", "overall_effective_share")
+"""Metrics of effective sample size over K: of the last epoch, and over all steps with weights."""
 LONGEST_TITLE = 100
 NEEDED: Mapping[str, Any] = {
     "schema": int,

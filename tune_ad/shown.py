@@ -13,7 +13,6 @@ from tune_ad.panel import Panel
 
 HISTOGRAM_BINS = 40
 KEPT_SCORES = 500
-
 KEPT_STEPS = 2_000
 
 Told = Mapping[str, Sequence[tuple[int, float]]]
