@@ -2,6 +2,7 @@
 PYTHON ?= python3
 VENV ?= .venv
 BIN = $(VENV)/bin
+PYTEST = $(BIN)/python -m pytest -n auto --maxprocesses 4 --dist loadfile
 INSTALLED = $(VENV)/.installed
 
 .PHONY: run test check lint types clean
@@ -10,10 +11,10 @@ run: $(INSTALLED)
 	$(BIN)/python run.py --search quickstart
 
 test: $(INSTALLED)
-	$(BIN)/python -m pytest -m "not slow"
+	$(PYTEST) -m "not slow"
 
 check: $(INSTALLED) lint types
-	$(BIN)/python -m pytest --cov --cov-report=term
+	$(PYTEST) --cov --cov-report=term
 
 lint: $(INSTALLED)
 	$(BIN)/ruff check .

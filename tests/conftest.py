@@ -1,16 +1,46 @@
-"""What the tests of searches share: a tiny search on digits, its finished study, one Ray."""
+"""What the tests share: no network, a tiny search on digits, its finished study, one Ray."""
 
 import json
+import os
+import runpy
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import pytest
 
+os.environ.setdefault("OMP_NUM_THREADS", "1")  # read when torch and NumPy are loaded below
+# ruff: noqa: E402
 from tune_ad.journal import to_text
 from tune_ad.records import Replica, TrialRecord, identity
 
 Record = Callable[..., TrialRecord]
+
+OFFLINE = Path(__file__).parent / "offline"
+REFUSING_CLIENT = """#!/bin/sh
+echo "a test called $0: tests fetch nothing" >&2
+exit 97
+"""
+
+
+@pytest.fixture(scope="session", autouse=True)
+def offline(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """Refuse sockets beyond this machine and the package clients, here and in processes of tests.
+
+    `TUNE_AD_TEST_REGISTRIES=1`, which asks for the tests of the real registries, lifts it.
+    """
+    if os.environ.get("TUNE_AD_TEST_REGISTRIES") == "1":
+        yield
+        return
+    runpy.run_path(str(OFFLINE / "sitecustomize.py"))
+    clients = tmp_path_factory.mktemp("clients")
+    for name in ("npm", "apt-get"):
+        (clients / name).write_text(REFUSING_CLIENT)
+        (clients / name).chmod(0o755)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("PATH", str(clients), prepend=os.pathsep)
+        patch.setenv("PYTHONPATH", str(OFFLINE), prepend=os.pathsep)
+        yield
 
 
 def make_record(number: int = 0, objective: float | None = 0.5, **fields: Any) -> TrialRecord:

@@ -363,6 +363,7 @@ def check_resumed(folder, before, outcome):
     assert not folder.ray.exists()
 
 
+@pytest.mark.slow
 def test_a_study_whose_driver_was_killed_goes_on(driver, resumed):
     before, code = driver.signal_after(2, signal.SIGKILL)
     assert code == -signal.SIGKILL

@@ -121,6 +121,14 @@ def searches():
 
 
 every_search = pytest.mark.parametrize(("search", "data", "name"), searches())
+trained_searches = pytest.mark.parametrize(
+    ("search", "data", "name"),
+    # Networks for colour images are a hundred times as large as those for grey ones.
+    [
+        pytest.param(*case.values, id=case.id, marks=[pytest.mark.slow] * ("cifar" in case.values))
+        for case in searches()
+    ],
+)
 
 
 def under_budget(search, data, name, budget_name):
@@ -227,7 +235,7 @@ def on_test_images(search):
     return [*names, *(f"{name}_bits_per_dim" for name in names)]
 
 
-@every_search
+@trained_searches
 def test_a_short_trial_runs_at_the_default_and_at_three_random_points(search, data, name):
     study = tiny(search, data, name)
     image_sets = sets_of(search, data)

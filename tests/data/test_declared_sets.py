@@ -30,22 +30,18 @@ REPOSITORY = Path(__file__).parents[2]
 ALIASES = sorted(available())
 
 
-def real_root(name: str) -> Path | None:
-    """The first folder that holds the data set `name` without fetching or converting anything."""
-    chosen = os.environ.get("TUNE_AD_DATA")
-    folders = [Path(chosen)] if chosen else []
-    folders += [REPOSITORY / "data", REPOSITORY.parent / "shared" / "data"]
-    for folder in folders:
-        if folder.is_dir() and locate(name, folder) in ("npz", "embedded"):
-            return folder
-    return None
-
-
 @cache
 def loaded(alias: str) -> ImageSet:
-    root = real_root(alias)
-    if root is None:
-        pytest.skip(f"{alias} is not at hand in TUNE_AD_DATA, data/ or ../shared/data")
+    """The data set as it lies in TUNE_AD_DATA or data/; nothing is fetched or converted."""
+    root = Path(os.environ.get("TUNE_AD_DATA") or REPOSITORY / "data")
+    if not root.is_dir():
+        root = REPOSITORY / "tests"  # embedded sets need no folder, so any will do
+    if locate(alias, root) not in ("npz", "embedded"):
+        file = f"{canonical_name(alias)}.npz"
+        pytest.skip(
+            f"{alias} is not at hand; put {file} into data/ or into the folder named by "
+            f"TUNE_AD_DATA, or fetch it: python -c \"import tune_ad; tune_ad.load('{alias}')\""
+        )
     return load(alias, root)
 
 

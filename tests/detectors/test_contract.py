@@ -66,9 +66,18 @@ ILLEGAL: dict[type, tuple[Any, ...]] = {
 
 
 def settled(detectors: dict[str, type[Detector[Any]]]) -> list[Any]:
-    """Detectors under their defaults and their variants, on grey and colour images."""
+    """Detectors under their defaults and their variants, on grey and colour images.
+
+    Variants on colour images are slow: `make check` tries them, `make test` the rest.
+    """
     return [
-        pytest.param(detector, shape, quick(detector, **settings), id=f"{name}-{kind}-{title}")
+        pytest.param(
+            detector,
+            shape,
+            quick(detector, **settings),
+            id=f"{name}-{kind}-{title}",
+            marks=[pytest.mark.slow] * (shape.is_colour and bool(settings)),
+        )
         for name, detector in detectors.items()
         for title, settings in ((titled(each), each) for each in variants(detector))
         for kind, shape in (("grey", GREY), ("colour", COLOUR))
@@ -400,8 +409,9 @@ def test_an_integer_may_stand_for_a_float(detector):
 
 
 @pytest.fixture(scope="module")
-def digits() -> Any:
-    return load("digits", "data")
+def digits(tmp_path_factory) -> Any:
+    """scikit-learn's digits, which need no folder."""
+    return load("digits", tmp_path_factory.mktemp("no data"))
 
 
 @each_detector
