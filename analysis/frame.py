@@ -7,9 +7,8 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from analysis.statistics import ALIKE
-from tune_ad.records import TrialRecord
-from tune_ad.selection import RULES, mean
+from tune_ad.search.selection import RULES, mean
+from tune_ad.storage.records import TrialRecord
 
 
 def trials(records: Sequence[TrialRecord]) -> pd.DataFrame:
@@ -121,15 +120,6 @@ def cells(table: pd.DataFrame, metric: str = "test_auroc") -> pd.DataFrame:
     keys = [table["number"], table["task"].astype(str), table["seed"]]
     wide: pd.DataFrame = values.groupby(keys).first().unstack(["task", "seed"])
     return wide
-
-
-def seeds_alike(values: pd.DataFrame) -> bool:
-    """Whether the seeds (columns) change nothing but for rounding: they are copies, no evidence.
-
-    So it is with a detector that draws nothing, such as a kernel density.
-    """
-    spread = values.max(axis="columns") - values.min(axis="columns")
-    return bool((spread < ALIKE).all())
 
 
 def variants(records: Sequence[TrialRecord]) -> pd.DataFrame:

@@ -10,9 +10,11 @@ import pandas as pd
 from optuna.distributions import BaseDistribution, json_to_distribution
 
 from analysis import frame
+from analysis.document.format import short
 from tune_ad.errors import UserError
-from tune_ad.records import StudyFolder, TrialRecord
-from tune_ad.selection import RULES
+from tune_ad.search.selection import RULES
+from tune_ad.storage.folder import StudyFolder
+from tune_ad.storage.records import TrialRecord
 
 
 @dataclass(frozen=True)
@@ -133,6 +135,25 @@ class StudyRecords:
     def of(self, baseline: str) -> list[TrialRecord]:
         """The complete trials of a baseline."""
         return [record for record in self.complete if record.baseline == baseline]
+
+    @property
+    def strata(self) -> tuple[str, ...]:
+        """The parameters that the study's claim holds fixed within a verdict; none without one."""
+        claim = self.asked.get("claim")
+        declared = claim.get("strata") if isinstance(claim, Mapping) else None
+        is_list = isinstance(declared, list | tuple)
+        return tuple(map(str, declared)) if declared and is_list else ()
+
+    def stratum(self, strata: Sequence[str], record: TrialRecord) -> str:
+        """The stratum of a trial in words: its baseline, where there are several, and parameters.
+
+        Args:
+            strata: names of the parameters.
+            record: of the trial.
+        """
+        fixed = [f"{name} = {short(record.params.get(name))}" for name in strata]
+        several = [record.baseline] if len(self.baselines) > 1 else []
+        return ", ".join([*several, *fixed])
 
     @cached_property
     def table(self) -> pd.DataFrame:

@@ -21,21 +21,21 @@ import pandas as pd
 import torch
 from torch import Tensor, nn
 
-from tune_ad.cohort import Cohort
+from tune_ad.app.provenance import hardware, versions
 from tune_ad.data import ImageSet, load, scaled
-from tune_ad.detectors.gpnd import GPND
-from tune_ad.detectors.gpnd_densities import fitted_gaussian, fitted_histogram
-from tune_ad.detectors.gpnd_volume import (
+from tune_ad.detectors.gpnd.densities import fitted_gaussian, fitted_histogram
+from tune_ad.detectors.gpnd.detector import GPND
+from tune_ad.detectors.gpnd.volume import (
     decoder_log_volumes,
     encoder_log_volumes,
     portion,
     reverse_jacobian,
 )
+from tune_ad.detectors.nets import ImageShape, LeNetDecoder
 from tune_ad.errors import DegenerateInputError
-from tune_ad.learner import Learner, Member
-from tune_ad.metrics import auroc
-from tune_ad.nets import ImageShape, LeNetDecoder
-from tune_ad.provenance import hardware, versions
+from tune_ad.training.metrics import auroc
+from tune_ad.training.replica import Learner, Member
+from tune_ad.training.replica_set import Cohort
 
 PUBLISHED = {"networks": "lenet", "reconstruction_weight": 0.5}
 COLUMNS = ("score", "volume", "latent", "residual")

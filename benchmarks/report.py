@@ -24,8 +24,9 @@ from optuna.distributions import (
     distribution_to_json,
 )
 
-from tune_ad.journal import to_text, write_atomically
-from tune_ad.records import Replica, StudyFolder, TrialRecord, identity
+from tune_ad.storage.folder import StudyFolder
+from tune_ad.storage.jsonl import to_text, write_atomically
+from tune_ad.storage.records import Replica, TrialRecord, identity
 
 SPACE = {
     "learning_rate": FloatDistribution(1e-5, 1e-2, log=True),
@@ -125,7 +126,7 @@ def write_study(folder: StudyFolder, trials: int, replicas: int) -> None:
 def report(path: Path) -> None:
     """Report the study and print seconds and the peak of memory as JSON."""
     started = time.perf_counter()
-    from analysis.report import write_report
+    from analysis.report.study_report import write_report
 
     written = write_report(path)
     seconds = time.perf_counter() - started

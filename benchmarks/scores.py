@@ -16,14 +16,14 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
-from tune_ad.cohort import Cohort
 from tune_ad.data import load, scaled
 from tune_ad.data.controls import padded
 from tune_ad.detectors import gaussian
-from tune_ad.detectors.image_statistics import png_bits
-from tune_ad.detectors.likelihood_vae import REGRET_PAIRS, LikelihoodVAE
-from tune_ad.learner import Member
-from tune_ad.nets import ImageShape
+from tune_ad.detectors.likelihood_vae.detector import REGRET_PAIRS, LikelihoodVAE
+from tune_ad.detectors.likelihood_vae.image_statistics import png_bits
+from tune_ad.detectors.nets import ImageShape
+from tune_ad.training.replica import Member
+from tune_ad.training.replica_set import Cohort
 
 SIDE = 32
 SINGLE = 10  # images of each kind that the loops over single images take

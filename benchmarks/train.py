@@ -14,12 +14,12 @@ from collections.abc import Callable
 import pandas as pd
 import torch
 
-from tune_ad.cohort import Cohort
+from tune_ad.app.provenance import hardware, versions
 from tune_ad.detectors import every_detector
-from tune_ad.learner import Member
-from tune_ad.nets import ImageShape
-from tune_ad.provenance import hardware, versions
+from tune_ad.detectors.nets import ImageShape
 from tune_ad.randomness import torch_stream
+from tune_ad.training.replica import Member
+from tune_ad.training.replica_set import Cohort
 
 SHAPES = {"MNIST": ImageShape(1, 28, 28), "CIFAR-10": ImageShape(3, 32, 32)}
 IMAGES = 2000

@@ -2,9 +2,9 @@
 
 from optuna.distributions import CategoricalDistribution, FloatDistribution
 
-from tune_ad.budgets import QUICK_RECONSTRUCTION, QUICK_RECONSTRUCTION_COLOUR
-from tune_ad.detectors.aae import AAE
-from tune_ad.search import Baseline, Search
+from tune_ad.detectors.autoencoders.aae import AAE
+from tune_ad.search.budgets import QUICK_RECONSTRUCTION, QUICK_RECONSTRUCTION_COLOUR
+from tune_ad.search.declaration import Baseline, Search
 
 aae = Search(
     name="aae_{data}",

@@ -2,9 +2,9 @@
 
 from optuna.distributions import CategoricalDistribution, FloatDistribution
 
-from tune_ad.budgets import QUICK, QUICK_RECONSTRUCTION_COLOUR
-from tune_ad.detectors.ae import AE
-from tune_ad.search import Baseline, Search
+from tune_ad.detectors.autoencoders.ae import AE
+from tune_ad.search.budgets import QUICK, QUICK_RECONSTRUCTION_COLOUR
+from tune_ad.search.declaration import Baseline, Search
 
 ae = Search(
     name="ae_{data}",

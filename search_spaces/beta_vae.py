@@ -2,9 +2,9 @@
 
 from optuna.distributions import CategoricalDistribution, FloatDistribution
 
-from tune_ad.budgets import QUICK_RECONSTRUCTION, QUICK_RECONSTRUCTION_COLOUR
-from tune_ad.detectors.vae import VAE
-from tune_ad.search import Baseline, Search
+from tune_ad.detectors.autoencoders.vae import VAE
+from tune_ad.search.budgets import QUICK_RECONSTRUCTION, QUICK_RECONSTRUCTION_COLOUR
+from tune_ad.search.declaration import Baseline, Search
 
 beta_vae = Search(
     name="beta_vae_{data}",

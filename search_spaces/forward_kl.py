@@ -8,10 +8,10 @@ IWAE bound: the ELBO of an encoder that was trained otherwise is looser by const
 
 from optuna.distributions import CategoricalDistribution
 
-from tune_ad.budgets import Budget
-from tune_ad.detectors.likelihood_vae import LikelihoodVAE
-from tune_ad.plans import Listed
-from tune_ad.search import Baseline, Search
+from tune_ad.detectors.likelihood_vae.detector import LikelihoodVAE
+from tune_ad.search.budgets import Budget
+from tune_ad.search.declaration import Baseline, Search
+from tune_ad.search.plans import Listed
 
 forward_kl = Search(
     name="forward_kl_{data}",

@@ -9,9 +9,9 @@ otherwise is looser by construction. Outsiders are tested and never selected by.
 
 from optuna.distributions import CategoricalDistribution, FloatDistribution
 
-from tune_ad.budgets import Budget
-from tune_ad.detectors.likelihood_vae import LikelihoodVAE
-from tune_ad.search import Baseline, Search
+from tune_ad.detectors.likelihood_vae.detector import LikelihoodVAE
+from tune_ad.search.budgets import Budget
+from tune_ad.search.declaration import Baseline, Search
 
 likelihood = Search(
     name="likelihood_{data}",

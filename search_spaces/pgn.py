@@ -2,9 +2,9 @@
 
 from optuna.distributions import CategoricalDistribution, FloatDistribution
 
-from tune_ad.budgets import QUICK, QUICK_COLOUR
 from tune_ad.detectors.pgn import PGN
-from tune_ad.search import Baseline, Search
+from tune_ad.search.budgets import QUICK, QUICK_COLOUR
+from tune_ad.search.declaration import Baseline, Search
 
 pgn = Search(
     name="pgn_{data}",

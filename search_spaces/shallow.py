@@ -2,11 +2,11 @@
 
 from optuna.distributions import CategoricalDistribution, FloatDistribution, IntDistribution
 
-from tune_ad.budgets import Budget
-from tune_ad.detectors.isolation_forest import IsolationForest
-from tune_ad.detectors.kde import KDE
-from tune_ad.detectors.ocsvm import OCSVM
-from tune_ad.search import Baseline, Search
+from tune_ad.detectors.shallow.isolation_forest import IsolationForest
+from tune_ad.detectors.shallow.kde import KDE
+from tune_ad.detectors.shallow.ocsvm import OCSVM
+from tune_ad.search.budgets import Budget
+from tune_ad.search.declaration import Baseline, Search
 
 shallow = Search(
     name="shallow_{data}",

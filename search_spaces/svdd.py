@@ -2,9 +2,9 @@
 
 from optuna.distributions import CategoricalDistribution, FloatDistribution
 
-from tune_ad.budgets import QUICK, QUICK_COLOUR, Budget
 from tune_ad.detectors.deep_svdd import DeepSVDD
-from tune_ad.search import Baseline, Search
+from tune_ad.search.budgets import QUICK, QUICK_COLOUR, Budget
+from tune_ad.search.declaration import Baseline, Search
 
 svdd = Search(
     name="svdd_{data}",

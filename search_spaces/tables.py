@@ -1,17 +1,17 @@
 """The PGN paper's tables: every method at its published settings, and shallow baselines."""
 
-from tune_ad.budgets import Budget
-from tune_ad.detectors.aae import AAE
-from tune_ad.detectors.ae import AE
+from tune_ad.detectors.autoencoders.aae import AAE
+from tune_ad.detectors.autoencoders.ae import AE
+from tune_ad.detectors.autoencoders.vae import VAE
 from tune_ad.detectors.deep_svdd import DeepSVDD
-from tune_ad.detectors.gpnd import GPND
-from tune_ad.detectors.isolation_forest import IsolationForest
-from tune_ad.detectors.kde import KDE
-from tune_ad.detectors.ocsvm import OCSVM
+from tune_ad.detectors.gpnd.detector import GPND
 from tune_ad.detectors.pgn import PGN
-from tune_ad.detectors.vae import VAE
-from tune_ad.plans import Listed
-from tune_ad.search import Baseline, Search
+from tune_ad.detectors.shallow.isolation_forest import IsolationForest
+from tune_ad.detectors.shallow.kde import KDE
+from tune_ad.detectors.shallow.ocsvm import OCSVM
+from tune_ad.search.budgets import Budget
+from tune_ad.search.declaration import Baseline, Search
+from tune_ad.search.plans import Listed
 
 tables = Search(
     name="table1_{data}",

@@ -11,8 +11,8 @@ import pytest
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")  # read when torch and NumPy are loaded below
 # ruff: noqa: E402
-from tune_ad.journal import to_text
-from tune_ad.records import Replica, TrialRecord, identity
+from tune_ad.storage.jsonl import to_text
+from tune_ad.storage.records import Replica, TrialRecord, identity
 
 Record = Callable[..., TrialRecord]
 
@@ -82,7 +82,7 @@ def timeless() -> Callable[[Sequence[TrialRecord]], list[dict[str, Any]]]:
 @pytest.fixture(scope="session")
 def tiny_budget() -> Any:
     """Four trials of three epochs on two classes of sixty images."""
-    from tune_ad.budgets import Budget
+    from tune_ad.search.budgets import Budget
 
     return Budget(
         trials=4,
@@ -105,7 +105,7 @@ def tiny(tiny_budget: Any) -> Any:
     from optuna.distributions import CategoricalDistribution, FloatDistribution
 
     from tune_ad.detectors.pgn import PGN
-    from tune_ad.search import Baseline, Search
+    from tune_ad.search.declaration import Baseline, Search
 
     paper = replace(tiny_budget, trials=1, evaluation_seeds=0, validation_fraction=0.0)
     return Search(
@@ -129,9 +129,9 @@ def tiny(tiny_budget: Any) -> Any:
 @pytest.fixture(scope="session")
 def open_study() -> Callable[..., Any]:
     """A function that prepares a session of a search that no file declares."""
-    from tune_ad import catalogue
-    from tune_ad.prepare import prepare
-    from tune_ad.session import Options
+    from tune_ad.app.options import Options
+    from tune_ad.app.validation import prepare
+    from tune_ad.search import catalogue
 
     def prepared(search: Any, results: Path, **options: Any) -> Any:
         given = {"budget": "quick", "backend": "serial", "device": "cpu", "progress": False}
@@ -167,7 +167,7 @@ def finished(tiny: Any, open_study: Callable[..., Any], results: Path) -> Finish
 @pytest.fixture(scope="session")
 def ray_session() -> Iterator[None]:
     """One Ray on this machine for all tests that need one."""
-    from tune_ad.runner import Resources, cluster
+    from tune_ad.execution.ray.runner import Resources, cluster
 
     with cluster(Resources(concurrent=2)):
         yield

@@ -1,4 +1,4 @@
-"""Imports run one way; the arrows are those of docs/design.md."""
+"""Imports run one way between folders; the arrows are those of docs/design.md."""
 
 import ast
 import subprocess
@@ -11,28 +11,20 @@ import pytest
 import tune_ad
 
 PROJECT = Path(tune_ad.__file__).parent.parent
-LAYERS = (  # each imports what stands above it; what shares a line does not know each other
+LAYERS = (  # each folder imports what stands above it; what shares a line does not know each other
     "errors randomness",
-    "journal",
-    "data nets metrics records tensorboard provenance plans machine budgets",
-    "detectors selection sweep",
-    "learner plateau",
-    "cohort search",
-    "panel estimate catalogue ablation gathering",
-    "evaluation",
-    "bounds shown",
-    "trial",
-    "observers",
-    "conductor",
-    "serial trainable",
-    "runner",
-    "session",
-    "prepare announce",
+    "storage tensorboard",
+    "data",
+    "detectors",
+    "search",
+    "training",
+    "execution",
+    "app",
 )
+ANALYSIS = ("document", "stats", "trials frame", "study", "quoted", "questions", "report")
+MOST = 14  # modules in a folder: what a reader takes in at a glance
 RANK = {name: rank for rank, line in enumerate(LAYERS) for name in line.split()}
-TRAINING = {"data", "nets", "metrics", "detectors", "learner", "plateau", "cohort"}
-RECORDS = {"journal", "records", "selection", "plans", "sweep"}
-BOTTOM = {"errors", "randomness"}
+ANALYSIS_RANK = {name: rank for rank, line in enumerate(ANALYSIS) for name in line.split()}
 
 
 class Import(NamedTuple):
@@ -48,12 +40,9 @@ def name_of(path):
     return ".".join(parts[:-1] if parts[-1] == "__init__" else parts)
 
 
-PATHS = [
-    *(PROJECT / "tune_ad").rglob("*.py"),
-    *(PROJECT / "analysis").rglob("*.py"),
-    *(PROJECT / "search_spaces").rglob("*.py"),
-    PROJECT / "run.py",
-]
+FOLDERS = ("tune_ad", "analysis", "search_spaces")
+PATHS = [path for name in FOLDERS for path in (PROJECT / name).rglob("*.py")]
+PATHS.append(PROJECT / "run.py")
 MODULES = {name_of(path): path for path in PATHS if path.exists()}
 
 
@@ -77,48 +66,58 @@ def imports_of(module):
     tree = ast.parse(MODULES[module].read_text(encoding="utf-8"))
     for name, members, lazy in found(tree):
         whole = [f"{name}.{member}" for member in members]
-        for each in [full if full in MODULES else name for full in whole] or [name]:
-            yield Import(module, each, lazy)
+        for imported in [full if full in MODULES else name for full in whole] or [name]:
+            yield Import(module, imported, lazy)
 
 
-IMPORTS = [each for module in MODULES for each in imports_of(module)]
-OWN = [each for each in IMPORTS if each.imports in MODULES]
+IMPORTS = [imported for module in MODULES for imported in imports_of(module)]
+OWN = [imported for imported in IMPORTS if imported.imports in MODULES]
 
 
 def part(module):
-    """The module or package right below `tune_ad`."""
+    """The module or package right below the root package."""
     return (module.split(".") + [""])[1]
+
+
+def against_the_arrows(package, rank):
+    """The imports between parts of a package that do not run from a later to an earlier line."""
+    return [
+        f"{module} imports {imported}"
+        for module, imported, _ in OWN
+        if module.startswith(f"{package}.")
+        and imported.startswith(f"{package}.")
+        and part(module) != part(imported)
+        and rank[part(imported)] >= rank[part(module)]
+    ]
 
 
 def test_the_project_is_read():
     assert len(MODULES) > 40
-    assert Import("tune_ad.session", "tune_ad.runner", True) in IMPORTS
-    assert Import("tune_ad.selection", "tune_ad.records", False) in IMPORTS
+    assert Import("tune_ad.search.selection", "tune_ad.storage.records", False) in IMPORTS
 
 
-def test_every_module_has_its_place():
+def test_every_folder_has_its_place():
     known = {part(module) for module in MODULES if module.startswith("tune_ad.")}
-    assert known == set(RANK), "give a new module its place in LAYERS"
+    assert known == {*RANK, "__main__"}, "give a new folder its place in LAYERS"
+    known = {part(module) for module in MODULES if module.startswith("analysis.")}
+    assert known == set(ANALYSIS_RANK), "give a new folder its place in ANALYSIS"
 
 
-def test_imports_run_one_way():
-    assert [
-        f"{module} imports {imported}"
-        for module, imported, _ in OWN
-        if module.startswith("tune_ad.")
-        and imported.startswith("tune_ad.")
-        and part(module) != part(imported)
-        and RANK[part(imported)] >= RANK[part(module)]
-    ] == []
+def test_imports_run_one_way_between_folders():
+    assert against_the_arrows("tune_ad", {**RANK, "__main__": len(LAYERS)}) == []
 
 
-@pytest.mark.parametrize("column", [TRAINING, RECORDS, {"tensorboard"}], ids=sorted)
-def test_a_column_knows_nothing_beside_it(column):
-    assert {
-        part(imported)
-        for module, imported, _ in OWN
-        if part(module) in column and module.startswith("tune_ad.")
-    } <= column | BOTTOM
+def test_imports_of_analysis_run_one_way_between_folders():
+    assert against_the_arrows("analysis", ANALYSIS_RANK) == []
+
+
+def test_a_folder_can_be_taken_in_at_a_glance():
+    crowded = {
+        str(folder.relative_to(PROJECT)): count
+        for folder in {path.parent for path in PATHS} - {PROJECT / "search_spaces"}
+        if (count := len([*folder.glob("[!_]*.py")])) > MOST
+    }
+    assert crowded == {}
 
 
 def test_nothing_imports_itself_in_a_circle():
@@ -133,29 +132,29 @@ def importers(package):
     return {each.module for each in IMPORTS if each.imports.split(".")[0] == package}
 
 
-def test_ray_is_imported_in_two_modules():
-    assert importers("ray") == {"tune_ad.trainable", "tune_ad.runner"}
+def test_ray_is_imported_in_one_folder():
+    assert importers("ray") == {"tune_ad.execution.ray.trainable", "tune_ad.execution.ray.runner"}
 
 
-def test_the_runner_is_imported_only_when_ray_is_wanted():
-    runner = [each for each in OWN if each.imports == "tune_ad.runner"]
-    assert sorted(runner) == [
-        Import("tune_ad.prepare", "tune_ad.runner", True),
-        Import("tune_ad.session", "tune_ad.runner", True),
+def test_that_folder_is_imported_only_when_ray_is_wanted():
+    users = [
+        each
+        for each in OWN
+        if each.imports.startswith("tune_ad.execution.ray") and "execution.ray" not in each.module
     ]
-    trainable = [each.module for each in OWN if each.imports == "tune_ad.trainable"]
-    assert trainable == ["tune_ad.runner"]
+    assert users
+    assert all(each.lazy and part(each.module) == "app" for each in users)
 
 
 def test_analysis_knows_records_and_selection_alone():
     known = {each.imports for each in OWN if each.module.startswith("analysis")}
-    allowed = {f"tune_ad.{name}" for name in ("records", "journal", "selection", "errors")}
-    assert {each for each in known if not each.startswith("analysis")} <= allowed
+    allowed = ("tune_ad.storage.", "tune_ad.search.selection", "tune_ad.errors")
+    assert [n for n in known if not n.startswith(("analysis", *allowed))] == []
 
 
 def test_nothing_imports_analysis_but_the_command_line():
     users = {each.module for each in OWN if each.imports.startswith("analysis")}
-    assert {each for each in users if not each.startswith("analysis")} <= {"run"}
+    assert {each for each in users if not each.startswith("analysis")} <= {"tune_ad.app.cli"}
 
 
 def test_search_files_import_declarations_alone():
@@ -163,11 +162,7 @@ def test_search_files_import_declarations_alone():
     roots = {each.imports.split(".")[0] for each in spaces}
     assert roots <= {"optuna", "tune_ad"}
     own = {part(each.imports) for each in spaces if each.imports.startswith("tune_ad")}
-    assert own <= {"budgets", "detectors", "plans", "search"}
-
-
-def test_the_command_line_imports_when_it_knows_what_for():
-    assert not [each for each in OWN if each.module == "run" and not each.lazy]
+    assert own <= {"detectors", "search"}
 
 
 def test_no_module_is_a_drawer():
@@ -189,12 +184,19 @@ def loaded(*modules):
     return set(result.stdout.split())
 
 
-def test_records_and_their_rules_need_nothing_heavy():
-    assert loaded("tune_ad", "tune_ad.records", "tune_ad.selection", "tune_ad.catalogue") == set()
+def test_records_their_rules_and_the_command_line_need_nothing_heavy():
+    light = (
+        "storage.records",
+        "storage.folder",
+        "search.selection",
+        "search.catalogue",
+        "app.cli",
+    )
+    assert loaded("tune_ad", *(f"tune_ad.{name}" for name in light)) == set()
 
 
-def test_plans_and_sweeps_need_neither_torch_nor_ray():
-    assert loaded("tune_ad.plans", "tune_ad.sweep") == {"optuna"}
+def test_plans_and_schedulers_need_neither_torch_nor_ray():
+    assert loaded("tune_ad.search.plans", "tune_ad.search.scheduler") == {"optuna"}
 
 
 def test_analysis_needs_neither_torch_nor_ray():
@@ -203,7 +205,8 @@ def test_analysis_needs_neither_torch_nor_ray():
 
 
 def test_without_the_ray_backend_ray_stays_out():
-    assert "ray" not in loaded("tune_ad.prepare", "tune_ad.serial", "tune_ad.announce")
+    names = ("app.validation", "app.session", "app.console", "execution.serial")
+    assert "ray" not in loaded(*(f"tune_ad.{name}" for name in names))
 
 
 def test_the_package_itself_is_lazy():

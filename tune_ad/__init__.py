@@ -6,7 +6,7 @@ from typing import Any
 __version__ = "0.1.0"
 
 _HOMES = {
-    "Cohort": "tune_ad.cohort",
+    "Cohort": "tune_ad.training.replica_set",
     "Detector": "tune_ad.detectors.base",
     "ImageSet": "tune_ad.data",
     "Search": "tune_ad.search",

@@ -3,8 +3,9 @@
 from optuna.distributions import CategoricalDistribution, distribution_to_json
 
 from analysis.study import StudyRecords
-from tune_ad.journal import to_text, write_atomically
-from tune_ad.records import Replica, StudyFolder, TrialRecord
+from tune_ad.storage.folder import StudyFolder
+from tune_ad.storage.jsonl import to_text, write_atomically
+from tune_ad.storage.records import Replica, TrialRecord
 
 TASKS = ("digits/0", "digits/1")
 

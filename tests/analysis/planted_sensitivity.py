@@ -12,7 +12,8 @@ from optuna.distributions import (
 )
 
 from analysis.study import StudyRecords
-from tune_ad.records import Replica, StudyFolder, TrialRecord
+from tune_ad.storage.folder import StudyFolder
+from tune_ad.storage.records import Replica, TrialRecord
 
 TASKS = ("digits/0", "digits/1")
 SPACE = {

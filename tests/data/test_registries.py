@@ -21,10 +21,9 @@ from tune_ad.data import (
     content_digest,
     from_arrays,
     load,
-    registries,
-    sources,
 )
-from tune_ad.data.idx import IDX_NAMES, read_idx
+from tune_ad.data.fetch import registries, sources
+from tune_ad.data.fetch.idx import IDX_NAMES, read_idx
 from tune_ad.errors import UserError
 
 

@@ -21,10 +21,9 @@ from tune_ad.data import (
     from_arrays,
     load,
     read_npz,
-    registries,
-    sources,
     write_npz,
 )
+from tune_ad.data.fetch import registries, sources
 from tune_ad.errors import UserError
 
 FILE = "Toy/raw"

@@ -8,7 +8,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from tune_ad.data import available, content_digest, from_arrays, load, sources
+from tune_ad.data import available, content_digest, from_arrays, load
+from tune_ad.data.fetch import sources
 
 
 def write_idx(path: Path, array: np.ndarray) -> None:

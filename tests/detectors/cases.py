@@ -6,12 +6,12 @@ from typing import Any
 
 import torch
 
-from tune_ad.cohort import Cohort
 from tune_ad.data import scaled
 from tune_ad.detectors.base import Detector
 from tune_ad.detectors.config import Config
-from tune_ad.learner import Member
-from tune_ad.nets import ImageShape
+from tune_ad.detectors.nets import ImageShape
+from tune_ad.training.replica import Member
+from tune_ad.training.replica_set import Cohort
 
 GREY, COLOUR = ImageShape(1, 8, 8), ImageShape(3, 8, 8)
 MNIST, CIFAR = ImageShape(1, 28, 28), ImageShape(3, 32, 32)

@@ -8,9 +8,9 @@ from torch import nn
 from torch.nn import functional
 
 from tests.detectors.cases import CIFAR, GREY, MNIST, cohort_of, doubles, exact, module_of, small
-from tune_ad.detectors.aae import AAE
-from tune_ad.detectors.ae import AE
-from tune_ad.learner import build
+from tune_ad.detectors.autoencoders.aae import AAE
+from tune_ad.detectors.autoencoders.ae import AE
+from tune_ad.training.replica import build
 
 
 def aae(shape=GREY, **settings):

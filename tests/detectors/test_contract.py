@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from analysis import frame
-from analysis.report import write_report
+from analysis.report.study_report import write_report
 from tests.detectors.cases import (
     CIFAR,
     COLOUR,
@@ -29,23 +29,23 @@ from tests.detectors.cases import (
     trained,
     variants,
 )
-from tune_ad.cohort import Cohort
 from tune_ad.data import Task, load, scaled
 from tune_ad.detectors import every_detector
-from tune_ad.detectors.ae import AE
+from tune_ad.detectors.autoencoders.ae import AE
+from tune_ad.detectors.autoencoders.vae import VAE
 from tune_ad.detectors.base import Detector, ScoreSpace, Terms, TrainedDetector, skeleton
 from tune_ad.detectors.config import Config, Rule, bounds
 from tune_ad.detectors.deep_svdd import DeepSVDD
+from tune_ad.detectors.nets import ImageShape
 from tune_ad.detectors.pgn import PGN
 from tune_ad.detectors.schedule import Adam, Stage
-from tune_ad.detectors.vae import VAE
 from tune_ad.errors import UserError
-from tune_ad.evaluation import Key, examine
-from tune_ad.learner import Member, build
-from tune_ad.metrics import auroc, ties
-from tune_ad.nets import ImageShape
-from tune_ad.panel import Panel
-from tune_ad.search import Baseline
+from tune_ad.search.declaration import Baseline
+from tune_ad.training.metrics import auroc, ties
+from tune_ad.training.replica import Member, build
+from tune_ad.training.replica_set import Cohort
+from tune_ad.training.scoring import Key, examine
+from tune_ad.training.suite import Panel
 
 BATCH_STATISTICS = {"running_mean", "running_var", "num_batches_tracked"}
 DETECTORS = every_detector()

@@ -19,12 +19,12 @@ from tests.detectors.cases import (
     small,
     trained,
 )
-from tune_ad.cohort import Cohort
 from tune_ad.detectors.deep_svdd import DeepSVDD, away_from_zero
+from tune_ad.detectors.nets import ImageShape
 from tune_ad.errors import UserError
-from tune_ad.learner import build
-from tune_ad.nets import ImageShape
 from tune_ad.randomness import derived_seed
+from tune_ad.training.replica import build
+from tune_ad.training.replica_set import Cohort
 
 
 def test_the_centre_is_kept_off_zero_and_an_exact_zero_stays():

@@ -24,25 +24,25 @@ from tests.detectors.cases import (
     trained,
 )
 from tune_ad.detectors.base import variant_name
-from tune_ad.detectors.gpnd import GPND, SIGNS
-from tune_ad.detectors.gpnd_densities import (
+from tune_ad.detectors.gpnd.densities import (
     LEAST_DENSITY,
     GeneralisedGaussian,
     Histogram,
     fitted_gaussian,
     fitted_histogram,
 )
-from tune_ad.detectors.gpnd_networks import CroppedDecoder, PaddedEncoder
-from tune_ad.detectors.gpnd_volume import (
+from tune_ad.detectors.gpnd.detector import GPND, SIGNS
+from tune_ad.detectors.gpnd.networks import CroppedDecoder, PaddedEncoder
+from tune_ad.detectors.gpnd.volume import (
     decoder_log_volumes,
     encoder_log_volumes,
     forward_jacobian,
     log_volume,
     reverse_jacobian,
 )
+from tune_ad.detectors.nets import ImageShape, LeNetDecoder, LeNetEncoder, lenet_channels
 from tune_ad.errors import DegenerateInputError, UserError
-from tune_ad.learner import build
-from tune_ad.nets import ImageShape, LeNetDecoder, LeNetEncoder, lenet_channels
+from tune_ad.training.replica import build
 
 QUICK = {"width": 0.125}
 
@@ -135,10 +135,10 @@ def test_the_volume_of_many_images_is_computed_in_portions(monkeypatch):
     whole = decoder_log_volumes(module.decoder, codes)
     images = doubles(GREY, 9)
     whole_encoder = encoder_log_volumes(module.encoder, images, 16)
-    monkeypatch.setattr("tune_ad.detectors.gpnd_volume.AT_ONCE", {"cpu": 40})
+    monkeypatch.setattr("tune_ad.detectors.gpnd.volume.AT_ONCE", {"cpu": 40})
     exact(decoder_log_volumes(module.decoder, codes), whole)
     exact(encoder_log_volumes(module.encoder, images, 16), whole_encoder)
-    monkeypatch.setattr("tune_ad.detectors.gpnd_volume.AT_ONCE", {"cpu": 1})
+    monkeypatch.setattr("tune_ad.detectors.gpnd.volume.AT_ONCE", {"cpu": 1})
     exact(decoder_log_volumes(module.decoder, codes), whole)
 
 

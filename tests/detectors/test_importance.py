@@ -5,7 +5,7 @@ import math
 import pytest
 import torch
 
-from tune_ad.detectors import importance
+from tune_ad.detectors.likelihood_vae import importance
 from tune_ad.randomness import torch_stream
 
 DIM, NOISE = 2, 0.5

@@ -6,15 +6,15 @@ import pytest
 import torch
 
 from tests.detectors.cases import IMAGES, small
-from tune_ad.cohort import Cohort
 from tune_ad.data import load, scaled
-from tune_ad.detectors import importance
-from tune_ad.detectors.image_statistics import STATISTICS, pixel_variance, png_bits
-from tune_ad.detectors.likelihood_vae import LikelihoodVAE
-from tune_ad.detectors.likelihoods import GREYS, LIKELIHOODS
+from tune_ad.detectors.likelihood_vae import importance
+from tune_ad.detectors.likelihood_vae.detector import LikelihoodVAE
+from tune_ad.detectors.likelihood_vae.image_statistics import STATISTICS, pixel_variance, png_bits
+from tune_ad.detectors.likelihood_vae.likelihoods import GREYS, LIKELIHOODS
+from tune_ad.detectors.nets import DCGANDecoder, DCGANEncoder, ImageShape, dcgan_channels
 from tune_ad.errors import UserError
-from tune_ad.learner import Member, build
-from tune_ad.nets import DCGANDecoder, DCGANEncoder, ImageShape, dcgan_channels
+from tune_ad.training.replica import Member, build
+from tune_ad.training.replica_set import Cohort
 
 SHAPE = ImageShape(1, 8, 8)
 JUDGES = 2000  # pairs of codes that judge a regret, where they cost nothing

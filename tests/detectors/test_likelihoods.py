@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch.distributions import ContinuousBernoulli as TorchContinuousBernoulli
 
-from tune_ad.detectors.likelihoods import (
+from tune_ad.detectors.likelihood_vae.likelihoods import (
     CELL,
     GREYS,
     LIKELIHOODS,

@@ -12,18 +12,18 @@ from torch.distributions import Normal, kl_divergence
 from torch.nn.functional import softplus
 
 from tests.detectors.cases import GREY, IMAGES, cohort_of, doubles, exact, pixels, small
-from tune_ad.cohort import Cohort
 from tune_ad.detectors import dropout
 from tune_ad.detectors.base import Noise, variant_name
 from tune_ad.detectors.centre import away_from_zero
 from tune_ad.detectors.deep_svdd import DeepSVDD
 from tune_ad.detectors.dropout import exponential_excess
 from tune_ad.detectors.gaussian import spread_divergence
+from tune_ad.detectors.nets import ImageShape
 from tune_ad.detectors.pgn import PGN, log_softplus
 from tune_ad.errors import UserError
-from tune_ad.learner import Member, build
-from tune_ad.metrics import ties
-from tune_ad.nets import ImageShape
+from tune_ad.training.metrics import ties
+from tune_ad.training.replica import Member, build
+from tune_ad.training.replica_set import Cohort
 
 
 def pgn(shape: ImageShape = GREY, seed: int = 0, **settings: Any) -> PGN:

@@ -8,10 +8,10 @@ from torch.distributions import Bernoulli, Laplace, Normal
 from torch.nn import functional
 
 from tests.detectors.cases import COLOUR, GREY, IMAGES, module_of, small, trained
-from tune_ad.detectors.aae import AAE
-from tune_ad.detectors.ae import AE
+from tune_ad.detectors.autoencoders.aae import AAE
+from tune_ad.detectors.autoencoders.ae import AE
+from tune_ad.detectors.autoencoders.vae import VAE
 from tune_ad.detectors.reconstruction import ERRORS, summed
-from tune_ad.detectors.vae import VAE
 
 
 def drawn(seed=0):

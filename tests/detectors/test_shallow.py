@@ -15,12 +15,12 @@ from sklearn.neighbors import KernelDensity
 from sklearn.svm import OneClassSVM
 
 from tests.detectors.cases import COLOUR, GREY, IMAGES, cohort_of, module_of, pixels, same, small
-from tune_ad.detectors.isolation_forest import IsolationForest
-from tune_ad.detectors.kde import BANDWIDTHS, FOLDS, KDE, best_bandwidth, likelihoods
-from tune_ad.detectors.ocsvm import OCSVM
-from tune_ad.detectors.shallow import principal_components, rows
+from tune_ad.detectors.nets import ImageShape
+from tune_ad.detectors.shallow.base import principal_components, rows
+from tune_ad.detectors.shallow.isolation_forest import IsolationForest
+from tune_ad.detectors.shallow.kde import BANDWIDTHS, FOLDS, KDE, best_bandwidth, likelihoods
+from tune_ad.detectors.shallow.ocsvm import OCSVM
 from tune_ad.errors import DegenerateInputError, UserError
-from tune_ad.nets import ImageShape
 
 SHALLOW = (OCSVM, IsolationForest, KDE)
 TRAINING, OTHERS = pixels(GREY, 60) / 255, pixels(GREY, 30, seed=6) / 255
@@ -359,7 +359,8 @@ def test_pixels_become_rows_whatever_their_layout():
 
 
 def test_scikit_learn_is_loaded_when_something_is_fitted():
-    modules = "tune_ad.detectors.ocsvm, tune_ad.detectors.isolation_forest, tune_ad.detectors.kde"
+    names = ("ocsvm", "isolation_forest", "kde")
+    modules = ", ".join(f"tune_ad.detectors.shallow.{name}" for name in names)
     code = f"import sys, {modules}; print('sklearn' in sys.modules, 'scipy' in sys.modules)"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.split() == ["False", "False"]

@@ -20,11 +20,11 @@ from tests.detectors.cases import (
     small,
     trained,
 )
+from tune_ad.detectors.autoencoders.vae import VAE
 from tune_ad.detectors.base import Noise
 from tune_ad.detectors.gaussian import rate
-from tune_ad.detectors.vae import VAE
-from tune_ad.learner import build
-from tune_ad.nets import ImageShape
+from tune_ad.detectors.nets import ImageShape
+from tune_ad.training.replica import build
 
 TINY = ImageShape(1, 4, 4)
 

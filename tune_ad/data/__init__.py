@@ -6,12 +6,12 @@ A data set is one file in `tune_ad/data/sets/` with a value `DATA_SET`, or a use
 
 from tune_ad.data.declaration import Arrays, DataSet, Registry, SourceError, Torchvision
 from tune_ad.data.discovery import available, canonical_name
+from tune_ad.data.fetch.sources import load
 from tune_ad.data.finding import check, data_root, find, locate, npz_path
 from tune_ad.data.headers import NpzHeader, validate_npz_header
 from tune_ad.data.images import ImageSet, content_digest, from_arrays, read_npz, write_npz
 from tune_ad.data.pool import Pool
 from tune_ad.data.scaling import SCALINGS, scaled
-from tune_ad.data.sources import load
 from tune_ad.data.splits import Split, SplitSizes, split
 from tune_ad.data.tasks import Task, against, class_tasks, one_class, whole
 

@@ -1,4 +1,4 @@
-"""The detectors, one file each; every `Detector` in this folder is found by its import."""
+"""The detectors, one file or folder each; every `Detector` in here is found by its import."""
 
 import importlib
 import inspect
@@ -11,8 +11,8 @@ from tune_ad.detectors.base import Detector
 def every_detector() -> dict[str, type[Detector[Any]]]:
     """The detectors of this package by class name."""
     found: dict[str, type[Detector[Any]]] = {}
-    for module in pkgutil.iter_modules(__path__):
-        values = vars(importlib.import_module(f"{__name__}.{module.name}")).values()
+    for module in pkgutil.walk_packages(__path__, f"{__name__}."):
+        values = vars(importlib.import_module(module.name)).values()
         found.update(
             (value.__name__, value)
             for value in values

@@ -13,9 +13,9 @@ import torch
 from torch import Tensor, nn
 
 from tune_ad.detectors.config import Config, ConfigT, NetworkConfigT
+from tune_ad.detectors.nets import ImageShape
 from tune_ad.detectors.schedule import Adam, Phase, Stage
 from tune_ad.errors import UserError
-from tune_ad.nets import ImageShape
 
 FINITE_CHUNK = 4096
 Terms = dict[str, Tensor]

@@ -12,8 +12,8 @@ from types import MappingProxyType
 from typing import Any, NamedTuple, Self, TypeVar
 
 from tune_ad.data.scaling import SCALINGS
+from tune_ad.detectors.nets import ImageShape
 from tune_ad.errors import UserError
-from tune_ad.nets import ImageShape
 
 LARGEST_BATCH = 10_000
 LARGEST_CODE = 100_000

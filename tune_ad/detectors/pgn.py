@@ -13,7 +13,7 @@ from tune_ad.detectors.centre import away_from_zero, mean_code
 from tune_ad.detectors.config import MOST_DRAWS, NetworkConfig, choice, number, require
 from tune_ad.detectors.dropout import exponential_excess
 from tune_ad.detectors.gaussian import spread_divergence
-from tune_ad.nets import ImageShape, LeNetEncoder, lenet_channels
+from tune_ad.detectors.nets import ImageShape, LeNetEncoder, lenet_channels
 
 NO_CLOSED_FORM = "where dropout_on is 'both' and spread 'softplus' (no closed form)"
 LINEAR = 40.0  # beyond it softplus is its argument, below minus it exp, to float64

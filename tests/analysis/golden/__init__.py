@@ -10,8 +10,8 @@ numbers.
 
 from pathlib import Path
 
-from analysis.render.export import write_csv
-from analysis.report import document
+from analysis.report.render.export import write_csv
+from analysis.report.study_report import document
 from analysis.study import StudyRecords
 
 FOLDER = Path(__file__).parent

@@ -8,7 +8,7 @@ import numpy as np
 import numpy.typing as npt
 
 from tune_ad.data.declaration import Arrays, DataSet, Registry
-from tune_ad.data.torchvision_files import in_two_parts
+from tune_ad.data.fetch.torchvision_files import in_two_parts
 
 BATCHES = ("data_batch_1", "data_batch_2", "data_batch_3", "data_batch_4", "data_batch_5")
 

@@ -3,8 +3,8 @@
 from pathlib import Path
 
 from tune_ad.data.declaration import Arrays, DataSet, Registry
-from tune_ad.data.idx import read_idx_folder
-from tune_ad.data.torchvision_files import in_idx_files
+from tune_ad.data.fetch.idx import read_idx_folder
+from tune_ad.data.fetch.torchvision_files import in_idx_files
 
 
 def _from_npm(package: Path) -> Arrays:

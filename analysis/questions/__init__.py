@@ -1,0 +1,1 @@
+"""One question each: from the records to named numbers, and their figures."""

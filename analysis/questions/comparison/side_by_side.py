@@ -1,0 +1,262 @@
+"""Contenders as tables and figures: their numbers, their ranks, their pairs."""
+
+import math
+from collections.abc import Iterable, Sequence
+from functools import partial
+
+import pandas as pd
+
+from analysis.document.blocks import Block, Cell, Figure, Table, Text
+from analysis.document.format import count
+from analysis.questions.comparison.contenders import (
+    ClassContrast,
+    Contender,
+    Contrast,
+    Pair,
+    class_contrasts,
+    class_means,
+    contrasts,
+    present,
+)
+from analysis.quoted import Result
+from analysis.stats.aggregates import iqm
+from analysis.stats.estimates import LEAST_PAIRS, SIGNIFICANCE, Estimate
+from analysis.stats.paired import Verdict
+from analysis.stats.ranking import LEAST_METHODS, Ranking, draw_critical_difference, friedman
+
+SHOWN_PAIRS = 6  # of which the differences are shown class by class
+DEPENDENT = (
+    "Classes of one data set are not independent data sets: they share images, and each one's "
+    "outsiders are the others' normals. Read p as optimistic."
+)
+NARROW = (
+    f"shown from {LEAST_PAIRS} seeds on, and still too narrow for few; seeds that change nothing "
+    "count as one"
+)
+
+
+def points(difference: Estimate) -> str:
+    """A difference of AUROC in points with its interval.
+
+    >>> points(Estimate(0.012, 0.01, -0.001, 0.025, 5))
+    '+1.2 [-0.1, +2.5]'
+    """
+    if difference.n == 0:
+        return ""
+    if difference.n == 1:
+        return f"{100 * difference.mean:+.1f}"
+    ends = f"{100 * difference.low:+.1f}, {100 * difference.high:+.1f}"
+    return f"{100 * difference.mean:+.1f} [{ends}]"
+
+
+def results_table(contenders: Sequence[Contender], name: str, title: str) -> Table:
+    """Class by class in the papers' form; nothing is marked best, as that would need a test."""
+    classes = list(dict.fromkeys(task for each in contenders for task in each.result.classes))
+    shown = pd.DataFrame([_row(each, classes, title) for each in contenders])
+    lost = [each for each in contenders if each.result.failed]
+    caption = (
+        "Test AUROC in per cent, mean ± standard deviation over n seeds; mean: over classes. IQM: "
+        "interquartile mean over classes and seeds [95 % bootstrap interval, seeds resampled "
+        f"within each class: {NARROW}]. Nothing is marked as best: the pairs below are tested."
+    )
+    for each in lost:
+        caption += f" {each.label}: {each.result.failed} of {each.result.seeds} seeds failed."
+    for each in contenders:
+        caption += f" {each.label}: {soon}." if (soon := so_far(each.result)) else ""
+    return Table(name, shown, caption, pd.DataFrame(_stored(contenders, title)))
+
+
+def so_far(result: Result) -> str:
+    """How far the evaluation of a result is that has not ended; empty where it has."""
+    if result.seeds >= result.planned:
+        return ""
+    return f"so far {result.seeds} of {count(result.planned, 'fresh seed')}"
+
+
+def ranking_blocks(contenders: Sequence[Contender], name: str, title: str) -> list[Block]:
+    """Friedman's test and its figure; a sentence where it is refused; nothing for a pair."""
+    having = present(contenders)
+    if len(having) < LEAST_METHODS:
+        return []
+    ranking = friedman(class_means(having))
+    if ranking.refusal:
+        return [Text(f"No test of ranks over classes: {ranking.refusal}.", "note")]
+    return [
+        Text(_ranked(ranking)),
+        Figure(
+            f"critical_difference_{name}",
+            partial(draw_critical_difference, ranking),
+            _drawn(ranking),
+        ),
+        Table(
+            f"ranks_{name}",
+            _ranks(ranking, title),
+            "Mean ranks, and p of each pair (Wilcoxon-Holm).",
+        ),
+    ]
+
+
+def pair_blocks(pairs: Sequence[Pair], name: str) -> list[Block]:
+    """Each pair over all classes, then class by class; nothing without a pair."""
+    if not pairs:
+        return []
+    found = contrasts(pairs)
+    shown = pd.DataFrame([_pair_row(each) for each in found])
+    caption = (
+        "Probability that a seed of the first beats a seed of the second, mean over shared "
+        "classes [95 % bootstrap interval, seeds resampled within each class: "
+        f"{NARROW}]; 50 % = neither. Difference "
+        "of test AUROC in points, first minus second, paired by seed [95 % interval of Student's "
+        "t over n seeds, for its row alone]. p: sign flip over class x seed, two-sided, then "
+        f"Holm over {count(len(found), 'pair')}; it speaks of these classes and takes models of "
+        "one seed as independent across classes. Two that no seed changes are not tested."
+        f"{_refusals(each.verdict for each in found)}"
+    )
+    table = Table(f"pairs_{name}", shown, caption, pd.DataFrame([_pair_data(e) for e in found]))
+    return [table, _by_class(pairs, name)]
+
+
+def _row(each: Contender, classes: Sequence[str], title: str) -> dict[str, object]:
+    own = each.result.classes
+    middle = iqm(each.values) if each.values.size else None
+    return {
+        title: each.label,
+        **{task: _auroc(own[task]) if task in own else "" for task in classes},
+        "mean": _auroc(each.result.panel),
+        "IQM": "" if middle is None else Cell(_interval(middle), middle.mean),
+        "n": each.result.panel.n,
+    }
+
+
+def _auroc(estimate: Estimate) -> Cell:
+    return Cell(estimate.short, estimate.mean)
+
+
+def _interval(estimate: Estimate) -> str:
+    if math.isnan(estimate.low):
+        return f"{100 * estimate.mean:.1f}"
+    return f"{100 * estimate.mean:.1f} [{100 * estimate.low:.1f}, {100 * estimate.high:.1f}]"
+
+
+def _stored(contenders: Sequence[Contender], title: str) -> list[dict[str, object]]:
+    return [
+        {title: each.label, "class": task, **value._asdict()}
+        for each in contenders
+        for task, value in {**each.result.classes, "mean over classes": each.result.panel}.items()
+    ]
+
+
+def _ranked(ranking: Ranking) -> str:
+    said = (
+        f"Friedman over {ranking.n} classes: chi2 = {ranking.chi2:.3g}, "
+        f"{len(ranking.mean_ranks) - 1} degrees of freedom, p = {ranking.p:.2g}."
+    )
+    if ranking.p > SIGNIFICANCE:
+        return f"{said} No difference between the {len(ranking.mean_ranks)} is shown."
+    return f"{said} They are not all alike."
+
+
+def _drawn(ranking: Ranking) -> str:
+    pairs = math.comb(len(ranking.mean_ranks), 2)
+    said = (
+        "Mean rank of each one's mean over seeds in each class. A bar joins those that Wilcoxon's "
+        f"signed-rank test over {ranking.n} classes, Holm over {pairs} pairs, does not tell apart "
+        f"at {SIGNIFICANCE}."
+    )
+    if ranking.smallest > SIGNIFICANCE:
+        said += (
+            f" With {ranking.n} classes and {pairs} pairs no p can be below "
+            f"{ranking.smallest:.2g}, so one bar joins all."
+        )
+    return f"{said} {DEPENDENT}"
+
+
+def _ranks(ranking: Ranking, title: str) -> pd.DataFrame:
+    ps = ranking.pairs.to_dict("index")
+    rows = [
+        {
+            title: name,
+            "mean rank": Cell(f"{rank:.2f}", rank),
+            **{
+                f"p, {other}": "" if name == other else Cell(f"{p:.2g}", p)
+                for other, p in ps[name].items()
+            },
+        }
+        for name, rank in ranking.mean_ranks.items()
+    ]
+    return pd.DataFrame(rows)
+
+
+def _pair_row(each: Contrast) -> dict[str, object]:
+    known = each.verdict.p == each.verdict.p
+    return {
+        "first": each.first,
+        "second": each.second,
+        "P(first > second)": Cell(f"{_interval(each.improvement)} %", each.improvement.mean),
+        "difference": Cell(
+            points(each.paired.difference) or "not paired",
+            each.paired.difference.mean,
+            each.verdict.tone,
+            each.verdict.reason,
+        ),
+        "p (Holm)": Cell(f"{each.verdict.p:.2g}", each.verdict.p) if known else "none",
+        "classes": each.classes,
+        "n": each.paired.difference.n,
+    }
+
+
+def _pair_data(each: Contrast) -> dict[str, object]:
+    return {
+        "first": each.first,
+        "second": each.second,
+        "classes": each.classes,
+        "probability": each.improvement.mean,
+        "probability low": each.improvement.low,
+        "probability high": each.improvement.high,
+        **each.paired.difference._asdict(),
+        "cells": each.paired.n,
+        "p": each.paired.p,
+        "p Holm": each.verdict.p,
+        "verdict": each.verdict.tone,
+        "reason": each.verdict.reason,
+    }
+
+
+def _by_class(pairs: Sequence[Pair], name: str) -> Table:
+    found = class_contrasts(pairs)
+    best = pairs[0][0].label
+    few = len(pairs) <= SHOWN_PAIRS
+    shown = [each for each in found if few or best in (each.first, each.second)]
+    rows: dict[str, dict[str, object]] = {}
+    for each in shown:
+        rows.setdefault(each.task, {"class": each.task})[f"{each.first} - {each.second}"] = Cell(
+            points(each.paired.difference) or "not paired",
+            each.paired.difference.mean,
+            each.verdict.tone,
+            each.verdict.reason,
+        )
+    which = "" if few else f" Only pairs with {best} are shown, all are in the file."
+    caption = (
+        "Differences of test AUROC in points, paired by seed [95 % interval of Student's t, for "
+        f"its cell alone]. Marked where a sign flip over seeds, Holm over {len(found)} pairs and "
+        f"classes, tells them apart.{which}{_refusals(each.verdict for each in found)}"
+    )
+    data = pd.DataFrame([_class_data(each) for each in found])
+    return Table(f"pairs_{name}_by_class", pd.DataFrame(list(rows.values())), caption, data)
+
+
+def _class_data(each: ClassContrast) -> dict[str, object]:
+    return {
+        "first": each.first,
+        "second": each.second,
+        "class": each.task,
+        **each.paired.difference._asdict(),
+        "p": each.paired.p,
+        "p Holm": each.verdict.p,
+        "verdict": each.verdict.tone,
+    }
+
+
+def _refusals(verdicts: Iterable[Verdict]) -> str:
+    reasons = sorted({each.reason for each in verdicts if each.p != each.p})
+    return f" Without a verdict: {'; '.join(reasons)}." if reasons else ""

@@ -1,0 +1,208 @@
+"""Rates and distortions of the trials of a study: what a code costs, and what it loses."""
+
+import math
+from collections.abc import Iterable, Sequence
+from typing import Any, NamedTuple
+
+import numpy as np
+import pandas as pd
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+from analysis.document import theme
+from tune_ad.storage.records import TrialRecord
+
+PARTS = ("test", "validation")
+SHOWN_BARS = 200  # more points than that are drawn without their error bars
+
+
+class Quantity(NamedTuple):
+    """A quantity in nats per image over the replicas of a trial.
+
+    Attributes:
+        mean: over replicas, in nats per image.
+        std: sample standard deviation over replicas (n - 1); NaN for one.
+        bits_per_dim: the mean in bits per dimension; NaN where the quantity is known up to a
+            constant only.
+        n: replicas.
+    """
+
+    mean: float
+    std: float
+    bits_per_dim: float
+    n: int
+
+
+def quantity(nats: Sequence[float | None], bits: Sequence[float | None]) -> Quantity | None:
+    """A quantity from its values in nats and in bits per dimension, one per replica.
+
+    None if a replica failed, that is, has no finite number. The bits are NaN unless every replica
+    has them.
+    """
+    values = np.array(nats, dtype=float)  # None becomes NaN
+    if not values.size or not np.isfinite(values).all():
+        return None
+    std = float(np.std(values, ddof=1)) if values.size > 1 else math.nan
+    converted = np.array(bits, dtype=float)
+    whole = converted.size == values.size and bool(np.isfinite(converted).all())
+    per_dim = float(converted.mean()) if whole else math.nan
+    return Quantity(float(values.mean()), std, per_dim, values.size)
+
+
+def rates(records: Sequence[TrialRecord]) -> pd.DataFrame:
+    """One row per complete trial with a rate and a distortion, on test or else held-out normals.
+
+    Columns: number, baseline, "param/<name>" of what was searched, error (what the distortion
+    is), part, n, and for "rate" and
+    "distortion" the mean in nats per image, its standard deviation over replicas ("... std") and
+    "... bits/dim". Ordered by baseline and rate.
+    """
+    rows = [row for r in records if r.state == "complete" and (row := _row(r)) is not None]
+    if not rows:
+        return pd.DataFrame()
+    table = pd.DataFrame(rows)
+    return table.sort_values(["baseline", "rate"], kind="stable", ignore_index=True)
+
+
+def _row(record: TrialRecord) -> dict[str, object] | None:
+    metrics = record.metrics
+    part = next((each for each in PARTS if f"{each}_rate" in metrics), None)
+    if part is None:
+        return None
+    row: dict[str, object] = {"number": record.number, "baseline": record.baseline}
+    row |= {f"param/{name}": record.params[name] for name in record.searched}
+    row |= {"error": error_of(record), "part": part}
+    for name in ("rate", "distortion"):
+        metric = f"{part}_{name}"
+        if metric not in metrics:
+            return None
+        found = quantity(metrics[metric], metrics.get(f"{metric}_bits_per_dim", []))
+        if found is None:
+            return None
+        row |= {"n": found.n, name: found.mean, f"{name} std": found.std}
+        row[f"{name} bits/dim"] = found.bits_per_dim
+    return row
+
+
+def error_of(record: TrialRecord) -> str:
+    """What the distortion of a trial is: a likelihood or an error; empty where there is one."""
+    return str(record.params.get("likelihood", record.params.get("reconstruction", "")))
+
+
+class Curve(NamedTuple):
+    """The rate-distortion points of a baseline under one error, on one part of the images.
+
+    Attributes:
+        baseline: name of the baseline, with the error where the baseline has several.
+        part: "test" or "validation".
+        points: rows of `rates`.
+        hull: corners (rate, distortion) of the lower left convex hull, by rate, in nats.
+        bound: min(R + D) in nats per image, an upper estimate of the entropy of the images; NaN
+            where the distortion is no likelihood, so that the sum means nothing.
+    """
+
+    baseline: str
+    part: str
+    points: pd.DataFrame
+    hull: list[tuple[float, float]]
+    bound: float
+
+
+def curves(table: pd.DataFrame) -> list[Curve]:
+    """The curve of each baseline, error and part of a table of `rates`.
+
+    Distortions of different errors share no scale, so no hull goes through them.
+    """
+    if table.empty:
+        return []
+    several = {b for b, own in table.groupby("baseline") if own["error"].nunique() > 1}
+    return [
+        Curve(
+            baseline=f"{baseline}, {error}" if baseline in several else str(baseline),
+            part=str(part),
+            points=own,
+            hull=hull(zip(own["rate"], own["distortion"], strict=True)),
+            bound=bound(own),
+        )
+        for (baseline, error, part), own in table.groupby(
+            ["baseline", "error", "part"], sort=False
+        )
+    ]
+
+
+def hull(points: Iterable[tuple[float, float]]) -> list[tuple[float, float]]:
+    """Lower left convex hull of (rate, distortion): what mixtures of codes can reach.
+
+    From the least rate (there the least distortion) to the least distortion; convex and falling,
+    as every rate-distortion function is (Cover and Thomas, Elements of Information Theory, chapter
+    on rate-distortion theory). Andrew's monotone chain.
+
+    >>> hull([(0, 4), (1, 3.5), (2, 1), (4, 0), (5, 2)])
+    [(0, 4), (2, 1), (4, 0)]
+    """
+    chain: list[tuple[float, float]] = []
+    for point in sorted(points):
+        if chain and point[1] >= min(distortion for _, distortion in chain):
+            continue  # costs more and loses as much
+        while len(chain) > 1 and _turn(chain[-2], chain[-1], point) <= 0:
+            chain.pop()
+        chain.append(point)
+    return chain
+
+
+def _turn(a: tuple[float, float], b: tuple[float, float], c: tuple[float, float]) -> float:
+    """Above 0 where the way from a over b to c turns left."""
+    return (b[0] - a[0]) * (c[1] - a[1]) - (b[1] - a[1]) * (c[0] - a[0])
+
+
+def bound(points: pd.DataFrame) -> float:
+    """min(R + D), in nats per image: the least upper estimate of the entropy that was found.
+
+    H <= R + D for every model, as R + D is the cross-entropy -E[ELBO] (Alemi et al. 2018, "Fixing
+    a Broken ELBO", where H - D <= I <= R). NaN where a distortion is known up to a constant only.
+
+    Args:
+        points: rows of `rates`.
+    """
+    if points.empty or points["distortion bits/dim"].isna().any():
+        return math.nan
+    return float((points["rate"] + points["distortion"]).min())
+
+
+def draw_rate_distortion(found: Sequence[Curve]) -> Figure:
+    """Rate across, distortion up, in nats per image, with hulls and the lines D = H - R."""
+    canvas = theme.canvas(4.2)
+    axes, several = canvas.one, len(found) > 1
+    for k, curve in enumerate(found):
+        _draw_curve(axes, curve, theme.colour(k))
+    known = [k for k, curve in enumerate(found) if not math.isnan(curve.bound)]
+    for line, k in enumerate(known):
+        _draw_bound(axes, found[k], theme.colour(k) if several else theme.INK, line, several)
+    axes.set_xlabel("rate R, nats per image")
+    axes.set_ylabel("distortion D, nats per image")
+    axes.margins(0.08)
+    if several:
+        axes.legend(frameon=False)
+    return canvas.figure
+
+
+def _draw_curve(axes: Axes, curve: Curve, colour: str) -> None:
+    rate, distortion = curve.points["rate"], curve.points["distortion"]
+    many = len(rate) > SHOWN_BARS
+    if not many:
+        # One replica has no standard deviation: a bar of no length.
+        across, up = (curve.points[f"{name} std"].fillna(0.0) for name in ("rate", "distortion"))
+        style: dict[str, Any] = {"fmt": "none", "ecolor": colour, "elinewidth": 0.9, "alpha": 0.6}
+        axes.errorbar(rate, distortion, xerr=across, yerr=up, **style)
+    label, size = f"{curve.baseline}, {curve.part}", 6 if many else 22
+    axes.scatter(rate, distortion, s=size, color=colour, label=label, rasterized=many, zorder=3)
+    axes.plot(*zip(*curve.hull, strict=True), color=colour, linewidth=1.5)
+
+
+def _draw_bound(axes: Axes, curve: Curve, colour: str, line: int, named: bool) -> None:
+    """The line D = min(R + D) - R, between the least and the largest rate."""
+    ends = np.array([curve.points["rate"].min(), curve.points["rate"].max()])
+    axes.plot(ends, curve.bound - ends, color=colour, linewidth=1.0, linestyle=(0, (5, 3)))
+    said = f"dashed: R + D = {curve.bound:,.1f}" + (f", {curve.baseline}" if named else "")
+    place: dict[str, Any] = {"xycoords": "axes fraction", "fontsize": 9, "color": theme.INK}
+    axes.annotate(said, (0.02, 0.03 + 0.06 * line), **place)

@@ -1,0 +1,1 @@
+"""Estimates with intervals, tests of paired seeds, aggregates over tasks, rankings."""

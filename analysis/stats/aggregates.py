@@ -1,0 +1,86 @@
+"""One number of many class tasks: interquartile mean, probability of improvement."""
+
+import math
+
+import numpy as np
+import pandas as pd
+from scipy import stats
+
+from analysis.stats.estimates import LEAST_PAIRS, Estimate, percentile_interval, seeds_alike
+
+Table = pd.DataFrame | np.ndarray
+"""AUROC of one method: a row per stratum (class task), a column per seed."""
+
+
+def iqm(table: Table, seed: int = 0) -> Estimate:
+    """Interquartile mean over all strata and seeds: the mean without the lowest and highest 25 %.
+
+    Seeds are resampled within each stratum. `std` is over the seeds' own interquartile means.
+    Below 6 seeds there is no interval (NaN), as a bootstrap of so few is too narrow; seeds that
+    change nothing count as one. Agarwal et al., 2021, "Deep reinforcement learning at the edge of
+    the statistical precipice".
+
+    Raises:
+        ValueError: if the table is empty or a value is NaN or infinite.
+    """
+    values = _strata(table)
+    n, middle = _seeds(values), float(_middle(values.ravel()))
+    std = float(np.std(_middle(values, 0), ddof=1)) if n > 1 else math.nan
+    if n < LEAST_PAIRS:
+        return Estimate(middle, std, math.nan, math.nan, n)
+    return Estimate(middle, std, *percentile_interval(list(values), _middle_of, seed), n)
+
+
+def probability_of_improvement(a: Table, b: Table, seed: int = 0) -> Estimate:
+    """Mean over strata of P(a > b) + P(a = b) / 2, for a seed of a and a seed of b; 0.5 = none.
+
+    Seeds are resampled within each stratum of each table; they need not be paired. `n` is the
+    smaller number of seeds, where seeds that change nothing count as one; below 6 there is no
+    interval (NaN). `std` is NaN: the seeds have no value of their own. Agarwal et al., 2021.
+
+    Raises:
+        ValueError: if the strata differ, there is none, or a value is NaN or infinite.
+    """
+    first, second = _strata(a), _strata(b)
+    if len(first) != len(second):
+        raise ValueError(f"both need the same strata, got {len(first)} and {len(second)}")
+    n = min(_seeds(first), _seeds(second))
+    value = float(_improvement(*first, *second))
+    if n < LEAST_PAIRS:
+        return Estimate(value, math.nan, math.nan, math.nan, n)
+    low, high = percentile_interval([*first, *second], _improvement, seed)
+    return Estimate(value, math.nan, low, high, n)
+
+
+def _strata(table: Table) -> np.ndarray:
+    values = np.asarray(table, dtype=float)
+    if values.ndim != 2 or values.size == 0:
+        raise ValueError(f"a table of strata x seeds is needed, got the shape {values.shape}")
+    if not np.isfinite(values).all():
+        raise ValueError("every stratum needs a finite value of every seed")
+    return values
+
+
+def _seeds(values: np.ndarray) -> int:
+    """Number of seeds; 1 where they are copies."""
+    return 1 if seeds_alike(pd.DataFrame(values)) else values.shape[1]
+
+
+def _middle(values: np.ndarray, axis: int = -1) -> np.ndarray:
+    middle: np.ndarray = stats.trim_mean(values, 0.25, axis=axis)
+    return middle
+
+
+def _middle_of(*rows: np.ndarray, axis: int = -1) -> np.ndarray:
+    return _middle(np.concatenate(rows, axis=axis), axis)
+
+
+def _improvement(*rows: np.ndarray, axis: int = -1) -> np.ndarray:
+    """Of strata of a, then the strata of b, each with its seeds along the last axis."""
+    half = len(rows) // 2
+    shares = [
+        (np.sign(a[..., :, None] - b[..., None, :]).mean(axis=(-2, -1)) + 1) / 2
+        for a, b in zip(rows[:half], rows[half:], strict=True)
+    ]
+    mean: np.ndarray = np.mean(shares, axis=0)
+    return mean

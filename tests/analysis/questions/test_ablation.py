@@ -1,0 +1,164 @@
+"""Effects of single changes: planted ones are found with sign, size, pairing and verdict."""
+
+import itertools
+
+import numpy as np
+import pytest
+
+from analysis.document.blocks import Table
+from analysis.questions.ablation import auroc, draw_effects, effects
+from analysis.report.sections.ablation import section
+from analysis.study import StudyRecords
+from analysis.trials import unchanged_trials
+from tests.analysis.planted import record, study
+
+DEFAULT = {"width": 1.0, "bias": True, "milestones": [0.75]}
+SEEDS = (0.8, 0.7, 0.6)
+
+
+def changed(**changes):
+    return {**DEFAULT, **changes}
+
+
+@pytest.fixture
+def ablation(tmp_path):
+    def write(*trials, **asked):
+        return study(tmp_path, trials, {"PGN": DEFAULT}, **asked)
+
+    return write
+
+
+def test_a_seed_counts_with_the_mean_of_its_classes_if_all_are_complete():
+    assert auroc(record(0, DEFAULT, SEEDS)).to_dict() == pytest.approx({0: 0.8, 1: 0.7, 2: 0.6})
+    lost = record(0, DEFAULT, (0.8, [0.7, None], 0.6), state="complete")
+    assert auroc(lost).to_dict() == pytest.approx({0: 0.8, 2: 0.6})
+    assert auroc(record(0, DEFAULT, ([0.9, 0.5],))).to_dict() == pytest.approx({0: 0.7})
+
+
+def test_a_planted_effect_is_found_with_its_sign_and_pairing(ablation):
+    (up, down) = effects(
+        ablation(
+            record(0, DEFAULT, SEEDS),
+            record(1, changed(bias=False), (0.75, 0.65, 0.55)),
+            record(2, changed(width=2.0), (0.9, 0.8, 0.7)),
+        )
+    )
+    assert (up.parameter, up.value, up.reference) == ("width", 2.0, 1.0)
+    assert up.difference.mean == pytest.approx(0.1)
+    assert up.difference.std == pytest.approx(0.0, abs=1e-12), "paired by seed: no spread"
+    assert (up.auroc.mean, up.auroc.std) == (pytest.approx(0.8), pytest.approx(0.1))
+    assert (down.parameter, down.difference.mean) == ("bias", pytest.approx(-0.05))
+    assert (up.pairs, up.test.n, up.difference.n) == (1, 6, 3), "six cells: class x seed"
+
+
+def test_holm_leaves_a_planted_effect_and_takes_a_planted_null_away(ablation):
+    rng = np.random.default_rng(0)
+    classes = [[0.7, 0.8] for _ in range(8)]
+    better = [[value + 0.05 + 0.005 * rng.standard_normal() for value in row] for row in classes]
+    noise = [[value + 0.02 * rng.standard_normal() for value in row] for row in classes]
+    found = effects(
+        ablation(
+            record(0, DEFAULT, classes),
+            record(1, changed(width=2.0), better),
+            record(2, changed(bias=False), noise),
+        )
+    )
+    verdicts = {each.parameter: each.verdict for each in found}
+    assert verdicts["width"].tone == "better"
+    assert verdicts["width"].p == pytest.approx(2 * 2 / 2**16), "two rows, sixteen flips"
+    assert verdicts["bias"].tone == "unsure"
+
+
+def test_too_few_seeds_for_the_family_reach_no_verdict(ablation):
+    changes = [record(k, changed(width=1.0 + k), (0.9, 0.8, 0.7)) for k in range(1, 4)]
+    found = effects(ablation(record(0, DEFAULT, SEEDS), *changes))
+    assert {each.verdict.tone for each in found} == {"unsure"}
+    assert all("needed" in each.verdict.reason for each in found)
+
+
+def test_a_grid_averages_over_the_other_parameters(tmp_path):
+    grid = [
+        record(k, {"width": width, "bias": bias}, [0.5 + 0.1 * width - 0.05 * (not bias)] * 2)
+        for k, (width, bias) in enumerate(itertools.product((1.0, 2.0), (True, False)))
+    ]
+    made = study(
+        tmp_path, grid, {"PGN": {"width": 1.0, "bias": True}}, plan={"name": "Grid", "points": 3}
+    )
+    found = {each.parameter: each for each in effects(made)}
+    assert found["width"].difference.mean == pytest.approx(0.1)
+    assert found["bias"].difference.mean == pytest.approx(-0.05)
+    assert {each.pairs for each in found.values()} == {2}
+
+
+def test_what_changes_two_parameters_has_no_effect_of_its_own(ablation):
+    made = ablation(record(0, DEFAULT, SEEDS), record(1, changed(width=2.0, bias=False), SEEDS))
+    assert effects(made) == []
+    assert "No change was tested" in section(made).blocks[0].text
+
+
+def test_a_change_that_failed_is_a_row_and_one_of_the_family(tmp_path):
+    better = [[0.85 + 0.001 * k, 0.95] for k in range(3)]
+    two = [record(0, DEFAULT, SEEDS), record(1, changed(width=2.0), better)]
+    failed = record(2, changed(bias=False), (None, 0.6, 0.6), reason="loss became nan")
+    stopped = record(3, changed(width=3.0), SEEDS, state="pruned")
+    (alone,) = effects(study(tmp_path / "alone", two, {"PGN": DEFAULT}))
+    assert alone.verdict.tone == "better"
+    made = study(tmp_path / "family", [*two, failed, stopped], {"PGN": DEFAULT})
+    family = effects(made)
+    assert [each.difference.n for each in family] == [3, 0, 0]
+    assert family[0].verdict.tone == "unsure", "six pairs reach no verdict in a family of three"
+    reasons = " ".join(each.test.refusal for each in family[1:])
+    assert "failed: loss became nan" in reasons
+    assert "its trial is pruned" in reasons
+    assert len(section(made).blocks[0].shown) == 4, "the reference and every change"
+
+
+def test_changes_that_are_planned_count_in_the_family_before_they_run(tmp_path):
+    better = [[0.85 + 0.001 * k, 0.95] for k in range(3)]
+    two = [record(0, DEFAULT, SEEDS), record(1, changed(width=2.0), better)]
+    made = study(tmp_path, two, {"PGN": DEFAULT})
+    whole = StudyRecords(made.folder, {**made.stored, "planned": {"PGN": 2}}, two, [])
+    begun = StudyRecords(made.folder, {**made.stored, "planned": {"PGN": 11}}, two, [])
+    assert effects(whole)[0].verdict.tone == "better"
+    assert effects(begun)[0].verdict.tone == "unsure"
+    assert "9 more changes are planned" in section(begun).blocks[0].caption
+
+
+def test_a_failed_seed_is_left_out_of_the_pairs(ablation):
+    lost = record(1, changed(width=2.0), (0.9, [0.8, None], 0.7), state="complete")
+    (effect,) = effects(ablation(record(0, DEFAULT, SEEDS), lost))
+    assert (effect.difference.n, effect.test.n) == (2, 4)
+    assert effect.difference.mean == pytest.approx(0.1)
+
+
+def test_the_reference_is_the_trial_with_nothing_changed():
+    records = [
+        record(0, {**DEFAULT, "milestones": (0.75,)}, SEEDS),
+        record(1, changed(width=2.0), SEEDS),
+        record(2, DEFAULT, SEEDS, baseline="other"),
+    ]
+    assert [each.number for each in unchanged_trials({"PGN": DEFAULT}, records)] == [0]
+    failed = record(0, DEFAULT, SEEDS, state="failed")
+    assert unchanged_trials({"PGN": DEFAULT}, [failed]) == []
+
+
+def test_the_section_lists_the_reference_first_and_draws_every_change(ablation):
+    made = ablation(record(0, DEFAULT, SEEDS), record(1, changed(width=2.0), (0.9, 0.8, 0.7)))
+    table, figure = section(made).blocks
+    assert isinstance(table, Table)
+    assert list(table.shown["change"]) == ["nothing", "width = 2 (from 1)"]
+    assert table.stored["difference"].tolist() == pytest.approx([0.1])
+    axes = figure.draw().axes[0]
+    assert [label.get_text() for label in axes.get_yticklabels()] == ["width = 2"]
+    assert draw_effects(effects(made)).axes[0].lines[2].get_xdata() == pytest.approx([10.0])
+
+
+def test_a_grid_loses_pairs_by_a_failed_trial_and_has_one_row_for_each_value(tmp_path):
+    grid = [
+        record(k, {"width": width, "bias": bias}, [0.5 + 0.1 * width] * 3)
+        for k, (width, bias) in enumerate(itertools.product((1.0, 2.0), (True, False)))
+    ]
+    grid[2] = record(2, grid[2].params, (None, 0.7, 0.7), reason="lost")
+    defaults = {"PGN": {"width": 1.0, "bias": True}}
+    found = effects(study(tmp_path, grid, defaults, plan={"name": "Grid", "points": 3}))
+    assert [(each.parameter, each.pairs) for each in found] == [("width", 1), ("bias", 1)]

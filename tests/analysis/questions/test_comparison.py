@@ -1,0 +1,353 @@
+import json
+import math
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from analysis.document.blocks import Figure, Table, Text
+from analysis.questions.comparison.contenders import (
+    class_contrasts,
+    contender,
+    contrasts,
+    differences,
+    every_pair,
+)
+from analysis.questions.comparison.studies import across, compare, differences_of, labels, quoted
+from analysis.quoted import results
+from analysis.report.sections import comparison
+from analysis.study import StudyRecords
+from tests.analysis import planted
+from tune_ad.errors import UserError
+from tune_ad.storage.jsonl import to_text
+
+TEN = tuple(f"digits/{k}" for k in range(10))
+
+
+def aurocs(mean, tasks=TEN, seeds=5, noise=0.002, seed=0):
+    rng = np.random.default_rng(seed)
+    level = mean + 0.01 * np.arange(len(tasks))
+    return (level + noise * rng.standard_normal((seeds, len(tasks)))).tolist()
+
+
+def make(path, values, tasks=TEN, **asked):
+    """A study with one configuration, of these AUROCs, of each baseline."""
+    trials = [
+        planted.record(k, {"width": 1.0}, rows, tasks=tasks, baseline=name)
+        for k, (name, rows) in enumerate(values.items())
+    ]
+    study = planted.study(
+        path,
+        trials,
+        defaults={name: {"width": 1.0} for name in values},
+        plan={"name": "Listed"},
+        **asked,
+    )
+    return restored(study, tasks=[{"name": name} for name in tasks])
+
+
+def restored(study, **changes):
+    """The study with other content at the top of its `study.json`."""
+    study.folder.study.write_text(to_text({**study.stored, **changes}))
+    return StudyRecords.read(study.folder.path)
+
+
+def contenders(study):
+    return [contender(each.baseline, each) for each in results(study)]
+
+
+def blocks(made, kind):
+    found = (
+        made.blocks if hasattr(made, "blocks") else [b for s in made.sections for b in s.blocks]
+    )
+    return [each for each in found if isinstance(each, kind)]
+
+
+def table(made, name):
+    return next(each for each in blocks(made, Table) if each.name == name)
+
+
+def said(made):
+    return "\n".join(each.text for each in blocks(made, Text))
+
+
+@pytest.fixture
+def three(tmp_path):
+    return make(
+        tmp_path, {"low": aurocs(0.6), "high": aurocs(0.7, seed=1), "mid": aurocs(0.65, seed=2)}
+    )
+
+
+def test_a_planted_difference_is_found_between_all_pairs(three):
+    found = contrasts(every_pair(contenders(three)))
+    assert [(e.first, e.second) for e in found] == [
+        ("high", "mid"),
+        ("high", "low"),
+        ("mid", "low"),
+    ]
+    assert [e.paired.difference.mean for e in found] == pytest.approx([0.05, 0.1, 0.05], abs=0.002)
+    assert {e.verdict.tone for e in found} == {"better"}
+    assert {e.improvement.mean for e in found} == {1.0}
+    assert {(e.paired.n, e.paired.difference.n, e.classes) for e in found} == {(50, 5, 10)}
+
+
+def test_a_planted_null_is_no_verdict(tmp_path):
+    study = make(tmp_path, {"a": aurocs(0.6), "b": aurocs(0.6, seed=3)})
+    (found,) = contrasts(every_pair(contenders(study)))
+    assert found.verdict.tone == "unsure"
+    assert found.verdict.p > 0.05
+    assert math.isnan(found.improvement.low)
+    more = {"a": aurocs(0.6, seeds=8), "b": aurocs(0.6, seeds=8, seed=3)}
+    (found,) = contrasts(every_pair(contenders(make(tmp_path / "more", more))))
+    assert found.improvement.low < 0.5 < found.improvement.high
+
+
+def test_class_by_class_five_seeds_give_no_verdict_and_twelve_do(three, tmp_path):
+    few = class_contrasts(every_pair(contenders(three)))
+    assert len(few) == 30
+    assert all("paired seeds" in each.verdict.reason for each in few)
+    values = {"a": aurocs(0.7, seeds=12), "b": aurocs(0.6, seeds=12, seed=1)}
+    many = class_contrasts(every_pair(contenders(make(tmp_path / "many", values))))
+    assert {each.verdict.tone for each in many} == {"better"}
+
+
+def test_copies_of_a_model_that_no_seed_changes_are_no_evidence(tmp_path):
+    values = {"KDE": aurocs(0.7, noise=0), "OCSVM": aurocs(0.6, noise=0)}
+    study = make(tmp_path, values)
+    (found,) = contrasts(every_pair(contenders(study)))
+    assert found.paired.difference.mean == pytest.approx(0.1)
+    assert (found.verdict.tone, found.improvement.n) == ("unsure", 1)
+    assert found.verdict.reason == "no test: neither depends on a seed"
+    assert {e.verdict.reason for e in class_contrasts(every_pair(contenders(study)))} == {
+        "no test: neither depends on a seed"
+    }
+    caption = table(comparison.section(study), "pairs_baselines").caption
+    assert caption.endswith("Without a verdict: no test: neither depends on a seed.")
+    noisy = {**values, "AE": aurocs(0.5)}
+    found = contrasts(every_pair(contenders(make(tmp_path / "noisy", noisy))))
+    assert [each.paired.n for each in found] == [1, 50, 50]
+    assert [each.verdict.tone for each in found] == ["unsure", "better", "better"]
+
+
+def test_one_seed_of_ten_classes_is_no_verdict(tmp_path):
+    values = {"a": aurocs(0.7, seeds=1), "b": aurocs(0.6, seeds=1, seed=1)}
+    (found,) = contrasts(every_pair(contenders(make(tmp_path, values))))
+    assert found.verdict.tone == "unsure"
+    assert "a test over class and seed needs 3 seeds" in found.verdict.reason
+
+
+def test_a_seed_that_lost_a_class_is_paired_nowhere(tmp_path):
+    rows = aurocs(0.6)
+    rows[2][4] = None
+    study = make(tmp_path, {"a": aurocs(0.7, seed=1), "b": rows})
+    a, b = contenders(study)
+    assert list(differences(a, b).columns) == [0, 1, 3, 4]
+    assert "b: 1 of 5 seeds failed" in table(comparison.section(study), "baselines").caption
+
+
+def test_the_section_shows_numbers_ranks_and_pairs(three):
+    made = comparison.section(three)
+    rows = table(made, "baselines").shown
+    assert list(rows["baseline"]) == ["low", "high", "mid"]
+    assert str(rows["mean"][1]).startswith("74.5 ± ")
+    assert list(rows["n"]) == [5, 5, 5]
+    assert "Friedman over 10 classes: chi2 = 20" in said(made)
+    (figure,) = blocks(made, Figure)
+    assert figure.draw().axes
+    assert "not independent data sets" in figure.caption
+    assert list(table(made, "ranks_baselines").shown["mean rank"].map(str)) == [
+        "1.00",
+        "2.00",
+        "3.00",
+    ]
+    cell = table(made, "pairs_baselines").shown["difference"][1]
+    assert (cell.tone, cell.value) == ("better", pytest.approx(0.1, abs=0.002))
+    by_class = table(made, "pairs_baselines_by_class")
+    assert by_class.shown.shape == (10, 4)
+    assert len(by_class.stored) == 30
+
+
+def test_of_many_baselines_pairs_with_the_best_are_shown_by_class(tmp_path):
+    values = {f"b{k}": aurocs(0.5 + 0.05 * k, seed=k) for k in range(5)}
+    made = comparison.section(make(tmp_path, values))
+    by_class = table(made, "pairs_baselines_by_class")
+    assert list(by_class.shown.columns) == ["class", *(f"b4 - b{k}" for k in (3, 2, 1, 0))]
+    assert len(by_class.stored) == 100
+    assert "Only pairs with b4" in by_class.caption
+
+
+def test_one_seed_and_two_classes_are_shown_without_a_verdict(tmp_path):
+    values = {name: [[0.6 + 0.1 * k, 0.7]] for k, name in enumerate("abc")}
+    made = comparison.section(make(tmp_path, values, TEN[:2]))
+    assert not blocks(made, Figure)
+    assert "n = 2 tasks" in said(made)
+    assert "a test over class and seed needs 3 seeds" in table(made, "pairs_baselines").caption
+
+
+@pytest.mark.parametrize(
+    "values",
+    [{}, {"a": [[0.6] * 10]}],
+    ids=["empty", "one trial"],
+)
+def test_there_is_no_section_without_two_results(tmp_path, values):
+    assert comparison.section(make(tmp_path, values)) is None
+
+
+def test_baselines_of_which_every_seed_failed_stand_in_the_table_alone(tmp_path):
+    values = {"a": aurocs(0.6), "b": [[None] * 10] * 5, "c": [[None] * 10] * 5}
+    made = comparison.section(make(tmp_path, values))
+    assert [each.name for each in blocks(made, Table)] == ["baselines"]
+    assert "b: 5 of 5 seeds failed" in table(made, "baselines").caption
+    assert str(table(made, "baselines").shown["mean"][1]) == ""
+
+
+def test_two_studies_are_paired_where_they_share_classes_and_seeds(tmp_path):
+    one = make(tmp_path / "1", {"AE": aurocs(0.7)}, name="one")
+    two = make(tmp_path / "2", {"AE": aurocs(0.6, TEN[:6], seed=1)}, TEN[:6], name="two")
+    made = compare([one, two])
+    assert made.title == "one and two"
+    row = table(made, "pairs_results").shown.iloc[0]
+    assert (row["first"], row["second"]) == ("AE, one", "AE, two")
+    assert (row["classes"], row["n"]) == (6, 5)
+    assert row["difference"].tone == "better"
+    assert "AE, one against AE, two, over 6 classes: +10." in made.summary
+    assert "- AE, two: 62." in made.summary
+
+
+def test_only_what_differs_is_listed_and_budgets_are_warned_of(tmp_path):
+    def budget(epochs):
+        return {"trials": 1, "evaluation_seeds": 0, "seeds": 5, "epochs": epochs}
+
+    one = make(tmp_path / "1", {"AE": aurocs(0.7)}, name="one", budget=budget(2))
+    two = make(tmp_path / "2", {"AE": aurocs(0.7)}, name="two", budget=budget(200))
+    two = restored(two, versions={"tune_ad": "0", "torch": "2"}, hardware={"device": "cuda"})
+    found = differences_of([one, two]).set_index("what")
+    assert dict(found["two"]) == {
+        "budget.epochs": "200",
+        "versions.torch": "2",
+        "hardware.device": "cuda",
+    }
+    assert found.loc["versions.torch", "one"] == ""
+    text = said(compare([one, two]))
+    assert "The budgets differ (epochs): a comparison across budgets is not like with like" in text
+    assert "Nothing that is recorded differs" in said(
+        compare([one, make(tmp_path / "3", {"AE": aurocs(0.7)}, name="3", budget=budget(2))])
+    )
+
+
+def test_studies_of_different_data_sets_have_no_paired_numbers(tmp_path):
+    other = tuple(f"clothes/{k}" for k in range(10))
+    one = make(tmp_path / "1", {"AE": aurocs(0.7)}, name="one")
+    two = make(tmp_path / "2", {"AE": aurocs(0.6)}, other, name="two", data_set="clothes")
+    made = compare([one, two])
+    assert "one and two share no class task: no numbers are paired." in said(made)
+    assert not [each for each in blocks(made, Table) if each.name.startswith("pairs")]
+    assert "No class task is shared" in made.summary
+
+
+def test_a_task_of_one_name_that_is_not_the_same_is_not_shared(tmp_path):
+    one = make(tmp_path / "1", {"AE": aurocs(0.7)}, name="one")
+    two = make(tmp_path / "2", {"AE": aurocs(0.6)}, name="two")
+    tasks = [{"name": name, "outsiders": ["svhn"] if k == 0 else []} for k, name in enumerate(TEN)]
+    one = restored(one, tasks=[{**task, "outsiders": []} for task in tasks])
+    two = restored(two, tasks=tasks)
+    made = compare([one, two])
+    assert "digits/0: one name, but not the same task" in said(made)
+    assert table(made, "pairs_results").shown["classes"][0] == 9
+
+
+def test_without_a_shared_seed_nothing_is_paired_and_it_says_so(tmp_path):
+    one = make(tmp_path / "1", {"AE": aurocs(0.7)}, name="one")
+    two = make(tmp_path / "2", {"AE": aurocs(0.6)}, name="two")
+    lines = [json.loads(line) for line in two.folder.trials.path.read_text().splitlines()]
+    for replica in lines[0]["replicas"]:
+        replica["seed"] += 1000
+    two.folder.trials.path.write_text("".join(json.dumps(line) + "\n" for line in lines))
+    made = compare([one, StudyRecords.read(two.folder.path)])
+    assert "one and two share no seed" in said(made)
+    row = table(made, "pairs_results").shown.iloc[0]
+    assert str(row["difference"]) == "not paired"
+    assert row["P(first > second)"].value == 1.0
+    assert "not paired; n = 0" in made.summary
+
+
+def fresh(path, seeds, planned):
+    """A study whose winner was tested on some of its fresh seeds."""
+    budget = {"trials": 1, "evaluation_seeds": planned, "seeds": 1}
+    metrics = {"validation_auroc": [0.9] * 10}
+    trial = planted.record(0, {"width": 1.0}, [[0.7] * 10], tasks=TEN, metrics=metrics)
+    rows = aurocs(0.7, seeds=seeds)
+    own = planted.record(0, {"width": 1.0}, rows, tasks=TEN)
+    return restored(
+        planted.study(path, [trial], fresh=[own], budget=budget, name=path.name),
+        tasks=[{"name": name} for name in TEN],
+    )
+
+
+def test_an_evaluation_that_has_not_ended_is_said(tmp_path):
+    made = compare([fresh(tmp_path / "part", 1, 5), fresh(tmp_path / "whole", 7, 7)])
+    rows = table(made, "quotes").shown
+    assert list(rows["seeds"]) == ["so far 1 of 5 fresh seeds", "7"]
+    assert "no interval); so far 1 of 5 fresh seeds" in made.summary
+    assert "so far 1 of 5 fresh seeds" in table(made, "results").caption
+    assert rows["bootstrap"][0] == ""
+    assert rows["bootstrap"][1].startswith("[74.")
+    assert "too narrow for few" in table(made, "quotes").caption
+
+
+def test_a_study_that_quotes_nothing_is_listed_with_the_reason(tmp_path):
+    one = make(tmp_path / "1", {"AE": aurocs(0.7)}, name="one")
+    empty = make(tmp_path / "2", {}, name="empty")
+    whole = make(tmp_path / "3", {"AE": aurocs(0.7)}, name="whole", whole=True)
+    fresh = {"trials": 1, "evaluation_seeds": 3}
+    running = make(tmp_path / "4", {"AE": aurocs(0.7)}, name="running", budget=fresh)
+    made = compare([one, empty, whole, running])
+    assert made.title == "one, empty, whole and running"
+    for line in (
+        "empty quotes no test AUROC: no trial has ended",
+        "whole quotes no test AUROC: nothing is anomalous in the whole of digits",
+        "running quotes no test AUROC: the winner has not been trained again on fresh seeds yet",
+    ):
+        assert line in said(made)
+    assert [s.title for s in compare([empty, whole]).sections] == [
+        "What each quotes",
+        "In what they differ",
+    ]
+
+
+def test_studies_of_one_name_are_told_apart_by_their_folder(tmp_path):
+    one, two = (make(tmp_path / k, {"AE": aurocs(0.7)}, name="same") for k in "12")
+    assert labels([one, two]) == [f"same in {tmp_path / '1'}", f"same in {tmp_path / '2'}"]
+    compare([one, two])
+    with pytest.raises(UserError, match="named twice"):
+        compare([one, one])
+    with pytest.raises(UserError, match="needs two studies"):
+        compare([one])
+
+
+def test_studies_with_several_results_are_paired_baseline_by_baseline(tmp_path):
+    values = {"AE": aurocs(0.7), "VAE": aurocs(0.6, seed=1)}
+    one, two = (make(tmp_path / k, values, name=k) for k in "12")
+    alone = make(tmp_path / "3", {"KDE": aurocs(0.5)}, name="3")
+    pairs = across(quoted([one, two, alone]))
+    assert sorted((a.label, b.label) for a, b in pairs) == [
+        ("AE, 1", "AE, 2"),
+        ("AE, 1", "KDE, 3"),
+        ("AE, 2", "KDE, 3"),
+        ("VAE, 1", "KDE, 3"),
+        ("VAE, 1", "VAE, 2"),
+        ("VAE, 2", "KDE, 3"),
+    ]
+    made = compare([one, two, alone])
+    assert len(blocks(made, Figure)) == 1
+    names = [each.name for each in (*blocks(made, Figure), *blocks(made, Table))]
+    assert len(set(names)) == len(names)
+
+
+def test_a_contender_without_test_aurocs_has_no_values(tmp_path):
+    study = make(tmp_path, {"AE": aurocs(0.7)})
+    (result,) = results(study)
+    blank = result._replace(tested=[replace(result.tested[0], metrics={})])
+    assert contender("AE", blank).values.empty
+    assert math.isnan(contender("AE", blank).result.panel.mean) is False
+    assert every_pair([contender("AE", blank), contender("AE", result)]) == []

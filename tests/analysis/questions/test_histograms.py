@@ -1,0 +1,115 @@
+"""Score histograms from planted details."""
+
+import numpy as np
+import pytest
+
+from analysis.questions.histograms import draw_histograms, histogram, histograms
+from analysis.quoted import results
+from analysis.report.sections import histograms as part
+from analysis.study import StudyRecords
+from tune_ad.storage.folder import StudyFolder
+from tune_ad.storage.jsonl import to_text, write_atomically
+from tune_ad.storage.records import Replica, TrialRecord
+
+STORED = {"edges": [0.0, 1.0, 3.0], "rest": [0, 2], "normal": [3, 1]}
+
+
+def record(seeds, state="complete"):
+    return TrialRecord(
+        number=0,
+        identity="id0",
+        baseline="VAE",
+        detector="VAE",
+        params={},
+        searched=[],
+        state=state,
+        reason="",
+        objective=0.9,
+        reports=[],
+        replicas=[Replica("mnist/2", seed, state, "", 1) for seed in seeds],
+        metrics={"test_auroc": [0.9] * len(seeds), "validation_auroc": [0.9] * len(seeds)},
+    )
+
+
+def study(tmp_path, trials, fresh=()):
+    stored = {
+        "study": {
+            "name": "planted",
+            "selection": "validation",
+            "budget": {"evaluation_seeds": len(fresh)},
+            "baselines": {"VAE": {"params": {}, "space": {}}},
+        }
+    }
+    return StudyRecords(StudyFolder(tmp_path), stored, trials, fresh)
+
+
+def write(path, tasks=1):
+    kept = {f"mnist/{k}": STORED for k in range(tasks)}
+    write_atomically(path, to_text({"curves": {}, "histograms": kept}))
+
+
+def test_each_side_has_area_one_and_normals_come_first():
+    found = histogram("mnist/2", STORED)
+    assert list(found.densities) == ["normal", "rest"]
+    assert found.counts == {"rest": 2, "normal": 4}
+    assert found.densities["normal"].tolist() == [0.75, 0.125]
+    for density in found.densities.values():
+        assert float(density @ np.diff(found.edges)) == pytest.approx(1)
+
+
+def test_a_side_without_images_is_not_drawn():
+    found = histogram("mnist/2", STORED | {"svhn": [0, 0]})
+    assert "svhn" not in found.densities
+    assert found.counts["svhn"] == 0
+
+
+def test_a_tested_trial_has_its_own_details(tmp_path):
+    ours = study(tmp_path, [record([0, 1])])
+    write(ours.folder.details("id0"), tasks=3)
+    (quoted,) = results(ours)
+    found = histograms(ours, quoted)
+    assert (found.seed, len(found.histograms), found.lost) == (0, 3, "")
+
+
+def test_a_winner_has_those_of_its_first_complete_seed(tmp_path):
+    fresh = [record([1000], "failed"), record([1001]), record([1002])]
+    ours = study(tmp_path, [record([0])], fresh)
+    write(ours.folder.details("id0", 1001))
+    (quoted,) = results(ours)
+    assert histograms(ours, quoted).seed == 1001
+    (figure,) = part.section(ours).blocks
+    assert figure.name == "scores_VAE"
+    assert "seed 1001" in figure.caption
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [(None, "is not there"), ("{", "is not JSON"), ('{"curves": {}}', "holds none")],
+)
+def test_details_that_are_lost_are_a_sentence(tmp_path, text, said):
+    ours = study(tmp_path, [record([0])])
+    if text is not None:
+        write_atomically(ours.folder.details("id0"), text)
+    (block,) = part.section(ours).blocks
+    assert block.kind == "warning"
+    assert f"trials/id0.json {said}" in block.text
+
+
+def test_nothing_quoted_is_no_section(tmp_path):
+    assert part.section(study(tmp_path, [])) is None
+
+
+@pytest.mark.parametrize("tasks", [1, 3, 12])
+def test_draws_at_most_ten_panels(tasks):
+    figure = draw_histograms([histogram(f"mnist/{k}", STORED) for k in range(tasks)])
+    figure.canvas.draw()
+    assert sum(axes.axison for axes in figure.axes) == min(tasks, 10)
+
+
+def test_the_legend_names_the_sides_of_every_panel():
+    panels = [
+        histogram(f"a-vs-{name}", {"edges": [0.0, 1.0, 2.0], "normal": [3, 1], name: [0, 2]})
+        for name in ("b", "c")
+    ]
+    (legend,) = [found for axes in draw_histograms(panels).axes if (found := axes.get_legend())]
+    assert [text.get_text() for text in legend.get_texts()] == ["normal", "b", "c"]

@@ -1,0 +1,91 @@
+"""Selection rules: what each chooses among planted trials, and what a choice costs."""
+
+import pytest
+
+from analysis.questions.regret import choices, label_curve
+from analysis.report.sections.selection import section
+from tests.analysis.planted import record, study
+
+TESTED = (0.6, 0.9, 0.7)
+VALIDATED = (0.5, 0.6, 0.8)
+LOSSES = (1.0, 3.0, 2.0)
+LABELLED = {"1": ([0.9, 0.1], [0.1, 0.9], [0.5, 0.5]), "5": ([0.1] * 2, [0.9] * 2, [0.5] * 2)}
+
+
+def trials(labelled=True, **changes):
+    made = []
+    for k, tested in enumerate(TESTED):
+        each = record(k, {"width": 1.0 + k}, (tested - 0.1, tested + 0.1), **changes)
+        each.metrics["validation_auroc"] = [VALIDATED[k]] * 4
+        each.metrics["validation_loss"] = [LOSSES[k]] * 4
+        if labelled:
+            each.labelled.update({name: draws[k] for name, draws in LABELLED.items()})
+        made.append(each)
+    return made
+
+
+@pytest.fixture
+def planted(tmp_path):
+    def write(records):
+        return study(tmp_path, records, plan={"name": "Optuna"})
+
+    return write
+
+
+def test_every_rule_is_judged_by_the_test_of_what_it_chooses(planted):
+    found = {each.rule: each for each in choices(planted(trials()))}
+    assert {rule: each.number for rule, each in found.items()} == {
+        "oracle": 1,
+        "validation": 2,
+        "normal_only": 0,
+        "random": None,
+    }
+    regrets = {rule: each.regret.mean for rule, each in found.items()}
+    assert regrets == pytest.approx(
+        {"oracle": 0.0, "validation": 0.2, "normal_only": 0.3, "random": 1 / 6}
+    )
+    assert found["random"].auroc.mean == pytest.approx(sum(TESTED) / 3)
+    assert found["validation"].auroc.n == 2, "one value per seed"
+    assert found["validation"].regret.std == pytest.approx(0.0, abs=1e-12), "paired by seed"
+
+
+def test_losses_of_different_baselines_do_not_compare(tmp_path):
+    records = trials()
+    records[1] = record(1, {"width": 2.0}, (0.8, 1.0), baseline="other")
+    records[1].metrics["validation_loss"] = [0.5] * 4
+    made = study(tmp_path, records, {"PGN": {"width": 1.0}, "other": {"width": 1.0}})
+    assert "normal_only" not in {each.rule for each in choices(made)}
+
+
+def test_bits_under_different_likelihoods_do_not_compare(planted):
+    records = trials()
+    for each, name in zip(records, ("gaussian", "gaussian", "categorical"), strict=True):
+        each.metrics["validation_negative_iwae_bits_per_dim"] = [3.0] * 4
+        each.params["likelihood"] = name
+    assert {each.rule for each in choices(planted(records))} == {"oracle", "validation", "random"}
+
+
+def test_failed_stopped_and_untested_trials_are_no_candidates(planted):
+    records = [*trials(), record(3, {"width": 9.0}, (None, 0.99))]
+    records.append(record(4, {"width": 8.0}, (0.99, 0.99), state="pruned"))
+    made = planted(records)
+    assert {each.judged for each in choices(made)} == {3}
+    assert "2 trials failed" in section(made).blocks[1].caption
+
+
+def test_one_trial_is_no_choice(planted):
+    assert choices(planted(trials()[:1])) == []
+    assert section(planted([])) is None
+
+
+def test_regret_falls_with_the_number_of_labels_where_that_is_planted(planted):
+    curve = label_curve(planted(trials()))
+    assert curve.labelled == ("0", "1", "5", "all")
+    assert curve.regret == pytest.approx((0.3, (0.3 + 0.0) / 2, 0.0, 0.2))
+    assert curve.draws == (1, 2, 2, 1)
+    assert curve.random == pytest.approx(0.9 - sum(TESTED) / 3)
+    assert (curve.low[1], curve.high[1]) == (pytest.approx(0.0075), pytest.approx(0.2925))
+
+
+def test_without_labelled_draws_there_is_no_curve(planted):
+    assert label_curve(planted(trials(labelled=False))) is None

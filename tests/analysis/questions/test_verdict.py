@@ -1,0 +1,208 @@
+"""The verdict rules on planted models."""
+
+import math
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from analysis.questions.claims.levels import levels
+from analysis.questions.claims.verdict import capacity, forward_kl
+from analysis.questions.claims.verdict_figures import draw_capacity, draw_forward_kl, sentence
+from analysis.stats.estimates import estimate
+
+WIDTHS = (16, 32, 64, 128)
+STRATUM = "likelihood = bernoulli"
+
+
+def sweep(start, slope, seeds=8, noise=0.005, bits=-0.1, widths=WIDTHS):
+    """Models whose AUROC moves by `slope`, and bits per dimension by `bits`, per doubling."""
+    rng = np.random.default_rng(0)
+    rows = [
+        {
+            "factor": width,
+            "seed": seed,
+            "auroc": start + slope * k + noise * rng.standard_normal(),
+            "bits_per_dim": 4 + bits * k + 0.01 * rng.standard_normal(),
+            "stratum": STRATUM,
+        }
+        for seed in range(seeds)
+        for k, width in enumerate(widths)
+    ]
+    return pd.DataFrame(rows)
+
+
+def curve(aurocs, widths=(1, 2, 4), noise=0.005):
+    """Models with these mean AUROCs, one a width, that capacity binds."""
+    table = sweep(0.0, 0.0, widths=widths, noise=noise)
+    return table.assign(auroc=table["auroc"] + np.tile(aurocs, 8))
+
+
+def treated(start, gain, seeds=8, noise=0.005, refit=None):
+    """Models of two objectives, and of a refit where its gain is given."""
+    levels = {"elbo": 0.0, "forward_kl": gain} | ({} if refit is None else {"refit": refit})
+    rng = np.random.default_rng(0)
+    rows = [
+        {
+            "factor": level,
+            "seed": seed,
+            "auroc": start + each + noise * rng.standard_normal(),
+            "bits_per_dim": 4 + 0.02 * (level == "forward_kl"),
+            "stratum": STRATUM,
+        }
+        for seed in range(seeds)
+        for level, each in levels.items()
+    ]
+    return pd.DataFrame(rows)
+
+
+CAPACITY = [
+    (sweep(0.70, 0.08), "fixes", "to more than 0.9"),
+    (sweep(0.10, 0.08), "improves, does not fix", "not shown to exceed 0.9"),
+    (sweep(0.92, 0.015, noise=0.001), "improves, does not fix", "nothing was to fix"),
+    (sweep(0.40, 0.0), "no effect", "within ± 0.02"),
+    (sweep(0.40, 0.002, noise=0.0005), "no effect", "within ± 0.02"),  # certain, and too small
+    (sweep(0.95, 0.002, noise=0.0005), "no effect", "within ± 0.02"),
+    (sweep(0.40, -0.08), "worsens", "AUROC falls"),
+    (sweep(0.40, 0.0, noise=0.15), "inconclusive", "neither an effect nor its absence"),
+    (curve((0.5, 0.9, 0.5)), "inconclusive", "not monotone: width 2 lies"),
+    (curve((0.3, 0.6, 0.32)), "inconclusive", "not monotone: AUROC rises, but width 4 lies 28."),
+    (curve((0.32, 0.6, 0.3)), "inconclusive", "not monotone: AUROC falls, but width 2 lies 2"),
+    (curve((0.3, 0.6, 0.59)), "improves, does not fix", "not shown to exceed 0.9"),  # levels off
+    (curve((0.5, 0.509, 0.5)), "no effect", "within ± 0.02 at every width"),
+    (curve((0.5, 0.52, 0.5), noise=0.01), "inconclusive", "neither an effect nor its absence"),
+    (curve((0.5, 0.7, 0.5, 0.7, 0.5), (1, 2, 4, 8, 16)), "inconclusive", "not monotone"),
+    (sweep(0.70, 0.08, seeds=5), "inconclusive", "5 seeds with every width, 6 needed"),
+    (sweep(0.70, 0.08, bits=0.0), "inconclusive", "capacity did not bind"),
+    (sweep(0.70, 0.08, bits=0.1), "inconclusive", "capacity did not bind"),
+    (sweep(0.70, 0.08, widths=(64,)), "inconclusive", "one width only, 64"),
+    (sweep(0.70, 0.08).assign(bits_per_dim=math.nan), "inconclusive", "no bits per dimension"),
+]
+FORWARD_KL = [
+    (treated(0.70, 0.25), "fixes", "to more than 0.9"),
+    (treated(0.10, 0.25), "improves, does not fix", "not shown to exceed 0.9"),
+    (treated(0.92, 0.06, noise=0.001), "improves, does not fix", "nothing was to fix"),
+    (treated(0.10, 0.0), "no effect", "within ± 0.02"),
+    (treated(0.40, -0.10), "worsens", "AUROC falls"),
+    (treated(0.40, 0.0, noise=0.15), "inconclusive", "neither an effect nor its absence"),
+    (treated(0.70, 0.25, seeds=5), "inconclusive", "5 seeds with every level, 6 needed"),
+]
+
+
+@pytest.mark.parametrize(("table", "outcome", "reason"), CAPACITY)
+def test_the_verdict_on_capacity(table, outcome, reason):
+    (found,) = capacity(table)
+    assert found.outcome == outcome
+    assert reason in found.reason
+
+
+@pytest.mark.parametrize(("table", "outcome", "reason"), FORWARD_KL)
+def test_the_verdict_on_forward_kl(table, outcome, reason):
+    (found,) = forward_kl(table, "elbo")
+    assert found.outcome == outcome
+    assert reason in found.reason
+
+
+def test_numbers_of_a_sweep_in_closed_form():
+    (found,) = capacity(sweep(0.1, 0.08, noise=0.0))
+    assert found.effect.mean == pytest.approx(0.08)
+    assert (found.first.mean, found.last.mean) == (pytest.approx(0.1), pytest.approx(0.34))
+    assert found.change.mean == pytest.approx(0.24)
+    assert (found.n, found.levels) == (8, WIDTHS)
+    assert found.last.high < 0.5
+    assert "still inverted" in sentence(found, "svhn")
+    assert [each.equivalent for each in found.alike] == [False, False, False]
+    assert [each.less.mean for each in levels(found)[1:]] == pytest.approx([0.08, 0.16, 0.24])
+
+
+def test_a_null_is_a_turn_or_an_effect_as_rarely_as_promised():
+    rng = np.random.default_rng(1)
+    said = []
+    for _ in range(60):
+        table = sweep(0.5, 0.0, widths=(1, 2, 4, 8, 16, 32))
+        noise = 0.02 * rng.standard_normal(len(table))
+        said.append(capacity(table.assign(auroc=0.5 + noise))[0].outcome)
+    assert sum(each in ("improves, does not fix", "worsens", "fixes") for each in said) < 9
+
+
+def test_slopes_are_within_seeds_and_their_spread_is_over_seeds():
+    table = sweep(0.1, 0.05, noise=0.0)
+    own = 0.01 * table["seed"] * (np.log2(table["factor"]) - 4)
+    level = 0.03 * table["seed"]  # a seed's own height is paired away
+    (found,) = capacity(table.assign(auroc=table["auroc"] + own + level))
+    expected = estimate([0.05 + 0.01 * seed for seed in range(8)], (-math.inf, math.inf))
+    assert found.effect.mean == pytest.approx(expected.mean)
+    assert found.effect.low == pytest.approx(expected.low)
+
+
+@pytest.mark.parametrize("lost", ["row", "nan", "infinite", "bits"])
+def test_a_seed_with_a_missing_number_is_left_out_whole_and_counted(lost):
+    table = sweep(0.7, 0.08, seeds=7)
+    if lost == "row":
+        table = table.drop(index=0)
+    else:
+        column = "bits_per_dim" if lost == "bits" else "auroc"
+        table.loc[0, column] = math.inf if lost == "infinite" else math.nan
+    (found,) = capacity(table)
+    assert (found.n, found.left_out, found.outcome) == (6, 1, "fixes")
+    (fewer,) = capacity(table[table["seed"] != 6])
+    assert fewer.outcome == "inconclusive"
+    assert "5 seeds with every width (1 seed left out" in fewer.reason
+
+
+def test_strata_are_judged_apart():
+    both = [sweep(0.7, 0.08).assign(stratum="a"), sweep(0.4, -0.08).assign(stratum="b")]
+    found = capacity(pd.concat(both, ignore_index=True))
+    assert {each.stratum: each.outcome for each in found} == {"a": "fixes", "b": "worsens"}
+
+
+def test_what_is_no_sweep_is_refused():
+    table = sweep(0.7, 0.08)
+    with pytest.raises(ValueError, match="two models of one level and seed"):
+        capacity(pd.concat([table, table]))
+    with pytest.raises(ValueError, match="widths must be numbers above 0"):
+        capacity(table.assign(factor="wide"))
+    with pytest.raises(ValueError, match="two models of one level and seed"):
+        forward_kl(pd.concat([treated(0.1, 0.2)] * 2), "elbo")
+    assert capacity(table.iloc[:0]) == []
+
+
+def test_forward_kl_reports_bits_and_the_control():
+    (found,) = forward_kl(treated(0.1, 0.25, refit=0.15, noise=0.001), "elbo", "refit")
+    assert found.levels == ("elbo", "forward_kl", "refit")
+    assert found.control.mean == pytest.approx(0.15, abs=0.002)
+    assert found.bits.mean == pytest.approx(0.02)
+    assert "The control, refit, moves AUROC by +15.0" in sentence(found, "svhn")
+    (alone,) = forward_kl(treated(0.1, 0.25), "elbo", "refit")
+    assert alone.control.n == 0
+    assert "There is no control" in sentence(alone, "svhn")
+
+
+def test_a_lost_control_costs_no_pair():
+    table = treated(0.1, 0.25, refit=0.15)
+    table.loc[(table["factor"] == "refit") & (table["seed"] < 3), "auroc"] = math.nan
+    (found,) = forward_kl(table, "elbo", "refit")
+    assert (found.n, found.control.n, found.outcome) == (8, 5, "improves, does not fix")
+
+
+def test_every_treatment_has_its_verdict_and_none_without_a_baseline():
+    other = treated(0.1, 0.0).replace({"factor": {"forward_kl": "chi"}})
+    table = pd.concat([treated(0.1, 0.3), other[other["factor"] == "chi"]])
+    found = {each.levels[1]: each.outcome for each in forward_kl(table, "elbo")}
+    assert found == {"forward_kl": "improves, does not fix", "chi": "no effect"}
+    (lost,) = forward_kl(table[table["factor"] == "chi"], "elbo")
+    assert lost.outcome == "inconclusive"
+    assert "no model of the baseline, elbo" in lost.reason
+
+
+def test_figures_are_drawn():
+    for figure in (
+        draw_capacity(capacity(sweep(0.1, 0.08))[0]),
+        draw_capacity(capacity(sweep(0.1, 0.08, seeds=1))[0]),
+        draw_capacity(capacity(sweep(0.1, 0.08, widths=(64,)))[0]),
+        draw_forward_kl(forward_kl(treated(0.1, 0.25, refit=0.2), "elbo", "refit")[0]),
+    ):
+        figure.canvas.draw()
+        assert len(figure.axes) == 2
+    labels = [each.get_text() for each in figure.axes[0].get_xticklabels()]
+    assert labels == ["elbo", "forward kl", "refit"]

@@ -1,0 +1,284 @@
+"""The section of the verdict on planted records."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from analysis.questions.claims.conclusion import conclusions
+from analysis.report.sections import verdict as part
+from analysis.study import StudyRecords
+from tune_ad.storage.folder import StudyFolder
+from tune_ad.storage.records import Replica, TrialRecord
+
+WIDTHS = (16, 32, 64, 128)
+CLAIM = {"kind": "capacity", "factor": "width", "strata": ["likelihood"]}
+
+
+def record(number, params, values, state="complete", bits="validation", **changes):
+    """A trial on CIFAR-10 against two outsider sets, one model a seed."""
+    n = len(values["svhn"])
+    return TrialRecord(
+        number=number,
+        identity=f"id{number}",
+        baseline="VAE",
+        detector="VAE",
+        params={"likelihood": "bernoulli", **params},
+        searched=list(params),
+        state=state,
+        reason="",
+        objective=None,
+        reports=[],
+        replicas=[Replica("cifar10-vs-svhn+mnist", seed, state, "", 1) for seed in range(n)],
+        metrics={
+            "test_auroc/svhn": values["svhn"],
+            "test_auroc/mnist": values["mnist"],
+            f"{bits}_negative_elbo_bits_per_dim": values["bits"],
+            **changes.pop("more", {}),
+        },
+        **changes,
+    )
+
+
+def study(trials, claim=CLAIM):
+    described = {"name": "planted", "baselines": {"VAE": {}}, "claim": claim}
+    return StudyRecords(StudyFolder(Path("nowhere")), {"study": described}, trials, [])
+
+
+def trials(seeds=8, bits="validation"):
+    """Width moves AUROC against SVHN up and against MNIST down."""
+    rng = np.random.default_rng(0)
+    found = []
+    for k, width in enumerate(WIDTHS):
+        values = {
+            "svhn": (0.1 + 0.05 * k + 0.003 * rng.standard_normal(seeds)).tolist(),
+            "mnist": (0.9 - 0.05 * k + 0.003 * rng.standard_normal(seeds)).tolist(),
+            "bits": (4 - 0.1 * k + 0.01 * rng.standard_normal(seeds)).tolist(),
+        }
+        found.append(record(k, {"width": width}, values, bits=bits))
+    return found
+
+
+STILL = {"svhn": [0.1], "mnist": [0.1], "bits": [4.0]}
+
+
+def texts(section, kind):
+    return [block.text for block in section.blocks if getattr(block, "kind", "") == kind]
+
+
+@pytest.mark.parametrize("bits", ["validation", "test"])
+def test_the_section_has_a_verdict_per_outsider_set(bits):
+    made = part.section(study(trials(bits=bits)))
+    assert made.title == "Verdict"
+    svhn, mnist = texts(made, "verdict")
+    assert svhn.startswith("cifar10-vs-svhn, the score, likelihood = bernoulli: improves, does")
+    assert mnist.startswith("cifar10-vs-mnist, the score, likelihood = bernoulli: worsens")
+    rule, family = texts(made, "note")
+    assert "Declared before" in rule
+    assert "2 verdicts" in family
+    tables = [block for block in made.blocks if hasattr(block, "shown")]
+    of_rule = [table for table in tables if table.name.startswith("verdict")]
+    assert [table.shown["verdict"][0].tone for table in of_rule] == ["better", "worse"]
+    assert of_rule[0].shown["last against 50 % and 90 %"][0] == "still inverted (below chance)"
+    assert tables[0].stored["effect"][0] == pytest.approx(0.05, abs=0.003)
+    assert tables[0].stored.loc[0, ["margin", "chance", "fixed"]].tolist() == [0.02, 0.5, 0.9]
+    assert len({table.name for table in tables}) == len(tables)
+    assert f"{bits}_negative_elbo_bits_per_dim" in tables[0].caption
+    figures = [block for block in made.blocks if hasattr(block, "draw")]
+    assert len({figure.name for figure in figures}) == 2
+    figures[0].draw().canvas.draw()
+
+
+def whole_study(values, plateau=1.0):
+    """Trials with everything that a likelihood study records; `values`: by response, a width."""
+    rng = np.random.default_rng(0)
+    found = []
+    for k, width in enumerate(WIDTHS):
+        scores = {
+            name: (each[k] + 0.003 * rng.standard_normal(8)).tolist()
+            for name, each in values.items()
+        }
+        numbers = {"svhn": scores["negative_elbo"], "mnist": [0.5] * 8}
+        numbers["bits"] = (4 - 0.1 * k + 0.01 * rng.standard_normal(8)).tolist()
+        reached = [plateau] + [1.0] * 7
+        more = {"gap_negative_elbo": [10.0 * k] * 8, "plateau": reached, "test_auroc": [0.1] * 8}
+        found.append(
+            record(
+                k,
+                {"width": width},
+                numbers,
+                more=more,
+                models={"parameters": 1000.0 * width, "flops": 1e6 * width},
+                variants={name: {"test_auroc/svhn": each} for name, each in scores.items()},
+            )
+        )
+    return found
+
+
+def test_both_bounds_are_judged_and_the_first_sets_copy_is_not():
+    rising, flat = (0.1, 0.15, 0.2, 0.25), (0.3, 0.3, 0.3, 0.3)
+    made = part.section(study(whole_study({"negative_elbo": rising, "negative_iwae": flat})))
+    elbo, iwae, mnist = texts(made, "verdict")
+    assert elbo.startswith("cifar10-vs-svhn, -ELBO, likelihood = bernoulli: improves, does not")
+    assert iwae.startswith("cifar10-vs-svhn, -IWAE, likelihood = bernoulli: no effect")
+    assert mnist.startswith("cifar10-vs-mnist, the score")
+    assert any("3 verdicts" in text for text in texts(made, "note"))
+
+
+def test_the_main_score_is_the_named_one_where_both_bounds_agree():
+    perfect = whole_study({"negative_elbo": (1.0,) * 4, "negative_iwae": (1.0,) * 4})
+    for each in perfect:
+        each.params["score_by"] = "negative_iwae"
+        each.metrics["test_auroc/svhn"] = [1.0] * 8
+        for name in each.variants:
+            each.variants[name] = {"test_auroc/svhn": [1.0] * 8}
+    svhn = [text for text in texts(part.section(study(perfect)), "verdict") if "svhn" in text]
+    assert [text.split(",")[1] for text in svhn] == [" -IWAE", " -ELBO"]
+
+
+def test_a_stratum_without_bits_is_judged_in_nats():
+    rising = (0.1, 0.15, 0.2, 0.25)
+    improper = whole_study({"negative_elbo": rising})
+    for width, each in enumerate(improper):
+        for name in [name for name in each.metrics if name.endswith("per_dim")]:
+            del each.metrics[name]
+        each.metrics["test_negative_elbo"] = [250.0 - 5 * width + 0.1 * k for k in range(8)]
+    made = part.section(study(improper))
+    said = texts(made, "verdict")[0]
+    assert "improves, does not fix" in said
+    assert "nats per image of normals -5.000 [-5.000, -5.000] per doubling" in said
+    (table,) = [b for b in made.blocks if getattr(b, "name", "").startswith("models")]
+    assert str(table.shown["bits/dim"][0]).endswith(" nats per image")
+    assert "metric test_negative_elbo." in table.caption
+
+
+def test_a_table_tells_what_the_models_of_each_width_are():
+    rising = (0.1, 0.15, 0.2, 0.25)
+    made = part.section(study(whole_study({"negative_elbo": rising})))
+    (table,) = [b for b in made.blocks if getattr(b, "name", "").startswith("models")]
+    assert table.stored["width"].tolist() == list(WIDTHS)
+    assert table.stored["parameters"].tolist() == [16e3, 32e3, 64e3, 128e3]
+    assert table.stored["flops"].tolist() == [16e6, 32e6, 64e6, 128e6]
+    assert table.stored["gap"].tolist() == [0, 10, 20, 30]
+    assert table.shown["plateau"].tolist() == ["8 of 8"] * 4
+    assert str(table.shown["parameters"][0]) == "16,000"
+    assert "metric gap_negative_elbo" in table.caption
+    assert not texts(made, "warning")
+    (by_width,) = [
+        b for b in made.blocks if getattr(b, "name", "").startswith("levels_cifar10-vs-s")
+    ]
+    assert by_width.stored["less first"].tolist()[1:] == pytest.approx([0.05, 0.1, 0.15], abs=0.01)
+
+
+def test_models_that_missed_their_plateau_are_a_warning():
+    made = part.section(study(whole_study({"negative_elbo": (0.1,) * 4}, plateau=0.0)))
+    (said,) = texts(made, "warning")
+    assert "4 models ran out of epochs before the plateau (1 at 16, 1 at 32" in said
+    (table,) = [b for b in made.blocks if getattr(b, "name", "").startswith("models")]
+    assert table.shown["plateau"].tolist() == ["7 of 8"] * 4
+
+
+def test_the_answer_is_the_verdict_of_the_main_score_and_what_casts_doubt_on_it():
+    rising, flat = (0.1, 0.15, 0.2, 0.25), (0.3, 0.3, 0.3, 0.3)
+    values = {"negative_elbo": rising, "negative_iwae": flat}
+    (said,) = conclusions(study(whole_study(values)))
+    assert said.startswith("cifar10-vs-svhn, -ELBO, likelihood = bernoulli: improves, does not")
+    verdict, doubt = conclusions(study(whole_study(values, plateau=0.0)))
+    assert verdict == said and "4 models ran out of epochs before the plateau" in doubt
+    assert conclusions(study(whole_study(values), None)) == []
+    assert conclusions(study([])) == []
+    assert conclusions(study(trials() + trials())) == [], "the section says why"
+
+
+def test_levels_may_be_told_by_several_parameters():
+    told = {
+        "elbo": {"objective": "elbo", "refit": 0.0},
+        "forward_kl": {"objective": "forward_kl", "refit": 0.0},
+        "refit": {"objective": "elbo", "refit": 0.5},
+    }
+    claim = {
+        "kind": "forward_kl",
+        "factor": "objective",
+        "baseline_level": "elbo",
+        "control_level": "refit",
+        "levels": told,
+    }
+    rng = np.random.default_rng(0)
+    ours = []
+    for k, (mean, params) in enumerate(zip((0.1, 0.3, 0.2), told.values(), strict=True)):
+        values = (mean + 0.01 * rng.standard_normal(8)).tolist()
+        ours.append(record(k, params, {"svhn": values, "mnist": values, "bits": [4.0] * 8}))
+    nowhere = record(
+        3, {"objective": "mixed", "refit": 0.5}, {"svhn": [0.1], "mnist": [0.1], "bits": [4.0]}
+    )
+    made = part.section(study([*ours, nowhere], claim))
+    assert all("improves, does not fix" in text for text in texts(made, "verdict"))
+    assert all("The control, refit, moves AUROC by +" in text for text in texts(made, "verdict"))
+    assert any("1 trial left out: at no level" in text for text in texts(made, "note"))
+
+
+def test_a_forward_kl_study():
+    claim = {"kind": "forward_kl", "factor": "objective", "baseline_level": "elbo"}
+    levels = {"elbo": 0.1, "forward_kl": 0.3}
+    rng = np.random.default_rng(0)
+    ours = [
+        record(
+            k,
+            {"objective": level},
+            {name: (mean + 0.01 * rng.standard_normal(8)).tolist() for name in ("svhn", "mnist")}
+            | {"bits": [4.0] * 8},
+        )
+        for k, (level, mean) in enumerate(levels.items())
+    ]
+    made = part.section(study(ours, claim))
+    assert all("improves, does not fix" in text for text in texts(made, "verdict"))
+    assert any("all models" in text for text in texts(made, "verdict"))
+
+
+def test_a_failed_model_is_left_out_and_counted():
+    ours = trials()
+    nothing = {name: [None] * 8 for name in ("svhn", "mnist", "bits")}
+    failed = record(3, {"width": 128}, nothing, "failed")
+    made = part.section(study([*ours[:3], failed]))
+    assert all("inconclusive (0 seeds" in text for text in texts(made, "verdict"))
+    tables = [block for block in made.blocks if hasattr(block, "shown")]
+    assert tables[-1].stored["models"].tolist() == [8] * 4
+    assert tables[0].shown["left out"].tolist() == [8]
+    assert "8 models failed" in tables[0].caption
+
+
+@pytest.mark.parametrize(
+    ("ours", "claim", "said"),
+    [
+        ([], CLAIM, "no trial with the parameter width"),
+        (trials()[:1], CLAIM | {"factor": "depth"}, "no trial with the parameter depth"),
+        (trials(), CLAIM | {"kind": "magic"}, "'magic' is none of capacity, forward_kl"),
+        (trials(), CLAIM | {"kind": ["capacity"]}, "['capacity'] is none of capacity"),
+        (trials(), {"kind": "capacity"}, "names no factor"),
+        (trials(), CLAIM | {"factor": ["width", "depth"]}, "must be the name of one parameter"),
+        (trials(), CLAIM | {"strata": "likelihood"}, "strata must be a list of names"),
+        (trials(), CLAIM | {"levels": ["elbo"]}, "must tell the parameters of each level"),
+        (trials(), CLAIM | {"levels": {"a": {}}, "control_level": "b"}, "levels lack b"),
+        (trials(), "capacity of width", "must be a table of kind, factor and strata"),
+        (trials(), ["capacity"], "must be a table of kind, factor and strata"),
+        ([record(0, {"width": [1, 2]}, STILL)], CLAIM, "widths must be numbers above 0"),
+        (trials(), {"kind": "forward_kl", "factor": "width"}, "names no baseline_level"),
+        (trials() + trials(), CLAIM, "belongs in the claim's strata"),
+        (trials(), CLAIM | {"factor": "likelihood", "strata": []}, "widths must be numbers"),
+    ],
+)
+def test_what_cannot_be_judged_is_a_sentence(ours, claim, said):
+    assert any(said in text for text in texts(part.section(study(ours, claim)), "warning"))
+
+
+@pytest.mark.parametrize("seeds", [1, 5])
+def test_few_seeds_have_a_section_without_a_verdict(seeds):
+    made = part.section(study(trials(seeds)))
+    assert all("inconclusive" in text for text in texts(made, "verdict"))
+    for figure in (block for block in made.blocks if hasattr(block, "draw")):
+        figure.draw().canvas.draw()
+
+
+@pytest.mark.parametrize("claim", ["", None])
+def test_a_study_without_a_claim_has_no_section(claim):
+    assert part.section(study(trials(), claim)) is None

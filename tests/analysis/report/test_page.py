@@ -1,0 +1,223 @@
+"""The page in a browser without a window: wide and narrow, light and dark."""
+
+import math
+import shutil
+
+import pandas as pd
+import pytest
+
+from analysis.document import theme
+from analysis.document.blocks import Cell, Document, Figure, Section, Table, Text
+from analysis.report.render.export import export
+
+CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
+playwright = pytest.importorskip("playwright.sync_api", reason="there is no playwright")
+pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="there is no chromium")
+
+FLAGS = (
+    "--no-sandbox --disable-gpu --no-first-run --disable-background-networking "
+    "--disable-component-update --disable-sync"
+).split()
+WIDE, NARROW = {"width": 1280, "height": 900}, {"width": 390, "height": 844}
+READABLE = 4.5  # contrast that WCAG 2.2 asks of small letters, level AA
+PLACES = "h1, h2 a, p, li, .label, figcaption, td .text, th button, .tone, .under a, summary"
+CONTRASTS = """places => {
+  const options = { willReadFrequently: true };
+  const canvas = new OffscreenCanvas(1, 1).getContext("2d", options);
+  const channels = (colour) => {
+    canvas.clearRect(0, 0, 1, 1);
+    canvas.fillStyle = colour;
+    canvas.fillRect(0, 0, 1, 1);
+    return [...canvas.getImageData(0, 0, 1, 1).data];
+  };
+  const light = (rgb) => rgb.slice(0, 3).map((each) => each / 255)
+    .map((each) => each <= 0.04045 ? each / 12.92 : ((each + 0.055) / 1.055) ** 2.4)
+    .reduce((sum, each, k) => sum + each * [0.2126, 0.7152, 0.0722][k], 0);
+  const ground = (element) => {
+    const colour = getComputedStyle(element).backgroundColor;
+    return channels(colour)[3] === 255 ? colour : ground(element.parentElement);
+  };
+  const contrast = (element) => {
+    const pair = [getComputedStyle(element).color, ground(element)];
+    const [low, high] = pair.map(channels).map(light).sort((a, b) => a - b);
+    return (high + 0.05) / (low + 0.05);
+  };
+  const name = (element) => [
+    element.closest("[class]")?.className ?? "", element.tagName, element.className,
+  ].join(" ");
+  return [...document.querySelectorAll(places)]
+    .filter((each) => each.checkVisibility())
+    .map((each) => [name(each), contrast(each)]);
+}"""
+
+
+def draw():
+    canvas = theme.canvas()
+    canvas.one.plot([0, 1], [0, 1])
+    canvas.one.set_xlabel("latent size")
+    return canvas.figure
+
+
+def document():
+    tones = ("better", "worse", "alike", "unsure", "")
+    values = (90, 100, 8.5, 70, 80)
+    numbers = [Cell(f"{v} ± 1", v, t, "p") for v, t in zip(values, tones, strict=True)]
+    numbers[3] = Cell("", math.nan)
+    sorting = pd.DataFrame(
+        {"name": ["b", "", "a10", "a9", "c"], "AUROC": numbers, "n": [3, math.nan, 1, 2, -5]}
+    )
+    wide = pd.DataFrame({f"column {k}": [Cell("91.3", 91.3, "better")] * 40 for k in range(20)})
+    long = "word " * 80 + "x" * 300
+    kinds = ("plain", "note", "warning", "verdict")
+    sections = [
+        Section("Texts", [Text(f"{long}\n\n- {long}", kind) for kind in kinds]),
+        Section("Sorting", [Table("sorting", sorting, long)]),
+        Section("Tones", [Table("tones", pd.DataFrame({"x": [Cell("1", 1, t) for t in tones]}))]),
+        Section("Wide " + "x" * 90, [Table("wide", wide, "Wide."), Figure("line", draw, long)]),
+    ]
+    return Document("A study <script>throw 1</script> " + "y" * 80, long, sections)
+
+
+@pytest.fixture(scope="module")
+def address(tmp_path_factory):
+    return export(document(), tmp_path_factory.mktemp("report")).html.as_uri()
+
+
+@pytest.fixture(scope="module")
+def browser():
+    with playwright.sync_playwright() as started:
+        browser = started.chromium.launch(executable_path=CHROMIUM, args=FLAGS)
+        yield browser
+        browser.close()
+
+
+@pytest.fixture
+def opened(browser, address):
+    """Opens the page; at the end of the test it must have been silent."""
+    contexts, faults, requests = [], [], []
+
+    def at(size, scheme="light"):
+        contexts.append(
+            browser.new_context(viewport=size, color_scheme=scheme, reduced_motion="reduce")
+        )
+        page = contexts[-1].new_page()
+        page.on("console", lambda said: faults.append(f"{said.type}: {said.text}"))
+        page.on("pageerror", lambda error: faults.append(str(error)))
+        page.on("request", lambda request: requests.append(request.url))
+        page.goto(address)
+        return page
+
+    yield at
+    for context in contexts:
+        context.close()
+    assert faults == []
+    assert {each for each in requests if not each.startswith("data:")} == {address}
+
+
+def column(page, k):
+    return page.locator(f"#table-sorting td:nth-child({k}) .text").all_text_contents()
+
+
+def heading(page, k):
+    return page.locator(f"#table-sorting th:nth-child({k})")
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+@pytest.mark.parametrize("size", [WIDE, NARROW], ids=["wide", "narrow"])
+def test_nothing_sticks_out_and_all_letters_are_readable(opened, size, scheme):
+    page = opened(size, scheme)
+    assert page.evaluate("document.documentElement.scrollWidth <= innerWidth")
+    found = page.evaluate(CONTRASTS, PLACES)
+    for name in ("better", "worse", "alike", "unsure"):
+        assert any(f"tone {name}" in place for place, _ in found)
+    assert len(found) > 100
+    assert [each for each in found if each[1] < READABLE] == []
+
+
+def test_a_wide_table_scrolls_in_its_own_frame(opened):
+    page = opened(NARROW)
+    frame = page.locator("#table-wide .scroll")
+    assert frame.evaluate("e => e.scrollWidth > e.clientWidth")
+    head = page.locator("#table-wide thead")
+    frame.evaluate("e => e.scrollTo({ top: 300, left: 300, behavior: 'instant' })")
+    shift = head.locator("th").nth(3).bounding_box()["y"] - frame.bounding_box()["y"]
+    assert abs(shift) < 3, "the headings stay"
+
+
+def test_a_figure_fits_a_phone_and_takes_the_colour_of_the_letters(opened):
+    for scheme in ("light", "dark"):
+        page = opened(NARROW, scheme)
+        frame = page.locator("#figure-line .canvas").bounding_box()
+        assert frame["x"] >= 0 and 300 < frame["width"] <= 390
+        box = page.locator("#figure-line svg").bounding_box()
+        assert box["width"] > 500, "letters stay legible; the figure scrolls in its frame"
+        text = page.locator("#figure-line svg text", has_text="latent size")
+        ink = page.evaluate("getComputedStyle(document.body).color")
+        assert text.evaluate("e => getComputedStyle(e).fill") == ink
+
+
+def test_numbers_sort_by_their_values_and_what_is_empty_is_last(opened):
+    page = opened(WIDE)
+    start = column(page, 2)
+    heading(page, 2).locator("button").click()
+    assert column(page, 2) == ["8.5 ± 1", "80 ± 1", "90 ± 1", "100 ± 1", ""]
+    assert heading(page, 2).get_attribute("aria-sort") == "ascending"
+    heading(page, 2).locator("button").click()
+    assert column(page, 2) == ["100 ± 1", "90 ± 1", "80 ± 1", "8.5 ± 1", ""]
+    assert heading(page, 2).get_attribute("aria-sort") == "descending"
+    heading(page, 3).locator("button").click()
+    assert column(page, 3) == ["-5", "1", "2", "3", ""]
+    assert heading(page, 2).get_attribute("aria-sort") is None
+    heading(page, 3).locator("button").click()
+    heading(page, 3).locator("button").click()
+    assert column(page, 2) == start, "the third click gives the order back"
+
+
+def test_texts_sort_by_the_keyboard(opened):
+    page = opened(WIDE)
+    heading(page, 1).locator("button").focus()
+    page.keyboard.press("Enter")
+    assert column(page, 1) == ["a9", "a10", "b", "c", ""]
+    page.keyboard.press("Space")
+    assert column(page, 1) == ["c", "b", "a10", "a9", ""]
+    page.keyboard.press("Tab")
+    assert heading(page, 2).locator("button").evaluate("e => e === document.activeElement")
+
+
+def test_the_contents_stand_at_the_side_or_fold_on_a_phone(opened):
+    page = opened(WIDE)
+    assert page.locator(".side").is_visible() and not page.locator(".folded").is_visible()
+    link = page.locator(".side a", has_text="Sorting")
+    link.click()
+    playwright.expect(page.locator("#sorting")).to_be_in_viewport()
+    playwright.expect(link).to_have_attribute("aria-current", "true")
+    page = opened(NARROW)
+    link = page.locator(".folded a", has_text="Sorting")
+    assert not page.locator(".side").is_visible() and not link.is_visible()
+    page.locator(".folded summary").click()
+    link.click()
+    playwright.expect(page.locator("#sorting")).to_be_in_viewport()
+    assert page.url.endswith("#sorting") and not link.is_visible()
+
+
+def test_the_scheme_can_be_switched_and_is_remembered(opened):
+    page = opened(WIDE, "light")
+    ground = "getComputedStyle(document.body).backgroundColor"
+    light = page.evaluate(ground)
+    page.locator("#scheme").click()
+    dark = page.evaluate(ground)
+    assert dark != light
+    page.reload()
+    assert page.evaluate(ground) == dark
+    page.locator("#scheme").click()
+    assert page.evaluate(ground) == light
+
+
+def test_the_page_prints_without_its_controls(opened):
+    page = opened(WIDE, "dark")
+    page.emulate_media(media="print")
+    assert not page.locator(".side").is_visible() and not page.locator("#scheme").is_visible()
+    assert page.locator("#table-wide .scroll").evaluate("e => getComputedStyle(e).maxHeight") == (
+        "none"
+    )
+    assert page.evaluate("getComputedStyle(document.body).color") == "rgb(27, 31, 36)"

@@ -1,0 +1,122 @@
+import math
+
+import numpy as np
+import pytest
+from scipy import stats
+
+from analysis.stats.aggregates import iqm, probability_of_improvement
+from analysis.stats.estimates import bootstrap, estimate
+
+
+def test_interval_is_the_one_of_the_t_test():
+    values = [0.61, 0.64, 0.6, 0.7, 0.66]
+    found = estimate(values)
+    low, high = stats.ttest_1samp(values, 0).confidence_interval(0.95)
+    assert found.mean == pytest.approx(sum(values) / 5)
+    assert found.std == pytest.approx(stats.tstd(values))
+    assert (found.low, found.high, found.n) == pytest.approx((low, high, 5))
+
+
+def test_interval_covers_the_mean_as_often_as_it_says(rng):
+    draws = 0.7 + 0.02 * rng.standard_normal((2000, 4))
+    covered = sum(found.low <= 0.7 <= found.high for found in map(estimate, draws.tolist()))
+    assert stats.binomtest(covered, 2000, 0.95).pvalue > 0.001
+
+
+def test_one_seed_has_no_interval():
+    found = estimate([0.7])
+    assert found.mean == 0.7
+    assert math.isnan(found.low)
+    assert str(found) == "70.0 % (n = 1 seed, no interval)"
+
+
+def test_an_interval_ends_where_auroc_does():
+    assert estimate([0.99, 1.0, 0.98]).high == 1.0
+    assert estimate([0.01, 0.0, 0.02]).low == 0.0
+
+
+def test_nothing_is_averaged_around_nan():
+    with pytest.raises(ValueError, match="finite"):
+        estimate([0.5, math.nan])
+    assert str(estimate([])) == "no value"
+
+
+@pytest.fixture
+def rng():
+    return np.random.default_rng(0)
+
+
+def test_bootstrap_covers_the_mean_nearly_as_often_as_it_says(rng):
+    draws = 0.7 + 0.02 * rng.standard_normal((300, 20))
+    covered = np.mean([e.low <= 0.7 <= e.high for e in map(bootstrap, draws.tolist())])
+    assert 0.88 < covered < 0.98
+
+
+def test_bootstrap_of_what_does_not_vary_and_of_one_value():
+    same = bootstrap([0.5] * 6)
+    assert (same.low, same.high, same.std) == (0.5, 0.5, 0.0)
+    assert math.isnan(bootstrap([0.5]).low)
+    assert bootstrap([-0.5, 0.5, 1.0] * 2, bounds=(-1, 1)).low < 0
+    with pytest.raises(ValueError, match="finite"):
+        bootstrap([0.5, math.inf])
+
+
+def test_iqm_is_the_mean_of_the_middle_half():
+    table = np.array([[0.0, 0.5], [0.5, 0.6], [0.6, 0.7], [0.7, 1.0]])
+    assert iqm(table).mean == pytest.approx(np.mean([0.5, 0.6, 0.6, 0.7]))
+    assert iqm(table).n == 2
+    found = iqm(np.tile(table, 3))
+    assert found.low < found.mean < found.high
+    assert found == iqm(np.tile(table, 3))
+    assert math.isnan(iqm(table[:, :1]).low)
+
+
+def test_one_wild_seed_moves_the_mean_and_not_the_iqm(rng):
+    table = 0.9 + 0.001 * rng.standard_normal((4, 5))
+    table[0, 0] = 0.0
+    assert table.mean() < 0.87
+    assert iqm(table).mean == pytest.approx(0.9, abs=0.002)
+
+
+def test_iqm_resamples_seeds_within_each_stratum():
+    nearly = np.repeat([[0.1], [0.4], [0.6], [0.9]], 6, axis=1) + 1e-9 * np.arange(6)
+    found = iqm(nearly)
+    assert (found.low, found.high) == pytest.approx((0.5, 0.5), abs=1e-7)
+
+
+def test_few_seeds_and_copies_have_no_bootstrap_interval(rng):
+    a, b = rng.uniform(0.5, 0.6, (3, 8)), rng.uniform(0.5, 0.6, (3, 8))
+    copies = np.repeat(b[:, :1], 8, axis=1)
+    few = (iqm(a[:, :5]), probability_of_improvement(a[:, :5], b), bootstrap(list(a[0, :5])))
+    for found in few:
+        assert (found.n, math.isnan(found.low), math.isnan(found.high)) == (5, True, True)
+    assert str(few[0]).endswith("% (n = 5 seeds, no interval)")
+    for found in (iqm(copies), probability_of_improvement(a, copies)):
+        assert (found.n, math.isnan(found.low)) == (1, True)
+    assert probability_of_improvement(a, b[:, :6]).n == 6
+    assert not math.isnan(probability_of_improvement(a, b[:, :6]).low)
+
+
+def test_probability_of_improvement_of_planted_tables(rng):
+    low, high = rng.uniform(0.5, 0.6, (3, 7)), rng.uniform(0.7, 0.8, (3, 6))
+    assert probability_of_improvement(high, low).mean == 1.0
+    assert probability_of_improvement(low, high).mean == 0.0
+    same = probability_of_improvement(low, low)
+    assert same.mean == 0.5
+    assert same.low < 0.5 < same.high
+    assert probability_of_improvement(low, high).n == 6
+
+
+def test_probability_of_improvement_is_that_of_mann_and_whitney(rng):
+    a, b = rng.integers(0, 5, (2, 6)) / 10, rng.integers(0, 5, (2, 7)) / 10
+    expected = [stats.mannwhitneyu(x, y).statistic / 42 for x, y in zip(a, b, strict=True)]
+    assert probability_of_improvement(a, b).mean == pytest.approx(np.mean(expected))
+
+
+def test_tables_that_cannot_be_aggregated_are_refused():
+    with pytest.raises(ValueError, match="same strata"):
+        probability_of_improvement(np.ones((2, 3)), np.ones((3, 3)))
+    with pytest.raises(ValueError, match="strata x seeds"):
+        iqm(np.ones((0, 3)))
+    with pytest.raises(ValueError, match="finite"):
+        iqm(np.array([[0.5, math.nan]]))

@@ -1,0 +1,142 @@
+import math
+
+import numpy as np
+import pytest
+from scipy import stats
+
+from analysis.stats.estimates import estimate
+from analysis.stats.paired import (
+    Paired,
+    equivalence,
+    holm,
+    sign_flip,
+    smallest_p,
+    untested,
+    wilcoxon,
+)
+
+
+@pytest.fixture
+def rng():
+    return np.random.default_rng(0)
+
+
+def planted(p, n=20, mean=0.1):
+    return Paired(estimate([mean] * n, (-1, 1)), p, "a test", n, "")
+
+
+@pytest.mark.parametrize("test", [wilcoxon, sign_flip])
+def test_tests_reach_the_smallest_p_and_are_symmetric(test):
+    values = [0.01, 0.02, 0.03, 0.04, 0.05, 0.06]
+    assert test(values).p == smallest_p(6) == 0.03125
+    assert test([-value for value in values]).p == 0.03125
+    assert test(values).difference.mean == pytest.approx(0.035)
+
+
+@pytest.mark.parametrize("test", [wilcoxon, sign_flip])
+def test_tests_of_nothing_say_one(test):
+    assert test([0.0] * 8).p == 1.0
+    assert test([0.1, -0.1, 0.2, -0.2, 0.3, -0.3]).p == 1.0
+
+
+@pytest.mark.parametrize("test", [wilcoxon, sign_flip])
+def test_too_few_pairs_are_refused_in_a_sentence(test):
+    found = test([0.1, 0.2, 0.3])
+    assert math.isnan(found.p)
+    assert found.difference.mean == pytest.approx(0.2)
+    assert found.refusal == ("n = 3 paired seeds: the smallest two-sided p is 0.25; 6 are needed")
+    assert test([0.1]).refusal.startswith("n = 1 paired seed: the smallest two-sided p is 1;")
+    assert test([]).refusal.startswith("n = 0 paired seeds: nothing to test")
+
+
+@pytest.mark.parametrize("test", [wilcoxon, sign_flip])
+def test_a_planted_null_is_rejected_as_often_as_promised(test, rng):
+    ps = [test(list(row)).p for row in 0.02 * rng.standard_normal((300, 8))]
+    assert stats.binomtest(sum(p <= 0.05 for p in ps), 300, 0.05).pvalue > 0.001
+
+
+def test_wilcoxon_is_scipys_without_ties_and_exact_with_them(rng):
+    values = list(rng.normal(0.3, 1, 12))
+    assert wilcoxon(values).p == pytest.approx(stats.wilcoxon(values, method="exact").pvalue)
+    # ranks 2, 2, 2, 4, 5, 6, a 2 is negative: so are none or one 2 in 4 of the 64 flips
+    tied = [-0.1, 0.3 - 0.2, 0.1, 0.2, 0.3, 0.4]
+    assert wilcoxon(tied).p == pytest.approx(2 * 4 / 64)
+
+
+def test_drawn_flips_agree_with_all_flips(rng):
+    values = rng.normal(0.02, 0.05, 16)
+    padded = [*values, 0.0]  # a 17th that no flip changes
+    assert sign_flip(padded).p == pytest.approx(sign_flip(list(values)).p, rel=0.05)
+
+
+def test_sign_flip_over_classes_estimates_over_seeds():
+    found = sign_flip([0.1, 0.2, 0.3, 0.1, 0.2, 0.3], per_seed=[0.2, 0.2, 0.2])
+    assert (found.n, found.difference.n) == (6, 3)
+    assert found.p == 0.03125
+    assert "class x seed" in sign_flip([], per_seed=[]).refusal
+
+
+@pytest.mark.parametrize("seeds", [1, 2])
+def test_many_classes_of_one_or_two_seeds_are_no_verdict(seeds):
+    found = sign_flip([0.1] * (10 * seeds), per_seed=[0.1] * seeds)
+    assert math.isnan(found.p)
+    assert found.refusal.startswith(f"n = {seeds} paired seed")
+    assert found.refusal.endswith("a test over class and seed needs 3 seeds")
+    assert holm([found])[0].tone == "unsure"
+
+
+def test_a_difference_without_a_test_keeps_its_value():
+    found = untested(0.1, "no test: planted")
+    assert (found.difference.mean, found.n) == (0.1, 1)
+    assert holm([found])[0].reason == "no test: planted"
+
+
+def test_holm_multiplies_the_smallest_p_by_the_number_of_tests():
+    found = holm([planted(0.01), planted(0.04, mean=-0.1), planted(0.02, mean=-0.1)])
+    assert [each.p for each in found] == pytest.approx([0.03, 0.04, 0.04])
+    assert [each.tone for each in found] == ["better", "worse", "worse"]
+    assert holm([]) == []
+
+
+def test_a_refused_test_counts_as_a_member_of_its_family():
+    refused = sign_flip([0.1] * 3)
+    found = holm([planted(0.03), refused])
+    assert found[0].p == pytest.approx(0.06)
+    assert (found[0].tone, found[1].tone) == ("unsure", "unsure")
+    assert found[1].reason == refused.refusal
+    assert math.isnan(found[1].p)
+
+
+def test_six_tests_need_eight_seeds():
+    six = [sign_flip([0.01 * k for k in range(1, 7)])] * 6
+    found = holm(six)
+    assert all(math.isnan(each.p) for each in found)
+    assert found[0].reason.endswith("the smallest p after Holm is 0.19; 8 are needed")
+    eight = [sign_flip([0.01 * k for k in range(1, 9)])] * 6
+    assert {each.tone for each in holm(eight)} == {"better"}
+
+
+def test_equivalence_of_a_planted_null_and_of_an_effect(rng):
+    assert equivalence(list(0.005 * rng.standard_normal(8))).equivalent
+    assert not equivalence(list(0.03 + 0.005 * rng.standard_normal(8))).equivalent
+    noisy = equivalence(list(0.1 * rng.standard_normal(8)))
+    assert not noisy.equivalent
+
+
+def test_equivalence_is_the_larger_of_two_t_tests(rng):
+    values = 0.01 * rng.standard_normal(9)
+    found = equivalence(list(values))
+    above = stats.ttest_1samp(values, -0.02, alternative="greater").pvalue
+    below = stats.ttest_1samp(values, 0.02, alternative="less").pvalue
+    assert found.p == pytest.approx(max(above, below))
+    interval = stats.ttest_1samp(values, 0).confidence_interval(0.9)
+    assert (found.low, found.high) == pytest.approx(tuple(interval))
+    assert found.equivalent == (-0.02 < found.low and found.high < 0.02)
+
+
+def test_equivalence_without_spread_compares_the_mean_itself():
+    assert equivalence([0.01] * 6).equivalent
+    assert not equivalence([0.02] * 6).equivalent
+    assert equivalence([0.01] * 5).refusal
+    with pytest.raises(ValueError, match="margin > 0"):
+        equivalence([0.01] * 6, margin=0)

@@ -1,0 +1,313 @@
+import importlib.util
+import json
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from functools import partial
+from pathlib import Path
+
+import pytest
+
+REPOSITORY = Path(__file__).parents[2]
+SMALL = ["--backend", "serial", "--trials", "3", "--epochs", "3", "--classes", "0,8"]
+
+
+@pytest.fixture(scope="module")
+def run():
+    spec = importlib.util.spec_from_file_location("run", REPOSITORY / "run.py")
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+@pytest.fixture(scope="module")
+def finished(run, tmp_path_factory):
+    """The results folder of a small finished study."""
+    results = tmp_path_factory.mktemp("results")
+    arguments = ["--search", "quickstart", *SMALL, "--results", str(results)]
+    assert run.main(arguments) == 0
+    return results
+
+
+def lines(path):
+    return [json.loads(line) for line in path.read_text().splitlines()]
+
+
+def command(*arguments, **options):
+    return subprocess.run(
+        [sys.executable, "run.py", *map(str, arguments)],
+        cwd=REPOSITORY,
+        capture_output=True,
+        text=True,
+        **options,
+    )
+
+
+def test_list_names_every_search_and_imports_nothing_heavy():
+    code = (
+        "import sys, runpy; sys.argv = ['run.py', '--list']\n"
+        "try: runpy.run_path('run.py', run_name='__main__')\n"
+        "except SystemExit as end: assert end.code == 0\n"
+        "assert not {'torch', 'ray', 'optuna', 'pandas'} & set(sys.modules)"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code], cwd=REPOSITORY, capture_output=True, text=True
+    )
+    assert done.returncode == 0, done.stderr
+    names = [line.split()[0] for line in done.stdout.splitlines()]
+    assert sorted(names) == sorted(declared())
+    assert {f"{d}_{s}" for d in ("pgn", "svdd", "ae") for s in ("mnist", "fmnist", "cifar")} < set(
+        names
+    )
+
+
+def declared():
+    """The names of every search in the files of `search_spaces`."""
+    from tune_ad.search.declaration import Search
+
+    modules = [
+        importlib.import_module(f"search_spaces.{path.stem}")
+        for path in (REPOSITORY / "search_spaces").glob("[!_]*.py")
+    ]
+    searches = [each for m in modules for each in vars(m).values() if isinstance(each, Search)]
+    return [name for search in searches for name in search.names()]
+
+
+def test_a_search_ends_with_its_result_report_and_tensorboard_command(run, tmp_path, capsys):
+    code = run.main(["--search", "quickstart", *SMALL, "--results", str(tmp_path)])
+    out = capsys.readouterr().out
+    assert code == 0
+    assert out.startswith(
+        "quickstart: budget quick (no GPU was found), 3 trials, 12 models; about "
+    )
+    assert "standard about" in out
+    assert "paper about" in out
+    assert "Test AUROC" in out
+    assert "(n = 3 seeds)" in out
+    folder = tmp_path / "quickstart"
+    assert f"report: {folder / 'report.html'}" in out
+    assert f"TensorBoard: tensorboard --logdir {folder / 'tensorboard'}" in out
+    assert (folder / "report.html").exists()
+    assert (folder / "tables" / "trials.csv").exists()
+
+
+def test_the_winner_is_tested_on_seeds_the_search_never_saw(finished):
+    folder = finished / "quickstart"
+    searched = lines(folder / "trials.jsonl")
+    tested = lines(folder / "evaluation/evaluation.jsonl")
+    seeds = [
+        {each["seed"] for record in group for each in record["replicas"]}
+        for group in (searched, tested)
+    ]
+    assert not seeds[0] & seeds[1]
+    assert all(len(record["metrics"]["test_auroc"]) == 2 for record in searched)
+    best = max(searched, key=lambda record: record["objective"])
+    assert {record["identity"] for record in tested} == {best["identity"]}
+
+
+def test_a_dry_run_writes_nothing(run, tmp_path, capsys):
+    assert run.main(["--search", "quickstart", "--dry-run", "--results", str(tmp_path)]) == 0
+    out = capsys.readouterr().out
+    assert "latent_dim: one of 8, 16, 32, 64" in out
+    assert "* quick: 8 trials, 33 models" in out
+    assert not list(tmp_path.iterdir())
+
+
+def test_classes_of_a_whole_data_set_are_refused(run, tmp_path, capsys):
+    arguments = ["--search", "rd_mnist", "--classes", "0", "--results", str(tmp_path)]
+    assert run.main(arguments) == 2
+    error = capsys.readouterr().err
+    assert error == (
+        "error: --classes: rd_mnist is about the whole data set; leave the option out\n"
+    )
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_finished_study_is_not_run_over(run, finished, capsys):
+    before = (finished / "quickstart/trials.jsonl").read_bytes()
+    assert run.main(["--search", "quickstart", "--results", str(finished)]) == 2
+    error = capsys.readouterr().err
+    assert error.count("\n") == 1
+    assert "already holds a study" in error
+    assert "--resume" in error
+    assert (finished / "quickstart/trials.jsonl").read_bytes() == before
+
+
+def test_resuming_a_finished_study_only_reports_it(run, finished, capsys):
+    before = (finished / "quickstart/trials.jsonl").read_bytes()
+    arguments = [
+        "--search",
+        "quickstart",
+        "--resume",
+        "--backend",
+        "serial",
+        "--results",
+        str(finished),
+    ]
+    assert run.main(arguments) == 0
+    assert "3 of 3 trials ended" in capsys.readouterr().out
+    assert (finished / "quickstart/trials.jsonl").read_bytes() == before
+
+
+def test_report_repeats_the_result(run, finished, capsys):
+    assert run.main(["--report", "quickstart", "--results", str(finished)]) == 0
+    first = capsys.readouterr().out
+    assert run.main(["--report", "quickstart", "--results", str(finished)]) == 0
+    assert capsys.readouterr().out == first
+    assert "Test AUROC" in first
+
+
+def test_a_study_is_reported_by_its_path(run, finished, tmp_path, capsys):
+    assert run.main(["--report", "quickstart", "--results", str(finished)]) == 0
+    by_name = capsys.readouterr().out
+    path = str(finished / "quickstart")
+    assert run.main(["--report", path, "--results", str(tmp_path)]) == 0
+    assert capsys.readouterr().out == by_name
+
+
+def test_an_ablation_is_run_and_reported_under_a_name_of_its_own(run, tmp_path, capsys):
+    small = ["--backend", "serial", "--epochs", "1", "--classes", "0,8", "--results", tmp_path]
+    arguments = [*map(str, small), "--set", "width=1.0", "--set", "dropout=0.3"]
+    assert run.main(["--search", "quickstart", "--ablate", "--dry-run", *arguments]) == 0
+    out = capsys.readouterr().out
+    assert "* quick: 6 trials, 36 models" in out
+    assert f"would be written to {tmp_path / 'quickstart-ablation'}" in out
+    assert not list(tmp_path.iterdir())
+    assert run.main(["--search", "quickstart", "--ablate", *arguments]) == 0
+    assert "quickstart-ablation: ablation of quickstart" in capsys.readouterr().out
+    folder = tmp_path / "quickstart-ablation"
+    (found,) = tmp_path.iterdir()
+    assert found == folder
+    assert len(lines(folder / "trials.jsonl")) == 6
+    assert run.main(["--report", "quickstart-ablation", "--results", str(tmp_path)]) == 0
+    assert f"report: {folder / 'report.html'}" in capsys.readouterr().out
+
+
+def test_two_studies_are_compared(run, finished, capsys):
+    other = finished.parent / "other"
+    shutil.copytree(finished / "quickstart", other / "mine")
+    names = ["quickstart", str(other / "mine")]
+    assert run.main(["--compare", *names, "--results", str(finished)]) == 0
+    (page,) = (finished / "comparisons").glob("quickstart+mine-*/report.html")
+    assert f"report: {page}" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["--report", "quickstart", "--trials", "4"], "--trials does not go with --report"),
+        (["--compare", "a", "b", "--dry-run"], "--dry-run does not go with --compare"),
+        (["--list", "--ablate"], "--ablate does not go with --list"),
+        (["--report", "quickstart", "--ablate"], "reported by its own name"),
+    ],
+    ids=str,
+)
+def test_options_of_a_search_are_refused_beside_other_commands(run, capsys, arguments, said):
+    with pytest.raises(SystemExit) as stopped:
+        run.main(arguments)
+    assert stopped.value.code == 2
+    assert said in capsys.readouterr().err
+
+
+def test_a_faulty_study_does_not_keep_others_from_their_reports(run, finished, capsys):
+    names = ["nosuch", "quickstart"]
+    assert run.main(["--report", *names, "--results", str(finished)]) == 2
+    told = capsys.readouterr()
+    assert told.err.count("\n") == 1
+    assert "holds no study 'nosuch'" in told.err
+    assert "quickstart/report.html" in told.out
+
+
+def test_a_folder_that_cannot_be_written_is_one_line(run, finished, tmp_path, capsys):
+    shutil.copytree(finished / "quickstart", tmp_path / "quickstart")
+    shutil.rmtree(tmp_path / "quickstart" / "tables")
+    (tmp_path / "quickstart" / "tables").write_text("a file where a folder should be")
+    assert run.main(["--report", "quickstart", "--results", str(tmp_path)]) == 2
+    assert capsys.readouterr().err.count("\n") == 1
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (["--search", "pgn_cifra"], ["pgn_cifra", "pgn_cifar"]),
+        (["--report", "nothing_here"], ["nothing_here", "--search"]),
+        (["--search", "quickstart", "--set", "beta=4"], ["beta", "dropout"]),
+        (["--search", "quickstart", "--set", "dropout=1.5"], ["dropout", "1.5", "[0, 1)"]),
+        (["--search", "quickstart", "--set", "dropout=much"], ["dropout", "much", "number"]),
+        (["--search", "quickstart", "--set", "dropout"], ["name=value", "dropout"]),
+        (["--search", "quickstart", "--classes", "0,ten"], ["ten", "digits"]),
+        (["--search", "quickstart", "--budget", "huge"], ["huge", "standard"]),
+        (["--search", "quickstart", "--selection", "luck"], ["luck", "oracle"]),
+        (["--search", "quickstart", "--trials", "0"], ["trials", "0"]),
+        (["--search", "quickstart", "--data-root", "/no/such/folder"], ["/no/such/folder"]),
+        (["--search", "quickstart", "--gpus-per-trial", "64"], ["64", "--gpus-per-trial"]),
+        (["--search", "quickstart", "--resume"], ["no study"]),
+        (["--search", "quickstart", "--budget", "paper", "--trials", "5"], ["--selection oracle"]),
+        (["--search", "quickstart", "--set", "width=0.01"], ["width", "0.01", "channel"]),
+        (["--search", "quickstart", "--wrong-option"], ["--wrong-option"]),
+        (["--search", "quickstart", "--ablate", "twice"], ["--ablate", "twice", "sobol"]),
+        (["--search", "ablate_pgn_mnist", "--ablate"], ["one parameter at a time already"]),
+        (["--search", "table1_mnist", "--ablate"], ["table1_mnist", "nothing to ablate"]),
+        (["--search", "quickstart", "--ablate", "--selection", "oracle"], ["--selection"]),
+        (["--compare", "quickstart"], ["--compare", "two", "'quickstart'"]),
+        (["--compare", "nothing", "here"], ["nothing", "holds no study"]),
+        (["--compare", "a", "b", "--search", "c"], ["--search", "--compare"]),
+        ([], ["--search"]),
+    ],
+)
+def test_wrong_input_is_one_line_and_writes_nothing(
+    run, tmp_path, monkeypatch, capsys, arguments, words
+):
+    monkeypatch.setenv("TUNE_AD_DATA", str(tmp_path))
+    results = tmp_path / "results"
+    try:
+        code = run.main([*arguments, "--results", str(results)])
+    except SystemExit as end:
+        code = end.code
+    error = capsys.readouterr().err
+    assert code == 2
+    assert error.count("\n") == 1, error
+    assert all(word in error for word in words), error
+    assert not list(tmp_path.iterdir())
+
+
+def test_ctrl_c_leaves_a_study_that_resumes(tmp_path):
+    arguments = [
+        "--search",
+        "quickstart",
+        "--backend",
+        "serial",
+        "--epochs",
+        "40",
+        "--results",
+        tmp_path,
+    ]
+    process = subprocess.Popen(
+        [sys.executable, "run.py", *map(str, arguments)],
+        cwd=REPOSITORY,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        # A shell starts background jobs, and so their children, deaf to Ctrl-C.
+        preexec_fn=partial(signal.signal, signal.SIGINT, signal.SIG_DFL),
+    )
+    trials = tmp_path / "quickstart/trials.jsonl"
+    deadline = time.monotonic() + 120
+    while not (trials.exists() and trials.read_text().count("\n") >= 2):
+        assert process.poll() is None, process.communicate()
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
+    process.send_signal(signal.SIGINT)
+    out, _ = process.communicate(timeout=60)
+    assert process.returncode == 130
+    assert "go on with: python run.py --search quickstart --resume --results" in out
+    kept = trials.read_bytes()
+    again = command(
+        "--search", "quickstart", "--resume", "--backend", "serial", "--results", tmp_path
+    )
+    assert again.returncode == 0, again.stderr
+    assert trials.read_bytes().startswith(kept)
+    numbers = [line["number"] for line in lines(trials)]
+    assert sorted(numbers) == list(range(8))

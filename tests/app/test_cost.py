@@ -1,0 +1,324 @@
+from dataclasses import replace
+
+import pytest
+import torch
+from optuna.distributions import CategoricalDistribution, FloatDistribution
+
+from tune_ad.app import cost as cost_module
+from tune_ad.app.cost import Sizes, Speed, cost, image_sizes, measured_speed, relative_operations
+from tune_ad.detectors.autoencoders.ae import AE
+from tune_ad.detectors.base import Detector
+from tune_ad.detectors.config import Config
+from tune_ad.detectors.deep_svdd import DeepSVDD
+from tune_ad.detectors.nets import ImageShape
+from tune_ad.detectors.operations import forward_operations
+from tune_ad.detectors.pgn import PGN
+from tune_ad.search.budgets import BUDGETS, Budget
+from tune_ad.search.declaration import Baseline, Search
+from tune_ad.search.plans import Grid, Listed
+from tune_ad.search.study import Study
+from tune_ad.training.replica import Learner
+
+RATE = {"learning_rate": FloatDistribution(1e-5, 1e-2, log=True)}
+BUDGET = Budget(trials=10, epochs=20, seeds=2, evaluation_seeds=0, evaluations=5)
+SIZES = Sizes(train=100, validation=0, test=0, tasks=3)
+SPEED = Speed(train=(0.01,), fit=0.0, score=0.001, variants=0.003)
+SPEEDS = {"PGN": SPEED}
+
+
+def study(*baselines, budget=BUDGET, **fields):
+    budgets = dict.fromkeys(BUDGETS, budget)
+    baselines = baselines or (Baseline(PGN, space=RATE),)
+    search = Search("s", ("mnist",), baselines, budgets, **fields)
+    shape = ImageShape(1, 28, 28)
+    return Study("s", search, "mnist", shape, "quick", budget, search.selection)
+
+
+def seconds(sizes=SIZES, ratio=1.0, concurrent=1, **changes):
+    return cost(study(budget=replace(BUDGET, **changes)), sizes, SPEEDS, ratio, concurrent).seconds
+
+
+def test_the_cost_of_training():
+    assert seconds() == pytest.approx(10 * 2 * 3 * 20 * 100 * 0.01)
+
+
+@pytest.mark.parametrize("change", [{"trials": 30}, {"epochs": 60}, {"seeds": 6}])
+def test_three_times_the_trials_epochs_or_seeds_cost_three_times_as_much(change):
+    assert seconds(**change) == pytest.approx(3 * seconds())
+
+
+def test_larger_panels_and_networks_cost_more_and_more_at_a_time_costs_less():
+    assert seconds(SIZES._replace(tasks=9)) == pytest.approx(3 * seconds())
+    assert seconds(SIZES._replace(train=300)) == pytest.approx(3 * seconds())
+    assert seconds(ratio=1.5) == pytest.approx(1.5 * seconds())
+    assert seconds(concurrent=4) == pytest.approx(seconds() / 4)
+    assert seconds(concurrent=40) == pytest.approx(seconds() / 10)
+
+
+def test_every_report_scores_the_held_out_images():
+    watched = seconds(SIZES._replace(validation=200)) - seconds()
+    assert watched == pytest.approx(10 * 2 * 3 * 200 * (4 * 0.001 + 0.003))
+
+
+def test_every_trial_scores_the_test_images_once():
+    tested = seconds(SIZES._replace(test=1000)) - seconds()
+    assert tested == pytest.approx(10 * 2 * 3 * 1000 * 0.003)
+    once_more = seconds(SIZES._replace(test=1000), evaluation_seeds=1)
+    fresh = 3 * (20 * 100 * 0.01 + 1000 * 0.003)
+    assert once_more == pytest.approx(seconds() + tested + fresh)
+
+
+def test_a_test_curve_scores_the_test_images_at_every_report():
+    sizes = SIZES._replace(test=1000)
+    curve = seconds(sizes, test_curve=True) - seconds(sizes)
+    assert curve == pytest.approx(10 * 2 * 3 * 1000 * 4 * 0.001)
+
+
+def test_what_is_fitted_before_each_report_costs_its_time():
+    fitting = {"PGN": SPEED._replace(fit=0.02)}
+    watched = SIZES._replace(validation=200)
+    slow, fast = (cost(study(), watched, each, 1.0, 1).seconds for each in (fitting, SPEEDS))
+    assert slow - fast == pytest.approx(10 * 2 * 3 * 5 * 100 * 0.02)
+    slow, fast = (cost(study(), SIZES, each, 1.0, 1).seconds for each in (fitting, SPEEDS))
+    assert slow - fast == pytest.approx(10 * 2 * 3 * 100 * 0.02), "nothing is watched on the way"
+
+
+def two_stages(**budget):
+    """Deep SVDD with half as many epochs of pretraining as of training."""
+    own = Baseline(DeepSVDD, space=RATE, settings={"pretraining": 0.5})
+    return study(own, budget=replace(BUDGET, **budget))
+
+
+def test_every_stage_costs_its_epochs_and_nothing_is_examined_before_the_last():
+    speeds = {"DeepSVDD": Speed(train=(0.04, 0.01), fit=0.02, score=0.001, variants=0.003)}
+    found = cost(two_stages(), SIZES._replace(validation=200), speeds, 1.0, 1).seconds
+    training = 100 * (10 * 0.04 + 20 * 0.01)
+    # reports after epochs 6, 12, 18, 24 and 30; the first is in the middle of pretraining
+    examining = 100 * 4 * 0.02 + 200 * (3 * 0.001 + 0.003)
+    assert found == pytest.approx(10 * 2 * 3 * (training + examining))
+
+
+def test_the_speed_of_every_stage_is_measured_by_a_few_epochs_however_long_it_is(monkeypatch):
+    trained = []
+    epoch = Learner.train_epoch
+    monkeypatch.setattr(
+        Learner, "train_epoch", lambda own, number: (trained.append(number), epoch(own, number))
+    )
+    long = study(Baseline(DeepSVDD, settings={"pretraining": 100.0}))
+    (speed,) = measured_speed(long, "cpu").values()
+    assert len(speed.train) == 2
+    assert all(each > 0 for each in speed.train)
+    assert set(trained) == {0, 2000}
+    assert max(trained.count(first) for first in (0, 2000)) <= 4
+
+
+@pytest.mark.parametrize("pretraining", [0.5, 1.0, 3.0])
+def test_operations_are_counted_over_the_epochs_of_every_stage(pretraining):
+    space = {"pretraining": CategoricalDistribution([0.0, pretraining])}
+    own = Baseline(DeepSVDD, space=space, settings={"pretraining": 0.0})
+    ratio = relative_operations(study(own, plan=Grid()))
+    # an epoch of pretraining passes the encoder and a decoder that is dearer
+    assert ratio > (1 + 1 + 2 * pretraining) / 2
+    longer = {"pretraining": CategoricalDistribution([0.0, 2 * pretraining])}
+    twice = relative_operations(study(replace(own, space=longer), plan=Grid()))
+    assert twice - 1 == pytest.approx(2 * (ratio - 1))
+
+
+@pytest.mark.parametrize(
+    ("seconds", "calls", "found"),
+    [
+        ([0.2, 0.1, 0.3, 0.4], 4, 0.1),
+        ([0.2, 0.9, 0.1, 0.1], 2, 0.2),
+        ([1.5, 0.001, 0.002, 0.003], 2, 0.001),  # the first has loaded something
+        ([9.0, 8.0, 8.0, 8.0], 2, 8.0),
+        ([10.5, 0.1, 0.1, 0.1], 1, 10.5),
+    ],
+)
+def test_a_call_is_timed_a_few_times_and_not_by_its_first_alone(
+    seconds, calls, found, monkeypatch
+):
+    left = list(seconds)
+    monkeypatch.setattr(cost_module, "_seconds", lambda call, device: left.pop(0))
+    assert cost_module._timed(lambda: None, "cpu") == found
+    assert len(seconds) - len(left) == calls
+
+
+def test_baselines_that_train_for_different_times_each_cost_their_own():
+    own = Baseline(AE, settings={"epochs": 10}, name="short")
+    free = replace(BUDGET, epochs=None)
+    speeds = {"short": SPEED, "PGN": SPEED._replace(train=(0.03,))}
+    both = study(own, Baseline(PGN, space=RATE), budget=free)
+    found = cost(both, SIZES, speeds, 1.0, 1).seconds
+    assert found == pytest.approx(10 * 2 * 3 * 100 * (10 * 0.01 + 100 * 0.03) / 2)
+
+
+def test_budgets_of_other_epochs_are_priced_by_their_own(tiny, open_study, tmp_path):
+    own = replace(tiny.baselines[0], space={})
+    budget = replace(tiny.budgets["quick"], epochs=3, validation_images=1, evaluation_seeds=0)
+    budgets = {"quick": budget, "standard": replace(budget, epochs=300), "paper": budget}
+    session = open_study(replace(tiny, baselines=(own,), budgets=budgets), tmp_path)
+    costs = session.costs()
+    assert costs["standard"].seconds > 20 * costs["quick"].seconds
+    assert costs["paper"].seconds == pytest.approx(costs["quick"].seconds)
+
+
+class Fitted(Detector[Config]):
+    """A detector that is not trained."""
+
+    Config = Config
+
+    def score_variants(self, images, noise, score_space):
+        return {"score": images.flatten(1).mean(1)}
+
+
+def test_a_detector_that_is_fitted_costs_its_fit_and_its_scores():
+    own = study(Baseline(Fitted), plan=Listed([{}]))
+    (speed,) = measured_speed(own, "cpu").values()
+    assert speed.train == ()
+    assert speed.score > 0
+    assert relative_operations(own) == 1.0
+    speeds = {"Fitted": Speed(train=(), fit=0.02, score=0.001, variants=0.003)}
+    found = cost(own, SIZES._replace(validation=200), speeds, 1.0, 1)
+    assert (found.trials, found.models) == (1, 2 * 3)
+    assert found.seconds == pytest.approx(2 * 3 * (100 * 0.02 + 200 * 0.003))
+
+
+def test_a_whole_data_set_by_which_nothing_is_selected_has_no_winner_to_train_again():
+    budget = replace(BUDGET, evaluation_seeds=7)
+    sizes = Sizes(train=100, validation=0, test=50, tasks=1)
+    found = cost(study(budget=budget, plan=Listed([{}]), whole=True), sizes, SPEEDS, 1.0, 1)
+    assert (found.trials, found.models) == (1, 2)
+    assert found.seconds == pytest.approx(2 * (20 * 100 * 0.01 + 50 * 0.003))
+
+
+def test_the_images_of_a_whole_data_set():
+    assert image_sizes(BUDGET, 1000, 500, 1) == (900, 100, 500, 1)
+    capped = replace(BUDGET, validation_images=30, test_images=40)
+    assert image_sizes(capped, 1000, 500, 1) == (900, 30, 40, 1)
+
+
+def test_the_winner_on_fresh_seeds_is_part_of_the_cost():
+    found = cost(study(budget=replace(BUDGET, evaluation_seeds=7)), SIZES, SPEEDS, 1.0, 1)
+    assert found.seconds == pytest.approx(seconds() * (1 + 7 / 20))
+    assert (found.trials, found.models) == (10, 10 * 2 * 3 + 7 * 3)
+
+
+def test_a_plan_of_few_configurations_costs_no_more():
+    sizes = CategoricalDistribution([8, 16, 32])
+    own = Baseline(PGN, space={"latent_dim": sizes})
+    assert cost(study(own, plan=Grid()), SIZES, SPEEDS, 1.0, 1).trials == 3
+    assert cost(study(own, plan=Listed([{}])), SIZES, SPEEDS, 1.0, 1).trials == 1
+    many = replace(BUDGET, trials=2)
+    assert cost(study(own, plan=Grid(), budget=many), SIZES, SPEEDS, 1.0, 1).trials == 2
+
+
+def test_more_models_take_more_room():
+    def room(**changes):
+        return cost(study(budget=replace(BUDGET, **changes)), SIZES, SPEEDS, 1.0, 1).bytes
+
+    assert room(trials=20) > room() > 0
+    assert room(seeds=4) > room()
+    assert room(evaluation_seeds=5) > room()
+
+
+@pytest.mark.parametrize(
+    ("changes", "sizes"),
+    [
+        ({}, (900, 1000, 5000, 10)),
+        ({"validation_fraction": 0.0}, (1000, 0, 5000, 10)),
+        ({"train_images": 50}, (50, 1000, 5000, 10)),
+        ({"train_images": 5000}, (900, 1000, 5000, 10)),
+        ({"validation_images": 30}, (900, 60, 5000, 10)),
+        ({"validation_images": 300}, (900, 400, 5000, 10)),
+        ({"test_images": 40}, (900, 1000, 80, 10)),
+        ({"classes": (0, 3)}, (900, 1000, 5000, 2)),
+    ],
+)
+def test_the_images_of_a_model(changes, sizes):
+    assert image_sizes(replace(BUDGET, **changes), 1000, 5000, 10) == sizes
+
+
+@pytest.mark.parametrize("changes", [{}, {"train_images": 10_000, "validation_images": 10_000}])
+def test_the_images_of_a_model_are_those_of_the_panel(tiny, open_study, tmp_path, changes):
+    session = open_study(tiny, tmp_path, changes=changes)
+    sizes, panel = session._sizes(session.study.budget), session.panel()
+    assert sizes.tasks == len(panel.tasks)
+    for split in panel.splits:
+        validation = len(split["validation_normal"]) + len(split["validation_anomalous"])
+        assert sizes.train == pytest.approx(len(split["train"]), rel=0.05)
+        assert sizes.validation == pytest.approx(validation, rel=0.1)
+        assert sizes.test == len(split["test_normal"]) + len(split["test/rest"])
+
+
+@pytest.mark.parametrize(
+    "space",
+    [
+        {},
+        RATE,
+        {**RATE, "dropout": FloatDistribution(0.1, 0.7)},
+        {"mc_samples": CategoricalDistribution([0, 20, "inf"])},
+    ],
+    ids=sorted,
+)
+def test_a_space_without_the_architecture_leaves_the_operations_alone(space):
+    assert relative_operations(study(Baseline(PGN, space=space))) == pytest.approx(1.0)
+
+
+def widths(*values, detector=PGN, width=1.0):
+    space = {"width": CategoricalDistribution(values)}
+    return study(Baseline(detector, space=space, settings={"width": width}), plan=Grid())
+
+
+@pytest.mark.parametrize("detector", [PGN, AE, DeepSVDD])
+def test_wider_networks_take_more_operations_and_narrower_ones_fewer(detector):
+    assert relative_operations(widths(1.0, 2.0, 4.0, detector=detector)) > 1.5
+    assert relative_operations(widths(0.5, 1.0, detector=detector)) < 1.0
+    wide, wider = (relative_operations(widths(1.0, w, detector=detector)) for w in (2.0, 4.0))
+    assert wide < wider
+    assert relative_operations(widths(1.0, 4.0, detector=detector, width=4.0)) < 1.0
+
+
+def test_each_baseline_is_measured_by_its_own_default():
+    both = study(Baseline(AE, space=RATE), Baseline(PGN, space=RATE))
+    assert relative_operations(both) == pytest.approx(1.0)
+
+
+def test_configurations_that_cannot_be_built_cost_nothing():
+    sizes = {"latent_dim": CategoricalDistribution([16, 24, 40])}
+    own = Baseline(AE, space=sizes, settings={"latent_dim": 16})
+    assert relative_operations(study(own, plan=Grid())) == pytest.approx(1.0)
+
+
+def test_speed_is_measured_over_the_baselines_and_leaves_the_threads_alone():
+    threads = torch.get_num_threads()
+    speeds = measured_speed(study(Baseline(PGN), Baseline(AE, name="plain")), "cpu")
+    assert set(speeds) == {"PGN", "plain"}
+    for speed in speeds.values():
+        assert all(0 < each < 1 for each in (*speed.train, speed.fit, speed.score, speed.variants))
+    assert torch.get_num_threads() == threads
+
+
+@pytest.mark.parametrize(("cap", "test"), [(None, 10_000 + 1083 + 400), (500, 500 + 500 + 400)])
+def test_the_test_images_of_all_outsider_sets_count(cap, test):
+    budget = replace(BUDGET, test_images=cap, validation_images=50)
+    sizes = image_sizes(budget, 50_000, 10_000, 1, [1083, 400])
+    assert sizes == Sizes(train=45_000, validation=50, test=test, tasks=1)
+
+
+def test_operations_of_another_budget_are_those_over_the_defaults_that_were_timed():
+    space = {"width": CategoricalDistribution([1.0, 4.0])}
+    small = replace(BUDGET, only={"width": (1.0,)})
+    own = study(Baseline(AE, space=space), plan=Grid(), budget=small)
+    large = replace(own, budget=replace(BUDGET, epochs=40))
+    assert relative_operations(own, own) == 1
+    assert relative_operations(large, own) == pytest.approx(relative_operations(large, large))
+    wide = replace(own, budget=replace(BUDGET, only={"width": (4.0,)}))
+    both = [relative_operations(each, own) for each in (own, wide)]
+    assert relative_operations(large, own) == pytest.approx(sum(both) / 2)
+    assert relative_operations(wide, wide) == 1 < both[1]
+
+
+def test_operations_of_a_forward_pass_are_those_of_the_last_stage():
+    module = Baseline(AE).skeleton(ImageShape(1, 28, 28))
+    wider = Baseline(AE, settings={"width": 2.0}).skeleton(ImageShape(1, 28, 28))
+    assert 0 < forward_operations(module) < forward_operations(wider)

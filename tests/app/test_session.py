@@ -1,0 +1,1018 @@
+"""Whole studies with the serial backend."""
+
+import json
+import math
+import shutil
+from dataclasses import asdict, dataclass, fields, replace
+from functools import partial
+from typing import Any, NamedTuple
+
+import pytest
+import torch
+from optuna.distributions import CategoricalDistribution, FloatDistribution, json_to_distribution
+from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+
+from analysis.report.study_report import write_report
+from tune_ad import data
+from tune_ad.app.console import opening, plan
+from tune_ad.detectors.autoencoders.ae import AE
+from tune_ad.detectors.base import Detector
+from tune_ad.detectors.config import Config, require
+from tune_ad.detectors.deep_svdd import DeepSVDD
+from tune_ad.detectors.likelihood_vae.detector import LikelihoodVAE
+from tune_ad.detectors.pgn import PGN, PGNConfig
+from tune_ad.errors import DegenerateInputError, UserError
+from tune_ad.execution.callbacks import Boards, Progress, Recorder
+from tune_ad.execution.loop import Conductor
+from tune_ad.search.declaration import Baseline
+from tune_ad.search.plans import Grid, Listed, OneAtATime
+from tune_ad.search.selection import RULES, ranked
+from tune_ad.storage.records import SCHEMA, Suggestion, identity
+from tune_ad.training.metrics import auroc
+from tune_ad.training.suite import Panel
+from tune_ad.training.trial import Trial
+
+
+@pytest.fixture
+def begin(tiny, open_study, tmp_path):
+    """A function: the tiny search in a folder of this test."""
+    return partial(open_study, tiny, tmp_path)
+
+
+def lines(journal):
+    return journal.path.read_text().splitlines()
+
+
+def baseline(tiny):
+    return tiny.baselines[0]
+
+
+def seeds(records):
+    return [each.replicas[0].seed for each in records]
+
+
+def test_a_study_ends_well(finished):
+    outcome = finished.outcome
+    assert (outcome.interrupted, outcome.late, outcome.failed) == (False, False, 0)
+    assert outcome.exit_code == 0
+
+
+def test_what_was_asked_is_stored(finished, tiny, tiny_budget):
+    stored = finished.folder.read_study()
+    assert stored["schema"] == SCHEMA
+    study = stored["study"]
+    assert (study["name"], study["data_set"], study["seed"]) == ("tiny", "digits", 0)
+    assert study["image_shape"] == [1, 8, 8]
+    assert (study["budget_name"], study["selection"]) == ("quick", "validation")
+    assert study["budget"] == {**asdict(tiny_budget), "classes": [0, 1]}
+    own = study["baselines"]["PGN"]
+    space = {name: json_to_distribution(each) for name, each in own["space"].items()}
+    assert space == baseline(tiny).space
+    assert own["score_space"] == {"mc_samples": [0, 5, "inf"]}
+    assert set(own["params"]) == {each.name for each in fields(PGNConfig)}
+    assert stored["tasks"] == [
+        {"name": f"digits/{k}", "source": "digits", "normal_class": k, "outsiders": []}
+        for k in (0, 1)
+    ]
+    assert stored["seeds"] == [0]
+    assert len(stored["fresh_seeds"]) == 2
+    assert stored["backend"] == "serial"
+    assert (stored["search"], stored["ablation"]) == ("tiny", None)
+    assert (stored["changes"], stored["evaluate"]) == ({}, True)
+    assert stored["resources"] == {"cpus": 1, "gpus": 0.0, "concurrent": 1}
+    assert {"tune_ad", "commit", "python", "torch", "ray", "optuna"} <= set(stored["versions"])
+    assert stored["hardware"]["device"] == "cpu"
+    assert stored["hardware"]["cpus"] >= 1
+    assert "scikit-learn" in stored["data"]["digits"]["about"]
+    assert stored["data"]["digits"]["train_images"] == 1258
+
+
+def test_each_configuration_is_noted_when_handed_out_and_when_it_ends(finished):
+    suggestions, records = finished.folder.read_suggestions(), finished.folder.read_trials()
+    assert [each.number for each in suggestions] == [0, 1, 2, 3]
+    assert [each.number for each in records] == [0, 1, 2, 3]
+    assert suggestions[0].params == {"latent_dim": 8, "dropout": 0.5}
+    for suggestion, record in zip(suggestions, records, strict=True):
+        assert suggestion.params.items() <= record.params.items()
+        assert record.searched == sorted(suggestion.params) == ["dropout", "latent_dim"]
+        assert record.identity == identity("PGN", record.params)
+        assert set(record.params) == {each.name for each in fields(PGNConfig)}
+    assert len({each.identity for each in records}) == 4
+
+
+def test_a_record_holds_the_numbers_of_each_replica(finished):
+    for record in finished.folder.read_trials():
+        assert (record.state, record.reason, record.device) == ("complete", "", "cpu")
+        assert [(each.task, each.seed) for each in record.replicas] == [
+            ("digits/0", 0),
+            ("digits/1", 0),
+        ]
+        assert [each.epoch for each in record.replicas] == [3, 3]
+        for values in record.metrics.values():
+            assert len(values) == 2
+            assert all(math.isfinite(value) for value in values)
+        assert [epoch for epoch, _ in record.reports] == [1, 2, 3]
+        assert record.reports[-1][1] == record.objective
+        assert record.objective == sum(record.metrics["validation_auroc"]) / 2
+        assert {"mc_samples=0", "mc_samples=5", "mc_samples=inf"} <= set(record.variants)
+        assert record.models["parameters"] > 0
+        assert record.seconds > 0
+
+
+def test_curves_and_histograms_lie_beside_each_record(finished):
+    for record in finished.folder.read_trials():
+        details = finished.folder.read_details(record.identity)
+        curves = details["curves"]
+        assert curves["epoch"] == [1, 2, 3]
+        assert curves["objective"] == [value for _, value in record.reports]
+        last = curves["replicas"]["validation_auroc"][-1]
+        assert last == record.metrics["validation_auroc"]
+        for histogram in details["histograms"].values():
+            assert len(histogram["edges"]) == len(histogram["normal"]) + 1
+            assert sum(histogram["normal"]) > 0
+            assert sum(histogram["rest"]) > 0
+    assert len(list(finished.folder.details("x").parent.iterdir())) == 4
+
+
+def test_the_winner_is_trained_again_on_seeds_that_the_search_never_used(finished):
+    trials, again = finished.folder.read_trials(), finished.folder.read_evaluation()
+    winner = ranked(trials, "validation")[0]
+    assert winner.objective == max(each.objective for each in trials)
+    fresh = finished.folder.read_study()["fresh_seeds"]
+    assert sorted(seeds(again)) == sorted(fresh)
+    used = {replica.seed for record in trials for replica in record.replicas}
+    assert not used & set(fresh)
+    for record in again:
+        assert record.identity == winner.identity
+        assert record.params == winner.params
+        assert [each.task for each in record.replicas] == ["digits/0", "digits/1"]
+        assert len({each.seed for each in record.replicas}) == 1
+        assert len(record.metrics["test_auroc"]) == 2
+        assert finished.folder.read_details(record.identity, seeds([record])[0])["histograms"]
+    assert again[0].metrics["test_auroc"] != again[1].metrics["test_auroc"]
+
+
+def test_every_trial_is_tested_at_its_last_epoch_and_by_nothing_selected(finished):
+    records = finished.folder.read_trials()
+    for record in records:
+        assert None not in record.metrics["test_auroc"]
+        assert record.objective == ranked([record], "validation")[0].objective
+        assert record.objective == sum(record.metrics["validation_auroc"]) / 2
+        curves = finished.folder.read_details(record.identity)["curves"]["replicas"]
+        assert curves["test_auroc"] == [[], [], record.metrics["test_auroc"]]
+        assert set(record.labelled) == {"1", "2", "5", "10"}
+        assert {len(values) for values in record.labelled.values()} == {20}
+
+
+def without_tests(value):
+    """A record as plain data without what is named after the test set."""
+    if not isinstance(value, dict):
+        return value
+    return {n: without_tests(v) for n, v in value.items() if not n.startswith("test")}
+
+
+def test_what_the_test_set_holds_changes_nothing_of_the_search(
+    tiny, open_study, tmp_path, timeless, finished
+):
+    session = open_study(tiny, tmp_path)
+    (digits,) = session.image_sets
+    stream = torch.Generator().manual_seed(0)
+    other = torch.randint(0, 255, digits.test_images.shape, generator=stream).byte()
+    changed = (replace(digits, test_images=other),)
+    assert replace(session, image_sets=changed).run().exit_code == 0
+    ours, theirs = (each.read_trials() for each in (finished.folder, session.folder))
+    assert [r.metrics["test_auroc"] for r in ours] != [r.metrics["test_auroc"] for r in theirs]
+    assert lines(finished.folder.suggested) == lines(session.folder.suggested)
+
+    assert [without_tests(each) for each in timeless(ours)] == [
+        without_tests(each) for each in timeless(theirs)
+    ]
+    winners = (each.read_evaluation()[0].identity for each in (finished.folder, session.folder))
+    assert len(set(winners)) == 1
+
+
+def test_tensorboard_shows_every_trial(finished):
+    root = finished.folder.tensorboard
+    records = finished.folder.read_trials()
+    runs = {path.name: path for path in root.iterdir() if path.is_dir()}
+    winner = ranked(records, "validation")[0].identity
+    assert set(runs) == {
+        *(f"{each.number:03d}-PGN-{each.identity}" for each in records),
+        *(f"evaluation-{k:03d}-PGN-{winner}" for k in range(2)),
+    }
+    for record in records:
+        events = EventAccumulator(str(runs[f"{record.number:03d}-PGN-{record.identity}"])).Reload()
+        shown = [(each.step, each.value) for each in events.Scalars("objective")]
+        assert shown == [(epoch, pytest.approx(value)) for epoch, value in record.reports]
+        tags = events.Tags()["scalars"]
+        assert "validation/auroc by class/digits/1" in tags
+        assert [each.step for each in events.Scalars("test/auroc")] == [3]
+
+
+@pytest.fixture
+def panels(monkeypatch):
+    """The panels that a session prepares, in order."""
+    made, prepare = [], Panel.prepare
+
+    def watched(*arguments):
+        made.append(prepare(*arguments))
+        return made[-1]
+
+    monkeypatch.setattr(Panel, "prepare", watched)
+    return made
+
+
+def pictures(tensor):
+    return {bytes(image.numpy().tobytes()) for image in tensor}
+
+
+def test_what_selects_is_neither_trained_on_nor_reported(begin, panels):
+    session = begin(changes={"trials": 1, "evaluation_seeds": 1})
+    panels.clear()
+    session.run()
+    searched, evaluated = panels
+    digits = data.load("digits")
+    for k in range(2):
+        parts = {name: set(where.tolist()) for name, where in searched.splits[k].items()}
+        tested = {"test_normal", "test/rest"}
+        assert set(parts) == {"train", "validation_normal", "validation_anomalous", *tested}
+        assert all(parts.values())
+        selecting = parts["validation_normal"] | parts["validation_anomalous"]
+        assert not (parts["train"] | selecting) & (parts["test_normal"] | parts["test/rest"])
+        assert not parts["train"] & (parts["validation_normal"] | parts["validation_anomalous"])
+        assert not parts["validation_normal"] & parts["validation_anomalous"]
+        normal = searched.images[sorted(parts["train"] | parts["validation_normal"])]
+        assert pictures(torch.tensor(normal)) <= pictures(
+            digits.train_images[digits.train_labels == k]
+        )
+    seen = ("train", "validation_normal", "validation_anomalous")
+    for split in searched.splits:
+        for part, where in split.items():
+            files = digits.train_images if part in seen else digits.test_images
+            assert pictures(torch.tensor(searched.images[where])) <= pictures(files)
+    assert (searched.images == evaluated.images).all()
+    for ours, theirs in zip(searched.splits, evaluated.splits, strict=True):
+        assert {name: part.tolist() for name, part in ours.items()} == {
+            name: part.tolist() for name, part in theirs.items()
+        }
+
+
+def test_validation_images_of_one_task_are_trained_on_by_no_other(begin):
+    panel = begin(changes={"classes": range(10)}).panel()
+    held = {i for each in panel.splits for i in each["validation_normal"].tolist()}
+    trained = {i for each in panel.splits for i in each["train"].tolist()}
+    assert not held & trained
+
+
+def test_the_oracle_alone_selects_by_the_test_set(begin, panels):
+    session = begin(selection="oracle", changes={"trials": 2, "evaluation_seeds": 1})
+    panels.clear()
+    assert session.run().exit_code == 0
+    assert "test/rest" in panels[0].splits[0]
+    for record in session.folder.read_trials():
+        assert record.objective == sum(record.metrics["test_auroc"]) / 2
+        assert [value for _, value in record.reports[:-1]] == [None, None]
+    assert session.folder.read_study()["study"]["selection"] == "oracle"
+
+
+def test_what_the_user_changed_is_stored(begin):
+    changes = {"trials": 1, "classes": ("1", "2"), "epochs": None}
+    session = begin(changes=changes, evaluate=False, cpus=1)
+    assert session.run().exit_code == 0
+    stored = session.folder.read_study()
+    assert stored["changes"] == {"trials": 1, "classes": ["1", "2"]}
+    assert stored["evaluate"] is False
+
+
+def test_a_winner_picked_at_random_is_the_same_in_every_run(begin, tiny, open_study, tmp_path):
+    session = begin(selection="random", changes={"epochs": 1, "trials": 3})
+    assert "selection: random: A uniform number in [0, 1)" in opening(session)
+    assert session.run().exit_code == 0
+    records = session.folder.read_trials()
+    for record in records:
+        assert record.objective == RULES["random"]({}, record.identity)
+        assert {value for _, value in record.reports} == {record.objective}
+    winner = max(records, key=lambda record: record.objective)
+    again = session.folder.read_evaluation()
+    assert {each.identity for each in again} == {winner.identity}
+    assert len(again) == 2
+    other = open_study(
+        tiny,
+        tmp_path / "other",
+        selection="random",
+        changes={"epochs": 1, "trials": 3, "train_images": 30, "validation_fraction": 0.0},
+    )
+    assert other.run().exit_code == 0
+    assert [each.objective for each in other.folder.read_trials()] == [
+        each.objective for each in records
+    ]
+
+
+def test_a_test_curve_is_recorded_where_the_search_asks_for_it(tiny, open_study, tmp_path):
+    changes = {"trials": 1, "evaluation_seeds": 0, "test_curve": True}
+    session = open_study(tiny, tmp_path, changes=changes)
+    session.run()
+    (record,) = session.folder.read_trials()
+    curves = session.folder.read_details(record.identity)["curves"]
+    assert [len(values) for values in curves["replicas"]["oracle_auroc"]] == [2, 2, 2]
+    assert record.objective == sum(record.metrics["validation_auroc"]) / 2
+
+
+@pytest.fixture
+def same(timeless):
+    """A function: two study folders hold the same, but for times."""
+
+    def compare(one, other):
+        assert lines(one.suggested) == lines(other.suggested)
+        assert timeless(one.read_trials()) == timeless(other.read_trials())
+        assert timeless(one.read_evaluation()) == timeless(other.read_evaluation())
+        for record in one.read_trials():
+            name = record.identity
+            assert one.read_details(name) == other.read_details(name)
+        for record in one.read_evaluation():
+            name, seed = record.identity, record.replicas[0].seed
+            assert one.read_details(name, seed) == other.read_details(name, seed)
+
+    return compare
+
+
+class CtrlC(NamedTuple):
+    """An interruption of the nth call of a method, before or after its work."""
+
+    owner: Any
+    method: str
+    nth: int
+    before: bool
+
+    def press(self, patch):
+        method, calls = getattr(self.owner, self.method), []
+
+        def interrupted(*arguments, **options):
+            calls.append(1)
+            if len(calls) == self.nth and self.before:
+                raise KeyboardInterrupt
+            result = method(*arguments, **options)
+            if len(calls) == self.nth:
+                raise KeyboardInterrupt
+            return result
+
+        patch.setattr(self.owner, self.method, interrupted)
+
+
+@pytest.mark.parametrize(
+    ("ctrl_c", "left"),
+    [
+        (CtrlC(Trial, "step", 1, True), (0, 0)),
+        (CtrlC(Trial, "step", 5, True), (1, 0)),
+        (CtrlC(Trial, "step", 6, False), (1, 0)),
+        (CtrlC(Conductor, "next", 3, True), (2, 0)),
+        (CtrlC(Conductor, "next", 3, False), (2, 0)),
+        (CtrlC(Conductor, "next", 5, True), (4, 0)),
+        (CtrlC(Recorder, "started", 3, True), (2, 0)),
+        (CtrlC(Boards, "reported", 8, True), (2, 0)),
+        (CtrlC(Recorder, "ended", 2, True), (1, 0)),
+        (CtrlC(Boards, "ended", 2, True), (2, 0)),
+        (CtrlC(Boards, "ended", 4, False), (4, 0)),
+        (CtrlC(Trial, "step", 13, True), (4, 0)),
+        (CtrlC(Trial, "step", 17, True), (4, 1)),
+        (CtrlC(Recorder, "ended", 6, True), (4, 1)),
+    ],
+)
+def test_an_interrupted_study_goes_on_as_if_it_had_not_been(
+    begin, monkeypatch, finished, same, ctrl_c, left
+):
+    with monkeypatch.context() as patch:
+        ctrl_c.press(patch)
+        session = begin()
+        outcome = session.run()
+    assert outcome.interrupted
+    assert outcome.exit_code == 130
+    folder = session.folder
+    assert (len(folder.read_trials()), len(folder.read_evaluation())) == left
+    written = lines(folder.trials) if left[0] else []
+    assert begin(budget="auto", resume=True).run().exit_code == 0
+    assert lines(folder.trials)[: left[0]] == written
+    same(folder, finished.folder)
+
+
+def test_resuming_a_study_that_is_whole_changes_nothing(begin, tiny, tmp_path, finished):
+    shutil.copytree(finished.folder.path, tmp_path / "tiny")
+    before = {path: path.stat() for path in tmp_path.rglob("*") if path.is_file()}
+    session = begin(budget="auto", resume=True)
+    assert session.run().exit_code == 0
+    for path, stat in before.items():
+        assert path.stat().st_size == stat.st_size
+    assert sorted(before) == sorted(path for path in tmp_path.rglob("*") if path.is_file())
+
+
+def copied(finished, folder, change=lambda line: line):
+    """A copy of the finished study, its trials changed."""
+    shutil.copytree(finished.folder.path, folder / "tiny")
+    path = folder / "tiny" / finished.folder.trials.path.name
+    plain = [change(json.loads(line)) for line in path.read_text().splitlines()]
+    path.write_text("".join(json.dumps(line) + "\n" for line in plain))
+
+
+def test_an_extended_study_keeps_its_trials_and_evaluates_the_new_winner(
+    begin, tmp_path, finished
+):
+    def worst(line):
+        line["metrics"]["validation_auroc"] = [0.0, 0.0]
+        return {**line, "objective": 0.0}
+
+    copied(finished, tmp_path, worst)
+    session = begin(budget="auto", extend=2)
+    folder = session.folder
+    before = lines(folder.trials), lines(folder.suggested), lines(folder.evaluation)
+    assert session.run().exit_code == 0
+    assert [each.number for each in folder.read_trials()] == [0, 1, 2, 3, 4, 5]
+    assert (lines(folder.trials)[:4], lines(folder.suggested)[:4]) == before[:2]
+    assert lines(folder.evaluation)[:2] == before[2]
+    winner = ranked(folder.read_trials(), "validation")[0]
+    assert winner.number in (4, 5)
+    again = [each for each in folder.read_evaluation() if each.identity == winner.identity]
+    assert sorted(seeds(again)) == sorted(session.study.fresh_seeds)
+
+
+def test_a_study_whose_winner_stays_is_not_evaluated_again(begin, tmp_path, finished):
+    def champion(line):
+        if line["number"] == ranked(finished.folder.read_trials(), "validation")[0].number:
+            line["metrics"]["validation_auroc"] = [1.0, 1.0]
+        return line
+
+    copied(finished, tmp_path, champion)
+    session = begin(budget="auto", extend=1)
+    before = lines(session.folder.evaluation)
+    session.run()
+    assert len(session.folder.read_trials()) == 5
+    assert lines(session.folder.evaluation) == before
+
+
+def test_a_study_can_be_extended_again_and_again(begin, tmp_path, finished):
+    copied(finished, tmp_path)
+    for trials in (5, 6):
+        session = begin(budget="auto", extend=1, evaluate=False)
+        session.run()
+        assert [each.number for each in session.folder.read_trials()] == list(range(trials))
+    begin(budget="auto", resume=True).run()
+    assert len(session.folder.read_trials()) == 6
+
+
+def test_an_extension_that_was_interrupted_is_finished_by_resuming(
+    begin, tmp_path, finished, monkeypatch
+):
+    copied(finished, tmp_path)
+    session = begin(budget="auto", extend=3)
+    with monkeypatch.context() as patch:
+        CtrlC(Trial, "step", 2, True).press(patch)
+        assert session.run().interrupted
+    assert begin(budget="auto", resume=True).run().exit_code == 0
+    assert [each.number for each in session.folder.read_trials()] == list(range(7))
+
+
+def test_resuming_with_more_trials_extends_the_study_to_that_number(begin, tmp_path, finished):
+    copied(finished, tmp_path)
+    session = begin(budget="auto", resume=True, changes={"trials": 6})
+    session.run()
+    assert [each.number for each in session.folder.read_trials()] == list(range(6))
+
+
+def listed(tiny, configurations, **fields):
+    return replace(tiny, plan=Listed(configurations), **fields)
+
+
+SIZES = [{"latent_dim": 8}, {"latent_dim": 4}, {"latent_dim": 16}]
+
+
+def fragile(fault):
+    """PGN, but for a fault with codes of four numbers."""
+
+    class Fragile(PGN):
+        def terms(self, phase, images, noise):
+            if self.config.latent_dim == 4:
+                raise fault
+            return super().terms(phase, images, noise)
+
+    return Fragile
+
+
+@dataclass(frozen=True)
+class PickyConfig(PGNConfig):
+    """Refuses codes of four numbers."""
+
+    def __post_init__(self):
+        super().__post_init__()
+        require(self.latent_dim != 4, "latent_dim", self.latent_dim, "other than 4")
+
+
+class Picky(PGN):
+    """A combination of legal values that its configuration refuses."""
+
+    Config = PickyConfig
+
+
+class Narrow(PGN):
+    """A configuration whose networks cannot be built."""
+
+    def __init__(self, config, shape):
+        require(config.latent_dim != 4, "latent_dim", config.latent_dim, "other than 4")
+        super().__init__(config, shape)
+
+
+class Blind(PGN):
+    """Scores of one configuration are not finite."""
+
+    def score_variants(self, images, noise, score_space):
+        scores = super().score_variants(images, noise, score_space)
+        if self.config.latent_dim == 4:
+            scores["score"] = scores["score"] * math.nan
+        return scores
+
+
+@pytest.mark.parametrize(
+    ("detector", "reason"),
+    [
+        (fragile(RuntimeError("burst\nsecond line")), "RuntimeError: burst"),
+        (fragile(ValueError("no such value")), "ValueError: no such value"),
+        (fragile(ZeroDivisionError("by zero")), "ZeroDivisionError: by zero"),
+        (fragile(TypeError("not a tensor")), "TypeError: not a tensor"),
+        (fragile(KeyError("loss")), "KeyError: 'loss'"),
+        (fragile(IndexError("out of range")), "IndexError: out of range"),
+        (Picky, "UserError: latent_dim must be other than 4, got 4"),
+        (Narrow, "UserError: latent_dim must be other than 4, got 4"),
+        (Blind, "2 of 2 replicas failed, first digits/0 with seed 0: 13 of 13 normal scores"),
+    ],
+    ids=lambda each: each.__name__ if isinstance(each, type) else "",
+)
+def test_a_configuration_that_fails_counts_and_the_others_complete(
+    tiny, open_study, tmp_path, detector, reason
+):
+    own = replace(baseline(tiny), detector=detector)
+    search = listed(tiny, SIZES, baselines=(own,))
+    session = open_study(search, tmp_path)
+    outcome = session.run()
+    assert (outcome.failed, outcome.exit_code, outcome.interrupted) == (1, 1, False)
+    records = session.folder.read_trials()
+    assert [each.state for each in records] == ["complete", "failed", "complete"]
+    failed = records[1]
+    assert failed.reason.startswith(reason.partition(":")[0])
+    assert reason.split(":")[-1][:20] in failed.reason
+    assert "\n" not in failed.reason
+    assert failed.objective is None
+    assert failed.params["latent_dim"] == 4
+    assert set(failed.params) == {each.name for each in fields(detector.Config)}
+    assert [each.state for each in failed.replicas] == ["failed", "failed"]
+    assert len(session.folder.read_evaluation()) == 2
+    again = open_study(search, tmp_path, budget="auto", resume=True).run()
+    assert (again.failed, again.exit_code) == (1, 1)
+    assert len(session.folder.read_trials()) == 3
+
+
+class HalfBlind(PGN):
+    """Only what was trained on zeros cannot score."""
+
+    def score_variants(self, images, noise, score_space):
+        scores = super().score_variants(images, noise, score_space)
+        weak = self.config.latent_dim == 4 and bool(self.mean.weight.sum() > 0)
+        return {**scores, "score": scores["score"] * math.nan} if weak else scores
+
+
+def test_a_trial_in_which_one_replica_fails_is_a_failed_trial(tiny, open_study, tmp_path):
+    own = replace(baseline(tiny), detector=HalfBlind)
+    search = listed(tiny, [{"latent_dim": 4}], baselines=(own,))
+    session = open_study(search, tmp_path, changes={"classes": range(10), "evaluation_seeds": 1})
+    outcome = session.run()
+    (record,) = session.folder.read_trials()
+    states = [each.state for each in record.replicas]
+    assert set(states) == {"complete", "failed"}
+    assert (record.state, record.objective) == ("failed", None)
+    assert record.metrics["validation_auroc"].count(None) == states.count("failed")
+    assert record.reason.startswith(f"{states.count('failed')} of 10 replicas failed")
+    assert outcome.exit_code == 1
+    assert session.folder.read_evaluation() == []
+
+
+def test_a_search_over_detectors_of_different_parameters(tiny, open_study, tmp_path):
+    other = Baseline(
+        AE,
+        space={
+            "latent_dim": CategoricalDistribution([16, 32]),
+            "weight_decay": FloatDistribution(1e-7, 1e-2, log=True),
+        },
+        settings={"batch_size": 30},
+        name="plain",
+    )
+    search = replace(tiny, baselines=(baseline(tiny), other))
+    session = open_study(search, tmp_path, changes={"trials": 8})
+    assert session.run().exit_code == 0
+    records = session.folder.read_trials()
+    assert [each.baseline for each in records[:2]] == ["PGN", "plain"]
+    assert {each.detector for each in records} == {"PGN", "AE"}
+    for record in records:
+        assert ("dropout" in record.params) == (record.detector == "PGN")
+        own = ["dropout", "latent_dim"] if record.detector == "PGN" else None
+        assert record.searched == (own or ["latent_dim", "weight_decay"])
+        assert bool(record.variants) == (record.detector == "PGN")
+    described = session.folder.read_study()["study"]["baselines"]
+    assert {name: each["detector"] for name, each in described.items()} == {
+        "PGN": "PGN",
+        "plain": "AE",
+    }
+
+
+@pytest.mark.parametrize(
+    ("plan", "found"),
+    [
+        (Listed(SIZES), [(8, 0.5), (4, 0.5), (16, 0.5)]),
+        (Listed([{"dropout": 0.2, "latent_dim": 16}]), [(16, 0.2)]),
+        (
+            Grid(points=2),
+            [(size, rate) for size in (4, 8, 16) for rate in (0.1, 0.7)],
+        ),
+        (OneAtATime(points=2), [(8, 0.5), (4, 0.5), (16, 0.5), (8, 0.1), (8, 0.7)]),
+    ],
+)
+def test_plans_that_know_their_configurations(tiny, open_study, tmp_path, plan, found):
+    session = open_study(replace(tiny, plan=plan), tmp_path, changes={"trials": 100, "epochs": 1})
+    assert session.run().exit_code == 0
+    records = session.folder.read_trials()
+    tried = [(each.params["latent_dim"], each.params["dropout"]) for each in records]
+    assert sorted(tried) == sorted(found)
+    if not isinstance(plan, Grid):
+        assert tried == found
+    assert len(session.folder.read_evaluation()) == 2
+
+
+def test_a_space_that_is_used_up_ends_the_search(tiny, open_study, tmp_path):
+    own = replace(baseline(tiny), space={"latent_dim": CategoricalDistribution([4, 8, 16])})
+    session = open_study(
+        replace(tiny, baselines=(own,)), tmp_path, changes={"trials": 50, "epochs": 1}
+    )
+    said = []
+    outcome = replace(session, say=said.append).run()
+    assert outcome.exit_code == 0
+    assert sorted(each.params["latent_dim"] for each in session.folder.read_trials()) == [4, 8, 16]
+    assert said == ["the space holds no more than 3 configurations"]
+    assert len(session.folder.read_evaluation()) == 2
+
+
+def test_the_papers_protocol(begin, panels):
+    session = begin(budget="paper", changes={"seeds": 2})
+    panels.clear()
+    outcome = session.run()
+    assert outcome.exit_code == 0
+    (record,) = session.folder.read_trials()
+    assert (record.state, record.objective) == ("complete", None)
+    assert [each.seed for each in record.replicas] == [0, 0, 1, 1]
+    assert len(record.metrics["test_auroc"]) == 4
+    assert not [name for name in record.metrics if name.startswith("validation")]
+    assert record.reports == [(1, None), (2, None), (3, None)]
+    curves = session.folder.read_details(record.identity)["curves"]["replicas"]
+    assert curves["test_auroc"][:2] == [[], []], "the test set is met at the last epoch only"
+    assert session.folder.read_evaluation() == []
+    assert len(panels) == 1
+
+
+def test_the_papers_protocol_trains_on_the_whole_class(begin):
+    session = begin(budget="paper", changes={"train_images": 10_000})
+    panel, digits = session.panel(), data.load("digits")
+    for k in range(2):
+        split = panel.splits[k]
+        assert len(split["train"]) == int((digits.train_labels == k).sum())
+        assert len(split["validation_normal"]) == len(split["validation_anomalous"]) == 0
+
+
+def test_no_trial_starts_when_the_time_is_over(begin, finished, same):
+    session = begin(time_budget=1e-9)
+    outcome = session.run()
+    assert (outcome.late, outcome.interrupted, outcome.exit_code) == (True, False, 0)
+    assert session.folder.read_trials() == []
+    assert begin(budget="auto", resume=True).run().late is False
+    same(session.folder, finished.folder)
+
+
+def test_a_trial_that_has_started_is_finished_after_the_time_is_over(begin, monkeypatch):
+    session = begin(time_budget=1000)
+    now = iter([0.0, 0.0, 1.0, 60_001.0])
+    monkeypatch.setattr("tune_ad.app.session.time.monotonic", lambda: next(now, 70_000.0))
+    outcome = session.run()
+    assert outcome.late
+    assert 1 <= len(session.folder.read_trials()) < 4
+    assert all(each.state == "complete" for each in session.folder.read_trials())
+    assert len(session.folder.read_evaluation()) == 2
+
+
+def test_the_evaluation_can_be_left_out_and_made_up_for(begin, finished, same):
+    session = begin(evaluate=False)
+    assert session.run().exit_code == 0
+    assert session.folder.read_evaluation() == []
+    begin(budget="auto", resume=True).run()
+    same(session.folder, finished.folder)
+
+
+def test_a_study_that_another_process_writes_is_left_alone(begin):
+    session = begin()
+    with session.folder.locked(), pytest.raises(UserError, match="another process"):
+        session.run()
+    assert not session.folder.exists()
+
+
+def test_the_seed_of_a_study_decides_its_numbers(tiny, open_study, tmp_path, finished, timeless):
+    def run(seed, name):
+        session = open_study(
+            tiny, tmp_path / name, seed=seed, changes={"trials": 2, "evaluation_seeds": 0}
+        )
+        session.run()
+        return session.folder.read_trials()
+
+    same, other = run(0, "same"), run(1, "other")
+    expected = [each.params for each in finished.folder.read_trials()[:2]]
+    assert [each.params for each in same] == expected
+    assert same[1].params != other[1].params
+    assert same[0].params == other[0].params
+    assert same[0].metrics != other[0].metrics
+
+
+def test_the_progress_line_shows_the_best_and_counts_how_trials_ended(record):
+    line = Progress("study", 5, 10, [record(0, -0.5)], shown=False)
+    for number, objective in enumerate((-0.25, 0.0, -0.125), 1):
+        line.ended(Suggestion(number, "PGN", {}), record(number, objective), {})
+    line.ended(Suggestion(4, "PGN", {}), record(4, 0.9, state="pruned"), {})
+    line.ended(Suggestion(5, "PGN", {}), record(5, None, state="failed"), {})
+    line.close()
+    assert line.best == 0.0
+    assert line.counts == {"complete": 4, "pruned": 1, "failed": 1}
+
+
+class Template(Detector[Config]):
+    """Not trained: the distance from the mean training image."""
+
+    Config = Config
+
+    def finish(self, batches, seed):
+        self.template = torch.cat(list(batches)).mean(0)
+        return {}
+
+    def score_variants(self, images, noise, score_space):
+        return {"score": (images - self.template).square().sum((1, 2, 3))}
+
+
+def template_aurocs(panel):
+    """What `Template` must reach on held-out images, task by task, under scaling "unit"."""
+    found = []
+    for split in panel.splits:
+        images = torch.tensor(panel.images).double() / 255
+        template = images[split["train"]].mean(0)
+        far = (images - template).square().sum((1, 2, 3))
+        found.append(auroc(far[split["validation_normal"]], far[split["validation_anomalous"]]))
+    return pytest.approx(found)
+
+
+def test_a_detector_that_is_fitted_is_searched_as_any_other(tiny, open_study, tmp_path, capsys):
+    own = Baseline(Template, space={"scaling": CategoricalDistribution(["unit", "minmax", "gcn"])})
+    search = replace(tiny, baselines=(own,))
+    session = open_study(search, tmp_path, changes={"trials": 3}, progress=True)
+    said = plan(session)
+    assert "budget quick: 0 epochs" in said
+    assert "* quick: 3 trials, 10 models" in said
+    said = opening(session)
+    assert "3 trials, 10 models" in said
+    assert "training files. Each trial is tested, too, which selects nothing.\n" in said
+    assert session.run().exit_code == 0
+    assert "100%" in capsys.readouterr().err
+    records, again = session.folder.read_trials(), session.folder.read_evaluation()
+    assert [each.params for each in records[:1]] == [{"scaling": "unit"}]
+    for record in (*records, *again):
+        assert record.state == "complete"
+        assert record.reports == [(0, record.objective)]
+        assert {each.epoch for each in record.replicas} == {0}
+        assert record.models == {"parameters": 0}
+        assert not [name for name in record.metrics if "loss" in name]
+    assert records[0].metrics["validation_auroc"] == template_aurocs(session.panel())
+    assert all(record.objective > 0.8 for record in records)
+    assert {each.identity for each in again} == {ranked(records, "validation")[0].identity}
+    run = session.folder.tensorboard / f"000-Template-{records[0].identity}"
+    events = EventAccumulator(str(run)).Reload()
+    assert [(each.step, each.value) for each in events.Scalars("objective")] == [
+        (0, pytest.approx(records[0].objective))
+    ]
+    assert "Test AUROC of Template" in write_report(session.folder.path).summary
+
+
+def test_a_detector_that_is_fitted_has_no_loss_to_select_by(tiny, open_study, tmp_path):
+    search = replace(tiny, baselines=(Baseline(Template),))
+    with pytest.raises(UserError, match="normal_only .* Template is not trained; use --selection"):
+        open_study(search, tmp_path, selection="normal_only")
+
+
+def test_a_fit_without_contrast_fails_its_trial_alone(tiny, open_study, tmp_path):
+    class Picky(Template):
+        def finish(self, batches, seed):
+            if self.config.scaling == "minmax":
+                raise DegenerateInputError("nothing to fit")
+            return super().finish(batches, seed)
+
+    own = Baseline(Picky, space={"scaling": CategoricalDistribution(["unit", "minmax", "gcn"])})
+    session = open_study(replace(tiny, baselines=(own,), plan=Grid()), tmp_path)
+    outcome = session.run()
+    assert (outcome.failed, outcome.exit_code) == (1, 1)
+    states = {each.params["scaling"]: each for each in session.folder.read_trials()}
+    assert [states[name].state for name in ("unit", "minmax", "gcn")] == [
+        "complete",
+        "failed",
+        "complete",
+    ]
+    failed = states["minmax"]
+    assert failed.reason == ("2 of 2 replicas failed, first digits/0 with seed 0: nothing to fit")
+    assert {(each.state, each.epoch) for each in failed.replicas} == {("failed", 0)}
+
+
+def test_a_search_over_two_stages_counts_the_epochs_of_both(tiny, open_study, tmp_path):
+    own = Baseline(
+        DeepSVDD,
+        space={"pretraining": CategoricalDistribution([0.0, 1.0])},
+        settings={"pretraining": 1.0, "latent_dim": 16, "batch_size": 30},
+    )
+    search = replace(tiny, baselines=(own,), plan=Grid())
+    session = open_study(search, tmp_path, changes={"evaluation_seeds": 1})
+    line = session._conductor(session.sweep(), 2, [], evaluation=False).observers[-1]
+    assert isinstance(line, Progress)
+    assert (line.epochs, line.bar.total) == (6, 12)
+    assert session.run().exit_code == 0
+    plain, pretrained = session.folder.read_trials()
+    assert [epoch for epoch, _ in plain.reports] == [1, 2, 3]
+    assert [epoch for epoch, _ in pretrained.reports] == [2, 4, 6]
+    assert [value is None for _, value in pretrained.reports] == [True, False, False]
+    assert plain.models == pretrained.models
+    (again,) = session.folder.read_evaluation()
+    assert None not in again.metrics["test_auroc"]
+
+
+@pytest.fixture
+def whole(tiny, tiny_budget):
+    """A grid of code sizes on the digits as a whole."""
+    own = replace(baseline(tiny), space={"latent_dim": CategoricalDistribution([4, 8])})
+    budgets = dict.fromkeys(tiny.budgets, replace(tiny_budget, classes=None))
+    return replace(tiny, whole=True, plan=Grid(), baselines=(own,), budgets=budgets)
+
+
+def test_a_whole_data_set_is_scored_and_has_no_auroc(whole, open_study, tmp_path):
+    session = replace(open_study(whole, tmp_path), say=(said := []).append)
+    assert "panel: digits; seeds [0]" in plan(session)
+    assert "selection: none, nothing is anomalous; each trial is tested" in opening(session)
+    assert session.costs()["quick"].models == 2
+    assert session.run().exit_code == 0
+    assert said == ["no trial can be evaluated: none is complete with a number to select by"]
+    records = session.folder.read_trials()
+    assert sorted(each.params["latent_dim"] for each in records) == [4, 8]
+    for record in records:
+        assert (record.state, record.objective) == ("complete", None)
+        assert [(each.task, each.seed) for each in record.replicas] == [("digits", 0)]
+        assert {"train_loss", "validation_loss", "validation_score"} <= set(record.metrics)
+        assert {"test_score", "test_kl"} <= set(record.metrics)
+        assert not [name for name in record.metrics if "auroc" in name or "_ap" in name]
+        assert all(math.isfinite(value) for (value,) in record.metrics.values())
+        histograms = session.folder.read_details(record.identity)["histograms"]
+        assert set(histograms["digits"]) == {"edges", "normal"}
+    assert session.folder.read_evaluation() == []
+    assert open_study(whole, tmp_path, budget="auto", resume=True).run().exit_code == 0
+
+
+@pytest.mark.parametrize("selection", ["validation", "normal_only"])
+def test_the_report_of_a_whole_data_set_says_that_there_is_no_auroc(
+    whole, open_study, tmp_path, selection
+):
+    session = open_study(whole, tmp_path, selection=selection)
+    assert session.run().exit_code == 0
+    assert len(session.folder.read_evaluation()) == (2 if selection == "normal_only" else 0)
+    written = write_report(session.folder.path)
+    assert "nothing is anomalous in the whole of digits" in written.summary.splitlines()[1]
+    assert "replicas.csv" in written.summary
+    text = written.path.read_text()
+    assert "Test AUROC" not in text
+    assert ("Nothing is anomalous, so no number ranks these." in text) == (
+        selection == "validation"
+    )
+    header = (
+        (session.folder.path / "tables" / "replicas.csv").read_text().splitlines()[0].split(",")
+    )
+    assert {"task", "seed", "validation_score", "validation_kl"} <= set(header)
+    assert "test_score" in header
+
+
+def test_the_budgets_are_priced(begin):
+    costs = begin().costs()
+    assert set(costs) == {"quick", "standard", "paper"}
+    assert (costs["quick"].trials, costs["quick"].models) == (4, 4 * 2 + 2 * 2)
+    assert all(each.seconds > 0 for each in costs.values())
+
+
+@pytest.fixture
+def against(tiny, tiny_budget):
+    """A likelihood VAE on the digits, against two controls; it is trained until a plateau."""
+    own = Baseline(
+        LikelihoodVAE,
+        settings={
+            "latent_dim": 4,
+            "batch_size": 30,
+            "likelihood": "discretised_logistic",
+            "importance_samples": 2,
+        },
+        space={"width": CategoricalDistribution([0.25, 0.5, 1.0, 8.0])},
+    )
+    budget = replace(tiny_budget, classes=None, trials=2, only={"width": (0.25, 0.5)})
+    return replace(
+        tiny,
+        baselines=(own,),
+        plan=Grid(),
+        selection="likelihood",
+        outsiders={"digits": ("noise", "constant")},
+        patience=2,
+        claim={"kind": "capacity", "factor": "width", "strata": ["likelihood"]},
+        budgets=dict.fromkeys(tiny.budgets, budget),
+    )
+
+
+def test_a_data_set_against_others(against, open_study, tmp_path):
+    session = open_study(against, tmp_path)
+    assert "noise: 1000 noise images, made with seed 0" in opening(session).splitlines()
+    shown = plan(session)
+    assert "panel: digits-vs-noise+constant; seeds [0]" in shown
+    assert "patience: a model is done after 2 reports" in shown
+    assert session.run().exit_code == 0
+    stored = session.folder.read_study()
+    assert set(stored["data"]) == {"digits", "noise", "constant"}
+    assert "made with seed 0" in stored["data"]["constant"]["about"]
+    assert stored["study"]["claim"]["factor"] == "width"
+    assert stored["study"]["outsiders"] == ["noise", "constant"]
+    records = session.folder.read_trials()
+    assert sorted(each.params["width"] for each in records) == [0.25, 0.5]
+    for record in records:
+        metrics = record.metrics
+        assert metrics["test_auroc"] == metrics["test_auroc/noise"]
+        assert "test_auroc/constant" in metrics
+        assert "validation_auroc" not in metrics
+        assert {"best_epoch", "plateau", "gap_negative_elbo_bits_per_dim"} <= set(metrics)
+        bits = metrics["validation_negative_iwae_bits_per_dim"]
+        assert record.objective == pytest.approx(-bits[0])
+        assert {"png_bits", "pixel_mean", "negative_iwae"} <= set(record.variants)
+        assert record.models["flops"] > 0
+        kept = session.folder.read_details(record.identity)["histograms"]
+        assert set(kept) == {"digits-vs-noise", "digits-vs-constant"}
+        tags = tags_of(session.folder.tensorboard, record.identity)
+        assert "scores/digits-vs-noise+constant/anomalous (constant)" in tags
+    best = max(records, key=lambda each: each.objective)
+    assert {each.identity for each in session.folder.read_evaluation()} == {best.identity}
+    assert open_study(against, tmp_path, budget="auto", resume=True).run().exit_code == 0
+
+
+def tags_of(folder, identity):
+    """The histograms of the first run of a configuration."""
+    (run,) = [path for path in folder.glob(f"[0-9]*{identity}*") if path.is_dir()]
+    events = EventAccumulator(str(run))
+    events.Reload()
+    return events.Tags()["tensors"]
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        ({"selection": "validation"}, ["validation", "no anomaly", "likelihood"]),
+        ({"changes": {"classes": ("1",)}}, ["--classes", "whole data set"]),
+    ],
+)
+def test_what_makes_no_sense_against_other_sets_is_refused(
+    against, open_study, tmp_path, options, words
+):
+    with pytest.raises(UserError) as refusal:
+        open_study(against, tmp_path, **options)
+    assert all(word in str(refusal.value) for word in words)
+
+
+def test_an_unknown_outsider_is_refused(against, open_study, tmp_path):
+    strange = replace(against, outsiders={"digits": ("noise", "svnh")})
+    with pytest.raises(UserError, match="'svnh'"):
+        open_study(strange, tmp_path)
+
+
+def test_likelihoods_of_different_kinds_are_not_compared(against, open_study, tmp_path):
+    own = against.baselines[0]
+    space = {"likelihood": CategoricalDistribution(["discretised_logistic", "gaussian"])}
+    two = (own, replace(own, name="other", settings={**own.settings, "likelihood": "gaussian"}))
+    for baselines in ((replace(own, space=space),), two):
+        mixed = replace(against, baselines=baselines)
+        with pytest.raises(UserError, match="one likelihood only"):
+            open_study(mixed, tmp_path)
+        budget = replace(against.budgets["quick"], evaluation_seeds=0)
+        quoted = replace(mixed, budgets=dict.fromkeys(against.budgets, budget))
+        open_study(quoted, tmp_path)  # nothing is chosen between them
+
+
+def test_a_detector_without_a_likelihood_cannot_be_selected_by_it(begin):
+    with pytest.raises(UserError, match="PGN has no likelihood"):
+        begin(selection="likelihood")
+
+
+def test_an_ablation_against_other_sets_keeps_its_rule(against, open_study, tmp_path):
+    session = open_study(against, tmp_path, ablate="one")
+    assert (session.study.selection, session.study.chooses) == ("likelihood", False)

@@ -1,0 +1,495 @@
+"""Bad input is refused in one line before anything is written; good input is understood."""
+
+import json
+import shutil
+from dataclasses import asdict, replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from optuna.distributions import CategoricalDistribution
+
+from analysis.report.study_report import write_report
+from tune_ad import data
+from tune_ad.app.options import Options
+from tune_ad.app.validation import prepare
+from tune_ad.errors import UserError
+from tune_ad.search.plans import Listed
+
+
+def silent(line):
+    """Says nothing."""
+
+
+@pytest.fixture(autouse=True)
+def no_gpu(monkeypatch):
+    """A machine without a GPU."""
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 0)
+
+
+class Place:
+    """A results folder and a data root that are watched."""
+
+    def __init__(self, folder):
+        self.results, self.root = folder / "results", folder / "images"
+        self.root.mkdir()
+
+    def contents(self):
+        found = [*self.results.rglob("*"), *self.root.rglob("*")]
+        return {path: path.stat().st_mtime_ns for path in found} | {
+            "results": self.results.exists()
+        }
+
+    def ready(self, name="quickstart", **options):
+        given = {"results": self.results, "data_root": str(self.root), "backend": "serial"}
+        return prepare(Options(name, **{**given, **options}), silent)
+
+    def refused(self, name="quickstart", **options):
+        """The one line with which the options are refused; nothing may have been written."""
+        before = self.contents()
+        with pytest.raises(UserError) as refusal:
+            self.ready(name, **options)
+        assert self.contents() == before
+        assert "\n" not in str(refusal.value)
+        return str(refusal.value)
+
+
+@pytest.fixture
+def place(tmp_path):
+    return Place(tmp_path)
+
+
+def in_budget(**changes):
+    return {"changes": changes}
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        ({"budget": "huge"}, ["'huge'", "quick", "standard", "paper"]),
+        (in_budget(classes=("12",)), ["'12'", "0 (0)", "9 (9)"]),
+        (in_budget(classes=("cat",)), ["'cat'", "9 (9)"]),
+        (in_budget(classes=("-1",)), ["'-1'"]),
+        (in_budget(classes=("1", "1")), ["1, 1", "twice"]),
+        (in_budget(classes=()), ["class"]),
+        (in_budget(trials=0), ["trials", "0", "at least 1"]),
+        (in_budget(trials=-4), ["trials", "-4"]),
+        (in_budget(epochs=0), ["epochs", "0", "at least 1"]),
+        (in_budget(seeds=0), ["seeds", "0", "at least 1"]),
+        (in_budget(seeds=-1), ["seeds", "-1"]),
+        (in_budget(evaluation_seeds=-1), ["evaluation seeds", "-1", "at least 0"]),
+        (in_budget(train_images=0), ["train_images", "0", "at least 1"]),
+        ({"extend": -1}, ["extend", "-1", "at least"]),
+        ({"concurrent": 0}, ["concurrent", "0", "at least 1"]),
+        ({"concurrent": -2}, ["concurrent", "-2"]),
+        ({"cpus": 0}, ["cpus-per-trial", "0", "at least 1"]),
+        ({"cpus": -1}, ["cpus-per-trial", "-1"]),
+        ({"cpus": 100_000}, ["cpus-per-trial", "100000", "lower"]),
+        ({"gpus": -0.5}, ["gpus-per-trial", "-0.5", "at least 0"]),
+        ({"gpus": 1.0}, ["gpus-per-trial", "1", "more than 0", "lower"]),
+        ({"device": "cuda"}, ["--device", "cuda", "cpu"]),
+        ({"time_budget": 0.0}, ["time-budget", "0", "minute"]),
+        ({"time_budget": -5.0}, ["time-budget", "-5"]),
+        ({"selection": "best"}, ["'best'", "validation", "oracle", "normal_only"]),
+        ({"settings": {"drop_out": 0.5}}, ["'drop_out'", "dropout"]),
+        ({"settings": {"dropout": 1.5}}, ["dropout", "1.5", "[0, 1)"]),
+        ({"settings": {"dropout": "high"}}, ["dropout", "'high'", "number"]),
+        ({"settings": {"latent_dim": 8.5}}, ["latent_dim", "8.5", "int"]),
+        ({"settings": {"latent_dim": 0}}, ["latent_dim", "0", "[1, 100000]"]),
+        ({"settings": {"mc_samples": "many"}}, ["mc_samples", "'many'", "'inf'"]),
+        ({"settings": {"milestones": (0.5, 2.0)}}, ["milestones", "2.0"]),
+        ({"settings": {"width": 0.01}}, ["width", "0.01", "at least"]),
+        ({"settings": {"scaling": "log"}}, ["scaling", "'log'", "unit"]),
+        ({"budget": "paper", **in_budget(trials=5)}, ["paper", "5 trials", "--trials 1"]),
+    ],
+    ids=lambda each: str(each) if isinstance(each, dict) else "",
+)
+def test_bad_options_are_refused(place, options, words):
+    message = place.refused(**options)
+    for word in words:
+        assert word in message
+
+
+def test_an_unknown_search_is_refused(place):
+    message = place.refused("quickstrat")
+    assert "'quickstrat'" in message
+    assert "quickstart" in message
+
+
+def test_a_data_root_that_does_not_exist_is_refused(place):
+    message = place.refused(data_root=str(place.root / "nowhere"))
+    assert "nowhere" in message
+    assert "--data-root" in message
+
+
+def test_a_data_root_that_is_a_file_is_refused(place):
+    (place.root / "file").write_text("")
+    assert "file" in place.refused(data_root=str(place.root / "file"))
+
+
+def test_a_results_folder_that_is_a_file_is_refused(place):
+    place.results.write_text("")
+    message = place.refused()
+    assert str(place.results) in message
+    assert "--results" in message
+
+
+def arrays(**changes):
+    images, labels = np.zeros((20, 32, 32, 3), np.uint8), np.arange(20) % 10
+    plain = {
+        "train_images": images,
+        "train_labels": labels,
+        "test_images": images,
+        "test_labels": labels,
+    }
+    return {name: each for name, each in {**plain, **changes}.items() if each is not None}
+
+
+@pytest.mark.parametrize(
+    ("changes", "words"),
+    [
+        ({"test_labels": None}, ["test_labels missing"]),
+        ({"train_images": None}, ["train_images missing"]),
+        ({"train_images": np.zeros((20, 32, 32, 3))}, ["train_images", "float64", "uint8"]),
+        ({"test_images": np.zeros((20, 3, 32, 32), np.uint8)}, ["test_images", "(20, 3, 32, 32)"]),
+        ({"test_images": np.zeros((20, 28, 28), np.uint8)}, ["(32, 32, 3)", "(28, 28)"]),
+        ({"train_labels": np.arange(19)}, ["20 images", "19 labels"]),
+        ({"train_labels": np.full(20, 0.5)}, ["train_labels", "float64", "integers"]),
+        ({"train_labels": np.arange(20)}, ["train_labels", "19"]),
+        ({"test_images": np.zeros((0, 32, 32, 3), np.uint8), "test_labels": np.arange(0)}, ["no"]),
+        ({"train_images": None, "train_labels": None}, ["no training images"]),
+    ],
+    ids=lambda each: "+".join(each) if isinstance(each, dict) else "",
+)
+def test_a_bad_file_of_images_is_refused(place, changes, words):
+    np.savez(place.root / "cifar10.npz", **arrays(**changes))
+    message = place.refused("pgn_cifar")
+    assert "cifar10" in message
+    for word in words:
+        assert word in message
+
+
+@pytest.mark.parametrize("content", [b"", b"not a zip", b"PK\x03\x04 cut off"])
+def test_a_file_that_is_no_npz_is_refused(place, content):
+    (place.root / "cifar10.npz").write_bytes(content)
+    assert "cifar10.npz" in place.refused("pgn_cifar")
+
+
+def test_a_class_with_too_few_images_is_refused(place):
+    np.savez(place.root / "cifar10.npz", **arrays())
+    message = place.refused("pgn_cifar", budget="quick")
+    assert "validation_fraction" in message
+
+
+def test_images_too_small_for_the_networks_are_refused(place):
+    small = np.zeros((200, 4, 4, 3), np.uint8)
+    labels = np.arange(200) % 10
+    np.savez(
+        place.root / "cifar10.npz",
+        **arrays(
+            **dict.fromkeys(("train_images", "test_images"), small),
+            train_labels=labels,
+            test_labels=labels,
+        ),
+    )
+    assert "4x4" in place.refused("pgn_cifar", budget="quick")
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"settings": {"drop_out": 0.5}},
+        {"settings": {"dropout": "high"}},
+        {"selection": "best"},
+        {"concurrent": 0},
+        in_budget(classes=("12",)),
+        in_budget(train_images=0),
+        {"resume": True},
+    ],
+    ids=str,
+)
+def test_what_is_wrong_is_said_before_images_are_fetched(place, monkeypatch, options):
+    def fetch(*arguments):
+        raise AssertionError("fetched")
+
+    monkeypatch.setattr(data, "load", fetch)
+    place.refused("pgn_mnist", **options)
+
+
+def test_there_must_be_a_study_to_go_on_with(place):
+    for going_on in ({"resume": True}, {"extend": 3}):
+        message = place.refused(**going_on)
+        assert str(place.results / "quickstart") in message
+        assert "--search" in message
+
+
+@pytest.fixture
+def refused(open_study, tiny, results, finished):
+    """A function: the line that refuses to go on with the finished tiny study."""
+
+    def refuse(search=tiny, **options):
+        before = {path: path.stat().st_mtime_ns for path in results.rglob("*")}
+        with pytest.raises(UserError) as refusal:
+            open_study(search, results, **{"budget": "auto", **options})
+        assert {path: path.stat().st_mtime_ns for path in results.rglob("*")} == before
+        assert "\n" not in str(refusal.value)
+        return str(refusal.value)
+
+    return refuse
+
+
+def test_a_study_is_not_overwritten(refused, results):
+    message = refused()
+    for word in (str(results / "tiny"), "budget quick", "4 trials", "--resume", "--results"):
+        assert word in message
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        ({"budget": "standard"}, ["quick", "standard", "--results"]),
+        (in_budget(epochs=9), ["epochs", "3", "9", "--results"]),
+        (in_budget(seeds=2), ["seeds", "1", "2"]),
+        (in_budget(classes=("1", "2")), ["classes", "(0, 1)", "(1, 2)"]),
+        (in_budget(train_images=30), ["train_images", "60", "30"]),
+        (in_budget(evaluation_seeds=9), ["evaluation_seeds", "2", "9"]),
+        (in_budget(trials=2), ["4 trials", "2"]),
+        ({"settings": {"width": 2.0}}, ["settings", "--results"]),
+        ({"selection": "oracle"}, ["selection", "--results"]),
+        ({"seed": 5}, ["seed", "--results"]),
+    ],
+    ids=lambda each: str(each) if isinstance(each, dict) else "",
+)
+def test_a_study_goes_on_only_as_it_was_begun(refused, options, words):
+    for going_on in ({"resume": True}, {"extend": 1}):
+        message = refused(**going_on, **options)
+        for word in words:
+            assert word in message
+
+
+def test_a_study_whose_search_has_changed_does_not_go_on(refused, tiny):
+    own = tiny.baselines[0]
+    wider = {**own.space, "latent_dim": CategoricalDistribution([4, 8, 16, 32])}
+    changed = [
+        replace(tiny, baselines=(replace(own, space=wider),)),
+        replace(tiny, baselines=(replace(own, settings={**own.settings, "width": 2.0}),)),
+        replace(tiny, baselines=(replace(own, score_space={}),)),
+        replace(tiny, early_stopping=True),
+        replace(tiny, plan=Listed([{}])),
+    ]
+    for search, word in zip(changed, ["baselines"] * 3 + ["early_stopping", "plan"], strict=True):
+        message = refused(search, resume=True)
+        assert word in message
+        assert "--results" in message
+
+
+def test_a_plan_that_does_not_fit_is_refused_before_anything_is_written(
+    tiny, open_study, tmp_path
+):
+    for configuration in ({"width": 2.0}, {"latent_dim": 99}):
+        with pytest.raises(UserError, match="99|width"):
+            open_study(replace(tiny, plan=Listed([configuration])), tmp_path)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_changed_search_may_have_changed_its_budgets(open_study, tiny, tiny_budget, results):
+    other = dict.fromkeys(tiny.budgets, replace(tiny_budget, epochs=50))
+    session = open_study(replace(tiny, budgets=other), results, budget="auto", resume=True)
+    assert session.study.budget == tiny_budget
+
+
+def test_the_finished_study_goes_on_as_it_was(open_study, tiny, tiny_budget, results, finished):
+    session = open_study(tiny, results, budget="auto", resume=True)
+    assert session.study == finished.session.study
+    same = {"trials": 4, "epochs": 3, "seeds": 1, "classes": ("0", "1")}
+    session = open_study(tiny, results, budget="quick", resume=True, changes=same)
+    assert session.study == finished.session.study
+    session = open_study(tiny, results, budget="auto", extend=3)
+    assert session.study.budget == replace(tiny_budget, trials=7)
+
+
+def test_a_study_of_published_epochs_goes_on_with_them(open_study, tiny, tiny_budget, tmp_path):
+    own = replace(tiny.baselines[0], settings={**tiny.baselines[0].settings, "epochs": 2})
+    free = dict.fromkeys(tiny.budgets, replace(tiny_budget, epochs=None, trials=1))
+    search = replace(tiny, baselines=(own,), budgets=free)
+    session = open_study(search, tmp_path, evaluate=False)
+    assert session.study.epochs() == {"PGN": 2}
+    assert session.run().exit_code == 0
+    (record,) = session.folder.read_trials()
+    assert (record.params["epochs"], record.replicas[0].epoch) == (2, 2)
+    assert session.folder.read_study()["study"]["budget"]["epochs"] is None
+    resumed = open_study(search, tmp_path, budget="auto", resume=True)
+    assert resumed.study == session.study
+    with pytest.raises(UserError, match="begun with epochs None, not 5"):
+        open_study(search, tmp_path, budget="auto", resume=True, changes={"epochs": 5})
+
+
+def test_epochs_of_the_user_are_those_of_every_baseline(open_study, tiny, tiny_budget, tmp_path):
+    free = dict.fromkeys(tiny.budgets, replace(tiny_budget, epochs=None))
+    search = replace(tiny, budgets=free)
+    assert open_study(search, tmp_path).study.epochs() == {"PGN": 100}
+    changed = open_study(search, tmp_path, changes={"epochs": 5})
+    assert changed.study.epochs() == {"PGN": 5}
+    assert changed.study.describe()["budget"]["epochs"] == 5
+
+
+def test_a_study_of_an_earlier_version_goes_on(open_study, tiny, tmp_path, finished):
+    shutil.copytree(finished.folder.path, tmp_path / "tiny")
+    path = tmp_path / "tiny" / finished.folder.study.name
+    stored = json.loads(path.read_text())
+    del stored["study"]["whole"]
+    for later in ("search", "ablation", "changes", "evaluate", "resources"):
+        del stored[later]
+    path.write_text(json.dumps(stored))
+    session = open_study(tiny, tmp_path, budget="auto", resume=True)
+    assert session.study == finished.session.study
+    assert session.run().exit_code == 0
+    assert write_report(session.folder.path).path.exists()
+
+
+@pytest.fixture
+def whole(tiny, tiny_budget):
+    """The tiny search on the digits as a whole."""
+    budgets = dict.fromkeys(tiny.budgets, replace(tiny_budget, classes=None))
+    return replace(tiny, whole=True, budgets=budgets)
+
+
+@pytest.mark.parametrize("classes", [("0", "1"), ("12",), ()])
+def test_classes_of_a_whole_data_set_are_refused(open_study, whole, tmp_path, classes):
+    with pytest.raises(UserError, match="--classes: tiny is about the whole data set; leave"):
+        open_study(whole, tmp_path, changes={"classes": classes})
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_search_that_chooses_needs_a_rule_that_can(open_study, whole, tmp_path):
+    with pytest.raises(UserError, match="nothing is anomalous in the whole of digits"):
+        open_study(whole, tmp_path)
+    for options in ({"selection": "normal_only"}, {"changes": {"trials": 1, "classes": None}}):
+        session = open_study(whole, tmp_path, **options)
+        assert [asdict(task) for task in session.tasks] == [
+            {"name": "digits", "source": "digits", "normal_class": None, "outsiders": ()}
+        ]
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_settings_that_are_tuples_survive_a_resume(open_study, tiny, tmp_path):
+    settings = {"milestones": (0.25, 0.5), "dropout": 0.3}
+    session = open_study(
+        tiny, tmp_path, settings=settings, changes={"trials": 1, "epochs": 1}, evaluate=False
+    )
+    session.run()
+    resumed = open_study(tiny, tmp_path, budget="auto", resume=True, evaluate=False)
+    assert resumed.study.baselines == session.study.baselines
+    assert resumed.run().exit_code == 0
+    again = open_study(tiny, tmp_path, budget="auto", resume=True, settings=settings)
+    assert again.study.baselines == session.study.baselines
+
+
+def test_a_fresh_checkout_needs_no_folder_of_images(place, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.delenv("TUNE_AD_DATA", raising=False)
+    before = sorted(tmp_path.rglob("*"))
+    assert place.ready(data_root=None).study.data_set == "digits"
+    assert sorted(tmp_path.rglob("*")) == before
+
+
+def test_preparing_writes_nothing(place):
+    before = place.contents()
+    session = place.ready(changes={"classes": ("3", "5"), "trials": 2}, settings={"width": 2.0})
+    assert place.contents() == before
+    assert session.folder.path == place.results / "quickstart"
+    assert [task.name for task in session.tasks] == ["digits/3", "digits/5"]
+    assert session.study.budget.classes == (3, 5)
+    assert session.study.budget.trials == 2
+    assert "width" not in session.study.arms[0].space
+
+
+@pytest.mark.parametrize(
+    ("gpus", "asked", "taken"),
+    [
+        (0, {}, ("cpu", "quick", 0.0)),
+        (1, {}, ("cuda", "standard", 0.25)),
+        (2, {"gpus": 1.0}, ("cuda", "standard", 1.0)),
+        (1, {"device": "cpu"}, ("cpu", "quick", 0.0)),
+        (1, {"budget": "quick"}, ("cuda", "quick", 0.25)),
+        (0, {"budget": "standard"}, ("cpu", "standard", 0.0)),
+    ],
+)
+def test_auto_takes_what_the_machine_has(place, monkeypatch, gpus, asked, taken):
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: gpus)
+    session = place.ready(**asked)
+    chosen = session.options
+    assert (chosen.device, session.study.budget_name, chosen.gpus) == taken
+
+
+@pytest.mark.parametrize(
+    ("cpus", "gpus", "options", "trials"),
+    [
+        (8, 0, {}, 8),
+        (8, 0, {"cpus": 3}, 2),
+        (8, 1, {}, 4),
+        (2, 4, {}, 2),
+        (64, 2, {"gpus": 0.5}, 4),
+        (8, 0, {"concurrent": 3}, 3),
+        (8, 1, {"device": "cpu"}, 8),
+    ],
+)
+def test_as_many_trials_at_a_time_as_fit(place, monkeypatch, cpus, gpus, options, trials):
+    monkeypatch.setattr("os.sched_getaffinity", lambda process: set(range(cpus)))
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: gpus)
+    assert place.ready(backend="ray", **options).concurrent == trials
+    assert place.ready(backend="serial", **options).concurrent == 1
+
+
+@pytest.mark.parametrize(
+    ("asked", "words"),
+    [
+        ({"gpus": 1.5}, ["1.5", "whole number"]),
+        ({"gpus": float("nan")}, ["--gpus-per-trial", "nan"]),
+        ({"settings": {"width": 1e308}}, ["width", "10000]"]),
+        ({"settings": {"batch_size": 10**8}}, ["batch_size", "10000]"]),
+        ({"gpus": 0.5, "device": "cpu"}, ["cpu", "0.5", "contradicts"]),
+        ({"gpus": 0.0, "device": "cuda"}, ["cuda", "contradicts"]),
+        ({"cpus": 500}, ["--cpus-per-trial", "500"]),
+        ({"gpus": 64.0}, ["--gpus-per-trial", "64"]),
+        ({"settings": {"width": 9000.0}}, ["width", "85,547,268,064 parameters", "GB"]),
+        ({"backend": "serial", "address": "auto"}, ["--address", "--backend serial"]),
+    ],
+)
+def test_what_no_node_can_hold_is_refused(place, monkeypatch, asked, words):
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 2)
+    with pytest.raises(UserError) as refusal:
+        place.ready(**asked)
+    assert "\n" not in str(refusal.value)
+    for word in words:
+        assert word in str(refusal.value)
+
+
+def test_losses_of_different_baselines_are_not_compared(place):
+    images, labels = np.zeros((40, 28, 28), np.uint8), np.arange(40) % 10
+    arrays = {"train_images": images, "train_labels": labels}
+    arrays |= {"test_images": images, "test_labels": labels}
+    np.savez(place.root / "mnist.npz", **arrays)
+    assert "one-class" in place.refused("svdd_mnist", selection="normal_only")
+
+
+def test_a_user_is_told_what_is_fetched(place, monkeypatch):
+    class Fetched(Exception):
+        """The images would be fetched now."""
+
+    def fetch(*arguments):
+        raise Fetched
+
+    monkeypatch.setattr(data, "load", fetch)
+    said = []
+    options = Options("pgn_mnist", results=place.results, data_root=str(place.root))
+    with pytest.raises(Fetched):
+        prepare(options, said.append)
+    (line,) = said
+    assert "mnist" in line
+    assert str(place.root) in line
+
+
+def test_the_default_results_are_here(place):
+    assert Options("quickstart").results == Path("results")

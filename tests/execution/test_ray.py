@@ -1,0 +1,383 @@
+"""The Ray backend: the same records as the serial one, whatever happens to the process."""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from contextlib import nullcontext
+from dataclasses import asdict, replace
+from functools import partial
+from pathlib import Path
+from types import SimpleNamespace
+
+import pytest
+import ray
+from optuna.distributions import CategoricalDistribution
+from ray import tune
+
+import tune_ad
+from tune_ad.detectors.autoencoders.ae import AE
+from tune_ad.detectors.pgn import PGN
+from tune_ad.errors import UserError
+from tune_ad.execution.ray import runner, trainable
+from tune_ad.execution.ray.runner import Bridge, Herald, Resources
+from tune_ad.execution.ray.trainable import TrialTrainable
+from tune_ad.search.declaration import Baseline
+from tune_ad.search.plans import Listed
+from tune_ad.storage.folder import StudyFolder
+
+PROJECT = Path(tune_ad.__file__).parent.parent
+ray.cloudpickle.register_pickle_by_value(sys.modules[__name__])  # workers cannot import tests
+
+
+@pytest.fixture
+def joined(ray_session, monkeypatch):
+    """Sessions use the Ray that all tests share."""
+    monkeypatch.setattr(runner, "cluster", lambda resources: nullcontext())
+
+
+@pytest.fixture
+def begin(joined, tiny, open_study, tmp_path):
+    """A function: the tiny search through Ray, in a folder of this test."""
+
+    def start(search=tiny, name="ray", **options):
+        given = {"backend": "ray", "concurrent": 1}
+        return open_study(search, tmp_path / name, **{**given, **options})
+
+    return start
+
+
+def by_identity(records):
+    return {each["identity"]: {**each, "number": None} for each in records}
+
+
+def test_one_trial_at_a_time_gives_the_records_of_the_serial_backend(begin, finished, timeless):
+    session = begin()
+    outcome = session.run()
+    assert (outcome.exit_code, outcome.late) == (0, False)
+    ours, theirs = session.folder, finished.folder
+    assert ours.read_suggestions() == theirs.read_suggestions()
+    assert timeless(ours.read_trials()) == timeless(theirs.read_trials())
+    assert timeless(ours.read_evaluation()) == timeless(theirs.read_evaluation())
+    for record in ours.read_trials():
+        assert ours.read_details(record.identity) == theirs.read_details(record.identity)
+    assert ours.read_study()["backend"] == "ray"
+    assert {path.name for path in ours.tensorboard.iterdir() if path.is_dir()} == {
+        path.name for path in theirs.tensorboard.iterdir() if path.is_dir()
+    }
+    assert not ours.ray.exists()
+
+
+LISTED = [{"latent_dim": size, "dropout": 0.1 * k} for size in (8, 16) for k in (2, 3, 4)]
+
+
+def test_two_trials_at_a_time_share_their_processes_and_give_the_same_numbers(
+    begin, tiny, timeless, monkeypatch
+):
+    pids, reported = set(), Bridge.reported
+
+    def watched(bridge, trial_id, result):
+        pids.add(result["pid"])
+        return reported(bridge, trial_id, result)
+
+    monkeypatch.setattr(Bridge, "reported", watched)
+    search = replace(tiny, plan=Listed(LISTED))
+    options = {"changes": {"trials": 6}, "evaluate": False}
+    session = begin(search, concurrent=2, **options)
+    assert session.run().exit_code == 0
+    assert os.getpid() not in pids
+    assert 1 <= len(pids) <= 3 < len(LISTED)
+    serial = begin(search, "serial", backend="serial", **options)
+    serial.run()
+    numbers = [each.number for each in session.folder.read_trials()]
+    assert sorted(numbers) == list(range(6))
+    ours, theirs = (timeless(each.folder.read_trials()) for each in (session, serial))
+    assert by_identity(ours) == by_identity(theirs)
+
+
+def test_an_adaptive_search_runs_two_trials_at_a_time(begin, tiny):
+    session = begin(concurrent=2, changes={"trials": 6}, evaluate=False)
+    assert session.run().exit_code == 0
+    assert sorted(each.number for each in session.folder.read_trials()) == list(range(6))
+    assert len({each.identity for each in session.folder.read_trials()}) == 6
+    assert not session.folder.ray.exists()
+
+
+class Burst(PGN):
+    """A detector that fails in training with codes of four numbers."""
+
+    def terms(self, phase, images, noise):
+        """Raise or go on."""
+        if self.config.latent_dim == 4:
+            raise RuntimeError("burst\nin the middle")
+        return super().terms(phase, images, noise)
+
+
+def test_a_trial_that_raises_in_training_is_a_failure_and_the_others_complete(begin, tiny):
+    own = replace(tiny.baselines[0], detector=Burst)
+    search = replace(tiny, baselines=(own,), plan=Listed([{"latent_dim": 4}, *LISTED[:2]]))
+    session = begin(search, concurrent=2, evaluate=False)
+    outcome = session.run()
+    assert (outcome.failed, outcome.exit_code, outcome.interrupted) == (1, 1, False)
+    records = session.folder.read_trials()
+    assert {each.number: (each.state, each.reason) for each in records} == {
+        0: ("failed", "RuntimeError: burst"),
+        1: ("complete", ""),
+        2: ("complete", ""),
+    }
+    assert len(records) == 3
+
+
+def test_a_trial_that_cannot_be_built_is_a_failure_and_the_others_complete(begin, tiny):
+    sizes = CategoricalDistribution([16, 24, 32])
+    own = Baseline(AE, space={"latent_dim": sizes}, settings={"batch_size": 30})
+    plan = Listed([{"latent_dim": size} for size in (16, 24, 32)])
+    search = replace(tiny, baselines=(own,), plan=plan)
+    session = begin(search, changes={"epochs": 1}, evaluate=False)
+    outcome = session.run()
+    assert (outcome.failed, outcome.exit_code) == (1, 1)
+    records = session.folder.read_trials()
+    assert [each.state for each in records] == ["complete", "failed", "complete"]
+    assert records[1].reason.startswith("UserError: latent_dim must be a multiple of 16")
+
+
+def test_trials_that_fall_behind_are_stopped(begin, tiny, timeless):
+    rates = [{"dropout": 0.1 + 0.1 * k} for k in range(6)]
+    search = replace(tiny, plan=Listed(rates), early_stopping=True)
+    changes = {"trials": 6, "epochs": 10, "train_images": 30}
+    budget = replace(tiny.budgets["quick"], evaluations=10)
+    search = replace(search, budgets=dict.fromkeys(tiny.budgets, budget))
+    serial = begin(search, "serial", backend="serial", changes=changes, evaluate=False)
+    serial.run()
+    session = begin(search, changes=changes, evaluate=False)
+    outcome = session.run()
+    assert (outcome.exit_code, outcome.interrupted) == (0, False)
+    records = session.folder.read_trials()
+    stopped = [each for each in records if each.state == "pruned"]
+    assert stopped
+    assert all(3 <= each.reports[-1][0] < 10 for each in stopped)
+    assert timeless(records) == timeless(serial.folder.read_trials())
+
+
+def test_no_trial_starts_when_the_time_is_over(begin):
+    session = begin(time_budget=1e-9)
+    outcome = session.run()
+    assert (outcome.late, outcome.interrupted, outcome.exit_code) == (True, False, 0)
+    assert session.folder.read_trials() == []
+    assert not session.folder.ray.exists()
+
+
+@pytest.fixture
+def make(joined, finished):
+    """A function: a trainable with a suggestion, as in an actor but in this process."""
+    study = finished.session.study
+    kind = tune.with_parameters(
+        TrialTrainable, study=study, panel=finished.session.panel(), threads=1
+    )
+    return lambda number: kind(config=asdict(suggested(finished, number)))
+
+
+def suggested(finished, number):
+    return finished.folder.read_suggestions()[number]
+
+
+def to_the_end(trial):
+    """The reports of the steps that are left, but for their times."""
+    reports = []
+    while not reports or not reports[-1].done:
+        reports.append(trial.step()["report"])
+    return [replace(each.record, seconds=0.0) for each in reports]
+
+
+def test_an_actor_that_is_used_again_gives_the_numbers_of_a_fresh_one(make, finished, timeless):
+    trial = make(2)
+    trial.step()
+    assert trial.reset_config(asdict(suggested(finished, 1))) is True
+    records = to_the_end(trial)
+    assert records == to_the_end(make(1))
+    assert timeless(records[-1:]) == timeless(finished.folder.read_trials()[1:2])
+
+
+@pytest.mark.parametrize("steps", [0, 1, 2])
+def test_a_checkpoint_goes_on_with_the_same_numbers(make, tmp_path, steps):
+    trial = make(1)
+    for _ in range(steps):
+        trial.step()
+    trial.save_checkpoint(str(tmp_path))
+    other = make(1)
+    other.load_checkpoint(str(tmp_path))
+    assert to_the_end(other) == to_the_end(trial)
+
+
+def test_a_checkpoint_is_asked_for_by_elapsed_time_while_the_trial_goes_on(make, monkeypatch):
+    trial = make(1)
+    trial.checkpoints = True
+    assert "should_checkpoint" not in trial.step()
+    monkeypatch.setattr(trainable, "CHECKPOINT_SECONDS", 0.0)
+    assert trial.step()["should_checkpoint"] is True
+    last = trial.step()
+    assert last["done"]
+    assert "should_checkpoint" not in last
+
+
+def test_a_result_names_its_epoch(make):
+    trial = make(0)
+    assert [trial.step()["epoch"] for _ in range(3)] == [1, 2, 3]
+
+
+def test_old_reports_of_a_restored_trial_are_not_heard_twice(finished):
+    class Heard:
+        def __init__(self):
+            self.epochs = []
+
+        def reported(self, report):
+            self.epochs.append(report)
+            return report == 5
+
+    heard = Heard()
+    bridge = Bridge(heard)
+    for epoch in (1, 2, 2, 1, 3):
+        assert not bridge.reported("a", {"epoch": epoch, "report": epoch})
+    assert not bridge.reported("b", {"epoch": 1, "report": 1})
+    assert bridge.reported("b", {"epoch": 2, "report": 5})
+    assert heard.epochs == [1, 2, 3, 1, 5]
+    assert bridge.over == {"b"}
+
+
+def test_no_checkpoint_is_written_where_no_node_can_be_lost(make, monkeypatch):
+    monkeypatch.setattr(trainable, "CHECKPOINT_SECONDS", 0.0)
+    assert "should_checkpoint" not in make(1).step()
+
+
+def test_the_last_report_is_passed_on_and_ray_keeps_none():
+    class Heard:
+        reports = []
+
+        def reported(self, report):
+            self.reports.append(report)
+            return True
+
+    bridge, result = Bridge(Heard()), {"epoch": 1, "report": "last"}
+    Herald(bridge).on_trial_result(0, [], SimpleNamespace(trial_id="a"), result=result)
+    assert result == {"epoch": 1}
+    assert bridge.conductor.reports == ["last"]
+    assert bridge.over == {"a"}
+
+
+def test_a_second_cluster_in_one_process_is_refused_in_one_line(ray_session):
+    with pytest.raises(UserError) as refusal, runner.cluster(Resources(1)):
+        raise AssertionError("connected twice")
+    assert "\n" not in str(refusal.value)
+    assert ray.is_initialized()
+
+
+DRIVER = """
+import sys
+from pathlib import Path
+from tune_ad.app.validation import prepare
+from tune_ad.app.session import Options
+
+if __name__ == "__main__":
+    options = Options(
+        "quickstart",
+        budget="quick",
+        device="cpu",
+        concurrent=2,
+        progress=False,
+        changes={"trials": 8, "epochs": 8, "classes": (0, 1), "evaluation_seeds": 1},
+        results=Path(sys.argv[1]),
+    )
+    sys.exit(prepare(options, say=print).run().exit_code)
+"""
+
+
+class Driver:
+    """A study in a process of its own, with a Ray of its own."""
+
+    def __init__(self, folder):
+        script = folder / "driver.py"
+        script.write_text(DRIVER)
+        self.folder = StudyFolder(folder / "quickstart")
+        self.log = (folder / "log").open("w+")
+        self.process = subprocess.Popen(
+            [sys.executable, str(script), str(folder)],
+            cwd=PROJECT,
+            stdout=self.log,
+            stderr=subprocess.STDOUT,
+            stdin=subprocess.DEVNULL,
+        )
+
+    def signal_after(self, trials, number, seconds=90):
+        """Send a signal once so many trials are recorded: the lines left, and the exit code."""
+        deadline = time.monotonic() + seconds
+        while len(self.folder.trials.read()) < trials:
+            assert self.process.poll() is None, self.said()
+            assert time.monotonic() < deadline, self.said()
+            time.sleep(0.01)
+        self.process.send_signal(number)
+        code = self.process.wait(seconds)
+        return [
+            each.path.read_text() for each in (self.folder.suggested, self.folder.trials)
+        ], code
+
+    def said(self):
+        self.log.seek(0)
+        return self.log.read()
+
+    def close(self):
+        if self.process.poll() is None:
+            self.process.kill()
+            self.process.wait()
+        self.log.close()
+
+
+@pytest.fixture
+def driver(tmp_path):
+    started = Driver(tmp_path)
+    yield started
+    started.close()
+
+
+@pytest.fixture
+def resumed(joined, tmp_path):
+    """A function: go on with the driver's study, in this process."""
+    from tune_ad.app.options import Options
+    from tune_ad.app.validation import prepare
+
+    options = Options(
+        "quickstart", resume=True, device="cpu", concurrent=2, progress=False, results=tmp_path
+    )
+    return partial(prepare, options, say=lambda line: None)
+
+
+def check_resumed(folder, before, outcome):
+    assert outcome.exit_code == 0
+    now = [each.path.read_text() for each in (folder.suggested, folder.trials)]
+    for text, old in zip(now, before, strict=True):
+        assert text.startswith(old[: old.rindex("\n") + 1])
+    for found in (folder.read_suggestions(), folder.read_trials()):
+        assert sorted(each.number for each in found) == list(range(8))
+    assert len({each.identity for each in folder.read_trials()}) == 8
+    assert len(folder.read_evaluation()) == 1
+    assert not folder.ray.exists()
+
+
+@pytest.mark.slow
+def test_a_study_whose_driver_was_killed_goes_on(driver, resumed):
+    before, code = driver.signal_after(2, signal.SIGKILL)
+    assert code == -signal.SIGKILL
+    assert 2 <= len(driver.folder.read_trials()) < 8
+    check_resumed(driver.folder, before, resumed().run())
+
+
+def test_a_study_that_was_interrupted_leaves_gracefully_and_goes_on(driver, resumed):
+    _, code = driver.signal_after(2, signal.SIGINT)
+    assert code == 130, driver.said()
+    assert "Traceback" not in driver.said()
+    assert not driver.folder.ray.exists()
+    ended = driver.folder.read_trials()
+    assert 2 <= len(ended) < 8
+    assert all(each.state == "complete" for each in ended)
+    before = [each.path.read_text() for each in (driver.folder.suggested, driver.folder.trials)]
+    check_resumed(driver.folder, before, resumed().run())

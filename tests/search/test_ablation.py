@@ -1,0 +1,192 @@
+"""A search as an ablation: what changes, what is refused, and whole small studies of each kind."""
+
+from dataclasses import asdict, replace
+from functools import partial
+
+import pytest
+from optuna.distributions import CategoricalDistribution
+
+from analysis.report.study_report import write_report
+from tune_ad.app.console import closing, opening, plan
+from tune_ad.app.session import Outcome
+from tune_ad.errors import UserError
+from tune_ad.search import catalogue
+from tune_ad.search.ablation import ABLATIONS, ablated
+from tune_ad.search.budgets import BUDGETS
+from tune_ad.search.plans import Grid, OneAtATime, Sobol
+
+
+@pytest.mark.parametrize(
+    ("kind", "plan"),
+    [
+        ("one", OneAtATime(points=3)),
+        ("grid", Grid(points=2, with_default=True)),
+        ("sobol", Sobol()),
+    ],
+)
+@pytest.mark.parametrize("name", ["quickstart", "ae_mnist", "svdd_cifar", "rd_mnist"])
+def test_an_ablation_selects_nothing_stops_nothing_and_has_paired_seeds(name, kind, plan):
+    search, data = catalogue.find(name)
+    made = ablated(search, kind)
+    assert (made.plan, made.early_stopping) == (plan, False)
+    assert (made.baselines, made.names()) == (search.baselines, search.names())
+    for budget in BUDGETS:
+        ours, theirs = made.budgets_for(data)[budget], search.budgets_for(data)[budget]
+        assert ours.evaluation_seeds == 0
+        assert ours.seeds == max(3, theirs.seeds)
+        assert replace(ours, trials=1, seeds=1, evaluation_seeds=1) == replace(
+            theirs, trials=1, seeds=1, evaluation_seeds=1
+        )
+        if kind == "sobol":
+            assert ours.trials == max(32, theirs.trials)
+
+
+def test_an_ablation_is_not_ablated_again():
+    search, _ = catalogue.find("ablate_pgn_mnist")
+    with pytest.raises(UserError, match="leave --ablate out, or take --ablate grid"):
+        ablated(search, "one")
+    assert ablated(search, "sobol").plan == Sobol()
+    with pytest.raises(UserError, match="one, grid, sobol, got 'two'"):
+        ablated(search, "two")
+
+
+@pytest.fixture
+def begin(tiny, open_study, tmp_path):
+    """A function: an ablation of the tiny search in a folder of this test, of one epoch."""
+    own = replace(tiny.baselines[0], score_space={})
+    small = replace(tiny, baselines=(own,), early_stopping=True)
+
+    def prepared(kind="one", changes=None, **options):
+        given = {} if options.get("resume") or options.get("extend") else {"epochs": 1}
+        return open_study(
+            small, tmp_path, ablate=kind, changes={**given, **(changes or {})}, **options
+        )
+
+    return prepared
+
+
+SIZES = {(4, 0.5), (8, 0.5), (16, 0.5), (8, 0.1), (8, 0.4), (8, 0.7)}
+GRID = {(size, rate) for size in (4, 8, 16) for rate in (0.1, 0.5, 0.7)}
+
+
+@pytest.mark.parametrize(("kind", "found"), [("one", SIZES), ("grid", GRID)])
+def test_an_ablation_is_a_study_of_its_own(begin, tmp_path, kind, found):
+    session = begin(kind)
+    name = f"tiny{ABLATIONS[kind].suffix}"
+    assert session.folder.path == tmp_path / name
+    assert session.study.budget.trials == len(found)
+    assert session.costs()["quick"].trials == len(found)
+    assert session.costs()["quick"].models == len(found) * 3 * 2
+    assert session.run().exit_code == 0
+    records = session.folder.read_trials()
+    assert {(r.params["latent_dim"], r.params["dropout"]) for r in records} == found
+    assert len(records) == len(found)
+    for record in records:
+        assert record.state == "complete"
+        assert [each.seed for each in record.replicas] == [0, 0, 1, 1, 2, 2]
+        assert len(record.metrics["test_auroc"]) == 6
+    assert session.folder.read_evaluation() == []
+    assert [path.name for path in tmp_path.iterdir()] == [name]
+    stored = session.folder.read_study()
+    assert (stored["search"], stored["ablation"]) == ("tiny", kind)
+    assert stored["study"]["name"] == name
+    assert stored["study"]["selection"] == "validation"
+    plan = ABLATIONS[kind].plan
+    assert stored["study"]["plan"] == {"name": type(plan).__name__, **asdict(plan)}
+    assert stored["study"]["early_stopping"] is False
+    assert stored["seeds"] == [0, 1, 2]
+    assert stored["fresh_seeds"] == []
+    assert name in write_report(session.folder.path).summary
+
+
+def test_an_ablation_spread_over_the_space_goes_on_with_the_same_points(begin):
+    whole = [each.params for each in begin("sobol").study.planned]
+    assert len(whole) == 32
+    session = begin("sobol", {"trials": 3, "seeds": 1})
+    assert session.study.budget.trials == 3
+    assert session.run().exit_code == 0
+    extended = begin("sobol", budget="auto", extend=2)
+    assert extended.run().exit_code == 0
+    tried = [each.params for each in extended.folder.read_suggestions()]
+    assert tried == whole[:5]
+    assert tried[0] == {"latent_dim": 8, "dropout": 0.5}
+    assert extended.folder.read_study()["study"]["budget"]["trials"] == 5
+
+
+def test_an_ablation_that_was_cut_short_is_resumed(begin):
+    assert begin("grid", {"trials": 2, "seeds": 1}).run().exit_code == 0
+    resumed = begin("grid", budget="auto", resume=True)
+    assert resumed.run().exit_code == 0
+    assert len(resumed.folder.read_trials()) == 2
+    longer = begin("grid", budget="auto", extend=99)
+    assert longer.study.budget.trials == 9, "there are no more"
+    assert longer.run().exit_code == 0
+    assert len(longer.folder.read_trials()) == 9
+
+
+def test_what_the_user_fixes_is_not_varied(begin):
+    session = begin("one", settings={"dropout": 0.3, "width": 2.0})
+    assert [each.params for each in session.study.planned] == [
+        {"latent_dim": size} for size in (8, 4, 16)
+    ]
+    for baseline in session.study.baselines.values():
+        params = baseline.config(session.study.shape, {})
+        assert (params.dropout, params.width) == (0.3, 2.0)
+
+
+def test_what_the_command_line_says_of_an_ablation(begin):
+    session = begin("one")
+    said = opening(session)
+    assert said.startswith(
+        "tiny-ablation: ablation of tiny, one parameter at a time; budget quick, "
+        "6 trials, 36 models; about "
+    )
+    nothing = "selection: none, nothing is chosen between the configurations; each trial is tested"
+    assert nothing in said
+    shown = plan(session)
+    assert shown.startswith("tiny-ablation: ablation of tiny, one parameter at a time; digits")
+    assert "plan: OneAtATime; selection: none" in shown
+    assert "* quick: 6 trials, 36 models" in shown
+    assert "no winner is trained again" in shown
+    ended = closing(session, Outcome(interrupted=True, late=False, failed=0))
+    again = "go on with: python run.py --search tiny --ablate one --resume --results"
+    assert again in ended
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        ({"kind": "two"}, "--ablate must be one of one, grid, sobol, got 'two'"),
+        ({"selection": "oracle"}, "--ablate selects nothing; leave --selection out"),
+        ({"changes": {"evaluation_seeds": 3}}, "leave --evaluation-seeds out"),
+        (
+            {"settings": {"dropout": 0.3, "latent_dim": 8}},
+            "tiny varies no parameter of PGN, so there is nothing to ablate; leave out --set",
+        ),
+    ],
+    ids=str,
+)
+def test_what_an_ablation_has_no_use_for_is_refused(begin, tmp_path, options, words):
+    with pytest.raises(UserError, match=words) as refusal:
+        begin(**options)
+    assert "\n" not in str(refusal.value)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_search_that_varies_nothing_is_not_ablated(tiny, open_study, tmp_path):
+    fixed = replace(tiny, baselines=(replace(tiny.baselines[0], space={}),))
+    for kind in ABLATIONS:
+        with pytest.raises(UserError, match="there is nothing to ablate$"):
+            open_study(fixed, tmp_path, ablate=kind)
+
+
+def test_a_baseline_that_varies_nothing_is_tested_beside_the_others(tiny, open_study, tmp_path):
+    varied = replace(
+        tiny.baselines[0], space={"latent_dim": CategoricalDistribution([8, 16])}, name="varied"
+    )
+    fixed = replace(tiny.baselines[0], space={}, name="fixed")
+    both = replace(tiny, baselines=(varied, fixed))
+    planned = partial(open_study, both, tmp_path)
+    for kind in ABLATIONS:
+        found = [each.baseline for each in planned(ablate=kind).study.planned]
+        assert sorted(found) == ["fixed", "varied", "varied"]

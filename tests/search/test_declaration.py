@@ -1,0 +1,450 @@
+import json
+from dataclasses import asdict, replace
+
+import pytest
+from optuna.distributions import (
+    CategoricalDistribution,
+    FloatDistribution,
+    IntDistribution,
+    json_to_distribution,
+)
+
+from tune_ad.detectors.autoencoders.ae import AE
+from tune_ad.detectors.base import Detector
+from tune_ad.detectors.config import Config
+from tune_ad.detectors.deep_svdd import DeepSVDD
+from tune_ad.detectors.likelihood_vae.detector import LikelihoodVAE
+from tune_ad.detectors.nets import ImageShape
+from tune_ad.detectors.pgn import PGN
+from tune_ad.errors import UserError
+from tune_ad.search.budgets import BUDGETS, Budget
+from tune_ad.search.declaration import Baseline, Search
+from tune_ad.search.plans import Grid, Listed, OneAtATime
+from tune_ad.search.study import Study
+from tune_ad.storage.records import Suggestion, identity
+
+GREY, COLOUR = ImageShape(1, 28, 28), ImageShape(3, 32, 32)
+BUDGET = Budget(trials=5, epochs=7, seeds=2)
+BUDGET_OF = dict.fromkeys(BUDGETS, BUDGET)
+RATE = {"learning_rate": FloatDistribution(1e-5, 1e-2, log=True)}
+
+
+def search(*baselines, **fields):
+    given = {"name": "s_{data}", "data": ("mnist",), "budgets": BUDGET_OF, **fields}
+    return Search(baselines=baselines or (Baseline(PGN, space=RATE),), **given)
+
+
+def study(*baselines, settings=(), selection="validation", budget=BUDGET, **fields):
+    declared = search(*baselines, **fields)
+    return Study(
+        "s_mnist",
+        declared,
+        "mnist",
+        GREY,
+        "paper" if not budget.validation_fraction else "quick",
+        budget,
+        selection,
+        settings=dict(settings),
+    )
+
+
+def refusal(make):
+    with pytest.raises(UserError) as caught:
+        make()
+    assert "\n" not in str(caught.value)
+    return str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("baseline", "words"),
+    [
+        (Baseline(PGN, space={"lr": FloatDistribution(0, 1)}), ["PGN", "'lr'", "learning_rate"]),
+        (Baseline(AE, space={"dropout": FloatDistribution(0, 1)}), ["AE", "'dropout'"]),
+        (
+            Baseline(PGN, space={"dropout": FloatDistribution(0.6, 0.9)}),
+            ["dropout=0.5", "outside", "0.6"],
+        ),
+        (
+            Baseline(PGN, space={"mc_samples": CategoricalDistribution([0, "20", "inf"])}),
+            ["mc_samples=20", "outside"],
+        ),
+        (
+            Baseline(PGN, space={"latent_dim": IntDistribution(30, 38, step=4)}),
+            ["latent_dim=32", "outside"],
+        ),
+        (Baseline(PGN, score_space={"latent_dim": (8, 16)}), ["'latent_dim'", "mc_samples"]),
+        (Baseline(AE, score_space={"mc_samples": (0, 1)}), ["'mc_samples'", "none"]),
+        (Baseline(PGN, score_space={"mc_samples": (0, 10_001)}), ["mc_samples", "10001"]),
+        (Baseline(PGN, settings={"lr": 0.1}), ["'lr'", "learning_rate"]),
+        (Baseline(PGN, settings={"dropout": 1.5}), ["dropout", "1.5"]),
+    ],
+)
+def test_a_baseline_that_cannot_be_is_refused(baseline, words):
+    message = refusal(lambda: baseline.arm(GREY))
+    for word in words:
+        assert word in message
+
+
+@pytest.mark.parametrize(
+    ("fields", "words"),
+    [
+        ({"budgets": {"standard": BUDGET}}, ["paper", "quick"]),
+        ({"budgets": {**BUDGET_OF, "huge": BUDGET}}, ["huge"]),
+        ({"budgets_on": {"cifar": {"quick": BUDGET}}}, ["cifar", "mnist"]),
+        ({"budgets_on": {"mnist": {"tiny": BUDGET}}}, ["tiny", "quick"]),
+        ({"selection": "best"}, ["'best'", "validation", "oracle"]),
+        ({"patience": -1}, ["patience", "-1", "at least 0"]),
+        ({"patience": 2, "budgets": {"quick": BUDGET}}, ["patience", "hold", "paper"]),
+        ({"outsiders": {"mnist": ("noise",)}}, ["'validation'", "another rule"]),
+        ({"outsiders": {"mnist": ()}, "selection": "random"}, ["outsiders", "at least one"]),
+        ({"outsiders": {"cifar": ("svhn",)}, "selection": "random"}, ["outsiders", "cifar"]),
+        (
+            {"outsiders": {"mnist": ("noise",)}, "selection": "random", "whole": True},
+            ["outsiders", "whole"],
+        ),
+        (
+            {
+                "outsiders": {"mnist": ("noise",)},
+                "selection": "random",
+                "budgets": {"quick": replace(BUDGET, classes=(1,))},
+            },
+            ["classes", "None"],
+        ),
+    ],
+)
+def test_a_search_that_cannot_be_is_refused(fields, words):
+    message = refusal(lambda: search(**fields))
+    assert "s_{data}" in message
+    for word in words:
+        assert word in message
+
+
+def test_baselines_of_one_name_are_refused():
+    assert "PGN" in refusal(lambda: search(Baseline(PGN), Baseline(PGN, space=RATE)))
+    both = search(Baseline(PGN), Baseline(PGN, space=RATE, name="other"))
+    assert [each.title for each in both.baselines] == ["PGN", "other"]
+
+
+def test_a_search_without_baselines_is_refused():
+    assert "s_{data}" in refusal(lambda: Search("s_{data}", ("mnist",), (), BUDGET_OF))
+
+
+@pytest.mark.parametrize(
+    ("field", "value"),
+    [
+        ("trials", 0),
+        ("epochs", -3),
+        ("seeds", 0),
+        ("evaluations", 0),
+        ("evaluation_seeds", -1),
+        ("classes", ()),
+        ("train_images", 0),
+        ("validation_images", 0),
+        ("test_images", -2),
+        ("validation_fraction", 1.0),
+        ("validation_fraction", -0.1),
+    ],
+)
+def test_a_budget_that_cannot_be_is_refused(field, value):
+    message = refusal(lambda: replace(BUDGET, **{field: value}))
+    assert field.replace("_", " ") in message.replace("_", " ")
+    if value != ():
+        assert str(value) in message
+
+
+@pytest.mark.parametrize(
+    ("epochs", "evaluations", "interval"),
+    [(10, 10, 1), (100, 10, 10), (7, 3, 3), (2, 10, 1), (0, 10, 1)],
+)
+def test_reports_are_evenly_spaced(epochs, evaluations, interval):
+    assert replace(BUDGET, evaluations=evaluations).interval(epochs) == interval
+
+
+def test_a_search_appears_once_for_each_data_set():
+    assert search(data=("mnist", "cifar")).names() == {"s_mnist": "mnist", "s_cifar": "cifar"}
+
+
+def test_a_data_set_may_have_budgets_of_its_own():
+    small = replace(BUDGET, trials=2)
+    declared = search(data=("mnist", "cifar"), budgets_on={"cifar": {"quick": small}})
+    assert declared.budgets_for("mnist") == BUDGET_OF
+    assert declared.budgets_for("cifar") == {**BUDGET_OF, "quick": small}
+
+
+def test_the_default_is_the_released_one_for_the_images():
+    space = {"latent_dim": CategoricalDistribution([32, 128])}
+    assert Baseline(PGN, space=space).arm(GREY).default == {"latent_dim": 32}
+    assert Baseline(PGN, space=space).arm(COLOUR).default == {"latent_dim": 128}
+    changed = Baseline(PGN, space=space, settings={"latent_dim": 128})
+    assert changed.arm(GREY).default == {"latent_dim": 128}
+
+
+def test_a_setting_of_the_user_fixes_a_parameter_and_takes_it_out_of_the_space():
+    space = {**RATE, "dropout": FloatDistribution(0.1, 0.7)}
+    fixed = study(Baseline(PGN, space=space), Baseline(AE, space=RATE), settings={"dropout": 0.85})
+    assert [set(arm.space) for arm in fixed.arms] == [{"learning_rate"}, {"learning_rate"}]
+    suggestion = Suggestion(3, "PGN", {"learning_rate": 1e-3})
+    assert fixed.config(suggestion).dropout == 0.85
+    assert fixed.describe()["baselines"]["PGN"]["params"]["dropout"] == 0.85
+    assert "dropout" not in fixed.describe()["baselines"]["PGN"]["space"]
+
+
+def test_a_setting_that_no_detector_has_is_refused():
+    message = refusal(lambda: study(settings={"drop_out": 0.5}).arms)
+    assert "'drop_out'" in message
+    assert "dropout" in message.replace("'drop_out'", "")
+
+
+@pytest.mark.parametrize("value", ["fast", True, None, -1.0])
+def test_a_setting_of_a_bad_value_is_refused(value):
+    message = refusal(lambda: study(settings={"learning_rate": value}).arms)
+    assert "learning_rate" in message
+    assert repr(value) in message
+
+
+def test_the_budget_gives_the_epochs_and_the_seeds():
+    found = study(Baseline(PGN, settings={"epochs": 50}))
+    assert found.baselines["PGN"].config(GREY, {}).epochs == 7
+    assert found.seeds == (0, 1)
+    assert len(found.fresh_seeds) == BUDGET.evaluation_seeds
+    assert not set(found.seeds) & set(found.fresh_seeds)
+
+
+PUBLISHED = replace(BUDGET, epochs=None)
+
+
+def test_a_budget_without_epochs_leaves_each_baseline_its_own():
+    both = (Baseline(PGN, settings={"epochs": 50}), Baseline(AE))
+    found = study(*both, budget=PUBLISHED)
+    assert found.epochs() == {"PGN": 50, "AE": 100}
+    assert found.config(Suggestion(0, "PGN", {})).epochs == 50
+    assert found.describe()["budget"]["epochs"] is None
+    assert found.describe()["baselines"]["AE"]["params"]["epochs"] == 100
+    assert study(*both).epochs() == {"PGN": 7, "AE": 7}
+    assert study(*both, budget=PUBLISHED, settings={"epochs": 3}).epochs() == {"PGN": 3, "AE": 3}
+
+
+def test_epochs_are_counted_over_all_stages():
+    pretrained = Baseline(DeepSVDD, settings={"pretraining": 0.5}, name="pretrained")
+    found = study(pretrained, Baseline(DeepSVDD), budget=replace(BUDGET, epochs=20))
+    assert found.epochs() == {"pretrained": 30, "DeepSVDD": 20}
+
+
+class Fitted(Detector[Config]):
+    """Has nothing to train."""
+
+    Config = Config
+
+    def score_variants(self, images, noise, score_space):
+        return {"score": images.flatten(1).mean(1)}
+
+
+def test_the_epochs_of_a_budget_are_not_for_a_detector_that_is_fitted():
+    found = study(Baseline(Fitted), Baseline(PGN))
+    assert found.epochs() == {"Fitted": 0, "PGN": 7}
+    assert asdict(found.config(Suggestion(0, "Fitted", {}))) == {"scaling": "unit"}
+
+
+WHOLE = {"whole": True, "plan": Grid(points=2)}
+
+
+def test_a_whole_data_set_has_no_classes():
+    some = replace(BUDGET, classes=(0, 1))
+    for fields in ({"budgets": {"quick": some}}, {"budgets_on": {"mnist": {"paper": some}}}):
+        assert "classes" in refusal(lambda fields=fields: search(**WHOLE, **fields))
+    assert study(**WHOLE).describe()["whole"] is True
+    assert study().describe()["whole"] is False
+
+
+@pytest.mark.parametrize(
+    ("selection", "fraction", "whole", "selects"),
+    [
+        ("validation", 0.1, False, True),
+        ("validation", 0.0, False, False),
+        ("normal_only", 0.1, False, True),
+        ("normal_only", 0.0, False, False),
+        ("oracle", 0.0, False, True),
+        ("validation", 0.1, True, False),
+        ("oracle", 0.1, True, False),
+        ("normal_only", 0.1, True, True),
+        ("normal_only", 0.0, True, False),
+        ("random", 0.0, False, True),
+        ("random", 0.1, True, True),
+    ],
+)
+def test_a_rule_selects_where_it_has_something_to_look_at(selection, fraction, whole, selects):
+    budget = replace(BUDGET, validation_fraction=fraction)
+    found = study(budget=budget, selection=selection, whole=whole)
+    assert found.selects is selects
+    if selects:
+        found.check_selection(100)
+    else:
+        assert "cannot choose among 100 trials" in refusal(lambda: found.check_selection(100))
+        found.check_selection(1)
+
+
+def test_of_a_whole_data_set_nothing_is_chosen_by_auroc():
+    message = refusal(lambda: study(whole=True).check_selection(2))
+    for word in ("nothing is anomalous in the whole of mnist", "normal_only", "--trials 1"):
+        assert word in message
+    study(**WHOLE).check_selection(100)
+
+
+def test_fresh_seeds_were_seen_by_no_search_however_long():
+    long = study(budget=replace(BUDGET, seeds=500, evaluation_seeds=500))
+    assert not set(long.seeds) & set(long.fresh_seeds)
+
+
+def test_the_configuration_and_identity_of_a_suggestion():
+    found = study()
+    suggestion = Suggestion(0, "PGN", {"learning_rate": 0.002})
+    config = found.config(suggestion)
+    assert (config.learning_rate, config.epochs) == (0.002, 7)
+    assert found.identity(suggestion) == identity("PGN", asdict(config))
+
+
+@pytest.mark.parametrize(
+    ("fields", "chooses"),
+    [
+        ({}, True),
+        ({"budget": replace(BUDGET, evaluation_seeds=0)}, True),
+        ({"plan": Grid()}, True),
+        ({"plan": Grid(), "budget": replace(BUDGET, evaluation_seeds=0)}, False),
+        (
+            {
+                "plan": Grid(),
+                "selection": "oracle",
+                "budget": replace(BUDGET, evaluation_seeds=0),
+            },
+            True,
+        ),
+        ({"budget": replace(BUDGET, validation_fraction=0.0)}, False),
+        ({"whole": True, "plan": Grid()}, False),
+    ],
+)
+def test_a_rule_chooses_where_a_winner_or_the_next_trial_depends_on_it(fields, chooses):
+    assert study(**fields).chooses is chooses
+
+
+BLIND = replace(BUDGET, validation_fraction=0.0, evaluation_seeds=0)
+
+
+@pytest.mark.parametrize("selection", ["validation", "normal_only"])
+def test_nothing_is_chosen_among_several_trials_without_held_out_data(selection):
+    found = study(budget=BLIND, selection=selection)
+    found.check_selection(1)
+    message = refusal(lambda: found.check_selection(2))
+    for word in ("paper", selection, "2 trials", "--trials 1", "oracle"):
+        assert word in message
+
+
+def test_the_oracle_may_choose_without_held_out_data():
+    study(budget=BLIND, selection="oracle").check_selection(100)
+
+
+@pytest.mark.parametrize("plan", [Grid(), OneAtATime(), Listed([{}])])
+def test_a_plan_that_chooses_nothing_needs_no_held_out_data(plan):
+    study(budget=BLIND, plan=plan).check_selection(100)
+
+
+def test_the_defaults_of_several_baselines_are_no_choice():
+    found = study(Baseline(PGN, space=RATE), Baseline(AE, space=RATE), budget=BLIND)
+    found.check_selection(2)
+    assert "3 trials" in refusal(lambda: found.check_selection(3))
+
+
+def test_a_study_describes_itself_in_plain_data():
+    space = {**RATE, "mc_samples": CategoricalDistribution([0, 20, "inf"])}
+    baseline = Baseline(PGN, space=space, score_space={"mc_samples": (0, "inf")}, name="p")
+    described = json.loads(json.dumps(study(baseline, settings={"width": 2.0}).describe()))
+    assert described["settings"] == {"width": 2.0}
+    assert described["image_shape"] == [1, 28, 28]
+    assert described["budget"]["epochs"] == 7
+    assert described["plan"] == {"name": "Optuna", "random_trials": None}
+    (own,) = described["baselines"].values()
+    assert own["detector"] == "PGN"
+    assert own["score_space"] == {"mc_samples": [0, "inf"]}
+    assert own["params"]["width"] == 2.0
+    assert {name: json_to_distribution(each) for name, each in own["space"].items()} == space
+
+
+def test_listed_configurations_are_described():
+    described = study(plan=Listed([{"learning_rate": 1e-3}])).describe()
+    assert json.loads(json.dumps(described))["plan"] == {
+        "name": "Listed",
+        "configurations": [{"learning_rate": 1e-3}],
+    }
+
+
+def test_no_adaptive_plan_searches_the_likelihood():
+    space = {"likelihood": CategoricalDistribution(["categorical", "gaussian"])}
+    own = Baseline(LikelihoodVAE, space=space)
+    assert "likelihood" in refusal(lambda: search(own))
+    assert search(own, plan=Grid()).baselines == (own,)
+
+
+ONLY = {
+    "latent_dim": (8, 64, 4),
+    "learning_rate": (1e-3,),
+    "width": (2.0, 0.5),
+    "mc_samples": (20, 7),
+    "none_of_its": (1,),
+}
+
+
+def test_a_budget_restricts_parameters_to_what_it_can_afford():
+    space = {"latent_dim": IntDistribution(8, 64), **RATE}
+    own = Baseline(PGN, space=space)
+    made = study(own, budget=replace(BUDGET, only=ONLY)).baselines["PGN"]
+    assert made.space == {"latent_dim": CategoricalDistribution([8, 64])}
+    config = made.config(GREY, {})
+    assert (config.latent_dim, config.learning_rate, config.width) == (8, 1e-3, 2.0)
+    assert config.mc_samples == 20, "a default that is among them stays"
+    (arm,) = study(own, budget=replace(BUDGET, only=ONLY)).arms
+    assert arm.default == {"latent_dim": 8}
+
+
+def test_a_setting_of_the_user_goes_before_what_the_budget_can_afford():
+    made = study(settings={"width": 4.0}, budget=replace(BUDGET, only=ONLY)).baselines["PGN"]
+    assert made.config(GREY, {}).width == 4.0
+
+
+def test_a_budget_that_leaves_nothing_is_refused():
+    made = study(budget=replace(BUDGET, only={"learning_rate": (7.0,)}))
+    message = refusal(lambda: made.baselines)
+    assert "learning_rate" in message
+    assert "7.0" in message
+    assert "width" in refusal(lambda: replace(BUDGET, only={"width": ()}))
+
+
+def against(**fields):
+    declared = search(outsiders={"mnist": ("fmnist", "noise")}, selection="random", **fields)
+    return replace(study(), search=declared, selection="random")
+
+
+def test_a_study_against_other_sets_says_so():
+    made = against(claim={"kind": "capacity", "factor": "width"}, patience=0)
+    assert made.outsiders == ("fmnist", "noise")
+    described = made.describe()
+    assert described["outsiders"] == ["fmnist", "noise"]
+    assert described["claim"] == {"kind": "capacity", "factor": "width"}
+    assert described["patience"] == 0
+    assert replace(made, data_set="cifar10").outsiders == ()
+    assert study().describe()["outsiders"] == []
+
+
+@pytest.mark.parametrize(
+    ("rule", "selects"),
+    [
+        ("likelihood", True),
+        ("normal_only", True),
+        ("oracle", True),
+        ("random", True),
+        ("validation", False),
+    ],
+)
+def test_what_a_rule_sees_where_outsiders_are_other_sets(rule, selects):
+    assert replace(against(), selection=rule).selects == selects
+    held_out = replace(BUDGET, validation_fraction=0.0)
+    blind = replace(against(), selection=rule, budget=held_out)
+    assert blind.selects == (rule in ("oracle", "random"))

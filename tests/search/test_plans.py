@@ -1,0 +1,296 @@
+import itertools
+import math
+
+import pytest
+from optuna.distributions import CategoricalDistribution, FloatDistribution, IntDistribution
+
+from tune_ad.errors import UserError
+from tune_ad.search.plans import (
+    MOST_COMBINATIONS,
+    Arm,
+    Grid,
+    Listed,
+    OneAtATime,
+    Optuna,
+    Sobol,
+    contains,
+    grid_values,
+)
+
+ARM = Arm(
+    "A",
+    {
+        "letter": CategoricalDistribution(["x", "y", "z"]),
+        "count": IntDistribution(1, 4),
+        "rate": FloatDistribution(1e-4, 1e-2, log=True),
+    },
+    {"letter": "y", "count": 2, "rate": 1e-3},
+)
+OTHER = Arm("B", {"count": IntDistribution(5, 6), "beta": FloatDistribution(0, 1)}, {})
+
+
+def keys(proposals):
+    return [(each.baseline, *sorted(each.params.items())) for each in proposals]
+
+
+def test_a_grid_is_the_product_of_the_values_of_each_baseline():
+    proposals = Grid(points=3).proposals([ARM, OTHER], seed=0, trials=9)
+    expected = {
+        ("A", ("count", count), ("letter", letter), ("rate", rate))
+        for count, letter, rate in itertools.product(
+            (1, 2, 3, 4), "xyz", grid_values(ARM.space["rate"], 3)
+        )
+    } | {
+        ("B", ("beta", beta), ("count", count))
+        for beta, count in itertools.product((0.0, 0.5, 1.0), (5, 6))
+    }
+    assert len(proposals) == len(expected) == 36 + 6
+    assert set(keys(proposals)) == expected
+
+
+def test_the_order_of_a_grid_is_shuffled_by_the_seed_alone():
+    orders = [keys(Grid().proposals([ARM], seed, trials=9)) for seed in (0, 0, 1)]
+    assert orders[0] == orders[1] != orders[2]
+    assert sorted(orders[0]) == sorted(orders[2])
+    assert orders[0] != sorted(orders[0])
+
+
+def test_one_at_a_time_is_the_default_and_every_single_change():
+    proposals = OneAtATime(points=3).proposals([ARM], seed=0, trials=9)
+    assert proposals[0].params == ARM.default
+    changes = [
+        {name: value for name, value in each.params.items() if value != ARM.default[name]}
+        for each in proposals[1:]
+    ]
+    assert all(len(change) == 1 for change in changes)
+    tried = [next(iter(change.items())) for change in changes]
+    assert sorted(tried, key=str) == sorted(
+        [
+            *(("letter", letter) for letter in "xz"),
+            *(("count", count) for count in (1, 3, 4)),
+            *(("rate", rate) for rate in (1e-4, 1e-2)),
+        ],
+        key=str,
+    )
+    assert len(set(keys(proposals))) == len(proposals)
+
+
+@pytest.mark.parametrize(
+    ("distribution", "default", "points"),
+    [
+        (FloatDistribution(0.1, 0.7), 0.4, 5),
+        (FloatDistribution(0.1, 0.7), 0.25, 5),
+        (FloatDistribution(1e-5, 1e-1, log=True), 1e-3, 5),
+        (FloatDistribution(1e-5, 1e-2, log=True), 1e-4, 4),
+        (FloatDistribution(1e-4, 1e-2, log=True), 1e-3, 3),
+        (FloatDistribution(0.1, 0.9, step=0.1), 0.3, 5),
+        (FloatDistribution(0.1, 0.9, step=0.1), 0.7, 5),
+    ],
+)
+def test_a_default_on_the_grid_is_not_tried_again_beside_itself(distribution, default, points):
+    arm = Arm("A", {"p": distribution}, {"p": default})
+    tried = [each.params["p"] for each in OneAtATime(points).proposals([arm], 0, 9)]
+    for one, other in itertools.combinations(tried, 2):
+        assert not math.isclose(one, other, rel_tol=1e-9), (one, other)
+    assert len(tried) == len(grid_values(distribution, points))
+
+
+def test_listed_configurations_go_to_every_baseline_that_has_their_parameters():
+    other = OTHER._replace(default={"count": 5, "beta": 0.5})
+    plan = Listed([{}, {"count": 4, "letter": "x"}, {"beta": 0.25}])
+    assert [tuple(each) for each in plan.proposals([ARM, other], seed=0, trials=9)] == [
+        ("A", dict(ARM.default)),
+        ("B", dict(other.default)),
+        ("A", {**ARM.default, "count": 4, "letter": "x"}),
+        ("B", {"count": 5, "beta": 0.25}),
+    ]
+
+
+def test_listed_without_configurations_is_the_default():
+    assert [each.params for each in Listed().proposals([ARM], 0, 9)] == [ARM.default]
+
+
+@pytest.mark.parametrize(
+    ("configuration", "words"),
+    [
+        ({"gamma": 1}, ["gamma", "fits no baseline"]),
+        ({"letter": "x", "beta": 0.5}, ["beta", "fits no baseline"]),
+        ({"letter": "q"}, ["letter", "'q'", "outside"]),
+        ({"count": 99}, ["count", "99", "outside"]),
+        ({"rate": 5.0}, ["rate", "5.0", "outside"]),
+    ],
+)
+def test_a_listed_configuration_that_cannot_be_is_refused(configuration, words):
+    with pytest.raises(UserError) as refusal:
+        Listed([configuration]).proposals([ARM], seed=0, trials=9)
+    message = str(refusal.value)
+    assert "\n" not in message
+    for word in words:
+        assert word in message
+
+
+def test_an_adaptive_plan_knows_no_configuration_beforehand():
+    assert Optuna().proposals([ARM], seed=0, trials=9) is None
+
+
+def test_a_grid_beyond_measure_is_refused():
+    space = {f"p{k}": FloatDistribution(0, 1) for k in range(30)}
+    with pytest.raises(UserError, match="the grid of A has .* combinations") as refusal:
+        Grid(points=5).proposals([Arm("A", space, {})], 0, 9)
+    assert f"{MOST_COMBINATIONS:,}" in str(refusal.value)
+
+
+MIXED = Arm(
+    "M",
+    {
+        "rate": FloatDistribution(1e-5, 1e-1, log=True),
+        "share": FloatDistribution(-1, 3),
+        "tenth": FloatDistribution(0.1, 0.9, step=0.1),
+        "layers": IntDistribution(1, 4),
+        "even": IntDistribution(2, 8, step=2),
+        "size": IntDistribution(1, 1000, log=True),
+        "letter": CategoricalDistribution(["x", "y", "z"]),
+        "switch": CategoricalDistribution([True, False]),
+    },
+    {
+        "rate": 1e-3,
+        "share": 0.0,
+        "tenth": 0.5,
+        "layers": 2,
+        "even": 4,
+        "size": 32,
+        "letter": "y",
+        "switch": True,
+    },
+)
+
+
+def test_a_space_is_filled_evenly_from_its_default():
+    points = [each.params for each in Sobol().proposals([MIXED], seed=0, trials=513)]
+    assert points[0] == MIXED.default
+    assert len(points) == len({tuple(each.items()) for each in points}) == 513
+    for name, distribution in MIXED.space.items():
+        assert all(contains(distribution, each[name]) for each in points), name
+    spread = points[1:]
+    quarters = [0] * 4
+    for each in spread:
+        quarters[int(math.log10(each["rate"]) + 5)] += 1
+    assert all(abs(count - 128) <= 8 for count in quarters)
+    assert abs(sum(each["share"] < 1 for each in spread) - 256) <= 8
+    for name in ("tenth", "layers", "even", "letter", "switch"):
+        values = grid_values(MIXED.space[name], 0)
+        counts = [sum(each[name] == value for each in spread) for value in values]
+        assert max(counts) - min(counts) <= 0.1 * 512, (name, counts)
+    decades = [sum(10**k <= each["size"] < 10 ** (k + 1) for each in spread) for k in range(3)]
+    assert max(decades) < 1.4 * min(decades), decades
+    pairs = {(each["rate"] > 1e-3, each["share"] > 1) for each in spread[:8]}
+    assert len(pairs) == 4, "eight points lie in every quarter of two parameters"
+
+
+@pytest.mark.parametrize("arms", [[MIXED], [ARM, MIXED], [MIXED, Arm("D", {}, {})]])
+def test_more_points_begin_with_the_same(arms):
+    most = Sobol().proposals(arms, 3, 150)
+    assert len(most) == 150
+    for trials in (1, 2, 7, 64, 149):
+        assert Sobol().proposals(arms, 3, trials) == most[:trials]
+    assert Sobol().proposals(arms, 4, 150) != most
+
+
+def test_baselines_take_turns_from_their_defaults():
+    proposals = Sobol().proposals([ARM, MIXED, Arm("D", {}, {})], 0, 41)
+    assert [each.baseline for each in proposals] == ["A", "M", "D", *["A", "M"] * 19]
+    assert [each.params for each in proposals[:3]] == [ARM.default, MIXED.default, {}]
+
+
+@pytest.mark.parametrize("sizes", [(2, 3), (7, 5, 4), (60,)])
+def test_a_small_space_is_used_up_and_repeated_by_none(sizes):
+    space = {f"p{k}": IntDistribution(1, size) for k, size in enumerate(sizes)}
+    arm = Arm("S", space, dict.fromkeys(space, 1))
+    found = keys(Sobol().proposals([arm], 0, 10_000))
+    assert len(found) == len(set(found)) == math.prod(sizes)
+
+
+def test_what_the_points_miss_of_a_small_space_is_added():
+    space = {"rare": IntDistribution(1, 100_000, log=True), "one": CategoricalDistribution(["x"])}
+    arm = Arm("S", space, {"rare": 1, "one": "x"})
+    found = keys(Sobol().proposals([arm], 0, 10_000))
+    assert len(found) == len(set(found)) == 10_000
+
+
+@pytest.mark.parametrize(
+    ("plan", "trials", "random"),
+    [
+        (Optuna(), 3, 4),
+        (Optuna(), 12, 4),
+        (Optuna(), 18, 6),
+        (Optuna(), 100, 10),
+        (Optuna(random_trials=25), 100, 25),
+    ],
+)
+def test_a_third_of_the_trials_is_random(plan, trials, random):
+    assert plan.startup(trials) == random
+
+
+@pytest.mark.parametrize(
+    ("distribution", "values"),
+    [
+        (CategoricalDistribution([0, 5, "inf"]), [0, 5, "inf"]),
+        (IntDistribution(3, 6), [3, 4, 5, 6]),
+        (IntDistribution(16, 64, step=16), [16, 32, 48, 64]),
+        (IntDistribution(1, 9, step=4), [1, 5, 9]),
+        (IntDistribution(1, 10_000, log=True), [1, 10, 100, 1000, 10_000]),
+        (IntDistribution(1, 3, log=True), [1, 2, 3]),
+        (FloatDistribution(0, 1), [0.0, 0.25, 0.5, 0.75, 1.0]),
+        (FloatDistribution(1e-4, 1, log=True), [1e-4, 1e-3, 1e-2, 1e-1, 1.0]),
+        (FloatDistribution(0.1, 0.5, step=0.2), [0.1, 0.3, 0.5]),
+    ],
+)
+def test_the_values_of_each_kind_of_distribution(distribution, values):
+    found = grid_values(distribution, points=5)
+    assert [type(each) for each in found] == [type(each) for each in values]
+    assert all(
+        math.isclose(one, other) if isinstance(one, float) else one == other
+        for one, other in zip(found, values, strict=True)
+    )
+    assert all(contains(distribution, value) for value in found)
+
+
+@pytest.mark.parametrize("low", [1e-7, 0.1, 1 / 3, 0.7])
+@pytest.mark.parametrize("high", [0.9, 2 / 3 + 0.1, 7.3])
+@pytest.mark.parametrize("log", [False, True])
+def test_the_values_of_an_interval_lie_in_it(low, high, log):
+    distribution = FloatDistribution(low, high, log=log)
+    values = grid_values(distribution, 7)
+    assert (values[0], values[-1], len(values)) == (low, high, 7)
+    assert values == sorted(values)
+    assert all(contains(distribution, value) for value in values)
+
+
+INF = CategoricalDistribution([0, 1, 20, "inf"])
+WIDTH = CategoricalDistribution([0.5, 1.0])
+SWITCH = CategoricalDistribution([True, False])
+
+
+@pytest.mark.parametrize(
+    ("distribution", "inside", "outside"),
+    [
+        (INF, [0, 20, "inf"], [2, "20", 20.0, True, None]),
+        (WIDTH, [0.5, 1.0], [1, 2.0, True]),
+        (SWITCH, [True, False], [1, 0, "True"]),
+        (IntDistribution(2, 8, step=2), [2, 8], [3, 0, 10, 4.0, True, "4", None]),
+        (FloatDistribution(0.1, 0.7), [0.1, 0.55, 0.7], [0.0999, 0.71, True, "0.5", None]),
+        (FloatDistribution(0, 2), [1, 0.0], [-1, math.nan, math.inf]),
+        (FloatDistribution(0, 1, step=0.25), [0.0, 0.75], [0.3]),
+    ],
+)
+def test_contains(distribution, inside, outside):
+    assert [value for value in inside if not contains(distribution, value)] == []
+    assert [value for value in outside if contains(distribution, value)] == []
+
+
+def test_a_grid_may_hold_the_default_of_every_interval_once():
+    arm = Arm("A", {"rate": FloatDistribution(0.0, 1.0)}, {"rate": 0.3})
+    found = {p.params["rate"] for p in Grid(points=2, with_default=True).proposals([arm], 0, 9)}
+    assert found == {0.0, 0.3, 1.0}
+    end = arm._replace(default={"rate": 1.0})
+    assert len(Grid(points=2, with_default=True).proposals([end], 0, 9)) == 2

@@ -1,0 +1,285 @@
+"""Each file of `search_spaces` is data, and each search in it can run."""
+
+import ast
+import inspect
+import math
+from dataclasses import asdict, fields, replace
+from pathlib import Path
+
+import pytest
+import torch
+from optuna import distributions
+
+import search_spaces
+from tune_ad.data import ImageSet, find
+from tune_ad.data.controls import CONTROLS
+from tune_ad.data.resolution import side_by_side
+from tune_ad.detectors.base import skeleton
+from tune_ad.detectors.nets import ImageShape
+from tune_ad.randomness import numpy_stream, torch_stream
+from tune_ad.search import catalogue, plans
+from tune_ad.search.budgets import BUDGETS
+from tune_ad.search.plans import Plan, contains
+from tune_ad.search.scheduler import Sweep
+from tune_ad.search.study import Study
+from tune_ad.storage.records import Suggestion
+from tune_ad.training.suite import Panel
+from tune_ad.training.trial import Trial
+
+FILES = sorted(Path(search_spaces.__file__).parent.glob("[!_]*.py"))
+SHAPES = {
+    "digits": (1, 8, 8),
+    "mnist": (1, 28, 28),
+    "fmnist": (1, 28, 28),
+    "cifar": (3, 32, 32),
+    "svhn": (3, 32, 32),
+}
+DATA_CALLS = {
+    "Baseline",
+    "Budget",
+    *(name for name in vars(distributions) if name.endswith("Distribution")),
+    *(
+        name
+        for name, value in vars(plans).items()
+        if inspect.isclass(value) and issubclass(value, Plan) and value is not Plan
+    ),
+}
+
+
+def is_data(node, names):
+    """Whether an expression is a literal, an imported name, or a call that makes a plain value."""
+    if isinstance(node, ast.Call):
+        arguments = [*node.args, *(keyword.value for keyword in node.keywords)]
+        called = getattr(node.func, "id", "")
+        given = all(keyword.arg for keyword in node.keywords)
+        return called in DATA_CALLS and given and all(is_data(each, names) for each in arguments)
+    if isinstance(node, ast.Dict):
+        return all(is_data(each, names) for each in (*node.keys, *node.values))
+    if isinstance(node, ast.Tuple | ast.List):
+        return all(is_data(each, names) for each in node.elts)
+    if isinstance(node, ast.UnaryOp):
+        return isinstance(node.op, ast.USub) and isinstance(node.operand, ast.Constant)
+    return isinstance(node, ast.Constant) or (isinstance(node, ast.Name) and node.id in names)
+
+
+def is_search(node, names):
+    """Whether a statement is `name = Search(...)` whose arguments are data."""
+    call = getattr(node, "value", None)
+    return (
+        isinstance(node, ast.Assign)
+        and isinstance(call, ast.Call)
+        and getattr(call.func, "id", "") == "Search"
+        and not call.args
+        and all(keyword.arg and is_data(keyword.value, names) for keyword in call.keywords)
+    )
+
+
+def faults(source):
+    """The lines of a search file that are more than data."""
+    tree = ast.parse(source)
+    imports = [node for node in tree.body if isinstance(node, ast.Import | ast.ImportFrom)]
+    names = {alias.asname or alias.name for node in imports for alias in node.names}
+    body = tree.body[1:] if ast.get_docstring(tree) else tree.body
+    return [node.lineno for node in body if node not in imports and not is_search(node, names)]
+
+
+@pytest.mark.parametrize("path", FILES, ids=lambda path: path.stem)
+def test_a_search_file_is_a_docstring_imports_and_search_values(path):
+    source = path.read_text(encoding="utf-8")
+    assert ast.get_docstring(ast.parse(source))
+    assert faults(source) == []
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "x = 3",
+        "x = Search(name='a'.upper())",
+        "x = Search(name='a', data=tuple('ab'))",
+        "x = Search(name='a', baselines=[Baseline(b) for b in c])",
+        "x = Search(name='a', budgets={**BUDGETS})",
+        "x = Search(name='a', data=DATA)",
+        "x = Search(**given)",
+        "x = Search('a')",
+        "for x in y: pass",
+        "def f(): pass",
+        "if True: import os",
+        "print(1)",
+        "x = Search(name='a', seed=1 + 1)",
+        "x = Search(name='a', seed=lambda: 1)",
+    ],
+)
+def test_the_check_sees_what_is_more_than_data(line):
+    assert faults(f'"""A."""\nfrom a import b, c, d\n{line}') == [3]
+
+
+def searches():
+    """Every search on every one of its data sets."""
+    return [
+        pytest.param(*catalogue.find(name), name, id=name) for name in sorted(catalogue.entries())
+    ]
+
+
+every_search = pytest.mark.parametrize(("search", "data", "name"), searches())
+trained_searches = pytest.mark.parametrize(
+    ("search", "data", "name"),
+    # Networks for colour images are a hundred times as large as those for grey ones.
+    [
+        pytest.param(*case.values, id=case.id, marks=[pytest.mark.slow] * ("cifar" in case.values))
+        for case in searches()
+    ],
+)
+
+
+def under_budget(search, data, name, budget_name):
+    """The study as declared."""
+    budget, shape = (
+        search.budgets_for(data)[budget_name],
+        ImageShape(*sets_of(search, data)[0].shape),
+    )
+    return Study(name, search, find(data).name, shape, budget_name, budget, search.selection)
+
+
+def tiny(search, data, name, budget_name="quick"):
+    """The study with one epoch on a panel of one class."""
+    study = under_budget(search, data, name, budget_name)
+    budget = study.budget
+    classes = None if search.of_whole_sets else (1,)
+    only = {**budget.only, "width": (0.25,)} if search.outsiders else budget.only
+    few = {"epochs": 1, "seeds": 1, "train_images": 24, "test_images": 20}
+    small = replace(budget, **few, classes=classes, only=only)
+    known = {each.name for b in search.baselines for each in fields(b.detector.Config)}
+    searched = {parameter for b in search.baselines for parameter in b.space}
+    settings = {"batch_size": 12} if "batch_size" in known - searched else {}
+    return replace(study, budget=small, settings=settings)
+
+
+def images(data):
+    """Two classes of made-up images: dim and bright noise."""
+    count, shape = 40, SHAPES[data]
+    stream = torch_stream(0, "made-up images", data)
+    labels = torch.arange(count) % 2
+    noise = torch.randint(0, 120, (count, *shape), generator=stream)
+    pictures = (noise + 120 * labels.view(-1, 1, 1, 1)).to(torch.uint8)
+    return ImageSet(find(data).name, ("dim", "bright"), pictures, labels, pictures, labels)
+
+
+def sets_of(search, data):
+    """The made-up images of a data set, and of the outsiders against which the search sets it."""
+    outsiders = search.outsiders.get(data, ())
+    read = [images(name) for name in (data, *outsiders) if name not in CONTROLS]
+    return side_by_side(read, outsiders) if outsiders else tuple(read)
+
+
+@every_search
+def test_the_data_set_is_declared(search, data, name):
+    assert find(data).alias == data
+    assert data in SHAPES, "give the shape of its images to this test"
+
+
+@every_search
+def test_the_space_is_one_of_parameters_and_holds_the_default(search, data, name):
+    study = tiny(search, data, name)
+    for arm, baseline in zip(study.arms, study.baselines.values(), strict=True):
+        known = {each.name for each in fields(baseline.detector.Config)}
+        assert set(arm.space) | set(baseline.settings) <= known
+        assert "epochs" not in arm.space, "the budget gives the epochs"
+        config = asdict(baseline.config(study.shape, {}))
+        for parameter, distribution in arm.space.items():
+            assert contains(distribution, config[parameter])
+            assert not distribution.single()
+
+
+@every_search
+def test_the_budgets(search, data, name):
+    quick, standard, paper = (search.budgets_for(data)[each] for each in BUDGETS)
+    assert quick.trials <= standard.trials
+    epochs, published = (
+        under_budget(search, data, name, each).epochs() for each in ("quick", "standard")
+    )
+    assert all(epochs[each] <= published[each] for each in epochs)
+    if not any(published.values()):
+        named = {quick.epochs, standard.epochs, paper.epochs}
+        assert named == {None}, "nothing is trained, so no budget names epochs"
+    study = tiny(search, data, name)
+    if study.planned is None:
+        for each in (quick, standard):
+            assert each.validation_fraction > 0, "something must be held out to choose by"
+            assert each.evaluation_seeds > 0, "the winner's number is not the one that chose it"
+    assert (paper.classes, paper.train_images) == (None, None)
+    if search.patience:  # a protocol of our own, which watches held-out images
+        assert paper.evaluation_seeds == 0, "every trial is quoted"
+    else:
+        assert paper.validation_fraction == 0.0
+    tiny(search, data, name, "paper").check_selection(paper.trials)
+
+
+def random_points(study, count):
+    """The default of each baseline, then random ones of the configurations that it may try."""
+    proposals = study.planned
+    if proposals is not None:
+        chosen = numpy_stream(1, "points").permutation(len(proposals))[:count]
+        defaults = [(arm.name, dict(arm.default)) for arm in study.arms]
+        points = [*defaults, *(proposals[k] for k in chosen)]
+        return [Suggestion(number, *point) for number, point in enumerate(points)]
+    count += len(study.arms)
+    sweep = Sweep(plans.Optuna(random_trials=count), study.arms, count, seed=1)
+    return [suggestion for _ in range(count) if (suggestion := sweep.ask()) is not None]
+
+
+def on_test_images(search):
+    """The metrics on test images that a search is about."""
+    if not search.whole:
+        return ["test_auroc"]
+    names = ["test_rate", "test_distortion"]
+    return [*names, *(f"{name}_bits_per_dim" for name in names)]
+
+
+@trained_searches
+def test_a_short_trial_runs_at_the_default_and_at_three_random_points(search, data, name):
+    study = tiny(search, data, name)
+    image_sets = sets_of(search, data)
+    panel = Panel.prepare(image_sets, study.tasks(image_sets[0]), study.budget, study.seed)
+    torch.set_num_threads(1)
+    for suggestion in random_points(study, 3):
+        trial = Trial(study, panel, suggestion, "cpu")
+        report = trial.step()
+        while not report.done:
+            report = trial.step()
+        assert report.record.state == "complete", report.record.reason
+        numbers = [report.objective] if study.selects else []
+        numbers += [each for name in on_test_images(search) for each in report.metrics[name]]
+        assert all(value is not None and math.isfinite(value) for value in numbers)
+        tried = study.baselines[suggestion.baseline].score_space
+        variants = {f"{p}={value}" for p, values in tried.items() for value in values}
+        assert variants <= set(report.record.variants)
+
+
+def corners(study):
+    """Configurations at the ends of every parameter; where the plan knows all of its own, those.
+
+    A design that varies one parameter at a time need not cross those that exclude each other.
+    """
+    proposals = study.planned
+    if proposals is not None:
+        yield from proposals
+        return
+    stream = numpy_stream(0, "corners")
+    for arm in study.arms:
+        for _ in range(8):
+            ends = {name: plans.grid_values(each, 2) for name, each in arm.space.items()}
+            yield arm.name, {n: each[stream.integers(len(each))] for n, each in ends.items()}
+
+
+@every_search
+def test_no_adaptive_plan_compares_likelihoods(search, data, name):
+    adaptive = isinstance(search.plan, plans.Optuna)
+    assert not (adaptive and any("likelihood" in each.space for each in search.baselines))
+
+
+@every_search
+def test_every_corner_of_the_space_can_be_built(search, data, name):
+    study = tiny(search, data, name)
+    for baseline, params in corners(study):
+        config = study.config(Suggestion(0, baseline, params))
+        skeleton(study.baselines[baseline].detector, config, study.shape)

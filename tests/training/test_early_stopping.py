@@ -1,0 +1,46 @@
+import math
+
+import pytest
+import torch
+
+from tune_ad.training.early_stopping import Plateau
+
+
+def noted(losses, patience=2):
+    plateau = Plateau(patience)
+    for epoch, loss in enumerate(losses, 1):
+        plateau.note(epoch, loss, {"w": torch.tensor([float(epoch)])})
+    return plateau
+
+
+@pytest.mark.parametrize(
+    ("losses", "epoch", "stopped"),
+    [
+        ([3.0, 2.0, 1.0], 3, None),
+        ([3.0, 2.0, 2.0], 2, None),
+        ([3.0, 2.0, 2.5, 2.0], 2, 4),
+        ([3.0, 4.0, 2.0, 4.0, 4.0], 3, 5),
+        ([3.0, math.nan, math.nan], 1, 3),
+        ([math.inf, math.nan], 0, 2),
+    ],
+)
+def test_a_replica_stops_after_as_many_intervals_without_a_lower_loss(losses, epoch, stopped):
+    plateau = noted(losses)
+    assert (plateau.epoch, plateau.stopped) == (epoch, stopped)
+    assert plateau.weights.get("w") == (torch.tensor([float(epoch)]) if epoch else None)
+
+
+def test_the_weights_are_a_copy():
+    weights, plateau = {"w": torch.zeros(1)}, Plateau(1)
+    plateau.note(1, 0.5, weights)
+    weights["w"] += 1
+    assert float(plateau.weights["w"]) == 0
+
+
+def test_it_goes_on_from_its_state():
+    first, second = noted([3.0, 2.0, 2.5]), Plateau(2)
+    second.load_state_dict(first.state_dict())
+    assert second == first
+    assert "patience" not in first.state_dict()
+    second.note(4, 2.1, {})
+    assert (second.stopped, second.loss) == (4, 2.0)

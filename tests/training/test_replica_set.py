@@ -1,0 +1,1160 @@
+"""Cohorts: hooks in their order, phases that move their own modules, exact continuation."""
+
+import copy
+import math
+import random
+from collections.abc import Iterable
+from dataclasses import dataclass, fields, replace
+from typing import Any, ClassVar
+
+import numpy as np
+import pytest
+import torch
+from torch import Tensor, nn
+from torch.func import functional_call, grad_and_value, stack_module_state, vmap
+
+from tests.detectors.cases import quick, same, titled, variants
+from tune_ad.data import scaled
+from tune_ad.detectors import base, every_detector
+from tune_ad.detectors.autoencoders.ae import AE
+from tune_ad.detectors.base import Buffers, Detector, Noise, ScoreSpace, Terms, TrainedDetector
+from tune_ad.detectors.config import Config, NetworkConfig, number
+from tune_ad.detectors.nets import ImageShape
+from tune_ad.detectors.schedule import Adam, Phase, Stage
+from tune_ad.errors import DegenerateInputError, UserError
+from tune_ad.randomness import derived_seed
+from tune_ad.training.replica import Member, build
+from tune_ad.training.replica_set import Cohort
+
+SHAPE = ImageShape(1, 8, 8)
+COUNT = 20
+
+
+# ------------------------------------------------------------------- detectors made for tests
+
+
+@dataclass(frozen=True)
+class TwinConfig(NetworkConfig):
+    """Two stages need two lengths, two batch sizes and two learning rates."""
+
+    latent_dim: int = 4
+    pretrain_epochs: int = number(2, "[1, 99]")
+    pretrain_batch: int = number(5, "[1, 99]")
+    pretrain_rate: float = number(1e-2, "(0, inf)")
+
+
+class Twin(TrainedDetector[TwinConfig]):
+    """Like an adversarial autoencoder with pretraining: two stages, the second of two phases.
+
+    "pretrain" lowers "guess", the error of a head that tells an image's brightness. "train" lowers
+    "reconstruct" by the encoder and the decoder, then "discriminate" by the discriminator.
+    """
+
+    Config = TwinConfig
+
+    def __init__(self, config: TwinConfig, shape: ImageShape) -> None:
+        super().__init__(config, shape)
+        size = math.prod(shape)
+        self.encoder = nn.Sequential(
+            nn.Conv2d(shape.channels, 2, 3, padding=1),
+            nn.BatchNorm2d(2, affine=False),
+            nn.LeakyReLU(),
+            nn.Flatten(),
+            nn.Linear(2 * shape.height * shape.width, config.latent_dim),
+        )
+        self.head = nn.Linear(config.latent_dim, 1)
+        self.decoder = nn.Linear(config.latent_dim, size)
+        self.discriminator = nn.Linear(config.latent_dim, 1)
+        for name in ("mean_image", "spread", "smallest"):
+            self.register_buffer(name, torch.zeros(size if name == "mean_image" else ()))
+        self.register_buffer("steps", torch.zeros(2))
+
+    def stages(self) -> tuple[Stage, ...]:
+        config = self.config
+        adam = Adam(config.pretrain_rate, (0.9, 0.99), 0.0)
+        guess = Phase("guess", ("encoder", "head"))
+        phases = (
+            Phase("reconstruct", ("encoder", "decoder")),
+            Phase("discriminate", ("discriminator",)),
+        )
+        epochs, size = config.pretrain_epochs, config.pretrain_batch
+        return Stage("pretrain", epochs, (guess,), adam, size, (0.5,)), self.stage(*phases)
+
+    def noise(self, phase: str, batch: int) -> dict[str, Noise]:
+        if phase == "discriminate":
+            codes = (batch, self.config.latent_dim)
+            return {"prior": Noise("normal", codes), "flip": Noise("uniform", (batch,))}
+        return {"jitter": Noise("normal", (batch, *self.shape))} if phase == "reconstruct" else {}
+
+    def terms(self, phase: str, images: Tensor, noise: Terms) -> Terms:
+        if phase == "guess":
+            brightness = images.flatten(1).mean(1)
+            return {"loss": (self.head(self.encoder(images)).squeeze(1) - brightness).square()}
+        if phase == "reconstruct":
+            codes = self.encoder(images + 0.01 * noise["jitter"])
+            error = self.error(codes, images)
+            return {"loss": error - self.discriminator(codes).squeeze(1), "error": error}
+        real, made = (self.discriminator(each) for each in (noise["prior"], self.encoder(images)))
+        margin = (made - real).squeeze(1) * torch.where(noise["flip"] < 0.1, -1.0, 1.0)
+        return {"loss": nn.functional.softplus(margin)}
+
+    def error(self, codes: Tensor, images: Tensor) -> Tensor:
+        offsets = self.decoder(codes) + self.get_buffer("mean_image") - images.flatten(1)
+        return offsets.square().sum(1)
+
+    def begin(self, stage: str, batches: Iterable[Tensor]) -> Buffers:
+        everything = torch.cat(list(batches)).flatten(1)
+        return {"mean_image": everything.mean(0)}
+
+    def after_step(self, stage: str, phase: str, terms: Terms, progress: Tensor) -> Buffers:
+        position = {"guess": 0, "reconstruct": 1}.get(phase)
+        if position is None:
+            return {}
+        one = torch.nn.functional.one_hot(torch.tensor(position), 2).to(progress.dtype)
+        return {"steps": self.get_buffer("steps") + one, "smallest": terms["loss"].amin()}
+
+    def finish(self, batches: Iterable[Tensor], seed: int) -> Buffers:
+        errors = torch.cat([self.error(self.encoder(each), each) for each in batches])
+        return {"spread": errors.std()}
+
+    def score_noise(self, score_space: ScoreSpace) -> dict[str, Noise]:
+        return {"tilt": Noise("normal", (self.config.latent_dim,))}
+
+    def score_variants(self, images: Tensor, noise: Terms, score_space: ScoreSpace) -> Terms:
+        codes = self.encoder(images)
+        error = self.error(codes + 1e-3 * noise["tilt"], images)
+        return {"score": error / (1 + self.get_buffer("spread")), "error": error}
+
+
+@dataclass(frozen=True)
+class LineConfig(NetworkConfig):
+    """As `NetworkConfig`: `Line` needs nothing else."""
+
+
+class Line(TrainedDetector[LineConfig]):
+    """One number; "fall" and then "rise" have the constant gradients 1 and -1.
+
+    Under a constant gradient a fresh Adam moves by its learning rate in every step.
+    """
+
+    Config = LineConfig
+
+    def __init__(self, config: LineConfig, shape: ImageShape) -> None:
+        super().__init__(config, shape)
+        self.line = nn.Linear(1, 1, bias=False)
+
+    def stages(self) -> tuple[Stage, ...]:
+        fall = replace(self.stage(Phase("fall", ("line",))), name="fall")
+        adam = replace(fall.adam, learning_rate=fall.adam.learning_rate * 3)
+        return fall, replace(fall, name="rise", phases=(Phase("rise", ("line",)),), adam=adam)
+
+    def terms(self, phase: str, images: Tensor, noise: Terms) -> Terms:
+        sign = 1.0 if phase == "fall" else -1.0
+        return {"loss": sign * self.line.weight[0, 0].expand(len(images))}
+
+    def score_variants(self, images: Tensor, noise: Terms, score_space: ScoreSpace) -> Terms:
+        return {"score": images.flatten(1).mean(1) * self.line.weight[0, 0]}
+
+
+class Faulty(Line):
+    """A `Line` whose loss becomes NaN once a buffer says that it is time.
+
+    The buffer "steps" counts updates; the replica whose initial "mark" is `unlucky` fails in the
+    update after `patience` of them.
+    """
+
+    unlucky: ClassVar[float] = math.inf
+    patience: ClassVar[int] = 0
+
+    def __init__(self, config: LineConfig, shape: ImageShape) -> None:
+        super().__init__(config, shape)
+        self.register_buffer("mark", torch.rand(()))
+        self.register_buffer("steps", torch.zeros(()))
+
+    def terms(self, phase: str, images: Tensor, noise: Terms) -> Terms:
+        struck = (self.get_buffer("mark") == self.unlucky) & (
+            self.get_buffer("steps") >= self.patience
+        )
+        loss = super().terms(phase, images, noise)["loss"]
+        return {"loss": torch.where(struck, torch.nan, loss)}
+
+    def after_step(self, stage: str, phase: str, terms: Terms, progress: Tensor) -> Buffers:
+        return {"steps": self.get_buffer("steps") + 1}
+
+
+class Unfit(Line):
+    """A `Line` whose scores are fitted to the contrast of the training images."""
+
+    def finish(self, batches: Iterable[Tensor], seed: int) -> Buffers:
+        contrast = torch.cat(list(batches)).std()
+        if not contrast > 0:
+            raise DegenerateInputError("the training images have no contrast")
+        return {}
+
+
+class Fitted(Detector[Config]):
+    """Not trained: the score is the distance from a training image that is drawn in the fit."""
+
+    Config = Config
+
+    def __init__(self, config: Config, shape: ImageShape) -> None:
+        super().__init__(config, shape)
+        self.chosen: Tensor | None = None
+
+    def finish(self, batches: Iterable[Tensor], seed: int) -> Buffers:
+        images = torch.cat(list(batches))
+        if not images.std() > 0:
+            raise DegenerateInputError("the training images have no contrast")
+        self.chosen = images[np.random.default_rng(seed).integers(len(images))]
+        return {}
+
+    def score_variants(self, images: Tensor, noise: Terms, score_space: ScoreSpace) -> Terms:
+        assert self.chosen is not None
+        return {"score": (images - self.chosen).square().sum((1, 2, 3))}
+
+
+class Seen(Line):
+    """Keeps the first pixel of every image that it is trained on."""
+
+    def __init__(self, config: LineConfig, shape: ImageShape) -> None:
+        super().__init__(config, shape)
+        self.batches: list[list[float]] = []
+
+    def terms(self, phase: str, images: Tensor, noise: Terms) -> Terms:
+        self.batches.append(images[:, 0, 0, 0].tolist())
+        return super().terms(phase, images, noise)
+
+
+class Logged(Twin):
+    """Writes down each call and what was in force when it came."""
+
+    def __init__(self, config: TwinConfig, shape: ImageShape) -> None:
+        super().__init__(config, shape)
+        self.log: list[tuple[Any, ...]] = []
+        self.handed: dict[str, Tensor] = {}
+        self.progress: list[float] = []
+
+    def begin(self, stage: str, batches: Iterable[Tensor]) -> Buffers:
+        kept = list(batches)
+        self.log.append(("begin", stage, self.training, torch.is_grad_enabled()))
+        self.handed[stage] = torch.cat(kept)
+        return super().begin(stage, kept)
+
+    def terms(self, phase: str, images: Tensor, noise: Terms) -> Terms:
+        shapes = tuple(tuple(each.shape) for each in noise.values())
+        self.log.append(("terms", phase, self.training, shapes))
+        return super().terms(phase, images, noise)
+
+    def after_step(self, stage: str, phase: str, terms: Terms, progress: Tensor) -> Buffers:
+        attached = any(each.requires_grad for each in terms.values())
+        self.log.append(("after_step", stage, phase, attached))
+        self.progress.append(float(progress))
+        return super().after_step(stage, phase, terms, progress)
+
+    def finish(self, batches: Iterable[Tensor], seed: int) -> Buffers:
+        kept = list(batches)
+        self.log.append(("finish", self.training, torch.is_grad_enabled()))
+        self.handed["finish"] = torch.cat(kept)
+        return super().finish(kept, seed)
+
+
+# ------------------------------------------------------------------------------------- helpers
+
+
+def images_of(count: int = COUNT, shape: ImageShape = SHAPE) -> Tensor:
+    return torch.rand((count, *shape), generator=torch.Generator().manual_seed(2))
+
+
+def members_of(*seeds: int, tasks: Iterable[str] = ("t",)) -> list[Member]:
+    return [Member(task, seed, torch.arange(COUNT)) for seed in seeds for task in tasks]
+
+
+TWIN = TwinConfig(epochs=3, batch_size=8, learning_rate=1e-3, weight_decay=1e-3)
+LINE = LineConfig(epochs=8, batch_size=7, learning_rate=1e-2, weight_decay=0.0)
+
+
+def twins(*seeds: int, detector: type[Twin] = Twin, config: TwinConfig = TWIN) -> Cohort:
+    return Cohort(detector, config, images_of(), members_of(*seeds or (0,)))
+
+
+def lines(detector: type[Line] = Line, *seeds: int, **settings: Any) -> Cohort:
+    config = replace(LINE, **settings)
+    return Cohort(detector, config, images_of(), members_of(*seeds or (0,)))
+
+
+def module_of(cohort: Cohort, replica: int = 0) -> Any:
+    return cohort.learners[replica].module
+
+
+def through_file(state: Any, folder: Any) -> Any:
+    torch.save(state, folder / "state.pt")
+    return torch.load(folder / "state.pt", weights_only=True)
+
+
+# ------------------------------------------------------------------------- hooks and phases
+
+
+def test_hooks_come_in_their_order():
+    cohort = twins(detector=Logged)
+    cohort.train(2)
+    cohort.train(1)
+    cohort.prepare_scoring()
+    cohort.score(0, torch.arange(3))
+    cohort.train(99)
+    images = (8, *SHAPE)
+    guess = [("terms", "guess", True, ()), ("after_step", "pretrain", "guess", False)]
+    both = [
+        ("terms", "reconstruct", True, (images,)),
+        ("after_step", "train", "reconstruct", False),
+        ("terms", "discriminate", True, ((8, 4), (8,))),
+        ("after_step", "train", "discriminate", False),
+    ]
+    assert module_of(cohort).log == [
+        ("begin", "pretrain", False, False),
+        *guess * 4 * 2,  # four batches, two epochs
+        ("begin", "train", False, False),
+        *both * 3,
+        ("finish", False, False),
+        *both * 3 * 2,
+    ]
+    assert module_of(cohort).progress[:8] == [0.0] * 4 + [0.5] * 4
+    assert module_of(cohort).progress[8::6] == pytest.approx([0, 1 / 3, 2 / 3])
+
+
+def test_hooks_see_all_training_images_in_order():
+    train = torch.tensor([7, 3, 11, 5])
+    cohort = Cohort(Logged, TWIN, images_of(), [Member("t", 0, train)])
+    cohort.train(5)
+    cohort.prepare_scoring()
+    handed = module_of(cohort).handed
+    assert set(handed) == {"pretrain", "train", "finish"}
+    for images in handed.values():
+        assert torch.equal(images, images_of()[train])
+
+
+def test_buffers_that_hooks_return_are_stored():
+    cohort = twins()
+    cohort.train(2)
+    module = module_of(cohort)
+    torch.testing.assert_close(module.mean_image, images_of().flatten(1).mean(0))
+    assert module.steps.tolist() == [8, 0]
+    assert float(module.smallest) > 0
+    cohort.train(3)
+    assert module.steps.tolist() == [8, 9]
+    assert float(module.spread) == 0
+    cohort.prepare_scoring()
+    module.eval()
+    with torch.no_grad():
+        errors = module.error(module.encoder(images_of()), images_of())
+    torch.testing.assert_close(module.spread, errors.std())
+
+
+def parameters(module: nn.Module) -> dict[str, Tensor]:
+    return {name: each.detach().clone() for name, each in module.named_parameters()}
+
+
+class Sized(Twin):
+    """Notes the size of every batch."""
+
+    def __init__(self, config: TwinConfig, shape: ImageShape) -> None:
+        super().__init__(config, shape)
+        self.sizes: list[tuple[str, int]] = []
+
+    def terms(self, phase: str, images: Tensor, noise: Terms) -> Terms:
+        self.sizes.append((phase, len(images)))
+        return super().terms(phase, images, noise)
+
+
+def test_each_stage_has_its_own_batch_size():
+    cohort = twins(detector=Sized)
+    cohort.train(5)
+    both = [("reconstruct", 8), ("discriminate", 8)]
+    assert module_of(cohort).sizes == [("guess", 5)] * 4 * 2 + both * 3 * 3
+
+
+def test_each_stage_has_its_own_optimisers():
+    cohort = twins(config=replace(TWIN, epochs=4))
+    cohort.train(1)
+    moved = {"guess": ("encoder", "head")}
+    assert_adam(cohort, moved, lr=1e-2, betas=(0.9, 0.99), weight_decay=0.0)
+    cohort.train(1)
+    assert_adam(cohort, moved, lr=1e-3, betas=(0.9, 0.99), weight_decay=0.0)
+    cohort.train(1)
+    moved = {"reconstruct": ("encoder", "decoder"), "discriminate": ("discriminator",)}
+    assert_adam(cohort, moved, lr=1e-3, betas=(0.5, 0.999), weight_decay=1e-3)
+    cohort.train(3)
+    assert_adam(cohort, moved, lr=1e-4, betas=(0.5, 0.999), weight_decay=1e-3)
+
+
+def assert_adam(cohort: Cohort, moved: dict[str, tuple[str, ...]], **settings: Any) -> None:
+    """The optimisers of a cohort move these modules, under these settings."""
+    optimisers = cohort.learners[0].optimisers
+    assert set(optimisers) == set(moved)
+    for phase, names in moved.items():
+        (group,) = optimisers[phase].param_groups
+        modules = [module_of(cohort).get_submodule(name) for name in names]
+        own = {id(p) for module in modules for p in module.parameters()}
+        assert {id(each) for each in group["params"]} == own
+        for name, value in settings.items():
+            assert group[name] == pytest.approx(value), name
+
+
+def test_nothing_can_be_scored_before_the_last_stage_has_begun():
+    cohort, found = twins(), []
+    while not cohort.finished:
+        found.append(cohort.scorable)
+        cohort.train(1)
+    assert [*found, cohort.scorable] == [False] * 3 + [True] * 3
+    single = Cohort(AE, AE.Config(latent_dim=16, epochs=1), images_of(), members_of(0))
+    assert not single.scorable
+    single.train(1)
+    assert single.scorable
+    assert Cohort(Fitted, Config(), images_of(), members_of(0)).scorable
+
+
+def test_the_parameters_of_the_last_stage_are_counted():
+    cohort = twins(0, 1)
+    module = module_of(cohort)
+    last = (module.encoder, module.decoder, module.discriminator)
+    assert cohort.parameters == sum(p.numel() for part in last for p in part.parameters())
+    assert cohort.parameters < sum(p.numel() for p in module.parameters())
+    assert lines().parameters == 1
+    assert Cohort(Fitted, Config(), images_of(), members_of(0)).parameters == 0
+
+
+class Paused(Twin):
+    """Keeps its parameters as they are when each phase looks and when its step is over."""
+
+    def __init__(self, config: TwinConfig, shape: ImageShape) -> None:
+        super().__init__(config, shape)
+        self.kept: list[tuple[str, str, dict[str, Tensor]]] = []
+
+    def terms(self, phase: str, images: Tensor, noise: Terms) -> Terms:
+        self.kept.append((phase, "before", parameters(self)))
+        return super().terms(phase, images, noise)
+
+    def after_step(self, stage: str, phase: str, terms: Terms, progress: Tensor) -> Buffers:
+        self.kept.append((phase, "after", parameters(self)))
+        return super().after_step(stage, phase, terms, progress)
+
+
+def test_a_phase_moves_its_modules_and_no_other():
+    cohort = twins(detector=Paused)
+    cohort.train(5)
+    kept = module_of(cohort).kept
+    assert len(kept) == 2 * (8 + 18)
+    own = {
+        phase.name: phase.modules for stage in module_of(cohort).stages() for phase in stage.phases
+    }
+    for (phase, _, before), (_, _, after) in zip(kept[::2], kept[1::2], strict=True):
+        for name in before:
+            moves = name.split(".")[0] in own[phase]
+            assert torch.equal(before[name], after[name]) is not moves, (phase, name)
+    for (_, _, after), (_, _, before) in zip(kept[1:-1:2], kept[2::2], strict=True):
+        assert same(before, after)
+
+
+class Refitted(Twin):
+    """A `Twin` whose second stage moves the head alone, and keeps what the modes were."""
+
+    modes: ClassVar[list[dict[str, bool]]] = []
+
+    def stages(self) -> tuple[Stage, ...]:
+        pretrain, train = super().stages()
+        return pretrain, replace(train, phases=(Phase("guess", ("head",)),))
+
+    def terms(self, phase: str, images: Tensor, noise: Terms) -> Terms:
+        self.modes.append({name: each.training for name, each in self.named_children()})
+        return super().terms(phase, images, noise)
+
+
+def test_what_a_stage_does_not_move_is_frozen_with_its_batch_statistics():
+    cohort = twins(detector=Refitted)
+    Refitted.modes.clear()
+    cohort.train(2)
+    before = {n: each.clone() for n, each in module_of(cohort).encoder.state_dict().items()}
+    assert {each["encoder"] for each in Refitted.modes} == {True}
+    Refitted.modes.clear()
+    cohort.train(3)
+    assert same(dict(module_of(cohort).encoder.state_dict()), before)
+    frozen = {"encoder": False, "head": True, "decoder": False, "discriminator": False}
+    assert all(each == frozen for each in Refitted.modes)
+
+
+def test_terms_of_earlier_stages_and_of_several_phases_are_told_apart():
+    cohort = twins()
+    assert set(cohort.train(1)[0]) == {"pretrain/loss"}
+    assert set(cohort.train(2)[0]) == {
+        "reconstruct/loss",
+        "reconstruct/error",
+        "discriminate/loss",
+    }
+
+
+def test_train_returns_the_means_of_the_last_epoch():
+    one, other = lines(), lines()
+    one.train(1)
+    assert one.train(1) == other.train(2)
+    # the loss is the weight as each of the three steps finds it
+    end = float(module_of(one).line.weight.detach())
+    assert one.train(1)[0]["fall/loss"] == pytest.approx(end - 0.01, rel=1e-5)
+
+
+# -------------------------------------------------------------------------- schedule and steps
+
+
+def moves(cohort: Cohort) -> list[float]:
+    """How far the number of a `Line` moves per step in each epoch."""
+    steps, at = [], [float(module_of(cohort).line.weight.detach())]
+    while not cohort.finished:
+        cohort.train(1)
+        at.append(float(module_of(cohort).line.weight.detach()))
+        steps.append((at[-1] - at[-2]) / 3)
+    return steps
+
+
+def test_the_optimiser_uses_the_learning_rate_of_the_epoch():
+    rates = [-0.01] * 6 + [-0.001] * 2 + [0.03] * 6 + [0.003] * 2
+    assert moves(lines()) == pytest.approx(rates, rel=1e-3)
+
+
+def test_two_milestones_and_a_longer_stage():
+    rates = moves(lines(epochs=10, milestones=(0.3, 0.55)))
+    expected = [-0.01] * 3 + [-0.001] * 3 + [-0.0001] * 4
+    assert rates[:10] == pytest.approx(expected, rel=5e-3)
+
+
+def test_the_cohort_tells_the_learning_rate_of_its_last_epoch():
+    cohort = lines()
+    told = [cohort.learning_rate]
+    while not cohort.finished:
+        cohort.train(1)
+        told.append(cohort.learning_rate)
+    rates = [0.01] * 6 + [0.001] * 2 + [0.03] * 6 + [0.003] * 2
+    assert told == pytest.approx([0.01, *rates])
+
+
+def test_each_stage_starts_with_fresh_moments():
+    # Stale first moments would make the first steps of "rise" fall short of the learning rate.
+    cohort = lines(beta1=0.9)
+    cohort.train(8)
+    before = float(module_of(cohort).line.weight.detach())
+    cohort.train(1)
+    gone = float(module_of(cohort).line.weight.detach()) - before
+    assert gone == pytest.approx(3 * 0.03, rel=1e-4)
+
+
+def test_weight_decay_and_betas_reach_adam():
+    """The first steps of `Line` against `torch.optim.Adam`."""
+    cohort = lines(weight_decay=0.3, beta1=0.7, beta2=0.8)
+    weight = module_of(cohort).line.weight.detach().clone().requires_grad_()
+    adam = torch.optim.Adam([weight], lr=0.01, betas=(0.7, 0.8), weight_decay=0.3)
+    for _ in range(3):
+        adam.zero_grad()
+        weight.sum().backward()
+        adam.step()
+    cohort.train(1)
+    torch.testing.assert_close(module_of(cohort).line.weight, weight)
+
+
+def test_training_ends_with_the_schedule():
+    cohort = twins()
+    assert (cohort.epochs, cohort.finished) == (5, False)
+    cohort.train(3)
+    assert cohort.epoch == 3
+    cohort.train(10)
+    assert (cohort.epoch, cohort.finished) == (5, True)
+    state = copy.deepcopy(cohort.state_dict())
+    assert cohort.train(1) == [{}]
+    assert same(state, cohort.state_dict())
+
+
+# --------------------------------------------------------------------------------- batches
+
+
+def epochs_seen(count: int, size: int, train: Tensor | None = None) -> list[list[list[float]]]:
+    """The batches of each epoch, as numbers of images."""
+    images = torch.arange(64).float()[:, None, None, None].expand(64, *SHAPE) / 64
+    train = torch.arange(count) if train is None else train
+    cohort = Cohort(Seen, replace(LINE, batch_size=size), images, [Member("t", 0, train)])
+    seen = []
+    for _ in range(3):
+        module_of(cohort).batches = []
+        cohort.train(1)
+        seen.append([[round(64 * v) for v in batch] for batch in module_of(cohort).batches])
+    return seen
+
+
+@pytest.mark.parametrize(
+    ("count", "size", "expected"), [(10, 4, 3), (12, 4, 3), (3, 8, 1), (1, 5, 1), (9, 1, 9)]
+)
+def test_an_epoch_is_full_batches_of_one_permutation(count, size, expected):
+    epochs = epochs_seen(count, size)
+    for batches in epochs:
+        assert [len(batch) for batch in batches] == [size] * expected
+        flat = [number for batch in batches for number in batch]
+        assert sorted(flat[:count]) == list(range(count))
+        assert all(flat[k] == flat[k % count] for k in range(len(flat)))
+    if count > 5:
+        assert epochs[0] != epochs[1] != epochs[2]
+
+
+def test_only_the_training_images_of_the_replica_are_seen():
+    train = torch.tensor([40, 9, 63])
+    for batches in epochs_seen(0, 2, train):
+        assert {number for batch in batches for number in batch} == {9, 40, 63}
+
+
+# -------------------------------------------------------------------------- random streams
+
+
+def trained(*seeds: int, tasks: Iterable[str] = ("t",)) -> Cohort:
+    cohort = Cohort(Twin, TWIN, images_of(), members_of(*seeds, tasks=tasks))
+    cohort.train(5)
+    cohort.prepare_scoring()
+    return cohort
+
+
+def results(cohort: Cohort, replica: int = 0) -> Any:
+    return (
+        cohort.state_dict()["learners"][replica],
+        cohort.score(replica, torch.arange(COUNT)),
+    )
+
+
+def test_a_replica_does_not_depend_on_the_others():
+    together, alone = trained(5, 1, 8), trained(1)
+    assert same(results(together, 1), results(alone))
+    assert not same(results(together, 0), results(alone))
+
+
+def test_replicas_train_in_turn_or_by_intervals_alike():
+    stepped = Cohort(Twin, TWIN, images_of(), members_of(3, 4))
+    while not stepped.finished:
+        stepped.train(1)
+    stepped.prepare_scoring()
+    whole = trained(3, 4)
+    for k in range(2):
+        assert same(results(stepped, k), results(whole, k))
+
+
+def test_seed_and_task_own_every_number():
+    assert same(results(trained(1)), results(trained(1)))
+    one, other_seed = results(trained(1)), results(trained(2))
+    other_task = results(trained(1, tasks=("u",)))
+    for other in (other_seed, other_task):
+        for name in ("order", "noise"):
+            assert not torch.equal(one[0][name], other[0][name])
+        assert not torch.equal(one[1]["score"], other[1]["score"])
+
+
+def test_initial_weights_depend_on_the_seed_alone():
+    torch.manual_seed(0)
+    first = build(Twin, TWIN, SHAPE, 3).state_dict()
+    torch.manual_seed(1)
+    assert same(dict(first), dict(build(Twin, TWIN, SHAPE, 3).state_dict()))
+    assert not same(dict(first), dict(build(Twin, TWIN, SHAPE, 4).state_dict()))
+
+
+def test_building_leaves_the_streams_of_gpus_alone(monkeypatch):
+    def refuse(seed: int) -> None:
+        raise AssertionError(f"the streams of all GPUs are set to {seed}")
+
+    monkeypatch.setattr(torch.cuda, "manual_seed_all", refuse)
+    build(Twin, TWIN, SHAPE, 3)
+
+
+def test_global_streams_are_neither_read_nor_moved():
+    def states() -> list[Any]:
+        name, keys, *rest = np.random.get_state()
+        return [torch.get_rng_state(), random.getstate(), name, keys.tolist(), rest]
+
+    before = states()
+    first = results(trained(6))
+    assert same(before, states())
+    torch.manual_seed(99)
+    assert same(first, results(trained(6)))
+
+
+# ---------------------------------------------------------------------------- continuation
+
+TRIED = [
+    *(
+        pytest.param(detector, quick(detector, **settings), id=f"{name}-{titled(settings)}")
+        for name, detector in every_detector().items()
+        for settings in variants(detector)
+    ),
+    pytest.param(Twin, {"latent_dim": 4}, id="Twin"),
+    pytest.param(Fitted, {}, id="Fitted"),
+]
+EVERY = pytest.mark.parametrize(("detector", "settings"), TRIED)
+TRAINED = pytest.mark.parametrize(
+    ("detector", "settings"), [p for p in TRIED if issubclass(p.values[0], TrainedDetector)]
+)
+
+
+def config_of(detector: type[Detector[Any]], settings: dict[str, Any]) -> Config:
+    small = {"latent_dim": 16, "batch_size": 8, "epochs": 3, "learning_rate": 1e-3}
+    names = {each.name for each in fields(detector.Config)}
+    own = {name: value for name, value in small.items() if name in names}
+    return detector.Config.released(SHAPE, **{**own, **settings})
+
+
+@EVERY
+def test_continuation_is_bit_equal(detector, settings, tmp_path):
+    def cohort() -> Cohort:
+        config = config_of(detector, settings)
+        return Cohort(detector, config, images_of(), members_of(0, 1))
+
+    straight = cohort()
+    curve = [straight.train(1) for _ in range(straight.epochs)]
+    straight.prepare_scoring()
+    for k in range(straight.epochs + 1):
+        first, second = cohort(), cohort()
+        first.train(k)
+        if k % 2:
+            first.prepare_scoring()
+            first.score(0, torch.arange(3))
+        second.load_state_dict(through_file(first.state_dict(), tmp_path))
+        assert second.epoch == k
+        assert [second.train(1) for _ in range(straight.epochs - k)] == curve[k:]
+        second.prepare_scoring()
+        assert same(second.state_dict(), straight.state_dict())
+        for replica in range(2):
+            ours, theirs = (c.score(replica, torch.arange(COUNT)) for c in (second, straight))
+            assert same(ours, theirs)
+            assert same(
+                dict(module_of(second, replica).named_buffers()),
+                dict(module_of(straight, replica).named_buffers()),
+            )
+
+
+def test_loading_undoes_what_a_cohort_did_since(tmp_path):
+    cohort = twins(0, 1)
+    cohort.train(3)
+    saved = through_file(cohort.state_dict(), tmp_path)
+    rest = cohort.train(2)
+    cohort.load_state_dict(saved)
+    assert cohort.epoch == 3
+    assert cohort.train(2) == rest
+
+
+# ------------------------------------------------------------------------------- failures
+
+
+def mark_of(seed: int, task: str = "t") -> float:
+    module = build(Faulty, LINE, SHAPE, derived_seed(seed, task))
+    return float(module.get_buffer("mark"))
+
+
+@pytest.fixture
+def unlucky(monkeypatch: pytest.MonkeyPatch) -> Any:
+    """Makes the replica of a seed fail after so many updates."""
+
+    def choose(seed: int, patience: int) -> None:
+        monkeypatch.setattr(Faulty, "unlucky", mark_of(seed))
+        monkeypatch.setattr(Faulty, "patience", patience)
+
+    return choose
+
+
+@pytest.mark.parametrize("epochs", [1, 4, 16])
+def test_a_replica_that_diverges_fails_and_the_others_go_on(epochs, unlucky):
+    unlucky(1, 3 * 4)  # three batches an epoch: in the fifth epoch
+    cohort = lines(Faulty, 0, 1, 2)
+    while not cohort.finished:
+        means = cohort.train(epochs)
+    assert cohort.epoch == 16
+    assert list(cohort.failures) == [1]
+    assert cohort.failures[1].epoch == 4
+    assert cohort.failures[1].reason == "fall/loss became nan in epoch 5"
+    assert cohort.living() == [0, 2]
+    assert means[1] == {}
+    assert means[0]
+    assert means[2]
+    unlucky(99, 0)
+    fine = lines(Faulty, 0, 2)
+    fine.train(16)
+    for ours, theirs in ((0, 0), (2, 1)):
+        assert same(cohort.state_dict()["learners"][ours], fine.state_dict()["learners"][theirs])
+
+
+def test_a_cohort_of_failures_is_finished(unlucky):
+    unlucky(0, 0)
+    cohort = lines(Faulty, 0)
+    assert cohort.train(2) == [{}]
+    assert cohort.finished
+    assert cohort.failures[0].epoch == 0
+    cohort.prepare_scoring()
+
+
+@pytest.mark.parametrize("patience", [0, 3 * 3, 3 * 8])
+def test_failures_are_saved_and_stay(patience, unlucky, tmp_path):
+    """Also where a replica failed in the first epoch of a stage."""
+    unlucky(1, patience)
+    first, second, straight = (lines(Faulty, 0, 1) for _ in range(3))
+    straight.train(16)
+    first.train(10)
+    assert list(first.failures) == [1]
+    second.load_state_dict(through_file(first.state_dict(), tmp_path))
+    assert second.failures == first.failures
+    second.train(6)
+    assert same(second.state_dict(), straight.state_dict())
+
+
+def test_a_replica_can_be_failed_from_outside():
+    cohort = twins(0, 1)
+    cohort.train(1)
+    cohort.fail(0, 1, "no reason")
+    before = copy.deepcopy(cohort.state_dict()["learners"][0])
+    assert cohort.train(2)[0] == {}
+    assert same(before, cohort.state_dict()["learners"][0])
+    assert not cohort.finished
+
+
+def test_a_fit_that_fails_ends_its_replica_and_the_others_go_on():
+    images = images_of()
+    images[:5] = 0.5
+    constant, varied = torch.arange(5), torch.arange(5, COUNT)
+    members = [Member("t", seed, train) for seed, train in enumerate((varied, constant, varied))]
+    cohort = Cohort(Unfit, LINE, images, members)
+    cohort.train(9)
+    assert cohort.failures == {}
+    cohort.prepare_scoring()
+    assert cohort.failures == {1: (9, "the training images have no contrast")}
+    assert cohort.living() == [0, 2]
+    assert [bool(means) for means in cohort.train(2)] == [True, False, True]
+    assert cohort.epoch == 11
+
+
+# ------------------------------------------------------------------------ refused at the border
+
+
+@pytest.mark.parametrize("value", [math.nan, math.inf, -math.inf])
+@pytest.mark.parametrize("chunk", [3, 4096])
+def test_images_that_are_not_finite_are_refused(value, chunk, monkeypatch):
+    monkeypatch.setattr(base, "FINITE_CHUNK", chunk)
+    images = images_of()
+    images[13, 0, 7, 7] = value
+    images[17] = value
+    with pytest.raises(UserError, match=r"2 of 20 images have a NaN .* the first is image 13;"):
+        Cohort(Line, LINE, images, members_of(0))
+
+
+def test_a_replica_without_training_images_is_refused():
+    members = [*members_of(0), Member("u", 3, torch.arange(0))]
+    with pytest.raises(UserError, match="task u with seed 3 has no training image"):
+        Cohort(Line, LINE, images_of(), members)
+
+
+# ---------------------------------------------------------------------------- fitted scalings
+
+
+def contrasts() -> Tensor:
+    """Grey images of growing contrast under "gcn", the first of which is constant."""
+    spread = torch.arange(COUNT)[:, None, None, None] / 4
+    pixels = (128 + 60 * (images_of() - 0.5) ** 3 * spread).round()
+    pixels[0] = 7
+    return scaled(pixels.to(torch.uint8), "gcn")
+
+
+GCN = AE.Config(scaling="gcn", latent_dim=16, epochs=2, batch_size=4, learning_rate=1e-3)
+FIRST, SECOND = torch.arange(8), torch.arange(9, 14)
+
+
+def test_training_images_reach_0_and_1_under_a_fitted_scaling():
+    images = contrasts()
+    members = [Member("t", k, train) for k, train in enumerate((FIRST, SECOND))]
+    cohort = Cohort(AE, GCN, images, members)
+    assert len({learner.range for learner in cohort.learners}) == 2
+    beyond = 0
+    for learner, train in zip(cohort.learners, (FIRST, SECOND), strict=True):
+        own, others = learner.pick(train), learner.pick(torch.arange(COUNT))
+        assert (float(own.min()), float(own.max())) == (0.0, 1.0)
+        low, high = images[train].min(), images[train].max()
+        torch.testing.assert_close(others, (images - low) / (high - low))
+        beyond += int(others.min() < 0) + int(others.max() > 1)
+        assert bool(others.isfinite().all())
+    assert beyond, "images that were not trained on may go beyond"
+
+
+def test_a_fitted_scaling_does_not_depend_on_the_other_replicas():
+    def results(*members: Member) -> Any:
+        cohort = Cohort(AE, GCN, contrasts(), members)
+        cohort.train(2)
+        return cohort.score(len(members) - 1, torch.arange(COUNT))
+
+    first, second = Member("t", 0, FIRST), Member("t", 0, SECOND)
+    assert same(results(first, second), results(second))
+    assert not same(results(first), results(second))
+
+
+def test_constant_training_images_are_refused_by_a_fitted_scaling_alone():
+    images = torch.zeros_like(contrasts())
+    with pytest.raises(UserError, match="'gcn' needs contrast, and all 20 training images"):
+        Cohort(AE, GCN, images, members_of(0))
+    Cohort(AE, replace(GCN, scaling="unit"), images, members_of(0))
+
+
+# ------------------------------------------------------------------- detectors that are fitted
+
+
+def fitted(*seeds: int, train: Tensor | None = None) -> Cohort:
+    train = torch.arange(COUNT) if train is None else train
+    members = [Member("t", seed, train) for seed in seeds]
+    return Cohort(Fitted, Config(), images_of(), members)
+
+
+def test_a_detector_without_stages_is_fitted_and_not_trained():
+    cohort = fitted(0, 1)
+    assert (cohort.epochs, cohort.epoch, cohort.finished) == (0, 0, True)
+    assert cohort.learning_rate == 0.0
+    assert cohort.train(3) == [{}, {}]
+    assert cohort.losses(0, torch.arange(3)) is None
+    cohort.prepare_scoring()
+    scores = cohort.score(0, torch.arange(COUNT))["score"]
+    assert int((scores == 0).sum()) == 1, "the score is the distance from one training image"
+    with pytest.raises(NotImplementedError, match="Fitted is fitted, not trained"):
+        module_of(cohort).terms("train", images_of(), {})
+
+
+def test_seed_and_task_own_the_draws_of_a_fit():
+    def found(*seeds: int) -> list[Tensor]:
+        cohort = fitted(*seeds)
+        cohort.prepare_scoring()
+        everything = torch.arange(COUNT)
+        return [cohort.score(k, everything)["score"] for k in range(len(seeds))]
+
+    several = found(0, 1, 2, 3)
+    assert same(several, found(0, 1, 2, 3))
+    assert same(several[2:3], found(2))
+    assert len({tuple(each.tolist()) for each in several}) > 1
+
+
+def test_a_loaded_state_is_fitted_again(tmp_path):
+    first, second = fitted(0, 1), fitted(0, 1)
+    first.prepare_scoring()
+    second.load_state_dict(through_file(first.state_dict(), tmp_path))
+    for k in range(2):
+        ours, theirs = (cohort.score(k, torch.arange(COUNT)) for cohort in (first, second))
+        assert same(ours, theirs)
+
+
+def test_a_fit_that_failed_is_not_tried_again(tmp_path):
+    first = fitted(0, 1)
+    first.fail(0, 0, "no reason")
+    second = fitted(0, 1)
+    second.load_state_dict(through_file(first.state_dict(), tmp_path))
+    assert second.failures == {0: (0, "no reason")}
+    assert module_of(second, 0).chosen is None
+    assert module_of(second, 1).chosen is not None
+
+
+# --------------------------------------------------------------------------- fused training
+
+
+def briefly_trained(
+    detector: type[Detector[Any]], settings: dict[str, Any]
+) -> list[Detector[Any]]:
+    """Three replicas whose buffers have left their first values."""
+    cohort = Cohort(detector, config_of(detector, settings), images_of(), members_of(0, 1, 2))
+    cohort.train(2)
+    return [learner.module for learner in cohort.learners]
+
+
+def close(actual: Any, expected: Any, share: float, scale: float = 1.0) -> None:
+    torch.testing.assert_close(actual, expected, rtol=share, atol=share * scale)
+
+
+precisions = pytest.mark.parametrize(
+    ("dtype", "share"), [(torch.float32, 1e-5), (torch.float64, 1e-11)], ids=["single", "double"]
+)
+
+
+def moved_by(module: Detector[Any], phase: Phase) -> tuple[set[str], set[str]]:
+    names = {name for name, _ in module.named_parameters()}
+    moved = {name for name in names if name.split(".")[0] in phase.modules}
+    return moved, names - moved
+
+
+def stepped(
+    module: Detector[Any], stage: Stage, phase: Phase, images: Tensor, noise: Terms
+) -> tuple[dict[str, Tensor], Tensor, Terms, Buffers]:
+    """Gradients, loss, terms and buffers of one replica alone."""
+    moved, _ = moved_by(module, phase)
+    terms = module.terms(phase.name, images, noise)
+    loss = module.reduced(terms["loss"])
+    own = {name: module.get_parameter(name) for name in sorted(moved)}
+    gradients = torch.autograd.grad(loss, list(own.values()))
+    terms = {name: each.detach() for name, each in terms.items()}
+    for name, value in module.after_step(stage.name, phase.name, terms, torch.tensor(0.9)).items():
+        module.get_buffer(name).copy_(value)
+    buffers = {name: each.clone() for name, each in module.named_buffers()}
+    return dict(zip(own, gradients, strict=True)), loss.detach(), terms, buffers
+
+
+def stacked(modules: list[Detector[Any]], stage: Stage, phase: Phase, images: Any, noise: Any):
+    """The same for all replicas at once, under `vmap`."""
+    base = copy.deepcopy(modules[0])
+    parameters, buffers = stack_module_state(modules)  # type: ignore[arg-type]
+    parameters = {name: each.detach() for name, each in parameters.items()}
+    moved, fixed = moved_by(base, phase)
+
+    def step(own: Any, rest: Any, buffers: Any, images: Tensor, noise: Terms) -> Any:
+        def loss(own: Any, buffers: Any) -> Any:
+            state = {**own, **rest, **buffers}
+            terms = functional_call(base, state, ("terms", phase.name, images, noise))
+            return base.reduced(terms["loss"]), (terms, buffers)
+
+        gradients, (value, (terms, buffers)) = grad_and_value(loss, has_aux=True)(own, buffers)
+        arguments = ("after_step", stage.name, phase.name, terms, torch.tensor(0.9))
+        new = functional_call(base, {**own, **rest, **buffers}, arguments)
+        return gradients, value, terms, {**buffers, **new}
+
+    return vmap(step, randomness="error")(
+        {name: parameters[name] for name in moved},
+        {name: parameters[name] for name in fixed},
+        buffers,
+        images,
+        noise,
+    )
+
+
+@precisions
+@TRAINED
+def test_a_stack_of_replicas_does_what_each_does_alone(detector, settings, dtype, share):
+    modules = [module.train().to(dtype) for module in briefly_trained(detector, settings)]
+    stream = torch.Generator().manual_seed(4)
+    images = torch.rand((3, 8, *SHAPE), generator=stream).to(dtype)
+    cases = [(stage, phase) for stage in modules[0].stages() for phase in stage.phases]
+    for stage, phase in cases:
+        wanted = [module.noise(phase.name, 8) for module in modules]
+        noise = [{k: each.draw(stream).to(dtype) for k, each in w.items()} for w in wanted]
+        together = {k: torch.stack([each[k] for each in noise]) for k in wanted[0]}
+        found = stacked(modules, stage, phase, images, together)
+        for k, module in enumerate(modules):
+            alone = stepped(module, stage, phase, images[k], noise[k])
+            fused = [
+                each[k] if isinstance(each, Tensor) else {n: v[k] for n, v in each.items()}
+                for each in found
+            ]
+            # Biases before batch normalisation have no gradient but rounding errors: what is
+            # small against the largest gradient counts as equal.
+            close(fused[0], alone[0], share, max(float(g.abs().max()) for g in alone[0].values()))
+            for ours, theirs in zip(fused[1:], alone[1:], strict=True):
+                close(ours, theirs, share)
+
+
+@precisions
+@TRAINED
+def test_a_stack_of_replicas_scores_as_each_does_alone(detector, settings, dtype, share):
+    modules = [module.eval().to(dtype) for module in briefly_trained(detector, settings)]
+    base, state = copy.deepcopy(modules[0]), stack_module_state(modules)  # type: ignore[arg-type]
+    images, stream = images_of().to(dtype), torch.Generator().manual_seed(4)
+    wanted = modules[0].score_noise({})
+    noise = {
+        name: torch.stack([each.draw(stream).to(dtype) for _ in range(3)])
+        for name, each in wanted.items()
+    }
+
+    def scores(parameters: Any, buffers: Any, noise: Terms) -> Terms:
+        arguments = ("score_variants", images, noise, {})
+        return functional_call(base, {**parameters, **buffers}, arguments)
+
+    found = vmap(scores, randomness="error")(*state, noise)
+    for k, module in enumerate(modules):
+        alone = module.score_variants(images, {n: each[k] for n, each in noise.items()}, {})
+        for name, values in alone.items():
+            close(found[name][k], values, share)
+
+
+# -------------------------------------------------------------------------------- patience
+
+
+class Course(Line):
+    """A `Line` whose loss of held-out images falls to a turn and rises again.
+
+    The turn is twenty updates times the brightness of the image.
+    """
+
+    def __init__(self, config: LineConfig, shape: ImageShape) -> None:
+        super().__init__(config, shape)
+        self.register_buffer("steps", torch.zeros(()))
+
+    def terms(self, phase: str, images: Tensor, noise: Terms) -> Terms:
+        if self.training:
+            return super().terms(phase, images, noise)
+        return {"loss": (self.get_buffer("steps") - 20 * images[:, 0, 0, 0]).abs()}
+
+    def after_step(self, stage: str, phase: str, terms: Terms, progress: Tensor) -> Buffers:
+        return {"steps": self.get_buffer("steps") + 1}
+
+
+TURNS = (10, 16, 4)  # of eight epochs of one stage and eight of another, an update each
+
+
+def patient(patience: int = 2) -> Cohort:
+    images = images_of().clone()
+    for k, turn in enumerate(TURNS):
+        images[k] = turn / 20
+    config = replace(LINE, batch_size=COUNT)
+    members = members_of(*range(len(TURNS)))
+    return Cohort(Course, config, images, members, patience=patience)
+
+
+def watched(cohort: Cohort, epochs: int = 99) -> list[Any]:
+    """Train and watch by single epochs to the end: the weight of each replica after each."""
+    weights = []
+    for _ in range(epochs):
+        if cohort.finished:
+            break
+        cohort.train(1)
+        cohort.watch([torch.tensor([k]) for k in range(len(TURNS))])
+        weights.append([module_of(cohort, k).line.weight.item() for k in range(len(TURNS))])
+    return weights
+
+
+def test_each_replica_stops_on_its_own_with_its_best_weights():
+    cohort, free = patient(), patient(0)
+    weights, reference = watched(cohort), watched(free)
+    assert (cohort.epoch, cohort.finished, free.plateaus) == (16, True, [])
+    assert [each.stopped for each in cohort.plateaus] == [12, None, 11]
+    assert [each.epoch for each in cohort.plateaus] == [10, 16, 9], "each stage counts anew"
+    assert [cohort.epoch_of(k) for k in range(3)] == [12, 16, 11]
+    assert [free.epoch_of(k) for k in range(3)] == [16, 16, 16]
+    assert {each[2] for each in weights[5:8]} == {reference[3][2]}, "done with its first stage"
+    for k, plateau in enumerate(cohort.plateaus[:2]):
+        stopped = plateau.stopped or 16
+        assert [each[k] for each in weights[: stopped - 1]] == [
+            each[k] for each in reference[: stopped - 1]
+        ]
+        best = reference[plateau.epoch - 1][k]
+        assert {each[k] for each in weights[stopped - 1 :]} == {best}
+        assert float(module_of(cohort, k).get_buffer("steps")) == plateau.epoch
+
+
+def test_a_cohort_is_finished_when_no_replica_trains_any_more():
+    cohort = patient(1)
+    cohort.fail(1, 0, "made to")
+    watched(cohort)
+    assert [each.stopped for each in cohort.plateaus] == [11, None, 10]
+    assert (cohort.epoch, cohort.training()) == (11, [])
+    assert cohort.train(3) == [cohort.plateaus[0].terms, {}, cohort.plateaus[2].terms]
+
+
+def test_a_replica_that_has_stopped_keeps_the_terms_of_its_last_epoch():
+    cohort = patient()
+    watched(cohort, 12)
+    kept = dict(cohort.plateaus[0].terms)
+    assert cohort.train(1)[0] == kept
+    assert set(kept) == {"loss"}
+
+
+@pytest.mark.parametrize("after", [5, 9, 11, 13])
+def test_patience_goes_on_bit_equal(after, tmp_path):
+    straight, first, second = patient(), patient(), patient()
+    curve = watched(straight)
+    assert watched(first, after) == curve[:after]
+    second.load_state_dict(through_file(first.state_dict(), tmp_path))
+    assert watched(second) == curve[after:]
+    assert same(second.state_dict(), straight.state_dict())

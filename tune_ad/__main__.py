@@ -1,0 +1,8 @@
+"""`python -m tune_ad`: the same as `tune-ad`."""
+
+import sys
+
+from tune_ad.app.cli import main
+
+if __name__ == "__main__":
+    sys.exit(main())

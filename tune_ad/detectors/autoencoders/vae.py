@@ -1,0 +1,143 @@
+"""VAE and beta-VAE: an image that a sampled code reconstructs badly is anomalous."""
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+
+from tune_ad.detectors import gaussian
+from tune_ad.detectors.base import Noise, ScoreSpace, Terms, TrainedDetector, variant_name
+from tune_ad.detectors.config import MOST_DRAWS, number
+from tune_ad.detectors.nets import ImageShape, LeNetDecoder, LeNetEncoder, lenet_channels
+from tune_ad.detectors.reconstruction import ReconstructionConfig
+
+
+@dataclass(frozen=True)
+class VAEConfig(ReconstructionConfig):
+    """Hyperparameters of `VAE`.
+
+    Attributes:
+        beta: weight of the rate in the loss; 1 is the VAE.
+        samples: L, codes drawn per image in training. Released 1, the paper's text 10.
+        score_samples: codes drawn when scoring, the same noise for all images; 0 scores the mean
+            code. Acts only when scoring. The released code draws 1.
+        saturated_target: compare with 1 where a pixel is exactly 1 and with 0 elsewhere, as the
+            released rate-distortion script does, which makes whole numbers of the pixels.
+    """
+
+    reconstruction: str = "bce"
+    reduction: str = "sum"
+    beta: float = number(1.0, "[0, inf)")
+    samples: int = number(1, f"[1, {MOST_DRAWS}]")
+    score_samples: int = number(1, f"[0, {MOST_DRAWS}]")
+    saturated_target: bool = False
+
+
+class VAE(TrainedDetector[VAEConfig]):
+    r"""Variational autoencoder with a Gaussian code, on the LeNet-like networks.
+
+    Two heads give the mean $\mu$ and $\log\sigma^2$ of $q(z|x)$; codes are
+    $z_l = \mu + \sigma \epsilon_l$, $l = 1 \dots L$. The loss is $D + \beta R$ with
+
+    - the distortion $D = \frac1L \sum_l \sum_i e(\hat x_i(z_l), x_i)$, by default the binary
+      cross-entropy: minus the log-likelihood of a Bernoulli decoder, in nats, at least 0;
+    - the rate $R = KL(q(z|x) \| N(0, I)) = \frac12 \sum_j (\mu_j^2 + \sigma_j^2 - 1 -
+      \log\sigma_j^2)$, in nats, at least 0.
+
+    With squared error or L1 as the error, D is in nats up to a constant (see
+    `tune_ad.detectors.reconstruction`), and so is the ELBO: they are not told in bits.
+
+    The score is the squared error of the reconstruction, averaged over `score_samples` codes, in
+    [0, c h w]. Its parts: "distortion" of the same codes, "rate", and "negative_elbo" = D + R,
+    whatever beta is; larger = more anomalous in each.
+
+    Sources: Kingma and Welling, arXiv 1312.6114, section 3; Higgins et al., beta-VAE, ICLR 2017,
+    equation 4; settings as in the released code of Park, Adosoglou and Pardalos, arXiv 2005.01889,
+    which trains on cross-entropy with L = 1 and scores by squared error.
+    """
+
+    Config = VAEConfig
+    score_parameters = ("score_samples",)
+    nats: tuple[str, ...] = ("distortion", "rate", "negative_elbo")
+
+    def __init__(self, config: VAEConfig, shape: ImageShape) -> None:
+        super().__init__(config, shape)
+        if config.reconstruction != "bce":
+            self.nats = ("rate",)  # the others are log-likelihoods up to a constant only
+        channels = lenet_channels(shape, config.width)
+        self.encoder = LeNetEncoder(shape, channels)
+        self.mean = nn.Linear(self.encoder.features, config.latent_dim)
+        self.log_variance = nn.Linear(self.encoder.features, config.latent_dim)
+        self.decoder = LeNetDecoder(shape, channels, config.latent_dim)
+
+    def encode(self, images: Tensor) -> tuple[Tensor, Tensor]:
+        """Mean and log-variance of the codes, each of shape (batch, latent_dim)."""
+        features = self.encoder(images)
+        return self.mean(features), self.log_variance(features)
+
+    def noise(self, phase: str, batch: int) -> dict[str, Noise]:
+        """One standard normal code per image and sample."""
+        shape = (self.config.samples, batch, self.config.latent_dim)
+        return {"code": Noise("normal", shape)}
+
+    def terms(self, phase: str, images: Tensor, noise: Terms) -> Terms:
+        """The "loss", "distortion" and "rate" of each image; the last two in nats."""
+        mean, log_variance = self.encode(images)
+        targets = self.targets(images)
+        logits = self.decoded(mean, log_variance, noise["code"])
+        distortion = torch.stack([self.config.distortion(x, targets) for x in logits]).mean(0)
+        rate = gaussian.rate(mean, log_variance)
+        loss = self.config.trained_error(distortion, images) + self.config.beta * rate
+        return {"loss": loss, "distortion": distortion, "rate": rate}
+
+    def targets(self, images: Tensor) -> Tensor:
+        """What a reconstruction is compared with in training, shape (batch, c, h, w)."""
+        return (images >= 1).to(images.dtype) if self.config.saturated_target else images
+
+    def decoded(self, mean: Tensor, log_variance: Tensor, noise: Tensor) -> Tensor:
+        """Logits of the reconstructions of each code, shape (samples, batch, c, h, w).
+
+        Args:
+            mean: of the codes, shape (batch, latent_dim).
+            log_variance: of the codes, the same shape.
+            noise: standard normal, shape (samples, batch or 1, latent_dim).
+        """
+        codes = gaussian.codes(mean, log_variance, noise)
+        logits = self.decoder.logits(codes.flatten(0, 1))
+        return logits.unflatten(0, (len(noise), -1))  # type: ignore[no-any-return]
+
+    def score_noise(self, score_space: ScoreSpace) -> dict[str, Noise]:
+        """Codes for the largest number of samples, each shared by all images."""
+        most = max((self.config.score_samples, *score_space.get("score_samples", ())))
+        return {"code": Noise("normal", (most, 1, self.config.latent_dim))}
+
+    def score_variants(self, images: Tensor, noise: Terms, score_space: ScoreSpace) -> Terms:
+        """The score, its parts, and the score at each number of samples of the space."""
+        mean, log_variance = self.encode(images)
+        own, tried = self.config.score_samples, score_space.get("score_samples", ())
+        targets, rate = self.targets(images), gaussian.rate(mean, log_variance)
+        errors, distortions = {}, {}  # by the number of samples
+        if 0 in (own, *tried):
+            logits = self.decoder.logits(mean)
+            errors[0] = self.config.scored_error(logits, images)
+            distortions[0] = self.config.distortion(logits, targets)
+        error = distortion = torch.zeros_like(rate)
+        for samples in range(1, max((own, *tried)) + 1):
+            code = noise["code"][samples - 1 : samples]
+            logits = self.decoded(mean, log_variance, code)[0]
+            error = error + self.config.scored_error(logits, images)
+            distortion = distortion + self.config.distortion(logits, targets)
+            errors[samples], distortions[samples] = error / samples, distortion / samples
+        scores = {
+            "score": errors[own],
+            "distortion": distortions[own],
+            "rate": rate,
+            "negative_elbo": distortions[own] + rate,
+        }
+        names = {samples: variant_name("score_samples", samples) for samples in tried}
+        return {**scores, **{name: errors[samples] for samples, name in names.items()}}
+
+    def illustrate(self, images: Tensor) -> dict[str, Tensor]:
+        """The reconstructions of the mean codes."""
+        mean, _ = self.encode(images)
+        return {"reconstruction": self.decoder(mean)}

@@ -1,0 +1,5 @@
+"""Likelihood VAE: the detector, pixel likelihoods, importance weights, image statistics."""
+
+from tune_ad.detectors.likelihood_vae.detector import LikelihoodVAE, LikelihoodVAEConfig
+
+__all__ = ["LikelihoodVAE", "LikelihoodVAEConfig"]

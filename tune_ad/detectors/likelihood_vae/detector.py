@@ -1,0 +1,518 @@
+"""Likelihood VAE: an image to which a trained density gives a low likelihood is anomalous."""
+
+import math
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from tune_ad.detectors import gaussian
+from tune_ad.detectors.base import Buffers, Noise, ScoreSpace, Terms, TrainedDetector, variant_name
+from tune_ad.detectors.config import LONGEST, MOST_DRAWS, NetworkConfig, choice, number, require
+from tune_ad.detectors.likelihood_vae import importance
+from tune_ad.detectors.likelihood_vae.image_statistics import STATISTICS
+from tune_ad.detectors.likelihood_vae.likelihoods import GREYS, LIKELIHOODS, Gaussian, Likelihood
+from tune_ad.detectors.nets import (
+    DCGANDecoder,
+    DCGANEncoder,
+    ImageShape,
+    LeNetDecoder,
+    LeNetEncoder,
+    dcgan_channels,
+    lenet_channels,
+)
+from tune_ad.detectors.schedule import Phase, Stage
+from tune_ad.randomness import torch_stream
+
+LOG_VARIANCE = (-8.0, 4.0)  # bounds of the encoder's, which keep importance weights finite
+BETA1, BETA2 = 0.9, 0.999  # of the Adam of likelihood regret
+REGRET_PAIRS = 8  # of mirrored codes that judge likelihood regret before and after
+AT_ONCE = 8  # codes of each image that are decoded together when scoring
+CACHED = 2**21  # numbers that a decoder holds at once on a CPU, about its cache, and no gradient
+HELD = 2**27  # the same on another device
+ELBO, WAKE, SLEEP, REFIT = "elbo", "wake", "sleep", "refit"
+FORWARD = {"objective": "forward_kl"}
+REGRET = "regret"
+SCORES = (
+    "negative_elbo",
+    "negative_iwae",
+    "rate",
+    "distortion",
+    "gap",
+    "complexity_corrected",
+    "typicality",
+    REGRET,
+)
+LEAST_ABOVE = 1e-3  # of the logarithm of a learned scale at the start, above its floor
+MOST_TYPICAL = 2_000  # training images that give the mean of typicality
+
+
+@dataclass(frozen=True)
+class LikelihoodVAEConfig(NetworkConfig):
+    """Hyperparameters of `LikelihoodVAE`.
+
+    Attributes:
+        networks: "dcgan" (32-64-128 channels on grey images, 64-128-256 on colour) or "lenet".
+        likelihood: of a pixel given the code: a name in `LIKELIHOODS`.
+        sigma: scale of the Gaussian likelihood, in units of the pixel in [0, 1]; the scale from
+            which a learned one starts.
+        least_sigma: floor of the learned scale; without one it falls towards 0 on images with
+            constant pixels.
+        dequantised: spread grey values over their cells where the likelihood is a density. Without
+            it a density of discrete values has no bits per dimension.
+        beta: weight of the rate in the ELBO's loss.
+        objective: what trains the encoder: "elbo" (reverse KL), "forward_kl" (wake), "sleep", or
+            "mixed" of the last two. All but the first train the decoder on a Rényi bound.
+        samples: codes drawn per image in training: L of the ELBO, K of the others.
+        alpha: of the decoder's Rényi bound; 0 is IWAE, 1 the ELBO.
+        tempering: power tau of the weights; 1 is the forward KL, 2 the chi-square divergence.
+        sleep_share: of the sleep loss in "mixed".
+        defensive: share of the prior in the proposal.
+        truncated: cut the weights at the root of K times their mean.
+        warm_start: share of `epochs` that are trained by the ELBO first, rounded to at least one
+            and all but one of them; with "elbo" none apart.
+        refit: epochs after, as a multiple of `epochs`, in which the encoder alone is trained by
+            forward KL on the frozen decoder: the control of a claim about the decoder.
+        score_by: name of the score; acts only when scoring. Each but "regret", which is dear, is
+            also a part of the score by its name.
+        importance_samples: codes of each image when scoring, the same for all images; acts only
+            when scoring.
+        regret_steps: steps of the optimisation of likelihood regret.
+        regret_rate: learning rate of those steps.
+    """
+
+    networks: str = choice("dcgan", "lenet")
+    likelihood: str = choice("categorical", *LIKELIHOODS)
+    sigma: float = number(0.1, "(0, inf)", when={"likelihood": "gaussian"})
+    least_sigma: float = number(
+        0.01, "(0, inf)", when={"likelihood": "gaussian_learned"}, others=(0.5,)
+    )
+    dequantised: bool = choice(True, False, when={"likelihood": "gaussian"})
+    beta: float = number(1.0, "[0, inf)")
+    objective: str = choice("elbo", "forward_kl", "sleep", "mixed", when={"samples": 4})
+    samples: int = number(1, f"[1, {MOST_DRAWS}]")
+    alpha: float = number(0.0, "(-inf, 1]", when={**FORWARD, "samples": 4}, others=(1.0,))
+    tempering: float = number(1.0, "(0, inf)", when={**FORWARD, "samples": 4})
+    sleep_share: float = number(0.5, "[0, 1]", when={"objective": "mixed", "samples": 4})
+    defensive: float = number(0.0, "[0, 1)", when={**FORWARD, "samples": 4}, others=(0.5,))
+    truncated: bool = choice(False, True, when={**FORWARD, "samples": 4})
+    warm_start: float = number(0.25, "[0, 1)", when={**FORWARD, "samples": 4}, others=(0.0,))
+    refit: float = number(0.0, "[0, inf)", when={"samples": 4}, others=(0.5,))
+    score_by: str = choice("negative_elbo", *SCORES)
+    importance_samples: int = number(16, f"[1, {MOST_DRAWS}]")
+    regret_steps: int = number(50, f"[1, {LONGEST}]", when={"score_by": REGRET})
+    regret_rate: float = number(0.1, "(0, inf)", when={"score_by": REGRET})
+    reduction: str = "mean"
+    learning_rate: float = 1e-3
+    beta1: float = 0.9
+    weight_decay: float = 0.0
+
+    def __post_init__(self) -> None:
+        """Validate every field.
+
+        Raises:
+            UserError: also where one code is to be weighed against none.
+        """
+        super().__post_init__()
+        weighs = self.objective in ("forward_kl", "mixed") or self.refit > 0
+        require(
+            self.samples > 1 or not weighs,
+            "samples",
+            self.samples,
+            "at least 2 for forward KL: with one code the weights teach nothing",
+        )
+
+    @classmethod
+    def released_settings(cls, shape: ImageShape) -> dict[str, Any]:
+        """A likelihood is one of the pixels as they are: no stretching of colour images."""
+        return {**super().released_settings(shape), "scaling": "unit"}
+
+
+@contextmanager
+def statistics_kept(module: nn.Module) -> Iterator[None]:
+    """While it lasts, batch normalisation does not move its running statistics."""
+    layers = [each for each in module.modules() if isinstance(each, nn.BatchNorm2d)]
+    momenta = [each.momentum for each in layers]
+    for each in layers:
+        each.momentum = 0.0
+    try:
+        yield
+    finally:
+        for each, momentum in zip(layers, momenta, strict=True):
+            each.momentum = momentum
+
+
+class PixelDecoder(nn.Module):
+    """A decoder network with the likelihood of its outputs, and its scale if it has one.
+
+    Args:
+        config: of the detector.
+        shape: of the images.
+    """
+
+    scale: Tensor
+
+    def __init__(self, config: LikelihoodVAEConfig, shape: ImageShape) -> None:
+        super().__init__()
+        self.kind = LIKELIHOODS[config.likelihood]
+        self.learned = config.likelihood == "gaussian_learned"
+        outputs = ImageShape(shape.channels * self.kind.outputs, shape.height, shape.width)
+        self.network: nn.Module
+        if config.networks == "lenet":
+            channels = lenet_channels(shape, config.width)
+            self.network = LeNetDecoder(outputs, channels, config.latent_dim)
+        else:
+            channels = dcgan_channels(shape, config.width)
+            self.network = DCGANDecoder(outputs, channels, config.latent_dim)
+        self.numbers = (outputs.channels + channels[0]) * outputs.height * outputs.width
+        self.floor = math.log(config.least_sigma)
+        start = math.log(config.sigma)
+        if self.learned:
+            above = max(start - self.floor, LEAST_ABOVE)  # softplus keeps it above the floor
+            self.scale = nn.Parameter(torch.tensor(math.log(math.expm1(above))))
+        else:
+            self.register_buffer("scale", torch.tensor(start))
+
+    @property
+    def likelihood(self) -> Likelihood:
+        """With the scale as it stands, above its floor."""
+        if self.kind is not Gaussian:
+            return self.kind()
+        return Gaussian(
+            self.floor + functional.softplus(self.scale) if self.learned else self.scale
+        )
+
+    @property
+    def at_once(self) -> int:
+        """Codes that are best decoded at once, as their outputs and the widest layer need room."""
+        return max(1, (CACHED if self.scale.device.type == "cpu" else HELD) // self.numbers)
+
+    def forward(self, codes: Tensor) -> Tensor:
+        """Outputs of the network, shape (batch, c * outputs, h, w)."""
+        outputs: Tensor = self.network.logits(codes)  # type: ignore[operator]
+        return outputs
+
+
+class LikelihoodVAE(TrainedDetector[LikelihoodVAEConfig]):
+    r"""VAE whose decoder is a likelihood of 256 grey values, scored by that likelihood.
+
+    With $q(z|x) = N(\mu, \sigma^2)$, codes $z_k$ and $\log w_k = \log p(x|z_k) + \log p(z_k) -
+    \log q(z_k|x)$, in nats per image:
+
+    - distortion $D = -\frac1K \sum_k \log p(x|z_k)$, rate $R = KL(q(z|x) \| N(0, I))$;
+    - "negative_elbo" $D + R$; "negative_iwae" $-\log \frac1K \sum_k w_k$;
+    - "gap" $\log \frac1K \sum_k w_k - \frac1K \sum_k \log w_k$, at least 0;
+    - "complexity_corrected" $D + R - L \log 2$ with L the bits of a PNG file of the image (Serrà
+      et al., arXiv 1909.11480);
+    - "typicality" $|D + R - H|$ with H its mean over the training images (Nalisnick et al.,
+      arXiv 1906.02994, with one image);
+    - "regret": how much lower minus the ELBO becomes in `regret_steps` steps of Adam on the mean
+      and variance of the image's own code (Xiao et al., arXiv 2003.02977), about 0 or more;
+    - "png_bits", "pixel_mean", "pixel_variance" of the image itself: trivial baselines.
+
+    Larger = more anomalous in each. Nats are of the 8-bit pixel, also under a density (see
+    `tune_ad.detectors.likelihood_vae.likelihoods`).
+
+    The encoder is trained by the ELBO, or by the forward KL $KL(p(z|x) \| q(z|x))$ through
+    self-normalised importance weights, or on codes and images of the model itself ("sleep"); see
+    `tune_ad.detectors.likelihood_vae.importance`. "effective_share" is the effective sample size
+    over K of the weights that train, "raw_effective_share" that of the untempered, uncut ones.
+
+    Sources: Kingma and Welling, arXiv 1312.6114 (ELBO); Burda et al., arXiv 1509.00519 (IWAE);
+    Bornschein and Bengio, arXiv 1406.2751 (wake and sleep); those named above.
+    """
+
+    Config = LikelihoodVAEConfig
+    entropy: Tensor
+    score_parameters = ("importance_samples", "score_by")
+    watched = ("effective_share", "raw_effective_share")
+
+    def __init__(self, config: LikelihoodVAEConfig, shape: ImageShape) -> None:
+        super().__init__(config, shape)
+        self.encoder: LeNetEncoder | DCGANEncoder
+        if config.networks == "lenet":
+            self.encoder = LeNetEncoder(shape, lenet_channels(shape, config.width))
+        else:
+            self.encoder = DCGANEncoder(shape, dcgan_channels(shape, config.width))
+        self.mean = nn.Linear(self.encoder.features, config.latent_dim)
+        self.log_variance = nn.Linear(self.encoder.features, config.latent_dim)
+        self.decoder = PixelDecoder(config, shape)
+        self.register_buffer("entropy", torch.zeros(()))
+        kind = self.decoder.kind
+        self.spread = kind.dequantised and config.dequantised
+        if config.score_by != "negative_elbo":
+            self.shown = ("negative_elbo",)
+        self.nats = ("rate",)
+        if kind.proper and config.scaling == "unit" and kind.dequantised == self.spread:
+            self.nats = ("rate", "distortion", "negative_elbo", "negative_iwae")
+
+    def stages(self) -> tuple[Stage, ...]:
+        """An ELBO warm start where it is wanted, the objective, a refit of the encoder."""
+        everything = tuple(name for name, _ in self.named_children())
+        config, parts = self.config, []
+        epochs = config.epochs
+        if config.objective == "elbo":
+            parts.append(("train", epochs, Phase(ELBO, everything)))
+        else:
+            warm = min(max(round(config.warm_start * epochs), 1), epochs - 1)
+            warm = warm if config.warm_start else 0
+            parts.append(("warm start", warm, Phase(ELBO, everything)))
+            parts.append(("train", epochs - warm, Phase(WAKE, everything)))
+        refit = max(round(config.refit * epochs), 1) if config.refit else 0
+        parts.append(("refit", refit, Phase(REFIT, ("encoder", "mean", "log_variance"))))
+        return tuple(self.part(name, lasting, phase) for name, lasting, phase in parts if lasting)
+
+    def part(self, name: str, epochs: int, phase: Phase) -> Stage:
+        """A stage of so many epochs."""
+        main = self.stage(phase)
+        return Stage(
+            name, epochs, (phase,), main.adam, main.batch_size, main.milestones, main.decay
+        )
+
+    def encode(self, images: Tensor) -> tuple[Tensor, Tensor]:
+        """Mean and bounded log-variance of the codes, each of shape (batch, latent_dim)."""
+        features = self.encoder(images)
+        return self.mean(features), self.log_variance(features).clamp(*LOG_VARIANCE)
+
+    def pixels(self, images: Tensor, cell: Tensor | None) -> Tensor:
+        """Pixels as the likelihood has them: grey values, or spread over their cells."""
+        images = images.clamp(0, 1)
+        if not self.spread or cell is None:
+            return images
+        return ((images * (GREYS - 1)).round() + cell) / GREYS
+
+    def log_likelihood(self, codes: Tensor, pixels: Tensor) -> Tensor:
+        """Log p(x|z) in nats, shape (K, batch), float64, of codes (K, batch, J).
+
+        Weights are differences of sums over thousands of pixels, too small for float32.
+        """
+        flat = codes.flatten(0, 1)
+        repeated = pixels.expand(len(codes), *pixels.shape).flatten(0, 1)
+        size = len(flat) if torch.is_grad_enabled() else self.decoder.at_once
+        parts = [
+            self._summed(*each)
+            for each in zip(flat.split(size), repeated.split(size), strict=True)
+        ]
+        summed: Tensor = torch.cat(parts).unflatten(0, (len(codes), -1))
+        return summed
+
+    def _summed(self, codes: Tensor, pixels: Tensor) -> Tensor:
+        log_prob = self.decoder.likelihood.log_prob(self.decoder(codes), pixels)
+        summed: Tensor = log_prob.flatten(1).double().sum(1)
+        return summed
+
+    @property
+    def scoring_modules(self) -> tuple[str, ...]:
+        """All of them, whichever a last stage moves."""
+        return tuple(name for name, _ in self.named_children())
+
+    def noise(self, phase: str, batch: int) -> dict[str, Noise]:
+        """Codes, and what spreading, the defensive proposal and sleep draw."""
+        config = self.config
+        wanted = {"code": Noise("normal", (config.samples, batch, config.latent_dim))}
+        if self.spread:
+            wanted["cell"] = Noise("uniform", (batch, *self.shape))
+        if phase != ELBO and config.defensive:
+            wanted["particle"] = Noise("uniform", (config.samples, batch))
+        if phase == WAKE and config.objective in (SLEEP, "mixed"):
+            wanted["prior"] = Noise("normal", (batch, config.latent_dim))
+            wanted["pixel"] = Noise("uniform", (batch, *self.shape))
+        return wanted
+
+    def terms(self, phase: str, images: Tensor, noise: Terms) -> Terms:
+        """The "loss" and what it is made of, per image, in nats."""
+        pixels = self.pixels(images, noise.get("cell"))
+        if phase == ELBO:
+            return self.elbo_terms(images, pixels, noise["code"])
+        return self.importance_terms(phase, images, pixels, noise)
+
+    def elbo_terms(self, images: Tensor, pixels: Tensor, code: Tensor) -> Terms:
+        """Minus the ELBO with reparametrised codes."""
+        mean, log_variance = self.encode(images)
+        codes = gaussian.codes(mean, log_variance, code)
+        distortion = -self.log_likelihood(codes, pixels).mean(0)
+        rate = gaussian.rate(mean, log_variance)
+        loss = distortion + self.config.beta * rate
+        return {"loss": loss, "distortion": distortion, "rate": rate}
+
+    def importance_terms(self, phase: str, images: Tensor, pixels: Tensor, noise: Terms) -> Terms:
+        """The encoder's loss plus, but for a refit, the decoder's: their parameters differ."""
+        config = self.config
+        mean, log_variance = self.encode(images)
+        codes, proposed = importance.propose(
+            mean.detach(),
+            log_variance.detach(),
+            noise["code"],
+            noise.get("particle"),
+            config.defensive,
+        )
+        log_weights = self.log_likelihood(codes, pixels) + importance.log_prior(codes) - proposed
+        fixed = log_weights.detach()
+        density = importance.log_normal(codes, mean, log_variance)
+        ratio = (density - proposed).detach() if config.defensive else None
+        weights = importance.normalised(fixed, config.tempering, config.truncated, ratio)
+        wake = importance.wake_loss(density, weights)
+        bound = importance.bound(log_weights, config.alpha)
+        share = {"sleep": 1.0, "mixed": config.sleep_share}.get(config.objective, 0.0)
+        terms = {
+            "effective_share": importance.effective_share(weights),
+            "raw_effective_share": importance.effective_share(importance.normalised(fixed)),
+            "forward_kl": importance.forward_kl(fixed),
+            "bound": bound,
+            "wake": wake,
+        }
+        if phase == REFIT:
+            return {"loss": wake, **terms}
+        encoder = (1 - share) * wake
+        if share:
+            terms["sleep"] = self.sleep_loss(noise["prior"], noise["pixel"])
+            encoder = encoder + share * terms["sleep"]
+        return {"loss": encoder - bound, **terms}
+
+    def sleep_loss(self, codes: Tensor, uniform: Tensor) -> Tensor:
+        r"""$-\log q(z|x)$ of codes from the prior and images drawn from them, shape (batch,)."""
+        with statistics_kept(self):  # those of real images, with which everything is scored
+            with torch.no_grad():
+                dreamt = self.decoder.likelihood.sample(self.decoder(codes), uniform)
+            return -importance.log_normal(codes, *self.encode(dreamt))
+
+    def held_out_loss(self, phase: str, terms: Terms) -> Tensor:
+        """Minus the bound where forward KL trains: its own loss moves with the posterior."""
+        return -terms["bound"] if phase == WAKE else terms["loss"]
+
+    def finish(self, batches: Iterable[Tensor], seed: int) -> Buffers:
+        """The mean of minus the ELBO over the training images, for typicality."""
+        stream = torch_stream(seed, "typicality")
+        total, count = 0.0, 0
+        for images in batches:
+            if count >= MOST_TYPICAL:
+                break
+            wanted = self.noise(ELBO, len(images))
+            noise = {name: each.draw(stream).to(images.device) for name, each in wanted.items()}
+            terms = self.elbo_terms(images, self.pixels(images, noise.get("cell")), noise["code"])
+            total += float((terms["distortion"] + terms["rate"]).double().sum())
+            count += len(images)
+        return {"entropy": torch.tensor(total / max(count, 1))}
+
+    def score_noise(self, score_space: ScoreSpace) -> dict[str, Noise]:
+        """Codes for the largest number of samples, and the cell of each pixel."""
+        tried = score_space.get("importance_samples", ())
+        most = max((self.config.importance_samples, *tried))
+        wanted = {"code": Noise("normal", (most, 1, self.config.latent_dim))}
+        if self.spread:
+            wanted["cell"] = Noise("uniform", (1, *self.shape))
+        if REGRET in (self.config.score_by, *score_space.get("score_by", ())):
+            draws = math.ceil(self.config.regret_steps / 2) + REGRET_PAIRS
+            wanted["regret"] = Noise("normal", (draws, 1, self.config.latent_dim))
+        return wanted
+
+    def score_variants(self, images: Tensor, noise: Terms, score_space: ScoreSpace) -> Terms:
+        """The score, every part of it, and what the score space asks for."""
+        mean, log_variance = self.encode(images)
+        pixels = self.pixels(images, noise.get("cell"))
+        rate = gaussian.rate(mean, log_variance)
+        likelihoods, log_weights = self.weighed(mean, log_variance, pixels, noise["code"])
+        own, tried = self.config.importance_samples, score_space.get("importance_samples", ())
+        statistics = {name: each(images) for name, each in STATISTICS.items()}
+        by = {
+            count: self.scores(rate, likelihoods[:count], log_weights[:count], statistics)
+            for count in {own, *tried}
+        }
+        parts = {**by[own], **statistics}
+        if REGRET in (self.config.score_by, *score_space.get("score_by", ())):
+            regret = self.regret(mean, log_variance, pixels, noise["regret"])
+            by = {count: {**each, REGRET: regret} for count, each in by.items()}
+        scores = {"score": by[own][self.config.score_by], **parts}
+        for count in tried:
+            scores[variant_name("importance_samples", count)] = by[count][self.config.score_by]
+        for name in score_space.get("score_by", ()):
+            scores[variant_name("score_by", name)] = by[own][name]
+        return scores
+
+    def weighed(
+        self, mean: Tensor, log_variance: Tensor, pixels: Tensor, normal: Tensor
+    ) -> tuple[Tensor, Tensor]:
+        """Log p(x|z) and log w of every code, each (K, batch), a few codes at a time."""
+        parts = []
+        for few in normal.split(AT_ONCE):
+            few = few.expand(-1, len(mean), -1)
+            codes, proposed = importance.propose(mean, log_variance, few, None, 0.0)
+            likelihood = self.log_likelihood(codes, pixels)
+            parts.append((likelihood, likelihood + importance.log_prior(codes) - proposed))
+        likelihoods, log_weights = zip(*parts, strict=True)
+        return torch.cat(likelihoods), torch.cat(log_weights)
+
+    def scores(self, rate: Tensor, likelihoods: Tensor, weights: Tensor, known: Terms) -> Terms:
+        """Every part of the score of so many codes, each of shape (batch,).
+
+        Args:
+            rate: of the images, shape (batch,).
+            likelihoods: log p(x|z) of the codes, shape (K, batch), float64.
+            weights: log w of them, the same shape.
+            known: statistics of the images themselves.
+        """
+        distortion = -likelihoods.mean(0)
+        negative_elbo = distortion + rate
+        iwae = importance.log_mean_exp(weights)
+        return {
+            "negative_elbo": negative_elbo,
+            "negative_iwae": -iwae,
+            "rate": rate,
+            "distortion": distortion,
+            "gap": iwae - weights.mean(0),
+            "complexity_corrected": negative_elbo - math.log(2) * known["png_bits"],
+            "typicality": (negative_elbo - self.entropy).abs(),
+        }
+
+    def regret(self, mean: Tensor, log_variance: Tensor, pixels: Tensor, normal: Tensor) -> Tensor:
+        """Likelihood regret of each image, all images of the batch at once; float64, (batch,).
+
+        Each step sees a code of its own: with one code for all steps, the spread could grow for
+        nothing. The result is the mean of the second half of the iterates, judged by other codes
+        than the steps saw, so that it may be a little below 0. Codes come in mirrored pairs,
+        whose errors cancel to first order. Adam is written out: an optimiser cannot be stacked by
+        `torch.func.vmap`.
+
+        Args:
+            mean: of the encoder's codes, shape (batch, J).
+            log_variance: of them, the same shape.
+            pixels: as the likelihood has them, shape (batch, c, h, w).
+            normal: standard normal, shape (ceil(steps / 2) + `REGRET_PAIRS`, 1, J); the last ones
+                judge.
+        """
+        steps = self.config.regret_steps
+        normal, judges = (
+            torch.stack([half, -half], 1).flatten(0, 1)
+            for half in (normal[:-REGRET_PAIRS], normal[-REGRET_PAIRS:])
+        )
+
+        def loss(own: Tensor, code: Tensor) -> Tensor:
+            return -self.elbo(own, pixels, code).sum()
+
+        own = start = torch.stack([mean, log_variance])
+        first, second = torch.zeros_like(own), torch.zeros_like(own)
+        total, counted = torch.zeros_like(own), 0
+        for step in range(1, steps + 1):
+            slope = torch.func.grad(loss)(own, normal[step - 1 : step])
+            first = BETA1 * first + (1 - BETA1) * slope
+            second = BETA2 * second + (1 - BETA2) * slope.square()
+            size = (second / (1 - BETA2**step)).sqrt() + 1e-8
+            own = own - self.config.regret_rate * first / (1 - BETA1**step) / size
+            if step > steps // 2:
+                total, counted = total + own, counted + 1
+        return self.elbo(total / counted, pixels, judges) - self.elbo(start, pixels, judges)
+
+    def elbo(self, own: Tensor, pixels: Tensor, normal: Tensor) -> Tensor:
+        """The ELBO of codes with mean own[0] and log-variance own[1]; float64, shape (batch,)."""
+        bounded = own[1].clamp(*LOG_VARIANCE)
+        codes = gaussian.codes(own[0], bounded, normal)
+        return self.log_likelihood(codes, pixels).mean(0) - gaussian.rate(own[0], bounded)
+
+    def illustrate(self, images: Tensor) -> dict[str, Tensor]:
+        """The expected images of the mean codes."""
+        mean, _ = self.encode(images)
+        return {"reconstruction": self.decoder.likelihood.mean(self.decoder(mean))}

@@ -1,0 +1,1 @@
+"""Detectors that scikit-learn fits: one-class SVM, isolation forest, kernel density."""

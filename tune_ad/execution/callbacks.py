@@ -1,0 +1,225 @@
+"""Observers of a study: what is stored and shown while it runs, in the process that drives it."""
+
+import math
+import sys
+from collections.abc import Iterable, Sequence
+from dataclasses import asdict
+from typing import Any
+
+import numpy as np
+from tqdm import tqdm
+
+from tune_ad.search.study import Study
+from tune_ad.storage.folder import StudyFolder
+from tune_ad.storage.jsonl import Journal, to_text, write_atomically
+from tune_ad.storage.records import Suggestion, TrialRecord
+from tune_ad.tensorboard import TrialBoard, Values, domains_of, merge_domains, write_study
+from tune_ad.training.trial import Report
+
+LOGGED = 30  # seconds between two states of the progress line in a file
+
+
+class Observer:
+    """Is told what happens; each method may be left as it is."""
+
+    def started(self, suggestion: Suggestion) -> None:
+        """A configuration was handed out."""
+
+    def reported(self, suggestion: Suggestion, report: Report) -> None:
+        """A trial finished an interval."""
+
+    def ended(self, suggestion: Suggestion, record: TrialRecord, details: dict[str, Any]) -> None:
+        """A trial is over."""
+
+    def close(self) -> None:
+        """Nothing more will happen."""
+
+
+class Recorder(Observer):
+    """The only writer of the records of trials.
+
+    Args:
+        folder: of the study.
+        evaluation: whether the trials are the winner on fresh seeds.
+    """
+
+    def __init__(self, folder: StudyFolder, evaluation: bool = False) -> None:
+        self.folder, self.evaluation = folder, evaluation
+        self.journal: Journal = folder.evaluation if evaluation else folder.trials
+        self.known = {each.number for each in folder.read_suggestions()}
+
+    def started(self, suggestion: Suggestion) -> None:
+        """Note a configuration that is handed out for the first time."""
+        if not self.evaluation and suggestion.number not in self.known:
+            self.known.add(suggestion.number)
+            self.folder.suggested.append(suggestion)
+
+    def ended(self, suggestion: Suggestion, record: TrialRecord, details: dict[str, Any]) -> None:
+        """Write the details, then the line that vouches for them."""
+        seed = suggestion.seeds[0] if self.evaluation else None
+        path = self.folder.details(record.identity, seed)
+        write_atomically(path, to_text(details))
+        self.journal.append(record)
+
+
+class Progress(Observer):
+    """One line: trials done and failed, the best so far, epochs, time left.
+
+    Args:
+        title: of the line.
+        trials: that will be run.
+        epochs: of each.
+        records: of trials that have ended before.
+        shown: whether to print at all.
+        ranked: whether the objectives rank the trials, so that there is a best one.
+    """
+
+    def __init__(
+        self,
+        title: str,
+        trials: int,
+        epochs: int,
+        records: Iterable[TrialRecord] = (),
+        shown: bool = True,
+        ranked: bool = True,
+    ) -> None:
+        self.epochs, self.ranked = epochs, ranked
+        self.counts = {"complete": 0, "pruned": 0, "failed": 0}
+        self.best: float | None = None
+        self.seen: dict[int, int] = {}
+        self.live = sys.stderr.isatty()
+        self.bar = tqdm(
+            total=trials * epochs,
+            desc=title,
+            disable=not shown,
+            mininterval=0.5 if self.live else LOGGED,
+            bar_format="{desc} {percentage:3.0f}%|{bar:20}| {elapsed}<{remaining}",
+        )
+        self.title = title
+        for record in records:
+            self._count(record)
+
+    def reported(self, suggestion: Suggestion, report: Report) -> None:
+        """Advance by the epochs of the interval."""
+        self._advance(suggestion.number, report.epoch)
+
+    def ended(self, suggestion: Suggestion, record: TrialRecord, details: dict[str, Any]) -> None:
+        """Count the trial; the epochs that it will not run are done, too."""
+        self._advance(suggestion.number, self.epochs)
+        self._count(record)
+
+    def close(self) -> None:
+        """Leave the line as it is."""
+        self.bar.close()
+
+    def _advance(self, number: int, epoch: int) -> None:
+        epoch = min(epoch, self.epochs)
+        self.bar.update(max(0, epoch - self.seen.get(number, 0)))
+        self.seen[number] = epoch
+
+    def _count(self, record: TrialRecord) -> None:
+        self.counts[record.state] += 1
+        if self.ranked and record.state == "complete" and record.objective is not None:
+            self.best = max(record.objective, -math.inf if self.best is None else self.best)
+        done, pruned, failed = (self.counts[key] for key in ("complete", "pruned", "failed"))
+        parts = [f"{done} done", f"{failed} failed"]
+        parts += [f"{pruned} stopped early"] if pruned else []
+        parts += [f"best {self.best:.3f}"] if self.best is not None else []
+        self.bar.set_description_str(f"{self.title}: {', '.join(parts)}", refresh=self.live)
+
+
+class Boards(Observer):
+    """TensorBoard: one run per trial, live, and the study's HPARAMS columns.
+
+    Args:
+        study: what is run.
+        folder: of the event files.
+        tasks: names of the panel's tasks.
+        prefix: of the runs' names.
+    """
+
+    def __init__(
+        self, study: Study, folder: StudyFolder, tasks: Sequence[str], prefix: str = ""
+    ) -> None:
+        self.study, self.root, self.prefix = study, folder.tensorboard, prefix
+        self.tasks = list(tasks)
+        self.boards: dict[int, TrialBoard] = {}
+        detectors = [each.detector.__name__ for each in study.baselines.values()]
+        self.domains = merge_domains(
+            [
+                {"detector": Values(tuple(dict.fromkeys(detectors)))},
+                *(
+                    domains_of(each.space, asdict(each.config(study.shape, {})))
+                    for each in study.baselines.values()
+                ),
+            ]
+        )
+        metrics = [("objective", f"objective ({study.selection})"), ("validation/auroc", "AUROC")]
+        metrics += [("test/auroc", "test AUROC"), ("train/loss", "training loss")]
+        metrics += [("validation/distinct", "distinct scores")]
+        write_study(self.root, self.domains, metrics)
+
+    def started(self, suggestion: Suggestion) -> None:
+        """Open the run: its row appears in the table at once, one row for all evaluation seeds."""
+        detector = self.study.baselines[suggestion.baseline].detector.__name__
+        params = {"detector": detector, **self.study.params(suggestion)}
+        title = f"{suggestion.baseline}-{self.study.identity(suggestion)}"
+        name = f"{self.prefix}{suggestion.number:03d}-{title}"
+        group = f"{self.prefix}{title}" if suggestion.seeds else name
+        self.boards[suggestion.number] = TrialBoard(self.root / name, params, self.domains, group)
+
+    def reported(self, suggestion: Suggestion, report: Report) -> None:
+        """Curves over replicas and classes, histograms, pictures."""
+        board, step = self.boards[suggestion.number], report.epoch
+        scalars = {"train/learning_rate": report.learning_rate}
+        if report.objective is not None:
+            scalars["objective"] = report.objective
+        for name, values in report.metrics.items():
+            scalars |= self._averages(name.replace("_", "/", 1), values)
+        board.scalars(scalars, step)
+        if report.warning:
+            board.text("health/warning", report.warning, step)
+        for name, steps in report.steps.items():
+            tags = (f"steps/{name}", f"steps/{name} (least replica)")
+            for number, *values in zip(*steps.values(), strict=True):
+                board.scalars(dict(zip(tags, values, strict=True)), number)
+        self._images_and_scores(board, report)
+
+    def _images_and_scores(self, board: TrialBoard, report: Report) -> None:
+        """Histograms of scores, and pictures."""
+        step = report.epoch
+        for task, sides in report.scores.items():
+            for side, scores in sides.items():
+                kind = "normal" if side == "normal" else f"anomalous ({side})"
+                board.histogram(f"scores/{task}/{kind}", scores, step)
+        for task, shown in report.pictures.items():
+            rows = [_without_grey_axis(images) for images in shown.values()]
+            if rows:
+                board.image_grid(f"{' above '.join(shown)}/{task}", rows, step)
+
+    def _averages(self, tag: str, values: Sequence[float | None]) -> dict[str, float]:
+        """The mean over replicas, and for AUROCs the mean over seeds of each class."""
+        present = [value for value in values if value is not None]
+        if len(present) < len(values) or not present:
+            return {}
+        averages = {tag: float(np.mean(present))}
+        if "auroc" in tag:
+            for k, task in enumerate(self.tasks):
+                averages[f"{tag} by class/{task}"] = float(np.mean(present[k :: len(self.tasks)]))
+        return averages
+
+    def ended(self, suggestion: Suggestion, record: TrialRecord, details: dict[str, Any]) -> None:
+        """Close the run with its status."""
+        board = self.boards.pop(suggestion.number)
+        if record.reason:
+            board.text("health/failure", record.reason, record.replicas[0].epoch)
+        board.finish(succeeded=record.state != "failed")
+
+    def close(self) -> None:
+        """Leave unfinished runs open."""
+        for board in self.boards.values():
+            board.close()
+
+
+def _without_grey_axis(images: np.ndarray) -> np.ndarray:
+    return images[..., 0] if images.shape[-1] == 1 else images

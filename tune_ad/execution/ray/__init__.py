@@ -1,0 +1,1 @@
+"""The backend on Ray Tune, the only package that imports Ray."""

@@ -1,0 +1,58 @@
+"""What a search declares, where its configurations come from, and how they are chosen.
+
+A search file imports everything it needs from here. Names are loaded on first use, so that records
+and selection rules, which analysis needs, come without torch.
+"""
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from tune_ad.search.budgets import (
+        QUICK,
+        QUICK_COLOUR,
+        QUICK_RECONSTRUCTION,
+        QUICK_RECONSTRUCTION_COLOUR,
+        Budget,
+    )
+    from tune_ad.search.declaration import Baseline, Search
+    from tune_ad.search.plans import Grid, Listed, OneAtATime, Optuna, Sobol
+    from tune_ad.search.study import Study
+
+_HOMES = {
+    "Baseline": "declaration",
+    "Budget": "budgets",
+    "Grid": "plans",
+    "Listed": "plans",
+    "OneAtATime": "plans",
+    "Optuna": "plans",
+    "QUICK": "budgets",
+    "QUICK_COLOUR": "budgets",
+    "QUICK_RECONSTRUCTION": "budgets",
+    "QUICK_RECONSTRUCTION_COLOUR": "budgets",
+    "Search": "declaration",
+    "Sobol": "plans",
+    "Study": "study",
+}
+__all__ = [
+    "QUICK",
+    "QUICK_COLOUR",
+    "QUICK_RECONSTRUCTION",
+    "QUICK_RECONSTRUCTION_COLOUR",
+    "Baseline",
+    "Budget",
+    "Grid",
+    "Listed",
+    "OneAtATime",
+    "Optuna",
+    "Search",
+    "Sobol",
+    "Study",
+]
+
+
+def __getattr__(name: str) -> Any:  # noqa: ANN401
+    """Load the module of a public name."""
+    if name not in _HOMES:
+        raise AttributeError(f"module 'tune_ad.search' has no attribute {name!r}")
+    return getattr(importlib.import_module(f"{__name__}.{_HOMES[name]}"), name)

@@ -1,0 +1,262 @@
+"""The declaration of a search, and a study: a search on one data set under one budget."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, fields, replace
+from typing import Any
+
+from optuna.distributions import CategoricalDistribution
+
+from tune_ad.detectors.base import Detector, skeleton
+from tune_ad.detectors.config import Config
+from tune_ad.detectors.nets import ImageShape
+from tune_ad.errors import UserError
+from tune_ad.search.budgets import BUDGETS, PAPER, STANDARD, Budget
+from tune_ad.search.plans import Arm, Optuna, Plan, Space, contains
+from tune_ad.search.selection import RULES
+
+
+@dataclass(frozen=True)
+class Baseline:
+    """A detector with the settings from which a search starts.
+
+    Attributes:
+        detector: the class.
+        space: Optuna distributions of the parameters that the plan chooses.
+        score_space: values of score-time parameters; every model is scored with each of them.
+        settings: fixed parameters that differ from the released ones.
+        name: of the baseline in records; the detector's if empty.
+    """
+
+    detector: type[Detector[Any]]
+    space: Space = field(default_factory=dict)
+    score_space: Mapping[str, Sequence[Any]] = field(default_factory=dict)
+    settings: Mapping[str, Any] = field(default_factory=dict)
+    name: str = ""
+
+    @property
+    def title(self) -> str:
+        """The name of the baseline in records."""
+        return self.name or self.detector.__name__
+
+    def config(self, shape: ImageShape, params: Mapping[str, Any]) -> Config:
+        """The hyperparameters with `params` in the place of the baseline's own.
+
+        Raises:
+            UserError: if a parameter has no such name or an illegal value.
+        """
+        return self.detector.Config.released(shape, **{**self.settings, **params})
+
+    def skeleton(self, shape: ImageShape) -> Detector[Any]:
+        """The detector of the default configuration, without numbers.
+
+        Raises:
+            UserError: if it cannot be built for the images.
+        """
+        return skeleton(self.detector, self.config(shape, {}), shape)
+
+    def fixed(self, settings: Mapping[str, Any]) -> "Baseline":
+        """The baseline with `settings` fixed and no longer searched."""
+        space = {name: each for name, each in self.space.items() if name not in settings}
+        return replace(self, space=space, settings={**self.settings, **settings})
+
+    def only(self, shape: ImageShape, values: Mapping[str, Sequence[Any]]) -> "Baseline":
+        """The baseline with parameters restricted to the values that a budget can afford.
+
+        One that is searched keeps those of its values. A default that is not among them becomes
+        the first of them.
+
+        Raises:
+            UserError: if nothing is left of a searched parameter.
+        """
+        known = {each.name for each in fields(self.detector.Config)}
+        space, settings = dict(self.space), dict(self.settings)
+        for name, allowed in values.items():
+            if name not in known:
+                continue
+            left = [v for v in allowed if name not in space or contains(space[name], v)]
+            if not left:
+                raise UserError(
+                    f"the budget leaves nothing of {name} of {self.title}: none of "
+                    f"{', '.join(map(str, allowed))} is in its search space {space[name]}"
+                )
+            if name in space and len(left) > 1:
+                space[name] = CategoricalDistribution(left)
+            else:
+                space.pop(name, None)
+            if getattr(self.config(shape, {}), name) not in left:
+                settings[name] = left[0]
+        return replace(self, space=space, settings=settings)
+
+    @property
+    def bounds_likelihood(self) -> bool:
+        """Whether its scores have bounds of the likelihood: "negative_iwae" and its like."""
+        rule = self.detector.Config.rules().get("score_by")
+        return rule is not None and "negative_iwae" in rule.options
+
+    def arm(self, shape: ImageShape) -> Arm:
+        """The baseline as a plan sees it.
+
+        Raises:
+            UserError: if the space or the score space names no parameter of the detector, the
+                score space has an illegal value, or the default lies outside the space.
+        """
+        known = [each.name for each in fields(self.detector.Config)]
+        for name in self.space:
+            if name not in known:
+                raise UserError(
+                    f"{self.title} has no parameter {name!r}; its parameters: {', '.join(known)}"
+                )
+        for name, values in self.score_space.items():
+            if name not in self.detector.score_parameters:
+                raise UserError(
+                    f"{name!r} is no score-time parameter of {self.title}; it has: "
+                    f"{', '.join(self.detector.score_parameters) or 'none'}"
+                )
+            for value in values:
+                self.config(shape, {name: value})  # refuses an illegal one
+        config = self.config(shape, {})
+        default = {name: getattr(config, name) for name in self.space}
+        for name, value in default.items():
+            if not contains(self.space[name], value):
+                raise UserError(
+                    f"the default {name}={value!r} of {self.title} lies outside its search space "
+                    f"{self.space[name]}; widen the space or set another default"
+                )
+        return Arm(self.title, self.space, default)
+
+
+@dataclass(frozen=True)
+class Search:
+    """What is varied, on which data sets, by which plan, at which cost.
+
+    Attributes:
+        name: with "{data}" where the data set's short name goes, as in "pgn_{data}".
+        data: short names of the data sets; the search appears once for each.
+        name_on: by short name of a data set, the name that the search has there instead.
+        baselines: the detectors; their titles differ.
+        budgets: "quick", and "standard" and "paper" where they differ from `STANDARD` and `PAPER`.
+        budgets_on: by short name of a data set, the budgets that differ there.
+        plan: where configurations come from.
+        selection: name of the rule that ranks trials.
+        whole: the panel is one task, the whole data set, of which nothing is anomalous: for rates
+            and distortions. Otherwise each class is a task, against the others.
+        outsiders: by short name of a data set, the names of the data sets and of the controls of
+            `tune_ad.data.controls` against which it is set as a whole: the panel is that one
+            task. The first is the one that `test_auroc` is about.
+        patience: evaluation intervals without a lower loss of held-out normals after which a
+            replica is done; its best weights are kept. 0 = all epochs, and the last weights.
+        claim: what the study tests, as `analysis.evidence` reads it; empty = nothing.
+        early_stopping: stop trials that fall behind (asynchronous successive halving). Off by
+            default: stopped trials bias sensitivities.
+    """
+
+    name: str
+    data: tuple[str, ...]
+    baselines: tuple[Baseline, ...]
+    budgets: Mapping[str, Budget]
+    plan: Plan = field(default_factory=Optuna)
+    selection: str = "validation"
+    whole: bool = False
+    outsiders: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    patience: int = 0
+    claim: Mapping[str, Any] = field(default_factory=dict)
+    early_stopping: bool = False
+    budgets_on: Mapping[str, Mapping[str, Budget]] = field(default_factory=dict)
+    name_on: Mapping[str, str] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        """Check what can be checked without images.
+
+        Raises:
+            UserError: naming the fault.
+        """
+        titles = [baseline.title for baseline in self.baselines]
+        if not titles or len(set(titles)) < len(titles):
+            raise UserError(
+                f"search {self.name}: baselines must be at least one, of different names, "
+                f"got {titles}"
+            )
+        if "quick" not in self.budgets or not set(self.budgets) <= set(BUDGETS):
+            raise UserError(
+                f"search {self.name} must name the budget 'quick' and no other than {BUDGETS}, "
+                f"got {tuple(self.budgets)}"
+            )
+        for data, own in self.budgets_on.items():
+            if data not in self.data or not set(own) <= set(BUDGETS):
+                raise UserError(
+                    f"search {self.name}: budgets_on must name its own data sets {self.data} and "
+                    f"budgets {BUDGETS}, got {data!r}: {tuple(own)}"
+                )
+        if not set(self.name_on) <= set(self.data):
+            raise UserError(
+                f"search {self.name}: name_on must name its own data sets {self.data}, "
+                f"got {tuple(self.name_on)}"
+            )
+        if self.selection not in RULES:
+            raise UserError(
+                f"search {self.name}: selection must be one of {sorted(RULES)}, "
+                f"got {self.selection!r}"
+            )
+        self._check_panel()
+        self._check_protocol()
+
+    def _check_panel(self) -> None:
+        """Check what concerns a panel of a single task.
+
+        Raises:
+            UserError: naming the fault.
+        """
+        budgets = [*self.budgets.values()]
+        budgets += [each for own in self.budgets_on.values() for each in own.values()]
+        if self.of_whole_sets and any(each.classes is not None for each in budgets):
+            raise UserError(
+                f"search {self.name} is about whole data sets, so its budgets must leave classes "
+                "at None"
+            )
+        named = [name for name, others in self.outsiders.items() if others]
+        if self.outsiders and (self.whole or sorted(named) != sorted(self.data)):
+            raise UserError(
+                f"search {self.name}: outsiders must name at least one for each of its data sets "
+                f"{self.data}, and whole must be False, got {dict(self.outsiders)}"
+            )
+        if self.outsiders and self.selection == "validation":
+            raise UserError(
+                f"search {self.name}: no anomaly is held out where the outsiders are other data "
+                "sets, so selection must be another rule than 'validation'"
+            )
+
+    def _check_protocol(self) -> None:
+        """Check what concerns training and selection.
+
+        Raises:
+            UserError: naming the fault.
+        """
+        if self.patience < 0:
+            raise UserError(
+                f"search {self.name}: patience must be at least 0, got {self.patience}"
+            )
+        budgets = [each for data in self.data for each in self.budgets_for(data).values()]
+        if self.patience and not all(each.validation_fraction for each in budgets):
+            raise UserError(
+                f"search {self.name}: patience watches held-out images, so each of its budgets "
+                f"must hold some out; declare those of {BUDGETS} that hold out none"
+            )
+        if isinstance(self.plan, Optuna) and any("likelihood" in b.space for b in self.baselines):
+            raise UserError(
+                f"search {self.name}: values of different likelihoods cannot be compared, so "
+                "'likelihood' must be a setting of each baseline, or the plan another than Optuna"
+            )
+
+    @property
+    def of_whole_sets(self) -> bool:
+        """Whether the panel is a single task, of which all classes of a data set are normal."""
+        return self.whole or bool(self.outsiders)
+
+    def budgets_for(self, data: str) -> dict[str, Budget]:
+        """The budgets on a data set, by its short name."""
+        general = {"standard": STANDARD, "paper": PAPER}
+        return {**general, **self.budgets, **self.budgets_on.get(data, {})}
+
+    def names(self) -> dict[str, str]:
+        """The names under which the search appears, each with its data set's short name."""
+        return {self.name_on.get(data, self.name.format(data=data)): data for data in self.data}

@@ -1,0 +1,300 @@
+"""Where configurations come from: declared as data, without torch.
+
+A plan sees each baseline as an `Arm`: its searched parameters with their distributions and
+defaults. `Grid`, `OneAtATime`, `Sobol` and `Listed` know all their configurations beforehand;
+`Optuna` chooses each in the light of the earlier ones, which `tune_ad.search.scheduler` does.
+"""
+
+import itertools
+import math
+from abc import ABC, abstractmethod
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, NamedTuple
+
+import numpy as np
+from optuna.distributions import (
+    BaseDistribution,
+    CategoricalDistribution,
+    FloatDistribution,
+    IntDistribution,
+)
+
+from tune_ad.errors import UserError
+from tune_ad.randomness import numpy_stream
+
+Space = Mapping[str, BaseDistribution]
+
+MOST_COMBINATIONS = 100_000  # of a grid
+MOST_POINTS = 2**14  # of a Sobol' sequence that are looked at
+BLOCK = 64  # of them at a time; a power of two, for which they are balanced
+
+
+class Arm(NamedTuple):
+    """A baseline as a plan sees it.
+
+    Attributes:
+        name: of the baseline.
+        space: distributions of the searched parameters.
+        default: the baseline's own value of each of them.
+    """
+
+    name: str
+    space: Space
+    default: Mapping[str, Any]
+
+
+class Proposal(NamedTuple):
+    """A configuration: the name of its baseline and the searched parameters."""
+
+    baseline: str
+    params: dict[str, Any]
+
+
+class Plan(ABC):
+    """Where configurations come from."""
+
+    @abstractmethod
+    def proposals(self, arms: Sequence[Arm], seed: int, trials: int) -> Sequence[Proposal] | None:
+        """Every configuration in the order of their trials; None if the plan adapts.
+
+        Args:
+            arms: the baselines.
+            seed: of the study.
+            trials: that are asked for; more of them begin with the same configurations. A plan
+                whose number follows from the space alone gives all of its own.
+
+        Raises:
+            UserError: if the plan does not fit the space.
+        """
+
+
+@dataclass(frozen=True)
+class Optuna(Plan):
+    """Optuna's tree-structured Parzen estimator, started from the defaults.
+
+    Trial 0 of each baseline is its default; then come random configurations, then adaptive ones.
+
+    Attributes:
+        random_trials: configurations before the search adapts; None = a third of the trials, at
+            least 4 and at most 10.
+    """
+
+    random_trials: int | None = None
+
+    def proposals(self, arms: Sequence[Arm], seed: int, trials: int) -> None:
+        """None: each configuration depends on the results of earlier ones."""
+        return None
+
+    def startup(self, trials: int) -> int:
+        """Random configurations in a study of that many trials."""
+        return self.random_trials or min(10, max(4, trials // 3))
+
+
+@dataclass(frozen=True)
+class Grid(Plan):
+    """Every combination of the values of the space, in an order shuffled by the study's seed.
+
+    Attributes:
+        points: values taken of an interval without a step, evenly spaced (in the logarithm where
+            the distribution says so).
+        with_default: whether the default is one of the values of each interval, too.
+    """
+
+    points: int = 5
+    with_default: bool = False
+
+    def proposals(self, arms: Sequence[Arm], seed: int, trials: int) -> list[Proposal]:
+        """The product of the values of each baseline's parameters.
+
+        Raises:
+            UserError: if there are more than `MOST_COMBINATIONS`.
+        """
+        proposals = []
+        for arm in arms:
+            values = [self._values(arm, name) for name in arm.space]
+            if (count := math.prod(map(len, values))) > MOST_COMBINATIONS:
+                raise UserError(
+                    f"the grid of {arm.name} has {count:,} combinations, more than "
+                    f"{MOST_COMBINATIONS:,}; fix some parameters with --set, or take another plan"
+                )
+            for point in itertools.product(*values):
+                proposals.append(Proposal(arm.name, dict(zip(arm.space, point, strict=True))))
+        order = numpy_stream(seed, "grid").permutation(len(proposals))
+        return [proposals[k] for k in order]
+
+    def _values(self, arm: Arm, name: str) -> list[Any]:
+        values = grid_values(arm.space[name], self.points)
+        if self.with_default and arm.default[name] not in values:
+            return sorted([*values, arm.default[name]])
+        return values
+
+
+@dataclass(frozen=True)
+class OneAtATime(Plan):
+    """The default, then each parameter alone at each of its other values: an ablation.
+
+    Attributes:
+        points: values taken of an interval without a step.
+    """
+
+    points: int = 5
+
+    def proposals(self, arms: Sequence[Arm], seed: int, trials: int) -> list[Proposal]:
+        """The default of each baseline and its neighbours along one parameter."""
+        return [Proposal(arm.name, params) for arm in arms for params in self._one_arm(arm)]
+
+    def _one_arm(self, arm: Arm) -> Iterator[dict[str, Any]]:
+        yield dict(arm.default)
+        for name, distribution in arm.space.items():
+            for value in grid_values(distribution, self.points):
+                if value != arm.default[name]:
+                    yield {**arm.default, name: value}
+
+
+@dataclass(frozen=True)
+class Sobol(Plan):
+    """The defaults, then configurations that fill each space evenly: for sensitivities.
+
+    Those of a baseline are a scrambled Sobol' sequence (Owen, J. Complexity 14, 1998), seeded by
+    the study, mapped through the distributions: uniform where they are, in the logarithm where
+    they say so. No result has a say in it. Baselines take turns; repeats are dropped; a space
+    without intervals may be used up.
+    """
+
+    def proposals(self, arms: Sequence[Arm], seed: int, trials: int) -> list[Proposal]:
+        """The first `trials` configurations."""
+        rounds = itertools.zip_longest(*(_filling(arm, seed) for arm in arms))
+        turns = (proposal for each in rounds for proposal in each if proposal is not None)
+        return list(itertools.islice(turns, trials))
+
+
+def _filling(arm: Arm, seed: int) -> Iterator[Proposal]:
+    """The default, its space filled evenly, and what is left of a space without intervals."""
+    values = [all_values(each) for each in arm.space.values()]
+    finite = [each for each in values if each is not None]
+    cells = math.prod(map(len, finite)) if len(finite) == len(values) else None
+    seen: set[tuple[Any, ...]] = set()
+    left = itertools.product(*finite) if cells and cells <= MOST_COMBINATIONS else ()
+    default = tuple(arm.default[name] for name in arm.space)
+    for point in itertools.chain([default], _spread(arm, seed), left):
+        if point not in seen:
+            seen.add(point)
+            yield Proposal(arm.name, dict(zip(arm.space, point, strict=True)))
+        if len(seen) == cells:
+            return
+
+
+def _spread(arm: Arm, seed: int) -> Iterator[tuple[Any, ...]]:
+    """A scrambled Sobol' sequence in the space of an arm."""
+    from scipy.stats import qmc  # takes longer to import than everything else here
+
+    stream = numpy_stream(seed, "sobol", arm.name)
+    sampler = qmc.Sobol(len(arm.space), rng=stream)
+    for _ in range(MOST_POINTS // BLOCK if arm.space else 0):
+        for point in sampler.random(BLOCK):
+            yield tuple(map(_at, arm.space.values(), map(float, point)))
+
+
+def _at(distribution: BaseDistribution, u: float) -> Any:  # noqa: ANN401
+    """The value at the quantile u in [0, 1) of a distribution.
+
+    >>> _at(FloatDistribution(1e-4, 1e-2, log=True), 0.5)
+    0.001
+    >>> [_at(IntDistribution(1, 3), u) for u in (0.0, 0.4, 0.99)]
+    [1, 2, 3]
+    """
+    if not isinstance(distribution, CategoricalDistribution):
+        low, high = distribution.low, distribution.high
+        if isinstance(distribution, FloatDistribution) and distribution.step is None:
+            exact = low * (high / low) ** u if distribution.log else low + u * (high - low)
+            return _rounded(exact, low, high)
+        if distribution.log:
+            ends = low - 0.5, high + 0.5  # so that each integer has its share of the logarithm
+            return min(max(round(ends[0] * (ends[1] / ends[0]) ** u), low), high)
+    values = all_values(distribution)
+    assert values is not None
+    return values[int(u * len(values))]
+
+
+@dataclass(frozen=True)
+class Listed(Plan):
+    """The configurations given, each a mapping of parameters that differ from the default.
+
+    Attributes:
+        configurations: tried on every baseline that has all their parameters; the default alone
+            if empty.
+    """
+
+    configurations: Sequence[Mapping[str, Any]] = field(default_factory=lambda: [{}])
+
+    def proposals(self, arms: Sequence[Arm], seed: int, trials: int) -> list[Proposal]:
+        """Each configuration on each baseline that has its parameters.
+
+        Raises:
+            UserError: if a configuration fits no baseline, or a value lies outside its space.
+        """
+        proposals = []
+        for configuration in self.configurations:
+            fitting = [arm for arm in arms if configuration.keys() <= arm.space.keys()]
+            if not fitting:
+                raise UserError(
+                    f"the listed configuration {dict(configuration)} fits no baseline; leave its "
+                    "parameters in a baseline's space (--set takes them out)"
+                )
+            for arm, (name, value) in itertools.product(fitting, configuration.items()):
+                if not contains(arm.space[name], value):
+                    raise UserError(
+                        f"the listed {name}={value!r} lies outside the search space "
+                        f"{arm.space[name]} of {arm.name}; widen the space or list another value"
+                    )
+            proposals += [Proposal(arm.name, {**arm.default, **configuration}) for arm in fitting]
+        return proposals
+
+
+def grid_values(distribution: BaseDistribution, points: int) -> list[Any]:
+    """The values of a distribution: all of them, or `points` evenly spaced ones of an interval.
+
+    >>> grid_values(IntDistribution(16, 64, step=16), 5)
+    [16, 32, 48, 64]
+    """
+    if isinstance(distribution, CategoricalDistribution):
+        return list(distribution.choices)
+    low, high = distribution.low, distribution.high
+    if isinstance(distribution, FloatDistribution):
+        if distribution.step is None:
+            spaced = np.geomspace if distribution.log else np.linspace
+            return [_rounded(value, low, high) for value in spaced(low, high, points)]
+        count = int((high - low) / distribution.step + 1e-9) + 1
+        return [_rounded(low + k * distribution.step, low, high) for k in range(count)]
+    if distribution.log:
+        values = np.unique(np.geomspace(low, high, points).round().astype(int))
+        return [int(value) for value in values]
+    return list(range(low, high + 1, distribution.step))
+
+
+def all_values(distribution: BaseDistribution) -> Sequence[Any] | None:
+    """Every value of a distribution; None for an interval without a step."""
+    if isinstance(distribution, IntDistribution):
+        return range(distribution.low, distribution.high + 1, distribution.step)
+    if isinstance(distribution, FloatDistribution) and distribution.step is None:
+        return None
+    return grid_values(distribution, points=0)
+
+
+def _rounded(value: float, low: float, high: float) -> float:
+    """`value` to 12 digits: a point of a grid equals the default that is meant to be it."""
+    return float(min(max(float(f"{value:.12g}"), low), high))
+
+
+def contains(distribution: BaseDistribution, value: object) -> bool:
+    """Whether a distribution can give `value`."""
+    if isinstance(distribution, CategoricalDistribution):
+        return any(
+            value == choice and type(value) is type(choice) for choice in distribution.choices
+        )
+    if not isinstance(value, int | float) or isinstance(value, bool) or not math.isfinite(value):
+        return False
+    if isinstance(distribution, IntDistribution) and not isinstance(value, int):
+        return False
+    return bool(distribution._contains(distribution.to_internal_repr(value)))

@@ -1,0 +1,233 @@
+"""Ask and tell over a plan, rebuilt from the records; the same code for a first run and a resume.
+
+The state is what `suggested.jsonl` and `trials.jsonl` hold. An in-memory Optuna study is rebuilt
+from them, so nothing of it is stored. Every random draw is seeded by the study's seed and the
+trial's number: with one trial at a time, a resumed sweep proposes what an uninterrupted one would.
+"""
+
+import itertools
+import warnings
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from typing import Any
+
+import optuna
+from optuna.distributions import (
+    BaseDistribution,
+    CategoricalDistribution,
+    FloatDistribution,
+    IntDistribution,
+)
+from optuna.pruners import BasePruner, NopPruner, SuccessiveHalvingPruner
+from optuna.trial import TrialState
+
+from tune_ad.errors import UserError
+from tune_ad.randomness import derived_seed
+from tune_ad.search.plans import Arm, Optuna, Plan, Proposal, all_values
+from tune_ad.storage.records import Suggestion, TrialRecord, identity
+
+ATTEMPTS = 100  # proposals in a row that may repeat others before what is left is looked for
+REDUCTION = 3  # of successive halving: one trial in so many goes on at each rung
+FIRST_RUNG = 3  # reports before a trial can be stopped
+
+Reports = Iterable[tuple[int, float | None]]
+
+
+class Sweep:
+    """Hands out configurations and learns how they ended.
+
+    Args:
+        plan: where they come from.
+        arms: the baselines.
+        trials: how many to hand out in all.
+        seed: of the study.
+        early_stopping: whether `report` may stop trials, by asynchronous successive halving.
+
+    Raises:
+        UserError: if the plan does not fit the arms.
+    """
+
+    def __init__(
+        self,
+        plan: Plan,
+        arms: Sequence[Arm],
+        trials: int,
+        seed: int,
+        early_stopping: bool = False,
+    ) -> None:
+        self.arms, self.seed = arms, seed
+        self.fixed = plan.proposals(arms, seed, trials)
+        self.trials = trials if self.fixed is None else min(trials, len(self.fixed))
+        self.startup = plan.startup(trials) if isinstance(plan, Optuna) else 0
+        self.suggested: dict[int, Suggestion] = {}
+        self.ended: dict[int, str] = {}
+        self.unfinished: list[Suggestion] = []
+        self.seen: set[str] = set()
+        self.running: dict[int, optuna.Trial] = {}
+        self.reports: dict[int, int] = {}
+        self.exhausted = False
+        pruner: BasePruner = NopPruner()
+        if early_stopping:
+            pruner = SuccessiveHalvingPruner(min_resource=FIRST_RUNG, reduction_factor=REDUCTION)
+        self.study = _quiet_study(pruner)
+
+    @property
+    def remaining(self) -> int:
+        """Trials that have not ended yet."""
+        return 0 if self.exhausted and not self.running else self.trials - len(self.ended)
+
+    def restore(self, suggestions: Iterable[Suggestion], records: Iterable[TrialRecord]) -> None:
+        """Rebuild the state of an earlier run; what it left unfinished is handed out first."""
+        for suggestion in suggestions:
+            self.suggested[suggestion.number] = suggestion
+            self.seen.add(_mark(suggestion.baseline, suggestion.params))
+        for record in records:
+            if record.number not in self.suggested:
+                raise UserError(
+                    f"trial {record.number} ended but was never suggested: suggested.jsonl is "
+                    "damaged; restore it from a backup, or name another --results"
+                )
+            suggestion = self.suggested[record.number]
+            self._start(suggestion)
+            self.replay(record.number, record.reports)
+            self.tell(record)
+        self.unfinished = [s for n, s in self.suggested.items() if n not in self.ended]
+
+    def replay(self, number: int, reports: Reports) -> None:
+        """Let the stopping rule see what a recorded trial reported."""
+        for _, objective in reports:
+            self.report(number, objective)
+
+    def ask(self) -> Suggestion | None:
+        """The next configuration; None when all have been handed out."""
+        if self.unfinished:
+            suggestion = self.unfinished.pop(0)
+            self._start(suggestion)
+            return suggestion
+        number = len(self.suggested)
+        proposal = self._proposal(number) if number < self.trials else None
+        if proposal is None:
+            return None
+        suggestion = Suggestion(number, proposal.baseline, proposal.params)
+        self.suggested[number] = suggestion
+        self.seen.add(_mark(*proposal))
+        if number not in self.running:
+            self._start(suggestion)
+        return suggestion
+
+    def report(self, number: int, objective: float | None) -> bool:
+        """Note an intermediate objective; whether the trial should stop.
+
+        The stopping rule counts reports with an objective, not epochs.
+        """
+        trial = self.running[number]
+        if objective is None:
+            return False
+        self.reports[number] = self.reports.get(number, 0) + 1
+        trial.report(objective, step=self.reports[number])
+        return bool(trial.should_prune())
+
+    def tell(self, record: TrialRecord) -> None:
+        """Learn how a trial ended."""
+        trial = self.running.pop(record.number)
+        self.ended[record.number] = record.state
+        if record.objective is None or record.state == "failed":
+            self.study.tell(trial, state=TrialState.FAIL)
+        elif record.state == "pruned":
+            self.study.tell(trial, state=TrialState.PRUNED)
+        else:
+            self.study.tell(trial, record.objective)
+
+    def _proposal(self, number: int) -> Proposal | None:
+        if self.fixed is not None:
+            return self.fixed[number]
+        if number < len(self.arms):
+            arm = self.arms[number]
+            return Proposal(arm.name, dict(arm.default))
+        for attempt in range(ATTEMPTS):
+            trial, proposal = self._sampled(number, attempt)
+            if _mark(*proposal) not in self.seen:
+                self.running[number] = trial
+                return proposal
+            self.study.tell(trial, state=TrialState.FAIL)
+        left = next(self._untried(), None)
+        self.exhausted = left is None
+        return left
+
+    def _untried(self) -> Iterator[Proposal]:
+        """What chance has missed of the spaces without intervals; the others are never used up."""
+        for arm in self.arms:
+            values = [all_values(each) for each in arm.space.values()]
+            for point in itertools.product(*(each or () for each in values)):
+                proposal = Proposal(arm.name, dict(zip(arm.space, point, strict=True)))
+                if _mark(*proposal) not in self.seen:
+                    yield proposal
+
+    def _sampled(self, number: int, attempt: int) -> tuple[optuna.Trial, Proposal]:
+        seed = derived_seed(self.seed, "suggest", number, attempt) % 2**32
+        late = attempt >= ATTEMPTS // 2  # TPE keeps repeating its favourites; chance does not
+        self.study.sampler = (
+            optuna.samplers.RandomSampler(seed) if late else _tpe(seed, self.startup)
+        )
+        trial = self.study.ask()
+        names = [arm.name for arm in self.arms]
+        name = names[0] if len(names) == 1 else trial.suggest_categorical("baseline", names)
+        arm = self.arms[names.index(name)]
+        return trial, Proposal(
+            name,
+            {
+                parameter: _suggested(trial, self._key(arm, parameter), distribution)
+                for parameter, distribution in arm.space.items()
+            },
+        )
+
+    def _key(self, arm: Arm, parameter: str) -> str:
+        return parameter if len(self.arms) == 1 else f"{arm.name}/{parameter}"
+
+    def _start(self, suggestion: Suggestion) -> None:
+        """Enter a configuration that Optuna did not sample itself into its study."""
+        arm = next(arm for arm in self.arms if arm.name == suggestion.baseline)
+        params = {self._key(arm, name): suggestion.params[name] for name in arm.space}
+        distributions = {self._key(arm, name): each for name, each in arm.space.items()}
+        if len(self.arms) > 1:
+            params["baseline"] = arm.name
+            distributions["baseline"] = CategoricalDistribution([a.name for a in self.arms])
+        self.study.add_trial(
+            optuna.trial.create_trial(
+                state=TrialState.RUNNING, params=params, distributions=distributions
+            )
+        )
+        newest = self.study.get_trials(deepcopy=False)[-1]
+        self.running[suggestion.number] = optuna.Trial(self.study, newest._trial_id)
+
+
+def _mark(baseline: str, params: Mapping[str, Any]) -> str:
+    """The identity of a proposal, to 12 digits: 0.3 is 0.1 + 2 * 0.1."""
+    rounded = {
+        name: float(f"{each:.12g}") if isinstance(each, float) else each
+        for name, each in params.items()
+    }
+    return identity(baseline, rounded)
+
+
+def _quiet_study(pruner: BasePruner) -> optuna.Study:
+    optuna.logging.set_verbosity(optuna.logging.WARNING)
+    return optuna.create_study(direction="maximize", pruner=pruner)
+
+
+def _tpe(seed: int, startup: int) -> optuna.samplers.TPESampler:
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
+        return optuna.samplers.TPESampler(
+            seed=seed, n_startup_trials=startup, multivariate=True, group=True, constant_liar=True
+        )
+
+
+def _suggested(trial: optuna.Trial, name: str, distribution: BaseDistribution) -> Any:  # noqa: ANN401
+    if isinstance(distribution, CategoricalDistribution):
+        return trial.suggest_categorical(name, distribution.choices)
+    if isinstance(distribution, IntDistribution):
+        low, high = distribution.low, distribution.high
+        return trial.suggest_int(name, low, high, step=distribution.step, log=distribution.log)
+    assert isinstance(distribution, FloatDistribution)
+    low_, high_ = distribution.low, distribution.high
+    return trial.suggest_float(name, low_, high_, step=distribution.step, log=distribution.log)

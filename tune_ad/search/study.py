@@ -1,0 +1,213 @@
+"""A study: a search on one data set under one budget, everything that a worker must know."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, field, fields
+from functools import cached_property
+from typing import Any
+
+from optuna.distributions import distribution_to_json
+
+from tune_ad.data import ImageSet, Task, against, canonical_name, class_tasks, whole
+from tune_ad.detectors.config import Config
+from tune_ad.detectors.nets import ImageShape
+from tune_ad.errors import UserError
+from tune_ad.search.budgets import Budget
+from tune_ad.search.declaration import Baseline, Search
+from tune_ad.search.plans import Arm, Proposal
+from tune_ad.storage.records import Suggestion, identity
+
+
+@dataclass(frozen=True)
+class Study:
+    """A search on one data set under one budget: everything that a worker must know.
+
+    Attributes:
+        name: as in `--search`.
+        search: its declaration.
+        data_set: full name of the data set.
+        shape: of its images.
+        budget_name: "quick", "standard" or "paper".
+        budget: with the user's changes.
+        selection: name of the rule that ranks trials.
+        seed: of the study; replicas have their own.
+        settings: parameters fixed by the user.
+    """
+
+    name: str
+    search: Search
+    data_set: str
+    shape: ImageShape
+    budget_name: str
+    budget: Budget
+    selection: str
+    seed: int = 0
+    settings: Mapping[str, Any] = field(default_factory=dict)
+
+    @cached_property
+    def baselines(self) -> dict[str, Baseline]:
+        """The baselines by name, with the budget's epochs and the user's settings.
+
+        Raises:
+            UserError: if a setting is a parameter of no baseline.
+        """
+        for name in self.settings:
+            known = {
+                each.name for b in self.search.baselines for each in fields(b.detector.Config)
+            }
+            if name not in known:
+                raise UserError(
+                    f"no detector of {self.name} has a parameter {name!r}; "
+                    f"choose from {', '.join(sorted(known))}"
+                )
+        return {each.title: self._settled(each) for each in self.search.baselines}
+
+    @property
+    def outsiders(self) -> tuple[str, ...]:
+        """Names of the sets against which the data set is set; none if its classes are tasks."""
+        declared = self.search.outsiders.items()
+        return next((own for name, own in declared if canonical_name(name) == self.data_set), ())
+
+    def _settled(self, baseline: Baseline) -> Baseline:
+        left = {n: each for n, each in self.budget.only.items() if n not in self.settings}
+        baseline = baseline.only(self.shape, left)
+        own = {each.name for each in fields(baseline.detector.Config)}
+        settings = {name: value for name, value in self.settings.items() if name in own}
+        if self.budget.epochs is not None and "epochs" in own:
+            settings = {"epochs": self.budget.epochs, **settings}
+        return baseline.fixed(settings)
+
+    def tasks(self, source: ImageSet) -> tuple[Task, ...]:
+        """A data set against others, a whole one, or each class against the others.
+
+        Args:
+            source: gives the normal images.
+
+        Raises:
+            UserError: if the budget names a class that the source does not have.
+        """
+        if self.outsiders:
+            return (against(source.name, self.outsiders),)
+        if self.search.whole:
+            return (whole(source.name),)
+        return tuple(class_tasks(source, self.budget.classes))
+
+    @cached_property
+    def arms(self) -> tuple[Arm, ...]:
+        """The baselines as the plan sees them."""
+        return tuple(baseline.arm(self.shape) for baseline in self.baselines.values())
+
+    def epochs(self) -> dict[str, int]:
+        """The epochs of each baseline's default, over all stages."""
+        return {
+            name: sum(stage.epochs for stage in each.skeleton(self.shape).stages())
+            for name, each in self.baselines.items()
+        }
+
+    def config(self, suggestion: Suggestion) -> Config:
+        """Every hyperparameter of a suggested configuration.
+
+        Raises:
+            UserError: if a parameter has no such name or an illegal value.
+        """
+        return self.baselines[suggestion.baseline].config(self.shape, suggestion.params)
+
+    def params(self, suggestion: Suggestion) -> dict[str, Any]:
+        """Every hyperparameter by name, also of a configuration that the detector refuses."""
+        try:
+            return asdict(self.config(suggestion))
+        except UserError:
+            default = self.baselines[suggestion.baseline].config(self.shape, {})
+            return {**asdict(default), **suggestion.params}
+
+    def identity(self, suggestion: Suggestion) -> str:
+        """The hash of a suggested configuration: of its baseline and every hyperparameter."""
+        return identity(suggestion.baseline, self.params(suggestion))
+
+    @property
+    def seeds(self) -> tuple[int, ...]:
+        """Seeds of the replicas during the search."""
+        return tuple(range(self.budget.seeds))
+
+    @property
+    def fresh_seeds(self) -> tuple[int, ...]:
+        """Seeds of the evaluation; none of them was seen by the search."""
+        return tuple(1000 + k for k in range(self.budget.evaluation_seeds))
+
+    @cached_property
+    def planned(self) -> Sequence[Proposal] | None:
+        """Every configuration that the plan knows beforehand; None if it adapts.
+
+        Raises:
+            UserError: if the plan does not fit the space.
+        """
+        return self.search.plan.proposals(self.arms, self.seed, self.budget.trials)
+
+    @property
+    def selects(self) -> bool:
+        """Whether the rule has what it looks at: nothing, a loss, or an AUROC of anomalies."""
+        if self.selection == "random":
+            return True
+        if self.selection in self._blind:
+            return False
+        return self.budget.validation_fraction > 0 or self.selection == "oracle"
+
+    @property
+    def _blind(self) -> tuple[str, ...]:
+        """The rules that look at anomalies of which there are none."""
+        if self.search.whole:
+            return ("validation", "oracle")
+        return ("validation",) if self.search.outsiders else ()
+
+    @property
+    def chooses(self) -> bool:
+        """Whether the rule decides what is tried next, trained again, or quoted."""
+        decides = self.budget.evaluation_seeds or self.selection == "oracle"
+        return self.selects and (bool(decides) or self.planned is None)
+
+    def check_selection(self, trials: int) -> None:
+        """Refuse to choose among several configurations by a rule that has nothing to look at.
+
+        Raises:
+            UserError: naming the ways out.
+        """
+        chosen = trials > len(self.arms)  # the first trials are the baselines' defaults
+        if self.selects or not chosen:
+            return
+        if self.planned is None:
+            why = f"budget {self.budget_name} holds nothing out (the papers' protocol)"
+            remedy = "--selection oracle, or another budget"
+            if self.search.whole:
+                why = f"nothing is anomalous in the whole of {self.data_set}"
+                remedy = "or --selection normal_only with a budget that holds images out"
+            raise UserError(
+                f"{why}, so {self.selection!r} cannot choose among {trials} trials; use "
+                f"--trials {len(self.arms)}, {remedy}"
+            )
+
+    def describe(self) -> dict[str, Any]:
+        """The study as plain data, for `study.json`."""
+        return {
+            "name": self.name,
+            "data_set": self.data_set,
+            "image_shape": list(self.shape),
+            "seed": self.seed,
+            "selection": self.selection,
+            "settings": dict(self.settings),
+            "budget_name": self.budget_name,
+            "budget": asdict(self.budget),
+            "plan": {"name": type(self.search.plan).__name__, **asdict(self.search.plan)},  # type: ignore[call-overload]
+            "early_stopping": self.search.early_stopping,
+            "whole": self.search.whole,
+            "outsiders": list(self.outsiders),
+            "patience": self.search.patience,
+            "claim": dict(self.search.claim),
+            "baselines": {name: self._describe(each) for name, each in self.baselines.items()},
+        }
+
+    def _describe(self, baseline: Baseline) -> dict[str, Any]:
+        return {
+            "detector": baseline.detector.__name__,
+            "space": {name: distribution_to_json(each) for name, each in baseline.space.items()},
+            "score_space": {name: list(each) for name, each in baseline.score_space.items()},
+            "params": asdict(baseline.config(self.shape, {})),
+        }

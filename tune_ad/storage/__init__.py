@@ -1,0 +1,1 @@
+"""Text on disk: what a study records, every file name, lines that are only appended."""

@@ -1,0 +1,184 @@
+"""The folder of a study: every file name, read and written in one place."""
+
+import difflib
+import hashlib
+import json
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import filelock
+
+from tune_ad.errors import UserError
+from tune_ad.storage.jsonl import Journal
+from tune_ad.storage.records import SCHEMA, Suggestion, TrialRecord
+
+LONGEST_TITLE = 100
+NEEDED: Mapping[str, Any] = {
+    "schema": int,
+    "study": {
+        "name": str,
+        "selection": str,
+        "settings": dict,
+        "budget_name": str,
+        "budget": {"trials": int, "evaluation_seeds": int},
+        "baselines": {"*": {"space": dict}},
+    },
+    "tasks": list,
+    "data": dict,
+    "versions": dict,
+    "hardware": dict,
+    "created": str,
+}
+"""What every `study.json` holds, by name: a kind, or what it holds in turn."""
+
+
+def study_folder(results: Path, name: str) -> Path:
+    """The folder of a study: by its name among the results, or by its own path.
+
+    Raises:
+        UserError: if there is none, with the nearest names.
+    """
+    for path in (results / name, Path(name)):
+        if name and StudyFolder(path).exists():
+            return path
+    known = [path.parent.name for path in results.glob("*/study.json")]
+    near = difflib.get_close_matches(name, known, n=3)
+    hint = f"did you mean {', '.join(near)}?" if near else "run it with --search first"
+    raise UserError(f"{results} holds no study {name!r}; {hint}")
+
+
+def comparison_folder(results: Path, names: Sequence[str]) -> Path:
+    """Where the comparison of studies goes, each given by name or by path.
+
+    Studies given by path are told apart by a hash of their places.
+
+    >>> comparison_folder(Path("results"), ["vae_mnist", "pgn_mnist"]).as_posix()
+    'results/comparisons/vae_mnist+pgn_mnist'
+    """
+    places = [Path(name).resolve() for name in names]
+    cleaned = [re.sub(r"[^\w.-]+", "-", each.name).strip("-.") or "study" for each in places]
+    title = "+".join(cleaned)
+    if len(title) > LONGEST_TITLE or title != "+".join(names):  # file systems take 255 bytes
+        marked = "\n".join(map(str, places) if title != "+".join(names) else names)
+        title = f"{title[:LONGEST_TITLE]}-{hashlib.sha256(marked.encode()).hexdigest()[:8]}"
+    return results / "comparisons" / title
+
+
+def _lost(value: Any, needed: Mapping[str, Any], where: str = "") -> list[str]:  # noqa: ANN401
+    """Names of what a description lacks or has as another kind; "*" stands for every name."""
+    if not isinstance(value, dict):
+        return [where.rstrip(".") or "everything"]
+    lost = []
+    for name, kind in needed.items():
+        for key in value if name == "*" else [name]:
+            inner, path = value.get(key), f"{where}{key}"
+            if isinstance(kind, Mapping):
+                lost += _lost(inner, kind, f"{path}.")
+            elif not isinstance(inner, kind):
+                lost.append(path)
+    return lost
+
+
+class StudyFolder:
+    """The one object that knows the file names of a study.
+
+    Args:
+        path: the folder, `<results>/<study>`.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self.study = path / "study.json"
+        self.suggested = Journal(path / "suggested.jsonl")
+        self.trials = Journal(path / "trials.jsonl")
+        self.evaluation = Journal(path / "evaluation" / "evaluation.jsonl")
+        self.tensorboard = path / "tensorboard"
+        self.ray = path / "ray"
+
+    def exists(self) -> bool:
+        """Whether the folder holds a study."""
+        return self.study.exists()
+
+    def details(self, identity: str, seed: int | None = None) -> Path:
+        """The file with the curves and histograms of a trial, or of an evaluation seed."""
+        if seed is None:
+            return self.path / "trials" / f"{identity}.json"
+        return self.path / "evaluation" / f"{identity}-{seed}.json"
+
+    def read_study(self) -> dict[str, Any]:
+        """What was asked.
+
+        Raises:
+            UserError: if the folder holds no study, a damaged one, or one of a newer schema.
+        """
+        if not self.exists():
+            raise UserError(
+                f"{self.path} holds no study; run one with --search, or name another --results"
+            )
+        try:
+            study: dict[str, Any] = json.loads(self.study.read_text(encoding="utf-8"))
+        except ValueError as error:
+            raise UserError(
+                f"{self.study} is not JSON ({error}); restore it from a backup"
+            ) from error
+        schema = study.get("schema") if isinstance(study, dict) else None
+        if isinstance(schema, int) and schema > SCHEMA:
+            raise UserError(
+                f"{self.study} has schema {schema}, this version reads up to {SCHEMA}; "
+                "install a newer tune_ad"
+            )
+        if lost := _lost(study, NEEDED):
+            raise UserError(
+                f"{self.study} does not describe a study, it lacks {', '.join(lost)}; restore it "
+                "from a backup"
+            )
+        return study
+
+    def read_suggestions(self) -> list[Suggestion]:
+        """The configurations handed out, oldest first."""
+        return [
+            Suggestion(line["number"], line["baseline"], line["params"], tuple(line["seeds"]))
+            for line in self.suggested.read()
+        ]
+
+    def read_trials(self, compact: bool = False) -> list[TrialRecord]:
+        """The configurations that ended, in the order in which they did.
+
+        Args:
+            compact: whether to keep metrics and variants as arrays of eight bytes a number, with
+                NaN for None: for thousands of trials of a hundred replicas.
+        """
+        return [TrialRecord.from_json(line, compact) for line in self.trials.lines()]
+
+    def read_evaluation(self) -> list[TrialRecord]:
+        """The winner on fresh seeds, one record a seed."""
+        return [TrialRecord.from_json(line) for line in self.evaluation.lines()]
+
+    def read_details(self, identity: str, seed: int | None = None) -> dict[str, Any]:
+        """The curves and histograms of a trial, or of an evaluation seed."""
+        text = self.details(identity, seed).read_text(encoding="utf-8")
+        details: dict[str, Any] = json.loads(text)
+        return details
+
+    @contextmanager
+    def locked(self) -> Iterator[None]:
+        """Keep every other process from writing this study.
+
+        Raises:
+            UserError: if another process is at it.
+        """
+        self.path.mkdir(parents=True, exist_ok=True)
+        lock = filelock.FileLock(self.path / ".lock")
+        try:
+            lock.acquire(timeout=0)
+        except filelock.Timeout as error:
+            raise UserError(
+                f"another process is writing {self.path}; wait for it, or name another --results"
+            ) from error
+        try:
+            yield
+        finally:
+            lock.release()

@@ -1,0 +1,1 @@
+"""Trains and scores all models of one configuration; no Ray, no files."""

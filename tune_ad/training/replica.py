@@ -1,0 +1,277 @@
+"""One replica with its optimisers and random streams, trained in a loop."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from tune_ad.data.scaling import Range, training_range
+from tune_ad.detectors.base import Buffers, Detector, ScoreSpace, Terms
+from tune_ad.detectors.config import Config
+from tune_ad.detectors.nets import ImageShape
+from tune_ad.detectors.schedule import Phase, Stage
+from tune_ad.randomness import derived_seed, torch_stream
+
+CHUNK = {"cpu": 200, "cuda": 4000}  # images scored at once: fits a cache, fills a GPU
+
+
+@dataclass(frozen=True)
+class Member:
+    """One replica to train.
+
+    Attributes:
+        task: name of the task.
+        seed: owns every random draw of the replica, together with the task.
+        train: indices of its training images, shape (n,), n >= 1.
+    """
+
+    task: str
+    seed: int
+    train: Tensor
+
+
+def build(
+    detector: type[Detector[Any]], config: Config, shape: ImageShape, seed: int
+) -> Detector[Any]:
+    """A detector whose initial weights depend on `seed` alone.
+
+    PyTorch initialises layers from its global generator: its state is put back afterwards.
+    """
+    with torch.random.fork_rng(devices=[]):
+        torch.default_generator.manual_seed(derived_seed(seed, "weights"))  # no GPU's, too
+        return detector(config, shape)
+
+
+class Learner:
+    """One replica with its optimisers and random streams, trained in a loop."""
+
+    def __init__(
+        self,
+        detector: type[Detector[Any]],
+        config: Config,
+        images: Tensor,
+        member: Member,
+        score_space: ScoreSpace,
+    ) -> None:
+        shape = ImageShape(*images.shape[1:])
+        self.images, self.member, self.score_space = images, member, score_space
+        self.range: Range | None = training_range(config.scaling, images, member.train)
+        self.owner = owner = derived_seed(member.seed, member.task)
+        module = build(detector, config, shape, owner)
+        self.module = module.to(images.device).to(memory_format=torch.channels_last)
+        self.stages = module.stages()
+        device = images.device.type
+        self.order = torch_stream(owner, "batches")
+        self.noise = torch_stream(owner, "noise", device=device)
+        # Drawn on the CPU: there the first T masks do not depend on how many are drawn.
+        score_stream = torch_stream(owner, "score noise")
+        self.score_noise = {
+            name: each.draw(score_stream).to(device)
+            for name, each in module.score_noise(score_space).items()
+        }
+        self.optimisers: dict[str, torch.optim.Adam] = {}
+        self.optimised: str | None = None  # the stage to which the optimisers belong
+        self.fitted = False  # whether `finish` has seen the weights as they are
+        self.steps: dict[str, list[tuple[int, float]]] = {}
+
+    def position(self, epoch: int) -> tuple[Stage, int]:
+        """The stage to which an epoch belongs, and its number within the stage."""
+        for stage in self.stages:
+            if epoch < stage.epochs:
+                return stage, epoch
+            epoch -= stage.epochs
+        raise IndexError(f"the schedule has no epoch {epoch} after its last")
+
+    def train_epoch(self, epoch: int) -> dict[str, float]:
+        """One pass over the training images: the mean of every term over images."""
+        stage, local = self.position(epoch)
+        if local == 0:
+            with torch.no_grad():
+                self.set_buffers(self.module.begin(stage.name, self.training_images()))
+            self.make_optimisers(stage)
+        self.fitted = False
+        self.set_learning_rate(stage.learning_rate(local))
+        self.set_mode(stage)
+        progress = torch.tensor(local / stage.epochs, device=self.images.device)
+        totals: Terms = {}
+        watched: dict[str, list[Tensor]] = {}
+        batches = self.batches(stage.batch_size)
+        for batch in batches:
+            for name, mean in self.update(stage, self.pick(batch), progress).items():
+                totals[name] = totals[name] + mean if name in totals else mean
+                if name.rpartition("/")[2] in self.module.watched:
+                    watched.setdefault(name.rpartition("/")[2], []).append(mean)
+        first = self.steps_before(epoch) + 1
+        for name, means in watched.items():
+            self.steps.setdefault(name, []).extend(enumerate(torch.stack(means).tolist(), first))
+        return {name: float(total) / len(batches) for name, total in totals.items()}
+
+    def steps_before(self, epoch: int) -> int:
+        """Steps of all epochs before one."""
+        n, steps = len(self.member.train), 0
+        for stage in self.stages:
+            steps += -(-n // stage.batch_size) * min(epoch, stage.epochs)
+            epoch -= min(epoch, stage.epochs)
+        return steps
+
+    def take_steps(self) -> dict[str, list[tuple[int, float]]]:
+        """Batch means of what is told at every step, by term, since the last call."""
+        steps, self.steps = self.steps, {}
+        return steps
+
+    def update(self, stage: Stage, images: Tensor, progress: Tensor) -> Terms:
+        """One step of every phase; the batch means of its terms, detached."""
+        means: Terms = {}
+        for phase in stage.phases:
+            prefix = self.prefix(stage, phase)
+            wanted = self.module.noise(phase.name, len(images))
+            noise = {name: each.draw(self.noise) for name, each in wanted.items()}
+            terms = self.module.terms(phase.name, images, noise)
+            optimiser = self.optimisers[phase.name]
+            optimiser.zero_grad(set_to_none=True)
+            moved = [p for group in optimiser.param_groups for p in group["params"]]
+            self.module.reduced(terms["loss"]).backward(inputs=moved)
+            optimiser.step()
+            terms = {name: value.detach() for name, value in terms.items()}
+            self.set_buffers(self.module.after_step(stage.name, phase.name, terms, progress))
+            for name, value in terms.items():
+                means[prefix + name] = value.mean()
+        return means
+
+    def set_mode(self, stage: Stage) -> None:
+        """Training mode for what a stage moves; the rest is frozen, batch statistics included."""
+        self.module.train()
+        moved = {name.partition(".")[0] for phase in stage.phases for name in phase.modules}
+        for name, child in self.module.named_children():
+            child.train(name in moved)
+
+    def prefix(self, stage: Stage, phase: Phase) -> str:
+        """What tells the terms of an earlier stage and of several phases apart."""
+        before = "" if stage is self.stages[-1] else f"{stage.name}/"
+        return f"{before}{phase.name}/" if len(stage.phases) > 1 else before
+
+    def make_optimisers(self, stage: Stage) -> None:
+        """Fresh optimisers, one per phase of the stage."""
+        self.optimisers, self.optimised = {}, stage.name
+        for phase in stage.phases:
+            modules = [self.module.get_submodule(name) for name in phase.modules]
+            parameters = [p for module in modules for p in module.parameters()]
+            self.optimisers[phase.name] = torch.optim.Adam(
+                parameters,
+                lr=stage.adam.learning_rate,
+                betas=stage.adam.betas,
+                weight_decay=stage.adam.weight_decay,
+                fused=True,
+            )
+
+    def set_learning_rate(self, rate: float) -> None:
+        """Give every optimiser the epoch's learning rate."""
+        for optimiser in self.optimisers.values():
+            for group in optimiser.param_groups:
+                group["lr"] = rate
+
+    def set_buffers(self, buffers: Buffers) -> None:
+        """Store what a hook returned."""
+        for name, value in buffers.items():
+            self.module.get_buffer(name).copy_(value)
+
+    def batches(self, size: int) -> list[Tensor]:
+        """One epoch of full batches of indices; the same permutation completes the last one."""
+        n = len(self.member.train)
+        permutation = self.member.train[torch.randperm(n, generator=self.order)]
+        count = -(-n // size)
+        repeated = permutation.repeat(-(-count * size // n))[: count * size]
+        return list(repeated.to(self.images.device).split(size))
+
+    def pick(self, indices: Tensor) -> Tensor:
+        """Images by index, laid out with channels last."""
+        images = self.images[indices]
+        if self.range is not None:
+            images = (images - self.range.low) / (self.range.high - self.range.low)
+        return images.contiguous(memory_format=torch.channels_last)
+
+    def chunks(self, indices: Tensor) -> Sequence[Tensor]:
+        """The indices on the images' device, in portions that are scored at once."""
+        return torch.split(indices.to(self.images.device), CHUNK[self.images.device.type])
+
+    def training_images(self) -> Iterator[Tensor]:
+        """The training images in order, with the module in evaluation mode."""
+        self.module.eval()
+        return map(self.pick, self.chunks(self.member.train))
+
+    def finish(self) -> None:
+        """Fit what scoring needs."""
+        with torch.no_grad():
+            seed = derived_seed(self.owner, "fit")
+            self.set_buffers(self.module.finish(self.training_images(), seed))
+        self.fitted = True
+
+    @torch.no_grad()
+    def score(self, indices: Tensor, every_variant: bool) -> Terms:
+        """Scores and their parts, each of shape (n,), float64; fits first what they need.
+
+        Raises:
+            DegenerateInputError: if that cannot be fitted.
+        """
+        if not self.fitted:
+            self.finish()
+        self.module.eval()
+        score_space = self.score_space if every_variant else {}
+        parts = [
+            self.module.score_variants(self.pick(chunk), self.score_noise, score_space)
+            for chunk in self.chunks(indices)
+        ]
+        return {name: torch.cat([part[name] for part in parts]).double() for name in parts[0]}
+
+    @torch.no_grad()
+    def losses(self, indices: Tensor, stage: Stage | None = None) -> Tensor | None:
+        """The held-out loss by the first phase of a stage (the last one), (n,), float64."""
+        if not self.stages:
+            return None
+        self.module.eval()
+        phase = (stage or self.stages[-1]).phases[0].name
+        stream = torch_stream(self.owner, "loss noise")
+        parts = []
+        for chunk in self.chunks(indices):
+            wanted = self.module.noise(phase, len(chunk))
+            noise = {n: each.draw(stream).to(chunk.device) for n, each in wanted.items()}
+            terms = self.module.terms(phase, self.pick(chunk), noise)
+            parts.append(self.module.held_out_loss(phase, terms))
+        return torch.cat(parts).double()
+
+    def restore(self, weights: Mapping[str, Tensor]) -> None:
+        """Take back earlier weights and buffers; what scoring needs is to be fitted again."""
+        self.module.load_state_dict(dict(weights))
+        self.fitted = False
+
+    @torch.no_grad()
+    def illustrate(self, indices: Tensor) -> dict[str, Tensor]:
+        """The images and what the detector makes of them."""
+        self.module.eval()
+        images = self.pick(indices.to(self.images.device))
+        pictures = self.module.illustrate(images)
+        return {"image": images, **pictures} if pictures else {}
+
+    def state_dict(self) -> dict[str, Any]:
+        """Weights, buffers, moments and the states of the random streams."""
+        return {
+            "module": self.module.state_dict(),
+            "optimisers": {name: each.state_dict() for name, each in self.optimisers.items()},
+            "optimised": self.optimised,
+            "order": self.order.get_state(),
+            "noise": self.noise.get_state(),
+        }
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        """Go on from `state`."""
+        self.fitted = False
+        self.module.load_state_dict(state["module"])
+        self.order.set_state(state["order"])
+        self.noise.set_state(state["noise"])
+        for stage in self.stages:
+            if stage.name == state["optimised"]:
+                self.make_optimisers(stage)
+        for name, saved in state["optimisers"].items():
+            self.optimisers[name].load_state_dict(saved)

@@ -1,0 +1,244 @@
+"""Trains the replicas of one configuration together.
+
+A cohort owns what a detector must not: optimisers, schedules, random streams and the loop. Here
+each call advances every replica in turn. The images lie on the device as one tensor; a replica's
+task is an index tensor into it.
+"""
+
+import math
+from collections.abc import Mapping, Sequence
+from typing import Any, NamedTuple
+
+from torch import Tensor
+
+from tune_ad.detectors.base import Detector, ScoreSpace, Terms, check_finite
+from tune_ad.detectors.config import Config
+from tune_ad.errors import DegenerateInputError, UserError
+from tune_ad.training.early_stopping import Plateau
+from tune_ad.training.replica import Learner, Member
+
+
+class Failure(NamedTuple):
+    """Why and when a replica ended early."""
+
+    epoch: int
+    reason: str
+
+
+class Cohort:
+    """All replicas of one configuration.
+
+    Args:
+        detector: the class.
+        config: of every replica.
+        images: float, as `tune_ad.data.scaled` gives them, shape (n, c, h, w), on the device that
+            trains.
+        members: the replicas.
+        score_space: values of score-time parameters to score with besides the configuration's.
+        patience: calls of `watch` without a lower loss after which a replica is done; 0 = none is
+            before its schedule ends.
+
+    Attributes:
+        epoch: epochs that the living replicas have finished, over all stages.
+        epochs: of all stages; 0 for a detector that is only fitted.
+        failures: by position of the replica.
+        plateaus: what `watch` knows of each replica; none without patience.
+
+    Raises:
+        UserError: if a replica has no training image, an image has a NaN, or the configuration
+            cannot be built for the images.
+    """
+
+    def __init__(
+        self,
+        detector: type[Detector[Any]],
+        config: Config,
+        images: Tensor,
+        members: Sequence[Member],
+        score_space: ScoreSpace | None = None,
+        patience: int = 0,
+    ) -> None:
+        check_finite(images)
+        for member in members:
+            if not len(member.train):
+                raise UserError(
+                    f"task {member.task} with seed {member.seed} has no training image; give it "
+                    "some"
+                )
+        self.epoch = 0
+        self.failures: dict[int, Failure] = {}
+        self.learners = [
+            Learner(detector, config, images, member, score_space or {}) for member in members
+        ]
+        self.epochs = sum(stage.epochs for stage in self.learners[0].stages)
+        self.plateaus = [Plateau(patience) for _ in members if patience]
+
+    @property
+    def finished(self) -> bool:
+        """Whether nothing is left to train."""
+        if self.epoch >= self.epochs or not self.living():
+            return True
+        return self.scorable and not self.training()
+
+    @property
+    def scorable(self) -> bool:
+        """Whether the last stage has begun: before it, a score would mean nothing."""
+        stages = self.learners[0].stages
+        return self.epoch > sum(stage.epochs for stage in stages[:-1]) or not stages
+
+    @property
+    def parameters(self) -> int:
+        """Trained numbers in one replica that score; 0 for a detector that is fitted."""
+        module = self.learners[0].module
+        parts = [module.get_submodule(name) for name in module.scoring_modules]
+        return sum(p.numel() for part in parts for p in part.parameters())
+
+    @property
+    def learning_rate(self) -> float:
+        """Of the last epoch that was trained (of the first, before any)."""
+        learner = self.learners[0]
+        if not learner.stages:
+            return 0.0
+        stage, epoch = learner.position(max(self.epoch - 1, 0))
+        return stage.learning_rate(epoch)
+
+    def living(self) -> list[int]:
+        """Positions of the replicas that have not failed."""
+        return [k for k in range(len(self.learners)) if k not in self.failures]
+
+    def training(self) -> list[int]:
+        """Positions of the replicas that have not failed, nor stopped improving in this stage."""
+        stopped = {k for k, each in enumerate(self.plateaus) if each.stopped is not None}
+        return [k for k in self.living() if k not in stopped]
+
+    def epoch_of(self, replica: int) -> int:
+        """Epochs that a living replica has finished."""
+        stopped = self.plateaus[replica].stopped if self.plateaus else None
+        return self.epoch if stopped is None else stopped
+
+    def watch(self, held_out: Sequence[Tensor]) -> None:
+        """Note the loss of held-out normals of every replica that trains.
+
+        A replica whose loss has not fallen for `patience` calls is done with its stage. It, and
+        every replica whose stage is over, gets back the weights of its lowest loss, from which
+        the next stage begins. Nothing happens without patience.
+
+        Args:
+            held_out: for each replica the indices of its images.
+        """
+        if not (self.plateaus and self.epoch):
+            return
+        stage, _ = self.learners[0].position(self.epoch - 1)
+        for k in self.training():
+            plateau, learner = self.plateaus[k], self.learners[k]
+            losses = learner.losses(held_out[k], stage)
+            if losses is None:
+                continue
+            plateau.note(self.epoch, float(losses.mean()), learner.module.state_dict())
+            over = plateau.stopped is not None or self.epoch == self.stage_end(self.epoch - 1)
+            if over and plateau.weights:
+                learner.restore(plateau.weights)
+
+    def stage_end(self, epoch: int) -> int:
+        """Epochs that are over at the end of the stage to which an epoch belongs."""
+        stage, local = self.learners[0].position(epoch)
+        return epoch - local + stage.epochs
+
+    def _within_stage(self, epochs: int) -> int:
+        """With patience, no more epochs than the stage has; a new stage begins to watch anew."""
+        if not self.plateaus or self.epoch >= self.epochs:
+            return epochs
+        if not self.training() and not self.finished:  # all wait for the end of the stage
+            self.epoch = self.stage_end(self.epoch)
+        if self.epoch and self.learners[0].position(self.epoch)[1] == 0:
+            for plateau in self.plateaus:
+                plateau.again()
+        return min(epochs, self.stage_end(self.epoch) - self.epoch)
+
+    def train(self, epochs: int) -> list[dict[str, float]]:
+        """Advance every living replica by `epochs`, or to the end of its schedule.
+
+        Returns:
+            for each replica the terms of its last epoch, averaged over images; {} for one that
+            has failed.
+        """
+        epochs = min(self._within_stage(epochs), self.epochs - self.epoch)
+        means: list[dict[str, float]] = [{} for _ in self.learners]
+        for k, plateau in enumerate(self.plateaus):
+            means[k] = {} if k in self.failures else plateau.terms
+        for k in self.training():
+            for epoch in range(self.epoch, self.epoch + epochs):
+                means[k] = self.learners[k].train_epoch(epoch)
+                bad = [name for name, value in means[k].items() if not math.isfinite(value)]
+                if bad:
+                    self.fail(k, epoch, f"{bad[0]} became {means[k][bad[0]]} in epoch {epoch + 1}")
+                    means[k] = {}
+                    break
+        self.epoch += epochs
+        for plateau, terms in zip(self.plateaus, means, strict=False):
+            plateau.terms = terms
+        return means
+
+    def take_steps(self) -> list[dict[str, list[tuple[int, float]]]]:
+        """What each living replica told at every step since the last call; {} for others."""
+        living = self.living()
+        return [each.take_steps() if k in living else {} for k, each in enumerate(self.learners)]
+
+    def fail(self, replica: int, epoch: int, reason: str) -> None:
+        """End a replica; the others go on."""
+        self.failures[replica] = Failure(epoch, reason)
+
+    def prepare_scoring(self) -> None:
+        """Fit what scoring needs (`Detector.finish`) on every living replica."""
+        for k in self.living():
+            try:
+                self.learners[k].finish()
+            except DegenerateInputError as error:
+                self.fail(k, self.epoch, str(error))
+
+    def score(self, replica: int, indices: Tensor, every_variant: bool = False) -> Terms:
+        """Scores of images by one replica, each of shape (n,), float64.
+
+        What scoring needs is fitted first, if `prepare_scoring` has not done so.
+
+        Args:
+            replica: its position.
+            indices: of the images, shape (n,).
+            every_variant: also under the values of the score space.
+        """
+        return self.learners[replica].score(indices, every_variant)
+
+    def losses(self, replica: int, indices: Tensor) -> Tensor | None:
+        """The training loss of images in evaluation mode, shape (n,), float64.
+
+        Its noise is the same at every call. None if the detector is not trained.
+
+        Args:
+            replica: its position.
+            indices: of the images, shape (n,).
+        """
+        return self.learners[replica].losses(indices)
+
+    def illustrate(self, replica: int, indices: Tensor) -> dict[str, Tensor]:
+        """The images and what one replica makes of them, each (n, c, h, w) in [0, 1]."""
+        return self.learners[replica].illustrate(indices)
+
+    def state_dict(self) -> dict[str, Any]:
+        """Everything that training goes on from, as tensors and plain data."""
+        return {
+            "epoch": self.epoch,
+            "failures": {k: tuple(failure) for k, failure in self.failures.items()},
+            "learners": [learner.state_dict() for learner in self.learners],
+            "plateaus": [each.state_dict() for each in self.plateaus],
+        }
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        """Go on from `state`: what follows is bit-equal to what would have followed, on a CPU."""
+        self.epoch = state["epoch"]
+        self.failures = {k: Failure(*failure) for k, failure in state["failures"].items()}
+        for learner, saved in zip(self.learners, state["learners"], strict=True):
+            learner.load_state_dict(saved)
+        for plateau, saved in zip(self.plateaus, state.get("plateaus", []), strict=True):
+            plateau.load_state_dict(saved)
+        if not self.epochs:
+            self.prepare_scoring()
