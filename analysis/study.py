@@ -50,7 +50,7 @@ class StudyRecords:
                 f"{', '.join(RULES)}; install a newer tune_ad"
             )
         trials = sorted(folder.read_trials(compact=True), key=lambda record: record.number)
-        begun = len(folder.read_suggestions())
+        begun = len(folder.read_trial_specs())
         return cls(folder, stored, trials, folder.read_evaluation(), begun)
 
     @property

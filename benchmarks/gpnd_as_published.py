@@ -34,8 +34,8 @@ from tune_ad.detectors.gpnd.volume import (
 from tune_ad.detectors.nets import ImageShape, LeNetDecoder
 from tune_ad.errors import DegenerateInputError
 from tune_ad.training.metrics import auroc
-from tune_ad.training.replica import Learner, Member
-from tune_ad.training.replica_set import Cohort
+from tune_ad.training.replica import Replica, ReplicaSpec
+from tune_ad.training.replica_set import ReplicaSet
 
 PUBLISHED = {"networks": "lenet", "reconstruction_weight": 0.5}
 COLUMNS = ("score", "volume", "latent", "residual")
@@ -104,11 +104,11 @@ def row_log_volumes(module: GPND, images: Tensor) -> Tensor:
 
 
 @torch.no_grad()
-def seen(learner: Learner, indices: Tensor, with_volumes: bool) -> Seen:
-    """What the trained model of a learner makes of images, in evaluation mode."""
-    module: Any = learner.module.eval()
+def seen(replica: Replica, indices: Tensor, with_volumes: bool) -> Seen:
+    """What the trained model of a replica makes of images, in evaluation mode."""
+    module: Any = replica.module.eval()
     parts: list[Seen] = []
-    for images in map(learner.pick, learner.chunks(indices)):
+    for images in map(replica.pick, replica.chunks(indices)):
         codes, distances = module.code_and_distance(images)
         volumes = {}
         if with_volumes:
@@ -124,16 +124,16 @@ def seen(learner: Learner, indices: Tensor, with_volumes: bool) -> Seen:
 
 
 @torch.no_grad()
-def re_estimate(learner: Learner) -> None:
+def re_estimate(replica: Replica) -> None:
     """Give the trunk the batch statistics of real training images alone (undoes defect 2)."""
-    encoder: Any = learner.module.encoder
+    encoder: Any = replica.module.encoder
     norms = [each for each in encoder.modules() if isinstance(each, nn.BatchNorm2d)]
     for norm in norms:
         norm.reset_running_stats()
         norm.momentum = None  # the plain mean over batches
     encoder.train()
-    for indices in learner.batches(learner.module.config.batch_size):
-        encoder(learner.pick(indices))
+    for indices in replica.batches(replica.module.config.batch_size):
+        encoder(replica.pick(indices))
     encoder.eval()
 
 
@@ -169,15 +169,15 @@ def models(options: argparse.Namespace, data: ImageSet, test: Tensor) -> dict[st
     config = GPND.Config.released(shape, epochs=options.epochs, scaling=scaling, **settings)
     images = scaled(torch.cat((data.train_images, data.test_images)), config.scaling)
     train = torch.nonzero(data.train_labels == options.normal).flatten()[: options.images]
-    member = Member(f"{options.data}/{options.normal}", options.seed, train)
+    replica_spec = ReplicaSpec(f"{options.data}/{options.normal}", options.seed, train)
 
-    def trained(detector: type[GPND]) -> Learner:
-        cohort = Cohort(detector, config, images, [member])
-        cohort.train(config.epochs)
-        return cohort.learners[0]
+    def trained(detector: type[GPND]) -> Replica:
+        replica_set = ReplicaSet(detector, config, images, [replica_spec])
+        replica_set.train(config.epochs)
+        return replica_set.replicas[0]
 
-    def views(learner: Learner) -> Views:
-        return seen(learner, train, False), seen(learner, test + first_test, True)
+    def views(replica: Replica) -> Views:
+        return seen(replica, train, False), seen(replica, test + first_test, True)
 
     correct, shared = trained(GPND), trained(SharedTrunk)
     found = {"correct": views(correct), "shared": views(shared)}

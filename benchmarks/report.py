@@ -26,7 +26,7 @@ from optuna.distributions import (
 
 from tune_ad.storage.folder import StudyFolder
 from tune_ad.storage.jsonl import to_text, write_atomically
-from tune_ad.storage.records import Replica, TrialRecord, identity
+from tune_ad.storage.records import ReplicaRecord, TrialRecord, identity
 
 SPACE = {
     "learning_rate": FloatDistribution(1e-5, 1e-2, log=True),
@@ -58,7 +58,7 @@ def record(number: int, replicas: int, rng: np.random.Generator) -> TrialRecord:
     params = sampled(rng) if number else dict(DEFAULT)
     best = 0.9 - 0.05 * (np.log10(float(params["learning_rate"])) + 3.5) ** 2  # type: ignore[arg-type]
     models = [
-        Replica(f"planted/{k % CLASSES}", k // CLASSES, "complete", "", 100)
+        ReplicaRecord(f"planted/{k % CLASSES}", k // CLASSES, "complete", "", 100)
         for k in range(replicas)
     ]
 

@@ -22,8 +22,8 @@ from tune_ad.detectors import gaussian
 from tune_ad.detectors.likelihood_vae.detector import REGRET_PAIRS, LikelihoodVAE
 from tune_ad.detectors.likelihood_vae.image_statistics import png_bits
 from tune_ad.detectors.nets import ImageShape
-from tune_ad.training.replica import Member
-from tune_ad.training.replica_set import Cohort
+from tune_ad.training.replica import ReplicaSpec
+from tune_ad.training.replica_set import ReplicaSet
 
 SIDE = 32
 SINGLE = 10  # images of each kind that the loops over single images take
@@ -42,7 +42,7 @@ def per_second(images: int, work: Callable[[], Tensor]) -> tuple[float, Tensor]:
     return images / min(times[1:]), found
 
 
-def trained(data: str, likelihood: str, width: float, steps: int, images: int) -> Cohort:
+def trained(data: str, likelihood: str, width: float, steps: int, images: int) -> ReplicaSet:
     """A briefly trained model, with half as many normal test images and outsiders after."""
     normal, outsiders = (padded(load(name), SIDE) for name in (data, OUTSIDERS[data]))
     test = [each.test_images[: images // 2] for each in (normal, outsiders)]
@@ -57,21 +57,23 @@ def trained(data: str, likelihood: str, width: float, steps: int, images: int) -
         regret_steps=steps,
         score_by="regret",
     )
-    cohort = Cohort(LikelihoodVAE, config, pixels, [Member("all", 0, torch.arange(TRAIN))])
-    cohort.train(EPOCHS)
-    return cohort
+    replica_set = ReplicaSet(
+        LikelihoodVAE, config, pixels, [ReplicaSpec("all", 0, torch.arange(TRAIN))]
+    )
+    replica_set.train(EPOCHS)
+    return replica_set
 
 
-def rates(cohort: Cohort) -> dict[str, tuple[float, Tensor]]:
+def rates(replica_set: ReplicaSet) -> dict[str, tuple[float, Tensor]]:
     """Images per second by score, and the scores."""
-    learner = cohort.learners[0]
-    module = learner.module.eval()
+    replica = replica_set.replicas[0]
+    module = replica.module.eval()
     assert isinstance(module, LikelihoodVAE)
-    few = learner.pick(torch.arange(TRAIN, len(learner.images)))
+    few = replica.pick(torch.arange(TRAIN, len(replica.images)))
     half = len(few) // 2
     singles = torch.cat([few[:SINGLE], few[half : half + SINGLE]])
-    code = learner.score_noise["code"]
-    cell = learner.score_noise.get("cell")
+    code = replica.score_noise["code"]
+    cell = replica.score_noise.get("cell")
 
     def elbo(count: int) -> Callable[[], Tensor]:
         @torch.no_grad()
@@ -87,7 +89,7 @@ def rates(cohort: Cohort) -> dict[str, tuple[float, Tensor]]:
     def regret(batch: Tensor) -> Tensor:
         mean, log_variance = module.encode(batch)
         pixels = module.pixels(batch, cell)
-        return module.regret(mean, log_variance, pixels, learner.score_noise["regret"])
+        return module.regret(mean, log_variance, pixels, replica.score_noise["regret"])
 
     def one_by_one() -> Tensor:
         return torch.cat([regret(each) for each in singles.split(1)])
@@ -149,13 +151,13 @@ def main() -> None:
     parser.add_argument("--threads", type=int, default=1)
     given = parser.parse_args()
     torch.set_num_threads(given.threads)
-    cohort = trained(given.data, given.likelihood, given.width, given.steps, given.images)
+    replica_set = trained(given.data, given.likelihood, given.width, given.steps, given.images)
     print(
         f"{given.data}, {given.likelihood}, width {given.width}, {given.threads} threads; "
         f"{given.images} images, {2 * SINGLE} in the loops over single images"
     )
     print("| score | images/s | nats, normal | nats, outsiders |\n|:--|--:|--:|--:|")
-    for name, (rate, scores) in rates(cohort).items():
+    for name, (rate, scores) in rates(replica_set).items():
         told = ["", ""]
         if "steps" in name:
             told = [f"{float(each.mean()):.1f}" for each in scores.chunk(2)]

@@ -18,8 +18,8 @@ from tune_ad.app.provenance import hardware, versions
 from tune_ad.detectors import every_detector
 from tune_ad.detectors.nets import ImageShape
 from tune_ad.randomness import torch_stream
-from tune_ad.training.replica import Member
-from tune_ad.training.replica_set import Cohort
+from tune_ad.training.replica import ReplicaSpec
+from tune_ad.training.replica_set import ReplicaSet
 
 SHAPES = {"MNIST": ImageShape(1, 28, 28), "CIFAR-10": ImageShape(3, 32, 32)}
 IMAGES = 2000
@@ -49,14 +49,14 @@ def measured(name: str, data: str, threads: int, seconds: float, device: str) ->
     config = detector.Config.released(shape, epochs=1_000_000)
     images = torch.rand(IMAGES, *shape, generator=torch_stream(0, "benchmark")).to(device)
     everything = torch.arange(IMAGES)
-    cohort = Cohort(detector, config, images, [Member("benchmark", 0, everything)])
-    train = rate(lambda: cohort.train(1), IMAGES, seconds, device)
-    score = rate(lambda: cohort.score(0, everything), IMAGES, seconds, device)
+    replica_set = ReplicaSet(detector, config, images, [ReplicaSpec("benchmark", 0, everything)])
+    train = rate(lambda: replica_set.train(1), IMAGES, seconds, device)
+    score = rate(lambda: replica_set.score(0, everything), IMAGES, seconds, device)
     return {
         "detector": name,
         "images": data,
         "threads": threads,
-        "parameters": f"{cohort.parameters:,}",
+        "parameters": f"{replica_set.parameters:,}",
         "train, images/s": f"{train:,.0f}",
         "score, images/s": f"{score:,.0f}",
         "10,000 scored in, s": f"{10_000 / score:.2f}",

@@ -3,8 +3,7 @@
 from optuna.distributions import CategoricalDistribution, FloatDistribution
 
 from tune_ad.detectors.autoencoders.ae import AE
-from tune_ad.search.budgets import QUICK, QUICK_RECONSTRUCTION_COLOUR
-from tune_ad.search.declaration import Baseline, Search
+from tune_ad.search import QUICK, QUICK_RECONSTRUCTION_COLOUR, Baseline, Search
 
 ae = Search(
     name="ae_{data}",

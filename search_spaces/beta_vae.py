@@ -3,8 +3,12 @@
 from optuna.distributions import CategoricalDistribution, FloatDistribution
 
 from tune_ad.detectors.autoencoders.vae import VAE
-from tune_ad.search.budgets import QUICK_RECONSTRUCTION, QUICK_RECONSTRUCTION_COLOUR
-from tune_ad.search.declaration import Baseline, Search
+from tune_ad.search import (
+    QUICK_RECONSTRUCTION,
+    QUICK_RECONSTRUCTION_COLOUR,
+    Baseline,
+    Search,
+)
 
 beta_vae = Search(
     name="beta_vae_{data}",

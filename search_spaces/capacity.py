@@ -10,9 +10,7 @@ two sets the other way round.
 from optuna.distributions import CategoricalDistribution
 
 from tune_ad.detectors.likelihood_vae.detector import LikelihoodVAE
-from tune_ad.search.budgets import Budget
-from tune_ad.search.declaration import Baseline, Search
-from tune_ad.search.plans import Grid
+from tune_ad.search import Baseline, Budget, Grid, Search
 
 capacity = Search(
     name="capacity_{data}",

@@ -9,9 +9,7 @@ IWAE bound: the ELBO of an encoder that was trained otherwise is looser by const
 from optuna.distributions import CategoricalDistribution
 
 from tune_ad.detectors.likelihood_vae.detector import LikelihoodVAE
-from tune_ad.search.budgets import Budget
-from tune_ad.search.declaration import Baseline, Search
-from tune_ad.search.plans import Listed
+from tune_ad.search import Baseline, Budget, Listed, Search
 
 forward_kl = Search(
     name="forward_kl_{data}",

@@ -3,8 +3,7 @@
 from optuna.distributions import CategoricalDistribution, FloatDistribution
 
 from tune_ad.detectors.gpnd.detector import GPND
-from tune_ad.search.budgets import Budget
-from tune_ad.search.declaration import Baseline, Search
+from tune_ad.search import Baseline, Budget, Search
 
 gpnd = Search(
     name="gpnd_{data}",

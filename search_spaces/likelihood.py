@@ -10,8 +10,7 @@ otherwise is looser by construction. Outsiders are tested and never selected by.
 from optuna.distributions import CategoricalDistribution, FloatDistribution
 
 from tune_ad.detectors.likelihood_vae.detector import LikelihoodVAE
-from tune_ad.search.budgets import Budget
-from tune_ad.search.declaration import Baseline, Search
+from tune_ad.search import Baseline, Budget, Search
 
 likelihood = Search(
     name="likelihood_{data}",

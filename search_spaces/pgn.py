@@ -3,8 +3,7 @@
 from optuna.distributions import CategoricalDistribution, FloatDistribution
 
 from tune_ad.detectors.pgn import PGN
-from tune_ad.search.budgets import QUICK, QUICK_COLOUR
-from tune_ad.search.declaration import Baseline, Search
+from tune_ad.search import QUICK, QUICK_COLOUR, Baseline, Search
 
 pgn = Search(
     name="pgn_{data}",

@@ -8,9 +8,7 @@ images out all the same, for a second number; "paper" trains on the whole class.
 from optuna.distributions import CategoricalDistribution
 
 from tune_ad.detectors.pgn import PGN
-from tune_ad.search.budgets import Budget
-from tune_ad.search.declaration import Baseline, Search
-from tune_ad.search.plans import OneAtATime
+from tune_ad.search import Baseline, Budget, OneAtATime, Search
 
 ablate_pgn = Search(
     name="ablate_pgn_{data}",

@@ -8,9 +8,7 @@ Fashion-MNIST is the control: the same two sets the other way round.
 from optuna.distributions import CategoricalDistribution
 
 from tune_ad.detectors.likelihood_vae.detector import LikelihoodVAE
-from tune_ad.search.budgets import Budget
-from tune_ad.search.declaration import Baseline, Search
-from tune_ad.search.plans import Listed
+from tune_ad.search import Baseline, Budget, Listed, Search
 
 pixel_likelihoods = Search(
     name="pixel_likelihoods_{data}",

@@ -9,9 +9,7 @@ of 200 is the paper's. The script's own batch and its target, which is 1 at full
 from optuna.distributions import CategoricalDistribution
 
 from tune_ad.detectors.autoencoders.vae import VAE
-from tune_ad.search.budgets import Budget
-from tune_ad.search.declaration import Baseline, Search
-from tune_ad.search.plans import Grid
+from tune_ad.search import Baseline, Budget, Grid, Search
 
 rate_distortion = Search(
     name="rd_{data}",

@@ -5,8 +5,7 @@ from optuna.distributions import CategoricalDistribution, FloatDistribution, Int
 from tune_ad.detectors.shallow.isolation_forest import IsolationForest
 from tune_ad.detectors.shallow.kde import KDE
 from tune_ad.detectors.shallow.ocsvm import OCSVM
-from tune_ad.search.budgets import Budget
-from tune_ad.search.declaration import Baseline, Search
+from tune_ad.search import Baseline, Budget, Search
 
 shallow = Search(
     name="shallow_{data}",

@@ -3,8 +3,7 @@
 from optuna.distributions import CategoricalDistribution, FloatDistribution
 
 from tune_ad.detectors.deep_svdd import DeepSVDD
-from tune_ad.search.budgets import QUICK, QUICK_COLOUR, Budget
-from tune_ad.search.declaration import Baseline, Search
+from tune_ad.search import QUICK, QUICK_COLOUR, Baseline, Budget, Search
 
 svdd = Search(
     name="svdd_{data}",

@@ -9,9 +9,7 @@ from tune_ad.detectors.pgn import PGN
 from tune_ad.detectors.shallow.isolation_forest import IsolationForest
 from tune_ad.detectors.shallow.kde import KDE
 from tune_ad.detectors.shallow.ocsvm import OCSVM
-from tune_ad.search.budgets import Budget
-from tune_ad.search.declaration import Baseline, Search
-from tune_ad.search.plans import Listed
+from tune_ad.search import Baseline, Budget, Listed, Search
 
 tables = Search(
     name="table1_{data}",

@@ -12,7 +12,7 @@ import pytest
 os.environ.setdefault("OMP_NUM_THREADS", "1")  # read when torch and NumPy are loaded below
 # ruff: noqa: E402
 from tune_ad.storage.jsonl import to_text
-from tune_ad.storage.records import Replica, TrialRecord, identity
+from tune_ad.storage.records import ReplicaRecord, TrialRecord, identity
 
 Record = Callable[..., TrialRecord]
 
@@ -54,7 +54,7 @@ def make_record(number: int = 0, objective: float | None = 0.5, **fields: Any) -
         "state": "complete",
         "reason": "",
         "reports": [],
-        "replicas": [Replica("digits/0", 0, "complete", "", 3)],
+        "replicas": [ReplicaRecord("digits/0", 0, "complete", "", 3)],
         "metrics": {"validation_auroc": [objective]},
         **fields,
     }

@@ -64,8 +64,8 @@ def found(node, lazy=False):
 
 def imports_of(module):
     tree = ast.parse(MODULES[module].read_text(encoding="utf-8"))
-    for name, members, lazy in found(tree):
-        whole = [f"{name}.{member}" for member in members]
+    for name, replica_specs, lazy in found(tree):
+        whole = [f"{name}.{replica_spec}" for replica_spec in replica_specs]
         for imported in [full if full in MODULES else name for full in whole] or [name]:
             yield Import(module, imported, lazy)
 

@@ -6,9 +6,10 @@ from typing import Any
 __version__ = "0.1.0"
 
 _HOMES = {
-    "Cohort": "tune_ad.training.replica_set",
     "Detector": "tune_ad.detectors.base",
     "ImageSet": "tune_ad.data",
+    "ReplicaSet": "tune_ad.training.replica_set",
+    "ReplicaSpec": "tune_ad.training.replica",
     "Search": "tune_ad.search",
     "UserError": "tune_ad.errors",
     "load": "tune_ad.data",

@@ -5,7 +5,7 @@ from optuna.distributions import CategoricalDistribution, distribution_to_json
 from analysis.study import StudyRecords
 from tune_ad.storage.folder import StudyFolder
 from tune_ad.storage.jsonl import to_text, write_atomically
-from tune_ad.storage.records import Replica, TrialRecord
+from tune_ad.storage.records import ReplicaRecord, TrialRecord
 
 TASKS = ("digits/0", "digits/1")
 
@@ -15,7 +15,7 @@ def record(number, params, aurocs, tasks=TASKS, baseline="PGN", **changes):
     rows = [each if isinstance(each, list | tuple) else [each] * len(tasks) for each in aurocs]
     values = [value for row in rows for value in row]
     replicas = [
-        Replica(task, seed, "failed" if value is None else "complete", "", 10)
+        ReplicaRecord(task, seed, "failed" if value is None else "complete", "", 10)
         for seed, row in enumerate(rows)
         for task, value in zip(tasks, row, strict=True)
     ]

@@ -13,7 +13,7 @@ from optuna.distributions import (
 
 from analysis.study import StudyRecords
 from tune_ad.storage.folder import StudyFolder
-from tune_ad.storage.records import Replica, TrialRecord
+from tune_ad.storage.records import ReplicaRecord, TrialRecord
 
 TASKS = ("digits/0", "digits/1")
 SPACE = {
@@ -59,7 +59,9 @@ def trial(number, params, auroc, tested=True, **changes):
         "objective": float(np.mean(flat)),
         "reports": [],
         "replicas": [
-            Replica(task, seed, "complete", "", 5) for seed in range(len(values)) for task in TASKS
+            ReplicaRecord(task, seed, "complete", "", 5)
+            for seed in range(len(values))
+            for task in TASKS
         ],
         "metrics": metrics,
     }

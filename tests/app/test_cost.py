@@ -17,7 +17,7 @@ from tune_ad.search.budgets import BUDGETS, Budget
 from tune_ad.search.declaration import Baseline, Search
 from tune_ad.search.plans import Grid, Listed
 from tune_ad.search.study import Study
-from tune_ad.training.replica import Learner
+from tune_ad.training.replica import Replica
 
 RATE = {"learning_rate": FloatDistribution(1e-5, 1e-2, log=True)}
 BUDGET = Budget(trials=10, epochs=20, seeds=2, evaluation_seeds=0, evaluations=5)
@@ -100,9 +100,9 @@ def test_every_stage_costs_its_epochs_and_nothing_is_examined_before_the_last():
 
 def test_the_speed_of_every_stage_is_measured_by_a_few_epochs_however_long_it_is(monkeypatch):
     trained = []
-    epoch = Learner.train_epoch
+    epoch = Replica.train_epoch
     monkeypatch.setattr(
-        Learner, "train_epoch", lambda own, number: (trained.append(number), epoch(own, number))
+        Replica, "train_epoch", lambda own, number: (trained.append(number), epoch(own, number))
     )
     long = study(Baseline(DeepSVDD, settings={"pretraining": 100.0}))
     (speed,) = measured_speed(long, "cpu").values()
@@ -241,9 +241,9 @@ def test_the_images_of_a_model(changes, sizes):
 @pytest.mark.parametrize("changes", [{}, {"train_images": 10_000, "validation_images": 10_000}])
 def test_the_images_of_a_model_are_those_of_the_panel(tiny, open_study, tmp_path, changes):
     session = open_study(tiny, tmp_path, changes=changes)
-    sizes, panel = session._sizes(session.study.budget), session.panel()
-    assert sizes.tasks == len(panel.tasks)
-    for split in panel.splits:
+    sizes, suite = session._sizes(session.study.budget), session.suite()
+    assert sizes.tasks == len(suite.tasks)
+    for split in suite.splits:
         validation = len(split["validation_normal"]) + len(split["validation_anomalous"])
         assert sizes.train == pytest.approx(len(split["train"]), rel=0.05)
         assert sizes.validation == pytest.approx(validation, rel=0.1)

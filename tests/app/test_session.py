@@ -22,14 +22,14 @@ from tune_ad.detectors.deep_svdd import DeepSVDD
 from tune_ad.detectors.likelihood_vae.detector import LikelihoodVAE
 from tune_ad.detectors.pgn import PGN, PGNConfig
 from tune_ad.errors import DegenerateInputError, UserError
-from tune_ad.execution.callbacks import Boards, Progress, Recorder
-from tune_ad.execution.loop import Conductor
+from tune_ad.execution.callbacks import Progress, RecordWriter, TensorBoardCallback
+from tune_ad.execution.loop import TrialLoop
 from tune_ad.search.declaration import Baseline
 from tune_ad.search.plans import Grid, Listed, OneAtATime
 from tune_ad.search.selection import RULES, ranked
-from tune_ad.storage.records import SCHEMA, Suggestion, identity
+from tune_ad.storage.records import SCHEMA, TrialSpec, identity
 from tune_ad.training.metrics import auroc
-from tune_ad.training.suite import Panel
+from tune_ad.training.suite import Suite
 from tune_ad.training.trial import Trial
 
 
@@ -88,13 +88,13 @@ def test_what_was_asked_is_stored(finished, tiny, tiny_budget):
 
 
 def test_each_configuration_is_noted_when_handed_out_and_when_it_ends(finished):
-    suggestions, records = finished.folder.read_suggestions(), finished.folder.read_trials()
-    assert [each.number for each in suggestions] == [0, 1, 2, 3]
+    specs, records = finished.folder.read_trial_specs(), finished.folder.read_trials()
+    assert [each.number for each in specs] == [0, 1, 2, 3]
     assert [each.number for each in records] == [0, 1, 2, 3]
-    assert suggestions[0].params == {"latent_dim": 8, "dropout": 0.5}
-    for suggestion, record in zip(suggestions, records, strict=True):
-        assert suggestion.params.items() <= record.params.items()
-        assert record.searched == sorted(suggestion.params) == ["dropout", "latent_dim"]
+    assert specs[0].params == {"latent_dim": 8, "dropout": 0.5}
+    for spec, record in zip(specs, records, strict=True):
+        assert spec.params.items() <= record.params.items()
+        assert record.searched == sorted(spec.params) == ["dropout", "latent_dim"]
         assert record.identity == identity("PGN", record.params)
         assert set(record.params) == {each.name for each in fields(PGNConfig)}
     assert len({each.identity for each in records}) == 4
@@ -210,15 +210,15 @@ def test_tensorboard_shows_every_trial(finished):
 
 
 @pytest.fixture
-def panels(monkeypatch):
-    """The panels that a session prepares, in order."""
-    made, prepare = [], Panel.prepare
+def suites(monkeypatch):
+    """The suites that a session prepares, in order."""
+    made, prepare = [], Suite.prepare
 
     def watched(*arguments):
         made.append(prepare(*arguments))
         return made[-1]
 
-    monkeypatch.setattr(Panel, "prepare", watched)
+    monkeypatch.setattr(Suite, "prepare", watched)
     return made
 
 
@@ -226,11 +226,11 @@ def pictures(tensor):
     return {bytes(image.numpy().tobytes()) for image in tensor}
 
 
-def test_what_selects_is_neither_trained_on_nor_reported(begin, panels):
+def test_what_selects_is_neither_trained_on_nor_reported(begin, suites):
     session = begin(changes={"trials": 1, "evaluation_seeds": 1})
-    panels.clear()
+    suites.clear()
     session.run()
-    searched, evaluated = panels
+    searched, evaluated = suites
     digits = data.load("digits")
     for k in range(2):
         parts = {name: set(where.tolist()) for name, where in searched.splits[k].items()}
@@ -258,17 +258,17 @@ def test_what_selects_is_neither_trained_on_nor_reported(begin, panels):
 
 
 def test_validation_images_of_one_task_are_trained_on_by_no_other(begin):
-    panel = begin(changes={"classes": range(10)}).panel()
-    held = {i for each in panel.splits for i in each["validation_normal"].tolist()}
-    trained = {i for each in panel.splits for i in each["train"].tolist()}
+    suite = begin(changes={"classes": range(10)}).suite()
+    held = {i for each in suite.splits for i in each["validation_normal"].tolist()}
+    trained = {i for each in suite.splits for i in each["train"].tolist()}
     assert not held & trained
 
 
-def test_the_oracle_alone_selects_by_the_test_set(begin, panels):
+def test_the_oracle_alone_selects_by_the_test_set(begin, suites):
     session = begin(selection="oracle", changes={"trials": 2, "evaluation_seeds": 1})
-    panels.clear()
+    suites.clear()
     assert session.run().exit_code == 0
-    assert "test/rest" in panels[0].splits[0]
+    assert "test/rest" in suites[0].splits[0]
     for record in session.folder.read_trials():
         assert record.objective == sum(record.metrics["test_auroc"]) / 2
         assert [value for _, value in record.reports[:-1]] == [None, None]
@@ -365,17 +365,17 @@ class CtrlC(NamedTuple):
         (CtrlC(Trial, "step", 1, True), (0, 0)),
         (CtrlC(Trial, "step", 5, True), (1, 0)),
         (CtrlC(Trial, "step", 6, False), (1, 0)),
-        (CtrlC(Conductor, "next", 3, True), (2, 0)),
-        (CtrlC(Conductor, "next", 3, False), (2, 0)),
-        (CtrlC(Conductor, "next", 5, True), (4, 0)),
-        (CtrlC(Recorder, "started", 3, True), (2, 0)),
-        (CtrlC(Boards, "reported", 8, True), (2, 0)),
-        (CtrlC(Recorder, "ended", 2, True), (1, 0)),
-        (CtrlC(Boards, "ended", 2, True), (2, 0)),
-        (CtrlC(Boards, "ended", 4, False), (4, 0)),
+        (CtrlC(TrialLoop, "next", 3, True), (2, 0)),
+        (CtrlC(TrialLoop, "next", 3, False), (2, 0)),
+        (CtrlC(TrialLoop, "next", 5, True), (4, 0)),
+        (CtrlC(RecordWriter, "started", 3, True), (2, 0)),
+        (CtrlC(TensorBoardCallback, "reported", 8, True), (2, 0)),
+        (CtrlC(RecordWriter, "ended", 2, True), (1, 0)),
+        (CtrlC(TensorBoardCallback, "ended", 2, True), (2, 0)),
+        (CtrlC(TensorBoardCallback, "ended", 4, False), (4, 0)),
         (CtrlC(Trial, "step", 13, True), (4, 0)),
         (CtrlC(Trial, "step", 17, True), (4, 1)),
-        (CtrlC(Recorder, "ended", 6, True), (4, 1)),
+        (CtrlC(RecordWriter, "ended", 6, True), (4, 1)),
     ],
 )
 def test_an_interrupted_study_goes_on_as_if_it_had_not_been(
@@ -656,9 +656,9 @@ def test_a_space_that_is_used_up_ends_the_search(tiny, open_study, tmp_path):
     assert len(session.folder.read_evaluation()) == 2
 
 
-def test_the_papers_protocol(begin, panels):
+def test_the_papers_protocol(begin, suites):
     session = begin(budget="paper", changes={"seeds": 2})
-    panels.clear()
+    suites.clear()
     outcome = session.run()
     assert outcome.exit_code == 0
     (record,) = session.folder.read_trials()
@@ -670,14 +670,14 @@ def test_the_papers_protocol(begin, panels):
     curves = session.folder.read_details(record.identity)["curves"]["replicas"]
     assert curves["test_auroc"][:2] == [[], []], "the test set is met at the last epoch only"
     assert session.folder.read_evaluation() == []
-    assert len(panels) == 1
+    assert len(suites) == 1
 
 
 def test_the_papers_protocol_trains_on_the_whole_class(begin):
     session = begin(budget="paper", changes={"train_images": 10_000})
-    panel, digits = session.panel(), data.load("digits")
+    suite, digits = session.suite(), data.load("digits")
     for k in range(2):
-        split = panel.splits[k]
+        split = suite.splits[k]
         assert len(split["train"]) == int((digits.train_labels == k).sum())
         assert len(split["validation_normal"]) == len(split["validation_anomalous"]) == 0
 
@@ -736,9 +736,9 @@ def test_the_seed_of_a_study_decides_its_numbers(tiny, open_study, tmp_path, fin
 def test_the_progress_line_shows_the_best_and_counts_how_trials_ended(record):
     line = Progress("study", 5, 10, [record(0, -0.5)], shown=False)
     for number, objective in enumerate((-0.25, 0.0, -0.125), 1):
-        line.ended(Suggestion(number, "PGN", {}), record(number, objective), {})
-    line.ended(Suggestion(4, "PGN", {}), record(4, 0.9, state="pruned"), {})
-    line.ended(Suggestion(5, "PGN", {}), record(5, None, state="failed"), {})
+        line.ended(TrialSpec(number, "PGN", {}), record(number, objective), {})
+    line.ended(TrialSpec(4, "PGN", {}), record(4, 0.9, state="pruned"), {})
+    line.ended(TrialSpec(5, "PGN", {}), record(5, None, state="failed"), {})
     line.close()
     assert line.best == 0.0
     assert line.counts == {"complete": 4, "pruned": 1, "failed": 1}
@@ -757,11 +757,11 @@ class Template(Detector[Config]):
         return {"score": (images - self.template).square().sum((1, 2, 3))}
 
 
-def template_aurocs(panel):
+def template_aurocs(suite):
     """What `Template` must reach on held-out images, task by task, under scaling "unit"."""
     found = []
-    for split in panel.splits:
-        images = torch.tensor(panel.images).double() / 255
+    for split in suite.splits:
+        images = torch.tensor(suite.images).double() / 255
         template = images[split["train"]].mean(0)
         far = (images - template).square().sum((1, 2, 3))
         found.append(auroc(far[split["validation_normal"]], far[split["validation_anomalous"]]))
@@ -788,7 +788,7 @@ def test_a_detector_that_is_fitted_is_searched_as_any_other(tiny, open_study, tm
         assert {each.epoch for each in record.replicas} == {0}
         assert record.models == {"parameters": 0}
         assert not [name for name in record.metrics if "loss" in name]
-    assert records[0].metrics["validation_auroc"] == template_aurocs(session.panel())
+    assert records[0].metrics["validation_auroc"] == template_aurocs(session.suite())
     assert all(record.objective > 0.8 for record in records)
     assert {each.identity for each in again} == {ranked(records, "validation")[0].identity}
     run = session.folder.tensorboard / f"000-Template-{records[0].identity}"
@@ -835,7 +835,7 @@ def test_a_search_over_two_stages_counts_the_epochs_of_both(tiny, open_study, tm
     )
     search = replace(tiny, baselines=(own,), plan=Grid())
     session = open_study(search, tmp_path, changes={"evaluation_seeds": 1})
-    line = session._conductor(session.sweep(), 2, [], evaluation=False).observers[-1]
+    line = session._conductor(session.scheduler(), 2, [], evaluation=False).callbacks[-1]
     assert isinstance(line, Progress)
     assert (line.epochs, line.bar.total) == (6, 12)
     assert session.run().exit_code == 0

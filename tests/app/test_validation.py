@@ -402,7 +402,7 @@ def test_preparing_writes_nothing(place):
     assert [task.name for task in session.tasks] == ["digits/3", "digits/5"]
     assert session.study.budget.classes == (3, 5)
     assert session.study.budget.trials == 2
-    assert "width" not in session.study.arms[0].space
+    assert "width" not in session.study.resolved_baselines[0].space
 
 
 @pytest.mark.parametrize(

@@ -14,7 +14,7 @@ from benchmarks.gpnd_as_published import (
     row_log_volumes,
     scores,
 )
-from tests.detectors.cases import GREY, IMAGES, cohort_of, module_of, pixels, small
+from tests.detectors.cases import GREY, IMAGES, module_of, pixels, replica_set_of, small
 from tune_ad.training.replica import build
 
 LENET = {"networks": "lenet", "reconstruction_weight": 0.5}
@@ -67,14 +67,14 @@ def test_a_larger_volume_makes_an_image_likelier():
 
 
 def test_batch_statistics_are_estimated_again_from_real_images():
-    cohort = cohort_of(SharedTrunk, small(SharedTrunk, GREY, **LENET), GREY)
-    cohort.train(1)
-    norm = module_of(cohort).encoder[0].layers[1]
+    replica_set = replica_set_of(SharedTrunk, small(SharedTrunk, GREY, **LENET), GREY)
+    replica_set.train(1)
+    norm = module_of(replica_set).encoder[0].layers[1]
     before = norm.running_mean.clone()
-    re_estimate(cohort.learners[0])
+    re_estimate(replica_set.replicas[0])
     assert not torch.equal(norm.running_mean, before)
     assert not norm.training
-    assert IMAGES == len(cohort.learners[0].images)
+    assert IMAGES == len(replica_set.replicas[0].images)
 
 
 def test_every_defect_has_a_row_of_its_own_and_one_has_all():

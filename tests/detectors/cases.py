@@ -10,8 +10,8 @@ from tune_ad.data import scaled
 from tune_ad.detectors.base import Detector
 from tune_ad.detectors.config import Config
 from tune_ad.detectors.nets import ImageShape
-from tune_ad.training.replica import Member
-from tune_ad.training.replica_set import Cohort
+from tune_ad.training.replica import ReplicaSpec
+from tune_ad.training.replica_set import ReplicaSet
 
 GREY, COLOUR = ImageShape(1, 8, 8), ImageShape(3, 8, 8)
 MNIST, CIFAR = ImageShape(1, 28, 28), ImageShape(3, 32, 32)
@@ -70,12 +70,14 @@ def pixels(shape: ImageShape, count: int = IMAGES, seed: int = 5) -> torch.Tenso
     return torch.randint(0, 200, (count, *shape), generator=stream, dtype=torch.uint8)
 
 
-def cohort_of(
+def replica_set_of(
     detector: type[Detector[Any]], config: Config, shape: ImageShape, **options: Any
-) -> Cohort:
+) -> ReplicaSet:
     """One replica on random images."""
     images = scaled(pixels(shape), config.scaling)
-    return Cohort(detector, config, images, [Member("t", 0, torch.arange(IMAGES))], **options)
+    return ReplicaSet(
+        detector, config, images, [ReplicaSpec("t", 0, torch.arange(IMAGES))], **options
+    )
 
 
 def small(detector: type[Detector[Any]], shape: ImageShape, **settings: Any) -> Config:
@@ -92,15 +94,15 @@ def known(detector: type[Detector[Any]], settings: dict[str, Any]) -> dict[str, 
 @torch.enable_grad()
 def trained(
     detector: type[Detector[Any]], shape: ImageShape, epochs: int = 2, **settings: Any
-) -> Cohort:
-    cohort = cohort_of(detector, small(detector, shape, **settings), shape)
-    cohort.train(epochs)
-    cohort.prepare_scoring()
-    return cohort
+) -> ReplicaSet:
+    replica_set = replica_set_of(detector, small(detector, shape, **settings), shape)
+    replica_set.train(epochs)
+    replica_set.prepare_scoring()
+    return replica_set
 
 
-def module_of(cohort: Cohort) -> Any:
-    return cohort.learners[0].module
+def module_of(replica_set: ReplicaSet) -> Any:
+    return replica_set.replicas[0].module
 
 
 def same(one: Any, other: Any) -> bool:

@@ -7,7 +7,16 @@ import torch
 from torch import nn
 from torch.nn import functional
 
-from tests.detectors.cases import CIFAR, GREY, MNIST, cohort_of, doubles, exact, module_of, small
+from tests.detectors.cases import (
+    CIFAR,
+    GREY,
+    MNIST,
+    doubles,
+    exact,
+    module_of,
+    replica_set_of,
+    small,
+)
 from tune_ad.detectors.autoencoders.aae import AAE
 from tune_ad.detectors.autoencoders.ae import AE
 from tune_ad.training.replica import build
@@ -107,13 +116,13 @@ def test_separate_phases_lower_the_parts_of_the_joint_loss():
 def test_without_weight_the_autoencoder_ignores_the_discriminator():
     """Its weights are then those of an autoencoder with the same error and schedule."""
     settings = {"reconstruction": "l1", "pixel_reduction": "mean"}
-    adversarial = cohort_of(AAE, small(AAE, GREY, adversarial_weight=0.0), GREY)
-    plain = cohort_of(AE, small(AE, GREY, **settings), GREY)
+    adversarial = replica_set_of(AAE, small(AAE, GREY, adversarial_weight=0.0), GREY)
+    plain = replica_set_of(AE, small(AE, GREY, **settings), GREY)
     weights = {n: v for n, v in module_of(plain).state_dict().items() if "num_batches" not in n}
     own = module_of(adversarial)
     own.load_state_dict({**own.state_dict(), **{n: v.clone() for n, v in weights.items()}})
-    for cohort in (adversarial, plain):
-        cohort.train(3)
+    for replica_set in (adversarial, plain):
+        replica_set.train(3)
     for name, value in module_of(plain).named_parameters():
         torch.testing.assert_close(own.get_parameter(name), value)
 
@@ -140,10 +149,10 @@ def test_codes_come_nearer_to_the_prior_when_the_verdict_weighs_much():
     distances = {}
     for weight in (0.0, 0.9):
         config = small(AAE, GREY, epochs=150, adversarial_weight=weight, **settings)
-        cohort = cohort_of(AAE, config, GREY)
-        cohort.train(150)
-        module = module_of(cohort).eval()
+        replica_set = replica_set_of(AAE, config, GREY)
+        replica_set.train(150)
+        module = module_of(replica_set).eval()
         with torch.no_grad():
-            codes = module.encoder(cohort.learners[0].images)
+            codes = module.encoder(replica_set.replicas[0].images)
         distances[weight] = abs(math.log(float(codes.square().mean())))
     assert distances[0.9] < distances[0.0]

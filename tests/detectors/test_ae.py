@@ -13,8 +13,8 @@ from tune_ad.training.replica import build
 @torch.no_grad()
 @pytest.mark.parametrize("shape", [GREY, COLOUR])
 def test_ae_loss_and_score_are_the_squared_error(shape):
-    cohort = trained(AE, shape)
-    module, images = module_of(cohort).eval(), cohort.learners[0].images
+    replica_set = trained(AE, shape)
+    module, images = module_of(replica_set).eval(), replica_set.replicas[0].images
     made = module.decoder(module.encoder(images))
     expected = functional.mse_loss(made, images, reduction="none").sum((1, 2, 3))
     torch.testing.assert_close(module.score(images, {}), expected)

@@ -18,11 +18,11 @@ from tests.detectors.cases import (
     GREY,
     IMAGES,
     MNIST,
-    cohort_of,
     known,
     module_of,
     pixels,
     quick,
+    replica_set_of,
     same,
     small,
     titled,
@@ -42,10 +42,10 @@ from tune_ad.detectors.schedule import Adam, Stage
 from tune_ad.errors import UserError
 from tune_ad.search.declaration import Baseline
 from tune_ad.training.metrics import auroc, ties
-from tune_ad.training.replica import Member, build
-from tune_ad.training.replica_set import Cohort
+from tune_ad.training.replica import ReplicaSpec, build
+from tune_ad.training.replica_set import ReplicaSet
 from tune_ad.training.scoring import Key, examine
-from tune_ad.training.suite import Panel
+from tune_ad.training.suite import Suite
 
 BATCH_STATISTICS = {"running_mean", "running_var", "num_batches_tracked"}
 DETECTORS = every_detector()
@@ -110,27 +110,27 @@ def test_a_detector_says_what_it_is(detector):
 
 @each_detector
 def test_a_detector_is_trained_in_stages_or_fitted(detector):
-    cohort = cohort_of(detector, small(detector, GREY), GREY)
-    stages = module_of(cohort).stages()
-    assert bool(stages) == (detector in TRAINED.values()) == (cohort.epochs > 0)
+    replica_set = replica_set_of(detector, small(detector, GREY), GREY)
+    stages = module_of(replica_set).stages()
+    assert bool(stages) == (detector in TRAINED.values()) == (replica_set.epochs > 0)
     if not stages:
-        assert cohort.finished
-        assert cohort.scorable
-        assert cohort.losses(0, torch.arange(3)) is None
-        assert cohort.train(2) == [{}]
+        assert replica_set.finished
+        assert replica_set.scorable
+        assert replica_set.losses(0, torch.arange(3)) is None
+        assert replica_set.train(2) == [{}]
         with pytest.raises(NotImplementedError, match=f"{detector.__name__} is fitted"):
-            module_of(cohort).loss("train", cohort.learners[0].images, {})
+            module_of(replica_set).loss("train", replica_set.replicas[0].images, {})
 
 
 @every_training
 def test_losses_are_finite_and_one_per_image(detector, shape, settings):
-    cohort = cohort_of(detector, small(detector, shape, **settings), shape)
-    for _ in range(cohort.epochs):
-        (terms,) = cohort.train(1)
+    replica_set = replica_set_of(detector, small(detector, shape, **settings), shape)
+    for _ in range(replica_set.epochs):
+        (terms,) = replica_set.train(1)
         assert terms
         assert all(math.isfinite(value) for value in terms.values())
-    module = module_of(cohort)
-    images = cohort.learners[0].images[:5]
+    module = module_of(replica_set)
+    images = replica_set.replicas[0].images[:5]
     for phase, noise in phases(module, 5):
         terms = module.terms(phase.name, images, noise)
         assert {tuple(term.shape) for term in terms.values()} == {(5,)}
@@ -150,9 +150,9 @@ def phases(module: Detector[Any], batch: int) -> list[Any]:
 
 @every_training
 def test_terms_are_pure(detector, shape, settings):
-    cohort = cohort_of(detector, small(detector, shape, **settings), shape)
-    cohort.train(1)
-    module, images = module_of(cohort).train(), cohort.learners[0].pick(torch.arange(8))
+    replica_set = replica_set_of(detector, small(detector, shape, **settings), shape)
+    replica_set.train(1)
+    module, images = module_of(replica_set).train(), replica_set.replicas[0].pick(torch.arange(8))
     for phase, noise in phases(module, 8):
         before = {name: value.clone() for name, value in module.state_dict().items()}
         given = {"images": images.clone(), **{k: each.clone() for k, each in noise.items()}}
@@ -166,8 +166,8 @@ def test_terms_are_pure(detector, shape, settings):
 
 @every_training
 def test_every_trained_parameter_has_a_gradient(detector, shape, settings):
-    cohort = cohort_of(detector, small(detector, shape, **settings), shape)
-    module, images = module_of(cohort), cohort.learners[0].images[:8]
+    replica_set = replica_set_of(detector, small(detector, shape, **settings), shape)
+    module, images = module_of(replica_set), replica_set.replicas[0].images[:8]
     moved: set[str] = set()
     for phase, noise in phases(module, 8):
         names = [
@@ -188,33 +188,33 @@ def test_every_trained_parameter_has_a_gradient(detector, shape, settings):
 
 @every_setting
 def test_scores_are_finite_one_per_image_and_change_nothing(detector, shape, settings):
-    cohort = trained(detector, shape, **settings)
-    module, before = module_of(cohort), {}
+    replica_set = trained(detector, shape, **settings)
+    module, before = module_of(replica_set), {}
     for name, value in module.state_dict().items():
         before[name] = value.clone()
-    scores = cohort.score(0, torch.arange(IMAGES), every_variant=True)
+    scores = replica_set.score(0, torch.arange(IMAGES), every_variant=True)
     assert "score" in scores
     for values in scores.values():
         assert values.shape == (IMAGES,)
         assert values.dtype == torch.float64
         assert bool(values.isfinite().all())
     assert ties(scores["score"]).distinct == IMAGES
-    assert same(cohort.score(0, torch.arange(IMAGES), every_variant=True), scores)
+    assert same(replica_set.score(0, torch.arange(IMAGES), every_variant=True), scores)
     assert same(dict(module.state_dict()), before)
-    images = cohort.learners[0].pick(torch.arange(IMAGES))
-    plain = module.score(images, cohort.learners[0].score_noise)
+    images = replica_set.replicas[0].pick(torch.arange(IMAGES))
+    plain = module.score(images, replica_set.replicas[0].score_noise)
     torch.testing.assert_close(plain.double(), scores["score"], rtol=1e-5, atol=1e-7)
 
 
 @every_setting
 def test_scores_depend_on_neither_batch_order_nor_batch_size(detector, shape, settings):
-    cohort = trained(detector, shape, **settings)
+    replica_set = trained(detector, shape, **settings)
     everything = torch.arange(IMAGES)
-    whole = cohort.score(0, everything)
+    whole = replica_set.score(0, everything)
     order = torch.randperm(IMAGES, generator=torch.Generator().manual_seed(3))
-    shuffled = cohort.score(0, order)
-    single = [cohort.score(0, each) for each in everything.split(1)]
-    thirds = [cohort.score(0, each) for each in everything.split(7)]
+    shuffled = replica_set.score(0, order)
+    single = [replica_set.score(0, each) for each in everything.split(1)]
+    thirds = [replica_set.score(0, each) for each in everything.split(7)]
     sizes = torch.stack(list(whole.values())).abs().amax(0)  # a sum rounds as its largest part
     for name, values in whole.items():
         back = torch.empty_like(values)
@@ -229,7 +229,7 @@ def test_scores_depend_on_neither_batch_order_nor_batch_size(detector, shape, se
 @every_setting
 def test_saved_and_loaded_it_goes_on_the_same(detector, shape, settings, tmp_path):
     config = small(detector, shape, **settings)
-    first, second = (cohort_of(detector, config, shape) for _ in range(2))
+    first, second = (replica_set_of(detector, config, shape) for _ in range(2))
     first.train(2)
     first.prepare_scoring()
     torch.save(first.state_dict(), tmp_path / "state.pt")
@@ -237,19 +237,19 @@ def test_saved_and_loaded_it_goes_on_the_same(detector, shape, settings, tmp_pat
     assert second.epoch == min(2, second.epochs)
     assert same(first.score(0, torch.arange(9)), second.score(0, torch.arange(9)))
     assert first.train(2) == second.train(2)
-    for cohort in (first, second):
-        cohort.prepare_scoring()
+    for replica_set in (first, second):
+        replica_set.prepare_scoring()
     assert same(first.score(0, torch.arange(9)), second.score(0, torch.arange(9)))
     assert same(first.state_dict(), second.state_dict())
 
 
 def observed(detector: type[Detector[Any]], settings: dict[str, Any]) -> Any:
     """All that a configuration can change: numbers of parameters, curves, weights, scores."""
-    cohort = cohort_of(detector, small(detector, GREY, **settings), GREY)
-    curve = [cohort.train(1) for _ in range(cohort.epochs)]
-    cohort.prepare_scoring()
-    state = dict(module_of(cohort).state_dict())
-    return cohort.parameters, curve, state, cohort.score(0, torch.arange(IMAGES))
+    replica_set = replica_set_of(detector, small(detector, GREY, **settings), GREY)
+    curve = [replica_set.train(1) for _ in range(replica_set.epochs)]
+    replica_set.prepare_scoring()
+    state = dict(module_of(replica_set).state_dict())
+    return replica_set.parameters, curve, state, replica_set.score(0, torch.arange(IMAGES))
 
 
 def others(detector: type[Detector[Any]], name: str, settings: dict[str, Any]) -> list[Any]:
@@ -376,10 +376,10 @@ def test_a_field_without_a_rule_is_an_error_and_another_default_keeps_its_rule()
 def test_scoring_fits_what_it_needs_to_the_weights_as_they_are(detector):
     """Forgetting to prepare gives the same numbers, also after more training."""
     config = small(detector, GREY)
-    plain, prepared = (cohort_of(detector, config, GREY) for _ in range(2))
+    plain, prepared = (replica_set_of(detector, config, GREY) for _ in range(2))
     for _ in range(2):
-        for cohort in (plain, prepared):
-            cohort.train(1)
+        for replica_set in (plain, prepared):
+            replica_set.train(1)
         prepared.prepare_scoring()
         indices = torch.arange(IMAGES)
         assert same(plain.score(0, indices), prepared.score(0, indices))
@@ -422,17 +422,17 @@ def test_beats_chance_on_digits(detector, digits):
     images = scaled(torch.cat((digits.train_images, digits.test_images)), config.scaling)
     count = len(digits.train_images)
     classes = (0, 2, 8)
-    members = [
-        Member(str(k), 0, torch.nonzero(digits.train_labels == k).flatten()) for k in classes
+    replica_specs = [
+        ReplicaSpec(str(k), 0, torch.nonzero(digits.train_labels == k).flatten()) for k in classes
     ]
-    cohort = Cohort(detector, config, images, members)
-    cohort.train(cohort.epochs)
-    cohort.prepare_scoring()
+    replica_set = ReplicaSet(detector, config, images, replica_specs)
+    replica_set.train(replica_set.epochs)
+    replica_set.prepare_scoring()
     found = []
     for k, label in enumerate(classes):
         normal = digits.test_labels == label
         sides = [torch.nonzero(each).flatten() + count for each in (normal, ~normal)]
-        found.append(auroc(*(cohort.score(k, side)["score"] for side in sides)))
+        found.append(auroc(*(replica_set.score(k, side)["score"] for side in sides)))
     assert np.mean(found) > 0.6
 
 
@@ -442,25 +442,25 @@ def test_a_replica_that_lost_its_numbers_ends_alone(detector, shape, settings):
     images = pixels(shape)
     positions = np.arange(IMAGES)
     parts = {"train": positions[:10], "test_normal": positions[10:15], "test/rest": positions[15:]}
-    panel = Panel(images.numpy(), (Task("toy", "toy", 0, ()),), (parts,), {})
-    members = [Member("toy", seed, panel.positions(0, "train")) for seed in (0, 1)]
-    cohort = Cohort(detector, config, scaled(images, config.scaling), members)
-    cohort.train(2)
+    suite = Suite(images.numpy(), (Task("toy", "toy", 0, ()),), (parts,), {})
+    replica_specs = [ReplicaSpec("toy", seed, suite.positions(0, "train")) for seed in (0, 1)]
+    replica_set = ReplicaSet(detector, config, scaled(images, config.scaling), replica_specs)
+    replica_set.train(2)
     with torch.no_grad():
-        for each in module_of(cohort).parameters():
+        for each in module_of(replica_set).parameters():
             each.fill_(math.nan)
-    cohort.prepare_scoring()
-    found = examine(cohort, panel, [Key(0, 0), Key(0, 1)], "test", every_variant=True)
-    assert list(cohort.failures) == [0]
-    assert "NaN or infinite" in cohort.failures[0].reason
-    assert "\n" not in cohort.failures[0].reason
+    replica_set.prepare_scoring()
+    found = examine(replica_set, suite, [Key(0, 0), Key(0, 1)], "test", every_variant=True)
+    assert list(replica_set.failures) == [0]
+    assert "NaN or infinite" in replica_set.failures[0].reason
+    assert "\n" not in replica_set.failures[0].reason
     for values in found.metrics.values():
         assert values[0] is None
         assert math.isfinite(values[1])
-    alone = Cohort(detector, config, scaled(images, config.scaling), members[1:])
+    alone = ReplicaSet(detector, config, scaled(images, config.scaling), replica_specs[1:])
     alone.train(2)
     alone.prepare_scoring()
-    assert same(cohort.score(1, torch.arange(IMAGES)), alone.score(0, torch.arange(IMAGES)))
+    assert same(replica_set.score(1, torch.arange(IMAGES)), alone.score(0, torch.arange(IMAGES)))
 
 
 class Flat(Detector[Config]):
@@ -512,23 +512,25 @@ def one_line(error: pytest.ExceptionInfo[UserError], *words: object) -> None:
 @each_detector
 @pytest.mark.parametrize("shape", [(2, 3, 8, 8), (2, 1, 9, 8), (2, 1, 4, 16), (1, 8, 8), (64,)])
 def test_images_of_another_shape_are_refused(detector, shape):
-    cohort = trained(detector, GREY, **quick(detector))
+    replica_set = trained(detector, GREY, **quick(detector))
     with pytest.raises(UserError, match="bring them to that shape") as error:
-        module_of(cohort).score(torch.zeros(shape), cohort.learners[0].score_noise)
+        module_of(replica_set).score(torch.zeros(shape), replica_set.replicas[0].score_noise)
     one_line(error, shape, "(n, 1, 8, 8)")
 
 
 @each_detector
 @pytest.mark.parametrize("value", [math.nan, math.inf, -math.inf])
 def test_images_with_a_pixel_that_is_no_number_are_refused(detector, value):
-    cohort = trained(detector, GREY, **quick(detector))
-    images = cohort.learners[0].images.clone()
+    replica_set = trained(detector, GREY, **quick(detector))
+    images = replica_set.replicas[0].images.clone()
     images[[3, 7], 0, 2, 5] = value
     with pytest.raises(UserError, match="mend or drop them") as error:
-        module_of(cohort).score(images, cohort.learners[0].score_noise)
+        module_of(replica_set).score(images, replica_set.replicas[0].score_noise)
     one_line(error, f"2 of {IMAGES} images", "image 3")
     with pytest.raises(UserError, match="mend or drop them") as error:
-        Cohort(detector, small(detector, GREY), images, [Member("t", 0, torch.arange(IMAGES))])
+        ReplicaSet(
+            detector, small(detector, GREY), images, [ReplicaSpec("t", 0, torch.arange(IMAGES))]
+        )
     one_line(error, f"2 of {IMAGES} images", "image 3")
 
 
@@ -569,8 +571,11 @@ def test_parameter_counts_are_the_released_ones(name, position):
 
 def test_the_cohort_counts_one_replica():
     config = PGN.Config.released(MNIST)
-    members = [Member("t", seed, torch.arange(2)) for seed in (0, 1)]
-    assert Cohort(PGN, config, torch.zeros(2, *MNIST), members).parameters == SIZES["PGN"][0]
+    replica_specs = [ReplicaSpec("t", seed, torch.arange(2)) for seed in (0, 1)]
+    assert (
+        ReplicaSet(PGN, config, torch.zeros(2, *MNIST), replica_specs).parameters
+        == SIZES["PGN"][0]
+    )
 
 
 @pytest.mark.parametrize(

@@ -13,9 +13,9 @@ from tests.detectors.cases import (
     COLOUR,
     GREY,
     MNIST,
-    cohort_of,
     module_of,
     pixels,
+    replica_set_of,
     small,
     trained,
 )
@@ -24,7 +24,7 @@ from tune_ad.detectors.nets import ImageShape
 from tune_ad.errors import UserError
 from tune_ad.randomness import derived_seed
 from tune_ad.training.replica import build
-from tune_ad.training.replica_set import Cohort
+from tune_ad.training.replica_set import ReplicaSet
 
 
 def test_the_centre_is_kept_off_zero_and_an_exact_zero_stays():
@@ -34,31 +34,31 @@ def test_the_centre_is_kept_off_zero_and_an_exact_zero_stays():
     assert torch.equal(away_from_zero(centre, 0.0), centre)
 
 
-def svdd(shape: ImageShape = GREY, **settings: Any) -> Cohort:
-    return cohort_of(DeepSVDD, small(DeepSVDD, shape, **settings), shape)
+def svdd(shape: ImageShape = GREY, **settings: Any) -> ReplicaSet:
+    return replica_set_of(DeepSVDD, small(DeepSVDD, shape, **settings), shape)
 
 
 @torch.no_grad()
 @pytest.mark.parametrize("shape", [GREY, COLOUR])
 @pytest.mark.parametrize("epsilon", [0.0, 0.1])
 def test_the_centre_is_the_mean_code_under_untrained_statistics(shape, epsilon):
-    cohort = svdd(shape, centre_epsilon=epsilon)
-    initial = build(DeepSVDD, module_of(cohort).config, shape, derived_seed(0, "t"))
+    replica_set = svdd(shape, centre_epsilon=epsilon)
+    initial = build(DeepSVDD, module_of(replica_set).config, shape, derived_seed(0, "t"))
     for each in initial.modules():
         if isinstance(each, nn.BatchNorm2d):
             assert float(each.running_mean.abs().max()) == 0
             assert float((each.running_var - 1).abs().max()) == 0
-    codes = initial.eval().encoder(cohort.learners[0].images)
+    codes = initial.eval().encoder(replica_set.replicas[0].images)
     with torch.enable_grad():
-        cohort.train(1)
-    centre = module_of(cohort).centre.clone()
+        replica_set.train(1)
+    centre = module_of(replica_set).centre.clone()
     expected = codes.double().mean(0).numpy()
     near = np.abs(expected) < epsilon
     expected = np.where(near, np.sign(expected) * epsilon, expected)
     np.testing.assert_allclose(centre.numpy(), expected, rtol=1e-5, atol=1e-6)
     with torch.enable_grad():
-        cohort.train(2)
-    assert torch.equal(module_of(cohort).centre, centre)
+        replica_set.train(2)
+    assert torch.equal(module_of(replica_set).centre, centre)
 
 
 @torch.no_grad()
@@ -72,8 +72,8 @@ def test_the_centre_does_not_depend_on_how_images_are_handed_over():
 
 @torch.no_grad()
 def test_one_class_loss_and_score_are_the_squared_distance():
-    cohort = trained(DeepSVDD, GREY)
-    module, images = module_of(cohort).eval(), cohort.learners[0].images
+    replica_set = trained(DeepSVDD, GREY)
+    module, images = module_of(replica_set).eval(), replica_set.replicas[0].images
     expected = (module.encoder(images) - module.centre).square().sum(1)
     torch.testing.assert_close(module.terms("train", images, {})["loss"], expected)
     torch.testing.assert_close(module.score(images, {}), expected)
@@ -83,8 +83,8 @@ def test_one_class_loss_and_score_are_the_squared_distance():
 @torch.no_grad()
 @pytest.mark.parametrize("nu", [0.1, 0.5, 1.0])
 def test_soft_boundary_loss_and_score(nu):
-    cohort = trained(DeepSVDD, GREY, objective="soft-boundary", nu=nu)
-    module, images = module_of(cohort).eval(), cohort.learners[0].images
+    replica_set = trained(DeepSVDD, GREY, objective="soft-boundary", nu=nu)
+    module, images = module_of(replica_set).eval(), replica_set.replicas[0].images
     distance = (module.encoder(images) - module.centre).square().sum(1).numpy()
     radius = float(np.sqrt(np.median(distance)))
     module.radius.fill_(radius)
@@ -105,18 +105,18 @@ class Watched(DeepSVDD):
 
 @pytest.mark.parametrize("nu", [0.1, 0.35])
 def test_the_radius_waits_and_then_follows_the_last_batch(nu):
-    cohort = cohort_of(
+    replica_set = replica_set_of(
         Watched,
         small(DeepSVDD, GREY, epochs=10, objective="soft-boundary", nu=nu, radius_warmup=0.3),
         GREY,
     )
-    module = module_of(cohort)
+    module = module_of(replica_set)
     for _ in range(3):
-        cohort.train(1)
+        replica_set.train(1)
         assert float(module.radius) == 0
     radii = []
     for _ in range(3):
-        cohort.train(1)
+        replica_set.train(1)
         expected = np.quantile(np.sqrt(module.last.double().numpy()), 1 - nu)
         assert float(module.radius) == pytest.approx(expected, rel=1e-6)
         radii.append(float(module.radius))
@@ -140,8 +140,8 @@ def test_the_warm_up_ends_in_its_epoch(epochs, warmup, first):
 
 
 def test_one_class_keeps_no_radius():
-    cohort = trained(DeepSVDD, GREY, epochs=4)
-    assert float(module_of(cohort).radius) == 0
+    replica_set = trained(DeepSVDD, GREY, epochs=4)
+    assert float(module_of(replica_set).radius) == 0
 
 
 # ------------------------------------------------------------------------- pretraining
@@ -178,8 +178,8 @@ def test_the_decoder_exists_for_pretraining_alone_and_is_not_counted():
 
 @torch.no_grad()
 def test_pretraining_lowers_the_squared_error_of_the_reconstruction():
-    cohort = svdd(pretraining=1.0)
-    module, images = module_of(cohort), cohort.learners[0].images[:8]
+    replica_set = svdd(pretraining=1.0)
+    module, images = module_of(replica_set), replica_set.replicas[0].images[:8]
     made = module.decoder(module.encoder(images))
     expected = (made - images).square().sum((1, 2, 3))
     torch.testing.assert_close(module.terms("pretraining", images, {})["loss"], expected)
@@ -188,17 +188,17 @@ def test_pretraining_lowers_the_squared_error_of_the_reconstruction():
 
 @torch.no_grad()
 def test_the_centre_is_set_after_pretraining_and_the_decoder_then_rests():
-    cohort = svdd(pretraining=1.0, centre_epsilon=0.0)
-    module = module_of(cohort)
+    replica_set = svdd(pretraining=1.0, centre_epsilon=0.0)
+    module = module_of(replica_set)
     with torch.enable_grad():
-        cohort.train(4)
+        replica_set.train(4)
     assert float(module.centre.abs().max()) == 0
-    assert not cohort.scorable
-    codes = module.eval().encoder(cohort.learners[0].images)
+    assert not replica_set.scorable
+    codes = module.eval().encoder(replica_set.replicas[0].images)
     expected, before = codes.mean(0), [p.clone() for p in module.decoder.parameters()]
     with torch.enable_grad():
-        (terms,) = cohort.train(1)
-    assert cohort.scorable
+        (terms,) = replica_set.train(1)
+    assert replica_set.scorable
     assert set(terms) == {"loss"}
     torch.testing.assert_close(module.centre, expected)
     after = list(module.decoder.parameters())
@@ -206,8 +206,8 @@ def test_the_centre_is_set_after_pretraining_and_the_decoder_then_rests():
 
 
 def test_terms_of_pretraining_are_told_apart():
-    cohort = svdd(pretraining=1.0)
-    assert [set(terms) for terms in cohort.train(2)] == [{"pretraining/loss"}]
+    replica_set = svdd(pretraining=1.0)
+    assert [set(terms) for terms in replica_set.train(2)] == [{"pretraining/loss"}]
 
 
 def test_pretraining_needs_a_code_that_makes_a_map():

@@ -16,10 +16,10 @@ from tests.detectors.cases import (
     GREY,
     IMAGES,
     MNIST,
-    cohort_of,
     doubles,
     exact,
     module_of,
+    replica_set_of,
     small,
     trained,
 )
@@ -342,7 +342,7 @@ SWEEP = {
 
 def test_a_sweep_equals_the_scores_of_that_configuration():
     config = small(GPND, GREY, networks="lenet")
-    swept = cohort_of(GPND, config, GREY, score_space=SWEEP)
+    swept = replica_set_of(GPND, config, GREY, score_space=SWEEP)
     swept.train(2)
     swept.prepare_scoring()
     state, indices = swept.state_dict(), torch.arange(IMAGES)
@@ -352,7 +352,7 @@ def test_a_sweep_equals_the_scores_of_that_configuration():
     assert set(scores) == parts | {variant_name(name, value) for name, value in values}
     assert set(swept.score(0, indices)) == parts
     for name, value in values:
-        other = cohort_of(GPND, replace(config, **{name: value}), GREY)
+        other = replica_set_of(GPND, replace(config, **{name: value}), GREY)
         other.load_state_dict(state)
         assert torch.equal(other.score(0, indices)["score"], scores[variant_name(name, value)])
 
@@ -385,12 +385,12 @@ def test_what_is_not_finite_has_no_density():
 
 
 def test_an_encoder_that_collapses_ends_the_replica_by_name():
-    cohort = cohort_of(GPND, small(GPND, GREY, networks="lenet"), GREY)
-    cohort.train(1)
+    replica_set = replica_set_of(GPND, small(GPND, GREY, networks="lenet"), GREY)
+    replica_set.train(1)
     with torch.no_grad():
-        module_of(cohort).encoder[1].weight[5] = 0
-    cohort.prepare_scoring()
-    assert "latent dimension 5" in cohort.failures[0].reason
+        module_of(replica_set).encoder[1].weight[5] = 0
+    replica_set.prepare_scoring()
+    assert "latent dimension 5" in replica_set.failures[0].reason
 
 
 def test_before_a_fit_the_codes_have_their_prior():
@@ -403,9 +403,11 @@ def test_before_a_fit_the_codes_have_their_prior():
 
 
 def test_scoring_runs_under_vmap():
-    members = [trained(GPND, GREY, networks="lenet", learning_rate=rate) for rate in (1e-3, 1e-2)]
-    modules = [module_of(each) for each in members]
-    images = members[0].learners[0].images[:4]
+    replica_specs = [
+        trained(GPND, GREY, networks="lenet", learning_rate=rate) for rate in (1e-3, 1e-2)
+    ]
+    modules = [module_of(each) for each in replica_specs]
+    images = replica_specs[0].replicas[0].images[:4]
     stacked = torch.func.stack_module_state(modules)
 
     def score(parameters: Any, buffers: Any) -> Any:

@@ -13,8 +13,8 @@ from tune_ad.detectors.likelihood_vae.image_statistics import STATISTICS, pixel_
 from tune_ad.detectors.likelihood_vae.likelihoods import GREYS, LIKELIHOODS
 from tune_ad.detectors.nets import DCGANDecoder, DCGANEncoder, ImageShape, dcgan_channels
 from tune_ad.errors import UserError
-from tune_ad.training.replica import Member, build
-from tune_ad.training.replica_set import Cohort
+from tune_ad.training.replica import ReplicaSpec, build
+from tune_ad.training.replica_set import ReplicaSet
 
 SHAPE = ImageShape(1, 8, 8)
 JUDGES = 2000  # pairs of codes that judge a regret, where they cost nothing
@@ -120,15 +120,17 @@ def trained(epochs=3, **settings):
     config = LikelihoodVAE.Config.released(
         SHAPE, latent_dim=16, width=0.25, epochs=epochs, batch_size=50, **settings
     )
-    cohort = Cohort(LikelihoodVAE, config, images, [Member("all", 0, torch.arange(200))])
-    return cohort, cohort.train(cohort.epochs)[0]
+    replica_set = ReplicaSet(
+        LikelihoodVAE, config, images, [ReplicaSpec("all", 0, torch.arange(200))]
+    )
+    return replica_set, replica_set.train(replica_set.epochs)[0]
 
 
 def test_typicality_is_the_distance_from_the_training_images_mean():
-    cohort, _ = trained()
-    cohort.prepare_scoring()
-    module = cohort.learners[0].module
-    found = cohort.score(0, torch.arange(200))
+    replica_set, _ = trained()
+    replica_set.prepare_scoring()
+    module = replica_set.replicas[0].module
+    found = replica_set.score(0, torch.arange(200))
     entropy = float(module.entropy)
     assert float(found["negative_elbo"].mean()) == pytest.approx(entropy, rel=0.02)
     assert torch.allclose(found["typicality"], (found["negative_elbo"] - entropy).abs())
@@ -136,12 +138,14 @@ def test_typicality_is_the_distance_from_the_training_images_mean():
 
 def test_training_by_forward_kl_learns_and_reports_its_weights():
     _, before = trained(1, objective="forward_kl", samples=8, warm_start=0.0)
-    cohort, after = trained(12, objective="forward_kl", samples=8, warm_start=0.5)
+    replica_set, after = trained(12, objective="forward_kl", samples=8, warm_start=0.5)
     assert after["bound"] > before["bound"]
     assert 1 / 8 <= after["effective_share"] <= 1
     assert 0 <= after["forward_kl"] <= math.log(8)
-    assert [stage.name for stage in cohort.learners[0].stages] == ["warm start", "train"]
-    assert [stage.epochs for stage in cohort.learners[0].stages] == [6, 6], "as long as the ELBO"
+    assert [stage.name for stage in replica_set.replicas[0].stages] == ["warm start", "train"]
+    assert [stage.epochs for stage in replica_set.replicas[0].stages] == [6, 6], (
+        "as long as the ELBO"
+    )
 
 
 def test_a_refit_moves_the_encoder_and_leaves_the_decoder():
@@ -149,11 +153,13 @@ def test_a_refit_moves_the_encoder_and_leaves_the_decoder():
     config = LikelihoodVAE.Config.released(
         SHAPE, latent_dim=16, width=0.25, epochs=2, batch_size=50, samples=4, refit=1.0
     )
-    cohort = Cohort(LikelihoodVAE, config, images, [Member("all", 0, torch.arange(200))])
-    cohort.train(2)
-    module = cohort.learners[0].module
+    replica_set = ReplicaSet(
+        LikelihoodVAE, config, images, [ReplicaSpec("all", 0, torch.arange(200))]
+    )
+    replica_set.train(2)
+    module = replica_set.replicas[0].module
     before = {name: each.clone() for name, each in module.named_parameters()}
-    cohort.train(2)
+    replica_set.train(2)
     moved = {
         name.partition(".")[0]
         for name, each in module.named_parameters()
@@ -164,8 +170,8 @@ def test_a_refit_moves_the_encoder_and_leaves_the_decoder():
 
 def test_a_learned_scale_never_falls_below_its_floor():
     started = {"likelihood": "gaussian_learned", "sigma": 0.7, "least_sigma": 0.5}
-    cohort, _ = trained(8, learning_rate=0.05, **started)
-    scale = cohort.learners[0].module.decoder.likelihood.log_scale.detach().exp()
+    replica_set, _ = trained(8, learning_rate=0.05, **started)
+    scale = replica_set.replicas[0].module.decoder.likelihood.log_scale.detach().exp()
     assert 0.5 <= float(scale) < 0.6, "it falls towards the floor"
     module = module_of(likelihood="gaussian_learned", sigma=0.3)
     assert float(module.decoder.likelihood.log_scale.detach().exp()) == pytest.approx(0.3)
@@ -284,39 +290,39 @@ def test_one_code_cannot_be_weighed():
 
 
 def until_the_plateau(**settings):
-    """A cohort with patience, trained and watched to its end on few images."""
+    """A replica set with patience, trained and watched to its end on few images."""
     images = scaled(load("digits").train_images[:80], "unit")
     config = LikelihoodVAE.Config.released(
         SHAPE, latent_dim=16, width=0.5, epochs=60, batch_size=10, learning_rate=1e-2, **settings
     )
-    members = [Member("all", 0, torch.arange(10))]
-    cohort = Cohort(LikelihoodVAE, config, images, members, patience=3)
-    while not cohort.finished:
-        cohort.train(2)
-        cohort.watch([torch.arange(40, 80)])
-    return cohort
+    replica_specs = [ReplicaSpec("all", 0, torch.arange(10))]
+    replica_set = ReplicaSet(LikelihoodVAE, config, images, replica_specs, patience=3)
+    while not replica_set.finished:
+        replica_set.train(2)
+        replica_set.watch([torch.arange(40, 80)])
+    return replica_set
 
 
 def test_the_refit_control_has_the_decoder_of_the_model_that_it_refits():
     plain = until_the_plateau(samples=4)
     control = until_the_plateau(samples=4, refit=0.2)
     assert plain.plateaus[0].stopped < 60, "the plateau must come before the end, else no test"
-    state, refitted = (c.learners[0].module.state_dict() for c in (plain, control))
+    state, refitted = (c.replicas[0].module.state_dict() for c in (plain, control))
     decoder = [name for name in state if name.startswith("decoder")]
     assert all(torch.equal(state[name], refitted[name]) for name in decoder)
     assert not torch.equal(state["mean.weight"], refitted["mean.weight"])
 
 
 def test_the_effective_share_is_told_at_every_step_of_the_weights():
-    cohort, terms = trained(4, objective="forward_kl", samples=4, warm_start=0.5)
-    (told,) = cohort.take_steps()
+    replica_set, terms = trained(4, objective="forward_kl", samples=4, warm_start=0.5)
+    (told,) = replica_set.take_steps()
     assert set(told) == {"effective_share", "raw_effective_share"}
     for name, points in told.items():
         numbers, values = zip(*points, strict=True)
         assert numbers == tuple(range(9, 17)), "two epochs of four steps of ELBO came before"
         assert sum(values[-4:]) / 4 == pytest.approx(terms[name])
         assert all(1 / 4 <= value <= 1 for value in values)
-    assert cohort.take_steps() == [{}], "taken once"
+    assert replica_set.take_steps() == [{}], "taken once"
 
 
 @pytest.mark.parametrize("epochs", [1, 2, 3, 6, 8])

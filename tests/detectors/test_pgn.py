@@ -11,7 +11,7 @@ from torch import nn
 from torch.distributions import Normal, kl_divergence
 from torch.nn.functional import softplus
 
-from tests.detectors.cases import GREY, IMAGES, cohort_of, doubles, exact, pixels, small
+from tests.detectors.cases import GREY, IMAGES, doubles, exact, pixels, replica_set_of, small
 from tune_ad.detectors import dropout
 from tune_ad.detectors.base import Noise, variant_name
 from tune_ad.detectors.centre import away_from_zero
@@ -22,8 +22,8 @@ from tune_ad.detectors.nets import ImageShape
 from tune_ad.detectors.pgn import PGN, log_softplus
 from tune_ad.errors import UserError
 from tune_ad.training.metrics import ties
-from tune_ad.training.replica import Member, build
-from tune_ad.training.replica_set import Cohort
+from tune_ad.training.replica import ReplicaSpec, build
+from tune_ad.training.replica_set import ReplicaSet
 
 
 def pgn(shape: ImageShape = GREY, seed: int = 0, **settings: Any) -> PGN:
@@ -166,7 +166,7 @@ SWEEP = {"mc_samples": (0, 1, 5, 20, 50, "inf"), "dropout": (0.0, 0.1, 0.5, 0.7)
 @pytest.mark.parametrize("samples", [0, 20, 5, "inf"])
 def test_a_sweep_equals_the_scores_of_that_configuration(samples):
     config = small(PGN, GREY, mc_samples=samples)
-    swept = cohort_of(PGN, config, GREY, score_space=SWEEP)
+    swept = replica_set_of(PGN, config, GREY, score_space=SWEEP)
     swept.train(2)
     state, indices = swept.state_dict(), torch.arange(IMAGES)
     scores = swept.score(0, indices, every_variant=True)
@@ -176,7 +176,7 @@ def test_a_sweep_equals_the_scores_of_that_configuration(samples):
     }
     assert set(swept.score(0, indices)) == {"score", "kl", "model_uncertainty"}
     for name, value in values:
-        other = cohort_of(PGN, replace(config, **{name: value}), GREY)
+        other = replica_set_of(PGN, replace(config, **{name: value}), GREY)
         other.load_state_dict(state)
         assert torch.equal(other.score(0, indices)["score"], scores[variant_name(name, value)])
 
@@ -399,7 +399,7 @@ def test_without_a_closed_form_a_score_space_must_be_finite():
         module.score_variants(doubles(GREY), {"dropout": masks_of(module, 20)}, space)
     config = small(PGN, GREY, dropout_on="both", spread="softplus")
     with pytest.raises(UserError, match="mc_samples.*no closed form"):
-        cohort_of(PGN, config, GREY, score_space=space)
+        replica_set_of(PGN, config, GREY, score_space=space)
     scores = module.score_variants(doubles(GREY), {"dropout": masks_of(module, 20)}, {})
     assert set(scores) == {"score", "kl"}
 
@@ -408,12 +408,12 @@ def test_without_a_closed_form_a_score_space_must_be_finite():
 @pytest.mark.parametrize("samples", [0, 5, 20, "inf"])
 def test_a_sweep_equals_the_scores_of_that_configuration_on_both_heads(settings, samples):
     config = small(PGN, GREY, mc_samples=samples, **settings)
-    swept = cohort_of(PGN, config, GREY, score_space=SWEEP)
+    swept = replica_set_of(PGN, config, GREY, score_space=SWEEP)
     swept.train(2)
     state, indices = swept.state_dict(), torch.arange(IMAGES)
     scores = swept.score(0, indices, every_variant=True)
     for name, value in ((name, value) for name, each in SWEEP.items() for value in each):
-        other = cohort_of(PGN, replace(config, **{name: value}), GREY)
+        other = replica_set_of(PGN, replace(config, **{name: value}), GREY)
         other.load_state_dict(state)
         assert torch.equal(other.score(0, indices)["score"], scores[variant_name(name, value)])
 
@@ -424,22 +424,22 @@ def test_a_sweep_equals_the_scores_of_that_configuration_on_both_heads(settings,
 @pytest.mark.parametrize("epsilon", [0.0, 0.1])
 def test_the_priors_centre_is_the_mean_code_before_training(epsilon):
     settings = {"prior_centre": "mean", "centre_epsilon": epsilon}
-    cohort = cohort_of(PGN, small(PGN, GREY, **settings), GREY)
-    learner = cohort.learners[0]
+    replica_set = replica_set_of(PGN, small(PGN, GREY, **settings), GREY)
+    replica = replica_set.replicas[0]
     with torch.no_grad():
-        codes = learner.module.eval().mean(learner.module.encoder(learner.images))
-    cohort.train(1)
-    centre = learner.module.centre.clone()
+        codes = replica.module.eval().mean(replica.module.encoder(replica.images))
+    replica_set.train(1)
+    centre = replica.module.centre.clone()
     torch.testing.assert_close(centre, away_from_zero(codes.mean(0), epsilon))
     assert float(centre.abs().min()) >= epsilon
-    cohort.train(2)
-    assert torch.equal(learner.module.centre, centre)
+    replica_set.train(2)
+    assert torch.equal(replica.module.centre, centre)
 
 
 def test_the_released_prior_is_centred_at_0():
-    cohort = cohort_of(PGN, small(PGN, GREY), GREY)
-    cohort.train(1)
-    assert float(cohort.learners[0].module.centre.abs().max()) == 0
+    replica_set = replica_set_of(PGN, small(PGN, GREY), GREY)
+    replica_set.train(1)
+    assert float(replica_set.replicas[0].module.centre.abs().max()) == 0
 
 
 LIMIT = {
@@ -511,25 +511,25 @@ def test_equation_22_the_scores_rank_as_those_of_deep_svdd():
     torch.testing.assert_close(2e-9 * score, distance, rtol=1e-6, atol=0)
 
 
-def learning(detector: Any, settings: dict[str, Any]) -> Cohort:
+def learning(detector: Any, settings: dict[str, Any]) -> ReplicaSet:
     """One replica in float64, not trained yet."""
-    images, members = doubles(GREY, IMAGES), [Member("t", 0, torch.arange(IMAGES))]
-    cohort = Cohort(detector, small(detector, GREY, **settings), images, members)
-    cohort.learners[0].module.double()
-    return cohort
+    images, replica_specs = doubles(GREY, IMAGES), [ReplicaSpec("t", 0, torch.arange(IMAGES))]
+    replica_set = ReplicaSet(detector, small(detector, GREY, **settings), images, replica_specs)
+    replica_set.replicas[0].module.double()
+    return replica_set
 
 
 @pytest.mark.parametrize("epsilon", [2.0**-10, 2.0**-20, 2.0**-40])
 def test_equation_22_training_follows_deep_svdd(epsilon):
     limit = learning(PGN, {**LIMIT, "prior_variance": epsilon})
     svdd = learning(DeepSVDD, {"reduction": "mean", "weight_decay": 0.0})
-    module, theirs = limit.learners[0].module, svdd.learners[0].module
+    module, theirs = limit.replicas[0].module, svdd.replicas[0].module
     like(theirs, module)
     images = doubles(GREY, IMAGES)
     with torch.no_grad():
         start = theirs.eval().encoder(images)
-    for cohort in (limit, svdd):
-        cohort.train(4)
+    for replica_set in (limit, svdd):
+        replica_set.train(4)
     exact(module.centre, theirs.centre)
     with torch.no_grad():
         for mode in (True, False):  # with the statistics of the batch, then the running ones

@@ -72,8 +72,8 @@ def test_extreme_logits_give_finite_errors_and_gradients(error):
 @pytest.mark.parametrize("detector", [AE, AAE])
 @pytest.mark.parametrize("score_error", ["squared_error", "l1", "bce"])
 def test_the_score_is_the_summed_error_whatever_was_trained(detector, score_error):
-    cohort = trained(detector, COLOUR, score_error=score_error)
-    module, images = module_of(cohort).eval(), cohort.learners[0].images
+    replica_set = trained(detector, COLOUR, score_error=score_error)
+    module, images = module_of(replica_set).eval(), replica_set.replicas[0].images
     logits = module.logits(images)
     made = logits.sigmoid()
     written_out = {
@@ -83,7 +83,7 @@ def test_the_score_is_the_summed_error_whatever_was_trained(detector, score_erro
     }[score_error]()
     expected = written_out.flatten(1).sum(1)
     torch.testing.assert_close(module.score(images, {}), expected)
-    scores = cohort.score(0, torch.arange(IMAGES))["score"]
+    scores = replica_set.score(0, torch.arange(IMAGES))["score"]
     torch.testing.assert_close(scores.float(), expected)
 
 
@@ -102,8 +102,8 @@ def test_the_mean_over_pixels_divides_the_trained_error_alone(error):
 
 @torch.no_grad()
 def test_the_vae_is_trained_on_one_error_and_scored_by_another():
-    cohort = trained(VAE, GREY, score_samples=0)
-    module, images = module_of(cohort).eval(), cohort.learners[0].images
+    replica_set = trained(VAE, GREY, score_samples=0)
+    module, images = module_of(replica_set).eval(), replica_set.replicas[0].images
     scores = module.score_variants(images, {}, {})
     made = module.decoder(module.encode(images)[0])
     squares = (made - images).square().flatten(1).sum(1)

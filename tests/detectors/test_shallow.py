@@ -14,7 +14,16 @@ from sklearn.model_selection import KFold
 from sklearn.neighbors import KernelDensity
 from sklearn.svm import OneClassSVM
 
-from tests.detectors.cases import COLOUR, GREY, IMAGES, cohort_of, module_of, pixels, same, small
+from tests.detectors.cases import (
+    COLOUR,
+    GREY,
+    IMAGES,
+    module_of,
+    pixels,
+    replica_set_of,
+    same,
+    small,
+)
 from tune_ad.detectors.nets import ImageShape
 from tune_ad.detectors.shallow.base import principal_components, rows
 from tune_ad.detectors.shallow.isolation_forest import IsolationForest
@@ -293,7 +302,7 @@ def test_fitting_draws_from_no_global_stream(detector):
 @each_shallow
 @pytest.mark.parametrize("shape", [GREY, COLOUR])
 def test_fitted_again_after_loading_the_scores_are_bit_equal(detector, shape, tmp_path):
-    first, second = (cohort_of(detector, small(detector, shape), shape) for _ in range(2))
+    first, second = (replica_set_of(detector, small(detector, shape), shape) for _ in range(2))
     first.prepare_scoring()
     assert dict(module_of(first).state_dict()) == {}
     torch.save(first.state_dict(), tmp_path / "state.pt")
@@ -307,7 +316,8 @@ def test_fitted_again_after_loading_the_scores_are_bit_equal(detector, shape, tm
 def test_nothing_is_scored_before_something_is_fitted(detector):
     module = detector(detector.Config.released(GREY), GREY)
     with pytest.raises(
-        UserError, match=f"{detector.__name__} has not been fitted.*call Cohort.prepare_scoring"
+        UserError,
+        match=f"{detector.__name__} has not been fitted.*call ReplicaSet.prepare_scoring",
     ):
         scores(module)
 
@@ -335,9 +345,9 @@ def test_a_replica_without_contrast_fails_and_says_why(detector, monkeypatch):
     monkeypatch.setattr(
         "tests.detectors.cases.pixels", lambda shape: pixels(shape, 1).expand(IMAGES, *shape)
     )
-    cohort = cohort_of(detector, small(detector, GREY), GREY)
-    cohort.prepare_scoring()
-    assert "identical" in cohort.failures[0].reason
+    replica_set = replica_set_of(detector, small(detector, GREY), GREY)
+    replica_set.prepare_scoring()
+    assert "identical" in replica_set.failures[0].reason
 
 
 @each_shallow

@@ -12,11 +12,11 @@ from tests.detectors.cases import (
     GREY,
     IMAGES,
     MNIST,
-    cohort_of,
     doubles,
     exact,
     module_of,
     pixels,
+    replica_set_of,
     small,
     trained,
 )
@@ -148,12 +148,12 @@ def test_the_negative_elbo_bounds_the_negative_log_likelihood():
 def test_a_sweep_equals_the_scores_of_that_configuration():
     config = small(VAE, GREY)
     values = (0, 1, 5, 20)
-    swept = cohort_of(VAE, config, GREY, score_space={"score_samples": values})
+    swept = replica_set_of(VAE, config, GREY, score_space={"score_samples": values})
     swept.train(2)
     state, indices = swept.state_dict(), torch.arange(IMAGES)
     scores = swept.score(0, indices, every_variant=True)
     for value in values:
-        other = cohort_of(VAE, replace(config, score_samples=value), GREY)
+        other = replica_set_of(VAE, replace(config, score_samples=value), GREY)
         other.load_state_dict(state)
         own = other.score(0, indices)["score"]
         torch.testing.assert_close(own, scores[f"score_samples={value}"], rtol=1e-6, atol=0)
@@ -180,18 +180,20 @@ def test_beta_trades_rate_for_distortion():
     found = {}
     for beta in (0.1, 10.0):
         settings = {"beta": beta, "reduction": "mean", "samples": 2, "learning_rate": 1e-2}
-        cohort = cohort_of(VAE, small(VAE, GREY, epochs=150, milestones=(), **settings), GREY)
-        cohort.train(150)
-        found[beta] = cohort.score(0, torch.arange(IMAGES))
+        replica_set = replica_set_of(
+            VAE, small(VAE, GREY, epochs=150, milestones=(), **settings), GREY
+        )
+        replica_set.train(150)
+        found[beta] = replica_set.score(0, torch.arange(IMAGES))
     assert float(found[10.0]["rate"].mean()) < float(found[0.1]["rate"].mean())
     assert float(found[10.0]["distortion"].mean()) > float(found[0.1]["distortion"].mean())
 
 
 def test_rate_distortion_and_elbo_are_in_nats_under_every_name():
-    cohort = trained(VAE, GREY)
-    scores = cohort.score(0, torch.arange(3))
+    replica_set = trained(VAE, GREY)
+    scores = replica_set.score(0, torch.arange(3))
     assert set(VAE.nats) <= set(scores)
-    (terms,) = cohort_of(VAE, small(VAE, GREY), GREY).train(1)
+    (terms,) = replica_set_of(VAE, small(VAE, GREY), GREY).train(1)
     assert {"rate", "distortion"} <= set(terms)
 
 
@@ -203,8 +205,8 @@ def test_what_is_a_likelihood_up_to_a_constant_is_not_told_in_bits(error):
 
 @torch.no_grad()
 def test_pictures_lie_between_0_and_1():
-    cohort = trained(VAE, GREY)
-    made = module_of(cohort).eval().illustrate(pixels(GREY).float() / 255)["reconstruction"]
+    replica_set = trained(VAE, GREY)
+    made = module_of(replica_set).eval().illustrate(pixels(GREY).float() / 255)["reconstruction"]
     assert made.shape == (IMAGES, *GREY)
     assert 0 <= float(made.min()) <= float(made.max()) <= 1
 

@@ -21,7 +21,7 @@ from tune_ad.detectors.autoencoders.ae import AE
 from tune_ad.detectors.pgn import PGN
 from tune_ad.errors import UserError
 from tune_ad.execution.ray import runner, trainable
-from tune_ad.execution.ray.runner import Bridge, Herald, Resources
+from tune_ad.execution.ray.runner import RayAdapter, Resources, TrialEndCallback
 from tune_ad.execution.ray.trainable import TrialTrainable
 from tune_ad.search.declaration import Baseline
 from tune_ad.search.plans import Listed
@@ -57,7 +57,7 @@ def test_one_trial_at_a_time_gives_the_records_of_the_serial_backend(begin, fini
     outcome = session.run()
     assert (outcome.exit_code, outcome.late) == (0, False)
     ours, theirs = session.folder, finished.folder
-    assert ours.read_suggestions() == theirs.read_suggestions()
+    assert ours.read_trial_specs() == theirs.read_trial_specs()
     assert timeless(ours.read_trials()) == timeless(theirs.read_trials())
     assert timeless(ours.read_evaluation()) == timeless(theirs.read_evaluation())
     for record in ours.read_trials():
@@ -75,13 +75,13 @@ LISTED = [{"latent_dim": size, "dropout": 0.1 * k} for size in (8, 16) for k in 
 def test_two_trials_at_a_time_share_their_processes_and_give_the_same_numbers(
     begin, tiny, timeless, monkeypatch
 ):
-    pids, reported = set(), Bridge.reported
+    pids, reported = set(), RayAdapter.reported
 
-    def watched(bridge, trial_id, result):
+    def watched(adapter, trial_id, result):
         pids.add(result["pid"])
-        return reported(bridge, trial_id, result)
+        return reported(adapter, trial_id, result)
 
-    monkeypatch.setattr(Bridge, "reported", watched)
+    monkeypatch.setattr(RayAdapter, "reported", watched)
     search = replace(tiny, plan=Listed(LISTED))
     options = {"changes": {"trials": 6}, "evaluate": False}
     session = begin(search, concurrent=2, **options)
@@ -170,16 +170,16 @@ def test_no_trial_starts_when_the_time_is_over(begin):
 
 @pytest.fixture
 def make(joined, finished):
-    """A function: a trainable with a suggestion, as in an actor but in this process."""
+    """A function: a trainable with a trial, as in an actor but in this process."""
     study = finished.session.study
     kind = tune.with_parameters(
-        TrialTrainable, study=study, panel=finished.session.panel(), threads=1
+        TrialTrainable, study=study, suite=finished.session.suite(), threads=1
     )
     return lambda number: kind(config=asdict(suggested(finished, number)))
 
 
 def suggested(finished, number):
-    return finished.folder.read_suggestions()[number]
+    return finished.folder.read_trial_specs()[number]
 
 
 def to_the_end(trial):
@@ -236,13 +236,13 @@ def test_old_reports_of_a_restored_trial_are_not_heard_twice(finished):
             return report == 5
 
     heard = Heard()
-    bridge = Bridge(heard)
+    adapter = RayAdapter(heard)
     for epoch in (1, 2, 2, 1, 3):
-        assert not bridge.reported("a", {"epoch": epoch, "report": epoch})
-    assert not bridge.reported("b", {"epoch": 1, "report": 1})
-    assert bridge.reported("b", {"epoch": 2, "report": 5})
+        assert not adapter.reported("a", {"epoch": epoch, "report": epoch})
+    assert not adapter.reported("b", {"epoch": 1, "report": 1})
+    assert adapter.reported("b", {"epoch": 2, "report": 5})
     assert heard.epochs == [1, 2, 3, 1, 5]
-    assert bridge.over == {"b"}
+    assert adapter.over == {"b"}
 
 
 def test_no_checkpoint_is_written_where_no_node_can_be_lost(make, monkeypatch):
@@ -258,11 +258,11 @@ def test_the_last_report_is_passed_on_and_ray_keeps_none():
             self.reports.append(report)
             return True
 
-    bridge, result = Bridge(Heard()), {"epoch": 1, "report": "last"}
-    Herald(bridge).on_trial_result(0, [], SimpleNamespace(trial_id="a"), result=result)
+    adapter, result = RayAdapter(Heard()), {"epoch": 1, "report": "last"}
+    TrialEndCallback(adapter).on_trial_result(0, [], SimpleNamespace(trial_id="a"), result=result)
     assert result == {"epoch": 1}
-    assert bridge.conductor.reports == ["last"]
-    assert bridge.over == {"a"}
+    assert adapter.loop.reports == ["last"]
+    assert adapter.over == {"a"}
 
 
 def test_a_second_cluster_in_one_process_is_refused_in_one_line(ray_session):
@@ -356,7 +356,7 @@ def check_resumed(folder, before, outcome):
     now = [each.path.read_text() for each in (folder.suggested, folder.trials)]
     for text, old in zip(now, before, strict=True):
         assert text.startswith(old[: old.rindex("\n") + 1])
-    for found in (folder.read_suggestions(), folder.read_trials()):
+    for found in (folder.read_trial_specs(), folder.read_trials()):
         assert sorted(each.number for each in found) == list(range(8))
     assert len({each.identity for each in folder.read_trials()}) == 8
     assert len(folder.read_evaluation()) == 1

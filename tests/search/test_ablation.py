@@ -107,7 +107,7 @@ def test_an_ablation_spread_over_the_space_goes_on_with_the_same_points(begin):
     assert session.run().exit_code == 0
     extended = begin("sobol", budget="auto", extend=2)
     assert extended.run().exit_code == 0
-    tried = [each.params for each in extended.folder.read_suggestions()]
+    tried = [each.params for each in extended.folder.read_trial_specs()]
     assert tried == whole[:5]
     assert tried[0] == {"latent_dim": 8, "dropout": 0.5}
     assert extended.folder.read_study()["study"]["budget"]["trials"] == 5

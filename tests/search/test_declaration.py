@@ -21,7 +21,7 @@ from tune_ad.search.budgets import BUDGETS, Budget
 from tune_ad.search.declaration import Baseline, Search
 from tune_ad.search.plans import Grid, Listed, OneAtATime
 from tune_ad.search.study import Study
-from tune_ad.storage.records import Suggestion, identity
+from tune_ad.storage.records import TrialSpec, identity
 
 GREY, COLOUR = ImageShape(1, 28, 28), ImageShape(3, 32, 32)
 BUDGET = Budget(trials=5, epochs=7, seeds=2)
@@ -80,7 +80,7 @@ def refusal(make):
     ],
 )
 def test_a_baseline_that_cannot_be_is_refused(baseline, words):
-    message = refusal(lambda: baseline.arm(GREY))
+    message = refusal(lambda: baseline.resolved(GREY))
     for word in words:
         assert word in message
 
@@ -173,31 +173,34 @@ def test_a_data_set_may_have_budgets_of_its_own():
 
 def test_the_default_is_the_released_one_for_the_images():
     space = {"latent_dim": CategoricalDistribution([32, 128])}
-    assert Baseline(PGN, space=space).arm(GREY).default == {"latent_dim": 32}
-    assert Baseline(PGN, space=space).arm(COLOUR).default == {"latent_dim": 128}
+    assert Baseline(PGN, space=space).resolved(GREY).default == {"latent_dim": 32}
+    assert Baseline(PGN, space=space).resolved(COLOUR).default == {"latent_dim": 128}
     changed = Baseline(PGN, space=space, settings={"latent_dim": 128})
-    assert changed.arm(GREY).default == {"latent_dim": 128}
+    assert changed.resolved(GREY).default == {"latent_dim": 128}
 
 
 def test_a_setting_of_the_user_fixes_a_parameter_and_takes_it_out_of_the_space():
     space = {**RATE, "dropout": FloatDistribution(0.1, 0.7)}
     fixed = study(Baseline(PGN, space=space), Baseline(AE, space=RATE), settings={"dropout": 0.85})
-    assert [set(arm.space) for arm in fixed.arms] == [{"learning_rate"}, {"learning_rate"}]
-    suggestion = Suggestion(3, "PGN", {"learning_rate": 1e-3})
-    assert fixed.config(suggestion).dropout == 0.85
+    assert [set(baseline.space) for baseline in fixed.resolved_baselines] == [
+        {"learning_rate"},
+        {"learning_rate"},
+    ]
+    spec = TrialSpec(3, "PGN", {"learning_rate": 1e-3})
+    assert fixed.config(spec).dropout == 0.85
     assert fixed.describe()["baselines"]["PGN"]["params"]["dropout"] == 0.85
     assert "dropout" not in fixed.describe()["baselines"]["PGN"]["space"]
 
 
 def test_a_setting_that_no_detector_has_is_refused():
-    message = refusal(lambda: study(settings={"drop_out": 0.5}).arms)
+    message = refusal(lambda: study(settings={"drop_out": 0.5}).resolved_baselines)
     assert "'drop_out'" in message
     assert "dropout" in message.replace("'drop_out'", "")
 
 
 @pytest.mark.parametrize("value", ["fast", True, None, -1.0])
 def test_a_setting_of_a_bad_value_is_refused(value):
-    message = refusal(lambda: study(settings={"learning_rate": value}).arms)
+    message = refusal(lambda: study(settings={"learning_rate": value}).resolved_baselines)
     assert "learning_rate" in message
     assert repr(value) in message
 
@@ -217,7 +220,7 @@ def test_a_budget_without_epochs_leaves_each_baseline_its_own():
     both = (Baseline(PGN, settings={"epochs": 50}), Baseline(AE))
     found = study(*both, budget=PUBLISHED)
     assert found.epochs() == {"PGN": 50, "AE": 100}
-    assert found.config(Suggestion(0, "PGN", {})).epochs == 50
+    assert found.config(TrialSpec(0, "PGN", {})).epochs == 50
     assert found.describe()["budget"]["epochs"] is None
     assert found.describe()["baselines"]["AE"]["params"]["epochs"] == 100
     assert study(*both).epochs() == {"PGN": 7, "AE": 7}
@@ -242,7 +245,7 @@ class Fitted(Detector[Config]):
 def test_the_epochs_of_a_budget_are_not_for_a_detector_that_is_fitted():
     found = study(Baseline(Fitted), Baseline(PGN))
     assert found.epochs() == {"Fitted": 0, "PGN": 7}
-    assert asdict(found.config(Suggestion(0, "Fitted", {}))) == {"scaling": "unit"}
+    assert asdict(found.config(TrialSpec(0, "Fitted", {}))) == {"scaling": "unit"}
 
 
 WHOLE = {"whole": True, "plan": Grid(points=2)}
@@ -297,10 +300,10 @@ def test_fresh_seeds_were_seen_by_no_search_however_long():
 
 def test_the_configuration_and_identity_of_a_suggestion():
     found = study()
-    suggestion = Suggestion(0, "PGN", {"learning_rate": 0.002})
-    config = found.config(suggestion)
+    spec = TrialSpec(0, "PGN", {"learning_rate": 0.002})
+    config = found.config(spec)
     assert (config.learning_rate, config.epochs) == (0.002, 7)
-    assert found.identity(suggestion) == identity("PGN", asdict(config))
+    assert found.identity(spec) == identity("PGN", asdict(config))
 
 
 @pytest.mark.parametrize(
@@ -400,8 +403,8 @@ def test_a_budget_restricts_parameters_to_what_it_can_afford():
     config = made.config(GREY, {})
     assert (config.latent_dim, config.learning_rate, config.width) == (8, 1e-3, 2.0)
     assert config.mc_samples == 20, "a default that is among them stays"
-    (arm,) = study(own, budget=replace(BUDGET, only=ONLY)).arms
-    assert arm.default == {"latent_dim": 8}
+    (baseline,) = study(own, budget=replace(BUDGET, only=ONLY)).resolved_baselines
+    assert baseline.default == {"latent_dim": 8}
 
 
 def test_a_setting_of_the_user_goes_before_what_the_budget_can_afford():

@@ -7,17 +7,17 @@ from optuna.distributions import CategoricalDistribution, FloatDistribution, Int
 from tune_ad.errors import UserError
 from tune_ad.search.plans import (
     MOST_COMBINATIONS,
-    Arm,
     Grid,
     Listed,
     OneAtATime,
     Optuna,
+    ResolvedBaseline,
     Sobol,
     contains,
     grid_values,
 )
 
-ARM = Arm(
+ARM = ResolvedBaseline(
     "A",
     {
         "letter": CategoricalDistribution(["x", "y", "z"]),
@@ -26,7 +26,9 @@ ARM = Arm(
     },
     {"letter": "y", "count": 2, "rate": 1e-3},
 )
-OTHER = Arm("B", {"count": IntDistribution(5, 6), "beta": FloatDistribution(0, 1)}, {})
+OTHER = ResolvedBaseline(
+    "B", {"count": IntDistribution(5, 6), "beta": FloatDistribution(0, 1)}, {}
+)
 
 
 def keys(proposals):
@@ -88,8 +90,8 @@ def test_one_at_a_time_is_the_default_and_every_single_change():
     ],
 )
 def test_a_default_on_the_grid_is_not_tried_again_beside_itself(distribution, default, points):
-    arm = Arm("A", {"p": distribution}, {"p": default})
-    tried = [each.params["p"] for each in OneAtATime(points).proposals([arm], 0, 9)]
+    baseline = ResolvedBaseline("A", {"p": distribution}, {"p": default})
+    tried = [each.params["p"] for each in OneAtATime(points).proposals([baseline], 0, 9)]
     for one, other in itertools.combinations(tried, 2):
         assert not math.isclose(one, other, rel_tol=1e-9), (one, other)
     assert len(tried) == len(grid_values(distribution, points))
@@ -136,11 +138,11 @@ def test_an_adaptive_plan_knows_no_configuration_beforehand():
 def test_a_grid_beyond_measure_is_refused():
     space = {f"p{k}": FloatDistribution(0, 1) for k in range(30)}
     with pytest.raises(UserError, match="the grid of A has .* combinations") as refusal:
-        Grid(points=5).proposals([Arm("A", space, {})], 0, 9)
+        Grid(points=5).proposals([ResolvedBaseline("A", space, {})], 0, 9)
     assert f"{MOST_COMBINATIONS:,}" in str(refusal.value)
 
 
-MIXED = Arm(
+MIXED = ResolvedBaseline(
     "M",
     {
         "rate": FloatDistribution(1e-5, 1e-1, log=True),
@@ -187,17 +189,17 @@ def test_a_space_is_filled_evenly_from_its_default():
     assert len(pairs) == 4, "eight points lie in every quarter of two parameters"
 
 
-@pytest.mark.parametrize("arms", [[MIXED], [ARM, MIXED], [MIXED, Arm("D", {}, {})]])
-def test_more_points_begin_with_the_same(arms):
-    most = Sobol().proposals(arms, 3, 150)
+@pytest.mark.parametrize("arms", [[MIXED], [ARM, MIXED], [MIXED, ResolvedBaseline("D", {}, {})]])
+def test_more_points_begin_with_the_same(resolved_baselines):
+    most = Sobol().proposals(resolved_baselines, 3, 150)
     assert len(most) == 150
     for trials in (1, 2, 7, 64, 149):
-        assert Sobol().proposals(arms, 3, trials) == most[:trials]
-    assert Sobol().proposals(arms, 4, 150) != most
+        assert Sobol().proposals(resolved_baselines, 3, trials) == most[:trials]
+    assert Sobol().proposals(resolved_baselines, 4, 150) != most
 
 
 def test_baselines_take_turns_from_their_defaults():
-    proposals = Sobol().proposals([ARM, MIXED, Arm("D", {}, {})], 0, 41)
+    proposals = Sobol().proposals([ARM, MIXED, ResolvedBaseline("D", {}, {})], 0, 41)
     assert [each.baseline for each in proposals] == ["A", "M", "D", *["A", "M"] * 19]
     assert [each.params for each in proposals[:3]] == [ARM.default, MIXED.default, {}]
 
@@ -205,15 +207,15 @@ def test_baselines_take_turns_from_their_defaults():
 @pytest.mark.parametrize("sizes", [(2, 3), (7, 5, 4), (60,)])
 def test_a_small_space_is_used_up_and_repeated_by_none(sizes):
     space = {f"p{k}": IntDistribution(1, size) for k, size in enumerate(sizes)}
-    arm = Arm("S", space, dict.fromkeys(space, 1))
-    found = keys(Sobol().proposals([arm], 0, 10_000))
+    baseline = ResolvedBaseline("S", space, dict.fromkeys(space, 1))
+    found = keys(Sobol().proposals([baseline], 0, 10_000))
     assert len(found) == len(set(found)) == math.prod(sizes)
 
 
 def test_what_the_points_miss_of_a_small_space_is_added():
     space = {"rare": IntDistribution(1, 100_000, log=True), "one": CategoricalDistribution(["x"])}
-    arm = Arm("S", space, {"rare": 1, "one": "x"})
-    found = keys(Sobol().proposals([arm], 0, 10_000))
+    baseline = ResolvedBaseline("S", space, {"rare": 1, "one": "x"})
+    found = keys(Sobol().proposals([baseline], 0, 10_000))
     assert len(found) == len(set(found)) == 10_000
 
 
@@ -289,8 +291,10 @@ def test_contains(distribution, inside, outside):
 
 
 def test_a_grid_may_hold_the_default_of_every_interval_once():
-    arm = Arm("A", {"rate": FloatDistribution(0.0, 1.0)}, {"rate": 0.3})
-    found = {p.params["rate"] for p in Grid(points=2, with_default=True).proposals([arm], 0, 9)}
+    baseline = ResolvedBaseline("A", {"rate": FloatDistribution(0.0, 1.0)}, {"rate": 0.3})
+    found = {
+        p.params["rate"] for p in Grid(points=2, with_default=True).proposals([baseline], 0, 9)
+    }
     assert found == {0.0, 0.3, 1.0}
-    end = arm._replace(default={"rate": 1.0})
+    end = baseline._replace(default={"rate": 1.0})
     assert len(Grid(points=2, with_default=True).proposals([end], 0, 9)) == 2

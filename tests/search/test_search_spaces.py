@@ -20,10 +20,10 @@ from tune_ad.randomness import numpy_stream, torch_stream
 from tune_ad.search import catalogue, plans
 from tune_ad.search.budgets import BUDGETS
 from tune_ad.search.plans import Plan, contains
-from tune_ad.search.scheduler import Sweep
+from tune_ad.search.scheduler import TrialScheduler
 from tune_ad.search.study import Study
-from tune_ad.storage.records import Suggestion
-from tune_ad.training.suite import Panel
+from tune_ad.storage.records import TrialSpec
+from tune_ad.training.suite import Suite
 from tune_ad.training.trial import Trial
 
 FILES = sorted(Path(search_spaces.__file__).parent.glob("[!_]*.py"))
@@ -141,7 +141,7 @@ def under_budget(search, data, name, budget_name):
 
 
 def tiny(search, data, name, budget_name="quick"):
-    """The study with one epoch on a panel of one class."""
+    """The study with one epoch on a suite of one class."""
     study = under_budget(search, data, name, budget_name)
     budget = study.budget
     classes = None if search.of_whole_sets else (1,)
@@ -180,12 +180,12 @@ def test_the_data_set_is_declared(search, data, name):
 @every_search
 def test_the_space_is_one_of_parameters_and_holds_the_default(search, data, name):
     study = tiny(search, data, name)
-    for arm, baseline in zip(study.arms, study.baselines.values(), strict=True):
+    for baseline, baseline in zip(study.resolved_baselines, study.baselines.values(), strict=True):
         known = {each.name for each in fields(baseline.detector.Config)}
-        assert set(arm.space) | set(baseline.settings) <= known
-        assert "epochs" not in arm.space, "the budget gives the epochs"
+        assert set(baseline.space) | set(baseline.settings) <= known
+        assert "epochs" not in baseline.space, "the budget gives the epochs"
         config = asdict(baseline.config(study.shape, {}))
-        for parameter, distribution in arm.space.items():
+        for parameter, distribution in baseline.space.items():
             assert contains(distribution, config[parameter])
             assert not distribution.single()
 
@@ -219,12 +219,16 @@ def random_points(study, count):
     proposals = study.planned
     if proposals is not None:
         chosen = numpy_stream(1, "points").permutation(len(proposals))[:count]
-        defaults = [(arm.name, dict(arm.default)) for arm in study.arms]
+        defaults = [
+            (baseline.name, dict(baseline.default)) for baseline in study.resolved_baselines
+        ]
         points = [*defaults, *(proposals[k] for k in chosen)]
-        return [Suggestion(number, *point) for number, point in enumerate(points)]
-    count += len(study.arms)
-    sweep = Sweep(plans.Optuna(random_trials=count), study.arms, count, seed=1)
-    return [suggestion for _ in range(count) if (suggestion := sweep.ask()) is not None]
+        return [TrialSpec(number, *point) for number, point in enumerate(points)]
+    count += len(study.resolved_baselines)
+    scheduler = TrialScheduler(
+        plans.Optuna(random_trials=count), study.resolved_baselines, count, seed=1
+    )
+    return [spec for _ in range(count) if (spec := scheduler.ask()) is not None]
 
 
 def on_test_images(search):
@@ -239,10 +243,10 @@ def on_test_images(search):
 def test_a_short_trial_runs_at_the_default_and_at_three_random_points(search, data, name):
     study = tiny(search, data, name)
     image_sets = sets_of(search, data)
-    panel = Panel.prepare(image_sets, study.tasks(image_sets[0]), study.budget, study.seed)
+    suite = Suite.prepare(image_sets, study.tasks(image_sets[0]), study.budget, study.seed)
     torch.set_num_threads(1)
-    for suggestion in random_points(study, 3):
-        trial = Trial(study, panel, suggestion, "cpu")
+    for spec in random_points(study, 3):
+        trial = Trial(study, suite, spec, "cpu")
         report = trial.step()
         while not report.done:
             report = trial.step()
@@ -250,7 +254,7 @@ def test_a_short_trial_runs_at_the_default_and_at_three_random_points(search, da
         numbers = [report.objective] if study.selects else []
         numbers += [each for name in on_test_images(search) for each in report.metrics[name]]
         assert all(value is not None and math.isfinite(value) for value in numbers)
-        tried = study.baselines[suggestion.baseline].score_space
+        tried = study.baselines[spec.baseline].score_space
         variants = {f"{p}={value}" for p, values in tried.items() for value in values}
         assert variants <= set(report.record.variants)
 
@@ -265,10 +269,10 @@ def corners(study):
         yield from proposals
         return
     stream = numpy_stream(0, "corners")
-    for arm in study.arms:
+    for baseline in study.resolved_baselines:
         for _ in range(8):
-            ends = {name: plans.grid_values(each, 2) for name, each in arm.space.items()}
-            yield arm.name, {n: each[stream.integers(len(each))] for n, each in ends.items()}
+            ends = {name: plans.grid_values(each, 2) for name, each in baseline.space.items()}
+            yield baseline.name, {n: each[stream.integers(len(each))] for n, each in ends.items()}
 
 
 @every_search
@@ -281,5 +285,5 @@ def test_no_adaptive_plan_compares_likelihoods(search, data, name):
 def test_every_corner_of_the_space_can_be_built(search, data, name):
     study = tiny(search, data, name)
     for baseline, params in corners(study):
-        config = study.config(Suggestion(0, baseline, params))
+        config = study.config(TrialSpec(0, baseline, params))
         skeleton(study.baselines[baseline].detector, config, study.shape)

@@ -16,7 +16,7 @@ from tune_ad.search.selection import (
     ranked,
     validation,
 )
-from tune_ad.storage.records import Replica
+from tune_ad.storage.records import ReplicaRecord
 
 METRICS = {
     "validation_auroc": [0.5, 0.75],
@@ -119,7 +119,10 @@ def test_ties_go_to_the_earlier_trial(trial, order):
 
 
 def test_a_trial_with_a_failed_replica_is_not_eligible_however_good_the_others(trial):
-    replicas = [Replica("a", 0, "complete", "", 3), Replica("b", 0, "failed", "nan", 1)]
+    replicas = [
+        ReplicaRecord("a", 0, "complete", "", 3),
+        ReplicaRecord("b", 0, "failed", "nan", 1),
+    ]
     failed = trial(0, [0.99, None], state="failed", replicas=replicas)
     unmarked = trial(1, [0.98, None])
     assert numbers(ranked([failed, unmarked, trial(2, [0.6, 0.6])], "validation")) == [2]

@@ -15,7 +15,7 @@ import tune_ad
 from tune_ad.errors import UserError
 from tune_ad.storage.folder import StudyFolder, comparison_folder, study_folder
 from tune_ad.storage.jsonl import Journal, jsonable, to_text, write_atomically
-from tune_ad.storage.records import SCHEMA, Replica, Suggestion, TrialRecord, identity
+from tune_ad.storage.records import SCHEMA, ReplicaRecord, TrialRecord, TrialSpec, identity
 
 PROJECT = Path(tune_ad.__file__).parent.parent
 FULL = TrialRecord(
@@ -29,7 +29,10 @@ FULL = TrialRecord(
     reason="1 of 2 replicas failed, first digits/1 with seed 0: loss became nan in epoch 2",
     objective=None,
     reports=[(1, 0.25), (2, None)],
-    replicas=[Replica("digits/0", 0, "complete", "", 3), Replica("digits/1", 0, "failed", "x", 2)],
+    replicas=[
+        ReplicaRecord("digits/0", 0, "complete", "", 3),
+        ReplicaRecord("digits/1", 0, "failed", "x", 2),
+    ],
     metrics={"validation_auroc": [0.1 + 0.2, None], "train_loss": [1e-300, 2.0]},
     variants={"mc_samples=0": {"validation_auroc": [0.5, None]}},
     labelled={"1": [0.5, None], "10": [1.0, 0.25]},
@@ -72,13 +75,13 @@ def test_a_record_of_defaults_comes_back_as_it_was(folder, record):
 @pytest.mark.parametrize(
     "suggestion",
     [
-        Suggestion(0, "PGN", {}),
-        Suggestion(3, "PGN", {"rate": 1 / 3, "T": "inf", "bias": False}, (1000, 1001)),
+        TrialSpec(0, "PGN", {}),
+        TrialSpec(3, "PGN", {"rate": 1 / 3, "T": "inf", "bias": False}, (1000, 1001)),
     ],
 )
-def test_a_suggestion_comes_back_as_it_was(folder, suggestion):
-    folder.suggested.append(suggestion)
-    assert folder.read_suggestions() == [suggestion]
+def test_a_suggestion_comes_back_as_it_was(folder, spec):
+    folder.suggested.append(spec)
+    assert folder.read_trial_specs() == [spec]
 
 
 def test_every_field_of_a_record_is_stored(folder):

@@ -3,11 +3,11 @@ import math
 import pytest
 import torch
 
-from tune_ad.training.early_stopping import Plateau
+from tune_ad.training.early_stopping import EarlyStopping
 
 
 def noted(losses, patience=2):
-    plateau = Plateau(patience)
+    plateau = EarlyStopping(patience)
     for epoch, loss in enumerate(losses, 1):
         plateau.note(epoch, loss, {"w": torch.tensor([float(epoch)])})
     return plateau
@@ -31,14 +31,14 @@ def test_a_replica_stops_after_as_many_intervals_without_a_lower_loss(losses, ep
 
 
 def test_the_weights_are_a_copy():
-    weights, plateau = {"w": torch.zeros(1)}, Plateau(1)
+    weights, plateau = {"w": torch.zeros(1)}, EarlyStopping(1)
     plateau.note(1, 0.5, weights)
     weights["w"] += 1
     assert float(plateau.weights["w"]) == 0
 
 
 def test_it_goes_on_from_its_state():
-    first, second = noted([3.0, 2.0, 2.5]), Plateau(2)
+    first, second = noted([3.0, 2.0, 2.5]), EarlyStopping(2)
     second.load_state_dict(first.state_dict())
     assert second == first
     assert "patience" not in first.state_dict()

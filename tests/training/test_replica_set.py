@@ -23,8 +23,8 @@ from tune_ad.detectors.nets import ImageShape
 from tune_ad.detectors.schedule import Adam, Phase, Stage
 from tune_ad.errors import DegenerateInputError, UserError
 from tune_ad.randomness import derived_seed
-from tune_ad.training.replica import Member, build
-from tune_ad.training.replica_set import Cohort
+from tune_ad.training.replica import ReplicaSpec, build
+from tune_ad.training.replica_set import ReplicaSet
 
 SHAPE = ImageShape(1, 8, 8)
 COUNT = 20
@@ -265,25 +265,25 @@ def images_of(count: int = COUNT, shape: ImageShape = SHAPE) -> Tensor:
     return torch.rand((count, *shape), generator=torch.Generator().manual_seed(2))
 
 
-def members_of(*seeds: int, tasks: Iterable[str] = ("t",)) -> list[Member]:
-    return [Member(task, seed, torch.arange(COUNT)) for seed in seeds for task in tasks]
+def members_of(*seeds: int, tasks: Iterable[str] = ("t",)) -> list[ReplicaSpec]:
+    return [ReplicaSpec(task, seed, torch.arange(COUNT)) for seed in seeds for task in tasks]
 
 
 TWIN = TwinConfig(epochs=3, batch_size=8, learning_rate=1e-3, weight_decay=1e-3)
 LINE = LineConfig(epochs=8, batch_size=7, learning_rate=1e-2, weight_decay=0.0)
 
 
-def twins(*seeds: int, detector: type[Twin] = Twin, config: TwinConfig = TWIN) -> Cohort:
-    return Cohort(detector, config, images_of(), members_of(*seeds or (0,)))
+def twins(*seeds: int, detector: type[Twin] = Twin, config: TwinConfig = TWIN) -> ReplicaSet:
+    return ReplicaSet(detector, config, images_of(), members_of(*seeds or (0,)))
 
 
-def lines(detector: type[Line] = Line, *seeds: int, **settings: Any) -> Cohort:
+def lines(detector: type[Line] = Line, *seeds: int, **settings: Any) -> ReplicaSet:
     config = replace(LINE, **settings)
-    return Cohort(detector, config, images_of(), members_of(*seeds or (0,)))
+    return ReplicaSet(detector, config, images_of(), members_of(*seeds or (0,)))
 
 
-def module_of(cohort: Cohort, replica: int = 0) -> Any:
-    return cohort.learners[replica].module
+def module_of(replica_set: ReplicaSet, replica: int = 0) -> Any:
+    return replica_set.replicas[replica].module
 
 
 def through_file(state: Any, folder: Any) -> Any:
@@ -295,12 +295,12 @@ def through_file(state: Any, folder: Any) -> Any:
 
 
 def test_hooks_come_in_their_order():
-    cohort = twins(detector=Logged)
-    cohort.train(2)
-    cohort.train(1)
-    cohort.prepare_scoring()
-    cohort.score(0, torch.arange(3))
-    cohort.train(99)
+    replica_set = twins(detector=Logged)
+    replica_set.train(2)
+    replica_set.train(1)
+    replica_set.prepare_scoring()
+    replica_set.score(0, torch.arange(3))
+    replica_set.train(99)
     images = (8, *SHAPE)
     guess = [("terms", "guess", True, ()), ("after_step", "pretrain", "guess", False)]
     both = [
@@ -309,7 +309,7 @@ def test_hooks_come_in_their_order():
         ("terms", "discriminate", True, ((8, 4), (8,))),
         ("after_step", "train", "discriminate", False),
     ]
-    assert module_of(cohort).log == [
+    assert module_of(replica_set).log == [
         ("begin", "pretrain", False, False),
         *guess * 4 * 2,  # four batches, two epochs
         ("begin", "train", False, False),
@@ -317,32 +317,32 @@ def test_hooks_come_in_their_order():
         ("finish", False, False),
         *both * 3 * 2,
     ]
-    assert module_of(cohort).progress[:8] == [0.0] * 4 + [0.5] * 4
-    assert module_of(cohort).progress[8::6] == pytest.approx([0, 1 / 3, 2 / 3])
+    assert module_of(replica_set).progress[:8] == [0.0] * 4 + [0.5] * 4
+    assert module_of(replica_set).progress[8::6] == pytest.approx([0, 1 / 3, 2 / 3])
 
 
 def test_hooks_see_all_training_images_in_order():
     train = torch.tensor([7, 3, 11, 5])
-    cohort = Cohort(Logged, TWIN, images_of(), [Member("t", 0, train)])
-    cohort.train(5)
-    cohort.prepare_scoring()
-    handed = module_of(cohort).handed
+    replica_set = ReplicaSet(Logged, TWIN, images_of(), [ReplicaSpec("t", 0, train)])
+    replica_set.train(5)
+    replica_set.prepare_scoring()
+    handed = module_of(replica_set).handed
     assert set(handed) == {"pretrain", "train", "finish"}
     for images in handed.values():
         assert torch.equal(images, images_of()[train])
 
 
 def test_buffers_that_hooks_return_are_stored():
-    cohort = twins()
-    cohort.train(2)
-    module = module_of(cohort)
+    replica_set = twins()
+    replica_set.train(2)
+    module = module_of(replica_set)
     torch.testing.assert_close(module.mean_image, images_of().flatten(1).mean(0))
     assert module.steps.tolist() == [8, 0]
     assert float(module.smallest) > 0
-    cohort.train(3)
+    replica_set.train(3)
     assert module.steps.tolist() == [8, 9]
     assert float(module.spread) == 0
-    cohort.prepare_scoring()
+    replica_set.prepare_scoring()
     module.eval()
     with torch.no_grad():
         errors = module.error(module.encoder(images_of()), images_of())
@@ -366,33 +366,35 @@ class Sized(Twin):
 
 
 def test_each_stage_has_its_own_batch_size():
-    cohort = twins(detector=Sized)
-    cohort.train(5)
+    replica_set = twins(detector=Sized)
+    replica_set.train(5)
     both = [("reconstruct", 8), ("discriminate", 8)]
-    assert module_of(cohort).sizes == [("guess", 5)] * 4 * 2 + both * 3 * 3
+    assert module_of(replica_set).sizes == [("guess", 5)] * 4 * 2 + both * 3 * 3
 
 
 def test_each_stage_has_its_own_optimisers():
-    cohort = twins(config=replace(TWIN, epochs=4))
-    cohort.train(1)
+    replica_set = twins(config=replace(TWIN, epochs=4))
+    replica_set.train(1)
     moved = {"guess": ("encoder", "head")}
-    assert_adam(cohort, moved, lr=1e-2, betas=(0.9, 0.99), weight_decay=0.0)
-    cohort.train(1)
-    assert_adam(cohort, moved, lr=1e-3, betas=(0.9, 0.99), weight_decay=0.0)
-    cohort.train(1)
+    assert_adam(replica_set, moved, lr=1e-2, betas=(0.9, 0.99), weight_decay=0.0)
+    replica_set.train(1)
+    assert_adam(replica_set, moved, lr=1e-3, betas=(0.9, 0.99), weight_decay=0.0)
+    replica_set.train(1)
     moved = {"reconstruct": ("encoder", "decoder"), "discriminate": ("discriminator",)}
-    assert_adam(cohort, moved, lr=1e-3, betas=(0.5, 0.999), weight_decay=1e-3)
-    cohort.train(3)
-    assert_adam(cohort, moved, lr=1e-4, betas=(0.5, 0.999), weight_decay=1e-3)
+    assert_adam(replica_set, moved, lr=1e-3, betas=(0.5, 0.999), weight_decay=1e-3)
+    replica_set.train(3)
+    assert_adam(replica_set, moved, lr=1e-4, betas=(0.5, 0.999), weight_decay=1e-3)
 
 
-def assert_adam(cohort: Cohort, moved: dict[str, tuple[str, ...]], **settings: Any) -> None:
-    """The optimisers of a cohort move these modules, under these settings."""
-    optimisers = cohort.learners[0].optimisers
+def assert_adam(
+    replica_set: ReplicaSet, moved: dict[str, tuple[str, ...]], **settings: Any
+) -> None:
+    """The optimisers of a replica set move these modules, under these settings."""
+    optimisers = replica_set.replicas[0].optimisers
     assert set(optimisers) == set(moved)
     for phase, names in moved.items():
         (group,) = optimisers[phase].param_groups
-        modules = [module_of(cohort).get_submodule(name) for name in names]
+        modules = [module_of(replica_set).get_submodule(name) for name in names]
         own = {id(p) for module in modules for p in module.parameters()}
         assert {id(each) for each in group["params"]} == own
         for name, value in settings.items():
@@ -400,26 +402,26 @@ def assert_adam(cohort: Cohort, moved: dict[str, tuple[str, ...]], **settings: A
 
 
 def test_nothing_can_be_scored_before_the_last_stage_has_begun():
-    cohort, found = twins(), []
-    while not cohort.finished:
-        found.append(cohort.scorable)
-        cohort.train(1)
-    assert [*found, cohort.scorable] == [False] * 3 + [True] * 3
-    single = Cohort(AE, AE.Config(latent_dim=16, epochs=1), images_of(), members_of(0))
+    replica_set, found = twins(), []
+    while not replica_set.finished:
+        found.append(replica_set.scorable)
+        replica_set.train(1)
+    assert [*found, replica_set.scorable] == [False] * 3 + [True] * 3
+    single = ReplicaSet(AE, AE.Config(latent_dim=16, epochs=1), images_of(), members_of(0))
     assert not single.scorable
     single.train(1)
     assert single.scorable
-    assert Cohort(Fitted, Config(), images_of(), members_of(0)).scorable
+    assert ReplicaSet(Fitted, Config(), images_of(), members_of(0)).scorable
 
 
 def test_the_parameters_of_the_last_stage_are_counted():
-    cohort = twins(0, 1)
-    module = module_of(cohort)
+    replica_set = twins(0, 1)
+    module = module_of(replica_set)
     last = (module.encoder, module.decoder, module.discriminator)
-    assert cohort.parameters == sum(p.numel() for part in last for p in part.parameters())
-    assert cohort.parameters < sum(p.numel() for p in module.parameters())
+    assert replica_set.parameters == sum(p.numel() for part in last for p in part.parameters())
+    assert replica_set.parameters < sum(p.numel() for p in module.parameters())
     assert lines().parameters == 1
-    assert Cohort(Fitted, Config(), images_of(), members_of(0)).parameters == 0
+    assert ReplicaSet(Fitted, Config(), images_of(), members_of(0)).parameters == 0
 
 
 class Paused(Twin):
@@ -439,12 +441,14 @@ class Paused(Twin):
 
 
 def test_a_phase_moves_its_modules_and_no_other():
-    cohort = twins(detector=Paused)
-    cohort.train(5)
-    kept = module_of(cohort).kept
+    replica_set = twins(detector=Paused)
+    replica_set.train(5)
+    kept = module_of(replica_set).kept
     assert len(kept) == 2 * (8 + 18)
     own = {
-        phase.name: phase.modules for stage in module_of(cohort).stages() for phase in stage.phases
+        phase.name: phase.modules
+        for stage in module_of(replica_set).stages()
+        for phase in stage.phases
     }
     for (phase, _, before), (_, _, after) in zip(kept[::2], kept[1::2], strict=True):
         for name in before:
@@ -469,22 +473,22 @@ class Refitted(Twin):
 
 
 def test_what_a_stage_does_not_move_is_frozen_with_its_batch_statistics():
-    cohort = twins(detector=Refitted)
+    replica_set = twins(detector=Refitted)
     Refitted.modes.clear()
-    cohort.train(2)
-    before = {n: each.clone() for n, each in module_of(cohort).encoder.state_dict().items()}
+    replica_set.train(2)
+    before = {n: each.clone() for n, each in module_of(replica_set).encoder.state_dict().items()}
     assert {each["encoder"] for each in Refitted.modes} == {True}
     Refitted.modes.clear()
-    cohort.train(3)
-    assert same(dict(module_of(cohort).encoder.state_dict()), before)
+    replica_set.train(3)
+    assert same(dict(module_of(replica_set).encoder.state_dict()), before)
     frozen = {"encoder": False, "head": True, "decoder": False, "discriminator": False}
     assert all(each == frozen for each in Refitted.modes)
 
 
 def test_terms_of_earlier_stages_and_of_several_phases_are_told_apart():
-    cohort = twins()
-    assert set(cohort.train(1)[0]) == {"pretrain/loss"}
-    assert set(cohort.train(2)[0]) == {
+    replica_set = twins()
+    assert set(replica_set.train(1)[0]) == {"pretrain/loss"}
+    assert set(replica_set.train(2)[0]) == {
         "reconstruct/loss",
         "reconstruct/error",
         "discriminate/loss",
@@ -503,12 +507,12 @@ def test_train_returns_the_means_of_the_last_epoch():
 # -------------------------------------------------------------------------- schedule and steps
 
 
-def moves(cohort: Cohort) -> list[float]:
+def moves(replica_set: ReplicaSet) -> list[float]:
     """How far the number of a `Line` moves per step in each epoch."""
-    steps, at = [], [float(module_of(cohort).line.weight.detach())]
-    while not cohort.finished:
-        cohort.train(1)
-        at.append(float(module_of(cohort).line.weight.detach()))
+    steps, at = [], [float(module_of(replica_set).line.weight.detach())]
+    while not replica_set.finished:
+        replica_set.train(1)
+        at.append(float(module_of(replica_set).line.weight.detach()))
         steps.append((at[-1] - at[-2]) / 3)
     return steps
 
@@ -525,48 +529,48 @@ def test_two_milestones_and_a_longer_stage():
 
 
 def test_the_cohort_tells_the_learning_rate_of_its_last_epoch():
-    cohort = lines()
-    told = [cohort.learning_rate]
-    while not cohort.finished:
-        cohort.train(1)
-        told.append(cohort.learning_rate)
+    replica_set = lines()
+    told = [replica_set.learning_rate]
+    while not replica_set.finished:
+        replica_set.train(1)
+        told.append(replica_set.learning_rate)
     rates = [0.01] * 6 + [0.001] * 2 + [0.03] * 6 + [0.003] * 2
     assert told == pytest.approx([0.01, *rates])
 
 
 def test_each_stage_starts_with_fresh_moments():
     # Stale first moments would make the first steps of "rise" fall short of the learning rate.
-    cohort = lines(beta1=0.9)
-    cohort.train(8)
-    before = float(module_of(cohort).line.weight.detach())
-    cohort.train(1)
-    gone = float(module_of(cohort).line.weight.detach()) - before
+    replica_set = lines(beta1=0.9)
+    replica_set.train(8)
+    before = float(module_of(replica_set).line.weight.detach())
+    replica_set.train(1)
+    gone = float(module_of(replica_set).line.weight.detach()) - before
     assert gone == pytest.approx(3 * 0.03, rel=1e-4)
 
 
 def test_weight_decay_and_betas_reach_adam():
     """The first steps of `Line` against `torch.optim.Adam`."""
-    cohort = lines(weight_decay=0.3, beta1=0.7, beta2=0.8)
-    weight = module_of(cohort).line.weight.detach().clone().requires_grad_()
+    replica_set = lines(weight_decay=0.3, beta1=0.7, beta2=0.8)
+    weight = module_of(replica_set).line.weight.detach().clone().requires_grad_()
     adam = torch.optim.Adam([weight], lr=0.01, betas=(0.7, 0.8), weight_decay=0.3)
     for _ in range(3):
         adam.zero_grad()
         weight.sum().backward()
         adam.step()
-    cohort.train(1)
-    torch.testing.assert_close(module_of(cohort).line.weight, weight)
+    replica_set.train(1)
+    torch.testing.assert_close(module_of(replica_set).line.weight, weight)
 
 
 def test_training_ends_with_the_schedule():
-    cohort = twins()
-    assert (cohort.epochs, cohort.finished) == (5, False)
-    cohort.train(3)
-    assert cohort.epoch == 3
-    cohort.train(10)
-    assert (cohort.epoch, cohort.finished) == (5, True)
-    state = copy.deepcopy(cohort.state_dict())
-    assert cohort.train(1) == [{}]
-    assert same(state, cohort.state_dict())
+    replica_set = twins()
+    assert (replica_set.epochs, replica_set.finished) == (5, False)
+    replica_set.train(3)
+    assert replica_set.epoch == 3
+    replica_set.train(10)
+    assert (replica_set.epoch, replica_set.finished) == (5, True)
+    state = copy.deepcopy(replica_set.state_dict())
+    assert replica_set.train(1) == [{}]
+    assert same(state, replica_set.state_dict())
 
 
 # --------------------------------------------------------------------------------- batches
@@ -576,12 +580,14 @@ def epochs_seen(count: int, size: int, train: Tensor | None = None) -> list[list
     """The batches of each epoch, as numbers of images."""
     images = torch.arange(64).float()[:, None, None, None].expand(64, *SHAPE) / 64
     train = torch.arange(count) if train is None else train
-    cohort = Cohort(Seen, replace(LINE, batch_size=size), images, [Member("t", 0, train)])
+    replica_set = ReplicaSet(
+        Seen, replace(LINE, batch_size=size), images, [ReplicaSpec("t", 0, train)]
+    )
     seen = []
     for _ in range(3):
-        module_of(cohort).batches = []
-        cohort.train(1)
-        seen.append([[round(64 * v) for v in batch] for batch in module_of(cohort).batches])
+        module_of(replica_set).batches = []
+        replica_set.train(1)
+        seen.append([[round(64 * v) for v in batch] for batch in module_of(replica_set).batches])
     return seen
 
 
@@ -608,17 +614,17 @@ def test_only_the_training_images_of_the_replica_are_seen():
 # -------------------------------------------------------------------------- random streams
 
 
-def trained(*seeds: int, tasks: Iterable[str] = ("t",)) -> Cohort:
-    cohort = Cohort(Twin, TWIN, images_of(), members_of(*seeds, tasks=tasks))
-    cohort.train(5)
-    cohort.prepare_scoring()
-    return cohort
+def trained(*seeds: int, tasks: Iterable[str] = ("t",)) -> ReplicaSet:
+    replica_set = ReplicaSet(Twin, TWIN, images_of(), members_of(*seeds, tasks=tasks))
+    replica_set.train(5)
+    replica_set.prepare_scoring()
+    return replica_set
 
 
-def results(cohort: Cohort, replica: int = 0) -> Any:
+def results(replica_set: ReplicaSet, replica: int = 0) -> Any:
     return (
-        cohort.state_dict()["learners"][replica],
-        cohort.score(replica, torch.arange(COUNT)),
+        replica_set.state_dict()["learners"][replica],
+        replica_set.score(replica, torch.arange(COUNT)),
     )
 
 
@@ -629,7 +635,7 @@ def test_a_replica_does_not_depend_on_the_others():
 
 
 def test_replicas_train_in_turn_or_by_intervals_alike():
-    stepped = Cohort(Twin, TWIN, images_of(), members_of(3, 4))
+    stepped = ReplicaSet(Twin, TWIN, images_of(), members_of(3, 4))
     while not stepped.finished:
         stepped.train(1)
     stepped.prepare_scoring()
@@ -702,15 +708,15 @@ def config_of(detector: type[Detector[Any]], settings: dict[str, Any]) -> Config
 
 @EVERY
 def test_continuation_is_bit_equal(detector, settings, tmp_path):
-    def cohort() -> Cohort:
+    def replica_set() -> ReplicaSet:
         config = config_of(detector, settings)
-        return Cohort(detector, config, images_of(), members_of(0, 1))
+        return ReplicaSet(detector, config, images_of(), members_of(0, 1))
 
-    straight = cohort()
+    straight = replica_set()
     curve = [straight.train(1) for _ in range(straight.epochs)]
     straight.prepare_scoring()
     for k in range(straight.epochs + 1):
-        first, second = cohort(), cohort()
+        first, second = replica_set(), replica_set()
         first.train(k)
         if k % 2:
             first.prepare_scoring()
@@ -730,13 +736,13 @@ def test_continuation_is_bit_equal(detector, settings, tmp_path):
 
 
 def test_loading_undoes_what_a_cohort_did_since(tmp_path):
-    cohort = twins(0, 1)
-    cohort.train(3)
-    saved = through_file(cohort.state_dict(), tmp_path)
-    rest = cohort.train(2)
-    cohort.load_state_dict(saved)
-    assert cohort.epoch == 3
-    assert cohort.train(2) == rest
+    replica_set = twins(0, 1)
+    replica_set.train(3)
+    saved = through_file(replica_set.state_dict(), tmp_path)
+    rest = replica_set.train(2)
+    replica_set.load_state_dict(saved)
+    assert replica_set.epoch == 3
+    assert replica_set.train(2) == rest
 
 
 # ------------------------------------------------------------------------------- failures
@@ -761,14 +767,14 @@ def unlucky(monkeypatch: pytest.MonkeyPatch) -> Any:
 @pytest.mark.parametrize("epochs", [1, 4, 16])
 def test_a_replica_that_diverges_fails_and_the_others_go_on(epochs, unlucky):
     unlucky(1, 3 * 4)  # three batches an epoch: in the fifth epoch
-    cohort = lines(Faulty, 0, 1, 2)
-    while not cohort.finished:
-        means = cohort.train(epochs)
-    assert cohort.epoch == 16
-    assert list(cohort.failures) == [1]
-    assert cohort.failures[1].epoch == 4
-    assert cohort.failures[1].reason == "fall/loss became nan in epoch 5"
-    assert cohort.living() == [0, 2]
+    replica_set = lines(Faulty, 0, 1, 2)
+    while not replica_set.finished:
+        means = replica_set.train(epochs)
+    assert replica_set.epoch == 16
+    assert list(replica_set.failures) == [1]
+    assert replica_set.failures[1].epoch == 4
+    assert replica_set.failures[1].reason == "fall/loss became nan in epoch 5"
+    assert replica_set.living() == [0, 2]
     assert means[1] == {}
     assert means[0]
     assert means[2]
@@ -776,16 +782,18 @@ def test_a_replica_that_diverges_fails_and_the_others_go_on(epochs, unlucky):
     fine = lines(Faulty, 0, 2)
     fine.train(16)
     for ours, theirs in ((0, 0), (2, 1)):
-        assert same(cohort.state_dict()["learners"][ours], fine.state_dict()["learners"][theirs])
+        assert same(
+            replica_set.state_dict()["learners"][ours], fine.state_dict()["learners"][theirs]
+        )
 
 
 def test_a_cohort_of_failures_is_finished(unlucky):
     unlucky(0, 0)
-    cohort = lines(Faulty, 0)
-    assert cohort.train(2) == [{}]
-    assert cohort.finished
-    assert cohort.failures[0].epoch == 0
-    cohort.prepare_scoring()
+    replica_set = lines(Faulty, 0)
+    assert replica_set.train(2) == [{}]
+    assert replica_set.finished
+    assert replica_set.failures[0].epoch == 0
+    replica_set.prepare_scoring()
 
 
 @pytest.mark.parametrize("patience", [0, 3 * 3, 3 * 8])
@@ -803,28 +811,30 @@ def test_failures_are_saved_and_stay(patience, unlucky, tmp_path):
 
 
 def test_a_replica_can_be_failed_from_outside():
-    cohort = twins(0, 1)
-    cohort.train(1)
-    cohort.fail(0, 1, "no reason")
-    before = copy.deepcopy(cohort.state_dict()["learners"][0])
-    assert cohort.train(2)[0] == {}
-    assert same(before, cohort.state_dict()["learners"][0])
-    assert not cohort.finished
+    replica_set = twins(0, 1)
+    replica_set.train(1)
+    replica_set.fail(0, 1, "no reason")
+    before = copy.deepcopy(replica_set.state_dict()["learners"][0])
+    assert replica_set.train(2)[0] == {}
+    assert same(before, replica_set.state_dict()["learners"][0])
+    assert not replica_set.finished
 
 
 def test_a_fit_that_fails_ends_its_replica_and_the_others_go_on():
     images = images_of()
     images[:5] = 0.5
     constant, varied = torch.arange(5), torch.arange(5, COUNT)
-    members = [Member("t", seed, train) for seed, train in enumerate((varied, constant, varied))]
-    cohort = Cohort(Unfit, LINE, images, members)
-    cohort.train(9)
-    assert cohort.failures == {}
-    cohort.prepare_scoring()
-    assert cohort.failures == {1: (9, "the training images have no contrast")}
-    assert cohort.living() == [0, 2]
-    assert [bool(means) for means in cohort.train(2)] == [True, False, True]
-    assert cohort.epoch == 11
+    replica_specs = [
+        ReplicaSpec("t", seed, train) for seed, train in enumerate((varied, constant, varied))
+    ]
+    replica_set = ReplicaSet(Unfit, LINE, images, replica_specs)
+    replica_set.train(9)
+    assert replica_set.failures == {}
+    replica_set.prepare_scoring()
+    assert replica_set.failures == {1: (9, "the training images have no contrast")}
+    assert replica_set.living() == [0, 2]
+    assert [bool(means) for means in replica_set.train(2)] == [True, False, True]
+    assert replica_set.epoch == 11
 
 
 # ------------------------------------------------------------------------ refused at the border
@@ -838,13 +848,13 @@ def test_images_that_are_not_finite_are_refused(value, chunk, monkeypatch):
     images[13, 0, 7, 7] = value
     images[17] = value
     with pytest.raises(UserError, match=r"2 of 20 images have a NaN .* the first is image 13;"):
-        Cohort(Line, LINE, images, members_of(0))
+        ReplicaSet(Line, LINE, images, members_of(0))
 
 
 def test_a_replica_without_training_images_is_refused():
-    members = [*members_of(0), Member("u", 3, torch.arange(0))]
+    replica_specs = [*members_of(0), ReplicaSpec("u", 3, torch.arange(0))]
     with pytest.raises(UserError, match="task u with seed 3 has no training image"):
-        Cohort(Line, LINE, images_of(), members)
+        ReplicaSet(Line, LINE, images_of(), replica_specs)
 
 
 # ---------------------------------------------------------------------------- fitted scalings
@@ -864,12 +874,12 @@ FIRST, SECOND = torch.arange(8), torch.arange(9, 14)
 
 def test_training_images_reach_0_and_1_under_a_fitted_scaling():
     images = contrasts()
-    members = [Member("t", k, train) for k, train in enumerate((FIRST, SECOND))]
-    cohort = Cohort(AE, GCN, images, members)
-    assert len({learner.range for learner in cohort.learners}) == 2
+    replica_specs = [ReplicaSpec("t", k, train) for k, train in enumerate((FIRST, SECOND))]
+    replica_set = ReplicaSet(AE, GCN, images, replica_specs)
+    assert len({replica.range for replica in replica_set.replicas}) == 2
     beyond = 0
-    for learner, train in zip(cohort.learners, (FIRST, SECOND), strict=True):
-        own, others = learner.pick(train), learner.pick(torch.arange(COUNT))
+    for replica, train in zip(replica_set.replicas, (FIRST, SECOND), strict=True):
+        own, others = replica.pick(train), replica.pick(torch.arange(COUNT))
         assert (float(own.min()), float(own.max())) == (0.0, 1.0)
         low, high = images[train].min(), images[train].max()
         torch.testing.assert_close(others, (images - low) / (high - low))
@@ -879,12 +889,12 @@ def test_training_images_reach_0_and_1_under_a_fitted_scaling():
 
 
 def test_a_fitted_scaling_does_not_depend_on_the_other_replicas():
-    def results(*members: Member) -> Any:
-        cohort = Cohort(AE, GCN, contrasts(), members)
-        cohort.train(2)
-        return cohort.score(len(members) - 1, torch.arange(COUNT))
+    def results(*replica_specs: ReplicaSpec) -> Any:
+        replica_set = ReplicaSet(AE, GCN, contrasts(), replica_specs)
+        replica_set.train(2)
+        return replica_set.score(len(replica_specs) - 1, torch.arange(COUNT))
 
-    first, second = Member("t", 0, FIRST), Member("t", 0, SECOND)
+    first, second = ReplicaSpec("t", 0, FIRST), ReplicaSpec("t", 0, SECOND)
     assert same(results(first, second), results(second))
     assert not same(results(first), results(second))
 
@@ -892,38 +902,38 @@ def test_a_fitted_scaling_does_not_depend_on_the_other_replicas():
 def test_constant_training_images_are_refused_by_a_fitted_scaling_alone():
     images = torch.zeros_like(contrasts())
     with pytest.raises(UserError, match="'gcn' needs contrast, and all 20 training images"):
-        Cohort(AE, GCN, images, members_of(0))
-    Cohort(AE, replace(GCN, scaling="unit"), images, members_of(0))
+        ReplicaSet(AE, GCN, images, members_of(0))
+    ReplicaSet(AE, replace(GCN, scaling="unit"), images, members_of(0))
 
 
 # ------------------------------------------------------------------- detectors that are fitted
 
 
-def fitted(*seeds: int, train: Tensor | None = None) -> Cohort:
+def fitted(*seeds: int, train: Tensor | None = None) -> ReplicaSet:
     train = torch.arange(COUNT) if train is None else train
-    members = [Member("t", seed, train) for seed in seeds]
-    return Cohort(Fitted, Config(), images_of(), members)
+    replica_specs = [ReplicaSpec("t", seed, train) for seed in seeds]
+    return ReplicaSet(Fitted, Config(), images_of(), replica_specs)
 
 
 def test_a_detector_without_stages_is_fitted_and_not_trained():
-    cohort = fitted(0, 1)
-    assert (cohort.epochs, cohort.epoch, cohort.finished) == (0, 0, True)
-    assert cohort.learning_rate == 0.0
-    assert cohort.train(3) == [{}, {}]
-    assert cohort.losses(0, torch.arange(3)) is None
-    cohort.prepare_scoring()
-    scores = cohort.score(0, torch.arange(COUNT))["score"]
+    replica_set = fitted(0, 1)
+    assert (replica_set.epochs, replica_set.epoch, replica_set.finished) == (0, 0, True)
+    assert replica_set.learning_rate == 0.0
+    assert replica_set.train(3) == [{}, {}]
+    assert replica_set.losses(0, torch.arange(3)) is None
+    replica_set.prepare_scoring()
+    scores = replica_set.score(0, torch.arange(COUNT))["score"]
     assert int((scores == 0).sum()) == 1, "the score is the distance from one training image"
     with pytest.raises(NotImplementedError, match="Fitted is fitted, not trained"):
-        module_of(cohort).terms("train", images_of(), {})
+        module_of(replica_set).terms("train", images_of(), {})
 
 
 def test_seed_and_task_own_the_draws_of_a_fit():
     def found(*seeds: int) -> list[Tensor]:
-        cohort = fitted(*seeds)
-        cohort.prepare_scoring()
+        replica_set = fitted(*seeds)
+        replica_set.prepare_scoring()
         everything = torch.arange(COUNT)
-        return [cohort.score(k, everything)["score"] for k in range(len(seeds))]
+        return [replica_set.score(k, everything)["score"] for k in range(len(seeds))]
 
     several = found(0, 1, 2, 3)
     assert same(several, found(0, 1, 2, 3))
@@ -936,7 +946,9 @@ def test_a_loaded_state_is_fitted_again(tmp_path):
     first.prepare_scoring()
     second.load_state_dict(through_file(first.state_dict(), tmp_path))
     for k in range(2):
-        ours, theirs = (cohort.score(k, torch.arange(COUNT)) for cohort in (first, second))
+        ours, theirs = (
+            replica_set.score(k, torch.arange(COUNT)) for replica_set in (first, second)
+        )
         assert same(ours, theirs)
 
 
@@ -957,9 +969,11 @@ def briefly_trained(
     detector: type[Detector[Any]], settings: dict[str, Any]
 ) -> list[Detector[Any]]:
     """Three replicas whose buffers have left their first values."""
-    cohort = Cohort(detector, config_of(detector, settings), images_of(), members_of(0, 1, 2))
-    cohort.train(2)
-    return [learner.module for learner in cohort.learners]
+    replica_set = ReplicaSet(
+        detector, config_of(detector, settings), images_of(), members_of(0, 1, 2)
+    )
+    replica_set.train(2)
+    return [replica.module for replica in replica_set.replicas]
 
 
 def close(actual: Any, expected: Any, share: float, scale: float = 1.0) -> None:
@@ -1093,60 +1107,64 @@ class Course(Line):
 TURNS = (10, 16, 4)  # of eight epochs of one stage and eight of another, an update each
 
 
-def patient(patience: int = 2) -> Cohort:
+def patient(patience: int = 2) -> ReplicaSet:
     images = images_of().clone()
     for k, turn in enumerate(TURNS):
         images[k] = turn / 20
     config = replace(LINE, batch_size=COUNT)
-    members = members_of(*range(len(TURNS)))
-    return Cohort(Course, config, images, members, patience=patience)
+    replica_specs = members_of(*range(len(TURNS)))
+    return ReplicaSet(Course, config, images, replica_specs, patience=patience)
 
 
-def watched(cohort: Cohort, epochs: int = 99) -> list[Any]:
+def watched(replica_set: ReplicaSet, epochs: int = 99) -> list[Any]:
     """Train and watch by single epochs to the end: the weight of each replica after each."""
     weights = []
     for _ in range(epochs):
-        if cohort.finished:
+        if replica_set.finished:
             break
-        cohort.train(1)
-        cohort.watch([torch.tensor([k]) for k in range(len(TURNS))])
-        weights.append([module_of(cohort, k).line.weight.item() for k in range(len(TURNS))])
+        replica_set.train(1)
+        replica_set.watch([torch.tensor([k]) for k in range(len(TURNS))])
+        weights.append([module_of(replica_set, k).line.weight.item() for k in range(len(TURNS))])
     return weights
 
 
 def test_each_replica_stops_on_its_own_with_its_best_weights():
-    cohort, free = patient(), patient(0)
-    weights, reference = watched(cohort), watched(free)
-    assert (cohort.epoch, cohort.finished, free.plateaus) == (16, True, [])
-    assert [each.stopped for each in cohort.plateaus] == [12, None, 11]
-    assert [each.epoch for each in cohort.plateaus] == [10, 16, 9], "each stage counts anew"
-    assert [cohort.epoch_of(k) for k in range(3)] == [12, 16, 11]
+    replica_set, free = patient(), patient(0)
+    weights, reference = watched(replica_set), watched(free)
+    assert (replica_set.epoch, replica_set.finished, free.plateaus) == (16, True, [])
+    assert [each.stopped for each in replica_set.plateaus] == [12, None, 11]
+    assert [each.epoch for each in replica_set.plateaus] == [10, 16, 9], "each stage counts anew"
+    assert [replica_set.epoch_of(k) for k in range(3)] == [12, 16, 11]
     assert [free.epoch_of(k) for k in range(3)] == [16, 16, 16]
     assert {each[2] for each in weights[5:8]} == {reference[3][2]}, "done with its first stage"
-    for k, plateau in enumerate(cohort.plateaus[:2]):
+    for k, plateau in enumerate(replica_set.plateaus[:2]):
         stopped = plateau.stopped or 16
         assert [each[k] for each in weights[: stopped - 1]] == [
             each[k] for each in reference[: stopped - 1]
         ]
         best = reference[plateau.epoch - 1][k]
         assert {each[k] for each in weights[stopped - 1 :]} == {best}
-        assert float(module_of(cohort, k).get_buffer("steps")) == plateau.epoch
+        assert float(module_of(replica_set, k).get_buffer("steps")) == plateau.epoch
 
 
 def test_a_cohort_is_finished_when_no_replica_trains_any_more():
-    cohort = patient(1)
-    cohort.fail(1, 0, "made to")
-    watched(cohort)
-    assert [each.stopped for each in cohort.plateaus] == [11, None, 10]
-    assert (cohort.epoch, cohort.training()) == (11, [])
-    assert cohort.train(3) == [cohort.plateaus[0].terms, {}, cohort.plateaus[2].terms]
+    replica_set = patient(1)
+    replica_set.fail(1, 0, "made to")
+    watched(replica_set)
+    assert [each.stopped for each in replica_set.plateaus] == [11, None, 10]
+    assert (replica_set.epoch, replica_set.training()) == (11, [])
+    assert replica_set.train(3) == [
+        replica_set.plateaus[0].terms,
+        {},
+        replica_set.plateaus[2].terms,
+    ]
 
 
 def test_a_replica_that_has_stopped_keeps_the_terms_of_its_last_epoch():
-    cohort = patient()
-    watched(cohort, 12)
-    kept = dict(cohort.plateaus[0].terms)
-    assert cohort.train(1)[0] == kept
+    replica_set = patient()
+    watched(replica_set, 12)
+    kept = dict(replica_set.plateaus[0].terms)
+    assert replica_set.train(1)[0] == kept
     assert set(kept) == {"loss"}
 
 

@@ -34,7 +34,7 @@ from tune_ad.search.budgets import Budget
 from tune_ad.search.declaration import Baseline, Search
 from tune_ad.search.study import Study
 from tune_ad.storage.jsonl import to_text
-from tune_ad.storage.records import Suggestion, TrialRecord
+from tune_ad.storage.records import TrialRecord, TrialSpec
 from tune_ad.training.artifacts import (
     HISTOGRAM_BINS,
     KEPT_SCORES,
@@ -45,8 +45,8 @@ from tune_ad.training.artifacts import (
 )
 from tune_ad.training.likelihood_diagnostics import nearly_one_code, seen_again
 from tune_ad.training.metrics import auroc
-from tune_ad.training.replica import Member, build
-from tune_ad.training.replica_set import Cohort
+from tune_ad.training.replica import ReplicaSpec, build
+from tune_ad.training.replica_set import ReplicaSet
 from tune_ad.training.scoring import (
     DRAWS,
     Examination,
@@ -57,7 +57,7 @@ from tune_ad.training.scoring import (
     labelled,
     with_bits,
 )
-from tune_ad.training.suite import Panel
+from tune_ad.training.suite import Suite
 from tune_ad.training.trial import Report, Trial
 
 SHAPE = ImageShape(1, 8, 8)
@@ -74,7 +74,7 @@ class BrightnessConfig(Config):
 
 
 class Brightness(Detector[BrightnessConfig]):
-    """Untrained: the score is an image's brightness, so a panel's images plant its scores."""
+    """Untrained: the score is an image's brightness, so a suite's images plant its scores."""
 
     Config = BrightnessConfig
     score_parameters = ("sign",)
@@ -180,7 +180,7 @@ def blind(
     monkeypatch.setattr(Blinded, "fault", fault)
 
 
-# --------------------------------------------------------------------------- planted panels
+# --------------------------------------------------------------------------- planted suites
 
 Planted = Mapping[str, list[int]]
 PARTS: Planted = {
@@ -207,8 +207,8 @@ AGAINST: Planted = {
 }
 
 
-def planted(*tasks: Planted, stripes: bool = False) -> Panel:
-    """A panel whose images have the given brightness (the largest pixel), one task for each."""
+def planted(*tasks: Planted, stripes: bool = False) -> Suite:
+    """A suite whose images have the given brightness (the largest pixel), one task for each."""
     values = [value for parts in tasks for each in parts.values() for value in each]
     images = np.zeros((len(values), *SHAPE), np.uint8)
     images[...] = np.array(values, np.uint8)[:, None, None, None]
@@ -224,21 +224,22 @@ def planted(*tasks: Planted, stripes: bool = False) -> Panel:
             start += len(each)
         splits.append(cuts)
     named = tuple(Task(f"toy/{k}", "toy", k, ()) for k in range(len(tasks)))
-    return Panel(images, named, tuple(splits), {"toy": "planted"})
+    return Suite(images, named, tuple(splits), {"toy": "planted"})
 
 
 def cohort_on(
-    panel: Panel,
+    suite: Suite,
     detector: type[Detector[Any]] = Brightness,
     seeds: tuple[int, ...] = (0,),
     score_space: ScoreSpace | None = None,
-) -> tuple[Cohort, list[Key]]:
-    keys = [Key(task, seed) for seed in seeds for task in range(len(panel.tasks))]
-    images = torch.tensor(panel.images) / 255
-    members = [
-        Member(panel.tasks[k.task].name, k.seed, panel.positions(k.task, "train")) for k in keys
+) -> tuple[ReplicaSet, list[Key]]:
+    keys = [Key(task, seed) for seed in seeds for task in range(len(suite.tasks))]
+    images = torch.tensor(suite.images) / 255
+    replica_specs = [
+        ReplicaSpec(suite.tasks[k.task].name, k.seed, suite.positions(k.task, "train"))
+        for k in keys
     ]
-    return Cohort(detector, detector.Config(), images, members, score_space), keys
+    return ReplicaSet(detector, detector.Config(), images, replica_specs, score_space), keys
 
 
 def reference(metric: Any, normal: list[int], anomalous: list[int]) -> float:
@@ -262,10 +263,10 @@ def apart(values: list[int]) -> dict[str, float]:
     ("part", "anomalous"), [("validation", "validation_anomalous"), ("test", "test/rest")]
 )
 def test_examine_gives_the_numbers_of_planted_scores(part, anomalous):
-    panel = planted(PARTS, SECOND)
-    cohort, keys = cohort_on(panel, seeds=(0, 1))
+    suite = planted(PARTS, SECOND)
+    replica_set, keys = cohort_on(suite, seeds=(0, 1))
     assert keys == [Key(0, 0), Key(1, 0), Key(0, 1), Key(1, 1)]
-    found = examine(cohort, panel, keys, part)
+    found = examine(replica_set, suite, keys, part)
     assert set(found.metrics) == {
         f"{part}_{name}" for name in ("auroc", "ap", "score", "light", *apart([1]))
     }
@@ -289,10 +290,10 @@ def test_examine_gives_the_numbers_of_planted_scores(part, anomalous):
 
 
 def test_examine_compares_score_variants_only_when_asked():
-    panel = planted(PARTS)
-    cohort, keys = cohort_on(panel, score_space={"sign": (1.0, -1.0)})
-    assert examine(cohort, panel, keys, "test").variants == {}
-    found = examine(cohort, panel, keys, "test", every_variant=True)
+    suite = planted(PARTS)
+    replica_set, keys = cohort_on(suite, score_space={"sign": (1.0, -1.0)})
+    assert examine(replica_set, suite, keys, "test").variants == {}
+    found = examine(replica_set, suite, keys, "test", every_variant=True)
     right = found.metrics["test_auroc"][0]
     assert right is not None
     assert found.variants == {
@@ -304,9 +305,9 @@ def test_examine_compares_score_variants_only_when_asked():
 
 
 def test_each_outsider_set_has_its_numbers():
-    panel = planted(AGAINST)
-    cohort, keys = cohort_on(panel)
-    found = examine(cohort, panel, keys, "test", every_variant=True)
+    suite = planted(AGAINST)
+    replica_set, keys = cohort_on(suite)
+    found = examine(replica_set, suite, keys, "test", every_variant=True)
     for name in ("bright", "dark"):
         sides = AGAINST["test_normal"], AGAINST[f"test/{name}"]
         for metric, judge in (("auroc", roc_auc_score), ("ap", average_precision_score)):
@@ -321,19 +322,19 @@ def test_each_outsider_set_has_its_numbers():
 
 
 def test_without_held_out_anomalies_normals_are_still_scored():
-    panel = planted(AGAINST)
-    cohort, keys = cohort_on(panel)
-    found = examine(cohort, panel, keys, "validation", every_variant=True)
-    assert cohort.failures == {}
+    suite = planted(AGAINST)
+    replica_set, keys = cohort_on(suite)
+    found = examine(replica_set, suite, keys, "validation", every_variant=True)
+    assert replica_set.failures == {}
     assert found.metrics["validation_score"] == [pytest.approx(20 / 3)]
     assert found.metrics["validation_distinct"] == [3.0]
     assert "validation_auroc" not in found.metrics
 
 
 def test_collapse_is_told():
-    panel = planted(PARTS)
-    cohort, keys = cohort_on(panel, Constant)
-    found = examine(cohort, panel, keys, "validation")
+    suite = planted(PARTS)
+    replica_set, keys = cohort_on(suite, Constant)
+    found = examine(replica_set, suite, keys, "validation")
     numbers = {name: values[0] for name, values in found.metrics.items()}
     assert numbers == {
         "validation_auroc": 0.5,
@@ -344,19 +345,19 @@ def test_collapse_is_told():
         "validation_relative_range": 0.0,
         "validation_collapsed": 1.0,
     }
-    assert cohort.failures == {}
+    assert replica_set.failures == {}
 
 
 @pytest.mark.parametrize(
     ("factor", "collapsed"), [(1.0, 0.0), (1e-3, 0.0), (1e-6, 1.0), (1e-7, 1.0)]
 )
 def test_a_trained_model_whose_scores_differ_by_roundings_has_collapsed(factor, collapsed):
-    panel = planted(PARTS, stripes=True)
-    cohort, keys = cohort_on(panel, DeepSVDD)
-    cohort.train(2)
+    suite = planted(PARTS, stripes=True)
+    replica_set, keys = cohort_on(suite, DeepSVDD)
+    replica_set.train(2)
     with torch.no_grad():
-        cohort.learners[0].module.encoder[1].weight.mul_(factor)
-    numbers = examine(cohort, panel, keys, "test").metrics
+        replica_set.replicas[0].module.encoder[1].weight.mul_(factor)
+    numbers = examine(replica_set, suite, keys, "test").metrics
     assert numbers["test_distinct"][0] > 1
     assert numbers["test_collapsed"] == [collapsed]
     units = numbers["test_relative_range"][0] / 2.0**-23
@@ -365,38 +366,38 @@ def test_a_trained_model_whose_scores_differ_by_roundings_has_collapsed(factor, 
 
 @pytest.mark.parametrize("part", ["validation", "test"])
 def test_scores_that_are_not_finite_end_their_replica(part, monkeypatch):
-    panel = planted(PARTS)
+    suite = planted(PARTS)
     blind(monkeypatch, 1, "toy/0", 0, "score")
-    cohort, keys = cohort_on(panel, Blinded, seeds=(0, 1, 2))
-    cohort.train(3)
-    found = examine(cohort, panel, keys, part)
-    assert list(cohort.failures) == [1]
-    assert cohort.failures[1].epoch == 3
-    assert "normal scores are NaN or infinite" in cohort.failures[1].reason
-    assert cohort.living() == [0, 2]
+    replica_set, keys = cohort_on(suite, Blinded, seeds=(0, 1, 2))
+    replica_set.train(3)
+    found = examine(replica_set, suite, keys, part)
+    assert list(replica_set.failures) == [1]
+    assert replica_set.failures[1].epoch == 3
+    assert "normal scores are NaN or infinite" in replica_set.failures[1].reason
+    assert replica_set.living() == [0, 2]
     for values in found.metrics.values():
         assert values[1] is None
         assert None not in (values[0], values[2])
 
 
 def test_scores_kept_are_those_of_a_tasks_first_living_replica(monkeypatch):
-    panel = planted(PARTS)
+    suite = planted(PARTS)
     blind(monkeypatch, 0, "toy/0", 0, "score")
-    cohort, keys = cohort_on(panel, Blinded, seeds=(0, 1))
-    found = examine(cohort, panel, keys, "test")
+    replica_set, keys = cohort_on(suite, Blinded, seeds=(0, 1))
+    found = examine(replica_set, suite, keys, "test")
     expected = np.array(PARTS["test_normal"]) / 255
     np.testing.assert_allclose(found.scores["toy/0"]["normal"], expected, rtol=1e-6)
 
 
 def test_scores_kept_are_those_of_the_first_seed():
-    panel = planted(PARTS, SECOND, stripes=True)
-    cohort, keys = cohort_on(panel, AE, seeds=(0, 1))
-    found = examine(cohort, panel, keys, "test")
+    suite = planted(PARTS, SECOND, stripes=True)
+    replica_set, keys = cohort_on(suite, AE, seeds=(0, 1))
+    found = examine(replica_set, suite, keys, "test")
     for task in (0, 1):
-        normal = panel.positions(task, "test_normal")
+        normal = suite.positions(task, "test_normal")
         kept = found.scores[f"toy/{task}"]["normal"]
-        assert np.array_equal(kept, cohort.score(task, normal)["score"].numpy())
-        assert not np.array_equal(kept, cohort.score(2 + task, normal)["score"].numpy())
+        assert np.array_equal(kept, replica_set.score(task, normal)["score"].numpy())
+        assert not np.array_equal(kept, replica_set.score(2 + task, normal)["score"].numpy())
 
 
 def test_numbers_by_name():
@@ -407,16 +408,16 @@ def test_numbers_by_name():
 
 
 def with_nothing_anomalous(parts: Planted) -> Planted:
-    """The normal parts of a panel, as those of a whole data set."""
+    """The normal parts of a suite, as those of a whole data set."""
     normal = {name: values for name, values in parts.items() if not name.startswith("test/")}
     return {**normal, "validation_anomalous": []}
 
 
 @pytest.mark.parametrize("part", ["validation", "test"])
 def test_without_anomalies_there_are_scores_and_no_auroc(part):
-    panel = planted(with_nothing_anomalous(PARTS))
-    cohort, keys = cohort_on(panel, seeds=(0, 1), score_space={"sign": (-1.0,)})
-    found = examine(cohort, panel, keys, part, every_variant=True)
+    suite = planted(with_nothing_anomalous(PARTS))
+    replica_set, keys = cohort_on(suite, seeds=(0, 1), score_space={"sign": (-1.0,)})
+    found = examine(replica_set, suite, keys, part, every_variant=True)
     values = PARTS[f"{part}_normal"]
     expected = {
         "score": np.mean(values),
@@ -428,18 +429,18 @@ def test_without_anomalies_there_are_scores_and_no_auroc(part):
     }
     assert {name: metrics for name, metrics in found.variants.items() if metrics} == {}
     assert set(found.scores["toy/0"]) == {"normal"}
-    assert cohort.failures == {}
+    assert replica_set.failures == {}
 
 
 @pytest.mark.parametrize("part", ["validation", "test"])
 def test_without_anomalies_too_a_score_that_is_not_finite_ends_its_replica(part, monkeypatch):
-    panel = planted(with_nothing_anomalous(PARTS))
+    suite = planted(with_nothing_anomalous(PARTS))
     blind(monkeypatch, 1, "toy/0", 0, "score")
-    cohort, keys = cohort_on(panel, Blinded, seeds=(0, 1, 2))
-    found = examine(cohort, panel, keys, part)
+    replica_set, keys = cohort_on(suite, Blinded, seeds=(0, 1, 2))
+    found = examine(replica_set, suite, keys, part)
     count = len(PARTS[f"{part}_normal"])
     reason = f"{count} of {count} normal scores are NaN or infinite"
-    assert cohort.failures == {1: (0, reason)}
+    assert replica_set.failures == {1: (0, reason)}
     for values in found.metrics.values():
         assert [value is None for value in values] == [False, True, False]
 
@@ -516,19 +517,19 @@ def test_thinned_scores_are_few_and_evenly_taken(count):
 
 
 def test_pictures_are_of_each_task_once():
-    panel = planted(PARTS, SECOND, stripes=True)
-    cohort, keys = cohort_on(panel, AE, seeds=(0, 1))
-    shown = pictures(cohort, panel, keys, 3)
+    suite = planted(PARTS, SECOND, stripes=True)
+    replica_set, keys = cohort_on(suite, AE, seeds=(0, 1))
+    shown = pictures(replica_set, suite, keys, 3)
     assert set(shown) == {"toy/0", "toy/1"}
     for task, count in (("toy/0", 3), ("toy/1", 2)):
         assert set(shown[task]) == {"image", "reconstruction"}
         for each in shown[task].values():
             assert each.dtype == torch.uint8
             assert each.shape == (count, 8, 8, 1)
-    held_out = panel.images[panel.splits[0]["validation_normal"][:3]].transpose(0, 2, 3, 1)
+    held_out = suite.images[suite.splits[0]["validation_normal"][:3]].transpose(0, 2, 3, 1)
     assert np.array_equal(shown["toy/0"]["image"].numpy(), held_out)
-    without, keys = cohort_on(panel)
-    assert pictures(without, panel, keys, 3) == {"toy/0": {}, "toy/1": {}}
+    without, keys = cohort_on(suite)
+    assert pictures(without, suite, keys, 3) == {"toy/0": {}, "toy/1": {}}
 
 
 # ----------------------------------------------------------------------------------- trials
@@ -551,10 +552,10 @@ def study_of(
     return Study("toy", search, "toy", SHAPE, "quick", budget, selection)
 
 
-def trial_of(study: Study, panel: Panel | None = None, **params: Any) -> Trial:
-    suggestion = Suggestion(4, study.search.baselines[0].title, params)
-    chosen = panel if panel is not None else planted(PARTS, SECOND, stripes=True)
-    return Trial(study, chosen, suggestion, "cpu")
+def trial_of(study: Study, suite: Suite | None = None, **params: Any) -> Trial:
+    spec = TrialSpec(4, study.search.baselines[0].title, params)
+    chosen = suite if suite is not None else planted(PARTS, SECOND, stripes=True)
+    return Trial(study, chosen, spec, "cpu")
 
 
 def run(trial: Trial) -> list[Report]:
@@ -607,7 +608,7 @@ def test_a_trial_reports_after_every_interval():
 
 def test_a_trials_own_seeds_take_the_place_of_the_studys():
     study = study_of(Brightness)
-    trial = Trial(study, planted(PARTS), Suggestion(0, "Brightness", {}, (7, 9)), "cpu")
+    trial = Trial(study, planted(PARTS), TrialSpec(0, "Brightness", {}, (7, 9)), "cpu")
     assert trial.keys == [Key(0, 7), Key(0, 9)]
 
 
@@ -641,7 +642,7 @@ BLIND_TO_THE_TEST = ("validation", "normal_only", "random")
 
 
 def on_other_test_images(parts: Planted) -> Planted:
-    """The same panel but for the brightness of its test images."""
+    """The same suite but for the brightness of its test images."""
     return {
         name: [255 - value for value in values] if name.startswith("test") else values
         for name, values in parts.items()
@@ -702,7 +703,7 @@ def test_scores_of_test_images_that_are_not_finite_do_not_take_a_trial_from_the_
 )
 def test_a_trial_that_is_quoted_fails_where_it_cannot_be_tested(rule, changes, seeds):
     study = study_of(Unsure, selection=rule, **changes)
-    trial = Trial(study, planted(PARTS), Suggestion(0, "Unsure", {}, seeds), "cpu")
+    trial = Trial(study, planted(PARTS), TrialSpec(0, "Unsure", {}, seeds), "cpu")
     (report,) = run(trial)
     assert report.record.state == "failed"
     assert report.objective is None
@@ -728,10 +729,10 @@ MANY: Planted = {
 
 
 def test_placements_of_planted_scores_and_of_what_is_drawn_are_their_auroc():
-    panel = planted(MANY, {**SECOND, "validation_anomalous": [80, 95, 110, 90, 105]})
-    cohort, keys = cohort_on(panel, seeds=(0, 1))
-    found = examine(cohort, panel, keys, "validation")
-    means = labelled(panel, keys, found.placements, seed=3)
+    suite = planted(MANY, {**SECOND, "validation_anomalous": [80, 95, 110, 90, 105]})
+    replica_set, keys = cohort_on(suite, seeds=(0, 1))
+    found = examine(replica_set, suite, keys, "validation")
+    means = labelled(suite, keys, found.placements, seed=3)
     assert {name: len(values) for name, values in means.items()} == dict.fromkeys("125", DRAWS)
     assert [each.mean() for _, each in sorted(found.placements.items())] == pytest.approx(
         found.metrics["validation_auroc"]
@@ -739,9 +740,11 @@ def test_placements_of_planted_scores_and_of_what_is_drawn_are_their_auroc():
     for count, values in means.items():
         expected = []
         for k, key in enumerate(keys):
-            name, known = panel.tasks[key.task].name, len(found.placements[k])
-            normal = cohort.score(k, panel.positions(key.task, "validation_normal"))["score"]
-            others = cohort.score(k, panel.positions(key.task, "validation_anomalous"))["score"]
+            name, known = suite.tasks[key.task].name, len(found.placements[k])
+            normal = replica_set.score(k, suite.positions(key.task, "validation_normal"))["score"]
+            others = replica_set.score(k, suite.positions(key.task, "validation_anomalous"))[
+                "score"
+            ]
             draws = drawings(3, name, int(count), known)
             expected.append([auroc(normal, others[torch.tensor(draw)]) for draw in draws])
         assert values == pytest.approx(np.mean(expected, axis=0))
@@ -773,8 +776,8 @@ def test_every_trial_of_a_study_draws_the_same_images():
 
 
 def test_where_nothing_held_out_is_anomalous_nothing_is_drawn():
-    for panel in (planted(with_nothing_anomalous(PARTS)), planted(AGAINST)):
-        assert run(trial_of(study_of(Brightness), panel))[-1].record.labelled == {}
+    for suite in (planted(with_nothing_anomalous(PARTS)), planted(AGAINST)):
+        assert run(trial_of(study_of(Brightness), suite))[-1].record.labelled == {}
     blindfold = study_of(Brightness, validation_fraction=0.0)
     nothing = {**PARTS, "validation_normal": [], "validation_anomalous": []}
     assert run(trial_of(blindfold, planted(nothing)))[-1].record.labelled == {}
@@ -795,9 +798,9 @@ def test_normal_only_sees_the_loss_and_not_the_score(objective):
     last = run(trial)[-1]
     losses = []
     for k, key in enumerate(trial.keys):
-        module = trial.cohort.learners[k].module
-        normals = trial.cohort.learners[k].images[
-            trial.panel.positions(key.task, "validation_normal")
+        module = trial.replica_set.replicas[k].module
+        normals = trial.replica_set.replicas[k].images[
+            trial.suite.positions(key.task, "validation_normal")
         ]
         with torch.no_grad():
             losses.append(float(module.eval().loss("train", normals, {})))
@@ -808,17 +811,17 @@ def test_normal_only_sees_the_loss_and_not_the_score(objective):
 
 
 def test_the_loss_of_held_out_normals_has_the_same_noise_at_every_call():
-    cohort = trial_of(study_of(PGN), latent_dim=8).cohort
-    cohort.train(1)
+    replica_set = trial_of(study_of(PGN), latent_dim=8).replica_set
+    replica_set.train(1)
     indices = torch.arange(5)
-    assert torch.equal(cohort.losses(0, indices), cohort.losses(0, indices))
-    assert not torch.equal(cohort.losses(0, indices), cohort.losses(1, indices))
+    assert torch.equal(replica_set.losses(0, indices), replica_set.losses(0, indices))
+    assert not torch.equal(replica_set.losses(0, indices), replica_set.losses(1, indices))
 
 
 def test_each_rule_sees_its_own_numbers():
-    panel = planted(PARTS)
+    suite = planted(PARTS)
     seen = {
-        rule: run(trial_of(study_of(Brightness, selection=rule), panel))[0].objective
+        rule: run(trial_of(study_of(Brightness, selection=rule), suite))[0].objective
         for rule in ("validation", "normal_only", "oracle", "random")
     }
     sides = (PARTS["validation_normal"], PARTS["validation_anomalous"])
@@ -948,8 +951,8 @@ class Unfit(Blinded):
 
 
 def test_a_replica_that_cannot_be_fitted_fails_its_trial():
-    panel = planted(PARTS, {**SECOND, "train": [9, 9, 9]})
-    reports = run(trial_of(study_of(Unfit), panel))
+    suite = planted(PARTS, {**SECOND, "train": [9, 9, 9]})
+    reports = run(trial_of(study_of(Unfit), suite))
     assert [each.epoch for each in reports] == [2, 4, 6]
     record = reports[-1].record
     assert record.state == "failed"
@@ -1079,8 +1082,8 @@ def test_the_train_test_gap_is_told_in_nats_and_bits():
 
 
 def test_the_training_images_seen_again_are_no_more_than_the_normal_test_images():
-    panel = planted({**PARTS, "test_normal": [1, 2]})
-    assert seen_again(panel, 0).tolist() == [0, 4], "evenly taken"
+    suite = planted({**PARTS, "test_normal": [1, 2]})
+    assert seen_again(suite, 0).tolist() == [0, 4], "evenly taken"
     assert seen_again(planted(SECOND), 0).tolist() == [0, 1]
 
 
@@ -1166,9 +1169,9 @@ def test_a_saved_trial_with_patience_goes_on_with_equal_reports(after, tmp_path)
 
 
 def test_equal_controls_are_no_ties():
-    panel = planted({**AGAINST, "test/constant": [3, 3, 3]})
-    cohort, keys = cohort_on(panel)
-    found = examine(cohort, panel, keys, "test").metrics
+    suite = planted({**AGAINST, "test/constant": [3, 3, 3]})
+    replica_set, keys = cohort_on(suite)
+    found = examine(replica_set, suite, keys, "test").metrics
     without = planted(AGAINST)
     alone = examine(cohort_on(without)[0], without, keys, "test").metrics
     for name in ("distinct", "tied", "relative_range", "collapsed"):

@@ -73,12 +73,12 @@ def _selection(session: Session) -> str:
 
 
 def plan(session: Session) -> str:
-    """What a study would run: space, panel, trials, models, estimated time and disk."""
+    """What a study would run: space, suite, trials, models, estimated time and disk."""
     study, budget = session.study, session.study.budget
     lines = [
         f"{study.name}: {_ablation(session.options)}{study.data_set}, "
         f"images {'x'.join(map(str, study.shape))}",
-        f"panel: {', '.join(task.name for task in session.tasks)}; seeds {list(study.seeds)}",
+        f"suite: {', '.join(task.name for task in session.tasks)}; seeds {list(study.seeds)}",
         f"plan: {type(study.search.plan).__name__}; {_selection(session)}",
     ]
     if patience := study.search.patience:

@@ -17,10 +17,10 @@ from tune_ad.errors import UserError
 from tune_ad.randomness import torch_stream
 from tune_ad.search.budgets import Budget
 from tune_ad.search.declaration import Baseline
-from tune_ad.search.scheduler import Sweep
+from tune_ad.search.scheduler import TrialScheduler
 from tune_ad.search.study import Study
-from tune_ad.training.replica import Member
-from tune_ad.training.replica_set import Cohort
+from tune_ad.training.replica import ReplicaSpec
+from tune_ad.training.replica_set import ReplicaSet
 
 SAMPLED = 12  # configurations whose cost is counted
 PROBE_BATCHES = 2
@@ -53,7 +53,7 @@ class Sizes(NamedTuple):
         train: trained on in each epoch.
         validation: scored at each examination.
         test: scored once, at the last report.
-        tasks: in the panel, of every class that the budget names.
+        tasks: in the suite, of every class that the budget names.
     """
 
     train: int
@@ -101,17 +101,19 @@ def _speed(baseline: Baseline, shape: ImageShape, device: str) -> Speed:
     count = PROBE_BATCHES * max([stage.batch_size for stage in stages] or [PROBED])
     images = torch.rand(count, *shape, generator=torch_stream(0, "probe")).to(device)
     everything = torch.arange(count)
-    members = [Member("probe", 0, everything)]
+    replica_specs = [ReplicaSpec("probe", 0, everything)]
     config = baseline.config(shape, {})
-    cohort = Cohort(baseline.detector, config, images, members, baseline.score_space)
+    replica_set = ReplicaSet(
+        baseline.detector, config, images, replica_specs, baseline.score_space
+    )
     train, first = [], 0
     for stage in stages:
-        epoch = partial(cohort.learners[0].train_epoch, first)
+        epoch = partial(replica_set.replicas[0].train_epoch, first)
         train.append(_timed(epoch, device) / count)
         first += stage.epochs
-    fit = _timed(cohort.prepare_scoring, device)
-    score = _timed(lambda: cohort.score(0, everything), device)
-    variants = _timed(lambda: cohort.score(0, everything, every_variant=True), device)
+    fit = _timed(replica_set.prepare_scoring, device)
+    score = _timed(lambda: replica_set.score(0, everything), device)
+    variants = _timed(lambda: replica_set.score(0, everything, every_variant=True), device)
     return Speed(tuple(train), fit / count, score / count, variants / count)
 
 
@@ -144,14 +146,16 @@ def relative_operations(study: Study, measured: Study | None = None) -> float:
         measured: the study whose defaults were timed, where its budget has others; its epochs do
             not matter.
     """
-    sweep = Sweep(study.search.plan, study.arms, min(SAMPLED, study.budget.trials), study.seed)
+    scheduler = TrialScheduler(
+        study.search.plan, study.resolved_baselines, min(SAMPLED, study.budget.trials), study.seed
+    )
     timed = study if measured is None else replace(measured, budget=_as_long(measured, study))
     ratios = []
-    while (suggestion := sweep.ask()) is not None:
-        baseline = timed.baselines[suggestion.baseline]
+    while (spec := scheduler.ask()) is not None:
+        baseline = timed.baselines[spec.baseline]
         default = _operations(baseline.detector, baseline.config(study.shape, {}), study.shape)
         try:
-            own = _operations(baseline.detector, study.config(suggestion), study.shape)
+            own = _operations(baseline.detector, study.config(spec), study.shape)
         except UserError:
             continue
         ratios.append(own / default if default else 1.0)
@@ -203,13 +207,15 @@ def cost(
 
     Args:
         study: the search under its budget.
-        sizes: of the panel.
+        sizes: of the suite.
         speeds: of the default configuration of each baseline.
         ratio: operations of a mean trial over the default's.
         concurrent: trials at a time.
     """
     budget = study.budget
-    trials = Sweep(study.search.plan, study.arms, budget.trials, study.seed).trials
+    trials = TrialScheduler(
+        study.search.plan, study.resolved_baselines, budget.trials, study.seed
+    ).trials
     seeds = budget.evaluation_seeds if study.selects else 0
     replicas = budget.seeds * sizes.tasks
     model = _mean_model(study, sizes, speeds)

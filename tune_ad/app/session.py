@@ -13,20 +13,20 @@ from tune_ad.app.provenance import hardware, versions
 from tune_ad.data import ImageSet, Task
 from tune_ad.errors import UserError
 from tune_ad.execution import serial
-from tune_ad.execution.callbacks import Boards, Observer, Progress, Recorder
-from tune_ad.execution.loop import Conductor, Rerun, Source
+from tune_ad.execution.callbacks import Callback, Progress, RecordWriter, TensorBoardCallback
+from tune_ad.execution.loop import FixedTrials, Scheduler, TrialLoop
 from tune_ad.execution.machine import Machine
 from tune_ad.search.budgets import Budget
 from tune_ad.search.plans import Optuna
-from tune_ad.search.scheduler import Sweep
+from tune_ad.search.scheduler import TrialScheduler
 from tune_ad.search.selection import ranked
 from tune_ad.search.study import Study
 from tune_ad.storage.folder import StudyFolder
 from tune_ad.storage.jsonl import to_text, write_atomically
-from tune_ad.storage.records import SCHEMA, Suggestion, TrialRecord
-from tune_ad.training.suite import Panel
+from tune_ad.storage.records import SCHEMA, TrialRecord, TrialSpec
+from tune_ad.training.suite import Suite
 
-Train = Callable[[Conductor, Panel], None]
+Train = Callable[[TrialLoop, Suite], None]
 
 
 @dataclass(frozen=True)
@@ -57,7 +57,7 @@ class Session:
         options: as given, with what "auto" stands for put in.
         machine: on which trials run.
         study: the search under its budget.
-        tasks: of the panel.
+        tasks: of the suite.
         image_sets: that the tasks name.
         folder: of the study.
         say: prints a line.
@@ -114,19 +114,19 @@ class Session:
                 return self._trained(train)
 
     def _trained(self, train: Train) -> Outcome:
-        sweep = self.sweep()
+        scheduler = self.scheduler()
         trials = self.folder.read_trials()
-        search = self._conductor(sweep, sweep.trials, trials, evaluation=False)
+        search = self._conductor(scheduler, scheduler.trials, trials, evaluation=False)
         interrupted = False
-        if sweep.remaining:
-            train(search, self.panel())
+        if scheduler.remaining:
+            train(search, self.suite())
             interrupted = search.interrupted
         search.close()
-        if sweep.exhausted:
-            self.say(f"the space holds no more than {len(sweep.suggested)} configurations")
+        if scheduler.exhausted:
+            self.say(f"the space holds no more than {len(scheduler.suggested)} configurations")
         if not interrupted and self.options.evaluate and self.study.budget.evaluation_seeds:
             interrupted = self.evaluate(train)
-        return Outcome(interrupted, search.late and sweep.remaining > 0, self._failures())
+        return Outcome(interrupted, search.late and scheduler.remaining > 0, self._failures())
 
     def _describe(self) -> None:
         """Write what is asked, once; of a study that goes on, only a larger number of trials.
@@ -148,18 +148,18 @@ class Session:
             asked["trials"] = self.study.budget.trials
         write_atomically(self.folder.study, to_text(description, indent=2))
 
-    def sweep(self) -> Sweep:
+    def scheduler(self) -> TrialScheduler:
         """The state of the search, rebuilt from the records."""
         study = self.study
-        sweep = Sweep(
+        scheduler = TrialScheduler(
             study.search.plan,
-            study.arms,
+            study.resolved_baselines,
             study.budget.trials,
             study.seed,
             study.search.early_stopping,
         )
-        sweep.restore(self.folder.read_suggestions(), self.folder.read_trials())
-        return sweep
+        scheduler.restore(self.folder.read_trial_specs(), self.folder.read_trials())
+        return scheduler
 
     def evaluate(self, train: Train) -> bool:
         """Train the winner on the fresh seeds that are missing; whether it was interrupted."""
@@ -169,7 +169,7 @@ class Session:
             return False
         winner = best[0]
         chosen = next(
-            each for each in self.folder.read_suggestions() if each.number == winner.number
+            each for each in self.folder.read_trial_specs() if each.number == winner.number
         )
         done = self.folder.read_evaluation()
         have = {r.replicas[0].seed for r in done if r.identity == winner.identity}
@@ -177,37 +177,37 @@ class Session:
         if not missing:
             return False
         number = self.study.fresh_seeds.index
-        again = [Suggestion(number(s), chosen.baseline, chosen.params, (s,)) for s in missing]
-        conductor = self._conductor(Rerun(again), len(again), [], evaluation=True)
-        train(conductor, self.panel())
-        conductor.close()
-        return conductor.interrupted
+        again = [TrialSpec(number(s), chosen.baseline, chosen.params, (s,)) for s in missing]
+        loop = self._conductor(FixedTrials(again), len(again), [], evaluation=True)
+        train(loop, self.suite())
+        loop.close()
+        return loop.interrupted
 
     def _conductor(
-        self, source: Source, trials: int, before: list[TrialRecord], evaluation: bool
-    ) -> Conductor:
+        self, scheduler: Scheduler, trials: int, before: list[TrialRecord], evaluation: bool
+    ) -> TrialLoop:
         study, options = self.study, self.options
         names = [task.name for task in self.tasks]
         epochs = max(1, *study.epochs().values())
         title = "winner on fresh seeds" if evaluation else study.name
         ranked = study.chooses and study.selection != "random" and not evaluation
         missing = trials if evaluation else trials - len(before)
-        observers: list[Observer] = [
-            Recorder(self.folder, evaluation),
-            Boards(study, self.folder, names, "evaluation-" if evaluation else ""),
+        callbacks: list[Callback] = [
+            RecordWriter(self.folder, evaluation),
+            TensorBoardCallback(study, self.folder, names, "evaluation-" if evaluation else ""),
             Progress(title, missing, epochs, before, options.progress, ranked),
         ]
         limit = None if evaluation else options.time_budget
         deadline = None if limit is None else time.monotonic() + 60 * limit
-        return Conductor(study, source, observers, names, deadline)
+        return TrialLoop(study, scheduler, callbacks, names, deadline)
 
-    def panel(self) -> Panel:
+    def suite(self) -> Suite:
         """The tasks with the images that they use.
 
         Raises:
             UserError: if a class has too few images.
         """
-        return Panel.prepare(self.image_sets, self.tasks, self.study.budget, self.study.seed)
+        return Suite.prepare(self.image_sets, self.tasks, self.study.budget, self.study.seed)
 
     def _failures(self) -> int:
         records = self.folder.read_trials() + self.folder.read_evaluation()
@@ -218,9 +218,7 @@ class Session:
         """How trials are trained: in this process, or by Ray."""
         options = self.options
         if options.backend == "serial":
-            yield lambda conductor, panel: _serially(
-                conductor, panel, options.device, options.cpus
-            )
+            yield lambda loop, suite: _serially(loop, suite, options.device, options.cpus)
             return
         from tune_ad.execution.ray import runner
 
@@ -228,7 +226,7 @@ class Session:
             self.concurrent, options.cpus, options.gpus or 0.0, options.address
         )
         with runner.cluster(resources):
-            yield lambda conductor, panel: runner.run(conductor, panel, resources, self.folder.ray)
+            yield lambda loop, suite: runner.run(loop, suite, resources, self.folder.ray)
 
     def description(self) -> dict[str, Any]:
         """What `study.json` holds."""
@@ -273,12 +271,12 @@ class Session:
         plan, trials = study.search.plan, study.budget.trials
         if isinstance(plan, Optuna):
             return {"startup": plan.startup(trials)}
-        proposals = plan.proposals(study.arms, study.seed, trials) or ()
+        proposals = plan.proposals(study.resolved_baselines, study.seed, trials) or ()
         return {"planned": dict(Counter(each.baseline for each in proposals))}
 
 
-def _serially(conductor: Conductor, panel: Panel, device: str, threads: int) -> None:
+def _serially(loop: TrialLoop, suite: Suite, device: str, threads: int) -> None:
     try:
-        serial.run(conductor, panel, device, threads)
+        serial.run(loop, suite, device, threads)
     except KeyboardInterrupt:
-        return  # `conductor.interrupted` tells the caller
+        return  # `loop.interrupted` tells the caller

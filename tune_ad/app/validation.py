@@ -80,7 +80,7 @@ def prepare(options: Options, say: Callable[[str], None] = print) -> Session:
     _check_study(study, len(tasks) * len(study.seeds) * at_a_time)
     if stored:
         _check_unchanged(study, stored, folder)
-    session.panel()
+    session.suite()
     return session
 
 

@@ -135,11 +135,11 @@ def _cut(
     """The held-out and the kept training files of each class of the source, in random order."""
     files = pool.by_class(task.source, pool.train_range(task.source))
     held, kept = [], []
-    for label, members in enumerate(files):
+    for label, replica_specs in enumerate(files):
         stream = numpy_stream(seed, "validation cut", task.source, label)
         # The permutation is of places within the class: other sets in the pool do not matter.
-        order = members.numpy()[stream.permutation(len(members))]
-        count = int(fraction * len(members) + 0.5)
+        order = replica_specs.numpy()[stream.permutation(len(replica_specs))]
+        count = int(fraction * len(replica_specs) + 0.5)
         held.append(order[:count])
         kept.append(order[count:])
     return held, kept
@@ -149,8 +149,10 @@ def _shuffled(pool: Pool, name: str, seed: int) -> list[Indices]:
     """The test files of each class of the data set `name`, in the order in which a cap takes."""
     files = pool.by_class(name, pool.test_range(name))
     return [
-        members.numpy()[numpy_stream(seed, "test cap", name, label).permutation(len(members))]
-        for label, members in enumerate(files)
+        replica_specs.numpy()[
+            numpy_stream(seed, "test cap", name, label).permutation(len(replica_specs))
+        ]
+        for label, replica_specs in enumerate(files)
     ]
 
 

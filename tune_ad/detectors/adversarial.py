@@ -23,7 +23,7 @@ def code_discriminator(latent_dim: int, hidden: tuple[int, int], slope: float) -
     ]
 
 
-def verdict_entropy(logits: Tensor, real: bool) -> Tensor:
+def adversarial_bce(logits: Tensor, real: bool) -> Tensor:
     """How wrong a discriminator is about each sample, in nats, at least 0, shape (batch,).
 
     Args:
@@ -33,11 +33,13 @@ def verdict_entropy(logits: Tensor, real: bool) -> Tensor:
     return functional.softplus(-logits if real else logits).squeeze(1)
 
 
-def told_apart(judge: nn.Module, real: Tensor, network: nn.Module, source: Tensor) -> Tensor:
+def discriminator_loss(
+    judge: nn.Module, real: Tensor, network: nn.Module, source: Tensor
+) -> Tensor:
     """A discriminator's loss on `real` and on what `network` makes of `source`, (batch,).
 
     The sum of both cross-entropies, in nats; `network` gets no gradient.
     """
     with torch.no_grad():
         fake = network(source)
-    return verdict_entropy(judge(real), real=True) + verdict_entropy(judge(fake), real=False)
+    return adversarial_bce(judge(real), real=True) + adversarial_bce(judge(fake), real=False)

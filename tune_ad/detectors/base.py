@@ -1,8 +1,8 @@
 """What every detector is: an `nn.Module` with pure functions.
 
-A detector holds networks and buffers. It holds no optimiser, no loop and no random generator: the
-cohort owns those, hands in images and noise, and stores the buffers that the hooks return. So one
-replica in a loop and a stack of replicas under `torch.func.vmap` share every line.
+A detector holds networks and buffers. It holds no optimiser, no loop and no random generator:
+training owns those, hands in images and noise, and stores the buffers that the hooks return. So
+one replica in a loop and a stack of replicas under `torch.func.vmap` share every line.
 """
 
 from abc import ABC, abstractmethod

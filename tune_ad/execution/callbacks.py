@@ -12,30 +12,30 @@ from tqdm import tqdm
 from tune_ad.search.study import Study
 from tune_ad.storage.folder import StudyFolder
 from tune_ad.storage.jsonl import Journal, to_text, write_atomically
-from tune_ad.storage.records import Suggestion, TrialRecord
+from tune_ad.storage.records import TrialRecord, TrialSpec
 from tune_ad.tensorboard import TrialBoard, Values, domains_of, merge_domains, write_study
 from tune_ad.training.trial import Report
 
 LOGGED = 30  # seconds between two states of the progress line in a file
 
 
-class Observer:
+class Callback:
     """Is told what happens; each method may be left as it is."""
 
-    def started(self, suggestion: Suggestion) -> None:
+    def started(self, spec: TrialSpec) -> None:
         """A configuration was handed out."""
 
-    def reported(self, suggestion: Suggestion, report: Report) -> None:
+    def reported(self, spec: TrialSpec, report: Report) -> None:
         """A trial finished an interval."""
 
-    def ended(self, suggestion: Suggestion, record: TrialRecord, details: dict[str, Any]) -> None:
+    def ended(self, spec: TrialSpec, record: TrialRecord, details: dict[str, Any]) -> None:
         """A trial is over."""
 
     def close(self) -> None:
         """Nothing more will happen."""
 
 
-class Recorder(Observer):
+class RecordWriter(Callback):
     """The only writer of the records of trials.
 
     Args:
@@ -46,23 +46,23 @@ class Recorder(Observer):
     def __init__(self, folder: StudyFolder, evaluation: bool = False) -> None:
         self.folder, self.evaluation = folder, evaluation
         self.journal: Journal = folder.evaluation if evaluation else folder.trials
-        self.known = {each.number for each in folder.read_suggestions()}
+        self.known = {each.number for each in folder.read_trial_specs()}
 
-    def started(self, suggestion: Suggestion) -> None:
+    def started(self, spec: TrialSpec) -> None:
         """Note a configuration that is handed out for the first time."""
-        if not self.evaluation and suggestion.number not in self.known:
-            self.known.add(suggestion.number)
-            self.folder.suggested.append(suggestion)
+        if not self.evaluation and spec.number not in self.known:
+            self.known.add(spec.number)
+            self.folder.suggested.append(spec)
 
-    def ended(self, suggestion: Suggestion, record: TrialRecord, details: dict[str, Any]) -> None:
+    def ended(self, spec: TrialSpec, record: TrialRecord, details: dict[str, Any]) -> None:
         """Write the details, then the line that vouches for them."""
-        seed = suggestion.seeds[0] if self.evaluation else None
+        seed = spec.seeds[0] if self.evaluation else None
         path = self.folder.details(record.identity, seed)
         write_atomically(path, to_text(details))
         self.journal.append(record)
 
 
-class Progress(Observer):
+class Progress(Callback):
     """One line: trials done and failed, the best so far, epochs, time left.
 
     Args:
@@ -99,13 +99,13 @@ class Progress(Observer):
         for record in records:
             self._count(record)
 
-    def reported(self, suggestion: Suggestion, report: Report) -> None:
+    def reported(self, spec: TrialSpec, report: Report) -> None:
         """Advance by the epochs of the interval."""
-        self._advance(suggestion.number, report.epoch)
+        self._advance(spec.number, report.epoch)
 
-    def ended(self, suggestion: Suggestion, record: TrialRecord, details: dict[str, Any]) -> None:
+    def ended(self, spec: TrialSpec, record: TrialRecord, details: dict[str, Any]) -> None:
         """Count the trial; the epochs that it will not run are done, too."""
-        self._advance(suggestion.number, self.epochs)
+        self._advance(spec.number, self.epochs)
         self._count(record)
 
     def close(self) -> None:
@@ -128,13 +128,13 @@ class Progress(Observer):
         self.bar.set_description_str(f"{self.title}: {', '.join(parts)}", refresh=self.live)
 
 
-class Boards(Observer):
+class TensorBoardCallback(Callback):
     """TensorBoard: one run per trial, live, and the study's HPARAMS columns.
 
     Args:
         study: what is run.
         folder: of the event files.
-        tasks: names of the panel's tasks.
+        tasks: names of the suite's tasks.
         prefix: of the runs' names.
     """
 
@@ -159,18 +159,18 @@ class Boards(Observer):
         metrics += [("validation/distinct", "distinct scores")]
         write_study(self.root, self.domains, metrics)
 
-    def started(self, suggestion: Suggestion) -> None:
+    def started(self, spec: TrialSpec) -> None:
         """Open the run: its row appears in the table at once, one row for all evaluation seeds."""
-        detector = self.study.baselines[suggestion.baseline].detector.__name__
-        params = {"detector": detector, **self.study.params(suggestion)}
-        title = f"{suggestion.baseline}-{self.study.identity(suggestion)}"
-        name = f"{self.prefix}{suggestion.number:03d}-{title}"
-        group = f"{self.prefix}{title}" if suggestion.seeds else name
-        self.boards[suggestion.number] = TrialBoard(self.root / name, params, self.domains, group)
+        detector = self.study.baselines[spec.baseline].detector.__name__
+        params = {"detector": detector, **self.study.params(spec)}
+        title = f"{spec.baseline}-{self.study.identity(spec)}"
+        name = f"{self.prefix}{spec.number:03d}-{title}"
+        group = f"{self.prefix}{title}" if spec.seeds else name
+        self.boards[spec.number] = TrialBoard(self.root / name, params, self.domains, group)
 
-    def reported(self, suggestion: Suggestion, report: Report) -> None:
+    def reported(self, spec: TrialSpec, report: Report) -> None:
         """Curves over replicas and classes, histograms, pictures."""
-        board, step = self.boards[suggestion.number], report.epoch
+        board, step = self.boards[spec.number], report.epoch
         scalars = {"train/learning_rate": report.learning_rate}
         if report.objective is not None:
             scalars["objective"] = report.objective
@@ -208,9 +208,9 @@ class Boards(Observer):
                 averages[f"{tag} by class/{task}"] = float(np.mean(present[k :: len(self.tasks)]))
         return averages
 
-    def ended(self, suggestion: Suggestion, record: TrialRecord, details: dict[str, Any]) -> None:
+    def ended(self, spec: TrialSpec, record: TrialRecord, details: dict[str, Any]) -> None:
         """Close the run with its status."""
-        board = self.boards.pop(suggestion.number)
+        board = self.boards.pop(spec.number)
         if record.reason:
             board.text("health/failure", record.reason, record.replicas[0].epoch)
         board.finish(succeeded=record.state != "failed")

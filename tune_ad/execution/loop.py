@@ -8,16 +8,16 @@ import time
 from collections.abc import Iterable, Sequence
 from typing import Any, Protocol
 
-from tune_ad.execution.callbacks import Observer
+from tune_ad.execution.callbacks import Callback
 from tune_ad.search.study import Study
-from tune_ad.storage.records import Suggestion, TrialRecord
+from tune_ad.storage.records import TrialRecord, TrialSpec
 from tune_ad.training.trial import Report, failed_record
 
 
-class Source(Protocol):
-    """Where configurations come from and results go: a `Sweep`, or a list to run again."""
+class Scheduler(Protocol):
+    """Where trials come from and results go: a `TrialScheduler`, or a list to run again."""
 
-    def ask(self) -> Suggestion | None:
+    def ask(self) -> TrialSpec | None:
         """The next configuration; None when all have been handed out."""
 
     def report(self, number: int, objective: float | None) -> bool:
@@ -27,15 +27,15 @@ class Source(Protocol):
         """Learn how a trial ended."""
 
 
-class Rerun:
-    """A source that hands out given configurations and stops none."""
+class FixedTrials:
+    """A scheduler that hands out given trials and stops none."""
 
-    def __init__(self, suggestions: Iterable[Suggestion]) -> None:
-        self.suggestions = list(suggestions)
+    def __init__(self, specs: Iterable[TrialSpec]) -> None:
+        self.specs = list(specs)
 
-    def ask(self) -> Suggestion | None:
+    def ask(self) -> TrialSpec | None:
         """The next configuration; None after the last."""
-        return self.suggestions.pop(0) if self.suggestions else None
+        return self.specs.pop(0) if self.specs else None
 
     def report(self, number: int, objective: float | None) -> bool:
         """Never stop a trial."""
@@ -45,28 +45,28 @@ class Rerun:
         """Nothing depends on a result."""
 
 
-class Conductor:
+class TrialLoop:
     """Hands out configurations, passes reports on, and tells how trials ended.
 
     Args:
         study: what is run.
-        source: of the configurations.
-        observers: told in this order.
-        tasks: names of the panel's tasks.
+        scheduler: hands out the trials and hears how they end.
+        callbacks: told in this order.
+        tasks: names of the suite's tasks.
         deadline: no trial starts after this time (`time.monotonic`); None = no limit.
     """
 
     def __init__(
         self,
         study: Study,
-        source: Source,
-        observers: Sequence[Observer],
+        scheduler: Scheduler,
+        callbacks: Sequence[Callback],
         tasks: Sequence[str],
         deadline: float | None = None,
     ) -> None:
-        self.study, self.source, self.observers = study, source, observers
+        self.study, self.scheduler, self.callbacks = study, scheduler, callbacks
         self.tasks, self.deadline = list(tasks), deadline
-        self.running: dict[int, Suggestion] = {}
+        self.running: dict[int, TrialSpec] = {}
         self.last: dict[int, Report] = {}
         self.late = False
         self.over = False
@@ -76,27 +76,27 @@ class Conductor:
         """Whether training ended before there was nothing more to hand out or to finish."""
         return bool(self.running) or not self.over
 
-    def next(self) -> Suggestion | None:
+    def next(self) -> TrialSpec | None:
         """The next configuration to train; None when there is no more or no time left."""
         if self.deadline is not None and time.monotonic() > self.deadline:
             self.late = self.over = True
             return None
-        suggestion = self.source.ask()
-        self.over = suggestion is None
-        if suggestion is not None:
-            self.running[suggestion.number] = suggestion
-            for observer in self.observers:
-                observer.started(suggestion)
-        return suggestion
+        spec = self.scheduler.ask()
+        self.over = spec is None
+        if spec is not None:
+            self.running[spec.number] = spec
+            for callback in self.callbacks:
+                callback.started(spec)
+        return spec
 
     def reported(self, report: Report) -> bool:
         """Pass on a report; whether the trial must stop, being over or having fallen behind."""
         number = report.record.number
-        suggestion = self.running[number]
+        spec = self.running[number]
         self.last[number] = report
-        for observer in self.observers:
-            observer.reported(suggestion, report)
-        behind = self.source.report(number, report.objective)
+        for callback in self.callbacks:
+            callback.reported(spec, report)
+        behind = self.scheduler.report(number, report.objective)
         return report.done or behind
 
     def ended(self, number: int) -> None:
@@ -111,12 +111,12 @@ class Conductor:
         self._end(number, record, {})
 
     def _end(self, number: int, record: TrialRecord, details: dict[str, Any]) -> None:
-        suggestion = self.running.pop(number)
-        for observer in self.observers:
-            observer.ended(suggestion, record, details)
-        self.source.tell(record)
+        spec = self.running.pop(number)
+        for callback in self.callbacks:
+            callback.ended(spec, record, details)
+        self.scheduler.tell(record)
 
     def close(self) -> None:
         """Nothing more will happen; trials still running are left unfinished."""
-        for observer in self.observers:
-            observer.close()
+        for callback in self.callbacks:
+            callback.close()

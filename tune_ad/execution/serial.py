@@ -4,29 +4,29 @@ from collections.abc import Iterator
 
 import torch
 
-from tune_ad.execution.loop import Conductor
-from tune_ad.storage.records import Suggestion
-from tune_ad.training.suite import Panel
+from tune_ad.execution.loop import TrialLoop
+from tune_ad.storage.records import TrialSpec
+from tune_ad.training.suite import Suite
 from tune_ad.training.trial import Report, Trial
 
 
-def run(conductor: Conductor, panel: Panel, device: str, threads: int) -> None:
-    """Train what the conductor hands out until there is no more.
+def run(loop: TrialLoop, suite: Suite, device: str, threads: int) -> None:
+    """Train what the loop hands out until there is no more.
 
     Args:
-        conductor: hands out and is told.
-        panel: tasks and images.
+        loop: hands out and is told.
+        suite: tasks and images.
         device: "cpu" or "cuda".
         threads: that PyTorch may use.
     """
     torch.set_num_threads(threads)
-    while (suggestion := conductor.next()) is not None:
-        _run_one(conductor, panel, suggestion, device)
+    while (spec := loop.next()) is not None:
+        _run_one(loop, suite, spec, device)
 
 
-def _run_one(conductor: Conductor, panel: Panel, suggestion: Suggestion, device: str) -> None:
+def _run_one(loop: TrialLoop, suite: Suite, spec: TrialSpec, device: str) -> None:
     def reports() -> Iterator[Report]:
-        trial = Trial(conductor.study, panel, suggestion, device)
+        trial = Trial(loop.study, suite, spec, device)
         while True:
             yield trial.step()
 
@@ -35,10 +35,10 @@ def _run_one(conductor: Conductor, panel: Panel, suggestion: Suggestion, device:
         try:
             report = next(steps)
         except Exception as error:  # as under Ray: a trial that raises is a failure that counts
-            conductor.crashed(suggestion.number, one_line(error))
+            loop.crashed(spec.number, one_line(error))
             return
-        over = conductor.reported(report)
-    conductor.ended(suggestion.number)
+        over = loop.reported(report)
+    loop.ended(spec.number)
 
 
 def one_line(error: BaseException) -> str:

@@ -1,4 +1,4 @@
-"""How much a study may spend, and on what panel; the budgets that searches share."""
+"""How much a study may spend, and on what suite; the budgets that searches share."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -11,7 +11,7 @@ BUDGETS = ("quick", "standard", "paper")
 
 @dataclass(frozen=True)
 class Budget:
-    """How much a study may spend, and on what panel.
+    """How much a study may spend, and on what suite.
 
     Attributes:
         trials: configurations; a plan that knows all of its own may have fewer.

@@ -11,7 +11,7 @@ from tune_ad.detectors.config import Config
 from tune_ad.detectors.nets import ImageShape
 from tune_ad.errors import UserError
 from tune_ad.search.budgets import BUDGETS, PAPER, STANDARD, Budget
-from tune_ad.search.plans import Arm, Optuna, Plan, Space, contains
+from tune_ad.search.plans import Optuna, Plan, ResolvedBaseline, Space, contains
 from tune_ad.search.selection import RULES
 
 
@@ -93,7 +93,7 @@ class Baseline:
         rule = self.detector.Config.rules().get("score_by")
         return rule is not None and "negative_iwae" in rule.options
 
-    def arm(self, shape: ImageShape) -> Arm:
+    def resolved(self, shape: ImageShape) -> ResolvedBaseline:
         """The baseline as a plan sees it.
 
         Raises:
@@ -122,7 +122,7 @@ class Baseline:
                     f"the default {name}={value!r} of {self.title} lies outside its search space "
                     f"{self.space[name]}; widen the space or set another default"
                 )
-        return Arm(self.title, self.space, default)
+        return ResolvedBaseline(self.title, self.space, default)
 
 
 @dataclass(frozen=True)
@@ -138,10 +138,10 @@ class Search:
         budgets_on: by short name of a data set, the budgets that differ there.
         plan: where configurations come from.
         selection: name of the rule that ranks trials.
-        whole: the panel is one task, the whole data set, of which nothing is anomalous: for rates
+        whole: the suite is one task, the whole data set, of which nothing is anomalous: for rates
             and distortions. Otherwise each class is a task, against the others.
         outsiders: by short name of a data set, the names of the data sets and of the controls of
-            `tune_ad.data.controls` against which it is set as a whole: the panel is that one
+            `tune_ad.data.controls` against which it is set as a whole: the suite is that one
             task. The first is the one that `test_auroc` is about.
         patience: evaluation intervals without a lower loss of held-out normals after which a
             replica is done; its best weights are kept. 0 = all epochs, and the last weights.
@@ -201,7 +201,7 @@ class Search:
         self._check_protocol()
 
     def _check_panel(self) -> None:
-        """Check what concerns a panel of a single task.
+        """Check what concerns a suite of a single task.
 
         Raises:
             UserError: naming the fault.
@@ -249,7 +249,7 @@ class Search:
 
     @property
     def of_whole_sets(self) -> bool:
-        """Whether the panel is a single task, of which all classes of a data set are normal."""
+        """Whether the suite is a single task, of which all classes of a data set are normal."""
         return self.whole or bool(self.outsiders)
 
     def budgets_for(self, data: str) -> dict[str, Budget]:

@@ -1,7 +1,7 @@
 """Where configurations come from: declared as data, without torch.
 
-A plan sees each baseline as an `Arm`: its searched parameters with their distributions and
-defaults. `Grid`, `OneAtATime`, `Sobol` and `Listed` know all their configurations beforehand;
+A plan sees each baseline as a `ResolvedBaseline`: its searched parameters with their distributions
+and defaults. `Grid`, `OneAtATime`, `Sobol` and `Listed` know all their configurations beforehand;
 `Optuna` chooses each in the light of the earlier ones, which `tune_ad.search.scheduler` does.
 """
 
@@ -30,7 +30,7 @@ MOST_POINTS = 2**14  # of a Sobol' sequence that are looked at
 BLOCK = 64  # of them at a time; a power of two, for which they are balanced
 
 
-class Arm(NamedTuple):
+class ResolvedBaseline(NamedTuple):
     """A baseline as a plan sees it.
 
     Attributes:
@@ -44,7 +44,7 @@ class Arm(NamedTuple):
     default: Mapping[str, Any]
 
 
-class Proposal(NamedTuple):
+class Configuration(NamedTuple):
     """A configuration: the name of its baseline and the searched parameters."""
 
     baseline: str
@@ -55,11 +55,13 @@ class Plan(ABC):
     """Where configurations come from."""
 
     @abstractmethod
-    def proposals(self, arms: Sequence[Arm], seed: int, trials: int) -> Sequence[Proposal] | None:
+    def proposals(
+        self, baselines: Sequence[ResolvedBaseline], seed: int, trials: int
+    ) -> Sequence[Configuration] | None:
         """Every configuration in the order of their trials; None if the plan adapts.
 
         Args:
-            arms: the baselines.
+            baselines: as they are for the images.
             seed: of the study.
             trials: that are asked for; more of them begin with the same configurations. A plan
                 whose number follows from the space alone gives all of its own.
@@ -82,7 +84,7 @@ class Optuna(Plan):
 
     random_trials: int | None = None
 
-    def proposals(self, arms: Sequence[Arm], seed: int, trials: int) -> None:
+    def proposals(self, baselines: Sequence[ResolvedBaseline], seed: int, trials: int) -> None:
         """None: each configuration depends on the results of earlier ones."""
         return None
 
@@ -104,29 +106,33 @@ class Grid(Plan):
     points: int = 5
     with_default: bool = False
 
-    def proposals(self, arms: Sequence[Arm], seed: int, trials: int) -> list[Proposal]:
+    def proposals(
+        self, baselines: Sequence[ResolvedBaseline], seed: int, trials: int
+    ) -> list[Configuration]:
         """The product of the values of each baseline's parameters.
 
         Raises:
             UserError: if there are more than `MOST_COMBINATIONS`.
         """
         proposals = []
-        for arm in arms:
-            values = [self._values(arm, name) for name in arm.space]
+        for baseline in baselines:
+            values = [self._values(baseline, name) for name in baseline.space]
             if (count := math.prod(map(len, values))) > MOST_COMBINATIONS:
                 raise UserError(
-                    f"the grid of {arm.name} has {count:,} combinations, more than "
+                    f"the grid of {baseline.name} has {count:,} combinations, more than "
                     f"{MOST_COMBINATIONS:,}; fix some parameters with --set, or take another plan"
                 )
             for point in itertools.product(*values):
-                proposals.append(Proposal(arm.name, dict(zip(arm.space, point, strict=True))))
+                proposals.append(
+                    Configuration(baseline.name, dict(zip(baseline.space, point, strict=True)))
+                )
         order = numpy_stream(seed, "grid").permutation(len(proposals))
         return [proposals[k] for k in order]
 
-    def _values(self, arm: Arm, name: str) -> list[Any]:
-        values = grid_values(arm.space[name], self.points)
-        if self.with_default and arm.default[name] not in values:
-            return sorted([*values, arm.default[name]])
+    def _values(self, baseline: ResolvedBaseline, name: str) -> list[Any]:
+        values = grid_values(baseline.space[name], self.points)
+        if self.with_default and baseline.default[name] not in values:
+            return sorted([*values, baseline.default[name]])
         return values
 
 
@@ -140,16 +146,22 @@ class OneAtATime(Plan):
 
     points: int = 5
 
-    def proposals(self, arms: Sequence[Arm], seed: int, trials: int) -> list[Proposal]:
+    def proposals(
+        self, baselines: Sequence[ResolvedBaseline], seed: int, trials: int
+    ) -> list[Configuration]:
         """The default of each baseline and its neighbours along one parameter."""
-        return [Proposal(arm.name, params) for arm in arms for params in self._one_arm(arm)]
+        return [
+            Configuration(baseline.name, params)
+            for baseline in baselines
+            for params in self._one_arm(baseline)
+        ]
 
-    def _one_arm(self, arm: Arm) -> Iterator[dict[str, Any]]:
-        yield dict(arm.default)
-        for name, distribution in arm.space.items():
+    def _one_arm(self, baseline: ResolvedBaseline) -> Iterator[dict[str, Any]]:
+        yield dict(baseline.default)
+        for name, distribution in baseline.space.items():
             for value in grid_values(distribution, self.points):
-                if value != arm.default[name]:
-                    yield {**arm.default, name: value}
+                if value != baseline.default[name]:
+                    yield {**baseline.default, name: value}
 
 
 @dataclass(frozen=True)
@@ -162,38 +174,40 @@ class Sobol(Plan):
     without intervals may be used up.
     """
 
-    def proposals(self, arms: Sequence[Arm], seed: int, trials: int) -> list[Proposal]:
+    def proposals(
+        self, baselines: Sequence[ResolvedBaseline], seed: int, trials: int
+    ) -> list[Configuration]:
         """The first `trials` configurations."""
-        rounds = itertools.zip_longest(*(_filling(arm, seed) for arm in arms))
+        rounds = itertools.zip_longest(*(_filling(baseline, seed) for baseline in baselines))
         turns = (proposal for each in rounds for proposal in each if proposal is not None)
         return list(itertools.islice(turns, trials))
 
 
-def _filling(arm: Arm, seed: int) -> Iterator[Proposal]:
+def _filling(baseline: ResolvedBaseline, seed: int) -> Iterator[Configuration]:
     """The default, its space filled evenly, and what is left of a space without intervals."""
-    values = [all_values(each) for each in arm.space.values()]
+    values = [all_values(each) for each in baseline.space.values()]
     finite = [each for each in values if each is not None]
     cells = math.prod(map(len, finite)) if len(finite) == len(values) else None
     seen: set[tuple[Any, ...]] = set()
     left = itertools.product(*finite) if cells and cells <= MOST_COMBINATIONS else ()
-    default = tuple(arm.default[name] for name in arm.space)
-    for point in itertools.chain([default], _spread(arm, seed), left):
+    default = tuple(baseline.default[name] for name in baseline.space)
+    for point in itertools.chain([default], _spread(baseline, seed), left):
         if point not in seen:
             seen.add(point)
-            yield Proposal(arm.name, dict(zip(arm.space, point, strict=True)))
+            yield Configuration(baseline.name, dict(zip(baseline.space, point, strict=True)))
         if len(seen) == cells:
             return
 
 
-def _spread(arm: Arm, seed: int) -> Iterator[tuple[Any, ...]]:
-    """A scrambled Sobol' sequence in the space of an arm."""
+def _spread(baseline: ResolvedBaseline, seed: int) -> Iterator[tuple[Any, ...]]:
+    """A scrambled Sobol' sequence in the space of an baseline."""
     from scipy.stats import qmc  # takes longer to import than everything else here
 
-    stream = numpy_stream(seed, "sobol", arm.name)
-    sampler = qmc.Sobol(len(arm.space), rng=stream)
-    for _ in range(MOST_POINTS // BLOCK if arm.space else 0):
+    stream = numpy_stream(seed, "sobol", baseline.name)
+    sampler = qmc.Sobol(len(baseline.space), rng=stream)
+    for _ in range(MOST_POINTS // BLOCK if baseline.space else 0):
         for point in sampler.random(BLOCK):
-            yield tuple(map(_at, arm.space.values(), map(float, point)))
+            yield tuple(map(_at, baseline.space.values(), map(float, point)))
 
 
 def _at(distribution: BaseDistribution, u: float) -> Any:  # noqa: ANN401
@@ -228,7 +242,9 @@ class Listed(Plan):
 
     configurations: Sequence[Mapping[str, Any]] = field(default_factory=lambda: [{}])
 
-    def proposals(self, arms: Sequence[Arm], seed: int, trials: int) -> list[Proposal]:
+    def proposals(
+        self, baselines: Sequence[ResolvedBaseline], seed: int, trials: int
+    ) -> list[Configuration]:
         """Each configuration on each baseline that has its parameters.
 
         Raises:
@@ -236,19 +252,25 @@ class Listed(Plan):
         """
         proposals = []
         for configuration in self.configurations:
-            fitting = [arm for arm in arms if configuration.keys() <= arm.space.keys()]
+            fitting = [
+                baseline for baseline in baselines if configuration.keys() <= baseline.space.keys()
+            ]
             if not fitting:
                 raise UserError(
                     f"the listed configuration {dict(configuration)} fits no baseline; leave its "
                     "parameters in a baseline's space (--set takes them out)"
                 )
-            for arm, (name, value) in itertools.product(fitting, configuration.items()):
-                if not contains(arm.space[name], value):
+            for baseline, (name, value) in itertools.product(fitting, configuration.items()):
+                if not contains(baseline.space[name], value):
                     raise UserError(
                         f"the listed {name}={value!r} lies outside the search space "
-                        f"{arm.space[name]} of {arm.name}; widen the space or list another value"
+                        f"{baseline.space[name]} of {baseline.name}; widen the space or list "
+                        "another value"
                     )
-            proposals += [Proposal(arm.name, {**arm.default, **configuration}) for arm in fitting]
+            proposals += [
+                Configuration(baseline.name, {**baseline.default, **configuration})
+                for baseline in fitting
+            ]
         return proposals
 
 

@@ -2,7 +2,7 @@
 
 The state is what `suggested.jsonl` and `trials.jsonl` hold. An in-memory Optuna study is rebuilt
 from them, so nothing of it is stored. Every random draw is seeded by the study's seed and the
-trial's number: with one trial at a time, a resumed sweep proposes what an uninterrupted one would.
+trial's number: with one trial at a time, a resumed study tries what an uninterrupted one would.
 """
 
 import itertools
@@ -22,8 +22,8 @@ from optuna.trial import TrialState
 
 from tune_ad.errors import UserError
 from tune_ad.randomness import derived_seed
-from tune_ad.search.plans import Arm, Optuna, Plan, Proposal, all_values
-from tune_ad.storage.records import Suggestion, TrialRecord, identity
+from tune_ad.search.plans import Configuration, Optuna, Plan, ResolvedBaseline, all_values
+from tune_ad.storage.records import TrialRecord, TrialSpec, identity
 
 ATTEMPTS = 100  # proposals in a row that may repeat others before what is left is looked for
 REDUCTION = 3  # of successive halving: one trial in so many goes on at each rung
@@ -32,35 +32,35 @@ FIRST_RUNG = 3  # reports before a trial can be stopped
 Reports = Iterable[tuple[int, float | None]]
 
 
-class Sweep:
+class TrialScheduler:
     """Hands out configurations and learns how they ended.
 
     Args:
         plan: where they come from.
-        arms: the baselines.
+        baselines: as they are for the images.
         trials: how many to hand out in all.
         seed: of the study.
         early_stopping: whether `report` may stop trials, by asynchronous successive halving.
 
     Raises:
-        UserError: if the plan does not fit the arms.
+        UserError: if the plan does not fit the baselines.
     """
 
     def __init__(
         self,
         plan: Plan,
-        arms: Sequence[Arm],
+        baselines: Sequence[ResolvedBaseline],
         trials: int,
         seed: int,
         early_stopping: bool = False,
     ) -> None:
-        self.arms, self.seed = arms, seed
-        self.fixed = plan.proposals(arms, seed, trials)
+        self.baselines, self.seed = baselines, seed
+        self.fixed = plan.proposals(baselines, seed, trials)
         self.trials = trials if self.fixed is None else min(trials, len(self.fixed))
         self.startup = plan.startup(trials) if isinstance(plan, Optuna) else 0
-        self.suggested: dict[int, Suggestion] = {}
+        self.suggested: dict[int, TrialSpec] = {}
         self.ended: dict[int, str] = {}
-        self.unfinished: list[Suggestion] = []
+        self.unfinished: list[TrialSpec] = []
         self.seen: set[str] = set()
         self.running: dict[int, optuna.Trial] = {}
         self.reports: dict[int, int] = {}
@@ -75,19 +75,19 @@ class Sweep:
         """Trials that have not ended yet."""
         return 0 if self.exhausted and not self.running else self.trials - len(self.ended)
 
-    def restore(self, suggestions: Iterable[Suggestion], records: Iterable[TrialRecord]) -> None:
+    def restore(self, specs: Iterable[TrialSpec], records: Iterable[TrialRecord]) -> None:
         """Rebuild the state of an earlier run; what it left unfinished is handed out first."""
-        for suggestion in suggestions:
-            self.suggested[suggestion.number] = suggestion
-            self.seen.add(_mark(suggestion.baseline, suggestion.params))
+        for spec in specs:
+            self.suggested[spec.number] = spec
+            self.seen.add(_mark(spec.baseline, spec.params))
         for record in records:
             if record.number not in self.suggested:
                 raise UserError(
                     f"trial {record.number} ended but was never suggested: suggested.jsonl is "
                     "damaged; restore it from a backup, or name another --results"
                 )
-            suggestion = self.suggested[record.number]
-            self._start(suggestion)
+            spec = self.suggested[record.number]
+            self._start(spec)
             self.replay(record.number, record.reports)
             self.tell(record)
         self.unfinished = [s for n, s in self.suggested.items() if n not in self.ended]
@@ -97,22 +97,22 @@ class Sweep:
         for _, objective in reports:
             self.report(number, objective)
 
-    def ask(self) -> Suggestion | None:
+    def ask(self) -> TrialSpec | None:
         """The next configuration; None when all have been handed out."""
         if self.unfinished:
-            suggestion = self.unfinished.pop(0)
-            self._start(suggestion)
-            return suggestion
+            spec = self.unfinished.pop(0)
+            self._start(spec)
+            return spec
         number = len(self.suggested)
         proposal = self._proposal(number) if number < self.trials else None
         if proposal is None:
             return None
-        suggestion = Suggestion(number, proposal.baseline, proposal.params)
-        self.suggested[number] = suggestion
+        spec = TrialSpec(number, proposal.baseline, proposal.params)
+        self.suggested[number] = spec
         self.seen.add(_mark(*proposal))
         if number not in self.running:
-            self._start(suggestion)
-        return suggestion
+            self._start(spec)
+        return spec
 
     def report(self, number: int, objective: float | None) -> bool:
         """Note an intermediate objective; whether the trial should stop.
@@ -137,12 +137,12 @@ class Sweep:
         else:
             self.study.tell(trial, record.objective)
 
-    def _proposal(self, number: int) -> Proposal | None:
+    def _proposal(self, number: int) -> Configuration | None:
         if self.fixed is not None:
             return self.fixed[number]
-        if number < len(self.arms):
-            arm = self.arms[number]
-            return Proposal(arm.name, dict(arm.default))
+        if number < len(self.baselines):
+            baseline = self.baselines[number]
+            return Configuration(baseline.name, dict(baseline.default))
         for attempt in range(ATTEMPTS):
             trial, proposal = self._sampled(number, attempt)
             if _mark(*proposal) not in self.seen:
@@ -153,51 +153,53 @@ class Sweep:
         self.exhausted = left is None
         return left
 
-    def _untried(self) -> Iterator[Proposal]:
+    def _untried(self) -> Iterator[Configuration]:
         """What chance has missed of the spaces without intervals; the others are never used up."""
-        for arm in self.arms:
-            values = [all_values(each) for each in arm.space.values()]
+        for baseline in self.baselines:
+            values = [all_values(each) for each in baseline.space.values()]
             for point in itertools.product(*(each or () for each in values)):
-                proposal = Proposal(arm.name, dict(zip(arm.space, point, strict=True)))
+                proposal = Configuration(
+                    baseline.name, dict(zip(baseline.space, point, strict=True))
+                )
                 if _mark(*proposal) not in self.seen:
                     yield proposal
 
-    def _sampled(self, number: int, attempt: int) -> tuple[optuna.Trial, Proposal]:
+    def _sampled(self, number: int, attempt: int) -> tuple[optuna.Trial, Configuration]:
         seed = derived_seed(self.seed, "suggest", number, attempt) % 2**32
         late = attempt >= ATTEMPTS // 2  # TPE keeps repeating its favourites; chance does not
         self.study.sampler = (
             optuna.samplers.RandomSampler(seed) if late else _tpe(seed, self.startup)
         )
         trial = self.study.ask()
-        names = [arm.name for arm in self.arms]
+        names = [baseline.name for baseline in self.baselines]
         name = names[0] if len(names) == 1 else trial.suggest_categorical("baseline", names)
-        arm = self.arms[names.index(name)]
-        return trial, Proposal(
+        baseline = self.baselines[names.index(name)]
+        return trial, Configuration(
             name,
             {
-                parameter: _suggested(trial, self._key(arm, parameter), distribution)
-                for parameter, distribution in arm.space.items()
+                parameter: _suggested(trial, self._key(baseline, parameter), distribution)
+                for parameter, distribution in baseline.space.items()
             },
         )
 
-    def _key(self, arm: Arm, parameter: str) -> str:
-        return parameter if len(self.arms) == 1 else f"{arm.name}/{parameter}"
+    def _key(self, baseline: ResolvedBaseline, parameter: str) -> str:
+        return parameter if len(self.baselines) == 1 else f"{baseline.name}/{parameter}"
 
-    def _start(self, suggestion: Suggestion) -> None:
+    def _start(self, spec: TrialSpec) -> None:
         """Enter a configuration that Optuna did not sample itself into its study."""
-        arm = next(arm for arm in self.arms if arm.name == suggestion.baseline)
-        params = {self._key(arm, name): suggestion.params[name] for name in arm.space}
-        distributions = {self._key(arm, name): each for name, each in arm.space.items()}
-        if len(self.arms) > 1:
-            params["baseline"] = arm.name
-            distributions["baseline"] = CategoricalDistribution([a.name for a in self.arms])
+        baseline = next(baseline for baseline in self.baselines if baseline.name == spec.baseline)
+        params = {self._key(baseline, name): spec.params[name] for name in baseline.space}
+        distributions = {self._key(baseline, name): each for name, each in baseline.space.items()}
+        if len(self.baselines) > 1:
+            params["baseline"] = baseline.name
+            distributions["baseline"] = CategoricalDistribution([a.name for a in self.baselines])
         self.study.add_trial(
             optuna.trial.create_trial(
                 state=TrialState.RUNNING, params=params, distributions=distributions
             )
         )
         newest = self.study.get_trials(deepcopy=False)[-1]
-        self.running[suggestion.number] = optuna.Trial(self.study, newest._trial_id)
+        self.running[spec.number] = optuna.Trial(self.study, newest._trial_id)
 
 
 def _mark(baseline: str, params: Mapping[str, Any]) -> str:

@@ -13,8 +13,8 @@ from tune_ad.detectors.nets import ImageShape
 from tune_ad.errors import UserError
 from tune_ad.search.budgets import Budget
 from tune_ad.search.declaration import Baseline, Search
-from tune_ad.search.plans import Arm, Proposal
-from tune_ad.storage.records import Suggestion, identity
+from tune_ad.search.plans import Configuration, ResolvedBaseline
+from tune_ad.storage.records import TrialSpec, identity
 
 
 @dataclass(frozen=True)
@@ -92,9 +92,9 @@ class Study:
         return tuple(class_tasks(source, self.budget.classes))
 
     @cached_property
-    def arms(self) -> tuple[Arm, ...]:
+    def resolved_baselines(self) -> tuple[ResolvedBaseline, ...]:
         """The baselines as the plan sees them."""
-        return tuple(baseline.arm(self.shape) for baseline in self.baselines.values())
+        return tuple(baseline.resolved(self.shape) for baseline in self.baselines.values())
 
     def epochs(self) -> dict[str, int]:
         """The epochs of each baseline's default, over all stages."""
@@ -103,25 +103,25 @@ class Study:
             for name, each in self.baselines.items()
         }
 
-    def config(self, suggestion: Suggestion) -> Config:
+    def config(self, spec: TrialSpec) -> Config:
         """Every hyperparameter of a suggested configuration.
 
         Raises:
             UserError: if a parameter has no such name or an illegal value.
         """
-        return self.baselines[suggestion.baseline].config(self.shape, suggestion.params)
+        return self.baselines[spec.baseline].config(self.shape, spec.params)
 
-    def params(self, suggestion: Suggestion) -> dict[str, Any]:
+    def params(self, spec: TrialSpec) -> dict[str, Any]:
         """Every hyperparameter by name, also of a configuration that the detector refuses."""
         try:
-            return asdict(self.config(suggestion))
+            return asdict(self.config(spec))
         except UserError:
-            default = self.baselines[suggestion.baseline].config(self.shape, {})
-            return {**asdict(default), **suggestion.params}
+            default = self.baselines[spec.baseline].config(self.shape, {})
+            return {**asdict(default), **spec.params}
 
-    def identity(self, suggestion: Suggestion) -> str:
+    def identity(self, spec: TrialSpec) -> str:
         """The hash of a suggested configuration: of its baseline and every hyperparameter."""
-        return identity(suggestion.baseline, self.params(suggestion))
+        return identity(spec.baseline, self.params(spec))
 
     @property
     def seeds(self) -> tuple[int, ...]:
@@ -134,13 +134,13 @@ class Study:
         return tuple(1000 + k for k in range(self.budget.evaluation_seeds))
 
     @cached_property
-    def planned(self) -> Sequence[Proposal] | None:
+    def planned(self) -> Sequence[Configuration] | None:
         """Every configuration that the plan knows beforehand; None if it adapts.
 
         Raises:
             UserError: if the plan does not fit the space.
         """
-        return self.search.plan.proposals(self.arms, self.seed, self.budget.trials)
+        return self.search.plan.proposals(self.resolved_baselines, self.seed, self.budget.trials)
 
     @property
     def selects(self) -> bool:
@@ -170,7 +170,9 @@ class Study:
         Raises:
             UserError: naming the ways out.
         """
-        chosen = trials > len(self.arms)  # the first trials are the baselines' defaults
+        chosen = trials > len(
+            self.resolved_baselines
+        )  # the first trials are the baselines' defaults
         if self.selects or not chosen:
             return
         if self.planned is None:
@@ -181,7 +183,7 @@ class Study:
                 remedy = "or --selection normal_only with a budget that holds images out"
             raise UserError(
                 f"{why}, so {self.selection!r} cannot choose among {trials} trials; use "
-                f"--trials {len(self.arms)}, {remedy}"
+                f"--trials {len(self.resolved_baselines)}, {remedy}"
             )
 
     def describe(self) -> dict[str, Any]:

@@ -13,7 +13,7 @@ import filelock
 
 from tune_ad.errors import UserError
 from tune_ad.storage.jsonl import Journal
-from tune_ad.storage.records import SCHEMA, Suggestion, TrialRecord
+from tune_ad.storage.records import SCHEMA, TrialRecord, TrialSpec
 
 LONGEST_TITLE = 100
 NEEDED: Mapping[str, Any] = {
@@ -137,10 +137,10 @@ class StudyFolder:
             )
         return study
 
-    def read_suggestions(self) -> list[Suggestion]:
+    def read_trial_specs(self) -> list[TrialSpec]:
         """The configurations handed out, oldest first."""
         return [
-            Suggestion(line["number"], line["baseline"], line["params"], tuple(line["seeds"]))
+            TrialSpec(line["number"], line["baseline"], line["params"], tuple(line["seeds"]))
             for line in self.suggested.read()
         ]
 

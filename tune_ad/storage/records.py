@@ -2,7 +2,7 @@
 
 A study is a folder:
 
-    study.json                    what was asked: search, space, budget, panel, versions, hardware
+    study.json                    what was asked: search, space, budget, suite, versions, hardware
     suggested.jsonl               each configuration as it was handed out, one a line
     trials.jsonl                  each configuration as it ended, one a line
     trials/<identity>.json        its curves and histograms
@@ -31,7 +31,7 @@ EFFECTIVE = ("train_effective_share", "overall_effective_share")
 """Metrics of effective sample size over K: of the last epoch, and over all steps with weights."""
 State = Literal["complete", "pruned", "failed"]
 Values = Sequence[float | None]
-"""One number per replica, in the panel's order; None where the replica has none.
+"""One number per replica, in the suite's order; None where the replica has none.
 
 Compact values, of eight bytes each, have NaN there (`StudyFolder.read_trials`).
 """
@@ -48,7 +48,7 @@ def identity(baseline: str, params: Mapping[str, Any]) -> str:
 
 
 @dataclass(frozen=True)
-class Suggestion:
+class TrialSpec:
     """A configuration as the plan proposed it.
 
     Attributes:
@@ -65,7 +65,7 @@ class Suggestion:
 
 
 @dataclass(frozen=True)
-class Replica:
+class ReplicaRecord:
     """One model of a trial and how it ended.
 
     Attributes:
@@ -99,7 +99,7 @@ class TrialRecord:
         objective: what selection saw, larger = better; None where the trial failed or the
             protocol has no selection.
         reports: (epoch, objective) of each evaluation interval.
-        replicas: the models, in the panel's order.
+        replicas: the models, in the suite's order.
         metrics: final numbers by name, one per replica.
         variants: score variant -> metric -> one number per replica.
         labelled: by k as text, what `validation` would see with k held-out anomalies: the mean
@@ -121,7 +121,7 @@ class TrialRecord:
     reason: str
     objective: float | None
     reports: list[tuple[int, float | None]]
-    replicas: list[Replica]
+    replicas: list[ReplicaRecord]
     metrics: dict[str, Values]
     variants: dict[str, dict[str, Values]] = field(default_factory=dict)
     labelled: dict[str, list[float | None]] = field(default_factory=dict)
@@ -164,16 +164,16 @@ class TrialRecord:
         return cls(**values)
 
 
-_shared = lru_cache(maxsize=4096)(Replica)  # hundreds of trials have equal ones
+_shared = lru_cache(maxsize=4096)(ReplicaRecord)  # hundreds of trials have equal ones
 
 
-def _replica(data: Mapping[str, Any]) -> Replica:
+def _replica(data: Mapping[str, Any]) -> ReplicaRecord:
     """A replica; equal ones are one object.
 
     Raises:
         UserError: if a field is missing.
     """
-    names = [each.name for each in fields(Replica)]
+    names = [each.name for each in fields(ReplicaRecord)]
     if lost := [name for name in names if name not in data]:
         raise UserError(
             f"a replica in a trial's record lacks {', '.join(lost)}; remove that line or restore "

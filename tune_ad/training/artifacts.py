@@ -7,9 +7,9 @@ import numpy as np
 from torch import Tensor
 
 from tune_ad.detectors.base import Terms
-from tune_ad.training.replica_set import Cohort
+from tune_ad.training.replica_set import ReplicaSet
 from tune_ad.training.scoring import Key
-from tune_ad.training.suite import Panel
+from tune_ad.training.suite import Suite
 
 HISTOGRAM_BINS = 40
 KEPT_SCORES = 500
@@ -95,14 +95,16 @@ def fewer(steps: Mapping[str, Steps]) -> dict[str, Steps]:
     }
 
 
-def pictures(cohort: Cohort, panel: Panel, keys: Sequence[Key], count: int) -> dict[str, Terms]:
+def pictures(
+    replica_set: ReplicaSet, suite: Suite, keys: Sequence[Key], count: int
+) -> dict[str, Terms]:
     """What the first replica of each task makes of held-out normals; uint8 (n, h, w, c)."""
     shown: dict[str, dict[str, Tensor]] = {}
-    for k in cohort.living():
-        name = panel.tasks[keys[k].task].name
-        held_out = panel.positions(keys[k].task, "validation_normal")[:count]
+    for k in replica_set.living():
+        name = suite.tasks[keys[k].task].name
+        held_out = suite.positions(keys[k].task, "validation_normal")[:count]
         if name not in shown and len(held_out):
-            made = cohort.illustrate(k, held_out)
+            made = replica_set.illustrate(k, held_out)
             shown[name] = {
                 title: (image.clamp(0, 1) * 255).round().byte().permute(0, 2, 3, 1).cpu()
                 for title, image in made.items()

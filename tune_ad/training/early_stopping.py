@@ -11,7 +11,7 @@ Weights = dict[str, Tensor]
 
 
 @dataclass
-class Plateau:
+class EarlyStopping:
     """Watches the loss of held-out normals of one replica, stage by stage.
 
     Attributes:
@@ -21,7 +21,7 @@ class Plateau:
         waited: intervals since.
         weights: of that epoch; empty before any.
         stopped: epoch at which the replica was done with its stage; None while it is not.
-        terms: of its last epoch of training, as `Cohort.train` gives them.
+        terms: of its last epoch of training, as `ReplicaSet.train` gives them.
     """
 
     patience: int

@@ -15,21 +15,21 @@ import torch
 from torch import Tensor
 
 from tune_ad.storage.records import EFFECTIVE, Values
-from tune_ad.training.replica_set import Cohort
+from tune_ad.training.replica_set import ReplicaSet
 from tune_ad.training.scoring import Key, by_name
-from tune_ad.training.suite import Panel
+from tune_ad.training.suite import Suite
 
 BOUNDS = ("negative_elbo", "negative_iwae")
 
 
 def train_test_gap(
-    cohort: Cohort, panel: Panel, keys: Sequence[Key], tested: Mapping[str, Values]
+    replica_set: ReplicaSet, suite: Suite, keys: Sequence[Key], tested: Mapping[str, Values]
 ) -> dict[str, Values]:
     """How much better the models know their training images than test images.
 
     Args:
-        cohort: the replicas, as they were tested.
-        panel: tasks and images.
+        replica_set: the replicas, as they were tested.
+        suite: tasks and images.
         keys: of the replicas.
         tested: metrics on test images; a bound that is not among them has no gap.
 
@@ -39,8 +39,8 @@ def train_test_gap(
     """
     known = [bound for bound in BOUNDS if f"test_{bound}" in tested]
     replicas: list[dict[str, float]] = [{} for _ in keys]
-    for k in cohort.living() if known else ():
-        seen = cohort.score(k, seen_again(panel, keys[k].task))
+    for k in replica_set.living() if known else ():
+        seen = replica_set.score(k, seen_again(suite, keys[k].task))
         for bound in known:
             value, own = tested[f"test_{bound}"][k], float(seen[bound].mean())
             if value is not None:
@@ -48,10 +48,10 @@ def train_test_gap(
     return by_name(replicas)
 
 
-def seen_again(panel: Panel, task: int) -> Tensor:
+def seen_again(suite: Suite, task: int) -> Tensor:
     """At most as many training images of a task as it has normal test images, evenly taken."""
-    train = panel.positions(task, "train")
-    count = min(len(train), len(panel.positions(task, "test_normal")))
+    train = suite.positions(task, "train")
+    count = min(len(train), len(suite.positions(task, "test_normal")))
     return train[torch.arange(count) * len(train) // count]
 
 

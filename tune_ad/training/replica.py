@@ -18,7 +18,7 @@ CHUNK = {"cpu": 200, "cuda": 4000}  # images scored at once: fits a cache, fills
 
 
 @dataclass(frozen=True)
-class Member:
+class ReplicaSpec:
     """One replica to train.
 
     Attributes:
@@ -44,7 +44,7 @@ def build(
         return detector(config, shape)
 
 
-class Learner:
+class Replica:
     """One replica with its optimisers and random streams, trained in a loop."""
 
     def __init__(
@@ -52,13 +52,13 @@ class Learner:
         detector: type[Detector[Any]],
         config: Config,
         images: Tensor,
-        member: Member,
+        replica_spec: ReplicaSpec,
         score_space: ScoreSpace,
     ) -> None:
         shape = ImageShape(*images.shape[1:])
-        self.images, self.member, self.score_space = images, member, score_space
-        self.range: Range | None = training_range(config.scaling, images, member.train)
-        self.owner = owner = derived_seed(member.seed, member.task)
+        self.images, self.replica_spec, self.score_space = images, replica_spec, score_space
+        self.range: Range | None = training_range(config.scaling, images, replica_spec.train)
+        self.owner = owner = derived_seed(replica_spec.seed, replica_spec.task)
         module = build(detector, config, shape, owner)
         self.module = module.to(images.device).to(memory_format=torch.channels_last)
         self.stages = module.stages()
@@ -110,7 +110,7 @@ class Learner:
 
     def steps_before(self, epoch: int) -> int:
         """Steps of all epochs before one."""
-        n, steps = len(self.member.train), 0
+        n, steps = len(self.replica_spec.train), 0
         for stage in self.stages:
             steps += -(-n // stage.batch_size) * min(epoch, stage.epochs)
             epoch -= min(epoch, stage.epochs)
@@ -179,8 +179,8 @@ class Learner:
 
     def batches(self, size: int) -> list[Tensor]:
         """One epoch of full batches of indices; the same permutation completes the last one."""
-        n = len(self.member.train)
-        permutation = self.member.train[torch.randperm(n, generator=self.order)]
+        n = len(self.replica_spec.train)
+        permutation = self.replica_spec.train[torch.randperm(n, generator=self.order)]
         count = -(-n // size)
         repeated = permutation.repeat(-(-count * size // n))[: count * size]
         return list(repeated.to(self.images.device).split(size))
@@ -199,7 +199,7 @@ class Learner:
     def training_images(self) -> Iterator[Tensor]:
         """The training images in order, with the module in evaluation mode."""
         self.module.eval()
-        return map(self.pick, self.chunks(self.member.train))
+        return map(self.pick, self.chunks(self.replica_spec.train))
 
     def finish(self) -> None:
         """Fit what scoring needs."""

@@ -1,8 +1,8 @@
 """Trains the replicas of one configuration together.
 
-A cohort owns what a detector must not: optimisers, schedules, random streams and the loop. Here
-each call advances every replica in turn. The images lie on the device as one tensor; a replica's
-task is an index tensor into it.
+A replica set owns what a detector must not: optimisers, schedules, random streams and the loop.
+Here each call advances every replica in turn. The images lie on the device as one tensor; a
+replica's task is an index tensor into it.
 """
 
 import math
@@ -14,8 +14,8 @@ from torch import Tensor
 from tune_ad.detectors.base import Detector, ScoreSpace, Terms, check_finite
 from tune_ad.detectors.config import Config
 from tune_ad.errors import DegenerateInputError, UserError
-from tune_ad.training.early_stopping import Plateau
-from tune_ad.training.replica import Learner, Member
+from tune_ad.training.early_stopping import EarlyStopping
+from tune_ad.training.replica import Replica, ReplicaSpec
 
 
 class Failure(NamedTuple):
@@ -25,7 +25,7 @@ class Failure(NamedTuple):
     reason: str
 
 
-class Cohort:
+class ReplicaSet:
     """All replicas of one configuration.
 
     Args:
@@ -54,24 +54,24 @@ class Cohort:
         detector: type[Detector[Any]],
         config: Config,
         images: Tensor,
-        members: Sequence[Member],
+        replica_specs: Sequence[ReplicaSpec],
         score_space: ScoreSpace | None = None,
         patience: int = 0,
     ) -> None:
         check_finite(images)
-        for member in members:
-            if not len(member.train):
+        for spec in replica_specs:
+            if not len(spec.train):
                 raise UserError(
-                    f"task {member.task} with seed {member.seed} has no training image; give it "
-                    "some"
+                    f"task {spec.task} with seed {spec.seed} has no training image; give it some"
                 )
         self.epoch = 0
         self.failures: dict[int, Failure] = {}
-        self.learners = [
-            Learner(detector, config, images, member, score_space or {}) for member in members
+        self.replicas = [
+            Replica(detector, config, images, replica_spec, score_space or {})
+            for replica_spec in replica_specs
         ]
-        self.epochs = sum(stage.epochs for stage in self.learners[0].stages)
-        self.plateaus = [Plateau(patience) for _ in members if patience]
+        self.epochs = sum(stage.epochs for stage in self.replicas[0].stages)
+        self.plateaus = [EarlyStopping(patience) for _ in replica_specs if patience]
 
     @property
     def finished(self) -> bool:
@@ -83,28 +83,28 @@ class Cohort:
     @property
     def scorable(self) -> bool:
         """Whether the last stage has begun: before it, a score would mean nothing."""
-        stages = self.learners[0].stages
+        stages = self.replicas[0].stages
         return self.epoch > sum(stage.epochs for stage in stages[:-1]) or not stages
 
     @property
     def parameters(self) -> int:
         """Trained numbers in one replica that score; 0 for a detector that is fitted."""
-        module = self.learners[0].module
+        module = self.replicas[0].module
         parts = [module.get_submodule(name) for name in module.scoring_modules]
         return sum(p.numel() for part in parts for p in part.parameters())
 
     @property
     def learning_rate(self) -> float:
         """Of the last epoch that was trained (of the first, before any)."""
-        learner = self.learners[0]
-        if not learner.stages:
+        replica = self.replicas[0]
+        if not replica.stages:
             return 0.0
-        stage, epoch = learner.position(max(self.epoch - 1, 0))
+        stage, epoch = replica.position(max(self.epoch - 1, 0))
         return stage.learning_rate(epoch)
 
     def living(self) -> list[int]:
         """Positions of the replicas that have not failed."""
-        return [k for k in range(len(self.learners)) if k not in self.failures]
+        return [k for k in range(len(self.replicas)) if k not in self.failures]
 
     def training(self) -> list[int]:
         """Positions of the replicas that have not failed, nor stopped improving in this stage."""
@@ -128,20 +128,20 @@ class Cohort:
         """
         if not (self.plateaus and self.epoch):
             return
-        stage, _ = self.learners[0].position(self.epoch - 1)
+        stage, _ = self.replicas[0].position(self.epoch - 1)
         for k in self.training():
-            plateau, learner = self.plateaus[k], self.learners[k]
-            losses = learner.losses(held_out[k], stage)
+            plateau, replica = self.plateaus[k], self.replicas[k]
+            losses = replica.losses(held_out[k], stage)
             if losses is None:
                 continue
-            plateau.note(self.epoch, float(losses.mean()), learner.module.state_dict())
+            plateau.note(self.epoch, float(losses.mean()), replica.module.state_dict())
             over = plateau.stopped is not None or self.epoch == self.stage_end(self.epoch - 1)
             if over and plateau.weights:
-                learner.restore(plateau.weights)
+                replica.restore(plateau.weights)
 
     def stage_end(self, epoch: int) -> int:
         """Epochs that are over at the end of the stage to which an epoch belongs."""
-        stage, local = self.learners[0].position(epoch)
+        stage, local = self.replicas[0].position(epoch)
         return epoch - local + stage.epochs
 
     def _within_stage(self, epochs: int) -> int:
@@ -150,7 +150,7 @@ class Cohort:
             return epochs
         if not self.training() and not self.finished:  # all wait for the end of the stage
             self.epoch = self.stage_end(self.epoch)
-        if self.epoch and self.learners[0].position(self.epoch)[1] == 0:
+        if self.epoch and self.replicas[0].position(self.epoch)[1] == 0:
             for plateau in self.plateaus:
                 plateau.again()
         return min(epochs, self.stage_end(self.epoch) - self.epoch)
@@ -163,12 +163,12 @@ class Cohort:
             has failed.
         """
         epochs = min(self._within_stage(epochs), self.epochs - self.epoch)
-        means: list[dict[str, float]] = [{} for _ in self.learners]
+        means: list[dict[str, float]] = [{} for _ in self.replicas]
         for k, plateau in enumerate(self.plateaus):
             means[k] = {} if k in self.failures else plateau.terms
         for k in self.training():
             for epoch in range(self.epoch, self.epoch + epochs):
-                means[k] = self.learners[k].train_epoch(epoch)
+                means[k] = self.replicas[k].train_epoch(epoch)
                 bad = [name for name, value in means[k].items() if not math.isfinite(value)]
                 if bad:
                     self.fail(k, epoch, f"{bad[0]} became {means[k][bad[0]]} in epoch {epoch + 1}")
@@ -182,7 +182,7 @@ class Cohort:
     def take_steps(self) -> list[dict[str, list[tuple[int, float]]]]:
         """What each living replica told at every step since the last call; {} for others."""
         living = self.living()
-        return [each.take_steps() if k in living else {} for k, each in enumerate(self.learners)]
+        return [each.take_steps() if k in living else {} for k, each in enumerate(self.replicas)]
 
     def fail(self, replica: int, epoch: int, reason: str) -> None:
         """End a replica; the others go on."""
@@ -192,7 +192,7 @@ class Cohort:
         """Fit what scoring needs (`Detector.finish`) on every living replica."""
         for k in self.living():
             try:
-                self.learners[k].finish()
+                self.replicas[k].finish()
             except DegenerateInputError as error:
                 self.fail(k, self.epoch, str(error))
 
@@ -206,7 +206,7 @@ class Cohort:
             indices: of the images, shape (n,).
             every_variant: also under the values of the score space.
         """
-        return self.learners[replica].score(indices, every_variant)
+        return self.replicas[replica].score(indices, every_variant)
 
     def losses(self, replica: int, indices: Tensor) -> Tensor | None:
         """The training loss of images in evaluation mode, shape (n,), float64.
@@ -217,18 +217,18 @@ class Cohort:
             replica: its position.
             indices: of the images, shape (n,).
         """
-        return self.learners[replica].losses(indices)
+        return self.replicas[replica].losses(indices)
 
     def illustrate(self, replica: int, indices: Tensor) -> dict[str, Tensor]:
         """The images and what one replica makes of them, each (n, c, h, w) in [0, 1]."""
-        return self.learners[replica].illustrate(indices)
+        return self.replicas[replica].illustrate(indices)
 
     def state_dict(self) -> dict[str, Any]:
         """Everything that training goes on from, as tensors and plain data."""
         return {
             "epoch": self.epoch,
             "failures": {k: tuple(failure) for k, failure in self.failures.items()},
-            "learners": [learner.state_dict() for learner in self.learners],
+            "learners": [replica.state_dict() for replica in self.replicas],
             "plateaus": [each.state_dict() for each in self.plateaus],
         }
 
@@ -236,8 +236,8 @@ class Cohort:
         """Go on from `state`: what follows is bit-equal to what would have followed, on a CPU."""
         self.epoch = state["epoch"]
         self.failures = {k: Failure(*failure) for k, failure in state["failures"].items()}
-        for learner, saved in zip(self.learners, state["learners"], strict=True):
-            learner.load_state_dict(saved)
+        for replica, saved in zip(self.replicas, state["learners"], strict=True):
+            replica.load_state_dict(saved)
         for plateau, saved in zip(self.plateaus, state.get("plateaus", []), strict=True):
             plateau.load_state_dict(saved)
         if not self.epochs:

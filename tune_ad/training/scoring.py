@@ -1,4 +1,4 @@
-"""What the replicas of a cohort make of held-out and of test images, as numbers by name.
+"""What the replicas of a replica set make of held-out and of test images, as numbers by name.
 
 `part` is "validation" or "test". For each replica the metrics are:
 
@@ -38,15 +38,15 @@ from tune_ad.training.metrics import (
     require_finite,
     ties,
 )
-from tune_ad.training.replica_set import Cohort
-from tune_ad.training.suite import Panel
+from tune_ad.training.replica_set import ReplicaSet
+from tune_ad.training.suite import Suite
 
 LABELLED = (1, 2, 5, 10, 50)  # anomalies by which a selection may be made
 DRAWS = 20
 
 
 class Key(NamedTuple):
-    """Which task and seed a replica has; tasks are counted in the panel's order."""
+    """Which task and seed a replica has; tasks are counted in the suite's order."""
 
     task: int
     seed: int
@@ -109,8 +109,8 @@ def by_name(replicas: Sequence[Mapping[str, float]]) -> dict[str, Values]:
 
 
 def examine(
-    cohort: Cohort,
-    panel: Panel,
+    replica_set: ReplicaSet,
+    suite: Suite,
     keys: Sequence[Key],
     part: str,
     every_variant: bool = False,
@@ -121,9 +121,9 @@ def examine(
     A replica whose scores are not finite has no numbers.
 
     Args:
-        cohort: the replicas.
-        panel: tasks and images.
-        keys: of the replicas, in the cohort's order.
+        replica_set: the replicas.
+        suite: tasks and images.
+        keys: of the replicas, in the replica set's order.
         part: "validation" or "test".
         every_variant: also score under the values of the score space.
         ends: whether a replica whose scores are not finite is ended as failed, too; otherwise it
@@ -132,24 +132,24 @@ def examine(
     metrics: list[dict[str, float]] = [{} for _ in keys]
     variants: list[dict[str, dict[str, float]]] = [{} for _ in keys]
     found = Examination()
-    for k in cohort.living():
+    for k in replica_set.living():
         key = keys[k]
         sides = {
-            name: cohort.score(k, panel.positions(key.task, where), every_variant)
-            for name, where in sides_of(panel, key.task, part).items()
+            name: replica_set.score(k, suite.positions(key.task, where), every_variant)
+            for name, where in score_groups(suite, key.task, part).items()
         }
         losses = None
         if part == "validation":
-            losses = cohort.losses(k, panel.positions(key.task, "validation_normal"))
+            losses = replica_set.losses(k, suite.positions(key.task, "validation_normal"))
         try:
-            numbers = judged(sides, part)
+            numbers = replica_metrics(sides, part)
             if losses is not None:
                 numbers["validation_loss"] = finite_mean(losses)
-            others = compared(sides, part) if every_variant else {}
-            found.keep(panel.tasks[key.task].name, sides, cohort.learners[k].module.shown)
+            others = variant_aurocs(sides, part) if every_variant else {}
+            found.keep(suite.tasks[key.task].name, sides, replica_set.replicas[k].module.shown)
         except DegenerateInputError as error:
             if ends:
-                cohort.fail(k, cohort.epoch, str(error))
+                replica_set.fail(k, replica_set.epoch, str(error))
             else:
                 found.untested[k] = f"not tested: {error}"
             continue
@@ -163,19 +163,19 @@ def examine(
     return found
 
 
-def sides_of(panel: Panel, task: int, part: str) -> dict[str, str]:
-    """The names of the panel's parts that hold the normals and each outsider set.
+def score_groups(suite: Suite, task: int, part: str) -> dict[str, str]:
+    """The names of the suite's parts that hold the normals and each outsider set.
 
     Where the outsiders are other data sets, selection has no anomaly to look at.
     """
     if part == "validation":
         rest = {"rest": "validation_anomalous"}
-        known = len(panel.positions(task, "validation_anomalous"))
+        known = len(suite.positions(task, "validation_anomalous"))
         return {"normal": "validation_normal"} | (rest if known else {})
-    return {"normal": "test_normal"} | {n: f"test/{n}" for n in panel.outsiders(task)}
+    return {"normal": "test_normal"} | {n: f"test/{n}" for n in suite.outsiders(task)}
 
 
-def judged(sides: Mapping[str, Terms], part: str) -> dict[str, float]:
+def replica_metrics(sides: Mapping[str, Terms], part: str) -> dict[str, float]:
     """The metrics of one replica.
 
     Raises:
@@ -202,7 +202,7 @@ def judged(sides: Mapping[str, Terms], part: str) -> dict[str, float]:
 
 
 def labelled(
-    panel: Panel, keys: Sequence[Key], placed: Mapping[int, np.ndarray], seed: int
+    suite: Suite, keys: Sequence[Key], placed: Mapping[int, np.ndarray], seed: int
 ) -> dict[str, list[float | None]]:
     """What selection would see with k held-out anomalies: the mean AUROC over replicas, by draw.
 
@@ -210,7 +210,7 @@ def labelled(
     all held-out normals against them is the mean of their placements.
 
     Args:
-        panel: tasks and images.
+        suite: tasks and images.
         keys: of the replicas.
         placed: the placements of all held-out anomalies of a task, by replica.
         seed: of the study.
@@ -219,8 +219,8 @@ def labelled(
         by k as text, `DRAWS` numbers in [0, 1], None if a replica has no placements; without each
         k that exceeds the held-out anomalies of a task.
     """
-    tasks = {key.task: panel.tasks[key.task].name for key in keys}
-    known = {task: len(panel.positions(task, "validation_anomalous")) for task in tasks}
+    tasks = {key.task: suite.tasks[key.task].name for key in keys}
+    known = {task: len(suite.positions(task, "validation_anomalous")) for task in tasks}
     means: dict[str, list[float | None]] = {}
     for count in LABELLED:
         if count > min(known.values()):
@@ -254,7 +254,7 @@ def finite_mean(losses: Tensor) -> float:
     return float(losses.mean())
 
 
-def compared(sides: Mapping[str, Terms], part: str) -> dict[str, dict[str, float]]:
+def variant_aurocs(sides: Mapping[str, Terms], part: str) -> dict[str, dict[str, float]]:
     """The AUROCs of one replica under each score variant.
 
     Raises:

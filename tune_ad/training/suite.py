@@ -14,7 +14,7 @@ Arrays = dict[str, np.ndarray]
 
 
 @dataclass(frozen=True)
-class Panel:
+class Suite:
     """Tasks and their splits, and one array with the images that any of them uses.
 
     Attributes:
@@ -37,12 +37,12 @@ class Panel:
         tasks: Sequence[Task],
         budget: Budget,
         seed: int,
-    ) -> "Panel":
+    ) -> "Suite":
         """Cut the splits and keep the images that they use.
 
         Args:
             image_sets: those that the tasks name.
-            tasks: of the panel.
+            tasks: of the suite.
             budget: gives the sizes.
             seed: of the cut.
 

@@ -1,4 +1,4 @@
-"""One configuration on its panel: trains the cohort by intervals and reports after each.
+"""One configuration on its suite: trains the replica set by intervals and reports after each.
 
 It meets the test set at its last epoch, and after every interval where the search asks for that
 curve. It knows no Ray: the serial backend and the Ray Trainable drive the same object.
@@ -19,7 +19,7 @@ from tune_ad.detectors.nets import ImageShape
 from tune_ad.detectors.operations import forward_operations
 from tune_ad.search.selection import RULES
 from tune_ad.search.study import Study
-from tune_ad.storage.records import Replica, State, Suggestion, TrialRecord, Values
+from tune_ad.storage.records import ReplicaRecord, State, TrialRecord, TrialSpec, Values
 from tune_ad.training.artifacts import (
     Steps,
     Told,
@@ -30,10 +30,10 @@ from tune_ad.training.artifacts import (
     thinned,
 )
 from tune_ad.training.likelihood_diagnostics import nearly_one_code, train_test_gap
-from tune_ad.training.replica import Member
-from tune_ad.training.replica_set import Cohort
+from tune_ad.training.replica import ReplicaSpec
+from tune_ad.training.replica_set import ReplicaSet
 from tune_ad.training.scoring import Examination, Key, by_name, examine, labelled, with_bits
-from tune_ad.training.suite import Panel
+from tune_ad.training.suite import Suite
 
 SHOWN_PICTURES = 8
 
@@ -129,40 +129,40 @@ class History:
 
 
 class Trial:
-    """One configuration on its panel.
+    """One configuration on its suite.
 
     Args:
         study: the search under its budget.
-        panel: tasks and images.
-        suggestion: the configuration.
+        suite: tasks and images.
+        spec: the configuration.
         device: "cpu" or "cuda".
 
     Raises:
         UserError: if the configuration cannot be built for the images.
     """
 
-    def __init__(self, study: Study, panel: Panel, suggestion: Suggestion, device: str) -> None:
-        self.study, self.panel, self.suggestion = study, panel, suggestion
+    def __init__(self, study: Study, suite: Suite, spec: TrialSpec, device: str) -> None:
+        self.study, self.suite, self.spec = study, suite, spec
         self.device = device
         torch.backends.cudnn.allow_tf32 = False  # scores rank by residuals below its precision
-        self.baseline = study.baselines[suggestion.baseline]
-        self.config = study.config(suggestion)
-        self.identity = study.identity(suggestion)
-        images = scaled(torch.tensor(panel.images).to(device), self.config.scaling)
+        self.baseline = study.baselines[spec.baseline]
+        self.config = study.config(spec)
+        self.identity = study.identity(spec)
+        images = scaled(torch.tensor(suite.images).to(device), self.config.scaling)
         self.keys = [
             Key(task, seed)
-            for seed in suggestion.seeds or study.seeds
-            for task in range(len(panel.tasks))
+            for seed in spec.seeds or study.seeds
+            for task in range(len(suite.tasks))
         ]
-        members = [
-            Member(panel.tasks[key.task].name, key.seed, panel.positions(key.task, "train"))
+        replica_specs = [
+            ReplicaSpec(suite.tasks[key.task].name, key.seed, suite.positions(key.task, "train"))
             for key in self.keys
         ]
-        self.cohort = Cohort(
+        self.replica_set = ReplicaSet(
             self.baseline.detector,
             self.config,
             images,
-            members,
+            replica_specs,
             self.baseline.score_space,
             study.search.patience,
         )
@@ -172,28 +172,28 @@ class Trial:
     def step(self) -> Report:
         """Train one interval, examine, report."""
         started = time.perf_counter()
-        terms = self.cohort.train(self.interval())
-        self.cohort.watch(
-            [self.panel.positions(key.task, "validation_normal") for key in self.keys]
+        terms = self.replica_set.train(self.interval())
+        self.replica_set.watch(
+            [self.suite.positions(key.task, "validation_normal") for key in self.keys]
         )
-        steps = self.history.follow(self.cohort.take_steps())
+        steps = self.history.follow(self.replica_set.take_steps())
         found = self.examined()
         train = self.history.of_steps() | by_name(
             [{f"train_{name}": v for name, v in each.items()} for each in terms]
         )
-        nats = self.cohort.learners[0].module.nats
-        metrics = with_bits(self.without_failed(train | found.metrics), nats, self.panel.shape)
+        nats = self.replica_set.replicas[0].module.nats
+        metrics = with_bits(self.without_failed(train | found.metrics), nats, self.suite.shape)
         variants = {name: self.without_failed(each) for name, each in found.variants.items()}
         objective = None
-        if not self.cohort.failures:
+        if not self.replica_set.failures:
             objective = RULES[self.study.selection](metrics, self.identity)
-        rate = self.cohort.learning_rate
-        self.history.add(self.cohort.epoch, rate, objective, metrics)
+        rate = self.replica_set.learning_rate
+        self.history.add(self.replica_set.epoch, rate, objective, metrics)
         self.history.seconds += time.perf_counter() - started
-        done = self.cohort.finished
+        done = self.replica_set.finished
         return Report(
-            self.cohort.epoch,
-            self.cohort.epochs,
+            self.replica_set.epoch,
+            self.replica_set.epochs,
             objective,
             rate,
             metrics,
@@ -208,9 +208,9 @@ class Trial:
 
     def interval(self) -> int:
         """Epochs between two reports; with patience as many in every configuration of a stage."""
-        epochs = self.cohort.epochs
-        if self.cohort.plateaus:
-            stages = self.cohort.learners[0].stages
+        epochs = self.replica_set.epochs
+        if self.replica_set.plateaus:
+            stages = self.replica_set.replicas[0].stages
             epochs = max((stage.epochs for stage in stages), default=epochs)
         return self.study.budget.interval(epochs)
 
@@ -227,17 +227,19 @@ class Trial:
 
     def examined(self) -> Examination:
         """Held-out images, and test images when they are wanted."""
-        done, budget = self.cohort.finished, self.study.budget
+        done, budget = self.replica_set.finished, self.study.budget
         parts = ["validation"] if budget.validation_fraction else []
         if done or budget.test_curve:
             parts.append("test")
         found = Examination()
-        if not (parts and self.cohort.scorable):
+        if not (parts and self.replica_set.scorable):
             return found
-        self.cohort.prepare_scoring()
+        self.replica_set.prepare_scoring()
         for part in parts:
             ends = part == "validation" or self.quoted
-            new = examine(self.cohort, self.panel, self.keys, part, every_variant=done, ends=ends)
+            new = examine(
+                self.replica_set, self.suite, self.keys, part, every_variant=done, ends=ends
+            )
             if part == "validation":
                 found.placements = new.placements
             else:
@@ -246,13 +248,13 @@ class Trial:
                 new.metrics = (new.metrics if done else {}) | oracle
             found.add(new)
         if done:
-            found.metrics |= train_test_gap(self.cohort, self.panel, self.keys, found.metrics)
+            found.metrics |= train_test_gap(self.replica_set, self.suite, self.keys, found.metrics)
             found.metrics |= self.kept()
         return found
 
     def kept(self) -> dict[str, Values]:
         """With patience: the epoch of the weights of each replica, and whether it stopped."""
-        plateaus = self.cohort.plateaus
+        plateaus = self.replica_set.plateaus
         if not plateaus:
             return {}
         return {
@@ -267,17 +269,17 @@ class Trial:
         Otherwise they may change nothing: what is selected must not depend on the test set.
         """
         study = self.study
-        return bool(self.suggestion.seeds) or study.selection == "oracle" or not study.chooses
+        return bool(self.spec.seeds) or study.selection == "oracle" or not study.chooses
 
     def labelled(self, found: Examination) -> dict[str, list[float | None]]:
         """The mean AUROC against a few held-out anomalies, by their number and draw."""
-        living = self.cohort.living()
+        living = self.replica_set.living()
         placed = {k: each for k, each in found.placements.items() if k in living}
-        return labelled(self.panel, self.keys, placed, self.study.seed)
+        return labelled(self.suite, self.keys, placed, self.study.seed)
 
     def without_failed(self, metrics: dict[str, Values]) -> dict[str, Values]:
         """The metrics with None in the place of every replica that has failed by now."""
-        living = set(self.cohort.living())
+        living = set(self.replica_set.living())
         return {
             name: [value if k in living else None for k, value in enumerate(values)]
             for name, values in metrics.items()
@@ -285,7 +287,7 @@ class Trial:
 
     def pictures(self) -> dict[str, dict[str, np.ndarray]]:
         """What the detector makes of held-out normals, uint8, shape (n, h, w, c)."""
-        shown = pictures(self.cohort, self.panel, self.keys, SHOWN_PICTURES)
+        shown = pictures(self.replica_set, self.suite, self.keys, SHOWN_PICTURES)
         return {
             task: {title: image.numpy() for title, image in each.items()}
             for task, each in shown.items()
@@ -301,7 +303,7 @@ class Trial:
         """The trial as it stands; "pruned" unless it is over or has failed."""
         replicas = [self.replica(k) for k in range(len(self.keys))]
         failed = [each for each in replicas if each.state == "failed"]
-        state: State = "complete" if self.cohort.finished else "pruned"
+        state: State = "complete" if self.replica_set.finished else "pruned"
         reason = ""
         if failed:
             state, first = "failed", failed[0]
@@ -310,12 +312,12 @@ class Trial:
                 f"{first.seed}: {first.reason}"
             )
         return TrialRecord(
-            number=self.suggestion.number,
+            number=self.spec.number,
             identity=self.identity,
-            baseline=self.suggestion.baseline,
+            baseline=self.spec.baseline,
             detector=self.baseline.detector.__name__,
             params=asdict(self.config),
-            searched=sorted(self.suggestion.params),
+            searched=sorted(self.spec.params),
             state=state,
             reason=reason,
             objective=objective,
@@ -332,19 +334,21 @@ class Trial:
     @cached_property
     def models(self) -> dict[str, float]:
         """Parameters, and operations of a forward pass of one image in the last stage."""
-        module = skeleton(self.baseline.detector, self.config, ImageShape(*self.panel.shape))
+        module = skeleton(self.baseline.detector, self.config, ImageShape(*self.suite.shape))
         operations = {"flops": forward_operations(module)} if module.stages() else {}
-        return {"parameters": self.cohort.parameters, **operations}
+        return {"parameters": self.replica_set.parameters, **operations}
 
-    def replica(self, k: int) -> Replica:
+    def replica(self, k: int) -> ReplicaRecord:
         """One replica as it stands."""
         key = self.keys[k]
-        name = self.panel.tasks[key.task].name
-        if k in self.cohort.failures:
-            failure = self.cohort.failures[k]
-            return Replica(name, key.seed, "failed", failure.reason, failure.epoch)
-        state: State = "complete" if self.cohort.finished else "pruned"
-        return Replica(name, key.seed, state, self.untested.get(k, ""), self.cohort.epoch_of(k))
+        name = self.suite.tasks[key.task].name
+        if k in self.replica_set.failures:
+            failure = self.replica_set.failures[k]
+            return ReplicaRecord(name, key.seed, "failed", failure.reason, failure.epoch)
+        state: State = "complete" if self.replica_set.finished else "pruned"
+        return ReplicaRecord(
+            name, key.seed, state, self.untested.get(k, ""), self.replica_set.epoch_of(k)
+        )
 
     def details(self, found: Examination) -> dict[str, Any]:
         """Curves and histograms, of test scores where there are any, for the file of details."""
@@ -362,16 +366,16 @@ class Trial:
                 for title, sides in scores.items()
                 for name, each in histograms(title, sides).items()
             },
-            "steps": fewer(self.history.steps) if self.cohort.finished else {},
+            "steps": fewer(self.history.steps) if self.replica_set.finished else {},
         }
 
     def state_dict(self) -> dict[str, Any]:
         """Everything that the trial goes on from."""
-        return {"cohort": self.cohort.state_dict(), "history": asdict(self.history)}
+        return {"cohort": self.replica_set.state_dict(), "history": asdict(self.history)}
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
         """Go on from `state`."""
-        self.cohort.load_state_dict(state["cohort"])
+        self.replica_set.load_state_dict(state["cohort"])
         self.history = History(**state["history"])
 
 
@@ -384,24 +388,22 @@ def _as_oracle(metrics: dict[str, Values]) -> dict[str, Values]:
     }
 
 
-def failed_record(
-    study: Study, suggestion: Suggestion, tasks: list[str], reason: str
-) -> TrialRecord:
+def failed_record(study: Study, spec: TrialSpec, tasks: list[str], reason: str) -> TrialRecord:
     """The record of a trial that ended with an exception before it could report."""
     return TrialRecord(
-        number=suggestion.number,
-        identity=study.identity(suggestion),
-        baseline=suggestion.baseline,
-        detector=study.baselines[suggestion.baseline].detector.__name__,
-        params=study.params(suggestion),
-        searched=sorted(suggestion.params),
+        number=spec.number,
+        identity=study.identity(spec),
+        baseline=spec.baseline,
+        detector=study.baselines[spec.baseline].detector.__name__,
+        params=study.params(spec),
+        searched=sorted(spec.params),
         state="failed",
         reason=reason,
         objective=None,
         reports=[],
         replicas=[
-            Replica(task, seed, "failed", reason, 0)
-            for seed in suggestion.seeds or study.seeds
+            ReplicaRecord(task, seed, "failed", reason, 0)
+            for seed in spec.seeds or study.seeds
             for task in tasks
         ],
         metrics={},

@@ -11,7 +11,7 @@ from analysis.questions.claims.published import Method, PublishedCell, Published
 from analysis.report.sections import published as part
 from analysis.study import StudyRecords
 from tune_ad.storage.folder import StudyFolder
-from tune_ad.storage.records import Replica, TrialRecord
+from tune_ad.storage.records import ReplicaRecord, TrialRecord
 
 SPREAD = (-0.01, 0.0, 0.01)
 
@@ -38,7 +38,7 @@ def record(number, detector, by_task, params=None):
         reason="",
         objective=None,
         reports=[],
-        replicas=[Replica(task, s, "complete", "", 1) for task in by_task for s in seeds],
+        replicas=[ReplicaRecord(task, s, "complete", "", 1) for task in by_task for s in seeds],
         metrics={"test_auroc": [value for values in by_task.values() for value in values]},
     )
 

@@ -9,7 +9,7 @@ from analysis.report.sections import histograms as part
 from analysis.study import StudyRecords
 from tune_ad.storage.folder import StudyFolder
 from tune_ad.storage.jsonl import to_text, write_atomically
-from tune_ad.storage.records import Replica, TrialRecord
+from tune_ad.storage.records import ReplicaRecord, TrialRecord
 
 STORED = {"edges": [0.0, 1.0, 3.0], "rest": [0, 2], "normal": [3, 1]}
 
@@ -26,7 +26,7 @@ def record(seeds, state="complete"):
         reason="",
         objective=0.9,
         reports=[],
-        replicas=[Replica("mnist/2", seed, state, "", 1) for seed in seeds],
+        replicas=[ReplicaRecord("mnist/2", seed, state, "", 1) for seed in seeds],
         metrics={"test_auroc": [0.9] * len(seeds), "validation_auroc": [0.9] * len(seeds)},
     )
 

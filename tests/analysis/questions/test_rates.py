@@ -12,7 +12,7 @@ from analysis.questions.rates import Quantity, curves, draw_rate_distortion, hul
 from analysis.report.sections import rates as part
 from analysis.study import StudyRecords
 from tune_ad.storage.folder import StudyFolder
-from tune_ad.storage.records import Replica, TrialRecord
+from tune_ad.storage.records import ReplicaRecord, TrialRecord
 
 
 def record(number, beta, metrics, state="complete"):
@@ -27,7 +27,7 @@ def record(number, beta, metrics, state="complete"):
         reason="",
         objective=None,
         reports=[],
-        replicas=[Replica("mnist", seed, "complete", "", 3) for seed in (0, 1)],
+        replicas=[ReplicaRecord("mnist", seed, "complete", "", 3) for seed in (0, 1)],
         metrics=metrics,
     )
 

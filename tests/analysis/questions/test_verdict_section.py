@@ -9,7 +9,7 @@ from analysis.questions.claims.conclusion import conclusions
 from analysis.report.sections import verdict as part
 from analysis.study import StudyRecords
 from tune_ad.storage.folder import StudyFolder
-from tune_ad.storage.records import Replica, TrialRecord
+from tune_ad.storage.records import ReplicaRecord, TrialRecord
 
 WIDTHS = (16, 32, 64, 128)
 CLAIM = {"kind": "capacity", "factor": "width", "strata": ["likelihood"]}
@@ -29,7 +29,7 @@ def record(number, params, values, state="complete", bits="validation", **change
         reason="",
         objective=None,
         reports=[],
-        replicas=[Replica("cifar10-vs-svhn+mnist", seed, state, "", 1) for seed in range(n)],
+        replicas=[ReplicaRecord("cifar10-vs-svhn+mnist", seed, state, "", 1) for seed in range(n)],
         metrics={
             "test_auroc/svhn": values["svhn"],
             "test_auroc/mnist": values["mnist"],

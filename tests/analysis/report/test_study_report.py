@@ -18,7 +18,7 @@ from analysis.study import StudyRecords
 from tune_ad.errors import UserError
 from tune_ad.storage.folder import StudyFolder
 from tune_ad.storage.jsonl import to_text, write_atomically
-from tune_ad.storage.records import Replica, TrialRecord
+from tune_ad.storage.records import ReplicaRecord, TrialRecord
 
 TASKS = ("digits/0", "digits/1")
 DROPOUT = distribution_to_json(FloatDistribution(0.0, 1.0))
@@ -36,7 +36,7 @@ def quoted(folder):
 
 def replicas(seeds, failed=()):
     return [
-        Replica(task, seed, "failed" if (task, seed) in failed else "complete", "", 10)
+        ReplicaRecord(task, seed, "failed" if (task, seed) in failed else "complete", "", 10)
         for seed in seeds
         for task in TASKS
     ]

@@ -22,9 +22,9 @@ def _from_scikit_learn() -> Arrays:
     labels = bunch.target.astype(np.int64)
     test = np.zeros(len(labels), bool)
     for digit in range(10):
-        members = np.flatnonzero(labels == digit)
-        order = numpy_stream(0, "digits test part", digit).permutation(members)
-        test[order[: round(TEST_FRACTION * len(members))]] = True
+        replica_specs = np.flatnonzero(labels == digit)
+        order = numpy_stream(0, "digits test part", digit).permutation(replica_specs)
+        test[order[: round(TEST_FRACTION * len(replica_specs))]] = True
     return Arrays(images[~test], labels[~test], images[test], labels[test])
 
 

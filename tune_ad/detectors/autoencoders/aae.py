@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 from torch import Tensor, nn
 
-from tune_ad.detectors.adversarial import code_discriminator, told_apart, verdict_entropy
+from tune_ad.detectors.adversarial import adversarial_bce, code_discriminator, discriminator_loss
 from tune_ad.detectors.autoencoders.base import Autoencoder
 from tune_ad.detectors.base import Noise, Terms
 from tune_ad.detectors.config import number
@@ -80,16 +80,16 @@ class AAE(Autoencoder[AAEConfig]):
     def terms(self, phase: str, images: Tensor, noise: Terms) -> Terms:
         """The "loss" of each image in a phase; of joint updates also its two parts."""
         if phase == "discriminator":
-            both = told_apart(self.discriminator, noise["code"], self.encoder, images)
+            both = discriminator_loss(self.discriminator, noise["code"], self.encoder, images)
             return {"loss": 0.5 * both}
         codes = self.encoder(images)
         if phase == "encoder":
-            return {"loss": verdict_entropy(self.discriminator(codes), real=True)}
+            return {"loss": adversarial_bce(self.discriminator(codes), real=True)}
         logits = self.decoder.logits(codes)
         error = self.config.trained_error(self.config.distortion(logits, images), images)
         if phase == "reconstruction":
             return {"loss": error}
-        fooled = verdict_entropy(self.discriminator(codes), real=True)
+        fooled = adversarial_bce(self.discriminator(codes), real=True)
         weight = self.config.adversarial_weight
         loss = weight * fooled + (1 - weight) * error
         return {"loss": loss, "reconstruction": error, "adversarial": fooled}

@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 import torch
 from torch import Tensor, nn
 
-from tune_ad.detectors.adversarial import code_discriminator, told_apart, verdict_entropy
+from tune_ad.detectors.adversarial import adversarial_bce, code_discriminator, discriminator_loss
 from tune_ad.detectors.base import Buffers, Noise, ScoreSpace, Terms, TrainedDetector, variant_name
 from tune_ad.detectors.config import NetworkConfig, choice, number
 from tune_ad.detectors.gpnd.densities import (
@@ -213,16 +213,20 @@ class GPND(TrainedDetector[GPNDConfig]):
         """
         if phase == "discriminator":
             code = noise["code"]
-            return {"loss": told_apart(self.image_discriminator, images, self.decoder, code)}
+            return {
+                "loss": discriminator_loss(self.image_discriminator, images, self.decoder, code)
+            }
         if phase == "generator":
             made = self.image_discriminator(self.decoder(noise["code"]))
-            return {"loss": verdict_entropy(made, real=True)}
+            return {"loss": adversarial_bce(made, real=True)}
         if phase == "latent_discriminator":
             code = noise["code"]
-            return {"loss": told_apart(self.latent_discriminator, code, self.encoder, images)}
+            return {
+                "loss": discriminator_loss(self.latent_discriminator, code, self.encoder, images)
+            }
         codes = self.encoder(images)
         error = bce(self.decoder.logits(codes), images).flatten(1).mean(1)
-        fooled = verdict_entropy(self.latent_discriminator(codes), real=True)
+        fooled = adversarial_bce(self.latent_discriminator(codes), real=True)
         loss = self.config.reconstruction_weight * error + fooled
         return {"loss": loss, "reconstruction": error, "adversarial": fooled}
 

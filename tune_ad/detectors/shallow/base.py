@@ -75,7 +75,7 @@ class ShallowDetector(Detector[ShallowConfigT]):
         if self.estimator is None:
             raise UserError(
                 f"{type(self).__name__} has not been fitted to training images, so it cannot "
-                "score; call Cohort.prepare_scoring (or finish) first"
+                "score; call ReplicaSet.prepare_scoring (or finish) first"
             )
         scores = torch.from_numpy(self.scored(self.features(rows(images))))
         return {"score": scores.to(images.device)}

@@ -1,4 +1,4 @@
-"""The Ray backend: a Tuner over the trials that a conductor hands out."""
+"""The Ray backend: a Tuner over the trials that a loop hands out."""
 
 import logging
 import os
@@ -17,10 +17,10 @@ from ray.tune.schedulers import FIFOScheduler, TrialScheduler
 from ray.tune.search import Searcher
 
 from tune_ad.errors import UserError
-from tune_ad.execution.loop import Conductor
+from tune_ad.execution.loop import TrialLoop
 from tune_ad.execution.machine import Machine
 from tune_ad.execution.ray.trainable import TrialTrainable
-from tune_ad.training.suite import Panel
+from tune_ad.training.suite import Suite
 
 LOG = logging.getLogger(__name__)
 QUIET = {
@@ -93,19 +93,19 @@ def remote_machine(address: str) -> Machine:
     return Machine(sum(cpus), sum(gpus), max(cpus), max(gpus))
 
 
-class Bridge:
+class RayAdapter:
     """What the searcher, the scheduler and the callback share.
 
     Ray copies and pickles them for its snapshots, from which nothing is ever restored here: a copy
-    in this process is the bridge itself, a pickle is empty.
+    in this process is the adapter itself, a pickle is empty.
     """
 
-    def __init__(self, conductor: Conductor) -> None:
-        self.conductor = conductor
+    def __init__(self, loop: TrialLoop) -> None:
+        self.loop = loop
         self.epochs: dict[str, int] = {}
         self.over: set[str] = set()
 
-    def __deepcopy__(self, memo: dict[int, Any]) -> "Bridge":
+    def __deepcopy__(self, memo: dict[int, Any]) -> "RayAdapter":
         return self
 
     def __getstate__(self) -> dict[str, Any]:
@@ -116,27 +116,27 @@ class Bridge:
         if result["epoch"] <= self.epochs.get(trial_id, -1):
             return False
         self.epochs[trial_id] = result["epoch"]
-        if self.conductor.reported(result["report"]):
+        if self.loop.reported(result["report"]):
             self.over.add(trial_id)
         return trial_id in self.over
 
 
-class ConductedSearcher(Searcher):  # type: ignore[misc]
-    """Asks the conductor for each trial; results go to it by the scheduler and `Herald`."""
+class LoopSearcher(Searcher):  # type: ignore[misc]
+    """Asks the loop for each trial; results go to it by the scheduler and `TrialEndCallback`."""
 
-    def __init__(self, bridge: Bridge) -> None:
+    def __init__(self, adapter: RayAdapter) -> None:
         super().__init__()
-        self.bridge = bridge
+        self.adapter = adapter
 
     def suggest(self, trial_id: str) -> dict[str, Any] | str:
         """The configuration of a new Ray trial; `Searcher.FINISHED` when there is no more."""
-        suggestion = self.bridge.conductor.next()
-        return str(Searcher.FINISHED) if suggestion is None else asdict(suggestion)
+        spec = self.adapter.loop.next()
+        return str(Searcher.FINISHED) if spec is None else asdict(spec)
 
     def on_trial_complete(
         self, trial_id: str, result: dict[str, Any] | None = None, error: bool = False
     ) -> None:
-        """The conductor hears of it from `Herald`, which knows the reason."""
+        """The loop hears of it from `TrialEndCallback`, which knows the reason."""
 
     def save(self, checkpoint_path: str) -> None:
         """Nothing: the records are the state."""
@@ -146,45 +146,45 @@ class ConductedSearcher(Searcher):  # type: ignore[misc]
         """Nothing: a study is resumed from its records, never from Ray's snapshot."""
 
 
-class ConductedScheduler(FIFOScheduler):  # type: ignore[misc]
-    """Passes every report to the conductor and stops the trials that it says are behind."""
+class LoopScheduler(FIFOScheduler):  # type: ignore[misc]
+    """Passes every report to the loop and stops the trials that it says are behind."""
 
-    def __init__(self, bridge: Bridge) -> None:
+    def __init__(self, adapter: RayAdapter) -> None:
         super().__init__()
-        self.bridge = bridge
+        self.adapter = adapter
 
     def on_trial_result(self, tune_controller: Any, trial: Any, result: dict[str, Any]) -> str:
         """Stop or go on."""
-        stop = self.bridge.reported(trial.trial_id, result)
+        stop = self.adapter.reported(trial.trial_id, result)
         return str(TrialScheduler.STOP if stop else TrialScheduler.CONTINUE)
 
 
-class Herald(tune.Callback):  # type: ignore[misc]
-    """Tells the conductor which trials ended, and which of them by an error."""
+class TrialEndCallback(tune.Callback):  # type: ignore[misc]
+    """Tells the loop which trials ended, and which of them by an error."""
 
-    def __init__(self, bridge: Bridge) -> None:
-        self.bridge = bridge
+    def __init__(self, adapter: RayAdapter) -> None:
+        self.adapter = adapter
 
     def on_trial_result(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
         """Pass on the last report of a trial, which no scheduler sees, and drop every report.
 
         Ray would keep them in its snapshots.
         """
-        self.bridge.reported(trial.trial_id, info["result"])
+        self.adapter.reported(trial.trial_id, info["result"])
         del info["result"]["report"]
 
     def on_trial_complete(
         self, iteration: int, trials: list[Any], trial: Any, **info: Any
     ) -> None:
         """A trial that was interrupted is not over: its records stay unfinished."""
-        if trial.trial_id in self.bridge.over:
-            self.bridge.conductor.ended(trial.config["number"])
+        if trial.trial_id in self.adapter.over:
+            self.adapter.loop.ended(trial.config["number"])
             for checkpoint in Path(trial.storage.trial_fs_path).glob("checkpoint_*"):
                 shutil.rmtree(checkpoint, ignore_errors=True)
 
     def on_trial_error(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
         """A trial raised; Ray has used up its retries."""
-        self.bridge.conductor.crashed(trial.config["number"], _reason(trial.error_file))
+        self.adapter.loop.crashed(trial.config["number"], _reason(trial.error_file))
 
 
 def _reason(error_file: str | None) -> str:
@@ -196,12 +196,12 @@ def _reason(error_file: str | None) -> str:
     return re.sub(r"^(\w+\.)+(?=\w+:)", "", (said or ["its process ended"])[0])
 
 
-def run(conductor: Conductor, panel: Panel, resources: Resources, storage: Path) -> None:
-    """Train what the conductor hands out, several trials at a time; needs `cluster`.
+def run(loop: TrialLoop, suite: Suite, resources: Resources, storage: Path) -> None:
+    """Train what the loop hands out, several trials at a time; needs `cluster`.
 
     Args:
-        conductor: hands out and is told.
-        panel: tasks and images; goes to the object store once.
+        loop: hands out and is told.
+        suite: tasks and images; goes to the object store once.
         resources: of each trial.
         storage: folder for Ray's own files and checkpoints, removed afterwards; must be reachable
             by every node of a cluster.
@@ -209,21 +209,21 @@ def run(conductor: Conductor, panel: Panel, resources: Resources, storage: Path)
     trainable = tune.with_resources(
         tune.with_parameters(
             TrialTrainable,
-            study=conductor.study,
-            panel=panel,
+            study=loop.study,
+            suite=suite,
             threads=resources.cpus,
             checkpoints=resources.address != "local",
         ),
         {"cpu": resources.cpus, "gpu": resources.gpus},
     )
-    bridge = Bridge(conductor)
+    adapter = RayAdapter(loop)
     tuner = tune.Tuner(
         trainable,
         tune_config=tune.TuneConfig(
             num_samples=-1,
             max_concurrent_trials=resources.concurrent,
-            search_alg=ConductedSearcher(bridge),
-            scheduler=ConductedScheduler(bridge),
+            search_alg=LoopSearcher(adapter),
+            scheduler=LoopScheduler(adapter),
             reuse_actors=True,
             trial_dirname_creator=lambda trial: f"trial-{trial.trial_id}",
         ),
@@ -231,7 +231,7 @@ def run(conductor: Conductor, panel: Panel, resources: Resources, storage: Path)
             name="tune",
             storage_path=str(storage.resolve()),
             verbose=0,
-            callbacks=[Herald(bridge)],
+            callbacks=[TrialEndCallback(adapter)],
             checkpoint_config=tune.CheckpointConfig(num_to_keep=1, checkpoint_at_end=False),
             failure_config=tune.FailureConfig(
                 max_failures=0 if resources.address == "local" else 2

@@ -9,8 +9,8 @@ import torch
 from ray import tune
 
 from tune_ad.search.study import Study
-from tune_ad.storage.records import Suggestion
-from tune_ad.training.suite import Panel
+from tune_ad.storage.records import TrialSpec
+from tune_ad.training.suite import Suite
 from tune_ad.training.trial import Trial
 
 CHECKPOINT_SECONDS = 60.0
@@ -29,20 +29,20 @@ class TrialTrainable(tune.Trainable):  # type: ignore[misc]
         self,
         config: dict[str, Any],
         study: Study,
-        panel: Panel,
+        suite: Suite,
         threads: int,
         checkpoints: bool = False,
     ) -> None:
         """Take the shared images and build the first trial."""
-        self.study, self.panel, self.checkpoints = study, panel, checkpoints
+        self.study, self.suite, self.checkpoints = study, suite, checkpoints
         torch.set_num_threads(threads)
         self.start(config)
 
     def start(self, config: dict[str, Any]) -> None:
         """Build the trial of a configuration on the device that Ray gave to this actor."""
         device = "cuda" if ray.get_gpu_ids() else "cpu"
-        suggestion = Suggestion(**config)
-        self.trial = Trial(self.study, self.panel, suggestion, device)
+        spec = TrialSpec(**config)
+        self.trial = Trial(self.study, self.suite, spec, device)
         self.saved_at = time.monotonic()
 
     def reset_config(self, new_config: dict[str, Any]) -> bool:
