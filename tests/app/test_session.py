@@ -858,7 +858,7 @@ def whole(tiny, tiny_budget):
 
 def test_a_whole_data_set_is_scored_and_has_no_auroc(whole, open_study, tmp_path):
     session = replace(open_study(whole, tmp_path), say=(said := []).append)
-    assert "panel: digits; seeds [0]" in plan(session)
+    assert "suite: digits; seeds [0]" in plan(session)
     assert "selection: none, nothing is anomalous; each trial is tested" in opening(session)
     assert session.costs()["quick"].models == 2
     assert session.run().exit_code == 0
@@ -937,7 +937,7 @@ def test_a_data_set_against_others(against, open_study, tmp_path):
     session = open_study(against, tmp_path)
     assert "noise: 1000 noise images, made with seed 0" in opening(session).splitlines()
     shown = plan(session)
-    assert "panel: digits-vs-noise+constant; seeds [0]" in shown
+    assert "suite: digits-vs-noise+constant; seeds [0]" in shown
     assert "patience: a model is done after 2 reports" in shown
     assert session.run().exit_code == 0
     stored = session.folder.read_study()

@@ -88,7 +88,7 @@ def regret_from(mean, log_variance, pixels, steps):
 
 
 def test_regret_is_none_from_the_exact_posterior_and_else_the_divergence(monkeypatch):
-    monkeypatch.setattr("tune_ad.detectors.likelihood_vae.REGRET_PAIRS", JUDGES)
+    monkeypatch.setattr("tune_ad.detectors.likelihood_vae.detector.REGRET_PAIRS", JUDGES)
     generator = torch.Generator().manual_seed(4)
     pixels = torch.randn(50, 1, 4, 4, generator=generator, dtype=torch.float64)
     exact, variance = 0.8 * pixels.flatten(1), torch.full((50, 16), math.log(0.2)).double()
@@ -269,7 +269,7 @@ def test_the_decoder_follows_the_bound_and_the_encoder_the_weighted_log_density(
 def test_decoding_goes_in_pieces_where_nothing_is_trained(digits, monkeypatch):
     whole, _ = scored(module_of(likelihood="categorical"), digits)
     module = module_of(likelihood="categorical")
-    monkeypatch.setattr("tune_ad.detectors.likelihood_vae.CACHED", 3 * module.decoder.numbers)
+    monkeypatch.setattr("tune_ad.detectors.likelihood_vae.detector.CACHED", 3 * module.decoder.numbers)
     seen = []
     module.decoder.register_forward_hook(lambda m, given, out: seen.append(len(given[0])))
     pieces, _ = scored(module, digits)

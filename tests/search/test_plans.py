@@ -189,7 +189,7 @@ def test_a_space_is_filled_evenly_from_its_default():
     assert len(pairs) == 4, "eight points lie in every quarter of two parameters"
 
 
-@pytest.mark.parametrize("arms", [[MIXED], [ARM, MIXED], [MIXED, ResolvedBaseline("D", {}, {})]])
+@pytest.mark.parametrize("resolved_baselines", [[MIXED], [ARM, MIXED], [MIXED, ResolvedBaseline("D", {}, {})]])
 def test_more_points_begin_with_the_same(resolved_baselines):
     most = Sobol().proposals(resolved_baselines, 3, 150)
     assert len(most) == 150
