@@ -275,7 +275,7 @@ def test_a_study_whose_search_has_changed_does_not_go_on(refused, tiny):
         replace(tiny, baselines=(replace(own, space=wider),)),
         replace(tiny, baselines=(replace(own, settings={**own.settings, "width": 2.0}),)),
         replace(tiny, baselines=(replace(own, score_space={}),)),
-        replace(tiny, early_stopping=True),
+        replace(tiny, pruning=True),
         replace(tiny, plan=Listed([{}])),
     ]
     for search, word in zip(changed, ["baselines"] * 3 + ["early_stopping", "plan"], strict=True):

@@ -54,7 +54,7 @@ def test_an_ablation_is_not_ablated_again():
 def begin(tiny, open_study, tmp_path):
     """A function: an ablation of the tiny search in a folder of this test, of one epoch."""
     own = replace(tiny.baselines[0], score_space={})
-    small = replace(tiny, baselines=(own,), early_stopping=True)
+    small = replace(tiny, baselines=(own,), pruning=True)
 
     def prepared(kind="one", changes=None, **options):
         given = {} if options.get("resume") or options.get("extend") else {"epochs": 1}

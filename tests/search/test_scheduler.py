@@ -252,7 +252,7 @@ def test_failures_and_missing_objectives_do_not_break_the_search(run, ended):
 
 def test_trials_that_were_stopped_enter_as_pruned_with_what_they_reached(ended):
     for restored in (False, True):
-        scheduler = TrialScheduler(Optuna(), PLAIN, 5, seed=0, early_stopping=True)
+        scheduler = TrialScheduler(Optuna(), PLAIN, 5, seed=0, pruning=True)
         spec = TrialSpec(0, "A", dict(PLAIN[0].default))
         record = ended(spec, state="pruned", reports=[(1, 0.25), (2, 0.5)])
         if restored:
@@ -289,8 +289,8 @@ def stop_times(scheduler, levels, ended):
     return handed_out, reached, records
 
 
-def halving(early_stopping=True):
-    return TrialScheduler(Optuna(), PLAIN, 12, seed=0, early_stopping=early_stopping)
+def halving(pruning=True):
+    return TrialScheduler(Optuna(), PLAIN, 12, seed=0, pruning=early_stopping)
 
 
 @pytest.mark.parametrize("seed", range(6))
@@ -319,7 +319,7 @@ def test_early_stopping_goes_on_after_a_restore_as_if_nothing_had_happened(ended
 
 
 def test_no_trial_is_stopped_unless_the_search_asks_for_it(ended):
-    _, reached, _ = stop_times(halving(early_stopping=False), [0.9, *[0.1] * 11], ended)
+    _, reached, _ = stop_times(halving(pruning=False), [0.9, *[0.1] * 11], ended)
     assert reached == [30] * 12
 
 

@@ -156,7 +156,7 @@ class Session:
             study.resolved_baselines,
             study.budget.trials,
             study.seed,
-            study.search.early_stopping,
+            study.search.pruning,
         )
         scheduler.restore(self.folder.read_trial_specs(), self.folder.read_trials())
         return scheduler

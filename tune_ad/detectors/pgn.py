@@ -10,7 +10,7 @@ from torch.nn import functional
 
 from tune_ad.detectors.base import Buffers, Noise, ScoreSpace, Terms, TrainedDetector, variant_name
 from tune_ad.detectors.centre import away_from_zero, mean_code
-from tune_ad.detectors.config import MOST_DRAWS, NetworkConfig, choice, number, require
+from tune_ad.detectors.config import LOSS, MOST_DRAWS, NetworkConfig, choice, number, require
 from tune_ad.detectors.dropout import exponential_excess
 from tune_ad.detectors.gaussian import spread_divergence
 from tune_ad.detectors.nets import ImageShape, LeNetEncoder, lenet_channels
@@ -50,7 +50,7 @@ class PGNConfig(NetworkConfig):
     spread: str = choice("log_variance", "softplus")
     dropout_on: str = choice("mean", "both")
     expected_loss: bool = False
-    prior_variance: float = number(1.0, "(0, inf)")
+    prior_variance: float = number(1.0, "(0, inf)", measures=(LOSS,))
     prior_centre: str = choice("zero", "mean")
     centre_epsilon: float = number(0.1, "[0, inf)", when={"prior_centre": "mean"})
 

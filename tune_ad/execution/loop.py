@@ -11,7 +11,8 @@ from typing import Any, Protocol
 from tune_ad.execution.callbacks import Callback
 from tune_ad.search.study import Study
 from tune_ad.storage.records import TrialRecord, TrialSpec
-from tune_ad.training.trial import Report, failed_record
+from tune_ad.training.report import Progress, Report
+from tune_ad.training.trial import failed_record
 
 
 class Scheduler(Protocol):
@@ -88,6 +89,11 @@ class TrialLoop:
             for callback in self.callbacks:
                 callback.started(spec)
         return spec
+
+    def progressed(self, number: int, progress: Progress) -> None:
+        """Pass on how far a trial is between two reports."""
+        for callback in self.callbacks:
+            callback.progressed(self.running[number], progress)
 
     def reported(self, report: Report) -> bool:
         """Pass on a report; whether the trial must stop, being over or having fallen behind."""

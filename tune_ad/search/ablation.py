@@ -58,7 +58,7 @@ def ablated(search: Search, kind: str) -> Search:
         search,
         plan=ABLATIONS[kind].plan,
         selection=search.selection if search.outsiders else "validation",
-        early_stopping=False,
+        pruning=False,
         budgets_on=on,
     )
 

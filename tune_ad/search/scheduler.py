@@ -22,6 +22,7 @@ from optuna.trial import TrialState
 
 from tune_ad.errors import UserError
 from tune_ad.randomness import derived_seed
+from tune_ad.search.distributions import any_choices
 from tune_ad.search.plans import Configuration, Optuna, Plan, ResolvedBaseline, all_values
 from tune_ad.storage.records import TrialRecord, TrialSpec, identity
 
@@ -40,7 +41,7 @@ class TrialScheduler:
         baselines: as they are for the images.
         trials: how many to hand out in all.
         seed: of the study.
-        early_stopping: whether `report` may stop trials, by asynchronous successive halving.
+        pruning: whether `report` may stop trials, by asynchronous successive halving.
 
     Raises:
         UserError: if the plan does not fit the baselines.
@@ -52,7 +53,7 @@ class TrialScheduler:
         baselines: Sequence[ResolvedBaseline],
         trials: int,
         seed: int,
-        early_stopping: bool = False,
+        pruning: bool = False,
     ) -> None:
         self.baselines, self.seed = baselines, seed
         self.fixed = plan.proposals(baselines, seed, trials)
@@ -66,7 +67,7 @@ class TrialScheduler:
         self.reports: dict[int, int] = {}
         self.exhausted = False
         pruner: BasePruner = NopPruner()
-        if early_stopping:
+        if pruning:
             pruner = SuccessiveHalvingPruner(min_resource=FIRST_RUNG, reduction_factor=REDUCTION)
         self.study = _quiet_study(pruner)
 
@@ -144,7 +145,8 @@ class TrialScheduler:
             baseline = self.baselines[number]
             return Configuration(baseline.name, dict(baseline.default))
         for attempt in range(ATTEMPTS):
-            trial, proposal = self._sampled(number, attempt)
+            with any_choices():
+                trial, proposal = self._sampled(number, attempt)
             if _mark(*proposal) not in self.seen:
                 self.running[number] = trial
                 return proposal
@@ -193,11 +195,10 @@ class TrialScheduler:
         if len(self.baselines) > 1:
             params["baseline"] = baseline.name
             distributions["baseline"] = CategoricalDistribution([a.name for a in self.baselines])
-        self.study.add_trial(
-            optuna.trial.create_trial(
-                state=TrialState.RUNNING, params=params, distributions=distributions
-            )
+        running = optuna.trial.create_trial(
+            state=TrialState.RUNNING, params=params, distributions=distributions
         )
+        self.study.add_trial(running)
         newest = self.study.get_trials(deepcopy=False)[-1]
         self.running[spec.number] = optuna.Trial(self.study, newest._trial_id)
 

@@ -28,8 +28,11 @@ def jsonable(value: Any) -> Any:  # noqa: ANN401
 
 
 def to_text(value: Any, indent: int | None = None) -> str:  # noqa: ANN401
-    """Strict JSON of plain data or of a dataclass."""
-    data = value if isinstance(value, dict) else asdict(value)
+    """Strict JSON of plain data, of a record (`to_json`) or of another dataclass."""
+    if isinstance(value, dict):
+        data = value
+    else:
+        data = value.to_json() if hasattr(value, "to_json") else asdict(value)
     return json.dumps(jsonable(data), indent=indent, allow_nan=False)
 
 
@@ -55,7 +58,7 @@ def write_atomically(path: Path, content: str | bytes) -> None:
         partial.write_bytes(content.encode() if isinstance(content, str) else content)
 
 
-class Journal:
+class JsonLines:
     """A file of JSON lines that is only ever appended to.
 
     A crash can leave its last line cut off: that line is not read, and the next append starts by
