@@ -8,7 +8,6 @@ from tune_ad.app.session import Outcome, Session
 from tune_ad.search.ablation import ABLATIONS
 from tune_ad.search.declaration import Baseline
 from tune_ad.search.selection import describe
-from tune_ad.training.likelihood_diagnostics import nearly_one_code
 
 
 def duration(seconds: float) -> str:
@@ -141,13 +140,15 @@ def _same_place(options: Options) -> str:
 
 
 def _warnings(session: Session) -> list[str]:
+    """What detectors warn of, each warning once with its trials."""
     records = session.folder.read_trials() + session.folder.read_evaluation()
-    thin = [r.number for r in records if nearly_one_code(r.metrics, r.params)]
-    if not thin:
-        return []
+    warned: dict[str, list[int]] = {}
+    for record in records:
+        for warning in record.warnings:
+            warned.setdefault(warning.text, []).append(record.number)
     return [
-        "importance weights lay on nearly one of K codes (effective share below 2/K), which is "
-        f"hardly the forward KL, in trials: {', '.join(map(str, thin))}"
+        f"warning in trials {', '.join(map(str, sorted(set(numbers))))}: {text}"
+        for text, numbers in warned.items()
     ]
 
 

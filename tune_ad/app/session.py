@@ -13,7 +13,7 @@ from tune_ad.app.provenance import hardware, versions
 from tune_ad.data import ImageSet, Task
 from tune_ad.errors import UserError
 from tune_ad.execution import serial
-from tune_ad.execution.callbacks import Callback, Progress, RecordWriter, TensorBoardCallback
+from tune_ad.execution.callbacks import Callback, ProgressBar, RecordWriter, TensorBoardCallback
 from tune_ad.execution.loop import FixedTrials, Scheduler, TrialLoop
 from tune_ad.execution.machine import Machine
 from tune_ad.search.budgets import Budget
@@ -194,8 +194,10 @@ class Session:
         missing = trials if evaluation else trials - len(before)
         callbacks: list[Callback] = [
             RecordWriter(self.folder, evaluation),
-            TensorBoardCallback(study, self.folder, names, "evaluation-" if evaluation else ""),
-            Progress(title, missing, epochs, before, options.progress, ranked),
+            TensorBoardCallback(
+                study, self.folder, self.tasks, "evaluation-" if evaluation else ""
+            ),
+            ProgressBar(title, missing, epochs, before, options.progress, ranked),
         ]
         limit = None if evaluation else options.time_budget
         deadline = None if limit is None else time.monotonic() + 60 * limit
@@ -236,7 +238,7 @@ class Session:
             "search": options.search,
             "ablation": options.ablate,
             "study": self.study.describe(),
-            "tasks": [asdict(task) for task in self.tasks],
+            "tasks": [{**asdict(task), "title": task.title} for task in self.tasks],
             "data": {
                 each.name: {
                     "about": each.about,

@@ -7,7 +7,7 @@ written.
 import json
 import os
 from collections.abc import Callable, Mapping
-from dataclasses import asdict, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -26,7 +26,7 @@ from tune_ad.search.budgets import BUDGETS, Budget
 from tune_ad.search.selection import RULES
 from tune_ad.search.study import Study
 from tune_ad.storage.folder import StudyFolder
-from tune_ad.storage.jsonl import jsonable
+from tune_ad.storage.values import decode
 
 BYTES_PER_PARAMETER = 16  # weight, gradient and Adam's two moments
 UNKNOWN_SHAPE = ImageShape(1, 32, 32)  # until the images are there
@@ -66,7 +66,7 @@ def prepare(options: Options, say: Callable[[str], None] = print) -> Session:
         budget,
         options.selection or (stored["selection"] if stored else search.selection),
         options.seed if options.seed is not None else (stored["seed"] if stored else 0),
-        options.settings or (_plain(stored["settings"]) if stored else {}),
+        options.settings or (decode(stored["settings"]) if stored else {}),
     )
     _check_settings(study, options)
     image_sets = load_sets(alias, outsiders, options.data_root, say)
@@ -129,14 +129,6 @@ def _check_place(folder: Path) -> None:
     nearest = next(path for path in (folder, *folder.parents) if path.exists())
     if not (nearest.is_dir() and os.access(nearest, os.W_OK)):
         raise UserError(f"{nearest} is no folder that can be written; name another --results")
-
-
-def _plain(settings: Mapping[str, Any]) -> dict[str, Any]:
-    """Stored settings as they were given: JSON knows no tuples."""
-    return {
-        name: tuple(value) if isinstance(value, list) else value
-        for name, value in settings.items()
-    }
 
 
 def _stored(folder: StudyFolder, options: Options) -> dict[str, Any] | None:
@@ -228,9 +220,7 @@ def _budget(
         raise UserError(f"--budget must be auto, {', '.join(BUDGETS)}; got {name!r}")
     budget = budgets[name]
     if stored:
-        old = dict(stored["budget"])
-        old["classes"] = None if old["classes"] is None else tuple(old["classes"])
-        budget = Budget(**old)
+        budget = Budget(**decode(stored["budget"]))
     changes = {key: value for key, value in options.changes.items() if value is not None}
     if "classes" in changes:
         named = class_tasks(data_set, changes["classes"])
@@ -284,20 +274,9 @@ def _check_study(study: Study, models: int) -> None:
     """
     study.check_selection(study.budget.trials)
     study.planned  # noqa: B018 - refuses a plan that does not fit
-    if study.selection == "normal_only" and len(study.baselines) > 1:
-        raise UserError(
-            f"normal_only compares losses, and the baselines {', '.join(study.baselines)} have "
-            "different ones; use --selection validation"
-        )
-    if study.selection == "likelihood":
-        _check_likelihood(study)
+    study.check_comparable()
     for baseline in study.baselines.values():
         module = baseline.skeleton(study.shape)
-        if study.selection == "normal_only" and not module.stages():
-            raise UserError(
-                f"normal_only ranks by the training loss, and {baseline.title} is not trained; "
-                "use --selection validation"
-            )
         parameters = sum(each.numel() for each in module.parameters())
         needed = BYTES_PER_PARAMETER * parameters * models
         if needed > memory():
@@ -308,41 +287,16 @@ def _check_study(study: Study, models: int) -> None:
             )
 
 
-def _check_likelihood(study: Study) -> None:
-    """Refuse to compare what is no likelihood, or likelihoods of different kinds.
-
-    Raises:
-        UserError: naming the fault.
-    """
-    for baseline in study.baselines.values():
-        if not baseline.bounds_likelihood:
-            raise UserError(
-                f"--selection likelihood: {baseline.title} has no likelihood; use --selection "
-                "validation or normal_only"
-            )
-    if not study.chooses:
-        return
-    configs = [asdict(each.config(study.shape, {})) for each in study.baselines.values()]
-    kinds = sorted({str(config.get("likelihood")) for config in configs})
-    searched = [b.title for b in study.baselines.values() if "likelihood" in b.space]
-    if len(kinds) > 1 or searched:
-        raise UserError(
-            "--selection likelihood compares values of one likelihood only, and these trials "
-            f"differ in it ({', '.join(searched or kinds)}); fix it with --set likelihood=NAME"
-        )
-
-
 def _check_unchanged(study: Study, stored: Mapping[str, Any], folder: StudyFolder) -> None:
     """Refuse to go on with a study whose search means something else today.
 
     Raises:
         UserError: naming what has changed.
     """
-    now = json.loads(json.dumps(jsonable(study.describe())))
-    # Studies of earlier versions do not say.
-    before = {"whole": False, "outsiders": [], "patience": 0, "claim": {}, **stored}
-    before["budget"] = {"only": {}, **stored["budget"], "trials": now["budget"]["trials"]}
-    changed = [key for key in now if now[key] != before.get(key)]
+    now = json.loads(json.dumps(study.describe(), allow_nan=False))
+    before = {**stored, "budget": {**stored["budget"], "trials": now["budget"]["trials"]}}
+    derived = ("chooses", "quotes")  # from the rest; schema 1 derived them otherwise
+    changed = [key for key in now if key not in derived and now[key] != before.get(key)]
     if changed:
         raise UserError(
             f"{folder.path} cannot be resumed: the search differs from what it was begun with in "

@@ -6,8 +6,8 @@ import torch
 
 from tune_ad.execution.loop import TrialLoop
 from tune_ad.storage.records import TrialSpec
-from tune_ad.training.suite import Suite
 from tune_ad.training.report import Progress, Report
+from tune_ad.training.suite import Suite
 from tune_ad.training.trial import Trial
 
 PROGRESS_SECONDS = 0.5  # between two signs of a trial that trains

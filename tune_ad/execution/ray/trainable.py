@@ -10,8 +10,8 @@ from ray import tune
 
 from tune_ad.search.study import Study
 from tune_ad.storage.records import TrialSpec
-from tune_ad.training.suite import Suite
 from tune_ad.training.report import Progress
+from tune_ad.training.suite import Suite
 from tune_ad.training.trial import Trial
 
 CHECKPOINT_SECONDS = 60.0
@@ -23,9 +23,9 @@ class TrialTrainable(tune.Trainable):  # type: ignore[misc]
     """Steps a `Trial`; the actor is used again for the next trial.
 
     A step trains for about `PROGRESS_SECONDS`, or to the end of the evaluation interval. Its
-    result holds "progress", a `Progress`, or "epoch" and the `Report`, under "report". On a cluster, whose nodes can
-    be lost, a checkpoint is asked for when the last is older than `CHECKPOINT_SECONDS` and the
-    trial goes on.
+    result holds "progress", a `Progress`, or "epoch" and the `Report`, under "report". On a
+    cluster, whose nodes can be lost, a checkpoint is asked for after a report when the last is
+    older than `CHECKPOINT_SECONDS` and the trial goes on.
     """
 
     def setup(
