@@ -28,7 +28,7 @@ from tune_ad.search.plans import Grid, OneAtATime, Sobol
 def test_an_ablation_selects_nothing_stops_nothing_and_has_paired_seeds(name, kind, plan):
     search, data = catalogue.find(name)
     made = ablated(search, kind)
-    assert (made.plan, made.early_stopping) == (plan, False)
+    assert (made.plan, made.pruning) == (plan, False)
     assert (made.baselines, made.names()) == (search.baselines, search.names())
     for budget in BUDGETS:
         ours, theirs = made.budgets_for(data)[budget], search.budgets_for(data)[budget]
@@ -93,7 +93,7 @@ def test_an_ablation_is_a_study_of_its_own(begin, tmp_path, kind, found):
     assert stored["study"]["selection"] == "validation"
     plan = ABLATIONS[kind].plan
     assert stored["study"]["plan"] == {"name": type(plan).__name__, **asdict(plan)}
-    assert stored["study"]["early_stopping"] is False
+    assert stored["study"]["pruning"] is False
     assert stored["seeds"] == [0, 1, 2]
     assert stored["fresh_seeds"] == []
     assert name in write_report(session.folder.path).summary

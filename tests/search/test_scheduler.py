@@ -290,11 +290,11 @@ def stop_times(scheduler, levels, ended):
 
 
 def halving(pruning=True):
-    return TrialScheduler(Optuna(), PLAIN, 12, seed=0, pruning=early_stopping)
+    return TrialScheduler(Optuna(), PLAIN, 12, seed=0, pruning=pruning)
 
 
 @pytest.mark.parametrize("seed", range(6))
-def test_early_stopping_stops_the_worst_and_never_the_best(ended, seed):
+def test_pruning_stops_the_worst_and_never_the_best(ended, seed):
     levels = random.Random(seed).sample([k / 20 + 0.1 for k in range(12)], 12)
     _, reached, _ = stop_times(halving(), levels, ended)
     assert min(reached) >= 2 * FIRST_RUNG
@@ -309,7 +309,7 @@ def test_a_trial_that_falls_behind_is_stopped_at_the_first_rung(ended):
     assert reached[5:] == [2 * FIRST_RUNG] * 7
 
 
-def test_early_stopping_goes_on_after_a_restore_as_if_nothing_had_happened(ended):
+def test_pruning_goes_on_after_a_restore_as_if_nothing_had_happened(ended):
     levels = random.Random(1).sample([k / 20 + 0.1 for k in range(12)], 12)
     handed_out, reached, records = stop_times(halving(), levels, ended)
     for done in range(1, 12):

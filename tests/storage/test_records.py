@@ -12,10 +12,11 @@ import numpy as np
 import pytest
 
 import tune_ad
+from tests.naming import named, variants
 from tune_ad.errors import UserError
 from tune_ad.storage.folder import StudyFolder, comparison_folder, study_folder
 from tune_ad.storage.jsonl import JsonLines, jsonable, to_text, write_atomically
-from tune_ad.storage.records import SCHEMA, ReplicaRecord, TrialRecord, TrialSpec, identity
+from tune_ad.storage.records import SCHEMA, ReplicaRecord, TrialRecord, TrialSpec, Warned, identity
 
 PROJECT = Path(tune_ad.__file__).parent.parent
 FULL = TrialRecord(
@@ -23,7 +24,7 @@ FULL = TrialRecord(
     identity="0123abcd",
     baseline="PGN small",
     detector="PGN",
-    params={"milestones": [0.5, 0.75], "mc_samples": "inf", "width": 0.5, "bias": True},
+    params={"milestones": (0.5, 0.75), "bound": math.inf, "mc_samples": "inf", "width": 0.5, "bias": True},
     searched=["width"],
     state="failed",
     reason="1 of 2 replicas failed, first digits/1 with seed 0: loss became nan in epoch 2",
@@ -33,10 +34,13 @@ FULL = TrialRecord(
         ReplicaRecord("digits/0", 0, "complete", "", 3),
         ReplicaRecord("digits/1", 0, "failed", "x", 2),
     ],
-    metrics={"validation_auroc": [0.1 + 0.2, None], "train_loss": [1e-300, 2.0]},
-    variants={"mc_samples=0": {"validation_auroc": [0.5, None]}},
+    metrics=named({"validation_auroc": [0.1 + 0.2, None], "train_loss": [1e-300, 2.0]}),
+    variants=variants({"mc_samples=0": {"validation_auroc": [0.5, None]}, "rate": {}}),
     labelled={"1": [0.5, None], "10": [1.0, 0.25]},
     models={"parameters": 2372},
+    main_score="rate",
+    scales={"loss": "PGN"},
+    warnings=[Warned("the sky falls", (1,))],
     seconds=1.25,
     device="cuda",
 )
