@@ -34,9 +34,7 @@ VALUES = st.recursive(PLAIN, lambda inner: st.lists(inner, max_size=3).map(tuple
 def numbers(rule):
     """Legal numbers of a rule, the ends of its interval and infinities among them."""
     low, high = bounds(rule.interval)
-    whole = st.integers(
-        max(-(2**53), math.ceil(max(low, -(2**53)))), math.floor(min(high, 2**53))
-    )
+    whole = st.integers(max(-(2**53), math.ceil(max(low, -(2**53)))), math.floor(min(high, 2**53)))
     if rule.kind is int:
         return whole.filter(rule.allows)
     ends = {

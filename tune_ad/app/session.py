@@ -273,7 +273,7 @@ class Session:
         plan, trials = study.search.plan, study.budget.trials
         if isinstance(plan, Optuna):
             return {"startup": plan.startup(trials)}
-        proposals = plan.proposals(study.resolved_baselines, study.seed, trials) or ()
+        proposals = plan.all_configurations(study.resolved_baselines, study.seed, trials) or ()
         return {"planned": dict(Counter(each.baseline for each in proposals))}
 
 

@@ -72,7 +72,7 @@ def comparison_folder(results: Path, names: Sequence[str]) -> Path:
     'results/comparisons/vae_mnist+pgn_mnist'
     """
     places = [Path(name).resolve() for name in names]
-    cleaned = [re.sub(r"[^\w.-]+", "-", each.name).strip("-.") or "study" for each in places]
+    cleaned = [re.sub(r"[^\w.-]+", "-", place.name).strip("-.") or "study" for place in places]
     title = "+".join(cleaned)
     if len(title) > LONGEST_TITLE or title != "+".join(names):  # file systems take 255 bytes
         marked = "\n".join(map(str, places) if title != "+".join(names) else names)
