@@ -37,6 +37,7 @@ SHAPES = {
 DATA_CALLS = {
     "Baseline",
     "Budget",
+    "replace",  # one budget from another
     *(name for name in vars(distributions) if name.endswith("Distribution")),
     *(
         name
