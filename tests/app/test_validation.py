@@ -11,9 +11,9 @@ import torch
 from optuna.distributions import CategoricalDistribution
 
 from analysis.report.study_report import write_report
-from tune_ad import data
 from tune_ad.app.options import Options
 from tune_ad.app.validation import prepare
+from tune_ad.data import resolution
 from tune_ad.errors import UserError
 from tune_ad.search.plans import Listed
 
@@ -213,7 +213,7 @@ def test_what_is_wrong_is_said_before_images_are_fetched(place, monkeypatch, opt
     def fetch(*arguments):
         raise AssertionError("fetched")
 
-    monkeypatch.setattr(data, "load", fetch)
+    monkeypatch.setattr(resolution, "load", fetch)
     place.refused("pgn_mnist", **options)
 
 
@@ -487,7 +487,7 @@ def test_a_user_is_told_what_is_fetched(place, monkeypatch):
     def fetch(*arguments):
         raise Fetched
 
-    monkeypatch.setattr(data, "load", fetch)
+    monkeypatch.setattr(resolution, "load", fetch)
     said = []
     options = Options("pgn_mnist", results=place.results, data_root=str(place.root))
     with pytest.raises(Fetched):

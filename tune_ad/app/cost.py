@@ -29,6 +29,13 @@ LONG = 1.0  # seconds of calls that are measurement enough
 LONGEST = 10.0  # of a first call, which may load what it needs, for it to be enough
 BYTES_PER_MODEL = 20_000  # of records and event files
 
+# Seconds beside training, measured on two CPU cores by the search quickstart:
+PREPARATION = 3.0  # loading PyTorch and Optuna, reading the images
+RAY = 7.0  # starting Ray takes 4, stopping it 3
+RAY_WORKERS = 5.0  # until the first epoch: once for the search, once for the winner
+REPORT = 3.5  # loading pandas and Matplotlib, drawing the figures of a few trials
+REPORT_PER_TRIAL = 0.03  # from 16 to 48 trials
+
 
 class Speed(NamedTuple):
     """Seconds that one image takes a baseline.
@@ -62,21 +69,68 @@ class Sizes(NamedTuple):
     tasks: int
 
 
+class Size(NamedTuple):
+    """How much a study trains.
+
+    Attributes:
+        trials: number of configurations.
+        models: number of models, those of the winner on fresh seeds included.
+    """
+
+    trials: int
+    models: int
+
+
 @dataclass(frozen=True)
 class Cost:
     """What a study would take.
 
     Attributes:
-        seconds: of wall time, on this machine.
-        trials: configurations.
-        models: trained in all, evaluation included.
+        seconds: of wall time for training and scoring, on this machine.
+        size: trials and models.
         bytes: of records and event files, roughly.
+        overhead: seconds of wall time for the start, the backend and the report.
     """
 
     seconds: float
-    trials: int
-    models: int
+    size: Size
     bytes: int
+    overhead: float = 0.0
+
+    @property
+    def total(self) -> float:
+        """Seconds of wall time from the command to its last line."""
+        return self.seconds + self.overhead
+
+
+def size(study: Study, tasks: int) -> Size:
+    """The number of trials and of models of a study.
+
+    Args:
+        study: the search under its budget.
+        tasks: number of tasks, each of which has a model of its own.
+    """
+    budget = study.budget
+    trials = TrialScheduler(
+        study.search.plan, study.resolved_baselines, budget.trials, study.seed
+    ).trials
+    return Size(trials, (trials * budget.seeds + _fresh_seeds(study)) * tasks)
+
+
+def _fresh_seeds(study: Study) -> int:
+    """Seeds on which the winner is trained again; none where no trial is selected."""
+    return study.budget.evaluation_seeds if study.selects else 0
+
+
+def overhead(backend: str, trials: int) -> float:
+    """Seconds of wall time beside training: the start, the backend, the report.
+
+    Args:
+        backend: "ray" or "serial".
+        trials: in the report.
+    """
+    ray = RAY + 2 * RAY_WORKERS if backend == "ray" else 0.0
+    return PREPARATION + ray + REPORT + REPORT_PER_TRIAL * trials
 
 
 def measured_speed(study: Study, device: str) -> dict[str, Speed]:
@@ -212,20 +266,15 @@ def cost(
         ratio: operations of a mean trial over the default's.
         concurrent: trials at a time.
     """
-    budget = study.budget
-    trials = TrialScheduler(
-        study.search.plan, study.resolved_baselines, budget.trials, study.seed
-    ).trials
-    seeds = budget.evaluation_seeds if study.selects else 0
-    replicas = budget.seeds * sizes.tasks
+    trials, models = size(study, sizes.tasks)
+    seeds = _fresh_seeds(study)
     model = _mean_model(study, sizes, speeds)
-    searched = trials * replicas * ratio * model
+    searched = trials * study.budget.seeds * sizes.tasks * ratio * model
     fresh = seeds * sizes.tasks * max(1.0, ratio) * model
     return Cost(
         seconds=searched / min(concurrent, trials) + fresh / max(1, min(concurrent, seeds)),
-        trials=trials,
-        models=trials * replicas + seeds * sizes.tasks,
-        bytes=(trials * budget.seeds + seeds) * sizes.tasks * BYTES_PER_MODEL,
+        size=Size(trials, models),
+        bytes=models * BYTES_PER_MODEL,
     )
 
 
