@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from tune_ad.data.discovery import available, canonical_name
-from tune_ad.errors import UserError
+from tune_ad.errors import UserError, did_you_mean
 
 REST = "rest"
 """The name of the outsiders of a one-class task: the other classes of the same data set."""
@@ -160,4 +160,8 @@ def _label(data_set: NamedClasses, chosen: int | str) -> int:
     if 0 <= label < len(names):
         return label
     legal = ", ".join(f"{number} ({name})" for number, name in enumerate(data_set.classes))
-    raise UserError(f"{data_set.name} has no class {chosen!r}; its classes are {legal}")
+    numeric = not isinstance(chosen, str) or chosen.isdecimal()
+    hint = "" if numeric else did_you_mean(str(chosen), data_set.classes)
+    raise UserError(
+        f"{data_set.name} has no class {chosen!r}; {hint or f'its classes are {legal}'}"
+    )

@@ -1,6 +1,5 @@
 """The folder of a study: every file name, read and written in one place."""
 
-import difflib
 import hashlib
 import json
 import re
@@ -11,7 +10,7 @@ from typing import Any
 
 import filelock
 
-from tune_ad.errors import UserError
+from tune_ad.errors import UserError, did_you_mean
 from tune_ad.storage.jsonl import Journal
 from tune_ad.storage.records import SCHEMA, TrialRecord, TrialSpec
 
@@ -44,9 +43,8 @@ def study_folder(results: Path, name: str) -> Path:
     for path in (results / name, Path(name)):
         if name and StudyFolder(path).exists():
             return path
-    known = [path.parent.name for path in results.glob("*/study.json")]
-    near = difflib.get_close_matches(name, known, n=3)
-    hint = f"did you mean {', '.join(near)}?" if near else "run it with --search first"
+    studies = sorted(path.parent.name for path in results.glob("*/study.json"))
+    hint = did_you_mean(name, studies) or "run it with --search first"
     raise UserError(f"{results} holds no study {name!r}; {hint}")
 
 
