@@ -1,4 +1,4 @@
-"""The errors that a user can mend, and the one that says a measurement is meaningless."""
+"""The errors of the project, and the names that a mistyped one may have meant."""
 
 import difflib
 from collections.abc import Iterable, Sequence

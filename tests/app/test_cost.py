@@ -4,8 +4,9 @@ import pytest
 import torch
 from optuna.distributions import CategoricalDistribution, FloatDistribution
 
-from tune_ad.app import cost as cost_module
-from tune_ad.app.cost import Sizes, Speed, cost, image_sizes, measured_speed, relative_operations
+from tune_ad.app import speed as speed_module
+from tune_ad.app.cost import Sizes, cost, image_sizes, overhead
+from tune_ad.app.speed import Speed, measured_speed, relative_operations
 from tune_ad.detectors.autoencoders.ae import AE
 from tune_ad.detectors.base import Detector
 from tune_ad.detectors.config import Config
@@ -138,8 +139,8 @@ def test_a_call_is_timed_a_few_times_and_not_by_its_first_alone(
     seconds, calls, found, monkeypatch
 ):
     left = list(seconds)
-    monkeypatch.setattr(cost_module, "_seconds", lambda call, device: left.pop(0))
-    assert cost_module._timed(lambda: None, "cpu") == found
+    monkeypatch.setattr(speed_module, "_seconds", lambda call, device: left.pop(0))
+    assert speed_module._timed(lambda: None, "cpu") == found
     assert len(seconds) - len(left) == calls
 
 
@@ -201,6 +202,14 @@ def test_the_winner_on_fresh_seeds_is_part_of_the_cost():
     found = cost(study(budget=replace(BUDGET, evaluation_seeds=7)), SIZES, SPEEDS, 1.0, 1)
     assert found.seconds == pytest.approx(seconds() * (1 + 7 / 20))
     assert found.size == (10, 10 * 2 * 3 + 7 * 3)
+
+
+def test_the_start_and_the_report_are_counted_beside_training():
+    quoted, chosen = (study(budget=replace(BUDGET, evaluation_seeds=n)) for n in (0, 5))
+    serial = overhead(quoted, 10, "serial")
+    assert 0 < serial < overhead(quoted, 100, "serial")
+    assert serial == overhead(chosen, 10, "serial")
+    assert serial < overhead(quoted, 10, "ray") < overhead(chosen, 10, "ray")
 
 
 def test_a_plan_of_few_configurations_costs_no_more():

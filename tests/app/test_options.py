@@ -68,9 +68,9 @@ def test_every_option_sets_its_field():
 
 def test_every_field_but_two_is_an_option():
     set_by_options = {name for name in OPTIONS if name in defaults()} | {"changes"}
-    assert {each.name for each in fields(Options)} - set_by_options == {"search", "progress"}
+    assert {attribute.name for attribute in fields(Options)} - set_by_options == {"search", "progress"}
     changes = set(OPTIONS) - set(defaults())
-    assert changes <= {each.name for each in fields(Budget)}
+    assert changes <= {attribute.name for attribute in fields(Budget)}
 
 
 def test_the_names_that_are_legal_are_those_that_exist():

@@ -68,9 +68,9 @@ def search(arguments: argparse.Namespace) -> int:
         return 0
     print(opening(session), flush=True)
     outcome = session.run()
-    reported = report([session.study.name], chosen.results)
+    page = _write_report(session.folder.path)
     print(closing(session, outcome))
-    return outcome.exit_code or reported
+    return outcome.exit_code if page else outcome.exit_code or 2
 
 
 def report(names: Sequence[str], results: Path) -> int:
@@ -84,17 +84,26 @@ def report(names: Sequence[str], results: Path) -> int:
         except UserError as error:
             code = _refuse(error)
     for folder in folders:
-        print(f"{folder.name}: writing the report ...", flush=True)
-        from analysis.report.study_report import write_report
-
-        try:
-            written = write_report(folder)
-        except (UserError, OSError) as error:
-            code = _refuse(error)
-            continue
-        print(written.summary)
-        print(f"report: {written.path}")
+        page = _write_report(folder)
+        if page is None:
+            code = 2
+        else:
+            print(f"report: {page}")
     return code
+
+
+def _write_report(folder: Path) -> Path | None:
+    """Write the report of a study and print its summary; its page, or None if there is none."""
+    print(f"{folder.name}: writing the report ...", flush=True)
+    from analysis.report.study_report import write_report
+
+    try:
+        written = write_report(folder)
+    except (UserError, OSError) as error:
+        _refuse(error)
+        return None
+    print(written.summary)
+    return written.path
 
 
 def compare(names: Sequence[str], results: Path) -> int:

@@ -10,6 +10,7 @@ from tune_ad.app.options import OPTIONS, Options, defaults
 from tune_ad.app.parser import program
 from tune_ad.app.session import Outcome, Session
 from tune_ad.search.ablation import ABLATIONS
+from tune_ad.search.budgets import BUDGETS
 from tune_ad.search.declaration import Baseline
 from tune_ad.training.likelihood_diagnostics import nearly_one_code
 
@@ -141,12 +142,12 @@ def _protocol(session: Session) -> list[str]:
 
 def _budgets(session: Session) -> list[str]:
     """What each budget would take, and the one that is chosen."""
-    study, budget = session.study, session.study.budget
+    study, budget, costs = session.study, session.study.budget, session.costs()
     lines = [
         f"{'*' if name == study.budget_name else ' '} {name}: {_size(cost.size)}, about "
         f"{duration(cost.total)} on this machine with {session.concurrent} at a time, "
         f"{cost.bytes / 1e6:.0f} MB"
-        for name, cost in session.costs().items()
+        for name, cost in sorted(costs.items(), key=lambda item: BUDGETS.index(item[0]))
     ]
     epochs = " or ".join(map(str, sorted(set(study.epochs().values()))))
     again = "the winner is not trained again"

@@ -127,7 +127,7 @@ def _parser() -> Parser:
 
 
 def _settings(name: str, option: Option) -> dict[str, Any]:
-    """What argparse is told of an option."""
+    """How argparse declares an option."""
     default = defaults().get(name)
     shown = isinstance(default, (str, int, Path)) and not isinstance(default, bool) and default
     text = f"{option.help} (default: {default})" if shown else option.help
@@ -141,7 +141,7 @@ def _settings(name: str, option: Option) -> dict[str, Any]:
 
 def _unknown(arguments: Sequence[str]) -> str:
     """What to say of arguments that no option takes."""
-    flag = next((each for each in arguments if each.startswith("-")), None)
+    flag = next((argument for argument in arguments if argument.startswith("-")), None)
     if flag is None:
         return f"unexpected argument {arguments[0]!r}; --search NAME runs a search"
     flag = flag.partition("=")[0]
@@ -164,13 +164,15 @@ def options(arguments: argparse.Namespace) -> Options:
     Raises:
         UserError: if a value is not legal, or a parameter is fixed twice.
     """
-    given = vars(arguments)
+    attributes = vars(arguments)
     values: dict[str, Any] = {}
     for attribute in fields(Options):
         if members := attribute.metadata.get("members"):
-            values[attribute.name] = {name: given[name] for name in members if name in given}
-        elif attribute.name in given:
-            values[attribute.name] = given[attribute.name]
+            values[attribute.name] = {
+                name: attributes[name] for name in members if name in attributes
+            }
+        elif attribute.name in attributes:
+            values[attribute.name] = attributes[attribute.name]
     if "settings" in values:
         values["settings"] = _mapping(values["settings"])
     return Options(**values)

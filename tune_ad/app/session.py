@@ -7,20 +7,11 @@ from contextlib import contextmanager
 from dataclasses import asdict, dataclass, replace
 from typing import Any
 
-from tune_ad.app.cost import (
-    Cost,
-    Size,
-    Sizes,
-    cost,
-    image_sizes,
-    measured_speed,
-    overhead,
-    relative_operations,
-    size,
-)
+from tune_ad.app.cost import Cost, Size, Sizes, cost, image_sizes, overhead, size
 from tune_ad.app.options import Options
 from tune_ad.app.provenance import hardware, versions
 from tune_ad.app.resources import trials_at_a_time
+from tune_ad.app.speed import measured_speed, relative_operations
 from tune_ad.data import ImageSet, Task
 from tune_ad.errors import UserError
 from tune_ad.execution import serial
@@ -109,7 +100,7 @@ class Session:
             study = self._under(name, budget)
             ratio = relative_operations(study, self.study)
             training = cost(study, self._sizes(budget), speeds, ratio, at_a_time)
-            beside = overhead(self.options.backend, training.size.trials)
+            beside = overhead(study, training.size.trials, self.options.backend)
             costs[name] = replace(training, overhead=beside)
         return costs
 

@@ -23,22 +23,17 @@ def read_settings(settings: Mapping[str, Any], baselines: Sequence[Baseline]) ->
         UserError: if no baseline has such a hyperparameter, or one of them refuses its value.
     """
     declared = [baseline.detector.Config.rules() for baseline in baselines]
+    names = sorted({name for rules in declared for name in rules})
     values = {}
     for name, value in settings.items():
         rules = [rules[name] for rules in declared if name in rules]
         if not rules:
-            raise UserError(
-                _unknown(name, sorted({known for rules in declared for known in rules}))
-            )
+            hint = did_you_mean(name, names) or f"choose from {', '.join(names)}"
+            raise UserError(f"--set: no detector of this search has a parameter {name!r}; {hint}")
         values[name] = _read_by_any(value, rules) if isinstance(value, str) else value
         for rule in rules:
             rule.check(name, values[name])
     return values
-
-
-def _unknown(name: str, known: Sequence[str]) -> str:
-    hint = did_you_mean(name, known) or f"choose from {', '.join(known)}"
-    return f"--set: no detector of this search has a parameter {name!r}; {hint}"
 
 
 def _read_by_any(text: str, rules: Sequence[Rule]) -> Any:  # noqa: ANN401

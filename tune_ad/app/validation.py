@@ -205,7 +205,7 @@ def _check_declaration(request: Request) -> None:
             f"--ablate: {options.search} varies no parameter of {titles}, so there is nothing to "
             f"ablate{remedy}"
         )
-    trained = [issubclass(each.detector.Config, NetworkConfig) for each in search.baselines]
+    trained = [issubclass(b.detector.Config, NetworkConfig) for b in search.baselines]
     if options.changes.get("epochs") and not any(trained):
         raise UserError(f"--epochs: {titles} are fitted, not trained; leave the option out")
     check_sets(request.data, request.outsiders, options.data_root)
