@@ -68,7 +68,10 @@ def test_every_option_sets_its_field():
 
 def test_every_field_but_two_is_an_option():
     set_by_options = {name for name in OPTIONS if name in defaults()} | {"changes"}
-    assert {attribute.name for attribute in fields(Options)} - set_by_options == {"search", "progress"}
+    assert {attribute.name for attribute in fields(Options)} - set_by_options == {
+        "search",
+        "progress",
+    }
     changes = set(OPTIONS) - set(defaults())
     assert changes <= {attribute.name for attribute in fields(Budget)}
 

@@ -86,6 +86,11 @@ def test_an_unknown_class_lists_the_legal_ones(chosen):
         class_tasks(available()["cifar"], [chosen])
 
 
+def test_a_mistyped_class_gets_the_nearest():
+    with pytest.raises(UserError, match="no class 'Airplan'; did you mean airplane\\?$"):
+        class_tasks(available()["cifar"], ["Airplan"])
+
+
 def test_a_class_named_twice_is_refused():
     with pytest.raises(UserError, match="cat, 3 name one class twice"):
         class_tasks(available()["cifar"], ["cat", 3])
