@@ -21,7 +21,7 @@ from analysis.questions.comparison.contenders import (
 from analysis.quoted import Result
 from analysis.stats.aggregates import iqm
 from analysis.stats.estimates import LEAST_PAIRS, SIGNIFICANCE, Estimate
-from analysis.stats.paired import Verdict
+from analysis.stats.paired import HolmDecision
 from analysis.stats.ranking import LEAST_METHODS, Ranking, draw_critical_difference, friedman
 
 SHOWN_PAIRS = 6  # of which the differences are shown class by class
@@ -257,6 +257,6 @@ def _class_data(each: ClassContrast) -> dict[str, object]:
     }
 
 
-def _refusals(verdicts: Iterable[Verdict]) -> str:
+def _refusals(verdicts: Iterable[HolmDecision]) -> str:
     reasons = sorted({each.reason for each in verdicts if each.p != each.p})
     return f" Without a verdict: {'; '.join(reasons)}." if reasons else ""
