@@ -1,6 +1,5 @@
 """Verdicts as sentences and as figures."""
 
-import math
 from collections.abc import Sequence
 from typing import Any
 
@@ -9,9 +8,12 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from analysis.document import theme
+from analysis.document.format import PERCENT, POINTS, Unit
 from analysis.questions.claims.rules import CHANCE, FIXED
 from analysis.questions.claims.verdict import WITHOUT_BOUNDS, Verdict
 from analysis.stats.estimates import Estimate, estimate
+
+BITS_CHANGE = Unit(1, "+.3f")
 
 
 def sentence(found: Verdict, title: str) -> str:
@@ -32,33 +34,30 @@ def _numbers(found: Verdict) -> list[str]:
     last = f"width {found.levels[-1]:g}" if capacity else str(found.levels[1])
     per = "per doubling of the width" if capacity else "paired"
     said = [
-        f"AUROC {spread(found.effect, 100, '+.1f')} points {per};",
-        f"{spread(found.last, 100, '.1f')} % at {last}, {place(found.last)};",
-        f"{found.unit} of normals {spread(found.bits, 1, '+.3f')} {per}",
+        f"AUROC {spread(found.effect, POINTS)} points {per};",
+        f"{spread(found.last, PERCENT)} % at {last}, {place(found.last)};",
+        f"{found.unit} of normals {spread(found.bits, BITS_CHANGE)} {per}",
         f"(n = {found.n} paired seeds, 95 % intervals).",
     ]
     if found.control.n:
         said.append(
             f"The control, {found.levels[2]}, moves AUROC by "
-            f"{spread(found.control, 100, '+.1f')} points."
+            f"{spread(found.control, POINTS)} points."
         )
     elif not capacity:
         said.append("There is no control: a gain may be that of another bound on the same model.")
     return said
 
 
-def spread(found: Estimate, scale: float, form: str) -> str:
-    """A mean and its interval.
+def spread(found: Estimate, unit: Unit) -> str:
+    """A mean and its interval, or why there is none.
 
-    >>> spread(Estimate(0.02, 0.01, 0.01, 0.03, 8), 100, "+.1f")
+    >>> spread(Estimate(0.02, 0.01, 0.01, 0.03, 8), POINTS)
     '+2.0 [+1.0, +3.0]'
     """
     if found.n == 0:
         return "unknown"
-    mean = format(scale * found.mean, form)
-    if math.isnan(found.low):
-        return f"{mean} (n = 1, no interval)"
-    return f"{mean} [{scale * found.low:{form}}, {scale * found.high:{form}}]"
+    return found.mean_interval(unit) + (" (n = 1, no interval)" if found.n == 1 else "")
 
 
 def place(auroc: Estimate) -> str:

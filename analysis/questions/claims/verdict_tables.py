@@ -5,13 +5,21 @@ from collections.abc import Sequence
 import pandas as pd
 
 from analysis.document.blocks import Cell, Table, Tone
-from analysis.document.format import count, file_name, short
+from analysis.document.format import (
+    PERCENT,
+    POINTS,
+    Unit,
+    count,
+    file_name,
+    interval_text,
+    short,
+)
 from analysis.questions.claims.evidence import Evidence
 from analysis.questions.claims.levels import Level, Models, levels
 from analysis.questions.claims.rules import CHANCE, FIXED
 from analysis.questions.claims.spec import Asked
 from analysis.questions.claims.verdict import BITS, Verdict
-from analysis.questions.claims.verdict_figures import place, spread
+from analysis.questions.claims.verdict_figures import BITS_CHANGE, place, spread
 from analysis.stats.estimates import MARGIN, Estimate
 from analysis.stats.paired import Equivalence
 
@@ -101,12 +109,12 @@ def _row(each: Verdict) -> dict[str, object]:
         "verdict": Cell(each.outcome, tone=TONES[each.outcome], note=each.reason),
         "n": each.n,
         "left out": each.left_out,
-        "effect, points": Cell(spread(each.effect, 100, "+.1f"), each.effect.mean),
-        "first, %": Cell(spread(each.first, 100, ".1f"), each.first.mean),
-        "last, %": Cell(spread(each.last, 100, ".1f"), each.last.mean),
+        "effect, points": Cell(spread(each.effect, POINTS), each.effect.mean),
+        "first, %": Cell(spread(each.first, PERCENT), each.first.mean),
+        "last, %": Cell(spread(each.last, PERCENT), each.last.mean),
         AGAINST: place(each.last) if each.last.n > 1 else "",
         TOST: _intersection(each),
-        "bits/dim": Cell(spread(each.bits, 1, "+.3f") + _other(each.unit), each.bits.mean),
+        "bits/dim": Cell(spread(each.bits, BITS_CHANGE) + _other(each.unit), each.bits.mean),
     }
 
 
@@ -121,7 +129,7 @@ def _intersection(found: Verdict) -> Cell:
 def _tost(alike: Equivalence, equivalent: bool) -> Cell:
     if alike.refusal:
         return Cell("refused", note=alike.refusal)
-    text = f"[{100 * alike.low:+.1f}, {100 * alike.high:+.1f}], p = {alike.p:.2g}"
+    text = f"{interval_text(alike.low, alike.high, POINTS)}, p = {alike.p:.2g}"
     return Cell(text, alike.p, "alike" if equivalent else "")
 
 
@@ -152,9 +160,9 @@ def _level_row(claim: Asked, each: Level) -> dict[str, object]:
         "stratum": each.stratum,
         claim.factor: each.level,
         "n": each.auroc.n,
-        "AUROC, %": Cell(spread(each.auroc, 100, ".1f"), each.auroc.mean),
+        "AUROC, %": Cell(spread(each.auroc, PERCENT), each.auroc.mean),
         "less first, points": Cell(
-            spread(each.less, 100, "+.1f") if each.less.n else "", each.less.mean
+            spread(each.less, POINTS) if each.less.n else "", each.less.mean
         ),
         TOST: _tost(each.alike, each.alike.equivalent) if each.alike else "",
     }
@@ -178,8 +186,8 @@ def _models_row(claim: Asked, each: Models) -> dict[str, object]:
         "models": each.models,
         "parameters": _whole(each.parameters),
         "FLOPs": Cell(short(each.flops), each.flops),
-        "bits/dim": Cell(_spread(each.bits, ".3f") + _other(each.unit), each.bits.mean),
-        "train-test gap": Cell(_spread(each.gap, "+.3g"), each.gap.mean),
+        "bits/dim": Cell(_spread(each.bits, Unit(1, ".3f")) + _other(each.unit), each.bits.mean),
+        "train-test gap": Cell(_spread(each.gap, Unit(1, "+.3g")), each.gap.mean),
         "plateau": f"{each.plateaus} of {each.watched}" if each.watched else "",
     }
 
@@ -208,5 +216,5 @@ def _whole(number: float) -> Cell:
     return Cell("" if number != number else f"{number:,.0f}", number)
 
 
-def _spread(found: Estimate, form: str) -> str:
-    return spread(found, 1, form) if found.n else ""
+def _spread(found: Estimate, unit: Unit) -> str:
+    return spread(found, unit) if found.n else ""

@@ -7,7 +7,7 @@ from functools import partial
 import pandas as pd
 
 from analysis.document.blocks import Block, Cell, Figure, Table, Text
-from analysis.document.format import count
+from analysis.document.format import POINTS, count
 from analysis.questions.comparison.contenders import (
     ClassContrast,
     Contender,
@@ -33,20 +33,6 @@ NARROW = (
     f"shown from {LEAST_PAIRS} seeds on, and still too narrow for few; seeds that change nothing "
     "count as one"
 )
-
-
-def points(difference: Estimate) -> str:
-    """A difference of AUROC in points with its interval.
-
-    >>> points(Estimate(0.012, 0.01, -0.001, 0.025, 5))
-    '+1.2 [-0.1, +2.5]'
-    """
-    if difference.n == 0:
-        return ""
-    if difference.n == 1:
-        return f"{100 * difference.mean:+.1f}"
-    ends = f"{100 * difference.low:+.1f}, {100 * difference.high:+.1f}"
-    return f"{100 * difference.mean:+.1f} [{ends}]"
 
 
 def results_table(contenders: Sequence[Contender], name: str, title: str) -> Table:
@@ -123,19 +109,13 @@ def _row(each: Contender, classes: Sequence[str], title: str) -> dict[str, objec
         title: each.label,
         **{task: _auroc(own[task]) if task in own else "" for task in classes},
         "mean": _auroc(each.result.panel),
-        "IQM": "" if middle is None else Cell(_interval(middle), middle.mean),
+        "IQM": "" if middle is None else Cell(middle.mean_interval(), middle.mean),
         "n": each.result.panel.n,
     }
 
 
 def _auroc(estimate: Estimate) -> Cell:
-    return Cell(estimate.short, estimate.mean)
-
-
-def _interval(estimate: Estimate) -> str:
-    if math.isnan(estimate.low):
-        return f"{100 * estimate.mean:.1f}"
-    return f"{100 * estimate.mean:.1f} [{100 * estimate.low:.1f}, {100 * estimate.high:.1f}]"
+    return Cell(estimate.mean_std(), estimate.mean)
 
 
 def _stored(contenders: Sequence[Contender], title: str) -> list[dict[str, object]]:
@@ -192,9 +172,9 @@ def _pair_row(each: Contrast) -> dict[str, object]:
     return {
         "first": each.first,
         "second": each.second,
-        "P(first > second)": Cell(f"{_interval(each.improvement)} %", each.improvement.mean),
+        "P(first > second)": Cell(f"{each.improvement.mean_interval()} %", each.improvement.mean),
         "difference": Cell(
-            points(each.paired.difference) or "not paired",
+            each.paired.difference.mean_interval(POINTS) or "not paired",
             each.paired.difference.mean,
             each.verdict.tone,
             each.verdict.reason,
@@ -230,7 +210,7 @@ def _by_class(pairs: Sequence[Pair], name: str) -> Table:
     rows: dict[str, dict[str, object]] = {}
     for each in shown:
         rows.setdefault(each.task, {"class": each.task})[f"{each.first} - {each.second}"] = Cell(
-            points(each.paired.difference) or "not paired",
+            each.paired.difference.mean_interval(POINTS) or "not paired",
             each.paired.difference.mean,
             each.verdict.tone,
             each.verdict.reason,

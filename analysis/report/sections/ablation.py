@@ -5,9 +5,8 @@ from functools import partial
 import pandas as pd
 
 from analysis.document.blocks import Block, Cell, Figure, Section, Table, Text
-from analysis.document.format import file_name, short
+from analysis.document.format import POINTS, file_name, short
 from analysis.questions.ablation import Effect, auroc, draw_effects, effects, unrun
-from analysis.questions.comparison.side_by_side import points
 from analysis.stats.estimates import Estimate, estimate
 from analysis.study import StudyRecords
 from analysis.trials import unchanged_trials
@@ -75,7 +74,7 @@ def _row(each: Effect) -> dict[str, object]:
         "change": f"{each.parameter} = {short(each.value)} (from {short(each.reference)})",
         "test AUROC": _auroc_cell(each.auroc),
         "difference": Cell(
-            points(each.difference) or "none",
+            each.difference.mean_interval(POINTS) or "none",
             each.difference.mean,
             each.verdict.tone,
             each.verdict.reason,
@@ -86,7 +85,7 @@ def _row(each: Effect) -> dict[str, object]:
 
 
 def _auroc_cell(auroc: Estimate) -> Cell:
-    return Cell(auroc.short, auroc.mean)
+    return Cell(auroc.mean_std(), auroc.mean)
 
 
 def _data(found: list[Effect]) -> pd.DataFrame:

@@ -5,8 +5,9 @@ from collections.abc import Sequence
 import pandas as pd
 
 from analysis.document.blocks import Block, Cell, Section, Table, Text
+from analysis.document.format import mean_text
 from analysis.questions.claims.cells import Compared, cells
-from analysis.questions.claims.published import PublishedCell, PublishedTable, tables
+from analysis.questions.claims.published import PublishedTable, tables
 from analysis.quoted import results
 from analysis.stats.estimates import MARGIN
 from analysis.study import StudyRecords
@@ -67,7 +68,7 @@ def _shown(own: Sequence[Compared]) -> pd.DataFrame:
     for each in own:
         row = rows.setdefault(each.published.label, {"class": each.published.label})
         row[_column(each)] = Cell(
-            f"{each.ours.short} | {_printed(each.published)}",
+            f"{each.ours.mean_std()} | {mean_text(each.published.mean, each.published.std)}",
             each.ours.mean,
             each.tone,
             each.note,
@@ -80,11 +81,6 @@ def _column(each: Compared) -> str:
     method = each.published.method
     same = each.baseline in (method.name, method.detector)
     return method.name if same else f"{method.name} ({each.baseline})"
-
-
-def _printed(cell: PublishedCell) -> str:
-    spread = "" if cell.std != cell.std else f" ± {100 * cell.std:.1f}"
-    return f"{100 * cell.mean:.1f}{spread}"
 
 
 def _data(own: Sequence[Compared]) -> pd.DataFrame:

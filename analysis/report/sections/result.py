@@ -70,13 +70,15 @@ def _by_outsider(quoted: Sequence[Result]) -> pd.DataFrame:
         for score in dict.fromkeys(name for found in each.outsiders.values() for name in found):
             row: dict[str, object] = {"baseline": each.label, "score": score}
             for name, found in each.outsiders.items():
-                row[name] = (
-                    Cell(found[score].interval, found[score].mean) if score in found else ""
-                )
+                row[name] = _cell(found[score]) if score in found else ""
             row["n"] = max(found[score].n for found in each.outsiders.values() if score in found)
             rows.append(row)
     table = pd.DataFrame(rows)
     return table if len(quoted) > 1 else table.drop(columns="baseline")
+
+
+def _cell(auroc: Estimate) -> Cell:
+    return Cell(auroc.mean_std_interval(), auroc.mean)
 
 
 def _rows(
@@ -87,7 +89,7 @@ def _rows(
         {
             "baseline": each.label,
             title: name,
-            "test AUROC": Cell(value.interval, value.mean),
+            "test AUROC": _cell(value),
             "n": value.n,
         }
         for each in quoted

@@ -5,8 +5,7 @@ from functools import partial
 import pandas as pd
 
 from analysis.document.blocks import Block, Cell, Figure, Section, Table, Text
-from analysis.document.format import count
-from analysis.questions.comparison.side_by_side import points
+from analysis.document.format import POINTS, count
 from analysis.questions.regret import Choice, choices, draw_label_curve, label_curve
 from analysis.study import StudyRecords
 from tune_ad.search.selection import describe
@@ -56,8 +55,8 @@ def _table(study: StudyRecords, made: list[Choice]) -> Table:
             "rule": _named(study, each),
             "chooses trial": "any" if each.number is None else each.number,
             "of": each.judged,
-            "test AUROC": Cell(each.auroc.interval, each.auroc.mean),
-            "regret": Cell(points(each.regret), each.regret.mean),
+            "test AUROC": Cell(each.auroc.mean_std_interval(), each.auroc.mean),
+            "regret": Cell(each.regret.mean_interval(POINTS), each.regret.mean),
             "n": each.regret.n,
         }
         for each in made

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
+from analysis.document.format import POINTS, Unit
 from analysis.stats.aggregates import iqm, probability_of_improvement
 from analysis.stats.estimates import bootstrap, estimate
 
@@ -39,6 +40,48 @@ def test_nothing_is_averaged_around_nan():
     with pytest.raises(ValueError, match="finite"):
         estimate([0.5, math.nan])
     assert str(estimate([])) == "no value"
+
+
+@pytest.mark.parametrize(
+    ("values", "texts"),
+    [
+        ([], ("", "", "", "no value")),
+        ([0.7], ("70.0", "70.0", "70.0", "70.0 % (n = 1 seed, no interval)")),
+        (
+            [0.7, 0.7],
+            (
+                "70.0 ± 0.0",
+                "70.0 [70.0, 70.0]",
+                "70.0",
+                "70.0 % (the same for all n = 2 seeds)",
+            ),
+        ),
+        (
+            [0.6, 0.7, 0.8],
+            (
+                "70.0 ± 10.0",
+                "70.0 [45.2, 94.8]",
+                "70.0 ± 10.0 [45.2, 94.8]",
+                "70.0 ± 10.0 [45.2, 94.8] % (n = 3 seeds)",
+            ),
+        ),
+    ],
+)
+def test_an_estimate_as_text(values, texts):
+    auroc = estimate(values)
+    assert (
+        auroc.mean_std(),
+        auroc.mean_interval(),
+        auroc.mean_std_interval(),
+        str(auroc),
+    ) == texts
+
+
+def test_a_difference_is_signed_and_its_standard_deviation_is_not():
+    difference = estimate([0.01, 0.02, 0.03], (-1, 1))
+    assert difference.mean_std_interval(POINTS) == "+2.0 ± 1.0 [-0.5, +4.5]"
+    assert difference._replace(low=math.nan).mean_interval(POINTS) == "+2.0"
+    assert difference.mean_interval(Unit(1, "+.3f")) == "+0.020 [-0.005, +0.045]"
 
 
 @pytest.fixture
