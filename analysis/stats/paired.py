@@ -87,23 +87,6 @@ def smallest_p(n: int) -> float:
     return min(1.0, 2.0 ** (1 - n))
 
 
-def wilcoxon(differences: Sequence[float]) -> Paired:
-    """Exact two-sided signed-rank test, one difference per seed.
-
-    Zeros are left out (Wilcoxon's own way) and tied differences share a rank; differences that
-    agree but for rounding are tied. Without any other than zero, p = 1. Wilcoxon, 1945.
-
-    Raises:
-        ValueError: if a difference is NaN or infinite.
-    """
-    name, difference = "Wilcoxon's signed-rank test", estimate(differences, (-1.0, 1.0))
-    if refusal := _too_few(len(differences), "paired seed"):
-        return Paired(difference, math.nan, name, len(differences), refusal)
-    rounded = np.round(finite(differences), 12)
-    present = rounded[rounded != 0]
-    return Paired(difference, _signed_rank_p(present), name, len(differences), "")
-
-
 def sign_flip(differences: Sequence[float], per_seed: Sequence[float] | None = None) -> Paired:
     """Two-sided test of the mean under flips of the differences' signs.
 
@@ -210,15 +193,6 @@ def _too_few_for_family(n: int, m: int) -> str:
         f"n = {n} pairs in each of {m} tests: the smallest p after Holm is "
         f"{min(1.0, smallest):.2g}; {needed} are needed"
     )
-
-
-def _signed_rank_p(present: np.ndarray) -> float:
-    if not len(present):
-        return 1.0
-    ranks = stats.rankdata(np.abs(present))
-    if len(set(ranks)) < len(ranks):  # scipy's exact distribution knows no ties
-        return _flip_p(np.sign(present) * ranks)
-    return float(stats.wilcoxon(present, method="exact").pvalue)
 
 
 def _flip_p(values: np.ndarray) -> float:

@@ -21,7 +21,6 @@ from analysis.questions.comparison.contenders import (
 )
 from analysis.questions.comparison.side_by_side import (
     pair_blocks,
-    ranking_blocks,
     results_table,
     so_far,
 )
@@ -45,7 +44,6 @@ def compare(studies: Sequence[StudyRecords]) -> Document:
     pairs = across(contenders)
     blocks = [
         results_table(contenders, "results", "result"),
-        *ranking_blocks(contenders, "results", "result"),
         *pair_blocks(pairs, "results"),
     ]
     sections = [

@@ -1,11 +1,12 @@
 import math
 
 import numpy as np
+import pandas as pd
 import pytest
 from scipy import stats
 
 from analysis.document.format import POINTS, Unit
-from analysis.stats.aggregates import iqm, probability_of_improvement
+from analysis.stats.aggregates import iqm, mean_ranks, probability_of_improvement
 from analysis.stats.estimates import bootstrap, estimate
 
 
@@ -163,3 +164,15 @@ def test_tables_that_cannot_be_aggregated_are_refused():
         iqm(np.ones((0, 3)))
     with pytest.raises(ValueError, match="finite"):
         iqm(np.array([[0.5, math.nan]]))
+
+
+def test_mean_ranks_by_hand_and_ties_share_a_rank():
+    table = pd.DataFrame({"c": [0.1, 0.9, 0.1], "a": [0.3, 0.3, 0.3], "b": [0.2, 0.2, 0.1 + 0.2]})
+    ranks = mean_ranks(table)
+    assert list(ranks.index) == ["a", "b", "c"]
+    assert list(ranks) == pytest.approx([(1 + 2 + 1.5) / 3, (2 + 3 + 1.5) / 3, (3 + 1 + 3) / 3])
+
+
+def test_nan_is_no_rank():
+    with pytest.raises(ValueError, match="finite"):
+        mean_ranks(pd.DataFrame({"a": [0.1, math.nan], "b": [0.2, 0.3]}))
