@@ -9,7 +9,8 @@ from analysis import frame
 from analysis.document.blocks import Document, Table
 from analysis.document.format import count
 from analysis.questions.claims.conclusion import conclusions
-from analysis.quoted import Result, results, why_nothing
+from analysis.quoted import Result, why_nothing
+from analysis.report.findings import Findings
 from analysis.report.render.export import export
 from analysis.report.sections import sections
 from analysis.study import StudyRecords
@@ -41,8 +42,9 @@ def document(study: StudyRecords) -> Document:
         Table("evaluation", study.fresh_replicas),
         Table("evaluation_variants", frame.variants(study.evaluation)),
     )
-    answer = re.sub(r"\n(?!- )", "\n\n", summary(study, results(study)))
-    return Document(study.name, answer, sections(study), tables)
+    findings = Findings(study)
+    answer = re.sub(r"\n(?!- )", "\n\n", summary(study, findings.results))
+    return Document(study.name, answer, sections(findings), tables)
 
 
 def summary(study: StudyRecords, quoted: list[Result]) -> str:

@@ -6,13 +6,13 @@ import pandas as pd
 
 from analysis.document.blocks import Block, Cell, Figure, Section, Table, Text
 from analysis.document.format import POINTS, file_name, short
-from analysis.questions.ablation import Effect, auroc, draw_effects, effects, unrun
+from analysis.questions.ablation import Effect, auroc, draw_effects, unrun
+from analysis.report.findings import Findings
 from analysis.stats.estimates import Estimate, estimate
 from analysis.study import StudyRecords
 from analysis.trials import unchanged_trials
 
 PLACE = 22
-PLANS = ("OneAtATime", "Grid")
 ABOUT = (
     "Differences of test AUROC in points, paired by seed [95 % interval of Student's t over "
     "seeds, for its row alone]. p: sign flip over class x seed, two-sided, then Holm over the "
@@ -22,11 +22,12 @@ ABOUT = (
 )
 
 
-def section(study: StudyRecords) -> Section | None:
+def section(findings: Findings) -> Section | None:
     """What single changes do; None where the plan does not make them."""
-    if study.plan not in PLANS:
+    study = findings.study
+    if not study.changes_single_parameters:
         return None
-    found = effects(study)
+    found = findings.effects
     title = "One change at a time" if study.is_ablation else "Effects of single parameters"
     if not found:
         return Section(title, [Text("No change was tested beside its reference yet.")])

@@ -9,14 +9,16 @@ from analysis.document.format import mean_text
 from analysis.questions.claims.cells import Compared, cells
 from analysis.questions.claims.published import PublishedTable, tables
 from analysis.quoted import results
+from analysis.report.findings import Findings
 from analysis.stats.estimates import MARGIN
 from analysis.study import StudyRecords
 
 PLACE = 25
 
 
-def section(study: StudyRecords) -> Section | None:
+def section(findings: Findings) -> Section | None:
     """The published cells that this study has, too; None where it has none."""
+    study = findings.study
     found = [(table, own) for table in tables() if (own := cells(study, table))]
     if not found:
         return None

@@ -6,9 +6,9 @@ import pandas as pd
 
 from analysis.document.blocks import Block, Cell, Section, Table, Text
 from analysis.document.format import count, short
-from analysis.quoted import Result, results
+from analysis.quoted import Result
+from analysis.report.findings import Findings
 from analysis.stats.estimates import Estimate
-from analysis.study import StudyRecords
 
 PLACE = 15
 ABOUT = (
@@ -27,9 +27,9 @@ OUTSIDERS = (
 )
 
 
-def section(study: StudyRecords) -> Section | None:
+def section(findings: Findings) -> Section | None:
     """What is quoted; None where nothing can be."""
-    quoted = [each for each in results(study) if each.panel.n]
+    quoted = [result for result in findings.results if result.panel.n]
     if not quoted:
         return None
     blocks: list[Block] = [

@@ -7,6 +7,7 @@ import pandas as pd
 from analysis.document.blocks import Block, Cell, Figure, Section, Table, Text
 from analysis.document.format import POINTS, count
 from analysis.questions.regret import Choice, choices, draw_label_curve, label_curve
+from analysis.report.findings import Findings
 from analysis.study import StudyRecords
 from tune_ad.search.selection import describe
 
@@ -20,8 +21,9 @@ ABOUT = (
 )
 
 
-def section(study: StudyRecords) -> Section | None:
+def section(findings: Findings) -> Section | None:
     """The rules side by side; None where there is nothing to choose."""
+    study = findings.study
     made = choices(study)
     if not made or not study.spaces or not any(study.spaces.values()):
         return None

@@ -13,14 +13,15 @@ from analysis.questions.claims.spec import Asked, asked
 from analysis.questions.claims.verdict import Verdict
 from analysis.questions.claims.verdict_figures import draw_capacity, draw_forward_kl, sentence
 from analysis.questions.claims.verdict_tables import levels_table, models_table, verdict_table
-from analysis.study import StudyRecords
+from analysis.report.findings import Findings
 
 PLACE = 10
 DRAW = {"capacity": draw_capacity, "forward_kl": draw_forward_kl}
 
 
-def section(study: StudyRecords) -> Section | None:
+def section(findings: Findings) -> Section | None:
     """The verdict per stratum, outsider set and response; None where no claim is tested."""
+    study = findings.study
     claim = asked(study)
     if claim is None:
         return None

@@ -8,6 +8,7 @@ from scipy import stats
 
 from analysis.questions.claims.cells import cells, one_spread, welch_equivalence
 from analysis.questions.claims.published import Method, PublishedCell, PublishedTable
+from analysis.report.findings import Findings
 from analysis.report.sections import published as part
 from analysis.study import StudyRecords
 from tune_ad.storage.folder import StudyFolder
@@ -177,7 +178,7 @@ def test_the_method_is_told_by_detector_and_parameters(tmp_path):
 
 def test_the_section_says_that_the_protocol_is_another(tmp_path):
     by_task = {"mnist/2": around(0.826), "mnist/8": around(0.8)}
-    made = part.section(study(tmp_path, [record(0, "AE", by_task)], budget="quick"))
+    made = part.section(Findings(study(tmp_path, [record(0, "AE", by_task)], budget="quick")))
     assert made.title == "Beside the published numbers"
     assert any("budget quick" in block.text for block in made.blocks[:2])
     (shown,) = [block for block in made.blocks if getattr(block, "name", "").startswith("publ")]
@@ -185,14 +186,14 @@ def test_the_section_says_that_the_protocol_is_another(tmp_path):
     assert str(shown.shown["AE"][0]) == "82.6 ± 1.0 | 82.8 ± 1.7"
     assert shown.shown["AE"][0].tone == "alike"
     assert shown.stored["verdict"].tolist() == ["alike"]
-    paper = part.section(study(tmp_path, [record(0, "AE", by_task)]))
+    paper = part.section(Findings(study(tmp_path, [record(0, "AE", by_task)])))
     assert not any("budget" in getattr(block, "text", "") for block in paper.blocks)
 
 
 @pytest.mark.parametrize("whole", [True, False])
 def test_nothing_to_compare_is_no_section(tmp_path, whole):
-    assert part.section(study(tmp_path, whole=whole)) is None
+    assert part.section(Findings(study(tmp_path, whole=whole))) is None
     digits = record(0, "AE", {"digits/2": around(0.8)})
-    assert part.section(study(tmp_path, [digits])) is None
+    assert part.section(Findings(study(tmp_path, [digits]))) is None
     failed = record(0, "AE", {"mnist/2": [None] * 3})
-    assert part.section(study(tmp_path, [failed])) is None
+    assert part.section(Findings(study(tmp_path, [failed]))) is None

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from analysis.questions.claims.conclusion import conclusions
+from analysis.report.findings import Findings
 from analysis.report.sections import verdict as part
 from analysis.study import StudyRecords
 from tune_ad.storage.folder import StudyFolder
@@ -68,7 +69,7 @@ def texts(section, kind):
 
 @pytest.mark.parametrize("bits", ["validation", "test"])
 def test_the_section_has_a_verdict_per_outsider_set(bits):
-    made = part.section(study(trials(bits=bits)))
+    made = part.section(Findings(study(trials(bits=bits))))
     assert made.title == "Verdict"
     svhn, mnist = texts(made, "verdict")
     assert svhn.startswith("cifar10-vs-svhn, the score, likelihood = bernoulli: improves, does")
@@ -117,7 +118,9 @@ def whole_study(values, plateau=1.0):
 
 def test_both_bounds_are_judged_and_the_first_sets_copy_is_not():
     rising, flat = (0.1, 0.15, 0.2, 0.25), (0.3, 0.3, 0.3, 0.3)
-    made = part.section(study(whole_study({"negative_elbo": rising, "negative_iwae": flat})))
+    made = part.section(
+        Findings(study(whole_study({"negative_elbo": rising, "negative_iwae": flat})))
+    )
     elbo, iwae, mnist = texts(made, "verdict")
     assert elbo.startswith("cifar10-vs-svhn, -ELBO, likelihood = bernoulli: improves, does not")
     assert iwae.startswith("cifar10-vs-svhn, -IWAE, likelihood = bernoulli: no effect")
@@ -132,7 +135,9 @@ def test_the_main_score_is_the_named_one_where_both_bounds_agree():
         each.metrics["test_auroc/svhn"] = [1.0] * 8
         for name in each.variants:
             each.variants[name] = {"test_auroc/svhn": [1.0] * 8}
-    svhn = [text for text in texts(part.section(study(perfect)), "verdict") if "svhn" in text]
+    svhn = [
+        text for text in texts(part.section(Findings(study(perfect))), "verdict") if "svhn" in text
+    ]
     assert [text.split(",")[1] for text in svhn] == [" -IWAE", " -ELBO"]
 
 
@@ -143,7 +148,7 @@ def test_a_stratum_without_bits_is_judged_in_nats():
         for name in [name for name in each.metrics if name.endswith("per_dim")]:
             del each.metrics[name]
         each.metrics["test_negative_elbo"] = [250.0 - 5 * width + 0.1 * k for k in range(8)]
-    made = part.section(study(improper))
+    made = part.section(Findings(study(improper)))
     said = texts(made, "verdict")[0]
     assert "improves, does not fix" in said
     assert "nats per image of normals -5.000 [-5.000, -5.000] per doubling" in said
@@ -154,7 +159,7 @@ def test_a_stratum_without_bits_is_judged_in_nats():
 
 def test_a_table_tells_what_the_models_of_each_width_are():
     rising = (0.1, 0.15, 0.2, 0.25)
-    made = part.section(study(whole_study({"negative_elbo": rising})))
+    made = part.section(Findings(study(whole_study({"negative_elbo": rising}))))
     (table,) = [b for b in made.blocks if getattr(b, "name", "").startswith("models")]
     assert table.stored["width"].tolist() == list(WIDTHS)
     assert table.stored["parameters"].tolist() == [16e3, 32e3, 64e3, 128e3]
@@ -171,7 +176,7 @@ def test_a_table_tells_what_the_models_of_each_width_are():
 
 
 def test_models_that_missed_their_plateau_are_a_warning():
-    made = part.section(study(whole_study({"negative_elbo": (0.1,) * 4}, plateau=0.0)))
+    made = part.section(Findings(study(whole_study({"negative_elbo": (0.1,) * 4}, plateau=0.0))))
     (said,) = texts(made, "warning")
     assert "4 models ran out of epochs before the plateau (1 at 16, 1 at 32" in said
     (table,) = [b for b in made.blocks if getattr(b, "name", "").startswith("models")]
@@ -211,7 +216,7 @@ def test_levels_may_be_told_by_several_parameters():
     nowhere = record(
         3, {"objective": "mixed", "refit": 0.5}, {"svhn": [0.1], "mnist": [0.1], "bits": [4.0]}
     )
-    made = part.section(study([*ours, nowhere], claim))
+    made = part.section(Findings(study([*ours, nowhere], claim)))
     assert all("improves, does not fix" in text for text in texts(made, "verdict"))
     assert all("The control, refit, moves AUROC by +" in text for text in texts(made, "verdict"))
     assert any("1 trial left out: at no level" in text for text in texts(made, "note"))
@@ -230,7 +235,7 @@ def test_a_forward_kl_study():
         )
         for k, (level, mean) in enumerate(levels.items())
     ]
-    made = part.section(study(ours, claim))
+    made = part.section(Findings(study(ours, claim)))
     assert all("improves, does not fix" in text for text in texts(made, "verdict"))
     assert any("all models" in text for text in texts(made, "verdict"))
 
@@ -239,7 +244,7 @@ def test_a_failed_model_is_left_out_and_counted():
     ours = trials()
     nothing = {name: [None] * 8 for name in ("svhn", "mnist", "bits")}
     failed = record(3, {"width": 128}, nothing, "failed")
-    made = part.section(study([*ours[:3], failed]))
+    made = part.section(Findings(study([*ours[:3], failed])))
     assert all("inconclusive (0 seeds" in text for text in texts(made, "verdict"))
     tables = [block for block in made.blocks if hasattr(block, "shown")]
     assert tables[-1].stored["models"].tolist() == [8] * 4
@@ -268,12 +273,14 @@ def test_a_failed_model_is_left_out_and_counted():
     ],
 )
 def test_what_cannot_be_judged_is_a_sentence(ours, claim, said):
-    assert any(said in text for text in texts(part.section(study(ours, claim)), "warning"))
+    assert any(
+        said in text for text in texts(part.section(Findings(study(ours, claim))), "warning")
+    )
 
 
 @pytest.mark.parametrize("seeds", [1, 5])
 def test_few_seeds_have_a_section_without_a_verdict(seeds):
-    made = part.section(study(trials(seeds)))
+    made = part.section(Findings(study(trials(seeds))))
     assert all("inconclusive" in text for text in texts(made, "verdict"))
     for figure in (block for block in made.blocks if hasattr(block, "draw")):
         figure.draw().canvas.draw()
@@ -281,4 +288,4 @@ def test_few_seeds_have_a_section_without_a_verdict(seeds):
 
 @pytest.mark.parametrize("claim", ["", None])
 def test_a_study_without_a_claim_has_no_section(claim):
-    assert part.section(study(trials(), claim)) is None
+    assert part.section(Findings(study(trials(), claim))) is None
