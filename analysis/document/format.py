@@ -63,7 +63,7 @@ class Unit(NamedTuple):
     def text(self, number: float) -> str:
         """A number in this unit.
 
-        >>> PERCENT.text(0.913), POINTS.text(0.012)
+        >>> PERCENT.text(0.913), PERCENTAGE_POINTS.text(0.012)
         ('91.3', '+1.2')
         """
         return format(self.scale * number, self.form)
@@ -71,7 +71,7 @@ class Unit(NamedTuple):
 
 PERCENT = Unit(100, ".1f")
 """For a share in [0, 1], such as AUROC."""
-POINTS = Unit(100, "+.1f")
+PERCENTAGE_POINTS = Unit(100, "+.1f")
 """For a difference of two shares, in percentage points."""
 
 
@@ -84,8 +84,10 @@ def mean_text(
 ) -> str:
     """A mean with what is known of its spread: "mean ± std [low, high]"; NaN = left out.
 
-    >>> mean_text(0.913, 0.018, 0.9, 0.926), mean_text(0.012, low=-0.001, high=0.025, unit=POINTS)
-    ('91.3 ± 1.8 [90.0, 92.6]', '+1.2 [-0.1, +2.5]')
+    >>> mean_text(0.913, 0.018, 0.9, 0.926)
+    '91.3 ± 1.8 [90.0, 92.6]'
+    >>> mean_text(0.012, low=-0.001, high=0.025, unit=PERCENTAGE_POINTS)
+    '+1.2 [-0.1, +2.5]'
     """
     unsigned = unit._replace(form=unit.form.lstrip("+"))
     deviation = "" if math.isnan(std) else f" ± {unsigned.text(std)}"

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping, Sequence
 import pandas as pd
 
 from analysis.document.blocks import Block, Cell, Table
-from analysis.document.format import POINTS, count
+from analysis.document.format import PERCENTAGE_POINTS, count
 from analysis.questions.comparison.contenders import (
     ClassContrast,
     Contender,
@@ -127,7 +127,7 @@ def _pair_row(each: Contrast) -> dict[str, object]:
         "second": each.second,
         "P(first > second)": Cell(f"{each.improvement.mean_interval()} %", each.improvement.mean),
         "difference": Cell(
-            each.paired.difference.mean_interval(POINTS) or "not paired",
+            each.paired.difference.mean_interval(PERCENTAGE_POINTS) or "not paired",
             each.paired.difference.mean,
             each.verdict.tone,
             each.verdict.reason,
@@ -163,7 +163,7 @@ def _by_class(pairs: Sequence[Pair], name: str) -> Table:
     rows: dict[str, dict[str, object]] = {}
     for each in shown:
         rows.setdefault(each.task, {"class": each.task})[f"{each.first} - {each.second}"] = Cell(
-            each.paired.difference.mean_interval(POINTS) or "not paired",
+            each.paired.difference.mean_interval(PERCENTAGE_POINTS) or "not paired",
             each.paired.difference.mean,
             each.verdict.tone,
             each.verdict.reason,

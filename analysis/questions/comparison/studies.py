@@ -10,7 +10,7 @@ from typing import Any
 import pandas as pd
 
 from analysis.document.blocks import Block, Cell, Document, Section, Table, Text
-from analysis.document.format import POINTS, count, interval_text, short
+from analysis.document.format import PERCENTAGE_POINTS, count, interval_text, short
 from analysis.questions.comparison.contenders import (
     Contender,
     Pair,
@@ -277,7 +277,7 @@ def _summary(
     if len(pairs) == 1:
         (found,) = contrasts(pairs)
         where = f"{found.first} against {found.second}, over {count(found.classes, 'class')}"
-        by = found.paired.difference.mean_interval(POINTS)
+        by = found.paired.difference.mean_interval(PERCENTAGE_POINTS)
         said = f"{by} points; " if by else "not paired; "
         lines.append(f"{where}: {said}{found.verdict.reason}.")
     elif not pairs and len(having) > 1:

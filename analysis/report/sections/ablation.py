@@ -5,7 +5,7 @@ from functools import partial
 import pandas as pd
 
 from analysis.document.blocks import Block, Cell, Figure, Section, Table, Text
-from analysis.document.format import POINTS, file_name, short
+from analysis.document.format import PERCENTAGE_POINTS, file_name, short
 from analysis.questions.ablation import Effect, auroc, draw_effects, unrun
 from analysis.report.findings import Findings
 from analysis.stats.estimates import Estimate, estimate
@@ -75,7 +75,7 @@ def _row(each: Effect) -> dict[str, object]:
         "change": f"{each.parameter} = {short(each.value)} (from {short(each.reference)})",
         "test AUROC": _auroc_cell(each.auroc),
         "difference": Cell(
-            each.difference.mean_interval(POINTS) or "none",
+            each.difference.mean_interval(PERCENTAGE_POINTS) or "none",
             each.difference.mean,
             each.verdict.tone,
             each.verdict.reason,

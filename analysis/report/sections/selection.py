@@ -5,7 +5,7 @@ from functools import partial
 import pandas as pd
 
 from analysis.document.blocks import Block, Cell, Figure, Section, Table, Text
-from analysis.document.format import POINTS, count
+from analysis.document.format import PERCENTAGE_POINTS, count
 from analysis.questions.regret import Choice, choices, draw_label_curve, label_curve
 from analysis.report.findings import Findings
 from analysis.study import StudyRecords
@@ -58,7 +58,7 @@ def _table(study: StudyRecords, made: list[Choice]) -> Table:
             "chooses trial": "any" if each.number is None else each.number,
             "of": each.judged,
             "test AUROC": Cell(each.auroc.mean_std_interval(), each.auroc.mean),
-            "regret": Cell(each.regret.mean_interval(POINTS), each.regret.mean),
+            "regret": Cell(each.regret.mean_interval(PERCENTAGE_POINTS), each.regret.mean),
             "n": each.regret.n,
         }
         for each in made

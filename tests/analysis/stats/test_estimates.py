@@ -5,7 +5,7 @@ import pandas as pd
 import pytest
 from scipy import stats
 
-from analysis.document.format import POINTS, Unit
+from analysis.document.format import PERCENTAGE_POINTS, Unit
 from analysis.stats.aggregates import iqm, mean_ranks, probability_of_improvement
 from analysis.stats.estimates import bootstrap, estimate
 
@@ -80,8 +80,8 @@ def test_an_estimate_as_text(values, texts):
 
 def test_a_difference_is_signed_and_its_standard_deviation_is_not():
     difference = estimate([0.01, 0.02, 0.03], (-1, 1))
-    assert difference.mean_std_interval(POINTS) == "+2.0 ± 1.0 [-0.5, +4.5]"
-    assert difference._replace(low=math.nan).mean_interval(POINTS) == "+2.0"
+    assert difference.mean_std_interval(PERCENTAGE_POINTS) == "+2.0 ± 1.0 [-0.5, +4.5]"
+    assert difference._replace(low=math.nan).mean_interval(PERCENTAGE_POINTS) == "+2.0"
     assert difference.mean_interval(Unit(1, "+.3f")) == "+0.020 [-0.005, +0.045]"
 
 
