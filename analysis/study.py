@@ -92,6 +92,11 @@ class StudyRecords:
         return bool(self.budget["evaluation_seeds"]) or self.rule == "oracle" or adapts
 
     @property
+    def changes_single_parameters(self) -> bool:
+        """Whether trials exist that differ in one parameter alone, by the design of the plan."""
+        return self.plan in ("OneAtATime", "Grid")
+
+    @property
     def is_ablation(self) -> bool:
         """Whether the plan changes one parameter at a time."""
         return self.plan == "OneAtATime"

@@ -9,7 +9,8 @@ from analysis import frame
 from analysis.document.blocks import Document, Table
 from analysis.document.format import count
 from analysis.questions.claims.conclusion import conclusions
-from analysis.quoted import Result, results, why_nothing
+from analysis.quoted import Result, why_nothing
+from analysis.report.findings import Findings
 from analysis.report.render.export import export
 from analysis.report.sections import sections
 from analysis.study import StudyRecords
@@ -41,15 +42,17 @@ def document(study: StudyRecords) -> Document:
         Table("evaluation", study.fresh_replicas),
         Table("evaluation_variants", frame.variants(study.evaluation)),
     )
-    answer = re.sub(r"\n(?!- )", "\n\n", summary(study, results(study)))
-    return Document(study.name, answer, sections(study), tables)
+    findings = Findings(study)
+    answer = re.sub(r"\n(?!- )", "\n\n", summary(findings))
+    return Document(study.name, answer, sections(findings), tables)
 
 
-def summary(study: StudyRecords, quoted: list[Result]) -> str:
+def summary(findings: Findings) -> str:
     """The answer in a few lines: what ended, what may be quoted, what selected it.
 
     A study that tests a claim answers by its verdicts.
     """
+    study, quoted = findings.study, findings.results
     counts = Counter(record.state for record in study.trials)
     ended = ", ".join(f"{number} {state}" for state, number in sorted(counts.items())) or "none"
     head = (
@@ -59,7 +62,7 @@ def summary(study: StudyRecords, quoted: list[Result]) -> str:
     if study.begun > len(study.trials):
         more = study.begun - len(study.trials)
         head += f" {more} more begun: the study still runs, or was interrupted."
-    if concluded := conclusions(study):
+    if concluded := conclusions(findings.claim, findings.evidence):
         return "\n".join([head, *(f"- {each}" for each in concluded)])
     if len(quoted) > 1:
         return "\n".join([head, *map(_line, quoted), _common(quoted)])

@@ -11,9 +11,8 @@ from matplotlib.figure import Figure
 
 from analysis import frame
 from analysis.document.theme import FAINT, INK, canvas, colour
-from analysis.quoted import Result, results
+from analysis.quoted import Result
 from analysis.stats.estimates import Estimate, estimate
-from analysis.study import StudyRecords
 from tune_ad.storage.records import TrialRecord
 
 METRIC = "test_auroc"
@@ -61,15 +60,18 @@ class Curve(NamedTuple):
         return not any(math.isnan(point.value) for point in self.points)
 
 
-def score_time_curves(study: StudyRecords) -> list[Curve]:
+def score_time_curves(results: Sequence[Result]) -> list[Curve]:
     """One curve per score-time parameter of each configuration that the study quotes.
 
     A variant "name=value" is a value of a score-time parameter; one without "=" is a part of the
     score and left out. The configuration's own value is a point, too.
+
+    Args:
+        results: that the study quotes.
     """
     return [
         curve
-        for result in results(study)
+        for result in results
         for parameter in _parameters(result.tested)
         if (curve := _curve(result, parameter)).points
     ]

@@ -5,15 +5,14 @@ from functools import partial
 import pandas as pd
 
 from analysis.document.blocks import Block, Cell, Figure, Section, Table, Text
-from analysis.document.format import file_name, short
-from analysis.questions.ablation import Effect, auroc, draw_effects, effects, unrun
-from analysis.questions.comparison.side_by_side import points
+from analysis.document.format import PERCENTAGE_POINTS, file_name, short
+from analysis.questions.ablation import Effect, auroc, draw_effects, unrun
+from analysis.report.findings import Findings
 from analysis.stats.estimates import Estimate, estimate
 from analysis.study import StudyRecords
 from analysis.trials import unchanged_trials
 
 PLACE = 22
-PLANS = ("OneAtATime", "Grid")
 ABOUT = (
     "Differences of test AUROC in points, paired by seed [95 % interval of Student's t over "
     "seeds, for its row alone]. p: sign flip over class x seed, two-sided, then Holm over the "
@@ -23,11 +22,12 @@ ABOUT = (
 )
 
 
-def section(study: StudyRecords) -> Section | None:
+def section(findings: Findings) -> Section | None:
     """What single changes do; None where the plan does not make them."""
-    if study.plan not in PLANS:
+    study = findings.study
+    if not study.changes_single_parameters:
         return None
-    found = effects(study)
+    found = findings.effects
     title = "One change at a time" if study.is_ablation else "Effects of single parameters"
     if not found:
         return Section(title, [Text("No change was tested beside its reference yet.")])
@@ -75,7 +75,7 @@ def _row(each: Effect) -> dict[str, object]:
         "change": f"{each.parameter} = {short(each.value)} (from {short(each.reference)})",
         "test AUROC": _auroc_cell(each.auroc),
         "difference": Cell(
-            points(each.difference) or "none",
+            each.difference.mean_interval(PERCENTAGE_POINTS) or "none",
             each.difference.mean,
             each.verdict.tone,
             each.verdict.reason,
@@ -86,7 +86,7 @@ def _row(each: Effect) -> dict[str, object]:
 
 
 def _auroc_cell(auroc: Estimate) -> Cell:
-    return Cell(auroc.short, auroc.mean)
+    return Cell(auroc.mean_std(), auroc.mean)
 
 
 def _data(found: list[Effect]) -> pd.DataFrame:

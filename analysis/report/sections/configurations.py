@@ -21,6 +21,7 @@ from analysis.questions.sensitivity.responses import (
     default_trial,
     responses,
 )
+from analysis.report.findings import Findings
 from analysis.study import StudyRecords
 from tune_ad.storage.records import TrialRecord
 
@@ -50,8 +51,9 @@ class Spread(NamedTuple):
         return dict(zip(SUMMARY, (float(values.mean()), std, *ends), strict=True))
 
 
-def section(study: StudyRecords) -> Section | None:
+def section(findings: Findings) -> Section | None:
     """The distributions; None where no baseline has two configurations."""
+    study = findings.study
     found = spreads(study)
     if not any(each.responses.n > 1 for each in found):
         return None

@@ -5,6 +5,7 @@ from collections.abc import Iterator
 from analysis.document.blocks import Block, Section, Table, Text
 from analysis.document.format import count
 from analysis.questions.health import Group, costs, dead, dead_at_scoring, groups
+from analysis.report.findings import Findings
 from analysis.study import StudyRecords
 
 PLACE = 90
@@ -15,8 +16,9 @@ WORDS = (
 NAMED = 12  # trials of a kind that are named before "and n more"
 
 
-def section(study: StudyRecords) -> Section:
+def section(findings: Findings) -> Section:
     """What may make the numbers above less than they seem."""
+    study = findings.study
     lines = [line for group in groups(study) for line in _lines(group)]
     lines += list(_dead_lines(study))
     healthy = "No trial failed, was stopped early, collapsed or tied."

@@ -5,18 +5,18 @@ from functools import partial
 from analysis.document.blocks import Block, Figure, Section, Text
 from analysis.document.format import count, file_name
 from analysis.questions.histograms import MOST, Found, draw_histograms, histograms
-from analysis.quoted import results
-from analysis.study import StudyRecords
+from analysis.report.findings import Findings
 
 PLACE = 55
 
 
-def section(study: StudyRecords) -> Section | None:
+def section(findings: Findings) -> Section | None:
     """Score histograms of what is quoted; None where nothing is."""
-    quoted = results(study)
-    if not quoted:
+    if not findings.results:
         return None
-    return Section("Scores", [_block(histograms(study, result)) for result in quoted])
+    return Section(
+        "Scores", [_block(histograms(findings.study, result)) for result in findings.results]
+    )
 
 
 def _block(found: Found) -> Block:

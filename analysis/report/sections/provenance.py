@@ -6,13 +6,15 @@ import pandas as pd
 
 from analysis.document.blocks import Section, Table
 from analysis.document.format import short
+from analysis.report.findings import Findings
 from analysis.study import StudyRecords
 
 PLACE = 95
 
 
-def section(study: StudyRecords) -> Section:
+def section(findings: Findings) -> Section:
     """What a reader needs to run the study again."""
+    study = findings.study
     rows = pd.DataFrame(list(_rows(study)), columns=["what", "value"])
     about = "What was asked, on which data, by which versions, on which machine."
     return Section("Provenance", [Table("provenance", rows, about)])

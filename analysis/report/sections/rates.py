@@ -8,15 +8,16 @@ import pandas as pd
 from analysis.document.blocks import Block, Figure, Section, Table, Text
 from analysis.document.format import short
 from analysis.questions.rates import Curve, curves, draw_rate_distortion, rates
-from analysis.study import StudyRecords
+from analysis.report.findings import Findings
 
 PLACE = 60
 SHOWN = 40
 PARTS = {"test": "test images (normals)", "validation": "held-out normals"}
 
 
-def section(study: StudyRecords) -> Section | None:
+def section(findings: Findings) -> Section | None:
     """Rates and distortions of all complete trials; None where no trial has them."""
+    study = findings.study
     table = rates(study.trials)
     if table.empty:
         return None

@@ -6,9 +6,9 @@ import pandas as pd
 
 from analysis.document.blocks import Block, Cell, Section, Table, Text
 from analysis.document.format import count, short
-from analysis.quoted import Result, results
+from analysis.quoted import Result
+from analysis.report.findings import Findings
 from analysis.stats.estimates import Estimate
-from analysis.study import StudyRecords
 
 PLACE = 15
 ABOUT = (
@@ -27,9 +27,9 @@ OUTSIDERS = (
 )
 
 
-def section(study: StudyRecords) -> Section | None:
+def section(findings: Findings) -> Section | None:
     """What is quoted; None where nothing can be."""
-    quoted = [each for each in results(study) if each.panel.n]
+    quoted = [result for result in findings.results if result.panel.n]
     if not quoted:
         return None
     blocks: list[Block] = [
@@ -70,13 +70,15 @@ def _by_outsider(quoted: Sequence[Result]) -> pd.DataFrame:
         for score in dict.fromkeys(name for found in each.outsiders.values() for name in found):
             row: dict[str, object] = {"baseline": each.label, "score": score}
             for name, found in each.outsiders.items():
-                row[name] = (
-                    Cell(found[score].interval, found[score].mean) if score in found else ""
-                )
+                row[name] = _cell(found[score]) if score in found else ""
             row["n"] = max(found[score].n for found in each.outsiders.values() if score in found)
             rows.append(row)
     table = pd.DataFrame(rows)
     return table if len(quoted) > 1 else table.drop(columns="baseline")
+
+
+def _cell(auroc: Estimate) -> Cell:
+    return Cell(auroc.mean_std_interval(), auroc.mean)
 
 
 def _rows(
@@ -87,7 +89,7 @@ def _rows(
         {
             "baseline": each.label,
             title: name,
-            "test AUROC": Cell(value.interval, value.mean),
+            "test AUROC": _cell(value),
             "n": value.n,
         }
         for each in quoted

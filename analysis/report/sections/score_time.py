@@ -8,14 +8,14 @@ import pandas as pd
 from analysis.document.blocks import Block, Cell, Figure, Section, Table
 from analysis.document.format import file_name
 from analysis.questions.sensitivity.scoretime import Curve, draw_curve, score_time_curves
-from analysis.study import StudyRecords
+from analysis.report.findings import Findings
 
 PLACE = 50
 
 
-def section(study: StudyRecords) -> Section | None:
+def section(findings: Findings) -> Section | None:
     """A figure per score-time parameter and one table; None where nothing was scored so."""
-    found = score_time_curves(study)
+    found = score_time_curves(findings.results)
     if not found:
         return None
     figures: list[Block] = [_figure(curve) for curve in found]

@@ -5,9 +5,9 @@ from functools import partial
 import pandas as pd
 
 from analysis.document.blocks import Block, Cell, Figure, Section, Table, Text
-from analysis.document.format import count
-from analysis.questions.comparison.side_by_side import points
+from analysis.document.format import PERCENTAGE_POINTS, count
 from analysis.questions.regret import Choice, choices, draw_label_curve, label_curve
+from analysis.report.findings import Findings
 from analysis.study import StudyRecords
 from tune_ad.search.selection import describe
 
@@ -21,8 +21,9 @@ ABOUT = (
 )
 
 
-def section(study: StudyRecords) -> Section | None:
+def section(findings: Findings) -> Section | None:
     """The rules side by side; None where there is nothing to choose."""
+    study = findings.study
     made = choices(study)
     if not made or not study.spaces or not any(study.spaces.values()):
         return None
@@ -56,8 +57,8 @@ def _table(study: StudyRecords, made: list[Choice]) -> Table:
             "rule": _named(study, each),
             "chooses trial": "any" if each.number is None else each.number,
             "of": each.judged,
-            "test AUROC": Cell(each.auroc.interval, each.auroc.mean),
-            "regret": Cell(points(each.regret), each.regret.mean),
+            "test AUROC": Cell(each.auroc.mean_std_interval(), each.auroc.mean),
+            "regret": Cell(each.regret.mean_interval(PERCENTAGE_POINTS), each.regret.mean),
             "n": each.regret.n,
         }
         for each in made

@@ -47,6 +47,7 @@ from analysis.questions.sensitivity.surrogate_figures import (
     explained,
     path_table,
 )
+from analysis.report.findings import Findings
 from analysis.stats.estimates import LEAST_PAIRS
 from analysis.study import StudyRecords
 
@@ -73,8 +74,9 @@ class Sensitivity(NamedTuple):
     prefix: str
 
 
-def section(study: StudyRecords) -> Section | None:
+def section(findings: Findings) -> Section | None:
     """Per baseline; None where nothing was searched, or by a plan that samples no space."""
+    study = findings.study
     searched = [name for name in study.baselines if study.spaces[name]]
     if study.plan in DESIGNED:
         return None

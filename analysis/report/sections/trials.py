@@ -5,6 +5,7 @@ import pandas as pd
 from analysis.document.blocks import Section, Table, Text
 from analysis.document.format import short
 from analysis.questions.regret import ranks
+from analysis.report.findings import Findings
 from analysis.study import StudyRecords
 from tune_ad.search.selection import describe
 
@@ -12,8 +13,9 @@ PLACE = 80
 SHOWN = 20
 
 
-def section(study: StudyRecords) -> Section:
+def section(findings: Findings) -> Section:
     """The best trials; all of them in the table's file."""
+    study = findings.study
     table = study.table
     if table.empty:
         return Section("Trials", [Text("No trial has ended.")])

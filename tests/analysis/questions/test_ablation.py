@@ -7,6 +7,7 @@ import pytest
 
 from analysis.document.blocks import Table
 from analysis.questions.ablation import auroc, draw_effects, effects
+from analysis.report.findings import Findings
 from analysis.report.sections.ablation import section
 from analysis.study import StudyRecords
 from analysis.trials import unchanged_trials
@@ -93,7 +94,7 @@ def test_a_grid_averages_over_the_other_parameters(tmp_path):
 def test_what_changes_two_parameters_has_no_effect_of_its_own(ablation):
     made = ablation(record(0, DEFAULT, SEEDS), record(1, changed(width=2.0, bias=False), SEEDS))
     assert effects(made) == []
-    assert "No change was tested" in section(made).blocks[0].text
+    assert "No change was tested" in section(Findings(made)).blocks[0].text
 
 
 def test_a_change_that_failed_is_a_row_and_one_of_the_family(tmp_path):
@@ -110,7 +111,7 @@ def test_a_change_that_failed_is_a_row_and_one_of_the_family(tmp_path):
     reasons = " ".join(each.test.refusal for each in family[1:])
     assert "failed: loss became nan" in reasons
     assert "its trial is pruned" in reasons
-    assert len(section(made).blocks[0].shown) == 4, "the reference and every change"
+    assert len(section(Findings(made)).blocks[0].shown) == 4, "the reference and every change"
 
 
 def test_changes_that_are_planned_count_in_the_family_before_they_run(tmp_path):
@@ -121,7 +122,7 @@ def test_changes_that_are_planned_count_in_the_family_before_they_run(tmp_path):
     begun = StudyRecords(made.folder, {**made.stored, "planned": {"PGN": 11}}, two, [])
     assert effects(whole)[0].verdict.tone == "better"
     assert effects(begun)[0].verdict.tone == "unsure"
-    assert "9 more changes are planned" in section(begun).blocks[0].caption
+    assert "9 more changes are planned" in section(Findings(begun)).blocks[0].caption
 
 
 def test_a_failed_seed_is_left_out_of_the_pairs(ablation):
@@ -144,7 +145,7 @@ def test_the_reference_is_the_trial_with_nothing_changed():
 
 def test_the_section_lists_the_reference_first_and_draws_every_change(ablation):
     made = ablation(record(0, DEFAULT, SEEDS), record(1, changed(width=2.0), (0.9, 0.8, 0.7)))
-    table, figure = section(made).blocks
+    table, figure = section(Findings(made)).blocks
     assert isinstance(table, Table)
     assert list(table.shown["change"]) == ["nothing", "width = 2 (from 1)"]
     assert table.stored["difference"].tolist() == pytest.approx([0.1])

@@ -3,6 +3,7 @@
 import pytest
 
 from analysis.questions.health import Dead, costs, dead, dead_at_scoring, groups
+from analysis.report.findings import Findings
 from analysis.report.sections.health import section
 from tests.analysis.planted import record, study
 
@@ -32,7 +33,7 @@ def test_collapsed_models_and_ties_are_named(tmp_path):
     (group,) = groups(made)
     assert group.collapsed == {0: 2}
     assert group.tied == {1: 0.25}
-    text = section(made).blocks[0].text
+    text = section(Findings(made)).blocks[0].text
     assert "2 models gave every image one score, but for rounding, in [0]" in text
     assert "up to 25.0 % of the images share their score with another one in [1]" in text
 
@@ -47,7 +48,7 @@ def test_weights_that_rest_on_one_code_and_missed_plateaus_are_named(tmp_path):
     (group,) = groups(made)
     assert group.starved == {0: pytest.approx(1.6)}
     assert group.unfinished == {3: 2}
-    assert "effective sample size down to 1.60" in section(made).blocks[0].text
+    assert "effective sample size down to 1.60" in section(Findings(made)).blocks[0].text
 
 
 def test_a_parameter_that_changes_no_number_is_dead(tmp_path):
@@ -80,5 +81,7 @@ def test_costs_are_counted_by_baseline(tmp_path):
 
 
 def test_a_healthy_study_says_so(tmp_path):
-    text = section(study(tmp_path, [record(0, {"width": 1.0}, (0.7, 0.8))])).blocks[0].text
+    text = (
+        section(Findings(study(tmp_path, [record(0, {"width": 1.0}, (0.7, 0.8))]))).blocks[0].text
+    )
     assert text == "No trial failed, was stopped early, collapsed or tied."

@@ -5,6 +5,7 @@ import pytest
 
 from analysis.questions.histograms import draw_histograms, histogram, histograms
 from analysis.quoted import results
+from analysis.report.findings import Findings
 from analysis.report.sections import histograms as part
 from analysis.study import StudyRecords
 from tune_ad.storage.folder import StudyFolder
@@ -77,7 +78,7 @@ def test_a_winner_has_those_of_its_first_complete_seed(tmp_path):
     write(ours.folder.details("id0", 1001))
     (quoted,) = results(ours)
     assert histograms(ours, quoted).seed == 1001
-    (figure,) = part.section(ours).blocks
+    (figure,) = part.section(Findings(ours)).blocks
     assert figure.name == "scores_VAE"
     assert "seed 1001" in figure.caption
 
@@ -90,13 +91,13 @@ def test_details_that_are_lost_are_a_sentence(tmp_path, text, said):
     ours = study(tmp_path, [record([0])])
     if text is not None:
         write_atomically(ours.folder.details("id0"), text)
-    (block,) = part.section(ours).blocks
+    (block,) = part.section(Findings(ours)).blocks
     assert block.kind == "warning"
     assert f"trials/id0.json {said}" in block.text
 
 
 def test_nothing_quoted_is_no_section(tmp_path):
-    assert part.section(study(tmp_path, [])) is None
+    assert part.section(Findings(study(tmp_path, []))) is None
 
 
 @pytest.mark.parametrize("tasks", [1, 3, 12])

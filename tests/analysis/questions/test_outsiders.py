@@ -4,9 +4,10 @@ from dataclasses import replace
 
 import pytest
 
-from analysis.questions.claims.cells import cells
 from analysis.questions.claims.published import tables
+from analysis.questions.claims.published.cells import compare_cells
 from analysis.quoted import results
+from analysis.report.findings import Findings
 from analysis.report.sections.result import section
 from analysis.report.sections.trials import section as trials_section
 from tests.analysis.planted import record, study
@@ -42,7 +43,7 @@ def test_the_first_set_is_the_answer_and_every_score_meets_every_set(tmp_path):
 
 
 def test_the_report_has_a_row_for_every_score_and_a_column_for_every_set(tmp_path):
-    made = section(study(tmp_path, [against(0)], {"VAE": {"width": 1.0}}))
+    made = section(Findings(study(tmp_path, [against(0)], {"VAE": {"width": 1.0}})))
     (table,) = [block for block in made.blocks if getattr(block, "name", "") == "outsiders"]
     assert list(table.shown.columns) == ["score", "svhn", "noise", "n"]
     assert list(table.shown["n"]) == [2, 2]
@@ -75,11 +76,11 @@ def test_trials_of_several_likelihoods_are_not_ranked_by_likelihood(tmp_path):
         for k, (name, objective) in enumerate([("bernoulli", -250.0), ("categorical", -2.0)])
     ]
     asked = {"selection": "likelihood", "plan": {"name": "Grid"}}
-    listed = trials_section(study(tmp_path, trials, **asked)).blocks[0]
+    listed = trials_section(Findings(study(tmp_path, trials, **asked))).blocks[0]
     assert listed.shown["number"].tolist() == [0, 1]
     assert listed.caption.startswith("Not ranked: values of different losses and likelihoods")
     of_one = [replace(each, params={"likelihood": "bernoulli"}) for each in trials]
-    ranked = trials_section(study(tmp_path / "b", of_one, **asked)).blocks[0]
+    ranked = trials_section(Findings(study(tmp_path / "b", of_one, **asked))).blocks[0]
     assert ranked.shown["number"].tolist() == [1, 0]
     assert ranked.caption.startswith("Ranked by likelihood")
 
@@ -95,7 +96,7 @@ def test_published_numbers_are_compared_set_by_set_and_score_by_score(tmp_path):
     made.params["likelihood"] = "categorical"
     made.variants["negative_elbo"] = {"test_auroc/svhn": [0.2, 0.3]}
     (ood,) = [table for table in tables() if table.name == "ood"]
-    found = cells(study(tmp_path, [made], {"LikelihoodVAE": made.params}), ood)
+    found = compare_cells(results(study(tmp_path, [made], {"LikelihoodVAE": made.params})), ood)
     assert [(each.published.task, each.published.method.name) for each in found] == [
         ("cifar10-vs-svhn", "VAE ELBO")
     ]

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 from analysis.questions.rates import Quantity, curves, draw_rate_distortion, hull, quantity, rates
+from analysis.report.findings import Findings
 from analysis.report.sections import rates as part
 from analysis.study import StudyRecords
 from tune_ad.storage.folder import StudyFolder
@@ -146,13 +147,13 @@ def test_a_distortion_that_is_no_likelihood_has_no_bound():
     del metrics["test_distortion_bits_per_dim"]
     ours = study([record(0, 1.0, metrics), record(1, 2.0, planted("test", 2, 5))])
     assert math.isnan(curves(rates(ours.trials))[0].bound)
-    made = part.section(ours)
+    made = part.section(Findings(ours))
     assert "bounds nothing" in made.blocks[1].text
 
 
 def test_the_section_has_figure_bound_and_table():
     trials = [record(k, k, planted("test", 10 * k, 90 - 8 * k)) for k in range(1, 60)]
-    made = part.section(study(trials))
+    made = part.section(Findings(study(trials)))
     figure, text, shown = made.blocks
     assert figure.name == "rate_distortion"
     assert "H ≤ 92.0 nats" in text.text
@@ -164,14 +165,17 @@ def test_the_section_has_figure_bound_and_table():
 
 
 def test_one_trial_has_a_table_and_no_figure():
-    made = part.section(study([record(0, 1.0, planted("test", 3, 4))]))
+    made = part.section(Findings(study([record(0, 1.0, planted("test", 3, 4))])))
     assert [type(block).__name__ for block in made.blocks] == ["Text", "Table"]
 
 
 def test_a_study_without_rates_has_no_section():
-    assert part.section(study([])) is None
-    assert part.section(study([record(0, 1.0, {"test_auroc": [0.5, 0.6]})])) is None
-    assert part.section(study([record(0, 1.0, planted("test", 3, 4), state="failed")])) is None
+    assert part.section(Findings(study([]))) is None
+    assert part.section(Findings(study([record(0, 1.0, {"test_auroc": [0.5, 0.6]})]))) is None
+    assert (
+        part.section(Findings(study([record(0, 1.0, planted("test", 3, 4), state="failed")])))
+        is None
+    )
 
 
 def test_several_baselines_have_a_curve_each():

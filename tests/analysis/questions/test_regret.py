@@ -3,6 +3,7 @@
 import pytest
 
 from analysis.questions.regret import choices, label_curve
+from analysis.report.findings import Findings
 from analysis.report.sections.selection import section
 from tests.analysis.planted import record, study
 
@@ -70,12 +71,12 @@ def test_failed_stopped_and_untested_trials_are_no_candidates(planted):
     records.append(record(4, {"width": 8.0}, (0.99, 0.99), state="pruned"))
     made = planted(records)
     assert {each.judged for each in choices(made)} == {3}
-    assert "2 trials failed" in section(made).blocks[1].caption
+    assert "2 trials failed" in section(Findings(made)).blocks[1].caption
 
 
 def test_one_trial_is_no_choice(planted):
     assert choices(planted(trials()[:1])) == []
-    assert section(planted([])) is None
+    assert section(Findings(planted([]))) is None
 
 
 def test_regret_falls_with_the_number_of_labels_where_that_is_planted(planted):

@@ -5,6 +5,8 @@ import pytest
 
 from analysis.document.blocks import Figure, Table
 from analysis.questions.sensitivity.scoretime import score_time_curves
+from analysis.quoted import results
+from analysis.report.findings import Findings
 from analysis.report.sections.score_time import section
 from tests.analysis.planted_sensitivity import DEFAULT, TASKS, study, trial
 
@@ -33,7 +35,7 @@ def planted():
 
 
 def test_curves_of_planted_variants(planted):
-    passes, norm = score_time_curves(planted)
+    passes, norm = score_time_curves(results(planted))
     assert passes.parameter == "passes"
     assert [point.label for point in passes.points] == ["0", "1", "10", "20", "inf"]
     assert [point.auroc.mean for point in passes.points] == pytest.approx(
@@ -54,7 +56,9 @@ def test_curves_of_planted_variants(planted):
 def test_a_seed_without_every_number_is_left_out_and_counted(planted):
     lost = scored(3)
     lost.variants["passes=inf"]["test_auroc"][0] = None
-    passes, norm = score_time_curves(study(planted.trials, [*planted.evaluation, lost], space={}))
+    passes, norm = score_time_curves(
+        results(study(planted.trials, [*planted.evaluation, lost], space={}))
+    )
     assert (passes.points[0].auroc.n, passes.failed) == (3, 1)
     assert (norm.points[0].auroc.n, norm.failed) == (4, 0)
 
@@ -64,13 +68,13 @@ def test_a_seed_that_lacks_a_variant_or_whose_model_failed_is_left_out(planted):
     del without.variants["passes=0"]
     failed.replicas[0] = replace(failed.replicas[0], state="failed")
     records = [*planted.evaluation, without, failed]
-    passes, norm = score_time_curves(study(planted.trials, records, space={}))
+    passes, norm = score_time_curves(results(study(planted.trials, records, space={})))
     assert (passes.points[0].auroc.n, passes.failed) == (3, 2)
     assert (norm.points[0].auroc.n, norm.failed) == (4, 1)
 
 
 def test_the_figure_has_the_limit_as_a_dashed_line(planted):
-    found = section(planted)
+    found = section(Findings(planted))
     figures = [each for each in found.blocks if isinstance(each, Figure)]
     assert [each.name for each in figures] == ["score_time_PGN_passes", "score_time_PGN_norm"]
     axes = figures[0].draw().axes[0]
@@ -89,15 +93,15 @@ def test_the_limit_may_be_declared_and_the_only_value():
     own.params["passes"] = "inf"
     chosen = trial(0, PARAMS, [0.9], tested=False)
     found = study([chosen], [own], space={})
-    curve = score_time_curves(found)[0]
+    curve = score_time_curves(results(found))[0]
     assert [(point.label, point.declared) for point in curve.points] == [("inf", True)]
-    for each in section(found).blocks:
+    for each in section(Findings(found)).blocks:
         if isinstance(each, Figure):
             each.draw().canvas.draw()
 
 
 def test_nothing_tested_is_nothing_to_say(planted):
-    assert section(study()) is None
-    assert section(study(planted.trials, space={})) is None
+    assert section(Findings(study())) is None
+    assert section(Findings(study(planted.trials, space={}))) is None
     plain = trial(0, PARAMS, [0.6], identity="id0")
-    assert section(study([plain], [plain], space={})) is None
+    assert section(Findings(study([plain], [plain], space={}))) is None
