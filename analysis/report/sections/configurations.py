@@ -51,12 +51,10 @@ class Spread(NamedTuple):
         ends = map(float, np.percentile(values, [0, 25, 50, 75, 100]))
         return dict(zip(SUMMARY, (float(values.mean()), std, *ends), strict=True))
 
-    def point(self, value: float) -> tuple[list[float], list[float]]:
-        """Where a response stands on the distribution function: across and up; none for NaN."""
-        if math.isnan(value):
-            return [], []
+    def point(self, value: float) -> tuple[float, float]:
+        """Where a response stands on the distribution function: across and up."""
         share = float((self.observations.values <= value).mean())
-        return [self.observations.response.scale * value], [share]
+        return self.observations.response.scale * value, share
 
 
 def section(findings: Findings) -> Section | None:
@@ -101,7 +99,8 @@ def draw_spreads(per_baseline: Sequence[Spread]) -> Drawing:
         name, line = spread.observations.baseline, LINES[k % len(LINES)]
         axes.ecdf(values, color=colour(k), linestyle=line, label=name)
         for value, marker, size in ((spread.default, "o", 8), (spread.chosen, "*", 13)):
-            axes.plot(*spread.point(value), marker, color=INK, ms=size, mfc=colour(k))
+            if math.isfinite(value):
+                axes.plot(*spread.point(value), marker, color=INK, ms=size, mfc=colour(k))
     axes.set_xlabel(response.axis)
     axes.set_ylabel("share of configurations")
     axes.set_ylim(0, 1.05)
