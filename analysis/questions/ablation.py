@@ -21,7 +21,7 @@ from analysis import frame
 from analysis.document import theme
 from analysis.document.format import short
 from analysis.stats.estimates import Estimate, estimate, seeds_alike
-from analysis.stats.paired import Paired, Verdict, holm, sign_flip
+from analysis.stats.paired import HolmDecision, Paired, holm, sign_flip
 from analysis.study import StudyRecords
 from analysis.trials import changed_parameters, hashable, tested_trials
 from tune_ad.storage.records import TrialRecord
@@ -55,7 +55,7 @@ class Effect(NamedTuple):
     auroc: Estimate
     difference: Estimate
     test: Paired
-    verdict: Verdict
+    verdict: HolmDecision
 
 
 class _Change(NamedTuple):

@@ -4,10 +4,9 @@ import math
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 
-from analysis.document.format import count, short
+from analysis.document.format import PERCENTAGE_POINTS, count, short
 from analysis.questions.ablation import Effect
 from analysis.questions.claims.conclusion import conclusions
-from analysis.questions.comparison.side_by_side import points
 from analysis.quoted import Result, why_nothing
 from analysis.report.findings import Findings
 from analysis.study import StudyRecords
@@ -26,7 +25,7 @@ def answer(findings: Findings) -> str:
         Paragraphs, separated by empty lines; a line that begins with "- " is an item of a list.
     """
     study = findings.study
-    if verdicts := conclusions(study):
+    if verdicts := conclusions(findings.claim, findings.evidence):
         return _listed(_progress(study), verdicts)
     paragraphs = [_progress(study), *_quoted(study, findings.results), *_ranking(findings)]
     if any(result.panel.n for result in findings.results):
@@ -118,7 +117,8 @@ def _effect(effect: Effect, several: bool) -> str:
     """One change, its difference, and whether that survives the correction of the family."""
     baseline = f"{effect.baseline}, " if several else ""
     change = f"{effect.parameter} = {short(effect.value)} instead of {short(effect.reference)}"
-    return f"{baseline}{change}: {points(effect.difference)}, {_significance(effect)}"
+    difference = effect.difference.mean_interval(PERCENTAGE_POINTS)
+    return f"{baseline}{change}: {difference}, {_significance(effect)}"
 
 
 def _significance(effect: Effect) -> str:

@@ -5,7 +5,7 @@ from functools import cached_property
 
 from analysis.questions.ablation import Effect, effects
 from analysis.questions.claims.evidence import Evidence, evidence
-from analysis.questions.claims.spec import Asked, asked
+from analysis.questions.claims.spec import ClaimSpec, declared_claim
 from analysis.quoted import Result, results
 from analysis.study import StudyRecords
 
@@ -28,19 +28,14 @@ class Findings:
         return results(self.study)
 
     @cached_property
-    def claim(self) -> Asked | None:
-        """The claim that the study tests; None where it tests none."""
-        return asked(self.study)
+    def claim(self) -> ClaimSpec | None:
+        """The claim that the study tests; None where it declares none, or an invalid one."""
+        return declared_claim(self.study)
 
     @cached_property
     def evidence(self) -> list[Evidence]:
-        """The models that the claim is judged by; empty without a claim, or where it has a fault.
-
-        A claim whose declaration cannot be read has a fault.
-        """
-        if self.claim is None or self.claim.fault:
-            return []
-        return evidence(self.study, self.claim)
+        """The models that the claim is judged by; empty where there is no valid claim."""
+        return evidence(self.study, self.claim) if self.claim else []
 
     @cached_property
     def effects(self) -> list[Effect]:

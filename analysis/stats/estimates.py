@@ -8,6 +8,8 @@ import numpy as np
 import pandas as pd
 from scipy import stats
 
+from analysis.document.format import PERCENT, Unit, mean_text
+
 LEVEL = 0.95
 ALIKE = 1e-12  # standard deviation of values that differ by rounding alone
 SIGNIFICANCE = 0.05
@@ -35,34 +37,43 @@ class Estimate(NamedTuple):
     high: float
     n: int
 
-    @property
-    def short(self) -> str:
-        """Mean and standard deviation in per cent, the form of the papers' tables."""
-        if self.n == 0:
-            return ""
-        return f"{100 * self.mean:.1f}" + (f" ± {100 * self.std:.1f}" if self.n > 1 else "")
+    def mean_std(self, unit: Unit = PERCENT) -> str:
+        """Mean and standard deviation, the form of the papers' tables; empty without a value.
 
-    @property
-    def interval(self) -> str:
-        """Mean, standard deviation and interval in per cent, without n: for a table with n."""
-        if self.n == 0:
-            return ""
-        if self.n == 1 or self.std < ALIKE:
-            return f"{100 * self.mean:.1f}"
-        return f"{self.short} [{100 * self.low:.1f}, {100 * self.high:.1f}]"
+        >>> estimate([0.5, 0.6, 0.7]).mean_std(), estimate([0.5]).mean_std()
+        ('60.0 ± 10.0', '50.0')
+        """
+        return mean_text(self.mean, self.std, unit=unit) if self.n else ""
+
+    def mean_interval(self, unit: Unit = PERCENT) -> str:
+        """Mean and interval, where there is one; empty without a value.
+
+        >>> estimate([-0.01, 0.0, 0.01], (-1, 1)).mean_interval(Unit(100, "+.1f"))
+        '+0.0 [-2.5, +2.5]'
+        """
+        return mean_text(self.mean, low=self.low, high=self.high, unit=unit) if self.n else ""
+
+    def mean_std_interval(self, unit: Unit = PERCENT) -> str:
+        """Mean, standard deviation and interval; the mean alone of one value or of equal ones.
+
+        >>> estimate([0.5, 0.6, 0.7]).mean_std_interval(), estimate([0.6, 0.6]).mean_std_interval()
+        ('60.0 ± 10.0 [35.2, 84.8]', '60.0')
+        """
+        if self.n and self.std < ALIKE:
+            return unit.text(self.mean)
+        return mean_text(*self[:4], unit=unit) if self.n else ""
 
     def __str__(self) -> str:
-        """The mean and its interval in per cent, or why there is none."""
+        """The mean of an AUROC and its interval in per cent, or why there is no interval."""
         if self.n == 0:
             return "no value"
         if self.n == 1:
-            return f"{100 * self.mean:.1f} % (n = 1 seed, no interval)"
-        if self.std < ALIKE:
-            return f"{100 * self.mean:.1f} % (the same for all n = {self.n} seeds)"
-        if math.isnan(self.low):
-            return f"{self.short} % (n = {self.n} seeds, no interval)"
-        ends = f"{100 * self.low:.1f}, {100 * self.high:.1f}"
-        return f"{100 * self.mean:.1f} ± {100 * self.std:.1f} [{ends}] % (n = {self.n} seeds)"
+            why = "n = 1 seed, no interval"
+        elif self.std < ALIKE:
+            why = f"the same for all n = {self.n} seeds"
+        else:
+            why = f"n = {self.n} seeds" + (", no interval" if math.isnan(self.low) else "")
+        return f"{self.mean_std_interval()} % ({why})"
 
 
 def estimate(values: Sequence[float], bounds: tuple[float, float] = (0.0, 1.0)) -> Estimate:

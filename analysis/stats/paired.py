@@ -42,13 +42,13 @@ class Paired(NamedTuple):
     refusal: str
 
 
-class Verdict(NamedTuple):
-    """What a test says as one of a family.
+class HolmDecision(NamedTuple):
+    """What a test shows once it is corrected, by Holm, for the family of tests it belongs to.
 
     Attributes:
-        p: adjusted for the family; NaN where no verdict is possible.
-        tone: "unsure" where there is no verdict, or none at 0.05.
-        reason: in a sentence.
+        p: adjusted for the family; NaN where no decision is possible.
+        tone: "unsure" where no decision is possible or p is above 0.05.
+        reason: the test, its p and the decision, or why there is none; without a full stop.
     """
 
     p: float
@@ -85,23 +85,6 @@ def smallest_p(n: int) -> float:
     (0.0625, 0.03125)
     """
     return min(1.0, 2.0 ** (1 - n))
-
-
-def wilcoxon(differences: Sequence[float]) -> Paired:
-    """Exact two-sided signed-rank test, one difference per seed.
-
-    Zeros are left out (Wilcoxon's own way) and tied differences share a rank; differences that
-    agree but for rounding are tied. Without any other than zero, p = 1. Wilcoxon, 1945.
-
-    Raises:
-        ValueError: if a difference is NaN or infinite.
-    """
-    name, difference = "Wilcoxon's signed-rank test", estimate(differences, (-1.0, 1.0))
-    if refusal := _too_few(len(differences), "paired seed"):
-        return Paired(difference, math.nan, name, len(differences), refusal)
-    rounded = np.round(finite(differences), 12)
-    present = rounded[rounded != 0]
-    return Paired(difference, _signed_rank_p(present), name, len(differences), "")
 
 
 def sign_flip(differences: Sequence[float], per_seed: Sequence[float] | None = None) -> Paired:
@@ -143,8 +126,8 @@ def untested(difference: float, why: str) -> Paired:
     return Paired(estimate([difference], (-1.0, 1.0)), math.nan, "", 1, why)
 
 
-def holm(tests: Sequence[Paired]) -> list[Verdict]:
-    """The verdicts of a family of tests by Holm's step-down, at 0.05 for the whole family.
+def holm(tests: Sequence[Paired]) -> list[HolmDecision]:
+    """The decisions on a family of tests by Holm's step-down, at 0.05 for the whole family.
 
     Refused tests count as members. A test whose n cannot reach 0.05 / m, m the number of tests, is
     refused whatever its p. Holm, 1979.
@@ -155,7 +138,7 @@ def holm(tests: Sequence[Paired]) -> list[Verdict]:
     known = [1.0 if no else test.p for no, test in zip(refusals, tests, strict=True)]
     adjusted = multipletests(known, alpha=SIGNIFICANCE, method="holm")[1]
     return [
-        Verdict(math.nan, "unsure", no) if no else _verdict(test, float(p), len(tests))
+        HolmDecision(math.nan, "unsure", no) if no else _decide(test, float(p), len(tests))
         for no, test, p in zip(refusals, tests, adjusted, strict=True)
     ]
 
@@ -212,15 +195,6 @@ def _too_few_for_family(n: int, m: int) -> str:
     )
 
 
-def _signed_rank_p(present: np.ndarray) -> float:
-    if not len(present):
-        return 1.0
-    ranks = stats.rankdata(np.abs(present))
-    if len(set(ranks)) < len(ranks):  # scipy's exact distribution knows no ties
-        return _flip_p(np.sign(present) * ranks)
-    return float(stats.wilcoxon(present, method="exact").pvalue)
-
-
 def _flip_p(values: np.ndarray) -> float:
     if len(values) > ALL_FLIPS:
         return _drawn_flip_p(values)
@@ -246,10 +220,10 @@ def _drawn_flip_p(values: np.ndarray) -> float:
     return (extreme + 1) / (FLIPS + 1)
 
 
-def _verdict(test: Paired, p: float, m: int) -> Verdict:
+def _decide(test: Paired, p: float, m: int) -> HolmDecision:
     family = "" if m == 1 else f" after Holm over {m} tests"
     reason = f"{test.test}, n = {test.n}: p = {p:.2g}{family}"
     if p > SIGNIFICANCE or test.difference.mean == 0:
-        return Verdict(p, "unsure", f"{reason}; no difference shown")
+        return HolmDecision(p, "unsure", f"{reason}; no difference shown")
     tone: Literal["better", "worse"] = "better" if test.difference.mean > 0 else "worse"
-    return Verdict(p, tone, f"{reason}; {tone}")
+    return HolmDecision(p, tone, f"{reason}; {tone}")

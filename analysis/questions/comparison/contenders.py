@@ -16,7 +16,7 @@ from analysis import frame
 from analysis.quoted import Result
 from analysis.stats.aggregates import probability_of_improvement
 from analysis.stats.estimates import Estimate, seeds_alike
-from analysis.stats.paired import Paired, Verdict, holm, sign_flip, untested
+from analysis.stats.paired import HolmDecision, Paired, holm, sign_flip, untested
 
 FIXED = "no test: neither depends on a seed"
 
@@ -59,7 +59,7 @@ class Contrast(NamedTuple):
     classes: int
     improvement: Estimate
     paired: Paired
-    verdict: Verdict
+    verdict: HolmDecision
 
 
 class ClassContrast(NamedTuple):
@@ -77,7 +77,7 @@ class ClassContrast(NamedTuple):
     second: str
     task: str
     paired: Paired
-    verdict: Verdict
+    verdict: HolmDecision
 
 
 def contender(label: str, result: Result, study: str = "") -> Contender:

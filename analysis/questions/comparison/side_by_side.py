@@ -1,13 +1,12 @@
-"""Contenders as tables and figures: their numbers, their ranks, their pairs."""
+"""Contenders as tables: their numbers with mean ranks, and their pairs with tests."""
 
 import math
-from collections.abc import Iterable, Sequence
-from functools import partial
+from collections.abc import Iterable, Mapping, Sequence
 
 import pandas as pd
 
-from analysis.document.blocks import Block, Cell, Figure, Table, Text
-from analysis.document.format import count
+from analysis.document.blocks import Block, Cell, Table
+from analysis.document.format import PERCENTAGE_POINTS, count
 from analysis.questions.comparison.contenders import (
     ClassContrast,
     Contender,
@@ -19,46 +18,35 @@ from analysis.questions.comparison.contenders import (
     present,
 )
 from analysis.quoted import Result
-from analysis.stats.aggregates import iqm
-from analysis.stats.estimates import LEAST_PAIRS, SIGNIFICANCE, Estimate
-from analysis.stats.paired import Verdict
-from analysis.stats.ranking import LEAST_METHODS, Ranking, draw_critical_difference, friedman
+from analysis.stats.aggregates import iqm, mean_ranks
+from analysis.stats.estimates import LEAST_PAIRS, Estimate
+from analysis.stats.paired import HolmDecision
 
+LEAST_RANKED = 3  # methods, and classes that all of them have, from which mean ranks are shown
 SHOWN_PAIRS = 6  # of which the differences are shown class by class
-DEPENDENT = (
-    "Classes of one data set are not independent data sets: they share images, and each one's "
-    "outsiders are the others' normals. Read p as optimistic."
-)
 NARROW = (
     f"shown from {LEAST_PAIRS} seeds on, and still too narrow for few; seeds that change nothing "
     "count as one"
 )
 
 
-def points(difference: Estimate) -> str:
-    """A difference of AUROC in points with its interval.
-
-    >>> points(Estimate(0.012, 0.01, -0.001, 0.025, 5))
-    '+1.2 [-0.1, +2.5]'
-    """
-    if difference.n == 0:
-        return ""
-    if difference.n == 1:
-        return f"{100 * difference.mean:+.1f}"
-    ends = f"{100 * difference.low:+.1f}, {100 * difference.high:+.1f}"
-    return f"{100 * difference.mean:+.1f} [{ends}]"
-
-
 def results_table(contenders: Sequence[Contender], name: str, title: str) -> Table:
     """Class by class in the papers' form; nothing is marked best, as that would need a test."""
     classes = list(dict.fromkeys(task for each in contenders for task in each.result.classes))
-    shown = pd.DataFrame([_row(each, classes, title) for each in contenders])
+    ranks = _ranks(contenders)
+    shown = pd.DataFrame([_row(each, classes, title, ranks) for each in contenders])
     lost = [each for each in contenders if each.result.failed]
     caption = (
         "Test AUROC in per cent, mean ± standard deviation over n seeds; mean: over classes. IQM: "
         "interquartile mean over classes and seeds [95 % bootstrap interval, seeds resampled "
         f"within each class: {NARROW}]. Nothing is marked as best: the pairs below are tested."
     )
+    if ranks:
+        caption += (
+            " Mean rank: over the classes that all have, by the means over seeds; 1 = the best in "
+            "every class. It describes these classes and is not tested: all classes of one data "
+            "set favour a method together, so ten classes are not ten independent data sets."
+        )
     for each in lost:
         caption += f" {each.label}: {each.result.failed} of {each.result.seeds} seeds failed."
     for each in contenders:
@@ -71,29 +59,6 @@ def so_far(result: Result) -> str:
     if result.seeds >= result.planned:
         return ""
     return f"so far {result.seeds} of {count(result.planned, 'fresh seed')}"
-
-
-def ranking_blocks(contenders: Sequence[Contender], name: str, title: str) -> list[Block]:
-    """Friedman's test and its figure; a sentence where it is refused; nothing for a pair."""
-    having = present(contenders)
-    if len(having) < LEAST_METHODS:
-        return []
-    ranking = friedman(class_means(having))
-    if ranking.refusal:
-        return [Text(f"No test of ranks over classes: {ranking.refusal}.", "note")]
-    return [
-        Text(_ranked(ranking)),
-        Figure(
-            f"critical_difference_{name}",
-            partial(draw_critical_difference, ranking),
-            _drawn(ranking),
-        ),
-        Table(
-            f"ranks_{name}",
-            _ranks(ranking, title),
-            "Mean ranks, and p of each pair (Wilcoxon-Holm).",
-        ),
-    ]
 
 
 def pair_blocks(pairs: Sequence[Pair], name: str) -> list[Block]:
@@ -116,26 +81,35 @@ def pair_blocks(pairs: Sequence[Pair], name: str) -> list[Block]:
     return [table, _by_class(pairs, name)]
 
 
-def _row(each: Contender, classes: Sequence[str], title: str) -> dict[str, object]:
+def _ranks(contenders: Sequence[Contender]) -> dict[str, float]:
+    """Mean rank of each contender that has values; empty for too few methods or shared classes."""
+    means = class_means(present(contenders))
+    if min(means.shape) < LEAST_RANKED:
+        return {}
+    return {str(label): float(rank) for label, rank in mean_ranks(means).items()}
+
+
+def _row(
+    each: Contender, classes: Sequence[str], title: str, ranks: Mapping[str, float]
+) -> dict[str, object]:
     own = each.result.classes
     middle = iqm(each.values) if each.values.size else None
     return {
         title: each.label,
         **{task: _auroc(own[task]) if task in own else "" for task in classes},
         "mean": _auroc(each.result.panel),
-        "IQM": "" if middle is None else Cell(_interval(middle), middle.mean),
+        **({"mean rank": _rank(ranks.get(each.label, math.nan))} if ranks else {}),
+        "IQM": "" if middle is None else Cell(middle.mean_interval(), middle.mean),
         "n": each.result.panel.n,
     }
 
 
+def _rank(rank: float) -> Cell:
+    return Cell("" if math.isnan(rank) else f"{rank:.2f}", rank)
+
+
 def _auroc(estimate: Estimate) -> Cell:
-    return Cell(estimate.short, estimate.mean)
-
-
-def _interval(estimate: Estimate) -> str:
-    if math.isnan(estimate.low):
-        return f"{100 * estimate.mean:.1f}"
-    return f"{100 * estimate.mean:.1f} [{100 * estimate.low:.1f}, {100 * estimate.high:.1f}]"
+    return Cell(estimate.mean_std(), estimate.mean)
 
 
 def _stored(contenders: Sequence[Contender], title: str) -> list[dict[str, object]]:
@@ -146,55 +120,14 @@ def _stored(contenders: Sequence[Contender], title: str) -> list[dict[str, objec
     ]
 
 
-def _ranked(ranking: Ranking) -> str:
-    said = (
-        f"Friedman over {ranking.n} classes: chi2 = {ranking.chi2:.3g}, "
-        f"{len(ranking.mean_ranks) - 1} degrees of freedom, p = {ranking.p:.2g}."
-    )
-    if ranking.p > SIGNIFICANCE:
-        return f"{said} No difference between the {len(ranking.mean_ranks)} is shown."
-    return f"{said} They are not all alike."
-
-
-def _drawn(ranking: Ranking) -> str:
-    pairs = math.comb(len(ranking.mean_ranks), 2)
-    said = (
-        "Mean rank of each one's mean over seeds in each class. A bar joins those that Wilcoxon's "
-        f"signed-rank test over {ranking.n} classes, Holm over {pairs} pairs, does not tell apart "
-        f"at {SIGNIFICANCE}."
-    )
-    if ranking.smallest > SIGNIFICANCE:
-        said += (
-            f" With {ranking.n} classes and {pairs} pairs no p can be below "
-            f"{ranking.smallest:.2g}, so one bar joins all."
-        )
-    return f"{said} {DEPENDENT}"
-
-
-def _ranks(ranking: Ranking, title: str) -> pd.DataFrame:
-    ps = ranking.pairs.to_dict("index")
-    rows = [
-        {
-            title: name,
-            "mean rank": Cell(f"{rank:.2f}", rank),
-            **{
-                f"p, {other}": "" if name == other else Cell(f"{p:.2g}", p)
-                for other, p in ps[name].items()
-            },
-        }
-        for name, rank in ranking.mean_ranks.items()
-    ]
-    return pd.DataFrame(rows)
-
-
 def _pair_row(each: Contrast) -> dict[str, object]:
     known = each.verdict.p == each.verdict.p
     return {
         "first": each.first,
         "second": each.second,
-        "P(first > second)": Cell(f"{_interval(each.improvement)} %", each.improvement.mean),
+        "P(first > second)": Cell(f"{each.improvement.mean_interval()} %", each.improvement.mean),
         "difference": Cell(
-            points(each.paired.difference) or "not paired",
+            each.paired.difference.mean_interval(PERCENTAGE_POINTS) or "not paired",
             each.paired.difference.mean,
             each.verdict.tone,
             each.verdict.reason,
@@ -230,7 +163,7 @@ def _by_class(pairs: Sequence[Pair], name: str) -> Table:
     rows: dict[str, dict[str, object]] = {}
     for each in shown:
         rows.setdefault(each.task, {"class": each.task})[f"{each.first} - {each.second}"] = Cell(
-            points(each.paired.difference) or "not paired",
+            each.paired.difference.mean_interval(PERCENTAGE_POINTS) or "not paired",
             each.paired.difference.mean,
             each.verdict.tone,
             each.verdict.reason,
@@ -257,6 +190,6 @@ def _class_data(each: ClassContrast) -> dict[str, object]:
     }
 
 
-def _refusals(verdicts: Iterable[Verdict]) -> str:
+def _refusals(verdicts: Iterable[HolmDecision]) -> str:
     reasons = sorted({each.reason for each in verdicts if each.p != each.p})
     return f" Without a verdict: {'; '.join(reasons)}." if reasons else ""

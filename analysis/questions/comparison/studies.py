@@ -10,7 +10,7 @@ from typing import Any
 import pandas as pd
 
 from analysis.document.blocks import Block, Cell, Document, Section, Table, Text
-from analysis.document.format import count, short
+from analysis.document.format import PERCENTAGE_POINTS, count, interval_text, short
 from analysis.questions.comparison.contenders import (
     Contender,
     Pair,
@@ -21,8 +21,6 @@ from analysis.questions.comparison.contenders import (
 )
 from analysis.questions.comparison.side_by_side import (
     pair_blocks,
-    points,
-    ranking_blocks,
     results_table,
     so_far,
 )
@@ -46,7 +44,6 @@ def compare(studies: Sequence[StudyRecords]) -> Document:
     pairs = across(contenders)
     blocks = [
         results_table(contenders, "results", "result"),
-        *ranking_blocks(contenders, "results", "result"),
         *pair_blocks(pairs, "results"),
     ]
     sections = [
@@ -213,9 +210,7 @@ def _resampled(each: Contender) -> str:
     if seeds_alike(values):
         return ""
     found = bootstrap(list(values.mean()))
-    if math.isnan(found.low):
-        return ""
-    return f"[{100 * found.low:.1f}, {100 * found.high:.1f}]"
+    return "" if math.isnan(found.low) else interval_text(found.low, found.high)
 
 
 def _differing(studies: Sequence[StudyRecords]) -> list[Block]:
@@ -282,7 +277,7 @@ def _summary(
     if len(pairs) == 1:
         (found,) = contrasts(pairs)
         where = f"{found.first} against {found.second}, over {count(found.classes, 'class')}"
-        by = points(found.paired.difference)
+        by = found.paired.difference.mean_interval(PERCENTAGE_POINTS)
         said = f"{by} points; " if by else "not paired; "
         lines.append(f"{where}: {said}{found.verdict.reason}.")
     elif not pairs and len(having) > 1:

@@ -6,7 +6,7 @@ from functools import partial
 import pandas as pd
 
 from analysis.document.blocks import Cell, Figure, Table
-from analysis.document.format import count, file_name
+from analysis.document.format import count, file_name, mean_text
 from analysis.questions.sensitivity.baseline_sensitivity import BaselineSensitivity
 from analysis.questions.sensitivity.importances import (
     BETWEEN,
@@ -93,15 +93,15 @@ def _caption(sensitivity: BaselineSensitivity) -> str:
 
 
 def _interval_cells(data: pd.DataFrame, name: str) -> list[Cell]:
-    rows = zip(*(100 * data[f"{name} {end}"] for end in ("value", "low", "high")), strict=True)
-    return [Cell(f"{value:.1f} [{low:.1f}, {high:.1f}]", value) for value, low, high in rows]
+    rows = zip(*(data[f"{name} {end}"] for end in ("value", "low", "high")), strict=True)
+    return [Cell(mean_text(mean, low=low, high=high), 100 * mean) for mean, low, high in rows]
 
 
 def _permutation_cells(data: pd.DataFrame) -> dict[str, list[Cell]]:
     if "permutation mean" not in data:
         return {}
-    rows = zip(100 * data["permutation mean"], 100 * data["permutation std"], strict=True)
-    return {"permutation, %": [Cell(f"{mean:.1f} ± {std:.1f}", mean) for mean, std in rows]}
+    rows = zip(data["permutation mean"], data["permutation std"], strict=True)
+    return {"permutation, %": [Cell(mean_text(mean, std), 100 * mean) for mean, std in rows]}
 
 
 def _sample(importances: Importances) -> str:

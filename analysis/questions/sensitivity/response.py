@@ -3,8 +3,11 @@
 from collections.abc import Mapping
 from typing import NamedTuple
 
+from analysis.document.format import PERCENT, Unit
 from analysis.study import StudyRecords
 from tune_ad.search.selection import BOUND
+
+PLAIN = Unit(1, ".4g")
 
 
 class Response(NamedTuple):
@@ -23,18 +26,23 @@ class Response(NamedTuple):
     percent: bool
 
     @property
-    def scale(self) -> float:
-        """The factor by which a value is multiplied before it is shown."""
-        return 100.0 if self.percent else 1.0
+    def unit(self) -> Unit:
+        """How its values are written."""
+        return PERCENT if self.percent else PLAIN
 
     @property
     def axis(self) -> str:
         """The name with its unit, as the label of an axis."""
         return f"{self.name} (%)" if self.percent else self.name
 
+    @property
+    def scale(self) -> float:
+        """The factor by which a value is multiplied before it is shown."""
+        return self.unit.scale
+
     def text(self, value: float) -> str:
-        """A value as people read it, without its unit."""
-        return f"{100 * value:.1f}" if self.percent else f"{value:.4g}"
+        """A value as people read it, without the name of its unit."""
+        return self.unit.text(value)
 
 
 TEST = Response("test AUROC", "test_auroc", 1.0, True)

@@ -5,9 +5,8 @@ from functools import partial
 import pandas as pd
 
 from analysis.document.blocks import Block, Cell, Figure, Section, Table, Text
-from analysis.document.format import count, file_name, short
+from analysis.document.format import PERCENTAGE_POINTS, count, file_name, short
 from analysis.questions.ablation import Effect, auroc, draw_effects, missing_changes
-from analysis.questions.comparison.side_by_side import points
 from analysis.report.findings import Findings
 from analysis.stats.estimates import Estimate, estimate
 from analysis.study import StudyRecords
@@ -91,7 +90,7 @@ def _row(effect: Effect) -> dict[str, object]:
         "change": f"{effect.parameter} = {short(effect.value)} (from {short(effect.reference)})",
         "test AUROC": _auroc_cell(effect.auroc),
         "difference": Cell(
-            points(effect.difference) or "none",
+            effect.difference.mean_interval(PERCENTAGE_POINTS) or "none",
             effect.difference.mean,
             effect.verdict.tone,
             effect.verdict.reason,
@@ -102,7 +101,7 @@ def _row(effect: Effect) -> dict[str, object]:
 
 
 def _auroc_cell(auroc: Estimate) -> Cell:
-    return Cell(auroc.short, auroc.mean)
+    return Cell(auroc.mean_std(), auroc.mean)
 
 
 def _data(effects: list[Effect]) -> pd.DataFrame:

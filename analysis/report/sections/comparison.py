@@ -2,7 +2,7 @@
 
 from analysis.document.blocks import Section
 from analysis.questions.comparison.contenders import contender, every_pair
-from analysis.questions.comparison.side_by_side import pair_blocks, ranking_blocks, results_table
+from analysis.questions.comparison.side_by_side import pair_blocks, results_table
 from analysis.quoted import results
 from analysis.report.findings import Findings
 
@@ -17,7 +17,6 @@ def section(findings: Findings) -> Section | None:
         return None
     blocks = [
         results_table(contenders, "baselines", "baseline"),
-        *ranking_blocks(contenders, "baselines", "baseline"),
         *pair_blocks(every_pair(contenders), "baselines"),
     ]
     return Section("Baselines side by side", blocks)

@@ -13,6 +13,7 @@ import pandas as pd
 from matplotlib.figure import Figure as Drawing
 
 from analysis.document.blocks import Cell, Figure, Section, Table
+from analysis.document.format import mean_text
 from analysis.document.theme import FAINT, INK, canvas, colour
 from analysis.questions.sensitivity.observations import (
     Observations,
@@ -134,7 +135,7 @@ def _table(study: StudyRecords, per_baseline: Sequence[Spread]) -> Table:
         ]
     )
     means = [
-        Cell(response.text(mean) + ("" if math.isnan(std) else f" ± {response.text(std)}"), mean)
+        Cell(mean_text(mean, std, unit=response.unit), mean)
         for mean, std in zip(data["mean"], data["std"], strict=True)
     ]
     columns = {

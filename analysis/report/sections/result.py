@@ -101,4 +101,4 @@ def _rows(
 
 
 def _cell(auroc: Estimate) -> Cell:
-    return Cell(auroc.interval, auroc.mean)
+    return Cell(auroc.mean_std_interval(), auroc.mean)

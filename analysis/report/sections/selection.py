@@ -5,8 +5,7 @@ from functools import partial
 import pandas as pd
 
 from analysis.document.blocks import Block, Cell, Figure, Section, Table, Text
-from analysis.document.format import count
-from analysis.questions.comparison.side_by_side import points
+from analysis.document.format import PERCENTAGE_POINTS, count
 from analysis.questions.regret import (
     LabelCurve,
     RuleChoice,
@@ -65,8 +64,8 @@ def _table(study: StudyRecords, chosen: list[RuleChoice]) -> Table:
             "rule": _name(study, choice),
             "chooses trial": "any" if choice.number is None else choice.number,
             "of": choice.ranked,
-            "test AUROC": Cell(choice.auroc.interval, choice.auroc.mean),
-            "regret": Cell(points(choice.regret), choice.regret.mean),
+            "test AUROC": Cell(choice.auroc.mean_std_interval(), choice.auroc.mean),
+            "regret": Cell(choice.regret.mean_interval(PERCENTAGE_POINTS), choice.regret.mean),
             "n": choice.regret.n,
         }
         for choice in chosen

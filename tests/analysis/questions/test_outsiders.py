@@ -4,8 +4,8 @@ from dataclasses import replace
 
 import pytest
 
-from analysis.questions.claims.cells import cells
 from analysis.questions.claims.published import tables
+from analysis.questions.claims.published.cells import compare_cells
 from analysis.quoted import results
 from analysis.report.findings import Findings
 from analysis.report.sections.result import section
@@ -96,7 +96,7 @@ def test_published_numbers_are_compared_set_by_set_and_score_by_score(tmp_path):
     made.params["likelihood"] = "categorical"
     made.variants["negative_elbo"] = {"test_auroc/svhn": [0.2, 0.3]}
     (ood,) = [table for table in tables() if table.name == "ood"]
-    found = cells(study(tmp_path, [made], {"LikelihoodVAE": made.params}), ood)
+    found = compare_cells(results(study(tmp_path, [made], {"LikelihoodVAE": made.params})), ood)
     assert [(each.published.task, each.published.method.name) for each in found] == [
         ("cifar10-vs-svhn", "VAE ELBO")
     ]

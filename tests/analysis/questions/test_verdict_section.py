@@ -60,6 +60,11 @@ def trials(seeds=8, bits="validation"):
     return found
 
 
+def concluded(ours):
+    findings = Findings(ours)
+    return conclusions(findings.claim, findings.evidence)
+
+
 STILL = {"svhn": [0.1], "mnist": [0.1], "bits": [4.0]}
 
 
@@ -72,10 +77,14 @@ def test_the_section_has_a_verdict_per_outsider_set(bits):
     made = part.section(Findings(study(trials(bits=bits))))
     assert made.title == "Verdict"
     svhn, mnist = texts(made, "verdict")
-    assert svhn.startswith("cifar10-vs-svhn, the score, likelihood = bernoulli: improves, does")
-    assert mnist.startswith("cifar10-vs-mnist, the score, likelihood = bernoulli: worsens")
+    assert svhn.startswith(
+        "cifar10 against svhn, by the main score, likelihood = bernoulli: improves, does"
+    )
+    assert mnist.startswith(
+        "cifar10 against mnist, by the main score, likelihood = bernoulli: worsens"
+    )
     rule, family = texts(made, "note")
-    assert "Declared before" in rule
+    assert "rules that were fixed before the run" in rule
     assert "2 verdicts" in family
     tables = [block for block in made.blocks if hasattr(block, "shown")]
     of_rule = [table for table in tables if table.name.startswith("verdict")]
@@ -122,9 +131,11 @@ def test_both_bounds_are_judged_and_the_first_sets_copy_is_not():
         Findings(study(whole_study({"negative_elbo": rising, "negative_iwae": flat})))
     )
     elbo, iwae, mnist = texts(made, "verdict")
-    assert elbo.startswith("cifar10-vs-svhn, -ELBO, likelihood = bernoulli: improves, does not")
-    assert iwae.startswith("cifar10-vs-svhn, -IWAE, likelihood = bernoulli: no effect")
-    assert mnist.startswith("cifar10-vs-mnist, the score")
+    assert elbo.startswith(
+        "cifar10 against svhn, by -ELBO, likelihood = bernoulli: improves, does not"
+    )
+    assert iwae.startswith("cifar10 against svhn, by -IWAE, likelihood = bernoulli: no effect")
+    assert mnist.startswith("cifar10 against mnist, by the main score")
     assert any("3 verdicts" in text for text in texts(made, "note"))
 
 
@@ -138,7 +149,7 @@ def test_the_main_score_is_the_named_one_where_both_bounds_agree():
     svhn = [
         text for text in texts(part.section(Findings(study(perfect))), "verdict") if "svhn" in text
     ]
-    assert [text.split(",")[1] for text in svhn] == [" -IWAE", " -ELBO"]
+    assert [text.split(",")[1] for text in svhn] == [" by -IWAE", " by -ELBO"]
 
 
 def test_a_stratum_without_bits_is_judged_in_nats():
@@ -178,7 +189,10 @@ def test_a_table_tells_what_the_models_of_each_width_are():
 def test_models_that_missed_their_plateau_are_a_warning():
     made = part.section(Findings(study(whole_study({"negative_elbo": (0.1,) * 4}, plateau=0.0))))
     (said,) = texts(made, "warning")
-    assert "4 models ran out of epochs before the plateau (1 at 16, 1 at 32" in said
+    assert (
+        "4 models ran out of epochs before the held-out loss stopped falling (1 at 16, 1 at 32"
+        in said
+    )
     (table,) = [b for b in made.blocks if getattr(b, "name", "").startswith("models")]
     assert table.shown["plateau"].tolist() == ["7 of 8"] * 4
 
@@ -186,13 +200,15 @@ def test_models_that_missed_their_plateau_are_a_warning():
 def test_the_answer_is_the_verdict_of_the_main_score_and_what_casts_doubt_on_it():
     rising, flat = (0.1, 0.15, 0.2, 0.25), (0.3, 0.3, 0.3, 0.3)
     values = {"negative_elbo": rising, "negative_iwae": flat}
-    (said,) = conclusions(study(whole_study(values)))
-    assert said.startswith("cifar10-vs-svhn, -ELBO, likelihood = bernoulli: improves, does not")
-    verdict, doubt = conclusions(study(whole_study(values, plateau=0.0)))
-    assert verdict == said and "4 models ran out of epochs before the plateau" in doubt
-    assert conclusions(study(whole_study(values), None)) == []
-    assert conclusions(study([])) == []
-    assert conclusions(study(trials() + trials())) == [], "the section says why"
+    (said,) = concluded(study(whole_study(values)))
+    assert said.startswith(
+        "cifar10 against svhn, by -ELBO, likelihood = bernoulli: improves, does not"
+    )
+    verdict, doubt = concluded(study(whole_study(values, plateau=0.0)))
+    assert verdict == said and "4 models ran out of epochs" in doubt
+    assert concluded(study(whole_study(values), None)) == []
+    assert concluded(study([])) == []
+    assert concluded(study(trials() + trials())) == [], "the section says why"
 
 
 def test_levels_may_be_told_by_several_parameters():

@@ -4,6 +4,7 @@ from collections import Counter
 
 import pytest
 
+from analysis.questions.claims.spec import claim_fault
 from analysis.report import findings
 from analysis.report.findings import Findings
 from analysis.report.study_report import document
@@ -26,7 +27,7 @@ def calls(monkeypatch):
 
         return wrapper
 
-    for name in ("results", "asked", "evidence", "effects"):
+    for name in ("results", "declared_claim", "evidence", "effects"):
         monkeypatch.setattr(findings, name, counted(name))
     return counts
 
@@ -59,7 +60,8 @@ def test_without_a_claim_there_is_no_evidence(tmp_path):
 
 def test_a_claim_that_cannot_be_read_has_no_evidence(tmp_path):
     shared = Findings(widths(tmp_path, claim={"kind": "unheard of"}))
-    assert shared.claim.fault
+    assert claim_fault(shared.study)
+    assert shared.claim is None
     assert shared.evidence == []
 
 
