@@ -1,4 +1,4 @@
-"""What a study stores, read once: what was asked, the trials, the winner on fresh seeds."""
+"""A study read once from its folder: its search and budget, its trials, its evaluation."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -19,14 +19,14 @@ from tune_ad.storage.records import TrialRecord
 
 @dataclass(frozen=True)
 class StudyRecords:
-    """A study as its folder tells it, finished or still running.
+    """The records of a study, finished or still running.
 
     Attributes:
-        folder: where it lies.
+        folder: that holds the study's files.
         stored: the content of `study.json`.
-        trials: that have ended, by their numbers.
-        evaluation: the winner on fresh seeds, one record a seed.
-        begun: trials that were handed out, whether they have ended or not.
+        trials: the records of all trials that have ended, by number.
+        evaluation: the records of the winner on fresh seeds, one per seed.
+        begun: the number of trials that were started, whether they have ended or not.
     """
 
     folder: StudyFolder
@@ -37,7 +37,10 @@ class StudyRecords:
 
     @classmethod
     def read(cls, path: Path) -> "StudyRecords":
-        """The study in a folder.
+        """Read the study in a folder.
+
+        Args:
+            path: of the folder.
 
         Raises:
             UserError: if the folder holds no study, a damaged one, or one of a newer schema.
@@ -55,50 +58,54 @@ class StudyRecords:
 
     @property
     def asked(self) -> Mapping[str, Any]:
-        """The search under its budget."""
-        described: Mapping[str, Any] = self.stored["study"]
-        return described
+        """The search and its budget, as they were when the study began."""
+        search: Mapping[str, Any] = self.stored["study"]
+        return search
 
     @property
     def name(self) -> str:
-        """As in `--search`."""
+        """The name of the study, that of its search."""
         return str(self.asked["name"])
 
     @property
     def rule(self) -> str:
-        """The name of the rule that ranked trials."""
+        """The name of the selection rule that ranked the trials."""
         return str(self.asked["selection"])
 
     @property
     def budget(self) -> Mapping[str, Any]:
-        """How much it might spend."""
+        """The limits of the study: trials, seeds, epochs, images."""
         budget: Mapping[str, Any] = self.asked["budget"]
         return budget
 
     @property
     def whole(self) -> bool:
-        """Whether nothing is anomalous: the panel is a whole data set."""
+        """Whether the only task is a whole data set, in which nothing is anomalous."""
         return bool(self.asked.get("whole"))
 
     @property
     def plan(self) -> str:
-        """The name of the plan."""
+        """The name of the plan that proposed the configurations; empty in old studies."""
         return str(self.asked.get("plan", {}).get("name", ""))
 
     @property
     def chooses(self) -> bool:
-        """Whether a rule chose among the trials; otherwise each of them may be quoted."""
+        """Whether the selection rule chose among the trials; if not, each of them may be quoted.
+
+        It does where the winner is trained again, where the rule is `oracle`, and where the plan
+        proposes new trials from the results of earlier ones.
+        """
         adapts = self.plan in ("", "Optuna")
         return bool(self.budget["evaluation_seeds"]) or self.rule == "oracle" or adapts
 
     @property
     def changes_single_parameters(self) -> bool:
-        """Whether trials exist that differ in one parameter alone, by the design of the plan."""
+        """Whether the plan runs trials that differ from each other in a single parameter."""
         return self.plan in ("OneAtATime", "Grid")
 
     @property
     def is_ablation(self) -> bool:
-        """Whether the plan changes one parameter at a time."""
+        """Whether the plan changes one parameter of the default at a time."""
         return self.plan == "OneAtATime"
 
     @property
@@ -108,19 +115,20 @@ class StudyRecords:
 
     @cached_property
     def defaults(self) -> dict[str, dict[str, Any]]:
-        """The resolved default parameters of each baseline."""
-        return {name: dict(each["params"]) for name, each in self.asked["baselines"].items()}
+        """All default parameters of each baseline, by its name."""
+        baselines = self.asked["baselines"].items()
+        return {name: dict(baseline["params"]) for name, baseline in baselines}
 
     @cached_property
     def spaces(self) -> dict[str, dict[str, BaseDistribution]]:
-        """The distributions of what was searched, by baseline.
+        """The distributions of the searched parameters, by baseline and parameter.
 
         Raises:
             UserError: if one of them cannot be read.
         """
         return {
-            name: {key: self._distribution(key, text) for key, text in each["space"].items()}
-            for name, each in self.asked["baselines"].items()
+            name: {key: self._distribution(key, text) for key, text in baseline["space"].items()}
+            for name, baseline in self.asked["baselines"].items()
         }
 
     def _distribution(self, name: str, text: str) -> BaseDistribution:
@@ -134,7 +142,7 @@ class StudyRecords:
 
     @cached_property
     def complete(self) -> list[TrialRecord]:
-        """The trials that ran to their end: neither failed nor stopped early."""
+        """The trials that ran to their last epoch: neither failed nor stopped early."""
         return [record for record in self.trials if record.state == "complete"]
 
     def of(self, baseline: str) -> list[TrialRecord]:
@@ -143,22 +151,40 @@ class StudyRecords:
 
     @property
     def strata(self) -> tuple[str, ...]:
-        """The parameters that the study's claim holds fixed within a verdict; none without one."""
+        """The parameters that are held fixed within each verdict on the study's claim.
+
+        Empty for a study without a claim.
+        """
         claim = self.asked.get("claim")
         declared = claim.get("strata") if isinstance(claim, Mapping) else None
         is_list = isinstance(declared, list | tuple)
         return tuple(map(str, declared)) if declared and is_list else ()
 
     def stratum(self, strata: Sequence[str], record: TrialRecord) -> str:
-        """The stratum of a trial in words: its baseline, where there are several, and parameters.
+        """The name of a trial's stratum, such as "VAE, likelihood = bernoulli".
+
+        The baseline is named where the study has several.
 
         Args:
-            strata: names of the parameters.
+            strata: names of the parameters that define the strata.
             record: of the trial.
         """
-        fixed = [f"{name} = {short(record.params.get(name))}" for name in strata]
-        several = [record.baseline] if len(self.baselines) > 1 else []
-        return ", ".join([*several, *fixed])
+        values = [f"{name} = {short(record.params.get(name))}" for name in strata]
+        baseline = [record.baseline] if len(self.baselines) > 1 else []
+        return ", ".join([*baseline, *values])
+
+    @cached_property
+    def _titles(self) -> dict[str, str]:
+        tasks = self.stored.get("tasks") or ()
+        return {task["name"]: task["title"] for task in tasks if task.get("title")}
+
+    def task_title(self, name: str) -> str:
+        """The title by which people know a task: "airplane" for "cifar10/0".
+
+        Args:
+            name: of the task; returned as it is where the study stores no title for it.
+        """
+        return self._titles.get(name, name)
 
     @cached_property
     def table(self) -> pd.DataFrame:

@@ -261,7 +261,7 @@ def test_resuming_a_finished_study_only_reports_it(run, finished, capsys):
         str(finished),
     ]
     assert run.main(arguments) == 0
-    assert "3 of 3 trials ended" in capsys.readouterr().out
+    assert "3 of 3 trials complete" in capsys.readouterr().out
     assert (finished / "quickstart/trials.jsonl").read_bytes() == before
 
 

@@ -63,12 +63,12 @@ def test_it_is_of_test_auroc_whatever_the_rule_and_nothing_may_be_chosen_from_it
     del lost.metrics["test_auroc"]
     found = study([*planted.trials, lost])
     (spread,) = spreads(found)
-    assert spread.responses.kind.name == "test AUROC"
+    assert spread.observations.response.name == "test AUROC"
     assert spread.chosen == pytest.approx(0.5), "the rule took the best by validation"
     assert spread.summary()["max"] == pytest.approx(0.8)
     figure, table = section(Findings(found)).blocks
-    assert "No value of a parameter may be chosen" in figure.caption
-    assert "no value of a parameter may be chosen from it" in table.caption
+    assert "Do not pick parameters from this figure" in figure.caption
+    assert "do not pick parameters from it" in table.caption
     assert "1 without a response" in table.caption
 
 

@@ -2,7 +2,13 @@
 
 import pytest
 
-from analysis.questions.health import Dead, costs, dead, dead_at_scoring, groups
+from analysis.questions.health import (
+    DeadParameters,
+    costs,
+    dead_at_scoring,
+    dead_parameters,
+    health,
+)
 from analysis.report.findings import Findings
 from analysis.report.sections.health import section
 from tests.analysis.planted import record, study
@@ -18,7 +24,7 @@ def test_failures_are_counted_by_reason_and_stops_by_number(tmp_path):
     lost = [
         record(k, {"width": float(k)}, (None,), reason="loss became nan") for k in range(2)
     ] + [record(2, {"width": 5.0}, (0.8,), state="pruned")]
-    (group,) = groups(study(tmp_path, lost))
+    (group,) = health(study(tmp_path, lost))
     assert group.reasons == {"loss became nan": 2}
     assert group.states == {"failed": 2, "pruned": 1}
 
@@ -30,12 +36,12 @@ def test_collapsed_models_and_ties_are_named(tmp_path):
         flagged(2, "test_tied", [0.001] * 4),
     ]
     made = study(tmp_path, records)
-    (group,) = groups(made)
+    (group,) = health(made)
     assert group.collapsed == {0: 2}
     assert group.tied == {1: 0.25}
     text = section(Findings(made)).blocks[0].text
     assert "2 models gave every image one score, but for rounding, in [0]" in text
-    assert "up to 25.0 % of the images share their score with another one in [1]" in text
+    assert "up to 25.0 % of the images have the same score as another one in [1]" in text
 
 
 def test_weights_that_rest_on_one_code_and_missed_plateaus_are_named(tmp_path):
@@ -45,7 +51,7 @@ def test_weights_that_rest_on_one_code_and_missed_plateaus_are_named(tmp_path):
     rich.params["samples"] = 8
     single = flagged(2, "train_effective_share", [1.0] * 4)
     made = study(tmp_path, [starved, rich, single, flagged(3, "plateau", [1.0, 0.0, 1.0, 0.0])])
-    (group,) = groups(made)
+    (group,) = health(made)
     assert group.starved == {0: pytest.approx(1.6)}
     assert group.unfinished == {3: 2}
     assert "effective sample size down to 1.60" in section(Findings(made)).blocks[0].text
@@ -57,7 +63,7 @@ def test_a_parameter_that_changes_no_number_is_dead(tmp_path):
         record(1, {"width": 1.0, "knob": 2}, (0.7, 0.8)),
         record(2, {"width": 2.0, "knob": 1}, (0.6, 0.8)),
     ]
-    assert dead(study(tmp_path, records)) == [Dead(("knob",), (0, 1))]
+    assert dead_parameters(study(tmp_path, records)) == [DeadParameters(("knob",), (0, 1))]
 
 
 def test_a_score_time_parameter_that_changes_no_auroc_is_dead(tmp_path):

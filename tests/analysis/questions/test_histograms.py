@@ -69,7 +69,7 @@ def test_a_tested_trial_has_its_own_details(tmp_path):
     write(ours.folder.details("id0"), tasks=3)
     (quoted,) = results(ours)
     found = histograms(ours, quoted)
-    assert (found.seed, len(found.histograms), found.lost) == (0, 3, "")
+    assert (found.seed, len(found.histograms), found.missing) == (0, 3, "")
 
 
 def test_a_winner_has_those_of_its_first_complete_seed(tmp_path):
@@ -85,7 +85,7 @@ def test_a_winner_has_those_of_its_first_complete_seed(tmp_path):
 
 @pytest.mark.parametrize(
     ("text", "said"),
-    [(None, "is not there"), ("{", "is not JSON"), ('{"curves": {}}', "holds none")],
+    [(None, "does not exist"), ("{", "is not JSON"), ('{"curves": {}}', "holds none")],
 )
 def test_details_that_are_lost_are_a_sentence(tmp_path, text, said):
     ours = study(tmp_path, [record([0])])

@@ -82,7 +82,7 @@ def test_trials_of_several_likelihoods_are_not_ranked_by_likelihood(tmp_path):
     of_one = [replace(each, params={"likelihood": "bernoulli"}) for each in trials]
     ranked = trials_section(Findings(study(tmp_path / "b", of_one, **asked))).blocks[0]
     assert ranked.shown["number"].tolist() == [1, 0]
-    assert ranked.caption.startswith("Ranked by likelihood")
+    assert ranked.caption.startswith("Ranked by bits per dimension of held-out normal images")
 
 
 def test_classes_of_one_set_are_no_outsiders(tmp_path):

@@ -8,7 +8,14 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from analysis.questions.rates import Quantity, curves, draw_rate_distortion, hull, quantity, rates
+from analysis.questions.rates import (
+    Quantity,
+    draw_rate_distortion,
+    hull,
+    quantity,
+    rate_distortion_curves,
+    rates,
+)
 from analysis.report.findings import Findings
 from analysis.report.sections import rates as part
 from analysis.study import StudyRecords
@@ -137,7 +144,7 @@ def test_no_point_lies_below_the_hull():
 
 def test_the_bound_is_the_least_sum_and_touches_a_point():
     table = rates([record(k, k, planted("test", 10 * k, 90 - 8 * k)) for k in range(1, 5)])
-    (curve,) = curves(table)
+    (curve,) = rate_distortion_curves(table)
     assert curve.bound == pytest.approx(92)  # 10 + 82
     assert ((table["rate"] + table["distortion"]) >= curve.bound - 1e-9).all()
 
@@ -146,7 +153,7 @@ def test_a_distortion_that_is_no_likelihood_has_no_bound():
     metrics = planted("test", 3, 4)
     del metrics["test_distortion_bits_per_dim"]
     ours = study([record(0, 1.0, metrics), record(1, 2.0, planted("test", 2, 5))])
-    assert math.isnan(curves(rates(ours.trials))[0].bound)
+    assert math.isnan(rate_distortion_curves(rates(ours.trials))[0].bound)
     made = part.section(Findings(ours))
     assert "bounds nothing" in made.blocks[1].text
 
@@ -183,8 +190,8 @@ def test_several_baselines_have_a_curve_each():
         replace(record(k, k, planted("test", 9 * k, 95 - 8 * k)), baseline="b")
         for k in range(1, 3)
     ]
-    found = curves(rates([*other, record(9, 1.0, planted("validation", 5, 60))]))
-    assert [(each.baseline, each.part) for each in found] == [
+    found = rate_distortion_curves(rates([*other, record(9, 1.0, planted("validation", 5, 60))]))
+    assert [(each.label, each.part) for each in found] == [
         ("b", "test"),
         ("beta-VAE", "validation"),
     ]
@@ -199,7 +206,7 @@ def test_no_hull_goes_through_distortions_of_different_errors():
         replace(each, params={**each.params, "reconstruction": "bce" if k < 2 else "l1"})
         for k, each in enumerate(trials)
     ]
-    found = curves(rates(mixed))
-    assert [each.baseline for each in found] == ["beta-VAE, bce", "beta-VAE, l1"]
+    found = rate_distortion_curves(rates(mixed))
+    assert [each.label for each in found] == ["beta-VAE, bce", "beta-VAE, l1"]
     assert [len(each.points) for each in found] == [2, 2]
-    assert len(curves(rates(trials))) == 1
+    assert len(rate_distortion_curves(rates(trials))) == 1

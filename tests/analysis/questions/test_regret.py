@@ -70,8 +70,8 @@ def test_failed_stopped_and_untested_trials_are_no_candidates(planted):
     records = [*trials(), record(3, {"width": 9.0}, (None, 0.99))]
     records.append(record(4, {"width": 8.0}, (0.99, 0.99), state="pruned"))
     made = planted(records)
-    assert {each.judged for each in choices(made)} == {3}
-    assert "2 trials failed" in section(Findings(made)).blocks[1].caption
+    assert {each.ranked for each in choices(made)} == {3}
+    assert "Left out: 2 trials that failed" in section(Findings(made)).blocks[1].caption
 
 
 def test_one_trial_is_no_choice(planted):

@@ -58,14 +58,14 @@ def test_an_untrusted_surrogate_shows_points_only():
     assert [each.name for each in figures] == ["importances_PGN", "marginals_PGN"]
     figures[1].draw().canvas.draw()
     (warning,) = [text for text in blocks(found, Text) if text.kind == "warning"]
-    assert "not believed" in warning.text
+    assert "not trusted" in warning.text
     assert "permutation mean" not in blocks(found, Table)[0].data
 
 
 def test_the_default_may_be_the_best():
     found = section(Findings(sampled(lambda p: 1.4 - additive(p), n=40)))
-    (said,) = [text.text for text in blocks(found, Text) if "default itself" in text.text]
-    assert said == "The choice of the rule validation is the default itself."
+    (said,) = [text.text for text in blocks(found, Text) if "is the default" in text.text]
+    assert said == "The trial that the selection rule validation chose is the default."
 
 
 def test_too_few_trials_are_one_sentence():
@@ -112,8 +112,8 @@ def test_all_trials_draw_the_curves_and_the_block_the_importances():
     assert "n = 30" in figures[1].caption
     figures[1].draw().canvas.draw()
     said = [text.text for text in blocks(found, Text)]
-    assert "It is what the rule validation looks at." in said[0]
-    assert "is of all 30" in said[1]
+    assert "It is the number that the selection rule validation looks at." in said[0]
+    assert "is fitted to all 30 trials" in said[1]
     assert "idle" not in set(table.data["parameter"])
 
 

@@ -15,7 +15,7 @@ import pytest
 from analysis.document import theme
 from analysis.document.blocks import Cell, Document, Figure, Section, Table, Text
 from analysis.report.render import content, export
-from analysis.report.render.figures import drawn, inline
+from analysis.report.render.figures import inline, render_figure
 from analysis.report.render.html import html
 from analysis.report.render.latex import ABSENT, LATIN, LETTERS, latex, tex
 from analysis.report.render.markdown import escaped, markdown
@@ -70,7 +70,7 @@ def hostile():
 
 
 def page(made):
-    return html(made, [drawn(each) for each in made.figures()])
+    return html(made, [render_figure(each) for each in made.figures()])
 
 
 class Elements(HTMLParser):
@@ -96,7 +96,7 @@ def test_a_page_shows_what_a_user_typed_and_runs_none_of_it():
     assert not {"img", "i"} & set(elements.tags)
     assert elements.tags.count("script") == 1
     assert not any(key.startswith("on") for _, key, _ in elements.attributes)
-    for each in map(content.line, HOSTILE):
+    for each in map(content.one_line, HOSTILE):
         assert each in elements.text
 
 
@@ -130,7 +130,7 @@ def test_a_page_has_a_title_a_language_and_ordered_headings():
 def test_the_same_document_gives_the_same_bytes():
     for render in (page, markdown, latex):
         assert render(document()) == render(document())
-    one, two = (drawn(document().figures()[0]) for _ in range(2))
+    one, two = (render_figure(document().figures()[0]) for _ in range(2))
     assert one == two
 
 
@@ -183,7 +183,7 @@ def test_a_cell_is_its_text_and_what_it_sorts_by():
 
 def test_a_column_is_numeric_where_all_that_is_there_has_a_value():
     table = Table("t", pd.DataFrame({"a": [1, math.nan], "b": ["x", ""], "c": [None, None]}))
-    assert [each.numeric for each in content.grid(table).columns] == [True, False, False]
+    assert [each.numeric for each in content.table_view(table).columns] == [True, False, False]
 
 
 @pytest.mark.parametrize("render", [page, markdown, latex])
@@ -195,7 +195,7 @@ def test_empty_parts_are_no_error(render):
 
 
 def test_a_figure_in_a_page_has_the_pages_ink_and_names_of_its_own():
-    figure = drawn(document().figures()[1])
+    figure = render_figure(document().figures()[1])
     text = inline(figure)
     assert figure.svg.startswith("<svg") and theme.INK in figure.svg
     assert text.count(theme.INK) == 1, "as a text that a user typed"
@@ -213,7 +213,7 @@ def test_a_figure_is_drawn_in_the_projects_style_by_default():
         figure.axes[0].text(0.5, 0.5, "ink")
         return figure
 
-    assert re.search(rf"fill: {theme.INK}[^>]*>ink<", drawn(Figure("f", draw)).svg)
+    assert re.search(rf"fill: {theme.INK}[^>]*>ink<", render_figure(Figure("f", draw)).svg)
 
 
 def test_a_figure_that_cannot_be_drawn_is_an_error():
@@ -221,7 +221,7 @@ def test_a_figure_that_cannot_be_drawn_is_an_error():
         raise ZeroDivisionError("a fault of the figure")
 
     with pytest.raises(ZeroDivisionError):
-        drawn(Figure("f", draw))
+        render_figure(Figure("f", draw))
 
 
 def test_export_writes_every_file(tmp_path):

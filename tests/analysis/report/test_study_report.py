@@ -152,7 +152,7 @@ def test_the_only_configuration_is_quoted_where_nothing_was_selected(study):
     only = record(0, None, seeds=(0, 1), test=[0.6, 0.7, 0.8, 0.9])
     folder = study([only], evaluation_seeds=0)
     (found,) = quoted(folder)
-    assert found.rule.startswith("none")
+    assert found.rule == "nothing"
     assert (found.panel.mean, found.panel.n) == (pytest.approx(0.75), 2)
     two = study([record(1, None, seeds=(0, 1), test=[0.6] * 4)], evaluation_seeds=0)
     assert quoted(two) == []
@@ -171,7 +171,7 @@ def test_two_baselines_of_which_none_is_chosen_are_both_quoted(study):
     text = text_of(folder)
     assert "- one-class: 60.0 % (the same for all n = 2 seeds)" in text
     assert "- soft-boundary: 70.0 % (the same for all n = 2 seeds)" in text
-    assert "Selection: none; nothing was chosen between." in text
+    assert "Nothing was selected: every configuration was fixed before the run." in text
     side_by_side = text.partition("## Baselines side by side")[2].partition("##")[0]
     rows = [
         [cell.strip().replace("\\", "") for cell in line.strip("|").split("|")]
@@ -202,8 +202,8 @@ def test_an_ablation_lists_each_change_with_its_paired_difference(study):
     assert "75.0 ± 7.1" in row
     reference = next(line for line in text.splitlines() if "| nothing " in line)
     assert "65.0 ± 7.1" in reference
-    assert "Test AUROC of PGN 65.0 ± 7.1" in text, "the headline is of what was changed"
-    assert "its baseline with nothing changed" in text
+    assert "Test AUROC of PGN: 65.0 ± 7.1" in text, "the headline is of what was changed"
+    assert "the baseline with its default parameters" in text
     assert "+10.0" in row
     stored["study"]["plan"] = {"name": "Optuna"}
     write_atomically(folder.study, to_text(stored))
@@ -250,7 +250,7 @@ def test_a_cut_last_line_does_not_hide_the_rest(study):
     folder = study([record(0, 0.9), record(1, 0.8)])
     with folder.trials.path.open("a") as file:
         file.write('{"number": 2, "iden')
-    assert "2 of 4 trials ended" in write_report(folder.path).summary
+    assert "2 of 4 trials complete" in write_report(folder.path).summary
 
 
 def test_a_newer_study_is_refused_in_one_line(study):

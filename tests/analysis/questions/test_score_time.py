@@ -4,7 +4,7 @@ from dataclasses import replace
 import pytest
 
 from analysis.document.blocks import Figure, Table
-from analysis.questions.sensitivity.scoretime import score_time_curves
+from analysis.questions.sensitivity.score_time import score_time_curves
 from analysis.quoted import results
 from analysis.report.findings import Findings
 from analysis.report.sections.score_time import section
