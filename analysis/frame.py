@@ -2,49 +2,17 @@
 
 import itertools
 from collections.abc import Sequence
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 import pandas as pd
 
 from tune_ad.search.selection import RULES, mean
+from tune_ad.storage.metric import TEST_AUROC, Metric
 from tune_ad.storage.records import TrialRecord
 
-TEST_AUROC = "test_auroc"
-
-
-class ScoreTimeValue(NamedTuple):
-    """A value of a parameter that matters only when a trained model scores images.
-
-    Attributes:
-        parameter: its name.
-        value: as text.
-    """
-
-    parameter: str
-    value: str
-
-
-def score_time_value(variant: str) -> ScoreTimeValue | None:
-    """The parameter and value that the name of a score variant holds.
-
-    None for a variant that is another score, such as one term of it.
-
-    >>> score_time_value("mc_samples=inf"), score_time_value("negative_elbo")
-    (ScoreTimeValue(parameter='mc_samples', value='inf'), None)
-    """
-    parameter, equals, value = variant.partition("=")
-    return ScoreTimeValue(parameter, value) if equals else None
-
-
-def outsider_of(metric: str) -> str:
-    """The outsider set that a test AUROC is against; empty for any other metric.
-
-    >>> outsider_of("test_auroc/svhn"), outsider_of("test_auroc"), outsider_of("test_loss/a")
-    ('svhn', '', '')
-    """
-    name, _, outsider = metric.partition("/")
-    return outsider if name == TEST_AUROC else ""
+AUROC = str(TEST_AUROC)
+"""The column of test AUROC."""
 
 
 def trials(records: Sequence[TrialRecord]) -> pd.DataFrame:
@@ -69,8 +37,8 @@ def _trial(record: TrialRecord) -> dict[str, Any]:
         "reason": record.reason,
         "objective": record.objective,
         **{
-            rule: value(record.metrics, record.identity) if complete else None
-            for rule, value in RULES.items()
+            name: rule.value(record.metrics, record.identity) if complete else None
+            for name, rule in RULES.items()
         },
         "collapsed": models_collapsed(record),
         "failed replicas": sum(replica.state == "failed" for replica in record.replicas),
@@ -87,7 +55,8 @@ def models_collapsed(record: TrialRecord) -> int:
     Args:
         record: of a trial or of the evaluation.
     """
-    parts = [record.metrics.get(f"{part}_collapsed", []) for part in ("validation", "test")]
+    metrics = [Metric(part, "collapsed") for part in ("validation", "test")]
+    parts = [record.metrics.get(metric, []) for metric in metrics]
     return sum(1 in flags for flags in itertools.zip_longest(*parts))
 
 
@@ -113,12 +82,12 @@ def replicas(records: Sequence[TrialRecord]) -> pd.DataFrame:
 
 def _metrics(records: Sequence[TrialRecord], sizes: Sequence[int]) -> dict[str, np.ndarray]:
     """Every metric of all replicas, in the order of the records."""
-    names = dict.fromkeys(name for record in records for name in record.metrics)
-    columns = {name: np.full(sum(sizes), np.nan) for name in names}
+    metrics = dict.fromkeys(metric for record in records for metric in record.metrics)
+    columns = {str(metric): np.full(sum(sizes), np.nan) for metric in metrics}
     start = 0
     for record, size in zip(records, sizes, strict=True):
-        for name, values in record.metrics.items():
-            columns[name][start : start + size] = np.asarray(values, dtype=float)
+        for metric, values in record.metrics.items():
+            columns[str(metric)][start : start + size] = np.asarray(values, dtype=float)
         start += size
     return columns
 
@@ -133,7 +102,7 @@ def by_seed(table: pd.DataFrame) -> pd.Series:
     return by_trial_and_seed(table.assign(number=0)).sum(axis=0, min_count=1).dropna()
 
 
-def by_trial_and_seed(table: pd.DataFrame, metric: str = TEST_AUROC) -> pd.DataFrame:
+def by_trial_and_seed(table: pd.DataFrame, metric: str = AUROC) -> pd.DataFrame:
     """A metric of each trial (rows) and seed (columns): the mean over classes.
 
     NaN where a class of that seed is missing, has failed or lacks the metric.
@@ -149,7 +118,7 @@ def by_trial_and_seed(table: pd.DataFrame, metric: str = TEST_AUROC) -> pd.DataF
     return wide
 
 
-def cells(table: pd.DataFrame, metric: str = TEST_AUROC) -> pd.DataFrame:
+def cells(table: pd.DataFrame, metric: str = AUROC) -> pd.DataFrame:
     """A metric of each trial (rows) for each task and seed (columns); NaN where it failed.
 
     Args:
@@ -172,8 +141,8 @@ def variants(records: Sequence[TrialRecord]) -> pd.DataFrame:
             "number": record.number,
             "baseline": record.baseline,
             "seeds": ",".join(map(str, sorted({replica.seed for replica in record.replicas}))),
-            "variant": variant,
-            "metric": metric,
+            "variant": str(variant),
+            "metric": str(metric),
             "mean": mean(values),
             "replicas": len(values),
         }

@@ -7,7 +7,7 @@ claim: `quotes` names the kind, `QUOTATIONS` holds how each kind is found.
 
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from typing import Any, Literal, NamedTuple
+from typing import Any, Literal, NamedTuple, cast
 
 from analysis import frame
 from analysis.document.format import short
@@ -15,8 +15,10 @@ from analysis.stats.estimates import Estimate, estimate
 from analysis.study import StudyRecords
 from analysis.trials import unchanged_trials
 from tune_ad.search.selection import mean, ranked
-from tune_ad.storage.records import TrialRecord, Values
+from tune_ad.storage.metric import TEST_AUROC, Metric, Values
+from tune_ad.storage.records import TrialRecord
 
+COLLAPSED = str(Metric("test", "collapsed"))
 Quotes = Literal["winner", "oracle", "defaults", "strata", "configurations", "single"]
 """The kind of number that a study quotes.
 
@@ -53,6 +55,7 @@ class Result(NamedTuple):
         variants: the AUROC, averaged over classes, under other score-time values.
         outsiders: where other data sets are anomalous, the AUROC against each of them, by the
             name of the score; "score" is the one of `panel`, which is against the first.
+        normals: the data set that gives the normal images.
         params: of the configuration, the searched ones only.
         seeds: that were tested, failed ones included.
         planned: seeds that are to be tested; more than `seeds` while that still runs.
@@ -70,6 +73,7 @@ class Result(NamedTuple):
     classes: dict[str, Estimate]
     variants: dict[str, Estimate]
     outsiders: dict[str, dict[str, Estimate]]
+    normals: str
     params: dict[str, Any]
     seeds: int
     planned: int
@@ -90,8 +94,8 @@ class Result(NamedTuple):
 
     @property
     def against(self) -> str:
-        """The task with the outsiders that `panel` is against; empty as `first`."""
-        return f"{_source_of(next(iter(self.classes), ''))}-vs-{self.first}" if self.first else ""
+        """What `panel` sets against each other, in words; empty as `first`."""
+        return f"{self.normals} against {self.first}" if self.first else ""
 
 
 class _Tested(NamedTuple):
@@ -130,15 +134,9 @@ def quotes(study: StudyRecords) -> Quotes:
     A study in which nothing is chosen quotes the defaults of its baselines as soon as it has more
     trials than baselines.
     """
-    if study.budget["evaluation_seeds"]:
-        return "winner"
-    if study.rule == "oracle":
-        return "oracle"
-    if study.chooses or len(study.trials) <= len(study.baselines):
-        return "single"
-    if study.asked.get("claim"):
-        return "strata"
-    return "configurations" if study.plan == "Listed" else "defaults"
+    stored = cast(Quotes, study.quotes)
+    single = study.chooses or len(study.trials) <= len(study.baselines)
+    return "single" if single and stored not in ("winner", "oracle") else stored
 
 
 def results(study: StudyRecords) -> list[Result]:
@@ -151,7 +149,7 @@ def results(study: StudyRecords) -> list[Result]:
         return []
     quotation = QUOTATIONS[quotes(study)]
     rule = SELECTED_BY[study.rule] if quotation.selected else NOTHING
-    return [_result(quotation.source, rule, tested) for tested in quotation.find(study)]
+    return [_result(study, quotation.source, rule, tested) for tested in quotation.find(study)]
 
 
 def why_nothing(study: StudyRecords) -> str:
@@ -200,7 +198,7 @@ def _every_configuration(study: StudyRecords) -> list[_Tested]:
 
 def _only_configuration(study: StudyRecords) -> list[_Tested]:
     trials = Counter(record.baseline for record in study.trials)
-    tested = [r for r in study.trials if "test_auroc" in r.metrics]
+    tested = [r for r in study.trials if TEST_AUROC in r.metrics]
     return _each_of([record for record in tested if trials[record.baseline] == 1])
 
 
@@ -235,8 +233,8 @@ QUOTATIONS: Mapping[Quotes, Quotation] = {
 """How the numbers of each kind are found."""
 
 
-def _result(source: str, rule: str, tested: _Tested) -> Result:
-    columns = ["task", "seed", "state", "test_auroc", "test_collapsed"]
+def _result(study: StudyRecords, source: str, rule: str, tested: _Tested) -> Result:
+    columns = ["task", "seed", "state", frame.AUROC, COLLAPSED]
     table = frame.replicas(tested.records).reindex(columns=columns)
     by_seed, seeds = frame.by_seed(table), table["seed"].nunique()
     complete = table[table["seed"].isin(by_seed.index)]
@@ -248,16 +246,17 @@ def _result(source: str, rule: str, tested: _Tested) -> Result:
         rule=rule,
         panel=estimate(list(by_seed)),
         classes={
-            str(task): estimate(list(rows["test_auroc"]))
+            str(task): estimate(list(rows[frame.AUROC]))
             for task, rows in complete.groupby("task", observed=True)
         },
-        variants=_variants(tested.records, "test_auroc"),
+        variants=_variants(tested.records, TEST_AUROC),
         outsiders=_outsiders(tested.records),
+        normals=study.source_of(tested.records[0].replicas[0].task),
         params={name: configuration.params[name] for name in configuration.searched},
         seeds=seeds,
         planned=tested.planned or seeds,
         failed=seeds - len(by_seed),
-        collapsed=int((complete["test_collapsed"] == 1).sum()),
+        collapsed=int((complete[COLLAPSED] == 1).sum()),
         identity=configuration.identity,
         tested=tuple(tested.records),
     )
@@ -265,23 +264,25 @@ def _result(source: str, rule: str, tested: _Tested) -> Result:
 
 def _outsiders(records: Sequence[TrialRecord]) -> dict[str, dict[str, Estimate]]:
     """AUROC of every score against every outsider set, one value per seed."""
-    metrics = dict.fromkeys(name for record in records for name in record.metrics)
+    metrics = dict.fromkeys(metric for record in records for metric in record.metrics)
     return {
-        outsider: {
-            "score": estimate(_per_seed(records, [r.metrics.get(name, []) for r in records])),
-            **_variants(records, name),
+        metric.outsider: {
+            "score": estimate(_per_seed(records, [r.metrics.get(metric, []) for r in records])),
+            **_variants(records, metric),
         }
-        for name in metrics
-        if (outsider := frame.outsider_of(name))
+        for metric in metrics
+        if metric.outsider and metric._replace(outsider="") == TEST_AUROC
     }
 
 
-def _variants(records: Sequence[TrialRecord], metric: str) -> dict[str, Estimate]:
+def _variants(records: Sequence[TrialRecord], metric: Metric) -> dict[str, Estimate]:
     """A metric of each score variant, averaged over classes, one value per seed."""
-    names = dict.fromkeys(name for record in records for name in record.variants)
+    variants = dict.fromkeys(variant for record in records for variant in record.variants)
     values = {
-        name: _per_seed(records, [r.variants.get(name, {}).get(metric, []) for r in records])
-        for name in names
+        str(variant): _per_seed(
+            records, [r.variants.get(variant, {}).get(metric, []) for r in records]
+        )
+        for variant in variants
     }
     return {name: estimate(per_seed) for name, per_seed in values.items() if per_seed}
 
@@ -301,8 +302,3 @@ def _means(record: TrialRecord, values: Values) -> Iterator[float]:
         average = mean([value for value, replica in pairs if replica.seed == seed])
         if average is not None:
             yield average
-
-
-def _source_of(task: str) -> str:
-    """The data set whose normals a task with outsider sets has: "<source>-vs-<outsiders>"."""
-    return task.partition("-vs-")[0]

@@ -7,14 +7,16 @@ from pathlib import Path
 from typing import Any
 
 import pandas as pd
-from optuna.distributions import BaseDistribution, json_to_distribution
+from optuna.distributions import BaseDistribution
 
 from analysis import frame
 from analysis.document.format import short
 from tune_ad.errors import UserError
+from tune_ad.search.distributions import from_json
 from tune_ad.search.selection import RULES
 from tune_ad.storage.folder import StudyFolder
 from tune_ad.storage.records import TrialRecord
+from tune_ad.storage.values import decode
 
 
 @dataclass(frozen=True)
@@ -90,13 +92,13 @@ class StudyRecords:
 
     @property
     def chooses(self) -> bool:
-        """Whether the selection rule chose among the trials; if not, each of them may be quoted.
+        """Whether the selection rule chose among the trials; if not, each may be quoted."""
+        return bool(self.asked["chooses"])
 
-        It does where the winner is trained again, where the rule is `oracle`, and where the plan
-        proposes new trials from the results of earlier ones.
-        """
-        adapts = self.plan in ("", "Optuna")
-        return bool(self.budget["evaluation_seeds"]) or self.rule == "oracle" or adapts
+    @property
+    def quotes(self) -> str:
+        """Which trials are quoted once all have ended, as `tune_ad.search.study.Study.quotes`."""
+        return str(self.asked["quotes"])
 
     @property
     def changes_single_parameters(self) -> bool:
@@ -117,7 +119,7 @@ class StudyRecords:
     def defaults(self) -> dict[str, dict[str, Any]]:
         """All default parameters of each baseline, by its name."""
         baselines = self.asked["baselines"].items()
-        return {name: dict(baseline["params"]) for name, baseline in baselines}
+        return {name: decode(baseline["params"]) for name, baseline in baselines}
 
     @cached_property
     def spaces(self) -> dict[str, dict[str, BaseDistribution]]:
@@ -133,7 +135,7 @@ class StudyRecords:
 
     def _distribution(self, name: str, text: str) -> BaseDistribution:
         try:
-            return json_to_distribution(text)
+            return from_json(text)
         except (KeyError, ValueError) as error:
             raise UserError(
                 f"{self.folder.study}: the distribution of {name} cannot be read ({error!r}); "
@@ -174,17 +176,25 @@ class StudyRecords:
         return ", ".join([*baseline, *values])
 
     @cached_property
-    def _titles(self) -> dict[str, str]:
-        tasks = self.stored.get("tasks") or ()
-        return {task["name"]: task["title"] for task in tasks if task.get("title")}
+    def tasks(self) -> dict[str, Mapping[str, Any]]:
+        """The tasks by name, each with source, normal_class, class_name, outsiders and title."""
+        return {task["name"]: task for task in self.stored["tasks"]}
 
     def task_title(self, name: str) -> str:
-        """The title by which people know a task: "airplane" for "cifar10/0".
+        """The title by which people know a task, such as "cifar10/airplane" for "cifar10/0".
 
         Args:
             name: of the task; returned as it is where the study stores no title for it.
         """
-        return self._titles.get(name, name)
+        return str(self.tasks.get(name, {}).get("title") or name)
+
+    def source_of(self, name: str) -> str:
+        """The data set that gives a task's normal images.
+
+        Args:
+            name: of the task; returned as it is where the study does not store the task.
+        """
+        return str(self.tasks.get(name, {}).get("source", name))
 
     @cached_property
     def table(self) -> pd.DataFrame:

@@ -3,6 +3,7 @@
 from collections.abc import Collection, Hashable, Mapping, Sequence
 from typing import Any
 
+from tune_ad.storage.metric import TEST_AUROC
 from tune_ad.storage.records import TrialRecord
 
 
@@ -31,7 +32,7 @@ def unchanged_trials(
 
 def tested_trials(records: Sequence[TrialRecord]) -> list[TrialRecord]:
     """The complete trials that have a test AUROC."""
-    return [r for r in records if r.state == "complete" and "test_auroc" in r.metrics]
+    return [r for r in records if r.state == "complete" and TEST_AUROC in r.metrics]
 
 
 def changed_parameters(default: Mapping[str, Any], params: Mapping[str, Any]) -> list[str]:

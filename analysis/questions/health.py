@@ -10,10 +10,10 @@ import pandas as pd
 
 from analysis import frame
 from analysis.study import StudyRecords
-from tune_ad.storage.records import EFFECTIVE, TrialRecord, Values
+from tune_ad.storage.metric import STOPPED, TEST_AUROC, Metric, Values
+from tune_ad.storage.records import TrialRecord
 
 TIED = 0.01  # share of images that share their score with another one
-FEW_CODES = 2.0  # effective importance samples below which one code carries the weight
 
 
 class Health(NamedTuple):
@@ -27,9 +27,7 @@ class Health(NamedTuple):
             but for rounding.
         tied: by the number of a record in which more than 1 % of the images share their score, the
             largest share over replicas.
-        starved: by the number of a record in which importance weights rest on fewer than two of K
-            codes (in the last epoch, or on average over all steps), the smallest effective sample
-            size over replicas.
+        warnings: by what the detector warns of, how many models of which records, by number.
         unfinished: by the number of a record, how many of its models ran out of epochs before
             their held-out loss reached its plateau.
     """
@@ -39,7 +37,7 @@ class Health(NamedTuple):
     reasons: dict[str, int]
     collapsed: dict[int, int]
     tied: dict[int, float]
-    starved: dict[int, float]
+    warnings: dict[str, dict[int, int]]
     unfinished: dict[int, int]
 
 
@@ -64,9 +62,8 @@ def health(study: StudyRecords) -> list[Health]:
 def _health(title: str, records: Sequence[TrialRecord]) -> Health:
     collapsed = {record.number: frame.models_collapsed(record) for record in records}
     tied = {record.number: _largest(_ties(record)) for record in records}
-    effective = {record.number: _effective_samples(record) for record in records}
     unfinished = {
-        record.number: sum(reached == 0 for reached in record.metrics.get("plateau", []))
+        record.number: sum(stopped == 0 for stopped in record.metrics.get(STOPPED, []))
         for record in records
     }
     return Health(
@@ -75,26 +72,60 @@ def _health(title: str, records: Sequence[TrialRecord]) -> Health:
         reasons=dict(Counter(record.reason for record in records if record.state == "failed")),
         collapsed={number: models for number, models in collapsed.items() if models},
         tied={number: share for number, share in tied.items() if share > TIED},
-        starved={number: codes for number, codes in effective.items() if codes < FEW_CODES},
+        warnings=_warnings(records),
         unfinished={number: models for number, models in unfinished.items() if models},
     )
 
 
+def diagnostics(study: StudyRecords) -> pd.DataFrame:
+    """What detectors say of their trained models beside the score, by baseline: one row each.
+
+    Columns: what ("trials", or "evaluation" for the winner on fresh seeds), baseline, diagnostic,
+    models, mean, std (sample standard deviation over models), min, max. Empty where no detector
+    has a diagnostic.
+    """
+    parts = (("trials", study.trials), ("evaluation", study.evaluation))
+    numbers: dict[tuple[str, str, str], list[float]] = defaultdict(list)
+    for what, records in parts:
+        for record in records:
+            for metric, values in record.metrics.items():
+                if metric.is_diagnostic:
+                    known = [value for value in values if value is not None and value == value]
+                    numbers[what, record.baseline, str(metric)] += known
+    return pd.DataFrame([_diagnostic(*key, values) for key, values in numbers.items() if values])
+
+
+def _diagnostic(
+    what: str, baseline: str, diagnostic: str, values: Sequence[float]
+) -> dict[str, object]:
+    return {
+        "what": what,
+        "baseline": baseline,
+        "diagnostic": diagnostic,
+        "models": len(values),
+        "mean": float(np.mean(values)),
+        "std": float(np.std(values, ddof=1)) if len(values) > 1 else math.nan,
+        "min": min(values),
+        "max": max(values),
+    }
+
+
+def _warnings(records: Sequence[TrialRecord]) -> dict[str, dict[int, int]]:
+    warnings: dict[str, dict[int, int]] = {}
+    for record in records:
+        for warning in record.warnings:
+            warnings.setdefault(warning.text, {})[record.number] = len(warning.replicas)
+    return warnings
+
+
 def _ties(record: TrialRecord) -> Values:
     """The share of tied images of each replica, on test images where there are any."""
-    return record.metrics.get("test_tied", record.metrics.get("validation_tied", []))
+    held_out = record.metrics.get(Metric("validation", "tied"), [])
+    return record.metrics.get(Metric("test", "tied"), held_out)
 
 
 def _largest(values: Iterable[float | None]) -> float:
     return max((value for value in values if value is not None and value == value), default=0.0)
-
-
-def _effective_samples(record: TrialRecord) -> float:
-    """The smallest effective sample size over replicas; infinite where no weights are used."""
-    shares = [share for name in EFFECTIVE for share in record.metrics.get(name, [])]
-    finite = [share for share in shares if share is not None and math.isfinite(share)]
-    codes = float(record.params.get("samples", 1))
-    return codes * min(finite) if finite and codes > FEW_CODES else math.inf
 
 
 def dead_parameters(study: StudyRecords) -> list[DeadParameters]:
@@ -127,10 +158,9 @@ def dead_at_scoring(study: StudyRecords) -> list[str]:
     for record in [*study.complete, *study.evaluation]:
         aurocs: dict[str, set[bytes]] = defaultdict(set)
         for variant, metrics in record.variants.items():
-            scored = frame.score_time_value(variant)
-            if scored and frame.TEST_AUROC in metrics:
-                values = np.asarray(metrics[frame.TEST_AUROC], dtype=float)
-                aurocs[scored.parameter].add(values.tobytes())
+            if variant.parameter and TEST_AUROC in metrics:
+                values = np.asarray(metrics[TEST_AUROC], dtype=float)
+                aurocs[variant.parameter].add(values.tobytes())
         for name, different in aurocs.items():
             alike[name] = alike.get(name, True) and len(different) == 1
     return [name for name, same in alike.items() if same]

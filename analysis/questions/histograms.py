@@ -72,26 +72,34 @@ def histograms(study: StudyRecords, result: Result) -> ResultHistograms:
         return ResultHistograms(result.label, seed, [], f"{path} does not exist")
     except ValueError as error:
         return ResultHistograms(result.label, seed, [], f"{path} is not JSON ({error})")
-    stored = (details.get("histograms") or {}).items()
-    per_task = [histogram(study.task_title(task), counts) for task, counts in stored]
+    per_task = [histogram(_title(study, row), row) for row in details["histograms"]]
     images = "test images" if details.get("histograms_of") == "test" else "held-out images"
     missing = "" if per_task else f"{path} holds none"
     return ResultHistograms(result.label, seed, per_task, missing, images)
 
 
-def histogram(task: str, stored: Mapping[str, Any]) -> ScoreHistogram:
+def histogram(title: str, stored: Mapping[str, Any]) -> ScoreHistogram:
     """A histogram from its record.
 
     Args:
-        task: title of the task.
-        stored: the edges of the bins under "edges", and the counts of each group by its name.
+        title: of the panel.
+        stored: the edges of the bins under "edges", and under "counts" the counts of each group of
+            images by its name.
     """
     edges = np.array(stored["edges"], dtype=float)
-    groups = {name: np.array(n, dtype=float) for name, n in stored.items() if name != "edges"}
+    groups = {name: np.array(n, dtype=float) for name, n in stored["counts"].items()}
     counts = {name: int(per_bin.sum()) for name, per_bin in groups.items()}
     ordered = sorted((name for name in groups if counts[name]), key=lambda name: name != NORMAL)
     densities = {name: groups[name] / (counts[name] * np.diff(edges)) for name in ordered}
-    return ScoreHistogram(task, edges, densities, counts)
+    return ScoreHistogram(title, edges, densities, counts)
+
+
+def _title(study: StudyRecords, stored: Mapping[str, Any]) -> str:
+    """The task, against one outsider set where there are several, and the part of the score."""
+    title = study.task_title(stored["task"])
+    if outsider := stored.get("outsider"):
+        title = f"{study.source_of(stored['task'])} against {outsider}"
+    return f"{title}, {stored['part']}" if stored["part"] else title
 
 
 def draw_histograms(histograms: Sequence[ScoreHistogram]) -> Figure:

@@ -10,6 +10,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from analysis.document import theme
+from tune_ad.storage.metric import BITS_PER_DIM, Metric
 from tune_ad.storage.records import TrialRecord
 
 PARTS = ("test", "validation")
@@ -86,21 +87,21 @@ def _row(record: TrialRecord) -> dict[str, object] | None:
 
 def _part_of(record: TrialRecord) -> str:
     """The part of the images that a trial's rate is of; empty where it has none."""
-    return next((part for part in PARTS if f"{part}_rate" in record.metrics), "")
+    return next((part for part in PARTS if Metric(part, "rate") in record.metrics), "")
 
 
 def _measured(record: TrialRecord, part: str, name: str) -> Quantity | None:
     """The rate or the distortion of a trial; None where it is not recorded or a replica failed."""
-    metric = f"{part}_{name}"
+    metric = Metric(part, name)
     if metric not in record.metrics:
         return None
-    bits = record.metrics.get(f"{metric}_bits_per_dim", [])
+    bits = record.metrics.get(metric._replace(unit=BITS_PER_DIM), [])
     return quantity(record.metrics[metric], bits)
 
 
 def error_of(record: TrialRecord) -> str:
     """The likelihood or the error that is a trial's distortion; empty for a detector with one."""
-    return str(record.params.get("likelihood", record.params.get("reconstruction", "")))
+    return record.scales.get("distortion", "")
 
 
 class RateDistortionCurve(NamedTuple):

@@ -17,10 +17,10 @@ from analysis.document import theme
 from analysis.stats.estimates import Estimate, estimate
 from analysis.study import StudyRecords
 from tune_ad.search.selection import RULES, mean, ranked
+from tune_ad.storage.metric import TEST_AUROC
 from tune_ad.storage.records import TrialRecord
 
 ORACLE, NORMAL_ONLY, ALL, RANDOM = "oracle", "normal_only", "validation", "random"
-LOSSES = {NORMAL_ONLY, "likelihood"}  # rules whose numbers compare within one loss alone
 
 
 class RuleChoice(NamedTuple):
@@ -103,19 +103,13 @@ def _applicable_rules(records: Sequence[TrialRecord]) -> list[str]:
 def ranks(rule: str, records: Sequence[TrialRecord]) -> bool:
     """Whether a rule can rank these trials.
 
-    Losses of different baselines and values of different likelihoods are not comparable.
+    Numbers are comparable only where they measure the same in all trials.
 
     Args:
         rule: its name.
         records: of the trials.
     """
-    if rule not in LOSSES:
-        return True
-    losses = {
-        (record.baseline if rule == NORMAL_ONLY else "", record.params.get("likelihood"))
-        for record in records
-    }
-    return len(losses) == 1
+    return RULES[rule].compares(records)
 
 
 def _choice(
@@ -130,7 +124,7 @@ def label_curve(study: StudyRecords) -> LabelCurve | None:
     records = [record for record in candidates(study) if record.labelled]
     if len(records) < 2:
         return None
-    tested = np.array([mean(record.metrics["test_auroc"]) for record in records], dtype=float)
+    tested = np.array([mean(record.metrics[TEST_AUROC]) for record in records], dtype=float)
     points = []
     if NORMAL_ONLY in _applicable_rules(records):
         points = [("0", _regret_of_rule(records, NORMAL_ONLY, tested))]

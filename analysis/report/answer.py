@@ -55,7 +55,7 @@ def _quoted(study: StudyRecords, results: Sequence[Result]) -> Iterator[str]:
     elif len(results) == 1:
         yield _sentence(study, results[0])
     else:
-        title = f"Test AUROC, {_over(study, results)}. Tested: {results[0].source}."
+        title = f"Test AUROC, {_over(results)}. Tested: {results[0].source}."
         yield _listed(title, [_item(result) for result in results])
 
 
@@ -63,7 +63,7 @@ def _sentence(study: StudyRecords, result: Result) -> str:
     if result.panel.n == 0:
         return f"No test AUROC of {result.label} can be quoted: all {result.seeds} seeds failed."
     return (
-        f"Test AUROC of {result.label}: {result.panel}, {_over(study, [result])}"
+        f"Test AUROC of {result.label}: {result.panel}, {_over([result])}"
         f"{_faults(result)}. Tested: {result.source}."
     )
 
@@ -74,10 +74,10 @@ def _item(result: Result) -> str:
     return f"{result.label}: {result.panel}{_faults(result)}"
 
 
-def _over(study: StudyRecords, results: Sequence[Result]) -> str:
+def _over(results: Sequence[Result]) -> str:
     """The outsiders that the AUROCs are against, or the classes over which they are averaged."""
     if against := results[0].against:
-        return study.task_title(against).replace("-vs-", " against ")
+        return against
     return f"mean over {count(max(len(result.classes) for result in results), 'class')}"
 
 

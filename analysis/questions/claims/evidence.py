@@ -10,14 +10,14 @@ from analysis import frame
 from analysis.questions.claims.spec import ClaimSpec
 from analysis.questions.claims.strata import BITS_PER_DIMENSION
 from analysis.study import StudyRecords
+from tune_ad.storage.metric import STOPPED, TEST_AUROC, Metric, score_part
 from tune_ad.storage.records import TrialRecord
 
-AUROC = "test_auroc"
 LIKELIHOODS = (
-    "test_negative_iwae",  # the ELBO of an encoder trained by forward KL is a looser bound
-    "test_negative_elbo",
-    "validation_negative_iwae",  # of the images by which early stopping chose the weights
-    "validation_negative_elbo",
+    Metric("test", "negative_iwae"),  # the ELBO of an encoder trained by forward KL is looser
+    Metric("test", "negative_elbo"),
+    Metric("validation", "negative_iwae"),  # of the images by which early stopping chose weights
+    Metric("validation", "negative_elbo"),
 )
 """Metrics of how likely normals are to a model, best first; the first that is recorded is used."""
 RESPONSES = {"negative_elbo": "-ELBO", "negative_iwae": "-IWAE"}
@@ -70,18 +70,27 @@ class Evidence(NamedTuple):
         return f"{self.source} against {self.outsider}, by {score}"
 
 
-class _Metric(NamedTuple):
-    """What the name of a metric says."""
+class _Models(NamedTuple):
+    """The models of all trials at a level of a claim.
 
-    term: str
-    outsider: str
-    in_bits: bool
+    Attributes:
+        table: one row per model: as in `frame.replicas`, with its level, stratum and the AUROCs by
+            other scores.
+        metrics: by the name of its column, each metric.
+    """
 
+    table: pd.DataFrame
+    metrics: dict[str, Metric]
 
-def _parse_metric(name: str) -> _Metric:
-    """The parts of a metric's name, "<term>[_bits_per_dim][/<outsider set>]"."""
-    term, _, outsider = name.partition("/")
-    return _Metric(term.removesuffix("_bits_per_dim"), outsider, term.endswith("_bits_per_dim"))
+    def recorded(self) -> dict[str, Metric]:
+        """The metrics of which a model has a number, by the name of their column."""
+        metrics = self.metrics.items()
+        return {name: metric for name, metric in metrics if self.table[name].notna().any()}
+
+    def grouped(self, column: str) -> "list[tuple[str, _Models]]":
+        """The models of each value of a column."""
+        groups = self.table.groupby(column, sort=False, observed=True)
+        return [(str(value), self._replace(table=group)) for value, group in groups]
 
 
 def evidence(study: StudyRecords, claim: ClaimSpec) -> list[Evidence]:
@@ -92,11 +101,12 @@ def evidence(study: StudyRecords, claim: ClaimSpec) -> list[Evidence]:
     are recorded; one of them is the main score where it has the main score's numbers.
     """
     models = _models(study, claim)
-    if models.empty:
+    if models.table.empty:
         return []
+    sources = {task["name"]: task["source"] for task in study.stored["tasks"]}
     return [
-        _evidence(str(suite), metric, response, column, group)
-        for suite, group in models.groupby("task", sort=False, observed=True)
+        _evidence((suite, sources.get(suite, suite)), metric, response, column, group)
+        for suite, group in models.grouped("task")
         for metric in _auroc_metrics(group)
         for response, column in _responses(group, metric).items()
     ]
@@ -108,128 +118,125 @@ def unmatched_trials(study: StudyRecords, claim: ClaimSpec) -> int:
     return sum(not claim.levels_of(record.params) for record in trials)
 
 
-def _models(study: StudyRecords, claim: ClaimSpec) -> pd.DataFrame:
-    """One row per model: as in `frame.replicas`, with its level, stratum and other responses."""
+def _models(study: StudyRecords, claim: ClaimSpec) -> _Models:
     matched = [
         (record, level)
         for record in study.trials
         if record.state != "pruned"
         for level in claim.levels_of(record.params)
     ]
-    if not matched:
-        return pd.DataFrame()
     records = [record for record, _ in matched]
+    metrics = dict.fromkeys(metric for record in records for metric in record.metrics)
+    if not records:
+        return _Models(pd.DataFrame(), {})
     trials = pd.DataFrame(
         {
             "factor": pd.Series([level for _, level in matched], dtype=object),
             "stratum": [study.stratum(claim.strata, r) or ALL_MODELS for r in records],
-            "score_by": [str(record.params.get("score_by", "")) for record in records],
+            "main_score": [record.main_score for record in records],
             "parameters": [record.models.get("parameters", math.nan) for record in records],
             "flops": [record.models.get("flops", math.nan) for record in records],
         }
     )
-    models = frame.replicas(records)
     sizes = [len(record.replicas) for record in records]
     of_trials = trials.loc[np.repeat(trials.index, sizes)].reset_index(drop=True)
     of_variants = {
         _column(response, metric): np.concatenate([_variant(r, response, metric) for r in records])
         for response in RESPONSES
-        for metric in map(str, models.columns)
-        if _parse_metric(metric).term == AUROC
+        for metric in metrics
+        if _is_test_auroc(metric)
     }
-    return models.assign(**{str(name): of_trials[name] for name in of_trials}, **of_variants)
+    table = frame.replicas(records).assign(
+        **{str(name): of_trials[name] for name in of_trials}, **of_variants
+    )
+    return _Models(table, {str(metric): metric for metric in metrics})
 
 
-def _variant(record: TrialRecord, response: str, metric: str) -> np.ndarray:
-    values = record.variants.get(response, {}).get(metric)
+def _is_test_auroc(metric: Metric) -> bool:
+    return metric._replace(outsider="") == TEST_AUROC
+
+
+def _variant(record: TrialRecord, response: str, metric: Metric) -> np.ndarray:
+    values = record.variants.get(score_part(response), {}).get(metric)
     if values is None:
         return np.full(len(record.replicas), math.nan)
     return np.asarray(values, dtype=float)
 
 
-def _column(response: str, metric: str) -> str:
+def _column(response: str, metric: Metric) -> str:
     """The column of an AUROC by a response."""
     return f"{response} {metric}"
 
 
-def _recorded(models: pd.DataFrame) -> dict[str, _Metric]:
-    """The columns that hold a number, with what their names say."""
-    names = [name for name in map(str, models.columns) if models[name].notna().any()]
-    return {name: _parse_metric(name) for name in names}
-
-
-def _auroc_metrics(models: pd.DataFrame) -> list[str]:
+def _auroc_metrics(models: _Models) -> list[Metric]:
     """AUROC against each outsider set; against the other classes where no set is named."""
-    aurocs = {name: m for name, m in _recorded(models).items() if m.term == AUROC}
-    return [name for name, metric in aurocs.items() if metric.outsider] or list(aurocs)
+    aurocs = [metric for metric in models.recorded().values() if _is_test_auroc(metric)]
+    return [metric for metric in aurocs if metric.outsider] or aurocs
 
 
-def _responses(models: pd.DataFrame, metric: str) -> dict[str, str]:
-    """The columns of AUROC by every score that is judged; the main score is the first.
-
-    The main score is the one that `score_by` names; without that, the one with its numbers.
-    """
+def _responses(models: _Models, metric: Metric) -> dict[str, str]:
+    """The columns of AUROC by every score that is judged; the main score is the first."""
     columns = {response: _column(response, metric) for response in RESPONSES}
-    recorded = [name for name, column in columns.items() if models[column].notna().any()]
-    main = [name for name in recorded if _is_main(models, name, metric)]
+    recorded = [name for name, column in columns.items() if models.table[column].notna().any()]
+    main = [name for name in recorded if models.table["main_score"].eq(name).all()]
     others = {name: columns[name] for name in recorded if name not in main}
-    return {next(iter(main), MAIN_SCORE): metric, **others}
-
-
-def _is_main(models: pd.DataFrame, response: str, metric: str) -> bool:
-    if models["score_by"].ne("").all():
-        return bool(models["score_by"].eq(response).all())
-    values = models[_column(response, metric)].to_numpy(float)
-    return np.array_equal(values, models[metric], equal_nan=True)
+    return {next(iter(main), MAIN_SCORE): str(metric), **others}
 
 
 def _evidence(
-    suite: str, metric: str, response: str, column: str, models: pd.DataFrame
+    suite: tuple[str, str], metric: Metric, response: str, column: str, models: _Models
 ) -> Evidence:
-    strata = [group for _, group in models.groupby("stratum", sort=False, observed=True)]
+    """The evidence of one task, given with its source, outsider set and response."""
+    strata = [group for _, group in models.grouped("stratum")]
     likelihoods, gaps = (list(map(choose, strata)) for choose in (_likelihood, _gap))
     tables = map(_table, strata, likelihoods, gaps, [column] * len(strata))
     return Evidence(
-        suite=suite,
-        source=suite.partition("-vs-")[0],
-        outsider=_parse_metric(metric).outsider or OTHER_CLASSES,
+        suite=suite[0],
+        source=suite[1],
+        outsider=metric.outsider or OTHER_CLASSES,
         response=response,
-        main=column == metric,
-        bits=" or ".join(dict.fromkeys(filter(None, likelihoods))),
-        gap=" or ".join(dict.fromkeys(filter(None, gaps))),
-        failed=int((models["state"] != "complete").sum()),
+        main=column == str(metric),
+        bits=" or ".join(dict.fromkeys(str(m) for m in likelihoods if m)),
+        gap=" or ".join(dict.fromkeys(str(m) for m in gaps if m)),
+        failed=int((models.table["state"] != "complete").sum()),
         table=pd.concat(tables).sort_index(),
     )
 
 
-def _table(models: pd.DataFrame, likelihood: str, gap: str, column: str) -> pd.DataFrame:
+def _table(
+    models: _Models, likelihood: Metric | None, gap: Metric | None, column: str
+) -> pd.DataFrame:
     """The models of one stratum, with numbers where they are complete."""
-    in_nats = bool(likelihood) and not _parse_metric(likelihood).in_bits
-    numbers = {"auroc": column, "bits_per_dim": likelihood, "gap": gap, "plateau": "plateau"}
-    complete = models["state"] == "complete"
-    nothing = pd.Series(math.nan, models.index)
-    kept = models[["number", "factor", "seed", "stratum", "parameters", "flops"]]
+    in_nats = likelihood is not None and not likelihood.unit
+    numbers = {"auroc": column, "bits_per_dim": likelihood, "gap": gap, "plateau": STOPPED}
+    complete = models.table["state"] == "complete"
+    nothing = pd.Series(math.nan, models.table.index)
+    kept = models.table[["number", "factor", "seed", "stratum", "parameters", "flops"]]
     return kept.assign(
         unit=NATS_PER_IMAGE if in_nats else BITS_PER_DIMENSION,
-        **{name: models.get(metric, nothing).where(complete) for name, metric in numbers.items()},
+        **{
+            name: models.table.get(str(metric), nothing).where(complete)
+            for name, metric in numbers.items()
+        },
     )
 
 
-def _likelihood(models: pd.DataFrame) -> str:
+def _likelihood(models: _Models) -> Metric | None:
     """The metric of how likely normals are; in nats where the likelihood has no bits."""
-    metrics = {
-        name: (not metric.in_bits, LIKELIHOODS.index(metric.term))
-        for name, metric in _recorded(models).items()
-        if metric.term in LIKELIHOODS and not metric.outsider
-    }
-    return min(metrics, key=metrics.__getitem__, default="")
+    known = {metric: place for place, metric in enumerate(LIKELIHOODS)}
+    metrics = [m for m in models.recorded().values() if m._replace(unit="") in known]
+    return min(
+        metrics,
+        key=lambda metric: (not metric.unit, known[metric._replace(unit="")]),
+        default=None,
+    )
 
 
-def _gap(models: pd.DataFrame) -> str:
+def _gap(models: _Models) -> Metric | None:
     """The metric of the train-test gap: in bits per dimension and of the IWAE bound, if it can."""
-    metrics = {
-        name: (not metric.in_bits, "iwae" not in metric.term)
-        for name, metric in _recorded(models).items()
-        if metric.term == "gap" or metric.term.startswith("gap_")
-    }
-    return min(metrics, key=metrics.__getitem__, default="")
+    metrics = [metric for metric in models.recorded().values() if metric.part == "gap"]
+    return min(
+        metrics,
+        key=lambda metric: (not metric.unit, metric.term != "negative_iwae"),
+        default=None,
+    )

@@ -267,4 +267,4 @@ def _by_seed(study: StudyRecords, numbers: list[int], response: Response) -> pd.
     if not numbers:
         return pd.DataFrame(index=numbers, dtype=float)
     table = study.replicas[study.replicas["number"].isin(numbers)]
-    return response.sign * frame.by_trial_and_seed(table, response.metric).reindex(numbers)
+    return response.sign * frame.by_trial_and_seed(table, str(response.metric)).reindex(numbers)

@@ -1,11 +1,11 @@
 """The response variable of a sensitivity analysis: the number by which configurations compare."""
 
-from collections.abc import Mapping
 from typing import NamedTuple
 
 from analysis.document.format import PERCENT, Unit
 from analysis.study import StudyRecords
-from tune_ad.search.selection import BOUND
+from tune_ad.search.selection import RULES
+from tune_ad.storage.metric import Metric
 
 PLAIN = Unit(1, ".4g")
 
@@ -21,7 +21,7 @@ class Response(NamedTuple):
     """
 
     name: str
-    metric: str
+    metric: Metric
     sign: float
     percent: bool
 
@@ -45,24 +45,21 @@ class Response(NamedTuple):
         return self.unit.text(value)
 
 
-TEST = Response("test AUROC", "test_auroc", 1.0, True)
-VALIDATION = Response("validation AUROC", "validation_auroc", 1.0, True)
-BITS = Response(
-    "minus the bits per dimension of held-out normals", f"{BOUND}_bits_per_dim", -1.0, False
-)
-NATS = Response("minus the nats per held-out normal", BOUND, -1.0, False)
-LOSS = Response("minus the loss of held-out normals", "validation_loss", -1.0, False)
-CANDIDATES: Mapping[str, tuple[Response, ...]] = {
-    "validation": (VALIDATION,),
-    "normal_only": (LOSS,),
-    "likelihood": (BITS, NATS),
-    "oracle": (TEST,),
-    "random": (VALIDATION,),
-}
-"""The numbers that each selection rule looks at, the preferred one first.
+def responses_of(rule: str) -> tuple[Response, ...]:
+    """The numbers that a selection rule looks at, the preferred one first; none for `random`.
 
-`random` looks at no number; validation AUROC stands in.
-"""
+    Args:
+        rule: its name.
+    """
+    declared = RULES[rule]
+    return tuple(
+        Response(name, metric, declared.sign, declared.is_auroc)
+        for name, metric in zip(declared.responses, declared.metrics, strict=True)
+    )
+
+
+(TEST,) = responses_of("oracle")
+(VALIDATION,) = responses_of("validation")
 
 
 def response_of(study: StudyRecords) -> Response:
@@ -71,7 +68,7 @@ def response_of(study: StudyRecords) -> Response:
     Validation AUROC under `random`, which looks at nothing. Test AUROC where no complete trial has
     what the rule looks at, as where no images were held out.
     """
-    preferred = CANDIDATES[study.rule]
+    preferred = responses_of(study.rule) or (VALIDATION,)
     candidates = (*preferred, TEST)
     return next((r for r in candidates if is_measured(study, r)), preferred[0])
 
@@ -87,7 +84,7 @@ def reason(study: StudyRecords) -> str:
     warning = "a value chosen from these numbers is chosen on the test set"
     if study.rule == "oracle":
         return f"The selection rule oracle looks at {response.name}: {warning}."
-    if response is TEST:
+    if response == TEST:
         return (
             f"No trial has the number that the selection rule {study.rule} looks at, so the "
             f"response is {response.name}: {warning}."

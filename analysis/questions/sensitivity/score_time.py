@@ -16,6 +16,7 @@ from analysis import frame
 from analysis.document.theme import FAINT, INK, canvas, colour
 from analysis.quoted import Result
 from analysis.stats.estimates import Estimate, estimate
+from tune_ad.storage.metric import TEST_AUROC, ScoreVariant
 from tune_ad.storage.records import TrialRecord
 
 WIDE = 20  # largest value from which an axis is linear up to 1 and logarithmic beyond
@@ -149,21 +150,21 @@ def _draw_declared(axes: Axes, x: Sequence[float], points: Sequence[ScoreTimePoi
 def _parameters(records: Sequence[TrialRecord]) -> list[str]:
     """The score-time parameters of which the records have a test AUROC."""
     names = (
-        scored.parameter
+        variant.parameter
         for record in records
         for variant, metrics in record.variants.items()
-        if frame.TEST_AUROC in metrics and (scored := frame.score_time_value(variant))
+        if variant.parameter and TEST_AUROC in metrics
     )
     return list(dict.fromkeys(names))
 
 
-def _variants_of(parameter: str, records: Sequence[TrialRecord]) -> dict[str, str | None]:
-    """The names of the score variants of a parameter, by its value as text."""
+def _variants_of(parameter: str, records: Sequence[TrialRecord]) -> dict[str, ScoreVariant | None]:
+    """The score variants of a parameter, by its value as text."""
     return {
-        scored.value: variant
+        str(variant.value): variant
         for record in records
         for variant in record.variants
-        if (scored := frame.score_time_value(variant)) and scored.parameter == parameter
+        if variant.parameter == parameter
     }
 
 
@@ -174,9 +175,9 @@ def _curve(result: Result, parameter: str) -> ScoreTimeCurve:
     declared = next((label for label in variants if _same_value(label, configured)), configured)
     variants.setdefault(declared, None)
     table = _replicas(result.tested, variants)
-    by_seed = frame.by_trial_and_seed(table, frame.TEST_AUROC)
+    by_seed = frame.by_trial_and_seed(table, frame.AUROC)
     whole = by_seed.loc[:, by_seed.notna().all()].T
-    cells = frame.cells(table, frame.TEST_AUROC).T
+    cells = frame.cells(table, frame.AUROC).T
     points = [_point(label, whole[label], cells[label], label == declared) for label in variants]
     return ScoreTimeCurve(
         result.label,
@@ -187,21 +188,25 @@ def _curve(result: Result, parameter: str) -> ScoreTimeCurve:
     )
 
 
-def _replicas(records: Sequence[TrialRecord], variants: Mapping[str, str | None]) -> pd.DataFrame:
+def _replicas(
+    records: Sequence[TrialRecord], variants: Mapping[str, ScoreVariant | None]
+) -> pd.DataFrame:
     """The replicas' test AUROC at each value; the column "number" holds the value as text.
 
     Args:
         records: of the same models.
-        variants: names of score variants by value; None = the score itself.
+        variants: by value as text; None = the score itself.
     """
     tables = []
-    for label, name in variants.items():
+    for label, variant in variants.items():
         scored = [
-            record if name is None else replace(record, metrics=record.variants.get(name, {}))
+            record
+            if variant is None
+            else replace(record, metrics=record.variants.get(variant, {}))
             for record in records
         ]
         tables.append(frame.replicas(scored).assign(number=label))
-    columns = ["number", "task", "seed", "state", frame.TEST_AUROC]
+    columns = ["number", "task", "seed", "state", frame.AUROC]
     return pd.concat([table.reindex(columns=columns) for table in tables], ignore_index=True)
 
 

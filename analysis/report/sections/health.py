@@ -3,8 +3,15 @@
 from collections.abc import Iterator, Sequence
 
 from analysis.document.blocks import Block, Section, Table, Text
-from analysis.document.format import count
-from analysis.questions.health import Health, costs, dead_at_scoring, dead_parameters, health
+from analysis.document.format import count, short
+from analysis.questions.health import (
+    Health,
+    costs,
+    dead_at_scoring,
+    dead_parameters,
+    diagnostics,
+    health,
+)
 from analysis.report.findings import Findings
 from analysis.study import StudyRecords
 
@@ -30,6 +37,15 @@ def section(findings: Findings) -> Section:
             "cores and GPUs that a trial had."
         )
         blocks.append(Table("costs", costs(study), caption))
+    measured = diagnostics(study)
+    if not measured.empty:
+        shown = measured.map(short)
+        caption = (
+            "What detectors report about their trained models beside the score: mean, sample "
+            "standard deviation and range over models. Likelihoods are in nats per image, or in "
+            "bits per dimension where the name says so."
+        )
+        blocks.append(Table("diagnostics", shown, caption, measured))
     return Section("Health", blocks)
 
 
@@ -50,12 +66,9 @@ def _warnings(part: Health) -> Iterator[str]:
             f"{part.title}: up to {100 * share:.1f} % of the images have the same score as "
             f"another one in {_numbers(list(part.tied))}"
         )
-    if part.starved:
-        least = min(part.starved.values())
-        yield (
-            f"{part.title}: importance weights rest on one code (effective sample size down to "
-            f"{least:.2f}) in {_numbers(list(part.starved))}; take more samples or temper them"
-        )
+    for text, warned in part.warnings.items():
+        models = count(sum(warned.values()), "model")
+        yield f"{part.title}: {models} in {_numbers(list(warned))}: {text}"
     if part.unfinished:
         models = count(sum(part.unfinished.values()), "model")
         yield (

@@ -37,5 +37,5 @@ def _rows(study: StudyRecords) -> Iterator[tuple[str, str]]:
 
 def _listed(values: Mapping[str, object]) -> str:
     """Names and values that are set, in words."""
-    present = {name: value for name, value in values.items() if value is not None}
+    present = {name: value for name, value in values.items() if value not in (None, {})}
     return ", ".join(f"{name} {short(value)}" for name, value in present.items())

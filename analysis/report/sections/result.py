@@ -64,8 +64,7 @@ def _by_class(study: StudyRecords, result: Result) -> dict[str, Estimate]:
     classes = {study.task_title(task): auroc for task, auroc in result.classes.items()}
     if len(classes) > 1:
         return classes | {f"mean over {count(len(classes), 'class')}": result.panel}
-    against = study.task_title(result.against)
-    return {against or title: auroc for title, auroc in classes.items()}
+    return {result.against or title: auroc for title, auroc in classes.items()}
 
 
 def _by_outsider(results: Sequence[Result]) -> pd.DataFrame:
