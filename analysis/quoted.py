@@ -48,11 +48,11 @@ class Result(NamedTuple):
         label: the baseline's name, or the stratum's where a study quotes one number for each.
         source: what was tested: the winner on fresh seeds, or a trial where nothing was selected.
         rule: what selected, one of `SELECTED_BY`; "nothing" where every configuration was fixed.
-        panel: AUROC on test images, averaged over classes; one value per seed.
+        auroc: on test images, averaged over classes; one value per seed.
         classes: the same for each class, by the name of its task.
         variants: the AUROC, averaged over classes, under other score-time values.
         outsiders: where other data sets are anomalous, the AUROC against each of them, by the
-            name of the score; "score" is the one of `panel`, which is against the first.
+            name of the score; "score" is the one of `auroc`, which is against the first.
         params: of the configuration, the searched ones only.
         seeds: that were tested, failed ones included.
         planned: seeds that are to be tested; more than `seeds` while that still runs.
@@ -66,7 +66,7 @@ class Result(NamedTuple):
     label: str
     source: str
     rule: str
-    panel: Estimate
+    auroc: Estimate
     classes: dict[str, Estimate]
     variants: dict[str, Estimate]
     outsiders: dict[str, dict[str, Estimate]]
@@ -84,14 +84,14 @@ class Result(NamedTuple):
         return NOT_SELECTED if self.rule == NOTHING else f"Selected by {self.rule}."
 
     @property
-    def first(self) -> str:
+    def first_outsider(self) -> str:
         """The name of the first set of outsiders; empty where the outsiders are other classes."""
         return next(iter(self.outsiders), "")
 
     @property
     def against(self) -> str:
-        """The task with the outsiders that `panel` is against; empty as `first`."""
-        return f"{_source_of(next(iter(self.classes), ''))}-vs-{self.first}" if self.first else ""
+        """The task with the outsiders that `auroc` is against; empty without outsider sets."""
+        return f"{_source_of(next(iter(self.classes), ''))}-vs-{self.first_outsider}" if self.first_outsider else ""
 
 
 class _Tested(NamedTuple):
@@ -136,7 +136,7 @@ def quotes(study: StudyRecords) -> Quotes:
         return "oracle"
     if study.chooses or len(study.trials) <= len(study.baselines):
         return "single"
-    if study.asked.get("claim"):
+    if study.search.get("claim"):
         return "strata"
     return "configurations" if study.plan == "Listed" else "defaults"
 
@@ -157,7 +157,7 @@ def results(study: StudyRecords) -> list[Result]:
 def why_nothing(study: StudyRecords) -> str:
     """Why a study quotes no AUROC."""
     if study.whole:
-        return f"nothing is anomalous in the whole of {study.asked['data_set']}"
+        return f"nothing is anomalous in the whole of {study.search['data_set']}"
     if not study.complete:
         return "no trial is complete" if study.trials else "no trial has ended"
     if not study.chooses:
@@ -246,7 +246,7 @@ def _result(source: str, rule: str, tested: _Tested) -> Result:
         label=tested.label or configuration.baseline,
         source=source,
         rule=rule,
-        panel=estimate(list(by_seed)),
+        auroc=estimate(list(by_seed)),
         classes={
             str(task): estimate(list(rows["test_auroc"]))
             for task, rows in complete.groupby("task", observed=True)

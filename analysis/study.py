@@ -57,7 +57,7 @@ class StudyRecords:
         return cls(folder, stored, trials, folder.read_evaluation(), begun)
 
     @property
-    def asked(self) -> Mapping[str, Any]:
+    def search(self) -> Mapping[str, Any]:
         """The search and its budget, as they were when the study began."""
         search: Mapping[str, Any] = self.stored["study"]
         return search
@@ -65,28 +65,28 @@ class StudyRecords:
     @property
     def name(self) -> str:
         """The name of the study, that of its search."""
-        return str(self.asked["name"])
+        return str(self.search["name"])
 
     @property
     def rule(self) -> str:
         """The name of the selection rule that ranked the trials."""
-        return str(self.asked["selection"])
+        return str(self.search["selection"])
 
     @property
     def budget(self) -> Mapping[str, Any]:
         """The limits of the study: trials, seeds, epochs, images."""
-        budget: Mapping[str, Any] = self.asked["budget"]
+        budget: Mapping[str, Any] = self.search["budget"]
         return budget
 
     @property
     def whole(self) -> bool:
         """Whether the only task is a whole data set, in which nothing is anomalous."""
-        return bool(self.asked.get("whole"))
+        return bool(self.search.get("whole"))
 
     @property
     def plan(self) -> str:
         """The name of the plan that proposed the configurations; empty in old studies."""
-        return str(self.asked.get("plan", {}).get("name", ""))
+        return str(self.search.get("plan", {}).get("name", ""))
 
     @property
     def chooses(self) -> bool:
@@ -111,12 +111,12 @@ class StudyRecords:
     @property
     def baselines(self) -> list[str]:
         """Names of the baselines, in the search's order."""
-        return list(self.asked["baselines"])
+        return list(self.search["baselines"])
 
     @cached_property
     def defaults(self) -> dict[str, dict[str, Any]]:
         """All default parameters of each baseline, by its name."""
-        baselines = self.asked["baselines"].items()
+        baselines = self.search["baselines"].items()
         return {name: dict(baseline["params"]) for name, baseline in baselines}
 
     @cached_property
@@ -128,7 +128,7 @@ class StudyRecords:
         """
         return {
             name: {key: self._distribution(key, text) for key, text in baseline["space"].items()}
-            for name, baseline in self.asked["baselines"].items()
+            for name, baseline in self.search["baselines"].items()
         }
 
     def _distribution(self, name: str, text: str) -> BaseDistribution:
@@ -155,7 +155,7 @@ class StudyRecords:
 
         Empty for a study without a claim.
         """
-        claim = self.asked.get("claim")
+        claim = self.search.get("claim")
         declared = claim.get("strata") if isinstance(claim, Mapping) else None
         is_list = isinstance(declared, list | tuple)
         return tuple(map(str, declared)) if declared and is_list else ()

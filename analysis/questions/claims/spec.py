@@ -69,13 +69,13 @@ class ClaimSpec:
 
 def declared_claim(study: StudyRecords) -> ClaimSpec | None:
     """The claim that the study tests; None where it declares none, or an invalid one."""
-    declared = study.asked.get("claim")
+    declared = study.search.get("claim")
     return None if not declared or claim_fault(study) else ClaimSpec.read(declared)
 
 
 def claim_fault(study: StudyRecords) -> str:
     """What is wrong with the claim that the study declares; empty where nothing is."""
-    declared = study.asked.get("claim")
+    declared = study.search.get("claim")
     return next(_faults(declared), "") if declared else ""
 
 

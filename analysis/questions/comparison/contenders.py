@@ -94,7 +94,7 @@ def contender(label: str, result: Result, study: str = "") -> Contender:
 def present(contenders: Sequence[Contender]) -> list[Contender]:
     """Those with a value, the largest mean over classes first."""
     having = [each for each in contenders if each.values.size]
-    return sorted(having, key=lambda each: -each.result.panel.mean)
+    return sorted(having, key=lambda each: -each.result.auroc.mean)
 
 
 def class_means(contenders: Sequence[Contender]) -> pd.DataFrame:

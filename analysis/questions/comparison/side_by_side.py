@@ -97,10 +97,10 @@ def _row(
     return {
         title: each.label,
         **{task: _auroc(own[task]) if task in own else "" for task in classes},
-        "mean": _auroc(each.result.panel),
+        "mean": _auroc(each.result.auroc),
         **({"mean rank": _rank(ranks.get(each.label, math.nan))} if ranks else {}),
         "IQM": "" if middle is None else Cell(middle.mean_interval(), middle.mean),
-        "n": each.result.panel.n,
+        "n": each.result.auroc.n,
     }
 
 
@@ -116,7 +116,7 @@ def _stored(contenders: Sequence[Contender], title: str) -> list[dict[str, objec
     return [
         {title: each.label, "class": task, **value._asdict()}
         for each in contenders
-        for task, value in {**each.result.classes, "mean over classes": each.result.panel}.items()
+        for task, value in {**each.result.classes, "mean over classes": each.result.auroc}.items()
     ]
 
 

@@ -132,7 +132,7 @@ def _told(study: StudyRecords) -> Iterator[tuple[str, str]]:
     for name, value in _flat(study.stored, ""):
         if not name.startswith(UNTOLD):
             yield name.removeprefix("study."), value
-    for name, each in study.asked["baselines"].items():
+    for name, each in study.search["baselines"].items():
         yield from _flat(each, f"baselines.{name}.")
 
 
@@ -194,13 +194,13 @@ def _quote(study: StudyRecords, each: Contender) -> dict[str, object]:
     return {
         "study": each.study,
         "baseline": result.label,
-        "test AUROC": Cell(str(result.panel), result.panel.mean),
+        "test AUROC": Cell(str(result.auroc), result.auroc.mean),
         "bootstrap": _resampled(each),
         "seeds": f"{so_far(result) or result.seeds}{failed}",
         "classes": len(result.classes),
         "what was tested": result.source,
         "selected by": result.rule,
-        "budget": str(study.asked["budget_name"]),
+        "budget": str(study.search["budget_name"]),
     }
 
 
@@ -267,7 +267,7 @@ def _summary(
     studies: Sequence[StudyRecords], contenders: Sequence[Contender], pairs: Sequence[Pair]
 ) -> str:
     lines = [
-        "; ".join(filter(None, (f"- {each.label}: {each.result.panel}", so_far(each.result))))
+        "; ".join(filter(None, (f"- {each.label}: {each.result.auroc}", so_far(each.result))))
         for each in contenders
     ]
     having = {each.study for each in contenders}

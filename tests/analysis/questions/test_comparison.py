@@ -345,5 +345,5 @@ def test_a_contender_without_test_aurocs_has_no_values(tmp_path):
     (result,) = results(study)
     blank = result._replace(tested=[replace(result.tested[0], metrics={})])
     assert contender("AE", blank).values.empty
-    assert math.isnan(contender("AE", blank).result.panel.mean) is False
+    assert math.isnan(contender("AE", blank).result.auroc.mean) is False
     assert every_pair([contender("AE", blank), contender("AE", result)]) == []
