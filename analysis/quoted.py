@@ -91,7 +91,11 @@ class Result(NamedTuple):
     @property
     def against(self) -> str:
         """The task with the outsiders that `auroc` is against; empty without outsider sets."""
-        return f"{_source_of(next(iter(self.classes), ''))}-vs-{self.first_outsider}" if self.first_outsider else ""
+        return (
+            f"{_source_of(next(iter(self.classes), ''))}-vs-{self.first_outsider}"
+            if self.first_outsider
+            else ""
+        )
 
 
 class _Tested(NamedTuple):

@@ -1,5 +1,6 @@
 """A study read once from its folder: its search and budget, its trials, its evaluation."""
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -176,13 +177,16 @@ class StudyRecords:
     @cached_property
     def _titles(self) -> dict[str, str]:
         tasks = self.stored.get("tasks") or ()
-        return {task["name"]: task["title"] for task in tasks if task.get("title")}
+        titles = {task["name"]: task["title"] for task in tasks if task.get("title")}
+        uses = Counter(titles.values())
+        return {name: title for name, title in titles.items() if uses[title] == 1}
 
     def task_title(self, name: str) -> str:
         """The title by which people know a task: "airplane" for "cifar10/0".
 
         Args:
-            name: of the task; returned as it is where the study stores no title for it.
+            name: of the task; returned as it is where the study stores no title for it, or the
+                same one for another task.
         """
         return self._titles.get(name, name)
 
