@@ -30,8 +30,7 @@ Quotes = Literal["winner", "oracle", "defaults", "strata", "configurations", "si
 SELECTED_BY: Mapping[str, str] = {
     "validation": "validation AUROC (held-out training images)",
     "normal_only": "the training loss of held-out normal images (no anomaly is used)",
-    "likelihood": "bits per dimension of held-out normal images by the IWAE bound (no anomaly is "
-    "used)",
+    "likelihood": "bits per dimension of held-out normal images (IWAE bound; no anomaly is used)",
     "oracle": "test AUROC, which is optimistic: the test set itself selects",
     "random": "chance (no result is used)",
 }

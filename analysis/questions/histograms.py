@@ -73,10 +73,21 @@ def histograms(study: StudyRecords, result: Result) -> ResultHistograms:
     except ValueError as error:
         return ResultHistograms(result.label, seed, [], f"{path} is not JSON ({error})")
     stored = (details.get("histograms") or {}).items()
-    per_task = [histogram(study.task_title(task), counts) for task, counts in stored]
+    per_task = [histogram(_title(study, name), counts) for name, counts in stored]
     images = "test images" if details.get("histograms_of") == "test" else "held-out images"
     missing = "" if per_task else f"{path} holds none"
     return ResultHistograms(result.label, seed, per_task, missing, images)
+
+
+def _title(study: StudyRecords, name: str) -> str:
+    """The title of a stored histogram: its task's, and the score where that is not the main one.
+
+    Args:
+        study: the records.
+        name: "<task>" or "<task>, <score>".
+    """
+    task, comma, score = name.partition(", ")
+    return f"{study.task_title(task)}{comma}{score}"
 
 
 def histogram(task: str, stored: Mapping[str, Any]) -> ScoreHistogram:

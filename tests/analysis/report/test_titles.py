@@ -26,7 +26,8 @@ def planted(tmp_path):
     trial = record(0, {"width": 1.0, "passes": 1}, [[0.6, 0.8], [0.62, 0.82]])
     trial.variants["passes=2"] = {"test_auroc": [0.7, 0.9, 0.72, 0.92]}
     planted = study(tmp_path, [trial], {"PGN": {"width": 1.0, "passes": 1}})
-    details = {"histograms": {task: COUNTS for task in TASKS}, "histograms_of": "test"}
+    names = (*TASKS, f"{TASKS[0]}, kl")
+    details = {"histograms": {name: COUNTS for name in names}, "histograms_of": "test"}
     write_atomically(planted.folder.details("id0"), to_text(details))
     return planted
 
@@ -59,7 +60,7 @@ def test_figures_and_their_captions_have_titles(planted):
     (figure,) = histograms.section(Findings(titled(planted))).blocks
     assert "airplane: 4 normal, 4 rest; automobile:" in figure.caption
     texts = {text.get_text() for axes in figure.draw().axes for text in axes.texts}
-    assert set(TITLES) <= texts
+    assert {*TITLES, "airplane, kl"} <= texts
 
 
 def test_no_name_of_a_task_is_left_in_what_is_shown(planted):
