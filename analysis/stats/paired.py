@@ -113,17 +113,18 @@ def sign_flip(differences: Sequence[float], per_seed: Sequence[float] | None = N
     return Paired(difference, p, name, len(values), refusal)
 
 
-def untested(difference: float, why: str) -> Paired:
-    """One difference to be shown without a test.
+def untested(differences: Sequence[float], why: str) -> Paired:
+    """Differences to be shown without a test.
 
     Args:
-        difference: in [-1, 1].
+        differences: one per seed, in [-1, 1].
         why: no test was made.
 
     Raises:
-        ValueError: if the difference is NaN or infinite.
+        ValueError: if a difference is NaN or infinite.
     """
-    return Paired(estimate([difference], (-1.0, 1.0)), math.nan, "", 1, why)
+    difference = estimate(differences, (-1.0, 1.0))
+    return Paired(difference, math.nan, "", len(differences), why)
 
 
 def holm(tests: Sequence[Paired]) -> list[HolmDecision]:
@@ -135,8 +136,8 @@ def holm(tests: Sequence[Paired]) -> list[HolmDecision]:
     if not tests:
         return []
     refusals = [test.refusal or _too_few_for_family(test.n, len(tests)) for test in tests]
-    known = [1.0 if no else test.p for no, test in zip(refusals, tests, strict=True)]
-    adjusted = multipletests(known, alpha=SIGNIFICANCE, method="holm")[1]
+    ps = [1.0 if no else test.p for no, test in zip(refusals, tests, strict=True)]
+    adjusted = multipletests(ps, alpha=SIGNIFICANCE, method="holm")[1]
     return [
         HolmDecision(math.nan, "unsure", no) if no else _decide(test, float(p), len(tests))
         for no, test, p in zip(refusals, tests, adjusted, strict=True)
@@ -198,14 +199,14 @@ def _too_few_for_family(n: int, m: int) -> str:
 def _flip_p(values: np.ndarray) -> float:
     if len(values) > ALL_FLIPS:
         return _drawn_flip_p(values)
-    found = stats.permutation_test(
+    test = stats.permutation_test(
         (values,),
         np.mean,
         permutation_type="samples",
         vectorized=True,
         n_resamples=2 ** len(values),
     )
-    return float(found.pvalue)
+    return float(test.pvalue)
 
 
 def _drawn_flip_p(values: np.ndarray) -> float:
