@@ -26,7 +26,7 @@ class Contender(NamedTuple):
     """A quoted result and the numbers behind it.
 
     Attributes:
-        label: by which it is told from the others.
+        label: that tells it from the others.
         result: as the study quotes it.
         values: test AUROC, a row per class task, a column per seed of which every class is
             complete; empty where every seed failed.
@@ -100,7 +100,7 @@ def by_mean(contenders: Sequence[Contender]) -> list[Contender]:
 
 def class_means(contenders: Sequence[Contender]) -> pd.DataFrame:
     """Mean over seeds: a row per class task that all have, a column per contender."""
-    means = {each.label: each.values.mean(axis="columns") for each in contenders}
+    means = {contender.label: contender.values.mean(axis="columns") for contender in contenders}
     return pd.DataFrame(means).dropna()
 
 
