@@ -104,7 +104,7 @@ def _level_faults(declared: Mapping[str, Any]) -> Iterator[str]:
     levels = declared.get("levels") or {}
     is_table = isinstance(levels, Mapping)
     if not is_table or not all(isinstance(values, Mapping) for values in levels.values()):
-        yield f"the claim's levels must tell the parameters of each level, got {levels!r}"
+        yield f"the claim's levels must give the parameters of each level, got {levels!r}"
         return
     wanted = [short(level) for level in named.values() if levels and level]
     if missing := [level for level in wanted if level not in levels]:
