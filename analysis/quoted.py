@@ -32,8 +32,7 @@ Quotes = Literal["winner", "oracle", "defaults", "strata", "configurations", "si
 SELECTED_BY: Mapping[str, str] = {
     "validation": "validation AUROC (held-out training images)",
     "normal_only": "the training loss of held-out normal images (no anomaly is used)",
-    "likelihood": "bits per dimension of held-out normal images by the IWAE bound (no anomaly is "
-    "used)",
+    "likelihood": "bits per dimension of held-out normal images (IWAE bound; no anomaly is used)",
     "oracle": "test AUROC, which is optimistic: the test set itself selects",
     "random": "chance (no result is used)",
 }
@@ -50,11 +49,11 @@ class Result(NamedTuple):
         label: the baseline's name, or the stratum's where a study quotes one number for each.
         source: what was tested: the winner on fresh seeds, or a trial where nothing was selected.
         rule: what selected, one of `SELECTED_BY`; "nothing" where every configuration was fixed.
-        panel: AUROC on test images, averaged over classes; one value per seed.
+        auroc: on test images, averaged over classes; one value per seed.
         classes: the same for each class, by the name of its task.
         variants: the AUROC, averaged over classes, under other score-time values.
         outsiders: where other data sets are anomalous, the AUROC against each of them, by the
-            name of the score; "score" is the one of `panel`, which is against the first.
+            name of the score; "score" is the one of `auroc`, which is against the first.
         normals: the data set that gives the normal images.
         params: of the configuration, the searched ones only.
         seeds: that were tested, failed ones included.
@@ -69,7 +68,7 @@ class Result(NamedTuple):
     label: str
     source: str
     rule: str
-    panel: Estimate
+    auroc: Estimate
     classes: dict[str, Estimate]
     variants: dict[str, Estimate]
     outsiders: dict[str, dict[str, Estimate]]
@@ -88,14 +87,14 @@ class Result(NamedTuple):
         return NOT_SELECTED if self.rule == NOTHING else f"Selected by {self.rule}."
 
     @property
-    def first(self) -> str:
+    def first_outsider(self) -> str:
         """The name of the first set of outsiders; empty where the outsiders are other classes."""
         return next(iter(self.outsiders), "")
 
     @property
     def against(self) -> str:
-        """What `panel` sets against each other, in words; empty as `first`."""
-        return f"{self.normals} against {self.first}" if self.first else ""
+        """What `auroc` sets against each other, in words; empty without outsider sets."""
+        return f"{self.normals} against {self.first_outsider}" if self.first_outsider else ""
 
 
 class _Tested(NamedTuple):
@@ -155,7 +154,7 @@ def results(study: StudyRecords) -> list[Result]:
 def why_nothing(study: StudyRecords) -> str:
     """Why a study quotes no AUROC."""
     if study.whole:
-        return f"nothing is anomalous in the whole of {study.asked['data_set']}"
+        return f"nothing is anomalous in the whole of {study.search['data_set']}"
     if not study.complete:
         return "no trial is complete" if study.trials else "no trial has ended"
     if not study.chooses:
@@ -244,7 +243,7 @@ def _result(study: StudyRecords, source: str, rule: str, tested: _Tested) -> Res
         label=tested.label or configuration.baseline,
         source=source,
         rule=rule,
-        panel=estimate(list(by_seed)),
+        auroc=estimate(list(by_seed)),
         classes={
             str(task): estimate(list(rows[frame.AUROC]))
             for task, rows in complete.groupby("task", observed=True)

@@ -1,5 +1,6 @@
 """A study read once from its folder: its search and budget, its trials, its evaluation."""
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -59,7 +60,7 @@ class StudyRecords:
         return cls(folder, stored, trials, folder.read_evaluation(), begun)
 
     @property
-    def asked(self) -> Mapping[str, Any]:
+    def search(self) -> Mapping[str, Any]:
         """The search and its budget, as they were when the study began."""
         search: Mapping[str, Any] = self.stored["study"]
         return search
@@ -67,38 +68,38 @@ class StudyRecords:
     @property
     def name(self) -> str:
         """The name of the study, that of its search."""
-        return str(self.asked["name"])
+        return str(self.search["name"])
 
     @property
     def rule(self) -> str:
         """The name of the selection rule that ranked the trials."""
-        return str(self.asked["selection"])
+        return str(self.search["selection"])
 
     @property
     def budget(self) -> Mapping[str, Any]:
         """The limits of the study: trials, seeds, epochs, images."""
-        budget: Mapping[str, Any] = self.asked["budget"]
+        budget: Mapping[str, Any] = self.search["budget"]
         return budget
 
     @property
     def whole(self) -> bool:
         """Whether the only task is a whole data set, in which nothing is anomalous."""
-        return bool(self.asked.get("whole"))
+        return bool(self.search.get("whole"))
 
     @property
     def plan(self) -> str:
         """The name of the plan that proposed the configurations; empty in old studies."""
-        return str(self.asked.get("plan", {}).get("name", ""))
+        return str(self.search.get("plan", {}).get("name", ""))
 
     @property
     def chooses(self) -> bool:
         """Whether the selection rule chose among the trials; if not, each may be quoted."""
-        return bool(self.asked["chooses"])
+        return bool(self.search["chooses"])
 
     @property
     def quotes(self) -> str:
         """Which trials are quoted once all have ended, as `tune_ad.search.study.Study.quotes`."""
-        return str(self.asked["quotes"])
+        return str(self.search["quotes"])
 
     @property
     def changes_single_parameters(self) -> bool:
@@ -113,12 +114,12 @@ class StudyRecords:
     @property
     def baselines(self) -> list[str]:
         """Names of the baselines, in the search's order."""
-        return list(self.asked["baselines"])
+        return list(self.search["baselines"])
 
     @cached_property
     def defaults(self) -> dict[str, dict[str, Any]]:
         """All default parameters of each baseline, by its name."""
-        baselines = self.asked["baselines"].items()
+        baselines = self.search["baselines"].items()
         return {name: decode(baseline["params"]) for name, baseline in baselines}
 
     @cached_property
@@ -130,7 +131,7 @@ class StudyRecords:
         """
         return {
             name: {key: self._distribution(key, text) for key, text in baseline["space"].items()}
-            for name, baseline in self.asked["baselines"].items()
+            for name, baseline in self.search["baselines"].items()
         }
 
     def _distribution(self, name: str, text: str) -> BaseDistribution:
@@ -157,7 +158,7 @@ class StudyRecords:
 
         Empty for a study without a claim.
         """
-        claim = self.asked.get("claim")
+        claim = self.search.get("claim")
         declared = claim.get("strata") if isinstance(claim, Mapping) else None
         is_list = isinstance(declared, list | tuple)
         return tuple(map(str, declared)) if declared and is_list else ()
@@ -180,13 +181,20 @@ class StudyRecords:
         """The tasks by name, each with source, normal_class, class_name, outsiders and title."""
         return {task["name"]: task for task in self.stored["tasks"]}
 
+    @cached_property
+    def _titles(self) -> dict[str, str]:
+        titles = {name: task["title"] for name, task in self.tasks.items() if task.get("title")}
+        uses = Counter(titles.values())
+        return {name: title for name, title in titles.items() if uses[title] == 1}
+
     def task_title(self, name: str) -> str:
         """The title by which people know a task, such as "cifar10/airplane" for "cifar10/0".
 
         Args:
-            name: of the task; returned as it is where the study stores no title for it.
+            name: of the task; returned as it is where the study stores no title for it, or the
+                same one for another task.
         """
-        return str(self.tasks.get(name, {}).get("title") or name)
+        return self._titles.get(name, name)
 
     def source_of(self, name: str) -> str:
         """The data set that gives a task's normal images.

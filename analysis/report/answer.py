@@ -28,7 +28,7 @@ def answer(findings: Findings) -> str:
     if verdicts := conclusions(findings.claim, findings.evidence):
         return _listed(_progress(study), verdicts)
     paragraphs = [_progress(study), *_quoted(study, findings.results), *_ranking(findings)]
-    if any(result.panel.n for result in findings.results):
+    if any(result.auroc.n for result in findings.results):
         paragraphs.append(findings.results[0].selection)
     return "\n\n".join(paragraphs)
 
@@ -38,7 +38,7 @@ def _progress(study: StudyRecords) -> str:
     states = Counter(record.state for record in study.trials)
     others = "".join(f", {states[end]} {words}" for end, words in ENDINGS.items() if states[end])
     progress = (
-        f"{study.name} (budget {study.asked['budget_name']}): {states['complete']} of "
+        f"{study.name} (budget {study.search['budget_name']}): {states['complete']} of "
         f"{study.budget['trials']} trials complete{others}."
     )
     if study.begun > len(study.trials):
@@ -60,18 +60,18 @@ def _quoted(study: StudyRecords, results: Sequence[Result]) -> Iterator[str]:
 
 
 def _sentence(study: StudyRecords, result: Result) -> str:
-    if result.panel.n == 0:
+    if result.auroc.n == 0:
         return f"No test AUROC of {result.label} can be quoted: all {result.seeds} seeds failed."
     return (
-        f"Test AUROC of {result.label}: {result.panel}, {_over([result])}"
+        f"Test AUROC of {result.label}: {result.auroc}, {_over([result])}"
         f"{_faults(result)}. Tested: {result.source}."
     )
 
 
 def _item(result: Result) -> str:
-    if result.panel.n == 0:
+    if result.auroc.n == 0:
         return f"{result.label}: none, all {result.seeds} seeds failed"
-    return f"{result.label}: {result.panel}{_faults(result)}"
+    return f"{result.label}: {result.auroc}{_faults(result)}"
 
 
 def _over(results: Sequence[Result]) -> str:

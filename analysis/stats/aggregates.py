@@ -17,8 +17,8 @@ def iqm(table: Table, seed: int = 0) -> Estimate:
 
     Seeds are resampled within each stratum. `std` is over the seeds' own interquartile means.
     Below 6 seeds there is no interval (NaN), as a bootstrap of so few is too narrow; seeds that
-    change nothing count as one. Agarwal et al., 2021, "Deep reinforcement learning at the edge of
-    the statistical precipice".
+    all give the same values count as one. Agarwal et al., 2021, "Deep reinforcement learning at
+    the edge of the statistical precipice".
 
     Raises:
         ValueError: if the table is empty or a value is NaN or infinite.
@@ -35,8 +35,8 @@ def probability_of_improvement(a: Table, b: Table, seed: int = 0) -> Estimate:
     """Mean over strata of P(a > b) + P(a = b) / 2, for a seed of a and a seed of b; 0.5 = none.
 
     Seeds are resampled within each stratum of each table; they need not be paired. `n` is the
-    smaller number of seeds, where seeds that change nothing count as one; below 6 there is no
-    interval (NaN). `std` is NaN: the seeds have no value of their own. Agarwal et al., 2021.
+    smaller number of seeds, where seeds that give the same values count as one; below 6 there is
+    no interval (NaN). `std` is NaN: the seeds have no value of their own. Agarwal et al., 2021.
 
     Raises:
         ValueError: if the strata differ, there is none, or a value is NaN or infinite.
@@ -81,7 +81,7 @@ def _strata(table: Table) -> np.ndarray:
 
 
 def _seeds(values: np.ndarray) -> int:
-    """Number of seeds; 1 where they are copies."""
+    """Number of seeds; 1 where all give the same values."""
     return 1 if seeds_alike(pd.DataFrame(values)) else values.shape[1]
 
 

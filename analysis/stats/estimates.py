@@ -1,4 +1,4 @@
-"""Estimates with their intervals and counts; the thresholds of every test."""
+"""Means with their intervals and numbers of seeds, as numbers and as text; thresholds of tests."""
 
 import math
 from collections.abc import Callable, Sequence
@@ -10,12 +10,12 @@ from scipy import stats
 
 from analysis.document.format import PERCENT, Unit, mean_text
 
-LEVEL = 0.95
-ALIKE = 1e-12  # standard deviation of values that differ by rounding alone
+LEVEL = 0.95  # of confidence intervals
+ALIKE = 1e-12  # largest standard deviation of values that differ by rounding alone
 SIGNIFICANCE = 0.05
-LEAST_PAIRS = 6  # seeds for a test over seeds, and for an interval by the bootstrap
-LEAST_SEEDS = 3  # for a test that counts classes of a seed, or published seeds, too
-MARGIN = 0.02  # of AUROC: less is no effect
+LEAST_PAIRS = 6  # seeds that a test over seeds, or an interval by the bootstrap, needs
+LEAST_SEEDS = 3  # seeds that a test over class x seed, or against published numbers, needs
+MARGIN = 0.02  # largest difference of AUROC that counts as none
 RESAMPLES = 5_000
 
 
@@ -114,7 +114,7 @@ def bootstrap(
     plain = estimate(values, bounds)
     if plain.n < LEAST_PAIRS:
         return plain._replace(low=math.nan, high=math.nan)
-    low, high = percentile_interval([finite(values)], np.mean, seed)
+    low, high = percentile_interval([finite_array(values)], np.mean, seed)
     return plain._replace(low=max(bounds[0], low), high=min(bounds[1], high))
 
 
@@ -128,7 +128,7 @@ def percentile_interval(
         statistic: takes the samples, and the axis along which they lie.
         seed: of the resampling.
     """
-    found = stats.bootstrap(
+    interval = stats.bootstrap(
         samples,
         statistic,
         n_resamples=RESAMPLES,
@@ -138,25 +138,25 @@ def percentile_interval(
         method="percentile",
         rng=np.random.default_rng(seed),
     ).confidence_interval
-    return float(found.low), float(found.high)
+    return float(interval.low), float(interval.high)
 
 
-def finite(values: Sequence[float]) -> np.ndarray:
+def finite_array(values: Sequence[float]) -> np.ndarray:
     """The values as an array.
 
     Raises:
         ValueError: if one is NaN or infinite.
     """
-    made = np.asarray(values, dtype=float)
-    if not np.isfinite(made).all():
-        raise ValueError(f"a statistic needs finite values, got {made.tolist()}")
-    return made
+    array = np.asarray(values, dtype=float)
+    if not np.isfinite(array).all():
+        raise ValueError(f"a statistic needs finite values, got {array.tolist()}")
+    return array
 
 
 def seeds_alike(values: pd.DataFrame) -> bool:
-    """Whether the seeds (columns) change nothing but for rounding: they are copies, no evidence.
+    """Whether all seeds (columns) give the same values, but for rounding.
 
-    So it is with a detector that draws nothing, such as a kernel density.
+    So it is with a deterministic detector, such as a kernel density: its seeds count as one.
     """
     spread = values.max(axis="columns") - values.min(axis="columns")
     return bool((spread < ALIKE).all())

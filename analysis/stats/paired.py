@@ -1,4 +1,4 @@
-"""Tests over paired seeds: of a difference, of a family, of no effect; and when there is none."""
+"""Tests over paired seeds: of a difference, of a family of differences, of no difference."""
 
 import math
 from collections.abc import Sequence
@@ -17,7 +17,7 @@ from analysis.stats.estimates import (
     SIGNIFICANCE,
     Estimate,
     estimate,
-    finite,
+    finite_array,
 )
 
 FLIPS = 100_000  # as many sign flips are drawn where all of them are more than 2 ** ALL_FLIPS
@@ -25,13 +25,13 @@ ALL_FLIPS = 16
 
 
 class Paired(NamedTuple):
-    """A test of differences against none.
+    """Paired differences of AUROC, and a test that there is none.
 
     Attributes:
         difference: mean over seeds, in [-1, 1]; above 0 = the first is better.
-        p: two-sided, of the differences being symmetric about 0; NaN where no test was made.
-        test: its name.
-        n: number of differences that were tested.
+        p: two-sided, of differences that are symmetric about 0; NaN where no test was made.
+        test: its name; empty where none was meant.
+        n: number of differences, one per seed, or one per class and seed.
         refusal: why no test was made; empty where one was.
     """
 
@@ -57,14 +57,14 @@ class HolmDecision(NamedTuple):
 
 
 class Equivalence(NamedTuple):
-    """Whether an effect is so small that it counts as none.
+    """A test whether an effect is so small that it counts as none.
 
     Attributes:
-        p: the larger of the two one-sided tests; NaN where refused.
+        p: the larger p of the two one-sided tests; NaN where refused.
         low: lower end of the 90 % interval of the mean difference; NaN where refused.
-        high: its upper end.
-        equivalent: whether the whole interval lies within the margin.
-        margin: half the width of what counts as none.
+        high: upper end of that interval.
+        equivalent: whether the whole interval lies within the margin, so that p < 0.05.
+        margin: largest absolute difference that counts as none.
         n: number of paired seeds.
         refusal: why no test was made; empty where one was.
     """
@@ -79,7 +79,7 @@ class Equivalence(NamedTuple):
 
 
 def smallest_p(n: int) -> float:
-    """The smallest two-sided p that n pairs can give: all have one sign.
+    """The smallest two-sided p that n pairs can give, where all differences have one sign.
 
     >>> smallest_p(5), smallest_p(6)
     (0.0625, 0.03125)
@@ -88,16 +88,17 @@ def smallest_p(n: int) -> float:
 
 
 def sign_flip(differences: Sequence[float], per_seed: Sequence[float] | None = None) -> Paired:
-    """Two-sided test of the mean under flips of the differences' signs.
+    """Two-sided permutation test that the mean difference is 0, by flips of the signs.
 
-    All flips of up to 16 differences, otherwise 100,000 drawn ones with a fixed seed. Over class x
-    seed it needs few seeds, though no fewer than 3, and its claim is narrower: of these classes;
-    declare it beforehand.
+    Without a difference, either sign of each is as likely. All flips of up to 16 differences,
+    otherwise 100,000 random flips with a fixed seed. Over class x seed the test needs 3 seeds
+    (and 6 differences), but says less: it holds for these classes alone. It must be chosen before
+    the run.
 
     Args:
         differences: one per seed, or one per class and seed.
-        per_seed: where they are one per class and seed: their means over classes, one per seed,
-            for the estimate, whose interval must not count classes as seeds.
+        per_seed: where differences are one per class and seed: their means over classes, one per
+            seed; for the estimate, whose interval must not count classes as seeds.
 
     Raises:
         ValueError: if a difference is NaN or infinite.
@@ -105,7 +106,7 @@ def sign_flip(differences: Sequence[float], per_seed: Sequence[float] | None = N
     seeds = differences if per_seed is None else per_seed
     unit = "paired seed" if per_seed is None else "class x seed pair"
     name = "sign-flip test" + ("" if per_seed is None else " over class and seed")
-    values, difference = finite(differences), estimate(seeds, (-1.0, 1.0))
+    values, difference = finite_array(differences), estimate(seeds, (-1.0, 1.0))
     refusal = _too_few(len(values), unit)
     if per_seed is not None and 0 < len(per_seed) < LEAST_SEEDS:
         refusal = _too_few_seeds(len(per_seed))
@@ -113,17 +114,18 @@ def sign_flip(differences: Sequence[float], per_seed: Sequence[float] | None = N
     return Paired(difference, p, name, len(values), refusal)
 
 
-def untested(difference: float, why: str) -> Paired:
-    """One difference to be shown without a test.
+def untested(differences: Sequence[float], why: str) -> Paired:
+    """Differences that are shown without a test.
 
     Args:
-        difference: in [-1, 1].
+        differences: one per seed, in [-1, 1].
         why: no test was made.
 
     Raises:
-        ValueError: if the difference is NaN or infinite.
+        ValueError: if a difference is NaN or infinite.
     """
-    return Paired(estimate([difference], (-1.0, 1.0)), math.nan, "", 1, why)
+    difference = estimate(differences, (-1.0, 1.0))
+    return Paired(difference, math.nan, "", len(differences), why)
 
 
 def holm(tests: Sequence[Paired]) -> list[HolmDecision]:
@@ -135,8 +137,8 @@ def holm(tests: Sequence[Paired]) -> list[HolmDecision]:
     if not tests:
         return []
     refusals = [test.refusal or _too_few_for_family(test.n, len(tests)) for test in tests]
-    known = [1.0 if no else test.p for no, test in zip(refusals, tests, strict=True)]
-    adjusted = multipletests(known, alpha=SIGNIFICANCE, method="holm")[1]
+    ps = [1.0 if no else test.p for no, test in zip(refusals, tests, strict=True)]
+    adjusted = multipletests(ps, alpha=SIGNIFICANCE, method="holm")[1]
     return [
         HolmDecision(math.nan, "unsure", no) if no else _decide(test, float(p), len(tests))
         for no, test, p in zip(refusals, tests, adjusted, strict=True)
@@ -153,7 +155,7 @@ def equivalence(differences: Sequence[float], margin: float = MARGIN) -> Equival
     """
     if not margin > 0:
         raise ValueError(f"`margin > 0` must hold, but got {margin}")
-    values = finite(differences)
+    values = finite_array(differences)
     n = len(values)
     if n < LEAST_PAIRS:
         why = f"n = {n} paired seeds: a claim of no effect needs {LEAST_PAIRS}"
@@ -198,14 +200,14 @@ def _too_few_for_family(n: int, m: int) -> str:
 def _flip_p(values: np.ndarray) -> float:
     if len(values) > ALL_FLIPS:
         return _drawn_flip_p(values)
-    found = stats.permutation_test(
+    test = stats.permutation_test(
         (values,),
         np.mean,
         permutation_type="samples",
         vectorized=True,
         n_resamples=2 ** len(values),
     )
-    return float(found.pvalue)
+    return float(test.pvalue)
 
 
 def _drawn_flip_p(values: np.ndarray) -> float:

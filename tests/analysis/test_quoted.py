@@ -21,18 +21,18 @@ KINDS = {
 }
 
 
-def two_likelihoods(path, **asked):
+def two_likelihoods(path, **search):
     """A study of the default and of the same configuration with another likelihood."""
     trials = [
         record(0, DEFAULT, (0.6, 0.62), objective=0.5),
         record(1, {**DEFAULT, "likelihood": "categorical"}, (0.8, 0.82), objective=0.6),
     ]
-    return study(path, trials, {"PGN": DEFAULT}, **asked)
+    return study(path, trials, {"PGN": DEFAULT}, **search)
 
 
-@pytest.mark.parametrize(("kind", "asked"), KINDS.items())
-def test_the_kind_of_a_quotation_follows_from_what_the_study_declares(tmp_path, kind, asked):
-    assert quotes(two_likelihoods(tmp_path, **asked)) == kind
+@pytest.mark.parametrize(("kind", "search"), KINDS.items())
+def test_the_kind_of_a_quotation_follows_from_what_the_study_declares(tmp_path, kind, search):
+    assert quotes(two_likelihoods(tmp_path, **search)) == kind
 
 
 def test_every_kind_says_how_it_is_found_and_what_was_tested():
@@ -53,7 +53,7 @@ def test_every_kind_says_how_it_is_found_and_what_was_tested():
 )
 def test_the_numbers_of_each_kind(tmp_path, kind, means):
     quoted = results(two_likelihoods(tmp_path, **KINDS[kind]))
-    assert {result.label: result.panel.mean for result in quoted} == pytest.approx(means)
+    assert {result.label: result.auroc.mean for result in quoted} == pytest.approx(means)
     assert {result.source for result in quoted} <= {QUOTATIONS[kind].source}
 
 
@@ -72,7 +72,7 @@ def test_one_stratum_is_labelled_by_its_baseline(tmp_path):
     trials = [record(0, DEFAULT, (0.6, 0.62)), record(1, wide, (0.9, 0.92))]
     claim = {"plan": {"name": "Grid"}, "claim": LIKELIHOOD}
     (result,) = results(study(tmp_path, trials, {"PGN": DEFAULT}, **claim))
-    assert (result.label, result.panel.mean) == ("PGN", pytest.approx(0.61))
+    assert (result.label, result.auroc.mean) == ("PGN", pytest.approx(0.61))
 
 
 def test_every_rule_has_its_sentence(tmp_path):

@@ -3,6 +3,7 @@
 They are the same for every outsider set and response, so a suite has one table of them.
 """
 
+import math
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from typing import Any, NamedTuple
@@ -147,12 +148,12 @@ def ends(name: str, value: Estimate) -> dict[str, object]:
 
 
 def _row(claim: ClaimSpec, models: LevelModels) -> dict[str, object]:
-    known = models.parameters == models.parameters
+    parameters = "" if math.isnan(models.parameters) else f"{models.parameters:,.0f}"
     return {
         "stratum": models.stratum,
         claim.factor: models.level,
         "models": models.models,
-        "parameters": Cell(f"{models.parameters:,.0f}" if known else "", models.parameters),
+        "parameters": Cell(parameters, models.parameters),
         "FLOPs": Cell(short(models.flops), models.flops),
         "bits/dim": Cell(
             models.bits.mean_interval(BITS) + unit_text(models.unit), models.bits.mean

@@ -69,13 +69,13 @@ class ClaimSpec:
 
 def declared_claim(study: StudyRecords) -> ClaimSpec | None:
     """The claim that the study tests; None where it declares none, or an invalid one."""
-    declared = study.asked.get("claim")
+    declared = study.search.get("claim")
     return None if not declared or claim_fault(study) else ClaimSpec.read(declared)
 
 
 def claim_fault(study: StudyRecords) -> str:
     """What is wrong with the claim that the study declares; empty where nothing is."""
-    declared = study.asked.get("claim")
+    declared = study.search.get("claim")
     return next(_faults(declared), "") if declared else ""
 
 
@@ -104,7 +104,7 @@ def _level_faults(declared: Mapping[str, Any]) -> Iterator[str]:
     levels = declared.get("levels") or {}
     is_table = isinstance(levels, Mapping)
     if not is_table or not all(isinstance(values, Mapping) for values in levels.values()):
-        yield f"the claim's levels must tell the parameters of each level, got {levels!r}"
+        yield f"the claim's levels must give the parameters of each level, got {levels!r}"
         return
     wanted = [short(level) for level in named.values() if levels and level]
     if missing := [level for level in wanted if level not in levels]:

@@ -172,7 +172,7 @@ def startup(study: StudyRecords) -> float:
     if study.plan in FIXED_PLANS:
         return math.inf
     stored: int | None = study.stored.get("startup")
-    declared: int | None = study.asked.get("plan", {}).get("random_trials")
+    declared: int | None = study.search.get("plan", {}).get("random_trials")
     return stored or declared or len(study.baselines)
 
 

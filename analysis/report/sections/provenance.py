@@ -20,7 +20,7 @@ def section(findings: Findings) -> Section:
 
 
 def _rows(study: StudyRecords) -> Iterator[tuple[str, str]]:
-    stored, search = study.stored, study.asked
+    stored, search = study.stored, study.search
     data = (f"{name}: {data_set['about']}" for name, data_set in stored["data"].items())
     changes = {**stored.get("changes", {}), **search["settings"]}
     hardware = {name: value for name, value in stored["hardware"].items() if value}

@@ -44,7 +44,7 @@ def _about(study: StudyRecords, source: str) -> list[Block]:
             "known, no test is made."
         )
     ]
-    if (name := study.asked["budget_name"]) != "paper":
+    if (name := study.search["budget_name"]) != "paper":
         blocks.append(
             Text(
                 f"This study ran the budget {name}, not the papers' protocol: fewer seeds, "
@@ -53,7 +53,7 @@ def _about(study: StudyRecords, source: str) -> list[Block]:
                 "warning",
             )
         )
-    if settings := study.asked.get("settings"):
+    if settings := study.search.get("settings"):
         fixed = ", ".join(f"{key} = {value}" for key, value in settings.items())
         blocks.append(Text(f"Settings fixed by the user: {fixed}.", "warning"))
     return blocks

@@ -31,7 +31,7 @@ OUTSIDERS = (
 def section(findings: Findings) -> Section | None:
     """The quoted numbers by class and by score; None where nothing can be quoted."""
     study = findings.study
-    results = [result for result in findings.results if result.panel.n]
+    results = [result for result in findings.results if result.auroc.n]
     if not results:
         return None
     by_class = _rows(results, "class", lambda result: _by_class(study, result))
@@ -63,7 +63,7 @@ def _by_class(study: StudyRecords, result: Result) -> dict[str, Estimate]:
     """The AUROC of each class and their mean; of one task alone, without a mean."""
     classes = {study.task_title(task): auroc for task, auroc in result.classes.items()}
     if len(classes) > 1:
-        return classes | {f"mean over {count(len(classes), 'class')}": result.panel}
+        return classes | {f"mean over {count(len(classes), 'class')}": result.auroc}
     return {result.against or title: auroc for title, auroc in classes.items()}
 
 

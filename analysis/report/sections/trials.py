@@ -12,6 +12,7 @@ from analysis.study import StudyRecords
 PLACE = 80
 SHOWN = 20
 AUROCS = ("validation", "oracle")  # rules whose objective is an AUROC
+NEGATED = ("normal_only", "likelihood")  # rules whose objective is minus what they look at
 
 
 def section(findings: Findings) -> Section:
@@ -68,9 +69,11 @@ def _order(study: StudyRecords) -> str:
     if not _ranked(study):
         return (
             "Not ranked: values of different losses and likelihoods are not comparable, and are "
-            f"nats per image where bits mean nothing. Objective: {SELECTED_BY[study.rule]}."
+            f"nats per image where bits mean nothing. Objective: minus {SELECTED_BY[study.rule]}."
         )
-    ranking = f"Ranked by {SELECTED_BY[study.rule]}, the objective; larger is better."
+    ranking = f"Ranked by {SELECTED_BY[study.rule]}."
+    if study.rule in NEGATED:
+        ranking += " The objective is its negative, so that larger is better."
     if study.chooses:
         return f"{ranking} These numbers selected, so they are not results."
     return f"{ranking} Nothing was selected by these numbers."

@@ -66,7 +66,8 @@ def _about_trials(study: StudyRecords, claim: ClaimSpec, total: int) -> Iterator
 
 
 def _blocks(claim: ClaimSpec, evidence: Evidence, judged: Sequence[Verdict]) -> list[Block]:
-    sentences = [Text(verdict_sentence(each, evidence.title), "verdict") for each in judged]
+    title = evidence.title
+    sentences = [Text(verdict_sentence(verdict, title), "verdict") for verdict in judged]
     tables = [verdict_table(claim, evidence, judged), levels_table(claim, evidence, judged)]
     drawn = [verdict for verdict in judged if verdict.stratum.n and evidence.main]
     return [*sentences, *tables, *(verdict_figure(claim, evidence, verdict) for verdict in drawn)]
@@ -85,4 +86,5 @@ def _about_models(
         for suite, models in by_level.items()
         for warning in without_plateau(claim, suite, models)
     ]
-    return warnings, [models_table(claim, firsts[suite], own) for suite, own in by_level.items()]
+    tables = [models_table(claim, firsts[suite], models) for suite, models in by_level.items()]
+    return warnings, tables

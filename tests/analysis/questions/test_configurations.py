@@ -22,12 +22,12 @@ def planted():
 
 
 def test_quartiles_default_and_choice(planted):
-    (found,) = spreads(planted)
-    summary = found.summary()
+    (spread,) = spreads(planted)
+    summary = spread.summary()
     assert (summary["min"], summary["median"], summary["max"]) == pytest.approx((0.5, 0.65, 0.8))
     assert (summary["quartile 1"], summary["quartile 3"]) == pytest.approx((0.575, 0.725))
     assert summary["std"] == pytest.approx(math.sqrt(0.05 / 3))
-    assert (found.default, found.chosen) == pytest.approx((0.5, 0.8))
+    assert (spread.default, spread.chosen) == pytest.approx((0.5, 0.8))
 
 
 def test_the_section_counts_what_is_left_out(planted):
@@ -61,17 +61,17 @@ def test_it_is_of_test_auroc_whatever_the_rule_and_nothing_may_be_chosen_from_it
         record.metrics["validation_auroc"] = [1 - v for v in record.metrics["validation_auroc"]]
     lost = varied(5, 0.05)
     del lost.metrics["test_auroc"]
-    found = study([*planted.trials, lost])
-    (spread,) = spreads(found)
+    larger = study([*planted.trials, lost])
+    (spread,) = spreads(larger)
     assert spread.observations.response.name == "test AUROC"
     assert spread.chosen == pytest.approx(0.5), "the rule took the best by validation"
     assert spread.summary()["max"] == pytest.approx(0.8)
-    figure, table = section(Findings(found)).blocks
+    figure, table = section(Findings(larger)).blocks
     assert "Do not pick parameters from this figure" in figure.caption
     assert "do not pick parameters from it" in table.caption
     assert "1 without a response" in table.caption
 
 
 def test_where_nothing_is_tested_it_is_what_the_rule_sees():
-    found = study([varied(k, 0.5 + 0.1 * k, tested=False) for k in range(3)])
-    assert "Distribution of validation AUROC" in section(Findings(found)).blocks[1].caption
+    untested = study([varied(k, 0.5 + 0.1 * k, tested=False) for k in range(3)])
+    assert "Distribution of validation AUROC" in section(Findings(untested)).blocks[1].caption

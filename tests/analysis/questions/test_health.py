@@ -15,9 +15,9 @@ from tests.analysis.planted import record, study
 
 
 def flagged(number, name, values, **changes):
-    made = record(number, {"width": 1.0 + number}, (0.7 + 0.01 * number, 0.8), **changes)
-    made.metrics[name] = values
-    return made
+    trial = record(number, {"width": 1.0 + number}, (0.7 + 0.01 * number, 0.8), **changes)
+    trial.metrics[name] = values
+    return trial
 
 
 def test_failures_are_counted_by_reason_and_stops_by_number(tmp_path):
@@ -35,11 +35,11 @@ def test_collapsed_models_and_ties_are_named(tmp_path):
         flagged(1, "test_tied", [0.0, 0.25, 0.0, 0.0]),
         flagged(2, "test_tied", [0.001] * 4),
     ]
-    made = study(tmp_path, records)
-    (group,) = health(made)
+    planted = study(tmp_path, records)
+    (group,) = health(planted)
     assert group.collapsed == {0: 2}
     assert group.tied == {1: 0.25}
-    text = section(Findings(made)).blocks[0].text
+    text = section(Findings(planted)).blocks[0].text
     assert "2 models gave every image one score, but for rounding, in [0]" in text
     assert "up to 25.0 % of the images have the same score as another one in [1]" in text
 
@@ -50,11 +50,11 @@ def test_weights_that_rest_on_one_code_and_missed_plateaus_are_named(tmp_path):
     rich = flagged(1, "train_effective_share", [0.5] * 4)
     rich.params["samples"] = 8
     single = flagged(2, "train_effective_share", [1.0] * 4)
-    made = study(tmp_path, [starved, rich, single, flagged(3, "plateau", [1.0, 0.0, 1.0, 0.0])])
-    (group,) = health(made)
+    planted = study(tmp_path, [starved, rich, single, flagged(3, "plateau", [1.0, 0.0, 1.0, 0.0])])
+    (group,) = health(planted)
     assert group.starved == {0: pytest.approx(1.6)}
     assert group.unfinished == {3: 2}
-    assert "effective sample size down to 1.60" in section(Findings(made)).blocks[0].text
+    assert "effective sample size down to 1.60" in section(Findings(planted)).blocks[0].text
 
 
 def test_a_parameter_that_changes_no_number_is_dead(tmp_path):
@@ -67,12 +67,12 @@ def test_a_parameter_that_changes_no_number_is_dead(tmp_path):
 
 
 def test_a_score_time_parameter_that_changes_no_auroc_is_dead(tmp_path):
-    made = record(0, {"width": 1.0}, (0.7, 0.8))
+    scored = record(0, {"width": 1.0}, (0.7, 0.8))
     for k, value in enumerate((0.1, 0.5)):
-        made.variants[f"dead={value}"] = {"test_auroc": [0.7, 0.7, 0.8, 0.8]}
-        made.variants[f"alive={value}"] = {"test_auroc": [0.7 + 0.1 * k] * 4}
-        made.variants["kl"] = {"test_auroc": [0.5] * 4}
-    assert dead_at_scoring(study(tmp_path, [made])) == ["dead"]
+        scored.variants[f"dead={value}"] = {"test_auroc": [0.7, 0.7, 0.8, 0.8]}
+        scored.variants[f"alive={value}"] = {"test_auroc": [0.7 + 0.1 * k] * 4}
+        scored.variants["kl"] = {"test_auroc": [0.5] * 4}
+    assert dead_at_scoring(study(tmp_path, [scored])) == ["dead"]
 
 
 def test_costs_are_counted_by_baseline(tmp_path):

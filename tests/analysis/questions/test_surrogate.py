@@ -45,9 +45,9 @@ def test_a_planted_response_is_trusted_and_noise_is_not(plain):
 
 
 def test_permutation_orders_planted_parameters(plain):
-    found = permutation(plain)["mean"]
-    assert found["strong"] > found["choice"] > found["idle"]
-    assert abs(found["idle"]) < 0.02
+    increase = permutation(plain)["mean"]
+    assert increase["strong"] > increase["choice"] > increase["idle"]
+    assert abs(increase["idle"]) < 0.02
 
 
 def test_curves_follow_what_was_planted(plain):
@@ -106,9 +106,9 @@ def test_a_path_downhill_has_no_share(plain):
 
 
 def test_means_of_choices_are_plain_means_with_intervals():
-    own = observations(sampled(additive), "PGN")
-    low, high = choice_means(own, "choice")
-    chosen = own.values[(own.params["choice"] == "high").to_numpy()]
+    trials = observations(sampled(additive), "PGN")
+    low, high = choice_means(trials, "choice")
+    chosen = trials.values[(trials.params["choice"] == "high").to_numpy()]
     assert high.mean == pytest.approx(chosen.mean())
     assert high.n == len(chosen)
     assert high.low < high.mean < high.high
@@ -117,7 +117,9 @@ def test_means_of_choices_are_plain_means_with_intervals():
 
 def test_a_choice_of_few_trials_has_no_interval():
     params = [{**BEST, "choice": "low"}, *({**BEST, "strong": 0.1 * k} for k in range(6))]
-    planted = study([trial(k, each, [0.1 * k + 0.3]) for k, each in enumerate(params)])
+    planted = study(
+        [trial(k, configuration, [0.1 * k + 0.3]) for k, configuration in enumerate(params)]
+    )
     low, high = choice_means(observations(planted, "PGN"), "choice")
     assert (low.n, high.n) == (1, 6)
     assert low.mean == pytest.approx(0.3)
@@ -138,8 +140,8 @@ def test_the_background_has_every_parameter_even_if_a_draw_of_trials_would_lose_
     planted = sampled(additive, n=80)
     for record in planted.trials[1:]:
         record.params["idle"] = 9
-    found = marginal_curves(fit(observations(planted, "PGN")))
-    assert [curve.parameter for curve in found] == ["strong", "weak", "choice", "idle"]
+    curves = marginal_curves(fit(observations(planted, "PGN")))
+    assert [curve.parameter for curve in curves] == ["strong", "weak", "choice", "idle"]
 
 
 def test_too_few_trials_are_refused():

@@ -278,7 +278,7 @@ def test_a_failed_model_is_left_out_and_counted():
         (trials(), {"kind": "capacity"}, "names no factor"),
         (trials(), CLAIM | {"factor": ["width", "depth"]}, "must be the name of one parameter"),
         (trials(), CLAIM | {"strata": "likelihood"}, "strata must be a list of names"),
-        (trials(), CLAIM | {"levels": ["elbo"]}, "must tell the parameters of each level"),
+        (trials(), CLAIM | {"levels": ["elbo"]}, "must give the parameters of each level"),
         (trials(), CLAIM | {"levels": {"a": {}}, "control_level": "b"}, "levels lack b"),
         (trials(), "capacity of width", "must be a table of kind, factor and strata"),
         (trials(), ["capacity"], "must be a table of kind, factor and strata"),

@@ -32,18 +32,18 @@ def calls(monkeypatch):
     return counts
 
 
-def widths(path, **asked):
+def widths(path, **search):
     """A study of three widths of which each is tested on three seeds."""
     trials = [
         record(k, {"width": width}, (0.7 + 0.05 * k, 0.71 + 0.05 * k, 0.72 + 0.05 * k))
         for k, width in enumerate((1.0, 2.0, 4.0))
     ]
-    return study(path, trials, **asked)
+    return study(path, trials, **search)
 
 
 def test_a_report_computes_its_results_and_effects_once(calls, tmp_path):
     report = document(widths(tmp_path))
-    assert {"Test AUROC", "One change at a time"} <= {each.title for each in report.sections}
+    assert {"Test AUROC", "One change at a time"} <= {section.title for section in report.sections}
     assert calls["results"] == calls["effects"] == 1
 
 

@@ -73,9 +73,10 @@ def test_many_classes_of_one_or_two_seeds_are_no_verdict(seeds):
 
 
 def test_a_difference_without_a_test_keeps_its_value():
-    found = untested(0.1, "no test: planted")
+    found = untested([0.1], "no test: planted")
     assert (found.difference.mean, found.n) == (0.1, 1)
     assert holm([found])[0].reason == "no test: planted"
+    assert untested([], "no test: planted").difference.n == 0
 
 
 def test_holm_multiplies_the_smallest_p_by_the_number_of_tests():

@@ -148,7 +148,7 @@ def _our_estimate(cell: PublishedCell, table: PublishedTable, result: Result) ->
     if task.class_name != "mean":
         return result.classes.get(cell.task)
     classes = [name for name in result.classes if _parse_task(name).data_set == task.data_set]
-    return result.panel if len(classes) == len(result.classes) == table.classes else None
+    return result.auroc if len(classes) == len(result.classes) == table.classes else None
 
 
 def _compare(cell: PublishedCell, seeds: int, result: Result, ours: Estimate) -> CellComparison:
