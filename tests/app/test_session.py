@@ -71,7 +71,13 @@ def test_what_was_asked_is_stored(finished, tiny, tiny_budget):
     assert own["score_space"] == {"mc_samples": [0, 5, "inf"]}
     assert set(own["params"]) == {each.name for each in fields(PGNConfig)}
     assert stored["tasks"] == [
-        {"name": f"digits/{k}", "source": "digits", "normal_class": k, "outsiders": []}
+        {
+            "name": f"digits/{k}",
+            "source": "digits",
+            "normal_class": k,
+            "outsiders": [],
+            "class_name": str(k),
+        }
         for k in (0, 1)
     ]
     assert stored["seeds"] == [0]

@@ -368,7 +368,13 @@ def test_a_search_that_chooses_needs_a_rule_that_can(open_study, whole, tmp_path
     for options in ({"selection": "normal_only"}, {"changes": {"trials": 1, "classes": None}}):
         session = open_study(whole, tmp_path, **options)
         assert [asdict(task) for task in session.tasks] == [
-            {"name": "digits", "source": "digits", "normal_class": None, "outsiders": ()}
+            {
+                "name": "digits",
+                "source": "digits",
+                "normal_class": None,
+                "outsiders": (),
+                "class_name": "",
+            }
         ]
     assert list(tmp_path.iterdir()) == []
 

@@ -7,9 +7,21 @@ from tune_ad.data import Task, against, available, class_tasks, one_class, whole
 from tune_ad.errors import UserError
 
 
-def test_one_class_knows_aliases():
-    assert one_class("fmnist", 2) == Task("fashion_mnist/2", "fashion_mnist", 2, ())
-    assert one_class("my_photos", 0).name == "my_photos/0"
+def test_one_class_knows_aliases_and_class_names():
+    pullover = Task("fashion_mnist/2", "fashion_mnist", 2, (), "Pullover")
+    assert one_class("fmnist", 2) == pullover
+    assert pullover.title == "fashion_mnist/Pullover"
+    assert one_class("my_photos", 0) == Task("my_photos/0", "my_photos", 0, ())
+    assert one_class("my_photos", 0, "beach").title == "my_photos/beach"
+    assert one_class("mnist", 10).class_name == "", "a split refuses a class that does not exist"
+
+
+def test_a_title_names_the_class_of_a_one_class_task_and_is_else_the_name():
+    assert one_class("cifar", 0).title == "cifar10/airplane"
+    assert one_class("my_photos", 3).title == "my_photos/3"
+    assert whole("mnist").title == "mnist"
+    for task in (against("cifar", ["svhn", "mnist"]), against("cifar", ["svhn"], normal_class=3)):
+        assert task.title == task.name
 
 
 def test_against_names_its_parts():
@@ -20,9 +32,16 @@ def test_against_names_its_parts():
 
 def test_a_task_is_plain_data():
     for task in (one_class("cifar", 3), against("mnist", ["fmnist"]), whole("mnist")):
-        back = Task(**json.loads(json.dumps(asdict(task))))
-        assert back == task
-        assert hash(back) == hash(task)
+        restored = Task(**json.loads(json.dumps(asdict(task))))
+        assert restored == task
+        assert restored.title == task.title
+        assert hash(restored) == hash(task)
+
+
+def test_a_task_of_an_older_record_has_no_class_name_and_keeps_its_name():
+    stored = {"name": "cifar10/3", "source": "cifar10", "normal_class": 3, "outsiders": []}
+    assert Task(**stored).title == "cifar10/3"
+    assert Task(**stored).name == one_class("cifar", 3).name
 
 
 @pytest.mark.parametrize(
@@ -53,16 +72,18 @@ def test_class_tasks_take_numbers_and_names():
     assert class_tasks(available()["mnist"], ["4"]) == [one_class("mnist", 4)]
 
 
-def test_class_tasks_of_a_loaded_set(toy):
-    assert [task.name for task in class_tasks(toy([1, 1], [1, 1], name="mine"), ["class 1"])] == [
-        "mine/1"
+def test_class_tasks_of_a_loaded_set_have_its_class_names(toy):
+    image_set = toy([1, 1], [1, 1], name="mine")
+    assert [(task.name, task.title) for task in class_tasks(image_set, ["class 1"])] == [
+        ("mine/1", "mine/class 1")
     ]
+    assert [task.class_name for task in class_tasks(image_set)] == ["class 0", "class 1"]
 
 
-@pytest.mark.parametrize("given", [10, -1, "lion", "10", ""])
-def test_an_unknown_class_lists_the_legal_ones(given):
+@pytest.mark.parametrize("chosen", [10, -1, "lion", "10", ""])
+def test_an_unknown_class_lists_the_legal_ones(chosen):
     with pytest.raises(UserError, match=r"cifar10 has no class .*0 \(airplane\), .*9 \(truck\)"):
-        class_tasks(available()["cifar"], [given])
+        class_tasks(available()["cifar"], [chosen])
 
 
 def test_a_class_named_twice_is_refused():

@@ -1,16 +1,17 @@
-"""Tasks: one source of normal images, and the outsiders that a model must tell from them."""
+"""Tasks of anomaly detection: a source of normal images, and the outsiders that are anomalous."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
-from tune_ad.data.discovery import canonical_name
+from tune_ad.data.discovery import available, canonical_name
 from tune_ad.errors import UserError
 
 REST = "rest"
+"""The name of the outsiders of a one-class task: the other classes of the same data set."""
 
 
-class Named(Protocol):
+class NamedClasses(Protocol):
     """Anything with a name and class names: a `DataSet` or an `ImageSet`."""
 
     @property
@@ -26,14 +27,19 @@ class Named(Protocol):
 
 @dataclass(frozen=True)
 class Task:
-    """What is normal and what is not; plain data, hashable, and JSON through `asdict`.
+    """Which images are normal and which are anomalous.
+
+    A task is plain data: hashable, and written as JSON through `dataclasses.asdict`.
 
     Attributes:
-        name: what tables call it, e.g. "cifar10/3" or "cifar10-vs-svhn".
+        name: unique name of the task, e.g. "cifar10/3" or "cifar10-vs-svhn". It seeds the random
+            streams of the task's models, so that it never changes.
         source: name of the data set that gives the normal images.
-        normal_class: the label that is normal; None: all classes of the source are.
-        outsiders: names of the data sets that are anomalous; empty: the other classes of the
-            source are, so that nothing is where all of its classes are normal.
+        normal_class: the label of the normal images; None if every class of the source is normal.
+        outsiders: names of the data sets that are anomalous. If there are none, the other classes
+            of the source are anomalous; if every class is normal, no image is anomalous.
+        class_name: name of the normal class, e.g. "cat"; empty if it is unknown, or if every
+            class is normal.
 
     Raises:
         UserError: an outsider is named twice or is the source.
@@ -43,6 +49,7 @@ class Task:
     source: str
     normal_class: int | None
     outsiders: tuple[str, ...]
+    class_name: str = ""
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "outsiders", tuple(self.outsiders))  # JSON gives back a list
@@ -52,19 +59,45 @@ class Task:
                 f"other and from the source {self.source}; name each data set once"
             )
 
+    @property
+    def title(self) -> str:
+        """What a reader is shown: "cifar10/cat" for a class with a name, else `name`.
 
-def one_class(image_set_name: str, class_index: int) -> Task:
+        >>> one_class("cifar", 3).title, against("cifar", ["svhn"]).title
+        ('cifar10/cat', 'cifar10-vs-svhn')
+        """
+        if self.class_name and not self.outsiders:
+            return f"{self.source}/{self.class_name}"
+        return self.name
+
+
+def one_class(image_set_name: str, class_index: int, class_name: str = "") -> Task:
     """One class of a data set against its other classes.
 
-    >>> one_class("cifar", 3)
-    Task(name='cifar10/3', source='cifar10', normal_class=3, outsiders=())
+    Args:
+        image_set_name: name or alias of the data set.
+        class_index: the label that is normal.
+        class_name: name of that class; where it is empty, the name that the data set declares.
+
+    >>> task = one_class("fmnist", 8)
+    >>> task.name, task.normal_class, task.class_name, task.outsiders
+    ('fashion_mnist/8', 8, 'Bag', ())
     """
     source = canonical_name(image_set_name)
-    return Task(f"{source}/{class_index}", source, class_index, ())
+    declared_classes = {data_set.name: data_set.classes for data_set in available().values()}
+    classes = declared_classes.get(source, ())
+    if not class_name and class_index in range(len(classes)):
+        class_name = classes[class_index]
+    return Task(f"{source}/{class_index}", source, class_index, (), class_name)
 
 
 def against(source: str, outsiders: Sequence[str], normal_class: int | None = None) -> Task:
-    """A data set, or one class of it, against other data sets.
+    """A data set, or one of its classes, against other data sets.
+
+    Args:
+        source: name or alias of the data set whose images are normal.
+        outsiders: names or aliases of the data sets that are anomalous.
+        normal_class: the label that is normal; None if every class of the source is normal.
 
     >>> against("fmnist", ["mnist", "digits"]).name
     'fashion_mnist-vs-mnist+digits'
@@ -83,42 +116,48 @@ def against(source: str, outsiders: Sequence[str], normal_class: int | None = No
 
 
 def whole(source: str) -> Task:
-    """A data set as a whole, with nothing anomalous: for rates and distortions, not for AUROC.
+    """A data set as a whole, with no anomalous image.
 
-    >>> whole("fmnist")
-    Task(name='fashion_mnist', source='fashion_mnist', normal_class=None, outsiders=())
+    Rates and distortions can be measured on such a task, but no AUROC.
+
+    >>> task = whole("fmnist")
+    >>> task.name, task.normal_class, task.outsiders
+    ('fashion_mnist', None, ())
     """
     source = canonical_name(source)
     return Task(source, source, None, ())
 
 
-def class_tasks(data_set: Named, classes: Sequence[int | str] | None = None) -> list[Task]:
-    """One task for each of the given classes against the other classes of the same set.
+def class_tasks(data_set: NamedClasses, classes: Sequence[int | str] | None = None) -> list[Task]:
+    """One task for each of the chosen classes against the other classes of the same data set.
 
     Args:
         data_set: a declared data set, or a loaded one.
-        classes: label numbers, or class names (in any case), or numbers as text; None: all.
+        classes: label numbers, class names (upper or lower case), or label numbers as text; None
+            chooses every class.
 
     Raises:
         UserError: a class is unknown, or named twice; the message lists the legal ones.
     """
+    names = data_set.classes
     if classes is None:
-        return [one_class(data_set.name, index) for index in range(len(data_set.classes))]
-    indices = [_class_index(data_set, given) for given in classes]
-    if len(set(indices)) < len(indices):
+        return [one_class(data_set.name, label, name) for label, name in enumerate(names)]
+    labels = [_label(data_set, chosen) for chosen in classes]
+    if len(set(labels)) < len(labels):
         raise UserError(
             f"{data_set.name}: classes {', '.join(map(str, classes))} name one class twice; "
             "name each class once"
         )
-    return [one_class(data_set.name, index) for index in indices]
+    return [one_class(data_set.name, label, names[label]) for label in labels]
 
 
-def _class_index(data_set: Named, given: int | str) -> int:
+def _label(data_set: NamedClasses, chosen: int | str) -> int:
+    """The label of a class that is chosen by its name or number."""
     names = [name.casefold() for name in data_set.classes]
-    if isinstance(given, str) and given.casefold() in names:
-        return names.index(given.casefold())
-    index = int(given) if not isinstance(given, str) or given.isdecimal() else -1
-    if 0 <= index < len(names):
-        return index
-    legal = ", ".join(f"{label} ({name})" for label, name in enumerate(data_set.classes))
-    raise UserError(f"{data_set.name} has no class {given!r}; its classes are {legal}")
+    if isinstance(chosen, str) and chosen.casefold() in names:
+        return names.index(chosen.casefold())
+    label = int(chosen) if not isinstance(chosen, str) or chosen.isdecimal() else -1
+    if 0 <= label < len(names):
+        return label
+    legal = ", ".join(f"{number} ({name})" for number, name in enumerate(data_set.classes))
+    raise UserError(f"{data_set.name} has no class {chosen!r}; its classes are {legal}")

@@ -160,6 +160,7 @@ def _unlike_tasks(studies: Sequence[StudyRecords]) -> set[str]:
     unlike = set()
     for study in studies:
         for task in study.stored["tasks"]:
+            task = {**task, "class_name": ""}  # studies of schema 1 do not store it
             if known.setdefault(task["name"], task) != task:
                 unlike.add(task["name"])
     return unlike
