@@ -125,7 +125,7 @@ def test_a_package_is_fetched_decoded_checked_and_kept(tmp_path, client, case):
     assert content_digest(load(alias, root)) == expected
     assert (tmp_path / "arguments").read_text().startswith(command)
     npz = f"{available()[alias].name}.npz"
-    assert {each for each in os.listdir(root) if not each.endswith(".lock")} == {npz}
+    assert {name for name in os.listdir(root) if not name.endswith(".lock")} == {npz}
     load(alias, root)
     assert len((tmp_path / "arguments").read_text().splitlines()) == 1
 
@@ -136,11 +136,11 @@ def test_wrong_content_is_refused_with_both_digests(tmp_path, client, case):
     name, file, pack, _ = CASES[alias]
     wrong = arrays._replace(test_images=arrays.test_images ^ 1)
     client(name, serving(tmp_path, file, pack(wrong)))
-    with pytest.raises(UserError, match="is not the true set") as caught:
+    with pytest.raises(UserError, match="is not the genuine data set") as caught:
         load(alias, tmp_path)
-    found = content_digest(from_arrays("any", available()[alias].classes, wrong, ""))
+    wrong_digest = content_digest(from_arrays("any", available()[alias].classes, wrong, ""))
     assert expected in str(caught.value)
-    assert found in str(caught.value)
+    assert wrong_digest in str(caught.value)
     assert not list(tmp_path.glob("*.npz"))
 
 
@@ -167,7 +167,7 @@ def test_a_failing_client_gives_its_reason_in_one_line(tmp_path, client, case, f
     with pytest.raises(UserError, match=words) as caught:
         load("mnist", tmp_path)
     assert "\n" not in str(caught.value)
-    assert not [each for each in os.listdir(tmp_path) if each.startswith(".fetch")]
+    assert not [name for name in os.listdir(tmp_path) if name.startswith(".fetch")]
 
 
 @pytest.mark.parametrize("case", ["mnist"], indirect=True)
