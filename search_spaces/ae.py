@@ -19,7 +19,7 @@ ae = Search(
             },
         ),
     ),
-    early_stopping=True,
+    pruning=True,
     budgets={"quick": QUICK},
     budgets_on={"cifar": {"quick": QUICK_RECONSTRUCTION_COLOUR}},
 )

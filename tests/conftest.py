@@ -11,6 +11,7 @@ import pytest
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")  # read when torch and NumPy are loaded below
 # ruff: noqa: E402
+from tests.naming import named, variants
 from tune_ad.storage.jsonl import to_text
 from tune_ad.storage.records import ReplicaRecord, TrialRecord, identity
 
@@ -58,6 +59,9 @@ def make_record(number: int = 0, objective: float | None = 0.5, **fields: Any) -
         "metrics": {"validation_auroc": [objective]},
         **fields,
     }
+    for field, convert in (("metrics", named), ("variants", variants)):
+        if field in given:
+            given[field] = convert(given[field])
     return TrialRecord(number, baseline=baseline, params=params, objective=objective, **given)
 
 

@@ -144,7 +144,7 @@ def test_a_trial_that_cannot_be_built_is_a_failure_and_the_others_complete(begin
 
 def test_trials_that_fall_behind_are_stopped(begin, tiny, timeless):
     rates = [{"dropout": 0.1 + 0.1 * k} for k in range(6)]
-    search = replace(tiny, plan=Listed(rates), early_stopping=True)
+    search = replace(tiny, plan=Listed(rates), pruning=True)
     changes = {"trials": 6, "epochs": 10, "train_images": 30}
     budget = replace(tiny.budgets["quick"], evaluations=10)
     search = replace(search, budgets=dict.fromkeys(tiny.budgets, budget))
@@ -173,7 +173,7 @@ def make(joined, finished):
     """A function: a trainable with a trial, as in an actor but in this process."""
     study = finished.session.study
     kind = tune.with_parameters(
-        TrialTrainable, study=study, suite=finished.session.suite(), threads=1
+        TrialTrainable, study=study, suite=finished.session.suite, threads=1
     )
     return lambda number: kind(config=asdict(suggested(finished, number)))
 

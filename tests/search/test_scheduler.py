@@ -100,7 +100,9 @@ def test_the_seed_decides_every_proposal(run, plan):
         assert run(TrialScheduler(plan, CONDITIONAL, 14, seed=6))[0] != first
 
 
-@pytest.mark.parametrize("resolved_baselines", [PLAIN, CONDITIONAL], ids=["one baseline", "two baselines"])
+@pytest.mark.parametrize(
+    "resolved_baselines", [PLAIN, CONDITIONAL], ids=["one baseline", "two baselines"]
+)
 @pytest.mark.parametrize("plan", PLANS)
 def test_a_resumed_sweep_proposes_what_an_uninterrupted_one_does(run, plan, resolved_baselines):
     uninterrupted, records = run(TrialScheduler(plan, resolved_baselines, 14, seed=1))
@@ -252,7 +254,7 @@ def test_failures_and_missing_objectives_do_not_break_the_search(run, ended):
 
 def test_trials_that_were_stopped_enter_as_pruned_with_what_they_reached(ended):
     for restored in (False, True):
-        scheduler = TrialScheduler(Optuna(), PLAIN, 5, seed=0, early_stopping=True)
+        scheduler = TrialScheduler(Optuna(), PLAIN, 5, seed=0, pruning=True)
         spec = TrialSpec(0, "A", dict(PLAIN[0].default))
         record = ended(spec, state="pruned", reports=[(1, 0.25), (2, 0.5)])
         if restored:
@@ -289,12 +291,12 @@ def stop_times(scheduler, levels, ended):
     return handed_out, reached, records
 
 
-def halving(early_stopping=True):
-    return TrialScheduler(Optuna(), PLAIN, 12, seed=0, early_stopping=early_stopping)
+def halving(pruning=True):
+    return TrialScheduler(Optuna(), PLAIN, 12, seed=0, pruning=pruning)
 
 
 @pytest.mark.parametrize("seed", range(6))
-def test_early_stopping_stops_the_worst_and_never_the_best(ended, seed):
+def test_pruning_stops_the_worst_and_never_the_best(ended, seed):
     levels = random.Random(seed).sample([k / 20 + 0.1 for k in range(12)], 12)
     _, reached, _ = stop_times(halving(), levels, ended)
     assert min(reached) >= 2 * FIRST_RUNG
@@ -309,7 +311,7 @@ def test_a_trial_that_falls_behind_is_stopped_at_the_first_rung(ended):
     assert reached[5:] == [2 * FIRST_RUNG] * 7
 
 
-def test_early_stopping_goes_on_after_a_restore_as_if_nothing_had_happened(ended):
+def test_pruning_goes_on_after_a_restore_as_if_nothing_had_happened(ended):
     levels = random.Random(1).sample([k / 20 + 0.1 for k in range(12)], 12)
     handed_out, reached, records = stop_times(halving(), levels, ended)
     for done in range(1, 12):
@@ -319,7 +321,7 @@ def test_early_stopping_goes_on_after_a_restore_as_if_nothing_had_happened(ended
 
 
 def test_no_trial_is_stopped_unless_the_search_asks_for_it(ended):
-    _, reached, _ = stop_times(halving(early_stopping=False), [0.9, *[0.1] * 11], ended)
+    _, reached, _ = stop_times(halving(pruning=False), [0.9, *[0.1] * 11], ended)
     assert reached == [30] * 12
 
 

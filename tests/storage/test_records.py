@@ -12,10 +12,11 @@ import numpy as np
 import pytest
 
 import tune_ad
+from tests.naming import named, variants
 from tune_ad.errors import UserError
 from tune_ad.storage.folder import StudyFolder, comparison_folder, study_folder
-from tune_ad.storage.jsonl import Journal, jsonable, to_text, write_atomically
-from tune_ad.storage.records import SCHEMA, ReplicaRecord, TrialRecord, TrialSpec, identity
+from tune_ad.storage.jsonl import JsonLines, jsonable, to_text, write_atomically
+from tune_ad.storage.records import SCHEMA, ReplicaRecord, TrialRecord, TrialSpec, Warned, identity
 
 PROJECT = Path(tune_ad.__file__).parent.parent
 FULL = TrialRecord(
@@ -23,7 +24,13 @@ FULL = TrialRecord(
     identity="0123abcd",
     baseline="PGN small",
     detector="PGN",
-    params={"milestones": [0.5, 0.75], "mc_samples": "inf", "width": 0.5, "bias": True},
+    params={
+        "milestones": (0.5, 0.75),
+        "bound": math.inf,
+        "mc_samples": "inf",
+        "width": 0.5,
+        "bias": True,
+    },
     searched=["width"],
     state="failed",
     reason="1 of 2 replicas failed, first digits/1 with seed 0: loss became nan in epoch 2",
@@ -33,10 +40,13 @@ FULL = TrialRecord(
         ReplicaRecord("digits/0", 0, "complete", "", 3),
         ReplicaRecord("digits/1", 0, "failed", "x", 2),
     ],
-    metrics={"validation_auroc": [0.1 + 0.2, None], "train_loss": [1e-300, 2.0]},
-    variants={"mc_samples=0": {"validation_auroc": [0.5, None]}},
+    metrics=named({"validation_auroc": [0.1 + 0.2, None], "train_loss": [1e-300, 2.0]}),
+    variants=variants({"mc_samples=0": {"validation_auroc": [0.5, None]}, "rate": {}}),
     labelled={"1": [0.5, None], "10": [1.0, 0.25]},
     models={"parameters": 2372},
+    main_score="rate",
+    scales={"loss": "PGN"},
+    warnings=[Warned("the sky falls", (1,))],
     seconds=1.25,
     device="cuda",
 )
@@ -146,31 +156,31 @@ def test_identity_differs_for_a_missing_parameter():
 
 
 def test_a_journal_without_a_file_is_empty(tmp_path):
-    assert Journal(tmp_path / "none.jsonl").read() == []
+    assert JsonLines(tmp_path / "none.jsonl").read() == []
 
 
 @pytest.mark.parametrize("cut", [b'{"n": 3, "x": "abc', b"{", b"\x00\x00\x00", b'{"n": 3}'])
 def test_a_line_cut_off_by_a_crash_is_not_read_and_then_removed(tmp_path, cut):
     path = tmp_path / "folder" / "lines.jsonl"
-    journal = Journal(path)
+    journal = JsonLines(path)
     for number in (1, 2):
         journal.append({"n": number})
     whole = path.read_bytes()
     path.write_bytes(whole + cut)
-    fresh = Journal(path)
+    fresh = JsonLines(path)
     assert fresh.read() == [{"n": 1}, {"n": 2}]
     assert path.read_bytes() == whole + cut, "reading changes nothing"
     fresh.append({"n": 4})
     assert path.read_bytes() == whole + b'{"n": 4}\n'
     fresh.append({"n": 5})
-    assert [each["n"] for each in Journal(path).read()] == [1, 2, 4, 5]
+    assert [each["n"] for each in JsonLines(path).read()] == [1, 2, 4, 5]
 
 
 def test_a_journal_that_was_cut_in_its_first_line_starts_again(tmp_path):
     path = tmp_path / "lines.jsonl"
     path.write_bytes(b'{"n"')
-    assert Journal(path).read() == []
-    Journal(path).append({"n": 1})
+    assert JsonLines(path).read() == []
+    JsonLines(path).append({"n": 1})
     assert path.read_bytes() == b'{"n": 1}\n'
 
 
@@ -179,13 +189,13 @@ def test_a_broken_line_in_the_middle_is_an_error_with_file_and_line(tmp_path, ba
     path = tmp_path / "lines.jsonl"
     path.write_text(f'{{"n": 1}}\n{bad}\n{{"n": 3}}\n')
     with pytest.raises(UserError) as refusal:
-        Journal(path).read()
+        JsonLines(path).read()
     assert str(path) in message(refusal)
     assert "line 2" in message(refusal)
 
 
 def test_text_with_line_separators_stays_on_one_line(tmp_path):
-    journal = Journal(tmp_path / "lines.jsonl")
+    journal = JsonLines(tmp_path / "lines.jsonl")
     odd = {"reason": "a\nb\u2028c\x85d\r\ne"}
     journal.append(odd)
     journal.append(odd)
@@ -252,7 +262,7 @@ def test_equal_replicas_and_names_are_one_object(folder, record):
 def test_a_journal_is_read_line_by_line(tmp_path):
     path = tmp_path / "lines.jsonl"
     path.write_bytes(b'{"n": 1}\n{"n": 2}\nbroken\n{"n": 4}\n')
-    lines = Journal(path).lines()
+    lines = JsonLines(path).lines()
     assert [next(lines), next(lines)] == [{"n": 1}, {"n": 2}]
     with pytest.raises(UserError, match="line 3"):
         next(lines)
@@ -261,11 +271,11 @@ def test_a_journal_is_read_line_by_line(tmp_path):
 @pytest.mark.parametrize("size", [1, 2**16 - 1, 2**16, 2**16 + 1, 3 * 2**16])
 def test_a_cut_line_of_any_length_is_removed(tmp_path, size):
     path = tmp_path / "lines.jsonl"
-    Journal(path).append({"n": 1})
+    JsonLines(path).append({"n": 1})
     whole = path.read_bytes()
     for before in (whole, b""):
         path.write_bytes(before + b"x" * size)
-        Journal(path).append({"n": 2})
+        JsonLines(path).append({"n": 2})
         assert path.read_bytes() == before + b'{"n": 2}\n'
 
 

@@ -6,19 +6,21 @@ one replica in a loop and a stack of replicas under `torch.func.vmap` share ever
 """
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, ClassVar, Generic, NamedTuple
 
 import torch
 from torch import Tensor, nn
 
-from tune_ad.detectors.config import Config, ConfigT, NetworkConfigT
+from tune_ad.detectors.config import LOSS, Config, ConfigT, NetworkConfigT
 from tune_ad.detectors.nets import ImageShape
 from tune_ad.detectors.schedule import Adam, Phase, Stage
 from tune_ad.errors import UserError
+from tune_ad.storage.metric import Metric
 
 FINITE_CHUNK = 4096
 Terms = dict[str, Tensor]
+Numbers = dict[Metric, float]
 Buffers = dict[str, Tensor]
 ScoreSpace = Mapping[str, Sequence[Any]]
 
@@ -57,6 +59,8 @@ class Detector(nn.Module, ABC, Generic[ConfigT]):
     """Parts of the score of which a histogram is kept beside the score's own."""
     nats: tuple[str, ...] = ()
     """Terms and parts of the score in nats that an image's dimensions share: also told in bits."""
+    main_score: str = ""
+    """The part of the score that is the score itself; empty where it is no part."""
 
     def __init__(self, config: ConfigT, shape: ImageShape) -> None:
         super().__init__()
@@ -67,6 +71,21 @@ class Detector(nn.Module, ABC, Generic[ConfigT]):
     def scoring_modules(self) -> tuple[str, ...]:
         """Names of the modules that score: those that the last stage moves."""
         return tuple(sorted({n for s in self.stages()[-1:] for p in s.phases for n in p.modules}))
+
+    @classmethod
+    def scales(cls, config: ConfigT) -> dict[str, str]:
+        """What the quantities are measured in by which configurations may be selected.
+
+        Two configurations may be compared by a quantity only where both name it and the texts are
+        equal. A field of `Config` that changes what a quantity means says so (`Rule.measures`).
+
+        Returns:
+            by quantity: `LOSS`, the mean training loss of held-out normals, which is the
+            detector's own; `LIKELIHOOD`, only of a detector whose score has the part
+            "negative_iwae", the tightest bound of the likelihood of an image, in nats; and any
+            further quantity that a report should not mix.
+        """
+        return {}
 
     def stages(self) -> tuple[Stage, ...]:
         """The stages of training, in order; none for a detector that is only fitted."""
@@ -174,6 +193,28 @@ class Detector(nn.Module, ABC, Generic[ConfigT]):
             )
         check_finite(images)
 
+    def diagnose(self, scored: Callable[[str], Terms]) -> Numbers:
+        """Numbers about the trained model beside its score, recorded and shown by their names.
+
+        Args:
+            scored: gives the score and its parts, each of shape (n,), float64, of the normal
+                images of "train" (as many as are tested), "validation" or "test"; no images, no
+                terms.
+
+        Returns:
+            numbers by `Metric`, whose part names the diagnostic and whose term the quantity;
+            quantities in `nats` are also told in bits per dimension.
+        """
+        return {}
+
+    def warnings(self, numbers: Mapping[Metric, float]) -> list[str]:
+        """What a reader should know about the trained model, in sentences without a full stop.
+
+        Args:
+            numbers: all final numbers of the model, diagnostics among them.
+        """
+        return []
+
     def illustrate(self, images: Tensor) -> dict[str, Tensor]:
         """Pictures of what the detector makes of images, each (batch, c, h, w) in [0, 1]."""
         return {}
@@ -185,6 +226,11 @@ class Detector(nn.Module, ABC, Generic[ConfigT]):
 
 class TrainedDetector(Detector[NetworkConfigT]):
     """A detector that trains networks: in one stage with one phase, unless it says otherwise."""
+
+    @classmethod
+    def scales(cls, config: NetworkConfigT) -> dict[str, str]:
+        """Its loss, which compares between configurations of this detector alone."""
+        return {LOSS: f"{cls.__name__}, {config.scale(LOSS)}"}
 
     def stages(self) -> tuple[Stage, ...]:
         """One stage, whose only phase moves every module."""

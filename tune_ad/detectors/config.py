@@ -15,6 +15,8 @@ from tune_ad.data.scaling import SCALINGS
 from tune_ad.detectors.nets import ImageShape
 from tune_ad.errors import UserError
 
+LOSS, LIKELIHOOD, DISTORTION = "loss", "likelihood", "distortion"
+"""Quantities whose values can be compared only where they measure the same (`Rule.measures`)."""
 LARGEST_BATCH = 10_000
 LARGEST_CODE = 100_000
 LONGEST = 1_000_000  # epochs
@@ -44,6 +46,8 @@ class Rule(NamedTuple):
         kind: of its numbers: int, float (for which an int may stand), or tuple (of floats).
         when: settings of other fields under which it acts; none where it always does.
         others: legal values that act unlike the default, where half and twice it do not.
+        measures: quantities that mean something else under another value, such as "loss": values
+            of them cannot be compared between configurations that differ in this field.
     """
 
     options: tuple[str | bool, ...] = ()
@@ -51,6 +55,7 @@ class Rule(NamedTuple):
     kind: type = float
     when: Mapping[str, Any] = ALWAYS
     others: tuple[Any, ...] = ()
+    measures: tuple[str, ...] = ()
 
     def __str__(self) -> str:
         """The rule in words, as in "'inf' or an integer in [0, 9]"."""
@@ -100,16 +105,23 @@ def is_inside(value: Any, interval: str) -> bool:  # noqa: ANN401
     return bool(above and (value <= high if interval[-1] == "]" else value < high))
 
 
-def choice(default: T, *others: T, when: Mapping[str, Any] = ALWAYS) -> T:
+def choice(
+    default: T,
+    *others: T,
+    when: Mapping[str, Any] = ALWAYS,
+    measures: tuple[str, ...] = (),
+) -> T:
     """A field that is one of some texts, or True or False.
 
     Args:
         default: one of them.
         others: the rest; they may name the default, too.
         when: settings of other fields under which it acts.
+        measures: quantities that mean something else under another value.
     """
     options: tuple[Any, ...] = tuple(dict.fromkeys((default, *others)))
-    return field(default=default, metadata={"rule": Rule(options, when=when)})
+    rule = Rule(options, when=when, measures=measures)
+    return field(default=default, metadata={"rule": rule})
 
 
 def number(
@@ -119,6 +131,7 @@ def number(
     word: str = "",
     when: Mapping[str, Any] = ALWAYS,
     others: tuple[T, ...] = (),
+    measures: tuple[str, ...] = (),
 ) -> T:
     """A field that is a number in an interval: an integer if the default is one.
 
@@ -128,9 +141,10 @@ def number(
         word: a text that may stand for the number.
         when: settings of other fields under which it acts.
         others: legal values that act unlike the default, where half and twice it do not.
+        measures: quantities that mean something else under another value.
     """
     kind = int if isinstance(default, int) else float
-    rule = Rule((word,) if word else (), interval, kind, when, others)
+    rule = Rule((word,) if word else (), interval, kind, when, others, measures)
     return field(default=default, metadata={"rule": rule})
 
 
@@ -147,7 +161,7 @@ class Config:
         scaling: how uint8 pixels become [0, 1]: a name in `tune_ad.data.scaling`.
     """
 
-    scaling: str = choice("unit", *SCALINGS)
+    scaling: str = choice("unit", *SCALINGS, measures=(LOSS, LIKELIHOOD, DISTORTION))
 
     def __post_init__(self) -> None:
         """Validate every field; a subclass adds what holds between fields.
@@ -179,6 +193,15 @@ class Config:
                     "choice(...) or fractions(...) of tune_ad.detectors.config"
                 )
         return found
+
+    def scale(self, quantity: str) -> str:
+        """The settings that say what a quantity is measured in, as in "reconstruction = bce".
+
+        Empty where no field changes its meaning.
+        """
+        rules = self.rules().items()
+        names = [name for name, rule in rules if quantity in rule.measures]
+        return ", ".join(f"{name} = {getattr(self, name)}" for name in names)
 
     @classmethod
     def released(cls, shape: ImageShape, **settings: Any) -> Self:  # noqa: ANN401

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from tune_ad.detectors.base import Buffers, ScoreSpace, Terms, TrainedDetector
 from tune_ad.detectors.centre import away_from_zero, mean_code
-from tune_ad.detectors.config import NetworkConfig, choice, fractions, number
+from tune_ad.detectors.config import LOSS, NetworkConfig, choice, fractions, number
 from tune_ad.detectors.nets import ImageShape, LeNetDecoder, LeNetEncoder, lenet_channels
 from tune_ad.detectors.reconstruction import summed_error
 from tune_ad.detectors.schedule import Phase, Stage
@@ -41,8 +41,8 @@ class DeepSVDDConfig(NetworkConfig):
     pretraining: float = number(0.0, "[0, 100]", others=(1.0,))
     pretraining_milestones: tuple[float, ...] = fractions((50 / 150,), when=PRETRAINED)
     pretraining_weight_decay: float = number(5e-4, "[0, inf)", when=PRETRAINED)
-    objective: str = choice("one-class", "soft-boundary")
-    nu: float = number(0.1, "(0, 1]", when=SOFT)
+    objective: str = choice("one-class", "soft-boundary", measures=(LOSS,))
+    nu: float = number(0.1, "(0, 1]", when=SOFT, measures=(LOSS,))
     radius_warmup: float = number(10 / 150, "[0, 1]", when=SOFT, others=(0.6,))
     centre_epsilon: float = number(0.1, "[0, inf)")
 

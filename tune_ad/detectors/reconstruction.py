@@ -7,7 +7,7 @@ from types import MappingProxyType
 from torch import Tensor
 from torch.nn import functional
 
-from tune_ad.detectors.config import NetworkConfig, choice
+from tune_ad.detectors.config import DISTORTION, LOSS, NetworkConfig, choice
 
 
 def bce(logits: Tensor, images: Tensor) -> Tensor:
@@ -55,8 +55,8 @@ class ReconstructionConfig(NetworkConfig):
         score_error: the error of a pixel in the score, where it is always summed over the image.
     """
 
-    reconstruction: str = choice("squared_error", *PIXEL_ERRORS)
-    pixel_reduction: str = choice("sum", "mean")
+    reconstruction: str = choice("squared_error", *PIXEL_ERRORS, measures=(LOSS, DISTORTION))
+    pixel_reduction: str = choice("sum", "mean", measures=(LOSS,))
     score_error: str = choice("squared_error", *PIXEL_ERRORS)
 
     def distortion(self, logits: Tensor, images: Tensor) -> Tensor:

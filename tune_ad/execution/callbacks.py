@@ -1,4 +1,4 @@
-"""Observers of a study: what is stored and shown while it runs, in the process that drives it."""
+"""Callbacks of a study: what is stored and shown while it runs, in the process that drives it."""
 
 import math
 import sys
@@ -9,12 +9,15 @@ from typing import Any
 import numpy as np
 from tqdm import tqdm
 
+from tune_ad.data import Task
 from tune_ad.search.study import Study
 from tune_ad.storage.folder import StudyFolder
-from tune_ad.storage.jsonl import Journal, to_text, write_atomically
-from tune_ad.storage.records import TrialRecord, TrialSpec
+from tune_ad.storage.jsonl import JsonLines, to_text, write_atomically
+from tune_ad.storage.metric import Metric
+from tune_ad.storage.records import TrialRecord, TrialSpec, Warned
 from tune_ad.tensorboard import TrialBoard, Values, domains_of, merge_domains, write_study
-from tune_ad.training.trial import Report
+from tune_ad.training.report import Progress, Report
+from tune_ad.training.scoring import NORMAL, Scored
 
 LOGGED = 30  # seconds between two states of the progress line in a file
 
@@ -24,6 +27,9 @@ class Callback:
 
     def started(self, spec: TrialSpec) -> None:
         """A configuration was handed out."""
+
+    def progressed(self, spec: TrialSpec, progress: Progress) -> None:
+        """A trial trains between two reports."""
 
     def reported(self, spec: TrialSpec, report: Report) -> None:
         """A trial finished an interval."""
@@ -45,8 +51,8 @@ class RecordWriter(Callback):
 
     def __init__(self, folder: StudyFolder, evaluation: bool = False) -> None:
         self.folder, self.evaluation = folder, evaluation
-        self.journal: Journal = folder.evaluation if evaluation else folder.trials
-        self.known = {each.number for each in folder.read_trial_specs()}
+        self.lines: JsonLines = folder.evaluation if evaluation else folder.trials
+        self.known = {spec.number for spec in folder.read_trial_specs()}
 
     def started(self, spec: TrialSpec) -> None:
         """Note a configuration that is handed out for the first time."""
@@ -59,10 +65,10 @@ class RecordWriter(Callback):
         seed = spec.seeds[0] if self.evaluation else None
         path = self.folder.details(record.identity, seed)
         write_atomically(path, to_text(details))
-        self.journal.append(record)
+        self.lines.append(record)
 
 
-class Progress(Callback):
+class ProgressBar(Callback):
     """One line: trials done and failed, the best so far, epochs, time left.
 
     Args:
@@ -86,7 +92,7 @@ class Progress(Callback):
         self.epochs, self.ranked = epochs, ranked
         self.counts = {"complete": 0, "pruned": 0, "failed": 0}
         self.best: float | None = None
-        self.seen: dict[int, int] = {}
+        self.seen: dict[int, float] = {}
         self.live = sys.stderr.isatty()
         self.bar = tqdm(
             total=trials * epochs,
@@ -99,8 +105,12 @@ class Progress(Callback):
         for record in records:
             self._count(record)
 
+    def progressed(self, spec: TrialSpec, progress: Progress) -> None:
+        """Advance by the epochs that are over, fractions of them included."""
+        self._advance(spec.number, progress.epochs)
+
     def reported(self, spec: TrialSpec, report: Report) -> None:
-        """Advance by the epochs of the interval."""
+        """Advance to the end of the interval."""
         self._advance(spec.number, report.epoch)
 
     def ended(self, spec: TrialSpec, record: TrialRecord, details: dict[str, Any]) -> None:
@@ -112,10 +122,10 @@ class Progress(Callback):
         """Leave the line as it is."""
         self.bar.close()
 
-    def _advance(self, number: int, epoch: int) -> None:
-        epoch = min(epoch, self.epochs)
-        self.bar.update(max(0, epoch - self.seen.get(number, 0)))
-        self.seen[number] = epoch
+    def _advance(self, number: int, epochs: float) -> None:
+        epochs = max(min(epochs, self.epochs), self.seen.get(number, 0.0))
+        self.bar.update(epochs - self.seen.get(number, 0.0))
+        self.seen[number] = epochs
 
     def _count(self, record: TrialRecord) -> None:
         self.counts[record.state] += 1
@@ -134,23 +144,23 @@ class TensorBoardCallback(Callback):
     Args:
         study: what is run.
         folder: of the event files.
-        tasks: names of the suite's tasks.
+        tasks: of the suite.
         prefix: of the runs' names.
     """
 
     def __init__(
-        self, study: Study, folder: StudyFolder, tasks: Sequence[str], prefix: str = ""
+        self, study: Study, folder: StudyFolder, tasks: Sequence[Task], prefix: str = ""
     ) -> None:
         self.study, self.root, self.prefix = study, folder.tensorboard, prefix
-        self.tasks = list(tasks)
+        self.titles = {task.name: task.title for task in tasks}
         self.boards: dict[int, TrialBoard] = {}
-        detectors = [each.detector.__name__ for each in study.baselines.values()]
+        detectors = [baseline.detector.__name__ for baseline in study.baselines.values()]
         self.domains = merge_domains(
             [
                 {"detector": Values(tuple(dict.fromkeys(detectors)))},
                 *(
-                    domains_of(each.space, asdict(each.config(study.shape, {})))
-                    for each in study.baselines.values()
+                    domains_of(baseline.space, asdict(baseline.config(study.shape, {})))
+                    for baseline in study.baselines.values()
                 ),
             ]
         )
@@ -174,11 +184,11 @@ class TensorBoardCallback(Callback):
         scalars = {"train/learning_rate": report.learning_rate}
         if report.objective is not None:
             scalars["objective"] = report.objective
-        for name, values in report.metrics.items():
-            scalars |= self._averages(name.replace("_", "/", 1), values)
+        for metric, values in report.metrics.items():
+            scalars |= self._averages(metric, values)
         board.scalars(scalars, step)
-        if report.warning:
-            board.text("health/warning", report.warning, step)
+        if warnings := report.record.warnings:
+            board.text("health/warning", "\n\n".join(map(self._sentence, warnings)), step)
         for name, steps in report.steps.items():
             tags = (f"steps/{name}", f"steps/{name} (least replica)")
             for number, *values in zip(*steps.values(), strict=True):
@@ -188,24 +198,33 @@ class TensorBoardCallback(Callback):
     def _images_and_scores(self, board: TrialBoard, report: Report) -> None:
         """Histograms of scores, and pictures."""
         step = report.epoch
-        for task, sides in report.scores.items():
-            for side, scores in sides.items():
-                kind = "normal" if side == "normal" else f"anomalous ({side})"
-                board.histogram(f"scores/{task}/{kind}", scores, step)
-        for task, shown in report.pictures.items():
-            rows = [_without_grey_axis(images) for images in shown.values()]
+        for scored, groups in report.scores.items():
+            for name, scores in groups.items():
+                kind = NORMAL if name == NORMAL else f"anomalous ({name})"
+                board.histogram(f"scores/{self._title(scored)}/{kind}", scores, step)
+        for task, images in report.pictures.items():
+            rows = [_without_grey_axis(row) for row in images.values()]
             if rows:
-                board.image_grid(f"{' above '.join(shown)}/{task}", rows, step)
+                board.image_grid(f"{' above '.join(images)}/{self.titles[task]}", rows, step)
 
-    def _averages(self, tag: str, values: Sequence[float | None]) -> dict[str, float]:
+    def _title(self, scored: Scored) -> str:
+        title = self.titles[scored.task]
+        return f"{title}, {scored.part}" if scored.part else title
+
+    def _sentence(self, warning: Warned) -> str:
+        count = len(warning.replicas)
+        return f"{count} {'replica' if count == 1 else 'replicas'}: {warning.text}"
+
+    def _averages(self, metric: Metric, values: Sequence[float | None]) -> dict[str, float]:
         """The mean over replicas, and for AUROCs the mean over seeds of each class."""
         present = [value for value in values if value is not None]
         if len(present) < len(values) or not present:
             return {}
-        averages = {tag: float(np.mean(present))}
-        if "auroc" in tag:
-            for k, task in enumerate(self.tasks):
-                averages[f"{tag} by class/{task}"] = float(np.mean(present[k :: len(self.tasks)]))
+        averages = {metric.tag: float(np.mean(present))}
+        if metric.is_auroc:
+            for k, title in enumerate(self.titles.values()):
+                of_class = present[k :: len(self.titles)]
+                averages[f"{metric.tag} by class/{title}"] = float(np.mean(of_class))
         return averages
 
     def ended(self, spec: TrialSpec, record: TrialRecord, details: dict[str, Any]) -> None:

@@ -6,8 +6,11 @@ import torch
 
 from tune_ad.execution.loop import TrialLoop
 from tune_ad.storage.records import TrialSpec
+from tune_ad.training.report import Progress, Report
 from tune_ad.training.suite import Suite
-from tune_ad.training.trial import Report, Trial
+from tune_ad.training.trial import Trial
+
+PROGRESS_SECONDS = 0.5  # between two signs of a trial that trains
 
 
 def run(loop: TrialLoop, suite: Suite, device: str, threads: int) -> None:
@@ -25,19 +28,22 @@ def run(loop: TrialLoop, suite: Suite, device: str, threads: int) -> None:
 
 
 def _run_one(loop: TrialLoop, suite: Suite, spec: TrialSpec, device: str) -> None:
-    def reports() -> Iterator[Report]:
+    def told() -> Iterator[Progress | Report]:
         trial = Trial(loop.study, suite, spec, device)
         while True:
-            yield trial.step()
+            yield trial.advance(PROGRESS_SECONDS)
 
-    steps, over = reports(), False
+    steps, over = told(), False
     while not over:
         try:
-            report = next(steps)
+            step = next(steps)
         except Exception as error:  # as under Ray: a trial that raises is a failure that counts
             loop.crashed(spec.number, one_line(error))
             return
-        over = loop.reported(report)
+        if isinstance(step, Progress):
+            loop.progressed(spec.number, step)
+        else:
+            over = loop.reported(step)
     loop.ended(spec.number)
 
 

@@ -11,6 +11,7 @@ from tune_ad.detectors.config import Config
 from tune_ad.detectors.nets import ImageShape
 from tune_ad.errors import UserError
 from tune_ad.search.budgets import BUDGETS, PAPER, STANDARD, Budget
+from tune_ad.search.distributions import any_choices, equal_choices
 from tune_ad.search.plans import Optuna, Plan, ResolvedBaseline, Space, contains
 from tune_ad.search.selection import RULES
 
@@ -56,7 +57,7 @@ class Baseline:
 
     def fixed(self, settings: Mapping[str, Any]) -> "Baseline":
         """The baseline with `settings` fixed and no longer searched."""
-        space = {name: each for name, each in self.space.items() if name not in settings}
+        space = {name: d for name, d in self.space.items() if name not in settings}
         return replace(self, space=space, settings={**self.settings, **settings})
 
     def only(self, shape: ImageShape, values: Mapping[str, Sequence[Any]]) -> "Baseline":
@@ -68,7 +69,7 @@ class Baseline:
         Raises:
             UserError: if nothing is left of a searched parameter.
         """
-        known = {each.name for each in fields(self.detector.Config)}
+        known = {entry.name for entry in fields(self.detector.Config)}
         space, settings = dict(self.space), dict(self.settings)
         for name, allowed in values.items():
             if name not in known:
@@ -80,18 +81,22 @@ class Baseline:
                     f"{', '.join(map(str, allowed))} is in its search space {space[name]}"
                 )
             if name in space and len(left) > 1:
-                space[name] = CategoricalDistribution(left)
+                with any_choices():
+                    space[name] = CategoricalDistribution(left)
             else:
                 space.pop(name, None)
             if getattr(self.config(shape, {}), name) not in left:
                 settings[name] = left[0]
         return replace(self, space=space, settings=settings)
 
-    @property
-    def bounds_likelihood(self) -> bool:
-        """Whether its scores have bounds of the likelihood: "negative_iwae" and its like."""
-        rule = self.detector.Config.rules().get("score_by")
-        return rule is not None and "negative_iwae" in rule.options
+    def changing(self, quantity: str) -> list[str]:
+        """The searched parameters under whose values a quantity means different things.
+
+        Args:
+            quantity: as in `Detector.scales`.
+        """
+        rules = self.detector.Config.rules()
+        return [name for name in self.space if name in rules and quantity in rules[name].measures]
 
     def resolved(self, shape: ImageShape) -> ResolvedBaseline:
         """The baseline as a plan sees it.
@@ -100,20 +105,8 @@ class Baseline:
             UserError: if the space or the score space names no parameter of the detector, the
                 score space has an illegal value, or the default lies outside the space.
         """
-        known = [each.name for each in fields(self.detector.Config)]
-        for name in self.space:
-            if name not in known:
-                raise UserError(
-                    f"{self.title} has no parameter {name!r}; its parameters: {', '.join(known)}"
-                )
-        for name, values in self.score_space.items():
-            if name not in self.detector.score_parameters:
-                raise UserError(
-                    f"{name!r} is no score-time parameter of {self.title}; it has: "
-                    f"{', '.join(self.detector.score_parameters) or 'none'}"
-                )
-            for value in values:
-                self.config(shape, {name: value})  # refuses an illegal one
+        self._check_space()
+        self._check_score_space(shape)
         config = self.config(shape, {})
         default = {name: getattr(config, name) for name in self.space}
         for name, value in default.items():
@@ -123,6 +116,40 @@ class Baseline:
                     f"{self.space[name]}; widen the space or set another default"
                 )
         return ResolvedBaseline(self.title, self.space, default)
+
+    def _check_space(self) -> None:
+        """Refuse a parameter that the detector lacks, and choices that are equal.
+
+        Raises:
+            UserError: naming the parameter.
+        """
+        known = [entry.name for entry in fields(self.detector.Config)]
+        for name in self.space:
+            if name not in known:
+                raise UserError(
+                    f"{self.title} has no parameter {name!r}; its parameters: {', '.join(known)}"
+                )
+        for name, distribution in self.space.items():
+            if pair := equal_choices(distribution):
+                raise UserError(
+                    f"the choices {pair[0]!r} and {pair[1]!r} of {name} of {self.title} are "
+                    "equal; leave one out"
+                )
+
+    def _check_score_space(self, shape: ImageShape) -> None:
+        """Refuse what is no score-time parameter, and illegal values of one.
+
+        Raises:
+            UserError: naming the parameter.
+        """
+        for name, values in self.score_space.items():
+            if name not in self.detector.score_parameters:
+                raise UserError(
+                    f"{name!r} is no score-time parameter of {self.title}; it has: "
+                    f"{', '.join(self.detector.score_parameters) or 'none'}"
+                )
+            for value in values:
+                self.config(shape, {name: value})  # refuses an illegal one
 
 
 @dataclass(frozen=True)
@@ -146,8 +173,8 @@ class Search:
         patience: evaluation intervals without a lower loss of held-out normals after which a
             replica is done; its best weights are kept. 0 = all epochs, and the last weights.
         claim: what the study tests, as `analysis.evidence` reads it; empty = nothing.
-        early_stopping: stop trials that fall behind (asynchronous successive halving). Off by
-            default: stopped trials bias sensitivities.
+        pruning: stop trials that fall behind (asynchronous successive halving). Off by default:
+            stopped trials bias sensitivities.
     """
 
     name: str
@@ -160,7 +187,7 @@ class Search:
     outsiders: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     patience: int = 0
     claim: Mapping[str, Any] = field(default_factory=dict)
-    early_stopping: bool = False
+    pruning: bool = False
     budgets_on: Mapping[str, Mapping[str, Budget]] = field(default_factory=dict)
     name_on: Mapping[str, str] = field(default_factory=dict)
 
@@ -181,11 +208,11 @@ class Search:
                 f"search {self.name} must name the budget 'quick' and no other than {BUDGETS}, "
                 f"got {tuple(self.budgets)}"
             )
-        for data, own in self.budgets_on.items():
-            if data not in self.data or not set(own) <= set(BUDGETS):
+        for data, budgets in self.budgets_on.items():
+            if data not in self.data or not set(budgets) <= set(BUDGETS):
                 raise UserError(
                     f"search {self.name}: budgets_on must name its own data sets {self.data} and "
-                    f"budgets {BUDGETS}, got {data!r}: {tuple(own)}"
+                    f"budgets {BUDGETS}, got {data!r}: {tuple(budgets)}"
                 )
         if not set(self.name_on) <= set(self.data):
             raise UserError(
@@ -207,8 +234,8 @@ class Search:
             UserError: naming the fault.
         """
         budgets = [*self.budgets.values()]
-        budgets += [each for own in self.budgets_on.values() for each in own.values()]
-        if self.of_whole_sets and any(each.classes is not None for each in budgets):
+        budgets += [budget for named in self.budgets_on.values() for budget in named.values()]
+        if self.of_whole_sets and any(budget.classes is not None for budget in budgets):
             raise UserError(
                 f"search {self.name} is about whole data sets, so its budgets must leave classes "
                 "at None"
@@ -219,7 +246,7 @@ class Search:
                 f"search {self.name}: outsiders must name at least one for each of its data sets "
                 f"{self.data}, and whole must be False, got {dict(self.outsiders)}"
             )
-        if self.outsiders and self.selection == "validation":
+        if self.outsiders and RULES[self.selection].looks_at == "held-out anomalies":
             raise UserError(
                 f"search {self.name}: no anomaly is held out where the outsiders are other data "
                 "sets, so selection must be another rule than 'validation'"
@@ -235,16 +262,19 @@ class Search:
             raise UserError(
                 f"search {self.name}: patience must be at least 0, got {self.patience}"
             )
-        budgets = [each for data in self.data for each in self.budgets_for(data).values()]
-        if self.patience and not all(each.validation_fraction for each in budgets):
+        budgets = [budget for data in self.data for budget in self.budgets_for(data).values()]
+        if self.patience and not all(budget.validation_fraction for budget in budgets):
             raise UserError(
                 f"search {self.name}: patience watches held-out images, so each of its budgets "
                 f"must hold some out; declare those of {BUDGETS} that hold out none"
             )
-        if isinstance(self.plan, Optuna) and any("likelihood" in b.space for b in self.baselines):
+        quantity = RULES[self.selection].quantity
+        searched = [name for baseline in self.baselines for name in baseline.changing(quantity)]
+        if isinstance(self.plan, Optuna) and searched:
             raise UserError(
-                f"search {self.name}: values of different likelihoods cannot be compared, so "
-                "'likelihood' must be a setting of each baseline, or the plan another than Optuna"
+                f"search {self.name}: the rule {self.selection!r} cannot compare trials that "
+                f"differ in {', '.join(dict.fromkeys(searched))}, so it must be a setting of each "
+                "baseline, or the plan another than Optuna"
             )
 
     @property

@@ -2,21 +2,129 @@
 
 What a rule looks at is never what is reported: the winner is trained again on fresh seeds. Every
 complete trial is tested, too, so that what each rule costs can be shown; `oracle` alone sees it.
+A rule is one entry of `RULES`: the command line, the search, the report and the sensitivities read
+everything about it there.
 """
 
 import math
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Literal
 
 from tune_ad.randomness import derived_seed
-from tune_ad.storage.records import TrialRecord, Values
+from tune_ad.storage.metric import BITS_PER_DIM, TEST_AUROC, VALIDATION_AUROC, Metric, Values
+from tune_ad.storage.records import TrialRecord
 
-Metrics = Mapping[str, Values]
-Rule = Callable[[Metrics, str], float | None]
-"""From the metrics of a configuration, one number per replica, and its identity to a value.
+Metrics = Mapping[Metric, Values]
 
-Larger = better; None = the rule has nothing to look at.
-"""
-BOUND = "validation_negative_iwae"
+
+@dataclass(frozen=True)
+class SelectionRule:
+    """How trials are ranked: by the mean of one metric over the replicas.
+
+    Attributes:
+        title: what a trial is selected by, in words that end the sentence "Selected by ...".
+        about: a sentence on what the rule needs and what it is worth.
+        looks_at: the data that it needs: "held-out anomalies", "held-out normals", "test images"
+            or "nothing".
+        metrics: of which the first that is recorded is averaged; none for a rule that picks at
+            random.
+        responses: what the value of each metric is called where larger is better.
+        sign: -1 where a smaller metric is better.
+        is_auroc: whether the value is an AUROC, in [0, 1] and shown in per cent.
+        quantity: the quantity of `Detector.scales` whose values it compares; it ranks only trials
+            that are measured in the same. Empty where all trials compare.
+    """
+
+    title: str
+    about: str
+    looks_at: Literal["held-out anomalies", "held-out normals", "test images", "nothing"]
+    metrics: tuple[Metric, ...] = ()
+    responses: tuple[str, ...] = ()
+    sign: float = 1.0
+    is_auroc: bool = False
+    quantity: str = ""
+
+    def value(self, metrics: Metrics, identity: str) -> float | None:
+        """What the rule makes of a configuration; larger = better.
+
+        Args:
+            metrics: of the configuration, one number per replica.
+            identity: of the configuration.
+
+        Returns:
+            the mean over replicas, times `sign`; None where a replica has no number. Without
+            metrics a uniform number in [0, 1) from the configuration's hash.
+        """
+        if not self.metrics:
+            return (derived_seed(0, "random pick", identity) >> 10) / 2**53
+        recorded = (metrics[metric] for metric in self.metrics if metrics.get(metric))
+        average = mean(next(recorded, ()))
+        return None if average is None else self.sign * average
+
+    def compares(self, records: Iterable[TrialRecord]) -> bool:
+        """Whether the rule can rank trials: its quantity is measured in the same in all of them.
+
+        A trial that lacks the quantity is measured in nothing; one that failed does not count.
+        """
+        if not self.quantity:
+            return True
+        ended = (record for record in records if record.state != "failed")
+        return len({record.scales.get(self.quantity, "") for record in ended}) <= 1
+
+
+IWAE_BOUND = Metric("validation", "negative_iwae")
+RULES: dict[str, SelectionRule] = {
+    "validation": SelectionRule(
+        title="validation AUROC (held-out training images)",
+        about="Mean AUROC of held-out normals against held-out anomalies, both cut from the "
+        "training files.",
+        looks_at="held-out anomalies",
+        metrics=(VALIDATION_AUROC,),
+        responses=("validation AUROC",),
+        is_auroc=True,
+    ),
+    "normal_only": SelectionRule(
+        title="the loss of held-out normals (no anomaly needed)",
+        about="Minus the mean training loss of held-out normals: it needs no anomaly, and often "
+        "selects poorly.",
+        looks_at="held-out normals",
+        metrics=(Metric("validation", "loss"),),
+        responses=("minus the loss of held-out normals",),
+        sign=-1.0,
+        quantity="loss",
+    ),
+    # The tightest bound that is recorded: the ELBO of an encoder that was trained by the forward
+    # KL is looser by construction.
+    "likelihood": SelectionRule(
+        title="bits per dimension of held-out normals (IWAE bound; no anomaly is seen)",
+        about="Minus the mean bits per dimension of held-out normals by the IWAE bound, in nats "
+        "per image where bits mean nothing; no anomaly is seen.",
+        looks_at="held-out normals",
+        metrics=(IWAE_BOUND._replace(unit=BITS_PER_DIM), IWAE_BOUND),
+        responses=(
+            "minus the bits per dimension of held-out normals",
+            "minus the nats per held-out normal",
+        ),
+        sign=-1.0,
+        quantity="likelihood",
+    ),
+    "oracle": SelectionRule(
+        title="test AUROC (optimistic: the test set selects)",
+        about="Mean AUROC on the test set: what the papers select by; optimistic, for comparison "
+        "only.",
+        looks_at="test images",
+        metrics=(TEST_AUROC,),
+        responses=("test AUROC",),
+        is_auroc=True,
+    ),
+    "random": SelectionRule(
+        title="chance (no result is seen)",
+        about="A uniform number in [0, 1) from the configuration's hash: a pick that sees no "
+        "result.",
+        looks_at="nothing",
+    ),
+}
 
 
 def mean(values: Sequence[float | None]) -> float | None:
@@ -25,59 +133,16 @@ def mean(values: Sequence[float | None]) -> float | None:
     return sum(present) / len(present) if present and len(present) == len(values) else None
 
 
-def validation(metrics: Metrics, identity: str) -> float | None:
-    """Mean AUROC of held-out normals against held-out anomalies, both cut from training files."""
-    return mean(metrics.get("validation_auroc", []))
-
-
-def normal_only(metrics: Metrics, identity: str) -> float | None:
-    """Minus the mean loss of held-out normals: needs no anomaly, and selects poorly."""
-    value = mean(metrics.get("validation_loss", []))
-    return None if value is None else -value
-
-
-def likelihood(metrics: Metrics, identity: str) -> float | None:
-    """Minus the mean bits per dimension of held-out normals by the IWAE bound; no anomaly is seen.
-
-    In nats per image where bits mean nothing. The bound is the tightest that is recorded: the ELBO
-    of an encoder that was trained by the forward KL is looser by construction.
-    """
-    for name in (f"{BOUND}_bits_per_dim", BOUND):
-        if metrics.get(name):
-            value = mean(metrics[name])
-            return None if value is None else -value
-    return None
-
-
-def oracle(metrics: Metrics, identity: str) -> float | None:
-    """Mean AUROC on the test set: what the papers select by; optimistic, for comparison only."""
-    return mean(metrics.get("test_auroc", []))
-
-
-def random(metrics: Metrics, identity: str) -> float:
-    """A uniform number in [0, 1) from the configuration's hash: a pick that sees no result."""
-    return (derived_seed(0, "random pick", identity) >> 10) / 2**53
-
-
-RULES: dict[str, Rule] = {
-    "validation": validation,
-    "normal_only": normal_only,
-    "likelihood": likelihood,
-    "oracle": oracle,
-    "random": random,
-}
-
-
 def describe(rule: str) -> str:
     """One line that says what a rule looks at, for the head of a table."""
-    return f"{rule}: {(RULES[rule].__doc__ or '').strip().splitlines()[0]}"
+    return f"{rule}: {RULES[rule].about}"
 
 
-def judged(record: TrialRecord, rule: str) -> float | None:
+def rule_value(record: TrialRecord, rule: str) -> float | None:
     """What a rule makes of a trial; None where it cannot judge it or the trial is not complete."""
     if record.state != "complete":
         return None
-    return RULES[rule](record.metrics, record.identity)
+    return RULES[rule].value(record.metrics, record.identity)
 
 
 def ranked(records: Iterable[TrialRecord], rule: str) -> list[TrialRecord]:
@@ -85,6 +150,6 @@ def ranked(records: Iterable[TrialRecord], rule: str) -> list[TrialRecord]:
 
     Ties go to the earlier trial.
     """
-    values = [(judged(record, rule), record) for record in records]
-    found = [(value, record) for value, record in values if value is not None]
-    return [record for value, record in sorted(found, key=lambda p: (-p[0], p[1].number))]
+    values = [(rule_value(record, rule), record) for record in records]
+    judged = [(value, record) for value, record in values if value is not None]
+    return [record for value, record in sorted(judged, key=lambda p: (-p[0], p[1].number))]

@@ -5,16 +5,17 @@ from dataclasses import asdict, dataclass, field, fields
 from functools import cached_property
 from typing import Any
 
-from optuna.distributions import distribution_to_json
-
 from tune_ad.data import ImageSet, Task, against, canonical_name, class_tasks, whole
 from tune_ad.detectors.config import Config
 from tune_ad.detectors.nets import ImageShape
 from tune_ad.errors import UserError
 from tune_ad.search.budgets import Budget
 from tune_ad.search.declaration import Baseline, Search
-from tune_ad.search.plans import Configuration, ResolvedBaseline
+from tune_ad.search.distributions import to_json
+from tune_ad.search.plans import Configuration, Listed, ResolvedBaseline
+from tune_ad.search.selection import RULES
 from tune_ad.storage.records import TrialSpec, identity
+from tune_ad.storage.values import encode
 
 
 @dataclass(frozen=True)
@@ -59,20 +60,20 @@ class Study:
                     f"no detector of {self.name} has a parameter {name!r}; "
                     f"choose from {', '.join(sorted(known))}"
                 )
-        return {each.title: self._settled(each) for each in self.search.baselines}
+        return {baseline.title: self._settled(baseline) for baseline in self.search.baselines}
 
     @property
     def outsiders(self) -> tuple[str, ...]:
         """Names of the sets against which the data set is set; none if its classes are tasks."""
         declared = self.search.outsiders.items()
-        return next((own for name, own in declared if canonical_name(name) == self.data_set), ())
+        return next((sets for name, sets in declared if canonical_name(name) == self.data_set), ())
 
     def _settled(self, baseline: Baseline) -> Baseline:
-        left = {n: each for n, each in self.budget.only.items() if n not in self.settings}
+        left = {n: values for n, values in self.budget.only.items() if n not in self.settings}
         baseline = baseline.only(self.shape, left)
-        own = {each.name for each in fields(baseline.detector.Config)}
-        settings = {name: value for name, value in self.settings.items() if name in own}
-        if self.budget.epochs is not None and "epochs" in own:
+        names = {entry.name for entry in fields(baseline.detector.Config)}
+        settings = {name: value for name, value in self.settings.items() if name in names}
+        if self.budget.epochs is not None and "epochs" in names:
             settings = {"epochs": self.budget.epochs, **settings}
         return baseline.fixed(settings)
 
@@ -99,8 +100,8 @@ class Study:
     def epochs(self) -> dict[str, int]:
         """The epochs of each baseline's default, over all stages."""
         return {
-            name: sum(stage.epochs for stage in each.skeleton(self.shape).stages())
-            for name, each in self.baselines.items()
+            name: sum(stage.epochs for stage in baseline.skeleton(self.shape).stages())
+            for name, baseline in self.baselines.items()
         }
 
     def config(self, spec: TrialSpec) -> Config:
@@ -140,23 +141,20 @@ class Study:
         Raises:
             UserError: if the plan does not fit the space.
         """
-        return self.search.plan.proposals(self.resolved_baselines, self.seed, self.budget.trials)
+        return self.search.plan.all_configurations(
+            self.resolved_baselines, self.seed, self.budget.trials
+        )
 
     @property
     def selects(self) -> bool:
-        """Whether the rule has what it looks at: nothing, a loss, or an AUROC of anomalies."""
-        if self.selection == "random":
+        """Whether the data that the selection rule needs are available."""
+        looks_at = RULES[self.selection].looks_at
+        if looks_at == "nothing":
             return True
-        if self.selection in self._blind:
-            return False
-        return self.budget.validation_fraction > 0 or self.selection == "oracle"
-
-    @property
-    def _blind(self) -> tuple[str, ...]:
-        """The rules that look at anomalies of which there are none."""
-        if self.search.whole:
-            return ("validation", "oracle")
-        return ("validation",) if self.search.outsiders else ()
+        if looks_at == "test images":
+            return not self.search.whole  # nothing of a whole data set is anomalous
+        held_out = self.budget.validation_fraction > 0
+        return held_out and not (looks_at == "held-out anomalies" and self.search.of_whole_sets)
 
     @property
     def chooses(self) -> bool:
@@ -164,16 +162,72 @@ class Study:
         decides = self.budget.evaluation_seeds or self.selection == "oracle"
         return self.selects and (bool(decides) or self.planned is None)
 
+    @property
+    def quotes(self) -> str:
+        """Which trials a report quotes.
+
+        "winner": the chosen trial, trained again on fresh seeds; "oracle": the best on the test
+        set itself; "strata": the defaults of each baseline in each stratum of the claim;
+        "configurations": each of a list; "defaults": of each baseline, where nothing was chosen;
+        "nothing": where nothing is anomalous.
+        """
+        if self.search.whole:
+            return "nothing"
+        if self.budget.evaluation_seeds:
+            return "winner"
+        if self.selection == "oracle":
+            return "oracle"
+        if self.search.claim:
+            return "strata"
+        return "configurations" if isinstance(self.search.plan, Listed) else "defaults"
+
+    def check_comparable(self) -> None:
+        """Refuse to choose by a quantity that the trials lack or measure differently.
+
+        Raises:
+            UserError: naming the trials, what differs and the ways out.
+        """
+        rule, quantity = f"--selection {self.selection}", RULES[self.selection].quantity
+        if not quantity:
+            return
+        scales = {
+            name: baseline.detector.scales(baseline.config(self.shape, {})).get(quantity)
+            for name, baseline in self.baselines.items()
+        }
+        if lacking := [name for name, scale in scales.items() if scale is None]:
+            raise UserError(
+                f"{rule} compares the {quantity} of trials, and {', '.join(lacking)} has none; "
+                f"use another rule: {', '.join(_without(quantity))}"
+            )
+        if not self.chooses:
+            return
+        searched = {
+            parameter: name
+            for name, baseline in self.baselines.items()
+            for parameter in baseline.changing(quantity)
+        }
+        if searched:
+            names = " and ".join(f"{name} of {owner}" for name, owner in searched.items())
+            fixed = " ".join(f"--set {name}=VALUE" for name in searched)
+            raise UserError(
+                f"{rule} compares the {quantity} of trials, which means something else for every "
+                f"value of {names}; fix it with {fixed}, or use another rule"
+            )
+        if len(set(scales.values())) > 1:
+            differing = "; ".join(f"{name}: {scale}" for name, scale in scales.items())
+            raise UserError(
+                f"{rule} compares the {quantity} of trials, which these baselines measure "
+                f"differently ({differing}); use another rule: {', '.join(_without(quantity))}"
+            )
+
     def check_selection(self, trials: int) -> None:
         """Refuse to choose among several configurations by a rule that has nothing to look at.
 
         Raises:
             UserError: naming the ways out.
         """
-        chosen = trials > len(
-            self.resolved_baselines
-        )  # the first trials are the baselines' defaults
-        if self.selects or not chosen:
+        defaults = len(self.resolved_baselines)  # the first trials
+        if self.selects or trials <= defaults:
             return
         if self.planned is None:
             why = f"budget {self.budget_name} holds nothing out (the papers' protocol)"
@@ -183,33 +237,41 @@ class Study:
                 remedy = "or --selection normal_only with a budget that holds images out"
             raise UserError(
                 f"{why}, so {self.selection!r} cannot choose among {trials} trials; use "
-                f"--trials {len(self.resolved_baselines)}, {remedy}"
+                f"--trials {defaults}, {remedy}"
             )
 
     def describe(self) -> dict[str, Any]:
         """The study as plain data, for `study.json`."""
+        plan = self.search.plan
         return {
             "name": self.name,
             "data_set": self.data_set,
             "image_shape": list(self.shape),
             "seed": self.seed,
             "selection": self.selection,
-            "settings": dict(self.settings),
+            "settings": encode(self.settings),
             "budget_name": self.budget_name,
-            "budget": asdict(self.budget),
-            "plan": {"name": type(self.search.plan).__name__, **asdict(self.search.plan)},  # type: ignore[call-overload]
-            "early_stopping": self.search.early_stopping,
+            "budget": encode(asdict(self.budget)),
+            "plan": {"name": type(plan).__name__, **encode(asdict(plan))},  # type: ignore[call-overload]
+            "pruning": self.search.pruning,
+            "chooses": self.chooses,
+            "quotes": self.quotes,
             "whole": self.search.whole,
             "outsiders": list(self.outsiders),
             "patience": self.search.patience,
-            "claim": dict(self.search.claim),
-            "baselines": {name: self._describe(each) for name, each in self.baselines.items()},
+            "claim": encode(self.search.claim),
+            "baselines": {name: self._describe(b) for name, b in self.baselines.items()},
         }
 
     def _describe(self, baseline: Baseline) -> dict[str, Any]:
         return {
             "detector": baseline.detector.__name__,
-            "space": {name: distribution_to_json(each) for name, each in baseline.space.items()},
-            "score_space": {name: list(each) for name, each in baseline.score_space.items()},
-            "params": asdict(baseline.config(self.shape, {})),
+            "space": {name: to_json(d) for name, d in baseline.space.items()},
+            "score_space": {n: encode(list(v)) for n, v in baseline.score_space.items()},
+            "params": encode(asdict(baseline.config(self.shape, {}))),
         }
+
+
+def _without(quantity: str) -> list[str]:
+    """The selection rules that do not compare a quantity."""
+    return [name for name, rule in RULES.items() if rule.quantity != quantity]

@@ -1,6 +1,17 @@
-"""The folder of a study: every file name, read and written in one place."""
+"""The folder of a study: every file name in one place.
 
-import difflib
+    study.json                    what was asked: search, space, budget, suite, versions, hardware
+    suggested.jsonl               each configuration as it was handed out, one a line
+    trials.jsonl                  each configuration as it ended, one a line
+    trials/<identity>.json        its curves and histograms
+    evaluation/evaluation.jsonl   the winner on fresh seeds, one line a seed
+    evaluation/<identity>-<seed>.json  their curves and histograms
+    tensorboard/                  event files
+    report.*, tables/, figures/   the report
+
+One process writes a study at a time. Studies of schema 1 are read as what they mean today.
+"""
+
 import hashlib
 import json
 import re
@@ -11,9 +22,10 @@ from typing import Any
 
 import filelock
 
-from tune_ad.errors import UserError
-from tune_ad.storage.jsonl import Journal
+from tune_ad.errors import UserError, did_you_mean
+from tune_ad.storage.jsonl import JsonLines
 from tune_ad.storage.records import SCHEMA, TrialRecord, TrialSpec
+from tune_ad.storage.schema1 import upgraded_details, upgraded_study
 
 LONGEST_TITLE = 100
 NEEDED: Mapping[str, Any] = {
@@ -44,9 +56,8 @@ def study_folder(results: Path, name: str) -> Path:
     for path in (results / name, Path(name)):
         if name and StudyFolder(path).exists():
             return path
-    known = [path.parent.name for path in results.glob("*/study.json")]
-    near = difflib.get_close_matches(name, known, n=3)
-    hint = f"did you mean {', '.join(near)}?" if near else "run it with --search first"
+    studies = sorted(path.parent.name for path in results.glob("*/study.json"))
+    hint = did_you_mean(name, studies) or "run it with --search first"
     raise UserError(f"{results} holds no study {name!r}; {hint}")
 
 
@@ -59,7 +70,7 @@ def comparison_folder(results: Path, names: Sequence[str]) -> Path:
     'results/comparisons/vae_mnist+pgn_mnist'
     """
     places = [Path(name).resolve() for name in names]
-    cleaned = [re.sub(r"[^\w.-]+", "-", each.name).strip("-.") or "study" for each in places]
+    cleaned = [re.sub(r"[^\w.-]+", "-", place.name).strip("-.") or "study" for place in places]
     title = "+".join(cleaned)
     if len(title) > LONGEST_TITLE or title != "+".join(names):  # file systems take 255 bytes
         marked = "\n".join(map(str, places) if title != "+".join(names) else names)
@@ -92,9 +103,9 @@ class StudyFolder:
     def __init__(self, path: Path) -> None:
         self.path = path
         self.study = path / "study.json"
-        self.suggested = Journal(path / "suggested.jsonl")
-        self.trials = Journal(path / "trials.jsonl")
-        self.evaluation = Journal(path / "evaluation" / "evaluation.jsonl")
+        self.suggested = JsonLines(path / "suggested.jsonl")
+        self.trials = JsonLines(path / "trials.jsonl")
+        self.evaluation = JsonLines(path / "evaluation" / "evaluation.jsonl")
         self.tensorboard = path / "tensorboard"
         self.ray = path / "ray"
 
@@ -135,14 +146,11 @@ class StudyFolder:
                 f"{self.study} does not describe a study, it lacks {', '.join(lost)}; restore it "
                 "from a backup"
             )
-        return study
+        return upgraded_study(study) if schema == 1 else study
 
     def read_trial_specs(self) -> list[TrialSpec]:
         """The configurations handed out, oldest first."""
-        return [
-            TrialSpec(line["number"], line["baseline"], line["params"], tuple(line["seeds"]))
-            for line in self.suggested.read()
-        ]
+        return [TrialSpec.from_json(line) for line in self.suggested.lines()]
 
     def read_trials(self, compact: bool = False) -> list[TrialRecord]:
         """The configurations that ended, in the order in which they did.
@@ -161,7 +169,7 @@ class StudyFolder:
         """The curves and histograms of a trial, or of an evaluation seed."""
         text = self.details(identity, seed).read_text(encoding="utf-8")
         details: dict[str, Any] = json.loads(text)
-        return details
+        return details if details.get("schema", 1) > 1 else upgraded_details(details)
 
     @contextmanager
     def locked(self) -> Iterator[None]:

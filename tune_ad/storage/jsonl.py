@@ -21,15 +21,18 @@ def jsonable(value: Any) -> Any:  # noqa: ANN401
     if isinstance(value, float):
         return value if math.isfinite(value) else None
     if isinstance(value, Mapping):
-        return {str(key): jsonable(each) for key, each in value.items()}
+        return {str(key): jsonable(item) for key, item in value.items()}
     if isinstance(value, list | tuple | array):
-        return [jsonable(each) for each in value]
+        return [jsonable(item) for item in value]
     return value
 
 
 def to_text(value: Any, indent: int | None = None) -> str:  # noqa: ANN401
-    """Strict JSON of plain data or of a dataclass."""
-    data = value if isinstance(value, dict) else asdict(value)
+    """Strict JSON of plain data, of a record (`to_json`) or of another dataclass."""
+    if isinstance(value, dict):
+        data = value
+    else:
+        data = value.to_json() if hasattr(value, "to_json") else asdict(value)
     return json.dumps(jsonable(data), indent=indent, allow_nan=False)
 
 
@@ -55,7 +58,7 @@ def write_atomically(path: Path, content: str | bytes) -> None:
         partial.write_bytes(content.encode() if isinstance(content, str) else content)
 
 
-class Journal:
+class JsonLines:
     """A file of JSON lines that is only ever appended to.
 
     A crash can leave its last line cut off: that line is not read, and the next append starts by
@@ -118,8 +121,8 @@ def _end_of_lines(file: IO[bytes]) -> int:
     while end:
         start = max(0, end - BLOCK)
         file.seek(start)
-        found = file.read(end - start).rfind(b"\n")
-        if found >= 0:
-            return start + found + 1
+        newline = file.read(end - start).rfind(b"\n")
+        if newline >= 0:
+            return start + newline + 1
         end = start
     return 0

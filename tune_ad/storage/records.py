@@ -1,18 +1,4 @@
-"""What a study stores, and every file name: self-contained text, written atomically.
-
-A study is a folder:
-
-    study.json                    what was asked: search, space, budget, suite, versions, hardware
-    suggested.jsonl               each configuration as it was handed out, one a line
-    trials.jsonl                  each configuration as it ended, one a line
-    trials/<identity>.json        its curves and histograms
-    evaluation/evaluation.jsonl   the winner on fresh seeds, one line a seed
-    evaluation/<identity>-<seed>.json  their curves and histograms
-    tensorboard/                  event files
-    report.*, tables/, figures/   the report
-
-One process writes a study at a time. Neither torch nor Ray is needed to read it.
-"""
+"""What a study records of its trials: plain data that explains itself."""
 
 import hashlib
 import json
@@ -20,21 +6,25 @@ import math
 import sys
 from array import array
 from collections.abc import Mapping, Sequence
-from dataclasses import MISSING, dataclass, field, fields
+from dataclasses import MISSING, asdict, dataclass, field, fields
 from functools import lru_cache
 from typing import Any, Literal, Self
 
 from tune_ad.errors import UserError
+from tune_ad.storage.metric import (
+    Metric,
+    ScoreVariant,
+    Values,
+    metrics_from_json,
+    metrics_to_json,
+    variants_from_json,
+    variants_to_json,
+)
+from tune_ad.storage.schema1 import upgraded_trial
+from tune_ad.storage.values import decode, encode
 
-SCHEMA = 1
-EFFECTIVE = ("train_effective_share", "overall_effective_share")
-"""Metrics of effective sample size over K: of the last epoch, and over all steps with weights."""
+SCHEMA = 2
 State = Literal["complete", "pruned", "failed"]
-Values = Sequence[float | None]
-"""One number per replica, in the suite's order; None where the replica has none.
-
-Compact values, of eight bytes each, have NaN there (`StudyFolder.read_trials`).
-"""
 
 
 def identity(baseline: str, params: Mapping[str, Any]) -> str:
@@ -49,7 +39,7 @@ def identity(baseline: str, params: Mapping[str, Any]) -> str:
 
 @dataclass(frozen=True)
 class TrialSpec:
-    """A configuration as the plan proposed it.
+    """A trial to run: a configuration as the plan proposed it, numbered.
 
     Attributes:
         number: of the trial in its study, from 0.
@@ -63,13 +53,22 @@ class TrialSpec:
     params: dict[str, Any]
     seeds: tuple[int, ...] = ()
 
+    def to_json(self) -> dict[str, Any]:
+        """The line of `suggested.jsonl`."""
+        return {**asdict(self), "params": encode(self.params), "seeds": list(self.seeds)}
+
+    @classmethod
+    def from_json(cls, line: Mapping[str, Any]) -> Self:
+        """The trial in a line of `suggested.jsonl`."""
+        return cls(line["number"], line["baseline"], decode(line["params"]), tuple(line["seeds"]))
+
 
 @dataclass(frozen=True)
 class ReplicaRecord:
     """One model of a trial and how it ended.
 
     Attributes:
-        task: name of the task.
+        task: name of the task; `study.json` describes it.
         seed: of the replica.
         state: "complete", "pruned" (its trial was stopped early) or "failed".
         reason: why it failed, or why it has no numbers on test images; empty otherwise.
@@ -81,6 +80,19 @@ class ReplicaRecord:
     state: State
     reason: str
     epoch: int
+
+
+@dataclass(frozen=True)
+class Warned:
+    """What a detector warns of in some models of a trial.
+
+    Attributes:
+        text: a sentence without a full stop: what is wrong with a model, and what helps.
+        replicas: positions of the models.
+    """
+
+    text: str
+    replicas: tuple[int, ...]
 
 
 @dataclass(frozen=True)
@@ -100,12 +112,17 @@ class TrialRecord:
             protocol has no selection.
         reports: (epoch, objective) of each evaluation interval.
         replicas: the models, in the suite's order.
-        metrics: final numbers by name, one per replica.
-        variants: score variant -> metric -> one number per replica.
+        metrics: final numbers, one per replica.
+        variants: the AUROCs of each score variant, one per replica.
         labelled: by k as text, what `validation` would see with k held-out anomalies: the mean
             AUROC over replicas, one number a draw, None where a replica failed. Each draw takes
             the same images in every trial of a study.
         models: parameters per model and similar constants of the configuration.
+        main_score: the part of the score that is the score itself, such as "negative_elbo"; empty
+            where it is no part.
+        scales: by quantity ("loss", and "likelihood" where there is one) what it is measured in;
+            two trials may be compared by a quantity only where the text is the same.
+        warnings: what the detector warns of.
         seconds: wall time of the trial.
         device: "cpu" or "cuda".
         schema: version of this layout.
@@ -122,71 +139,106 @@ class TrialRecord:
     objective: float | None
     reports: list[tuple[int, float | None]]
     replicas: list[ReplicaRecord]
-    metrics: dict[str, Values]
-    variants: dict[str, dict[str, Values]] = field(default_factory=dict)
+    metrics: dict[Metric, Values]
+    variants: dict[ScoreVariant, dict[Metric, Values]] = field(default_factory=dict)
     labelled: dict[str, list[float | None]] = field(default_factory=dict)
     models: dict[str, float] = field(default_factory=dict)
+    main_score: str = ""
+    scales: dict[str, str] = field(default_factory=dict)
+    warnings: list[Warned] = field(default_factory=list)
     seconds: float = 0.0
     device: str = "cpu"
     schema: int = SCHEMA
 
+    def to_json(self) -> dict[str, Any]:
+        """The line of `trials.jsonl`."""
+        plain = {entry.name: getattr(self, entry.name) for entry in fields(self)}
+        return {
+            **plain,
+            "params": encode(self.params),
+            "reports": [list(report) for report in self.reports],
+            "replicas": [asdict(replica) for replica in self.replicas],
+            "metrics": metrics_to_json(self.metrics),
+            "variants": variants_to_json(self.variants),
+            "warnings": [
+                {"text": warning.text, "replicas": list(warning.replicas)}
+                for warning in self.warnings
+            ],
+        }
+
     @classmethod
-    def from_json(cls, data: Mapping[str, Any], compact: bool = False) -> Self:
+    def from_json(cls, line: Mapping[str, Any], compact: bool = False) -> Self:
         """The record in a line of `trials.jsonl`; fields of later minor additions are ignored.
 
+        A line of schema 1 is read as what it means today.
+
         Args:
-            data: the line.
+            line: as `to_json` wrote it.
             compact: whether to keep metrics and variants in eight bytes a number, NaN for None.
 
         Raises:
             UserError: if the line was written by a newer schema, or lacks what every record has.
         """
-        schema = data.get("schema", SCHEMA)
+        schema = line.get("schema", SCHEMA)
         if not isinstance(schema, int) or schema > SCHEMA:
             raise UserError(
-                f"trial {data.get('number')} was recorded with schema {schema}, this "
+                f"trial {line.get('number')} was recorded with schema {schema}, this "
                 f"version reads up to {SCHEMA}; install a newer tune_ad"
             )
+        if schema == 1:
+            line = upgraded_trial(line)
         required = [
-            e for e in fields(cls) if e.default is MISSING and e.default_factory is MISSING
+            entry.name
+            for entry in fields(cls)
+            if entry.default is MISSING and entry.default_factory is MISSING
         ]
-        if lost := [each.name for each in required if each.name not in data]:
+        if lost := [name for name in required if name not in line]:
             raise UserError(
                 f"a trial's record lacks {', '.join(lost)}; remove that line or restore the file"
             )
-        known = {each.name for each in fields(cls)}
-        values = {name: value for name, value in data.items() if name in known}
-        values["replicas"] = [_replica(replica) for replica in data["replicas"]]
-        values["reports"] = [(epoch, value) for epoch, value in data["reports"]]
-        values["metrics"] = _named(data["metrics"], compact)
-        variants = data.get("variants", {})
-        values["variants"] = {sys.intern(v): _named(each, compact) for v, each in variants.items()}
+        known = {entry.name for entry in fields(cls)}
+        values = {name: value for name, value in line.items() if name in known}
+        values["params"] = decode(line["params"])
+        values["replicas"] = [_replica(replica) for replica in line["replicas"]]
+        values["reports"] = [(epoch, objective) for epoch, objective in line["reports"]]
+        values["metrics"] = _shared_metrics(metrics_from_json(line["metrics"]), compact)
+        values["variants"] = {
+            variant: _shared_metrics(metrics, compact)
+            for variant, metrics in variants_from_json(line.get("variants", [])).items()
+        }
+        values["warnings"] = [
+            Warned(warning["text"], tuple(warning["replicas"]))
+            for warning in line.get("warnings", [])
+        ]
         return cls(**values)
 
 
-_shared = lru_cache(maxsize=4096)(ReplicaRecord)  # hundreds of trials have equal ones
+_shared_replica = lru_cache(maxsize=4096)(ReplicaRecord)  # hundreds of trials have equal ones
+_shared_metric = lru_cache(maxsize=4096)(Metric)
 
 
-def _replica(data: Mapping[str, Any]) -> ReplicaRecord:
+def _replica(line: Mapping[str, Any]) -> ReplicaRecord:
     """A replica; equal ones are one object.
 
     Raises:
         UserError: if a field is missing.
     """
-    names = [each.name for each in fields(ReplicaRecord)]
-    if lost := [name for name in names if name not in data]:
+    names = [entry.name for entry in fields(ReplicaRecord)]
+    if lost := [name for name in names if name not in line]:
         raise UserError(
             f"a replica in a trial's record lacks {', '.join(lost)}; remove that line or restore "
             "the file"
         )
-    return _shared(*(data[name] for name in names))
+    return _shared_replica(*(line[name] for name in names))
 
 
-def _named(metrics: Mapping[str, list[float | None]], compact: bool) -> dict[str, Values]:
-    """Numbers by name; the name is one object over all records."""
+def _shared_metrics(
+    metrics: Mapping[Metric, list[float | None]], compact: bool
+) -> dict[Metric, Values]:
+    """Metrics whose names are one object over all records."""
     return {
-        sys.intern(name): _compacted(values) if compact else values
-        for name, values in metrics.items()
+        _shared_metric(*map(sys.intern, metric)): _compacted(values) if compact else values
+        for metric, values in metrics.items()
     }
 
 

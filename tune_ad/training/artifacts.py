@@ -1,4 +1,4 @@
-"""What of an examination is kept to be looked at: histograms, thinned scores, pictures."""
+"""What is kept to be looked at: histograms of scores, thinned scores, watched terms, pictures."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -6,60 +6,65 @@ from typing import Any
 import numpy as np
 from torch import Tensor
 
-from tune_ad.detectors.base import Terms
 from tune_ad.training.replica_set import ReplicaSet
-from tune_ad.training.scoring import Key
+from tune_ad.training.scoring import NORMAL, Scored
 from tune_ad.training.suite import Suite
 
 HISTOGRAM_BINS = 40
 KEPT_SCORES = 500
 KEPT_STEPS = 2_000
 
-Told = Mapping[str, Sequence[tuple[int, float]]]
+Groups = Mapping[str, np.ndarray]
+"""Scores of "normal" images and of each set of outsiders, each of shape (n,)."""
+WatchedTerms = Mapping[str, Sequence[tuple[int, float]]]
 """What a replica tells at every step, by term: numbers of steps from 1 on, and batch means."""
 Steps = dict[str, list[Any]]
 """A term at every step: "step" counts from 1; its "mean" and "least" over replicas."""
 
 
-def histogram(scores: Mapping[str, np.ndarray]) -> dict[str, list[float]]:
-    """Counts of each side over common bins between the smallest and the largest score."""
+def histogram(scores: Groups) -> dict[str, Any]:
+    """Edges of common bins between the smallest and the largest score, and counts of each group.
+
+    Returns:
+        "edges", shape (bins + 1,), and "counts" by name of the group, shape (bins,).
+    """
     everything = np.concatenate(list(scores.values()))
     low, high = everything.min(), everything.max()
     # A nearly collapsed detector has scores too close for bins between the extremes.
     least = HISTOGRAM_BINS * np.spacing(np.abs(everything).max())
     pad = least if low < high < low + least else 0.0
     edges = np.histogram_bin_edges(everything, HISTOGRAM_BINS, (low - pad, high + pad))
-    counts = {side: np.histogram(each, edges)[0].tolist() for side, each in scores.items()}
-    return {"edges": edges.tolist(), **counts}
+    counts = {name: np.histogram(s, edges)[0].tolist() for name, s in scores.items()}
+    return {"edges": edges.tolist(), "counts": counts}
 
 
-def histograms(title: str, scores: Mapping[str, np.ndarray]) -> dict[str, dict[str, list[float]]]:
-    """The histograms of a task, by name: one for each outsider set where there are several.
+def histograms(scored: Scored, scores: Groups) -> list[dict[str, Any]]:
+    """The histograms of a task: one for each set of outsiders where there are several.
 
     Sets lie so far apart that common bins would show one of them alone.
 
     Args:
-        title: name of the task, "<task>, <part>" for a part of the score.
-        scores: of normals and of each outsider set.
+        scored: the task, and the part of the score.
+        scores: of normals and of each set of outsiders.
+
+    Returns:
+        each with "task", "part", "outsider" (empty where one histogram holds all), "edges" and
+        "counts".
     """
-    others = [side for side in scores if side != "normal"]
-    if len(others) < 2:
-        return {title: histogram(scores)}
-    task, comma, part = title.partition(", ")
-    source = task.partition("-vs-")[0]
-    return {
-        f"{source}-vs-{name}{comma}{part}": histogram(
-            {"normal": scores["normal"], name: scores[name]}
-        )
-        for name in others
-    }
+    outsiders = [name for name in scores if name != NORMAL]
+    if len(outsiders) < 2:
+        return [{**scored._asdict(), "outsider": "", **histogram(scores)}]
+    pairs = {name: {NORMAL: scores[NORMAL], name: scores[name]} for name in outsiders}
+    return [
+        {**scored._asdict(), "outsider": name, **histogram(pair)} for name, pair in pairs.items()
+    ]
 
 
-def over_replicas(told: Sequence[Told]) -> dict[str, Steps]:
+def over_replicas(watched: Sequence[WatchedTerms]) -> dict[str, Steps]:
     """What replicas tell at every step: the mean and the least over those that made it.
 
     Args:
-        told: by replica, then by name of the term: the number of the step and the batch mean.
+        watched: by replica, then by name of the term: the number of the step and the batch mean.
 
     Returns:
         by name: "step", "mean" and "least", each a list with one entry per step.
@@ -68,8 +73,8 @@ def over_replicas(told: Sequence[Told]) -> dict[str, Steps]:
     {'share': {'step': [1, 2], 'mean': [0.75, 0.25], 'least': [0.5, 0.25]}}
     """
     by_step: dict[str, dict[int, list[float]]] = {}
-    for each in told:
-        for name, points in each.items():
+    for terms in watched:
+        for name, points in terms.items():
             for step, value in points:
                 by_step.setdefault(name, {}).setdefault(step, []).append(value)
     return {
@@ -82,31 +87,43 @@ def over_replicas(told: Sequence[Told]) -> dict[str, Steps]:
     }
 
 
-def thinned(scores: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
-    """At most `KEPT_SCORES` scores of each side, evenly taken."""
-    return {side: each[:: -(-len(each) // KEPT_SCORES)] for side, each in scores.items()}
+def thinned_scores(scores: Groups) -> dict[str, np.ndarray]:
+    """At most `KEPT_SCORES` scores of each group, evenly taken."""
+    return {name: s[:: -(-len(s) // KEPT_SCORES)] for name, s in scores.items()}
 
 
-def fewer(steps: Mapping[str, Steps]) -> dict[str, Steps]:
+def thinned_steps(steps: Mapping[str, Steps]) -> dict[str, Steps]:
     """At most `KEPT_STEPS` steps of each term, evenly taken; TensorBoard has them all."""
     return {
-        name: {key: values[:: -(-len(values) // KEPT_STEPS)] for key, values in each.items()}
-        for name, each in steps.items()
+        name: {key: values[:: -(-len(values) // KEPT_STEPS)] for key, values in points.items()}
+        for name, points in steps.items()
     }
 
 
-def pictures(
-    replica_set: ReplicaSet, suite: Suite, keys: Sequence[Key], count: int
-) -> dict[str, Terms]:
-    """What the first replica of each task makes of held-out normals; uint8 (n, h, w, c)."""
-    shown: dict[str, dict[str, Tensor]] = {}
+def pictures(replica_set: ReplicaSet, suite: Suite, count: int) -> dict[str, dict[str, Any]]:
+    """What the first replica of each task makes of held-out normals.
+
+    Args:
+        replica_set: the replicas.
+        suite: tasks and images.
+        count: images of each task, at most.
+
+    Returns:
+        by task, then by title of the picture: uint8, shape (n, h, w, c).
+    """
+    by_task: dict[str, dict[str, Any]] = {}
     for k in replica_set.living():
-        name = suite.tasks[keys[k].task].name
-        held_out = suite.positions(keys[k].task, "validation_normal")[:count]
-        if name not in shown and len(held_out):
-            made = replica_set.illustrate(k, held_out)
-            shown[name] = {
-                title: (image.clamp(0, 1) * 255).round().byte().permute(0, 2, 3, 1).cpu()
-                for title, image in made.items()
-            }
-    return shown
+        task = replica_set.replicas[k].spec.task
+        held_out = suite.positions(task, "validation_normal")[:count]
+        if task not in by_task and len(held_out):
+            images = replica_set.illustrate(k, held_out)
+            by_task[task] = {title: _as_bytes(image) for title, image in images.items()}
+    return by_task
+
+
+def _as_bytes(images: Tensor) -> np.ndarray:
+    """Images in [0, 1] of shape (n, c, h, w) as uint8 of shape (n, h, w, c)."""
+    pixels: np.ndarray = (
+        (images.clamp(0, 1) * 255).round().byte().permute(0, 2, 3, 1).cpu().numpy()
+    )
+    return pixels

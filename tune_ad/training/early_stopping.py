@@ -7,6 +7,9 @@ from typing import Any
 
 from torch import Tensor
 
+from tune_ad.detectors.base import Numbers
+from tune_ad.storage.metric import Metric
+
 Weights = dict[str, Tensor]
 
 
@@ -30,27 +33,30 @@ class EarlyStopping:
     waited: int = 0
     weights: Weights = field(default_factory=dict)
     stopped: int | None = None
-    terms: dict[str, float] = field(default_factory=dict)
+    terms: Numbers = field(default_factory=dict)
 
     def note(self, epoch: int, loss: float, weights: Mapping[str, Tensor]) -> None:
         """Take in the loss after an interval; one that is no number is no improvement."""
         if loss < self.loss:
             self.loss, self.epoch, self.waited = loss, epoch, 0
-            self.weights = {name: each.detach().clone() for name, each in weights.items()}
+            self.weights = {name: tensor.detach().clone() for name, tensor in weights.items()}
             return
         self.waited += 1
         if self.waited >= self.patience:
             self.stopped = epoch
 
-    def again(self) -> None:
-        """Begin a new stage, whose losses are others; the terms stay."""
+    def begin_stage(self) -> None:
+        """Begin to watch a new stage, whose losses are others; the terms stay."""
         self.loss, self.epoch, self.waited, self.weights, self.stopped = math.inf, 0, 0, {}, None
 
     def state_dict(self) -> dict[str, Any]:
-        """Everything but the patience."""
-        return {name: value for name, value in vars(self).items() if name != "patience"}
+        """Everything but the patience, as tensors and plain data."""
+        terms = [(tuple(metric), value) for metric, value in self.terms.items()]
+        return {**vars(self), "terms": terms}
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
         """Go on from `state`."""
         for name, value in state.items():
-            setattr(self, name, value)
+            if name not in ("patience", "terms"):
+                setattr(self, name, value)
+        self.terms = {Metric(*metric): value for metric, value in state["terms"]}

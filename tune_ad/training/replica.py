@@ -8,18 +8,19 @@ import torch
 from torch import Tensor
 
 from tune_ad.data.scaling import Range, training_range
-from tune_ad.detectors.base import Buffers, Detector, ScoreSpace, Terms
+from tune_ad.detectors.base import Buffers, Detector, Numbers, ScoreSpace, Terms
 from tune_ad.detectors.config import Config
 from tune_ad.detectors.nets import ImageShape
 from tune_ad.detectors.schedule import Phase, Stage
 from tune_ad.randomness import derived_seed, torch_stream
+from tune_ad.storage.metric import Metric
 
 CHUNK = {"cpu": 200, "cuda": 4000}  # images scored at once: fits a cache, fills a GPU
 
 
 @dataclass(frozen=True)
 class ReplicaSpec:
-    """One replica to train.
+    """One model to train: a configuration's replica for one task and seed.
 
     Attributes:
         task: name of the task.
@@ -52,13 +53,13 @@ class Replica:
         detector: type[Detector[Any]],
         config: Config,
         images: Tensor,
-        replica_spec: ReplicaSpec,
+        spec: ReplicaSpec,
         score_space: ScoreSpace,
     ) -> None:
         shape = ImageShape(*images.shape[1:])
-        self.images, self.replica_spec, self.score_space = images, replica_spec, score_space
-        self.range: Range | None = training_range(config.scaling, images, replica_spec.train)
-        self.owner = owner = derived_seed(replica_spec.seed, replica_spec.task)
+        self.images, self.spec, self.score_space = images, spec, score_space
+        self.range: Range | None = training_range(config.scaling, images, spec.train)
+        self.owner = owner = derived_seed(spec.seed, spec.task)
         module = build(detector, config, shape, owner)
         self.module = module.to(images.device).to(memory_format=torch.channels_last)
         self.stages = module.stages()
@@ -68,8 +69,8 @@ class Replica:
         # Drawn on the CPU: there the first T masks do not depend on how many are drawn.
         score_stream = torch_stream(owner, "score noise")
         self.score_noise = {
-            name: each.draw(score_stream).to(device)
-            for name, each in module.score_noise(score_space).items()
+            name: noise.draw(score_stream).to(device)
+            for name, noise in module.score_noise(score_space).items()
         }
         self.optimisers: dict[str, torch.optim.Adam] = {}
         self.optimised: str | None = None  # the stage to which the optimisers belong
@@ -84,7 +85,7 @@ class Replica:
             epoch -= stage.epochs
         raise IndexError(f"the schedule has no epoch {epoch} after its last")
 
-    def train_epoch(self, epoch: int) -> dict[str, float]:
+    def train_epoch(self, epoch: int) -> Numbers:
         """One pass over the training images: the mean of every term over images."""
         stage, local = self.position(epoch)
         if local == 0:
@@ -95,22 +96,22 @@ class Replica:
         self.set_learning_rate(stage.learning_rate(local))
         self.set_mode(stage)
         progress = torch.tensor(local / stage.epochs, device=self.images.device)
-        totals: Terms = {}
+        totals: dict[Metric, Tensor] = {}
         watched: dict[str, list[Tensor]] = {}
         batches = self.batches(stage.batch_size)
         for batch in batches:
-            for name, mean in self.update(stage, self.pick(batch), progress).items():
-                totals[name] = totals[name] + mean if name in totals else mean
-                if name.rpartition("/")[2] in self.module.watched:
-                    watched.setdefault(name.rpartition("/")[2], []).append(mean)
+            for metric, mean in self.update(stage, self.pick(batch), progress).items():
+                totals[metric] = totals[metric] + mean if metric in totals else mean
+                if metric.term in self.module.watched:
+                    watched.setdefault(metric.term, []).append(mean)
         first = self.steps_before(epoch) + 1
-        for name, means in watched.items():
-            self.steps.setdefault(name, []).extend(enumerate(torch.stack(means).tolist(), first))
-        return {name: float(total) / len(batches) for name, total in totals.items()}
+        for term, means in watched.items():
+            self.steps.setdefault(term, []).extend(enumerate(torch.stack(means).tolist(), first))
+        return {metric: float(total) / len(batches) for metric, total in totals.items()}
 
     def steps_before(self, epoch: int) -> int:
         """Steps of all epochs before one."""
-        n, steps = len(self.replica_spec.train), 0
+        n, steps = len(self.spec.train), 0
         for stage in self.stages:
             steps += -(-n // stage.batch_size) * min(epoch, stage.epochs)
             epoch -= min(epoch, stage.epochs)
@@ -121,13 +122,12 @@ class Replica:
         steps, self.steps = self.steps, {}
         return steps
 
-    def update(self, stage: Stage, images: Tensor, progress: Tensor) -> Terms:
+    def update(self, stage: Stage, images: Tensor, progress: Tensor) -> dict[Metric, Tensor]:
         """One step of every phase; the batch means of its terms, detached."""
-        means: Terms = {}
+        means: dict[Metric, Tensor] = {}
         for phase in stage.phases:
-            prefix = self.prefix(stage, phase)
             wanted = self.module.noise(phase.name, len(images))
-            noise = {name: each.draw(self.noise) for name, each in wanted.items()}
+            noise = {name: shape.draw(self.noise) for name, shape in wanted.items()}
             terms = self.module.terms(phase.name, images, noise)
             optimiser = self.optimisers[phase.name]
             optimiser.zero_grad(set_to_none=True)
@@ -137,7 +137,7 @@ class Replica:
             terms = {name: value.detach() for name, value in terms.items()}
             self.set_buffers(self.module.after_step(stage.name, phase.name, terms, progress))
             for name, value in terms.items():
-                means[prefix + name] = value.mean()
+                means[self.metric(stage, phase, name)] = value.mean()
         return means
 
     def set_mode(self, stage: Stage) -> None:
@@ -147,10 +147,14 @@ class Replica:
         for name, child in self.module.named_children():
             child.train(name in moved)
 
-    def prefix(self, stage: Stage, phase: Phase) -> str:
-        """What tells the terms of an earlier stage and of several phases apart."""
-        before = "" if stage is self.stages[-1] else f"{stage.name}/"
-        return f"{before}{phase.name}/" if len(stage.phases) > 1 else before
+    def metric(self, stage: Stage, phase: Phase, term: str) -> Metric:
+        """The name of a term; that of the last stage and of an only phase go without saying."""
+        return Metric(
+            "train",
+            term,
+            stage="" if stage is self.stages[-1] else stage.name,
+            phase=phase.name if len(stage.phases) > 1 else "",
+        )
 
     def make_optimisers(self, stage: Stage) -> None:
         """Fresh optimisers, one per phase of the stage."""
@@ -179,8 +183,8 @@ class Replica:
 
     def batches(self, size: int) -> list[Tensor]:
         """One epoch of full batches of indices; the same permutation completes the last one."""
-        n = len(self.replica_spec.train)
-        permutation = self.replica_spec.train[torch.randperm(n, generator=self.order)]
+        n = len(self.spec.train)
+        permutation = self.spec.train[torch.randperm(n, generator=self.order)]
         count = -(-n // size)
         repeated = permutation.repeat(-(-count * size // n))[: count * size]
         return list(repeated.to(self.images.device).split(size))
@@ -199,7 +203,7 @@ class Replica:
     def training_images(self) -> Iterator[Tensor]:
         """The training images in order, with the module in evaluation mode."""
         self.module.eval()
-        return map(self.pick, self.chunks(self.replica_spec.train))
+        return map(self.pick, self.chunks(self.spec.train))
 
     def finish(self) -> None:
         """Fit what scoring needs."""
@@ -236,7 +240,7 @@ class Replica:
         parts = []
         for chunk in self.chunks(indices):
             wanted = self.module.noise(phase, len(chunk))
-            noise = {n: each.draw(stream).to(chunk.device) for n, each in wanted.items()}
+            noise = {n: shape.draw(stream).to(chunk.device) for n, shape in wanted.items()}
             terms = self.module.terms(phase, self.pick(chunk), noise)
             parts.append(self.module.held_out_loss(phase, terms))
         return torch.cat(parts).double()
@@ -258,7 +262,7 @@ class Replica:
         """Weights, buffers, moments and the states of the random streams."""
         return {
             "module": self.module.state_dict(),
-            "optimisers": {name: each.state_dict() for name, each in self.optimisers.items()},
+            "optimisers": {name: adam.state_dict() for name, adam in self.optimisers.items()},
             "optimised": self.optimised,
             "order": self.order.get_state(),
             "noise": self.noise.get_state(),

@@ -6,12 +6,12 @@ replica's task is an index tensor into it.
 """
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Generator, Mapping, Sequence
 from typing import Any, NamedTuple
 
 from torch import Tensor
 
-from tune_ad.detectors.base import Detector, ScoreSpace, Terms, check_finite
+from tune_ad.detectors.base import Detector, Numbers, ScoreSpace, Terms, check_finite
 from tune_ad.detectors.config import Config
 from tune_ad.errors import DegenerateInputError, UserError
 from tune_ad.training.early_stopping import EarlyStopping
@@ -33,7 +33,7 @@ class ReplicaSet:
         config: of every replica.
         images: float, as `tune_ad.data.scaled` gives them, shape (n, c, h, w), on the device that
             trains.
-        members: the replicas.
+        specs: of the replicas.
         score_space: values of score-time parameters to score with besides the configuration's.
         patience: calls of `watch` without a lower loss after which a replica is done; 0 = none is
             before its schedule ends.
@@ -42,7 +42,7 @@ class ReplicaSet:
         epoch: epochs that the living replicas have finished, over all stages.
         epochs: of all stages; 0 for a detector that is only fitted.
         failures: by position of the replica.
-        plateaus: what `watch` knows of each replica; none without patience.
+        early_stopping: what `watch` knows of each replica; none without patience.
 
     Raises:
         UserError: if a replica has no training image, an image has a NaN, or the configuration
@@ -54,12 +54,12 @@ class ReplicaSet:
         detector: type[Detector[Any]],
         config: Config,
         images: Tensor,
-        replica_specs: Sequence[ReplicaSpec],
+        specs: Sequence[ReplicaSpec],
         score_space: ScoreSpace | None = None,
         patience: int = 0,
     ) -> None:
         check_finite(images)
-        for spec in replica_specs:
+        for spec in specs:
             if not len(spec.train):
                 raise UserError(
                     f"task {spec.task} with seed {spec.seed} has no training image; give it some"
@@ -67,11 +67,10 @@ class ReplicaSet:
         self.epoch = 0
         self.failures: dict[int, Failure] = {}
         self.replicas = [
-            Replica(detector, config, images, replica_spec, score_space or {})
-            for replica_spec in replica_specs
+            Replica(detector, config, images, spec, score_space or {}) for spec in specs
         ]
         self.epochs = sum(stage.epochs for stage in self.replicas[0].stages)
-        self.plateaus = [EarlyStopping(patience) for _ in replica_specs if patience]
+        self.early_stopping = [EarlyStopping(patience) for _ in specs if patience]
 
     @property
     def finished(self) -> bool:
@@ -108,12 +107,13 @@ class ReplicaSet:
 
     def training(self) -> list[int]:
         """Positions of the replicas that have not failed, nor stopped improving in this stage."""
-        stopped = {k for k, each in enumerate(self.plateaus) if each.stopped is not None}
+        watched = enumerate(self.early_stopping)
+        stopped = {k for k, stopping in watched if stopping.stopped is not None}
         return [k for k in self.living() if k not in stopped]
 
     def epoch_of(self, replica: int) -> int:
         """Epochs that a living replica has finished."""
-        stopped = self.plateaus[replica].stopped if self.plateaus else None
+        stopped = self.early_stopping[replica].stopped if self.early_stopping else None
         return self.epoch if stopped is None else stopped
 
     def watch(self, held_out: Sequence[Tensor]) -> None:
@@ -126,18 +126,18 @@ class ReplicaSet:
         Args:
             held_out: for each replica the indices of its images.
         """
-        if not (self.plateaus and self.epoch):
+        if not (self.early_stopping and self.epoch):
             return
         stage, _ = self.replicas[0].position(self.epoch - 1)
         for k in self.training():
-            plateau, replica = self.plateaus[k], self.replicas[k]
+            stopping, replica = self.early_stopping[k], self.replicas[k]
             losses = replica.losses(held_out[k], stage)
             if losses is None:
                 continue
-            plateau.note(self.epoch, float(losses.mean()), replica.module.state_dict())
-            over = plateau.stopped is not None or self.epoch == self.stage_end(self.epoch - 1)
-            if over and plateau.weights:
-                replica.restore(plateau.weights)
+            stopping.note(self.epoch, float(losses.mean()), replica.module.state_dict())
+            over = stopping.stopped is not None or self.epoch == self.stage_end(self.epoch - 1)
+            if over and stopping.weights:
+                replica.restore(stopping.weights)
 
     def stage_end(self, epoch: int) -> int:
         """Epochs that are over at the end of the stage to which an epoch belongs."""
@@ -146,43 +146,60 @@ class ReplicaSet:
 
     def _within_stage(self, epochs: int) -> int:
         """With patience, no more epochs than the stage has; a new stage begins to watch anew."""
-        if not self.plateaus or self.epoch >= self.epochs:
+        if not self.early_stopping or self.epoch >= self.epochs:
             return epochs
         if not self.training() and not self.finished:  # all wait for the end of the stage
             self.epoch = self.stage_end(self.epoch)
         if self.epoch and self.replicas[0].position(self.epoch)[1] == 0:
-            for plateau in self.plateaus:
-                plateau.again()
+            for stopping in self.early_stopping:
+                stopping.begin_stage()
         return min(epochs, self.stage_end(self.epoch) - self.epoch)
 
-    def train(self, epochs: int) -> list[dict[str, float]]:
+    def train(self, epochs: int) -> list[Numbers]:
         """Advance every living replica by `epochs`, or to the end of its schedule.
 
         Returns:
             for each replica the terms of its last epoch, averaged over images; {} for one that
             has failed.
         """
+        training = self.train_by_epochs(epochs)
+        while True:
+            try:
+                next(training)
+            except StopIteration as end:
+                return list(end.value)
+
+    def train_by_epochs(self, epochs: int) -> Generator[int, None, list[Numbers]]:
+        """As `train`, with a pause after each epoch of a replica.
+
+        Until it is exhausted, the replica set is between two states: it can neither be scored nor
+        stored.
+
+        Yields:
+            how many epochs of replicas are left before the set has advanced.
+        """
         epochs = min(self._within_stage(epochs), self.epochs - self.epoch)
-        means: list[dict[str, float]] = [{} for _ in self.replicas]
-        for k, plateau in enumerate(self.plateaus):
-            means[k] = {} if k in self.failures else plateau.terms
-        for k in self.training():
+        means: list[Numbers] = [{} for _ in self.replicas]
+        for k, stopping in enumerate(self.early_stopping):
+            means[k] = {} if k in self.failures else stopping.terms
+        training = self.training()
+        for place, k in enumerate(training, 1):
             for epoch in range(self.epoch, self.epoch + epochs):
                 means[k] = self.replicas[k].train_epoch(epoch)
-                bad = [name for name, value in means[k].items() if not math.isfinite(value)]
-                if bad:
-                    self.fail(k, epoch, f"{bad[0]} became {means[k][bad[0]]} in epoch {epoch + 1}")
+                if reason := _not_finite(means[k]):
+                    self.fail(k, epoch, f"{reason} in epoch {epoch + 1}")
                     means[k] = {}
                     break
+                yield self.epoch + epochs - epoch - 1 + epochs * (len(training) - place)
         self.epoch += epochs
-        for plateau, terms in zip(self.plateaus, means, strict=False):
-            plateau.terms = terms
+        for stopping, terms in zip(self.early_stopping, means, strict=False):
+            stopping.terms = terms
         return means
 
     def take_steps(self) -> list[dict[str, list[tuple[int, float]]]]:
         """What each living replica told at every step since the last call; {} for others."""
         living = self.living()
-        return [each.take_steps() if k in living else {} for k, each in enumerate(self.replicas)]
+        return [r.take_steps() if k in living else {} for k, r in enumerate(self.replicas)]
 
     def fail(self, replica: int, epoch: int, reason: str) -> None:
         """End a replica; the others go on."""
@@ -228,17 +245,25 @@ class ReplicaSet:
         return {
             "epoch": self.epoch,
             "failures": {k: tuple(failure) for k, failure in self.failures.items()},
-            "learners": [replica.state_dict() for replica in self.replicas],
-            "plateaus": [each.state_dict() for each in self.plateaus],
+            "replicas": [replica.state_dict() for replica in self.replicas],
+            "early_stopping": [stopping.state_dict() for stopping in self.early_stopping],
         }
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
         """Go on from `state`: what follows is bit-equal to what would have followed, on a CPU."""
         self.epoch = state["epoch"]
         self.failures = {k: Failure(*failure) for k, failure in state["failures"].items()}
-        for replica, saved in zip(self.replicas, state["learners"], strict=True):
+        for replica, saved in zip(self.replicas, state["replicas"], strict=True):
             replica.load_state_dict(saved)
-        for plateau, saved in zip(self.plateaus, state.get("plateaus", []), strict=True):
+        for plateau, saved in zip(self.early_stopping, state["early_stopping"], strict=True):
             plateau.load_state_dict(saved)
         if not self.epochs:
             self.prepare_scoring()
+
+
+def _not_finite(terms: Numbers) -> str:
+    """Which term of training is no number, as in "loss became nan"; empty if all are."""
+    for metric, value in terms.items():
+        if not math.isfinite(value):
+            return f"{metric._replace(part='')} became {value}".removeprefix("_")
+    return ""

@@ -1,35 +1,34 @@
-"""What the replicas of a replica set make of held-out and of test images, as numbers by name.
+"""What the replicas of a configuration make of held-out and of test images, as named numbers.
 
-`part` is "validation" or "test". For each replica the metrics are:
+`part` is "validation" or "test". For each replica the metrics are, as (part, term):
 
-    <part>_auroc, <part>_ap            normals against anomalies; one per outsider set, which
-                                       follows as in test_auroc/svhn unless it is "rest"; where
-                                       all are other data sets, the name alone is of the first
-    <...>_bits_per_dim                 of what is in nats (`Detector.nats`), also of training terms
-    <part>_score, <part>_<term>        mean over normals of the score and of its named parts
-    validation_loss                    mean training loss over held-out normals
-    <part>_distinct, <part>_tied       distinct scores; share of images with a score not their own
-    <part>_relative_range              of the scores, over their largest magnitude
-    <part>_collapsed                   1 where every image has one score, but for rounding, else 0
+    auroc, ap            normals against anomalies, one for each set of outsiders; where all are
+                         other data sets, the one without a set's name is that of the first
+    score, <term>        mean over normals of the score and of its named parts; what is in nats
+                         (`Detector.nats`), also of training terms, in bits per dimension, too
+    loss                 mean training loss over held-out normals ("validation" alone)
+    distinct, tied       distinct scores; share of images with a score that another image has, too
+    relative_range       of the scores, over their largest magnitude
+    collapsed            1 where every image has one score, but for rounding, else 0
 
-The last three leave controls out: there are only 256 constant grey images.
+The last four leave controls out: there are only 256 constant grey images.
 """
 
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import lru_cache
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 import torch
 from torch import Tensor
 
 from tune_ad.data.controls import CONTROLS
-from tune_ad.detectors.base import Terms
+from tune_ad.detectors.base import Numbers, ScoreSpace, Terms, variant_name
 from tune_ad.errors import DegenerateInputError
 from tune_ad.randomness import numpy_stream
-from tune_ad.storage.records import Values
+from tune_ad.storage.metric import BITS_PER_DIM, Metric, ScoreVariant, Values
 from tune_ad.training.metrics import (
     auroc,
     average_precision,
@@ -43,166 +42,184 @@ from tune_ad.training.suite import Suite
 
 LABELLED = (1, 2, 5, 10, 50)  # anomalies by which a selection may be made
 DRAWS = 20
+NORMAL, REST = "normal", "rest"
+SCORE = "score"
+
+Groups = Mapping[str, Terms]
+"""Scores and their parts by group of images: "normal", and each set of outsiders by its name."""
 
 
-class Key(NamedTuple):
-    """Which task and seed a replica has; tasks are counted in the suite's order."""
+class Scored(NamedTuple):
+    """Whose scores are kept to be drawn.
 
-    task: int
-    seed: int
+    Attributes:
+        task: name of the task.
+        part: of the score; empty for the score itself.
+    """
+
+    task: str
+    part: str = ""
 
 
 @dataclass
-class Examination:
-    """What was found.
+class PartScores:
+    """What one part of the images gave; nothing of the replicas is changed by it.
 
     Attributes:
-        metrics: numbers by name, one per replica, None for a failed one.
-        variants: the AUROCs under other score-time values, by variant, then as `metrics`.
-        scores: per task, of its first replica: the scores of normals and of each outsider set;
-            under "<task>, <part>" those of a part of the score that its detector shows, too.
-        tested: the same of test images alone.
+        metrics: by replica, its numbers; empty for one that has none.
+        variants: by replica, the AUROCs under other scores.
+        kept: the scores of each group of images by the first replica of each task.
+        normals: by replica, the scores of normal images and their parts, each of shape (n,).
         placements: by replica, of its held-out anomalies among its held-out normals, shape (m,).
-        untested: by replica, why it has no numbers on test images.
+        faults: by replica, why its scores give no numbers.
     """
 
-    metrics: dict[str, Values] = field(default_factory=dict)
-    variants: dict[str, dict[str, Values]] = field(default_factory=dict)
-    scores: dict[str, dict[str, np.ndarray]] = field(default_factory=dict)
-    tested: dict[str, dict[str, np.ndarray]] = field(default_factory=dict)
+    metrics: list[Numbers]
+    variants: list[dict[ScoreVariant, Numbers]]
+    kept: dict[Scored, dict[str, np.ndarray]] = field(default_factory=dict)
+    normals: dict[int, Terms] = field(default_factory=dict)
     placements: dict[int, np.ndarray] = field(default_factory=dict)
-    untested: dict[int, str] = field(default_factory=dict)
+    faults: dict[int, str] = field(default_factory=dict)
 
-    def add(self, other: "Examination") -> None:
-        """Take in the metrics and variants of another part, and its scores where they tell more.
+    @classmethod
+    def nothing(cls, replicas: int) -> "PartScores":
+        """What a part gives that is not scored.
 
-        Where the outsiders are other data sets, held-out scores are of normals alone.
+        Args:
+            replicas: how many there are.
         """
-        self.metrics |= other.metrics
-        for name, metrics in other.variants.items():
-            self.variants.setdefault(name, {}).update(metrics)
-        for task, sides in other.scores.items():
-            if len(sides) > len(self.scores.get(task, {})):
-                self.scores[task] = sides
-
-    def keep(self, task: str, sides: Mapping[str, Terms], shown: Sequence[str]) -> None:
-        """The scores of a task's first replica, and the parts of them that are shown.
-
-        Raises:
-            DegenerateInputError: if one of them is not finite.
-        """
-        for part in ("score", *shown):
-            for side, terms in sides.items():
-                require_finite(side, terms[part])
-            kept = {side: terms[part].cpu().numpy() for side, terms in sides.items()}
-            self.scores.setdefault(task if part == "score" else f"{task}, {part}", kept)
+        return cls([{} for _ in range(replicas)], [{} for _ in range(replicas)])
 
 
-def by_name(replicas: Sequence[Mapping[str, float]]) -> dict[str, Values]:
-    """Numbers by name from numbers by replica; None where a replica has no number of that name.
+def by_metric(replicas: Sequence[Numbers]) -> dict[Metric, Values]:
+    """Numbers by metric from numbers by replica; None where a replica has no such number.
 
-    >>> by_name([{"a": 1.0}, {}])
-    {'a': [1.0, None]}
+    >>> [*by_metric([{Metric("test", "auroc"): 1.0}, {}]).values()]
+    [[1.0, None]]
     """
-    names = dict.fromkeys(name for replica in replicas for name in replica)
-    return {name: [replica.get(name) for replica in replicas] for name in names}
+    metrics = dict.fromkeys(metric for numbers in replicas for metric in numbers)
+    return {metric: [numbers.get(metric) for numbers in replicas] for metric in metrics}
 
 
-def examine(
-    replica_set: ReplicaSet,
-    suite: Suite,
-    keys: Sequence[Key],
-    part: str,
-    every_variant: bool = False,
-    ends: bool = True,
-) -> Examination:
+def by_variant(
+    replicas: Sequence[Mapping[ScoreVariant, Numbers]],
+) -> dict[ScoreVariant, dict[Metric, Values]]:
+    """As `by_metric`, for each score variant."""
+    variants = dict.fromkeys(variant for scores in replicas for variant in scores)
+    return {
+        variant: by_metric([scores.get(variant, {}) for scores in replicas])
+        for variant in variants
+    }
+
+
+def score_part(
+    replica_set: ReplicaSet, suite: Suite, part: str, every_variant: bool = False
+) -> PartScores:
     """Score the images of one part of every task with its replicas.
 
-    A replica whose scores are not finite has no numbers.
+    A replica whose scores are not finite has no numbers, and a fault that says why.
 
     Args:
         replica_set: the replicas.
         suite: tasks and images.
-        keys: of the replicas, in the replica set's order.
         part: "validation" or "test".
         every_variant: also score under the values of the score space.
-        ends: whether a replica whose scores are not finite is ended as failed, too; otherwise it
-            is named in `Examination.untested`.
     """
-    metrics: list[dict[str, float]] = [{} for _ in keys]
-    variants: list[dict[str, dict[str, float]]] = [{} for _ in keys]
-    found = Examination()
+    scores = PartScores.nothing(len(replica_set.replicas))
     for k in replica_set.living():
-        key = keys[k]
-        sides = {
-            name: replica_set.score(k, suite.positions(key.task, where), every_variant)
-            for name, where in score_groups(suite, key.task, part).items()
-        }
-        losses = None
-        if part == "validation":
-            losses = replica_set.losses(k, suite.positions(key.task, "validation_normal"))
         try:
-            numbers = replica_metrics(sides, part)
-            if losses is not None:
-                numbers["validation_loss"] = finite_mean(losses)
-            others = variant_aurocs(sides, part) if every_variant else {}
-            found.keep(suite.tasks[key.task].name, sides, replica_set.replicas[k].module.shown)
+            _score_replica(scores, replica_set, suite, k, part, every_variant)
         except DegenerateInputError as error:
-            if ends:
-                replica_set.fail(k, replica_set.epoch, str(error))
-            else:
-                found.untested[k] = f"not tested: {error}"
-            continue
-        metrics[k], variants[k] = numbers, others
-        if "rest" in sides:
-            placed = placements(sides["normal"]["score"], sides["rest"]["score"])
-            found.placements[k] = placed.cpu().numpy()
-    found.metrics = by_name(metrics)
-    names = dict.fromkeys(name for each in variants for name in each)
-    found.variants = {name: by_name([each.get(name, {}) for each in variants]) for name in names}
-    return found
+            scores.faults[k] = str(error)
+    return scores
 
 
-def score_groups(suite: Suite, task: int, part: str) -> dict[str, str]:
-    """The names of the suite's parts that hold the normals and each outsider set.
+def _score_replica(  # noqa: PLR0913 - the arguments of `score_part` for one replica
+    scores: PartScores,
+    replica_set: ReplicaSet,
+    suite: Suite,
+    k: int,
+    part: str,
+    every_variant: bool,
+) -> None:
+    """Put what one replica gives into `scores`, all or nothing.
+
+    Raises:
+        DegenerateInputError: if a score or a loss is not finite.
+    """
+    replica = replica_set.replicas[k]
+    groups = {
+        name: replica_set.score(k, suite.positions(replica.spec.task, positions), every_variant)
+        for name, positions in score_groups(suite, replica.spec.task, part).items()
+    }
+    numbers = replica_metrics(groups, part)
+    if part == "validation":
+        losses = replica_set.losses(k, suite.positions(replica.spec.task, "validation_normal"))
+        if losses is not None:
+            numbers[Metric(part, "loss")] = finite_mean(losses)
+    variants = variant_aurocs(groups, part, replica.score_space) if every_variant else {}
+    _keep(scores, replica.spec.task, groups, replica.module.shown)
+    scores.metrics[k], scores.variants[k], scores.normals[k] = numbers, variants, groups[NORMAL]
+    if REST in groups:
+        placed = placements(groups[NORMAL][SCORE], groups[REST][SCORE])
+        scores.placements[k] = placed.cpu().numpy()
+
+
+def _keep(scores: PartScores, task: str, groups: Groups, shown: Sequence[str]) -> None:
+    """Keep the scores of a task's first replica, and the parts of them that are shown.
+
+    Raises:
+        DegenerateInputError: if one of them is not finite.
+    """
+    for part in (SCORE, *shown):
+        for name, terms in groups.items():
+            require_finite(name, terms[part])
+        kept = {name: terms[part].cpu().numpy() for name, terms in groups.items()}
+        scores.kept.setdefault(Scored(task, "" if part == SCORE else part), kept)
+
+
+def score_groups(suite: Suite, task: str, part: str) -> dict[str, str]:
+    """The names of the suite's parts that hold the normals and each set of outsiders.
 
     Where the outsiders are other data sets, selection has no anomaly to look at.
     """
     if part == "validation":
-        rest = {"rest": "validation_anomalous"}
+        rest = {REST: "validation_anomalous"}
         known = len(suite.positions(task, "validation_anomalous"))
-        return {"normal": "validation_normal"} | (rest if known else {})
-    return {"normal": "test_normal"} | {n: f"test/{n}" for n in suite.outsiders(task)}
+        return {NORMAL: "validation_normal"} | (rest if known else {})
+    return {NORMAL: "test_normal"} | {name: f"test/{name}" for name in suite.outsiders(task)}
 
 
-def replica_metrics(sides: Mapping[str, Terms], part: str) -> dict[str, float]:
+def replica_metrics(groups: Groups, part: str) -> Numbers:
     """The metrics of one replica.
 
     Raises:
-        DegenerateInputError: if a score is not finite or a side is empty.
+        DegenerateInputError: if a score is not finite or a group is empty.
     """
-    numbers: dict[str, float] = {}
-    normal = sides["normal"]
-    require_finite("normal", normal["score"])
-    for name, side in sides.items():
-        if name != "normal":
-            end = outsider_suffix(name)
-            numbers[f"{part}_auroc{end}"] = auroc(normal["score"], side["score"])
-            numbers[f"{part}_ap{end}"] = average_precision(normal["score"], side["score"])
-    numbers |= of_first(numbers, sides, (f"{part}_auroc", f"{part}_ap"))
+    numbers: Numbers = {}
+    normal = groups[NORMAL]
+    require_finite(NORMAL, normal[SCORE])
+    for name, terms in groups.items():
+        if name != NORMAL:
+            outsider = outsider_name(name)
+            pair = normal[SCORE], terms[SCORE]
+            numbers[Metric(part, "auroc", outsider)] = auroc(*pair)
+            numbers[Metric(part, "ap", outsider)] = average_precision(*pair)
+    numbers |= of_first_set(numbers, groups)
     for term, values in normal.items():
         if "=" not in term:
-            numbers[f"{part}_{term}"] = float(values.mean())
-    apart = ties(torch.cat([t["score"] for name, t in sides.items() if name not in CONTROLS]))
-    numbers[f"{part}_distinct"] = float(apart.distinct)
-    numbers[f"{part}_tied"] = apart.share
-    numbers[f"{part}_relative_range"] = apart.relative_range
-    numbers[f"{part}_collapsed"] = float(apart.collapsed)
+            numbers[Metric(part, term)] = float(values.mean())
+    images = [terms[SCORE] for name, terms in groups.items() if name not in CONTROLS]
+    apart = ties(torch.cat(images))
+    numbers[Metric(part, "distinct")] = float(apart.distinct)
+    numbers[Metric(part, "tied")] = apart.share
+    numbers[Metric(part, "relative_range")] = apart.relative_range
+    numbers[Metric(part, "collapsed")] = float(apart.collapsed)
     return numbers
 
 
 def labelled(
-    suite: Suite, keys: Sequence[Key], placed: Mapping[int, np.ndarray], seed: int
+    suite: Suite, tasks: Sequence[str], placed: Mapping[int, np.ndarray], seed: int
 ) -> dict[str, list[float | None]]:
     """What selection would see with k held-out anomalies: the mean AUROC over replicas, by draw.
 
@@ -211,7 +228,7 @@ def labelled(
 
     Args:
         suite: tasks and images.
-        keys: of the replicas.
+        tasks: of the replicas.
         placed: the placements of all held-out anomalies of a task, by replica.
         seed: of the study.
 
@@ -219,17 +236,16 @@ def labelled(
         by k as text, `DRAWS` numbers in [0, 1], None if a replica has no placements; without each
         k that exceeds the held-out anomalies of a task.
     """
-    tasks = {key.task: suite.tasks[key.task].name for key in keys}
     known = {task: len(suite.positions(task, "validation_anomalous")) for task in tasks}
     means: dict[str, list[float | None]] = {}
     for count in LABELLED:
         if count > min(known.values()):
             break
         means[str(count)] = [None] * DRAWS
-        if len(placed) == len(keys):
-            drawn = {t: drawings(seed, name, count, known[t]) for t, name in tasks.items()}
-            each = [placed[k][drawn[key.task]].mean(1) for k, key in enumerate(keys)]
-            means[str(count)] = np.mean(each, axis=0).tolist()
+        if len(placed) == len(tasks):
+            drawn = {task: drawings(seed, task, count, known[task]) for task in known}
+            aurocs = [placed[k][drawn[task]].mean(1) for k, task in enumerate(tasks)]
+            means[str(count)] = np.mean(aurocs, axis=0).tolist()
     return means
 
 
@@ -254,61 +270,69 @@ def finite_mean(losses: Tensor) -> float:
     return float(losses.mean())
 
 
-def variant_aurocs(sides: Mapping[str, Terms], part: str) -> dict[str, dict[str, float]]:
-    """The AUROCs of one replica under each score variant.
+def variant_aurocs(
+    groups: Groups, part: str, score_space: ScoreSpace
+) -> dict[ScoreVariant, Numbers]:
+    """The AUROCs of one replica by each part of the score and each value of the score space.
 
     Raises:
-        DegenerateInputError: if a score is not finite or a side is empty.
+        DegenerateInputError: if a score is not finite or a group is empty.
     """
-    found = {
-        variant: {
-            f"{part}_auroc{outsider_suffix(name)}": auroc(values, side[variant])
-            for name, side in sides.items()
-            if name != "normal"
-        }
-        for variant, values in sides["normal"].items()
-        if variant != "score"
+    names = {
+        variant_name(parameter, value): ScoreVariant(parameter, value)
+        for parameter, values in score_space.items()
+        for value in values
     }
-    return {
-        name: {**each, **of_first(each, sides, (f"{part}_auroc",))} for name, each in found.items()
-    }
+    variants: dict[ScoreVariant, Numbers] = {}
+    for name, values in groups[NORMAL].items():
+        if name != SCORE:
+            aurocs = {
+                Metric(part, "auroc", outsider_name(group)): auroc(values, terms[name])
+                for group, terms in groups.items()
+                if group != NORMAL
+            }
+            variant = names.get(name, ScoreVariant("", name))
+            variants[variant] = aurocs | of_first_set(aurocs, groups)
+    return variants
 
 
-def of_first(
-    numbers: Mapping[str, float], sides: Mapping[str, Any], metrics: Sequence[str]
-) -> dict[str, float]:
-    """The metrics of the first outsider set under the metric's name alone.
+def of_first_set(numbers: Numbers, groups: Groups) -> Numbers:
+    """The metrics of the first set of outsiders, without its name.
 
     Nothing where that is theirs already, or nothing is anomalous. So what a search is about has
     one name, whichever the outsiders.
     """
-    first = next((name for name in sides if name != "normal"), "rest")
-    if first == "rest":
+    first = next((name for name in groups if name != NORMAL), REST)
+    if first == REST:
         return {}
-    return {metric: numbers[f"{metric}{outsider_suffix(first)}"] for metric in metrics}
+    return {
+        metric._replace(outsider=""): value
+        for metric, value in numbers.items()
+        if metric.outsider == first
+    }
 
 
 def with_bits(
-    metrics: Mapping[str, Values], nats: Sequence[str], shape: Sequence[int]
-) -> dict[str, Values]:
+    metrics: Mapping[Metric, Values], nats: Sequence[str], shape: Sequence[int]
+) -> dict[Metric, Values]:
     """The metrics, and those of quantities in nats also in bits per dimension.
 
     Args:
-        metrics: numbers by name, one per replica.
+        metrics: one number per replica.
         nats: names of the terms and parts of scores that are nats per image.
         shape: of one image; its numbers are the dimensions.
     """
     converted = {
-        f"{name}_bits_per_dim": [
+        metric._replace(unit=BITS_PER_DIM): [
             None if value is None else bits_per_dimension(value, math.prod(shape))
             for value in values
         ]
-        for name, values in metrics.items()
-        if name.partition("_")[2].rpartition("/")[2] in nats  # without the names of stage, phase
+        for metric, values in metrics.items()
+        if metric.term in nats
     }
     return {**metrics, **converted}
 
 
-def outsider_suffix(name: str) -> str:
-    """What follows a metric's name for an outsider set; nothing for the other classes."""
-    return "" if name == "rest" else f"/{name}"
+def outsider_name(group: str) -> str:
+    """The outsider of a metric: the name of the set; none for the other classes of a data set."""
+    return "" if group == REST else group

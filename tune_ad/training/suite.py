@@ -20,14 +20,14 @@ class Suite:
     Attributes:
         images: uint8, shape (n, c, h, w); read-only, so that processes may share it.
         tasks: what is told apart.
-        splits: for each task, the positions in `images` of "train", "validation_normal",
+        splits: by name of the task, the positions in `images` of "train", "validation_normal",
             "validation_anomalous", "test_normal" and "test/<outsiders>".
         about: what is known of the images, by data set.
     """
 
     images: np.ndarray
     tasks: tuple[Task, ...]
-    splits: tuple[Arrays, ...]
+    splits: Mapping[str, Arrays]
     about: Mapping[str, str]
 
     @classmethod
@@ -56,24 +56,30 @@ class Suite:
             validation_images=budget.validation_images,
             test_images=budget.test_images,
         )
-        parts = [_named_parts(split(task, pool, sizes, seed)) for task in tasks]
-        used = np.unique(np.concatenate([part for each in parts for part in each.values()]))
-        splits = tuple(
-            {name: np.searchsorted(used, part) for name, part in each.items()} for each in parts
-        )
+        cuts = {task.name: _named_parts(split(task, pool, sizes, seed)) for task in tasks}
+        used = np.unique(np.concatenate([part for cut in cuts.values() for part in cut.values()]))
+        splits = {
+            task: {name: np.searchsorted(used, part) for name, part in cut.items()}
+            for task, cut in cuts.items()
+        }
         images = pool.images(torch.from_numpy(used)).numpy()
-        return cls(images, tuple(tasks), splits, {each.name: each.about for each in image_sets})
+        return cls(
+            images,
+            tuple(tasks),
+            splits,
+            {image_set.name: image_set.about for image_set in image_sets},
+        )
 
     @property
     def shape(self) -> tuple[int, ...]:
         """Of one image, (c, h, w)."""
         return self.images.shape[1:]
 
-    def positions(self, task: int, part: str) -> Tensor:
-        """Positions in `images` of one part of a task's split, shape (n,)."""
+    def positions(self, task: str, part: str) -> Tensor:
+        """Positions in `images` of one part of a task's split, by its name, shape (n,)."""
         return torch.tensor(self.splits[task][part])
 
-    def outsiders(self, task: int) -> list[str]:
+    def outsiders(self, task: str) -> list[str]:
         """Names of the outsider sets of a task that are to be tested."""
         prefix = "test/"
         return [name[len(prefix) :] for name in self.splits[task] if name.startswith(prefix)]

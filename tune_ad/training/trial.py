@@ -1,131 +1,43 @@
-"""One configuration on its suite: trains the replica set by intervals and reports after each.
+"""One configuration on its suite: trains its replicas by intervals and reports after each.
 
 It meets the test set at its last epoch, and after every interval where the search asks for that
 curve. It knows no Ray: the serial backend and the Ray Trainable drive the same object.
 """
 
+import math
 import time
-from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from collections import defaultdict
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import asdict
 from functools import cached_property
 from typing import Any
 
-import numpy as np
 import torch
 
 from tune_ad.data import scaled
-from tune_ad.detectors.base import skeleton
+from tune_ad.detectors.base import Numbers, Terms, skeleton
 from tune_ad.detectors.nets import ImageShape
 from tune_ad.detectors.operations import forward_operations
 from tune_ad.search.selection import RULES
 from tune_ad.search.study import Study
-from tune_ad.storage.records import ReplicaRecord, State, TrialRecord, TrialSpec, Values
-from tune_ad.training.artifacts import (
-    Steps,
-    Told,
-    fewer,
-    histograms,
-    over_replicas,
-    pictures,
-    thinned,
-)
-from tune_ad.training.likelihood_diagnostics import nearly_one_code, train_test_gap
+from tune_ad.storage.metric import Metric, ScoreVariant, Values
+from tune_ad.storage.records import ReplicaRecord, State, TrialRecord, TrialSpec, Warned
+from tune_ad.training.artifacts import histograms, pictures, thinned_scores, thinned_steps
+from tune_ad.training.history import History
 from tune_ad.training.replica import ReplicaSpec
 from tune_ad.training.replica_set import ReplicaSet
-from tune_ad.training.scoring import Examination, Key, by_name, examine, labelled, with_bits
+from tune_ad.training.report import Progress, Report
+from tune_ad.training.scoring import (
+    PartScores,
+    by_metric,
+    by_variant,
+    labelled,
+    score_part,
+    with_bits,
+)
 from tune_ad.training.suite import Suite
 
 SHOWN_PICTURES = 8
-
-
-@dataclass(frozen=True)
-class Report:
-    """What a trial says after an evaluation interval.
-
-    Attributes:
-        epoch: epochs finished.
-        epochs: epochs in all.
-        objective: by the study's rule, larger = better; None where it has nothing to look at.
-        learning_rate: of the last epoch.
-        metrics: numbers by name, one per replica.
-        scores: of held-out images of the first seed, by task (and part of the score, see
-            `Examination`): "normal" and each outsider set.
-        steps: of the interval: what the detector tells at every step.
-        pictures: by task, what the detector makes of held-out normals; at the end only.
-        done: whether the trial is over.
-        record: of the trial as it stands.
-        details: curves and histograms so far; at the end what is told at every step, thinned.
-        warning: what a reader should know of a trial that is over; empty if nothing.
-    """
-
-    epoch: int
-    epochs: int
-    objective: float | None
-    learning_rate: float
-    metrics: dict[str, Values]
-    scores: dict[str, dict[str, np.ndarray]]
-    steps: dict[str, Steps]
-    pictures: dict[str, dict[str, np.ndarray]]
-    done: bool
-    record: TrialRecord
-    details: dict[str, Any]
-    warning: str = ""
-
-
-@dataclass
-class History:
-    """The curves of a trial: one entry per report.
-
-    Attributes:
-        epochs: finished at each report.
-        learning_rates: of the last epoch before it.
-        objectives: by the study's rule.
-        metrics: numbers by name, at each report one per replica.
-        steps: terms that are told at every step.
-        sums: of those, by name: for each replica their sum and number.
-        seconds: spent so far.
-    """
-
-    epochs: list[int] = field(default_factory=list)
-    learning_rates: list[float] = field(default_factory=list)
-    objectives: list[float | None] = field(default_factory=list)
-    metrics: dict[str, list[Values]] = field(default_factory=dict)
-    steps: dict[str, Steps] = field(default_factory=dict)
-    sums: dict[str, list[list[float]]] = field(default_factory=dict)
-    seconds: float = 0.0
-
-    def follow(self, told: Sequence[Told]) -> dict[str, Steps]:
-        """Append what the replicas told at every step of an interval, and return it."""
-        for k, each in enumerate(told):
-            for name, points in each.items():
-                sums = self.sums.setdefault(name, [[0.0, 0] for _ in told])
-                sums[k][0] += sum(value for _, value in points)
-                sums[k][1] += len(points)
-        steps = over_replicas(told)
-        for name, points_of in steps.items():
-            whole = self.steps.setdefault(name, {"step": [], "mean": [], "least": []})
-            for key, values in points_of.items():
-                whole[key].extend(values)
-        return steps
-
-    def of_steps(self) -> dict[str, Values]:
-        """The mean over all steps of what is told at each, by "overall_<term>"."""
-        return {
-            f"overall_{name}": [total / count if count else None for total, count in sums]
-            for name, sums in self.sums.items()
-        }
-
-    def add(
-        self, epoch: int, rate: float, objective: float | None, metrics: dict[str, Values]
-    ) -> None:
-        """Append a report; a metric is an empty list at the reports that lack it."""
-        before = len(self.epochs)
-        self.epochs.append(epoch)
-        self.learning_rates.append(rate)
-        self.objectives.append(objective)
-        for name in dict.fromkeys([*self.metrics, *metrics]):
-            curve = self.metrics.setdefault(name, [[] for _ in range(before)])
-            curve.append(metrics.get(name, []))
 
 
 class Trial:
@@ -149,118 +61,144 @@ class Trial:
         self.config = study.config(spec)
         self.identity = study.identity(spec)
         images = scaled(torch.tensor(suite.images).to(device), self.config.scaling)
-        self.keys = [
-            Key(task, seed)
+        self.replica_specs = [
+            ReplicaSpec(task.name, seed, suite.positions(task.name, "train"))
             for seed in spec.seeds or study.seeds
-            for task in range(len(suite.tasks))
-        ]
-        replica_specs = [
-            ReplicaSpec(suite.tasks[key.task].name, key.seed, suite.positions(key.task, "train"))
-            for key in self.keys
+            for task in suite.tasks
         ]
         self.replica_set = ReplicaSet(
             self.baseline.detector,
             self.config,
             images,
-            replica_specs,
+            self.replica_specs,
             self.baseline.score_space,
             study.search.patience,
         )
         self.history = History()
         self.untested: dict[int, str] = {}
+        self.advancing: Iterator[Progress | Report] | None = None
 
     def step(self) -> Report:
-        """Train one interval, examine, report."""
-        started = time.perf_counter()
-        terms = self.replica_set.train(self.interval())
-        self.replica_set.watch(
-            [self.suite.positions(key.task, "validation_normal") for key in self.keys]
-        )
-        steps = self.history.follow(self.replica_set.take_steps())
-        found = self.examined()
-        train = self.history.of_steps() | by_name(
-            [{f"train_{name}": v for name, v in each.items()} for each in terms]
-        )
-        nats = self.replica_set.replicas[0].module.nats
-        metrics = with_bits(self.without_failed(train | found.metrics), nats, self.suite.shape)
-        variants = {name: self.without_failed(each) for name, each in found.variants.items()}
+        """Train one interval, score, report."""
+        while True:
+            told = self.advance()
+            if isinstance(told, Report):
+                return told
+
+    def advance(self, seconds: float = 0.0) -> Progress | Report:
+        """Train for about so many seconds: the report if the interval is over by then.
+
+        At least one epoch of one replica is trained, or the interval is scored. Between two
+        reports the trial cannot be stored.
+        """
+        until = time.monotonic() + seconds
+        self.advancing = self.advancing or self._interval()
+        while True:
+            told = next(self.advancing)
+            if isinstance(told, Report):
+                self.advancing = None
+                return told
+            if time.monotonic() >= until:
+                return told
+
+    def _interval(self) -> Iterator[Progress | Report]:
+        """Train one interval, an epoch of a replica at a time, then report."""
+        started, paused = time.perf_counter(), 0.0
+        training = self.replica_set.train_by_epochs(self.interval())
+        end = min(self.replica_set.epoch + self.interval(), self.replica_set.epochs)
+        while True:
+            try:
+                left = next(training)
+            except StopIteration as over:
+                terms: list[Numbers] = over.value
+                break
+            before = time.perf_counter()
+            yield Progress(end - left / len(self.replica_specs))
+            paused += time.perf_counter() - before
+        yield self._report(terms, started + paused)
+
+    def _report(self, terms: list[Numbers], started: float) -> Report:
+        """Score held-out images, and test images when they are wanted, and put all together.
+
+        Args:
+            terms: of training, by replica.
+            started: when the interval began (`time.perf_counter`).
+        """
+        replica_set, positions = self.replica_set, self.suite.positions
+        replica_set.watch([positions(s.task, "validation_normal") for s in self.replica_specs])
+        steps = self.history.follow(replica_set.take_steps())
+        done = replica_set.finished
+        parts = self.scored_parts(done)
+        if parts:
+            replica_set.prepare_scoring()
+        nothing = PartScores.nothing(len(self.replica_specs))
+        validation = self.score_validation(done) if "validation" in parts else nothing
+        test = self.score_test(done) if "test" in parts else nothing
+        metrics = self.merged_metrics(terms, validation, test, done)
+        variants = by_variant(validation.variants)
+        for variant, aurocs in by_variant(test.variants).items() if done else ():
+            variants.setdefault(variant, {}).update(aurocs)
         objective = None
-        if not self.replica_set.failures:
-            objective = RULES[self.study.selection](metrics, self.identity)
-        rate = self.replica_set.learning_rate
-        self.history.add(self.replica_set.epoch, rate, objective, metrics)
+        if not replica_set.failures:
+            objective = RULES[self.study.selection].value(metrics, self.identity)
+        self.history.add(replica_set.epoch, replica_set.learning_rate, objective, metrics)
         self.history.seconds += time.perf_counter() - started
-        done = self.replica_set.finished
+        done = replica_set.finished  # also where no replica is left
+        kept = _most_telling(validation, test)
         return Report(
-            self.replica_set.epoch,
-            self.replica_set.epochs,
-            objective,
-            rate,
-            metrics,
-            {task: thinned(scores) for task, scores in found.scores.items()},
-            steps,
-            self.pictures() if done else {},
-            done,
-            self.record(metrics, variants, objective, self.labelled(found) if done else {}),
-            self.details(found),
-            self.warning(metrics) if done else "",
+            epoch=replica_set.epoch,
+            epochs=replica_set.epochs,
+            objective=objective,
+            learning_rate=replica_set.learning_rate,
+            metrics=metrics,
+            scores={scored: thinned_scores(groups) for scored, groups in kept.items()},
+            steps=steps,
+            pictures=pictures(replica_set, self.suite, SHOWN_PICTURES) if done else {},
+            done=done,
+            record=self.record(metrics, variants, objective, validation if done else None),
+            details=self.details(validation, test),
         )
 
     def interval(self) -> int:
         """Epochs between two reports; with patience as many in every configuration of a stage."""
         epochs = self.replica_set.epochs
-        if self.replica_set.plateaus:
+        if self.replica_set.early_stopping:
             stages = self.replica_set.replicas[0].stages
             epochs = max((stage.epochs for stage in stages), default=epochs)
         return self.study.budget.interval(epochs)
 
-    def warning(self, metrics: dict[str, Values]) -> str:
-        """What a reader should know of the trained models; empty if nothing."""
-        count = nearly_one_code(metrics, asdict(self.config))
-        if not count:
-            return ""
-        return (
-            f"{count} of {len(self.keys)} replicas: the importance weights lie on nearly one of "
-            f"{asdict(self.config)['samples']} codes (effective share below 2/K), which is hardly "
-            "the forward KL; more samples, a smaller code or a smaller tempering help"
-        )
+    def scored_parts(self, done: bool) -> list[str]:
+        """The parts of the images that are scored after an interval.
 
-    def examined(self) -> Examination:
-        """Held-out images, and test images when they are wanted."""
-        done, budget = self.replica_set.finished, self.study.budget
-        parts = ["validation"] if budget.validation_fraction else []
-        if done or budget.test_curve:
-            parts.append("test")
-        found = Examination()
-        if not (parts and self.replica_set.scorable):
-            return found
-        self.replica_set.prepare_scoring()
-        for part in parts:
-            ends = part == "validation" or self.quoted
-            new = examine(
-                self.replica_set, self.suite, self.keys, part, every_variant=done, ends=ends
-            )
-            if part == "validation":
-                found.placements = new.placements
+        Test images are scored at the end, or after every interval where their curve is wanted.
+        """
+        if not self.replica_set.scorable:
+            return []
+        budget = self.study.budget
+        held_out = ["validation"] if budget.validation_fraction else []
+        return [*held_out, *(["test"] if done or budget.test_curve else [])]
+
+    def score_validation(self, every_variant: bool) -> PartScores:
+        """Score held-out images; a replica without finite scores fails."""
+        scores = score_part(self.replica_set, self.suite, "validation", every_variant)
+        for k, fault in scores.faults.items():
+            self.replica_set.fail(k, self.replica_set.epoch, fault)
+        return scores
+
+    def score_test(self, done: bool) -> PartScores:
+        """Score test images.
+
+        A replica without finite scores fails where the trial's test numbers are quoted; otherwise
+        they may change nothing, and it is noted why the replica has none.
+        """
+        scores = score_part(self.replica_set, self.suite, "test", every_variant=done)
+        self.untested = {}
+        for k, fault in scores.faults.items():
+            if self.quoted:
+                self.replica_set.fail(k, self.replica_set.epoch, fault)
             else:
-                self.untested, found.tested = new.untested, new.scores
-                oracle = _as_oracle(new.metrics) if budget.test_curve else {}
-                new.metrics = (new.metrics if done else {}) | oracle
-            found.add(new)
-        if done:
-            found.metrics |= train_test_gap(self.replica_set, self.suite, self.keys, found.metrics)
-            found.metrics |= self.kept()
-        return found
-
-    def kept(self) -> dict[str, Values]:
-        """With patience: the epoch of the weights of each replica, and whether it stopped."""
-        plateaus = self.replica_set.plateaus
-        if not plateaus:
-            return {}
-        return {
-            "best_epoch": [float(each.epoch) for each in plateaus],
-            "plateau": [float(each.stopped is not None) for each in plateaus],
-        }
+                self.untested[k] = f"not tested: {fault}"
+        return scores
 
     @property
     def quoted(self) -> bool:
@@ -271,46 +209,106 @@ class Trial:
         study = self.study
         return bool(self.spec.seeds) or study.selection == "oracle" or not study.chooses
 
-    def labelled(self, found: Examination) -> dict[str, list[float | None]]:
-        """The mean AUROC against a few held-out anomalies, by their number and draw."""
-        living = self.replica_set.living()
-        placed = {k: each for k, each in found.placements.items() if k in living}
-        return labelled(self.suite, self.keys, placed, self.study.seed)
+    def merged_metrics(
+        self, terms: list[Numbers], validation: PartScores, test: PartScores, done: bool
+    ) -> dict[Metric, Values]:
+        """All numbers of the replicas; None in the place of every replica that has failed by now.
 
-    def without_failed(self, metrics: dict[str, Values]) -> dict[str, Values]:
-        """The metrics with None in the place of every replica that has failed by now."""
+        Args:
+            terms: of training, by replica.
+            validation: what held-out images gave.
+            test: what test images gave.
+            done: whether the trial is over: before, of test images only the curve is shown.
+        """
+        metrics = self.history.overall() | by_metric(terms) | by_metric(validation.metrics)
+        tested = by_metric(test.metrics)
+        metrics |= tested if done else {}
+        if self.study.budget.test_curve:
+            metrics |= {m._replace(part="oracle"): v for m, v in tested.items() if m.is_auroc}
+        if done and self.replica_set.scorable:
+            metrics |= by_metric(self.diagnostics(validation, test)) | self.stopping_metrics()
         living = set(self.replica_set.living())
+        known = {
+            metric: [value if k in living else None for k, value in enumerate(values)]
+            for metric, values in metrics.items()
+        }
+        return with_bits(known, self.replica_set.replicas[0].module.nats, self.suite.shape)
+
+    def diagnostics(self, validation: PartScores, test: PartScores) -> list[Numbers]:
+        """What the detector says about each trained model beside its score, by replica."""
+        living = self.replica_set.living()
+        return [
+            replica.module.diagnose(self.scored_normals(k, validation, test))
+            if k in living
+            else {}
+            for k, replica in enumerate(self.replica_set.replicas)
+        ]
+
+    def scored_normals(
+        self, k: int, validation: PartScores, test: PartScores
+    ) -> Callable[[str], Terms]:
+        """A function that gives the scores of normal images of a part, as in `Detector.diagnose`.
+
+        Training images are scored when they are asked for.
+        """
+
+        def scored(part: str) -> Terms:
+            if part == "train":
+                return self.replica_set.score(k, self.seen_again(self.replica_specs[k].task))
+            return {"validation": validation, "test": test}[part].normals.get(k, {})
+
+        return scored
+
+    def seen_again(self, task: str) -> torch.Tensor:
+        """At most as many training images of a task as it has normal test images, evenly taken."""
+        train = self.suite.positions(task, "train")
+        count = min(len(train), len(self.suite.positions(task, "test_normal")))
+        return train[torch.arange(count) * len(train) // count]
+
+    def stopping_metrics(self) -> dict[Metric, Values]:
+        """With patience: the epoch of the weights of each replica, and whether it stopped."""
+        watched = self.replica_set.early_stopping
+        if not watched:
+            return {}
         return {
-            name: [value if k in living else None for k, value in enumerate(values)]
-            for name, values in metrics.items()
+            Metric("early_stopping", "best_epoch"): [
+                float(stopping.epoch) for stopping in watched
+            ],
+            Metric("early_stopping", "stopped"): [
+                float(stopping.stopped is not None) for stopping in watched
+            ],
         }
 
-    def pictures(self) -> dict[str, dict[str, np.ndarray]]:
-        """What the detector makes of held-out normals, uint8, shape (n, h, w, c)."""
-        shown = pictures(self.replica_set, self.suite, self.keys, SHOWN_PICTURES)
-        return {
-            task: {title: image.numpy() for title, image in each.items()}
-            for task, each in shown.items()
-        }
+    def warnings(self, metrics: Mapping[Metric, Values]) -> list[Warned]:
+        """What the detector warns of in trained models, each warning once with its replicas."""
+        warned: dict[str, list[int]] = defaultdict(list)
+        for k in self.replica_set.living():
+            known = {metric: values[k] for metric, values in metrics.items() if values}
+            numbers = {metric: value for metric, value in known.items() if value is not None}
+            for text in self.replica_set.replicas[k].module.warnings(numbers):
+                warned[text].append(k)
+            for metric, value in numbers.items():
+                if not math.isfinite(value):
+                    warned[f"{metric} is {value}"].append(k)
+        return [Warned(text, tuple(replicas)) for text, replicas in warned.items()]
 
     def record(
         self,
-        metrics: dict[str, Values],
-        variants: dict[str, dict[str, Values]],
+        metrics: dict[Metric, Values],
+        variants: dict[ScoreVariant, dict[Metric, Values]],
         objective: float | None,
-        labelled: dict[str, list[float | None]],
+        validation: PartScores | None,
     ) -> TrialRecord:
-        """The trial as it stands; "pruned" unless it is over or has failed."""
-        replicas = [self.replica(k) for k in range(len(self.keys))]
-        failed = [each for each in replicas if each.state == "failed"]
-        state: State = "complete" if self.replica_set.finished else "pruned"
-        reason = ""
-        if failed:
-            state, first = "failed", failed[0]
-            reason = (
-                f"{len(failed)} of {len(replicas)} replicas failed, first {first.task} with seed "
-                f"{first.seed}: {first.reason}"
-            )
+        """The trial as it stands; "pruned" unless it is over or has failed.
+
+        Args:
+            metrics: one number per replica.
+            variants: their AUROCs under other scores.
+            objective: by the study's rule.
+            validation: what held-out images gave; None while the trial is not over.
+        """
+        replicas = [self.replica_record(k) for k in range(len(self.replica_specs))]
+        state, reason = self.state(replicas)
         return TrialRecord(
             number=self.spec.number,
             identity=self.identity,
@@ -325,11 +323,33 @@ class Trial:
             replicas=replicas,
             metrics=metrics,
             variants=variants,
-            labelled=labelled,
+            labelled=self.labelled(validation) if validation else {},
             models=self.models,
+            main_score=self.replica_set.replicas[0].module.main_score,
+            scales=self.baseline.detector.scales(self.config),
+            warnings=self.warnings(metrics) if validation else [],
             seconds=self.history.seconds,
             device=self.device,
         )
+
+    def state(self, replicas: list[ReplicaRecord]) -> tuple[State, str]:
+        """The state of the trial, and why it failed."""
+        failed = [replica for replica in replicas if replica.state == "failed"]
+        if not failed:
+            return "complete" if self.replica_set.finished else "pruned", ""
+        first = failed[0]
+        reason = (
+            f"{len(failed)} of {len(replicas)} replicas failed, first {first.task} with seed "
+            f"{first.seed}: {first.reason}"
+        )
+        return "failed", reason
+
+    def labelled(self, validation: PartScores) -> dict[str, list[float | None]]:
+        """The mean AUROC against a few held-out anomalies, by their number and draw."""
+        living = self.replica_set.living()
+        placed = {k: values for k, values in validation.placements.items() if k in living}
+        tasks = [spec.task for spec in self.replica_specs]
+        return labelled(self.suite, tasks, placed, self.study.seed)
 
     @cached_property
     def models(self) -> dict[str, float]:
@@ -338,63 +358,62 @@ class Trial:
         operations = {"flops": forward_operations(module)} if module.stages() else {}
         return {"parameters": self.replica_set.parameters, **operations}
 
-    def replica(self, k: int) -> ReplicaRecord:
+    def replica_record(self, k: int) -> ReplicaRecord:
         """One replica as it stands."""
-        key = self.keys[k]
-        name = self.suite.tasks[key.task].name
+        task, seed = self.replica_specs[k].task, self.replica_specs[k].seed
         if k in self.replica_set.failures:
             failure = self.replica_set.failures[k]
-            return ReplicaRecord(name, key.seed, "failed", failure.reason, failure.epoch)
+            return ReplicaRecord(task, seed, "failed", failure.reason, failure.epoch)
         state: State = "complete" if self.replica_set.finished else "pruned"
-        return ReplicaRecord(
-            name, key.seed, state, self.untested.get(k, ""), self.replica_set.epoch_of(k)
-        )
+        untested = self.untested.get(k, "")
+        return ReplicaRecord(task, seed, state, untested, self.replica_set.epoch_of(k))
 
-    def details(self, found: Examination) -> dict[str, Any]:
+    def details(self, validation: PartScores, test: PartScores) -> dict[str, Any]:
         """Curves and histograms, of test scores where there are any, for the file of details."""
-        scores = found.tested or found.scores
+        kept = test.kept or validation.kept
         return {
-            "curves": {
-                "epoch": self.history.epochs,
-                "learning_rate": self.history.learning_rates,
-                "objective": self.history.objectives,
-                "replicas": self.history.metrics,
-            },
-            "histograms_of": "test" if found.tested else "validation",
-            "histograms": {
-                name: each
-                for title, sides in scores.items()
-                for name, each in histograms(title, sides).items()
-            },
-            "steps": fewer(self.history.steps) if self.replica_set.finished else {},
+            "schema": 2,
+            "curves": self.history.curves(),
+            "histograms_of": "test" if test.kept else "validation",
+            "histograms": [
+                row for scored, groups in kept.items() for row in histograms(scored, groups)
+            ],
+            "steps": thinned_steps(self.history.steps) if self.replica_set.finished else {},
         }
 
     def state_dict(self) -> dict[str, Any]:
-        """Everything that the trial goes on from."""
-        return {"cohort": self.replica_set.state_dict(), "history": asdict(self.history)}
+        """Everything that the trial goes on from; between two reports there is no such state."""
+        return {
+            "replica_set": self.replica_set.state_dict(),
+            "history": self.history.state_dict(),
+        }
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
         """Go on from `state`."""
-        self.replica_set.load_state_dict(state["cohort"])
-        self.history = History(**state["history"])
+        self.replica_set.load_state_dict(state["replica_set"])
+        self.history = History.from_state(state["history"])
 
 
-def _as_oracle(metrics: dict[str, Values]) -> dict[str, Values]:
-    """Test AUROCs under the name that their curves have."""
-    return {
-        name.replace("test_", "oracle_", 1): values
-        for name, values in metrics.items()
-        if name.startswith("test_auroc")
-    }
+def _most_telling(validation: PartScores, test: PartScores) -> dict[Any, dict[str, Any]]:
+    """Of held-out and test scores those of more groups of images, held-out ones if as many.
+
+    Where the outsiders are other data sets, held-out scores are of normals alone.
+    """
+    kept = dict(validation.kept)
+    for scored, groups in test.kept.items():
+        if len(groups) > len(kept.get(scored, {})):
+            kept[scored] = groups
+    return kept
 
 
 def failed_record(study: Study, spec: TrialSpec, tasks: list[str], reason: str) -> TrialRecord:
     """The record of a trial that ended with an exception before it could report."""
+    detector = study.baselines[spec.baseline].detector
     return TrialRecord(
         number=spec.number,
         identity=study.identity(spec),
         baseline=spec.baseline,
-        detector=study.baselines[spec.baseline].detector.__name__,
+        detector=detector.__name__,
         params=study.params(spec),
         searched=sorted(spec.params),
         state="failed",

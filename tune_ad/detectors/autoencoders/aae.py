@@ -7,7 +7,7 @@ from torch import Tensor, nn
 from tune_ad.detectors.adversarial import adversarial_bce, code_discriminator, discriminator_loss
 from tune_ad.detectors.autoencoders.base import Autoencoder
 from tune_ad.detectors.base import Noise, Terms
-from tune_ad.detectors.config import number
+from tune_ad.detectors.config import LOSS, number
 from tune_ad.detectors.nets import ImageShape
 from tune_ad.detectors.reconstruction import ReconstructionConfig
 from tune_ad.detectors.schedule import Phase, Stage
@@ -32,7 +32,7 @@ class AAEConfig(ReconstructionConfig):
 
     reconstruction: str = "l1"
     pixel_reduction: str = "mean"
-    adversarial_weight: float = number(0.001, "[0, 1)")
+    adversarial_weight: float = number(0.001, "[0, 1)", measures=(LOSS,))
     joint: bool = True
     leaky_output: bool = False
 

@@ -1,15 +1,24 @@
 """VAE and beta-VAE: an image that a sampled code reconstructs badly is anomalous."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
 
 from tune_ad.detectors import gaussian
-from tune_ad.detectors.base import Noise, ScoreSpace, Terms, TrainedDetector, variant_name
-from tune_ad.detectors.config import MOST_DRAWS, number
+from tune_ad.detectors.base import (
+    Noise,
+    Numbers,
+    ScoreSpace,
+    Terms,
+    TrainedDetector,
+    variant_name,
+)
+from tune_ad.detectors.config import DISTORTION, LOSS, MOST_DRAWS, number
 from tune_ad.detectors.nets import ImageShape, LeNetDecoder, LeNetEncoder, lenet_channels
 from tune_ad.detectors.reconstruction import ReconstructionConfig
+from tune_ad.detectors.train_test_gap import train_test_gap
 
 
 @dataclass(frozen=True)
@@ -27,7 +36,7 @@ class VAEConfig(ReconstructionConfig):
 
     reconstruction: str = "bce"
     reduction: str = "sum"
-    beta: float = number(1.0, "[0, inf)")
+    beta: float = number(1.0, "[0, inf)", measures=(LOSS,))
     samples: int = number(1, f"[1, {MOST_DRAWS}]")
     score_samples: int = number(1, f"[0, {MOST_DRAWS}]")
     saturated_target: bool = False
@@ -69,6 +78,11 @@ class VAE(TrainedDetector[VAEConfig]):
         self.mean = nn.Linear(self.encoder.features, config.latent_dim)
         self.log_variance = nn.Linear(self.encoder.features, config.latent_dim)
         self.decoder = LeNetDecoder(shape, channels, config.latent_dim)
+
+    @classmethod
+    def scales(cls, config: VAEConfig) -> dict[str, str]:
+        """As in `Detector.scales`, and the error that the distortion is."""
+        return super().scales(config) | {DISTORTION: config.scale(DISTORTION)}
 
     def encode(self, images: Tensor) -> tuple[Tensor, Tensor]:
         """Mean and log-variance of the codes, each of shape (batch, latent_dim)."""
@@ -136,6 +150,10 @@ class VAE(TrainedDetector[VAEConfig]):
         }
         names = {samples: variant_name("score_samples", samples) for samples in tried}
         return {**scores, **{name: errors[samples] for samples, name in names.items()}}
+
+    def diagnose(self, scored: Callable[[str], Terms]) -> Numbers:
+        """The train-test gap of the ELBO, as in `tune_ad.detectors.train_test_gap`."""
+        return train_test_gap(scored, ("negative_elbo",))
 
     def illustrate(self, images: Tensor) -> dict[str, Tensor]:
         """The reconstructions of the mean codes."""

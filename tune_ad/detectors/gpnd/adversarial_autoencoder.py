@@ -7,7 +7,7 @@ from torch import Tensor, nn
 
 from tune_ad.detectors.adversarial import adversarial_bce, code_discriminator, discriminator_loss
 from tune_ad.detectors.base import Noise, Terms, TrainedDetector
-from tune_ad.detectors.config import NetworkConfig, choice, number
+from tune_ad.detectors.config import LOSS, NetworkConfig, choice, number
 from tune_ad.detectors.gpnd.networks import (
     DISCRIMINATOR_CHANNELS,
     ENCODER_CHANNELS,
@@ -53,7 +53,7 @@ class GPNDConfig(NetworkConfig):
     decay: float = 0.25
     weight_decay: float = 0.0
     networks: str = choice("gpnd", "lenet")
-    reconstruction_weight: float = number(2.0, "(0, inf)")
+    reconstruction_weight: float = number(2.0, "(0, inf)", measures=(LOSS,))
     bins: int = number(30, "[1, 10000]")
     jacobian: str = choice("decoder", "encoder")
     volume_sign: str = choice("theory", "reversed")

@@ -1,7 +1,7 @@
 """Likelihood VAE: an image to which a trained density gives a low likelihood is anomalous."""
 
 import math
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
@@ -11,8 +11,26 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from tune_ad.detectors import gaussian
-from tune_ad.detectors.base import Buffers, Noise, ScoreSpace, Terms, TrainedDetector, variant_name
-from tune_ad.detectors.config import LONGEST, MOST_DRAWS, NetworkConfig, choice, number, require
+from tune_ad.detectors.base import (
+    Buffers,
+    Noise,
+    Numbers,
+    ScoreSpace,
+    Terms,
+    TrainedDetector,
+    variant_name,
+)
+from tune_ad.detectors.config import (
+    DISTORTION,
+    LIKELIHOOD,
+    LONGEST,
+    LOSS,
+    MOST_DRAWS,
+    NetworkConfig,
+    choice,
+    number,
+    require,
+)
 from tune_ad.detectors.likelihood_vae import importance
 from tune_ad.detectors.likelihood_vae.image_statistics import STATISTICS
 from tune_ad.detectors.likelihood_vae.likelihoods import GREYS, LIKELIHOODS, Gaussian, Likelihood
@@ -26,7 +44,9 @@ from tune_ad.detectors.nets import (
     lenet_channels,
 )
 from tune_ad.detectors.schedule import Phase, Stage
+from tune_ad.detectors.train_test_gap import train_test_gap
 from tune_ad.randomness import torch_stream
+from tune_ad.storage.metric import Metric
 
 LOG_VARIANCE = (-8.0, 4.0)  # bounds of the encoder's, which keep importance weights finite
 BETA1, BETA2 = 0.9, 0.999  # of the Adam of likelihood regret
@@ -34,6 +54,10 @@ REGRET_PAIRS = 8  # of mirrored codes that judge likelihood regret before and af
 AT_ONCE = 8  # codes of each image that are decoded together when scoring
 CACHED = 2**21  # numbers that a decoder holds at once on a CPU, about its cache, and no gradient
 HELD = 2**27  # the same on another device
+OF_PIXELS = (LOSS, LIKELIHOOD, DISTORTION)  # quantities that the likelihood of a pixel makes
+BOUNDS = ("negative_elbo", "negative_iwae")
+SHARE = "effective_share"
+SHARES = (Metric("train", SHARE), Metric("overall", SHARE))  # last epoch; all steps with weights
 ELBO, WAKE, SLEEP, REFIT = "elbo", "wake", "sleep", "refit"
 FORWARD = {"objective": "forward_kl"}
 REGRET = "regret"
@@ -86,16 +110,20 @@ class LikelihoodVAEConfig(NetworkConfig):
     """
 
     networks: str = choice("dcgan", "lenet")
-    likelihood: str = choice("categorical", *LIKELIHOODS)
+    likelihood: str = choice("categorical", *LIKELIHOODS, measures=OF_PIXELS)
     sigma: float = number(0.1, "(0, inf)", when={"likelihood": "gaussian"})
     least_sigma: float = number(
         0.01, "(0, inf)", when={"likelihood": "gaussian_learned"}, others=(0.5,)
     )
-    dequantised: bool = choice(True, False, when={"likelihood": "gaussian"})
-    beta: float = number(1.0, "[0, inf)")
-    objective: str = choice("elbo", "forward_kl", "sleep", "mixed", when={"samples": 4})
+    dequantised: bool = choice(True, False, when={"likelihood": "gaussian"}, measures=OF_PIXELS)
+    beta: float = number(1.0, "[0, inf)", measures=(LOSS,))
+    objective: str = choice(
+        "elbo", "forward_kl", "sleep", "mixed", when={"samples": 4}, measures=(LOSS,)
+    )
     samples: int = number(1, f"[1, {MOST_DRAWS}]")
-    alpha: float = number(0.0, "(-inf, 1]", when={**FORWARD, "samples": 4}, others=(1.0,))
+    alpha: float = number(
+        0.0, "(-inf, 1]", when={**FORWARD, "samples": 4}, others=(1.0,), measures=(LOSS,)
+    )
     tempering: float = number(1.0, "(0, inf)", when={**FORWARD, "samples": 4})
     sleep_share: float = number(0.5, "[0, 1]", when={"objective": "mixed", "samples": 4})
     defensive: float = number(0.0, "[0, 1)", when={**FORWARD, "samples": 4}, others=(0.5,))
@@ -229,7 +257,7 @@ class LikelihoodVAE(TrainedDetector[LikelihoodVAEConfig]):
     Config = LikelihoodVAEConfig
     entropy: Tensor
     score_parameters = ("importance_samples", "score_by")
-    watched = ("effective_share", "raw_effective_share")
+    watched = (SHARE, "raw_effective_share")
 
     def __init__(self, config: LikelihoodVAEConfig, shape: ImageShape) -> None:
         super().__init__(config, shape)
@@ -243,12 +271,19 @@ class LikelihoodVAE(TrainedDetector[LikelihoodVAEConfig]):
         self.decoder = PixelDecoder(config, shape)
         self.register_buffer("entropy", torch.zeros(()))
         kind = self.decoder.kind
-        self.spread = kind.dequantised and config.dequantised
+        self.dequantise = kind.dequantised and config.dequantised
+        self.main_score = config.score_by
         if config.score_by != "negative_elbo":
             self.shown = ("negative_elbo",)
         self.nats = ("rate",)
-        if kind.proper and config.scaling == "unit" and kind.dequantised == self.spread:
+        if kind.proper and config.scaling == "unit" and kind.dequantised == self.dequantise:
             self.nats = ("rate", "distortion", "negative_elbo", "negative_iwae")
+
+    @classmethod
+    def scales(cls, config: LikelihoodVAEConfig) -> dict[str, str]:
+        """As in `Detector.scales`; the distortion is minus the log-likelihood of the pixels."""
+        quantities = (LIKELIHOOD, DISTORTION)
+        return super().scales(config) | {name: config.scale(name) for name in quantities}
 
     def stages(self) -> tuple[Stage, ...]:
         """An ELBO warm start where it is wanted, the objective, a refit of the encoder."""
@@ -281,7 +316,7 @@ class LikelihoodVAE(TrainedDetector[LikelihoodVAEConfig]):
     def pixels(self, images: Tensor, cell: Tensor | None) -> Tensor:
         """Pixels as the likelihood has them: grey values, or spread over their cells."""
         images = images.clamp(0, 1)
-        if not self.spread or cell is None:
+        if not self.dequantise or cell is None:
             return images
         return ((images * (GREYS - 1)).round() + cell) / GREYS
 
@@ -314,7 +349,7 @@ class LikelihoodVAE(TrainedDetector[LikelihoodVAEConfig]):
         """Codes, and what spreading, the defensive proposal and sleep draw."""
         config = self.config
         wanted = {"code": Noise("normal", (config.samples, batch, config.latent_dim))}
-        if self.spread:
+        if self.dequantise:
             wanted["cell"] = Noise("uniform", (batch, *self.shape))
         if phase != ELBO and config.defensive:
             wanted["particle"] = Noise("uniform", (config.samples, batch))
@@ -403,7 +438,7 @@ class LikelihoodVAE(TrainedDetector[LikelihoodVAEConfig]):
         tried = score_space.get("importance_samples", ())
         most = max((self.config.importance_samples, *tried))
         wanted = {"code": Noise("normal", (most, 1, self.config.latent_dim))}
-        if self.spread:
+        if self.dequantise:
             wanted["cell"] = Noise("uniform", (1, *self.shape))
         if REGRET in (self.config.score_by, *score_space.get("score_by", ())):
             draws = math.ceil(self.config.regret_steps / 2) + REGRET_PAIRS
@@ -511,6 +546,30 @@ class LikelihoodVAE(TrainedDetector[LikelihoodVAEConfig]):
         bounded = own[1].clamp(*LOG_VARIANCE)
         codes = gaussian.codes(own[0], bounded, normal)
         return self.log_likelihood(codes, pixels).mean(0) - gaussian.rate(own[0], bounded)
+
+    def diagnose(self, scored: Callable[[str], Terms]) -> Numbers:
+        """The train-test gap of both bounds, as in `tune_ad.detectors.train_test_gap`.
+
+        That of the IWAE bound does not move with the encoder alone.
+        """
+        return train_test_gap(scored, BOUNDS)
+
+    def warnings(self, numbers: Mapping[Metric, float]) -> list[str]:
+        """That the weights lie on nearly one of K codes: an effective sample size below 2.
+
+        Such a model is trained on the best of K codes, which is no forward KL. Either the last
+        epoch shows it or the mean over all steps at which weights trained. Of two codes nothing
+        can be said.
+        """
+        codes = self.config.samples
+        starved = any(numbers.get(share, math.inf) < 2 / codes for share in SHARES)
+        if codes <= 2 or not starved:
+            return []
+        return [
+            f"importance weights lie on nearly one of {codes} codes (effective share below 2/K), "
+            "which is hardly the forward KL; more samples, a smaller code or a smaller tempering "
+            "help"
+        ]
 
     def illustrate(self, images: Tensor) -> dict[str, Tensor]:
         """The expected images of the mean codes."""

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from typing import Literal
 
-from tune_ad.detectors.config import MOST_DRAWS, NetworkConfig, choice, number, require
+from tune_ad.detectors.config import LOSS, MOST_DRAWS, NetworkConfig, choice, number, require
 
 NO_CLOSED_FORM = "where dropout_on is 'both' and spread 'softplus' (no closed form)"
 Samples = int | Literal["inf"]
@@ -40,7 +40,7 @@ class PGNConfig(NetworkConfig):
     spread: str = choice("log_variance", "softplus")
     dropout_on: str = choice("mean", "both")
     expected_loss: bool = False
-    prior_variance: float = number(1.0, "(0, inf)")
+    prior_variance: float = number(1.0, "(0, inf)", measures=(LOSS,))
     prior_centre: str = choice("zero", "mean")
     centre_epsilon: float = number(0.1, "[0, inf)", when={"prior_centre": "mean"})
 

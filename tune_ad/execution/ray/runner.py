@@ -113,6 +113,8 @@ class RayAdapter:
 
     def reported(self, trial_id: str, result: dict[str, Any]) -> bool:
         """Pass on a report, whether the trial must stop; what a restored trial repeats is old."""
+        if "report" not in result:
+            return False
         if result["epoch"] <= self.epochs.get(trial_id, -1):
             return False
         self.epochs[trial_id] = result["epoch"]
@@ -170,8 +172,12 @@ class TrialEndCallback(tune.Callback):  # type: ignore[misc]
 
         Ray would keep them in its snapshots.
         """
-        self.adapter.reported(trial.trial_id, info["result"])
-        del info["result"]["report"]
+        result = info["result"]
+        if "progress" in result:
+            self.adapter.loop.progressed(trial.config["number"], result.pop("progress"))
+            return
+        self.adapter.reported(trial.trial_id, result)
+        del result["report"]
 
     def on_trial_complete(
         self, iteration: int, trials: list[Any], trial: Any, **info: Any

@@ -10,19 +10,22 @@ from ray import tune
 
 from tune_ad.search.study import Study
 from tune_ad.storage.records import TrialSpec
+from tune_ad.training.report import Progress
 from tune_ad.training.suite import Suite
 from tune_ad.training.trial import Trial
 
 CHECKPOINT_SECONDS = 60.0
+PROGRESS_SECONDS = 2.0  # between two signs of a trial that trains
 CHECKPOINT_FILE = "trial.pt"
 
 
 class TrialTrainable(tune.Trainable):  # type: ignore[misc]
-    """Steps a `Trial` by evaluation intervals; the actor is used again for the next trial.
+    """Steps a `Trial`; the actor is used again for the next trial.
 
-    A step's result holds "epoch" and the `Report`, under "report". On a cluster, whose nodes can
-    be lost, a checkpoint is asked for when the last is older than `CHECKPOINT_SECONDS` and the
-    trial goes on.
+    A step trains for about `PROGRESS_SECONDS`, or to the end of the evaluation interval. Its
+    result holds "progress", a `Progress`, or "epoch" and the `Report`, under "report". On a
+    cluster, whose nodes can be lost, a checkpoint is asked for after a report when the last is
+    older than `CHECKPOINT_SECONDS` and the trial goes on.
     """
 
     def setup(
@@ -54,8 +57,11 @@ class TrialTrainable(tune.Trainable):  # type: ignore[misc]
         return True
 
     def step(self) -> dict[str, Any]:
-        """Train one interval."""
-        report = self.trial.step()
+        """Train for a while, or to the end of the interval."""
+        told = self.trial.advance(PROGRESS_SECONDS)
+        if isinstance(told, Progress):
+            return {"progress": told, "done": False}
+        report = told
         result = {"epoch": report.epoch, "report": report, "done": report.done}
         due = self.checkpoints and time.monotonic() - self.saved_at > CHECKPOINT_SECONDS
         if due and not report.done:

@@ -1,0 +1,65 @@
+"""Optuna's distributions as text and back, each choice with its type.
+
+Optuna writes a tuple among the choices as a list, and warns of it, since its own databases could
+not give it back; a study keeps its records itself.
+"""
+
+import json
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from optuna.distributions import (
+    BaseDistribution,
+    CategoricalDistribution,
+    distribution_to_json,
+    json_to_distribution,
+)
+
+from tune_ad.storage.values import decode, encode
+
+
+@contextmanager
+def any_choices() -> Iterator[None]:
+    """While it lasts, choices may be tuples without a warning."""
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", message="Choices for a categorical distribution")
+        yield
+
+
+def to_json(distribution: BaseDistribution) -> str:
+    """A distribution as strict JSON.
+
+    >>> with any_choices():
+    ...     to_json(CategoricalDistribution([(0.75,), ()]))
+    '{"name": "CategoricalDistribution", "attributes": {"choices": [[0.75], []]}}'
+    """
+    written = json.loads(distribution_to_json(distribution))
+    if isinstance(distribution, CategoricalDistribution):
+        written["attributes"]["choices"] = encode(distribution.choices)
+    return json.dumps(written, allow_nan=False)
+
+
+def from_json(text: str) -> BaseDistribution:
+    """What `to_json` wrote, and what Optuna writes.
+
+    Raises:
+        KeyError: if a part is missing.
+        ValueError: if it is no distribution.
+    """
+    written = json.loads(text)
+    if written["name"] == CategoricalDistribution.__name__:
+        with any_choices():
+            return CategoricalDistribution(decode(written["attributes"]["choices"]))
+    distribution: BaseDistribution = json_to_distribution(text)
+    return distribution
+
+
+def equal_choices(distribution: BaseDistribution) -> tuple[object, object] | None:
+    """Two choices that Python holds to be equal, such as 1 and True: Optuna mixes them up."""
+    choices = getattr(distribution, "choices", ())
+    for place, choice in enumerate(choices):
+        for other in choices[:place]:
+            if choice == other:
+                return other, choice
+    return None

@@ -1,0 +1,173 @@
+"""Reads what schema 1 recorded as what it means today.
+
+Schema 1 named metrics by one text ("test_auroc/svhn", "train_pretraining/loss_bits_per_dim") and
+score variants by another ("mc_samples=5"); it left it to the reader to derive what a study quotes,
+whether it chooses, the main score, what may be compared, and what a detector warns of.
+"""
+
+import ast
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+import numpy as np
+
+from tune_ad.storage.metric import BITS_PER_DIM, Metric, ScoreVariant
+
+SCORED = ("auroc", "ap")  # the terms that are against a set of outsiders
+EARLY_STOPPING = {"best_epoch": "best_epoch", "plateau": "stopped"}
+BOUNDS = ("negative_elbo", "negative_iwae")
+NEARLY_ONE_CODE = (
+    "importance weights lie on nearly one of {codes} codes (effective share below 2/K), which is "
+    "hardly the forward KL; more samples, a smaller code or a smaller tempering help"
+)
+"""The one warning of schema 1, which was derived from the effective shares."""
+Row = dict[str, Any]
+
+
+def metric_named(name: str) -> Metric:
+    """The metric that schema 1 called so.
+
+    >>> metric_named("test_auroc/svhn")
+    Metric(part='test', term='auroc', outsider='svhn', unit='', stage='', phase='')
+    >>> str(metric_named("train_warm start/rate_bits_per_dim"))
+    'train_warm start/rate_bits_per_dim'
+    """
+    if name in EARLY_STOPPING:
+        return Metric("early_stopping", EARLY_STOPPING[name])
+    unit = BITS_PER_DIM if name.endswith(f"_{BITS_PER_DIM}") else ""
+    part, _, rest = name.removesuffix(f"_{BITS_PER_DIM}").partition("_")
+    *before, term = rest.split("/")
+    if part != "train":
+        outsider = term if before else ""
+        return Metric(part, before[0] if before else term, outsider, unit)
+    stage, phase = before if len(before) == 2 else (before[0], "") if before else ("", "")
+    return Metric(part, term, "", unit, stage, phase)
+
+
+def variant_named(name: str) -> ScoreVariant:
+    """The score variant that schema 1 called so: a parameter's value, or a part of the score.
+
+    >>> variant_named("mc_samples=5"), variant_named("rate")
+    (ScoreVariant(parameter='mc_samples', value=5), ScoreVariant(parameter='', value='rate'))
+    """
+    parameter, equals, text = name.partition("=")
+    if not equals:
+        return ScoreVariant("", name)
+    try:
+        value = ast.literal_eval(text)
+    except (ValueError, SyntaxError):
+        value = text
+    return ScoreVariant(parameter, value)
+
+
+def upgraded_trial(line: Mapping[str, Any]) -> Row:
+    """A line of `trials.jsonl` of schema 1 as schema 2 has it; what is missing stays missing."""
+    upgraded: Row = {**line, "schema": 2}
+    metrics, variants = line.get("metrics"), line.get("variants") or {}
+    if metrics is None:
+        return upgraded
+    params = line.get("params") or {}
+    upgraded["metrics"] = _rows(metrics)
+    upgraded["variants"] = [
+        {**variant_named(name)._asdict(), "metrics": _rows(named)}
+        for name, named in variants.items()
+    ]
+    upgraded["main_score"] = params.get("score_by") or _same_numbers(metrics, variants)
+    upgraded["scales"] = _scales(line.get("baseline", ""), params)
+    upgraded["warnings"] = [*_warnings(metrics, params)]
+    return upgraded
+
+
+def _rows(metrics: Mapping[str, Any]) -> list[Row]:
+    return [{**metric_named(name)._asdict(), "values": values} for name, values in metrics.items()]
+
+
+def _same_numbers(metrics: Mapping[str, Any], variants: Mapping[str, Any]) -> str:
+    """The bound of the likelihood under which every test AUROC is the score's own, if any."""
+    tested = {name: values for name, values in metrics.items() if name.startswith("test_auroc")}
+    for part in BOUNDS if tested else ():
+        other = variants.get(part, {})
+        if all(_equal(other.get(name), values) for name, values in tested.items()):
+            return part
+    return ""
+
+
+def _equal(one: Any, other: Any) -> bool:  # noqa: ANN401
+    if one is None:
+        return False
+    return np.array_equal(np.array(one, float), np.array(other, float), equal_nan=True)
+
+
+def _scales(baseline: str, params: Mapping[str, Any]) -> dict[str, str]:
+    likelihood = str(params.get("likelihood", ""))
+    error = params.get("likelihood", params.get("reconstruction"))
+    return {
+        "loss": f"{baseline}, {likelihood}" if likelihood else baseline,
+        **({"likelihood": likelihood} if likelihood else {}),
+        **({"distortion": str(error)} if error else {}),
+    }
+
+
+def _warnings(metrics: Mapping[str, Any], params: Mapping[str, Any]) -> Iterator[Row]:
+    codes = params.get("samples", 1)
+    names = ("train_effective_share", "overall_effective_share")
+    told = [values for name in names if (values := metrics.get(name))]
+    if codes <= 2 or not told:
+        return
+    starved = [
+        k
+        for k, shares in enumerate(zip(*told, strict=True))
+        if any(share is not None and share < 2 / codes for share in shares)
+    ]
+    if starved:
+        yield {"text": NEARLY_ONE_CODE.format(codes=codes), "replicas": starved}
+
+
+def upgraded_study(study: Mapping[str, Any]) -> Row:
+    """The content of `study.json` of schema 1 as schema 2 has it."""
+    asked = {"whole": False, "outsiders": [], "patience": 0, "claim": {}, **study["study"]}
+    asked["pruning"] = asked.pop("early_stopping", False)
+    asked["budget"] = {"only": {}, **asked["budget"]}
+    asked["chooses"] = _chooses(asked)
+    asked["quotes"] = _quotes(asked)
+    tasks = [{"class_name": "", "title": task["name"], **task} for task in study["tasks"]]
+    return {**study, "schema": 2, "study": asked, "tasks": tasks}
+
+
+def _chooses(asked: Mapping[str, Any]) -> bool:
+    """Whether a rule chose among the trials, as reports of schema 1 had it."""
+    decides = bool(asked["budget"]["evaluation_seeds"]) or asked["selection"] == "oracle"
+    return decides or _plan(asked) in ("", "Optuna")
+
+
+def _plan(asked: Mapping[str, Any]) -> str:
+    return str((asked.get("plan") or {}).get("name", ""))
+
+
+def _quotes(asked: Mapping[str, Any]) -> str:
+    """Which trials a report quotes, as in `tune_ad.search.study.Study.quotes`."""
+    if asked["whole"]:
+        return "nothing"
+    if asked["budget"]["evaluation_seeds"]:
+        return "winner"
+    if asked["selection"] == "oracle":
+        return "oracle"
+    if asked["claim"]:
+        return "strata"
+    return "configurations" if _plan(asked) == "Listed" else "defaults"
+
+
+def upgraded_details(details: Mapping[str, Any]) -> Row:
+    """A file of curves and histograms of schema 1 as schema 2 has it."""
+    curves = dict(details.get("curves") or {})
+    curves["replicas"] = _rows(curves.get("replicas") or {})
+    kept = details.get("histograms") or {}
+    histograms = [_histogram(title, counts) for title, counts in kept.items()]
+    return {**details, "schema": 2, "curves": curves, "histograms": histograms}
+
+
+def _histogram(title: str, counts: Mapping[str, Any]) -> Row:
+    """Histograms were named "<task>", or "<task>, <part>" for a part of the score."""
+    task, _, part = title.partition(", ")
+    sides = {name: values for name, values in counts.items() if name != "edges"}
+    return {"task": task, "part": part, "edges": counts["edges"], "counts": sides}
