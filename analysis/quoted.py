@@ -59,6 +59,7 @@ class Result(NamedTuple):
         collapsed: models that gave every test image one score, but for rounding.
         identity: of the configuration.
         tested: the records that the number comes from.
+        titles: of the tasks of `classes` that have one, by their names.
     """
 
     baseline: str
@@ -76,6 +77,7 @@ class Result(NamedTuple):
     collapsed: int
     identity: str
     tested: Sequence[TrialRecord]
+    titles: Mapping[str, str]
 
     @property
     def selection(self) -> str:
@@ -154,7 +156,7 @@ def results(study: StudyRecords) -> list[Result]:
         return []
     quotation = QUOTATIONS[quotes(study)]
     rule = SELECTED_BY[study.rule] if quotation.selected else NOTHING
-    return [_result(quotation.source, rule, tested) for tested in quotation.find(study)]
+    return [_result(study, quotation.source, rule, tested) for tested in quotation.find(study)]
 
 
 def why_nothing(study: StudyRecords) -> str:
@@ -238,7 +240,7 @@ QUOTATIONS: Mapping[Quotes, Quotation] = {
 """How the numbers of each kind are found."""
 
 
-def _result(source: str, rule: str, tested: _Tested) -> Result:
+def _result(study: StudyRecords, source: str, rule: str, tested: _Tested) -> Result:
     columns = ["task", "seed", "state", "test_auroc", "test_collapsed"]
     table = frame.replicas(tested.records).reindex(columns=columns)
     by_seed, seeds = frame.by_seed(table), table["seed"].nunique()
@@ -263,6 +265,11 @@ def _result(source: str, rule: str, tested: _Tested) -> Result:
         collapsed=int((complete["test_collapsed"] == 1).sum()),
         identity=configuration.identity,
         tested=tuple(tested.records),
+        titles={
+            task: title
+            for task in map(str, complete["task"].unique())
+            if (title := study.task_title(task)) != task
+        },
     )
 
 
