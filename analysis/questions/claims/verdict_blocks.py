@@ -45,13 +45,13 @@ def verdict_table(claim: ClaimSpec, evidence: Evidence, verdicts: Sequence[Verdi
         effect, first, last = "AUROC of treatment minus baseline", "baseline", "treatment"
     failed = f" {count(evidence.failed, 'model')} failed." if evidence.failed else ""
     caption = (
-        f"Test AUROC of {evidence.title}, in per cent, and differences in points: mean [95 % "
-        f"interval of Student's t over n paired seeds]. Left out: seeds without all numbers. "
+        f"Test AUROC in per cent, and differences in points ({evidence.title}): mean [95 % "
+        "interval of Student's t over n paired seeds]. Left out: seeds without all numbers. "
         f"Effect: {effect}. First and last: AUROC of the {first} and of the {last}. TOST: two "
-        f"one-sided tests that AUROC at every level differs from the first by less than "
+        "one-sided tests that AUROC at every level differs from the first by less than "
         f"{100 * MARGIN:.0f} points; of the level with the largest p, which decides, the 90 % "
-        "interval and p. Bits per dimension of normals: their effect, below 0 = a better model; "
-        f"{metric_text(evidence.bits)}.{failed}"
+        "interval and p. bits/dim: the same effect on bits per dimension of normals, below 0 = a "
+        f"better model; {metric_text(evidence.bits)}.{failed}"
     )
     shown = pd.DataFrame([_row(verdict) for verdict in verdicts])
     data = pd.DataFrame([_data(verdict) for verdict in verdicts])
@@ -67,10 +67,10 @@ def levels_table(claim: ClaimSpec, evidence: Evidence, verdicts: Sequence[Verdic
         verdicts: on it.
     """
     caption = (
-        f"Test AUROC of {evidence.title} at each level of {claim.factor}: mean [95 % interval of "
-        "Student's t over n paired seeds, for its row alone]. Minus first: paired difference from "
-        "the first level, in points. TOST: two one-sided tests that this difference is less than "
-        f"{100 * MARGIN:.0f} points; its 90 % interval and p."
+        f"Test AUROC in per cent at each level of {claim.factor} ({evidence.title}): mean [95 % "
+        "interval of Student's t over n paired seeds, for its row alone]. Minus first: paired "
+        "difference from the first level, in points. TOST: two one-sided tests that this "
+        f"difference is less than {100 * MARGIN:.0f} points; its 90 % interval and p."
     )
     rows = [
         (verdict.stratum, level)

@@ -54,7 +54,7 @@ def _about_trials(study: StudyRecords, claim: ClaimSpec, total: int) -> Iterator
     if total > 1:
         yield Text(
             f"The {total} verdicts are judged one by one: their intervals are not corrected for "
-            f"the number of verdicts.",
+            "the number of verdicts.",
             "note",
         )
     if unmatched := unmatched_trials(study, claim):

@@ -13,7 +13,7 @@ from analysis.questions.comparison.contenders import (
     differences,
     every_pair,
 )
-from analysis.questions.comparison.settings import setting_differences
+from analysis.questions.comparison.settings import differing_tasks, setting_differences
 from analysis.questions.comparison.studies import (
     compare,
     contenders_of,
@@ -261,6 +261,14 @@ def test_a_task_of_one_name_that_is_not_the_same_is_not_shared(tmp_path):
     made = compare([one, two])
     assert "digits/0: the studies use this name for different tasks" in said(made)
     assert table(made, "pairs_results").shown["classes"][0] == 9
+
+
+def test_the_name_of_a_class_makes_no_other_task(tmp_path):
+    one = make(tmp_path / "1", {"AE": aurocs(0.7)}, name="one")
+    two = make(tmp_path / "2", {"AE": aurocs(0.6)}, name="two")
+    two = restored(two, tasks=[{"name": name, "class_name": f"digit {name}"} for name in TEN])
+    assert differing_tasks([one, two]) == set()
+    assert "Not tested" not in compare([one, two]).summary
 
 
 def test_without_a_shared_seed_nothing_is_paired_and_it_says_so(tmp_path):
