@@ -7,10 +7,34 @@ statistics of the image are told beside it. MNIST against Fashion-MNIST is the c
 two sets the other way round.
 """
 
+from dataclasses import replace
+
 from optuna.distributions import CategoricalDistribution
 
-from tune_ad.detectors.likelihood_vae.detector import LikelihoodVAE
+from tune_ad.detectors.likelihood_vae import LikelihoodVAE
 from tune_ad.search import Baseline, Budget, Grid, Search
+
+SMALL = Budget(
+    trials=6,
+    epochs=12,
+    seeds=6,
+    train_images=4000,
+    validation_images=200,
+    test_images=500,
+    evaluation_seeds=0,
+    only={
+        "batch_size": (20,),
+        "width": (0.25, 0.5, 1.0),
+        "latent_dim": (32,),
+        "likelihood": ("discretised_logistic", "gaussian_learned"),
+        "importance_samples": (8,),
+    },
+)
+SMALL_COLOUR = replace(SMALL, epochs=10, train_images=2000, validation_images=100, test_images=250)
+LARGE = Budget(
+    trials=72, epochs=100, seeds=6, validation_images=2000, evaluation_seeds=0, evaluations=25
+)
+LARGEST = replace(LARGE, epochs=200, seeds=10, validation_images=None, evaluations=40)
 
 capacity = Search(
     name="capacity_{data}",
@@ -55,51 +79,6 @@ capacity = Search(
             },
         ),
     ),
-    budgets={
-        "quick": Budget(
-            trials=6,
-            epochs=12,
-            seeds=6,
-            train_images=4000,
-            validation_images=200,
-            test_images=500,
-            evaluation_seeds=0,
-            only={
-                "batch_size": (20,),
-                "width": (0.25, 0.5, 1.0),
-                "latent_dim": (32,),
-                "likelihood": ("discretised_logistic", "gaussian_learned"),
-                "importance_samples": (8,),
-            },
-        ),
-        "standard": Budget(
-            trials=72,
-            epochs=100,
-            seeds=6,
-            validation_images=2000,
-            evaluation_seeds=0,
-            evaluations=25,
-        ),
-        "paper": Budget(trials=72, epochs=200, seeds=10, evaluation_seeds=0, evaluations=40),
-    },
-    budgets_on={
-        "cifar": {
-            "quick": Budget(
-                trials=6,
-                epochs=10,
-                seeds=6,
-                train_images=2000,
-                validation_images=100,
-                test_images=250,
-                evaluation_seeds=0,
-                only={
-                    "batch_size": (20,),
-                    "width": (0.25, 0.5, 1.0),
-                    "latent_dim": (32,),
-                    "likelihood": ("discretised_logistic", "gaussian_learned"),
-                    "importance_samples": (8,),
-                },
-            ),
-        },
-    },
+    budgets={"quick": SMALL, "standard": LARGE, "paper": LARGEST},
+    budgets_on={"cifar": {"quick": SMALL_COLOUR}},
 )

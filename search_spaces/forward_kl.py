@@ -6,10 +6,33 @@ refitted by the forward KL on the frozen decoder. All draw as many codes. The sc
 IWAE bound: the ELBO of an encoder that was trained otherwise is looser by construction.
 """
 
+from dataclasses import replace
+
 from optuna.distributions import CategoricalDistribution
 
-from tune_ad.detectors.likelihood_vae.detector import LikelihoodVAE
+from tune_ad.detectors.likelihood_vae import LikelihoodVAE
 from tune_ad.search import Baseline, Budget, Listed, Search
+
+SMALL = Budget(
+    trials=3,
+    epochs=8,
+    seeds=6,
+    train_images=4000,
+    validation_images=200,
+    test_images=500,
+    evaluation_seeds=0,
+    only={
+        "batch_size": (20,),
+        "width": (0.25,),
+        "samples": (8,),
+        "importance_samples": (16,),
+    },
+)
+SMALL_COLOUR = replace(SMALL, epochs=6, train_images=2000, validation_images=100, test_images=250)
+LARGE = Budget(
+    trials=8, epochs=100, seeds=6, validation_images=2000, evaluation_seeds=0, evaluations=40
+)
+LARGEST = replace(LARGE, epochs=200, seeds=10, validation_images=None)
 
 forward_kl = Search(
     name="forward_kl_{data}",
@@ -64,49 +87,6 @@ forward_kl = Search(
             },
         ),
     ),
-    budgets={
-        "quick": Budget(
-            trials=3,
-            epochs=8,
-            seeds=6,
-            train_images=4000,
-            validation_images=200,
-            test_images=500,
-            evaluation_seeds=0,
-            only={
-                "batch_size": (20,),
-                "width": (0.25,),
-                "samples": (8,),
-                "importance_samples": (16,),
-            },
-        ),
-        "standard": Budget(
-            trials=8,
-            epochs=100,
-            seeds=6,
-            validation_images=2000,
-            evaluation_seeds=0,
-            evaluations=40,
-        ),
-        "paper": Budget(trials=8, epochs=200, seeds=10, evaluation_seeds=0, evaluations=40),
-    },
-    budgets_on={
-        "cifar": {
-            "quick": Budget(
-                trials=3,
-                epochs=6,
-                seeds=6,
-                train_images=2000,
-                validation_images=100,
-                test_images=250,
-                evaluation_seeds=0,
-                only={
-                    "batch_size": (20,),
-                    "width": (0.25,),
-                    "samples": (8,),
-                    "importance_samples": (16,),
-                },
-            ),
-        },
-    },
+    budgets={"quick": SMALL, "standard": LARGE, "paper": LARGEST},
+    budgets_on={"cifar": {"quick": SMALL_COLOUR}},
 )

@@ -1,9 +1,33 @@
 """GPND: code size, width, learning rate, weight; Jacobian, sign and residual swept on scoring."""
 
+from dataclasses import replace
+
 from optuna.distributions import CategoricalDistribution, FloatDistribution
 
-from tune_ad.detectors.gpnd.detector import GPND
-from tune_ad.search import Baseline, Budget, Search
+from tune_ad.detectors.gpnd import GPND
+from tune_ad.search import PAPER, STANDARD, Baseline, Budget, Search
+
+SMALL = Budget(
+    trials=10,
+    epochs=15,
+    seeds=1,
+    classes=(0, 3, 8),
+    train_images=1000,
+    validation_images=100,
+    test_images=250,
+    evaluation_seeds=3,
+    evaluations=3,
+)
+SMALL_COLOUR = replace(
+    SMALL,
+    trials=6,
+    epochs=5,
+    classes=(0, 8),
+    train_images=300,
+    validation_images=40,
+    test_images=60,
+    evaluations=1,
+)
 
 gpnd = Search(
     name="gpnd_{data}",
@@ -26,35 +50,9 @@ gpnd = Search(
         ),
     ),
     budgets={
-        "quick": Budget(
-            trials=10,
-            epochs=15,
-            seeds=1,
-            classes=(0, 3, 8),
-            train_images=1000,
-            validation_images=100,
-            test_images=250,
-            evaluation_seeds=3,
-            evaluations=3,
-        ),
-        "standard": Budget(trials=60, epochs=80, seeds=3, evaluation_seeds=10, evaluations=4),
-        "paper": Budget(
-            trials=1, epochs=None, seeds=10, evaluation_seeds=0, validation_fraction=0.0
-        ),
+        "quick": SMALL,
+        "standard": replace(STANDARD, trials=60, epochs=80, evaluations=4),
+        "paper": replace(PAPER, epochs=None, test_curve=False),
     },
-    budgets_on={
-        "cifar": {
-            "quick": Budget(
-                trials=6,
-                epochs=5,
-                seeds=1,
-                classes=(0, 8),
-                train_images=300,
-                validation_images=40,
-                test_images=60,
-                evaluation_seeds=3,
-                evaluations=1,
-            ),
-        },
-    },
+    budgets_on={"cifar": {"quick": SMALL_COLOUR}},
 )

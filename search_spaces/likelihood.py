@@ -7,10 +7,42 @@ searches another one. The score is minus the IWAE bound: the ELBO of an encoder 
 otherwise is looser by construction. Outsiders are tested and never selected by.
 """
 
+from dataclasses import replace
+
 from optuna.distributions import CategoricalDistribution, FloatDistribution
 
-from tune_ad.detectors.likelihood_vae.detector import LikelihoodVAE
-from tune_ad.search import Baseline, Budget, Search
+from tune_ad.detectors.likelihood_vae import LikelihoodVAE
+from tune_ad.search import STANDARD, Baseline, Budget, Search
+
+SMALL = Budget(
+    trials=12,
+    epochs=15,
+    seeds=1,
+    train_images=2000,
+    validation_images=300,
+    test_images=500,
+    evaluation_seeds=3,
+    only={
+        "batch_size": (20,),
+        "width": (0.25, 0.5, 1.0),
+        "samples": (1, 4, 16),
+        "importance_samples": (8,),
+    },
+)
+SMALL_COLOUR = replace(
+    SMALL,
+    trials=8,
+    epochs=10,
+    train_images=1000,
+    validation_images=200,
+    test_images=250,
+    only={
+        "batch_size": (20,),
+        "width": (0.25, 0.5),
+        "samples": (1, 4, 16),
+        "importance_samples": (8,),
+    },
+)
 
 likelihood = Search(
     name="likelihood_{data}",
@@ -56,43 +88,6 @@ likelihood = Search(
             },
         ),
     ),
-    budgets={
-        "quick": Budget(
-            trials=12,
-            epochs=15,
-            seeds=1,
-            train_images=2000,
-            validation_images=300,
-            test_images=500,
-            evaluation_seeds=3,
-            only={
-                "batch_size": (20,),
-                "width": (0.25, 0.5, 1.0),
-                "samples": (1, 4, 16),
-                "importance_samples": (8,),
-            },
-        ),
-        "standard": Budget(
-            trials=100, epochs=100, seeds=3, validation_images=2000, evaluation_seeds=10
-        ),
-    },
-    budgets_on={
-        "cifar": {
-            "quick": Budget(
-                trials=8,
-                epochs=10,
-                seeds=1,
-                train_images=1000,
-                validation_images=200,
-                test_images=250,
-                evaluation_seeds=3,
-                only={
-                    "batch_size": (20,),
-                    "width": (0.25, 0.5),
-                    "samples": (1, 4, 16),
-                    "importance_samples": (8,),
-                },
-            ),
-        },
-    },
+    budgets={"quick": SMALL, "standard": replace(STANDARD, validation_images=2000)},
+    budgets_on={"cifar": {"quick": SMALL_COLOUR}},
 )

@@ -5,10 +5,17 @@ selected, so every trial meets the test set and none is trained again. "quick" a
 images out all the same, for a second number; "paper" trains on the whole class.
 """
 
+from dataclasses import replace
+
 from optuna.distributions import CategoricalDistribution
 
 from tune_ad.detectors.pgn import PGN
-from tune_ad.search import Baseline, Budget, OneAtATime, Search
+from tune_ad.search import PAPER, QUICK, QUICK_COLOUR, STANDARD, Baseline, OneAtATime, Search
+
+SMALL = replace(QUICK, trials=20, epochs=10, seeds=3, evaluations=4, evaluation_seeds=0)
+SMALL_COLOUR = replace(
+    QUICK_COLOUR, trials=20, epochs=6, seeds=3, evaluations=2, evaluation_seeds=0
+)
 
 ablate_pgn = Search(
     name="ablate_pgn_{data}",
@@ -65,38 +72,9 @@ ablate_pgn = Search(
         ),
     ),
     budgets={
-        "quick": Budget(
-            trials=20,
-            epochs=10,
-            seeds=3,
-            classes=(0, 3, 8),
-            validation_images=500,
-            evaluations=4,
-            evaluation_seeds=0,
-        ),
-        "standard": Budget(trials=20, epochs=100, seeds=3, evaluation_seeds=0),
-        "paper": Budget(
-            trials=20,
-            epochs=100,
-            seeds=10,
-            evaluation_seeds=0,
-            validation_fraction=0.0,
-            test_curve=True,
-        ),
+        "quick": SMALL,
+        "standard": replace(STANDARD, trials=20, evaluation_seeds=0),
+        "paper": replace(PAPER, trials=20),
     },
-    budgets_on={
-        "cifar": {
-            "quick": Budget(
-                trials=20,
-                epochs=6,
-                seeds=3,
-                classes=(0, 3, 8),
-                train_images=600,
-                validation_images=300,
-                test_images=1000,
-                evaluations=2,
-                evaluation_seeds=0,
-            ),
-        },
-    },
+    budgets_on={"cifar": {"quick": SMALL_COLOUR}},
 )

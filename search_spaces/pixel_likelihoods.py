@@ -5,10 +5,36 @@ different likelihoods cannot be compared, so nothing is chosen between them. MNI
 Fashion-MNIST is the control: the same two sets the other way round.
 """
 
+from dataclasses import replace
+
 from optuna.distributions import CategoricalDistribution
 
-from tune_ad.detectors.likelihood_vae.detector import LikelihoodVAE
+from tune_ad.detectors.likelihood_vae import LikelihoodVAE
 from tune_ad.search import Baseline, Budget, Listed, Search
+
+LIKELIHOODS = (
+    "bernoulli",
+    "continuous_bernoulli",
+    "gaussian",
+    "gaussian_learned",
+    "discretised_logistic",
+    "categorical",
+)
+SMALL = Budget(
+    trials=6,
+    epochs=16,
+    seeds=3,
+    train_images=5000,
+    validation_images=250,
+    test_images=1000,
+    evaluation_seeds=0,
+    only={"batch_size": (20,), "width": (0.25,), "importance_samples": (8,)},
+)
+SMALL_COLOUR = replace(SMALL, epochs=12, train_images=3000, validation_images=150, test_images=500)
+LARGE = Budget(
+    trials=6, epochs=100, seeds=6, validation_images=2000, evaluation_seeds=0, evaluations=25
+)
+LARGEST = replace(LARGE, epochs=200, seeds=10, validation_images=None, evaluations=40)
 
 pixel_likelihoods = Search(
     name="pixel_likelihoods_{data}",
@@ -45,52 +71,10 @@ pixel_likelihoods = Search(
                 "importance_samples": 64,
             },
             space={
-                "likelihood": CategoricalDistribution(
-                    [
-                        "bernoulli",
-                        "continuous_bernoulli",
-                        "gaussian",
-                        "gaussian_learned",
-                        "discretised_logistic",
-                        "categorical",
-                    ]
-                ),
+                "likelihood": CategoricalDistribution(LIKELIHOODS),
             },
         ),
     ),
-    budgets={
-        "quick": Budget(
-            trials=6,
-            epochs=16,
-            seeds=3,
-            train_images=5000,
-            validation_images=250,
-            test_images=1000,
-            evaluation_seeds=0,
-            only={"batch_size": (20,), "width": (0.25,), "importance_samples": (8,)},
-        ),
-        "standard": Budget(
-            trials=6,
-            epochs=100,
-            seeds=6,
-            validation_images=2000,
-            evaluation_seeds=0,
-            evaluations=25,
-        ),
-        "paper": Budget(trials=6, epochs=200, seeds=10, evaluation_seeds=0, evaluations=40),
-    },
-    budgets_on={
-        "cifar": {
-            "quick": Budget(
-                trials=6,
-                epochs=12,
-                seeds=3,
-                train_images=3000,
-                validation_images=150,
-                test_images=500,
-                evaluation_seeds=0,
-                only={"batch_size": (20,), "width": (0.25,), "importance_samples": (8,)},
-            ),
-        },
-    },
+    budgets={"quick": SMALL, "standard": LARGE, "paper": LARGEST},
+    budgets_on={"cifar": {"quick": SMALL_COLOUR}},
 )

@@ -6,10 +6,23 @@ of 200 is the paper's. The script's own batch and its target, which is 1 at full
 `--epochs 1000 --set learning_rate=5e-5`.
 """
 
+from dataclasses import replace
+
 from optuna.distributions import CategoricalDistribution
 
 from tune_ad.detectors.autoencoders.vae import VAE
-from tune_ad.search import Baseline, Budget, Grid, Search
+from tune_ad.search import PAPER, STANDARD, Baseline, Budget, Grid, Search
+
+SMALL = Budget(
+    trials=11,
+    epochs=15,
+    seeds=1,
+    train_images=2000,
+    validation_images=500,
+    test_images=1000,
+    evaluation_seeds=0,
+)
+SMALL_COLOUR = replace(SMALL, epochs=8, train_images=800, validation_images=200, test_images=500)
 
 rate_distortion = Search(
     name="rd_{data}",
@@ -36,31 +49,9 @@ rate_distortion = Search(
         ),
     ),
     budgets={
-        "quick": Budget(
-            trials=11,
-            epochs=15,
-            seeds=1,
-            train_images=2000,
-            validation_images=500,
-            test_images=1000,
-            evaluation_seeds=0,
-        ),
-        "standard": Budget(trials=11, epochs=101, seeds=3, evaluation_seeds=0),
-        "paper": Budget(
-            trials=11, epochs=None, seeds=1, evaluation_seeds=0, validation_fraction=0.0
-        ),
+        "quick": SMALL,
+        "standard": replace(STANDARD, trials=11, epochs=101, evaluation_seeds=0),
+        "paper": replace(PAPER, trials=11, epochs=None, seeds=1, test_curve=False),
     },
-    budgets_on={
-        "cifar": {
-            "quick": Budget(
-                trials=11,
-                epochs=8,
-                seeds=1,
-                train_images=800,
-                validation_images=200,
-                test_images=500,
-                evaluation_seeds=0,
-            ),
-        },
-    },
+    budgets_on={"cifar": {"quick": SMALL_COLOUR}},
 )

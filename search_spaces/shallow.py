@@ -1,11 +1,13 @@
 """One-class SVM, isolation forest and kernel density; a seed moves the forest, hardly the rest."""
 
+from dataclasses import replace
+
 from optuna.distributions import CategoricalDistribution, FloatDistribution, IntDistribution
 
 from tune_ad.detectors.shallow.isolation_forest import IsolationForest
 from tune_ad.detectors.shallow.kde import KDE
 from tune_ad.detectors.shallow.ocsvm import OCSVM
-from tune_ad.search import Baseline, Budget, Search
+from tune_ad.search import PAPER, QUICK, STANDARD, Baseline, Search
 
 shallow = Search(
     name="shallow_{data}",
@@ -55,19 +57,8 @@ shallow = Search(
         ),
     ),
     budgets={
-        "quick": Budget(
-            trials=24,
-            epochs=None,
-            seeds=1,
-            classes=(0, 3, 8),
-            train_images=1000,
-            validation_images=500,
-            test_images=1000,
-            evaluation_seeds=3,
-        ),
-        "standard": Budget(trials=100, epochs=None, seeds=1, evaluation_seeds=10),
-        "paper": Budget(
-            trials=3, epochs=None, seeds=10, evaluation_seeds=0, validation_fraction=0.0
-        ),
+        "quick": replace(QUICK, trials=24, epochs=None, train_images=1000, test_images=1000),
+        "standard": replace(STANDARD, epochs=None, seeds=1),
+        "paper": replace(PAPER, trials=3, epochs=None, test_curve=False),
     },
 )

@@ -1,9 +1,11 @@
 """Deep SVDD, one-class, soft-boundary and pretrained: code size, width, learning rate, nu."""
 
+from dataclasses import replace
+
 from optuna.distributions import CategoricalDistribution, FloatDistribution
 
 from tune_ad.detectors.deep_svdd import DeepSVDD
-from tune_ad.search import QUICK, QUICK_COLOUR, Baseline, Budget, Search
+from tune_ad.search import PAPER, QUICK, QUICK_COLOUR, Baseline, Search
 
 svdd = Search(
     name="svdd_{data}",
@@ -48,16 +50,6 @@ svdd = Search(
             },
         ),
     ),
-    budgets={
-        "quick": QUICK,
-        "paper": Budget(
-            trials=3,
-            epochs=100,
-            seeds=10,
-            evaluation_seeds=0,
-            validation_fraction=0.0,
-            test_curve=True,
-        ),
-    },
+    budgets={"quick": QUICK, "paper": replace(PAPER, trials=3)},
     budgets_on={"cifar": {"quick": QUICK_COLOUR}},
 )

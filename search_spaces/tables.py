@@ -1,15 +1,30 @@
 """The PGN paper's tables: every method at its published settings, and shallow baselines."""
 
+from dataclasses import replace
+
 from tune_ad.detectors.autoencoders.aae import AAE
 from tune_ad.detectors.autoencoders.ae import AE
 from tune_ad.detectors.autoencoders.vae import VAE
 from tune_ad.detectors.deep_svdd import DeepSVDD
-from tune_ad.detectors.gpnd.detector import GPND
+from tune_ad.detectors.gpnd import GPND
 from tune_ad.detectors.pgn import PGN
 from tune_ad.detectors.shallow.isolation_forest import IsolationForest
 from tune_ad.detectors.shallow.kde import KDE
 from tune_ad.detectors.shallow.ocsvm import OCSVM
-from tune_ad.search import Baseline, Budget, Listed, Search
+from tune_ad.search import PAPER, Baseline, Budget, Listed, Search
+
+SMALL = Budget(
+    trials=9,
+    epochs=10,
+    seeds=1,
+    classes=(2, 8),
+    train_images=2000,
+    test_images=1000,
+    evaluation_seeds=0,
+    validation_fraction=0.0,
+)
+SMALL_COLOUR = replace(SMALL, epochs=5, classes=(0, 8), train_images=500, test_images=200)
+WHOLE = replace(PAPER, trials=9, epochs=None, test_curve=False)
 
 tables = Search(
     name="table1_{data}",
@@ -30,36 +45,6 @@ tables = Search(
         Baseline(IsolationForest),
         Baseline(KDE),
     ),
-    budgets={
-        "quick": Budget(
-            trials=9,
-            epochs=10,
-            seeds=1,
-            classes=(2, 8),
-            train_images=2000,
-            test_images=1000,
-            evaluation_seeds=0,
-            validation_fraction=0.0,
-        ),
-        "standard": Budget(
-            trials=9, epochs=None, seeds=3, evaluation_seeds=0, validation_fraction=0.0
-        ),
-        "paper": Budget(
-            trials=9, epochs=None, seeds=10, evaluation_seeds=0, validation_fraction=0.0
-        ),
-    },
-    budgets_on={
-        "cifar": {
-            "quick": Budget(
-                trials=9,
-                epochs=5,
-                seeds=1,
-                classes=(0, 8),
-                train_images=500,
-                test_images=200,
-                evaluation_seeds=0,
-                validation_fraction=0.0,
-            ),
-        },
-    },
+    budgets={"quick": SMALL, "standard": replace(WHOLE, seeds=3), "paper": WHOLE},
+    budgets_on={"cifar": {"quick": SMALL_COLOUR}},
 )

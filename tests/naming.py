@@ -13,7 +13,7 @@ def named(metrics):
 
 
 def variants(variants):
-    """Values by variant and metric from those by short names, as in {"T=0": {"test_auroc": []}}."""
+    """Values by variant and metric from those by short names, such as "T=0" and "test_auroc"."""
     return {variant_named(name): named(metrics) for name, metrics in variants.items()}
 
 

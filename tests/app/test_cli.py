@@ -1,14 +1,19 @@
 import importlib.util
 import json
+import os
 import shutil
 import signal
 import subprocess
 import sys
 import time
+import tomllib
 from functools import partial
 from pathlib import Path
 
 import pytest
+
+import tune_ad
+from tune_ad.search import catalogue
 
 REPOSITORY = Path(__file__).parents[2]
 SMALL = ["--backend", "serial", "--trials", "3", "--epochs", "3", "--classes", "0,8"]
@@ -63,6 +68,112 @@ def test_list_names_every_search_and_imports_nothing_heavy():
     )
 
 
+TYPING_ERRORS = [
+    [],
+    ["--serach", "quickstart"],
+    ["--search", "quikstart"],
+    ["--search", "quickstart", "--budget", "quik"],
+    ["--search", "quickstart", "--selection", "orcale"],
+    ["--search", "quickstart", "--ablate", "al"],
+    ["--search", "quickstart", "--trials", "few"],
+    ["--report", "quikstart"],
+    ["--compare", "quikstart", "pgn"],
+    ["--version"],
+]
+
+
+def test_typing_errors_are_answered_before_anything_heavy_is_imported(tmp_path):
+    code = (
+        "import sys\n"
+        "from tune_ad.app.cli import main\n"
+        f"for arguments in {TYPING_ERRORS}:\n"
+        "    try: code = main(arguments)\n"
+        "    except SystemExit as end: code = end.code\n"
+        "    assert code == (0 if '--version' in arguments else 2), arguments\n"
+        "assert not {'torch', 'ray', 'optuna', 'pandas', 'matplotlib'} & set(sys.modules)"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code],
+        cwd=tmp_path,
+        env={**os.environ, "PYTHONPATH": str(REPOSITORY)},
+        capture_output=True,
+        text=True,
+    )
+    assert done.returncode == 0, done.stderr
+    assert done.stdout == f"tune_ad {tune_ad.__version__}\n"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "line"),
+    [
+        (["--search", "quickstart"], "quickstart: loading PyTorch and the images ..."),
+        (
+            ["--search", "quickstart", "--dry-run"],
+            "quickstart: loading PyTorch and the images ...",
+        ),
+        (["--report", "study"], "study: writing the report ..."),
+        (["--compare", "study", "study"], "comparing study, study ..."),
+    ],
+    ids=str,
+)
+def test_a_line_is_printed_before_anything_heavy_is_imported(tmp_path, arguments, line):
+    code = (
+        "import sys\n"
+        "for heavy in ('torch', 'optuna', 'pandas'): sys.modules[heavy] = None\n"
+        "from tune_ad.app.cli import main\n"
+        f"main({arguments})"
+    )
+    (tmp_path / "results" / "study").mkdir(parents=True)
+    (tmp_path / "results" / "study" / "study.json").touch()
+    done = subprocess.run(
+        [sys.executable, "-c", code],
+        cwd=tmp_path,
+        env={**os.environ, "PYTHONPATH": str(REPOSITORY)},
+        capture_output=True,
+        text=True,
+    )
+    assert "ModuleNotFoundError" in done.stderr
+    assert done.stdout == f"{line}\n"
+
+
+def test_without_arguments_the_commands_are_shown(run, capsys):
+    assert run.main([]) == 2
+    shown = capsys.readouterr().err
+    assert all(f"--{name}" in shown for name in ("list", "search", "report", "compare", "help"))
+    assert len(shown.splitlines()) < 12
+
+
+def test_a_module_and_a_script_are_the_same_command():
+    outputs = [
+        subprocess.run(
+            [sys.executable, *called, "--list"], cwd=REPOSITORY, capture_output=True, text=True
+        ).stdout
+        for called in (["run.py"], ["-m", "tune_ad"])
+    ]
+    assert outputs[0] == outputs[1] != ""
+    with (REPOSITORY / "pyproject.toml").open("rb") as file:
+        scripts = tomllib.load(file)["project"]["scripts"]
+    assert scripts == {"tune-ad": "tune_ad.app.cli:main"}
+
+
+def test_a_faulty_search_file_does_not_keep_the_others_from_being_listed(
+    run, tmp_path, monkeypatch, capsys
+):
+    package = tmp_path / "listed_spaces"
+    package.mkdir()
+    (package / "__init__.py").touch()
+    (package / "faulty.py").write_text("x = = 3")
+    (package / "good.py").write_text("x = Search(name='fine', data=('digits',))")
+    monkeypatch.syspath_prepend(tmp_path)
+    monkeypatch.setattr(catalogue, "PACKAGE", "listed_spaces")
+    assert run.main(["--list"]) == 2
+    printed = capsys.readouterr()
+    assert printed.out.split() == ["fine", "digits"]
+    assert (
+        printed.err == "error: listed_spaces/faulty.py, line 1: invalid syntax; correct the file\n"
+    )
+
+
 def declared():
     """The names of every search in the files of `search_spaces`."""
     from tune_ad.search.declaration import Search
@@ -79,16 +190,19 @@ def test_a_search_ends_with_its_result_report_and_tensorboard_command(run, tmp_p
     code = run.main(["--search", "quickstart", *SMALL, "--results", str(tmp_path)])
     out = capsys.readouterr().out
     assert code == 0
-    assert out.startswith(
-        "quickstart: budget quick (no GPU was found), 3 trials, 12 models; about "
-    )
-    assert "standard about" in out
-    assert "paper about" in out
+    folder = tmp_path / "quickstart"
+    watch = f"tensorboard --logdir {folder / 'tensorboard'}"
+    assert out.splitlines()[:4] == [
+        "quickstart: loading PyTorch and the images ...",
+        "quickstart: 3 trials, 12 models; budget quick (no GPU was found); 1 trial at a time",
+        "Trials are ranked by validation AUROC (held-out training images). Test scores are "
+        "recorded, never used to choose.",
+        f"watch: {watch}",
+    ]
+    assert "standard" not in out, "a normal start prices no other budget"
     assert "Test AUROC" in out
     assert "(n = 3 seeds)" in out
-    folder = tmp_path / "quickstart"
-    assert f"report: {folder / 'report.html'}" in out
-    assert f"TensorBoard: tensorboard --logdir {folder / 'tensorboard'}" in out
+    assert out.splitlines()[-1] == f"next: open {folder / 'report.html'}; {watch}"
     assert (folder / "report.html").exists()
     assert (folder / "tables" / "trials.csv").exists()
 
@@ -173,7 +287,7 @@ def test_an_ablation_is_run_and_reported_under_a_name_of_its_own(run, tmp_path, 
     assert run.main(["--search", "quickstart", "--ablate", "--dry-run", *arguments]) == 0
     out = capsys.readouterr().out
     assert "* quick: 6 trials, 36 models" in out
-    assert f"would be written to {tmp_path / 'quickstart-ablation'}" in out
+    assert f"a study would be written to {tmp_path / 'quickstart-ablation'}" in out
     assert not list(tmp_path.iterdir())
     assert run.main(["--search", "quickstart", "--ablate", *arguments]) == 0
     assert "quickstart-ablation: ablation of quickstart" in capsys.readouterr().out
@@ -233,7 +347,8 @@ def test_a_folder_that_cannot_be_written_is_one_line(run, finished, tmp_path, ca
     [
         (["--search", "pgn_cifra"], ["pgn_cifra", "pgn_cifar"]),
         (["--report", "nothing_here"], ["nothing_here", "--search"]),
-        (["--search", "quickstart", "--set", "beta=4"], ["beta", "dropout"]),
+        (["--search", "quickstart", "--set", "beta=4"], ["beta", "beta1 or beta2"]),
+        (["--search", "quickstart", "--set", "zzz=4"], ["zzz", "dropout", "mc_samples"]),
         (["--search", "quickstart", "--set", "dropout=1.5"], ["dropout", "1.5", "[0, 1)"]),
         (["--search", "quickstart", "--set", "dropout=much"], ["dropout", "much", "number"]),
         (["--search", "quickstart", "--set", "dropout"], ["name=value", "dropout"]),
@@ -302,7 +417,7 @@ def test_ctrl_c_leaves_a_study_that_resumes(tmp_path):
     process.send_signal(signal.SIGINT)
     out, _ = process.communicate(timeout=60)
     assert process.returncode == 130
-    assert "go on with: python run.py --search quickstart --resume --results" in out
+    assert "continue with: python run.py --search quickstart --resume --results" in out
     kept = trials.read_bytes()
     again = command(
         "--search", "quickstart", "--resume", "--backend", "serial", "--results", tmp_path

@@ -4,8 +4,9 @@ import pytest
 import torch
 from optuna.distributions import CategoricalDistribution, FloatDistribution
 
-from tune_ad.app import cost as cost_module
-from tune_ad.app.cost import Sizes, Speed, cost, image_sizes, measured_speed, relative_operations
+from tune_ad.app import speed as speed_module
+from tune_ad.app.cost import Sizes, cost, image_sizes, overhead
+from tune_ad.app.speed import Speed, measured_speed, relative_operations
 from tune_ad.detectors.autoencoders.ae import AE
 from tune_ad.detectors.base import Detector
 from tune_ad.detectors.config import Config
@@ -138,8 +139,8 @@ def test_a_call_is_timed_a_few_times_and_not_by_its_first_alone(
     seconds, calls, found, monkeypatch
 ):
     left = list(seconds)
-    monkeypatch.setattr(cost_module, "_seconds", lambda call, device: left.pop(0))
-    assert cost_module._timed(lambda: None, "cpu") == found
+    monkeypatch.setattr(speed_module, "_seconds", lambda call, device: left.pop(0))
+    assert speed_module._timed(lambda: None, "cpu") == found
     assert len(seconds) - len(left) == calls
 
 
@@ -179,7 +180,7 @@ def test_a_detector_that_is_fitted_costs_its_fit_and_its_scores():
     assert relative_operations(own) == 1.0
     speeds = {"Fitted": Speed(train=(), fit=0.02, score=0.001, variants=0.003)}
     found = cost(own, SIZES._replace(validation=200), speeds, 1.0, 1)
-    assert (found.trials, found.models) == (1, 2 * 3)
+    assert found.size == (1, 2 * 3)
     assert found.seconds == pytest.approx(2 * 3 * (100 * 0.02 + 200 * 0.003))
 
 
@@ -187,7 +188,7 @@ def test_a_whole_data_set_by_which_nothing_is_selected_has_no_winner_to_train_ag
     budget = replace(BUDGET, evaluation_seeds=7)
     sizes = Sizes(train=100, validation=0, test=50, tasks=1)
     found = cost(study(budget=budget, plan=Listed([{}]), whole=True), sizes, SPEEDS, 1.0, 1)
-    assert (found.trials, found.models) == (1, 2)
+    assert found.size == (1, 2)
     assert found.seconds == pytest.approx(2 * (20 * 100 * 0.01 + 50 * 0.003))
 
 
@@ -200,16 +201,24 @@ def test_the_images_of_a_whole_data_set():
 def test_the_winner_on_fresh_seeds_is_part_of_the_cost():
     found = cost(study(budget=replace(BUDGET, evaluation_seeds=7)), SIZES, SPEEDS, 1.0, 1)
     assert found.seconds == pytest.approx(seconds() * (1 + 7 / 20))
-    assert (found.trials, found.models) == (10, 10 * 2 * 3 + 7 * 3)
+    assert found.size == (10, 10 * 2 * 3 + 7 * 3)
+
+
+def test_the_start_and_the_report_are_counted_beside_training():
+    quoted, chosen = (study(budget=replace(BUDGET, evaluation_seeds=n)) for n in (0, 5))
+    serial = overhead(quoted, 10, "serial")
+    assert 0 < serial < overhead(quoted, 100, "serial")
+    assert serial == overhead(chosen, 10, "serial")
+    assert serial < overhead(quoted, 10, "ray") < overhead(chosen, 10, "ray")
 
 
 def test_a_plan_of_few_configurations_costs_no_more():
     sizes = CategoricalDistribution([8, 16, 32])
     own = Baseline(PGN, space={"latent_dim": sizes})
-    assert cost(study(own, plan=Grid()), SIZES, SPEEDS, 1.0, 1).trials == 3
-    assert cost(study(own, plan=Listed([{}])), SIZES, SPEEDS, 1.0, 1).trials == 1
+    assert cost(study(own, plan=Grid()), SIZES, SPEEDS, 1.0, 1).size.trials == 3
+    assert cost(study(own, plan=Listed([{}])), SIZES, SPEEDS, 1.0, 1).size.trials == 1
     many = replace(BUDGET, trials=2)
-    assert cost(study(own, plan=Grid(), budget=many), SIZES, SPEEDS, 1.0, 1).trials == 2
+    assert cost(study(own, plan=Grid(), budget=many), SIZES, SPEEDS, 1.0, 1).size.trials == 2
 
 
 def test_more_models_take_more_room():
@@ -241,7 +250,7 @@ def test_the_images_of_a_model(changes, sizes):
 @pytest.mark.parametrize("changes", [{}, {"train_images": 10_000, "validation_images": 10_000}])
 def test_the_images_of_a_model_are_those_of_the_panel(tiny, open_study, tmp_path, changes):
     session = open_study(tiny, tmp_path, changes=changes)
-    sizes, suite = session._sizes(session.study.budget), session.suite()
+    sizes, suite = session._sizes(session.study.budget), session.suite
     assert sizes.tasks == len(suite.tasks)
     for split in suite.splits:
         validation = len(split["validation_normal"]) + len(split["validation_anomalous"])

@@ -185,7 +185,8 @@ def test_what_the_test_set_holds_changes_nothing_of_the_search(
     stream = torch.Generator().manual_seed(0)
     other = torch.randint(0, 255, digits.test_images.shape, generator=stream).byte()
     changed = (replace(digits, test_images=other),)
-    assert replace(session, image_sets=changed).run().exit_code == 0
+    suite = Suite.prepare(changed, session.tasks, session.study.budget, session.study.seed)
+    assert replace(session, suite=suite).run().exit_code == 0
     ours, theirs = (each.read_trials() for each in (finished.folder, session.folder))
     assert [r.metrics["test_auroc"] for r in ours] != [r.metrics["test_auroc"] for r in theirs]
     assert lines(finished.folder.suggested) == lines(session.folder.suggested)
@@ -217,15 +218,15 @@ def test_tensorboard_shows_every_trial(finished):
 
 @pytest.fixture
 def suites(monkeypatch):
-    """The suites that a session prepares, in order."""
-    made, prepare = [], Suite.prepare
+    """The suites that are cut, in order."""
+    prepared, prepare = [], Suite.prepare
 
     def watched(*arguments):
-        made.append(prepare(*arguments))
-        return made[-1]
+        prepared.append(prepare(*arguments))
+        return prepared[-1]
 
     monkeypatch.setattr(Suite, "prepare", watched)
-    return made
+    return prepared
 
 
 def pictures(tensor):
@@ -234,12 +235,12 @@ def pictures(tensor):
 
 def test_what_selects_is_neither_trained_on_nor_reported(begin, suites):
     session = begin(changes={"trials": 1, "evaluation_seeds": 1})
-    suites.clear()
     session.run()
-    searched, evaluated = suites
+    (suite,) = suites  # cut once, for the search and for the winner on fresh seeds
+    assert session.suite is suite
     digits = data.load("digits")
     for k in range(2):
-        parts = {name: set(where.tolist()) for name, where in searched.splits[k].items()}
+        parts = {name: set(where.tolist()) for name, where in suite.splits[k].items()}
         tested = {"test_normal", "test/rest"}
         assert set(parts) == {"train", "validation_normal", "validation_anomalous", *tested}
         assert all(parts.values())
@@ -247,24 +248,19 @@ def test_what_selects_is_neither_trained_on_nor_reported(begin, suites):
         assert not (parts["train"] | selecting) & (parts["test_normal"] | parts["test/rest"])
         assert not parts["train"] & (parts["validation_normal"] | parts["validation_anomalous"])
         assert not parts["validation_normal"] & parts["validation_anomalous"]
-        normal = searched.images[sorted(parts["train"] | parts["validation_normal"])]
+        normal = suite.images[sorted(parts["train"] | parts["validation_normal"])]
         assert pictures(torch.tensor(normal)) <= pictures(
             digits.train_images[digits.train_labels == k]
         )
     seen = ("train", "validation_normal", "validation_anomalous")
-    for split in searched.splits:
+    for split in suite.splits:
         for part, where in split.items():
             files = digits.train_images if part in seen else digits.test_images
-            assert pictures(torch.tensor(searched.images[where])) <= pictures(files)
-    assert (searched.images == evaluated.images).all()
-    for ours, theirs in zip(searched.splits, evaluated.splits, strict=True):
-        assert {name: part.tolist() for name, part in ours.items()} == {
-            name: part.tolist() for name, part in theirs.items()
-        }
+            assert pictures(torch.tensor(suite.images[where])) <= pictures(files)
 
 
 def test_validation_images_of_one_task_are_trained_on_by_no_other(begin):
-    suite = begin(changes={"classes": range(10)}).suite()
+    suite = begin(changes={"classes": range(10)}).suite
     held = {i for each in suite.splits for i in each["validation_normal"].tolist()}
     trained = {i for each in suite.splits for i in each["train"].tolist()}
     assert not held & trained
@@ -272,7 +268,6 @@ def test_validation_images_of_one_task_are_trained_on_by_no_other(begin):
 
 def test_the_oracle_alone_selects_by_the_test_set(begin, suites):
     session = begin(selection="oracle", changes={"trials": 2, "evaluation_seeds": 1})
-    suites.clear()
     assert session.run().exit_code == 0
     assert "test/rest" in suites[0].splits[0]
     for record in session.folder.read_trials():
@@ -292,7 +287,7 @@ def test_what_the_user_changed_is_stored(begin):
 
 def test_a_winner_picked_at_random_is_the_same_in_every_run(begin, tiny, open_study, tmp_path):
     session = begin(selection="random", changes={"epochs": 1, "trials": 3})
-    assert "selection: random: A uniform number in [0, 1)" in opening(session)
+    assert "Trials are ranked by chance, without any result." in opening(session)
     assert session.run().exit_code == 0
     records = session.folder.read_trials()
     for record in records:
@@ -654,17 +649,16 @@ def test_a_space_that_is_used_up_ends_the_search(tiny, open_study, tmp_path):
     session = open_study(
         replace(tiny, baselines=(own,)), tmp_path, changes={"trials": 50, "epochs": 1}
     )
-    said = []
-    outcome = replace(session, say=said.append).run()
+    messages = []
+    outcome = replace(session, say=messages.append).run()
     assert outcome.exit_code == 0
     assert sorted(each.params["latent_dim"] for each in session.folder.read_trials()) == [4, 8, 16]
-    assert said == ["the space holds no more than 3 configurations"]
+    assert messages == ["the search space has only 3 configurations, and all were tried"]
     assert len(session.folder.read_evaluation()) == 2
 
 
 def test_the_papers_protocol(begin, suites):
     session = begin(budget="paper", changes={"seeds": 2})
-    suites.clear()
     outcome = session.run()
     assert outcome.exit_code == 0
     (record,) = session.folder.read_trials()
@@ -681,7 +675,7 @@ def test_the_papers_protocol(begin, suites):
 
 def test_the_papers_protocol_trains_on_the_whole_class(begin):
     session = begin(budget="paper", changes={"train_images": 10_000})
-    suite, digits = session.suite(), data.load("digits")
+    suite, digits = session.suite, data.load("digits")
     for k in range(2):
         split = suite.splits[k]
         assert len(split["train"]) == int((digits.train_labels == k).sum())
@@ -778,12 +772,15 @@ def test_a_detector_that_is_fitted_is_searched_as_any_other(tiny, open_study, tm
     own = Baseline(Template, space={"scaling": CategoricalDistribution(["unit", "minmax", "gcn"])})
     search = replace(tiny, baselines=(own,))
     session = open_study(search, tmp_path, changes={"trials": 3}, progress=True)
-    said = plan(session)
-    assert "budget quick: 0 epochs" in said
-    assert "* quick: 3 trials, 10 models" in said
-    said = opening(session)
-    assert "3 trials, 10 models" in said
-    assert "training files. Each trial is tested, too, which selects nothing.\n" in said
+    shown = plan(session)
+    assert "budget quick: 0 epochs" in shown
+    assert "* quick: 3 trials, 10 models" in shown
+    assert opening(session).splitlines() == [
+        "tiny: 3 trials, 10 models; budget quick; 1 trial at a time",
+        "Trials are ranked by validation AUROC (held-out training images). Test scores are "
+        "recorded, never used to choose.",
+        f"watch: tensorboard --logdir {session.folder.tensorboard}",
+    ]
     assert session.run().exit_code == 0
     assert "100%" in capsys.readouterr().err
     records, again = session.folder.read_trials(), session.folder.read_evaluation()
@@ -794,7 +791,7 @@ def test_a_detector_that_is_fitted_is_searched_as_any_other(tiny, open_study, tm
         assert {each.epoch for each in record.replicas} == {0}
         assert record.models == {"parameters": 0}
         assert not [name for name in record.metrics if "loss" in name]
-    assert records[0].metrics["validation_auroc"] == template_aurocs(session.suite())
+    assert records[0].metrics["validation_auroc"] == template_aurocs(session.suite)
     assert all(record.objective > 0.8 for record in records)
     assert {each.identity for each in again} == {ranked(records, "validation")[0].identity}
     run = session.folder.tensorboard / f"000-Template-{records[0].identity}"
@@ -841,7 +838,7 @@ def test_a_search_over_two_stages_counts_the_epochs_of_both(tiny, open_study, tm
     )
     search = replace(tiny, baselines=(own,), plan=Grid())
     session = open_study(search, tmp_path, changes={"evaluation_seeds": 1})
-    line = session._conductor(session.scheduler(), 2, [], evaluation=False).callbacks[-1]
+    line = session.trial_loop(session.scheduler(), 2).callbacks[-1]
     assert isinstance(line, Progress)
     assert (line.epochs, line.bar.total) == (6, 12)
     assert session.run().exit_code == 0
@@ -863,12 +860,12 @@ def whole(tiny, tiny_budget):
 
 
 def test_a_whole_data_set_is_scored_and_has_no_auroc(whole, open_study, tmp_path):
-    session = replace(open_study(whole, tmp_path), say=(said := []).append)
-    assert "suite: digits; seeds [0]" in plan(session)
-    assert "selection: none, nothing is anomalous; each trial is tested" in opening(session)
-    assert session.costs()["quick"].models == 2
+    session = replace(open_study(whole, tmp_path), say=(messages := []).append)
+    assert "tasks: digits; seeds: 0" in plan(session).splitlines()
+    assert "No trial is selected: nothing is anomalous. Each trial is tested" in opening(session)
+    assert session.costs()["quick"].size.models == 2
     assert session.run().exit_code == 0
-    assert said == ["no trial can be evaluated: none is complete with a number to select by"]
+    assert messages == ["no winner to train again: no trial completed with a number to select by"]
     records = session.folder.read_trials()
     assert sorted(each.params["latent_dim"] for each in records) == [4, 8]
     for record in records:
@@ -909,7 +906,7 @@ def test_the_report_of_a_whole_data_set_says_that_there_is_no_auroc(
 def test_the_budgets_are_priced(begin):
     costs = begin().costs()
     assert set(costs) == {"quick", "standard", "paper"}
-    assert (costs["quick"].trials, costs["quick"].models) == (4, 4 * 2 + 2 * 2)
+    assert (costs["quick"].size.trials, costs["quick"].size.models) == (4, 4 * 2 + 2 * 2)
     assert all(each.seconds > 0 for each in costs.values())
 
 
@@ -941,10 +938,11 @@ def against(tiny, tiny_budget):
 
 def test_a_data_set_against_others(against, open_study, tmp_path):
     session = open_study(against, tmp_path)
-    assert "noise: 1000 noise images, made with seed 0" in opening(session).splitlines()
     shown = plan(session)
-    assert "suite: digits-vs-noise+constant; seeds [0]" in shown
-    assert "patience: a model is done after 2 reports" in shown
+    assert "noise: 1000 noise images, made with seed 0" in shown.splitlines()
+    assert "tasks: digits-vs-noise+constant; seeds: 0" in shown.splitlines()
+    assert "early stopping: a model stops once" in shown
+    assert "has not fallen for 2 reports" in shown
     assert session.run().exit_code == 0
     stored = session.folder.read_study()
     assert set(stored["data"]) == {"digits", "noise", "constant"}

@@ -1,6 +1,7 @@
 """Bad input is refused in one line before anything is written; good input is understood."""
 
 import json
+import re
 import shutil
 from dataclasses import asdict, replace
 from pathlib import Path
@@ -11,9 +12,10 @@ import torch
 from optuna.distributions import CategoricalDistribution
 
 from analysis.report.study_report import write_report
-from tune_ad.data import resolution
+from tune_ad.app import validation
 from tune_ad.app.options import Options
 from tune_ad.app.validation import prepare
+from tune_ad.data import resolution
 from tune_ad.errors import UserError
 from tune_ad.search.plans import Listed
 
@@ -196,25 +198,51 @@ def test_images_too_small_for_the_networks_are_refused(place):
     assert "4x4" in place.refused("pgn_cifar", budget="quick")
 
 
+PGN_SPACE = ("latent_dim", "dropout", "mc_samples", "width", "learning_rate")
+
+
 @pytest.mark.parametrize(
-    "options",
+    ("name", "options", "words"),
     [
-        {"settings": {"drop_out": 0.5}},
-        {"settings": {"dropout": "high"}},
-        {"selection": "best"},
-        {"concurrent": 0},
-        in_budget(classes=("12",)),
-        in_budget(train_images=0),
-        {"resume": True},
+        ("pgn_mnist", {"settings": {"drop_out": 0.5}}, "drop_out"),
+        ("pgn_mnist", {"settings": {"dropout": "high"}}, "dropout must be a number"),
+        ("pgn_mnist", {"settings": {"dropout": "1.5"}}, "got 1.5"),
+        ("pgn_mnist", {"selection": "best"}, "--selection"),
+        ("pgn_mnist", {"concurrent": 0}, "--concurrent"),
+        ("pgn_mnist", in_budget(classes=("12",)), "no class '12'"),
+        ("pgn_mnist", in_budget(train_images=0), "train_images"),
+        ("pgn_mnist", {"resume": True}, "no study"),
+        ("table1_mnist", {"ablate": "one"}, "there is nothing to ablate"),
+        (
+            "pgn_mnist",
+            {"ablate": "grid", "settings": dict.fromkeys(PGN_SPACE, "1")},
+            "mc_samples|dropout",
+        ),
+        ("capacity_fmnist_mnist", {"selection": "validation"}, "holds out no anomaly"),
+        ("rd_mnist", in_budget(classes=("1",)), "about the whole data set"),
+        ("shallow_mnist", in_budget(epochs=3), "are fitted, not trained"),
     ],
     ids=str,
 )
-def test_what_is_wrong_is_said_before_images_are_fetched(place, monkeypatch, options):
+def test_what_is_wrong_is_said_before_images_are_fetched(place, monkeypatch, name, options, words):
     def fetch(*arguments):
         raise AssertionError("fetched")
 
     monkeypatch.setattr(resolution, "load", fetch)
-    place.refused("pgn_mnist", **options)
+    monkeypatch.setattr(validation, "Study", fetch)  # needs the shape of the images
+    assert re.search(words, place.refused(name, **options))
+
+
+def test_a_budget_that_affords_one_value_leaves_nothing_to_ablate(tiny, open_study, tmp_path):
+    affordable = {"latent_dim": (8,), "dropout": (0.5,)}
+    for only, varied in ((affordable, False), ({**affordable, "dropout": (0.5, 0.6)}, True)):
+        budget = replace(tiny.budgets["quick"], only=only)
+        search = replace(tiny, budgets=dict.fromkeys(tiny.budgets, budget))
+        if varied:
+            assert open_study(search, tmp_path, ablate="one").study.budget.trials == 2
+            continue
+        with pytest.raises(UserError, match="varies no parameter of PGN"):
+            open_study(search, tmp_path, ablate="one")
 
 
 def test_there_must_be_a_study_to_go_on_with(place):
@@ -275,7 +303,7 @@ def test_a_study_whose_search_has_changed_does_not_go_on(refused, tiny):
         replace(tiny, baselines=(replace(own, space=wider),)),
         replace(tiny, baselines=(replace(own, settings={**own.settings, "width": 2.0}),)),
         replace(tiny, baselines=(replace(own, score_space={}),)),
-        replace(tiny, pruning=True),
+        replace(tiny, early_stopping=True),
         replace(tiny, plan=Listed([{}])),
     ]
     for search, word in zip(changed, ["baselines"] * 3 + ["early_stopping", "plan"], strict=True):
@@ -390,6 +418,16 @@ def test_settings_that_are_tuples_survive_a_resume(open_study, tiny, tmp_path):
     assert resumed.run().exit_code == 0
     again = open_study(tiny, tmp_path, budget="auto", resume=True, settings=settings)
     assert again.study.baselines == session.study.baselines
+
+
+def test_a_number_that_a_study_stores_keeps_its_type(open_study, tiny, tmp_path):
+    small = {"trials": 1, "epochs": 1}
+    session = open_study(tiny, tmp_path, settings={"width": 2}, changes=small, evaluate=False)
+    session.run()
+    resumed = open_study(tiny, tmp_path, budget="auto", resume=True, settings={"width": "2"})
+    assert type(resumed.study.settings["width"]) is int
+    spec = resumed.folder.read_trial_specs()[0]
+    assert resumed.study.identity(spec) == session.study.identity(spec)
 
 
 def test_a_fresh_checkout_needs_no_folder_of_images(place, tmp_path, monkeypatch):

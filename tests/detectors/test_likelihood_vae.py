@@ -269,7 +269,9 @@ def test_the_decoder_follows_the_bound_and_the_encoder_the_weighted_log_density(
 def test_decoding_goes_in_pieces_where_nothing_is_trained(digits, monkeypatch):
     whole, _ = scored(module_of(likelihood="categorical"), digits)
     module = module_of(likelihood="categorical")
-    monkeypatch.setattr("tune_ad.detectors.likelihood_vae.detector.CACHED", 3 * module.decoder.numbers)
+    monkeypatch.setattr(
+        "tune_ad.detectors.likelihood_vae.detector.CACHED", 3 * module.decoder.numbers
+    )
     seen = []
     module.decoder.register_forward_hook(lambda m, given, out: seen.append(len(given[0])))
     pieces, _ = scored(module, digits)

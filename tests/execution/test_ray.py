@@ -173,7 +173,7 @@ def make(joined, finished):
     """A function: a trainable with a trial, as in an actor but in this process."""
     study = finished.session.study
     kind = tune.with_parameters(
-        TrialTrainable, study=study, suite=finished.session.suite(), threads=1
+        TrialTrainable, study=study, suite=finished.session.suite, threads=1
     )
     return lambda number: kind(config=asdict(suggested(finished, number)))
 

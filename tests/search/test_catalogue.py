@@ -1,3 +1,5 @@
+import importlib
+import importlib.util
 import subprocess
 import sys
 from pathlib import Path
@@ -7,7 +9,7 @@ import pytest
 import search_spaces
 from tune_ad.errors import UserError
 from tune_ad.search import catalogue
-from tune_ad.search.catalogue import entries, find
+from tune_ad.search.catalogue import entries, find, find_entry, read_catalogue
 from tune_ad.search.declaration import Search
 
 HEAVY = ("torch", "optuna", "ray", "numpy", "pandas", "sklearn", "matplotlib", "tensorboard")
@@ -28,8 +30,6 @@ def test_listing_imports_nothing_heavy():
 
 def declared():
     """The names and data sets of all `Search` values, by import."""
-    import importlib
-
     found = {}
     for path in Path(search_spaces.__file__).parent.glob("[!_]*.py"):
         module = importlib.import_module(f"search_spaces.{path.stem}")
@@ -43,12 +43,6 @@ def test_the_names_are_those_of_the_search_values():
     listed = {name: (entry.data, entry.module) for name, entry in entries().items()}
     assert listed == declared()
     assert all(name == entry.name for name, entry in entries().items())
-
-
-def test_every_search_has_a_name_of_its_own():
-    folder = Path(search_spaces.__file__).parent
-    names = [each.name for path in folder.glob("[!_]*.py") for each in catalogue._declared(path)]
-    assert len(names) == len(set(names))
 
 
 def test_each_search_has_a_line_about_it():
@@ -66,7 +60,13 @@ def test_each_name_finds_its_search(name):
 
 @pytest.mark.parametrize(
     ("wrong", "near"),
-    [("pgn_minst", "pgn_mnist"), ("quickstrat", "quickstart"), ("pgn-cifar", "pgn_cifar")],
+    [
+        ("pgn_minst", "pgn_mnist"),
+        ("quickstrat", "quickstart"),
+        ("pgn-cifar", "pgn_cifar"),
+        ("PGN_MNIST", "did you mean pgn_mnist?"),
+        ("pgn", "did you mean pgn_mnist, pgn_fmnist or pgn_cifar?"),
+    ],
 )
 def test_an_unknown_name_gets_the_nearest(wrong, near):
     with pytest.raises(UserError) as refusal:
@@ -78,10 +78,10 @@ def test_an_unknown_name_gets_the_nearest(wrong, near):
     assert "\n" not in message
 
 
-def test_a_name_that_is_near_to_none_gets_all():
+def test_a_name_that_is_near_to_none_gets_the_way_to_all():
     with pytest.raises(UserError) as refusal:
         find("!!!!")
-    assert all(name in str(refusal.value) for name in entries())
+    assert str(refusal.value) == "there is no search '!!!!'; --list shows every search"
 
 
 def test_a_new_file_is_found_without_being_named_anywhere(tmp_path, monkeypatch):
@@ -98,3 +98,146 @@ def test_a_new_file_is_found_without_being_named_anywhere(tmp_path, monkeypatch)
         "mine_a": ("mine_a", "a", "mine", "Mine."),
         "mine_b": ("mine_b", "b", "mine", "Mine."),
     }
+
+
+@pytest.fixture
+def spaces(tmp_path, monkeypatch):
+    """A function that writes a search file of a package of its own."""
+    package = tmp_path / "other_spaces"
+    package.mkdir()
+    (package / "__init__.py").touch()
+    monkeypatch.syspath_prepend(tmp_path)
+    monkeypatch.setattr(catalogue, "PACKAGE", "other_spaces")
+
+    def write(module, text):
+        importlib.invalidate_caches()
+        for name in [name for name in sys.modules if name.startswith("other_spaces")]:
+            del sys.modules[name]
+        (package / f"{module}.py").write_text(text)
+
+    return write
+
+
+def declaration(name, data='("digits",)'):
+    return f"from tune_ad.search import Search\nx = Search(name={name!r}, data={data})\n"
+
+
+def test_no_search_file_of_the_project_is_faulty():
+    assert read_catalogue().faults == ()
+
+
+def test_a_name_that_is_declared_twice_is_refused_and_names_both_files(spaces):
+    spaces("one", declaration("same") + declaration("first"))
+    spaces("two", declaration("same") + declaration("second"))
+    found = read_catalogue()
+    assert sorted(found.entries) == ["first", "second"]
+    assert found.faults == (
+        "the search 'same' is declared twice, in other_spaces/one.py and in other_spaces/two.py; "
+        "rename one of them",
+    )
+    with pytest.raises(UserError, match="'same' is declared twice"):
+        find("same")
+    assert find_entry("second").module == "two"
+
+
+@pytest.mark.parametrize(
+    ("text", "fault"),
+    [
+        ('"""A file."""\n\nx = = 3\n', "faulty.py, line 3: invalid syntax; correct the file"),
+        ("NAME = 'a'\nx = Search(name=NAME, data=('d',))", "line 2: name, data and name_on"),
+        ("x = Search(name='a')", "line 1: name, data and name_on of a Search must be plain"),
+        ("x = Search(name='a', data='mnist')", "must be plain texts"),
+        ("x = Search(name='{set}', data=('d',))", "must be plain texts"),
+        ("x = Search(name=3, data=('d',))", "must be plain texts"),
+        ("x = '\ud800'", "faulty.py: "),
+    ],
+)
+def test_a_faulty_file_does_not_hide_the_searches_of_others(spaces, text, fault):
+    spaces("good", declaration("fine"))
+    spaces("faulty", "")
+    path = Path(importlib.util.find_spec("other_spaces.faulty").origin)
+    path.write_bytes(text.encode("utf-8", "surrogatepass"))
+    found = read_catalogue()
+    assert list(found.entries) == ["fine"] == list(entries())
+    (line,) = found.faults
+    assert fault in line
+    assert "\n" not in line
+    with pytest.raises(UserError) as refusal:
+        find("not_there")
+    assert str(refusal.value) == (
+        f"there is no search 'not_there' in the files that can be read; {line}"
+    )
+
+
+@pytest.mark.parametrize(
+    ("first", "reason"),
+    [
+        (
+            "import nowhere",
+            "No module named 'nowhere'; install it with pip, or correct the import",
+        ),
+        (
+            "from tune_ad.budgets import Budget",
+            "No module named 'tune_ad.budgets'; import it from tune_ad.search",
+        ),
+        (
+            "from tune_ad.plans import Grid",
+            "No module named 'tune_ad.plans'; import it from tune_ad.search",
+        ),
+        (
+            "from tune_ad.search.grids import Grid",
+            "No module named 'tune_ad.search.grids'; import it from tune_ad.search",
+        ),
+        *(
+            (
+                f"from tune_ad.detectors.{name} import X",
+                f"No module named 'tune_ad.detectors.{name}'; import it from "
+                f"tune_ad.detectors.{folder}.{name}",
+            )
+            for folder, names in (
+                ("autoencoders", ("ae", "aae", "vae")),
+                ("shallow", ("ocsvm", "kde", "isolation_forest")),
+            )
+            for name in names
+        ),
+        (
+            "from tune_ad.detectors.gpnd import NoSuchName",
+            "cannot import name 'NoSuchName' from 'tune_ad.detectors.gpnd'; import it from "
+            "tune_ad.detectors.gpnd.detector",
+        ),
+        (
+            "from tune_ad.detectors.pgn import PNG",
+            "cannot import name 'PNG' from 'tune_ad.detectors.pgn'; correct the import",
+        ),
+        ("x = 1 / 0", "ZeroDivisionError: division by zero; correct the file"),
+        ("return 3", "SyntaxError: 'return' outside function"),
+        ("from tune_ad.search import Budget\nBudget(0, 1, 1)", "trials must be at least 1, got 0"),
+    ],
+)
+def test_a_file_that_cannot_be_imported_is_one_line(spaces, first, reason):
+    spaces("broken", f'"""A file."""\n\n{first}\nx = Search(name="mine", data=("digits",))\n')
+    assert list(entries()) == ["mine"]
+    with pytest.raises(UserError) as refusal:
+        find("mine")
+    message = str(refusal.value)
+    assert message.startswith(f"other_spaces/broken.py, line {3 + first.count(chr(10))}: {reason}")
+    assert "\n" not in message
+
+
+def test_a_file_with_such_an_import_does_not_keep_other_searches_from_being_found(spaces):
+    spaces("broken", "import nowhere\nx = Search(name='mine', data=('digits',))\n")
+    budget = "budgets={'quick': Budget(trials=1, epochs=1, seeds=1)}"
+    spaces(
+        "good",
+        "from tune_ad.detectors.pgn import PGN\n"
+        "from tune_ad.search import Baseline, Budget, Search\n"
+        f"x = Search(name='fine', data=('digits',), baselines=(Baseline(PGN),), {budget})\n",
+    )
+    search, data = find("fine")
+    assert (search.name, data) == ("fine", "digits")
+
+
+def test_a_search_that_is_no_variable_of_its_module_is_refused(spaces):
+    spaces("hidden", "def later():\n    return Search(name='mine', data=('digits',))\n")
+    with pytest.raises(UserError, match="hidden.py: the search 'mine' belongs to no variable"):
+        find("mine")

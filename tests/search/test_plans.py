@@ -36,7 +36,7 @@ def keys(proposals):
 
 
 def test_a_grid_is_the_product_of_the_values_of_each_baseline():
-    proposals = Grid(points=3).proposals([ARM, OTHER], seed=0, trials=9)
+    proposals = Grid(points=3).all_configurations([ARM, OTHER], seed=0, trials=9)
     expected = {
         ("A", ("count", count), ("letter", letter), ("rate", rate))
         for count, letter, rate in itertools.product(
@@ -51,14 +51,14 @@ def test_a_grid_is_the_product_of_the_values_of_each_baseline():
 
 
 def test_the_order_of_a_grid_is_shuffled_by_the_seed_alone():
-    orders = [keys(Grid().proposals([ARM], seed, trials=9)) for seed in (0, 0, 1)]
+    orders = [keys(Grid().all_configurations([ARM], seed, trials=9)) for seed in (0, 0, 1)]
     assert orders[0] == orders[1] != orders[2]
     assert sorted(orders[0]) == sorted(orders[2])
     assert orders[0] != sorted(orders[0])
 
 
 def test_one_at_a_time_is_the_default_and_every_single_change():
-    proposals = OneAtATime(points=3).proposals([ARM], seed=0, trials=9)
+    proposals = OneAtATime(points=3).all_configurations([ARM], seed=0, trials=9)
     assert proposals[0].params == ARM.default
     changes = [
         {name: value for name, value in each.params.items() if value != ARM.default[name]}
@@ -91,7 +91,7 @@ def test_one_at_a_time_is_the_default_and_every_single_change():
 )
 def test_a_default_on_the_grid_is_not_tried_again_beside_itself(distribution, default, points):
     baseline = ResolvedBaseline("A", {"p": distribution}, {"p": default})
-    tried = [each.params["p"] for each in OneAtATime(points).proposals([baseline], 0, 9)]
+    tried = [each.params["p"] for each in OneAtATime(points).all_configurations([baseline], 0, 9)]
     for one, other in itertools.combinations(tried, 2):
         assert not math.isclose(one, other, rel_tol=1e-9), (one, other)
     assert len(tried) == len(grid_values(distribution, points))
@@ -100,7 +100,7 @@ def test_a_default_on_the_grid_is_not_tried_again_beside_itself(distribution, de
 def test_listed_configurations_go_to_every_baseline_that_has_their_parameters():
     other = OTHER._replace(default={"count": 5, "beta": 0.5})
     plan = Listed([{}, {"count": 4, "letter": "x"}, {"beta": 0.25}])
-    assert [tuple(each) for each in plan.proposals([ARM, other], seed=0, trials=9)] == [
+    assert [tuple(each) for each in plan.all_configurations([ARM, other], seed=0, trials=9)] == [
         ("A", dict(ARM.default)),
         ("B", dict(other.default)),
         ("A", {**ARM.default, "count": 4, "letter": "x"}),
@@ -109,7 +109,7 @@ def test_listed_configurations_go_to_every_baseline_that_has_their_parameters():
 
 
 def test_listed_without_configurations_is_the_default():
-    assert [each.params for each in Listed().proposals([ARM], 0, 9)] == [ARM.default]
+    assert [each.params for each in Listed().all_configurations([ARM], 0, 9)] == [ARM.default]
 
 
 @pytest.mark.parametrize(
@@ -124,7 +124,7 @@ def test_listed_without_configurations_is_the_default():
 )
 def test_a_listed_configuration_that_cannot_be_is_refused(configuration, words):
     with pytest.raises(UserError) as refusal:
-        Listed([configuration]).proposals([ARM], seed=0, trials=9)
+        Listed([configuration]).all_configurations([ARM], seed=0, trials=9)
     message = str(refusal.value)
     assert "\n" not in message
     for word in words:
@@ -132,13 +132,13 @@ def test_a_listed_configuration_that_cannot_be_is_refused(configuration, words):
 
 
 def test_an_adaptive_plan_knows_no_configuration_beforehand():
-    assert Optuna().proposals([ARM], seed=0, trials=9) is None
+    assert Optuna().all_configurations([ARM], seed=0, trials=9) is None
 
 
 def test_a_grid_beyond_measure_is_refused():
     space = {f"p{k}": FloatDistribution(0, 1) for k in range(30)}
     with pytest.raises(UserError, match="the grid of A has .* combinations") as refusal:
-        Grid(points=5).proposals([ResolvedBaseline("A", space, {})], 0, 9)
+        Grid(points=5).all_configurations([ResolvedBaseline("A", space, {})], 0, 9)
     assert f"{MOST_COMBINATIONS:,}" in str(refusal.value)
 
 
@@ -168,7 +168,7 @@ MIXED = ResolvedBaseline(
 
 
 def test_a_space_is_filled_evenly_from_its_default():
-    points = [each.params for each in Sobol().proposals([MIXED], seed=0, trials=513)]
+    points = [each.params for each in Sobol().all_configurations([MIXED], seed=0, trials=513)]
     assert points[0] == MIXED.default
     assert len(points) == len({tuple(each.items()) for each in points}) == 513
     for name, distribution in MIXED.space.items():
@@ -189,17 +189,19 @@ def test_a_space_is_filled_evenly_from_its_default():
     assert len(pairs) == 4, "eight points lie in every quarter of two parameters"
 
 
-@pytest.mark.parametrize("resolved_baselines", [[MIXED], [ARM, MIXED], [MIXED, ResolvedBaseline("D", {}, {})]])
+@pytest.mark.parametrize(
+    "resolved_baselines", [[MIXED], [ARM, MIXED], [MIXED, ResolvedBaseline("D", {}, {})]]
+)
 def test_more_points_begin_with_the_same(resolved_baselines):
-    most = Sobol().proposals(resolved_baselines, 3, 150)
+    most = Sobol().all_configurations(resolved_baselines, 3, 150)
     assert len(most) == 150
     for trials in (1, 2, 7, 64, 149):
-        assert Sobol().proposals(resolved_baselines, 3, trials) == most[:trials]
-    assert Sobol().proposals(resolved_baselines, 4, 150) != most
+        assert Sobol().all_configurations(resolved_baselines, 3, trials) == most[:trials]
+    assert Sobol().all_configurations(resolved_baselines, 4, 150) != most
 
 
 def test_baselines_take_turns_from_their_defaults():
-    proposals = Sobol().proposals([ARM, MIXED, ResolvedBaseline("D", {}, {})], 0, 41)
+    proposals = Sobol().all_configurations([ARM, MIXED, ResolvedBaseline("D", {}, {})], 0, 41)
     assert [each.baseline for each in proposals] == ["A", "M", "D", *["A", "M"] * 19]
     assert [each.params for each in proposals[:3]] == [ARM.default, MIXED.default, {}]
 
@@ -208,14 +210,14 @@ def test_baselines_take_turns_from_their_defaults():
 def test_a_small_space_is_used_up_and_repeated_by_none(sizes):
     space = {f"p{k}": IntDistribution(1, size) for k, size in enumerate(sizes)}
     baseline = ResolvedBaseline("S", space, dict.fromkeys(space, 1))
-    found = keys(Sobol().proposals([baseline], 0, 10_000))
+    found = keys(Sobol().all_configurations([baseline], 0, 10_000))
     assert len(found) == len(set(found)) == math.prod(sizes)
 
 
 def test_what_the_points_miss_of_a_small_space_is_added():
     space = {"rare": IntDistribution(1, 100_000, log=True), "one": CategoricalDistribution(["x"])}
     baseline = ResolvedBaseline("S", space, {"rare": 1, "one": "x"})
-    found = keys(Sobol().proposals([baseline], 0, 10_000))
+    found = keys(Sobol().all_configurations([baseline], 0, 10_000))
     assert len(found) == len(set(found)) == 10_000
 
 
@@ -293,8 +295,9 @@ def test_contains(distribution, inside, outside):
 def test_a_grid_may_hold_the_default_of_every_interval_once():
     baseline = ResolvedBaseline("A", {"rate": FloatDistribution(0.0, 1.0)}, {"rate": 0.3})
     found = {
-        p.params["rate"] for p in Grid(points=2, with_default=True).proposals([baseline], 0, 9)
+        p.params["rate"]
+        for p in Grid(points=2, with_default=True).all_configurations([baseline], 0, 9)
     }
     assert found == {0.0, 0.3, 1.0}
     end = baseline._replace(default={"rate": 1.0})
-    assert len(Grid(points=2, with_default=True).proposals([end], 0, 9)) == 2
+    assert len(Grid(points=2, with_default=True).all_configurations([end], 0, 9)) == 2

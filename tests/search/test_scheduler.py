@@ -99,7 +99,9 @@ def test_the_seed_decides_every_proposal(run, plan):
         assert run(TrialScheduler(plan, CONDITIONAL, 14, seed=6))[0] != first
 
 
-@pytest.mark.parametrize("resolved_baselines", [PLAIN, CONDITIONAL], ids=["one baseline", "two baselines"])
+@pytest.mark.parametrize(
+    "resolved_baselines", [PLAIN, CONDITIONAL], ids=["one baseline", "two baselines"]
+)
 @pytest.mark.parametrize("plan", PLANS)
 def test_a_resumed_scheduler_proposes_what_an_uninterrupted_one_does(run, plan, resolved_baselines):
     uninterrupted, records = run(TrialScheduler(plan, resolved_baselines, 14, seed=1))

@@ -38,6 +38,7 @@ SHAPES = {
 DATA_CALLS = {
     "Baseline",
     "Budget",
+    "replace",  # one budget from another
     *(name for name in vars(distributions) if name.endswith("Distribution")),
     *(
         name
@@ -75,13 +76,27 @@ def is_search(node, names):
     )
 
 
+def constant(node, names):
+    """The name of a statement `NAME = data`; None for another statement."""
+    if not (isinstance(node, ast.Assign) and isinstance(node.targets[0], ast.Name)):
+        return None
+    name = node.targets[0].id
+    return name if name.isupper() and is_data(node.value, names) else None
+
+
 def faults(source):
     """The lines of a search file that are more than data."""
     tree = ast.parse(source)
     imports = [node for node in tree.body if isinstance(node, ast.Import | ast.ImportFrom)]
     names = {alias.asname or alias.name for node in imports for alias in node.names}
     body = tree.body[1:] if ast.get_docstring(tree) else tree.body
-    return [node.lineno for node in body if node not in imports and not is_search(node, names)]
+    lines = []
+    for node in body:
+        if name := constant(node, names):
+            names.add(name)
+        elif node not in imports and not is_search(node, names):
+            lines.append(node.lineno)
+    return lines
 
 
 @pytest.mark.parametrize("path", FILES, ids=lambda path: path.stem)
@@ -108,6 +123,8 @@ def test_a_search_file_is_a_docstring_imports_and_search_values(path):
         "print(1)",
         "x = Search(name='a', seed=1 + 1)",
         "x = Search(name='a', seed=lambda: 1)",
+        "QUICK = b.c",
+        "QUICK = 1 + 1",
     ],
 )
 def test_the_check_sees_what_is_more_than_data(line):

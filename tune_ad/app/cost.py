@@ -1,59 +1,33 @@
-"""What a study would cost on this machine: from a short measurement and counted operations."""
+"""What a study would take on this machine: trials, models, seconds and disk space."""
 
-import time
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
-from functools import partial
-from typing import Any, NamedTuple
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import NamedTuple
 
-import torch
-
-from tune_ad.detectors.base import Detector, skeleton
-from tune_ad.detectors.config import Config
-from tune_ad.detectors.nets import ImageShape
-from tune_ad.detectors.operations import epoch_operations
+from tune_ad.app.speed import Speed
 from tune_ad.detectors.schedule import Stage
-from tune_ad.errors import UserError
-from tune_ad.randomness import torch_stream
 from tune_ad.search.budgets import Budget
-from tune_ad.search.declaration import Baseline
 from tune_ad.search.scheduler import TrialScheduler
 from tune_ad.search.study import Study
-from tune_ad.training.replica import ReplicaSpec
-from tune_ad.training.replica_set import ReplicaSet
 
-SAMPLED = 12  # configurations whose cost is counted
-PROBE_BATCHES = 2
-PROBED = 200  # images for a detector that is fitted
-LONG = 1.0  # seconds of calls that are measurement enough
-LONGEST = 10.0  # of a first call, which may load what it needs, for it to be enough
 BYTES_PER_MODEL = 20_000  # of records and event files
 
-
-class Speed(NamedTuple):
-    """Seconds that one image takes a baseline.
-
-    Attributes:
-        train: to train on for an epoch, by stage.
-        fit: to fit what scoring needs, before each examination.
-        score: to score.
-        variants: to score with every value of the score space, which the last report does.
-    """
-
-    train: tuple[float, ...]
-    fit: float
-    score: float
-    variants: float
+# Seconds beside training, measured on two CPU cores by the search quickstart:
+PREPARATION = 3.0  # loading PyTorch and Optuna, reading the images
+RAY = 6.0  # starting Ray takes 4, stopping it 2
+RAY_WORKERS = 4.0  # until the first epoch: once for the search, once for the winner
+REPORT = 3.5  # loading pandas and Matplotlib, drawing the figures of a few trials
+REPORT_PER_TRIAL = 0.03  # from 16 to 48 trials
 
 
 class Sizes(NamedTuple):
-    """Images of one replica.
+    """Numbers of images of one model, and of tasks.
 
     Attributes:
-        train: trained on in each epoch.
-        validation: scored at each examination.
-        test: scored once, at the last report.
-        tasks: in the suite, of every class that the budget names.
+        train: images that are trained on in each epoch.
+        validation: images that are scored at each evaluation.
+        test: images that are scored at the last evaluation.
+        tasks: number of tasks, each with a model of its own.
     """
 
     train: int
@@ -62,113 +36,71 @@ class Sizes(NamedTuple):
     tasks: int
 
 
+class Size(NamedTuple):
+    """How much a study trains.
+
+    Attributes:
+        trials: number of configurations.
+        models: number of models, those of the winner on fresh seeds included.
+    """
+
+    trials: int
+    models: int
+
+
 @dataclass(frozen=True)
 class Cost:
     """What a study would take.
 
     Attributes:
-        seconds: of wall time, on this machine.
-        trials: configurations.
-        models: trained in all, evaluation included.
-        bytes: of records and event files, roughly.
+        seconds: wall time of training and scoring on this machine.
+        size: number of trials and models.
+        bytes: approximate size of records and event files.
+        overhead: seconds of wall time for the start, the backend and the report.
     """
 
     seconds: float
-    trials: int
-    models: int
+    size: Size
     bytes: int
+    overhead: float = 0.0
+
+    @property
+    def total(self) -> float:
+        """Seconds of wall time from the command to its last line."""
+        return self.seconds + self.overhead
 
 
-def measured_speed(study: Study, device: str) -> dict[str, Speed]:
-    """The speed of each baseline at its default: one replica, one thread, this machine.
-
-    Takes about a second each. On a machine without a GPU, from which a cluster's are used, it is
-    the speed of a core.
-    """
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    here = device if torch.cuda.is_available() else "cpu"
-    try:
-        return {
-            name: _speed(baseline, study.shape, here) for name, baseline in study.baselines.items()
-        }
-    finally:
-        torch.set_num_threads(threads)
-
-
-def _speed(baseline: Baseline, shape: ImageShape, device: str) -> Speed:
-    stages = baseline.skeleton(shape).stages()
-    count = PROBE_BATCHES * max([stage.batch_size for stage in stages] or [PROBED])
-    images = torch.rand(count, *shape, generator=torch_stream(0, "probe")).to(device)
-    everything = torch.arange(count)
-    replica_specs = [ReplicaSpec("probe", 0, everything)]
-    config = baseline.config(shape, {})
-    replica_set = ReplicaSet(
-        baseline.detector, config, images, replica_specs, baseline.score_space
-    )
-    train, first = [], 0
-    for stage in stages:
-        epoch = partial(replica_set.replicas[0].train_epoch, first)
-        train.append(_timed(epoch, device) / count)
-        first += stage.epochs
-    fit = _timed(replica_set.prepare_scoring, device)
-    score = _timed(lambda: replica_set.score(0, everything), device)
-    variants = _timed(lambda: replica_set.score(0, everything, every_variant=True), device)
-    return Speed(tuple(train), fit / count, score / count, variants / count)
-
-
-def _timed(call: Callable[[], object], device: str) -> float:
-    """Seconds of a call: the least of three after one to warm up, fewer where they take long."""
-    first = _seconds(call, device)
-    again: list[float] = []
-    while first < LONGEST and len(again) < 3 and (not again or first + sum(again) < LONG):
-        again.append(_seconds(call, device))
-    return min([first, *again])
-
-
-def _seconds(call: Callable[[], object], device: str) -> float:
-    if device == "cuda":
-        torch.cuda.synchronize()
-    started = time.perf_counter()
-    call()
-    if device == "cuda":
-        torch.cuda.synchronize()
-    return time.perf_counter() - started
-
-
-def relative_operations(study: Study, measured: Study | None = None) -> float:
-    """Mean floating-point operations of sampled configurations, over those of the defaults.
-
-    Configurations that cannot be built fail at once: they are left out.
+def size(study: Study, tasks: int) -> Size:
+    """The number of trials and of models of a study.
 
     Args:
-        study: whose configurations are sampled.
-        measured: the study whose defaults were timed, where its budget has others; its epochs do
-            not matter.
+        study: the search under its budget.
+        tasks: number of tasks, each with a model of its own.
     """
-    scheduler = TrialScheduler(
-        study.search.plan, study.resolved_baselines, min(SAMPLED, study.budget.trials), study.seed
-    )
-    timed = study if measured is None else replace(measured, budget=_as_long(measured, study))
-    ratios = []
-    while (spec := scheduler.ask()) is not None:
-        baseline = timed.baselines[spec.baseline]
-        default = _operations(baseline.detector, baseline.config(study.shape, {}), study.shape)
-        try:
-            own = _operations(baseline.detector, study.config(spec), study.shape)
-        except UserError:
-            continue
-        ratios.append(own / default if default else 1.0)
-    return sum(ratios) / len(ratios) if ratios else 1.0
+    budget = study.budget
+    trials = TrialScheduler(
+        study.search.plan, study.resolved_baselines, budget.trials, study.seed
+    ).trials
+    return Size(trials, (trials * budget.seeds + _fresh_seeds(study)) * tasks)
 
 
-def _as_long(measured: Study, study: Study) -> Budget:
-    return replace(measured.budget, epochs=study.budget.epochs)
+def _fresh_seeds(study: Study) -> int:
+    """Seeds on which the winner is trained again; none where no trial is selected."""
+    return study.budget.evaluation_seeds if study.selects else 0
 
 
-def _operations(detector: type[Detector[Any]], config: Config, shape: ImageShape) -> int:
-    module = skeleton(detector, config, shape)
-    return sum(stage.epochs * epoch_operations(module, stage) for stage in module.stages())
+def overhead(study: Study, trials: int, backend: str) -> float:
+    """Seconds of wall time beside training: the start, the backend, the report.
+
+    Args:
+        study: the search under its budget.
+        trials: number of trials in the report.
+        backend: "ray" or "serial".
+    """
+    seconds = PREPARATION + REPORT + REPORT_PER_TRIAL * trials
+    if backend == "ray":
+        seconds += RAY + RAY_WORKERS * (2 if _fresh_seeds(study) else 1)
+    return seconds
 
 
 def image_sizes(
@@ -178,14 +110,14 @@ def image_sizes(
     classes: int,
     outsiders: Sequence[int] = (),
 ) -> Sizes:
-    """The images of one replica.
+    """The numbers of images of one model, as the suite cuts them.
 
     Args:
-        budget: gives the caps.
-        class_images: in the training files of a normal class, or of the whole set.
-        test_images: of the data set.
-        classes: of which one is normal; 1 where the whole set is.
-        outsiders: test images of each other data set.
+        budget: gives the upper bounds.
+        class_images: training images of one class, or of the whole data set.
+        test_images: test images of the data set.
+        classes: number of classes of which one is normal; 1 if the whole data set is normal.
+        outsiders: number of test images of each other data set.
     """
     held_out = int(class_images * budget.validation_fraction)
     train = min(class_images - held_out, budget.train_images or class_images)
@@ -203,48 +135,45 @@ def image_sizes(
 def cost(
     study: Study, sizes: Sizes, speeds: Mapping[str, Speed], ratio: float, concurrent: int
 ) -> Cost:
-    """What the study takes if its trials are as dear as the sampled ones.
+    """What a study takes if its trials cost as much as the sampled ones.
 
     Args:
         study: the search under its budget.
-        sizes: of the suite.
+        sizes: images of a model, and tasks.
         speeds: of the default configuration of each baseline.
-        ratio: operations of a mean trial over the default's.
+        ratio: operations of a mean trial over those of the default.
         concurrent: trials at a time.
     """
-    budget = study.budget
-    trials = TrialScheduler(
-        study.search.plan, study.resolved_baselines, budget.trials, study.seed
-    ).trials
-    seeds = budget.evaluation_seeds if study.selects else 0
-    replicas = budget.seeds * sizes.tasks
+    trials, models = size(study, sizes.tasks)
+    seeds = _fresh_seeds(study)
     model = _mean_model(study, sizes, speeds)
-    searched = trials * replicas * ratio * model
+    searched = trials * study.budget.seeds * sizes.tasks * ratio * model
     fresh = seeds * sizes.tasks * max(1.0, ratio) * model
     return Cost(
         seconds=searched / min(concurrent, trials) + fresh / max(1, min(concurrent, seeds)),
-        trials=trials,
-        models=trials * replicas + seeds * sizes.tasks,
-        bytes=(trials * budget.seeds + seeds) * sizes.tasks * BYTES_PER_MODEL,
+        size=Size(trials, models),
+        bytes=models * BYTES_PER_MODEL,
     )
 
 
 def _mean_model(study: Study, sizes: Sizes, speeds: Mapping[str, Speed]) -> float:
-    """Seconds of one model, from training to its last report: the mean over baselines."""
+    """Seconds of one model, from training to its last evaluation: the mean over baselines."""
     models = [
-        _model(each.skeleton(study.shape).stages(), study.budget, sizes, speeds[name])
-        for name, each in study.baselines.items()
+        _model(baseline.skeleton(study.shape).stages(), study.budget, sizes, speeds[name])
+        for name, baseline in study.baselines.items()
     ]
     return sum(models) / len(models)
 
 
 def _model(stages: Sequence[Stage], budget: Budget, sizes: Sizes, speed: Speed) -> float:
     epochs = sum(stage.epochs for stage in stages)
-    earlier = sum(stage.epochs for stage in stages[:-1])  # nothing is examined before the last
+    earlier = sum(stage.epochs for stage in stages[:-1])  # no evaluation before the last stage
     interval = budget.interval(epochs)
-    watched = sizes.validation + sizes.test * budget.test_curve
-    examined = max(1, -(-epochs // interval)) - earlier // interval if watched else 1
+    scored = sizes.validation + sizes.test * budget.test_curve
+    evaluations = max(1, -(-epochs // interval)) - earlier // interval if scored else 1
     last = sizes.validation + sizes.test
-    trained = sum(s.epochs * each for s, each in zip(stages, speed.train, strict=True))
-    seconds = sizes.train * (trained + examined * speed.fit)
-    return seconds + (examined - 1) * watched * speed.score + last * speed.variants
+    trained = sum(
+        stage.epochs * seconds for stage, seconds in zip(stages, speed.train, strict=True)
+    )
+    seconds = sizes.train * (trained + evaluations * speed.fit)
+    return seconds + (evaluations - 1) * scored * speed.score + last * speed.variants

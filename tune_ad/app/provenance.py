@@ -10,30 +10,38 @@ from typing import Any
 
 import torch
 
-from tune_ad import __version__
+import tune_ad
+
+PACKAGES = ("torch", "ray", "optuna", "numpy", "scikit-learn", "tensorboard")
 
 
 def versions() -> dict[str, str]:
-    """Of this project (with its commit, if it is a checkout) and of what computes the numbers."""
-    names = ("torch", "ray", "optuna", "numpy", "scikit-learn", "tensorboard")
-    found = {name: importlib.metadata.version(name) for name in names}
-    own = {"tune_ad": __version__, "commit": _commit(), "python": platform.python_version()}
-    return own | found
+    """The versions of this project, of Python and of the packages that compute the numbers.
+
+    The commit is that of the checkout; "unknown" if the project was installed from a wheel.
+    """
+    return {
+        "tune_ad": tune_ad.__version__,
+        "commit": _commit(Path(tune_ad.__file__).parents[1]),
+        "python": platform.python_version(),
+        **{name: importlib.metadata.version(name) for name in PACKAGES},
+    }
 
 
-def _commit() -> str:
+def _commit(checkout: Path) -> str:
+    """The commit of a checkout, and whether it has changes; not that of a folder around it."""
+    if not (checkout / ".git").exists():
+        return "unknown"
     command = ["git", "describe", "--always", "--dirty", "--abbrev=12"]
     try:
-        result = subprocess.run(
-            command, cwd=Path(__file__).parent, capture_output=True, text=True, check=True
-        )
+        result = subprocess.run(command, cwd=checkout, capture_output=True, text=True, check=True)
     except (OSError, subprocess.CalledProcessError):
         return "unknown"
     return result.stdout.strip()
 
 
 def hardware(device: str) -> dict[str, Any]:
-    """The machine that trains."""
+    """The machine that trains: device, GPU, CPU cores, processor, operating system."""
     gpu = torch.cuda.get_device_name() if device == "cuda" and torch.cuda.is_available() else ""
     return {
         "device": device,

@@ -2,14 +2,16 @@
 
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, replace
 from typing import Any
 
-from tune_ad.app.cost import Cost, Sizes, cost, image_sizes, measured_speed, relative_operations
+from tune_ad.app.cost import Cost, Size, Sizes, cost, image_sizes, overhead, size
 from tune_ad.app.options import Options
 from tune_ad.app.provenance import hardware, versions
+from tune_ad.app.resources import trials_at_a_time
+from tune_ad.app.speed import measured_speed, relative_operations
 from tune_ad.data import ImageSet, Task
 from tune_ad.errors import UserError
 from tune_ad.execution import serial
@@ -26,7 +28,8 @@ from tune_ad.storage.jsonl import to_text, write_atomically
 from tune_ad.storage.records import SCHEMA, TrialRecord, TrialSpec
 from tune_ad.training.suite import Suite
 
-Train = Callable[[TrialLoop, Suite], None]
+Train = Callable[[TrialLoop], None]
+"""Trains what a loop hands out until there is no more."""
 
 
 @dataclass(frozen=True)
@@ -57,8 +60,8 @@ class Session:
         options: as given, with what "auto" stands for put in.
         machine: on which trials run.
         study: the search under its budget.
-        tasks: of the suite.
-        image_sets: that the tasks name.
+        suite: tasks and images, the same for the search and for the winner on fresh seeds.
+        image_sets: from which the suite is cut.
         folder: of the study.
         say: prints a line.
     """
@@ -66,23 +69,27 @@ class Session:
     options: Options
     machine: Machine
     study: Study
-    tasks: tuple[Task, ...]
+    suite: Suite
     image_sets: tuple[ImageSet, ...]
     folder: StudyFolder
     say: Callable[[str], None]
 
     @property
+    def tasks(self) -> tuple[Task, ...]:
+        """What the models of a trial learn and are tested on."""
+        return self.suite.tasks
+
+    @property
     def concurrent(self) -> int:
         """Trials at a time."""
-        options = self.options
-        if options.backend == "serial":
-            return 1
-        if options.concurrent is not None:
-            return options.concurrent
-        return self.machine.slots(options.cpus, options.gpus or 0.0)
+        return trials_at_a_time(self.options, self.machine)
+
+    def size(self) -> Size:
+        """The number of trials and models of the study."""
+        return size(self._under(self.study.budget_name, self.study.budget), len(self.tasks))
 
     def costs(self) -> dict[str, Cost]:
-        """What the study would take under each budget, on this machine."""
+        """What the study would take under each budget, on this machine: trains short probes."""
         speeds = measured_speed(self.study, self.options.device)
         alias = self.study.search.names()[self.options.search]
         budgets = self.study.search.budgets_for(alias)
@@ -90,46 +97,54 @@ class Session:
         at_a_time = min(self.concurrent, self.machine.slots(1, self.options.gpus or 0.0))
         costs = {}
         for name, budget in budgets.items():
-            study = replace(self.study, budget=budget, budget_name=name)
+            study = self._under(name, budget)
             ratio = relative_operations(study, self.study)
-            costs[name] = cost(study, self._sizes(budget), speeds, ratio, at_a_time)
+            training = cost(study, self._sizes(budget), speeds, ratio, at_a_time)
+            beside = overhead(study, training.size.trials, self.options.backend)
+            costs[name] = replace(training, overhead=beside)
         return costs
+
+    def _under(self, name: str, budget: Budget) -> Study:
+        """The study under a budget, without fresh seeds where the user leaves them out."""
+        if not self.options.evaluate:
+            budget = replace(budget, evaluation_seeds=0)
+        return replace(self.study, budget=budget, budget_name=name)
 
     def _sizes(self, budget: Budget) -> Sizes:
         source, *others = self.image_sets
         classes = 1 if self.study.search.of_whole_sets else len(source.classes)
-        each = len(source.train_images) // classes
-        outsiders = [len(each.test_images) for each in others]
-        return image_sizes(budget, each, len(source.test_images), classes, outsiders)
+        class_images = len(source.train_images) // classes
+        outsiders = [len(image_set.test_images) for image_set in others]
+        return image_sizes(budget, class_images, len(source.test_images), classes, outsiders)
 
     def run(self) -> Outcome:
-        """Run what is missing of the study, then the evaluation.
+        """Train the trials that are missing, then the winner on fresh seeds.
 
         Raises:
             UserError: if another process writes the folder, or no Ray cluster answers.
         """
         with self.folder.locked():
-            self._describe()  # before the backend starts, so that an interruption can be resumed
+            self._write_description()  # before the backend: an interruption can be resumed
             with self.backend() as train:
-                return self._trained(train)
+                return self._train_missing(train)
 
-    def _trained(self, train: Train) -> Outcome:
-        scheduler = self.scheduler()
-        trials = self.folder.read_trials()
-        search = self._conductor(scheduler, scheduler.trials, trials, evaluation=False)
+    def _train_missing(self, train: Train) -> Outcome:
+        scheduler, trials = self.scheduler(), self.folder.read_trials()
+        loop = self.trial_loop(scheduler, scheduler.trials, trials)
         interrupted = False
         if scheduler.remaining:
-            train(search, self.suite())
-            interrupted = search.interrupted
-        search.close()
+            train(loop)
+            interrupted = loop.interrupted
+        loop.close()
         if scheduler.exhausted:
-            self.say(f"the space holds no more than {len(scheduler.suggested)} configurations")
+            count = len(scheduler.suggested)
+            self.say(f"the search space has only {count} configurations, and all were tried")
         if not interrupted and self.options.evaluate and self.study.budget.evaluation_seeds:
             interrupted = self.evaluate(train)
-        return Outcome(interrupted, search.late and scheduler.remaining > 0, self._failures())
+        return Outcome(interrupted, loop.late and scheduler.remaining > 0, self._failures())
 
-    def _describe(self) -> None:
-        """Write what is asked, once; of a study that goes on, only a larger number of trials.
+    def _write_description(self) -> None:
+        """Write `study.json` once; of a study that is continued, only a larger number of trials.
 
         Raises:
             UserError: if a study has appeared since the options were checked.
@@ -138,14 +153,14 @@ class Session:
         if self.folder.exists():
             if not (self.options.resume or self.options.extend):
                 raise UserError(
-                    f"another process has begun a study in {self.folder.path}; go on with "
-                    "--resume, or name another --results"
+                    f"another process has begun a study in {self.folder.path}; continue it with "
+                    "--resume, or use a new --results"
                 )
             description = self.folder.read_study()
-            asked = description["study"]["budget"]
-            if asked["trials"] == self.study.budget.trials:
+            budget = description["study"]["budget"]
+            if budget["trials"] == self.study.budget.trials:
                 return
-            asked["trials"] = self.study.budget.trials
+            budget["trials"] = self.study.budget.trials
         write_atomically(self.folder.study, to_text(description, indent=2))
 
     def scheduler(self) -> TrialScheduler:
@@ -163,53 +178,57 @@ class Session:
 
     def evaluate(self, train: Train) -> bool:
         """Train the winner on the fresh seeds that are missing; whether it was interrupted."""
-        best = ranked(self.folder.read_trials(), self.study.selection)
-        if not best:
-            self.say("no trial can be evaluated: none is complete with a number to select by")
+        complete = ranked(self.folder.read_trials(), self.study.selection)
+        if not complete:
+            self.say("no winner to train again: no trial completed with a number to select by")
             return False
-        winner = best[0]
-        chosen = next(
-            each for each in self.folder.read_trial_specs() if each.number == winner.number
-        )
-        done = self.folder.read_evaluation()
-        have = {r.replicas[0].seed for r in done if r.identity == winner.identity}
-        missing = [seed for seed in self.study.fresh_seeds if seed not in have]
+        winner = complete[0]
+        specs = {spec.number: spec for spec in self.folder.read_trial_specs()}
+        spec = specs[winner.number]
+        trained = {
+            record.replicas[0].seed
+            for record in self.folder.read_evaluation()
+            if record.identity == winner.identity
+        }
+        missing = [
+            TrialSpec(number, spec.baseline, spec.params, (seed,))
+            for number, seed in enumerate(self.study.fresh_seeds)
+            if seed not in trained
+        ]
         if not missing:
             return False
-        number = self.study.fresh_seeds.index
-        again = [TrialSpec(number(s), chosen.baseline, chosen.params, (s,)) for s in missing]
-        loop = self._conductor(FixedTrials(again), len(again), [], evaluation=True)
-        train(loop, self.suite())
+        loop = self.trial_loop(FixedTrials(missing), len(missing), evaluation=True)
+        train(loop)
         loop.close()
         return loop.interrupted
 
-    def _conductor(
-        self, scheduler: Scheduler, trials: int, before: list[TrialRecord], evaluation: bool
+    def trial_loop(
+        self,
+        scheduler: Scheduler,
+        trials: int,
+        ended: Sequence[TrialRecord] = (),
+        evaluation: bool = False,
     ) -> TrialLoop:
+        """The loop over the trials of a scheduler, with the callbacks that store and show them.
+
+        Args:
+            scheduler: hands out the trials.
+            trials: number of trials, those that have ended included.
+            ended: trials of an earlier run.
+            evaluation: whether the trials are the winner on fresh seeds.
+        """
         study, options = self.study, self.options
-        names = [task.name for task in self.tasks]
         epochs = max(1, *study.epochs().values())
         title = "winner on fresh seeds" if evaluation else study.name
-        ranked = study.chooses and study.selection != "random" and not evaluation
-        missing = trials if evaluation else trials - len(before)
+        has_best = study.chooses and study.selection != "random" and not evaluation
         callbacks: list[Callback] = [
             RecordWriter(self.folder, evaluation),
-            TensorBoardCallback(
-                study, self.folder, self.tasks, "evaluation-" if evaluation else ""
-            ),
-            ProgressBar(title, missing, epochs, before, options.progress, ranked),
+            TensorBoardCallback(study, self.folder, self.tasks, "evaluation-" * evaluation),
+            ProgressBar(title, trials - len(ended), epochs, ended, options.progress, has_best),
         ]
         limit = None if evaluation else options.time_budget
         deadline = None if limit is None else time.monotonic() + 60 * limit
-        return TrialLoop(study, scheduler, callbacks, names, deadline)
-
-    def suite(self) -> Suite:
-        """The tasks with the images that they use.
-
-        Raises:
-            UserError: if a class has too few images.
-        """
-        return Suite.prepare(self.image_sets, self.tasks, self.study.budget, self.study.seed)
+        return TrialLoop(study, scheduler, callbacks, self.tasks, deadline)
 
     def _failures(self) -> int:
         records = self.folder.read_trials() + self.folder.read_evaluation()
@@ -220,7 +239,7 @@ class Session:
         """How trials are trained: in this process, or by Ray."""
         options = self.options
         if options.backend == "serial":
-            yield lambda loop, suite: _serially(loop, suite, options.device, options.cpus)
+            yield self._train_serially
             return
         from tune_ad.execution.ray import runner
 
@@ -228,10 +247,16 @@ class Session:
             self.concurrent, options.cpus, options.gpus or 0.0, options.address
         )
         with runner.cluster(resources):
-            yield lambda loop, suite: runner.run(loop, suite, resources, self.folder.ray)
+            yield lambda loop: runner.run(loop, self.suite, resources, self.folder.ray)
+
+    def _train_serially(self, loop: TrialLoop) -> None:
+        try:
+            serial.run(loop, self.suite, self.options.device, self.options.cpus)
+        except KeyboardInterrupt:
+            return  # `loop.interrupted` tells the caller
 
     def description(self) -> dict[str, Any]:
-        """What `study.json` holds."""
+        """The content of `study.json`: what is run, on what, by which versions and machine."""
         options = self.options
         return {
             "schema": SCHEMA,
@@ -240,12 +265,12 @@ class Session:
             "study": self.study.describe(),
             "tasks": [{**asdict(task), "title": task.title} for task in self.tasks],
             "data": {
-                each.name: {
-                    "about": each.about,
-                    "train_images": len(each.train_images),
-                    "test_images": len(each.test_images),
+                image_set.name: {
+                    "about": image_set.about,
+                    "train_images": len(image_set.train_images),
+                    "test_images": len(image_set.test_images),
                 }
-                for each in self.image_sets
+                for image_set in self.image_sets
             },
             "seeds": list(self.study.seeds),
             "fresh_seeds": list(self.study.fresh_seeds),
@@ -268,17 +293,10 @@ class Session:
         }
 
     def _planned(self) -> dict[str, Any]:
-        """How many trials are random before the plan adapts; else how many each baseline has."""
+        """How many trials are random before the plan adapts, or how many each baseline has."""
         study = self.study
         plan, trials = study.search.plan, study.budget.trials
         if isinstance(plan, Optuna):
             return {"startup": plan.startup(trials)}
-        proposals = plan.proposals(study.resolved_baselines, study.seed, trials) or ()
-        return {"planned": dict(Counter(each.baseline for each in proposals))}
-
-
-def _serially(loop: TrialLoop, suite: Suite, device: str, threads: int) -> None:
-    try:
-        serial.run(loop, suite, device, threads)
-    except KeyboardInterrupt:
-        return  # `loop.interrupted` tells the caller
+        planned = plan.all_configurations(study.resolved_baselines, study.seed, trials) or ()
+        return {"planned": dict(Counter(configuration.baseline for configuration in planned))}

@@ -52,7 +52,7 @@ class RecordWriter(Callback):
     def __init__(self, folder: StudyFolder, evaluation: bool = False) -> None:
         self.folder, self.evaluation = folder, evaluation
         self.lines: JsonLines = folder.evaluation if evaluation else folder.trials
-        self.known = {each.number for each in folder.read_trial_specs()}
+        self.known = {spec.number for spec in folder.read_trial_specs()}
 
     def started(self, spec: TrialSpec) -> None:
         """Note a configuration that is handed out for the first time."""
@@ -154,13 +154,13 @@ class TensorBoardCallback(Callback):
         self.study, self.root, self.prefix = study, folder.tensorboard, prefix
         self.titles = {task.name: task.title for task in tasks}
         self.boards: dict[int, TrialBoard] = {}
-        detectors = [each.detector.__name__ for each in study.baselines.values()]
+        detectors = [baseline.detector.__name__ for baseline in study.baselines.values()]
         self.domains = merge_domains(
             [
                 {"detector": Values(tuple(dict.fromkeys(detectors)))},
                 *(
-                    domains_of(each.space, asdict(each.config(study.shape, {})))
-                    for each in study.baselines.values()
+                    domains_of(baseline.space, asdict(baseline.config(study.shape, {})))
+                    for baseline in study.baselines.values()
                 ),
             ]
         )

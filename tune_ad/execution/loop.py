@@ -8,6 +8,7 @@ import time
 from collections.abc import Iterable, Sequence
 from typing import Any, Protocol
 
+from tune_ad.data import Task
 from tune_ad.execution.callbacks import Callback
 from tune_ad.search.study import Study
 from tune_ad.storage.records import TrialRecord, TrialSpec
@@ -53,7 +54,7 @@ class TrialLoop:
         study: what is run.
         scheduler: hands out the trials and hears how they end.
         callbacks: told in this order.
-        tasks: names of the suite's tasks.
+        tasks: of the suite.
         deadline: no trial starts after this time (`time.monotonic`); None = no limit.
     """
 
@@ -62,11 +63,11 @@ class TrialLoop:
         study: Study,
         scheduler: Scheduler,
         callbacks: Sequence[Callback],
-        tasks: Sequence[str],
+        tasks: Sequence[Task],
         deadline: float | None = None,
     ) -> None:
         self.study, self.scheduler, self.callbacks = study, scheduler, callbacks
-        self.tasks, self.deadline = list(tasks), deadline
+        self.tasks, self.deadline = [task.name for task in tasks], deadline
         self.running: dict[int, TrialSpec] = {}
         self.last: dict[int, Report] = {}
         self.late = False

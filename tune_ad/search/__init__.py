@@ -9,10 +9,12 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from tune_ad.search.budgets import (
+        PAPER,
         QUICK,
         QUICK_COLOUR,
         QUICK_RECONSTRUCTION,
         QUICK_RECONSTRUCTION_COLOUR,
+        STANDARD,
         Budget,
     )
     from tune_ad.search.declaration import Baseline, Search
@@ -26,19 +28,23 @@ _HOMES = {
     "Listed": "plans",
     "OneAtATime": "plans",
     "Optuna": "plans",
+    "PAPER": "budgets",
     "QUICK": "budgets",
     "QUICK_COLOUR": "budgets",
     "QUICK_RECONSTRUCTION": "budgets",
     "QUICK_RECONSTRUCTION_COLOUR": "budgets",
+    "STANDARD": "budgets",
     "Search": "declaration",
     "Sobol": "plans",
     "Study": "study",
 }
 __all__ = [
+    "PAPER",
     "QUICK",
     "QUICK_COLOUR",
     "QUICK_RECONSTRUCTION",
     "QUICK_RECONSTRUCTION_COLOUR",
+    "STANDARD",
     "Baseline",
     "Budget",
     "Grid",

@@ -51,7 +51,7 @@ def ablated(search: Search, kind: str) -> Search:
             "--ablate grid or --ablate sobol"
         )
     on = {
-        data: {name: _budget(each, kind) for name, each in search.budgets_for(data).items()}
+        data: {name: _budget(budget, kind) for name, budget in search.budgets_for(data).items()}
         for data in search.data
     }
     return replace(

@@ -1,19 +1,24 @@
-"""Which searches there are: read from the syntax trees of `search_spaces`, importing nothing."""
+"""The searches by name: read from the syntax trees of `search_spaces`, importing nothing."""
 
 import ast
-import difflib
 import importlib
 import importlib.util
+import traceback
 from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
-from tune_ad.errors import UserError
+import tune_ad
+from tune_ad.errors import UserError, did_you_mean
 
 if TYPE_CHECKING:
+    from types import ModuleType
+
     from tune_ad.search.declaration import Search
 
 PACKAGE = "search_spaces"
+LITERALS = ("name", "data", "name_on")
+HOME = "tune_ad.search"  # of every name that a search file needs, but for detectors
 
 
 class Entry(NamedTuple):
@@ -32,46 +37,196 @@ class Entry(NamedTuple):
     title: str
 
 
+class Catalogue(NamedTuple):
+    """What the search files declare.
+
+    Attributes:
+        entries: every search on every one of its data sets, by name.
+        faults: a line for each file that cannot be read, and for each name that is declared
+            twice; such a name is not among the entries.
+    """
+
+    entries: dict[str, Entry]
+    faults: tuple[str, ...]
+
+
+def read_catalogue() -> Catalogue:
+    """Read all search files; a faulty file does not hide the searches of the others.
+
+    Raises:
+        UserError: if the package of search files is not installed.
+    """
+    entries: dict[str, Entry] = {}
+    faults, duplicates = [], set()
+    for path in sorted(_folder().glob("[!_]*.py")):
+        try:
+            declared = list(_declared(path))
+        except UserError as error:
+            faults.append(str(error))
+            continue
+        for entry in declared:
+            first = entries.setdefault(entry.name, entry)
+            if first is not entry:
+                duplicates.add(entry.name)
+                faults.append(_declared_twice(first, entry))
+    unique = {name: entry for name, entry in entries.items() if name not in duplicates}
+    return Catalogue(unique, tuple(faults))
+
+
 def entries() -> dict[str, Entry]:
     """Every search on every one of its data sets, by name."""
-    spec = importlib.util.find_spec(PACKAGE)
-    if spec is None or not spec.submodule_search_locations:
-        raise UserError(f"the package {PACKAGE} cannot be found; install the project with pip")
-    folder = Path(next(iter(spec.submodule_search_locations)))
-    found = [each for path in sorted(folder.glob("[!_]*.py")) for each in _declared(path)]
-    return {entry.name: entry for entry in found}
+    return read_catalogue().entries
 
 
-def _declared(path: Path) -> Iterator[Entry]:
-    tree = ast.parse(path.read_text(encoding="utf-8"), str(path))
-    title = (ast.get_docstring(tree) or "").partition("\n")[0]
-    for node in ast.walk(tree):
-        if isinstance(node, ast.Call) and getattr(node.func, "id", "") == "Search":
-            values = {
-                keyword.arg: ast.literal_eval(keyword.value)
-                for keyword in node.keywords
-                if keyword.arg in ("name", "data", "name_on")
-            }
-            for data in values["data"]:
-                name = values.get("name_on", {}).get(data, values["name"].format(data=data))
-                yield Entry(name, data, path.stem, title)
+def find_entry(name: str) -> Entry:
+    """The entry of a search.
+
+    Raises:
+        UserError: if there is none, with the nearest names, or if its name is declared twice.
+    """
+    catalogue = read_catalogue()
+    if name in catalogue.entries:
+        return catalogue.entries[name]
+    message = f"there is no search {name!r}"
+    if catalogue.faults:
+        fault = next((line for line in catalogue.faults if repr(name) in line), None)
+        raise UserError(fault or f"{message} in the files that can be read; {catalogue.faults[0]}")
+    near = did_you_mean(name, catalogue.entries)
+    raise UserError(f"{message}; {near}{' ' if near else ''}--list shows every search")
 
 
 def find(name: str) -> "tuple[Search, str]":
     """The search of that name and the short name of its data set.
 
     Raises:
-        UserError: if there is none, with the nearest names.
+        UserError: if there is none, or its file cannot be imported.
     """
-    known = entries()
-    if name not in known:
-        near = difflib.get_close_matches(name, known, n=3) or sorted(known)
-        raise UserError(
-            f"there is no search {name!r}; did you mean {', '.join(near)}? "
-            "--list shows every search"
-        )
     from tune_ad.search.declaration import Search
 
-    module = importlib.import_module(f"{PACKAGE}.{known[name].module}")
-    searches = [value for value in vars(module).values() if isinstance(value, Search)]
-    return next(each for each in searches if name in each.names()), known[name].data
+    entry = find_entry(name)
+    for value in vars(_load(entry.module)).values():
+        if isinstance(value, Search) and name in value.names():
+            return value, entry.data
+    raise UserError(
+        f"{_shown(entry.module)}: the search {name!r} belongs to no variable of the module; "
+        "write it as variable = Search(...), not inside a function or a list"
+    )
+
+
+def _folder() -> Path:
+    spec = importlib.util.find_spec(PACKAGE)
+    if spec is None or not spec.submodule_search_locations:
+        raise UserError(f"the package {PACKAGE} cannot be found; install the project with pip")
+    return Path(next(iter(spec.submodule_search_locations)))
+
+
+def _shown(module: str, line: int | None = None) -> str:
+    """A search file as messages name it."""
+    return f"{PACKAGE}/{module}.py" + ("" if line is None else f", line {line}")
+
+
+def _declared_twice(first: Entry, second: Entry) -> str:
+    return (
+        f"the search {first.name!r} is declared twice, in {_shown(first.module)} and in "
+        f"{_shown(second.module)}; rename one of them"
+    )
+
+
+def _declared(path: Path) -> Iterator[Entry]:
+    """The searches of a file.
+
+    Raises:
+        UserError: if the file is not Python, or a name is not written as plain text.
+    """
+    try:
+        tree = ast.parse(path.read_text(encoding="utf-8"), str(path))
+    except SyntaxError as error:
+        line = _shown(path.stem, error.lineno)
+        raise UserError(f"{line}: {error.msg}; correct the file") from error
+    except (OSError, ValueError) as error:
+        raise UserError(f"{_shown(path.stem)}: {error}; correct the file") from error
+    title = (ast.get_docstring(tree) or "").partition("\n")[0]
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Call) and getattr(node.func, "id", "") == "Search":
+            for name, data in _names(node, path.stem).items():
+                yield Entry(name, data, path.stem, title)
+
+
+def _names(call: ast.Call, module: str) -> dict[str, str]:
+    """The names of a search, each with the short name of its data set.
+
+    Raises:
+        UserError: if they cannot be read without running the file.
+    """
+    try:
+        values: dict[str, Any] = {
+            str(keyword.arg): ast.literal_eval(keyword.value)
+            for keyword in call.keywords
+            if keyword.arg in LITERALS
+        }
+        names, renamed = values["name"], values.get("name_on", {})
+        if isinstance(values["data"], str):
+            raise TypeError("data is one text")
+        return {renamed.get(data, names.format(data=data)): data for data in values["data"]}
+    except (ValueError, KeyError, IndexError, TypeError, AttributeError) as error:
+        raise UserError(
+            f"{_shown(module, call.lineno)}: name, data and name_on of a Search must be plain "
+            'texts, as in name="mine_{data}", data=("mnist", "cifar"); write them out'
+        ) from error
+
+
+def _load(module: str) -> "ModuleType":
+    """Import a search file.
+
+    Raises:
+        UserError: if it cannot be imported: the file, the line, the reason and a remedy.
+    """
+    from tune_ad.search.distributions import any_choices
+
+    try:
+        with any_choices():
+            return importlib.import_module(f"{PACKAGE}.{module}")
+    except Exception as error:  # a search file is a user's own code and may raise anything
+        file = f"{module}.py"
+        lines = [
+            frame.lineno
+            for frame in traceback.extract_tb(error.__traceback__)
+            if Path(frame.filename).name == file and Path(frame.filename).parent.name == PACKAGE
+        ]
+        line = _shown(module, lines[-1] if lines else getattr(error, "lineno", None))
+        raise UserError(f"{line}: {_reason(error)}") from error
+
+
+def _reason(error: Exception) -> str:
+    """Why a search file cannot be imported, and how to mend it, in one line."""
+    message = (str(error).splitlines() or [""])[0]
+    if isinstance(error, UserError):
+        return message
+    if not isinstance(error, ImportError) or error.name is None:
+        return f"{type(error).__name__}: {message}; correct the file"
+    if home := _home(error.name, isinstance(error, ModuleNotFoundError)):
+        return f"{message.partition(' (')[0]}; import it from {home}"
+    if error.name.partition(".")[0] == tune_ad.__name__:
+        return f"{message.partition(' (')[0]}; correct the import"
+    return f"{message}; install it with pip, or correct the import"
+
+
+def _home(module: str, missing: bool) -> str:
+    """From where the names of a module of this project are imported; empty if it is not known.
+
+    Args:
+        module: full name of the module from which a name could not be imported.
+        missing: whether there is no such module, because it has moved.
+    """
+    if not module.startswith(f"{tune_ad.__name__}."):
+        return ""
+    package = Path(tune_ad.__file__).parent
+    path = package.parent.joinpath(*module.split("."))
+    if not missing:
+        return f"{module}.detector" if (path / "detector.py").exists() else ""
+    if path.is_relative_to(package / "search"):
+        return HOME
+    for moved in sorted(package.rglob(f"{path.name}.py")):
+        home = ".".join(moved.relative_to(package.parent).with_suffix("").parts)
+        return HOME if home.startswith(f"{HOME}.") else home
+    return ""

@@ -57,7 +57,7 @@ class Baseline:
 
     def fixed(self, settings: Mapping[str, Any]) -> "Baseline":
         """The baseline with `settings` fixed and no longer searched."""
-        space = {name: each for name, each in self.space.items() if name not in settings}
+        space = {name: d for name, d in self.space.items() if name not in settings}
         return replace(self, space=space, settings={**self.settings, **settings})
 
     def only(self, shape: ImageShape, values: Mapping[str, Sequence[Any]]) -> "Baseline":
@@ -69,7 +69,7 @@ class Baseline:
         Raises:
             UserError: if nothing is left of a searched parameter.
         """
-        known = {each.name for each in fields(self.detector.Config)}
+        known = {entry.name for entry in fields(self.detector.Config)}
         space, settings = dict(self.space), dict(self.settings)
         for name, allowed in values.items():
             if name not in known:
@@ -123,7 +123,7 @@ class Baseline:
         Raises:
             UserError: naming the parameter.
         """
-        known = [each.name for each in fields(self.detector.Config)]
+        known = [entry.name for entry in fields(self.detector.Config)]
         for name in self.space:
             if name not in known:
                 raise UserError(
@@ -208,11 +208,11 @@ class Search:
                 f"search {self.name} must name the budget 'quick' and no other than {BUDGETS}, "
                 f"got {tuple(self.budgets)}"
             )
-        for data, own in self.budgets_on.items():
-            if data not in self.data or not set(own) <= set(BUDGETS):
+        for data, budgets in self.budgets_on.items():
+            if data not in self.data or not set(budgets) <= set(BUDGETS):
                 raise UserError(
                     f"search {self.name}: budgets_on must name its own data sets {self.data} and "
-                    f"budgets {BUDGETS}, got {data!r}: {tuple(own)}"
+                    f"budgets {BUDGETS}, got {data!r}: {tuple(budgets)}"
                 )
         if not set(self.name_on) <= set(self.data):
             raise UserError(
@@ -234,8 +234,8 @@ class Search:
             UserError: naming the fault.
         """
         budgets = [*self.budgets.values()]
-        budgets += [each for own in self.budgets_on.values() for each in own.values()]
-        if self.of_whole_sets and any(each.classes is not None for each in budgets):
+        budgets += [budget for named in self.budgets_on.values() for budget in named.values()]
+        if self.of_whole_sets and any(budget.classes is not None for budget in budgets):
             raise UserError(
                 f"search {self.name} is about whole data sets, so its budgets must leave classes "
                 "at None"
@@ -262,14 +262,14 @@ class Search:
             raise UserError(
                 f"search {self.name}: patience must be at least 0, got {self.patience}"
             )
-        budgets = [each for data in self.data for each in self.budgets_for(data).values()]
-        if self.patience and not all(each.validation_fraction for each in budgets):
+        budgets = [budget for data in self.data for budget in self.budgets_for(data).values()]
+        if self.patience and not all(budget.validation_fraction for budget in budgets):
             raise UserError(
                 f"search {self.name}: patience watches held-out images, so each of its budgets "
                 f"must hold some out; declare those of {BUDGETS} that hold out none"
             )
         quantity = RULES[self.selection].quantity
-        searched = [name for each in self.baselines for name in each.changing(quantity)]
+        searched = [name for baseline in self.baselines for name in baseline.changing(quantity)]
         if isinstance(self.plan, Optuna) and searched:
             raise UserError(
                 f"search {self.name}: the rule {self.selection!r} cannot compare trials that "

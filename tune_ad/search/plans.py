@@ -55,7 +55,7 @@ class Plan(ABC):
     """Where configurations come from."""
 
     @abstractmethod
-    def proposals(
+    def all_configurations(
         self, baselines: Sequence[ResolvedBaseline], seed: int, trials: int
     ) -> Sequence[Configuration] | None:
         """Every configuration in the order of their trials; None if the plan adapts.
@@ -84,7 +84,9 @@ class Optuna(Plan):
 
     random_trials: int | None = None
 
-    def proposals(self, baselines: Sequence[ResolvedBaseline], seed: int, trials: int) -> None:
+    def all_configurations(
+        self, baselines: Sequence[ResolvedBaseline], seed: int, trials: int
+    ) -> None:
         """None: each configuration depends on the results of earlier ones."""
         return None
 
@@ -106,7 +108,7 @@ class Grid(Plan):
     points: int = 5
     with_default: bool = False
 
-    def proposals(
+    def all_configurations(
         self, baselines: Sequence[ResolvedBaseline], seed: int, trials: int
     ) -> list[Configuration]:
         """The product of the values of each baseline's parameters.
@@ -114,7 +116,7 @@ class Grid(Plan):
         Raises:
             UserError: if there are more than `MOST_COMBINATIONS`.
         """
-        proposals = []
+        configurations = []
         for baseline in baselines:
             values = [self._values(baseline, name) for name in baseline.space]
             if (count := math.prod(map(len, values))) > MOST_COMBINATIONS:
@@ -123,11 +125,11 @@ class Grid(Plan):
                     f"{MOST_COMBINATIONS:,}; fix some parameters with --set, or take another plan"
                 )
             for point in itertools.product(*values):
-                proposals.append(
+                configurations.append(
                     Configuration(baseline.name, dict(zip(baseline.space, point, strict=True)))
                 )
-        order = numpy_stream(seed, "grid").permutation(len(proposals))
-        return [proposals[k] for k in order]
+        order = numpy_stream(seed, "grid").permutation(len(configurations))
+        return [configurations[k] for k in order]
 
     def _values(self, baseline: ResolvedBaseline, name: str) -> list[Any]:
         values = grid_values(baseline.space[name], self.points)
@@ -146,7 +148,7 @@ class OneAtATime(Plan):
 
     points: int = 5
 
-    def proposals(
+    def all_configurations(
         self, baselines: Sequence[ResolvedBaseline], seed: int, trials: int
     ) -> list[Configuration]:
         """The default of each baseline and its neighbours along one parameter."""
@@ -174,19 +176,21 @@ class Sobol(Plan):
     without intervals may be used up.
     """
 
-    def proposals(
+    def all_configurations(
         self, baselines: Sequence[ResolvedBaseline], seed: int, trials: int
     ) -> list[Configuration]:
         """The first `trials` configurations."""
         rounds = itertools.zip_longest(*(_filling(baseline, seed) for baseline in baselines))
-        turns = (proposal for each in rounds for proposal in each if proposal is not None)
+        turns = (
+            configuration for turn in rounds for configuration in turn if configuration is not None
+        )
         return list(itertools.islice(turns, trials))
 
 
 def _filling(baseline: ResolvedBaseline, seed: int) -> Iterator[Configuration]:
     """The default, its space filled evenly, and what is left of a space without intervals."""
-    values = [all_values(each) for each in baseline.space.values()]
-    finite = [each for each in values if each is not None]
+    values = [all_values(distribution) for distribution in baseline.space.values()]
+    finite = [choices for choices in values if choices is not None]
     cells = math.prod(map(len, finite)) if len(finite) == len(values) else None
     seen: set[tuple[Any, ...]] = set()
     left = itertools.product(*finite) if cells and cells <= MOST_COMBINATIONS else ()
@@ -242,7 +246,7 @@ class Listed(Plan):
 
     configurations: Sequence[Mapping[str, Any]] = field(default_factory=lambda: [{}])
 
-    def proposals(
+    def all_configurations(
         self, baselines: Sequence[ResolvedBaseline], seed: int, trials: int
     ) -> list[Configuration]:
         """Each configuration on each baseline that has its parameters.
@@ -250,7 +254,7 @@ class Listed(Plan):
         Raises:
             UserError: if a configuration fits no baseline, or a value lies outside its space.
         """
-        proposals = []
+        configurations = []
         for configuration in self.configurations:
             fitting = [
                 baseline for baseline in baselines if configuration.keys() <= baseline.space.keys()
@@ -267,11 +271,11 @@ class Listed(Plan):
                         f"{baseline.space[name]} of {baseline.name}; widen the space or list "
                         "another value"
                     )
-            proposals += [
+            configurations += [
                 Configuration(baseline.name, {**baseline.default, **configuration})
                 for baseline in fitting
             ]
-        return proposals
+        return configurations
 
 
 def grid_values(distribution: BaseDistribution, points: int) -> list[Any]:

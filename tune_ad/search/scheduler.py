@@ -26,7 +26,7 @@ from tune_ad.search.distributions import any_choices
 from tune_ad.search.plans import Configuration, Optuna, Plan, ResolvedBaseline, all_values
 from tune_ad.storage.records import TrialRecord, TrialSpec, identity
 
-ATTEMPTS = 100  # proposals in a row that may repeat others before what is left is looked for
+ATTEMPTS = 100  # configurations in a row that may repeat others before what is left is looked for
 REDUCTION = 3  # of successive halving: one trial in so many goes on at each rung
 FIRST_RUNG = 3  # reports before a trial can be stopped
 
@@ -56,7 +56,7 @@ class TrialScheduler:
         pruning: bool = False,
     ) -> None:
         self.baselines, self.seed = baselines, seed
-        self.fixed = plan.proposals(baselines, seed, trials)
+        self.fixed = plan.all_configurations(baselines, seed, trials)
         self.trials = trials if self.fixed is None else min(trials, len(self.fixed))
         self.startup = plan.startup(trials) if isinstance(plan, Optuna) else 0
         self.suggested: dict[int, TrialSpec] = {}
@@ -105,12 +105,12 @@ class TrialScheduler:
             self._start(spec)
             return spec
         number = len(self.suggested)
-        proposal = self._proposal(number) if number < self.trials else None
-        if proposal is None:
+        configuration = self._configuration(number) if number < self.trials else None
+        if configuration is None:
             return None
-        spec = TrialSpec(number, proposal.baseline, proposal.params)
+        spec = TrialSpec(number, configuration.baseline, configuration.params)
         self.suggested[number] = spec
-        self.seen.add(_mark(*proposal))
+        self.seen.add(_mark(*configuration))
         if number not in self.running:
             self._start(spec)
         return spec
@@ -138,7 +138,7 @@ class TrialScheduler:
         else:
             self.study.tell(trial, record.objective)
 
-    def _proposal(self, number: int) -> Configuration | None:
+    def _configuration(self, number: int) -> Configuration | None:
         if self.fixed is not None:
             return self.fixed[number]
         if number < len(self.baselines):
@@ -146,10 +146,10 @@ class TrialScheduler:
             return Configuration(baseline.name, dict(baseline.default))
         for attempt in range(ATTEMPTS):
             with any_choices():
-                trial, proposal = self._sampled(number, attempt)
-            if _mark(*proposal) not in self.seen:
+                trial, configuration = self._sampled(number, attempt)
+            if _mark(*configuration) not in self.seen:
                 self.running[number] = trial
-                return proposal
+                return configuration
             self.study.tell(trial, state=TrialState.FAIL)
         left = next(self._untried(), None)
         self.exhausted = left is None
@@ -158,13 +158,13 @@ class TrialScheduler:
     def _untried(self) -> Iterator[Configuration]:
         """What chance has missed of the spaces without intervals; the others are never used up."""
         for baseline in self.baselines:
-            values = [all_values(each) for each in baseline.space.values()]
-            for point in itertools.product(*(each or () for each in values)):
-                proposal = Configuration(
+            values = [all_values(distribution) for distribution in baseline.space.values()]
+            for point in itertools.product(*(choices or () for choices in values)):
+                configuration = Configuration(
                     baseline.name, dict(zip(baseline.space, point, strict=True))
                 )
-                if _mark(*proposal) not in self.seen:
-                    yield proposal
+                if _mark(*configuration) not in self.seen:
+                    yield configuration
 
     def _sampled(self, number: int, attempt: int) -> tuple[optuna.Trial, Configuration]:
         seed = derived_seed(self.seed, "suggest", number, attempt) % 2**32
@@ -191,7 +191,7 @@ class TrialScheduler:
         """Enter a configuration that Optuna did not sample itself into its study."""
         baseline = next(baseline for baseline in self.baselines if baseline.name == spec.baseline)
         params = {self._key(baseline, name): spec.params[name] for name in baseline.space}
-        distributions = {self._key(baseline, name): each for name, each in baseline.space.items()}
+        distributions = {self._key(baseline, name): d for name, d in baseline.space.items()}
         if len(self.baselines) > 1:
             params["baseline"] = baseline.name
             distributions["baseline"] = CategoricalDistribution([a.name for a in self.baselines])
@@ -204,10 +204,10 @@ class TrialScheduler:
 
 
 def _mark(baseline: str, params: Mapping[str, Any]) -> str:
-    """The identity of a proposal, to 12 digits: 0.3 is 0.1 + 2 * 0.1."""
+    """The identity of a configuration, to 12 digits: 0.3 is 0.1 + 2 * 0.1."""
     rounded = {
-        name: float(f"{each:.12g}") if isinstance(each, float) else each
-        for name, each in params.items()
+        name: float(f"{value:.12g}") if isinstance(value, float) else value
+        for name, value in params.items()
     }
     return identity(baseline, rounded)
 

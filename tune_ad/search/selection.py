@@ -65,11 +65,12 @@ class SelectionRule:
     def compares(self, records: Iterable[TrialRecord]) -> bool:
         """Whether the rule can rank trials: its quantity is measured in the same in all of them.
 
-        A trial that lacks the quantity is measured in nothing.
+        A trial that lacks the quantity is measured in nothing; one that failed does not count.
         """
         if not self.quantity:
             return True
-        return len({record.scales.get(self.quantity, "") for record in records}) <= 1
+        ended = (record for record in records if record.state != "failed")
+        return len({record.scales.get(self.quantity, "") for record in ended}) <= 1
 
 
 IWAE_BOUND = Metric("validation", "negative_iwae")

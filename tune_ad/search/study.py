@@ -60,20 +60,20 @@ class Study:
                     f"no detector of {self.name} has a parameter {name!r}; "
                     f"choose from {', '.join(sorted(known))}"
                 )
-        return {each.title: self._settled(each) for each in self.search.baselines}
+        return {baseline.title: self._settled(baseline) for baseline in self.search.baselines}
 
     @property
     def outsiders(self) -> tuple[str, ...]:
         """Names of the sets against which the data set is set; none if its classes are tasks."""
         declared = self.search.outsiders.items()
-        return next((own for name, own in declared if canonical_name(name) == self.data_set), ())
+        return next((sets for name, sets in declared if canonical_name(name) == self.data_set), ())
 
     def _settled(self, baseline: Baseline) -> Baseline:
-        left = {n: each for n, each in self.budget.only.items() if n not in self.settings}
+        left = {n: values for n, values in self.budget.only.items() if n not in self.settings}
         baseline = baseline.only(self.shape, left)
-        own = {each.name for each in fields(baseline.detector.Config)}
-        settings = {name: value for name, value in self.settings.items() if name in own}
-        if self.budget.epochs is not None and "epochs" in own:
+        names = {entry.name for entry in fields(baseline.detector.Config)}
+        settings = {name: value for name, value in self.settings.items() if name in names}
+        if self.budget.epochs is not None and "epochs" in names:
             settings = {"epochs": self.budget.epochs, **settings}
         return baseline.fixed(settings)
 
@@ -100,8 +100,8 @@ class Study:
     def epochs(self) -> dict[str, int]:
         """The epochs of each baseline's default, over all stages."""
         return {
-            name: sum(stage.epochs for stage in each.skeleton(self.shape).stages())
-            for name, each in self.baselines.items()
+            name: sum(stage.epochs for stage in baseline.skeleton(self.shape).stages())
+            for name, baseline in self.baselines.items()
         }
 
     def config(self, spec: TrialSpec) -> Config:
@@ -141,7 +141,9 @@ class Study:
         Raises:
             UserError: if the plan does not fit the space.
         """
-        return self.search.plan.proposals(self.resolved_baselines, self.seed, self.budget.trials)
+        return self.search.plan.all_configurations(
+            self.resolved_baselines, self.seed, self.budget.trials
+        )
 
     @property
     def selects(self) -> bool:
@@ -258,14 +260,14 @@ class Study:
             "outsiders": list(self.outsiders),
             "patience": self.search.patience,
             "claim": encode(self.search.claim),
-            "baselines": {name: self._describe(each) for name, each in self.baselines.items()},
+            "baselines": {name: self._describe(b) for name, b in self.baselines.items()},
         }
 
     def _describe(self, baseline: Baseline) -> dict[str, Any]:
         return {
             "detector": baseline.detector.__name__,
-            "space": {name: to_json(each) for name, each in baseline.space.items()},
-            "score_space": {n: encode(list(each)) for n, each in baseline.score_space.items()},
+            "space": {name: to_json(d) for name, d in baseline.space.items()},
+            "score_space": {n: encode(list(v)) for n, v in baseline.score_space.items()},
             "params": encode(asdict(baseline.config(self.shape, {}))),
         }
 

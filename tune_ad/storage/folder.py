@@ -12,7 +12,6 @@
 One process writes a study at a time. Studies of schema 1 are read as what they mean today.
 """
 
-import difflib
 import hashlib
 import json
 import re
@@ -23,7 +22,7 @@ from typing import Any
 
 import filelock
 
-from tune_ad.errors import UserError
+from tune_ad.errors import UserError, did_you_mean
 from tune_ad.storage.jsonl import JsonLines
 from tune_ad.storage.records import SCHEMA, TrialRecord, TrialSpec
 from tune_ad.storage.schema1 import upgraded_details, upgraded_study
@@ -57,9 +56,8 @@ def study_folder(results: Path, name: str) -> Path:
     for path in (results / name, Path(name)):
         if name and StudyFolder(path).exists():
             return path
-    known = [path.parent.name for path in results.glob("*/study.json")]
-    near = difflib.get_close_matches(name, known, n=3)
-    hint = f"did you mean {', '.join(near)}?" if near else "run it with --search first"
+    studies = sorted(path.parent.name for path in results.glob("*/study.json"))
+    hint = did_you_mean(name, studies) or "run it with --search first"
     raise UserError(f"{results} holds no study {name!r}; {hint}")
 
 
@@ -72,7 +70,7 @@ def comparison_folder(results: Path, names: Sequence[str]) -> Path:
     'results/comparisons/vae_mnist+pgn_mnist'
     """
     places = [Path(name).resolve() for name in names]
-    cleaned = [re.sub(r"[^\w.-]+", "-", each.name).strip("-.") or "study" for each in places]
+    cleaned = [re.sub(r"[^\w.-]+", "-", place.name).strip("-.") or "study" for place in places]
     title = "+".join(cleaned)
     if len(title) > LONGEST_TITLE or title != "+".join(names):  # file systems take 255 bytes
         marked = "\n".join(map(str, places) if title != "+".join(names) else names)

@@ -21,9 +21,9 @@ def jsonable(value: Any) -> Any:  # noqa: ANN401
     if isinstance(value, float):
         return value if math.isfinite(value) else None
     if isinstance(value, Mapping):
-        return {str(key): jsonable(each) for key, each in value.items()}
+        return {str(key): jsonable(item) for key, item in value.items()}
     if isinstance(value, list | tuple | array):
-        return [jsonable(each) for each in value]
+        return [jsonable(item) for item in value]
     return value
 
 
@@ -121,8 +121,8 @@ def _end_of_lines(file: IO[bytes]) -> int:
     while end:
         start = max(0, end - BLOCK)
         file.seek(start)
-        found = file.read(end - start).rfind(b"\n")
-        if found >= 0:
-            return start + found + 1
+        newline = file.read(end - start).rfind(b"\n")
+        if newline >= 0:
+            return start + newline + 1
         end = start
     return 0

@@ -152,7 +152,7 @@ class TrialRecord:
 
     def to_json(self) -> dict[str, Any]:
         """The line of `trials.jsonl`."""
-        plain = {each.name: getattr(self, each.name) for each in fields(self)}
+        plain = {entry.name: getattr(self, entry.name) for entry in fields(self)}
         return {
             **plain,
             "params": encode(self.params),
@@ -188,15 +188,15 @@ class TrialRecord:
         if schema == 1:
             line = upgraded_trial(line)
         required = [
-            each.name
-            for each in fields(cls)
-            if each.default is MISSING and each.default_factory is MISSING
+            entry.name
+            for entry in fields(cls)
+            if entry.default is MISSING and entry.default_factory is MISSING
         ]
         if lost := [name for name in required if name not in line]:
             raise UserError(
                 f"a trial's record lacks {', '.join(lost)}; remove that line or restore the file"
             )
-        known = {each.name for each in fields(cls)}
+        known = {entry.name for entry in fields(cls)}
         values = {name: value for name, value in line.items() if name in known}
         values["params"] = decode(line["params"])
         values["replicas"] = [_replica(replica) for replica in line["replicas"]]
@@ -223,7 +223,7 @@ def _replica(line: Mapping[str, Any]) -> ReplicaRecord:
     Raises:
         UserError: if a field is missing.
     """
-    names = [each.name for each in fields(ReplicaRecord)]
+    names = [entry.name for entry in fields(ReplicaRecord)]
     if lost := [name for name in names if name not in line]:
         raise UserError(
             f"a replica in a trial's record lacks {', '.join(lost)}; remove that line or restore "

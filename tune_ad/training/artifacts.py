@@ -34,7 +34,7 @@ def histogram(scores: Groups) -> dict[str, Any]:
     least = HISTOGRAM_BINS * np.spacing(np.abs(everything).max())
     pad = least if low < high < low + least else 0.0
     edges = np.histogram_bin_edges(everything, HISTOGRAM_BINS, (low - pad, high + pad))
-    counts = {name: np.histogram(each, edges)[0].tolist() for name, each in scores.items()}
+    counts = {name: np.histogram(s, edges)[0].tolist() for name, s in scores.items()}
     return {"edges": edges.tolist(), "counts": counts}
 
 
@@ -89,14 +89,14 @@ def over_replicas(watched: Sequence[WatchedTerms]) -> dict[str, Steps]:
 
 def thinned_scores(scores: Groups) -> dict[str, np.ndarray]:
     """At most `KEPT_SCORES` scores of each group, evenly taken."""
-    return {name: each[:: -(-len(each) // KEPT_SCORES)] for name, each in scores.items()}
+    return {name: s[:: -(-len(s) // KEPT_SCORES)] for name, s in scores.items()}
 
 
 def thinned_steps(steps: Mapping[str, Steps]) -> dict[str, Steps]:
     """At most `KEPT_STEPS` steps of each term, evenly taken; TensorBoard has them all."""
     return {
-        name: {key: values[:: -(-len(values) // KEPT_STEPS)] for key, values in each.items()}
-        for name, each in steps.items()
+        name: {key: values[:: -(-len(values) // KEPT_STEPS)] for key, values in points.items()}
+        for name, points in steps.items()
     }
 
 

@@ -39,7 +39,7 @@ class EarlyStopping:
         """Take in the loss after an interval; one that is no number is no improvement."""
         if loss < self.loss:
             self.loss, self.epoch, self.waited = loss, epoch, 0
-            self.weights = {name: each.detach().clone() for name, each in weights.items()}
+            self.weights = {name: tensor.detach().clone() for name, tensor in weights.items()}
             return
         self.waited += 1
         if self.waited >= self.patience:

@@ -74,7 +74,7 @@ class History:
 
     def state_dict(self) -> dict[str, Any]:
         """Everything, as plain data."""
-        state = {each.name: getattr(self, each.name) for each in fields(self)}
+        state = {entry.name: getattr(self, entry.name) for entry in fields(self)}
         return state | {"metrics": self.curves()["replicas"]}
 
     @classmethod

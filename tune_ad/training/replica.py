@@ -69,8 +69,8 @@ class Replica:
         # Drawn on the CPU: there the first T masks do not depend on how many are drawn.
         score_stream = torch_stream(owner, "score noise")
         self.score_noise = {
-            name: each.draw(score_stream).to(device)
-            for name, each in module.score_noise(score_space).items()
+            name: noise.draw(score_stream).to(device)
+            for name, noise in module.score_noise(score_space).items()
         }
         self.optimisers: dict[str, torch.optim.Adam] = {}
         self.optimised: str | None = None  # the stage to which the optimisers belong
@@ -127,7 +127,7 @@ class Replica:
         means: dict[Metric, Tensor] = {}
         for phase in stage.phases:
             wanted = self.module.noise(phase.name, len(images))
-            noise = {name: each.draw(self.noise) for name, each in wanted.items()}
+            noise = {name: shape.draw(self.noise) for name, shape in wanted.items()}
             terms = self.module.terms(phase.name, images, noise)
             optimiser = self.optimisers[phase.name]
             optimiser.zero_grad(set_to_none=True)
@@ -240,7 +240,7 @@ class Replica:
         parts = []
         for chunk in self.chunks(indices):
             wanted = self.module.noise(phase, len(chunk))
-            noise = {n: each.draw(stream).to(chunk.device) for n, each in wanted.items()}
+            noise = {n: shape.draw(stream).to(chunk.device) for n, shape in wanted.items()}
             terms = self.module.terms(phase, self.pick(chunk), noise)
             parts.append(self.module.held_out_loss(phase, terms))
         return torch.cat(parts).double()
@@ -262,7 +262,7 @@ class Replica:
         """Weights, buffers, moments and the states of the random streams."""
         return {
             "module": self.module.state_dict(),
-            "optimisers": {name: each.state_dict() for name, each in self.optimisers.items()},
+            "optimisers": {name: adam.state_dict() for name, adam in self.optimisers.items()},
             "optimised": self.optimised,
             "order": self.order.get_state(),
             "noise": self.noise.get_state(),

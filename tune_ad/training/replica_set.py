@@ -199,7 +199,7 @@ class ReplicaSet:
     def take_steps(self) -> list[dict[str, list[tuple[int, float]]]]:
         """What each living replica told at every step since the last call; {} for others."""
         living = self.living()
-        return [each.take_steps() if k in living else {} for k, each in enumerate(self.replicas)]
+        return [r.take_steps() if k in living else {} for k, r in enumerate(self.replicas)]
 
     def fail(self, replica: int, epoch: int, reason: str) -> None:
         """End a replica; the others go on."""

@@ -63,7 +63,12 @@ class Suite:
             for task, cut in cuts.items()
         }
         images = pool.images(torch.from_numpy(used)).numpy()
-        return cls(images, tuple(tasks), splits, {each.name: each.about for each in image_sets})
+        return cls(
+            images,
+            tuple(tasks),
+            splits,
+            {image_set.name: image_set.about for image_set in image_sets},
+        )
 
     @property
     def shape(self) -> tuple[int, ...]:

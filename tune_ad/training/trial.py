@@ -271,9 +271,11 @@ class Trial:
         if not watched:
             return {}
         return {
-            Metric("early_stopping", "best_epoch"): [float(each.epoch) for each in watched],
+            Metric("early_stopping", "best_epoch"): [
+                float(stopping.epoch) for stopping in watched
+            ],
             Metric("early_stopping", "stopped"): [
-                float(each.stopped is not None) for each in watched
+                float(stopping.stopped is not None) for stopping in watched
             ],
         }
 
@@ -281,8 +283,8 @@ class Trial:
         """What the detector warns of in trained models, each warning once with its replicas."""
         warned: dict[str, list[int]] = defaultdict(list)
         for k in self.replica_set.living():
-            own = {metric: values[k] for metric, values in metrics.items() if values}
-            numbers = {metric: value for metric, value in own.items() if value is not None}
+            known = {metric: values[k] for metric, values in metrics.items() if values}
+            numbers = {metric: value for metric, value in known.items() if value is not None}
             for text in self.replica_set.replicas[k].module.warnings(numbers):
                 warned[text].append(k)
             for metric, value in numbers.items():

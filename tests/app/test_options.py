@@ -1,0 +1,184 @@
+"""Options are declared once: the command line, its help, its defaults and its checks follow."""
+
+import argparse
+import shlex
+from dataclasses import fields
+from pathlib import Path
+
+import pytest
+
+from tune_ad.app import parser
+from tune_ad.app.options import OPTIONS, Options, defaults
+from tune_ad.errors import UserError, nearest
+from tune_ad.search.ablation import ABLATIONS
+from tune_ad.search.budgets import BUDGETS, Budget
+from tune_ad.search.selection import RULES
+
+
+def read(line):
+    """The options that a line of the command line gives."""
+    return parser.options(parser.parse(shlex.split(line)))
+
+
+def refused(line, capsys):
+    """The one line with which the command line refuses its arguments."""
+    with pytest.raises(SystemExit) as stopped:
+        parser.parse(shlex.split(line))
+    assert stopped.value.code == 2
+    message = capsys.readouterr().err
+    assert message.count("\n") == 1
+    return message.strip()
+
+
+def test_what_is_not_given_has_the_default_of_the_field():
+    assert read("--search pgn_mnist") == Options("pgn_mnist")
+
+
+def test_every_option_sets_its_field():
+    chosen = read(
+        "--search x --ablate grid --resume --extend 2 --no-evaluation --selection oracle --seed 3 "
+        "--set width=1.0 --set milestones=0.5,0.75 --budget paper --trials 4 --epochs 5 --seeds 6 "
+        "--classes 'airplane, 3' --train-images 7 --evaluation-seeds 8 --time-budget 9.5 "
+        "--backend serial --address auto --device cpu --concurrent 10 --cpus-per-trial 11 "
+        "--gpus-per-trial 0.5 --data-root here --results there"
+    )
+    changes = {"trials": 4, "epochs": 5, "seeds": 6, "classes": ["airplane", "3"]}
+    assert chosen == Options(
+        "x",
+        ablate="grid",
+        resume=True,
+        extend=2,
+        evaluate=False,
+        selection="oracle",
+        settings={"width": "1.0", "milestones": "0.5,0.75"},
+        seed=3,
+        budget="paper",
+        changes={**changes, "train_images": 7, "evaluation_seeds": 8},
+        time_budget=9.5,
+        results=Path("there"),
+        data_root="here",
+        backend="serial",
+        address="auto",
+        device="cpu",
+        concurrent=10,
+        cpus=11,
+        gpus=0.5,
+    )
+
+
+def test_every_field_but_two_is_an_option():
+    set_by_options = {name for name in OPTIONS if name in defaults()} | {"changes"}
+    assert {attribute.name for attribute in fields(Options)} - set_by_options == {
+        "search",
+        "progress",
+    }
+    changes = set(OPTIONS) - set(defaults())
+    assert changes <= {attribute.name for attribute in fields(Budget)}
+
+
+def test_the_names_that_are_legal_are_those_that_exist():
+    assert OPTIONS["ablate"].choices == tuple(ABLATIONS)
+    assert OPTIONS["selection"].choices == tuple(RULES)
+    assert OPTIONS["budget"].choices == ("auto", *BUDGETS)
+
+
+def test_an_ablation_is_one_at_a_time_unless_it_is_named():
+    assert read("--search x --ablate --dry-run").ablate == "one"
+    assert Options("x", ablate="one").study == "x-ablation"
+
+
+def test_help_shows_every_option_and_its_default(capsys):
+    with pytest.raises(SystemExit) as stopped:
+        parser.parse(["--help"])
+    assert stopped.value.code == 0
+    shown = " ".join(capsys.readouterr().out.split())
+    for flag in parser.FLAGS.values():
+        assert flag in shown
+    assert "(default: results)" in shown
+    assert "Parallel runs are not repeatable; use --concurrent 1" in shown
+    assert "If one of several studies to report is invalid, the rest are still reported" in shown
+    assert all(len(line) < 100 for line in shown.splitlines() if "--search pgn" not in line)
+
+
+@pytest.mark.parametrize(
+    ("wrong", "message"),
+    [
+        ({"budget": "quik"}, "--budget must be one of .*, got 'quik'; did you mean quick?"),
+        ({"selection": "Oracle"}, "--selection must be .*, got 'Oracle'; did you mean oracle?"),
+        ({"ablate": "sobl"}, "--ablate must be one of one, grid, sobol, .*; did you mean sobol?"),
+        ({"device": "gpu"}, "--device must be one of auto, cpu, cuda, got 'gpu'$"),
+        ({"concurrent": 0}, "--concurrent must be at least 1, got 0"),
+        ({"gpus": float("nan")}, "--gpus-per-trial must be at least 0, got nan"),
+        ({"time_budget": 0.0}, "--time-budget must be more than 0 minutes, got 0"),
+    ],
+    ids=str,
+)
+def test_illegal_values_are_refused_however_they_are_given(wrong, message):
+    with pytest.raises(UserError, match=message):
+        Options("x", **wrong)
+
+
+@pytest.mark.parametrize(
+    ("line", "message"),
+    [
+        ("--serach x", "error: unknown option --serach; did you mean --search?"),
+        ("--search x --ephocs=4", "error: unknown option --ephocs; did you mean --epochs?"),
+        ("--search x --SEED 4", "error: unknown option --SEED; did you mean --seed?"),
+        ("--search x --qqq", "error: unknown option --qqq; --help shows every option"),
+        ("quickstart", "error: unexpected argument 'quickstart'; --search NAME runs a search"),
+        ("--trials 3", "error: no command; use one of --list, --search, --report and --compare"),
+        ("--search x --trials few", "error: --trials must be an integer, got 'few'"),
+        ("--search x --time-budget soon", "error: --time-budget must be a number, got 'soon'"),
+        ("--search x --set width", "error: --set must be name=value, got 'width'"),
+        ("--search x --set =3", "error: --set must be name=value, got '=3'"),
+        ("--search x --report y", "error: --report: not allowed with --search"),
+        ("--report y --seed 0", "error: --seed does not go with --report; leave it out"),
+    ],
+)
+def test_typing_errors_are_answered_in_one_line(line, message, capsys):
+    assert refused(line, capsys) == message
+
+
+def test_a_parameter_is_fixed_once():
+    with pytest.raises(UserError, match="--set fixes width twice, to 1.0 and to 2.0"):
+        read("--search x --set width=1.0 --set width=2.0")
+
+
+@pytest.mark.parametrize(
+    ("called", "name"),
+    [
+        ("run.py", "python run.py"),
+        ("/opt/somewhere/run.py", "python run.py"),
+        ("/env/lib/tune_ad/__main__.py", "python -m tune_ad"),
+        ("/env/bin/tune-ad", "tune-ad"),
+        ("/env/lib/pytest/__main__.py", "tune-ad"),
+    ],
+)
+def test_help_and_messages_use_the_name_that_was_called(called, name, monkeypatch, capsys):
+    monkeypatch.setattr("sys.argv", [called])
+    assert parser.program() == name
+    with pytest.raises(SystemExit):
+        parser.parse(["--help"])
+    out = capsys.readouterr().out
+    assert out.startswith(f"usage: {name} COMMAND [options]\n")
+    assert f"{name} --search quickstart\n" in out
+
+
+def test_the_parser_takes_no_default_of_its_own():
+    assert parser.parse(["--search", "x"]) == argparse.Namespace(search="x")
+
+
+@pytest.mark.parametrize(
+    ("typed", "names"),
+    [
+        ("PGN_MNIST", ["pgn_mnist"]),
+        ("pgn", ["pgn_mnist", "pgn_fmnist", "pgn_cifar"]),
+        ("cifar", ["pgn_cifar", "ablate_pgn_cifar"]),
+        ("pgn_minst", ["pgn_mnist", "pgn_fmnist"]),
+        ("nothing like it", []),
+        ("", []),
+    ],
+)
+def test_the_nearest_names(typed, names):
+    known = ["ablate_pgn_mnist", "pgn_mnist", "pgn_fmnist", "pgn_cifar", "ablate_pgn_cifar"]
+    assert nearest(typed, known) == names

@@ -1,0 +1,194 @@
+"""The command line, generated from the options that `tune_ad.app.options` declares."""
+
+import argparse
+import sys
+from collections.abc import Mapping, Sequence
+from dataclasses import fields
+from pathlib import Path
+from typing import Any, NoReturn
+
+from tune_ad import __version__
+from tune_ad.app.options import BUDGET, MACHINE, OPTIONS, SEARCH, Option, Options, defaults
+from tune_ad.errors import UserError, did_you_mean
+
+COMMANDS: Mapping[str, Mapping[str, Any]] = {
+    "list": {"action": "store_true", "help": "list every search"},
+    "search": {"metavar": "NAME", "help": "run a search, then report it"},
+    "report": {
+        "metavar": "NAME",
+        "nargs": "+",
+        "help": "report studies, also while they run; by their names under --results, or by "
+        "the paths of their folders",
+    },
+    "compare": {
+        "metavar": "NAME",
+        "nargs": "+",
+        "help": "compare two or more studies, named as for --report",
+    },
+}
+WITH_EVERY_COMMAND = {"results"}
+FLAGS = {
+    **{name: f"--{name}" for name in (*COMMANDS, "help", "version")},
+    "dry_run": "--dry-run",
+    **{name: option.flag for name, option in OPTIONS.items()},
+}
+"""What is written on the command line, by the name of what it sets."""
+ABOUT = "Search and ablate hyperparameters of deep anomaly detectors, and report what holds."
+EXAMPLES = """examples:
+  {prog} --list
+  {prog} --search quickstart
+  {prog} --search pgn_cifar --dry-run
+  {prog} --search pgn_cifar --classes airplane,cat --trials 20 --set width=1.0
+  {prog} --search pgn_cifar --resume
+  {prog} --search pgn_cifar --ablate
+  {prog} --report pgn_cifar
+  {prog} --compare pgn_cifar svdd_cifar
+
+exit codes:
+  0    done; every trial completed
+  1    some trials failed; the report gives the reasons
+  2    invalid input; nothing is written. If one of several studies to report is
+       invalid, the rest are still reported
+  130  interrupted; --resume continues"""
+SHORT_HELP = """{prog} searches and ablates hyperparameters of deep anomaly detectors.
+
+  {prog} --list                 list every search
+  {prog} --search quickstart    a first search, about half a minute
+  {prog} --search NAME          run a search, then report it
+  {prog} --report NAME          report a study
+  {prog} --compare NAME NAME    compare studies
+  {prog} --help                 every option"""
+
+
+def program() -> str:
+    """The command by which this program was called, as a user would write it again."""
+    called = Path(sys.argv[0])
+    if called.name == "run.py":
+        return "python run.py"
+    if called.name == "__main__.py" and called.parent.name == "tune_ad":
+        return "python -m tune_ad"
+    return "tune-ad"
+
+
+class Parser(argparse.ArgumentParser):
+    """Says in one line what is wrong."""
+
+    def error(self, message: str) -> NoReturn:
+        """Print one line and exit with code 2."""
+        plain = message.replace("argument --", "--").replace(": must be", " must be")
+        self.exit(2, f"error: {plain}\n")
+
+
+def parse(argv: Sequence[str]) -> argparse.Namespace:
+    """What the user gave, and nothing else: an option that was left out has no attribute.
+
+    Exits with code 2 and one line if it is no command, or an option is unknown or does not go
+    with the command.
+    """
+    parser = _parser()
+    arguments, unknown = parser.parse_known_args(argv)
+    if unknown:
+        parser.error(_unknown(unknown))
+    command = next((name for name in COMMANDS if name in arguments), None)
+    if command is None:
+        parser.error("no command; use one of --list, --search, --report and --compare")
+    if command == "compare" and len(arguments.compare) < 2:
+        parser.error(f"--compare needs at least two studies, got {arguments.compare[0]!r} alone")
+    if command != "search":
+        for name in vars(arguments).keys() - {command} - WITH_EVERY_COMMAND:
+            parser.error(_idle(name, command))
+    return arguments
+
+
+def _parser() -> Parser:
+    parser = Parser(
+        program(),
+        usage="%(prog)s COMMAND [options]",
+        description=ABOUT,
+        epilog=EXAMPLES.format(prog=program()),
+        allow_abbrev=False,
+        argument_default=argparse.SUPPRESS,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("--version", action="version", version=f"tune_ad {__version__}")
+    commands = parser.add_argument_group("commands (one of them)").add_mutually_exclusive_group()
+    for name, settings in COMMANDS.items():
+        commands.add_argument(f"--{name}", **settings)
+    groups = {title: parser.add_argument_group(title) for title in (SEARCH, BUDGET, MACHINE)}
+    groups[SEARCH].add_argument(
+        "--dry-run",
+        action="store_true",
+        help="show the search space, the number of models and the estimated time and disk "
+        "space; train nothing",
+    )
+    for name, option in OPTIONS.items():
+        groups[option.group].add_argument(option.flag, dest=name, **_settings(name, option))
+    return parser
+
+
+def _settings(name: str, option: Option) -> dict[str, Any]:
+    """How argparse declares an option."""
+    default = defaults().get(name)
+    shown = isinstance(default, (str, int, Path)) and not isinstance(default, bool) and default
+    text = f"{option.help} (default: {default})" if shown else option.help
+    if option.switch:
+        return {"action": "store_const", "const": option.flag_value, "help": text}
+    settings = {"type": option.read, "metavar": option.metavar, "help": text}
+    if option.flag_value is not None:
+        settings |= {"nargs": "?", "const": option.flag_value}
+    return settings | ({"action": "append"} if option.repeated else {})
+
+
+def _unknown(arguments: Sequence[str]) -> str:
+    """What to say of arguments that no option takes."""
+    flag = next((argument for argument in arguments if argument.startswith("-")), None)
+    if flag is None:
+        return f"unexpected argument {arguments[0]!r}; --search NAME runs a search"
+    flag = flag.partition("=")[0]
+    return f"unknown option {flag}; " + (
+        did_you_mean(flag, FLAGS.values()) or "--help shows every option"
+    )
+
+
+def _idle(name: str, command: str) -> str:
+    """What to say of an option of a search beside a command that runs none."""
+    hint = "; an ablation is reported by its own name, as in NAME-ablation"
+    return f"{FLAGS[name]} does not go with --{command}; leave it out" + (
+        hint if name == "ablate" else ""
+    )
+
+
+def options(arguments: argparse.Namespace) -> Options:
+    """The options of a search.
+
+    Raises:
+        UserError: if a value is not legal, or a parameter is fixed twice.
+    """
+    attributes = vars(arguments)
+    values: dict[str, Any] = {}
+    for attribute in fields(Options):
+        if members := attribute.metadata.get("members"):
+            values[attribute.name] = {
+                name: attributes[name] for name in members if name in attributes
+            }
+        elif attribute.name in attributes:
+            values[attribute.name] = attributes[attribute.name]
+    if "settings" in values:
+        values["settings"] = _mapping(values["settings"])
+    return Options(**values)
+
+
+def _mapping(pairs: Sequence[tuple[str, str]]) -> dict[str, str]:
+    """Pairs of names and values by name.
+
+    Raises:
+        UserError: if a name comes twice.
+    """
+    mapping: dict[str, str] = {}
+    for name, value in pairs:
+        if name in mapping:
+            raise UserError(
+                f"--set fixes {name} twice, to {mapping[name]} and to {value}; give it once"
+            )
+        mapping[name] = value
+    return mapping

@@ -1,0 +1,87 @@
+"""Hyperparameters that the user fixes: texts are read by the types that the detectors declare."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from tune_ad.detectors.config import Rule
+from tune_ad.errors import UserError, did_you_mean
+from tune_ad.search.declaration import Baseline
+
+TRUTH = {"true": True, "True": True, "false": False, "False": False}
+
+
+def read_settings(settings: Mapping[str, Any], baselines: Sequence[Baseline]) -> dict[str, Any]:
+    """The settings as values that every baseline with such a hyperparameter allows.
+
+    Only texts are read; a value of another type stays as it is.
+
+    Args:
+        settings: values or texts, by the name of a hyperparameter.
+        baselines: of the search.
+
+    Raises:
+        UserError: if no baseline has such a hyperparameter, or one of them refuses its value.
+    """
+    declared = [baseline.detector.Config.rules() for baseline in baselines]
+    names = sorted({name for rules in declared for name in rules})
+    values = {}
+    for name, value in settings.items():
+        rules = [rules[name] for rules in declared if name in rules]
+        if not rules:
+            hint = did_you_mean(name, names) or f"choose from {', '.join(names)}"
+            raise UserError(f"--set: no detector of this search has a parameter {name!r}; {hint}")
+        values[name] = _read_by_any(value, rules) if isinstance(value, str) else value
+        for rule in rules:
+            rule.check(name, values[name])
+    return values
+
+
+def _read_by_any(text: str, rules: Sequence[Rule]) -> Any:  # noqa: ANN401
+    """The first reading that all rules allow; where there is none, the first rule's."""
+    readings = [read(text, rule) for rule in rules]
+    legal = (value for value in readings if all(rule.allows(value) for rule in rules))
+    return next(legal, readings[0])
+
+
+def read(text: str, rule: Rule) -> Any:  # noqa: ANN401
+    """The value that a text stands for; the text itself where it stands for none.
+
+    A text that is one of the rule's options stays a text, also if it looks like a number.
+
+    >>> read("inf", Rule(options=("inf",), interval="[0, 9]", kind=int))
+    'inf'
+    >>> read("2", Rule(interval="[0, 9]"))
+    2.0
+    >>> read("(0.5, 0.75)", Rule(interval="(0, 1)", kind=tuple))
+    (0.5, 0.75)
+    >>> read("true", Rule(options=(False, True)))
+    True
+    """
+    if text in rule.options:
+        return text
+    if text in TRUTH and TRUTH[text] in rule.options:
+        return TRUTH[text]
+    if not rule.interval:
+        return text
+    try:
+        return _numbers(text) if rule.kind is tuple else rule.kind(text)
+    except ValueError:
+        return text
+
+
+def _numbers(text: str) -> tuple[float, ...]:
+    """The numbers of a tuple, with or without its brackets.
+
+    >>> _numbers("0.5,0.75"), _numbers("[0.5]"), _numbers("(0.5,)"), _numbers("()")
+    ((0.5, 0.75), (0.5,), (0.5,), ())
+
+    Raises:
+        ValueError: if a part is no number.
+    """
+    inner = text.strip()
+    if (inner[:1], inner[-1:]) in (("(", ")"), ("[", "]")):
+        inner = inner[1:-1]
+    parts = inner.split(",")
+    if not parts[-1].strip():  # nothing at all, or a comma at the end
+        parts.pop()
+    return tuple(float(part) for part in parts)

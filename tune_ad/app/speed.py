@@ -1,0 +1,149 @@
+"""How fast this machine trains a search: short measurements and counted operations."""
+
+import time
+from collections.abc import Callable
+from dataclasses import replace
+from functools import partial
+from typing import Any, NamedTuple
+
+import torch
+
+from tune_ad.detectors.base import Detector, skeleton
+from tune_ad.detectors.config import Config
+from tune_ad.detectors.nets import ImageShape
+from tune_ad.detectors.operations import epoch_operations
+from tune_ad.errors import UserError
+from tune_ad.randomness import torch_stream
+from tune_ad.search.declaration import Baseline
+from tune_ad.search.scheduler import TrialScheduler
+from tune_ad.search.study import Study
+from tune_ad.training.replica import ReplicaSpec
+from tune_ad.training.replica_set import ReplicaSet
+
+SAMPLED_TRIALS = 12  # configurations whose operations are counted
+PROBE_BATCHES = 2
+PROBE_IMAGES = 200  # for a detector that is fitted, not trained in batches
+ENOUGH_SECONDS = 1.0  # of repeated calls, after which no other is timed
+LONG_CALL_SECONDS = 10.0  # of a first call, after which it is not repeated
+
+
+class Speed(NamedTuple):
+    """Seconds per image of a baseline at its default configuration.
+
+    Attributes:
+        train: seconds per image and epoch of training, for each stage.
+        fit: seconds per training image to fit what scoring needs, at each evaluation.
+        score: seconds per image to score it.
+        variants: seconds per image to score it with every value of the score space, which happens
+            at the last evaluation.
+    """
+
+    train: tuple[float, ...]
+    fit: float
+    score: float
+    variants: float
+
+
+def measured_speed(study: Study, device: str) -> dict[str, Speed]:
+    """The speed of each baseline at its default: one model, one thread, on this machine.
+
+    The measurement takes about a second per baseline. If this machine has no GPU and those of a
+    cluster are used, it is the speed of a CPU core.
+
+    Args:
+        study: whose baselines are timed.
+        device: "cpu" or "cuda".
+    """
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    available = device if torch.cuda.is_available() else "cpu"
+    try:
+        return {
+            name: _speed(baseline, study.shape, available)
+            for name, baseline in study.baselines.items()
+        }
+    finally:
+        torch.set_num_threads(threads)
+
+
+def _speed(baseline: Baseline, shape: ImageShape, device: str) -> Speed:
+    stages = baseline.skeleton(shape).stages()
+    count = PROBE_BATCHES * max([stage.batch_size for stage in stages] or [PROBE_IMAGES])
+    images = torch.rand(count, *shape, generator=torch_stream(0, "probe")).to(device)
+    indices = torch.arange(count)
+    replica_set = ReplicaSet(
+        baseline.detector,
+        baseline.config(shape, {}),
+        images,
+        [ReplicaSpec("probe", 0, indices)],
+        baseline.score_space,
+    )
+    train, first_epoch = [], 0
+    for stage in stages:
+        epoch = partial(replica_set.replicas[0].train_epoch, first_epoch)
+        train.append(_timed(epoch, device) / count)
+        first_epoch += stage.epochs
+    fit = _timed(replica_set.prepare_scoring, device)
+    score = _timed(lambda: replica_set.score(0, indices), device)
+    variants = _timed(lambda: replica_set.score(0, indices, every_variant=True), device)
+    return Speed(tuple(train), fit / count, score / count, variants / count)
+
+
+def _timed(call: Callable[[], object], device: str) -> float:
+    """Seconds of a call: the least of up to four, of which the first may load something."""
+    first = _seconds(call, device)
+    repeated: list[float] = []
+    while (
+        first < LONG_CALL_SECONDS
+        and len(repeated) < 3
+        and (not repeated or first + sum(repeated) < ENOUGH_SECONDS)
+    ):
+        repeated.append(_seconds(call, device))
+    return min([first, *repeated])
+
+
+def _seconds(call: Callable[[], object], device: str) -> float:
+    if device == "cuda":
+        torch.cuda.synchronize()
+    started = time.perf_counter()
+    call()
+    if device == "cuda":
+        torch.cuda.synchronize()
+    return time.perf_counter() - started
+
+
+def relative_operations(study: Study, measured: Study | None = None) -> float:
+    """Mean floating-point operations of sampled configurations over those of the defaults.
+
+    Configurations that cannot be built are left out, because they fail at once.
+
+    Args:
+        study: whose configurations are sampled.
+        measured: the study whose defaults were timed, if its budget has other defaults; its
+            number of epochs does not matter. None = `study` itself.
+    """
+    scheduler = TrialScheduler(
+        study.search.plan,
+        study.resolved_baselines,
+        min(SAMPLED_TRIALS, study.budget.trials),
+        study.seed,
+    )
+    timed = study
+    if measured is not None:
+        timed = replace(measured, budget=replace(measured.budget, epochs=study.budget.epochs))
+    ratios = []
+    while (spec := scheduler.ask()) is not None:
+        baseline = timed.baselines[spec.baseline]
+        default = _operations(baseline.detector, baseline.config(study.shape, {}), study.shape)
+        try:
+            sampled = _operations(baseline.detector, study.config(spec), study.shape)
+        except UserError:
+            continue
+        ratios.append(sampled / default if default else 1.0)
+    return sum(ratios) / len(ratios) if ratios else 1.0
+
+
+def _operations(detector: type[Detector[Any]], config: Config, shape: ImageShape) -> int:
+    """Floating-point operations to train on one image over all epochs."""
+    module = skeleton(detector, config, shape)
+    return sum(stage.epochs * epoch_operations(module, stage) for stage in module.stages())
