@@ -103,7 +103,9 @@ def test_the_seed_decides_every_proposal(run, plan):
     "resolved_baselines", [PLAIN, CONDITIONAL], ids=["one baseline", "two baselines"]
 )
 @pytest.mark.parametrize("plan", PLANS)
-def test_a_resumed_scheduler_proposes_what_an_uninterrupted_one_does(run, plan, resolved_baselines):
+def test_a_resumed_scheduler_proposes_what_an_uninterrupted_one_does(
+    run, plan, resolved_baselines
+):
     uninterrupted, records = run(TrialScheduler(plan, resolved_baselines, 14, seed=1))
     for done in range(len(uninterrupted) + 1):
         scheduler = TrialScheduler(plan, resolved_baselines, 14, seed=1)
