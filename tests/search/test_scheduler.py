@@ -151,8 +151,8 @@ def test_another_process_proposes_the_same():
         "scheduler = TrialScheduler(Optuna(random_trials=3), baselines, 10, seed=0)\n"
         "while (s := scheduler.ask()) is not None:\n"
         "    print(s.baseline, json.dumps(s.params, sort_keys=True))\n"
-        "    scheduler.tell(TrialRecord(s.number, '', s.baseline, '', s.params, [], 'complete', '',"
-        " sum(s.params.values()), [], [], {}))\n"
+        "    fields = (s.number, '', s.baseline, '', s.params, [], 'complete', '')\n"
+        "    scheduler.tell(TrialRecord(*fields, sum(s.params.values()), [], [], {}))\n"
     )
     printed = {
         subprocess.run(
