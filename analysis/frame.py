@@ -8,15 +8,19 @@ import numpy as np
 import pandas as pd
 
 from tune_ad.search.selection import RULES, mean
+from tune_ad.storage.metric import TEST_AUROC, Metric
 from tune_ad.storage.records import TrialRecord
+
+AUROC = str(TEST_AUROC)
+"""The column of test AUROC."""
 
 
 def trials(records: Sequence[TrialRecord]) -> pd.DataFrame:
     """One row per trial, in the order of their numbers.
 
     Columns: number, identity, baseline, detector, state, reason, objective, each rule's value,
-    parameters (their count), seconds, then every hyperparameter as "param/<name>"; one that a
-    detector lacks is empty.
+    collapsed (models), failed replicas, replicas, parameters (their count), seconds, then every
+    hyperparameter as "param/<name>"; one that a detector lacks is empty.
     """
     rows = [_trial(record) for record in sorted(records, key=lambda record: record.number)]
     return pd.DataFrame(rows)
@@ -33,11 +37,11 @@ def _trial(record: TrialRecord) -> dict[str, Any]:
         "reason": record.reason,
         "objective": record.objective,
         **{
-            rule: value(record.metrics, record.identity) if complete else None
-            for rule, value in RULES.items()
+            name: rule.value(record.metrics, record.identity) if complete else None
+            for name, rule in RULES.items()
         },
         "collapsed": models_collapsed(record),
-        "failed replicas": sum(each.state == "failed" for each in record.replicas),
+        "failed replicas": sum(replica.state == "failed" for replica in record.replicas),
         "replicas": len(record.replicas),
         "parameters": record.models.get("parameters"),
         "seconds": record.seconds,
@@ -46,9 +50,14 @@ def _trial(record: TrialRecord) -> dict[str, Any]:
 
 
 def models_collapsed(record: TrialRecord) -> int:
-    """How many replicas gave all held-out, or all test, images one score, but for rounding."""
-    parts = [record.metrics.get(f"{part}_collapsed", []) for part in ("validation", "test")]
-    return sum(1 in each for each in itertools.zip_longest(*parts))
+    """The number of models that gave all held-out, or all test, images one score but for rounding.
+
+    Args:
+        record: of a trial or of the evaluation.
+    """
+    metrics = [Metric(part, "collapsed") for part in ("validation", "test")]
+    parts = [record.metrics.get(metric, []) for metric in metrics]
+    return sum(1 in flags for flags in itertools.zip_longest(*parts))
 
 
 def replicas(records: Sequence[TrialRecord]) -> pd.DataFrame:
@@ -59,32 +68,32 @@ def replicas(records: Sequence[TrialRecord]) -> pd.DataFrame:
     if not records:
         return pd.DataFrame()
     sizes = [len(record.replicas) for record in records]
-    everyone = [replica for record in records for replica in record.replicas]
+    all_replicas = [replica for record in records for replica in record.replicas]
     columns: dict[str, Any] = {
         "number": np.repeat([record.number for record in records], sizes),
         "baseline": pd.Categorical(np.repeat([r.baseline for r in records], sizes)),
-        "task": pd.Categorical([replica.task for replica in everyone]),
-        "seed": [replica.seed for replica in everyone],
-        "state": pd.Categorical([replica.state for replica in everyone]),
-        "reason": pd.Categorical([replica.reason for replica in everyone]),
+        "task": pd.Categorical([replica.task for replica in all_replicas]),
+        "seed": [replica.seed for replica in all_replicas],
+        "state": pd.Categorical([replica.state for replica in all_replicas]),
+        "reason": pd.Categorical([replica.reason for replica in all_replicas]),
     }
     return pd.DataFrame(columns | _metrics(records, sizes))
 
 
 def _metrics(records: Sequence[TrialRecord], sizes: Sequence[int]) -> dict[str, np.ndarray]:
     """Every metric of all replicas, in the order of the records."""
-    names = dict.fromkeys(name for record in records for name in record.metrics)
-    columns = {name: np.full(sum(sizes), np.nan) for name in names}
+    metrics = dict.fromkeys(metric for record in records for metric in record.metrics)
+    columns = {str(metric): np.full(sum(sizes), np.nan) for metric in metrics}
     start = 0
     for record, size in zip(records, sizes, strict=True):
-        for name, values in record.metrics.items():
-            columns[name][start : start + size] = np.asarray(values, dtype=float)
+        for metric, values in record.metrics.items():
+            columns[str(metric)][start : start + size] = np.asarray(values, dtype=float)
         start += size
     return columns
 
 
 def by_seed(table: pd.DataFrame) -> pd.Series:
-    """Test AUROC of each seed of which every class is complete: the mean over classes.
+    """Test AUROC of each seed for which every class is complete: the mean over classes.
 
     Args:
         table: of the replicas of one configuration, with the columns task, seed, state and
@@ -93,10 +102,10 @@ def by_seed(table: pd.DataFrame) -> pd.Series:
     return by_trial_and_seed(table.assign(number=0)).sum(axis=0, min_count=1).dropna()
 
 
-def by_trial_and_seed(table: pd.DataFrame, metric: str = "test_auroc") -> pd.DataFrame:
+def by_trial_and_seed(table: pd.DataFrame, metric: str = AUROC) -> pd.DataFrame:
     """A metric of each trial (rows) and seed (columns): the mean over classes.
 
-    NaN where a class of that seed is missing, has failed or has no such number.
+    NaN where a class of that seed is missing, has failed or lacks the metric.
 
     Args:
         table: of replicas, with the columns number, task, seed, state and the metric.
@@ -109,8 +118,8 @@ def by_trial_and_seed(table: pd.DataFrame, metric: str = "test_auroc") -> pd.Dat
     return wide
 
 
-def cells(table: pd.DataFrame, metric: str = "test_auroc") -> pd.DataFrame:
-    """A metric of each trial (rows) in each cell (columns: task, seed); NaN where it failed.
+def cells(table: pd.DataFrame, metric: str = AUROC) -> pd.DataFrame:
+    """A metric of each trial (rows) for each task and seed (columns); NaN where it failed.
 
     Args:
         table: as in `by_trial_and_seed`.
@@ -131,9 +140,9 @@ def variants(records: Sequence[TrialRecord]) -> pd.DataFrame:
         {
             "number": record.number,
             "baseline": record.baseline,
-            "seeds": ",".join(map(str, sorted({each.seed for each in record.replicas}))),
-            "variant": variant,
-            "metric": metric,
+            "seeds": ",".join(map(str, sorted({replica.seed for replica in record.replicas}))),
+            "variant": str(variant),
+            "metric": str(metric),
             "mean": mean(values),
             "replicas": len(values),
         }

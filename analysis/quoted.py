@@ -1,16 +1,44 @@
-"""The numbers that a study may quote, and what each rests on."""
+"""The numbers that a study may quote, and what each rests on.
+
+A number is quoted only if it did not select the configuration that it describes, or if it says
+that it did (`oracle`). What kind of number that is follows from the study's budget, rule, plan and
+claim: `quotes` names the kind, `QUOTATIONS` holds how each kind is found.
+"""
 
 from collections import Counter
-from collections.abc import Sequence
-from typing import Any, NamedTuple
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import Any, Literal, NamedTuple, cast
 
 from analysis import frame
 from analysis.document.format import short
 from analysis.stats.estimates import Estimate, estimate
 from analysis.study import StudyRecords
 from analysis.trials import unchanged_trials
-from tune_ad.search.selection import describe, mean, ranked
-from tune_ad.storage.records import TrialRecord, Values
+from tune_ad.search.selection import mean, ranked
+from tune_ad.storage.metric import TEST_AUROC, Metric, Values
+from tune_ad.storage.records import TrialRecord
+
+COLLAPSED = str(Metric("test", "collapsed"))
+Quotes = Literal["winner", "oracle", "defaults", "strata", "configurations", "single"]
+"""The kind of number that a study quotes.
+
+- winner: the configuration that the rule selected, trained again on fresh seeds.
+- oracle: the trial with the best test AUROC, which is optimistic.
+- defaults: each baseline with its default parameters, where a plan varies them.
+- strata: the same in each stratum of the claim that the study tests.
+- configurations: every configuration of a list.
+- single: the one configuration of each baseline.
+"""
+SELECTED_BY: Mapping[str, str] = {
+    "validation": "validation AUROC (held-out training images)",
+    "normal_only": "the training loss of held-out normal images (no anomaly is used)",
+    "likelihood": "bits per dimension of held-out normal images (IWAE bound; no anomaly is used)",
+    "oracle": "test AUROC, which is optimistic: the test set itself selects",
+    "random": "chance (no result is used)",
+}
+"""What each selection rule looks at, as the end of the sentence "Selected by ..."."""
+NOTHING = "nothing"
+NOT_SELECTED = "Nothing was selected: every configuration was fixed before the run."
 
 
 class Result(NamedTuple):
@@ -20,29 +48,32 @@ class Result(NamedTuple):
         baseline: of the configuration.
         label: the baseline's name, or the stratum's where a study quotes one number for each.
         source: what was tested: the winner on fresh seeds, or a trial where nothing was selected.
-        rule: what selected, in words.
-        panel: AUROC on test images, averaged over classes; one value per seed.
-        classes: the same for each class.
-        variants: the panel's AUROC under other score-time values.
+        rule: what selected, one of `SELECTED_BY`; "nothing" where every configuration was fixed.
+        auroc: on test images, averaged over classes; one value per seed.
+        classes: the same for each class, by the name of its task.
+        variants: the AUROC, averaged over classes, under other score-time values.
         outsiders: where other data sets are anomalous, the AUROC against each of them, by the
-            name of the score; "score" is the one of `panel`, which is against the first.
+            name of the score; "score" is the one of `auroc`, which is against the first.
+        normals: the data set that gives the normal images.
         params: of the configuration, the searched ones only.
         seeds: that were tested, failed ones included.
         planned: seeds that are to be tested; more than `seeds` while that still runs.
-        failed: of them.
+        failed: seeds of which at least one class has no number.
         collapsed: models that gave every test image one score, but for rounding.
         identity: of the configuration.
         tested: the records that the number comes from.
+        titles: of the tasks of `classes` that have one, by their names.
     """
 
     baseline: str
     label: str
     source: str
     rule: str
-    panel: Estimate
+    auroc: Estimate
     classes: dict[str, Estimate]
     variants: dict[str, Estimate]
     outsiders: dict[str, dict[str, Estimate]]
+    normals: str
     params: dict[str, Any]
     seeds: int
     planned: int
@@ -50,73 +81,91 @@ class Result(NamedTuple):
     collapsed: int
     identity: str
     tested: Sequence[TrialRecord]
+    titles: Mapping[str, str]
 
     @property
-    def first(self) -> str:
+    def selection(self) -> str:
+        """What selected the configuration, as a sentence."""
+        return NOT_SELECTED if self.rule == NOTHING else f"Selected by {self.rule}."
+
+    @property
+    def first_outsider(self) -> str:
         """The name of the first set of outsiders; empty where the outsiders are other classes."""
         return next(iter(self.outsiders), "")
 
     @property
     def against(self) -> str:
-        """The task with the outsiders that `panel` is against; empty as `first`."""
-        source = next(iter(self.classes), "").partition("-vs-")[0]
-        return f"{source}-vs-{self.first}" if self.first else ""
+        """What `auroc` sets against each other, in words; empty without outsider sets."""
+        return f"{self.normals} against {self.first_outsider}" if self.first_outsider else ""
+
+
+class _Tested(NamedTuple):
+    """A configuration with the records of its test.
+
+    Attributes:
+        configuration: the trial that ran it.
+        records: of its test; the trial itself where it was not trained again.
+        label: of the result; empty = the name of its baseline.
+        planned: seeds that are to be tested; 0 = those of the records.
+    """
+
+    configuration: TrialRecord
+    records: Sequence[TrialRecord]
+    label: str = ""
+    planned: int = 0
+
+
+class Quotation(NamedTuple):
+    """How the numbers of one kind are found.
+
+    Attributes:
+        source: what was tested, in words.
+        selected: whether a rule selected it.
+        find: the configurations with the records of their tests; empty while there are none.
+    """
+
+    source: str
+    selected: bool
+    find: Callable[[StudyRecords], list[_Tested]]
+
+
+def quotes(study: StudyRecords) -> Quotes:
+    """The kind of number that a study may quote.
+
+    A study in which nothing is chosen quotes the defaults of its baselines as soon as it has more
+    trials than baselines.
+    """
+    stored = cast(Quotes, study.quotes)
+    single = study.chooses or len(study.trials) <= len(study.baselines)
+    return "single" if single and stored not in ("winner", "oracle") else stored
 
 
 def results(study: StudyRecords) -> list[Result]:
-    """The numbers that may be quoted; none while there is no such number.
+    """The numbers that a study may quote; empty while there are none.
 
-    - The winner on fresh seeds.
-    - Where the budget trains none again: each configuration's own test if nothing was chosen
-      between them (one per baseline, or each baseline with nothing changed where a plan varies
-      it, for each stratum of the claim that the study tests; each configuration of a list), or
-      the best by `oracle`, named as that.
-
-    A trial chosen by a rule is never quoted by the number that chose it, save under `oracle`. A
-    panel of which nothing is anomalous has no AUROC.
+    A trial that a rule selected is never quoted by the number that selected it, save under
+    `oracle`. A study in which nothing is anomalous (`StudyRecords.whole`) has no AUROC.
     """
     if study.whole:
         return []
-    best = ranked(study.trials, study.rule)
-    if study.budget["evaluation_seeds"]:
-        fresh = [r for r in study.evaluation if best and r.identity == best[0].identity]
-        source = "the winner, trained again on fresh seeds"
-        planned = int(study.budget["evaluation_seeds"])
-        return [_result(source, describe(study.rule), fresh, best, planned)] if fresh else []
-    if study.rule == "oracle":
-        source = "the best trial on the test set itself, which is optimistic"
-        return [_result(source, describe(study.rule), best[:1], best)] if best else []
-    nothing = "none; nothing was chosen between."
-    listed = dict.fromkeys(name for space in study.spaces.values() for name in space)
-    claims = bool(study.asked.get("claim"))
-    strata = study.strata if claims else tuple(listed) if study.plan == "Listed" else ()
-    unchanged = [] if study.chooses else unchanged_trials(study.defaults, study.trials, strata)
-    if len(study.trials) > len(study.baselines) and unchanged:
-        source = "its baseline with nothing changed"
-        if len(unchanged) == len({each.baseline for each in unchanged}):
-            return [_result(source, nothing, [r], [r]) for r in unchanged]
-        source = f"{source} but the stratum" if claims else "a configuration of a list"
-        varied = [n for n in strata if len({short(r.params.get(n)) for r in unchanged}) > 1]
-        return [
-            _result(source, nothing, [r], [r])._replace(label=study.stratum(varied, r))
-            for r in unchanged
-        ]
-    alone = Counter(record.baseline for record in study.trials)
-    source = "the only configuration of its baseline"
-    tested = [r for r in study.trials if "test_auroc" in r.metrics and alone[r.baseline] == 1]
-    return [_result(source, nothing, [r], [r]) for r in tested]
+    quotation = QUOTATIONS[quotes(study)]
+    rule = SELECTED_BY[study.rule] if quotation.selected else NOTHING
+    return [_result(study, quotation.source, rule, tested) for tested in quotation.find(study)]
 
 
 def why_nothing(study: StudyRecords) -> str:
     """Why a study quotes no AUROC."""
     if study.whole:
-        return f"nothing is anomalous in the whole of {study.asked['data_set']}"
+        return f"nothing is anomalous in the whole of {study.search['data_set']}"
     if not study.complete:
         return "no trial is complete" if study.trials else "no trial has ended"
     if not study.chooses:
-        return "no baseline was tested with nothing changed"
+        return "no baseline was tested with its default parameters"
     if not study.budget["evaluation_seeds"]:
-        return "its budget trains no winner again, and a trial was chosen among several"
+        return (
+            "its budget does not train the winner again on fresh seeds, and a trial was selected "
+            "among several"
+        )
     if study.stored.get("evaluate") is False:
         return (
             "the winner was not trained again on fresh seeds (--no-evaluation); --resume does it"
@@ -124,68 +173,138 @@ def why_nothing(study: StudyRecords) -> str:
     return "the winner has not been trained again on fresh seeds yet"
 
 
-def _result(
-    source: str,
-    rule: str,
-    tested: Sequence[TrialRecord],
-    best: Sequence[TrialRecord],
-    planned: int = 0,
-) -> Result:
-    columns = ["task", "seed", "state", "test_auroc", "test_collapsed"]
-    table = frame.replicas(tested).reindex(columns=columns)
-    by_seed = frame.by_seed(table)
+def _winner(study: StudyRecords) -> list[_Tested]:
+    """The records of the winner on fresh seeds; those of an earlier winner do not count."""
+    winner = next(iter(ranked(study.trials, study.rule)), None)
+    fresh = [r for r in study.evaluation if winner and r.identity == winner.identity]
+    planned = int(study.budget["evaluation_seeds"])
+    return [_Tested(winner, fresh, planned=planned)] if winner and fresh else []
+
+
+def _best_on_test(study: StudyRecords) -> list[_Tested]:
+    return [_Tested(record, [record]) for record in ranked(study.trials, study.rule)[:1]]
+
+
+def _defaults(study: StudyRecords) -> list[_Tested]:
+    return _each_of(unchanged_trials(study.defaults, study.trials))
+
+
+def _default_of_each_stratum(study: StudyRecords) -> list[_Tested]:
+    return _labelled(study, study.strata)
+
+
+def _every_configuration(study: StudyRecords) -> list[_Tested]:
+    return _labelled(study, [*dict.fromkeys(n for space in study.spaces.values() for n in space)])
+
+
+def _only_configuration(study: StudyRecords) -> list[_Tested]:
+    trials = Counter(record.baseline for record in study.trials)
+    tested = [r for r in study.trials if TEST_AUROC in r.metrics]
+    return _each_of([record for record in tested if trials[record.baseline] == 1])
+
+
+def _labelled(study: StudyRecords, strata: Sequence[str]) -> list[_Tested]:
+    """The defaults in each stratum, labelled by the strata's parameters that differ."""
+    records = unchanged_trials(study.defaults, study.trials, strata)
+    several = len(records) > len({record.baseline for record in records})
+    values = {name: {short(record.params.get(name)) for record in records} for name in strata}
+    varied = [name for name in strata if several and len(values[name]) > 1]
+    return [_Tested(record, [record], study.stratum(varied, record)) for record in records]
+
+
+def _each_of(records: Sequence[TrialRecord]) -> list[_Tested]:
+    """Each trial by its own test."""
+    return [_Tested(record, [record]) for record in records]
+
+
+QUOTATIONS: Mapping[Quotes, Quotation] = {
+    "winner": Quotation("the winner, trained again on fresh seeds", True, _winner),
+    "oracle": Quotation(
+        "the trial with the best test AUROC, which is optimistic", True, _best_on_test
+    ),
+    "defaults": Quotation("the baseline with its default parameters", False, _defaults),
+    "strata": Quotation(
+        "the baseline with its default parameters, in each stratum of the claim",
+        False,
+        _default_of_each_stratum,
+    ),
+    "configurations": Quotation("every configuration of the list", False, _every_configuration),
+    "single": Quotation("the only configuration of the baseline", False, _only_configuration),
+}
+"""How the numbers of each kind are found."""
+
+
+def _result(study: StudyRecords, source: str, rule: str, tested: _Tested) -> Result:
+    columns = ["task", "seed", "state", frame.AUROC, COLLAPSED]
+    table = frame.replicas(tested.records).reindex(columns=columns)
+    by_seed, seeds = frame.by_seed(table), table["seed"].nunique()
     complete = table[table["seed"].isin(by_seed.index)]
+    configuration = tested.configuration
     return Result(
-        baseline=best[0].baseline,
-        label=best[0].baseline,
+        baseline=configuration.baseline,
+        label=tested.label or configuration.baseline,
         source=source,
         rule=rule,
-        panel=estimate(list(by_seed)),
+        auroc=estimate(list(by_seed)),
         classes={
-            str(task): estimate(list(rows["test_auroc"]))
+            str(task): estimate(list(rows[frame.AUROC]))
             for task, rows in complete.groupby("task", observed=True)
         },
-        variants=_variants(tested, "test_auroc"),
-        outsiders=_outsiders(tested),
-        params={name: best[0].params[name] for name in best[0].searched},
-        seeds=table["seed"].nunique(),
-        planned=planned or table["seed"].nunique(),
-        failed=table["seed"].nunique() - len(by_seed),
-        collapsed=int((complete["test_collapsed"] == 1).sum()),
-        identity=best[0].identity,
-        tested=tuple(tested),
+        variants=_variants(tested.records, TEST_AUROC),
+        outsiders=_outsiders(tested.records),
+        normals=study.source_of(tested.records[0].replicas[0].task),
+        params={name: configuration.params[name] for name in configuration.searched},
+        seeds=seeds,
+        planned=tested.planned or seeds,
+        failed=seeds - len(by_seed),
+        collapsed=int((complete[COLLAPSED] == 1).sum()),
+        identity=configuration.identity,
+        tested=tuple(tested.records),
+        titles={
+            task: title
+            for task in map(str, complete["task"].unique())
+            if (title := study.task_title(task)) != task
+        },
     )
 
 
-def _outsiders(tested: Sequence[TrialRecord]) -> dict[str, dict[str, Estimate]]:
+def _outsiders(records: Sequence[TrialRecord]) -> dict[str, dict[str, Estimate]]:
     """AUROC of every score against every outsider set, one value per seed."""
-    metrics = dict.fromkeys(name for record in tested for name in record.metrics)
-    sets = [name for name in metrics if name.startswith("test_auroc/")]
+    metrics = dict.fromkeys(metric for record in records for metric in record.metrics)
     return {
-        name.partition("/")[2]: {
-            "score": estimate(_per_seed(tested, [r.metrics.get(name, []) for r in tested])),
-            **_variants(tested, name),
+        metric.outsider: {
+            "score": estimate(_per_seed(records, [r.metrics.get(metric, []) for r in records])),
+            **_variants(records, metric),
         }
-        for name in sets
+        for metric in metrics
+        if metric.outsider and metric._replace(outsider="") == TEST_AUROC
     }
 
 
-def _variants(tested: Sequence[TrialRecord], metric: str) -> dict[str, Estimate]:
-    """A metric of each score variant over the panel, one value per seed."""
-    names = dict.fromkeys(name for record in tested for name in record.variants)
-    found = {
-        name: _per_seed(tested, [r.variants.get(name, {}).get(metric, []) for r in tested])
-        for name in names
+def _variants(records: Sequence[TrialRecord], metric: Metric) -> dict[str, Estimate]:
+    """A metric of each score variant, averaged over classes, one value per seed."""
+    variants = dict.fromkeys(variant for record in records for variant in record.variants)
+    values = {
+        str(variant): _per_seed(
+            records, [r.variants.get(variant, {}).get(metric, []) for r in records]
+        )
+        for variant in variants
     }
-    return {name: estimate(values) for name, values in found.items() if values}
+    return {name: estimate(per_seed) for name, per_seed in values.items() if per_seed}
 
 
-def _per_seed(tested: Sequence[TrialRecord], values: Sequence[Values]) -> list[float]:
+def _per_seed(records: Sequence[TrialRecord], values: Sequence[Values]) -> list[float]:
     """The mean over classes of each seed that has a number for all of them."""
-    means = []
-    for record, own in zip(tested, values, strict=True):
-        for seed in sorted({replica.seed for replica in record.replicas}) if len(own) else []:
-            cells = [v for v, r in zip(own, record.replicas, strict=True) if r.seed == seed]
-            if (value := mean(cells)) is not None:
-                means.append(value)
-    return means
+    pairs = zip(records, values, strict=True)
+    return [value for record, numbers in pairs for value in _means(record, numbers)]
+
+
+def _means(record: TrialRecord, values: Values) -> Iterator[float]:
+    """The means of one record, by seed; none where it has no numbers."""
+    if not len(values):
+        return
+    for seed in sorted({replica.seed for replica in record.replicas}):
+        pairs = zip(values, record.replicas, strict=True)
+        average = mean([value for value, replica in pairs if replica.seed == seed])
+        if average is not None:
+            yield average

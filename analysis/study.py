@@ -1,5 +1,6 @@
-"""What a study stores, read once: what was asked, the trials, the winner on fresh seeds."""
+"""A study read once from its folder: its search and budget, its trials, its evaluation."""
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -7,26 +8,28 @@ from pathlib import Path
 from typing import Any
 
 import pandas as pd
-from optuna.distributions import BaseDistribution, json_to_distribution
+from optuna.distributions import BaseDistribution
 
 from analysis import frame
 from analysis.document.format import short
 from tune_ad.errors import UserError
+from tune_ad.search.distributions import from_json
 from tune_ad.search.selection import RULES
 from tune_ad.storage.folder import StudyFolder
 from tune_ad.storage.records import TrialRecord
+from tune_ad.storage.values import decode
 
 
 @dataclass(frozen=True)
 class StudyRecords:
-    """A study as its folder tells it, finished or still running.
+    """The records of a study, finished or still running.
 
     Attributes:
-        folder: where it lies.
+        folder: that holds the study's files.
         stored: the content of `study.json`.
-        trials: that have ended, by their numbers.
-        evaluation: the winner on fresh seeds, one record a seed.
-        begun: trials that were handed out, whether they have ended or not.
+        trials: the records of all trials that have ended, by number.
+        evaluation: the records of the winner on fresh seeds, one per seed.
+        begun: the number of trials that were started, whether they have ended or not.
     """
 
     folder: StudyFolder
@@ -37,7 +40,10 @@ class StudyRecords:
 
     @classmethod
     def read(cls, path: Path) -> "StudyRecords":
-        """The study in a folder.
+        """Read the study in a folder.
+
+        Args:
+            path: of the folder.
 
         Raises:
             UserError: if the folder holds no study, a damaged one, or one of a newer schema.
@@ -54,73 +60,83 @@ class StudyRecords:
         return cls(folder, stored, trials, folder.read_evaluation(), begun)
 
     @property
-    def asked(self) -> Mapping[str, Any]:
-        """The search under its budget."""
-        described: Mapping[str, Any] = self.stored["study"]
-        return described
+    def search(self) -> Mapping[str, Any]:
+        """The search and its budget, as they were when the study began."""
+        search: Mapping[str, Any] = self.stored["study"]
+        return search
 
     @property
     def name(self) -> str:
-        """As in `--search`."""
-        return str(self.asked["name"])
+        """The name of the study, that of its search."""
+        return str(self.search["name"])
 
     @property
     def rule(self) -> str:
-        """The name of the rule that ranked trials."""
-        return str(self.asked["selection"])
+        """The name of the selection rule that ranked the trials."""
+        return str(self.search["selection"])
 
     @property
     def budget(self) -> Mapping[str, Any]:
-        """How much it might spend."""
-        budget: Mapping[str, Any] = self.asked["budget"]
+        """The limits of the study: trials, seeds, epochs, images."""
+        budget: Mapping[str, Any] = self.search["budget"]
         return budget
 
     @property
     def whole(self) -> bool:
-        """Whether nothing is anomalous: the panel is a whole data set."""
-        return bool(self.asked.get("whole"))
+        """Whether the only task is a whole data set, in which nothing is anomalous."""
+        return bool(self.search.get("whole"))
 
     @property
     def plan(self) -> str:
-        """The name of the plan."""
-        return str(self.asked.get("plan", {}).get("name", ""))
+        """The name of the plan that proposed the configurations; empty in old studies."""
+        return str(self.search.get("plan", {}).get("name", ""))
 
     @property
     def chooses(self) -> bool:
-        """Whether a rule chose among the trials; otherwise each of them may be quoted."""
-        adapts = self.plan in ("", "Optuna")
-        return bool(self.budget["evaluation_seeds"]) or self.rule == "oracle" or adapts
+        """Whether the selection rule chose among the trials; if not, each may be quoted."""
+        return bool(self.search["chooses"])
+
+    @property
+    def quotes(self) -> str:
+        """Which trials are quoted once all have ended, as `tune_ad.search.study.Study.quotes`."""
+        return str(self.search["quotes"])
+
+    @property
+    def changes_single_parameters(self) -> bool:
+        """Whether the plan runs trials that differ from each other in a single parameter."""
+        return self.plan in ("OneAtATime", "Grid")
 
     @property
     def is_ablation(self) -> bool:
-        """Whether the plan changes one parameter at a time."""
+        """Whether the plan changes one parameter of the default at a time."""
         return self.plan == "OneAtATime"
 
     @property
     def baselines(self) -> list[str]:
         """Names of the baselines, in the search's order."""
-        return list(self.asked["baselines"])
+        return list(self.search["baselines"])
 
     @cached_property
     def defaults(self) -> dict[str, dict[str, Any]]:
-        """The resolved default parameters of each baseline."""
-        return {name: dict(each["params"]) for name, each in self.asked["baselines"].items()}
+        """All default parameters of each baseline, by its name."""
+        baselines = self.search["baselines"].items()
+        return {name: decode(baseline["params"]) for name, baseline in baselines}
 
     @cached_property
     def spaces(self) -> dict[str, dict[str, BaseDistribution]]:
-        """The distributions of what was searched, by baseline.
+        """The distributions of the searched parameters, by baseline and parameter.
 
         Raises:
             UserError: if one of them cannot be read.
         """
         return {
-            name: {key: self._distribution(key, text) for key, text in each["space"].items()}
-            for name, each in self.asked["baselines"].items()
+            name: {key: self._distribution(key, text) for key, text in baseline["space"].items()}
+            for name, baseline in self.search["baselines"].items()
         }
 
     def _distribution(self, name: str, text: str) -> BaseDistribution:
         try:
-            return json_to_distribution(text)
+            return from_json(text)
         except (KeyError, ValueError) as error:
             raise UserError(
                 f"{self.folder.study}: the distribution of {name} cannot be read ({error!r}); "
@@ -129,7 +145,7 @@ class StudyRecords:
 
     @cached_property
     def complete(self) -> list[TrialRecord]:
-        """The trials that ran to their end: neither failed nor stopped early."""
+        """The trials that ran to their last epoch: neither failed nor stopped early."""
         return [record for record in self.trials if record.state == "complete"]
 
     def of(self, baseline: str) -> list[TrialRecord]:
@@ -138,22 +154,55 @@ class StudyRecords:
 
     @property
     def strata(self) -> tuple[str, ...]:
-        """The parameters that the study's claim holds fixed within a verdict; none without one."""
-        claim = self.asked.get("claim")
+        """The parameters that are held fixed within each verdict on the study's claim.
+
+        Empty for a study without a claim.
+        """
+        claim = self.search.get("claim")
         declared = claim.get("strata") if isinstance(claim, Mapping) else None
         is_list = isinstance(declared, list | tuple)
         return tuple(map(str, declared)) if declared and is_list else ()
 
     def stratum(self, strata: Sequence[str], record: TrialRecord) -> str:
-        """The stratum of a trial in words: its baseline, where there are several, and parameters.
+        """The name of a trial's stratum, such as "VAE, likelihood = bernoulli".
+
+        The baseline is named where the study has several.
 
         Args:
-            strata: names of the parameters.
+            strata: names of the parameters that define the strata.
             record: of the trial.
         """
-        fixed = [f"{name} = {short(record.params.get(name))}" for name in strata]
-        several = [record.baseline] if len(self.baselines) > 1 else []
-        return ", ".join([*several, *fixed])
+        values = [f"{name} = {short(record.params.get(name))}" for name in strata]
+        baseline = [record.baseline] if len(self.baselines) > 1 else []
+        return ", ".join([*baseline, *values])
+
+    @cached_property
+    def tasks(self) -> dict[str, Mapping[str, Any]]:
+        """The tasks by name, each with source, normal_class, class_name, outsiders and title."""
+        return {task["name"]: task for task in self.stored["tasks"]}
+
+    @cached_property
+    def _titles(self) -> dict[str, str]:
+        titles = {name: task["title"] for name, task in self.tasks.items() if task.get("title")}
+        uses = Counter(titles.values())
+        return {name: title for name, title in titles.items() if uses[title] == 1}
+
+    def task_title(self, name: str) -> str:
+        """The title by which people know a task, such as "cifar10/airplane" for "cifar10/0".
+
+        Args:
+            name: of the task; returned as it is where the study stores no title for it, or the
+                same one for another task.
+        """
+        return self._titles.get(name, name)
+
+    def source_of(self, name: str) -> str:
+        """The data set that gives a task's normal images.
+
+        Args:
+            name: of the task; returned as it is where the study does not store the task.
+        """
+        return str(self.tasks.get(name, {}).get("source", name))
 
     @cached_property
     def table(self) -> pd.DataFrame:

@@ -26,9 +26,9 @@ from tune_ad.data import ImageSet, load, scaled
 from tune_ad.detectors.gpnd.densities import fitted_gaussian, fitted_histogram
 from tune_ad.detectors.gpnd.detector import GPND
 from tune_ad.detectors.gpnd.volume import (
+    chunk_size,
     decoder_log_volumes,
     encoder_log_volumes,
-    portion,
     reverse_jacobian,
 )
 from tune_ad.detectors.nets import ImageShape, LeNetDecoder
@@ -97,7 +97,7 @@ def row_log_volumes(module: GPND, images: Tensor) -> Tensor:
         torch.linalg.svdvals(
             reverse_jacobian(module.encoder, each, size).unflatten(2, each[0].shape)
         )
-        for each in images.split(portion(images, size))
+        for each in images.split(chunk_size(images, size))
     ]
     least = torch.finfo(torch.float32).tiny
     return torch.cat([each.double().clamp(min=least).log().flatten(1).sum(1) for each in values])

@@ -1,6 +1,6 @@
-"""A report before it is drawn: sections of texts, tables and figures. Renderers know nothing else.
+"""A report before it is rendered: sections of texts, tables and figures.
 
-Whatever stands in a document is plain text, as a user may have typed it; a renderer escapes it.
+All texts of a document are plain text, which may come from a user; a renderer escapes them.
 """
 
 import math
@@ -13,17 +13,17 @@ import pandas as pd
 from matplotlib.figure import Figure as Drawing
 
 Tone = Literal["", "better", "worse", "alike", "unsure"]
-"""What a test says of a cell; shown as a mark and a colour. "unsure" = no verdict."""
+"""The outcome of a test, shown as a mark and a colour; "unsure" = no verdict."""
 
 
 class Cell(NamedTuple):
-    """A cell of a table whose text is not all there is to it.
+    """A cell of a table with more than its text.
 
     Attributes:
-        text: shown.
+        text: that is shown.
         value: by which the column is sorted; NaN = last.
-        tone: what a test says of it.
-        note: why, shown where there is room.
+        tone: the outcome of a test.
+        note: the reason of the outcome, shown where there is room.
     """
 
     text: str
@@ -38,12 +38,12 @@ class Cell(NamedTuple):
 
 @dataclass(frozen=True)
 class Text:
-    """A paragraph.
+    """One or more paragraphs.
 
     Attributes:
-        text: plain words; an empty line separates paragraphs, a line that begins with "- " is an
+        text: plain text; an empty line separates paragraphs, a line that begins with "- " is an
             item of a list.
-        kind: "verdict" and "warning" stand out.
+        kind: of the text; "verdict", "warning" and "note" are set apart.
     """
 
     text: str
@@ -57,8 +57,8 @@ class Table:
     Attributes:
         name: of its file, `tables/<name>.csv`.
         shown: the rows as people read them; each cell a text, a number or a `Cell`.
-        caption: what the numbers are, their unit, n, interval and the rule that selected.
-        data: the same in full precision, for the file; None = what is shown.
+        caption: what the numbers are, their unit, n and interval, and the selection rule.
+        data: the same in full precision, for the file; None = `shown`.
     """
 
     name: str
@@ -68,7 +68,7 @@ class Table:
 
     @property
     def stored(self) -> pd.DataFrame:
-        """What its file holds."""
+        """The content of its file."""
         return self.shown.map(plain) if self.data is None else self.data
 
 
@@ -78,8 +78,8 @@ class Figure:
 
     Attributes:
         name: of its files, `figures/<name>.svg` and `.pdf`.
-        draw: makes it; called once for all renderers.
-        caption: what is drawn, the bands, n.
+        draw: function that draws it; called once for all renderers.
+        caption: what is drawn, what the bands are, n.
     """
 
     name: str
@@ -96,7 +96,7 @@ class Section:
 
     Attributes:
         title: of the heading.
-        blocks: in their order.
+        blocks: its content, in order.
     """
 
     title: str
@@ -104,7 +104,7 @@ class Section:
 
     @property
     def anchor(self) -> str:
-        """The title as part of an address.
+        """The title as the fragment of an address.
 
         >>> Section("AUROC of β-VAE (L = 10)").anchor
         'auroc-of-β-vae-l-10'
@@ -118,9 +118,9 @@ class Document:
 
     Attributes:
         title: of the study.
-        summary: the answer, a few lines.
-        sections: in their order; their titles and the names of tables and figures differ.
-        tables: written as files without being shown.
+        summary: the answer of the study, in a few lines.
+        sections: in their order; titles, names of tables and names of figures are unique.
+        tables: further ones, which have a file but are not shown.
     """
 
     title: str
@@ -130,11 +130,11 @@ class Document:
 
     def figures(self) -> list[Figure]:
         """All figures, in their order."""
-        return [each for each in self._blocks() if isinstance(each, Figure)]
+        return [block for block in self._blocks() if isinstance(block, Figure)]
 
     def all_tables(self) -> list[Table]:
-        """All tables, shown ones first."""
-        return [*(each for each in self._blocks() if isinstance(each, Table)), *self.tables]
+        """All tables, those that are shown first."""
+        return [*(block for block in self._blocks() if isinstance(block, Table)), *self.tables]
 
     def _blocks(self) -> Iterable[Block]:
         return (block for section in self.sections for block in section.blocks)

@@ -1,7 +1,9 @@
-"""Values as people read them: numbers, counted nouns, names of files."""
+"""Values as people read them: numbers, means with their spread, counted nouns, names of files."""
 
 import hashlib
+import math
 import re
+from typing import NamedTuple
 
 LONGEST_PART = 60  # letters of a name within a file's name
 
@@ -45,3 +47,58 @@ def count(number: int, noun: str) -> str:
     if noun.endswith("y"):
         return f"{number:,} {noun[:-1]}ies"
     return f"{number:,} {noun}{'es' if noun.endswith('s') else 's'}"
+
+
+class Unit(NamedTuple):
+    """How numbers of one kind are written.
+
+    Attributes:
+        scale: factor by which a number is multiplied before it is written.
+        form: format specification of the product; with "+" where the sign matters.
+    """
+
+    scale: float
+    form: str
+
+    def text(self, number: float) -> str:
+        """A number in this unit.
+
+        >>> PERCENT.text(0.913), PERCENTAGE_POINTS.text(0.012)
+        ('91.3', '+1.2')
+        """
+        return format(self.scale * number, self.form)
+
+
+PERCENT = Unit(100, ".1f")
+"""For a share in [0, 1], such as AUROC."""
+PERCENTAGE_POINTS = Unit(100, "+.1f")
+"""For a difference of two shares, in percentage points."""
+
+
+def mean_text(
+    mean: float,
+    std: float = math.nan,
+    low: float = math.nan,
+    high: float = math.nan,
+    unit: Unit = PERCENT,
+) -> str:
+    """A mean with what is known of its spread: "mean ± std [low, high]"; NaN = left out.
+
+    >>> mean_text(0.913, 0.018, 0.9, 0.926)
+    '91.3 ± 1.8 [90.0, 92.6]'
+    >>> mean_text(0.012, low=-0.001, high=0.025, unit=PERCENTAGE_POINTS)
+    '+1.2 [-0.1, +2.5]'
+    """
+    unsigned = unit._replace(form=unit.form.lstrip("+"))
+    deviation = "" if math.isnan(std) else f" ± {unsigned.text(std)}"
+    ends = "" if math.isnan(low) else f" {interval_text(low, high, unit)}"
+    return f"{unit.text(mean)}{deviation}{ends}"
+
+
+def interval_text(low: float, high: float, unit: Unit = PERCENT) -> str:
+    """An interval by its two ends.
+
+    >>> interval_text(0.9, 0.926)
+    '[90.0, 92.6]'
+    """
+    return f"[{unit.text(low)}, {unit.text(high)}]"

@@ -1,6 +1,7 @@
-"""How figures look: one size of letters, one palette, one ink; quiet axes, no title.
+"""The style of all figures: one font size, one palette, one ink, no titles.
 
-The ink is one colour that a page replaces by its own, so that a figure suits light and dark.
+The ink is a single colour that a page replaces by that of its text, so that a figure suits a light
+and a dark page.
 """
 
 from typing import Any, NamedTuple
@@ -15,7 +16,7 @@ from matplotlib.figure import Figure
 INK = "#1b1f24"
 FAINT = "#8b949e"
 PALETTE = ("#2f81f7", "#d9730d", "#2da44e", "#bf5fbf", "#c9a400", "#1f9e9e", "#e5534b", "#8b6f47")
-"""Told apart on white and on black, and by most who see colours differently."""
+"""Colours that are distinct on white and on black, and to most colour-blind readers."""
 WIDTH = 6.4  # inches
 STYLE: dict[str, Any] = {
     "figure.facecolor": "none",
@@ -62,21 +63,21 @@ def canvas(height: float = 3.2, rows: int = 1, columns: int = 1, width: float = 
     """An empty figure.
 
     Args:
-        height: of the whole, in inches.
-        rows: of axes.
-        columns: of axes.
-        width: of the whole, in inches.
+        height: of the figure, in inches.
+        rows: the number of rows of axes.
+        columns: the number of columns of axes.
+        width: of the figure, in inches.
     """
     with mpl.rc_context(STYLE):
         figure = Figure(figsize=(width, height), layout="constrained")
         FigureCanvasAgg(figure)
-        made = figure.subplots(rows, columns, squeeze=False)
-    axes: list[Axes] = list(np.ravel(made))
+        grid = figure.subplots(rows, columns, squeeze=False)
+    axes: list[Axes] = list(np.ravel(grid))
     return Canvas(figure, axes)
 
 
 def colour(k: int) -> str:
-    """The k-th colour; they repeat.
+    """The k-th colour of the palette; after the last one they repeat.
 
     >>> colour(0) == colour(len(PALETTE))
     True

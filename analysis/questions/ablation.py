@@ -1,12 +1,12 @@
-"""What each single change of a baseline does to its test AUROC, over paired classes and seeds.
+"""The effect of each single change of a baseline on its test AUROC, paired by class and seed.
 
-An effect compares trials that differ in one parameter alone. Where one factor at a time is changed
-there is one such pair; a grid has one for every combination of the other parameters, and the
-effect is the mean over them.
+An effect compares trials that differ in one parameter alone. A plan that changes one parameter at
+a time has one such pair per change; a grid has one for every combination of the other parameters,
+and the effect is the mean over them.
 
-Declared before anything runs: the test of an effect is a sign flip over class x seed (under no
-effect, either sign of each difference is as likely), two-sided, with Holm's correction over all
-effects of a baseline.
+The test of an effect was fixed before any study ran: a two-sided sign-flip test over the
+differences of all classes and seeds (without an effect, both signs of a difference are equally
+likely), with Holm's correction over all effects of a baseline.
 """
 
 import math
@@ -21,27 +21,29 @@ from analysis import frame
 from analysis.document import theme
 from analysis.document.format import short
 from analysis.stats.estimates import Estimate, estimate, seeds_alike
-from analysis.stats.paired import Paired, Verdict, holm, sign_flip
+from analysis.stats.paired import HolmDecision, Paired, holm, sign_flip
 from analysis.study import StudyRecords
 from analysis.trials import changed_parameters, hashable, tested_trials
 from tune_ad.storage.records import TrialRecord
 
 TONES = {"better": theme.colour(2), "worse": theme.colour(6)}
-_NEVER = Paired(estimate([], bounds=(-1.0, 1.0)), math.nan, "none", 0, "not run yet")
+_NO_DIFFERENCE = estimate([], bounds=(-1.0, 1.0))
+_NOT_RUN = Paired(_NO_DIFFERENCE, math.nan, "none", 0, "not run yet")
 
 
 class Effect(NamedTuple):
-    """One parameter of a baseline at another value than its reference.
+    """The effect of changing one parameter of a baseline from its reference value.
 
     Attributes:
         baseline: whose parameter is changed.
         parameter: the only one that differs.
-        value: of it.
+        value: of the parameter, after the change.
         reference: the default; the first value of a grid that lacks the default.
-        pairs: trials that differ in nothing else, over which the effect is averaged.
+        pairs: the number of pairs of trials that differ in nothing else, over which the effect is
+            averaged.
         auroc: test AUROC with the change, mean over classes, one value per seed.
         difference: that minus the reference's, paired by seed, in [-1, 1]; above 0 = it helps.
-        test: the sign flip over class x seed.
+        test: the sign-flip test over all classes and seeds.
         verdict: after Holm's correction over the effects of the baseline.
     """
 
@@ -53,28 +55,39 @@ class Effect(NamedTuple):
     auroc: Estimate
     difference: Estimate
     test: Paired
-    verdict: Verdict
+    verdict: HolmDecision
 
 
-class _Matched(NamedTuple):
-    """An effect before the family is known; `lost` says why there is none."""
+class _Change(NamedTuple):
+    """A change of one parameter, before the correction for the family of tests.
+
+    Attributes:
+        parameter: that is changed.
+        value: after the change.
+        reference: before the change.
+        pairs: the number of pairs of trials.
+        differences: of test AUROC, by class and seed.
+        aurocs: test AUROC with the change, by seed.
+        failure: why there is no difference; empty where there is one.
+    """
 
     parameter: str
     value: Any
     reference: Any
     pairs: int
-    cells: pd.Series
+    differences: pd.Series
     aurocs: pd.Series
-    lost: str = ""
+    failure: str = ""
 
 
 def effects(study: StudyRecords) -> list[Effect]:
-    """All effects of single changes, by baseline, largest difference first.
+    """All effects of single changes, by baseline, the largest difference first.
 
-    A seed of which a class is missing on either side is left out. A change of one parameter that
-    failed has no difference, and counts as one of the family: a lost test is a test.
+    A seed is left out if one of its classes is missing on either side. A change whose trial failed
+    has no difference, but counts as a member of the family of tests, and so does one that is
+    planned and was not run.
     """
-    return [each for name in study.baselines for each in _of_one(study, name)]
+    return [effect for name in study.baselines for effect in _effects_of(study, name)]
 
 
 def auroc(record: TrialRecord) -> pd.Series:
@@ -82,55 +95,61 @@ def auroc(record: TrialRecord) -> pd.Series:
     return frame.by_seed(frame.replicas([record]))
 
 
-def _of_one(study: StudyRecords, baseline: str) -> list[Effect]:
+def _effects_of(study: StudyRecords, baseline: str) -> list[Effect]:
     records = tested_trials(study.of(baseline))
     if not records:
         return []
     cells = frame.cells(frame.replicas(records))
-    matched = [
-        each
+    changes = [
+        change
         for name in study.spaces[baseline]
-        for each in _along(name, records, study.defaults[baseline], cells)
-        if len(each.cells)
+        for change in _changes(name, records, study.defaults[baseline], cells)
+        if len(change.differences)
     ]
-    matched += list(_lost(study, baseline))
-    tests = [_test(each) for each in matched]
-    family = [*tests, *[_NEVER] * unrun(study, baseline, len(matched))]
-    found = [
+    changes += list(_failed_changes(study, baseline))
+    tests = [_test(change) for change in changes]
+    family = [*tests, *[_NOT_RUN] * missing_changes(study, baseline, len(changes))]
+    corrected = [
         Effect(
-            baseline,
-            each.parameter,
-            each.value,
-            each.reference,
-            each.pairs,
-            estimate(list(each.aurocs)),
-            test.difference,
-            test,
-            verdict,
+            baseline=baseline,
+            parameter=change.parameter,
+            value=change.value,
+            reference=change.reference,
+            pairs=change.pairs,
+            auroc=estimate(list(change.aurocs)),
+            difference=test.difference,
+            test=test,
+            verdict=verdict,
         )
-        for each, test, verdict in zip(matched, tests, holm(family), strict=False)
+        for change, test, verdict in zip(changes, tests, holm(family), strict=False)
     ]
-    return sorted(found, key=lambda each: -each.difference.mean if each.difference.n else math.inf)
+    return sorted(corrected, key=lambda e: -e.difference.mean if e.difference.n else math.inf)
 
 
-def unrun(study: StudyRecords, baseline: str, changes: int) -> int:
-    """How many changes of a baseline one at a time are planned and have no row yet."""
+def missing_changes(study: StudyRecords, baseline: str, changes: int) -> int:
+    """How many changes of a baseline are planned and have not ended.
+
+    Args:
+        study: the records; 0 for a plan that does not change one parameter at a time.
+        baseline: its name.
+        changes: how many changes of it have ended.
+    """
     planned = (study.stored.get("planned") or {}).get(baseline)
     if not study.is_ablation or planned is None:
         return 0
-    return max(0, int(planned) - 1 - changes)  # one of them changes nothing
+    return max(0, int(planned) - 1 - changes)  # one of the planned trials is the default
 
 
-def _test(matched: _Matched) -> Paired:
-    if matched.lost:
-        return Paired(estimate([], bounds=(-1.0, 1.0)), math.nan, "none", 0, matched.lost)
-    return sign_flip(list(matched.cells), per_seed=list(_by_seed(matched.cells)))
+def _test(change: _Change) -> Paired:
+    if change.failure:
+        return Paired(_NO_DIFFERENCE, math.nan, "none", 0, change.failure)
+    return sign_flip(list(change.differences), per_seed=list(_by_seed(change.differences)))
 
 
-def _lost(study: StudyRecords, baseline: str) -> Iterator[_Matched]:
-    """The changes one at a time whose trial failed or was never tested.
+def _failed_changes(study: StudyRecords, baseline: str) -> Iterator[_Change]:
+    """The changes whose trial failed or was not tested, where one parameter changes at a time.
 
-    A grid loses pairs by such a trial, and no row.
+    A grid loses a pair by such a trial, not a change.
     """
     if not study.is_ablation:
         return
@@ -141,57 +160,64 @@ def _lost(study: StudyRecords, baseline: str) -> Iterator[_Matched]:
             name = changed[0]
             why = record.reason or f"its trial is {record.state}, without a test"
             value, reference = hashable(record.params[name]), hashable(default.get(name))
-            yield _Matched(name, value, reference, 0, none, none, f"failed: {why}")
+            yield _Change(name, value, reference, 0, none, none, f"failed: {why}")
 
 
-def _along(
+def _changes(
     name: str, records: Sequence[TrialRecord], default: Mapping[str, Any], cells: pd.DataFrame
-) -> Iterator[_Matched]:
-    """The effects of one parameter's values."""
-    groups: dict[Hashable, dict[Hashable, TrialRecord]] = {}
-    for record in records:
-        others = tuple((k, hashable(v)) for k, v in sorted(record.params.items()) if k != name)
-        groups.setdefault(others, {})[hashable(record.params.get(name))] = record
-    values = list(dict.fromkeys(value for group in groups.values() for value in group))
+) -> Iterator[_Change]:
+    """The changes of one parameter from its reference to each other value."""
+    groups = _alike_but_for(name, records)
+    values = list(dict.fromkeys(value for group in groups for value in group))
     if len(values) < 2:
         return
     reference = hashable(default.get(name))
     if reference not in values:
         reference = values[0]
     for value in values:
-        pairs = [(g[value], g[reference]) for g in groups.values() if {value, reference} <= {*g}]
+        pairs = [(g[value], g[reference]) for g in groups if {value, reference} <= {*g}]
         if value != reference and pairs:
-            after = _average(cells, [each.number for each, _ in pairs])
-            before = _average(cells, [each.number for _, each in pairs])
-            yield _Matched(
-                name,
-                value,
-                reference,
-                len(pairs),
-                _differences(after, before),
-                _by_seed(_whole_seeds(after)),
+            after = _average(cells, [changed.number for changed, _ in pairs])
+            before = _average(cells, [unchanged.number for _, unchanged in pairs])
+            yield _Change(
+                parameter=name,
+                value=value,
+                reference=reference,
+                pairs=len(pairs),
+                differences=_differences(after, before),
+                aurocs=_by_seed(_whole_seeds(after)),
             )
 
 
+def _alike_but_for(name: str, records: Sequence[TrialRecord]) -> list[dict[Hashable, TrialRecord]]:
+    """Groups of trials that agree in every parameter but one, by the value of that one."""
+    groups: dict[Hashable, dict[Hashable, TrialRecord]] = {}
+    for record in records:
+        others = tuple((k, hashable(v)) for k, v in sorted(record.params.items()) if k != name)
+        groups.setdefault(others, {})[hashable(record.params.get(name))] = record
+    return list(groups.values())
+
+
 def _average(cells: pd.DataFrame, numbers: Sequence[int]) -> pd.Series:
-    """Cell by cell the mean over trials; NaN where one of them has none."""
+    """The mean over trials for each class and seed; NaN where one of the trials has none."""
     means: pd.Series = cells.loc[list(numbers)].mean(axis="index", skipna=False)
     return means
 
 
 def _differences(after: pd.Series, before: pd.Series) -> pd.Series:
-    """By class and seed; of one seed where the seeds are copies of each other."""
-    found = _whole_seeds(after - before)
-    kept = found.index
-    if seeds_alike(after[kept].unstack()) and seeds_alike(before[kept].unstack()):
-        found = found[kept.get_level_values("seed") == kept.get_level_values("seed").min()]
-    return found
+    """By class and seed; of the first seed alone where all seeds give the same numbers."""
+    differences = _whole_seeds(after - before)
+    cells = differences.index
+    if seeds_alike(after[cells].unstack()) and seeds_alike(before[cells].unstack()):
+        seeds = cells.get_level_values("seed")
+        differences = differences[seeds == seeds.min()]
+    return differences
 
 
 def _whole_seeds(cells: pd.Series) -> pd.Series:
-    """The cells of the seeds of which no class is missing."""
-    known: pd.Series = cells.notna().groupby(level="seed").transform("all")
-    return cells[known]
+    """The values of the seeds that have a value for every class."""
+    whole: pd.Series = cells.notna().groupby(level="seed").transform("all")
+    return cells[whole]
 
 
 def _by_seed(cells: pd.Series) -> pd.Series:
@@ -199,16 +225,16 @@ def _by_seed(cells: pd.Series) -> pd.Series:
     return means
 
 
-def draw_effects(found: Sequence[Effect]) -> Figure:
-    """Differences of AUROC in points with their intervals, one row per change."""
-    made = theme.canvas(0.8 + 0.28 * len(found))
-    axes, rows = made.one, np.arange(len(found))[::-1]
+def draw_effects(effects: Sequence[Effect]) -> Figure:
+    """Differences of test AUROC in points with their intervals, one row per change."""
+    drawing = theme.canvas(0.8 + 0.28 * len(effects))
+    axes, rows = drawing.one, np.arange(len(effects))[::-1]
     axes.axvline(0, color=theme.FAINT, linewidth=1)
-    for row, each in zip(rows, found, strict=True):
-        ink = TONES.get(each.verdict.tone, theme.FAINT)
-        ends = [100 * each.difference.low, 100 * each.difference.high]
+    for row, effect in zip(rows, effects, strict=True):
+        ink = TONES.get(effect.verdict.tone, theme.FAINT)
+        ends = [100 * effect.difference.low, 100 * effect.difference.high]
         axes.plot(ends, [row, row], color=ink, linewidth=2)
-        axes.plot([100 * each.difference.mean], [row], "o", color=ink)
-    axes.set_yticks(rows, [f"{each.parameter} = {short(each.value)}" for each in found])
+        axes.plot([100 * effect.difference.mean], [row], "o", color=ink)
+    axes.set_yticks(rows, [f"{effect.parameter} = {short(effect.value)}" for effect in effects])
     axes.set_xlabel("difference of test AUROC, points")
-    return made.figure
+    return drawing.figure

@@ -10,28 +10,26 @@ import pandas as pd
 
 from analysis import frame
 from analysis.study import StudyRecords
-from tune_ad.storage.records import EFFECTIVE, TrialRecord, Values
+from tune_ad.storage.metric import STOPPED, TEST_AUROC, Metric, Values
+from tune_ad.storage.records import TrialRecord
 
 TIED = 0.01  # share of images that share their score with another one
-FEW_CODES = 2.0  # effective importance samples below which one code carries the weight
 
 
-class Group(NamedTuple):
-    """The health of a group of records.
+class Health(NamedTuple):
+    """The health of the trials of a study, or of the evaluation of its winner.
 
     Attributes:
         title: "trials", or "evaluation" for the winner on fresh seeds.
-        states: how many ended in each state.
+        states: the number of records by state.
         reasons: of failed records, with how often each occurred.
-        collapsed: records, by number, in which a model gave every image one score, but for
-            rounding; with the number of such models.
-        tied: records, by number, of which more than 1 % of the images share their score; with the
+        collapsed: by the number of a record, how many of its models gave every image one score,
+            but for rounding.
+        tied: by the number of a record in which more than 1 % of the images share their score, the
             largest share over replicas.
-        starved: records, by number, in which importance weights rest on less than two of K codes
-            in the last epoch or on average over all steps; with the smallest effective sample
-            size over replicas.
-        unfinished: records, by number, with models that ran out of epochs before their held-out
-            loss reached its plateau; with the number of such models.
+        warnings: by what the detector warns of, how many models of which records, by number.
+        unfinished: by the number of a record, how many of its models ran out of epochs before
+            their held-out loss reached its plateau.
     """
 
     title: str
@@ -39,98 +37,137 @@ class Group(NamedTuple):
     reasons: dict[str, int]
     collapsed: dict[int, int]
     tied: dict[int, float]
-    starved: dict[int, float]
+    warnings: dict[str, dict[int, int]]
     unfinished: dict[int, int]
 
 
-class Dead(NamedTuple):
-    """Parameters that changed no number.
+class DeadParameters(NamedTuple):
+    """Parameters whose values made no difference to any metric.
 
     Attributes:
-        parameters: that differ between trials whose every number is the same.
-        trials: the numbers of such trials.
+        parameters: in which the trials differ.
+        trials: the numbers of the trials, whose every metric is the same.
     """
 
     parameters: tuple[str, ...]
     trials: tuple[int, ...]
 
 
-def groups(study: StudyRecords) -> list[Group]:
-    """The health of the trials and of the evaluation."""
+def health(study: StudyRecords) -> list[Health]:
+    """The health of the trials and of the evaluation, as far as there are any."""
     parts = (("trials", study.trials), ("evaluation", study.evaluation))
-    return [_group(title, records) for title, records in parts if records]
+    return [_health(title, records) for title, records in parts if records]
 
 
-def _group(title: str, records: Sequence[TrialRecord]) -> Group:
+def _health(title: str, records: Sequence[TrialRecord]) -> Health:
     collapsed = {record.number: frame.models_collapsed(record) for record in records}
     tied = {record.number: _largest(_ties(record)) for record in records}
-    carried = {record.number: _effective(record) for record in records}
-    plateaus = {r.number: [v for v in r.metrics.get("plateau", []) if v == 0] for r in records}
-    return Group(
-        title,
-        dict(Counter(record.state for record in records)),
-        dict(Counter(record.reason for record in records if record.state == "failed")),
-        {number: models for number, models in collapsed.items() if models},
-        {number: share for number, share in tied.items() if share > TIED},
-        {number: codes for number, codes in carried.items() if codes < FEW_CODES},
-        {number: len(models) for number, models in plateaus.items() if models},
+    unfinished = {
+        record.number: sum(stopped == 0 for stopped in record.metrics.get(STOPPED, []))
+        for record in records
+    }
+    return Health(
+        title=title,
+        states=dict(Counter(record.state for record in records)),
+        reasons=dict(Counter(record.reason for record in records if record.state == "failed")),
+        collapsed={number: models for number, models in collapsed.items() if models},
+        tied={number: share for number, share in tied.items() if share > TIED},
+        warnings=_warnings(records),
+        unfinished={number: models for number, models in unfinished.items() if models},
     )
 
 
+def diagnostics(study: StudyRecords) -> pd.DataFrame:
+    """What detectors say of their trained models beside the score, by baseline: one row each.
+
+    Columns: what ("trials", or "evaluation" for the winner on fresh seeds), baseline, diagnostic,
+    models, mean, std (sample standard deviation over models), min, max. Empty where no detector
+    has a diagnostic.
+    """
+    parts = (("trials", study.trials), ("evaluation", study.evaluation))
+    numbers: dict[tuple[str, str, str], list[float]] = defaultdict(list)
+    for what, records in parts:
+        for record in records:
+            for metric, values in record.metrics.items():
+                if metric.is_diagnostic:
+                    known = [value for value in values if value is not None and value == value]
+                    numbers[what, record.baseline, str(metric)] += known
+    return pd.DataFrame([_diagnostic(*key, values) for key, values in numbers.items() if values])
+
+
+def _diagnostic(
+    what: str, baseline: str, diagnostic: str, values: Sequence[float]
+) -> dict[str, object]:
+    return {
+        "what": what,
+        "baseline": baseline,
+        "diagnostic": diagnostic,
+        "models": len(values),
+        "mean": float(np.mean(values)),
+        "std": float(np.std(values, ddof=1)) if len(values) > 1 else math.nan,
+        "min": min(values),
+        "max": max(values),
+    }
+
+
+def _warnings(records: Sequence[TrialRecord]) -> dict[str, dict[int, int]]:
+    warnings: dict[str, dict[int, int]] = {}
+    for record in records:
+        for warning in record.warnings:
+            warnings.setdefault(warning.text, {})[record.number] = len(warning.replicas)
+    return warnings
+
+
 def _ties(record: TrialRecord) -> Values:
-    return record.metrics.get("test_tied", record.metrics.get("validation_tied", []))
+    """The share of tied images of each replica, on test images where there are any."""
+    held_out = record.metrics.get(Metric("validation", "tied"), [])
+    return record.metrics.get(Metric("test", "tied"), held_out)
 
 
 def _largest(values: Iterable[float | None]) -> float:
     return max((value for value in values if value is not None and value == value), default=0.0)
 
 
-def _effective(record: TrialRecord) -> float:
-    """The smallest effective sample size over replicas; infinite where no weights are used."""
-    shares = [share for name in EFFECTIVE for share in record.metrics.get(name, [])]
-    known = [share for share in shares if share is not None and math.isfinite(share)]
-    codes = float(record.params.get("samples", 1))
-    return codes * min(known) if known and codes > FEW_CODES else math.inf
-
-
-def dead(study: StudyRecords) -> list[Dead]:
-    """Groups of complete trials that differ in parameters and in no number."""
-    same: dict[tuple[object, ...], list[TrialRecord]] = defaultdict(list)
+def dead_parameters(study: StudyRecords) -> list[DeadParameters]:
+    """Groups of complete trials that differ in parameters but in no metric."""
+    groups: dict[tuple[object, ...], list[TrialRecord]] = defaultdict(list)
     for record in study.complete:
         if record.metrics:
-            same[_numbers(record)].append(record)
+            groups[_numbers(record)].append(record)
     return [
-        Dead(tuple(names), tuple(record.number for record in alike))
-        for alike in same.values()
-        if len(alike) > 1 and (names := _differing([record.params for record in alike]))
+        DeadParameters(tuple(names), tuple(record.number for record in equal))
+        for equal in groups.values()
+        if len(equal) > 1 and (names := _differing([record.params for record in equal]))
     ]
 
 
 def _numbers(record: TrialRecord) -> tuple[object, ...]:
-    values = (np.asarray(each, dtype=float).tobytes() for each in record.metrics.values())
+    """The baseline and every metric of a trial, as a key."""
+    values = (np.asarray(metric, dtype=float).tobytes() for metric in record.metrics.values())
     return (record.baseline, *record.metrics, *values)
 
 
 def _differing(params: Sequence[Mapping[str, Any]]) -> list[str]:
-    return [name for name in params[0] if len({repr(each.get(name)) for each in params}) > 1]
+    """Names of the parameters that are not the same in all configurations."""
+    return [name for name in params[0] if len({repr(p.get(name)) for p in params}) > 1]
 
 
 def dead_at_scoring(study: StudyRecords) -> list[str]:
-    """Score-time parameters under whose every value every model has the same test AUROC."""
+    """Score-time parameters that change no model's test AUROC, whatever their value."""
     alike: dict[str, bool] = {}
     for record in [*study.complete, *study.evaluation]:
-        curves: dict[str, set[bytes]] = defaultdict(set)
+        aurocs: dict[str, set[bytes]] = defaultdict(set)
         for variant, metrics in record.variants.items():
-            name, equals, _ = variant.partition("=")
-            if equals and "test_auroc" in metrics:
-                curves[name].add(np.asarray(metrics["test_auroc"], dtype=float).tobytes())
-        for name, values in curves.items():
-            alike[name] = alike.get(name, True) and len(values) == 1
+            if variant.parameter and TEST_AUROC in metrics:
+                values = np.asarray(metrics[TEST_AUROC], dtype=float)
+                aurocs[variant.parameter].add(values.tobytes())
+        for name, different in aurocs.items():
+            alike[name] = alike.get(name, True) and len(different) == 1
     return [name for name, same in alike.items() if same]
 
 
 def costs(study: StudyRecords) -> pd.DataFrame:
-    """What the trials and the evaluation took, by baseline and device: one row each.
+    """The time that trials and evaluation took: one row per baseline and device.
 
     Columns: what, baseline, device, records, "seconds (median)", "seconds (longest)", "hours in
     all", "core-hours", "GPU-hours", "parameters" (least to most).
@@ -157,11 +194,12 @@ def _costs(
             "hours in all": round(hours, 4),
             "core-hours": round(hours * (resources.get("cpus") or 1), 4),
             "GPU-hours": round(hours * (resources.get("gpus") or 0.0), 4),
-            "parameters": _span(group["parameters"].dropna()),
+            "parameters": _range(group["parameters"].dropna()),
         }
 
 
-def _span(sizes: "pd.Series[Any]") -> str:
+def _range(sizes: "pd.Series[Any]") -> str:
+    """From the least to the most parameters of a model."""
     if sizes.empty:
         return ""
     least, most = int(sizes.min()), int(sizes.max())

@@ -1,4 +1,4 @@
-"""Histograms of the scores of normals and outsiders, as the details of a study keep them."""
+"""Histograms of the scores of normal and anomalous images, as a study stores them."""
 
 import math
 from collections.abc import Mapping, Sequence
@@ -18,15 +18,18 @@ COLUMNS = 2
 NORMAL, REST = "normal", "rest"
 
 
-class Histogram(NamedTuple):
-    """The scores of one model on the test images of its task.
+class ScoreHistogram(NamedTuple):
+    """The scores of one model on the images of its task.
+
+    The images form groups: "normal" for the normal ones, "rest" for other classes of the same data
+    set, and the name of each outsider set.
 
     Attributes:
-        task: name of the task.
+        task: title of the task.
         edges: of the bins, in the units of the score.
-        densities: of each side, "normal" first: share of its images per unit of the score. A side
-            without an image is not there.
-        counts: images of each side.
+        densities: of each group with at least one image, "normal" first: the share of its images
+            per unit of the score.
+        counts: the number of images of each group.
     """
 
     task: str
@@ -35,84 +38,103 @@ class Histogram(NamedTuple):
     counts: dict[str, int]
 
 
-class Found(NamedTuple):
+class ResultHistograms(NamedTuple):
     """The histograms of a quoted configuration.
 
     Attributes:
-        baseline: of the configuration.
+        label: of the result.
         seed: of the models, one per task.
-        histograms: one per task; empty where there are none.
-        lost: why there are none; empty where there are some.
+        histograms: one per task; empty where none are stored.
+        missing: why there are none; empty where there are some.
         images: "test images", or "held-out images" in records that keep only those.
     """
 
-    baseline: str
+    label: str
     seed: int
-    histograms: list[Histogram]
-    lost: str
+    histograms: list[ScoreHistogram]
+    missing: str
     images: str = "held-out images"
 
 
-def histograms(study: StudyRecords, result: Result) -> Found:
+def histograms(study: StudyRecords, result: Result) -> ResultHistograms:
     """The score histograms of a quoted configuration, of its first complete seed.
 
-    Models of different seeds have scores of different scale, so they are not pooled.
+    The scores of models of different seeds differ in scale, so they are not pooled.
     """
-    whole = [record for record in result.tested if record.state == "complete"]
-    record = min(whole or result.tested, key=lambda each: each.replicas[0].seed)
+    complete = [record for record in result.tested if record.state == "complete"]
+    record = min(complete or result.tested, key=lambda tested: tested.replicas[0].seed)
     seed = record.replicas[0].seed
     key = seed if study.budget["evaluation_seeds"] else None
     path = study.folder.details(record.identity, key).relative_to(study.folder.path)
     try:
         details = study.folder.read_details(record.identity, key)
     except FileNotFoundError:
-        return Found(result.label, seed, [], f"{path} is not there")
+        return ResultHistograms(result.label, seed, [], f"{path} does not exist")
     except ValueError as error:
-        return Found(result.label, seed, [], f"{path} is not JSON ({error})")
-    kept = details.get("histograms") or {}
-    made = [histogram(task, stored) for task, stored in kept.items()]
+        return ResultHistograms(result.label, seed, [], f"{path} is not JSON ({error})")
+    per_task = [histogram(_title(study, row), row) for row in details["histograms"]]
     images = "test images" if details.get("histograms_of") == "test" else "held-out images"
-    return Found(result.label, seed, made, "" if made else f"{path} holds none", images)
+    missing = "" if per_task else f"{path} holds none"
+    return ResultHistograms(result.label, seed, per_task, missing, images)
 
 
-def histogram(task: str, stored: Mapping[str, Any]) -> Histogram:
-    """A histogram from its record: edges, and the counts of each side."""
+def histogram(title: str, stored: Mapping[str, Any]) -> ScoreHistogram:
+    """A histogram from its record.
+
+    Args:
+        title: of the panel.
+        stored: the edges of the bins under "edges", and under "counts" the counts of each group of
+            images by its name.
+    """
     edges = np.array(stored["edges"], dtype=float)
-    sides = {side: np.array(each, dtype=float) for side, each in stored.items() if side != "edges"}
-    counts = {side: int(each.sum()) for side, each in sides.items()}
-    ordered = sorted((side for side in sides if counts[side]), key=lambda side: side != NORMAL)
-    densities = {side: sides[side] / (counts[side] * np.diff(edges)) for side in ordered}
-    return Histogram(task, edges, densities, counts)
+    groups = {name: np.array(n, dtype=float) for name, n in stored["counts"].items()}
+    counts = {name: int(per_bin.sum()) for name, per_bin in groups.items()}
+    ordered = sorted((name for name in groups if counts[name]), key=lambda name: name != NORMAL)
+    densities = {name: groups[name] / (counts[name] * np.diff(edges)) for name in ordered}
+    return ScoreHistogram(title, edges, densities, counts)
 
 
-def draw_histograms(found: Sequence[Histogram]) -> Figure:
-    """One small panel per task, at most ten; steps of the density, one colour a side."""
-    shown = list(found)[:MOST]
+def _title(study: StudyRecords, stored: Mapping[str, Any]) -> str:
+    """The task, against one outsider set where there are several, and the part of the score."""
+    title = study.task_title(stored["task"])
+    if outsider := stored.get("outsider"):
+        title = f"{study.source_of(stored['task'])} against {outsider}"
+    return f"{title}, {stored['part']}" if stored["part"] else title
+
+
+def draw_histograms(histograms: Sequence[ScoreHistogram]) -> Figure:
+    """One small panel per task, at most ten; steps of the density, one colour per group."""
+    shown = list(histograms)[:MOST]
     columns = min(COLUMNS, len(shown))
     rows = math.ceil(len(shown) / columns)
     canvas = theme.canvas(0.5 + 1.5 * rows if rows > 1 else 2.6, rows, columns)
-    sides = list(dict.fromkeys(side for each in shown for side in each.densities))
-    for axes, each in zip(canvas.axes, shown, strict=False):
-        _draw(axes, each, sides)
+    groups = list(dict.fromkeys(name for panel in shown for name in panel.densities))
+    for axes, panel in zip(canvas.axes, shown, strict=False):
+        _draw(axes, panel, groups)
     for axes in canvas.axes[len(shown) :]:
         axes.set_axis_off()
-    named: dict[str, Artist] = {}
-    for axes in canvas.axes:
-        for handle, label in zip(*axes.get_legend_handles_labels(), strict=True):
-            named.setdefault(label, handle)
-    style: dict[str, Any] = {"loc": "upper right", "borderaxespad": 0.0, "handlelength": 1.2}
-    canvas.one.legend(list(named.values()), list(named), frameon=False, **style)
+    _add_legend(canvas)
     canvas.figure.supxlabel("score, larger = more anomalous", fontsize=10, color=theme.INK)
     canvas.figure.supylabel("density", fontsize=10, color=theme.INK)
     return canvas.figure
 
 
-def _draw(axes: Axes, found: Histogram, sides: Sequence[str]) -> None:
-    for side, density in found.densities.items():
-        colour = theme.colour(sides.index(side))
-        name = "other classes" if side == REST else side
-        axes.stairs(density, found.edges, color=colour, linewidth=1.5, label=name)
-        if side == NORMAL:
-            axes.stairs(density, found.edges, color=colour, alpha=0.18, fill=True)
+def _add_legend(canvas: theme.Canvas) -> None:
+    """One legend of the groups of all panels, in the first panel."""
+    handles: dict[str, Artist] = {}
+    for axes in canvas.axes:
+        for handle, label in zip(*axes.get_legend_handles_labels(), strict=True):
+            handles.setdefault(label, handle)
+    style: dict[str, Any] = {"loc": "upper right", "borderaxespad": 0.0, "handlelength": 1.2}
+    canvas.one.legend(list(handles.values()), list(handles), frameon=False, **style)
+
+
+def _draw(axes: Axes, panel: ScoreHistogram, groups: Sequence[str]) -> None:
+    for group, density in panel.densities.items():
+        colour = theme.colour(groups.index(group))
+        label = "other classes" if group == REST else group
+        axes.stairs(density, panel.edges, color=colour, linewidth=1.5, label=label)
+        if group == NORMAL:
+            axes.stairs(density, panel.edges, color=colour, alpha=0.18, fill=True)
     axes.set_yticks([])
-    axes.annotate(found.task, (0.0, 1.02), xycoords="axes fraction", va="bottom", fontsize=9)
+    axes.annotate(panel.task, (0.0, 1.02), xycoords="axes fraction", va="bottom", fontsize=9)

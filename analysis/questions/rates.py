@@ -1,4 +1,4 @@
-"""Rates and distortions of the trials of a study: what a code costs, and what it loses."""
+"""Rate and distortion of the trials of a study: the cost of a code, and what it loses."""
 
 import math
 from collections.abc import Iterable, Sequence
@@ -10,21 +10,22 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from analysis.document import theme
+from tune_ad.storage.metric import BITS_PER_DIM, Metric
 from tune_ad.storage.records import TrialRecord
 
 PARTS = ("test", "validation")
-SHOWN_BARS = 200  # more points than that are drawn without their error bars
+MOST_BARS = 200  # points beyond which a curve is drawn without error bars
 
 
 class Quantity(NamedTuple):
-    """A quantity in nats per image over the replicas of a trial.
+    """A rate or a distortion over the replicas of a trial.
 
     Attributes:
         mean: over replicas, in nats per image.
         std: sample standard deviation over replicas (n - 1); NaN for one.
         bits_per_dim: the mean in bits per dimension; NaN where the quantity is known up to a
             constant only.
-        n: replicas.
+        n: the number of replicas.
     """
 
     mean: float
@@ -36,26 +37,30 @@ class Quantity(NamedTuple):
 def quantity(nats: Sequence[float | None], bits: Sequence[float | None]) -> Quantity | None:
     """A quantity from its values in nats and in bits per dimension, one per replica.
 
-    None if a replica failed, that is, has no finite number. The bits are NaN unless every replica
-    has them.
+    Args:
+        nats: per image.
+        bits: per dimension; the result has NaN bits unless every replica has them.
+
+    Returns:
+        The quantity; None if a replica failed, that is, has no finite number of nats.
     """
     values = np.array(nats, dtype=float)  # None becomes NaN
     if not values.size or not np.isfinite(values).all():
         return None
     std = float(np.std(values, ddof=1)) if values.size > 1 else math.nan
-    converted = np.array(bits, dtype=float)
-    whole = converted.size == values.size and bool(np.isfinite(converted).all())
-    per_dim = float(converted.mean()) if whole else math.nan
+    per_dims = np.array(bits, dtype=float)
+    complete = per_dims.size == values.size and bool(np.isfinite(per_dims).all())
+    per_dim = float(per_dims.mean()) if complete else math.nan
     return Quantity(float(values.mean()), std, per_dim, values.size)
 
 
 def rates(records: Sequence[TrialRecord]) -> pd.DataFrame:
-    """One row per complete trial with a rate and a distortion, on test or else held-out normals.
+    """One row per complete trial with a rate and a distortion of normal images.
 
-    Columns: number, baseline, "param/<name>" of what was searched, error (what the distortion
-    is), part, n, and for "rate" and
-    "distortion" the mean in nats per image, its standard deviation over replicas ("... std") and
-    "... bits/dim". Ordered by baseline and rate.
+    Of test images where they are recorded, otherwise of held-out ones. Columns: number, baseline,
+    "param/<name>" of every searched parameter, error (what the distortion is), part, n, and for
+    "rate" and "distortion" the mean in nats per image, its standard deviation over replicas
+    ("... std") and "... bits/dim". Ordered by baseline and rate.
     """
     rows = [row for r in records if r.state == "complete" and (row := _row(r)) is not None]
     if not rows:
@@ -65,77 +70,90 @@ def rates(records: Sequence[TrialRecord]) -> pd.DataFrame:
 
 
 def _row(record: TrialRecord) -> dict[str, object] | None:
-    metrics = record.metrics
-    part = next((each for each in PARTS if f"{each}_rate" in metrics), None)
-    if part is None:
+    part = _part_of(record)
+    if not part:
         return None
     row: dict[str, object] = {"number": record.number, "baseline": record.baseline}
     row |= {f"param/{name}": record.params[name] for name in record.searched}
     row |= {"error": error_of(record), "part": part}
     for name in ("rate", "distortion"):
-        metric = f"{part}_{name}"
-        if metric not in metrics:
+        measured = _measured(record, part, name)
+        if measured is None:
             return None
-        found = quantity(metrics[metric], metrics.get(f"{metric}_bits_per_dim", []))
-        if found is None:
-            return None
-        row |= {"n": found.n, name: found.mean, f"{name} std": found.std}
-        row[f"{name} bits/dim"] = found.bits_per_dim
+        row |= {"n": measured.n, name: measured.mean, f"{name} std": measured.std}
+        row[f"{name} bits/dim"] = measured.bits_per_dim
     return row
 
 
+def _part_of(record: TrialRecord) -> str:
+    """The part of the images that a trial's rate is of; empty where it has none."""
+    return next((part for part in PARTS if Metric(part, "rate") in record.metrics), "")
+
+
+def _measured(record: TrialRecord, part: str, name: str) -> Quantity | None:
+    """The rate or the distortion of a trial; None where it is not recorded or a replica failed."""
+    metric = Metric(part, name)
+    if metric not in record.metrics:
+        return None
+    bits = record.metrics.get(metric._replace(unit=BITS_PER_DIM), [])
+    return quantity(record.metrics[metric], bits)
+
+
 def error_of(record: TrialRecord) -> str:
-    """What the distortion of a trial is: a likelihood or an error; empty where there is one."""
-    return str(record.params.get("likelihood", record.params.get("reconstruction", "")))
+    """The likelihood or the error that is a trial's distortion; empty for a detector with one."""
+    return record.scales.get("distortion", "")
 
 
-class Curve(NamedTuple):
-    """The rate-distortion points of a baseline under one error, on one part of the images.
+class RateDistortionCurve(NamedTuple):
+    """The rates and distortions of a baseline under one error, on one part of the images.
 
     Attributes:
-        baseline: name of the baseline, with the error where the baseline has several.
-        part: "test" or "validation".
+        label: name of the baseline, with the error where the baseline has several.
+        part: of the images, "test" or "validation".
         points: rows of `rates`.
         hull: corners (rate, distortion) of the lower left convex hull, by rate, in nats.
         bound: min(R + D) in nats per image, an upper estimate of the entropy of the images; NaN
-            where the distortion is no likelihood, so that the sum means nothing.
+            where the distortion is not a likelihood, so that the sum means nothing.
     """
 
-    baseline: str
+    label: str
     part: str
     points: pd.DataFrame
     hull: list[tuple[float, float]]
     bound: float
 
 
-def curves(table: pd.DataFrame) -> list[Curve]:
-    """The curve of each baseline, error and part of a table of `rates`.
+def rate_distortion_curves(table: pd.DataFrame) -> list[RateDistortionCurve]:
+    """The curve of each baseline, error and part of the images.
 
-    Distortions of different errors share no scale, so no hull goes through them.
+    Distortions by different errors have no common scale, so they are not joined by one hull.
+
+    Args:
+        table: of `rates`.
     """
     if table.empty:
         return []
-    several = {b for b, own in table.groupby("baseline") if own["error"].nunique() > 1}
+    errors = table.groupby("baseline")["error"].nunique().to_dict()
     return [
-        Curve(
-            baseline=f"{baseline}, {error}" if baseline in several else str(baseline),
+        RateDistortionCurve(
+            label=f"{baseline}, {error}" if errors[baseline] > 1 else str(baseline),
             part=str(part),
-            points=own,
-            hull=hull(zip(own["rate"], own["distortion"], strict=True)),
-            bound=bound(own),
+            points=points,
+            hull=hull(zip(points["rate"], points["distortion"], strict=True)),
+            bound=bound(points),
         )
-        for (baseline, error, part), own in table.groupby(
+        for (baseline, error, part), points in table.groupby(
             ["baseline", "error", "part"], sort=False
         )
     ]
 
 
 def hull(points: Iterable[tuple[float, float]]) -> list[tuple[float, float]]:
-    """Lower left convex hull of (rate, distortion): what mixtures of codes can reach.
+    """Lower left convex hull of points (rate, distortion): what mixtures of codes can reach.
 
-    From the least rate (there the least distortion) to the least distortion; convex and falling,
-    as every rate-distortion function is (Cover and Thomas, Elements of Information Theory, chapter
-    on rate-distortion theory). Andrew's monotone chain.
+    From the smallest rate (there the smallest distortion) to the smallest distortion; convex and
+    decreasing, as every rate-distortion function is (Cover and Thomas, Elements of Information
+    Theory, chapter on rate-distortion theory). Andrew's monotone chain.
 
     >>> hull([(0, 4), (1, 3.5), (2, 1), (4, 0), (5, 2)])
     [(0, 4), (2, 1), (4, 0)]
@@ -143,7 +161,7 @@ def hull(points: Iterable[tuple[float, float]]) -> list[tuple[float, float]]:
     chain: list[tuple[float, float]] = []
     for point in sorted(points):
         if chain and point[1] >= min(distortion for _, distortion in chain):
-            continue  # costs more and loses as much
+            continue  # it costs more and loses at least as much
         while len(chain) > 1 and _turn(chain[-2], chain[-1], point) <= 0:
             chain.pop()
         chain.append(point)
@@ -156,7 +174,7 @@ def _turn(a: tuple[float, float], b: tuple[float, float], c: tuple[float, float]
 
 
 def bound(points: pd.DataFrame) -> float:
-    """min(R + D), in nats per image: the least upper estimate of the entropy that was found.
+    """min(R + D), in nats per image: the smallest upper estimate of the entropy of the images.
 
     H <= R + D for every model, as R + D is the cross-entropy -E[ELBO] (Alemi et al. 2018, "Fixing
     a Broken ELBO", where H - D <= I <= R). NaN where a distortion is known up to a constant only.
@@ -169,15 +187,15 @@ def bound(points: pd.DataFrame) -> float:
     return float((points["rate"] + points["distortion"]).min())
 
 
-def draw_rate_distortion(found: Sequence[Curve]) -> Figure:
+def draw_rate_distortion(curves: Sequence[RateDistortionCurve]) -> Figure:
     """Rate across, distortion up, in nats per image, with hulls and the lines D = H - R."""
     canvas = theme.canvas(4.2)
-    axes, several = canvas.one, len(found) > 1
-    for k, curve in enumerate(found):
+    axes, several = canvas.one, len(curves) > 1
+    for k, curve in enumerate(curves):
         _draw_curve(axes, curve, theme.colour(k))
-    known = [k for k, curve in enumerate(found) if not math.isnan(curve.bound)]
-    for line, k in enumerate(known):
-        _draw_bound(axes, found[k], theme.colour(k) if several else theme.INK, line, several)
+    bounded = [k for k, curve in enumerate(curves) if not math.isnan(curve.bound)]
+    for line, k in enumerate(bounded):
+        _draw_bound(axes, curves[k], theme.colour(k) if several else theme.INK, line, several)
     axes.set_xlabel("rate R, nats per image")
     axes.set_ylabel("distortion D, nats per image")
     axes.margins(0.08)
@@ -186,23 +204,25 @@ def draw_rate_distortion(found: Sequence[Curve]) -> Figure:
     return canvas.figure
 
 
-def _draw_curve(axes: Axes, curve: Curve, colour: str) -> None:
+def _draw_curve(axes: Axes, curve: RateDistortionCurve, colour: str) -> None:
     rate, distortion = curve.points["rate"], curve.points["distortion"]
-    many = len(rate) > SHOWN_BARS
+    many = len(rate) > MOST_BARS
     if not many:
-        # One replica has no standard deviation: a bar of no length.
+        # A single replica has no standard deviation: its bar has no length.
         across, up = (curve.points[f"{name} std"].fillna(0.0) for name in ("rate", "distortion"))
         style: dict[str, Any] = {"fmt": "none", "ecolor": colour, "elinewidth": 0.9, "alpha": 0.6}
         axes.errorbar(rate, distortion, xerr=across, yerr=up, **style)
-    label, size = f"{curve.baseline}, {curve.part}", 6 if many else 22
+    label, size = f"{curve.label}, {curve.part}", 6 if many else 22
     axes.scatter(rate, distortion, s=size, color=colour, label=label, rasterized=many, zorder=3)
     axes.plot(*zip(*curve.hull, strict=True), color=colour, linewidth=1.5)
 
 
-def _draw_bound(axes: Axes, curve: Curve, colour: str, line: int, named: bool) -> None:
-    """The line D = min(R + D) - R, between the least and the largest rate."""
+def _draw_bound(
+    axes: Axes, curve: RateDistortionCurve, colour: str, line: int, named: bool
+) -> None:
+    """The line D = min(R + D) - R, between the smallest and the largest rate."""
     ends = np.array([curve.points["rate"].min(), curve.points["rate"].max()])
     axes.plot(ends, curve.bound - ends, color=colour, linewidth=1.0, linestyle=(0, (5, 3)))
-    said = f"dashed: R + D = {curve.bound:,.1f}" + (f", {curve.baseline}" if named else "")
+    text = f"dashed: R + D = {curve.bound:,.1f}" + (f", {curve.label}" if named else "")
     place: dict[str, Any] = {"xycoords": "axes fraction", "fontsize": 9, "color": theme.INK}
-    axes.annotate(said, (0.02, 0.03 + 0.06 * line), **place)
+    axes.annotate(text, (0.02, 0.03 + 0.06 * line), **place)

@@ -1,1 +1,1 @@
-"""Estimates with intervals, tests of paired seeds, aggregates over tasks, rankings."""
+"""Estimates with intervals, tests over paired seeds, aggregates over class tasks."""

@@ -1,4 +1,4 @@
-"""One number of many class tasks: interquartile mean, probability of improvement."""
+"""Many class tasks in one number: interquartile mean, probability of improvement, mean rank."""
 
 import math
 
@@ -17,8 +17,8 @@ def iqm(table: Table, seed: int = 0) -> Estimate:
 
     Seeds are resampled within each stratum. `std` is over the seeds' own interquartile means.
     Below 6 seeds there is no interval (NaN), as a bootstrap of so few is too narrow; seeds that
-    change nothing count as one. Agarwal et al., 2021, "Deep reinforcement learning at the edge of
-    the statistical precipice".
+    all give the same values count as one. Agarwal et al., 2021, "Deep reinforcement learning at
+    the edge of the statistical precipice".
 
     Raises:
         ValueError: if the table is empty or a value is NaN or infinite.
@@ -35,8 +35,8 @@ def probability_of_improvement(a: Table, b: Table, seed: int = 0) -> Estimate:
     """Mean over strata of P(a > b) + P(a = b) / 2, for a seed of a and a seed of b; 0.5 = none.
 
     Seeds are resampled within each stratum of each table; they need not be paired. `n` is the
-    smaller number of seeds, where seeds that change nothing count as one; below 6 there is no
-    interval (NaN). `std` is NaN: the seeds have no value of their own. Agarwal et al., 2021.
+    smaller number of seeds, where seeds that give the same values count as one; below 6 there is
+    no interval (NaN). `std` is NaN: the seeds have no value of their own. Agarwal et al., 2021.
 
     Raises:
         ValueError: if the strata differ, there is none, or a value is NaN or infinite.
@@ -52,6 +52,25 @@ def probability_of_improvement(a: Table, b: Table, seed: int = 0) -> Estimate:
     return Estimate(value, math.nan, low, high, n)
 
 
+def mean_ranks(table: pd.DataFrame) -> pd.Series:
+    """Mean rank of each method over class tasks, best first; 1 = the best in every task.
+
+    A description: classes of one data set are no independent evidence, so ranks over them are not
+    tested. Values that differ by less than 1e-12 are tied and share their mean rank.
+
+    Args:
+        table: a row per class task, a column per method; larger is better.
+
+    Raises:
+        ValueError: if a value is NaN or infinite.
+    """
+    if not np.isfinite(table.to_numpy(dtype=float)).all():
+        raise ValueError("a ranking needs a finite value of every method in every task")
+    ranks = table.astype(float).round(12).rank(axis="columns", ascending=False)
+    means: pd.Series = ranks.mean().sort_values(kind="stable")
+    return means
+
+
 def _strata(table: Table) -> np.ndarray:
     values = np.asarray(table, dtype=float)
     if values.ndim != 2 or values.size == 0:
@@ -62,7 +81,7 @@ def _strata(table: Table) -> np.ndarray:
 
 
 def _seeds(values: np.ndarray) -> int:
-    """Number of seeds; 1 where they are copies."""
+    """Number of seeds; 1 where all give the same values."""
     return 1 if seeds_alike(pd.DataFrame(values)) else values.shape[1]
 
 

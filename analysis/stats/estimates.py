@@ -1,4 +1,4 @@
-"""Estimates with their intervals and counts; the thresholds of every test."""
+"""Means with their intervals and numbers of seeds, as numbers and as text; thresholds of tests."""
 
 import math
 from collections.abc import Callable, Sequence
@@ -8,12 +8,14 @@ import numpy as np
 import pandas as pd
 from scipy import stats
 
-LEVEL = 0.95
-ALIKE = 1e-12  # standard deviation of values that differ by rounding alone
+from analysis.document.format import PERCENT, Unit, mean_text
+
+LEVEL = 0.95  # of confidence intervals
+ALIKE = 1e-12  # largest standard deviation of values that differ by rounding alone
 SIGNIFICANCE = 0.05
-LEAST_PAIRS = 6  # seeds for a test over seeds, and for an interval by the bootstrap
-LEAST_SEEDS = 3  # for a test that counts classes of a seed, or published seeds, too
-MARGIN = 0.02  # of AUROC: less is no effect
+LEAST_PAIRS = 6  # seeds that a test over seeds, or an interval by the bootstrap, needs
+LEAST_SEEDS = 3  # seeds that a test over class x seed, or against published numbers, needs
+MARGIN = 0.02  # largest difference of AUROC that counts as none
 RESAMPLES = 5_000
 
 
@@ -35,34 +37,43 @@ class Estimate(NamedTuple):
     high: float
     n: int
 
-    @property
-    def short(self) -> str:
-        """Mean and standard deviation in per cent, the form of the papers' tables."""
-        if self.n == 0:
-            return ""
-        return f"{100 * self.mean:.1f}" + (f" ± {100 * self.std:.1f}" if self.n > 1 else "")
+    def mean_std(self, unit: Unit = PERCENT) -> str:
+        """Mean and standard deviation, the form of the papers' tables; empty without a value.
 
-    @property
-    def interval(self) -> str:
-        """Mean, standard deviation and interval in per cent, without n: for a table with n."""
-        if self.n == 0:
-            return ""
-        if self.n == 1 or self.std < ALIKE:
-            return f"{100 * self.mean:.1f}"
-        return f"{self.short} [{100 * self.low:.1f}, {100 * self.high:.1f}]"
+        >>> estimate([0.5, 0.6, 0.7]).mean_std(), estimate([0.5]).mean_std()
+        ('60.0 ± 10.0', '50.0')
+        """
+        return mean_text(self.mean, self.std, unit=unit) if self.n else ""
+
+    def mean_interval(self, unit: Unit = PERCENT) -> str:
+        """Mean and interval, where there is one; empty without a value.
+
+        >>> estimate([-0.01, 0.0, 0.01], (-1, 1)).mean_interval(Unit(100, "+.1f"))
+        '+0.0 [-2.5, +2.5]'
+        """
+        return mean_text(self.mean, low=self.low, high=self.high, unit=unit) if self.n else ""
+
+    def mean_std_interval(self, unit: Unit = PERCENT) -> str:
+        """Mean, standard deviation and interval; the mean alone of one value or of equal ones.
+
+        >>> estimate([0.5, 0.6, 0.7]).mean_std_interval(), estimate([0.6, 0.6]).mean_std_interval()
+        ('60.0 ± 10.0 [35.2, 84.8]', '60.0')
+        """
+        if self.n and self.std < ALIKE:
+            return unit.text(self.mean)
+        return mean_text(*self[:4], unit=unit) if self.n else ""
 
     def __str__(self) -> str:
-        """The mean and its interval in per cent, or why there is none."""
+        """The mean of an AUROC and its interval in per cent, or why there is no interval."""
         if self.n == 0:
             return "no value"
         if self.n == 1:
-            return f"{100 * self.mean:.1f} % (n = 1 seed, no interval)"
-        if self.std < ALIKE:
-            return f"{100 * self.mean:.1f} % (the same for all n = {self.n} seeds)"
-        if math.isnan(self.low):
-            return f"{self.short} % (n = {self.n} seeds, no interval)"
-        ends = f"{100 * self.low:.1f}, {100 * self.high:.1f}"
-        return f"{100 * self.mean:.1f} ± {100 * self.std:.1f} [{ends}] % (n = {self.n} seeds)"
+            why = "n = 1 seed, no interval"
+        elif self.std < ALIKE:
+            why = f"the same for all n = {self.n} seeds"
+        else:
+            why = f"n = {self.n} seeds" + (", no interval" if math.isnan(self.low) else "")
+        return f"{self.mean_std_interval()} % ({why})"
 
 
 def estimate(values: Sequence[float], bounds: tuple[float, float] = (0.0, 1.0)) -> Estimate:
@@ -103,7 +114,7 @@ def bootstrap(
     plain = estimate(values, bounds)
     if plain.n < LEAST_PAIRS:
         return plain._replace(low=math.nan, high=math.nan)
-    low, high = percentile_interval([finite(values)], np.mean, seed)
+    low, high = percentile_interval([finite_array(values)], np.mean, seed)
     return plain._replace(low=max(bounds[0], low), high=min(bounds[1], high))
 
 
@@ -117,7 +128,7 @@ def percentile_interval(
         statistic: takes the samples, and the axis along which they lie.
         seed: of the resampling.
     """
-    found = stats.bootstrap(
+    interval = stats.bootstrap(
         samples,
         statistic,
         n_resamples=RESAMPLES,
@@ -127,25 +138,25 @@ def percentile_interval(
         method="percentile",
         rng=np.random.default_rng(seed),
     ).confidence_interval
-    return float(found.low), float(found.high)
+    return float(interval.low), float(interval.high)
 
 
-def finite(values: Sequence[float]) -> np.ndarray:
+def finite_array(values: Sequence[float]) -> np.ndarray:
     """The values as an array.
 
     Raises:
         ValueError: if one is NaN or infinite.
     """
-    made = np.asarray(values, dtype=float)
-    if not np.isfinite(made).all():
-        raise ValueError(f"a statistic needs finite values, got {made.tolist()}")
-    return made
+    array = np.asarray(values, dtype=float)
+    if not np.isfinite(array).all():
+        raise ValueError(f"a statistic needs finite values, got {array.tolist()}")
+    return array
 
 
 def seeds_alike(values: pd.DataFrame) -> bool:
-    """Whether the seeds (columns) change nothing but for rounding: they are copies, no evidence.
+    """Whether all seeds (columns) give the same values, but for rounding.
 
-    So it is with a detector that draws nothing, such as a kernel density.
+    So it is with a deterministic detector, such as a kernel density: its seeds count as one.
     """
     spread = values.max(axis="columns") - values.min(axis="columns")
     return bool((spread < ALIKE).all())

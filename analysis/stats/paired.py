@@ -1,4 +1,4 @@
-"""Tests over paired seeds: of a difference, of a family, of no effect; and when there is none."""
+"""Tests over paired seeds: of a difference, of a family of differences, of no difference."""
 
 import math
 from collections.abc import Sequence
@@ -17,7 +17,7 @@ from analysis.stats.estimates import (
     SIGNIFICANCE,
     Estimate,
     estimate,
-    finite,
+    finite_array,
 )
 
 FLIPS = 100_000  # as many sign flips are drawn where all of them are more than 2 ** ALL_FLIPS
@@ -25,13 +25,13 @@ ALL_FLIPS = 16
 
 
 class Paired(NamedTuple):
-    """A test of differences against none.
+    """Paired differences of AUROC, and a test that there is none.
 
     Attributes:
         difference: mean over seeds, in [-1, 1]; above 0 = the first is better.
-        p: two-sided, of the differences being symmetric about 0; NaN where no test was made.
-        test: its name.
-        n: number of differences that were tested.
+        p: two-sided, of differences that are symmetric about 0; NaN where no test was made.
+        test: its name; empty where none was meant.
+        n: number of differences, one per seed, or one per class and seed.
         refusal: why no test was made; empty where one was.
     """
 
@@ -42,13 +42,13 @@ class Paired(NamedTuple):
     refusal: str
 
 
-class Verdict(NamedTuple):
-    """What a test says as one of a family.
+class HolmDecision(NamedTuple):
+    """What a test shows once it is corrected, by Holm, for the family of tests it belongs to.
 
     Attributes:
-        p: adjusted for the family; NaN where no verdict is possible.
-        tone: "unsure" where there is no verdict, or none at 0.05.
-        reason: in a sentence.
+        p: adjusted for the family; NaN where no decision is possible.
+        tone: "unsure" where no decision is possible or p is above 0.05.
+        reason: the test, its p and the decision, or why there is none; without a full stop.
     """
 
     p: float
@@ -57,14 +57,14 @@ class Verdict(NamedTuple):
 
 
 class Equivalence(NamedTuple):
-    """Whether an effect is so small that it counts as none.
+    """A test whether an effect is so small that it counts as none.
 
     Attributes:
-        p: the larger of the two one-sided tests; NaN where refused.
+        p: the larger p of the two one-sided tests; NaN where refused.
         low: lower end of the 90 % interval of the mean difference; NaN where refused.
-        high: its upper end.
-        equivalent: whether the whole interval lies within the margin.
-        margin: half the width of what counts as none.
+        high: upper end of that interval.
+        equivalent: whether the whole interval lies within the margin, so that p < 0.05.
+        margin: largest absolute difference that counts as none.
         n: number of paired seeds.
         refusal: why no test was made; empty where one was.
     """
@@ -79,7 +79,7 @@ class Equivalence(NamedTuple):
 
 
 def smallest_p(n: int) -> float:
-    """The smallest two-sided p that n pairs can give: all have one sign.
+    """The smallest two-sided p that n pairs can give, where all differences have one sign.
 
     >>> smallest_p(5), smallest_p(6)
     (0.0625, 0.03125)
@@ -87,34 +87,18 @@ def smallest_p(n: int) -> float:
     return min(1.0, 2.0 ** (1 - n))
 
 
-def wilcoxon(differences: Sequence[float]) -> Paired:
-    """Exact two-sided signed-rank test, one difference per seed.
-
-    Zeros are left out (Wilcoxon's own way) and tied differences share a rank; differences that
-    agree but for rounding are tied. Without any other than zero, p = 1. Wilcoxon, 1945.
-
-    Raises:
-        ValueError: if a difference is NaN or infinite.
-    """
-    name, difference = "Wilcoxon's signed-rank test", estimate(differences, (-1.0, 1.0))
-    if refusal := _too_few(len(differences), "paired seed"):
-        return Paired(difference, math.nan, name, len(differences), refusal)
-    rounded = np.round(finite(differences), 12)
-    present = rounded[rounded != 0]
-    return Paired(difference, _signed_rank_p(present), name, len(differences), "")
-
-
 def sign_flip(differences: Sequence[float], per_seed: Sequence[float] | None = None) -> Paired:
-    """Two-sided test of the mean under flips of the differences' signs.
+    """Two-sided permutation test that the mean difference is 0, by flips of the signs.
 
-    All flips of up to 16 differences, otherwise 100,000 drawn ones with a fixed seed. Over class x
-    seed it needs few seeds, though no fewer than 3, and its claim is narrower: of these classes;
-    declare it beforehand.
+    Without a difference, either sign of each is as likely. All flips of up to 16 differences,
+    otherwise 100,000 random flips with a fixed seed. Over class x seed the test needs 3 seeds
+    (and 6 differences), but says less: it holds for these classes alone. It must be chosen before
+    the run.
 
     Args:
         differences: one per seed, or one per class and seed.
-        per_seed: where they are one per class and seed: their means over classes, one per seed,
-            for the estimate, whose interval must not count classes as seeds.
+        per_seed: where differences are one per class and seed: their means over classes, one per
+            seed; for the estimate, whose interval must not count classes as seeds.
 
     Raises:
         ValueError: if a difference is NaN or infinite.
@@ -122,7 +106,7 @@ def sign_flip(differences: Sequence[float], per_seed: Sequence[float] | None = N
     seeds = differences if per_seed is None else per_seed
     unit = "paired seed" if per_seed is None else "class x seed pair"
     name = "sign-flip test" + ("" if per_seed is None else " over class and seed")
-    values, difference = finite(differences), estimate(seeds, (-1.0, 1.0))
+    values, difference = finite_array(differences), estimate(seeds, (-1.0, 1.0))
     refusal = _too_few(len(values), unit)
     if per_seed is not None and 0 < len(per_seed) < LEAST_SEEDS:
         refusal = _too_few_seeds(len(per_seed))
@@ -130,21 +114,22 @@ def sign_flip(differences: Sequence[float], per_seed: Sequence[float] | None = N
     return Paired(difference, p, name, len(values), refusal)
 
 
-def untested(difference: float, why: str) -> Paired:
-    """One difference to be shown without a test.
+def untested(differences: Sequence[float], why: str) -> Paired:
+    """Differences that are shown without a test.
 
     Args:
-        difference: in [-1, 1].
+        differences: one per seed, in [-1, 1].
         why: no test was made.
 
     Raises:
-        ValueError: if the difference is NaN or infinite.
+        ValueError: if a difference is NaN or infinite.
     """
-    return Paired(estimate([difference], (-1.0, 1.0)), math.nan, "", 1, why)
+    difference = estimate(differences, (-1.0, 1.0))
+    return Paired(difference, math.nan, "", len(differences), why)
 
 
-def holm(tests: Sequence[Paired]) -> list[Verdict]:
-    """The verdicts of a family of tests by Holm's step-down, at 0.05 for the whole family.
+def holm(tests: Sequence[Paired]) -> list[HolmDecision]:
+    """The decisions on a family of tests by Holm's step-down, at 0.05 for the whole family.
 
     Refused tests count as members. A test whose n cannot reach 0.05 / m, m the number of tests, is
     refused whatever its p. Holm, 1979.
@@ -152,10 +137,10 @@ def holm(tests: Sequence[Paired]) -> list[Verdict]:
     if not tests:
         return []
     refusals = [test.refusal or _too_few_for_family(test.n, len(tests)) for test in tests]
-    known = [1.0 if no else test.p for no, test in zip(refusals, tests, strict=True)]
-    adjusted = multipletests(known, alpha=SIGNIFICANCE, method="holm")[1]
+    ps = [1.0 if no else test.p for no, test in zip(refusals, tests, strict=True)]
+    adjusted = multipletests(ps, alpha=SIGNIFICANCE, method="holm")[1]
     return [
-        Verdict(math.nan, "unsure", no) if no else _verdict(test, float(p), len(tests))
+        HolmDecision(math.nan, "unsure", no) if no else _decide(test, float(p), len(tests))
         for no, test, p in zip(refusals, tests, adjusted, strict=True)
     ]
 
@@ -170,7 +155,7 @@ def equivalence(differences: Sequence[float], margin: float = MARGIN) -> Equival
     """
     if not margin > 0:
         raise ValueError(f"`margin > 0` must hold, but got {margin}")
-    values = finite(differences)
+    values = finite_array(differences)
     n = len(values)
     if n < LEAST_PAIRS:
         why = f"n = {n} paired seeds: a claim of no effect needs {LEAST_PAIRS}"
@@ -212,26 +197,17 @@ def _too_few_for_family(n: int, m: int) -> str:
     )
 
 
-def _signed_rank_p(present: np.ndarray) -> float:
-    if not len(present):
-        return 1.0
-    ranks = stats.rankdata(np.abs(present))
-    if len(set(ranks)) < len(ranks):  # scipy's exact distribution knows no ties
-        return _flip_p(np.sign(present) * ranks)
-    return float(stats.wilcoxon(present, method="exact").pvalue)
-
-
 def _flip_p(values: np.ndarray) -> float:
     if len(values) > ALL_FLIPS:
         return _drawn_flip_p(values)
-    found = stats.permutation_test(
+    test = stats.permutation_test(
         (values,),
         np.mean,
         permutation_type="samples",
         vectorized=True,
         n_resamples=2 ** len(values),
     )
-    return float(found.pvalue)
+    return float(test.pvalue)
 
 
 def _drawn_flip_p(values: np.ndarray) -> float:
@@ -246,10 +222,10 @@ def _drawn_flip_p(values: np.ndarray) -> float:
     return (extreme + 1) / (FLIPS + 1)
 
 
-def _verdict(test: Paired, p: float, m: int) -> Verdict:
+def _decide(test: Paired, p: float, m: int) -> HolmDecision:
     family = "" if m == 1 else f" after Holm over {m} tests"
     reason = f"{test.test}, n = {test.n}: p = {p:.2g}{family}"
     if p > SIGNIFICANCE or test.difference.mean == 0:
-        return Verdict(p, "unsure", f"{reason}; no difference shown")
+        return HolmDecision(p, "unsure", f"{reason}; no difference shown")
     tone: Literal["better", "worse"] = "better" if test.difference.mean > 0 else "worse"
-    return Verdict(p, tone, f"{reason}; {tone}")
+    return HolmDecision(p, tone, f"{reason}; {tone}")

@@ -3,6 +3,7 @@
 from optuna.distributions import CategoricalDistribution, distribution_to_json
 
 from analysis.study import StudyRecords
+from tests.naming import named, variants
 from tune_ad.storage.folder import StudyFolder
 from tune_ad.storage.jsonl import to_text, write_atomically
 from tune_ad.storage.records import ReplicaRecord, TrialRecord
@@ -12,7 +13,10 @@ TASKS = ("digits/0", "digits/1")
 
 def record(number, params, aurocs, tasks=TASKS, baseline="PGN", **changes):
     """A trial: `aurocs` holds one test AUROC per seed (all classes), or one list per seed."""
-    rows = [each if isinstance(each, list | tuple) else [each] * len(tasks) for each in aurocs]
+    rows = [
+        per_seed if isinstance(per_seed, list | tuple) else [per_seed] * len(tasks)
+        for per_seed in aurocs
+    ]
     values = [value for row in rows for value in row]
     replicas = [
         ReplicaRecord(task, seed, "failed" if value is None else "complete", "", 10)
@@ -41,7 +45,10 @@ def record(number, params, aurocs, tasks=TASKS, baseline="PGN", **changes):
         },
         "seconds": 1.0,
     }
-    return TrialRecord(**{**fields, **changes})
+    given = {**fields, **changes}
+    given["metrics"] = named(given["metrics"])
+    given["variants"] = variants(given.get("variants", {}))
+    return TrialRecord(**given)
 
 
 def space(params):
@@ -53,8 +60,8 @@ def space(params):
     }
 
 
-def study(path, trials=(), defaults=None, fresh=(), **asked):
-    """The study as read from the disk; `asked` changes what `study.json` says."""
+def study(path, trials=(), defaults=None, fresh=(), **search):
+    """The study as read from the disk; `search` changes what `study.json` says."""
     folder = StudyFolder(path / "planted")
     defaults = defaults or {"PGN": {"width": 1.0}}
     stored = {
@@ -71,7 +78,7 @@ def study(path, trials=(), defaults=None, fresh=(), **asked):
                 name: {"detector": "PGN", "space": space(params), "params": params}
                 for name, params in defaults.items()
             },
-            **asked,
+            **search,
         },
         "tasks": [{"name": task} for task in TASKS],
         "data": {"digits": {"about": "planted"}},
@@ -80,8 +87,8 @@ def study(path, trials=(), defaults=None, fresh=(), **asked):
         "created": "now",
     }
     write_atomically(folder.study, to_text(stored))
-    for each in trials:
-        folder.trials.append(each)
-    for each in fresh:
-        folder.evaluation.append(each)
+    for trial in trials:
+        folder.trials.append(trial)
+    for trial in fresh:
+        folder.evaluation.append(trial)
     return StudyRecords.read(folder.path)

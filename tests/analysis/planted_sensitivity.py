@@ -12,8 +12,10 @@ from optuna.distributions import (
 )
 
 from analysis.study import StudyRecords
+from tests.naming import named, variants
 from tune_ad.storage.folder import StudyFolder
 from tune_ad.storage.records import ReplicaRecord, TrialRecord
+from tune_ad.storage.schema1 import upgraded_study
 
 TASKS = ("digits/0", "digits/1")
 SPACE = {
@@ -27,17 +29,19 @@ DEFAULT = {"strong": 0.0, "weak": 1e-4, "choice": "low", "idle": 1, "fixed": 7}
 
 def drawn(space, rng):
     """A configuration at random."""
-    found = {}
-    for name, each in space.items():
-        if isinstance(each, CategoricalDistribution):
-            found[name] = each.choices[rng.integers(len(each.choices))]
-        elif isinstance(each, IntDistribution):
-            found[name] = int(rng.integers(each.low, each.high + 1))
-        elif each.log:
-            found[name] = float(np.exp(rng.uniform(np.log(each.low), np.log(each.high))))
+    params = {}
+    for name, distribution in space.items():
+        if isinstance(distribution, CategoricalDistribution):
+            params[name] = distribution.choices[rng.integers(len(distribution.choices))]
+        elif isinstance(distribution, IntDistribution):
+            params[name] = int(rng.integers(distribution.low, distribution.high + 1))
+        elif distribution.log:
+            params[name] = float(
+                np.exp(rng.uniform(np.log(distribution.low), np.log(distribution.high)))
+            )
         else:
-            found[name] = float(rng.uniform(each.low, each.high))
-    return found
+            params[name] = float(rng.uniform(distribution.low, distribution.high))
+    return params
 
 
 def trial(number, params, auroc, tested=True, **changes):
@@ -65,13 +69,16 @@ def trial(number, params, auroc, tested=True, **changes):
         ],
         "metrics": metrics,
     }
-    return TrialRecord(**{**fields, **changes})
+    given = {**fields, **changes}
+    given["metrics"] = named(given["metrics"])
+    given["variants"] = variants(given.get("variants", {}))
+    return TrialRecord(**given)
 
 
-def study(trials=(), evaluation=(), space=None, baselines=("PGN",), plan=None, **asked):
+def study(trials=(), evaluation=(), space=None, baselines=("PGN",), plan=None, **search):
     """A study that was never written."""
     space = SPACE if space is None else space
-    texts = {name: distribution_to_json(each) for name, each in space.items()}
+    texts = {name: distribution_to_json(distribution) for name, distribution in space.items()}
     stored = {
         "schema": 1,
         "study": {
@@ -80,10 +87,12 @@ def study(trials=(), evaluation=(), space=None, baselines=("PGN",), plan=None, *
             "budget": {"trials": 400, "evaluation_seeds": 3},
             "plan": plan or {"name": "Optuna", "random_trials": 400},
             "baselines": {name: {"space": texts, "params": DEFAULT} for name in baselines},
-            **asked,
+            **search,
         },
+        "tasks": [],
     }
-    return StudyRecords(StudyFolder(Path("nowhere")), stored, list(trials), list(evaluation))
+    folder, stored = StudyFolder(Path("nowhere")), upgraded_study(stored)
+    return StudyRecords(folder, stored, list(trials), list(evaluation))
 
 
 def noted(planted, startup):
@@ -91,7 +100,7 @@ def noted(planted, startup):
     return replace(planted, stored={**planted.stored, "startup": startup})
 
 
-def crowded(response, n=12, more=40, noise=0.005, **asked):
+def crowded(response, n=12, more=40, noise=0.005, **search):
     """A study of `n` random configurations and `more` near the best `strong`."""
     rng = np.random.default_rng(1)
     early = sampled(response, n=n, noise=noise).trials
@@ -99,10 +108,10 @@ def crowded(response, n=12, more=40, noise=0.005, **asked):
     for k in range(n, n + more):
         params = {**drawn(SPACE, rng), "strong": float(rng.uniform(0.95, 1.0))}
         late.append(trial(k, params, response(params) + noise * rng.normal(size=3)))
-    return noted(study([*early, *late], plan={"name": "Optuna"}, **asked), n)
+    return noted(study([*early, *late], plan={"name": "Optuna"}, **search), n)
 
 
-def sampled(response, n=80, seeds=3, noise=0.005, seed=0, space=None, **asked):
+def sampled(response, n=80, seeds=3, noise=0.005, seed=0, space=None, **search):
     """A study of random configurations; trial 0 is the default."""
     space = SPACE if space is None else space
     rng = np.random.default_rng(seed)
@@ -112,7 +121,7 @@ def sampled(response, n=80, seeds=3, noise=0.005, seed=0, space=None, **asked):
         trial(k, params, response(params) + noise * rng.normal(size=seeds))
         for k, params in enumerate(configurations)
     ]
-    return study(trials, space=space, **asked)
+    return study(trials, space=space, **search)
 
 
 def additive(params):

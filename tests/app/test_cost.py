@@ -48,7 +48,7 @@ def test_three_times_the_trials_epochs_or_seeds_cost_three_times_as_much(change)
     assert seconds(**change) == pytest.approx(3 * seconds())
 
 
-def test_larger_panels_and_networks_cost_more_and_more_at_a_time_costs_less():
+def test_larger_suites_and_networks_cost_more_and_more_at_a_time_costs_less():
     assert seconds(SIZES._replace(tasks=9)) == pytest.approx(3 * seconds())
     assert seconds(SIZES._replace(train=300)) == pytest.approx(3 * seconds())
     assert seconds(ratio=1.5) == pytest.approx(1.5 * seconds())
@@ -248,11 +248,11 @@ def test_the_images_of_a_model(changes, sizes):
 
 
 @pytest.mark.parametrize("changes", [{}, {"train_images": 10_000, "validation_images": 10_000}])
-def test_the_images_of_a_model_are_those_of_the_panel(tiny, open_study, tmp_path, changes):
+def test_the_images_of_a_model_are_those_of_the_suite(tiny, open_study, tmp_path, changes):
     session = open_study(tiny, tmp_path, changes=changes)
     sizes, suite = session._sizes(session.study.budget), session.suite
     assert sizes.tasks == len(suite.tasks)
-    for split in suite.splits:
+    for split in suite.splits.values():
         validation = len(split["validation_normal"]) + len(split["validation_anomalous"])
         assert sizes.train == pytest.approx(len(split["train"]), rel=0.05)
         assert sizes.validation == pytest.approx(validation, rel=0.1)

@@ -21,6 +21,20 @@ def random_arrays(
 
 
 @pytest.fixture
+def client(tmp_path, monkeypatch):
+    """A function that puts a scripted client on a PATH that holds nothing else."""
+    folder = tmp_path / "bin"
+    folder.mkdir()
+    monkeypatch.setenv("PATH", str(folder))
+
+    def install(name: str, script: str) -> None:
+        (folder / name).write_text(f"#!/bin/sh\n{script}\n")
+        (folder / name).chmod(0o755)
+
+    return install
+
+
+@pytest.fixture
 def toy_arrays() -> Callable[..., Arrays]:
     """The function `random_arrays`."""
     return random_arrays

@@ -10,11 +10,11 @@ from tune_ad.data.controls import CONTROLS, control, padded
 @pytest.mark.parametrize("name", CONTROLS)
 @pytest.mark.parametrize("shape", [(1, 32, 32), (3, 8, 8)])
 def test_a_control_is_a_test_only_set_that_its_seed_repeats(name, shape):
-    made = control(name, shape, 50, seed=1)
-    assert made.test_images.shape == (50, *shape)
-    assert len(made.train_images) == 0
-    assert torch.equal(made.test_images, control(name, shape, 50, seed=1).test_images)
-    assert not torch.equal(made.test_images, control(name, shape, 50, seed=2).test_images)
+    image_set = control(name, shape, 50, seed=1)
+    assert image_set.test_images.shape == (50, *shape)
+    assert len(image_set.train_images) == 0
+    assert torch.equal(image_set.test_images, control(name, shape, 50, seed=1).test_images)
+    assert not torch.equal(image_set.test_images, control(name, shape, 50, seed=2).test_images)
 
 
 def test_constant_images_have_no_variance_and_noise_has_that_of_its_range():

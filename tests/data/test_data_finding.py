@@ -69,7 +69,22 @@ def test_an_unknown_name_lists_what_is_near(tmp_path, toy, name):
     assert "mine" in message
     assert "cifar10" in message
     assert "\n" not in message
-    assert ("did you mean mnist" in message) == (name == "mnits")
+    assert ("(did you mean mnist" in message) == (name == "mnits")
+
+
+@pytest.mark.parametrize(
+    ("name", "similar"),
+    [
+        ("MNIST", "fashion_mnist or fmnist or mnist"),
+        ("fashion", "fashion_mnist"),
+        ("Cifar_10", "cifar10 or cifar"),
+        ("digit", "digits"),
+    ],
+)
+def test_names_that_contain_the_wrong_one_or_resemble_it_are_suggested(tmp_path, name, similar):
+    with pytest.raises(UserError, match="unknown data set") as caught:
+        find(name, tmp_path)
+    assert f"unknown data set {name!r} (did you mean {similar}?); choose one" in str(caught.value)
 
 
 def test_a_users_file_is_found_checked_and_loaded(tmp_path, toy):

@@ -64,10 +64,9 @@ def parts(result) -> dict[str, torch.Tensor]:
 
 def test_names_and_aliases_are_unique_and_safe_as_file_names():
     declared = available()
-    names = [each.name for each in declared.values()]
-    assert len({*names, *declared}) == len(set(names)) + sum(
-        a != s.name for a, s in declared.items()
-    )
+    names = [data_set.name for data_set in declared.values()]
+    aliases = [alias for alias, data_set in declared.items() if alias != data_set.name]
+    assert len({*names, *declared}) == len(set(names)) + len(aliases)
     assert all(name.replace("_", "a").isalnum() for name in {*names, *declared})
     assert canonical_name("fmnist") == "fashion_mnist"
     assert canonical_name("fashion_mnist") == "fashion_mnist"
@@ -153,7 +152,7 @@ def test_no_validation_image_is_trained_on_byte_for_byte(alias):
     trained = set(prints(pool, result.train))
     for part in (result.validation_normal, result.validation_anomalous):
         shared = trained.intersection(prints(pool, part))
-        assert all(published[each] >= 2 for each in shared)
+        assert all(published[digest] >= 2 for digest in shared)
     assert sum(published.values()) - len(published) <= 2, "the training files hold no more doubles"
 
 

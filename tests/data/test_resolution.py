@@ -27,17 +27,19 @@ def image_set(name, shape, about=""):
     ],
 )
 def test_sets_get_one_side_that_is_a_multiple_of_eight(shapes, side):
-    given = [image_set(f"s{k}", shape, "known") for k, shape in enumerate(shapes)]
-    made = side_by_side(given, [*(f"s{k}" for k in range(1, len(shapes))), "noise", "constant"])
-    assert [each.name for each in made] == [each.name for each in given] + ["noise", "constant"]
-    assert {each.shape for each in made} == {(shapes[0][0], side, side)}
-    for before, after in zip(given, made, strict=False):
+    loaded = [image_set(f"s{k}", shape, "known") for k, shape in enumerate(shapes)]
+    outsiders = [*(f"s{k}" for k in range(1, len(shapes))), "noise", "constant"]
+    together = side_by_side(loaded, outsiders)
+    assert [each_set.name for each_set in together] == ["s0", *outsiders]
+    assert {each_set.shape for each_set in together} == {(shapes[0][0], side, side)}
+    for before, after in zip(loaded, together, strict=False):
         padded = before.shape != after.shape
         assert after.about == (f"known; zero-padded to {side}x{side}" if padded else "known")
         # a border of zeros: nothing is resampled
         assert int(after.test_images.int().sum()) == int(before.test_images.int().sum())
         assert set(np.unique(after.train_images)) == ({0, 7} if padded else {7})
-    assert all("made with seed 0" in each.about for each in made[len(given) :])
+    controls = together[len(loaded) :]
+    assert all("made with seed 0" in control.about for control in controls)
 
 
 def test_sets_of_different_channels_are_refused():
@@ -50,8 +52,8 @@ def test_controls_have_the_border_of_the_images_beside_them():
     source, _, noise, constant = side_by_side(
         [image_set("a", (1, 28, 28)), image_set("b", (1, 28, 28))], ["b", "noise", "constant"]
     )
-    for made in (source, noise, constant):
+    for images in (source, noise, constant):
         inside = torch.zeros(32, 32, dtype=torch.bool)
         inside[2:30, 2:30] = True
-        assert not made.test_images[..., ~inside].any(), made.name
+        assert not images.test_images[..., ~inside].any(), images.name
     assert noise.test_images[..., 2:30, 2:30].float().std() > 60

@@ -2,7 +2,7 @@ import pytest
 import torch
 
 from tune_ad.data import SCALINGS, scaled
-from tune_ad.data.scaling import CHUNK_IMAGES, Range, training_range
+from tune_ad.data.scaling import IMAGES_PER_CHUNK, Range, training_range
 from tune_ad.errors import UserError
 
 
@@ -13,36 +13,36 @@ def images(count: int = 6, channels: int = 3) -> torch.Tensor:
 
 @pytest.mark.parametrize("name", sorted(SCALINGS))
 def test_every_scaling_keeps_shape_and_range_and_input(name):
-    given = images()
-    before = given.clone()
-    result = scaled(given, name)
+    pixels = images()
+    before = pixels.clone()
+    result = scaled(pixels, name)
     assert result.dtype == torch.float32
-    assert result.shape == given.shape
-    low, high = training_range(name, result, torch.arange(len(given))) or (0, 1)
+    assert result.shape == pixels.shape
+    low, high = training_range(name, result, torch.arange(len(pixels))) or (0, 1)
     result = (result - low) / (high - low)
     assert result.min() >= 0
     assert result.max() <= 1
-    assert torch.equal(given, before)
-    assert scaled(given[:0], name).shape == (0, 3, 4, 4)
+    assert torch.equal(pixels, before)
+    assert scaled(pixels[:0], name).shape == (0, 3, 4, 4)
 
 
 @pytest.mark.parametrize("name", sorted(SCALINGS))
 def test_an_image_is_scaled_alone_whatever_the_chunk(name):
-    given = images(1).expand(CHUNK_IMAGES + 3, -1, -1, -1).clone()
-    given[-1] //= 2
-    result = scaled(given, name)
-    assert torch.equal(result[CHUNK_IMAGES], result[0])
-    assert torch.equal(result[-1:], scaled(given[-1:], name))
+    pixels = images(1).expand(IMAGES_PER_CHUNK + 3, -1, -1, -1).clone()
+    pixels[-1] //= 2
+    result = scaled(pixels, name)
+    assert torch.equal(result[IMAGES_PER_CHUNK], result[0])
+    assert torch.equal(result[-1:], scaled(pixels[-1:], name))
 
 
 def test_unit_divides_by_255():
-    given = torch.arange(256, dtype=torch.uint8).view(1, 1, 16, 16)
-    assert torch.equal(scaled(given, "unit"), torch.arange(256).view(1, 1, 16, 16) / 255)
+    pixels = torch.arange(256, dtype=torch.uint8).view(1, 1, 16, 16)
+    assert torch.equal(scaled(pixels, "unit"), torch.arange(256).view(1, 1, 16, 16) / 255)
 
 
 def test_minmax_stretches_each_image_over_its_channels_jointly():
-    given = images()
-    for image, result in zip(given.double(), scaled(given, "minmax").double(), strict=True):
+    pixels = images()
+    for image, result in zip(pixels.double(), scaled(pixels, "minmax").double(), strict=True):
         expected = (image - image.min()) / (image.max() - image.min())
         assert torch.allclose(result, expected, atol=1e-7)
         assert (result.min(), result.max()) == (0, 1)
@@ -62,9 +62,9 @@ def test_an_unknown_scaling_lists_the_known_ones():
 
 
 def test_gcn_has_mean_0_and_mean_absolute_value_1_over_all_channels():
-    given = images(50)
-    given[7, :2] = 255  # no channel has mean 0 of its own
-    for image, result in zip(given.double(), scaled(given, "gcn").double(), strict=True):
+    pixels = images(50)
+    pixels[7, :2] = 255  # no channel has mean 0 of its own
+    for image, result in zip(pixels.double(), scaled(pixels, "gcn").double(), strict=True):
         assert float(result.mean()) == pytest.approx(0, abs=1e-6)
         assert float(result.abs().mean()) == pytest.approx(1, abs=1e-6)
         centred = image - image.mean()
@@ -72,10 +72,10 @@ def test_gcn_has_mean_0_and_mean_absolute_value_1_over_all_channels():
 
 
 def test_gcn_knows_no_brightness_and_no_contrast():
-    given = torch.tensor([[10, 20], [30, 60]], dtype=torch.uint8).view(1, 1, 2, 2)
-    for other in (given + 100, given * 2, given * 4 + 5):
-        torch.testing.assert_close(scaled(other, "gcn"), scaled(given, "gcn"))
-    assert scaled(given, "gcn").flatten().tolist() == pytest.approx([-4 / 3, -2 / 3, 0, 2])
+    pixels = torch.tensor([[10, 20], [30, 60]], dtype=torch.uint8).view(1, 1, 2, 2)
+    for other in (pixels + 100, pixels * 2, pixels * 4 + 5):
+        torch.testing.assert_close(scaled(other, "gcn"), scaled(pixels, "gcn"))
+    assert scaled(pixels, "gcn").flatten().tolist() == pytest.approx([-4 / 3, -2 / 3, 0, 2])
 
 
 @pytest.mark.parametrize("value", [0, 7, 93, 255])
@@ -85,22 +85,22 @@ def test_gcn_of_a_constant_image_is_zero(value, side):
     assert torch.equal(scaled(constant, "gcn"), torch.zeros(2, 3, side, side + 3))
 
 
-@pytest.mark.parametrize("chunk", [2, CHUNK_IMAGES])
+@pytest.mark.parametrize("chunk", [2, IMAGES_PER_CHUNK])
 def test_the_range_of_a_fitted_scaling_is_that_of_the_training_images(chunk, monkeypatch):
-    monkeypatch.setattr("tune_ad.data.scaling.CHUNK_IMAGES", chunk)
+    monkeypatch.setattr("tune_ad.data.scaling.IMAGES_PER_CHUNK", chunk)
     result = scaled(images(9), "gcn")
     for train in (torch.tensor([4]), torch.tensor([8, 0, 3, 1, 5]), torch.arange(9)):
-        own = result[train]
-        expected = Range(float(own.min()), float(own.max()))
+        trained = result[train]
+        expected = Range(float(trained.min()), float(trained.max()))
         assert training_range("gcn", result, train) == expected
     assert training_range("unit", result, torch.arange(9)) is None
     assert training_range("minmax", result, torch.arange(9)) is None
 
 
 def test_images_without_contrast_have_no_range():
-    given = images(5)
-    given[:3] = 40
-    result = scaled(given, "gcn")
+    pixels = images(5)
+    pixels[:3] = 40
+    result = scaled(pixels, "gcn")
     with pytest.raises(UserError, match="'gcn' needs contrast, and all 3 training images are"):
         training_range("gcn", result, torch.arange(3))
     assert training_range("gcn", result, torch.arange(4)) is not None

@@ -11,6 +11,7 @@ from urllib.error import URLError
 
 import pytest
 import torch
+from filelock import FileLock
 
 from tune_ad.data import (
     DataSet,
@@ -33,7 +34,7 @@ class Places:
     """A declared set whose sources are scripted: each is an exception to raise, or arrays."""
 
     def __init__(self, root: Path, arrays, monkeypatch):
-        self.arrays, self.asked = arrays, []
+        self.arrays, self.tried = arrays, []
         self.files = self.download = self.npm = SourceError("scripted")
         self.set = DataSet(
             "toy",
@@ -52,7 +53,7 @@ class Places:
         return self._answer("download" if download else "files")
 
     def _answer(self, place):
-        self.asked.append(place)
+        self.tried.append(place)
         answer = getattr(self, place)
         if isinstance(answer, BaseException):
             raise answer
@@ -77,11 +78,11 @@ def test_the_npz_comes_first(places, caplog):
     places.put_files()
     with caplog.at_level(logging.INFO):
         assert load("toy", places.root).about == "mine"
-    assert places.asked == []
+    assert places.tried == []
     assert caplog.messages == [f"toy: read from {places.root / 'toy.npz'}"]
 
 
-def test_a_stand_in_without_training_images_gives_way_to_the_whole_set(places, toy_arrays):
+def test_a_file_without_training_images_gives_way_to_the_whole_set(places, toy_arrays):
     few = from_arrays("toy", ("a", "b"), toy_arrays([], [1, 1]), "a few to be outsiders")
     write_npz(places.root / "toy.npz", few)
     assert load("toy", places.root).about == "a few to be outsiders"
@@ -100,20 +101,20 @@ def test_each_source_is_tried_in_turn_and_the_first_good_one_is_kept(places, cap
         setattr(places, place, places.arrays)
     with caplog.at_level(logging.INFO):
         image_set = load("toy", places.root)
-    assert places.asked == order[: order.index(first) + 1]
+    assert places.tried == order[: order.index(first) + 1]
     assert kept(places.root) == ["Toy", "toy.npz"]
     assert image_set.about == "toys"
     assert sum("taken from" in message for message in caplog.messages) == 1
     again = load("toy", places.root)
     assert torch.equal(again.train_images, image_set.train_images)
     assert again.about == "toys"
-    assert len(places.asked) == order.index(first) + 1
+    assert len(places.tried) == order.index(first) + 1
 
 
 def test_absent_torchvision_files_are_not_read(places):
     places.npm = places.arrays
     load("toy", places.root)
-    assert places.asked == ["download", "npm"]
+    assert places.tried == ["download", "npm"]
 
 
 def test_when_nothing_works_one_line_tells_every_reason(places):
@@ -150,7 +151,7 @@ def test_wrong_images_are_an_error_with_both_digests(places, toy_arrays, place):
     if place == "files":
         places.put_files()
     setattr(places, place, wrong)
-    with pytest.raises(UserError, match="is not the true set") as caught:
+    with pytest.raises(UserError, match="is not the genuine data set") as caught:
         load("toy", places.root)
     assert places.set.sha256 in str(caught.value)
     assert content_digest(from_arrays("toy", ("a", "b"), wrong, "")) in str(caught.value)
@@ -161,7 +162,7 @@ def test_arrays_that_are_no_image_set_are_a_failed_source(places):
     places.download = places.arrays._replace(train_labels=places.arrays.train_labels[:-1])
     places.npm = places.arrays
     load("toy", places.root)
-    assert places.asked == ["download", "npm"]
+    assert places.tried == ["download", "npm"]
 
 
 def test_a_download_cannot_hang_and_the_timeout_is_put_back(places, monkeypatch):
@@ -176,6 +177,39 @@ def test_a_download_cannot_hang_and_the_timeout_is_put_back(places, monkeypatch)
     load("toy", places.root)
     assert seen == [sources.SOCKET_SECONDS]
     assert socket.getdefaulttimeout() is None
+
+
+def test_a_process_that_waits_for_another_one_says_so(places, monkeypatch):
+    lock, lines = FileLock(places.root / ".toy.lock"), []
+    lock.acquire()
+
+    def write_line(line):
+        lines.append(line)
+        if "waiting" in line:
+            lock.release()
+
+    monkeypatch.setattr(sources, "write_line", write_line)
+    places.npm = places.arrays
+    load("toy", places.root)
+    waiting, kept_as = lines
+    assert waiting == "toy: waiting for another process, which is fetching it ..."
+    assert str(places.root / "toy.npz") in kept_as
+    again = FileLock(places.root / ".toy.lock")
+    again.acquire(blocking=False)
+    again.release()
+
+
+def test_torchvisions_download_is_announced_before_it_begins(places, capsys):
+    def read(_root, _download):
+        lines.extend(capsys.readouterr().err.splitlines())
+        return places.arrays
+
+    lines = []
+    places.set = replace(places.set, torchvision=Torchvision((FILE,), read))
+    load("toy", places.root)
+    assert lines == ["downloading toy with torchvision ..."]
+    end, _ = capsys.readouterr().err.splitlines()
+    assert end.startswith("downloading toy with torchvision: ")
 
 
 def test_a_folder_that_cannot_be_written_is_a_users_error(places, monkeypatch):

@@ -115,7 +115,8 @@ def test_other_sets_in_the_pool_do_not_matter(toy, pool):
     before = toy([7, 7], [3, 3], name="z")
     shared = Pool([before, toy(TRAIN, TEST, name="a")])
     sizes = SplitSizes(0.2, 10, 10, 5)
-    alone, moved = (split(one_class("a", 0), each, sizes, seed=2) for each in (pool, shared))
+    task = one_class("a", 0)
+    alone, moved = (split(task, some_pool, sizes, seed=2) for some_pool in (pool, shared))
     for one, two in zip(parts(alone), parts(moved), strict=True):
         assert torch.equal(one + shared.train_range("a").start, two)
         assert torch.equal(pool.images(one), shared.images(two))
@@ -190,8 +191,8 @@ def test_one_class_against_another_data_set(toy):
         ([1, 9], [2, 2], 0, 0.9, "has 1 training images, too few"),
         ([9, 2], [2, 2], 0, 0.1, "too few images of the other classes to hold one out"),
         ([9, 9], [0, 2], 0, 0.1, "the test part holds no normal image"),
-        ([9, 9], [2, 0], 0, 0.1, "the test part holds no rest image"),
-        ([9], [2], 0, 0.1, "the test part holds no rest image"),
+        ([9, 9], [2, 0], 0, 0.1, "the test part holds no image of the other classes"),
+        ([9], [2], 0, 0.1, "the test part holds no image of the other classes"),
         ([0, 0], [2, 2], 0, 0.1, "a has no training images, so it can only be an outsider"),
         ([9, 9], [2, 2], 2, 0.1, "a has no class 2; choose one from 0 to 1"),
     ],

@@ -33,37 +33,34 @@ def prior(batch=7):
 
 @pytest.mark.parametrize(("shape", "extra"), [(MNIST, 148_481), (CIFAR, 197_633)])
 def test_the_discriminator_is_what_it_has_over_the_autoencoder(shape, extra):
-    counts = [
-        sum(
-            each.numel()
-            for each in build(kind, kind.Config.released(shape), shape, 0).parameters()
-        )
-        for kind in (AE, AAE)
-    ]
-    assert counts[1] - counts[0] == extra
+    def count(detector):
+        module = build(detector, detector.Config.released(shape), shape, 0)
+        return sum(parameter.numel() for parameter in module.parameters())
+
+    assert count(AAE) - count(AE) == extra
 
 
 @torch.no_grad()
 @pytest.mark.parametrize("weight", [0.0, 0.001, 0.3])
-def test_the_joint_loss_weighs_the_reconstruction_and_the_verdict(weight):
+def test_the_joint_loss_weighs_the_reconstruction_and_the_adversarial_loss(weight):
     module, images = aae(adversarial_weight=weight), doubles(GREY)
     codes = module.encoder(images)
-    made = module.decoder(codes)
-    absolute = (made - images).abs().flatten(1).mean(1)
-    verdict = module.discriminator(codes).sigmoid().squeeze(1)
-    fooled = functional.binary_cross_entropy(verdict, torch.ones(7).double(), reduction="none")
+    absolute = (module.decoder(codes) - images).abs().flatten(1).mean(1)
+    chance = module.discriminator(codes).sigmoid().squeeze(1)
+    ones = torch.ones(7).double()
+    adversarial = functional.binary_cross_entropy(chance, ones, reduction="none")
     terms = module.terms("autoencoder", images, {})
     exact(terms["reconstruction"], absolute)
-    exact(terms["adversarial"], fooled)
-    exact(terms["loss"], weight * fooled + (1 - weight) * absolute)
+    exact(terms["adversarial"], adversarial)
+    exact(terms["loss"], weight * adversarial + (1 - weight) * absolute)
 
 
 @torch.no_grad()
 def test_the_discriminator_tells_the_prior_from_codes():
     module, images = aae(), doubles(GREY)
     real, fake = (
-        module.discriminator(each).sigmoid().squeeze(1)
-        for each in (prior(), module.encoder(images))
+        module.discriminator(codes).sigmoid().squeeze(1)
+        for codes in (prior(), module.encoder(images))
     )
     entropy = functional.binary_cross_entropy
     ones, zeros = torch.ones(7).double(), torch.zeros(7).double()
@@ -85,8 +82,8 @@ def test_a_discriminator_that_cannot_tell_has_a_loss_of_ln_2():
 def test_the_discriminators_step_sends_no_gradient_to_the_encoder():
     module = aae()
     module.terms("discriminator", doubles(GREY), {"code": prior()})["loss"].sum().backward()
-    assert all(each.grad is None for each in module.encoder.parameters())
-    assert all(each.grad is not None for each in module.discriminator.parameters())
+    assert all(parameter.grad is None for parameter in module.encoder.parameters())
+    assert all(parameter.grad is not None for parameter in module.discriminator.parameters())
 
 
 def test_each_phase_moves_its_own_modules():
@@ -119,31 +116,31 @@ def test_without_weight_the_autoencoder_ignores_the_discriminator():
     adversarial = replica_set_of(AAE, small(AAE, GREY, adversarial_weight=0.0), GREY)
     plain = replica_set_of(AE, small(AE, GREY, **settings), GREY)
     weights = {n: v for n, v in module_of(plain).state_dict().items() if "num_batches" not in n}
-    own = module_of(adversarial)
-    own.load_state_dict({**own.state_dict(), **{n: v.clone() for n, v in weights.items()}})
+    module = module_of(adversarial)
+    module.load_state_dict({**module.state_dict(), **{n: v.clone() for n, v in weights.items()}})
     for replica_set in (adversarial, plain):
         replica_set.train(3)
     for name, value in module_of(plain).named_parameters():
-        torch.testing.assert_close(own.get_parameter(name), value)
+        torch.testing.assert_close(module.get_parameter(name), value)
 
 
 @pytest.mark.parametrize("leaky", [False, True])
 def test_the_papers_text_has_a_leaky_relu_after_the_last_layer(leaky):
     layers = aae(leaky_output=leaky).discriminator
     assert isinstance(layers[-1], nn.LeakyReLU) == leaky
-    widths = [each.out_features for each in layers if isinstance(each, nn.Linear)]
+    widths = [layer.out_features for layer in layers if isinstance(layer, nn.Linear)]
     assert widths == [512, 256, 1]
 
 
 @torch.no_grad()
 def test_the_score_is_the_squared_error_though_l1_was_trained():
     module, images = aae(), doubles(GREY)
-    made = module.decoder(module.encoder(images))
-    exact(module.score(images, {}), (made - images).square().flatten(1).sum(1))
-    exact(module.illustrate(images)["reconstruction"], made)
+    reconstructions = module.decoder(module.encoder(images))
+    exact(module.score(images, {}), (reconstructions - images).square().flatten(1).sum(1))
+    exact(module.illustrate(images)["reconstruction"], reconstructions)
 
 
-def test_codes_come_nearer_to_the_prior_when_the_verdict_weighs_much():
+def test_codes_come_nearer_to_the_prior_when_the_adversarial_loss_weighs_much():
     """The mean squared norm of a code per dimension: 1 under the prior."""
     settings = {"learning_rate": 2e-3, "milestones": (), "reduction": "mean", "weight_decay": 0.0}
     distances = {}

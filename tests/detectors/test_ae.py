@@ -15,11 +15,11 @@ from tune_ad.training.replica import build
 def test_ae_loss_and_score_are_the_squared_error(shape):
     replica_set = trained(AE, shape)
     module, images = module_of(replica_set).eval(), replica_set.replicas[0].images
-    made = module.decoder(module.encoder(images))
-    expected = functional.mse_loss(made, images, reduction="none").sum((1, 2, 3))
+    reconstructions = module.decoder(module.encoder(images))
+    expected = functional.mse_loss(reconstructions, images, reduction="none").sum((1, 2, 3))
     torch.testing.assert_close(module.score(images, {}), expected)
     torch.testing.assert_close(module.loss("train", images, {}), expected.mean())
-    torch.testing.assert_close(module.illustrate(images)["reconstruction"], made)
+    torch.testing.assert_close(module.illustrate(images)["reconstruction"], reconstructions)
     assert float(expected.min()) > 0
 
 

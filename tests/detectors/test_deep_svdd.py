@@ -44,10 +44,10 @@ def svdd(shape: ImageShape = GREY, **settings: Any) -> ReplicaSet:
 def test_the_centre_is_the_mean_code_under_untrained_statistics(shape, epsilon):
     replica_set = svdd(shape, centre_epsilon=epsilon)
     initial = build(DeepSVDD, module_of(replica_set).config, shape, derived_seed(0, "t"))
-    for each in initial.modules():
-        if isinstance(each, nn.BatchNorm2d):
-            assert float(each.running_mean.abs().max()) == 0
-            assert float((each.running_var - 1).abs().max()) == 0
+    for layer in initial.modules():
+        if isinstance(layer, nn.BatchNorm2d):
+            assert float(layer.running_mean.abs().max()) == 0
+            assert float((layer.running_var - 1).abs().max()) == 0
     codes = initial.eval().encoder(replica_set.replicas[0].images)
     with torch.enable_grad():
         replica_set.train(1)
@@ -180,8 +180,8 @@ def test_the_decoder_exists_for_pretraining_alone_and_is_not_counted():
 def test_pretraining_lowers_the_squared_error_of_the_reconstruction():
     replica_set = svdd(pretraining=1.0)
     module, images = module_of(replica_set), replica_set.replicas[0].images[:8]
-    made = module.decoder(module.encoder(images))
-    expected = (made - images).square().sum((1, 2, 3))
+    reconstructions = module.decoder(module.encoder(images))
+    expected = (reconstructions - images).square().sum((1, 2, 3))
     torch.testing.assert_close(module.terms("pretraining", images, {})["loss"], expected)
     assert not [name for name, _ in module.decoder.named_parameters() if "bias" in name]
 
@@ -205,7 +205,7 @@ def test_the_centre_is_set_after_pretraining_and_the_decoder_then_rests():
     assert all(torch.equal(one, other) for one, other in zip(before, after, strict=True))
 
 
-def test_terms_of_pretraining_are_told_apart():
+def test_terms_of_pretraining_have_names_of_their_own():
     replica_set = svdd(pretraining=1.0)
     assert [set(terms) for terms in replica_set.train(2)] == [{"pretraining/loss"}]
 

@@ -31,7 +31,7 @@ from tune_ad.detectors.gpnd.densities import (
     fitted_gaussian,
     fitted_histogram,
 )
-from tune_ad.detectors.gpnd.detector import GPND, SIGNS
+from tune_ad.detectors.gpnd.detector import GPND, VOLUME_SIGNS
 from tune_ad.detectors.gpnd.networks import CroppedDecoder, PaddedEncoder
 from tune_ad.detectors.gpnd.volume import (
     decoder_log_volumes,
@@ -88,12 +88,12 @@ def test_small_singular_values_survive_down_to_the_resolution_of_float32():
 @pytest.mark.parametrize(("rows", "columns"), [(8, 64), (128, 3072)])
 def test_a_map_that_loses_dimensions_has_a_finite_volume(rows, columns, rank):
     jacobian = (normal(rows, rank) @ normal(rank, columns)).float()
-    found = float(log_volume(jacobian[None])[0])
-    assert math.isfinite(found)
+    volume = float(log_volume(jacobian[None])[0])
+    assert math.isfinite(volume)
     norm = float(jacobian.double().norm())
     floor = math.log(2**-23 * norm) if norm else math.log(torch.finfo(torch.float64).tiny) / 2
     kept = torch.linalg.svdvals(jacobian.double())[:rank].log().sum()
-    assert found == pytest.approx((rows - rank) * floor + float(kept), rel=0.05)
+    assert volume == pytest.approx((rows - rank) * floor + float(kept), rel=0.05)
     assert math.isfinite(float(log_volume(torch.ones(1, rows, columns))[0]))
 
 
@@ -120,8 +120,8 @@ def test_jacobians_are_those_of_one_image_at_a_time(networks, shape):
         exact(batched[0][k], push.reshape(-1, 16).T)
         exact(batched[1][k], pull.reshape(16, -1))
     # Narrow networks lose dimensions: their singular values are raised as the floor has it.
-    squares = [torch.linalg.svdvals(each).square() for each in batched]
-    parts = [0.5 * (each + 2**-46 * each.sum(1, True)).log().sum(1) for each in squares]
+    squares = [torch.linalg.svdvals(jacobians).square() for jacobians in batched]
+    parts = [0.5 * (s + 2**-46 * s.sum(1, True)).log().sum(1) for s in squares]
     volumes = (
         decoder_log_volumes(module.decoder, codes),
         encoder_log_volumes(module.encoder, images, 16),
@@ -135,10 +135,10 @@ def test_the_volume_of_many_images_is_computed_in_portions(monkeypatch):
     whole = decoder_log_volumes(module.decoder, codes)
     images = doubles(GREY, 9)
     whole_encoder = encoder_log_volumes(module.encoder, images, 16)
-    monkeypatch.setattr("tune_ad.detectors.gpnd.volume.AT_ONCE", {"cpu": 40})
+    monkeypatch.setattr("tune_ad.detectors.gpnd.volume.DERIVATIVES_AT_ONCE", {"cpu": 40})
     exact(decoder_log_volumes(module.decoder, codes), whole)
     exact(encoder_log_volumes(module.encoder, images, 16), whole_encoder)
-    monkeypatch.setattr("tune_ad.detectors.gpnd.volume.AT_ONCE", {"cpu": 1})
+    monkeypatch.setattr("tune_ad.detectors.gpnd.volume.DERIVATIVES_AT_ONCE", {"cpu": 1})
     exact(decoder_log_volumes(module.decoder, codes), whole)
 
 
@@ -149,9 +149,12 @@ def test_a_decoder_that_an_encoder_inverts_has_its_volume_under_theory():
         "decoder": decoder_log_volumes(lambda z: z @ basis.T, normal(2, 4)),
         "encoder": encoder_log_volumes(lambda x: x.flatten(1) @ encoder.T, normal(2, 1, 4, 6), 4),
     }
-    exact(SIGNS["decoder"] * volumes["decoder"], SIGNS["encoder"] * volumes["encoder"])
     exact(
-        SIGNS["decoder"] * volumes["decoder"], torch.full((2,), -math.log(3), dtype=torch.float64)
+        VOLUME_SIGNS["decoder"] * volumes["decoder"], VOLUME_SIGNS["encoder"] * volumes["encoder"]
+    )
+    exact(
+        VOLUME_SIGNS["decoder"] * volumes["decoder"],
+        torch.full((2,), -math.log(3), dtype=torch.float64),
     )
 
 
@@ -159,10 +162,8 @@ def test_a_decoder_that_an_encoder_inverts_has_its_volume_under_theory():
 
 
 def planted(shape: float, size: int, seed: int) -> np.ndarray:
-    drawn = scipy.stats.gennorm.rvs(
-        shape, 0.3, 2.0, size, random_state=np.random.default_rng(seed)
-    )
-    return np.asarray(drawn)
+    stream = np.random.default_rng(seed)
+    return np.asarray(scipy.stats.gennorm.rvs(shape, 0.3, 2.0, size, random_state=stream))
 
 
 @pytest.mark.parametrize("size", [2000, 6000])
@@ -170,16 +171,17 @@ def test_the_fit_is_as_likely_as_scipys(size):
     shapes = (0.8, 1.0, 2.0, 5.0)
     samples = np.stack([planted(shape, size, k) for k, shape in enumerate(shapes)], 1)
     fitted = fitted_gaussian(torch.from_numpy(samples))
-    assert all(each.dtype == torch.float64 for each in fitted)
+    assert {field.dtype for field in fitted} == {torch.float64}
     for k, shape in enumerate(shapes):
-        own = tuple(float(each[k]) for each in fitted)
-        other = scipy.stats.gennorm.fit(samples[:, k])
+        ours = tuple(float(field[k]) for field in fitted)
+        theirs = scipy.stats.gennorm.fit(samples[:, k])
         likelihoods = [
-            scipy.stats.gennorm.logpdf(samples[:, k], *each).sum() for each in (own, other)
+            scipy.stats.gennorm.logpdf(samples[:, k], *parameters).sum()
+            for parameters in (ours, theirs)
         ]
         assert likelihoods[0] >= likelihoods[1] - 1e-6 * size
-        assert own == pytest.approx(other, rel=5e-3)
-        assert own == pytest.approx((shape, 0.3, 2.0), rel=0.2, abs=0.1)
+        assert ours == pytest.approx(theirs, rel=5e-3)
+        assert ours == pytest.approx((shape, 0.3, 2.0), rel=0.2, abs=0.1)
 
 
 def test_a_fit_moves_and_scales_with_its_samples():
@@ -206,7 +208,7 @@ def test_an_even_spread_gets_the_largest_shape_and_two_clusters_stay_finite():
     clusters = torch.where(torch.arange(400) % 2 == 0, -1.0, 1.0).double() + 1e-3 * normal(400)
     outlier = torch.cat((normal(399), torch.tensor([1e6]).double()))
     fitted = fitted_gaussian(torch.stack((even, clusters, outlier), 1))
-    assert all(bool(each.isfinite().all()) for each in fitted)
+    assert all(bool(field.isfinite().all()) for field in fitted)
     assert float(fitted.shape[0]) == pytest.approx(32)
     assert float(fitted.shape[2]) == pytest.approx(0.5)
     assert float(fitted.location[0]) == pytest.approx(0, abs=0.05)
@@ -263,10 +265,11 @@ def test_the_histogram_beyond_its_ends():
     histogram = Histogram(
         torch.tensor([2.0, 4.0]).double(), torch.tensor([0.3, 0.0, 0.2]).double()
     )
-    asked = torch.tensor([0.0, 1.0, 2.0, 3.0, 3.9, 4.0, 1e9]).double()
+    distances = torch.tensor([0.0, 1.0, 2.0, 3.0, 3.9, 4.0, 1e9]).double()
     least = LEAST_DENSITY
     expected = torch.tensor([least, 0.15, 0.3, least, 0.2, least, least], dtype=torch.float64)
-    torch.testing.assert_close(histogram.log_density(asked), expected.log(), rtol=1e-7, atol=0)
+    logs = histogram.log_density(distances)
+    torch.testing.assert_close(logs, expected.log(), rtol=1e-7, atol=0)
     from_zero = histogram._replace(ends=torch.tensor([0.0, 4.0]).double())
     exact(from_zero.log_density(torch.zeros(1).double()).exp(), histogram.density[:1])
 
@@ -310,8 +313,8 @@ def test_the_score_written_out(jacobian, volume_sign, squared):
     distances = (images - module.decoder(codes)).flatten(1).norm(dim=1)
     exact(scores["distance"], distances)
     density = sum(
-        scipy.stats.gennorm.logpdf(codes[:, k], *(float(each[k]) for each in fits))
-        for k, fits in ((k, fitted_gaussian(codes)) for k in range(16))
+        scipy.stats.gennorm.logpdf(codes[:, k], *(float(field[k]) for field in fitted))
+        for k, fitted in ((k, fitted_gaussian(codes)) for k in range(16))
     )
     torch.testing.assert_close(scores["latent"], torch.tensor(-density), rtol=0, atol=0.05)
     d = distances.square() if squared else distances
@@ -348,7 +351,7 @@ def test_a_sweep_equals_the_scores_of_that_configuration():
     state, indices = swept.state_dict(), torch.arange(IMAGES)
     scores = swept.score(0, indices, every_variant=True)
     parts = {"score", "volume", "latent", "residual", "distance"}
-    values = [(name, value) for name, each in SWEEP.items() for value in each]
+    values = [(name, value) for name, values in SWEEP.items() for value in values]
     assert set(scores) == parts | {variant_name(name, value) for name, value in values}
     assert set(swept.score(0, indices)) == parts
     for name, value in values:
@@ -403,11 +406,11 @@ def test_before_a_fit_the_codes_have_their_prior():
 
 
 def test_scoring_runs_under_vmap():
-    replica_specs = [
+    replica_sets = [
         trained(GPND, GREY, networks="lenet", learning_rate=rate) for rate in (1e-3, 1e-2)
     ]
-    modules = [module_of(each) for each in replica_specs]
-    images = replica_specs[0].replicas[0].images[:4]
+    modules = [module_of(replica_set) for replica_set in replica_sets]
+    images = replica_sets[0].replicas[0].images[:4]
     stacked = torch.func.stack_module_state(modules)
 
     def score(parameters: Any, buffers: Any) -> Any:
@@ -433,24 +436,25 @@ def cross_entropy(probability: torch.Tensor, target: float) -> torch.Tensor:
 @pytest.mark.parametrize("networks", ["gpnd", "lenet"])
 def test_the_losses_written_out(networks):
     module, images, codes = gpnd(networks=networks), doubles(GREY), normal(7, 16)
-    made, encoded = module.decoder(codes), module.encoder(images)
+    generated, encoded = module.decoder(codes), module.encoder(images)
 
-    def judged(images: torch.Tensor) -> torch.Tensor:
+    def chance_of_images(images: torch.Tensor) -> torch.Tensor:
         return module.image_discriminator(images).sigmoid()
 
-    def judged_codes(codes: torch.Tensor) -> torch.Tensor:
+    def chance_of_codes(codes: torch.Tensor) -> torch.Tensor:
         return module.latent_discriminator(codes).sigmoid()
 
     reconstruction = nn.functional.binary_cross_entropy(
         module.decoder(encoded), images, reduction="none"
     )
-    adversarial = cross_entropy(judged_codes(encoded), 1)
+    adversarial = cross_entropy(chance_of_codes(encoded), 1)
     noise = {"code": codes}
     expected = {
-        "discriminator": cross_entropy(judged(images), 1) + cross_entropy(judged(made), 0),
-        "generator": cross_entropy(judged(made), 1),
-        "latent_discriminator": cross_entropy(judged_codes(codes), 1)
-        + cross_entropy(judged_codes(encoded), 0),
+        "discriminator": cross_entropy(chance_of_images(images), 1)
+        + cross_entropy(chance_of_images(generated), 0),
+        "generator": cross_entropy(chance_of_images(generated), 1),
+        "latent_discriminator": cross_entropy(chance_of_codes(codes), 1)
+        + cross_entropy(chance_of_codes(encoded), 0),
         "autoencoder": 2 * reconstruction.flatten(1).mean(1) + adversarial,
     }
     for phase, loss in expected.items():
@@ -475,14 +479,14 @@ def test_a_phase_moves_what_it_names_in_the_official_order():
         module.loss(phase, images, noise).backward()
         for name in ("encoder", "decoder"):
             network = module.get_submodule(name)
-            assert all(each.grad is None for each in network.parameters())
+            assert all(parameter.grad is None for parameter in network.parameters())
 
 
 # ----------------------------------------------------------------------------- networks
 
 
 def count(module: nn.Module) -> int:
-    return sum(each.numel() for each in module.parameters())
+    return sum(parameter.numel() for parameter in module.parameters())
 
 
 @torch.no_grad()
@@ -492,18 +496,18 @@ def test_the_official_networks():
     assert isinstance(module, GPND)
     k = 4 * 4
     encoder = (k + 1) * 128 + (128 * k + 1) * 256 + (256 * k + 1) * 512 + (512 * k + 1) * 16
-    judge = (k + 1) * 64 + (64 * k + 1) * 256 + (256 * k + 1) * 512 + (512 * k + 1)
+    discriminator = (k + 1) * 64 + (64 * k + 1) * 256 + (256 * k + 1) * 512 + (512 * k + 1)
     decoder = 16 * 256 * k + 256 + 256 * 256 * k + 256 + 256 * 128 * k + 128 + 128 * k + 1
     assert count(module.encoder) == encoder + 2 * (256 + 512)
-    assert count(module.image_discriminator) == judge + 2 * (256 + 512)
+    assert count(module.image_discriminator) == discriminator + 2 * (256 + 512)
     assert count(module.decoder) == decoder + 2 * (256 + 256 + 128)
     assert count(module.latent_discriminator) == 17 * 128 + 129 * 128 + 129
-    for name, each in module.named_parameters():
-        if each.ndim > 1:
-            assert float(each.std()) == pytest.approx(0.02, rel=0.1), name
-            assert abs(float(each.mean())) < 0.002
+    for name, parameter in module.named_parameters():
+        if parameter.ndim > 1:
+            assert float(parameter.std()) == pytest.approx(0.02, rel=0.1), name
+            assert abs(float(parameter.mean())) < 0.002
         elif "bias" in name:
-            assert float(each.abs().max()) == 0
+            assert float(parameter.abs().max()) == 0
 
 
 def test_the_lenet_networks_are_those_of_the_autoencoder():
@@ -525,9 +529,9 @@ def test_images_of_any_size_go_in_and_come_out(size, channels):
     encoder = PaddedEncoder(shape, (4, 5, 6), 7, 1.0).double().eval()
     decoder = CroppedDecoder(shape, 7, 0.05).double().eval()
     assert encoder(images).shape == (2, 7)
-    made = decoder(normal(2, 7))
-    assert made.shape == images.shape
-    assert bool(((made > 0) & (made < 1)).all())
+    generated = decoder(normal(2, 7))
+    assert generated.shape == images.shape
+    assert bool(((generated > 0) & (generated < 1)).all())
 
 
 @torch.no_grad()
@@ -540,7 +544,7 @@ def test_padding_is_with_zeros_on_both_sides():
     padded = torch.zeros(3, *larger).double()
     padded[:, :, 1:6, 1:15] = images
     exact(encoder(images), same(padded))
-    decoder, whole = (CroppedDecoder(each, 7, 0.05).double().eval() for each in (shape, larger))
+    decoder, whole = (CroppedDecoder(s, 7, 0.05).double().eval() for s in (shape, larger))
     whole.load_state_dict(decoder.state_dict())
     exact(decoder(normal(2, 7)), whole(normal(2, 7))[:, :, 1:6, 1:15])
 
@@ -561,7 +565,7 @@ def test_released_settings():
 
 
 @pytest.mark.parametrize(
-    ("settings", "said"),
+    ("settings", "words"),
     [
         ({"networks": "vgg"}, "networks must be one of gpnd, lenet, got 'vgg'"),
         ({"jacobian": "both"}, "jacobian must be one of decoder, encoder, got 'both'"),
@@ -572,15 +576,15 @@ def test_released_settings():
         ({"reconstruction_weight": 0.0}, "reconstruction_weight must be a number in (0, inf)"),
     ],
 )
-def test_illegal_settings_are_refused(settings, said):
+def test_illegal_settings_are_refused(settings, words):
     with pytest.raises(UserError) as error:
         GPND.Config(**settings)
-    assert said in str(error.value)
+    assert words in str(error.value)
     assert "\n" not in str(error.value)
 
 
 @pytest.mark.parametrize(
-    ("shape", "settings", "said"),
+    ("shape", "settings", "words"),
     [
         (GREY, {"latent_dim": 64}, "latent_dim 64 leaves no residual in images of 64 values"),
         (GREY, {"batch_size": 1}, "batch_size 1 .* 8x8; use at least 2"),
@@ -590,8 +594,8 @@ def test_illegal_settings_are_refused(settings, said):
         (GREY, {"networks": "lenet", "width": 0.01}, "use a width of at least 0.125"),
     ],
 )
-def test_configurations_that_do_not_fit_the_images_are_refused(shape, settings, said):
-    with pytest.raises(UserError, match=said) as error:
+def test_configurations_that_do_not_fit_the_images_are_refused(shape, settings, words):
+    with pytest.raises(UserError, match=words) as error:
         build(GPND, small(GPND, shape, **settings), shape, 0)
     assert "\n" not in str(error.value)
 
@@ -599,4 +603,4 @@ def test_configurations_that_do_not_fit_the_images_are_refused(shape, settings, 
 def test_what_is_in_nats_is_a_part_of_the_score():
     scores = trained(GPND, GREY, networks="lenet").score(0, torch.arange(3))
     assert set(GPND.nats) <= set(scores)
-    assert set(GPND.score_parameters) <= {each.name for each in fields(GPND.Config)}
+    assert set(GPND.score_parameters) <= {field.name for field in fields(GPND.Config)}

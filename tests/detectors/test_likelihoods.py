@@ -7,7 +7,7 @@ import torch
 from torch.distributions import ContinuousBernoulli as TorchContinuousBernoulli
 
 from tune_ad.detectors.likelihood_vae.likelihoods import (
-    CELL,
+    CELL_NATS,
     GREYS,
     LIKELIHOODS,
     Bernoulli,
@@ -52,7 +52,7 @@ def test_a_sharp_logistic_still_sums_to_one_and_is_floored(sharp):
 def test_the_continuous_bernoulli_integrates_to_one_at_every_logit():
     x = (torch.arange(20_000, dtype=torch.float64) + 0.5) / 20_000
     for logit in LOGITS:
-        logs = ContinuousBernoulli().log_prob(column(logit.expand(len(x))), column(x)) + CELL
+        logs = ContinuousBernoulli().log_prob(column(logit.expand(len(x))), column(x)) + CELL_NATS
         assert float(logs.exp().mean()) == pytest.approx(1, abs=1e-5)
 
 
@@ -60,8 +60,8 @@ def test_the_continuous_bernoulli_agrees_with_the_reference():
     x = torch.tensor([0.0, 0.3, 1.0], dtype=torch.float64)
     for logit in LOGITS[1:-1]:
         reference = TorchContinuousBernoulli(logits=logit)
-        own = ContinuousBernoulli().log_prob(column(logit.expand(3)), column(x)).flatten() + CELL
-        assert own.tolist() == pytest.approx(reference.log_prob(x).tolist(), abs=1e-5)
+        logs = ContinuousBernoulli().log_prob(column(logit.expand(3)), column(x)) + CELL_NATS
+        assert logs.flatten().tolist() == pytest.approx(reference.log_prob(x).tolist(), abs=1e-5)
         mean = ContinuousBernoulli().mean(column(logit[None]))
         assert float(mean) == pytest.approx(float(reference.mean), abs=1e-4)
 
@@ -69,7 +69,7 @@ def test_the_continuous_bernoulli_agrees_with_the_reference():
 def test_a_gaussian_integrates_to_one_over_the_line():
     scale = torch.tensor(math.log(0.2), dtype=torch.float64)
     x = torch.linspace(-3, 4, 70_001, dtype=torch.float64)
-    logs = Gaussian(scale).log_prob(column(torch.zeros_like(x)), column(x)) + CELL
+    logs = Gaussian(scale).log_prob(column(torch.zeros_like(x)), column(x)) + CELL_NATS
     assert float(logs.exp().sum() * 1e-4) == pytest.approx(1, abs=1e-6)
 
 
@@ -86,17 +86,18 @@ def test_bernoulli_on_grey_values_is_no_probability():
     x = (torch.arange(10_000, dtype=torch.float64) + 0.5) / 10_000
     logs = Bernoulli().log_prob(column(torch.zeros_like(x)), column(x))
     assert float(logs.exp().mean()) == pytest.approx(0.5), "it integrates to a half"
-    assert [name for name, each in LIKELIHOODS.items() if not each.proper] == ["bernoulli"]
+    improper = [name for name, likelihood in LIKELIHOODS.items() if not likelihood.proper]
+    assert improper == ["bernoulli"]
 
 
-def made(name):
-    kind = LIKELIHOODS[name]
-    return kind(torch.tensor(math.log(0.05))) if kind is Gaussian else kind()
+def likelihood_called(name):
+    likelihood = LIKELIHOODS[name]
+    return likelihood(torch.tensor(math.log(0.05))) if likelihood is Gaussian else likelihood()
 
 
 @pytest.mark.parametrize("name", LIKELIHOODS)
 def test_samples_have_the_mean_of_the_distribution(name):
-    likelihood = made(name)
+    likelihood = likelihood_called(name)
     generator = torch.Generator().manual_seed(1)
     outputs = torch.randn(1, 2 * likelihood.outputs, 2, 2, generator=generator)
     uniform = torch.rand(20_000, 2, 2, 2, generator=generator)
@@ -111,7 +112,7 @@ def test_samples_have_the_mean_of_the_distribution(name):
 
 @pytest.mark.parametrize("name", LIKELIHOODS)
 def test_log_probabilities_have_a_finite_gradient_at_the_extremes(name):
-    likelihood = made(name)
+    likelihood = likelihood_called(name)
     outputs = torch.tensor([-40.0, 0.0, 40.0]).reshape(3, 1, 1, 1)
     outputs = outputs.expand(3, likelihood.outputs, 4, 4).clone().requires_grad_()
     images = torch.tensor([0.0, 0.5, 1.0]).reshape(3, 1, 1, 1).expand(3, 1, 4, 4)

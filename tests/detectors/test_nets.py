@@ -4,14 +4,8 @@ import pytest
 import torch
 from torch import nn
 
-from tune_ad.detectors.nets import (
-    MOST_INTERLEAVED,
-    Doubling,
-    ImageShape,
-    LeNetDecoder,
-    LeNetEncoder,
-    lenet_channels,
-)
+from tune_ad.detectors.nets import ImageShape, LeNetDecoder, LeNetEncoder, lenet_channels
+from tune_ad.detectors.nets.dcgan import MOST_INTERLEAVED_CHANNELS, Doubling
 from tune_ad.errors import UserError
 
 GREY = ImageShape(1, 28, 28)
@@ -19,23 +13,25 @@ COLOUR = ImageShape(3, 32, 32)
 SIDES = [(8, 8), (28, 28), (32, 32), (9, 9), (31, 29), (13, 24), (28, 8), (8, 30), (17, 32)]
 
 
-@pytest.mark.parametrize("after", [1, 3, MOST_INTERLEAVED, MOST_INTERLEAVED + 1])
-def test_doubling_is_the_transposed_convolution_in_value_and_slope(after):
-    layer = Doubling(5, after).double()
+@pytest.mark.parametrize(
+    "outputs", [1, 3, MOST_INTERLEAVED_CHANNELS, MOST_INTERLEAVED_CHANNELS + 1]
+)
+def test_doubling_is_the_transposed_convolution_in_value_and_gradient(outputs):
+    layer = Doubling(5, outputs).double()
     weight, bias = layer.transposed.weight, layer.transposed.bias
-    given = torch.randn(2, 5, 4, 3, dtype=torch.float64, requires_grad=True)
-    whole = nn.functional.conv_transpose2d(given, weight, bias, stride=2, padding=1)
-    found = layer(given)
-    assert found.shape == (2, after, 8, 6)
-    assert torch.allclose(found, whole, atol=1e-12)
-    weighing = torch.randn(whole.shape, dtype=torch.float64)
-    wanted = [given, weight, bias]
-    for own, expected in zip(
-        torch.autograd.grad((found * weighing).sum(), wanted),
-        torch.autograd.grad((whole * weighing).sum(), wanted),
+    maps = torch.randn(2, 5, 4, 3, dtype=torch.float64, requires_grad=True)
+    expected = nn.functional.conv_transpose2d(maps, weight, bias, stride=2, padding=1)
+    doubled = layer(maps)
+    assert doubled.shape == (2, outputs, 8, 6)
+    assert torch.allclose(doubled, expected, atol=1e-12)
+    weighing = torch.randn(expected.shape, dtype=torch.float64)
+    variables = [maps, weight, bias]
+    for gradient, expected_gradient in zip(
+        torch.autograd.grad((doubled * weighing).sum(), variables),
+        torch.autograd.grad((expected * weighing).sum(), variables),
         strict=True,
     ):
-        assert torch.allclose(own, expected, atol=1e-12)
+        assert torch.allclose(gradient, expected_gradient, atol=1e-12)
 
 
 def images(shape: ImageShape, count: int = 3) -> torch.Tensor:
@@ -105,27 +101,31 @@ def test_decoder_grows_an_image_of_every_size(channels, height, width):
     assert latents.grad.abs().sum(1).min() > 0
 
 
-def transposed(decoder: LeNetDecoder) -> list[tuple[int, int, tuple[int, ...]]]:
+def convolutions(decoder: LeNetDecoder) -> list[tuple[int, int, tuple[int, ...]]]:
     return [
-        (each.in_channels, each.out_channels, each.padding)
-        for each in decoder.modules()
-        if isinstance(each, nn.ConvTranspose2d)
+        (layer.in_channels, layer.out_channels, layer.padding)
+        for layer in decoder.modules()
+        if isinstance(layer, nn.ConvTranspose2d)
     ]
+
+
+def doublings(decoder: LeNetDecoder) -> int:
+    return sum(isinstance(layer, nn.Upsample) for layer in decoder.modules())
 
 
 def test_released_decoders_are_built_layer_by_layer():
     grey = LeNetDecoder(GREY, lenet_channels(GREY), 32)
-    assert transposed(grey) == [(2, 4, (2, 2)), (4, 8, (3, 3)), (8, 1, (2, 2))]
-    assert sum(isinstance(each, nn.Upsample) for each in grey.modules()) == 3
+    assert convolutions(grey) == [(2, 4, (2, 2)), (4, 8, (3, 3)), (8, 1, (2, 2))]
+    assert doublings(grey) == 3
     colour = LeNetDecoder(COLOUR, lenet_channels(COLOUR), 128)
-    assert transposed(colour) == [
+    assert convolutions(colour) == [
         (8, 128, (2, 2)),
         (128, 64, (2, 2)),
         (64, 32, (2, 2)),
         (32, 3, (2, 2)),
     ]
     assert not isinstance(colour.layers[1], nn.Upsample)  # the first convolution sees 4x4
-    assert sum(isinstance(each, nn.Upsample) for each in colour.modules()) == 3
+    assert doublings(colour) == 3
 
 
 @pytest.mark.parametrize(
@@ -176,7 +176,7 @@ def before_pooling(encoder: LeNetEncoder) -> nn.Sequential:
 def test_leaky_relu_commutes_with_pooling_exactly(shape, training):
     encoder = LeNetEncoder(shape, lenet_channels(shape)).train(training)
     published = before_pooling(encoder)
-    assert [type(each) for each in published] != [type(each) for each in encoder.layers]
+    assert list(map(type, published)) != list(map(type, encoder.layers))
     results = []
     for network in (encoder, published):
         inputs = images(shape, 5).requires_grad_()

@@ -12,14 +12,14 @@ from torch.distributions import Normal, kl_divergence
 from torch.nn.functional import softplus
 
 from tests.detectors.cases import GREY, IMAGES, doubles, exact, pixels, replica_set_of, small
-from tune_ad.detectors import dropout
 from tune_ad.detectors.base import Noise, variant_name
 from tune_ad.detectors.centre import away_from_zero
 from tune_ad.detectors.deep_svdd import DeepSVDD
-from tune_ad.detectors.dropout import exponential_excess
-from tune_ad.detectors.gaussian import spread_divergence
+from tune_ad.detectors.gaussian import variance_divergence
 from tune_ad.detectors.nets import ImageShape
-from tune_ad.detectors.pgn import PGN, log_softplus
+from tune_ad.detectors.pgn import PGN, dropout
+from tune_ad.detectors.pgn.divergence import log_softplus
+from tune_ad.detectors.pgn.dropout import dropout_mask, exponential_excess
 from tune_ad.errors import UserError
 from tune_ad.training.metrics import ties
 from tune_ad.training.replica import ReplicaSpec, build
@@ -33,7 +33,7 @@ def pgn(shape: ImageShape = GREY, seed: int = 0, **settings: Any) -> PGN:
     assert isinstance(module, PGN)
     with torch.no_grad():
         module.mean.weight.mul_(4)
-        module.spread.weight.mul_(3)
+        module.scale.weight.mul_(3)
         if config.prior_centre == "mean":
             centre = module.begin("train", [doubles(shape, 11)])["centre"]
             module.centre.copy_(centre)
@@ -56,7 +56,7 @@ def passes(module: PGN, images: torch.Tensor, uniform: torch.Tensor) -> Any:
     features = module.encoder(images)
     kept = (uniform >= p).to(features.dtype) / (1 - p)
     means = torch.stack([module.mean(features * mask) for mask in kept])
-    return means, module.spread(features)
+    return means, module.scale(features)
 
 
 @torch.no_grad()
@@ -67,8 +67,8 @@ def test_theorem_2_holds_for_every_finite_t(samples, dropout, bias):
     module = pgn(dropout=dropout, mc_samples=samples, bias=bias)
     images, uniform = doubles(GREY), masks_of(module, samples)
     means, log_variance = passes(module, images, uniform)
-    spread = means.var(0, correction=0).sum(-1)
-    expected = divergence(means.mean(0), log_variance) + 0.5 * spread
+    variance = means.var(0, correction=0).sum(-1)
+    expected = divergence(means.mean(0), log_variance) + 0.5 * variance
     exact(divergence(means, log_variance).mean(0), expected)
     exact(module.score(images, {"dropout": uniform}), expected)
 
@@ -110,7 +110,7 @@ def test_t_0_is_dropout_off():
     module = pgn(mc_samples=0)
     images = doubles(GREY)
     features = module.encoder(images)
-    expected = divergence(module.mean(features), module.spread(features))
+    expected = divergence(module.mean(features), module.scale(features))
     assert module.score_noise({}) == {"dropout": Noise("uniform", (0, module.mean.in_features))}
     exact(module.score(images, {"dropout": masks_of(module, 0)}), expected)
     exact(module.score_variants(images, {}, {})["kl"], expected)
@@ -146,17 +146,17 @@ def test_the_training_loss_is_the_kl_under_one_mask_per_image():
     uniform = masks_of(module, len(images))
     features = module.encoder(images)
     mean = module.mean(features * (uniform >= 0.4) / 0.6)
-    expected = divergence(mean, module.spread(features))
+    expected = divergence(mean, module.scale(features))
     exact(module.terms("train", images, {"dropout": uniform})["loss"], expected)
     exact(module.loss("train", images, {"dropout": uniform}), expected.sum())
 
 
 def test_a_mask_has_mean_1_and_drops_with_probability_p():
     uniform = torch.tensor([0.0, 0.2, 0.5, 0.75, 0.99], dtype=torch.float64)
-    assert PGN.mask(uniform, 0.5).tolist() == [0, 0, 2, 2, 2]
-    assert PGN.mask(uniform, 0.75).tolist() == [0, 0, 0, 4, 4]
-    assert PGN.mask(uniform, 0.0).tolist() == [1] * 5  # a draw of exactly 0 is kept
-    many = PGN.mask(torch.rand(10**6, generator=torch.Generator().manual_seed(0)), 0.3)
+    assert dropout_mask(uniform, 0.5).tolist() == [0, 0, 2, 2, 2]
+    assert dropout_mask(uniform, 0.75).tolist() == [0, 0, 0, 4, 4]
+    assert dropout_mask(uniform, 0.0).tolist() == [1] * 5  # a draw of exactly 0 is kept
+    many = dropout_mask(torch.rand(10**6, generator=torch.Generator().manual_seed(0)), 0.3)
     assert float(many.mean()) == pytest.approx(1, abs=5 * (0.3 / 0.7 / 10**6) ** 0.5)
 
 
@@ -170,7 +170,7 @@ def test_a_sweep_equals_the_scores_of_that_configuration(samples):
     swept.train(2)
     state, indices = swept.state_dict(), torch.arange(IMAGES)
     scores = swept.score(0, indices, every_variant=True)
-    values = [(name, value) for name, each in SWEEP.items() for value in each]
+    values = [(name, value) for name, values in SWEEP.items() for value in values]
     assert set(scores) == {"score", "kl", "model_uncertainty"} | {
         variant_name(name, value) for name, value in values
     }
@@ -190,13 +190,13 @@ def test_near_collapse_scores_stay_distinct_and_right(size):
     assert module.mean.bias is not None
     module.mean.bias.zero_()
     images = pixels(GREY, 200).float() / 255
-    largest = module.spread(module.encoder(images)).abs().max()
-    module.spread.weight.mul_(size / largest)
-    module.spread.bias.mul_(size / largest)
+    largest = module.scale(module.encoder(images)).abs().max()
+    module.scale.weight.mul_(size / largest)
+    module.scale.bias.mul_(size / largest)
     scores = module.score(images, {})
     assert scores.dtype == torch.float64
     assert ties(scores).distinct == 200
-    small_ones = module.spread(module.encoder(images)).double()
+    small_ones = module.scale(module.encoder(images)).double()
     series = (small_ones.square() / 4 + small_ones**3 / 12 + small_ones**4 / 48).sum(1)
     assert float(small_ones.abs().max()) <= 1.01 * size
     torch.testing.assert_close(scores, series, rtol=1e-5, atol=0)
@@ -204,7 +204,7 @@ def test_near_collapse_scores_stay_distinct_and_right(size):
 
 def test_the_part_of_the_variance_is_never_negative():
     sizes = torch.logspace(-18, 1, 200, dtype=torch.float64)
-    parts = spread_divergence(torch.cat((sizes, -sizes, torch.zeros(1).double()))[:, None])
+    parts = variance_divergence(torch.cat((sizes, -sizes, torch.zeros(1).double()))[:, None])
     assert float(parts.min()) >= 0
     assert float(parts[-1]) == 0
 
@@ -241,7 +241,7 @@ def by_torch(module: PGN, images: torch.Tensor, keep: torch.Tensor | None) -> to
     """The KL by torch.distributions: under one mask, (8,), or without dropout; (batch,)."""
     config, features = module.config, module.encoder(images)
     kept = features if keep is None else features * keep / (1 - config.dropout)
-    outputs = module.spread(kept if config.dropout_on == "both" else features)
+    outputs = module.scale(kept if config.dropout_on == "both" else features)
     scale = softplus(outputs) if config.spread == "softplus" else (0.5 * outputs).exp()
     unit = config.prior_variance**0.5
     posterior = Normal(module.mean(kept), scale * unit)
@@ -280,7 +280,7 @@ def test_finite_passes_and_the_loss_follow_the_definition(spread, place, samples
     module = pgn(dropout=0.4, mc_samples=samples, spread=spread, dropout_on=place, **prior)
     images, uniform = doubles(GREY, 3), masks_of(module, 3)
     keep = (uniform >= 0.4).double()
-    passes = [by_torch(module, images, each) for each in keep[:samples]]
+    passes = [by_torch(module, images, mask) for mask in keep[:samples]]
     expected = torch.stack(passes or [by_torch(module, images, None)]).mean(0)
     exact(module.score(images, {"dropout": uniform}), expected)
     loss = module.terms("train", images, {"dropout": uniform})["loss"]
@@ -304,8 +304,8 @@ def test_the_expected_loss_and_its_gradient_are_the_means_over_all_masks(p, sett
     assert set(noisy.noise("train", 7)) == {"dropout"}
     uniform = 2 * masks - 1  # kept at every p, dropped at every p
     losses = [
-        chance * noisy.loss("train", images, {"dropout": each.expand(7, 8)})
-        for chance, each in zip(chances, uniform, strict=True)
+        chance * noisy.loss("train", images, {"dropout": draws.expand(7, 8)})
+        for chance, draws in zip(chances, uniform, strict=True)
         if chance > 0
     ]
     mean, expected = torch.stack(losses).sum(), module.loss("train", images, {})
@@ -318,7 +318,7 @@ def test_the_expected_loss_and_its_gradient_are_the_means_over_all_masks(p, sett
 @pytest.mark.parametrize("p", [0.1, 0.5, 0.8])
 @pytest.mark.parametrize("chunk", [1, 40, 10**6])
 def test_the_excess_of_the_exponential_and_its_gradient(p, chunk, monkeypatch):
-    monkeypatch.setitem(dropout.CHUNK, "cpu", chunk)  # 1 and 2 images at once, or all 5
+    monkeypatch.setitem(dropout.PRODUCTS_AT_ONCE, "cpu", chunk)  # 1 and 2 images at once, or all 5
     stream = torch.Generator().manual_seed(2)
     features, weight = (
         torch.randn(shape, generator=stream).double().requires_grad_()
@@ -347,7 +347,7 @@ def test_the_excess_runs_under_vmap():
         torch.func.grad(loss, argnums=(0, 1))(h, w) for h, w in zip(features, weight, strict=True)
     ]
     for k, fused in enumerate(stacked):
-        torch.testing.assert_close(fused, torch.stack([each[k] for each in looped]))
+        torch.testing.assert_close(fused, torch.stack([gradients[k] for gradients in looped]))
 
 
 @pytest.mark.parametrize("size", [1e-12, 1e-6, 1e-3])
@@ -370,12 +370,12 @@ def test_the_excess_does_not_overflow():
 def test_the_logarithm_of_softplus_is_stable():
     values = torch.tensor([-1e4, -800.0, -41.0, -39.0, -5.0, 0.0, 3.0, 39.0, 41.0, 1e4])
     for dtype, digits in ((torch.float64, 1e-14), (torch.float32, 1e-5)):
-        given = values.to(dtype).requires_grad_()
-        logs = log_softplus(given)
-        expected = torch.cat((given[:3], given[3:].logaddexp(torch.zeros(7, dtype=dtype)).log()))
+        v = values.to(dtype).requires_grad_()
+        logs = log_softplus(v)
+        expected = torch.cat((v[:3], v[3:].logaddexp(torch.zeros(7, dtype=dtype)).log()))
         torch.testing.assert_close(logs, expected, rtol=digits, atol=digits)
-        (slopes,) = torch.autograd.grad(logs.sum(), given)
-        right = torch.cat((torch.ones(3).to(dtype), (given.sigmoid() / logs.exp())[3:].detach()))
+        (slopes,) = torch.autograd.grad(logs.sum(), v)
+        right = torch.cat((torch.ones(3).to(dtype), (v.sigmoid() / logs.exp())[3:].detach()))
         torch.testing.assert_close(slopes, right, rtol=10 * digits, atol=digits)
 
 
@@ -412,7 +412,7 @@ def test_a_sweep_equals_the_scores_of_that_configuration_on_both_heads(settings,
     swept.train(2)
     state, indices = swept.state_dict(), torch.arange(IMAGES)
     scores = swept.score(0, indices, every_variant=True)
-    for name, value in ((name, value) for name, each in SWEEP.items() for value in each):
+    for name, value in ((name, value) for name, values in SWEEP.items() for value in values):
         other = replica_set_of(PGN, replace(config, **{name: value}), GREY)
         other.load_state_dict(state)
         assert torch.equal(other.score(0, indices)["score"], scores[variant_name(name, value)])
@@ -485,11 +485,12 @@ def test_equation_22_the_loss_and_gradient_become_those_of_deep_svdd():
             2 * epsilon * module.loss("train", images, noise),
             svdd.loss("train", images, {}),
         )
-        own = [*module.encoder.parameters(), module.mean.weight]
+        of_pgn = [*module.encoder.parameters(), module.mean.weight]
         convolutions, head = svdd.encoder
         names = [name for name, _ in module.encoder[0].named_parameters()]
-        theirs = [*(convolutions.get_parameter(name) for name in names), head.weight]
-        pairs = zip(torch.autograd.grad(loss, own), torch.autograd.grad(goal, theirs), strict=True)
+        of_svdd = [*(convolutions.get_parameter(name) for name in names), head.weight]
+        gradients_of_pgn = torch.autograd.grad(loss, of_pgn)
+        pairs = zip(gradients_of_pgn, torch.autograd.grad(goal, of_svdd), strict=True)
         slope = torch.stack([(a - b).abs().max() for a, b in pairs]).max()
         assert float(goal.detach()) > 1e-3
         errors.append((float((loss - goal).detach().abs()) / epsilon, float(slope) / epsilon))
@@ -500,13 +501,13 @@ def test_equation_22_the_loss_and_gradient_become_those_of_deep_svdd():
 
 @torch.no_grad()
 def test_equation_22_the_scores_rank_as_those_of_deep_svdd():
-    images, found = doubles(GREY, 300), []
+    images, correlations = doubles(GREY, 300), []
     for epsilon in (100.0, 1.0, 1e-2, 1e-9):
         module, svdd = both_in_the_limit(epsilon)
         score, distance = module.score(images, {}), svdd.score(images, {})
-        found.append(float(spearmanr(score.numpy(), distance.numpy()).statistic))
-    assert found == sorted(found)
-    assert found[0] < 0.9
+        correlations.append(float(spearmanr(score.numpy(), distance.numpy()).statistic))
+    assert correlations == sorted(correlations)
+    assert correlations[0] < 0.9
     assert torch.equal(score.argsort(), distance.argsort())
     torch.testing.assert_close(2e-9 * score, distance, rtol=1e-6, atol=0)
 

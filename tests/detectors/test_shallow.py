@@ -25,9 +25,15 @@ from tests.detectors.cases import (
     small,
 )
 from tune_ad.detectors.nets import ImageShape
-from tune_ad.detectors.shallow.base import principal_components, rows
+from tune_ad.detectors.shallow.base import pixel_rows, principal_components
 from tune_ad.detectors.shallow.isolation_forest import IsolationForest
-from tune_ad.detectors.shallow.kde import BANDWIDTHS, FOLDS, KDE, best_bandwidth, likelihoods
+from tune_ad.detectors.shallow.kde import (
+    BANDWIDTHS,
+    CV_FOLDS,
+    KDE,
+    best_bandwidth,
+    log_likelihoods,
+)
 from tune_ad.detectors.shallow.ocsvm import OCSVM
 from tune_ad.errors import DegenerateInputError, UserError
 
@@ -108,10 +114,10 @@ def test_ocsvm_is_its_dual_sum_within_its_range():
     assert alpha.max() <= 1
     kernel = np.exp(-0.25 * np.square(others[:, None] - training[None]).sum(2))
     rho = float(svm.offset_[0])
-    found = scores(module)
-    matches(found, rho - kernel @ alpha, rtol=1e-9)
-    assert float(found.max()) <= rho
-    assert float(found.min()) >= rho - 0.2 * len(training)
+    dual_sums = scores(module)
+    matches(dual_sums, rho - kernel @ alpha, rtol=1e-9)
+    assert float(dual_sums.max()) <= rho
+    assert float(dual_sums.min()) >= rho - 0.2 * len(training)
 
 
 def test_ocsvm_lets_a_share_nu_of_the_training_images_outside():
@@ -126,8 +132,7 @@ def test_ocsvm_lets_a_share_nu_of_the_training_images_outside():
 
 def test_ocsvm_ties_far_from_every_support_vector():
     module = fitted(OCSVM, gamma=1e6, components=1.0)
-    found = scores(module)
-    assert bool((found == float(module.estimator.offset_[0])).all())
+    assert bool((scores(module) == float(module.estimator.offset_[0])).all())
 
 
 def test_forest_scores_lie_between_0_and_1_and_isolated_images_are_the_larger():
@@ -139,9 +144,9 @@ def test_forest_scores_lie_between_0_and_1_and_isolated_images_are_the_larger():
 
 def test_a_forest_of_one_tree_has_few_scores():
     module = fitted(IsolationForest, trees=1, samples=2)
-    found = scores(module)
-    assert len(found.unique()) <= 2
-    assert bool(found.isfinite().all())
+    values = scores(module)
+    assert len(values.unique()) <= 2
+    assert bool(values.isfinite().all())
 
 
 @pytest.mark.parametrize("bandwidth", [0.1, 1, 3.5])
@@ -153,8 +158,7 @@ def test_the_density_around_one_point_is_the_gaussian(bandwidth, dimensions):
     square = np.square(other - centre).sum() / bandwidth**2
     constant = dimensions / 2 * math.log(2 * math.pi) + dimensions * math.log(bandwidth)
     expected = square / 2 + constant + math.log(2)  # each point has half the mass
-    found = scores(module, points(other, dimensions=dimensions))
-    matches(found, [expected], rtol=1e-9)
+    matches(scores(module, points(other, dimensions=dimensions)), [expected], rtol=1e-9)
 
 
 def test_the_density_of_several_points_is_their_mean():
@@ -173,9 +177,9 @@ def test_a_density_integrates_to_one():
 
 def test_scores_far_from_all_images_stay_finite_and_ordered():
     module = fitted(KDE, points(0.1, 0.2, 0.9), bandwidth=1e-3, components=1.0)
-    found = scores(module, points(2.0, 10.0, 1e6))
-    assert bool(found.isfinite().all())
-    assert found.tolist() == sorted(found.tolist())
+    values = scores(module, points(2.0, 10.0, 1e6))
+    assert bool(values.isfinite().all())
+    assert values.tolist() == sorted(values.tolist())
 
 
 # ------------------------------------------------------------------ the choice of the bandwidth
@@ -191,7 +195,7 @@ def test_likelihoods_are_those_of_refitted_densities(count):
     expected = []
     for h in BANDWIDTHS:
         total = 0.0
-        for keep, held in KFold(FOLDS).split(features):
+        for keep, held in KFold(CV_FOLDS).split(features):
             squares = np.square(features[held][:, None] - features[keep][None]).sum(2)
             norm = math.log(len(keep)) + 7 / 2 * math.log(2 * math.pi * h * h)
             total += (logsumexp(-squares / (2 * h * h), axis=1) - norm).sum()
@@ -200,7 +204,7 @@ def test_likelihoods_are_those_of_refitted_densities(count):
                 (logsumexp(-squares / (2 * h * h), axis=1) - norm).sum(), rel=1e-6
             )
         expected.append(total)
-    np.testing.assert_allclose(likelihoods(features, BANDWIDTHS), expected, rtol=1e-9)
+    np.testing.assert_allclose(log_likelihoods(features, BANDWIDTHS), expected, rtol=1e-9)
     assert best_bandwidth(features) == BANDWIDTHS[int(np.argmax(expected))]
 
 
@@ -217,8 +221,8 @@ def test_the_bandwidth_is_chosen_on_a_seeded_draw_of_the_training_images():
     class Drawing(KDE):
         """Remembers what chose the bandwidth."""
 
-        def drawn(self, features, seed):
-            self.seen = super().drawn(features, seed)
+        def cv_sample(self, features, seed):
+            self.seen = super().cv_sample(features, seed)
             return self.seen
 
     def seen(seed, cv_images):
@@ -236,7 +240,9 @@ def test_the_bandwidth_is_chosen_on_a_seeded_draw_of_the_training_images():
 
 
 def test_a_bandwidth_needs_as_many_images_as_folds():
-    with pytest.raises(DegenerateInputError, match="5 folds and there are 4 training images"):
+    with pytest.raises(
+        DegenerateInputError, match="5-fold cross-validation, but there are only 4"
+    ):
         fitted(KDE, TRAINING[:4])
     assert fitted(KDE, TRAINING[:5]).estimator.bandwidth in BANDWIDTHS
     assert fitted(KDE, TRAINING[:4], bandwidth=0.5).estimator.bandwidth == 0.5
@@ -358,14 +364,13 @@ def test_constant_pixels_and_repeated_images_do_no_harm(detector, constant):
     training[10:20] = training[:10]
     if constant == 2:
         training[0] = 0  # all the contrast there is
-    found = scores(fitted(detector, training))
-    assert bool(found.isfinite().all())
+    assert bool(scores(fitted(detector, training)).isfinite().all())
 
 
 def test_pixels_become_rows_whatever_their_layout():
     images = (pixels(COLOUR, 4) / 255).to(memory_format=torch.channels_last)
-    assert np.array_equal(rows(images), images.contiguous().flatten(1).double().numpy())
-    assert rows(images.requires_grad_()).dtype == np.float64
+    assert np.array_equal(pixel_rows(images), images.contiguous().flatten(1).double().numpy())
+    assert pixel_rows(images.requires_grad_()).dtype == np.float64
 
 
 def test_scikit_learn_is_loaded_when_something_is_fitted():

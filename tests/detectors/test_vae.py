@@ -71,8 +71,8 @@ def test_the_loss_is_the_distortion_and_beta_times_the_rate(beta, samples):
     mean, log_variance = module.encode(images)
     expected = torch.zeros(len(images)).double()
     for epsilon in noise:
-        made = module.decoder(mean + (0.5 * log_variance).exp() * epsilon)
-        crossed = functional.binary_cross_entropy(made, images, reduction="none")
+        decoded = module.decoder(mean + (0.5 * log_variance).exp() * epsilon)
+        crossed = functional.binary_cross_entropy(decoded, images, reduction="none")
         expected += crossed.flatten(1).sum(1) / samples
     rate = kl_divergence(posterior(module, images), prior())
     exact(terms["distortion"], expected)
@@ -106,9 +106,9 @@ def test_the_score_averages_over_codes_that_all_images_share(samples):
 @torch.no_grad()
 def test_without_samples_the_mean_code_is_scored():
     module, images = vae(score_samples=0), doubles(GREY)
-    made = module.decoder(module.encode(images)[0])
-    exact(module.score(images, {}), (made - images).square().flatten(1).sum(1))
-    exact(module.illustrate(images)["reconstruction"], made)
+    reconstructions = module.decoder(module.encode(images)[0])
+    exact(module.score(images, {}), (reconstructions - images).square().flatten(1).sum(1))
+    exact(module.illustrate(images)["reconstruction"], reconstructions)
 
 
 @torch.no_grad()
@@ -155,8 +155,8 @@ def test_a_sweep_equals_the_scores_of_that_configuration():
     for value in values:
         other = replica_set_of(VAE, replace(config, score_samples=value), GREY)
         other.load_state_dict(state)
-        own = other.score(0, indices)["score"]
-        torch.testing.assert_close(own, scores[f"score_samples={value}"], rtol=1e-6, atol=0)
+        alone, swept_score = other.score(0, indices)["score"], scores[f"score_samples={value}"]
+        torch.testing.assert_close(alone, swept_score, rtol=1e-6, atol=0)
 
 
 @torch.no_grad()
@@ -177,16 +177,16 @@ def test_the_saturated_target_is_1_at_full_pixels_alone():
 
 def test_beta_trades_rate_for_distortion():
     """A larger beta ends with a smaller rate and a larger distortion, by training."""
-    found = {}
+    scores = {}
     for beta in (0.1, 10.0):
         settings = {"beta": beta, "reduction": "mean", "samples": 2, "learning_rate": 1e-2}
         replica_set = replica_set_of(
             VAE, small(VAE, GREY, epochs=150, milestones=(), **settings), GREY
         )
         replica_set.train(150)
-        found[beta] = replica_set.score(0, torch.arange(IMAGES))
-    assert float(found[10.0]["rate"].mean()) < float(found[0.1]["rate"].mean())
-    assert float(found[10.0]["distortion"].mean()) > float(found[0.1]["distortion"].mean())
+        scores[beta] = replica_set.score(0, torch.arange(IMAGES))
+    assert float(scores[10.0]["rate"].mean()) < float(scores[0.1]["rate"].mean())
+    assert float(scores[10.0]["distortion"].mean()) > float(scores[0.1]["distortion"].mean())
 
 
 def test_rate_distortion_and_elbo_are_in_nats_under_every_name():
@@ -198,7 +198,7 @@ def test_rate_distortion_and_elbo_are_in_nats_under_every_name():
 
 
 @pytest.mark.parametrize("error", ["squared_error", "l1"])
-def test_what_is_a_likelihood_up_to_a_constant_is_not_told_in_bits(error):
+def test_a_likelihood_up_to_a_constant_is_not_given_in_bits(error):
     assert build(VAE, small(VAE, GREY, reconstruction=error), GREY, 0).nats == ("rate",)
     assert build(VAE, small(VAE, GREY), GREY, 0).nats == VAE.nats
 
@@ -206,9 +206,10 @@ def test_what_is_a_likelihood_up_to_a_constant_is_not_told_in_bits(error):
 @torch.no_grad()
 def test_pictures_lie_between_0_and_1():
     replica_set = trained(VAE, GREY)
-    made = module_of(replica_set).eval().illustrate(pixels(GREY).float() / 255)["reconstruction"]
-    assert made.shape == (IMAGES, *GREY)
-    assert 0 <= float(made.min()) <= float(made.max()) <= 1
+    module = module_of(replica_set).eval()
+    pictures = module.illustrate(pixels(GREY).float() / 255)["reconstruction"]
+    assert pictures.shape == (IMAGES, *GREY)
+    assert 0 <= float(pictures.min()) <= float(pictures.max()) <= 1
 
 
 def test_the_two_heads_read_the_same_features():

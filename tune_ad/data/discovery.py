@@ -8,19 +8,20 @@ from tune_ad.data.declaration import DataSet
 
 
 def available() -> dict[str, DataSet]:
-    """The declared data sets by alias, in alphabetical order; reads no image."""
-    names = (f"{sets.__name__}.{module.name}" for module in pkgutil.iter_modules(sets.__path__))
-    declared: list[DataSet] = [importlib.import_module(name).DATA_SET for name in names]
-    return {data_set.alias: data_set for data_set in sorted(declared, key=lambda each: each.alias)}
+    """The declared data sets by alias, in alphabetical order; no image is read."""
+    modules = (f"{sets.__name__}.{module.name}" for module in pkgutil.iter_modules(sets.__path__))
+    declared: list[DataSet] = [importlib.import_module(module).DATA_SET for module in modules]
+    by_alias = {data_set.alias: data_set for data_set in declared}
+    return dict(sorted(by_alias.items()))
 
 
 def canonical_name(name: str) -> str:
     """The full name of the data set called `name`, which may be an alias.
 
-    A name that no declared set bears belongs to a user's own .npz and is returned unchanged.
+    A name that no declared data set has belongs to a user's own .npz and is returned unchanged.
 
     >>> canonical_name("cifar"), canonical_name("cifar10"), canonical_name("my_photos")
     ('cifar10', 'cifar10', 'my_photos')
     """
-    declared = available().get(name)
-    return declared.name if declared else name
+    data_set = available().get(name)
+    return data_set.name if data_set else name

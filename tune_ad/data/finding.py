@@ -1,25 +1,27 @@
-"""Where the data sets are: the data root, names and aliases, and what is at hand there."""
+"""Where the data sets are: the data root, names and aliases, and which sets are already there."""
 
 import difflib
 import os
 import re
+from collections.abc import Sequence
 from pathlib import Path
 
 from tune_ad.data.declaration import DataSet
 from tune_ad.data.discovery import available
-from tune_ad.data.headers import NpzHeader, validate_npz_header
+from tune_ad.data.npz_headers import NpzHeader, validate_npz_header
 from tune_ad.errors import UserError
 
 ROOT_VARIABLE = "TUNE_AD_DATA"
 DEFAULT_ROOT = Path("data")
 PLAIN_NAME = re.compile(r"\w[\w.-]*")
+NAMES_SUGGESTED = 3
 Root = str | os.PathLike[str] | None
 
 
 def data_root(option: Root = None) -> Path:
     """The folder of the data sets: `option`, else the variable TUNE_AD_DATA, else `data`.
 
-    The default is created when something is first kept in it; a chosen folder must exist.
+    The default folder is created when a data set is first kept in it; a chosen one must exist.
 
     Raises:
         UserError: the chosen folder does not exist or is no folder.
@@ -45,11 +47,11 @@ def _existing(chosen: str, origin: str) -> Path:
 
 
 def find(name: str, root: Root = None) -> DataSet:
-    """The data set of that name or alias; a bare declaration for a user's own .npz.
+    """The data set of that name or alias; a user's own .npz gets a declaration with its name.
 
     Raises:
-        UserError: no declared set and no file `<root>/<name>.npz` has the name; the message
-            lists what is near to it.
+        UserError: no declared data set and no file `<root>/<name>.npz` has the name. The message
+            lists the names that resemble it, and all others.
     """
     declared = available()
     for data_set in declared.values():
@@ -58,18 +60,25 @@ def find(name: str, root: Root = None) -> DataSet:
     folder = data_root(root)
     if PLAIN_NAME.fullmatch(name) and (folder / f"{name}.npz").is_file():
         return DataSet(name)
-    own = {path.stem for path in folder.glob("*.npz")}
-    known = sorted({*declared, *(each.name for each in declared.values()), *own})
-    near = difflib.get_close_matches(name, known, n=3)
-    hint = f"did you mean {' or '.join(near)}? " if near else ""
+    full_names = {data_set.name for data_set in declared.values()}
+    names = sorted({*declared, *full_names, *(path.stem for path in folder.glob("*.npz"))})
+    similar = _similar(name, names)
+    hint = f" (did you mean {' or '.join(similar)}?)" if similar else ""
     raise UserError(
-        f"unknown data set {name!r}: {hint}known are {', '.join(known)}; "
-        f"your own images go into {folder / 'NAME.npz'}"
+        f"unknown data set {name!r}{hint}; choose one of {', '.join(names)}, "
+        f"or put your own images into {folder / 'NAME.npz'}"
     )
 
 
+def _similar(name: str, names: Sequence[str]) -> list[str]:
+    """The names that contain `name`, in upper or lower case, else those spelled like it."""
+    lower = name.casefold()
+    containing = [candidate for candidate in names if lower and lower in candidate.casefold()]
+    return (containing or difflib.get_close_matches(lower, names))[:NAMES_SUGGESTED]
+
+
 def npz_path(name: str, root: Root = None) -> Path:
-    """Where the data set's .npz file is, or would be kept.
+    """The path of the data set's .npz file, whether or not it exists yet.
 
     Raises:
         UserError: the name is unknown, or the root is wrong.
@@ -83,26 +92,26 @@ def has_torchvision_files(data_set: DataSet, folder: Path) -> bool:
     return torchvision is not None and all((folder / name).is_file() for name in torchvision.files)
 
 
-def is_stand_in(data_set: DataSet, path: Path) -> bool:
-    """Whether a .npz file without training images lies beside torchvision's files of the set."""
+def is_incomplete_copy(data_set: DataSet, path: Path) -> bool:
+    """Whether the .npz file lacks the training images, which torchvision's files have."""
     return has_torchvision_files(data_set, path.parent) and not (
         validate_npz_header(path).train_images
     )
 
 
 def locate(name: str, root: Root = None) -> str | None:
-    """Where the data set is at hand, without reading or fetching it.
+    """Where `load` would read the data set from, without reading or fetching it.
 
     Returns:
-        "npz", "embedded" or "torchvision", in the order in which `load` looks; None if it would
-        have to be fetched.
+        "npz", "embedded" or "torchvision", the first of them that has it; None if the data set
+        would have to be fetched.
 
     Raises:
         UserError: the name is unknown, or the root is wrong.
     """
     data_set, folder = find(name, root), data_root(root)
     path = folder / f"{data_set.name}.npz"
-    if path.exists() and not is_stand_in(data_set, path):
+    if path.exists() and not is_incomplete_copy(data_set, path):
         return "npz"
     if data_set.embedded:
         return "embedded"
@@ -110,10 +119,10 @@ def locate(name: str, root: Root = None) -> str | None:
 
 
 def check(name: str, root: Root = None) -> NpzHeader | None:
-    """Refuse a bad .npz file of the data set before anything starts, without decoding it.
+    """Refuse a bad .npz file of the data set, without decoding its arrays.
 
     Returns:
-        The sizes that the file declares; None if the set does not come from a .npz file.
+        The sizes that the file declares; None if the data set does not come from a .npz file.
 
     Raises:
         UserError: the name is unknown, the root is wrong, or the file breaks the layout.

@@ -1,12 +1,6 @@
-"""A set of labelled images as uint8 tensors, and its .npz file."""
+"""A set of labelled images as uint8 tensors."""
 
-import hashlib
-import os
-import uuid
-import zipfile
-import zlib
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -15,9 +9,6 @@ import torch
 from torch import Tensor
 
 from tune_ad.data.declaration import Arrays
-from tune_ad.data.headers import KEYS, npz_fault, validate_npz_header
-
-MOST_CLASSES = 65_536
 
 
 @dataclass(frozen=True, eq=False)
@@ -91,7 +82,7 @@ def from_arrays(name: str, classes: tuple[str, ...], arrays: Arrays, about: str)
         name: the data set's name.
         classes: the name of each label.
         arrays: images uint8 (n, h, w) or (n, h, w, 3); labels of any integer type, (n,).
-        about: a sentence for records.
+        about: a sentence about the images, for records.
 
     Raises:
         ValueError: the arrays break the layout of `ImageSet`.
@@ -107,113 +98,14 @@ def from_arrays(name: str, classes: tuple[str, ...], arrays: Arrays, about: str)
     )
 
 
-def read_npz(
-    path: str | os.PathLike[str], name: str | None = None, classes: tuple[str, ...] | None = None
-) -> ImageSet:
-    """Read and check the images in a .npz file.
-
-    Args:
-        path: a file with the arrays train_images, train_labels, test_images, test_labels (images
-            uint8 (n, h, w) or (n, h, w, 3)) and an optional text `about`. Without training
-            arrays, the set can only serve as outsiders.
-        name: the data set's name; the file's name without ".npz" if None.
-        classes: the names of the labels; "0", "1", ... up to the largest label if None.
-
-    Raises:
-        UserError: the file cannot be read, breaks the layout, or has a label out of range. The
-            message is one line that names the file, the fault and the remedy.
-    """
-    path = Path(path)
-    validate_npz_header(path)
-    stored = _decoded(path)
-    for key in ("train_labels", "test_labels"):
-        _check_label_range(path, key, stored.get(key), len(classes) if classes else MOST_CLASSES)
-    arrays = _with_train_part(stored)
-    if classes is None:
-        largest = max(labels.max(initial=0) for labels in (arrays[1], arrays[3]))
-        classes = tuple(str(label) for label in range(int(largest) + 1))
-    about = str(stored["about"]) if "about" in stored else ""
-    return from_arrays(name or path.stem, classes, arrays, about)
-
-
-def write_npz(path: str | os.PathLike[str], image_set: ImageSet) -> None:
-    """Write `image_set` to `path` in the layout that `read_npz` reads, uncompressed.
-
-    The file appears whole or not at all: it is written beside its place, then renamed.
-
-    Raises:
-        OSError: the folder cannot be written, or the disk is full.
-    """
-    path = Path(path)
-    partial = path.with_name(f".{path.name}.{uuid.uuid4().hex}.partial")
-    arrays: dict[str, Any] = npz_arrays(image_set)._asdict()
-    try:
-        with partial.open("xb") as file:
-            np.savez(file, **arrays, about=np.array(image_set.about))
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(partial, path)
-    finally:
-        partial.unlink(missing_ok=True)
-
-
-def npz_arrays(image_set: ImageSet) -> Arrays:
-    """The four arrays of `image_set` as a .npz file stores them; labels in the smallest type."""
+def to_arrays(image_set: ImageSet) -> Arrays:
+    """The arrays of `image_set` in the layout of a .npz file; labels in the smallest type."""
     return Arrays(
         _channels_last(image_set.train_images),
-        _smallest(image_set.train_labels),
+        _smallest_type(image_set.train_labels),
         _channels_last(image_set.test_images),
-        _smallest(image_set.test_labels),
+        _smallest_type(image_set.test_labels),
     )
-
-
-def content_digest(image_set: ImageSet) -> str:
-    r"""The sha256 of the decoded arrays, in hexadecimal.
-
-    Hashed are, for train_images, train_labels, test_images, test_labels in this order: the line
-    "key dtype shape\n" with the shape as a Python tuple, then the array's bytes in C order.
-    Images have the layout of the .npz file, (n, h, w) or (n, h, w, 3) of uint8; labels are
-    little-endian int64. Names, classes and `about` do not count.
-    """
-    digest = hashlib.sha256()
-    for key, array in zip(KEYS, npz_arrays(image_set), strict=True):
-        plain = array if key.endswith("images") else array.astype("<i8")
-        digest.update(f"{key} {plain.dtype.name} {plain.shape}\n".encode())
-        digest.update(np.ascontiguousarray(plain).data)
-    return digest.hexdigest()
-
-
-def _decoded(path: Path) -> dict[str, npt.NDArray[Any]]:
-    try:
-        with np.load(path, allow_pickle=False) as file:
-            return {key: file[key] for key in (*KEYS, "about") if key in file}
-    except (OSError, ValueError, EOFError, RuntimeError, zipfile.BadZipFile, zlib.error) as error:
-        raise npz_fault(path, f"is damaged ({error})", "write or fetch it again") from error
-
-
-def _with_train_part(stored: dict[str, npt.NDArray[Any]]) -> Arrays:
-    """The four arrays, the training ones empty where the file has none."""
-    test_images, test_labels = stored["test_images"], stored["test_labels"]
-    return Arrays(
-        stored.get("train_images", test_images[:0]),
-        stored.get("train_labels", test_labels[:0]),
-        test_images,
-        test_labels,
-    )
-
-
-def _check_label_range(
-    path: Path, key: str, labels: npt.NDArray[Any] | None, classes: int
-) -> None:
-    if labels is None or not labels.size:
-        return
-    low, high = int(labels.min()), int(labels.max())
-    if low < 0 or high >= classes:
-        raise npz_fault(
-            path,
-            f"{key} must lie in [0, {classes}), but reach from {low} to {high}",
-            "number the classes 0, 1, 2, ...",
-        )
 
 
 def _channels_first(images: npt.NDArray[Any]) -> Tensor:
@@ -228,6 +120,6 @@ def _channels_last(images: Tensor) -> npt.NDArray[Any]:
     return np.ascontiguousarray(array.transpose(0, 2, 3, 1))
 
 
-def _smallest(labels: Tensor) -> npt.NDArray[Any]:
+def _smallest_type(labels: Tensor) -> npt.NDArray[Any]:
     array: npt.NDArray[Any] = labels.cpu().numpy()
     return array.astype(np.min_scalar_type(int(array.max(initial=0))))

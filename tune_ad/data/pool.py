@@ -1,4 +1,4 @@
-"""Several data sets side by side in one tensor, so that an image is one number."""
+"""Several data sets in one tensor, so that one index names an image of any of them."""
 
 from collections.abc import Sequence
 
@@ -10,44 +10,40 @@ from tune_ad.errors import UserError
 
 
 class Pool:
-    """Data sets of one image shape, laid end to end: training files, then test files of each.
+    """Data sets of one image shape in one tensor: of each its training, then its test files.
 
     Attributes:
-        names: the data sets, in order.
+        names: of the data sets, in order.
         classes: the class names of each data set.
         shape: the shape of one image, (c, h, w).
         pixels: all images, uint8, shape (n, c, h, w).
         labels: the label of each image within its own data set, int64, shape (n,).
 
     Args:
-        image_sets: at least one; the pool copies the images and keeps no reference.
+        image_sets: at least one; the pool copies their images.
 
     Raises:
-        UserError: there is no set, two sets have the same name, or their image shapes differ.
+        UserError: there is no data set, two have the same name, or their image shapes differ.
     """
 
     def __init__(self, image_sets: Sequence[ImageSet]) -> None:
         self.names = tuple(image_set.name for image_set in image_sets)
-        self._refuse(image_sets)
-        self.classes = {each.name: each.classes for each in image_sets}
+        self._check(image_sets)
+        self.classes = {image_set.name: image_set.classes for image_set in image_sets}
         self.shape = image_sets[0].shape
-        parts = [part for each in image_sets for part in (each.train_images, each.test_images)]
-        marks = [part for each in image_sets for part in (each.train_labels, each.test_labels)]
-        self.pixels = torch.cat(parts)
-        self.labels = torch.cat(marks)
+        self.pixels = torch.cat([i for s in image_sets for i in (s.train_images, s.test_images)])
+        self.labels = torch.cat([i for s in image_sets for i in (s.train_labels, s.test_labels)])
         self._train: dict[str, range] = {}
         self._test: dict[str, range] = {}
         start = 0
-        for each in image_sets:
-            middle = start + len(each.train_images)
-            end = middle + len(each.test_images)
-            self._train[each.name], self._test[each.name] = (
-                range(start, middle),
-                range(middle, end),
-            )
+        for image_set in image_sets:
+            middle = start + len(image_set.train_images)
+            end = middle + len(image_set.test_images)
+            self._train[image_set.name] = range(start, middle)
+            self._test[image_set.name] = range(middle, end)
             start = end
 
-    def _refuse(self, image_sets: Sequence[ImageSet]) -> None:
+    def _check(self, image_sets: Sequence[ImageSet]) -> None:
         if not image_sets:
             raise UserError("a pool needs at least one data set; name one")
         if len(set(self.names)) < len(self.names):
@@ -74,7 +70,8 @@ class Pool:
         Raises:
             UserError: the pool does not hold it.
         """
-        return self._train[self._known(name)]
+        self._require(name)
+        return self._train[name]
 
     def test_range(self, name: str) -> range:
         """The indices of the test files of the data set `name`.
@@ -82,15 +79,28 @@ class Pool:
         Raises:
             UserError: the pool does not hold it.
         """
-        return self._test[self._known(name)]
+        self._require(name)
+        return self._test[name]
 
     def by_class(self, name: str, files: range) -> list[Tensor]:
-        """The indices in `files` of each class of the data set `name`, ascending, int64."""
-        labels = self.labels[files.start : files.stop]
-        classes = range(len(self.classes[self._known(name)]))
-        return [torch.nonzero(labels == label).flatten() + files.start for label in classes]
+        """For each class of the data set `name` its indices within `files`, ascending, int64.
 
-    def _known(self, name: str) -> str:
+        Args:
+            name: of the data set.
+            files: its `train_range` or `test_range`.
+
+        Raises:
+            UserError: the pool does not hold the data set.
+        """
+        self._require(name)
+        labels = self.labels[files.start : files.stop]
+        return [
+            torch.nonzero(labels == label).flatten() + files.start
+            for label in range(len(self.classes[name]))
+        ]
+
+    def _require(self, name: str) -> None:
         if name not in self.classes:
-            raise UserError(f"data set {name!r} is not loaded; loaded are {', '.join(self.names)}")
-        return name
+            raise UserError(
+                f"the data set {name!r} is not loaded; loaded are {', '.join(self.names)}"
+            )

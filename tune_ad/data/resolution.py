@@ -1,4 +1,4 @@
-"""The image sets of a study: checked before any is decoded, fetched, brought to one size."""
+"""Resolves the names of a study's data sets: checks, loads and pads them to one size."""
 
 from collections.abc import Callable, Sequence
 
@@ -8,65 +8,66 @@ from tune_ad.data.finding import check, data_root, find, locate
 from tune_ad.data.images import ImageSet
 from tune_ad.errors import UserError
 
-GRAIN = 8  # a trunk halves an image three times
+SIDE_MULTIPLE = 8  # the networks of likelihoods halve an image three times
 
 
 def check_sets(name: str, outsiders: Sequence[str], root: str | None) -> None:
-    """Refuse bad files of a data set and of its outsiders, before any is decoded.
+    """Refuse bad files of a data set and of its outsiders, without decoding them.
 
     Args:
-        name: short name of the data set.
-        outsiders: names of the data sets and controls against which it is set.
+        name: name or alias of the data set whose images are normal.
+        outsiders: names of the data sets and controls that are anomalous.
         root: the data root, as in `tune_ad.data.data_root`.
 
     Raises:
         UserError: a name is unknown, the root is wrong, or a file breaks the layout.
     """
-    for each in (name, *_read(outsiders)):
-        check(each, root)
+    for data_set_name in (name, *_data_sets(outsiders)):
+        check(data_set_name, root)
 
 
 def load_sets(
     name: str, outsiders: Sequence[str], root: str | None, say: Callable[[str], None]
 ) -> tuple[ImageSet, ...]:
-    """The image sets of a study: the source first, then the outsiders, all of one size.
+    """The image sets of a study, all of one size: the source, then the outsiders.
 
     Args:
-        name: short name of the source.
-        outsiders: names of the data sets and controls against which it is set; none if its
-            classes are set against each other.
+        name: name or alias of the source, whose images are normal.
+        outsiders: names of the data sets and controls that are anomalous; none if the other
+            classes of the source are.
         root: the data root, as in `tune_ad.data.data_root`.
-        say: prints a line.
+        say: prints a line for the user.
 
     Raises:
-        UserError: if one cannot be loaded, or they have different channels.
+        UserError: if a data set cannot be loaded, or they have different numbers of channels.
     """
-    names = (name, *_read(outsiders))
-    for each in names:
-        if not locate(each, root):
-            say(f"{find(each, root).name} is not in {data_root(root)}; fetching it")
-    image_sets = [load(each, root) for each in names]
+    names = (name, *_data_sets(outsiders))
+    for data_set_name in names:
+        if not locate(data_set_name, root):
+            missing = find(data_set_name, root).name
+            say(f"The data set {missing} is not in {data_root(root)} yet: fetching it.")
+    image_sets = [load(data_set_name, root) for data_set_name in names]
     return side_by_side(image_sets, outsiders) if outsiders else tuple(image_sets)
 
 
-def _read(outsiders: Sequence[str]) -> list[str]:
-    """The outsiders that are no controls."""
+def _data_sets(outsiders: Sequence[str]) -> list[str]:
+    """The outsiders that are data sets, not controls."""
     return [name for name in outsiders if name not in controls.CONTROLS]
 
 
 def side_by_side(image_sets: Sequence[ImageSet], outsiders: Sequence[str]) -> tuple[ImageSet, ...]:
-    """Data sets of one image size, the source first, with the controls among the outsiders.
+    """Image sets of one size: the source, the other data sets, then the controls.
 
-    Where their sides differ or are no multiple of 8, all are padded with zeros to the smallest
-    square that is one: 28x28 to 32x32. Controls are made in the source's size and padded alike,
-    so that the border tells nothing apart.
+    Unless all are squares of one size that is a multiple of 8, all are padded with zeros to the
+    smallest such square, e.g. 28x28 to 32x32. Controls are generated in the source's size and
+    padded like it, so that the border does not give them away.
 
     Args:
-        image_sets: the source, then the outsiders that are read.
-        outsiders: the names of all outsiders.
+        image_sets: the source, then the outsiders that are data sets.
+        outsiders: the names of all outsiders, controls among them.
 
     Raises:
-        UserError: if the sets have different channels.
+        UserError: if the data sets have different numbers of channels.
     """
     source, *others = image_sets
     for other in others:
@@ -75,10 +76,10 @@ def side_by_side(image_sets: Sequence[ImageSet], outsiders: Sequence[str]) -> tu
                 f"images of {source.name} have {source.shape[0]} channels, those of {other.name} "
                 f"{other.shape[0]}; set a data set against others of as many channels"
             )
-    made = [controls.control(n, source.shape) for n in outsiders if n in controls.CONTROLS]
-    gathered = (*image_sets, *made)
-    sides = {side for each in gathered for side in each.shape[1:]}
-    if len(sides) == 1 and not max(sides) % GRAIN:
-        return gathered
-    side = -(-max(sides) // GRAIN) * GRAIN
-    return tuple(controls.padded(each, side) for each in gathered)
+    generated = [controls.control(n, source.shape) for n in outsiders if n in controls.CONTROLS]
+    all_sets = (*image_sets, *generated)
+    sides = {side for image_set in all_sets for side in image_set.shape[1:]}
+    if len(sides) == 1 and not max(sides) % SIDE_MULTIPLE:
+        return all_sets
+    side = -(-max(sides) // SIDE_MULTIPLE) * SIDE_MULTIPLE
+    return tuple(controls.padded(image_set, side) for image_set in all_sets)

@@ -1,4 +1,4 @@
-"""Named ways to bring uint8 images into [0, 1]."""
+"""Named scalings, which turn uint8 images into float images in [0, 1]."""
 
 from collections.abc import Callable, Mapping
 from types import MappingProxyType
@@ -9,7 +9,7 @@ from torch import Tensor
 
 from tune_ad.errors import UserError
 
-CHUNK_IMAGES = 4096
+IMAGES_PER_CHUNK = 4096
 
 
 def unit(images: Tensor) -> Tensor:
@@ -27,7 +27,7 @@ def unit(images: Tensor) -> Tensor:
 def minmax(images: Tensor) -> Tensor:
     """Stretch each image: (x - min) / (max - min), with the extremes over all its channels.
 
-    A constant image has no range; it becomes 0 everywhere.
+    A constant image becomes 0 everywhere.
 
     Args:
         images: float32 with whole values 0 to 255, shape (n, c, h, w).
@@ -45,8 +45,8 @@ def gcn(images: Tensor) -> Tensor:
     Means are over all pixels and channels of the image; the second is that of the absolute
     deviations (the L1 scale). A constant image becomes 0 everywhere.
 
-    The result has no fixed range. Whoever trains stretches it to [0, 1] by the extremes of the
-    training images (`training_range`); images that were not trained on may go a little beyond.
+    The result has no fixed range. Training maps it to [0, 1] by the extremes of the training
+    images (`training_range`); pixels of other images may lie a little outside.
 
     Args:
         images: float32 with whole values 0 to 255, shape (n, c, h, w).
@@ -59,17 +59,17 @@ def gcn(images: Tensor) -> Tensor:
     """
     centred = images - images.mean((1, 2, 3), keepdim=True)
     scale = centred.abs().mean((1, 2, 3), keepdim=True)
-    # Not scale > 0: the mean of a large constant image is off by a rounding error.
-    varied = images.amax((1, 2, 3), keepdim=True) > images.amin((1, 2, 3), keepdim=True)
-    return torch.where(varied, centred / scale, torch.zeros_like(centred))
+    # Not scale > 0: rounding leaves the mean of a large constant image a little off its value.
+    varies = images.amax((1, 2, 3), keepdim=True) > images.amin((1, 2, 3), keepdim=True)
+    return torch.where(varies, centred / scale, torch.zeros_like(centred))
 
 
 class Scaling(NamedTuple):
     """A way to scale images.
 
     Attributes:
-        function: of a float32 tensor of values 0 to 255.
-        fitted: whether the extremes of the training images then become 0 and 1.
+        function: float32 images with values 0 to 255 -> scaled images of the same shape.
+        fitted: whether the result is then mapped to [0, 1] by the extremes of the training images.
     """
 
     function: Callable[[Tensor], Tensor]
@@ -77,7 +77,7 @@ class Scaling(NamedTuple):
 
 
 class Range(NamedTuple):
-    """The smallest and the largest pixel of some images."""
+    """The smallest and the largest pixel of the training images."""
 
     low: float
     high: float
@@ -89,19 +89,19 @@ SCALINGS: Mapping[str, Scaling] = MappingProxyType(
 
 
 def training_range(name: str, images: Tensor, train: Tensor) -> Range | None:
-    """The extremes that a fitted scaling maps to 0 and 1; None for the others.
+    """The extremes that a fitted scaling maps to 0 and 1; None for other scalings.
 
     Args:
         name: a key of `SCALINGS`.
-        images: as `scaled` gives them, shape (n, c, h, w).
+        images: as `scaled` returns them, shape (n, c, h, w).
         train: indices of the training images, shape (k,), k >= 1.
 
     Raises:
-        UserError: if all training images are constant, so that there is no range.
+        UserError: if all training images are constant, so that there are no two extremes.
     """
     if not SCALINGS[name].fitted:
         return None
-    chunks = [images[part] for part in train.to(images.device).split(CHUNK_IMAGES)]
+    chunks = [images[part] for part in train.to(images.device).split(IMAGES_PER_CHUNK)]
     low = min(float(chunk.min()) for chunk in chunks)
     high = max(float(chunk.max()) for chunk in chunks)
     if not low < high:
@@ -113,7 +113,7 @@ def training_range(name: str, images: Tensor, train: Tensor) -> Range | None:
 
 
 def scaled(images: Tensor, name: str) -> Tensor:
-    """The images under the scaling called `name`, computed chunk by chunk to bound memory.
+    """Images under the scaling called `name`, computed a few thousand at a time to save memory.
 
     Args:
         images: uint8, shape (n, c, h, w), on any device.
@@ -128,7 +128,7 @@ def scaled(images: Tensor, name: str) -> Tensor:
     if name not in SCALINGS:
         raise UserError(f"unknown scaling {name!r}; choose one of {', '.join(SCALINGS)}")
     result = torch.empty_like(images, dtype=torch.float32)
-    for start in range(0, len(images), CHUNK_IMAGES):
-        chunk = slice(start, start + CHUNK_IMAGES)
+    for start in range(0, len(images), IMAGES_PER_CHUNK):
+        chunk = slice(start, start + IMAGES_PER_CHUNK)
         result[chunk] = SCALINGS[name].function(images[chunk].float())
     return result

@@ -1,4 +1,4 @@
-"""Cuts the images of a task into training, validation and test, once per seed."""
+"""Cuts the images of a task into training, validation and test parts, once per seed."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -15,18 +15,19 @@ from tune_ad.errors import UserError
 from tune_ad.randomness import numpy_stream
 
 Indices = npt.NDArray[Any]
+"""Indices of images in a pool, int64, shape (n,)."""
 
 
 @dataclass(frozen=True)
 class SplitSizes:
-    """How much is held out, and how many images are used at most.
+    """How many images are held out for validation, and how many are used at most.
 
     Attributes:
         validation_fraction: the part of each class's training files that is held out, in [0, 1);
-            0: none, the whole class is trained on and nothing is validated.
+            0 holds nothing out: the whole class is trained on, and nothing is validated.
         train_images: cap on the training images; None: no cap.
         validation_images: cap on the validation images, for normals and anomalies each.
-        test_images: cap on the test images, for normals and each set of outsiders.
+        test_images: cap on the test images, for normals and for each set of outsiders.
 
     Raises:
         UserError: the fraction lies outside [0, 1), or a cap is below 1.
@@ -51,7 +52,7 @@ class SplitSizes:
 
 @dataclass(frozen=True, eq=False)
 class Split:
-    """Indices into a `Pool`, int64, ascending, no image in two of them.
+    """The parts of a task as indices into a `Pool`: int64, ascending, no image in two parts.
 
     Attributes:
         train: images to train on, all normal.
@@ -60,7 +61,7 @@ class Split:
             outsiders are other data sets, which selection must never see.
         test_normal: test files of the normal class or classes.
         outsiders: test files of each set of outsiders, by name; "rest" for the other classes;
-            empty for a whole data set, of which nothing is anomalous.
+            empty if the whole data set is normal, so that no image is anomalous.
     """
 
     train: Tensor
@@ -71,47 +72,51 @@ class Split:
 
 
 def split(task: Task, pool: Pool, sizes: SplitSizes, seed: int) -> Split:
-    """Cut the images of `task`.
+    """Cut the images of `task` into parts.
 
-    The training files of a data set are cut once per seed, for all tasks: of each class, the
+    The training files of a data set are cut once per seed, alike for all tasks: of each class, the
     first `validation_fraction` of a permutation drawn from (seed, "validation cut", data set,
-    class) are held out, the rest may be trained on. Caps keep a random subset that grows with the
-    cap: normals in proportion to their classes, anomalies as evenly over classes as they last.
+    class) are held out, and the rest may be trained on. A cap keeps a random subset, which grows
+    with the cap: of normal images in proportion to the sizes of their classes, of anomalous ones
+    equally many of each class, as far as a class has so many.
 
     Args:
-        task: what is normal and what is not.
-        pool: holds the source and the outsiders of the task; other sets do not matter.
-        sizes: fraction and caps.
+        task: which images are normal and which are anomalous.
+        pool: holds the source and the outsiders of the task; other data sets do not matter.
+        sizes: the validation fraction and the caps.
         seed: of the cut; the same for all replicas that are compared.
 
     Raises:
-        UserError: a set is not in the pool, the source has no training files or no such class, a
-            class is empty or too small to cut, or a part would hold only one kind of image.
+        UserError: a data set is not in the pool, the source has no training files or no such
+            class, a class is empty or too small to cut, or a part would hold only normal or only
+            anomalous images.
     """
-    normal, other = _sides(task, pool)
-    held, kept = _cut(task, pool, sizes.validation_fraction, seed)
+    normal, anomalous = _labels(task, pool)
+    held_out, trainable = _cut(task, pool, sizes.validation_fraction, seed)
     for label in normal:
-        _refuse_small(task, pool, label, (len(held[label]), len(kept[label])), sizes)
+        _refuse_small(task, pool, label, (len(held_out[label]), len(trainable[label])), sizes)
     test = _shuffled(pool, task.source, seed)
-    rest = {} if task.normal_class is None else {REST: _pick(test, other)}
+    rest = {} if task.normal_class is None else {REST: _of_classes(test, anomalous)}
     outsiders = {name: _shuffled(pool, name, seed) for name in task.outsiders} or rest
-    result = Split(
-        train=_proportional(_pick(kept, normal), sizes.train_images),
-        validation_normal=_proportional(_pick(held, normal), sizes.validation_images),
-        validation_anomalous=_even(_pick(held, other), sizes.validation_images),
-        test_normal=_proportional(_pick(test, normal), sizes.test_images),
-        outsiders={name: _even(each, sizes.test_images) for name, each in outsiders.items()},
+    parts = Split(
+        train=_proportional(_of_classes(trainable, normal), sizes.train_images),
+        validation_normal=_proportional(_of_classes(held_out, normal), sizes.validation_images),
+        validation_anomalous=_equal(_of_classes(held_out, anomalous), sizes.validation_images),
+        test_normal=_proportional(_of_classes(test, normal), sizes.test_images),
+        outsiders={
+            name: _equal(classes, sizes.test_images) for name, classes in outsiders.items()
+        },
     )
-    _refuse_one_kind(task, result, bool(other) and sizes.validation_fraction > 0)
-    return result
+    _refuse_one_kind(task, parts, bool(anomalous) and sizes.validation_fraction > 0)
+    return parts
 
 
-def _pick(classes: Sequence[Indices], labels: Sequence[int]) -> list[Indices]:
-    return [classes[label] for label in labels]
+def _of_classes(by_class: Sequence[Indices], labels: Sequence[int]) -> list[Indices]:
+    return [by_class[label] for label in labels]
 
 
-def _sides(task: Task, pool: Pool) -> tuple[list[int], list[int]]:
-    """The normal labels of the source, and those of its labels that are outsiders."""
+def _labels(task: Task, pool: Pool) -> tuple[list[int], list[int]]:
+    """The labels of the source that are normal, and those that are anomalous."""
     if not pool.train_range(task.source):
         raise UserError(
             f"task {task.name}: {task.source} has no training images, so it can only be an "
@@ -125,83 +130,93 @@ def _sides(task: Task, pool: Pool) -> tuple[list[int], list[int]]:
             f"task {task.name}: {task.source} has no class {task.normal_class}; "
             f"choose one from 0 to {labels[-1]}"
         )
-    other = [] if task.outsiders else [label for label in labels if label != task.normal_class]
-    return [task.normal_class], other
+    others = [] if task.outsiders else [label for label in labels if label != task.normal_class]
+    return [task.normal_class], others
 
 
 def _cut(
     task: Task, pool: Pool, fraction: float, seed: int
 ) -> tuple[list[Indices], list[Indices]]:
-    """The held-out and the kept training files of each class of the source, in random order."""
-    files = pool.by_class(task.source, pool.train_range(task.source))
-    held, kept = [], []
-    for label, replica_specs in enumerate(files):
+    """The held-out and the other training files of each class of the source, in random order."""
+    held_out, trainable = [], []
+    by_class = pool.by_class(task.source, pool.train_range(task.source))
+    for label, indices in enumerate(by_class):
         stream = numpy_stream(seed, "validation cut", task.source, label)
         # The permutation is of places within the class: other sets in the pool do not matter.
-        order = replica_specs.numpy()[stream.permutation(len(replica_specs))]
-        count = int(fraction * len(replica_specs) + 0.5)
-        held.append(order[:count])
-        kept.append(order[count:])
-    return held, kept
+        shuffled = indices.numpy()[stream.permutation(len(indices))]
+        count = int(fraction * len(indices) + 0.5)
+        held_out.append(shuffled[:count])
+        trainable.append(shuffled[count:])
+    return held_out, trainable
 
 
 def _shuffled(pool: Pool, name: str, seed: int) -> list[Indices]:
     """The test files of each class of the data set `name`, in the order in which a cap takes."""
-    files = pool.by_class(name, pool.test_range(name))
+    by_class = pool.by_class(name, pool.test_range(name))
+    streams = [numpy_stream(seed, "test cap", name, label) for label in range(len(by_class))]
     return [
-        replica_specs.numpy()[
-            numpy_stream(seed, "test cap", name, label).permutation(len(replica_specs))
-        ]
-        for label, replica_specs in enumerate(files)
+        indices.numpy()[stream.permutation(len(indices))]
+        for indices, stream in zip(by_class, streams, strict=True)
     ]
 
 
-def _proportional(classes: Sequence[Indices], cap: int | None) -> Tensor:
+def _proportional(by_class: Sequence[Indices], cap: int | None) -> Tensor:
     """At most `cap` of the indices, each class in proportion to its size."""
-    return _first(classes, [(np.arange(len(each)) + 0.5) / len(each) for each in classes], cap)
+    turns = [(np.arange(len(indices)) + 0.5) / len(indices) for indices in by_class]
+    return _first(by_class, turns, cap)
 
 
-def _even(classes: Sequence[Indices], cap: int | None) -> Tensor:
+def _equal(by_class: Sequence[Indices], cap: int | None) -> Tensor:
     """At most `cap` of the indices, the same number of each class until a class is used up."""
-    return _first(classes, [np.arange(len(each)) for each in classes], cap)
+    return _first(by_class, [np.arange(len(indices)) for indices in by_class], cap)
 
 
-def _first(classes: Sequence[Indices], turns: Sequence[Indices], cap: int | None) -> Tensor:
+def _first(by_class: Sequence[Indices], turns: Sequence[Indices], cap: int | None) -> Tensor:
     """The `cap` indices whose turn comes first, ascending; on equal turns the lower class."""
-    if not classes:
+    if not by_class:
         return torch.empty(0, dtype=torch.int64)
     order = np.argsort(np.concatenate(turns), kind="stable")[:cap]
-    return torch.from_numpy(np.sort(np.concatenate(classes)[order]).astype(np.int64))
+    return torch.from_numpy(np.sort(np.concatenate(by_class)[order]).astype(np.int64))
 
 
 def _refuse_small(
     task: Task, pool: Pool, label: int, counts: tuple[int, int], sizes: SplitSizes
 ) -> None:
-    """Refuse a normal class whose images are too few to be cut into (held out, kept) `counts`."""
-    held, kept = counts
-    fraction = sizes.validation_fraction
-    called = f"class {label} ({pool.classes[task.source][label]}) of {task.source}"
-    if not held + kept and task.normal_class is not None:
+    """Refuse a normal class with too few images to hold some out and to train on others.
+
+    Args:
+        task: to which the class belongs.
+        pool: of its images.
+        label: of the class.
+        counts: of the images that are held out, and of those to train on.
+        sizes: with the validation fraction.
+    """
+    held_out, trainable = counts
+    total, fraction = held_out + trainable, sizes.validation_fraction
+    named = f"class {label} ({pool.classes[task.source][label]}) of {task.source}"
+    if not total and task.normal_class is not None:
         raise UserError(
-            f"task {task.name}: {called} has no training image; choose a class that has some"
+            f"task {task.name}: {named} has no training image; choose a class that has some"
         )
-    if held + kept and fraction and not (held and kept):
+    if total and fraction and not (held_out and trainable):
         raise UserError(
-            f"task {task.name}: {called} has {held + kept} training images, too few to hold out "
+            f"task {task.name}: {named} has {total} training images, too few to hold out "
             f"{fraction:g} of them; give it more images, or set validation_fraction to 0"
         )
 
 
-def _refuse_one_kind(task: Task, result: Split, validated: bool) -> None:
-    """Refuse a part that lacks one of the kinds that its task has."""
-    sides = {"normal": result.test_normal, **result.outsiders}
-    empty = [name for name, indices in sides.items() if not len(indices)]
-    if empty:
+def _refuse_one_kind(task: Task, parts: Split, is_validated: bool) -> None:
+    """Refuse parts that lack the normal or the anomalous images that the task should have."""
+    missing = [] if len(parts.test_normal) else ["no normal image"]
+    for name, indices in parts.outsiders.items():
+        if not len(indices):
+            missing.append(f"no image of {'the other classes' if name == REST else name}")
+    if missing:
         raise UserError(
-            f"task {task.name}: the test part holds no {' and no '.join(empty)} image, so that "
-            "normal and anomalous cannot be told apart; choose another class or other outsiders"
+            f"task {task.name}: the test part holds {' and '.join(missing)}, so that no AUROC can "
+            "be computed; choose another class or other outsiders"
         )
-    if validated and not len(result.validation_anomalous):
+    if is_validated and not len(parts.validation_anomalous):
         raise UserError(
             f"task {task.name}: too few images of the other classes to hold one out; raise "
             "validation_fraction, or set it to 0 and select without validation"

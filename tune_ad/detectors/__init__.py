@@ -1,4 +1,4 @@
-"""The detectors, one file or folder each; every `Detector` in here is found by its import."""
+"""The detectors, one file or folder each; every `Detector` in this package is found by import."""
 
 import importlib
 import inspect
@@ -10,14 +10,14 @@ from tune_ad.detectors.base import Detector
 
 def every_detector() -> dict[str, type[Detector[Any]]]:
     """The detectors of this package by class name."""
-    found: dict[str, type[Detector[Any]]] = {}
+    detectors: dict[str, type[Detector[Any]]] = {}
     for module in pkgutil.walk_packages(__path__, f"{__name__}."):
         values = vars(importlib.import_module(module.name)).values()
-        found.update(
+        detectors.update(
             (value.__name__, value)
             for value in values
             if isinstance(value, type)
             and issubclass(value, Detector)
             and not inspect.isabstract(value)
         )
-    return dict(sorted(found.items()))
+    return dict(sorted(detectors.items()))

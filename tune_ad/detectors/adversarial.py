@@ -1,4 +1,4 @@
-"""What adversarial detectors share: a discriminator of codes, and the losses of verdicts."""
+"""What adversarial detectors share: a discriminator of codes, and adversarial losses."""
 
 import torch
 from torch import Tensor, nn
@@ -6,7 +6,9 @@ from torch.nn import functional
 
 
 def code_discriminator(latent_dim: int, hidden: tuple[int, int], slope: float) -> list[nn.Module]:
-    """The layers that map codes (batch, latent_dim) to logits (batch, 1) of being the prior's.
+    """The layers of a discriminator of codes, which tells codes of the prior from those of images.
+
+    They map codes (batch, latent_dim) to logits (batch, 1) that a code is the prior's.
 
     Args:
         latent_dim: length of a code.
@@ -24,22 +26,30 @@ def code_discriminator(latent_dim: int, hidden: tuple[int, int], slope: float) -
 
 
 def adversarial_bce(logits: Tensor, real: bool) -> Tensor:
-    """How wrong a discriminator is about each sample, in nats, at least 0, shape (batch,).
+    """Binary cross-entropy of a discriminator's output: in nats, at least 0, shape (batch,).
 
     Args:
-        logits: of the verdict that a sample is real, shape (batch, 1).
-        real: what the verdict should be.
+        logits: that a sample is real, shape (batch, 1).
+        real: the target, whether the samples are to be called real.
     """
     return functional.softplus(-logits if real else logits).squeeze(1)
 
 
 def discriminator_loss(
-    judge: nn.Module, real: Tensor, network: nn.Module, source: Tensor
+    discriminator: nn.Module, real: Tensor, generator: nn.Module, inputs: Tensor
 ) -> Tensor:
-    """A discriminator's loss on `real` and on what `network` makes of `source`, (batch,).
+    """The loss of a discriminator: the cross-entropy of real samples plus that of generated ones.
 
-    The sum of both cross-entropies, in nats; `network` gets no gradient.
+    Args:
+        discriminator: from samples to logits (batch, 1) that they are real.
+        real: real samples, shape (batch, ...).
+        generator: makes the other samples; it gets no gradient.
+        inputs: of the generator, shape (batch, ...).
+
+    Returns:
+        shape (batch,), in nats, at least 0.
     """
     with torch.no_grad():
-        fake = network(source)
-    return adversarial_bce(judge(real), real=True) + adversarial_bce(judge(fake), real=False)
+        generated = generator(inputs)
+    of_real = adversarial_bce(discriminator(real), real=True)
+    return of_real + adversarial_bce(discriminator(generated), real=False)

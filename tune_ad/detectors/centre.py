@@ -1,4 +1,4 @@
-"""The centre of the normal codes, for the detectors that measure a distance from it."""
+"""The centre of the codes of normal images, for detectors that measure the distance from it."""
 
 from collections.abc import Callable, Iterable
 
@@ -7,9 +7,11 @@ from torch import Tensor
 
 
 def mean_code(code: Callable[[Tensor], Tensor], batches: Iterable[Tensor]) -> Tensor:
-    """The mean of `code(images)`, shape (batch, J), over all images of the batches: shape (J,).
+    """The mean code of all images, shape (J,).
 
-    There must be at least one image.
+    Args:
+        code: from images to codes of shape (batch, J).
+        batches: of the images, at least one image in all.
     """
     sums, count = torch.zeros(()), 0
     for images in batches:
@@ -19,8 +21,9 @@ def mean_code(code: Callable[[Tensor], Tensor], batches: Iterable[Tensor]) -> Te
 
 
 def away_from_zero(centre: Tensor, epsilon: float) -> Tensor:
-    """Push coordinates with 0 < |c| < epsilon to -epsilon or epsilon; an exact 0 stays.
+    """The centre with coordinates 0 < |c| < epsilon moved to ±epsilon; an exact 0 stays.
 
-    A coordinate near 0 could be matched by vanishing weights, which would collapse the sphere.
+    A network could match a coordinate near 0 with weights near 0, for every image: all codes would
+    collapse into one.
     """
     return torch.where(centre.abs() < epsilon, centre.sign() * epsilon, centre)

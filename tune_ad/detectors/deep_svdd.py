@@ -12,7 +12,7 @@ from tune_ad.detectors.base import Buffers, ScoreSpace, Terms, TrainedDetector
 from tune_ad.detectors.centre import away_from_zero, mean_code
 from tune_ad.detectors.config import LOSS, NetworkConfig, choice, fractions, number
 from tune_ad.detectors.nets import ImageShape, LeNetDecoder, LeNetEncoder, lenet_channels
-from tune_ad.detectors.reconstruction import summed
+from tune_ad.detectors.reconstruction import summed_error
 from tune_ad.detectors.schedule import Phase, Stage
 
 SOFT = {"objective": "soft-boundary"}
@@ -24,15 +24,17 @@ class DeepSVDDConfig(NetworkConfig):
     """Hyperparameters of `DeepSVDD`.
 
     Attributes:
-        pretraining: epochs of autoencoder pretraining, as a multiple of `epochs`; 0 = none, as in
-            the comparison of Park et al. The original code has 1 (MNIST) and 350 / 150 (CIFAR-10).
-        pretraining_milestones: as `milestones`, of that stage (original: 50 of 150 epochs on
-            MNIST, 250 of 350 on CIFAR-10).
-        pretraining_weight_decay: of that stage (original: 5e-4 on MNIST, 5e-7 on CIFAR-10).
+        pretraining: epochs of autoencoder pretraining, as a multiple of `epochs`; 0 for none, as
+            in the comparison of Park et al. The original code has 1 on MNIST and 350 / 150 on
+            CIFAR-10.
+        pretraining_milestones: `milestones` of the pretraining; in the original code 50 of 150
+            epochs on MNIST and 250 of 350 on CIFAR-10.
+        pretraining_weight_decay: `weight_decay` of the pretraining; in the original code 5e-4 on
+            MNIST and 5e-7 on CIFAR-10.
         objective: "one-class" or "soft-boundary".
-        nu: share of training images allowed outside the sphere (soft-boundary only).
-        radius_warmup: share of the epochs during which the radius stays 0 (soft-boundary only);
-            10 of 150 epochs in the original code.
+        nu: share of training images that may lie outside the sphere (soft boundary only).
+        radius_warmup: share of the epochs in which the radius stays 0 (soft boundary only); 10 of
+            150 epochs in the original code.
         centre_epsilon: least distance from 0 of a coordinate of the centre.
     """
 
@@ -47,8 +49,11 @@ class DeepSVDDConfig(NetworkConfig):
     @classmethod
     def released_settings(cls, shape: ImageShape) -> dict[str, Any]:
         """The published settings for images of `shape` that differ from the defaults."""
-        own = {"pretraining_milestones": (250 / 350,), "pretraining_weight_decay": 5e-7}
-        return {**super().released_settings(shape), **(own if shape.is_colour else {})}
+        settings = super().released_settings(shape)
+        if not shape.is_colour:
+            return settings
+        schedule = {"pretraining_milestones": (250 / 350,), "pretraining_weight_decay": 5e-7}
+        return {**settings, **schedule}
 
     @property
     def pretraining_epochs(self) -> int:
@@ -58,29 +63,33 @@ class DeepSVDDConfig(NetworkConfig):
 
 
 def quantile(values: Tensor, share: float) -> Tensor:
-    """The quantile of values of shape (n,), linear between neighbours, n >= 1.
+    """A quantile, interpolated linearly; unlike `Tensor.quantile` it can be batched by `vmap`.
 
-    `Tensor.quantile` does not run batched under `vmap`.
+    Args:
+        values: shape (n,), n >= 1.
+        share: of the values that lie below the quantile, in [0, 1].
     """
-    place = share * (len(values) - 1)
+    position = share * (len(values) - 1)
     ordered = values.sort().values
-    return ordered[math.floor(place)].lerp(ordered[math.ceil(place)], place % 1)
+    return ordered[math.floor(position)].lerp(ordered[math.ceil(position)], position % 1)
 
 
 class DeepSVDD(TrainedDetector[DeepSVDDConfig]):
     r"""Deep support vector data description on the LeNet-like encoder.
 
-    The last layer has no bias. The centre c is the mean code of the training images under the
-    initial weights and untrained batch statistics (or the pretrained ones), in evaluation mode,
-    kept off 0; then it is fixed. With d(x) the squared distance of the code from c:
+    The encoder maps an image to a code; its last layer has no bias. The centre c is the mean code
+    of the training images before training, or after pretraining, in evaluation mode, with its
+    coordinates kept off 0; then it is fixed. With d(x) the squared distance of the code from c:
 
     - one-class: loss and score are d(x), in [0, inf).
-    - soft-boundary: loss $R^2 + \max(0, d(x) - R^2) / \nu$, score $d(x) - R^2$, in
-      [-R^2, inf). After the warm-up R is the (1 - nu)-quantile of the distances in the last batch.
+    - soft-boundary: the loss is $R^2 + \max(0, d(x) - R^2) / \nu$, the score $d(x) - R^2$, in
+      [-R^2, inf). After a warm-up R is the (1 - nu)-quantile of the distances in the last batch.
 
-    With `pretraining`, a stage comes first in which encoder and a mirrored decoder without biases
-    lower the squared error of the reconstruction; the encoder and its batch statistics are kept,
-    the decoder is not used again.
+    Scores have the squared unit of the code; larger = more anomalous.
+
+    With `pretraining`, the encoder and a mirrored decoder without biases first minimise the
+    squared error of the reconstruction. The encoder and its batch statistics are kept; the decoder
+    is not used again.
 
     Sources: Ruff et al., Deep One-Class Classification, ICML 2018, equations 3 and 4; architecture
     and settings as in the released code of Park, Adosoglou and Pardalos, arXiv 2005.01889.
@@ -102,7 +111,7 @@ class DeepSVDD(TrainedDetector[DeepSVDDConfig]):
         self.register_buffer("radius", torch.zeros(()))
 
     def stages(self) -> tuple[Stage, ...]:
-        """The main stage, after one of pretraining where there is any."""
+        """The main stage, after a stage of pretraining if there is any."""
         config, main = self.config, self.stage(Phase("train", ("encoder",)))
         if not config.pretraining_epochs:
             return (main,)
@@ -129,10 +138,10 @@ class DeepSVDD(TrainedDetector[DeepSVDDConfig]):
         return offsets.square().sum(1)
 
     def terms(self, phase: str, images: Tensor, noise: Terms) -> Terms:
-        """The "loss" and the squared "distance" of each image; pretraining has the loss alone."""
+        """The "loss" of each image; with a soft boundary also its squared "distance"."""
         if phase == "pretraining":
             logits = self.decoder.logits(self.encoder(images))
-            return {"loss": summed("squared_error", logits, images)}
+            return {"loss": summed_error("squared_error", logits, images)}
         distance = self.squared_distance(images)
         if self.config.objective == "one-class":
             return {"loss": distance}

@@ -1,15 +1,15 @@
-"""Gaussian codes: drawn with their gradient, and their KL divergence from the prior."""
+"""Gaussian codes: how they are drawn, and their KL divergence from a standard normal prior."""
 
 from torch import Tensor
 
 
 def codes(mean: Tensor, log_variance: Tensor, noise: Tensor) -> Tensor:
-    r"""$\mu + \sigma \epsilon$ of shape (K, batch, J), with its gradient in both.
+    r"""Codes $\mu + \sigma \epsilon$, shape (K, batch, J), differentiable in $\mu$ and $\sigma$.
 
     Args:
-        mean: shape (batch, J).
-        log_variance: $\log\sigma^2$, the same shape.
-        noise: standard normal, shape (K, batch or 1, J).
+        mean: $\mu$, shape (batch, J).
+        log_variance: $\log\sigma^2$, shape (batch, J).
+        noise: $\epsilon$, standard normal, shape (K, batch or 1, J).
     """
     return mean + (0.5 * log_variance).exp() * noise
 
@@ -17,16 +17,25 @@ def codes(mean: Tensor, log_variance: Tensor, noise: Tensor) -> Tensor:
 def rate(mean: Tensor, log_variance: Tensor) -> Tensor:
     r"""$KL(N(\mu, \sigma^2) \| N(0, I))$ in nats, at least 0, shape (batch,).
 
-    It is $\frac12 \sum_j (\mu_j^2 + \sigma_j^2 - 1 - \log\sigma_j^2)$; both arguments have shape
-    (batch, J).
+    It is $\frac12 \sum_j (\mu_j^2 + \sigma_j^2 - 1 - \log\sigma_j^2)$.
+
+    Args:
+        mean: $\mu$, shape (batch, J).
+        log_variance: $\log\sigma^2$, shape (batch, J).
     """
-    return 0.5 * mean.square().sum(1) + spread_divergence(log_variance)
+    return 0.5 * mean.square().sum(1) + variance_divergence(log_variance)
 
 
-def spread_divergence(log_variance: Tensor) -> Tensor:
-    r"""The part of the KL that the spread makes: $\frac12\sum_j (s_j^2 - 1 - \log s_j^2)$.
+def variance_divergence(log_variance: Tensor) -> Tensor:
+    r"""The part of the KL divergence due to the variance.
 
-    `log_variance` is $\log s^2$, shape (batch, J); the result has shape (batch,), is >= 0, in
-    nats. The digits that exp(v) - 1 - v would lose near 0 are kept.
+    It is $\frac12\sum_j (s_j^2 - 1 - \log s_j^2)$. Near $s_j = 1$ it keeps the digits that
+    exp(v) - 1 - v would lose.
+
+    Args:
+        log_variance: $v = \log s^2$, shape (batch, J).
+
+    Returns:
+        shape (batch,), in nats, at least 0.
     """
     return 0.5 * (log_variance.expm1() - log_variance).sum(1)

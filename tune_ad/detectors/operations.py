@@ -1,4 +1,4 @@
-"""Floating-point operations of a detector, counted without numbers."""
+"""Floating-point operations of a detector, counted from shapes alone, without computing."""
 
 from typing import Any
 
@@ -8,20 +8,25 @@ from torch.utils.flop_counter import FlopCounterMode
 from tune_ad.detectors.base import Detector
 from tune_ad.detectors.schedule import Stage
 
-OPERATED = 2  # images whose operations are counted: batch normalisation takes no single one
+COUNTED_IMAGES = 2  # batch normalisation accepts no single image
 
 
 def epoch_operations(module: Detector[Any], stage: Stage) -> int:
-    """Of the forward passes of a few images through every phase of a stage."""
+    """Operations of the forward passes of two images through every phase of a stage.
+
+    Args:
+        module: on the meta device, as from `tune_ad.detectors.base.skeleton`.
+        stage: one of its stages.
+    """
     with torch.device("meta"), FlopCounterMode(display=False) as counter:
-        images = torch.empty(OPERATED, *module.shape)
+        images = torch.empty(COUNTED_IMAGES, *module.shape)
         for phase in stage.phases:
-            wanted = module.noise(phase.name, len(images))
-            noise = {name: torch.empty(each.shape) for name, each in wanted.items()}
+            draws = module.noise(phase.name, len(images))
+            noise = {name: torch.empty(draw.shape) for name, draw in draws.items()}
             module.terms(phase.name, images, noise)
     return int(counter.get_total_flops())
 
 
 def forward_operations(module: Detector[Any]) -> float:
-    """Floating-point operations of a training forward pass of one image in the last stage."""
-    return epoch_operations(module, module.stages()[-1]) / OPERATED
+    """Operations of the forward passes of one image through every phase of the last stage."""
+    return epoch_operations(module, module.stages()[-1]) / COUNTED_IMAGES

@@ -1,16 +1,16 @@
-"""When a detector trains what: stages of epochs, and the optimiser steps of one update."""
+"""The schedule of training: stages of epochs, and the optimiser steps of an update."""
 
 from dataclasses import dataclass
 
 
 @dataclass(frozen=True)
 class Phase:
-    """One optimiser step of an update: it lowers the loss of that name by moving some modules.
+    """One optimiser step of an update: it lowers a loss by moving the parameters of some modules.
 
     Attributes:
-        name: given to `Detector.terms`.
-        modules: names of the submodules whose parameters it moves. They have an optimiser of
-            their own, so a module may be moved by several phases.
+        name: of the loss, the argument of `Detector.terms`.
+        modules: names of the submodules whose parameters it moves. Each phase has an optimiser of
+            its own, so that several phases may move the same module.
     """
 
     name: str
@@ -19,7 +19,7 @@ class Phase:
 
 @dataclass(frozen=True)
 class Adam:
-    """Settings of Adam with L2 regularisation added to the gradient (not decoupled)."""
+    """Settings of Adam, whose weight decay is an L2 penalty added to the gradient (not AdamW)."""
 
     learning_rate: float
     betas: tuple[float, float]
@@ -33,12 +33,12 @@ class Stage:
     Attributes:
         name: unique within the detector.
         epochs: passes over the training images.
-        phases: the steps of one update, in their order.
-        adam: settings shared by the phases; each phase has its own moments.
+        phases: the optimiser steps of one update, in their order.
+        adam: settings that all phases share; each phase has its own moments.
         batch_size: images per update.
-        milestones: fractions of `epochs` at which the learning rate is multiplied by `decay`,
-            so that a shorter run keeps the shape of the schedule.
-        decay: that factor.
+        milestones: fractions of `epochs` at which the learning rate is multiplied by `decay`; as
+            fractions, they keep the shape of the schedule in a shorter run.
+        decay: factor by which the learning rate falls at each milestone.
     """
 
     name: str
@@ -50,13 +50,13 @@ class Stage:
     decay: float = 0.1
 
     def learning_rate(self, epoch: int) -> float:
-        """The learning rate during epoch number `epoch`, counted from 0 within the stage.
+        """The learning rate in an epoch of the stage, counted from 0.
 
         >>> stage = Stage("", 100, (), Adam(1e-4, (0.5, 0.999), 0.0), 200, (0.75,))
         >>> stage.learning_rate(74) / 1e-4, round(stage.learning_rate(75) / 1e-4, 9)
         (1.0, 0.1)
         """
         # Rounded, since 0.55 * 100 is a little more than 55.
-        drops = [round(fraction * self.epochs, 6) for fraction in self.milestones]
-        passed = sum(epoch >= drop for drop in drops)
+        milestones = [round(fraction * self.epochs, 6) for fraction in self.milestones]
+        passed = sum(epoch >= milestone for milestone in milestones)
         return self.adam.learning_rate * self.decay**passed

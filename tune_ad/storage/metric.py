@@ -14,6 +14,10 @@ BITS_PER_DIM = "bits_per_dim"
 """The unit of a likelihood in bits per channel of a pixel; other units are the term's own."""
 
 
+PARTS = ("train", "validation", "test", "oracle", "overall", "early_stopping")
+"""The parts that every detector has; any other names a diagnostic of its own."""
+
+
 class Metric(NamedTuple):
     """Which number of a replica.
 
@@ -51,6 +55,11 @@ class Metric(NamedTuple):
         return str(self).replace(f"{self.part}_", f"{self.part}/", 1)
 
     @property
+    def is_diagnostic(self) -> bool:
+        """Whether a detector reports it about itself."""
+        return self.part not in PARTS
+
+    @property
     def is_auroc(self) -> bool:
         """Whether it is an area under the ROC curve."""
         return self.term == "auroc"
@@ -58,6 +67,8 @@ class Metric(NamedTuple):
 
 TEST_AUROC = Metric("test", "auroc")
 VALIDATION_AUROC = Metric("validation", "auroc")
+STOPPED = Metric("early_stopping", "stopped")
+"""1 where a model stopped improving before its epochs were over, else 0."""
 
 
 class ScoreVariant(NamedTuple):

@@ -1,1 +1,1 @@
-"""Does a claim hold: published tables beside ours, and verdicts by rules declared before."""
+"""Whether a claim holds: published numbers beside ours, and verdicts by rules fixed before."""

@@ -1,55 +1,97 @@
 """What a study concludes of the claim that it tests, in sentences."""
 
-from collections.abc import Iterator, Mapping
-from typing import Any
+from collections.abc import Iterator, Sequence
 
-from analysis.document.format import count, short
-from analysis.questions.claims.evidence import Evidence, evidence, verdicts
-from analysis.questions.claims.levels import models, unfinished
-from analysis.questions.claims.spec import Asked, asked
-from analysis.questions.claims.verdict_figures import sentence
-from analysis.study import StudyRecords
+from analysis.document.format import PERCENT, PERCENTAGE_POINTS, Unit
+from analysis.questions.claims.evidence import Evidence
+from analysis.questions.claims.models import models_by_level, without_plateau
+from analysis.questions.claims.rules import CHANCE_AUROC, FIXED_AUROC, Verdict, verdicts
+from analysis.questions.claims.spec import ClaimSpec
+from analysis.stats.estimates import Estimate
+
+BITS_CHANGE = Unit(1, "+.3f")
 
 
-def conclusions(study: StudyRecords) -> list[str]:
+def conclusions(claim: ClaimSpec | None, evidence: Sequence[Evidence]) -> list[str]:
     """The verdicts by the main score against the first outsider set, and what casts doubt on them.
 
     None where no claim is tested or nothing can be judged yet; the report's section on the
     verdict says why, and has the other scores and sets.
-    """
-    claim = asked(study)
-    if claim is None or claim.fault:
-        return []
-    firsts: dict[str, Evidence] = {}
-    for each in evidence(study, claim):
-        if each.main:
-            firsts.setdefault(each.panel, each)
-    said = [each for found in firsts.values() for each in _said(claim, found)]
-    if not said:
-        return []
-    missed = {panel: unfinished(models(found)) for panel, found in firsts.items()}
-    return [*said, *(without_plateau(claim, *each) for each in missed.items() if each[1])]
-
-
-def without_plateau(claim: Asked, panel: str, missed: Mapping[Any, int]) -> str:
-    """That models were not trained to their plateau.
 
     Args:
-        claim: that is tested.
-        panel: of the models.
-        missed: models by level of the factor, as `unfinished` counts them.
+        claim: that the study tests.
+        evidence: on it, as `analysis.questions.claims.evidence.evidence` returns it.
     """
-    where = ", ".join(f"{models} at {short(level)}" for level, models in missed.items())
-    return (
-        f"{panel}: {count(sum(missed.values()), 'model')} ran out of epochs before the plateau "
-        f"({where}), so the levels of {claim.factor} were not trained to one criterion."
-    )
+    if claim is None:
+        return []
+    firsts: dict[str, Evidence] = {}
+    for item in evidence:
+        if item.main:
+            firsts.setdefault(item.suite, item)
+    sentences = [text for item in firsts.values() for text in _sentences(claim, item)]
+    if not sentences:
+        return []
+    for item in firsts.values():
+        sentences += without_plateau(claim, item.suite, models_by_level(item))
+    return sentences
 
 
-def _said(claim: Asked, found: Evidence) -> Iterator[str]:
+def _sentences(claim: ClaimSpec, evidence: Evidence) -> Iterator[str]:
     try:
-        own = verdicts(claim, found)
-    except ValueError:  # trials that differ in more than the claim names; the section tells it
+        judged = verdicts(claim, evidence.table)
+    except ValueError:  # trials differ in more than the claim names, which the section reports
         return
-    for each in own:
-        yield sentence(each, found.title)
+    for verdict in judged:
+        yield verdict_sentence(verdict, evidence.title)
+
+
+def verdict_sentence(verdict: Verdict, title: str) -> str:
+    """The verdict, and the numbers that it rests on.
+
+    Args:
+        verdict: on one stratum.
+        title: what was judged.
+    """
+    stratum = verdict.stratum
+    outcome = f"{title}, {stratum.name}: {verdict.outcome} ({verdict.reason})."
+    if stratum.n < 2 or len(stratum.levels) < 2:
+        return outcome
+    capacity = stratum.claim == "capacity"
+    level = stratum.levels[stratum.last_level]
+    where = f"width {level:g}" if capacity else str(level)
+    how = "per doubling of the width" if capacity else "paired"
+    numbers = (
+        f"AUROC {_interval(stratum.effect, PERCENTAGE_POINTS)} points {how}; "
+        f"{_interval(stratum.last, PERCENT)} % at {where}, {place(stratum.last)}; "
+        f"{stratum.unit} of normals {_interval(stratum.bits, BITS_CHANGE)} {how} "
+        f"(n = {stratum.n} paired seeds, 95 % intervals)."
+    )
+    return " ".join(filter(None, (outcome, numbers, "" if capacity else _control(verdict))))
+
+
+def _control(verdict: Verdict) -> str:
+    stratum = verdict.stratum
+    if not stratum.control.n:
+        return "There is no control: a gain may come from another bound on the same model."
+    moved = _interval(stratum.control, PERCENTAGE_POINTS)
+    return f"The control, {stratum.levels[-1]}, moves AUROC by {moved} points."
+
+
+def _interval(estimate: Estimate, unit: Unit) -> str:
+    return estimate.mean_interval(unit) or "unknown"
+
+
+def place(auroc: Estimate) -> str:
+    """Where an interval lies: against 50 %, and against the 90 % above which outsiders are told.
+
+    >>> place(Estimate(0.2, 0.01, 0.19, 0.21, 6))
+    'still inverted (below chance)'
+    """
+    fixed = f"{100 * FIXED_AUROC:.0f} %"
+    if auroc.high < CHANCE_AUROC:
+        return "still inverted (below chance)"
+    if auroc.low > FIXED_AUROC:
+        return f"above {fixed}"
+    if auroc.low > CHANCE_AUROC:
+        return f"above chance, not shown to exceed {fixed}"
+    return "not told from chance"

@@ -1,55 +1,53 @@
-"""The models of a study that tests a claim, as the tables that `verdict` judges."""
+"""The models of a study that tests a claim, as the tables that are judged."""
 
 import math
-from collections.abc import Sequence
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
 
 from analysis import frame
-from analysis.questions.claims.spec import Asked
-from analysis.questions.claims.verdict import BITS, Verdict, capacity, forward_kl
+from analysis.questions.claims.spec import ClaimSpec
+from analysis.questions.claims.strata import BITS_PER_DIMENSION
 from analysis.study import StudyRecords
+from tune_ad.storage.metric import STOPPED, TEST_AUROC, Metric, score_part
 from tune_ad.storage.records import TrialRecord
 
-FITS = (
-    "test_negative_iwae",  # the ELBO of a forward-KL encoder is looser
-    "test_negative_elbo",
-    "validation_negative_iwae",  # on the images by which patience chose the weights
-    "validation_negative_elbo",
+LIKELIHOODS = (
+    Metric("test", "negative_iwae"),  # the ELBO of an encoder trained by forward KL is looser
+    Metric("test", "negative_elbo"),
+    Metric("validation", "negative_iwae"),  # of the images by which early stopping chose weights
+    Metric("validation", "negative_elbo"),
 )
-"""What tells how well models know normals, in nats per image; the first that is recorded."""
-IN_BITS = "_bits_per_dim"
-NATS = "nats per image"
-PREFIX = "test_auroc"
-WHOLE = "all models"  # the one stratum where none is declared
-REST = "the other classes"
+"""Metrics of how likely normals are to a model, best first; the first that is recorded is used."""
 RESPONSES = {"negative_elbo": "-ELBO", "negative_iwae": "-IWAE"}
-"""Variants of the score that are judged, and how they are called."""
-SCORE = "score"  # a main score that is neither
+"""Scores that are judged, by the name of the variant, and as they are written."""
+MAIN_SCORE = "score"  # a main score that is none of these
+NATS_PER_IMAGE = "nats per image"
+ALL_MODELS = "all models"  # the one stratum where no strata are declared
+OTHER_CLASSES = "the other classes"
 
 
 class Evidence(NamedTuple):
     """The models of one task against one outsider set, by one response.
 
     Attributes:
-        task: name of the task, "<data set>-vs-<outsiders>" where it has outsider sets.
-        panel: name of the task as recorded, which may have several outsider sets.
-        outsider: name of the outsider set.
+        suite: name of the task as recorded, with all its outsider sets.
+        source: name of the data set, or class, that is normal.
+        outsider: name of the outsider set, or "the other classes".
         response: one of `RESPONSES`, or "score" where the main score is neither.
         main: whether that is the score that the study is about.
         bits: name of the metric of bits per dimension, or of nats in strata that have none; empty
             where neither is recorded.
         gap: name of the metric of the train-test gap; empty where none is recorded.
-        failed: models that did not end complete; they are in the table without numbers.
-        table: as `verdict` wants it, with the columns number (of the trial), parameters, flops
-            (forward, per image), unit (of bits_per_dim), gap and plateau (1 = reached); NaN where
-            not recorded.
+        failed: models that did not complete; they are in the table without numbers.
+        table: of models, as in `analysis.questions.claims.strata`, with the columns number (of the
+            trial), parameters, flops (of a forward pass of one image), unit (of bits_per_dim), gap
+            and plateau (1 = reached); NaN where not recorded.
     """
 
-    task: str
-    panel: str
+    suite: str
+    source: str
     outsider: str
     response: str
     main: bool
@@ -59,176 +57,186 @@ class Evidence(NamedTuple):
     table: pd.DataFrame
 
     @property
+    def task(self) -> str:
+        """Name of the task against this outsider set alone, for the names of files."""
+        if self.outsider == OTHER_CLASSES:
+            return self.suite
+        return f"{self.source}-vs-{self.outsider}"
+
+    @property
     def title(self) -> str:
         """What is judged, in words."""
-        where = self.task if "-vs-" in self.task else f"{self.task} against {self.outsider}"
-        return f"{where}, {RESPONSES.get(self.response, 'the score')}"
+        score = RESPONSES.get(self.response, "the main score")
+        return f"{self.source} against {self.outsider}, by {score}"
 
 
-def evidence(study: StudyRecords, claim: Asked) -> list[Evidence]:
-    """The models by task, outsider set and response; of trials at a level of the factor.
+class _Models(NamedTuple):
+    """The models of all trials at a level of a claim.
 
-    Trials that were stopped early are left out. A stratum is told in words from the claim's
-    strata, and from the baseline where there are several. Where outsider sets are named, the
-    metric without a name is a copy of the first one's and is left out. Minus the ELBO and minus
-    the IWAE bound are judged wherever they are recorded, one of them as the main score where that
-    has its numbers.
+    Attributes:
+        table: one row per model: as in `frame.replicas`, with its level, stratum and the AUROCs by
+            other scores.
+        metrics: by the name of its column, each metric.
+    """
+
+    table: pd.DataFrame
+    metrics: dict[str, Metric]
+
+    def recorded(self) -> dict[str, Metric]:
+        """The metrics of which a model has a number, by the name of their column."""
+        metrics = self.metrics.items()
+        return {name: metric for name, metric in metrics if self.table[name].notna().any()}
+
+    def grouped(self, column: str) -> "list[tuple[str, _Models]]":
+        """The models of each value of a column."""
+        groups = self.table.groupby(column, sort=False, observed=True)
+        return [(str(value), self._replace(table=group)) for value, group in groups]
+
+
+def evidence(study: StudyRecords, claim: ClaimSpec) -> list[Evidence]:
+    """The models of all trials at a level of the claim, by task, outsider set and response.
+
+    Trials that were stopped early are left out. Where outsider sets are named, the metric without
+    a name is a copy of the first one's and is left out. -ELBO and -IWAE are judged wherever they
+    are recorded; one of them is the main score where it has the main score's numbers.
     """
     models = _models(study, claim)
-    if models.empty:
+    if models.table.empty:
         return []
+    sources = {task["name"]: task.get("source", task["name"]) for task in study.stored["tasks"]}
     return [
-        _evidence(str(task), metric, response, own)
-        for task, own in models.groupby("task", sort=False, observed=True)
-        for metric in _metrics(own)
-        for response in _responses(own, metric)
+        _evidence((suite, sources.get(suite, suite)), metric, response, column, group)
+        for suite, group in models.grouped("task")
+        for metric in _auroc_metrics(group)
+        for response, column in _responses(group, metric).items()
     ]
 
 
-def verdicts(claim: Asked, found: Evidence) -> list[Verdict]:
-    """The verdicts on one task, outsider set and response, one per stratum.
-
-    Raises:
-        ValueError: if the models do not have the form that the claim needs.
-    """
-    if claim.claim == "capacity":
-        return capacity(found.table)
-    return forward_kl(found.table, claim.baseline, claim.control)
+def unmatched_trials(study: StudyRecords, claim: ClaimSpec) -> int:
+    """The number of trials, but for those stopped early, that are at no level of the claim."""
+    trials = [record for record in study.trials if record.state != "pruned"]
+    return sum(not claim.levels_of(record.params) for record in trials)
 
 
-def nowhere(study: StudyRecords, claim: Asked) -> int:
-    """Trials, but for those stopped early, that are at no level of the factor."""
-    own = [record for record in study.trials if record.state != "pruned"]
-    return sum(not claim.levels_of(record.params) for record in own)
-
-
-def _models(study: StudyRecords, claim: Asked) -> pd.DataFrame:
-    """One row per model: as in `frame.replicas`, with its level, stratum and other responses."""
-    found = [
+def _models(study: StudyRecords, claim: ClaimSpec) -> _Models:
+    matched = [
         (record, level)
         for record in study.trials
         if record.state != "pruned"
         for level in claim.levels_of(record.params)
     ]
-    if not found:
-        return pd.DataFrame()
-    records = [record for record, _ in found]
+    records = [record for record, _ in matched]
+    metrics = dict.fromkeys(metric for record in records for metric in record.metrics)
+    if not records:
+        return _Models(pd.DataFrame(), {})
+    trials = pd.DataFrame(
+        {
+            "factor": pd.Series([level for _, level in matched], dtype=object),
+            "stratum": [study.stratum(claim.strata, r) or ALL_MODELS for r in records],
+            "main_score": [record.main_score for record in records],
+            "parameters": [record.models.get("parameters", math.nan) for record in records],
+            "flops": [record.models.get("flops", math.nan) for record in records],
+        }
+    )
     sizes = [len(record.replicas) for record in records]
-    models = frame.replicas(records)
-    added: dict[str, Any] = {
-        "factor": np.repeat(np.array([level for _, level in found], dtype=object), sizes),
-        "stratum": np.repeat([study.stratum(claim.strata, r) or WHOLE for r in records], sizes),
-        "parameters": np.repeat([r.models.get("parameters", math.nan) for r in records], sizes),
-        "score_by": np.repeat([str(r.params.get("score_by", "")) for r in records], sizes),
-        "flops": np.repeat([r.models.get("flops", math.nan) for r in records], sizes),
+    of_trials = trials.loc[np.repeat(trials.index, sizes)].reset_index(drop=True)
+    of_variants = {
+        _column(response, metric): np.concatenate([_variant(r, response, metric) for r in records])
+        for response in RESPONSES
+        for metric in metrics
+        if _is_test_auroc(metric)
     }
-    scores = [name for name in map(str, models.columns) if name.partition("/")[0] == PREFIX]
-    for response in RESPONSES:
-        for metric in scores:
-            values = [_variant(record, response, metric) for record in records]
-            added[_column(response, metric)] = np.concatenate(values)
-    return models.assign(**added)
+    table = frame.replicas(records).assign(
+        **{str(name): of_trials[name] for name in of_trials}, **of_variants
+    )
+    return _Models(table, {str(metric): metric for metric in metrics})
 
 
-def _variant(record: TrialRecord, response: str, metric: str) -> np.ndarray:
-    values = record.variants.get(response, {}).get(metric)
+def _is_test_auroc(metric: Metric) -> bool:
+    return metric._replace(outsider="") == TEST_AUROC
+
+
+def _variant(record: TrialRecord, response: str, metric: Metric) -> np.ndarray:
+    values = record.variants.get(score_part(response), {}).get(metric)
     if values is None:
         return np.full(len(record.replicas), math.nan)
     return np.asarray(values, dtype=float)
 
 
-def _column(response: str, metric: str) -> str:
-    return f"{response} {metric}" if response else metric
+def _column(response: str, metric: Metric) -> str:
+    """The column of an AUROC by a response."""
+    return f"{response} {metric}"
 
 
-def _metrics(models: pd.DataFrame) -> list[str]:
+def _auroc_metrics(models: _Models) -> list[Metric]:
     """AUROC against each outsider set; against the other classes where no set is named."""
-    having = [name for name in map(str, models.columns) if models[name].notna().any()]
-    named = [name for name in having if name.startswith(f"{PREFIX}/")]
-    return named or [name for name in having if name == PREFIX]
+    aurocs = [metric for metric in models.recorded().values() if _is_test_auroc(metric)]
+    return [metric for metric in aurocs if metric.outsider] or aurocs
 
 
-def _responses(models: pd.DataFrame, metric: str) -> list[str]:
-    """The main score (empty) and the responses that have other numbers."""
-    return ["", *(each for each in RESPONSES if _told(models, each, metric) == "other")]
+def _responses(models: _Models, metric: Metric) -> dict[str, str]:
+    """The columns of AUROC by every score that is judged; the main score is the first."""
+    columns = {response: _column(response, metric) for response in RESPONSES}
+    recorded = [name for name, column in columns.items() if models.table[column].notna().any()]
+    main = [name for name in recorded if models.table["main_score"].eq(name).all()]
+    others = {name: columns[name] for name in recorded if name not in main}
+    return {next(iter(main), MAIN_SCORE): str(metric), **others}
 
 
-def _told(models: pd.DataFrame, response: str, metric: str) -> str:
-    """Whether a response is the main score, another one, or not recorded (empty).
-
-    The main score is the one that `score_by` names; without that, the one with its numbers.
-    """
-    values = models[_column(response, metric)].to_numpy(float)
-    if np.isnan(values).all():
-        return ""
-    if models["score_by"].ne("").all():
-        return "main" if models["score_by"].eq(response).all() else "other"
-    return "main" if np.array_equal(values, models[metric], equal_nan=True) else "other"
-
-
-def _evidence(panel: str, metric: str, response: str, models: pd.DataFrame) -> Evidence:
-    complete = models["state"] == "complete"
-    strata = [own for _, own in models.groupby("stratum", sort=False, observed=True)]
-    fits, gaps = [_fit(own) for own in strata], [_gap(own) for own in strata]
-    nothing = pd.Series(math.nan, models.index)
-    table = pd.DataFrame(
-        {
-            "number": models["number"],
-            "factor": models["factor"],
-            "seed": models["seed"],
-            "auroc": models[_column(response, metric)].where(complete),
-            "bits_per_dim": _of_each(strata, fits).where(complete),
-            "unit": pd.concat(
-                [
-                    pd.Series(NATS if fit and IN_BITS not in fit else BITS, own.index)
-                    for own, fit in zip(strata, fits, strict=True)
-                ]
-            ),
-            "stratum": models["stratum"],
-            "parameters": models["parameters"],
-            "flops": models["flops"],
-            "gap": _of_each(strata, gaps).where(complete),
-            "plateau": models.get("plateau", nothing).where(complete),
-        }
-    )
-    outsider = metric.partition("/")[2]
+def _evidence(
+    suite: tuple[str, str], metric: Metric, response: str, column: str, models: _Models
+) -> Evidence:
+    """The evidence of one task, given with its source, outsider set and response."""
+    strata = [group for _, group in models.grouped("stratum")]
+    likelihoods, gaps = (list(map(choose, strata)) for choose in (_likelihood, _gap))
+    tables = map(_table, strata, likelihoods, gaps, [column] * len(strata))
     return Evidence(
-        task=f"{panel.partition('-vs-')[0]}-vs-{outsider}" if outsider else panel,
-        panel=panel,
-        outsider=outsider or REST,
-        response=response or _main(models, metric),
-        main=not response,
-        bits=" or ".join(dict.fromkeys(name for name in fits if name)),
-        gap=" or ".join(dict.fromkeys(name for name in gaps if name)),
-        failed=int((~complete).sum()),
-        table=table,
+        suite=suite[0],
+        source=suite[1],
+        outsider=metric.outsider or OTHER_CLASSES,
+        response=response,
+        main=column == str(metric),
+        bits=" or ".join(dict.fromkeys(str(m) for m in likelihoods if m)),
+        gap=" or ".join(dict.fromkeys(str(m) for m in gaps if m)),
+        failed=int((models.table["state"] != "complete").sum()),
+        table=pd.concat(tables).sort_index(),
     )
 
 
-def _main(models: pd.DataFrame, metric: str) -> str:
-    """The response that the main score is."""
-    return next((each for each in RESPONSES if _told(models, each, metric) == "main"), SCORE)
-
-
-def _of_each(strata: Sequence[pd.DataFrame], names: Sequence[str]) -> pd.Series:
-    """The numbers of each stratum under a name of its own; NaN where it has none."""
-    found: pd.Series = pd.concat(
-        [
-            own[name] if name else pd.Series(math.nan, own.index)
-            for own, name in zip(strata, names, strict=True)
-        ]
+def _table(
+    models: _Models, likelihood: Metric | None, gap: Metric | None, column: str
+) -> pd.DataFrame:
+    """The models of one stratum, with numbers where they are complete."""
+    in_nats = likelihood is not None and not likelihood.unit
+    numbers = {"auroc": column, "bits_per_dim": likelihood, "gap": gap, "plateau": STOPPED}
+    complete = models.table["state"] == "complete"
+    nothing = pd.Series(math.nan, models.table.index)
+    kept = models.table[["number", "factor", "seed", "stratum", "parameters", "flops"]]
+    return kept.assign(
+        unit=NATS_PER_IMAGE if in_nats else BITS_PER_DIMENSION,
+        **{
+            name: models.table.get(str(metric), nothing).where(complete)
+            for name, metric in numbers.items()
+        },
     )
-    return found
 
 
-def _fit(models: pd.DataFrame) -> str:
-    """The metric of how well models know normals; in nats where its likelihood has no bits."""
-    names = [*(f"{name}{IN_BITS}" for name in FITS), *FITS]
-    return next((name for name in names if name in models and models[name].notna().any()), "")
+def _likelihood(models: _Models) -> Metric | None:
+    """The metric of how likely normals are; in nats where the likelihood has no bits."""
+    known = {metric: place for place, metric in enumerate(LIKELIHOODS)}
+    metrics = [m for m in models.recorded().values() if m._replace(unit="") in known]
+    return min(
+        metrics,
+        key=lambda metric: (not metric.unit, known[metric._replace(unit="")]),
+        default=None,
+    )
 
 
-def _gap(models: pd.DataFrame) -> str:
-    """The metric of the train-test gap, in bits per dimension and by the IWAE bound if it can."""
-    having = [name for name in map(str, models.columns) if models[name].notna().any()]
-    names = [name for name in having if name == "gap" or name.startswith("gap_")]
-    return min(names, key=lambda name: (IN_BITS not in name, "iwae" not in name), default="")
+def _gap(models: _Models) -> Metric | None:
+    """The metric of the train-test gap: in bits per dimension and of the IWAE bound, if it can."""
+    metrics = [metric for metric in models.recorded().values() if metric.part == "gap"]
+    return min(
+        metrics,
+        key=lambda metric: (not metric.unit, metric.term != "negative_iwae"),
+        default=None,
+    )

@@ -1,1 +1,1 @@
-"""Methods and studies side by side: paired tests, rankings, probabilities of improvement."""
+"""Methods and studies side by side: paired tests, mean ranks, probabilities of improvement."""

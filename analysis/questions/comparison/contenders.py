@@ -1,9 +1,10 @@
-"""Quoted results beside each other: class by class, and each pair over what the two share.
+"""Quoted results beside each other: each pair over the classes and seeds that both have.
 
-Declared before anything runs: the test of a pair is a sign flip over class x seed (under no
-difference, either sign of each is as likely), two-sided, of at least 3 seeds, with Holm's
-correction over all pairs. Class by class, a sign flip over seeds, with Holm's correction over all
-pairs and classes. Two that no seed changes are not tested.
+The tests are fixed before anything runs. The test of a pair is a sign flip over class x seed
+(without a difference, either sign of each is as likely), two-sided, from 3 seeds on, corrected by
+Holm over all pairs. Class by class it is a sign flip over seeds, corrected by Holm over all pairs
+and classes. Pairs of deterministic methods are not tested: such a method gives the same result for
+every seed.
 """
 
 from collections.abc import Sequence
@@ -16,16 +17,16 @@ from analysis import frame
 from analysis.quoted import Result
 from analysis.stats.aggregates import probability_of_improvement
 from analysis.stats.estimates import Estimate, seeds_alike
-from analysis.stats.paired import Paired, Verdict, holm, sign_flip, untested
+from analysis.stats.paired import HolmDecision, Paired, holm, sign_flip, untested
 
-FIXED = "no test: neither depends on a seed"
+DETERMINISTIC = "no test: neither depends on a seed"
 
 
 class Contender(NamedTuple):
     """A quoted result and the numbers behind it.
 
     Attributes:
-        label: by which it is told from the others.
+        label: that tells it from the others.
         result: as the study quotes it.
         values: test AUROC, a row per class task, a column per seed of which every class is
             complete; empty where every seed failed.
@@ -50,8 +51,8 @@ class Contrast(NamedTuple):
         classes: number of class tasks that both have.
         improvement: probability that a seed of the first beats one of the second; all seeds of
             each, paired or not.
-        paired: differences, first minus second, over shared classes and seeds.
-        verdict: of that, after Holm over all pairs of the family.
+        paired: test of the differences, first minus second, over shared classes and seeds.
+        decision: on that test, after Holm over all pairs.
     """
 
     first: str
@@ -59,7 +60,7 @@ class Contrast(NamedTuple):
     classes: int
     improvement: Estimate
     paired: Paired
-    verdict: Verdict
+    decision: HolmDecision
 
 
 class ClassContrast(NamedTuple):
@@ -69,100 +70,127 @@ class ClassContrast(NamedTuple):
         first: label of one.
         second: label of the other.
         task: the class task.
-        paired: differences, first minus second, over shared seeds.
-        verdict: of that, after Holm over all pairs and classes.
+        paired: test of the differences, first minus second, over shared seeds.
+        decision: on that test, after Holm over all pairs and classes.
     """
 
     first: str
     second: str
     task: str
     paired: Paired
-    verdict: Verdict
+    decision: HolmDecision
 
 
 def contender(label: str, result: Result, study: str = "") -> Contender:
     """A result with its values per class and seed."""
-    cells = frame.replicas(result.tested)
-    if "test_auroc" not in cells:
+    replicas = frame.replicas(result.tested)
+    if "test_auroc" not in replicas:
         return Contender(label, result, pd.DataFrame(), study)
-    tasks = cells["task"].astype(str)
-    kept = cells["test_auroc"].where(cells["state"] == "complete")
-    wide = kept.groupby([tasks, cells["seed"]]).first().unstack("seed")
+    tasks = replicas["task"].astype(str)
+    aurocs = replicas["test_auroc"].where(replicas["state"] == "complete")
+    wide = aurocs.groupby([tasks, replicas["seed"]]).first().unstack("seed")
     return Contender(label, result, wide.loc[tasks.unique()].dropna(axis="columns"), study)
 
 
-def present(contenders: Sequence[Contender]) -> list[Contender]:
-    """Those with a value, the largest mean over classes first."""
-    having = [each for each in contenders if each.values.size]
-    return sorted(having, key=lambda each: -each.result.panel.mean)
+def by_mean(contenders: Sequence[Contender]) -> list[Contender]:
+    """The contenders that have a value, the largest mean over classes first."""
+    tested = [contender for contender in contenders if contender.values.size]
+    return sorted(tested, key=lambda contender: -contender.result.auroc.mean)
 
 
 def class_means(contenders: Sequence[Contender]) -> pd.DataFrame:
     """Mean over seeds: a row per class task that all have, a column per contender."""
-    means = {each.label: each.values.mean(axis="columns") for each in contenders}
+    means = {contender.label: contender.values.mean(axis="columns") for contender in contenders}
     return pd.DataFrame(means).dropna()
 
 
 def every_pair(contenders: Sequence[Contender]) -> list[Pair]:
     """All pairs that share a class task, the one with the larger mean first."""
-    return [(a, b) for a, b in combinations(present(contenders), 2) if shared(a, b)]
+    pairs = combinations(by_mean(contenders), 2)
+    return [(first, second) for first, second in pairs if shared_tasks(first, second)]
 
 
 def contrasts(pairs: Sequence[Pair]) -> list[Contrast]:
     """Each of a family of pairs, over all classes that both have."""
-    tests = [_over_cells(a, b) for a, b in pairs]
+    tests = [_test_over_classes(*pair) for pair in pairs]
     return [
-        Contrast(a.label, b.label, len(shared(a, b)), _improvement(a, b), test, verdict)
-        for (a, b), test, verdict in zip(pairs, tests, holm(tests), strict=True)
+        Contrast(
+            first.label,
+            second.label,
+            len(shared_tasks(first, second)),
+            _improvement(first, second),
+            test,
+            decision,
+        )
+        for (first, second), test, decision in zip(pairs, tests, holm(tests), strict=True)
     ]
 
 
 def class_contrasts(pairs: Sequence[Pair]) -> list[ClassContrast]:
     """Each of a family of pairs in every class task that both have."""
     rows = [
-        (a.label, b.label, str(task), _in_class(a, b, list(own)))
-        for a, b in pairs
-        for task, own in differences(a, b).iterrows()
+        (first.label, second.label, str(task), _test_in_class(first, second, list(by_seed)))
+        for first, second in pairs
+        for task, by_seed in differences(first, second).iterrows()
     ]
-    verdicts = holm([test for *_, test in rows])
-    return [ClassContrast(*row, verdict) for row, verdict in zip(rows, verdicts, strict=True)]
+    decisions = holm([test for *_, test in rows])
+    return [ClassContrast(*row, decision) for row, decision in zip(rows, decisions, strict=True)]
 
 
-def shared(a: Contender, b: Contender) -> list[str]:
+def shared_tasks(first: Contender, second: Contender) -> list[str]:
     """Class tasks that both have, in the order of the first."""
-    return [task for task in a.values.index if task in b.values.index]
+    return [task for task in first.values.index if task in second.values.index]
 
 
-def differences(a: Contender, b: Contender) -> pd.DataFrame:
-    """AUROC of a minus that of b: a row per shared class task, a column per shared seed.
+def differences(first: Contender, second: Contender) -> pd.DataFrame:
+    """AUROC of the first minus that of the second: a row per shared class, a column per seed.
 
-    Of two that no seed changes (KDE against OCSVM), only the first seed: copies are no evidence.
+    Of two deterministic methods (KDE against OCSVM) only the first seed, since all are the same.
     """
-    tasks = shared(a, b)
-    seeds = [seed for seed in a.values.columns if seed in b.values.columns]
-    first, second = a.values.loc[tasks, seeds], b.values.loc[tasks, seeds]
-    table: pd.DataFrame = first - second
-    return table.iloc[:, :1] if fixed(a, b) else table
+    tasks = shared_tasks(first, second)
+    seeds = [seed for seed in first.values.columns if seed in second.values.columns]
+    table: pd.DataFrame = first.values.loc[tasks, seeds] - second.values.loc[tasks, seeds]
+    return table.iloc[:, :1] if both_deterministic(first, second) else table
 
 
-def fixed(a: Contender, b: Contender) -> bool:
-    """Whether several seeds change neither in the shared classes, but for rounding."""
-    tasks = shared(a, b)
-    return all(each.values.shape[1] > 1 and seeds_alike(each.values.loc[tasks]) for each in (a, b))
+def both_deterministic(first: Contender, second: Contender) -> bool:
+    """Whether neither changes with the seed in the shared classes, but for rounding."""
+    tasks = shared_tasks(first, second)
+    return all(
+        contender.values.shape[1] > 1 and seeds_alike(contender.values.loc[tasks])
+        for contender in (first, second)
+    )
 
 
-def _over_cells(a: Contender, b: Contender) -> Paired:
-    table = differences(a, b)
-    per_seed = list(table.mean()) if len(table) else []
-    if per_seed and fixed(a, b):
-        return untested(per_seed[0], FIXED)
-    return sign_flip(list(table.to_numpy().ravel()), per_seed)
+def _test_over_classes(first: Contender, second: Contender) -> Paired:
+    table = differences(first, second)
+    by_seed = list(table.mean()) if len(table) else []
+    if why := _untestable(first, second):
+        return untested(by_seed[:1], why)
+    return sign_flip(list(table.to_numpy().ravel()), by_seed)
 
 
-def _in_class(a: Contender, b: Contender, own: list[float]) -> Paired:
-    return untested(own[0], FIXED) if own and fixed(a, b) else sign_flip(own)
+def _test_in_class(first: Contender, second: Contender, by_seed: list[float]) -> Paired:
+    if why := _untestable(first, second):
+        return untested(by_seed[:1], why)
+    return sign_flip(by_seed)
 
 
-def _improvement(a: Contender, b: Contender) -> Estimate:
-    tasks = shared(a, b)
-    return probability_of_improvement(a.values.loc[tasks], b.values.loc[tasks])
+def _untestable(first: Contender, second: Contender) -> str:
+    """Why two contenders that share a class cannot be tested; empty where they can."""
+    if not len(differences(first, second).columns):
+        return f"they share no seed ({_seeds(first)} against {_seeds(second)})"
+    return DETERMINISTIC if both_deterministic(first, second) else ""
+
+
+def _seeds(contender: Contender) -> str:
+    """The seeds of which every class is complete, in words."""
+    seeds = sorted(map(int, contender.values.columns))
+    if len(seeds) > 2 and seeds == list(range(seeds[0], seeds[-1] + 1)):
+        return f"{seeds[0]} to {seeds[-1]}"
+    return ", ".join(map(str, seeds))
+
+
+def _improvement(first: Contender, second: Contender) -> Estimate:
+    tasks = shared_tasks(first, second)
+    return probability_of_improvement(first.values.loc[tasks], second.values.loc[tasks])

@@ -1,69 +1,101 @@
-"""Contenders as tables and figures: their numbers, their ranks, their pairs."""
+"""Contenders as tables: their numbers with mean ranks, and their pairs with tests."""
 
 import math
-from collections.abc import Iterable, Sequence
-from functools import partial
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
 
 import pandas as pd
 
-from analysis.document.blocks import Block, Cell, Figure, Table, Text
-from analysis.document.format import count
+from analysis.document.blocks import Cell, Table
+from analysis.document.format import PERCENTAGE_POINTS, count
 from analysis.questions.comparison.contenders import (
     ClassContrast,
     Contender,
     Contrast,
     Pair,
+    by_mean,
     class_contrasts,
     class_means,
-    contrasts,
-    present,
 )
 from analysis.quoted import Result
-from analysis.stats.aggregates import iqm
-from analysis.stats.estimates import LEAST_PAIRS, SIGNIFICANCE, Estimate
-from analysis.stats.paired import Verdict
-from analysis.stats.ranking import LEAST_METHODS, Ranking, draw_critical_difference, friedman
+from analysis.stats.aggregates import iqm, mean_ranks
+from analysis.stats.estimates import LEAST_PAIRS, Estimate
+from analysis.stats.paired import HolmDecision
 
-SHOWN_PAIRS = 6  # of which the differences are shown class by class
-DEPENDENT = (
-    "Classes of one data set are not independent data sets: they share images, and each one's "
-    "outsiders are the others' normals. Read p as optimistic."
-)
-NARROW = (
-    f"shown from {LEAST_PAIRS} seeds on, and still too narrow for few; seeds that change nothing "
-    "count as one"
+LEAST_RANKED = 3  # methods, and classes that all of them have, from which mean ranks are shown
+MOST_PAIRS = 6  # that are shown class by class
+ABOUT_BOOTSTRAP = (
+    "95 % bootstrap interval, seeds resampled within each class; given from "
+    f"{LEAST_PAIRS} seeds on, and too narrow for few seeds"
 )
 
 
-def points(difference: Estimate) -> str:
-    """A difference of AUROC in points with its interval.
+def comparison_tables(
+    contenders: Sequence[Contender],
+    pairs: Sequence[Pair],
+    contrasts: Sequence[Contrast],
+    name: str,
+) -> list[Table]:
+    """The contenders class by class, then the pairs that share a class.
 
-    >>> points(Estimate(0.012, 0.01, -0.001, 0.025, 5))
-    '+1.2 [-0.1, +2.5]'
+    Args:
+        contenders: that are compared.
+        pairs: of them that are tested.
+        contrasts: of these pairs.
+        name: of what is compared, in the plural.
     """
-    if difference.n == 0:
-        return ""
-    if difference.n == 1:
-        return f"{100 * difference.mean:+.1f}"
-    ends = f"{100 * difference.low:+.1f}, {100 * difference.high:+.1f}"
-    return f"{100 * difference.mean:+.1f} [{ends}]"
+    tables = [results_table(contenders, name)]
+    if pairs:
+        best = pairs[0][0].label
+        tables += [
+            pairs_table(contrasts, name),
+            class_pairs_table(class_contrasts(pairs), best, name),
+        ]
+    return [_titled(table, task_titles(contenders)) for table in tables]
 
 
-def results_table(contenders: Sequence[Contender], name: str, title: str) -> Table:
-    """Class by class in the papers' form; nothing is marked best, as that would need a test."""
+def task_titles(contenders: Sequence[Contender]) -> dict[str, str]:
+    """The titles of the tasks by their names, without those that several tasks have."""
+    titles = {n: t for each in reversed(contenders) for n, t in each.result.titles.items()}
+    uses = Counter(titles.values())
+    return {name: title for name, title in titles.items() if uses[title] == 1}
+
+
+def _titled(table: Table, titles: Mapping[str, str]) -> Table:
+    """The table with tasks, in its columns and in the column "class", by their titles."""
+    shown, data = (frame.rename(columns=titles) for frame in (table.shown, table.stored))
+    for frame in (shown, data):
+        if "class" in frame:
+            frame["class"] = [titles.get(task, task) for task in frame["class"]]
+    return replace(table, shown=shown, data=data)
+
+
+def results_table(contenders: Sequence[Contender], name: str) -> Table:
+    """Test AUROC class by class in the papers' form; nothing is marked best without a test.
+
+    Args:
+        contenders: a row each.
+        name: of what is compared, in the plural: of the table; of one, above its first column.
+    """
+    title = name.removesuffix("s")
     classes = list(dict.fromkeys(task for each in contenders for task in each.result.classes))
-    shown = pd.DataFrame([_row(each, classes, title) for each in contenders])
-    lost = [each for each in contenders if each.result.failed]
+    ranks = _ranks(contenders)
     caption = (
-        "Test AUROC in per cent, mean ± standard deviation over n seeds; mean: over classes. IQM: "
-        "interquartile mean over classes and seeds [95 % bootstrap interval, seeds resampled "
-        f"within each class: {NARROW}]. Nothing is marked as best: the pairs below are tested."
+        "Test AUROC in per cent, mean ± standard deviation over n seeds, of each class and of the "
+        "mean over classes. IQM: interquartile mean over classes and seeds "
+        f"[{ABOUT_BOOTSTRAP}]. A deterministic detector gives the same result for every seed and "
+        "counts as one seed. Nothing is marked as best: the tests of pairs say what differs."
     )
-    for each in lost:
-        caption += f" {each.label}: {each.result.failed} of {each.result.seeds} seeds failed."
-    for each in contenders:
-        caption += f" {each.label}: {soon}." if (soon := so_far(each.result)) else ""
-    return Table(name, shown, caption, pd.DataFrame(_stored(contenders, title)))
+    if ranks:
+        caption += (
+            " Mean rank: of the means over seeds, over the classes that all have; 1 = the best in "
+            "every class. It describes these classes and is not tested: classes of one data set "
+            "tend to favour the same methods, so ten classes are not ten independent data sets."
+        )
+    caption += "".join(f" {note}." for each in contenders for note in _faults(each))
+    shown = pd.DataFrame([_row(each, classes, title, ranks) for each in contenders])
+    return Table(name, shown, caption, pd.DataFrame(_data(contenders, title)))
 
 
 def so_far(result: Result) -> str:
@@ -73,190 +105,152 @@ def so_far(result: Result) -> str:
     return f"so far {result.seeds} of {count(result.planned, 'fresh seed')}"
 
 
-def ranking_blocks(contenders: Sequence[Contender], name: str, title: str) -> list[Block]:
-    """Friedman's test and its figure; a sentence where it is refused; nothing for a pair."""
-    having = present(contenders)
-    if len(having) < LEAST_METHODS:
-        return []
-    ranking = friedman(class_means(having))
-    if ranking.refusal:
-        return [Text(f"No test of ranks over classes: {ranking.refusal}.", "note")]
-    return [
-        Text(_ranked(ranking)),
-        Figure(
-            f"critical_difference_{name}",
-            partial(draw_critical_difference, ranking),
-            _drawn(ranking),
-        ),
-        Table(
-            f"ranks_{name}",
-            _ranks(ranking, title),
-            "Mean ranks, and p of each pair (Wilcoxon-Holm).",
-        ),
-    ]
+def pairs_table(contrasts: Sequence[Contrast], name: str) -> Table:
+    """Each pair over all classes that both have.
 
-
-def pair_blocks(pairs: Sequence[Pair], name: str) -> list[Block]:
-    """Each pair over all classes, then class by class; nothing without a pair."""
-    if not pairs:
-        return []
-    found = contrasts(pairs)
-    shown = pd.DataFrame([_pair_row(each) for each in found])
+    Args:
+        contrasts: a row each.
+        name: of the results that are compared.
+    """
     caption = (
-        "Probability that a seed of the first beats a seed of the second, mean over shared "
-        "classes [95 % bootstrap interval, seeds resampled within each class: "
-        f"{NARROW}]; 50 % = neither. Difference "
-        "of test AUROC in points, first minus second, paired by seed [95 % interval of Student's "
-        "t over n seeds, for its row alone]. p: sign flip over class x seed, two-sided, then "
-        f"Holm over {count(len(found), 'pair')}; it speaks of these classes and takes models of "
-        "one seed as independent across classes. Two that no seed changes are not tested."
-        f"{_refusals(each.verdict for each in found)}"
+        "P(first > second): probability that a seed of the first has a higher AUROC than a seed "
+        f"of the second, mean over shared classes [{ABOUT_BOOTSTRAP}]; 50 % = neither. "
+        "Difference of test AUROC in points, first minus second, paired by seed [95 % interval "
+        "of Student's t over n seeds, for its row alone]. p: two-sided sign-flip test over class "
+        f"x seed, corrected by Holm over {count(len(contrasts), 'pair')}; it holds for these "
+        "classes and takes the models of one seed as independent across classes. Pairs of "
+        f"deterministic methods are not tested.{_refusals(each.decision for each in contrasts)}"
     )
-    table = Table(f"pairs_{name}", shown, caption, pd.DataFrame([_pair_data(e) for e in found]))
-    return [table, _by_class(pairs, name)]
+    shown = pd.DataFrame([_pair_row(contrast) for contrast in contrasts])
+    data = pd.DataFrame([_pair_data(contrast) for contrast in contrasts])
+    return Table(f"pairs_{name}", shown, caption, data)
 
 
-def _row(each: Contender, classes: Sequence[str], title: str) -> dict[str, object]:
-    own = each.result.classes
-    middle = iqm(each.values) if each.values.size else None
-    return {
-        title: each.label,
-        **{task: _auroc(own[task]) if task in own else "" for task in classes},
-        "mean": _auroc(each.result.panel),
-        "IQM": "" if middle is None else Cell(_interval(middle), middle.mean),
-        "n": each.result.panel.n,
-    }
+def class_pairs_table(contrasts: Sequence[ClassContrast], best: str, name: str) -> Table:
+    """Each pair class by class; of many pairs only those with the best are shown.
 
-
-def _auroc(estimate: Estimate) -> Cell:
-    return Cell(estimate.short, estimate.mean)
-
-
-def _interval(estimate: Estimate) -> str:
-    if math.isnan(estimate.low):
-        return f"{100 * estimate.mean:.1f}"
-    return f"{100 * estimate.mean:.1f} [{100 * estimate.low:.1f}, {100 * estimate.high:.1f}]"
-
-
-def _stored(contenders: Sequence[Contender], title: str) -> list[dict[str, object]]:
-    return [
-        {title: each.label, "class": task, **value._asdict()}
-        for each in contenders
-        for task, value in {**each.result.classes, "mean over classes": each.result.panel}.items()
-    ]
-
-
-def _ranked(ranking: Ranking) -> str:
-    said = (
-        f"Friedman over {ranking.n} classes: chi2 = {ranking.chi2:.3g}, "
-        f"{len(ranking.mean_ranks) - 1} degrees of freedom, p = {ranking.p:.2g}."
-    )
-    if ranking.p > SIGNIFICANCE:
-        return f"{said} No difference between the {len(ranking.mean_ranks)} is shown."
-    return f"{said} They are not all alike."
-
-
-def _drawn(ranking: Ranking) -> str:
-    pairs = math.comb(len(ranking.mean_ranks), 2)
-    said = (
-        "Mean rank of each one's mean over seeds in each class. A bar joins those that Wilcoxon's "
-        f"signed-rank test over {ranking.n} classes, Holm over {pairs} pairs, does not tell apart "
-        f"at {SIGNIFICANCE}."
-    )
-    if ranking.smallest > SIGNIFICANCE:
-        said += (
-            f" With {ranking.n} classes and {pairs} pairs no p can be below "
-            f"{ranking.smallest:.2g}, so one bar joins all."
-        )
-    return f"{said} {DEPENDENT}"
-
-
-def _ranks(ranking: Ranking, title: str) -> pd.DataFrame:
-    ps = ranking.pairs.to_dict("index")
-    rows = [
-        {
-            title: name,
-            "mean rank": Cell(f"{rank:.2f}", rank),
-            **{
-                f"p, {other}": "" if name == other else Cell(f"{p:.2g}", p)
-                for other, p in ps[name].items()
-            },
-        }
-        for name, rank in ranking.mean_ranks.items()
-    ]
-    return pd.DataFrame(rows)
-
-
-def _pair_row(each: Contrast) -> dict[str, object]:
-    known = each.verdict.p == each.verdict.p
-    return {
-        "first": each.first,
-        "second": each.second,
-        "P(first > second)": Cell(f"{_interval(each.improvement)} %", each.improvement.mean),
-        "difference": Cell(
-            points(each.paired.difference) or "not paired",
-            each.paired.difference.mean,
-            each.verdict.tone,
-            each.verdict.reason,
-        ),
-        "p (Holm)": Cell(f"{each.verdict.p:.2g}", each.verdict.p) if known else "none",
-        "classes": each.classes,
-        "n": each.paired.difference.n,
-    }
-
-
-def _pair_data(each: Contrast) -> dict[str, object]:
-    return {
-        "first": each.first,
-        "second": each.second,
-        "classes": each.classes,
-        "probability": each.improvement.mean,
-        "probability low": each.improvement.low,
-        "probability high": each.improvement.high,
-        **each.paired.difference._asdict(),
-        "cells": each.paired.n,
-        "p": each.paired.p,
-        "p Holm": each.verdict.p,
-        "verdict": each.verdict.tone,
-        "reason": each.verdict.reason,
-    }
-
-
-def _by_class(pairs: Sequence[Pair], name: str) -> Table:
-    found = class_contrasts(pairs)
-    best = pairs[0][0].label
-    few = len(pairs) <= SHOWN_PAIRS
-    shown = [each for each in found if few or best in (each.first, each.second)]
+    Args:
+        contrasts: of every pair in every class.
+        best: label of the contender with the largest mean.
+        name: of the results that are compared.
+    """
+    pairs = {(contrast.first, contrast.second) for contrast in contrasts}
+    shown = {pair for pair in pairs if len(pairs) <= MOST_PAIRS or best in pair}
     rows: dict[str, dict[str, object]] = {}
-    for each in shown:
-        rows.setdefault(each.task, {"class": each.task})[f"{each.first} - {each.second}"] = Cell(
-            points(each.paired.difference) or "not paired",
-            each.paired.difference.mean,
-            each.verdict.tone,
-            each.verdict.reason,
-        )
-    which = "" if few else f" Only pairs with {best} are shown, all are in the file."
+    for contrast in contrasts:
+        if (contrast.first, contrast.second) in shown:
+            row = rows.setdefault(contrast.task, {"class": contrast.task})
+            row[f"{contrast.first} - {contrast.second}"] = _difference(contrast)
+    only = "" if shown == pairs else f" Only pairs with {best} are shown; the file has all pairs."
     caption = (
-        "Differences of test AUROC in points, paired by seed [95 % interval of Student's t, for "
-        f"its cell alone]. Marked where a sign flip over seeds, Holm over {len(found)} pairs and "
-        f"classes, tells them apart.{which}{_refusals(each.verdict for each in found)}"
+        "Differences of test AUROC in points, paired by seed [95 % interval of Student's t over "
+        "seeds, for its cell alone]. Marked where a two-sided sign-flip test over seeds, "
+        f"corrected by Holm over {len(contrasts)} pairs and classes, shows a difference.{only}"
+        f"{_refusals(each.decision for each in contrasts)}"
     )
-    data = pd.DataFrame([_class_data(each) for each in found])
+    data = pd.DataFrame([_class_data(contrast) for contrast in contrasts])
     return Table(f"pairs_{name}_by_class", pd.DataFrame(list(rows.values())), caption, data)
 
 
-def _class_data(each: ClassContrast) -> dict[str, object]:
+def _ranks(contenders: Sequence[Contender]) -> dict[str, float]:
+    """Mean rank of each contender that has values; empty for too few methods or shared classes."""
+    means = class_means(by_mean(contenders))
+    if min(means.shape) < LEAST_RANKED:
+        return {}
+    return {str(label): float(rank) for label, rank in mean_ranks(means).items()}
+
+
+def _faults(contender: Contender) -> Iterable[str]:
+    """What a reader must know of the numbers of a contender."""
+    result = contender.result
+    if result.failed:
+        yield f"{contender.label}: {result.failed} of {result.seeds} seeds failed"
+    if unfinished := so_far(result):
+        yield f"{contender.label}: {unfinished}"
+
+
+def _row(
+    contender: Contender, classes: Sequence[str], title: str, ranks: Mapping[str, float]
+) -> dict[str, object]:
+    by_class = contender.result.classes
+    middle = iqm(contender.values) if contender.values.size else None
     return {
-        "first": each.first,
-        "second": each.second,
-        "class": each.task,
-        **each.paired.difference._asdict(),
-        "p": each.paired.p,
-        "p Holm": each.verdict.p,
-        "verdict": each.verdict.tone,
+        title: contender.label,
+        **{task: _auroc(by_class[task]) if task in by_class else "" for task in classes},
+        "mean": _auroc(contender.result.auroc),
+        **({"mean rank": _rank(ranks.get(contender.label, math.nan))} if ranks else {}),
+        "IQM": "" if middle is None else Cell(middle.mean_interval(), middle.mean),
+        "n": contender.result.auroc.n,
     }
 
 
-def _refusals(verdicts: Iterable[Verdict]) -> str:
-    reasons = sorted({each.reason for each in verdicts if each.p != each.p})
-    return f" Without a verdict: {'; '.join(reasons)}." if reasons else ""
+def _rank(rank: float) -> Cell:
+    return Cell("" if math.isnan(rank) else f"{rank:.2f}", rank)
+
+
+def _auroc(estimate: Estimate) -> Cell:
+    return Cell(estimate.mean_std(), estimate.mean)
+
+
+def _data(contenders: Sequence[Contender], title: str) -> list[dict[str, object]]:
+    return [
+        {title: contender.label, "class": task, **auroc._asdict()}
+        for contender in contenders
+        for result in [contender.result]
+        for task, auroc in {**result.classes, "mean over classes": result.auroc}.items()
+    ]
+
+
+def _difference(contrast: Contrast | ClassContrast) -> Cell:
+    """The difference between two contenders, and what its test says."""
+    difference, decision = contrast.paired.difference, contrast.decision
+    text = difference.mean_interval(PERCENTAGE_POINTS) or "not paired"
+    return Cell(text, difference.mean, decision.tone, decision.reason)
+
+
+def _pair_row(contrast: Contrast) -> dict[str, object]:
+    improvement, p = contrast.improvement, contrast.decision.p
+    return {
+        "first": contrast.first,
+        "second": contrast.second,
+        "P(first > second)": Cell(f"{improvement.mean_interval()} %", improvement.mean),
+        "difference": _difference(contrast),
+        "p (Holm)": "none" if math.isnan(p) else Cell(f"{p:.2g}", p),
+        "classes": contrast.classes,
+        "n": contrast.paired.difference.n,
+    }
+
+
+def _pair_data(contrast: Contrast) -> dict[str, object]:
+    return {
+        "first": contrast.first,
+        "second": contrast.second,
+        "classes": contrast.classes,
+        "probability": contrast.improvement.mean,
+        "probability low": contrast.improvement.low,
+        "probability high": contrast.improvement.high,
+        **contrast.paired.difference._asdict(),
+        "cells": contrast.paired.n,
+        "p": contrast.paired.p,
+        "p Holm": contrast.decision.p,
+        "verdict": contrast.decision.tone,
+        "reason": contrast.decision.reason,
+    }
+
+
+def _class_data(contrast: ClassContrast) -> dict[str, object]:
+    return {
+        "first": contrast.first,
+        "second": contrast.second,
+        "class": contrast.task,
+        **contrast.paired.difference._asdict(),
+        "p": contrast.paired.p,
+        "p Holm": contrast.decision.p,
+        "verdict": contrast.decision.tone,
+    }
+
+
+def _refusals(decisions: Iterable[HolmDecision]) -> str:
+    """The end of a caption: why there is no verdict on some of the pairs."""
+    reasons = sorted({decision.reason for decision in decisions if math.isnan(decision.p)})
+    return f" No verdict: {'; '.join(reasons)}." if reasons else ""

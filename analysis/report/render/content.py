@@ -1,4 +1,7 @@
-"""A document as every renderer needs it: numbered, told apart, in cells; nothing escaped yet."""
+"""A document as every renderer needs it: blocks numbered, names unique, tables in cells.
+
+Nothing is escaped here; that is each renderer's own task.
+"""
 
 import itertools
 import math
@@ -13,7 +16,7 @@ from analysis.document.blocks import Block, Cell, Document, Section, Table, Text
 from analysis.document.format import short
 
 MARKS: dict[Tone, str] = {"better": "▲", "worse": "▼", "alike": "≈", "unsure": "?"}
-"""What stands after a text, so that no colour is needed."""
+"""The mark behind a text, so that its meaning does not depend on colour."""
 MEANINGS: dict[Tone, str] = {
     "better": "better",
     "worse": "worse",
@@ -24,28 +27,28 @@ LONG = 40  # letters from which a cell is broken into lines
 
 
 class Passage(NamedTuple):
-    """A paragraph, or a list where there are items."""
+    """A paragraph, or a list if there are items."""
 
     text: str
     items: tuple[str, ...] = ()
 
 
-class Prose(NamedTuple):
-    """A text in its passages."""
+class TextView(NamedTuple):
+    """A text as its passages."""
 
     kind: Literal["plain", "note", "warning", "verdict"]
     passages: list[Passage]
-    view: str = "prose"
+    view: str = "text"
 
 
 class Column(NamedTuple):
-    """A column.
+    """A column of a table.
 
     Attributes:
-        name: above it.
-        numeric: whether all filled cells have a value.
-        long: whether a text in it is broken into lines.
-        toned: whether a test says something of a cell in it.
+        name: in its head.
+        numeric: whether every cell that is not empty has a value.
+        long: whether its cells are broken into lines.
+        toned: whether at least one of its cells shows the outcome of a test.
     """
 
     name: str
@@ -54,8 +57,8 @@ class Column(NamedTuple):
     toned: bool = False
 
 
-class Grid(NamedTuple):
-    """A table in cells.
+class TableView(NamedTuple):
+    """A table as cells.
 
     Attributes:
         number: in the report, from 1.
@@ -63,8 +66,8 @@ class Grid(NamedTuple):
         caption: on one line.
         columns: from the left.
         rows: of cells.
-        tones: that occur, in the order of `MARKS`.
-        stored: whether there is a file of it.
+        tones: that occur in it, in the order of `MARKS`.
+        stored: whether the report has a file of it.
     """
 
     number: int
@@ -74,61 +77,63 @@ class Grid(NamedTuple):
     rows: list[list[Cell]]
     tones: list[Tone]
     stored: bool
-    view: str = "grid"
+    view: str = "table"
 
 
-class Picture(NamedTuple):
-    """A figure by its number in the report, from 1."""
+class FigureView(NamedTuple):
+    """A figure with its number in the report, from 1."""
 
     number: int
     name: str
     caption: str
-    view: str = "picture"
+    view: str = "figure"
 
 
-class Part(NamedTuple):
-    """A section with its address in the page."""
+class SectionView(NamedTuple):
+    """A section with its address in the page, that is, the identifier of its heading."""
 
     title: str
     anchor: str
-    blocks: list[Prose | Grid | Picture]
+    blocks: list[TextView | TableView | FigureView]
 
 
-def parts(document: Document) -> list[Part]:
-    """The sections of a document; tables and figures numbered through, addresses all different."""
+def section_views(document: Document) -> list[SectionView]:
+    """The sections of a document, with tables and figures numbered and addresses unique."""
     tables, figures = itertools.count(1), itertools.count(1)
 
-    def viewed(block: Block) -> Prose | Grid | Picture:
+    def viewed(block: Block) -> TextView | TableView | FigureView:
         if isinstance(block, Text):
-            return Prose(block.kind, passages(block.text))
+            return TextView(block.kind, passages(block.text))
         if isinstance(block, Table):
-            return grid(block, next(tables))
-        return Picture(next(figures), block.name, line(block.caption))
+            return table_view(block, next(tables))
+        return FigureView(next(figures), block.name, one_line(block.caption))
 
     return [
-        Part(line(section.title), anchor, [viewed(block) for block in section.blocks])
+        SectionView(one_line(section.title), anchor, [viewed(block) for block in section.blocks])
         for section, anchor in zip(document.sections, anchors(document), strict=True)
     ]
 
 
 def anchors(document: Document) -> list[str]:
-    """An address for each section: its own, with a number behind it where it is taken.
+    """The address of each section: its anchor, with a number appended if that is taken.
 
-    Taken are those of the tables and figures, `table-<name>` and `figure-<name>`, and `top`.
+    Tables and figures take `table-<name>` and `figure-<name>`, the page takes `top`.
     """
-    taken = {"top", *(f"table-{each.name}" for each in document.all_tables())}
-    taken |= {f"figure-{each.name}" for each in document.figures()}
-    chosen = []
+    taken = {"top", *(f"table-{table.name}" for table in document.all_tables())}
+    taken |= {f"figure-{figure.name}" for figure in document.figures()}
+    addresses = []
     for section in document.sections:
-        chosen.append(next(each for each in _addresses(section) if each not in taken))
-        taken.add(chosen[-1])
-    return chosen
+        free = (address for address in _candidates(section) if address not in taken)
+        addresses.append(next(free))
+        taken.add(addresses[-1])
+    return addresses
 
 
-def _addresses(section: Section) -> Iterator[str]:
-    wanted = section.anchor or "section"
-    yield wanted
-    yield from (f"{wanted}-{k}" for k in itertools.count(2))
+def _candidates(section: Section) -> Iterator[str]:
+    """The addresses that a section may have, the preferred one first."""
+    preferred = section.anchor or "section"
+    yield preferred
+    yield from (f"{preferred}-{k}" for k in itertools.count(2))
 
 
 def passages(text: str) -> list[Passage]:
@@ -137,57 +142,73 @@ def passages(text: str) -> list[Passage]:
     >>> passages("One\nline.\n\n- a\n- b")
     [Passage(text='One line.', items=()), Passage(text='', items=('a', 'b'))]
     """
-    found = []
-    for part in re.split(r"\n\s*\n", text.strip()):
-        for listed, lines in itertools.groupby(part.splitlines(), lambda each: each[:2] == "- "):
-            if listed:
-                found.append(Passage("", tuple(line(each[2:]) for each in lines)))
+    parts = []
+    for paragraph in re.split(r"\n\s*\n", text.strip()):
+        runs = itertools.groupby(paragraph.splitlines(), lambda line: line.startswith("- "))
+        for is_list, lines in runs:
+            if is_list:
+                passage = Passage("", tuple(one_line(line[2:]) for line in lines))
             else:
-                found.append(Passage(line(" ".join(lines))))
-    return [each for each in found if each.text or each.items]
+                passage = Passage(one_line(" ".join(lines)))
+            parts.append(passage)
+    return [passage for passage in parts if passage.text or passage.items]
 
 
-def grid(table: Table, number: int = 1) -> Grid:
-    """The cells of a table."""
+def table_view(table: Table, number: int = 1) -> TableView:
+    """A table as cells.
+
+    Args:
+        table: of a document.
+        number: of the table in the report.
+    """
     rows = [[cell(value) for value in row] for row in table.shown.itertuples(index=False)]
     columns = [_column(name, [row[k] for row in rows]) for k, name in enumerate(table.shown)]
-    seen = {each.tone for row in rows for each in row}
-    tones = [tone for tone in MARKS if tone in seen]
-    return Grid(
-        number, table.name, line(table.caption), columns, rows, tones, not table.stored.empty
+    present = {entry.tone for row in rows for entry in row}
+    tones = [tone for tone in MARKS if tone in present]
+    return TableView(
+        number=number,
+        name=table.name,
+        caption=one_line(table.caption),
+        columns=columns,
+        rows=rows,
+        tones=tones,
+        stored=not table.stored.empty,
     )
 
 
 def _column(name: object, cells: Sequence[Cell]) -> Column:
-    filled = [each for each in cells if each.text]
-    numeric = bool(filled) and not any(math.isnan(each.value) for each in filled)
-    long = any(len(each.text) > LONG for each in filled)
-    return Column(line(str(name)), numeric, long, any(each.tone for each in cells))
+    filled = [entry for entry in cells if entry.text]
+    return Column(
+        name=one_line(str(name)),
+        numeric=bool(filled) and not any(math.isnan(entry.value) for entry in filled),
+        long=any(len(entry.text) > LONG for entry in filled),
+        toned=any(entry.tone for entry in cells),
+    )
 
 
 def cell(value: object) -> Cell:
-    r"""Whatever stands in a table as a cell on one line; empty where there is nothing.
+    r"""The content of a table's cell on one line; empty for a missing value.
 
     >>> cell(2), cell(float("nan")).text, cell("two\nlines").text
     (Cell(text='2', value=2.0, tone='', note=''), '', 'two lines')
     """
     if isinstance(value, Cell):
-        return value._replace(text=line(value.text), note=line(value.note))
+        return value._replace(text=one_line(value.text), note=one_line(value.note))
     if isinstance(value, bool) or not isinstance(value, numbers.Real):
-        return Cell("" if value is pd.NA or value is pd.NaT else line(short(value)))
-    known = value if isinstance(value, numbers.Integral) else float(value)
-    return Cell(short(known), float(value))
+        return Cell("" if value is pd.NA or value is pd.NaT else one_line(short(value)))
+    number = value if isinstance(value, numbers.Integral) else float(value)
+    return Cell(short(number), float(value))
 
 
-def line(text: str) -> str:
-    r"""A text on one line.
+def one_line(text: str) -> str:
+    r"""A text on one line, with single spaces.
 
-    >>> line(" a\n b ")
+    >>> one_line(" a\n b ")
     'a b'
     """
     return " ".join(text.split())
 
 
-def silent(document: Document) -> list[str]:
-    """The names of tables that are written without being shown."""
+def unshown_tables(document: Document) -> list[str]:
+    """The names of the tables that have a file but no place in the report."""
     return [table.name for table in document.tables if not table.stored.empty]

@@ -1,4 +1,4 @@
-"""The files of a report: one page, Markdown, LaTeX, every table as CSV, every figure twice."""
+"""The files of a report: page, Markdown, LaTeX, tables as CSV, figures as SVG and PDF."""
 
 import re
 from collections import Counter
@@ -9,42 +9,46 @@ import pandas as pd
 from pyarrow import Schema, Table, csv, field, string
 
 from analysis.document.blocks import Document
-from analysis.report.render.figures import Drawn, drawn
+from analysis.report.render.figures import RenderedFigure, render_figure
 from analysis.report.render.html import html
 from analysis.report.render.latex import latex
 from analysis.report.render.markdown import markdown
 from tune_ad.storage.jsonl import replacing, write_atomically
 
 NAME = re.compile(r"[\w.+-]+")
-LARGE = 1_000_000  # cells from which the faster writer is worth its plainer style
+LARGE = 1_000_000  # cells from which the faster writer is used, which quotes every text
 SLICE = 100_000  # rows of a large table that are turned into text at once
 
 
-class Exported(NamedTuple):
-    """Where the report is."""
+class ExportedReport(NamedTuple):
+    """The paths of a report's texts."""
 
     html: Path
     markdown: Path
     latex: Path
 
 
-def export(document: Document, folder: Path) -> Exported:
-    """Write a report into a folder, each file whole or not at all.
+def export(document: Document, folder: Path) -> ExportedReport:
+    """Write a report into a folder, each file atomically.
 
     `report.html`, `report.md`, `report.tex`; `tables/<name>.csv` of every table that is not empty;
-    `figures/<name>.svg` and `.pdf`. Tables and figures there that an earlier report left, and this
-    one lacks, are removed.
+    `figures/<name>.svg` and `.pdf`. Tables and figures of an earlier report that this one lacks
+    are removed.
+
+    Args:
+        document: the report.
+        folder: that will hold the files.
 
     Raises:
-        ValueError: if a name of a table or figure is no plain file name, or is used twice.
+        ValueError: if the name of a table or figure is not a plain file name, or is used twice.
     """
     _check([table.name for table in document.all_tables()])
     _check([figure.name for figure in document.figures()])
-    pictures = [drawn(figure) for figure in document.figures()]
-    texts = (html(document, pictures), markdown(document), latex(document))
+    figures = [render_figure(figure) for figure in document.figures()]
+    texts = (html(document, figures), markdown(document), latex(document))
     _clean(folder / "tables", _tables(document, folder / "tables"))
-    _clean(folder / "figures", _figures(pictures, folder / "figures"))
-    written = Exported(folder / "report.html", folder / "report.md", folder / "report.tex")
+    _clean(folder / "figures", _figures(figures, folder / "figures"))
+    written = ExportedReport(folder / "report.html", folder / "report.md", folder / "report.tex")
     for path, text in zip(written, texts, strict=True):
         write_atomically(path, text)
     return written
@@ -69,38 +73,38 @@ def _tables(document: Document, folder: Path) -> set[Path]:
     return written
 
 
-def _figures(pictures: list[Drawn], folder: Path) -> set[Path]:
+def _figures(figures: list[RenderedFigure], folder: Path) -> set[Path]:
     written = set()
-    for picture in pictures:
-        vector, page = folder / f"{picture.name}.svg", folder / f"{picture.name}.pdf"
-        write_atomically(vector, picture.svg)
-        write_atomically(page, picture.pdf)
-        written |= {vector, page}
+    for figure in figures:
+        svg, pdf = folder / f"{figure.name}.svg", folder / f"{figure.name}.pdf"
+        write_atomically(svg, figure.svg)
+        write_atomically(pdf, figure.pdf)
+        written |= {svg, pdf}
     return written
 
 
 def _clean(folder: Path, written: set[Path]) -> None:
-    """Remove what an earlier report left."""
+    """Remove the files of an earlier report that this one did not write."""
     kinds = ("*.csv", "*.svg", "*.pdf")
     for path in {path for kind in kinds for path in folder.glob(kind)} - written:
         path.unlink()
 
 
 def write_csv(table: pd.DataFrame, path: Path) -> None:
-    """Write a table without its index, in full precision; what is not there is empty.
+    """Write a table without its index, in full precision; a missing value is an empty cell.
 
-    A large one of numbers and texts is written by pyarrow: the same values, with quotes around
+    A large table of numbers and texts is written by pyarrow: the same values, with quotes around
     every text.
     """
     with replacing(path) as partial:
-        if table.size >= LARGE and all(_uniform(each) for _, each in table.items()):
+        if table.size >= LARGE and all(_uniform(column) for _, column in table.items()):
             _write_large(table, partial)
         else:
             table.to_csv(partial, index=False)
 
 
 def _uniform(column: pd.Series) -> bool:
-    """Whether both writers write it as the same values: integers, or floats, or texts."""
+    """Whether both writers write a column as the same values: integers, floats or texts."""
     if pd.api.types.is_integer_dtype(column.dtype):
         return True
     if isinstance(column.dtype, pd.CategoricalDtype):

@@ -1,4 +1,4 @@
-"""Figures, drawn once for all formats: the same figure gives the same bytes."""
+"""Figures as SVG and PDF, drawn once for all formats; the same figure gives the same bytes."""
 
 import io
 import xml.etree.ElementTree as ET
@@ -9,21 +9,21 @@ from matplotlib.figure import Figure as Drawing
 
 from analysis.document import theme
 from analysis.document.blocks import Figure
-from analysis.report.render.content import line
+from analysis.report.render.content import one_line
 
 SVG = "{http://www.w3.org/2000/svg}"
 LINK = "{http://www.w3.org/1999/xlink}href"
-GROWTH = 1.25  # a figure in a page is at most so many times as wide as drawn
+GROWTH = 1.25  # the largest width of a figure in a page, as a multiple of its own width
 
 
-class Drawn(NamedTuple):
-    """A figure as it is stored.
+class RenderedFigure(NamedTuple):
+    """A figure as the content of its files.
 
     Attributes:
         name: of its files.
-        caption: as it was given.
-        svg: the file, which begins with `<svg`.
-        pdf: the file.
+        caption: of the figure.
+        svg: content of the SVG file, which begins with `<svg`.
+        pdf: content of the PDF file.
     """
 
     name: str
@@ -32,15 +32,15 @@ class Drawn(NamedTuple):
     pdf: bytes
 
 
-def drawn(figure: Figure) -> Drawn:
-    """Draw a figure, in the project's style whatever the reader's matplotlib is set to.
+def render_figure(figure: Figure) -> RenderedFigure:
+    """Draw a figure in the project's style, whatever matplotlib is configured to.
 
-    An error of its drawing is raised.
+    Errors of its drawing function are raised.
     """
     with matplotlib.style.context(["default", theme.STYLE]):
         drawing = figure.draw()
         svg, pdf = _svg(drawing), _pdf(drawing)
-    return Drawn(figure.name, figure.caption, svg, pdf)
+    return RenderedFigure(figure.name, figure.caption, svg, pdf)
 
 
 def _svg(drawing: Drawing) -> str:
@@ -58,29 +58,29 @@ def _pdf(drawing: Drawing) -> bytes:
     return file.getvalue()
 
 
-def inline(figure: Drawn) -> str:
+def inline(figure: RenderedFigure) -> str:
     """The SVG as an element of a page.
 
-    The ink becomes the colour of the page's letters, the width follows the page, every name
-    begins with `figure-<name>:` so that several figures do not meet, and the rules for the whole
-    page that a drawing brings are left out: the page has its own for figures.
+    The ink becomes the colour of the page's text, the width follows the page, and every identifier
+    is prefixed by `figure-<name>:` so that figures do not interfere. Style rules of the drawing
+    are left out, since they would apply to the whole page, which has its own.
     """
     root = ET.fromstring(figure.svg)
     width = float(root.attrib.pop("width").removesuffix("pt"))
     del root.attrib["height"]
     for parent in list(root.iter()):
-        for child in [each for each in parent if each.tag in (f"{SVG}style", f"{SVG}metadata")]:
+        for child in [c for c in parent if c.tag in (f"{SVG}style", f"{SVG}metadata")]:
             parent.remove(child)
     for element in root.iter():
         _adapt(element, f"figure-{figure.name}:")
-    label = line(figure.caption) or figure.name
+    label = one_line(figure.caption) or figure.name
     style = f"width: 100%; max-width: {GROWTH * width:.0f}pt; height: auto"
     root.attrib.update({"role": "img", "aria-label": label, "style": style})
     return ET.tostring(root, encoding="unicode")
 
 
 def _adapt(element: ET.Element, prefix: str) -> None:
-    """Bare tags, as in a page; own names; the page's ink."""
+    """Adapt an element of an SVG file to a page: bare tags, prefixed identifiers, its ink."""
     element.tag = element.tag.removeprefix(SVG)
     if LINK in element.attrib:
         element.set("href", element.attrib.pop(LINK))

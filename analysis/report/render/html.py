@@ -1,7 +1,7 @@
-"""A document as one page: a file that needs nothing but itself, and asks the network for nothing.
+"""A document as one page: a single file that loads nothing from the network.
 
-Every text is escaped by the templates. The policy in its head lets a browser run the page's own
-script, known by its hash, and load nothing.
+Every text is escaped by the templates. The policy in the page's head lets a browser run the page's
+own script, identified by its hash, and load nothing else.
 """
 
 import base64
@@ -15,7 +15,7 @@ from markupsafe import Markup
 
 from analysis.document.blocks import Document
 from analysis.report.render import content
-from analysis.report.render.figures import Drawn, inline
+from analysis.report.render.figures import RenderedFigure, inline
 
 ICON = (
     "data:image/svg+xml,%3Csvg xmlns='http://www.w3.org/2000/svg' viewBox='0 0 16 16'%3E"
@@ -24,29 +24,29 @@ ICON = (
 )
 
 
-def html(document: Document, drawn: Sequence[Drawn]) -> str:
-    """The page.
+def html(document: Document, figures: Sequence[RenderedFigure]) -> str:
+    """The page of a document.
 
     Args:
-        document: what it says.
-        drawn: all figures of the document.
+        document: the content.
+        figures: all figures of the document, rendered.
 
     Raises:
-        KeyError: if a figure of the document was not drawn.
+        KeyError: if a figure of the document is missing.
     """
     environment = _environment()
-    script = _own("page.js")
+    script = _source("page.js")
     return environment.get_template("page.html.j2").render(
-        title=content.line(document.title),
+        title=content.one_line(document.title),
         summary=content.passages(document.summary),
-        parts=content.parts(document),
-        silent=content.silent(document),
+        sections=content.section_views(document),
+        unshown=content.unshown_tables(document),
         # Drawn by matplotlib and written by an XML library, which escaped the texts in it.
-        svg={each.name: Markup(inline(each)) for each in drawn},
+        svg={figure.name: Markup(inline(figure)) for figure in figures},
         marks=content.MARKS,
         meanings=content.MEANINGS,
         icon=ICON,
-        style=Markup(_own("page.css")),
+        style=Markup(_source("page.css")),
         script=Markup(script),
         script_hash=base64.b64encode(hashlib.sha256(script.encode()).digest()).decode(),
     )
@@ -65,8 +65,8 @@ def _environment() -> Environment:
     return environment
 
 
-def _own(name: str) -> str:
-    """A file of the package, as it stands."""
+def _source(name: str) -> str:
+    """The content of a file beside the templates."""
     environment = _environment()
     assert environment.loader is not None
     source, _, _ = environment.loader.get_source(environment, name)
@@ -74,7 +74,7 @@ def _own(name: str) -> str:
 
 
 def sortable(value: float) -> str:
-    """A number as the page's script reads it; nothing for NaN.
+    """A number as the page's script reads it; empty for NaN.
 
     >>> sortable(0.5), sortable(math.inf), sortable(math.nan)
     ('0.5', 'Infinity', '')

@@ -1,6 +1,6 @@
 r"""A document as LaTeX that plain pdflatex sets.
 
-Letters that its fonts lack, as a user may have typed them, stand as their number in a small frame.
+Letters that its fonts lack are set as their number in a small frame.
 """
 
 import itertools
@@ -13,7 +13,7 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from analysis.document.blocks import Cell, Document
 from analysis.report.render import content
-from analysis.report.render.content import LONG, Grid
+from analysis.report.render.content import LONG, TableView
 
 PAGE = 24  # lines of a table that stand together
 GREEK = (
@@ -52,13 +52,13 @@ ABSENT = frozenset(map(ord, "ĦħĿŀŉſŦŧĸ"))
 
 
 class Tex(str):
-    """What is LaTeX already."""
+    """A text that is LaTeX already."""
 
     __slots__ = ()
 
 
 class _Letters(dict[int, str]):
-    """How each letter is set; asked for one that it lacks, what stands in its place."""
+    """The LaTeX of each letter; a letter that is missing is set as its number in a frame."""
 
     def __missing__(self, code: int) -> str:
         if 0x20 <= code < 0x7F or (code in LATIN and code not in ABSENT):
@@ -67,13 +67,13 @@ class _Letters(dict[int, str]):
 
 
 def _letters() -> _Letters:
-    letters = _Letters({ord(each): text for each, text in TEXTS.items()})
-    maths = {ord(each): f"\\{name}" for each, name in MATHS.items()} | {ord("−"): "-"}
+    letters = _Letters({ord(letter): text for letter, text in TEXTS.items()})
+    maths = {ord(letter): f"\\{name}" for letter, name in MATHS.items()} | {ord("−"): "-"}
     for name in GREEK:
         size = "SMALL" if name.islower() else "CAPITAL"
         greek = {"lambda": "LAMDA", "Lambda": "LAMDA"}.get(name, name.upper())
         maths[ord(unicodedata.lookup(f"GREEK {size} LETTER {greek}"))] = f"\\{name}"
-    scripts = {ord(each): script for each, script in SCRIPTS.items()}
+    scripts = {ord(letter): script for letter, script in SCRIPTS.items()}
     letters.update({code: rf"\ensuremath{{{text}}}" for code, text in (maths | scripts).items()})
     return letters
 
@@ -82,25 +82,25 @@ LETTERS = _letters()
 
 
 def tex(value: object) -> Tex:
-    r"""A text that LaTeX sets as it is; what is LaTeX already stays.
+    r"""A text with every letter that acts in LaTeX escaped; what is LaTeX already is unchanged.
 
     >>> print(tex("100 % & #1 ± 中"))
     100 \% \& \#1 \ensuremath{\pm} \missing{4E2D}
     """
     if isinstance(value, Tex):
         return value
-    return Tex(unicodedata.normalize("NFC", content.line(str(value))).translate(LETTERS))
+    return Tex(unicodedata.normalize("NFC", content.one_line(str(value))).translate(LETTERS))
 
 
 def latex(document: Document) -> str:
-    """The whole of `report.tex`, which takes its figures from `figures/<name>.pdf`."""
+    """The content of `report.tex`, which includes `figures/<name>.pdf`."""
     return (
         _environment()
         .get_template("report.tex.j2")
         .render(
             title=document.title,
             summary=content.passages(document.summary),
-            parts=content.parts(document),
+            sections=content.section_views(document),
             marks=content.MARKS,
             meanings=content.MEANINGS,
         )
@@ -109,7 +109,7 @@ def latex(document: Document) -> str:
 
 @cache
 def _environment() -> Environment:
-    """Delimiters that LaTeX does not use; every value is escaped, none by hand."""
+    """Templates with delimiters that LaTeX does not use, in which every value is escaped."""
     environment = Environment(
         loader=PackageLoader("analysis.report.render"),
         autoescape=False,
@@ -129,25 +129,25 @@ def _environment() -> Environment:
     return environment
 
 
-def layout(grid: Grid) -> Tex:
-    """The columns of a tabular: numbers to the right, long texts in lines.
+def layout(table: TableView) -> Tex:
+    """The column types of a tabular: numbers to the right, long texts broken into lines.
 
-    >>> grid = Grid(1, "t", "", [content.Column("a", numeric=True)], [], [], False)
-    >>> print(layout(grid))
+    >>> table = TableView(1, "t", "", [content.Column("a", numeric=True)], [], [], False)
+    >>> print(layout(table))
     @{}r@{}
     """
-    kinds = ("r" if each.numeric else "L" if each.long else "l" for each in grid.columns)
+    kinds = ("r" if c.numeric else "L" if c.long else "l" for c in table.columns)
     return Tex(f"@{{}}{''.join(kinds)}@{{}}")
 
 
-def pages(grid: Grid) -> list[list[list[Cell]]]:
-    """The rows in runs between which a page may end; one run where there are none."""
-    lines = itertools.accumulate(map(_lines, grid.rows))
-    numbered = zip(lines, grid.rows, strict=True)
-    runs = itertools.groupby(numbered, lambda each: (each[0] - 1) // PAGE)
+def pages(table: TableView) -> list[list[list[Cell]]]:
+    """The rows in runs, between which a page may end; one empty run for a table without rows."""
+    lines = itertools.accumulate(map(_lines, table.rows))
+    numbered = zip(lines, table.rows, strict=True)
+    runs = itertools.groupby(numbered, lambda pair: (pair[0] - 1) // PAGE)
     return [[row for _, row in run] for _, run in runs] or [[]]
 
 
 def _lines(row: Iterable[Cell]) -> int:
-    """That a row takes."""
-    return max(1, *(math.ceil(len(each.text) / LONG) for each in row))
+    """The number of lines that a row takes."""
+    return max(1, *(math.ceil(len(cell.text) / LONG) for cell in row))

@@ -4,9 +4,17 @@ import re
 
 import pandas as pd
 
-from analysis.document.blocks import Document, Tone
+from analysis.document.blocks import Cell, Document
 from analysis.report.render import content
-from analysis.report.render.content import MARKS, MEANINGS, Grid, Part, Passage, Picture, Prose
+from analysis.report.render.content import (
+    MARKS,
+    MEANINGS,
+    FigureView,
+    Passage,
+    SectionView,
+    TableView,
+    TextView,
+)
 
 SPECIAL = re.compile(r"([\\`*_{}\[\]<>|#~$&])")
 LEADING = re.compile(r"^([-+=](?=[-=\s]|$)|\d+(?=[.)](\s|$)))")
@@ -14,11 +22,11 @@ LABELS = {"verdict": "Verdict", "warning": "Warning", "note": "Note"}
 
 
 def markdown(document: Document) -> str:
-    """The document with its figures by their files; what a user typed stays what it is."""
+    """The document, with links to the files of its figures; no text of it acts as markup."""
     blocks = [f"# {escaped(document.title)}", *map(_passage, content.passages(document.summary))]
-    for part in content.parts(document):
-        blocks += _part(part)
-    if names := content.silent(document):
+    for section in content.section_views(document):
+        blocks += _section(section)
+    if names := content.unshown_tables(document):
         blocks.append(f"More tables: {', '.join(map(_file, names))}")
     return "\n\n".join(filter(None, blocks)) + "\n"
 
@@ -37,52 +45,52 @@ def escaped(text: str) -> str:
     return (head + "\\" if head.isdigit() else "\\" + head) + marked[number.end() :]
 
 
-def _part(part: Part) -> list[str]:
-    return [f"## {escaped(part.title)}", *map(_block, part.blocks)]
+def _section(section: SectionView) -> list[str]:
+    return [f"## {escaped(section.title)}", *map(_block, section.blocks)]
 
 
-def _block(block: Prose | Grid | Picture) -> str:
-    if isinstance(block, Prose):
-        return _prose(block)
-    if isinstance(block, Grid):
-        return _grid(block)
+def _block(block: TextView | TableView | FigureView) -> str:
+    if isinstance(block, TextView):
+        return _text(block)
+    if isinstance(block, TableView):
+        return _table(block)
     head = f"Figure {block.number}. {escaped(block.caption)}".strip()
     return f"![{head}](figures/{block.name}.svg)\n\n{head}"
 
 
-def _prose(prose: Prose) -> str:
-    text = "\n\n".join(map(_passage, prose.passages))
-    if prose.kind == "plain" or not text:
+def _text(block: TextView) -> str:
+    text = "\n\n".join(map(_passage, block.passages))
+    if block.kind == "plain" or not text:
         return text
-    labelled = f"**{LABELS[prose.kind]}**\n\n{text}"
-    return "\n".join(f"> {each}".rstrip() for each in labelled.split("\n"))
+    labelled = f"**{LABELS[block.kind]}**\n\n{text}"
+    return "\n".join(f"> {line}".rstrip() for line in labelled.split("\n"))
 
 
 def _passage(passage: Passage) -> str:
     return "\n".join(f"- {escaped(item)}" for item in passage.items) or escaped(passage.text)
 
 
-def _grid(grid: Grid) -> str:
-    head = f"Table {grid.number}. {escaped(grid.caption)}".strip()
-    legend = ", ".join(f"{escaped(MARKS[tone])} {MEANINGS[tone]}" for tone in grid.tones)
-    file = f"All digits: {_file(grid.name)}" if grid.stored else ""
-    return "\n\n".join(filter(None, [head, _pipes(grid), legend, file]))
+def _table(table: TableView) -> str:
+    head = f"Table {table.number}. {escaped(table.caption)}".strip()
+    legend = ", ".join(f"{escaped(MARKS[tone])} {MEANINGS[tone]}" for tone in table.tones)
+    file = f"All digits: {_file(table.name)}" if table.stored else ""
+    return "\n\n".join(filter(None, [head, _pipes(table), legend, file]))
 
 
-def _pipes(grid: Grid) -> str:
-    if not grid.columns:
+def _pipes(table: TableView) -> str:
+    if not table.columns:
         return ""
-    rows = [[_cell(each.text, each.tone) for each in row] for row in grid.rows]
-    table = pd.DataFrame(rows, columns=[escaped(each.name) for each in grid.columns])
-    sides = ["right" if each.numeric else "left" for each in grid.columns]
-    text: str = table.to_markdown(
+    rows = [[_cell(cell) for cell in row] for row in table.rows]
+    content = pd.DataFrame(rows, columns=[escaped(column.name) for column in table.columns])
+    sides = ["right" if column.numeric else "left" for column in table.columns]
+    text: str = content.to_markdown(
         index=False, disable_numparse=True, colalign=sides if rows else None
     )
     return text
 
 
-def _cell(text: str, tone: Tone) -> str:
-    return escaped(f"{text} {MARKS[tone]}" if tone else text)
+def _cell(cell: Cell) -> str:
+    return escaped(f"{cell.text} {MARKS[cell.tone]}" if cell.tone else cell.text)
 
 
 def _file(name: str) -> str:

@@ -1,8 +1,8 @@
 """The parts of a report, one file each: found by import, put in the order of their PLACE.
 
-A file holds `PLACE`, a number, and `section(study)`, which computes, and returns texts, tables and
-figures; None where the study has nothing of the kind. It must stand an empty study and a failed
-one.
+A file holds `PLACE`, a number, and `section(findings)`, which returns a section of texts, tables
+and figures, or None where the study has nothing of the kind. It must also work for a study without
+trials and for one in which every trial failed.
 """
 
 import importlib
@@ -10,16 +10,16 @@ import pkgutil
 from types import ModuleType
 
 from analysis.document.blocks import Section
-from analysis.study import StudyRecords
+from analysis.report.findings import Findings
 
 
 def modules() -> list[ModuleType]:
-    """Every part, in the report's order."""
-    names = [each.name for each in pkgutil.iter_modules(__path__, f"{__name__}.")]
+    """The modules of all sections, in the report's order."""
+    names = [module.name for module in pkgutil.iter_modules(__path__, f"{__name__}.")]
     return sorted(map(importlib.import_module, names), key=lambda module: module.PLACE)
 
 
-def sections(study: StudyRecords) -> list[Section]:
-    """What there is to say of a study."""
-    made = (module.section(study) for module in modules())
-    return [section for section in made if section is not None]
+def sections(findings: Findings) -> list[Section]:
+    """The sections of a study's report, in order."""
+    candidates = (module.section(findings) for module in modules())
+    return [section for section in candidates if section is not None]

@@ -5,109 +5,124 @@ from functools import partial
 import pandas as pd
 
 from analysis.document.blocks import Block, Cell, Figure, Section, Table, Text
-from analysis.document.format import file_name, short
-from analysis.questions.ablation import Effect, auroc, draw_effects, effects, unrun
-from analysis.questions.comparison.side_by_side import points
+from analysis.document.format import PERCENTAGE_POINTS, count, file_name, short
+from analysis.questions.ablation import Effect, auroc, draw_effects, missing_changes
+from analysis.report.findings import Findings
 from analysis.stats.estimates import Estimate, estimate
 from analysis.study import StudyRecords
 from analysis.trials import unchanged_trials
 
 PLACE = 22
-PLANS = ("OneAtATime", "Grid")
 ABOUT = (
     "Differences of test AUROC in points, paired by seed [95 % interval of Student's t over "
-    "seeds, for its row alone]. p: sign flip over class x seed, two-sided, then Holm over the "
-    "rows of a baseline, failed ones included; both were declared before anything ran. The test "
-    "has more pairs than the interval has seeds, so that a change can be told apart whose "
-    "interval holds 0."
+    "seeds, for its row alone]. p: two-sided sign-flip test over the differences of all classes "
+    "and seeds, then Holm's correction over all rows of a baseline, failed ones included; both "
+    "were fixed before the study ran. The test uses more pairs than the interval has seeds, so a "
+    "change may be significant although its interval contains 0."
 )
 
 
-def section(study: StudyRecords) -> Section | None:
-    """What single changes do; None where the plan does not make them."""
-    if study.plan not in PLANS:
+def section(findings: Findings) -> Section | None:
+    """The table of effects and a figure per baseline; None where the plan makes no such change."""
+    study, effects = findings.study, findings.effects
+    if not study.changes_single_parameters:
         return None
-    found = effects(study)
     title = "One change at a time" if study.is_ablation else "Effects of single parameters"
-    if not found:
+    if not effects:
         return Section(title, [Text("No change was tested beside its reference yet.")])
-    blocks: list[Block] = [_table(study, found)]
-    blocks += [
-        Figure(
-            file_name("effects", name),
-            partial(draw_effects, rows),
-            f"{name}: differences from the reference with 95 % intervals; coloured where they "
-            "survive Holm.",
-        )
-        for name in study.baselines
-        if (rows := [each for each in found if each.baseline == name and each.difference.n])
-    ]
+    blocks: list[Block] = [_table(study, effects)]
+    for name in study.baselines:
+        measured = [e for e in effects if e.baseline == name and e.difference.n]
+        if measured:
+            blocks.append(_figure(name, measured))
     return Section(title, blocks)
 
 
-def _table(study: StudyRecords, found: list[Effect]) -> Table:
+def _figure(baseline: str, effects: list[Effect]) -> Figure:
+    caption = (
+        f"{baseline}: differences of test AUROC from the reference with 95 % intervals; coloured "
+        "where they are significant after Holm's correction."
+    )
+    return Figure(file_name("effects", baseline), partial(draw_effects, effects), caption)
+
+
+def _table(study: StudyRecords, effects: list[Effect]) -> Table:
     unchanged: list[dict[str, object]] = [
         {
-            "baseline": each.baseline,
+            "baseline": record.baseline,
             "change": "nothing",
-            "test AUROC": _auroc_cell(estimate(list(auroc(each)))),
+            "test AUROC": _auroc_cell(estimate(list(auroc(record)))),
             "difference": "",
             "p (Holm)": "",
             "matched trials": "",
         }
-        for each in unchanged_trials(study.defaults, study.trials)
+        for record in unchanged_trials(study.defaults, study.trials)
     ]
-    order = study.baselines
-    rows: list[dict[str, object]] = [*unchanged, *map(_row, found)]
-    rows.sort(key=lambda row: order.index(str(row["baseline"])))
-    refused = sorted({each.verdict.reason for each in found if each.verdict.p != each.verdict.p})
-    said = f" No verdict: {'; '.join(refused)}." if refused else ""
-    missing = sum(unrun(study, b, sum(e.baseline == b for e in found)) for b in study.baselines)
+    rows: list[dict[str, object]] = [*unchanged, *map(_row, effects)]
+    rows.sort(key=lambda row: study.baselines.index(str(row["baseline"])))
+    caption = ABOUT + _missing(study, effects)
+    return Table("effects", pd.DataFrame(rows), caption, data=_data(effects))
+
+
+def _missing(study: StudyRecords, effects: list[Effect]) -> str:
+    """Why some changes have no verdict, and how many are still to run."""
+    text = ""
+    reasons = sorted({e.verdict.reason for e in effects if e.verdict.p != e.verdict.p})
+    if reasons:
+        text += f" No verdict: {'; '.join(reasons)}."
+    missing = sum(
+        missing_changes(study, name, sum(effect.baseline == name for effect in effects))
+        for name in study.baselines
+    )
     if missing:
-        said += f" {missing} more changes are planned and not run; Holm counts them."
-    return Table("effects", pd.DataFrame(rows), ABOUT + said, data=_data(found))
+        are = "is" if missing == 1 else "are"
+        text += (
+            f" {count(missing, 'more change')} {are} planned but not run; Holm's correction "
+            "counts them."
+        )
+    return text
 
 
-def _row(each: Effect) -> dict[str, object]:
-    known = each.verdict.p == each.verdict.p
+def _row(effect: Effect) -> dict[str, object]:
+    decided = effect.verdict.p == effect.verdict.p
     return {
-        "baseline": each.baseline,
-        "change": f"{each.parameter} = {short(each.value)} (from {short(each.reference)})",
-        "test AUROC": _auroc_cell(each.auroc),
+        "baseline": effect.baseline,
+        "change": f"{effect.parameter} = {short(effect.value)} (from {short(effect.reference)})",
+        "test AUROC": _auroc_cell(effect.auroc),
         "difference": Cell(
-            points(each.difference) or "none",
-            each.difference.mean,
-            each.verdict.tone,
-            each.verdict.reason,
+            effect.difference.mean_interval(PERCENTAGE_POINTS) or "none",
+            effect.difference.mean,
+            effect.verdict.tone,
+            effect.verdict.reason,
         ),
-        "p (Holm)": Cell(f"{each.verdict.p:.3g}", each.verdict.p) if known else "none",
-        "matched trials": each.pairs,
+        "p (Holm)": Cell(f"{effect.verdict.p:.3g}", effect.verdict.p) if decided else "none",
+        "matched trials": effect.pairs,
     }
 
 
 def _auroc_cell(auroc: Estimate) -> Cell:
-    return Cell(auroc.short, auroc.mean)
+    return Cell(auroc.mean_std(), auroc.mean)
 
 
-def _data(found: list[Effect]) -> pd.DataFrame:
+def _data(effects: list[Effect]) -> pd.DataFrame:
     return pd.DataFrame(
         [
             {
-                "baseline": each.baseline,
-                "parameter": each.parameter,
-                "value": short(each.value),
-                "reference": short(each.reference),
-                "pairs": each.pairs,
-                "test AUROC": each.auroc.mean,
-                "difference": each.difference.mean,
-                "low": each.difference.low,
-                "high": each.difference.high,
-                "seeds": each.difference.n,
-                "cells": each.test.n,
-                "p": each.test.p,
-                "p Holm": each.verdict.p,
-                "verdict": each.verdict.tone,
+                "baseline": effect.baseline,
+                "parameter": effect.parameter,
+                "value": short(effect.value),
+                "reference": short(effect.reference),
+                "pairs": effect.pairs,
+                "test AUROC": effect.auroc.mean,
+                "difference": effect.difference.mean,
+                "low": effect.difference.low,
+                "high": effect.difference.high,
+                "seeds": effect.difference.n,
+                "cells": effect.test.n,
+                "p": effect.test.p,
+                "p Holm": effect.verdict.p,
+                "verdict": effect.verdict.tone,
             }
-            for each in found
+            for effect in effects
         ]
     )

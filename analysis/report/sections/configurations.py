@@ -1,4 +1,4 @@
-"""How the response is spread over configurations: what choosing badly would cost.
+"""How the response is spread over configurations: what a poor choice of parameters would cost.
 
 Ding, Zhao and Akoglu, Hyperparameter sensitivity in deep outlier detection (ROBOD), NeurIPS 2022.
 """
@@ -13,150 +13,160 @@ import pandas as pd
 from matplotlib.figure import Figure as Drawing
 
 from analysis.document.blocks import Cell, Figure, Section, Table
+from analysis.document.format import mean_text
 from analysis.document.theme import FAINT, INK, canvas, colour
-from analysis.questions.sensitivity.kinds import TEST, Kind, kind_of, measured
-from analysis.questions.sensitivity.responses import (
-    Responses,
+from analysis.questions.sensitivity.observations import (
+    Observations,
     chosen_trial,
     default_trial,
-    responses,
+    observations,
 )
+from analysis.questions.sensitivity.response import TEST, Response, is_measured, response_of
+from analysis.report.findings import Findings
 from analysis.study import StudyRecords
 from tune_ad.storage.records import TrialRecord
 
 PLACE = 30
 SUMMARY = ("mean", "std", "min", "quartile 1", "median", "quartile 3", "max")
+LINES = ("-", "--", "-.", ":")
 
 
 class Spread(NamedTuple):
-    """The responses of a baseline's configurations.
+    """The responses of the configurations of a baseline.
 
     Attributes:
-        responses: one per complete trial.
-        default: response of the configuration with nothing changed; NaN if there is none.
-        chosen: response of the one that the study's rule puts first; NaN if it judges none, or
-            the study chooses none.
+        observations: one per complete trial.
+        default: response of the default parameters; NaN if they were not run.
+        chosen: response of the trial that the selection rule ranks first; NaN if it ranks none, or
+            where nothing is chosen.
     """
 
-    responses: Responses
+    observations: Observations
     default: float
     chosen: float
 
     def summary(self) -> dict[str, float]:
         """Mean, sample standard deviation (NaN for one) and quartiles over configurations."""
-        values = self.responses.values
+        values = self.observations.values
         std = float(np.std(values, ddof=1)) if len(values) > 1 else math.nan
         ends = map(float, np.percentile(values, [0, 25, 50, 75, 100]))
         return dict(zip(SUMMARY, (float(values.mean()), std, *ends), strict=True))
 
+    def point(self, value: float) -> tuple[float, float]:
+        """Where a response stands on the distribution function: across and up."""
+        share = float((self.observations.values <= value).mean())
+        return self.observations.response.scale * value, share
 
-def section(study: StudyRecords) -> Section | None:
+
+def section(findings: Findings) -> Section | None:
     """The distributions; None where no baseline has two configurations."""
-    found = spreads(study)
-    if not any(each.responses.n > 1 for each in found):
+    study = findings.study
+    per_baseline = spreads(study)
+    if not any(spread.observations.n > 1 for spread in per_baseline):
         return None
+    star = f"; star: the one that the selection rule {study.rule} chose" * study.chooses
+    warning = "Do not pick parameters from this figure"
     figure = Figure(
         "configurations",
-        partial(draw_spreads, found),
-        f"Share of configurations with at most this {_kind(study).name} (mean over replicas), n "
-        f"as in the table. Circle: the default{_star(study)}. No value of a parameter may be "
-        "chosen from this.",
+        partial(draw_spreads, per_baseline),
+        f"Share of configurations whose {_response(study).name} (mean over replicas) is at most "
+        f"the value across. Circle: the default parameters{star}. "
+        + (f"{warning}; it uses test data." if _response(study) is TEST else f"{warning}."),
     )
-    return Section("All configurations", [figure, _table(study, found)])
-
-
-def _star(study: StudyRecords) -> str:
-    return f"; star: what the rule {study.rule} chose" if study.chooses else ""
+    return Section("All configurations", [figure, _table(study, per_baseline)])
 
 
 def spreads(study: StudyRecords) -> list[Spread]:
     """The spread of each baseline that has a complete trial with a response."""
-    made = [responses(study, name, _kind(study)) for name in study.baselines]
+    response = _response(study)
+    per_baseline = [observations(study, name, response) for name in study.baselines]
     return [
         Spread(
-            own,
-            _value(own, default_trial(study, own.baseline)),
-            _value(own, chosen_trial(study, own.baseline) if study.chooses else None),
+            trials,
+            _value(trials, default_trial(study, trials.baseline)),
+            _value(trials, chosen_trial(study, trials.baseline) if study.chooses else None),
         )
-        for own in made
-        if own.n
+        for trials in per_baseline
+        if trials.n
     ]
 
 
-def draw_spreads(found: Sequence[Spread]) -> Drawing:
-    """Empirical distribution functions, one line a baseline, labelled at their upper end."""
+def draw_spreads(per_baseline: Sequence[Spread]) -> Drawing:
+    """Empirical distribution functions, one line per baseline, with default and choice marked."""
     drawing = canvas(height=3.4)
-    axes, kind = drawing.one, found[0].responses.kind
-    styles = ("-", "--", "-.", ":")
-    for k, each in enumerate(found):
-        values, style = kind.scale * each.responses.values, styles[k % len(styles)]
-        axes.ecdf(values, color=colour(k), linestyle=style, label=each.responses.baseline)
-        for value, marker in ((each.default, "o"), (each.chosen, "*")):
+    axes, response = drawing.one, per_baseline[0].observations.response
+    for k, spread in enumerate(per_baseline):
+        values = response.scale * spread.observations.values
+        name, line = spread.observations.baseline, LINES[k % len(LINES)]
+        axes.ecdf(values, color=colour(k), linestyle=line, label=name)
+        for value, marker, size in ((spread.default, "o", 8), (spread.chosen, "*", 13)):
             if math.isfinite(value):
-                share = float((each.responses.values <= value).mean())
-                size = 13 if marker == "*" else 8
-                axes.plot(kind.scale * value, share, marker, color=INK, ms=size, mfc=colour(k))
-    axes.set_xlabel(kind.axis)
+                axes.plot(*spread.point(value), marker, color=INK, ms=size, mfc=colour(k))
+    axes.set_xlabel(response.axis)
     axes.set_ylabel("share of configurations")
     axes.set_ylim(0, 1.05)
     axes.grid(color=FAINT, alpha=0.25)
-    if len(found) > 1:
+    if len(per_baseline) > 1:
         axes.legend(frameon=False, fontsize=9, labelcolor=INK)
     return drawing.figure
 
 
-def _kind(study: StudyRecords) -> Kind:
-    """Test AUROC, which choosing badly costs; what the rule sees where nothing is tested."""
-    return TEST if measured(study, TEST) else kind_of(study)
+def _response(study: StudyRecords) -> Response:
+    """Test AUROC, which a poor choice costs; without it what the selection rule looks at."""
+    return TEST if is_measured(study, TEST) else response_of(study)
 
 
-def _value(own: Responses, record: TrialRecord | None) -> float:
-    return math.nan if record is None else own.value_of(record.number)
+def _value(trials: Observations, record: TrialRecord | None) -> float:
+    return math.nan if record is None else trials.value_of(record.number)
 
 
-def _table(study: StudyRecords, found: Sequence[Spread]) -> Table:
-    kind = _kind(study)
+def _table(study: StudyRecords, per_baseline: Sequence[Spread]) -> Table:
+    response = _response(study)
     data = pd.DataFrame(
         [
             {
-                "baseline": each.responses.baseline,
-                "n": each.responses.n,
-                **each.summary(),
-                "default": each.default,
-                "chosen": each.chosen,
+                "baseline": spread.observations.baseline,
+                "n": spread.observations.n,
+                **spread.summary(),
+                "default": spread.default,
+                "chosen": spread.chosen,
             }
-            for each in found
+            for spread in per_baseline
         ]
     )
-    spread = [
-        Cell(kind.text(mean) + ("" if math.isnan(std) else f" ± {kind.text(std)}"), mean)
+    means = [
+        Cell(mean_text(mean, std, unit=response.unit), mean)
         for mean, std in zip(data["mean"], data["std"], strict=True)
     ]
     columns = {
         column: [
-            Cell("" if math.isnan(value) else kind.text(value), value) for value in data[column]
+            Cell("" if math.isnan(value) else response.text(value), value)
+            for value in data[column]
         ]
         for column in (*SUMMARY[2:], "default", "chosen")
         if column != "chosen" or study.chooses
     }
     shown = pd.DataFrame(
-        {"baseline": data["baseline"], "n": data["n"], "mean ± std": spread, **columns}
+        {"baseline": data["baseline"], "n": data["n"], "mean ± std": means, **columns}
     )
-    return Table("configurations", shown, _caption(study, found), data)
+    return Table("configurations", shown, _caption(study, per_baseline), data)
 
 
-def _caption(study: StudyRecords, found: Sequence[Spread]) -> str:
-    left = ", ".join(
-        f"{each.responses.baseline}: {n} {reason}"
-        for each in found
-        for reason, n in each.responses.excluded.items()
+def _caption(study: StudyRecords, per_baseline: Sequence[Spread]) -> str:
+    left_out = ", ".join(
+        f"{spread.observations.baseline}: {n} {reason}"
+        for spread in per_baseline
+        for reason, n in spread.observations.excluded.items()
     )
-    fresh = "; what is quoted comes from fresh ones" * bool(study.budget["evaluation_seeds"])
+    fresh = "; the quoted number comes from fresh seeds" * bool(study.budget["evaluation_seeds"])
     return (
-        f"Distribution of {_kind(study).axis} over the configurations that the plan "
+        f"Distribution of {_response(study).axis} over the configurations that the plan "
         f"{study.plan} tried, mean over replicas; n = configurations, std = over configurations, "
-        "not seeds. The spread over hyperparameters is to be compared with the gap between "
-        "methods (ROBOD); no value of a parameter may be chosen from it."
-        + (f" Chosen: by the rule {study.rule}, on the search's own seeds{fresh}." * study.chooses)
-        + (f" Left out: {left}." if left else "")
+        "not over seeds. Compare this spread over hyperparameters with the gap between methods "
+        "(ROBOD); do not pick parameters from it."
+        + (
+            f" Chosen: by the selection rule {study.rule}, on the search's own seeds{fresh}."
+            * study.chooses
+        )
+        + (f" Left out: {left_out}." if left_out else "")
     )

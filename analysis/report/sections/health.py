@@ -1,79 +1,94 @@
 """Failures, early stops, collapses, ties, dead parameters, and what the trials cost."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 from analysis.document.blocks import Block, Section, Table, Text
-from analysis.document.format import count
-from analysis.questions.health import Group, costs, dead, dead_at_scoring, groups
+from analysis.document.format import count, short
+from analysis.questions.health import (
+    Health,
+    costs,
+    dead_at_scoring,
+    dead_parameters,
+    diagnostics,
+    health,
+)
+from analysis.report.findings import Findings
 from analysis.study import StudyRecords
 
 PLACE = 90
 WORDS = (
-    "A replica is one model: a configuration, a task and a seed. It has collapsed where all its "
-    "scores differ by rounding alone, and its scores are tied where images share one."
+    "A replica is one model: a configuration, a task and a seed. A model has collapsed if all its "
+    "scores differ by rounding alone. Scores are tied if several images have the same one."
 )
-NAMED = 12  # trials of a kind that are named before "and n more"
+NAMED = 12  # trials that are named before "and n more"
 
 
-def section(study: StudyRecords) -> Section:
-    """What may make the numbers above less than they seem."""
-    lines = [line for group in groups(study) for line in _lines(group)]
-    lines += list(_dead_lines(study))
+def section(findings: Findings) -> Section:
+    """What may make the numbers of the report less reliable than they look."""
+    study = findings.study
+    warnings = [line for part in health(study) for line in _warnings(part)]
+    warnings += list(_dead_parameters(study))
     healthy = "No trial failed, was stopped early, collapsed or tied."
-    found = "\n".join(f"- {line}" for line in lines) if lines else healthy
-    blocks: list[Block] = [Text(found, "warning" if lines else "plain"), Text(WORDS, "note")]
+    text = "\n".join(f"- {line}" for line in warnings) or healthy
+    blocks: list[Block] = [Text(text, "warning" if warnings else "plain"), Text(WORDS, "note")]
     if study.trials:
-        blocks.append(
-            Table(
-                "costs",
-                costs(study),
-                "Wall time of trials; core-hours and GPU-hours are that times what a trial had.",
-            )
+        caption = (
+            "Wall time of trials; core-hours and GPU-hours are the wall time multiplied by the "
+            "cores and GPUs that a trial had."
         )
+        blocks.append(Table("costs", costs(study), caption))
+    measured = diagnostics(study)
+    if not measured.empty:
+        shown = measured.map(short)
+        caption = (
+            "What detectors report about their trained models beside the score: mean, sample "
+            "standard deviation and range over models. Likelihoods are in nats per image, or in "
+            "bits per dimension where the name says so."
+        )
+        blocks.append(Table("diagnostics", shown, caption, measured))
     return Section("Health", blocks)
 
 
-def _lines(group: Group) -> Iterator[str]:
-    for reason, times in group.reasons.items():
-        yield f"{group.title}: {times} failed: {reason}"
-    if pruned := group.states.get("pruned"):
-        yield f"{group.title}: {pruned} stopped early; only the table of trials shows them"
-    if group.collapsed:
-        models = count(sum(group.collapsed.values()), "model")
+def _warnings(part: Health) -> Iterator[str]:
+    for reason, times in part.reasons.items():
+        yield f"{part.title}: {times} failed: {reason}"
+    if pruned := part.states.get("pruned"):
+        yield f"{part.title}: {pruned} stopped early; only the table of trials shows them"
+    if part.collapsed:
+        models = count(sum(part.collapsed.values()), "model")
         yield (
-            f"{group.title}: {models} gave every image one score, but for rounding, in "
-            f"{_named(list(group.collapsed))}"
+            f"{part.title}: {models} gave every image one score, but for rounding, in "
+            f"{_numbers(list(part.collapsed))}"
         )
-    if group.tied:
-        worst = max(group.tied.values())
+    if part.tied:
+        share = max(part.tied.values())
         yield (
-            f"{group.title}: up to {100 * worst:.1f} % of the images share their score with "
-            f"another one in {_named(list(group.tied))}"
+            f"{part.title}: up to {100 * share:.1f} % of the images have the same score as "
+            f"another one in {_numbers(list(part.tied))}"
         )
-    if group.starved:
-        least = min(group.starved.values())
+    for text, warned in part.warnings.items():
+        models = count(sum(warned.values()), "model")
+        yield f"{part.title}: {models} in {_numbers(list(warned))}: {text}"
+    if part.unfinished:
+        models = count(sum(part.unfinished.values()), "model")
         yield (
-            f"{group.title}: importance weights rest on one code (effective sample size down to "
-            f"{least:.2f}) in {_named(list(group.starved))}; take more samples or temper them"
-        )
-    if group.unfinished:
-        models = count(sum(group.unfinished.values()), "model")
-        yield (
-            f"{group.title}: {models} ran out of epochs before the plateau of the held-out loss "
-            f"in {_named(list(group.unfinished))}"
+            f"{part.title}: {models} ran out of epochs before the held-out loss reached its "
+            f"plateau in {_numbers(list(part.unfinished))}"
         )
 
 
-def _dead_lines(study: StudyRecords) -> Iterator[str]:
-    for each in dead(study)[:NAMED]:
+def _dead_parameters(study: StudyRecords) -> Iterator[str]:
+    for dead in dead_parameters(study)[:NAMED]:
         yield (
-            f"{', '.join(each.parameters)} changed no number between trials {_named(each.trials)}"
+            f"{', '.join(dead.parameters)} made no difference to any number of trials "
+            f"{_numbers(dead.trials)}"
         )
     for name in dead_at_scoring(study):
-        yield f"{name}, when scoring, changed no test AUROC of any model"
+        yield f"{name}, a score-time parameter, changed no model's test AUROC"
 
 
-def _named(numbers: list[int] | tuple[int, ...]) -> str:
-    shown = ", ".join(map(str, numbers[:NAMED]))
+def _numbers(numbers: Sequence[int]) -> str:
+    """The numbers of trials, at most `NAMED` of them."""
+    first = ", ".join(map(str, numbers[:NAMED]))
     more = len(numbers) - NAMED
-    return f"[{shown}]" if more <= 0 else f"[{shown}] and {more} more"
+    return f"[{first}]" if more <= 0 else f"[{first}] and {more} more"

@@ -1,39 +1,39 @@
-"""The scores of normals and outsiders, as histograms."""
+"""Histograms of the scores of normal and anomalous images."""
 
 from functools import partial
 
 from analysis.document.blocks import Block, Figure, Section, Text
 from analysis.document.format import count, file_name
-from analysis.questions.histograms import MOST, Found, draw_histograms, histograms
-from analysis.quoted import results
-from analysis.study import StudyRecords
+from analysis.questions.histograms import MOST, ResultHistograms, draw_histograms, histograms
+from analysis.report.findings import Findings
 
 PLACE = 55
 
 
-def section(study: StudyRecords) -> Section | None:
-    """Score histograms of what is quoted; None where nothing is."""
-    quoted = results(study)
-    if not quoted:
+def section(findings: Findings) -> Section | None:
+    """Score histograms of every quoted configuration; None where nothing is quoted."""
+    if not findings.results:
         return None
-    return Section("Scores", [_block(histograms(study, result)) for result in quoted])
+    return Section(
+        "Scores", [_block(histograms(findings.study, result)) for result in findings.results]
+    )
 
 
-def _block(found: Found) -> Block:
-    if not found.histograms:
-        return Text(f"No histogram of the scores of {found.baseline}: {found.lost}.", "warning")
+def _block(result: ResultHistograms) -> Block:
+    if not result.histograms:
+        text = f"No histogram of the scores of {result.label}: {result.missing}."
+        return Text(text, "warning")
     images = "; ".join(
-        f"{each.task}: {', '.join(f'{number:,} {side}' for side, number in each.counts.items())}"
-        for each in found.histograms[:MOST]
+        f"{panel.task}: {', '.join(f'{n:,} {group}' for group, n in panel.counts.items())}"
+        for panel in result.histograms[:MOST]
     )
-    more = len(found.histograms) - MOST
-    left = f" {count(more, 'class')} more not drawn." if more > 0 else ""
+    more = len(result.histograms) - MOST
+    not_drawn = f" {count(more, 'more class')} not drawn." if more > 0 else ""
     caption = (
-        f"Scores of {found.baseline} on {found.images}, seed {found.seed} alone (scores of other "
-        "models do not share a scale); each side has area 1, on common bins from the least to the "
-        f"largest score. Images in {images}.{left} In the manner of "
-        'Fig. 2 of the poster by Pham, "Robustifying Generative Models".'
+        f"Scores of {result.label} on {result.images}, of the models of seed {result.seed} alone, "
+        "since the scores of other models have other scales. Each group of images has area 1, on "
+        f"common bins from the smallest to the largest score. Numbers of images: {images}."
+        f'{not_drawn} After Fig. 2 of the poster by Pham, "Robustifying Generative Models".'
     )
-    return Figure(
-        file_name("scores", found.baseline), partial(draw_histograms, found.histograms), caption
-    )
+    figure = partial(draw_histograms, result.histograms)
+    return Figure(file_name("scores", result.label), figure, caption)

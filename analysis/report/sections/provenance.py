@@ -1,4 +1,4 @@
-"""Where the numbers come from: data, panel, budget, versions, machine, what it cost."""
+"""Where the numbers come from: data, tasks, budget, versions and machine."""
 
 from collections.abc import Iterator, Mapping
 
@@ -6,32 +6,36 @@ import pandas as pd
 
 from analysis.document.blocks import Section, Table
 from analysis.document.format import short
+from analysis.report.findings import Findings
 from analysis.study import StudyRecords
 
 PLACE = 95
 
 
-def section(study: StudyRecords) -> Section:
+def section(findings: Findings) -> Section:
     """What a reader needs to run the study again."""
-    rows = pd.DataFrame(list(_rows(study)), columns=["what", "value"])
-    about = "What was asked, on which data, by which versions, on which machine."
-    return Section("Provenance", [Table("provenance", rows, about)])
+    rows = pd.DataFrame(list(_rows(findings.study)), columns=["what", "value"])
+    caption = "What was run, on which data, with which versions, on which machine."
+    return Section("Provenance", [Table("provenance", rows, caption)])
 
 
 def _rows(study: StudyRecords) -> Iterator[tuple[str, str]]:
-    stored, asked = study.stored, study.asked
-    yield "search", f"{study.name}; plan {study.plan or 'unknown'}, seed {asked.get('seed', 0)}"
-    yield "data", "; ".join(f"{name}: {each['about']}" for name, each in stored["data"].items())
-    yield "panel", ", ".join(task["name"] for task in stored["tasks"])
-    yield "budget", f"{asked['budget_name']}: {_listed(study.budget)}"
-    changes = {**stored.get("changes", {}), **asked["settings"]}
+    stored, search = study.stored, study.search
+    data = (f"{name}: {data_set['about']}" for name, data_set in stored["data"].items())
+    changes = {**stored.get("changes", {}), **search["settings"]}
+    hardware = {name: value for name, value in stored["hardware"].items() if value}
+    yield "search", f"{study.name}; plan {study.plan or 'unknown'}, seed {search.get('seed', 0)}"
+    yield "data", "; ".join(data)
+    yield "tasks", ", ".join(study.task_title(task["name"]) for task in stored["tasks"])
+    yield "budget", f"{search['budget_name']}: {_listed(study.budget)}"
     yield "changed by the user", _listed(changes) or "nothing"
     yield "versions", _listed(stored["versions"])
-    yield "hardware", _listed({key: value for key, value in stored["hardware"].items() if value})
+    yield "hardware", _listed(hardware)
     yield "resources of a trial", _listed(stored.get("resources", {})) or "not recorded"
     yield "created", str(stored["created"])
 
 
 def _listed(values: Mapping[str, object]) -> str:
-    shown = {key: value for key, value in values.items() if value is not None}
-    return ", ".join(f"{key} {short(value)}" for key, value in shown.items())
+    """Names and values that are set, in words."""
+    present = {name: value for name, value in values.items() if value not in (None, {})}
+    return ", ".join(f"{name} {short(value)}" for name, value in present.items())

@@ -5,39 +5,46 @@ from collections.abc import Sequence
 import pandas as pd
 
 from analysis.document.blocks import Block, Cell, Section, Table, Text
-from analysis.questions.claims.cells import Compared, cells
-from analysis.questions.claims.published import PublishedCell, PublishedTable, tables
-from analysis.quoted import results
+from analysis.document.format import mean_text
+from analysis.questions.claims.published import PublishedTable, tables
+from analysis.questions.claims.published.cells import CellComparison, compare_cells
+from analysis.report.findings import Findings
 from analysis.stats.estimates import MARGIN
 from analysis.study import StudyRecords
 
 PLACE = 25
 
 
-def section(study: StudyRecords) -> Section | None:
-    """The published cells that this study has, too; None where it has none."""
-    found = [(table, own) for table in tables() if (own := cells(study, table))]
-    if not found:
+def section(findings: Findings) -> Section | None:
+    """The published cells for which this study has a number, too; None where it has none."""
+    study, results = findings.study, findings.results
+    compared = [
+        (table, comparisons)
+        for table in tables()
+        if (comparisons := compare_cells(results, table))
+    ]
+    if not compared:
         return None
-    shown = [_table(table, own, study.name) for table, own in found]
-    return Section("Beside the published numbers", [*_about(study), *shown])
+    shown = [_table(table, comparisons, study.name) for table, comparisons in compared]
+    return Section("Beside the published numbers", [*_about(study, results[0].source), *shown])
 
 
-def _about(study: StudyRecords) -> list[Block]:
-    source = results(study)[0].source
+def _about(study: StudyRecords, source: str) -> list[Block]:
+    """How to read the tables, and in what this study differs from the papers' protocol."""
     blocks: list[Block] = [
         Text(
             "Test AUROC in per cent, mean ± standard deviation over seeds: ours | published. "
-            f'Ours: {source}. "Better" and "worse": ours differs by a test at 0.05 after Holm '
-            'over the cells of the table. "Alike": the difference is shown to lie within '
-            f"± {100 * MARGIN:.0f} points (two one-sided Welch tests at 0.05 after Holm), for "
-            'which both spreads are needed. "No verdict": neither was shown, or there was no '
-            "test. An average is compared only where all classes were run. Where no published "
-            "standard deviation is at hand, the test takes ours for the paper's over its number "
-            "of seeds; where that number is not known, there is no test."
+            f'Ours: {source}. "Better" and "worse": our mean differs from the published one by a '
+            'test at 0.05, corrected by Holm for the cells of the table. "Alike": the difference '
+            f"is shown to lie within ± {100 * MARGIN:.0f} points, by two one-sided Welch tests at "
+            '0.05, also corrected by Holm; they need both standard deviations. "No verdict": '
+            "neither was shown, or no test was made. An average over classes is compared only "
+            "where all classes were run. Where no published standard deviation is available, the "
+            "test assumes that the paper's equals ours; where the paper's number of seeds is not "
+            "known, no test is made."
         )
     ]
-    if (name := study.asked["budget_name"]) != "paper":
+    if (name := study.search["budget_name"]) != "paper":
         blocks.append(
             Text(
                 f"This study ran the budget {name}, not the papers' protocol: fewer seeds, "
@@ -46,69 +53,59 @@ def _about(study: StudyRecords) -> list[Block]:
                 "warning",
             )
         )
-    if changed := study.asked.get("settings"):
-        fixed = ", ".join(f"{key} = {value}" for key, value in changed.items())
+    if settings := study.search.get("settings"):
+        fixed = ", ".join(f"{key} = {value}" for key, value in settings.items())
         blocks.append(Text(f"Settings fixed by the user: {fixed}.", "warning"))
     return blocks
 
 
-def _table(table: PublishedTable, own: Sequence[Compared], study: str) -> Table:
+def _table(table: PublishedTable, comparisons: Sequence[CellComparison], study: str) -> Table:
     year = f", {table.year}" if table.year else ""
-    seeds = f"{table.seeds} seeds" if table.seeds else "a number of seeds that is not known"
+    seeds = f"{table.seeds} seeds" if table.seeds else "an unknown number of seeds"
     caption = (
         f"{table.title}{year}: {study} | published. {table.source}. Published means are over "
-        f"{seeds}. Not at hand of the paper: {table.missing}."
+        f"{seeds}. Cells of the paper that are not available here: {table.missing}."
     )
-    return Table(f"published_{table.name}", _shown(own), caption, data=_data(own))
+    data = pd.DataFrame([_data(comparison) for comparison in comparisons])
+    return Table(f"published_{table.name}", _shown(comparisons), caption, data)
 
 
-def _shown(own: Sequence[Compared]) -> pd.DataFrame:
+def _shown(comparisons: Sequence[CellComparison]) -> pd.DataFrame:
+    """One row per row of the paper, one column per method."""
     rows: dict[str, dict[str, object]] = {}
-    for each in own:
-        row = rows.setdefault(each.published.label, {"class": each.published.label})
-        row[_column(each)] = Cell(
-            f"{each.ours.short} | {_printed(each.published)}",
-            each.ours.mean,
-            each.tone,
-            each.note,
-        )
+    for comparison in comparisons:
+        published, ours = comparison.published, comparison.ours
+        row = rows.setdefault(published.label, {"class": published.label})
+        text = f"{ours.mean_std()} | {mean_text(published.mean, published.std)}"
+        row[_column(comparison)] = Cell(text, ours.mean, comparison.tone, comparison.note)
     return pd.DataFrame(list(rows.values())).fillna("")
 
 
-def _column(each: Compared) -> str:
+def _column(comparison: CellComparison) -> str:
     """The method, and the baseline where its name does not say the same."""
-    method = each.published.method
-    same = each.baseline in (method.name, method.detector)
-    return method.name if same else f"{method.name} ({each.baseline})"
+    method = comparison.published.method
+    same = comparison.baseline in (method.name, method.detector)
+    return method.name if same else f"{method.name} ({comparison.baseline})"
 
 
-def _printed(cell: PublishedCell) -> str:
-    spread = "" if cell.std != cell.std else f" ± {100 * cell.std:.1f}"
-    return f"{100 * cell.mean:.1f}{spread}"
-
-
-def _data(own: Sequence[Compared]) -> pd.DataFrame:
-    return pd.DataFrame(
-        [
-            {
-                "task": each.published.task,
-                "method": each.published.method.name,
-                "baseline": each.baseline,
-                "ours": each.ours.mean,
-                "ours std": each.ours.std,
-                "ours n": each.ours.n,
-                "published": each.published.mean,
-                "published std": each.published.std,
-                "read": each.published.read,
-                "difference": each.difference,
-                "test": each.test,
-                "p": each.p,
-                "p (Holm)": each.adjusted,
-                "TOST p": each.equivalence,
-                "TOST p (Holm)": each.equivalence_adjusted,
-                "verdict": each.tone,
-                "note": each.note,
-            }
-            for each in own
-        ]
-    )
+def _data(comparison: CellComparison) -> dict[str, object]:
+    published, ours = comparison.published, comparison.ours
+    return {
+        "task": published.task,
+        "method": published.method.name,
+        "baseline": comparison.baseline,
+        "ours": ours.mean,
+        "ours std": ours.std,
+        "ours n": ours.n,
+        "published": published.mean,
+        "published std": published.std,
+        "read": published.read,
+        "difference": comparison.difference,
+        "test": comparison.test,
+        "p": comparison.p,
+        "p (Holm)": comparison.adjusted,
+        "TOST p": comparison.equivalence,
+        "TOST p (Holm)": comparison.equivalence_adjusted,
+        "verdict": comparison.tone,
+        "note": comparison.note,
+    }

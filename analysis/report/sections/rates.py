@@ -1,4 +1,4 @@
-"""Rates and distortions: what a code costs, and what it loses."""
+"""Rate and distortion: the cost of a code, and what it loses."""
 
 from collections.abc import Sequence
 from functools import partial
@@ -7,59 +7,66 @@ import pandas as pd
 
 from analysis.document.blocks import Block, Figure, Section, Table, Text
 from analysis.document.format import short
-from analysis.questions.rates import Curve, curves, draw_rate_distortion, rates
-from analysis.study import StudyRecords
+from analysis.questions.rates import (
+    RateDistortionCurve,
+    draw_rate_distortion,
+    rate_distortion_curves,
+    rates,
+)
+from analysis.report.findings import Findings
 
 PLACE = 60
 SHOWN = 40
 PARTS = {"test": "test images (normals)", "validation": "held-out normals"}
 
 
-def section(study: StudyRecords) -> Section | None:
-    """Rates and distortions of all complete trials; None where no trial has them."""
-    table = rates(study.trials)
+def section(findings: Findings) -> Section | None:
+    """Rate and distortion of all complete trials; None where no trial has them."""
+    table = rates(findings.study.trials)
     if table.empty:
         return None
-    found = curves(table)
-    drawn = Figure("rate_distortion", partial(draw_rate_distortion, found), _drawn(found))
+    curves = rate_distortion_curves(table)
+    figure = Figure("rate_distortion", partial(draw_rate_distortion, curves), _caption(curves))
     blocks: list[Block] = [
-        *([drawn] if any(len(each.points) > 1 for each in found) else []),
-        *_bounds(found),
+        *([figure] if any(len(curve.points) > 1 for curve in curves) else []),
+        *_bounds(curves),
         Table("rates", _shown(table), _about(table), data=table),
     ]
     return Section("Rate and distortion", blocks)
 
 
-def _drawn(found: Sequence[Curve]) -> str:
+def _caption(curves: Sequence[RateDistortionCurve]) -> str:
+    colours = " Each baseline and error has its own colour: errors have no common scale."
     return (
         "Rate R and distortion D of each trial, means over replicas with their standard "
-        "deviations. Line: lower left convex hull, which mixtures of the trials' codes reach. "
-        "Dashed, where D is a likelihood: R + D = its least value found, so that by construction "
-        "no point lies below. After the PGN paper's Fig. 3."
-        + ("" if len(found) == 1 else " One colour a baseline and error: errors share no scale.")
+        "deviations. Line: the lower left convex hull, which mixtures of the trials' codes can "
+        "reach. Dashed, where D is a likelihood: R + D equals its smallest value over the trials, "
+        "so by construction no point lies below. After Fig. 3 of the PGN paper."
+        + ("" if len(curves) == 1 else colours)
     )
 
 
-def _bounds(found: Sequence[Curve]) -> list[Block]:
-    """What the least R + D says of the images."""
-    known = [each for each in found if each.bound == each.bound]
-    if not known:
-        said = (
-            "The distortion is a likelihood up to a constant only (squared error, L1), so R + D "
+def _bounds(curves: Sequence[RateDistortionCurve]) -> list[Block]:
+    """What the smallest R + D says about the entropy of the images."""
+    bounded = [curve for curve in curves if curve.bound == curve.bound]
+    if not bounded:
+        text = (
+            "The distortion is a likelihood only up to a constant (squared error, L1), so R + D "
             "bounds nothing and no dashed line is drawn."
         )
-        return [Text(said, "note")]
+        return [Text(text, "note")]
     lines = [
-        f"- {each.baseline}, {PARTS[each.part]}: H ≤ {each.bound:,.1f} nats per image"
-        for each in known
+        f"- {curve.label}, {PARTS[curve.part]}: H ≤ {curve.bound:,.1f} nats per image"
+        for curve in bounded
     ]
-    said = (
+    text = (
         "The entropy H of the images is at most R + D of any model (Alemi et al. 2018, Fixing a "
-        "Broken ELBO: H - D ≤ I ≤ R). The least found is an upper estimate of H, not H; it holds "
-        "for the images as the distortion takes them (continuous grey values have a differential "
-        "entropy, and a cross-entropy on them is no proper likelihood)."
+        "Broken ELBO: H - D ≤ I ≤ R). The smallest R + D of the trials is an upper estimate of H, "
+        "not H itself. It holds for the images as the distortion reads them: continuous grey "
+        "values have a differential entropy, and a cross-entropy on them is not a proper "
+        "likelihood."
     )
-    return [Text("\n".join([said, "", *lines]))]
+    return [Text("\n".join([text, "", *lines]))]
 
 
 def _shown(table: pd.DataFrame) -> pd.DataFrame:
@@ -72,7 +79,8 @@ def _about(table: pd.DataFrame) -> str:
     where = ", ".join(PARTS[part] for part in table["part"].unique())
     first = f" The first {SHOWN} of {len(table):,} rows." if len(table) > SHOWN else ""
     return (
-        f"Means over replicas (n) on {where}; nats per image, and bits per dimension (none for "
-        "squared error and L1, which are likelihoods up to a constant). All complete trials of "
-        f"which every replica has a number; none was selected by these numbers.{first}"
+        f"Means over replicas (n) on {where}; in nats per image, and in bits per dimension (not "
+        "for squared error and L1, which are likelihoods only up to a constant). All complete "
+        "trials in which every replica has a number. Nothing was selected by these numbers."
+        f"{first}"
     )

@@ -6,92 +6,98 @@ import pandas as pd
 
 from analysis.document.blocks import Block, Cell, Section, Table, Text
 from analysis.document.format import count, short
-from analysis.quoted import Result, results
+from analysis.quoted import Result
+from analysis.report.findings import Findings
 from analysis.stats.estimates import Estimate
 from analysis.study import StudyRecords
 
 PLACE = 15
 ABOUT = (
     "Test AUROC in per cent: mean ± standard deviation over seeds [95 % interval of Student's t "
-    "over n seeds, cut to 0 and 100]; one number where n is 1 or all seeds agree. "
-    "The classes are fixed, and all seeds share one choice of training images."
+    "over n seeds, cut to 0 and 100]; a single number where n is 1 or all seeds agree. The "
+    "classes are fixed, and all seeds train on the same images."
 )
-OTHERS = (
-    "Other scores of the same models, test AUROC as above; shown for comparison, none of them was "
-    "selected by these numbers."
+SCORES = (
+    "Test AUROC of other scores of the same models, as above. They are shown for comparison; none "
+    "of them was selected by these numbers."
 )
 OUTSIDERS = (
-    "Test AUROC in per cent of every score of the same models against each set of outsiders, as "
+    "Test AUROC in per cent of every score of the same models against each outsider set, as "
     "above. Below 50 % the outsiders look more normal than the normals. Only the score against "
-    "the first set is the answer above; no set of outsiders was seen by selection."
+    "the first set is the number quoted above. Selection used no outsider set."
 )
 
 
-def section(study: StudyRecords) -> Section | None:
-    """What is quoted; None where nothing can be."""
-    quoted = [each for each in results(study) if each.panel.n]
-    if not quoted:
+def section(findings: Findings) -> Section | None:
+    """The quoted numbers by class and by score; None where nothing can be quoted."""
+    study = findings.study
+    results = [result for result in findings.results if result.auroc.n]
+    if not results:
         return None
+    by_class = _rows(results, "class", lambda result: _by_class(study, result))
     blocks: list[Block] = [
-        Text(f"{_configurations(quoted)}\n\nSelection: {quoted[0].rule}"),
-        Table("classes", _rows(quoted, "class", _by_class), ABOUT),
+        Text(f"{_configurations(results)}\n\n{results[0].selection}"),
+        Table("classes", by_class, ABOUT),
     ]
-    if any(each.outsiders for each in quoted):
-        blocks.append(Table("outsiders", _by_outsider(quoted), OUTSIDERS))
-    elif any(each.variants for each in quoted):
-        blocks.append(Table("scores", _rows(quoted, "score", lambda r: r.variants), OTHERS))
+    if any(result.outsiders for result in results):
+        blocks.append(Table("outsiders", _by_outsider(results), OUTSIDERS))
+    elif any(result.variants for result in results):
+        by_score = _rows(results, "score", lambda result: result.variants)
+        blocks.append(Table("scores", by_score, SCORES))
     return Section("Test AUROC", blocks)
 
 
-def _configurations(quoted: Sequence[Result]) -> str:
-    mark = "- " if len(quoted) > 1 else ""
-    return "\n".join(f"{mark}{_configuration(each)}" for each in quoted)
+def _configurations(results: Sequence[Result]) -> str:
+    mark = "- " if len(results) > 1 else ""
+    return "\n".join(f"{mark}{_configuration(result)}" for result in results)
 
 
-def _configuration(quoted: Result) -> str:
-    chosen = ", ".join(f"{key} = {short(value)}" for key, value in quoted.params.items())
-    return (
-        f"{quoted.label}: {quoted.source}, {quoted.identity}: "
-        f"{chosen or 'the defaults of its baseline'}."
-    )
+def _configuration(result: Result) -> str:
+    """What was tested, and the searched parameters of it."""
+    params = ", ".join(f"{name} = {short(value)}" for name, value in result.params.items())
+    searched = f"with {params}" if params else "with the default parameters"
+    return f"{result.label}: {result.source}; configuration {result.identity}, {searched}."
 
 
-def _by_class(quoted: Result) -> dict[str, Estimate]:
-    if len(quoted.classes) == 1:
-        return {quoted.against or name: each for name, each in quoted.classes.items()}
-    mean = {f"mean over {count(len(quoted.classes), 'class')}": quoted.panel}
-    return quoted.classes | mean
+def _by_class(study: StudyRecords, result: Result) -> dict[str, Estimate]:
+    """The AUROC of each class and their mean; of one task alone, without a mean."""
+    classes = {study.task_title(task): auroc for task, auroc in result.classes.items()}
+    if len(classes) > 1:
+        return classes | {f"mean over {count(len(classes), 'class')}": result.auroc}
+    return {result.against or title: auroc for title, auroc in classes.items()}
 
 
-def _by_outsider(quoted: Sequence[Result]) -> pd.DataFrame:
-    """One row per baseline and score, one column per set of outsiders."""
-    rows: list[dict[str, object]] = []
-    for each in quoted:
-        for score in dict.fromkeys(name for found in each.outsiders.values() for name in found):
-            row: dict[str, object] = {"baseline": each.label, "score": score}
-            for name, found in each.outsiders.items():
-                row[name] = (
-                    Cell(found[score].interval, found[score].mean) if score in found else ""
-                )
-            row["n"] = max(found[score].n for found in each.outsiders.values() if score in found)
-            rows.append(row)
+def _by_outsider(results: Sequence[Result]) -> pd.DataFrame:
+    """One row per baseline and score, one column per outsider set."""
+    rows = [row for result in results for row in _score_rows(result)]
     table = pd.DataFrame(rows)
-    return table if len(quoted) > 1 else table.drop(columns="baseline")
+    return table if len(results) > 1 else table.drop(columns="baseline")
+
+
+def _score_rows(result: Result) -> list[dict[str, object]]:
+    scores = dict.fromkeys(score for by_score in result.outsiders.values() for score in by_score)
+    rows: list[dict[str, object]] = []
+    for score in scores:
+        aurocs = {name: by_score.get(score) for name, by_score in result.outsiders.items()}
+        row: dict[str, object] = {"baseline": result.label, "score": score}
+        row |= {name: _cell(auroc) if auroc else "" for name, auroc in aurocs.items()}
+        row["n"] = max(auroc.n for auroc in aurocs.values() if auroc)
+        rows.append(row)
+    return rows
 
 
 def _rows(
-    quoted: Sequence[Result], title: str, of: Callable[[Result], Mapping[str, Estimate]]
+    results: Sequence[Result], title: str, of: Callable[[Result], Mapping[str, Estimate]]
 ) -> pd.DataFrame:
     """One row per baseline and class or score; the baseline is named where there are several."""
     rows = [
-        {
-            "baseline": each.label,
-            title: name,
-            "test AUROC": Cell(value.interval, value.mean),
-            "n": value.n,
-        }
-        for each in quoted
-        for name, value in of(each).items()
+        {"baseline": result.label, title: name, "test AUROC": _cell(auroc), "n": auroc.n}
+        for result in results
+        for name, auroc in of(result).items()
     ]
     table = pd.DataFrame(rows)
-    return table if len(quoted) > 1 else table.drop(columns="baseline")
+    return table if len(results) > 1 else table.drop(columns="baseline")
+
+
+def _cell(auroc: Estimate) -> Cell:
+    return Cell(auroc.mean_std_interval(), auroc.mean)

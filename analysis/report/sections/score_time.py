@@ -1,4 +1,4 @@
-"""What the parameters that matter only when scoring do to the AUROC of one and the same model."""
+"""What score-time parameters do to the test AUROC of the same trained models."""
 
 from collections.abc import Sequence
 from functools import partial
@@ -6,57 +6,66 @@ from functools import partial
 import pandas as pd
 
 from analysis.document.blocks import Block, Cell, Figure, Section, Table
-from analysis.document.format import file_name
-from analysis.questions.sensitivity.scoretime import Curve, draw_curve, score_time_curves
+from analysis.document.format import count, file_name
+from analysis.questions.sensitivity.score_time import (
+    ScoreTimeCurve,
+    draw_score_time,
+    score_time_curves,
+)
+from analysis.report.findings import Findings
 from analysis.study import StudyRecords
 
 PLACE = 50
 
 
-def section(study: StudyRecords) -> Section | None:
-    """A figure per score-time parameter and one table; None where nothing was scored so."""
-    found = score_time_curves(study)
-    if not found:
+def section(findings: Findings) -> Section | None:
+    """A figure per score-time parameter and one table; None where there is no such parameter."""
+    curves = score_time_curves(findings.results)
+    if not curves:
         return None
-    figures: list[Block] = [_figure(curve) for curve in found]
-    return Section("Score-time parameters", [*figures, _table(found)])
+    figures: list[Block] = [_figure(curve) for curve in curves]
+    return Section("Score-time parameters", [*figures, _table(findings.study, curves)])
 
 
-def _figure(curve: Curve) -> Figure:
+def _figure(curve: ScoreTimeCurve) -> Figure:
     seeds = curve.points[0].auroc.n
     band = "band: 95 % interval over seeds" if seeds > 1 else "one seed, so no interval"
-    left = f" {curve.failed} seeds without every number are left out." if curve.failed else ""
+    left_out = ""
+    if curve.failed:
+        left_out = f" {count(curve.failed, 'seed')} without every number left out."
     asymptote = " Dashed: the limit of infinitely many." * any(
         point.label == "inf" for point in curve.points
     )
     return Figure(
-        file_name("score_time", curve.baseline, curve.parameter),
-        partial(draw_curve, curve),
-        f"{curve.baseline}: test AUROC against {curve.parameter}, of the same models scored again "
-        f"({curve.source}). Mean over classes, {band}, n = {seeds}; thin: each class, mean over "
-        f"seeds.{asymptote}{left} Nothing was chosen here: the declared value is what is quoted.",
+        file_name("score_time", curve.label, curve.parameter),
+        partial(draw_score_time, curve),
+        f"{curve.label}: test AUROC against {curve.parameter}, from scoring the same models again "
+        f"({curve.source}). Mean over classes, {band}, n = {seeds}; thin lines: each class, mean "
+        f"over seeds.{asymptote}{left_out} Do not pick a value from this figure; it uses test "
+        "data. The number quoted above is that of the declared value.",
     )
 
 
-def _table(found: Sequence[Curve]) -> Table:
-    rows, data = [], []
-    for curve in found:
+def _table(study: StudyRecords, curves: Sequence[ScoreTimeCurve]) -> Table:
+    shown, data = [], []
+    for curve in curves:
         for point in curve.points:
-            own = {
-                "baseline": curve.baseline,
+            setting = {
+                "baseline": curve.label,
                 "parameter": curve.parameter,
                 "value": point.label,
                 "declared": "yes" if point.declared else "",
             }
-            classes = point.classes.items()
-            cells = {task: Cell(f"{100 * value:.1f}", value) for task, value in classes}
-            rows.append({**own, "test AUROC": Cell(str(point.auroc), point.auroc.mean), **cells})
-            data.append({**own, **point.auroc._asdict(), **point.classes})
+            classes = {study.task_title(task): value for task, value in point.classes.items()}
+            cells = {title: Cell(f"{100 * v:.1f}", v) for title, v in classes.items()}
+            auroc = Cell(str(point.auroc), point.auroc.mean)
+            shown.append({**setting, "test AUROC": auroc, **cells})
+            data.append({**setting, **point.auroc._asdict(), **classes})
     return Table(
         "score_time",
-        pd.DataFrame(rows),
-        "Test AUROC under each value of the parameters that matter only when scoring, all of the "
-        "same models: mean ± standard deviation over seeds [95 % interval], and the mean of each "
-        "class, in per cent.",
+        pd.DataFrame(shown),
+        "Test AUROC in per cent at each value of the parameters that matter only when a model "
+        "scores images, all from the same models: mean ± standard deviation over seeds [95 % "
+        "interval], and the mean of each class.",
         pd.DataFrame(data),
     )

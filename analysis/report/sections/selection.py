@@ -1,77 +1,86 @@
-"""What each selection rule would have chosen, its regret, and how many labels a choice needs."""
+"""Which trial each selection rule would have chosen, its regret, and how many labels it needs."""
 
 from functools import partial
 
 import pandas as pd
 
 from analysis.document.blocks import Block, Cell, Figure, Section, Table, Text
-from analysis.document.format import count
-from analysis.questions.comparison.side_by_side import points
-from analysis.questions.regret import Choice, choices, draw_label_curve, label_curve
+from analysis.document.format import PERCENTAGE_POINTS, count
+from analysis.questions.regret import (
+    LabelCurve,
+    RuleChoice,
+    choices,
+    draw_label_curve,
+    label_curve,
+)
+from analysis.quoted import SELECTED_BY
+from analysis.report.findings import Findings
 from analysis.study import StudyRecords
-from tune_ad.search.selection import describe
 
 PLACE = 35
 ABOUT = (
     "Test AUROC in per cent of the trial that each rule chooses, mean ± standard deviation over "
-    "the search's own seeds [95 % interval], and its regret in points: the best trial's minus "
-    "its own, paired by n seeds. random is the mean over all trials: a configuration picked by "
-    "chance. These are the models of the search, so oracle is optimistic, and regrets are too "
-    "large rather than too small."
+    "the search's own seeds [95 % interval], and the regret of the rule in points: the test "
+    "AUROC of the best trial minus that of the chosen one, paired by n seeds. random is the mean "
+    "over all trials, that is, a configuration picked by chance. These are the models of the "
+    "search, so oracle is optimistic, and regrets are too large rather than too small."
 )
 
 
-def section(study: StudyRecords) -> Section | None:
+def section(findings: Findings) -> Section | None:
     """The rules side by side; None where there is nothing to choose."""
-    made = choices(study)
-    if not made or not study.spaces or not any(study.spaces.values()):
+    study = findings.study
+    chosen = choices(study)
+    if not chosen or not study.spaces or not any(study.spaces.values()):
         return None
-    rules = "\n".join(f"- {describe(each.rule)}" for each in made)
-    blocks: list[Block] = [Text(rules), _table(study, made)]
+    rules = "\n".join(f"- {choice.rule}: by {SELECTED_BY[choice.rule]}" for choice in chosen)
+    blocks: list[Block] = [Text(rules), _table(study, chosen)]
     if (curve := label_curve(study)) is not None:
-        draws = max(curve.draws)
-        blocks.append(
-            Figure(
-                "label_curve",
-                partial(draw_label_curve, curve),
-                f"Regret of choosing one of {count(curve.trials, 'trial')} by the AUROC against k "
-                f"labelled anomalies of each class: mean and 95 % range over {draws} draws of "
-                "the anomalies alone, of one set of trained models; seeds are not in the range. 0 "
-                "chooses by the loss of held-out normals, all by every held-out anomaly.",
-            )
-        )
-    return Section("What each selection rule is worth", blocks)
+        blocks.append(_label_figure(curve))
+    return Section("How much test AUROC each selection rule loses", blocks)
 
 
-def _named(study: StudyRecords, each: Choice) -> str:
-    if each.number is None:
+def _label_figure(curve: LabelCurve) -> Figure:
+    return Figure(
+        "label_curve",
+        partial(draw_label_curve, curve),
+        f"Regret of choosing one of {count(curve.trials, 'trial')} by the AUROC against k "
+        f"labelled anomalies per class: mean and 95 % range over {max(curve.draws)} draws of the "
+        "anomalies, from one set of trained models, so the range does not include the variance "
+        "over seeds. 0: chosen by the loss of held-out normals. all: by every held-out anomaly.",
+    )
+
+
+def _name(study: StudyRecords, choice: RuleChoice) -> str:
+    if choice.number is None:
         return "random (mean over all)"
-    own = study.chooses and each.rule == study.rule
-    return f"{each.rule} (this study's)" if own else each.rule
+    used = study.chooses and choice.rule == study.rule
+    return f"{choice.rule} (this study's)" if used else choice.rule
 
 
-def _table(study: StudyRecords, made: list[Choice]) -> Table:
+def _table(study: StudyRecords, chosen: list[RuleChoice]) -> Table:
     rows = [
         {
-            "rule": _named(study, each),
-            "chooses trial": "any" if each.number is None else each.number,
-            "of": each.judged,
-            "test AUROC": Cell(each.auroc.interval, each.auroc.mean),
-            "regret": Cell(points(each.regret), each.regret.mean),
-            "n": each.regret.n,
+            "rule": _name(study, choice),
+            "chooses trial": "any" if choice.number is None else choice.number,
+            "of": choice.ranked,
+            "test AUROC": Cell(choice.auroc.mean_std_interval(), choice.auroc.mean),
+            "regret": Cell(choice.regret.mean_interval(PERCENTAGE_POINTS), choice.regret.mean),
+            "n": choice.regret.n,
         }
-        for each in made
+        for choice in chosen
     ]
-    return Table("regret", pd.DataFrame(rows), f"{ABOUT} {_left_out(study, made)}".strip())
+    return Table("regret", pd.DataFrame(rows), f"{ABOUT} {_left_out(study, chosen)}".strip())
 
 
-def _left_out(study: StudyRecords, made: list[Choice]) -> str:
+def _left_out(study: StudyRecords, chosen: list[RuleChoice]) -> str:
     """What the caption adds: what is quoted instead, and which trials are not among these."""
-    said = []
+    sentences = []
     if study.budget["evaluation_seeds"]:
-        said.append("What is quoted comes from fresh seeds.")
+        sentences.append("The quoted number comes from fresh seeds.")
     elif not study.chooses:
-        said.append("No rule chose here: this is what each would have chosen.")
-    if left := len(study.trials) - made[-1].judged:
-        said.append(f"{count(left, 'trial')} failed, stopped early or untested: left out.")
-    return " ".join(said)
+        sentences.append("Nothing was selected here: this is what each rule would have chosen.")
+    if left_out := len(study.trials) - chosen[-1].ranked:
+        trials = count(left_out, "trial")
+        sentences.append(f"Left out: {trials} that failed, stopped early or lacked a test.")
+    return " ".join(sentences)

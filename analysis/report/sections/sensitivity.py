@@ -1,294 +1,196 @@
-"""Which parameters matter, where they should stand, and which of them made the gain."""
+"""Which parameters matter, at which values the response is best, and which made the gain."""
 
 import math
 from functools import partial
-from typing import NamedTuple
 
-import pandas as pd
 from optuna.distributions import CategoricalDistribution
 
-from analysis.document.blocks import Block, Cell, Figure, Section, Table, Text
-from analysis.document.format import count, file_name
-from analysis.questions.sensitivity.importances import (
-    BETWEEN,
-    RESAMPLES,
-    TREES,
-    Importances,
-    draw_importances,
-    importances,
-    refusal,
-    suited,
-    trials_used,
-)
-from analysis.questions.sensitivity.kinds import reason
-from analysis.questions.sensitivity.responses import (
-    Responses,
-    chosen_trial,
-    default_trial,
-    responses,
-    same,
-)
-from analysis.questions.sensitivity.surrogate import (
-    TRUSTED,
-    Surrogate,
-    curves,
-    fit,
-    levels,
-    path,
-    permutation,
-    strongest_pair,
-)
-from analysis.questions.sensitivity.surrogate_figures import (
-    Marginals,
-    Path,
-    draw_marginals,
-    draw_pair,
+from analysis.document.blocks import Block, Figure, Section, Table, Text
+from analysis.document.format import file_name
+from analysis.questions.sensitivity.ablation_path import (
+    AblationPath,
     draw_path,
     explained,
     path_table,
+    switches,
 )
+from analysis.questions.sensitivity.baseline_sensitivity import (
+    BaselineSensitivity,
+    baseline_sensitivity,
+)
+from analysis.questions.sensitivity.dependence import (
+    choice_means,
+    marginal_curves,
+    strongest_interaction,
+)
+from analysis.questions.sensitivity.dependence_figures import (
+    Marginals,
+    draw_interaction,
+    draw_marginals,
+)
+from analysis.questions.sensitivity.importance_blocks import importances_figure, importances_table
+from analysis.questions.sensitivity.importances import refusal, trials_used
+from analysis.questions.sensitivity.observations import (
+    Observations,
+    chosen_trial,
+    contains,
+    default_trial,
+    observations,
+)
+from analysis.questions.sensitivity.response import reason
+from analysis.questions.sensitivity.surrogate import RESAMPLES, TRUSTED
+from analysis.report.findings import Findings
 from analysis.stats.estimates import LEAST_PAIRS
 from analysis.study import StudyRecords
 
 PLACE = 40
-DESIGNED = ("OneAtATime", "Listed")
-"""Plans that do not spread over the space: an ablation has its own section."""
+DESIGNED_PLANS = ("OneAtATime", "Listed")
+"""Plans whose trials are not spread over the space; an ablation has a section of its own."""
 
 
-class Sensitivity(NamedTuple):
-    """All that is said of the parameters of a baseline.
-
-    Attributes:
-        responses: the trials.
-        importances: of its parameters, by the trials that are suited.
-        surrogate: of its response, by all trials.
-        permutation: of the surrogate, parameter x (mean, std); None where it is not trusted.
-        prefix: of captions, where there are several baselines.
-    """
-
-    responses: Responses
-    importances: Importances
-    surrogate: Surrogate
-    permutation: pd.DataFrame | None
-    prefix: str
-
-
-def section(study: StudyRecords) -> Section | None:
-    """Per baseline; None where nothing was searched, or by a plan that samples no space."""
+def section(findings: Findings) -> Section | None:
+    """The sensitivity of each baseline; None where no plan searched a space."""
+    study = findings.study
     searched = [name for name in study.baselines if study.spaces[name]]
-    if study.plan in DESIGNED:
+    if study.plan in DESIGNED_PLANS:
         return None
-    found = [responses(study, name) for name in searched]
-    if not found or (study.whole and not any(each.n for each in found)):
+    per_baseline = [observations(study, name) for name in searched]
+    if not per_baseline or (study.whole and not any(trials.n for trials in per_baseline)):
         return None
-    blocks = [block for each in found for block in _of_one(study, each, len(found) > 1)]
+    several = len(per_baseline) > 1
+    blocks = [block for trials in per_baseline for block in _blocks(study, trials, several)]
     return Section("Sensitivity", blocks)
 
 
-def sensitivity(own: Responses, several: bool = False) -> Sensitivity:
-    """The computation behind the section.
-
-    Raises:
-        DegenerateInputError: with the reason in `importances.refusal`.
-    """
-    surrogate = fit(own)
-    shuffled = permutation(surrogate) if surrogate.trusted else None
-    prefix = f"{own.baseline}: " if several else ""
-    return Sensitivity(own, importances(suited(own)), surrogate, shuffled, prefix)
-
-
-def _of_one(study: StudyRecords, own: Responses, several: bool) -> list[Block]:
-    blocks: list[Block] = [Text(f"{own.described()} {reason(study)}")]
-    if why := refusal(own):
-        return [*blocks, Text(f"No sensitivities of {own.baseline}: {why}.", "note")]
-    blocks.append(trials_used(own))
-    found = sensitivity(own, several)
-    blocks += [_importances_figure(found), _importances_table(found), _trust(found)]
-    blocks.append(_marginals(found))
-    if found.surrogate.trusted:
-        blocks += [*_pair(found), *_path(study, found)]
+def _blocks(study: StudyRecords, trials: Observations, several: bool) -> list[Block]:
+    """All blocks on one baseline."""
+    blocks: list[Block] = [Text(f"{trials.described()} {reason(study)}")]
+    if why := refusal(trials):
+        return [*blocks, Text(f"No sensitivities of {trials.baseline}: {why}.", "note")]
+    sensitivity = baseline_sensitivity(trials, several)
+    blocks += [
+        trials_used(trials),
+        importances_figure(sensitivity),
+        importances_table(sensitivity),
+        _trust(sensitivity),
+        _marginals(sensitivity),
+    ]
+    if sensitivity.surrogate.trusted:
+        blocks += [*_interaction(sensitivity), *_path(study, sensitivity)]
     return blocks
 
 
-def _importances_figure(found: Sensitivity) -> Figure:
-    return Figure(
-        file_name("importances", found.responses.baseline),
-        partial(draw_importances, found.importances),
-        f"{found.prefix}Importance of each parameter for {found.responses.kind.name}, "
-        f"{_sample(found.importances)}. Lines: 95 % of {RESAMPLES} bootstrap resamples. Seeds "
-        "only: the share of the variance between these trials that comes from the choice of "
-        "seeds; chance: the 97.5th percentile of what fANOVA gives a random number. A parameter "
-        "wholly below the dashed line is not distinguishable from noise.",
-    )
-
-
-def _importances_table(found: Sensitivity) -> Table:
-    each, verdicts = found.importances, found.importances.verdicts()
-    data = pd.concat(each.tables, axis=1)
-    data.columns = [f"{name} {column}" for name, table in each.tables.items() for column in table]
-    if found.permutation is not None:
-        data = data.join(found.permutation.add_prefix("permutation "))
-    data = data.assign(verdict=pd.Series(verdicts)).rename_axis("parameter").reset_index()
-    data = data.sort_values("fANOVA value", ascending=False, ignore_index=True)
-    shown = pd.DataFrame(
-        {
-            "parameter": data["parameter"],
-            **{f"{name}, %": _interval_cells(data, name) for name in each.tables},
-            **_permutation_cells(data),
-            "verdict": [Cell(v, tone="unsure" if v == BETWEEN else "") for v in data["verdict"]],
-        }
-    )
-    return Table(
-        file_name("importances", found.responses.baseline),
-        shown,
-        _importances_caption(found),
-        data,
-    )
-
-
-def _importances_caption(found: Sensitivity) -> str:
-    each = found.importances
-    noise = "is unknown, as no configuration has two seeds"
-    if math.isfinite(each.noise):
-        noise = f"is {100 * each.noise:.1f} %"
-    agreement = "is undefined here"
-    if math.isfinite(each.agreement):
-        agreement = f"(Spearman) is {each.agreement:.2f}"
+def _trust(sensitivity: BaselineSensitivity) -> Text:
+    """Whether the surrogate is trusted, and what follows if it is not."""
+    surrogate = sensitivity.surrogate
     text = (
-        f"{found.prefix}fANOVA ({TREES} trees): share of the variance of a forest's "
-        f"{found.responses.kind.name}, taken evenly over the space, that the parameter explains "
-        "alone. "
-        "PED-ANOVA: its share in what sets the best "
-        f"{100 * each.quantile:.0f} % of trials apart. They answer different questions; their "
-        f"rank agreement {agreement}. {_sample(each)}; intervals: 95 % of {RESAMPLES} bootstrap "
-        f"resamples, moved by their bias. The seeds' share of the variance between these trials "
-        f"{noise}; chance gives a random number up to {100 * each.chance:.1f} %. Verdict: the "
-        "interval of fANOVA against the larger of both, a yardstick, since fANOVA's variance is "
-        "another one. It is about size, not a test of there being any effect."
+        f"{sensitivity.prefix}The surrogate, a random forest that predicts the response, has an "
+        f"out-of-bag R2 of {surrogate.r2:.2f} (n = {surrogate.observations.n})"
     )
-    if each.adaptive:
-        text += " With adaptive trials among them, none is called above noise."
-    if found.permutation is not None:
-        text += (
-            " Permutation: rise of the surrogate's squared error on held-out trials with the "
-            "parameter shuffled, in % of the response's variance, mean ± std over 5 folds; "
-            f"{count(found.surrogate.responses.n, 'trial')}."
-        )
-    return text
-
-
-def _interval_cells(data: pd.DataFrame, name: str) -> list[Cell]:
-    rows = zip(*(100 * data[f"{name} {end}"] for end in ("value", "low", "high")), strict=True)
-    return [Cell(f"{value:.1f} [{low:.1f}, {high:.1f}]", value) for value, low, high in rows]
-
-
-def _permutation_cells(data: pd.DataFrame) -> dict[str, list[Cell]]:
-    if "permutation mean" not in data:
-        return {}
-    rows = zip(100 * data["permutation mean"], 100 * data["permutation std"], strict=True)
-    return {"permutation, %": [Cell(f"{mean:.1f} ± {std:.1f}", mean) for mean, std in rows]}
-
-
-def _sample(each: Importances) -> str:
-    drawn = f" drawn at random from {each.drawn:,}" if each.drawn else ""
-    return f"n = {count(each.n, 'trial')}{drawn}"
-
-
-def _trust(found: Sensitivity) -> Text:
-    r2 = f"{found.prefix}The surrogate, a random forest, has an out-of-bag R2 of "
-    r2 += f"{found.surrogate.r2:.2f} (n = {found.surrogate.responses.n})"
-    if found.surrogate.trusted:
-        return Text(f"{r2}, at least {TRUSTED}: it is believed.")
+    if surrogate.trusted:
+        return Text(f"{text}, at least {TRUSTED}: it is trusted.")
     return Text(
-        f"{r2}, below {TRUSTED}: it is not believed, so curves, pairs, permutation importances "
-        "and the ablation path are not shown, only the trials. fANOVA, which fits a forest too, "
-        "deserves the same doubt.",
+        f"{text}, below {TRUSTED}: it is not trusted. Curves, pairs, permutation importances and "
+        "the ablation path are not shown, only the trials. fANOVA, which fits a forest as well, "
+        "is equally unreliable here.",
         "warning",
     )
 
 
-def _marginals(found: Sensitivity) -> Figure:
-    used = found.surrogate.responses
-    shares = found.importances.tables["fANOVA"]["value"].reindex(used.names)
+def _marginals(sensitivity: BaselineSensitivity) -> Figure:
+    """The response along each parameter, the most important one first."""
+    trials, surrogate = sensitivity.surrogate.observations, sensitivity.surrogate
+    shares = sensitivity.importances.tables["fANOVA"]["value"].reindex(trials.names)
     order = shares.sort_values(ascending=False, na_position="last").index
-    trusted = found.surrogate.trusted
-    drawn = Marginals(
-        responses=used,
+    curves = marginal_curves(surrogate) if surrogate.trusted else []
+    marginals = Marginals(
+        observations=trials,
         names=[str(name) for name in order],
-        curves={c.parameter: c for c in curves(found.surrogate)} if trusted else {},
-        levels={
-            name: levels(used, name)
-            for name, each in used.space.items()
-            if isinstance(each, CategoricalDistribution) and not trusted
+        curves={curve.parameter: curve for curve in curves},
+        choices={
+            name: choice_means(trials, name)
+            for name, distribution in trials.space.items()
+            if isinstance(distribution, CategoricalDistribution) and not surrogate.trusted
         },
     )
-    what = (
-        "Line and band: the surrogate's mean response at each value, the others as in the trials; "
-        f"mean and 95 % of {RESAMPLES} forests of resampled trials."
-        if trusted
-        else "Bars: mean of the trials with that choice, and its 95 % bootstrap interval where "
-        f"they are at least {LEAST_PAIRS}."
+    lines = (
+        "Line and band: the response that the surrogate predicts at each value, averaged over the "
+        f"trials' other parameters; mean and 95 % of {RESAMPLES} forests of resampled trials."
+        if surrogate.trusted
+        else "Bars: the mean of the trials with that choice, and its 95 % bootstrap interval from "
+        f"{LEAST_PAIRS} trials on."
     )
     return Figure(
-        file_name("marginals", used.baseline),
-        partial(draw_marginals, drawn),
-        f"{found.prefix}Response ({used.kind.name}) along each parameter, the most important by "
-        f"fANOVA first. Points: trials, n = {used.n}. {what}",
+        file_name("marginals", trials.baseline),
+        partial(draw_marginals, marginals),
+        f"{sensitivity.prefix}Response ({trials.response.name}) along each parameter, the most "
+        f"important by fANOVA first. Points: trials, n = {trials.n}. {lines}",
     )
 
 
-def _pair(found: Sensitivity) -> list[Block]:
-    pair, used = strongest_pair(found.surrogate), found.surrogate.responses
+def _interaction(sensitivity: BaselineSensitivity) -> list[Block]:
+    """The strongest interaction; nothing where a single parameter was searched."""
+    trials, pair = sensitivity.surrogate.observations, strongest_interaction(sensitivity.surrogate)
     if pair is None:
         return []
-    size = used.kind.text(pair.interaction) + (" points" if used.kind.percent else "")
+    size = trials.response.text(pair.size) + (" points" if trials.response.percent else "")
     caption = (
-        f"{found.prefix}The pair that interacts most, {pair.names[0]} and {pair.names[1]}: the "
-        f"surrogate's mean {used.kind.name}. What the sum of the two single effects leaves has a "
-        f"standard deviation of {size}, {100 * pair.h2:.0f} % of the variance over the grid "
-        f"(Friedman's H2). Points: trials, n = {used.n}."
+        f"{sensitivity.prefix}The pair of parameters with the strongest interaction, "
+        f"{pair.names[0]} and {pair.names[1]}: the mean {trials.response.name} that the surrogate "
+        "predicts. What the sum of their single effects does not explain has a standard deviation "
+        f"of {size}, {100 * pair.h2:.0f} % of the variance over the grid (Friedman's H2). Points: "
+        f"trials, n = {trials.n}."
     )
-    return [Figure(file_name("pair", used.baseline), partial(draw_pair, pair, used), caption)]
+    figure = partial(draw_interaction, pair, trials)
+    return [Figure(file_name("pair", trials.baseline), figure, caption)]
 
 
-def _path(study: StudyRecords, found: Sensitivity) -> list[Block]:
-    name, kind = found.responses.baseline, found.responses.kind
-    default, best = default_trial(study, name), chosen_trial(study, name)
-    if best is None:
-        return [Text(f"{found.prefix}No ablation path: the rule {study.rule} judges no trial.")]
-    start = study.defaults[name]
-    space = found.responses.space
-    if not same(space, start, start) or not same(space, best.params, best.params):
-        return [Text(f"{found.prefix}No ablation path: an end of it lies outside the space.")]
-    steps = path(found.surrogate, start, best.params)
+def _path(study: StudyRecords, sensitivity: BaselineSensitivity) -> list[Block]:
+    """The ablation path, or why there is none."""
+    trials, prefix = sensitivity.observations, sensitivity.prefix
+    baseline, rule = trials.baseline, study.rule
+    chosen, start = chosen_trial(study, baseline), study.defaults[baseline]
+    if chosen is None:
+        return [Text(f"{prefix}No ablation path: the selection rule {rule} ranks no trial.")]
+    if not contains(trials.space, start) or not contains(trials.space, chosen.params):
+        why = "the default or the chosen trial lies outside the searched space"
+        return [Text(f"{prefix}No ablation path: {why}.")]
+    steps = switches(sensitivity.surrogate, start, chosen.params)
     if not steps:
-        return [Text(f"{found.prefix}The choice of the rule {study.rule} is the default itself.")]
-    ends = tuple(
-        math.nan if record is None else found.responses.value_of(record.number)
-        for record in (default, best)
+        return [Text(f"{prefix}The trial that the selection rule {rule} chose is the default.")]
+    default = default_trial(study, baseline)
+    path = AblationPath(
+        response=trials.response,
+        start=sensitivity.surrogate.predict(start),
+        switches=steps,
+        measured=(
+            math.nan if default is None else trials.value_of(default.number),
+            trials.value_of(chosen.number),
+        ),
     )
-    drawn = Path(kind, found.surrogate.predict(start), steps, (ends[0], ends[1]))
     return [
-        Text(found.prefix + explained(drawn)),
-        _path_table(study, found, drawn),
+        Text(prefix + explained(path)),
+        _path_table(study, sensitivity, path),
         Figure(
-            file_name("path", name),
-            partial(draw_path, drawn),
-            f"{found.prefix}From the default to trial {best.number}, the choice of the rule "
-            f"{study.rule}, one switch at a time: {kind.name}, predicted by the surrogate, and "
-            "measured at both ends.",
+            file_name("path", baseline),
+            partial(draw_path, path),
+            f"{prefix}From the default to trial {chosen.number}, which the selection rule {rule} "
+            f"chose, one parameter at a time: {trials.response.name} as the surrogate predicts "
+            "it, and as measured at both ends.",
         ),
     ]
 
 
-def _path_table(study: StudyRecords, found: Sensitivity, drawn: Path) -> Table:
-    shown, data = path_table(drawn)
+def _path_table(
+    study: StudyRecords, sensitivity: BaselineSensitivity, path: AblationPath
+) -> Table:
+    shown, data = path_table(path)
     return Table(
-        file_name("path", found.responses.baseline),
+        file_name("path", sensitivity.observations.baseline),
         shown,
-        f"{found.prefix}Ablation path on the surrogate from the default to the trial that the "
-        f"rule {study.rule} chose: each time the switch with the largest predicted "
-        f"{drawn.kind.name}. Measured: mean over the search's own seeds. A forest draws "
-        "predictions towards the mean.",
+        f"{sensitivity.prefix}Ablation path on the surrogate, from the default to the trial that "
+        f"the selection rule {study.rule} chose: each row switches the parameter with the largest "
+        f"predicted {path.response.name}. Measured: mean over the search's own seeds. A forest "
+        "shrinks its predictions towards the mean.",
         data,
     )

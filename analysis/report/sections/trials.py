@@ -1,40 +1,48 @@
-"""The trials of a study, best first by the rule that selected."""
+"""The trials of a study, best first by its selection rule."""
 
 import pandas as pd
 
 from analysis.document.blocks import Section, Table, Text
 from analysis.document.format import short
 from analysis.questions.regret import ranks
+from analysis.quoted import SELECTED_BY
+from analysis.report.findings import Findings
 from analysis.study import StudyRecords
-from tune_ad.search.selection import describe
 
 PLACE = 80
 SHOWN = 20
+AUROCS = ("validation", "oracle")  # rules whose objective is an AUROC
+NEGATED = ("normal_only", "likelihood")  # rules whose objective is minus what they look at
 
 
-def section(study: StudyRecords) -> Section:
-    """The best trials; all of them in the table's file."""
+def section(findings: Findings) -> Section:
+    """The first trials; all of them in the table's file."""
+    study = findings.study
     table = study.table
     if table.empty:
         return Section("Trials", [Text("No trial has ended.")])
+    return Section("Trials", [Table("trials", _shown(study), _caption(study), data=table)])
+
+
+def _shown(study: StudyRecords) -> pd.DataFrame:
+    """The first trials with their searched parameters, as people read them."""
+    table = study.table.rename(columns={"oracle": "test AUROC"})
     names = dict.fromkeys(name for space in study.spaces.values() for name in space)
     searched = [f"param/{name}" for name in names if f"param/{name}" in table]
     columns = ["number", "baseline", "state", "objective", "test AUROC", *searched, "seconds"]
-    best = table.rename(columns={"oracle": "test AUROC"})
     if _ranked(study):
-        best = best.sort_values("objective", ascending=False, na_position="last", kind="stable")
-    shown = best[columns].head(SHOWN).astype(object)
-    for column in ("test AUROC", *searched):
+        table = table.sort_values("objective", ascending=False, na_position="last", kind="stable")
+    shown = table[columns].head(SHOWN).astype(object)
+    for column in searched:
         shown[column] = shown[column].map(short)
-    if study.rule in ("validation", "oracle"):
-        shown["objective"] = best["objective"].head(SHOWN).map(_per_cent)
-    shown["test AUROC"] = best["test AUROC"].head(SHOWN).map(_per_cent)
+    for column in ("objective", "test AUROC") if study.rule in AUROCS else ("test AUROC",):
+        shown[column] = table[column].head(SHOWN).map(_per_cent)
     shown.columns = shown.columns.str.removeprefix("param/")
-    return Section("Trials", [Table("trials", shown, _about(study, table), data=table)])
+    return shown
 
 
 def _ranked(study: StudyRecords) -> bool:
-    """Whether the rule chose among the trials, or could have."""
+    """Whether the selection rule chose among the trials, or could have."""
     return study.chooses or ranks(study.rule, study.trials)
 
 
@@ -42,21 +50,30 @@ def _per_cent(auroc: float | None) -> str:
     return "" if auroc is None or auroc != auroc else f"{100 * auroc:.1f}"
 
 
-def _about(study: StudyRecords, table: pd.DataFrame) -> str:
-    why = "is anomalous" if study.whole else "was held out"
-    about = f"Nothing {why}, so no number ranks these."
-    if table["objective"].notna().any():
-        said = "These numbers selected; they are not results."
-        if not study.chooses:
-            said = "Nothing was selected by these numbers."
-        about = f"Ranked by {describe(study.rule)} {said}"
-        if not _ranked(study):
-            about = (
-                "Not ranked: values of different losses and likelihoods do not compare, and are "
-                f"nats per image where bits mean nothing. Objective: {describe(study.rule)}"
-            )
-    more = f" The first {SHOWN} of {len(table)}." if len(table) > SHOWN else ""
+def _caption(study: StudyRecords) -> str:
+    trials = len(study.table)
+    more = f" The first {SHOWN} of {trials} trials." if trials > SHOWN else ""
+    test = "Test scores are recorded, never used to choose."
+    if study.rule == "oracle":
+        test = "The selection rule oracle chose by the test AUROC, which is optimistic."
     return (
-        f"{about}{more} AUROCs in per cent. The column test AUROC is the mean over replicas; it "
-        "selected nothing unless the rule is oracle."
+        f"{_order(study)}{more} AUROCs in per cent; test AUROC is the mean over replicas. {test}"
     )
+
+
+def _order(study: StudyRecords) -> str:
+    """By which number the trials are ranked, and what that means."""
+    if not study.table["objective"].notna().any():
+        why = "is anomalous" if study.whole else "was held out"
+        return f"Nothing {why}, so no number ranks these trials."
+    if not _ranked(study):
+        return (
+            "Not ranked: values of different losses and likelihoods are not comparable, and are "
+            f"nats per image where bits mean nothing. Objective: minus {SELECTED_BY[study.rule]}."
+        )
+    ranking = f"Ranked by {SELECTED_BY[study.rule]}."
+    if study.rule in NEGATED:
+        ranking += " The objective is its negative, so that larger is better."
+    if study.chooses:
+        return f"{ranking} These numbers selected, so they are not results."
+    return f"{ranking} Nothing was selected by these numbers."

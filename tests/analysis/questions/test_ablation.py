@@ -7,6 +7,7 @@ import pytest
 
 from analysis.document.blocks import Table
 from analysis.questions.ablation import auroc, draw_effects, effects
+from analysis.report.findings import Findings
 from analysis.report.sections.ablation import section
 from analysis.study import StudyRecords
 from analysis.trials import unchanged_trials
@@ -22,8 +23,8 @@ def changed(**changes):
 
 @pytest.fixture
 def ablation(tmp_path):
-    def write(*trials, **asked):
-        return study(tmp_path, trials, {"PGN": DEFAULT}, **asked)
+    def write(*trials, **search):
+        return study(tmp_path, trials, {"PGN": DEFAULT}, **search)
 
     return write
 
@@ -56,14 +57,14 @@ def test_holm_leaves_a_planted_effect_and_takes_a_planted_null_away(ablation):
     classes = [[0.7, 0.8] for _ in range(8)]
     better = [[value + 0.05 + 0.005 * rng.standard_normal() for value in row] for row in classes]
     noise = [[value + 0.02 * rng.standard_normal() for value in row] for row in classes]
-    found = effects(
+    ranked = effects(
         ablation(
             record(0, DEFAULT, classes),
             record(1, changed(width=2.0), better),
             record(2, changed(bias=False), noise),
         )
     )
-    verdicts = {each.parameter: each.verdict for each in found}
+    verdicts = {effect.parameter: effect.verdict for effect in ranked}
     assert verdicts["width"].tone == "better"
     assert verdicts["width"].p == pytest.approx(2 * 2 / 2**16), "two rows, sixteen flips"
     assert verdicts["bias"].tone == "unsure"
@@ -71,9 +72,9 @@ def test_holm_leaves_a_planted_effect_and_takes_a_planted_null_away(ablation):
 
 def test_too_few_seeds_for_the_family_reach_no_verdict(ablation):
     changes = [record(k, changed(width=1.0 + k), (0.9, 0.8, 0.7)) for k in range(1, 4)]
-    found = effects(ablation(record(0, DEFAULT, SEEDS), *changes))
-    assert {each.verdict.tone for each in found} == {"unsure"}
-    assert all("needed" in each.verdict.reason for each in found)
+    ranked = effects(ablation(record(0, DEFAULT, SEEDS), *changes))
+    assert {effect.verdict.tone for effect in ranked} == {"unsure"}
+    assert all("needed" in effect.verdict.reason for effect in ranked)
 
 
 def test_a_grid_averages_over_the_other_parameters(tmp_path):
@@ -81,19 +82,19 @@ def test_a_grid_averages_over_the_other_parameters(tmp_path):
         record(k, {"width": width, "bias": bias}, [0.5 + 0.1 * width - 0.05 * (not bias)] * 2)
         for k, (width, bias) in enumerate(itertools.product((1.0, 2.0), (True, False)))
     ]
-    made = study(
+    planted = study(
         tmp_path, grid, {"PGN": {"width": 1.0, "bias": True}}, plan={"name": "Grid", "points": 3}
     )
-    found = {each.parameter: each for each in effects(made)}
-    assert found["width"].difference.mean == pytest.approx(0.1)
-    assert found["bias"].difference.mean == pytest.approx(-0.05)
-    assert {each.pairs for each in found.values()} == {2}
+    by_parameter = {effect.parameter: effect for effect in effects(planted)}
+    assert by_parameter["width"].difference.mean == pytest.approx(0.1)
+    assert by_parameter["bias"].difference.mean == pytest.approx(-0.05)
+    assert {effect.pairs for effect in by_parameter.values()} == {2}
 
 
 def test_what_changes_two_parameters_has_no_effect_of_its_own(ablation):
-    made = ablation(record(0, DEFAULT, SEEDS), record(1, changed(width=2.0, bias=False), SEEDS))
-    assert effects(made) == []
-    assert "No change was tested" in section(made).blocks[0].text
+    planted = ablation(record(0, DEFAULT, SEEDS), record(1, changed(width=2.0, bias=False), SEEDS))
+    assert effects(planted) == []
+    assert "No change was tested" in section(Findings(planted)).blocks[0].text
 
 
 def test_a_change_that_failed_is_a_row_and_one_of_the_family(tmp_path):
@@ -103,25 +104,25 @@ def test_a_change_that_failed_is_a_row_and_one_of_the_family(tmp_path):
     stopped = record(3, changed(width=3.0), SEEDS, state="pruned")
     (alone,) = effects(study(tmp_path / "alone", two, {"PGN": DEFAULT}))
     assert alone.verdict.tone == "better"
-    made = study(tmp_path / "family", [*two, failed, stopped], {"PGN": DEFAULT})
-    family = effects(made)
-    assert [each.difference.n for each in family] == [3, 0, 0]
+    planted = study(tmp_path / "family", [*two, failed, stopped], {"PGN": DEFAULT})
+    family = effects(planted)
+    assert [effect.difference.n for effect in family] == [3, 0, 0]
     assert family[0].verdict.tone == "unsure", "six pairs reach no verdict in a family of three"
-    reasons = " ".join(each.test.refusal for each in family[1:])
+    reasons = " ".join(effect.test.refusal for effect in family[1:])
     assert "failed: loss became nan" in reasons
     assert "its trial is pruned" in reasons
-    assert len(section(made).blocks[0].shown) == 4, "the reference and every change"
+    assert len(section(Findings(planted)).blocks[0].shown) == 4, "the reference and every change"
 
 
 def test_changes_that_are_planned_count_in_the_family_before_they_run(tmp_path):
     better = [[0.85 + 0.001 * k, 0.95] for k in range(3)]
     two = [record(0, DEFAULT, SEEDS), record(1, changed(width=2.0), better)]
-    made = study(tmp_path, two, {"PGN": DEFAULT})
-    whole = StudyRecords(made.folder, {**made.stored, "planned": {"PGN": 2}}, two, [])
-    begun = StudyRecords(made.folder, {**made.stored, "planned": {"PGN": 11}}, two, [])
+    planted = study(tmp_path, two, {"PGN": DEFAULT})
+    whole = StudyRecords(planted.folder, {**planted.stored, "planned": {"PGN": 2}}, two, [])
+    begun = StudyRecords(planted.folder, {**planted.stored, "planned": {"PGN": 11}}, two, [])
     assert effects(whole)[0].verdict.tone == "better"
     assert effects(begun)[0].verdict.tone == "unsure"
-    assert "9 more changes are planned" in section(begun).blocks[0].caption
+    assert "9 more changes are planned" in section(Findings(begun)).blocks[0].caption
 
 
 def test_a_failed_seed_is_left_out_of_the_pairs(ablation):
@@ -137,20 +138,20 @@ def test_the_reference_is_the_trial_with_nothing_changed():
         record(1, changed(width=2.0), SEEDS),
         record(2, DEFAULT, SEEDS, baseline="other"),
     ]
-    assert [each.number for each in unchanged_trials({"PGN": DEFAULT}, records)] == [0]
+    assert [trial.number for trial in unchanged_trials({"PGN": DEFAULT}, records)] == [0]
     failed = record(0, DEFAULT, SEEDS, state="failed")
     assert unchanged_trials({"PGN": DEFAULT}, [failed]) == []
 
 
 def test_the_section_lists_the_reference_first_and_draws_every_change(ablation):
-    made = ablation(record(0, DEFAULT, SEEDS), record(1, changed(width=2.0), (0.9, 0.8, 0.7)))
-    table, figure = section(made).blocks
+    planted = ablation(record(0, DEFAULT, SEEDS), record(1, changed(width=2.0), (0.9, 0.8, 0.7)))
+    table, figure = section(Findings(planted)).blocks
     assert isinstance(table, Table)
     assert list(table.shown["change"]) == ["nothing", "width = 2 (from 1)"]
     assert table.stored["difference"].tolist() == pytest.approx([0.1])
     axes = figure.draw().axes[0]
     assert [label.get_text() for label in axes.get_yticklabels()] == ["width = 2"]
-    assert draw_effects(effects(made)).axes[0].lines[2].get_xdata() == pytest.approx([10.0])
+    assert draw_effects(effects(planted)).axes[0].lines[2].get_xdata() == pytest.approx([10.0])
 
 
 def test_a_grid_loses_pairs_by_a_failed_trial_and_has_one_row_for_each_value(tmp_path):
@@ -160,5 +161,8 @@ def test_a_grid_loses_pairs_by_a_failed_trial_and_has_one_row_for_each_value(tmp
     ]
     grid[2] = record(2, grid[2].params, (None, 0.7, 0.7), reason="lost")
     defaults = {"PGN": {"width": 1.0, "bias": True}}
-    found = effects(study(tmp_path, grid, defaults, plan={"name": "Grid", "points": 3}))
-    assert [(each.parameter, each.pairs) for each in found] == [("width", 1), ("bias", 1)]
+    from_grid = effects(study(tmp_path, grid, defaults, plan={"name": "Grid", "points": 3}))
+    assert [(effect.parameter, effect.pairs) for effect in from_grid] == [
+        ("width", 1),
+        ("bias", 1),
+    ]

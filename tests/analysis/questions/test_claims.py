@@ -6,8 +6,14 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from analysis.questions.claims.cells import cells, one_spread, welch_equivalence
 from analysis.questions.claims.published import Method, PublishedCell, PublishedTable
+from analysis.questions.claims.published.cells import (
+    compare_cells,
+    shared_spread_p,
+    welch_equivalence,
+)
+from analysis.quoted import results
+from analysis.report.findings import Findings
 from analysis.report.sections import published as part
 from analysis.study import StudyRecords
 from tune_ad.storage.folder import StudyFolder
@@ -64,7 +70,7 @@ def around(mean, spread=SPREAD):
 
 def test_welch_where_the_paper_has_a_spread(tmp_path):
     ours = study(tmp_path, [record(0, "AE", {"mnist/0": around(0.80)})])
-    (found,) = cells(ours, table(cell("mnist/0", 0.82, 0.02)))
+    (found,) = compare_cells(results(ours), table(cell("mnist/0", 0.82, 0.02)))
     expected = stats.ttest_ind_from_stats(0.80, 0.01, 3, 0.82, 0.02, 10, equal_var=False)
     assert found.test == "Welch's t-test"
     assert found.p == pytest.approx(expected.pvalue)
@@ -76,12 +82,14 @@ def test_welch_where_the_paper_has_a_spread(tmp_path):
 
 def test_alike_is_shown_by_two_one_sided_tests(tmp_path):
     ours = study(tmp_path, [record(0, "AE", {"mnist/0": around(0.80, SPREAD * 4)})])
-    close, far = (cells(ours, table(cell("mnist/0", m, 0.01)))[0] for m in (0.803, 0.815))
+    close, far = (
+        compare_cells(results(ours), table(cell("mnist/0", m, 0.01)))[0] for m in (0.803, 0.815)
+    )
     assert (close.tone, far.tone) == ("alike", "worse")
     assert "within ± 2 points" in close.note
     assert close.equivalence < 0.05 < far.equivalence
     sure = study(tmp_path, [record(0, "AE", {"mnist/0": around(0.80, (-0.001, 0, 0.001) * 4)})])
-    (small,) = cells(sure, table(cell("mnist/0", 0.805, 0.001)))
+    (small,) = compare_cells(results(sure), table(cell("mnist/0", 0.805, 0.001)))
     assert (small.tone, small.equivalence < 0.05) == ("worse", True)
 
 
@@ -98,13 +106,13 @@ def test_welch_equivalence_is_the_larger_of_two_welch_tests():
 
 def test_our_spread_stands_in_where_the_paper_has_none(tmp_path):
     ours = study(tmp_path, [record(0, "AE", {"mnist/0": around(0.80)})])
-    (found,) = cells(ours, table(cell("mnist/0", 0.9)))
+    (found,) = compare_cells(results(ours), table(cell("mnist/0", 0.9)))
     assert found.test == "t-test with our spread"
     t = 0.1 / (0.01 * math.sqrt(1 / 3 + 1 / 10))
     assert found.p == pytest.approx(2 * stats.t.sf(t, 2))
     assert found.tone == "worse"
     assert "takes our standard deviation for the paper's" in found.note
-    (same,) = cells(ours, table(cell("mnist/0", 0.8)))
+    (same,) = compare_cells(results(ours), table(cell("mnist/0", 0.8)))
     assert (same.tone, math.isnan(same.equivalence)) == ("unsure", True)
 
 
@@ -113,7 +121,7 @@ def test_our_spread_finds_nothing_in_nothing_as_often_as_it_says():
     ours = 0.8 + 0.02 * rng.standard_normal((2000, 5))
     theirs = (0.8 + 0.02 * rng.standard_normal((2000, 10))).mean(axis=1)
     ps = [
-        one_spread((own.mean(), own.std(ddof=1), 5), mean, 10)
+        shared_spread_p((own.mean(), own.std(ddof=1), 5), mean, 10)
         for own, mean in zip(ours, theirs, strict=True)
     ]
     assert stats.binomtest(sum(p <= 0.05 for p in ps), 2000, 0.05).pvalue > 0.001
@@ -121,7 +129,7 @@ def test_our_spread_finds_nothing_in_nothing_as_often_as_it_says():
 
 def test_unknown_seeds_of_a_paper_are_no_test(tmp_path):
     ours = study(tmp_path, [record(0, "AE", {"mnist/0": around(0.80)})])
-    (found,) = cells(ours, table(cell("mnist/0", 0.1), seeds=0))
+    (found,) = compare_cells(results(ours), table(cell("mnist/0", 0.1), seeds=0))
     assert (found.test, found.tone) == ("", "unsure")
     assert "the paper's number of seeds is not known" in found.note
 
@@ -129,8 +137,8 @@ def test_unknown_seeds_of_a_paper_are_no_test(tmp_path):
 def test_planted_difference_and_null_after_holm(tmp_path):
     by_task = {"mnist/0": around(0.9), "mnist/1": around(0.8)}
     ours = study(tmp_path, [record(0, "AE", by_task)])
-    found = cells(
-        ours, table(cell("mnist/0", 0.7, 0.02), cell("mnist/1", 0.801, 0.02), classes=10)
+    found = compare_cells(
+        results(ours), table(cell("mnist/0", 0.7, 0.02), cell("mnist/1", 0.801, 0.02), classes=10)
     )
     assert [each.tone for each in found] == ["better", "unsure"]
     assert found[0].adjusted == pytest.approx(2 * found[0].p)
@@ -140,16 +148,18 @@ def test_planted_difference_and_null_after_holm(tmp_path):
 def test_holm_takes_back_what_one_cell_alone_would_show(tmp_path):
     tasks = [f"mnist/{k}" for k in range(10)]
     ours = study(tmp_path, [record(0, "AE", {task: around(0.8) for task in tasks})])
-    alone = cells(ours, table(cell("mnist/0", 0.82, 0.01)))
+    alone = compare_cells(results(ours), table(cell("mnist/0", 0.82, 0.01)))
     assert alone[0].tone == "worse"
     rest = [cell(task, 0.8, 0.01) for task in tasks[1:]]
-    assert cells(ours, table(cell("mnist/0", 0.82, 0.01), *rest))[0].tone == "unsure"
+    assert (
+        compare_cells(results(ours), table(cell("mnist/0", 0.82, 0.01), *rest))[0].tone == "unsure"
+    )
 
 
 def test_two_seeds_or_no_spread_are_no_test(tmp_path):
     trials = [record(0, "AE", {"mnist/0": [0.8, 0.81]}), record(1, "KDE", {"mnist/0": [0.7] * 3})]
     published = (cell("mnist/0", 0.5, 0.01), cell("mnist/0", 0.5, detector="KDE"))
-    few, flat = cells(study(tmp_path, trials), table(*published))
+    few, flat = compare_cells(results(study(tmp_path, trials)), table(*published))
     assert (few.tone, few.test) == ("unsure", "")
     assert "2 seeds of ours, 3 needed" in few.note
     assert flat.tone == "unsure"
@@ -160,10 +170,10 @@ def test_an_average_needs_all_classes(tmp_path):
     by_task = {"mnist/0": around(0.9), "mnist/1": around(0.7)}
     ours = study(tmp_path, [record(0, "AE", by_task)])
     published = cell("mnist/mean", 0.8, 0.02)
-    assert cells(ours, table(published, classes=10)) == []
-    (found,) = cells(ours, table(published, classes=2))
+    assert compare_cells(results(ours), table(published, classes=10)) == []
+    (found,) = compare_cells(results(ours), table(published, classes=2))
     assert found.ours.mean == pytest.approx(0.8)
-    assert cells(ours, table(cell("cifar10/mean", 0.8, 0.02), classes=2)) == []
+    assert compare_cells(results(ours), table(cell("cifar10/mean", 0.8, 0.02), classes=2)) == []
 
 
 def test_the_method_is_told_by_detector_and_parameters(tmp_path):
@@ -171,13 +181,13 @@ def test_the_method_is_told_by_detector_and_parameters(tmp_path):
     ours = study(tmp_path, [soft])
     for objective, expected in (("one-class", 0), ("soft-boundary", 1)):
         wanted = cell("mnist/0", 0.9, 0.01, "DeepSVDD", {"objective": objective})
-        assert len(cells(ours, table(wanted))) == expected
-    assert cells(ours, table(cell("mnist/0", 0.9, 0.01, detector=""))) == []
+        assert len(compare_cells(results(ours), table(wanted))) == expected
+    assert compare_cells(results(ours), table(cell("mnist/0", 0.9, 0.01, detector=""))) == []
 
 
 def test_the_section_says_that_the_protocol_is_another(tmp_path):
     by_task = {"mnist/2": around(0.826), "mnist/8": around(0.8)}
-    made = part.section(study(tmp_path, [record(0, "AE", by_task)], budget="quick"))
+    made = part.section(Findings(study(tmp_path, [record(0, "AE", by_task)], budget="quick")))
     assert made.title == "Beside the published numbers"
     assert any("budget quick" in block.text for block in made.blocks[:2])
     (shown,) = [block for block in made.blocks if getattr(block, "name", "").startswith("publ")]
@@ -185,14 +195,14 @@ def test_the_section_says_that_the_protocol_is_another(tmp_path):
     assert str(shown.shown["AE"][0]) == "82.6 ± 1.0 | 82.8 ± 1.7"
     assert shown.shown["AE"][0].tone == "alike"
     assert shown.stored["verdict"].tolist() == ["alike"]
-    paper = part.section(study(tmp_path, [record(0, "AE", by_task)]))
+    paper = part.section(Findings(study(tmp_path, [record(0, "AE", by_task)])))
     assert not any("budget" in getattr(block, "text", "") for block in paper.blocks)
 
 
 @pytest.mark.parametrize("whole", [True, False])
 def test_nothing_to_compare_is_no_section(tmp_path, whole):
-    assert part.section(study(tmp_path, whole=whole)) is None
+    assert part.section(Findings(study(tmp_path, whole=whole))) is None
     digits = record(0, "AE", {"digits/2": around(0.8)})
-    assert part.section(study(tmp_path, [digits])) is None
+    assert part.section(Findings(study(tmp_path, [digits]))) is None
     failed = record(0, "AE", {"mnist/2": [None] * 3})
-    assert part.section(study(tmp_path, [failed])) is None
+    assert part.section(Findings(study(tmp_path, [failed]))) is None

@@ -13,8 +13,15 @@ from analysis.questions.comparison.contenders import (
     differences,
     every_pair,
 )
-from analysis.questions.comparison.studies import across, compare, differences_of, labels, quoted
+from analysis.questions.comparison.settings import differing_tasks, setting_differences
+from analysis.questions.comparison.studies import (
+    compare,
+    contenders_of,
+    labels,
+    pairs_across_studies,
+)
 from analysis.quoted import results
+from analysis.report.findings import Findings
 from analysis.report.sections import comparison
 from analysis.study import StudyRecords
 from tests.analysis import planted
@@ -86,7 +93,7 @@ def test_a_planted_difference_is_found_between_all_pairs(three):
         ("mid", "low"),
     ]
     assert [e.paired.difference.mean for e in found] == pytest.approx([0.05, 0.1, 0.05], abs=0.002)
-    assert {e.verdict.tone for e in found} == {"better"}
+    assert {e.decision.tone for e in found} == {"better"}
     assert {e.improvement.mean for e in found} == {1.0}
     assert {(e.paired.n, e.paired.difference.n, e.classes) for e in found} == {(50, 5, 10)}
 
@@ -94,8 +101,8 @@ def test_a_planted_difference_is_found_between_all_pairs(three):
 def test_a_planted_null_is_no_verdict(tmp_path):
     study = make(tmp_path, {"a": aurocs(0.6), "b": aurocs(0.6, seed=3)})
     (found,) = contrasts(every_pair(contenders(study)))
-    assert found.verdict.tone == "unsure"
-    assert found.verdict.p > 0.05
+    assert found.decision.tone == "unsure"
+    assert found.decision.p > 0.05
     assert math.isnan(found.improvement.low)
     more = {"a": aurocs(0.6, seeds=8), "b": aurocs(0.6, seeds=8, seed=3)}
     (found,) = contrasts(every_pair(contenders(make(tmp_path / "more", more))))
@@ -105,10 +112,10 @@ def test_a_planted_null_is_no_verdict(tmp_path):
 def test_class_by_class_five_seeds_give_no_verdict_and_twelve_do(three, tmp_path):
     few = class_contrasts(every_pair(contenders(three)))
     assert len(few) == 30
-    assert all("paired seeds" in each.verdict.reason for each in few)
+    assert all("paired seeds" in each.decision.reason for each in few)
     values = {"a": aurocs(0.7, seeds=12), "b": aurocs(0.6, seeds=12, seed=1)}
     many = class_contrasts(every_pair(contenders(make(tmp_path / "many", values))))
-    assert {each.verdict.tone for each in many} == {"better"}
+    assert {each.decision.tone for each in many} == {"better"}
 
 
 def test_copies_of_a_model_that_no_seed_changes_are_no_evidence(tmp_path):
@@ -116,24 +123,24 @@ def test_copies_of_a_model_that_no_seed_changes_are_no_evidence(tmp_path):
     study = make(tmp_path, values)
     (found,) = contrasts(every_pair(contenders(study)))
     assert found.paired.difference.mean == pytest.approx(0.1)
-    assert (found.verdict.tone, found.improvement.n) == ("unsure", 1)
-    assert found.verdict.reason == "no test: neither depends on a seed"
-    assert {e.verdict.reason for e in class_contrasts(every_pair(contenders(study)))} == {
+    assert (found.decision.tone, found.improvement.n) == ("unsure", 1)
+    assert found.decision.reason == "no test: neither depends on a seed"
+    assert {e.decision.reason for e in class_contrasts(every_pair(contenders(study)))} == {
         "no test: neither depends on a seed"
     }
-    caption = table(comparison.section(study), "pairs_baselines").caption
-    assert caption.endswith("Without a verdict: no test: neither depends on a seed.")
+    caption = table(comparison.section(Findings(study)), "pairs_baselines").caption
+    assert caption.endswith("No verdict: no test: neither depends on a seed.")
     noisy = {**values, "AE": aurocs(0.5)}
     found = contrasts(every_pair(contenders(make(tmp_path / "noisy", noisy))))
     assert [each.paired.n for each in found] == [1, 50, 50]
-    assert [each.verdict.tone for each in found] == ["unsure", "better", "better"]
+    assert [each.decision.tone for each in found] == ["unsure", "better", "better"]
 
 
 def test_one_seed_of_ten_classes_is_no_verdict(tmp_path):
     values = {"a": aurocs(0.7, seeds=1), "b": aurocs(0.6, seeds=1, seed=1)}
     (found,) = contrasts(every_pair(contenders(make(tmp_path, values))))
-    assert found.verdict.tone == "unsure"
-    assert "a test over class and seed needs 3 seeds" in found.verdict.reason
+    assert found.decision.tone == "unsure"
+    assert "a test over class and seed needs 3 seeds" in found.decision.reason
 
 
 def test_a_seed_that_lost_a_class_is_paired_nowhere(tmp_path):
@@ -142,24 +149,20 @@ def test_a_seed_that_lost_a_class_is_paired_nowhere(tmp_path):
     study = make(tmp_path, {"a": aurocs(0.7, seed=1), "b": rows})
     a, b = contenders(study)
     assert list(differences(a, b).columns) == [0, 1, 3, 4]
-    assert "b: 1 of 5 seeds failed" in table(comparison.section(study), "baselines").caption
+    assert (
+        "b: 1 of 5 seeds failed" in table(comparison.section(Findings(study)), "baselines").caption
+    )
 
 
-def test_the_section_shows_numbers_ranks_and_pairs(three):
-    made = comparison.section(three)
+def test_the_section_shows_numbers_mean_ranks_and_pairs(three):
+    made = comparison.section(Findings(three))
     rows = table(made, "baselines").shown
     assert list(rows["baseline"]) == ["low", "high", "mid"]
     assert str(rows["mean"][1]).startswith("74.5 ± ")
     assert list(rows["n"]) == [5, 5, 5]
-    assert "Friedman over 10 classes: chi2 = 20" in said(made)
-    (figure,) = blocks(made, Figure)
-    assert figure.draw().axes
-    assert "not independent data sets" in figure.caption
-    assert list(table(made, "ranks_baselines").shown["mean rank"].map(str)) == [
-        "1.00",
-        "2.00",
-        "3.00",
-    ]
+    assert list(rows["mean rank"].map(str)) == ["3.00", "1.00", "2.00"]
+    assert "not ten independent data sets" in table(made, "baselines").caption
+    assert not blocks(made, Figure), "a diagram of ranks would need a test"
     cell = table(made, "pairs_baselines").shown["difference"][1]
     assert (cell.tone, cell.value) == ("better", pytest.approx(0.1, abs=0.002))
     by_class = table(made, "pairs_baselines_by_class")
@@ -169,7 +172,7 @@ def test_the_section_shows_numbers_ranks_and_pairs(three):
 
 def test_of_many_baselines_pairs_with_the_best_are_shown_by_class(tmp_path):
     values = {f"b{k}": aurocs(0.5 + 0.05 * k, seed=k) for k in range(5)}
-    made = comparison.section(make(tmp_path, values))
+    made = comparison.section(Findings(make(tmp_path, values)))
     by_class = table(made, "pairs_baselines_by_class")
     assert list(by_class.shown.columns) == ["class", *(f"b4 - b{k}" for k in (3, 2, 1, 0))]
     assert len(by_class.stored) == 100
@@ -178,9 +181,8 @@ def test_of_many_baselines_pairs_with_the_best_are_shown_by_class(tmp_path):
 
 def test_one_seed_and_two_classes_are_shown_without_a_verdict(tmp_path):
     values = {name: [[0.6 + 0.1 * k, 0.7]] for k, name in enumerate("abc")}
-    made = comparison.section(make(tmp_path, values, TEN[:2]))
-    assert not blocks(made, Figure)
-    assert "n = 2 tasks" in said(made)
+    made = comparison.section(Findings(make(tmp_path, values, TEN[:2])))
+    assert "mean rank" not in table(made, "baselines").shown
     assert "a test over class and seed needs 3 seeds" in table(made, "pairs_baselines").caption
 
 
@@ -190,12 +192,12 @@ def test_one_seed_and_two_classes_are_shown_without_a_verdict(tmp_path):
     ids=["empty", "one trial"],
 )
 def test_there_is_no_section_without_two_results(tmp_path, values):
-    assert comparison.section(make(tmp_path, values)) is None
+    assert comparison.section(Findings(make(tmp_path, values))) is None
 
 
 def test_baselines_of_which_every_seed_failed_stand_in_the_table_alone(tmp_path):
     values = {"a": aurocs(0.6), "b": [[None] * 10] * 5, "c": [[None] * 10] * 5}
-    made = comparison.section(make(tmp_path, values))
+    made = comparison.section(Findings(make(tmp_path, values)))
     assert [each.name for each in blocks(made, Table)] == ["baselines"]
     assert "b: 5 of 5 seeds failed" in table(made, "baselines").caption
     assert str(table(made, "baselines").shown["mean"][1]) == ""
@@ -221,7 +223,7 @@ def test_only_what_differs_is_listed_and_budgets_are_warned_of(tmp_path):
     one = make(tmp_path / "1", {"AE": aurocs(0.7)}, name="one", budget=budget(2))
     two = make(tmp_path / "2", {"AE": aurocs(0.7)}, name="two", budget=budget(200))
     two = restored(two, versions={"tune_ad": "0", "torch": "2"}, hardware={"device": "cuda"})
-    found = differences_of([one, two]).set_index("what")
+    found = setting_differences([one, two], ["one", "two"]).set_index("what")
     assert dict(found["two"]) == {
         "budget.epochs": "200",
         "versions.torch": "2",
@@ -229,7 +231,7 @@ def test_only_what_differs_is_listed_and_budgets_are_warned_of(tmp_path):
     }
     assert found.loc["versions.torch", "one"] == ""
     text = said(compare([one, two]))
-    assert "The budgets differ (epochs): a comparison across budgets is not like with like" in text
+    assert "The budgets differ (epochs): a difference in results may come from that alone" in text
     assert "Nothing that is recorded differs" in said(
         compare([one, make(tmp_path / "3", {"AE": aurocs(0.7)}, name="3", budget=budget(2))])
     )
@@ -240,9 +242,14 @@ def test_studies_of_different_data_sets_have_no_paired_numbers(tmp_path):
     one = make(tmp_path / "1", {"AE": aurocs(0.7)}, name="one")
     two = make(tmp_path / "2", {"AE": aurocs(0.6)}, other, name="two", data_set="clothes")
     made = compare([one, two])
-    assert "one and two share no class task: no numbers are paired." in said(made)
+    reason = (
+        "one and two: they share no class (digits/0, digits/1, digits/2 and 7 more; clothes/0, "
+        "clothes/1, clothes/2 and 7 more)."
+    )
+    assert reason in said(made)
+    assert reason in made.summary
     assert not [each for each in blocks(made, Table) if each.name.startswith("pairs")]
-    assert "No class task is shared" in made.summary
+    assert "Tested:" not in made.summary
 
 
 def test_a_task_of_one_name_that_is_not_the_same_is_not_shared(tmp_path):
@@ -252,8 +259,16 @@ def test_a_task_of_one_name_that_is_not_the_same_is_not_shared(tmp_path):
     one = restored(one, tasks=[{**task, "outsiders": []} for task in tasks])
     two = restored(two, tasks=tasks)
     made = compare([one, two])
-    assert "digits/0: one name, but not the same task" in said(made)
+    assert "digits/0: the studies use this name for different tasks" in said(made)
     assert table(made, "pairs_results").shown["classes"][0] == 9
+
+
+def test_the_name_of_a_class_makes_no_other_task(tmp_path):
+    one = make(tmp_path / "1", {"AE": aurocs(0.7)}, name="one")
+    two = make(tmp_path / "2", {"AE": aurocs(0.6)}, name="two")
+    two = restored(two, tasks=[{"name": name, "class_name": f"digit {name}"} for name in TEN])
+    assert differing_tasks([one, two]) == set()
+    assert "Not tested" not in compare([one, two]).summary
 
 
 def test_without_a_shared_seed_nothing_is_paired_and_it_says_so(tmp_path):
@@ -264,11 +279,55 @@ def test_without_a_shared_seed_nothing_is_paired_and_it_says_so(tmp_path):
         replica["seed"] += 1000
     two.folder.trials.path.write_text("".join(json.dumps(line) + "\n" for line in lines))
     made = compare([one, StudyRecords.read(two.folder.path)])
-    assert "one and two share no seed" in said(made)
+    reason = "AE, one against AE, two: they share no seed (0 to 4 against 1000 to 1004)."
+    assert reason in said(made)
+    assert reason in made.summary
     row = table(made, "pairs_results").shown.iloc[0]
     assert str(row["difference"]) == "not paired"
     assert row["P(first > second)"].value == 1.0
-    assert "not paired; n = 0" in made.summary
+
+
+def test_the_summary_says_what_each_test_shows(tmp_path):
+    values = {"a": aurocs(0.7), "b": aurocs(0.6, seed=1)}
+    one, two = (make(tmp_path / name, values, name=name) for name in ("one", "two"))
+    assert "Not tested" not in compare([one, two]).summary
+    _, tested = compare([one, two]).summary.split("Tested:\n")
+    lines = tested.splitlines()
+    assert lines[0].startswith(
+        "- a, one against a, two, over 10 classes: +0.0 [+0.0, +0.0] points"
+    )
+    assert lines[0].endswith("n = 50: p = 1 after Holm over 2 tests; no difference shown.")
+    assert lines[1].startswith("- b, one against b, two, over 10 classes: ")
+
+
+def test_of_many_pairs_the_summary_counts_the_rest(tmp_path):
+    values = {f"b{k}": aurocs(0.5 + 0.05 * k, seed=k) for k in range(8)}
+    one, two = (make(tmp_path / name, values, name=name) for name in ("one", "two"))
+    assert "- 2 more pairs: see the table of pairs." in compare([one, two]).summary
+    few = {name: rows[:1] for name, rows in values.items()}
+    one, two = (make(tmp_path / f"few {name}", few, name=name) for name in ("one", "two"))
+    summary = compare([one, two]).summary
+    assert "- all 8 pairs: n = 1 paired seed: classes of one seed are no evidence" in summary
+
+
+def test_deterministic_methods_are_not_tested_and_the_summary_says_so(tmp_path):
+    one = make(tmp_path / "1", {"KDE": aurocs(0.7, noise=0)}, name="one")
+    two = make(tmp_path / "2", {"OCSVM": aurocs(0.6, noise=0)}, name="two")
+    made = compare([one, two])
+    reason = "KDE, one against OCSVM, two: pairs of deterministic methods are not tested."
+    assert reason in made.summary
+    caption = table(made, "pairs_results").caption
+    assert "Pairs of deterministic methods are not tested." in caption
+
+
+def test_different_tasks_of_one_name_and_failed_seeds_are_reasons(tmp_path):
+    one = make(tmp_path / "1", {"AE": aurocs(0.7)}, name="one")
+    two = make(tmp_path / "2", {"AE": aurocs(0.6)}, name="two")
+    two = restored(two, tasks=[{"name": name, "outsiders": ["svhn"]} for name in TEN])
+    failed = make(tmp_path / "3", {"AE": [[None] * 10] * 5}, name="failed")
+    summary = compare([one, two, failed]).summary
+    assert "one and two: their classes have the same names but are different tasks" in summary
+    assert "one and failed: every seed of one of them failed." in summary
 
 
 def fresh(path, seeds, planned):
@@ -310,8 +369,8 @@ def test_a_study_that_quotes_nothing_is_listed_with_the_reason(tmp_path):
     ):
         assert line in said(made)
     assert [s.title for s in compare([empty, whole]).sections] == [
-        "What each quotes",
-        "In what they differ",
+        "What each study quotes",
+        "In what the studies differ",
     ]
 
 
@@ -329,7 +388,8 @@ def test_studies_with_several_results_are_paired_baseline_by_baseline(tmp_path):
     values = {"AE": aurocs(0.7), "VAE": aurocs(0.6, seed=1)}
     one, two = (make(tmp_path / k, values, name=k) for k in "12")
     alone = make(tmp_path / "3", {"KDE": aurocs(0.5)}, name="3")
-    pairs = across(quoted([one, two, alone]))
+    studies = [one, two, alone]
+    pairs = pairs_across_studies(contenders_of(studies, [results(study) for study in studies]))
     assert sorted((a.label, b.label) for a, b in pairs) == [
         ("AE, 1", "AE, 2"),
         ("AE, 1", "KDE, 3"),
@@ -338,9 +398,9 @@ def test_studies_with_several_results_are_paired_baseline_by_baseline(tmp_path):
         ("VAE, 1", "VAE, 2"),
         ("VAE, 2", "KDE, 3"),
     ]
-    made = compare([one, two, alone])
-    assert len(blocks(made, Figure)) == 1
-    names = [each.name for each in (*blocks(made, Figure), *blocks(made, Table))]
+    made = compare(studies)
+    assert "mean rank" in table(made, "results").shown
+    names = [each.name for each in blocks(made, Table)]
     assert len(set(names)) == len(names)
 
 
@@ -349,5 +409,5 @@ def test_a_contender_without_test_aurocs_has_no_values(tmp_path):
     (result,) = results(study)
     blank = result._replace(tested=[replace(result.tested[0], metrics={})])
     assert contender("AE", blank).values.empty
-    assert math.isnan(contender("AE", blank).result.panel.mean) is False
+    assert math.isnan(contender("AE", blank).result.auroc.mean) is False
     assert every_pair([contender("AE", blank), contender("AE", result)]) == []

@@ -3,6 +3,7 @@ import math
 import pytest
 
 from analysis.document.blocks import Figure, Table
+from analysis.report.findings import Findings
 from analysis.report.sections.configurations import section, spreads
 from tests.analysis.planted_sensitivity import DEFAULT, study, trial
 
@@ -21,16 +22,16 @@ def planted():
 
 
 def test_quartiles_default_and_choice(planted):
-    (found,) = spreads(planted)
-    summary = found.summary()
+    (spread,) = spreads(planted)
+    summary = spread.summary()
     assert (summary["min"], summary["median"], summary["max"]) == pytest.approx((0.5, 0.65, 0.8))
     assert (summary["quartile 1"], summary["quartile 3"]) == pytest.approx((0.575, 0.725))
     assert summary["std"] == pytest.approx(math.sqrt(0.05 / 3))
-    assert (found.default, found.chosen) == pytest.approx((0.5, 0.8))
+    assert (spread.default, spread.chosen) == pytest.approx((0.5, 0.8))
 
 
 def test_the_section_counts_what_is_left_out(planted):
-    figure, table = section(planted).blocks
+    figure, table = section(Findings(planted)).blocks
     assert isinstance(figure, Figure)
     assert isinstance(table, Table)
     assert "PGN: 1 failed" in table.caption
@@ -43,16 +44,16 @@ def test_the_section_counts_what_is_left_out(planted):
 def test_baselines_side_by_side(planted):
     other = [varied(k + 5, 0.3 + 0.1 * k, baseline="AE") for k in range(3)]
     both = study([*planted.trials, *other], baselines=("PGN", "AE"))
-    figure, table = section(both).blocks
+    figure, table = section(Findings(both)).blocks
     assert table.data["baseline"].tolist() == ["PGN", "AE"]
     assert math.isnan(table.data["default"].iloc[1]), "AE's default was not among its trials"
     assert len(figure.draw().axes[0].get_legend().get_texts()) == 2
 
 
 def test_without_a_spread_there_is_nothing_to_show():
-    assert section(study()) is None
-    assert section(study([varied(0, 0.5)])) is None
-    assert section(study([varied(k, 0.5, state="failed") for k in range(3)])) is None
+    assert section(Findings(study())) is None
+    assert section(Findings(study([varied(0, 0.5)]))) is None
+    assert section(Findings(study([varied(k, 0.5, state="failed") for k in range(3)]))) is None
 
 
 def test_it_is_of_test_auroc_whatever_the_rule_and_nothing_may_be_chosen_from_it(planted):
@@ -60,17 +61,17 @@ def test_it_is_of_test_auroc_whatever_the_rule_and_nothing_may_be_chosen_from_it
         record.metrics["validation_auroc"] = [1 - v for v in record.metrics["validation_auroc"]]
     lost = varied(5, 0.05)
     del lost.metrics["test_auroc"]
-    found = study([*planted.trials, lost])
-    (spread,) = spreads(found)
-    assert spread.responses.kind.name == "test AUROC"
+    larger = study([*planted.trials, lost])
+    (spread,) = spreads(larger)
+    assert spread.observations.response.name == "test AUROC"
     assert spread.chosen == pytest.approx(0.5), "the rule took the best by validation"
     assert spread.summary()["max"] == pytest.approx(0.8)
-    figure, table = section(found).blocks
-    assert "No value of a parameter may be chosen" in figure.caption
-    assert "no value of a parameter may be chosen from it" in table.caption
+    figure, table = section(Findings(larger)).blocks
+    assert "Do not pick parameters from this figure" in figure.caption
+    assert "do not pick parameters from it" in table.caption
     assert "1 without a response" in table.caption
 
 
 def test_where_nothing_is_tested_it_is_what_the_rule_sees():
-    found = study([varied(k, 0.5 + 0.1 * k, tested=False) for k in range(3)])
-    assert "Distribution of validation AUROC" in section(found).blocks[1].caption
+    untested = study([varied(k, 0.5 + 0.1 * k, tested=False) for k in range(3)])
+    assert "Distribution of validation AUROC" in section(Findings(untested)).blocks[1].caption

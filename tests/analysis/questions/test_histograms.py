@@ -5,6 +5,7 @@ import pytest
 
 from analysis.questions.histograms import draw_histograms, histogram, histograms
 from analysis.quoted import results
+from analysis.report.findings import Findings
 from analysis.report.sections import histograms as part
 from analysis.study import StudyRecords
 from tune_ad.storage.folder import StudyFolder
@@ -49,26 +50,26 @@ def write(path, tasks=1):
 
 
 def test_each_side_has_area_one_and_normals_come_first():
-    found = histogram("mnist/2", STORED)
-    assert list(found.densities) == ["normal", "rest"]
-    assert found.counts == {"rest": 2, "normal": 4}
-    assert found.densities["normal"].tolist() == [0.75, 0.125]
-    for density in found.densities.values():
-        assert float(density @ np.diff(found.edges)) == pytest.approx(1)
+    panel = histogram("mnist/2", STORED)
+    assert list(panel.densities) == ["normal", "rest"]
+    assert panel.counts == {"rest": 2, "normal": 4}
+    assert panel.densities["normal"].tolist() == [0.75, 0.125]
+    for density in panel.densities.values():
+        assert float(density @ np.diff(panel.edges)) == pytest.approx(1)
 
 
 def test_a_side_without_images_is_not_drawn():
-    found = histogram("mnist/2", STORED | {"svhn": [0, 0]})
-    assert "svhn" not in found.densities
-    assert found.counts["svhn"] == 0
+    panel = histogram("mnist/2", STORED | {"svhn": [0, 0]})
+    assert "svhn" not in panel.densities
+    assert panel.counts["svhn"] == 0
 
 
 def test_a_tested_trial_has_its_own_details(tmp_path):
     ours = study(tmp_path, [record([0, 1])])
     write(ours.folder.details("id0"), tasks=3)
     (quoted,) = results(ours)
-    found = histograms(ours, quoted)
-    assert (found.seed, len(found.histograms), found.lost) == (0, 3, "")
+    stored = histograms(ours, quoted)
+    assert (stored.seed, len(stored.histograms), stored.missing) == (0, 3, "")
 
 
 def test_a_winner_has_those_of_its_first_complete_seed(tmp_path):
@@ -77,26 +78,26 @@ def test_a_winner_has_those_of_its_first_complete_seed(tmp_path):
     write(ours.folder.details("id0", 1001))
     (quoted,) = results(ours)
     assert histograms(ours, quoted).seed == 1001
-    (figure,) = part.section(ours).blocks
+    (figure,) = part.section(Findings(ours)).blocks
     assert figure.name == "scores_VAE"
     assert "seed 1001" in figure.caption
 
 
 @pytest.mark.parametrize(
-    ("text", "said"),
-    [(None, "is not there"), ("{", "is not JSON"), ('{"curves": {}}', "holds none")],
+    ("text", "why"),
+    [(None, "does not exist"), ("{", "is not JSON"), ('{"curves": {}}', "holds none")],
 )
-def test_details_that_are_lost_are_a_sentence(tmp_path, text, said):
+def test_details_that_are_lost_are_a_sentence(tmp_path, text, why):
     ours = study(tmp_path, [record([0])])
     if text is not None:
         write_atomically(ours.folder.details("id0"), text)
-    (block,) = part.section(ours).blocks
+    (block,) = part.section(Findings(ours)).blocks
     assert block.kind == "warning"
-    assert f"trials/id0.json {said}" in block.text
+    assert f"trials/id0.json {why}" in block.text
 
 
 def test_nothing_quoted_is_no_section(tmp_path):
-    assert part.section(study(tmp_path, [])) is None
+    assert part.section(Findings(study(tmp_path, []))) is None
 
 
 @pytest.mark.parametrize("tasks", [1, 3, 12])
@@ -111,5 +112,5 @@ def test_the_legend_names_the_sides_of_every_panel():
         histogram(f"a-vs-{name}", {"edges": [0.0, 1.0, 2.0], "normal": [3, 1], name: [0, 2]})
         for name in ("b", "c")
     ]
-    (legend,) = [found for axes in draw_histograms(panels).axes if (found := axes.get_legend())]
+    (legend,) = [box for axes in draw_histograms(panels).axes if (box := axes.get_legend())]
     assert [text.get_text() for text in legend.get_texts()] == ["normal", "b", "c"]

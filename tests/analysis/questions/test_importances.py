@@ -18,25 +18,25 @@ from analysis.questions.sensitivity.importances import (
     suited,
     trials_used,
 )
-from analysis.questions.sensitivity.kinds import (
-    BITS,
-    KINDS,
-    LOSS,
-    NATS,
-    TEST,
-    VALIDATION,
-    kind_of,
-    reason,
-)
-from analysis.questions.sensitivity.responses import (
+from analysis.questions.sensitivity.observations import (
     EARLY,
     FAILED,
     LACKING,
     OUTSIDE,
     UNANSWERED,
     encode,
-    responses,
+    observations,
     startup,
+)
+from analysis.questions.sensitivity.response import (
+    BITS,
+    CANDIDATES,
+    LOSS,
+    NATS,
+    TEST,
+    VALIDATION,
+    reason,
+    response_of,
 )
 from tests.analysis.planted_sensitivity import (
     SPACE,
@@ -54,8 +54,8 @@ from tune_ad.search.selection import RULES
 
 
 def test_a_planted_order_is_found_by_both_evaluators():
-    found = importances(responses(sampled(additive), "PGN"))
-    alone, apart = found.tables["fANOVA"], found.tables["PED-ANOVA"]
+    result = importances(observations(sampled(additive), "PGN"))
+    alone, apart = result.tables["fANOVA"], result.tables["PED-ANOVA"]
     assert alone["value"].idxmax() == apart["value"].idxmax() == "strong"
     assert alone["value"]["strong"] > 0.7
     assert alone["value"].sum() <= 1.0
@@ -65,35 +65,35 @@ def test_a_planted_order_is_found_by_both_evaluators():
         assert (table["value"] <= table["high"]).all()
         assert table.to_numpy().min() >= 0.0
         assert table.to_numpy().max() <= 1.0
-    verdicts = found.verdicts()
+    verdicts = result.verdicts()
     assert verdicts["strong"] == verdicts["choice"] == ABOVE
     assert verdicts["idle"] == BELOW
-    assert found.agreement > 0.5
-    assert found.noise < 0.02
+    assert result.agreement > 0.5
+    assert result.noise < 0.02
 
 
 def test_pure_noise_is_not_distinguishable_from_noise():
-    found = importances(responses(sampled(flat, noise=0.02), "PGN"))
-    assert found.noise > 0.8
-    assert set(found.verdicts().values()) == {BELOW}
+    result = importances(observations(sampled(flat, noise=0.02), "PGN"))
+    assert result.noise > 0.8
+    assert set(result.verdicts().values()) == {BELOW}
 
 
 def test_noise_of_one_seed_is_unknown_and_chance_alone_is_the_floor():
-    found = importances(responses(sampled(additive, seeds=1), "PGN"))
-    assert math.isnan(found.noise)
-    assert found.floor == found.chance
-    assert found.verdicts()["idle"] == BELOW
-    draw_importances(found)
+    result = importances(observations(sampled(additive, seeds=1), "PGN"))
+    assert math.isnan(result.noise)
+    assert result.floor == result.chance
+    assert result.verdicts()["idle"] == BELOW
+    draw_importances(result)
 
 
 def test_few_trials_promise_nothing_of_a_parameter_that_does_nothing():
-    found = importances(responses(sampled(additive, n=FEWEST + 2), "PGN"))
-    assert found.verdicts()["idle"] != ABOVE
+    result = importances(observations(sampled(additive, n=FEWEST + 2), "PGN"))
+    assert result.verdicts()["idle"] != ABOVE
 
 
 def test_the_same_seed_gives_the_same_numbers():
-    own = responses(sampled(additive, n=20), "PGN")
-    first, second = importances(own), importances(own)
+    trials = observations(sampled(additive, n=20), "PGN")
+    first, second = importances(trials), importances(trials)
     assert first.chance == second.chance
     for name, table in first.tables.items():
         pd.testing.assert_frame_equal(table, second.tables[name])
@@ -128,15 +128,18 @@ def test_seeds_share_of_planted_variances():
     ],
 )
 def test_refuses_with_a_reason(planted, why):
-    own = responses(planted, "PGN")
-    assert why in refusal(own)
+    observed = observations(planted, "PGN")
+    assert why in refusal(observed)
     with pytest.raises(DegenerateInputError, match=why):
-        importances(own)
+        importances(observed)
 
 
 def test_ties_at_the_top_leave_ped_anova_with_nothing():
     capped = sampled(lambda p: 1.0 if p["strong"] > 0.001 else 0.5, n=20, noise=0.0)
-    assert importances(responses(capped, "PGN")).tables["PED-ANOVA"]["value"].sum() in (0.0, 1.0)
+    assert importances(observations(capped, "PGN")).tables["PED-ANOVA"]["value"].sum() in (
+        0.0,
+        1.0,
+    )
 
 
 def test_trials_that_are_left_out_are_counted_by_their_reason():
@@ -156,11 +159,11 @@ def test_trials_that_are_left_out_are_counted_by_their_reason():
         outside,
         older,
     ]
-    own = responses(study(trials), "PGN")
-    assert own.n == 3
-    assert own.excluded == {FAILED: 1, EARLY: 2, UNANSWERED: 1, OUTSIDE: 1, LACKING: 1}
-    assert "2 stopped early" in own.described()
-    alone = responses(study([older]), "PGN")
+    observed = observations(study(trials), "PGN")
+    assert observed.n == 3
+    assert observed.excluded == {FAILED: 1, EARLY: 2, UNANSWERED: 1, OUTSIDE: 1, LACKING: 1}
+    assert "2 stopped early" in observed.described()
+    alone = observations(study([older]), "PGN")
     assert (alone.n, alone.excluded, alone.seeds.shape) == (0, {LACKING: 1}, (0, 0))
     assert refusal(alone)
 
@@ -168,48 +171,63 @@ def test_trials_that_are_left_out_are_counted_by_their_reason():
 def test_one_trial_without_a_test_number_does_not_switch_the_response():
     planted = sampled(additive, n=12, selection="oracle")
     del planted.trials[3].metrics["test_auroc"]
-    own = responses(planted, "PGN")
-    assert (own.kind, own.n, own.excluded) == (TEST, 11, {UNANSWERED: 1})
+    observed = observations(planted, "PGN")
+    assert (observed.response, observed.n, observed.excluded) == (TEST, 11, {UNANSWERED: 1})
 
 
 @pytest.mark.parametrize(
-    ("rule", "metrics", "kind", "said"),
+    ("rule", "metrics", "kind", "sentence"),
     [
-        ("validation", ["validation_auroc", "test_auroc"], VALIDATION, "rule validation looks at"),
-        ("random", ["validation_auroc", "test_auroc"], VALIDATION, "looks at nothing"),
+        (
+            "validation",
+            ["validation_auroc", "test_auroc"],
+            VALIDATION,
+            "selection rule validation looks at",
+        ),
+        ("random", ["validation_auroc", "test_auroc"], VALIDATION, "looks at no number"),
         ("oracle", ["validation_auroc", "test_auroc"], TEST, "chosen on the test set"),
-        ("validation", ["test_auroc"], TEST, "No trial has what the rule validation looks at"),
+        (
+            "validation",
+            ["test_auroc"],
+            TEST,
+            "No trial has the number that the selection rule validation looks at",
+        ),
         ("random", ["test_auroc"], TEST, "chosen on the test set"),
-        ("normal_only", ["validation_loss", "test_auroc"], LOSS, "rule normal_only looks at"),
+        (
+            "normal_only",
+            ["validation_loss", "test_auroc"],
+            LOSS,
+            "selection rule normal_only looks at",
+        ),
         (
             "likelihood",
             ["validation_negative_iwae_bits_per_dim"],
             BITS,
-            "rule likelihood looks at",
+            "selection rule likelihood looks at",
         ),
-        ("likelihood", ["validation_negative_iwae"], NATS, "rule likelihood looks at"),
-        ("validation", [], VALIDATION, "rule validation looks at"),
+        ("likelihood", ["validation_negative_iwae"], NATS, "selection rule likelihood looks at"),
+        ("validation", [], VALIDATION, "selection rule validation looks at"),
     ],
 )
-def test_the_response_is_what_the_rule_looks_at(rule, metrics, kind, said):
+def test_the_response_is_what_the_rule_looks_at(rule, metrics, kind, sentence):
     values = {name: [0.2, 0.4] for name in metrics}
     planted = study([trial(0, {}, [0.5], metrics=values)], selection=rule)
-    assert kind_of(planted) is kind
-    assert said in reason(planted)
+    assert response_of(planted) is kind
+    assert sentence in reason(planted)
     if metrics:
-        assert responses(planted, "PGN").values == pytest.approx([0.3 * kind.sign])
+        assert observations(planted, "PGN").values == pytest.approx([0.3 * kind.sign])
 
 
 def test_every_rule_has_its_response():
-    assert set(KINDS) == set(RULES)
+    assert set(CANDIDATES) == set(RULES)
 
 
 def test_responses_encode_drop_constants_and_keep_seeds():
     params = [{"strong": 0.1 * k, "weak": 1e-3, "choice": "high", "idle": 2} for k in range(3)]
-    own = responses(study([trial(k, p, [0.5, 0.7]) for k, p in enumerate(params)]), "PGN")
-    assert own.constant == ("weak", "choice", "idle")
-    assert own.encoded().tolist() == [[pytest.approx(0.1 * k)] for k in range(3)]
-    assert own.seeds.to_numpy().tolist() == [[pytest.approx(0.5), pytest.approx(0.7)]] * 3
+    observed = observations(study([trial(k, p, [0.5, 0.7]) for k, p in enumerate(params)]), "PGN")
+    assert observed.constant == ("weak", "choice", "idle")
+    assert observed.encoded().tolist() == [[pytest.approx(0.1 * k)] for k in range(3)]
+    assert observed.seeds.to_numpy().tolist() == [[pytest.approx(0.5), pytest.approx(0.7)]] * 3
     assert encode(SPACE["weak"], 1e-2) == pytest.approx(math.log(1e-2))
     assert encode(SPACE["choice"], "high") == 1.0
     with pytest.raises(ValueError, match="outside"):
@@ -230,81 +248,81 @@ def test_responses_encode_drop_constants_and_keep_seeds():
 )
 def test_adaptive_trials_are_counted(plan, at_first, adaptive):
     planted = sampled(additive, n=12, plan=plan)
-    own = responses(noted(planted, at_first) if at_first is not None else planted, "PGN")
-    assert own.adaptive.sum() == adaptive
-    assert ("in the light of earlier ones" in own.described()) == bool(adaptive)
+    observed = observations(noted(planted, at_first) if at_first is not None else planted, "PGN")
+    assert observed.adaptive.sum() == adaptive
+    assert ("proposed adaptively" in observed.described()) == bool(adaptive)
 
 
 def test_an_extension_of_the_budget_makes_no_trial_random():
     begun = noted(sampled(additive, n=12, plan={"name": "Optuna", "random_trials": None}), 4)
-    asked = {**begun.asked, "budget": {**begun.budget, "trials": 4000}}
-    extended = replace(begun, stored={**begun.stored, "study": asked})
+    search = {**begun.search, "budget": {**begun.budget, "trials": 4000}}
+    extended = replace(begun, stored={**begun.stored, "study": search})
     assert startup(begun) == startup(extended) == 4
 
 
 def test_importances_are_of_the_random_block_where_it_suffices():
     planted = crowded(additive)
-    own = responses(planted, "PGN")
-    used = suited(own)
-    assert (own.n, used.n, used.adaptive.sum()) == (52, 12, 0)
-    assert used.values.tolist() == own.values[:12].tolist()
-    alone = responses(sampled(additive, n=12), "PGN")
-    found, expected = importances(used), importances(alone)
-    pd.testing.assert_frame_equal(found.tables["fANOVA"], expected.tables["fANOVA"])
-    assert found.noise == expected.noise == seeds_share(used.seeds)
-    assert (found.adaptive, trials_used(own).kind) == (0, "plain")
-    assert "12 trials that no earlier result had a say in" in trials_used(own).text
+    observed = observations(planted, "PGN")
+    used = suited(observed)
+    assert (observed.n, used.n, used.adaptive.sum()) == (52, 12, 0)
+    assert used.values.tolist() == observed.values[:12].tolist()
+    alone = observations(sampled(additive, n=12), "PGN")
+    result, expected = importances(used), importances(alone)
+    pd.testing.assert_frame_equal(result.tables["fANOVA"], expected.tables["fANOVA"])
+    assert result.noise == expected.noise == seeds_share(used.seeds)
+    assert (result.adaptive, trials_used(observed).kind) == (0, "plain")
+    assert "12 trials that were not proposed from earlier results" in trials_used(observed).text
 
 
 def test_a_block_that_is_too_small_gives_a_warning_and_nothing_above_noise():
-    own = responses(crowded(additive, n=FEWEST - 1), "PGN")
-    assert suited(own) is own
-    found = importances(own)
-    assert (found.n, found.adaptive) == (49, 40)
-    assert set(found.verdicts().values()) <= {BELOW, BETWEEN}
-    unbiased = found._replace(adaptive=0)
+    observed = observations(crowded(additive, n=FEWEST - 1), "PGN")
+    assert suited(observed) is observed
+    result = importances(observed)
+    assert (result.n, result.adaptive) == (49, 40)
+    assert set(result.verdicts().values()) <= {BELOW, BETWEEN}
+    unbiased = result._replace(adaptive=0)
     assert ABOVE in unbiased.verdicts().values(), "only the bias forbids it"
-    said = trials_used(own)
-    assert said.kind == "warning"
-    assert "--ablate sobol" in said.text
-    assert "at least 10" in said.text
+    text = trials_used(observed)
+    assert text.kind == "warning"
+    assert "--ablate sobol" in text.text
+    assert "at least 10" in text.text
 
 
 def test_trials_without_adaptive_ones_need_no_warning():
-    own = responses(sampled(additive, n=12, plan={"name": "Sobol"}), "PGN")
-    assert suited(own) is own
-    assert trials_used(own).kind == "plain"
+    observed = observations(sampled(additive, n=12, plan={"name": "Sobol"}), "PGN")
+    assert suited(observed) is observed
+    assert trials_used(observed).kind == "plain"
 
 
 def test_a_parameter_of_one_value_in_the_block_is_named_and_left_out():
     planted = crowded(additive)
     for record in planted.trials[:12]:
         record.params["idle"] = 1
-    own = responses(planted, "PGN")
-    used = suited(own)
-    assert "idle" in own.names
+    observed = observations(planted, "PGN")
+    used = suited(observed)
+    assert "idle" in observed.names
     assert used.constant == ("idle",)
-    assert list(importances(used).tables["fANOVA"].index) == used.names == own.names[:3]
-    assert "idle took one value there" in trials_used(own).text
+    assert list(importances(used).tables["fANOVA"].index) == used.names == observed.names[:3]
+    assert "Among these trials idle took a single value" in trials_used(observed).text
 
 
 def test_a_resample_in_which_a_parameter_takes_one_value_is_no_obstacle():
     planted = sampled(additive, n=FEWEST + 2)
     for record in planted.trials[1:]:
         record.params["idle"] = 9
-    table = importances(responses(planted, "PGN")).tables["fANOVA"]
+    table = importances(observations(planted, "PGN")).tables["fANOVA"]
     assert np.isfinite(table.to_numpy()).all()
     assert table["value"]["idle"] < 0.2
 
 
 def test_the_seeds_share_is_of_the_trials_that_are_used(monkeypatch):
     monkeypatch.setattr("analysis.questions.sensitivity.importances.MOST", 20)
-    own = responses(sampled(additive, n=40), "PGN")
-    used = own.subsample(20)
-    assert importances(own).noise == seeds_share(used.seeds) != seeds_share(own.seeds)
+    observed = observations(sampled(additive, n=40), "PGN")
+    used = observed.subsample(20)
+    assert importances(observed).noise == seeds_share(used.seeds) != seeds_share(observed.seeds)
 
 
 def test_a_large_study_is_subsampled_and_says_so():
-    own = responses(sampled(additive, n=MOST + 50), "PGN").subsample(MOST)
-    assert (own.n, own.drawn) == (MOST, MOST + 50)
-    assert len(own.params) == len(own.seeds) == len(own.adaptive) == MOST
+    observed = observations(sampled(additive, n=MOST + 50), "PGN").subsample(MOST)
+    assert (observed.n, observed.drawn) == (MOST, MOST + 50)
+    assert len(observed.params) == len(observed.seeds) == len(observed.adaptive) == MOST

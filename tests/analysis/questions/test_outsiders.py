@@ -4,9 +4,10 @@ from dataclasses import replace
 
 import pytest
 
-from analysis.questions.claims.cells import cells
 from analysis.questions.claims.published import tables
+from analysis.questions.claims.published.cells import compare_cells
 from analysis.quoted import results
+from analysis.report.findings import Findings
 from analysis.report.sections.result import section
 from analysis.report.sections.trials import section as trials_section
 from tests.analysis.planted import record, study
@@ -15,21 +16,23 @@ TASK = ("cifar10-vs-svhn+noise",)
 
 
 def against(number, seeds=(0.1, 0.2), baseline="VAE"):
-    made = record(number, {"width": 1.0}, seeds, tasks=TASK, baseline=baseline)
-    made.metrics["test_auroc/svhn"] = list(seeds)
-    made.metrics["test_auroc/noise"] = [0.9, 1.0]
-    made.variants["rate"] = {
+    trial = record(number, {"width": 1.0}, seeds, tasks=TASK, baseline=baseline)
+    trial.metrics["test_auroc/svhn"] = list(seeds)
+    trial.metrics["test_auroc/noise"] = [0.9, 1.0]
+    trial.variants["rate"] = {
         "test_auroc": [0.6, 0.8],
         "test_auroc/svhn": [0.6, 0.8],
         "test_auroc/noise": [0.5, None],
     }
-    return made
+    return trial
 
 
 def test_the_first_set_is_the_answer_and_every_score_meets_every_set(tmp_path):
-    (found,) = results(study(tmp_path, [against(0)], {"VAE": {"width": 1.0}}))
-    assert found.panel.mean == pytest.approx(0.15)
-    means = {(s, k): v.mean for s, each in found.outsiders.items() for k, v in each.items()}
+    (result,) = results(study(tmp_path, [against(0)], {"VAE": {"width": 1.0}}))
+    assert result.auroc.mean == pytest.approx(0.15)
+    means = {
+        (s, k): v.mean for s, by_score in result.outsiders.items() for k, v in by_score.items()
+    }
     assert means == pytest.approx(
         {
             ("svhn", "score"): 0.15,
@@ -38,15 +41,15 @@ def test_the_first_set_is_the_answer_and_every_score_meets_every_set(tmp_path):
             ("noise", "rate"): 0.5,
         }
     )
-    assert found.outsiders["noise"]["rate"].n == 1, "a seed without a number is left out"
+    assert result.outsiders["noise"]["rate"].n == 1, "a seed without a number is left out"
 
 
 def test_the_report_has_a_row_for_every_score_and_a_column_for_every_set(tmp_path):
-    made = section(study(tmp_path, [against(0)], {"VAE": {"width": 1.0}}))
-    (table,) = [block for block in made.blocks if getattr(block, "name", "") == "outsiders"]
+    part = section(Findings(study(tmp_path, [against(0)], {"VAE": {"width": 1.0}})))
+    (table,) = [block for block in part.blocks if getattr(block, "name", "") == "outsiders"]
     assert list(table.shown.columns) == ["score", "svhn", "noise", "n"]
     assert list(table.shown["n"]) == [2, 2]
-    (classes,) = [block for block in made.blocks if getattr(block, "name", "") == "classes"]
+    (classes,) = [block for block in part.blocks if getattr(block, "name", "") == "classes"]
     assert list(classes.shown["class"]) == ["cifar10-vs-svhn"], "against the first set alone"
     assert list(table.shown["score"]) == ["score", "rate"]
 
@@ -63,10 +66,10 @@ def test_a_claim_has_a_number_for_each_of_its_strata(tmp_path):
     ]
     defaults = {"A": {"width": 1.0, "likelihood": "mass", "latent_dim": 32}}
     planted = study(tmp_path, trials, defaults, claim=claim, plan={"name": "Grid"})
-    found = {each.label: each.panel.mean for each in results(planted)}
-    assert found == pytest.approx({"likelihood = normal": 0.9, "likelihood = mass": 0.2})
+    means = {result.label: result.auroc.mean for result in results(planted)}
+    assert means == pytest.approx({"likelihood = normal": 0.9, "likelihood = mass": 0.2})
     (alone,) = results(study(tmp_path / "b", trials, defaults, plan={"name": "Grid"}))
-    assert (alone.label, alone.panel.mean) == ("A", pytest.approx(0.2))
+    assert (alone.label, alone.auroc.mean) == ("A", pytest.approx(0.2))
 
 
 def test_trials_of_several_likelihoods_are_not_ranked_by_likelihood(tmp_path):
@@ -74,30 +77,32 @@ def test_trials_of_several_likelihoods_are_not_ranked_by_likelihood(tmp_path):
         record(k, {"likelihood": name}, (0.5, 0.5), objective=objective)
         for k, (name, objective) in enumerate([("bernoulli", -250.0), ("categorical", -2.0)])
     ]
-    asked = {"selection": "likelihood", "plan": {"name": "Grid"}}
-    listed = trials_section(study(tmp_path, trials, **asked)).blocks[0]
+    search = {"selection": "likelihood", "plan": {"name": "Grid"}}
+    listed = trials_section(Findings(study(tmp_path, trials, **search))).blocks[0]
     assert listed.shown["number"].tolist() == [0, 1]
     assert listed.caption.startswith("Not ranked: values of different losses and likelihoods")
-    of_one = [replace(each, params={"likelihood": "bernoulli"}) for each in trials]
-    ranked = trials_section(study(tmp_path / "b", of_one, **asked)).blocks[0]
+    of_one = [replace(trial, params={"likelihood": "bernoulli"}) for trial in trials]
+    ranked = trials_section(Findings(study(tmp_path / "b", of_one, **search))).blocks[0]
     assert ranked.shown["number"].tolist() == [1, 0]
-    assert ranked.caption.startswith("Ranked by likelihood")
+    assert ranked.caption.startswith("Ranked by bits per dimension of held-out normal images")
 
 
 def test_classes_of_one_set_are_no_outsiders(tmp_path):
-    (found,) = results(study(tmp_path, [record(0, {"width": 1.0}, (0.7, 0.8))]))
-    assert found.outsiders == {}
+    (result,) = results(study(tmp_path, [record(0, {"width": 1.0}, (0.7, 0.8))]))
+    assert result.outsiders == {}
 
 
 def test_published_numbers_are_compared_set_by_set_and_score_by_score(tmp_path):
-    made = against(0, seeds=(0.1, 0.12), baseline="LikelihoodVAE")
-    made = replace(made, detector="LikelihoodVAE")
-    made.params["likelihood"] = "categorical"
-    made.variants["negative_elbo"] = {"test_auroc/svhn": [0.2, 0.3]}
+    trial = against(0, seeds=(0.1, 0.12), baseline="LikelihoodVAE")
+    trial = replace(trial, detector="LikelihoodVAE")
+    trial.params["likelihood"] = "categorical"
+    trial.variants["negative_elbo"] = {"test_auroc/svhn": [0.2, 0.3]}
     (ood,) = [table for table in tables() if table.name == "ood"]
-    found = cells(study(tmp_path, [made], {"LikelihoodVAE": made.params}), ood)
-    assert [(each.published.task, each.published.method.name) for each in found] == [
+    compared = compare_cells(
+        results(study(tmp_path, [trial], {"LikelihoodVAE": trial.params})), ood
+    )
+    assert [(cell.published.task, cell.published.method.name) for cell in compared] == [
         ("cifar10-vs-svhn", "VAE ELBO")
     ]
-    assert found[0].ours.mean == pytest.approx(0.25)
-    assert found[0].published.mean == pytest.approx(0.08)
+    assert compared[0].ours.mean == pytest.approx(0.25)
+    assert compared[0].published.mean == pytest.approx(0.08)

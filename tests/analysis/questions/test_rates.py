@@ -8,7 +8,15 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from analysis.questions.rates import Quantity, curves, draw_rate_distortion, hull, quantity, rates
+from analysis.questions.rates import (
+    Quantity,
+    draw_rate_distortion,
+    hull,
+    quantity,
+    rate_distortion_curves,
+    rates,
+)
+from analysis.report.findings import Findings
 from analysis.report.sections import rates as part
 from analysis.study import StudyRecords
 from tune_ad.storage.folder import StudyFolder
@@ -34,12 +42,12 @@ def record(number, beta, metrics, state="complete"):
 
 def planted(part, rate, distortion):
     """Two replicas, one above and one below the means given, on images of 100 dimensions."""
-    found = {}
+    metrics = {}
     for name, value in (("rate", rate), ("distortion", distortion)):
         values = [value - 1.0, value + 1.0]
-        found[f"{part}_{name}"] = values
-        found[f"{part}_{name}_bits_per_dim"] = [v / (100 * math.log(2)) for v in values]
-    return found
+        metrics[f"{part}_{name}"] = values
+        metrics[f"{part}_{name}_bits_per_dim"] = [v / (100 * math.log(2)) for v in values]
+    return metrics
 
 
 def study(trials):
@@ -78,10 +86,10 @@ def test_trials_without_a_number_from_every_replica_are_left_out():
 
 
 def test_one_replica_has_no_standard_deviation():
-    found = quantity([7.0], [0.1])
-    assert isinstance(found, Quantity)
-    assert (found.mean, found.bits_per_dim, found.n) == (7.0, 0.1, 1)
-    assert math.isnan(found.std)
+    measured = quantity([7.0], [0.1])
+    assert isinstance(measured, Quantity)
+    assert (measured.mean, measured.bits_per_dim, measured.n) == (7.0, 0.1, 1)
+    assert math.isnan(measured.std)
     assert quantity([], []) is None
 
 
@@ -136,7 +144,7 @@ def test_no_point_lies_below_the_hull():
 
 def test_the_bound_is_the_least_sum_and_touches_a_point():
     table = rates([record(k, k, planted("test", 10 * k, 90 - 8 * k)) for k in range(1, 5)])
-    (curve,) = curves(table)
+    (curve,) = rate_distortion_curves(table)
     assert curve.bound == pytest.approx(92)  # 10 + 82
     assert ((table["rate"] + table["distortion"]) >= curve.bound - 1e-9).all()
 
@@ -145,33 +153,36 @@ def test_a_distortion_that_is_no_likelihood_has_no_bound():
     metrics = planted("test", 3, 4)
     del metrics["test_distortion_bits_per_dim"]
     ours = study([record(0, 1.0, metrics), record(1, 2.0, planted("test", 2, 5))])
-    assert math.isnan(curves(rates(ours.trials))[0].bound)
-    made = part.section(ours)
-    assert "bounds nothing" in made.blocks[1].text
+    assert math.isnan(rate_distortion_curves(rates(ours.trials))[0].bound)
+    section = part.section(Findings(ours))
+    assert "bounds nothing" in section.blocks[1].text
 
 
 def test_the_section_has_figure_bound_and_table():
     trials = [record(k, k, planted("test", 10 * k, 90 - 8 * k)) for k in range(1, 60)]
-    made = part.section(study(trials))
-    figure, text, shown = made.blocks
+    section = part.section(Findings(study(trials)))
+    figure, text, shown = section.blocks
     assert figure.name == "rate_distortion"
     assert "H ≤ 92.0 nats" in text.text
     assert len(shown.shown) == 40 < len(shown.stored) == 59
     assert "beta" in shown.shown
     drawn = figure.draw()
     drawn.canvas.draw()
-    assert "dashed: R + D = 92.0" in [each.get_text() for each in drawn.axes[0].texts]
+    assert "dashed: R + D = 92.0" in [label.get_text() for label in drawn.axes[0].texts]
 
 
 def test_one_trial_has_a_table_and_no_figure():
-    made = part.section(study([record(0, 1.0, planted("test", 3, 4))]))
-    assert [type(block).__name__ for block in made.blocks] == ["Text", "Table"]
+    section = part.section(Findings(study([record(0, 1.0, planted("test", 3, 4))])))
+    assert [type(block).__name__ for block in section.blocks] == ["Text", "Table"]
 
 
 def test_a_study_without_rates_has_no_section():
-    assert part.section(study([])) is None
-    assert part.section(study([record(0, 1.0, {"test_auroc": [0.5, 0.6]})])) is None
-    assert part.section(study([record(0, 1.0, planted("test", 3, 4), state="failed")])) is None
+    assert part.section(Findings(study([]))) is None
+    assert part.section(Findings(study([record(0, 1.0, {"test_auroc": [0.5, 0.6]})]))) is None
+    assert (
+        part.section(Findings(study([record(0, 1.0, planted("test", 3, 4), state="failed")])))
+        is None
+    )
 
 
 def test_several_baselines_have_a_curve_each():
@@ -179,12 +190,12 @@ def test_several_baselines_have_a_curve_each():
         replace(record(k, k, planted("test", 9 * k, 95 - 8 * k)), baseline="b")
         for k in range(1, 3)
     ]
-    found = curves(rates([*other, record(9, 1.0, planted("validation", 5, 60))]))
-    assert [(each.baseline, each.part) for each in found] == [
+    curves = rate_distortion_curves(rates([*other, record(9, 1.0, planted("validation", 5, 60))]))
+    assert [(curve.label, curve.part) for curve in curves] == [
         ("b", "test"),
         ("beta-VAE", "validation"),
     ]
-    drawn = draw_rate_distortion(found)
+    drawn = draw_rate_distortion(curves)
     drawn.canvas.draw()
     assert len(drawn.axes[0].get_legend().get_texts()) == 2
 
@@ -192,10 +203,10 @@ def test_several_baselines_have_a_curve_each():
 def test_no_hull_goes_through_distortions_of_different_errors():
     trials = [record(k, 0.1 * k, planted("test", 10 + k, 90 - k)) for k in range(4)]
     mixed = [
-        replace(each, params={**each.params, "reconstruction": "bce" if k < 2 else "l1"})
-        for k, each in enumerate(trials)
+        replace(trial, params={**trial.params, "reconstruction": "bce" if k < 2 else "l1"})
+        for k, trial in enumerate(trials)
     ]
-    found = curves(rates(mixed))
-    assert [each.baseline for each in found] == ["beta-VAE, bce", "beta-VAE, l1"]
-    assert [len(each.points) for each in found] == [2, 2]
-    assert len(curves(rates(trials))) == 1
+    curves = rate_distortion_curves(rates(mixed))
+    assert [curve.label for curve in curves] == ["beta-VAE, bce", "beta-VAE, l1"]
+    assert [len(curve.points) for curve in curves] == [2, 2]
+    assert len(rate_distortion_curves(rates(trials))) == 1

@@ -3,6 +3,7 @@
 import pytest
 
 from analysis.questions.regret import choices, label_curve
+from analysis.report.findings import Findings
 from analysis.report.sections.selection import section
 from tests.analysis.planted import record, study
 
@@ -13,15 +14,15 @@ LABELLED = {"1": ([0.9, 0.1], [0.1, 0.9], [0.5, 0.5]), "5": ([0.1] * 2, [0.9] * 
 
 
 def trials(labelled=True, **changes):
-    made = []
+    records = []
     for k, tested in enumerate(TESTED):
-        each = record(k, {"width": 1.0 + k}, (tested - 0.1, tested + 0.1), **changes)
-        each.metrics["validation_auroc"] = [VALIDATED[k]] * 4
-        each.metrics["validation_loss"] = [LOSSES[k]] * 4
+        trial = record(k, {"width": 1.0 + k}, (tested - 0.1, tested + 0.1), **changes)
+        trial.metrics["validation_auroc"] = [VALIDATED[k]] * 4
+        trial.metrics["validation_loss"] = [LOSSES[k]] * 4
         if labelled:
-            each.labelled.update({name: draws[k] for name, draws in LABELLED.items()})
-        made.append(each)
-    return made
+            trial.labelled.update({name: draws[k] for name, draws in LABELLED.items()})
+        records.append(trial)
+    return records
 
 
 @pytest.fixture
@@ -33,49 +34,53 @@ def planted(tmp_path):
 
 
 def test_every_rule_is_judged_by_the_test_of_what_it_chooses(planted):
-    found = {each.rule: each for each in choices(planted(trials()))}
-    assert {rule: each.number for rule, each in found.items()} == {
+    by_rule = {choice.rule: choice for choice in choices(planted(trials()))}
+    assert {rule: choice.number for rule, choice in by_rule.items()} == {
         "oracle": 1,
         "validation": 2,
         "normal_only": 0,
         "random": None,
     }
-    regrets = {rule: each.regret.mean for rule, each in found.items()}
+    regrets = {rule: choice.regret.mean for rule, choice in by_rule.items()}
     assert regrets == pytest.approx(
         {"oracle": 0.0, "validation": 0.2, "normal_only": 0.3, "random": 1 / 6}
     )
-    assert found["random"].auroc.mean == pytest.approx(sum(TESTED) / 3)
-    assert found["validation"].auroc.n == 2, "one value per seed"
-    assert found["validation"].regret.std == pytest.approx(0.0, abs=1e-12), "paired by seed"
+    assert by_rule["random"].auroc.mean == pytest.approx(sum(TESTED) / 3)
+    assert by_rule["validation"].auroc.n == 2, "one value per seed"
+    assert by_rule["validation"].regret.std == pytest.approx(0.0, abs=1e-12), "paired by seed"
 
 
 def test_losses_of_different_baselines_do_not_compare(tmp_path):
     records = trials()
     records[1] = record(1, {"width": 2.0}, (0.8, 1.0), baseline="other")
     records[1].metrics["validation_loss"] = [0.5] * 4
-    made = study(tmp_path, records, {"PGN": {"width": 1.0}, "other": {"width": 1.0}})
-    assert "normal_only" not in {each.rule for each in choices(made)}
+    two = study(tmp_path, records, {"PGN": {"width": 1.0}, "other": {"width": 1.0}})
+    assert "normal_only" not in {choice.rule for choice in choices(two)}
 
 
 def test_bits_under_different_likelihoods_do_not_compare(planted):
     records = trials()
-    for each, name in zip(records, ("gaussian", "gaussian", "categorical"), strict=True):
-        each.metrics["validation_negative_iwae_bits_per_dim"] = [3.0] * 4
-        each.params["likelihood"] = name
-    assert {each.rule for each in choices(planted(records))} == {"oracle", "validation", "random"}
+    for trial, name in zip(records, ("gaussian", "gaussian", "categorical"), strict=True):
+        trial.metrics["validation_negative_iwae_bits_per_dim"] = [3.0] * 4
+        trial.params["likelihood"] = name
+    assert {choice.rule for choice in choices(planted(records))} == {
+        "oracle",
+        "validation",
+        "random",
+    }
 
 
 def test_failed_stopped_and_untested_trials_are_no_candidates(planted):
     records = [*trials(), record(3, {"width": 9.0}, (None, 0.99))]
     records.append(record(4, {"width": 8.0}, (0.99, 0.99), state="pruned"))
-    made = planted(records)
-    assert {each.judged for each in choices(made)} == {3}
-    assert "2 trials failed" in section(made).blocks[1].caption
+    ours = planted(records)
+    assert {choice.ranked for choice in choices(ours)} == {3}
+    assert "Left out: 2 trials that failed" in section(Findings(ours)).blocks[1].caption
 
 
 def test_one_trial_is_no_choice(planted):
     assert choices(planted(trials()[:1])) == []
-    assert section(planted([])) is None
+    assert section(Findings(planted([]))) is None
 
 
 def test_regret_falls_with_the_number_of_labels_where_that_is_planted(planted):

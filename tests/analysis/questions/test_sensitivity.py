@@ -4,6 +4,7 @@ import pytest
 
 from analysis.document.blocks import Figure, Table, Text
 from analysis.document.format import file_name
+from analysis.report.findings import Findings
 from analysis.report.sections.sensitivity import PLACE, section
 from tests.analysis.planted_sensitivity import (
     DEFAULT,
@@ -16,21 +17,21 @@ from tests.analysis.planted_sensitivity import (
 )
 
 
-def blocks(found, kind):
-    return [each for each in found.blocks if isinstance(each, kind)]
+def blocks(part, kind):
+    return [block for block in part.blocks if isinstance(block, kind)]
 
 
 @pytest.fixture(scope="module")
 def planted():
-    return section(sampled(additive, n=40))
+    return section(Findings(sampled(additive, n=40)))
 
 
 def test_all_figures_of_a_trusted_surrogate_are_drawn(planted):
     figures = blocks(planted, Figure)
     names = ["importances_PGN", "marginals_PGN", "pair_PGN", "path_PGN"]
-    assert [each.name for each in figures] == names
-    for each in figures:
-        each.draw().canvas.draw()
+    assert [figure.name for figure in figures] == names
+    for figure in figures:
+        figure.draw().canvas.draw()
 
 
 def test_the_table_of_importances_says_what_it_is(planted):
@@ -52,75 +53,75 @@ def test_the_path_is_explained_and_its_ends_are_measured(planted):
 
 
 def test_an_untrusted_surrogate_shows_points_only():
-    found = section(sampled(flat, noise=0.02, n=40))
-    figures = blocks(found, Figure)
-    assert [each.name for each in figures] == ["importances_PGN", "marginals_PGN"]
+    part = section(Findings(sampled(flat, noise=0.02, n=40)))
+    figures = blocks(part, Figure)
+    assert [figure.name for figure in figures] == ["importances_PGN", "marginals_PGN"]
     figures[1].draw().canvas.draw()
-    (warning,) = [text for text in blocks(found, Text) if text.kind == "warning"]
-    assert "not believed" in warning.text
-    assert "permutation mean" not in blocks(found, Table)[0].data
+    (warning,) = [text for text in blocks(part, Text) if text.kind == "warning"]
+    assert "not trusted" in warning.text
+    assert "permutation mean" not in blocks(part, Table)[0].data
 
 
 def test_the_default_may_be_the_best():
-    found = section(sampled(lambda p: 1.4 - additive(p), n=40))
-    (said,) = [text.text for text in blocks(found, Text) if "default itself" in text.text]
-    assert said == "The choice of the rule validation is the default itself."
+    part = section(Findings(sampled(lambda p: 1.4 - additive(p), n=40)))
+    (sentence,) = [text.text for text in blocks(part, Text) if "is the default" in text.text]
+    assert sentence == "The trial that the selection rule validation chose is the default."
 
 
 def test_too_few_trials_are_one_sentence():
     for planted in (study(), sampled(additive, n=1), sampled(additive, n=9)):
-        said = [each.text for each in section(planted).blocks]
-        assert "No sensitivities of PGN" in said[-1]
+        texts = [block.text for block in section(Findings(planted)).blocks]
+        assert "No sensitivities of PGN" in texts[-1]
 
 
 def test_failed_trials_are_counted():
     failed = [trial(k, DEFAULT, [0.5], state="failed", reason="x") for k in range(3)]
-    said = [each.text for each in section(study(failed)).blocks]
-    assert "Left out: 3 failed." in said[0]
+    texts = [block.text for block in section(Findings(study(failed))).blocks]
+    assert "Left out: 3 failed." in texts[0]
 
 
 @pytest.mark.parametrize("plan", ["OneAtATime", "Listed"])
 def test_an_ablation_has_its_own_section(plan):
-    assert section(sampled(additive, n=20, plan={"name": plan})) is None
+    assert section(Findings(sampled(additive, n=20, plan={"name": plan}))) is None
 
 
 def test_nothing_searched_is_nothing_to_say():
-    assert section(sampled(flat, space={})) is None
+    assert section(Findings(sampled(flat, space={}))) is None
     assert PLACE == 40
 
 
 def test_several_baselines_are_told_apart():
     one = sampled(additive, n=12)
     second = [replace(r, number=r.number + 12, baseline="b (2)") for r in one.trials]
-    found = section(study([*one.trials, *second], baselines=("PGN", "b (2)")))
+    part = section(Findings(study([*one.trials, *second], baselines=("PGN", "b (2)"))))
     for kind in (Figure, Table):
-        names = [each.name for each in blocks(found, kind)]
+        names = [block.name for block in blocks(part, kind)]
         assert len(set(names)) == len(names)
         assert {file_name("importances", name) for name in ("PGN", "b (2)")} <= set(names)
-    assert any(f.caption.startswith("b (2): ") for f in blocks(found, Figure))
+    assert any(f.caption.startswith("b (2): ") for f in blocks(part, Figure))
 
 
 def test_all_trials_draw_the_curves_and_the_block_the_importances():
     planted = crowded(additive, more=18)
     for record in planted.trials[:12]:
         record.params["idle"] = 1
-    found = section(planted)
-    table, figures = blocks(found, Table)[0], blocks(found, Figure)
+    part = section(Findings(planted))
+    table, figures = blocks(part, Table)[0], blocks(part, Figure)
     assert "n = 12 trials" in table.caption
     assert "over 5 folds; 30 trials" in table.caption
     assert "n = 30" in figures[1].caption
     figures[1].draw().canvas.draw()
-    said = [text.text for text in blocks(found, Text)]
-    assert "It is what the rule validation looks at." in said[0]
-    assert "is of all 30" in said[1]
+    texts = [text.text for text in blocks(part, Text)]
+    assert "It is the number that the selection rule validation looks at." in texts[0]
+    assert "is fitted to all 30 trials" in texts[1]
     assert "idle" not in set(table.data["parameter"])
 
 
 def test_a_biased_sample_is_warned_of_and_judged_with_care():
-    found = section(crowded(additive, n=4, more=16))
-    warnings = [text.text for text in blocks(found, Text) if text.kind == "warning"]
+    part = section(Findings(crowded(additive, n=4, more=16)))
+    warnings = [text.text for text in blocks(part, Text) if text.kind == "warning"]
     assert any("--ablate sobol" in text for text in warnings)
-    table = blocks(found, Table)[0]
+    table = blocks(part, Table)[0]
     assert "above noise" not in set(table.data["verdict"])
     assert "none is called above noise" in table.caption
 
@@ -129,15 +130,15 @@ def test_what_nobody_may_see_has_no_say_in_the_curves():
     planted = sampled(additive, n=20)
     for record in planted.trials:
         record.metrics["test_auroc"] = [0.5] * len(record.replicas)
-    found = section(planted)
-    assert blocks(found, Table)[0].shown["parameter"].iloc[0] == "strong"
-    assert "test AUROC" not in "".join(each.caption for each in blocks(found, Figure))
+    part = section(Findings(planted))
+    assert blocks(part, Table)[0].shown["parameter"].iloc[0] == "strong"
+    assert "test AUROC" not in "".join(figure.caption for figure in blocks(part, Figure))
 
 
 def test_every_trial_of_an_older_record_is_a_sentence():
     planted = sampled(additive, n=12)
     for record in planted.trials:
         del record.params["idle"]
-    said = [each.text for each in section(planted).blocks]
-    assert "12 without a parameter of the space" in said[0]
-    assert "No sensitivities of PGN" in said[1]
+    texts = [block.text for block in section(Findings(planted)).blocks]
+    assert "12 without a parameter of the space" in texts[0]
+    assert "No sensitivities of PGN" in texts[1]

@@ -2,17 +2,17 @@ import math
 
 import numpy as np
 import pytest
+from sklearn.inspection import partial_dependence as scikit_learns
 
-from analysis.questions.sensitivity.responses import responses
-from analysis.questions.sensitivity.surrogate import (
-    TRUSTED,
-    curves,
-    fit,
-    levels,
-    path,
-    permutation,
-    strongest_pair,
+from analysis.questions.sensitivity.ablation_path import switches
+from analysis.questions.sensitivity.dependence import (
+    choice_means,
+    marginal_curves,
+    partial_dependence,
+    strongest_interaction,
 )
+from analysis.questions.sensitivity.observations import observations
+from analysis.questions.sensitivity.surrogate import TRUSTED, fit, permutation
 from tests.analysis.planted_sensitivity import (
     DEFAULT,
     SPACE,
@@ -34,24 +34,24 @@ def together(params):
 
 @pytest.fixture(scope="module")
 def plain():
-    return fit(responses(sampled(additive), "PGN"))
+    return fit(observations(sampled(additive), "PGN"))
 
 
 def test_a_planted_response_is_trusted_and_noise_is_not(plain):
     assert plain.r2 > 0.8
-    noise = fit(responses(sampled(flat, noise=0.02), "PGN"))
+    noise = fit(observations(sampled(flat, noise=0.02), "PGN"))
     assert noise.r2 < TRUSTED
     assert not noise.trusted
 
 
 def test_permutation_orders_planted_parameters(plain):
-    found = permutation(plain)["mean"]
-    assert found["strong"] > found["choice"] > found["idle"]
-    assert abs(found["idle"]) < 0.02
+    increase = permutation(plain)["mean"]
+    assert increase["strong"] > increase["choice"] > increase["idle"]
+    assert abs(increase["idle"]) < 0.02
 
 
 def test_curves_follow_what_was_planted(plain):
-    by_name = {curve.parameter: curve for curve in curves(plain)}
+    by_name = {curve.parameter: curve for curve in marginal_curves(plain)}
     strong, idle, choice = (by_name[name] for name in ("strong", "idle", "choice"))
     assert strong.mean[-1] - strong.mean[0] == pytest.approx(0.2, abs=0.05)
     assert np.ptp(idle.mean) < 0.01
@@ -62,52 +62,65 @@ def test_curves_follow_what_was_planted(plain):
         assert (curve.mean <= curve.high).all()
 
 
+@pytest.mark.parametrize("columns", [(0,), (1,), (2,), (0, 1), (1, 3), (3, 2)])
+def test_partial_dependence_is_scikit_learns(plain, columns):
+    values = {0: [0.0, 0.3, 1.0], 1: [-9.0, -5.0, -3.0, -2.4], 2: [0.0, 1.0], 3: [1.0, 5.0]}
+    at = {column: np.array(values[column]) for column in columns}
+    expected = scikit_learns(
+        plain.forest, plain.inputs, list(columns), custom_values=at, method="brute"
+    )
+    ours = partial_dependence(plain.forest, plain.inputs, at)
+    np.testing.assert_allclose(ours, expected["average"][0], rtol=0, atol=1e-12)
+
+
 def test_the_planted_pair_is_the_strongest():
-    pair = strongest_pair(fit(responses(sampled(together), "PGN")))
+    pair = strongest_interaction(fit(observations(sampled(together), "PGN")))
     assert set(pair.names) == {"strong", "choice"}
     # of a product of two halves, a third of the variance is interaction; its deviation is 0.2 / 4
     assert pair.h2 == pytest.approx(1 / 3, abs=0.1)
-    assert pair.interaction == pytest.approx(0.05, abs=0.01)
+    assert pair.size == pytest.approx(0.05, abs=0.01)
 
 
 def test_without_a_planted_interaction_there_is_hardly_any(plain):
-    assert strongest_pair(plain).h2 < 0.05
+    assert strongest_interaction(plain).h2 < 0.05
 
 
 def test_one_parameter_has_no_pair():
     space = {"strong": SPACE["strong"]}
     alone = sampled(lambda p: 0.6 + 0.2 * p["strong"], space=space)
-    assert strongest_pair(fit(responses(alone, "PGN"))) is None
+    assert strongest_interaction(fit(observations(alone, "PGN"))) is None
 
 
 def test_the_path_takes_the_largest_gain_first(plain):
-    steps = path(plain, DEFAULT, BEST)
-    assert [step.parameter for step in steps][:2] == ["strong", "choice"]
+    steps = switches(plain, DEFAULT, BEST)
+    assert [switch.parameter for switch in steps][:2] == ["strong", "choice"]
     assert steps[0].share > 0.6
     assert steps[-1].share == pytest.approx(1.0)
     assert (steps[0].before, steps[0].after) == (0.0, 1.0)
     assert steps[-1].predicted == pytest.approx(plain.predict(BEST))
-    assert path(plain, BEST, BEST) == []
+    assert switches(plain, BEST, BEST) == []
 
 
 def test_a_path_downhill_has_no_share(plain):
-    assert all(math.isnan(step.share) for step in path(plain, BEST, DEFAULT))
+    assert all(math.isnan(switch.share) for switch in switches(plain, BEST, DEFAULT))
 
 
-def test_levels_are_plain_means_with_intervals():
-    own = responses(sampled(additive), "PGN")
-    low, high = levels(own, "choice")
-    chosen = own.values[(own.params["choice"] == "high").to_numpy()]
+def test_means_of_choices_are_plain_means_with_intervals():
+    trials = observations(sampled(additive), "PGN")
+    low, high = choice_means(trials, "choice")
+    chosen = trials.values[(trials.params["choice"] == "high").to_numpy()]
     assert high.mean == pytest.approx(chosen.mean())
     assert high.n == len(chosen)
     assert high.low < high.mean < high.high
     assert low.mean < high.mean
 
 
-def test_a_level_of_few_trials_has_no_interval():
+def test_a_choice_of_few_trials_has_no_interval():
     params = [{**BEST, "choice": "low"}, *({**BEST, "strong": 0.1 * k} for k in range(6))]
-    planted = study([trial(k, each, [0.1 * k + 0.3]) for k, each in enumerate(params)])
-    low, high = levels(responses(planted, "PGN"), "choice")
+    planted = study(
+        [trial(k, configuration, [0.1 * k + 0.3]) for k, configuration in enumerate(params)]
+    )
+    low, high = choice_means(observations(planted, "PGN"), "choice")
     assert (low.n, high.n) == (1, 6)
     assert low.mean == pytest.approx(0.3)
     assert math.isnan(low.low)
@@ -115,22 +128,22 @@ def test_a_level_of_few_trials_has_no_interval():
     assert 0.4 < high.low < high.mean < high.high < 0.9
 
 
-def test_levels_of_a_loss_are_not_cut_to_an_auroc():
+def test_means_of_a_loss_are_not_cut_to_an_auroc():
     planted = sampled(additive, n=20, selection="normal_only")
     for record in planted.trials:
         record.metrics["validation_loss"] = [1000.0 + record.number] * len(record.replicas)
-    for level in levels(responses(planted, "PGN"), "choice"):
-        assert -1020 < level.low <= level.mean <= level.high < -999
+    for choice in choice_means(observations(planted, "PGN"), "choice"):
+        assert -1020 < choice.low <= choice.mean <= choice.high < -999
 
 
 def test_the_background_has_every_parameter_even_if_a_draw_of_trials_would_lose_one():
     planted = sampled(additive, n=80)
     for record in planted.trials[1:]:
         record.params["idle"] = 9
-    found = curves(fit(responses(planted, "PGN")))
-    assert [curve.parameter for curve in found] == ["strong", "weak", "choice", "idle"]
+    curves = marginal_curves(fit(observations(planted, "PGN")))
+    assert [curve.parameter for curve in curves] == ["strong", "weak", "choice", "idle"]
 
 
 def test_too_few_trials_are_refused():
     with pytest.raises(DegenerateInputError, match="at least 10"):
-        fit(responses(sampled(additive, n=5), "PGN"))
+        fit(observations(sampled(additive, n=5), "PGN"))

@@ -6,13 +6,23 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from analysis.questions.claims.levels import levels
-from analysis.questions.claims.verdict import capacity, forward_kl
-from analysis.questions.claims.verdict_figures import draw_capacity, draw_forward_kl, sentence
+from analysis.questions.claims.conclusion import verdict_sentence
+from analysis.questions.claims.rules import CLAIM_RULES, verdicts
+from analysis.questions.claims.spec import ClaimSpec
+from analysis.questions.claims.verdict_blocks import draw_levels
 from analysis.stats.estimates import estimate
 
 WIDTHS = (16, 32, 64, 128)
 STRATUM = "likelihood = bernoulli"
+
+
+def capacity(table):
+    return verdicts(ClaimSpec("capacity", "width"), table)
+
+
+def forward_kl(table, baseline, control=""):
+    claim = ClaimSpec("forward_kl", "objective", (), baseline, control)
+    return verdicts(claim, table)
 
 
 def sweep(start, slope, seeds=8, noise=0.005, bits=-0.1, widths=WIDTHS):
@@ -103,16 +113,37 @@ def test_the_verdict_on_forward_kl(table, outcome, reason):
     assert reason in found.reason
 
 
+def test_every_rule_decides_one_of_the_planted_tables_and_is_printed():
+    lost = treated(0.1, 0.2)
+    judged = {
+        "capacity": [verdict for table, *_ in CAPACITY for verdict in capacity(table)],
+        "forward_kl": [
+            *(verdict for table, *_ in FORWARD_KL for verdict in forward_kl(table, "elbo")),
+            *forward_kl(lost[lost["factor"] != "elbo"], "elbo"),
+        ],
+    }
+    for claim, rules in CLAIM_RULES.items():
+        deciding = {
+            next(rule for rule in rules.rules if rule.reason(verdict.stratum))
+            for verdict in judged[claim]
+        }
+        assert deciding == set(rules.rules)
+        for rule in rules.rules:
+            assert f"- {rule.outcome}, if {rule.condition}" in rules.text
+
+
 def test_numbers_of_a_sweep_in_closed_form():
-    (found,) = capacity(sweep(0.1, 0.08, noise=0.0))
-    assert found.effect.mean == pytest.approx(0.08)
-    assert (found.first.mean, found.last.mean) == (pytest.approx(0.1), pytest.approx(0.34))
-    assert found.change.mean == pytest.approx(0.24)
-    assert (found.n, found.levels) == (8, WIDTHS)
-    assert found.last.high < 0.5
-    assert "still inverted" in sentence(found, "svhn")
-    assert [each.equivalent for each in found.alike] == [False, False, False]
-    assert [each.less.mean for each in levels(found)[1:]] == pytest.approx([0.08, 0.16, 0.24])
+    (verdict,) = capacity(sweep(0.1, 0.08, noise=0.0))
+    widths = verdict.stratum
+    assert widths.effect.mean == pytest.approx(0.08)
+    assert (widths.first.mean, widths.last.mean) == (pytest.approx(0.1), pytest.approx(0.34))
+    assert widths.change.mean == pytest.approx(0.24)
+    assert (widths.n, widths.levels) == (8, WIDTHS)
+    assert widths.last.high < 0.5
+    assert "still inverted" in verdict_sentence(verdict, "svhn")
+    assert [test.equivalent for test in widths.equivalences] == [False, False, False]
+    changes = [widths.change_at(level).mean for level in (1, 2, 3)]
+    assert changes == pytest.approx([0.08, 0.16, 0.24])
 
 
 def test_a_null_is_a_turn_or_an_effect_as_rarely_as_promised():
@@ -131,8 +162,8 @@ def test_slopes_are_within_seeds_and_their_spread_is_over_seeds():
     level = 0.03 * table["seed"]  # a seed's own height is paired away
     (found,) = capacity(table.assign(auroc=table["auroc"] + own + level))
     expected = estimate([0.05 + 0.01 * seed for seed in range(8)], (-math.inf, math.inf))
-    assert found.effect.mean == pytest.approx(expected.mean)
-    assert found.effect.low == pytest.approx(expected.low)
+    assert found.stratum.effect.mean == pytest.approx(expected.mean)
+    assert found.stratum.effect.low == pytest.approx(expected.low)
 
 
 @pytest.mark.parametrize("lost", ["row", "nan", "infinite", "bits"])
@@ -144,7 +175,7 @@ def test_a_seed_with_a_missing_number_is_left_out_whole_and_counted(lost):
         column = "bits_per_dim" if lost == "bits" else "auroc"
         table.loc[0, column] = math.inf if lost == "infinite" else math.nan
     (found,) = capacity(table)
-    assert (found.n, found.left_out, found.outcome) == (6, 1, "fixes")
+    assert (found.stratum.n, found.stratum.left_out, found.outcome) == (6, 1, "fixes")
     (fewer,) = capacity(table[table["seed"] != 6])
     assert fewer.outcome == "inconclusive"
     assert "5 seeds with every width (1 seed left out" in fewer.reason
@@ -153,7 +184,7 @@ def test_a_seed_with_a_missing_number_is_left_out_whole_and_counted(lost):
 def test_strata_are_judged_apart():
     both = [sweep(0.7, 0.08).assign(stratum="a"), sweep(0.4, -0.08).assign(stratum="b")]
     found = capacity(pd.concat(both, ignore_index=True))
-    assert {each.stratum: each.outcome for each in found} == {"a": "fixes", "b": "worsens"}
+    assert {each.stratum.name: each.outcome for each in found} == {"a": "fixes", "b": "worsens"}
 
 
 def test_what_is_no_sweep_is_refused():
@@ -169,26 +200,27 @@ def test_what_is_no_sweep_is_refused():
 
 def test_forward_kl_reports_bits_and_the_control():
     (found,) = forward_kl(treated(0.1, 0.25, refit=0.15, noise=0.001), "elbo", "refit")
-    assert found.levels == ("elbo", "forward_kl", "refit")
-    assert found.control.mean == pytest.approx(0.15, abs=0.002)
-    assert found.bits.mean == pytest.approx(0.02)
-    assert "The control, refit, moves AUROC by +15.0" in sentence(found, "svhn")
+    assert found.stratum.levels == ("elbo", "forward_kl", "refit")
+    assert found.stratum.control.mean == pytest.approx(0.15, abs=0.002)
+    assert found.stratum.bits.mean == pytest.approx(0.02)
+    assert "The control, refit, moves AUROC by +15.0" in verdict_sentence(found, "svhn")
     (alone,) = forward_kl(treated(0.1, 0.25), "elbo", "refit")
-    assert alone.control.n == 0
-    assert "There is no control" in sentence(alone, "svhn")
+    assert alone.stratum.control.n == 0
+    assert "There is no control" in verdict_sentence(alone, "svhn")
 
 
 def test_a_lost_control_costs_no_pair():
     table = treated(0.1, 0.25, refit=0.15)
     table.loc[(table["factor"] == "refit") & (table["seed"] < 3), "auroc"] = math.nan
     (found,) = forward_kl(table, "elbo", "refit")
-    assert (found.n, found.control.n, found.outcome) == (8, 5, "improves, does not fix")
+    assert (found.stratum.n, found.stratum.control.n) == (8, 5)
+    assert found.outcome == "improves, does not fix"
 
 
 def test_every_treatment_has_its_verdict_and_none_without_a_baseline():
     other = treated(0.1, 0.0).replace({"factor": {"forward_kl": "chi"}})
     table = pd.concat([treated(0.1, 0.3), other[other["factor"] == "chi"]])
-    found = {each.levels[1]: each.outcome for each in forward_kl(table, "elbo")}
+    found = {each.stratum.levels[1]: each.outcome for each in forward_kl(table, "elbo")}
     assert found == {"forward_kl": "improves, does not fix", "chi": "no effect"}
     (lost,) = forward_kl(table[table["factor"] == "chi"], "elbo")
     assert lost.outcome == "inconclusive"
@@ -197,10 +229,10 @@ def test_every_treatment_has_its_verdict_and_none_without_a_baseline():
 
 def test_figures_are_drawn():
     for figure in (
-        draw_capacity(capacity(sweep(0.1, 0.08))[0]),
-        draw_capacity(capacity(sweep(0.1, 0.08, seeds=1))[0]),
-        draw_capacity(capacity(sweep(0.1, 0.08, widths=(64,)))[0]),
-        draw_forward_kl(forward_kl(treated(0.1, 0.25, refit=0.2), "elbo", "refit")[0]),
+        draw_levels(capacity(sweep(0.1, 0.08))[0].stratum),
+        draw_levels(capacity(sweep(0.1, 0.08, seeds=1))[0].stratum),
+        draw_levels(capacity(sweep(0.1, 0.08, widths=(64,)))[0].stratum),
+        draw_levels(forward_kl(treated(0.1, 0.25, refit=0.2), "elbo", "refit")[0].stratum),
     ):
         figure.canvas.draw()
         assert len(figure.axes) == 2

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from analysis.questions.claims.conclusion import conclusions
+from analysis.report.findings import Findings
 from analysis.report.sections import verdict as part
 from analysis.study import StudyRecords
 from tune_ad.storage.folder import StudyFolder
@@ -59,6 +60,11 @@ def trials(seeds=8, bits="validation"):
     return found
 
 
+def concluded(ours):
+    findings = Findings(ours)
+    return conclusions(findings.claim, findings.evidence)
+
+
 STILL = {"svhn": [0.1], "mnist": [0.1], "bits": [4.0]}
 
 
@@ -68,13 +74,17 @@ def texts(section, kind):
 
 @pytest.mark.parametrize("bits", ["validation", "test"])
 def test_the_section_has_a_verdict_per_outsider_set(bits):
-    made = part.section(study(trials(bits=bits)))
+    made = part.section(Findings(study(trials(bits=bits))))
     assert made.title == "Verdict"
     svhn, mnist = texts(made, "verdict")
-    assert svhn.startswith("cifar10-vs-svhn, the score, likelihood = bernoulli: improves, does")
-    assert mnist.startswith("cifar10-vs-mnist, the score, likelihood = bernoulli: worsens")
+    assert svhn.startswith(
+        "cifar10 against svhn, by the main score, likelihood = bernoulli: improves, does"
+    )
+    assert mnist.startswith(
+        "cifar10 against mnist, by the main score, likelihood = bernoulli: worsens"
+    )
     rule, family = texts(made, "note")
-    assert "Declared before" in rule
+    assert "rules that were fixed before the run" in rule
     assert "2 verdicts" in family
     tables = [block for block in made.blocks if hasattr(block, "shown")]
     of_rule = [table for table in tables if table.name.startswith("verdict")]
@@ -117,11 +127,15 @@ def whole_study(values, plateau=1.0):
 
 def test_both_bounds_are_judged_and_the_first_sets_copy_is_not():
     rising, flat = (0.1, 0.15, 0.2, 0.25), (0.3, 0.3, 0.3, 0.3)
-    made = part.section(study(whole_study({"negative_elbo": rising, "negative_iwae": flat})))
+    made = part.section(
+        Findings(study(whole_study({"negative_elbo": rising, "negative_iwae": flat})))
+    )
     elbo, iwae, mnist = texts(made, "verdict")
-    assert elbo.startswith("cifar10-vs-svhn, -ELBO, likelihood = bernoulli: improves, does not")
-    assert iwae.startswith("cifar10-vs-svhn, -IWAE, likelihood = bernoulli: no effect")
-    assert mnist.startswith("cifar10-vs-mnist, the score")
+    assert elbo.startswith(
+        "cifar10 against svhn, by -ELBO, likelihood = bernoulli: improves, does not"
+    )
+    assert iwae.startswith("cifar10 against svhn, by -IWAE, likelihood = bernoulli: no effect")
+    assert mnist.startswith("cifar10 against mnist, by the main score")
     assert any("3 verdicts" in text for text in texts(made, "note"))
 
 
@@ -132,8 +146,10 @@ def test_the_main_score_is_the_named_one_where_both_bounds_agree():
         each.metrics["test_auroc/svhn"] = [1.0] * 8
         for name in each.variants:
             each.variants[name] = {"test_auroc/svhn": [1.0] * 8}
-    svhn = [text for text in texts(part.section(study(perfect)), "verdict") if "svhn" in text]
-    assert [text.split(",")[1] for text in svhn] == [" -IWAE", " -ELBO"]
+    svhn = [
+        text for text in texts(part.section(Findings(study(perfect))), "verdict") if "svhn" in text
+    ]
+    assert [text.split(",")[1] for text in svhn] == [" by -IWAE", " by -ELBO"]
 
 
 def test_a_stratum_without_bits_is_judged_in_nats():
@@ -143,7 +159,7 @@ def test_a_stratum_without_bits_is_judged_in_nats():
         for name in [name for name in each.metrics if name.endswith("per_dim")]:
             del each.metrics[name]
         each.metrics["test_negative_elbo"] = [250.0 - 5 * width + 0.1 * k for k in range(8)]
-    made = part.section(study(improper))
+    made = part.section(Findings(study(improper)))
     said = texts(made, "verdict")[0]
     assert "improves, does not fix" in said
     assert "nats per image of normals -5.000 [-5.000, -5.000] per doubling" in said
@@ -154,7 +170,7 @@ def test_a_stratum_without_bits_is_judged_in_nats():
 
 def test_a_table_tells_what_the_models_of_each_width_are():
     rising = (0.1, 0.15, 0.2, 0.25)
-    made = part.section(study(whole_study({"negative_elbo": rising})))
+    made = part.section(Findings(study(whole_study({"negative_elbo": rising}))))
     (table,) = [b for b in made.blocks if getattr(b, "name", "").startswith("models")]
     assert table.stored["width"].tolist() == list(WIDTHS)
     assert table.stored["parameters"].tolist() == [16e3, 32e3, 64e3, 128e3]
@@ -171,9 +187,12 @@ def test_a_table_tells_what_the_models_of_each_width_are():
 
 
 def test_models_that_missed_their_plateau_are_a_warning():
-    made = part.section(study(whole_study({"negative_elbo": (0.1,) * 4}, plateau=0.0)))
+    made = part.section(Findings(study(whole_study({"negative_elbo": (0.1,) * 4}, plateau=0.0))))
     (said,) = texts(made, "warning")
-    assert "4 models ran out of epochs before the plateau (1 at 16, 1 at 32" in said
+    assert (
+        "4 models ran out of epochs before the held-out loss stopped falling (1 at 16, 1 at 32"
+        in said
+    )
     (table,) = [b for b in made.blocks if getattr(b, "name", "").startswith("models")]
     assert table.shown["plateau"].tolist() == ["7 of 8"] * 4
 
@@ -181,13 +200,15 @@ def test_models_that_missed_their_plateau_are_a_warning():
 def test_the_answer_is_the_verdict_of_the_main_score_and_what_casts_doubt_on_it():
     rising, flat = (0.1, 0.15, 0.2, 0.25), (0.3, 0.3, 0.3, 0.3)
     values = {"negative_elbo": rising, "negative_iwae": flat}
-    (said,) = conclusions(study(whole_study(values)))
-    assert said.startswith("cifar10-vs-svhn, -ELBO, likelihood = bernoulli: improves, does not")
-    verdict, doubt = conclusions(study(whole_study(values, plateau=0.0)))
-    assert verdict == said and "4 models ran out of epochs before the plateau" in doubt
-    assert conclusions(study(whole_study(values), None)) == []
-    assert conclusions(study([])) == []
-    assert conclusions(study(trials() + trials())) == [], "the section says why"
+    (said,) = concluded(study(whole_study(values)))
+    assert said.startswith(
+        "cifar10 against svhn, by -ELBO, likelihood = bernoulli: improves, does not"
+    )
+    verdict, doubt = concluded(study(whole_study(values, plateau=0.0)))
+    assert verdict == said and "4 models ran out of epochs" in doubt
+    assert concluded(study(whole_study(values), None)) == []
+    assert concluded(study([])) == []
+    assert concluded(study(trials() + trials())) == [], "the section says why"
 
 
 def test_levels_may_be_told_by_several_parameters():
@@ -211,7 +232,7 @@ def test_levels_may_be_told_by_several_parameters():
     nowhere = record(
         3, {"objective": "mixed", "refit": 0.5}, {"svhn": [0.1], "mnist": [0.1], "bits": [4.0]}
     )
-    made = part.section(study([*ours, nowhere], claim))
+    made = part.section(Findings(study([*ours, nowhere], claim)))
     assert all("improves, does not fix" in text for text in texts(made, "verdict"))
     assert all("The control, refit, moves AUROC by +" in text for text in texts(made, "verdict"))
     assert any("1 trial left out: at no level" in text for text in texts(made, "note"))
@@ -230,7 +251,7 @@ def test_a_forward_kl_study():
         )
         for k, (level, mean) in enumerate(levels.items())
     ]
-    made = part.section(study(ours, claim))
+    made = part.section(Findings(study(ours, claim)))
     assert all("improves, does not fix" in text for text in texts(made, "verdict"))
     assert any("all models" in text for text in texts(made, "verdict"))
 
@@ -239,7 +260,7 @@ def test_a_failed_model_is_left_out_and_counted():
     ours = trials()
     nothing = {name: [None] * 8 for name in ("svhn", "mnist", "bits")}
     failed = record(3, {"width": 128}, nothing, "failed")
-    made = part.section(study([*ours[:3], failed]))
+    made = part.section(Findings(study([*ours[:3], failed])))
     assert all("inconclusive (0 seeds" in text for text in texts(made, "verdict"))
     tables = [block for block in made.blocks if hasattr(block, "shown")]
     assert tables[-1].stored["models"].tolist() == [8] * 4
@@ -257,7 +278,7 @@ def test_a_failed_model_is_left_out_and_counted():
         (trials(), {"kind": "capacity"}, "names no factor"),
         (trials(), CLAIM | {"factor": ["width", "depth"]}, "must be the name of one parameter"),
         (trials(), CLAIM | {"strata": "likelihood"}, "strata must be a list of names"),
-        (trials(), CLAIM | {"levels": ["elbo"]}, "must tell the parameters of each level"),
+        (trials(), CLAIM | {"levels": ["elbo"]}, "must give the parameters of each level"),
         (trials(), CLAIM | {"levels": {"a": {}}, "control_level": "b"}, "levels lack b"),
         (trials(), "capacity of width", "must be a table of kind, factor and strata"),
         (trials(), ["capacity"], "must be a table of kind, factor and strata"),
@@ -268,12 +289,14 @@ def test_a_failed_model_is_left_out_and_counted():
     ],
 )
 def test_what_cannot_be_judged_is_a_sentence(ours, claim, said):
-    assert any(said in text for text in texts(part.section(study(ours, claim)), "warning"))
+    assert any(
+        said in text for text in texts(part.section(Findings(study(ours, claim))), "warning")
+    )
 
 
 @pytest.mark.parametrize("seeds", [1, 5])
 def test_few_seeds_have_a_section_without_a_verdict(seeds):
-    made = part.section(study(trials(seeds)))
+    made = part.section(Findings(study(trials(seeds))))
     assert all("inconclusive" in text for text in texts(made, "verdict"))
     for figure in (block for block in made.blocks if hasattr(block, "draw")):
         figure.draw().canvas.draw()
@@ -281,4 +304,4 @@ def test_few_seeds_have_a_section_without_a_verdict(seeds):
 
 @pytest.mark.parametrize("claim", ["", None])
 def test_a_study_without_a_claim_has_no_section(claim):
-    assert part.section(study(trials(), claim)) is None
+    assert part.section(Findings(study(trials(), claim))) is None

@@ -30,9 +30,9 @@ CONTRASTS = """places => {
     canvas.fillRect(0, 0, 1, 1);
     return [...canvas.getImageData(0, 0, 1, 1).data];
   };
-  const light = (rgb) => rgb.slice(0, 3).map((each) => each / 255)
-    .map((each) => each <= 0.04045 ? each / 12.92 : ((each + 0.055) / 1.055) ** 2.4)
-    .reduce((sum, each, k) => sum + each * [0.2126, 0.7152, 0.0722][k], 0);
+  const light = (rgb) => rgb.slice(0, 3).map((channel) => channel / 255)
+    .map((channel) => channel <= 0.04045 ? channel / 12.92 : ((channel + 0.055) / 1.055) ** 2.4)
+    .reduce((sum, channel, k) => sum + channel * [0.2126, 0.7152, 0.0722][k], 0);
   const ground = (element) => {
     const colour = getComputedStyle(element).backgroundColor;
     return channels(colour)[3] === 255 ? colour : ground(element.parentElement);
@@ -46,8 +46,8 @@ CONTRASTS = """places => {
     element.closest("[class]")?.className ?? "", element.tagName, element.className,
   ].join(" ");
   return [...document.querySelectorAll(places)]
-    .filter((each) => each.checkVisibility())
-    .map((each) => [name(each), contrast(each)]);
+    .filter((element) => element.checkVisibility())
+    .map((element) => [name(element), contrast(element)]);
 }"""
 
 
@@ -101,7 +101,7 @@ def opened(browser, address):
             browser.new_context(viewport=size, color_scheme=scheme, reduced_motion="reduce")
         )
         page = contexts[-1].new_page()
-        page.on("console", lambda said: faults.append(f"{said.type}: {said.text}"))
+        page.on("console", lambda message: faults.append(f"{message.type}: {message.text}"))
         page.on("pageerror", lambda error: faults.append(str(error)))
         page.on("request", lambda request: requests.append(request.url))
         page.goto(address)
@@ -111,7 +111,7 @@ def opened(browser, address):
     for context in contexts:
         context.close()
     assert faults == []
-    assert {each for each in requests if not each.startswith("data:")} == {address}
+    assert {url for url in requests if not url.startswith("data:")} == {address}
 
 
 def column(page, k):
@@ -127,11 +127,11 @@ def heading(page, k):
 def test_nothing_sticks_out_and_all_letters_are_readable(opened, size, scheme):
     page = opened(size, scheme)
     assert page.evaluate("document.documentElement.scrollWidth <= innerWidth")
-    found = page.evaluate(CONTRASTS, PLACES)
+    contrasts = page.evaluate(CONTRASTS, PLACES)
     for name in ("better", "worse", "alike", "unsure"):
-        assert any(f"tone {name}" in place for place, _ in found)
-    assert len(found) > 100
-    assert [each for each in found if each[1] < READABLE] == []
+        assert any(f"tone {name}" in place for place, _ in contrasts)
+    assert len(contrasts) > 100
+    assert [place for place in contrasts if place[1] < READABLE] == []
 
 
 def test_a_wide_table_scrolls_in_its_own_frame(opened):

@@ -15,7 +15,7 @@ import pytest
 from analysis.document import theme
 from analysis.document.blocks import Cell, Document, Figure, Section, Table, Text
 from analysis.report.render import content, export
-from analysis.report.render.figures import drawn, inline
+from analysis.report.render.figures import inline, render_figure
 from analysis.report.render.html import html
 from analysis.report.render.latex import ABSENT, LATIN, LETTERS, latex, tex
 from analysis.report.render.markdown import escaped, markdown
@@ -60,17 +60,17 @@ def document(**changes):
 
 
 def hostile():
-    table = pd.DataFrame({each: [each, Cell(each, 1.0, "better", each)] for each in HOSTILE})
-    blocks = [Text(each, kind) for each in HOSTILE for kind in ("plain", "warning")]
-    blocks += [Text(f"- {each}") for each in HOSTILE if "\n" not in each]
+    table = pd.DataFrame({text: [text, Cell(text, 1.0, "better", text)] for text in HOSTILE})
+    blocks = [Text(text, kind) for text in HOSTILE for kind in ("plain", "warning")]
+    blocks += [Text(f"- {text}") for text in HOSTILE if "\n" not in text]
     blocks += [Table("t", table, " ".join(HOSTILE))]
     blocks += [Figure("f", functools.partial(draw_line, "<i>&</i>"), " ".join(HOSTILE))]
-    sections = [Section(each, blocks if k == 0 else ()) for k, each in enumerate(HOSTILE)]
+    sections = [Section(text, blocks if k == 0 else ()) for k, text in enumerate(HOSTILE)]
     return Document("<b>", "\n\n".join(HOSTILE), sections)
 
 
-def page(made):
-    return html(made, [drawn(each) for each in made.figures()])
+def page(report):
+    return html(report, [render_figure(figure) for figure in report.figures()])
 
 
 class Elements(HTMLParser):
@@ -81,7 +81,7 @@ class Elements(HTMLParser):
 
     def handle_starttag(self, tag, attrs):
         self.tags.append(tag)
-        self.attributes += [(tag, *each) for each in attrs]
+        self.attributes += [(tag, *attribute) for attribute in attrs]
         self.ids += [value for key, value in attrs if key == "id"]
         self.links += [value for key, value in attrs if key == "href"]
 
@@ -96,15 +96,15 @@ def test_a_page_shows_what_a_user_typed_and_runs_none_of_it():
     assert not {"img", "i"} & set(elements.tags)
     assert elements.tags.count("script") == 1
     assert not any(key.startswith("on") for _, key, _ in elements.attributes)
-    for each in map(content.line, HOSTILE):
-        assert each in elements.text
+    for text in map(content.one_line, HOSTILE):
+        assert text in elements.text
 
 
 def test_a_page_asks_for_nothing():
     elements = Elements(page(document()))
     sources = [v for _, key, v in elements.attributes if key in ("src", "srcset", "data")]
     assert not sources
-    outside = [each for each in elements.links if not each.startswith(("#", "data:", "tables/"))]
+    outside = [link for link in elements.links if not link.startswith(("#", "data:", "tables/"))]
     assert not outside
     policy = next(v for _, key, v in elements.attributes if key == "content" and "default" in v)
     assert "default-src 'none'" in policy
@@ -112,10 +112,10 @@ def test_a_page_asks_for_nothing():
 
 
 def test_every_address_in_a_page_is_unique_and_every_link_has_its_target():
-    for made in (document(), hostile()):
-        elements = Elements(page(made))
+    for report in (document(), hostile()):
+        elements = Elements(page(report))
         assert [name for name, n in Counter(elements.ids).items() if n > 1] == []
-        inside = {each[1:] for each in elements.links if each.startswith("#")}
+        inside = {link[1:] for link in elements.links if link.startswith("#")}
         assert inside <= set(elements.ids)
     assert content.anchors(document()) == ["results", "results-2", "table-main-2", "section"]
 
@@ -130,7 +130,7 @@ def test_a_page_has_a_title_a_language_and_ordered_headings():
 def test_the_same_document_gives_the_same_bytes():
     for render in (page, markdown, latex):
         assert render(document()) == render(document())
-    one, two = (drawn(document().figures()[0]) for _ in range(2))
+    one, two = (render_figure(document().figures()[0]) for _ in range(2))
     assert one == two
 
 
@@ -148,7 +148,7 @@ def test_markdown_shows_what_a_user_typed():
     text = markdown(hostile())
     assert not re.search(r"(?<!\\)<", text)
     assert r"a\|b" in text and r"\$x\_1\$" in text and r"\&lt;" in text
-    rows = [each for each in text.splitlines() if each.startswith("|")]
+    rows = [line for line in text.splitlines() if line.startswith("|")]
     bars = {len(re.findall(r"(?<!\\)\|", row)) for row in rows}
     assert bars == {len(HOSTILE) + 1}, "no cell breaks the table"
 
@@ -177,13 +177,13 @@ def test_a_cell_is_its_text_and_what_it_sorts_by():
     assert content.cell(np.float32(0.5)) == Cell("0.5", 0.5)
     assert content.cell(np.int64(1234567)).text == "1234567"
     assert content.cell(True).text == "True" and math.isnan(content.cell(True).value)
-    assert [content.cell(each).text for each in (None, pd.NA, pd.NaT, math.nan)] == [""] * 4
+    assert [content.cell(value).text for value in (None, pd.NA, pd.NaT, math.nan)] == [""] * 4
     assert content.cell(math.inf) == Cell("inf", math.inf)
 
 
 def test_a_column_is_numeric_where_all_that_is_there_has_a_value():
     table = Table("t", pd.DataFrame({"a": [1, math.nan], "b": ["x", ""], "c": [None, None]}))
-    assert [each.numeric for each in content.grid(table).columns] == [True, False, False]
+    assert [column.numeric for column in content.table_view(table).columns] == [True, False, False]
 
 
 @pytest.mark.parametrize("render", [page, markdown, latex])
@@ -195,7 +195,7 @@ def test_empty_parts_are_no_error(render):
 
 
 def test_a_figure_in_a_page_has_the_pages_ink_and_names_of_its_own():
-    figure = drawn(document().figures()[1])
+    figure = render_figure(document().figures()[1])
     text = inline(figure)
     assert figure.svg.startswith("<svg") and theme.INK in figure.svg
     assert text.count(theme.INK) == 1, "as a text that a user typed"
@@ -204,7 +204,7 @@ def test_a_figure_in_a_page_has_the_pages_ink_and_names_of_its_own():
     ids = set(re.findall(r'\bid="([^"]+)"', text))
     used = set(re.findall(r"url\(#([^)]+)\)", text)) | set(re.findall(r'href="#([^"]+)"', text))
     assert used and used <= ids
-    assert all(each.startswith("figure-line.2:") for each in ids)
+    assert all(name.startswith("figure-line.2:") for name in ids)
 
 
 def test_a_figure_is_drawn_in_the_projects_style_by_default():
@@ -213,7 +213,7 @@ def test_a_figure_is_drawn_in_the_projects_style_by_default():
         figure.axes[0].text(0.5, 0.5, "ink")
         return figure
 
-    assert re.search(rf"fill: {theme.INK}[^>]*>ink<", drawn(Figure("f", draw)).svg)
+    assert re.search(rf"fill: {theme.INK}[^>]*>ink<", render_figure(Figure("f", draw)).svg)
 
 
 def test_a_figure_that_cannot_be_drawn_is_an_error():
@@ -221,7 +221,7 @@ def test_a_figure_that_cannot_be_drawn_is_an_error():
         raise ZeroDivisionError("a fault of the figure")
 
     with pytest.raises(ZeroDivisionError):
-        drawn(Figure("f", draw))
+        render_figure(Figure("f", draw))
 
 
 def test_export_writes_every_file(tmp_path):
@@ -236,7 +236,7 @@ def test_export_writes_every_file(tmp_path):
     written = export.export(document(sections=(section,)), tmp_path)
     assert len(calls) == 1
     assert written == (tmp_path / "report.html", tmp_path / "report.md", tmp_path / "report.tex")
-    names = {str(each.relative_to(tmp_path)) for each in tmp_path.rglob("*") if each.is_file()}
+    names = {str(path.relative_to(tmp_path)) for path in tmp_path.rglob("*") if path.is_file()}
     files = {"tables/main.csv", "tables/raw.csv", "figures/f.svg", "figures/f.pdf"}
     assert names == {"report.html", "report.md", "report.tex", *files}
     assert (tmp_path / "figures/f.pdf").read_bytes().startswith(b"%PDF")
@@ -247,7 +247,7 @@ def test_export_removes_what_an_earlier_report_left(tmp_path):
     export.export(document(), tmp_path)
     (tmp_path / "figures" / "notes.txt").write_text("mine")
     export.export(document(sections=(), tables=()), tmp_path)
-    left = {each.name for each in tmp_path.rglob("*") if each.is_file()}
+    left = {path.name for path in tmp_path.rglob("*") if path.is_file()}
     assert left == {"report.html", "report.md", "report.tex", "notes.txt"}
 
 
@@ -270,7 +270,7 @@ def test_a_file_that_cannot_be_written_leaves_the_old_one(tmp_path, monkeypatch)
     monkeypatch.setattr(pd.DataFrame, "to_csv", lambda *_, **__: 1 / 0)
     with pytest.raises(ZeroDivisionError):
         export.write_csv(pd.DataFrame({"x": [1]}), path)
-    assert [each.name for each in tmp_path.iterdir()] == ["t.csv"]
+    assert [path.name for path in tmp_path.iterdir()] == ["t.csv"]
     assert path.read_text() == "old"
 
 
@@ -326,10 +326,10 @@ def test_latex_compiles(tmp_path):
     wide = pd.DataFrame({f"column {k}": [k / 7] * 90 for k in range(25)})
     long = pd.DataFrame({"[x": ["[a] " + "word " * 60, "*", 1]})
     blocks = (Text(letters), Text("---\n\n- [x]"), Table("wide", wide), Table("long", long))
-    made = hostile()
-    made = Document(letters, letters, (*made.sections, *document().sections[:2]))
-    made = Document(letters, made.summary, (*made.sections, Section(letters, blocks)))
-    export.export(made, tmp_path)
+    report = hostile()
+    report = Document(letters, letters, (*report.sections, *document().sections[:2]))
+    report = Document(letters, report.summary, (*report.sections, Section(letters, blocks)))
+    export.export(report, tmp_path)
     done = subprocess.run(
         ["pdflatex", "-interaction=nonstopmode", "-halt-on-error", "report.tex"],
         cwd=tmp_path, capture_output=True, text=True, errors="replace", timeout=120, check=False,

@@ -90,10 +90,10 @@ def study(tmp_path):
             "created": "now",
         }
         write_atomically(folder.study, to_text(stored))
-        for each in trials:
-            folder.trials.append(each)
-        for each in fresh:
-            folder.evaluation.append(each)
+        for trial in trials:
+            folder.trials.append(trial)
+        for trial in fresh:
+            folder.evaluation.append(trial)
         return folder
 
     return write
@@ -106,11 +106,11 @@ def test_quotes_the_winner_on_fresh_seeds_and_nothing_else(study):
         record(1, 0.5, seeds=(1001,), test=[0.7, 0.9], identity="id0"),
     ]
     folder = study(trials, fresh)
-    (found,) = quoted(folder)
-    assert found.identity == "id0"
-    assert found.panel.mean == pytest.approx(0.75)
-    assert found.panel.n == 2
-    assert {task: each.mean for task, each in found.classes.items()} == pytest.approx(
+    (result,) = quoted(folder)
+    assert result.identity == "id0"
+    assert result.auroc.mean == pytest.approx(0.75)
+    assert result.auroc.n == 2
+    assert {task: auroc.mean for task, auroc in result.classes.items()} == pytest.approx(
         {"digits/0": 0.65, "digits/1": 0.85}
     )
     written = write_report(folder.path)
@@ -140,9 +140,9 @@ def test_a_failed_seed_is_left_out_whole_and_counted(study):
     )
     fresh = [record(0, 0.5, seeds=(1000,), test=[0.6, 0.8], identity="id0"), lost]
     folder = study([record(0, 0.9)], fresh)
-    (found,) = quoted(folder)
-    assert (found.panel.n, found.failed, found.seeds) == (1, 1, 2)
-    assert found.panel.mean == pytest.approx(0.7)
+    (result,) = quoted(folder)
+    assert (result.auroc.n, result.failed, result.seeds) == (1, 1, 2)
+    assert result.auroc.mean == pytest.approx(0.7)
     text = text_of(folder)
     assert "1 of 2 seeds failed" in text
     assert "1 failed: loss became nan in epoch 3" in text
@@ -151,9 +151,9 @@ def test_a_failed_seed_is_left_out_whole_and_counted(study):
 def test_the_only_configuration_is_quoted_where_nothing_was_selected(study):
     only = record(0, None, seeds=(0, 1), test=[0.6, 0.7, 0.8, 0.9])
     folder = study([only], evaluation_seeds=0)
-    (found,) = quoted(folder)
-    assert found.rule.startswith("none")
-    assert (found.panel.mean, found.panel.n) == (pytest.approx(0.75), 2)
+    (result,) = quoted(folder)
+    assert result.rule == "nothing"
+    assert (result.auroc.mean, result.auroc.n) == (pytest.approx(0.75), 2)
     two = study([record(1, None, seeds=(0, 1), test=[0.6] * 4)], evaluation_seeds=0)
     assert quoted(two) == []
 
@@ -164,14 +164,14 @@ def test_two_baselines_of_which_none_is_chosen_are_both_quoted(study):
         for k, name in enumerate(("one-class", "soft-boundary"))
     ]
     folder = study(pair, evaluation_seeds=0)
-    found = quoted(folder)
-    assert {each.baseline: each.panel.mean for each in found} == pytest.approx(
+    both = quoted(folder)
+    assert {result.baseline: result.auroc.mean for result in both} == pytest.approx(
         {"one-class": 0.6, "soft-boundary": 0.7}
     )
     text = text_of(folder)
     assert "- one-class: 60.0 % (the same for all n = 2 seeds)" in text
     assert "- soft-boundary: 70.0 % (the same for all n = 2 seeds)" in text
-    assert "Selection: none; nothing was chosen between." in text
+    assert "Nothing was selected: every configuration was fixed before the run." in text
     side_by_side = text.partition("## Baselines side by side")[2].partition("##")[0]
     rows = [
         [cell.strip().replace("\\", "") for cell in line.strip("|").split("|")]
@@ -202,8 +202,8 @@ def test_an_ablation_lists_each_change_with_its_paired_difference(study):
     assert "75.0 ± 7.1" in row
     reference = next(line for line in text.splitlines() if "| nothing " in line)
     assert "65.0 ± 7.1" in reference
-    assert "Test AUROC of PGN 65.0 ± 7.1" in text, "the headline is of what was changed"
-    assert "its baseline with nothing changed" in text
+    assert "Test AUROC of PGN: 65.0 ± 7.1" in text, "the headline is of what was changed"
+    assert "the baseline with its default parameters" in text
     assert "+10.0" in row
     stored["study"]["plan"] = {"name": "Optuna"}
     write_atomically(folder.study, to_text(stored))
@@ -250,7 +250,7 @@ def test_a_cut_last_line_does_not_hide_the_rest(study):
     folder = study([record(0, 0.9), record(1, 0.8)])
     with folder.trials.path.open("a") as file:
         file.write('{"number": 2, "iden')
-    assert "2 of 4 trials ended" in write_report(folder.path).summary
+    assert "2 of 4 trials complete" in write_report(folder.path).summary
 
 
 def test_a_newer_study_is_refused_in_one_line(study):
@@ -269,8 +269,8 @@ def test_a_result_of_collapsed_models_says_so(study):
     alone = record(0, None, test=[0.5, 0.9])
     alone.metrics["test_collapsed"] = [1.0, 0.0]
     folder = study([alone], evaluation_seeds=0)
-    (found,) = quoted(folder)
-    assert found.collapsed == 1
+    (result,) = quoted(folder)
+    assert result.collapsed == 1
     summary = write_report(folder.path).summary
     assert "; 1 model collapsed (one score for every image, but for rounding)" in summary
 

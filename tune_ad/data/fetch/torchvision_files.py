@@ -9,20 +9,25 @@ from tune_ad.data.declaration import Arrays, Torchvision
 from tune_ad.data.fetch.idx import IDX_NAMES
 
 
-def in_two_parts(kind: str, files: tuple[str, ...]) -> Torchvision:
-    """The data set class `kind` of torchvision, which takes `train` and holds data and targets."""
-    return Torchvision(files, partial(_read_parts, kind))
+def in_two_parts(class_name: str, files: tuple[str, ...]) -> Torchvision:
+    """A data set of torchvision whose class takes `train` and has `data` and `targets`.
+
+    Args:
+        class_name: of the class in `torchvision.datasets`.
+        files: paths below the data root that torchvision keeps.
+    """
+    return Torchvision(files, partial(_read_parts, class_name))
 
 
-def in_idx_files(kind: str) -> Torchvision:
-    """The data set class `kind` of torchvision, which keeps idx files in `<root>/<kind>/raw`."""
-    return in_two_parts(kind, tuple(f"{kind}/raw/{name}" for name in IDX_NAMES))
+def in_idx_files(class_name: str) -> Torchvision:
+    """A data set of torchvision that is kept as idx files in `<root>/<class_name>/raw`."""
+    return in_two_parts(class_name, tuple(f"{class_name}/raw/{name}" for name in IDX_NAMES))
 
 
-def _read_parts(kind: str, root: Path, download: bool) -> Arrays:
+def _read_parts(class_name: str, root: Path, download: bool) -> Arrays:
     from torchvision import datasets
 
-    data_set = getattr(datasets, kind)
+    data_set = getattr(datasets, class_name)
     train, test = (data_set(root, train=part, download=download) for part in (True, False))
     return Arrays(
         np.asarray(train.data),

@@ -1,1 +1,1 @@
-"""One module per data set, each holding one value `DATA_SET`; a new file is a new data set."""
+"""One module for each data set, with one value `DATA_SET`: a new file is a new data set."""

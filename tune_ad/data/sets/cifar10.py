@@ -8,22 +8,26 @@ import numpy as np
 import numpy.typing as npt
 
 from tune_ad.data.declaration import Arrays, DataSet, Registry
+from tune_ad.data.fetch.progress import tracked
 from tune_ad.data.fetch.torchvision_files import in_two_parts
 
 BATCHES = ("data_batch_1", "data_batch_2", "data_batch_3", "data_batch_4", "data_batch_5")
 
 
 def _from_npm(package: Path) -> Arrays:
+    """The images of a package that holds one large PNG picture per batch."""
+    pictures = [package / f"{name}.png" for name in (*BATCHES, "test_batch")]
+    *train, test = map(_batch, tracked(pictures, "decoding the pictures of cifar10", "files"))
     return Arrays(
-        np.concatenate([_batch(package / f"{name}.png") for name in BATCHES]),
+        np.concatenate(train),
         np.array(json.loads((package / "train_lables.json").read_text()), np.int64),
-        _batch(package / "test_batch.png"),
+        test,
         np.array(json.loads((package / "test_lables.json").read_text()), np.int64),
     )
 
 
 def _batch(path: Path) -> npt.NDArray[Any]:
-    """The images (n, 32, 32, 3) in a picture of n rows, each row the 1024 pixels of an image."""
+    """The images (n, 32, 32, 3) in a picture of n rows; each row has the 1,024 pixels of one."""
     from PIL import Image
 
     with Image.open(path) as picture:

@@ -1,4 +1,4 @@
-"""The handwritten digits that come with scikit-learn, 8 x 8 grey."""
+"""Digits: the handwritten digits that come with scikit-learn, 8 x 8 grey."""
 
 import numpy as np
 
@@ -10,7 +10,7 @@ LARGEST_VALUE = 16
 
 
 def _from_scikit_learn() -> Arrays:
-    """The 1,797 images, cut once for all into training and test part.
+    """The 1,797 images, cut into a training and a test part that never change.
 
     Of each class's n images, the first round(0.3 n) of a permutation drawn from the stream
     (0, "digits test part", class) are test images; both parts keep scikit-learn's order.
@@ -22,9 +22,9 @@ def _from_scikit_learn() -> Arrays:
     labels = bunch.target.astype(np.int64)
     test = np.zeros(len(labels), bool)
     for digit in range(10):
-        replica_specs = np.flatnonzero(labels == digit)
-        order = numpy_stream(0, "digits test part", digit).permutation(replica_specs)
-        test[order[: round(TEST_FRACTION * len(replica_specs))]] = True
+        indices = np.flatnonzero(labels == digit)
+        shuffled = numpy_stream(0, "digits test part", digit).permutation(indices)
+        test[shuffled[: round(TEST_FRACTION * len(indices))]] = True
     return Arrays(images[~test], labels[~test], images[test], labels[test])
 
 

@@ -1,1 +1,1 @@
-"""Detectors that score by the error of a reconstruction: AE, VAE and beta-VAE, AAE."""
+"""Detectors that score by a reconstruction error: AE, VAE and beta-VAE, AAE."""

@@ -1,4 +1,4 @@
-"""Adversarial autoencoder: codes are drawn to the prior by a discriminator."""
+"""AAE: an image is anomalous if an adversarial autoencoder reconstructs it badly."""
 
 from dataclasses import dataclass
 
@@ -12,8 +12,8 @@ from tune_ad.detectors.nets import ImageShape
 from tune_ad.detectors.reconstruction import ReconstructionConfig
 from tune_ad.detectors.schedule import Phase, Stage
 
-HIDDEN = (512, 256)  # of the discriminator, as released
-SLOPE = 0.1
+DISCRIMINATOR_WIDTHS = (512, 256)  # of the hidden layers, as released
+DISCRIMINATOR_SLOPE = 0.1  # of LeakyReLU on its negative side
 
 
 @dataclass(frozen=True)
@@ -21,13 +21,13 @@ class AAEConfig(ReconstructionConfig):
     """Hyperparameters of `AAE`.
 
     Attributes:
-        adversarial_weight: weight of the adversarial loss of the encoder; the reconstruction has
-            the rest. Released .001 (joint updates only).
-        joint: whether encoder and decoder lower both losses in one step, as released; otherwise
-            the reconstruction and the adversarial loss have a step and an Adam each, as in the
-            original AAE.
-        leaky_output: LeakyReLU also after the discriminator's last layer, before the sigmoid. The
-            paper's text has it after every layer; the released code only has the sigmoid there.
+        adversarial_weight: weight w of the adversarial loss of the encoder; the reconstruction has
+            weight 1 - w. Acts in joint updates only. Released .001.
+        joint: whether encoder and decoder minimise both losses in one step, as released. Otherwise
+            the reconstruction and the adversarial loss have a step and an optimiser each, as in
+            the original AAE.
+        leaky_output: apply LeakyReLU after the last layer of the discriminator, too, before the
+            sigmoid. The paper's text has LeakyReLU after every layer, the released code has not.
     """
 
     reconstruction: str = "l1"
@@ -40,16 +40,17 @@ class AAEConfig(ReconstructionConfig):
 class AAE(Autoencoder[AAEConfig]):
     r"""Adversarial autoencoder on the LeNet-like networks.
 
-    With encoder E, decoder G and a discriminator D of codes (J to 512 to 256 to 1), a step is
+    A discriminator D, from J to 512 to 256 to 1, tells codes of the prior from those of images,
+    and so draws the codes of the encoder E towards the prior. With decoder G, an update is
 
-    - "autoencoder": E and G lower $(1 - w) |\hat x - x| + w \, BCE(D(E(x)), 1)$, the first a mean
-      over pixels and channels;
-    - "discriminator": D lowers $\frac12 [BCE(D(z), 1) + BCE(D(E(x)), 0)]$ with $z \sim N(0, I)$.
+    - "autoencoder": E and G minimise $(1 - w) |\hat x - x| + w \, BCE(D(E(x)), 1)$, the first a
+      mean over pixels and channels;
+    - "discriminator": D minimises $\frac12 [BCE(D(z), 1) + BCE(D(E(x)), 0)]$ with
+      $z \sim N(0, I)$, on the codes of the encoder as it is after the first step.
 
-    Without `joint`, the first splits into "reconstruction" and, after the discriminator's step,
-    "encoder". The discriminator sees codes of the encoder as it is after its own step.
-    Cross-entropies are in nats. The score is the squared error
-    $\sum_i (\hat x_i - x_i)^2$, in [0, c h w].
+    Without `joint`, the first step becomes "reconstruction", and "encoder", which minimises the
+    adversarial loss, follows the step of the discriminator. Cross-entropies are in nats. The score
+    is the squared error $\sum_i (\hat x_i - x_i)^2$, in [0, c h w]; larger = more anomalous.
 
     Sources: Makhzani et al., Adversarial Autoencoders, arXiv 1511.05644, section 2; settings as in
     the released code of Park, Adosoglou and Pardalos, arXiv 2005.01889.
@@ -59,12 +60,12 @@ class AAE(Autoencoder[AAEConfig]):
 
     def __init__(self, config: AAEConfig, shape: ImageShape) -> None:
         super().__init__(config, shape)
-        layers = code_discriminator(config.latent_dim, HIDDEN, SLOPE)
-        output = [nn.LeakyReLU(SLOPE)] if config.leaky_output else []
+        layers = code_discriminator(config.latent_dim, DISCRIMINATOR_WIDTHS, DISCRIMINATOR_SLOPE)
+        output = [nn.LeakyReLU(DISCRIMINATOR_SLOPE)] if config.leaky_output else []
         self.discriminator = nn.Sequential(*layers, *output)
 
     def stages(self) -> tuple[Stage, ...]:
-        """One stage of two phases, or of three where they are not joint."""
+        """One stage, of two phases if updates are joint, else of three."""
         both, discriminator = ("encoder", "decoder"), Phase("discriminator", ("discriminator",))
         if self.config.joint:
             return (self.stage(Phase("autoencoder", both), discriminator),)
@@ -72,24 +73,24 @@ class AAE(Autoencoder[AAEConfig]):
         return (self.stage(reconstruction, discriminator, encoder),)
 
     def noise(self, phase: str, batch: int) -> dict[str, Noise]:
-        """Codes from the prior for the discriminator."""
+        """One code from the prior per image, for the discriminator."""
         if phase != "discriminator":
             return {}
         return {"code": Noise("normal", (batch, self.config.latent_dim))}
 
     def terms(self, phase: str, images: Tensor, noise: Terms) -> Terms:
-        """The "loss" of each image in a phase; of joint updates also its two parts."""
+        """The "loss" of each image in a phase; in a joint update also its two parts."""
         if phase == "discriminator":
-            both = discriminator_loss(self.discriminator, noise["code"], self.encoder, images)
-            return {"loss": 0.5 * both}
+            loss = discriminator_loss(self.discriminator, noise["code"], self.encoder, images)
+            return {"loss": 0.5 * loss}
         codes = self.encoder(images)
         if phase == "encoder":
             return {"loss": adversarial_bce(self.discriminator(codes), real=True)}
         logits = self.decoder.logits(codes)
-        error = self.config.trained_error(self.config.distortion(logits, images), images)
+        reconstruction = self.config.trained_error(self.config.distortion(logits, images), images)
         if phase == "reconstruction":
-            return {"loss": error}
-        fooled = adversarial_bce(self.discriminator(codes), real=True)
+            return {"loss": reconstruction}
+        adversarial = adversarial_bce(self.discriminator(codes), real=True)
         weight = self.config.adversarial_weight
-        loss = weight * fooled + (1 - weight) * error
-        return {"loss": loss, "reconstruction": error, "adversarial": fooled}
+        loss = weight * adversarial + (1 - weight) * reconstruction
+        return {"loss": loss, "reconstruction": reconstruction, "adversarial": adversarial}

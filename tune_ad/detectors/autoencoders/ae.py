@@ -1,4 +1,4 @@
-"""Autoencoder: an image that it reconstructs badly is anomalous."""
+"""AE: an image is anomalous if an autoencoder reconstructs it badly."""
 
 from dataclasses import dataclass
 
@@ -18,7 +18,8 @@ class AE(Autoencoder[AEConfig]):
     r"""Deterministic autoencoder on the LeNet-like networks.
 
     Loss and score are the squared error $\sum_i (\hat x_i - x_i)^2$ over the pixels and channels
-    of an image, in squared units of the scaled pixel, in [0, c h w]; other errors by setting.
+    of an image, in squared units of the scaled pixel, in [0, c h w]; larger = more anomalous.
+    Settings replace it by other errors, in the loss and in the score.
 
     Source: Park, Adosoglou and Pardalos, arXiv 2005.01889, section 5, and their released code.
     """

@@ -1,4 +1,4 @@
-"""What deterministic autoencoders share: their networks, their score, their pictures."""
+"""What deterministic autoencoders share: their networks, their score and their pictures."""
 
 from typing import TypeVar
 
@@ -13,7 +13,7 @@ ReconstructionConfigT = TypeVar("ReconstructionConfigT", bound=ReconstructionCon
 
 
 class Autoencoder(TrainedDetector[ReconstructionConfigT]):
-    """An encoder and a mirrored decoder; the error of the reconstruction is the score."""
+    """An encoder and a mirrored decoder, scored by the error of the reconstruction."""
 
     def __init__(self, config: ReconstructionConfigT, shape: ImageShape) -> None:
         super().__init__(config, shape)

@@ -1,5 +1,6 @@
-"""GPND: the detector, its networks, densities and Jacobian volume."""
+"""GPND: the detector, its adversarial autoencoder, its densities and its volumes."""
 
-from tune_ad.detectors.gpnd.detector import GPND, GPNDConfig
+from tune_ad.detectors.gpnd.adversarial_autoencoder import GPNDConfig
+from tune_ad.detectors.gpnd.detector import GPND
 
 __all__ = ["GPND", "GPNDConfig"]

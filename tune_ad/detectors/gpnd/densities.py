@@ -1,4 +1,4 @@
-"""The densities that GPND fits on training images: generalised Gaussians and a histogram."""
+"""The densities that GPND fits to training images: generalised Gaussians and a histogram."""
 
 import math
 from collections.abc import Callable
@@ -9,22 +9,29 @@ from torch import Tensor
 
 from tune_ad.errors import DegenerateInputError
 
-SHAPES = (0.5, 32.0)  # towards 0 the likelihood is unbounded, towards infinity it is uniform
-LOG_SHAPES = tuple(math.log(each) for each in SHAPES)
-ROUNDS, STEPS, ZOOM = 12, 6, 2.5
-GOLDEN = (math.sqrt(5) - 1) / 2
-LARGEST_POWER = 1e300
-LEAST_OFFSET = 2.0**-13  # in scales
-LEAST_DENSITY = 2.0**-1022  # 2.2e-308; the official 1e-308 is no normal float64
-LEAST_DISTANCE = 2.0**-23  # float32 cannot tell an image in [0, 1] from its copy below this
-ROUNDING = 2.0**-17  # relative, of a residual in float32 networks
+# Bounds of log beta: at beta 0 the likelihood is unbounded, at infinity the density is uniform.
+LOG_SHAPE_BOUNDS = (math.log(0.5), math.log(32.0))
+ALTERNATIONS = 12  # of the search between beta and mu
+BRACKET_SHRINKAGE = 2.5  # of the brackets from one alternation to the next
+SECTION_STEPS = 6  # of golden-section search in an alternation
+GOLDEN_RATIO = (math.sqrt(5) - 1) / 2
+LARGEST_POWER = 1e300  # of an offset, so that the log-density stays finite
+LEAST_OFFSET = 2.0**-13  # in units of the scale
+LEAST_DENSITY = 2.0**-1022  # 2.2e-308, the least normal float64; the official code has 1e-308
+LEAST_DISTANCE = 2.0**-23  # below it, float32 cannot tell an image in [0, 1] from its copy
+RELATIVE_ROUNDING = 2.0**-17  # of a residual in float32 networks
 
 
 class GeneralisedGaussian(NamedTuple):
     r"""Densities $\frac{\beta}{2 \alpha \Gamma(1/\beta)} \exp(-|(z - \mu) / \alpha|^\beta)$.
 
-    One for each of J coordinates, which are independent; every field has shape (J,), float64.
-    Laplace at $\beta = 1$, Gaussian at 2, towards uniform as it grows.
+    There is one for each of J independent coordinates. A density is Laplace at $\beta = 1$,
+    Gaussian at 2, and approaches a uniform one as $\beta$ grows.
+
+    Attributes:
+        shape: $\beta$ of each coordinate, shape (J,), float64.
+        location: $\mu$, likewise.
+        scale: $\alpha$, likewise.
     """
 
     shape: Tensor
@@ -32,10 +39,10 @@ class GeneralisedGaussian(NamedTuple):
     scale: Tensor
 
     def log_density(self, values: Tensor) -> Tensor:
-        r"""The sum over coordinates in nats, finite, for values of shape (batch, J).
+        r"""The log-density of values (batch, J), summed over coordinates: (batch,), nats, finite.
 
-        Below $\beta = 1$ the density has a cusp, which would enlarge the rounding of float32
-        codes: $|z - \mu|$ is at least $2^{-13} \alpha$, which costs at most 0.01 nats.
+        Below $\beta = 1$ the density has a cusp, which would magnify the rounding of float32
+        codes. Therefore $|z - \mu|$ is at least $2^{-13} \alpha$, an error of at most 0.01 nats.
         """
         shape, location, scale = self
         offsets = ((values - location).abs() / scale).clamp(min=LEAST_OFFSET)
@@ -46,11 +53,11 @@ class GeneralisedGaussian(NamedTuple):
 
 
 def require_finite(what: str, finite: Tensor) -> None:
-    """Refuse to fit a density to something that is not finite.
+    """Refuse to fit a density to values that are not finite.
 
     Args:
-        what: is fitted, in the plural.
-        finite: for each image whether it is finite, shape (n,).
+        what: the values of an image that are fitted, in the plural, e.g. "codes".
+        finite: whether those of each image are finite, shape (n,).
 
     Raises:
         DegenerateInputError: naming how many are not.
@@ -64,23 +71,23 @@ def require_finite(what: str, finite: Tensor) -> None:
 
 
 def fitted_gaussian(values: Tensor) -> GeneralisedGaussian:
-    r"""The generalised Gaussians of maximum likelihood.
+    r"""The generalised Gaussian of maximum likelihood for each coordinate of the codes.
 
-    Given $\beta$ and $\mu$ the best scale is
+    For fixed $\beta$ and $\mu$ the likeliest scale is
     $\alpha = (\frac{\beta}{n} \sum_i |z_i - \mu|^\beta)^{1/\beta}$. The likelihood at that scale
-    is maximised over $\log\beta$ and $\mu$ in turn, by golden sections of brackets that shrink
-    round by round, for all coordinates at once. $\beta$ is kept in [0.5, 32].
+    is maximised over $\log\beta$ and $\mu$ in turn, by golden-section search in brackets that
+    shrink with each turn, for all coordinates at once. $\beta$ is kept in [0.5, 32].
 
     Args:
-        values: float64, shape (n, J).
+        values: codes of the training images, float64, shape (n, J).
 
     Raises:
-        DegenerateInputError: if a code is not finite, or a coordinate varies no more than float32
-            rounds, naming it.
+        DegenerateInputError: if a code is not finite, or a coordinate varies by no more than the
+            rounding of float32; the message names it.
     """
     require_finite("codes", values.isfinite().all(1))
     low, high = values.aminmax(dim=0)
-    constant = high - low <= ROUNDING * torch.maximum(low.abs(), high.abs())
+    constant = high - low <= RELATIVE_ROUNDING * torch.maximum(low.abs(), high.abs())
     if bool(constant.any()):
         first = int(constant.nonzero()[0])
         raise DegenerateInputError(
@@ -89,9 +96,9 @@ def fitted_gaussian(values: Tensor) -> GeneralisedGaussian:
             "dimensions are like that), so no density can be fitted to it"
         )
     location = values.mean(0)
-    log_shape = torch.full_like(location, sum(LOG_SHAPES) / 2)
-    for turn in range(ROUNDS):
-        share = ZOOM**-turn / 2
+    log_shape = torch.full_like(location, sum(LOG_SHAPE_BOUNDS) / 2)
+    for turn in range(ALTERNATIONS):
+        share = BRACKET_SHRINKAGE**-turn / 2
         log_shape = best_log_shape(values, location, log_shape, share)
         location = best_location(values, location, log_shape, (high - low) * share)
     shape = log_shape.exp()
@@ -100,62 +107,76 @@ def fitted_gaussian(values: Tensor) -> GeneralisedGaussian:
 
 
 def best_log_shape(values: Tensor, location: Tensor, centre: Tensor, share: float) -> Tensor:
-    r"""The likeliest $\log\beta$ given $\mu$ within a share of all values around `centre`."""
-    logs = (values - location).abs().log()
-    least, largest = LOG_SHAPES
+    r"""The likeliest $\log\beta$ for a fixed $\mu$.
 
-    def function(tried: Tensor) -> Tensor:
-        return unlikelihood(logs, tried.clamp(least, largest))
+    Args:
+        values: codes, shape (n, J).
+        location: $\mu$, shape (J,).
+        centre: of the bracket of $\log\beta$ that is searched, shape (J,).
+        share: half the width of the bracket, as a share of all values of $\log\beta$.
+    """
+    log_distances = (values - location).abs().log()
+    least, largest = LOG_SHAPE_BOUNDS
+
+    def function(log_shape: Tensor) -> Tensor:
+        return negative_log_likelihood(log_distances, log_shape.clamp(least, largest))
 
     return golden_section(function, centre, (largest - least) * share).clamp(least, largest)
 
 
 def best_location(values: Tensor, centre: Tensor, log_shape: Tensor, reach: Tensor) -> Tensor:
-    r"""The likeliest $\mu$ given $\beta$ within `reach` of `centre`, shape (J,)."""
+    r"""The likeliest $\mu$ for a fixed $\beta$, within `reach` of `centre`, shape (J,)."""
 
-    def function(tried: Tensor) -> Tensor:
-        return unlikelihood((values - tried).abs().log(), log_shape)
+    def function(location: Tensor) -> Tensor:
+        return negative_log_likelihood((values - location).abs().log(), log_shape)
 
     return golden_section(function, centre, reach)
 
 
-def unlikelihood(logs: Tensor, log_shape: Tensor) -> Tensor:
-    r"""Minus the mean log-likelihood at the best scale, shape (J,).
+def negative_log_likelihood(log_distances: Tensor, log_shape: Tensor) -> Tensor:
+    r"""Minus the mean log-likelihood at the likeliest scale, in nats, shape (J,).
 
     Args:
-        logs: $\log |z - \mu|$, shape (n, J).
+        log_distances: $\log |z - \mu|$, shape (n, J).
         log_shape: $\log\beta$, shape (J,).
     """
     shape = log_shape.exp()
-    log_scale = (log_shape + log_moment(logs, shape)) / shape
+    log_scale = (log_shape + log_moment(log_distances, shape)) / shape
     return log_scale + 1 / shape + (1 / shape).lgamma() + math.log(2) - log_shape
 
 
-def log_moment(logs: Tensor, shape: Tensor) -> Tensor:
-    r"""$\log \frac1n \sum_i |z_i - \mu|^\beta$ from logs of shape (n, J), without overflow."""
-    largest = logs.amax(0)
-    return shape * largest + ((logs - largest) * shape).exp().mean(0).log()
+def log_moment(log_distances: Tensor, shape: Tensor) -> Tensor:
+    r"""$\log \frac1n \sum_i |z_i - \mu|^\beta$ without overflow, shape (J,).
+
+    Args:
+        log_distances: $\log |z - \mu|$, shape (n, J).
+        shape: $\beta$, shape (J,).
+    """
+    largest = log_distances.amax(0)
+    return shape * largest + ((log_distances - largest) * shape).exp().mean(0).log()
 
 
 def golden_section(
     function: Callable[[Tensor], Tensor], centre: Tensor, reach: Tensor | float
 ) -> Tensor:
-    """Where a function is least within `reach` of `centre`, for each of J coordinates.
+    """The minimum of a function within `reach` of `centre`, for each of J coordinates: (J,).
 
-    Golden-section search: `STEPS` steps leave 0.06 of the bracket. Of several minima it finds one.
+    Golden-section search: `SECTION_STEPS` steps shrink a bracket to 0.06 of its width. If there
+    are several minima, it finds one of them.
 
     Args:
-        function: of shape (J,) to shape (J,), one coordinate at a time.
+        function: from shape (J,) to shape (J,), each coordinate by itself.
         centre: of the brackets, shape (J,).
-        reach: half their widths.
+        reach: half the widths of the brackets.
     """
     low, high = centre - reach, centre + reach
-    left, right = high - GOLDEN * (high - low), low + GOLDEN * (high - low)
+    left, right = high - GOLDEN_RATIO * (high - low), low + GOLDEN_RATIO * (high - low)
     at_left, at_right = function(left), function(right)
-    for _ in range(STEPS):
+    for _ in range(SECTION_STEPS):
         lower = at_left < at_right
         low, high = torch.where(lower, low, left), torch.where(lower, right, high)
-        new = torch.where(lower, high - GOLDEN * (high - low), low + GOLDEN * (high - low))
+        step = GOLDEN_RATIO * (high - low)
+        new = torch.where(lower, high - step, low + step)
         value = function(new)
         left, right = torch.where(lower, new, right), torch.where(lower, left, new)
         at_left, at_right = (
@@ -166,10 +187,10 @@ def golden_section(
 
 
 class Histogram(NamedTuple):
-    """A density of distances, constant within bins of equal width between two ends.
+    """A density of distances that is constant within each of several bins of equal width.
 
     Attributes:
-        ends: of the first and the last bin, shape (2,), float64.
+        ends: the lower end of the first bin and the upper end of the last, shape (2,), float64.
         density: of each bin, shape (bins,), per unit of distance, float64.
     """
 
@@ -177,33 +198,37 @@ class Histogram(NamedTuple):
     density: Tensor
 
     def log_density(self, distances: Tensor) -> Tensor:
-        """In nats, at least -708.4, for distances >= 0 of shape (batch,).
+        """The log-density of distances >= 0: shape (batch,), in nats, at least -708.4.
 
-        As in the official code, the density falls to 0 linearly from the first bin towards
-        distance 0, and there is none beyond the last bin.
+        As in the official code, the density falls linearly from the first bin to 0 at distance 0,
+        and it is 0 beyond the last bin; then it is raised to the least normal float64.
         """
         (low, high), bins = self.ends, len(self.density)
         position = ((distances - low) / (high - low) * bins).floor()
-        inside = self.density[position.clamp(0, bins - 1).long()]
-        below = torch.where(distances < low, distances / low, 1.0)
-        density = inside * below * (position < bins)
-        kept: Tensor = density.clamp(min=LEAST_DENSITY)
-        return kept.log()
+        of_nearest_bin = self.density[position.clamp(0, bins - 1).long()]
+        decay = torch.where(distances < low, distances / low, 1.0)
+        density = of_nearest_bin * decay * (position < bins)
+        raised: Tensor = density.clamp(min=LEAST_DENSITY)
+        return raised.log()
 
 
 def fitted_histogram(distances: Tensor, bins: int) -> Histogram:
-    """The histogram between the least and the largest of the distances, shape (n,), float64.
+    """The histogram of distances between the least and the largest of them.
 
-    Its upper end is raised by a relative 2^-17: which images are scored together alters the
-    rounding of a residual, and the largest one must not drop out.
+    Its upper end is raised by a relative 2^-17. The rounding of a residual depends on which images
+    are scored together, and the largest one must not fall outside.
+
+    Args:
+        distances: norms of the residuals of the training images, float64, shape (n,).
+        bins: their number.
 
     Raises:
-        DegenerateInputError: if all distances are equal or one is not finite.
+        DegenerateInputError: if all distances are equal, or one is not finite.
     """
     require_finite("residuals", distances.isfinite())
     low, high = distances.aminmax()
-    upper = high * (1 + ROUNDING)
-    if bool(high - low <= ROUNDING * high):
+    upper = high * (1 + RELATIVE_ROUNDING)
+    if bool(high - low <= RELATIVE_ROUNDING * high):
         raise DegenerateInputError(
             f"the residuals of all {len(distances)} training images have the same norm "
             f"{float(high):g}, so no histogram can be fitted to them"

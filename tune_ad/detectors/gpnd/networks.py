@@ -1,10 +1,10 @@
-"""The networks of GPND, for images of any size: an encoder, its mirror, and discriminators.
+"""The networks of GPND for images of any size: an encoder, a decoder, and discriminators.
 
-As in the official code of Pidhorskyi et al. (2020): 4x4 convolutions with stride 2 and padding 1
-halve the image three times, one more covers the map that is left; batch normalisation with affine
-parameters, not next to the image; weights from N(0, 0.02^2), biases 0. The official code resizes
-images bilinearly to 32x32; here they are padded with zeros to the next multiple of 8, which
-alters no pixel, and what the decoder makes is cropped back.
+They are those of the official code of Pidhorskyi et al. (2020). Three 4x4 convolutions with stride
+2 and padding 1 halve the image, and a fourth covers the map that is left. Batch normalisation has
+affine parameters and is left out next to the image. Weights are drawn from N(0, 0.02^2), biases
+are 0. The official code resizes images to 32x32 by bilinear interpolation; here they are padded
+with zeros to the next multiple of 8, which changes no pixel, and the decoder's images are cropped.
 """
 
 from collections.abc import Sequence
@@ -13,40 +13,41 @@ from itertools import pairwise
 from torch import Tensor, nn
 from torch.nn import functional
 
-from tune_ad.detectors.nets import ImageShape, widened
+from tune_ad.detectors.nets import ImageShape, scaled_channels
 
-KERNEL = 4
-MULTIPLE = 8  # of a padded side: three halvings
-SLOPE = 0.2
+GPND_KERNEL = 4
+GPND_SLOPE = 0.2  # of LeakyReLU on its negative side
+PADDED_SIDE_MULTIPLE = 8  # for three halvings
 WEIGHT_STD = 0.02
-ENCODER, DISCRIMINATOR, DECODER = (128, 256, 512), (64, 256, 512), (256, 256, 128)
-LATENT_DISCRIMINATOR = (128, 128)
+ENCODER_CHANNELS = (128, 256, 512)
+DISCRIMINATOR_CHANNELS = (64, 256, 512)
+DECODER_CHANNELS = (256, 256, 128)
+LATENT_DISCRIMINATOR_WIDTHS = (128, 128)
 
 
 def padding_of(shape: ImageShape) -> tuple[int, int, int, int]:
     """Zeros to add left, right, above and below so that both sides are multiples of 8."""
-    above, below = _split(-shape.height % MULTIPLE)
-    left, right = _split(-shape.width % MULTIPLE)
-    return left, right, above, below
-
-
-def _split(extra: int) -> tuple[int, int]:
-    return extra // 2, extra - extra // 2
+    rows, columns = -shape.height % PADDED_SIDE_MULTIPLE, -shape.width % PADDED_SIDE_MULTIPLE
+    above, left = rows // 2, columns // 2
+    return left, columns - left, above, rows - above
 
 
 def smallest_map(shape: ImageShape) -> tuple[int, int]:
     """Height and width of the map after three halvings of the padded image."""
     left, right, above, below = padding_of(shape)
-    return (shape.height + above + below) // MULTIPLE, (shape.width + left + right) // MULTIPLE
+    height, width = shape.height + above + below, shape.width + left + right
+    return height // PADDED_SIDE_MULTIPLE, width // PADDED_SIDE_MULTIPLE
 
 
 class PaddedEncoder(nn.Module):
-    """Maps images (batch, c, h, w) to vectors (batch, `outputs`): codes or logits.
+    """Maps images (batch, c, h, w), padded with zeros, to vectors (batch, `outputs`).
+
+    The vectors are codes, or the logits of a discriminator.
 
     Args:
         shape: of the images.
-        channels: of the three halving convolutions, before `width`.
-        outputs: length of the vector.
+        channels: of the three halving convolutions, before they are multiplied by `width`.
+        outputs: length of a vector.
         width: factor on the channels.
 
     Raises:
@@ -58,12 +59,12 @@ class PaddedEncoder(nn.Module):
     ) -> None:
         super().__init__()
         self.padding = padding_of(shape)
-        hidden = widened(channels, width)
+        hidden = scaled_channels(channels, width)
         blocks: list[nn.Module] = []
         for before, after in pairwise((shape.channels, *hidden)):
-            blocks.append(nn.Conv2d(before, after, KERNEL, stride=2, padding=1))
+            blocks.append(nn.Conv2d(before, after, GPND_KERNEL, stride=2, padding=1))
             blocks += [nn.BatchNorm2d(after)] if len(blocks) > 1 else []
-            blocks.append(nn.LeakyReLU(SLOPE))
+            blocks.append(nn.LeakyReLU(GPND_SLOPE))
         blocks += [nn.Conv2d(hidden[-1], outputs, smallest_map(shape)), nn.Flatten()]
         self.layers = nn.Sequential(*blocks)
         initialise(self)
@@ -74,7 +75,7 @@ class PaddedEncoder(nn.Module):
 
 
 class CroppedDecoder(nn.Module):
-    """Maps codes (batch, latent_dim) to images (batch, c, h, w) in (0, 1).
+    """Maps codes (batch, latent_dim) to images (batch, c, h, w) in (0, 1), cropped to their size.
 
     Args:
         shape: of the images.
@@ -88,14 +89,14 @@ class CroppedDecoder(nn.Module):
     def __init__(self, shape: ImageShape, latent_dim: int, width: float) -> None:
         super().__init__()
         self.shape, (self.left, _, self.above, _) = shape, padding_of(shape)
-        hidden = widened(DECODER, width)
+        hidden = scaled_channels(DECODER_CHANNELS, width)
         blocks: list[nn.Module] = [
             nn.Unflatten(1, (latent_dim, 1, 1)),
             nn.ConvTranspose2d(latent_dim, hidden[0], smallest_map(shape)),
         ]
         for before, after in pairwise((*hidden, shape.channels)):
             blocks += [nn.BatchNorm2d(before), nn.ReLU()]
-            blocks.append(nn.ConvTranspose2d(before, after, KERNEL, stride=2, padding=1))
+            blocks.append(nn.ConvTranspose2d(before, after, GPND_KERNEL, stride=2, padding=1))
         self.layers = nn.Sequential(*blocks)
         initialise(self)
 
@@ -111,7 +112,7 @@ class CroppedDecoder(nn.Module):
 
 
 def initialise(network: nn.Module) -> None:
-    """Weights of convolutions and linear layers from N(0, 0.02^2), their biases 0."""
+    """Draw the weights of convolutions and linear layers from N(0, 0.02^2), set biases to 0."""
     for layer in network.modules():
         if isinstance(layer, nn.Conv2d | nn.ConvTranspose2d | nn.Linear):
             nn.init.normal_(layer.weight, std=WEIGHT_STD)

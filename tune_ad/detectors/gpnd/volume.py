@@ -1,7 +1,8 @@
-"""How a network stretches volumes: batched Jacobians and the logarithms of their volumes.
+"""How networks stretch volumes: Jacobians of a batch, and the logarithms of their volumes.
 
-The networks are in evaluation mode: there an image depends on its own code alone, and a code on
-its own image, so that one direction serves a whole batch, and `vmap` takes all directions at once.
+The networks must be in evaluation mode. Then an image depends on no code but its own, and a code
+on no image but its own: one directional derivative serves a whole batch, and `vmap` takes the
+derivatives in all directions at once.
 """
 
 import warnings
@@ -12,41 +13,46 @@ from torch import Tensor
 from torch.func import jvp, vjp
 
 Network = Callable[[Tensor], Tensor]
-AT_ONCE = {"cpu": 256, "cuda": 65536}  # derivatives of one image: fits a cache, fills a GPU
-RESOLUTION = 2.0**-23  # relative, of float32
+DERIVATIVES_AT_ONCE = {"cpu": 256, "cuda": 65536}  # fit a CPU's cache, or fill a GPU
+FLOAT32_RESOLUTION = 2.0**-23  # relative
 
 
 def decoder_log_volumes(decoder: Network, codes: Tensor) -> Tensor:
-    """The log-volume of a decoder's Jacobian at each code, shape (batch,), float64.
+    """The log-volume of a decoder's Jacobian at each code, shape (batch,), float64, no unit.
 
     Args:
         decoder: from codes to images.
         codes: shape (batch, latent_dim).
     """
-    parts = codes.split(portion(codes, codes.shape[1]))
-    return torch.cat([log_volume(forward_jacobian(decoder, each)) for each in parts])
+    chunks = codes.split(chunk_size(codes, codes.shape[1]))
+    return torch.cat([log_volume(forward_jacobian(decoder, chunk)) for chunk in chunks])
 
 
 def encoder_log_volumes(encoder: Network, images: Tensor, latent_dim: int) -> Tensor:
-    """The log-volume of an encoder's Jacobian at each image, shape (batch,), float64.
+    """The log-volume of an encoder's Jacobian at each image, shape (batch,), float64, no unit.
 
     Args:
         encoder: from images to codes.
         images: shape (batch, c, h, w).
         latent_dim: length of a code.
     """
-    parts = images.split(portion(images, latent_dim))
-    return torch.cat([log_volume(reverse_jacobian(encoder, each, latent_dim)) for each in parts])
+    chunks = images.split(chunk_size(images, latent_dim))
+    return torch.cat([log_volume(reverse_jacobian(encoder, c, latent_dim)) for c in chunks])
 
 
-def portion(like: Tensor, directions: int) -> int:
-    """Images to take at once, given the directions of each."""
-    return max(1, AT_ONCE[like.device.type] // directions)
+def chunk_size(batch: Tensor, directions: int) -> int:
+    """How many images are differentiated at once on the device of `batch`.
+
+    Args:
+        batch: codes or images.
+        directions: number of directional derivatives of an image.
+    """
+    return max(1, DERIVATIVES_AT_ONCE[batch.device.type] // directions)
 
 
 @torch.no_grad()
 def forward_jacobian(decoder: Network, codes: Tensor) -> Tensor:
-    """Derivatives of the pixels by each coordinate of a code, in forward mode.
+    """Derivatives of the pixels with respect to each coordinate of a code, in forward mode.
 
     Args:
         decoder: from codes to images.
@@ -56,20 +62,20 @@ def forward_jacobian(decoder: Network, codes: Tensor) -> Tensor:
         shape (batch, latent_dim, c h w): the Jacobian, transposed.
     """
 
-    def pushed(direction: Tensor) -> Tensor:
+    def derivative_along(direction: Tensor) -> Tensor:
         derivative: Tensor = jvp(decoder, (codes,), (direction.expand_as(codes),))[1]
         return derivative
 
     with warnings.catch_warnings():
-        # PyTorch 2.11 and later load their own rules of forward mode by what they deprecate.
+        # PyTorch 2.11 and later use a deprecated function when they load rules of forward mode.
         warnings.filterwarnings("ignore", message=".*torch.jit.script")
-        derivatives = torch.vmap(pushed)(directions(codes.shape[1], codes))
+        derivatives = torch.vmap(derivative_along)(unit_vectors(codes.shape[1], codes))
     return derivatives.transpose(0, 1).flatten(2)
 
 
 @torch.no_grad()
 def reverse_jacobian(encoder: Network, images: Tensor, latent_dim: int) -> Tensor:
-    """Derivatives of each coordinate of a code by the pixels, in reverse mode.
+    """Derivatives of each coordinate of a code with respect to the pixels, in reverse mode.
 
     Args:
         encoder: from images to codes.
@@ -79,34 +85,36 @@ def reverse_jacobian(encoder: Network, images: Tensor, latent_dim: int) -> Tenso
     Returns:
         shape (batch, latent_dim, c h w): the Jacobian.
     """
-    pull = vjp(encoder, images)[1]
+    pullback = vjp(encoder, images)[1]
 
-    def pulled(direction: Tensor) -> Tensor:
-        derivative: Tensor = pull(direction.expand(len(images), -1))[0]
+    def derivative_of(direction: Tensor) -> Tensor:
+        derivative: Tensor = pullback(direction.expand(len(images), -1))[0]
         return derivative
 
-    derivatives = torch.vmap(pulled)(directions(latent_dim, images))
+    derivatives = torch.vmap(derivative_of)(unit_vectors(latent_dim, images))
     return derivatives.transpose(0, 1).flatten(2)
 
 
-def directions(count: int, like: Tensor) -> Tensor:
-    """The unit vectors of a space, shape (count, count)."""
+def unit_vectors(count: int, like: Tensor) -> Tensor:
+    """The unit vectors of a space as rows, shape (count, count), of the type of `like`."""
     return torch.eye(count, dtype=like.dtype, device=like.device)
 
 
 def log_volume(jacobian: Tensor) -> Tensor:
     r"""The sum of the logarithms of the singular values of each matrix, shape (batch,), float64.
 
-    It is $\frac12 \log\det(J J^T + \delta I)$ by Cholesky factors in float64, for J with at
-    least as many columns as rows. The floor $\delta = (2^{-23} \lVert J \rVert_F)^2$ is what
-    float32 derivatives cannot tell from 0: it keeps a map that loses a dimension finite.
+    It is $\frac12 \log\det(J J^T + \delta I)$, computed from a Cholesky factor in float64, for J
+    with at least as many columns as rows. Float32 derivatives cannot tell squares of singular
+    values below $\delta = (2^{-23} \lVert J \rVert_F)^2$ from 0; adding it keeps the result finite
+    for a map that loses a dimension.
 
     Args:
         jacobian: shape (batch, rows, columns), rows <= columns, float32 or float64.
     """
     matrices = jacobian.double()
     gram = matrices @ matrices.mT
-    floor = RESOLUTION**2 * gram.diagonal(dim1=-2, dim2=-1).sum(-1) + torch.finfo(gram.dtype).tiny
-    raised = gram + floor[..., None, None] * directions(gram.shape[-1], gram)
+    trace = gram.diagonal(dim1=-2, dim2=-1).sum(-1)
+    floor = FLOAT32_RESOLUTION**2 * trace + torch.finfo(gram.dtype).tiny
+    raised = gram + floor[..., None, None] * unit_vectors(gram.shape[-1], gram)
     factors: Tensor = torch.linalg.cholesky_ex(raised).L
     return factors.diagonal(dim1=-2, dim2=-1).log().sum(-1)

@@ -1,7 +1,7 @@
-r"""Importance weights of codes: bounds of the likelihood, and training an encoder by forward KL.
+r"""Importance weights of codes, for bounds of the likelihood and for training by forward KL.
 
-Codes $z_k$, $k = 1 \dots K$, come from a proposal $r(z|x)$; their log-weights are
-$\log w_k = \log p(x|z_k) + \log p(z_k) - \log r(z_k|x)$, in nats, here of shape (K, batch).
+Codes $z_k$, $k = 1 \dots K$, are drawn from a proposal $r(z|x)$. Their log-weights are
+$\log w_k = \log p(x|z_k) + \log p(z_k) - \log r(z_k|x)$, in nats, of shape (K, batch).
 """
 
 import math
@@ -13,16 +13,25 @@ from tune_ad.detectors import gaussian
 
 
 def log_mean_exp(values: Tensor) -> Tensor:
-    r"""$\log \frac1K \sum_k \exp v_k$ over the first dimension, shape (batch,)."""
+    r"""$\log \frac1K \sum_k \exp v_k$ of values (K, batch): shape (batch,)."""
     return values.logsumexp(0) - math.log(len(values))
 
 
 def bound(log_weights: Tensor, alpha: float) -> Tensor:
-    r"""The Rényi bound $\frac{1}{1-\alpha} \log \frac1K \sum_k w_k^{1-\alpha}$, shape (batch,).
+    r"""The Rényi bound $\frac{1}{1-\alpha} \log \frac1K \sum_k w_k^{1-\alpha}$ of $\log p(x)$.
 
-    Its gradient weighs the codes by softmax$((1 - \alpha) \log w)$: 1 gives the ELBO (their
-    mean), 0 the IWAE bound, and between the two it falls as alpha grows. Sources: Li and Turner,
-    arXiv 1602.02311, section 3; Burda et al., arXiv 1509.00519, equation 8.
+    $\alpha = 1$ gives the ELBO, the mean of the log-weights, and 0 the IWAE bound; in between, the
+    bound falls as $\alpha$ grows. Its gradient weighs codes by softmax$((1 - \alpha) \log w)$.
+
+    Sources: Li and Turner, arXiv 1602.02311, section 3; Burda et al., arXiv 1509.00519,
+    equation 8.
+
+    Args:
+        log_weights: $\log w_k$, shape (K, batch).
+        alpha: at most 1.
+
+    Returns:
+        shape (batch,), in nats.
     """
     if alpha == 1:
         return log_weights.mean(0)
@@ -35,16 +44,21 @@ def normalised(
     truncated: bool = False,
     log_ratio: Tensor | None = None,
 ) -> Tensor:
-    r"""Weights $\tilde w_k \propto (p/q)^\tau q/r$ that sum to 1 over K, shape (K, batch).
+    r"""Self-normalised weights $\tilde w_k \propto (p/q)^\tau q/r$, whose sum over K is 1.
 
-    Where the codes come from q itself, r = q and this is $w_k^\tau$.
+    If the codes are drawn from the encoder's density q, then r = q, and they are proportional to
+    $w_k^\tau$.
 
     Args:
-        log_weights: $\log p - \log r$, shape (K, batch).
-        power: tau; 1 is the forward KL, 2 the chi-square divergence, below 1 is tempered.
-        log_ratio: $\log q - \log r$ of the codes, the same shape; None where r = q.
-        truncated: cut each weight at $\sqrt K$ times their mean (Ionides 2008, truncated
-            importance sampling), which trades variance for bias.
+        log_weights: $\log w_k = \log p - \log r$, shape (K, batch).
+        power: $\tau$; 1 for the forward KL, 2 for the chi-square divergence, below 1 to flatten
+            the weights.
+        truncated: cut each weight at $\sqrt K$ times their mean (truncated importance sampling,
+            Ionides 2008), which lowers the variance and adds bias.
+        log_ratio: $\log q - \log r$ of the codes, shape (K, batch); None if r = q.
+
+    Returns:
+        shape (K, batch), in [0, 1].
     """
     powered = power * log_weights
     if log_ratio is not None:
@@ -55,22 +69,25 @@ def normalised(
 
 
 def effective_share(weights: Tensor) -> Tensor:
-    r"""Effective sample size over K, $1 / (K \sum_k \tilde w_k^2)$ in [1/K, 1], shape (batch,).
+    r"""The effective sample size over K, $1 / (K \sum_k \tilde w_k^2)$, shape (batch,).
 
-    Near 1/K, a single code carries the whole weight.
+    It lies in [1/K, 1]. Near 1/K, a single code carries almost all the weight.
+
+    Args:
+        weights: $\tilde w_k$ as from `normalised`, shape (K, batch).
     """
     return 1 / (len(weights) * weights.square().sum(0))
 
 
 def wake_loss(log_density: Tensor, weights: Tensor) -> Tensor:
-    r"""$-\sum_k \tilde w_k \log q(z_k|x)$ of shape (batch,); nothing flows through the weights.
+    r"""The wake loss $-\sum_k \tilde w_k \log q(z_k|x)$ of the encoder: (batch,), in nats.
 
     Its gradient estimates that of $KL(p(z|x) \| q(z|x))$ with bias O(1/K); with K = 1 it is
     zero in expectation. Source: Bornschein and Bengio, arXiv 1406.2751, section 3.3.
 
     Args:
-        log_density: $\log q(z_k|x)$ of codes through which no gradient flows, shape (K, batch).
-        weights: as from `normalised`.
+        log_density: $\log q(z_k|x)$ of codes without gradient, shape (K, batch).
+        weights: as from `normalised`, shape (K, batch); they get no gradient.
     """
     return -(weights.detach() * log_density).sum(0)
 
@@ -78,37 +95,40 @@ def wake_loss(log_density: Tensor, weights: Tensor) -> Tensor:
 def forward_kl(log_weights: Tensor) -> Tensor:
     r"""An estimate of $KL(p(z|x) \| r(z|x))$ in nats, in [0, log K], shape (batch,).
 
-    It is $\sum_k \tilde w_k (\log w_k - \log \frac1K \sum_l w_l)$; the mean makes up for the
-    unknown likelihood in the weights.
+    It is $\sum_k \tilde w_k (\log w_k - \log \frac1K \sum_l w_l)$, where the second term estimates
+    the unknown $\log p(x)$.
+
+    Args:
+        log_weights: $\log w_k$, shape (K, batch).
     """
     return (log_weights.softmax(0) * (log_weights - log_mean_exp(log_weights))).sum(0)
 
 
 def log_normal(codes: Tensor, mean: Tensor, log_variance: Tensor) -> Tensor:
-    r"""$\log N(z; \mu, \sigma^2)$ in nats, summed over the last dimension."""
+    r"""$\log N(z; \mu, \sigma^2)$ of codes (..., J), summed over J: shape (...), in nats."""
     squares = (codes - mean).square() * (-log_variance).exp()
     return -0.5 * (squares + log_variance + math.log(2 * math.pi)).sum(-1)
 
 
 def log_prior(codes: Tensor) -> Tensor:
-    r"""$\log N(z; 0, I)$ in nats, summed over the last dimension."""
+    r"""$\log N(z; 0, I)$ of codes (..., J), summed over J: shape (...), in nats."""
     return -0.5 * (codes.square() + math.log(2 * math.pi)).sum(-1)
 
 
 def propose(
     mean: Tensor, log_variance: Tensor, normal: Tensor, uniform: Tensor | None, defensive: float
 ) -> tuple[Tensor, Tensor]:
-    r"""Codes from $r = (1 - \lambda) q + \lambda p(z)$ and $\log r$ of them.
+    r"""Codes drawn from the proposal $r = (1 - \lambda) q + \lambda p(z)$, and their $\log r$.
 
-    A defensive share of the prior keeps the weights bounded where q is too narrow (Hesterberg
-    1995). With lambda = 0 the proposal is q.
+    A share $\lambda$ of the prior keeps the weights bounded where q is too narrow (defensive
+    importance sampling, Hesterberg 1995). With $\lambda = 0$ the proposal is q.
 
     Args:
         mean: of q, shape (batch, J).
         log_variance: of q, the same shape.
         normal: standard normal, shape (K, batch, J).
-        uniform: on [0, 1), shape (K, batch); None if lambda is 0.
-        defensive: lambda, in [0, 1).
+        uniform: on [0, 1), shape (K, batch); None if $\lambda$ is 0.
+        defensive: $\lambda$, in [0, 1).
 
     Returns:
         codes of shape (K, batch, J), and their log-density of shape (K, batch).
@@ -117,5 +137,6 @@ def propose(
     if uniform is None or defensive == 0:
         return codes, log_normal(codes, mean, log_variance)
     codes = torch.where((uniform < defensive).unsqueeze(-1), normal, codes)
-    own = math.log1p(-defensive) + log_normal(codes, mean, log_variance)
-    return codes, torch.logaddexp(own, math.log(defensive) + log_prior(codes))
+    of_encoder = math.log1p(-defensive) + log_normal(codes, mean, log_variance)
+    of_prior = math.log(defensive) + log_prior(codes)
+    return codes, torch.logaddexp(of_encoder, of_prior)

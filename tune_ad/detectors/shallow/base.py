@@ -1,4 +1,4 @@
-"""What the shallow detectors share: pixels as rows, principal components, an estimator to fit."""
+"""What shallow detectors share: rows of pixels, principal components, an estimator to fit."""
 
 from abc import abstractmethod
 from collections.abc import Iterable
@@ -16,7 +16,8 @@ from tune_ad.detectors.nets import ImageShape
 from tune_ad.errors import DegenerateInputError, UserError
 
 Rows = NDArray[np.float64]
-SEEDS = 1 << 32  # scikit-learn takes no larger ones
+"""A matrix with one row per image."""
+SKLEARN_SEEDS = 1 << 32  # scikit-learn accepts seeds below this number
 
 
 @dataclass(frozen=True)
@@ -25,8 +26,8 @@ class ShallowConfig(Config):
 
     Attributes:
         scaling: as in `Config`; global contrast normalisation by default.
-        components: share of the pixels' variance over the training images that the principal
-            components keep, at least, in (0, 1]; 1 leaves the pixels as they are.
+        components: least share of the variance of the training pixels that the principal
+            components keep, in (0, 1]; 1 leaves the pixels as they are.
     """
 
     scaling: str = "gcn"
@@ -45,8 +46,8 @@ ShallowConfigT = TypeVar("ShallowConfigT", bound=ShallowConfig)
 class ShallowDetector(Detector[ShallowConfigT]):
     """A detector that fits an estimator of scikit-learn to the training images, on the CPU.
 
-    It has neither parameters nor buffers: what is fitted is no part of a stored state, but is
-    fitted again, to the same numbers, after a state has been loaded.
+    It has neither parameters nor buffers. The fitted estimator is not part of a stored state:
+    after a state has been loaded, it is fitted again with the same result.
     """
 
     def __init__(self, config: ShallowConfigT, shape: ImageShape) -> None:
@@ -55,62 +56,65 @@ class ShallowDetector(Detector[ShallowConfigT]):
         self.estimator: Any = None
 
     def finish(self, batches: Iterable[Tensor], seed: int) -> Buffers:
-        """Fit the principal components, then the estimator; there are no buffers to set.
+        """Fit the principal components, then the estimator; it returns no buffers.
 
         Raises:
             DegenerateInputError: if there is no training image, one has a NaN or infinite pixel,
                 or all are identical.
         """
-        training = varied([rows(batch) for batch in batches])
+        training = training_rows([pixel_rows(batch) for batch in batches])
         self.projection = principal_components(training, self.config.components)
-        self.estimator = self.fitted(self.features(training), seed)
+        self.estimator = self.fit_estimator(self.features(training), seed)
         return {}
 
     def score_variants(self, images: Tensor, noise: Terms, score_space: ScoreSpace) -> Terms:
-        """The score of the estimator, as "score", float64.
+        """The anomaly score of the estimator as "score", shape (batch,), float64.
 
         Raises:
-            UserError: if nothing has been fitted yet.
+            UserError: if the detector has not been fitted yet.
         """
         if self.estimator is None:
             raise UserError(
                 f"{type(self).__name__} has not been fitted to training images, so it cannot "
                 "score; call ReplicaSet.prepare_scoring (or finish) first"
             )
-        scores = torch.from_numpy(self.scored(self.features(rows(images))))
+        scores = torch.from_numpy(self.score_features(self.features(pixel_rows(images))))
         return {"score": scores.to(images.device)}
 
     def features(self, pixels: Rows) -> Rows:
-        """What the estimator looks at: pixels of shape (n, c h w) as features of shape (n, d)."""
+        """The input of the estimator, shape (n, d), from pixels of shape (n, c h w)."""
         return pixels if self.projection is None else self.projection.transform(pixels)
 
     @abstractmethod
-    def fitted(self, features: Rows, seed: int) -> Any:  # noqa: ANN401
-        """The estimator, fitted.
+    def fit_estimator(self, features: Rows, seed: int) -> Any:  # noqa: ANN401
+        """A new estimator, fitted to the training images.
 
         Args:
             features: of the training images, shape (n, d), not all the same.
-            seed: of the replica, for a fit that draws.
+            seed: of the replica, for a fit that draws random numbers.
 
         Raises:
-            DegenerateInputError: if it cannot be fitted to them.
+            DegenerateInputError: if the estimator cannot be fitted to them.
         """
 
     @abstractmethod
-    def scored(self, features: Rows) -> Rows:
-        """The anomaly score by the fitted estimator of features of shape (n, d), shape (n,)."""
+    def score_features(self, features: Rows) -> Rows:
+        """The anomaly score, shape (n,), of features (n, d) under the fitted estimator."""
 
 
-def rows(images: Tensor) -> Rows:
-    """The pixels of images of shape (n, c, h, w), on any device, as shape (n, c h w), float64."""
+def pixel_rows(images: Tensor) -> Rows:
+    """The pixels of images (n, c, h, w) on any device, as rows (n, c h w) of float64."""
     return images.detach().cpu().flatten(1).double().numpy()
 
 
-def varied(batches: list[Rows]) -> Rows:
-    """Training pixels to which something can be fitted, as shape (n, c h w).
+def training_rows(batches: list[Rows]) -> Rows:
+    """The pixels of all training images, shape (n, c h w).
+
+    Args:
+        batches: of pixels, each (batch, c h w).
 
     Raises:
-        DegenerateInputError: if there is none, one is NaN or infinite, or all images are
+        DegenerateInputError: if there is no image, a pixel is NaN or infinite, or all images are
             identical.
     """
     if not sum(map(len, batches)):
@@ -130,19 +134,19 @@ def varied(batches: list[Rows]) -> Rows:
 
 
 def principal_components(pixels: Rows, share: float) -> Any:  # noqa: ANN401
-    """The fewest principal components that keep a share of the variance, fitted, not whitened.
+    """The fewest principal components that keep a share of the variance, without whitening.
 
     Args:
         pixels: shape (n, d), not all rows the same.
         share: in (0, 1].
 
     Returns:
-        the fitted `sklearn.decomposition.PCA`; None for a share of 1.
+        the fitted `sklearn.decomposition.PCA`; None for a share of 1, which needs no projection.
     """
     if share == 1:
         return None
     from sklearn.decomposition import PCA
 
-    # The smaller of the two exact problems: d x d, or n x d where images are few.
+    # Both solvers are exact: one decomposes a d x d matrix, the other an n x d matrix.
     solver = "covariance_eigh" if len(pixels) > pixels.shape[1] else "full"
     return PCA(share, svd_solver=solver).fit(pixels)

@@ -1,4 +1,4 @@
-"""Kernel density: an image where the normal ones are sparse is anomalous."""
+"""KDE: an image is anomalous if a kernel density of normal images is low there."""
 
 import math
 from collections.abc import Sequence
@@ -13,9 +13,9 @@ from tune_ad.errors import DegenerateInputError
 from tune_ad.randomness import numpy_stream
 
 BANDWIDTHS: tuple[float, ...] = tuple(2.0 ** (k / 2) for k in range(-9, 11))
-"""What cross-validation chooses from: half powers of 2 from -4.5 to 5, in scaled pixels."""
-FOLDS = 5
-ONE_LEAF = 1 << 30  # in so many dimensions a tree saves nothing
+"""The bandwidths of which cross-validation chooses one: 2^-4.5, 2^-4, ..., 2^5 scaled pixels."""
+CV_FOLDS = 5
+ONE_LEAF = 1 << 30  # leaf size that leaves the tree undivided: it saves nothing in high dimensions
 
 
 @dataclass(frozen=True)
@@ -23,24 +23,26 @@ class KDEConfig(ShallowConfig):
     """Hyperparameters of `KDE`.
 
     Attributes:
-        bandwidth: standard deviation h of the kernel in units of the scaled pixel; "cv" is that
-            of `BANDWIDTHS` under which held-out training images are the likeliest (5 folds).
-        cv_images: at most so many training images, drawn at random, choose it.
+        bandwidth: standard deviation h of the kernel in units of the scaled pixel; "cv" chooses
+            the one of `BANDWIDTHS` with the highest likelihood in five-fold cross-validation.
+        cv_images: largest number of training images, drawn at random, in the cross-validation.
     """
 
     bandwidth: float | Literal["cv"] = number("cv", "(0, inf)", word="cv", others=(0.75,))
-    cv_images: int = number(1000, f"[{FOLDS}, inf)", when={"bandwidth": "cv"}, others=(2 * FOLDS,))
+    cv_images: int = number(
+        1000, f"[{CV_FOLDS}, inf)", when={"bandwidth": "cv"}, others=(2 * CV_FOLDS,)
+    )
 
 
 class KDE(ShallowDetector[KDEConfig]):
     r"""Gaussian kernel density on principal components.
 
-    The score is minus the log density of the d features in nats, in (-inf, inf):
-    $-\log \frac1n \sum_i N(x; x_i, h^2 I_d)$ over the n training images $x_i$. It is a density
-    of the components that were kept, and says nothing of the pixels' variance outside them.
+    The score is minus the log-density of the d features in nats, in (-inf, inf), larger = more
+    anomalous: $-\log \frac1n \sum_i N(x; x_i, h^2 I_d)$ over the n training images $x_i$. The
+    density is one of the principal components; it ignores the rest of the pixels' variance.
 
-    Cross-validation sees normal training images alone. Its folds are a seeded shuffle's, so the
-    bandwidth depends on the seed, like nothing else of the score.
+    Cross-validation uses only normal training images. They are assigned to folds at random, so
+    that the bandwidth depends on the seed; nothing else in the score does.
 
     Sources: Parzen, Annals of Mathematical Statistics 33(3), 1962; the range of bandwidths, five
     folds and 95 % of the variance as in the shallow baselines of Ruff et al., Deep One-Class
@@ -49,8 +51,8 @@ class KDE(ShallowDetector[KDEConfig]):
 
     Config = KDEConfig
 
-    def fitted(self, features: Rows, seed: int) -> Any:  # noqa: ANN401
-        """The density, under the bandwidth of the configuration or the best one.
+    def fit_estimator(self, features: Rows, seed: int) -> Any:  # noqa: ANN401
+        """The kernel density with the bandwidth of the configuration, or the likeliest one.
 
         Raises:
             DegenerateInputError: if there are fewer training images than folds.
@@ -59,60 +61,68 @@ class KDE(ShallowDetector[KDEConfig]):
 
         bandwidth = self.config.bandwidth
         if bandwidth == "cv":
-            bandwidth = best_bandwidth(self.drawn(features, seed))
+            bandwidth = best_bandwidth(self.cv_sample(features, seed))
         return KernelDensity(bandwidth=bandwidth, leaf_size=ONE_LEAF).fit(features)
 
-    def drawn(self, features: Rows, seed: int) -> Rows:
-        """The images that choose the bandwidth, shuffled, shape (at most `cv_images`, d)."""
+    def cv_sample(self, features: Rows, seed: int) -> Rows:
+        """Shuffled features for the cross-validation, shape (at most `cv_images`, d)."""
         order = numpy_stream(seed, "bandwidth").permutation(len(features))
         return features[order[: self.config.cv_images]]
 
-    def scored(self, features: Rows) -> Rows:
-        """Minus the log density."""
+    def score_features(self, features: Rows) -> Rows:
+        """Minus the log-density in nats, shape (n,)."""
         scores: Rows = -self.estimator.score_samples(features)
         return scores
 
 
 def best_bandwidth(features: Rows) -> float:
-    """The bandwidth under which cross-validation finds the features likeliest.
+    """The bandwidth of `BANDWIDTHS` with the highest cross-validated likelihood.
 
     Args:
-        features: shape (n, d), shuffled; each of the folds is a stretch of them.
+        features: shape (n, d), shuffled; each fold is a contiguous part of them.
 
     Raises:
-        DegenerateInputError: if there are fewer than folds.
+        DegenerateInputError: if there are fewer images than folds.
     """
-    if len(features) < FOLDS:
+    if len(features) < CV_FOLDS:
         raise DegenerateInputError(
-            f"the bandwidth is chosen by {FOLDS} folds and there are {len(features)} training "
-            "images; give it as a number"
+            f"the bandwidth is chosen by {CV_FOLDS}-fold cross-validation, but there are only "
+            f"{len(features)} training images; set bandwidth to a number"
         )
-    return BANDWIDTHS[int(likelihoods(features, BANDWIDTHS).argmax())]
+    return BANDWIDTHS[int(log_likelihoods(features, BANDWIDTHS).argmax())]
 
 
-def likelihoods(features: Rows, bandwidths: Sequence[float]) -> Rows:
-    """The log-likelihood of each fold under the density of the others, summed over the folds.
+def log_likelihoods(features: Rows, bandwidths: Sequence[float]) -> Rows:
+    """The cross-validated log-likelihood of the features under each bandwidth.
+
+    It is the log-likelihood of each fold under the density of the other folds, summed over folds.
 
     Args:
-        features: shape (n, d), shuffled; each of the folds is a stretch of them.
-        bandwidths: b of them.
+        features: shape (n, d), shuffled; each fold is a contiguous part of them.
+        bandwidths: b positive numbers.
 
     Returns:
-        nats, shape (b,).
+        shape (b,), in nats.
     """
     from scipy.spatial.distance import cdist
 
     # One matrix of distances serves every fold and bandwidth.
     squares = cdist(features, features, "sqeuclidean")
     total = np.zeros(len(bandwidths))
-    for fold in np.array_split(np.arange(len(features)), FOLDS):
-        apart = np.delete(squares[fold], fold, axis=1)
-        total += [log_density(apart, features.shape[1], h).sum() for h in bandwidths]
+    for fold in np.array_split(np.arange(len(features)), CV_FOLDS):
+        to_other_folds = np.delete(squares[fold], fold, axis=1)
+        total += [log_density(to_other_folds, features.shape[1], h).sum() for h in bandwidths]
     return total
 
 
 def log_density(squares: Rows, dimensions: int, bandwidth: float) -> Rows:
-    """The log density in nats, shape (m,), at squared distances from n centres, shape (m, n)."""
+    """The log-density of a Gaussian kernel density at m points, shape (m,), in nats.
+
+    Args:
+        squares: squared distances of the points from the n centres of the kernels, shape (m, n).
+        dimensions: d, of the space.
+        bandwidth: standard deviation of the kernel.
+    """
     from scipy.special import logsumexp
 
     constant = dimensions / 2 * math.log(2 * math.pi * bandwidth**2)

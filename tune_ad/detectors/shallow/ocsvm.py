@@ -1,10 +1,10 @@
-"""One-class SVM: an image outside the region of the normal ones is anomalous."""
+"""One-class SVM: an image is anomalous if it lies outside the region of normal images."""
 
 from dataclasses import dataclass
 from typing import Any, Literal
 
 from tune_ad.detectors.config import number
-from tune_ad.detectors.shallow.base import SEEDS, Rows, ShallowConfig, ShallowDetector
+from tune_ad.detectors.shallow.base import SKLEARN_SEEDS, Rows, ShallowConfig, ShallowDetector
 
 
 @dataclass(frozen=True)
@@ -12,9 +12,10 @@ class OCSVMConfig(ShallowConfig):
     """Hyperparameters of `OCSVM`.
 
     Attributes:
-        nu: bound from above on the share of training images outside the region, and from below
-            on the share of support vectors, in (0, 1].
-        gamma: of the kernel; "scale" is 1 / (d times the variance of all features together).
+        nu: upper bound on the share of training images outside the region, and lower bound on the
+            share of support vectors, in (0, 1].
+        gamma: of the kernel; "scale" is 1 / (d v), for d features whose values, all taken
+            together, have the variance v.
     """
 
     nu: float = number(0.1, "(0, 1]")
@@ -27,13 +28,13 @@ class OCSVM(ShallowDetector[OCSVMConfig]):
     The kernel is $k(x, y) = \exp(-\gamma \lVert x - y \rVert^2)$ in squared units of the scaled
     pixel. The score is minus the decision function, $\rho - \sum_i \alpha_i k(x_i, x)$ with
     $0 \le \alpha_i \le 1$ and $\sum_i \alpha_i = \nu n$ over the n training images $x_i$: in
-    $[\rho - \nu n, \rho]$, without a unit, 0 on the boundary of the region, positive outside.
-
-    Far from every support vector the kernel underflows and scores tie at $\rho$.
+    $[\rho - \nu n, \rho]$, without a unit, 0 on the boundary of the region, positive outside;
+    larger = more anomalous. Far from every support vector the kernel underflows, and scores tie
+    at $\rho$.
 
     Ruff et al. choose gamma from $2^{-10}, \ldots, 2^{-1}$ by the AUROC on a labelled tenth of
-    the *test* set. That is deliberately not copied: gamma is "scale", or is searched by a
-    validation rule. So their published numbers are not expected here.
+    the *test* set. That is not copied: gamma is "scale", or is chosen on validation images. So
+    their published numbers are not to be expected here.
 
     Sources: Schoelkopf et al., Neural Computation 13(7), 2001; nu, the kernel and 95 % of the
     variance as in the shallow baselines of Ruff et al., Deep One-Class Classification, ICML 2018.
@@ -41,16 +42,16 @@ class OCSVM(ShallowDetector[OCSVMConfig]):
 
     Config = OCSVMConfig
 
-    def fitted(self, features: Rows, seed: int) -> Any:  # noqa: ANN401
-        """The support vector machine; its fit draws nothing."""
+    def fit_estimator(self, features: Rows, seed: int) -> Any:  # noqa: ANN401
+        """The fitted support vector machine, which does not depend on the seed."""
         from sklearn.svm import OneClassSVM
 
         machine = OneClassSVM(nu=self.config.nu, gamma=self.config.gamma)
-        # No parameter of it, but libsvm's seed would else advance NumPy's global stream.
-        machine.random_state = seed % SEEDS
+        # Otherwise libsvm draws a seed, which it does not use, from NumPy's global stream.
+        machine.random_state = seed % SKLEARN_SEEDS
         return machine.fit(features)
 
-    def scored(self, features: Rows) -> Rows:
-        """Minus the decision function."""
+    def score_features(self, features: Rows) -> Rows:
+        """Minus the decision function, shape (n,)."""
         scores: Rows = -self.estimator.decision_function(features)
         return scores

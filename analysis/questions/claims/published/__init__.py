@@ -1,15 +1,19 @@
 """What papers print, as data: one TOML file per table, each cell with how it was read.
 
-A file holds `title`, `source`, `year` (where there is one), `seeds` (0 = not known), `unit`
-("per cent" or "fraction"), `classes` (over how many an average goes), `missing` (which cells of
-the paper are not in it), then
+A file holds:
 
-    [[methods]]  name, as printed; detector of this project, where there is one; where, the
-                 parameters that the detector needs to be that method; score, the part or
-                 variant of its score, where that is not the detector's own; differs, what
-                 remains different; read
-    [[rows]]     task, "<data set>/<class>", "<data set>/mean" or "<data set>-vs-<outsiders>";
-                 label, as people read it; read; mean and std by method, std where known
+    title, source, year     year is left out where the numbers come from several papers
+    seeds                   number of seeds that its means are over; 0 = not known
+    unit                    "per cent" or "fraction"
+    classes                 number of classes that an average is over
+    missing                 cells of the paper that are not in the file
+    [[methods]]             name, as printed; detector of this project, if there is one; where,
+                            the parameters with which that detector is the method; score, the part
+                            or variant of its score, if not the detector's own; differs, what
+                            remains different; read, how the numbers were read
+    [[rows]]                task, "<data set>/<class>", "<data set>/mean" or "<data
+                            set>-vs-<outsiders>"; label, the row's title; read; mean and std, by
+                            method, std if known
 """
 
 import math
@@ -19,7 +23,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 UNITS = {"per cent": 0.01, "fraction": 1.0}
-READ = (
+READ = (  # ways in which a number was read
     "printed",
     "quoted elsewhere",
     "from notes",
@@ -35,7 +39,7 @@ class Method(NamedTuple):
         name: as printed.
         detector: class name in this project; empty where it has none.
         where: parameters with which the detector is that method.
-        differs: what remains different, in words; empty if nothing is known to.
+        differs: what remains different, in words; empty if nothing is known to differ.
         score: name of the part or variant of the detector's score; empty = the score itself.
     """
 
@@ -55,7 +59,7 @@ class PublishedCell(NamedTuple):
         method: of the column.
         mean: AUROC in [0, 1].
         std: sample standard deviation over seeds, in the same unit; NaN where not known.
-        read: how the number was got, one of `READ`.
+        read: how the number was read, one of `READ`.
     """
 
     task: str
@@ -120,27 +124,25 @@ def read_table(path: Path) -> PublishedTable:
 
 def _cells(stored: Mapping[str, Any]) -> Iterator[PublishedCell]:
     scale = UNITS[stored["unit"]]
-    methods = {each["name"]: each for each in stored["methods"]}
+    methods = {method["name"]: method for method in stored["methods"]}
     for row in stored["rows"]:
         means, stds = row["mean"], row.get("std", {})
         if unknown := (means.keys() | stds.keys()) - methods.keys() | (stds.keys() - means.keys()):
             raise ValueError(f"{row['task']}: no such method, or no mean: {sorted(unknown)}")
         for name, mean in means.items():
-            known = methods[name]
             yield PublishedCell(
                 task=row["task"],
                 label=row["label"],
-                method=Method(
-                    name,
-                    known.get("detector", ""),
-                    known.get("where", {}),
-                    known.get("differs", ""),
-                    known.get("score", ""),
-                ),
+                method=_method(methods[name]),
                 mean=scale * mean,
                 std=scale * stds.get(name, math.nan),
-                read=row.get("read") or known.get("read", ""),
+                read=row.get("read") or methods[name].get("read", ""),
             )
+
+
+def _method(stored: Mapping[str, Any]) -> Method:
+    texts = {name: stored.get(name, "") for name in ("detector", "differs", "score")}
+    return Method(name=stored["name"], where=stored.get("where", {}), **texts)
 
 
 def _check(path: Path, cell: PublishedCell) -> None:

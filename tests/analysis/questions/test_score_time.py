@@ -4,7 +4,9 @@ from dataclasses import replace
 import pytest
 
 from analysis.document.blocks import Figure, Table
-from analysis.questions.sensitivity.scoretime import score_time_curves
+from analysis.questions.sensitivity.score_time import score_time_curves
+from analysis.quoted import results
+from analysis.report.findings import Findings
 from analysis.report.sections.score_time import section
 from tests.analysis.planted_sensitivity import DEFAULT, TASKS, study, trial
 
@@ -14,16 +16,19 @@ PARAMS = {**DEFAULT, "passes": 10, "norm": "l2"}
 
 def scored(seed, shift=0.0, values=PASSES, **changes):
     """An evaluation record of one seed: class 1 is 0.1 above class 0."""
-    own = trial(seed, PARAMS, [[0.65 + shift, 0.75 + shift]], identity="id0", **changes)
-    replicas = [each.__class__(each.task, 1000 + seed, "complete", "", 5) for each in own.replicas]
+    scored_trial = trial(seed, PARAMS, [[0.65 + shift, 0.75 + shift]], identity="id0", **changes)
+    replicas = [
+        replica.__class__(replica.task, 1000 + seed, "complete", "", 5)
+        for replica in scored_trial.replicas
+    ]
     variants = {
         f"passes={value}": {"test_auroc": [level + shift, level + 0.1 + shift]}
         for value, level in values.items()
     }
     variants["kl"] = {"test_auroc": [0.1, 0.1]}
     variants["norm=l1"] = {"test_auroc": [0.3 + shift, 0.3 + shift]}
-    fields = {**own.__dict__, "replicas": replicas, "variants": variants}
-    return type(own)(**fields)
+    fields = {**scored_trial.__dict__, "replicas": replicas, "variants": variants}
+    return type(scored_trial)(**fields)
 
 
 @pytest.fixture
@@ -32,8 +37,8 @@ def planted():
     return study([chosen], [scored(0), scored(1, 0.02), scored(2, 0.04)], space={})
 
 
-def test_curves_of_planted_variants(planted):
-    passes, norm = score_time_curves(planted)
+def test_curves_of_infinitevariants(planted):
+    passes, norm = score_time_curves(results(planted))
     assert passes.parameter == "passes"
     assert [point.label for point in passes.points] == ["0", "1", "10", "20", "inf"]
     assert [point.auroc.mean for point in passes.points] == pytest.approx(
@@ -54,7 +59,9 @@ def test_curves_of_planted_variants(planted):
 def test_a_seed_without_every_number_is_left_out_and_counted(planted):
     lost = scored(3)
     lost.variants["passes=inf"]["test_auroc"][0] = None
-    passes, norm = score_time_curves(study(planted.trials, [*planted.evaluation, lost], space={}))
+    passes, norm = score_time_curves(
+        results(study(planted.trials, [*planted.evaluation, lost], space={}))
+    )
     assert (passes.points[0].auroc.n, passes.failed) == (3, 1)
     assert (norm.points[0].auroc.n, norm.failed) == (4, 0)
 
@@ -64,40 +71,40 @@ def test_a_seed_that_lacks_a_variant_or_whose_model_failed_is_left_out(planted):
     del without.variants["passes=0"]
     failed.replicas[0] = replace(failed.replicas[0], state="failed")
     records = [*planted.evaluation, without, failed]
-    passes, norm = score_time_curves(study(planted.trials, records, space={}))
+    passes, norm = score_time_curves(results(study(planted.trials, records, space={})))
     assert (passes.points[0].auroc.n, passes.failed) == (3, 2)
     assert (norm.points[0].auroc.n, norm.failed) == (4, 1)
 
 
 def test_the_figure_has_the_limit_as_a_dashed_line(planted):
-    found = section(planted)
-    figures = [each for each in found.blocks if isinstance(each, Figure)]
-    assert [each.name for each in figures] == ["score_time_PGN_passes", "score_time_PGN_norm"]
+    part = section(Findings(planted))
+    figures = [block for block in part.blocks if isinstance(block, Figure)]
+    assert [figure.name for figure in figures] == ["score_time_PGN_passes", "score_time_PGN_norm"]
     axes = figures[0].draw().axes[0]
     dashed = [line for line in axes.lines if line.get_linestyle() == "--"]
     assert [line.get_ydata()[0] for line in dashed] == pytest.approx([87.0])
     assert any("∞" in text.get_text() for text in axes.texts)
     assert [label.get_text() for label in axes.get_xticklabels()] == ["0", "1", "10", "20"]
     figures[1].draw().canvas.draw()
-    (table,) = [each for each in found.blocks if isinstance(each, Table)]
+    (table,) = [block for block in part.blocks if isinstance(block, Table)]
     assert len(table.shown) == 7
     assert "kl" not in set(table.data["parameter"])
 
 
 def test_the_limit_may_be_declared_and_the_only_value():
-    own = scored(0, values={"inf": 0.8})
-    own.params["passes"] = "inf"
+    tested = scored(0, values={"inf": 0.8})
+    tested.params["passes"] = "inf"
     chosen = trial(0, PARAMS, [0.9], tested=False)
-    found = study([chosen], [own], space={})
-    curve = score_time_curves(found)[0]
+    infinite = study([chosen], [tested], space={})
+    curve = score_time_curves(results(infinite))[0]
     assert [(point.label, point.declared) for point in curve.points] == [("inf", True)]
-    for each in section(found).blocks:
-        if isinstance(each, Figure):
-            each.draw().canvas.draw()
+    for block in section(Findings(infinite)).blocks:
+        if isinstance(block, Figure):
+            block.draw().canvas.draw()
 
 
 def test_nothing_tested_is_nothing_to_say(planted):
-    assert section(study()) is None
-    assert section(study(planted.trials, space={})) is None
+    assert section(Findings(study())) is None
+    assert section(Findings(study(planted.trials, space={}))) is None
     plain = trial(0, PARAMS, [0.6], identity="id0")
-    assert section(study([plain], [plain], space={})) is None
+    assert section(Findings(study([plain], [plain], space={}))) is None

@@ -14,7 +14,7 @@ from tune_ad.errors import UserError
 IMAGE_KEYS = ("train_images", "test_images")
 LABEL_KEYS = ("train_labels", "test_labels")
 TRAIN_KEYS = ("train_images", "train_labels")
-KEYS = ("train_images", "train_labels", "test_images", "test_labels")
+ARRAY_KEYS = ("train_images", "train_labels", "test_images", "test_labels")
 
 HOW_TO_WRITE = (
     "write it with numpy.savez: train_images and test_images of uint8 (n, h, w) or (n, h, w, 3), "
@@ -30,22 +30,22 @@ class NpzHeader(NamedTuple):
     test_images: int
 
 
-class Entry(NamedTuple):
+class ArrayHeader(NamedTuple):
     """Type and shape of one array, as its header in the file declares them."""
 
     dtype: np.dtype[Any]
     shape: tuple[int, ...]
 
 
-def npz_fault(path: Path, wrong: str, mend: str = HOW_TO_WRITE) -> UserError:
-    """The one-line error about the file at `path`: what is wrong and how to mend it."""
-    return UserError(f"{path}: {' '.join(wrong.split())}; {mend}")
+def npz_fault(path: Path, fault: str, remedy: str = HOW_TO_WRITE) -> UserError:
+    """The one-line error about the file at `path`: what is wrong with it and what to do."""
+    return UserError(f"{path}: {' '.join(fault.split())}; {remedy}")
 
 
 def validate_npz_header(path: str | os.PathLike[str]) -> NpzHeader:
-    """Check keys, types, shapes and lengths of a .npz file, without decoding its arrays.
+    """Check keys, types, shapes and lengths of a .npz file without decoding its arrays.
 
-    The training keys may be absent (or hold no image): the set then serves as outsiders only.
+    The training keys may be absent, or hold no image: such a data set can only be an outsider.
 
     Args:
         path: the file.
@@ -57,40 +57,42 @@ def validate_npz_header(path: str | os.PathLike[str]) -> NpzHeader:
         UserError: the file is missing, is no .npz, is truncated, or breaks the layout.
     """
     path = Path(path)
-    entries = _entries(path)
-    _check_keys(path, entries)
-    for key, entry in entries.items():
-        _check_entry(path, key, entry)
-    _check_lengths(path, entries)
-    shapes = {key: entries[key].shape[1:] for key in IMAGE_KEYS if key in entries}
+    headers = _read_headers(path)
+    _check_keys(path, headers)
+    for key, header in headers.items():
+        _check_array(path, key, header)
+    _check_lengths(path, headers)
+    shapes = {key: headers[key].shape[1:] for key in IMAGE_KEYS if key in headers}
     if len(set(shapes.values())) > 1:
         both = " and ".join(f"{key} {shape}" for key, shape in shapes.items())
         raise npz_fault(path, f"images differ in shape: {both}", "give all images one shape")
     height, width, *colours = shapes["test_images"]
-    train = entries["train_images"].shape[0] if "train_images" in entries else 0
+    train_count = headers["train_images"].shape[0] if "train_images" in headers else 0
     channels = colours[0] if colours else 1
-    return NpzHeader((channels, height, width), train, entries["test_images"].shape[0])
+    return NpzHeader((channels, height, width), train_count, headers["test_images"].shape[0])
 
 
-def _entries(path: Path) -> dict[str, Entry]:
-    """The headers of the known arrays in the archive at `path`."""
+def _read_headers(path: Path) -> dict[str, ArrayHeader]:
+    """The headers of the arrays of images, labels and `about` in the archive at `path`."""
     if not path.is_file():
         raise npz_fault(path, "is a folder" if path.is_dir() else "no such file")
     try:
         with zipfile.ZipFile(path) as archive:
             names = {name.removesuffix(".npy"): name for name in archive.namelist()}
-            known = [key for key in (*KEYS, "about") if key in names]
-            if not known:
-                found = ", ".join(sorted(names)) or "nothing"
-                raise npz_fault(path, f"holds none of {', '.join(KEYS)} (found: {found})")
-            return {key: _entry(path, archive, names[key]) for key in known}
+            keys = [key for key in (*ARRAY_KEYS, "about") if key in names]
+            if not keys:
+                present = ", ".join(sorted(names)) or "nothing"
+                raise npz_fault(
+                    path, f"holds none of {', '.join(ARRAY_KEYS)} (it holds: {present})"
+                )
+            return {key: _read_header(path, archive, names[key]) for key in keys}
     except zipfile.BadZipFile as error:
         raise npz_fault(path, f"not a whole .npz archive ({error})") from error
     except (OSError, ValueError, EOFError, RuntimeError, zlib.error) as error:
         raise npz_fault(path, f"cannot be read ({error})") from error
 
 
-def _entry(path: Path, archive: zipfile.ZipFile, name: str) -> Entry:
+def _read_header(path: Path, archive: zipfile.ZipFile, name: str) -> ArrayHeader:
     """Read one array's header and compare the size it promises with the size in the archive."""
     with archive.open(name) as file:
         version = np.lib.format.read_magic(file)
@@ -104,24 +106,23 @@ def _entry(path: Path, archive: zipfile.ZipFile, name: str) -> Entry:
     size = archive.getinfo(name).file_size
     if not dtype.hasobject and size != promised:
         raise npz_fault(path, f"{name} has {size} bytes, its header promises {promised}")
-    return Entry(dtype, shape)
+    return ArrayHeader(dtype, shape)
 
 
-def _check_keys(path: Path, entries: dict[str, Entry]) -> None:
-    test_only = not any(key in entries for key in TRAIN_KEYS)
-    needed = [key for key in KEYS if not (test_only and key in TRAIN_KEYS)]
-    missing = [key for key in needed if key not in entries]
+def _check_keys(path: Path, headers: dict[str, ArrayHeader]) -> None:
+    test_only = not any(key in headers for key in TRAIN_KEYS)
+    required = [key for key in ARRAY_KEYS if not (test_only and key in TRAIN_KEYS)]
+    missing = [key for key in required if key not in headers]
     if missing:
-        found = ", ".join(entries)
-        raise npz_fault(path, f"{', '.join(missing)} missing (found: {found})")
+        raise npz_fault(path, f"{', '.join(missing)} missing (it holds: {', '.join(headers)})")
 
 
-def _check_entry(path: Path, key: str, entry: Entry) -> None:
-    dtype, shape = entry
+def _check_array(path: Path, key: str, header: ArrayHeader) -> None:
+    dtype, shape = header
     if dtype.hasobject:
         raise npz_fault(path, f"{key} holds Python objects, not numbers")
     if key in IMAGE_KEYS:
-        _check_images(path, key, entry)
+        _check_images(path, key, header)
     elif key in LABEL_KEYS and (dtype.kind not in "iu" or len(shape) != 1):
         raise npz_fault(
             path,
@@ -136,8 +137,8 @@ def _check_entry(path: Path, key: str, entry: Entry) -> None:
         )
 
 
-def _check_images(path: Path, key: str, entry: Entry) -> None:
-    dtype, shape = entry
+def _check_images(path: Path, key: str, header: ArrayHeader) -> None:
+    dtype, shape = header
     if dtype != np.uint8:
         raise npz_fault(
             path,
@@ -152,16 +153,16 @@ def _check_images(path: Path, key: str, entry: Entry) -> None:
         )
 
 
-def _check_lengths(path: Path, entries: dict[str, Entry]) -> None:
+def _check_lengths(path: Path, headers: dict[str, ArrayHeader]) -> None:
     for images, labels in zip(IMAGE_KEYS, LABEL_KEYS, strict=True):
-        if images not in entries:
+        if images not in headers:
             continue
-        counts = entries[images].shape[0], entries[labels].shape[0]
-        if counts[0] != counts[1]:
+        image_count, label_count = headers[images].shape[0], headers[labels].shape[0]
+        if image_count != label_count:
             raise npz_fault(
                 path,
-                f"{images} holds {counts[0]} images and {labels} {counts[1]} labels",
+                f"{images} holds {image_count} images and {labels} {label_count} labels",
                 "give every image one label",
             )
-    if entries["test_images"].shape[0] == 0:
+    if headers["test_images"].shape[0] == 0:
         raise npz_fault(path, "test_images holds no image", "put at least one test image into it")

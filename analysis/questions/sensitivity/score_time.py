@@ -1,4 +1,7 @@
-"""AUROC against parameters that matter only when scoring, all from the same trained models."""
+"""Test AUROC against score-time parameters: those that matter only when a model scores images.
+
+All values of such a parameter are tried on the same trained models.
+"""
 
 import math
 from collections.abc import Mapping, Sequence
@@ -11,23 +14,22 @@ from matplotlib.figure import Figure
 
 from analysis import frame
 from analysis.document.theme import FAINT, INK, canvas, colour
-from analysis.quoted import Result, results
+from analysis.quoted import Result
 from analysis.stats.estimates import Estimate, estimate
-from analysis.study import StudyRecords
+from tune_ad.storage.metric import TEST_AUROC, ScoreVariant
 from tune_ad.storage.records import TrialRecord
 
-METRIC = "test_auroc"
-WIDE = 20  # from this largest value on, an axis is linear to 1 and logarithmic beyond
+WIDE = 20  # largest value from which an axis is linear up to 1 and logarithmic beyond
 
 
-class Point(NamedTuple):
-    """The AUROC at one value of a score-time parameter.
+class ScoreTimePoint(NamedTuple):
+    """The test AUROC at one value of a score-time parameter.
 
     Attributes:
-        label: the value, as in the variant's name.
-        value: as a number, infinity included; NaN if it is a word.
+        label: the value as text.
+        value: the same as a number, infinity included; NaN if it is a word.
         auroc: on test images, mean over classes; one value per seed.
-        classes: AUROC of each class, mean over the same seeds.
+        classes: AUROC of each class by the name of its task, mean over the same seeds.
         declared: whether it is the value that the configuration has.
     """
 
@@ -38,21 +40,21 @@ class Point(NamedTuple):
     declared: bool
 
 
-class Curve(NamedTuple):
-    """AUROC against one score-time parameter.
+class ScoreTimeCurve(NamedTuple):
+    """The test AUROC against one score-time parameter.
 
     Attributes:
-        baseline: of the configuration.
+        label: of the result whose models were scored.
         source: which models were scored, in words.
         parameter: its name.
         points: by value, infinity last; words in their order.
-        failed: seeds that are left out because a replica has no such number.
+        failed: seeds that are left out because a model lacks the AUROC at some value.
     """
 
-    baseline: str
+    label: str
     source: str
     parameter: str
-    points: Sequence[Point]
+    points: Sequence[ScoreTimePoint]
     failed: int
 
     @property
@@ -61,29 +63,31 @@ class Curve(NamedTuple):
         return not any(math.isnan(point.value) for point in self.points)
 
 
-def score_time_curves(study: StudyRecords) -> list[Curve]:
-    """One curve per score-time parameter of each configuration that the study quotes.
+def score_time_curves(results: Sequence[Result]) -> list[ScoreTimeCurve]:
+    """One curve per score-time parameter of each quoted configuration.
 
-    A variant "name=value" is a value of a score-time parameter; one without "=" is a part of the
-    score and left out. The configuration's own value is a point, too.
+    The value that the configuration itself has is one of the points.
+
+    Args:
+        results: that the study quotes.
     """
     return [
         curve
-        for result in results(study)
+        for result in results
         for parameter in _parameters(result.tested)
         if (curve := _curve(result, parameter)).points
     ]
 
 
-def draw_curve(curve: Curve) -> Figure:
+def draw_score_time(curve: ScoreTimeCurve) -> Figure:
     """Mean and interval over seeds, classes as faint lines, infinity as a dashed asymptote."""
     drawing = canvas()
     axes = drawing.one
     finite = [point for point in curve.points if not math.isinf(point.value)]
     x = [point.value for point in finite] if curve.numeric else [*map(float, range(len(finite)))]
     for task in finite[0].classes if finite else ():
-        own = [100 * point.classes[task] for point in finite]
-        axes.plot(x, own, color=FAINT, alpha=0.6, linewidth=0.8)
+        aurocs = [100 * point.classes[task] for point in finite]
+        axes.plot(x, aurocs, color=FAINT, alpha=0.6, linewidth=0.8)
     _draw_mean(axes, x, finite, curve.numeric)
     _draw_asymptote(axes, [point for point in curve.points if math.isinf(point.value)])
     _draw_declared(axes, x, finite)
@@ -96,8 +100,10 @@ def draw_curve(curve: Curve) -> Figure:
     return drawing.figure
 
 
-def _draw_mean(axes: Axes, x: Sequence[float], points: Sequence[Point], numeric: bool) -> None:
-    """Seeds' interval as a band, or as bars where values are words."""
+def _draw_mean(
+    axes: Axes, x: Sequence[float], points: Sequence[ScoreTimePoint], numeric: bool
+) -> None:
+    """The interval over seeds as a band, or as bars where values are words."""
     mean = [100 * point.auroc.mean for point in points]
     low = [100 * point.auroc.low for point in points]
     high = [100 * point.auroc.high for point in points]
@@ -108,7 +114,7 @@ def _draw_mean(axes: Axes, x: Sequence[float], points: Sequence[Point], numeric:
     axes.plot(x, mean, "o-" if numeric else "o", color=colour(0))
 
 
-def _draw_asymptote(axes: Axes, infinite: Sequence[Point]) -> None:
+def _draw_asymptote(axes: Axes, infinite: Sequence[ScoreTimePoint]) -> None:
     for point in infinite:
         level = 100 * point.auroc.mean
         axes.axhline(level, color=INK, linestyle="--", linewidth=1.2)
@@ -125,7 +131,7 @@ def _draw_asymptote(axes: Axes, infinite: Sequence[Point]) -> None:
         )
 
 
-def _draw_declared(axes: Axes, x: Sequence[float], points: Sequence[Point]) -> None:
+def _draw_declared(axes: Axes, x: Sequence[float], points: Sequence[ScoreTimePoint]) -> None:
     for at, point in zip(x, points, strict=True):
         if point.declared:
             level = 100 * point.auroc.mean
@@ -142,66 +148,82 @@ def _draw_declared(axes: Axes, x: Sequence[float], points: Sequence[Point]) -> N
 
 
 def _parameters(records: Sequence[TrialRecord]) -> list[str]:
-    """The score-time parameters of which a variant has a test AUROC."""
+    """The score-time parameters of which the records have a test AUROC."""
     names = (
-        name.partition("=")[0]
+        variant.parameter
         for record in records
-        for name, metrics in record.variants.items()
-        if "=" in name and METRIC in metrics
+        for variant, metrics in record.variants.items()
+        if variant.parameter and TEST_AUROC in metrics
     )
     return list(dict.fromkeys(names))
 
 
-def _curve(result: Result, parameter: str) -> Curve:
+def _variants_of(parameter: str, records: Sequence[TrialRecord]) -> dict[str, ScoreVariant | None]:
+    """The score variants of a parameter, by its value as text."""
+    return {
+        str(variant.value): variant
+        for record in records
+        for variant in record.variants
+        if variant.parameter == parameter
+    }
+
+
+def _curve(result: Result, parameter: str) -> ScoreTimeCurve:
     """The points of the seeds that have a number for every value."""
-    own = str(result.tested[0].params.get(parameter, ""))
-    prefix = f"{parameter}="
-    names = dict.fromkeys(
-        name for record in result.tested for name in record.variants if name.startswith(prefix)
-    )
-    variants: dict[str, str | None] = {name.removeprefix(prefix): name for name in names}
-    declared = next((label for label in variants if _alike(label, own)), own)
+    configured = str(result.tested[0].params.get(parameter, ""))
+    variants = _variants_of(parameter, result.tested)
+    declared = next((label for label in variants if _same_value(label, configured)), configured)
     variants.setdefault(declared, None)
     table = _replicas(result.tested, variants)
-    by_seed = frame.by_trial_and_seed(table, METRIC)
+    by_seed = frame.by_trial_and_seed(table, frame.AUROC)
     whole = by_seed.loc[:, by_seed.notna().all()].T
-    cells = frame.cells(table, METRIC).T
+    cells = frame.cells(table, frame.AUROC).T
     points = [_point(label, whole[label], cells[label], label == declared) for label in variants]
-    return Curve(
-        result.label,
-        result.source,
-        parameter,
-        sorted(points, key=_order) if len(whole) else [],
-        table["seed"].nunique() - len(whole),
+    return ScoreTimeCurve(
+        label=result.label,
+        source=result.source,
+        parameter=parameter,
+        points=sorted(points, key=_order) if len(whole) else [],
+        failed=table["seed"].nunique() - len(whole),
     )
 
 
-def _replicas(records: Sequence[TrialRecord], variants: Mapping[str, str | None]) -> pd.DataFrame:
-    """The replicas' test AUROC under each label of a variant, which stands in for the number.
+def _replicas(
+    records: Sequence[TrialRecord], variants: Mapping[str, ScoreVariant | None]
+) -> pd.DataFrame:
+    """The replicas' test AUROC at each value; the column "number" holds the value as text.
 
     Args:
         records: of the same models.
-        variants: by label, the variant's name; None = the score itself.
+        variants: by value as text; None = the score itself.
     """
     tables = []
-    for label, name in variants.items():
+    for label, variant in variants.items():
         scored = [
-            record if name is None else replace(record, metrics=record.variants.get(name, {}))
+            record
+            if variant is None
+            else replace(record, metrics=record.variants.get(variant, {}))
             for record in records
         ]
         tables.append(frame.replicas(scored).assign(number=label))
-    columns = ["number", "task", "seed", "state", METRIC]
-    return pd.concat([each.reindex(columns=columns) for each in tables], ignore_index=True)
+    columns = ["number", "task", "seed", "state", frame.AUROC]
+    return pd.concat([table.reindex(columns=columns) for table in tables], ignore_index=True)
 
 
-def _point(label: str, by_seed: pd.Series, cells: pd.Series, declared: bool) -> Point:
+def _point(label: str, by_seed: pd.Series, cells: pd.Series, declared: bool) -> ScoreTimePoint:
     kept = cells[cells.index.get_level_values("seed").isin(by_seed.index)]
-    classes = {str(task): float(each) for task, each in kept.groupby("task").mean().items()}
-    return Point(label, _number(label), estimate(list(by_seed)), classes, declared)
+    classes = {str(task): float(auroc) for task, auroc in kept.groupby("task").mean().items()}
+    return ScoreTimePoint(
+        label=label,
+        value=_number(label),
+        auroc=estimate(list(by_seed)),
+        classes=classes,
+        declared=declared,
+    )
 
 
-def _order(point: Point) -> tuple[bool, float]:
-    """Numbers by their size, words after them as they come."""
+def _order(point: ScoreTimePoint) -> tuple[bool, float]:
+    """The sort key of a point: numbers by size, then words in their order."""
     word = math.isnan(point.value)
     return word, 0.0 if word else point.value
 
@@ -214,6 +236,6 @@ def _number(label: str) -> float:
         return math.nan
 
 
-def _alike(label: str, other: str) -> bool:
-    """Whether two labels are the same value: 0.50 is 0.5."""
+def _same_value(label: str, other: str) -> bool:
+    """Whether two texts are the same value: 0.50 is 0.5."""
     return label == other or _number(label) == _number(other)

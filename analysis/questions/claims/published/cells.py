@@ -1,0 +1,243 @@
+"""Published numbers beside a study's own, cell by cell, each pair with a test."""
+
+import math
+from collections.abc import Iterator, Sequence
+from typing import Literal, NamedTuple
+
+from scipy import stats
+from statsmodels.stats.multitest import multipletests
+
+from analysis.document.blocks import Tone
+from analysis.document.format import count
+from analysis.questions.claims.published import PublishedCell, PublishedTable
+from analysis.quoted import Result
+from analysis.stats.estimates import ALIKE, LEAST_SEEDS, MARGIN, SIGNIFICANCE, Estimate
+
+Moments = tuple[float, float, int]
+"""Mean, sample standard deviation and number of seeds."""
+TestName = Literal["Welch's t-test", "t-test with our spread", ""]
+
+
+class CellComparison(NamedTuple):
+    """One cell of a published table beside this study's number.
+
+    Attributes:
+        published: the cell.
+        baseline: label of the result of this study, whose detector is the cell's.
+        ours: test AUROC in [0, 1] over seeds.
+        difference: ours minus the published mean, in [-1, 1]; above 0 = ours is better.
+        test: its name; empty where none was made.
+        p: of the two-sided test; NaN where none was made.
+        adjusted: p by Holm over the cells of the table that were tested.
+        equivalence: p of the test that the difference is within ± 0.02; NaN where none was made.
+        equivalence_adjusted: that by Holm over the cells of the table that have one.
+        tone: "better" and "worse" = a difference after Holm; "alike" = shown to be within ± 0.02
+            after Holm; "unsure" = neither, or not tested.
+        note: what was tested, and what the reader must know.
+    """
+
+    published: PublishedCell
+    baseline: str
+    ours: Estimate
+    difference: float
+    test: TestName
+    p: float
+    adjusted: float
+    equivalence: float
+    equivalence_adjusted: float
+    tone: Tone
+    note: str
+
+
+def compare_cells(results: Sequence[Result], table: PublishedTable) -> list[CellComparison]:
+    """The cells of a published table that the study has a number for, in the table's order.
+
+    A cell is compared with each quoted result whose detector is the cell's method and whose
+    parameters are the ones that the method needs. An average over classes is compared only where
+    the result has all classes of the data set.
+
+    Where the paper prints a standard deviation: Welch's t-test from means, standard deviations and
+    numbers of seeds, and the two one-sided ones of `welch_equivalence`. Otherwise the test of
+    `shared_spread_p`, which takes our standard deviation for the paper's. No test below 3 seeds of
+    ours or where the paper's number of seeds is not known. Holm over the table, for differences
+    and for equivalences apart.
+
+    Args:
+        results: that the study quotes.
+        table: of the paper.
+    """
+    comparisons = [
+        _compare(cell, table.seeds, result, ours)
+        for cell in table.cells
+        for result in results
+        if _is_method(cell, result) and (ours := _our_estimate(cell, table, result)) is not None
+    ]
+    return _correct(comparisons)
+
+
+def welch_equivalence(first: Moments, second: Moments, margin: float = MARGIN) -> float:
+    r"""Two one-sided Welch tests (TOST) of |mean_1 - mean_2| < margin: the larger p.
+
+    $p = \max\{P(T > (d + m) / e), P(T < (d - m) / e)\}$ with $d = \bar x_1 - \bar x_2$, the margin
+    $m$, $e^2 = s_1^2 / n_1 + s_2^2 / n_2$ and $T$ of Student's t with
+    $e^4 / (s_1^4 / (n_1^2 (n_1 - 1)) + s_2^4 / (n_2^2 (n_2 - 1)))$ degrees of freedom.
+    Schuirmann, 1987; Welch, 1947.
+
+    Args:
+        first: mean, sample standard deviation and number of seeds.
+        second: the same of the other.
+        margin: above 0, in the unit of the means.
+    """
+    mean, std, n = first
+    above = stats.ttest_ind_from_stats(
+        mean + margin, std, n, *second, equal_var=False, alternative="greater"
+    )
+    below = stats.ttest_ind_from_stats(
+        mean - margin, std, n, *second, equal_var=False, alternative="less"
+    )
+    return float(max(above.pvalue, below.pvalue))
+
+
+def shared_spread_p(ours: Moments, mean: float, seeds: int) -> float:
+    r"""Two-sided p of no difference from a mean over seeds whose spread is taken to be ours.
+
+    $t = d / (s \sqrt{1 / n + 1 / m})$ with $n - 1$ degrees of freedom, where $m$ is the other's
+    number of seeds. Exact where both spreads are the same.
+
+    Args:
+        ours: mean, sample standard deviation (above 0) and number of seeds n.
+        mean: the other.
+        seeds: over which that is the mean, m.
+    """
+    our_mean, std, n = ours
+    t = (our_mean - mean) / (std * math.sqrt(1 / n + 1 / seeds))
+    return 2 * float(stats.t.sf(abs(t), n - 1))
+
+
+def _is_method(cell: PublishedCell, result: Result) -> bool:
+    record = result.tested[0]
+    needed = cell.method.where.items()
+    return record.detector == cell.method.detector and all(
+        record.params.get(name) == value for name, value in needed
+    )
+
+
+class _Task(NamedTuple):
+    """What the name of a task says; `outsider` and `class_name` are empty where not named."""
+
+    data_set: str
+    class_name: str
+    outsider: str
+
+
+def _parse_task(name: str) -> _Task:
+    """The parts of "<data set>/<class>", "<data set>/mean" or "<data set>-vs-<outsider sets>"."""
+    data_set, _, outsider = name.partition("-vs-")
+    source, _, class_name = data_set.rpartition("/")
+    return _Task(data_set, "", outsider) if outsider else _Task(source, class_name, "")
+
+
+def _our_estimate(cell: PublishedCell, table: PublishedTable, result: Result) -> Estimate | None:
+    """The result's estimate for a cell; None where it has none that compares."""
+    task = _parse_task(cell.task)
+    if task.outsider:
+        ours = _parse_task(result.tested[0].replicas[0].task)
+        if not ours.outsider or ours.data_set != task.data_set:
+            return None
+        return result.outsiders.get(task.outsider, {}).get(cell.method.score or "score")
+    if task.class_name != "mean":
+        return result.classes.get(cell.task)
+    classes = [name for name in result.classes if _parse_task(name).data_set == task.data_set]
+    return result.auroc if len(classes) == len(result.classes) == table.classes else None
+
+
+def _compare(cell: PublishedCell, seeds: int, result: Result, ours: Estimate) -> CellComparison:
+    """A cell beside ours with its test, if there is one; not corrected yet."""
+    first = (ours.mean, ours.std, ours.n)
+    test: TestName = ""
+    p = equivalence = math.nan
+    if refusal := _refusal(cell, seeds, ours):
+        note = f"not tested: {refusal}"
+    elif not math.isnan(cell.std) and seeds > 1:
+        second = (cell.mean, cell.std, seeds)
+        test, note = "Welch's t-test", f"Welch's t-test, {ours.n} and {seeds} seeds"
+        p = float(stats.ttest_ind_from_stats(*first, *second, equal_var=False).pvalue)
+        equivalence = welch_equivalence(first, second)
+    else:
+        test, p = "t-test with our spread", shared_spread_p(first, cell.mean, seeds)
+        note = (
+            "no published spread at hand: t-test that takes our standard deviation for the "
+            f"paper's, {ours.n} and {count(seeds, 'seed')}"
+        )
+    notes = [note, cell.method.differs, f"published number: {cell.read}", *_faults(result)]
+    return CellComparison(
+        published=cell,
+        baseline=result.label,
+        ours=ours,
+        difference=ours.mean - cell.mean,
+        test=test,
+        p=p,
+        adjusted=math.nan,
+        equivalence=equivalence,
+        equivalence_adjusted=math.nan,
+        tone="unsure",
+        note="; ".join(filter(None, notes)),
+    )
+
+
+def _faults(result: Result) -> Iterator[str]:
+    if result.failed:
+        yield f"{result.failed} of {count(result.seeds, 'seed')} of ours failed"
+    if result.collapsed:
+        yield f"{count(result.collapsed, 'model')} of ours collapsed"
+
+
+def _refusal(cell: PublishedCell, seeds: int, ours: Estimate) -> str:
+    """Why a cell has no test; empty where it has one."""
+    if ours.n < LEAST_SEEDS:
+        return f"{count(ours.n, 'seed')} of ours, {LEAST_SEEDS} needed"
+    if not seeds:
+        return "the paper's number of seeds is not known"
+    if ours.std < ALIKE and not (cell.std > ALIKE and seeds > 1):
+        return "ours is the same for all seeds, and no published spread is at hand"
+    return ""
+
+
+def _correct(comparisons: Sequence[CellComparison]) -> list[CellComparison]:
+    """The comparisons with Holm's p over those that were tested, and their tones."""
+    tested = [comparison for comparison in comparisons if comparison.test]
+    different = _holm([comparison.p for comparison in tested])
+    alike = _holm([comparison.equivalence for comparison in tested])
+    remaining = iter(zip(different, alike, strict=True))
+    return [
+        _decide(comparison, *next(remaining), len(tested)) if comparison.test else comparison
+        for comparison in comparisons
+    ]
+
+
+def _holm(ps: Sequence[float]) -> list[float]:
+    """Holm's p over those that are not NaN; NaN stays NaN."""
+    finite = [p for p in ps if not math.isnan(p)]
+    if not finite:
+        return list(ps)
+    adjusted = iter(multipletests(finite, alpha=SIGNIFICANCE, method="holm")[1])
+    return [p if math.isnan(p) else float(next(adjusted)) for p in ps]
+
+
+def _decide(comparison: CellComparison, p: float, alike: float, family: int) -> CellComparison:
+    """The comparison with its p after Holm over a family of tests, and what they show."""
+    tone: Tone = "unsure"
+    decision = "no difference shown"
+    if p <= SIGNIFICANCE:
+        tone = "better" if comparison.difference > 0 else "worse"
+        decision = tone
+    elif alike <= SIGNIFICANCE:
+        tone = "alike"
+        decision = f"within ± {100 * MARGIN:.0f} points (two one-sided tests, p = {alike:.2g})"
+    after = f"p = {p:.2g}" + (f" after Holm over {family} cells" if family > 1 else "")
+    return comparison._replace(
+        adjusted=p,
+        equivalence_adjusted=alike,
+        tone=tone,
+        note=f"{comparison.note}; {after}; {decision}",
+    )

@@ -1,0 +1,79 @@
+"""What a comparison of studies concludes: what was tested, what could not be, and why."""
+
+import math
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from itertools import combinations
+
+from analysis.document.format import PERCENTAGE_POINTS, count
+from analysis.questions.comparison.contenders import (
+    DETERMINISTIC,
+    Contender,
+    Contrast,
+    shared_tasks,
+)
+
+MOST_NAMED = 6  # pairs, and 3 classes of a study, that are named one by one
+PLAIN = {DETERMINISTIC: "pairs of deterministic methods are not tested"}
+ByStudy = Mapping[str, Sequence[Contender]]
+"""What each study quotes, by the study's label; empty where it quotes nothing."""
+
+
+def tested(contrasts: Sequence[Contrast]) -> Iterator[str]:
+    """What the tests of pairs say, a sentence per pair; of many pairs the rest is counted."""
+    decided = [contrast for contrast in contrasts if not math.isnan(contrast.decision.p)]
+    for contrast in decided[:MOST_NAMED]:
+        where = f"{_pair(contrast)}, over {count(contrast.classes, 'class')}"
+        difference = contrast.paired.difference.mean_interval(PERCENTAGE_POINTS)
+        yield f"{where}: {difference} points; {contrast.decision.reason}."
+    if len(decided) > MOST_NAMED:
+        yield f"{count(len(decided) - MOST_NAMED, 'more pair')}: see the table of pairs."
+
+
+def not_tested(contrasts: Sequence[Contrast], by_study: ByStudy) -> Iterator[str]:
+    """What could not be tested, and why: pairs by reason, and studies without a shared class."""
+    by_reason: dict[str, list[Contrast]] = {}
+    for contrast in contrasts:
+        if math.isnan(contrast.decision.p):
+            reason = PLAIN.get(contrast.decision.reason, contrast.decision.reason)
+            by_reason.setdefault(reason, []).append(contrast)
+    for reason, pairs in by_reason.items():
+        if len(pairs) > MOST_NAMED:
+            every = "all " if len(pairs) == len(contrasts) else f"{len(pairs)} of "
+            yield f"{every}{len(contrasts)} pairs: {reason}."
+        else:
+            yield f"{'; '.join(map(_pair, pairs))}: {reason}."
+    for (name, first), (other, second) in combinations(by_study.items(), 2):
+        if first and second and (why := _nothing_shared(first, second)):
+            yield f"{name} and {other}: {why}."
+
+
+def _pair(contrast: Contrast) -> str:
+    return f"{contrast.first} against {contrast.second}"
+
+
+def _nothing_shared(first: Sequence[Contender], second: Sequence[Contender]) -> str:
+    """Why no result of one study can be set against one of another; empty where one can."""
+    if any(shared_tasks(one, other) for one in first for other in second):
+        return ""
+    classes = [_classes(group) for group in (first, second)]
+    if not all(classes):
+        return "every seed of one of them failed"
+    if set(classes[0]) & set(classes[1]):
+        return (
+            "their classes have the same names but are different tasks (other images, classes or "
+            "outsiders)"
+        )
+    return f"they share no class ({_some(classes[0])}; {_some(classes[1])})"
+
+
+def _classes(contenders: Iterable[Contender]) -> dict[str, str]:
+    """The titles of all class tasks of which there is a result, by their names."""
+    results = [contender.result for contender in contenders]
+    return {task: result.titles.get(task, task) for result in results for task in result.classes}
+
+
+def _some(classes: Mapping[str, str]) -> str:
+    titles = list(classes.values())
+    shown = ", ".join(titles[: MOST_NAMED // 2])
+    more = len(titles) - MOST_NAMED // 2
+    return f"{shown} and {more} more" if more > 0 else shown

@@ -1,0 +1,138 @@
+"""The ablation path: which parameters made the gain from the default to the chosen trial.
+
+Fawcett and Hoos, Analysing differences between algorithm configurations through ablation, Journal
+of Heuristics, 2016; on a surrogate as in Biedenkapp et al., AAAI 2017.
+"""
+
+import math
+from collections.abc import Mapping, Sequence
+from typing import Any, NamedTuple
+
+import numpy as np
+import pandas as pd
+from matplotlib.figure import Figure
+
+from analysis.document.blocks import Cell
+from analysis.document.theme import FAINT, INK, canvas, colour
+from analysis.questions.sensitivity.axes import shortened, value_text
+from analysis.questions.sensitivity.observations import encode
+from analysis.questions.sensitivity.response import Response
+from analysis.questions.sensitivity.surrogate import Surrogate
+
+
+class Switch(NamedTuple):
+    """One step of an ablation path: a parameter takes the value of the path's end.
+
+    Attributes:
+        parameter: its name.
+        before: its value at the start of the path.
+        after: its value at the end of the path.
+        predicted: response after the switch.
+        share: of the whole predicted gain that is reached so far; NaN if there is no gain.
+    """
+
+    parameter: str
+    before: Any
+    after: Any
+    predicted: float
+    share: float
+
+
+class AblationPath(NamedTuple):
+    """The path from the default to the chosen trial.
+
+    Attributes:
+        response: that is predicted and measured.
+        start: predicted response of the default.
+        switches: one per parameter, in their order.
+        measured: response of the default and of the chosen trial; NaN where it was not run.
+    """
+
+    response: Response
+    start: float
+    switches: Sequence[Switch]
+    measured: tuple[float, float]
+
+
+def switches(
+    surrogate: Surrogate, start: Mapping[str, Any], end: Mapping[str, Any]
+) -> list[Switch]:
+    """The path between two configurations: each time the switch with the best predicted response.
+
+    Only parameters in which both differ are switched.
+
+    Args:
+        surrogate: that predicts.
+        start: a configuration.
+        end: another one.
+
+    Returns:
+        One switch per parameter; empty if the configurations agree.
+    """
+    space = surrogate.observations.space
+    left = [name for name, d in space.items() if encode(d, start[name]) != encode(d, end[name])]
+    current, first = dict(start), surrogate.predict(start)
+    gain, path = surrogate.predict(end) - first, []
+    while left:
+        predicted = {name: surrogate.predict({**current, name: end[name]}) for name in left}
+        name = max(left, key=lambda name: predicted[name])
+        current[name] = end[name]
+        left.remove(name)
+        share = (predicted[name] - first) / gain if gain > 0 else math.nan
+        path.append(Switch(name, start[name], end[name], predicted[name], share))
+    return path
+
+
+def explained(path: AblationPath) -> str:
+    """How much of the predicted gain the first switches explain, in a sentence."""
+    gain = path.switches[-1].predicted - path.start
+    if not gain > 0:
+        return "The surrogate predicts no gain from the default to the chosen trial."
+    shares = [f"{100 * switch.share:.0f}" for switch in path.switches[:4]]
+    unit = " points" if path.response.percent else ""
+    parameters = "parameter explains" if len(shares) == 1 else f"{len(shares)} parameters explain"
+    return (
+        f"Of the predicted gain of {path.response.text(gain)}{unit}, the first {parameters} "
+        f"{', '.join(shares)} % (each together with those before it)."
+    )
+
+
+def path_table(path: AblationPath) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """The switches as people read them, and in full precision."""
+    response = path.response
+    rows = [("default", "", "", path.start, 0.0), *path.switches]
+    data = pd.DataFrame(rows, columns=["switched", "from", "to", "predicted", "share"])
+    data["measured"] = [path.measured[0], *[math.nan] * (len(rows) - 2), path.measured[1]]
+    words = {name: [*map(value_text, data[name])] for name in ("switched", "from", "to")}
+    values = {
+        f"{name}, {response.axis}": [_cell(value, response.text(value)) for value in data[name]]
+        for name in ("predicted", "measured")
+    }
+    shares = [_cell(share, f"{100 * share:.0f} %") for share in data["share"]]
+    return pd.DataFrame({**words, **values, "share of the gain": shares}), data
+
+
+def _cell(value: float, text: str) -> Cell:
+    return Cell("" if math.isnan(value) else text, value)
+
+
+def draw_path(path: AblationPath) -> Figure:
+    """Predicted response after each switch, from above; the measured ends beside."""
+    drawing = canvas(height=0.9 + 0.34 * (len(path.switches) + 1))
+    axes, scale = drawing.one, path.response.scale
+    predicted = [path.start, *(switch.predicted for switch in path.switches)]
+    rows = np.arange(len(predicted))
+    axes.plot(np.multiply(predicted, scale), rows, "o-", color=colour(0), label="predicted")
+    ends = [rows[0], rows[-1]]
+    measured = np.multiply(path.measured, scale)
+    axes.scatter(measured, ends, marker="D", color=INK, s=36, zorder=3, label="measured")
+    axes.set_yticks(rows, ["default", *map(_label, path.switches)])
+    axes.invert_yaxis()
+    axes.set_xlabel(path.response.axis)
+    axes.grid(axis="x", color=FAINT, alpha=0.25)
+    axes.legend(frameon=False, fontsize=9, labelcolor=INK)
+    return drawing.figure
+
+
+def _label(switch: Switch) -> str:
+    return f"{switch.parameter}: {shortened(switch.before)} → {shortened(switch.after)}"

@@ -1,0 +1,71 @@
+"""Axes of figures along a searched parameter: its scale, its ticks, its values in words."""
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.ticker import MaxNLocator, NullFormatter
+from optuna.distributions import BaseDistribution, CategoricalDistribution, IntDistribution
+
+from analysis.document.format import short
+from analysis.questions.sensitivity.observations import Observations, decode, encode
+
+LONGEST = 12  # letters of a choice on an axis
+CROWDED = 20  # letters of all choices on an axis, beyond which they are slanted
+
+
+def positions(observations: Observations, name: str, jitter: float) -> np.ndarray:
+    """Where the trials stand along a parameter.
+
+    Choices are spread by at most `jitter` so that trials do not hide each other, the same way in
+    every report.
+    """
+    distribution = observations.space[name]
+    values = observations.params[name]
+    at = np.array([decode(distribution, encode(distribution, value)) for value in values])
+    if not isinstance(distribution, CategoricalDistribution):
+        return at
+    rng = np.random.default_rng(list(name.encode()))  # another stream for each parameter
+    jittered: np.ndarray = at + rng.uniform(-jitter, jitter, len(at))
+    return jittered
+
+
+def set_parameter_axis(axes: Axes, side: str, distribution: BaseDistribution, name: str) -> None:
+    """Set scale, ticks and label of an axis along a parameter.
+
+    Args:
+        axes: of the figure.
+        side: "x" or "y".
+        distribution: of the parameter.
+        name: of the parameter.
+    """
+    axis = axes.xaxis if side == "x" else axes.yaxis
+    axis.set_label_text(name)
+    if isinstance(distribution, CategoricalDistribution):
+        labels = [shortened(choice) for choice in distribution.choices]
+        axis.set_ticks(range(len(labels)), labels)
+        if side == "x" and sum(map(len, labels)) > CROWDED:
+            axes.tick_params(axis="x", labelrotation=30)
+    elif distribution.log and distribution.high >= 10 * distribution.low:
+        axes.set_xscale("log") if side == "x" else axes.set_yscale("log")
+        axis.set_minor_formatter(NullFormatter())
+    else:
+        integer = isinstance(distribution, IntDistribution)
+        axis.set_major_locator(MaxNLocator(4, integer=integer))
+
+
+def value_text(value: object) -> str:
+    """A parameter's value as people read it, None included.
+
+    >>> value_text(None), value_text(0.000123456), value_text("inf")
+    ('None', '0.0001235', 'inf')
+    """
+    return str(value) if value is None else short(value)
+
+
+def shortened(value: object) -> str:
+    """A parameter's value in at most `LONGEST` letters.
+
+    >>> shortened("discretised_logistic")
+    'discretised…'
+    """
+    text = value_text(value)
+    return text if len(text) <= LONGEST else f"{text[: LONGEST - 1]}…"

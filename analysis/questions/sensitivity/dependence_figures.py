@@ -1,0 +1,102 @@
+"""Figures of partial dependence: a panel per parameter, and the strongest interaction."""
+
+import math
+from collections.abc import Sequence
+from typing import NamedTuple
+
+from matplotlib.axes import Axes
+from matplotlib.cm import ScalarMappable
+from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
+from optuna.distributions import BaseDistribution, CategoricalDistribution
+
+from analysis.document.theme import FAINT, INK, canvas, colour
+from analysis.questions.sensitivity.axes import positions, set_parameter_axis
+from analysis.questions.sensitivity.dependence import ChoiceMean, Interaction, MarginalCurve
+from analysis.questions.sensitivity.observations import Observations, decode
+
+COLUMNS = 2
+
+
+class Marginals(NamedTuple):
+    """What is known of the response along each parameter.
+
+    Attributes:
+        observations: the trials.
+        names: of the parameters, in the order of the panels.
+        curves: of the surrogate by parameter; empty where the surrogate is not trusted.
+        choices: means of the trials at each choice, by categorical parameter.
+    """
+
+    observations: Observations
+    names: Sequence[str]
+    curves: dict[str, MarginalCurve]
+    choices: dict[str, list[ChoiceMean]]
+
+
+def draw_marginals(marginals: Marginals) -> Figure:
+    """A small panel per parameter: trials as faint points, curve and band where trusted."""
+    rows = math.ceil(len(marginals.names) / COLUMNS)
+    drawing = canvas(height=2.1 * rows + 0.2, rows=rows, columns=COLUMNS)
+    for axes, name in zip(drawing.axes, marginals.names, strict=False):
+        _draw_marginal(axes, marginals, name)
+    for axes in drawing.axes[1:]:
+        axes.sharey(drawing.one)
+    for axes in drawing.axes[len(marginals.names) :]:
+        axes.set_visible(False)
+    drawing.figure.supylabel(marginals.observations.response.axis, fontsize=10, color=INK)
+    return drawing.figure
+
+
+def draw_interaction(pair: Interaction, observations: Observations) -> Figure:
+    """The predicted response over two parameters: a contour, or cells where one is categorical."""
+    drawing = canvas(height=3.8)
+    axes, scale = drawing.one, observations.response.scale
+    spaces = [observations.space[name] for name in pair.names]
+    x, y = ([decode(s, v) for v in at] for s, at in zip(spaces, pair.at, strict=True))
+    surface: ScalarMappable
+    if any(isinstance(distribution, CategoricalDistribution) for distribution in spaces):
+        surface = axes.pcolormesh(x, y, scale * pair.mean.T, cmap="cividis", shading="nearest")
+    else:
+        surface = axes.contourf(x, y, scale * pair.mean.T, levels=8, cmap="cividis")
+    first, second = (positions(observations, name, jitter=0.2) for name in pair.names)
+    axes.scatter(first, second, s=10, facecolor="white", edgecolor=INK, linewidth=0.6)
+    set_parameter_axis(axes, "x", spaces[0], pair.names[0])
+    set_parameter_axis(axes, "y", spaces[1], pair.names[1])
+    bar = drawing.figure.colorbar(surface, ax=axes)
+    bar.set_label(observations.response.axis, color=INK)
+    bar.ax.tick_params(labelsize=9, colors=INK)
+    return drawing.figure
+
+
+def _draw_marginal(axes: Axes, marginals: Marginals, name: str) -> None:
+    observations, scale = marginals.observations, marginals.observations.response.scale
+    distribution = observations.space[name]
+    x = positions(observations, name, jitter=0.15)
+    axes.scatter(x, scale * observations.values, s=9, color=FAINT, alpha=0.45, linewidth=0)
+    if name in marginals.curves:
+        _draw_curve(axes, marginals.curves[name], distribution, scale)
+    elif name in marginals.choices:
+        _draw_choices(axes, marginals.choices[name], scale)
+    set_parameter_axis(axes, "x", distribution, name)
+    axes.yaxis.set_major_locator(MaxNLocator(4))
+
+
+def _draw_curve(
+    axes: Axes, curve: MarginalCurve, distribution: BaseDistribution, scale: float
+) -> None:
+    x = [decode(distribution, value) for value in curve.at]
+    mean, low, high = scale * curve.mean, scale * curve.low, scale * curve.high
+    if isinstance(distribution, CategoricalDistribution):
+        axes.vlines(x, low, high, color=colour(0), linewidth=3, alpha=0.5)
+        axes.plot(x, mean, "o", color=colour(0))
+    else:
+        axes.fill_between(x, low, high, color=colour(0), alpha=0.25, linewidth=0)
+        axes.plot(x, mean, color=colour(0), linewidth=1.8)
+
+
+def _draw_choices(axes: Axes, choices: Sequence[ChoiceMean], scale: float) -> None:
+    for choice in choices:
+        ends = scale * choice.low, scale * choice.high
+        axes.vlines(choice.at, *ends, color=INK, linewidth=1.6)
+        axes.plot(choice.at, scale * choice.mean, "_", color=INK, markersize=14, markeredgewidth=2)

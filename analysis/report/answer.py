@@ -1,0 +1,132 @@
+"""The answer of a study in a few lines: the head of its report, and what a run prints last."""
+
+import math
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+
+from analysis.document.format import PERCENTAGE_POINTS, count, short
+from analysis.questions.ablation import Effect
+from analysis.questions.claims.conclusion import conclusions
+from analysis.quoted import Result, why_nothing
+from analysis.report.findings import Findings
+from analysis.study import StudyRecords
+from tune_ad.storage.records import State
+
+RANKED = 10  # effects in the answer; the section has all of them
+ENDINGS: Mapping[State, str] = {"pruned": "stopped early", "failed": "failed"}
+
+
+def answer(findings: Findings) -> str:
+    """What ended, the number that may be quoted or the verdicts, and what selected it.
+
+    A study that tests a claim answers by its verdicts, an ablation also ranks its effects.
+
+    Returns:
+        Paragraphs, separated by empty lines; a line that begins with "- " is an item of a list.
+    """
+    study = findings.study
+    if verdicts := conclusions(findings.claim, findings.evidence):
+        return _listed(_progress(study), verdicts)
+    paragraphs = [_progress(study), *_quoted(study, findings.results), *_ranking(findings)]
+    if any(result.auroc.n for result in findings.results):
+        paragraphs.append(findings.results[0].selection)
+    return "\n\n".join(paragraphs)
+
+
+def _progress(study: StudyRecords) -> str:
+    """How many trials have ended, and how."""
+    states = Counter(record.state for record in study.trials)
+    others = "".join(f", {states[end]} {words}" for end, words in ENDINGS.items() if states[end])
+    progress = (
+        f"{study.name} (budget {study.search['budget_name']}): {states['complete']} of "
+        f"{study.budget['trials']} trials complete{others}."
+    )
+    if study.begun > len(study.trials):
+        more = count(study.begun - len(study.trials), "more trial")
+        progress += f" {more} started: the study is still running, or was interrupted."
+    return progress
+
+
+def _quoted(study: StudyRecords, results: Sequence[Result]) -> Iterator[str]:
+    """The numbers that may be quoted, or why there are none."""
+    if not results:
+        where = " The metrics are in tables/replicas.csv." if study.whole else ""
+        yield f"No test AUROC can be quoted: {why_nothing(study)}.{where}"
+    elif len(results) == 1:
+        yield _sentence(study, results[0])
+    else:
+        title = f"Test AUROC, {_over(results)}. Tested: {results[0].source}."
+        yield _listed(title, [_item(result) for result in results])
+
+
+def _sentence(study: StudyRecords, result: Result) -> str:
+    if result.auroc.n == 0:
+        return f"No test AUROC of {result.label} can be quoted: all {result.seeds} seeds failed."
+    return (
+        f"Test AUROC of {result.label}: {result.auroc}, {_over([result])}"
+        f"{_faults(result)}. Tested: {result.source}."
+    )
+
+
+def _item(result: Result) -> str:
+    if result.auroc.n == 0:
+        return f"{result.label}: none, all {result.seeds} seeds failed"
+    return f"{result.label}: {result.auroc}{_faults(result)}"
+
+
+def _over(results: Sequence[Result]) -> str:
+    """The outsiders that the AUROCs are against, or the classes over which they are averaged."""
+    if against := results[0].against:
+        return against
+    return f"mean over {count(max(len(result.classes) for result in results), 'class')}"
+
+
+def _faults(result: Result) -> str:
+    """What a reader must know beside the number."""
+    faults = ""
+    if result.seeds < result.planned:
+        faults += f"; so far {result.seeds} of {result.planned} fresh seeds"
+    if result.failed:
+        faults += f"; {result.failed} of {result.seeds} seeds failed"
+    if result.collapsed:
+        models = count(result.collapsed, "model")
+        faults += f"; {models} collapsed (one score for every image, but for rounding)"
+    return faults
+
+
+def _ranking(findings: Findings) -> Iterator[str]:
+    """The effects of single changes, largest first; nothing where the study chose a trial."""
+    if findings.study.chooses or not findings.effects:
+        return
+    several = len(findings.study.baselines) > 1
+    measured = [effect for effect in findings.effects if effect.difference.n]
+    measured.sort(key=lambda effect: -abs(effect.difference.mean))
+    lines = [_effect(effect, several) for effect in measured[:RANKED]]
+    if (smaller := len(measured) - RANKED) > 0:
+        lines.append(f"{count(smaller, 'smaller effect')}: in the table of effects")
+    if lost := len(findings.effects) - len(measured):
+        lines.append(f"{count(lost, 'change')} without a test AUROC: the trial failed")
+    title = (
+        "Effects of single changes on test AUROC in points [95 % interval], largest first; p "
+        "after Holm's correction over all changes of a baseline:"
+    )
+    yield _listed(title, lines)
+
+
+def _effect(effect: Effect, several: bool) -> str:
+    """One change, its difference, and whether that survives the correction of the family."""
+    baseline = f"{effect.baseline}, " if several else ""
+    change = f"{effect.parameter} = {short(effect.value)} instead of {short(effect.reference)}"
+    difference = effect.difference.mean_interval(PERCENTAGE_POINTS)
+    return f"{baseline}{change}: {difference}, {_significance(effect)}"
+
+
+def _significance(effect: Effect) -> str:
+    if math.isnan(effect.verdict.p):
+        return f"not tested ({effect.verdict.reason})"
+    unsure = effect.verdict.tone == "unsure"
+    return f"p = {effect.verdict.p:.2g} ({'not significant' if unsure else effect.verdict.tone})"
+
+
+def _listed(title: str, lines: Sequence[str]) -> str:
+    return "\n".join([title, *(f"- {line}" for line in lines)])

@@ -1,0 +1,43 @@
+"""What several sections of a report need, computed once and handed to each of them."""
+
+from dataclasses import dataclass
+from functools import cached_property
+
+from analysis.questions.ablation import Effect, effects
+from analysis.questions.claims.evidence import Evidence, evidence
+from analysis.questions.claims.spec import ClaimSpec, declared_claim
+from analysis.quoted import Result, results
+from analysis.study import StudyRecords
+
+
+@dataclass(frozen=True)
+class Findings:
+    """The records of a study and what more than one section derives from them.
+
+    Each property is computed when it is first read, and kept.
+
+    Attributes:
+        study: the records.
+    """
+
+    study: StudyRecords
+
+    @cached_property
+    def results(self) -> list[Result]:
+        """The numbers that the study may quote, as `quoted.results` finds them."""
+        return results(self.study)
+
+    @cached_property
+    def claim(self) -> ClaimSpec | None:
+        """The claim that the study tests; None where it declares none, or an invalid one."""
+        return declared_claim(self.study)
+
+    @cached_property
+    def evidence(self) -> list[Evidence]:
+        """The models that the claim is judged by; empty where there is no valid claim."""
+        return evidence(self.study, self.claim) if self.claim else []
+
+    @cached_property
+    def effects(self) -> list[Effect]:
+        """What each single change of a baseline does; empty where the plan makes none."""
+        return effects(self.study) if self.study.changes_single_parameters else []

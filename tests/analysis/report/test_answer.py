@@ -1,0 +1,122 @@
+"""The lines that a run prints last and that stand at the head of the report."""
+
+from dataclasses import replace
+
+import pytest
+
+from analysis.report.answer import RANKED, answer
+from analysis.report.findings import Findings
+from tests.analysis.planted import TASKS, record, study
+
+DEFAULT = {"width": 1.0, "depth": 2, "dropout": 0.0}
+SEEDS = 6
+
+
+def level(mean, step=0.01):
+    """Test AUROC on six seeds with a little spread."""
+    return tuple(mean + step * seed for seed in range(SEEDS))
+
+
+def ablation(path, **changes):
+    """The default at 0.6; by name the parameters, values and means of single changes."""
+    trials = [record(0, DEFAULT, level(0.6))]
+    for number, (name, (value, mean)) in enumerate(changes.items(), start=1):
+        aurocs = [None] * SEEDS if mean is None else level(mean)
+        trials.append(record(number, {**DEFAULT, name.rstrip("_"): value}, aurocs))
+    return study(path, trials, {"PGN": DEFAULT})
+
+
+def items(text):
+    return [line.removeprefix("- ") for line in text.splitlines() if line.startswith("- ")]
+
+
+def test_an_ablation_ranks_its_effects_by_their_size(tmp_path):
+    text = answer(
+        Findings(ablation(tmp_path, width=(2.0, 0.62), depth=(3, 0.45), width_=(4.0, 0.7)))
+    )
+    first, second, third = items(text)
+    assert first.startswith("depth = 3 instead of 2: -15.0 [-15.0, -15.0], p = ")
+    assert first.endswith("(worse)")
+    assert second.startswith("width = 4 instead of 1: +10.0")
+    assert second.endswith("(better)")
+    assert third.startswith("width = 2 instead of 1: +2.0")
+    assert "largest first; p after Holm's correction" in text
+    assert text.endswith("Nothing was selected: every configuration was fixed before the run.")
+
+
+def test_an_effect_that_does_not_survive_holm_is_not_significant(tmp_path):
+    base = ablation(tmp_path, width=(2.0, 0.6))
+    mixed = (0.61, 0.6, 0.63, 0.62, 0.65, 0.64)
+    changed = record(1, {**DEFAULT, "width": 2.0}, mixed)
+    (line,) = items(answer(Findings(replace(base, trials=[base.trials[0], changed]))))
+    assert line.endswith("p = 1 (not significant)")
+
+
+def test_too_few_seeds_say_why_nothing_is_tested(tmp_path):
+    trials = [record(0, DEFAULT, (0.6,)), record(1, {**DEFAULT, "depth": 3}, (0.7,))]
+    (line,) = items(answer(Findings(study(tmp_path, trials, {"PGN": DEFAULT}))))
+    assert "not tested (n = 1 paired seed" in line
+
+
+def test_changes_that_failed_are_counted(tmp_path):
+    text = answer(Findings(ablation(tmp_path, width=(2.0, 0.7), depth=(3, None))))
+    assert items(text)[-1] == "1 change without a test AUROC: the trial failed"
+    assert "2 of 3 trials complete, 1 failed." in text
+
+
+def test_many_effects_are_cut_to_the_largest(tmp_path):
+    names = {f"width{'_' * k}": (2.0 + k, 0.6 + 0.01 * (k + 1)) for k in range(RANKED + 2)}
+    lines = items(answer(Findings(ablation(tmp_path, **names))))
+    assert len(lines) == RANKED + 1
+    assert lines[0].startswith(f"width = {RANKED + 3} instead of 1: +12.0")
+    assert lines[-1] == "2 smaller effects: in the table of effects"
+
+
+def test_several_baselines_are_named(tmp_path):
+    trials = [
+        record(2 * k + j, {**DEFAULT, "depth": 2 + j}, level(0.6 + 0.1 * j), baseline=name)
+        for k, name in enumerate(("A", "B"))
+        for j in range(2)
+    ]
+    text = answer(Findings(study(tmp_path, trials, {"A": DEFAULT, "B": DEFAULT})))
+    assert [line.partition(" instead")[0] for line in items(text)[2:]] == [
+        "A, depth = 3",
+        "B, depth = 3",
+    ]
+
+
+@pytest.mark.parametrize("plan", ["Optuna", "Sobol", "Listed"])
+def test_other_plans_rank_no_effects(tmp_path, plan):
+    trials = [record(0, DEFAULT, level(0.6)), record(1, {**DEFAULT, "depth": 3}, level(0.7))]
+    text = answer(Findings(study(tmp_path, trials, {"PGN": DEFAULT}, plan={"name": plan})))
+    assert "Effects of single changes" not in text
+
+
+def test_a_study_under_way_says_how_far_it_is(tmp_path):
+    stopped = record(1, DEFAULT, (0.6,), state="pruned")
+    running = study(
+        tmp_path,
+        [record(0, DEFAULT, (0.6,)), stopped, record(2, DEFAULT, [None])],
+        {"PGN": DEFAULT},
+        budget={"trials": 8, "seeds": 1, "evaluation_seeds": 3},
+    )
+    text = answer(Findings(replace(running, begun=5)))
+    assert text.startswith(
+        "planted (budget quick): 1 of 8 trials complete, 1 stopped early, 1 failed. 2 more trials "
+        "started: the study is still running, or was interrupted."
+    )
+
+
+def test_outsiders_of_other_sets_are_named_by_the_tasks_title(tmp_path):
+    trial = record(0, DEFAULT, [[0.9]], tasks=["cifar10-vs-svhn"])
+    trial.metrics["test_auroc/svhn"] = trial.metrics["test_auroc"]
+    planted = study(tmp_path, [trial], {"PGN": DEFAULT})
+    assert "cifar10 against svhn" in answer(Findings(planted))
+    task = {"name": "cifar10-vs-svhn", "title": "CIFAR-10 against SVHN"}
+    titled = replace(planted, stored={**planted.stored, "tasks": [task]})
+    assert "CIFAR-10 against SVHN" in answer(Findings(titled))
+
+
+def test_the_mean_is_over_the_classes_of_the_study(tmp_path):
+    text = answer(Findings(study(tmp_path, [record(0, DEFAULT, (0.6, 0.7))], {"PGN": DEFAULT})))
+    assert f"mean over {len(TASKS)} classes. Tested: the only configuration" in text

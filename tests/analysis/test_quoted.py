@@ -1,0 +1,81 @@
+"""Which number of a study may be quoted, and how each kind is found."""
+
+from typing import get_args
+
+import pytest
+
+from analysis.quoted import NOTHING, QUOTATIONS, SELECTED_BY, Quotes, quotes, results
+from tests.analysis.planted import record, study
+from tune_ad.search.selection import RULES
+
+FRESH = {"trials": 2, "seeds": 1, "evaluation_seeds": 3}
+LIKELIHOOD = {"kind": "capacity", "factor": "width", "strata": ["likelihood"]}
+DEFAULT = {"width": 1.0, "likelihood": "bernoulli"}
+KINDS = {
+    "winner": {"budget": FRESH, "plan": {"name": "Optuna"}},
+    "oracle": {"selection": "oracle", "plan": {"name": "Optuna"}},
+    "single": {"plan": {"name": "Optuna"}},
+    "defaults": {},
+    "strata": {"plan": {"name": "Grid"}, "claim": LIKELIHOOD},
+    "configurations": {"plan": {"name": "Listed"}},
+}
+
+
+def two_likelihoods(path, **search):
+    """A study of the default and of the same configuration with another likelihood."""
+    trials = [
+        record(0, DEFAULT, (0.6, 0.62), objective=0.5),
+        record(1, {**DEFAULT, "likelihood": "categorical"}, (0.8, 0.82), objective=0.6),
+    ]
+    return study(path, trials, {"PGN": DEFAULT}, **search)
+
+
+@pytest.mark.parametrize(("kind", "search"), KINDS.items())
+def test_the_kind_of_a_quotation_follows_from_what_the_study_declares(tmp_path, kind, search):
+    assert quotes(two_likelihoods(tmp_path, **search)) == kind
+
+
+def test_every_kind_says_how_it_is_found_and_what_was_tested():
+    assert set(QUOTATIONS) == set(get_args(Quotes)) == set(KINDS)
+    assert len({quotation.source for quotation in QUOTATIONS.values()}) == len(QUOTATIONS)
+
+
+@pytest.mark.parametrize(
+    ("kind", "means"),
+    [
+        ("winner", {}),
+        ("oracle", {"PGN": 0.81}),
+        ("single", {}),
+        ("defaults", {"PGN": 0.61}),
+        ("strata", {"likelihood = bernoulli": 0.61, "likelihood = categorical": 0.81}),
+        ("configurations", {"likelihood = bernoulli": 0.61, "likelihood = categorical": 0.81}),
+    ],
+)
+def test_the_numbers_of_each_kind(tmp_path, kind, means):
+    quoted = results(two_likelihoods(tmp_path, **KINDS[kind]))
+    assert {result.label: result.auroc.mean for result in quoted} == pytest.approx(means)
+    assert {result.source for result in quoted} <= {QUOTATIONS[kind].source}
+
+
+def test_one_trial_per_baseline_is_quoted_as_the_only_configuration(tmp_path):
+    only = study(tmp_path, [record(0, DEFAULT, (0.6,))], {"PGN": DEFAULT})
+    assert quotes(only) == "single"
+    (result,) = results(only)
+    assert (result.rule, result.selection) == (
+        NOTHING,
+        "Nothing was selected: every configuration was fixed before the run.",
+    )
+
+
+def test_one_stratum_is_labelled_by_its_baseline(tmp_path):
+    wide = {**DEFAULT, "width": 2.0}
+    trials = [record(0, DEFAULT, (0.6, 0.62)), record(1, wide, (0.9, 0.92))]
+    claim = {"plan": {"name": "Grid"}, "claim": LIKELIHOOD}
+    (result,) = results(study(tmp_path, trials, {"PGN": DEFAULT}, **claim))
+    assert (result.label, result.auroc.mean) == ("PGN", pytest.approx(0.61))
+
+
+def test_every_rule_has_its_sentence(tmp_path):
+    assert set(SELECTED_BY) == set(RULES)
+    (result,) = results(two_likelihoods(tmp_path, **KINDS["oracle"]))
+    assert result.selection.startswith("Selected by test AUROC, which is optimistic")

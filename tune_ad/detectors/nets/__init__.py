@@ -1,0 +1,19 @@
+"""Networks for images of any size, built from a list of channels and a width factor.
+
+LeNet-like networks are those of the PGN paper; DCGAN-like ones are those of likelihood models.
+"""
+
+from tune_ad.detectors.nets.dcgan import DCGANDecoder, DCGANEncoder, dcgan_channels
+from tune_ad.detectors.nets.lenet import LeNetDecoder, LeNetEncoder, lenet_channels
+from tune_ad.detectors.nets.shapes import ImageShape, scaled_channels
+
+__all__ = [
+    "DCGANDecoder",
+    "DCGANEncoder",
+    "ImageShape",
+    "LeNetDecoder",
+    "LeNetEncoder",
+    "dcgan_channels",
+    "lenet_channels",
+    "scaled_channels",
+]

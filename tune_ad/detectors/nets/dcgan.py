@@ -1,0 +1,141 @@
+"""DCGAN-like networks: strided 4x4 convolutions with affine batch normalisation.
+
+Source: Radford, Metz and Chintala, arXiv 1511.06434, section 3. Channels are 32-64-128 on grey
+images and 64-128-256 on colour images, times a width factor.
+"""
+
+import math
+from collections.abc import Sequence
+from itertools import pairwise
+
+from torch import Tensor, nn
+from torch.nn import functional
+
+from tune_ad.detectors.nets.shapes import ImageShape, scaled_channels
+from tune_ad.errors import UserError
+
+DCGAN_KERNEL = 4
+DCGAN_SLOPE = 0.2  # of LeakyReLU on its negative side
+MOST_INTERLEAVED_CHANNELS = 4  # with more output channels, a plain convolution is faster
+
+
+def dcgan_channels(shape: ImageShape, width: float = 1.0) -> tuple[int, ...]:
+    """Channels of the encoder: 32-64-128 on grey images, 64-128-256 on colour, times `width`.
+
+    Raises:
+        UserError: if `width` leaves a layer without a channel.
+    """
+    return scaled_channels((64, 128, 256) if shape.is_colour else (32, 64, 128), width)
+
+
+class DCGANEncoder(nn.Module):
+    """Strided 4x4 convolutions that halve the image once per entry of `channels`, then flatten.
+
+    Maps images (batch, c, h, w) to features (batch, `features`). Batch normalisation and
+    LeakyReLU(0.2) follow each convolution.
+
+    Args:
+        shape: of the images; both sides must be divisible by 2 once per entry of `channels`.
+        channels: of the convolutions, in order.
+
+    Raises:
+        UserError: if a side cannot be halved that many times.
+    """
+
+    def __init__(self, shape: ImageShape, channels: Sequence[int]) -> None:
+        super().__init__()
+        height, width = _smallest_map(shape, len(channels))
+        blocks: list[nn.Module] = []
+        for inputs, outputs in pairwise((shape.channels, *channels)):
+            blocks += [
+                nn.Conv2d(inputs, outputs, DCGAN_KERNEL, stride=2, padding=1, bias=False),
+                nn.BatchNorm2d(outputs),
+                nn.LeakyReLU(DCGAN_SLOPE),
+            ]
+        self.layers = nn.Sequential(*blocks, nn.Flatten())
+        self.features = channels[-1] * height * width
+
+    def forward(self, images: Tensor) -> Tensor:
+        """Features, shape (batch, `features`)."""
+        return self.layers(images)  # type: ignore[no-any-return]
+
+
+class Doubling(nn.Module):
+    r"""A transposed 4x4 convolution that doubles both sides: stride 2, padding 1.
+
+    Each input pixel becomes four output pixels, and each of these depends on 2x2 input pixels. So
+    the same map is a 2x2 convolution with four times as many channels, whose results are
+    interleaved (Shi et al., arXiv 1609.05158, section 3). With few output channels that is several
+    times as fast.
+
+    Args:
+        inputs: input channels.
+        outputs: output channels.
+    """
+
+    def __init__(self, inputs: int, outputs: int) -> None:
+        super().__init__()
+        self.transposed = nn.ConvTranspose2d(inputs, outputs, DCGAN_KERNEL, stride=2, padding=1)
+
+    def forward(self, maps: Tensor) -> Tensor:
+        """Maps (batch, `inputs`, h, w) to maps (batch, `outputs`, 2 h, 2 w)."""
+        weight, bias = self.transposed.weight, self.transposed.bias
+        if self.transposed.out_channels > MOST_INTERLEAVED_CHANNELS or bias is None:
+            doubled: Tensor = self.transposed(maps)
+            return doubled
+        # of the taps of an axis, 3 and 1 make the even pixels, 2 and 0 the odd ones; the odd ones
+        # come first, since the interleaved image starts a pixel before the one that is wanted
+        taps = weight.flip(2, 3).unflatten(2, (2, 2)).unflatten(4, (2, 2))
+        kernel = taps.permute(1, 3, 5, 0, 2, 4).flip(1, 2).flatten(0, 2)
+        interleaved = functional.conv2d(maps, kernel, bias.repeat_interleave(4), padding=1)
+        return functional.pixel_shuffle(interleaved, 2)[..., 1:-1, 1:-1]
+
+
+class DCGANDecoder(nn.Module):
+    """The mirror of `DCGANEncoder`: a linear layer, then strided transposed convolutions.
+
+    Maps latent vectors (batch, latent_dim) to maps (batch, c, h, w).
+
+    Args:
+        shape: of the result; its channels may be the parameters of a likelihood, not only colours.
+        channels: of the encoder's convolutions, in the encoder's order.
+        latent_dim: length of the latent vector.
+
+    Raises:
+        UserError: if a side cannot be halved once per entry of `channels`.
+    """
+
+    def __init__(self, shape: ImageShape, channels: Sequence[int], latent_dim: int) -> None:
+        super().__init__()
+        sides = _smallest_map(shape, len(channels))
+        first, *rest = reversed(channels)
+        self.linear = nn.Linear(latent_dim, first * math.prod(sides), bias=False)
+        self.first = (*sides, first)
+        blocks: list[nn.Module] = []
+        for inputs, outputs in pairwise((first, *rest, shape.channels)):
+            blocks += [nn.BatchNorm2d(inputs), nn.ReLU(), Doubling(inputs, outputs)]
+        self.layers = nn.Sequential(*blocks)
+
+    def logits(self, latents: Tensor) -> Tensor:
+        """Real numbers for each pixel, shape (batch, c, h, w), channels last in memory."""
+        first_map = self.linear(latents).unflatten(1, self.first)
+        return self.layers(first_map.movedim(-1, 1))  # type: ignore[no-any-return]
+
+    def forward(self, latents: Tensor) -> Tensor:
+        """Images in (0, 1): the sigmoid of the logits, shape (batch, c, h, w)."""
+        return self.logits(latents).sigmoid()
+
+
+def _smallest_map(shape: ImageShape, halvings: int) -> tuple[int, int]:
+    """Height and width of an image that is halved so many times.
+
+    Raises:
+        UserError: if a side is not divisible by that power of two.
+    """
+    divisor = 1 << halvings
+    if shape.height % divisor or shape.width % divisor:
+        raise UserError(
+            f"an image of {shape.height}x{shape.width} cannot be halved {halvings} times without "
+            f"a rest; use sides that are multiples of {divisor}"
+        )
+    return shape.height // divisor, shape.width // divisor

@@ -1,0 +1,174 @@
+"""LeNet-like networks: 5x5 convolutions with padding 2, batch normalisation, pooling.
+
+They are those of Park, Adosoglou and Pardalos (arXiv 2005.01889, section 5) as the released code
+builds them: batch normalisation has no affine parameters, then come LeakyReLU and 2x2 pooling.
+Channels are 8-4 on grey images and 32-64-128 on colour images, times a width factor.
+"""
+
+import math
+from collections.abc import Sequence
+from itertools import pairwise
+
+from torch import Tensor, nn
+
+from tune_ad.detectors.nets.shapes import ImageShape, scaled_channels
+from tune_ad.errors import UserError
+
+LENET_KERNEL = 5
+FIRST_MAP_SIDE = 4  # of the square map from which a decoder grows an image
+
+
+def lenet_channels(shape: ImageShape, width: float = 1.0) -> tuple[int, ...]:
+    """Channels of the encoder: 8-4 on grey images, 32-64-128 on colour, times `width`.
+
+    Each count is rounded to the nearest integer, halves up.
+
+    >>> lenet_channels(ImageShape(1, 28, 28), 2.0)
+    (16, 8)
+
+    Raises:
+        UserError: if `width` leaves a layer without a channel.
+    """
+    return scaled_channels((32, 64, 128) if shape.is_colour else (8, 4), width)
+
+
+class LeNetEncoder(nn.Module):
+    """Convolutions and pooling that halve the image once per entry of `channels`, then flatten.
+
+    Maps images (batch, c, h, w) to features (batch, `features`). LeakyReLU is applied after the
+    pooling, to a quarter of the values: it is increasing, so it commutes with the maximum.
+
+    Args:
+        shape: of the images.
+        channels: of the convolutions, in order.
+        bias: whether the convolutions have biases.
+        slope: of LeakyReLU on its negative side.
+
+    Raises:
+        UserError: if the image is too small for that many halvings.
+    """
+
+    def __init__(
+        self,
+        shape: ImageShape,
+        channels: Sequence[int],
+        bias: bool = True,
+        slope: float = 0.1,
+    ) -> None:
+        super().__init__()
+        height, width = (side >> len(channels) for side in shape[1:])
+        if min(height, width) < 1:
+            raise UserError(
+                f"an image of {shape.height}x{shape.width} cannot be halved "
+                f"{len(channels)} times; use images of at least {1 << len(channels)} pixels a side"
+            )
+        blocks: list[nn.Module] = []
+        for inputs, outputs in pairwise((shape.channels, *channels)):
+            blocks += [
+                nn.Conv2d(inputs, outputs, LENET_KERNEL, padding=LENET_KERNEL // 2, bias=bias),
+                nn.BatchNorm2d(outputs, affine=False),
+                nn.MaxPool2d(2),
+                nn.LeakyReLU(slope),
+            ]
+        self.layers = nn.Sequential(*blocks, nn.Flatten())
+        self.features = channels[-1] * height * width
+
+    def forward(self, images: Tensor) -> Tensor:
+        """Features, shape (batch, `features`)."""
+        return self.layers(images)  # type: ignore[no-any-return]
+
+
+class LeNetDecoder(nn.Module):
+    """The mirror of `LeNetEncoder`: grows an image from a latent vector, seen as a 4x4 map.
+
+    Maps latent vectors (batch, latent_dim) to images (batch, c, h, w) in (0, 1). The first map
+    has latent_dim / 16 channels. Transposed convolutions follow, with `channels` in reverse order;
+    as many of the last ones as the image needs come after a nearest-neighbour doubling of the map.
+    A map that has become too large by an even number of pixels is trimmed by the padding of the
+    next convolution; a surplus that is left at the end is cut off at the bottom and right.
+
+    Args:
+        shape: of the images.
+        channels: of the encoder's convolutions, in the encoder's order.
+        latent_dim: length of the latent vector, a multiple of 16.
+        bias: whether the convolutions have biases.
+        slope: of LeakyReLU on its negative side.
+
+    Raises:
+        UserError: if `latent_dim` is no multiple of 16, or the image needs more doublings than
+            there are convolutions.
+    """
+
+    def __init__(
+        self,
+        shape: ImageShape,
+        channels: Sequence[int],
+        latent_dim: int,
+        bias: bool = True,
+        slope: float = 0.1,
+    ) -> None:
+        super().__init__()
+        _check_latent_dim(latent_dim)
+        self.shape = shape
+        counts = (latent_dim // FIRST_MAP_SIDE**2, *reversed(channels), shape.channels)
+        convolutions = len(counts) - 1
+        doublings = _doublings(shape, convolutions)
+        blocks: list[nn.Module] = [nn.LeakyReLU(slope)]
+        sides = (FIRST_MAP_SIDE, FIRST_MAP_SIDE)
+        for position, (inputs, outputs) in enumerate(pairwise(counts)):
+            remaining = convolutions - 1 - position
+            if remaining < doublings:
+                blocks.append(nn.Upsample(scale_factor=2))
+                sides = (2 * sides[0], 2 * sides[1])
+            trims = tuple(
+                _trim(side, goal, min(remaining, doublings))
+                for side, goal in zip(sides, shape[1:], strict=True)
+            )
+            sides = (sides[0] - 2 * trims[0], sides[1] - 2 * trims[1])
+            padding = (LENET_KERNEL // 2 + trims[0], LENET_KERNEL // 2 + trims[1])
+            blocks.append(
+                nn.ConvTranspose2d(inputs, outputs, LENET_KERNEL, padding=padding, bias=bias)
+            )
+            if remaining:
+                norm = nn.BatchNorm2d(outputs, affine=False)
+                blocks.append(nn.Sequential(norm, nn.LeakyReLU(slope)))
+        self.layers = nn.Sequential(*blocks)
+
+    def logits(self, latents: Tensor) -> Tensor:
+        """Logits of images, shape (batch, c, h, w)."""
+        first_map = latents.unflatten(1, (-1, FIRST_MAP_SIDE, FIRST_MAP_SIDE))
+        grown: Tensor = self.layers(first_map)
+        return grown[..., : self.shape.height, : self.shape.width]
+
+    def forward(self, latents: Tensor) -> Tensor:
+        """Images in (0, 1): the sigmoid of the logits, shape (batch, c, h, w)."""
+        return self.logits(latents).sigmoid()
+
+
+def _check_latent_dim(latent_dim: int) -> None:
+    multiple = FIRST_MAP_SIDE**2
+    if latent_dim % multiple:
+        below = latent_dim // multiple * multiple
+        raise UserError(
+            f"latent_dim must be a multiple of {multiple} for a decoder that starts from "
+            f"a {FIRST_MAP_SIDE}x{FIRST_MAP_SIDE} map, got {latent_dim}; "
+            f"use {f'{below} or ' if below else ''}{below + multiple}"
+        )
+
+
+def _doublings(shape: ImageShape, convolutions: int) -> int:
+    """How often the first map must be doubled to be at least as large as the image."""
+    doublings = max(0, math.ceil(math.log2(max(shape[1:]) / FIRST_MAP_SIDE)))
+    if doublings > convolutions:
+        raise UserError(
+            f"a decoder of {convolutions} convolutions reaches {FIRST_MAP_SIDE << convolutions} "
+            f"pixels a side, the images have {max(shape[1:])}; use smaller images"
+        )
+    return doublings
+
+
+def _trim(side: int, goal: int, doublings_left: int) -> int:
+    """Pixels to take from each end so that later doublings arrive at `goal`; 0 where none fits."""
+    target, odd = divmod(goal, 1 << doublings_left)
+    surplus = side - target
+    return surplus // 2 if not odd and surplus > 0 and surplus % 2 == 0 else 0
