@@ -14,6 +14,7 @@ import numpy as np
 from tune_ad.storage.metric import BITS_PER_DIM, Metric, ScoreVariant
 
 SCORED = ("auroc", "ap")  # the terms that are against a set of outsiders
+STAGES = ("pretraining", "warm start", "train")  # before the last; other names are of phases
 EARLY_STOPPING = {"best_epoch": "best_epoch", "plateau": "stopped"}
 BOUNDS = ("negative_elbo", "negative_iwae")
 NEARLY_ONE_CODE = (
@@ -40,8 +41,10 @@ def metric_named(name: str) -> Metric:
     if part != "train":
         outsider = term if before else ""
         return Metric(part, before[0] if before else term, outsider, unit)
-    stage, phase = before if len(before) == 2 else (before[0], "") if before else ("", "")
-    return Metric(part, term, "", unit, stage, phase)
+    first, *phases = before or [""]
+    if phases or first in STAGES:
+        return Metric(part, term, "", unit, first, *phases)
+    return Metric(part, term, "", unit, phase=first)
 
 
 def variant_named(name: str) -> ScoreVariant:
