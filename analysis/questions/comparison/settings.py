@@ -60,9 +60,12 @@ def caveats(differences: pd.DataFrame, unlike_tasks: set[str]) -> Iterator[str]:
 
 
 def differing_tasks(studies: Sequence[StudyRecords]) -> set[str]:
-    """Names of tasks that are not the same task in every study."""
+    """Names of tasks that are not the same task in every study.
+
+    The name of a class makes no difference: studies of schema 1 do not store it.
+    """
     first: dict[str, Mapping[str, Any]] = {}
-    tasks = [task for study in studies for task in study.stored["tasks"]]
+    tasks = [{**task, "class_name": ""} for study in studies for task in study.stored["tasks"]]
     return {task["name"] for task in tasks if first.setdefault(task["name"], task) != task}
 
 
