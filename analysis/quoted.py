@@ -62,6 +62,7 @@ class Result(NamedTuple):
         collapsed: models that gave every test image one score, but for rounding.
         identity: of the configuration.
         tested: the records that the number comes from.
+        titles: of the tasks of `classes` that have one, by their names.
     """
 
     baseline: str
@@ -80,6 +81,7 @@ class Result(NamedTuple):
     collapsed: int
     identity: str
     tested: Sequence[TrialRecord]
+    titles: Mapping[str, str]
 
     @property
     def selection(self) -> str:
@@ -258,6 +260,11 @@ def _result(study: StudyRecords, source: str, rule: str, tested: _Tested) -> Res
         collapsed=int((complete[COLLAPSED] == 1).sum()),
         identity=configuration.identity,
         tested=tuple(tested.records),
+        titles={
+            task: title
+            for task in map(str, complete["task"].unique())
+            if (title := study.task_title(task)) != task
+        },
     )
 
 

@@ -3,6 +3,7 @@
 from optuna.distributions import CategoricalDistribution, distribution_to_json
 
 from analysis.study import StudyRecords
+from tests.naming import named, variants
 from tune_ad.storage.folder import StudyFolder
 from tune_ad.storage.jsonl import to_text, write_atomically
 from tune_ad.storage.records import ReplicaRecord, TrialRecord
@@ -44,7 +45,10 @@ def record(number, params, aurocs, tasks=TASKS, baseline="PGN", **changes):
         },
         "seconds": 1.0,
     }
-    return TrialRecord(**{**fields, **changes})
+    given = {**fields, **changes}
+    given["metrics"] = named(given["metrics"])
+    given["variants"] = variants(given.get("variants", {}))
+    return TrialRecord(**given)
 
 
 def space(params):

@@ -12,8 +12,10 @@ from optuna.distributions import (
 )
 
 from analysis.study import StudyRecords
+from tests.naming import named, variants
 from tune_ad.storage.folder import StudyFolder
 from tune_ad.storage.records import ReplicaRecord, TrialRecord
+from tune_ad.storage.schema1 import upgraded_study
 
 TASKS = ("digits/0", "digits/1")
 SPACE = {
@@ -67,7 +69,10 @@ def trial(number, params, auroc, tested=True, **changes):
         ],
         "metrics": metrics,
     }
-    return TrialRecord(**{**fields, **changes})
+    given = {**fields, **changes}
+    given["metrics"] = named(given["metrics"])
+    given["variants"] = variants(given.get("variants", {}))
+    return TrialRecord(**given)
 
 
 def study(trials=(), evaluation=(), space=None, baselines=("PGN",), plan=None, **search):
@@ -84,8 +89,10 @@ def study(trials=(), evaluation=(), space=None, baselines=("PGN",), plan=None, *
             "baselines": {name: {"space": texts, "params": DEFAULT} for name in baselines},
             **search,
         },
+        "tasks": [],
     }
-    return StudyRecords(StudyFolder(Path("nowhere")), stored, list(trials), list(evaluation))
+    folder, stored = StudyFolder(Path("nowhere")), upgraded_study(stored)
+    return StudyRecords(folder, stored, list(trials), list(evaluation))
 
 
 def noted(planted, startup):

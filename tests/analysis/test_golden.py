@@ -67,10 +67,10 @@ def test_the_ablations_largest_effect_is_the_difference_of_two_lines_of_the_reco
     default = trials[0]["params"]
     best = pd.read_csv(folder / "report" / "effects.csv").iloc[0]
     (changed,) = [
-        each
-        for each in trials
-        if {k for k, v in each["params"].items() if v != default[k]} == {best["parameter"]}
-        and float(each["params"][best["parameter"]])
+        trial
+        for trial in trials
+        if {k for k, v in trial["params"].items() if v != default[k]} == {best["parameter"]}
+        and float(trial["params"][best["parameter"]])
         == pytest.approx(float(best["value"]), rel=1e-3)
     ]
     difference = np.mean(changed["metrics"]["test_auroc"]) - np.mean(

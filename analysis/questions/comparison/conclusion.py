@@ -66,12 +66,14 @@ def _nothing_shared(first: Sequence[Contender], second: Sequence[Contender]) -> 
     return f"they share no class ({_some(classes[0])}; {_some(classes[1])})"
 
 
-def _classes(contenders: Iterable[Contender]) -> list[str]:
-    """Every class task of which there is a result."""
-    return list(dict.fromkeys(task for each in contenders for task in each.result.classes))
+def _classes(contenders: Iterable[Contender]) -> dict[str, str]:
+    """The titles of all class tasks of which there is a result, by their names."""
+    results = [contender.result for contender in contenders]
+    return {task: result.titles.get(task, task) for result in results for task in result.classes}
 
 
-def _some(names: Sequence[str]) -> str:
-    shown = ", ".join(names[: MOST_NAMED // 2])
-    more = len(names) - MOST_NAMED // 2
+def _some(classes: Mapping[str, str]) -> str:
+    titles = list(classes.values())
+    shown = ", ".join(titles[: MOST_NAMED // 2])
+    more = len(titles) - MOST_NAMED // 2
     return f"{shown} and {more} more" if more > 0 else shown

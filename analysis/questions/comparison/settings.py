@@ -60,13 +60,15 @@ def caveats(differences: pd.DataFrame, unlike_tasks: set[str]) -> Iterator[str]:
 
 
 def differing_tasks(studies: Sequence[StudyRecords]) -> set[str]:
-    """Names of tasks that are not the same task in every study.
-
-    The name of a class makes no difference: studies of schema 1 do not store it.
-    """
+    """Names of tasks that are not the same task in every study, whatever their titles."""
     first: dict[str, Mapping[str, Any]] = {}
-    tasks = [{**task, "class_name": ""} for study in studies for task in study.stored["tasks"]]
+    tasks = [_without_titles(task) for study in studies for task in study.stored["tasks"]]
     return {task["name"] for task in tasks if first.setdefault(task["name"], task) != task}
+
+
+def _without_titles(task: Mapping[str, Any]) -> dict[str, Any]:
+    """What defines a task; studies of earlier versions store no titles."""
+    return {key: value for key, value in task.items() if key not in ("title", "class_name")}
 
 
 def _is_budget(name: str) -> bool:

@@ -1,7 +1,9 @@
 """Contenders as tables: their numbers with mean ranks, and their pairs with tests."""
 
 import math
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
 
 import pandas as pd
 
@@ -50,7 +52,23 @@ def comparison_tables(
             pairs_table(contrasts, name),
             class_pairs_table(class_contrasts(pairs), best, name),
         ]
-    return tables
+    return [_titled(table, task_titles(contenders)) for table in tables]
+
+
+def task_titles(contenders: Sequence[Contender]) -> dict[str, str]:
+    """The titles of the tasks by their names, without those that several tasks have."""
+    titles = {n: t for each in reversed(contenders) for n, t in each.result.titles.items()}
+    uses = Counter(titles.values())
+    return {name: title for name, title in titles.items() if uses[title] == 1}
+
+
+def _titled(table: Table, titles: Mapping[str, str]) -> Table:
+    """The table with tasks, in its columns and in the column "class", by their titles."""
+    shown, data = (frame.rename(columns=titles) for frame in (table.shown, table.stored))
+    for frame in (shown, data):
+        if "class" in frame:
+            frame["class"] = [titles.get(task, task) for task in frame["class"]]
+    return replace(table, shown=shown, data=data)
 
 
 def results_table(contenders: Sequence[Contender], name: str) -> Table:

@@ -16,7 +16,7 @@ from analysis.study import StudyRecords
 
 FOLDER = Path(__file__).parent
 STUDIES = ("quickstart", "quickstart-ablation")
-UNTOLD = {"replicas", "variants"}  # copies of the records
+COPIES = {"replicas", "variants"}  # tables that only repeat the records
 
 
 def report_of(name):
@@ -29,7 +29,7 @@ def tables_of(report):
     return {
         table.name: table
         for table in report.all_tables()
-        if table.name not in UNTOLD and not table.stored.empty
+        if table.name not in COPIES and not table.stored.empty
     }
 
 

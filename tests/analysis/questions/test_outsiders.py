@@ -93,14 +93,16 @@ def test_classes_of_one_set_are_no_outsiders(tmp_path):
 
 
 def test_published_numbers_are_compared_set_by_set_and_score_by_score(tmp_path):
-    made = against(0, seeds=(0.1, 0.12), baseline="LikelihoodVAE")
-    made = replace(made, detector="LikelihoodVAE")
-    made.params["likelihood"] = "categorical"
-    made.variants["negative_elbo"] = {"test_auroc/svhn": [0.2, 0.3]}
+    trial = against(0, seeds=(0.1, 0.12), baseline="LikelihoodVAE")
+    trial = replace(trial, detector="LikelihoodVAE")
+    trial.params["likelihood"] = "categorical"
+    trial.variants["negative_elbo"] = {"test_auroc/svhn": [0.2, 0.3]}
     (ood,) = [table for table in tables() if table.name == "ood"]
-    found = compare_cells(results(study(tmp_path, [made], {"LikelihoodVAE": made.params})), ood)
-    assert [(each.published.task, each.published.method.name) for each in found] == [
+    compared = compare_cells(
+        results(study(tmp_path, [trial], {"LikelihoodVAE": trial.params})), ood
+    )
+    assert [(cell.published.task, cell.published.method.name) for cell in compared] == [
         ("cifar10-vs-svhn", "VAE ELBO")
     ]
-    assert found[0].ours.mean == pytest.approx(0.25)
-    assert found[0].published.mean == pytest.approx(0.08)
+    assert compared[0].ours.mean == pytest.approx(0.25)
+    assert compared[0].published.mean == pytest.approx(0.08)

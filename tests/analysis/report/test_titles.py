@@ -4,8 +4,10 @@ from dataclasses import replace
 
 import pytest
 
+from analysis.questions.comparison.settings import differing_tasks
+from analysis.questions.comparison.studies import compare
 from analysis.report.findings import Findings
-from analysis.report.sections import histograms, provenance, result, score_time
+from analysis.report.sections import comparison, histograms, provenance, result, score_time
 from analysis.report.study_report import document
 from tests.analysis.planted import TASKS, record, study
 from tune_ad.storage.jsonl import to_text, write_atomically
@@ -61,6 +63,29 @@ def test_figures_and_their_captions_have_titles(planted):
     assert "airplane: 4 normal, 4 rest; automobile:" in figure.caption
     texts = {text.get_text() for axes in figure.draw().axes for text in axes.texts}
     assert {*TITLES, "airplane, kl"} <= texts
+
+
+def test_baselines_side_by_side_have_titles(tmp_path):
+    trials = [
+        record(k, {"width": 1.0}, [[0.6 + 0.1 * k + 0.01 * s, 0.8] for s in range(3)], baseline=n)
+        for k, n in enumerate(("A", "B"))
+    ]
+    planted = study(tmp_path, trials, {"A": {"width": 1.0}, "B": {"width": 1.0}})
+    part = comparison.section(Findings(titled(planted)))
+    assert list(table(part, "baselines").shown)[1:3] == list(TITLES)
+    assert set(table(part, "baselines").stored["class"]) == {*TITLES, "mean over classes"}
+    by_class = table(part, "pairs_baselines_by_class")
+    assert by_class.shown["class"].tolist() == by_class.stored["class"].tolist() == [*TITLES]
+
+
+def test_studies_without_titles_share_their_tasks_with_later_ones(tmp_path):
+    trials = [record(0, {"width": 1.0}, [[0.6 + 0.01 * s, 0.8] for s in range(3)])]
+    defaults = {"PGN": {"width": 1.0}}
+    old, new = (study(tmp_path / name, trials, defaults, name=name) for name in ("old", "new"))
+    assert differing_tasks([old, titled(new)]) == set()
+    report = compare([old, titled(new)])
+    (results_table,) = [shown for shown in report.all_tables() if shown.name == "results"]
+    assert list(results_table.shown)[1:3] == list(TITLES)
 
 
 def test_no_name_of_a_task_is_left_in_what_is_shown(planted):
