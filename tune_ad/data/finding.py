@@ -59,9 +59,9 @@ def find(name: str, root: Root = None) -> DataSet:
         return DataSet(name)
     full_names = {data_set.name for data_set in declared.values()}
     names = sorted({*declared, *full_names, *(path.stem for path in folder.glob("*.npz"))})
-    hint = did_you_mean(name, names)
+    question = did_you_mean(name, names)
     raise UserError(
-        f"unknown data set {name!r}{f' ({hint})' if hint else ''}; choose one of "
+        f"unknown data set {name!r}{question and f' ({question})'}; choose one of "
         f"{', '.join(names)}, "
         f"or put your own images into {folder / 'NAME.npz'}"
     )
