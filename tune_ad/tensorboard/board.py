@@ -1,4 +1,4 @@
-"""Writes event files: the columns of a study's HPARAMS table, and a run folder for each trial."""
+"""Writes event files: the columns of a study, and a run folder for each trial."""
 
 import hashlib
 import io
@@ -78,8 +78,8 @@ class TrialBoard:
 
     The row of the HPARAMS table is there at once. Its status is "unknown", TensorBoard's word for
     a trial that has not ended; `finish` changes it to success or failure. As a context manager,
-    the board ends with a failure if an exception is raised, and leaves the row open if the program is
-    interrupted. The folder of a killed or failed attempt is continued: its points from
+    the board ends with a failure if an exception is raised, and leaves the row open if the program
+    is interrupted. The folder of a killed or failed attempt is continued: its points from
     `resume_step` on are dropped, and its row is open again. (A TensorBoard that has read the
     failure must be restarted to forget it.)
 
