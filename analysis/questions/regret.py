@@ -133,13 +133,13 @@ def label_curve(study: StudyRecords) -> LabelCurve | None:
     points = [(k, values) for k, values in points if values.size]
     ends = [np.percentile(values, [2.5, 97.5]) for _, values in points]
     return LabelCurve(
-        tuple(k for k, _ in points),
-        tuple(float(values.mean()) for _, values in points),
-        tuple(float(low) for low, _ in ends),
-        tuple(float(high) for _, high in ends),
-        tuple(values.size for _, values in points),
-        float(tested.max() - tested.mean()),
-        len(records),
+        labelled=tuple(k for k, _ in points),
+        regret=tuple(float(values.mean()) for _, values in points),
+        low=tuple(float(low) for low, _ in ends),
+        high=tuple(float(high) for _, high in ends),
+        draws=tuple(values.size for _, values in points),
+        random=float(tested.max() - tested.mean()),
+        trials=len(records),
     )
 
 

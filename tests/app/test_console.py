@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from tune_ad.app import session as session_module
-from tune_ad.app.console import RANKED_BY, closing, opening, plan
+from tune_ad.app.console import closing, opening, plan
 from tune_ad.app.cost import overhead
 from tune_ad.app.session import Outcome
 from tune_ad.search.selection import RULES
@@ -14,8 +14,13 @@ from tune_ad.search.selection import RULES
 ENDED = Outcome(interrupted=False, late=False, failed=0)
 
 
-def test_every_selection_rule_has_its_words():
-    assert set(RANKED_BY) == set(RULES)
+@pytest.mark.parametrize("rule", RULES)
+def test_a_start_says_by_what_trials_are_ranked(finished, rule):
+    study = replace(finished.session.study, selection=rule)
+    line = opening(replace(finished.session, study=study)).splitlines()[1]
+    ranking, _, rest = line.partition(". ")
+    assert ranking.removesuffix(".") == f"Trials are ranked by {RULES[rule].title}"
+    assert (rest == "Test scores are recorded, never used to choose.") == (rule != "oracle")
 
 
 def test_a_start_trains_no_probes(finished, monkeypatch):

@@ -13,6 +13,7 @@ from optuna.distributions import CategoricalDistribution, FloatDistribution, jso
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 from analysis.report.study_report import write_report
+from tests.naming import short
 from tune_ad import data
 from tune_ad.app.console import opening, plan
 from tune_ad.detectors.autoencoders.ae import AE
@@ -22,13 +23,21 @@ from tune_ad.detectors.deep_svdd import DeepSVDD
 from tune_ad.detectors.likelihood_vae.detector import LikelihoodVAE
 from tune_ad.detectors.pgn import PGN, PGNConfig
 from tune_ad.errors import DegenerateInputError, UserError
-from tune_ad.execution.callbacks import Progress, RecordWriter, TensorBoardCallback
+from tune_ad.execution.callbacks import ProgressBar, RecordWriter, TensorBoardCallback
 from tune_ad.execution.loop import TrialLoop
 from tune_ad.search.declaration import Baseline
 from tune_ad.search.plans import Grid, Listed, OneAtATime
 from tune_ad.search.selection import RULES, ranked
+from tune_ad.storage.metric import (
+    TEST_AUROC,
+    VALIDATION_AUROC,
+    Metric,
+    metrics_from_json,
+    metrics_to_json,
+)
 from tune_ad.storage.records import SCHEMA, TrialSpec, identity
 from tune_ad.training.metrics import auroc
+from tune_ad.training.replica_set import ReplicaSet
 from tune_ad.training.suite import Suite
 from tune_ad.training.trial import Trial
 
@@ -43,12 +52,17 @@ def lines(journal):
     return journal.path.read_text().splitlines()
 
 
-def baseline(tiny):
+def tiny_baseline(tiny):
     return tiny.baselines[0]
 
 
 def seeds(records):
-    return [each.replicas[0].seed for each in records]
+    return [record.replicas[0].seed for record in records]
+
+
+def by_name(rows):
+    """Values by the short name of each metric, from the rows of a file."""
+    return short(metrics_from_json(rows))
 
 
 def test_a_study_ends_well(finished):
@@ -65,11 +79,12 @@ def test_what_was_asked_is_stored(finished, tiny, tiny_budget):
     assert study["image_shape"] == [1, 8, 8]
     assert (study["budget_name"], study["selection"]) == ("quick", "validation")
     assert study["budget"] == {**asdict(tiny_budget), "classes": [0, 1]}
-    own = study["baselines"]["PGN"]
-    space = {name: json_to_distribution(each) for name, each in own["space"].items()}
-    assert space == baseline(tiny).space
-    assert own["score_space"] == {"mc_samples": [0, 5, "inf"]}
-    assert set(own["params"]) == {each.name for each in fields(PGNConfig)}
+    described = study["baselines"]["PGN"]
+    space = {name: json_to_distribution(text) for name, text in described["space"].items()}
+    assert space == tiny_baseline(tiny).space
+    assert described["score_space"] == {"mc_samples": [0, 5, "inf"]}
+    assert set(described["params"]) == {field.name for field in fields(PGNConfig)}
+    assert (study["chooses"], study["quotes"]) == (True, "winner")
     assert stored["tasks"] == [
         {
             "name": f"digits/{k}",
@@ -77,6 +92,7 @@ def test_what_was_asked_is_stored(finished, tiny, tiny_budget):
             "normal_class": k,
             "outsiders": [],
             "class_name": str(k),
+            "title": f"digits/{k}",
         }
         for k in (0, 1)
     ]
@@ -95,32 +111,32 @@ def test_what_was_asked_is_stored(finished, tiny, tiny_budget):
 
 def test_each_configuration_is_noted_when_handed_out_and_when_it_ends(finished):
     specs, records = finished.folder.read_trial_specs(), finished.folder.read_trials()
-    assert [each.number for each in specs] == [0, 1, 2, 3]
-    assert [each.number for each in records] == [0, 1, 2, 3]
+    assert [spec.number for spec in specs] == [0, 1, 2, 3]
+    assert [record.number for record in records] == [0, 1, 2, 3]
     assert specs[0].params == {"latent_dim": 8, "dropout": 0.5}
     for spec, record in zip(specs, records, strict=True):
         assert spec.params.items() <= record.params.items()
         assert record.searched == sorted(spec.params) == ["dropout", "latent_dim"]
         assert record.identity == identity("PGN", record.params)
-        assert set(record.params) == {each.name for each in fields(PGNConfig)}
-    assert len({each.identity for each in records}) == 4
+        assert set(record.params) == {field.name for field in fields(PGNConfig)}
+    assert len({record.identity for record in records}) == 4
 
 
 def test_a_record_holds_the_numbers_of_each_replica(finished):
     for record in finished.folder.read_trials():
         assert (record.state, record.reason, record.device) == ("complete", "", "cpu")
-        assert [(each.task, each.seed) for each in record.replicas] == [
+        assert [(replica.task, replica.seed) for replica in record.replicas] == [
             ("digits/0", 0),
             ("digits/1", 0),
         ]
-        assert [each.epoch for each in record.replicas] == [3, 3]
+        assert [replica.epoch for replica in record.replicas] == [3, 3]
         for values in record.metrics.values():
             assert len(values) == 2
             assert all(math.isfinite(value) for value in values)
         assert [epoch for epoch, _ in record.reports] == [1, 2, 3]
         assert record.reports[-1][1] == record.objective
-        assert record.objective == sum(record.metrics["validation_auroc"]) / 2
-        assert {"mc_samples=0", "mc_samples=5", "mc_samples=inf"} <= set(record.variants)
+        assert record.objective == sum(record.metrics[VALIDATION_AUROC]) / 2
+        assert {"mc_samples=0", "mc_samples=5", "mc_samples=inf"} <= set(short(record.variants))
         assert record.models["parameters"] > 0
         assert record.seconds > 0
 
@@ -131,19 +147,22 @@ def test_curves_and_histograms_lie_beside_each_record(finished):
         curves = details["curves"]
         assert curves["epoch"] == [1, 2, 3]
         assert curves["objective"] == [value for _, value in record.reports]
-        last = curves["replicas"]["validation_auroc"][-1]
-        assert last == record.metrics["validation_auroc"]
-        for histogram in details["histograms"].values():
-            assert len(histogram["edges"]) == len(histogram["normal"]) + 1
-            assert sum(histogram["normal"]) > 0
-            assert sum(histogram["rest"]) > 0
+        last = by_name(curves["replicas"])["validation_auroc"][-1]
+        assert last == record.metrics[VALIDATION_AUROC]
+        assert [row["task"] for row in details["histograms"]] == ["digits/0", "digits/1"]
+        for histogram in details["histograms"]:
+            assert (histogram["part"], histogram["outsider"]) == ("", "")
+            counts = histogram["counts"]
+            assert len(histogram["edges"]) == len(counts["normal"]) + 1
+            assert sum(counts["normal"]) > 0
+            assert sum(counts["rest"]) > 0
     assert len(list(finished.folder.details("x").parent.iterdir())) == 4
 
 
 def test_the_winner_is_trained_again_on_seeds_that_the_search_never_used(finished):
     trials, again = finished.folder.read_trials(), finished.folder.read_evaluation()
     winner = ranked(trials, "validation")[0]
-    assert winner.objective == max(each.objective for each in trials)
+    assert winner.objective == max(record.objective for record in trials)
     fresh = finished.folder.read_study()["fresh_seeds"]
     assert sorted(seeds(again)) == sorted(fresh)
     used = {replica.seed for record in trials for replica in record.replicas}
@@ -151,30 +170,35 @@ def test_the_winner_is_trained_again_on_seeds_that_the_search_never_used(finishe
     for record in again:
         assert record.identity == winner.identity
         assert record.params == winner.params
-        assert [each.task for each in record.replicas] == ["digits/0", "digits/1"]
-        assert len({each.seed for each in record.replicas}) == 1
-        assert len(record.metrics["test_auroc"]) == 2
+        assert [replica.task for replica in record.replicas] == ["digits/0", "digits/1"]
+        assert len({replica.seed for replica in record.replicas}) == 1
+        assert len(record.metrics[TEST_AUROC]) == 2
         assert finished.folder.read_details(record.identity, seeds([record])[0])["histograms"]
-    assert again[0].metrics["test_auroc"] != again[1].metrics["test_auroc"]
+    assert again[0].metrics[TEST_AUROC] != again[1].metrics[TEST_AUROC]
 
 
 def test_every_trial_is_tested_at_its_last_epoch_and_by_nothing_selected(finished):
     records = finished.folder.read_trials()
     for record in records:
-        assert None not in record.metrics["test_auroc"]
+        assert None not in record.metrics[TEST_AUROC]
         assert record.objective == ranked([record], "validation")[0].objective
-        assert record.objective == sum(record.metrics["validation_auroc"]) / 2
-        curves = finished.folder.read_details(record.identity)["curves"]["replicas"]
-        assert curves["test_auroc"] == [[], [], record.metrics["test_auroc"]]
+        assert record.objective == sum(record.metrics[VALIDATION_AUROC]) / 2
+        curves = by_name(finished.folder.read_details(record.identity)["curves"]["replicas"])
+        assert curves["test_auroc"] == [[], [], record.metrics[TEST_AUROC]]
         assert set(record.labelled) == {"1", "2", "5", "10"}
         assert {len(values) for values in record.labelled.values()} == {20}
 
 
-def without_tests(value):
-    """A record as plain data without what is named after the test set."""
-    if not isinstance(value, dict):
-        return value
-    return {n: without_tests(v) for n, v in value.items() if not n.startswith("test")}
+def without_tests(plain):
+    """A record as plain data without the metrics of test images."""
+
+    def others(rows):
+        return [row for row in rows if row["part"] != "test"]
+
+    variants = [
+        {**variant, "metrics": others(variant["metrics"])} for variant in plain["variants"]
+    ]
+    return {**plain, "metrics": others(plain["metrics"]), "variants": variants}
 
 
 def test_what_the_test_set_holds_changes_nothing_of_the_search(
@@ -187,14 +211,15 @@ def test_what_the_test_set_holds_changes_nothing_of_the_search(
     changed = (replace(digits, test_images=other),)
     suite = Suite.prepare(changed, session.tasks, session.study.budget, session.study.seed)
     assert replace(session, suite=suite).run().exit_code == 0
-    ours, theirs = (each.read_trials() for each in (finished.folder, session.folder))
-    assert [r.metrics["test_auroc"] for r in ours] != [r.metrics["test_auroc"] for r in theirs]
+    ours, theirs = (folder.read_trials() for folder in (finished.folder, session.folder))
+    assert [r.metrics[TEST_AUROC] for r in ours] != [r.metrics[TEST_AUROC] for r in theirs]
     assert lines(finished.folder.suggested) == lines(session.folder.suggested)
 
-    assert [without_tests(each) for each in timeless(ours)] == [
-        without_tests(each) for each in timeless(theirs)
+    assert [without_tests(plain) for plain in timeless(ours)] == [
+        without_tests(plain) for plain in timeless(theirs)
     ]
-    winners = (each.read_evaluation()[0].identity for each in (finished.folder, session.folder))
+    folders = finished.folder, session.folder
+    winners = (folder.read_evaluation()[0].identity for folder in folders)
     assert len(set(winners)) == 1
 
 
@@ -204,16 +229,16 @@ def test_tensorboard_shows_every_trial(finished):
     runs = {path.name: path for path in root.iterdir() if path.is_dir()}
     winner = ranked(records, "validation")[0].identity
     assert set(runs) == {
-        *(f"{each.number:03d}-PGN-{each.identity}" for each in records),
+        *(f"{record.number:03d}-PGN-{record.identity}" for record in records),
         *(f"evaluation-{k:03d}-PGN-{winner}" for k in range(2)),
     }
     for record in records:
         events = EventAccumulator(str(runs[f"{record.number:03d}-PGN-{record.identity}"])).Reload()
-        shown = [(each.step, each.value) for each in events.Scalars("objective")]
+        shown = [(event.step, event.value) for event in events.Scalars("objective")]
         assert shown == [(epoch, pytest.approx(value)) for epoch, value in record.reports]
         tags = events.Tags()["scalars"]
         assert "validation/auroc by class/digits/1" in tags
-        assert [each.step for each in events.Scalars("test/auroc")] == [3]
+        assert [event.step for event in events.Scalars("test/auroc")] == [3]
 
 
 @pytest.fixture
@@ -240,7 +265,8 @@ def test_what_selects_is_neither_trained_on_nor_reported(begin, suites):
     assert session.suite is suite
     digits = data.load("digits")
     for k in range(2):
-        parts = {name: set(where.tolist()) for name, where in suite.splits[k].items()}
+        split = suite.splits[f"digits/{k}"]
+        parts = {name: set(positions.tolist()) for name, positions in split.items()}
         tested = {"test_normal", "test/rest"}
         assert set(parts) == {"train", "validation_normal", "validation_anomalous", *tested}
         assert all(parts.values())
@@ -253,25 +279,28 @@ def test_what_selects_is_neither_trained_on_nor_reported(begin, suites):
             digits.train_images[digits.train_labels == k]
         )
     seen = ("train", "validation_normal", "validation_anomalous")
-    for split in suite.splits:
-        for part, where in split.items():
+    for split in suite.splits.values():
+        for part, positions in split.items():
             files = digits.train_images if part in seen else digits.test_images
-            assert pictures(torch.tensor(suite.images[where])) <= pictures(files)
+            assert pictures(torch.tensor(suite.images[positions])) <= pictures(files)
 
 
 def test_validation_images_of_one_task_are_trained_on_by_no_other(begin):
     suite = begin(changes={"classes": range(10)}).suite
-    held = {i for each in suite.splits for i in each["validation_normal"].tolist()}
-    trained = {i for each in suite.splits for i in each["train"].tolist()}
-    assert not held & trained
+    assert len(suite.splits) == len(suite.tasks) == 10
+    held_out, trained = (
+        {i for split in suite.splits.values() for i in split[part].tolist()}
+        for part in ("validation_normal", "train")
+    )
+    assert not held_out & trained
 
 
 def test_the_oracle_alone_selects_by_the_test_set(begin, suites):
     session = begin(selection="oracle", changes={"trials": 2, "evaluation_seeds": 1})
     assert session.run().exit_code == 0
-    assert "test/rest" in suites[0].splits[0]
+    assert suites[0].outsiders("digits/0") == ["rest"]
     for record in session.folder.read_trials():
-        assert record.objective == sum(record.metrics["test_auroc"]) / 2
+        assert record.objective == sum(record.metrics[TEST_AUROC]) / 2
         assert [value for _, value in record.reports[:-1]] == [None, None]
     assert session.folder.read_study()["study"]["selection"] == "oracle"
 
@@ -287,15 +316,15 @@ def test_what_the_user_changed_is_stored(begin):
 
 def test_a_winner_picked_at_random_is_the_same_in_every_run(begin, tiny, open_study, tmp_path):
     session = begin(selection="random", changes={"epochs": 1, "trials": 3})
-    assert "Trials are ranked by chance, without any result." in opening(session)
+    assert "Trials are ranked by chance (no result is seen)." in opening(session)
     assert session.run().exit_code == 0
     records = session.folder.read_trials()
     for record in records:
-        assert record.objective == RULES["random"]({}, record.identity)
+        assert record.objective == RULES["random"].value({}, record.identity)
         assert {value for _, value in record.reports} == {record.objective}
     winner = max(records, key=lambda record: record.objective)
     again = session.folder.read_evaluation()
-    assert {each.identity for each in again} == {winner.identity}
+    assert {record.identity for record in again} == {winner.identity}
     assert len(again) == 2
     other = open_study(
         tiny,
@@ -304,8 +333,8 @@ def test_a_winner_picked_at_random_is_the_same_in_every_run(begin, tiny, open_st
         changes={"epochs": 1, "trials": 3, "train_images": 30, "validation_fraction": 0.0},
     )
     assert other.run().exit_code == 0
-    assert [each.objective for each in other.folder.read_trials()] == [
-        each.objective for each in records
+    assert [record.objective for record in other.folder.read_trials()] == [
+        record.objective for record in records
     ]
 
 
@@ -314,9 +343,9 @@ def test_a_test_curve_is_recorded_where_the_search_asks_for_it(tiny, open_study,
     session = open_study(tiny, tmp_path, changes=changes)
     session.run()
     (record,) = session.folder.read_trials()
-    curves = session.folder.read_details(record.identity)["curves"]
-    assert [len(values) for values in curves["replicas"]["oracle_auroc"]] == [2, 2, 2]
-    assert record.objective == sum(record.metrics["validation_auroc"]) / 2
+    curves = by_name(session.folder.read_details(record.identity)["curves"]["replicas"])
+    assert [len(values) for values in curves["oracle_auroc"]] == [2, 2, 2]
+    assert record.objective == sum(record.metrics[VALIDATION_AUROC]) / 2
 
 
 @pytest.fixture
@@ -363,9 +392,9 @@ class CtrlC(NamedTuple):
 @pytest.mark.parametrize(
     ("ctrl_c", "left"),
     [
-        (CtrlC(Trial, "step", 1, True), (0, 0)),
-        (CtrlC(Trial, "step", 5, True), (1, 0)),
-        (CtrlC(Trial, "step", 6, False), (1, 0)),
+        (CtrlC(ReplicaSet, "train_by_epochs", 1, True), (0, 0)),
+        (CtrlC(ReplicaSet, "train_by_epochs", 5, True), (1, 0)),
+        (CtrlC(Trial, "details", 6, False), (1, 0)),
         (CtrlC(TrialLoop, "next", 3, True), (2, 0)),
         (CtrlC(TrialLoop, "next", 3, False), (2, 0)),
         (CtrlC(TrialLoop, "next", 5, True), (4, 0)),
@@ -374,8 +403,8 @@ class CtrlC(NamedTuple):
         (CtrlC(RecordWriter, "ended", 2, True), (1, 0)),
         (CtrlC(TensorBoardCallback, "ended", 2, True), (2, 0)),
         (CtrlC(TensorBoardCallback, "ended", 4, False), (4, 0)),
-        (CtrlC(Trial, "step", 13, True), (4, 0)),
-        (CtrlC(Trial, "step", 17, True), (4, 1)),
+        (CtrlC(ReplicaSet, "train_by_epochs", 13, True), (4, 0)),
+        (CtrlC(ReplicaSet, "train_by_epochs", 17, True), (4, 1)),
         (CtrlC(RecordWriter, "ended", 6, True), (4, 1)),
     ],
 )
@@ -406,6 +435,12 @@ def test_resuming_a_study_that_is_whole_changes_nothing(begin, tiny, tmp_path, f
     assert sorted(before) == sorted(path for path in tmp_path.rglob("*") if path.is_file())
 
 
+def with_validation_aurocs(line, aurocs):
+    """A line of `trials.jsonl` with other AUROCs of held-out images."""
+    metrics = metrics_from_json(line["metrics"]) | {VALIDATION_AUROC: aurocs}
+    return {**line, "metrics": metrics_to_json(metrics)}
+
+
 def copied(finished, folder, change=lambda line: line):
     """A copy of the finished study, its trials changed."""
     shutil.copytree(finished.folder.path, folder / "tiny")
@@ -418,27 +453,26 @@ def test_an_extended_study_keeps_its_trials_and_evaluates_the_new_winner(
     begin, tmp_path, finished
 ):
     def worst(line):
-        line["metrics"]["validation_auroc"] = [0.0, 0.0]
-        return {**line, "objective": 0.0}
+        return {**with_validation_aurocs(line, [0.0, 0.0]), "objective": 0.0}
 
     copied(finished, tmp_path, worst)
     session = begin(budget="auto", extend=2)
     folder = session.folder
     before = lines(folder.trials), lines(folder.suggested), lines(folder.evaluation)
     assert session.run().exit_code == 0
-    assert [each.number for each in folder.read_trials()] == [0, 1, 2, 3, 4, 5]
+    assert [record.number for record in folder.read_trials()] == [0, 1, 2, 3, 4, 5]
     assert (lines(folder.trials)[:4], lines(folder.suggested)[:4]) == before[:2]
     assert lines(folder.evaluation)[:2] == before[2]
     winner = ranked(folder.read_trials(), "validation")[0]
     assert winner.number in (4, 5)
-    again = [each for each in folder.read_evaluation() if each.identity == winner.identity]
+    again = [record for record in folder.read_evaluation() if record.identity == winner.identity]
     assert sorted(seeds(again)) == sorted(session.study.fresh_seeds)
 
 
 def test_a_study_whose_winner_stays_is_not_evaluated_again(begin, tmp_path, finished):
     def champion(line):
         if line["number"] == ranked(finished.folder.read_trials(), "validation")[0].number:
-            line["metrics"]["validation_auroc"] = [1.0, 1.0]
+            return with_validation_aurocs(line, [1.0, 1.0])
         return line
 
     copied(finished, tmp_path, champion)
@@ -454,7 +488,7 @@ def test_a_study_can_be_extended_again_and_again(begin, tmp_path, finished):
     for trials in (5, 6):
         session = begin(budget="auto", extend=1, evaluate=False)
         session.run()
-        assert [each.number for each in session.folder.read_trials()] == list(range(trials))
+        assert [record.number for record in session.folder.read_trials()] == list(range(trials))
     begin(budget="auto", resume=True).run()
     assert len(session.folder.read_trials()) == 6
 
@@ -465,17 +499,17 @@ def test_an_extension_that_was_interrupted_is_finished_by_resuming(
     copied(finished, tmp_path)
     session = begin(budget="auto", extend=3)
     with monkeypatch.context() as patch:
-        CtrlC(Trial, "step", 2, True).press(patch)
+        CtrlC(ReplicaSet, "train_by_epochs", 2, True).press(patch)
         assert session.run().interrupted
     assert begin(budget="auto", resume=True).run().exit_code == 0
-    assert [each.number for each in session.folder.read_trials()] == list(range(7))
+    assert [record.number for record in session.folder.read_trials()] == list(range(7))
 
 
 def test_resuming_with_more_trials_extends_the_study_to_that_number(begin, tmp_path, finished):
     copied(finished, tmp_path)
     session = begin(budget="auto", resume=True, changes={"trials": 6})
     session.run()
-    assert [each.number for each in session.folder.read_trials()] == list(range(6))
+    assert [record.number for record in session.folder.read_trials()] == list(range(6))
 
 
 def listed(tiny, configurations, **fields):
@@ -543,26 +577,26 @@ class Blind(PGN):
         (Narrow, "UserError: latent_dim must be other than 4, got 4"),
         (Blind, "2 of 2 replicas failed, first digits/0 with seed 0: 13 of 13 normal scores"),
     ],
-    ids=lambda each: each.__name__ if isinstance(each, type) else "",
+    ids=lambda case: case.__name__ if isinstance(case, type) else "",
 )
 def test_a_configuration_that_fails_counts_and_the_others_complete(
     tiny, open_study, tmp_path, detector, reason
 ):
-    own = replace(baseline(tiny), detector=detector)
-    search = listed(tiny, SIZES, baselines=(own,))
+    baseline = replace(tiny_baseline(tiny), detector=detector)
+    search = listed(tiny, SIZES, baselines=(baseline,))
     session = open_study(search, tmp_path)
     outcome = session.run()
     assert (outcome.failed, outcome.exit_code, outcome.interrupted) == (1, 1, False)
     records = session.folder.read_trials()
-    assert [each.state for each in records] == ["complete", "failed", "complete"]
+    assert [record.state for record in records] == ["complete", "failed", "complete"]
     failed = records[1]
     assert failed.reason.startswith(reason.partition(":")[0])
     assert reason.split(":")[-1][:20] in failed.reason
     assert "\n" not in failed.reason
     assert failed.objective is None
     assert failed.params["latent_dim"] == 4
-    assert set(failed.params) == {each.name for each in fields(detector.Config)}
-    assert [each.state for each in failed.replicas] == ["failed", "failed"]
+    assert set(failed.params) == {field.name for field in fields(detector.Config)}
+    assert [replica.state for replica in failed.replicas] == ["failed", "failed"]
     assert len(session.folder.read_evaluation()) == 2
     again = open_study(search, tmp_path, budget="auto", resume=True).run()
     assert (again.failed, again.exit_code) == (1, 1)
@@ -579,15 +613,15 @@ class HalfBlind(PGN):
 
 
 def test_a_trial_in_which_one_replica_fails_is_a_failed_trial(tiny, open_study, tmp_path):
-    own = replace(baseline(tiny), detector=HalfBlind)
-    search = listed(tiny, [{"latent_dim": 4}], baselines=(own,))
+    baseline = replace(tiny_baseline(tiny), detector=HalfBlind)
+    search = listed(tiny, [{"latent_dim": 4}], baselines=(baseline,))
     session = open_study(search, tmp_path, changes={"classes": range(10), "evaluation_seeds": 1})
     outcome = session.run()
     (record,) = session.folder.read_trials()
-    states = [each.state for each in record.replicas]
+    states = [replica.state for replica in record.replicas]
     assert set(states) == {"complete", "failed"}
     assert (record.state, record.objective) == ("failed", None)
-    assert record.metrics["validation_auroc"].count(None) == states.count("failed")
+    assert record.metrics[VALIDATION_AUROC].count(None) == states.count("failed")
     assert record.reason.startswith(f"{states.count('failed')} of 10 replicas failed")
     assert outcome.exit_code == 1
     assert session.folder.read_evaluation() == []
@@ -603,26 +637,26 @@ def test_a_search_over_detectors_of_different_parameters(tiny, open_study, tmp_p
         settings={"batch_size": 30},
         name="plain",
     )
-    search = replace(tiny, baselines=(baseline(tiny), other))
+    search = replace(tiny, baselines=(tiny_baseline(tiny), other))
     session = open_study(search, tmp_path, changes={"trials": 8})
     assert session.run().exit_code == 0
     records = session.folder.read_trials()
-    assert [each.baseline for each in records[:2]] == ["PGN", "plain"]
-    assert {each.detector for each in records} == {"PGN", "AE"}
+    assert [record.baseline for record in records[:2]] == ["PGN", "plain"]
+    assert {record.detector for record in records} == {"PGN", "AE"}
     for record in records:
         assert ("dropout" in record.params) == (record.detector == "PGN")
-        own = ["dropout", "latent_dim"] if record.detector == "PGN" else None
-        assert record.searched == (own or ["latent_dim", "weight_decay"])
+        searched = ["dropout", "latent_dim"] if record.detector == "PGN" else None
+        assert record.searched == (searched or ["latent_dim", "weight_decay"])
         assert bool(record.variants) == (record.detector == "PGN")
     described = session.folder.read_study()["study"]["baselines"]
-    assert {name: each["detector"] for name, each in described.items()} == {
+    assert {name: declared["detector"] for name, declared in described.items()} == {
         "PGN": "PGN",
         "plain": "AE",
     }
 
 
 @pytest.mark.parametrize(
-    ("plan", "found"),
+    ("plan", "configurations"),
     [
         (Listed(SIZES), [(8, 0.5), (4, 0.5), (16, 0.5)]),
         (Listed([{"dropout": 0.2, "latent_dim": 16}]), [(16, 0.2)]),
@@ -633,26 +667,32 @@ def test_a_search_over_detectors_of_different_parameters(tiny, open_study, tmp_p
         (OneAtATime(points=2), [(8, 0.5), (4, 0.5), (16, 0.5), (8, 0.1), (8, 0.7)]),
     ],
 )
-def test_plans_that_know_their_configurations(tiny, open_study, tmp_path, plan, found):
+def test_plans_that_know_their_configurations(tiny, open_study, tmp_path, plan, configurations):
     session = open_study(replace(tiny, plan=plan), tmp_path, changes={"trials": 100, "epochs": 1})
     assert session.run().exit_code == 0
     records = session.folder.read_trials()
-    tried = [(each.params["latent_dim"], each.params["dropout"]) for each in records]
-    assert sorted(tried) == sorted(found)
+    tried = [(record.params["latent_dim"], record.params["dropout"]) for record in records]
+    assert sorted(tried) == sorted(configurations)
     if not isinstance(plan, Grid):
-        assert tried == found
+        assert tried == configurations
     assert len(session.folder.read_evaluation()) == 2
 
 
 def test_a_space_that_is_used_up_ends_the_search(tiny, open_study, tmp_path):
-    own = replace(baseline(tiny), space={"latent_dim": CategoricalDistribution([4, 8, 16])})
+    baseline = replace(
+        tiny_baseline(tiny), space={"latent_dim": CategoricalDistribution([4, 8, 16])}
+    )
     session = open_study(
-        replace(tiny, baselines=(own,)), tmp_path, changes={"trials": 50, "epochs": 1}
+        replace(tiny, baselines=(baseline,)), tmp_path, changes={"trials": 50, "epochs": 1}
     )
     messages = []
     outcome = replace(session, say=messages.append).run()
     assert outcome.exit_code == 0
-    assert sorted(each.params["latent_dim"] for each in session.folder.read_trials()) == [4, 8, 16]
+    assert sorted(record.params["latent_dim"] for record in session.folder.read_trials()) == [
+        4,
+        8,
+        16,
+    ]
     assert messages == ["the search space has only 3 configurations, and all were tried"]
     assert len(session.folder.read_evaluation()) == 2
 
@@ -663,11 +703,11 @@ def test_the_papers_protocol(begin, suites):
     assert outcome.exit_code == 0
     (record,) = session.folder.read_trials()
     assert (record.state, record.objective) == ("complete", None)
-    assert [each.seed for each in record.replicas] == [0, 0, 1, 1]
-    assert len(record.metrics["test_auroc"]) == 4
-    assert not [name for name in record.metrics if name.startswith("validation")]
+    assert [replica.seed for replica in record.replicas] == [0, 0, 1, 1]
+    assert len(record.metrics[TEST_AUROC]) == 4
+    assert not [metric for metric in record.metrics if metric.part == "validation"]
     assert record.reports == [(1, None), (2, None), (3, None)]
-    curves = session.folder.read_details(record.identity)["curves"]["replicas"]
+    curves = by_name(session.folder.read_details(record.identity)["curves"]["replicas"])
     assert curves["test_auroc"][:2] == [[], []], "the test set is met at the last epoch only"
     assert session.folder.read_evaluation() == []
     assert len(suites) == 1
@@ -677,7 +717,7 @@ def test_the_papers_protocol_trains_on_the_whole_class(begin):
     session = begin(budget="paper", changes={"train_images": 10_000})
     suite, digits = session.suite, data.load("digits")
     for k in range(2):
-        split = suite.splits[k]
+        split = suite.splits[f"digits/{k}"]
         assert len(split["train"]) == int((digits.train_labels == k).sum())
         assert len(split["validation_normal"]) == len(split["validation_anomalous"]) == 0
 
@@ -698,7 +738,7 @@ def test_a_trial_that_has_started_is_finished_after_the_time_is_over(begin, monk
     outcome = session.run()
     assert outcome.late
     assert 1 <= len(session.folder.read_trials()) < 4
-    assert all(each.state == "complete" for each in session.folder.read_trials())
+    assert all(record.state == "complete" for record in session.folder.read_trials())
     assert len(session.folder.read_evaluation()) == 2
 
 
@@ -726,15 +766,15 @@ def test_the_seed_of_a_study_decides_its_numbers(tiny, open_study, tmp_path, fin
         return session.folder.read_trials()
 
     same, other = run(0, "same"), run(1, "other")
-    expected = [each.params for each in finished.folder.read_trials()[:2]]
-    assert [each.params for each in same] == expected
+    expected = [record.params for record in finished.folder.read_trials()[:2]]
+    assert [record.params for record in same] == expected
     assert same[1].params != other[1].params
     assert same[0].params == other[0].params
     assert same[0].metrics != other[0].metrics
 
 
 def test_the_progress_line_shows_the_best_and_counts_how_trials_ended(record):
-    line = Progress("study", 5, 10, [record(0, -0.5)], shown=False)
+    line = ProgressBar("study", 5, 10, [record(0, -0.5)], shown=False)
     for number, objective in enumerate((-0.25, 0.0, -0.125), 1):
         line.ended(TrialSpec(number, "PGN", {}), record(number, objective), {})
     line.ended(TrialSpec(4, "PGN", {}), record(4, 0.9, state="pruned"), {})
@@ -759,18 +799,20 @@ class Template(Detector[Config]):
 
 def template_aurocs(suite):
     """What `Template` must reach on held-out images, task by task, under scaling "unit"."""
-    found = []
-    for split in suite.splits:
+    aurocs = []
+    for split in suite.splits.values():
         images = torch.tensor(suite.images).double() / 255
         template = images[split["train"]].mean(0)
         far = (images - template).square().sum((1, 2, 3))
-        found.append(auroc(far[split["validation_normal"]], far[split["validation_anomalous"]]))
-    return pytest.approx(found)
+        aurocs.append(auroc(far[split["validation_normal"]], far[split["validation_anomalous"]]))
+    return pytest.approx(aurocs)
 
 
 def test_a_detector_that_is_fitted_is_searched_as_any_other(tiny, open_study, tmp_path, capsys):
-    own = Baseline(Template, space={"scaling": CategoricalDistribution(["unit", "minmax", "gcn"])})
-    search = replace(tiny, baselines=(own,))
+    baseline = Baseline(
+        Template, space={"scaling": CategoricalDistribution(["unit", "minmax", "gcn"])}
+    )
+    search = replace(tiny, baselines=(baseline,))
     session = open_study(search, tmp_path, changes={"trials": 3}, progress=True)
     shown = plan(session)
     assert "budget quick: 0 epochs" in shown
@@ -784,19 +826,19 @@ def test_a_detector_that_is_fitted_is_searched_as_any_other(tiny, open_study, tm
     assert session.run().exit_code == 0
     assert "100%" in capsys.readouterr().err
     records, again = session.folder.read_trials(), session.folder.read_evaluation()
-    assert [each.params for each in records[:1]] == [{"scaling": "unit"}]
+    assert [record.params for record in records[:1]] == [{"scaling": "unit"}]
     for record in (*records, *again):
         assert record.state == "complete"
         assert record.reports == [(0, record.objective)]
-        assert {each.epoch for each in record.replicas} == {0}
+        assert {replica.epoch for replica in record.replicas} == {0}
         assert record.models == {"parameters": 0}
-        assert not [name for name in record.metrics if "loss" in name]
-    assert records[0].metrics["validation_auroc"] == template_aurocs(session.suite)
+        assert not [metric for metric in record.metrics if metric.term == "loss"]
+    assert records[0].metrics[VALIDATION_AUROC] == template_aurocs(session.suite)
     assert all(record.objective > 0.8 for record in records)
-    assert {each.identity for each in again} == {ranked(records, "validation")[0].identity}
+    assert {record.identity for record in again} == {ranked(records, "validation")[0].identity}
     run = session.folder.tensorboard / f"000-Template-{records[0].identity}"
     events = EventAccumulator(str(run)).Reload()
-    assert [(each.step, each.value) for each in events.Scalars("objective")] == [
+    assert [(event.step, event.value) for event in events.Scalars("objective")] == [
         (0, pytest.approx(records[0].objective))
     ]
     assert "Test AUROC of Template" in write_report(session.folder.path).summary
@@ -804,7 +846,9 @@ def test_a_detector_that_is_fitted_is_searched_as_any_other(tiny, open_study, tm
 
 def test_a_detector_that_is_fitted_has_no_loss_to_select_by(tiny, open_study, tmp_path):
     search = replace(tiny, baselines=(Baseline(Template),))
-    with pytest.raises(UserError, match="normal_only .* Template is not trained; use --selection"):
+    with pytest.raises(
+        UserError, match="normal_only .* Template has none; use another rule: validation"
+    ):
         open_study(search, tmp_path, selection="normal_only")
 
 
@@ -815,11 +859,13 @@ def test_a_fit_without_contrast_fails_its_trial_alone(tiny, open_study, tmp_path
                 raise DegenerateInputError("nothing to fit")
             return super().finish(batches, seed)
 
-    own = Baseline(Picky, space={"scaling": CategoricalDistribution(["unit", "minmax", "gcn"])})
-    session = open_study(replace(tiny, baselines=(own,), plan=Grid()), tmp_path)
+    baseline = Baseline(
+        Picky, space={"scaling": CategoricalDistribution(["unit", "minmax", "gcn"])}
+    )
+    session = open_study(replace(tiny, baselines=(baseline,), plan=Grid()), tmp_path)
     outcome = session.run()
     assert (outcome.failed, outcome.exit_code) == (1, 1)
-    states = {each.params["scaling"]: each for each in session.folder.read_trials()}
+    states = {record.params["scaling"]: record for record in session.folder.read_trials()}
     assert [states[name].state for name in ("unit", "minmax", "gcn")] == [
         "complete",
         "failed",
@@ -827,19 +873,19 @@ def test_a_fit_without_contrast_fails_its_trial_alone(tiny, open_study, tmp_path
     ]
     failed = states["minmax"]
     assert failed.reason == ("2 of 2 replicas failed, first digits/0 with seed 0: nothing to fit")
-    assert {(each.state, each.epoch) for each in failed.replicas} == {("failed", 0)}
+    assert {(replica.state, replica.epoch) for replica in failed.replicas} == {("failed", 0)}
 
 
 def test_a_search_over_two_stages_counts_the_epochs_of_both(tiny, open_study, tmp_path):
-    own = Baseline(
+    baseline = Baseline(
         DeepSVDD,
         space={"pretraining": CategoricalDistribution([0.0, 1.0])},
         settings={"pretraining": 1.0, "latent_dim": 16, "batch_size": 30},
     )
-    search = replace(tiny, baselines=(own,), plan=Grid())
+    search = replace(tiny, baselines=(baseline,), plan=Grid())
     session = open_study(search, tmp_path, changes={"evaluation_seeds": 1})
     line = session.trial_loop(session.scheduler(), 2).callbacks[-1]
-    assert isinstance(line, Progress)
+    assert isinstance(line, ProgressBar)
     assert (line.epochs, line.bar.total) == (6, 12)
     assert session.run().exit_code == 0
     plain, pretrained = session.folder.read_trials()
@@ -848,15 +894,15 @@ def test_a_search_over_two_stages_counts_the_epochs_of_both(tiny, open_study, tm
     assert [value is None for _, value in pretrained.reports] == [True, False, False]
     assert plain.models == pretrained.models
     (again,) = session.folder.read_evaluation()
-    assert None not in again.metrics["test_auroc"]
+    assert None not in again.metrics[TEST_AUROC]
 
 
 @pytest.fixture
 def whole(tiny, tiny_budget):
     """A grid of code sizes on the digits as a whole."""
-    own = replace(baseline(tiny), space={"latent_dim": CategoricalDistribution([4, 8])})
+    baseline = replace(tiny_baseline(tiny), space={"latent_dim": CategoricalDistribution([4, 8])})
     budgets = dict.fromkeys(tiny.budgets, replace(tiny_budget, classes=None))
-    return replace(tiny, whole=True, plan=Grid(), baselines=(own,), budgets=budgets)
+    return replace(tiny, whole=True, plan=Grid(), baselines=(baseline,), budgets=budgets)
 
 
 def test_a_whole_data_set_is_scored_and_has_no_auroc(whole, open_study, tmp_path):
@@ -867,16 +913,18 @@ def test_a_whole_data_set_is_scored_and_has_no_auroc(whole, open_study, tmp_path
     assert session.run().exit_code == 0
     assert messages == ["no winner to train again: no trial completed with a number to select by"]
     records = session.folder.read_trials()
-    assert sorted(each.params["latent_dim"] for each in records) == [4, 8]
+    assert sorted(record.params["latent_dim"] for record in records) == [4, 8]
     for record in records:
         assert (record.state, record.objective) == ("complete", None)
-        assert [(each.task, each.seed) for each in record.replicas] == [("digits", 0)]
-        assert {"train_loss", "validation_loss", "validation_score"} <= set(record.metrics)
-        assert {"test_score", "test_kl"} <= set(record.metrics)
-        assert not [name for name in record.metrics if "auroc" in name or "_ap" in name]
+        assert [(replica.task, replica.seed) for replica in record.replicas] == [("digits", 0)]
+        names = set(short(record.metrics))
+        assert {"train_loss", "validation_loss", "validation_score"} <= names
+        assert {"test_score", "test_kl"} <= names
+        assert not [metric for metric in record.metrics if metric.term in ("auroc", "ap")]
         assert all(math.isfinite(value) for (value,) in record.metrics.values())
         histograms = session.folder.read_details(record.identity)["histograms"]
-        assert set(histograms["digits"]) == {"edges", "normal"}
+        assert histograms[0]["task"] == "digits"
+        assert all(set(histogram["counts"]) == {"normal"} for histogram in histograms)
     assert session.folder.read_evaluation() == []
     assert open_study(whole, tmp_path, budget="auto", resume=True).run().exit_code == 0
 
@@ -893,7 +941,7 @@ def test_the_report_of_a_whole_data_set_says_that_there_is_no_auroc(
     assert "replicas.csv" in written.summary
     text = written.path.read_text()
     assert "Test AUROC" not in text
-    assert ("Nothing is anomalous, so no number ranks these." in text) == (
+    assert ("Nothing is anomalous, so no number ranks these trials." in text) == (
         selection == "validation"
     )
     header = (
@@ -907,13 +955,13 @@ def test_the_budgets_are_priced(begin):
     costs = begin().costs()
     assert set(costs) == {"quick", "standard", "paper"}
     assert (costs["quick"].size.trials, costs["quick"].size.models) == (4, 4 * 2 + 2 * 2)
-    assert all(each.seconds > 0 for each in costs.values())
+    assert all(cost.seconds > 0 for cost in costs.values())
 
 
 @pytest.fixture
 def against(tiny, tiny_budget):
     """A likelihood VAE on the digits, against two controls; it is trained until a plateau."""
-    own = Baseline(
+    baseline = Baseline(
         LikelihoodVAE,
         settings={
             "latent_dim": 4,
@@ -926,7 +974,7 @@ def against(tiny, tiny_budget):
     budget = replace(tiny_budget, classes=None, trials=2, only={"width": (0.25, 0.5)})
     return replace(
         tiny,
-        baselines=(own,),
+        baselines=(baseline,),
         plan=Grid(),
         selection="likelihood",
         outsiders={"digits": ("noise", "constant")},
@@ -950,23 +998,31 @@ def test_a_data_set_against_others(against, open_study, tmp_path):
     assert stored["study"]["claim"]["factor"] == "width"
     assert stored["study"]["outsiders"] == ["noise", "constant"]
     records = session.folder.read_trials()
-    assert sorted(each.params["width"] for each in records) == [0.25, 0.5]
+    assert sorted(record.params["width"] for record in records) == [0.25, 0.5]
     for record in records:
-        metrics = record.metrics
+        metrics = short(record.metrics)
         assert metrics["test_auroc"] == metrics["test_auroc/noise"]
         assert "test_auroc/constant" in metrics
         assert "validation_auroc" not in metrics
-        assert {"best_epoch", "plateau", "gap_negative_elbo_bits_per_dim"} <= set(metrics)
+        assert {
+            Metric("early_stopping", "best_epoch"),
+            Metric("early_stopping", "stopped"),
+        } <= set(record.metrics)
+        assert "gap_negative_elbo_bits_per_dim" in metrics
         bits = metrics["validation_negative_iwae_bits_per_dim"]
         assert record.objective == pytest.approx(-bits[0])
-        assert {"png_bits", "pixel_mean", "negative_iwae"} <= set(record.variants)
+        assert {"png_bits", "pixel_mean", "negative_iwae"} <= set(short(record.variants))
+        assert record.scales["likelihood"]
         assert record.models["flops"] > 0
-        kept = session.folder.read_details(record.identity)["histograms"]
-        assert set(kept) == {"digits-vs-noise", "digits-vs-constant"}
+        histograms = session.folder.read_details(record.identity)["histograms"]
+        assert [(row["task"], row["part"], row["outsider"]) for row in histograms] == [
+            ("digits-vs-noise+constant", "", "noise"),
+            ("digits-vs-noise+constant", "", "constant"),
+        ]
         tags = tags_of(session.folder.tensorboard, record.identity)
         assert "scores/digits-vs-noise+constant/anomalous (constant)" in tags
-    best = max(records, key=lambda each: each.objective)
-    assert {each.identity for each in session.folder.read_evaluation()} == {best.identity}
+    best = max(records, key=lambda record: record.objective)
+    assert {record.identity for record in session.folder.read_evaluation()} == {best.identity}
     assert open_study(against, tmp_path, budget="auto", resume=True).run().exit_code == 0
 
 
@@ -1000,12 +1056,17 @@ def test_an_unknown_outsider_is_refused(against, open_study, tmp_path):
 
 
 def test_likelihoods_of_different_kinds_are_not_compared(against, open_study, tmp_path):
-    own = against.baselines[0]
+    baseline = against.baselines[0]
     space = {"likelihood": CategoricalDistribution(["discretised_logistic", "gaussian"])}
-    two = (own, replace(own, name="other", settings={**own.settings, "likelihood": "gaussian"}))
-    for baselines in ((replace(own, space=space),), two):
+    two = (
+        baseline,
+        replace(baseline, name="other", settings={**baseline.settings, "likelihood": "gaussian"}),
+    )
+    searched = "compares the likelihood of trials, .* every value of likelihood of LikelihoodVAE"
+    differing = "compares the likelihood of trials, .* measure differently .*other: .*gaussian"
+    for baselines, words in (((replace(baseline, space=space),), searched), (two, differing)):
         mixed = replace(against, baselines=baselines)
-        with pytest.raises(UserError, match="one likelihood only"):
+        with pytest.raises(UserError, match=words):
             open_study(mixed, tmp_path)
         budget = replace(against.budgets["quick"], evaluation_seeds=0)
         quoted = replace(mixed, budgets=dict.fromkeys(against.budgets, budget))
@@ -1013,7 +1074,7 @@ def test_likelihoods_of_different_kinds_are_not_compared(against, open_study, tm
 
 
 def test_a_detector_without_a_likelihood_cannot_be_selected_by_it(begin):
-    with pytest.raises(UserError, match="PGN has no likelihood"):
+    with pytest.raises(UserError, match="compares the likelihood of trials, and PGN has none"):
         begin(selection="likelihood")
 
 

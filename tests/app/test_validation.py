@@ -12,12 +12,15 @@ import torch
 from optuna.distributions import CategoricalDistribution
 
 from analysis.report.study_report import write_report
+from tests.naming import short
 from tune_ad.app import validation
 from tune_ad.app.options import Options
 from tune_ad.app.validation import prepare
 from tune_ad.data import resolution
 from tune_ad.errors import UserError
 from tune_ad.search.plans import Listed
+from tune_ad.storage.folder import StudyFolder
+from tune_ad.storage.metric import metrics_from_json, variants_from_json
 
 
 def silent(line):
@@ -38,14 +41,14 @@ class Place:
         self.root.mkdir()
 
     def contents(self):
-        found = [*self.results.rglob("*"), *self.root.rglob("*")]
-        return {path: path.stat().st_mtime_ns for path in found} | {
+        paths = [*self.results.rglob("*"), *self.root.rglob("*")]
+        return {path: path.stat().st_mtime_ns for path in paths} | {
             "results": self.results.exists()
         }
 
     def ready(self, name="quickstart", **options):
-        given = {"results": self.results, "data_root": str(self.root), "backend": "serial"}
-        return prepare(Options(name, **{**given, **options}), silent)
+        defaults = {"results": self.results, "data_root": str(self.root), "backend": "serial"}
+        return prepare(Options(name, **{**defaults, **options}), silent)
 
     def refused(self, name="quickstart", **options):
         """The one line with which the options are refused; nothing may have been written."""
@@ -105,7 +108,7 @@ def in_budget(**changes):
         ({"settings": {"scaling": "log"}}, ["scaling", "'log'", "unit"]),
         ({"budget": "paper", **in_budget(trials=5)}, ["paper", "5 trials", "--trials 1"]),
     ],
-    ids=lambda each: str(each) if isinstance(each, dict) else "",
+    ids=lambda case: str(case) if isinstance(case, dict) else "",
 )
 def test_bad_options_are_refused(place, options, words):
     message = place.refused(**options)
@@ -145,7 +148,7 @@ def arrays(**changes):
         "test_images": images,
         "test_labels": labels,
     }
-    return {name: each for name, each in {**plain, **changes}.items() if each is not None}
+    return {name: array for name, array in {**plain, **changes}.items() if array is not None}
 
 
 @pytest.mark.parametrize(
@@ -162,7 +165,7 @@ def arrays(**changes):
         ({"test_images": np.zeros((0, 32, 32, 3), np.uint8), "test_labels": np.arange(0)}, ["no"]),
         ({"train_images": None, "train_labels": None}, ["no training images"]),
     ],
-    ids=lambda each: "+".join(each) if isinstance(each, dict) else "",
+    ids=lambda case: "+".join(case) if isinstance(case, dict) else "",
 )
 def test_a_bad_file_of_images_is_refused(place, changes, words):
     np.savez(place.root / "cifar10.npz", **arrays(**changes))
@@ -287,7 +290,7 @@ def test_a_study_is_not_overwritten(refused, results):
         ({"selection": "oracle"}, ["selection", "--results"]),
         ({"seed": 5}, ["seed", "--results"]),
     ],
-    ids=lambda each: str(each) if isinstance(each, dict) else "",
+    ids=lambda case: str(case) if isinstance(case, dict) else "",
 )
 def test_a_study_goes_on_only_as_it_was_begun(refused, options, words):
     for going_on in ({"resume": True}, {"extend": 1}):
@@ -297,16 +300,18 @@ def test_a_study_goes_on_only_as_it_was_begun(refused, options, words):
 
 
 def test_a_study_whose_search_has_changed_does_not_go_on(refused, tiny):
-    own = tiny.baselines[0]
-    wider = {**own.space, "latent_dim": CategoricalDistribution([4, 8, 16, 32])}
+    baseline = tiny.baselines[0]
+    wider = {**baseline.space, "latent_dim": CategoricalDistribution([4, 8, 16, 32])}
     changed = [
-        replace(tiny, baselines=(replace(own, space=wider),)),
-        replace(tiny, baselines=(replace(own, settings={**own.settings, "width": 2.0}),)),
-        replace(tiny, baselines=(replace(own, score_space={}),)),
-        replace(tiny, early_stopping=True),
+        replace(tiny, baselines=(replace(baseline, space=wider),)),
+        replace(
+            tiny, baselines=(replace(baseline, settings={**baseline.settings, "width": 2.0}),)
+        ),
+        replace(tiny, baselines=(replace(baseline, score_space={}),)),
+        replace(tiny, pruning=True),
         replace(tiny, plan=Listed([{}])),
     ]
-    for search, word in zip(changed, ["baselines"] * 3 + ["early_stopping", "plan"], strict=True):
+    for search, word in zip(changed, ["baselines"] * 3 + ["pruning", "plan"], strict=True):
         message = refused(search, resume=True)
         assert word in message
         assert "--results" in message
@@ -338,9 +343,9 @@ def test_the_finished_study_goes_on_as_it_was(open_study, tiny, tiny_budget, res
 
 
 def test_a_study_of_published_epochs_goes_on_with_them(open_study, tiny, tiny_budget, tmp_path):
-    own = replace(tiny.baselines[0], settings={**tiny.baselines[0].settings, "epochs": 2})
+    baseline = replace(tiny.baselines[0], settings={**tiny.baselines[0].settings, "epochs": 2})
     free = dict.fromkeys(tiny.budgets, replace(tiny_budget, epochs=None, trials=1))
-    search = replace(tiny, baselines=(own,), budgets=free)
+    search = replace(tiny, baselines=(baseline,), budgets=free)
     session = open_study(search, tmp_path, evaluate=False)
     assert session.study.epochs() == {"PGN": 2}
     assert session.run().exit_code == 0
@@ -362,17 +367,105 @@ def test_epochs_of_the_user_are_those_of_every_baseline(open_study, tiny, tiny_b
     assert changed.study.describe()["budget"]["epochs"] == 5
 
 
-def test_a_study_of_an_earlier_version_goes_on(open_study, tiny, tmp_path, finished):
+def by_name(rows):
+    """Values by the short name of each metric, as schema 1 had them."""
+    return short(metrics_from_json(rows))
+
+
+def study_of_schema_1(stored):
+    """The content of `study.json` as the first studies of schema 1 had it."""
+    study = {**stored["study"], "early_stopping": stored["study"]["pruning"]}
+    for later in ("pruning", "chooses", "quotes", "whole"):
+        del study[later]
+    fields = ("name", "source", "normal_class", "outsiders")
+    tasks = [{field: task[field] for field in fields} for task in stored["tasks"]]
+    later = ("search", "ablation", "changes", "evaluate", "resources")
+    kept = {name: value for name, value in stored.items() if name not in later}
+    return {**kept, "schema": 1, "study": study, "tasks": tasks}
+
+
+def trial_of_schema_1(line):
+    """A line of `trials.jsonl` as schema 1 had it."""
+    variants = variants_from_json(line["variants"])
+    kept = {n: v for n, v in line.items() if n not in ("main_score", "scales", "warnings")}
+    return kept | {
+        "schema": 1,
+        "metrics": by_name(line["metrics"]),
+        "variants": {str(variant): short(metrics) for variant, metrics in variants.items()},
+    }
+
+
+def details_of_schema_1(details):
+    """A file of curves and histograms as schema 1 had it."""
+    curves = {**details["curves"], "replicas": by_name(details["curves"]["replicas"])}
+    histograms = {
+        ", ".join(filter(None, (row["task"], row["part"]))): {
+            "edges": row["edges"],
+            **row["counts"],
+        }
+        for row in details["histograms"]
+    }
+    kept = {name: value for name, value in details.items() if name != "schema"}
+    return {**kept, "curves": curves, "histograms": histograms}
+
+
+def write_as_schema_1(folder):
+    """Rewrite every file of a study that schema 1 had otherwise."""
+    folder.study.write_text(json.dumps(study_of_schema_1(json.loads(folder.study.read_text()))))
+    for journal in (folder.trials, folder.evaluation):
+        lines = map(json.loads, journal.path.read_text().splitlines())
+        written = [json.dumps(trial_of_schema_1(line)) + "\n" for line in lines]
+        journal.path.write_text("".join(written))
+    for place in (folder.trials.path.with_suffix(""), folder.evaluation.path.parent):
+        for path in place.glob("*.json"):
+            path.write_text(json.dumps(details_of_schema_1(json.loads(path.read_text()))))
+
+
+@pytest.fixture
+def of_schema_1(finished, tmp_path):
+    """The finished study in a folder of this test, as schema 1 recorded it."""
     shutil.copytree(finished.folder.path, tmp_path / "tiny")
-    path = tmp_path / "tiny" / finished.folder.study.name
-    stored = json.loads(path.read_text())
-    del stored["study"]["whole"]
-    for later in ("search", "ablation", "changes", "evaluate", "resources"):
-        del stored[later]
-    path.write_text(json.dumps(stored))
+    folder = StudyFolder(tmp_path / "tiny")
+    write_as_schema_1(folder)
+    assert folder.trials.path.read_text().count('"schema": 1') == 4
+    return folder
+
+
+def test_a_study_of_an_earlier_version_goes_on(open_study, tiny, tmp_path, finished, of_schema_1):
     session = open_study(tiny, tmp_path, budget="auto", resume=True)
     assert session.study == finished.session.study
+    before = of_schema_1.trials.path.read_bytes()
     assert session.run().exit_code == 0
+    assert of_schema_1.trials.path.read_bytes() == before
+    assert write_report(session.folder.path).path.exists()
+
+
+def test_a_study_of_an_earlier_version_means_the_same(finished, of_schema_1):
+    now, upgraded = finished.folder, of_schema_1
+    for read in (StudyFolder.read_trials, StudyFolder.read_evaluation):
+        for record, earlier in zip(read(now), read(upgraded), strict=True):
+            assert earlier == replace(record, scales=earlier.scales)
+    for record in now.read_trials():
+        details, earlier = (folder.read_details(record.identity) for folder in (now, upgraded))
+        curves = [{**read["curves"], "replicas": []} for read in (details, earlier)]
+        assert curves[0] == curves[1]
+        replicas = [by_name(read["curves"]["replicas"]) for read in (details, earlier)]
+        assert replicas[0] == replicas[1]
+        histograms = [{**row, "outsider": ""} for row in earlier["histograms"]]
+        assert histograms == details["histograms"]
+    described, earlier = now.read_study(), upgraded.read_study()
+    assert earlier["study"] == described["study"]
+    assert earlier["schema"] == described["schema"]
+
+
+def test_a_study_of_an_earlier_version_is_extended(open_study, tiny, tmp_path, of_schema_1):
+    before = of_schema_1.trials.path.read_text().splitlines()
+    session = open_study(tiny, tmp_path, budget="auto", extend=1)
+    assert session.run().exit_code == 0
+    assert of_schema_1.trials.path.read_text().splitlines()[:4] == before
+    assert [record.number for record in session.folder.read_trials()] == list(range(5))
+    stored = session.folder.read_study()["study"]
+    assert (stored["budget"]["trials"], stored["quotes"]) == (5, "winner")
     assert write_report(session.folder.path).path.exists()
 
 
@@ -450,7 +543,7 @@ def test_preparing_writes_nothing(place):
 
 
 @pytest.mark.parametrize(
-    ("gpus", "asked", "taken"),
+    ("gpus", "options", "taken"),
     [
         (0, {}, ("cpu", "quick", 0.0)),
         (1, {}, ("cuda", "standard", 0.25)),
@@ -460,9 +553,9 @@ def test_preparing_writes_nothing(place):
         (0, {"budget": "standard"}, ("cpu", "standard", 0.0)),
     ],
 )
-def test_auto_takes_what_the_machine_has(place, monkeypatch, gpus, asked, taken):
+def test_auto_takes_what_the_machine_has(place, monkeypatch, gpus, options, taken):
     monkeypatch.setattr(torch.cuda, "device_count", lambda: gpus)
-    session = place.ready(**asked)
+    session = place.ready(**options)
     chosen = session.options
     assert (chosen.device, session.study.budget_name, chosen.gpus) == taken
 
@@ -487,7 +580,7 @@ def test_as_many_trials_at_a_time_as_fit(place, monkeypatch, cpus, gpus, options
 
 
 @pytest.mark.parametrize(
-    ("asked", "words"),
+    ("options", "words"),
     [
         ({"gpus": 1.5}, ["1.5", "whole number"]),
         ({"gpus": float("nan")}, ["--gpus-per-trial", "nan"]),
@@ -501,10 +594,10 @@ def test_as_many_trials_at_a_time_as_fit(place, monkeypatch, cpus, gpus, options
         ({"backend": "serial", "address": "auto"}, ["--address", "--backend serial"]),
     ],
 )
-def test_what_no_node_can_hold_is_refused(place, monkeypatch, asked, words):
+def test_what_no_node_can_hold_is_refused(place, monkeypatch, options, words):
     monkeypatch.setattr(torch.cuda, "device_count", lambda: 2)
     with pytest.raises(UserError) as refusal:
-        place.ready(**asked)
+        place.ready(**options)
     assert "\n" not in str(refusal.value)
     for word in words:
         assert word in str(refusal.value)
@@ -515,7 +608,13 @@ def test_losses_of_different_baselines_are_not_compared(place):
     arrays = {"train_images": images, "train_labels": labels}
     arrays |= {"test_images": images, "test_labels": labels}
     np.savez(place.root / "mnist.npz", **arrays)
-    assert "one-class" in place.refused("svdd_mnist", selection="normal_only")
+    searched = place.refused("svdd_mnist", selection="normal_only")
+    for word in ("every value of", "nu of soft-boundary", "--set nu=VALUE", "--set scaling=VALUE"):
+        assert word in searched
+    settings = {"nu": 0.1, "scaling": "unit"}
+    fixed = place.refused("svdd_mnist", selection="normal_only", settings=settings)
+    for word in ("measure differently", "one-class", "soft-boundary", "use another rule"):
+        assert word in fixed
 
 
 def test_a_user_is_told_what_is_fetched(place, monkeypatch):
@@ -526,11 +625,11 @@ def test_a_user_is_told_what_is_fetched(place, monkeypatch):
         raise Fetched
 
     monkeypatch.setattr(resolution, "load", fetch)
-    said = []
+    messages = []
     options = Options("pgn_mnist", results=place.results, data_root=str(place.root))
     with pytest.raises(Fetched):
-        prepare(options, said.append)
-    (line,) = said
+        prepare(options, messages.append)
+    (line,) = messages
     assert "mnist" in line
     assert str(place.root) in line
 

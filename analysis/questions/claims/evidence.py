@@ -103,7 +103,7 @@ def evidence(study: StudyRecords, claim: ClaimSpec) -> list[Evidence]:
     models = _models(study, claim)
     if models.table.empty:
         return []
-    sources = {task["name"]: task["source"] for task in study.stored["tasks"]}
+    sources = {task["name"]: task.get("source", task["name"]) for task in study.stored["tasks"]}
     return [
         _evidence((suite, sources.get(suite, suite)), metric, response, column, group)
         for suite, group in models.grouped("task")

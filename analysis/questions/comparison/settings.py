@@ -72,7 +72,7 @@ def _without_titles(task: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _is_budget(name: str) -> bool:
-    return name.startswith("budget.") or name == "early_stopping"
+    return name.startswith("budget.") or name == "pruning"
 
 
 def _recorded(study: StudyRecords) -> Iterator[tuple[str, str]]:

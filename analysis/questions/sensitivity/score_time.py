@@ -180,11 +180,11 @@ def _curve(result: Result, parameter: str) -> ScoreTimeCurve:
     cells = frame.cells(table, frame.AUROC).T
     points = [_point(label, whole[label], cells[label], label == declared) for label in variants]
     return ScoreTimeCurve(
-        result.label,
-        result.source,
-        parameter,
-        sorted(points, key=_order) if len(whole) else [],
-        table["seed"].nunique() - len(whole),
+        label=result.label,
+        source=result.source,
+        parameter=parameter,
+        points=sorted(points, key=_order) if len(whole) else [],
+        failed=table["seed"].nunique() - len(whole),
     )
 
 
@@ -213,7 +213,13 @@ def _replicas(
 def _point(label: str, by_seed: pd.Series, cells: pd.Series, declared: bool) -> ScoreTimePoint:
     kept = cells[cells.index.get_level_values("seed").isin(by_seed.index)]
     classes = {str(task): float(auroc) for task, auroc in kept.groupby("task").mean().items()}
-    return ScoreTimePoint(label, _number(label), estimate(list(by_seed)), classes, declared)
+    return ScoreTimePoint(
+        label=label,
+        value=_number(label),
+        auroc=estimate(list(by_seed)),
+        classes=classes,
+        declared=declared,
+    )
 
 
 def _order(point: ScoreTimePoint) -> tuple[bool, float]:

@@ -166,7 +166,13 @@ def table_view(table: Table, number: int = 1) -> TableView:
     present = {entry.tone for row in rows for entry in row}
     tones = [tone for tone in MARKS if tone in present]
     return TableView(
-        number, table.name, one_line(table.caption), columns, rows, tones, not table.stored.empty
+        number=number,
+        name=table.name,
+        caption=one_line(table.caption),
+        columns=columns,
+        rows=rows,
+        tones=tones,
+        stored=not table.stored.empty,
     )
 
 
