@@ -18,7 +18,7 @@ from tests.detectors.cases import (
     GREY,
     IMAGES,
     MNIST,
-    known,
+    applicable,
     module_of,
     pixels,
     quick,
@@ -29,7 +29,6 @@ from tests.detectors.cases import (
     trained,
     variants,
 )
-from tests.naming import short
 from tune_ad.data import Task, load, scaled
 from tune_ad.detectors import every_detector
 from tune_ad.detectors.autoencoders.ae import AE
@@ -46,12 +45,14 @@ from tune_ad.storage.metric import Metric
 from tune_ad.training.metrics import auroc, ties
 from tune_ad.training.replica import ReplicaSpec, build
 from tune_ad.training.replica_set import ReplicaSet
-from tune_ad.training.scoring import SCORE, by_metric, score_part
+from tune_ad.training.scoring import SCORE, score_part
 from tune_ad.training.suite import Suite
 
 BATCH_STATISTICS = {"running_mean", "running_var", "num_batches_tracked"}
 DETECTORS = every_detector()
-TRAINED = {name: each for name, each in DETECTORS.items() if issubclass(each, TrainedDetector)}
+TRAINED = {
+    name: detector for name, detector in DETECTORS.items() if issubclass(detector, TrainedDetector)
+}
 """The detectors with stages; the others are fitted only."""
 
 TELLING = {"KDE": {"components": 0.3}}
@@ -81,7 +82,7 @@ def settled(detectors: dict[str, type[Detector[Any]]]) -> list[Any]:
             marks=[pytest.mark.slow] * (shape.is_colour and bool(settings)),
         )
         for name, detector in detectors.items()
-        for title, settings in ((titled(each), each) for each in variants(detector))
+        for title, settings in ((titled(variant), variant) for variant in variants(detector))
         for kind, shape in (("grey", GREY), ("colour", COLOUR))
     ]
 
@@ -106,7 +107,7 @@ def test_a_detector_says_what_it_is(detector):
     assert first.endswith(".")
     assert "Source" in (detector.__doc__ or "")
     assert not inspect.isabstract(detector)
-    names = {each.name for each in fields(detector.Config)}
+    names = {field.name for field in fields(detector.Config)}
     assert set(detector.score_parameters) <= names
 
 
@@ -144,7 +145,7 @@ def phases(module: Detector[Any], batch: int) -> list[Any]:
     """Every phase of every stage with its noise."""
     stream = torch.Generator().manual_seed(1)
     return [
-        (phase, {k: each.draw(stream) for k, each in module.noise(phase.name, batch).items()})
+        (phase, {k: draw.draw(stream) for k, draw in module.noise(phase.name, batch).items()})
         for stage in module.stages()
         for phase in stage.phases
     ]
@@ -157,10 +158,11 @@ def test_terms_are_pure(detector, shape, settings):
     module, images = module_of(replica_set).train(), replica_set.replicas[0].pick(torch.arange(8))
     for phase, noise in phases(module, 8):
         before = {name: value.clone() for name, value in module.state_dict().items()}
-        given = {"images": images.clone(), **{k: each.clone() for k, each in noise.items()}}
+        arguments = {"images": images, **noise}
+        copies = {name: tensor.clone() for name, tensor in arguments.items()}
         first, again = (module.terms(phase.name, images, noise) for _ in range(2))
         assert same(first, again)
-        assert same({"images": images, **noise}, given)
+        assert same(arguments, copies)
         after = module.state_dict()
         moved = {name for name, value in before.items() if not torch.equal(value, after[name])}
         assert {name.rpartition(".")[2] for name in moved} <= BATCH_STATISTICS
@@ -177,13 +179,13 @@ def test_every_trained_parameter_has_a_gradient(detector, shape, settings):
             for name in phase.modules
             for inner, _ in module.get_submodule(name).named_parameters()
         ]
-        own = [module.get_parameter(name) for name in names]
+        parameters = [module.get_parameter(name) for name in names]
         loss = module.loss(phase.name, images, noise)
-        gradients = torch.autograd.grad(loss, own, allow_unused=True)
-        missing = [name for name, each in zip(names, gradients, strict=True) if each is None]
-        assert missing == []
-        assert all(bool(each.isfinite().all()) for each in gradients)
-        assert any(bool(each.abs().max() > 0) for each in gradients)
+        gradients = torch.autograd.grad(loss, parameters, allow_unused=True)
+        by_name = dict(zip(names, gradients, strict=True))
+        assert [name for name, gradient in by_name.items() if gradient is None] == []
+        assert all(bool(gradient.isfinite().all()) for gradient in gradients)
+        assert any(bool(gradient.abs().max() > 0) for gradient in gradients)
         moved.update(names)
     assert moved == {name for name, _ in module.named_parameters()}
 
@@ -215,8 +217,8 @@ def test_scores_depend_on_neither_batch_order_nor_batch_size(detector, shape, se
     whole = replica_set.score(0, everything)
     order = torch.randperm(IMAGES, generator=torch.Generator().manual_seed(3))
     shuffled = replica_set.score(0, order)
-    single = [replica_set.score(0, each) for each in everything.split(1)]
-    thirds = [replica_set.score(0, each) for each in everything.split(7)]
+    single = [replica_set.score(0, indices) for indices in everything.split(1)]
+    thirds = [replica_set.score(0, indices) for indices in everything.split(7)]
     sizes = torch.stack(list(whole.values())).abs().amax(0)  # a sum rounds as its largest part
     for name, values in whole.items():
         back = torch.empty_like(values)
@@ -258,17 +260,15 @@ def others(detector: type[Detector[Any]], name: str, settings: dict[str, Any]) -
     """Other legal values of a parameter: every option, and other numbers."""
     rule = detector.Config.rules()[name]
     value = getattr(small(detector, GREY, **settings), name)
-    numbers = rule.others or next(
-        ((each,) for each in scaled_numbers(value) if can_be(detector, {**settings, name: each})),
-        (),
-    )
-    return [each for each in (*rule.options, *numbers) if each != value]
+    possible = (n for n in scaled_numbers(value) if can_be(detector, {**settings, name: n}))
+    numbers = rule.others or [*possible][:1]
+    return [other for other in (*rule.options, *numbers) if other != value]
 
 
 def scaled_numbers(value: Any) -> list[Any]:
     """Half and twice a number, or numbers."""
     if isinstance(value, tuple):
-        return [tuple(each / 2 for each in value)]
+        return [tuple(number / 2 for number in value)]
     if isinstance(value, str | bool):
         return []
     return [value // 2, 2 * value] if isinstance(value, int) else [value / 2, 2 * value]
@@ -284,9 +284,9 @@ def can_be(detector: type[Detector[Any]], settings: dict[str, Any]) -> bool:
 
 def knobs() -> list[Any]:
     return [
-        pytest.param(detector, each.name, id=f"{name}-{each.name}")
+        pytest.param(detector, field.name, id=f"{name}-{field.name}")
         for name, detector in DETECTORS.items()
-        for each in fields(detector.Config)
+        for field in fields(detector.Config)
     ]
 
 
@@ -305,10 +305,10 @@ def test_no_knob_is_dead(detector, name):
 def illegal(rule: Rule) -> list[Any]:
     """Values of the wrong kind, and those just outside the interval."""
     if not rule.interval:
-        return [each for each in ILLEGAL[type(rule.options[0])] if each not in rule.options]
-    outside = [each for each in beyond(rule.interval, rule.kind) if math.isfinite(each)]
+        return [value for value in ILLEGAL[type(rule.options[0])] if value not in rule.options]
+    outside = [number for number in beyond(rule.interval, rule.kind) if math.isfinite(number)]
     if rule.kind is tuple:
-        return [*ILLEGAL[tuple], *((each,) for each in outside)]
+        return [*ILLEGAL[tuple], *((number,) for number in outside)]
     return [*ILLEGAL[rule.kind], *outside]
 
 
@@ -356,8 +356,8 @@ def test_every_parameter_is_validated(detector, name):
 )
 def test_a_rule_says_what_may_be(rule, words, legal, wrong):
     assert str(rule) == words
-    assert all(rule.allows(each) for each in legal)
-    assert not any(rule.allows(each) for each in wrong)
+    assert all(rule.allows(value) for value in legal)
+    assert not any(rule.allows(value) for value in wrong)
 
 
 @dataclass(frozen=True)
@@ -393,7 +393,7 @@ def test_an_unknown_parameter_is_refused_with_the_known_ones(detector):
         detector.Config.released(GREY, latent=3)
     assert "\n" not in str(error.value)
     names = str(error.value).partition("one of ")[2].partition(", got")[0]
-    assert names.split(", ") == [each.name for each in fields(detector.Config)]
+    assert names.split(", ") == [field.name for field in fields(detector.Config)]
 
 
 def is_legal(config: type[Config], name: str, value: object) -> bool:
@@ -419,7 +419,7 @@ def digits(tmp_path_factory) -> Any:
 @each_detector
 def test_beats_chance_on_digits(detector, digits):
     shape = ImageShape(*digits.shape)
-    brief = known(detector, {"epochs": 12, "learning_rate": 1e-3, "batch_size": 50})
+    brief = applicable(detector, {"epochs": 12, "learning_rate": 1e-3, "batch_size": 50})
     config = detector.Config.released(shape, **quick(detector), **brief)
     images = scaled(torch.cat((digits.train_images, digits.test_images)), config.scaling)
     count = len(digits.train_images)
@@ -430,12 +430,12 @@ def test_beats_chance_on_digits(detector, digits):
     replica_set = ReplicaSet(detector, config, images, replica_specs)
     replica_set.train(replica_set.epochs)
     replica_set.prepare_scoring()
-    found = []
+    aurocs = []
     for k, label in enumerate(classes):
         normal = digits.test_labels == label
-        sides = [torch.nonzero(each).flatten() + count for each in (normal, ~normal)]
-        found.append(auroc(*(replica_set.score(k, side)["score"] for side in sides)))
-    assert np.mean(found) > 0.6
+        sides = [torch.nonzero(side).flatten() + count for side in (normal, ~normal)]
+        aurocs.append(auroc(*(replica_set.score(k, side)["score"] for side in sides)))
+    assert np.mean(aurocs) > 0.6
 
 
 @every_training
@@ -449,17 +449,18 @@ def test_a_replica_that_lost_its_numbers_ends_alone(detector, shape, settings):
     replica_set = ReplicaSet(detector, config, scaled(images, config.scaling), replica_specs)
     replica_set.train(2)
     with torch.no_grad():
-        for each in module_of(replica_set).parameters():
-            each.fill_(math.nan)
+        for parameter in module_of(replica_set).parameters():
+            parameter.fill_(math.nan)
     replica_set.prepare_scoring()
     scores = score_part(replica_set, suite, "test", every_variant=True)
-    faults = {k: failure.reason for k, failure in replica_set.failures.items()} | scores.faults
-    assert list(faults) == [0]
-    assert "NaN or infinite" in faults[0]
-    assert "\n" not in faults[0]
-    for values in by_metric(scores.metrics).values():
-        assert values[0] is None
-        assert math.isfinite(values[1])
+    reasons = {k: failure.reason for k, failure in replica_set.failures.items()} | scores.faults
+    assert list(reasons) == [0]
+    assert "NaN or infinite" in reasons[0]
+    assert "\n" not in reasons[0]
+    lost, sound = scores.metrics
+    assert lost == {}
+    assert sound
+    assert all(math.isfinite(value) for value in sound.values())
     alone = ReplicaSet(detector, config, scaled(images, config.scaling), replica_specs[1:])
     alone.train(2)
     alone.prepare_scoring()
@@ -556,7 +557,7 @@ class Faint(DeepSVDD):
 
 
 @pytest.mark.parametrize("baseline", [Baseline(Flat), Baseline(Faint)], ids=["flat", "faint"])
-def test_a_collapse_is_told_from_the_scores_to_the_report(
+def test_a_collapse_is_named_in_the_record_and_in_the_report(
     baseline, tiny, tiny_budget, open_study, tmp_path
 ):
     budgets = {"quick": replace(tiny_budget, trials=1)}
@@ -564,14 +565,13 @@ def test_a_collapse_is_told_from_the_scores_to_the_report(
     session = open_study(search, tmp_path)
     session.run()
     (record,) = session.folder.read_trials()
-    metrics = short(record.metrics)
-    assert metrics["validation_collapsed"] == [1.0, 1.0]
+    assert record.metrics[Metric("validation", "collapsed")] == [1.0, 1.0]
     assert frame.models_collapsed(record) == 2
     several = baseline.detector is Faint
-    assert (min(metrics["validation_distinct"]) > 1) is several
-    for evaluated in session.folder.read_evaluation():
-        assert short(evaluated.metrics)["test_collapsed"] == [1.0, 1.0]
-        assert frame.models_collapsed(evaluated) == 2
+    assert (min(record.metrics[Metric("validation", "distinct")]) > 1) is several
+    for winner in session.folder.read_evaluation():
+        assert winner.metrics[Metric("test", "collapsed")] == [1.0, 1.0]
+        assert frame.models_collapsed(winner) == 2
     text = write_report(session.folder.path).path.with_suffix(".md").read_text()
     text = text.replace("\\", "")
     assert "trials: 2 models gave every image one score, but for rounding, in [0]" in text
@@ -613,7 +613,7 @@ def test_images_with_a_pixel_that_is_no_number_are_refused(detector, value):
 
 @each_trained
 def test_images_that_are_too_small_for_the_networks_are_refused(detector):
-    shape, lenet = ImageShape(3, 4, 4), known(detector, {"networks": "lenet"})
+    shape, lenet = ImageShape(3, 4, 4), applicable(detector, {"networks": "lenet"})
     with pytest.raises(UserError, match="use") as error:
         skeleton(detector, small(detector, shape, **lenet), shape)
     one_line(error, "4x4")
@@ -643,7 +643,7 @@ SIZES = {
 def test_parameter_counts_are_the_released_ones(name, position):
     detector, shape = DETECTORS[name], (MNIST, CIFAR)[position]
     module = build(detector, detector.Config.released(shape), shape, 0)
-    assert sum(each.numel() for each in module.parameters()) == SIZES[name][position]
+    assert sum(p.numel() for p in module.parameters()) == SIZES[name][position]
 
 
 def test_a_replica_set_counts_the_parameters_of_one_replica():
@@ -666,7 +666,7 @@ def test_a_replica_set_counts_the_parameters_of_one_replica():
 def test_the_papers_pgn_has_no_extra_layer_and_no_biases(shape, expected):
     config = PGN.Config.released(shape, extra_layer=False, bias=False)
     module = build(PGN, config, shape, 0)
-    assert sum(each.numel() for each in module.parameters()) == expected
+    assert sum(p.numel() for p in module.parameters()) == expected
     assert not [name for name, _ in module.named_parameters() if "bias" in name]
 
 
