@@ -55,9 +55,7 @@ def test_every_rule_is_judged_by_the_test_of_what_it_chooses(planted):
 
 def test_losses_of_different_baselines_do_not_compare(tmp_path):
     records = trials()
-    records[1] = record(
-        1, {"width": 2.0}, (0.8, 1.0), baseline="other", scales={"loss": "other"}
-    )
+    records[1] = record(1, {"width": 2.0}, (0.8, 1.0), baseline="other", scales={"loss": "other"})
     records[1].metrics[VALIDATION_LOSS] = [0.5] * 4
     two = study(tmp_path, records, {"PGN": {"width": 1.0}, "other": {"width": 1.0}})
     assert "normal_only" not in {choice.rule for choice in choices(two)}

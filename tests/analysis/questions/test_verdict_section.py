@@ -199,7 +199,9 @@ def test_a_table_tells_what_the_models_of_each_width_are():
 
 
 def test_models_that_missed_their_plateau_are_a_warning():
-    section = part.section(Findings(study(whole_study({"negative_elbo": (0.1,) * 4}, plateau=0.0))))
+    section = part.section(
+        Findings(study(whole_study({"negative_elbo": (0.1,) * 4}, plateau=0.0)))
+    )
     (warning,) = texts(section, "warning")
     assert (
         "4 models ran out of epochs before the held-out loss stopped falling (1 at 16, 1 at 32"
@@ -246,7 +248,9 @@ def test_levels_may_be_told_by_several_parameters():
     )
     section = part.section(Findings(study([*ours, unmatched], claim)))
     assert all("improves, does not fix" in text for text in texts(section, "verdict"))
-    assert all("The control, refit, moves AUROC by +" in text for text in texts(section, "verdict"))
+    assert all(
+        "The control, refit, moves AUROC by +" in text for text in texts(section, "verdict")
+    )
     assert any("1 trial left out: at no level" in text for text in texts(section, "note"))
 
 
