@@ -17,7 +17,9 @@ from analysis.report.findings import Findings
 from analysis.report.sections import published as part
 from analysis.study import StudyRecords
 from tune_ad.storage.folder import StudyFolder
+from tune_ad.storage.metric import TEST_AUROC
 from tune_ad.storage.records import ReplicaRecord, TrialRecord
+from tune_ad.storage.schema1 import upgraded_study
 
 SPREAD = (-0.01, 0.0, 0.01)
 
@@ -45,7 +47,7 @@ def record(number, detector, by_task, params=None):
         objective=None,
         reports=[],
         replicas=[ReplicaRecord(task, s, "complete", "", 1) for task in by_task for s in seeds],
-        metrics={"test_auroc": [value for values in by_task.values() for value in values]},
+        metrics={TEST_AUROC: [value for values in by_task.values() for value in values]},
     )
 
 
@@ -59,9 +61,10 @@ def study(tmp_path, trials=(), budget="paper", whole=False):
             "baselines": {r.baseline: {"params": {}, "space": {}} for r in trials},
             "whole": whole,
             "settings": {},
-        }
+        },
+        "tasks": [],
     }
-    return StudyRecords(StudyFolder(tmp_path), stored, trials, [])
+    return StudyRecords(StudyFolder(tmp_path), upgraded_study(stored), trials, [])
 
 
 def around(mean, spread=SPREAD):
