@@ -111,9 +111,12 @@ def test_published_numbers_are_compared_set_by_set_and_score_by_score(tmp_path):
     made.params["likelihood"] = "categorical"
     made.variants[score_part("negative_elbo")] = {SVHN: [0.2, 0.3]}
     (ood,) = [table for table in tables() if table.name == "ood"]
-    found = compare_cells(results(study(tmp_path, [made], {"LikelihoodVAE": made.params})), ood)
-    assert [(each.published.task, each.published.method.name) for each in found] == [
-        ("cifar10-vs-svhn", "VAE ELBO")
+    planted = study(tmp_path, [made], {"LikelihoodVAE": made.params})
+    tasks = {TASK[0]: {"source": "cifar10", "normal_class": None, "outsiders": ["svhn", "noise"]}}
+    found = compare_cells(results(planted), ood, tasks)
+    cells = [comparison.published for comparison in found]
+    assert [(cell.data_set, cell.outsider, cell.method.name) for cell in cells] == [
+        ("cifar10", "svhn", "VAE ELBO")
     ]
     assert found[0].ours.mean == pytest.approx(0.25)
     assert found[0].published.mean == pytest.approx(0.08)
