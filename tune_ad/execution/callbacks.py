@@ -123,6 +123,8 @@ class ProgressBar(Callback):
         self.bar.close()
 
     def _advance(self, number: int, epochs: float) -> None:
+        if not self.seen:
+            self.bar.unpause()  # the time left is of training, not of workers that start
         epochs = max(min(epochs, self.epochs), self.seen.get(number, 0.0))
         self.bar.update(epochs - self.seen.get(number, 0.0))
         self.seen[number] = epochs
