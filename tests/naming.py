@@ -20,3 +20,8 @@ def variants(variants):
 def short(metrics):
     """Values by the short name of each metric."""
     return {str(metric): values for metric, values in metrics.items()}
+
+
+def short_variants(variants):
+    """Values by the short names of each score variant and of its metrics."""
+    return {str(variant): short(metrics) for variant, metrics in variants.items()}

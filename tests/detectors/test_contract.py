@@ -34,7 +34,7 @@ from tune_ad.detectors import every_detector
 from tune_ad.detectors.autoencoders.ae import AE
 from tune_ad.detectors.autoencoders.vae import VAE
 from tune_ad.detectors.base import Detector, ScoreSpace, Terms, TrainedDetector, skeleton
-from tune_ad.detectors.config import Config, Rule, bounds
+from tune_ad.detectors.config import LIKELIHOOD, LOSS, Config, Rule, bounds
 from tune_ad.detectors.deep_svdd import DeepSVDD
 from tune_ad.detectors.nets import ImageShape
 from tune_ad.detectors.pgn import PGN
@@ -45,7 +45,7 @@ from tune_ad.storage.metric import Metric
 from tune_ad.training.metrics import auroc, ties
 from tune_ad.training.replica import ReplicaSpec, build
 from tune_ad.training.replica_set import ReplicaSet
-from tune_ad.training.scoring import score_part
+from tune_ad.training.scoring import SCORE, score_part
 from tune_ad.training.suite import Suite
 
 BATCH_STATISTICS = {"running_mean", "running_var", "num_batches_tracked"}
@@ -467,6 +467,79 @@ def test_a_replica_that_lost_its_numbers_ends_alone(detector, shape, settings):
     assert same(replica_set.score(1, torch.arange(IMAGES)), alone.score(0, torch.arange(IMAGES)))
 
 
+# ------------------------------------------------- what a detector says about itself
+
+
+PARTS = {"train": range(10), "validation": range(10, 14), "test": range(14, IMAGES)}
+
+
+def scored_by(replica_set: ReplicaSet, *scored: str) -> Any:
+    """The scores of the images of some parts, as `Detector.diagnose` is given them."""
+
+    def scores(part: str) -> Terms:
+        return replica_set.score(0, torch.tensor(list(PARTS[part]))) if part in scored else {}
+
+    return scores
+
+
+@each_detector
+def test_the_parts_that_a_detector_names_are_parts_of_its_score(detector):
+    replica_set = trained(detector, GREY, **quick(detector))
+    module, scores = module_of(replica_set), replica_set.score(0, torch.arange(IMAGES))
+    parts = scores.keys() - {SCORE}
+    assert set(module.shown) <= parts
+    assert module.main_score in {"", *parts}
+    if module.main_score:
+        assert torch.equal(scores[module.main_score], scores[SCORE])
+    terms = {metric.term for metric in replica_set.train(1)[0]}
+    assert set(module.nats) <= scores.keys() | terms
+
+
+@pytest.mark.parametrize("scored", [tuple(PARTS), ("train", "test"), ("train",), ()], ids=str)
+@each_detector
+def test_a_diagnostic_is_finite_and_changes_nothing(detector, scored):
+    replica_set = trained(detector, GREY, **quick(detector))
+    module = module_of(replica_set)
+    before = {name: value.clone() for name, value in module.state_dict().items()}
+    numbers = module.diagnose(scored_by(replica_set, *scored))
+    assert numbers == module.diagnose(scored_by(replica_set, *scored))
+    assert same(dict(module.state_dict()), before)
+    for metric, value in numbers.items():
+        assert isinstance(metric, Metric)
+        assert metric.part not in ("", "train", "validation", "test", "oracle", "overall")
+        assert isinstance(value, float)
+        assert math.isfinite(value)
+
+
+@each_detector
+def test_warnings_are_sentences_without_a_full_stop(detector):
+    replica_set = trained(detector, GREY, **quick(detector))
+    module = module_of(replica_set)
+    numbers = {metric: -1.0 for metric in replica_set.train(1)[0]}
+    for text in [*module.warnings({}), *module.warnings(numbers)]:
+        assert text
+        assert "\n" not in text
+        assert not text.endswith(".")
+    assert module.warnings({}) == [], "of what is not known nothing is said"
+
+
+@each_detector
+def test_a_quantity_is_measured_in_what_its_fields_say(detector):
+    config = small(detector, GREY, **quick(detector))
+    scales = detector.scales(config)
+    assert all(isinstance(text, str) and "\n" not in text for text in scales.values())
+    assert (LOSS in scales) == (detector in TRAINED.values()), "what is trained has a loss"
+    parts = trained(detector, GREY, **quick(detector)).score(0, torch.arange(2))
+    assert LIKELIHOOD not in scales or "negative_iwae" in parts
+    for name, rule in detector.Config.rules().items():
+        settings = quick(detector, **rule.when)
+        plain = detector.scales(small(detector, GREY, **settings))
+        for other in others(detector, name, settings) if rule.measures else ():
+            changed = detector.scales(small(detector, GREY, **{**settings, name: other}))
+            differing = {quantity for quantity in plain if plain[quantity] != changed[quantity]}
+            assert differing == set(rule.measures) & set(plain), (name, other)
+
+
 class Flat(Detector[Config]):
     """Collapsed: every image has one score."""
 
@@ -573,7 +646,7 @@ def test_parameter_counts_are_the_released_ones(name, position):
     assert sum(p.numel() for p in module.parameters()) == SIZES[name][position]
 
 
-def test_the_cohort_counts_one_replica():
+def test_a_replica_set_counts_the_parameters_of_one_replica():
     config = PGN.Config.released(MNIST)
     replica_specs = [ReplicaSpec("t", seed, torch.arange(2)) for seed in (0, 1)]
     assert (

@@ -1,5 +1,6 @@
 """The Ray backend: the same records as the serial one, whatever happens to the process."""
 
+import math
 import os
 import signal
 import subprocess
@@ -15,17 +16,20 @@ import pytest
 import ray
 from optuna.distributions import CategoricalDistribution
 from ray import tune
+from ray.tune.schedulers import TrialScheduler
 
 import tune_ad
 from tune_ad.detectors.autoencoders.ae import AE
 from tune_ad.detectors.pgn import PGN
 from tune_ad.errors import UserError
+from tune_ad.execution.loop import FixedTrials, TrialLoop
 from tune_ad.execution.ray import runner, trainable
-from tune_ad.execution.ray.runner import RayAdapter, Resources, TrialEndCallback
+from tune_ad.execution.ray.runner import LoopScheduler, RayAdapter, Resources, TrialEndCallback
 from tune_ad.execution.ray.trainable import TrialTrainable
 from tune_ad.search.declaration import Baseline
 from tune_ad.search.plans import Listed
 from tune_ad.storage.folder import StudyFolder
+from tune_ad.training.report import Progress
 
 PROJECT = Path(tune_ad.__file__).parent.parent
 ray.cloudpickle.register_pickle_by_value(sys.modules[__name__])  # workers cannot import tests
@@ -160,6 +164,52 @@ def test_trials_that_fall_behind_are_stopped(begin, tiny, timeless):
     assert timeless(records) == timeless(serial.folder.read_trials())
 
 
+class Frequent(TrialTrainable):
+    """Gives a sign after each epoch of a replica."""
+
+    def step(self):
+        """Train for no time, which is an epoch of a replica at least."""
+        trainable.PROGRESS_SECONDS = 0.0
+        return super().step()
+
+
+@pytest.fixture
+def run_again(joined, finished, tmp_path, monkeypatch):
+    """A function: the trials of the finished study on Ray, told to a callback, with many signs."""
+    monkeypatch.setattr(runner, "TrialTrainable", Frequent)
+
+    def run(callback, concurrent):
+        session = finished.session
+        specs = FixedTrials(finished.folder.read_trial_specs())
+        loop = TrialLoop(session.study, specs, [callback], session.tasks)
+        runner.run(loop, session.suite, Resources(concurrent), tmp_path / "ray")
+        assert not loop.interrupted
+
+    return run
+
+
+@pytest.mark.parametrize("concurrent", [1, 2])
+def test_progress_comes_between_reports_and_changes_no_number(
+    run_again, finished, events, timeless, concurrent
+):
+    run_again(events, concurrent)
+    assert timeless(events.records) == timeless(finished.folder.read_trials())
+    for number in range(4):
+        assert events.of(number) == [
+            ("started",),
+            *(
+                event
+                for epoch in range(3)
+                for event in (
+                    ("progressed", epoch + 0.5),
+                    ("progressed", epoch + 1.0),
+                    ("reported", epoch + 1),
+                )
+            ),
+            ("ended", "complete"),
+        ]
+
+
 def test_no_trial_starts_when_the_time_is_over(begin):
     session = begin(time_budget=1e-9)
     outcome = session.run()
@@ -169,16 +219,20 @@ def test_no_trial_starts_when_the_time_is_over(begin):
 
 
 @pytest.fixture
-def make(joined, finished):
-    """A function: a trainable with a trial, as in an actor but in this process."""
+def make(joined, finished, monkeypatch):
+    """A function: a trainable with a trial, as in an actor but in this process.
+
+    Each of its steps is a whole interval.
+    """
+    monkeypatch.setattr(trainable, "PROGRESS_SECONDS", math.inf)
     study = finished.session.study
     kind = tune.with_parameters(
         TrialTrainable, study=study, suite=finished.session.suite, threads=1
     )
-    return lambda number: kind(config=asdict(suggested(finished, number)))
+    return lambda number: kind(config=asdict(spec_of(finished, number)))
 
 
-def suggested(finished, number):
+def spec_of(finished, number):
     return finished.folder.read_trial_specs()[number]
 
 
@@ -193,7 +247,7 @@ def to_the_end(trial):
 def test_an_actor_that_is_used_again_gives_the_numbers_of_a_fresh_one(make, finished, timeless):
     trial = make(2)
     trial.step()
-    assert trial.reset_config(asdict(suggested(finished, 1))) is True
+    assert trial.reset_config(asdict(spec_of(finished, 1))) is True
     records = to_the_end(trial)
     assert records == to_the_end(make(1))
     assert timeless(records[-1:]) == timeless(finished.folder.read_trials()[1:2])
@@ -250,6 +304,48 @@ def test_no_checkpoint_is_written_where_no_node_can_be_lost(make, monkeypatch):
     assert "should_checkpoint" not in make(1).step()
 
 
+def test_a_checkpoint_is_made_only_after_a_report(make, monkeypatch):
+    """Between two reports a trial cannot be stored."""
+    monkeypatch.setattr(trainable, "CHECKPOINT_SECONDS", 0.0)
+    trial = make(1)
+    trial.checkpoints = True
+    monkeypatch.setattr(trainable, "PROGRESS_SECONDS", 0.0)
+    results = [trial.step()]
+    while not results[-1]["done"]:
+        results.append(trial.step())
+    progress = [result for result in results if "progress" in result]
+    assert len(progress) == 2 * 3, "two replicas of three epochs"
+    for result in progress:
+        assert set(result) == {"progress", "done"}
+    reports = [result for result in results if "report" in result]
+    assert ["should_checkpoint" in result for result in reports] == [True, True, False]
+
+
+def test_progress_is_passed_on_and_has_no_say_in_stopping(finished):
+    class Heard:
+        progress, reports = [], []
+
+        def progressed(self, number, progress):
+            self.progress.append((number, progress))
+
+        def reported(self, report):
+            self.reports.append(report)
+            return True
+
+    loop = Heard()
+    adapter, progress = RayAdapter(loop), Progress(0.5)
+    trial = SimpleNamespace(trial_id="a", config={"number": 7})
+    result = {"progress": progress, "done": False}
+    decision = LoopScheduler(adapter).on_trial_result(None, trial, result)
+    assert decision == TrialScheduler.CONTINUE
+    assert not adapter.reported("a", result)
+    assert (adapter.epochs, adapter.over, loop.reports) == ({}, set(), [])
+    TrialEndCallback(adapter).on_trial_result(1, [trial], trial, result=result)
+    assert loop.progress == [(7, progress)]
+    assert result == {"done": False}, "Ray keeps none"
+    assert (loop.reports, adapter.over) == ([], set())
+
+
 def test_the_last_report_is_passed_on_and_ray_keeps_none():
     class Heard:
         reports = []
@@ -276,7 +372,7 @@ DRIVER = """
 import sys
 from pathlib import Path
 from tune_ad.app.validation import prepare
-from tune_ad.app.session import Options
+from tune_ad.app.options import Options
 
 if __name__ == "__main__":
     options = Options(
@@ -300,9 +396,11 @@ class Driver:
         script.write_text(DRIVER)
         self.folder = StudyFolder(folder / "quickstart")
         self.log = (folder / "log").open("w+")
+        paths = [str(PROJECT), *os.environ.get("PYTHONPATH", "").split(os.pathsep)]
         self.process = subprocess.Popen(
             [sys.executable, str(script), str(folder)],
             cwd=PROJECT,
+            env={**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, paths))},
             stdout=self.log,
             stderr=subprocess.STDOUT,
             stdin=subprocess.DEVNULL,

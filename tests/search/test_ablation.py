@@ -14,6 +14,7 @@ from tune_ad.search import catalogue
 from tune_ad.search.ablation import ABLATIONS, ablated
 from tune_ad.search.budgets import BUDGETS
 from tune_ad.search.plans import Grid, OneAtATime, Sobol
+from tune_ad.storage.metric import TEST_AUROC
 
 
 @pytest.mark.parametrize(
@@ -84,7 +85,7 @@ def test_an_ablation_is_a_study_of_its_own(begin, tmp_path, kind, found):
     for record in records:
         assert record.state == "complete"
         assert [each.seed for each in record.replicas] == [0, 0, 1, 1, 2, 2]
-        assert len(record.metrics["test_auroc"]) == 6
+        assert len(record.metrics[TEST_AUROC]) == 6
     assert session.folder.read_evaluation() == []
     assert [path.name for path in tmp_path.iterdir()] == [name]
     stored = session.folder.read_study()

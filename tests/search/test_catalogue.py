@@ -206,8 +206,8 @@ def test_a_faulty_file_does_not_hide_the_searches_of_others(spaces, text, fault)
             "tune_ad.detectors.gpnd.detector",
         ),
         (
-            "from tune_ad.detectors.deep_svdd import SVDD",
-            "cannot import name 'SVDD' from 'tune_ad.detectors.deep_svdd'; correct the import",
+            "from tune_ad.detectors.deep_svdd import DeepSDVV",
+            "cannot import name 'DeepSDVV' from 'tune_ad.detectors.deep_svdd'; correct the import",
         ),
         ("x = 1 / 0", "ZeroDivisionError: division by zero; correct the file"),
         ("return 3", "SyntaxError: 'return' outside function"),

@@ -298,7 +298,7 @@ def test_fresh_seeds_were_seen_by_no_search_however_long():
     assert not set(long.seeds) & set(long.fresh_seeds)
 
 
-def test_the_configuration_and_identity_of_a_suggestion():
+def test_the_configuration_and_identity_of_a_trial_spec():
     found = study()
     spec = TrialSpec(0, "PGN", {"learning_rate": 0.002})
     config = found.config(spec)
@@ -379,11 +379,15 @@ def test_listed_configurations_are_described():
     }
 
 
-def test_no_adaptive_plan_searches_the_likelihood():
+@pytest.mark.parametrize("rule", ["normal_only", "likelihood"])
+def test_no_adaptive_plan_searches_what_changes_the_quantity_that_its_rule_compares(rule):
     space = {"likelihood": CategoricalDistribution(["categorical", "gaussian"])}
-    own = Baseline(LikelihoodVAE, space=space)
-    assert "likelihood" in refusal(lambda: search(own))
-    assert search(own, plan=Grid()).baselines == (own,)
+    baseline = Baseline(LikelihoodVAE, space=space)
+    message = refusal(lambda: search(baseline, selection=rule))
+    for word in ("likelihood", repr(rule), "another than Optuna"):
+        assert word in message
+    assert search(baseline, selection=rule, plan=Grid()).baselines == (baseline,)
+    assert search(baseline, selection="validation").baselines == (baseline,)
 
 
 ONLY = {

@@ -17,7 +17,7 @@ from tune_ad.search.plans import (
     grid_values,
 )
 
-ARM = ResolvedBaseline(
+BASELINE = ResolvedBaseline(
     "A",
     {
         "letter": CategoricalDistribution(["x", "y", "z"]),
@@ -36,11 +36,11 @@ def keys(proposals):
 
 
 def test_a_grid_is_the_product_of_the_values_of_each_baseline():
-    proposals = Grid(points=3).all_configurations([ARM, OTHER], seed=0, trials=9)
+    proposals = Grid(points=3).all_configurations([BASELINE, OTHER], seed=0, trials=9)
     expected = {
         ("A", ("count", count), ("letter", letter), ("rate", rate))
         for count, letter, rate in itertools.product(
-            (1, 2, 3, 4), "xyz", grid_values(ARM.space["rate"], 3)
+            (1, 2, 3, 4), "xyz", grid_values(BASELINE.space["rate"], 3)
         )
     } | {
         ("B", ("beta", beta), ("count", count))
@@ -51,17 +51,17 @@ def test_a_grid_is_the_product_of_the_values_of_each_baseline():
 
 
 def test_the_order_of_a_grid_is_shuffled_by_the_seed_alone():
-    orders = [keys(Grid().all_configurations([ARM], seed, trials=9)) for seed in (0, 0, 1)]
+    orders = [keys(Grid().all_configurations([BASELINE], seed, trials=9)) for seed in (0, 0, 1)]
     assert orders[0] == orders[1] != orders[2]
     assert sorted(orders[0]) == sorted(orders[2])
     assert orders[0] != sorted(orders[0])
 
 
 def test_one_at_a_time_is_the_default_and_every_single_change():
-    proposals = OneAtATime(points=3).all_configurations([ARM], seed=0, trials=9)
-    assert proposals[0].params == ARM.default
+    proposals = OneAtATime(points=3).all_configurations([BASELINE], seed=0, trials=9)
+    assert proposals[0].params == BASELINE.default
     changes = [
-        {name: value for name, value in each.params.items() if value != ARM.default[name]}
+        {name: value for name, value in each.params.items() if value != BASELINE.default[name]}
         for each in proposals[1:]
     ]
     assert all(len(change) == 1 for change in changes)
@@ -100,16 +100,20 @@ def test_a_default_on_the_grid_is_not_tried_again_beside_itself(distribution, de
 def test_listed_configurations_go_to_every_baseline_that_has_their_parameters():
     other = OTHER._replace(default={"count": 5, "beta": 0.5})
     plan = Listed([{}, {"count": 4, "letter": "x"}, {"beta": 0.25}])
-    assert [tuple(each) for each in plan.all_configurations([ARM, other], seed=0, trials=9)] == [
-        ("A", dict(ARM.default)),
+    assert [
+        tuple(each) for each in plan.all_configurations([BASELINE, other], seed=0, trials=9)
+    ] == [
+        ("A", dict(BASELINE.default)),
         ("B", dict(other.default)),
-        ("A", {**ARM.default, "count": 4, "letter": "x"}),
+        ("A", {**BASELINE.default, "count": 4, "letter": "x"}),
         ("B", {"count": 5, "beta": 0.25}),
     ]
 
 
 def test_listed_without_configurations_is_the_default():
-    assert [each.params for each in Listed().all_configurations([ARM], 0, 9)] == [ARM.default]
+    assert [each.params for each in Listed().all_configurations([BASELINE], 0, 9)] == [
+        BASELINE.default
+    ]
 
 
 @pytest.mark.parametrize(
@@ -124,7 +128,7 @@ def test_listed_without_configurations_is_the_default():
 )
 def test_a_listed_configuration_that_cannot_be_is_refused(configuration, words):
     with pytest.raises(UserError) as refusal:
-        Listed([configuration]).all_configurations([ARM], seed=0, trials=9)
+        Listed([configuration]).all_configurations([BASELINE], seed=0, trials=9)
     message = str(refusal.value)
     assert "\n" not in message
     for word in words:
@@ -132,7 +136,7 @@ def test_a_listed_configuration_that_cannot_be_is_refused(configuration, words):
 
 
 def test_an_adaptive_plan_knows_no_configuration_beforehand():
-    assert Optuna().all_configurations([ARM], seed=0, trials=9) is None
+    assert Optuna().all_configurations([BASELINE], seed=0, trials=9) is None
 
 
 def test_a_grid_beyond_measure_is_refused():
@@ -190,7 +194,7 @@ def test_a_space_is_filled_evenly_from_its_default():
 
 
 @pytest.mark.parametrize(
-    "resolved_baselines", [[MIXED], [ARM, MIXED], [MIXED, ResolvedBaseline("D", {}, {})]]
+    "resolved_baselines", [[MIXED], [BASELINE, MIXED], [MIXED, ResolvedBaseline("D", {}, {})]]
 )
 def test_more_points_begin_with_the_same(resolved_baselines):
     most = Sobol().all_configurations(resolved_baselines, 3, 150)
@@ -201,9 +205,9 @@ def test_more_points_begin_with_the_same(resolved_baselines):
 
 
 def test_baselines_take_turns_from_their_defaults():
-    proposals = Sobol().all_configurations([ARM, MIXED, ResolvedBaseline("D", {}, {})], 0, 41)
+    proposals = Sobol().all_configurations([BASELINE, MIXED, ResolvedBaseline("D", {}, {})], 0, 41)
     assert [each.baseline for each in proposals] == ["A", "M", "D", *["A", "M"] * 19]
-    assert [each.params for each in proposals[:3]] == [ARM.default, MIXED.default, {}]
+    assert [each.params for each in proposals[:3]] == [BASELINE.default, MIXED.default, {}]
 
 
 @pytest.mark.parametrize("sizes", [(2, 3), (7, 5, 4), (60,)])

@@ -75,9 +75,8 @@ def run(ended):
 
 
 def stored(specs):
-    """Suggestions as a journal gives them back."""
-    lines = [json.loads(to_text(each)) for each in specs]
-    return [TrialSpec(**{**line, "seeds": tuple(line["seeds"])}) for line in lines]
+    """Trial specs as `suggested.jsonl` gives them back."""
+    return [TrialSpec.from_json(json.loads(to_text(spec))) for spec in specs]
 
 
 @pytest.mark.parametrize("plan", [Optuna(), OneAtATime()])
@@ -104,7 +103,9 @@ def test_the_seed_decides_every_proposal(run, plan):
     "resolved_baselines", [PLAIN, CONDITIONAL], ids=["one baseline", "two baselines"]
 )
 @pytest.mark.parametrize("plan", PLANS)
-def test_a_resumed_sweep_proposes_what_an_uninterrupted_one_does(run, plan, resolved_baselines):
+def test_a_resumed_scheduler_proposes_what_an_uninterrupted_one_does(
+    run, plan, resolved_baselines
+):
     uninterrupted, records = run(TrialScheduler(plan, resolved_baselines, 14, seed=1))
     for done in range(len(uninterrupted) + 1):
         scheduler = TrialScheduler(plan, resolved_baselines, 14, seed=1)
@@ -113,7 +114,7 @@ def test_a_resumed_sweep_proposes_what_an_uninterrupted_one_does(run, plan, reso
         assert run(scheduler)[0] == uninterrupted[done:], done
 
 
-def test_a_resumed_sweep_forgets_no_failure_and_no_early_stop(run, ended):
+def test_a_resumed_scheduler_forgets_no_failure_and_no_pruned_trial(run, ended):
     def outcome(spec):
         if spec.number % 4 == 1:
             return ended(spec, state="failed", reason="burst")
@@ -143,15 +144,15 @@ def test_another_process_proposes_the_same():
         "import json; from optuna.distributions import *\n"
         "from tune_ad.search.plans import *; from tune_ad.search.scheduler import *\n"
         "from tune_ad.storage.records import TrialRecord\n"
-        "def arm(names):\n"
+        "def baseline(names):\n"
         "    space = {name: FloatDistribution(0, 1) for name in names}\n"
         "    return ResolvedBaseline(names, space, dict.fromkeys(names, 0.5))\n"
-        "arms = [arm('abcde'), arm('cdefg')]\n"
-        "sweep = TrialScheduler(Optuna(random_trials=3), arms, 10, seed=0)\n"
-        "while (s := sweep.ask()) is not None:\n"
+        "baselines = [baseline('abcde'), baseline('cdefg')]\n"
+        "scheduler = TrialScheduler(Optuna(random_trials=3), baselines, 10, seed=0)\n"
+        "while (s := scheduler.ask()) is not None:\n"
         "    print(s.baseline, json.dumps(s.params, sort_keys=True))\n"
-        "    sweep.tell(TrialRecord(s.number, '', s.baseline, '', s.params, [], 'complete', '',"
-        " sum(s.params.values()), [], [], {}))\n"
+        "    fields = (s.number, '', s.baseline, '', s.params, [], 'complete', '')\n"
+        "    scheduler.tell(TrialRecord(*fields, sum(s.params.values()), [], [], {}))\n"
     )
     printed = {
         subprocess.run(
@@ -230,7 +231,7 @@ def test_a_plan_that_knows_its_configurations_hands_out_no_more_than_asked(run):
     assert len({identity(each.baseline, each.params) for each in everything}) == whole.trials
 
 
-def test_a_longer_sweep_goes_on_where_the_shorter_ended(run):
+def test_a_longer_study_goes_on_where_the_shorter_ended(run):
     shorter, records = run(TrialScheduler(Optuna(random_trials=4), PLAIN, 6, seed=0))
     longer = TrialScheduler(Optuna(random_trials=4), PLAIN, 9, seed=0)
     longer.restore(stored(shorter), records)
@@ -252,7 +253,7 @@ def test_failures_and_missing_objectives_do_not_break_the_search(run, ended):
     assert len(scheduler.ended) == 20
 
 
-def test_trials_that_were_stopped_enter_as_pruned_with_what_they_reached(ended):
+def test_trials_that_were_pruned_enter_with_what_they_reached(ended):
     for restored in (False, True):
         scheduler = TrialScheduler(Optuna(), PLAIN, 5, seed=0, pruning=True)
         spec = TrialSpec(0, "A", dict(PLAIN[0].default))
@@ -320,7 +321,7 @@ def test_pruning_goes_on_after_a_restore_as_if_nothing_had_happened(ended):
         assert stop_times(scheduler, levels, ended)[:2] == (handed_out[done:], reached[done:])
 
 
-def test_no_trial_is_stopped_unless_the_search_asks_for_it(ended):
+def test_no_trial_is_pruned_unless_the_search_asks_for_it(ended):
     _, reached, _ = stop_times(halving(pruning=False), [0.9, *[0.1] * 11], ended)
     assert reached == [30] * 12
 
@@ -331,7 +332,7 @@ def test_a_report_without_an_objective_stops_nothing():
     assert not any(scheduler.report(0, None) for _ in range(15))
 
 
-def test_the_stopping_rule_counts_the_reports_that_have_an_objective(ended):
+def test_pruning_counts_the_reports_that_have_an_objective(ended):
     """However many epochs lie between them, and however many came before the first."""
     for early in (0, 1, 20):
         scheduler = halving()
@@ -374,7 +375,7 @@ def test_the_search_finds_a_planted_optimum_better_than_chance(record):
     assert statistics.mean(adaptive) > statistics.mean(chance)
 
 
-def test_every_pair_of_configurations_of_a_sweep_differs(run):
+def test_every_pair_of_configurations_of_a_scheduler_differs(run):
     specs, _ = run(TrialScheduler(Optuna(), CONDITIONAL, 40, seed=7))
     assert all(
         identity(one.baseline, one.params) != identity(other.baseline, other.params)

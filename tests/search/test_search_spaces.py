@@ -11,6 +11,7 @@ import torch
 from optuna import distributions
 
 import search_spaces
+from tests.naming import short
 from tune_ad.data import ImageSet, find
 from tune_ad.data.controls import CONTROLS
 from tune_ad.data.resolution import side_by_side
@@ -194,8 +195,9 @@ def test_the_data_set_is_declared(search, data, name):
 @every_search
 def test_the_space_is_one_of_parameters_and_holds_the_default(search, data, name):
     study = tiny(search, data, name)
-    for baseline, baseline in zip(study.resolved_baselines, study.baselines.values(), strict=True):
+    for resolved, baseline in zip(study.resolved_baselines, study.baselines.values(), strict=True):
         known = {each.name for each in fields(baseline.detector.Config)}
+        assert resolved.space == baseline.space
         assert set(baseline.space) | set(baseline.settings) <= known
         assert "epochs" not in baseline.space, "the budget gives the epochs"
         config = asdict(baseline.config(study.shape, {}))
@@ -266,11 +268,12 @@ def test_a_short_trial_runs_at_the_default_and_at_three_random_points(search, da
             report = trial.step()
         assert report.record.state == "complete", report.record.reason
         numbers = [report.objective] if study.selects else []
-        numbers += [each for name in on_test_images(search) for each in report.metrics[name]]
+        metrics = short(report.metrics)
+        numbers += [value for name in on_test_images(search) for value in metrics[name]]
         assert all(value is not None and math.isfinite(value) for value in numbers)
         tried = study.baselines[spec.baseline].score_space
         variants = {f"{p}={value}" for p, values in tried.items() for value in values}
-        assert variants <= set(report.record.variants)
+        assert variants <= set(short(report.record.variants))
 
 
 def corners(study):

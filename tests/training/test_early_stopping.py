@@ -1,16 +1,19 @@
+"""When a replica stops, the weights that it keeps, and its state as plain data."""
+
 import math
 
 import pytest
 import torch
 
+from tune_ad.storage.metric import Metric
 from tune_ad.training.early_stopping import EarlyStopping
 
 
 def noted(losses, patience=2):
-    plateau = EarlyStopping(patience)
+    stopping = EarlyStopping(patience)
     for epoch, loss in enumerate(losses, 1):
-        plateau.note(epoch, loss, {"w": torch.tensor([float(epoch)])})
-    return plateau
+        stopping.note(epoch, loss, {"w": torch.tensor([float(epoch)])})
+    return stopping
 
 
 @pytest.mark.parametrize(
@@ -25,22 +28,33 @@ def noted(losses, patience=2):
     ],
 )
 def test_a_replica_stops_after_as_many_intervals_without_a_lower_loss(losses, epoch, stopped):
-    plateau = noted(losses)
-    assert (plateau.epoch, plateau.stopped) == (epoch, stopped)
-    assert plateau.weights.get("w") == (torch.tensor([float(epoch)]) if epoch else None)
+    stopping = noted(losses)
+    assert (stopping.epoch, stopping.stopped) == (epoch, stopped)
+    assert stopping.weights.get("w") == (torch.tensor([float(epoch)]) if epoch else None)
 
 
 def test_the_weights_are_a_copy():
-    weights, plateau = {"w": torch.zeros(1)}, EarlyStopping(1)
-    plateau.note(1, 0.5, weights)
+    weights, stopping = {"w": torch.zeros(1)}, EarlyStopping(1)
+    stopping.note(1, 0.5, weights)
     weights["w"] += 1
-    assert float(plateau.weights["w"]) == 0
+    assert float(stopping.weights["w"]) == 0
 
 
 def test_it_goes_on_from_its_state():
     first, second = noted([3.0, 2.0, 2.5]), EarlyStopping(2)
+    first.terms = {Metric("train", "loss"): 0.5}
     second.load_state_dict(first.state_dict())
     assert second == first
     assert "patience" not in first.state_dict()
+    assert first.state_dict()["terms"] == [(tuple(Metric("train", "loss")), 0.5)], "plain data"
     second.note(4, 2.1, {})
     assert (second.stopped, second.loss) == (4, 2.0)
+
+
+def test_a_new_stage_is_watched_anew_and_its_terms_stay():
+    stopping = noted([3.0, 2.0, 2.5, 2.0])
+    stopping.terms = {Metric("train", "loss"): 0.5}
+    stopping.begin_stage()
+    assert stopping == EarlyStopping(2, terms=stopping.terms)
+    stopping.note(5, 9.0, {"w": torch.zeros(1)})
+    assert (stopping.loss, stopping.epoch, stopping.stopped) == (9.0, 5, None)

@@ -1,4 +1,4 @@
-"""Cohorts: hooks in their order, phases that move their own modules, exact continuation."""
+"""Replica sets: hooks in their order, phases that move their own modules, exact continuation."""
 
 import copy
 import math
@@ -14,6 +14,7 @@ from torch import Tensor, nn
 from torch.func import functional_call, grad_and_value, stack_module_state, vmap
 
 from tests.detectors.cases import quick, same, titled, variants
+from tests.naming import short
 from tune_ad.data import scaled
 from tune_ad.detectors import base, every_detector
 from tune_ad.detectors.autoencoders.ae import AE
@@ -265,7 +266,7 @@ def images_of(count: int = COUNT, shape: ImageShape = SHAPE) -> Tensor:
     return torch.rand((count, *shape), generator=torch.Generator().manual_seed(2))
 
 
-def members_of(*seeds: int, tasks: Iterable[str] = ("t",)) -> list[ReplicaSpec]:
+def specs_of(*seeds: int, tasks: Iterable[str] = ("t",)) -> list[ReplicaSpec]:
     return [ReplicaSpec(task, seed, torch.arange(COUNT)) for seed in seeds for task in tasks]
 
 
@@ -274,12 +275,12 @@ LINE = LineConfig(epochs=8, batch_size=7, learning_rate=1e-2, weight_decay=0.0)
 
 
 def twins(*seeds: int, detector: type[Twin] = Twin, config: TwinConfig = TWIN) -> ReplicaSet:
-    return ReplicaSet(detector, config, images_of(), members_of(*seeds or (0,)))
+    return ReplicaSet(detector, config, images_of(), specs_of(*seeds or (0,)))
 
 
 def lines(detector: type[Line] = Line, *seeds: int, **settings: Any) -> ReplicaSet:
     config = replace(LINE, **settings)
-    return ReplicaSet(detector, config, images_of(), members_of(*seeds or (0,)))
+    return ReplicaSet(detector, config, images_of(), specs_of(*seeds or (0,)))
 
 
 def module_of(replica_set: ReplicaSet, replica: int = 0) -> Any:
@@ -407,11 +408,11 @@ def test_nothing_can_be_scored_before_the_last_stage_has_begun():
         found.append(replica_set.scorable)
         replica_set.train(1)
     assert [*found, replica_set.scorable] == [False] * 3 + [True] * 3
-    single = ReplicaSet(AE, AE.Config(latent_dim=16, epochs=1), images_of(), members_of(0))
+    single = ReplicaSet(AE, AE.Config(latent_dim=16, epochs=1), images_of(), specs_of(0))
     assert not single.scorable
     single.train(1)
     assert single.scorable
-    assert ReplicaSet(Fitted, Config(), images_of(), members_of(0)).scorable
+    assert ReplicaSet(Fitted, Config(), images_of(), specs_of(0)).scorable
 
 
 def test_the_parameters_of_the_last_stage_are_counted():
@@ -421,7 +422,7 @@ def test_the_parameters_of_the_last_stage_are_counted():
     assert replica_set.parameters == sum(p.numel() for part in last for p in part.parameters())
     assert replica_set.parameters < sum(p.numel() for p in module.parameters())
     assert lines().parameters == 1
-    assert ReplicaSet(Fitted, Config(), images_of(), members_of(0)).parameters == 0
+    assert ReplicaSet(Fitted, Config(), images_of(), specs_of(0)).parameters == 0
 
 
 class Paused(Twin):
@@ -487,11 +488,11 @@ def test_what_a_stage_does_not_move_is_frozen_with_its_batch_statistics():
 
 def test_terms_of_earlier_stages_and_of_several_phases_are_told_apart():
     replica_set = twins()
-    assert set(replica_set.train(1)[0]) == {"pretrain/loss"}
-    assert set(replica_set.train(2)[0]) == {
-        "reconstruct/loss",
-        "reconstruct/error",
-        "discriminate/loss",
+    assert set(short(replica_set.train(1)[0])) == {"train_pretrain/loss"}
+    assert set(short(replica_set.train(2)[0])) == {
+        "train_reconstruct/loss",
+        "train_reconstruct/error",
+        "train_discriminate/loss",
     }
 
 
@@ -501,7 +502,7 @@ def test_train_returns_the_means_of_the_last_epoch():
     assert one.train(1) == other.train(2)
     # the loss is the weight as each of the three steps finds it
     end = float(module_of(one).line.weight.detach())
-    assert one.train(1)[0]["fall/loss"] == pytest.approx(end - 0.01, rel=1e-5)
+    assert short(one.train(1)[0])["train_fall/loss"] == pytest.approx(end - 0.01, rel=1e-5)
 
 
 # -------------------------------------------------------------------------- schedule and steps
@@ -528,7 +529,7 @@ def test_two_milestones_and_a_longer_stage():
     assert rates[:10] == pytest.approx(expected, rel=5e-3)
 
 
-def test_the_cohort_tells_the_learning_rate_of_its_last_epoch():
+def test_a_replica_set_tells_the_learning_rate_of_its_last_epoch():
     replica_set = lines()
     told = [replica_set.learning_rate]
     while not replica_set.finished:
@@ -615,7 +616,7 @@ def test_only_the_training_images_of_the_replica_are_seen():
 
 
 def trained(*seeds: int, tasks: Iterable[str] = ("t",)) -> ReplicaSet:
-    replica_set = ReplicaSet(Twin, TWIN, images_of(), members_of(*seeds, tasks=tasks))
+    replica_set = ReplicaSet(Twin, TWIN, images_of(), specs_of(*seeds, tasks=tasks))
     replica_set.train(5)
     replica_set.prepare_scoring()
     return replica_set
@@ -623,7 +624,7 @@ def trained(*seeds: int, tasks: Iterable[str] = ("t",)) -> ReplicaSet:
 
 def results(replica_set: ReplicaSet, replica: int = 0) -> Any:
     return (
-        replica_set.state_dict()["learners"][replica],
+        replica_set.state_dict()["replicas"][replica],
         replica_set.score(replica, torch.arange(COUNT)),
     )
 
@@ -635,7 +636,7 @@ def test_a_replica_does_not_depend_on_the_others():
 
 
 def test_replicas_train_in_turn_or_by_intervals_alike():
-    stepped = ReplicaSet(Twin, TWIN, images_of(), members_of(3, 4))
+    stepped = ReplicaSet(Twin, TWIN, images_of(), specs_of(3, 4))
     while not stepped.finished:
         stepped.train(1)
     stepped.prepare_scoring()
@@ -710,7 +711,7 @@ def config_of(detector: type[Detector[Any]], settings: dict[str, Any]) -> Config
 def test_continuation_is_bit_equal(detector, settings, tmp_path):
     def replica_set() -> ReplicaSet:
         config = config_of(detector, settings)
-        return ReplicaSet(detector, config, images_of(), members_of(0, 1))
+        return ReplicaSet(detector, config, images_of(), specs_of(0, 1))
 
     straight = replica_set()
     curve = [straight.train(1) for _ in range(straight.epochs)]
@@ -735,7 +736,7 @@ def test_continuation_is_bit_equal(detector, settings, tmp_path):
             )
 
 
-def test_loading_undoes_what_a_cohort_did_since(tmp_path):
+def test_loading_undoes_what_a_replica_set_did_since(tmp_path):
     replica_set = twins(0, 1)
     replica_set.train(3)
     saved = through_file(replica_set.state_dict(), tmp_path)
@@ -783,11 +784,11 @@ def test_a_replica_that_diverges_fails_and_the_others_go_on(epochs, unlucky):
     fine.train(16)
     for ours, theirs in ((0, 0), (2, 1)):
         assert same(
-            replica_set.state_dict()["learners"][ours], fine.state_dict()["learners"][theirs]
+            replica_set.state_dict()["replicas"][ours], fine.state_dict()["replicas"][theirs]
         )
 
 
-def test_a_cohort_of_failures_is_finished(unlucky):
+def test_a_replica_set_of_failures_is_finished(unlucky):
     unlucky(0, 0)
     replica_set = lines(Faulty, 0)
     assert replica_set.train(2) == [{}]
@@ -814,9 +815,9 @@ def test_a_replica_can_be_failed_from_outside():
     replica_set = twins(0, 1)
     replica_set.train(1)
     replica_set.fail(0, 1, "no reason")
-    before = copy.deepcopy(replica_set.state_dict()["learners"][0])
+    before = copy.deepcopy(replica_set.state_dict()["replicas"][0])
     assert replica_set.train(2)[0] == {}
-    assert same(before, replica_set.state_dict()["learners"][0])
+    assert same(before, replica_set.state_dict()["replicas"][0])
     assert not replica_set.finished
 
 
@@ -848,11 +849,11 @@ def test_images_that_are_not_finite_are_refused(value, chunk, monkeypatch):
     images[13, 0, 7, 7] = value
     images[17] = value
     with pytest.raises(UserError, match=r"2 of 20 images have a NaN .* the first is image 13;"):
-        ReplicaSet(Line, LINE, images, members_of(0))
+        ReplicaSet(Line, LINE, images, specs_of(0))
 
 
 def test_a_replica_without_training_images_is_refused():
-    replica_specs = [*members_of(0), ReplicaSpec("u", 3, torch.arange(0))]
+    replica_specs = [*specs_of(0), ReplicaSpec("u", 3, torch.arange(0))]
     with pytest.raises(UserError, match="task u with seed 3 has no training image"):
         ReplicaSet(Line, LINE, images_of(), replica_specs)
 
@@ -902,8 +903,8 @@ def test_a_fitted_scaling_does_not_depend_on_the_other_replicas():
 def test_constant_training_images_are_refused_by_a_fitted_scaling_alone():
     images = torch.zeros_like(contrasts())
     with pytest.raises(UserError, match="'gcn' needs contrast, and all 20 training images"):
-        ReplicaSet(AE, GCN, images, members_of(0))
-    ReplicaSet(AE, replace(GCN, scaling="unit"), images, members_of(0))
+        ReplicaSet(AE, GCN, images, specs_of(0))
+    ReplicaSet(AE, replace(GCN, scaling="unit"), images, specs_of(0))
 
 
 # ------------------------------------------------------------------- detectors that are fitted
@@ -970,7 +971,7 @@ def briefly_trained(
 ) -> list[Detector[Any]]:
     """Three replicas whose buffers have left their first values."""
     replica_set = ReplicaSet(
-        detector, config_of(detector, settings), images_of(), members_of(0, 1, 2)
+        detector, config_of(detector, settings), images_of(), specs_of(0, 1, 2)
     )
     replica_set.train(2)
     return [replica.module for replica in replica_set.replicas]
@@ -1112,7 +1113,7 @@ def patient(patience: int = 2) -> ReplicaSet:
     for k, turn in enumerate(TURNS):
         images[k] = turn / 20
     config = replace(LINE, batch_size=COUNT)
-    replica_specs = members_of(*range(len(TURNS)))
+    replica_specs = specs_of(*range(len(TURNS)))
     return ReplicaSet(Course, config, images, replica_specs, patience=patience)
 
 
@@ -1131,41 +1132,43 @@ def watched(replica_set: ReplicaSet, epochs: int = 99) -> list[Any]:
 def test_each_replica_stops_on_its_own_with_its_best_weights():
     replica_set, free = patient(), patient(0)
     weights, reference = watched(replica_set), watched(free)
-    assert (replica_set.epoch, replica_set.finished, free.plateaus) == (16, True, [])
-    assert [each.stopped for each in replica_set.plateaus] == [12, None, 11]
-    assert [each.epoch for each in replica_set.plateaus] == [10, 16, 9], "each stage counts anew"
+    assert (replica_set.epoch, replica_set.finished, free.early_stopping) == (16, True, [])
+    assert [each.stopped for each in replica_set.early_stopping] == [12, None, 11]
+    assert [each.epoch for each in replica_set.early_stopping] == [10, 16, 9], (
+        "each stage counts anew"
+    )
     assert [replica_set.epoch_of(k) for k in range(3)] == [12, 16, 11]
     assert [free.epoch_of(k) for k in range(3)] == [16, 16, 16]
     assert {each[2] for each in weights[5:8]} == {reference[3][2]}, "done with its first stage"
-    for k, plateau in enumerate(replica_set.plateaus[:2]):
-        stopped = plateau.stopped or 16
+    for k, stopping in enumerate(replica_set.early_stopping[:2]):
+        stopped = stopping.stopped or 16
         assert [each[k] for each in weights[: stopped - 1]] == [
             each[k] for each in reference[: stopped - 1]
         ]
-        best = reference[plateau.epoch - 1][k]
+        best = reference[stopping.epoch - 1][k]
         assert {each[k] for each in weights[stopped - 1 :]} == {best}
-        assert float(module_of(replica_set, k).get_buffer("steps")) == plateau.epoch
+        assert float(module_of(replica_set, k).get_buffer("steps")) == stopping.epoch
 
 
-def test_a_cohort_is_finished_when_no_replica_trains_any_more():
+def test_a_replica_set_is_finished_when_no_replica_trains_any_more():
     replica_set = patient(1)
     replica_set.fail(1, 0, "made to")
     watched(replica_set)
-    assert [each.stopped for each in replica_set.plateaus] == [11, None, 10]
+    assert [each.stopped for each in replica_set.early_stopping] == [11, None, 10]
     assert (replica_set.epoch, replica_set.training()) == (11, [])
     assert replica_set.train(3) == [
-        replica_set.plateaus[0].terms,
+        replica_set.early_stopping[0].terms,
         {},
-        replica_set.plateaus[2].terms,
+        replica_set.early_stopping[2].terms,
     ]
 
 
 def test_a_replica_that_has_stopped_keeps_the_terms_of_its_last_epoch():
     replica_set = patient()
     watched(replica_set, 12)
-    kept = dict(replica_set.plateaus[0].terms)
+    kept = dict(replica_set.early_stopping[0].terms)
     assert replica_set.train(1)[0] == kept
-    assert set(kept) == {"loss"}
+    assert set(short(kept)) == {"train_loss"}
 
 
 @pytest.mark.parametrize("after", [5, 9, 11, 13])

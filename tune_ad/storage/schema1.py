@@ -14,6 +14,7 @@ import numpy as np
 from tune_ad.storage.metric import BITS_PER_DIM, Metric, ScoreVariant
 
 SCORED = ("auroc", "ap")  # the terms that are against a set of outsiders
+STAGES = ("pretraining", "warm start", "train")  # before the last; other names are of phases
 EARLY_STOPPING = {"best_epoch": "best_epoch", "plateau": "stopped"}
 BOUNDS = ("negative_elbo", "negative_iwae")
 NEARLY_ONE_CODE = (
@@ -40,8 +41,10 @@ def metric_named(name: str) -> Metric:
     if part != "train":
         outsider = term if before else ""
         return Metric(part, before[0] if before else term, outsider, unit)
-    stage, phase = before if len(before) == 2 else (before[0], "") if before else ("", "")
-    return Metric(part, term, "", unit, stage, phase)
+    first, *phases = before or [""]
+    if phases or first in STAGES:
+        return Metric(part, term, "", unit, first, *phases)
+    return Metric(part, term, "", unit, phase=first)
 
 
 def variant_named(name: str) -> ScoreVariant:
@@ -61,8 +64,11 @@ def variant_named(name: str) -> ScoreVariant:
 
 
 def upgraded_trial(line: Mapping[str, Any]) -> Row:
-    """A line of `trials.jsonl` of schema 1 as schema 2 has it; what is missing stays missing."""
-    upgraded: Row = {**line, "schema": 2}
+    """A line of `trials.jsonl` of schema 1 as schema 2 has it; what is missing stays missing.
+
+    It still says that it is of schema 1, whose scales are in other words.
+    """
+    upgraded: Row = {**line}
     metrics, variants = line.get("metrics"), line.get("variants") or {}
     if metrics is None:
         return upgraded
@@ -170,4 +176,4 @@ def _histogram(title: str, counts: Mapping[str, Any]) -> Row:
     """Histograms were named "<task>", or "<task>, <part>" for a part of the score."""
     task, _, part = title.partition(", ")
     sides = {name: values for name, values in counts.items() if name != "edges"}
-    return {"task": task, "part": part, "edges": counts["edges"], "counts": sides}
+    return {"task": task, "part": part, "outsider": "", "edges": counts["edges"], "counts": sides}

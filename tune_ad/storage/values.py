@@ -23,7 +23,7 @@ def encode(value: Any) -> Any:  # noqa: ANN401
         TypeError: if the value has a type that JSON cannot give back.
     """
     if isinstance(value, float) and not math.isfinite(value):
-        return {NOT_FINITE: repr(value)}
+        return {NOT_FINITE: repr(float(value))}  # of NumPy's, too
     if value is None or isinstance(value, bool | int | float | str):
         return value
     if isinstance(value, tuple | list):

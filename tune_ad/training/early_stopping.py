@@ -51,12 +51,11 @@ class EarlyStopping:
 
     def state_dict(self) -> dict[str, Any]:
         """Everything but the patience, as tensors and plain data."""
-        terms = [(tuple(metric), value) for metric, value in self.terms.items()]
-        return {**vars(self), "terms": terms}
+        state = {name: value for name, value in vars(self).items() if name != "patience"}
+        return state | {"terms": [(tuple(metric), v) for metric, v in self.terms.items()]}
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
         """Go on from `state`."""
         for name, value in state.items():
-            if name not in ("patience", "terms"):
-                setattr(self, name, value)
+            setattr(self, name, value)
         self.terms = {Metric(*metric): value for metric, value in state["terms"]}

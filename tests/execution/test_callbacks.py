@@ -1,0 +1,182 @@
+"""The progress line, and what TensorBoard shows of a trial."""
+
+from dataclasses import replace
+
+import pytest
+from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+from tensorboard.util.tensor_util import make_ndarray
+
+from tests.training.cases import AGAINST, Blinded, Brightness, planted, study_of, trial_of
+from tune_ad.execution.callbacks import ProgressBar, TensorBoardCallback
+from tune_ad.storage.folder import StudyFolder
+from tune_ad.storage.records import TrialSpec
+from tune_ad.training.report import Progress, Report
+from tune_ad.training.suite import Suite
+
+# ---------------------------------------------------------------------- the progress line
+
+
+def spec(number):
+    return TrialSpec(number, "PGN", {})
+
+
+@pytest.fixture
+def report_at(record):
+    """A function: a report after so many epochs, of which a bar reads nothing else."""
+
+    def make(epoch):
+        return Report(epoch, 9, 0.5, 0.1, {}, {}, {}, {}, False, record(), {})
+
+    return make
+
+
+@pytest.fixture
+def bar(capsys):
+    """A bar of two trials of four epochs."""
+    line = ProgressBar("study", 2, 4)
+    yield line
+    line.close()
+
+
+def test_the_bar_advances_by_fractions_of_epochs(bar, report_at):
+    for epochs in (0.25, 0.5, 1.0):
+        bar.progressed(spec(0), Progress(epochs))
+        assert bar.bar.n == epochs
+    bar.reported(spec(0), report_at(2))
+    assert bar.bar.n == 2
+    bar.progressed(spec(1), Progress(0.5))
+    assert bar.bar.n == 2.5, "two trials at a time are counted together"
+
+
+def test_the_bar_never_goes_back(bar, report_at):
+    bar.reported(spec(0), report_at(3))
+    bar.progressed(spec(0), Progress(1.5))
+    bar.reported(spec(0), report_at(2))
+    assert bar.bar.n == 3, "a trial that was restored repeats what is known"
+    bar.progressed(spec(0), Progress(99.0))
+    assert bar.bar.n == 4, "no trial has more epochs than its share of the line"
+
+
+@pytest.mark.parametrize("state", ["complete", "pruned", "failed"])
+def test_the_epochs_that_an_ended_trial_will_not_run_are_done(bar, record, state):
+    bar.progressed(spec(0), Progress(0.5))
+    bar.ended(spec(0), record(state=state), {})
+    assert bar.bar.n == 4
+    bar.ended(spec(1), record(1, state=state), {})
+    assert bar.bar.n == bar.bar.total == 8
+
+
+def test_the_line_counts_trials_and_names_the_best(record, capsys):
+    line = ProgressBar("study", 3, 4, [record(0, 0.25)])
+    line.ended(spec(1), record(1, 0.875), {})
+    line.ended(spec(2), record(2, 0.99, state="failed"), {})
+    line.ended(spec(3), record(3, 0.5, state="pruned"), {})
+    assert line.bar.desc == "study: 2 done, 1 failed, 1 stopped early, best 0.875"
+    line.close()
+    unranked = ProgressBar("winner", 1, 4, ranked=False)
+    unranked.ended(spec(0), record(0, 0.25), {})
+    assert unranked.bar.desc == "winner: 1 done, 0 failed"
+    unranked.close()
+    shown = capsys.readouterr().err
+    assert "study: 2 done, 1 failed" in shown
+    assert "100%" in shown
+
+
+def test_a_bar_that_is_not_shown_prints_nothing(record, capsys):
+    line = ProgressBar("study", 1, 4, shown=False)
+    line.progressed(spec(0), Progress(1.0))
+    line.ended(spec(0), record(), {})
+    line.close()
+    assert capsys.readouterr().err == ""
+
+
+# ---------------------------------------------------------------------------- TensorBoard
+
+
+class Cautious(Blinded):
+    """Warns of every model but the first."""
+
+    def warnings(self, numbers):
+        marked = float(self.get_buffer("mark")) != type(self).first
+        return ["the sky falls"] * marked
+
+    first = 0.0
+
+
+def told(trial, suite, folder):
+    """The events of a trial that was run and told to TensorBoard."""
+    callback = TensorBoardCallback(trial.study, folder, suite.tasks)
+    callback.started(trial.spec)
+    report = trial.step()
+    callback.reported(trial.spec, report)
+    while not report.done:
+        report = trial.step()
+        callback.reported(trial.spec, report)
+    callback.ended(trial.spec, report.record, report.details)
+    callback.close()
+    (run,) = [path for path in folder.tensorboard.iterdir() if path.is_dir()]
+    return EventAccumulator(str(run), {"tensors": 0, "scalars": 0}).Reload(), report
+
+
+def with_titles(suite, *names):
+    """The suite whose tasks have classes with names."""
+    tasks = [replace(task, class_name=name) for task, name in zip(suite.tasks, names, strict=True)]
+    return Suite(suite.images, tuple(tasks), suite.splits, suite.about)
+
+
+def values(events, tag):
+    return [(event.step, event.value) for event in events.Scalars(tag)]
+
+
+def test_a_metric_is_shown_under_its_part_and_a_class_under_its_title(tmp_path):
+    parts = {
+        "train": [1, 2, 3, 4],
+        "validation_normal": [3, 10],
+        "validation_anomalous": [10, 30],
+        "test_normal": [1, 70],
+        "test/rest": [2, 80],
+    }
+    suite = with_titles(planted(parts, parts), "cat", "dog")
+    trial = trial_of(study_of(Blinded, epochs=2, evaluations=2), suite)
+    events, report = told(trial, suite, StudyFolder(tmp_path))
+    tags = set(events.Tags()["scalars"])
+    expected = {"train/loss", "train/learning_rate", "objective", "validation/auroc", "test/auroc"}
+    assert expected <= tags
+    for title in ("toy/cat", "toy/dog"):
+        assert f"validation/auroc by class/{title}" in tags
+        assert f"test/auroc by class/{title}" in tags
+    assert [step for step, _ in values(events, "validation/auroc")] == [1, 2]
+    assert [step for step, _ in values(events, "test/auroc")] == [2]
+    assert values(events, "objective")[-1][1] == pytest.approx(report.objective)
+    shown = set(events.Tags()["tensors"])
+    for title in ("toy/cat", "toy/dog"):
+        for group in ("normal", "anomalous (rest)"):
+            assert f"scores/{title}/{group}" in shown
+
+
+def test_each_set_of_outsiders_has_a_tag(tmp_path):
+    suite = planted(AGAINST)
+    events, report = told(
+        trial_of(study_of(Brightness, selection="oracle"), suite), suite, StudyFolder(tmp_path)
+    )
+    tags = set(events.Tags()["scalars"])
+    assert {"test/auroc", "test/auroc/bright", "test/auroc/dark"} <= tags
+    assert "test/auroc/dark by class/toy/0" in tags
+    shown = set(events.Tags()["tensors"])
+    assert {f"scores/toy/0/anomalous ({name})" for name in ("bright", "dark")} <= shown
+    assert report.done
+
+
+@pytest.mark.parametrize(
+    ("seeds", "text"), [(2, "1 replica: the sky falls"), (3, "2 replicas: the sky falls")]
+)
+def test_a_warning_is_shown_with_the_number_of_replicas(seeds, text, tmp_path, monkeypatch):
+    parts = {**AGAINST, "train": [5, 6, 7, 8]}
+    suite = planted(parts)
+    trial = trial_of(study_of(Cautious, seeds=seeds, selection="random"), suite)
+    first = trial.replica_set.replicas[0].module.get_buffer("mark")
+    monkeypatch.setattr(Cautious, "first", float(first))
+    events, report = told(trial, suite, StudyFolder(tmp_path))
+    (event,) = events.Tensors("health/warning")
+    assert event.step == report.epoch
+    assert make_ndarray(event.tensor_proto).item().decode() == text

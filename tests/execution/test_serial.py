@@ -1,0 +1,144 @@
+"""The serial backend: signs of a trial between its reports, and trials that raise."""
+
+import pytest
+
+from tune_ad.detectors.pgn import PGN
+from tune_ad.execution import serial
+from tune_ad.execution.callbacks import ProgressBar
+from tune_ad.execution.loop import FixedTrials, TrialLoop
+from tune_ad.training.trial import Trial
+
+
+@pytest.fixture
+def loop_of(finished):
+    """A function: the trials of the finished study again, told to some callbacks."""
+
+    def make(*callbacks):
+        session = finished.session
+        specs = FixedTrials(finished.folder.read_trial_specs())
+        return TrialLoop(session.study, specs, callbacks, session.tasks)
+
+    return make
+
+
+def run(loop, finished):
+    serial.run(loop, finished.session.suite, "cpu", 1)
+    assert not loop.interrupted
+
+
+def of_a_trial(progress):
+    """What is told of a trial of three epochs that reports after each."""
+    between = [("progressed", 0.5), ("progressed", 1.0)] * progress
+    return [
+        ("started",),
+        *(
+            event
+            for epoch in range(3)
+            for event in (
+                *((name, epoch + share) for name, share in between),
+                ("reported", epoch + 1),
+            )
+        ),
+        ("ended", "complete"),
+    ]
+
+
+@pytest.mark.parametrize("progress", [True, False])
+def test_progress_comes_between_reports_and_changes_no_number(
+    loop_of, finished, events, timeless, monkeypatch, progress
+):
+    monkeypatch.setattr(serial, "PROGRESS_SECONDS", 0.0 if progress else 3600.0)
+    run(loop_of(events), finished)
+    assert [event[0] for event in events.all] == sorted(event[0] for event in events.all)
+    for number in range(4):
+        assert events.of(number) == of_a_trial(progress)
+    assert timeless(events.records) == timeless(finished.folder.read_trials())
+
+
+class Noting(ProgressBar):
+    """Notes after each event where the bar is."""
+
+    def __init__(self, *arguments):
+        super().__init__(*arguments)
+        self.at = []
+
+    def progressed(self, spec, progress):
+        super().progressed(spec, progress)
+        self.at.append(("progressed", self.bar.n))
+
+    def reported(self, spec, report):
+        super().reported(spec, report)
+        self.at.append(("reported", self.bar.n))
+
+    def ended(self, spec, record, details):
+        super().ended(spec, record, details)
+        self.at.append(("ended", self.bar.n))
+
+
+def test_the_bar_moves_between_reports(loop_of, finished, monkeypatch, capsys):
+    monkeypatch.setattr(serial, "PROGRESS_SECONDS", 0.0)
+    bar = Noting("tiny", 4, 3)
+    loop = loop_of(bar)
+    run(loop, finished)
+    loop.close()
+    assert bar.bar.total == 12
+    expected = [
+        sign
+        for trial in range(4)
+        for sign in (
+            *(
+                sign
+                for epoch in range(3)
+                for sign in (
+                    ("progressed", 3 * trial + epoch + 0.5),
+                    ("progressed", 3 * trial + epoch + 1),
+                    ("reported", 3 * trial + epoch + 1),
+                )
+            ),
+            ("ended", 3 * trial + 3),
+        )
+    ]
+    assert bar.at == expected
+    assert "4 done" in capsys.readouterr().err
+
+
+def test_a_trial_that_raises_in_the_middle_of_an_interval_is_a_failure(
+    loop_of, finished, events, monkeypatch
+):
+    monkeypatch.setattr(serial, "PROGRESS_SECONDS", 0.0)
+    terms, calls = PGN.terms, []
+
+    def burst(self, phase, images, noise):
+        calls.append(1)
+        if self.config.latent_dim == 8 and self.training and len(calls) > 3:
+            raise RuntimeError("burst\nin the middle")
+        return terms(self, phase, images, noise)
+
+    monkeypatch.setattr(PGN, "terms", burst)
+    run(loop_of(events), finished)
+    assert events.of(0) == [("started",), ("progressed", 0.5), ("ended", "failed")]
+    failed = {record.reason for record in events.records if record.state == "failed"}
+    assert failed == {"RuntimeError: burst"}
+    assert len(events.records) == 4
+
+
+def test_an_interruption_in_the_middle_of_an_interval_leaves_the_trial_running(
+    loop_of, finished, events, monkeypatch
+):
+    monkeypatch.setattr(serial, "PROGRESS_SECONDS", 0.0)
+    advance, calls = Trial.advance, []
+
+    def interrupted(self, seconds=0.0):
+        calls.append(1)
+        if len(calls) == 6:
+            raise KeyboardInterrupt
+        return advance(self, seconds)
+
+    monkeypatch.setattr(Trial, "advance", interrupted)
+    loop = loop_of(events)
+    with pytest.raises(KeyboardInterrupt):
+        serial.run(loop, finished.session.suite, "cpu", 1)
+    assert loop.interrupted
+    assert list(loop.running) == [0]
+    assert events.records == []
+    assert events.of(0)[-1] == ("progressed", 2.0)
