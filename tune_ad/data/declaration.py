@@ -60,6 +60,8 @@ class DataSet:
             their labels "0", "1", ...
         about: a sentence about the images, for records.
         alias: the short name, which ends the names of searches; the full name if it is empty.
+        shape: of one image, (channels, height, width), so that it is known before the images are
+            fetched; None for a user's own .npz, whose header has it.
         embedded: () -> arrays, for a data set that comes with an installed library.
         torchvision: how torchvision holds the data set, if it does.
         registries: the packages that hold the data set, in the order in which they are tried.
@@ -70,6 +72,7 @@ class DataSet:
     classes: tuple[str, ...] = ()
     about: str = ""
     alias: str = ""
+    shape: tuple[int, int, int] | None = None
     embedded: Callable[[], Arrays] | None = None
     torchvision: Torchvision | None = None
     registries: tuple[Registry, ...] = ()

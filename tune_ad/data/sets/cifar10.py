@@ -50,6 +50,7 @@ DATA_SET = DataSet(
         "truck",
     ),
     about="CIFAR-10, all 60,000 images, official split and order",
+    shape=(3, 32, 32),
     torchvision=in_two_parts(
         "CIFAR10", tuple(f"cifar-10-batches-py/{name}" for name in (*BATCHES, "test_batch"))
     ),

