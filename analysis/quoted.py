@@ -54,7 +54,7 @@ class Result(NamedTuple):
         variants: the AUROC, averaged over classes, under other score-time values.
         outsiders: where other data sets are anomalous, the AUROC against each of them, by the
             name of the score; "score" is the one of `auroc`, which is against the first.
-        normals: the data set that gives the normal images.
+        against: what `auroc` sets against each other, in words; empty without outsider sets.
         params: of the configuration, the searched ones only.
         seeds: that were tested, failed ones included.
         planned: seeds that are to be tested; more than `seeds` while that still runs.
@@ -73,7 +73,7 @@ class Result(NamedTuple):
     classes: dict[str, Estimate]
     variants: dict[str, Estimate]
     outsiders: dict[str, dict[str, Estimate]]
-    normals: str
+    against: str
     params: dict[str, Any]
     seeds: int
     planned: int
@@ -87,16 +87,6 @@ class Result(NamedTuple):
     def selection(self) -> str:
         """What selected the configuration, as a sentence."""
         return NOT_SELECTED if self.rule == NOTHING else f"Selected by {self.rule}."
-
-    @property
-    def first_outsider(self) -> str:
-        """The name of the first set of outsiders; empty where the outsiders are other classes."""
-        return next(iter(self.outsiders), "")
-
-    @property
-    def against(self) -> str:
-        """What `auroc` sets against each other, in words; empty without outsider sets."""
-        return f"{self.normals} against {self.first_outsider}" if self.first_outsider else ""
 
 
 class _Tested(NamedTuple):
@@ -239,7 +229,8 @@ def _result(study: StudyRecords, source: str, rule: str, tested: _Tested) -> Res
     table = frame.replicas(tested.records).reindex(columns=columns)
     by_seed, seeds = frame.by_seed(table), table["seed"].nunique()
     complete = table[table["seed"].isin(by_seed.index)]
-    configuration = tested.configuration
+    configuration, outsiders = tested.configuration, _outsiders(tested.records)
+    task = tested.records[0].replicas[0].task
     return Result(
         baseline=configuration.baseline,
         label=tested.label or configuration.baseline,
@@ -251,8 +242,8 @@ def _result(study: StudyRecords, source: str, rule: str, tested: _Tested) -> Res
             for task, rows in complete.groupby("task", observed=True)
         },
         variants=_variants(tested.records, TEST_AUROC),
-        outsiders=_outsiders(tested.records),
-        normals=study.source_of(tested.records[0].replicas[0].task),
+        outsiders=outsiders,
+        against=study.title_against(task, next(iter(outsiders))) if outsiders else "",
         params={name: configuration.params[name] for name in configuration.searched},
         seeds=seeds,
         planned=tested.planned or seeds,

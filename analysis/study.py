@@ -204,6 +204,19 @@ class StudyRecords:
         """
         return str(self.tasks.get(name, {}).get("source", name))
 
+    def title_against(self, name: str, outsider: str) -> str:
+        """A task against one of its outsider sets in words, such as "cifar10 against svhn".
+
+        Args:
+            name: of the task; where that set is its only one and the study stores a title other
+                than the name, the title is returned.
+            outsider: name of the outsider set.
+        """
+        title = self.task_title(name)
+        if title != name and list(self.tasks[name].get("outsiders", ())) == [outsider]:
+            return title
+        return f"{self.source_of(name)} against {outsider}"
+
     @cached_property
     def table(self) -> pd.DataFrame:
         """One row per trial, as in `frame.trials`."""

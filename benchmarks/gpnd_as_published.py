@@ -1,15 +1,16 @@
-"""What each defect of the GPND in arXiv 2005.01889 does to its AUROC.
+"""What each defect of the GPND script behind arXiv 2005.01889 does to its AUROC.
 
     python benchmarks/gpnd_as_published.py [--data mnist] [--normal 2] [--seed 0] [--epochs 80]
         [--images 600]
 
 Trains two models with the settings of the script of Park et al. (LeNet-like networks, learning
-rate 2e-3, batches of 128, half the weight on the reconstruction, 32 or 128 latent dimensions) and
-scores the test set in eight ways: by GPND as it should be; with each of the defects that the
-docstring of `tune_ad.detectors.gpnd.GPND` lists, alone; with all of them. Prints Markdown.
+rate 2e-3, batches of 128, reconstruction weight 1/2, 32 or 128 latent dimensions) and scores the
+test set in eight ways: by GPND as in its paper, with each of the defects that the docstring of
+`tune_ad.detectors.gpnd.GPND` lists, and with all of them. Prints a table in Markdown.
 
-Defect 3 fits densities on the test images, anomalies among them, and the scores of all images
-hang together: what this program computes is no detector and must not be compared with one.
+With defect 3 the densities are fitted to the test images, anomalies among them, so that the score
+of an image depends on the others. This program is no detector, and its results must not be
+compared with those of one.
 """
 
 import argparse
@@ -53,81 +54,97 @@ class SharedTrunk(GPND):
         return encoder, decoder, nn.Sequential(encoder[0], discriminator[1])
 
 
-class Faults(NamedTuple):
-    """What is wrong with a score, by the numbers of the defects."""
+class Defects(NamedTuple):
+    """The defects of a score.
+
+    Attributes:
+        name: of the row in the table, with the numbers of the defects.
+        model: "correct"; "shared" has the defects 1 and 2, "re-estimated" has 1 alone.
+        test_fit: whether densities are fitted to the test images (defect 3).
+        log_volume: the Jacobian of the "decoder" or "encoder"; "rows" is defect 4.
+        squared: whether d is the squared norm (defect 5).
+    """
 
     name: str
-    model: str = "correct"  # "shared" has defects 1 and 2, "re-estimated" 1 alone
-    test_fit: bool = False  # 3
-    log_volume: str = "decoder"  # or "encoder"; "rows" is defect 4
-    squared: bool = False  # 5
+    model: str = "correct"
+    test_fit: bool = False
+    log_volume: str = "decoder"
+    squared: bool = False
 
 
 CASES = (
-    Faults("none"),
-    Faults("none, Jacobian of the encoder", log_volume="encoder"),
-    Faults("1 and 2: one trunk", "shared"),
-    Faults("1 without 2: batch statistics of real images", "re-estimated"),
-    Faults("3: densities of the test set", test_fit=True),
-    Faults("4: volumes of rows", log_volume="rows"),
-    Faults("5: squared distance", squared=True),
-    Faults("all", "shared", test_fit=True, log_volume="rows", squared=True),
+    Defects("none"),
+    Defects("none, Jacobian of the encoder", log_volume="encoder"),
+    Defects("1 and 2: one trunk", "shared"),
+    Defects("1 without 2: batch statistics of real images", "re-estimated"),
+    Defects("3: densities of the test set", test_fit=True),
+    Defects("4: volumes of rows", log_volume="rows"),
+    Defects("5: squared distance", squared=True),
+    Defects("all", "shared", test_fit=True, log_volume="rows", squared=True),
 )
 
 
-class Seen(NamedTuple):
-    """What a model makes of images: codes (n, J), residual norms (n,), log-volumes (n,)."""
+class Outputs(NamedTuple):
+    """What a model computes from n images.
+
+    Attributes:
+        codes: shape (n, J), float64.
+        distances: norms of the residuals, shape (n,), float64.
+        log_volumes: by the Jacobian that they are of, each of shape (n,).
+    """
 
     codes: Tensor
     distances: Tensor
-    volumes: dict[str, Tensor]
+    log_volumes: dict[str, Tensor]
 
 
-Views = tuple[Seen, Seen]  # of the training and of the test images
+TrainAndTest = tuple[Outputs, Outputs]  # of the training and of the test images
 
 
 def row_log_volumes(module: GPND, images: Tensor) -> Tensor:
     """The sum of the logarithms of the singular values of each row of the encoder's Jacobian.
 
-    Each row is taken for one h x w matrix per channel (defect 4): on grey images of 28 x 28 with
-    32 latent dimensions these are 32 x 28 values, none of them one of the Jacobian's.
+    Each row is taken for one h x w matrix per channel (defect 4). On grey images of 28 x 28 with
+    32 latent dimensions these are 32 x 28 values, none of them a singular value of the Jacobian.
     """
-    size = module.config.latent_dim
-    values = [
-        torch.linalg.svdvals(
-            reverse_jacobian(module.encoder, each, size).unflatten(2, each[0].shape)
-        )
-        for each in images.split(chunk_size(images, size))
-    ]
+    latent_dim, shape = module.config.latent_dim, images[0].shape
     least = torch.finfo(torch.float32).tiny
-    return torch.cat([each.double().clamp(min=least).log().flatten(1).sum(1) for each in values])
+    log_volumes = []
+    for chunk in images.split(chunk_size(images, latent_dim)):
+        rows = reverse_jacobian(module.encoder, chunk, latent_dim).unflatten(2, shape)
+        values = torch.linalg.svdvals(rows).double()
+        log_volumes.append(values.clamp(min=least).log().flatten(1).sum(1))
+    return torch.cat(log_volumes)
 
 
 @torch.no_grad()
-def seen(replica: Replica, indices: Tensor, with_volumes: bool) -> Seen:
-    """What the trained model of a replica makes of images, in evaluation mode."""
+def outputs(replica: Replica, indices: Tensor, with_volumes: bool) -> Outputs:
+    """What the trained model of a replica computes from images, in evaluation mode."""
     module: Any = replica.module.eval()
-    parts: list[Seen] = []
+    parts: list[Outputs] = []
     for images in map(replica.pick, replica.chunks(indices)):
         codes, distances = module.code_and_distance(images)
-        volumes = {}
+        log_volumes = {}
         if with_volumes:
-            volumes = {
+            log_volumes = {
                 "decoder": -decoder_log_volumes(module.decoder, codes),
                 "encoder": encoder_log_volumes(module.encoder, images, codes.shape[1]),
                 "rows": row_log_volumes(module, images),
             }
-        parts.append(Seen(codes.double(), distances, volumes))
-    joined = {name: torch.cat([each.volumes[name] for each in parts]) for name in parts[0].volumes}
-    codes, distances = (torch.cat([each[k] for each in parts]) for k in range(2))
-    return Seen(codes, distances, joined)
+        parts.append(Outputs(codes.double(), distances, log_volumes))
+    names = parts[0].log_volumes
+    return Outputs(
+        torch.cat([part.codes for part in parts]),
+        torch.cat([part.distances for part in parts]),
+        {name: torch.cat([part.log_volumes[name] for part in parts]) for name in names},
+    )
 
 
 @torch.no_grad()
 def re_estimate(replica: Replica) -> None:
-    """Give the trunk the batch statistics of real training images alone (undoes defect 2)."""
+    """Estimate the batch statistics from real training images alone, which undoes defect 2."""
     encoder: Any = replica.module.encoder
-    norms = [each for each in encoder.modules() if isinstance(each, nn.BatchNorm2d)]
+    norms = [layer for layer in encoder.modules() if isinstance(layer, nn.BatchNorm2d)]
     for norm in norms:
         norm.reset_running_stats()
         norm.momentum = None  # the plain mean over batches
@@ -137,32 +154,40 @@ def re_estimate(replica: Replica) -> None:
     encoder.eval()
 
 
-def scores(fitted_on: Seen, test: Seen, faults: Faults, pixels: int) -> dict[str, Tensor]:
-    """The score and its parts in nats, each of shape (n,)."""
-    power = 2 if faults.squared else 1
-    histogram = fitted_histogram(fitted_on.distances**power, 30)
+def scores(fitted_to: Outputs, test: Outputs, defects: Defects, pixels: int) -> dict[str, Tensor]:
+    """The score of test images and its parts in nats, each of shape (n,).
+
+    Args:
+        fitted_to: outputs to which the densities are fitted.
+        test: outputs for the test images.
+        defects: of the score.
+        pixels: number of values in an image.
+    """
+    power = 2 if defects.squared else 1
+    histogram = fitted_histogram(fitted_to.distances**power, 30)
     distances, size = test.distances**power, pixels - test.codes.shape[1]
-    exponent = size if faults.squared else size - 1
+    exponent = size if defects.squared else size - 1
     parts = {
-        "volume": -test.volumes[faults.log_volume],
-        "latent": -fitted_gaussian(fitted_on.codes).log_density(test.codes),
+        "volume": -test.log_volumes[defects.log_volume],
+        "latent": -fitted_gaussian(fitted_to.codes).log_density(test.codes),
         "residual": exponent * distances.log() - histogram.log_density(distances),
     }
     return {"score": torch.stack(list(parts.values())).sum(0), **parts}
 
 
-def row(faults: Faults, train: Seen, test: Seen, normal: Tensor, pixels: int) -> dict[str, str]:
+def row(defects: Defects, model: TrainAndTest, is_normal: Tensor, pixels: int) -> dict[str, str]:
     """A row of the table: AUROCs of the score and of its parts."""
+    train, test = model
     try:
-        found = scores(test if faults.test_fit else train, test, faults, pixels)
+        parts = scores(test if defects.test_fit else train, test, defects, pixels)
     except DegenerateInputError as error:
-        return {"defects": faults.name, "score": f"no fit: {error}"}
-    areas = {name: f"{auroc(found[name][normal], found[name][~normal]):.4f}" for name in COLUMNS}
-    return {"defects": faults.name, **areas}
+        return {"defects": defects.name, "score": f"no fit: {error}"}
+    aurocs = {name: auroc(parts[name][is_normal], parts[name][~is_normal]) for name in COLUMNS}
+    return {"defects": defects.name, **{name: f"{area:.4f}" for name, area in aurocs.items()}}
 
 
-def models(options: argparse.Namespace, data: ImageSet, test: Tensor) -> dict[str, Views]:
-    """What each model of `Faults.model` makes of the training and of the test images."""
+def models(options: argparse.Namespace, data: ImageSet, test: Tensor) -> dict[str, TrainAndTest]:
+    """The outputs of each model of `Defects.model` for the training and the test images."""
     shape, first_test = ImageShape(*data.shape), len(data.train_images)
     settings = {**PUBLISHED, "latent_dim": 128 if shape.is_colour else 32}
     scaling = "minmax" if shape.is_colour else "unit"  # as that script reads CIFAR-10
@@ -176,22 +201,23 @@ def models(options: argparse.Namespace, data: ImageSet, test: Tensor) -> dict[st
         replica_set.train(config.epochs)
         return replica_set.replicas[0]
 
-    def views(replica: Replica) -> Views:
-        return seen(replica, train, False), seen(replica, test + first_test, True)
+    def train_and_test(replica: Replica) -> TrainAndTest:
+        return outputs(replica, train, False), outputs(replica, test + first_test, True)
 
     correct, shared = trained(GPND), trained(SharedTrunk)
-    found = {"correct": views(correct), "shared": views(shared)}
+    by_model = {"correct": train_and_test(correct), "shared": train_and_test(shared)}
     re_estimate(shared)
-    return {**found, "re-estimated": views(shared)}
+    return {**by_model, "re-estimated": train_and_test(shared)}
 
 
 def rows(options: argparse.Namespace) -> list[dict[str, str]]:
     """The rows of the table, in the order of `CASES`."""
     data = load(options.data, options.data_root)
     test = torch.arange(len(data.test_labels))[: options.images]
-    normal = data.test_labels[test] == options.normal
-    made = models(options, data, test)
-    return [row(case, *made[case.model], normal, math.prod(data.shape)) for case in CASES]
+    is_normal = data.test_labels[test] == options.normal
+    by_model = models(options, data, test)
+    pixels = math.prod(data.shape)
+    return [row(case, by_model[case.model], is_normal, pixels) for case in CASES]
 
 
 def main() -> None:
@@ -207,8 +233,8 @@ def main() -> None:
     started = time.perf_counter()
     table = pd.DataFrame(rows(options)).fillna("")
     print(table.to_markdown(index=False, disable_numparse=True))
-    given = ", ".join(f"{name} {value}" for name, value in vars(options).items())
-    print(f"\nTest AUROC; {given}; {time.perf_counter() - started:.0f} s")
+    settings = ", ".join(f"{name} {value}" for name, value in vars(options).items())
+    print(f"\nTest AUROC; {settings}; {time.perf_counter() - started:.0f} s")
     print(f"{time.strftime('%Y-%m-%d')}, {hardware('cpu')}, {versions()}")
 
 

@@ -2,9 +2,9 @@
 
     python benchmarks/report.py --trials 10000 --replicas 100
 
-The records have the metrics and score variants of a PGN study, with a planted effect of the
-learning rate. Writing them is not timed; reading, analysing and exporting is, in a process of its
-own.
+The records have the metrics and score variants of a PGN study, and test AUROC depends on the
+learning rate. Writing the records is not timed. Reading, analysing and exporting them is, in a
+process of its own.
 """
 
 import argparse
@@ -15,6 +15,7 @@ import sys
 import tempfile
 import time
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from optuna.distributions import (
@@ -26,7 +27,8 @@ from optuna.distributions import (
 
 from tune_ad.storage.folder import StudyFolder
 from tune_ad.storage.jsonl import to_text, write_atomically
-from tune_ad.storage.records import ReplicaRecord, TrialRecord, identity
+from tune_ad.storage.metric import Metric, ScoreVariant, Values, score_part
+from tune_ad.storage.records import SCHEMA, ReplicaRecord, TrialRecord, identity
 
 SPACE = {
     "learning_rate": FloatDistribution(1e-5, 1e-2, log=True),
@@ -36,14 +38,20 @@ SPACE = {
     "bias": CategoricalDistribution([True, False]),
 }
 DEFAULT = {"learning_rate": 1e-4, "dropout": 0.5, "latent_dim": 32, "width": 1.0, "bias": True}
-PARTS = ("score", "kl", "model_uncertainty", "ap", "distinct", "tied", "relative_range")
-VARIANTS = ("kl", "model_uncertainty", *(f"mc_samples={t}" for t in (0, 1, 5, 10, 20, 50, "inf")))
-VARIANTS += tuple(f"dropout={p}" for p in (0.1, 0.3, 0.5, 0.7))
+PARTS = ("validation", "test")
+TERMS = ("auroc", "score", "kl", "model_uncertainty", "ap", "distinct", "tied", "relative_range")
+VARIANTS = (
+    score_part("kl"),
+    score_part("model_uncertainty"),
+    *(ScoreVariant("mc_samples", samples) for samples in (0, 1, 5, 10, 20, 50, "inf")),
+    *(ScoreVariant("dropout", dropout) for dropout in (0.1, 0.3, 0.5, 0.7)),
+)
 CLASSES = 10
+NOISE = 0.02  # standard deviation of a metric between models
 
 
-def sampled(rng: np.random.Generator) -> dict[str, object]:
-    """A random configuration."""
+def random_parameters(rng: np.random.Generator) -> dict[str, Any]:
+    """A random configuration of the space."""
     return {
         "learning_rate": float(10 ** rng.uniform(-5, -2)),
         "dropout": float(rng.uniform(0, 0.7)),
@@ -53,22 +61,18 @@ def sampled(rng: np.random.Generator) -> dict[str, object]:
     }
 
 
-def record(number: int, replicas: int, rng: np.random.Generator) -> TrialRecord:
-    """One synthetic trial."""
-    params = sampled(rng) if number else dict(DEFAULT)
-    best = 0.9 - 0.05 * (np.log10(float(params["learning_rate"])) + 3.5) ** 2  # type: ignore[arg-type]
-    models = [
-        ReplicaRecord(f"planted/{k % CLASSES}", k // CLASSES, "complete", "", 100)
-        for k in range(replicas)
-    ]
+def synthetic_record(number: int, replicas: int, rng: np.random.Generator) -> TrialRecord:
+    """A trial whose metrics are noise around a parabola of the learning rate's logarithm."""
+    params = random_parameters(rng) if number else dict(DEFAULT)
+    level = 0.9 - 0.05 * (np.log10(params["learning_rate"]) + 3.5) ** 2
 
-    def noisy(scale: float = 0.02) -> list[float]:
-        return list(np.clip(best + scale * rng.standard_normal(replicas), 0.0, 1.0))
+    def noisy() -> Values:
+        return list(np.clip(level + NOISE * rng.standard_normal(replicas), 0.0, 1.0))
 
-    metrics = {f"{part}_auroc": noisy() for part in ("validation", "test")}
-    metrics |= {f"{part}_{name}": noisy() for part in ("validation", "test") for name in PARTS}
-    metrics |= {f"{part}_collapsed": [0.0] * replicas for part in ("validation", "test")}
-    metrics |= {"train_loss": noisy(), "validation_loss": noisy()}
+    metrics = {Metric(part, term): noisy() for part in PARTS for term in TERMS}
+    metrics |= {Metric(part, "collapsed"): [0.0] * replicas for part in PARTS}
+    metrics |= {Metric(part, "loss"): noisy() for part in ("train", "validation")}
+    objective = float(np.mean(metrics[Metric("validation", "auroc")]))
     return TrialRecord(
         number=number,
         identity=identity("PGN", params),
@@ -78,39 +82,62 @@ def record(number: int, replicas: int, rng: np.random.Generator) -> TrialRecord:
         searched=sorted(params),
         state="complete",
         reason="",
-        objective=float(np.mean(metrics["validation_auroc"])),
-        reports=[(100, float(np.mean(metrics["validation_auroc"])))],
-        replicas=models,
-        metrics={name: list(values) for name, values in metrics.items()},
+        objective=objective,
+        reports=[(100, objective)],
+        replicas=[
+            ReplicaRecord(f"planted/{k % CLASSES}", k // CLASSES, "complete", "", 100)
+            for k in range(replicas)
+        ],
+        metrics=metrics,
         variants={
-            name: {f"{part}_auroc": noisy() for part in ("validation", "test")}
-            for name in VARIANTS
+            variant: {Metric(part, "auroc"): noisy() for part in PARTS} for variant in VARIANTS
         },
         models={"parameters": 50_000.0},
         seconds=float(rng.uniform(50, 100)),
         labelled={
-            k: [float(v) for v in best + 0.05 * rng.standard_normal(20)] for k in ("1", "5", "50")
+            count: [float(value) for value in level + 0.05 * rng.standard_normal(20)]
+            for count in ("1", "5", "50")
         },
     )
 
 
 def write_study(folder: StudyFolder, trials: int, replicas: int) -> None:
-    """A study of synthetic records."""
-    seeds = -(-replicas // CLASSES)
-    space = {name: distribution_to_json(each) for name, each in SPACE.items()}
+    """Write a study of synthetic records.
+
+    Args:
+        folder: of the study.
+        trials: number of trials.
+        replicas: models of each trial.
+    """
+    space = {name: distribution_to_json(distribution) for name, distribution in SPACE.items()}
     stored = {
-        "schema": 1,
+        "schema": SCHEMA,
         "study": {
             "name": "planted",
             "data_set": "planted",
             "selection": "validation",
             "budget_name": "standard",
-            "budget": {"trials": trials, "evaluation_seeds": 5, "seeds": seeds},
+            "budget": {
+                "trials": trials,
+                "evaluation_seeds": 5,
+                "seeds": -(-replicas // CLASSES),
+                "only": {},
+            },
             "settings": {},
             "plan": {"name": "Sobol"},
             "baselines": {"PGN": {"detector": "PGN", "space": space, "params": DEFAULT}},
+            "whole": False,
+            "outsiders": [],
+            "patience": 0,
+            "claim": {},
+            "pruning": False,
+            "chooses": True,
+            "quotes": "winner",
         },
-        "tasks": [{"name": f"planted/{k}"} for k in range(CLASSES)],
+        "tasks": [
+            {"name": f"planted/{k}", "title": f"planted/class {k}", "class_name": f"class {k}"}
+            for k in range(CLASSES)
+        ],
         "data": {"planted": {"about": "synthetic records"}},
         "versions": {},
         "hardware": {"device": "cpu"},
@@ -120,7 +147,7 @@ def write_study(folder: StudyFolder, trials: int, replicas: int) -> None:
     rng = np.random.default_rng(0)
     with folder.trials.path.open("w", encoding="utf-8") as file:
         for number in range(trials):
-            file.write(to_text(record(number, replicas, rng)) + "\n")
+            file.write(to_text(synthetic_record(number, replicas, rng)) + "\n")
 
 
 def report(path: Path) -> None:
@@ -129,36 +156,40 @@ def report(path: Path) -> None:
     from analysis.report.study_report import write_report
 
     written = write_report(path)
-    seconds = time.perf_counter() - started
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e6
-    found = {"seconds": seconds, "cpu_seconds": time.process_time(), "peak_GB": peak}
-    print(json.dumps({**found, "summary": written.summary}))
+    cost = {
+        "seconds": time.perf_counter() - started,
+        "cpu_seconds": time.process_time(),
+        "peak_GB": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e6,
+    }
+    print(json.dumps({**cost, "summary": written.summary}))
 
 
 def main() -> None:
-    """Write the records, report them in a process of its own, print what it took."""
+    """Write the records, report them in a process of its own, print what that took."""
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("--trials", type=int, default=10_000)
-    parser.add_argument("--replicas", type=int, default=100)
-    parser.add_argument("--study", type=Path, help="report this folder and write nothing else")
-    given = parser.parse_args()
-    if given.study:
-        report(given.study)
+    parser.add_argument("--replicas", type=int, default=100, help="models of a trial")
+    parser.add_argument("--study", type=Path, help="report this folder and write no records")
+    options = parser.parse_args()
+    if options.study:
+        report(options.study)
         return
-    with tempfile.TemporaryDirectory() as place:
-        folder = StudyFolder(Path(place) / "planted")
-        write_study(folder, given.trials, given.replicas)
+    with tempfile.TemporaryDirectory() as root:
+        folder = StudyFolder(Path(root) / "planted")
+        write_study(folder, options.trials, options.replicas)
         size = folder.trials.path.stat().st_size / 1e6
-        done = subprocess.run(
+        process = subprocess.run(
             [sys.executable, __file__, "--study", str(folder.path)],
             capture_output=True,
             text=True,
             check=True,
         )
-        found = json.loads(done.stdout.splitlines()[-1])
-        print(f"{given.trials} trials x {given.replicas} models, {size:.0f} MB of records:")
-        took = f"{found['seconds']:.1f} s ({found['cpu_seconds']:.1f} s of one core)"
-        print(f"{took}, peak {found['peak_GB']:.2f} GB")
+    cost = json.loads(process.stdout.splitlines()[-1])
+    print(f"{options.trials} trials x {options.replicas} models, {size:.0f} MB of records:")
+    print(
+        f"{cost['seconds']:.1f} s ({cost['cpu_seconds']:.1f} s of one core), "
+        f"peak {cost['peak_GB']:.2f} GB"
+    )
 
 
 if __name__ == "__main__":

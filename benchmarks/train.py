@@ -1,9 +1,10 @@
-"""Images per second of training and scoring, per detector, image shape and thread count.
+"""Images per second of training and scoring, by detector, image shape and number of threads.
 
     python benchmarks/train.py [--seconds 5] [--detectors PGN AE] [--device cpu]
 
-One replica at the published settings on random images; training is timed by whole epochs, scoring
-by passes over the same images with the detector's default score (PGN: T = 20). Prints Markdown.
+One replica with the published settings is trained on random images. Training is timed by whole
+epochs, scoring by passes over the same images with the detector's default score (T = 20 for PGN).
+Prints a table in Markdown.
 """
 
 import argparse
@@ -16,6 +17,7 @@ import torch
 
 from tune_ad.app.provenance import hardware, versions
 from tune_ad.detectors import every_detector
+from tune_ad.detectors.base import TrainedDetector
 from tune_ad.detectors.nets import ImageShape
 from tune_ad.randomness import torch_stream
 from tune_ad.training.replica import ReplicaSpec
@@ -23,10 +25,22 @@ from tune_ad.training.replica_set import ReplicaSet
 
 SHAPES = {"MNIST": ImageShape(1, 28, 28), "CIFAR-10": ImageShape(3, 32, 32)}
 IMAGES = 2000
+DETECTORS = {
+    name: detector
+    for name, detector in every_detector().items()
+    if issubclass(detector, TrainedDetector)
+}
 
 
 def rate(call: Callable[[], object], images: int, seconds: float, device: str) -> float:
-    """Images per second of a call on that many images, after one call to warm up."""
+    """Images per second of a call, after one call that warms up.
+
+    Args:
+        call: is measured.
+        images: that one call processes.
+        seconds: for which calls are repeated.
+        device: "cpu" or "cuda".
+    """
     call()
     _wait(device)
     started, calls = time.perf_counter(), 0
@@ -43,9 +57,9 @@ def _wait(device: str) -> None:
 
 
 def measured(name: str, data: str, threads: int, seconds: float, device: str) -> dict[str, object]:
-    """One row of the table."""
+    """The row of the table for one detector, image shape and number of threads."""
     torch.set_num_threads(threads)
-    detector, shape = every_detector()[name], SHAPES[data]
+    detector, shape = DETECTORS[name], SHAPES[data]
     config = detector.Config.released(shape, epochs=1_000_000)
     images = torch.rand(IMAGES, *shape, generator=torch_stream(0, "benchmark")).to(device)
     everything = torch.arange(IMAGES)
@@ -67,12 +81,15 @@ def main() -> None:
     """Measure and print."""
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("--seconds", type=float, default=5.0, help="per measurement")
-    parser.add_argument("--detectors", nargs="+", default=list(every_detector()))
+    parser.add_argument("--detectors", nargs="+", choices=DETECTORS, default=list(DETECTORS))
     parser.add_argument("--threads", nargs="+", type=int, default=[1, 2])
     parser.add_argument("--device", default="cpu")
     options = parser.parse_args()
     combinations = itertools.product(options.detectors, SHAPES, options.threads)
-    rows = [measured(*each, options.seconds, options.device) for each in combinations]
+    rows = [
+        measured(name, data, threads, options.seconds, options.device)
+        for name, data, threads in combinations
+    ]
     print(pd.DataFrame(rows).to_markdown(index=False, disable_numparse=True))
     print(f"\n{time.strftime('%Y-%m-%d')}, {hardware(options.device)}, {versions()}")
 

@@ -98,7 +98,7 @@ def _title(study: StudyRecords, stored: Mapping[str, Any]) -> str:
     """The task, against one outsider set where there are several, and the part of the score."""
     title = study.task_title(stored["task"])
     if outsider := stored.get("outsider"):
-        title = f"{study.source_of(stored['task'])} against {outsider}"
+        title = study.title_against(stored["task"], outsider)
     return f"{title}, {stored['part']}" if stored["part"] else title
 
 

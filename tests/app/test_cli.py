@@ -184,7 +184,7 @@ def declared():
         importlib.import_module(f"search_spaces.{path.stem}")
         for path in (REPOSITORY / "search_spaces").glob("[!_]*.py")
     ]
-    searches = [each for m in modules for each in vars(m).values() if isinstance(each, Search)]
+    searches = [value for m in modules for value in vars(m).values() if isinstance(value, Search)]
     return [name for search in searches for name in search.names()]
 
 
@@ -214,7 +214,7 @@ def test_the_winner_is_tested_on_seeds_the_search_never_saw(finished):
     searched = lines(folder / "trials.jsonl")
     tested = lines(folder / "evaluation/evaluation.jsonl")
     seeds = [
-        {each["seed"] for record in group for each in record["replicas"]}
+        {replica["seed"] for record in group for replica in record["replicas"]}
         for group in (searched, tested)
     ]
     assert not seeds[0] & seeds[1]
@@ -295,8 +295,8 @@ def test_an_ablation_is_run_and_reported_under_a_name_of_its_own(run, tmp_path, 
     assert run.main(["--search", "quickstart", "--ablate", *arguments]) == 0
     assert "quickstart-ablation: ablation of quickstart" in capsys.readouterr().out
     folder = tmp_path / "quickstart-ablation"
-    (found,) = tmp_path.iterdir()
-    assert found == folder
+    (path,) = tmp_path.iterdir()
+    assert path == folder
     assert len(lines(folder / "trials.jsonl")) == 6
     assert run.main(["--report", "quickstart-ablation", "--results", str(tmp_path)]) == 0
     assert f"report: {folder / 'report.html'}" in capsys.readouterr().out
@@ -312,7 +312,7 @@ def test_two_studies_are_compared(run, finished, capsys):
 
 
 @pytest.mark.parametrize(
-    ("arguments", "said"),
+    ("arguments", "words"),
     [
         (["--report", "quickstart", "--trials", "4"], "--trials does not go with --report"),
         (["--compare", "a", "b", "--dry-run"], "--dry-run does not go with --compare"),
@@ -321,20 +321,20 @@ def test_two_studies_are_compared(run, finished, capsys):
     ],
     ids=str,
 )
-def test_options_of_a_search_are_refused_beside_other_commands(run, capsys, arguments, said):
+def test_options_of_a_search_are_refused_beside_other_commands(run, capsys, arguments, words):
     with pytest.raises(SystemExit) as stopped:
         run.main(arguments)
     assert stopped.value.code == 2
-    assert said in capsys.readouterr().err
+    assert words in capsys.readouterr().err
 
 
 def test_a_faulty_study_does_not_keep_others_from_their_reports(run, finished, capsys):
     names = ["nosuch", "quickstart"]
     assert run.main(["--report", *names, "--results", str(finished)]) == 2
-    told = capsys.readouterr()
-    assert told.err.count("\n") == 1
-    assert "holds no study 'nosuch'" in told.err
-    assert "quickstart/report.html" in told.out
+    printed = capsys.readouterr()
+    assert printed.err.count("\n") == 1
+    assert "holds no study 'nosuch'" in printed.err
+    assert "quickstart/report.html" in printed.out
 
 
 def test_a_folder_that_cannot_be_written_is_one_line(run, finished, tmp_path, capsys):

@@ -78,37 +78,39 @@ def test_a_test_curve_scores_the_test_images_at_every_report():
 def test_what_is_fitted_before_each_report_costs_its_time():
     fitting = {"PGN": SPEED._replace(fit=0.02)}
     watched = SIZES._replace(validation=200)
-    slow, fast = (cost(study(), watched, each, 1.0, 1).seconds for each in (fitting, SPEEDS))
+    slow, fast = (cost(study(), watched, speeds, 1.0, 1).seconds for speeds in (fitting, SPEEDS))
     assert slow - fast == pytest.approx(10 * 2 * 3 * 5 * 100 * 0.02)
-    slow, fast = (cost(study(), SIZES, each, 1.0, 1).seconds for each in (fitting, SPEEDS))
+    slow, fast = (cost(study(), SIZES, speeds, 1.0, 1).seconds for speeds in (fitting, SPEEDS))
     assert slow - fast == pytest.approx(10 * 2 * 3 * 100 * 0.02), "nothing is watched on the way"
 
 
 def two_stages(**budget):
     """Deep SVDD with half as many epochs of pretraining as of training."""
-    own = Baseline(DeepSVDD, space=RATE, settings={"pretraining": 0.5})
-    return study(own, budget=replace(BUDGET, **budget))
+    baseline = Baseline(DeepSVDD, space=RATE, settings={"pretraining": 0.5})
+    return study(baseline, budget=replace(BUDGET, **budget))
 
 
 def test_every_stage_costs_its_epochs_and_nothing_is_examined_before_the_last():
     speeds = {"DeepSVDD": Speed(train=(0.04, 0.01), fit=0.02, score=0.001, variants=0.003)}
-    found = cost(two_stages(), SIZES._replace(validation=200), speeds, 1.0, 1).seconds
+    price = cost(two_stages(), SIZES._replace(validation=200), speeds, 1.0, 1).seconds
     training = 100 * (10 * 0.04 + 20 * 0.01)
     # reports after epochs 6, 12, 18, 24 and 30; the first is in the middle of pretraining
     examining = 100 * 4 * 0.02 + 200 * (3 * 0.001 + 0.003)
-    assert found == pytest.approx(10 * 2 * 3 * (training + examining))
+    assert price == pytest.approx(10 * 2 * 3 * (training + examining))
 
 
 def test_the_speed_of_every_stage_is_measured_by_a_few_epochs_however_long_it_is(monkeypatch):
     trained = []
     epoch = Replica.train_epoch
     monkeypatch.setattr(
-        Replica, "train_epoch", lambda own, number: (trained.append(number), epoch(own, number))
+        Replica,
+        "train_epoch",
+        lambda replica, number: (trained.append(number), epoch(replica, number)),
     )
     long = study(Baseline(DeepSVDD, settings={"pretraining": 100.0}))
     (speed,) = measured_speed(long, "cpu").values()
     assert len(speed.train) == 2
-    assert all(each > 0 for each in speed.train)
+    assert all(duration > 0 for duration in speed.train)
     assert set(trained) == {0, 2000}
     assert max(trained.count(first) for first in (0, 2000)) <= 4
 
@@ -116,17 +118,17 @@ def test_the_speed_of_every_stage_is_measured_by_a_few_epochs_however_long_it_is
 @pytest.mark.parametrize("pretraining", [0.5, 1.0, 3.0])
 def test_operations_are_counted_over_the_epochs_of_every_stage(pretraining):
     space = {"pretraining": CategoricalDistribution([0.0, pretraining])}
-    own = Baseline(DeepSVDD, space=space, settings={"pretraining": 0.0})
-    ratio = relative_operations(study(own, plan=Grid()))
+    baseline = Baseline(DeepSVDD, space=space, settings={"pretraining": 0.0})
+    ratio = relative_operations(study(baseline, plan=Grid()))
     # an epoch of pretraining passes the encoder and a decoder that is dearer
     assert ratio > (1 + 1 + 2 * pretraining) / 2
     longer = {"pretraining": CategoricalDistribution([0.0, 2 * pretraining])}
-    twice = relative_operations(study(replace(own, space=longer), plan=Grid()))
+    twice = relative_operations(study(replace(baseline, space=longer), plan=Grid()))
     assert twice - 1 == pytest.approx(2 * (ratio - 1))
 
 
 @pytest.mark.parametrize(
-    ("seconds", "calls", "found"),
+    ("seconds", "calls", "measured"),
     [
         ([0.2, 0.1, 0.3, 0.4], 4, 0.1),
         ([0.2, 0.9, 0.1, 0.1], 2, 0.2),
@@ -136,28 +138,28 @@ def test_operations_are_counted_over_the_epochs_of_every_stage(pretraining):
     ],
 )
 def test_a_call_is_timed_a_few_times_and_not_by_its_first_alone(
-    seconds, calls, found, monkeypatch
+    seconds, calls, measured, monkeypatch
 ):
     left = list(seconds)
     monkeypatch.setattr(speed_module, "_seconds", lambda call, device: left.pop(0))
-    assert speed_module._timed(lambda: None, "cpu") == found
+    assert speed_module._timed(lambda: None, "cpu") == measured
     assert len(seconds) - len(left) == calls
 
 
 def test_baselines_that_train_for_different_times_each_cost_their_own():
-    own = Baseline(AE, settings={"epochs": 10}, name="short")
+    baseline = Baseline(AE, settings={"epochs": 10}, name="short")
     free = replace(BUDGET, epochs=None)
     speeds = {"short": SPEED, "PGN": SPEED._replace(train=(0.03,))}
-    both = study(own, Baseline(PGN, space=RATE), budget=free)
-    found = cost(both, SIZES, speeds, 1.0, 1).seconds
-    assert found == pytest.approx(10 * 2 * 3 * 100 * (10 * 0.01 + 100 * 0.03) / 2)
+    both = study(baseline, Baseline(PGN, space=RATE), budget=free)
+    price = cost(both, SIZES, speeds, 1.0, 1).seconds
+    assert price == pytest.approx(10 * 2 * 3 * 100 * (10 * 0.01 + 100 * 0.03) / 2)
 
 
 def test_budgets_of_other_epochs_are_priced_by_their_own(tiny, open_study, tmp_path):
-    own = replace(tiny.baselines[0], space={})
+    baseline = replace(tiny.baselines[0], space={})
     budget = replace(tiny.budgets["quick"], epochs=3, validation_images=1, evaluation_seeds=0)
     budgets = {"quick": budget, "standard": replace(budget, epochs=300), "paper": budget}
-    session = open_study(replace(tiny, baselines=(own,), budgets=budgets), tmp_path)
+    session = open_study(replace(tiny, baselines=(baseline,), budgets=budgets), tmp_path)
     costs = session.costs()
     assert costs["standard"].seconds > 20 * costs["quick"].seconds
     assert costs["paper"].seconds == pytest.approx(costs["quick"].seconds)
@@ -173,23 +175,23 @@ class Fitted(Detector[Config]):
 
 
 def test_a_detector_that_is_fitted_costs_its_fit_and_its_scores():
-    own = study(Baseline(Fitted), plan=Listed([{}]))
-    (speed,) = measured_speed(own, "cpu").values()
+    fitted = study(Baseline(Fitted), plan=Listed([{}]))
+    (speed,) = measured_speed(fitted, "cpu").values()
     assert speed.train == ()
     assert speed.score > 0
-    assert relative_operations(own) == 1.0
+    assert relative_operations(fitted) == 1.0
     speeds = {"Fitted": Speed(train=(), fit=0.02, score=0.001, variants=0.003)}
-    found = cost(own, SIZES._replace(validation=200), speeds, 1.0, 1)
-    assert found.size == (1, 2 * 3)
-    assert found.seconds == pytest.approx(2 * 3 * (100 * 0.02 + 200 * 0.003))
+    price = cost(fitted, SIZES._replace(validation=200), speeds, 1.0, 1)
+    assert price.size == (1, 2 * 3)
+    assert price.seconds == pytest.approx(2 * 3 * (100 * 0.02 + 200 * 0.003))
 
 
 def test_a_whole_data_set_by_which_nothing_is_selected_has_no_winner_to_train_again():
     budget = replace(BUDGET, evaluation_seeds=7)
     sizes = Sizes(train=100, validation=0, test=50, tasks=1)
-    found = cost(study(budget=budget, plan=Listed([{}]), whole=True), sizes, SPEEDS, 1.0, 1)
-    assert found.size == (1, 2)
-    assert found.seconds == pytest.approx(2 * (20 * 100 * 0.01 + 50 * 0.003))
+    price = cost(study(budget=budget, plan=Listed([{}]), whole=True), sizes, SPEEDS, 1.0, 1)
+    assert price.size == (1, 2)
+    assert price.seconds == pytest.approx(2 * (20 * 100 * 0.01 + 50 * 0.003))
 
 
 def test_the_images_of_a_whole_data_set():
@@ -199,9 +201,9 @@ def test_the_images_of_a_whole_data_set():
 
 
 def test_the_winner_on_fresh_seeds_is_part_of_the_cost():
-    found = cost(study(budget=replace(BUDGET, evaluation_seeds=7)), SIZES, SPEEDS, 1.0, 1)
-    assert found.seconds == pytest.approx(seconds() * (1 + 7 / 20))
-    assert found.size == (10, 10 * 2 * 3 + 7 * 3)
+    price = cost(study(budget=replace(BUDGET, evaluation_seeds=7)), SIZES, SPEEDS, 1.0, 1)
+    assert price.seconds == pytest.approx(seconds() * (1 + 7 / 20))
+    assert price.size == (10, 10 * 2 * 3 + 7 * 3)
 
 
 def test_the_start_and_the_report_are_counted_beside_training():
@@ -214,11 +216,11 @@ def test_the_start_and_the_report_are_counted_beside_training():
 
 def test_a_plan_of_few_configurations_costs_no_more():
     sizes = CategoricalDistribution([8, 16, 32])
-    own = Baseline(PGN, space={"latent_dim": sizes})
-    assert cost(study(own, plan=Grid()), SIZES, SPEEDS, 1.0, 1).size.trials == 3
-    assert cost(study(own, plan=Listed([{}])), SIZES, SPEEDS, 1.0, 1).size.trials == 1
+    baseline = Baseline(PGN, space={"latent_dim": sizes})
+    assert cost(study(baseline, plan=Grid()), SIZES, SPEEDS, 1.0, 1).size.trials == 3
+    assert cost(study(baseline, plan=Listed([{}])), SIZES, SPEEDS, 1.0, 1).size.trials == 1
     many = replace(BUDGET, trials=2)
-    assert cost(study(own, plan=Grid(), budget=many), SIZES, SPEEDS, 1.0, 1).size.trials == 2
+    assert cost(study(baseline, plan=Grid(), budget=many), SIZES, SPEEDS, 1.0, 1).size.trials == 2
 
 
 def test_more_models_take_more_room():
@@ -294,8 +296,8 @@ def test_each_baseline_is_measured_by_its_own_default():
 
 def test_configurations_that_cannot_be_built_cost_nothing():
     sizes = {"latent_dim": CategoricalDistribution([16, 24, 40])}
-    own = Baseline(AE, space=sizes, settings={"latent_dim": 16})
-    assert relative_operations(study(own, plan=Grid())) == pytest.approx(1.0)
+    baseline = Baseline(AE, space=sizes, settings={"latent_dim": 16})
+    assert relative_operations(study(baseline, plan=Grid())) == pytest.approx(1.0)
 
 
 def test_speed_is_measured_over_the_baselines_and_leaves_the_threads_alone():
@@ -303,7 +305,9 @@ def test_speed_is_measured_over_the_baselines_and_leaves_the_threads_alone():
     speeds = measured_speed(study(Baseline(PGN), Baseline(AE, name="plain")), "cpu")
     assert set(speeds) == {"PGN", "plain"}
     for speed in speeds.values():
-        assert all(0 < each < 1 for each in (*speed.train, speed.fit, speed.score, speed.variants))
+        assert all(
+            0 < duration < 1 for duration in (*speed.train, speed.fit, speed.score, speed.variants)
+        )
     assert torch.get_num_threads() == threads
 
 
@@ -317,13 +321,13 @@ def test_the_test_images_of_all_outsider_sets_count(cap, test):
 def test_operations_of_another_budget_are_those_over_the_defaults_that_were_timed():
     space = {"width": CategoricalDistribution([1.0, 4.0])}
     small = replace(BUDGET, only={"width": (1.0,)})
-    own = study(Baseline(AE, space=space), plan=Grid(), budget=small)
-    large = replace(own, budget=replace(BUDGET, epochs=40))
-    assert relative_operations(own, own) == 1
-    assert relative_operations(large, own) == pytest.approx(relative_operations(large, large))
-    wide = replace(own, budget=replace(BUDGET, only={"width": (4.0,)}))
-    both = [relative_operations(each, own) for each in (own, wide)]
-    assert relative_operations(large, own) == pytest.approx(sum(both) / 2)
+    timed = study(Baseline(AE, space=space), plan=Grid(), budget=small)
+    large = replace(timed, budget=replace(BUDGET, epochs=40))
+    assert relative_operations(timed, timed) == 1
+    assert relative_operations(large, timed) == pytest.approx(relative_operations(large, large))
+    wide = replace(timed, budget=replace(BUDGET, only={"width": (4.0,)}))
+    both = [relative_operations(sampled, timed) for sampled in (timed, wide)]
+    assert relative_operations(large, timed) == pytest.approx(sum(both) / 2)
     assert relative_operations(wide, wide) == 1 < both[1]
 
 

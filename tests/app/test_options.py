@@ -180,5 +180,5 @@ def test_the_parser_takes_no_default_of_its_own():
     ],
 )
 def test_the_nearest_names(typed, names):
-    known = ["ablate_pgn_mnist", "pgn_mnist", "pgn_fmnist", "pgn_cifar", "ablate_pgn_cifar"]
-    assert nearest(typed, known) == names
+    searches = ["ablate_pgn_mnist", "pgn_mnist", "pgn_fmnist", "pgn_cifar", "ablate_pgn_cifar"]
+    assert nearest(typed, searches) == names

@@ -52,7 +52,7 @@ def lines(journal):
     return journal.path.read_text().splitlines()
 
 
-def baseline(tiny):
+def tiny_baseline(tiny):
     return tiny.baselines[0]
 
 
@@ -81,7 +81,7 @@ def test_what_was_asked_is_stored(finished, tiny, tiny_budget):
     assert study["budget"] == {**asdict(tiny_budget), "classes": [0, 1]}
     described = study["baselines"]["PGN"]
     space = {name: json_to_distribution(text) for name, text in described["space"].items()}
-    assert space == baseline(tiny).space
+    assert space == tiny_baseline(tiny).space
     assert described["score_space"] == {"mc_samples": [0, 5, "inf"]}
     assert set(described["params"]) == {field.name for field in fields(PGNConfig)}
     assert (study["chooses"], study["quotes"]) == (True, "winner")
@@ -111,25 +111,25 @@ def test_what_was_asked_is_stored(finished, tiny, tiny_budget):
 
 def test_each_configuration_is_noted_when_handed_out_and_when_it_ends(finished):
     specs, records = finished.folder.read_trial_specs(), finished.folder.read_trials()
-    assert [each.number for each in specs] == [0, 1, 2, 3]
-    assert [each.number for each in records] == [0, 1, 2, 3]
+    assert [spec.number for spec in specs] == [0, 1, 2, 3]
+    assert [record.number for record in records] == [0, 1, 2, 3]
     assert specs[0].params == {"latent_dim": 8, "dropout": 0.5}
     for spec, record in zip(specs, records, strict=True):
         assert spec.params.items() <= record.params.items()
         assert record.searched == sorted(spec.params) == ["dropout", "latent_dim"]
         assert record.identity == identity("PGN", record.params)
-        assert set(record.params) == {each.name for each in fields(PGNConfig)}
-    assert len({each.identity for each in records}) == 4
+        assert set(record.params) == {field.name for field in fields(PGNConfig)}
+    assert len({record.identity for record in records}) == 4
 
 
 def test_a_record_holds_the_numbers_of_each_replica(finished):
     for record in finished.folder.read_trials():
         assert (record.state, record.reason, record.device) == ("complete", "", "cpu")
-        assert [(each.task, each.seed) for each in record.replicas] == [
+        assert [(replica.task, replica.seed) for replica in record.replicas] == [
             ("digits/0", 0),
             ("digits/1", 0),
         ]
-        assert [each.epoch for each in record.replicas] == [3, 3]
+        assert [replica.epoch for replica in record.replicas] == [3, 3]
         for values in record.metrics.values():
             assert len(values) == 2
             assert all(math.isfinite(value) for value in values)
@@ -162,7 +162,7 @@ def test_curves_and_histograms_lie_beside_each_record(finished):
 def test_the_winner_is_trained_again_on_seeds_that_the_search_never_used(finished):
     trials, again = finished.folder.read_trials(), finished.folder.read_evaluation()
     winner = ranked(trials, "validation")[0]
-    assert winner.objective == max(each.objective for each in trials)
+    assert winner.objective == max(record.objective for record in trials)
     fresh = finished.folder.read_study()["fresh_seeds"]
     assert sorted(seeds(again)) == sorted(fresh)
     used = {replica.seed for record in trials for replica in record.replicas}
@@ -170,8 +170,8 @@ def test_the_winner_is_trained_again_on_seeds_that_the_search_never_used(finishe
     for record in again:
         assert record.identity == winner.identity
         assert record.params == winner.params
-        assert [each.task for each in record.replicas] == ["digits/0", "digits/1"]
-        assert len({each.seed for each in record.replicas}) == 1
+        assert [replica.task for replica in record.replicas] == ["digits/0", "digits/1"]
+        assert len({replica.seed for replica in record.replicas}) == 1
         assert len(record.metrics[TEST_AUROC]) == 2
         assert finished.folder.read_details(record.identity, seeds([record])[0])["histograms"]
     assert again[0].metrics[TEST_AUROC] != again[1].metrics[TEST_AUROC]
@@ -229,16 +229,16 @@ def test_tensorboard_shows_every_trial(finished):
     runs = {path.name: path for path in root.iterdir() if path.is_dir()}
     winner = ranked(records, "validation")[0].identity
     assert set(runs) == {
-        *(f"{each.number:03d}-PGN-{each.identity}" for each in records),
+        *(f"{record.number:03d}-PGN-{record.identity}" for record in records),
         *(f"evaluation-{k:03d}-PGN-{winner}" for k in range(2)),
     }
     for record in records:
         events = EventAccumulator(str(runs[f"{record.number:03d}-PGN-{record.identity}"])).Reload()
-        shown = [(each.step, each.value) for each in events.Scalars("objective")]
+        shown = [(event.step, event.value) for event in events.Scalars("objective")]
         assert shown == [(epoch, pytest.approx(value)) for epoch, value in record.reports]
         tags = events.Tags()["scalars"]
         assert "validation/auroc by class/digits/1" in tags
-        assert [each.step for each in events.Scalars("test/auroc")] == [3]
+        assert [event.step for event in events.Scalars("test/auroc")] == [3]
 
 
 @pytest.fixture
@@ -324,7 +324,7 @@ def test_a_winner_picked_at_random_is_the_same_in_every_run(begin, tiny, open_st
         assert {value for _, value in record.reports} == {record.objective}
     winner = max(records, key=lambda record: record.objective)
     again = session.folder.read_evaluation()
-    assert {each.identity for each in again} == {winner.identity}
+    assert {record.identity for record in again} == {winner.identity}
     assert len(again) == 2
     other = open_study(
         tiny,
@@ -333,8 +333,8 @@ def test_a_winner_picked_at_random_is_the_same_in_every_run(begin, tiny, open_st
         changes={"epochs": 1, "trials": 3, "train_images": 30, "validation_fraction": 0.0},
     )
     assert other.run().exit_code == 0
-    assert [each.objective for each in other.folder.read_trials()] == [
-        each.objective for each in records
+    assert [record.objective for record in other.folder.read_trials()] == [
+        record.objective for record in records
     ]
 
 
@@ -460,12 +460,12 @@ def test_an_extended_study_keeps_its_trials_and_evaluates_the_new_winner(
     folder = session.folder
     before = lines(folder.trials), lines(folder.suggested), lines(folder.evaluation)
     assert session.run().exit_code == 0
-    assert [each.number for each in folder.read_trials()] == [0, 1, 2, 3, 4, 5]
+    assert [record.number for record in folder.read_trials()] == [0, 1, 2, 3, 4, 5]
     assert (lines(folder.trials)[:4], lines(folder.suggested)[:4]) == before[:2]
     assert lines(folder.evaluation)[:2] == before[2]
     winner = ranked(folder.read_trials(), "validation")[0]
     assert winner.number in (4, 5)
-    again = [each for each in folder.read_evaluation() if each.identity == winner.identity]
+    again = [record for record in folder.read_evaluation() if record.identity == winner.identity]
     assert sorted(seeds(again)) == sorted(session.study.fresh_seeds)
 
 
@@ -488,7 +488,7 @@ def test_a_study_can_be_extended_again_and_again(begin, tmp_path, finished):
     for trials in (5, 6):
         session = begin(budget="auto", extend=1, evaluate=False)
         session.run()
-        assert [each.number for each in session.folder.read_trials()] == list(range(trials))
+        assert [record.number for record in session.folder.read_trials()] == list(range(trials))
     begin(budget="auto", resume=True).run()
     assert len(session.folder.read_trials()) == 6
 
@@ -502,14 +502,14 @@ def test_an_extension_that_was_interrupted_is_finished_by_resuming(
         CtrlC(ReplicaSet, "train_by_epochs", 2, True).press(patch)
         assert session.run().interrupted
     assert begin(budget="auto", resume=True).run().exit_code == 0
-    assert [each.number for each in session.folder.read_trials()] == list(range(7))
+    assert [record.number for record in session.folder.read_trials()] == list(range(7))
 
 
 def test_resuming_with_more_trials_extends_the_study_to_that_number(begin, tmp_path, finished):
     copied(finished, tmp_path)
     session = begin(budget="auto", resume=True, changes={"trials": 6})
     session.run()
-    assert [each.number for each in session.folder.read_trials()] == list(range(6))
+    assert [record.number for record in session.folder.read_trials()] == list(range(6))
 
 
 def listed(tiny, configurations, **fields):
@@ -577,26 +577,26 @@ class Blind(PGN):
         (Narrow, "UserError: latent_dim must be other than 4, got 4"),
         (Blind, "2 of 2 replicas failed, first digits/0 with seed 0: 13 of 13 normal scores"),
     ],
-    ids=lambda each: each.__name__ if isinstance(each, type) else "",
+    ids=lambda case: case.__name__ if isinstance(case, type) else "",
 )
 def test_a_configuration_that_fails_counts_and_the_others_complete(
     tiny, open_study, tmp_path, detector, reason
 ):
-    own = replace(baseline(tiny), detector=detector)
-    search = listed(tiny, SIZES, baselines=(own,))
+    baseline = replace(tiny_baseline(tiny), detector=detector)
+    search = listed(tiny, SIZES, baselines=(baseline,))
     session = open_study(search, tmp_path)
     outcome = session.run()
     assert (outcome.failed, outcome.exit_code, outcome.interrupted) == (1, 1, False)
     records = session.folder.read_trials()
-    assert [each.state for each in records] == ["complete", "failed", "complete"]
+    assert [record.state for record in records] == ["complete", "failed", "complete"]
     failed = records[1]
     assert failed.reason.startswith(reason.partition(":")[0])
     assert reason.split(":")[-1][:20] in failed.reason
     assert "\n" not in failed.reason
     assert failed.objective is None
     assert failed.params["latent_dim"] == 4
-    assert set(failed.params) == {each.name for each in fields(detector.Config)}
-    assert [each.state for each in failed.replicas] == ["failed", "failed"]
+    assert set(failed.params) == {field.name for field in fields(detector.Config)}
+    assert [replica.state for replica in failed.replicas] == ["failed", "failed"]
     assert len(session.folder.read_evaluation()) == 2
     again = open_study(search, tmp_path, budget="auto", resume=True).run()
     assert (again.failed, again.exit_code) == (1, 1)
@@ -613,12 +613,12 @@ class HalfBlind(PGN):
 
 
 def test_a_trial_in_which_one_replica_fails_is_a_failed_trial(tiny, open_study, tmp_path):
-    own = replace(baseline(tiny), detector=HalfBlind)
-    search = listed(tiny, [{"latent_dim": 4}], baselines=(own,))
+    baseline = replace(tiny_baseline(tiny), detector=HalfBlind)
+    search = listed(tiny, [{"latent_dim": 4}], baselines=(baseline,))
     session = open_study(search, tmp_path, changes={"classes": range(10), "evaluation_seeds": 1})
     outcome = session.run()
     (record,) = session.folder.read_trials()
-    states = [each.state for each in record.replicas]
+    states = [replica.state for replica in record.replicas]
     assert set(states) == {"complete", "failed"}
     assert (record.state, record.objective) == ("failed", None)
     assert record.metrics[VALIDATION_AUROC].count(None) == states.count("failed")
@@ -637,26 +637,26 @@ def test_a_search_over_detectors_of_different_parameters(tiny, open_study, tmp_p
         settings={"batch_size": 30},
         name="plain",
     )
-    search = replace(tiny, baselines=(baseline(tiny), other))
+    search = replace(tiny, baselines=(tiny_baseline(tiny), other))
     session = open_study(search, tmp_path, changes={"trials": 8})
     assert session.run().exit_code == 0
     records = session.folder.read_trials()
-    assert [each.baseline for each in records[:2]] == ["PGN", "plain"]
-    assert {each.detector for each in records} == {"PGN", "AE"}
+    assert [record.baseline for record in records[:2]] == ["PGN", "plain"]
+    assert {record.detector for record in records} == {"PGN", "AE"}
     for record in records:
         assert ("dropout" in record.params) == (record.detector == "PGN")
-        own = ["dropout", "latent_dim"] if record.detector == "PGN" else None
-        assert record.searched == (own or ["latent_dim", "weight_decay"])
+        searched = ["dropout", "latent_dim"] if record.detector == "PGN" else None
+        assert record.searched == (searched or ["latent_dim", "weight_decay"])
         assert bool(record.variants) == (record.detector == "PGN")
     described = session.folder.read_study()["study"]["baselines"]
-    assert {name: each["detector"] for name, each in described.items()} == {
+    assert {name: declared["detector"] for name, declared in described.items()} == {
         "PGN": "PGN",
         "plain": "AE",
     }
 
 
 @pytest.mark.parametrize(
-    ("plan", "found"),
+    ("plan", "configurations"),
     [
         (Listed(SIZES), [(8, 0.5), (4, 0.5), (16, 0.5)]),
         (Listed([{"dropout": 0.2, "latent_dim": 16}]), [(16, 0.2)]),
@@ -667,26 +667,32 @@ def test_a_search_over_detectors_of_different_parameters(tiny, open_study, tmp_p
         (OneAtATime(points=2), [(8, 0.5), (4, 0.5), (16, 0.5), (8, 0.1), (8, 0.7)]),
     ],
 )
-def test_plans_that_know_their_configurations(tiny, open_study, tmp_path, plan, found):
+def test_plans_that_know_their_configurations(tiny, open_study, tmp_path, plan, configurations):
     session = open_study(replace(tiny, plan=plan), tmp_path, changes={"trials": 100, "epochs": 1})
     assert session.run().exit_code == 0
     records = session.folder.read_trials()
-    tried = [(each.params["latent_dim"], each.params["dropout"]) for each in records]
-    assert sorted(tried) == sorted(found)
+    tried = [(record.params["latent_dim"], record.params["dropout"]) for record in records]
+    assert sorted(tried) == sorted(configurations)
     if not isinstance(plan, Grid):
-        assert tried == found
+        assert tried == configurations
     assert len(session.folder.read_evaluation()) == 2
 
 
 def test_a_space_that_is_used_up_ends_the_search(tiny, open_study, tmp_path):
-    own = replace(baseline(tiny), space={"latent_dim": CategoricalDistribution([4, 8, 16])})
+    baseline = replace(
+        tiny_baseline(tiny), space={"latent_dim": CategoricalDistribution([4, 8, 16])}
+    )
     session = open_study(
-        replace(tiny, baselines=(own,)), tmp_path, changes={"trials": 50, "epochs": 1}
+        replace(tiny, baselines=(baseline,)), tmp_path, changes={"trials": 50, "epochs": 1}
     )
     messages = []
     outcome = replace(session, say=messages.append).run()
     assert outcome.exit_code == 0
-    assert sorted(each.params["latent_dim"] for each in session.folder.read_trials()) == [4, 8, 16]
+    assert sorted(record.params["latent_dim"] for record in session.folder.read_trials()) == [
+        4,
+        8,
+        16,
+    ]
     assert messages == ["the search space has only 3 configurations, and all were tried"]
     assert len(session.folder.read_evaluation()) == 2
 
@@ -697,7 +703,7 @@ def test_the_papers_protocol(begin, suites):
     assert outcome.exit_code == 0
     (record,) = session.folder.read_trials()
     assert (record.state, record.objective) == ("complete", None)
-    assert [each.seed for each in record.replicas] == [0, 0, 1, 1]
+    assert [replica.seed for replica in record.replicas] == [0, 0, 1, 1]
     assert len(record.metrics[TEST_AUROC]) == 4
     assert not [metric for metric in record.metrics if metric.part == "validation"]
     assert record.reports == [(1, None), (2, None), (3, None)]
@@ -732,7 +738,7 @@ def test_a_trial_that_has_started_is_finished_after_the_time_is_over(begin, monk
     outcome = session.run()
     assert outcome.late
     assert 1 <= len(session.folder.read_trials()) < 4
-    assert all(each.state == "complete" for each in session.folder.read_trials())
+    assert all(record.state == "complete" for record in session.folder.read_trials())
     assert len(session.folder.read_evaluation()) == 2
 
 
@@ -760,8 +766,8 @@ def test_the_seed_of_a_study_decides_its_numbers(tiny, open_study, tmp_path, fin
         return session.folder.read_trials()
 
     same, other = run(0, "same"), run(1, "other")
-    expected = [each.params for each in finished.folder.read_trials()[:2]]
-    assert [each.params for each in same] == expected
+    expected = [record.params for record in finished.folder.read_trials()[:2]]
+    assert [record.params for record in same] == expected
     assert same[1].params != other[1].params
     assert same[0].params == other[0].params
     assert same[0].metrics != other[0].metrics
@@ -803,8 +809,10 @@ def template_aurocs(suite):
 
 
 def test_a_detector_that_is_fitted_is_searched_as_any_other(tiny, open_study, tmp_path, capsys):
-    own = Baseline(Template, space={"scaling": CategoricalDistribution(["unit", "minmax", "gcn"])})
-    search = replace(tiny, baselines=(own,))
+    baseline = Baseline(
+        Template, space={"scaling": CategoricalDistribution(["unit", "minmax", "gcn"])}
+    )
+    search = replace(tiny, baselines=(baseline,))
     session = open_study(search, tmp_path, changes={"trials": 3}, progress=True)
     shown = plan(session)
     assert "budget quick: 0 epochs" in shown
@@ -818,19 +826,19 @@ def test_a_detector_that_is_fitted_is_searched_as_any_other(tiny, open_study, tm
     assert session.run().exit_code == 0
     assert "100%" in capsys.readouterr().err
     records, again = session.folder.read_trials(), session.folder.read_evaluation()
-    assert [each.params for each in records[:1]] == [{"scaling": "unit"}]
+    assert [record.params for record in records[:1]] == [{"scaling": "unit"}]
     for record in (*records, *again):
         assert record.state == "complete"
         assert record.reports == [(0, record.objective)]
-        assert {each.epoch for each in record.replicas} == {0}
+        assert {replica.epoch for replica in record.replicas} == {0}
         assert record.models == {"parameters": 0}
         assert not [metric for metric in record.metrics if metric.term == "loss"]
     assert records[0].metrics[VALIDATION_AUROC] == template_aurocs(session.suite)
     assert all(record.objective > 0.8 for record in records)
-    assert {each.identity for each in again} == {ranked(records, "validation")[0].identity}
+    assert {record.identity for record in again} == {ranked(records, "validation")[0].identity}
     run = session.folder.tensorboard / f"000-Template-{records[0].identity}"
     events = EventAccumulator(str(run)).Reload()
-    assert [(each.step, each.value) for each in events.Scalars("objective")] == [
+    assert [(event.step, event.value) for event in events.Scalars("objective")] == [
         (0, pytest.approx(records[0].objective))
     ]
     assert "Test AUROC of Template" in write_report(session.folder.path).summary
@@ -851,11 +859,13 @@ def test_a_fit_without_contrast_fails_its_trial_alone(tiny, open_study, tmp_path
                 raise DegenerateInputError("nothing to fit")
             return super().finish(batches, seed)
 
-    own = Baseline(Picky, space={"scaling": CategoricalDistribution(["unit", "minmax", "gcn"])})
-    session = open_study(replace(tiny, baselines=(own,), plan=Grid()), tmp_path)
+    baseline = Baseline(
+        Picky, space={"scaling": CategoricalDistribution(["unit", "minmax", "gcn"])}
+    )
+    session = open_study(replace(tiny, baselines=(baseline,), plan=Grid()), tmp_path)
     outcome = session.run()
     assert (outcome.failed, outcome.exit_code) == (1, 1)
-    states = {each.params["scaling"]: each for each in session.folder.read_trials()}
+    states = {record.params["scaling"]: record for record in session.folder.read_trials()}
     assert [states[name].state for name in ("unit", "minmax", "gcn")] == [
         "complete",
         "failed",
@@ -863,16 +873,16 @@ def test_a_fit_without_contrast_fails_its_trial_alone(tiny, open_study, tmp_path
     ]
     failed = states["minmax"]
     assert failed.reason == ("2 of 2 replicas failed, first digits/0 with seed 0: nothing to fit")
-    assert {(each.state, each.epoch) for each in failed.replicas} == {("failed", 0)}
+    assert {(replica.state, replica.epoch) for replica in failed.replicas} == {("failed", 0)}
 
 
 def test_a_search_over_two_stages_counts_the_epochs_of_both(tiny, open_study, tmp_path):
-    own = Baseline(
+    baseline = Baseline(
         DeepSVDD,
         space={"pretraining": CategoricalDistribution([0.0, 1.0])},
         settings={"pretraining": 1.0, "latent_dim": 16, "batch_size": 30},
     )
-    search = replace(tiny, baselines=(own,), plan=Grid())
+    search = replace(tiny, baselines=(baseline,), plan=Grid())
     session = open_study(search, tmp_path, changes={"evaluation_seeds": 1})
     line = session.trial_loop(session.scheduler(), 2).callbacks[-1]
     assert isinstance(line, ProgressBar)
@@ -890,9 +900,9 @@ def test_a_search_over_two_stages_counts_the_epochs_of_both(tiny, open_study, tm
 @pytest.fixture
 def whole(tiny, tiny_budget):
     """A grid of code sizes on the digits as a whole."""
-    own = replace(baseline(tiny), space={"latent_dim": CategoricalDistribution([4, 8])})
+    baseline = replace(tiny_baseline(tiny), space={"latent_dim": CategoricalDistribution([4, 8])})
     budgets = dict.fromkeys(tiny.budgets, replace(tiny_budget, classes=None))
-    return replace(tiny, whole=True, plan=Grid(), baselines=(own,), budgets=budgets)
+    return replace(tiny, whole=True, plan=Grid(), baselines=(baseline,), budgets=budgets)
 
 
 def test_a_whole_data_set_is_scored_and_has_no_auroc(whole, open_study, tmp_path):
@@ -903,10 +913,10 @@ def test_a_whole_data_set_is_scored_and_has_no_auroc(whole, open_study, tmp_path
     assert session.run().exit_code == 0
     assert messages == ["no winner to train again: no trial completed with a number to select by"]
     records = session.folder.read_trials()
-    assert sorted(each.params["latent_dim"] for each in records) == [4, 8]
+    assert sorted(record.params["latent_dim"] for record in records) == [4, 8]
     for record in records:
         assert (record.state, record.objective) == ("complete", None)
-        assert [(each.task, each.seed) for each in record.replicas] == [("digits", 0)]
+        assert [(replica.task, replica.seed) for replica in record.replicas] == [("digits", 0)]
         names = set(short(record.metrics))
         assert {"train_loss", "validation_loss", "validation_score"} <= names
         assert {"test_score", "test_kl"} <= names
@@ -945,13 +955,13 @@ def test_the_budgets_are_priced(begin):
     costs = begin().costs()
     assert set(costs) == {"quick", "standard", "paper"}
     assert (costs["quick"].size.trials, costs["quick"].size.models) == (4, 4 * 2 + 2 * 2)
-    assert all(each.seconds > 0 for each in costs.values())
+    assert all(cost.seconds > 0 for cost in costs.values())
 
 
 @pytest.fixture
 def against(tiny, tiny_budget):
     """A likelihood VAE on the digits, against two controls; it is trained until a plateau."""
-    own = Baseline(
+    baseline = Baseline(
         LikelihoodVAE,
         settings={
             "latent_dim": 4,
@@ -964,7 +974,7 @@ def against(tiny, tiny_budget):
     budget = replace(tiny_budget, classes=None, trials=2, only={"width": (0.25, 0.5)})
     return replace(
         tiny,
-        baselines=(own,),
+        baselines=(baseline,),
         plan=Grid(),
         selection="likelihood",
         outsiders={"digits": ("noise", "constant")},
@@ -988,7 +998,7 @@ def test_a_data_set_against_others(against, open_study, tmp_path):
     assert stored["study"]["claim"]["factor"] == "width"
     assert stored["study"]["outsiders"] == ["noise", "constant"]
     records = session.folder.read_trials()
-    assert sorted(each.params["width"] for each in records) == [0.25, 0.5]
+    assert sorted(record.params["width"] for record in records) == [0.25, 0.5]
     for record in records:
         metrics = short(record.metrics)
         assert metrics["test_auroc"] == metrics["test_auroc/noise"]
@@ -1011,8 +1021,8 @@ def test_a_data_set_against_others(against, open_study, tmp_path):
         ]
         tags = tags_of(session.folder.tensorboard, record.identity)
         assert "scores/digits-vs-noise+constant/anomalous (constant)" in tags
-    best = max(records, key=lambda each: each.objective)
-    assert {each.identity for each in session.folder.read_evaluation()} == {best.identity}
+    best = max(records, key=lambda record: record.objective)
+    assert {record.identity for record in session.folder.read_evaluation()} == {best.identity}
     assert open_study(against, tmp_path, budget="auto", resume=True).run().exit_code == 0
 
 
@@ -1046,12 +1056,15 @@ def test_an_unknown_outsider_is_refused(against, open_study, tmp_path):
 
 
 def test_likelihoods_of_different_kinds_are_not_compared(against, open_study, tmp_path):
-    own = against.baselines[0]
+    baseline = against.baselines[0]
     space = {"likelihood": CategoricalDistribution(["discretised_logistic", "gaussian"])}
-    two = (own, replace(own, name="other", settings={**own.settings, "likelihood": "gaussian"}))
+    two = (
+        baseline,
+        replace(baseline, name="other", settings={**baseline.settings, "likelihood": "gaussian"}),
+    )
     searched = "compares the likelihood of trials, .* every value of likelihood of LikelihoodVAE"
     differing = "compares the likelihood of trials, .* measure differently .*other: .*gaussian"
-    for baselines, words in (((replace(own, space=space),), searched), (two, differing)):
+    for baselines, words in (((replace(baseline, space=space),), searched), (two, differing)):
         mixed = replace(against, baselines=baselines)
         with pytest.raises(UserError, match=words):
             open_study(mixed, tmp_path)

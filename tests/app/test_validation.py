@@ -41,14 +41,14 @@ class Place:
         self.root.mkdir()
 
     def contents(self):
-        found = [*self.results.rglob("*"), *self.root.rglob("*")]
-        return {path: path.stat().st_mtime_ns for path in found} | {
+        paths = [*self.results.rglob("*"), *self.root.rglob("*")]
+        return {path: path.stat().st_mtime_ns for path in paths} | {
             "results": self.results.exists()
         }
 
     def ready(self, name="quickstart", **options):
-        given = {"results": self.results, "data_root": str(self.root), "backend": "serial"}
-        return prepare(Options(name, **{**given, **options}), silent)
+        defaults = {"results": self.results, "data_root": str(self.root), "backend": "serial"}
+        return prepare(Options(name, **{**defaults, **options}), silent)
 
     def refused(self, name="quickstart", **options):
         """The one line with which the options are refused; nothing may have been written."""
@@ -108,7 +108,7 @@ def in_budget(**changes):
         ({"settings": {"scaling": "log"}}, ["scaling", "'log'", "unit"]),
         ({"budget": "paper", **in_budget(trials=5)}, ["paper", "5 trials", "--trials 1"]),
     ],
-    ids=lambda each: str(each) if isinstance(each, dict) else "",
+    ids=lambda case: str(case) if isinstance(case, dict) else "",
 )
 def test_bad_options_are_refused(place, options, words):
     message = place.refused(**options)
@@ -148,7 +148,7 @@ def arrays(**changes):
         "test_images": images,
         "test_labels": labels,
     }
-    return {name: each for name, each in {**plain, **changes}.items() if each is not None}
+    return {name: array for name, array in {**plain, **changes}.items() if array is not None}
 
 
 @pytest.mark.parametrize(
@@ -165,7 +165,7 @@ def arrays(**changes):
         ({"test_images": np.zeros((0, 32, 32, 3), np.uint8), "test_labels": np.arange(0)}, ["no"]),
         ({"train_images": None, "train_labels": None}, ["no training images"]),
     ],
-    ids=lambda each: "+".join(each) if isinstance(each, dict) else "",
+    ids=lambda case: "+".join(case) if isinstance(case, dict) else "",
 )
 def test_a_bad_file_of_images_is_refused(place, changes, words):
     np.savez(place.root / "cifar10.npz", **arrays(**changes))
@@ -290,7 +290,7 @@ def test_a_study_is_not_overwritten(refused, results):
         ({"selection": "oracle"}, ["selection", "--results"]),
         ({"seed": 5}, ["seed", "--results"]),
     ],
-    ids=lambda each: str(each) if isinstance(each, dict) else "",
+    ids=lambda case: str(case) if isinstance(case, dict) else "",
 )
 def test_a_study_goes_on_only_as_it_was_begun(refused, options, words):
     for going_on in ({"resume": True}, {"extend": 1}):
@@ -300,12 +300,14 @@ def test_a_study_goes_on_only_as_it_was_begun(refused, options, words):
 
 
 def test_a_study_whose_search_has_changed_does_not_go_on(refused, tiny):
-    own = tiny.baselines[0]
-    wider = {**own.space, "latent_dim": CategoricalDistribution([4, 8, 16, 32])}
+    baseline = tiny.baselines[0]
+    wider = {**baseline.space, "latent_dim": CategoricalDistribution([4, 8, 16, 32])}
     changed = [
-        replace(tiny, baselines=(replace(own, space=wider),)),
-        replace(tiny, baselines=(replace(own, settings={**own.settings, "width": 2.0}),)),
-        replace(tiny, baselines=(replace(own, score_space={}),)),
+        replace(tiny, baselines=(replace(baseline, space=wider),)),
+        replace(
+            tiny, baselines=(replace(baseline, settings={**baseline.settings, "width": 2.0}),)
+        ),
+        replace(tiny, baselines=(replace(baseline, score_space={}),)),
         replace(tiny, pruning=True),
         replace(tiny, plan=Listed([{}])),
     ]
@@ -341,9 +343,9 @@ def test_the_finished_study_goes_on_as_it_was(open_study, tiny, tiny_budget, res
 
 
 def test_a_study_of_published_epochs_goes_on_with_them(open_study, tiny, tiny_budget, tmp_path):
-    own = replace(tiny.baselines[0], settings={**tiny.baselines[0].settings, "epochs": 2})
+    baseline = replace(tiny.baselines[0], settings={**tiny.baselines[0].settings, "epochs": 2})
     free = dict.fromkeys(tiny.budgets, replace(tiny_budget, epochs=None, trials=1))
-    search = replace(tiny, baselines=(own,), budgets=free)
+    search = replace(tiny, baselines=(baseline,), budgets=free)
     session = open_study(search, tmp_path, evaluate=False)
     assert session.study.epochs() == {"PGN": 2}
     assert session.run().exit_code == 0
@@ -541,7 +543,7 @@ def test_preparing_writes_nothing(place):
 
 
 @pytest.mark.parametrize(
-    ("gpus", "asked", "taken"),
+    ("gpus", "options", "taken"),
     [
         (0, {}, ("cpu", "quick", 0.0)),
         (1, {}, ("cuda", "standard", 0.25)),
@@ -551,9 +553,9 @@ def test_preparing_writes_nothing(place):
         (0, {"budget": "standard"}, ("cpu", "standard", 0.0)),
     ],
 )
-def test_auto_takes_what_the_machine_has(place, monkeypatch, gpus, asked, taken):
+def test_auto_takes_what_the_machine_has(place, monkeypatch, gpus, options, taken):
     monkeypatch.setattr(torch.cuda, "device_count", lambda: gpus)
-    session = place.ready(**asked)
+    session = place.ready(**options)
     chosen = session.options
     assert (chosen.device, session.study.budget_name, chosen.gpus) == taken
 
@@ -578,7 +580,7 @@ def test_as_many_trials_at_a_time_as_fit(place, monkeypatch, cpus, gpus, options
 
 
 @pytest.mark.parametrize(
-    ("asked", "words"),
+    ("options", "words"),
     [
         ({"gpus": 1.5}, ["1.5", "whole number"]),
         ({"gpus": float("nan")}, ["--gpus-per-trial", "nan"]),
@@ -592,10 +594,10 @@ def test_as_many_trials_at_a_time_as_fit(place, monkeypatch, cpus, gpus, options
         ({"backend": "serial", "address": "auto"}, ["--address", "--backend serial"]),
     ],
 )
-def test_what_no_node_can_hold_is_refused(place, monkeypatch, asked, words):
+def test_what_no_node_can_hold_is_refused(place, monkeypatch, options, words):
     monkeypatch.setattr(torch.cuda, "device_count", lambda: 2)
     with pytest.raises(UserError) as refusal:
-        place.ready(**asked)
+        place.ready(**options)
     assert "\n" not in str(refusal.value)
     for word in words:
         assert word in str(refusal.value)
@@ -623,11 +625,11 @@ def test_a_user_is_told_what_is_fetched(place, monkeypatch):
         raise Fetched
 
     monkeypatch.setattr(resolution, "load", fetch)
-    said = []
+    messages = []
     options = Options("pgn_mnist", results=place.results, data_root=str(place.root))
     with pytest.raises(Fetched):
-        prepare(options, said.append)
-    (line,) = said
+        prepare(options, messages.append)
+    (line,) = messages
     assert "mnist" in line
     assert str(place.root) in line
 

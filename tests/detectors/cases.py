@@ -41,14 +41,14 @@ COMBINED: dict[str, list[dict[str, Any]]] = {
 
 def variants(detector: type[Detector[Any]]) -> list[dict[str, Any]]:
     """Settings that a detector is tried under: its defaults, each choice of its own, some more."""
-    rules, found = detector.Config.rules(), [{}, *COMBINED.get(detector.__name__, [])]
-    for each in fields(detector.Config):
-        rule = rules[each.name]
-        if each.name in get_annotations(detector.Config):
-            numbers = rule.others if isinstance(each.default, str) else ()
-            values = [value for value in (*rule.options, *numbers) if value != each.default]
-            found += [{**rule.when, each.name: value} for value in values]
-    return found
+    rules, settings = detector.Config.rules(), [{}, *COMBINED.get(detector.__name__, [])]
+    for field in fields(detector.Config):
+        rule = rules[field.name]
+        if field.name in get_annotations(detector.Config):
+            numbers = rule.others if isinstance(field.default, str) else ()
+            values = [value for value in (*rule.options, *numbers) if value != field.default]
+            settings += [{**rule.when, field.name: value} for value in values]
+    return settings
 
 
 def quick(detector: type[Detector[Any]], **settings: Any) -> dict[str, Any]:
@@ -82,12 +82,12 @@ def replica_set_of(
 
 def small(detector: type[Detector[Any]], shape: ImageShape, **settings: Any) -> Config:
     """The released settings, with `settings` and those of `SMALL` that the detector has."""
-    return detector.Config.released(shape, **{**known(detector, SMALL), **settings})
+    return detector.Config.released(shape, **{**applicable(detector, SMALL), **settings})
 
 
-def known(detector: type[Detector[Any]], settings: dict[str, Any]) -> dict[str, Any]:
+def applicable(detector: type[Detector[Any]], settings: dict[str, Any]) -> dict[str, Any]:
     """Those of some settings that are hyperparameters of a detector."""
-    names = {each.name for each in fields(detector.Config)}
+    names = {field.name for field in fields(detector.Config)}
     return {name: value for name, value in settings.items() if name in names}
 
 

@@ -161,4 +161,5 @@ def test_what_json_cannot_give_back_is_refused():
 def test_every_field_of_every_configuration_is_covered():
     for detector in DETECTORS.values():
         assert issubclass(detector.Config, Config)
-        assert set(detector.Config.rules()) == {each.name for each in fields(detector.Config)}
+        names = {field.name for field in fields(detector.Config)}
+        assert set(detector.Config.rules()) == names

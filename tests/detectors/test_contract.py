@@ -18,7 +18,7 @@ from tests.detectors.cases import (
     GREY,
     IMAGES,
     MNIST,
-    known,
+    applicable,
     module_of,
     pixels,
     quick,
@@ -29,7 +29,6 @@ from tests.detectors.cases import (
     trained,
     variants,
 )
-from tests.naming import short
 from tune_ad.data import Task, load, scaled
 from tune_ad.detectors import every_detector
 from tune_ad.detectors.autoencoders.ae import AE
@@ -46,12 +45,14 @@ from tune_ad.storage.metric import Metric
 from tune_ad.training.metrics import auroc, ties
 from tune_ad.training.replica import ReplicaSpec, build
 from tune_ad.training.replica_set import ReplicaSet
-from tune_ad.training.scoring import SCORE, by_metric, score_part
+from tune_ad.training.scoring import SCORE, score_part
 from tune_ad.training.suite import Suite
 
 BATCH_STATISTICS = {"running_mean", "running_var", "num_batches_tracked"}
 DETECTORS = every_detector()
-TRAINED = {name: kind for name, kind in DETECTORS.items() if issubclass(kind, TrainedDetector)}
+TRAINED = {
+    name: detector for name, detector in DETECTORS.items() if issubclass(detector, TrainedDetector)
+}
 """The detectors with stages; the others are fitted only."""
 
 TELLING = {"KDE": {"components": 0.3}}
@@ -81,7 +82,7 @@ def settled(detectors: dict[str, type[Detector[Any]]]) -> list[Any]:
             marks=[pytest.mark.slow] * (shape.is_colour and bool(settings)),
         )
         for name, detector in detectors.items()
-        for title, settings in ((titled(settings), settings) for settings in variants(detector))
+        for title, settings in ((titled(variant), variant) for variant in variants(detector))
         for kind, shape in (("grey", GREY), ("colour", COLOUR))
     ]
 
@@ -106,7 +107,7 @@ def test_a_detector_says_what_it_is(detector):
     assert first.endswith(".")
     assert "Source" in (detector.__doc__ or "")
     assert not inspect.isabstract(detector)
-    names = {entry.name for entry in fields(detector.Config)}
+    names = {field.name for field in fields(detector.Config)}
     assert set(detector.score_parameters) <= names
 
 
@@ -144,7 +145,7 @@ def phases(module: Detector[Any], batch: int) -> list[Any]:
     """Every phase of every stage with its noise."""
     stream = torch.Generator().manual_seed(1)
     return [
-        (phase, {k: draws.draw(stream) for k, draws in module.noise(phase.name, batch).items()})
+        (phase, {k: draw.draw(stream) for k, draw in module.noise(phase.name, batch).items()})
         for stage in module.stages()
         for phase in stage.phases
     ]
@@ -157,10 +158,11 @@ def test_terms_are_pure(detector, shape, settings):
     module, images = module_of(replica_set).train(), replica_set.replicas[0].pick(torch.arange(8))
     for phase, noise in phases(module, 8):
         before = {name: value.clone() for name, value in module.state_dict().items()}
-        inputs = {"images": images.clone(), **{k: draws.clone() for k, draws in noise.items()}}
+        arguments = {"images": images, **noise}
+        copies = {name: tensor.clone() for name, tensor in arguments.items()}
         first, again = (module.terms(phase.name, images, noise) for _ in range(2))
         assert same(first, again)
-        assert same({"images": images, **noise}, inputs)
+        assert same(arguments, copies)
         after = module.state_dict()
         moved = {name for name, value in before.items() if not torch.equal(value, after[name])}
         assert {name.rpartition(".")[2] for name in moved} <= BATCH_STATISTICS
@@ -180,8 +182,8 @@ def test_every_trained_parameter_has_a_gradient(detector, shape, settings):
         parameters = [module.get_parameter(name) for name in names]
         loss = module.loss(phase.name, images, noise)
         gradients = torch.autograd.grad(loss, parameters, allow_unused=True)
-        missing = [name for name, slope in zip(names, gradients, strict=True) if slope is None]
-        assert missing == []
+        by_name = dict(zip(names, gradients, strict=True))
+        assert [name for name, gradient in by_name.items() if gradient is None] == []
         assert all(bool(gradient.isfinite().all()) for gradient in gradients)
         assert any(bool(gradient.abs().max() > 0) for gradient in gradients)
         moved.update(names)
@@ -258,14 +260,8 @@ def others(detector: type[Detector[Any]], name: str, settings: dict[str, Any]) -
     """Other legal values of a parameter: every option, and other numbers."""
     rule = detector.Config.rules()[name]
     value = getattr(small(detector, GREY, **settings), name)
-    numbers = rule.others or next(
-        (
-            (number,)
-            for number in scaled_numbers(value)
-            if can_be(detector, {**settings, name: number})
-        ),
-        (),
-    )
+    possible = (n for n in scaled_numbers(value) if can_be(detector, {**settings, name: n}))
+    numbers = rule.others or [*possible][:1]
     return [other for other in (*rule.options, *numbers) if other != value]
 
 
@@ -288,9 +284,9 @@ def can_be(detector: type[Detector[Any]], settings: dict[str, Any]) -> bool:
 
 def knobs() -> list[Any]:
     return [
-        pytest.param(detector, entry.name, id=f"{name}-{entry.name}")
+        pytest.param(detector, field.name, id=f"{name}-{field.name}")
         for name, detector in DETECTORS.items()
-        for entry in fields(detector.Config)
+        for field in fields(detector.Config)
     ]
 
 
@@ -309,8 +305,7 @@ def test_no_knob_is_dead(detector, name):
 def illegal(rule: Rule) -> list[Any]:
     """Values of the wrong kind, and those just outside the interval."""
     if not rule.interval:
-        values = ILLEGAL[type(rule.options[0])]
-        return [value for value in values if value not in rule.options]
+        return [value for value in ILLEGAL[type(rule.options[0])] if value not in rule.options]
     outside = [number for number in beyond(rule.interval, rule.kind) if math.isfinite(number)]
     if rule.kind is tuple:
         return [*ILLEGAL[tuple], *((number,) for number in outside)]
@@ -398,7 +393,7 @@ def test_an_unknown_parameter_is_refused_with_the_known_ones(detector):
         detector.Config.released(GREY, latent=3)
     assert "\n" not in str(error.value)
     names = str(error.value).partition("one of ")[2].partition(", got")[0]
-    assert names.split(", ") == [entry.name for entry in fields(detector.Config)]
+    assert names.split(", ") == [field.name for field in fields(detector.Config)]
 
 
 def is_legal(config: type[Config], name: str, value: object) -> bool:
@@ -424,7 +419,7 @@ def digits(tmp_path_factory) -> Any:
 @each_detector
 def test_beats_chance_on_digits(detector, digits):
     shape = ImageShape(*digits.shape)
-    brief = known(detector, {"epochs": 12, "learning_rate": 1e-3, "batch_size": 50})
+    brief = applicable(detector, {"epochs": 12, "learning_rate": 1e-3, "batch_size": 50})
     config = detector.Config.released(shape, **quick(detector), **brief)
     images = scaled(torch.cat((digits.train_images, digits.test_images)), config.scaling)
     count = len(digits.train_images)
@@ -458,13 +453,14 @@ def test_a_replica_that_lost_its_numbers_ends_alone(detector, shape, settings):
             parameter.fill_(math.nan)
     replica_set.prepare_scoring()
     scores = score_part(replica_set, suite, "test", every_variant=True)
-    faults = {k: failure.reason for k, failure in replica_set.failures.items()} | scores.faults
-    assert list(faults) == [0]
-    assert "NaN or infinite" in faults[0]
-    assert "\n" not in faults[0]
-    for values in by_metric(scores.metrics).values():
-        assert values[0] is None
-        assert math.isfinite(values[1])
+    reasons = {k: failure.reason for k, failure in replica_set.failures.items()} | scores.faults
+    assert list(reasons) == [0]
+    assert "NaN or infinite" in reasons[0]
+    assert "\n" not in reasons[0]
+    lost, sound = scores.metrics
+    assert lost == {}
+    assert sound
+    assert all(math.isfinite(value) for value in sound.values())
     alone = ReplicaSet(detector, config, scaled(images, config.scaling), replica_specs[1:])
     alone.train(2)
     alone.prepare_scoring()
@@ -562,7 +558,7 @@ class Faint(DeepSVDD):
 
 
 @pytest.mark.parametrize("baseline", [Baseline(Flat), Baseline(Faint)], ids=["flat", "faint"])
-def test_a_collapse_is_told_from_the_scores_to_the_report(
+def test_a_collapse_is_named_in_the_record_and_in_the_report(
     baseline, tiny, tiny_budget, open_study, tmp_path
 ):
     budgets = {"quick": replace(tiny_budget, trials=1)}
@@ -570,14 +566,13 @@ def test_a_collapse_is_told_from_the_scores_to_the_report(
     session = open_study(search, tmp_path)
     session.run()
     (record,) = session.folder.read_trials()
-    metrics = short(record.metrics)
-    assert metrics["validation_collapsed"] == [1.0, 1.0]
+    assert record.metrics[Metric("validation", "collapsed")] == [1.0, 1.0]
     assert frame.models_collapsed(record) == 2
     several = baseline.detector is Faint
-    assert (min(metrics["validation_distinct"]) > 1) is several
-    for evaluated in session.folder.read_evaluation():
-        assert short(evaluated.metrics)["test_collapsed"] == [1.0, 1.0]
-        assert frame.models_collapsed(evaluated) == 2
+    assert (min(record.metrics[Metric("validation", "distinct")]) > 1) is several
+    for winner in session.folder.read_evaluation():
+        assert winner.metrics[Metric("test", "collapsed")] == [1.0, 1.0]
+        assert frame.models_collapsed(winner) == 2
     text = write_report(session.folder.path).path.with_suffix(".md").read_text()
     text = text.replace("\\", "")
     assert "trials: 2 models gave every image one score, but for rounding, in [0]" in text
@@ -619,7 +614,7 @@ def test_images_with_a_pixel_that_is_no_number_are_refused(detector, value):
 
 @each_trained
 def test_images_that_are_too_small_for_the_networks_are_refused(detector):
-    shape, lenet = ImageShape(3, 4, 4), known(detector, {"networks": "lenet"})
+    shape, lenet = ImageShape(3, 4, 4), applicable(detector, {"networks": "lenet"})
     with pytest.raises(UserError, match="use") as error:
         skeleton(detector, small(detector, shape, **lenet), shape)
     one_line(error, "4x4")
@@ -649,7 +644,7 @@ SIZES = {
 def test_parameter_counts_are_the_released_ones(name, position):
     detector, shape = DETECTORS[name], (MNIST, CIFAR)[position]
     module = build(detector, detector.Config.released(shape), shape, 0)
-    assert sum(parameter.numel() for parameter in module.parameters()) == SIZES[name][position]
+    assert sum(p.numel() for p in module.parameters()) == SIZES[name][position]
 
 
 def test_a_replica_set_counts_the_parameters_of_one_replica():
@@ -672,7 +667,7 @@ def test_a_replica_set_counts_the_parameters_of_one_replica():
 def test_the_papers_pgn_has_no_extra_layer_and_no_biases(shape, expected):
     config = PGN.Config.released(shape, extra_layer=False, bias=False)
     module = build(PGN, config, shape, 0)
-    assert sum(parameter.numel() for parameter in module.parameters()) == expected
+    assert sum(p.numel() for p in module.parameters()) == expected
     assert not [name for name, _ in module.named_parameters() if "bias" in name]
 
 

@@ -23,6 +23,7 @@ from tune_ad.detectors.deep_svdd import DeepSVDD, away_from_zero
 from tune_ad.detectors.nets import ImageShape
 from tune_ad.errors import UserError
 from tune_ad.randomness import derived_seed
+from tune_ad.storage.metric import Metric
 from tune_ad.training.replica import build
 from tune_ad.training.replica_set import ReplicaSet
 
@@ -199,7 +200,7 @@ def test_the_centre_is_set_after_pretraining_and_the_decoder_then_rests():
     with torch.enable_grad():
         (terms,) = replica_set.train(1)
     assert replica_set.scorable
-    assert set(terms) == {"loss"}
+    assert set(terms) == {Metric("train", "loss")}
     torch.testing.assert_close(module.centre, expected)
     after = list(module.decoder.parameters())
     assert all(torch.equal(one, other) for one, other in zip(before, after, strict=True))
@@ -207,7 +208,8 @@ def test_the_centre_is_set_after_pretraining_and_the_decoder_then_rests():
 
 def test_terms_of_pretraining_have_names_of_their_own():
     replica_set = svdd(pretraining=1.0)
-    assert [set(terms) for terms in replica_set.train(2)] == [{"pretraining/loss"}]
+    (terms,) = replica_set.train(2)
+    assert set(terms) == {Metric("train", "loss", stage="pretraining")}
 
 
 def test_pretraining_needs_a_code_that_makes_a_map():

@@ -27,7 +27,7 @@ def module_of(**settings):
 
 def scored(module, images, **space):
     generator = torch.Generator().manual_seed(3)
-    noise = {name: each.draw(generator) for name, each in module.score_noise(space).items()}
+    noise = {name: draw.draw(generator) for name, draw in module.score_noise(space).items()}
     with torch.no_grad():
         return module.score_variants(images, noise, space), noise
 
@@ -40,7 +40,7 @@ def digits():
 @pytest.mark.parametrize("likelihood", LIKELIHOODS)
 def test_scores_are_the_sums_that_they_say_they_are(digits, likelihood):
     module = module_of(likelihood=likelihood)
-    found, noise = scored(module, digits)
+    scores, noise = scored(module, digits)
     with torch.no_grad():
         mean, log_variance = module.encode(digits)
         pixels = module.pixels(digits, noise.get("cell"))
@@ -48,24 +48,24 @@ def test_scores_are_the_sums_that_they_say_they_are(digits, likelihood):
         likelihoods = module.log_likelihood(codes, pixels)
     logs = likelihoods + importance.log_prior(codes)
     logs = logs - importance.log_normal(codes, mean, log_variance)
-    assert torch.allclose(found["distortion"], -likelihoods.mean(0).double())
-    assert torch.allclose(found["negative_elbo"], found["distortion"] + found["rate"])
+    assert torch.allclose(scores["distortion"], -likelihoods.mean(0).double())
+    assert torch.allclose(scores["negative_elbo"], scores["distortion"] + scores["rate"])
     iwae = torch.logsumexp(logs.double(), 0) - math.log(len(logs))
-    assert torch.allclose(found["negative_iwae"], -iwae)
-    assert torch.allclose(found["gap"], iwae - logs.double().mean(0))
-    assert (found["gap"] >= 0).all()
+    assert torch.allclose(scores["negative_iwae"], -iwae)
+    assert torch.allclose(scores["gap"], iwae - logs.double().mean(0))
+    assert (scores["gap"] >= 0).all()
     bits = png_bits(digits)
     assert torch.allclose(
-        found["complexity_corrected"] / math.log(2), found["negative_elbo"] / math.log(2) - bits
+        scores["complexity_corrected"] / math.log(2), scores["negative_elbo"] / math.log(2) - bits
     ), "in bits, the length of the file is taken off one to one"
     for name, statistic in STATISTICS.items():
-        assert torch.equal(found[name], statistic(digits))
+        assert torch.equal(scores[name], statistic(digits))
 
 
 def test_iwae_rises_with_the_number_of_codes_on_average(digits):
     module = module_of()
-    found, _ = scored(module_of(score_by="negative_iwae"), digits, importance_samples=(1, 4, 64))
-    means = [float(found[f"importance_samples={k}"].mean()) for k in (1, 4, 64)]
+    scores, _ = scored(module_of(score_by="negative_iwae"), digits, importance_samples=(1, 4, 64))
+    means = [float(scores[f"importance_samples={k}"].mean()) for k in (1, 4, 64)]
     assert means == sorted(means, reverse=True), "minus the bound falls"
     assert module.score_parameters == ("importance_samples", "score_by")
 
@@ -111,7 +111,7 @@ def test_regret_of_many_images_is_that_of_each_alone(digits):
     module = module_of(score_by="regret", regret_steps=10)
     together, noise = scored(module, digits)
     with torch.no_grad():
-        alone = [module.score_variants(each[None], noise, {})["score"] for each in digits[:4]]
+        alone = [module.score_variants(image[None], noise, {})["score"] for image in digits[:4]]
     assert torch.allclose(together["score"][:4], torch.cat(alone), rtol=1e-3, atol=1e-3)
 
 
@@ -123,17 +123,18 @@ def trained(epochs=3, **settings):
     replica_set = ReplicaSet(
         LikelihoodVAE, config, images, [ReplicaSpec("all", 0, torch.arange(200))]
     )
-    return replica_set, replica_set.train(replica_set.epochs)[0]
+    (terms,) = replica_set.train(replica_set.epochs)
+    return replica_set, {metric.term: value for metric, value in terms.items()}
 
 
 def test_typicality_is_the_distance_from_the_training_images_mean():
     replica_set, _ = trained()
     replica_set.prepare_scoring()
     module = replica_set.replicas[0].module
-    found = replica_set.score(0, torch.arange(200))
+    scores = replica_set.score(0, torch.arange(200))
     entropy = float(module.entropy)
-    assert float(found["negative_elbo"].mean()) == pytest.approx(entropy, rel=0.02)
-    assert torch.allclose(found["typicality"], (found["negative_elbo"] - entropy).abs())
+    assert float(scores["negative_elbo"].mean()) == pytest.approx(entropy, rel=0.02)
+    assert torch.allclose(scores["typicality"], (scores["negative_elbo"] - entropy).abs())
 
 
 def test_training_by_forward_kl_learns_and_reports_its_weights():
@@ -158,12 +159,12 @@ def test_a_refit_moves_the_encoder_and_leaves_the_decoder():
     )
     replica_set.train(2)
     module = replica_set.replicas[0].module
-    before = {name: each.clone() for name, each in module.named_parameters()}
+    before = {name: parameter.clone() for name, parameter in module.named_parameters()}
     replica_set.train(2)
     moved = {
         name.partition(".")[0]
-        for name, each in module.named_parameters()
-        if not torch.equal(each, before[name])
+        for name, parameter in module.named_parameters()
+        if not torch.equal(parameter, before[name])
     }
     assert moved == {"encoder", "mean", "log_variance"}
 
@@ -178,7 +179,7 @@ def test_a_learned_scale_never_falls_below_its_floor():
 
 
 @pytest.mark.parametrize(
-    ("settings", "told"),
+    ("settings", "in_bits"),
     [
         ({"likelihood": "categorical"}, True),
         ({"likelihood": "discretised_logistic"}, True),
@@ -189,8 +190,8 @@ def test_a_learned_scale_never_falls_below_its_floor():
     ],
     ids=str,
 )
-def test_bits_per_dimension_are_told_where_they_mean_something(settings, told):
-    assert ("negative_elbo" in module_of(**settings).nats) == told
+def test_bits_per_dimension_are_given_where_they_mean_something(settings, in_bits):
+    assert ("negative_elbo" in module_of(**settings).nats) == in_bits
 
 
 def test_spread_pixels_stay_in_their_cells(digits):
@@ -204,7 +205,7 @@ def test_spread_pixels_stay_in_their_cells(digits):
 def test_width_scales_channels_and_leaves_depth_and_code():
     small_, wide = (module_of(networks="dcgan"), build_wide())
     assert small_.mean.out_features == wide.mean.out_features
-    kinds = [[type(m) for m in each.encoder.layers] for each in (small_, wide)]
+    kinds = [[type(m) for m in module.encoder.layers] for module in (small_, wide)]
     assert kinds[0] == kinds[1]
     assert dcgan_channels(SHAPE, 2.0) == (64, 128, 256)
     assert dcgan_channels(ImageShape(3, 32, 32)) == (64, 128, 256)
@@ -234,10 +235,10 @@ def buffers_after(objective):
     module = module_of(objective=objective, samples=4).train()
     images = scaled(load("digits").test_images[:IMAGES], "unit")
     generator = torch.Generator().manual_seed(6)
-    wanted = module.noise("wake", len(images))
-    noise = {name: wanted[name].draw(generator) for name in ("code", *(set(wanted) - {"code"}))}
+    draws = module.noise("wake", len(images))
+    noise = {name: draws[name].draw(generator) for name in ("code", *(set(draws) - {"code"}))}
     module.terms("wake", images, noise)
-    return {name: each.clone() for name, each in module.named_buffers() if "running" in name}
+    return {name: values.clone() for name, values in module.named_buffers() if "running" in name}
 
 
 def test_dreams_do_not_move_the_batch_statistics():
@@ -248,22 +249,22 @@ def test_dreams_do_not_move_the_batch_statistics():
 def test_the_decoder_follows_the_bound_and_the_encoder_the_weighted_log_density(digits):
     module = module_of(objective="forward_kl", samples=4).train()
     generator = torch.Generator().manual_seed(7)
-    noise = {n: each.draw(generator) for n, each in module.noise("wake", len(digits)).items()}
+    noise = {n: draw.draw(generator) for n, draw in module.noise("wake", len(digits)).items()}
     parts = {"decoder": [*module.decoder.parameters()], "encoder": [*module.mean.parameters()]}
 
     def slopes(of, part):
         terms = module.terms("wake", digits, noise)
         return torch.autograd.grad(of(terms).sum(), parts[part], allow_unused=True)
 
-    for part, own, other in (
+    for part, of_part, of_other in (
         ("decoder", lambda t: -t["bound"], lambda t: t["wake"]),
         ("encoder", lambda t: t["wake"], lambda t: t["bound"]),
     ):
-        whole, alone = slopes(lambda t: t["loss"], part), slopes(own, part)
+        whole, alone = slopes(lambda t: t["loss"], part), slopes(of_part, part)
         assert all(
             torch.allclose(a, b, rtol=1e-4, atol=1e-5) for a, b in zip(whole, alone, strict=True)
         )
-        assert all(each is None or not each.any() for each in slopes(other, part))
+        assert all(slope is None or not slope.any() for slope in slopes(of_other, part))
 
 
 def test_decoding_goes_in_pieces_where_nothing_is_trained(digits, monkeypatch):
@@ -273,7 +274,7 @@ def test_decoding_goes_in_pieces_where_nothing_is_trained(digits, monkeypatch):
         "tune_ad.detectors.likelihood_vae.detector.CACHED", 3 * module.decoder.numbers
     )
     seen = []
-    module.decoder.register_forward_hook(lambda m, given, out: seen.append(len(given[0])))
+    module.decoder.register_forward_hook(lambda m, inputs, out: seen.append(len(inputs[0])))
     pieces, _ = scored(module, digits)
     assert max(seen) == 3
     assert torch.allclose(whole["negative_iwae"], pieces["negative_iwae"])
@@ -308,18 +309,18 @@ def until_the_plateau(**settings):
 def test_the_refit_control_has_the_decoder_of_the_model_that_it_refits():
     plain = until_the_plateau(samples=4)
     control = until_the_plateau(samples=4, refit=0.2)
-    assert plain.plateaus[0].stopped < 60, "the plateau must come before the end, else no test"
+    assert plain.early_stopping[0].stopped < 60, "the plateau must come before the end"
     state, refitted = (c.replicas[0].module.state_dict() for c in (plain, control))
     decoder = [name for name in state if name.startswith("decoder")]
     assert all(torch.equal(state[name], refitted[name]) for name in decoder)
     assert not torch.equal(state["mean.weight"], refitted["mean.weight"])
 
 
-def test_the_effective_share_is_told_at_every_step_of_the_weights():
+def test_the_effective_share_is_recorded_at_every_step_of_the_weights():
     replica_set, terms = trained(4, objective="forward_kl", samples=4, warm_start=0.5)
-    (told,) = replica_set.take_steps()
-    assert set(told) == {"effective_share", "raw_effective_share"}
-    for name, points in told.items():
+    (steps,) = replica_set.take_steps()
+    assert set(steps) == {"effective_share", "raw_effective_share"}
+    for name, points in steps.items():
         numbers, values = zip(*points, strict=True)
         assert numbers == tuple(range(9, 17)), "two epochs of four steps of ELBO came before"
         assert sum(values[-4:]) / 4 == pytest.approx(terms[name])
@@ -335,7 +336,8 @@ def test_a_warm_start_is_a_part_of_the_epochs(epochs):
     assert [stage.name for stage in stages] == (
         ["warm start", "train"] if epochs > 1 else ["train"]
     )
-    assert [each.name for each in module_of(**settings, warm_start=0.0).stages()] == ["train"]
+    cold = module_of(**settings, warm_start=0.0)
+    assert [stage.name for stage in cold.stages()] == ["train"]
 
 
 def test_the_bound_beside_another_score_is_shown_too():

@@ -88,7 +88,7 @@ def search(plan, **changes):
         test_images=20,
         evaluation_seeds=0,
     )
-    given = {
+    fields = {
         "name": "sphere",
         "data": ("digits",),
         "plan": plan,
@@ -96,7 +96,7 @@ def search(plan, **changes):
         "budgets": {"quick": budget},
         **changes,
     }
-    return Search(**given)
+    return Search(**fields)
 
 
 @pytest.fixture(scope="module")

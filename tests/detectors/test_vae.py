@@ -24,6 +24,7 @@ from tune_ad.detectors.autoencoders.vae import VAE
 from tune_ad.detectors.base import Noise
 from tune_ad.detectors.gaussian import rate
 from tune_ad.detectors.nets import ImageShape
+from tune_ad.storage.metric import Metric
 from tune_ad.training.replica import build
 
 TINY = ImageShape(1, 4, 4)
@@ -194,7 +195,7 @@ def test_rate_distortion_and_elbo_are_in_nats_under_every_name():
     scores = replica_set.score(0, torch.arange(3))
     assert set(VAE.nats) <= set(scores)
     (terms,) = replica_set_of(VAE, small(VAE, GREY), GREY).train(1)
-    assert {"rate", "distortion"} <= set(terms)
+    assert {Metric("train", "rate"), Metric("train", "distortion")} <= set(terms)
 
 
 @pytest.mark.parametrize("error", ["squared_error", "l1"])

@@ -216,6 +216,10 @@ def test_a_rule_compares_trials_whose_quantity_is_measured_in_the_same(name, qua
     assert not rule.compares([bits, nothing]), "what has no such quantity does not compare"
     assert rule.compares([nothing, replace(nothing, number=4)])
     assert rule.compares(iter([bits])), "any iterable"
+    before = replace(bits, number=5, schema=1, scales={quantity: "in the words of schema 1"})
+    assert rule.compares([before, bits]), "each schema words its scales in its own way"
+    assert not rule.compares([before, bits, other])
+    assert not rule.compares([before, replace(before, number=6, scales={quantity: "unlike"})])
 
 
 @pytest.mark.parametrize("name", ["validation", "oracle", "random"])

@@ -2,6 +2,7 @@
 
 import json
 import math
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -110,7 +111,7 @@ def recorded(golden):
 def test_the_golden_studies_are_of_schema_1(golden, recorded):
     assert json.loads(golden.study.read_text(encoding="utf-8"))["schema"] == 1
     assert {line["schema"] for line, _ in recorded} == {1}
-    assert {record.schema for _, record in recorded} == {SCHEMA}
+    assert {record.schema for _, record in recorded} == {1}
 
 
 def test_every_number_of_a_golden_record_has_the_name_that_it_had(recorded):
@@ -148,7 +149,7 @@ def test_a_golden_record_is_written_again_in_schema_2(recorded):
     for _, record in recorded:
         line = json.loads(to_text(record))
         assert line["schema"] == SCHEMA
-        assert TrialRecord.from_json(line) == record
+        assert TrialRecord.from_json(line) == replace(record, schema=SCHEMA)
 
 
 def test_the_trial_specs_of_a_golden_study_are_read(golden):
@@ -455,7 +456,7 @@ def test_a_histogram_names_its_task_part_and_counts():
         }
     )
     assert details["histograms"] == [
-        {"task": "cifar10-vs-svhn", "part": part, "edges": edges, "counts": counts}
+        {"task": "cifar10-vs-svhn", "part": part, "outsider": "", "edges": edges, "counts": counts}
         for part in ("", "rate")
     ]
     assert details["histograms_of"] == "test"

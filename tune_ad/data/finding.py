@@ -1,20 +1,17 @@
 """Where the data sets are: the data root, names and aliases, and which sets are already there."""
 
-import difflib
 import os
 import re
-from collections.abc import Sequence
 from pathlib import Path
 
 from tune_ad.data.declaration import DataSet
 from tune_ad.data.discovery import available
 from tune_ad.data.npz_headers import NpzHeader, validate_npz_header
-from tune_ad.errors import UserError
+from tune_ad.errors import UserError, did_you_mean
 
 ROOT_VARIABLE = "TUNE_AD_DATA"
 DEFAULT_ROOT = Path("data")
 PLAIN_NAME = re.compile(r"\w[\w.-]*")
-NAMES_SUGGESTED = 3
 Root = str | os.PathLike[str] | None
 
 
@@ -62,19 +59,12 @@ def find(name: str, root: Root = None) -> DataSet:
         return DataSet(name)
     full_names = {data_set.name for data_set in declared.values()}
     names = sorted({*declared, *full_names, *(path.stem for path in folder.glob("*.npz"))})
-    similar = _similar(name, names)
-    hint = f" (did you mean {' or '.join(similar)}?)" if similar else ""
+    question = did_you_mean(name, names)
     raise UserError(
-        f"unknown data set {name!r}{hint}; choose one of {', '.join(names)}, "
+        f"unknown data set {name!r}{question and f' ({question})'}; choose one of "
+        f"{', '.join(names)}, "
         f"or put your own images into {folder / 'NAME.npz'}"
     )
-
-
-def _similar(name: str, names: Sequence[str]) -> list[str]:
-    """The names that contain `name`, in upper or lower case, else those spelled like it."""
-    lower = name.casefold()
-    containing = [candidate for candidate in names if lower and lower in candidate.casefold()]
-    return (containing or difflib.get_close_matches(lower, names))[:NAMES_SUGGESTED]
 
 
 def npz_path(name: str, root: Root = None) -> Path:

@@ -66,11 +66,16 @@ class SelectionRule:
         """Whether the rule can rank trials: its quantity is measured in the same in all of them.
 
         A trial that lacks the quantity is measured in nothing; one that failed does not count.
+        Schema 1 worded scales in another way, so each schema's trials are held against their own.
         """
         if not self.quantity:
             return True
-        ended = (record for record in records if record.state != "failed")
-        return len({record.scales.get(self.quantity, "") for record in ended}) <= 1
+        measured = {
+            (record.schema, record.scales.get(self.quantity, ""))
+            for record in records
+            if record.state != "failed"
+        }
+        return len(measured) == len({schema for schema, _ in measured})
 
 
 IWAE_BOUND = Metric("validation", "negative_iwae")

@@ -1,5 +1,6 @@
 """A study: a search on one data set under one budget, everything that a worker must know."""
 
+import itertools
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field, fields
 from functools import cached_property
@@ -202,13 +203,18 @@ class Study:
         if not self.chooses:
             return
         searched = {
-            parameter: name
+            name: parameters
             for name, baseline in self.baselines.items()
-            for parameter in baseline.changing(quantity)
+            if (parameters := baseline.changing(quantity))
         }
         if searched:
-            names = " and ".join(f"{name} of {owner}" for name, owner in searched.items())
-            fixed = " ".join(f"--set {name}=VALUE" for name in searched)
+            names = " and ".join(
+                f"{parameter} of {name}"
+                for name, parameters in searched.items()
+                for parameter in parameters
+            )
+            once = dict.fromkeys(itertools.chain.from_iterable(searched.values()))
+            fixed = " ".join(f"--set {parameter}=VALUE" for parameter in once)
             raise UserError(
                 f"{rule} compares the {quantity} of trials, which means something else for every "
                 f"value of {names}; fix it with {fixed}, or use another rule"

@@ -125,7 +125,8 @@ class TrialRecord:
         warnings: what the detector warns of.
         seconds: wall time of the trial.
         device: "cpu" or "cuda".
-        schema: version of this layout.
+        schema: version of the layout that it was recorded in; one of schema 1 is read as what it
+            means today, but words its scales in another way.
     """
 
     number: int
@@ -155,6 +156,7 @@ class TrialRecord:
         plain = {entry.name: getattr(self, entry.name) for entry in fields(self)}
         return {
             **plain,
+            "schema": SCHEMA,
             "params": encode(self.params),
             "reports": [list(report) for report in self.reports],
             "replicas": [asdict(replica) for replica in self.replicas],

@@ -64,8 +64,11 @@ def variant_named(name: str) -> ScoreVariant:
 
 
 def upgraded_trial(line: Mapping[str, Any]) -> Row:
-    """A line of `trials.jsonl` of schema 1 as schema 2 has it; what is missing stays missing."""
-    upgraded: Row = {**line, "schema": 2}
+    """A line of `trials.jsonl` of schema 1 as schema 2 has it; what is missing stays missing.
+
+    It still says that it is of schema 1, whose scales are in other words.
+    """
+    upgraded: Row = {**line}
     metrics, variants = line.get("metrics"), line.get("variants") or {}
     if metrics is None:
         return upgraded
@@ -173,4 +176,4 @@ def _histogram(title: str, counts: Mapping[str, Any]) -> Row:
     """Histograms were named "<task>", or "<task>, <part>" for a part of the score."""
     task, _, part = title.partition(", ")
     sides = {name: values for name, values in counts.items() if name != "edges"}
-    return {"task": task, "part": part, "edges": counts["edges"], "counts": sides}
+    return {"task": task, "part": part, "outsider": "", "edges": counts["edges"], "counts": sides}

@@ -1,9 +1,9 @@
-"""Event files for TensorBoard: live trials, and an HPARAMS table that spans several detectors.
+"""Event files for TensorBoard: trials while they run, and a HPARAMS table of several detectors.
 
-One record in the study's folder declares every hyperparameter of every detector and every metric
-(TensorBoard believes one such record only); each trial's folder holds a row of that table, present
-from the trial's first second, next to its curves, histograms, pictures and remarks.
-Point TensorBoard at one study: ``tensorboard --logdir <study>``.
+One event file in the study's folder declares the columns of the table: every hyperparameter of
+every detector, and every metric. TensorBoard reads only one such declaration. The folder of each
+trial holds its row, which is there from the start of the trial, and its curves, histograms,
+pictures and texts. To look at a study: ``tensorboard --logdir <study>``.
 """
 
 from tune_ad.tensorboard.board import TrialBoard, write_study

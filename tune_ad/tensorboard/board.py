@@ -1,4 +1,4 @@
-"""Writes the event files: the study's declaration of columns, and one run folder per trial."""
+"""Writes event files: the columns of a study, and a run folder for each trial."""
 
 import hashlib
 import io
@@ -28,9 +28,9 @@ from tune_ad.tensorboard.pictures import Pixels, check_pixels, tiled
 HISTOGRAM_BUCKETS = 30
 NON_FINITE = "health/non_finite"
 NON_FINITE_FIRST = "health/non_finite_first"
-_LARGEST = float(np.finfo(np.float32).max)
-_FILE = "events.out.tfevents"
-_TYPES = {
+_LARGEST_FLOAT32 = float(np.finfo(np.float32).max)
+_FILE_PREFIX = "events.out.tfevents"
+_COLUMN_TYPES = {
     "bool": api_pb2.DATA_TYPE_BOOL,
     "number": api_pb2.DATA_TYPE_FLOAT64,
     "string": api_pb2.DATA_TYPE_STRING,
@@ -42,60 +42,61 @@ def write_study(
 ) -> None:
     """Declare the columns of the HPARAMS table, in the root folder of a study.
 
-    TensorBoard shows five parameters and five metrics until more are ticked: both in the order
-    given, but constant parameters last and by name.
-    Writing the same again changes nothing; writing something else (a study that was extended)
-    replaces the old declaration, which a TensorBoard that is already running sees when restarted.
-    Earlier trials keep their cells as long as the parameters that vary keep their order: new ones
-    go to the end.
+    TensorBoard shows five parameters and five metrics until the user ticks more. Both are in the
+    order of the arguments, but constant parameters come last, ordered by name.
+
+    Writing the same declaration again changes nothing. Another one, of a study that was extended,
+    replaces it; a TensorBoard that is already running shows it after a restart. Earlier trials
+    keep their cells if new varying parameters come after the old ones.
 
     Args:
-        folder: TensorBoard's ``--logdir``; the trials' folders lie in it.
-        domains: Every parameter of every detector of the study, in order (see `merge_domains`).
-        metrics: (tag of a scalar, name of its column), most important first.
+        folder: the ``--logdir`` of TensorBoard, in which the folders of the trials lie.
+        domains: every parameter of every detector of the study, in order (see `merge_domains`).
+        metrics: (tag of a scalar, name of its column), the most important first.
     """
     names = column_names(domains)
     experiment = api_pb2.Experiment(
-        hparam_infos=[_column(names[label], label, domains[label]) for label in domains],
+        hparam_infos=[_column(names[name], name, domains[name]) for name in domains],
         metric_infos=[
-            api_pb2.MetricInfo(name=api_pb2.MetricName(tag=tag), display_name=name)
-            for tag, name in metrics
+            api_pb2.MetricInfo(name=api_pb2.MetricName(tag=tag), display_name=column)
+            for tag, column in metrics
         ],
     )
     summary = _hparams_summary(metadata.EXPERIMENT_TAG, HParamsPluginData(experiment=experiment))
     digest = hashlib.sha256(summary.SerializeToString(deterministic=True)).hexdigest()[:16]
-    old = sorted(Path(folder).glob(f"{_FILE}.*.study-*"))
+    old = sorted(Path(folder).glob(f"{_FILE_PREFIX}.*.study-*"))
     if [path.name.rpartition("-")[2] for path in old] == [digest]:
         return
     Path(folder).mkdir(parents=True, exist_ok=True)
-    _write_file(Path(folder) / f"{_FILE}.{time.time_ns()}.study-{digest}", summary)
+    _write_file(Path(folder) / f"{_FILE_PREFIX}.{time.time_ns()}.study-{digest}", summary)
     for path in old:
         path.unlink()
 
 
 class TrialBoard:
-    """One trial's run folder; what is written can be seen when the method returns.
+    """The run folder of one trial. TensorBoard can show what is written once a method returns.
 
-    The row of the HPARAMS table is there at once, with status "unknown", TensorBoard's word for a
-    trial that has not ended; `finish` makes it a success or a failure. As a context manager, an
-    exception is a failure, and an interruption leaves the row open. A folder that holds a killed
-    or failed attempt is continued: its points from `resume_step` on are dropped, and its row is
-    open again (a TensorBoard that has seen the failure must be restarted to forget it).
+    The row of the HPARAMS table is there at once. Its status is "unknown", TensorBoard's word for
+    a trial that has not ended; `finish` changes it to success or failure. As a context manager,
+    the board ends with a failure if an exception is raised, and leaves the row open if the program
+    is interrupted. The folder of a killed or failed attempt is continued: its points from
+    `resume_step` on are dropped, and its row is open again. (A TensorBoard that has read the
+    failure must be restarted to forget it.)
 
-    Numbers that TensorBoard cannot show (NaN, infinite, beyond float32) are not written: the
-    scalar `health/non_finite` counts them, over all tags since the folder was opened, and the text
-    `health/non_finite_first` says where each tag had its first.
+    Numbers that TensorBoard cannot show (NaN, infinite, too large for float32) are not written.
+    The scalar `health/non_finite` counts them, over all tags since the folder was opened, and the
+    text `health/non_finite_first` names the first one of each tag.
 
     Args:
-        folder: The run's folder; its name is the run's name, e.g. ``007-PGN-1a2b3c4d``.
-        parameters: The parameters that this trial has, and no others.
-        domains: What `write_study` was given: the columns, and how values are shown in them.
-        group: Identity of the configuration without its seed: TensorBoard averages the runs of a
+        folder: the folder of the run; its name is the run's name, e.g. ``007-PGN-1a2b3c4d``.
+        parameters: the parameters of this trial, and no others.
+        domains: as in `write_study`: the columns, and how values are shown in them.
+        group: identity of the configuration without its seed. TensorBoard averages the runs of a
             group in one row, and shows this as "Trial ID".
-        resume_step: First step that will be written.
+        resume_step: the first step that will be written.
 
     Raises:
-        ValueError: A parameter has no domain, or does not fit it.
+        ValueError: a parameter has no domain, or its value does not fit it.
     """
 
     def __init__(
@@ -110,48 +111,49 @@ class TrialBoard:
         self._path = _next_file(Path(folder))
         self._file = self._path.open("xb")
         self._writer = RecordWriter(self._file)
-        self._lost: dict[str, int] = {}
+        self._non_finite: dict[str, int] = {}  # numbers that were not written, by tag
         start = SessionLog(status=SessionLog.START)
         self._write(Event(file_version="brain.Event:2"))
         self._write(Event(session_log=start, step=resume_step))
         self._write(Event(summary=hparams_pb(cells, trial_id=group)))
 
     def scalar(self, tag: str, value: float, step: int) -> None:
-        """Write one point of a curve; `step` is in the trial's own unit, e.g. epochs."""
+        """Write one point of a curve; `step` counts in the trial's unit, e.g. epochs."""
         self.scalars({tag: value}, step)
 
     def scalars(self, values: Mapping[str, float], step: int) -> None:
         """Write one point of each curve."""
         points = {tag: float(value) for tag, value in values.items()}
-        good = {tag: value for tag, value in points.items() if abs(value) <= _LARGEST}
-        self._add([Summary.Value(tag=tag, simple_value=good[tag]) for tag in good], step)
+        finite = {tag: value for tag, value in points.items() if abs(value) <= _LARGEST_FLOAT32}
+        self._add([Summary.Value(tag=tag, simple_value=finite[tag]) for tag in finite], step)
         for tag in points:
-            if tag not in good:
-                self._note_lost(tag, 1, points[tag], step)
+            if tag not in finite:
+                self._count_non_finite(tag, 1, points[tag], step)
 
     def histogram(self, tag: str, values: npt.ArrayLike, step: int) -> None:
-        """Write the distribution of `values`, an array of any shape, in 30 equal buckets.
+        """Write the distribution of `values`, an array of any shape, in 30 buckets of equal width.
 
-        Equal values fill the last of thirty empty buckets; an empty array makes no histogram.
+        If all values are equal, the last bucket holds them. An empty array makes no histogram.
         """
         array = np.asarray(values, dtype=np.float64).ravel()
-        is_good = np.abs(array) <= _LARGEST
-        if is_good.any():
-            tensor = make_tensor_proto(_buckets(array[is_good]), dtype=np.float64)
+        is_finite = np.abs(array) <= _LARGEST_FLOAT32
+        if is_finite.any():
+            tensor = make_tensor_proto(_buckets(array[is_finite]), dtype=np.float64)
             about = histogram_metadata(display_name=None, description=None)
             self._add([Summary.Value(tag=tag, tensor=tensor, metadata=about)], step)
-        if not is_good.all():
-            self._note_lost(tag, int((~is_good).sum()), float(array[~is_good][0]), step)
+        if not is_finite.all():
+            example = float(array[~is_finite][0])
+            self._count_non_finite(tag, int((~is_finite).sum()), example, step)
 
     def image(self, tag: str, pixels: Pixels, step: int) -> None:
-        """Write one picture, losslessly.
+        """Write one picture without loss.
 
-        TensorBoard keeps ten steps of a tag (``--samples_per_plugin images=100`` for more).
+        TensorBoard shows ten steps of a tag; ``--samples_per_plugin images=100`` shows more.
 
         Args:
-            tag: Name of the picture.
-            pixels: (h, w) grey or (h, w, 3) red-green-blue, uint8.
-            step: In the trial's own unit.
+            tag: name of the picture.
+            pixels: uint8, shape (h, w) for grey or (h, w, 3) for red, green and blue.
+            step: in the trial's unit.
 
         Raises:
             ValueError: `pixels` has another shape or another type.
@@ -169,29 +171,30 @@ class TrialBoard:
         self._add([Summary.Value(tag=tag, image=picture)], step)
 
     def image_grid(self, tag: str, rows: Sequence[Pixels], step: int) -> None:
-        """Write rows of pictures as one, e.g. inputs above their reconstructions.
+        """Write rows of pictures as one picture, e.g. inputs above their reconstructions.
 
         Args:
-            tag: Name of the picture.
-            rows: Each (n, h, w) grey or (n, h, w, 3) colour, uint8; the same n, h, w in every row.
-            step: In the trial's own unit.
+            tag: name of the picture.
+            rows: each uint8 of shape (n, h, w) for grey or (n, h, w, 3) for colour, with the same
+                n, h and w in every row.
+            step: in the trial's unit.
 
         Raises:
-            ValueError: The rows differ in shape, or have another shape or type.
+            ValueError: the rows differ in shape, or have another shape or type.
         """
         self.image(tag, tiled(rows), step)
 
     def text(self, tag: str, markdown: str, step: int) -> None:
-        """Write a remark, shown as Markdown."""
+        """Write a text, which is shown as Markdown."""
         self._add(text_pb(tag, markdown).value, step)
 
     def flush(self) -> None:
-        """Force what was written to the disk itself (against power cuts, for network disks)."""
+        """Force what was written to disk, where it survives a power cut."""
         if not self._file.closed:
             os.fsync(self._file.fileno())
 
     def finish(self, succeeded: bool) -> None:
-        """Mark the row as a success or a failure, and close; the first call decides."""
+        """Mark the row as a success or a failure, and close; later calls change nothing."""
         if self._file.closed:
             return
         self.close()
@@ -202,7 +205,7 @@ class TrialBoard:
         _write_file(end, _hparams_summary(metadata.SESSION_END_INFO_TAG, data))
 
     def close(self) -> None:
-        """Close and leave the row open, for a trial that will be continued."""
+        """Close the board but leave the row open, for a trial that will be continued."""
         self._file.close()
 
     def __enter__(self) -> Self:
@@ -218,11 +221,11 @@ class TrialBoard:
             self.finish(succeeded=error is None)
         self.close()
 
-    def _note_lost(self, tag: str, count: int, example: float, step: int) -> None:
-        if tag not in self._lost:
+    def _count_non_finite(self, tag: str, count: int, example: float, step: int) -> None:
+        if tag not in self._non_finite:
             self.text(NON_FINITE_FIRST, f"`{tag}` was {example} at step {step}", step)
-        self._lost[tag] = self._lost.get(tag, 0) + count
-        self.scalar(NON_FINITE, sum(self._lost.values()), step)
+        self._non_finite[tag] = self._non_finite.get(tag, 0) + count
+        self.scalar(NON_FINITE, sum(self._non_finite.values()), step)
 
     def _add(self, values: Iterable[Any], step: int) -> None:
         self._write(Event(summary=Summary(value=values), step=int(step)))
@@ -235,7 +238,7 @@ class TrialBoard:
 
 def _column(name: str, label: str, domain: Domain) -> Any:  # noqa: ANN401
     info = api_pb2.HParamInfo(
-        name=name, display_name=label, type=_TYPES[domain.kind], differs=domain.varies
+        name=name, display_name=label, type=_COLUMN_TYPES[domain.kind], differs=domain.varies
     )
     if isinstance(domain, Interval):
         info.domain_interval.min_value = domain.low
@@ -255,30 +258,31 @@ def _hparams_summary(tag: str, data: Any) -> Any:  # noqa: ANN401
 
 
 def _write_file(path: Path, summary: Any) -> None:  # noqa: ANN401
-    """A whole event file at once: a reader sees all of it or none."""
+    """Write a whole event file at once: a reader sees all of it or none of it."""
     now = time.time()
-    hidden = path.with_name(f"unfinished-{time.time_ns()}")
-    with hidden.open("xb") as file:
+    unfinished = path.with_name(f"unfinished-{time.time_ns()}")
+    with unfinished.open("xb") as file:
         writer = RecordWriter(file)
         for event in (Event(file_version="brain.Event:2"), Event(summary=summary)):
             event.wall_time = now
             writer.write(event.SerializeToString())
-    hidden.replace(path)
+    unfinished.replace(path)
 
 
 def _next_file(folder: Path) -> Path:
-    """The name of a new event file, later than those of earlier attempts, whose ends are removed.
+    """The path of a new event file, which is read after those of earlier attempts.
 
-    TensorBoard keeps the first end of a run that it reads, and reads files in order of name.
+    TensorBoard reads files in the order of their names and keeps the first end of a run that it
+    reads, so that the ends of earlier attempts are removed.
     """
     folder.mkdir(parents=True, exist_ok=True)
-    for end in folder.glob(f"{_FILE}.*.end"):
+    for end in folder.glob(f"{_FILE_PREFIX}.*.end"):
         end.unlink()
-    return folder / f"{_FILE}.{time.time_ns()}"
+    return folder / f"{_FILE_PREFIX}.{time.time_ns()}"
 
 
 def _buckets(values: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
-    """(buckets, 3): left edge, right edge, count."""
+    """The left edge, right edge and count of each bucket, shape (buckets, 3)."""
     edges = np.linspace(values.min(), values.max(), HISTOGRAM_BUCKETS + 1)
     counts, _ = np.histogram(values, edges)
     return np.stack([edges[:-1], edges[1:], counts], axis=1)

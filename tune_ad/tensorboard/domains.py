@@ -1,4 +1,4 @@
-"""What values a hyperparameter can take, and how one of them looks in a table."""
+"""The values that a hyperparameter can take, and how they are shown in a table."""
 
 import math
 import numbers
@@ -16,7 +16,7 @@ Cell = bool | float | str
 
 @dataclass(frozen=True)
 class Interval:
-    """Every number from `low` to `high`, both included; whole numbers only if `is_int`."""
+    """Every number from `low` to `high`, both included; only whole numbers if `is_int`."""
 
     low: float
     high: float
@@ -35,13 +35,13 @@ class Interval:
 
 @dataclass(frozen=True)
 class Values:
-    """One of `values`; a fixed parameter has one."""
+    """One of several values; a fixed parameter has one value."""
 
     values: tuple[object, ...]
 
     @property
     def kind(self) -> Kind:
-        """The type of the column; mixed types, None, tuples and infinities make strings.
+        """The type of the column: "string" for mixed types, None, tuples and infinities.
 
         >>> Values((0, 5, 20)).kind, Values((0, 5, 20, "inf")).kind
         ('number', 'string')
@@ -56,13 +56,13 @@ class Values:
 
     @property
     def cells(self) -> list[Cell]:
-        """The values as they are shown, each once."""
+        """The values as they are shown, without duplicates."""
         return list(dict.fromkeys(cell(value, self.kind) for value in self.values))
 
 
 @dataclass(frozen=True)
 class Unknown:
-    """Any value of one kind: the column has a type, and no limits."""
+    """Any value of one type, without limits."""
 
     kind: Kind
 
@@ -89,26 +89,26 @@ def kind_of(value: object) -> Kind:
 
 
 def cell(value: object, kind: Kind) -> Cell:
-    """`value` in a column of that kind: the same in the domain and in every row.
+    """A value as it is shown in a column of a type, in the domain as in every row.
 
     >>> cell(20.0, "string"), cell(20, "number"), cell(True, "bool"), cell((64, 32), "string")
     ('20', 20.0, True, '(64, 32)')
 
     Raises:
-        ValueError: The column holds another kind of value.
+        ValueError: the column holds values of another type.
     """
     if kind == "string":
         return _text(value)
     if kind_of(value) != kind:
-        raise ValueError(f"the domain says {kind}, but got {value!r}: mend the domain")
+        raise ValueError(f"the domain holds {kind} values, but got {value!r}: correct the domain")
     return bool(value) if kind == "bool" else float(value)  # type: ignore[arg-type]
 
 
 def column_names(domains: Mapping[str, Domain]) -> dict[str, str]:
-    """What TensorBoard calls each parameter inside: it sorts by that name, and shows another.
+    """TensorBoard's internal name of each parameter, by which it sorts; it shows another name.
 
-    Those that vary are numbered in their order; constants, which come behind them anyway, are not,
-    so that one constant more or less leaves the columns of earlier trials alone.
+    Parameters that vary are numbered in their order. Constants are not numbered, since they come
+    last anyway: so a new constant does not change the columns of earlier trials.
 
     >>> column_names({"nu": Interval(0.01, 0.5), "epochs": Values((50,)), "beta": Values((1, 4))})
     {'nu': '00 nu', 'epochs': 'epochs', 'beta': '01 beta'}
@@ -120,16 +120,16 @@ def column_names(domains: Mapping[str, Domain]) -> dict[str, str]:
 
 
 def row(parameters: Mapping[str, object], domains: Mapping[str, Domain]) -> dict[str, Cell]:
-    """The parameters of one trial: name inside TensorBoard -> cell.
+    """The parameters of one trial as cells, by TensorBoard's internal names.
 
     Raises:
-        ValueError: A parameter has no domain, or does not fit it.
+        ValueError: a parameter has no domain, or its value does not fit it.
     """
     names = column_names(domains)
     cells = {}
     for name, value in parameters.items():
         if name not in domains:
-            raise ValueError(f"parameter {name!r} has no domain: declare it among {[*domains]}")
+            raise ValueError(f"parameter {name!r} has no domain; declared are {[*domains]}")
         try:
             cells[names[name]] = cell(value, domains[name].kind)
         except ValueError as error:
@@ -144,19 +144,23 @@ def domains_of(
 
     Args:
         space: Optuna's distribution of each searched parameter.
-        fixed: The value of each parameter that is not searched; `space` wins where both have it.
+        fixed: the value of each parameter that is not searched; one that is also in `space` is
+            searched.
     """
     domains = {name: _of_distribution(distribution) for name, distribution in space.items()}
     return domains | {n: Values((value,)) for n, value in fixed.items() if n not in domains}
 
 
 def merge_domains(detectors: Iterable[Mapping[str, Domain]]) -> dict[str, Domain]:
-    """The union of several detectors' parameters: varying ones first, among them the most shared.
+    """The union of the parameters of several detectors.
 
-    Otherwise in order of arrival. (TensorBoard's parallel coordinates leave out each trial that
-    lacks one of the parameters shown, and five are shown at first: hence the shared ones.)
-    The same name with two domains becomes: all values of both; the hull, where an interval meets
-    numbers; a column of strings without limits, where it meets anything else.
+    Varying parameters come first, among them those that most detectors share; otherwise the order
+    is that of the arguments. (TensorBoard's parallel coordinates leave out every trial that lacks
+    one of the parameters shown, and at first it shows five: therefore the shared ones.)
+
+    If two detectors have different domains for one name, the union has all values of both; an
+    interval and numbers have the smallest interval that holds both; an interval and anything else
+    have strings without limits.
 
     >>> merge_domains([{"beta": Interval(0.1, 1)}, {"beta": Values((4,))}])
     {'beta': Interval(low=0.1, high=4, is_int=False)}

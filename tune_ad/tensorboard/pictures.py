@@ -1,4 +1,4 @@
-"""Pictures from arrays."""
+"""Arranges several pictures into one."""
 
 from collections.abc import Sequence
 
@@ -11,10 +11,10 @@ GAP, GAP_GREY = 1, 128
 
 
 def check_pixels(pixels: Pixels, ndim: int) -> None:
-    """Refuse what is not uint8, grey with `ndim` axes or colour with one more.
+    """Refuse pixels that are not uint8, or have neither `ndim` axes (grey) nor one more (colour).
 
     Raises:
-        ValueError: The type or the shape is another one.
+        ValueError: the type or the shape is another one.
     """
     is_colour = pixels.ndim == ndim + 1 and pixels.shape[-1] == 3
     if pixels.dtype != np.uint8 or not (pixels.ndim == ndim or is_colour):
@@ -26,13 +26,17 @@ def check_pixels(pixels: Pixels, ndim: int) -> None:
 
 
 def tiled(rows: Sequence[Pixels]) -> Pixels:
-    """Rows of pictures as one, with grey lines between and around them.
+    """Rows of pictures as one picture, with grey lines between and around them.
 
     Args:
-        rows: Each (n, h, w) grey or (n, h, w, 3) colour; one colour row makes all of it colour.
+        rows: each uint8 of shape (n, h, w) for grey or (n, h, w, 3) for colour; if one row has
+            colours, so has the result.
+
+    Returns:
+        uint8, shape (height, width) or (height, width, 3).
 
     Raises:
-        ValueError: The rows differ in n, h or w, or have another shape or type.
+        ValueError: the rows differ in n, h or w, or have another shape or type.
     """
     for pixels in rows:
         check_pixels(pixels, 3)
@@ -52,7 +56,13 @@ def _in_colour(pixels: Pixels) -> Pixels:
 
 
 def _framed(pixels: Pixels, widths: tuple[int, int], axis: int) -> Pixels:
-    """`pixels` with grey before and after the axes `axis` and `axis` + 1."""
+    """Pixels with a grey border along the axes `axis` and `axis` + 1.
+
+    Args:
+        pixels: uint8, of any shape.
+        widths: of the border along either axis.
+        axis: the first of the two.
+    """
     pad = [(0, 0)] * pixels.ndim
     pad[axis] = pad[axis + 1] = widths
     return np.pad(pixels, pad, constant_values=GAP_GREY)

@@ -103,9 +103,8 @@ def evidence(study: StudyRecords, claim: ClaimSpec) -> list[Evidence]:
     models = _models(study, claim)
     if models.table.empty:
         return []
-    sources = {task["name"]: task.get("source", task["name"]) for task in study.stored["tasks"]}
     return [
-        _evidence((suite, sources.get(suite, suite)), metric, response, column, group)
+        _evidence((suite, study.source_of(suite)), metric, response, column, group)
         for suite, group in models.grouped("task")
         for metric in _auroc_metrics(group)
         for response, column in _responses(group, metric).items()

@@ -21,7 +21,7 @@ def section(findings: Findings) -> Section | None:
     compared = [
         (table, comparisons)
         for table in tables()
-        if (comparisons := compare_cells(results, table))
+        if (comparisons := compare_cells(results, table, study.tasks))
     ]
     if not compared:
         return None
@@ -91,7 +91,9 @@ def _column(comparison: CellComparison) -> str:
 def _data(comparison: CellComparison) -> dict[str, object]:
     published, ours = comparison.published, comparison.ours
     return {
-        "task": published.task,
+        "data set": published.data_set,
+        "class": published.class_name,
+        "outsider": published.outsider,
         "method": published.method.name,
         "baseline": comparison.baseline,
         "ours": ours.mean,

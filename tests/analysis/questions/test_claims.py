@@ -17,7 +17,9 @@ from analysis.report.findings import Findings
 from analysis.report.sections import published as part
 from analysis.study import StudyRecords
 from tune_ad.storage.folder import StudyFolder
+from tune_ad.storage.metric import TEST_AUROC
 from tune_ad.storage.records import ReplicaRecord, TrialRecord
+from tune_ad.storage.schema1 import upgraded_study
 
 SPREAD = (-0.01, 0.0, 0.01)
 
@@ -26,8 +28,11 @@ def table(*published, seeds=10, classes=2):
     return PublishedTable("planted", "Planted", "nowhere", 2020, seeds, classes, "", published)
 
 
-def cell(task, mean, std=math.nan, detector="AE", where=None):
-    return PublishedCell(task, task, Method("AE", detector, where or {}, ""), mean, std, "printed")
+def cell(row, mean, std=math.nan, detector="AE", where=None):
+    """A published number of a row such as "mnist/0" or "mnist/mean"."""
+    data_set, class_name = row.split("/")
+    method = Method("AE", detector, where or {}, "")
+    return PublishedCell(data_set, class_name, "", row, method, mean, std, "printed")
 
 
 def record(number, detector, by_task, params=None):
@@ -45,11 +50,14 @@ def record(number, detector, by_task, params=None):
         objective=None,
         reports=[],
         replicas=[ReplicaRecord(task, s, "complete", "", 1) for task in by_task for s in seeds],
-        metrics={"test_auroc": [value for values in by_task.values() for value in values]},
+        metrics={TEST_AUROC: [value for values in by_task.values() for value in values]},
     )
 
 
-def study(tmp_path, trials=(), budget="paper", whole=False):
+def study(tmp_path, trials=(), budget="paper", whole=False, tasks=None):
+    """A study of one class each, such as "mnist/0"; `tasks` by the name in the records."""
+    names = dict.fromkeys(replica.task for trial in trials for replica in trial.replicas)
+    tasks = tasks or {name: class_of(*name.split("/")) for name in names}
     stored = {
         "study": {
             "name": "planted",
@@ -59,9 +67,23 @@ def study(tmp_path, trials=(), budget="paper", whole=False):
             "baselines": {r.baseline: {"params": {}, "space": {}} for r in trials},
             "whole": whole,
             "settings": {},
-        }
+        },
+        "tasks": [{"name": name, **task} for name, task in tasks.items()],
     }
-    return StudyRecords(StudyFolder(tmp_path), stored, trials, [])
+    return StudyRecords(StudyFolder(tmp_path), upgraded_study(stored), trials, [])
+
+
+def class_of(source, normal_class, outsiders=()):
+    """One class of a data set as `study.json` has it, but for the name of the task."""
+    return {
+        "source": source,
+        "normal_class": int(normal_class),
+        "outsiders": list(outsiders),
+    }
+
+
+def compare(study, table):
+    return compare_cells(results(study), table, study.tasks)
 
 
 def around(mean, spread=SPREAD):
@@ -70,7 +92,7 @@ def around(mean, spread=SPREAD):
 
 def test_welch_where_the_paper_has_a_spread(tmp_path):
     ours = study(tmp_path, [record(0, "AE", {"mnist/0": around(0.80)})])
-    (found,) = compare_cells(results(ours), table(cell("mnist/0", 0.82, 0.02)))
+    (found,) = compare(ours, table(cell("mnist/0", 0.82, 0.02)))
     expected = stats.ttest_ind_from_stats(0.80, 0.01, 3, 0.82, 0.02, 10, equal_var=False)
     assert found.test == "Welch's t-test"
     assert found.p == pytest.approx(expected.pvalue)
@@ -82,14 +104,12 @@ def test_welch_where_the_paper_has_a_spread(tmp_path):
 
 def test_alike_is_shown_by_two_one_sided_tests(tmp_path):
     ours = study(tmp_path, [record(0, "AE", {"mnist/0": around(0.80, SPREAD * 4)})])
-    close, far = (
-        compare_cells(results(ours), table(cell("mnist/0", m, 0.01)))[0] for m in (0.803, 0.815)
-    )
+    close, far = (compare(ours, table(cell("mnist/0", m, 0.01)))[0] for m in (0.803, 0.815))
     assert (close.tone, far.tone) == ("alike", "worse")
     assert "within ± 2 points" in close.note
     assert close.equivalence < 0.05 < far.equivalence
     sure = study(tmp_path, [record(0, "AE", {"mnist/0": around(0.80, (-0.001, 0, 0.001) * 4)})])
-    (small,) = compare_cells(results(sure), table(cell("mnist/0", 0.805, 0.001)))
+    (small,) = compare(sure, table(cell("mnist/0", 0.805, 0.001)))
     assert (small.tone, small.equivalence < 0.05) == ("worse", True)
 
 
@@ -106,13 +126,13 @@ def test_welch_equivalence_is_the_larger_of_two_welch_tests():
 
 def test_our_spread_stands_in_where_the_paper_has_none(tmp_path):
     ours = study(tmp_path, [record(0, "AE", {"mnist/0": around(0.80)})])
-    (found,) = compare_cells(results(ours), table(cell("mnist/0", 0.9)))
+    (found,) = compare(ours, table(cell("mnist/0", 0.9)))
     assert found.test == "t-test with our spread"
     t = 0.1 / (0.01 * math.sqrt(1 / 3 + 1 / 10))
     assert found.p == pytest.approx(2 * stats.t.sf(t, 2))
     assert found.tone == "worse"
     assert "takes our standard deviation for the paper's" in found.note
-    (same,) = compare_cells(results(ours), table(cell("mnist/0", 0.8)))
+    (same,) = compare(ours, table(cell("mnist/0", 0.8)))
     assert (same.tone, math.isnan(same.equivalence)) == ("unsure", True)
 
 
@@ -129,7 +149,7 @@ def test_our_spread_finds_nothing_in_nothing_as_often_as_it_says():
 
 def test_unknown_seeds_of_a_paper_are_no_test(tmp_path):
     ours = study(tmp_path, [record(0, "AE", {"mnist/0": around(0.80)})])
-    (found,) = compare_cells(results(ours), table(cell("mnist/0", 0.1), seeds=0))
+    (found,) = compare(ours, table(cell("mnist/0", 0.1), seeds=0))
     assert (found.test, found.tone) == ("", "unsure")
     assert "the paper's number of seeds is not known" in found.note
 
@@ -137,8 +157,8 @@ def test_unknown_seeds_of_a_paper_are_no_test(tmp_path):
 def test_planted_difference_and_null_after_holm(tmp_path):
     by_task = {"mnist/0": around(0.9), "mnist/1": around(0.8)}
     ours = study(tmp_path, [record(0, "AE", by_task)])
-    found = compare_cells(
-        results(ours), table(cell("mnist/0", 0.7, 0.02), cell("mnist/1", 0.801, 0.02), classes=10)
+    found = compare(
+        ours, table(cell("mnist/0", 0.7, 0.02), cell("mnist/1", 0.801, 0.02), classes=10)
     )
     assert [each.tone for each in found] == ["better", "unsure"]
     assert found[0].adjusted == pytest.approx(2 * found[0].p)
@@ -148,18 +168,16 @@ def test_planted_difference_and_null_after_holm(tmp_path):
 def test_holm_takes_back_what_one_cell_alone_would_show(tmp_path):
     tasks = [f"mnist/{k}" for k in range(10)]
     ours = study(tmp_path, [record(0, "AE", {task: around(0.8) for task in tasks})])
-    alone = compare_cells(results(ours), table(cell("mnist/0", 0.82, 0.01)))
+    alone = compare(ours, table(cell("mnist/0", 0.82, 0.01)))
     assert alone[0].tone == "worse"
     rest = [cell(task, 0.8, 0.01) for task in tasks[1:]]
-    assert (
-        compare_cells(results(ours), table(cell("mnist/0", 0.82, 0.01), *rest))[0].tone == "unsure"
-    )
+    assert compare(ours, table(cell("mnist/0", 0.82, 0.01), *rest))[0].tone == "unsure"
 
 
 def test_two_seeds_or_no_spread_are_no_test(tmp_path):
     trials = [record(0, "AE", {"mnist/0": [0.8, 0.81]}), record(1, "KDE", {"mnist/0": [0.7] * 3})]
     published = (cell("mnist/0", 0.5, 0.01), cell("mnist/0", 0.5, detector="KDE"))
-    few, flat = compare_cells(results(study(tmp_path, trials)), table(*published))
+    few, flat = compare(study(tmp_path, trials), table(*published))
     assert (few.tone, few.test) == ("unsure", "")
     assert "2 seeds of ours, 3 needed" in few.note
     assert flat.tone == "unsure"
@@ -170,10 +188,23 @@ def test_an_average_needs_all_classes(tmp_path):
     by_task = {"mnist/0": around(0.9), "mnist/1": around(0.7)}
     ours = study(tmp_path, [record(0, "AE", by_task)])
     published = cell("mnist/mean", 0.8, 0.02)
-    assert compare_cells(results(ours), table(published, classes=10)) == []
-    (found,) = compare_cells(results(ours), table(published, classes=2))
+    assert compare(ours, table(published, classes=10)) == []
+    (found,) = compare(ours, table(published, classes=2))
     assert found.ours.mean == pytest.approx(0.8)
-    assert compare_cells(results(ours), table(cell("cifar10/mean", 0.8, 0.02), classes=2)) == []
+    assert compare(ours, table(cell("cifar10/mean", 0.8, 0.02), classes=2)) == []
+
+
+def test_a_cell_is_found_by_the_fields_of_the_task_and_not_by_its_name(tmp_path):
+    trial = record(0, "AE", {"a": around(0.9), "b": around(0.7)})
+    tasks = {"a": class_of("mnist", 3), "b": class_of("mnist", 7)}
+    ours = study(tmp_path, [trial], tasks=tasks)
+    rows = (cell("mnist/7", 0.8), cell("mnist/mean", 0.8), cell("mnist/0", 0.8))
+    comparisons = compare(ours, table(*rows, classes=2))
+    assert [c.published.class_name for c in comparisons] == ["7", "mean"]
+    assert [c.ours.mean for c in comparisons] == pytest.approx([0.7, 0.8])
+    tasks["b"] = class_of("mnist", 7, ["svhn"])
+    ours = study(tmp_path, [trial], tasks=tasks)
+    assert compare(ours, table(*rows, classes=2)) == [], "against another data set"
 
 
 def test_the_method_is_told_by_detector_and_parameters(tmp_path):
@@ -181,8 +212,8 @@ def test_the_method_is_told_by_detector_and_parameters(tmp_path):
     ours = study(tmp_path, [soft])
     for objective, expected in (("one-class", 0), ("soft-boundary", 1)):
         wanted = cell("mnist/0", 0.9, 0.01, "DeepSVDD", {"objective": objective})
-        assert len(compare_cells(results(ours), table(wanted))) == expected
-    assert compare_cells(results(ours), table(cell("mnist/0", 0.9, 0.01, detector=""))) == []
+        assert len(compare(ours, table(wanted))) == expected
+    assert compare(ours, table(cell("mnist/0", 0.9, 0.01, detector=""))) == []
 
 
 def test_the_section_says_that_the_protocol_is_another(tmp_path):

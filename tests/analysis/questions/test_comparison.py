@@ -37,7 +37,7 @@ def aurocs(mean, tasks=TEN, seeds=5, noise=0.002, seed=0):
     return (level + noise * rng.standard_normal((seeds, len(tasks)))).tolist()
 
 
-def make(path, values, tasks=TEN, **asked):
+def make(path, values, tasks=TEN, **search):
     """A study with one configuration, of these AUROCs, of each baseline."""
     trials = [
         planted.record(k, {"width": 1.0}, rows, tasks=tasks, baseline=name)
@@ -48,7 +48,7 @@ def make(path, values, tasks=TEN, **asked):
         trials,
         defaults={name: {"width": 1.0} for name in values},
         plan={"name": "Listed"},
-        **asked,
+        **search,
     )
     return restored(study, tasks=[{"name": name} for name in tasks])
 
@@ -60,22 +60,24 @@ def restored(study, **changes):
 
 
 def contenders(study):
-    return [contender(each.baseline, each) for each in results(study)]
+    return [contender(result.baseline, result) for result in results(study)]
 
 
-def blocks(made, kind):
-    found = (
-        made.blocks if hasattr(made, "blocks") else [b for s in made.sections for b in s.blocks]
+def blocks(report, kind):
+    every_block = (
+        report.blocks
+        if hasattr(report, "blocks")
+        else [b for s in report.sections for b in s.blocks]
     )
-    return [each for each in found if isinstance(each, kind)]
+    return [block for block in every_block if isinstance(block, kind)]
 
 
-def table(made, name):
-    return next(each for each in blocks(made, Table) if each.name == name)
+def table(report, name):
+    return next(block for block in blocks(report, Table) if block.name == name)
 
 
-def said(made):
-    return "\n".join(each.text for each in blocks(made, Text))
+def prose(report):
+    return "\n".join(block.text for block in blocks(report, Text))
 
 
 @pytest.fixture
@@ -86,61 +88,63 @@ def three(tmp_path):
 
 
 def test_a_planted_difference_is_found_between_all_pairs(three):
-    found = contrasts(every_pair(contenders(three)))
-    assert [(e.first, e.second) for e in found] == [
+    compared = contrasts(every_pair(contenders(three)))
+    assert [(e.first, e.second) for e in compared] == [
         ("high", "mid"),
         ("high", "low"),
         ("mid", "low"),
     ]
-    assert [e.paired.difference.mean for e in found] == pytest.approx([0.05, 0.1, 0.05], abs=0.002)
-    assert {e.decision.tone for e in found} == {"better"}
-    assert {e.improvement.mean for e in found} == {1.0}
-    assert {(e.paired.n, e.paired.difference.n, e.classes) for e in found} == {(50, 5, 10)}
+    assert [e.paired.difference.mean for e in compared] == pytest.approx(
+        [0.05, 0.1, 0.05], abs=0.002
+    )
+    assert {e.decision.tone for e in compared} == {"better"}
+    assert {e.improvement.mean for e in compared} == {1.0}
+    assert {(e.paired.n, e.paired.difference.n, e.classes) for e in compared} == {(50, 5, 10)}
 
 
 def test_a_planted_null_is_no_verdict(tmp_path):
     study = make(tmp_path, {"a": aurocs(0.6), "b": aurocs(0.6, seed=3)})
-    (found,) = contrasts(every_pair(contenders(study)))
-    assert found.decision.tone == "unsure"
-    assert found.decision.p > 0.05
-    assert math.isnan(found.improvement.low)
+    (contrast,) = contrasts(every_pair(contenders(study)))
+    assert contrast.decision.tone == "unsure"
+    assert contrast.decision.p > 0.05
+    assert math.isnan(contrast.improvement.low)
     more = {"a": aurocs(0.6, seeds=8), "b": aurocs(0.6, seeds=8, seed=3)}
-    (found,) = contrasts(every_pair(contenders(make(tmp_path / "more", more))))
-    assert found.improvement.low < 0.5 < found.improvement.high
+    (contrast,) = contrasts(every_pair(contenders(make(tmp_path / "more", more))))
+    assert contrast.improvement.low < 0.5 < contrast.improvement.high
 
 
 def test_class_by_class_five_seeds_give_no_verdict_and_twelve_do(three, tmp_path):
     few = class_contrasts(every_pair(contenders(three)))
     assert len(few) == 30
-    assert all("paired seeds" in each.decision.reason for each in few)
+    assert all("paired seeds" in contrast.decision.reason for contrast in few)
     values = {"a": aurocs(0.7, seeds=12), "b": aurocs(0.6, seeds=12, seed=1)}
     many = class_contrasts(every_pair(contenders(make(tmp_path / "many", values))))
-    assert {each.decision.tone for each in many} == {"better"}
+    assert {contrast.decision.tone for contrast in many} == {"better"}
 
 
 def test_copies_of_a_model_that_no_seed_changes_are_no_evidence(tmp_path):
     values = {"KDE": aurocs(0.7, noise=0), "OCSVM": aurocs(0.6, noise=0)}
     study = make(tmp_path, values)
-    (found,) = contrasts(every_pair(contenders(study)))
-    assert found.paired.difference.mean == pytest.approx(0.1)
-    assert (found.decision.tone, found.improvement.n) == ("unsure", 1)
-    assert found.decision.reason == "no test: neither depends on a seed"
+    (contrast,) = contrasts(every_pair(contenders(study)))
+    assert contrast.paired.difference.mean == pytest.approx(0.1)
+    assert (contrast.decision.tone, contrast.improvement.n) == ("unsure", 1)
+    assert contrast.decision.reason == "no test: neither depends on a seed"
     assert {e.decision.reason for e in class_contrasts(every_pair(contenders(study)))} == {
         "no test: neither depends on a seed"
     }
     caption = table(comparison.section(Findings(study)), "pairs_baselines").caption
     assert caption.endswith("No verdict: no test: neither depends on a seed.")
     noisy = {**values, "AE": aurocs(0.5)}
-    found = contrasts(every_pair(contenders(make(tmp_path / "noisy", noisy))))
-    assert [each.paired.n for each in found] == [1, 50, 50]
-    assert [each.decision.tone for each in found] == ["unsure", "better", "better"]
+    compared = contrasts(every_pair(contenders(make(tmp_path / "noisy", noisy))))
+    assert [contrast.paired.n for contrast in compared] == [1, 50, 50]
+    assert [contrast.decision.tone for contrast in compared] == ["unsure", "better", "better"]
 
 
 def test_one_seed_of_ten_classes_is_no_verdict(tmp_path):
     values = {"a": aurocs(0.7, seeds=1), "b": aurocs(0.6, seeds=1, seed=1)}
-    (found,) = contrasts(every_pair(contenders(make(tmp_path, values))))
-    assert found.decision.tone == "unsure"
-    assert "a test over class and seed needs 3 seeds" in found.decision.reason
+    (contrast,) = contrasts(every_pair(contenders(make(tmp_path, values))))
+    assert contrast.decision.tone == "unsure"
+    assert "a test over class and seed needs 3 seeds" in contrast.decision.reason
 
 
 def test_a_seed_that_lost_a_class_is_paired_nowhere(tmp_path):
@@ -155,25 +159,25 @@ def test_a_seed_that_lost_a_class_is_paired_nowhere(tmp_path):
 
 
 def test_the_section_shows_numbers_mean_ranks_and_pairs(three):
-    made = comparison.section(Findings(three))
-    rows = table(made, "baselines").shown
+    report = comparison.section(Findings(three))
+    rows = table(report, "baselines").shown
     assert list(rows["baseline"]) == ["low", "high", "mid"]
     assert str(rows["mean"][1]).startswith("74.5 ± ")
     assert list(rows["n"]) == [5, 5, 5]
     assert list(rows["mean rank"].map(str)) == ["3.00", "1.00", "2.00"]
-    assert "not ten independent data sets" in table(made, "baselines").caption
-    assert not blocks(made, Figure), "a diagram of ranks would need a test"
-    cell = table(made, "pairs_baselines").shown["difference"][1]
+    assert "not ten independent data sets" in table(report, "baselines").caption
+    assert not blocks(report, Figure), "a diagram of ranks would need a test"
+    cell = table(report, "pairs_baselines").shown["difference"][1]
     assert (cell.tone, cell.value) == ("better", pytest.approx(0.1, abs=0.002))
-    by_class = table(made, "pairs_baselines_by_class")
+    by_class = table(report, "pairs_baselines_by_class")
     assert by_class.shown.shape == (10, 4)
     assert len(by_class.stored) == 30
 
 
 def test_of_many_baselines_pairs_with_the_best_are_shown_by_class(tmp_path):
     values = {f"b{k}": aurocs(0.5 + 0.05 * k, seed=k) for k in range(5)}
-    made = comparison.section(Findings(make(tmp_path, values)))
-    by_class = table(made, "pairs_baselines_by_class")
+    report = comparison.section(Findings(make(tmp_path, values)))
+    by_class = table(report, "pairs_baselines_by_class")
     assert list(by_class.shown.columns) == ["class", *(f"b4 - b{k}" for k in (3, 2, 1, 0))]
     assert len(by_class.stored) == 100
     assert "Only pairs with b4" in by_class.caption
@@ -181,9 +185,9 @@ def test_of_many_baselines_pairs_with_the_best_are_shown_by_class(tmp_path):
 
 def test_one_seed_and_two_classes_are_shown_without_a_verdict(tmp_path):
     values = {name: [[0.6 + 0.1 * k, 0.7]] for k, name in enumerate("abc")}
-    made = comparison.section(Findings(make(tmp_path, values, TEN[:2])))
-    assert "mean rank" not in table(made, "baselines").shown
-    assert "a test over class and seed needs 3 seeds" in table(made, "pairs_baselines").caption
+    report = comparison.section(Findings(make(tmp_path, values, TEN[:2])))
+    assert "mean rank" not in table(report, "baselines").shown
+    assert "a test over class and seed needs 3 seeds" in table(report, "pairs_baselines").caption
 
 
 @pytest.mark.parametrize(
@@ -197,23 +201,23 @@ def test_there_is_no_section_without_two_results(tmp_path, values):
 
 def test_baselines_of_which_every_seed_failed_stand_in_the_table_alone(tmp_path):
     values = {"a": aurocs(0.6), "b": [[None] * 10] * 5, "c": [[None] * 10] * 5}
-    made = comparison.section(Findings(make(tmp_path, values)))
-    assert [each.name for each in blocks(made, Table)] == ["baselines"]
-    assert "b: 5 of 5 seeds failed" in table(made, "baselines").caption
-    assert str(table(made, "baselines").shown["mean"][1]) == ""
+    report = comparison.section(Findings(make(tmp_path, values)))
+    assert [block.name for block in blocks(report, Table)] == ["baselines"]
+    assert "b: 5 of 5 seeds failed" in table(report, "baselines").caption
+    assert str(table(report, "baselines").shown["mean"][1]) == ""
 
 
 def test_two_studies_are_paired_where_they_share_classes_and_seeds(tmp_path):
     one = make(tmp_path / "1", {"AE": aurocs(0.7)}, name="one")
     two = make(tmp_path / "2", {"AE": aurocs(0.6, TEN[:6], seed=1)}, TEN[:6], name="two")
-    made = compare([one, two])
-    assert made.title == "one and two"
-    row = table(made, "pairs_results").shown.iloc[0]
+    report = compare([one, two])
+    assert report.title == "one and two"
+    row = table(report, "pairs_results").shown.iloc[0]
     assert (row["first"], row["second"]) == ("AE, one", "AE, two")
     assert (row["classes"], row["n"]) == (6, 5)
     assert row["difference"].tone == "better"
-    assert "AE, one against AE, two, over 6 classes: +10." in made.summary
-    assert "- AE, two: 62." in made.summary
+    assert "AE, one against AE, two, over 6 classes: +10." in report.summary
+    assert "- AE, two: 62." in report.summary
 
 
 def test_only_what_differs_is_listed_and_budgets_are_warned_of(tmp_path):
@@ -223,16 +227,16 @@ def test_only_what_differs_is_listed_and_budgets_are_warned_of(tmp_path):
     one = make(tmp_path / "1", {"AE": aurocs(0.7)}, name="one", budget=budget(2))
     two = make(tmp_path / "2", {"AE": aurocs(0.7)}, name="two", budget=budget(200))
     two = restored(two, versions={"tune_ad": "0", "torch": "2"}, hardware={"device": "cuda"})
-    found = setting_differences([one, two], ["one", "two"]).set_index("what")
-    assert dict(found["two"]) == {
+    differences = setting_differences([one, two], ["one", "two"]).set_index("what")
+    assert dict(differences["two"]) == {
         "budget.epochs": "200",
         "versions.torch": "2",
         "hardware.device": "cuda",
     }
-    assert found.loc["versions.torch", "one"] == ""
-    text = said(compare([one, two]))
+    assert differences.loc["versions.torch", "one"] == ""
+    text = prose(compare([one, two]))
     assert "The budgets differ (epochs): a difference in results may come from that alone" in text
-    assert "Nothing that is recorded differs" in said(
+    assert "Nothing that is recorded differs" in prose(
         compare([one, make(tmp_path / "3", {"AE": aurocs(0.7)}, name="3", budget=budget(2))])
     )
 
@@ -241,15 +245,15 @@ def test_studies_of_different_data_sets_have_no_paired_numbers(tmp_path):
     other = tuple(f"clothes/{k}" for k in range(10))
     one = make(tmp_path / "1", {"AE": aurocs(0.7)}, name="one")
     two = make(tmp_path / "2", {"AE": aurocs(0.6)}, other, name="two", data_set="clothes")
-    made = compare([one, two])
+    report = compare([one, two])
     reason = (
         "one and two: they share no class (digits/0, digits/1, digits/2 and 7 more; clothes/0, "
         "clothes/1, clothes/2 and 7 more)."
     )
-    assert reason in said(made)
-    assert reason in made.summary
-    assert not [each for each in blocks(made, Table) if each.name.startswith("pairs")]
-    assert "Tested:" not in made.summary
+    assert reason in prose(report)
+    assert reason in report.summary
+    assert not [block for block in blocks(report, Table) if block.name.startswith("pairs")]
+    assert "Tested:" not in report.summary
 
 
 def test_a_task_of_one_name_that_is_not_the_same_is_not_shared(tmp_path):
@@ -258,9 +262,9 @@ def test_a_task_of_one_name_that_is_not_the_same_is_not_shared(tmp_path):
     tasks = [{"name": name, "outsiders": ["svhn"] if k == 0 else []} for k, name in enumerate(TEN)]
     one = restored(one, tasks=[{**task, "outsiders": []} for task in tasks])
     two = restored(two, tasks=tasks)
-    made = compare([one, two])
-    assert "digits/0: the studies use this name for different tasks" in said(made)
-    assert table(made, "pairs_results").shown["classes"][0] == 9
+    report = compare([one, two])
+    assert "digits/0: the studies use this name for different tasks" in prose(report)
+    assert table(report, "pairs_results").shown["classes"][0] == 9
 
 
 def test_the_name_of_a_class_makes_no_other_task(tmp_path):
@@ -278,11 +282,11 @@ def test_without_a_shared_seed_nothing_is_paired_and_it_says_so(tmp_path):
     for replica in lines[0]["replicas"]:
         replica["seed"] += 1000
     two.folder.trials.path.write_text("".join(json.dumps(line) + "\n" for line in lines))
-    made = compare([one, StudyRecords.read(two.folder.path)])
+    report = compare([one, StudyRecords.read(two.folder.path)])
     reason = "AE, one against AE, two: they share no seed (0 to 4 against 1000 to 1004)."
-    assert reason in said(made)
-    assert reason in made.summary
-    row = table(made, "pairs_results").shown.iloc[0]
+    assert reason in prose(report)
+    assert reason in report.summary
+    row = table(report, "pairs_results").shown.iloc[0]
     assert str(row["difference"]) == "not paired"
     assert row["P(first > second)"].value == 1.0
 
@@ -313,10 +317,10 @@ def test_of_many_pairs_the_summary_counts_the_rest(tmp_path):
 def test_deterministic_methods_are_not_tested_and_the_summary_says_so(tmp_path):
     one = make(tmp_path / "1", {"KDE": aurocs(0.7, noise=0)}, name="one")
     two = make(tmp_path / "2", {"OCSVM": aurocs(0.6, noise=0)}, name="two")
-    made = compare([one, two])
+    report = compare([one, two])
     reason = "KDE, one against OCSVM, two: pairs of deterministic methods are not tested."
-    assert reason in made.summary
-    caption = table(made, "pairs_results").caption
+    assert reason in report.summary
+    caption = table(report, "pairs_results").caption
     assert "Pairs of deterministic methods are not tested." in caption
 
 
@@ -336,22 +340,22 @@ def fresh(path, seeds, planned):
     metrics = {"validation_auroc": [0.9] * 10}
     trial = planted.record(0, {"width": 1.0}, [[0.7] * 10], tasks=TEN, metrics=metrics)
     rows = aurocs(0.7, seeds=seeds)
-    own = planted.record(0, {"width": 1.0}, rows, tasks=TEN)
+    winner = planted.record(0, {"width": 1.0}, rows, tasks=TEN)
     return restored(
-        planted.study(path, [trial], fresh=[own], budget=budget, name=path.name),
+        planted.study(path, [trial], fresh=[winner], budget=budget, name=path.name),
         tasks=[{"name": name} for name in TEN],
     )
 
 
 def test_an_evaluation_that_has_not_ended_is_said(tmp_path):
-    made = compare([fresh(tmp_path / "part", 1, 5), fresh(tmp_path / "whole", 7, 7)])
-    rows = table(made, "quotes").shown
+    report = compare([fresh(tmp_path / "part", 1, 5), fresh(tmp_path / "whole", 7, 7)])
+    rows = table(report, "quotes").shown
     assert list(rows["seeds"]) == ["so far 1 of 5 fresh seeds", "7"]
-    assert "no interval); so far 1 of 5 fresh seeds" in made.summary
-    assert "so far 1 of 5 fresh seeds" in table(made, "results").caption
+    assert "no interval); so far 1 of 5 fresh seeds" in report.summary
+    assert "so far 1 of 5 fresh seeds" in table(report, "results").caption
     assert rows["bootstrap"][0] == ""
     assert rows["bootstrap"][1].startswith("[74.")
-    assert "too narrow for few" in table(made, "quotes").caption
+    assert "too narrow for few" in table(report, "quotes").caption
 
 
 def test_a_study_that_quotes_nothing_is_listed_with_the_reason(tmp_path):
@@ -360,14 +364,14 @@ def test_a_study_that_quotes_nothing_is_listed_with_the_reason(tmp_path):
     whole = make(tmp_path / "3", {"AE": aurocs(0.7)}, name="whole", whole=True)
     fresh = {"trials": 1, "evaluation_seeds": 3}
     running = make(tmp_path / "4", {"AE": aurocs(0.7)}, name="running", budget=fresh)
-    made = compare([one, empty, whole, running])
-    assert made.title == "one, empty, whole and running"
+    report = compare([one, empty, whole, running])
+    assert report.title == "one, empty, whole and running"
     for line in (
         "empty quotes no test AUROC: no trial has ended",
         "whole quotes no test AUROC: nothing is anomalous in the whole of digits",
         "running quotes no test AUROC: the winner has not been trained again on fresh seeds yet",
     ):
-        assert line in said(made)
+        assert line in prose(report)
     assert [s.title for s in compare([empty, whole]).sections] == [
         "What each study quotes",
         "In what the studies differ",
@@ -398,9 +402,9 @@ def test_studies_with_several_results_are_paired_baseline_by_baseline(tmp_path):
         ("VAE, 1", "VAE, 2"),
         ("VAE, 2", "KDE, 3"),
     ]
-    made = compare(studies)
-    assert "mean rank" in table(made, "results").shown
-    names = [each.name for each in blocks(made, Table)]
+    report = compare(studies)
+    assert "mean rank" in table(report, "results").shown
+    names = [block.name for block in blocks(report, Table)]
     assert len(set(names)) == len(names)
 
 

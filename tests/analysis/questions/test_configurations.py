@@ -6,6 +6,7 @@ from analysis.document.blocks import Figure, Table
 from analysis.report.findings import Findings
 from analysis.report.sections.configurations import section, spreads
 from tests.analysis.planted_sensitivity import DEFAULT, study, trial
+from tune_ad.storage.metric import TEST_AUROC, VALIDATION_AUROC
 
 SEARCHED = ("strong", "weak", "choice", "idle")
 
@@ -58,9 +59,10 @@ def test_without_a_spread_there_is_nothing_to_show():
 
 def test_it_is_of_test_auroc_whatever_the_rule_and_nothing_may_be_chosen_from_it(planted):
     for record in planted.trials:
-        record.metrics["validation_auroc"] = [1 - v for v in record.metrics["validation_auroc"]]
+        validation = record.metrics[VALIDATION_AUROC]
+        record.metrics[VALIDATION_AUROC] = [1 - value for value in validation]
     lost = varied(5, 0.05)
-    del lost.metrics["test_auroc"]
+    del lost.metrics[TEST_AUROC]
     larger = study([*planted.trials, lost])
     (spread,) = spreads(larger)
     assert spread.observations.response.name == "test AUROC"

@@ -10,9 +10,12 @@ from analysis.report.sections import histograms as part
 from analysis.study import StudyRecords
 from tune_ad.storage.folder import StudyFolder
 from tune_ad.storage.jsonl import to_text, write_atomically
-from tune_ad.storage.records import ReplicaRecord, TrialRecord
+from tune_ad.storage.metric import TEST_AUROC, VALIDATION_AUROC
+from tune_ad.storage.records import SCHEMA, ReplicaRecord, TrialRecord
+from tune_ad.storage.schema1 import upgraded_study
 
-STORED = {"edges": [0.0, 1.0, 3.0], "rest": [0, 2], "normal": [3, 1]}
+COUNTS = {"rest": [0, 2], "normal": [3, 1]}
+STORED = {"edges": [0.0, 1.0, 3.0], "counts": COUNTS}
 
 
 def record(seeds, state="complete"):
@@ -28,7 +31,7 @@ def record(seeds, state="complete"):
         objective=0.9,
         reports=[],
         replicas=[ReplicaRecord("mnist/2", seed, state, "", 1) for seed in seeds],
-        metrics={"test_auroc": [0.9] * len(seeds), "validation_auroc": [0.9] * len(seeds)},
+        metrics={TEST_AUROC: [0.9] * len(seeds), VALIDATION_AUROC: [0.9] * len(seeds)},
     )
 
 
@@ -39,14 +42,16 @@ def study(tmp_path, trials, fresh=()):
             "selection": "validation",
             "budget": {"evaluation_seeds": len(fresh)},
             "baselines": {"VAE": {"params": {}, "space": {}}},
-        }
+        },
+        "tasks": [],
     }
-    return StudyRecords(StudyFolder(tmp_path), stored, trials, fresh)
+    return StudyRecords(StudyFolder(tmp_path), upgraded_study(stored), trials, fresh)
 
 
 def write(path, tasks=1):
-    kept = {f"mnist/{k}": STORED for k in range(tasks)}
-    write_atomically(path, to_text({"curves": {}, "histograms": kept}))
+    rows = [{"task": f"mnist/{k}", "part": "", **STORED} for k in range(tasks)]
+    details = {"schema": SCHEMA, "curves": {}, "histograms": rows}
+    write_atomically(path, to_text(details))
 
 
 def test_each_side_has_area_one_and_normals_come_first():
@@ -59,7 +64,7 @@ def test_each_side_has_area_one_and_normals_come_first():
 
 
 def test_a_side_without_images_is_not_drawn():
-    panel = histogram("mnist/2", STORED | {"svhn": [0, 0]})
+    panel = histogram("mnist/2", STORED | {"counts": COUNTS | {"svhn": [0, 0]}})
     assert "svhn" not in panel.densities
     assert panel.counts["svhn"] == 0
 
@@ -109,7 +114,10 @@ def test_draws_at_most_ten_panels(tasks):
 
 def test_the_legend_names_the_sides_of_every_panel():
     panels = [
-        histogram(f"a-vs-{name}", {"edges": [0.0, 1.0, 2.0], "normal": [3, 1], name: [0, 2]})
+        histogram(
+            f"a-vs-{name}",
+            {"edges": [0.0, 1.0, 2.0], "counts": {"normal": [3, 1], name: [0, 2]}},
+        )
         for name in ("b", "c")
     ]
     (legend,) = [box for axes in draw_histograms(panels).axes if (box := axes.get_legend())]

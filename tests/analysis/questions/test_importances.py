@@ -29,14 +29,11 @@ from analysis.questions.sensitivity.observations import (
     startup,
 )
 from analysis.questions.sensitivity.response import (
-    BITS,
-    CANDIDATES,
-    LOSS,
-    NATS,
     TEST,
     VALIDATION,
     reason,
     response_of,
+    responses_of,
 )
 from tests.analysis.planted_sensitivity import (
     SPACE,
@@ -51,6 +48,10 @@ from tests.analysis.planted_sensitivity import (
 )
 from tune_ad.errors import DegenerateInputError
 from tune_ad.search.selection import RULES
+from tune_ad.storage.metric import TEST_AUROC, VALIDATION_AUROC
+
+(LOSS,) = responses_of("normal_only")
+BITS, NATS = responses_of("likelihood")
 
 
 def test_a_planted_order_is_found_by_both_evaluators():
@@ -146,7 +147,7 @@ def test_trials_that_are_left_out_are_counted_by_their_reason():
     rng = np.random.default_rng(0)
     kept = [trial(k, drawn(SPACE, rng), [0.5 + 0.01 * k]) for k in range(3)]
     lost = trial(6, drawn(SPACE, rng), [0.5])
-    lost.metrics["validation_auroc"][0] = math.nan
+    lost.metrics[VALIDATION_AUROC][0] = math.nan
     outside = trial(7, {**drawn(SPACE, rng), "choice": "elsewhere"}, [0.5])
     older = trial(8, drawn(SPACE, rng), [0.5])
     del older.params["idle"]
@@ -170,7 +171,7 @@ def test_trials_that_are_left_out_are_counted_by_their_reason():
 
 def test_one_trial_without_a_test_number_does_not_switch_the_response():
     planted = sampled(additive, n=12, selection="oracle")
-    del planted.trials[3].metrics["test_auroc"]
+    del planted.trials[3].metrics[TEST_AUROC]
     observed = observations(planted, "PGN")
     assert (observed.response, observed.n, observed.excluded) == (TEST, 11, {UNANSWERED: 1})
 
@@ -212,14 +213,18 @@ def test_one_trial_without_a_test_number_does_not_switch_the_response():
 def test_the_response_is_what_the_rule_looks_at(rule, metrics, kind, sentence):
     values = {name: [0.2, 0.4] for name in metrics}
     planted = study([trial(0, {}, [0.5], metrics=values)], selection=rule)
-    assert response_of(planted) is kind
+    assert response_of(planted) == kind
     assert sentence in reason(planted)
     if metrics:
         assert observations(planted, "PGN").values == pytest.approx([0.3 * kind.sign])
 
 
-def test_every_rule_has_its_response():
-    assert set(CANDIDATES) == set(RULES)
+@pytest.mark.parametrize("rule", RULES)
+def test_every_rule_has_a_response_for_each_metric_that_it_looks_at(rule):
+    declared, responses = RULES[rule], responses_of(rule)
+    assert [response.metric for response in responses] == list(declared.metrics)
+    assert all(response.sign == declared.sign for response in responses)
+    assert bool(responses) == (declared.looks_at != "nothing")
 
 
 def test_responses_encode_drop_constants_and_keep_seeds():

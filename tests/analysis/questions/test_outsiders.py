@@ -11,18 +11,20 @@ from analysis.report.findings import Findings
 from analysis.report.sections.result import section
 from analysis.report.sections.trials import section as trials_section
 from tests.analysis.planted import record, study
+from tune_ad.storage.metric import TEST_AUROC, score_part
 
 TASK = ("cifar10-vs-svhn+noise",)
+SVHN, NOISE = (TEST_AUROC._replace(outsider=name) for name in ("svhn", "noise"))
 
 
 def against(number, seeds=(0.1, 0.2), baseline="VAE"):
     trial = record(number, {"width": 1.0}, seeds, tasks=TASK, baseline=baseline)
-    trial.metrics["test_auroc/svhn"] = list(seeds)
-    trial.metrics["test_auroc/noise"] = [0.9, 1.0]
-    trial.variants["rate"] = {
-        "test_auroc": [0.6, 0.8],
-        "test_auroc/svhn": [0.6, 0.8],
-        "test_auroc/noise": [0.5, None],
+    trial.metrics[SVHN] = list(seeds)
+    trial.metrics[NOISE] = [0.9, 1.0]
+    trial.variants[score_part("rate")] = {
+        TEST_AUROC: [0.6, 0.8],
+        SVHN: [0.6, 0.8],
+        NOISE: [0.5, None],
     }
     return trial
 
@@ -45,12 +47,14 @@ def test_the_first_set_is_the_answer_and_every_score_meets_every_set(tmp_path):
 
 
 def test_the_report_has_a_row_for_every_score_and_a_column_for_every_set(tmp_path):
-    part = section(Findings(study(tmp_path, [against(0)], {"VAE": {"width": 1.0}})))
+    planted = study(tmp_path, [against(0)], {"VAE": {"width": 1.0}})
+    tasks = [{"name": TASK[0], "source": "cifar10", "outsiders": ["svhn", "noise"]}]
+    part = section(Findings(replace(planted, stored={**planted.stored, "tasks": tasks})))
     (table,) = [block for block in part.blocks if getattr(block, "name", "") == "outsiders"]
     assert list(table.shown.columns) == ["score", "svhn", "noise", "n"]
     assert list(table.shown["n"]) == [2, 2]
     (classes,) = [block for block in part.blocks if getattr(block, "name", "") == "classes"]
-    assert list(classes.shown["class"]) == ["cifar10-vs-svhn"], "against the first set alone"
+    assert list(classes.shown["class"]) == ["cifar10 against svhn"], "the first set alone"
     assert list(table.shown["score"]) == ["score", "rate"]
 
 
@@ -74,14 +78,23 @@ def test_a_claim_has_a_number_for_each_of_its_strata(tmp_path):
 
 def test_trials_of_several_likelihoods_are_not_ranked_by_likelihood(tmp_path):
     trials = [
-        record(k, {"likelihood": name}, (0.5, 0.5), objective=objective)
+        record(
+            k,
+            {"likelihood": name},
+            (0.5, 0.5),
+            objective=objective,
+            scales={"loss": f"PGN, {name}", "likelihood": name},
+        )
         for k, (name, objective) in enumerate([("bernoulli", -250.0), ("categorical", -2.0)])
     ]
     search = {"selection": "likelihood", "plan": {"name": "Grid"}}
     listed = trials_section(Findings(study(tmp_path, trials, **search))).blocks[0]
     assert listed.shown["number"].tolist() == [0, 1]
     assert listed.caption.startswith("Not ranked: values of different losses and likelihoods")
-    of_one = [replace(trial, params={"likelihood": "bernoulli"}) for trial in trials]
+    of_one = [
+        replace(trial, params={"likelihood": "bernoulli"}, scales=trials[0].scales)
+        for trial in trials
+    ]
     ranked = trials_section(Findings(study(tmp_path / "b", of_one, **search))).blocks[0]
     assert ranked.shown["number"].tolist() == [1, 0]
     assert ranked.caption.startswith("Ranked by bits per dimension of held-out normal images")
@@ -93,16 +106,17 @@ def test_classes_of_one_set_are_no_outsiders(tmp_path):
 
 
 def test_published_numbers_are_compared_set_by_set_and_score_by_score(tmp_path):
-    trial = against(0, seeds=(0.1, 0.12), baseline="LikelihoodVAE")
-    trial = replace(trial, detector="LikelihoodVAE")
-    trial.params["likelihood"] = "categorical"
-    trial.variants["negative_elbo"] = {"test_auroc/svhn": [0.2, 0.3]}
+    made = against(0, seeds=(0.1, 0.12), baseline="LikelihoodVAE")
+    made = replace(made, detector="LikelihoodVAE")
+    made.params["likelihood"] = "categorical"
+    made.variants[score_part("negative_elbo")] = {SVHN: [0.2, 0.3]}
     (ood,) = [table for table in tables() if table.name == "ood"]
-    compared = compare_cells(
-        results(study(tmp_path, [trial], {"LikelihoodVAE": trial.params})), ood
-    )
-    assert [(cell.published.task, cell.published.method.name) for cell in compared] == [
-        ("cifar10-vs-svhn", "VAE ELBO")
+    planted = study(tmp_path, [made], {"LikelihoodVAE": made.params})
+    tasks = {TASK[0]: {"source": "cifar10", "normal_class": None, "outsiders": ["svhn", "noise"]}}
+    found = compare_cells(results(planted), ood, tasks)
+    cells = [comparison.published for comparison in found]
+    assert [(cell.data_set, cell.outsider, cell.method.name) for cell in cells] == [
+        ("cifar10", "svhn", "VAE ELBO")
     ]
-    assert compared[0].ours.mean == pytest.approx(0.25)
-    assert compared[0].published.mean == pytest.approx(0.08)
+    assert found[0].ours.mean == pytest.approx(0.25)
+    assert found[0].published.mean == pytest.approx(0.08)

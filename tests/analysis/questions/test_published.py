@@ -6,7 +6,7 @@ from dataclasses import fields
 
 import pytest
 
-from analysis.questions.claims.published import READ, read_table, tables
+from analysis.questions.claims.published import MEAN, READ, read_table, tables
 from tune_ad.detectors import every_detector
 
 WHOLE = """
@@ -21,7 +21,8 @@ name = "A"
 detector = "AE"
 read = "printed"
 [[rows]]
-task = "mnist/0"
+data_set = "mnist"
+class = "0"
 label = "0"
 mean = { A = 91.3 }
 std = { A = 1.8 }
@@ -33,8 +34,11 @@ def stored():
     return {table.name: table for table in tables()}
 
 
-def found(table, task):
-    return {cell.method.name: cell for cell in table.cells if cell.task == task}
+def by_method(table, data_set, class_name="", outsider=""):
+    """The cells of a row by the name of the method."""
+    row = (data_set, class_name, outsider)
+    cells = [c for c in table.cells if (c.data_set, c.class_name, c.outsider) == row]
+    return {cell.method.name: cell for cell in cells}
 
 
 def test_every_cell_has_a_source_and_stands_once(stored):
@@ -42,51 +46,54 @@ def test_every_cell_has_a_source_and_stands_once(stored):
     for table in stored.values():
         assert table.source
         assert table.missing
-        assert max(Counter((c.task, c.method.name) for c in table.cells).values()) == 1
+        keys = Counter((c.data_set, c.class_name, c.outsider, c.method.name) for c in table.cells)
+        assert max(keys.values()) == 1
         assert {cell.read for cell in table.cells} <= set(READ)
 
 
 @pytest.mark.parametrize("data_set", ["mnist", "cifar10"])
 def test_means_of_ruff_are_those_of_the_rows(stored, data_set):
     table = stored["deep_svdd_table1"]
-    means = found(table, f"{data_set}/mean")
+    means = by_method(table, data_set, MEAN)
     assert len(means) == 7
     for name, cell in means.items():
-        rows = [found(table, f"{data_set}/{k}")[name].mean for k in range(table.classes)]
+        rows = [by_method(table, data_set, str(k))[name].mean for k in range(table.classes)]
         assert cell.mean == pytest.approx(sum(rows) / 10, abs=0.0005 + 1e-9)
 
 
 def test_known_numbers(stored):
-    two = found(stored["pgn_table1"], "mnist/2")["PGN"]
+    two = by_method(stored["pgn_table1"], "mnist", "2")["PGN"]
     assert (two.mean, two.std) == (pytest.approx(0.913), pytest.approx(0.018))
     assert (two.method.detector, stored["pgn_table1"].seeds) == ("PGN", 10)
-    averages = found(stored["pgn_table2"], "cifar10/mean")
+    averages = by_method(stored["pgn_table2"], "cifar10", MEAN)
     assert averages["PGN"].mean == pytest.approx(0.644)
     assert math.isnan(averages["PGN"].std)
-    shallow = found(stored["deep_svdd_table1"], "mnist/mean")["OC-SVM"]
+    shallow = by_method(stored["deep_svdd_table1"], "mnist", MEAN)["OC-SVM"]
     assert (shallow.method.detector, shallow.mean) == ("OCSVM", pytest.approx(0.913))
-    assert found(stored["ood"], "cifar10-vs-svhn")["VAE ELBO"].mean == pytest.approx(0.08)
+    against_svhn = by_method(stored["ood"], "cifar10", outsider="svhn")
+    assert against_svhn["VAE ELBO"].mean == pytest.approx(0.08)
 
 
 def test_only_this_projects_detectors_and_their_parameters_are_named(stored):
-    known = every_detector()
+    detectors = every_detector()
     for method in {id(c.method): c.method for t in stored.values() for c in t.cells}.values():
         if method.detector:
-            parameters = {each.name for each in fields(known[method.detector].Config)}
+            parameters = {field.name for field in fields(detectors[method.detector].Config)}
             assert set(method.where) <= parameters
     named = {cell.method.detector for table in stored.values() for cell in table.cells}
-    assert named - {""} == set(known), "every detector has a published number beside it"
+    assert named - {""} == set(detectors), "every detector has a published number beside it"
 
 
 def test_a_whole_table_is_read(tmp_path):
     path = tmp_path / "x.toml"
     path.write_text(WHOLE)
     (cell,) = read_table(path).cells
+    assert (cell.data_set, cell.class_name, cell.outsider) == ("mnist", "0", "")
     assert (cell.mean, cell.std) == (pytest.approx(0.913), pytest.approx(0.018))
 
 
 @pytest.mark.parametrize(
-    ("old", "new", "said"),
+    ("old", "new", "reason"),
     [
         ('unit = "per cent"', 'unit = "percent"', "unit must be one of"),
         ('unit = "per cent"', 'unit = "fraction"', "is no AUROC"),
@@ -96,13 +103,18 @@ def test_a_whole_table_is_read(tmp_path):
         ("seeds = 10", "", "lacks seeds"),
         (
             "[[rows]]",
-            '[[rows]]\ntask = "mnist/0"\nlabel = "0"\nmean = { A = 1.0 }\n[[rows]]',
+            '[[rows]]\ndata_set = "mnist"\nclass = "0"\nlabel = "0"\nmean = { A = 1.0 }\n[[rows]]',
             "twice",
         ),
+        ('data_set = "mnist"', "", "lacks data_set"),
+        ('class = "0"', "", "either its class or its outsider"),
+        ('class = "0"', 'class = "0"\noutsider = "svhn"', "either its class or its outsider"),
+        ('class = "0"', 'class = "zero"', "number as text or 'mean', got 'zero'"),
+        ('class = "0"', "class = 0", "number as text or 'mean', got 0"),
     ],
 )
-def test_what_cannot_be_right_is_refused(tmp_path, old, new, said):
+def test_what_cannot_be_right_is_refused(tmp_path, old, new, reason):
     path = tmp_path / "x.toml"
     path.write_text(WHOLE.replace(old, new))
-    with pytest.raises(ValueError, match=said):
+    with pytest.raises(ValueError, match=reason):
         read_table(path)

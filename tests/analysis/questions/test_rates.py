@@ -19,6 +19,7 @@ from analysis.questions.rates import (
 from analysis.report.findings import Findings
 from analysis.report.sections import rates as part
 from analysis.study import StudyRecords
+from tests.naming import named
 from tune_ad.storage.folder import StudyFolder
 from tune_ad.storage.records import ReplicaRecord, TrialRecord
 
@@ -36,7 +37,7 @@ def record(number, beta, metrics, state="complete"):
         objective=None,
         reports=[],
         replicas=[ReplicaRecord("mnist", seed, "complete", "", 3) for seed in (0, 1)],
-        metrics=metrics,
+        metrics=named(metrics),
     )
 
 
@@ -203,7 +204,7 @@ def test_several_baselines_have_a_curve_each():
 def test_no_hull_goes_through_distortions_of_different_errors():
     trials = [record(k, 0.1 * k, planted("test", 10 + k, 90 - k)) for k in range(4)]
     mixed = [
-        replace(trial, params={**trial.params, "reconstruction": "bce" if k < 2 else "l1"})
+        replace(trial, scales={"distortion": "bce" if k < 2 else "l1"})
         for k, trial in enumerate(trials)
     ]
     curves = rate_distortion_curves(rates(mixed))

@@ -6,19 +6,22 @@ from analysis.questions.regret import choices, label_curve
 from analysis.report.findings import Findings
 from analysis.report.sections.selection import section
 from tests.analysis.planted import record, study
+from tune_ad.storage.metric import BITS_PER_DIM, VALIDATION_AUROC, Metric
 
+VALIDATION_LOSS = Metric("validation", "loss")
 TESTED = (0.6, 0.9, 0.7)
 VALIDATED = (0.5, 0.6, 0.8)
 LOSSES = (1.0, 3.0, 2.0)
 LABELLED = {"1": ([0.9, 0.1], [0.1, 0.9], [0.5, 0.5]), "5": ([0.1] * 2, [0.9] * 2, [0.5] * 2)}
 
 
-def trials(labelled=True, **changes):
+def trials(labelled=True):
     records = []
     for k, tested in enumerate(TESTED):
-        trial = record(k, {"width": 1.0 + k}, (tested - 0.1, tested + 0.1), **changes)
-        trial.metrics["validation_auroc"] = [VALIDATED[k]] * 4
-        trial.metrics["validation_loss"] = [LOSSES[k]] * 4
+        aurocs = (tested - 0.1, tested + 0.1)
+        trial = record(k, {"width": 1.0 + k}, aurocs, scales={"loss": "PGN"})
+        trial.metrics[VALIDATION_AUROC] = [VALIDATED[k]] * 4
+        trial.metrics[VALIDATION_LOSS] = [LOSSES[k]] * 4
         if labelled:
             trial.labelled.update({name: draws[k] for name, draws in LABELLED.items()})
         records.append(trial)
@@ -52,8 +55,8 @@ def test_every_rule_is_judged_by_the_test_of_what_it_chooses(planted):
 
 def test_losses_of_different_baselines_do_not_compare(tmp_path):
     records = trials()
-    records[1] = record(1, {"width": 2.0}, (0.8, 1.0), baseline="other")
-    records[1].metrics["validation_loss"] = [0.5] * 4
+    records[1] = record(1, {"width": 2.0}, (0.8, 1.0), baseline="other", scales={"loss": "other"})
+    records[1].metrics[VALIDATION_LOSS] = [0.5] * 4
     two = study(tmp_path, records, {"PGN": {"width": 1.0}, "other": {"width": 1.0}})
     assert "normal_only" not in {choice.rule for choice in choices(two)}
 
@@ -61,8 +64,8 @@ def test_losses_of_different_baselines_do_not_compare(tmp_path):
 def test_bits_under_different_likelihoods_do_not_compare(planted):
     records = trials()
     for trial, name in zip(records, ("gaussian", "gaussian", "categorical"), strict=True):
-        trial.metrics["validation_negative_iwae_bits_per_dim"] = [3.0] * 4
-        trial.params["likelihood"] = name
+        trial.metrics[Metric("validation", "negative_iwae", unit=BITS_PER_DIM)] = [3.0] * 4
+        trial.scales.update(loss=f"PGN, {name}", likelihood=name)
     assert {choice.rule for choice in choices(planted(records))} == {
         "oracle",
         "validation",

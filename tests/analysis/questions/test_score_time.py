@@ -9,6 +9,8 @@ from analysis.quoted import results
 from analysis.report.findings import Findings
 from analysis.report.sections.score_time import section
 from tests.analysis.planted_sensitivity import DEFAULT, TASKS, study, trial
+from tests.naming import variants
+from tune_ad.storage.metric import TEST_AUROC, ScoreVariant
 
 PASSES = {"0": 0.60, "1": 0.50, "20": 0.70, "inf": 0.80}
 PARAMS = {**DEFAULT, "passes": 10, "norm": "l2"}
@@ -21,14 +23,13 @@ def scored(seed, shift=0.0, values=PASSES, **changes):
         replica.__class__(replica.task, 1000 + seed, "complete", "", 5)
         for replica in scored_trial.replicas
     ]
-    variants = {
+    by_variant = {
         f"passes={value}": {"test_auroc": [level + shift, level + 0.1 + shift]}
         for value, level in values.items()
     }
-    variants["kl"] = {"test_auroc": [0.1, 0.1]}
-    variants["norm=l1"] = {"test_auroc": [0.3 + shift, 0.3 + shift]}
-    fields = {**scored_trial.__dict__, "replicas": replicas, "variants": variants}
-    return type(scored_trial)(**fields)
+    by_variant["kl"] = {"test_auroc": [0.1, 0.1]}
+    by_variant["norm=l1"] = {"test_auroc": [0.3 + shift, 0.3 + shift]}
+    return replace(scored_trial, replicas=replicas, variants=variants(by_variant))
 
 
 @pytest.fixture
@@ -58,7 +59,7 @@ def test_curves_of_infinitevariants(planted):
 
 def test_a_seed_without_every_number_is_left_out_and_counted(planted):
     lost = scored(3)
-    lost.variants["passes=inf"]["test_auroc"][0] = None
+    lost.variants[ScoreVariant("passes", "inf")][TEST_AUROC][0] = None
     passes, norm = score_time_curves(
         results(study(planted.trials, [*planted.evaluation, lost], space={}))
     )
@@ -68,7 +69,7 @@ def test_a_seed_without_every_number_is_left_out_and_counted(planted):
 
 def test_a_seed_that_lacks_a_variant_or_whose_model_failed_is_left_out(planted):
     without, failed = scored(3), scored(4)
-    del without.variants["passes=0"]
+    del without.variants[ScoreVariant("passes", 0)]
     failed.replicas[0] = replace(failed.replicas[0], state="failed")
     records = [*planted.evaluation, without, failed]
     passes, norm = score_time_curves(results(study(planted.trials, records, space={})))

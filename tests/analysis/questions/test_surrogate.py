@@ -23,6 +23,7 @@ from tests.analysis.planted_sensitivity import (
     trial,
 )
 from tune_ad.errors import DegenerateInputError
+from tune_ad.storage.metric import Metric
 
 BEST = {"strong": 1.0, "weak": 1e-1, "choice": "high", "idle": 9}
 
@@ -131,7 +132,8 @@ def test_a_choice_of_few_trials_has_no_interval():
 def test_means_of_a_loss_are_not_cut_to_an_auroc():
     planted = sampled(additive, n=20, selection="normal_only")
     for record in planted.trials:
-        record.metrics["validation_loss"] = [1000.0 + record.number] * len(record.replicas)
+        losses = [1000.0 + record.number] * len(record.replicas)
+        record.metrics[Metric("validation", "loss")] = losses
     for choice in choice_means(observations(planted, "PGN"), "choice"):
         assert -1020 < choice.low <= choice.mean <= choice.high < -999
 

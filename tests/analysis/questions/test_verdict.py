@@ -49,19 +49,19 @@ def curve(aurocs, widths=(1, 2, 4), noise=0.005):
 
 
 def treated(start, gain, seeds=8, noise=0.005, refit=None):
-    """Models of two objectives, and of a refit where its gain is given."""
+    """Models of two objectives, and of a refit where it has a gain."""
     levels = {"elbo": 0.0, "forward_kl": gain} | ({} if refit is None else {"refit": refit})
     rng = np.random.default_rng(0)
     rows = [
         {
             "factor": level,
             "seed": seed,
-            "auroc": start + each + noise * rng.standard_normal(),
+            "auroc": start + shift + noise * rng.standard_normal(),
             "bits_per_dim": 4 + 0.02 * (level == "forward_kl"),
             "stratum": STRATUM,
         }
         for seed in range(seeds)
-        for level, each in levels.items()
+        for level, shift in levels.items()
     ]
     return pd.DataFrame(rows)
 
@@ -101,16 +101,16 @@ FORWARD_KL = [
 
 @pytest.mark.parametrize(("table", "outcome", "reason"), CAPACITY)
 def test_the_verdict_on_capacity(table, outcome, reason):
-    (found,) = capacity(table)
-    assert found.outcome == outcome
-    assert reason in found.reason
+    (verdict,) = capacity(table)
+    assert verdict.outcome == outcome
+    assert reason in verdict.reason
 
 
 @pytest.mark.parametrize(("table", "outcome", "reason"), FORWARD_KL)
 def test_the_verdict_on_forward_kl(table, outcome, reason):
-    (found,) = forward_kl(table, "elbo")
-    assert found.outcome == outcome
-    assert reason in found.reason
+    (verdict,) = forward_kl(table, "elbo")
+    assert verdict.outcome == outcome
+    assert reason in verdict.reason
 
 
 def test_every_rule_decides_one_of_the_planted_tables_and_is_printed():
@@ -148,22 +148,24 @@ def test_numbers_of_a_sweep_in_closed_form():
 
 def test_a_null_is_a_turn_or_an_effect_as_rarely_as_promised():
     rng = np.random.default_rng(1)
-    said = []
+    outcomes = []
     for _ in range(60):
         table = sweep(0.5, 0.0, widths=(1, 2, 4, 8, 16, 32))
         noise = 0.02 * rng.standard_normal(len(table))
-        said.append(capacity(table.assign(auroc=0.5 + noise))[0].outcome)
-    assert sum(each in ("improves, does not fix", "worsens", "fixes") for each in said) < 9
+        outcomes.append(capacity(table.assign(auroc=0.5 + noise))[0].outcome)
+    assert (
+        sum(outcome in ("improves, does not fix", "worsens", "fixes") for outcome in outcomes) < 9
+    )
 
 
 def test_slopes_are_within_seeds_and_their_spread_is_over_seeds():
     table = sweep(0.1, 0.05, noise=0.0)
-    own = 0.01 * table["seed"] * (np.log2(table["factor"]) - 4)
+    tilt = 0.01 * table["seed"] * (np.log2(table["factor"]) - 4)
     level = 0.03 * table["seed"]  # a seed's own height is paired away
-    (found,) = capacity(table.assign(auroc=table["auroc"] + own + level))
+    (verdict,) = capacity(table.assign(auroc=table["auroc"] + tilt + level))
     expected = estimate([0.05 + 0.01 * seed for seed in range(8)], (-math.inf, math.inf))
-    assert found.stratum.effect.mean == pytest.approx(expected.mean)
-    assert found.stratum.effect.low == pytest.approx(expected.low)
+    assert verdict.stratum.effect.mean == pytest.approx(expected.mean)
+    assert verdict.stratum.effect.low == pytest.approx(expected.low)
 
 
 @pytest.mark.parametrize("lost", ["row", "nan", "infinite", "bits"])
@@ -174,8 +176,8 @@ def test_a_seed_with_a_missing_number_is_left_out_whole_and_counted(lost):
     else:
         column = "bits_per_dim" if lost == "bits" else "auroc"
         table.loc[0, column] = math.inf if lost == "infinite" else math.nan
-    (found,) = capacity(table)
-    assert (found.stratum.n, found.stratum.left_out, found.outcome) == (6, 1, "fixes")
+    (verdict,) = capacity(table)
+    assert (verdict.stratum.n, verdict.stratum.left_out, verdict.outcome) == (6, 1, "fixes")
     (fewer,) = capacity(table[table["seed"] != 6])
     assert fewer.outcome == "inconclusive"
     assert "5 seeds with every width (1 seed left out" in fewer.reason
@@ -183,8 +185,11 @@ def test_a_seed_with_a_missing_number_is_left_out_whole_and_counted(lost):
 
 def test_strata_are_judged_apart():
     both = [sweep(0.7, 0.08).assign(stratum="a"), sweep(0.4, -0.08).assign(stratum="b")]
-    found = capacity(pd.concat(both, ignore_index=True))
-    assert {each.stratum.name: each.outcome for each in found} == {"a": "fixes", "b": "worsens"}
+    verdicts = capacity(pd.concat(both, ignore_index=True))
+    assert {verdict.stratum.name: verdict.outcome for verdict in verdicts} == {
+        "a": "fixes",
+        "b": "worsens",
+    }
 
 
 def test_what_is_no_sweep_is_refused():
@@ -199,11 +204,11 @@ def test_what_is_no_sweep_is_refused():
 
 
 def test_forward_kl_reports_bits_and_the_control():
-    (found,) = forward_kl(treated(0.1, 0.25, refit=0.15, noise=0.001), "elbo", "refit")
-    assert found.stratum.levels == ("elbo", "forward_kl", "refit")
-    assert found.stratum.control.mean == pytest.approx(0.15, abs=0.002)
-    assert found.stratum.bits.mean == pytest.approx(0.02)
-    assert "The control, refit, moves AUROC by +15.0" in verdict_sentence(found, "svhn")
+    (verdict,) = forward_kl(treated(0.1, 0.25, refit=0.15, noise=0.001), "elbo", "refit")
+    assert verdict.stratum.levels == ("elbo", "forward_kl", "refit")
+    assert verdict.stratum.control.mean == pytest.approx(0.15, abs=0.002)
+    assert verdict.stratum.bits.mean == pytest.approx(0.02)
+    assert "The control, refit, moves AUROC by +15.0" in verdict_sentence(verdict, "svhn")
     (alone,) = forward_kl(treated(0.1, 0.25), "elbo", "refit")
     assert alone.stratum.control.n == 0
     assert "There is no control" in verdict_sentence(alone, "svhn")
@@ -212,16 +217,18 @@ def test_forward_kl_reports_bits_and_the_control():
 def test_a_lost_control_costs_no_pair():
     table = treated(0.1, 0.25, refit=0.15)
     table.loc[(table["factor"] == "refit") & (table["seed"] < 3), "auroc"] = math.nan
-    (found,) = forward_kl(table, "elbo", "refit")
-    assert (found.stratum.n, found.stratum.control.n) == (8, 5)
-    assert found.outcome == "improves, does not fix"
+    (verdict,) = forward_kl(table, "elbo", "refit")
+    assert (verdict.stratum.n, verdict.stratum.control.n) == (8, 5)
+    assert verdict.outcome == "improves, does not fix"
 
 
 def test_every_treatment_has_its_verdict_and_none_without_a_baseline():
     other = treated(0.1, 0.0).replace({"factor": {"forward_kl": "chi"}})
     table = pd.concat([treated(0.1, 0.3), other[other["factor"] == "chi"]])
-    found = {each.stratum.levels[1]: each.outcome for each in forward_kl(table, "elbo")}
-    assert found == {"forward_kl": "improves, does not fix", "chi": "no effect"}
+    outcomes = {
+        verdict.stratum.levels[1]: verdict.outcome for verdict in forward_kl(table, "elbo")
+    }
+    assert outcomes == {"forward_kl": "improves, does not fix", "chi": "no effect"}
     (lost,) = forward_kl(table[table["factor"] == "chi"], "elbo")
     assert lost.outcome == "inconclusive"
     assert "no model of the baseline, elbo" in lost.reason
@@ -236,5 +243,5 @@ def test_figures_are_drawn():
     ):
         figure.canvas.draw()
         assert len(figure.axes) == 2
-    labels = [each.get_text() for each in figure.axes[0].get_xticklabels()]
+    labels = [label.get_text() for label in figure.axes[0].get_xticklabels()]
     assert labels == ["elbo", "forward kl", "refit"]

@@ -1,5 +1,6 @@
 """The section of the verdict on planted records."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -9,9 +10,13 @@ from analysis.questions.claims.conclusion import conclusions
 from analysis.report.findings import Findings
 from analysis.report.sections import verdict as part
 from analysis.study import StudyRecords
+from tests.naming import named, variants
 from tune_ad.storage.folder import StudyFolder
+from tune_ad.storage.metric import BITS_PER_DIM, TEST_AUROC, Metric
 from tune_ad.storage.records import ReplicaRecord, TrialRecord
 
+TASK = "cifar10-vs-svhn+mnist"
+AGAINST_SVHN = TEST_AUROC._replace(outsider="svhn")
 WIDTHS = (16, 32, 64, 128)
 CLAIM = {"kind": "capacity", "factor": "width", "strata": ["likelihood"]}
 
@@ -30,34 +35,39 @@ def record(number, params, values, state="complete", bits="validation", **change
         reason="",
         objective=None,
         reports=[],
-        replicas=[ReplicaRecord("cifar10-vs-svhn+mnist", seed, state, "", 1) for seed in range(n)],
-        metrics={
-            "test_auroc/svhn": values["svhn"],
-            "test_auroc/mnist": values["mnist"],
-            f"{bits}_negative_elbo_bits_per_dim": values["bits"],
-            **changes.pop("more", {}),
-        },
+        replicas=[ReplicaRecord(TASK, seed, state, "", 1) for seed in range(n)],
+        metrics=named(
+            {
+                "test_auroc/svhn": values["svhn"],
+                "test_auroc/mnist": values["mnist"],
+                f"{bits}_negative_elbo_bits_per_dim": values["bits"],
+                **changes.pop("more", {}),
+            }
+        ),
         **changes,
     )
 
 
 def study(trials, claim=CLAIM):
-    described = {"name": "planted", "baselines": {"VAE": {}}, "claim": claim}
-    return StudyRecords(StudyFolder(Path("nowhere")), {"study": described}, trials, [])
+    stored = {
+        "study": {"name": "planted", "baselines": {"VAE": {}}, "claim": claim},
+        "tasks": [{"name": TASK, "source": "cifar10", "outsiders": ["svhn", "mnist"]}],
+    }
+    return StudyRecords(StudyFolder(Path("nowhere")), stored, trials, [])
 
 
 def trials(seeds=8, bits="validation"):
     """Width moves AUROC against SVHN up and against MNIST down."""
     rng = np.random.default_rng(0)
-    found = []
+    records = []
     for k, width in enumerate(WIDTHS):
         values = {
             "svhn": (0.1 + 0.05 * k + 0.003 * rng.standard_normal(seeds)).tolist(),
             "mnist": (0.9 - 0.05 * k + 0.003 * rng.standard_normal(seeds)).tolist(),
             "bits": (4 - 0.1 * k + 0.01 * rng.standard_normal(seeds)).tolist(),
         }
-        found.append(record(k, {"width": width}, values, bits=bits))
-    return found
+        records.append(record(k, {"width": width}, values, bits=bits))
+    return records
 
 
 def concluded(ours):
@@ -74,19 +84,19 @@ def texts(section, kind):
 
 @pytest.mark.parametrize("bits", ["validation", "test"])
 def test_the_section_has_a_verdict_per_outsider_set(bits):
-    made = part.section(Findings(study(trials(bits=bits))))
-    assert made.title == "Verdict"
-    svhn, mnist = texts(made, "verdict")
+    section = part.section(Findings(study(trials(bits=bits))))
+    assert section.title == "Verdict"
+    svhn, mnist = texts(section, "verdict")
     assert svhn.startswith(
         "cifar10 against svhn, by the main score, likelihood = bernoulli: improves, does"
     )
     assert mnist.startswith(
         "cifar10 against mnist, by the main score, likelihood = bernoulli: worsens"
     )
-    rule, family = texts(made, "note")
+    rule, family = texts(section, "note")
     assert "rules that were fixed before the run" in rule
     assert "2 verdicts" in family
-    tables = [block for block in made.blocks if hasattr(block, "shown")]
+    tables = [block for block in section.blocks if hasattr(block, "shown")]
     of_rule = [table for table in tables if table.name.startswith("verdict")]
     assert [table.shown["verdict"][0].tone for table in of_rule] == ["better", "worse"]
     assert of_rule[0].shown["last against 50 % and 90 %"][0] == "still inverted (below chance)"
@@ -94,7 +104,7 @@ def test_the_section_has_a_verdict_per_outsider_set(bits):
     assert tables[0].stored.loc[0, ["margin", "chance", "fixed"]].tolist() == [0.02, 0.5, 0.9]
     assert len({table.name for table in tables}) == len(tables)
     assert f"{bits}_negative_elbo_bits_per_dim" in tables[0].caption
-    figures = [block for block in made.blocks if hasattr(block, "draw")]
+    figures = [block for block in section.blocks if hasattr(block, "draw")]
     assert len({figure.name for figure in figures}) == 2
     figures[0].draw().canvas.draw()
 
@@ -102,52 +112,53 @@ def test_the_section_has_a_verdict_per_outsider_set(bits):
 def whole_study(values, plateau=1.0):
     """Trials with everything that a likelihood study records; `values`: by response, a width."""
     rng = np.random.default_rng(0)
-    found = []
+    records = []
     for k, width in enumerate(WIDTHS):
         scores = {
-            name: (each[k] + 0.003 * rng.standard_normal(8)).tolist()
-            for name, each in values.items()
+            name: (means[k] + 0.003 * rng.standard_normal(8)).tolist()
+            for name, means in values.items()
         }
         numbers = {"svhn": scores["negative_elbo"], "mnist": [0.5] * 8}
         numbers["bits"] = (4 - 0.1 * k + 0.01 * rng.standard_normal(8)).tolist()
         reached = [plateau] + [1.0] * 7
         more = {"gap_negative_elbo": [10.0 * k] * 8, "plateau": reached, "test_auroc": [0.1] * 8}
-        found.append(
+        records.append(
             record(
                 k,
                 {"width": width},
                 numbers,
                 more=more,
                 models={"parameters": 1000.0 * width, "flops": 1e6 * width},
-                variants={name: {"test_auroc/svhn": each} for name, each in scores.items()},
+                variants=variants({name: {AGAINST_SVHN: by} for name, by in scores.items()}),
+                main_score="negative_elbo",
             )
         )
-    return found
+    return records
 
 
 def test_both_bounds_are_judged_and_the_first_sets_copy_is_not():
     rising, flat = (0.1, 0.15, 0.2, 0.25), (0.3, 0.3, 0.3, 0.3)
-    made = part.section(
+    section = part.section(
         Findings(study(whole_study({"negative_elbo": rising, "negative_iwae": flat})))
     )
-    elbo, iwae, mnist = texts(made, "verdict")
+    elbo, iwae, mnist = texts(section, "verdict")
     assert elbo.startswith(
         "cifar10 against svhn, by -ELBO, likelihood = bernoulli: improves, does not"
     )
     assert iwae.startswith("cifar10 against svhn, by -IWAE, likelihood = bernoulli: no effect")
     assert mnist.startswith("cifar10 against mnist, by the main score")
-    assert any("3 verdicts" in text for text in texts(made, "note"))
+    assert any("3 verdicts" in text for text in texts(section, "note"))
 
 
 def test_the_main_score_is_the_named_one_where_both_bounds_agree():
     perfect = whole_study({"negative_elbo": (1.0,) * 4, "negative_iwae": (1.0,) * 4})
-    for each in perfect:
-        each.params["score_by"] = "negative_iwae"
-        each.metrics["test_auroc/svhn"] = [1.0] * 8
-        for name in each.variants:
-            each.variants[name] = {"test_auroc/svhn": [1.0] * 8}
+    by_iwae = [replace(trial, main_score="negative_iwae") for trial in perfect]
+    for trial in by_iwae:
+        trial.metrics[AGAINST_SVHN] = [1.0] * 8
+        for variant in trial.variants:
+            trial.variants[variant] = {AGAINST_SVHN: [1.0] * 8}
     svhn = [
-        text for text in texts(part.section(Findings(study(perfect))), "verdict") if "svhn" in text
+        text for text in texts(part.section(Findings(study(by_iwae))), "verdict") if "svhn" in text
     ]
     assert [text.split(",")[1] for text in svhn] == [" by -IWAE", " by -ELBO"]
 
@@ -155,23 +166,24 @@ def test_the_main_score_is_the_named_one_where_both_bounds_agree():
 def test_a_stratum_without_bits_is_judged_in_nats():
     rising = (0.1, 0.15, 0.2, 0.25)
     improper = whole_study({"negative_elbo": rising})
-    for width, each in enumerate(improper):
-        for name in [name for name in each.metrics if name.endswith("per_dim")]:
-            del each.metrics[name]
-        each.metrics["test_negative_elbo"] = [250.0 - 5 * width + 0.1 * k for k in range(8)]
-    made = part.section(Findings(study(improper)))
-    said = texts(made, "verdict")[0]
-    assert "improves, does not fix" in said
-    assert "nats per image of normals -5.000 [-5.000, -5.000] per doubling" in said
-    (table,) = [b for b in made.blocks if getattr(b, "name", "").startswith("models")]
+    for width, trial in enumerate(improper):
+        for metric in [metric for metric in trial.metrics if metric.unit == BITS_PER_DIM]:
+            del trial.metrics[metric]
+        nats = [250.0 - 5 * width + 0.1 * k for k in range(8)]
+        trial.metrics[Metric("test", "negative_elbo")] = nats
+    section = part.section(Findings(study(improper)))
+    verdict = texts(section, "verdict")[0]
+    assert "improves, does not fix" in verdict
+    assert "nats per image of normals -5.000 [-5.000, -5.000] per doubling" in verdict
+    (table,) = [b for b in section.blocks if getattr(b, "name", "").startswith("models")]
     assert str(table.shown["bits/dim"][0]).endswith(" nats per image")
     assert "metric test_negative_elbo." in table.caption
 
 
 def test_a_table_tells_what_the_models_of_each_width_are():
     rising = (0.1, 0.15, 0.2, 0.25)
-    made = part.section(Findings(study(whole_study({"negative_elbo": rising}))))
-    (table,) = [b for b in made.blocks if getattr(b, "name", "").startswith("models")]
+    section = part.section(Findings(study(whole_study({"negative_elbo": rising}))))
+    (table,) = [b for b in section.blocks if getattr(b, "name", "").startswith("models")]
     assert table.stored["width"].tolist() == list(WIDTHS)
     assert table.stored["parameters"].tolist() == [16e3, 32e3, 64e3, 128e3]
     assert table.stored["flops"].tolist() == [16e6, 32e6, 64e6, 128e6]
@@ -179,40 +191,42 @@ def test_a_table_tells_what_the_models_of_each_width_are():
     assert table.shown["plateau"].tolist() == ["8 of 8"] * 4
     assert str(table.shown["parameters"][0]) == "16,000"
     assert "metric gap_negative_elbo" in table.caption
-    assert not texts(made, "warning")
+    assert not texts(section, "warning")
     (by_width,) = [
-        b for b in made.blocks if getattr(b, "name", "").startswith("levels_cifar10-vs-s")
+        b for b in section.blocks if getattr(b, "name", "").startswith("levels_cifar10-vs-s")
     ]
     assert by_width.stored["less first"].tolist()[1:] == pytest.approx([0.05, 0.1, 0.15], abs=0.01)
 
 
 def test_models_that_missed_their_plateau_are_a_warning():
-    made = part.section(Findings(study(whole_study({"negative_elbo": (0.1,) * 4}, plateau=0.0))))
-    (said,) = texts(made, "warning")
+    section = part.section(
+        Findings(study(whole_study({"negative_elbo": (0.1,) * 4}, plateau=0.0)))
+    )
+    (warning,) = texts(section, "warning")
     assert (
         "4 models ran out of epochs before the held-out loss stopped falling (1 at 16, 1 at 32"
-        in said
+        in warning
     )
-    (table,) = [b for b in made.blocks if getattr(b, "name", "").startswith("models")]
+    (table,) = [b for b in section.blocks if getattr(b, "name", "").startswith("models")]
     assert table.shown["plateau"].tolist() == ["7 of 8"] * 4
 
 
 def test_the_answer_is_the_verdict_of_the_main_score_and_what_casts_doubt_on_it():
     rising, flat = (0.1, 0.15, 0.2, 0.25), (0.3, 0.3, 0.3, 0.3)
     values = {"negative_elbo": rising, "negative_iwae": flat}
-    (said,) = concluded(study(whole_study(values)))
-    assert said.startswith(
+    (answer,) = concluded(study(whole_study(values)))
+    assert answer.startswith(
         "cifar10 against svhn, by -ELBO, likelihood = bernoulli: improves, does not"
     )
     verdict, doubt = concluded(study(whole_study(values, plateau=0.0)))
-    assert verdict == said and "4 models ran out of epochs" in doubt
+    assert verdict == answer and "4 models ran out of epochs" in doubt
     assert concluded(study(whole_study(values), None)) == []
     assert concluded(study([])) == []
     assert concluded(study(trials() + trials())) == [], "the section says why"
 
 
 def test_levels_may_be_told_by_several_parameters():
-    told = {
+    parameters = {
         "elbo": {"objective": "elbo", "refit": 0.0},
         "forward_kl": {"objective": "forward_kl", "refit": 0.0},
         "refit": {"objective": "elbo", "refit": 0.5},
@@ -222,20 +236,22 @@ def test_levels_may_be_told_by_several_parameters():
         "factor": "objective",
         "baseline_level": "elbo",
         "control_level": "refit",
-        "levels": told,
+        "levels": parameters,
     }
     rng = np.random.default_rng(0)
     ours = []
-    for k, (mean, params) in enumerate(zip((0.1, 0.3, 0.2), told.values(), strict=True)):
+    for k, (mean, params) in enumerate(zip((0.1, 0.3, 0.2), parameters.values(), strict=True)):
         values = (mean + 0.01 * rng.standard_normal(8)).tolist()
         ours.append(record(k, params, {"svhn": values, "mnist": values, "bits": [4.0] * 8}))
-    nowhere = record(
+    unmatched = record(
         3, {"objective": "mixed", "refit": 0.5}, {"svhn": [0.1], "mnist": [0.1], "bits": [4.0]}
     )
-    made = part.section(Findings(study([*ours, nowhere], claim)))
-    assert all("improves, does not fix" in text for text in texts(made, "verdict"))
-    assert all("The control, refit, moves AUROC by +" in text for text in texts(made, "verdict"))
-    assert any("1 trial left out: at no level" in text for text in texts(made, "note"))
+    section = part.section(Findings(study([*ours, unmatched], claim)))
+    assert all("improves, does not fix" in text for text in texts(section, "verdict"))
+    assert all(
+        "The control, refit, moves AUROC by +" in text for text in texts(section, "verdict")
+    )
+    assert any("1 trial left out: at no level" in text for text in texts(section, "note"))
 
 
 def test_a_forward_kl_study():
@@ -251,25 +267,25 @@ def test_a_forward_kl_study():
         )
         for k, (level, mean) in enumerate(levels.items())
     ]
-    made = part.section(Findings(study(ours, claim)))
-    assert all("improves, does not fix" in text for text in texts(made, "verdict"))
-    assert any("all models" in text for text in texts(made, "verdict"))
+    section = part.section(Findings(study(ours, claim)))
+    assert all("improves, does not fix" in text for text in texts(section, "verdict"))
+    assert any("all models" in text for text in texts(section, "verdict"))
 
 
 def test_a_failed_model_is_left_out_and_counted():
     ours = trials()
     nothing = {name: [None] * 8 for name in ("svhn", "mnist", "bits")}
     failed = record(3, {"width": 128}, nothing, "failed")
-    made = part.section(Findings(study([*ours[:3], failed])))
-    assert all("inconclusive (0 seeds" in text for text in texts(made, "verdict"))
-    tables = [block for block in made.blocks if hasattr(block, "shown")]
+    section = part.section(Findings(study([*ours[:3], failed])))
+    assert all("inconclusive (0 seeds" in text for text in texts(section, "verdict"))
+    tables = [block for block in section.blocks if hasattr(block, "shown")]
     assert tables[-1].stored["models"].tolist() == [8] * 4
     assert tables[0].shown["left out"].tolist() == [8]
     assert "8 models failed" in tables[0].caption
 
 
 @pytest.mark.parametrize(
-    ("ours", "claim", "said"),
+    ("ours", "claim", "reason"),
     [
         ([], CLAIM, "no trial with the parameter width"),
         (trials()[:1], CLAIM | {"factor": "depth"}, "no trial with the parameter depth"),
@@ -288,17 +304,17 @@ def test_a_failed_model_is_left_out_and_counted():
         (trials(), CLAIM | {"factor": "likelihood", "strata": []}, "widths must be numbers"),
     ],
 )
-def test_what_cannot_be_judged_is_a_sentence(ours, claim, said):
+def test_what_cannot_be_judged_is_a_sentence(ours, claim, reason):
     assert any(
-        said in text for text in texts(part.section(Findings(study(ours, claim))), "warning")
+        reason in text for text in texts(part.section(Findings(study(ours, claim))), "warning")
     )
 
 
 @pytest.mark.parametrize("seeds", [1, 5])
 def test_few_seeds_have_a_section_without_a_verdict(seeds):
-    made = part.section(Findings(study(trials(seeds))))
-    assert all("inconclusive" in text for text in texts(made, "verdict"))
-    for figure in (block for block in made.blocks if hasattr(block, "draw")):
+    section = part.section(Findings(study(trials(seeds))))
+    assert all("inconclusive" in text for text in texts(section, "verdict"))
+    for figure in (block for block in section.blocks if hasattr(block, "draw")):
         figure.draw().canvas.draw()
 
 

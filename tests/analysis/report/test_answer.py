@@ -7,6 +7,7 @@ import pytest
 from analysis.report.answer import RANKED, answer
 from analysis.report.findings import Findings
 from tests.analysis.planted import TASKS, record, study
+from tune_ad.storage.metric import TEST_AUROC
 
 DEFAULT = {"width": 1.0, "depth": 2, "dropout": 0.0}
 SEEDS = 6
@@ -109,10 +110,12 @@ def test_a_study_under_way_says_how_far_it_is(tmp_path):
 
 def test_outsiders_of_other_sets_are_named_by_the_tasks_title(tmp_path):
     trial = record(0, DEFAULT, [[0.9]], tasks=["cifar10-vs-svhn"])
-    trial.metrics["test_auroc/svhn"] = trial.metrics["test_auroc"]
+    trial.metrics[TEST_AUROC._replace(outsider="svhn")] = trial.metrics[TEST_AUROC]
     planted = study(tmp_path, [trial], {"PGN": DEFAULT})
-    assert "cifar10 against svhn" in answer(Findings(planted))
-    task = {"name": "cifar10-vs-svhn", "title": "CIFAR-10 against SVHN"}
+    task = {"name": "cifar10-vs-svhn", "source": "cifar10", "outsiders": ["svhn"]}
+    untitled = replace(planted, stored={**planted.stored, "tasks": [task]})
+    assert "cifar10 against svhn" in answer(Findings(untitled))
+    task = {**task, "title": "CIFAR-10 against SVHN"}
     titled = replace(planted, stored={**planted.stored, "tasks": [task]})
     assert "CIFAR-10 against SVHN" in answer(Findings(titled))
 

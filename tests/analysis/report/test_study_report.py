@@ -18,10 +18,12 @@ from analysis.study import StudyRecords
 from tune_ad.errors import UserError
 from tune_ad.storage.folder import StudyFolder
 from tune_ad.storage.jsonl import to_text, write_atomically
-from tune_ad.storage.records import ReplicaRecord, TrialRecord
+from tune_ad.storage.metric import TEST_AUROC, VALIDATION_AUROC, Metric, ScoreVariant
+from tune_ad.storage.records import SCHEMA, ReplicaRecord, TrialRecord
 
 TASKS = ("digits/0", "digits/1")
 DROPOUT = distribution_to_json(FloatDistribution(0.0, 1.0))
+COLLAPSED = Metric("validation", "collapsed")
 DEFAULT = {"dropout": 0.0, "width": 1.0}
 
 
@@ -44,9 +46,9 @@ def replicas(seeds, failed=()):
 
 def record(number, validation, seeds=(0,), test=None, **changes):
     count = len(seeds) * len(TASKS)
-    metrics = {"validation_auroc": [validation] * count, "validation_collapsed": [0.0] * count}
+    metrics = {VALIDATION_AUROC: [validation] * count, COLLAPSED: [0.0] * count}
     if test is not None:
-        metrics["test_auroc"] = test
+        metrics[TEST_AUROC] = test
     return replace(
         TrialRecord(
             number=number,
@@ -192,7 +194,7 @@ def test_an_ablation_lists_each_change_with_its_paired_difference(study):
         record(1, None, test=[0.7, 0.7, 0.8, 0.8], params={"width": 2.0}, **wide),
     ]
     folder = study(trials, evaluation_seeds=0)
-    stored = folder.read_study()
+    stored = json.loads(folder.study.read_text(encoding="utf-8"))
     stored["study"]["plan"] = {"name": "OneAtATime"}
     space = {"width": distribution_to_json(CategoricalDistribution([1.0, 2.0]))}
     stored["study"]["baselines"] = {"PGN": {"space": space, "params": {"width": 1.0}}}
@@ -254,20 +256,20 @@ def test_a_cut_last_line_does_not_hide_the_rest(study):
 
 
 def test_a_newer_study_is_refused_in_one_line(study):
-    with pytest.raises(UserError, match="schema 2.*newer"):
-        write_report(study(schema=2).path)
+    with pytest.raises(UserError, match=f"schema {SCHEMA + 1}.*newer"):
+        write_report(study(schema=SCHEMA + 1).path)
 
 
 def test_collapsed_models_are_named(study):
     flat = record(0, 0.5)
-    flat.metrics["validation_collapsed"][1] = 1.0
+    flat.metrics[COLLAPSED][1] = 1.0
     text = text_of(study([flat]))
     assert "1 model gave every image one score, but for rounding, in \\[0\\]" in text
 
 
 def test_a_result_of_collapsed_models_says_so(study):
     alone = record(0, None, test=[0.5, 0.9])
-    alone.metrics["test_collapsed"] = [1.0, 0.0]
+    alone.metrics[Metric("test", "collapsed")] = [1.0, 0.0]
     folder = study([alone], evaluation_seeds=0)
     (result,) = quoted(folder)
     assert result.collapsed == 1
@@ -288,9 +290,9 @@ def test_tables_hold_every_record(study):
 
 def test_variants_are_means_over_replicas_and_empty_beside_a_failure():
     whole = record(0, 0.9)
-    whole.variants["mc_samples=0"] = {"validation_auroc": [0.6, 0.8]}
+    whole.variants[ScoreVariant("mc_samples", 0)] = {VALIDATION_AUROC: [0.6, 0.8]}
     broken = record(1, 0.9)
-    broken.variants["mc_samples=0"] = {"validation_auroc": [0.6, None]}
+    broken.variants[ScoreVariant("mc_samples", 0)] = {VALIDATION_AUROC: [0.6, None]}
     table = frame.variants([whole, broken])
     assert table["mean"].iloc[0] == pytest.approx(0.7)
     assert pd.isna(table["mean"].iloc[1])

@@ -11,9 +11,11 @@ from analysis.report.sections import comparison, histograms, provenance, result,
 from analysis.report.study_report import document
 from tests.analysis.planted import TASKS, record, study
 from tune_ad.storage.jsonl import to_text, write_atomically
+from tune_ad.storage.metric import TEST_AUROC, ScoreVariant
+from tune_ad.storage.records import SCHEMA
 
 TITLES = ("airplane", "automobile")
-COUNTS = {"edges": [0.0, 1.0, 2.0], "normal": [3, 1], "rest": [1, 3]}
+HISTOGRAM = {"edges": [0.0, 1.0, 2.0], "counts": {"normal": [3, 1], "rest": [1, 3]}}
 
 
 def titled(planted, titles=TITLES):
@@ -26,10 +28,11 @@ def titled(planted, titles=TITLES):
 def planted(tmp_path):
     """A study with a score-time parameter and histograms of the scores of both tasks."""
     trial = record(0, {"width": 1.0, "passes": 1}, [[0.6, 0.8], [0.62, 0.82]])
-    trial.variants["passes=2"] = {"test_auroc": [0.7, 0.9, 0.72, 0.92]}
+    trial.variants[ScoreVariant("passes", 2)] = {TEST_AUROC: [0.7, 0.9, 0.72, 0.92]}
     planted = study(tmp_path, [trial], {"PGN": {"width": 1.0, "passes": 1}})
-    names = (*TASKS, f"{TASKS[0]}, kl")
-    details = {"histograms": {name: COUNTS for name in names}, "histograms_of": "test"}
+    parts = [*((task, "") for task in TASKS), (TASKS[0], "kl")]
+    histograms = [{"task": task, "part": part, **HISTOGRAM} for task, part in parts]
+    details = {"schema": SCHEMA, "histograms": histograms, "histograms_of": "test"}
     write_atomically(planted.folder.details("id0"), to_text(details))
     return planted
 

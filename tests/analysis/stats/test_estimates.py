@@ -12,24 +12,26 @@ from analysis.stats.estimates import bootstrap, estimate
 
 def test_interval_is_the_one_of_the_t_test():
     values = [0.61, 0.64, 0.6, 0.7, 0.66]
-    found = estimate(values)
+    estimated = estimate(values)
     low, high = stats.ttest_1samp(values, 0).confidence_interval(0.95)
-    assert found.mean == pytest.approx(sum(values) / 5)
-    assert found.std == pytest.approx(stats.tstd(values))
-    assert (found.low, found.high, found.n) == pytest.approx((low, high, 5))
+    assert estimated.mean == pytest.approx(sum(values) / 5)
+    assert estimated.std == pytest.approx(stats.tstd(values))
+    assert (estimated.low, estimated.high, estimated.n) == pytest.approx((low, high, 5))
 
 
 def test_interval_covers_the_mean_as_often_as_it_says(rng):
     draws = 0.7 + 0.02 * rng.standard_normal((2000, 4))
-    covered = sum(found.low <= 0.7 <= found.high for found in map(estimate, draws.tolist()))
+    covered = sum(
+        interval.low <= 0.7 <= interval.high for interval in map(estimate, draws.tolist())
+    )
     assert stats.binomtest(covered, 2000, 0.95).pvalue > 0.001
 
 
 def test_one_seed_has_no_interval():
-    found = estimate([0.7])
-    assert found.mean == 0.7
-    assert math.isnan(found.low)
-    assert str(found) == "70.0 % (n = 1 seed, no interval)"
+    estimated = estimate([0.7])
+    assert estimated.mean == 0.7
+    assert math.isnan(estimated.low)
+    assert str(estimated) == "70.0 % (n = 1 seed, no interval)"
 
 
 def test_an_interval_ends_where_auroc_does():
@@ -109,9 +111,9 @@ def test_iqm_is_the_mean_of_the_middle_half():
     table = np.array([[0.0, 0.5], [0.5, 0.6], [0.6, 0.7], [0.7, 1.0]])
     assert iqm(table).mean == pytest.approx(np.mean([0.5, 0.6, 0.6, 0.7]))
     assert iqm(table).n == 2
-    found = iqm(np.tile(table, 3))
-    assert found.low < found.mean < found.high
-    assert found == iqm(np.tile(table, 3))
+    estimated = iqm(np.tile(table, 3))
+    assert estimated.low < estimated.mean < estimated.high
+    assert estimated == iqm(np.tile(table, 3))
     assert math.isnan(iqm(table[:, :1]).low)
 
 
@@ -124,19 +126,19 @@ def test_one_wild_seed_moves_the_mean_and_not_the_iqm(rng):
 
 def test_iqm_resamples_seeds_within_each_stratum():
     nearly = np.repeat([[0.1], [0.4], [0.6], [0.9]], 6, axis=1) + 1e-9 * np.arange(6)
-    found = iqm(nearly)
-    assert (found.low, found.high) == pytest.approx((0.5, 0.5), abs=1e-7)
+    estimated = iqm(nearly)
+    assert (estimated.low, estimated.high) == pytest.approx((0.5, 0.5), abs=1e-7)
 
 
 def test_few_seeds_and_copies_have_no_bootstrap_interval(rng):
     a, b = rng.uniform(0.5, 0.6, (3, 8)), rng.uniform(0.5, 0.6, (3, 8))
     copies = np.repeat(b[:, :1], 8, axis=1)
     few = (iqm(a[:, :5]), probability_of_improvement(a[:, :5], b), bootstrap(list(a[0, :5])))
-    for found in few:
-        assert (found.n, math.isnan(found.low), math.isnan(found.high)) == (5, True, True)
+    for interval in few:
+        assert (interval.n, math.isnan(interval.low), math.isnan(interval.high)) == (5, True, True)
     assert str(few[0]).endswith("% (n = 5 seeds, no interval)")
-    for found in (iqm(copies), probability_of_improvement(a, copies)):
-        assert (found.n, math.isnan(found.low)) == (1, True)
+    for interval in (iqm(copies), probability_of_improvement(a, copies)):
+        assert (interval.n, math.isnan(interval.low)) == (1, True)
     assert probability_of_improvement(a, b[:, :6]).n == 6
     assert not math.isnan(probability_of_improvement(a, b[:, :6]).low)
 

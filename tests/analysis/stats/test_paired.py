@@ -37,10 +37,10 @@ def test_sign_flip_of_nothing_says_one():
 
 
 def test_too_few_pairs_are_refused_in_a_sentence():
-    found = sign_flip([0.1, 0.2, 0.3])
-    assert math.isnan(found.p)
-    assert found.difference.mean == pytest.approx(0.2)
-    assert found.refusal == ("n = 3 paired seeds: the smallest two-sided p is 0.25; 6 are needed")
+    test = sign_flip([0.1, 0.2, 0.3])
+    assert math.isnan(test.p)
+    assert test.difference.mean == pytest.approx(0.2)
+    assert test.refusal == ("n = 3 paired seeds: the smallest two-sided p is 0.25; 6 are needed")
     assert sign_flip([0.1]).refusal.startswith("n = 1 paired seed: the smallest two-sided p is 1;")
     assert sign_flip([]).refusal.startswith("n = 0 paired seeds: nothing to test")
 
@@ -57,51 +57,51 @@ def test_drawn_flips_agree_with_all_flips(rng):
 
 
 def test_sign_flip_over_classes_estimates_over_seeds():
-    found = sign_flip([0.1, 0.2, 0.3, 0.1, 0.2, 0.3], per_seed=[0.2, 0.2, 0.2])
-    assert (found.n, found.difference.n) == (6, 3)
-    assert found.p == 0.03125
+    test = sign_flip([0.1, 0.2, 0.3, 0.1, 0.2, 0.3], per_seed=[0.2, 0.2, 0.2])
+    assert (test.n, test.difference.n) == (6, 3)
+    assert test.p == 0.03125
     assert "class x seed" in sign_flip([], per_seed=[]).refusal
 
 
 @pytest.mark.parametrize("seeds", [1, 2])
 def test_many_classes_of_one_or_two_seeds_are_no_verdict(seeds):
-    found = sign_flip([0.1] * (10 * seeds), per_seed=[0.1] * seeds)
-    assert math.isnan(found.p)
-    assert found.refusal.startswith(f"n = {seeds} paired seed")
-    assert found.refusal.endswith("a test over class and seed needs 3 seeds")
-    assert holm([found])[0].tone == "unsure"
+    test = sign_flip([0.1] * (10 * seeds), per_seed=[0.1] * seeds)
+    assert math.isnan(test.p)
+    assert test.refusal.startswith(f"n = {seeds} paired seed")
+    assert test.refusal.endswith("a test over class and seed needs 3 seeds")
+    assert holm([test])[0].tone == "unsure"
 
 
 def test_a_difference_without_a_test_keeps_its_value():
-    found = untested([0.1], "no test: planted")
-    assert (found.difference.mean, found.n) == (0.1, 1)
-    assert holm([found])[0].reason == "no test: planted"
+    test = untested([0.1], "no test: planted")
+    assert (test.difference.mean, test.n) == (0.1, 1)
+    assert holm([test])[0].reason == "no test: planted"
     assert untested([], "no test: planted").difference.n == 0
 
 
 def test_holm_multiplies_the_smallest_p_by_the_number_of_tests():
-    found = holm([planted(0.01), planted(0.04, mean=-0.1), planted(0.02, mean=-0.1)])
-    assert [each.p for each in found] == pytest.approx([0.03, 0.04, 0.04])
-    assert [each.tone for each in found] == ["better", "worse", "worse"]
+    decisions = holm([planted(0.01), planted(0.04, mean=-0.1), planted(0.02, mean=-0.1)])
+    assert [decision.p for decision in decisions] == pytest.approx([0.03, 0.04, 0.04])
+    assert [decision.tone for decision in decisions] == ["better", "worse", "worse"]
     assert holm([]) == []
 
 
 def test_a_refused_test_counts_as_a_member_of_its_family():
     refused = sign_flip([0.1] * 3)
-    found = holm([planted(0.03), refused])
-    assert found[0].p == pytest.approx(0.06)
-    assert (found[0].tone, found[1].tone) == ("unsure", "unsure")
-    assert found[1].reason == refused.refusal
-    assert math.isnan(found[1].p)
+    decisions = holm([planted(0.03), refused])
+    assert decisions[0].p == pytest.approx(0.06)
+    assert (decisions[0].tone, decisions[1].tone) == ("unsure", "unsure")
+    assert decisions[1].reason == refused.refusal
+    assert math.isnan(decisions[1].p)
 
 
 def test_six_tests_need_eight_seeds():
     six = [sign_flip([0.01 * k for k in range(1, 7)])] * 6
-    found = holm(six)
-    assert all(math.isnan(each.p) for each in found)
-    assert found[0].reason.endswith("the smallest p after Holm is 0.19; 8 are needed")
+    decisions = holm(six)
+    assert all(math.isnan(decision.p) for decision in decisions)
+    assert decisions[0].reason.endswith("the smallest p after Holm is 0.19; 8 are needed")
     eight = [sign_flip([0.01 * k for k in range(1, 9)])] * 6
-    assert {each.tone for each in holm(eight)} == {"better"}
+    assert {decision.tone for decision in holm(eight)} == {"better"}
 
 
 def test_equivalence_of_a_planted_null_and_of_an_effect(rng):
@@ -113,13 +113,13 @@ def test_equivalence_of_a_planted_null_and_of_an_effect(rng):
 
 def test_equivalence_is_the_larger_of_two_t_tests(rng):
     values = 0.01 * rng.standard_normal(9)
-    found = equivalence(list(values))
+    result = equivalence(list(values))
     above = stats.ttest_1samp(values, -0.02, alternative="greater").pvalue
     below = stats.ttest_1samp(values, 0.02, alternative="less").pvalue
-    assert found.p == pytest.approx(max(above, below))
+    assert result.p == pytest.approx(max(above, below))
     interval = stats.ttest_1samp(values, 0).confidence_interval(0.9)
-    assert (found.low, found.high) == pytest.approx(tuple(interval))
-    assert found.equivalent == (-0.02 < found.low and found.high < 0.02)
+    assert (result.low, result.high) == pytest.approx(tuple(interval))
+    assert result.equivalent == (-0.02 < result.low and result.high < 0.02)
 
 
 def test_equivalence_without_spread_compares_the_mean_itself():

@@ -11,17 +11,21 @@ A file holds:
                             the parameters with which that detector is the method; score, the part
                             or variant of its score, if not the detector's own; differs, what
                             remains different; read, how the numbers were read
-    [[rows]]                task, "<data set>/<class>", "<data set>/mean" or "<data
-                            set>-vs-<outsiders>"; label, the row's title; read; mean and std, by
-                            method, std if known
+    [[rows]]                data_set, whose images are normal; class, the number of the one class
+                            that is normal, as text, or "mean" for the average over all classes;
+                            or instead of it outsider, the data set that is anomalous; label, the
+                            row's title; read; mean and std, by method, std if known
 """
 
 import math
 import tomllib
+from collections import Counter
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
+MEAN = "mean"
+"""The class of a row that is the average over the classes of its data set."""
 UNITS = {"per cent": 0.01, "fraction": 1.0}
 READ = (  # ways in which a number was read
     "printed",
@@ -54,7 +58,11 @@ class PublishedCell(NamedTuple):
     """One number of a published table.
 
     Attributes:
-        task: name of the task in this project; "<data set>/mean" for an average over classes.
+        data_set: name in this project of the data set that gives the normal images.
+        class_name: the number of the one class that is normal, as text; "mean" for the average
+            over all classes; empty where every class is normal.
+        outsider: name in this project of the data set that is anomalous; empty where the other
+            classes are.
         label: the row's title as people read it.
         method: of the column.
         mean: AUROC in [0, 1].
@@ -62,7 +70,9 @@ class PublishedCell(NamedTuple):
         read: how the number was read, one of `READ`.
     """
 
-    task: str
+    data_set: str
+    class_name: str
+    outsider: str
     label: str
     method: Method
     mean: float
@@ -104,7 +114,8 @@ def read_table(path: Path) -> PublishedTable:
 
     Raises:
         ValueError: if the file lacks a field, names a method or a unit that is not known, holds a
-            cell twice or a number outside [0, 1], or does not say how a number was read.
+            cell twice or a number outside [0, 1], does not say how a number was read, or has a
+            row that names not exactly one of class and outsider.
     """
     stored = tomllib.loads(path.read_text(encoding="utf-8"))
     needed = ("title", "source", "seeds", "unit", "classes", "missing", "methods", "rows")
@@ -113,8 +124,8 @@ def read_table(path: Path) -> PublishedTable:
     if stored["unit"] not in UNITS:
         raise ValueError(f"{path}: unit must be one of {', '.join(UNITS)}, got {stored['unit']}")
     cells = tuple(_cells(stored))
-    keys = [(cell.task, cell.method.name) for cell in cells]
-    if twice := sorted({key for key in keys if keys.count(key) > 1}):
+    uses = Counter((c.data_set, c.class_name, c.outsider, c.method.name) for c in cells)
+    if twice := sorted(key for key, count in uses.items() if count > 1):
         raise ValueError(f"{path} holds twice: {twice}")
     for cell in cells:
         _check(path, cell)
@@ -126,12 +137,15 @@ def _cells(stored: Mapping[str, Any]) -> Iterator[PublishedCell]:
     scale = UNITS[stored["unit"]]
     methods = {method["name"]: method for method in stored["methods"]}
     for row in stored["rows"]:
+        _check_row(row)
         means, stds = row["mean"], row.get("std", {})
         if unknown := (means.keys() | stds.keys()) - methods.keys() | (stds.keys() - means.keys()):
-            raise ValueError(f"{row['task']}: no such method, or no mean: {sorted(unknown)}")
+            raise ValueError(f"{row['label']}: no such method, or no mean: {sorted(unknown)}")
         for name, mean in means.items():
             yield PublishedCell(
-                task=row["task"],
+                data_set=row["data_set"],
+                class_name=row.get("class", ""),
+                outsider=row.get("outsider", ""),
                 label=row["label"],
                 method=_method(methods[name]),
                 mean=scale * mean,
@@ -140,13 +154,26 @@ def _cells(stored: Mapping[str, Any]) -> Iterator[PublishedCell]:
             )
 
 
+def _check_row(row: Mapping[str, Any]) -> None:
+    needed = ("label", "data_set", "mean")
+    if lost := [name for name in needed if name not in row]:
+        raise ValueError(f"row {row.get('label', dict(row))} lacks {', '.join(lost)}")
+    if ("class" in row) == ("outsider" in row):
+        raise ValueError(f"{row['label']}: a row names either its class or its outsider")
+    class_name = row.get("class", MEAN)
+    if class_name != MEAN and not (isinstance(class_name, str) and class_name.isdecimal()):
+        raise ValueError(
+            f"{row['label']}: class must be a class number as text or {MEAN!r}, got {class_name!r}"
+        )
+
+
 def _method(stored: Mapping[str, Any]) -> Method:
     texts = {name: stored.get(name, "") for name in ("detector", "differs", "score")}
     return Method(name=stored["name"], where=stored.get("where", {}), **texts)
 
 
 def _check(path: Path, cell: PublishedCell) -> None:
-    where = f"{path}, {cell.task}, {cell.method.name}"
+    where = f"{path}, {cell.label}, {cell.method.name}"
     if not 0 <= cell.mean <= 1 or not (math.isnan(cell.std) or 0 <= cell.std <= 0.5):
         raise ValueError(f"{where}: {cell.mean} ± {cell.std} is no AUROC; check the unit")
     if cell.read not in READ:

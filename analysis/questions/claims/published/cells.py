@@ -1,20 +1,22 @@
 """Published numbers beside a study's own, cell by cell, each pair with a test."""
 
 import math
-from collections.abc import Iterator, Sequence
-from typing import Literal, NamedTuple
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any, Literal, NamedTuple
 
 from scipy import stats
 from statsmodels.stats.multitest import multipletests
 
 from analysis.document.blocks import Tone
 from analysis.document.format import count
-from analysis.questions.claims.published import PublishedCell, PublishedTable
+from analysis.questions.claims.published import MEAN, PublishedCell, PublishedTable
 from analysis.quoted import Result
 from analysis.stats.estimates import ALIKE, LEAST_SEEDS, MARGIN, SIGNIFICANCE, Estimate
 
 Moments = tuple[float, float, int]
 """Mean, sample standard deviation and number of seeds."""
+Tasks = Mapping[str, Mapping[str, Any]]
+"""Tasks by name, as in `StudyRecords.tasks`."""
 TestName = Literal["Welch's t-test", "t-test with our spread", ""]
 
 
@@ -49,7 +51,9 @@ class CellComparison(NamedTuple):
     note: str
 
 
-def compare_cells(results: Sequence[Result], table: PublishedTable) -> list[CellComparison]:
+def compare_cells(
+    results: Sequence[Result], table: PublishedTable, tasks: Tasks
+) -> list[CellComparison]:
     """The cells of a published table that the study has a number for, in the table's order.
 
     A cell is compared with each quoted result whose detector is the cell's method and whose
@@ -65,12 +69,14 @@ def compare_cells(results: Sequence[Result], table: PublishedTable) -> list[Cell
     Args:
         results: that the study quotes.
         table: of the paper.
+        tasks: of the study, by name.
     """
     comparisons = [
         _compare(cell, table.seeds, result, ours)
         for cell in table.cells
         for result in results
-        if _is_method(cell, result) and (ours := _our_estimate(cell, table, result)) is not None
+        if _is_method(cell, result)
+        and (ours := _our_estimate(cell, table.classes, result, tasks)) is not None
     ]
     return _correct(comparisons)
 
@@ -122,33 +128,40 @@ def _is_method(cell: PublishedCell, result: Result) -> bool:
     )
 
 
-class _Task(NamedTuple):
-    """What the name of a task says; `outsider` and `class_name` are empty where not named."""
+def _our_estimate(
+    cell: PublishedCell, classes: int, result: Result, tasks: Tasks
+) -> Estimate | None:
+    """The result's estimate for a cell; None where it has none that compares.
 
-    data_set: str
-    class_name: str
-    outsider: str
+    Args:
+        cell: of a published table.
+        classes: number of classes that an average of the table is over.
+        result: of this study.
+        tasks: of this study, by name.
+    """
+    if cell.outsider:
+        normal = tasks.get(result.tested[0].replicas[0].task, {})
+        compares = _is_whole(normal) and normal["source"] == cell.data_set
+        score = cell.method.score or "score"
+        return result.outsiders.get(cell.outsider, {}).get(score) if compares else None
+    of_class = {
+        str(tasks[name]["normal_class"]): estimate
+        for name, estimate in result.classes.items()
+        if _is_class(tasks.get(name, {})) and tasks[name]["source"] == cell.data_set
+    }
+    if cell.class_name != MEAN:
+        return of_class.get(cell.class_name)
+    return result.auroc if len(of_class) == len(result.classes) == classes else None
 
 
-def _parse_task(name: str) -> _Task:
-    """The parts of "<data set>/<class>", "<data set>/mean" or "<data set>-vs-<outsider sets>"."""
-    data_set, _, outsider = name.partition("-vs-")
-    source, _, class_name = data_set.rpartition("/")
-    return _Task(data_set, "", outsider) if outsider else _Task(source, class_name, "")
+def _is_whole(task: Mapping[str, Any]) -> bool:
+    """Whether every class of a data set is normal, and other data sets are anomalous."""
+    return bool(task.get("outsiders")) and task.get("normal_class") is None
 
 
-def _our_estimate(cell: PublishedCell, table: PublishedTable, result: Result) -> Estimate | None:
-    """The result's estimate for a cell; None where it has none that compares."""
-    task = _parse_task(cell.task)
-    if task.outsider:
-        ours = _parse_task(result.tested[0].replicas[0].task)
-        if not ours.outsider or ours.data_set != task.data_set:
-            return None
-        return result.outsiders.get(task.outsider, {}).get(cell.method.score or "score")
-    if task.class_name != "mean":
-        return result.classes.get(cell.task)
-    classes = [name for name in result.classes if _parse_task(name).data_set == task.data_set]
-    return result.auroc if len(classes) == len(result.classes) == table.classes else None
+def _is_class(task: Mapping[str, Any]) -> bool:
+    """Whether one class of a data set is normal, and its other classes are anomalous."""
+    return not task.get("outsiders") and task.get("normal_class") is not None
 
 
 def _compare(cell: PublishedCell, seeds: int, result: Result, ours: Estimate) -> CellComparison:
