@@ -48,7 +48,7 @@ def make_record(number: int = 0, objective: float | None = 0.5, **fields: Any) -
     """A record with the fields that matter to a test; the others are those of a good trial."""
     params = fields.pop("params", {"a": number})
     baseline = fields.pop("baseline", "PGN")
-    given = {
+    values = {
         "identity": identity(baseline, params),
         "detector": "PGN",
         "searched": sorted(params),
@@ -60,15 +60,15 @@ def make_record(number: int = 0, objective: float | None = 0.5, **fields: Any) -
         **fields,
     }
     for field, convert in (("metrics", named), ("variants", variants)):
-        if field in given:
-            given[field] = convert(given[field])
-    return TrialRecord(number, baseline=baseline, params=params, objective=objective, **given)
+        if field in values:
+            values[field] = convert(values[field])
+    return TrialRecord(number, baseline=baseline, params=params, objective=objective, **values)
 
 
 def without_seconds(records: Sequence[TrialRecord]) -> list[dict[str, Any]]:
     """Everything that two runs of the same study must agree in, in the order of the trials."""
-    plain = [{**json.loads(to_text(each)), "seconds": None} for each in records]
-    return sorted(plain, key=lambda each: (each["number"], each["replicas"][0]["seed"]))
+    lines = [{**json.loads(to_text(record)), "seconds": None} for record in records]
+    return sorted(lines, key=lambda line: (line["number"], line["replicas"][0]["seed"]))
 
 
 @pytest.fixture(scope="session")
@@ -138,8 +138,8 @@ def open_study() -> Callable[..., Any]:
     from tune_ad.search import catalogue
 
     def prepared(search: Any, results: Path, **options: Any) -> Any:
-        given = {"budget": "quick", "backend": "serial", "device": "cpu", "progress": False}
-        chosen = Options(search.name, results=results, **{**given, **options})
+        usual = {"budget": "quick", "backend": "serial", "device": "cpu", "progress": False}
+        chosen = Options(search.name, results=results, **{**usual, **options})
         with pytest.MonkeyPatch.context() as patch:
             patch.setattr(catalogue, "find", lambda name: (search, search.data[0]))
             return prepare(chosen, say=lambda line: None)

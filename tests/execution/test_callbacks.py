@@ -103,7 +103,7 @@ class Cautious(Blinded):
     first = 0.0
 
 
-def told(trial, suite, folder):
+def written(trial, suite, folder):
     """The events of a trial that was run and told to TensorBoard."""
     callback = TensorBoardCallback(trial.study, folder, suite.tasks)
     callback.started(trial.spec)
@@ -138,7 +138,7 @@ def test_a_metric_is_shown_under_its_part_and_a_class_under_its_title(tmp_path):
     }
     suite = with_titles(planted(parts, parts), "cat", "dog")
     trial = trial_of(study_of(Blinded, epochs=2, evaluations=2), suite)
-    events, report = told(trial, suite, StudyFolder(tmp_path))
+    events, report = written(trial, suite, StudyFolder(tmp_path))
     tags = set(events.Tags()["scalars"])
     expected = {"train/loss", "train/learning_rate", "objective", "validation/auroc", "test/auroc"}
     assert expected <= tags
@@ -156,7 +156,7 @@ def test_a_metric_is_shown_under_its_part_and_a_class_under_its_title(tmp_path):
 
 def test_each_set_of_outsiders_has_a_tag(tmp_path):
     suite = planted(AGAINST)
-    events, report = told(
+    events, report = written(
         trial_of(study_of(Brightness, selection="oracle"), suite), suite, StudyFolder(tmp_path)
     )
     tags = set(events.Tags()["scalars"])
@@ -176,7 +176,7 @@ def test_a_warning_is_shown_with_the_number_of_replicas(seeds, text, tmp_path, m
     trial = trial_of(study_of(Cautious, seeds=seeds, selection="random"), suite)
     first = trial.replica_set.replicas[0].module.get_buffer("mark")
     monkeypatch.setattr(Cautious, "first", float(first))
-    events, report = told(trial, suite, StudyFolder(tmp_path))
+    events, report = written(trial, suite, StudyFolder(tmp_path))
     (event,) = events.Tensors("health/warning")
     assert event.step == report.epoch
     assert make_ndarray(event.tensor_proto).item().decode() == text

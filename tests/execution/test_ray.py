@@ -46,14 +46,14 @@ def begin(joined, tiny, open_study, tmp_path):
     """A function: the tiny search through Ray, in a folder of this test."""
 
     def start(search=tiny, name="ray", **options):
-        given = {"backend": "ray", "concurrent": 1}
-        return open_study(search, tmp_path / name, **{**given, **options})
+        usual = {"backend": "ray", "concurrent": 1}
+        return open_study(search, tmp_path / name, **{**usual, **options})
 
     return start
 
 
 def by_identity(records):
-    return {each["identity"]: {**each, "number": None} for each in records}
+    return {line["identity"]: {**line, "number": None} for line in records}
 
 
 def test_one_trial_at_a_time_gives_the_records_of_the_serial_backend(begin, finished, timeless):
@@ -94,17 +94,17 @@ def test_two_trials_at_a_time_share_their_processes_and_give_the_same_numbers(
     assert 1 <= len(pids) <= 3 < len(LISTED)
     serial = begin(search, "serial", backend="serial", **options)
     serial.run()
-    numbers = [each.number for each in session.folder.read_trials()]
+    numbers = [record.number for record in session.folder.read_trials()]
     assert sorted(numbers) == list(range(6))
-    ours, theirs = (timeless(each.folder.read_trials()) for each in (session, serial))
+    ours, theirs = (timeless(s.folder.read_trials()) for s in (session, serial))
     assert by_identity(ours) == by_identity(theirs)
 
 
 def test_an_adaptive_search_runs_two_trials_at_a_time(begin, tiny):
     session = begin(concurrent=2, changes={"trials": 6}, evaluate=False)
     assert session.run().exit_code == 0
-    assert sorted(each.number for each in session.folder.read_trials()) == list(range(6))
-    assert len({each.identity for each in session.folder.read_trials()}) == 6
+    assert sorted(record.number for record in session.folder.read_trials()) == list(range(6))
+    assert len({record.identity for record in session.folder.read_trials()}) == 6
     assert not session.folder.ray.exists()
 
 
@@ -119,13 +119,13 @@ class Burst(PGN):
 
 
 def test_a_trial_that_raises_in_training_is_a_failure_and_the_others_complete(begin, tiny):
-    own = replace(tiny.baselines[0], detector=Burst)
-    search = replace(tiny, baselines=(own,), plan=Listed([{"latent_dim": 4}, *LISTED[:2]]))
+    baseline = replace(tiny.baselines[0], detector=Burst)
+    search = replace(tiny, baselines=(baseline,), plan=Listed([{"latent_dim": 4}, *LISTED[:2]]))
     session = begin(search, concurrent=2, evaluate=False)
     outcome = session.run()
     assert (outcome.failed, outcome.exit_code, outcome.interrupted) == (1, 1, False)
     records = session.folder.read_trials()
-    assert {each.number: (each.state, each.reason) for each in records} == {
+    assert {record.number: (record.state, record.reason) for record in records} == {
         0: ("failed", "RuntimeError: burst"),
         1: ("complete", ""),
         2: ("complete", ""),
@@ -135,14 +135,14 @@ def test_a_trial_that_raises_in_training_is_a_failure_and_the_others_complete(be
 
 def test_a_trial_that_cannot_be_built_is_a_failure_and_the_others_complete(begin, tiny):
     sizes = CategoricalDistribution([16, 24, 32])
-    own = Baseline(AE, space={"latent_dim": sizes}, settings={"batch_size": 30})
+    baseline = Baseline(AE, space={"latent_dim": sizes}, settings={"batch_size": 30})
     plan = Listed([{"latent_dim": size} for size in (16, 24, 32)])
-    search = replace(tiny, baselines=(own,), plan=plan)
+    search = replace(tiny, baselines=(baseline,), plan=plan)
     session = begin(search, changes={"epochs": 1}, evaluate=False)
     outcome = session.run()
     assert (outcome.failed, outcome.exit_code) == (1, 1)
     records = session.folder.read_trials()
-    assert [each.state for each in records] == ["complete", "failed", "complete"]
+    assert [record.state for record in records] == ["complete", "failed", "complete"]
     assert records[1].reason.startswith("UserError: latent_dim must be a multiple of 16")
 
 
@@ -158,9 +158,9 @@ def test_trials_that_fall_behind_are_stopped(begin, tiny, timeless):
     outcome = session.run()
     assert (outcome.exit_code, outcome.interrupted) == (0, False)
     records = session.folder.read_trials()
-    stopped = [each for each in records if each.state == "pruned"]
+    stopped = [record for record in records if record.state == "pruned"]
     assert stopped
-    assert all(3 <= each.reports[-1][0] < 10 for each in stopped)
+    assert all(3 <= record.reports[-1][0] < 10 for record in stopped)
     assert timeless(records) == timeless(serial.folder.read_trials())
 
 
@@ -178,21 +178,20 @@ def run_again(joined, finished, tmp_path, monkeypatch):
     """A function: the trials of the finished study on Ray, told to a callback, with many signs."""
     monkeypatch.setattr(runner, "TrialTrainable", Frequent)
 
-    def run(callback, concurrent):
+    def run(callback):
         session = finished.session
         specs = FixedTrials(finished.folder.read_trial_specs())
         loop = TrialLoop(session.study, specs, [callback], session.tasks)
-        runner.run(loop, session.suite, Resources(concurrent), tmp_path / "ray")
+        runner.run(loop, session.suite, Resources(2), tmp_path / "ray")
         assert not loop.interrupted
 
     return run
 
 
-@pytest.mark.parametrize("concurrent", [1, 2])
 def test_progress_comes_between_reports_and_changes_no_number(
-    run_again, finished, events, timeless, concurrent
+    run_again, finished, events, timeless
 ):
-    run_again(events, concurrent)
+    run_again(events)
     assert timeless(events.records) == timeless(finished.folder.read_trials())
     for number in range(4):
         assert events.of(number) == [
@@ -241,7 +240,7 @@ def to_the_end(trial):
     reports = []
     while not reports or not reports[-1].done:
         reports.append(trial.step()["report"])
-    return [replace(each.record, seconds=0.0) for each in reports]
+    return [replace(report.record, seconds=0.0) for report in reports]
 
 
 def test_an_actor_that_is_used_again_gives_the_numbers_of_a_fresh_one(make, finished, timeless):
@@ -410,16 +409,16 @@ class Driver:
         """Send a signal once so many trials are recorded: the lines left, and the exit code."""
         deadline = time.monotonic() + seconds
         while len(self.folder.trials.read()) < trials:
-            assert self.process.poll() is None, self.said()
-            assert time.monotonic() < deadline, self.said()
+            assert self.process.poll() is None, self.output()
+            assert time.monotonic() < deadline, self.output()
             time.sleep(0.01)
         self.process.send_signal(number)
         code = self.process.wait(seconds)
         return [
-            each.path.read_text() for each in (self.folder.suggested, self.folder.trials)
+            lines.path.read_text() for lines in (self.folder.suggested, self.folder.trials)
         ], code
 
-    def said(self):
+    def output(self):
         self.log.seek(0)
         return self.log.read()
 
@@ -451,12 +450,12 @@ def resumed(joined, tmp_path):
 
 def check_resumed(folder, before, outcome):
     assert outcome.exit_code == 0
-    now = [each.path.read_text() for each in (folder.suggested, folder.trials)]
+    now = [lines.path.read_text() for lines in (folder.suggested, folder.trials)]
     for text, old in zip(now, before, strict=True):
         assert text.startswith(old[: old.rindex("\n") + 1])
-    for found in (folder.read_trial_specs(), folder.read_trials()):
-        assert sorted(each.number for each in found) == list(range(8))
-    assert len({each.identity for each in folder.read_trials()}) == 8
+    for trials in (folder.read_trial_specs(), folder.read_trials()):
+        assert sorted(trial.number for trial in trials) == list(range(8))
+    assert len({record.identity for record in folder.read_trials()}) == 8
     assert len(folder.read_evaluation()) == 1
     assert not folder.ray.exists()
 
@@ -471,11 +470,11 @@ def test_a_study_whose_driver_was_killed_goes_on(driver, resumed):
 
 def test_a_study_that_was_interrupted_leaves_gracefully_and_goes_on(driver, resumed):
     _, code = driver.signal_after(2, signal.SIGINT)
-    assert code == 130, driver.said()
-    assert "Traceback" not in driver.said()
+    assert code == 130, driver.output()
+    assert "Traceback" not in driver.output()
     assert not driver.folder.ray.exists()
     ended = driver.folder.read_trials()
     assert 2 <= len(ended) < 8
-    assert all(each.state == "complete" for each in ended)
-    before = [each.path.read_text() for each in (driver.folder.suggested, driver.folder.trials)]
+    assert all(record.state == "complete" for record in ended)
+    before = [lines.path.read_text() for lines in (driver.folder.suggested, driver.folder.trials)]
     check_resumed(driver.folder, before, resumed().run())

@@ -28,11 +28,11 @@ from tune_ad.storage.metric import TEST_AUROC
 @pytest.mark.parametrize("name", ["quickstart", "ae_mnist", "svdd_cifar", "rd_mnist"])
 def test_an_ablation_selects_nothing_stops_nothing_and_has_paired_seeds(name, kind, plan):
     search, data = catalogue.find(name)
-    made = ablated(search, kind)
-    assert (made.plan, made.pruning) == (plan, False)
-    assert (made.baselines, made.names()) == (search.baselines, search.names())
+    ablation = ablated(search, kind)
+    assert (ablation.plan, ablation.pruning) == (plan, False)
+    assert (ablation.baselines, ablation.names()) == (search.baselines, search.names())
     for budget in BUDGETS:
-        ours, theirs = made.budgets_for(data)[budget], search.budgets_for(data)[budget]
+        ours, theirs = ablation.budgets_for(data)[budget], search.budgets_for(data)[budget]
         assert ours.evaluation_seeds == 0
         assert ours.seeds == max(3, theirs.seeds)
         assert replace(ours, trials=1, seeds=1, evaluation_seeds=1) == replace(
@@ -54,13 +54,13 @@ def test_an_ablation_is_not_ablated_again():
 @pytest.fixture
 def begin(tiny, open_study, tmp_path):
     """A function: an ablation of the tiny search in a folder of this test, of one epoch."""
-    own = replace(tiny.baselines[0], score_space={})
-    small = replace(tiny, baselines=(own,), pruning=True)
+    baseline = replace(tiny.baselines[0], score_space={})
+    small = replace(tiny, baselines=(baseline,), pruning=True)
 
     def prepared(kind="one", changes=None, **options):
-        given = {} if options.get("resume") or options.get("extend") else {"epochs": 1}
+        usual = {} if options.get("resume") or options.get("extend") else {"epochs": 1}
         return open_study(
-            small, tmp_path, ablate=kind, changes={**given, **(changes or {})}, **options
+            small, tmp_path, ablate=kind, changes={**usual, **(changes or {})}, **options
         )
 
     return prepared
@@ -70,21 +70,21 @@ SIZES = {(4, 0.5), (8, 0.5), (16, 0.5), (8, 0.1), (8, 0.4), (8, 0.7)}
 GRID = {(size, rate) for size in (4, 8, 16) for rate in (0.1, 0.5, 0.7)}
 
 
-@pytest.mark.parametrize(("kind", "found"), [("one", SIZES), ("grid", GRID)])
-def test_an_ablation_is_a_study_of_its_own(begin, tmp_path, kind, found):
+@pytest.mark.parametrize(("kind", "tried"), [("one", SIZES), ("grid", GRID)])
+def test_an_ablation_is_a_study_of_its_own(begin, tmp_path, kind, tried):
     session = begin(kind)
     name = f"tiny{ABLATIONS[kind].suffix}"
     assert session.folder.path == tmp_path / name
-    assert session.study.budget.trials == len(found)
-    assert session.costs()["quick"].size.trials == len(found)
-    assert session.costs()["quick"].size.models == len(found) * 3 * 2
+    assert session.study.budget.trials == len(tried)
+    assert session.costs()["quick"].size.trials == len(tried)
+    assert session.costs()["quick"].size.models == len(tried) * 3 * 2
     assert session.run().exit_code == 0
     records = session.folder.read_trials()
-    assert {(r.params["latent_dim"], r.params["dropout"]) for r in records} == found
-    assert len(records) == len(found)
+    assert {(r.params["latent_dim"], r.params["dropout"]) for r in records} == tried
+    assert len(records) == len(tried)
     for record in records:
         assert record.state == "complete"
-        assert [each.seed for each in record.replicas] == [0, 0, 1, 1, 2, 2]
+        assert [replica.seed for replica in record.replicas] == [0, 0, 1, 1, 2, 2]
         assert len(record.metrics[TEST_AUROC]) == 6
     assert session.folder.read_evaluation() == []
     assert [path.name for path in tmp_path.iterdir()] == [name]
@@ -101,14 +101,14 @@ def test_an_ablation_is_a_study_of_its_own(begin, tmp_path, kind, found):
 
 
 def test_an_ablation_spread_over_the_space_goes_on_with_the_same_points(begin):
-    whole = [each.params for each in begin("sobol").study.planned]
+    whole = [configuration.params for configuration in begin("sobol").study.planned]
     assert len(whole) == 32
     session = begin("sobol", {"trials": 3, "seeds": 1})
     assert session.study.budget.trials == 3
     assert session.run().exit_code == 0
     extended = begin("sobol", budget="auto", extend=2)
     assert extended.run().exit_code == 0
-    tried = [each.params for each in extended.folder.read_trial_specs()]
+    tried = [spec.params for spec in extended.folder.read_trial_specs()]
     assert tried == whole[:5]
     assert tried[0] == {"latent_dim": 8, "dropout": 0.5}
     assert extended.folder.read_study()["study"]["budget"]["trials"] == 5
@@ -127,7 +127,7 @@ def test_an_ablation_that_was_cut_short_is_resumed(begin):
 
 def test_what_the_user_fixes_is_not_varied(begin):
     session = begin("one", settings={"dropout": 0.3, "width": 2.0})
-    assert [each.params for each in session.study.planned] == [
+    assert [configuration.params for configuration in session.study.planned] == [
         {"latent_dim": size} for size in (8, 4, 16)
     ]
     for baseline in session.study.baselines.values():
@@ -137,8 +137,8 @@ def test_what_the_user_fixes_is_not_varied(begin):
 
 def test_what_the_command_line_says_of_an_ablation(begin):
     session = begin("one")
-    said = opening(session)
-    assert said.splitlines()[:2] == [
+    opened = opening(session)
+    assert opened.splitlines()[:2] == [
         "tiny-ablation: ablation of tiny, one parameter at a time; 6 trials, 36 models; "
         "budget quick; 1 trial at a time",
         "Every configuration is tested at its last epoch and reported; none is selected.",
@@ -187,5 +187,5 @@ def test_a_baseline_that_varies_nothing_is_tested_beside_the_others(tiny, open_s
     both = replace(tiny, baselines=(varied, fixed))
     planned = partial(open_study, both, tmp_path)
     for kind in ABLATIONS:
-        found = [each.baseline for each in planned(ablate=kind).study.planned]
-        assert sorted(found) == ["fixed", "varied", "varied"]
+        names = [configuration.baseline for configuration in planned(ablate=kind).study.planned]
+        assert sorted(names) == ["fixed", "varied", "varied"]

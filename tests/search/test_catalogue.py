@@ -30,13 +30,13 @@ def test_listing_imports_nothing_heavy():
 
 def declared():
     """The names and data sets of all `Search` values, by import."""
-    found = {}
+    searches = {}
     for path in Path(search_spaces.__file__).parent.glob("[!_]*.py"):
         module = importlib.import_module(f"search_spaces.{path.stem}")
         for value in vars(module).values():
             if isinstance(value, Search):
-                found |= {name: (data, path.stem) for name, data in value.names().items()}
-    return found
+                searches |= {name: (data, path.stem) for name, data in value.names().items()}
+    return searches
 
 
 def test_the_names_are_those_of_the_search_values():
@@ -129,9 +129,9 @@ def test_no_search_file_of_the_project_is_faulty():
 def test_a_name_that_is_declared_twice_is_refused_and_names_both_files(spaces):
     spaces("one", declaration("same") + declaration("first"))
     spaces("two", declaration("same") + declaration("second"))
-    found = read_catalogue()
-    assert sorted(found.entries) == ["first", "second"]
-    assert found.faults == (
+    listed = read_catalogue()
+    assert sorted(listed.entries) == ["first", "second"]
+    assert listed.faults == (
         "the search 'same' is declared twice, in other_spaces/one.py and in other_spaces/two.py; "
         "rename one of them",
     )
@@ -157,9 +157,9 @@ def test_a_faulty_file_does_not_hide_the_searches_of_others(spaces, text, fault)
     spaces("faulty", "")
     path = Path(importlib.util.find_spec("other_spaces.faulty").origin)
     path.write_bytes(text.encode("utf-8", "surrogatepass"))
-    found = read_catalogue()
-    assert list(found.entries) == ["fine"] == list(entries())
-    (line,) = found.faults
+    listed = read_catalogue()
+    assert list(listed.entries) == ["fine"] == list(entries())
+    (line,) = listed.faults
     assert fault in line
     assert "\n" not in line
     with pytest.raises(UserError) as refusal:

@@ -30,8 +30,8 @@ RATE = {"learning_rate": FloatDistribution(1e-5, 1e-2, log=True)}
 
 
 def search(*baselines, **fields):
-    given = {"name": "s_{data}", "data": ("mnist",), "budgets": BUDGET_OF, **fields}
-    return Search(baselines=baselines or (Baseline(PGN, space=RATE),), **given)
+    values = {"name": "s_{data}", "data": ("mnist",), "budgets": BUDGET_OF, **fields}
+    return Search(baselines=baselines or (Baseline(PGN, space=RATE),), **values)
 
 
 def study(*baselines, settings=(), selection="validation", budget=BUDGET, **fields):
@@ -122,7 +122,7 @@ def test_a_search_that_cannot_be_is_refused(fields, words):
 def test_baselines_of_one_name_are_refused():
     assert "PGN" in refusal(lambda: search(Baseline(PGN), Baseline(PGN, space=RATE)))
     both = search(Baseline(PGN), Baseline(PGN, space=RATE, name="other"))
-    assert [each.title for each in both.baselines] == ["PGN", "other"]
+    assert [baseline.title for baseline in both.baselines] == ["PGN", "other"]
 
 
 def test_a_search_without_baselines_is_refused():
@@ -206,11 +206,11 @@ def test_a_setting_of_a_bad_value_is_refused(value):
 
 
 def test_the_budget_gives_the_epochs_and_the_seeds():
-    found = study(Baseline(PGN, settings={"epochs": 50}))
-    assert found.baselines["PGN"].config(GREY, {}).epochs == 7
-    assert found.seeds == (0, 1)
-    assert len(found.fresh_seeds) == BUDGET.evaluation_seeds
-    assert not set(found.seeds) & set(found.fresh_seeds)
+    declared = study(Baseline(PGN, settings={"epochs": 50}))
+    assert declared.baselines["PGN"].config(GREY, {}).epochs == 7
+    assert declared.seeds == (0, 1)
+    assert len(declared.fresh_seeds) == BUDGET.evaluation_seeds
+    assert not set(declared.seeds) & set(declared.fresh_seeds)
 
 
 PUBLISHED = replace(BUDGET, epochs=None)
@@ -218,19 +218,19 @@ PUBLISHED = replace(BUDGET, epochs=None)
 
 def test_a_budget_without_epochs_leaves_each_baseline_its_own():
     both = (Baseline(PGN, settings={"epochs": 50}), Baseline(AE))
-    found = study(*both, budget=PUBLISHED)
-    assert found.epochs() == {"PGN": 50, "AE": 100}
-    assert found.config(TrialSpec(0, "PGN", {})).epochs == 50
-    assert found.describe()["budget"]["epochs"] is None
-    assert found.describe()["baselines"]["AE"]["params"]["epochs"] == 100
+    published = study(*both, budget=PUBLISHED)
+    assert published.epochs() == {"PGN": 50, "AE": 100}
+    assert published.config(TrialSpec(0, "PGN", {})).epochs == 50
+    assert published.describe()["budget"]["epochs"] is None
+    assert published.describe()["baselines"]["AE"]["params"]["epochs"] == 100
     assert study(*both).epochs() == {"PGN": 7, "AE": 7}
     assert study(*both, budget=PUBLISHED, settings={"epochs": 3}).epochs() == {"PGN": 3, "AE": 3}
 
 
 def test_epochs_are_counted_over_all_stages():
     pretrained = Baseline(DeepSVDD, settings={"pretraining": 0.5}, name="pretrained")
-    found = study(pretrained, Baseline(DeepSVDD), budget=replace(BUDGET, epochs=20))
-    assert found.epochs() == {"pretrained": 30, "DeepSVDD": 20}
+    declared = study(pretrained, Baseline(DeepSVDD), budget=replace(BUDGET, epochs=20))
+    assert declared.epochs() == {"pretrained": 30, "DeepSVDD": 20}
 
 
 class Fitted(Detector[Config]):
@@ -243,9 +243,9 @@ class Fitted(Detector[Config]):
 
 
 def test_the_epochs_of_a_budget_are_not_for_a_detector_that_is_fitted():
-    found = study(Baseline(Fitted), Baseline(PGN))
-    assert found.epochs() == {"Fitted": 0, "PGN": 7}
-    assert asdict(found.config(TrialSpec(0, "Fitted", {}))) == {"scaling": "unit"}
+    declared = study(Baseline(Fitted), Baseline(PGN))
+    assert declared.epochs() == {"Fitted": 0, "PGN": 7}
+    assert asdict(declared.config(TrialSpec(0, "Fitted", {}))) == {"scaling": "unit"}
 
 
 WHOLE = {"whole": True, "plan": Grid(points=2)}
@@ -277,13 +277,13 @@ def test_a_whole_data_set_has_no_classes():
 )
 def test_a_rule_selects_where_it_has_something_to_look_at(selection, fraction, whole, selects):
     budget = replace(BUDGET, validation_fraction=fraction)
-    found = study(budget=budget, selection=selection, whole=whole)
-    assert found.selects is selects
+    declared = study(budget=budget, selection=selection, whole=whole)
+    assert declared.selects is selects
     if selects:
-        found.check_selection(100)
+        declared.check_selection(100)
     else:
-        assert "cannot choose among 100 trials" in refusal(lambda: found.check_selection(100))
-        found.check_selection(1)
+        assert "cannot choose among 100 trials" in refusal(lambda: declared.check_selection(100))
+        declared.check_selection(1)
 
 
 def test_of_a_whole_data_set_nothing_is_chosen_by_auroc():
@@ -299,11 +299,11 @@ def test_fresh_seeds_were_seen_by_no_search_however_long():
 
 
 def test_the_configuration_and_identity_of_a_trial_spec():
-    found = study()
+    declared = study()
     spec = TrialSpec(0, "PGN", {"learning_rate": 0.002})
-    config = found.config(spec)
+    config = declared.config(spec)
     assert (config.learning_rate, config.epochs) == (0.002, 7)
-    assert found.identity(spec) == identity("PGN", asdict(config))
+    assert declared.identity(spec) == identity("PGN", asdict(config))
 
 
 @pytest.mark.parametrize(
@@ -334,9 +334,9 @@ BLIND = replace(BUDGET, validation_fraction=0.0, evaluation_seeds=0)
 
 @pytest.mark.parametrize("selection", ["validation", "normal_only"])
 def test_nothing_is_chosen_among_several_trials_without_held_out_data(selection):
-    found = study(budget=BLIND, selection=selection)
-    found.check_selection(1)
-    message = refusal(lambda: found.check_selection(2))
+    declared = study(budget=BLIND, selection=selection)
+    declared.check_selection(1)
+    message = refusal(lambda: declared.check_selection(2))
     for word in ("paper", selection, "2 trials", "--trials 1", "oracle"):
         assert word in message
 
@@ -351,9 +351,9 @@ def test_a_plan_that_chooses_nothing_needs_no_held_out_data(plan):
 
 
 def test_the_defaults_of_several_baselines_are_no_choice():
-    found = study(Baseline(PGN, space=RATE), Baseline(AE, space=RATE), budget=BLIND)
-    found.check_selection(2)
-    assert "3 trials" in refusal(lambda: found.check_selection(3))
+    declared = study(Baseline(PGN, space=RATE), Baseline(AE, space=RATE), budget=BLIND)
+    declared.check_selection(2)
+    assert "3 trials" in refusal(lambda: declared.check_selection(3))
 
 
 def test_a_study_describes_itself_in_plain_data():
@@ -364,11 +364,11 @@ def test_a_study_describes_itself_in_plain_data():
     assert described["image_shape"] == [1, 28, 28]
     assert described["budget"]["epochs"] == 7
     assert described["plan"] == {"name": "Optuna", "random_trials": None}
-    (own,) = described["baselines"].values()
-    assert own["detector"] == "PGN"
-    assert own["score_space"] == {"mc_samples": [0, "inf"]}
-    assert own["params"]["width"] == 2.0
-    assert {name: json_to_distribution(each) for name, each in own["space"].items()} == space
+    (baseline,) = described["baselines"].values()
+    assert baseline["detector"] == "PGN"
+    assert baseline["score_space"] == {"mc_samples": [0, "inf"]}
+    assert baseline["params"]["width"] == 2.0
+    assert {name: json_to_distribution(text) for name, text in baseline["space"].items()} == space
 
 
 def test_listed_configurations_are_described():
@@ -401,24 +401,24 @@ ONLY = {
 
 def test_a_budget_restricts_parameters_to_what_it_can_afford():
     space = {"latent_dim": IntDistribution(8, 64), **RATE}
-    own = Baseline(PGN, space=space)
-    made = study(own, budget=replace(BUDGET, only=ONLY)).baselines["PGN"]
-    assert made.space == {"latent_dim": CategoricalDistribution([8, 64])}
-    config = made.config(GREY, {})
+    whole = Baseline(PGN, space=space)
+    left = study(whole, budget=replace(BUDGET, only=ONLY)).baselines["PGN"]
+    assert left.space == {"latent_dim": CategoricalDistribution([8, 64])}
+    config = left.config(GREY, {})
     assert (config.latent_dim, config.learning_rate, config.width) == (8, 1e-3, 2.0)
     assert config.mc_samples == 20, "a default that is among them stays"
-    (baseline,) = study(own, budget=replace(BUDGET, only=ONLY)).resolved_baselines
+    (baseline,) = study(whole, budget=replace(BUDGET, only=ONLY)).resolved_baselines
     assert baseline.default == {"latent_dim": 8}
 
 
 def test_a_setting_of_the_user_goes_before_what_the_budget_can_afford():
-    made = study(settings={"width": 4.0}, budget=replace(BUDGET, only=ONLY)).baselines["PGN"]
-    assert made.config(GREY, {}).width == 4.0
+    baseline = study(settings={"width": 4.0}, budget=replace(BUDGET, only=ONLY)).baselines["PGN"]
+    assert baseline.config(GREY, {}).width == 4.0
 
 
 def test_a_budget_that_leaves_nothing_is_refused():
-    made = study(budget=replace(BUDGET, only={"learning_rate": (7.0,)}))
-    message = refusal(lambda: made.baselines)
+    declared = study(budget=replace(BUDGET, only={"learning_rate": (7.0,)}))
+    message = refusal(lambda: declared.baselines)
     assert "learning_rate" in message
     assert "7.0" in message
     assert "width" in refusal(lambda: replace(BUDGET, only={"width": ()}))
@@ -430,13 +430,13 @@ def against(**fields):
 
 
 def test_a_study_against_other_sets_says_so():
-    made = against(claim={"kind": "capacity", "factor": "width"}, patience=0)
-    assert made.outsiders == ("fmnist", "noise")
-    described = made.describe()
+    declared = against(claim={"kind": "capacity", "factor": "width"}, patience=0)
+    assert declared.outsiders == ("fmnist", "noise")
+    described = declared.describe()
     assert described["outsiders"] == ["fmnist", "noise"]
     assert described["claim"] == {"kind": "capacity", "factor": "width"}
     assert described["patience"] == 0
-    assert replace(made, data_set="cifar10").outsiders == ()
+    assert replace(declared, data_set="cifar10").outsiders == ()
     assert study().describe()["outsiders"] == []
 
 

@@ -119,9 +119,9 @@ def test_what_is_no_distribution_is_refused(text, error):
     ids=str,
 )
 def test_equal_choices_are_found(choices, pair):
-    found = equal_choices(categorical(choices))
-    assert found == pair
-    assert repr(found) == repr(pair)
+    equal = equal_choices(categorical(choices))
+    assert equal == pair
+    assert repr(equal) == repr(pair)
 
 
 @pytest.mark.parametrize("distribution", PLAIN[:7], ids=str)

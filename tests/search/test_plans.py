@@ -32,7 +32,7 @@ OTHER = ResolvedBaseline(
 
 
 def keys(proposals):
-    return [(each.baseline, *sorted(each.params.items())) for each in proposals]
+    return [(baseline, *sorted(params.items())) for baseline, params in proposals]
 
 
 def test_a_grid_is_the_product_of_the_values_of_each_baseline():
@@ -61,8 +61,8 @@ def test_one_at_a_time_is_the_default_and_every_single_change():
     proposals = OneAtATime(points=3).all_configurations([BASELINE], seed=0, trials=9)
     assert proposals[0].params == BASELINE.default
     changes = [
-        {name: value for name, value in each.params.items() if value != BASELINE.default[name]}
-        for each in proposals[1:]
+        {name: value for name, value in params.items() if value != BASELINE.default[name]}
+        for _, params in proposals[1:]
     ]
     assert all(len(change) == 1 for change in changes)
     tried = [next(iter(change.items())) for change in changes]
@@ -91,7 +91,10 @@ def test_one_at_a_time_is_the_default_and_every_single_change():
 )
 def test_a_default_on_the_grid_is_not_tried_again_beside_itself(distribution, default, points):
     baseline = ResolvedBaseline("A", {"p": distribution}, {"p": default})
-    tried = [each.params["p"] for each in OneAtATime(points).all_configurations([baseline], 0, 9)]
+    tried = [
+        configuration.params["p"]
+        for configuration in OneAtATime(points).all_configurations([baseline], 0, 9)
+    ]
     for one, other in itertools.combinations(tried, 2):
         assert not math.isclose(one, other, rel_tol=1e-9), (one, other)
     assert len(tried) == len(grid_values(distribution, points))
@@ -101,7 +104,8 @@ def test_listed_configurations_go_to_every_baseline_that_has_their_parameters():
     other = OTHER._replace(default={"count": 5, "beta": 0.5})
     plan = Listed([{}, {"count": 4, "letter": "x"}, {"beta": 0.25}])
     assert [
-        tuple(each) for each in plan.all_configurations([BASELINE, other], seed=0, trials=9)
+        tuple(configuration)
+        for configuration in plan.all_configurations([BASELINE, other], seed=0, trials=9)
     ] == [
         ("A", dict(BASELINE.default)),
         ("B", dict(other.default)),
@@ -111,9 +115,9 @@ def test_listed_configurations_go_to_every_baseline_that_has_their_parameters():
 
 
 def test_listed_without_configurations_is_the_default():
-    assert [each.params for each in Listed().all_configurations([BASELINE], 0, 9)] == [
-        BASELINE.default
-    ]
+    assert [
+        configuration.params for configuration in Listed().all_configurations([BASELINE], 0, 9)
+    ] == [BASELINE.default]
 
 
 @pytest.mark.parametrize(
@@ -172,24 +176,27 @@ MIXED = ResolvedBaseline(
 
 
 def test_a_space_is_filled_evenly_from_its_default():
-    points = [each.params for each in Sobol().all_configurations([MIXED], seed=0, trials=513)]
+    points = [
+        configuration.params
+        for configuration in Sobol().all_configurations([MIXED], seed=0, trials=513)
+    ]
     assert points[0] == MIXED.default
-    assert len(points) == len({tuple(each.items()) for each in points}) == 513
+    assert len(points) == len({tuple(point.items()) for point in points}) == 513
     for name, distribution in MIXED.space.items():
-        assert all(contains(distribution, each[name]) for each in points), name
+        assert all(contains(distribution, point[name]) for point in points), name
     spread = points[1:]
     quarters = [0] * 4
-    for each in spread:
-        quarters[int(math.log10(each["rate"]) + 5)] += 1
+    for point in spread:
+        quarters[int(math.log10(point["rate"]) + 5)] += 1
     assert all(abs(count - 128) <= 8 for count in quarters)
-    assert abs(sum(each["share"] < 1 for each in spread) - 256) <= 8
+    assert abs(sum(point["share"] < 1 for point in spread) - 256) <= 8
     for name in ("tenth", "layers", "even", "letter", "switch"):
         values = grid_values(MIXED.space[name], 0)
-        counts = [sum(each[name] == value for each in spread) for value in values]
+        counts = [sum(point[name] == value for point in spread) for value in values]
         assert max(counts) - min(counts) <= 0.1 * 512, (name, counts)
-    decades = [sum(10**k <= each["size"] < 10 ** (k + 1) for each in spread) for k in range(3)]
+    decades = [sum(10**k <= point["size"] < 10 ** (k + 1) for point in spread) for k in range(3)]
     assert max(decades) < 1.4 * min(decades), decades
-    pairs = {(each["rate"] > 1e-3, each["share"] > 1) for each in spread[:8]}
+    pairs = {(point["rate"] > 1e-3, point["share"] > 1) for point in spread[:8]}
     assert len(pairs) == 4, "eight points lie in every quarter of two parameters"
 
 
@@ -206,23 +213,32 @@ def test_more_points_begin_with_the_same(resolved_baselines):
 
 def test_baselines_take_turns_from_their_defaults():
     proposals = Sobol().all_configurations([BASELINE, MIXED, ResolvedBaseline("D", {}, {})], 0, 41)
-    assert [each.baseline for each in proposals] == ["A", "M", "D", *["A", "M"] * 19]
-    assert [each.params for each in proposals[:3]] == [BASELINE.default, MIXED.default, {}]
+    assert [configuration.baseline for configuration in proposals] == [
+        "A",
+        "M",
+        "D",
+        *["A", "M"] * 19,
+    ]
+    assert [configuration.params for configuration in proposals[:3]] == [
+        BASELINE.default,
+        MIXED.default,
+        {},
+    ]
 
 
 @pytest.mark.parametrize("sizes", [(2, 3), (7, 5, 4), (60,)])
 def test_a_small_space_is_used_up_and_repeated_by_none(sizes):
     space = {f"p{k}": IntDistribution(1, size) for k, size in enumerate(sizes)}
     baseline = ResolvedBaseline("S", space, dict.fromkeys(space, 1))
-    found = keys(Sobol().all_configurations([baseline], 0, 10_000))
-    assert len(found) == len(set(found)) == math.prod(sizes)
+    tried = keys(Sobol().all_configurations([baseline], 0, 10_000))
+    assert len(tried) == len(set(tried)) == math.prod(sizes)
 
 
 def test_what_the_points_miss_of_a_small_space_is_added():
     space = {"rare": IntDistribution(1, 100_000, log=True), "one": CategoricalDistribution(["x"])}
     baseline = ResolvedBaseline("S", space, {"rare": 1, "one": "x"})
-    found = keys(Sobol().all_configurations([baseline], 0, 10_000))
-    assert len(found) == len(set(found)) == 10_000
+    tried = keys(Sobol().all_configurations([baseline], 0, 10_000))
+    assert len(tried) == len(set(tried)) == 10_000
 
 
 @pytest.mark.parametrize(
@@ -254,13 +270,13 @@ def test_a_third_of_the_trials_is_random(plan, trials, random):
     ],
 )
 def test_the_values_of_each_kind_of_distribution(distribution, values):
-    found = grid_values(distribution, points=5)
-    assert [type(each) for each in found] == [type(each) for each in values]
+    taken = grid_values(distribution, points=5)
+    assert [type(value) for value in taken] == [type(value) for value in values]
     assert all(
         math.isclose(one, other) if isinstance(one, float) else one == other
-        for one, other in zip(found, values, strict=True)
+        for one, other in zip(taken, values, strict=True)
     )
-    assert all(contains(distribution, value) for value in found)
+    assert all(contains(distribution, value) for value in taken)
 
 
 @pytest.mark.parametrize("low", [1e-7, 0.1, 1 / 3, 0.7])
@@ -298,10 +314,10 @@ def test_contains(distribution, inside, outside):
 
 def test_a_grid_may_hold_the_default_of_every_interval_once():
     baseline = ResolvedBaseline("A", {"rate": FloatDistribution(0.0, 1.0)}, {"rate": 0.3})
-    found = {
+    tried = {
         p.params["rate"]
         for p in Grid(points=2, with_default=True).all_configurations([baseline], 0, 9)
     }
-    assert found == {0.0, 0.3, 1.0}
+    assert tried == {0.0, 0.3, 1.0}
     end = baseline._replace(default={"rate": 1.0})
     assert len(Grid(points=2, with_default=True).all_configurations([end], 0, 9)) == 2

@@ -44,7 +44,7 @@ def value(spec):
     """A smooth objective of any configuration, the same in every process."""
     params = dict(spec.params)
     letter = {"x": 0.1, "y": 0.3, "z": 0.0}[params.pop("letter", "z")]
-    return letter - sum((float(each) - 0.4) ** 2 for each in params.values()) / 50
+    return letter - sum((float(number) - 0.4) ** 2 for number in params.values()) / 50
 
 
 @pytest.fixture
@@ -53,8 +53,8 @@ def ended(record):
 
     def make(spec, objective=None, **fields):
         number = value(spec) if objective is None else objective
-        given = {"baseline": spec.baseline, "params": spec.params, **fields}
-        return record(spec.number, number, **given)
+        values = {"baseline": spec.baseline, "params": spec.params, **fields}
+        return record(spec.number, number, **values)
 
     return make
 
@@ -86,9 +86,9 @@ def test_the_first_trial_of_each_baseline_is_its_default(run, plan):
             TrialScheduler(plan, resolved_baselines, 200 if plan == OneAtATime() else 5, seed=3)
         )
         for baseline in resolved_baselines:
-            first = next(each for each in specs if each.baseline == baseline.name)
+            first = next(spec for spec in specs if spec.baseline == baseline.name)
             assert first.params == baseline.default
-        assert [each.number for each in specs] == list(range(len(specs)))
+        assert [spec.number for spec in specs] == list(range(len(specs)))
 
 
 @pytest.mark.parametrize("plan", PLANS)
@@ -173,14 +173,14 @@ def test_what_was_left_unfinished_is_handed_out_first_under_its_number(run, ende
     scheduler = TrialScheduler(plan, CONDITIONAL, 9, seed=4)
     handed_out = [scheduler.ask() for _ in range(5)]
     records = [ended(handed_out[k]) for k in (3, 0, 1)]
-    for each in records:
-        scheduler.tell(each)
+    for record in records:
+        scheduler.tell(record)
     resumed = TrialScheduler(plan, CONDITIONAL, 9, seed=4)
     resumed.restore(stored(handed_out), records)
     assert resumed.remaining == 6
     rest, _ = run(resumed)
     assert rest[:2] == [handed_out[2], handed_out[4]]
-    assert [each.number for each in rest] == [2, 4, 5, 6, 7, 8]
+    assert [spec.number for spec in rest] == [2, 4, 5, 6, 7, 8]
     assert resumed.remaining == 0
 
 
@@ -200,8 +200,8 @@ def test_a_small_space_is_used_up_and_nothing_comes_twice(run, seed):
     )
     scheduler = TrialScheduler(Optuna(), resolved_baselines, 1000, seed=seed)
     specs, _ = run(scheduler)
-    found = {identity(each.baseline, each.params) for each in specs}
-    assert len(found) == len(specs) == 2 * 3 * 4 + 4
+    identities = {identity(spec.baseline, spec.params) for spec in specs}
+    assert len(identities) == len(specs) == 2 * 3 * 4 + 4
     assert scheduler.exhausted
     assert scheduler.remaining == 0
     assert scheduler.ask() is None
@@ -228,7 +228,7 @@ def test_a_plan_that_knows_its_configurations_hands_out_no_more_than_asked(run):
     assert whole.trials == 3 * 3 * 9
     everything, _ = run(whole)
     assert everything[:5] == specs
-    assert len({identity(each.baseline, each.params) for each in everything}) == whole.trials
+    assert len({identity(spec.baseline, spec.params) for spec in everything}) == whole.trials
 
 
 def test_a_longer_study_goes_on_where_the_shorter_ended(run):
@@ -236,7 +236,7 @@ def test_a_longer_study_goes_on_where_the_shorter_ended(run):
     longer = TrialScheduler(Optuna(random_trials=4), PLAIN, 9, seed=0)
     longer.restore(stored(shorter), records)
     added, _ = run(longer)
-    assert [each.number for each in added] == [6, 7, 8]
+    assert [spec.number for spec in added] == [6, 7, 8]
     assert shorter + added == run(TrialScheduler(Optuna(random_trials=4), PLAIN, 9, seed=0))[0]
 
 
@@ -246,7 +246,7 @@ def test_failures_and_missing_objectives_do_not_break_the_search(run, ended):
         good = ended(spec)
         bad = [{}, {"state": "failed"}, {"objective": None}][spec.number % 3]
         scheduler.tell(replace(good, **bad))
-    states = [each.state for each in scheduler.study.get_trials(deepcopy=False)]
+    states = [trial.state for trial in scheduler.study.get_trials(deepcopy=False)]
     assert states.count(optuna.trial.TrialState.FAIL) >= 13
     assert states.count(optuna.trial.TrialState.COMPLETE) == 7
     assert optuna.trial.TrialState.RUNNING not in states
@@ -342,8 +342,8 @@ def test_pruning_counts_the_reports_that_have_an_objective(ended):
             scheduler.tell(ended(first, objective=level))
         behind = scheduler.ask()
         assert not any(scheduler.report(behind.number, None) for _ in range(early))
-        told = [scheduler.report(behind.number, 0.1) for _ in range(FIRST_RUNG)]
-        assert told == [False] * (FIRST_RUNG - 1) + [True]
+        stops = [scheduler.report(behind.number, 0.1) for _ in range(FIRST_RUNG)]
+        assert stops == [False] * (FIRST_RUNG - 1) + [True]
 
 
 def test_reports_without_an_objective_are_skipped_when_a_record_is_restored(ended):
@@ -363,12 +363,12 @@ def test_the_search_finds_a_planted_optimum_better_than_chance(record):
 
     def best(random_trials, seed):
         scheduler = TrialScheduler(Optuna(random_trials), [baseline], 30, seed)
-        found = []
+        objectives = []
         while (spec := scheduler.ask()) is not None:
             x, rate = spec.params["x"], spec.params["rate"]
-            found.append(-((x + 0.4) ** 2) - (math.log10(rate) + 3) ** 2 / 4)
-            scheduler.tell(record(spec.number, found[-1], params=spec.params))
-        return max(found)
+            objectives.append(-((x + 0.4) ** 2) - (math.log10(rate) + 3) ** 2 / 4)
+            scheduler.tell(record(spec.number, objectives[-1], params=spec.params))
+        return max(objectives)
 
     adaptive = [best(8, seed) for seed in range(10)]
     chance = [best(30, seed) for seed in range(10)]

@@ -46,12 +46,12 @@ def is_data(node, names):
     if isinstance(node, ast.Call):
         arguments = [*node.args, *(keyword.value for keyword in node.keywords)]
         called = getattr(node.func, "id", "")
-        given = all(keyword.arg for keyword in node.keywords)
-        return called in DATA_CALLS and given and all(is_data(each, names) for each in arguments)
+        named = all(keyword.arg for keyword in node.keywords)
+        return called in DATA_CALLS and named and all(is_data(value, names) for value in arguments)
     if isinstance(node, ast.Dict):
-        return all(is_data(each, names) for each in (*node.keys, *node.values))
+        return all(is_data(part, names) for part in (*node.keys, *node.values))
     if isinstance(node, ast.Tuple | ast.List):
-        return all(is_data(each, names) for each in node.elts)
+        return all(is_data(element, names) for element in node.elts)
     if isinstance(node, ast.UnaryOp):
         return isinstance(node.op, ast.USub) and isinstance(node.operand, ast.Constant)
     return isinstance(node, ast.Constant) or (isinstance(node, ast.Name) and node.id in names)
@@ -164,9 +164,9 @@ def tiny(search, data, name, budget_name="quick"):
     only = {**budget.only, "width": (0.25,)} if search.outsiders else budget.only
     few = {"epochs": 1, "seeds": 1, "train_images": 24, "test_images": 20}
     small = replace(budget, **few, classes=classes, only=only)
-    known = {each.name for b in search.baselines for each in fields(b.detector.Config)}
+    parameters = {entry.name for b in search.baselines for entry in fields(b.detector.Config)}
     searched = {parameter for b in search.baselines for parameter in b.space}
-    settings = {"batch_size": 12} if "batch_size" in known - searched else {}
+    settings = {"batch_size": 12} if "batch_size" in parameters - searched else {}
     return replace(study, budget=small, settings=settings)
 
 
@@ -196,9 +196,9 @@ def test_the_data_set_is_declared(search, data, name):
 def test_the_space_is_one_of_parameters_and_holds_the_default(search, data, name):
     study = tiny(search, data, name)
     for resolved, baseline in zip(study.resolved_baselines, study.baselines.values(), strict=True):
-        known = {each.name for each in fields(baseline.detector.Config)}
+        parameters = {entry.name for entry in fields(baseline.detector.Config)}
         assert resolved.space == baseline.space
-        assert set(baseline.space) | set(baseline.settings) <= known
+        assert set(baseline.space) | set(baseline.settings) <= parameters
         assert "epochs" not in baseline.space, "the budget gives the epochs"
         config = asdict(baseline.config(study.shape, {}))
         for parameter, distribution in baseline.space.items():
@@ -208,20 +208,20 @@ def test_the_space_is_one_of_parameters_and_holds_the_default(search, data, name
 
 @every_search
 def test_the_budgets(search, data, name):
-    quick, standard, paper = (search.budgets_for(data)[each] for each in BUDGETS)
+    quick, standard, paper = (search.budgets_for(data)[budget] for budget in BUDGETS)
     assert quick.trials <= standard.trials
     epochs, published = (
-        under_budget(search, data, name, each).epochs() for each in ("quick", "standard")
+        under_budget(search, data, name, budget).epochs() for budget in ("quick", "standard")
     )
-    assert all(epochs[each] <= published[each] for each in epochs)
+    assert all(epochs[baseline] <= published[baseline] for baseline in epochs)
     if not any(published.values()):
         named = {quick.epochs, standard.epochs, paper.epochs}
         assert named == {None}, "nothing is trained, so no budget names epochs"
     study = tiny(search, data, name)
     if study.planned is None:
-        for each in (quick, standard):
-            assert each.validation_fraction > 0, "something must be held out to choose by"
-            assert each.evaluation_seeds > 0, "the winner's number is not the one that chose it"
+        for budget in (quick, standard):
+            assert budget.validation_fraction > 0, "something must be held out to choose by"
+            assert budget.evaluation_seeds > 0, "the winner's number is not the one that chose it"
     assert (paper.classes, paper.train_images) == (None, None)
     if search.patience:  # a protocol of our own, which watches held-out images
         assert paper.evaluation_seeds == 0, "every trial is quoted"
@@ -288,14 +288,14 @@ def corners(study):
     stream = numpy_stream(0, "corners")
     for baseline in study.resolved_baselines:
         for _ in range(8):
-            ends = {name: plans.grid_values(each, 2) for name, each in baseline.space.items()}
-            yield baseline.name, {n: each[stream.integers(len(each))] for n, each in ends.items()}
+            ends = {name: plans.grid_values(d, 2) for name, d in baseline.space.items()}
+            yield baseline.name, {n: v[stream.integers(len(v))] for n, v in ends.items()}
 
 
 @every_search
 def test_no_adaptive_plan_compares_likelihoods(search, data, name):
     adaptive = isinstance(search.plan, plans.Optuna)
-    assert not (adaptive and any("likelihood" in each.space for each in search.baselines))
+    assert not (adaptive and any("likelihood" in baseline.space for baseline in search.baselines))
 
 
 @every_search

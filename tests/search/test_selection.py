@@ -225,7 +225,7 @@ def test_a_rule_compares_trials_whose_quantity_is_measured_in_the_same(name, qua
 @pytest.mark.parametrize("name", ["validation", "oracle", "random"])
 def test_a_rule_without_a_quantity_compares_all_trials(name, record):
     scales = ({"loss": "PGN"}, {"loss": "AE"}, {})
-    assert RULES[name].compares(record(k, scales=each) for k, each in enumerate(scales))
+    assert RULES[name].compares(record(k, scales=scale) for k, scale in enumerate(scales))
 
 
 # ----------------------------------------------------------------------- a rule of one's own
@@ -344,8 +344,8 @@ def test_a_rule_that_is_not_known_is_refused_with_the_known_ones(new_rule):
 def test_what_a_rule_compares_is_checked_where_it_chooses(rule):
     quantity = RULES[rule].quantity
     one, other = (
-        Baseline(LikelihoodVAE, settings={"likelihood": each}, name=each)
-        for each in ("categorical", "gaussian")
+        Baseline(LikelihoodVAE, settings={"likelihood": likelihood}, name=likelihood)
+        for likelihood in ("categorical", "gaussian")
     )
     study(rule, one).check_comparable()
     with pytest.raises(UserError, match=f"compares the {quantity} of trials.*differently"):

@@ -10,6 +10,7 @@ import pytest
 from tests.naming import short
 from tune_ad.app.options import Options
 from tune_ad.app.validation import prepare
+from tune_ad.search.selection import RULES
 from tune_ad.storage.folder import StudyFolder
 from tune_ad.storage.records import SCHEMA
 
@@ -109,6 +110,9 @@ def test_all_records_of_a_continued_study_are_read_alike(continued):
     assert [type(spec.params["width"]) for spec in continued.folder.read_trial_specs()] == [
         float
     ] * (TRIALS + 1)
+    assert {record.schema for record in records} == {1, SCHEMA}
+    for name, rule in RULES.items():
+        assert rule.compares(records), name
 
 
 def test_all_fresh_seeds_of_a_continued_study_are_read(continued):

@@ -96,7 +96,7 @@ def test_a_trial_spec_comes_back_as_it_was(folder, spec):
 
 def test_every_field_of_a_record_is_stored(folder):
     folder.trials.append(FULL)
-    assert set(folder.trials.read()[0]) == {each.name for each in fields(TrialRecord)}
+    assert set(folder.trials.read()[0]) == {field.name for field in fields(TrialRecord)}
 
 
 @pytest.mark.parametrize("bad", [math.nan, math.inf, -math.inf, np.float64("nan")])
@@ -173,7 +173,7 @@ def test_a_line_cut_off_by_a_crash_is_not_read_and_then_removed(tmp_path, cut):
     fresh.append({"n": 4})
     assert path.read_bytes() == whole + b'{"n": 4}\n'
     fresh.append({"n": 5})
-    assert [each["n"] for each in JsonLines(path).read()] == [1, 2, 4, 5]
+    assert [line["n"] for line in JsonLines(path).read()] == [1, 2, 4, 5]
 
 
 def test_a_file_that_was_cut_in_its_first_line_starts_again(tmp_path):
@@ -323,9 +323,9 @@ def test_studies_given_by_path_do_not_overwrite_each_other(tmp_path, names, othe
 
 def test_the_folder_of_many_studies_has_a_name_that_a_disk_can_hold(tmp_path):
     names = [f"study_number_{k}" for k in range(60)]
-    found = {comparison_folder(tmp_path, each).name for each in (names, names[:-1])}
-    assert len(found) == 2
-    assert all(len(name) < 200 for name in found)
+    titles = {comparison_folder(tmp_path, studies).name for studies in (names, names[:-1])}
+    assert len(titles) == 2
+    assert all(len(name) < 200 for name in titles)
 
 
 def test_a_study_of_a_newer_schema_is_refused(folder):
@@ -423,10 +423,10 @@ FILE_NAMES = ("study.json", ".jsonl", ".lock")
 def literals(path):
     """The text constants of a module that are not docstrings."""
     tree = ast.parse(path.read_text(encoding="utf-8"))
-    said = {id(node.value) for node in ast.walk(tree) if isinstance(node, ast.Expr)}
+    expressions = {id(node.value) for node in ast.walk(tree) if isinstance(node, ast.Expr)}
     for node in ast.walk(tree):
         is_text = isinstance(node, ast.Constant) and isinstance(node.value, str)
-        if is_text and id(node) not in said:
+        if is_text and id(node) not in expressions:
             yield node.lineno, node.value
 
 

@@ -168,8 +168,8 @@ def test_a_golden_study_says_what_it_quotes_and_whether_it_chooses(name, quotes,
     assert read["schema"] == SCHEMA
     assert (study["quotes"], study["chooses"], study["pruning"]) == (quotes, chooses, False)
     assert "early_stopping" not in study
-    known = {key: value for key, value in raw["study"].items() if key != "early_stopping"}
-    assert {key: study[key] for key in known} == known
+    stored = {key: value for key, value in raw["study"].items() if key != "early_stopping"}
+    assert {key: study[key] for key in stored} == stored
     for key in raw.keys() - {"schema", "study", "tasks"}:
         assert read[key] == raw[key]
     for task, before in zip(read["tasks"], raw["tasks"], strict=True):
@@ -328,8 +328,8 @@ def test_what_quantities_are_measured_in_follows_the_likelihood():
 )
 def test_weights_on_nearly_one_code_are_warned_of(train, overall, samples, replicas):
     shares = {"train_effective_share": train, "overall_effective_share": overall}
-    known = {name: values for name, values in shares.items() if values is not None}
-    record = read(metrics=known, params={"samples": samples})
+    recorded_shares = {name: values for name, values in shares.items() if values is not None}
+    record = read(metrics=recorded_shares, params={"samples": samples})
     if replicas is None:
         assert record.warnings == []
     else:

@@ -109,7 +109,7 @@ def test_refuses_scores_that_are_not_finite(metric, value):
 
 @pytest.mark.parametrize("levels", [None, 1, 2, 5, 20])
 def test_the_mean_of_any_placements_is_the_auroc_against_their_anomalies(levels):
-    normal, anomalous = (torch.from_numpy(each) for each in drawn(7, levels))
+    normal, anomalous = (torch.from_numpy(scores) for scores in drawn(7, levels))
     placed = placements(normal, anomalous)
     assert placed.shape == anomalous.shape
     assert float(placed.mean()) == pytest.approx(auroc(normal, anomalous))
@@ -145,19 +145,19 @@ def test_a_placement_is_the_share_of_normals_below_and_half_of_those_alike():
     ],
 )
 def test_ties(scores, distinct, share, relative, collapsed):
-    found = ties(torch.tensor(scores, dtype=torch.float64))
-    assert found == Ties(distinct, share, relative)
-    assert found.collapsed is collapsed
+    tied = ties(torch.tensor(scores, dtype=torch.float64))
+    assert tied == Ties(distinct, share, relative)
+    assert tied.collapsed is collapsed
 
 
 @pytest.mark.parametrize("size", [1e-30, 1.0, -1e30])
 @pytest.mark.parametrize(("units", "collapsed"), [(5, True), (31.9, True), (33, False)])
 def test_scores_that_differ_by_roundings_alone_have_collapsed(size, units, collapsed):
     steps = torch.linspace(0, units, 9, dtype=torch.float64) * 2.0**-23
-    found = ties(size * (1 - steps))
-    assert found.distinct == 9
-    assert found.relative_range == pytest.approx(units * 2.0**-23)
-    assert found.collapsed is collapsed
+    tied = ties(size * (1 - steps))
+    assert tied.distinct == 9
+    assert tied.relative_range == pytest.approx(units * 2.0**-23)
+    assert tied.collapsed is collapsed
 
 
 def test_ties_sees_the_smallest_difference():

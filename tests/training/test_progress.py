@@ -155,7 +155,7 @@ def test_advancing_gives_the_reports_of_whole_steps(study, params, seconds, monk
     blind(monkeypatch, 1, "toy/0", 2 * 3, "loss")
     reports = reports_among(advanced(trial_of(study, **params), seconds))
     whole = run(trial_of(study, **params))
-    assert [without_seconds(each) for each in reports] == [without_seconds(r) for r in whole]
+    assert [without_seconds(report) for report in reports] == [without_seconds(r) for r in whole]
 
 
 @pytest.mark.parametrize(("study", "params"), CASES)
@@ -197,7 +197,7 @@ def test_a_step_finishes_an_interval_that_was_begun():
         assert isinstance(trial.advance(), Progress)
     reports = [trial.step(), trial.step(), trial.step()]
     whole = run(trial_of(study_of(Blinded)))
-    assert [without_seconds(each) for each in reports] == [without_seconds(r) for r in whole]
+    assert [without_seconds(report) for report in reports] == [without_seconds(r) for r in whole]
 
 
 def test_a_state_is_stored_between_intervals(tmp_path):
@@ -210,7 +210,9 @@ def test_a_state_is_stored_between_intervals(tmp_path):
     second = trial_of(study, latent_dim=8)
     second.load_state_dict(torch.load(tmp_path / "trial.pt", weights_only=True))
     reports = reports_among(advanced(second))
-    assert [without_seconds(each) for each in reports] == [without_seconds(r) for r in whole[1:]]
+    assert [without_seconds(report) for report in reports] == [
+        without_seconds(r) for r in whole[1:]
+    ]
 
 
 def test_the_time_between_two_signs_is_not_the_trials(monkeypatch):

@@ -95,8 +95,9 @@ class Twin(TrainedDetector[TwinConfig]):
             codes = self.encoder(images + 0.01 * noise["jitter"])
             error = self.error(codes, images)
             return {"loss": error - self.discriminator(codes).squeeze(1), "error": error}
-        real, made = (self.discriminator(each) for each in (noise["prior"], self.encoder(images)))
-        margin = (made - real).squeeze(1) * torch.where(noise["flip"] < 0.1, -1.0, 1.0)
+        codes = (noise["prior"], self.encoder(images))
+        real, encoded = map(self.discriminator, codes)
+        margin = (encoded - real).squeeze(1) * torch.where(noise["flip"] < 0.1, -1.0, 1.0)
         return {"loss": nn.functional.softplus(margin)}
 
     def error(self, codes: Tensor, images: Tensor) -> Tensor:
@@ -115,7 +116,7 @@ class Twin(TrainedDetector[TwinConfig]):
         return {"steps": self.get_buffer("steps") + one, "smallest": terms["loss"].amin()}
 
     def finish(self, batches: Iterable[Tensor], seed: int) -> Buffers:
-        errors = torch.cat([self.error(self.encoder(each), each) for each in batches])
+        errors = torch.cat([self.error(self.encoder(images), images) for images in batches])
         return {"spread": errors.std()}
 
     def score_noise(self, score_space: ScoreSpace) -> dict[str, Noise]:
@@ -242,12 +243,12 @@ class Logged(Twin):
         return super().begin(stage, kept)
 
     def terms(self, phase: str, images: Tensor, noise: Terms) -> Terms:
-        shapes = tuple(tuple(each.shape) for each in noise.values())
+        shapes = tuple(tuple(tensor.shape) for tensor in noise.values())
         self.log.append(("terms", phase, self.training, shapes))
         return super().terms(phase, images, noise)
 
     def after_step(self, stage: str, phase: str, terms: Terms, progress: Tensor) -> Buffers:
-        attached = any(each.requires_grad for each in terms.values())
+        attached = any(term.requires_grad for term in terms.values())
         self.log.append(("after_step", stage, phase, attached))
         self.progress.append(float(progress))
         return super().after_step(stage, phase, terms, progress)
@@ -351,7 +352,7 @@ def test_buffers_that_hooks_return_are_stored():
 
 
 def parameters(module: nn.Module) -> dict[str, Tensor]:
-    return {name: each.detach().clone() for name, each in module.named_parameters()}
+    return {name: parameter.detach().clone() for name, parameter in module.named_parameters()}
 
 
 class Sized(Twin):
@@ -396,18 +397,18 @@ def assert_adam(
     for phase, names in moved.items():
         (group,) = optimisers[phase].param_groups
         modules = [module_of(replica_set).get_submodule(name) for name in names]
-        own = {id(p) for module in modules for p in module.parameters()}
-        assert {id(each) for each in group["params"]} == own
+        expected = {id(p) for module in modules for p in module.parameters()}
+        assert {id(parameter) for parameter in group["params"]} == expected
         for name, value in settings.items():
             assert group[name] == pytest.approx(value), name
 
 
 def test_nothing_can_be_scored_before_the_last_stage_has_begun():
-    replica_set, found = twins(), []
+    replica_set, scorable = twins(), []
     while not replica_set.finished:
-        found.append(replica_set.scorable)
+        scorable.append(replica_set.scorable)
         replica_set.train(1)
-    assert [*found, replica_set.scorable] == [False] * 3 + [True] * 3
+    assert [*scorable, replica_set.scorable] == [False] * 3 + [True] * 3
     single = ReplicaSet(AE, AE.Config(latent_dim=16, epochs=1), images_of(), specs_of(0))
     assert not single.scorable
     single.train(1)
@@ -446,14 +447,14 @@ def test_a_phase_moves_its_modules_and_no_other():
     replica_set.train(5)
     kept = module_of(replica_set).kept
     assert len(kept) == 2 * (8 + 18)
-    own = {
+    modules = {
         phase.name: phase.modules
         for stage in module_of(replica_set).stages()
         for phase in stage.phases
     }
     for (phase, _, before), (_, _, after) in zip(kept[::2], kept[1::2], strict=True):
         for name in before:
-            moves = name.split(".")[0] in own[phase]
+            moves = name.split(".")[0] in modules[phase]
             assert torch.equal(before[name], after[name]) is not moves, (phase, name)
     for (_, _, after), (_, _, before) in zip(kept[1:-1:2], kept[2::2], strict=True):
         assert same(before, after)
@@ -469,7 +470,7 @@ class Refitted(Twin):
         return pretrain, replace(train, phases=(Phase("guess", ("head",)),))
 
     def terms(self, phase: str, images: Tensor, noise: Terms) -> Terms:
-        self.modes.append({name: each.training for name, each in self.named_children()})
+        self.modes.append({name: child.training for name, child in self.named_children()})
         return super().terms(phase, images, noise)
 
 
@@ -477,13 +478,15 @@ def test_what_a_stage_does_not_move_is_frozen_with_its_batch_statistics():
     replica_set = twins(detector=Refitted)
     Refitted.modes.clear()
     replica_set.train(2)
-    before = {n: each.clone() for n, each in module_of(replica_set).encoder.state_dict().items()}
-    assert {each["encoder"] for each in Refitted.modes} == {True}
+    before = {
+        n: tensor.clone() for n, tensor in module_of(replica_set).encoder.state_dict().items()
+    }
+    assert {modes["encoder"] for modes in Refitted.modes} == {True}
     Refitted.modes.clear()
     replica_set.train(3)
     assert same(dict(module_of(replica_set).encoder.state_dict()), before)
     frozen = {"encoder": False, "head": True, "decoder": False, "discriminator": False}
-    assert all(each == frozen for each in Refitted.modes)
+    assert all(modes == frozen for modes in Refitted.modes)
 
 
 def test_terms_of_earlier_stages_and_of_several_phases_are_told_apart():
@@ -531,12 +534,12 @@ def test_two_milestones_and_a_longer_stage():
 
 def test_a_replica_set_tells_the_learning_rate_of_its_last_epoch():
     replica_set = lines()
-    told = [replica_set.learning_rate]
+    shown = [replica_set.learning_rate]
     while not replica_set.finished:
         replica_set.train(1)
-        told.append(replica_set.learning_rate)
+        shown.append(replica_set.learning_rate)
     rates = [0.01] * 6 + [0.001] * 2 + [0.03] * 6 + [0.003] * 2
-    assert told == pytest.approx([0.01, *rates])
+    assert shown == pytest.approx([0.01, *rates])
 
 
 def test_each_stage_starts_with_fresh_moments():
@@ -702,9 +705,9 @@ TRAINED = pytest.mark.parametrize(
 
 def config_of(detector: type[Detector[Any]], settings: dict[str, Any]) -> Config:
     small = {"latent_dim": 16, "batch_size": 8, "epochs": 3, "learning_rate": 1e-3}
-    names = {each.name for each in fields(detector.Config)}
-    own = {name: value for name, value in small.items() if name in names}
-    return detector.Config.released(SHAPE, **{**own, **settings})
+    names = {entry.name for entry in fields(detector.Config)}
+    usual = {name: value for name, value in small.items() if name in names}
+    return detector.Config.released(SHAPE, **{**usual, **settings})
 
 
 @EVERY
@@ -880,8 +883,8 @@ def test_training_images_reach_0_and_1_under_a_fitted_scaling():
     assert len({replica.range for replica in replica_set.replicas}) == 2
     beyond = 0
     for replica, train in zip(replica_set.replicas, (FIRST, SECOND), strict=True):
-        own, others = replica.pick(train), replica.pick(torch.arange(COUNT))
-        assert (float(own.min()), float(own.max())) == (0.0, 1.0)
+        trained_on, others = replica.pick(train), replica.pick(torch.arange(COUNT))
+        assert (float(trained_on.min()), float(trained_on.max())) == (0.0, 1.0)
         low, high = images[train].min(), images[train].max()
         torch.testing.assert_close(others, (images - low) / (high - low))
         beyond += int(others.min() < 0) + int(others.max() > 1)
@@ -930,16 +933,16 @@ def test_a_detector_without_stages_is_fitted_and_not_trained():
 
 
 def test_seed_and_task_own_the_draws_of_a_fit():
-    def found(*seeds: int) -> list[Tensor]:
+    def scores_of(*seeds: int) -> list[Tensor]:
         replica_set = fitted(*seeds)
         replica_set.prepare_scoring()
         everything = torch.arange(COUNT)
         return [replica_set.score(k, everything)["score"] for k in range(len(seeds))]
 
-    several = found(0, 1, 2, 3)
-    assert same(several, found(0, 1, 2, 3))
-    assert same(several[2:3], found(2))
-    assert len({tuple(each.tolist()) for each in several}) > 1
+    several = scores_of(0, 1, 2, 3)
+    assert same(several, scores_of(0, 1, 2, 3))
+    assert same(several[2:3], scores_of(2))
+    assert len({tuple(scores.tolist()) for scores in several}) > 1
 
 
 def test_a_loaded_state_is_fitted_again(tmp_path):
@@ -999,31 +1002,31 @@ def stepped(
     moved, _ = moved_by(module, phase)
     terms = module.terms(phase.name, images, noise)
     loss = module.reduced(terms["loss"])
-    own = {name: module.get_parameter(name) for name in sorted(moved)}
-    gradients = torch.autograd.grad(loss, list(own.values()))
-    terms = {name: each.detach() for name, each in terms.items()}
+    parameters = {name: module.get_parameter(name) for name in sorted(moved)}
+    gradients = torch.autograd.grad(loss, list(parameters.values()))
+    terms = {name: term.detach() for name, term in terms.items()}
     for name, value in module.after_step(stage.name, phase.name, terms, torch.tensor(0.9)).items():
         module.get_buffer(name).copy_(value)
-    buffers = {name: each.clone() for name, each in module.named_buffers()}
-    return dict(zip(own, gradients, strict=True)), loss.detach(), terms, buffers
+    buffers = {name: buffer.clone() for name, buffer in module.named_buffers()}
+    return dict(zip(parameters, gradients, strict=True)), loss.detach(), terms, buffers
 
 
 def stacked(modules: list[Detector[Any]], stage: Stage, phase: Phase, images: Any, noise: Any):
     """The same for all replicas at once, under `vmap`."""
     base = copy.deepcopy(modules[0])
     parameters, buffers = stack_module_state(modules)  # type: ignore[arg-type]
-    parameters = {name: each.detach() for name, each in parameters.items()}
+    parameters = {name: tensor.detach() for name, tensor in parameters.items()}
     moved, fixed = moved_by(base, phase)
 
-    def step(own: Any, rest: Any, buffers: Any, images: Tensor, noise: Terms) -> Any:
-        def loss(own: Any, buffers: Any) -> Any:
-            state = {**own, **rest, **buffers}
+    def step(moving: Any, rest: Any, buffers: Any, images: Tensor, noise: Terms) -> Any:
+        def loss(moving: Any, buffers: Any) -> Any:
+            state = {**moving, **rest, **buffers}
             terms = functional_call(base, state, ("terms", phase.name, images, noise))
             return base.reduced(terms["loss"]), (terms, buffers)
 
-        gradients, (value, (terms, buffers)) = grad_and_value(loss, has_aux=True)(own, buffers)
+        gradients, (value, (terms, buffers)) = grad_and_value(loss, has_aux=True)(moving, buffers)
         arguments = ("after_step", stage.name, phase.name, terms, torch.tensor(0.9))
-        new = functional_call(base, {**own, **rest, **buffers}, arguments)
+        new = functional_call(base, {**moving, **rest, **buffers}, arguments)
         return gradients, value, terms, {**buffers, **new}
 
     return vmap(step, randomness="error")(
@@ -1044,14 +1047,14 @@ def test_a_stack_of_replicas_does_what_each_does_alone(detector, settings, dtype
     cases = [(stage, phase) for stage in modules[0].stages() for phase in stage.phases]
     for stage, phase in cases:
         wanted = [module.noise(phase.name, 8) for module in modules]
-        noise = [{k: each.draw(stream).to(dtype) for k, each in w.items()} for w in wanted]
-        together = {k: torch.stack([each[k] for each in noise]) for k in wanted[0]}
-        found = stacked(modules, stage, phase, images, together)
+        noise = [{k: draws.draw(stream).to(dtype) for k, draws in w.items()} for w in wanted]
+        together = {k: torch.stack([drawn[k] for drawn in noise]) for k in wanted[0]}
+        stack = stacked(modules, stage, phase, images, together)
         for k, module in enumerate(modules):
             alone = stepped(module, stage, phase, images[k], noise[k])
             fused = [
-                each[k] if isinstance(each, Tensor) else {n: v[k] for n, v in each.items()}
-                for each in found
+                result[k] if isinstance(result, Tensor) else {n: v[k] for n, v in result.items()}
+                for result in stack
             ]
             # Biases before batch normalisation have no gradient but rounding errors: what is
             # small against the largest gradient counts as equal.
@@ -1068,19 +1071,19 @@ def test_a_stack_of_replicas_scores_as_each_does_alone(detector, settings, dtype
     images, stream = images_of().to(dtype), torch.Generator().manual_seed(4)
     wanted = modules[0].score_noise({})
     noise = {
-        name: torch.stack([each.draw(stream).to(dtype) for _ in range(3)])
-        for name, each in wanted.items()
+        name: torch.stack([draws.draw(stream).to(dtype) for _ in range(3)])
+        for name, draws in wanted.items()
     }
 
     def scores(parameters: Any, buffers: Any, noise: Terms) -> Terms:
         arguments = ("score_variants", images, noise, {})
         return functional_call(base, {**parameters, **buffers}, arguments)
 
-    found = vmap(scores, randomness="error")(*state, noise)
+    together = vmap(scores, randomness="error")(*state, noise)
     for k, module in enumerate(modules):
-        alone = module.score_variants(images, {n: each[k] for n, each in noise.items()}, {})
+        alone = module.score_variants(images, {n: tensor[k] for n, tensor in noise.items()}, {})
         for name, values in alone.items():
-            close(found[name][k], values, share)
+            close(together[name][k], values, share)
 
 
 # -------------------------------------------------------------------------------- patience
@@ -1133,20 +1136,20 @@ def test_each_replica_stops_on_its_own_with_its_best_weights():
     replica_set, free = patient(), patient(0)
     weights, reference = watched(replica_set), watched(free)
     assert (replica_set.epoch, replica_set.finished, free.early_stopping) == (16, True, [])
-    assert [each.stopped for each in replica_set.early_stopping] == [12, None, 11]
-    assert [each.epoch for each in replica_set.early_stopping] == [10, 16, 9], (
+    assert [stopping.stopped for stopping in replica_set.early_stopping] == [12, None, 11]
+    assert [stopping.epoch for stopping in replica_set.early_stopping] == [10, 16, 9], (
         "each stage counts anew"
     )
     assert [replica_set.epoch_of(k) for k in range(3)] == [12, 16, 11]
     assert [free.epoch_of(k) for k in range(3)] == [16, 16, 16]
-    assert {each[2] for each in weights[5:8]} == {reference[3][2]}, "done with its first stage"
+    assert {after[2] for after in weights[5:8]} == {reference[3][2]}, "done with its first stage"
     for k, stopping in enumerate(replica_set.early_stopping[:2]):
         stopped = stopping.stopped or 16
-        assert [each[k] for each in weights[: stopped - 1]] == [
-            each[k] for each in reference[: stopped - 1]
+        assert [after[k] for after in weights[: stopped - 1]] == [
+            after[k] for after in reference[: stopped - 1]
         ]
         best = reference[stopping.epoch - 1][k]
-        assert {each[k] for each in weights[stopped - 1 :]} == {best}
+        assert {after[k] for after in weights[stopped - 1 :]} == {best}
         assert float(module_of(replica_set, k).get_buffer("steps")) == stopping.epoch
 
 
@@ -1154,7 +1157,7 @@ def test_a_replica_set_is_finished_when_no_replica_trains_any_more():
     replica_set = patient(1)
     replica_set.fail(1, 0, "made to")
     watched(replica_set)
-    assert [each.stopped for each in replica_set.early_stopping] == [11, None, 10]
+    assert [stopping.stopped for stopping in replica_set.early_stopping] == [11, None, 10]
     assert (replica_set.epoch, replica_set.training()) == (11, [])
     assert replica_set.train(3) == [
         replica_set.early_stopping[0].terms,

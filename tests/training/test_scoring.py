@@ -128,7 +128,7 @@ def test_the_value_of_a_variant_has_the_type_of_the_score_space():
         for name, values in (("normal", torch.zeros(2)), ("rest", torch.ones(2)))
     }
     variants = variant_aurocs(groups, "test", {"sign": (1, 1.5)})
-    assert [(repr(each.value), each.parameter) for each in variants] == [
+    assert [(repr(variant.value), variant.parameter) for variant in variants] == [
         ("1", "sign"),
         ("1.5", "sign"),
     ]
@@ -390,12 +390,12 @@ def test_placements_of_planted_scores_and_of_what_is_drawn_are_their_auroc():
     for count, values in means.items():
         expected = []
         for k, task in enumerate(tasks):
-            known = len(scores.placements[k])
+            anomalies = len(scores.placements[k])
             normal, others = (
                 replica_set.score(k, suite.positions(task, part))["score"]
                 for part in ("validation_normal", "validation_anomalous")
             )
-            draws = drawings(3, task, int(count), known)
+            draws = drawings(3, task, int(count), anomalies)
             expected.append([auroc(normal, others[torch.tensor(draw)]) for draw in draws])
         assert values == pytest.approx(np.mean(expected, axis=0))
     assert np.std(means["5"]) < np.std(means["1"]), "more anomalies, less luck"

@@ -476,7 +476,8 @@ def test_a_replica_that_cannot_be_fitted_fails_its_trial():
     record = reports[-1].record
     assert record.state == "failed"
     assert [replica.state for replica in record.replicas] == ["complete", "failed"] * 2
-    reasons = {(each.reason, each.epoch) for each in record.replicas if each.state == "failed"}
+    failed = [replica for replica in record.replicas if replica.state == "failed"]
+    reasons = {(replica.reason, replica.epoch) for replica in failed}
     assert reasons == {("the training images have no contrast", 2)}
     assert "2 of 4 replicas failed, first toy/1 with seed 0: the training" in record.reason
     tested = short(record.metrics)["test_auroc"]
