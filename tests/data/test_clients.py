@@ -5,6 +5,7 @@ import subprocess
 import sys
 import threading
 import time
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -80,7 +81,12 @@ def test_ctrl_c_kills_the_client_and_its_children(tmp_path, client):
     client("npm", WAITING.format(folder=tmp_path))
     (tmp_path / "workplace").mkdir()
     command = [sys.executable, "-c", INTERRUPTED, str(tmp_path / "workplace")]
-    process = subprocess.Popen(command, stderr=subprocess.PIPE, text=True)
+    process = subprocess.Popen(
+        command,
+        stderr=subprocess.PIPE,
+        text=True,
+        preexec_fn=partial(signal.signal, signal.SIGINT, signal.SIG_DFL),  # also in the background
+    )
     wait_for((tmp_path / "ready").exists)
     process.send_signal(signal.SIGINT)
     _, error_output = process.communicate(timeout=60)

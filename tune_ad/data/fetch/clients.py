@@ -27,18 +27,25 @@ def run_client(command: list[str], folder: Path, watch: Callable[[], None] | Non
         SourceError: the client fails, or takes too long.
         OSError: the client cannot be started.
     """
-    process = subprocess.Popen(
-        command,
-        cwd=folder,
-        env={**os.environ, "LC_ALL": "C"},
-        stdin=subprocess.DEVNULL,
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.PIPE,
-        text=True,
-        process_group=0,  # a group of its own, so that its children can be killed with it
-    )
+    # Ctrl-C waits until the child is known: it would outlive a call that ends while it is started.
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    try:
+        process = subprocess.Popen(
+            command,
+            cwd=folder,
+            env={**os.environ, "LC_ALL": "C"},
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.PIPE,
+            text=True,
+            process_group=0,  # a group of its own, so that its children can be killed with it
+        )
+    except OSError:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+        raise
     with process:
         try:
+            signal.pthread_sigmask(signal.SIG_SETMASK, before)
             error_output = _wait(process, command[0], watch)
         finally:
             if process.poll() is None:
