@@ -14,7 +14,7 @@ from analysis.document.format import short
 from analysis.stats.estimates import Estimate, estimate
 from analysis.study import StudyRecords
 from analysis.trials import unchanged_trials
-from tune_ad.search.selection import mean, ranked
+from tune_ad.search.selection import RULES, mean, ranked
 from tune_ad.storage.metric import TEST_AUROC, Metric, Values
 from tune_ad.storage.records import TrialRecord
 
@@ -29,14 +29,6 @@ Quotes = Literal["winner", "oracle", "defaults", "strata", "configurations", "si
 - configurations: every configuration of a list.
 - single: the one configuration of each baseline.
 """
-SELECTED_BY: Mapping[str, str] = {
-    "validation": "validation AUROC (held-out training images)",
-    "normal_only": "the training loss of held-out normal images (no anomaly is used)",
-    "likelihood": "bits per dimension of held-out normal images (IWAE bound; no anomaly is used)",
-    "oracle": "test AUROC, which is optimistic: the test set itself selects",
-    "random": "chance (no result is used)",
-}
-"""What each selection rule looks at, as the end of the sentence "Selected by ..."."""
 NOTHING = "nothing"
 NOT_SELECTED = "Nothing was selected: every configuration was fixed before the run."
 
@@ -48,7 +40,7 @@ class Result(NamedTuple):
         baseline: of the configuration.
         label: the baseline's name, or the stratum's where a study quotes one number for each.
         source: what was tested: the winner on fresh seeds, or a trial where nothing was selected.
-        rule: what selected, one of `SELECTED_BY`; "nothing" where every configuration was fixed.
+        rule: what selected, the title of a rule; "nothing" where every configuration was fixed.
         auroc: on test images, averaged over classes; one value per seed.
         classes: the same for each class, by the name of its task.
         variants: the AUROC, averaged over classes, under other score-time values.
@@ -139,7 +131,7 @@ def results(study: StudyRecords) -> list[Result]:
     if study.whole:
         return []
     quotation = QUOTATIONS[quotes(study)]
-    rule = SELECTED_BY[study.rule] if quotation.selected else NOTHING
+    rule = RULES[study.rule].title if quotation.selected else NOTHING
     return [_result(study, quotation.source, rule, tested) for tested in quotation.find(study)]
 
 

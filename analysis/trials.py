@@ -1,6 +1,6 @@
 """Which trials were tested, and in which parameters they differ from their baseline's defaults."""
 
-from collections.abc import Collection, Hashable, Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
 from tune_ad.storage.metric import TEST_AUROC
@@ -36,15 +36,5 @@ def tested_trials(records: Sequence[TrialRecord]) -> list[TrialRecord]:
 
 
 def changed_parameters(default: Mapping[str, Any], params: Mapping[str, Any]) -> list[str]:
-    """Names of the parameters that differ from the default.
-
-    JSON has no tuples, so a list counts as equal to the tuple with the same items.
-    """
-    return [
-        name for name, value in params.items() if hashable(value) != hashable(default.get(name))
-    ]
-
-
-def hashable(value: Any) -> Hashable:  # noqa: ANN401
-    """The value of a parameter; a list, as JSON has it, becomes the tuple that it was."""
-    return tuple(value) if isinstance(value, list) else value
+    """Names of the parameters that differ from the default."""
+    return [name for name, value in params.items() if value != default.get(name)]

@@ -27,7 +27,7 @@ from optuna.distributions import (
 
 from tune_ad.storage.folder import StudyFolder
 from tune_ad.storage.jsonl import to_text, write_atomically
-from tune_ad.storage.metric import Metric, ScoreVariant, Values, score_part
+from tune_ad.storage.metric import Metric, ScoreVariant, Values
 from tune_ad.storage.records import SCHEMA, ReplicaRecord, TrialRecord, identity
 
 SPACE = {
@@ -41,8 +41,8 @@ DEFAULT = {"learning_rate": 1e-4, "dropout": 0.5, "latent_dim": 32, "width": 1.0
 PARTS = ("validation", "test")
 TERMS = ("auroc", "score", "kl", "model_uncertainty", "ap", "distinct", "tied", "relative_range")
 VARIANTS = (
-    score_part("kl"),
-    score_part("model_uncertainty"),
+    ScoreVariant.of_part("kl"),
+    ScoreVariant.of_part("model_uncertainty"),
     *(ScoreVariant("mc_samples", samples) for samples in (0, 1, 5, 10, 20, 50, "inf")),
     *(ScoreVariant("dropout", dropout) for dropout in (0.1, 0.3, 0.5, 0.7)),
 )

@@ -23,7 +23,7 @@ from analysis.document.format import short
 from analysis.stats.estimates import Estimate, estimate, seeds_alike
 from analysis.stats.paired import HolmDecision, Paired, holm, sign_flip
 from analysis.study import StudyRecords
-from analysis.trials import changed_parameters, hashable, tested_trials
+from analysis.trials import changed_parameters, tested_trials
 from tune_ad.storage.records import TrialRecord
 
 TONES = {"better": theme.colour(2), "worse": theme.colour(6)}
@@ -159,7 +159,7 @@ def _failed_changes(study: StudyRecords, baseline: str) -> Iterator[_Change]:
         if record.baseline == baseline and len(changed) == 1 and not tested_trials([record]):
             name = changed[0]
             why = record.reason or f"its trial is {record.state}, without a test"
-            value, reference = hashable(record.params[name]), hashable(default.get(name))
+            value, reference = record.params[name], default.get(name)
             yield _Change(name, value, reference, 0, none, none, f"failed: {why}")
 
 
@@ -171,7 +171,7 @@ def _changes(
     values = list(dict.fromkeys(value for group in groups for value in group))
     if len(values) < 2:
         return
-    reference = hashable(default.get(name))
+    reference = default.get(name)
     if reference not in values:
         reference = values[0]
     for value in values:
@@ -193,8 +193,8 @@ def _alike_but_for(name: str, records: Sequence[TrialRecord]) -> list[dict[Hasha
     """Groups of trials that agree in every parameter but one, by the value of that one."""
     groups: dict[Hashable, dict[Hashable, TrialRecord]] = {}
     for record in records:
-        others = tuple((k, hashable(v)) for k, v in sorted(record.params.items()) if k != name)
-        groups.setdefault(others, {})[hashable(record.params.get(name))] = record
+        others = tuple(item for item in sorted(record.params.items()) if item[0] != name)
+        groups.setdefault(others, {})[record.params.get(name)] = record
     return list(groups.values())
 
 

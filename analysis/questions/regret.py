@@ -96,20 +96,8 @@ def _of_trial(aurocs: pd.DataFrame, record: TrialRecord) -> pd.Series:
 
 def _applicable_rules(records: Sequence[TrialRecord]) -> list[str]:
     """The rules that can rank these trials; `random` is not one of them."""
-    rules = [rule for rule in RULES if rule not in (ORACLE, RANDOM) and ranks(rule, records)]
-    return [ORACLE, *rules]
-
-
-def ranks(rule: str, records: Sequence[TrialRecord]) -> bool:
-    """Whether a rule can rank these trials.
-
-    Numbers are comparable only where they measure the same in all trials.
-
-    Args:
-        rule: its name.
-        records: of the trials.
-    """
-    return RULES[rule].compares(records)
+    others = {name: rule for name, rule in RULES.items() if name not in (ORACLE, RANDOM)}
+    return [ORACLE, *(name for name, rule in others.items() if rule.compares(records))]
 
 
 def _choice(

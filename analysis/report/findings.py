@@ -5,6 +5,7 @@ from functools import cached_property
 
 from analysis.questions.ablation import Effect, effects
 from analysis.questions.claims.evidence import Evidence, evidence
+from analysis.questions.claims.judgements import Judgement, judge
 from analysis.questions.claims.spec import ClaimSpec, declared_claim
 from analysis.quoted import Result, results
 from analysis.study import StudyRecords
@@ -36,6 +37,11 @@ class Findings:
     def evidence(self) -> list[Evidence]:
         """The models that the claim is judged by; empty where there is no valid claim."""
         return evidence(self.study, self.claim) if self.claim else []
+
+    @cached_property
+    def judgements(self) -> list[Judgement]:
+        """The verdicts on the claim; empty where there is no evidence."""
+        return judge(self.claim, self.evidence) if self.claim else []
 
     @cached_property
     def effects(self) -> list[Effect]:

@@ -56,7 +56,7 @@ def space(params):
     return {
         name: distribution_to_json(CategoricalDistribution([value, "other"]))
         for name, value in params.items()
-        if not isinstance(value, list)
+        if not isinstance(value, list | tuple)
     }
 
 

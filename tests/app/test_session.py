@@ -316,7 +316,7 @@ def test_what_the_user_changed_is_stored(begin):
 
 def test_a_winner_picked_at_random_is_the_same_in_every_run(begin, tiny, open_study, tmp_path):
     session = begin(selection="random", changes={"epochs": 1, "trials": 3})
-    assert "Trials are ranked by chance (no result is seen)." in opening(session)
+    assert "Trials are ranked by chance (no result is used)." in opening(session)
     assert session.run().exit_code == 0
     records = session.folder.read_trials()
     for record in records:

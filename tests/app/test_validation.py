@@ -18,7 +18,7 @@ from tune_ad.app.options import Options
 from tune_ad.app.validation import prepare
 from tune_ad.data import resolution
 from tune_ad.errors import UserError
-from tune_ad.search.plans import Listed
+from tune_ad.search.plans import Grid, Listed
 from tune_ad.storage.folder import StudyFolder
 from tune_ad.storage.metric import metrics_from_json, variants_from_json
 
@@ -340,6 +340,19 @@ def test_the_finished_study_goes_on_as_it_was(open_study, tiny, tiny_budget, res
     assert session.study == finished.session.study
     session = open_study(tiny, results, budget="auto", extend=3)
     assert session.study.budget == replace(tiny_budget, trials=7)
+
+
+def test_a_plan_that_is_used_up_counts_its_own_trials_and_is_not_extended(
+    open_study, tiny, tmp_path
+):
+    baseline = replace(tiny.baselines[0], space={"width": CategoricalDistribution([0.5, 1.0])})
+    search = replace(tiny, plan=Grid(), baselines=(baseline,))
+    session = open_study(search, tmp_path, changes={"trials": 9, "epochs": 1}, evaluate=False)
+    assert session.study.budget.trials == session.size().trials == 2
+    assert session.run().exit_code == 0
+    assert "2 of 2 trials complete" in write_report(session.folder.path).summary
+    with pytest.raises(UserError, match=r"--extend 1: .* has 2 configurations in all"):
+        open_study(search, tmp_path, budget="auto", extend=1)
 
 
 def test_a_study_of_published_epochs_goes_on_with_them(open_study, tiny, tiny_budget, tmp_path):

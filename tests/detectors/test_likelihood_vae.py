@@ -271,7 +271,7 @@ def test_decoding_goes_in_pieces_where_nothing_is_trained(digits, monkeypatch):
     whole, _ = scored(module_of(likelihood="categorical"), digits)
     module = module_of(likelihood="categorical")
     monkeypatch.setattr(
-        "tune_ad.detectors.likelihood_vae.detector.CACHED", 3 * module.decoder.numbers
+        "tune_ad.detectors.likelihood_vae.decoder.CACHED", 3 * module.decoder.numbers
     )
     seen = []
     module.decoder.register_forward_hook(lambda m, inputs, out: seen.append(len(inputs[0])))

@@ -6,7 +6,7 @@ import pytest
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 from tensorboard.util.tensor_util import make_ndarray
 
-from tests.training.cases import AGAINST, Blinded, Brightness, planted, study_of, trial_of
+from tests.training.cases import AGAINST, Blinded, Brightness, planted, stepped, study_of, trial_of
 from tune_ad.execution.callbacks import ProgressBar, TensorBoardCallback
 from tune_ad.storage.folder import StudyFolder
 from tune_ad.storage.records import TrialSpec
@@ -107,10 +107,10 @@ def written(trial, suite, folder):
     """The events of a trial that was run and told to TensorBoard."""
     callback = TensorBoardCallback(trial.study, folder, suite.tasks)
     callback.started(trial.spec)
-    report = trial.step()
+    report = stepped(trial)
     callback.reported(trial.spec, report)
     while not report.done:
-        report = trial.step()
+        report = stepped(trial)
         callback.reported(trial.spec, report)
     callback.ended(trial.spec, report.record, report.details)
     callback.close()

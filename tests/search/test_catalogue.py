@@ -202,8 +202,7 @@ def test_a_faulty_file_does_not_hide_the_searches_of_others(spaces, text, fault)
         ),
         (
             "from tune_ad.detectors.gpnd import NoSuchName",
-            "cannot import name 'NoSuchName' from 'tune_ad.detectors.gpnd'; import it from "
-            "tune_ad.detectors.gpnd.detector",
+            "cannot import name 'NoSuchName' from 'tune_ad.detectors.gpnd'; correct the import",
         ),
         (
             "from tune_ad.detectors.deep_svdd import DeepSDVV",

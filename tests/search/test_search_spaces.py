@@ -12,6 +12,7 @@ from optuna import distributions
 
 import search_spaces
 from tests.naming import short
+from tests.training.cases import stepped
 from tune_ad.data import ImageSet, find
 from tune_ad.data.controls import CONTROLS
 from tune_ad.data.resolution import side_by_side
@@ -263,9 +264,9 @@ def test_a_short_trial_runs_at_the_default_and_at_three_random_points(search, da
     torch.set_num_threads(1)
     for spec in random_points(study, 3):
         trial = Trial(study, suite, spec, "cpu")
-        report = trial.step()
+        report = stepped(trial)
         while not report.done:
-            report = trial.step()
+            report = stepped(trial)
         assert report.record.state == "complete", report.record.reason
         numbers = [report.objective] if study.selects else []
         metrics = short(report.metrics)

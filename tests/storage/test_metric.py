@@ -15,7 +15,6 @@ from tune_ad.storage.metric import (
     ScoreVariant,
     metrics_from_json,
     metrics_to_json,
-    score_part,
     variants_from_json,
     variants_to_json,
 )
@@ -135,9 +134,9 @@ def test_the_value_of_a_score_variant_comes_back_with_its_type(value):
 def test_a_variant_is_named_by_its_parameter_or_as_a_part_of_the_score():
     assert str(ScoreVariant("mc_samples", 5)) == "mc_samples=5"
     assert str(ScoreVariant("mc_samples", "inf")) == "mc_samples=inf"
-    assert str(score_part("rate")) == "rate"
-    assert score_part("rate") == ScoreVariant("", "rate")
-    assert score_part("mc_samples=5") != ScoreVariant("mc_samples", 5)
+    assert str(ScoreVariant.of_part("rate")) == "rate"
+    assert ScoreVariant.of_part("rate") == ScoreVariant("", "rate")
+    assert ScoreVariant.of_part("mc_samples=5") != ScoreVariant("mc_samples", 5)
     assert variants_from_json([]) == {}
 
 

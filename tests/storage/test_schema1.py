@@ -287,6 +287,12 @@ def test_every_kind_of_metric_is_read_by_its_fields():
     assert record.reports == [(2, None), (4, -1.0625)]
 
 
+def test_a_trial_that_failed_by_its_parameters_is_read():
+    params = likelihood_line()["params"] | {"samples": "many"}
+    record = read(params=params, state="failed", metrics={}, variants={})
+    assert (record.params["samples"], record.warnings) == ("many", [])
+
+
 def test_the_main_score_is_the_bound_that_ranks_as_the_score_does():
     assert read().main_score == "negative_iwae"
     assert read(variants={}).main_score == ""

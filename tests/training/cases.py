@@ -272,11 +272,18 @@ def trial_of(study: Study, suite: Suite | None = None, **params: Any) -> Trial:
     return Trial(study, chosen, spec, "cpu")
 
 
+def stepped(trial: Trial) -> Report:
+    """The report of a trial after its next interval."""
+    while not isinstance(told := trial.advance(), Report):
+        pass
+    return told
+
+
 def run(trial: Trial) -> list[Report]:
     """The reports of a trial to its end."""
-    reports = [trial.step()]
+    reports = [stepped(trial)]
     while not reports[-1].done:
-        reports.append(trial.step())
+        reports.append(stepped(trial))
     return reports
 
 

@@ -21,18 +21,20 @@ from tests.training.cases import (
     Brightness,
     blind,
     planted,
+    replica_set_on,
     run,
+    stepped,
     study_of,
     trial_of,
 )
 from tune_ad.detectors.base import Numbers, ScoreSpace, Terms, skeleton
-from tune_ad.detectors.likelihood_vae.detector import LikelihoodVAE, LikelihoodVAEConfig
+from tune_ad.detectors.likelihood_vae import LikelihoodVAE, LikelihoodVAEConfig
 from tune_ad.detectors.pgn import PGN
 from tune_ad.detectors.train_test_gap import train_test_gap
 from tune_ad.storage.jsonl import to_text
 from tune_ad.storage.metric import Metric
 from tune_ad.storage.records import TrialRecord, Warned
-from tune_ad.training.scoring import Scored
+from tune_ad.training.scoring import Scored, score_part
 
 
 class Bounded(Brightness):
@@ -50,7 +52,7 @@ class Bounded(Brightness):
 
 
 def bounded_report():
-    return trial_of(study_of(Bounded, selection="oracle"), planted(AGAINST)).step()
+    return stepped(trial_of(study_of(Bounded, selection="oracle"), planted(AGAINST)))
 
 
 def test_a_trial_against_other_sets_keeps_what_it_made_of_test_images():
@@ -105,7 +107,7 @@ class Shown(Bounded):
 
 
 def test_a_part_of_the_score_has_histograms_of_its_own():
-    report = trial_of(study_of(Shown, selection="oracle"), planted(AGAINST)).step()
+    report = stepped(trial_of(study_of(Shown, selection="oracle"), planted(AGAINST)))
     assert list(report.scores) == [Scored("toy/0"), Scored("toy/0", "twice")]
     for group, scores in report.scores[Scored("toy/0")].items():
         np.testing.assert_allclose(report.scores[Scored("toy/0", "twice")][group], 2 * scores)
@@ -115,6 +117,21 @@ def test_a_part_of_the_score_has_histograms_of_its_own():
     assert rows["twice", "dark"]["edges"] == pytest.approx(
         [2 * edge for edge in rows["", "dark"]["edges"]]
     )
+
+
+class HalfBlind(Shown):
+    """Its score is finite, the part of it that is shown is not."""
+
+    def score_variants(self, images: Tensor, noise: Terms, score_space: ScoreSpace) -> Terms:
+        scores = super().score_variants(images, noise, score_space)
+        return scores | {"twice": scores["twice"] * math.nan}
+
+
+def test_of_a_replica_without_a_part_that_is_shown_nothing_is_kept():
+    suite = planted(PARTS)
+    scores = score_part(replica_set_on(suite, HalfBlind), suite, "test")
+    assert list(scores.faults) == [0]
+    assert (scores.kept, scores.metrics, scores.normals) == ({}, [{}], {})
 
 
 # --------------------------------------------------------------------------- diagnostics
@@ -127,14 +144,17 @@ def test_the_train_test_gap_is_told_in_nats_and_bits():
     assert metrics["gap_negative_elbo"] == pytest.approx([tested - seen] * 2)
     bits = (tested - seen) / math.log(2) / math.prod(SHAPE)
     assert metrics["gap_negative_elbo_bits_per_dim"] == pytest.approx([bits] * 2)
-    plain = trial_of(study_of(Brightness), planted(AGAINST)).step()
+    plain = stepped(trial_of(study_of(Brightness), planted(AGAINST)))
     assert "gap_negative_elbo" not in short(plain.metrics)
 
 
 def test_the_training_images_seen_again_are_no_more_than_the_normal_test_images():
     few = trial_of(study_of(Brightness), planted({**PARTS, "test_normal": [1, 2]}))
-    assert few.seen_again("toy/0").tolist() == [0, 4], "evenly taken"
-    assert trial_of(study_of(Brightness), planted(SECOND)).seen_again("toy/0").tolist() == [0, 1]
+    assert few.scores.seen_again("toy/0").tolist() == [0, 4], "evenly taken"
+    assert trial_of(study_of(Brightness), planted(SECOND)).scores.seen_again("toy/0").tolist() == [
+        0,
+        1,
+    ]
 
 
 class Curious(Blinded):
@@ -304,6 +324,6 @@ def test_operations_are_recorded_of_what_is_trained():
 
 def test_the_parameters_of_a_record_are_all_of_the_configuration():
     trial = trial_of(study_of(PGN), latent_dim=8)
-    record = trial.step().record
+    record = stepped(trial).record
     assert record.params == asdict(trial.config)
     assert record.identity == trial.identity

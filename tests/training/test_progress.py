@@ -18,6 +18,7 @@ from tests.training.cases import (
     planted,
     replica_set_on,
     run,
+    stepped,
     study_of,
     trial_of,
     without_seconds,
@@ -195,7 +196,7 @@ def test_a_step_finishes_an_interval_that_was_begun():
     trial = trial_of(study_of(Blinded))
     for _ in range(3):
         assert isinstance(trial.advance(), Progress)
-    reports = [trial.step(), trial.step(), trial.step()]
+    reports = [stepped(trial), stepped(trial), stepped(trial)]
     whole = run(trial_of(study_of(Blinded)))
     assert [without_seconds(report) for report in reports] == [without_seconds(r) for r in whole]
 
@@ -219,7 +220,7 @@ def test_the_time_between_two_signs_is_not_the_trials(monkeypatch):
     clock = itertools.count()
     monkeypatch.setattr("time.perf_counter", lambda: float(next(clock)))
     once, often = trial_of(study_of(Blinded)), trial_of(study_of(Blinded))
-    once.step()
+    stepped(once)
     signs = 0
     while not isinstance(often.advance(), Report):
         signs += 1

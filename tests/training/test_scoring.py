@@ -39,6 +39,7 @@ from tune_ad.training.scoring import (
     score_groups,
     score_part,
     variant_aurocs,
+    variant_names,
     with_bits,
 )
 
@@ -127,7 +128,7 @@ def test_the_value_of_a_variant_has_the_type_of_the_score_space():
         name: {"score": values, "sign=1": values, "sign=1.5": values}
         for name, values in (("normal", torch.zeros(2)), ("rest", torch.ones(2)))
     }
-    variants = variant_aurocs(groups, "test", {"sign": (1, 1.5)})
+    variants = variant_aurocs(groups, "test", variant_names({"sign": (1, 1.5)}))
     assert [(repr(variant.value), variant.parameter) for variant in variants] == [
         ("1", "sign"),
         ("1.5", "sign"),

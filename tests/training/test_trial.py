@@ -26,6 +26,7 @@ from tests.training.cases import (
     planted,
     reference,
     run,
+    stepped,
     study_of,
     trial_of,
     with_nothing_anomalous,
@@ -40,7 +41,7 @@ from tune_ad.errors import DegenerateInputError
 from tune_ad.storage.jsonl import to_text
 from tune_ad.storage.metric import metrics_from_json
 from tune_ad.storage.records import TrialRecord, TrialSpec
-from tune_ad.training.scoring import DRAWS, PartScores, Scored
+from tune_ad.training.scoring import DRAWS, PartScores, Scored, by_metric
 from tune_ad.training.trial import Trial
 
 
@@ -222,7 +223,7 @@ def test_scoring_held_out_images_ends_the_replicas_without_finite_scores(monkeyp
     blind(monkeypatch, 1, "toy/0", 0, "score")
     trial = trial_of(study_of(Blinded), planted(PARTS))
     trial.replica_set.train(3)
-    scores = trial.score_validation(every_variant=False)
+    scores = trial.scores.validation(every_variant=False)
     assert trial.replica_set.failures == {1: (3, scores.faults[1])}
     assert "normal scores are NaN or infinite" in scores.faults[1]
     assert trial.replica_set.living() == [0]
@@ -233,25 +234,26 @@ def test_scoring_test_images_ends_a_replica_only_where_they_are_quoted(rule, end
     blind(monkeypatch, 1, "toy/0", 0, "score")
     trial = trial_of(study_of(Blinded, selection=rule), planted(PARTS))
     trial.replica_set.train(3)
-    (fault,) = trial.score_test(done=True).faults.values()
+    (fault,) = trial.scores.test(done=True).faults.values()
     assert trial.quoted == ends
     assert trial.replica_set.failures == ({1: (3, fault)} if ends else {})
-    assert trial.untested == ({} if ends else {1: f"not tested: {fault}"})
+    assert trial.scores.untested == ({} if ends else {1: f"not tested: {fault}"})
 
 
 def test_merging_reads_and_changes_nothing():
     trial = trial_of(study_of(DeepSVDD), planted(PARTS))
     terms = trial.replica_set.train(6)
+    trained = by_metric(terms)
     trial.replica_set.prepare_scoring()
-    validation, test = trial.score_validation(True), trial.score_test(True)
-    merged = [trial.merged_metrics(terms, validation, test, done=True) for _ in range(2)]
+    validation, test = trial.scores.validation(True), trial.scores.test(True)
+    merged = [trial.scores.metrics(trained, validation, test, done=True) for _ in range(2)]
     assert merged[0] == merged[1]
     assert trial.history.epochs == []
-    early = trial.merged_metrics(terms, validation, test, done=False)
+    early = trial.scores.metrics(trained, validation, test, done=False)
     left = {metric: values for metric, values in merged[0].items() if metric.part != "test"}
     assert early == left
     trial.replica_set.fail(0, 6, "made to")
-    for metric, values in trial.merged_metrics(terms, validation, test, done=True).items():
+    for metric, values in trial.scores.metrics(trained, validation, test, done=True).items():
         assert values == [None, merged[0][metric][1]], metric
 
 
@@ -265,10 +267,10 @@ def test_merging_reads_and_changes_nothing():
 )
 def test_test_images_are_scored_at_the_end_or_where_their_curve_is_wanted(changes, early, last):
     trial = trial_of(study_of(DeepSVDD, **changes), planted(PARTS))
-    assert trial.scored_parts(done=False) == [], "before the last stage has begun"
+    assert trial.scores.parts(done=False) == [], "before the last stage has begun"
     trial.replica_set.train(1)
-    assert trial.scored_parts(done=False) == early
-    assert trial.scored_parts(done=True) == last
+    assert trial.scores.parts(done=False) == early
+    assert trial.scores.parts(done=True) == last
 
 
 # ------------------------------------------------------------------------- a few anomalies
@@ -497,7 +499,7 @@ def test_a_saved_trial_goes_on_with_equal_reports(detector, after, monkeypatch, 
     straight = run(trial_of(study, **settings))
     first = trial_of(study, **settings)
     for _ in range(after):
-        first.step()
+        stepped(first)
     torch.save(first.state_dict(), tmp_path / "trial.pt")
     second = trial_of(study, **settings)
     second.load_state_dict(torch.load(tmp_path / "trial.pt", weights_only=True))
@@ -538,7 +540,7 @@ def test_a_saved_trial_with_patience_goes_on_with_equal_reports(after, tmp_path)
     straight, first, second = (trial_of(patient(), planted(PARTS)) for _ in range(3))
     whole = run(straight)
     for _ in range(after):
-        first.step()
+        stepped(first)
     torch.save(first.state_dict(), tmp_path / "trial.pt")
     second.load_state_dict(torch.load(tmp_path / "trial.pt", weights_only=True))
     rest = [without_seconds(report) for report in run(second)]
@@ -549,5 +551,5 @@ def test_parts_that_are_not_scored_give_nothing():
     trial = trial_of(study_of(DeepSVDD), planted(PARTS))
     terms = trial.replica_set.train(2)
     nothing = PartScores.nothing(2)
-    metrics = short(trial.merged_metrics(terms, nothing, nothing, done=False))
+    metrics = short(trial.scores.metrics(by_metric(terms), nothing, nothing, done=False))
     assert set(metrics) == {"train_loss"}

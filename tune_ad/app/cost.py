@@ -7,7 +7,6 @@ from typing import NamedTuple
 from tune_ad.app.speed import Speed
 from tune_ad.detectors.schedule import Stage
 from tune_ad.search.budgets import Budget
-from tune_ad.search.scheduler import TrialScheduler
 from tune_ad.search.study import Study
 
 BYTES_PER_MODEL = 20_000  # of records and event files
@@ -77,11 +76,8 @@ def size(study: Study, tasks: int) -> Size:
         study: the search under its budget.
         tasks: number of tasks, each with a model of its own.
     """
-    budget = study.budget
-    trials = TrialScheduler(
-        study.search.plan, study.resolved_baselines, budget.trials, study.seed
-    ).trials
-    return Size(trials, (trials * budget.seeds + _fresh_seeds(study)) * tasks)
+    models = study.trials * study.budget.seeds + _fresh_seeds(study)
+    return Size(study.trials, models * tasks)
 
 
 def _fresh_seeds(study: Study) -> int:

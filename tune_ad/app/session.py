@@ -294,9 +294,8 @@ class Session:
 
     def _planned(self) -> dict[str, Any]:
         """How many trials are random before the plan adapts, or how many each baseline has."""
-        study = self.study
-        plan, trials = study.search.plan, study.budget.trials
+        plan = self.study.search.plan
         if isinstance(plan, Optuna):
-            return {"startup": plan.startup(trials)}
-        planned = plan.all_configurations(study.resolved_baselines, study.seed, trials) or ()
+            return {"startup": plan.startup(self.study.budget.trials)}
+        planned = self.study.planned or ()
         return {"planned": dict(Counter(configuration.baseline for configuration in planned))}

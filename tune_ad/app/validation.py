@@ -18,6 +18,7 @@ from tune_ad.detectors.config import NetworkConfig
 from tune_ad.detectors.nets import ImageShape
 from tune_ad.errors import UserError
 from tune_ad.execution.machine import memory
+from tune_ad.search.selection import RULES
 from tune_ad.search.study import Study
 from tune_ad.training.suite import Suite
 
@@ -51,9 +52,9 @@ def _check_declaration(request: Request) -> None:
         UserError: naming the fault.
     """
     options, search = request.options, request.search
-    if search.outsiders and request.selection == "validation":
+    if search.outsiders and RULES[request.selection].looks_at == "held-out anomalies":
         raise UserError(
-            f"--selection validation: {options.search} holds out no anomaly, because its "
+            f"--selection {request.selection}: {options.search} holds out no anomaly, because its "
             "anomalies come from other data sets; use --selection likelihood"
         )
     titles = ", ".join(baseline.title for baseline in search.baselines)
@@ -84,10 +85,12 @@ def _study(request: Request, source: ImageSet) -> tuple[Study, tuple[Task, ...]]
         options.settings,
     )
     tasks = study.tasks(source)
-    if options.ablate is not None:  # as many trials as the ablation has configurations
-        trials = min(study.budget.trials, len(study.planned or ()))
-        study = replace(study, budget=replace(study.budget, trials=trials))
-    return study, tasks
+    if options.extend and stored and study.trials <= stored["budget"]["trials"]:
+        raise UserError(
+            f"--extend {options.extend}: {study.name} has {study.trials} configurations in all, "
+            "and none is left to add; continue it with --resume alone"
+        )
+    return replace(study, budget=replace(study.budget, trials=study.trials)), tasks
 
 
 def _check_study(study: Study, models: int) -> None:

@@ -70,7 +70,7 @@ class Rule(NamedTuple):
             return value in self.options
         if self.kind is tuple:
             return isinstance(value, tuple) and all(
-                isinstance(each, float) and is_inside(each, self.interval) for each in value
+                isinstance(item, float) and is_inside(item, self.interval) for item in value
             )
         fits = isinstance(value, int) or (isinstance(value, float) and self.kind is float)
         return fits and self.interval != "" and is_inside(value, self.interval)
@@ -179,20 +179,20 @@ class Config:
         Raises:
             TypeError: if a field has none and is no truth value.
         """
-        found: dict[str, Rule] = {}
+        rules: dict[str, Rule] = {}
         for parent in reversed(cls.__mro__):
-            for each in fields(parent) if "__dataclass_fields__" in vars(parent) else ():
-                if "rule" in each.metadata:
-                    found[each.name] = each.metadata["rule"]
-                elif isinstance(each.default, bool):
-                    found.setdefault(each.name, Rule((False, True)))
-        for each in fields(cls):
-            if each.name not in found:
+            for entry in fields(parent) if "__dataclass_fields__" in vars(parent) else ():
+                if "rule" in entry.metadata:
+                    rules[entry.name] = entry.metadata["rule"]
+                elif isinstance(entry.default, bool):
+                    rules.setdefault(entry.name, Rule((False, True)))
+        for entry in fields(cls):
+            if entry.name not in rules:
                 raise TypeError(
-                    f"{cls.__name__}.{each.name} has no rule; make it {each.name} = number(...), "
-                    "choice(...) or fractions(...) of tune_ad.detectors.config"
+                    f"{cls.__name__}.{entry.name} has no rule; make it {entry.name} = "
+                    "number(...), choice(...) or fractions(...) of tune_ad.detectors.config"
                 )
-        return found
+        return rules
 
     def scale(self, quantity: str) -> str:
         """The settings that say what a quantity is measured in, as in "reconstruction = bce".
@@ -210,7 +210,7 @@ class Config:
         Raises:
             UserError: if a setting has no such name or an illegal value.
         """
-        names = [each.name for each in fields(cls)]
+        names = [entry.name for entry in fields(cls)]
         for name in settings:
             require(name in names, "a parameter's name", name, f"one of {', '.join(names)}")
         return cls(**{**cls.released_settings(shape), **settings})
@@ -255,8 +255,8 @@ class NetworkConfig(Config):
     @classmethod
     def released_settings(cls, shape: ImageShape) -> dict[str, Any]:
         """The published settings for images of `shape` that differ from the defaults."""
-        own = {"latent_dim": 128} if shape.is_colour else {}
-        return {**super().released_settings(shape), **own}
+        colour = {"latent_dim": 128} if shape.is_colour else {}
+        return {**super().released_settings(shape), **colour}
 
 
 ConfigT = TypeVar("ConfigT", bound=Config)

@@ -1,7 +1,7 @@
 """How much a study may spend, and on what suite; the budgets that searches share."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from tune_ad.errors import UserError
@@ -76,37 +76,16 @@ QUICK = Budget(
     trials=16, epochs=20, seeds=1, classes=(0, 3, 8), validation_images=500, evaluation_seeds=3
 )
 """A coarse answer for small grey images: minutes on two cores."""
-QUICK_COLOUR = Budget(
-    trials=10,
-    epochs=8,
-    seeds=1,
-    classes=(0, 3, 8),
-    train_images=600,
-    validation_images=300,
-    test_images=1000,
-    evaluation_seeds=3,
+QUICK_COLOUR = replace(
+    QUICK, trials=10, epochs=8, train_images=600, validation_images=300, test_images=1000
 )
 """The same for colour images, whose networks are a hundred times larger."""
-QUICK_RECONSTRUCTION = Budget(
-    trials=12,
-    epochs=20,
-    seeds=1,
-    classes=(0, 3, 8),
-    train_images=2000,
-    validation_images=300,
-    test_images=1000,
-    evaluation_seeds=3,
+QUICK_RECONSTRUCTION = replace(
+    QUICK, trials=12, train_images=2000, validation_images=300, test_images=1000
 )
 """A coarse answer for small grey images and detectors with a decoder, three times as dear."""
-QUICK_RECONSTRUCTION_COLOUR = Budget(
-    trials=8,
-    epochs=10,
-    seeds=1,
-    classes=(0, 3, 8),
-    train_images=600,
-    validation_images=300,
-    test_images=500,
-    evaluation_seeds=3,
+QUICK_RECONSTRUCTION_COLOUR = replace(
+    QUICK_RECONSTRUCTION, trials=8, epochs=10, train_images=600, test_images=500
 )
 """The same for colour images and detectors with a decoder, twice as dear."""
 STANDARD = Budget(trials=100, epochs=100, seeds=3, evaluation_seeds=10)

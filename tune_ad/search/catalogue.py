@@ -204,26 +204,24 @@ def _reason(error: Exception) -> str:
         return message
     if not isinstance(error, ImportError) or error.name is None:
         return f"{type(error).__name__}: {message}; correct the file"
-    if home := _home(error.name, isinstance(error, ModuleNotFoundError)):
+    moved = isinstance(error, ModuleNotFoundError)
+    if moved and (home := _home(error.name)):
         return f"{message.partition(' (')[0]}; import it from {home}"
     if error.name.partition(".")[0] == tune_ad.__name__:
         return f"{message.partition(' (')[0]}; correct the import"
     return f"{message}; install it with pip, or correct the import"
 
 
-def _home(module: str, missing: bool) -> str:
-    """From where the names of a module of this project are imported; empty if it is not known.
+def _home(module: str) -> str:
+    """From where the names of a module of this project are imported, if it has moved; else empty.
 
     Args:
-        module: full name of the module from which a name could not be imported.
-        missing: whether there is no such module, because it has moved.
+        module: full name that the module had.
     """
     if not module.startswith(f"{tune_ad.__name__}."):
         return ""
     package = Path(tune_ad.__file__).parent
     path = package.parent.joinpath(*module.split("."))
-    if not missing:
-        return f"{module}.detector" if (path / "detector.py").exists() else ""
     if path.is_relative_to(package / "search"):
         return HOME
     for moved in sorted(package.rglob(f"{path.name}.py")):

@@ -1,4 +1,4 @@
-"""The declaration of a search, and a study: a search on one data set under one budget."""
+"""The declaration of a search: its baselines, data sets, budgets, plan and rule."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, fields, replace
@@ -172,7 +172,7 @@ class Search:
             task. The first is the one that `test_auroc` is about.
         patience: evaluation intervals without a lower loss of held-out normals after which a
             replica is done; its best weights are kept. 0 = all epochs, and the last weights.
-        claim: what the study tests, as `analysis.evidence` reads it; empty = nothing.
+        claim: what the study tests, as `analysis.questions.claims.spec` reads it; empty = nothing.
         pruning: stop trials that fall behind (asynchronous successive halving). Off by default:
             stopped trials bias sensitivities.
     """
@@ -224,10 +224,10 @@ class Search:
                 f"search {self.name}: selection must be one of {sorted(RULES)}, "
                 f"got {self.selection!r}"
             )
-        self._check_panel()
+        self._check_suite()
         self._check_protocol()
 
-    def _check_panel(self) -> None:
+    def _check_suite(self) -> None:
         """Check what concerns a suite of a single task.
 
         Raises:

@@ -155,10 +155,10 @@ class OneAtATime(Plan):
         return [
             Configuration(baseline.name, params)
             for baseline in baselines
-            for params in self._one_arm(baseline)
+            for params in self._neighbours(baseline)
         ]
 
-    def _one_arm(self, baseline: ResolvedBaseline) -> Iterator[dict[str, Any]]:
+    def _neighbours(self, baseline: ResolvedBaseline) -> Iterator[dict[str, Any]]:
         yield dict(baseline.default)
         for name, distribution in baseline.space.items():
             for value in grid_values(distribution, self.points):
@@ -204,7 +204,7 @@ def _filling(baseline: ResolvedBaseline, seed: int) -> Iterator[Configuration]:
 
 
 def _spread(baseline: ResolvedBaseline, seed: int) -> Iterator[tuple[Any, ...]]:
-    """A scrambled Sobol' sequence in the space of an baseline."""
+    """A scrambled Sobol' sequence in the space of a baseline."""
     from scipy.stats import qmc  # takes longer to import than everything else here
 
     stream = numpy_stream(seed, "sobol", baseline.name)

@@ -7,15 +7,13 @@ everything about it there.
 """
 
 import math
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
 from tune_ad.randomness import derived_seed
-from tune_ad.storage.metric import BITS_PER_DIM, TEST_AUROC, VALIDATION_AUROC, Metric, Values
+from tune_ad.storage.metric import BITS_PER_DIM, TEST_AUROC, VALIDATION_AUROC, Metric, Metrics
 from tune_ad.storage.records import TrialRecord
-
-Metrics = Mapping[Metric, Values]
 
 
 @dataclass(frozen=True)
@@ -90,7 +88,7 @@ RULES: dict[str, SelectionRule] = {
         is_auroc=True,
     ),
     "normal_only": SelectionRule(
-        title="the loss of held-out normals (no anomaly needed)",
+        title="the training loss of held-out normal images (no anomaly is used)",
         about="Minus the mean training loss of held-out normals: it needs no anomaly, and often "
         "selects poorly.",
         looks_at="held-out normals",
@@ -102,7 +100,7 @@ RULES: dict[str, SelectionRule] = {
     # The tightest bound that is recorded: the ELBO of an encoder that was trained by the forward
     # KL is looser by construction.
     "likelihood": SelectionRule(
-        title="bits per dimension of held-out normals (IWAE bound; no anomaly is seen)",
+        title="bits per dimension of held-out normal images (IWAE bound; no anomaly is used)",
         about="Minus the mean bits per dimension of held-out normals by the IWAE bound, in nats "
         "per image where bits mean nothing; no anomaly is seen.",
         looks_at="held-out normals",
@@ -115,7 +113,7 @@ RULES: dict[str, SelectionRule] = {
         quantity="likelihood",
     ),
     "oracle": SelectionRule(
-        title="test AUROC (optimistic: the test set selects)",
+        title="test AUROC, which is optimistic: the test set itself selects",
         about="Mean AUROC on the test set: what the papers select by; optimistic, for comparison "
         "only.",
         looks_at="test images",
@@ -124,7 +122,7 @@ RULES: dict[str, SelectionRule] = {
         is_auroc=True,
     ),
     "random": SelectionRule(
-        title="chance (no result is seen)",
+        title="chance (no result is used)",
         about="A uniform number in [0, 1) from the configuration's hash: a pick that sees no "
         "result.",
         looks_at="nothing",

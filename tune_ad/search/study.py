@@ -54,7 +54,7 @@ class Study:
         """
         for name in self.settings:
             known = {
-                each.name for b in self.search.baselines for each in fields(b.detector.Config)
+                entry.name for b in self.search.baselines for entry in fields(b.detector.Config)
             }
             if name not in known:
                 raise UserError(
@@ -145,6 +145,12 @@ class Study:
         return self.search.plan.all_configurations(
             self.resolved_baselines, self.seed, self.budget.trials
         )
+
+    @property
+    def trials(self) -> int:
+        """How many configurations are tried: the budget's, or all that the plan has."""
+        trials = self.budget.trials
+        return trials if self.planned is None else min(trials, len(self.planned))
 
     @property
     def selects(self) -> bool:

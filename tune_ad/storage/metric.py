@@ -12,8 +12,6 @@ Compact values, of eight bytes each, have NaN there (`StudyFolder.read_trials`).
 """
 BITS_PER_DIM = "bits_per_dim"
 """The unit of a likelihood in bits per channel of a pixel; other units are the term's own."""
-
-
 PARTS = ("train", "validation", "test", "oracle", "overall", "early_stopping")
 """The parts that every detector has; any other names a diagnostic of its own."""
 
@@ -86,10 +84,10 @@ class ScoreVariant(NamedTuple):
         """The name for people: "mc_samples=5", or "rate" for a part of the score."""
         return f"{self.parameter}={self.value}" if self.parameter else str(self.value)
 
-
-def score_part(name: str) -> ScoreVariant:
-    """The variant that is a part of the score, such as its rate."""
-    return ScoreVariant("", name)
+    @classmethod
+    def of_part(cls, name: str) -> "ScoreVariant":
+        """The variant that is a part of the score, such as its rate."""
+        return cls("", name)
 
 
 Metrics = Mapping[Metric, Values]

@@ -55,7 +55,7 @@ def variant_named(name: str) -> ScoreVariant:
     """
     parameter, equals, text = name.partition("=")
     if not equals:
-        return ScoreVariant("", name)
+        return ScoreVariant.of_part(name)
     try:
         value = ast.literal_eval(text)
     except (ValueError, SyntaxError):
@@ -115,14 +115,13 @@ def _scales(baseline: str, params: Mapping[str, Any]) -> dict[str, str]:
 
 
 def _warnings(metrics: Mapping[str, Any], params: Mapping[str, Any]) -> Iterator[Row]:
-    codes = params.get("samples", 1)
     names = ("train_effective_share", "overall_effective_share")
-    told = [values for name in names if (values := metrics.get(name))]
-    if codes <= 2 or not told:
+    recorded = [values for name in names if (values := metrics.get(name))]
+    if not recorded or (codes := params.get("samples", 1)) <= 2:
         return
     starved = [
         k
-        for k, shares in enumerate(zip(*told, strict=True))
+        for k, shares in enumerate(zip(*recorded, strict=True))
         if any(share is not None and share < 2 / codes for share in shares)
     ]
     if starved:

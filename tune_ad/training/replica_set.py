@@ -255,8 +255,8 @@ class ReplicaSet:
         self.failures = {k: Failure(*failure) for k, failure in state["failures"].items()}
         for replica, saved in zip(self.replicas, state["replicas"], strict=True):
             replica.load_state_dict(saved)
-        for plateau, saved in zip(self.early_stopping, state["early_stopping"], strict=True):
-            plateau.load_state_dict(saved)
+        for stopping, saved in zip(self.early_stopping, state["early_stopping"], strict=True):
+            stopping.load_state_dict(saved)
         if not self.epochs:
             self.prepare_scoring()
 

@@ -18,6 +18,7 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import lru_cache
+from types import MappingProxyType
 from typing import NamedTuple
 
 import numpy as np
@@ -44,6 +45,7 @@ LABELLED = (1, 2, 5, 10, 50)  # anomalies by which a selection may be made
 DRAWS = 20
 NORMAL, REST = "normal", "rest"
 SCORE = "score"
+NO_VARIANTS: Mapping[str, ScoreVariant] = MappingProxyType({})
 
 Groups = Mapping[str, Terms]
 """Scores and their parts by group of images: "normal", and each set of outsiders by its name."""
@@ -152,12 +154,13 @@ def _score_replica(  # noqa: PLR0913 - the arguments of `score_part` for one rep
         name: replica_set.score(k, suite.positions(replica.spec.task, positions), every_variant)
         for name, positions in score_groups(suite, replica.spec.task, part).items()
     }
-    numbers = replica_metrics(groups, part)
+    names = variant_names(replica.score_space)
+    numbers = replica_metrics(groups, part, names)
     if part == "validation":
         losses = replica_set.losses(k, suite.positions(replica.spec.task, "validation_normal"))
         if losses is not None:
             numbers[Metric(part, "loss")] = finite_mean(losses)
-    variants = variant_aurocs(groups, part, replica.score_space) if every_variant else {}
+    variants = variant_aurocs(groups, part, names) if every_variant else {}
     _keep(scores, replica.spec.task, groups, replica.module.shown)
     scores.metrics[k], scores.variants[k], scores.normals[k] = numbers, variants, groups[NORMAL]
     if REST in groups:
@@ -171,11 +174,14 @@ def _keep(scores: PartScores, task: str, groups: Groups, shown: Sequence[str]) -
     Raises:
         DegenerateInputError: if one of them is not finite.
     """
-    for part in (SCORE, *shown):
+    parts = (SCORE, *shown)
+    for part in parts:
         for name, terms in groups.items():
             require_finite(name, terms[part])
-        kept = {name: terms[part].cpu().numpy() for name, terms in groups.items()}
-        scores.kept.setdefault(Scored(task, "" if part == SCORE else part), kept)
+    for part in parts:
+        scored = Scored(task, "" if part == SCORE else part)
+        if scored not in scores.kept:
+            scores.kept[scored] = {n: terms[part].cpu().numpy() for n, terms in groups.items()}
 
 
 def score_groups(suite: Suite, task: str, part: str) -> dict[str, str]:
@@ -190,8 +196,24 @@ def score_groups(suite: Suite, task: str, part: str) -> dict[str, str]:
     return {NORMAL: "test_normal"} | {name: f"test/{name}" for name in suite.outsiders(task)}
 
 
-def replica_metrics(groups: Groups, part: str) -> Numbers:
+def variant_names(score_space: ScoreSpace) -> dict[str, ScoreVariant]:
+    """The score variants of a score space, by their names among the scores."""
+    return {
+        variant_name(parameter, value): ScoreVariant(parameter, value)
+        for parameter, values in score_space.items()
+        for value in values
+    }
+
+
+def replica_metrics(
+    groups: Groups, part: str, names: Mapping[str, ScoreVariant] = NO_VARIANTS
+) -> Numbers:
     """The metrics of one replica.
+
+    Args:
+        groups: scores and their parts.
+        part: "validation" or "test".
+        names: of scores that are variants of it and no parts.
 
     Raises:
         DegenerateInputError: if a score is not finite or a group is empty.
@@ -207,7 +229,7 @@ def replica_metrics(groups: Groups, part: str) -> Numbers:
             numbers[Metric(part, "ap", outsider)] = average_precision(*pair)
     numbers |= of_first_set(numbers, groups)
     for term, values in normal.items():
-        if "=" not in term:
+        if term not in names:
             numbers[Metric(part, term)] = float(values.mean())
     images = [terms[SCORE] for name, terms in groups.items() if name not in CONTROLS]
     apart = ties(torch.cat(images))
@@ -271,18 +293,18 @@ def finite_mean(losses: Tensor) -> float:
 
 
 def variant_aurocs(
-    groups: Groups, part: str, score_space: ScoreSpace
+    groups: Groups, part: str, names: Mapping[str, ScoreVariant]
 ) -> dict[ScoreVariant, Numbers]:
     """The AUROCs of one replica by each part of the score and each value of the score space.
+
+    Args:
+        groups: scores and their parts.
+        part: "validation" or "test".
+        names: of scores that are variants of it and no parts.
 
     Raises:
         DegenerateInputError: if a score is not finite or a group is empty.
     """
-    names = {
-        variant_name(parameter, value): ScoreVariant(parameter, value)
-        for parameter, values in score_space.items()
-        for value in values
-    }
     variants: dict[ScoreVariant, Numbers] = {}
     for name, values in groups[NORMAL].items():
         if name != SCORE:
@@ -291,7 +313,7 @@ def variant_aurocs(
                 for group, terms in groups.items()
                 if group != NORMAL
             }
-            variant = names.get(name, ScoreVariant("", name))
+            variant = names.get(name, ScoreVariant.of_part(name))
             variants[variant] = aurocs | of_first_set(aurocs, groups)
     return variants
 

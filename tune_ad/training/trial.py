@@ -4,10 +4,8 @@ It meets the test set at its last epoch, and after every interval where the sear
 curve. It knows no Ray: the serial backend and the Ray Trainable drive the same object.
 """
 
-import math
 import time
-from collections import defaultdict
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import asdict
 from functools import cached_property
 from typing import Any
@@ -15,27 +13,27 @@ from typing import Any
 import torch
 
 from tune_ad.data import scaled
-from tune_ad.detectors.base import Numbers, Terms, skeleton
+from tune_ad.detectors.base import Numbers, skeleton
 from tune_ad.detectors.nets import ImageShape
 from tune_ad.detectors.operations import forward_operations
 from tune_ad.search.selection import RULES
 from tune_ad.search.study import Study
 from tune_ad.storage.metric import Metric, ScoreVariant, Values
-from tune_ad.storage.records import ReplicaRecord, State, TrialRecord, TrialSpec, Warned
+from tune_ad.storage.records import (
+    SCHEMA,
+    ReplicaRecord,
+    State,
+    TrialRecord,
+    TrialSpec,
+)
 from tune_ad.training.artifacts import histograms, pictures, thinned_scores, thinned_steps
 from tune_ad.training.history import History
 from tune_ad.training.replica import ReplicaSpec
 from tune_ad.training.replica_set import ReplicaSet
 from tune_ad.training.report import Progress, Report
-from tune_ad.training.scoring import (
-    PartScores,
-    by_metric,
-    by_variant,
-    labelled,
-    score_part,
-    with_bits,
-)
+from tune_ad.training.scoring import PartScores, by_metric, by_variant
 from tune_ad.training.suite import Suite
+from tune_ad.training.trial_scores import TrialScores
 
 SHOWN_PICTURES = 8
 
@@ -74,16 +72,9 @@ class Trial:
             self.baseline.score_space,
             study.search.patience,
         )
+        self.scores = TrialScores(study, suite, self.replica_set, self.quoted)
         self.history = History()
-        self.untested: dict[int, str] = {}
         self.advancing: Iterator[Progress | Report] | None = None
-
-    def step(self) -> Report:
-        """Train one interval, score, report."""
-        while True:
-            told = self.advance()
-            if isinstance(told, Report):
-                return told
 
     def advance(self, seconds: float = 0.0) -> Progress | Report:
         """Train for about so many seconds: the report if the interval is over by then.
@@ -128,13 +119,14 @@ class Trial:
         replica_set.watch([positions(s.task, "validation_normal") for s in self.replica_specs])
         steps = self.history.follow(replica_set.take_steps())
         done = replica_set.finished
-        parts = self.scored_parts(done)
+        parts = self.scores.parts(done)
         if parts:
             replica_set.prepare_scoring()
         nothing = PartScores.nothing(len(self.replica_specs))
-        validation = self.score_validation(done) if "validation" in parts else nothing
-        test = self.score_test(done) if "test" in parts else nothing
-        metrics = self.merged_metrics(terms, validation, test, done)
+        validation = self.scores.validation(done) if "validation" in parts else nothing
+        test = self.scores.test(done) if "test" in parts else nothing
+        trained = self.history.overall() | by_metric(terms)
+        metrics = self.scores.metrics(trained, validation, test, done)
         variants = by_variant(validation.variants)
         for variant, aurocs in by_variant(test.variants).items() if done else ():
             variants.setdefault(variant, {}).update(aurocs)
@@ -167,39 +159,6 @@ class Trial:
             epochs = max((stage.epochs for stage in stages), default=epochs)
         return self.study.budget.interval(epochs)
 
-    def scored_parts(self, done: bool) -> list[str]:
-        """The parts of the images that are scored after an interval.
-
-        Test images are scored at the end, or after every interval where their curve is wanted.
-        """
-        if not self.replica_set.scorable:
-            return []
-        budget = self.study.budget
-        held_out = ["validation"] if budget.validation_fraction else []
-        return [*held_out, *(["test"] if done or budget.test_curve else [])]
-
-    def score_validation(self, every_variant: bool) -> PartScores:
-        """Score held-out images; a replica without finite scores fails."""
-        scores = score_part(self.replica_set, self.suite, "validation", every_variant)
-        for k, fault in scores.faults.items():
-            self.replica_set.fail(k, self.replica_set.epoch, fault)
-        return scores
-
-    def score_test(self, done: bool) -> PartScores:
-        """Score test images.
-
-        A replica without finite scores fails where the trial's test numbers are quoted; otherwise
-        they may change nothing, and it is noted why the replica has none.
-        """
-        scores = score_part(self.replica_set, self.suite, "test", every_variant=done)
-        self.untested = {}
-        for k, fault in scores.faults.items():
-            if self.quoted:
-                self.replica_set.fail(k, self.replica_set.epoch, fault)
-            else:
-                self.untested[k] = f"not tested: {fault}"
-        return scores
-
     @property
     def quoted(self) -> bool:
         """Whether its numbers on test images count, so that it fails where it has none.
@@ -208,89 +167,6 @@ class Trial:
         """
         study = self.study
         return bool(self.spec.seeds) or study.selection == "oracle" or not study.chooses
-
-    def merged_metrics(
-        self, terms: list[Numbers], validation: PartScores, test: PartScores, done: bool
-    ) -> dict[Metric, Values]:
-        """All numbers of the replicas; None in the place of every replica that has failed by now.
-
-        Args:
-            terms: of training, by replica.
-            validation: what held-out images gave.
-            test: what test images gave.
-            done: whether the trial is over: before, of test images only the curve is shown.
-        """
-        metrics = self.history.overall() | by_metric(terms) | by_metric(validation.metrics)
-        tested = by_metric(test.metrics)
-        metrics |= tested if done else {}
-        if self.study.budget.test_curve:
-            metrics |= {m._replace(part="oracle"): v for m, v in tested.items() if m.is_auroc}
-        if done and self.replica_set.scorable:
-            metrics |= by_metric(self.diagnostics(validation, test)) | self.stopping_metrics()
-        living = set(self.replica_set.living())
-        known = {
-            metric: [value if k in living else None for k, value in enumerate(values)]
-            for metric, values in metrics.items()
-        }
-        return with_bits(known, self.replica_set.replicas[0].module.nats, self.suite.shape)
-
-    def diagnostics(self, validation: PartScores, test: PartScores) -> list[Numbers]:
-        """What the detector says about each trained model beside its score, by replica."""
-        living = self.replica_set.living()
-        return [
-            replica.module.diagnose(self.scored_normals(k, validation, test))
-            if k in living
-            else {}
-            for k, replica in enumerate(self.replica_set.replicas)
-        ]
-
-    def scored_normals(
-        self, k: int, validation: PartScores, test: PartScores
-    ) -> Callable[[str], Terms]:
-        """A function that gives the scores of normal images of a part, as in `Detector.diagnose`.
-
-        Training images are scored when they are asked for.
-        """
-
-        def scored(part: str) -> Terms:
-            if part == "train":
-                return self.replica_set.score(k, self.seen_again(self.replica_specs[k].task))
-            return {"validation": validation, "test": test}[part].normals.get(k, {})
-
-        return scored
-
-    def seen_again(self, task: str) -> torch.Tensor:
-        """At most as many training images of a task as it has normal test images, evenly taken."""
-        train = self.suite.positions(task, "train")
-        count = min(len(train), len(self.suite.positions(task, "test_normal")))
-        return train[torch.arange(count) * len(train) // count]
-
-    def stopping_metrics(self) -> dict[Metric, Values]:
-        """With patience: the epoch of the weights of each replica, and whether it stopped."""
-        watched = self.replica_set.early_stopping
-        if not watched:
-            return {}
-        return {
-            Metric("early_stopping", "best_epoch"): [
-                float(stopping.epoch) for stopping in watched
-            ],
-            Metric("early_stopping", "stopped"): [
-                float(stopping.stopped is not None) for stopping in watched
-            ],
-        }
-
-    def warnings(self, metrics: Mapping[Metric, Values]) -> list[Warned]:
-        """What the detector warns of in trained models, each warning once with its replicas."""
-        warned: dict[str, list[int]] = defaultdict(list)
-        for k in self.replica_set.living():
-            known = {metric: values[k] for metric, values in metrics.items() if values}
-            numbers = {metric: value for metric, value in known.items() if value is not None}
-            for text in self.replica_set.replicas[k].module.warnings(numbers):
-                warned[text].append(k)
-            for metric, value in numbers.items():
-                if not math.isfinite(value):
-                    warned[f"{metric} is {value}"].append(k)
-        return [Warned(text, tuple(replicas)) for text, replicas in warned.items()]
 
     def record(
         self,
@@ -323,11 +199,11 @@ class Trial:
             replicas=replicas,
             metrics=metrics,
             variants=variants,
-            labelled=self.labelled(validation) if validation else {},
+            labelled=self.scores.labelled(validation) if validation else {},
             models=self.models,
             main_score=self.replica_set.replicas[0].module.main_score,
             scales=self.baseline.detector.scales(self.config),
-            warnings=self.warnings(metrics) if validation else [],
+            warnings=self.scores.warnings(metrics) if validation else [],
             seconds=self.history.seconds,
             device=self.device,
         )
@@ -344,13 +220,6 @@ class Trial:
         )
         return "failed", reason
 
-    def labelled(self, validation: PartScores) -> dict[str, list[float | None]]:
-        """The mean AUROC against a few held-out anomalies, by their number and draw."""
-        living = self.replica_set.living()
-        placed = {k: values for k, values in validation.placements.items() if k in living}
-        tasks = [spec.task for spec in self.replica_specs]
-        return labelled(self.suite, tasks, placed, self.study.seed)
-
     @cached_property
     def models(self) -> dict[str, float]:
         """Parameters, and operations of a forward pass of one image in the last stage."""
@@ -365,14 +234,14 @@ class Trial:
             failure = self.replica_set.failures[k]
             return ReplicaRecord(task, seed, "failed", failure.reason, failure.epoch)
         state: State = "complete" if self.replica_set.finished else "pruned"
-        untested = self.untested.get(k, "")
+        untested = self.scores.untested.get(k, "")
         return ReplicaRecord(task, seed, state, untested, self.replica_set.epoch_of(k))
 
     def details(self, validation: PartScores, test: PartScores) -> dict[str, Any]:
         """Curves and histograms, of test scores where there are any, for the file of details."""
         kept = test.kept or validation.kept
         return {
-            "schema": 2,
+            "schema": SCHEMA,
             "curves": self.history.curves(),
             "histograms_of": "test" if test.kept else "validation",
             "histograms": [

@@ -1,18 +1,18 @@
 """What a study concludes of the claim that it tests, in sentences."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 
 from analysis.document.format import PERCENT, PERCENTAGE_POINTS, Unit
-from analysis.questions.claims.evidence import Evidence
+from analysis.questions.claims.judgements import Judgement
 from analysis.questions.claims.models import models_by_level, without_plateau
-from analysis.questions.claims.rules import CHANCE_AUROC, FIXED_AUROC, Verdict, verdicts
+from analysis.questions.claims.rules import CHANCE_AUROC, FIXED_AUROC, Verdict
 from analysis.questions.claims.spec import ClaimSpec
 from analysis.stats.estimates import Estimate
 
 BITS_CHANGE = Unit(1, "+.3f")
 
 
-def conclusions(claim: ClaimSpec | None, evidence: Sequence[Evidence]) -> list[str]:
+def conclusions(claim: ClaimSpec | None, judgements: Sequence[Judgement]) -> list[str]:
     """The verdicts by the main score against the first outsider set, and what casts doubt on them.
 
     None where no claim is tested or nothing can be judged yet; the report's section on the
@@ -20,29 +20,24 @@ def conclusions(claim: ClaimSpec | None, evidence: Sequence[Evidence]) -> list[s
 
     Args:
         claim: that the study tests.
-        evidence: on it, as `analysis.questions.claims.evidence.evidence` returns it.
+        judgements: on it, as `analysis.questions.claims.judgements.judge` returns them.
     """
     if claim is None:
         return []
-    firsts: dict[str, Evidence] = {}
-    for item in evidence:
-        if item.main:
-            firsts.setdefault(item.suite, item)
-    sentences = [text for item in firsts.values() for text in _sentences(claim, item)]
+    firsts: dict[str, Judgement] = {}
+    for judgement in judgements:
+        if judgement.evidence.main:
+            firsts.setdefault(judgement.evidence.suite, judgement)
+    sentences = [
+        verdict_sentence(verdict, judgement.evidence.title)
+        for judgement in firsts.values()
+        for verdict in judgement.verdicts
+    ]
     if not sentences:
         return []
-    for item in firsts.values():
-        sentences += without_plateau(claim, item.suite, models_by_level(item))
+    for suite, judgement in firsts.items():
+        sentences += without_plateau(claim, suite, models_by_level(judgement.evidence))
     return sentences
-
-
-def _sentences(claim: ClaimSpec, evidence: Evidence) -> Iterator[str]:
-    try:
-        judged = verdicts(claim, evidence.table)
-    except ValueError:  # trials differ in more than the claim names, which the section reports
-        return
-    for verdict in judged:
-        yield verdict_sentence(verdict, evidence.title)
 
 
 def verdict_sentence(verdict: Verdict, title: str) -> str:

@@ -10,7 +10,7 @@ from analysis import frame
 from analysis.questions.claims.spec import ClaimSpec
 from analysis.questions.claims.strata import BITS_PER_DIMENSION
 from analysis.study import StudyRecords
-from tune_ad.storage.metric import STOPPED, TEST_AUROC, Metric, score_part
+from tune_ad.storage.metric import STOPPED, TEST_AUROC, Metric, ScoreVariant
 from tune_ad.storage.records import TrialRecord
 
 LIKELIHOODS = (
@@ -156,7 +156,7 @@ def _is_test_auroc(metric: Metric) -> bool:
 
 
 def _variant(record: TrialRecord, response: str, metric: Metric) -> np.ndarray:
-    values = record.variants.get(score_part(response), {}).get(metric)
+    values = record.variants.get(ScoreVariant.of_part(response), {}).get(metric)
     if values is None:
         return np.full(len(record.replicas), math.nan)
     return np.asarray(values, dtype=float)

@@ -21,7 +21,6 @@ from analysis.questions.comparison.contenders import (
 from analysis.quoted import Result
 from analysis.stats.aggregates import iqm, mean_ranks
 from analysis.stats.estimates import LEAST_PAIRS, Estimate
-from analysis.stats.paired import HolmDecision
 
 LEAST_RANKED = 3  # methods, and classes that all of them have, from which mean ranks are shown
 MOST_PAIRS = 6  # that are shown class by class
@@ -57,7 +56,9 @@ def comparison_tables(
 
 def task_titles(contenders: Sequence[Contender]) -> dict[str, str]:
     """The titles of the tasks by their names, without those that several tasks have."""
-    titles = {n: t for each in reversed(contenders) for n, t in each.result.titles.items()}
+    titles: dict[str, str] = {}
+    for contender in reversed(contenders):
+        titles |= contender.result.titles
     uses = Counter(titles.values())
     return {name: title for name, title in titles.items() if uses[title] == 1}
 
@@ -79,7 +80,9 @@ def results_table(contenders: Sequence[Contender], name: str) -> Table:
         name: of what is compared, in the plural: of the table; of one, above its first column.
     """
     title = name.removesuffix("s")
-    classes = list(dict.fromkeys(task for each in contenders for task in each.result.classes))
+    classes = list(
+        dict.fromkeys(task for contender in contenders for task in contender.result.classes)
+    )
     ranks = _ranks(contenders)
     caption = (
         "Test AUROC in per cent, mean ± standard deviation over n seeds, of each class and of the "
@@ -93,8 +96,8 @@ def results_table(contenders: Sequence[Contender], name: str) -> Table:
             "every class. It describes these classes and is not tested: classes of one data set "
             "tend to favour the same methods, so ten classes are not ten independent data sets."
         )
-    caption += "".join(f" {note}." for each in contenders for note in _faults(each))
-    shown = pd.DataFrame([_row(each, classes, title, ranks) for each in contenders])
+    caption += "".join(f" {note}." for contender in contenders for note in _faults(contender))
+    shown = pd.DataFrame([_row(contender, classes, title, ranks) for contender in contenders])
     return Table(name, shown, caption, pd.DataFrame(_data(contenders, title)))
 
 
@@ -119,7 +122,7 @@ def pairs_table(contrasts: Sequence[Contrast], name: str) -> Table:
         "of Student's t over n seeds, for its row alone]. p: two-sided sign-flip test over class "
         f"x seed, corrected by Holm over {count(len(contrasts), 'pair')}; it holds for these "
         "classes and takes the models of one seed as independent across classes. Pairs of "
-        f"deterministic methods are not tested.{_refusals(each.decision for each in contrasts)}"
+        f"deterministic methods are not tested.{_refusals(contrasts)}"
     )
     shown = pd.DataFrame([_pair_row(contrast) for contrast in contrasts])
     data = pd.DataFrame([_pair_data(contrast) for contrast in contrasts])
@@ -146,7 +149,7 @@ def class_pairs_table(contrasts: Sequence[ClassContrast], best: str, name: str) 
         "Differences of test AUROC in points, paired by seed [95 % interval of Student's t over "
         "seeds, for its cell alone]. Marked where a two-sided sign-flip test over seeds, "
         f"corrected by Holm over {len(contrasts)} pairs and classes, shows a difference.{only}"
-        f"{_refusals(each.decision for each in contrasts)}"
+        f"{_refusals(contrasts)}"
     )
     data = pd.DataFrame([_class_data(contrast) for contrast in contrasts])
     return Table(f"pairs_{name}_by_class", pd.DataFrame(list(rows.values())), caption, data)
@@ -250,7 +253,8 @@ def _class_data(contrast: ClassContrast) -> dict[str, object]:
     }
 
 
-def _refusals(decisions: Iterable[HolmDecision]) -> str:
+def _refusals(contrasts: Sequence[Contrast | ClassContrast]) -> str:
     """The end of a caption: why there is no verdict on some of the pairs."""
+    decisions = [contrast.decision for contrast in contrasts]
     reasons = sorted({decision.reason for decision in decisions if math.isnan(decision.p)})
     return f" No verdict: {'; '.join(reasons)}." if reasons else ""

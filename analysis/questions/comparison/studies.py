@@ -121,7 +121,7 @@ def contenders_of(
 
 def pairs_across_studies(contenders: Sequence[Contender]) -> list[Pair]:
     """Pairs of different studies; of one baseline only where both studies quote several."""
-    quotes = Counter(each.study for each in contenders)
+    quotes = Counter(contender.study for contender in contenders)
     several = {study for study, times in quotes.items() if times > 1}
     return [
         (first, second)
@@ -211,8 +211,8 @@ def _not_tested(notes: _Notes) -> list[Text]:
 def _summary(contenders: Sequence[Contender], notes: _Notes) -> str:
     """What each study quotes, what was tested between them, and what could not be."""
     quotes = [
-        "; ".join(filter(None, (f"{each.label}: {each.result.auroc}", so_far(each.result))))
-        for each in contenders
+        "; ".join(filter(None, (f"{one.label}: {one.result.auroc}", so_far(one.result))))
+        for one in contenders
     ]
     quotes += [f"{name}: no test AUROC, {why}" for name, why in notes.silent.items()]
     lists = {

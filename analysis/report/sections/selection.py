@@ -13,9 +13,9 @@ from analysis.questions.regret import (
     draw_label_curve,
     label_curve,
 )
-from analysis.quoted import SELECTED_BY
 from analysis.report.findings import Findings
 from analysis.study import StudyRecords
+from tune_ad.search.selection import RULES
 
 PLACE = 35
 ABOUT = (
@@ -33,7 +33,7 @@ def section(findings: Findings) -> Section | None:
     chosen = choices(study)
     if not chosen or not study.spaces or not any(study.spaces.values()):
         return None
-    rules = "\n".join(f"- {choice.rule}: by {SELECTED_BY[choice.rule]}" for choice in chosen)
+    rules = "\n".join(f"- {choice.rule}: by {RULES[choice.rule].title}" for choice in chosen)
     blocks: list[Block] = [Text(rules), _table(study, chosen)]
     if (curve := label_curve(study)) is not None:
         blocks.append(_label_figure(curve))

@@ -4,15 +4,12 @@ import pandas as pd
 
 from analysis.document.blocks import Section, Table, Text
 from analysis.document.format import short
-from analysis.questions.regret import ranks
-from analysis.quoted import SELECTED_BY
 from analysis.report.findings import Findings
 from analysis.study import StudyRecords
+from tune_ad.search.selection import RULES
 
 PLACE = 80
 SHOWN = 20
-AUROCS = ("validation", "oracle")  # rules whose objective is an AUROC
-NEGATED = ("normal_only", "likelihood")  # rules whose objective is minus what they look at
 
 
 def section(findings: Findings) -> Section:
@@ -35,7 +32,7 @@ def _shown(study: StudyRecords) -> pd.DataFrame:
     shown = table[columns].head(SHOWN).astype(object)
     for column in searched:
         shown[column] = shown[column].map(short)
-    for column in ("objective", "test AUROC") if study.rule in AUROCS else ("test AUROC",):
+    for column in ("objective", "test AUROC") if RULES[study.rule].is_auroc else ("test AUROC",):
         shown[column] = table[column].head(SHOWN).map(_per_cent)
     shown.columns = shown.columns.str.removeprefix("param/")
     return shown
@@ -43,7 +40,7 @@ def _shown(study: StudyRecords) -> pd.DataFrame:
 
 def _ranked(study: StudyRecords) -> bool:
     """Whether the selection rule chose among the trials, or could have."""
-    return study.chooses or ranks(study.rule, study.trials)
+    return study.chooses or RULES[study.rule].compares(study.trials)
 
 
 def _per_cent(auroc: float | None) -> str:
@@ -69,10 +66,10 @@ def _order(study: StudyRecords) -> str:
     if not _ranked(study):
         return (
             "Not ranked: values of different losses and likelihoods are not comparable, and are "
-            f"nats per image where bits mean nothing. Objective: minus {SELECTED_BY[study.rule]}."
+            f"nats per image where bits mean nothing. Objective: minus {RULES[study.rule].title}."
         )
-    ranking = f"Ranked by {SELECTED_BY[study.rule]}."
-    if study.rule in NEGATED:
+    ranking = f"Ranked by {RULES[study.rule].title}."
+    if RULES[study.rule].sign < 0:
         ranking += " The objective is its negative, so that larger is better."
     if study.chooses:
         return f"{ranking} These numbers selected, so they are not results."

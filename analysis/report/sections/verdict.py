@@ -6,8 +6,9 @@ from analysis.document.blocks import Block, Section, Table, Text
 from analysis.document.format import count
 from analysis.questions.claims.conclusion import verdict_sentence
 from analysis.questions.claims.evidence import Evidence, unmatched_trials
+from analysis.questions.claims.judgements import Judgement
 from analysis.questions.claims.models import models_by_level, models_table, without_plateau
-from analysis.questions.claims.rules import CLAIM_RULES, Verdict, verdicts
+from analysis.questions.claims.rules import CLAIM_RULES
 from analysis.questions.claims.spec import ClaimSpec, claim_fault
 from analysis.questions.claims.verdict_blocks import levels_table, verdict_figure, verdict_table
 from analysis.report.findings import Findings
@@ -27,26 +28,12 @@ def section(findings: Findings) -> Section | None:
     if not evidence:
         why = f"no trial with the parameter {claim.factor} was tested against an outsider set"
         return Section("Verdict", [Text(f"No verdict: {why}.", "warning"), rules])
-    judged = [(item, _judge(claim, item)) for item in evidence]
-    total = sum(len(outcome) for _, outcome in judged if isinstance(outcome, list))
+    total = sum(len(judgement.verdicts) for judgement in findings.judgements)
     warnings, tables = _about_models(claim, evidence)
     blocks: list[Block] = [rules, *_about_trials(findings.study, claim, total), *warnings]
-    for item, outcome in judged:
-        blocks += [outcome] if isinstance(outcome, Text) else _blocks(claim, item, outcome)
+    for judgement in findings.judgements:
+        blocks += _blocks(claim, judgement)
     return Section("Verdict", [*blocks, *tables])
-
-
-def _judge(claim: ClaimSpec, evidence: Evidence) -> list[Verdict] | Text:
-    """The verdicts, or why there are none."""
-    try:
-        judged = verdicts(claim, evidence.table)
-    except ValueError as error:
-        more = "; what else differs between the trials belongs in the claim's strata"
-        return Text(f"No verdict on {evidence.title}: {error}{more}.", "warning")
-    if judged:
-        return judged
-    why = f"only one level of {claim.factor} was run"
-    return Text(f"No verdict on {evidence.title}: {why}.", "warning")
 
 
 def _about_trials(study: StudyRecords, claim: ClaimSpec, total: int) -> Iterator[Text]:
@@ -65,9 +52,12 @@ def _about_trials(study: StudyRecords, claim: ClaimSpec, total: int) -> Iterator
         yield Text(f"{so_far}: verdicts may change.", "warning")
 
 
-def _blocks(claim: ClaimSpec, evidence: Evidence, judged: Sequence[Verdict]) -> list[Block]:
-    title = evidence.title
-    sentences = [Text(verdict_sentence(verdict, title), "verdict") for verdict in judged]
+def _blocks(claim: ClaimSpec, judgement: Judgement) -> list[Block]:
+    """The verdicts on some evidence, or why there are none."""
+    evidence, judged, fault = judgement
+    if fault:
+        return [Text(f"No verdict on {evidence.title}: {fault}.", "warning")]
+    sentences = [Text(verdict_sentence(verdict, evidence.title), "verdict") for verdict in judged]
     tables = [verdict_table(claim, evidence, judged), levels_table(claim, evidence, judged)]
     drawn = [verdict for verdict in judged if verdict.stratum.n and evidence.main]
     return [*sentences, *tables, *(verdict_figure(claim, evidence, verdict) for verdict in drawn)]

@@ -13,7 +13,7 @@ from analysis.study import StudyRecords
 from analysis.trials import unchanged_trials
 from tests.analysis.planted import record, study
 
-DEFAULT = {"width": 1.0, "bias": True, "milestones": [0.75]}
+DEFAULT = {"width": 1.0, "bias": True, "milestones": (0.75,)}
 SEEDS = (0.8, 0.7, 0.6)
 
 
@@ -134,7 +134,7 @@ def test_a_failed_seed_is_left_out_of_the_pairs(ablation):
 
 def test_the_reference_is_the_trial_with_nothing_changed():
     records = [
-        record(0, {**DEFAULT, "milestones": (0.75,)}, SEEDS),
+        record(0, {**DEFAULT}, SEEDS),
         record(1, changed(width=2.0), SEEDS),
         record(2, DEFAULT, SEEDS, baseline="other"),
     ]

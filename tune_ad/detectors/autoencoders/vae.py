@@ -128,25 +128,25 @@ class VAE(TrainedDetector[VAEConfig]):
     def score_variants(self, images: Tensor, noise: Terms, score_space: ScoreSpace) -> Terms:
         """The score, its parts, and the score at each number of samples of the space."""
         mean, log_variance = self.encode(images)
-        own, tried = self.config.score_samples, score_space.get("score_samples", ())
+        declared, tried = self.config.score_samples, score_space.get("score_samples", ())
         targets, rate = self.targets(images), gaussian.rate(mean, log_variance)
         errors, distortions = {}, {}  # by the number of samples
-        if 0 in (own, *tried):
+        if 0 in (declared, *tried):
             logits = self.decoder.logits(mean)
             errors[0] = self.config.scored_error(logits, images)
             distortions[0] = self.config.distortion(logits, targets)
         error = distortion = torch.zeros_like(rate)
-        for samples in range(1, max((own, *tried)) + 1):
+        for samples in range(1, max((declared, *tried)) + 1):
             code = noise["code"][samples - 1 : samples]
             logits = self.decoded(mean, log_variance, code)[0]
             error = error + self.config.scored_error(logits, images)
             distortion = distortion + self.config.distortion(logits, targets)
             errors[samples], distortions[samples] = error / samples, distortion / samples
         scores = {
-            "score": errors[own],
-            "distortion": distortions[own],
+            "score": errors[declared],
+            "distortion": distortions[declared],
             "rate": rate,
-            "negative_elbo": distortions[own] + rate,
+            "negative_elbo": distortions[declared] + rate,
         }
         names = {samples: variant_name("score_samples", samples) for samples in tried}
         return {**scores, **{name: errors[samples] for samples, name in names.items()}}

@@ -1,5 +1,6 @@
 """Likelihood VAE: the detector, likelihoods of pixels, importance weights, image statistics."""
 
-from tune_ad.detectors.likelihood_vae.detector import LikelihoodVAE, LikelihoodVAEConfig
+from tune_ad.detectors.likelihood_vae.config import LikelihoodVAEConfig
+from tune_ad.detectors.likelihood_vae.detector import LikelihoodVAE
 
 __all__ = ["LikelihoodVAE", "LikelihoodVAEConfig"]

@@ -3,12 +3,9 @@
 import math
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
-from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch.nn import functional
 
 from tune_ad.detectors import gaussian
 from tune_ad.detectors.base import (
@@ -20,25 +17,15 @@ from tune_ad.detectors.base import (
     TrainedDetector,
     variant_name,
 )
-from tune_ad.detectors.config import (
-    DISTORTION,
-    LIKELIHOOD,
-    LONGEST,
-    LOSS,
-    MOST_DRAWS,
-    NetworkConfig,
-    choice,
-    number,
-    require,
-)
+from tune_ad.detectors.config import DISTORTION, LIKELIHOOD
 from tune_ad.detectors.likelihood_vae import importance
+from tune_ad.detectors.likelihood_vae.config import REGRET, LikelihoodVAEConfig
+from tune_ad.detectors.likelihood_vae.decoder import PixelDecoder
 from tune_ad.detectors.likelihood_vae.image_statistics import STATISTICS
-from tune_ad.detectors.likelihood_vae.likelihoods import GREYS, LIKELIHOODS, Gaussian, Likelihood
+from tune_ad.detectors.likelihood_vae.likelihoods import GREYS
 from tune_ad.detectors.nets import (
-    DCGANDecoder,
     DCGANEncoder,
     ImageShape,
-    LeNetDecoder,
     LeNetEncoder,
     dcgan_channels,
     lenet_channels,
@@ -52,177 +39,25 @@ LOG_VARIANCE = (-8.0, 4.0)  # bounds of the encoder's, which keep importance wei
 BETA1, BETA2 = 0.9, 0.999  # of the Adam of likelihood regret
 REGRET_PAIRS = 8  # of mirrored codes that judge likelihood regret before and after
 AT_ONCE = 8  # codes of each image that are decoded together when scoring
-CACHED = 2**21  # numbers that a decoder holds at once on a CPU, about its cache, and no gradient
-HELD = 2**27  # the same on another device
-OF_PIXELS = (LOSS, LIKELIHOOD, DISTORTION)  # quantities that the likelihood of a pixel makes
 BOUNDS = ("negative_elbo", "negative_iwae")
 SHARE = "effective_share"
 SHARES = (Metric("train", SHARE), Metric("overall", SHARE))  # last epoch; all steps with weights
 ELBO, WAKE, SLEEP, REFIT = "elbo", "wake", "sleep", "refit"
-FORWARD = {"objective": "forward_kl"}
-REGRET = "regret"
-SCORES = (
-    "negative_elbo",
-    "negative_iwae",
-    "rate",
-    "distortion",
-    "gap",
-    "complexity_corrected",
-    "typicality",
-    REGRET,
-)
-LEAST_ABOVE = 1e-3  # of the logarithm of a learned scale at the start, above its floor
 MOST_TYPICAL = 2_000  # training images that give the mean of typicality
-
-
-@dataclass(frozen=True)
-class LikelihoodVAEConfig(NetworkConfig):
-    """Hyperparameters of `LikelihoodVAE`.
-
-    Attributes:
-        networks: "dcgan" (32-64-128 channels on grey images, 64-128-256 on colour) or "lenet".
-        likelihood: of a pixel given the code: a name in `LIKELIHOODS`.
-        sigma: scale of the Gaussian likelihood, in units of the pixel in [0, 1]; the scale from
-            which a learned one starts.
-        least_sigma: floor of the learned scale; without one it falls towards 0 on images with
-            constant pixels.
-        dequantised: spread grey values over their cells where the likelihood is a density. Without
-            it a density of discrete values has no bits per dimension.
-        beta: weight of the rate in the ELBO's loss.
-        objective: what trains the encoder: "elbo" (reverse KL), "forward_kl" (wake), "sleep", or
-            "mixed" of the last two. All but the first train the decoder on a Rényi bound.
-        samples: codes drawn per image in training: L of the ELBO, K of the others.
-        alpha: of the decoder's Rényi bound; 0 is IWAE, 1 the ELBO.
-        tempering: power tau of the weights; 1 is the forward KL, 2 the chi-square divergence.
-        sleep_share: of the sleep loss in "mixed".
-        defensive: share of the prior in the proposal.
-        truncated: cut the weights at the root of K times their mean.
-        warm_start: share of `epochs` that are trained by the ELBO first, rounded to at least one
-            and all but one of them; with "elbo" none apart.
-        refit: epochs after, as a multiple of `epochs`, in which the encoder alone is trained by
-            forward KL on the frozen decoder: the control of a claim about the decoder.
-        score_by: name of the score; acts only when scoring. Each but "regret", which is dear, is
-            also a part of the score by its name.
-        importance_samples: codes of each image when scoring, the same for all images; acts only
-            when scoring.
-        regret_steps: steps of the optimisation of likelihood regret.
-        regret_rate: learning rate of those steps.
-    """
-
-    networks: str = choice("dcgan", "lenet")
-    likelihood: str = choice("categorical", *LIKELIHOODS, measures=OF_PIXELS)
-    sigma: float = number(0.1, "(0, inf)", when={"likelihood": "gaussian"})
-    least_sigma: float = number(
-        0.01, "(0, inf)", when={"likelihood": "gaussian_learned"}, others=(0.5,)
-    )
-    dequantised: bool = choice(True, False, when={"likelihood": "gaussian"}, measures=OF_PIXELS)
-    beta: float = number(1.0, "[0, inf)", measures=(LOSS,))
-    objective: str = choice(
-        "elbo", "forward_kl", "sleep", "mixed", when={"samples": 4}, measures=(LOSS,)
-    )
-    samples: int = number(1, f"[1, {MOST_DRAWS}]")
-    alpha: float = number(
-        0.0, "(-inf, 1]", when={**FORWARD, "samples": 4}, others=(1.0,), measures=(LOSS,)
-    )
-    tempering: float = number(1.0, "(0, inf)", when={**FORWARD, "samples": 4})
-    sleep_share: float = number(0.5, "[0, 1]", when={"objective": "mixed", "samples": 4})
-    defensive: float = number(0.0, "[0, 1)", when={**FORWARD, "samples": 4}, others=(0.5,))
-    truncated: bool = choice(False, True, when={**FORWARD, "samples": 4})
-    warm_start: float = number(0.25, "[0, 1)", when={**FORWARD, "samples": 4}, others=(0.0,))
-    refit: float = number(0.0, "[0, inf)", when={"samples": 4}, others=(0.5,))
-    score_by: str = choice("negative_elbo", *SCORES)
-    importance_samples: int = number(16, f"[1, {MOST_DRAWS}]")
-    regret_steps: int = number(50, f"[1, {LONGEST}]", when={"score_by": REGRET})
-    regret_rate: float = number(0.1, "(0, inf)", when={"score_by": REGRET})
-    reduction: str = "mean"
-    learning_rate: float = 1e-3
-    beta1: float = 0.9
-    weight_decay: float = 0.0
-
-    def __post_init__(self) -> None:
-        """Validate every field.
-
-        Raises:
-            UserError: also where one code is to be weighed against none.
-        """
-        super().__post_init__()
-        weighs = self.objective in ("forward_kl", "mixed") or self.refit > 0
-        require(
-            self.samples > 1 or not weighs,
-            "samples",
-            self.samples,
-            "at least 2 for forward KL: with one code the weights teach nothing",
-        )
-
-    @classmethod
-    def released_settings(cls, shape: ImageShape) -> dict[str, Any]:
-        """A likelihood is one of the pixels as they are: no stretching of colour images."""
-        return {**super().released_settings(shape), "scaling": "unit"}
 
 
 @contextmanager
 def statistics_kept(module: nn.Module) -> Iterator[None]:
     """While it lasts, batch normalisation does not move its running statistics."""
-    layers = [each for each in module.modules() if isinstance(each, nn.BatchNorm2d)]
-    momenta = [each.momentum for each in layers]
-    for each in layers:
-        each.momentum = 0.0
+    layers = [layer for layer in module.modules() if isinstance(layer, nn.BatchNorm2d)]
+    momenta = [layer.momentum for layer in layers]
+    for layer in layers:
+        layer.momentum = 0.0
     try:
         yield
     finally:
-        for each, momentum in zip(layers, momenta, strict=True):
-            each.momentum = momentum
-
-
-class PixelDecoder(nn.Module):
-    """A decoder network with the likelihood of its outputs, and its scale if it has one.
-
-    Args:
-        config: of the detector.
-        shape: of the images.
-    """
-
-    scale: Tensor
-
-    def __init__(self, config: LikelihoodVAEConfig, shape: ImageShape) -> None:
-        super().__init__()
-        self.kind = LIKELIHOODS[config.likelihood]
-        self.learned = config.likelihood == "gaussian_learned"
-        outputs = ImageShape(shape.channels * self.kind.outputs, shape.height, shape.width)
-        self.network: nn.Module
-        if config.networks == "lenet":
-            channels = lenet_channels(shape, config.width)
-            self.network = LeNetDecoder(outputs, channels, config.latent_dim)
-        else:
-            channels = dcgan_channels(shape, config.width)
-            self.network = DCGANDecoder(outputs, channels, config.latent_dim)
-        self.numbers = (outputs.channels + channels[0]) * outputs.height * outputs.width
-        self.floor = math.log(config.least_sigma)
-        start = math.log(config.sigma)
-        if self.learned:
-            above = max(start - self.floor, LEAST_ABOVE)  # softplus keeps it above the floor
-            self.scale = nn.Parameter(torch.tensor(math.log(math.expm1(above))))
-        else:
-            self.register_buffer("scale", torch.tensor(start))
-
-    @property
-    def likelihood(self) -> Likelihood:
-        """With the scale as it stands, above its floor."""
-        if self.kind is not Gaussian:
-            return self.kind()
-        return Gaussian(
-            self.floor + functional.softplus(self.scale) if self.learned else self.scale
-        )
-
-    @property
-    def at_once(self) -> int:
-        """Codes that are best decoded at once, as their outputs and the widest layer need room."""
-        return max(1, (CACHED if self.scale.device.type == "cpu" else HELD) // self.numbers)
-
-    def forward(self, codes: Tensor) -> Tensor:
-        """Outputs of the network, shape (batch, c * outputs, h, w)."""
-        outputs: Tensor = self.network.logits(codes)  # type: ignore[operator]
-        return outputs
+        for layer, momentum in zip(layers, momenta, strict=True):
+            layer.momentum = momentum
 
 
 class LikelihoodVAE(TrainedDetector[LikelihoodVAEConfig]):
@@ -329,8 +164,8 @@ class LikelihoodVAE(TrainedDetector[LikelihoodVAEConfig]):
         repeated = pixels.expand(len(codes), *pixels.shape).flatten(0, 1)
         size = len(flat) if torch.is_grad_enabled() else self.decoder.at_once
         parts = [
-            self._summed(*each)
-            for each in zip(flat.split(size), repeated.split(size), strict=True)
+            self._summed(some_codes, some_pixels)
+            for some_codes, some_pixels in zip(flat.split(size), repeated.split(size), strict=True)
         ]
         summed: Tensor = torch.cat(parts).unflatten(0, (len(codes), -1))
         return summed
@@ -427,7 +262,7 @@ class LikelihoodVAE(TrainedDetector[LikelihoodVAEConfig]):
             if count >= MOST_TYPICAL:
                 break
             wanted = self.noise(ELBO, len(images))
-            noise = {name: each.draw(stream).to(images.device) for name, each in wanted.items()}
+            noise = {name: one.draw(stream).to(images.device) for name, one in wanted.items()}
             terms = self.elbo_terms(images, self.pixels(images, noise.get("cell")), noise["code"])
             total += float((terms["distortion"] + terms["rate"]).double().sum())
             count += len(images)
@@ -451,21 +286,21 @@ class LikelihoodVAE(TrainedDetector[LikelihoodVAEConfig]):
         pixels = self.pixels(images, noise.get("cell"))
         rate = gaussian.rate(mean, log_variance)
         likelihoods, log_weights = self.weighed(mean, log_variance, pixels, noise["code"])
-        own, tried = self.config.importance_samples, score_space.get("importance_samples", ())
-        statistics = {name: each(images) for name, each in STATISTICS.items()}
+        declared, tried = self.config.importance_samples, score_space.get("importance_samples", ())
+        statistics = {name: statistic(images) for name, statistic in STATISTICS.items()}
         by = {
             count: self.scores(rate, likelihoods[:count], log_weights[:count], statistics)
-            for count in {own, *tried}
+            for count in {declared, *tried}
         }
-        parts = {**by[own], **statistics}
+        parts = {**by[declared], **statistics}
         if REGRET in (self.config.score_by, *score_space.get("score_by", ())):
             regret = self.regret(mean, log_variance, pixels, noise["regret"])
-            by = {count: {**each, REGRET: regret} for count, each in by.items()}
-        scores = {"score": by[own][self.config.score_by], **parts}
+            by = {count: {**scores, REGRET: regret} for count, scores in by.items()}
+        scores = {"score": by[declared][self.config.score_by], **parts}
         for count in tried:
             scores[variant_name("importance_samples", count)] = by[count][self.config.score_by]
         for name in score_space.get("score_by", ()):
-            scores[variant_name("score_by", name)] = by[own][name]
+            scores[variant_name("score_by", name)] = by[declared][name]
         return scores
 
     def weighed(
@@ -525,27 +360,27 @@ class LikelihoodVAE(TrainedDetector[LikelihoodVAEConfig]):
             for half in (normal[:-REGRET_PAIRS], normal[-REGRET_PAIRS:])
         )
 
-        def loss(own: Tensor, code: Tensor) -> Tensor:
-            return -self.elbo(own, pixels, code).sum()
+        def loss(posterior: Tensor, code: Tensor) -> Tensor:
+            return -self.elbo(posterior, pixels, code).sum()
 
-        own = start = torch.stack([mean, log_variance])
-        first, second = torch.zeros_like(own), torch.zeros_like(own)
-        total, counted = torch.zeros_like(own), 0
+        posterior = start = torch.stack([mean, log_variance])
+        first, second = torch.zeros_like(posterior), torch.zeros_like(posterior)
+        total, counted = torch.zeros_like(posterior), 0
         for step in range(1, steps + 1):
-            slope = torch.func.grad(loss)(own, normal[step - 1 : step])
+            slope = torch.func.grad(loss)(posterior, normal[step - 1 : step])
             first = BETA1 * first + (1 - BETA1) * slope
             second = BETA2 * second + (1 - BETA2) * slope.square()
             size = (second / (1 - BETA2**step)).sqrt() + 1e-8
-            own = own - self.config.regret_rate * first / (1 - BETA1**step) / size
+            posterior = posterior - self.config.regret_rate * first / (1 - BETA1**step) / size
             if step > steps // 2:
-                total, counted = total + own, counted + 1
+                total, counted = total + posterior, counted + 1
         return self.elbo(total / counted, pixels, judges) - self.elbo(start, pixels, judges)
 
-    def elbo(self, own: Tensor, pixels: Tensor, normal: Tensor) -> Tensor:
-        """The ELBO of codes with mean own[0] and log-variance own[1]; float64, shape (batch,)."""
-        bounded = own[1].clamp(*LOG_VARIANCE)
-        codes = gaussian.codes(own[0], bounded, normal)
-        return self.log_likelihood(codes, pixels).mean(0) - gaussian.rate(own[0], bounded)
+    def elbo(self, posterior: Tensor, pixels: Tensor, normal: Tensor) -> Tensor:
+        """The ELBO of codes of a posterior (mean, log-variance); float64, shape (batch,)."""
+        bounded = posterior[1].clamp(*LOG_VARIANCE)
+        codes = gaussian.codes(posterior[0], bounded, normal)
+        return self.log_likelihood(codes, pixels).mean(0) - gaussian.rate(posterior[0], bounded)
 
     def diagnose(self, scored: Callable[[str], Terms]) -> Numbers:
         """The train-test gap of both bounds, as in `tune_ad.detectors.train_test_gap`.

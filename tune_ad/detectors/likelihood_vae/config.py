@@ -1,0 +1,117 @@
+"""Hyperparameters of the likelihood VAE."""
+
+from dataclasses import dataclass
+from typing import Any
+
+from tune_ad.detectors.config import (
+    DISTORTION,
+    LIKELIHOOD,
+    LONGEST,
+    LOSS,
+    MOST_DRAWS,
+    NetworkConfig,
+    choice,
+    number,
+    require,
+)
+from tune_ad.detectors.likelihood_vae.likelihoods import LIKELIHOODS
+from tune_ad.detectors.nets import ImageShape
+
+OF_PIXELS = (LOSS, LIKELIHOOD, DISTORTION)  # quantities that the likelihood of a pixel makes
+FORWARD = {"objective": "forward_kl"}
+REGRET = "regret"
+SCORES = (
+    "negative_elbo",
+    "negative_iwae",
+    "rate",
+    "distortion",
+    "gap",
+    "complexity_corrected",
+    "typicality",
+    REGRET,
+)
+
+
+@dataclass(frozen=True)
+class LikelihoodVAEConfig(NetworkConfig):
+    """Hyperparameters of `LikelihoodVAE`.
+
+    Attributes:
+        networks: "dcgan" (32-64-128 channels on grey images, 64-128-256 on colour) or "lenet".
+        likelihood: of a pixel given the code: a name in `LIKELIHOODS`.
+        sigma: scale of the Gaussian likelihood, in units of the pixel in [0, 1]; the scale from
+            which a learned one starts.
+        least_sigma: floor of the learned scale; without one it falls towards 0 on images with
+            constant pixels.
+        dequantised: spread grey values over their cells where the likelihood is a density. Without
+            it a density of discrete values has no bits per dimension.
+        beta: weight of the rate in the ELBO's loss.
+        objective: what trains the encoder: "elbo" (reverse KL), "forward_kl" (wake), "sleep", or
+            "mixed" of the last two. All but the first train the decoder on a Rényi bound.
+        samples: codes drawn per image in training: L of the ELBO, K of the others.
+        alpha: of the decoder's Rényi bound; 0 is IWAE, 1 the ELBO.
+        tempering: power tau of the weights; 1 is the forward KL, 2 the chi-square divergence.
+        sleep_share: of the sleep loss in "mixed".
+        defensive: share of the prior in the proposal.
+        truncated: cut the weights at the root of K times their mean.
+        warm_start: share of `epochs` that are trained by the ELBO first, rounded to at least one
+            and all but one of them; with "elbo" none apart.
+        refit: epochs after, as a multiple of `epochs`, in which the encoder alone is trained by
+            forward KL on the frozen decoder: the control of a claim about the decoder.
+        score_by: name of the score; acts only when scoring. Each but "regret", which is dear, is
+            also a part of the score by its name.
+        importance_samples: codes of each image when scoring, the same for all images; acts only
+            when scoring.
+        regret_steps: steps of the optimisation of likelihood regret.
+        regret_rate: learning rate of those steps.
+    """
+
+    networks: str = choice("dcgan", "lenet")
+    likelihood: str = choice("categorical", *LIKELIHOODS, measures=OF_PIXELS)
+    sigma: float = number(0.1, "(0, inf)", when={"likelihood": "gaussian"})
+    least_sigma: float = number(
+        0.01, "(0, inf)", when={"likelihood": "gaussian_learned"}, others=(0.5,)
+    )
+    dequantised: bool = choice(True, False, when={"likelihood": "gaussian"}, measures=OF_PIXELS)
+    beta: float = number(1.0, "[0, inf)", measures=(LOSS,))
+    objective: str = choice(
+        "elbo", "forward_kl", "sleep", "mixed", when={"samples": 4}, measures=(LOSS,)
+    )
+    samples: int = number(1, f"[1, {MOST_DRAWS}]")
+    alpha: float = number(
+        0.0, "(-inf, 1]", when={**FORWARD, "samples": 4}, others=(1.0,), measures=(LOSS,)
+    )
+    tempering: float = number(1.0, "(0, inf)", when={**FORWARD, "samples": 4})
+    sleep_share: float = number(0.5, "[0, 1]", when={"objective": "mixed", "samples": 4})
+    defensive: float = number(0.0, "[0, 1)", when={**FORWARD, "samples": 4}, others=(0.5,))
+    truncated: bool = choice(False, True, when={**FORWARD, "samples": 4})
+    warm_start: float = number(0.25, "[0, 1)", when={**FORWARD, "samples": 4}, others=(0.0,))
+    refit: float = number(0.0, "[0, inf)", when={"samples": 4}, others=(0.5,))
+    score_by: str = choice("negative_elbo", *SCORES)
+    importance_samples: int = number(16, f"[1, {MOST_DRAWS}]")
+    regret_steps: int = number(50, f"[1, {LONGEST}]", when={"score_by": REGRET})
+    regret_rate: float = number(0.1, "(0, inf)", when={"score_by": REGRET})
+    reduction: str = "mean"
+    learning_rate: float = 1e-3
+    beta1: float = 0.9
+    weight_decay: float = 0.0
+
+    def __post_init__(self) -> None:
+        """Validate every field.
+
+        Raises:
+            UserError: also where one code is to be weighed against none.
+        """
+        super().__post_init__()
+        weighs = self.objective in ("forward_kl", "mixed") or self.refit > 0
+        require(
+            self.samples > 1 or not weighs,
+            "samples",
+            self.samples,
+            "at least 2 for forward KL: with one code the weights teach nothing",
+        )
+
+    @classmethod
+    def released_settings(cls, shape: ImageShape) -> dict[str, Any]:
+        """A likelihood is one of the pixels as they are: no stretching of colour images."""
+        return {**super().released_settings(shape), "scaling": "unit"}
