@@ -61,11 +61,16 @@ def space(params):
 
 
 def study(path, trials=(), defaults=None, fresh=(), **search):
-    """The study as read from the disk; `search` changes what `study.json` says."""
+    """The study of `write`, as read from the disk."""
+    return StudyRecords.read(write(path, trials, defaults, fresh, **search).path)
+
+
+def write(path, trials=(), defaults=None, fresh=(), schema=1, **search):
+    """A folder of these trials and evaluations; `search` changes what `study.json` says."""
     folder = StudyFolder(path / "planted")
     defaults = defaults or {"PGN": {"width": 1.0}}
     stored = {
-        "schema": 1,
+        "schema": schema,
         "study": {
             "name": "planted",
             "data_set": "digits",
@@ -81,7 +86,7 @@ def study(path, trials=(), defaults=None, fresh=(), **search):
             **search,
         },
         "tasks": [{"name": task} for task in TASKS],
-        "data": {"digits": {"about": "planted"}},
+        "data": {"digits": {"about": "planted | images"}},
         "versions": {"tune_ad": "0"},
         "hardware": {"device": "cpu"},
         "created": "now",
@@ -91,4 +96,4 @@ def study(path, trials=(), defaults=None, fresh=(), **search):
         folder.trials.append(trial)
     for trial in fresh:
         folder.evaluation.append(trial)
-    return StudyRecords.read(folder.path)
+    return folder

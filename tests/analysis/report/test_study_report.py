@@ -15,13 +15,13 @@ from analysis import frame
 from analysis.quoted import results
 from analysis.report.study_report import write_report
 from analysis.study import StudyRecords
+from tests.analysis import planted
+from tests.analysis.planted import TASKS
 from tune_ad.errors import UserError
-from tune_ad.storage.folder import StudyFolder
 from tune_ad.storage.jsonl import to_text, write_atomically
 from tune_ad.storage.metric import TEST_AUROC, VALIDATION_AUROC, Metric, ScoreVariant
 from tune_ad.storage.records import SCHEMA, ReplicaRecord, TrialRecord
 
-TASKS = ("digits/0", "digits/1")
 DROPOUT = distribution_to_json(FloatDistribution(0.0, 1.0))
 COLLAPSED = Metric("validation", "collapsed")
 DEFAULT = {"dropout": 0.0, "width": 1.0}
@@ -73,30 +73,15 @@ def study(tmp_path):
     """A function that writes a study with these trials and evaluation records."""
 
     def write(trials=(), fresh=(), evaluation_seeds=3, schema=1):
-        folder = StudyFolder(tmp_path / "planted")
-        stored = {
-            "schema": schema,
-            "study": {
-                "name": "planted",
-                "selection": "validation",
-                "budget_name": "quick",
-                "budget": {"trials": 4, "evaluation_seeds": evaluation_seeds},
-                "settings": {},
-                "baselines": {"PGN": {"space": {"dropout": DROPOUT}, "params": DEFAULT}},
-                "plan": {"name": "Optuna", "random_trials": None},
-            },
-            "tasks": [{"name": task} for task in TASKS],
-            "data": {"digits": {"about": "planted | images"}},
-            "versions": {"tune_ad": "0"},
-            "hardware": {"device": "cpu"},
-            "created": "now",
-        }
-        write_atomically(folder.study, to_text(stored))
-        for trial in trials:
-            folder.trials.append(trial)
-        for trial in fresh:
-            folder.evaluation.append(trial)
-        return folder
+        return planted.write(
+            tmp_path,
+            trials,
+            fresh=fresh,
+            schema=schema,
+            budget={"trials": 4, "evaluation_seeds": evaluation_seeds},
+            baselines={"PGN": {"space": {"dropout": DROPOUT}, "params": DEFAULT}},
+            plan={"name": "Optuna", "random_trials": None},
+        )
 
     return write
 
