@@ -13,6 +13,7 @@ from optuna.distributions import BaseDistribution
 from analysis import frame
 from analysis.document.format import short
 from tune_ad.errors import UserError
+from tune_ad.search.claim import Claim
 from tune_ad.search.distributions import from_json
 from tune_ad.search.selection import RULES
 from tune_ad.storage.folder import StudyFolder
@@ -158,10 +159,26 @@ class StudyRecords:
 
         Empty for a study without a claim.
         """
-        claim = self.search.get("claim")
-        declared = claim.get("strata") if isinstance(claim, Mapping) else None
-        is_list = isinstance(declared, list | tuple)
-        return tuple(map(str, declared)) if declared and is_list else ()
+        return self.claim.strata if self.claim else ()
+
+    @property
+    def claim(self) -> Claim | None:
+        """The claim that the study tests; None where it declares none, or an invalid one."""
+        return self._claim[0]
+
+    @property
+    def claim_fault(self) -> str:
+        """What is wrong with the claim that the study declares; empty where nothing is."""
+        return self._claim[1]
+
+    @cached_property
+    def _claim(self) -> tuple[Claim | None, str]:
+        if not (declared := self.search.get("claim")):
+            return None, ""
+        try:
+            return Claim.read(declared), ""
+        except UserError as error:
+            return None, str(error)
 
     def stratum(self, strata: Sequence[str], record: TrialRecord) -> str:
         """The name of a trial's stratum, such as "VAE, likelihood = bernoulli".

@@ -12,7 +12,7 @@ from dataclasses import replace
 from optuna.distributions import CategoricalDistribution
 
 from tune_ad.detectors.likelihood_vae import LikelihoodVAE
-from tune_ad.search import Baseline, Budget, Grid, Search
+from tune_ad.search import Baseline, Budget, Claim, Grid, Search
 
 SMALL = Budget(
     trials=6,
@@ -52,7 +52,7 @@ capacity = Search(
     plan=Grid(),
     selection="likelihood",
     patience=4,
-    claim={"kind": "capacity", "factor": "width", "strata": ["likelihood", "latent_dim"]},
+    claim=Claim("capacity", factor="width", strata=("likelihood", "latent_dim")),
     baselines=(
         Baseline(
             LikelihoodVAE,

@@ -11,7 +11,7 @@ from dataclasses import replace
 from optuna.distributions import CategoricalDistribution
 
 from tune_ad.detectors.likelihood_vae import LikelihoodVAE
-from tune_ad.search import Baseline, Budget, Listed, Search
+from tune_ad.search import Baseline, Budget, Claim, Listed, Search
 
 SMALL = Budget(
     trials=3,
@@ -53,19 +53,19 @@ forward_kl = Search(
     ),
     selection="likelihood",
     patience=4,
-    claim={
-        "kind": "forward_kl",
-        "factor": "objective",
-        "strata": ["likelihood"],
-        "baseline_level": "elbo",
-        "control_level": "refit",
-        "levels": {
+    claim=Claim(
+        "forward_kl",
+        factor="objective",
+        strata=("likelihood",),
+        baseline_level="elbo",
+        control_level="refit",
+        levels={
             "elbo": {"objective": "elbo", "refit": 0.0},
             "forward_kl": {"objective": "forward_kl", "refit": 0.0},
             "mixed": {"objective": "mixed", "refit": 0.0},
             "refit": {"objective": "elbo", "refit": 0.5},
         },
-    },
+    ),
     baselines=(
         Baseline(
             LikelihoodVAE,

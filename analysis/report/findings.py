@@ -6,9 +6,9 @@ from functools import cached_property
 from analysis.questions.ablation import Effect, effects
 from analysis.questions.claims.evidence import Evidence, evidence
 from analysis.questions.claims.judgements import Judgement, judge
-from analysis.questions.claims.spec import ClaimSpec, declared_claim
 from analysis.quoted import Result, results
 from analysis.study import StudyRecords
+from tune_ad.search.claim import Claim
 
 
 @dataclass(frozen=True)
@@ -29,9 +29,9 @@ class Findings:
         return results(self.study)
 
     @cached_property
-    def claim(self) -> ClaimSpec | None:
+    def claim(self) -> Claim | None:
         """The claim that the study tests; None where it declares none, or an invalid one."""
-        return declared_claim(self.study)
+        return self.study.claim
 
     @cached_property
     def evidence(self) -> list[Evidence]:

@@ -25,6 +25,7 @@ from tune_ad.detectors.pgn import PGN, PGNConfig
 from tune_ad.errors import DegenerateInputError, UserError
 from tune_ad.execution.callbacks import ProgressBar, RecordWriter, TensorBoardCallback
 from tune_ad.execution.loop import TrialLoop
+from tune_ad.search.claim import Claim
 from tune_ad.search.declaration import Baseline
 from tune_ad.search.plans import Grid, Listed, OneAtATime
 from tune_ad.search.selection import RULES, ranked
@@ -979,7 +980,7 @@ def against(tiny, tiny_budget):
         selection="likelihood",
         outsiders={"digits": ("noise", "constant")},
         patience=2,
-        claim={"kind": "capacity", "factor": "width", "strata": ["likelihood"]},
+        claim=Claim("capacity", factor="width", strata=("likelihood",)),
         budgets=dict.fromkeys(tiny.budgets, budget),
     )
 

@@ -18,6 +18,7 @@ from tune_ad.detectors.nets import ImageShape
 from tune_ad.detectors.pgn import PGN
 from tune_ad.errors import UserError
 from tune_ad.search.budgets import BUDGETS, Budget
+from tune_ad.search.claim import Claim
 from tune_ad.search.declaration import Baseline, Search
 from tune_ad.search.plans import Grid, Listed, OneAtATime
 from tune_ad.search.study import Study
@@ -429,8 +430,22 @@ def against(**fields):
     return replace(study(), search=declared, selection="random")
 
 
+@pytest.mark.parametrize(
+    "claim",
+    [
+        Claim("capacity", factor="wdth"),
+        Claim("capacity", factor="width", strata=("wdth",)),
+        Claim("capacity", factor="width", levels={"narrow": {"wdth": 1.0}}),
+    ],
+)
+def test_a_claim_about_an_unknown_parameter_is_refused(claim):
+    assert "its claim names wdth, which is no parameter of PGN" in refusal(
+        lambda: search(claim=claim)
+    )
+
+
 def test_a_study_against_other_sets_says_so():
-    declared = against(claim={"kind": "capacity", "factor": "width"}, patience=0)
+    declared = against(claim=Claim("capacity", factor="width"), patience=0)
     assert declared.outsiders == ("fmnist", "noise")
     described = declared.describe()
     assert described["outsiders"] == ["fmnist", "noise"]

@@ -32,6 +32,7 @@ FILES = sorted(Path(search_spaces.__file__).parent.glob("[!_]*.py"))
 DATA_CALLS = {
     "Baseline",
     "Budget",
+    "Claim",
     "replace",  # one budget from another
     *(name for name in vars(distributions) if name.endswith("Distribution")),
     *(

@@ -126,7 +126,7 @@ def _protocol(session: Session) -> list[str]:
         )
     if search.claim:
         lines.append(
-            f"claim: {search.claim['kind']}; the report answers supported, refuted or undecided"
+            f"claim: {search.claim.kind}; the report judges it by rules fixed before the run"
         )
     return lines
 

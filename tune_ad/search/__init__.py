@@ -17,6 +17,7 @@ if TYPE_CHECKING:
         STANDARD,
         Budget,
     )
+    from tune_ad.search.claim import Claim
     from tune_ad.search.declaration import Baseline, Search
     from tune_ad.search.plans import Grid, Listed, OneAtATime, Optuna, Sobol
     from tune_ad.search.study import Study
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
 _HOMES = {
     "Baseline": "declaration",
     "Budget": "budgets",
+    "Claim": "claim",
     "Grid": "plans",
     "Listed": "plans",
     "OneAtATime": "plans",
@@ -47,6 +49,7 @@ __all__ = [
     "STANDARD",
     "Baseline",
     "Budget",
+    "Claim",
     "Grid",
     "Listed",
     "OneAtATime",

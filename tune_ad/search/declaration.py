@@ -11,6 +11,7 @@ from tune_ad.detectors.config import Config
 from tune_ad.detectors.nets import ImageShape
 from tune_ad.errors import UserError
 from tune_ad.search.budgets import BUDGETS, PAPER, STANDARD, Budget
+from tune_ad.search.claim import Claim
 from tune_ad.search.distributions import any_choices, equal_choices
 from tune_ad.search.plans import Optuna, Plan, ResolvedBaseline, Space, contains
 from tune_ad.search.selection import RULES
@@ -172,7 +173,7 @@ class Search:
             task. The first is the one that `test_auroc` is about.
         patience: evaluation intervals without a lower loss of held-out normals after which a
             replica is done; its best weights are kept. 0 = all epochs, and the last weights.
-        claim: what the study tests, as `analysis.questions.claims.spec` reads it; empty = nothing.
+        claim: what the study tests; None = nothing.
         pruning: stop trials that fall behind (asynchronous successive halving). Off by default:
             stopped trials bias sensitivities.
     """
@@ -186,7 +187,7 @@ class Search:
     whole: bool = False
     outsiders: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     patience: int = 0
-    claim: Mapping[str, Any] = field(default_factory=dict)
+    claim: Claim | None = None
     pruning: bool = False
     budgets_on: Mapping[str, Mapping[str, Budget]] = field(default_factory=dict)
     name_on: Mapping[str, str] = field(default_factory=dict)
@@ -268,6 +269,7 @@ class Search:
                 f"search {self.name}: patience watches held-out images, so each of its budgets "
                 f"must hold some out; declare those of {BUDGETS} that hold out none"
             )
+        self._check_claim()
         quantity = RULES[self.selection].quantity
         searched = [name for baseline in self.baselines for name in baseline.changing(quantity)]
         if isinstance(self.plan, Optuna) and searched:
@@ -275,6 +277,21 @@ class Search:
                 f"search {self.name}: the rule {self.selection!r} cannot compare trials that "
                 f"differ in {', '.join(dict.fromkeys(searched))}, so it must be a setting of each "
                 "baseline, or the plan another than Optuna"
+            )
+
+    def _check_claim(self) -> None:
+        """Check that the claim is about parameters of the detectors.
+
+        Raises:
+            UserError: naming the parameters that no detector has.
+        """
+        detectors = [baseline.detector for baseline in self.baselines]
+        known = {item.name for detector in detectors for item in fields(detector.Config)}
+        parameters = self.claim.parameters if self.claim else []
+        if unknown := [name for name in parameters if name not in known]:
+            raise UserError(
+                f"search {self.name}: its claim names {', '.join(unknown)}, which is no parameter "
+                f"of {' or '.join(dict.fromkeys(d.__name__ for d in detectors))}"
             )
 
     @property

@@ -271,7 +271,7 @@ class Study:
             "whole": self.search.whole,
             "outsiders": list(self.outsiders),
             "patience": self.search.patience,
-            "claim": encode(self.search.claim),
+            "claim": encode(self.search.claim.describe()) if self.search.claim else {},
             "baselines": {name: self._describe(b) for name, b in self.baselines.items()},
         }
 

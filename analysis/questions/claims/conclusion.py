@@ -6,13 +6,13 @@ from analysis.document.format import PERCENT, PERCENTAGE_POINTS, Unit
 from analysis.questions.claims.judgements import Judgement
 from analysis.questions.claims.models import models_by_level, without_plateau
 from analysis.questions.claims.rules import CHANCE_AUROC, FIXED_AUROC, Verdict
-from analysis.questions.claims.spec import ClaimSpec
 from analysis.stats.estimates import Estimate
+from tune_ad.search.claim import Claim
 
 BITS_CHANGE = Unit(1, "+.3f")
 
 
-def conclusions(claim: ClaimSpec | None, judgements: Sequence[Judgement]) -> list[str]:
+def conclusions(claim: Claim | None, judgements: Sequence[Judgement]) -> list[str]:
     """The verdicts by the main score against the first outsider set, and what casts doubt on them.
 
     None where no claim is tested or nothing can be judged yet; the report's section on the

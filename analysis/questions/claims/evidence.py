@@ -1,15 +1,17 @@
 """The models of a study that tests a claim, as the tables that are judged."""
 
 import math
-from typing import NamedTuple
+from collections.abc import Mapping
+from typing import Any, NamedTuple
 
 import numpy as np
 import pandas as pd
 
 from analysis import frame
-from analysis.questions.claims.spec import ClaimSpec
+from analysis.document.format import short
 from analysis.questions.claims.strata import BITS_PER_DIMENSION
 from analysis.study import StudyRecords
+from tune_ad.search.claim import Claim
 from tune_ad.storage.metric import STOPPED, TEST_AUROC, Metric, ScoreVariant
 from tune_ad.storage.records import TrialRecord
 
@@ -93,7 +95,7 @@ class _Models(NamedTuple):
         return [(str(value), self._replace(table=group)) for value, group in groups]
 
 
-def evidence(study: StudyRecords, claim: ClaimSpec) -> list[Evidence]:
+def evidence(study: StudyRecords, claim: Claim) -> list[Evidence]:
     """The models of all trials at a level of the claim, by task, outsider set and response.
 
     Trials that were stopped early are left out. Where outsider sets are named, the metric without
@@ -111,18 +113,39 @@ def evidence(study: StudyRecords, claim: ClaimSpec) -> list[Evidence]:
     ]
 
 
-def unmatched_trials(study: StudyRecords, claim: ClaimSpec) -> int:
+def levels_of(claim: Claim, params: Mapping[str, Any]) -> list[Any]:
+    """The level of a claim that a trial is at, as a list of one; empty where it is at no level.
+
+    A value that is neither a number nor a text, such as a list, is given as text.
+
+    Args:
+        claim: that is tested.
+        params: of the trial.
+    """
+    if not claim.levels:
+        return [_plain(params[claim.factor])] if claim.factor in params else []
+    for name, wanted in claim.levels.items():
+        if all(key in params and params[key] == value for key, value in wanted.items()):
+            return [name]
+    return []
+
+
+def _plain(value: object) -> int | float | str:
+    return value if isinstance(value, int | float | str) else short(value)
+
+
+def unmatched_trials(study: StudyRecords, claim: Claim) -> int:
     """The number of trials, but for those stopped early, that are at no level of the claim."""
     trials = [record for record in study.trials if record.state != "pruned"]
-    return sum(not claim.levels_of(record.params) for record in trials)
+    return sum(not levels_of(claim, record.params) for record in trials)
 
 
-def _models(study: StudyRecords, claim: ClaimSpec) -> _Models:
+def _models(study: StudyRecords, claim: Claim) -> _Models:
     matched = [
         (record, level)
         for record in study.trials
         if record.state != "pruned"
-        for level in claim.levels_of(record.params)
+        for level in levels_of(claim, record.params)
     ]
     records = [record for record, _ in matched]
     metrics = dict.fromkeys(metric for record in records for metric in record.metrics)

@@ -5,7 +5,7 @@ from typing import NamedTuple
 
 from analysis.questions.claims.evidence import Evidence
 from analysis.questions.claims.rules import Verdict, verdicts
-from analysis.questions.claims.spec import ClaimSpec
+from tune_ad.search.claim import Claim
 
 
 class Judgement(NamedTuple):
@@ -22,12 +22,12 @@ class Judgement(NamedTuple):
     fault: str = ""
 
 
-def judge(claim: ClaimSpec, evidence: Sequence[Evidence]) -> list[Judgement]:
+def judge(claim: Claim, evidence: Sequence[Evidence]) -> list[Judgement]:
     """The verdicts on all evidence, in its order."""
     return [_judgement(claim, item) for item in evidence]
 
 
-def _judgement(claim: ClaimSpec, evidence: Evidence) -> Judgement:
+def _judgement(claim: Claim, evidence: Evidence) -> Judgement:
     try:
         judged = verdicts(claim, evidence.table)
     except ValueError as error:

@@ -14,9 +14,9 @@ import pandas as pd
 from analysis.document.blocks import Cell, Table
 from analysis.document.format import Unit, count, file_name, short
 from analysis.questions.claims.evidence import Evidence
-from analysis.questions.claims.spec import ClaimSpec
 from analysis.questions.claims.strata import BITS_PER_DIMENSION, UNBOUNDED
 from analysis.stats.estimates import Estimate, estimate
+from tune_ad.search.claim import Claim
 
 BITS = Unit(1, ".3f")
 GAP = Unit(1, "+.3g")
@@ -85,9 +85,7 @@ def _over_models(values: pd.Series) -> Estimate:
     return estimate(values[np.isfinite(values)].tolist(), UNBOUNDED)
 
 
-def without_plateau(
-    claim: ClaimSpec, suite: str, by_level: Sequence[LevelModels]
-) -> Iterator[str]:
+def without_plateau(claim: Claim, suite: str, by_level: Sequence[LevelModels]) -> Iterator[str]:
     """A warning about models that were not trained to their plateau; none where all were.
 
     Args:
@@ -107,7 +105,7 @@ def without_plateau(
         )
 
 
-def models_table(claim: ClaimSpec, evidence: Evidence, by_level: Sequence[LevelModels]) -> Table:
+def models_table(claim: Claim, evidence: Evidence, by_level: Sequence[LevelModels]) -> Table:
     """What the models are at each level; the same for every outsider set and response.
 
     Args:
@@ -147,7 +145,7 @@ def ends(name: str, value: Estimate) -> dict[str, object]:
     return {name: value.mean, f"{name} low": value.low, f"{name} high": value.high}
 
 
-def _row(claim: ClaimSpec, models: LevelModels) -> dict[str, object]:
+def _row(claim: Claim, models: LevelModels) -> dict[str, object]:
     parameters = "" if math.isnan(models.parameters) else f"{models.parameters:,.0f}"
     return {
         "stratum": models.stratum,
@@ -163,7 +161,7 @@ def _row(claim: ClaimSpec, models: LevelModels) -> dict[str, object]:
     }
 
 
-def _data(claim: ClaimSpec, models: LevelModels) -> dict[str, object]:
+def _data(claim: Claim, models: LevelModels) -> dict[str, object]:
     return {
         "stratum": models.stratum,
         claim.factor: models.level,

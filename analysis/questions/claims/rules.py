@@ -12,9 +12,9 @@ from typing import Literal, NamedTuple
 import pandas as pd
 
 from analysis.document.format import PERCENT, count
-from analysis.questions.claims.spec import Claim, ClaimSpec
 from analysis.questions.claims.strata import SIGNED, Stratum, strata
 from analysis.stats.estimates import LEAST_PAIRS, MARGIN, estimate
+from tune_ad.search.claim import Claim, ClaimKind
 
 Outcome = Literal["fixes", "improves, does not fix", "no effect", "worsens", "inconclusive"]
 CHANCE_AUROC, FIXED_AUROC = 0.5, 0.9
@@ -73,7 +73,7 @@ class Verdict(NamedTuple):
     reason: str
 
 
-def verdicts(claim: ClaimSpec, table: pd.DataFrame) -> list[Verdict]:
+def verdicts(claim: Claim, table: pd.DataFrame) -> list[Verdict]:
     """The verdicts on a table of models, one per stratum.
 
     Args:
@@ -219,7 +219,7 @@ _NOT_MONOTONE = (
     f"more than {MARGIN} on the other side of a smaller one (the 95 % interval of their paired "
     "difference lies beyond)"
 )
-CLAIM_RULES: dict[Claim, ClaimRules] = {
+CLAIM_RULES: dict[ClaimKind, ClaimRules] = {
     "capacity": ClaimRules(
         "a model with more channels gives images of other data sets a lower likelihood.",
         (

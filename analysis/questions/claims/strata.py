@@ -15,9 +15,9 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from analysis.questions.claims.spec import Claim, ClaimSpec
 from analysis.stats.estimates import Estimate, estimate
 from analysis.stats.paired import Equivalence, equivalence
+from tune_ad.search.claim import Claim, ClaimKind
 
 UNBOUNDED = (-math.inf, math.inf)
 SIGNED = (-1.0, 1.0)
@@ -38,7 +38,7 @@ class Stratum:
         table: its models.
     """
 
-    claim: Claim
+    claim: ClaimKind
     name: str
     levels: tuple[Any, ...]
     table: pd.DataFrame
@@ -156,7 +156,7 @@ class Stratum:
         return _slopes(paired) if self.claim == "capacity" else _minus_first(paired, 1)
 
 
-def strata(claim: ClaimSpec, table: pd.DataFrame) -> list[Stratum]:
+def strata(claim: Claim, table: pd.DataFrame) -> list[Stratum]:
     """The strata of a table of models; for "forward_kl" one per stratum and treatment.
 
     Every level that is neither the baseline nor the control is a treatment.
@@ -181,7 +181,7 @@ def strata(claim: ClaimSpec, table: pd.DataFrame) -> list[Stratum]:
     ]
 
 
-def _levels(claim: ClaimSpec, present: list[Any]) -> list[list[Any]]:
+def _levels(claim: Claim, present: list[Any]) -> list[list[Any]]:
     """The levels of each comparison, in their order."""
     if claim.kind == "capacity":
         return [sorted(present)]
@@ -191,7 +191,7 @@ def _levels(claim: ClaimSpec, present: list[Any]) -> list[list[Any]]:
     return [[baseline, treatment, *controls] for treatment in treatments]
 
 
-def _stratum(claim: Claim, name: str, levels: list[Any], table: pd.DataFrame) -> Stratum:
+def _stratum(claim: ClaimKind, name: str, levels: list[Any], table: pd.DataFrame) -> Stratum:
     models = table[table["factor"].isin(levels)]
     if models.duplicated(["factor", "seed"]).any():
         raise ValueError("there are two models of one level and seed")

@@ -15,10 +15,10 @@ from analysis.questions.claims.conclusion import BITS_CHANGE, place
 from analysis.questions.claims.evidence import Evidence
 from analysis.questions.claims.models import ends, metric_text, unit_text
 from analysis.questions.claims.rules import CHANCE_AUROC, FIXED_AUROC, Verdict
-from analysis.questions.claims.spec import ClaimSpec
 from analysis.questions.claims.strata import UNBOUNDED, Stratum
 from analysis.stats.estimates import MARGIN, Estimate, estimate
 from analysis.stats.paired import Equivalence
+from tune_ad.search.claim import Claim
 
 OUTCOME_TONES: dict[str, Tone] = {
     "fixes": "better",
@@ -31,7 +31,7 @@ TOST = f"TOST, ± {100 * MARGIN:.0f} points"
 PLACE_OF_LAST = f"last against {100 * CHANCE_AUROC:.0f} % and {100 * FIXED_AUROC:.0f} %"
 
 
-def verdict_table(claim: ClaimSpec, evidence: Evidence, verdicts: Sequence[Verdict]) -> Table:
+def verdict_table(claim: Claim, evidence: Evidence, verdicts: Sequence[Verdict]) -> Table:
     """The numbers that decide, a row per stratum.
 
     Args:
@@ -58,7 +58,7 @@ def verdict_table(claim: ClaimSpec, evidence: Evidence, verdicts: Sequence[Verdi
     return Table(_name("verdict", evidence), shown, caption, data)
 
 
-def levels_table(claim: ClaimSpec, evidence: Evidence, verdicts: Sequence[Verdict]) -> Table:
+def levels_table(claim: Claim, evidence: Evidence, verdicts: Sequence[Verdict]) -> Table:
     """AUROC at each level of each stratum.
 
     Args:
@@ -82,7 +82,7 @@ def levels_table(claim: ClaimSpec, evidence: Evidence, verdicts: Sequence[Verdic
     return Table(_name("levels", evidence), shown, caption, data)
 
 
-def verdict_figure(claim: ClaimSpec, evidence: Evidence, verdict: Verdict) -> Figure:
+def verdict_figure(claim: Claim, evidence: Evidence, verdict: Verdict) -> Figure:
     """AUROC and bits per dimension at each level of one stratum.
 
     Args:
@@ -218,7 +218,7 @@ def _data(verdict: Verdict) -> dict[str, object]:
     return row
 
 
-def _level_row(claim: ClaimSpec, stratum: Stratum, level: int) -> dict[str, object]:
+def _level_row(claim: Claim, stratum: Stratum, level: int) -> dict[str, object]:
     auroc, test = stratum.auroc_at(level), stratum.equivalence_at(level)
     return {
         "stratum": stratum.name,
@@ -230,7 +230,7 @@ def _level_row(claim: ClaimSpec, stratum: Stratum, level: int) -> dict[str, obje
     }
 
 
-def _level_data(claim: ClaimSpec, stratum: Stratum, level: int) -> dict[str, object]:
+def _level_data(claim: Claim, stratum: Stratum, level: int) -> dict[str, object]:
     auroc, test = stratum.auroc_at(level), stratum.equivalence_at(level)
     return {
         "stratum": stratum.name,

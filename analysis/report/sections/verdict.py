@@ -9,10 +9,10 @@ from analysis.questions.claims.evidence import Evidence, unmatched_trials
 from analysis.questions.claims.judgements import Judgement
 from analysis.questions.claims.models import models_by_level, models_table, without_plateau
 from analysis.questions.claims.rules import CLAIM_RULES
-from analysis.questions.claims.spec import ClaimSpec, claim_fault
 from analysis.questions.claims.verdict_blocks import levels_table, verdict_figure, verdict_table
 from analysis.report.findings import Findings
 from analysis.study import StudyRecords
+from tune_ad.search.claim import Claim
 
 PLACE = 10
 
@@ -20,7 +20,7 @@ PLACE = 10
 def section(findings: Findings) -> Section | None:
     """The verdict per stratum, outsider set and response; None where no claim is tested."""
     claim, evidence = findings.claim, findings.evidence
-    if fault := claim_fault(findings.study):
+    if fault := findings.study.claim_fault:
         return Section("Verdict", [Text(f"No verdict: {fault}.", "warning")])
     if claim is None:
         return None
@@ -36,7 +36,7 @@ def section(findings: Findings) -> Section | None:
     return Section("Verdict", [*blocks, *tables])
 
 
-def _about_trials(study: StudyRecords, claim: ClaimSpec, total: int) -> Iterator[Text]:
+def _about_trials(study: StudyRecords, claim: Claim, total: int) -> Iterator[Text]:
     """What a reader must know of the verdicts and of the trials that they rest on."""
     if total > 1:
         yield Text(
@@ -52,7 +52,7 @@ def _about_trials(study: StudyRecords, claim: ClaimSpec, total: int) -> Iterator
         yield Text(f"{so_far}: verdicts may change.", "warning")
 
 
-def _blocks(claim: ClaimSpec, judgement: Judgement) -> list[Block]:
+def _blocks(claim: Claim, judgement: Judgement) -> list[Block]:
     """The verdicts on some evidence, or why there are none."""
     evidence, judged, fault = judgement
     if fault:
@@ -64,7 +64,7 @@ def _blocks(claim: ClaimSpec, judgement: Judgement) -> list[Block]:
 
 
 def _about_models(
-    claim: ClaimSpec, evidence: Sequence[Evidence]
+    claim: Claim, evidence: Sequence[Evidence]
 ) -> tuple[Sequence[Text], Sequence[Table]]:
     """Warnings and tables on the models of each suite, once for all its sets and responses."""
     firsts: dict[str, Evidence] = {}

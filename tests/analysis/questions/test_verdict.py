@@ -8,20 +8,20 @@ import pytest
 
 from analysis.questions.claims.conclusion import verdict_sentence
 from analysis.questions.claims.rules import CLAIM_RULES, verdicts
-from analysis.questions.claims.spec import ClaimSpec
 from analysis.questions.claims.verdict_blocks import draw_levels
 from analysis.stats.estimates import estimate
+from tune_ad.search.claim import Claim
 
 WIDTHS = (16, 32, 64, 128)
 STRATUM = "likelihood = bernoulli"
 
 
 def capacity(table):
-    return verdicts(ClaimSpec("capacity", "width"), table)
+    return verdicts(Claim("capacity", "width"), table)
 
 
 def forward_kl(table, baseline, control=""):
-    claim = ClaimSpec("forward_kl", "objective", (), baseline, control)
+    claim = Claim("forward_kl", "objective", (), baseline, control)
     return verdicts(claim, table)
 
 

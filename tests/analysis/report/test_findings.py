@@ -5,7 +5,6 @@ from collections import Counter
 
 import pytest
 
-from analysis.questions.claims.spec import claim_fault
 from analysis.report import findings
 from analysis.report.findings import Findings
 from analysis.report.sections import modules as section_modules
@@ -65,7 +64,7 @@ def test_without_a_claim_there_is_no_evidence(tmp_path):
 
 def test_a_claim_that_cannot_be_read_has_no_evidence(tmp_path):
     shared = Findings(widths(tmp_path, claim={"kind": "unheard of"}))
-    assert claim_fault(shared.study)
+    assert shared.study.claim_fault
     assert shared.claim is None
     assert shared.evidence == []
 
