@@ -11,7 +11,7 @@ import pytest
 import tune_ad
 
 PROJECT = Path(tune_ad.__file__).parent.parent
-LAYERS = (  # each folder imports what stands above it; what shares a line does not know each other
+LAYERS = (  # item folder imports what stands above it; what shares a line does not know item other
     "errors randomness",
     "storage tensorboard",
     "data",
@@ -50,7 +50,7 @@ def for_types_only(node):
     return isinstance(node, ast.If) and getattr(node.test, "id", "") == "TYPE_CHECKING"
 
 
-def found(node, lazy=False):
+def imports_below(node, lazy=False):
     """The imports below a node as (module, names, whether inside a function)."""
     for child in ast.iter_child_nodes(node):
         if isinstance(child, ast.Import):
@@ -59,19 +59,19 @@ def found(node, lazy=False):
             assert not child.level, "imports name the whole module"
             yield child.module, tuple(alias.name for alias in child.names), lazy
         elif not for_types_only(child):
-            yield from found(child, lazy or isinstance(child, ast.FunctionDef))
+            yield from imports_below(child, lazy or isinstance(child, ast.FunctionDef))
 
 
 def imports_of(module):
     tree = ast.parse(MODULES[module].read_text(encoding="utf-8"))
-    for name, replica_specs, lazy in found(tree):
-        whole = [f"{name}.{replica_spec}" for replica_spec in replica_specs]
-        for imported in [full if full in MODULES else name for full in whole] or [name]:
+    for name, members, lazy in imports_below(tree):
+        full_names = [f"{name}.{member}" for member in members]
+        for imported in [full if full in MODULES else name for full in full_names] or [name]:
             yield Import(module, imported, lazy)
 
 
 IMPORTS = [imported for module in MODULES for imported in imports_of(module)]
-OWN = [imported for imported in IMPORTS if imported.imports in MODULES]
+INTERNAL = [imported for imported in IMPORTS if imported.imports in MODULES]
 
 
 def part(module):
@@ -83,7 +83,7 @@ def against_the_arrows(package, rank):
     """The imports between parts of a package that do not run from a later to an earlier line."""
     return [
         f"{module} imports {imported}"
-        for module, imported, _ in OWN
+        for module, imported, _ in INTERNAL
         if module.startswith(f"{package}.")
         and imported.startswith(f"{package}.")
         and part(module) != part(imported)
@@ -121,7 +121,7 @@ def test_a_folder_can_be_taken_in_at_a_glance():
 
 
 def test_nothing_imports_itself_in_a_circle():
-    graph = {module: {i for m, i, _ in OWN if m == module} for module in MODULES}
+    graph = {module: {i for m, i, _ in INTERNAL if m == module} for module in MODULES}
     done = set()
     while ready := {module for module in graph if graph[module] <= done} - done:
         done |= ready
@@ -129,7 +129,7 @@ def test_nothing_imports_itself_in_a_circle():
 
 
 def importers(package):
-    return {each.module for each in IMPORTS if each.imports.split(".")[0] == package}
+    return {item.module for item in IMPORTS if item.imports.split(".")[0] == package}
 
 
 def test_ray_is_imported_in_one_folder():
@@ -138,16 +138,16 @@ def test_ray_is_imported_in_one_folder():
 
 def test_that_folder_is_imported_only_when_ray_is_wanted():
     users = [
-        each
-        for each in OWN
-        if each.imports.startswith("tune_ad.execution.ray") and "execution.ray" not in each.module
+        item
+        for item in INTERNAL
+        if item.imports.startswith("tune_ad.execution.ray") and "execution.ray" not in item.module
     ]
     assert users
-    assert all(each.lazy and part(each.module) == "app" for each in users)
+    assert all(item.lazy and part(item.module) == "app" for item in users)
 
 
 def test_analysis_knows_records_and_selection_alone():
-    known = {each.imports for each in OWN if each.module.startswith("analysis")}
+    known = {item.imports for item in INTERNAL if item.module.startswith("analysis")}
     allowed = (
         "storage.",
         "errors",
@@ -158,16 +158,16 @@ def test_analysis_knows_records_and_selection_alone():
 
 
 def test_nothing_imports_analysis_but_the_command_line():
-    users = {each.module for each in OWN if each.imports.startswith("analysis")}
-    assert {each for each in users if not each.startswith("analysis")} <= {"tune_ad.app.cli"}
+    users = {item.module for item in INTERNAL if item.imports.startswith("analysis")}
+    assert {item for item in users if not item.startswith("analysis")} <= {"tune_ad.app.cli"}
 
 
 def test_search_files_import_declarations_alone():
-    spaces = [each for each in IMPORTS if each.module.startswith("search_spaces")]
-    roots = {each.imports.split(".")[0] for each in spaces}
+    spaces = [item for item in IMPORTS if item.module.startswith("search_spaces")]
+    roots = {item.imports.split(".")[0] for item in spaces}
     assert roots <= {"dataclasses", "optuna", "tune_ad"}
-    own = {part(each.imports) for each in spaces if each.imports.startswith("tune_ad")}
-    assert own <= {"detectors", "search"}
+    folders = {part(item.imports) for item in spaces if item.imports.startswith("tune_ad")}
+    assert folders <= {"detectors", "search"}
 
 
 def test_no_module_is_a_drawer():

@@ -160,7 +160,15 @@ def _failed_changes(study: StudyRecords, baseline: str) -> Iterator[_Change]:
             name = changed[0]
             why = record.reason or f"its trial is {record.state}, without a test"
             value, reference = record.params[name], default.get(name)
-            yield _Change(name, value, reference, 0, none, none, f"failed: {why}")
+            yield _Change(
+                parameter=name,
+                value=value,
+                reference=reference,
+                pairs=0,
+                differences=none,
+                aurocs=none,
+                failure=f"failed: {why}",
+            )
 
 
 def _changes(

@@ -104,7 +104,9 @@ def _choice(
     rule: str, number: int | None, ranked: int, auroc: pd.Series, best: pd.Series
 ) -> RuleChoice:
     regret = estimate(list(best - auroc), bounds=(-1.0, 1.0))
-    return RuleChoice(rule, number, ranked, estimate(list(auroc)), regret)
+    return RuleChoice(
+        rule=rule, number=number, ranked=ranked, auroc=estimate(list(auroc)), regret=regret
+    )
 
 
 def label_curve(study: StudyRecords) -> LabelCurve | None:

@@ -159,15 +159,33 @@ def equivalence(differences: Sequence[float], margin: float = MARGIN) -> Equival
     n = len(values)
     if n < LEAST_PAIRS:
         why = f"n = {n} paired seeds: a claim of no effect needs {LEAST_PAIRS}"
-        return Equivalence(math.nan, math.nan, math.nan, False, margin, n, why)
+        return Equivalence(
+            p=math.nan,
+            low=math.nan,
+            high=math.nan,
+            equivalent=False,
+            margin=margin,
+            n=n,
+            refusal=why,
+        )
     mean = float(values.mean())
     if float(np.std(values, ddof=1)) < ALIKE:
         within = abs(mean) < margin
-        return Equivalence(0.0 if within else 1.0, mean, mean, within, margin, n, "")
+        return Equivalence(
+            p=0.0 if within else 1.0,
+            low=mean,
+            high=mean,
+            equivalent=within,
+            margin=margin,
+            n=n,
+            refusal="",
+        )
     described = DescrStatsW(values)
     p = float(described.ttost_mean(-margin, margin)[0])
     low, high = map(float, described.tconfint_mean(alpha=2 * SIGNIFICANCE))
-    return Equivalence(p, low, high, p < SIGNIFICANCE, margin, n, "")
+    return Equivalence(
+        p=p, low=low, high=high, equivalent=p < SIGNIFICANCE, margin=margin, n=n, refusal=""
+    )
 
 
 def _too_few(n: int, unit: str) -> str:

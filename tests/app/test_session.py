@@ -49,8 +49,8 @@ def begin(tiny, open_study, tmp_path):
     return partial(open_study, tiny, tmp_path)
 
 
-def lines(journal):
-    return journal.path.read_text().splitlines()
+def lines(file):
+    return file.path.read_text().splitlines()
 
 
 def tiny_baseline(tiny):

@@ -425,10 +425,10 @@ def details_of_schema_1(details):
 def write_as_schema_1(folder):
     """Rewrite every file of a study that schema 1 had otherwise."""
     folder.study.write_text(json.dumps(study_of_schema_1(json.loads(folder.study.read_text()))))
-    for journal in (folder.trials, folder.evaluation):
-        lines = map(json.loads, journal.path.read_text().splitlines())
+    for file in (folder.trials, folder.evaluation):
+        lines = map(json.loads, file.path.read_text().splitlines())
         written = [json.dumps(trial_of_schema_1(line)) + "\n" for line in lines]
-        journal.path.write_text("".join(written))
+        file.path.write_text("".join(written))
     for place in (folder.trials.path.with_suffix(""), folder.evaluation.path.parent):
         for path in place.glob("*.json"):
             path.write_text(json.dumps(details_of_schema_1(json.loads(path.read_text()))))

@@ -11,7 +11,7 @@ from tqdm import tqdm
 
 from tune_ad.data import Registry
 from tune_ad.data.fetch import clients, registries
-from tune_ad.data.fetch.progress import announced, bytes_of, progress, tracked
+from tune_ad.data.fetch.progress import bytes_of, progress, showing_activity, tracked
 
 
 class Terminal(io.StringIO):
@@ -76,10 +76,10 @@ def draw_bar():
 
 
 def test_bars_of_another_library_are_left_on_a_terminal_and_hidden_elsewhere(capsys):
-    with redirect_stderr(Terminal()) as terminal, announced("downloading toys"):
+    with redirect_stderr(Terminal()) as terminal, showing_activity("downloading toys"):
         draw_bar()
     assert "3/3" in terminal.getvalue()
-    with announced("downloading toys"):
+    with showing_activity("downloading toys"):
         draw_bar()
     start, end = capsys.readouterr().err.splitlines()
     assert start == "downloading toys ..."
@@ -89,7 +89,7 @@ def test_bars_of_another_library_are_left_on_a_terminal_and_hidden_elsewhere(cap
 
 def test_a_failure_puts_back_what_was_changed(capsys):
     before = sys.stderr, tqdm.monitor_interval
-    with pytest.raises(ValueError, match="torn"), announced("downloading toys"):
+    with pytest.raises(ValueError, match="torn"), showing_activity("downloading toys"):
         raise ValueError("torn")
     assert (sys.stderr, tqdm.monitor_interval) == before
     assert capsys.readouterr().err == "downloading toys ...\n"

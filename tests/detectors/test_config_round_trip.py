@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from optuna.distributions import CategoricalDistribution, FloatDistribution, IntDistribution
 
 from tune_ad.detectors import every_detector
-from tune_ad.detectors.config import Config, Rule, bounds
+from tune_ad.detectors.config import Config, Rule, interval_ends
 from tune_ad.errors import UserError
 from tune_ad.search import Budget
 from tune_ad.search.distributions import any_choices, from_json, to_json
@@ -33,7 +33,7 @@ VALUES = st.recursive(PLAIN, lambda inner: st.lists(inner, max_size=3).map(tuple
 
 def numbers(rule):
     """Legal numbers of a rule, the ends of its interval and infinities among them."""
-    low, high = bounds(rule.interval)
+    low, high = interval_ends(rule.interval)
     whole = st.integers(max(-(2**53), math.ceil(max(low, -(2**53)))), math.floor(min(high, 2**53)))
     if rule.kind is int:
         return whole.filter(rule.allows)

@@ -34,14 +34,14 @@ from tune_ad.detectors import every_detector
 from tune_ad.detectors.autoencoders.ae import AE
 from tune_ad.detectors.autoencoders.vae import VAE
 from tune_ad.detectors.base import Detector, ScoreSpace, Terms, TrainedDetector, skeleton
-from tune_ad.detectors.config import LIKELIHOOD, LOSS, Config, Rule, bounds
+from tune_ad.detectors.config import Config, Rule, interval_ends
 from tune_ad.detectors.deep_svdd import DeepSVDD
 from tune_ad.detectors.nets import ImageShape
 from tune_ad.detectors.pgn import PGN
 from tune_ad.detectors.schedule import Adam, Stage
 from tune_ad.errors import UserError
 from tune_ad.search.declaration import Baseline
-from tune_ad.storage.metric import Metric
+from tune_ad.storage.metric import LIKELIHOOD, LOSS, Metric
 from tune_ad.training.metrics import auroc, ties
 from tune_ad.training.replica import ReplicaSpec, build
 from tune_ad.training.replica_set import ReplicaSet
@@ -314,7 +314,7 @@ def illegal(rule: Rule) -> list[Any]:
 
 def beyond(interval: str, kind: type) -> list[float]:
     """The last numbers below and above an interval."""
-    low, high = bounds(interval)
+    low, high = interval_ends(interval)
     if kind is int:
         return [int(end) for end in (low - 1, high + 1) if math.isfinite(end)]
     below = low if interval[0] == "(" else math.nextafter(low, -math.inf)

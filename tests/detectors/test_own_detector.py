@@ -15,11 +15,11 @@ from torch import Tensor, nn
 
 from analysis.report.study_report import write_report
 from tune_ad.detectors.base import Numbers, ScoreSpace, Terms, TrainedDetector
-from tune_ad.detectors.config import LOSS, NetworkConfig, choice, number
+from tune_ad.detectors.config import NetworkConfig, choice, number
 from tune_ad.detectors.nets import ImageShape
 from tune_ad.errors import UserError
 from tune_ad.search import Baseline, Budget, Grid, Optuna, Search
-from tune_ad.storage.metric import Metric
+from tune_ad.storage.metric import LOSS, Metric
 
 BRIGHTNESS = Metric("brightness", "shift")
 TOO_BRIGHT = "test images are brighter than training images by more than the limit; scale them"

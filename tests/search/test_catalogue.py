@@ -149,6 +149,8 @@ def test_a_name_that_is_declared_twice_is_refused_and_names_both_files(spaces):
         ("x = Search(name='a', data='mnist')", "must be plain texts"),
         ("x = Search(name='{set}', data=('d',))", "must be plain texts"),
         ("x = Search(name=3, data=('d',))", "must be plain texts"),
+        ("x = Search(name='a', data=('d', 'e'))", "the search 'a' has several data sets and one"),
+        ("x = search.Search(name='a')", "line 1: name, data and name_on of a Search"),
         ("x = '\ud800'", "faulty.py: "),
     ],
 )

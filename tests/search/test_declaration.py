@@ -430,6 +430,12 @@ def against(**fields):
     return replace(study(), search=declared, selection="random")
 
 
+def test_a_search_on_several_data_sets_needs_a_name_for_each():
+    message = refusal(lambda: search(name="mine", data=("mnist", "cifar")))
+    assert "needs a name for each, got ['mine']" in message
+    assert "write {data} into its name" in message
+
+
 @pytest.mark.parametrize(
     "claim",
     [

@@ -87,15 +87,15 @@ def resolve(options: Options) -> Request:
     name = stored["budget_name"] if stored else _budget_name(options)
     data_set = data.find(alias, options.data_root)
     return Request(
-        options,
-        search,
-        alias,
-        machine,
-        folder,
-        stored,
-        name,
-        _budget(search.budgets_for(alias)[name], options, data_set, stored),
-        options.selection or (stored["selection"] if stored else search.selection),
+        options=options,
+        search=search,
+        data=alias,
+        machine=machine,
+        folder=folder,
+        stored=stored,
+        budget_name=name,
+        budget=_budget(search.budgets_for(alias)[name], options, data_set, stored),
+        selection=options.selection or (stored["selection"] if stored else search.selection),
     )
 
 

@@ -224,7 +224,14 @@ class Session:
         callbacks: list[Callback] = [
             RecordWriter(self.folder, evaluation),
             TensorBoardCallback(study, self.folder, self.tasks, "evaluation-" * evaluation),
-            ProgressBar(title, trials - len(ended), epochs, ended, options.progress, has_best),
+            ProgressBar(
+                title=title,
+                trials=trials - len(ended),
+                epochs=epochs,
+                records=ended,
+                shown=options.progress,
+                ranked=has_best,
+            ),
         ]
         limit = None if evaluation else options.time_budget
         deadline = None if limit is None else time.monotonic() + 60 * limit

@@ -42,7 +42,15 @@ def prepare(options: Options, say: Callable[[str], None] = print) -> Session:
     if request.stored:
         check_unchanged(study, request.stored, request.folder)
     suite = Suite.prepare(image_sets, tasks, study.budget, study.seed)
-    return Session(request.options, request.machine, study, suite, image_sets, request.folder, say)
+    return Session(
+        options=request.options,
+        machine=request.machine,
+        study=study,
+        suite=suite,
+        image_sets=image_sets,
+        folder=request.folder,
+        say=say,
+    )
 
 
 def _check_declaration(request: Request) -> None:
@@ -74,15 +82,15 @@ def _study(request: Request, source: ImageSet) -> tuple[Study, tuple[Task, ...]]
     """The study and its tasks, once the images are there."""
     options, stored = request.options, request.stored
     study = Study(
-        options.study,
-        request.search,
-        source.name,
-        ImageShape(*source.shape),
-        request.budget_name,
-        request.budget,
-        request.selection,
-        options.seed if options.seed is not None else (stored["seed"] if stored else 0),
-        options.settings,
+        name=options.study,
+        search=request.search,
+        data_set=source.name,
+        shape=ImageShape(*source.shape),
+        budget_name=request.budget_name,
+        budget=request.budget,
+        selection=request.selection,
+        seed=options.seed if options.seed is not None else (stored["seed"] if stored else 0),
+        settings=options.settings,
     )
     tasks = study.tasks(source)
     if options.extend and stored and study.trials <= stored["budget"]["trials"]:

@@ -5,6 +5,7 @@ them as likely as normal images has not learned what images look like.
 """
 
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from types import MappingProxyType
 
 import numpy as np
@@ -47,7 +48,15 @@ def control(name: str, shape: Shape, count: int = CONTROL_IMAGES, seed: int = 0)
     images = torch.from_numpy(CONTROLS[name](shape, count, numpy_stream(seed, "control", name)))
     labels = torch.zeros(count, dtype=torch.int64)
     about = f"{count} {name} images, made with seed {seed}"
-    return ImageSet(name, (name,), images[:0], labels[:0], images, labels, about)
+    return ImageSet(
+        name=name,
+        classes=(name,),
+        train_images=images[:0],
+        train_labels=labels[:0],
+        test_images=images,
+        test_labels=labels,
+        about=about,
+    )
 
 
 def padded(image_set: ImageSet, side: int) -> ImageSet:
@@ -71,12 +80,9 @@ def padded(image_set: ImageSet, side: int) -> ImageSet:
     def pad(images: Tensor) -> Tensor:
         return torch.nn.functional.pad(images, border)
 
-    return ImageSet(
-        image_set.name,
-        image_set.classes,
-        pad(image_set.train_images),
-        image_set.train_labels,
-        pad(image_set.test_images),
-        image_set.test_labels,
-        f"{image_set.about}; zero-padded to {side}x{side}",
+    return replace(
+        image_set,
+        train_images=pad(image_set.train_images),
+        test_images=pad(image_set.test_images),
+        about=f"{image_set.about}; zero-padded to {side}x{side}",
     )

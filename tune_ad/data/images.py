@@ -88,13 +88,13 @@ def from_arrays(name: str, classes: tuple[str, ...], arrays: Arrays, about: str)
         ValueError: the arrays break the layout of `ImageSet`.
     """
     return ImageSet(
-        name,
-        classes,
-        _channels_first(arrays.train_images),
-        torch.from_numpy(np.array(arrays.train_labels, np.int64)),
-        _channels_first(arrays.test_images),
-        torch.from_numpy(np.array(arrays.test_labels, np.int64)),
-        about,
+        name=name,
+        classes=classes,
+        train_images=_channels_first(arrays.train_images),
+        train_labels=torch.from_numpy(np.array(arrays.train_labels, np.int64)),
+        test_images=_channels_first(arrays.test_images),
+        test_labels=torch.from_numpy(np.array(arrays.test_labels, np.int64)),
+        about=about,
     )
 
 

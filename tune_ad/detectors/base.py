@@ -12,11 +12,11 @@ from typing import Any, ClassVar, Generic, NamedTuple
 import torch
 from torch import Tensor, nn
 
-from tune_ad.detectors.config import LOSS, Config, ConfigT, NetworkConfigT
+from tune_ad.detectors.config import Config, ConfigT, NetworkConfigT
 from tune_ad.detectors.nets import ImageShape
 from tune_ad.detectors.schedule import Adam, Phase, Stage
 from tune_ad.errors import UserError
-from tune_ad.storage.metric import Metric
+from tune_ad.storage.metric import LOSS, Metric
 
 FINITE_CHUNK = 4096
 Terms = dict[str, Tensor]
@@ -241,13 +241,13 @@ class TrainedDetector(Detector[NetworkConfigT]):
         config = self.config
         adam = Adam(config.learning_rate, (config.beta1, config.beta2), config.weight_decay)
         return Stage(
-            "train",
-            config.epochs,
-            phases,
-            adam,
-            config.batch_size,
-            config.milestones,
-            config.decay,
+            name="train",
+            epochs=config.epochs,
+            phases=phases,
+            adam=adam,
+            batch_size=config.batch_size,
+            milestones=config.milestones,
+            decay=config.decay,
         )
 
     @abstractmethod

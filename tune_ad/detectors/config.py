@@ -14,9 +14,8 @@ from typing import Any, NamedTuple, Self, TypeVar
 from tune_ad.data.scaling import SCALINGS
 from tune_ad.detectors.nets import ImageShape
 from tune_ad.errors import UserError
+from tune_ad.storage.metric import DISTORTION, LIKELIHOOD, LOSS
 
-LOSS, LIKELIHOOD, DISTORTION = "loss", "likelihood", "distortion"
-"""Quantities whose values can be compared only where they measure the same (`Rule.measures`)."""
 LARGEST_BATCH = 10_000
 LARGEST_CODE = 100_000
 LONGEST = 1_000_000  # epochs
@@ -44,7 +43,8 @@ class Rule(NamedTuple):
         options: the texts or truth values that it may be; beside numbers, what stands for one.
         interval: of its number, or of each of its numbers, as in "(0, 1]"; "" if it is none.
         kind: of its numbers: int, float (for which an int may stand), or tuple (of floats).
-        when: settings of other fields under which it acts; none where it always does.
+        when: settings of other fields with which it is sure to act, not the only ones; none where
+            it always acts.
         others: legal values that act unlike the default, where half and twice it do not.
         measures: quantities that mean something else under another value, such as "loss": values
             of them cannot be compared between configurations that differ in this field.
@@ -84,10 +84,10 @@ class Rule(NamedTuple):
         require(self.allows(value), name, value, str(self))
 
 
-def bounds(interval: str) -> tuple[float, float]:
+def interval_ends(interval: str) -> tuple[float, float]:
     """The ends of an interval.
 
-    >>> bounds("(0, inf)")
+    >>> interval_ends("(0, inf)")
     (0.0, inf)
     """
     low, high = map(float, interval[1:-1].split(","))
@@ -100,7 +100,7 @@ def is_inside(value: Any, interval: str) -> bool:  # noqa: ANN401
     >>> is_inside(0, "(0, 1]"), is_inside(1, "(0, 1]"), is_inside(float("nan"), "(0, 1]")
     (False, True, False)
     """
-    low, high = bounds(interval)
+    low, high = interval_ends(interval)
     above = value >= low if interval[0] == "[" else value > low
     return bool(above and (value <= high if interval[-1] == "]" else value < high))
 
@@ -144,7 +144,14 @@ def number(
         measures: quantities that mean something else under another value.
     """
     kind = int if isinstance(default, int) else float
-    rule = Rule((word,) if word else (), interval, kind, when, others, measures)
+    rule = Rule(
+        options=(word,) if word else (),
+        interval=interval,
+        kind=kind,
+        when=when,
+        others=others,
+        measures=measures,
+    )
     return field(default=default, metadata={"rule": rule})
 
 

@@ -10,10 +10,11 @@ from torch import Tensor, nn
 
 from tune_ad.detectors.base import Buffers, ScoreSpace, Terms, TrainedDetector
 from tune_ad.detectors.centre import away_from_zero, mean_code
-from tune_ad.detectors.config import LOSS, NetworkConfig, choice, fractions, number
+from tune_ad.detectors.config import NetworkConfig, choice, fractions, number
 from tune_ad.detectors.nets import ImageShape, LeNetDecoder, LeNetEncoder, lenet_channels
 from tune_ad.detectors.reconstruction import summed_error
 from tune_ad.detectors.schedule import Phase, Stage
+from tune_ad.storage.metric import LOSS
 
 SOFT = {"objective": "soft-boundary"}
 PRETRAINED = {"pretraining": 1.0}

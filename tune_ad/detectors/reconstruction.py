@@ -7,7 +7,8 @@ from types import MappingProxyType
 from torch import Tensor
 from torch.nn import functional
 
-from tune_ad.detectors.config import DISTORTION, LOSS, NetworkConfig, choice
+from tune_ad.detectors.config import NetworkConfig, choice
+from tune_ad.storage.metric import DISTORTION, LOSS
 
 
 def bce(logits: Tensor, images: Tensor) -> Tensor:

@@ -147,9 +147,14 @@ def _declared(path: Path) -> Iterator[Entry]:
         raise UserError(f"{_shown(path.stem)}: {error}; correct the file") from error
     title = (ast.get_docstring(tree) or "").partition("\n")[0]
     for node in ast.walk(tree):
-        if isinstance(node, ast.Call) and getattr(node.func, "id", "") == "Search":
+        if isinstance(node, ast.Call) and _called(node) == "Search":
             for name, data in _names(node, path.stem).items():
                 yield Entry(name, data, path.stem, title)
+
+
+def _called(call: ast.Call) -> str:
+    """The name of what is called, as in Search(...) or search.Search(...)."""
+    return str(getattr(call.func, "id", getattr(call.func, "attr", "")))
 
 
 def _names(call: ast.Call, module: str) -> dict[str, str]:
@@ -167,12 +172,18 @@ def _names(call: ast.Call, module: str) -> dict[str, str]:
         names, renamed = values["name"], values.get("name_on", {})
         if isinstance(values["data"], str):
             raise TypeError("data is one text")
-        return {renamed.get(data, names.format(data=data)): data for data in values["data"]}
+        by_name = {renamed.get(data, names.format(data=data)): data for data in values["data"]}
     except (ValueError, KeyError, IndexError, TypeError, AttributeError) as error:
         raise UserError(
             f"{_shown(module, call.lineno)}: name, data and name_on of a Search must be plain "
             'texts, as in name="mine_{data}", data=("mnist", "cifar"); write them out'
         ) from error
+    if len(by_name) < len(values["data"]):
+        raise UserError(
+            f"{_shown(module, call.lineno)}: the search {names!r} has several data sets and one "
+            'name; write {data} into its name, as in name="mine_{data}"'
+        )
+    return by_name
 
 
 def _load(module: str) -> "ModuleType":

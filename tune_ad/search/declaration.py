@@ -220,6 +220,11 @@ class Search:
                 f"search {self.name}: name_on must name its own data sets {self.data}, "
                 f"got {tuple(self.name_on)}"
             )
+        if len(self.names()) < len(self.data):
+            raise UserError(
+                f"search {self.name}: a search on several data sets needs a name for each, got "
+                f"{sorted(self.names())} for {self.data}; write {{data}} into its name"
+            )
         if self.selection not in RULES:
             raise UserError(
                 f"search {self.name}: selection must be one of {sorted(RULES)}, "

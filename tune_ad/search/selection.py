@@ -12,7 +12,15 @@ from dataclasses import dataclass
 from typing import Literal
 
 from tune_ad.randomness import derived_seed
-from tune_ad.storage.metric import BITS_PER_DIM, TEST_AUROC, VALIDATION_AUROC, Metric, Metrics
+from tune_ad.storage.metric import (
+    BITS_PER_DIM,
+    LIKELIHOOD,
+    LOSS,
+    TEST_AUROC,
+    VALIDATION_AUROC,
+    Metric,
+    Metrics,
+)
 from tune_ad.storage.records import TrialRecord
 
 
@@ -95,7 +103,7 @@ RULES: dict[str, SelectionRule] = {
         metrics=(Metric("validation", "loss"),),
         responses=("minus the loss of held-out normals",),
         sign=-1.0,
-        quantity="loss",
+        quantity=LOSS,
     ),
     # The tightest bound that is recorded: the ELBO of an encoder that was trained by the forward
     # KL is looser by construction.
@@ -110,7 +118,7 @@ RULES: dict[str, SelectionRule] = {
             "minus the nats per held-out normal",
         ),
         sign=-1.0,
-        quantity="likelihood",
+        quantity=LIKELIHOOD,
     ),
     "oracle": SelectionRule(
         title="test AUROC, which is optimistic: the test set itself selects",

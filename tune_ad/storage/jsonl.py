@@ -13,7 +13,7 @@ from typing import IO, Any
 
 from tune_ad.errors import UserError
 
-BLOCK = 2**16  # bytes read at a time from the end of a journal
+BLOCK = 2**16  # bytes read at a time from the end of a file
 
 
 def jsonable(value: Any) -> Any:  # noqa: ANN401

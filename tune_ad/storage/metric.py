@@ -10,6 +10,11 @@ Values = Sequence[float | None]
 
 Compact values, of eight bytes each, have NaN there (`StudyFolder.read_trials`).
 """
+LOSS, LIKELIHOOD, DISTORTION = "loss", "likelihood", "distortion"
+"""Quantities whose values can be compared only where they measure the same.
+
+A detector says what each is measured in (`Detector.scales`), and a record keeps it.
+"""
 BITS_PER_DIM = "bits_per_dim"
 """The unit of a likelihood in bits per channel of a pixel; other units are the term's own."""
 PARTS = ("train", "validation", "test", "oracle", "overall", "early_stopping")

@@ -120,8 +120,8 @@ class TrialRecord:
         models: parameters per model and similar constants of the configuration.
         main_score: the part of the score that is the score itself, such as "negative_elbo"; empty
             where it is no part.
-        scales: by quantity ("loss", and "likelihood" where there is one) what it is measured in;
-            two trials may be compared by a quantity only where the text is the same.
+        scales: by quantity, such as `LOSS`, what it is measured in; two trials may be compared by
+            a quantity only where the text is the same.
         warnings: what the detector warns of.
         seconds: wall time of the trial.
         device: "cpu" or "cuda".

@@ -13,7 +13,6 @@ import numpy as np
 
 from tune_ad.storage.metric import BITS_PER_DIM, Metric, ScoreVariant
 
-SCORED = ("auroc", "ap")  # the terms that are against a set of outsiders
 STAGES = ("pretraining", "warm start", "train")  # before the last; other names are of phases
 EARLY_STOPPING = {"best_epoch": "best_epoch", "plateau": "stopped"}
 BOUNDS = ("negative_elbo", "negative_iwae")

@@ -115,12 +115,12 @@ def contrasts(pairs: Sequence[Pair]) -> list[Contrast]:
     tests = [_test_over_classes(*pair) for pair in pairs]
     return [
         Contrast(
-            first.label,
-            second.label,
-            len(shared_tasks(first, second)),
-            _improvement(first, second),
-            test,
-            decision,
+            first=first.label,
+            second=second.label,
+            classes=len(shared_tasks(first, second)),
+            improvement=_improvement(first, second),
+            paired=test,
+            decision=decision,
         )
         for (first, second), test, decision in zip(pairs, tests, holm(tests), strict=True)
     ]

@@ -79,7 +79,15 @@ def switches(
         current[name] = end[name]
         left.remove(name)
         share = (predicted[name] - first) / gain if gain > 0 else math.nan
-        path.append(Switch(name, start[name], end[name], predicted[name], share))
+        path.append(
+            Switch(
+                parameter=name,
+                before=start[name],
+                after=end[name],
+                predicted=predicted[name],
+                share=share,
+            )
+        )
     return path
 
 

@@ -69,7 +69,9 @@ def fit(observations: Observations, seed: int = 0) -> Surrogate:
     used = observations.subsample(MOST, seed)
     inputs = used.encoded()
     forest = _forest(TREES, seed, oob_score=True).fit(inputs, used.values)
-    return Surrogate(used, inputs, forest, float(forest.oob_score_), seed)
+    return Surrogate(
+        observations=used, inputs=inputs, forest=forest, r2=float(forest.oob_score_), seed=seed
+    )
 
 
 def permutation(surrogate: Surrogate) -> pd.DataFrame:

@@ -87,19 +87,19 @@ def compare(study, table):
 
 
 def around(mean, spread=SPREAD):
-    return [mean + each for each in spread]
+    return [mean + deviation for deviation in spread]
 
 
 def test_welch_where_the_paper_has_a_spread(tmp_path):
     ours = study(tmp_path, [record(0, "AE", {"mnist/0": around(0.80)})])
-    (found,) = compare(ours, table(cell("mnist/0", 0.82, 0.02)))
+    (compared,) = compare(ours, table(cell("mnist/0", 0.82, 0.02)))
     expected = stats.ttest_ind_from_stats(0.80, 0.01, 3, 0.82, 0.02, 10, equal_var=False)
-    assert found.test == "Welch's t-test"
-    assert found.p == pytest.approx(expected.pvalue)
-    assert found.difference == pytest.approx(-0.02)
-    assert found.tone == "unsure", "p > 0.05 is no proof that there is no difference"
-    assert found.note.startswith("Welch's t-test, 3 and 10 seeds")
-    assert found.note.endswith("no difference shown")
+    assert compared.test == "Welch's t-test"
+    assert compared.p == pytest.approx(expected.pvalue)
+    assert compared.difference == pytest.approx(-0.02)
+    assert compared.tone == "unsure", "p > 0.05 is no proof that there is no difference"
+    assert compared.note.startswith("Welch's t-test, 3 and 10 seeds")
+    assert compared.note.endswith("no difference shown")
 
 
 def test_alike_is_shown_by_two_one_sided_tests(tmp_path):
@@ -126,12 +126,12 @@ def test_welch_equivalence_is_the_larger_of_two_welch_tests():
 
 def test_our_spread_stands_in_where_the_paper_has_none(tmp_path):
     ours = study(tmp_path, [record(0, "AE", {"mnist/0": around(0.80)})])
-    (found,) = compare(ours, table(cell("mnist/0", 0.9)))
-    assert found.test == "t-test with our spread"
+    (compared,) = compare(ours, table(cell("mnist/0", 0.9)))
+    assert compared.test == "t-test with our spread"
     t = 0.1 / (0.01 * math.sqrt(1 / 3 + 1 / 10))
-    assert found.p == pytest.approx(2 * stats.t.sf(t, 2))
-    assert found.tone == "worse"
-    assert "takes our standard deviation for the paper's" in found.note
+    assert compared.p == pytest.approx(2 * stats.t.sf(t, 2))
+    assert compared.tone == "worse"
+    assert "takes our standard deviation for the paper's" in compared.note
     (same,) = compare(ours, table(cell("mnist/0", 0.8)))
     assert (same.tone, math.isnan(same.equivalence)) == ("unsure", True)
 
@@ -141,28 +141,28 @@ def test_our_spread_finds_nothing_in_nothing_as_often_as_it_says():
     ours = 0.8 + 0.02 * rng.standard_normal((2000, 5))
     theirs = (0.8 + 0.02 * rng.standard_normal((2000, 10))).mean(axis=1)
     ps = [
-        shared_spread_p((own.mean(), own.std(ddof=1), 5), mean, 10)
-        for own, mean in zip(ours, theirs, strict=True)
+        shared_spread_p((row.mean(), row.std(ddof=1), 5), mean, 10)
+        for row, mean in zip(ours, theirs, strict=True)
     ]
     assert stats.binomtest(sum(p <= 0.05 for p in ps), 2000, 0.05).pvalue > 0.001
 
 
 def test_unknown_seeds_of_a_paper_are_no_test(tmp_path):
     ours = study(tmp_path, [record(0, "AE", {"mnist/0": around(0.80)})])
-    (found,) = compare(ours, table(cell("mnist/0", 0.1), seeds=0))
-    assert (found.test, found.tone) == ("", "unsure")
-    assert "the paper's number of seeds is not known" in found.note
+    (compared,) = compare(ours, table(cell("mnist/0", 0.1), seeds=0))
+    assert (compared.test, compared.tone) == ("", "unsure")
+    assert "the paper's number of seeds is not known" in compared.note
 
 
 def test_planted_difference_and_null_after_holm(tmp_path):
     by_task = {"mnist/0": around(0.9), "mnist/1": around(0.8)}
     ours = study(tmp_path, [record(0, "AE", by_task)])
-    found = compare(
+    compared = compare(
         ours, table(cell("mnist/0", 0.7, 0.02), cell("mnist/1", 0.801, 0.02), classes=10)
     )
-    assert [each.tone for each in found] == ["better", "unsure"]
-    assert found[0].adjusted == pytest.approx(2 * found[0].p)
-    assert "2 cells" in found[0].note
+    assert [result.tone for result in compared] == ["better", "unsure"]
+    assert compared[0].adjusted == pytest.approx(2 * compared[0].p)
+    assert "2 cells" in compared[0].note
 
 
 def test_holm_takes_back_what_one_cell_alone_would_show(tmp_path):
@@ -189,8 +189,8 @@ def test_an_average_needs_all_classes(tmp_path):
     ours = study(tmp_path, [record(0, "AE", by_task)])
     published = cell("mnist/mean", 0.8, 0.02)
     assert compare(ours, table(published, classes=10)) == []
-    (found,) = compare(ours, table(published, classes=2))
-    assert found.ours.mean == pytest.approx(0.8)
+    (compared,) = compare(ours, table(published, classes=2))
+    assert compared.ours.mean == pytest.approx(0.8)
     assert compare(ours, table(cell("cifar10/mean", 0.8, 0.02), classes=2)) == []
 
 

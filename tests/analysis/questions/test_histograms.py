@@ -55,18 +55,18 @@ def write(path, tasks=1):
 
 
 def test_each_side_has_area_one_and_normals_come_first():
-    panel = histogram("mnist/2", STORED)
-    assert list(panel.densities) == ["normal", "rest"]
-    assert panel.counts == {"rest": 2, "normal": 4}
-    assert panel.densities["normal"].tolist() == [0.75, 0.125]
-    for density in panel.densities.values():
-        assert float(density @ np.diff(panel.edges)) == pytest.approx(1)
+    drawn = histogram("mnist/2", STORED)
+    assert list(drawn.densities) == ["normal", "rest"]
+    assert drawn.counts == {"rest": 2, "normal": 4}
+    assert drawn.densities["normal"].tolist() == [0.75, 0.125]
+    for density in drawn.densities.values():
+        assert float(density @ np.diff(drawn.edges)) == pytest.approx(1)
 
 
 def test_a_side_without_images_is_not_drawn():
-    panel = histogram("mnist/2", STORED | {"counts": COUNTS | {"svhn": [0, 0]}})
-    assert "svhn" not in panel.densities
-    assert panel.counts["svhn"] == 0
+    drawn = histogram("mnist/2", STORED | {"counts": COUNTS | {"svhn": [0, 0]}})
+    assert "svhn" not in drawn.densities
+    assert drawn.counts["svhn"] == 0
 
 
 def test_a_tested_trial_has_its_own_details(tmp_path):

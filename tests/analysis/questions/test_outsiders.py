@@ -113,10 +113,10 @@ def test_published_numbers_are_compared_set_by_set_and_score_by_score(tmp_path):
     (ood,) = [table for table in tables() if table.name == "ood"]
     planted = study(tmp_path, [made], {"LikelihoodVAE": made.params})
     tasks = {TASK[0]: {"source": "cifar10", "normal_class": None, "outsiders": ["svhn", "noise"]}}
-    found = compare_cells(results(planted), ood, tasks)
-    cells = [comparison.published for comparison in found]
+    compared = compare_cells(results(planted), ood, tasks)
+    cells = [comparison.published for comparison in compared]
     assert [(cell.data_set, cell.outsider, cell.method.name) for cell in cells] == [
         ("cifar10", "svhn", "VAE ELBO")
     ]
-    assert found[0].ours.mean == pytest.approx(0.25)
-    assert found[0].published.mean == pytest.approx(0.08)
+    assert compared[0].ours.mean == pytest.approx(0.25)
+    assert compared[0].published.mean == pytest.approx(0.08)

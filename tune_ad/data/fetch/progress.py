@@ -73,7 +73,7 @@ def tracked(items: Sequence[Item], activity: str, unit: str) -> Iterator[Item]:
 
 
 @contextmanager
-def announced(activity: str) -> Iterator[None]:
+def showing_activity(activity: str) -> Iterator[None]:
     """Write a line before and after an activity that draws bars of its own.
 
     Its bars are left as they are on a terminal, and are hidden elsewhere. While it lasts, tqdm

@@ -19,7 +19,7 @@ from filelock import FileLock, Timeout
 
 from tune_ad.data.declaration import Arrays, DataSet, Registry, SourceError, Torchvision
 from tune_ad.data.fetch import registries
-from tune_ad.data.fetch.progress import announced, write_line
+from tune_ad.data.fetch.progress import showing_activity, write_line
 from tune_ad.data.finding import Root, data_root, find, has_torchvision_files, is_incomplete_copy
 from tune_ad.data.images import ImageSet, from_arrays
 from tune_ad.data.npz_files import content_digest, read_npz, write_npz
@@ -170,7 +170,7 @@ def _local_sources(data_set: DataSet, folder: Path) -> list[Source]:
 def _download(data_set: DataSet, torchvision: Torchvision, folder: Path) -> Arrays:
     """Torchvision's own download, which keeps its files under the root and draws bars."""
     activity = f"downloading {data_set.name} with torchvision"
-    with announced(activity), _socket_timeout(SOCKET_SECONDS):
+    with showing_activity(activity), _socket_timeout(SOCKET_SECONDS):
         return torchvision.read(folder, True)
 
 

@@ -7,10 +7,11 @@ from torch import Tensor, nn
 from tune_ad.detectors.adversarial import adversarial_bce, code_discriminator, discriminator_loss
 from tune_ad.detectors.autoencoders.base import Autoencoder
 from tune_ad.detectors.base import Noise, Terms
-from tune_ad.detectors.config import LOSS, number
+from tune_ad.detectors.config import number
 from tune_ad.detectors.nets import ImageShape
 from tune_ad.detectors.reconstruction import ReconstructionConfig
 from tune_ad.detectors.schedule import Phase, Stage
+from tune_ad.storage.metric import LOSS
 
 DISCRIMINATOR_WIDTHS = (512, 256)  # of the hidden layers, as released
 DISCRIMINATOR_SLOPE = 0.1  # of LeakyReLU on its negative side

@@ -15,10 +15,11 @@ from tune_ad.detectors.base import (
     TrainedDetector,
     variant_name,
 )
-from tune_ad.detectors.config import DISTORTION, LOSS, MOST_DRAWS, number
+from tune_ad.detectors.config import MOST_DRAWS, number
 from tune_ad.detectors.nets import ImageShape, LeNetDecoder, LeNetEncoder, lenet_channels
 from tune_ad.detectors.reconstruction import ReconstructionConfig
 from tune_ad.detectors.train_test_gap import train_test_gap
+from tune_ad.storage.metric import DISTORTION, LOSS
 
 
 @dataclass(frozen=True)

@@ -7,7 +7,7 @@ from torch import Tensor, nn
 
 from tune_ad.detectors.adversarial import adversarial_bce, code_discriminator, discriminator_loss
 from tune_ad.detectors.base import Noise, Terms, TrainedDetector
-from tune_ad.detectors.config import LOSS, NetworkConfig, choice, number
+from tune_ad.detectors.config import NetworkConfig, choice, number
 from tune_ad.detectors.gpnd.networks import (
     DISCRIMINATOR_CHANNELS,
     ENCODER_CHANNELS,
@@ -22,6 +22,7 @@ from tune_ad.detectors.nets import ImageShape, LeNetDecoder, LeNetEncoder, lenet
 from tune_ad.detectors.reconstruction import bce
 from tune_ad.detectors.schedule import Phase, Stage
 from tune_ad.errors import UserError
+from tune_ad.storage.metric import LOSS
 
 
 @dataclass(frozen=True)

@@ -3,19 +3,10 @@
 from dataclasses import dataclass
 from typing import Any
 
-from tune_ad.detectors.config import (
-    DISTORTION,
-    LIKELIHOOD,
-    LONGEST,
-    LOSS,
-    MOST_DRAWS,
-    NetworkConfig,
-    choice,
-    number,
-    require,
-)
+from tune_ad.detectors.config import LONGEST, MOST_DRAWS, NetworkConfig, choice, number, require
 from tune_ad.detectors.likelihood_vae.likelihoods import LIKELIHOODS
 from tune_ad.detectors.nets import ImageShape
+from tune_ad.storage.metric import DISTORTION, LIKELIHOOD, LOSS
 
 OF_PIXELS = (LOSS, LIKELIHOOD, DISTORTION)  # quantities that the likelihood of a pixel makes
 FORWARD = {"objective": "forward_kl"}

@@ -3,6 +3,7 @@
 import math
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import replace
 
 import torch
 from torch import Tensor, nn
@@ -17,7 +18,6 @@ from tune_ad.detectors.base import (
     TrainedDetector,
     variant_name,
 )
-from tune_ad.detectors.config import DISTORTION, LIKELIHOOD
 from tune_ad.detectors.likelihood_vae import importance
 from tune_ad.detectors.likelihood_vae.config import REGRET, LikelihoodVAEConfig
 from tune_ad.detectors.likelihood_vae.decoder import PixelDecoder
@@ -33,7 +33,7 @@ from tune_ad.detectors.nets import (
 from tune_ad.detectors.schedule import Phase, Stage
 from tune_ad.detectors.train_test_gap import train_test_gap
 from tune_ad.randomness import torch_stream
-from tune_ad.storage.metric import Metric
+from tune_ad.storage.metric import DISTORTION, LIKELIHOOD, Metric
 
 LOG_VARIANCE = (-8.0, 4.0)  # bounds of the encoder's, which keep importance weights finite
 BETA1, BETA2 = 0.9, 0.999  # of the Adam of likelihood regret
@@ -138,10 +138,7 @@ class LikelihoodVAE(TrainedDetector[LikelihoodVAEConfig]):
 
     def part(self, name: str, epochs: int, phase: Phase) -> Stage:
         """A stage of so many epochs."""
-        main = self.stage(phase)
-        return Stage(
-            name, epochs, (phase,), main.adam, main.batch_size, main.milestones, main.decay
-        )
+        return replace(self.stage(phase), name=name, epochs=epochs)
 
     def encode(self, images: Tensor) -> tuple[Tensor, Tensor]:
         """Mean and bounded log-variance of the codes, each of shape (batch, latent_dim)."""

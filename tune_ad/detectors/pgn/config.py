@@ -3,7 +3,8 @@
 from dataclasses import dataclass
 from typing import Literal
 
-from tune_ad.detectors.config import LOSS, MOST_DRAWS, NetworkConfig, choice, number, require
+from tune_ad.detectors.config import MOST_DRAWS, NetworkConfig, choice, number, require
+from tune_ad.storage.metric import LOSS
 
 NO_CLOSED_FORM = "where dropout_on is 'both' and spread 'softplus' (no closed form)"
 Samples = int | Literal["inf"]
