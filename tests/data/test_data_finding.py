@@ -78,7 +78,7 @@ def test_an_unknown_name_lists_what_is_near(tmp_path, toy, name):
 def test_the_nearest_names_are_suggested(tmp_path, name, nearest):
     with pytest.raises(UserError, match="unknown data set") as caught:
         find(name, tmp_path)
-    assert f"unknown data set {name!r} (did you mean {nearest}?); choose one" in str(caught.value)
+    assert f"unknown data set {name!r} (did you mean {nearest}" in str(caught.value)
 
 
 def test_a_users_file_is_found_checked_and_loaded(tmp_path, toy):

@@ -70,7 +70,7 @@ class Sphere(TrainedDetector[SphereConfig]):
 
     def warnings(self, numbers: Mapping[Metric, float]) -> list[str]:
         """Whether that is more than the limit."""
-        return [TOO_BRIGHT] if numbers[BRIGHTNESS] > self.config.limit else []
+        return [TOO_BRIGHT] if numbers.get(BRIGHTNESS, 0.0) > self.config.limit else []
 
 
 POWERS = CategoricalDistribution(["square", "root"])

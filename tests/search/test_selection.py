@@ -107,10 +107,11 @@ def test_a_rule_values_a_trial_that_is_complete(trial):
 
 @pytest.mark.parametrize("name", RULES)
 def test_the_value_of_a_trial_is_that_of_its_metrics_and_identity(name, record):
-    complete = record(3, metrics=METRICS)
+    metrics = METRICS | dict.fromkeys(RULES[name].metrics, [0.5, 0.75])
+    complete = record(3, metrics=metrics)
     value = rule_value(complete, name)
     assert value is not None
-    assert value == RULES[name].value(METRICS, complete.identity)
+    assert value == RULES[name].value(metrics, complete.identity)
 
 
 def test_the_mean_skips_no_replica():

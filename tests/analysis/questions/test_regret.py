@@ -38,13 +38,9 @@ def planted(tmp_path):
 
 def test_every_rule_is_judged_by_the_test_of_what_it_chooses(planted):
     by_rule = {choice.rule: choice for choice in choices(planted(trials()))}
-    assert {rule: choice.number for rule, choice in by_rule.items()} == {
-        "oracle": 1,
-        "validation": 2,
-        "normal_only": 0,
-        "random": None,
-    }
-    regrets = {rule: choice.regret.mean for rule, choice in by_rule.items()}
+    chosen = {"oracle": 1, "validation": 2, "normal_only": 0, "random": None}
+    assert {rule: by_rule[rule].number for rule in chosen} == chosen
+    regrets = {rule: by_rule[rule].regret.mean for rule in chosen}
     assert regrets == pytest.approx(
         {"oracle": 0.0, "validation": 0.2, "normal_only": 0.3, "random": 1 / 6}
     )
@@ -66,11 +62,9 @@ def test_bits_under_different_likelihoods_do_not_compare(planted):
     for trial, name in zip(records, ("gaussian", "gaussian", "categorical"), strict=True):
         trial.metrics[Metric("validation", "negative_iwae", unit=BITS_PER_DIM)] = [3.0] * 4
         trial.scales.update(loss=f"PGN, {name}", likelihood=name)
-    assert {choice.rule for choice in choices(planted(records))} == {
-        "oracle",
-        "validation",
-        "random",
-    }
+    rules = {choice.rule for choice in choices(planted(records))}
+    assert rules >= {"oracle", "validation", "random"}
+    assert not rules & {"normal_only", "likelihood"}
 
 
 def test_failed_stopped_and_untested_trials_are_no_candidates(planted):
