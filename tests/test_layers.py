@@ -11,7 +11,7 @@ import pytest
 import tune_ad
 
 PROJECT = Path(tune_ad.__file__).parent.parent
-LAYERS = (  # each folder imports what stands above it; what shares a line does not know item other
+LAYERS = (  # each folder imports what stands above it; what shares a line does not know each other
     "errors randomness",
     "storage tensorboard",
     "data",
