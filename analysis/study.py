@@ -17,6 +17,7 @@ from tune_ad.search.claim import Claim
 from tune_ad.search.distributions import from_json
 from tune_ad.search.selection import RULES
 from tune_ad.storage.folder import StudyFolder
+from tune_ad.storage.plan_traits import PlanTraits
 from tune_ad.storage.records import TrialRecord
 from tune_ad.storage.values import decode
 
@@ -87,10 +88,10 @@ class StudyRecords:
         """Whether the only task is a whole data set, in which nothing is anomalous."""
         return bool(self.search.get("whole"))
 
-    @property
-    def plan(self) -> str:
-        """The name of the plan that proposed the configurations; empty in old studies."""
-        return str(self.search.get("plan", {}).get("name", ""))
+    @cached_property
+    def plan(self) -> PlanTraits:
+        """What the plan that proposed the configurations said about itself."""
+        return PlanTraits(**self.search["plan"]["traits"])
 
     @property
     def chooses(self) -> bool:
@@ -101,16 +102,6 @@ class StudyRecords:
     def quotes(self) -> str:
         """Which trials are quoted once all have ended, as `tune_ad.search.study.Study.quotes`."""
         return str(self.search["quotes"])
-
-    @property
-    def changes_single_parameters(self) -> bool:
-        """Whether the plan runs trials that differ from each other in a single parameter."""
-        return self.plan in ("OneAtATime", "Grid")
-
-    @property
-    def is_ablation(self) -> bool:
-        """Whether the plan changes one parameter of the default at a time."""
-        return self.plan == "OneAtATime"
 
     @property
     def baselines(self) -> list[str]:

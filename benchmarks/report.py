@@ -25,6 +25,7 @@ from optuna.distributions import (
     distribution_to_json,
 )
 
+from tune_ad.search import Sobol
 from tune_ad.storage.folder import StudyFolder
 from tune_ad.storage.jsonl import to_text, write_atomically
 from tune_ad.storage.metric import Metric, ScoreVariant, Values
@@ -124,7 +125,7 @@ def write_study(folder: StudyFolder, trials: int, replicas: int) -> None:
                 "only": {},
             },
             "settings": {},
-            "plan": {"name": "Sobol"},
+            "plan": Sobol().describe(),
             "baselines": {"PGN": {"detector": "PGN", "space": space, "params": DEFAULT}},
             "whole": False,
             "outsiders": [],

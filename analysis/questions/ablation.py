@@ -135,7 +135,7 @@ def missing_changes(study: StudyRecords, baseline: str, changes: int) -> int:
         changes: how many changes of it have ended.
     """
     planned = (study.stored.get("planned") or {}).get(baseline)
-    if not study.is_ablation or planned is None:
+    if not study.plan.is_ablation or planned is None:
         return 0
     return max(0, int(planned) - 1 - changes)  # one of the planned trials is the default
 
@@ -151,7 +151,7 @@ def _failed_changes(study: StudyRecords, baseline: str) -> Iterator[_Change]:
 
     A grid loses a pair by such a trial, not a change.
     """
-    if not study.is_ablation:
+    if not study.plan.is_ablation:
         return
     default, none = study.defaults[baseline], pd.Series(dtype=float)
     for record in study.trials:

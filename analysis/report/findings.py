@@ -46,4 +46,4 @@ class Findings:
     @cached_property
     def effects(self) -> list[Effect]:
         """What each single change of a baseline does; empty where the plan makes none."""
-        return effects(self.study) if self.study.changes_single_parameters else []
+        return effects(self.study) if self.study.plan.changes_single_parameters else []

@@ -20,7 +20,7 @@ from tune_ad.errors import UserError
 from tune_ad.search.budgets import BUDGETS, Budget
 from tune_ad.search.claim import Claim
 from tune_ad.search.declaration import Baseline, Search
-from tune_ad.search.plans import Grid, Listed, OneAtATime
+from tune_ad.search.plans import Grid, Listed, OneAtATime, Optuna
 from tune_ad.search.study import Study
 from tune_ad.storage.records import TrialSpec, identity
 
@@ -364,7 +364,11 @@ def test_a_study_describes_itself_in_plain_data():
     assert described["settings"] == {"width": 2.0}
     assert described["image_shape"] == [1, 28, 28]
     assert described["budget"]["epochs"] == 7
-    assert described["plan"] == {"name": "Optuna", "random_trials": None}
+    assert described["plan"] == {
+        "name": "Optuna",
+        "random_trials": None,
+        "traits": Optuna.traits._asdict(),
+    }
     (baseline,) = described["baselines"].values()
     assert baseline["detector"] == "PGN"
     assert baseline["score_space"] == {"mc_samples": [0, "inf"]}
@@ -377,6 +381,7 @@ def test_listed_configurations_are_described():
     assert json.loads(json.dumps(described))["plan"] == {
         "name": "Listed",
         "configurations": [{"learning_rate": 1e-3}],
+        "traits": Listed.traits._asdict(),
     }
 
 
@@ -385,7 +390,7 @@ def test_no_adaptive_plan_searches_what_changes_the_quantity_that_its_rule_compa
     space = {"likelihood": CategoricalDistribution(["categorical", "gaussian"])}
     baseline = Baseline(LikelihoodVAE, space=space)
     message = refusal(lambda: search(baseline, selection=rule))
-    for word in ("likelihood", repr(rule), "another than Optuna"):
+    for word in ("likelihood", repr(rule), "one that does not adapt"):
         assert word in message
     assert search(baseline, selection=rule, plan=Grid()).baselines == (baseline,)
     assert search(baseline, selection="validation").baselines == (baseline,)

@@ -16,6 +16,7 @@ from tune_ad.search.plans import (
     contains,
     grid_values,
 )
+from tune_ad.storage.schema1 import PLANS
 
 BASELINE = ResolvedBaseline(
     "A",
@@ -253,6 +254,13 @@ def test_what_the_points_miss_of_a_small_space_is_added():
 )
 def test_a_third_of_the_trials_is_random(plan, trials, random):
     assert plan.startup(trials) == random
+
+
+@pytest.mark.parametrize("plan", [Optuna(), Grid(points=2), OneAtATime(), Sobol(), Listed()])
+def test_a_plan_says_whether_it_adapts_and_what_it_was_like_in_schema_1(plan):
+    planned = plan.all_configurations([BASELINE], seed=0, trials=3)
+    assert plan.traits.adapts == (planned is None) == (plan.startup(3) > 0)
+    assert PLANS[type(plan).__name__] == plan.traits
 
 
 @pytest.mark.parametrize(

@@ -14,6 +14,7 @@ from tune_ad.storage.jsonl import to_text, write_atomically
 from tune_ad.storage.metric import BITS_PER_DIM, Metric, ScoreVariant, metrics_from_json
 from tune_ad.storage.records import SCHEMA, ReplicaRecord, TrialRecord, Warned
 from tune_ad.storage.schema1 import (
+    PLANS,
     metric_named,
     upgraded_details,
     upgraded_study,
@@ -169,6 +170,7 @@ def test_a_golden_study_says_what_it_quotes_and_whether_it_chooses(name, quotes,
     assert (study["quotes"], study["chooses"], study["pruning"]) == (quotes, chooses, False)
     assert "early_stopping" not in study
     stored = {key: value for key, value in raw["study"].items() if key != "early_stopping"}
+    stored["plan"]["traits"] = PLANS[stored["plan"]["name"]]._asdict()
     assert {key: study[key] for key in stored} == stored
     for key in raw.keys() - {"schema", "study", "tasks"}:
         assert read[key] == raw[key]

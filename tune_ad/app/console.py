@@ -53,7 +53,7 @@ def plan(session: Session) -> str:
         f"{study.name}: {_ablation(session.options)}{data}",
         f"tasks: {', '.join(task.title for task in session.tasks)}; seeds: "
         f"{', '.join(map(str, study.seeds))}",
-        f"plan: {type(study.search.plan).__name__}",
+        f"plan: {study.search.plan.traits.title}",
         _selection(session),
         *_protocol(session),
         *(f"{images.name}: {images.about}" for images in session.image_sets if images.about),

@@ -15,6 +15,7 @@ from tune_ad.storage.folder import StudyFolder
 from tune_ad.storage.values import decode
 
 FIXED = "A study's budget is fixed; use a new --results to change it"
+DERIVED = ("chooses", "quotes")
 
 
 def check_writable(folder: Path) -> None:
@@ -91,12 +92,17 @@ def check_unchanged(study: Study, stored: Mapping[str, Any], folder: StudyFolder
     Raises:
         UserError: naming what has changed.
     """
-    now = json.loads(json.dumps(study.describe(), allow_nan=False))
-    before = {**stored, "budget": {**stored["budget"], "trials": now["budget"]["trials"]}}
-    derived = ("chooses", "quotes")  # from the rest; schema 1 derived them otherwise
-    changed = [name for name in now if name not in derived and now[name] != before.get(name)]
-    if changed:
+    now = _asked(json.loads(json.dumps(study.describe(), allow_nan=False)))
+    before = _asked({**stored, "budget": {**stored["budget"], "trials": study.budget.trials}})
+    if changed := [name for name in now if now[name] != before.get(name)]:
         raise UserError(
             f"{folder.path} cannot be continued: its search differs in {', '.join(changed)} from "
             "what it was begun with; use a new --results"
         )
+
+
+def _asked(described: Mapping[str, Any]) -> dict[str, Any]:
+    """What was asked for, without what follows from it; schema 1 derived that otherwise."""
+    asked = {name: value for name, value in described.items() if name not in DERIVED}
+    plan = {name: value for name, value in described["plan"].items() if name != "traits"}
+    return {**asked, "plan": plan}

@@ -19,7 +19,6 @@ from tune_ad.execution.callbacks import Callback, ProgressBar, RecordWriter, Ten
 from tune_ad.execution.loop import FixedTrials, Scheduler, TrialLoop
 from tune_ad.execution.machine import Machine
 from tune_ad.search.budgets import Budget
-from tune_ad.search.plans import Optuna
 from tune_ad.search.scheduler import TrialScheduler
 from tune_ad.search.selection import ranked
 from tune_ad.search.study import Study
@@ -302,7 +301,7 @@ class Session:
     def _planned(self) -> dict[str, Any]:
         """How many trials are random before the plan adapts, or how many each baseline has."""
         plan = self.study.search.plan
-        if isinstance(plan, Optuna):
+        if plan.traits.adapts:
             return {"startup": plan.startup(self.study.budget.trials)}
         planned = self.study.planned or ()
         return {"planned": dict(Counter(configuration.baseline for configuration in planned))}

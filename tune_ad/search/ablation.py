@@ -45,9 +45,10 @@ def ablated(search: Search, kind: str) -> Search:
     """
     if kind not in ABLATIONS:
         raise UserError(f"--ablate must be one of {', '.join(ABLATIONS)}, got {kind!r}")
-    if kind == "one" and isinstance(search.plan, OneAtATime):
+    traits = search.plan.traits
+    if traits.is_ablation and ABLATIONS[kind].plan.traits.is_ablation:
         raise UserError(
-            "the search changes one parameter at a time already; leave --ablate out, or take "
+            f"the plan of the search is {traits.title} already; leave --ablate out, or take "
             "--ablate grid or --ablate sobol"
         )
     on = {

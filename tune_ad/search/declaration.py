@@ -277,11 +277,11 @@ class Search:
         self._check_claim()
         quantity = RULES[self.selection].quantity
         searched = [name for baseline in self.baselines for name in baseline.changing(quantity)]
-        if isinstance(self.plan, Optuna) and searched:
+        if self.plan.traits.adapts and searched:
             raise UserError(
                 f"search {self.name}: the rule {self.selection!r} cannot compare trials that "
                 f"differ in {', '.join(dict.fromkeys(searched))}, so it must be a setting of each "
-                "baseline, or the plan another than Optuna"
+                "baseline, or the plan one that does not adapt"
             )
 
     def _check_claim(self) -> None:

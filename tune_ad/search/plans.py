@@ -9,8 +9,8 @@ import itertools
 import math
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
-from typing import Any, NamedTuple
+from dataclasses import asdict, dataclass, field
+from typing import Any, ClassVar, NamedTuple
 
 import numpy as np
 from optuna.distributions import (
@@ -22,6 +22,8 @@ from optuna.distributions import (
 
 from tune_ad.errors import UserError
 from tune_ad.randomness import numpy_stream
+from tune_ad.storage.plan_traits import PlanTraits
+from tune_ad.storage.values import encode
 
 Space = Mapping[str, BaseDistribution]
 
@@ -52,13 +54,19 @@ class Configuration(NamedTuple):
 
 
 class Plan(ABC):
-    """Where configurations come from."""
+    """Where configurations come from: a frozen dataclass that says what kind of study it makes.
+
+    Attributes:
+        traits: what the rest of the program must know of the plan.
+    """
+
+    traits: ClassVar[PlanTraits]
 
     @abstractmethod
     def all_configurations(
         self, baselines: Sequence[ResolvedBaseline], seed: int, trials: int
     ) -> Sequence[Configuration] | None:
-        """Every configuration in the order of their trials; None if the plan adapts.
+        """Every configuration in the order of their trials; None if, and only if, the plan adapts.
 
         Args:
             baselines: as they are for the images.
@@ -69,6 +77,15 @@ class Plan(ABC):
         Raises:
             UserError: if the plan does not fit the space.
         """
+
+    def startup(self, trials: int) -> int:
+        """Random configurations before a plan adapts, in a study of that many trials."""
+        return 0
+
+    def describe(self) -> dict[str, Any]:
+        """The plan as plain data: its class, its settings and its traits."""
+        settings = encode(asdict(self))  # type: ignore[call-overload]
+        return {"name": type(self).__name__, **settings, "traits": self.traits._asdict()}
 
 
 @dataclass(frozen=True)
@@ -82,6 +99,7 @@ class Optuna(Plan):
             least 4 and at most 10.
     """
 
+    traits = PlanTraits("adaptive search (Optuna's TPE)", adapts=True)
     random_trials: int | None = None
 
     def all_configurations(
@@ -105,6 +123,7 @@ class Grid(Plan):
         with_default: whether the default is one of the values of each interval, too.
     """
 
+    traits = PlanTraits("every combination", changes_single_parameters=True)
     points: int = 5
     with_default: bool = False
 
@@ -146,6 +165,9 @@ class OneAtATime(Plan):
         points: values taken of an interval without a step.
     """
 
+    traits = PlanTraits(
+        "one parameter at a time", changes_single_parameters=True, is_designed=True
+    )
     points: int = 5
 
     def all_configurations(
@@ -175,6 +197,8 @@ class Sobol(Plan):
     they say so. No result has a say in it. Baselines take turns; repeats are dropped; a space
     without intervals may be used up.
     """
+
+    traits = PlanTraits("spread evenly over the space")
 
     def all_configurations(
         self, baselines: Sequence[ResolvedBaseline], seed: int, trials: int
@@ -244,6 +268,7 @@ class Listed(Plan):
             if empty.
     """
 
+    traits = PlanTraits("a list of configurations", is_designed=True, quotes="configurations")
     configurations: Sequence[Mapping[str, Any]] = field(default_factory=lambda: [{}])
 
     def all_configurations(

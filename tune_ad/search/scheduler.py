@@ -23,7 +23,7 @@ from optuna.trial import TrialState
 from tune_ad.errors import UserError
 from tune_ad.randomness import derived_seed
 from tune_ad.search.distributions import any_choices
-from tune_ad.search.plans import Configuration, Optuna, Plan, ResolvedBaseline, all_values
+from tune_ad.search.plans import Configuration, Plan, ResolvedBaseline, all_values
 from tune_ad.storage.records import TrialRecord, TrialSpec, identity
 
 ATTEMPTS = 100  # configurations in a row that may repeat others before what is left is looked for
@@ -58,7 +58,7 @@ class TrialScheduler:
         self.baselines, self.seed = baselines, seed
         self.fixed = plan.all_configurations(baselines, seed, trials)
         self.trials = trials if self.fixed is None else min(trials, len(self.fixed))
-        self.startup = plan.startup(trials) if isinstance(plan, Optuna) else 0
+        self.startup = plan.startup(trials)
         self.suggested: dict[int, TrialSpec] = {}
         self.ended: dict[int, str] = {}
         self.unfinished: list[TrialSpec] = []

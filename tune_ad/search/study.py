@@ -13,7 +13,7 @@ from tune_ad.errors import UserError
 from tune_ad.search.budgets import Budget
 from tune_ad.search.declaration import Baseline, Search
 from tune_ad.search.distributions import to_json
-from tune_ad.search.plans import Configuration, Listed, ResolvedBaseline
+from tune_ad.search.plans import Configuration, ResolvedBaseline
 from tune_ad.search.selection import RULES
 from tune_ad.storage.records import TrialSpec, identity
 from tune_ad.storage.values import encode
@@ -167,7 +167,7 @@ class Study:
     def chooses(self) -> bool:
         """Whether the rule decides what is tried next, trained again, or quoted."""
         decides = self.budget.evaluation_seeds or self.selection == "oracle"
-        return self.selects and (bool(decides) or self.planned is None)
+        return self.selects and (bool(decides) or self.search.plan.traits.adapts)
 
     @property
     def quotes(self) -> str:
@@ -175,8 +175,8 @@ class Study:
 
         "winner": the chosen trial, trained again on fresh seeds; "oracle": the best on the test
         set itself; "strata": the defaults of each baseline in each stratum of the claim;
-        "configurations": each of a list; "defaults": of each baseline, where nothing was chosen;
-        "nothing": where nothing is anomalous.
+        "configurations" or "defaults": each configuration, or those of each baseline, where
+        nothing was chosen, as the plan says; "nothing": where nothing is anomalous.
         """
         if self.search.whole:
             return "nothing"
@@ -186,7 +186,7 @@ class Study:
             return "oracle"
         if self.search.claim:
             return "strata"
-        return "configurations" if isinstance(self.search.plan, Listed) else "defaults"
+        return self.search.plan.traits.quotes
 
     def check_comparable(self) -> None:
         """Refuse to choose by a quantity that the trials lack or measure differently.
@@ -241,7 +241,7 @@ class Study:
         defaults = len(self.resolved_baselines)  # the first trials
         if self.selects or trials <= defaults:
             return
-        if self.planned is None:
+        if self.search.plan.traits.adapts:
             why = f"budget {self.budget_name} holds nothing out (the papers' protocol)"
             remedy = "--selection oracle, or another budget"
             if self.search.whole:
@@ -254,7 +254,6 @@ class Study:
 
     def describe(self) -> dict[str, Any]:
         """The study as plain data, for `study.json`."""
-        plan = self.search.plan
         return {
             "name": self.name,
             "data_set": self.data_set,
@@ -264,7 +263,7 @@ class Study:
             "settings": encode(self.settings),
             "budget_name": self.budget_name,
             "budget": encode(asdict(self.budget)),
-            "plan": {"name": type(plan).__name__, **encode(asdict(plan))},  # type: ignore[call-overload]
+            "plan": self.search.plan.describe(),
             "pruning": self.search.pruning,
             "chooses": self.chooses,
             "quotes": self.quotes,

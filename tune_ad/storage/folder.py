@@ -45,6 +45,10 @@ NEEDED: Mapping[str, Any] = {
     "created": str,
 }
 """What every `study.json` holds, by name: a kind, or what it holds in turn."""
+SINCE_SCHEMA_2: Mapping[str, Any] = {
+    "study": {"chooses": bool, "quotes": str, "plan": {"name": str, "traits": {"title": str}}}
+}
+"""What it holds beside that; of schema 1 it is derived."""
 
 
 def study_folder(results: Path, name: str) -> Path:
@@ -141,7 +145,8 @@ class StudyFolder:
                 f"{self.study} has schema {schema}, this version reads up to {SCHEMA}; "
                 "install a newer tune_ad"
             )
-        if lost := _lost(study, NEEDED):
+        lost = _lost(study, NEEDED)
+        if lost or (schema != 1 and (lost := _lost(study, SINCE_SCHEMA_2))):
             raise UserError(
                 f"{self.study} does not describe a study, it lacks {', '.join(lost)}; restore it "
                 "from a backup"

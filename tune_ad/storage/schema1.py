@@ -2,7 +2,8 @@
 
 Schema 1 named metrics by one text ("test_auroc/svhn", "train_pretraining/loss_bits_per_dim") and
 score variants by another ("mc_samples=5"); it left it to the reader to derive what a study quotes,
-whether it chooses, the main score, what may be compared, and what a detector warns of.
+whether it chooses, what its plan is like, the main score, what may be compared, and what a
+detector warns of.
 """
 
 import ast
@@ -12,6 +13,7 @@ from typing import Any
 import numpy as np
 
 from tune_ad.storage.metric import BITS_PER_DIM, Metric, ScoreVariant
+from tune_ad.storage.plan_traits import PlanTraits
 
 STAGES = ("pretraining", "warm start", "train")  # before the last; other names are of phases
 EARLY_STOPPING = {"best_epoch": "best_epoch", "plateau": "stopped"}
@@ -21,6 +23,16 @@ NEARLY_ONE_CODE = (
     "hardly the forward KL; more samples, a smaller code or a smaller tempering help"
 )
 """The one warning of schema 1, which was derived from the effective shares."""
+PLANS = {
+    "Optuna": PlanTraits("adaptive search (Optuna's TPE)", adapts=True),
+    "Grid": PlanTraits("every combination", changes_single_parameters=True),
+    "OneAtATime": PlanTraits(
+        "one parameter at a time", changes_single_parameters=True, is_designed=True
+    ),
+    "Sobol": PlanTraits("spread evenly over the space"),
+    "Listed": PlanTraits("a list of configurations", is_designed=True, quotes="configurations"),
+}
+"""What the plans of schema 1, which stored only their names and settings, were like."""
 Row = dict[str, Any]
 
 
@@ -132,6 +144,7 @@ def upgraded_study(study: Mapping[str, Any]) -> Row:
     asked = {"whole": False, "outsiders": [], "patience": 0, "claim": {}, **study["study"]}
     asked["pruning"] = asked.pop("early_stopping", False)
     asked["budget"] = {"only": {}, **asked["budget"]}
+    asked["plan"] = _plan(asked.get("plan") or {"name": ""})
     asked["chooses"] = _chooses(asked)
     asked["quotes"] = _quotes(asked)
     tasks = [{"class_name": "", "title": task["name"], **task} for task in study["tasks"]]
@@ -141,11 +154,13 @@ def upgraded_study(study: Mapping[str, Any]) -> Row:
 def _chooses(asked: Mapping[str, Any]) -> bool:
     """Whether a rule chose among the trials, as reports of schema 1 had it."""
     decides = bool(asked["budget"]["evaluation_seeds"]) or asked["selection"] == "oracle"
-    return decides or _plan(asked) in ("", "Optuna")
+    return decides or asked["plan"]["name"] in ("", "Optuna")
 
 
-def _plan(asked: Mapping[str, Any]) -> str:
-    return str((asked.get("plan") or {}).get("name", ""))
+def _plan(plan: Mapping[str, Any]) -> Row:
+    """The plan with its traits; one that schema 1 did not have may have adapted."""
+    traits = PLANS.get(plan["name"], PlanTraits(plan["name"] or "unknown", adapts=True))
+    return {**plan, "traits": traits._asdict()}
 
 
 def _quotes(asked: Mapping[str, Any]) -> str:
@@ -158,7 +173,7 @@ def _quotes(asked: Mapping[str, Any]) -> str:
         return "oracle"
     if asked["claim"]:
         return "strata"
-    return "configurations" if _plan(asked) == "Listed" else "defaults"
+    return str(asked["plan"]["traits"]["quotes"])
 
 
 def upgraded_details(details: Mapping[str, Any]) -> Row:

@@ -8,7 +8,14 @@ import pandas as pd
 from analysis.document.format import short
 from analysis.study import StudyRecords
 
-NOT_COMPARED = ("schema", "created", "study.name", "study.baselines")
+NOT_COMPARED = (
+    "schema",
+    "created",
+    "study.name",
+    "study.baselines",
+    "study.plan.name",
+    "study.plan.traits",
+)
 
 
 def setting_differences(studies: Sequence[StudyRecords], labels: Sequence[str]) -> pd.DataFrame:
@@ -78,6 +85,7 @@ def _is_budget(name: str) -> bool:
 def _recorded(study: StudyRecords) -> Iterator[tuple[str, str]]:
     """Everything that is recorded of a study, by its dotted name."""
     yield "baselines", ", ".join(study.baselines)
+    yield "plan", study.plan.title
     for name, text in _flat(study.stored, ""):
         if not name.startswith(NOT_COMPARED):
             yield name.removeprefix("study."), text

@@ -21,8 +21,6 @@ FAILED = "failed"
 UNANSWERED = "without a response"
 LACKING = "without a parameter of the space"
 OUTSIDE = "with a parameter outside its space"
-FIXED_PLANS = ("Grid", "Listed", "OneAtATime", "Sobol")
-"""Plans that fix all their configurations before the first trial."""
 
 
 class Observations(NamedTuple):
@@ -169,10 +167,10 @@ def startup(study: StudyRecords) -> float:
     was given; without that, only the defaults count as not adaptive, which errs on the careful
     side.
     """
-    if study.plan in FIXED_PLANS:
+    if not study.plan.adapts:
         return math.inf
     stored: int | None = study.stored.get("startup")
-    declared: int | None = study.search.get("plan", {}).get("random_trials")
+    declared: int | None = study.search["plan"].get("random_trials")
     return stored or declared or len(study.baselines)
 
 

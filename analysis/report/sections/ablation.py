@@ -25,9 +25,9 @@ ABOUT = (
 def section(findings: Findings) -> Section | None:
     """The table of effects and a figure per baseline; None where the plan makes no such change."""
     study, effects = findings.study, findings.effects
-    if not study.changes_single_parameters:
+    if not study.plan.changes_single_parameters:
         return None
-    title = "One change at a time" if study.is_ablation else "Effects of single parameters"
+    title = "One change at a time" if study.plan.is_ablation else "Effects of single parameters"
     if not effects:
         return Section(title, [Text("No change was tested beside its reference yet.")])
     blocks: list[Block] = [_table(study, effects)]

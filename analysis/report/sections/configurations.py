@@ -160,10 +160,10 @@ def _caption(study: StudyRecords, per_baseline: Sequence[Spread]) -> str:
     )
     fresh = "; the quoted number comes from fresh seeds" * bool(study.budget["evaluation_seeds"])
     return (
-        f"Distribution of {_response(study).axis} over the configurations that the plan "
-        f"{study.plan} tried, mean over replicas; n = configurations, std = over configurations, "
-        "not over seeds. Compare this spread over hyperparameters with the gap between methods "
-        "(ROBOD); do not pick parameters from it."
+        f"Distribution of {_response(study).axis} over the configurations that were tried "
+        f"({study.plan.title}), mean over replicas; n = configurations, std = over "
+        "configurations, not over seeds. Compare this spread over hyperparameters with the gap "
+        "between methods (ROBOD); do not pick parameters from it."
         + (
             f" Chosen: by the selection rule {study.rule}, on the search's own seeds{fresh}."
             * study.chooses

@@ -24,7 +24,7 @@ def _rows(study: StudyRecords) -> Iterator[tuple[str, str]]:
     data = (f"{name}: {data_set['about']}" for name, data_set in stored["data"].items())
     changes = {**stored.get("changes", {}), **search["settings"]}
     hardware = {name: value for name, value in stored["hardware"].items() if value}
-    yield "search", f"{study.name}; plan {study.plan or 'unknown'}, seed {search.get('seed', 0)}"
+    yield "search", f"{study.name}; plan: {study.plan.title}; seed {search.get('seed', 0)}"
     yield "data", "; ".join(data)
     yield "tasks", ", ".join(study.task_title(task["name"]) for task in stored["tasks"])
     yield "budget", f"{search['budget_name']}: {_listed(study.budget)}"

@@ -44,15 +44,16 @@ from analysis.stats.estimates import LEAST_PAIRS
 from analysis.study import StudyRecords
 
 PLACE = 40
-DESIGNED_PLANS = ("OneAtATime", "Listed")
-"""Plans whose trials are not spread over the space; an ablation has a section of its own."""
 
 
 def section(findings: Findings) -> Section | None:
-    """The sensitivity of each baseline; None where no plan searched a space."""
+    """The sensitivity of each baseline; None where no space was searched.
+
+    An ablation has a section of its own.
+    """
     study = findings.study
     searched = [name for name in study.baselines if study.spaces[name]]
-    if study.plan in DESIGNED_PLANS:
+    if study.plan.is_designed:
         return None
     per_baseline = [observations(study, name) for name in searched]
     if not per_baseline or (study.whole and not any(trials.n for trials in per_baseline)):
