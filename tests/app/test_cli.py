@@ -84,6 +84,21 @@ TYPING_ERRORS = [
 ]
 
 
+def test_help_is_shown_before_anything_heavy_is_imported():
+    code = (
+        "import sys\n"
+        "from tune_ad.app.cli import main\n"
+        "try: main(['--help'])\n"
+        "except SystemExit as end: assert not end.code\n"
+        "assert not {'torch', 'ray', 'optuna', 'pandas'} & set(sys.modules)"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code], cwd=REPOSITORY, capture_output=True, text=True
+    )
+    assert done.returncode == 0, done.stderr
+    assert "--ablate [KIND]" in done.stdout
+
+
 def test_typing_errors_are_answered_before_anything_heavy_is_imported(tmp_path):
     code = (
         "import sys\n"

@@ -87,6 +87,14 @@ def test_an_ablation_is_one_at_a_time_unless_it_is_named():
     assert Options("x", ablate="one").study == "x-ablation"
 
 
+def test_help_says_of_every_kind_of_ablation_what_it_does_and_how_its_study_is_called():
+    text = OPTIONS["ablate"].help
+    for name, kind in ABLATIONS.items():
+        assert f"{name} ({kind.about})" in text
+        assert kind.suffix in text
+        assert Options("x", ablate=name).study == f"x{kind.suffix}"
+
+
 def test_help_shows_every_option_and_its_default(capsys):
     with pytest.raises(SystemExit) as stopped:
         parser.parse(["--help"])

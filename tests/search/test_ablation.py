@@ -92,7 +92,7 @@ def test_an_ablation_is_a_study_of_its_own(begin, tmp_path, kind, tried):
     assert (stored["search"], stored["ablation"]) == ("tiny", kind)
     assert stored["study"]["name"] == name
     assert stored["study"]["selection"] == "validation"
-    plan = ABLATIONS[kind].plan
+    plan = ABLATIONS[kind].plan()
     assert stored["study"]["plan"] == plan.describe()
     assert stored["study"]["pruning"] is False
     assert stored["seeds"] == [0, 1, 2]

@@ -9,7 +9,6 @@ from tune_ad.app.cost import Size
 from tune_ad.app.options import OPTIONS, Options, defaults
 from tune_ad.app.parser import program
 from tune_ad.app.session import Outcome, Session
-from tune_ad.search.ablation import ABLATIONS
 from tune_ad.search.budgets import BUDGETS
 from tune_ad.search.declaration import Baseline
 from tune_ad.search.selection import RULES
@@ -37,7 +36,7 @@ def opening(session: Session) -> str:
     continued = f", of which {_count(ended, 'trial')} have run" if ended else ""
     return "\n".join(
         [
-            f"{study.name}: {_ablation(options)}{_size(session.size())}{continued}; budget "
+            f"{study.name}: {_ablation(session)}{_size(session.size())}{continued}; budget "
             f"{study.budget_name}{reason}; {_count(session.concurrent, 'trial')} at a time",
             _selection(session),
             f"watch: {_tensorboard(session)}",
@@ -50,7 +49,7 @@ def plan(session: Session) -> str:
     study = session.study
     data = f"{study.data_set}, images {'x'.join(map(str, study.shape))}"
     lines = [
-        f"{study.name}: {_ablation(session.options)}{data}",
+        f"{study.name}: {_ablation(session)}{data}",
         f"tasks: {', '.join(task.title for task in session.tasks)}; seeds: "
         f"{', '.join(map(str, study.seeds))}",
         f"plan: {study.search.plan.traits.title}",
@@ -89,10 +88,10 @@ def _size(size: Size) -> str:
     return f"{_count(size.trials, 'trial')}, {_count(size.models, 'model')}"
 
 
-def _ablation(options: Options) -> str:
-    if options.ablate is None:
+def _ablation(session: Session) -> str:
+    if session.options.ablate is None:
         return ""
-    return f"ablation of {options.search}, {ABLATIONS[options.ablate].about}; "
+    return f"ablation of {session.options.search}, {session.study.search.plan.traits.title}; "
 
 
 def _tensorboard(session: Session) -> str:

@@ -5,16 +5,18 @@ Python fills the same fields. Nothing here imports torch, Ray or Optuna.
 """
 
 import argparse
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any, NamedTuple, TypeVar
 
 from tune_ad.errors import UserError, did_you_mean
+from tune_ad.search.ablation import ABLATIONS, SEEDS
 from tune_ad.search.budgets import BUDGETS
 from tune_ad.search.selection import RULES
 
 SEARCH, BUDGET, MACHINE = "the search", "the budget", "the machine"
+DEFAULT_ABLATION = next(iter(ABLATIONS))
 
 T = TypeVar("T")
 
@@ -58,6 +60,16 @@ def assignment(text: str) -> tuple[str, str]:
     if not name or not value:
         raise argparse.ArgumentTypeError(f"must be name=value, got {text!r}")
     return name, value
+
+
+def _either(texts: Iterable[str]) -> str:
+    """Alternatives in words.
+
+    >>> _either(["a", "b", "c"])
+    'a, b or c'
+    """
+    *first, last = texts
+    return " or ".join([", ".join(first), last] if first else [last])
 
 
 class Option(NamedTuple):
@@ -135,7 +147,7 @@ class Options:
 
     Attributes:
         search: name of the search.
-        ablate: "one", "grid" or "sobol": run the ablation of the search instead.
+        ablate: a kind of `ABLATIONS`: run the ablation of the search instead.
         resume: continue the study in the folder.
         extend: number of trials to add to the study.
         evaluate: whether to train the winner again on fresh seeds.
@@ -163,14 +175,15 @@ class Options:
     search: str
     ablate: str | None = option(
         None,
-        "vary the parameters around their defaults instead of searching: one at a time (the "
-        "default), every combination (grid), or spread evenly (sobol). Every configuration is "
-        "tested on at least 3 seeds unless --seeds says otherwise. It is a study of its own, "
-        "whose name ends in -ablation, -grid or -sobol",
+        "vary the parameters around their defaults instead of searching: "
+        f"{_either(f'{name} ({kind.about})' for name, kind in ABLATIONS.items())}; without KIND "
+        f"{DEFAULT_ABLATION}. Every configuration is tested on at least {SEEDS} seeds unless "
+        "--seeds says otherwise. It is a study of its own, whose name ends in "
+        f"{_either(kind.suffix for kind in ABLATIONS.values())}",
         SEARCH,
         metavar="KIND",
-        flag_value="one",
-        choices=("one", "grid", "sobol"),
+        flag_value=DEFAULT_ABLATION,
+        choices=tuple(ABLATIONS),
     )
     resume: bool = option(
         False,
@@ -313,11 +326,7 @@ class Options:
     @property
     def study(self) -> str:
         """Name of the study: the search's, or its ablation's."""
-        if self.ablate is None:
-            return self.search
-        from tune_ad.search.ablation import ABLATIONS  # loads Optuna
-
-        return self.search + ABLATIONS[self.ablate].suffix
+        return self.search + (ABLATIONS[self.ablate].suffix if self.ablate else "")
 
 
 def _declared() -> dict[str, Option]:

@@ -8,8 +8,18 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 from tune_ad import __version__
-from tune_ad.app.options import BUDGET, MACHINE, OPTIONS, SEARCH, Option, Options, defaults
+from tune_ad.app.options import (
+    BUDGET,
+    DEFAULT_ABLATION,
+    MACHINE,
+    OPTIONS,
+    SEARCH,
+    Option,
+    Options,
+    defaults,
+)
 from tune_ad.errors import UserError, did_you_mean
+from tune_ad.search.ablation import ABLATIONS
 
 COMMANDS: Mapping[str, Mapping[str, Any]] = {
     "list": {"action": "store_true", "help": "list every search"},
@@ -152,7 +162,8 @@ def _unknown(arguments: Sequence[str]) -> str:
 
 def _idle(name: str, command: str) -> str:
     """What to say of an option of a search beside a command that runs none."""
-    hint = "; an ablation is reported by its own name, as in NAME-ablation"
+    ablation = f"NAME{ABLATIONS[DEFAULT_ABLATION].suffix}"
+    hint = f"; an ablation is reported by its own name, as in {ablation}"
     return f"{FLAGS[name]} does not go with --{command}; leave it out" + (
         hint if name == "ablate" else ""
     )
