@@ -8,7 +8,7 @@ trial's number: with one trial at a time, a resumed study tries what an uninterr
 import itertools
 import warnings
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 import optuna
 from optuna.distributions import (
@@ -31,6 +31,18 @@ REDUCTION = 3  # of successive halving: one trial in so many goes on at each run
 FIRST_RUNG = 3  # reports before a trial can be stopped
 
 Reports = Iterable[tuple[int, float | None]]
+
+
+class Proposal(NamedTuple):
+    """What is to be tried next.
+
+    Attributes:
+        configuration: that no earlier trial had, unless the plan lists it twice.
+        sampled: the trial of Optuna's study that sampled it; None if the plan named it.
+    """
+
+    configuration: Configuration
+    sampled: optuna.Trial | None = None
 
 
 class TrialScheduler:
@@ -56,11 +68,12 @@ class TrialScheduler:
         pruning: bool = False,
     ) -> None:
         self.baselines, self.seed = baselines, seed
+        self.names = [baseline.name for baseline in baselines]
         self.fixed = plan.all_configurations(baselines, seed, trials)
         self.trials = trials if self.fixed is None else min(trials, len(self.fixed))
         self.startup = plan.startup(trials)
         self.suggested: dict[int, TrialSpec] = {}
-        self.ended: dict[int, str] = {}
+        self.ended: set[int] = set()
         self.unfinished: list[TrialSpec] = []
         self.seen: set[str] = set()
         self.running: dict[int, optuna.Trial] = {}
@@ -105,14 +118,16 @@ class TrialScheduler:
             self._start(spec)
             return spec
         number = len(self.suggested)
-        configuration = self._configuration(number) if number < self.trials else None
-        if configuration is None:
+        if number >= self.trials:
             return None
-        spec = TrialSpec(number, configuration.baseline, configuration.params)
+        proposal = self._propose(number)
+        if proposal is None:
+            self.exhausted = True
+            return None
+        spec = TrialSpec(number, *proposal.configuration)
         self.suggested[number] = spec
-        self.seen.add(_mark(*configuration))
-        if number not in self.running:
-            self._start(spec)
+        self.seen.add(_mark(*proposal.configuration))
+        self._start(spec, proposal.sampled)
         return spec
 
     def report(self, number: int, objective: float | None) -> bool:
@@ -130,7 +145,7 @@ class TrialScheduler:
     def tell(self, record: TrialRecord) -> None:
         """Learn how a trial ended."""
         trial = self.running.pop(record.number)
-        self.ended[record.number] = record.state
+        self.ended.add(record.number)
         if record.objective is None or record.state == "failed":
             self.study.tell(trial, state=TrialState.FAIL)
         elif record.state == "pruned":
@@ -138,22 +153,27 @@ class TrialScheduler:
         else:
             self.study.tell(trial, record.objective)
 
-    def _configuration(self, number: int) -> Configuration | None:
+    def _propose(self, number: int) -> Proposal | None:
+        """What the plan tries next; None if nothing of the spaces is left."""
         if self.fixed is not None:
-            return self.fixed[number]
+            return Proposal(self.fixed[number])
         if number < len(self.baselines):
             baseline = self.baselines[number]
-            return Configuration(baseline.name, dict(baseline.default))
+            return Proposal(Configuration(baseline.name, dict(baseline.default)))
+        return self._sample_new(number) or next(map(Proposal, self._untried()), None)
+
+    def _sample_new(self, number: int) -> Proposal | None:
+        """A configuration that Optuna samples and no trial had; None if all attempts repeat some.
+
+        Optuna's study keeps the repeats as failed.
+        """
         for attempt in range(ATTEMPTS):
             with any_choices():
-                trial, configuration = self._sampled(number, attempt)
+                trial, configuration = self._sample(number, attempt)
             if _mark(*configuration) not in self.seen:
-                self.running[number] = trial
-                return configuration
+                return Proposal(configuration, trial)
             self.study.tell(trial, state=TrialState.FAIL)
-        left = next(self._untried(), None)
-        self.exhausted = left is None
-        return left
+        return None
 
     def _untried(self) -> Iterator[Configuration]:
         """What chance has missed of the spaces without intervals; the others are never used up."""
@@ -166,16 +186,17 @@ class TrialScheduler:
                 if _mark(*configuration) not in self.seen:
                     yield configuration
 
-    def _sampled(self, number: int, attempt: int) -> tuple[optuna.Trial, Configuration]:
+    def _sample(self, number: int, attempt: int) -> tuple[optuna.Trial, Configuration]:
+        """Ask Optuna's study, whose sampler is seeded anew for each trial and attempt."""
         seed = derived_seed(self.seed, "suggest", number, attempt) % 2**32
         late = attempt >= ATTEMPTS // 2  # TPE keeps repeating its favourites; chance does not
         self.study.sampler = (
             optuna.samplers.RandomSampler(seed) if late else _tpe(seed, self.startup)
         )
         trial = self.study.ask()
-        names = [baseline.name for baseline in self.baselines]
-        name = names[0] if len(names) == 1 else trial.suggest_categorical("baseline", names)
-        baseline = self.baselines[names.index(name)]
+        several = len(self.names) > 1
+        name = trial.suggest_categorical("baseline", self.names) if several else self.names[0]
+        baseline = self.baselines[self.names.index(name)]
         return trial, Configuration(
             name,
             {
@@ -187,20 +208,24 @@ class TrialScheduler:
     def _key(self, baseline: ResolvedBaseline, parameter: str) -> str:
         return parameter if len(self.baselines) == 1 else f"{baseline.name}/{parameter}"
 
-    def _start(self, spec: TrialSpec) -> None:
+    def _start(self, spec: TrialSpec, sampled: optuna.Trial | None = None) -> None:
+        """Note that a trial runs, as the one that Optuna sampled or entered into its study."""
+        self.running[spec.number] = sampled or self._enter(spec)
+
+    def _enter(self, spec: TrialSpec) -> optuna.Trial:
         """Enter a configuration that Optuna did not sample itself into its study."""
-        baseline = next(baseline for baseline in self.baselines if baseline.name == spec.baseline)
+        baseline = self.baselines[self.names.index(spec.baseline)]
         params = {self._key(baseline, name): spec.params[name] for name in baseline.space}
         distributions = {self._key(baseline, name): d for name, d in baseline.space.items()}
         if len(self.baselines) > 1:
             params["baseline"] = baseline.name
-            distributions["baseline"] = CategoricalDistribution([a.name for a in self.baselines])
+            distributions["baseline"] = CategoricalDistribution(self.names)
         running = optuna.trial.create_trial(
             state=TrialState.RUNNING, params=params, distributions=distributions
         )
         self.study.add_trial(running)
         newest = self.study.get_trials(deepcopy=False)[-1]
-        self.running[spec.number] = optuna.Trial(self.study, newest._trial_id)
+        return optuna.Trial(self.study, newest._trial_id)
 
 
 def _mark(baseline: str, params: Mapping[str, Any]) -> str:
