@@ -170,6 +170,25 @@ def test_a_data_set_may_have_budgets_of_its_own():
     declared = search(data=("mnist", "cifar"), budgets_on={"cifar": {"quick": small}})
     assert declared.budgets_for("mnist") == BUDGET_OF
     assert declared.budgets_for("cifar") == {**BUDGET_OF, "quick": small}
+    assert declared.budgets_for("cifar10") == declared.budgets_for("cifar")
+
+
+def test_the_sets_against_which_a_data_set_is_set_go_by_both_of_its_names():
+    declared = search(outsiders={"mnist": ("fmnist", "noise")}, selection="random")
+    assert declared.outsiders_for("mnist") == ("fmnist", "noise")
+    two = {"cifar": ("svhn",), "fmnist": ("mnist",)}
+    declared = search(data=("cifar", "fmnist"), outsiders=two, selection="random")
+    for short, full in (("cifar", "cifar10"), ("fmnist", "fashion_mnist")):
+        assert declared.outsiders_for(short) == declared.outsiders_for(full) == two[short]
+    assert declared.outsiders_for("mnist") == ()
+
+
+def test_a_setting_that_is_a_parameter_of_no_detector_is_refused():
+    message = refusal(lambda: study(settings={"learning_rat": 1e-3}).baselines)
+    assert message == (
+        "--set: no detector of this search has a parameter 'learning_rat'; did you mean "
+        "learning_rate?"
+    )
 
 
 def test_the_default_is_the_released_one_for_the_images():

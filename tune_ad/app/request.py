@@ -56,7 +56,7 @@ class Request(NamedTuple):
     @property
     def outsiders(self) -> tuple[str, ...]:
         """The data sets and controls that are anomalous; none if the classes are tasks."""
-        return self.search.outsiders.get(self.data, ())
+        return self.search.outsiders_for(self.data)
 
     def varies(self, baseline: Baseline) -> bool:
         """Whether the study varies a parameter of a baseline."""

@@ -90,8 +90,7 @@ class Session:
     def costs(self) -> dict[str, Cost]:
         """What the study would take under each budget, on this machine: trains short probes."""
         speeds = measured_speed(self.study, self.options.device)
-        alias = self.study.search.names()[self.options.search]
-        budgets = self.study.search.budgets_for(alias)
+        budgets = self.study.search.budgets_for(self.study.data_set)
         budgets[self.study.budget_name] = self.study.budget
         at_a_time = min(self.concurrent, self.machine.slots(1, self.options.gpus or 0.0))
         costs = {}

@@ -4,8 +4,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from tune_ad.detectors.config import Rule
-from tune_ad.errors import UserError, did_you_mean
-from tune_ad.search.declaration import Baseline
+from tune_ad.search.declaration import Baseline, check_parameters
 
 TRUTH = {"true": True, "True": True, "false": False, "False": False}
 
@@ -22,14 +21,11 @@ def read_settings(settings: Mapping[str, Any], baselines: Sequence[Baseline]) ->
     Raises:
         UserError: if no baseline has such a hyperparameter, or one of them refuses its value.
     """
+    check_parameters(settings, baselines)
     declared = [baseline.detector.Config.rules() for baseline in baselines]
-    names = sorted({name for rules in declared for name in rules})
     values = {}
     for name, value in settings.items():
         rules = [rules[name] for rules in declared if name in rules]
-        if not rules:
-            hint = did_you_mean(name, names) or f"choose from {', '.join(names)}"
-            raise UserError(f"--set: no detector of this search has a parameter {name!r}; {hint}")
         values[name] = _read_by_any(value, rules) if isinstance(value, str) else value
         for rule in rules:
             rule.check(name, values[name])

@@ -1,15 +1,16 @@
 """The declaration of a search: its baselines, data sets, budgets, plan and rule."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, fields, replace
 from typing import Any
 
 from optuna.distributions import CategoricalDistribution
 
+from tune_ad.data import canonical_name
 from tune_ad.detectors.base import Detector, skeleton
 from tune_ad.detectors.config import Config
 from tune_ad.detectors.nets import ImageShape
-from tune_ad.errors import UserError
+from tune_ad.errors import UserError, did_you_mean
 from tune_ad.search.budgets import BUDGETS, PAPER, STANDARD, Budget
 from tune_ad.search.claim import Claim
 from tune_ad.search.distributions import any_choices, equal_choices
@@ -151,6 +152,19 @@ class Baseline:
                 )
             for value in values:
                 self.config(shape, {name: value})  # refuses an illegal one
+
+
+def check_parameters(names: Iterable[str], baselines: Iterable[Baseline]) -> None:
+    """Refuse to set what is a parameter of none of the baselines.
+
+    Raises:
+        UserError: naming the parameter, with the nearest names or all of them.
+    """
+    known = sorted({item.name for b in baselines for item in fields(b.detector.Config)})
+    for name in names:
+        if name not in known:
+            hint = did_you_mean(name, known) or f"choose from {', '.join(known)}"
+            raise UserError(f"--set: no detector of this search has a parameter {name!r}; {hint}")
 
 
 @dataclass(frozen=True)
@@ -305,9 +319,22 @@ class Search:
         return self.whole or bool(self.outsiders)
 
     def budgets_for(self, data: str) -> dict[str, Budget]:
-        """The budgets on a data set, by its short name."""
+        """The budgets on a data set, which goes by its short or by its full name."""
         general = {"standard": STANDARD, "paper": PAPER}
-        return {**general, **self.budgets, **self.budgets_on.get(data, {})}
+        return {**general, **self.budgets, **self.budgets_on.get(self._short_name(data), {})}
+
+    def outsiders_for(self, data: str) -> tuple[str, ...]:
+        """Names of the sets against which a data set is set; none if its classes are tasks.
+
+        Args:
+            data: its short or its full name.
+        """
+        return self.outsiders.get(self._short_name(data), ())
+
+    def _short_name(self, data: str) -> str:
+        """The name by which the search knows a data set; the name given if it has no such set."""
+        known = (name for name in self.data if data in (name, canonical_name(name)))
+        return next(known, data)
 
     def names(self) -> dict[str, str]:
         """The names under which the search appears, each with its data set's short name."""

@@ -6,12 +6,12 @@ from dataclasses import asdict, dataclass, field, fields
 from functools import cached_property
 from typing import Any
 
-from tune_ad.data import ImageSet, Task, against, canonical_name, class_tasks, whole
+from tune_ad.data import ImageSet, Task, against, class_tasks, whole
 from tune_ad.detectors.config import Config
 from tune_ad.detectors.nets import ImageShape
 from tune_ad.errors import UserError
 from tune_ad.search.budgets import Budget
-from tune_ad.search.declaration import Baseline, Search
+from tune_ad.search.declaration import Baseline, Search, check_parameters
 from tune_ad.search.distributions import to_json
 from tune_ad.search.plans import Configuration, ResolvedBaseline
 from tune_ad.search.selection import RULES
@@ -52,22 +52,13 @@ class Study:
         Raises:
             UserError: if a setting is a parameter of no baseline.
         """
-        for name in self.settings:
-            known = {
-                entry.name for b in self.search.baselines for entry in fields(b.detector.Config)
-            }
-            if name not in known:
-                raise UserError(
-                    f"no detector of {self.name} has a parameter {name!r}; "
-                    f"choose from {', '.join(sorted(known))}"
-                )
+        check_parameters(self.settings, self.search.baselines)
         return {baseline.title: self._settled(baseline) for baseline in self.search.baselines}
 
     @property
     def outsiders(self) -> tuple[str, ...]:
         """Names of the sets against which the data set is set; none if its classes are tasks."""
-        declared = self.search.outsiders.items()
-        return next((sets for name, sets in declared if canonical_name(name) == self.data_set), ())
+        return self.search.outsiders_for(self.data_set)
 
     def _settled(self, baseline: Baseline) -> Baseline:
         left = {n: values for n, values in self.budget.only.items() if n not in self.settings}
