@@ -1,5 +1,6 @@
 from dataclasses import replace
 
+import numpy as np
 import pytest
 import torch
 from optuna.distributions import CategoricalDistribution, FloatDistribution
@@ -7,6 +8,7 @@ from optuna.distributions import CategoricalDistribution, FloatDistribution
 from tune_ad.app import speed as speed_module
 from tune_ad.app.cost import Sizes, cost, image_sizes, overhead
 from tune_ad.app.speed import Speed, measured_speed, relative_operations
+from tune_ad.data import Arrays, class_tasks, from_arrays
 from tune_ad.detectors.autoencoders.ae import AE
 from tune_ad.detectors.base import Detector
 from tune_ad.detectors.config import Config
@@ -19,12 +21,22 @@ from tune_ad.search.declaration import Baseline, Search
 from tune_ad.search.plans import Grid, Listed
 from tune_ad.search.study import Study
 from tune_ad.training.replica import Replica
+from tune_ad.training.suite import Suite
 
 RATE = {"learning_rate": FloatDistribution(1e-5, 1e-2, log=True)}
 BUDGET = Budget(trials=10, epochs=20, seeds=2, evaluation_seeds=0, evaluations=5)
 SIZES = Sizes(train=100, validation=0, test=0, tasks=3)
 SPEED = Speed(train=(0.01,), fit=0.0, score=0.001, variants=0.003)
 SPEEDS = {"PGN": SPEED}
+
+
+@pytest.fixture
+def fifteens():
+    """Two classes of fifteen training and five test images."""
+    images = [np.zeros((2 * n, 4, 4), np.uint8) for n in (15, 5)]
+    labels = [np.repeat([0, 1], n) for n in (15, 5)]
+    arrays = Arrays(images[0], labels[0], images[1], labels[1])
+    return from_arrays("fifteens", ("a", "b"), arrays, "made for a test")
 
 
 def study(*baselines, budget=BUDGET, **fields):
@@ -198,6 +210,15 @@ def test_the_images_of_a_whole_data_set():
     assert image_sizes(BUDGET, 1000, 500, 1) == (900, 100, 500, 1)
     capped = replace(BUDGET, validation_images=30, test_images=40)
     assert image_sizes(capped, 1000, 500, 1) == (900, 30, 40, 1)
+
+
+def test_a_tenth_of_few_images_is_held_out_as_the_suite_does(fifteens):
+    suite = Suite.prepare([fifteens], class_tasks(fifteens), BUDGET, 0)
+    sizes = image_sizes(BUDGET, 15, len(fifteens.test_images), 2)
+    for split in suite.splits.values():
+        assert sizes.train == len(split["train"]) == 13
+        validation = len(split["validation_normal"]) + len(split["validation_anomalous"])
+        assert sizes.validation == validation == 4
 
 
 def test_the_winner_on_fresh_seeds_is_part_of_the_cost():

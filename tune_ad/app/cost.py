@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 from tune_ad.app.speed import Speed
+from tune_ad.data.splits import held_out_images
 from tune_ad.detectors.schedule import Stage
 from tune_ad.search.budgets import Budget
 from tune_ad.search.study import Study
@@ -115,7 +116,7 @@ def image_sizes(
         classes: number of classes of which one is normal; 1 if the whole data set is normal.
         outsiders: number of test images of each other data set.
     """
-    held_out = int(class_images * budget.validation_fraction)
+    held_out = held_out_images(class_images, budget.validation_fraction)
     train = min(class_images - held_out, budget.train_images or class_images)
     others = held_out * (classes - 1)
     cap = held_out + others if budget.validation_images is None else budget.validation_images

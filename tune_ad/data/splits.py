@@ -111,6 +111,15 @@ def split(task: Task, pool: Pool, sizes: SplitSizes, seed: int) -> Split:
     return parts
 
 
+def held_out_images(images: int, fraction: float) -> int:
+    """How many of so many training images of a class are held out: a fraction, rounded half up.
+
+    >>> held_out_images(14, 0.1), held_out_images(15, 0.1)
+    (1, 2)
+    """
+    return int(fraction * images + 0.5)
+
+
 def _of_classes(by_class: Sequence[Indices], labels: Sequence[int]) -> list[Indices]:
     return [by_class[label] for label in labels]
 
@@ -144,7 +153,7 @@ def _cut(
         stream = numpy_stream(seed, "validation cut", task.source, label)
         # The permutation is of places within the class: other sets in the pool do not matter.
         shuffled = indices.numpy()[stream.permutation(len(indices))]
-        count = int(fraction * len(indices) + 0.5)
+        count = held_out_images(len(indices), fraction)
         held_out.append(shuffled[:count])
         trainable.append(shuffled[count:])
     return held_out, trainable
