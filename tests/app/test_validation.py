@@ -15,6 +15,7 @@ from analysis.report.study_report import write_report
 from tests.naming import short
 from tune_ad.app import validation
 from tune_ad.app.options import Options
+from tune_ad.app.resuming import continued_budget
 from tune_ad.app.validation import prepare
 from tune_ad.data import resolution
 from tune_ad.errors import UserError
@@ -280,11 +281,14 @@ def test_a_study_is_not_overwritten(refused, results):
     ("options", "words"),
     [
         ({"budget": "standard"}, ["quick", "standard", "--results"]),
-        (in_budget(epochs=9), ["epochs", "3", "9", "--results"]),
-        (in_budget(seeds=2), ["seeds", "1", "2"]),
-        (in_budget(classes=("1", "2")), ["classes", "(0, 1)", "(1, 2)"]),
-        (in_budget(train_images=30), ["train_images", "60", "30"]),
-        (in_budget(evaluation_seeds=9), ["evaluation_seeds", "2", "9"]),
+        (in_budget(epochs=9), ["with --epochs 3, not with --epochs 9", "--results"]),
+        (in_budget(seeds=2), ["with --seeds 1, not with --seeds 2"]),
+        (in_budget(classes=("1", "2")), ["with --classes 0,1, not with --classes 1,2"]),
+        (in_budget(train_images=30), ["with --train-images 60, not with --train-images 30"]),
+        (
+            in_budget(evaluation_seeds=9),
+            ["with --evaluation-seeds 2, not with --evaluation-seeds 9"],
+        ),
         (in_budget(trials=2), ["4 trials", "2"]),
         ({"settings": {"width": 2.0}}, ["settings", "--results"]),
         ({"selection": "oracle"}, ["selection", "--results"]),
@@ -297,6 +301,12 @@ def test_a_study_goes_on_only_as_it_was_begun(refused, options, words):
         message = refused(**going_on, **options)
         for word in words:
             assert word in message
+
+
+def test_the_classes_with_which_a_study_was_begun_go_by_their_names(tiny_budget):
+    begun = replace(tiny_budget, classes=(0, 2))
+    with pytest.raises(UserError, match="with --classes cat,ship, not with --classes dog"):
+        continued_budget(begun, {"classes": (1,)}, ("cat", "dog", "ship"))
 
 
 def test_a_study_whose_search_has_changed_does_not_go_on(refused, tiny):
@@ -367,7 +377,7 @@ def test_a_study_of_published_epochs_goes_on_with_them(open_study, tiny, tiny_bu
     assert session.folder.read_study()["study"]["budget"]["epochs"] is None
     resumed = open_study(search, tmp_path, budget="auto", resume=True)
     assert resumed.study == session.study
-    with pytest.raises(UserError, match="begun with epochs None, not 5"):
+    with pytest.raises(UserError, match="begun without --epochs, not with --epochs 5"):
         open_study(search, tmp_path, budget="auto", resume=True, changes={"epochs": 5})
 
 

@@ -49,6 +49,11 @@ def study(*baselines, settings=(), selection="validation", budget=BUDGET, **fiel
     )
 
 
+def many(declared, trials):
+    """A study of so many trials."""
+    return replace(declared, budget=replace(declared.budget, trials=trials))
+
+
 def refusal(make):
     with pytest.raises(UserError) as caught:
         make()
@@ -300,17 +305,17 @@ def test_a_rule_selects_where_it_has_something_to_look_at(selection, fraction, w
     declared = study(budget=budget, selection=selection, whole=whole)
     assert declared.selects is selects
     if selects:
-        declared.check_selection(100)
+        many(declared, 100).check_selection()
     else:
-        assert "cannot choose among 100 trials" in refusal(lambda: declared.check_selection(100))
-        declared.check_selection(1)
+        assert "cannot choose among 100 trials" in refusal(many(declared, 100).check_selection)
+        many(declared, 1).check_selection()
 
 
 def test_of_a_whole_data_set_nothing_is_chosen_by_auroc():
-    message = refusal(lambda: study(whole=True).check_selection(2))
+    message = refusal(many(study(whole=True), 2).check_selection)
     for word in ("nothing is anomalous in the whole of mnist", "normal_only", "--trials 1"):
         assert word in message
-    study(**WHOLE).check_selection(100)
+    many(study(**WHOLE), 100).check_selection()
 
 
 def test_fresh_seeds_were_seen_by_no_search_however_long():
@@ -355,25 +360,25 @@ BLIND = replace(BUDGET, validation_fraction=0.0, evaluation_seeds=0)
 @pytest.mark.parametrize("selection", ["validation", "normal_only"])
 def test_nothing_is_chosen_among_several_trials_without_held_out_data(selection):
     declared = study(budget=BLIND, selection=selection)
-    declared.check_selection(1)
-    message = refusal(lambda: declared.check_selection(2))
+    many(declared, 1).check_selection()
+    message = refusal(many(declared, 2).check_selection)
     for word in ("paper", selection, "2 trials", "--trials 1", "oracle"):
         assert word in message
 
 
 def test_the_oracle_may_choose_without_held_out_data():
-    study(budget=BLIND, selection="oracle").check_selection(100)
+    many(study(budget=BLIND, selection="oracle"), 100).check_selection()
 
 
 @pytest.mark.parametrize("plan", [Grid(), OneAtATime(), Listed([{}])])
 def test_a_plan_that_chooses_nothing_needs_no_held_out_data(plan):
-    study(budget=BLIND, plan=plan).check_selection(100)
+    many(study(budget=BLIND, plan=plan), 100).check_selection()
 
 
 def test_the_defaults_of_several_baselines_are_no_choice():
     declared = study(Baseline(PGN, space=RATE), Baseline(AE, space=RATE), budget=BLIND)
-    declared.check_selection(2)
-    assert "3 trials" in refusal(lambda: declared.check_selection(3))
+    many(declared, 2).check_selection()
+    assert "3 trials" in refusal(many(declared, 3).check_selection)
 
 
 def test_a_study_describes_itself_in_plain_data():

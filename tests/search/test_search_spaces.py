@@ -229,7 +229,7 @@ def test_the_budgets(search, data, name):
         assert paper.evaluation_seeds == 0, "every trial is quoted"
     else:
         assert paper.validation_fraction == 0.0
-    tiny(search, data, name, "paper").check_selection(paper.trials)
+    under_budget(search, data, name, "paper").check_selection()
 
 
 def random_points(study, count):

@@ -147,7 +147,7 @@ def _budget(
         tasks = class_tasks(data_set, changes["classes"])
         changes["classes"] = tuple(int(task.normal_class or 0) for task in tasks)
     if stored:
-        budget = continued_budget(stored_budget(stored), changes)
+        budget = continued_budget(stored_budget(stored), changes, data_set.classes)
     else:
         budget = replace(declared, **changes)
     return replace(budget, trials=budget.trials + options.extend)

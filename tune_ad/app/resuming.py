@@ -2,12 +2,12 @@
 
 import json
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from tune_ad.app.options import Options
+from tune_ad.app.options import OPTIONS, Options
 from tune_ad.errors import UserError
 from tune_ad.search.budgets import Budget
 from tune_ad.search.study import Study
@@ -66,17 +66,25 @@ def stored_budget(stored: Mapping[str, Any]) -> Budget:
     return Budget(**decode(stored["budget"]))
 
 
-def continued_budget(budget: Budget, changes: Mapping[str, Any]) -> Budget:
+def continued_budget(budget: Budget, changes: Mapping[str, Any], classes: Sequence[str]) -> Budget:
     """The budget of a study that is continued: only its number of trials may grow.
+
+    Args:
+        budget: with which the study was begun.
+        changes: that are asked for, by the names of the budget's fields.
+        classes: the name of each label of the data set.
 
     Raises:
         UserError: if another value differs, or trials would be taken away.
     """
     for name, value in changes.items():
-        if name != "trials" and value != getattr(budget, name):
-            raise UserError(
-                f"the study was begun with {name} {getattr(budget, name)}, not {value}. {FIXED}"
-            )
+        before, flag = getattr(budget, name), OPTIONS[name].flag
+        if name == "trials" or value == before:
+            continue
+        begun = f"without {flag}" if before is None else f"with {flag} {_written(before, classes)}"
+        raise UserError(
+            f"the study was begun {begun}, not with {flag} {_written(value, classes)}. {FIXED}"
+        )
     trials = changes.get("trials", budget.trials)
     if trials < budget.trials:
         raise UserError(
@@ -84,6 +92,13 @@ def continued_budget(budget: Budget, changes: Mapping[str, Any]) -> Budget:
             "leave the option out"
         )
     return replace(budget, trials=trials)
+
+
+def _written(value: Any, classes: Sequence[str]) -> str:  # noqa: ANN401
+    """A value of a budget as the command line writes it: classes by their names."""
+    if isinstance(value, tuple):
+        return ",".join(classes[label] for label in value)
+    return str(value)
 
 
 def check_unchanged(study: Study, stored: Mapping[str, Any], folder: StudyFolder) -> None:

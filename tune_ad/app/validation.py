@@ -107,8 +107,7 @@ def _check_study(study: Study, models: int) -> None:
     Raises:
         UserError: naming the fault.
     """
-    study.check_selection(study.budget.trials)
-    study.planned  # noqa: B018 - refuses a plan that does not fit
+    study.check_selection()
     study.check_comparable()
     for baseline in study.baselines.values():
         module = baseline.skeleton(study.shape)

@@ -223,14 +223,14 @@ class Study:
                 f"differently ({differing}); use another rule: {', '.join(_without(quantity))}"
             )
 
-    def check_selection(self, trials: int) -> None:
+    def check_selection(self) -> None:
         """Refuse to choose among several configurations by a rule that has nothing to look at.
 
         Raises:
             UserError: naming the ways out.
         """
         defaults = len(self.resolved_baselines)  # the first trials
-        if self.selects or trials <= defaults:
+        if self.selects or self.trials <= defaults:
             return
         if self.search.plan.traits.adapts:
             why = f"budget {self.budget_name} holds nothing out (the papers' protocol)"
@@ -239,7 +239,7 @@ class Study:
                 why = f"nothing is anomalous in the whole of {self.data_set}"
                 remedy = "or --selection normal_only with a budget that holds images out"
             raise UserError(
-                f"{why}, so {self.selection!r} cannot choose among {trials} trials; use "
+                f"{why}, so {self.selection!r} cannot choose among {self.trials} trials; use "
                 f"--trials {defaults}, {remedy}"
             )
 
