@@ -377,7 +377,14 @@ def test_a_folder_that_cannot_be_written_is_one_line(run, finished, tmp_path, ca
         (["--search", "quickstart", "--data-root", "/no/such/folder"], ["/no/such/folder"]),
         (["--search", "quickstart", "--gpus-per-trial", "64"], ["64", "--gpus-per-trial"]),
         (["--search", "quickstart", "--resume"], ["no study"]),
-        (["--search", "quickstart", "--budget", "paper", "--trials", "5"], ["--selection oracle"]),
+        (
+            ["--search", "quickstart", "--budget", "paper", "--trials", "5"],
+            [
+                "--selection validation",
+                "--budget quick or standard",
+                "another rule: oracle, random",
+            ],
+        ),
         (["--search", "quickstart", "--set", "width=0.01"], ["width", "0.01", "channel"]),
         (["--search", "quickstart", "--wrong-option"], ["--wrong-option"]),
         (["--search", "quickstart", "--ablate", "twice"], ["--ablate", "twice", "sobol"]),

@@ -24,6 +24,7 @@ from tune_ad.search.budgets import BUDGETS
 from tune_ad.search.plans import Plan, contains
 from tune_ad.search.scheduler import TrialScheduler
 from tune_ad.search.study import Study
+from tune_ad.search.usable_rules import check_selection
 from tune_ad.storage.records import TrialSpec
 from tune_ad.training.suite import Suite
 from tune_ad.training.trial import Trial
@@ -229,7 +230,7 @@ def test_the_budgets(search, data, name):
         assert paper.evaluation_seeds == 0, "every trial is quoted"
     else:
         assert paper.validation_fraction == 0.0
-    under_budget(search, data, name, "paper").check_selection()
+    check_selection(under_budget(search, data, name, "paper"))
 
 
 def random_points(study, count):

@@ -19,6 +19,7 @@ from tune_ad.search.declaration import Baseline, Search
 from tune_ad.search.plans import Grid
 from tune_ad.search.selection import RULES, SelectionRule, describe, mean, ranked, rule_value
 from tune_ad.search.study import Study
+from tune_ad.search.usable_rules import check_selection
 from tune_ad.storage.metric import Metric
 from tune_ad.storage.records import ReplicaRecord
 
@@ -310,19 +311,19 @@ class OtherRate(AE):
 
 
 def test_a_new_rule_is_refused_where_trials_lack_its_quantity_or_measure_it_otherwise(new_rule):
-    study(new_rule, Baseline(WithRate)).check_comparable()
-    study(new_rule, Baseline(WithRate), Baseline(WithRate, name="other")).check_comparable()
+    check_selection(study(new_rule, Baseline(WithRate)))
+    check_selection(study(new_rule, Baseline(WithRate), Baseline(WithRate, name="other")))
     lacking = study(new_rule, Baseline(WithRate), Baseline(PGN))
     differing = study(new_rule, Baseline(WithRate), Baseline(OtherRate))
     if not NEW_RULES[new_rule].quantity:
-        lacking.check_comparable()
-        differing.check_comparable()
+        check_selection(lacking)
+        check_selection(differing)
         return
     with pytest.raises(UserError, match="compares the rate of trials, and PGN has none") as error:
-        lacking.check_comparable()
+        check_selection(lacking)
     assert "few_anomalies" in str(error.value), "rules that compare nothing are the way out"
     with pytest.raises(UserError, match=r"differently \(WithRate: nats; OtherRate: bits\)"):
-        differing.check_comparable()
+        check_selection(differing)
 
 
 def test_a_new_rule_ranks_records_and_is_described(new_rule, record):
@@ -348,14 +349,14 @@ def test_what_a_rule_compares_is_checked_where_it_chooses(rule):
         Baseline(LikelihoodVAE, settings={"likelihood": likelihood}, name=likelihood)
         for likelihood in ("categorical", "gaussian")
     )
-    study(rule, one).check_comparable()
+    check_selection(study(rule, one))
     with pytest.raises(UserError, match=f"compares the {quantity} of trials.*differently"):
-        study(rule, one, other).check_comparable()
+        check_selection(study(rule, one, other))
     unchosen = replace(BUDGET, evaluation_seeds=0)
-    study(rule, one, other, budget=unchosen, plan=Grid()).check_comparable()
+    check_selection(study(rule, one, other, budget=unchosen, plan=Grid()))
     if rule == "likelihood":
         with pytest.raises(UserError, match="AE has none"):
-            study(rule, one, Baseline(AE)).check_comparable()
+            check_selection(study(rule, one, Baseline(AE)))
 
 
 @pytest.mark.parametrize("rule", ["normal_only", "likelihood"])
@@ -363,10 +364,10 @@ def test_nothing_is_chosen_between_values_of_a_parameter_that_changes_the_quanti
     space = {"likelihood": CategoricalDistribution(["categorical", "gaussian"])}
     searched = Baseline(LikelihoodVAE, space=space)
     with pytest.raises(UserError, match="value of likelihood of LikelihoodVAE; fix it") as error:
-        study(rule, searched, plan=Grid()).check_comparable()
+        check_selection(study(rule, searched, plan=Grid()))
     assert "--set likelihood=VALUE" in str(error.value)
-    study("oracle", searched, plan=Grid()).check_comparable()
+    check_selection(study("oracle", searched, plan=Grid()))
     unchosen = replace(BUDGET, evaluation_seeds=0)
-    study(rule, searched, plan=Grid(), budget=unchosen).check_comparable()
+    check_selection(study(rule, searched, plan=Grid(), budget=unchosen))
     fixed = replace(study(rule, searched, plan=Grid()), settings={"likelihood": "gaussian"})
-    fixed.check_comparable()
+    check_selection(fixed)

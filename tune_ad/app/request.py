@@ -18,6 +18,7 @@ from tune_ad.app.resuming import (
 )
 from tune_ad.app.settings import read_settings
 from tune_ad.data import class_tasks
+from tune_ad.detectors.nets import ImageShape
 from tune_ad.errors import UserError
 from tune_ad.execution.machine import Machine
 from tune_ad.search import catalogue
@@ -25,6 +26,7 @@ from tune_ad.search.ablation import ablated
 from tune_ad.search.budgets import Budget
 from tune_ad.search.declaration import Baseline, Search
 from tune_ad.search.plans import contains
+from tune_ad.search.study import Study
 from tune_ad.storage.folder import StudyFolder
 
 
@@ -57,6 +59,21 @@ class Request(NamedTuple):
     def outsiders(self) -> tuple[str, ...]:
         """The data sets and controls that are anomalous; none if the classes are tasks."""
         return self.search.outsiders_for(self.data)
+
+    def study(self, data_set: str, shape: ImageShape) -> Study:
+        """The study of a data set, by its full name, with images of some shape."""
+        stored_seed = self.stored["seed"] if self.stored else 0
+        return Study(
+            name=self.options.study,
+            search=self.search,
+            data_set=data_set,
+            shape=shape,
+            budget_name=self.budget_name,
+            budget=self.budget,
+            selection=self.selection,
+            seed=stored_seed if self.options.seed is None else self.options.seed,
+            settings=self.options.settings,
+        )
 
     def varies(self, baseline: Baseline) -> bool:
         """Whether the study varies a parameter of a baseline."""

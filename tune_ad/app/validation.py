@@ -12,14 +12,14 @@ from tune_ad.app.request import Request, resolve
 from tune_ad.app.resources import trials_at_a_time
 from tune_ad.app.resuming import check_unchanged
 from tune_ad.app.session import Session
-from tune_ad.data import ImageSet, Task
+from tune_ad.data import ImageSet, Task, find
 from tune_ad.data.resolution import check_sets, load_sets
 from tune_ad.detectors.config import NetworkConfig
 from tune_ad.detectors.nets import ImageShape
 from tune_ad.errors import UserError
 from tune_ad.execution.machine import memory
-from tune_ad.search.selection import RULES
 from tune_ad.search.study import Study
+from tune_ad.search.usable_rules import check_selection
 from tune_ad.training.suite import Suite
 
 BYTES_PER_PARAMETER = 16  # weight, gradient and Adam's two moments
@@ -60,11 +60,6 @@ def _check_declaration(request: Request) -> None:
         UserError: naming the fault.
     """
     options, search = request.options, request.search
-    if search.outsiders and RULES[request.selection].looks_at == "held-out anomalies":
-        raise UserError(
-            f"--selection {request.selection}: {options.search} holds out no anomaly, because its "
-            "anomalies come from other data sets; use --selection likelihood"
-        )
     titles = ", ".join(baseline.title for baseline in search.baselines)
     if options.ablate is not None and not any(map(request.varies, search.baselines)):
         remedy = "; leave out --set" if options.settings else ""
@@ -76,22 +71,15 @@ def _check_declaration(request: Request) -> None:
     if options.changes.get("epochs") and not any(trained):
         raise UserError(f"--epochs: {titles} are fitted, not trained; leave the option out")
     check_sets(request.data, request.outsiders, options.data_root)
+    declared = find(request.data, options.data_root)
+    if declared.shape:  # outsiders may pad the images, which changes no rule
+        check_selection(request.study(declared.name, ImageShape(*declared.shape)))
 
 
 def _study(request: Request, source: ImageSet) -> tuple[Study, tuple[Task, ...]]:
     """The study and its tasks, once the images are there."""
     options, stored = request.options, request.stored
-    study = Study(
-        name=options.study,
-        search=request.search,
-        data_set=source.name,
-        shape=ImageShape(*source.shape),
-        budget_name=request.budget_name,
-        budget=request.budget,
-        selection=request.selection,
-        seed=options.seed if options.seed is not None else (stored["seed"] if stored else 0),
-        settings=options.settings,
-    )
+    study = request.study(source.name, ImageShape(*source.shape))
     tasks = study.tasks(source)
     if options.extend and stored and study.trials <= stored["budget"]["trials"]:
         raise UserError(
@@ -107,8 +95,7 @@ def _check_study(study: Study, models: int) -> None:
     Raises:
         UserError: naming the fault.
     """
-    study.check_selection()
-    study.check_comparable()
+    check_selection(study)
     for baseline in study.baselines.values():
         module = baseline.skeleton(study.shape)
         parameters = sum(tensor.numel() for tensor in module.parameters())

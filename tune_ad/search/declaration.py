@@ -17,6 +17,8 @@ from tune_ad.search.distributions import any_choices, equal_choices
 from tune_ad.search.plans import Optuna, Plan, ResolvedBaseline, Space, contains
 from tune_ad.search.selection import RULES
 
+ANY_IMAGE = ImageShape(1, 32, 32)  # where what is asked does not depend on the images
+
 
 @dataclass(frozen=True)
 class Baseline:
@@ -56,6 +58,10 @@ class Baseline:
             UserError: if it cannot be built for the images.
         """
         return skeleton(self.detector, self.config(shape, {}), shape)
+
+    def scales(self, shape: ImageShape) -> dict[str, str]:
+        """What the quantities of the default configuration are measured in."""
+        return self.detector.scales(self.config(shape, {}))
 
     def fixed(self, settings: Mapping[str, Any]) -> "Baseline":
         """The baseline with `settings` fixed and no longer searched."""
@@ -269,7 +275,8 @@ class Search:
         if self.outsiders and RULES[self.selection].looks_at == "held-out anomalies":
             raise UserError(
                 f"search {self.name}: no anomaly is held out where the outsiders are other data "
-                "sets, so selection must be another rule than 'validation'"
+                f"sets, so selection must be another rule than {self.selection!r}: "
+                f"{', '.join(self._usable_rules())}"
             )
 
     def _check_protocol(self) -> None:
@@ -295,8 +302,36 @@ class Search:
             raise UserError(
                 f"search {self.name}: the rule {self.selection!r} cannot compare trials that "
                 f"differ in {', '.join(dict.fromkeys(searched))}, so it must be a setting of each "
-                "baseline, or the plan one that does not adapt"
+                "baseline, the plan one that does not adapt, or selection another rule: "
+                f"{', '.join(self._usable_rules())}"
             )
+
+    def _usable_rules(self) -> list[str]:
+        """The selection rules that can rank trials under some budget, whatever the images are."""
+        return [
+            name
+            for name, rule in RULES.items()
+            if any(
+                self.sees(name, b) for data in self.data for b in self.budgets_for(data).values()
+            )
+            and (not rule.quantity or self._measures_alike(rule.quantity))
+        ]
+
+    def _measures_alike(self, quantity: str) -> bool:
+        """Whether a quantity is recorded by every baseline and means the same in all trials."""
+        scales = {baseline.scales(ANY_IMAGE).get(quantity) for baseline in self.baselines}
+        searched = any(baseline.changing(quantity) for baseline in self.baselines)
+        return len(scales) == 1 and None not in scales and not searched
+
+    def sees(self, rule: str, budget: Budget) -> bool:
+        """Whether the data that a selection rule looks at are there under a budget."""
+        looks_at = RULES[rule].looks_at
+        if looks_at == "nothing":
+            return True
+        if looks_at == "test images":
+            return not self.whole  # nothing of a whole data set is anomalous
+        held_out = budget.validation_fraction > 0
+        return held_out and not (looks_at == "held-out anomalies" and self.of_whole_sets)
 
     def _check_claim(self) -> None:
         """Check that the claim is about parameters of the detectors.

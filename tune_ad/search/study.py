@@ -1,6 +1,5 @@
 """A study: a search on one data set under one budget, everything that a worker must know."""
 
-import itertools
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field, fields
 from functools import cached_property
@@ -14,7 +13,6 @@ from tune_ad.search.budgets import Budget
 from tune_ad.search.declaration import Baseline, Search, check_parameters
 from tune_ad.search.distributions import to_json
 from tune_ad.search.plans import Configuration, ResolvedBaseline
-from tune_ad.search.selection import RULES
 from tune_ad.storage.records import TrialSpec, identity
 from tune_ad.storage.values import encode
 
@@ -146,13 +144,7 @@ class Study:
     @property
     def selects(self) -> bool:
         """Whether the data that the selection rule needs are available."""
-        looks_at = RULES[self.selection].looks_at
-        if looks_at == "nothing":
-            return True
-        if looks_at == "test images":
-            return not self.search.whole  # nothing of a whole data set is anomalous
-        held_out = self.budget.validation_fraction > 0
-        return held_out and not (looks_at == "held-out anomalies" and self.search.of_whole_sets)
+        return self.search.sees(self.selection, self.budget)
 
     @property
     def chooses(self) -> bool:
@@ -178,70 +170,6 @@ class Study:
         if self.search.claim:
             return "strata"
         return self.search.plan.traits.quotes
-
-    def check_comparable(self) -> None:
-        """Refuse to choose by a quantity that the trials lack or measure differently.
-
-        Raises:
-            UserError: naming the trials, what differs and the ways out.
-        """
-        rule, quantity = f"--selection {self.selection}", RULES[self.selection].quantity
-        if not quantity:
-            return
-        scales = {
-            name: baseline.detector.scales(baseline.config(self.shape, {})).get(quantity)
-            for name, baseline in self.baselines.items()
-        }
-        if lacking := [name for name, scale in scales.items() if scale is None]:
-            raise UserError(
-                f"{rule} compares the {quantity} of trials, and {', '.join(lacking)} has none; "
-                f"use another rule: {', '.join(_without(quantity))}"
-            )
-        if not self.chooses:
-            return
-        searched = {
-            name: parameters
-            for name, baseline in self.baselines.items()
-            if (parameters := baseline.changing(quantity))
-        }
-        if searched:
-            names = " and ".join(
-                f"{parameter} of {name}"
-                for name, parameters in searched.items()
-                for parameter in parameters
-            )
-            once = dict.fromkeys(itertools.chain.from_iterable(searched.values()))
-            fixed = " ".join(f"--set {parameter}=VALUE" for parameter in once)
-            raise UserError(
-                f"{rule} compares the {quantity} of trials, which means something else for every "
-                f"value of {names}; fix it with {fixed}, or use another rule"
-            )
-        if len(set(scales.values())) > 1:
-            differing = "; ".join(f"{name}: {scale}" for name, scale in scales.items())
-            raise UserError(
-                f"{rule} compares the {quantity} of trials, which these baselines measure "
-                f"differently ({differing}); use another rule: {', '.join(_without(quantity))}"
-            )
-
-    def check_selection(self) -> None:
-        """Refuse to choose among several configurations by a rule that has nothing to look at.
-
-        Raises:
-            UserError: naming the ways out.
-        """
-        defaults = len(self.resolved_baselines)  # the first trials
-        if self.selects or self.trials <= defaults:
-            return
-        if self.search.plan.traits.adapts:
-            why = f"budget {self.budget_name} holds nothing out (the papers' protocol)"
-            remedy = "--selection oracle, or another budget"
-            if self.search.whole:
-                why = f"nothing is anomalous in the whole of {self.data_set}"
-                remedy = "or --selection normal_only with a budget that holds images out"
-            raise UserError(
-                f"{why}, so {self.selection!r} cannot choose among {self.trials} trials; use "
-                f"--trials {defaults}, {remedy}"
-            )
 
     def describe(self) -> dict[str, Any]:
         """The study as plain data, for `study.json`."""
@@ -272,8 +200,3 @@ class Study:
             "score_space": {n: encode(list(v)) for n, v in baseline.score_space.items()},
             "params": encode(asdict(baseline.config(self.shape, {}))),
         }
-
-
-def _without(quantity: str) -> list[str]:
-    """The selection rules that do not compare a quantity."""
-    return [name for name, rule in RULES.items() if rule.quantity != quantity]

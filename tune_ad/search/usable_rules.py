@@ -1,0 +1,109 @@
+"""Which selection rules can rank the trials of a study; what else a study can do without one."""
+
+from collections.abc import Iterator
+from dataclasses import replace
+
+from tune_ad.errors import UserError
+from tune_ad.search.budgets import BUDGETS
+from tune_ad.search.selection import RULES
+from tune_ad.search.study import Study
+
+
+def check_selection(study: Study) -> None:
+    """Refuse to choose by what a study does not have, or by what its trials measure differently.
+
+    Raises:
+        UserError: naming the fault and the ways out of it, each of which works.
+    """
+    if fault := _fault(study):
+        raise UserError(f"{fault}; {', or '.join(_ways_out(study))}")
+
+
+def usable_rules(study: Study) -> list[str]:
+    """The names of the rules that can rank the trials of a study.
+
+    The data that they look at are there, and the quantity that they compare is recorded by every
+    baseline and means the same in all trials.
+    """
+    return [name for name in RULES if not _fault(replace(study, selection=name))]
+
+
+def _ways_out(study: Study) -> Iterator[str]:
+    """What the user may do instead: of all changes those that leave no fault."""
+    few = len(study.baselines)  # the first trials are the defaults
+    if not _fault(replace(study, budget=replace(study.budget, trials=few))):
+        yield f"use --trials {few}"
+    if names := [name for name in BUDGETS if not _fault(_under(study, name))]:
+        yield f"use --budget {' or '.join(names)}"
+    values = _shared_values(study)
+    if values and not _fault(replace(study, settings={**study.settings, **values})):
+        yield f"fix it with {' '.join(f'--set {name}=VALUE' for name in values)}"
+    yield f"use another rule: {', '.join(usable_rules(study))}"
+
+
+def _under(study: Study, name: str) -> Study:
+    """The study under another budget of its search, with as many trials as it has."""
+    budget = study.search.budgets_for(study.data_set)[name]
+    trials = study.budget.trials
+    return replace(study, budget=replace(budget, trials=trials), budget_name=name)
+
+
+def _fault(study: Study) -> str:
+    """Why the rule of a study cannot rank its trials; empty where it can, or need not."""
+    return _unseen(study) or _incomparable(study)
+
+
+def _unseen(study: Study) -> str:
+    """What the rule looks at and the study does not have, where that matters."""
+    rule, looks_at = study.selection, RULES[study.selection].looks_at
+    if study.selects:
+        return ""
+    if study.outsiders and looks_at == "held-out anomalies":
+        return (
+            f"--selection {rule}: {study.name} holds out no anomaly, because its anomalies come "
+            "from other data sets"
+        )
+    if not study.search.plan.traits.adapts or study.trials <= len(study.baselines):
+        return ""
+    why = f"budget {study.budget_name} holds nothing out (the papers' protocol)"
+    if study.search.whole and looks_at != "held-out normals":
+        why = f"nothing is anomalous in the whole of {study.data_set}"
+    return f"{why}, so --selection {rule} cannot choose among {study.trials} trials"
+
+
+def _incomparable(study: Study) -> str:
+    """What trials lack of the quantity that the rule compares, or measure differently."""
+    quantity = RULES[study.selection].quantity
+    if not quantity:
+        return ""
+    compares = f"--selection {study.selection} compares the {quantity} of trials"
+    scales = {
+        name: baseline.scales(study.shape).get(quantity)
+        for name, baseline in study.baselines.items()
+    }
+    if lacking := [name for name, scale in scales.items() if scale is None]:
+        return f"{compares}, and {', '.join(lacking)} has none"
+    if not study.chooses:
+        return ""
+    searched = [
+        f"{parameter} of {name}"
+        for name, baseline in study.baselines.items()
+        for parameter in baseline.changing(quantity)
+    ]
+    if searched:
+        names = " and ".join(searched)
+        return f"{compares}, which means something else for every value of {names}"
+    if len(set(scales.values())) > 1:
+        differing = "; ".join(f"{name}: {scale}" for name, scale in scales.items())
+        return f"{compares}, which these baselines measure differently ({differing})"
+    return ""
+
+
+def _shared_values(study: Study) -> dict[str, object]:
+    """A value for each searched parameter that changes what the rule compares."""
+    values: dict[str, object] = {}
+    for baseline in study.baselines.values():
+        config = baseline.config(study.shape, {})
+        for name in baseline.changing(RULES[study.selection].quantity):
+            values.setdefault(name, getattr(config, name))
+    return values
