@@ -94,7 +94,7 @@ HEADER_FAULTS = {
     "float images": ({"train_images": np.zeros((4, 4, 4), np.float32)}, "uint8, but is float32"),
     "flat images": ({"train_images": np.zeros((4, 16), np.uint8)}, r"shape .*\(4, 16\)"),
     "one channel": ({"test_images": np.zeros((2, 4, 4, 1), np.uint8)}, r"\(2, 4, 4, 1\)"),
-    "channels first": ({"test_images": np.zeros((2, 3, 4, 4), np.uint8)}, "colours last"),
+    "channels first": ({"test_images": np.zeros((2, 3, 4, 4), np.uint8)}, "channels last"),
     "no pixels": ({"test_images": np.zeros((2, 0, 4), np.uint8)}, r"\(2, 0, 4\)"),
     "too few labels": ({"train_labels": np.zeros(3, int)}, "4 images and train_labels 3 labels"),
     "float labels": ({"test_labels": np.zeros(2)}, "integers of shape"),
@@ -108,8 +108,8 @@ HEADER_FAULTS = {
     "about": ({"about": np.arange(3)}, "about must be one text"),
 }
 LABEL_FAULTS = {
-    "negative label": ({"train_labels": np.array([0, 1, -1, 0])}, "from -1 to 1"),
-    "huge label": ({"test_labels": np.array([0, 10**9])}, "from 0 to 1000000000"),
+    "negative label": ({"train_labels": np.array([0, 1, -1, 0])}, "got -1 to 1"),
+    "huge label": ({"test_labels": np.array([0, 10**9])}, "got 0 to 1000000000"),
 }
 
 
@@ -152,7 +152,7 @@ def test_headers_that_lie_are_refused(tmp_path, toy_arrays):
     with zipfile.ZipFile(tmp_path / "good.npz") as good:
         members = {name: good.read(name) for name in good.namelist()}
     lies = {
-        "short": (members["test_images.npy"][:-3], "its header promises"),
+        "short": (members["test_images.npy"][:-3], "its header says"),
         "no header": (b"nonsense", "cannot be read"),
         "version": (b"\x93NUMPY\x09\x00" + bytes(100), "format version"),
     }

@@ -136,7 +136,7 @@ def test_wrong_content_is_refused_with_both_digests(tmp_path, client, case):
     name, file, pack, _ = CASES[alias]
     wrong = arrays._replace(test_images=arrays.test_images ^ 1)
     client(name, serving(tmp_path, file, pack(wrong)))
-    with pytest.raises(UserError, match="is not the genuine data set") as caught:
+    with pytest.raises(UserError, match="failed verification: the SHA-256") as caught:
         load(alias, tmp_path)
     wrong_digest = content_digest(from_arrays("any", available()[alias].classes, wrong, ""))
     assert expected in str(caught.value)
@@ -154,7 +154,7 @@ def test_an_absent_client_is_named(tmp_path, client, case):
 FAULTS = {
     "failure": ("echo 'npm error code ENET' >&2; exit 7", "failed with code 7: code ENET"),
     "mute failure": ("exit 3", "failed with code 3: it gave no reason"),
-    "nothing left": ("exit 0", r"left 0 files \*.tgz"),
+    "nothing left": ("exit 0", r"expected one file \*.tgz, found 0"),
     "no archive": ("echo nonsense > x.tgz", "ReadError"),
 }
 
@@ -235,7 +235,7 @@ def test_a_debian_package_is_unpacked_without_dpkg(tmp_path, client):
 
 @pytest.mark.parametrize(
     ("content", "words"),
-    [(b"nonsense", "is no Debian package"), (b"!<arch>\n", "holds no data.tar")],
+    [(b"nonsense", "is not a Debian package"), (b"!<arch>\n", "contains no data.tar")],
 )
 def test_what_is_no_debian_package_is_refused(tmp_path, client, content, words):
     (tmp_path / "toy.deb").write_bytes(content)

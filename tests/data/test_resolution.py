@@ -39,7 +39,7 @@ def test_sets_get_one_side_that_is_a_multiple_of_eight(shapes, side):
         assert int(after.test_images.int().sum()) == int(before.test_images.int().sum())
         assert set(np.unique(after.train_images)) == ({0, 7} if padded else {7})
     controls = together[len(loaded) :]
-    assert all("made with seed 0" in control.about for control in controls)
+    assert all("generated with seed 0" in control.about for control in controls)
 
 
 def test_sets_of_different_channels_are_refused():

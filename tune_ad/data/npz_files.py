@@ -1,4 +1,4 @@
-"""Reads and writes an image set as a .npz file, and digests its content."""
+"""Reads and writes an image set as a .npz file, and computes the SHA-256 of its content."""
 
 import hashlib
 import os
@@ -26,13 +26,13 @@ def read_npz(
     Args:
         path: a file with the arrays train_images, train_labels, test_images, test_labels (images
             uint8 (n, h, w) or (n, h, w, 3)) and an optional text `about`. Without training
-            arrays, the set can only serve as outsiders.
-        name: the data set's name; the file's name without ".npz" if None.
+            arrays, the data set can only serve as an outsider set.
+        name: the name of the data set; the file's name without ".npz" if None.
         classes: the names of the labels; "0", "1", ... up to the largest label if None.
 
     Raises:
-        UserError: the file cannot be read, breaks the layout, or has a label out of range. The
-            message is one line that names the file, the fault and the remedy.
+        UserError: the file cannot be read, does not have this layout, or has a label out of
+            range. The message is one line with the file, the fault and the remedy.
     """
     path = Path(path)
     validate_npz_header(path)
@@ -50,7 +50,7 @@ def read_npz(
 def write_npz(path: str | os.PathLike[str], image_set: ImageSet) -> None:
     """Write `image_set` to `path` in the layout that `read_npz` reads, uncompressed.
 
-    The file appears whole or not at all: it is written beside its place, then renamed.
+    The write is atomic: a temporary file in the same folder is written and then renamed.
 
     Raises:
         OSError: the folder cannot be written, or the disk is full.
@@ -69,12 +69,12 @@ def write_npz(path: str | os.PathLike[str], image_set: ImageSet) -> None:
 
 
 def content_digest(image_set: ImageSet) -> str:
-    r"""The sha256 of the decoded arrays, in hexadecimal.
+    r"""The SHA-256 of the decoded arrays, in hexadecimal.
 
-    Hashed are, for train_images, train_labels, test_images, test_labels in this order: the line
-    "key dtype shape\n" with the shape as a Python tuple, then the array's bytes in C order.
-    Images have the layout of the .npz file, (n, h, w) or (n, h, w, 3) of uint8; labels are
-    little-endian int64. Names, classes and `about` do not count.
+    For each of train_images, train_labels, test_images, test_labels, in this order, the hash
+    covers the line "key dtype shape\n", with the shape as a Python tuple, followed by the array's
+    bytes in C order. Images are uint8 (n, h, w) or (n, h, w, 3), as in the .npz file; labels are
+    little-endian int64. Names, classes and `about` are not hashed.
     """
     digest = hashlib.sha256()
     for key, array in zip(ARRAY_KEYS, to_arrays(image_set), strict=True):
@@ -93,7 +93,7 @@ def _read_arrays(path: Path) -> dict[str, npt.NDArray[Any]]:
 
 
 def _with_train_part(stored: dict[str, npt.NDArray[Any]]) -> Arrays:
-    """The four arrays; those of the training images are empty where the file has none."""
+    """The four arrays; the training arrays are empty if the file has none."""
     test_images, test_labels = stored["test_images"], stored["test_labels"]
     return Arrays(
         stored.get("train_images", test_images[:0]),
@@ -112,6 +112,6 @@ def _check_label_range(
     if low < 0 or high >= classes:
         raise npz_fault(
             path,
-            f"{key} must lie in [0, {classes}), but reach from {low} to {high}",
+            f"{key} must lie in [0, {classes}), got {low} to {high}",
             "number the classes 0, 1, 2, ...",
         )

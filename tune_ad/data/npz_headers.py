@@ -1,4 +1,4 @@
-"""What a .npz file of images must hold, checked from its headers without reading the arrays."""
+"""Checks the layout of a .npz file of images by its headers, without reading the arrays."""
 
 import math
 import os
@@ -38,23 +38,23 @@ class ArrayHeader(NamedTuple):
 
 
 def npz_fault(path: Path, fault: str, remedy: str = HOW_TO_WRITE) -> UserError:
-    """The one-line error about the file at `path`: what is wrong with it and what to do."""
+    """The one-line error about the file at `path`: the fault and the remedy."""
     return UserError(f"{path}: {' '.join(fault.split())}; {remedy}")
 
 
 def validate_npz_header(path: str | os.PathLike[str]) -> NpzHeader:
     """Check keys, types, shapes and lengths of a .npz file without decoding its arrays.
 
-    The training keys may be absent, or hold no image: such a data set can only be an outsider.
+    The training arrays may be missing or empty: such a data set can only be an outsider set.
 
     Args:
-        path: the file.
+        path: the path of the file.
 
     Returns:
         The shape of an image as (c, h, w) and the number of training and of test images.
 
     Raises:
-        UserError: the file is missing, is no .npz, is truncated, or breaks the layout.
+        UserError: the file is missing, is not a .npz, is truncated, or has another layout.
     """
     path = Path(path)
     headers = _read_headers(path)
@@ -65,7 +65,7 @@ def validate_npz_header(path: str | os.PathLike[str]) -> NpzHeader:
     shapes = {key: headers[key].shape[1:] for key in IMAGE_KEYS if key in headers}
     if len(set(shapes.values())) > 1:
         both = " and ".join(f"{key} {shape}" for key, shape in shapes.items())
-        raise npz_fault(path, f"images differ in shape: {both}", "give all images one shape")
+        raise npz_fault(path, f"images differ in shape: {both}", "give all images the same shape")
     height, width, *colours = shapes["test_images"]
     train_count = headers["train_images"].shape[0] if "train_images" in headers else 0
     channels = colours[0] if colours else 1
@@ -93,7 +93,7 @@ def _read_headers(path: Path) -> dict[str, ArrayHeader]:
 
 
 def _read_header(path: Path, archive: zipfile.ZipFile, name: str) -> ArrayHeader:
-    """Read one array's header and compare the size it promises with the size in the archive."""
+    """Read the header of an array and compare the size that it states with the actual size."""
     with archive.open(name) as file:
         version = np.lib.format.read_magic(file)
         if version == (1, 0):
@@ -105,7 +105,7 @@ def _read_header(path: Path, archive: zipfile.ZipFile, name: str) -> ArrayHeader
         promised = file.tell() + dtype.itemsize * math.prod(shape)
     size = archive.getinfo(name).file_size
     if not dtype.hasobject and size != promised:
-        raise npz_fault(path, f"{name} has {size} bytes, its header promises {promised}")
+        raise npz_fault(path, f"{name} has {size} bytes, but its header says {promised}")
     return ArrayHeader(dtype, shape)
 
 
@@ -149,7 +149,7 @@ def _check_images(path: Path, key: str, header: ArrayHeader) -> None:
         raise npz_fault(
             path,
             f"{key} must have shape (n, h, w) or (n, h, w, 3), but has {shape}",
-            "put the colours last, and drop a last axis of length 1",
+            "put the channels last, and remove a last axis of length 1",
         )
 
 
@@ -165,4 +165,4 @@ def _check_lengths(path: Path, headers: dict[str, ArrayHeader]) -> None:
                 "give every image one label",
             )
     if headers["test_images"].shape[0] == 0:
-        raise npz_fault(path, "test_images holds no image", "put at least one test image into it")
+        raise npz_fault(path, "test_images holds no image", "add at least one test image")

@@ -1,4 +1,4 @@
-"""Several data sets in one tensor, so that one index names an image of any of them."""
+"""Several data sets in one tensor, so that a single index identifies an image of any of them."""
 
 from collections.abc import Sequence
 
@@ -10,17 +10,19 @@ from tune_ad.errors import UserError
 
 
 class Pool:
-    """Data sets of one image shape in one tensor: of each its training, then its test files.
+    """Several data sets of the same image shape in one tensor.
+
+    The images of each data set are contiguous: first its training images, then its test images.
 
     Attributes:
-        names: of the data sets, in order.
+        names: the names of the data sets, in order.
         classes: the class names of each data set.
         shape: the shape of one image, (c, h, w).
         pixels: all images, uint8, shape (n, c, h, w).
         labels: the label of each image within its own data set, int64, shape (n,).
 
     Args:
-        image_sets: at least one; the pool copies their images.
+        image_sets: one or more data sets, whose images are copied.
 
     Raises:
         UserError: there is no data set, two have the same name, or their image shapes differ.
@@ -45,7 +47,7 @@ class Pool:
 
     def _check(self, image_sets: Sequence[ImageSet]) -> None:
         if not image_sets:
-            raise UserError("a pool needs at least one data set; name one")
+            raise UserError("a pool needs at least one data set; add one")
         if len(set(self.names)) < len(self.names):
             raise UserError(f"data sets {', '.join(self.names)}: name each data set once")
         first = image_sets[0]
@@ -53,8 +55,8 @@ class Pool:
             if other.shape != first.shape:
                 raise UserError(
                     f"images of {first.name} have shape {first.shape}, those of {other.name} "
-                    f"{other.shape} (c, h, w); use sets of one shape, or bring them to one in "
-                    "a .npz of your own"
+                    f"{other.shape} (c, h, w); use data sets of the same shape, or resize the "
+                    "images and save them as your own .npz"
                 )
 
     def __len__(self) -> int:
@@ -65,32 +67,32 @@ class Pool:
         return self.pixels[indices]
 
     def train_range(self, name: str) -> range:
-        """The indices of the training files of the data set `name`.
+        """The indices of the training images of the data set `name`.
 
         Raises:
-            UserError: the pool does not hold it.
+            UserError: the data set is not in the pool.
         """
         self._require(name)
         return self._train[name]
 
     def test_range(self, name: str) -> range:
-        """The indices of the test files of the data set `name`.
+        """The indices of the test images of the data set `name`.
 
         Raises:
-            UserError: the pool does not hold it.
+            UserError: the data set is not in the pool.
         """
         self._require(name)
         return self._test[name]
 
     def by_class(self, name: str, files: range) -> list[Tensor]:
-        """For each class of the data set `name` its indices within `files`, ascending, int64.
+        """The indices in `files` for each class of the data set `name`, ascending, int64.
 
         Args:
-            name: of the data set.
+            name: the name of the data set.
             files: its `train_range` or `test_range`.
 
         Raises:
-            UserError: the pool does not hold the data set.
+            UserError: the data set is not in the pool.
         """
         self._require(name)
         labels = self.labels[files.start : files.stop]

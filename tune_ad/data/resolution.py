@@ -1,4 +1,4 @@
-"""Resolves the names of a study's data sets: checks, loads and pads them to one size."""
+"""Checks and loads the data sets of a study by name, and pads them to the same size."""
 
 from collections.abc import Callable, Sequence
 
@@ -12,7 +12,7 @@ SIDE_MULTIPLE = 8  # as in the published comparisons, which set 28x28 images aga
 
 
 def check_sets(name: str, outsiders: Sequence[str], root: str | None) -> None:
-    """Refuse bad files of a data set and of its outsiders, without decoding them.
+    """Check the .npz files of a data set and of its outsider sets, without decoding them.
 
     Args:
         name: name or alias of the data set whose images are normal.
@@ -20,7 +20,7 @@ def check_sets(name: str, outsiders: Sequence[str], root: str | None) -> None:
         root: the data root, as in `tune_ad.data.data_root`.
 
     Raises:
-        UserError: a name is unknown, the root is wrong, or a file breaks the layout.
+        UserError: a name is unknown, the root is wrong, or a file has another layout.
     """
     for data_set_name in (name, *_data_sets(outsiders)):
         check(data_set_name, root)
@@ -29,14 +29,14 @@ def check_sets(name: str, outsiders: Sequence[str], root: str | None) -> None:
 def load_sets(
     name: str, outsiders: Sequence[str], root: str | None, say: Callable[[str], None]
 ) -> tuple[ImageSet, ...]:
-    """The image sets of a study, all of one size: the source, then the outsiders.
+    """The image sets of a study, all of the same size: the source, then the outsider sets.
 
     Args:
         name: name or alias of the source, whose images are normal.
-        outsiders: names of the data sets and controls that are anomalous; none if the other
-            classes of the source are.
+        outsiders: names of the data sets and controls that are anomalous; empty if the other
+            classes of the source are anomalous.
         root: the data root, as in `tune_ad.data.data_root`.
-        say: prints a line for the user.
+        say: a function that prints a line for the user.
 
     Raises:
         UserError: if a data set cannot be loaded, or they have different numbers of channels.
@@ -51,20 +51,20 @@ def load_sets(
 
 
 def _data_sets(outsiders: Sequence[str]) -> list[str]:
-    """The outsiders that are data sets, not controls."""
+    """The outsider sets that are data sets, not controls."""
     return [name for name in outsiders if name not in controls.CONTROLS]
 
 
 def side_by_side(image_sets: Sequence[ImageSet], outsiders: Sequence[str]) -> tuple[ImageSet, ...]:
-    """Image sets of one size: the source, the other data sets, then the controls.
+    """Image sets of the same size: the source, the other data sets, then the controls.
 
     Unless all are squares of one size that is a multiple of 8, all are padded with zeros to the
     smallest such square, e.g. 28x28 to 32x32. Controls are generated in the source's size and
-    padded like it, so that the border does not give them away.
+    padded like it, so that they cannot be recognised by the border.
 
     Args:
-        image_sets: the source, then the outsiders that are data sets.
-        outsiders: the names of all outsiders, controls among them.
+        image_sets: the source, then the outsider sets that are data sets.
+        outsiders: the names of all outsider sets, including controls.
 
     Raises:
         UserError: if the data sets have different numbers of channels.
@@ -74,7 +74,7 @@ def side_by_side(image_sets: Sequence[ImageSet], outsiders: Sequence[str]) -> tu
         if other.shape[0] != source.shape[0]:
             raise UserError(
                 f"images of {source.name} have {source.shape[0]} channels, those of {other.name} "
-                f"{other.shape[0]}; set a data set against others of as many channels"
+                f"{other.shape[0]}; use outsider sets with the same number of channels"
             )
     generated = [controls.control(n, source.shape) for n in outsiders if n in controls.CONTROLS]
     all_sets = (*image_sets, *generated)

@@ -1,4 +1,4 @@
-"""Named scalings, which turn uint8 images into float images in [0, 1]."""
+"""Named scalings, which convert uint8 images to float images."""
 
 from collections.abc import Callable, Mapping
 from types import MappingProxyType
@@ -25,7 +25,7 @@ def unit(images: Tensor) -> Tensor:
 
 
 def minmax(images: Tensor) -> Tensor:
-    """Stretch each image: (x - min) / (max - min), with the extremes over all its channels.
+    """Rescale each image: (x - min) / (max - min), minimum and maximum over all its channels.
 
     A constant image becomes 0 everywhere.
 
@@ -42,11 +42,11 @@ def minmax(images: Tensor) -> Tensor:
 def gcn(images: Tensor) -> Tensor:
     r"""Global contrast normalisation of each image: $(x - \bar x) / \overline{|x - \bar x|}$.
 
-    Means are over all pixels and channels of the image; the second is that of the absolute
-    deviations (the L1 scale). A constant image becomes 0 everywhere.
+    Both means are over all pixels and channels of the image; the denominator is the mean absolute
+    deviation (the L1 scale). A constant image becomes 0 everywhere.
 
-    The result has no fixed range. Training maps it to [0, 1] by the extremes of the training
-    images (`training_range`); pixels of other images may lie a little outside.
+    The result has no fixed range. It is then mapped to [0, 1] by the minimum and maximum of the
+    training images (`training_range`); pixels of other images may lie a little outside.
 
     Args:
         images: float32 with whole values 0 to 255, shape (n, c, h, w).
@@ -59,7 +59,7 @@ def gcn(images: Tensor) -> Tensor:
     """
     centred = images - images.mean((1, 2, 3), keepdim=True)
     scale = centred.abs().mean((1, 2, 3), keepdim=True)
-    # Not scale > 0: rounding leaves the mean of a large constant image a little off its value.
+    # "scale > 0" would not do: rounding can make the deviation of a constant image nonzero.
     varies = images.amax((1, 2, 3), keepdim=True) > images.amin((1, 2, 3), keepdim=True)
     return torch.where(varies, centred / scale, torch.zeros_like(centred))
 
@@ -68,8 +68,9 @@ class Scaling(NamedTuple):
     """A way to scale images.
 
     Attributes:
-        function: float32 images with values 0 to 255 -> scaled images of the same shape.
-        fitted: whether the result is then mapped to [0, 1] by the extremes of the training images.
+        function: a function (float32 images with values 0 to 255) -> scaled images, same shape.
+        fitted: whether the scaled images are then mapped to [0, 1] by the minimum and maximum of
+            the training images.
     """
 
     function: Callable[[Tensor], Tensor]
@@ -89,15 +90,15 @@ SCALINGS: Mapping[str, Scaling] = MappingProxyType(
 
 
 def training_range(name: str, images: Tensor, train: Tensor) -> Range | None:
-    """The extremes that a fitted scaling maps to 0 and 1; None for other scalings.
+    """The minimum and maximum that a fitted scaling maps to 0 and 1; None for other scalings.
 
     Args:
         name: a key of `SCALINGS`.
-        images: as `scaled` returns them, shape (n, c, h, w).
+        images: the result of `scaled`, shape (n, c, h, w).
         train: indices of the training images, shape (k,), k >= 1.
 
     Raises:
-        UserError: if all training images are constant, so that there are no two extremes.
+        UserError: if all training images are constant, so that minimum and maximum are equal.
     """
     if not SCALINGS[name].fitted:
         return None
@@ -106,14 +107,14 @@ def training_range(name: str, images: Tensor, train: Tensor) -> Range | None:
     high = max(float(chunk.max()) for chunk in chunks)
     if not low < high:
         raise UserError(
-            f"scaling {name!r} needs contrast, and all {len(train)} training images are constant; "
-            "use scaling 'unit'"
+            f"scaling {name!r} cannot be used, because all {len(train)} training images are "
+            "constant; use scaling 'unit'"
         )
     return Range(low, high)
 
 
 def scaled(images: Tensor, name: str) -> Tensor:
-    """Images under the scaling called `name`, computed a few thousand at a time to save memory.
+    """Apply the scaling called `name` to images, a few thousand at a time to save memory.
 
     Args:
         images: uint8, shape (n, c, h, w), on any device.

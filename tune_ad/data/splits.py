@@ -1,4 +1,4 @@
-"""Cuts the images of a task into training, validation and test parts, once per seed."""
+"""Splits the images of a task into training, validation and test parts; one split per seed."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -23,11 +23,11 @@ class SplitSizes:
     """How many images are held out for validation, and how many are used at most.
 
     Attributes:
-        validation_fraction: the part of each class's training files that is held out, in [0, 1);
-            0 holds nothing out: the whole class is trained on, and nothing is validated.
-        train_images: cap on the training images; None: no cap.
-        validation_images: cap on the validation images, for normals and anomalies each.
-        test_images: cap on the test images, for normals and for each set of outsiders.
+        validation_fraction: the fraction of each class's training images that is held out, in
+            [0, 1); with 0 all of them are trained on and there is no validation.
+        train_images: the maximum number of training images; None = no limit.
+        validation_images: the maximum number of normal and of anomalous validation images each.
+        test_images: the maximum number of test images that are normal, and of each outsider set.
 
     Raises:
         UserError: the fraction lies outside [0, 1), or a cap is below 1.
@@ -42,7 +42,7 @@ class SplitSizes:
         if not 0 <= self.validation_fraction < 1:
             raise UserError(
                 f"validation_fraction must lie in [0, 1), but is {self.validation_fraction}; "
-                "0.1 holds out a tenth"
+                "0.1 holds out 10 %"
             )
         for cap in ("train_images", "validation_images", "test_images"):
             value = getattr(self, cap)
@@ -52,15 +52,15 @@ class SplitSizes:
 
 @dataclass(frozen=True, eq=False)
 class Split:
-    """The parts of a task as indices into a `Pool`: int64, ascending, no image in two parts.
+    """The parts of a task as indices into a `Pool`: int64, ascending, disjoint.
 
     Attributes:
         train: images to train on, all normal.
-        validation_normal: held-out training files of the normal class or classes.
-        validation_anomalous: held-out training files of the other classes; empty if the task's
-            outsiders are other data sets, which selection must never see.
-        test_normal: test files of the normal class or classes.
-        outsiders: test files of each set of outsiders, by name; "rest" for the other classes;
+        validation_normal: held-out training images of the normal class or classes.
+        validation_anomalous: held-out training images of the other classes; empty if the task's
+            outsider sets are other data sets, which selection must never use.
+        test_normal: test images of the normal class or classes.
+        outsiders: test images of each outsider set, by its name; "rest" for the other classes;
             empty if the whole data set is normal, so that no image is anomalous.
     """
 
@@ -72,23 +72,24 @@ class Split:
 
 
 def split(task: Task, pool: Pool, sizes: SplitSizes, seed: int) -> Split:
-    """Cut the images of `task` into parts.
+    """Split the images of `task` into parts.
 
-    The training files of a data set are cut once per seed, alike for all tasks: of each class, the
-    first `validation_fraction` of a permutation drawn from (seed, "validation cut", data set,
-    class) are held out, and the rest may be trained on. A cap keeps a random subset, which grows
-    with the cap: of normal images in proportion to the sizes of their classes, of anomalous ones
-    equally many of each class, as far as a class has so many.
+    The training images of a data set are split once per seed, identically for all tasks: of each
+    class, the first `validation_fraction` of a permutation drawn from (seed, "validation cut",
+    data set, class) are held out, and the rest may be trained on. A limit keeps a random subset; a
+    larger limit keeps a superset of it. Normal images are sampled in proportion to the sizes of
+    their classes, anomalous images equally from each class as far as available.
 
     Args:
-        task: which images are normal and which are anomalous.
-        pool: holds the source and the outsiders of the task; other data sets do not matter.
-        sizes: the validation fraction and the caps.
-        seed: of the cut; the same for all replicas that are compared.
+        task: the task, which says what images are normal and anomalous.
+        pool: a pool with the source and the outsider sets of the task; its other data sets have no
+            influence.
+        sizes: the validation fraction and the maximum numbers of images.
+        seed: the seed of the split; the same for all replicas that are compared.
 
     Raises:
-        UserError: a data set is not in the pool, the source has no training files or no such
-            class, a class is empty or too small to cut, or a part would hold only normal or only
+        UserError: a data set is not in the pool, the source has no training images or no such
+            class, a class is empty or too small to split, or a part would hold only normal or only
             anomalous images.
     """
     normal, anomalous = _labels(task, pool)
@@ -129,7 +130,7 @@ def _labels(task: Task, pool: Pool) -> tuple[list[int], list[int]]:
     if not pool.train_range(task.source):
         raise UserError(
             f"task {task.name}: {task.source} has no training images, so it can only be an "
-            "outsider; choose another source"
+            "outsider set; choose another source"
         )
     labels = range(len(pool.classes[task.source]))
     if task.normal_class is None:
@@ -146,12 +147,12 @@ def _labels(task: Task, pool: Pool) -> tuple[list[int], list[int]]:
 def _cut(
     task: Task, pool: Pool, fraction: float, seed: int
 ) -> tuple[list[Indices], list[Indices]]:
-    """The held-out and the other training files of each class of the source, in random order."""
+    """The held-out and the other training images of each class of the source, shuffled."""
     held_out, trainable = [], []
     by_class = pool.by_class(task.source, pool.train_range(task.source))
     for label, indices in enumerate(by_class):
         stream = numpy_stream(seed, "validation cut", task.source, label)
-        # The permutation is of places within the class: other sets in the pool do not matter.
+        # Positions within the class are permuted, so other sets in the pool have no influence.
         shuffled = indices.numpy()[stream.permutation(len(indices))]
         count = held_out_images(len(indices), fraction)
         held_out.append(shuffled[:count])
@@ -160,7 +161,7 @@ def _cut(
 
 
 def _shuffled(pool: Pool, name: str, seed: int) -> list[Indices]:
-    """The test files of each class of the data set `name`, in the order in which a cap takes."""
+    """The test images of each class of the data set `name`, in random order."""
     by_class = pool.by_class(name, pool.test_range(name))
     streams = [numpy_stream(seed, "test cap", name, label) for label in range(len(by_class))]
     return [
@@ -170,18 +171,18 @@ def _shuffled(pool: Pool, name: str, seed: int) -> list[Indices]:
 
 
 def _proportional(by_class: Sequence[Indices], cap: int | None) -> Tensor:
-    """At most `cap` of the indices, each class in proportion to its size."""
+    """At most `cap` of the indices, from each class in proportion to its size."""
     turns = [(np.arange(len(indices)) + 0.5) / len(indices) for indices in by_class]
     return _first(by_class, turns, cap)
 
 
 def _equal(by_class: Sequence[Indices], cap: int | None) -> Tensor:
-    """At most `cap` of the indices, the same number of each class until a class is used up."""
+    """At most `cap` of the indices, equally many from each class as far as available."""
     return _first(by_class, [np.arange(len(indices)) for indices in by_class], cap)
 
 
 def _first(by_class: Sequence[Indices], turns: Sequence[Indices], cap: int | None) -> Tensor:
-    """The `cap` indices whose turn comes first, ascending; on equal turns the lower class."""
+    """The `cap` indices with the smallest turns, sorted; for equal turns the lower class first."""
     if not by_class:
         return torch.empty(0, dtype=torch.int64)
     order = np.argsort(np.concatenate(turns), kind="stable")[:cap]
@@ -191,14 +192,14 @@ def _first(by_class: Sequence[Indices], turns: Sequence[Indices], cap: int | Non
 def _refuse_small(
     task: Task, pool: Pool, label: int, counts: tuple[int, int], sizes: SplitSizes
 ) -> None:
-    """Refuse a normal class with too few images to hold some out and to train on others.
+    """Check that a normal class has enough images for training and for validation.
 
     Args:
-        task: to which the class belongs.
-        pool: of its images.
-        label: of the class.
-        counts: of the images that are held out, and of those to train on.
-        sizes: with the validation fraction.
+        task: the task to which the class belongs.
+        pool: the pool with its images.
+        label: the label of the class.
+        counts: the number of images that are held out, and the number to train on.
+        sizes: the sizes with the validation fraction.
     """
     held_out, trainable = counts
     total, fraction = held_out + trainable, sizes.validation_fraction
@@ -209,24 +210,25 @@ def _refuse_small(
         )
     if total and fraction and not (held_out and trainable):
         raise UserError(
-            f"task {task.name}: {named} has {total} training images, too few to hold out "
-            f"{fraction:g} of them; give it more images, or set validation_fraction to 0"
+            f"task {task.name}: {named} has {total} training images, too few for a validation "
+            f"fraction of {fraction:g}; use a class with more images, or set "
+            "validation_fraction to 0"
         )
 
 
 def _refuse_one_kind(task: Task, parts: Split, is_validated: bool) -> None:
-    """Refuse parts that lack the normal or the anomalous images that the task should have."""
+    """Check that the parts have the normal and the anomalous images that the task needs."""
     missing = [] if len(parts.test_normal) else ["no normal image"]
     for name, indices in parts.outsiders.items():
         if not len(indices):
             missing.append(f"no image of {'the other classes' if name == REST else name}")
     if missing:
         raise UserError(
-            f"task {task.name}: the test part holds {' and '.join(missing)}, so that no AUROC can "
-            "be computed; choose another class or other outsiders"
+            f"task {task.name}: the test set has {' and '.join(missing)}, so AUROC cannot be "
+            "computed; choose another class or other outsider sets"
         )
     if is_validated and not len(parts.validation_anomalous):
         raise UserError(
-            f"task {task.name}: too few images of the other classes to hold one out; raise "
+            f"task {task.name}: too few images of the other classes to hold one out; increase "
             "validation_fraction, or set it to 0 and select without validation"
         )

@@ -1,4 +1,7 @@
-"""Tasks of anomaly detection: a source of normal images, and the outsiders that are anomalous."""
+"""Tasks of anomaly detection: a source of normal images and the outsider sets.
+
+An outsider set is a data set whose images are anomalous (out of distribution, OOD).
+"""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -8,7 +11,7 @@ from tune_ad.data.discovery import available, canonical_name
 from tune_ad.errors import UserError
 
 REST = "rest"
-"""The name of the outsiders of a one-class task: the other classes of the same data set."""
+"""The name of the outsider set of a one-class task: the other classes of the same data set."""
 
 
 class NamedClasses(Protocol):
@@ -32,17 +35,17 @@ class Task:
     A task is plain data: hashable, and written as JSON through `dataclasses.asdict`.
 
     Attributes:
-        name: unique name of the task, e.g. "cifar10/3" or "cifar10-vs-svhn". It seeds the random
-            streams of the task's models, so that it never changes.
-        source: name of the data set that gives the normal images.
+        name: unique name of the task, e.g. "cifar10/3" or "cifar10-vs-svhn". It must never change,
+            because the seeds of the task's models are derived from it.
+        source: name of the data set with the normal images.
         normal_class: the label of the normal images; None if every class of the source is normal.
-        outsiders: names of the data sets that are anomalous. If there are none, the other classes
-            of the source are anomalous; if every class is normal, no image is anomalous.
+        outsiders: names of the outsider sets. If there are none, the other classes of the source
+            are anomalous; if every class is normal, no image is anomalous.
         class_name: name of the normal class, e.g. "cat"; empty if it is unknown, or if every
             class is normal.
 
     Raises:
-        UserError: an outsider is named twice or is the source.
+        UserError: an outsider set is named twice or is the source.
     """
 
     name: str
@@ -55,13 +58,13 @@ class Task:
         object.__setattr__(self, "outsiders", tuple(self.outsiders))  # JSON gives back a list
         if len({self.source, *self.outsiders}) <= len(self.outsiders):
             raise UserError(
-                f"task {self.name}: outsiders {', '.join(self.outsiders)} must differ from each "
-                f"other and from the source {self.source}; name each data set once"
+                f"task {self.name}: outsider sets {', '.join(self.outsiders)} must differ from "
+                f"each other and from the source {self.source}; name each data set once"
             )
 
     @property
     def title(self) -> str:
-        """What a reader is shown: "cifar10/cat" for a class with a name, else `name`.
+        """The name shown to users: "cifar10/cat" for a class with a name, otherwise `name`.
 
         >>> one_class("cifar", 3).title, against("cifar", ["svhn"]).title
         ('cifar10/cat', 'cifar10-vs-svhn')
@@ -77,7 +80,7 @@ def one_class(image_set_name: str, class_index: int, class_name: str = "") -> Ta
     Args:
         image_set_name: name or alias of the data set.
         class_index: the label that is normal.
-        class_name: name of that class; where it is empty, the name that the data set declares.
+        class_name: name of that class; if it is empty, the name that the data set declares.
 
     >>> task = one_class("fmnist", 8)
     >>> task.name, task.normal_class, task.class_name, task.outsiders
@@ -103,14 +106,14 @@ def against(source: str, outsiders: Sequence[str], normal_class: int | None = No
     'fashion_mnist-vs-mnist+digits'
 
     Raises:
-        UserError: there are no outsiders, or one is named twice or is the source.
+        UserError: there are no outsider sets, or one is named twice or is the source.
     """
     if isinstance(outsiders, str):
         raise UserError(f"outsiders must be a list of names, but is the text {outsiders!r}")
     source = canonical_name(source)
     others = tuple(canonical_name(name) for name in outsiders)
     if not others:
-        raise UserError(f"{source} is set against no data set; name at least one outsider")
+        raise UserError(f"{source}: no outsider set is given; name at least one")
     normal = source if normal_class is None else f"{source}/{normal_class}"
     return Task(f"{normal}-vs-{'+'.join(others)}", source, normal_class, others)
 
@@ -118,7 +121,7 @@ def against(source: str, outsiders: Sequence[str], normal_class: int | None = No
 def whole(source: str) -> Task:
     """A data set as a whole, with no anomalous image.
 
-    Rates and distortions can be measured on such a task, but no AUROC.
+    Rate and distortion can be measured on such a task, AUROC cannot.
 
     >>> task = whole("fmnist")
     >>> task.name, task.normal_class, task.outsiders
@@ -133,8 +136,8 @@ def class_tasks(data_set: NamedClasses, classes: Sequence[int | str] | None = No
 
     Args:
         data_set: a declared data set, or a loaded one.
-        classes: label numbers, class names (upper or lower case), or label numbers as text; None
-            chooses every class.
+        classes: labels, class names (upper or lower case), or labels as text; None chooses every
+            class.
 
     Raises:
         UserError: a class is unknown, or named twice; the message lists the legal ones.
@@ -152,7 +155,7 @@ def class_tasks(data_set: NamedClasses, classes: Sequence[int | str] | None = No
 
 
 def _label(data_set: NamedClasses, chosen: int | str) -> int:
-    """The label of a class that is chosen by its name or number."""
+    """The label of a class that is given by its name or label."""
     names = [name.casefold() for name in data_set.classes]
     if isinstance(chosen, str) and chosen.casefold() in names:
         return names.index(chosen.casefold())

@@ -1,1 +1,1 @@
-"""Where images come from: files of a user's own, torchvision, package registries."""
+"""Loads images from .npz files, torchvision or package registries."""

@@ -1,4 +1,4 @@
-"""Runs a package client as a child process that never outlives the call."""
+"""Runs npm or apt-get as a child process, which is killed if the call is interrupted."""
 
 import os
 import signal
@@ -14,20 +14,21 @@ POLL_SECONDS = 0.2
 
 
 def run_client(command: list[str], folder: Path, watch: Callable[[], None] | None = None) -> None:
-    """Run a client in `folder`, without input; its own words become the reason of a failure.
+    """Run a client in `folder`, without input; if it fails, its error output is the message.
 
-    The client and its children are killed if the call ends early, for example by Ctrl-C.
+    The client and its children are killed if the call is interrupted, for example by Ctrl-C.
 
     Args:
         command: the program and its arguments.
         folder: its working folder.
-        watch: called several times a second while the client runs, e.g. to show its progress.
+        watch: a function called several times a second while the client runs, e.g. to show its
+            progress.
 
     Raises:
         SourceError: the client fails, or takes too long.
         OSError: the client cannot be started.
     """
-    # Ctrl-C waits until the child is known: it would outlive a call that ends while it is started.
+    # Ctrl-C is delayed until the child's process id is known; otherwise it could not be killed.
     before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
     try:
         process = subprocess.Popen(
@@ -56,7 +57,7 @@ def run_client(command: list[str], folder: Path, watch: Callable[[], None] | Non
 
 
 def _wait(process: subprocess.Popen[str], client: str, watch: Callable[[], None] | None) -> str:
-    """Wait for the end of a process; what it wrote to standard error."""
+    """Wait for the process to finish and return its standard error."""
     deadline = time.monotonic() + CLIENT_SECONDS
     while True:
         try:
@@ -69,7 +70,7 @@ def _wait(process: subprocess.Popen[str], client: str, watch: Callable[[], None]
 
 
 def failure_reason(error_output: str) -> str:
-    """The first lines that report an error, or the last line of all, as one short line."""
+    """The first error lines of the output, or else its last line, joined into one short line."""
     lines = [line.strip() for line in error_output.splitlines() if line.strip()]
     errors = [line for line in lines if line.startswith(("npm error", "E:", "dpkg-deb: error"))]
     chosen = [line.removeprefix("npm error").strip() for line in errors[:3]] or lines[-1:]

@@ -23,11 +23,11 @@ def read_idx(path: Path) -> npt.NDArray[Any]:
 
     Raises:
         OSError: the file cannot be read or decompressed.
-        ValueError: the file does not hold the uint8 array that its header promises.
+        ValueError: the file is not an idx file of uint8, or its size does not match its header.
     """
     data = gzip.decompress(path.read_bytes()) if path.suffix == ".gz" else path.read_bytes()
     if data[:3] != bytes([0, 0, IDX_UINT8]) or len(data) < 4 + 4 * data[3]:
-        raise ValueError(f"{path.name} is no idx file of uint8 (it begins {data[:4]!r})")
+        raise ValueError(f"{path.name} is not an idx file of uint8 (first bytes: {data[:4]!r})")
     start = 4 + 4 * data[3]
     shape = np.frombuffer(data[4:start], ">u4").astype(int).tolist()
     return np.frombuffer(data, np.uint8, offset=start).reshape(shape)
@@ -37,11 +37,11 @@ def read_idx_folder(folder: Path, suffix: str = "") -> Arrays:
     """The arrays of the four idx files of a folder.
 
     Args:
-        folder: with files named as in `IDX_NAMES`.
-        suffix: that follows each of these names, e.g. ".gz".
+        folder: the folder with the files of `IDX_NAMES`.
+        suffix: the ending of each of these names, e.g. ".gz".
 
     Raises:
         OSError: a file cannot be read.
-        ValueError: a file is no idx file, or is cut short.
+        ValueError: a file is not an idx file, or is truncated.
     """
     return Arrays(*(read_idx(folder / f"{name}{suffix}") for name in IDX_NAMES))

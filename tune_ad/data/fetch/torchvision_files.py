@@ -1,4 +1,4 @@
-"""Reads the data sets that torchvision keeps under the data root, or fetches them there."""
+"""Reads the data sets that torchvision stores under the data root, or downloads them there."""
 
 from functools import partial
 from pathlib import Path
@@ -10,17 +10,17 @@ from tune_ad.data.fetch.idx import IDX_NAMES
 
 
 def in_two_parts(class_name: str, files: tuple[str, ...]) -> Torchvision:
-    """A data set of torchvision whose class takes `train` and has `data` and `targets`.
+    """A torchvision data set whose class takes `train` and has `data` and `targets`.
 
     Args:
-        class_name: of the class in `torchvision.datasets`.
-        files: paths below the data root that torchvision keeps.
+        class_name: the name of the class in `torchvision.datasets`.
+        files: the paths of its files below the data root.
     """
     return Torchvision(files, partial(_read_parts, class_name))
 
 
 def in_idx_files(class_name: str) -> Torchvision:
-    """A data set of torchvision that is kept as idx files in `<root>/<class_name>/raw`."""
+    """A torchvision data set that is stored as idx files in `<root>/<class_name>/raw`."""
     return in_two_parts(class_name, tuple(f"{class_name}/raw/{name}" for name in IDX_NAMES))
 
 

@@ -1,4 +1,4 @@
-"""CIFAR-10: photographs of ten kinds of things, 32 x 32 in colour."""
+"""CIFAR-10: photographs of ten classes of objects and animals, 32 x 32 in colour."""
 
 import json
 from pathlib import Path

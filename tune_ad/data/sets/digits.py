@@ -10,7 +10,7 @@ LARGEST_VALUE = 16
 
 
 def _from_scikit_learn() -> Arrays:
-    """The 1,797 images, cut into a training and a test part that never change.
+    """The 1,797 images with a fixed split into training and test images.
 
     Of each class's n images, the first round(0.3 n) of a permutation drawn from the stream
     (0, "digits test part", class) are test images; both parts keep scikit-learn's order.
