@@ -591,7 +591,7 @@ def one_line(error: pytest.ExceptionInfo[UserError], *words: object) -> None:
 @pytest.mark.parametrize("shape", [(2, 3, 8, 8), (2, 1, 9, 8), (2, 1, 4, 16), (1, 8, 8), (64,)])
 def test_images_of_another_shape_are_refused(detector, shape):
     replica_set = trained(detector, GREY, **quick(detector))
-    with pytest.raises(UserError, match="bring them to that shape") as error:
+    with pytest.raises(UserError, match="convert them to that shape") as error:
         module_of(replica_set).score(torch.zeros(shape), replica_set.replicas[0].score_noise)
     one_line(error, shape, "(n, 1, 8, 8)")
 
@@ -602,10 +602,10 @@ def test_images_with_a_pixel_that_is_no_number_are_refused(detector, value):
     replica_set = trained(detector, GREY, **quick(detector))
     images = replica_set.replicas[0].images.clone()
     images[[3, 7], 0, 2, 5] = value
-    with pytest.raises(UserError, match="mend or drop them") as error:
+    with pytest.raises(UserError, match="correct or remove these images") as error:
         module_of(replica_set).score(images, replica_set.replicas[0].score_noise)
     one_line(error, f"2 of {IMAGES} images", "image 3")
-    with pytest.raises(UserError, match="mend or drop them") as error:
+    with pytest.raises(UserError, match="correct or remove these images") as error:
         ReplicaSet(
             detector, small(detector, GREY), images, [ReplicaSpec("t", 0, torch.arange(IMAGES))]
         )

@@ -586,8 +586,8 @@ def test_illegal_settings_are_refused(settings, words):
 @pytest.mark.parametrize(
     ("shape", "settings", "words"),
     [
-        (GREY, {"latent_dim": 64}, "latent_dim 64 leaves no residual in images of 64 values"),
-        (GREY, {"batch_size": 1}, "batch_size 1 .* 8x8; use at least 2"),
+        (GREY, {"latent_dim": 64}, "latent_dim must be smaller than 64, .* got 64"),
+        (GREY, {"batch_size": 1}, "batch_size 1, .* 8x8; use at least 2"),
         (ImageShape(3, 4, 4), {"networks": "lenet"}, "4x4 cannot be halved 3 times"),
         (GREY, {"networks": "lenet", "latent_dim": 20}, "a multiple of 16"),
         (GREY, {"width": 0.005}, "use a width of at least 0.0078125"),

@@ -60,7 +60,9 @@ def test_channels_follow_the_width(shape, width, expected):
 
 @pytest.mark.parametrize(("shape", "width"), [(GREY, 0.12), (COLOUR, 0.015)])
 def test_a_width_that_leaves_no_channel_is_refused(shape, width):
-    with pytest.raises(UserError, match=rf"width {width} leaves no channel.*at least") as error:
+    with pytest.raises(
+        UserError, match=rf"width {width} leaves a layer without a channel.*at least"
+    ) as error:
         lenet_channels(shape, width)
     assert "\n" not in str(error.value)
 
@@ -148,7 +150,7 @@ def test_a_latent_that_is_no_multiple_of_16_is_refused(latent, advice):
     ("shape", "largest"), [(ImageShape(1, 33, 8), 32), (ImageShape(3, 65, 65), 64)]
 )
 def test_an_image_that_the_decoder_cannot_reach_is_refused(shape, largest):
-    with pytest.raises(UserError, match=f"reaches {largest} .* have {shape.height}"):
+    with pytest.raises(UserError, match=f"at most {largest} .* have {shape.height}"):
         LeNetDecoder(shape, lenet_channels(shape), 32)
 
 

@@ -287,7 +287,7 @@ def test_a_trial_warns_at_its_end_where_weights_lie_on_nearly_one_code(samples, 
     assert [bool(report.record.warnings) for report in reports] == [False, False, warns]
     for warned in reports[-1].record.warnings:
         assert warned.replicas == (0, 1, 2, 3)
-        assert f"nearly one of {samples} codes" in warned.text
+        assert f"almost all importance weight is on one of {samples} samples" in warned.text
 
 
 # -------------------------------------------------------------- what else a record says of it

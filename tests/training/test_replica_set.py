@@ -905,7 +905,7 @@ def test_a_fitted_scaling_does_not_depend_on_the_other_replicas():
 
 def test_constant_training_images_are_refused_by_a_fitted_scaling_alone():
     images = torch.zeros_like(contrasts())
-    with pytest.raises(UserError, match="'gcn' needs contrast, and all 20 training images"):
+    with pytest.raises(UserError, match="'gcn' cannot be used, because all 20 training images"):
         ReplicaSet(AE, GCN, images, specs_of(0))
     ReplicaSet(AE, replace(GCN, scaling="unit"), images, specs_of(0))
 

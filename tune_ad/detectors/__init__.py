@@ -1,4 +1,4 @@
-"""The detectors, one file or folder each; every `Detector` in this package is found by import."""
+"""The detectors, one file or folder each; each `Detector` in the package is discovered."""
 
 import importlib
 import inspect

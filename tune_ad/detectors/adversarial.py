@@ -1,4 +1,4 @@
-"""What adversarial detectors share: a discriminator of codes, and adversarial losses."""
+"""Parts that adversarial detectors share: a discriminator of codes, and adversarial losses."""
 
 import torch
 from torch import Tensor, nn
@@ -6,14 +6,14 @@ from torch.nn import functional
 
 
 def code_discriminator(latent_dim: int, hidden: tuple[int, int], slope: float) -> list[nn.Module]:
-    """The layers of a discriminator of codes, which tells codes of the prior from those of images.
+    """The layers of a discriminator that distinguishes samples of the prior from codes of images.
 
-    They map codes (batch, latent_dim) to logits (batch, 1) that a code is the prior's.
+    They map codes (batch, latent_dim) to logits (batch, 1) that a code is a sample of the prior.
 
     Args:
         latent_dim: length of a code.
         hidden: widths of the two hidden layers.
-        slope: of LeakyReLU on its negative side.
+        slope: negative slope of LeakyReLU.
     """
     first, second = hidden
     return [
@@ -29,8 +29,8 @@ def adversarial_bce(logits: Tensor, real: bool) -> Tensor:
     """Binary cross-entropy of a discriminator's output: in nats, at least 0, shape (batch,).
 
     Args:
-        logits: that a sample is real, shape (batch, 1).
-        real: the target, whether the samples are to be called real.
+        logits: logits that a sample is real, shape (batch, 1).
+        real: the target label: True for real, False for generated.
     """
     return functional.softplus(-logits if real else logits).squeeze(1)
 
@@ -41,10 +41,10 @@ def discriminator_loss(
     """The loss of a discriminator: the cross-entropy of real samples plus that of generated ones.
 
     Args:
-        discriminator: from samples to logits (batch, 1) that they are real.
+        discriminator: a module from samples to logits (batch, 1) that they are real.
         real: real samples, shape (batch, ...).
-        generator: makes the other samples; it gets no gradient.
-        inputs: of the generator, shape (batch, ...).
+        generator: a module that generates the other samples; it receives no gradient.
+        inputs: inputs of the generator, shape (batch, ...).
 
     Returns:
         shape (batch,), in nats, at least 0.

@@ -1,8 +1,9 @@
-"""What every detector is: an `nn.Module` with pure functions.
+"""The base class of detectors: an `nn.Module` with pure functions.
 
-A detector holds networks and buffers. It holds no optimiser, no loop and no random generator:
-training owns those, hands in images and noise, and stores the buffers that the hooks return. So
-one replica in a loop and a stack of replicas under `torch.func.vmap` share every line.
+A detector has networks and buffers, but no optimiser, no training loop and no random generator:
+the training code has those, passes images and noise to the detector, and stores the buffers that
+its hooks return. So the same code serves a single replica and replicas stacked with
+`torch.func.vmap`.
 """
 
 from abc import ABC, abstractmethod
@@ -26,7 +27,7 @@ ScoreSpace = Mapping[str, Sequence[Any]]
 
 
 class Noise(NamedTuple):
-    """What a detector asks of the random stream: "uniform" on [0, 1) or standard "normal"."""
+    """A request for random numbers: their shape, and "uniform" on [0, 1) or standard "normal"."""
 
     distribution: str
     shape: tuple[int, ...]
@@ -40,27 +41,27 @@ class Noise(NamedTuple):
 class Detector(nn.Module, ABC, Generic[ConfigT]):
     """A method of anomaly detection with its networks, for one configuration and image shape.
 
-    A subclass names its hyperparameters (`Config`), its schedule (`stages`), what it minimises
-    (`terms`) and how it scores (`score_variants`). All of these are pure: they depend on the
-    arguments, parameters and buffers alone and change nothing, save the running statistics of
-    batch normalisation.
+    A subclass defines its hyperparameters (`Config`), its schedule (`stages`), its losses
+    (`terms`) and its score (`score_variants`). These functions are pure: they depend only on the
+    arguments, parameters and buffers, and change nothing except the running statistics of batch
+    normalisation.
 
     Args:
         config: the hyperparameters.
-        shape: of the images.
+        shape: the shape of the images.
     """
 
     Config: ClassVar[type[Config]]
     score_parameters: ClassVar[tuple[str, ...]] = ()
-    """Fields of `Config` that can be swept on a trained model: they act when scoring, too."""
+    """Fields of `Config` that affect scoring, so that they can be varied on a trained model."""
     watched: ClassVar[tuple[str, ...]] = ()
-    """Terms whose batch mean is told at every step, not only averaged over an epoch."""
+    """Terms whose batch mean is recorded at every step, not only as an average over an epoch."""
     shown: tuple[str, ...] = ()
-    """Parts of the score of which a histogram is kept beside the score's own."""
+    """Parts of the score whose histograms are stored in addition to that of the score."""
     nats: tuple[str, ...] = ()
-    """Terms and parts of the score in nats that an image's dimensions share: also told in bits."""
+    """Terms and parts of the score, in nats, that are also reported in bits per dimension."""
     main_score: str = ""
-    """The part of the score that is the score itself; empty where it is no part."""
+    """The name of the part that is the score; empty if the score is not one of its parts."""
 
     def __init__(self, config: ConfigT, shape: ImageShape) -> None:
         super().__init__()
@@ -69,42 +70,43 @@ class Detector(nn.Module, ABC, Generic[ConfigT]):
 
     @property
     def scoring_modules(self) -> tuple[str, ...]:
-        """Names of the modules that score: those that the last stage moves."""
+        """Names of the modules used for scoring: by default those trained in the last stage."""
         return tuple(sorted({n for s in self.stages()[-1:] for p in s.phases for n in p.modules}))
 
     @classmethod
     def scales(cls, config: ConfigT) -> dict[str, str]:
-        """What the quantities are measured in by which configurations may be selected.
+        """For every quantity that selection may compare, a text that says what it measures.
 
-        Two configurations may be compared by a quantity only where both name it and the texts are
-        equal. A field of `Config` that changes what a quantity means says so (`Rule.measures`).
+        Two configurations may be compared by a quantity only if both have a text for it and the
+        texts are equal. A field of `Config` on which the meaning of a quantity depends declares it
+        (`Rule.measures`).
 
         Returns:
-            by quantity: `LOSS`, the mean training loss of held-out normals, which is the
-            detector's own; `LIKELIHOOD`, only of a detector whose score has the part
+            the texts by quantity: `LOSS`, the detector's own training loss, averaged over
+            validation images; `LIKELIHOOD`, only for a detector whose score has the part
             "negative_iwae", the tightest bound of the likelihood of an image, in nats; and any
-            further quantity that a report should not mix.
+            other quantity whose different meanings a report should not mix.
         """
         return {}
 
     def stages(self) -> tuple[Stage, ...]:
-        """The stages of training, in order; none for a detector that is only fitted."""
+        """The stages of training, in order; empty for a detector that is only fitted."""
         return ()
 
     def noise(self, phase: str, batch: int) -> dict[str, Noise]:
-        """The random numbers that `terms` wants for a batch of that many images."""
+        """The random numbers that `terms` needs for a batch of this number of images."""
         return {}
 
     def terms(self, phase: str, images: Tensor, noise: Terms) -> Terms:
-        """What one phase looks at, per image, each of shape (batch,).
+        """The loss of a training phase and its terms, per image, each of shape (batch,).
 
         Args:
             phase: name of the phase.
-            images: as scaled, in [0, 1] (fitted scalings: nearly), shape (batch, c, h, w).
-            noise: the tensors that `noise` asked for.
+            images: scaled images, in [0, 1] (fitted scalings: nearly), shape (batch, c, h, w).
+            noise: the random tensors requested by `noise`.
 
         Returns:
-            "loss", which the phase minimises, and any further terms worth a curve.
+            "loss", which the phase minimises, and any other terms to record.
 
         Raises:
             NotImplementedError: if the detector has no phases.
@@ -116,15 +118,20 @@ class Detector(nn.Module, ABC, Generic[ConfigT]):
         return self.reduced(self.terms(phase, images, noise)["loss"])
 
     def reduced(self, losses: Tensor) -> Tensor:
-        """Losses of shape (batch,) as one scalar."""
+        """The losses of a batch, shape (batch,), reduced to a scalar."""
         return losses.mean()
 
     def held_out_loss(self, phase: str, terms: Terms) -> Tensor:
-        """What of held-out normals tells whether training still helps, shape (batch,)."""
+        """The validation loss that early stopping monitors, per image, shape (batch,)."""
         return terms["loss"]
 
     def begin(self, stage: str, batches: Iterable[Tensor]) -> Buffers:
-        """Buffers to set before a stage, from the training images in evaluation mode."""
+        """Buffers to set before a stage, such as a centre.
+
+        Args:
+            stage: name of the stage.
+            batches: the training images; the detector is in evaluation mode.
+        """
         return {}
 
     def after_step(self, stage: str, phase: str, terms: Terms, progress: Tensor) -> Buffers:
@@ -133,23 +140,23 @@ class Detector(nn.Module, ABC, Generic[ConfigT]):
         Args:
             stage: name of the stage.
             phase: name of the phase.
-            terms: as the step saw them, detached, each of shape (batch,).
-            progress: scalar in [0, 1), the share of the stage's epochs that are over.
+            terms: the terms of the step, detached, each of shape (batch,).
+            progress: scalar in [0, 1), the fraction of the stage's epochs that are finished.
         """
         return {}
 
     def finish(self, batches: Iterable[Tensor], seed: int) -> Buffers:
-        """Buffers that scoring needs, fitted on the training images before an evaluation.
+        """Buffers that scoring needs, fitted to the training images before an evaluation.
 
-        A detector without stages may keep a fitted estimator instead: it is fitted again, from
-        the same images and seed, after a state has been loaded.
+        A detector without stages may store a fitted estimator instead: after a state has been
+        loaded, it is fitted again to the same images with the same seed.
 
         Args:
-            batches: the training images, in evaluation mode.
-            seed: of the replica, for a fit that draws.
+            batches: the training images; the detector is in evaluation mode.
+            seed: the seed of the replica, for a fit that uses random numbers.
 
         Raises:
-            DegenerateInputError: if nothing can be fitted; it ends the replica.
+            DegenerateInputError: if fitting fails; the replica then counts as failed.
         """
         return {}
 
@@ -159,85 +166,90 @@ class Detector(nn.Module, ABC, Generic[ConfigT]):
 
     @abstractmethod
     def score_variants(self, images: Tensor, noise: Terms, score_space: ScoreSpace) -> Terms:
-        """The anomaly score and its variants of each image, larger = more anomalous, finite.
+        """The anomaly score of each image and its variants, finite, larger = more anomalous.
 
         Args:
-            images: as scaled, in [0, 1] (fitted scalings: nearly), shape (batch, c, h, w).
-            noise: the tensors that `score_noise` asked for.
+            images: scaled images, in [0, 1] (fitted scalings: nearly), shape (batch, c, h, w).
+            noise: the random tensors requested by `score_noise`.
             score_space: values of `score_parameters` to score with, one parameter at a time.
 
         Returns:
-            "score" under the configuration itself; its parts by their names; one entry
-            `variant_name(parameter, value)` for each value of the score space. All (batch,).
+            "score", that of the configuration itself; its parts by their names; and one entry
+            `variant_name(parameter, value)` for each value of the score space. All have shape
+            (batch,).
         """
 
     def score(self, images: Tensor, noise: Terms) -> Tensor:
         """The anomaly score of each image, shape (batch,), larger = more anomalous.
 
         Raises:
-            UserError: if the images have another shape than those trained on, or a NaN.
+            UserError: if the images have another shape than those trained on, or are not finite.
         """
         self.check(images)
         return self.score_variants(images, noise, {})["score"]
 
     def check(self, images: Tensor) -> None:
-        """Refuse images that this detector cannot score.
+        """Check that this detector can score the images.
 
         Raises:
-            UserError: if they have another shape than those trained on, or a NaN.
+            UserError: if they have another shape than those trained on, or are not finite.
         """
         if images.ndim != 4 or tuple(images.shape[1:]) != tuple(self.shape):
             raise UserError(
                 f"images of shape {tuple(images.shape)} given to a detector for images of shape "
-                f"(n, {', '.join(map(str, self.shape))}); bring them to that shape"
+                f"(n, {', '.join(map(str, self.shape))}); convert them to that shape"
             )
         check_finite(images)
 
     def diagnose(self, scored: Callable[[str], Terms]) -> Numbers:
-        """Numbers about the trained model beside its score, recorded and shown by their names.
+        """Diagnostics of the trained model, recorded and reported under their names.
 
         Args:
-            scored: gives the score and its parts, each of shape (n,), float64, of the normal
-                images of "train" (as many as are tested), "validation" or "test"; no images, no
-                terms.
+            scored: a function that returns the score and its parts, each float64 of shape (n,), of
+                the normal images of "train" (as many as there are normal test images),
+                "validation" or "test"; its result is empty if there are no such images.
 
         Returns:
-            numbers by `Metric`, whose part names the diagnostic and whose term the quantity;
-            quantities in `nats` are also told in bits per dimension.
+            numbers by `Metric`, whose part is the name of the diagnostic and whose term is the
+            quantity; quantities in `nats` are also reported in bits per dimension.
         """
         return {}
 
     def warnings(self, numbers: Mapping[Metric, float]) -> list[str]:
-        """What a reader should know about the trained model, in sentences without a full stop.
+        """Warnings about the trained model, sentences without a full stop.
 
         Args:
-            numbers: all final numbers of the model, diagnostics among them.
+            numbers: all final numbers of the model, including its diagnostics.
         """
         return []
 
     def illustrate(self, images: Tensor) -> dict[str, Tensor]:
-        """Pictures of what the detector makes of images, each (batch, c, h, w) in [0, 1]."""
+        """Images that the detector produces, e.g. reconstructions: (batch, c, h, w) in [0, 1]."""
         return {}
 
     def forward(self, function: str, *arguments: Any) -> Any:  # noqa: ANN401
-        """Call one of the functions above by name: the way in for `torch.func.functional_call`."""
+        """Call one of the functions above by name.
+
+        `torch.func.functional_call` can only call `forward`. So it, and `torch.vmap` over stacked
+        replicas, can call every function of the detector.
+        """
         return getattr(self, function)(*arguments)
 
 
 class TrainedDetector(Detector[NetworkConfigT]):
-    """A detector that trains networks: in one stage with one phase, unless it says otherwise."""
+    """A detector that trains networks, by default in one stage with one phase."""
 
     @classmethod
     def scales(cls, config: NetworkConfigT) -> dict[str, str]:
-        """Its loss, which compares between configurations of this detector alone."""
+        """What the loss measures; losses are comparable only within this detector."""
         return {LOSS: f"{cls.__name__}, {config.scale(LOSS)}"}
 
     def stages(self) -> tuple[Stage, ...]:
-        """One stage, whose only phase moves every module."""
+        """One stage with one phase, which trains all modules."""
         return (self.stage(Phase("train", tuple(name for name, _ in self.named_children()))),)
 
     def stage(self, *phases: Phase) -> Stage:
-        """The main stage: the optimiser and schedule of the configuration."""
+        """The main stage, with the optimiser and the schedule of the configuration."""
         config = self.config
         adam = Adam(config.learning_rate, (config.beta1, config.beta2), config.weight_decay)
         return Stage(
@@ -255,12 +267,12 @@ class TrainedDetector(Detector[NetworkConfigT]):
         """As in `Detector.terms`."""
 
     def reduced(self, losses: Tensor) -> Tensor:
-        """Losses of shape (batch,) as one scalar, by `Config.reduction`."""
+        """The losses of a batch, shape (batch,), reduced to a scalar by `Config.reduction`."""
         return losses.sum() if self.config.reduction == "sum" else losses.mean()
 
 
 def skeleton(detector: type[Detector[Any]], config: Config, shape: ImageShape) -> Detector[Any]:
-    """A detector without numbers: its stages and sizes, at no cost.
+    """A detector on the meta device, with its stages and shapes but without memory for weights.
 
     Raises:
         UserError: if the configuration cannot be built for the images.
@@ -270,20 +282,20 @@ def skeleton(detector: type[Detector[Any]], config: Config, shape: ImageShape) -
 
 
 def check_finite(images: Tensor) -> None:
-    """Refuse images with a NaN or an infinite pixel.
+    """Check that no image has a NaN or an infinite pixel.
 
     Raises:
-        UserError: naming how many there are and the first of them.
+        UserError: with the number of such images and the index of the first.
     """
     bad = [~chunk.isfinite().flatten(1).all(1) for chunk in images.split(FINITE_CHUNK)]
     numbers = torch.cat(bad).nonzero().flatten() if bad else torch.empty(0)
     if len(numbers):
         raise UserError(
             f"{len(numbers)} of {len(images)} images have a NaN or infinite pixel, the first is "
-            f"image {int(numbers[0])}; mend or drop them"
+            f"image {int(numbers[0])}; correct or remove these images"
         )
 
 
 def variant_name(parameter: str, value: object) -> str:
-    """The name of a score under another value of a score-time parameter, as in "mc_samples=0"."""
+    """The name of the score at another value of a score-time parameter, e.g. "mc_samples=0"."""
     return f"{parameter}={value}"

@@ -10,8 +10,8 @@ def mean_code(code: Callable[[Tensor], Tensor], batches: Iterable[Tensor]) -> Te
     """The mean code of all images, shape (J,).
 
     Args:
-        code: from images to codes of shape (batch, J).
-        batches: of the images, at least one image in all.
+        code: a function from images to codes of shape (batch, J).
+        batches: batches of images, with at least one image in total.
     """
     sums, count = torch.zeros(()), 0
     for images in batches:
@@ -23,7 +23,7 @@ def mean_code(code: Callable[[Tensor], Tensor], batches: Iterable[Tensor]) -> Te
 def away_from_zero(centre: Tensor, epsilon: float) -> Tensor:
     """The centre with coordinates 0 < |c| < epsilon moved to ±epsilon; an exact 0 stays.
 
-    A network could match a coordinate near 0 with weights near 0, for every image: all codes would
-    collapse into one.
+    With weights near 0 a network could match a coordinate near 0 for every image, so that all
+    codes would collapse to one point.
     """
     return torch.where(centre.abs() < epsilon, centre.sign() * epsilon, centre)

@@ -1,9 +1,9 @@
-"""Hyperparameters: their rules, what every detector has, what every trained network has besides.
+"""Hyperparameter classes of detectors, and the rules for their values.
 
-A field says what it may be, `networks: str = choice("gpnd", "lenet")` or
-`nu: float = number(0.1, "(0, 1]", when={"objective": "soft-boundary"})`: `Config` refuses anything
-else, and the contract of the detectors tries the other values. A truth value needs no rule. A
-subclass that gives a field another default keeps its rule.
+Every field declares its legal values, as in `networks: str = choice("gpnd", "lenet")` or
+`nu: float = number(0.1, "(0, 1]", when={"objective": "soft-boundary"})`. `Config` refuses any
+other value, and the contract test of the detectors tries the legal ones. A bool needs no rule. A
+subclass that changes the default of a field keeps its rule.
 """
 
 from collections.abc import Mapping
@@ -18,8 +18,8 @@ from tune_ad.storage.metric import DISTORTION, LIKELIHOOD, LOSS
 
 LARGEST_BATCH = 10_000
 LARGEST_CODE = 100_000
-LONGEST = 1_000_000  # epochs
-MOST_DRAWS = 10_000  # of noise for one image
+LONGEST = 1_000_000  # maximum number of epochs
+MOST_DRAWS = 10_000  # maximum number of noise samples for one image
 WIDEST = 10_000
 
 T = TypeVar("T")
@@ -27,7 +27,7 @@ ALWAYS: Mapping[str, Any] = MappingProxyType({})
 
 
 def require(condition: bool, name: str, value: object, rule: str) -> None:
-    """Refuse the value of a hyperparameter.
+    """Check a condition on the value of a hyperparameter.
 
     Raises:
         UserError: unless `condition` holds.
@@ -37,17 +37,19 @@ def require(condition: bool, name: str, value: object, rule: str) -> None:
 
 
 class Rule(NamedTuple):
-    """What a hyperparameter may be, and what shows that it acts.
+    """The legal values of a hyperparameter, and when they have an effect.
 
     Attributes:
-        options: the texts or truth values that it may be; beside numbers, what stands for one.
-        interval: of its number, or of each of its numbers, as in "(0, 1]"; "" if it is none.
-        kind: of its numbers: int, float (for which an int may stand), or tuple (of floats).
-        when: settings of other fields with which it is sure to act, not the only ones; none where
-            it always acts.
-        others: legal values that act unlike the default, where half and twice it do not.
-        measures: quantities that mean something else under another value, such as "loss": values
-            of them cannot be compared between configurations that differ in this field.
+        options: the legal strings or bools; they may be combined with an interval, as in "inf" or
+            an integer.
+        interval: the interval of its number or numbers, e.g. "(0, 1]"; empty if it is not numeric.
+        kind: the type of its number: int, float (ints are legal, too), or tuple (of floats).
+        when: values of other fields with which the field certainly has an effect (there may be
+            others); empty if it always has one.
+        others: legal values for the contract test to try, if half and twice the default would have
+            no effect.
+        measures: quantities, such as "loss", that are not comparable between configurations that
+            differ in this field.
     """
 
     options: tuple[str | bool, ...] = ()
@@ -76,16 +78,16 @@ class Rule(NamedTuple):
         return fits and self.interval != "" and is_inside(value, self.interval)
 
     def check(self, name: str, value: object) -> None:
-        """Refuse an illegal value.
+        """Check that a value is legal.
 
         Raises:
-            UserError: naming the hyperparameter, its value and the rule.
+            UserError: with the hyperparameter, its value and the rule.
         """
         require(self.allows(value), name, value, str(self))
 
 
 def interval_ends(interval: str) -> tuple[float, float]:
-    """The ends of an interval.
+    """The bounds of an interval.
 
     >>> interval_ends("(0, inf)")
     (0.0, inf)
@@ -95,7 +97,7 @@ def interval_ends(interval: str) -> tuple[float, float]:
 
 
 def is_inside(value: Any, interval: str) -> bool:  # noqa: ANN401
-    """Whether a number lies in an interval: a round bracket leaves the end out, a square one not.
+    """Whether a number lies in an interval; "(" or ")" excludes a bound, "[" or "]" includes it.
 
     >>> is_inside(0, "(0, 1]"), is_inside(1, "(0, 1]"), is_inside(float("nan"), "(0, 1]")
     (False, True, False)
@@ -111,13 +113,13 @@ def choice(
     when: Mapping[str, Any] = ALWAYS,
     measures: tuple[str, ...] = (),
 ) -> T:
-    """A field that is one of some texts, or True or False.
+    """A field whose value is one of several strings, or True or False.
 
     Args:
-        default: one of them.
-        others: the rest; they may name the default, too.
-        when: settings of other fields under which it acts.
-        measures: quantities that mean something else under another value.
+        default: the default value.
+        others: the other legal values; they may include the default.
+        when: values of other fields with which the field has an effect; empty = always.
+        measures: quantities that are not comparable between different values of the field.
     """
     options: tuple[Any, ...] = tuple(dict.fromkeys((default, *others)))
     rule = Rule(options, when=when, measures=measures)
@@ -133,15 +135,16 @@ def number(
     others: tuple[T, ...] = (),
     measures: tuple[str, ...] = (),
 ) -> T:
-    """A field that is a number in an interval: an integer if the default is one.
+    """A field whose value is a number in an interval: an integer if the default is one.
 
     Args:
-        default: the number, or `word`.
-        interval: as in "(0, 1]".
-        word: a text that may stand for the number.
-        when: settings of other fields under which it acts.
-        others: legal values that act unlike the default, where half and twice it do not.
-        measures: quantities that mean something else under another value.
+        default: the default number, or `word`.
+        interval: the interval, e.g. "(0, 1]".
+        word: a string that is legal in place of the number.
+        when: values of other fields with which the field has an effect; empty = always.
+        others: legal values for the contract test to try, if half and twice the default would have
+            no effect.
+        measures: quantities that are not comparable between different values of the field.
     """
     kind = int if isinstance(default, int) else float
     rule = Rule(
@@ -156,25 +159,25 @@ def number(
 
 
 def fractions(default: tuple[float, ...], when: Mapping[str, Any] = ALWAYS) -> tuple[float, ...]:
-    """A field that is a tuple of numbers between 0 and 1, such as milestones."""
+    """A field whose value is a tuple of numbers between 0 and 1, such as milestones."""
     return field(default=default, metadata={"rule": Rule((), "(0, 1)", tuple, when)})
 
 
 @dataclass(frozen=True)
 class Config:
-    """Hyperparameters that every detector has; the defaults are the published ones on grey images.
+    """Hyperparameters of every detector; the defaults are those published for grey images.
 
     Attributes:
-        scaling: how uint8 pixels become [0, 1]: a name in `tune_ad.data.scaling`.
+        scaling: how uint8 pixels are scaled: a name in `tune_ad.data.scaling`.
     """
 
     scaling: str = choice("unit", *SCALINGS, measures=(LOSS, LIKELIHOOD, DISTORTION))
 
     def __post_init__(self) -> None:
-        """Validate every field; a subclass adds what holds between fields.
+        """Validate every field; a subclass adds conditions that concern several fields.
 
         Raises:
-            UserError: naming the field, its value and the rule it breaks.
+            UserError: with the field, its value and the rule that it breaks.
         """
         for name, rule in self.rules().items():
             rule.check(name, getattr(self, name))
@@ -184,7 +187,7 @@ class Config:
         """The rule of each field, by name.
 
         Raises:
-            TypeError: if a field has none and is no truth value.
+            TypeError: if a field has no rule and is not a bool.
         """
         rules: dict[str, Rule] = {}
         for parent in reversed(cls.__mro__):
@@ -202,9 +205,9 @@ class Config:
         return rules
 
     def scale(self, quantity: str) -> str:
-        """The settings that say what a quantity is measured in, as in "reconstruction = bce".
+        """The settings that determine what a quantity measures, e.g. "reconstruction = bce".
 
-        Empty where no field changes its meaning.
+        Empty if no field changes its meaning.
         """
         rules = self.rules().items()
         names = [name for name, rule in rules if quantity in rule.measures]
@@ -212,10 +215,10 @@ class Config:
 
     @classmethod
     def released(cls, shape: ImageShape, **settings: Any) -> Self:  # noqa: ANN401
-        """The published settings for images of `shape`, with `settings` in their place.
+        """The published settings for images of `shape`, overridden by `settings`.
 
         Raises:
-            UserError: if a setting has no such name or an illegal value.
+            UserError: if a setting has an unknown name or an illegal value.
         """
         names = [entry.name for entry in fields(cls)]
         for name in settings:
@@ -234,17 +237,18 @@ class NetworkConfig(Config):
 
     Attributes:
         latent_dim: size of the code.
-        width: factor on every hidden channel count (capacity at fixed depth and code size).
-        epochs: passes over the training images of the main stage.
-        batch_size: images per update.
-        learning_rate: of Adam, before the milestones.
-        milestones: fractions of the epochs at which the learning rate falls.
-        decay: factor by which it falls at each milestone.
-        weight_decay: L2 penalty inside Adam.
+        width: factor on the number of channels of every hidden layer (capacity at fixed depth and
+            code size).
+        epochs: number of epochs of the main stage.
+        batch_size: number of images per update.
+        learning_rate: learning rate of Adam, before the milestones.
+        milestones: fractions of the epochs at which the learning rate is reduced.
+        decay: factor by which it is multiplied at each milestone.
+        weight_decay: weight of Adam's L2 penalty.
         beta1: decay rate of Adam's first moment.
         beta2: decay rate of Adam's second moment.
-        reduction: "sum" or "mean" of the loss over a batch. Adam cancels the scale of the loss but
-            not against weight decay, which the sum makes weaker.
+        reduction: whether the loss of a batch is the "sum" or the "mean". Adam is invariant to the
+            scale of the loss, but weight decay is not: with "sum" it is relatively weaker.
     """
 
     latent_dim: int = number(32, f"[1, {LARGEST_CODE}]")

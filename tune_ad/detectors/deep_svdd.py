@@ -25,18 +25,18 @@ class DeepSVDDConfig(NetworkConfig):
     """Hyperparameters of `DeepSVDD`.
 
     Attributes:
-        pretraining: epochs of autoencoder pretraining, as a multiple of `epochs`; 0 for none, as
-            in the comparison of Park et al. The original code has 1 on MNIST and 350 / 150 on
-            CIFAR-10.
+        pretraining: number of epochs of autoencoder pretraining, as a multiple of `epochs`; 0 for
+            none, as in the comparison of Park et al. The original code has 1 on MNIST and
+            350 / 150 on CIFAR-10.
         pretraining_milestones: `milestones` of the pretraining; in the original code 50 of 150
             epochs on MNIST and 250 of 350 on CIFAR-10.
         pretraining_weight_decay: `weight_decay` of the pretraining; in the original code 5e-4 on
             MNIST and 5e-7 on CIFAR-10.
         objective: "one-class" or "soft-boundary".
-        nu: share of training images that may lie outside the sphere (soft boundary only).
-        radius_warmup: share of the epochs in which the radius stays 0 (soft boundary only); 10 of
-            150 epochs in the original code.
-        centre_epsilon: least distance from 0 of a coordinate of the centre.
+        nu: fraction of training images that may lie outside the sphere (soft boundary only).
+        radius_warmup: fraction of the epochs in which the radius stays 0 (soft boundary only); 10
+            of 150 epochs in the original code.
+        centre_epsilon: minimum absolute value of every nonzero coordinate of the centre.
     """
 
     pretraining: float = number(0.0, "[0, 100]", others=(1.0,))
@@ -58,17 +58,17 @@ class DeepSVDDConfig(NetworkConfig):
 
     @property
     def pretraining_epochs(self) -> int:
-        """Epochs of pretraining: at least 1 where there is any."""
+        """The number of epochs of pretraining: 0 without pretraining, otherwise at least 1."""
         epochs = self.pretraining * self.epochs
         return max(1, round(epochs)) if epochs else 0
 
 
 def quantile(values: Tensor, share: float) -> Tensor:
-    """A quantile, interpolated linearly; unlike `Tensor.quantile` it can be batched by `vmap`.
+    """A quantile with linear interpolation; unlike `Tensor.quantile` it supports `vmap`.
 
     Args:
-        values: shape (n,), n >= 1.
-        share: of the values that lie below the quantile, in [0, 1].
+        values: a tensor of shape (n,), n >= 1.
+        share: fraction of the values that lie below the quantile, in [0, 1].
     """
     position = share * (len(values) - 1)
     ordered = values.sort().values
@@ -79,8 +79,9 @@ class DeepSVDD(TrainedDetector[DeepSVDDConfig]):
     r"""Deep support vector data description on the LeNet-like encoder.
 
     The encoder maps an image to a code; its last layer has no bias. The centre c is the mean code
-    of the training images before training, or after pretraining, in evaluation mode, with its
-    coordinates kept off 0; then it is fixed. With d(x) the squared distance of the code from c:
+    of the training images before training, or after pretraining, in evaluation mode, with
+    coordinates near 0 moved away from 0; then it is fixed. With d(x) the squared distance of the
+    code from c:
 
     - one-class: loss and score are d(x), in [0, inf).
     - soft-boundary: the loss is $R^2 + \max(0, d(x) - R^2) / \nu$, the score $d(x) - R^2$, in
@@ -89,8 +90,8 @@ class DeepSVDD(TrainedDetector[DeepSVDDConfig]):
     Scores have the squared unit of the code; larger = more anomalous.
 
     With `pretraining`, the encoder and a mirrored decoder without biases first minimise the
-    squared error of the reconstruction. The encoder and its batch statistics are kept; the decoder
-    is not used again.
+    squared error of the reconstruction. Training continues with the encoder and its batch
+    statistics; the decoder is not used again.
 
     Sources: Ruff et al., Deep One-Class Classification, ICML 2018, equations 3 and 4; architecture
     and settings as in the released code of Park, Adosoglou and Pardalos, arXiv 2005.01889.
@@ -112,7 +113,7 @@ class DeepSVDD(TrainedDetector[DeepSVDDConfig]):
         self.register_buffer("radius", torch.zeros(()))
 
     def stages(self) -> tuple[Stage, ...]:
-        """The main stage, after a stage of pretraining if there is any."""
+        """The main stage, preceded by a stage of pretraining if there is any."""
         config, main = self.config, self.stage(Phase("train", ("encoder",)))
         if not config.pretraining_epochs:
             return (main,)
@@ -127,7 +128,7 @@ class DeepSVDD(TrainedDetector[DeepSVDDConfig]):
         return pretraining, main
 
     def begin(self, stage: str, batches: Iterable[Tensor]) -> Buffers:
-        """The centre: the mean code, its coordinates kept off 0; nothing before pretraining."""
+        """The centre: the mean code, moved away from 0; nothing before pretraining."""
         if stage == "pretraining":
             return {}
         centre = mean_code(self.encoder, batches)
@@ -157,5 +158,5 @@ class DeepSVDD(TrainedDetector[DeepSVDDConfig]):
         return {"radius": torch.where(progress < self.config.radius_warmup, self.radius, radius)}
 
     def score_variants(self, images: Tensor, noise: Terms, score_space: ScoreSpace) -> Terms:
-        """The squared distance of each image, less R^2 with a soft boundary, as "score"."""
+        """The squared distance of each image (minus R^2 with a soft boundary) as "score"."""
         return {"score": self.squared_distance(images) - self.radius**2}

@@ -1,4 +1,4 @@
-"""Gaussian codes: how they are drawn, and their KL divergence from a standard normal prior."""
+"""Samples of Gaussian codes, and their KL divergence from a standard normal prior."""
 
 from torch import Tensor
 
@@ -29,8 +29,7 @@ def rate(mean: Tensor, log_variance: Tensor) -> Tensor:
 def variance_divergence(log_variance: Tensor) -> Tensor:
     r"""The part of the KL divergence due to the variance.
 
-    It is $\frac12\sum_j (s_j^2 - 1 - \log s_j^2)$. Near $s_j = 1$ it keeps the digits that
-    exp(v) - 1 - v would lose.
+    It is $\frac12\sum_j (s_j^2 - 1 - \log s_j^2)$, computed so that it is accurate near $s_j = 1$.
 
     Args:
         log_variance: $v = \log s^2$, shape (batch, J).

@@ -1,4 +1,4 @@
-"""Floating-point operations of a detector, counted from shapes alone, without computing."""
+"""Counts the floating-point operations of a detector from shapes, without computing them."""
 
 from typing import Any
 
@@ -8,14 +8,14 @@ from torch.utils.flop_counter import FlopCounterMode
 from tune_ad.detectors.base import Detector
 from tune_ad.detectors.schedule import Stage
 
-COUNTED_IMAGES = 2  # batch normalisation accepts no single image
+COUNTED_IMAGES = 2  # batch normalisation needs more than one image
 
 
 def epoch_operations(module: Detector[Any], stage: Stage) -> int:
     """Operations of the forward passes of two images through every phase of a stage.
 
     Args:
-        module: on the meta device, as from `tune_ad.detectors.base.skeleton`.
+        module: a detector on the meta device, as from `tune_ad.detectors.base.skeleton`.
         stage: one of its stages.
     """
     with torch.device("meta"), FlopCounterMode(display=False) as counter:

@@ -1,4 +1,4 @@
-"""Reconstruction errors, which autoencoders minimise and by which they score."""
+"""Reconstruction errors, which autoencoders use as loss and as score."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -14,8 +14,8 @@ from tune_ad.storage.metric import DISTORTION, LOSS
 def bce(logits: Tensor, images: Tensor) -> Tensor:
     """Binary cross-entropy of each pixel in nats: minus the log-likelihood of a Bernoulli.
 
-    Pixels between 0 and 1 are taken as probabilities, so that its least value is their entropy.
-    Pixels outside, which fitted scalings can produce, are taken as 0 or 1.
+    Pixels between 0 and 1 are treated as probabilities, so its minimum is their entropy. Pixels
+    outside [0, 1], which fitted scalings can produce, are clipped.
     """
     targets = images.clamp(0, 1)
     return functional.binary_cross_entropy_with_logits(logits, targets, reduction="none")
@@ -40,7 +40,7 @@ def l1(logits: Tensor, images: Tensor) -> Tensor:
 PIXEL_ERRORS: Mapping[str, Callable[[Tensor, Tensor], Tensor]] = MappingProxyType(
     {"bce": bce, "squared_error": squared_error, "l1": l1}
 )
-"""By name: (logits of reconstructions, images) -> the error of each pixel, all (batch, c, h, w).
+"""By name: (logits of reconstructions, images) -> error of each pixel, all (batch, c, h, w).
 
 A reconstruction is the sigmoid of its logits, in (0, 1).
 """
@@ -51,9 +51,10 @@ class ReconstructionConfig(NetworkConfig):
     """Hyperparameters of detectors that reconstruct images.
 
     Attributes:
-        reconstruction: the error of a pixel in the loss: a name in `PIXEL_ERRORS`.
-        pixel_reduction: "sum" or "mean" of that error over the pixels and channels of an image.
-        score_error: the error of a pixel in the score, where it is always summed over the image.
+        reconstruction: the pixel error in the loss: a name in `PIXEL_ERRORS`.
+        pixel_reduction: whether the loss is the "sum" or the "mean" of that error over the pixels
+            and channels of an image.
+        score_error: the pixel error in the score, which is always its sum over the image.
     """
 
     reconstruction: str = choice("squared_error", *PIXEL_ERRORS, measures=(LOSS, DISTORTION))
@@ -65,7 +66,7 @@ class ReconstructionConfig(NetworkConfig):
         return summed_error(self.reconstruction, logits, images)
 
     def trained_error(self, distortion: Tensor, images: Tensor) -> Tensor:
-        """A distortion as it enters the loss: divided by the pixels for the reduction "mean"."""
+        """The distortion in the loss: divided by the number of pixel values for "mean"."""
         return distortion / images[0].numel() if self.pixel_reduction == "mean" else distortion
 
     def scored_error(self, logits: Tensor, images: Tensor) -> Tensor:
@@ -78,10 +79,11 @@ def summed_error(error: str, logits: Tensor, images: Tensor) -> Tensor:
 
     Args:
         error: a key of `PIXEL_ERRORS`.
-        logits: of the reconstructions, shape (batch, c, h, w).
-        images: float in [0, 1], the same shape.
+        logits: logits of the reconstructions, shape (batch, c, h, w).
+        images: images, float in [0, 1], the same shape.
 
     Returns:
-        shape (batch,), at least 0; nats for "bce", otherwise the unit of the pixel or its square.
+        the errors, shape (batch,), at least 0, in nats for "bce", otherwise in the unit of the
+        pixel or its square.
     """
     return PIXEL_ERRORS[error](logits, images).flatten(1).sum(1)

@@ -1,16 +1,16 @@
-"""The schedule of training: stages of epochs, and the optimiser steps of an update."""
+"""The training schedule: stages of epochs, and phases (optimiser steps) within an update."""
 
 from dataclasses import dataclass
 
 
 @dataclass(frozen=True)
 class Phase:
-    """One optimiser step of an update: it lowers a loss by moving the parameters of some modules.
+    """One optimiser step of an update: it minimises a loss over the parameters of some modules.
 
     Attributes:
-        name: of the loss, the argument of `Detector.terms`.
-        modules: names of the submodules whose parameters it moves. Each phase has an optimiser of
-            its own, so that several phases may move the same module.
+        name: the name of the phase, the argument of `Detector.terms`.
+        modules: names of the submodules whose parameters it updates. Each phase has its own
+            optimiser, so that several phases may update the same module.
     """
 
     name: str
@@ -31,14 +31,14 @@ class Stage:
     """A part of training with its own phases, optimisers and learning rate.
 
     Attributes:
-        name: unique within the detector.
-        epochs: passes over the training images.
-        phases: the optimiser steps of one update, in their order.
-        adam: settings that all phases share; each phase has its own moments.
-        batch_size: images per update.
-        milestones: fractions of `epochs` at which the learning rate is multiplied by `decay`; as
-            fractions, they keep the shape of the schedule in a shorter run.
-        decay: factor by which the learning rate falls at each milestone.
+        name: a name that is unique within the detector.
+        epochs: number of passes over the training images.
+        phases: the optimiser steps of one update, in order.
+        adam: settings of Adam that all phases share; each phase has its own moments.
+        batch_size: number of images per update.
+        milestones: fractions of `epochs` at which the learning rate is multiplied by `decay`;
+            fractions, so that a shorter run has the same schedule.
+        decay: factor on the learning rate at each milestone.
     """
 
     name: str
@@ -56,7 +56,7 @@ class Stage:
         >>> stage.learning_rate(74) / 1e-4, round(stage.learning_rate(75) / 1e-4, 9)
         (1.0, 0.1)
         """
-        # Rounded, since 0.55 * 100 is a little more than 55.
+        # Rounded, because 0.55 * 100 is slightly more than 55.
         milestones = [round(fraction * self.epochs, 6) for fraction in self.milestones]
         passed = sum(epoch >= milestone for milestone in milestones)
         return self.adam.learning_rate * self.decay**passed

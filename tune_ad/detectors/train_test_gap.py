@@ -1,9 +1,9 @@
-"""How much better a model knows training images than test images, by bounds of the likelihood.
+"""The gap between the likelihood bounds of training and of test images.
 
 For a part of the score that is a bound, such as "negative_elbo", in nats per image:
 
     training_negative_elbo    mean over as many training images as there are normal test images
-    gap_negative_elbo         mean over test images less that; larger = more overfitted
+    gap_negative_elbo         mean over normal test images minus that; larger = more overfitted
 """
 
 from collections.abc import Callable, Sequence
@@ -13,10 +13,10 @@ from tune_ad.storage.metric import Metric
 
 
 def train_test_gap(scored: Callable[[str], Terms], bounds: Sequence[str]) -> Numbers:
-    """The training bound and the gap of each bound; nothing where no image is tested.
+    """The training bound and the gap of each bound; empty if there are no test images.
 
     Args:
-        scored: gives the parts of the score of "train" and "test" images, as in
+        scored: a function that returns the parts of the score of "train" and "test" images, as in
             `Detector.diagnose`.
         bounds: names of parts of the score, in nats per image.
     """

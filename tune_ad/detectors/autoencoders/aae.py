@@ -13,8 +13,8 @@ from tune_ad.detectors.reconstruction import ReconstructionConfig
 from tune_ad.detectors.schedule import Phase, Stage
 from tune_ad.storage.metric import LOSS
 
-DISCRIMINATOR_WIDTHS = (512, 256)  # of the hidden layers, as released
-DISCRIMINATOR_SLOPE = 0.1  # of LeakyReLU on its negative side
+DISCRIMINATOR_WIDTHS = (512, 256)  # widths of the hidden layers, as released
+DISCRIMINATOR_SLOPE = 0.1  # negative slope of LeakyReLU
 
 
 @dataclass(frozen=True)
@@ -23,12 +23,13 @@ class AAEConfig(ReconstructionConfig):
 
     Attributes:
         adversarial_weight: weight w of the adversarial loss of the encoder; the reconstruction has
-            weight 1 - w. Acts in joint updates only. Released .001.
+            weight 1 - w. Used only in joint updates. Released: 0.001.
         joint: whether encoder and decoder minimise both losses in one step, as released. Otherwise
-            the reconstruction and the adversarial loss have a step and an optimiser each, as in
+            the reconstruction and the adversarial loss have separate steps and optimisers, as in
             the original AAE.
-        leaky_output: apply LeakyReLU after the last layer of the discriminator, too, before the
-            sigmoid. The paper's text has LeakyReLU after every layer, the released code has not.
+        leaky_output: whether LeakyReLU also follows the last layer of the discriminator, before
+            the sigmoid. The paper has LeakyReLU after every layer, the released code not after
+            the last.
     """
 
     reconstruction: str = "l1"
@@ -41,16 +42,17 @@ class AAEConfig(ReconstructionConfig):
 class AAE(Autoencoder[AAEConfig]):
     r"""Adversarial autoencoder on the LeNet-like networks.
 
-    A discriminator D, from J to 512 to 256 to 1, tells codes of the prior from those of images,
-    and so draws the codes of the encoder E towards the prior. With decoder G, an update is
+    A discriminator D with layers of J, 512, 256 and 1 units distinguishes samples of the prior
+    from codes of images. The encoder E is trained to deceive it, so that its codes approach the
+    prior. With decoder G, an update has two steps:
 
-    - "autoencoder": E and G minimise $(1 - w) |\hat x - x| + w \, BCE(D(E(x)), 1)$, the first a
-      mean over pixels and channels;
+    - "autoencoder": E and G minimise $(1 - w) |\hat x - x| + w \, BCE(D(E(x)), 1)$, where the
+      error is the mean over pixels and channels;
     - "discriminator": D minimises $\frac12 [BCE(D(z), 1) + BCE(D(E(x)), 0)]$ with
-      $z \sim N(0, I)$, on the codes of the encoder as it is after the first step.
+      $z \sim N(0, I)$ and the encoder after the first step.
 
-    Without `joint`, the first step becomes "reconstruction", and "encoder", which minimises the
-    adversarial loss, follows the step of the discriminator. Cross-entropies are in nats. The score
+    Without `joint` there are three steps: "reconstruction", "discriminator", and "encoder", which
+    minimises the adversarial loss. Cross-entropies are in nats. The score
     is the squared error $\sum_i (\hat x_i - x_i)^2$, in [0, c h w]; larger = more anomalous.
 
     Sources: Makhzani et al., Adversarial Autoencoders, arXiv 1511.05644, section 2; settings as in
@@ -66,7 +68,7 @@ class AAE(Autoencoder[AAEConfig]):
         self.discriminator = nn.Sequential(*layers, *output)
 
     def stages(self) -> tuple[Stage, ...]:
-        """One stage, of two phases if updates are joint, else of three."""
+        """One stage, with two phases if updates are joint, otherwise three."""
         both, discriminator = ("encoder", "decoder"), Phase("discriminator", ("discriminator",))
         if self.config.joint:
             return (self.stage(Phase("autoencoder", both), discriminator),)
@@ -74,13 +76,13 @@ class AAE(Autoencoder[AAEConfig]):
         return (self.stage(reconstruction, discriminator, encoder),)
 
     def noise(self, phase: str, batch: int) -> dict[str, Noise]:
-        """One code from the prior per image, for the discriminator."""
+        """One sample of the prior per image, for the discriminator."""
         if phase != "discriminator":
             return {}
         return {"code": Noise("normal", (batch, self.config.latent_dim))}
 
     def terms(self, phase: str, images: Tensor, noise: Terms) -> Terms:
-        """The "loss" of each image in a phase; in a joint update also its two parts."""
+        """The "loss" of each image in a phase; in a joint update also the two losses in it."""
         if phase == "discriminator":
             loss = discriminator_loss(self.discriminator, noise["code"], self.encoder, images)
             return {"loss": 0.5 * loss}

@@ -11,7 +11,7 @@ from tune_ad.detectors.reconstruction import ReconstructionConfig
 
 @dataclass(frozen=True)
 class AEConfig(ReconstructionConfig):
-    """Hyperparameters of `AE`; it has none of its own."""
+    """Hyperparameters of `AE`: those of every detector that reconstructs images."""
 
 
 class AE(Autoencoder[AEConfig]):
@@ -19,7 +19,7 @@ class AE(Autoencoder[AEConfig]):
 
     Loss and score are the squared error $\sum_i (\hat x_i - x_i)^2$ over the pixels and channels
     of an image, in squared units of the scaled pixel, in [0, c h w]; larger = more anomalous.
-    Settings replace it by other errors, in the loss and in the score.
+    `reconstruction` and `score_error` choose another error for the loss and the score.
 
     Source: Park, Adosoglou and Pardalos, arXiv 2005.01889, section 5, and their released code.
     """

@@ -1,4 +1,4 @@
-"""What deterministic autoencoders share: their networks, their score and their pictures."""
+"""The base class of deterministic autoencoders: networks, score and reconstructions."""
 
 from typing import TypeVar
 

@@ -1,4 +1,4 @@
-"""VAE and beta-VAE: an image that a sampled code reconstructs badly is anomalous."""
+"""VAE and beta-VAE: an image is anomalous if it is reconstructed badly from sampled codes."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -28,11 +28,12 @@ class VAEConfig(ReconstructionConfig):
 
     Attributes:
         beta: weight of the rate in the loss; 1 is the VAE.
-        samples: L, codes drawn per image in training. Released 1, the paper's text 10.
-        score_samples: codes drawn when scoring, the same noise for all images; 0 scores the mean
-            code. Acts only when scoring. The released code draws 1.
-        saturated_target: compare with 1 where a pixel is exactly 1 and with 0 elsewhere, as the
-            released rate-distortion script does, which makes whole numbers of the pixels.
+        samples: L, the number of latent samples per image in training; 1 in the released code, 10
+            in the paper.
+        score_samples: number of latent samples when scoring, with the same noise for all images;
+            0 scores the mean code. Affects only scoring. The released code uses 1.
+        saturated_target: whether the target of a pixel is 1 if it is exactly 1 and 0 otherwise, as
+            in the released rate-distortion script, which converts the pixels to integers.
     """
 
     reconstruction: str = "bce"
@@ -55,11 +56,11 @@ class VAE(TrainedDetector[VAEConfig]):
       \log\sigma_j^2)$, in nats, at least 0.
 
     With squared error or L1 as the error, D is in nats up to a constant (see
-    `tune_ad.detectors.reconstruction`), and so is the ELBO: they are not told in bits.
+    `tune_ad.detectors.reconstruction`), and so is the ELBO; neither is reported in bits.
 
     The score is the squared error of the reconstruction, averaged over `score_samples` codes, in
-    [0, c h w]. Its parts: "distortion" of the same codes, "rate", and "negative_elbo" = D + R,
-    whatever beta is; larger = more anomalous in each.
+    [0, c h w]. Its parts are "distortion" (of the same codes), "rate", and "negative_elbo" = D + R
+    for every beta. For all of them larger = more anomalous.
 
     Sources: Kingma and Welling, arXiv 1312.6114, section 3; Higgins et al., beta-VAE, ICLR 2017,
     equation 4; settings as in the released code of Park, Adosoglou and Pardalos, arXiv 2005.01889,
@@ -73,7 +74,7 @@ class VAE(TrainedDetector[VAEConfig]):
     def __init__(self, config: VAEConfig, shape: ImageShape) -> None:
         super().__init__(config, shape)
         if config.reconstruction != "bce":
-            self.nats = ("rate",)  # the others are log-likelihoods up to a constant only
+            self.nats = ("rate",)  # the others are log-likelihoods only up to a constant
         channels = lenet_channels(shape, config.width)
         self.encoder = LeNetEncoder(shape, channels)
         self.mean = nn.Linear(self.encoder.features, config.latent_dim)
@@ -82,7 +83,7 @@ class VAE(TrainedDetector[VAEConfig]):
 
     @classmethod
     def scales(cls, config: VAEConfig) -> dict[str, str]:
-        """As in `Detector.scales`, and the error that the distortion is."""
+        """As `Detector.scales`, plus the error used as distortion."""
         return super().scales(config) | {DISTORTION: config.scale(DISTORTION)}
 
     def encode(self, images: Tensor) -> tuple[Tensor, Tensor]:
@@ -91,7 +92,7 @@ class VAE(TrainedDetector[VAEConfig]):
         return self.mean(features), self.log_variance(features)
 
     def noise(self, phase: str, batch: int) -> dict[str, Noise]:
-        """One standard normal code per image and sample."""
+        """Standard normal noise of each code, for every image and sample."""
         shape = (self.config.samples, batch, self.config.latent_dim)
         return {"code": Noise("normal", shape)}
 
@@ -106,28 +107,28 @@ class VAE(TrainedDetector[VAEConfig]):
         return {"loss": loss, "distortion": distortion, "rate": rate}
 
     def targets(self, images: Tensor) -> Tensor:
-        """What a reconstruction is compared with in training, shape (batch, c, h, w)."""
+        """The targets of the reconstructions in training, shape (batch, c, h, w)."""
         return (images >= 1).to(images.dtype) if self.config.saturated_target else images
 
     def decoded(self, mean: Tensor, log_variance: Tensor, noise: Tensor) -> Tensor:
         """Logits of the reconstructions of each code, shape (samples, batch, c, h, w).
 
         Args:
-            mean: of the codes, shape (batch, latent_dim).
-            log_variance: of the codes, the same shape.
-            noise: standard normal, shape (samples, batch or 1, latent_dim).
+            mean: mean of the codes, shape (batch, latent_dim).
+            log_variance: log-variance of the codes, the same shape.
+            noise: standard normal noise, shape (samples, batch or 1, latent_dim).
         """
         codes = gaussian.codes(mean, log_variance, noise)
         logits = self.decoder.logits(codes.flatten(0, 1))
         return logits.unflatten(0, (len(noise), -1))  # type: ignore[no-any-return]
 
     def score_noise(self, score_space: ScoreSpace) -> dict[str, Noise]:
-        """Codes for the largest number of samples, each shared by all images."""
+        """Noise for the largest number of samples, shared by all images."""
         most = max((self.config.score_samples, *score_space.get("score_samples", ())))
         return {"code": Noise("normal", (most, 1, self.config.latent_dim))}
 
     def score_variants(self, images: Tensor, noise: Terms, score_space: ScoreSpace) -> Terms:
-        """The score, its parts, and the score at each number of samples of the space."""
+        """The score, its parts, and the score at each number of samples in the score space."""
         mean, log_variance = self.encode(images)
         declared, tried = self.config.score_samples, score_space.get("score_samples", ())
         targets, rate = self.targets(images), gaussian.rate(mean, log_variance)

@@ -37,13 +37,13 @@ class GPNDConfig(NetworkConfig):
             encoder has weight 1. It is 2 in the official code of 2020, and 1/2 in that of 2018 and
             in the script of Park et al.
         bins: number of bins of the histogram of residual norms.
-        jacobian: the network whose Jacobian gives log D: "decoder", as in the paper, or "encoder",
-            as in the official code. Acts only when scoring.
+        jacobian: the network from whose Jacobian log D is computed: "decoder", as in the paper, or
+            "encoder", as in the official code. Affects only scoring.
         volume_sign: the sign of log D: "theory", as in the official code of 2018, or "reversed",
-            as in one version of that of 2020. Acts only when scoring.
+            as in one version of that of 2020. Affects only scoring.
         residual_share: factor on the number of dimensions of the residual; 1/5 in the official
-            code of 2020. Acts only when scoring.
-        squared_distance: use the squared norm of the residual in place of the norm, with the same
+            code of 2020. Affects only scoring.
+        squared_distance: whether the squared norm of the residual replaces the norm, with the same
             exponent, as in the official code of 2018.
     """
 
@@ -63,17 +63,17 @@ class GPNDConfig(NetworkConfig):
 
 
 class AdversarialAutoencoder(TrainedDetector[GPNDConfig]):
-    r"""An autoencoder with discriminators of its images and of its codes.
+    r"""An autoencoder with a discriminator of images and a discriminator of codes.
 
     An encoder g, a decoder f, a discriminator D of images and a discriminator $D_z$ of codes are
     trained in four steps per batch. With binary cross-entropies H in nats and codes
     $z \sim N(0, I)$:
 
-    - "discriminator" moves D to lower $H(D(x), 1) + H(D(f(z)), 0)$;
-    - "generator" moves f to lower $H(D(f(z)), 1)$;
-    - "latent_discriminator" moves $D_z$ to lower $H(D_z(z), 1) + H(D_z(g(x)), 0)$;
-    - "autoencoder" moves f and g to lower $H(D_z(g(x)), 1)$ plus the weighted mean cross-entropy
-      of the pixels.
+    - "discriminator": D minimises $H(D(x), 1) + H(D(f(z)), 0)$;
+    - "generator": f minimises $H(D(f(z)), 1)$;
+    - "latent_discriminator": $D_z$ minimises $H(D_z(z), 1) + H(D_z(g(x)), 0)$;
+    - "autoencoder": f and g minimise $H(D_z(g(x)), 1)$ plus the weighted mean cross-entropy of the
+      pixels.
 
     Source: Pidhorskyi, Almohsen and Doretto, NeurIPS 2018, section 4, and their code of 2020.
     """
@@ -92,22 +92,22 @@ class AdversarialAutoencoder(TrainedDetector[GPNDConfig]):
             initialise(self.latent_discriminator)
 
     def check_sizes(self) -> None:
-        """Refuse a configuration for which the images are too small.
+        """Check that the images are large enough for the configuration.
 
         Raises:
-            UserError: naming the sizes.
+            UserError: if they are too small; the message gives the sizes.
         """
         config, pixels = self.config, math.prod(self.shape)
         if config.latent_dim >= pixels:
             raise UserError(
-                f"latent_dim {config.latent_dim} leaves no residual in images of {pixels} values; "
-                "use less than that"
+                f"latent_dim must be smaller than {pixels}, the number of pixel values (otherwise "
+                f"there is no residual), got {config.latent_dim}"
             )
         has_single_images = config.networks == "gpnd" and config.batch_size == 1
         if has_single_images and smallest_map(self.shape) == (1, 1):
             raise UserError(
-                f"batch_size 1 gives batch normalisation one value per channel on images of "
-                f"{self.shape.height}x{self.shape.width}; use at least 2"
+                "with batch_size 1, batch normalisation has only one value per channel on images "
+                f"of {self.shape.height}x{self.shape.width}; use at least 2"
             )
 
     def build_gpnd(self) -> tuple[nn.Module, CroppedDecoder, nn.Module]:
@@ -141,14 +141,14 @@ class AdversarialAutoencoder(TrainedDetector[GPNDConfig]):
         return (self.stage(*phases),)
 
     def noise(self, phase: str, batch: int) -> dict[str, Noise]:
-        """One code from the prior per image; none in the step of the autoencoder."""
+        """One sample of the prior per image; none in the step of the autoencoder."""
         codes = Noise("normal", (batch, self.config.latent_dim))
         return {} if phase == "autoencoder" else {"code": codes}
 
     def terms(self, phase: str, images: Tensor, noise: Terms) -> Terms:
-        """The "loss" of a step in nats, for each image.
+        """The "loss" of each image in a step, in nats.
 
-        The step of the autoencoder has also the two parts of its loss: "reconstruction", a mean
+        The step of the autoencoder also has the two terms of its loss: "reconstruction", a mean
         over pixels, and "adversarial".
         """
         if phase == "discriminator":

@@ -11,27 +11,27 @@ from tune_ad.errors import DegenerateInputError
 
 # Bounds of log beta: at beta 0 the likelihood is unbounded, at infinity the density is uniform.
 LOG_SHAPE_BOUNDS = (math.log(0.5), math.log(32.0))
-ALTERNATIONS = 12  # of the search between beta and mu
-BRACKET_SHRINKAGE = 2.5  # of the brackets from one alternation to the next
-SECTION_STEPS = 6  # of golden-section search in an alternation
+ALTERNATIONS = 12  # number of alternations between the searches for beta and mu
+BRACKET_SHRINKAGE = 2.5  # factor by which the brackets shrink per alternation
+SECTION_STEPS = 6  # steps of each golden-section search
 GOLDEN_RATIO = (math.sqrt(5) - 1) / 2
-LARGEST_POWER = 1e300  # of an offset, so that the log-density stays finite
-LEAST_OFFSET = 2.0**-13  # in units of the scale
+LARGEST_POWER = 1e300  # maximum of |(z - mu) / alpha|^beta, so that the log-density stays finite
+LEAST_OFFSET = 2.0**-13  # minimum of |z - mu|, in units of the scale
 LEAST_DENSITY = 2.0**-1022  # 2.2e-308, the least normal float64; the official code has 1e-308
-LEAST_DISTANCE = 2.0**-23  # below it, float32 cannot tell an image in [0, 1] from its copy
-RELATIVE_ROUNDING = 2.0**-17  # of a residual in float32 networks
+LEAST_DISTANCE = 2.0**-23  # resolution of float32 pixels in [0, 1]
+RELATIVE_ROUNDING = 2.0**-17  # relative rounding error of a residual in float32 networks
 
 
 class GeneralisedGaussian(NamedTuple):
     r"""Densities $\frac{\beta}{2 \alpha \Gamma(1/\beta)} \exp(-|(z - \mu) / \alpha|^\beta)$.
 
-    There is one for each of J independent coordinates. A density is Laplace at $\beta = 1$,
-    Gaussian at 2, and approaches a uniform one as $\beta$ grows.
+    There is one for each of J independent coordinates. A density is Laplace for $\beta = 1$,
+    Gaussian for 2, and approaches a uniform density as $\beta$ grows.
 
     Attributes:
         shape: $\beta$ of each coordinate, shape (J,), float64.
-        location: $\mu$, likewise.
-        scale: $\alpha$, likewise.
+        location: $\mu$ of each coordinate, shape (J,), float64.
+        scale: $\alpha$ of each coordinate, shape (J,), float64.
     """
 
     shape: Tensor
@@ -53,14 +53,14 @@ class GeneralisedGaussian(NamedTuple):
 
 
 def require_finite(what: str, finite: Tensor) -> None:
-    """Refuse to fit a density to values that are not finite.
+    """Check that the values to which a density is fitted are finite.
 
     Args:
-        what: the values of an image that are fitted, in the plural, e.g. "codes".
-        finite: whether those of each image are finite, shape (n,).
+        what: the name of the values in the plural, e.g. "codes".
+        finite: whether the values of each image are finite, shape (n,).
 
     Raises:
-        DegenerateInputError: naming how many are not.
+        DegenerateInputError: with the number of images whose values are not.
     """
     bad = int((~finite).sum())
     if bad:
@@ -71,19 +71,19 @@ def require_finite(what: str, finite: Tensor) -> None:
 
 
 def fitted_gaussian(values: Tensor) -> GeneralisedGaussian:
-    r"""The generalised Gaussian of maximum likelihood for each coordinate of the codes.
+    r"""Fit a generalised Gaussian by maximum likelihood to each coordinate of the codes.
 
-    For fixed $\beta$ and $\mu$ the likeliest scale is
+    For fixed $\beta$ and $\mu$ the likelihood is maximal at the scale
     $\alpha = (\frac{\beta}{n} \sum_i |z_i - \mu|^\beta)^{1/\beta}$. The likelihood at that scale
     is maximised over $\log\beta$ and $\mu$ in turn, by golden-section search in brackets that
-    shrink with each turn, for all coordinates at once. $\beta$ is kept in [0.5, 32].
+    shrink with each turn, for all coordinates at once. $\beta$ is restricted to [0.5, 32].
 
     Args:
         values: codes of the training images, float64, shape (n, J).
 
     Raises:
         DegenerateInputError: if a code is not finite, or a coordinate varies by no more than the
-            rounding of float32; the message names it.
+            rounding error of float32; the message gives its number.
     """
     require_finite("codes", values.isfinite().all(1))
     low, high = values.aminmax(dim=0)
@@ -93,7 +93,7 @@ def fitted_gaussian(values: Tensor) -> GeneralisedGaussian:
         raise DegenerateInputError(
             f"latent dimension {first} has the same value {float(low[first]):g} for all "
             f"{len(values)} training images ({int(constant.sum())} of {values.shape[1]} "
-            "dimensions are like that), so no density can be fitted to it"
+            "dimensions are constant), so no density can be fitted to it"
         )
     location = values.mean(0)
     log_shape = torch.full_like(location, sum(LOG_SHAPE_BOUNDS) / 2)
@@ -107,13 +107,13 @@ def fitted_gaussian(values: Tensor) -> GeneralisedGaussian:
 
 
 def best_log_shape(values: Tensor, location: Tensor, centre: Tensor, share: float) -> Tensor:
-    r"""The likeliest $\log\beta$ for a fixed $\mu$.
+    r"""The maximum-likelihood $\log\beta$ for a fixed $\mu$, shape (J,).
 
     Args:
         values: codes, shape (n, J).
         location: $\mu$, shape (J,).
-        centre: of the bracket of $\log\beta$ that is searched, shape (J,).
-        share: half the width of the bracket, as a share of all values of $\log\beta$.
+        centre: centre of the bracket of $\log\beta$ that is searched, shape (J,).
+        share: half the width of the bracket, as a fraction of the range of $\log\beta$.
     """
     log_distances = (values - location).abs().log()
     least, largest = LOG_SHAPE_BOUNDS
@@ -125,7 +125,7 @@ def best_log_shape(values: Tensor, location: Tensor, centre: Tensor, share: floa
 
 
 def best_location(values: Tensor, centre: Tensor, log_shape: Tensor, reach: Tensor) -> Tensor:
-    r"""The likeliest $\mu$ for a fixed $\beta$, within `reach` of `centre`, shape (J,)."""
+    r"""The maximum-likelihood $\mu$ for a fixed $\beta$, within `reach` of `centre`: (J,)."""
 
     def function(location: Tensor) -> Tensor:
         return negative_log_likelihood((values - location).abs().log(), log_shape)
@@ -134,7 +134,7 @@ def best_location(values: Tensor, centre: Tensor, log_shape: Tensor, reach: Tens
 
 
 def negative_log_likelihood(log_distances: Tensor, log_shape: Tensor) -> Tensor:
-    r"""Minus the mean log-likelihood at the likeliest scale, in nats, shape (J,).
+    r"""Minus the mean log-likelihood at the best scale, in nats, shape (J,).
 
     Args:
         log_distances: $\log |z - \mu|$, shape (n, J).
@@ -165,8 +165,8 @@ def golden_section(
     are several minima, it finds one of them.
 
     Args:
-        function: from shape (J,) to shape (J,), each coordinate by itself.
-        centre: of the brackets, shape (J,).
+        function: a function from shape (J,) to shape (J,) that acts on each coordinate separately.
+        centre: the centres of the brackets, shape (J,).
         reach: half the widths of the brackets.
     """
     low, high = centre - reach, centre + reach
@@ -190,8 +190,8 @@ class Histogram(NamedTuple):
     """A density of distances that is constant within each of several bins of equal width.
 
     Attributes:
-        ends: the lower end of the first bin and the upper end of the last, shape (2,), float64.
-        density: of each bin, shape (bins,), per unit of distance, float64.
+        ends: the lower edge of the first bin and the upper edge of the last, shape (2,), float64.
+        density: the density of each bin per unit of distance, shape (bins,), float64.
     """
 
     ends: Tensor
@@ -201,7 +201,8 @@ class Histogram(NamedTuple):
         """The log-density of distances >= 0: shape (batch,), in nats, at least -708.4.
 
         As in the official code, the density falls linearly from the first bin to 0 at distance 0,
-        and it is 0 beyond the last bin; then it is raised to the least normal float64.
+        and it is 0 beyond the last bin. A density below the least normal float64 is replaced by
+        that number.
         """
         (low, high), bins = self.ends, len(self.density)
         position = ((distances - low) / (high - low) * bins).floor()
@@ -213,14 +214,14 @@ class Histogram(NamedTuple):
 
 
 def fitted_histogram(distances: Tensor, bins: int) -> Histogram:
-    """The histogram of distances between the least and the largest of them.
+    """The histogram of distances between their minimum and their maximum.
 
-    Its upper end is raised by a relative 2^-17. The rounding of a residual depends on which images
-    are scored together, and the largest one must not fall outside.
+    Its upper edge is larger than the maximum by a relative 2^-17. The rounding error of a residual
+    depends on the other images in the batch, and the largest residual must not fall outside.
 
     Args:
         distances: norms of the residuals of the training images, float64, shape (n,).
-        bins: their number.
+        bins: number of bins.
 
     Raises:
         DegenerateInputError: if all distances are equal, or one is not finite.

@@ -1,4 +1,4 @@
-"""GPND: an image is anomalous if an adversarial autoencoder gives it a low density."""
+"""GPND: an image is anomalous if its density under an adversarial autoencoder is low."""
 
 import math
 from collections.abc import Iterable
@@ -20,7 +20,7 @@ from tune_ad.detectors.gpnd.volume import decoder_log_volumes, encoder_log_volum
 from tune_ad.detectors.nets import ImageShape
 
 VOLUME_SIGNS = {"decoder": -1, "encoder": 1}
-"""Sign of the log-volume of a Jacobian in log D, by the network whose Jacobian it is."""
+"""Sign with which the log-volume of the Jacobian of each network enters log D."""
 
 
 class GPND(AdversarialAutoencoder):
@@ -34,17 +34,17 @@ class GPND(AdversarialAutoencoder):
 
     $\log p(x) = \log D + \sum_i \log p_i(z_i) + \log p_\perp(d)$, where
 
-    - $\log D = -\frac12 \log\det J_f^T J_f$ tells how f stretches volumes; it equals
+    - $\log D = -\frac12 \log\det J_f^T J_f$ measures how f changes volumes; it equals
       $+\frac12 \log\det J_g J_g^T$ if $J_g$ is the pseudoinverse of $J_f$;
     - $p_i$ is a generalised Gaussian, fitted to the codes of the training images;
     - $\log p_\perp = \log\Gamma(N/2) - \log 2 - \frac N2 \log\pi - (N-1) \log d + \log h(d)$,
-      where the density h of residual norms is a histogram of those of the training images, and
-      directions are uniform on a sphere in N dimensions.
+      where the density h is a histogram of the residual norms of the training images, and the
+      directions of residuals are uniform on a sphere in N dimensions.
 
     The score is $-\log p(x)$ in nats, any real number, in float64; larger = more anomalous. Its
-    parts are "volume" ($-\log D$), "latent" and "residual", all in nats; "distance" is d, in
-    [0, sqrt(m)]. Pixels are scaled ones. Singular values have a floor where float32 cannot tell
-    them from 0 (see `log_volume`), and d is at least 2^-23.
+    parts are "volume" ($-\log D$), "latent" and "residual", all in nats, and "distance", which is
+    d, in [0, sqrt(m)]. Pixels are the scaled pixels. Singular values that float32 cannot
+    distinguish from 0 are replaced by a floor (see `log_volume`), and d is at least 2^-23.
 
     Sources: Pidhorskyi, Almohsen and Doretto, Generative Probabilistic Novelty Detection with
     Adversarial Autoencoders, NeurIPS 2018, and their code of 2018 and 2020. The defaults are the
@@ -53,14 +53,14 @@ class GPND(AdversarialAutoencoder):
     Park, Adosoglou and Pardalos (arXiv 2005.01889) report average AUROCs of 75.0, 83.2 and 59.4 %
     for GPND on MNIST, Fashion-MNIST and CIFAR-10. The script behind them has five defects:
 
-    1. The encoder and the image discriminator share all layers but the last, which the optimisers
-       of both move in turn.
-    2. Therefore the batch statistics used for scoring mix real and generated images.
-    3. The histogram and the generalised Gaussians are fitted to the test set, nine tenths of which
-       are anomalies.
-    4. The Jacobian is not flattened: each of its n rows is taken for a matrix of the image's
+    1. The encoder and the image discriminator share all layers but the last, and both optimisers
+       update the shared layers in turn.
+    2. Therefore the batch statistics used for scoring are those of real and generated images.
+    3. The histogram and the generalised Gaussians are fitted to the test set, 90 % of which are
+       anomalies.
+    4. The Jacobian is not flattened: each of its n rows is treated as a matrix of the image's
        shape, and the singular values of all these matrices are multiplied.
-    5. d is the squared norm, in a density of the norm.
+    5. d is the squared norm, although the density is that of the norm.
 
     `benchmarks/gpnd_as_published.py` measures the effect of each.
     """
@@ -79,7 +79,7 @@ class GPND(AdversarialAutoencoder):
         self.register_densities()
 
     def register_densities(self) -> None:
-        """Densities before any fit: the prior for codes, a uniform one for residual norms."""
+        """Densities before any fit: the prior for codes, a uniform density for residual norms."""
         sizes, farthest = (self.config.latent_dim,), math.sqrt(math.prod(self.shape))
         densities = {
             "latent_shape": torch.full(sizes, 2.0),
@@ -117,7 +117,7 @@ class GPND(AdversarialAutoencoder):
         return codes, residuals.norm(dim=1)
 
     def residual_norm(self, distances: Tensor) -> Tensor:
-        """The norms as the density takes them: at least 2^-23, squared by `squared_distance`."""
+        """The norms for the density: at least 2^-23, and squared if `squared_distance` is set."""
         distances = distances.clamp(min=LEAST_DISTANCE)
         return distances.square() if self.config.squared_distance else distances
 
@@ -126,7 +126,7 @@ class GPND(AdversarialAutoencoder):
         codes, distances = self.code_and_distance(images)
         gaussian = GeneralisedGaussian(self.latent_shape, self.latent_location, self.latent_scale)
         latent = -gaussian.log_density(codes.double())
-        log_volumes: Terms = {}  # by the network whose Jacobian is taken
+        log_volumes: Terms = {}  # of the Jacobian of each network
 
         def parts(config: GPNDConfig) -> Terms:
             if config.jacobian not in log_volumes:
@@ -157,7 +157,7 @@ class GPND(AdversarialAutoencoder):
 
         Args:
             distances: norms of the residuals, shape (batch,).
-            share: factor on the number of dimensions of the residual.
+            share: `residual_share`, the factor on the number of dimensions of the residual.
         """
         size = (math.prod(self.shape) - self.config.latent_dim) * share
         constant = math.lgamma(size / 2) - math.log(2) - size / 2 * math.log(math.pi)

@@ -1,10 +1,11 @@
 """The networks of GPND for images of any size: an encoder, a decoder, and discriminators.
 
 They are those of the official code of Pidhorskyi et al. (2020). Three 4x4 convolutions with stride
-2 and padding 1 halve the image, and a fourth covers the map that is left. Batch normalisation has
-affine parameters and is left out next to the image. Weights are drawn from N(0, 0.02^2), biases
-are 0. The official code resizes images to 32x32 by bilinear interpolation; here they are padded
-with zeros to the next multiple of 8, which changes no pixel, and the decoder's images are cropped.
+2 and padding 1 halve the sides of the image, and a fourth convolution covers the remaining feature
+map. Batch normalisation has affine parameters and is omitted in the layer next to the image.
+Weights are drawn from N(0, 0.02^2), biases are 0. The official code resizes images to 32x32 by
+bilinear interpolation; here they are padded with zeros to the next multiple of 8, which changes no
+pixel, and the decoder's images are cropped.
 """
 
 from collections.abc import Sequence
@@ -16,8 +17,8 @@ from torch.nn import functional
 from tune_ad.detectors.nets import ImageShape, scaled_channels
 
 GPND_KERNEL = 4
-GPND_SLOPE = 0.2  # of LeakyReLU on its negative side
-PADDED_SIDE_MULTIPLE = 8  # for three halvings
+GPND_SLOPE = 0.2  # negative slope of LeakyReLU
+PADDED_SIDE_MULTIPLE = 8  # 2^3, for three convolutions with stride 2
 WEIGHT_STD = 0.02
 ENCODER_CHANNELS = (128, 256, 512)
 DISCRIMINATOR_CHANNELS = (64, 256, 512)
@@ -26,14 +27,14 @@ LATENT_DISCRIMINATOR_WIDTHS = (128, 128)
 
 
 def padding_of(shape: ImageShape) -> tuple[int, int, int, int]:
-    """Zeros to add left, right, above and below so that both sides are multiples of 8."""
+    """Padding on the left, right, top and bottom that makes both sides multiples of 8."""
     rows, columns = -shape.height % PADDED_SIDE_MULTIPLE, -shape.width % PADDED_SIDE_MULTIPLE
     above, left = rows // 2, columns // 2
     return left, columns - left, above, rows - above
 
 
 def smallest_map(shape: ImageShape) -> tuple[int, int]:
-    """Height and width of the map after three halvings of the padded image."""
+    """Height and width of the feature map after three convolutions with stride 2."""
     left, right, above, below = padding_of(shape)
     height, width = shape.height + above + below, shape.width + left + right
     return height // PADDED_SIDE_MULTIPLE, width // PADDED_SIDE_MULTIPLE
@@ -45,13 +46,14 @@ class PaddedEncoder(nn.Module):
     The vectors are codes, or the logits of a discriminator.
 
     Args:
-        shape: of the images.
-        channels: of the three halving convolutions, before they are multiplied by `width`.
+        shape: the shape of the images.
+        channels: channels of the three convolutions with stride 2, before multiplication by
+            `width`.
         outputs: length of a vector.
         width: factor on the channels.
 
     Raises:
-        UserError: if `width` leaves a layer without a channel.
+        UserError: if `width` is so small that a layer has no channel.
     """
 
     def __init__(
@@ -78,12 +80,12 @@ class CroppedDecoder(nn.Module):
     """Maps codes (batch, latent_dim) to images (batch, c, h, w) in (0, 1), cropped to their size.
 
     Args:
-        shape: of the images.
+        shape: the shape of the images.
         latent_dim: length of the code.
         width: factor on the channels.
 
     Raises:
-        UserError: if `width` leaves a layer without a channel.
+        UserError: if `width` is so small that a layer has no channel.
     """
 
     def __init__(self, shape: ImageShape, latent_dim: int, width: float) -> None:

@@ -1,8 +1,8 @@
-"""How networks stretch volumes: Jacobians of a batch, and the logarithms of their volumes.
+"""Jacobians of networks for a batch, and the logarithms of their volumes.
 
-The networks must be in evaluation mode. Then an image depends on no code but its own, and a code
-on no image but its own: one directional derivative serves a whole batch, and `vmap` takes the
-derivatives in all directions at once.
+The networks must be in evaluation mode. Then each image depends only on its own code, and each
+code only on its own image, so that one directional derivative serves a whole batch; `vmap`
+computes the derivatives in all directions at once.
 """
 
 import warnings
@@ -14,15 +14,15 @@ from torch.func import jvp, vjp
 
 Network = Callable[[Tensor], Tensor]
 DERIVATIVES_AT_ONCE = {"cpu": 256, "cuda": 65536}  # fit a CPU's cache, or fill a GPU
-FLOAT32_RESOLUTION = 2.0**-23  # relative
+FLOAT32_RESOLUTION = 2.0**-23  # relative resolution
 
 
 def decoder_log_volumes(decoder: Network, codes: Tensor) -> Tensor:
     """The log-volume of a decoder's Jacobian at each code, shape (batch,), float64, no unit.
 
     Args:
-        decoder: from codes to images.
-        codes: shape (batch, latent_dim).
+        decoder: a function from codes to images.
+        codes: codes, shape (batch, latent_dim).
     """
     chunks = codes.split(chunk_size(codes, codes.shape[1]))
     return torch.cat([log_volume(forward_jacobian(decoder, chunk)) for chunk in chunks])
@@ -32,8 +32,8 @@ def encoder_log_volumes(encoder: Network, images: Tensor, latent_dim: int) -> Te
     """The log-volume of an encoder's Jacobian at each image, shape (batch,), float64, no unit.
 
     Args:
-        encoder: from images to codes.
-        images: shape (batch, c, h, w).
+        encoder: a function from images to codes.
+        images: images, shape (batch, c, h, w).
         latent_dim: length of a code.
     """
     chunks = images.split(chunk_size(images, latent_dim))
@@ -41,11 +41,11 @@ def encoder_log_volumes(encoder: Network, images: Tensor, latent_dim: int) -> Te
 
 
 def chunk_size(batch: Tensor, directions: int) -> int:
-    """How many images are differentiated at once on the device of `batch`.
+    """The number of images to differentiate at once on the device of `batch`.
 
     Args:
         batch: codes or images.
-        directions: number of directional derivatives of an image.
+        directions: number of directional derivatives per image.
     """
     return max(1, DERIVATIVES_AT_ONCE[batch.device.type] // directions)
 
@@ -55,11 +55,11 @@ def forward_jacobian(decoder: Network, codes: Tensor) -> Tensor:
     """Derivatives of the pixels with respect to each coordinate of a code, in forward mode.
 
     Args:
-        decoder: from codes to images.
-        codes: shape (batch, latent_dim).
+        decoder: a function from codes to images.
+        codes: codes, shape (batch, latent_dim).
 
     Returns:
-        shape (batch, latent_dim, c h w): the Jacobian, transposed.
+        the transposed Jacobians, shape (batch, latent_dim, c h w).
     """
 
     def derivative_along(direction: Tensor) -> Tensor:
@@ -78,12 +78,12 @@ def reverse_jacobian(encoder: Network, images: Tensor, latent_dim: int) -> Tenso
     """Derivatives of each coordinate of a code with respect to the pixels, in reverse mode.
 
     Args:
-        encoder: from images to codes.
-        images: shape (batch, c, h, w).
+        encoder: a function from images to codes.
+        images: images, shape (batch, c, h, w).
         latent_dim: length of a code.
 
     Returns:
-        shape (batch, latent_dim, c h w): the Jacobian.
+        the Jacobians, shape (batch, latent_dim, c h w).
     """
     pullback = vjp(encoder, images)[1]
 
@@ -96,7 +96,7 @@ def reverse_jacobian(encoder: Network, images: Tensor, latent_dim: int) -> Tenso
 
 
 def unit_vectors(count: int, like: Tensor) -> Tensor:
-    """The unit vectors of a space as rows, shape (count, count), of the type of `like`."""
+    """The unit vectors as rows, shape (count, count), with the type and device of `like`."""
     return torch.eye(count, dtype=like.dtype, device=like.device)
 
 
@@ -104,12 +104,12 @@ def log_volume(jacobian: Tensor) -> Tensor:
     r"""The sum of the logarithms of the singular values of each matrix, shape (batch,), float64.
 
     It is $\frac12 \log\det(J J^T + \delta I)$, computed from a Cholesky factor in float64, for J
-    with at least as many columns as rows. Float32 derivatives cannot tell squares of singular
-    values below $\delta = (2^{-23} \lVert J \rVert_F)^2$ from 0; adding it keeps the result finite
-    for a map that loses a dimension.
+    with at least as many columns as rows. In float32, squares of singular values below
+    $\delta = (2^{-23} \lVert J \rVert_F)^2$ cannot be distinguished from 0; adding $\delta$ keeps
+    the result finite for a Jacobian without full rank.
 
     Args:
-        jacobian: shape (batch, rows, columns), rows <= columns, float32 or float64.
+        jacobian: matrices of shape (batch, rows, columns), rows <= columns, float32 or float64.
     """
     matrices = jacobian.double()
     gram = matrices @ matrices.mT

@@ -1,4 +1,4 @@
-"""Likelihood VAE: the detector, likelihoods of pixels, importance weights, image statistics."""
+"""Likelihood VAE: the detector, pixel likelihoods, importance weights, image statistics."""
 
 from tune_ad.detectors.likelihood_vae.config import LikelihoodVAEConfig
 from tune_ad.detectors.likelihood_vae.detector import LikelihoodVAE

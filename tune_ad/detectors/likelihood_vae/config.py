@@ -8,7 +8,7 @@ from tune_ad.detectors.likelihood_vae.likelihoods import LIKELIHOODS
 from tune_ad.detectors.nets import ImageShape
 from tune_ad.storage.metric import DISTORTION, LIKELIHOOD, LOSS
 
-OF_PIXELS = (LOSS, LIKELIHOOD, DISTORTION)  # quantities that the likelihood of a pixel makes
+OF_PIXELS = (LOSS, LIKELIHOOD, DISTORTION)  # quantities that depend on the pixel likelihood
 FORWARD = {"objective": "forward_kl"}
 REGRET = "regret"
 SCORES = (
@@ -29,31 +29,32 @@ class LikelihoodVAEConfig(NetworkConfig):
 
     Attributes:
         networks: "dcgan" (32-64-128 channels on grey images, 64-128-256 on colour) or "lenet".
-        likelihood: of a pixel given the code: a name in `LIKELIHOODS`.
-        sigma: scale of the Gaussian likelihood, in units of the pixel in [0, 1]; the scale from
-            which a learned one starts.
-        least_sigma: floor of the learned scale; without one it falls towards 0 on images with
+        likelihood: the likelihood of a pixel given the code: a name in `LIKELIHOODS`.
+        sigma: scale of the Gaussian likelihood, in units of the pixel in [0, 1]; if the scale is
+            learned, its initial value.
+        least_sigma: floor of the learned scale; without a floor it falls towards 0 on images with
             constant pixels.
-        dequantised: spread grey values over their cells where the likelihood is a density. Without
-            it a density of discrete values has no bits per dimension.
+        dequantised: whether uniform noise is added to the grey values (dequantisation) if the
+            likelihood is a density; without it bits per dimension are undefined.
         beta: weight of the rate in the ELBO's loss.
-        objective: what trains the encoder: "elbo" (reverse KL), "forward_kl" (wake), "sleep", or
-            "mixed" of the last two. All but the first train the decoder on a Rényi bound.
-        samples: codes drawn per image in training: L of the ELBO, K of the others.
-        alpha: of the decoder's Rényi bound; 0 is IWAE, 1 the ELBO.
+        objective: the objective of the encoder: "elbo" (reverse KL), "forward_kl" (wake), "sleep",
+            or "mixed" (forward KL and sleep). With all except "elbo" the decoder is trained on a
+            Rényi bound.
+        samples: number of latent samples per image in training: L of the ELBO, otherwise K.
+        alpha: order of the decoder's Rényi bound; 0 is IWAE, 1 the ELBO.
         tempering: power tau of the weights; 1 is the forward KL, 2 the chi-square divergence.
-        sleep_share: of the sleep loss in "mixed".
-        defensive: share of the prior in the proposal.
-        truncated: cut the weights at the root of K times their mean.
-        warm_start: share of `epochs` that are trained by the ELBO first, rounded to at least one
-            and all but one of them; with "elbo" none apart.
-        refit: epochs after, as a multiple of `epochs`, in which the encoder alone is trained by
-            forward KL on the frozen decoder: the control of a claim about the decoder.
-        score_by: name of the score; acts only when scoring. Each but "regret", which is dear, is
-            also a part of the score by its name.
-        importance_samples: codes of each image when scoring, the same for all images; acts only
-            when scoring.
-        regret_steps: steps of the optimisation of likelihood regret.
+        sleep_share: weight of the sleep loss in "mixed".
+        defensive: weight of the prior in the proposal.
+        truncated: whether the weights are truncated at sqrt(K) times their mean.
+        warm_start: fraction of `epochs` that are first trained by the ELBO, unless it is 0 at
+            least one and at most all but one epoch; ignored with "elbo".
+        refit: number of additional epochs, as a multiple of `epochs`, in which only the encoder is
+            trained, by forward KL with the decoder frozen: a control for claims about the decoder.
+        score_by: name of the score; affects only scoring. All scores except "regret", which is
+            slow to compute, are also recorded as parts of the score.
+        importance_samples: number of latent samples per image when scoring, with the same noise
+            for all images; affects only scoring.
+        regret_steps: number of optimiser steps of likelihood regret.
         regret_rate: learning rate of those steps.
     """
 
@@ -91,7 +92,8 @@ class LikelihoodVAEConfig(NetworkConfig):
         """Validate every field.
 
         Raises:
-            UserError: also where one code is to be weighed against none.
+            UserError: if a value is illegal, or `samples` is 1 although importance weights need at
+                least 2.
         """
         super().__post_init__()
         weighs = self.objective in ("forward_kl", "mixed") or self.refit > 0
@@ -99,10 +101,10 @@ class LikelihoodVAEConfig(NetworkConfig):
             self.samples > 1 or not weighs,
             "samples",
             self.samples,
-            "at least 2 for forward KL: with one code the weights teach nothing",
+            "at least 2 for forward KL: with one sample the weight is always 1",
         )
 
     @classmethod
     def released_settings(cls, shape: ImageShape) -> dict[str, Any]:
-        """A likelihood is one of the pixels as they are: no stretching of colour images."""
+        """The published settings, but with scaling "unit": the likelihood is of grey values."""
         return {**super().released_settings(shape), "scaling": "unit"}

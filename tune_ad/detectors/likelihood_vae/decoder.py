@@ -1,4 +1,4 @@
-"""The decoder of the likelihood VAE: a network whose outputs are a likelihood of the pixels."""
+"""The decoder of the likelihood VAE: its outputs are the parameters of a pixel likelihood."""
 
 import math
 
@@ -16,17 +16,17 @@ from tune_ad.detectors.nets import (
     lenet_channels,
 )
 
-CACHED = 2**21  # numbers that a decoder holds at once on a CPU, about its cache, and no gradient
+CACHED = 2**21  # maximum number of activations at once on a CPU (about its cache), no gradient
 HELD = 2**27  # the same on another device
-LEAST_ABOVE = 1e-3  # of the logarithm of a learned scale at the start, above its floor
+LEAST_ABOVE = 1e-3  # minimum of log(initial scale / floor) of a learned scale
 
 
 class PixelDecoder(nn.Module):
-    """A decoder network with the likelihood of its outputs, and its scale if it has one.
+    """A decoder network with the likelihood of its outputs, and the likelihood's scale if any.
 
     Args:
-        config: of the detector.
-        shape: of the images.
+        config: the hyperparameters of the detector.
+        shape: the shape of the images.
     """
 
     scale: Tensor
@@ -54,7 +54,7 @@ class PixelDecoder(nn.Module):
 
     @property
     def likelihood(self) -> Likelihood:
-        """With the scale as it stands, above its floor."""
+        """The likelihood with the current scale, which is above its floor."""
         if self.kind is not Gaussian:
             return self.kind()
         return Gaussian(
@@ -63,7 +63,7 @@ class PixelDecoder(nn.Module):
 
     @property
     def at_once(self) -> int:
-        """Codes that are best decoded at once, as their outputs and the widest layer need room."""
+        """The number of codes to decode in one batch, limited by memory."""
         return max(1, (CACHED if self.scale.device.type == "cpu" else HELD) // self.numbers)
 
     def forward(self, codes: Tensor) -> Tensor:

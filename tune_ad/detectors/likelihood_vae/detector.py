@@ -1,4 +1,4 @@
-"""Likelihood VAE: an image to which a trained density gives a low likelihood is anomalous."""
+"""Likelihood VAE: an image is anomalous if its likelihood under a trained model is low."""
 
 import math
 from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -35,20 +35,20 @@ from tune_ad.detectors.train_test_gap import train_test_gap
 from tune_ad.randomness import torch_stream
 from tune_ad.storage.metric import DISTORTION, LIKELIHOOD, Metric
 
-LOG_VARIANCE = (-8.0, 4.0)  # bounds of the encoder's, which keep importance weights finite
-BETA1, BETA2 = 0.9, 0.999  # of the Adam of likelihood regret
-REGRET_PAIRS = 8  # of mirrored codes that judge likelihood regret before and after
-AT_ONCE = 8  # codes of each image that are decoded together when scoring
+LOG_VARIANCE = (-8.0, 4.0)  # bounds of the encoder's output, so that weights stay finite
+BETA1, BETA2 = 0.9, 0.999  # decay rates of Adam for likelihood regret
+REGRET_PAIRS = 8  # number of antithetic pairs of samples used to evaluate likelihood regret
+AT_ONCE = 8  # number of codes per image that are decoded together when scoring
 BOUNDS = ("negative_elbo", "negative_iwae")
 SHARE = "effective_share"
-SHARES = (Metric("train", SHARE), Metric("overall", SHARE))  # last epoch; all steps with weights
+SHARES = (Metric("train", SHARE), Metric("overall", SHARE))  # of the last epoch; of all steps
 ELBO, WAKE, SLEEP, REFIT = "elbo", "wake", "sleep", "refit"
-MOST_TYPICAL = 2_000  # training images that give the mean of typicality
+MOST_TYPICAL = 2_000  # number of training images from which the mean of typicality is computed
 
 
 @contextmanager
 def statistics_kept(module: nn.Module) -> Iterator[None]:
-    """While it lasts, batch normalisation does not move its running statistics."""
+    """Context manager: batch normalisation does not update its running statistics."""
     layers = [layer for layer in module.modules() if isinstance(layer, nn.BatchNorm2d)]
     momenta = [layer.momentum for layer in layers]
     for layer in layers:
@@ -61,7 +61,7 @@ def statistics_kept(module: nn.Module) -> Iterator[None]:
 
 
 class LikelihoodVAE(TrainedDetector[LikelihoodVAEConfig]):
-    r"""VAE whose decoder is a likelihood of 256 grey values, scored by that likelihood.
+    r"""VAE with a likelihood of the 256 grey values of a pixel, scored by that likelihood.
 
     With $q(z|x) = N(\mu, \sigma^2)$, codes $z_k$ and $\log w_k = \log p(x|z_k) + \log p(z_k) -
     \log q(z_k|x)$, in nats per image:
@@ -73,20 +73,21 @@ class LikelihoodVAE(TrainedDetector[LikelihoodVAEConfig]):
       et al., arXiv 1909.11480);
     - "typicality" $|D + R - H|$ with H its mean over the training images (Nalisnick et al.,
       arXiv 1906.02994, with one image);
-    - "regret": how much lower minus the ELBO becomes in `regret_steps` steps of Adam on the mean
-      and variance of the image's own code (Xiao et al., arXiv 2003.02977), about 0 or more;
-    - "png_bits", "pixel_mean", "pixel_variance" of the image itself: trivial baselines.
+    - "regret": the decrease of minus the ELBO after `regret_steps` steps of Adam on the posterior
+      mean and variance of the image (Xiao et al., arXiv 2003.02977), about 0 or more;
+    - "png_bits", "pixel_mean", "pixel_variance": statistics of the image, as trivial baselines.
 
-    Larger = more anomalous in each. Nats are of the 8-bit pixel, also under a density (see
-    `tune_ad.detectors.likelihood_vae.likelihoods`).
+    For all of them larger = more anomalous. Nats are those of the 8-bit pixel, also for a density
+    (see `tune_ad.detectors.likelihood_vae.likelihoods`).
 
-    The encoder is trained by the ELBO, or by the forward KL $KL(p(z|x) \| q(z|x))$ through
-    self-normalised importance weights, or on codes and images of the model itself ("sleep"); see
-    `tune_ad.detectors.likelihood_vae.importance`. "effective_share" is the effective sample size
-    over K of the weights that train, "raw_effective_share" that of the untempered, uncut ones.
+    The encoder is trained by the ELBO, or by the forward KL $KL(p(z|x) \| q(z|x))$ with
+    self-normalised importance weights, or on codes and images sampled from the model ("sleep");
+    see `tune_ad.detectors.likelihood_vae.importance`. "effective_share" is the effective sample
+    size of the K weights used in training, divided by K; "raw_effective_share" is that of the
+    weights before tempering and truncation.
 
     Sources: Kingma and Welling, arXiv 1312.6114 (ELBO); Burda et al., arXiv 1509.00519 (IWAE);
-    Bornschein and Bengio, arXiv 1406.2751 (wake and sleep); those named above.
+    Bornschein and Bengio, arXiv 1406.2751 (wake and sleep); and those given above.
     """
 
     Config = LikelihoodVAEConfig
@@ -116,12 +117,12 @@ class LikelihoodVAE(TrainedDetector[LikelihoodVAEConfig]):
 
     @classmethod
     def scales(cls, config: LikelihoodVAEConfig) -> dict[str, str]:
-        """As in `Detector.scales`; the distortion is minus the log-likelihood of the pixels."""
+        """As `Detector.scales`; the distortion is minus the log-likelihood of the pixels."""
         quantities = (LIKELIHOOD, DISTORTION)
         return super().scales(config) | {name: config.scale(name) for name in quantities}
 
     def stages(self) -> tuple[Stage, ...]:
-        """An ELBO warm start where it is wanted, the objective, a refit of the encoder."""
+        """Up to three stages: ELBO warm start, main objective, refit of the encoder."""
         everything = tuple(name for name, _ in self.named_children())
         config, parts = self.config, []
         epochs = config.epochs
@@ -137,7 +138,7 @@ class LikelihoodVAE(TrainedDetector[LikelihoodVAEConfig]):
         return tuple(self.part(name, lasting, phase) for name, lasting, phase in parts if lasting)
 
     def part(self, name: str, epochs: int, phase: Phase) -> Stage:
-        """A stage of so many epochs."""
+        """A stage with this number of epochs."""
         return replace(self.stage(phase), name=name, epochs=epochs)
 
     def encode(self, images: Tensor) -> tuple[Tensor, Tensor]:
@@ -146,7 +147,7 @@ class LikelihoodVAE(TrainedDetector[LikelihoodVAEConfig]):
         return self.mean(features), self.log_variance(features).clamp(*LOG_VARIANCE)
 
     def pixels(self, images: Tensor, cell: Tensor | None) -> Tensor:
-        """Pixels as the likelihood has them: grey values, or spread over their cells."""
+        """The pixels for the likelihood: grey values, dequantised for a density."""
         images = images.clamp(0, 1)
         if not self.dequantise or cell is None:
             return images
@@ -155,7 +156,7 @@ class LikelihoodVAE(TrainedDetector[LikelihoodVAEConfig]):
     def log_likelihood(self, codes: Tensor, pixels: Tensor) -> Tensor:
         """Log p(x|z) in nats, shape (K, batch), float64, of codes (K, batch, J).
 
-        Weights are differences of sums over thousands of pixels, too small for float32.
+        Weights are differences of sums over thousands of pixels, too small to resolve in float32.
         """
         flat = codes.flatten(0, 1)
         repeated = pixels.expand(len(codes), *pixels.shape).flatten(0, 1)
@@ -174,11 +175,11 @@ class LikelihoodVAE(TrainedDetector[LikelihoodVAEConfig]):
 
     @property
     def scoring_modules(self) -> tuple[str, ...]:
-        """All of them, whichever a last stage moves."""
+        """All modules, whichever of them the last stage trains."""
         return tuple(name for name, _ in self.named_children())
 
     def noise(self, phase: str, batch: int) -> dict[str, Noise]:
-        """Codes, and what spreading, the defensive proposal and sleep draw."""
+        """Noise of the codes, of dequantisation, of the defensive proposal and of sleep."""
         config = self.config
         wanted = {"code": Noise("normal", (config.samples, batch, config.latent_dim))}
         if self.dequantise:
@@ -191,14 +192,14 @@ class LikelihoodVAE(TrainedDetector[LikelihoodVAEConfig]):
         return wanted
 
     def terms(self, phase: str, images: Tensor, noise: Terms) -> Terms:
-        """The "loss" and what it is made of, per image, in nats."""
+        """The "loss" and its terms, per image, in nats."""
         pixels = self.pixels(images, noise.get("cell"))
         if phase == ELBO:
             return self.elbo_terms(images, pixels, noise["code"])
         return self.importance_terms(phase, images, pixels, noise)
 
     def elbo_terms(self, images: Tensor, pixels: Tensor, code: Tensor) -> Terms:
-        """Minus the ELBO with reparametrised codes."""
+        """The terms of minus the ELBO, with reparametrised codes."""
         mean, log_variance = self.encode(images)
         codes = gaussian.codes(mean, log_variance, code)
         distortion = -self.log_likelihood(codes, pixels).mean(0)
@@ -207,7 +208,10 @@ class LikelihoodVAE(TrainedDetector[LikelihoodVAEConfig]):
         return {"loss": loss, "distortion": distortion, "rate": rate}
 
     def importance_terms(self, phase: str, images: Tensor, pixels: Tensor, noise: Terms) -> Terms:
-        """The encoder's loss plus, but for a refit, the decoder's: their parameters differ."""
+        """The encoder's loss plus the decoder's (in a refit only the encoder's).
+
+        The two have no parameters in common, so one step minimises both.
+        """
         config = self.config
         mean, log_variance = self.encode(images)
         codes, proposed = importance.propose(
@@ -241,18 +245,18 @@ class LikelihoodVAE(TrainedDetector[LikelihoodVAEConfig]):
         return {"loss": encoder - bound, **terms}
 
     def sleep_loss(self, codes: Tensor, uniform: Tensor) -> Tensor:
-        r"""$-\log q(z|x)$ of codes from the prior and images drawn from them, shape (batch,)."""
-        with statistics_kept(self):  # those of real images, with which everything is scored
+        r"""$-\log q(z|x)$ of samples z of the prior and images sampled given z, shape (batch,)."""
+        with statistics_kept(self):  # scoring uses the statistics of real images
             with torch.no_grad():
                 dreamt = self.decoder.likelihood.sample(self.decoder(codes), uniform)
             return -importance.log_normal(codes, *self.encode(dreamt))
 
     def held_out_loss(self, phase: str, terms: Terms) -> Tensor:
-        """Minus the bound where forward KL trains: its own loss moves with the posterior."""
+        """Minus the bound in training by forward KL, whose loss is not comparable over epochs."""
         return -terms["bound"] if phase == WAKE else terms["loss"]
 
     def finish(self, batches: Iterable[Tensor], seed: int) -> Buffers:
-        """The mean of minus the ELBO over the training images, for typicality."""
+        """The mean of minus the ELBO over training images, for typicality."""
         stream = torch_stream(seed, "typicality")
         total, count = 0.0, 0
         for images in batches:
@@ -266,7 +270,7 @@ class LikelihoodVAE(TrainedDetector[LikelihoodVAEConfig]):
         return {"entropy": torch.tensor(total / max(count, 1))}
 
     def score_noise(self, score_space: ScoreSpace) -> dict[str, Noise]:
-        """Codes for the largest number of samples, and the cell of each pixel."""
+        """Noise for the largest number of samples, and dequantisation noise of each pixel."""
         tried = score_space.get("importance_samples", ())
         most = max((self.config.importance_samples, *tried))
         wanted = {"code": Noise("normal", (most, 1, self.config.latent_dim))}
@@ -278,7 +282,7 @@ class LikelihoodVAE(TrainedDetector[LikelihoodVAEConfig]):
         return wanted
 
     def score_variants(self, images: Tensor, noise: Terms, score_space: ScoreSpace) -> Terms:
-        """The score, every part of it, and what the score space asks for."""
+        """The score, its parts, and the score at every value of the score space."""
         mean, log_variance = self.encode(images)
         pixels = self.pixels(images, noise.get("cell"))
         rate = gaussian.rate(mean, log_variance)
@@ -314,13 +318,13 @@ class LikelihoodVAE(TrainedDetector[LikelihoodVAEConfig]):
         return torch.cat(likelihoods), torch.cat(log_weights)
 
     def scores(self, rate: Tensor, likelihoods: Tensor, weights: Tensor, known: Terms) -> Terms:
-        """Every part of the score of so many codes, each of shape (batch,).
+        """The parts of the score computed from K codes, each of shape (batch,).
 
         Args:
-            rate: of the images, shape (batch,).
+            rate: the rate of the images, shape (batch,).
             likelihoods: log p(x|z) of the codes, shape (K, batch), float64.
-            weights: log w of them, the same shape.
-            known: statistics of the images themselves.
+            weights: log w of the codes, the same shape.
+            known: the image statistics.
         """
         distortion = -likelihoods.mean(0)
         negative_elbo = distortion + rate
@@ -338,18 +342,18 @@ class LikelihoodVAE(TrainedDetector[LikelihoodVAEConfig]):
     def regret(self, mean: Tensor, log_variance: Tensor, pixels: Tensor, normal: Tensor) -> Tensor:
         """Likelihood regret of each image, all images of the batch at once; float64, (batch,).
 
-        Each step sees a code of its own: with one code for all steps, the spread could grow for
-        nothing. The result is the mean of the second half of the iterates, judged by other codes
-        than the steps saw, so that it may be a little below 0. Codes come in mirrored pairs,
-        whose errors cancel to first order. Adam is written out: an optimiser cannot be stacked by
-        `torch.func.vmap`.
+        Every step uses new noise; with fixed noise the variance could be overfitted. The optimum
+        is the mean of the second half of the iterates. It is evaluated with other noise than that
+        of the steps, so the regret may be slightly negative. Noise is drawn in antithetic pairs,
+        whose errors cancel to first order. Adam is implemented here, because `torch.func.vmap`
+        cannot stack an optimiser.
 
         Args:
-            mean: of the encoder's codes, shape (batch, J).
-            log_variance: of them, the same shape.
-            pixels: as the likelihood has them, shape (batch, c, h, w).
-            normal: standard normal, shape (ceil(steps / 2) + `REGRET_PAIRS`, 1, J); the last ones
-                judge.
+            mean: mean of the encoder's posterior, shape (batch, J).
+            log_variance: its log-variance, the same shape.
+            pixels: the pixels for the likelihood, shape (batch, c, h, w).
+            normal: standard normal noise, shape (ceil(steps / 2) + `REGRET_PAIRS`, 1, J); the last
+                `REGRET_PAIRS` are for the evaluation.
         """
         steps = self.config.regret_steps
         normal, judges = (
@@ -374,7 +378,7 @@ class LikelihoodVAE(TrainedDetector[LikelihoodVAEConfig]):
         return self.elbo(total / counted, pixels, judges) - self.elbo(start, pixels, judges)
 
     def elbo(self, posterior: Tensor, pixels: Tensor, normal: Tensor) -> Tensor:
-        """The ELBO of codes of a posterior (mean, log-variance); float64, shape (batch,)."""
+        """The ELBO for a posterior (mean, log-variance); float64, shape (batch,)."""
         bounded = posterior[1].clamp(*LOG_VARIANCE)
         codes = gaussian.codes(posterior[0], bounded, normal)
         return self.log_likelihood(codes, pixels).mean(0) - gaussian.rate(posterior[0], bounded)
@@ -382,28 +386,27 @@ class LikelihoodVAE(TrainedDetector[LikelihoodVAEConfig]):
     def diagnose(self, scored: Callable[[str], Terms]) -> Numbers:
         """The train-test gap of both bounds, as in `tune_ad.detectors.train_test_gap`.
 
-        That of the IWAE bound does not move with the encoder alone.
+        The gap of the IWAE bound depends less on the encoder than that of the ELBO.
         """
         return train_test_gap(scored, BOUNDS)
 
     def warnings(self, numbers: Mapping[Metric, float]) -> list[str]:
-        """That the weights lie on nearly one of K codes: an effective sample size below 2.
+        """A warning if the effective sample size of the weights is below 2 (not for K = 2).
 
-        Such a model is trained on the best of K codes, which is no forward KL. Either the last
-        epoch shows it or the mean over all steps at which weights trained. Of two codes nothing
-        can be said.
+        It is that of the last epoch, or the mean over all steps that used weights. Such a model is
+        trained on the best of K codes, not by forward KL.
         """
         codes = self.config.samples
         starved = any(numbers.get(share, math.inf) < 2 / codes for share in SHARES)
         if codes <= 2 or not starved:
             return []
         return [
-            f"importance weights lie on nearly one of {codes} codes (effective share below 2/K), "
-            "which is hardly the forward KL; more samples, a smaller code or a smaller tempering "
-            "help"
+            f"almost all importance weight is on one of {codes} samples (effective sample size "
+            "below 2), so training hardly follows the forward KL; use more samples, a smaller "
+            "latent_dim or a smaller tempering"
         ]
 
     def illustrate(self, images: Tensor) -> dict[str, Tensor]:
-        """The expected images of the mean codes."""
+        """The expected images given the mean codes."""
         mean, _ = self.encode(images)
         return {"reconstruction": self.decoder.likelihood.mean(self.decoder(mean))}

@@ -1,4 +1,4 @@
-"""Statistics of an image that need no model: trivial baselines beside likelihoods."""
+"""Statistics of an image that need no model: trivial baselines to compare likelihoods with."""
 
 import io
 from collections.abc import Callable, Mapping
@@ -13,10 +13,10 @@ from tune_ad.detectors.likelihood_vae.likelihoods import GREYS
 
 
 def png_bits(images: Tensor) -> Tensor:
-    """Size in bits of each image as a PNG file of the highest compression: float64, (batch,).
+    """Size in bits of each image as a PNG file with the highest compression: float64, (batch,).
 
     Args:
-        images: in [0, 1], shape (batch, c, h, w) with c = 1 or 3; rounded to 256 values.
+        images: images in [0, 1], shape (batch, c, h, w) with c = 1 or 3, rounded to 256 values.
     """
     values = (images.clamp(0, 1) * (GREYS - 1)).round().byte().permute(0, 2, 3, 1).cpu().numpy()
     bits = [8.0 * _png_bytes(pixels) for pixels in values]
@@ -37,11 +37,11 @@ def pixel_mean(images: Tensor) -> Tensor:
 
 
 def pixel_variance(images: Tensor) -> Tensor:
-    """The variance of each image over pixels and channels, divided by their number: (batch,)."""
+    """The variance of each image over its N pixels and channels, with divisor N: (batch,)."""
     return images.double().flatten(1).var(1, correction=0)
 
 
 STATISTICS: Mapping[str, Callable[[Tensor], Tensor]] = MappingProxyType(
     {"png_bits": png_bits, "pixel_mean": pixel_mean, "pixel_variance": pixel_variance}
 )
-"""By name of the score: images (batch, c, h, w) -> scores (batch,), larger = more anomalous."""
+"""By name of the score: images (batch, c, h, w) -> scores (batch,); larger = more anomalous."""

@@ -1,4 +1,4 @@
-r"""Importance weights of codes, for bounds of the likelihood and for training by forward KL.
+r"""Importance weights of codes, for likelihood bounds and for training by forward KL.
 
 Codes $z_k$, $k = 1 \dots K$, are drawn from a proposal $r(z|x)$. Their log-weights are
 $\log w_k = \log p(x|z_k) + \log p(z_k) - \log r(z_k|x)$, in nats, of shape (K, batch).
@@ -21,17 +21,17 @@ def bound(log_weights: Tensor, alpha: float) -> Tensor:
     r"""The Rényi bound $\frac{1}{1-\alpha} \log \frac1K \sum_k w_k^{1-\alpha}$ of $\log p(x)$.
 
     $\alpha = 1$ gives the ELBO, the mean of the log-weights, and 0 the IWAE bound; in between, the
-    bound falls as $\alpha$ grows. Its gradient weighs codes by softmax$((1 - \alpha) \log w)$.
+    bound decreases in $\alpha$. Its gradient weights codes by softmax$((1 - \alpha) \log w)$.
 
     Sources: Li and Turner, arXiv 1602.02311, section 3; Burda et al., arXiv 1509.00519,
     equation 8.
 
     Args:
         log_weights: $\log w_k$, shape (K, batch).
-        alpha: at most 1.
+        alpha: $\alpha$, at most 1.
 
     Returns:
-        shape (batch,), in nats.
+        the bound, shape (batch,), in nats.
     """
     if alpha == 1:
         return log_weights.mean(0)
@@ -46,19 +46,19 @@ def normalised(
 ) -> Tensor:
     r"""Self-normalised weights $\tilde w_k \propto (p/q)^\tau q/r$, whose sum over K is 1.
 
-    If the codes are drawn from the encoder's density q, then r = q, and they are proportional to
-    $w_k^\tau$.
+    If the codes are sampled from the encoder's density q, then r = q, and the weights are
+    proportional to $w_k^\tau$.
 
     Args:
         log_weights: $\log w_k = \log p - \log r$, shape (K, batch).
         power: $\tau$; 1 for the forward KL, 2 for the chi-square divergence, below 1 to flatten
             the weights.
-        truncated: cut each weight at $\sqrt K$ times their mean (truncated importance sampling,
-            Ionides 2008), which lowers the variance and adds bias.
+        truncated: whether each weight is truncated at $\sqrt K$ times their mean (truncated
+            importance sampling, Ionides 2008), which reduces the variance and adds bias.
         log_ratio: $\log q - \log r$ of the codes, shape (K, batch); None if r = q.
 
     Returns:
-        shape (K, batch), in [0, 1].
+        the weights, shape (K, batch), in [0, 1].
     """
     powered = power * log_weights
     if log_ratio is not None:
@@ -71,10 +71,10 @@ def normalised(
 def effective_share(weights: Tensor) -> Tensor:
     r"""The effective sample size over K, $1 / (K \sum_k \tilde w_k^2)$, shape (batch,).
 
-    It lies in [1/K, 1]. Near 1/K, a single code carries almost all the weight.
+    It lies in [1/K, 1]. Near 1/K, a single code has almost all the weight.
 
     Args:
-        weights: $\tilde w_k$ as from `normalised`, shape (K, batch).
+        weights: $\tilde w_k$, the result of `normalised`, shape (K, batch).
     """
     return 1 / (len(weights) * weights.square().sum(0))
 
@@ -87,7 +87,7 @@ def wake_loss(log_density: Tensor, weights: Tensor) -> Tensor:
 
     Args:
         log_density: $\log q(z_k|x)$ of codes without gradient, shape (K, batch).
-        weights: as from `normalised`, shape (K, batch); they get no gradient.
+        weights: the result of `normalised`, shape (K, batch); they receive no gradient.
     """
     return -(weights.detach() * log_density).sum(0)
 
@@ -118,20 +118,20 @@ def log_prior(codes: Tensor) -> Tensor:
 def propose(
     mean: Tensor, log_variance: Tensor, normal: Tensor, uniform: Tensor | None, defensive: float
 ) -> tuple[Tensor, Tensor]:
-    r"""Codes drawn from the proposal $r = (1 - \lambda) q + \lambda p(z)$, and their $\log r$.
+    r"""Codes sampled from the proposal $r = (1 - \lambda) q + \lambda p(z)$, and their $\log r$.
 
-    A share $\lambda$ of the prior keeps the weights bounded where q is too narrow (defensive
+    With a share $\lambda$ of the prior the weights stay bounded if q is too narrow (defensive
     importance sampling, Hesterberg 1995). With $\lambda = 0$ the proposal is q.
 
     Args:
-        mean: of q, shape (batch, J).
-        log_variance: of q, the same shape.
-        normal: standard normal, shape (K, batch, J).
-        uniform: on [0, 1), shape (K, batch); None if $\lambda$ is 0.
+        mean: mean of q, shape (batch, J).
+        log_variance: log-variance of q, the same shape.
+        normal: standard normal noise, shape (K, batch, J).
+        uniform: random numbers on [0, 1), shape (K, batch); None if $\lambda$ is 0.
         defensive: $\lambda$, in [0, 1).
 
     Returns:
-        codes of shape (K, batch, J), and their log-density of shape (K, batch).
+        the codes, shape (K, batch, J), and their log-density, shape (K, batch).
     """
     codes = gaussian.codes(mean, log_variance, normal)
     if uniform is None or defensive == 0:

@@ -1,4 +1,4 @@
-"""Likelihoods of an image given its code: distributions whose parameters a decoder puts out.
+"""Likelihoods of an image given its code; their parameters are the outputs of a decoder.
 
 All log-probabilities are in nats per pixel and channel, of a pixel with 256 possible values:
 
@@ -6,9 +6,9 @@ All log-probabilities are in nats per pixel and channel, of a pixel with 256 pos
 - A density of pixels in [0, 1] is multiplied by 1/256, the width of the cell of a value. With
   uniform dequantisation, x = (value + u) / 256 with u in [0, 1), its expected logarithm is a lower
   bound of a log-probability of the value (Theis, van den Oord and Bethge, arXiv 1511.01844,
-  section 3.1). Therefore bits per dimension mean the same for both.
+  section 3.1). Therefore bits per dimension have the same meaning for both.
 
-A Bernoulli on grey values is neither, since it does not sum to one: it is given in nats alone.
+A Bernoulli on grey values is neither, since it does not sum to one: it is reported only in nats.
 """
 
 import math
@@ -23,7 +23,7 @@ from torch.nn import functional
 
 GREYS = 256  # possible values of a pixel
 CELL_NATS = math.log(GREYS)  # minus the logarithm of the width of a cell
-LEAST_LOG_SCALE = -7.0  # of the discretised logistic, in units of the pixel in [0, 1]
+LEAST_LOG_SCALE = -7.0  # minimum for the discretised logistic, in units of the pixel in [0, 1]
 SMALL_LOGIT = 1e-2  # below it, the continuous Bernoulli is expanded around 0
 
 
@@ -35,9 +35,9 @@ class Likelihood(ABC):
     """
 
     outputs: ClassVar[int] = 1
-    """Numbers that the decoder puts out for each pixel and channel."""
+    """Number of decoder outputs for each pixel and channel."""
     dequantised: ClassVar[bool] = False
-    """Whether it is a density, of pixels to which uniform noise within their cells was added."""
+    """Whether it is a density (of dequantised pixels) and not a probability mass function."""
     proper: ClassVar[bool] = True
     """Whether it sums or integrates to one, so that bits per dimension are meaningful."""
 
@@ -54,8 +54,8 @@ class Likelihood(ABC):
         """Random pixels in [0, 1], shape (batch, c, h, w).
 
         Args:
-            outputs: of the decoder.
-            uniform: random numbers on [0, 1), of the shape of the result.
+            outputs: the outputs of the decoder.
+            uniform: random numbers on [0, 1), with the shape of the result.
         """
 
 
@@ -133,13 +133,13 @@ class Gaussian(Likelihood):
         return outputs.sigmoid()
 
     def sample(self, outputs: Tensor, uniform: Tensor) -> Tensor:
-        """As in `Likelihood.sample`; values outside [0, 1] are moved to the nearer end."""
+        """As in `Likelihood.sample`; values outside [0, 1] are clipped."""
         normal: Tensor = torch.special.ndtri(uniform.clamp(1e-6, 1 - 1e-6))
         return (outputs.sigmoid() + self.log_scale.exp() * normal).clamp(0, 1)
 
 
 class DiscretisedLogistic(Likelihood):
-    r"""Probability mass of a logistic distribution on 256 values; the end values take the tails.
+    r"""Probability mass of a logistic distribution on 256 values, with the tails at 0 and 255.
 
     $P(v) = \sigma((v + \frac12 - m) / s) - \sigma((v - \frac12 - m) / s)$ in units of grey
     values, with a mean m and a scale s for each pixel. Source: Salimans et al., PixelCNN++, arXiv
@@ -173,7 +173,7 @@ class DiscretisedLogistic(Likelihood):
 
 
 class Categorical(Likelihood):
-    """A probability of its own for each of 256 grey values."""
+    """A categorical distribution over the 256 grey values."""
 
     outputs = GREYS
 

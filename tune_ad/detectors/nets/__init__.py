@@ -1,6 +1,6 @@
 """Networks for images of any size, built from a list of channels and a width factor.
 
-LeNet-like networks are those of the PGN paper; DCGAN-like ones are those of likelihood models.
+LeNet-like networks are those of the PGN paper; DCGAN-like networks are for likelihood models.
 """
 
 from tune_ad.detectors.nets.dcgan import DCGANDecoder, DCGANEncoder, dcgan_channels

@@ -15,7 +15,7 @@ from tune_ad.detectors.nets.shapes import ImageShape, scaled_channels
 from tune_ad.errors import UserError
 
 DCGAN_KERNEL = 4
-DCGAN_SLOPE = 0.2  # of LeakyReLU on its negative side
+DCGAN_SLOPE = 0.2  # negative slope of LeakyReLU
 MOST_INTERLEAVED_CHANNELS = 4  # with more output channels, a plain convolution is faster
 
 
@@ -23,23 +23,23 @@ def dcgan_channels(shape: ImageShape, width: float = 1.0) -> tuple[int, ...]:
     """Channels of the encoder: 32-64-128 on grey images, 64-128-256 on colour, times `width`.
 
     Raises:
-        UserError: if `width` leaves a layer without a channel.
+        UserError: if `width` is so small that a layer has no channel.
     """
     return scaled_channels((64, 128, 256) if shape.is_colour else (32, 64, 128), width)
 
 
 class DCGANEncoder(nn.Module):
-    """Strided 4x4 convolutions that halve the image once per entry of `channels`, then flatten.
+    """Strided 4x4 convolutions, each of which halves both sides of the image, then flattening.
 
     Maps images (batch, c, h, w) to features (batch, `features`). Batch normalisation and
     LeakyReLU(0.2) follow each convolution.
 
     Args:
-        shape: of the images; both sides must be divisible by 2 once per entry of `channels`.
-        channels: of the convolutions, in order.
+        shape: the shape of the images; both sides must be divisible by 2^(number of convolutions).
+        channels: output channels of the convolutions, in order.
 
     Raises:
-        UserError: if a side cannot be halved that many times.
+        UserError: if a side is not divisible by that number.
     """
 
     def __init__(self, shape: ImageShape, channels: Sequence[int]) -> None:
@@ -64,13 +64,13 @@ class Doubling(nn.Module):
     r"""A transposed 4x4 convolution that doubles both sides: stride 2, padding 1.
 
     Each input pixel becomes four output pixels, and each of these depends on 2x2 input pixels. So
-    the same map is a 2x2 convolution with four times as many channels, whose results are
-    interleaved (Shi et al., arXiv 1609.05158, section 3). With few output channels that is several
-    times as fast.
+    it is equivalent to a 2x2 convolution with four times as many output channels, whose results
+    are interleaved (Shi et al., arXiv 1609.05158, section 3). With few output channels this is
+    several times as fast.
 
     Args:
-        inputs: input channels.
-        outputs: output channels.
+        inputs: number of input channels.
+        outputs: number of output channels.
     """
 
     def __init__(self, inputs: int, outputs: int) -> None:
@@ -83,8 +83,8 @@ class Doubling(nn.Module):
         if self.transposed.out_channels > MOST_INTERLEAVED_CHANNELS or bias is None:
             doubled: Tensor = self.transposed(maps)
             return doubled
-        # of the taps of an axis, 3 and 1 make the even pixels, 2 and 0 the odd ones; the odd ones
-        # come first, since the interleaved image starts a pixel before the one that is wanted
+        # Along an axis, kernel taps 3 and 1 give the even output pixels, 2 and 0 the odd ones. Odd
+        # pixels come first, because the interleaved map starts one pixel early.
         taps = weight.flip(2, 3).unflatten(2, (2, 2)).unflatten(4, (2, 2))
         kernel = taps.permute(1, 3, 5, 0, 2, 4).flip(1, 2).flatten(0, 2)
         interleaved = functional.conv2d(maps, kernel, bias.repeat_interleave(4), padding=1)
@@ -97,12 +97,12 @@ class DCGANDecoder(nn.Module):
     Maps latent vectors (batch, latent_dim) to maps (batch, c, h, w).
 
     Args:
-        shape: of the result; its channels may be the parameters of a likelihood, not only colours.
-        channels: of the encoder's convolutions, in the encoder's order.
+        shape: the shape of the result, whose channels may also be parameters of a likelihood.
+        channels: output channels of the encoder's convolutions, in the encoder's order.
         latent_dim: length of the latent vector.
 
     Raises:
-        UserError: if a side cannot be halved once per entry of `channels`.
+        UserError: if a side is not divisible by 2^(number of convolutions).
     """
 
     def __init__(self, shape: ImageShape, channels: Sequence[int], latent_dim: int) -> None:
@@ -127,15 +127,15 @@ class DCGANDecoder(nn.Module):
 
 
 def _smallest_map(shape: ImageShape, halvings: int) -> tuple[int, int]:
-    """Height and width of an image that is halved so many times.
+    """Height and width of an image that is halved this number of times.
 
     Raises:
-        UserError: if a side is not divisible by that power of two.
+        UserError: if a side is not divisible by 2^`halvings`.
     """
     divisor = 1 << halvings
     if shape.height % divisor or shape.width % divisor:
         raise UserError(
-            f"an image of {shape.height}x{shape.width} cannot be halved {halvings} times without "
-            f"a rest; use sides that are multiples of {divisor}"
+            f"the sides of an image of {shape.height}x{shape.width} cannot be halved {halvings} "
+            f"times; use sides that are multiples of {divisor}"
         )
     return shape.height // divisor, shape.width // divisor

@@ -1,7 +1,7 @@
 """LeNet-like networks: 5x5 convolutions with padding 2, batch normalisation, pooling.
 
-They are those of Park, Adosoglou and Pardalos (arXiv 2005.01889, section 5) as the released code
-builds them: batch normalisation has no affine parameters, then come LeakyReLU and 2x2 pooling.
+They are those of Park, Adosoglou and Pardalos (arXiv 2005.01889, section 5) as in the released
+code: batch normalisation has no affine parameters, and LeakyReLU and 2x2 pooling follow it.
 Channels are 8-4 on grey images and 32-64-128 on colour images, times a width factor.
 """
 
@@ -15,7 +15,7 @@ from tune_ad.detectors.nets.shapes import ImageShape, scaled_channels
 from tune_ad.errors import UserError
 
 LENET_KERNEL = 5
-FIRST_MAP_SIDE = 4  # of the square map from which a decoder grows an image
+FIRST_MAP_SIDE = 4  # side of the first feature map of a decoder
 
 
 def lenet_channels(shape: ImageShape, width: float = 1.0) -> tuple[int, ...]:
@@ -27,22 +27,22 @@ def lenet_channels(shape: ImageShape, width: float = 1.0) -> tuple[int, ...]:
     (16, 8)
 
     Raises:
-        UserError: if `width` leaves a layer without a channel.
+        UserError: if `width` is so small that a layer has no channel.
     """
     return scaled_channels((32, 64, 128) if shape.is_colour else (8, 4), width)
 
 
 class LeNetEncoder(nn.Module):
-    """Convolutions and pooling that halve the image once per entry of `channels`, then flatten.
+    """Convolutions, each with pooling that halves both sides of the image, then flattening.
 
     Maps images (batch, c, h, w) to features (batch, `features`). LeakyReLU is applied after the
     pooling, to a quarter of the values: it is increasing, so it commutes with the maximum.
 
     Args:
-        shape: of the images.
-        channels: of the convolutions, in order.
+        shape: the shape of the images.
+        channels: output channels of the convolutions, in order.
         bias: whether the convolutions have biases.
-        slope: of LeakyReLU on its negative side.
+        slope: negative slope of LeakyReLU.
 
     Raises:
         UserError: if the image is too small for that many halvings.
@@ -79,24 +79,24 @@ class LeNetEncoder(nn.Module):
 
 
 class LeNetDecoder(nn.Module):
-    """The mirror of `LeNetEncoder`: grows an image from a latent vector, seen as a 4x4 map.
+    """The mirror of `LeNetEncoder`: decodes a latent vector, reshaped to a 4x4 feature map.
 
     Maps latent vectors (batch, latent_dim) to images (batch, c, h, w) in (0, 1). The first map
     has latent_dim / 16 channels. Transposed convolutions follow, with `channels` in reverse order;
-    as many of the last ones as the image needs come after a nearest-neighbour doubling of the map.
-    A map that has become too large by an even number of pixels is trimmed by the padding of the
-    next convolution; a surplus that is left at the end is cut off at the bottom and right.
+    the last ones, as many as needed, are preceded by nearest-neighbour upsampling by 2. If a map
+    is too large by an even number of pixels, the padding of the next convolution removes them;
+    excess pixels of the last map are cropped at the bottom and right.
 
     Args:
-        shape: of the images.
-        channels: of the encoder's convolutions, in the encoder's order.
+        shape: the shape of the images.
+        channels: output channels of the encoder's convolutions, in the encoder's order.
         latent_dim: length of the latent vector, a multiple of 16.
         bias: whether the convolutions have biases.
-        slope: of LeakyReLU on its negative side.
+        slope: negative slope of LeakyReLU.
 
     Raises:
-        UserError: if `latent_dim` is no multiple of 16, or the image needs more doublings than
-            there are convolutions.
+        UserError: if `latent_dim` is not a multiple of 16, or the image needs more upsampling
+            steps than there are convolutions.
     """
 
     def __init__(
@@ -157,18 +157,19 @@ def _check_latent_dim(latent_dim: int) -> None:
 
 
 def _doublings(shape: ImageShape, convolutions: int) -> int:
-    """How often the first map must be doubled to be at least as large as the image."""
+    """The number of doublings after which the first map is at least as large as the image."""
     doublings = max(0, math.ceil(math.log2(max(shape[1:]) / FIRST_MAP_SIDE)))
     if doublings > convolutions:
         raise UserError(
-            f"a decoder of {convolutions} convolutions reaches {FIRST_MAP_SIDE << convolutions} "
-            f"pixels a side, the images have {max(shape[1:])}; use smaller images"
+            f"a decoder with {convolutions} convolutions produces at most "
+            f"{FIRST_MAP_SIDE << convolutions} pixels a side, the images have {max(shape[1:])}; "
+            "use smaller images"
         )
     return doublings
 
 
 def _trim(side: int, goal: int, doublings_left: int) -> int:
-    """Pixels to take from each end so that later doublings arrive at `goal`; 0 where none fits."""
+    """Pixels to crop on each side so that the remaining doublings give `goal`; 0 if impossible."""
     target, odd = divmod(goal, 1 << doublings_left)
     surplus = side - target
     return surplus // 2 if not odd and surplus > 0 and surplus % 2 == 0 else 0

@@ -29,7 +29,7 @@ def scaled_channels(base: Sequence[int], width: float) -> tuple[int, ...]:
     channels = tuple(math.floor(count * width + 0.5) for count in base)
     if min(channels) < 1:
         raise UserError(
-            f"width {width} leaves no channel of {tuple(base)}: got {channels}; "
+            f"width {width} leaves a layer without a channel: {tuple(base)} become {channels}; "
             f"use a width of at least {0.5 / min(base)}"
         )
     return channels

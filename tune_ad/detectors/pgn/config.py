@@ -6,9 +6,9 @@ from typing import Literal
 from tune_ad.detectors.config import MOST_DRAWS, NetworkConfig, choice, number, require
 from tune_ad.storage.metric import LOSS
 
-NO_CLOSED_FORM = "where dropout_on is 'both' and spread 'softplus' (no closed form)"
+NO_CLOSED_FORM = "if dropout_on is 'both' and spread is 'softplus': there is no closed form"
 Samples = int | Literal["inf"]
-"""T, the number of stochastic passes of a score, or its exact limit."""
+"""T, the number of stochastic passes of a score; "inf" is the exact limit."""
 
 
 @dataclass(frozen=True)
@@ -18,19 +18,21 @@ class PGNConfig(NetworkConfig):
     Attributes:
         dropout: probability p of dropping a feature, in training and scoring.
         mc_samples: T, the number of stochastic passes over which a score is averaged; 0 turns
-            dropout off when scoring, "inf" is the exact limit. Acts only when scoring.
-        extra_layer: a linear layer from F to F features, without nonlinearity, after the
-            convolutions. The released code has it, the paper does not mention it.
-        bias: whether layers have biases, as in the released code; the paper has none.
-        spread: how the output v of the second head gives the standard deviation s of the
-            posterior, in units of the prior's: "log_variance", s^2 = exp(v), as released, or
-            "softplus", s = log(1 + exp(v)), since the paper's encoder puts out sigma.
-        dropout_on: the heads before which dropout acts: "mean" alone, as released, or "both".
-        expected_loss: train on the expectation of the loss over all dropout masks, without noise.
+            dropout off when scoring, "inf" is the exact limit. Affects only scoring.
+        extra_layer: whether a linear layer from F to F features, without nonlinearity, follows the
+            convolutions, as in the released code; the paper does not mention it.
+        bias: whether layers have biases, as in the released code; those of the paper have none.
+        spread: how the standard deviation s of the posterior, in units of that of the prior, is
+            computed from the output v of the second head: "log_variance", s^2 = exp(v), as
+            released, or "softplus", s = log(1 + exp(v)); in the paper the encoder's output is
+            sigma.
+        dropout_on: the heads whose input has dropout: only "mean", as released, or "both".
+        expected_loss: whether training minimises the expectation of the loss over all dropout
+            masks, without noise.
         prior_variance: epsilon of the prior N(c, epsilon I); 1 as released.
         prior_centre: c of the prior: "zero", as released, or "mean", the mean code of the training
-            images under the initial weights, as in Deep SVDD.
-        centre_epsilon: least distance from 0 of a coordinate of the mean code.
+            images at the initial weights, as in Deep SVDD.
+        centre_epsilon: minimum absolute value of every nonzero coordinate of the mean code.
     """
 
     dropout: float = number(0.5, "[0, 1)")
@@ -49,7 +51,7 @@ class PGNConfig(NetworkConfig):
         """Validate every field.
 
         Raises:
-            UserError: naming the field, its value and the rule it breaks.
+            UserError: with the field, its value and the rule that it breaks.
         """
         super().__post_init__()
         self.refuse_infinite(self.mc_samples)
@@ -62,7 +64,7 @@ class PGNConfig(NetworkConfig):
         return self.dropout_on == "mean" or self.spread == "log_variance"
 
     def refuse_infinite(self, samples: Samples) -> None:
-        """Refuse T = inf where that limit has no closed form.
+        """Refuse T = inf if that limit has no closed form.
 
         Raises:
             UserError: if dropout acts before a softplus.

@@ -23,13 +23,13 @@ from tune_ad.detectors.pgn.dropout import dropout_mask
 class PGN(TrainedDetector[PGNConfig]):
     r"""Prior generating network: a probabilistic encoder, trained to approximate its prior.
 
-    There is no decoder. Features h(x) of size F feed two linear heads: the mean
-    $\mu = W_\mu (m \odot h) / (1-p) + b_\mu$ with a dropout mask m, and v without dropout, from
-    which $\log s^2 = v$ or $s = \log(1 + e^v)$. With the posterior $N(\mu, \epsilon s^2)$ and the
-    prior $N(c, \epsilon I)$ the loss is
+    There is no decoder. F features h(x) are the input of two linear heads. The first gives the
+    mean $\mu = W_\mu (m \odot h) / (1-p) + b_\mu$ with a dropout mask m; the second gives v,
+    without dropout, and $\log s^2 = v$ or $s = \log(1 + e^v)$. With the posterior
+    $N(\mu, \epsilon s^2)$ and the prior $N(c, \epsilon I)$ the loss is
     $KL = \frac12 [\lVert \mu - c \rVert^2 / \epsilon + \sum_j (s_j^2 - 1 - \log s_j^2)]$ in nats,
     in [0, inf). As released, $\epsilon = 1$ and c = 0. For $\epsilon \to 0$, $2 \epsilon\,KL$
-    becomes the loss of Deep SVDD.
+    approaches the loss of Deep SVDD.
 
     The score is the mean of the KL over T dropout masks, which are the same for every image; it is
     in nats, in [0, inf), larger = more anomalous. T = 0 means no dropout. T = inf is exact, since
@@ -37,13 +37,14 @@ class PGN(TrainedDetector[PGNConfig]):
     dropout, the variant "kl", plus the variant "model_uncertainty",
     $\frac{1}{2 \epsilon} \frac{p}{1-p} \sum_k h_k^2 \lVert W_\mu[:, k] \rVert^2$.
 
-    If dropout acts on both heads, they share a mask. With $\log s^2 = v$, "model_uncertainty" then
+    If both heads have dropout, they share a mask. With $\log s^2 = v$, "model_uncertainty" then
     also has the term $\frac12 \sum_j (E[e^{v_j}] - e^{\bar v_j})$, where
     $E[e^{v_j}] = e^{b_j} \prod_k [p + (1-p) e^{h_k W_{jk} / (1-p)}]$, at the cost of F x J
     exponentials per image. With softplus there is no closed form: T must be finite, and
-    "model_uncertainty" is left out.
+    "model_uncertainty" is omitted.
 
-    Sums are taken in float64, since a nearly collapsed encoder ranks images by small residuals.
+    Sums are computed in float64, since scores of a nearly collapsed encoder differ only by small
+    residuals.
 
     Source: Park, Adosoglou and Pardalos, arXiv 2005.01889, section 4, theorem 2 (with
     alpha = 1/2) and equation 22, and their released code, which is the default where it differs
@@ -65,7 +66,7 @@ class PGN(TrainedDetector[PGNConfig]):
         self.register_buffer("centre", torch.zeros(config.latent_dim))
 
     def begin(self, stage: str, batches: Iterable[Tensor]) -> Buffers:
-        """The centre of the prior, unless it is 0: the mean code, its coordinates kept off 0."""
+        """The centre of the prior, unless it is 0: the mean code, moved away from 0."""
         if self.config.prior_centre == "zero":
             return {}
         centre = mean_code(lambda images: self.mean(self.encoder(images)), batches)
@@ -78,7 +79,7 @@ class PGN(TrainedDetector[PGNConfig]):
         return {"dropout": Noise("uniform", (batch, self.mean.in_features))}
 
     def terms(self, phase: str, images: Tensor, noise: Terms) -> Terms:
-        """The KL of each image as "loss", under one dropout mask or expected over all masks."""
+        """The KL of each image as "loss", for one dropout mask or in expectation over all."""
         config, features = self.config, self.encoder(images)
         if config.expected_loss:
             divergence = DropoutDivergence(config, self.heads, features, {})
@@ -98,7 +99,7 @@ class PGN(TrainedDetector[PGNConfig]):
         """Dropout masks for the largest finite T of the configuration and the score space.
 
         Raises:
-            UserError: if the score space holds T = inf where that limit has no closed form.
+            UserError: if the score space contains T = inf but that limit has no closed form.
         """
         for samples in score_space.get("mc_samples", ()):
             self.config.refuse_infinite(samples)
@@ -112,7 +113,7 @@ class PGN(TrainedDetector[PGNConfig]):
         All are in nats.
 
         Raises:
-            UserError: if the score space holds T = inf where that limit has no closed form.
+            UserError: if the score space contains T = inf but that limit has no closed form.
         """
         config = self.config
         passes = {config.dropout: self.score_noise(score_space)["dropout"].shape[0]}

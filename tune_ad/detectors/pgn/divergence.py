@@ -16,16 +16,16 @@ from tune_ad.detectors.gaussian import variance_divergence
 from tune_ad.detectors.pgn.config import PGNConfig, Samples
 from tune_ad.detectors.pgn.dropout import dropout_mask, exponential_excess
 
-LINEAR_FROM = 40.0  # beyond it softplus(v) is v, and below minus it exp(v), to float64
+LINEAR_FROM = 40.0  # in float64 softplus(v) equals v above it, and exp(v) below its negative
 
 
 class Heads(NamedTuple):
     """The two linear heads of a PGN, and the centre of its prior.
 
     Attributes:
-        mean: from features to the mean of the posterior.
-        scale: from features to v, from which the standard deviation of the posterior follows.
-        centre: c of the prior, shape (J,).
+        mean: the layer from features to the mean of the posterior.
+        scale: the layer from features to v, which determines the posterior's standard deviation.
+        centre: c, the centre of the prior, shape (J,).
     """
 
     mean: nn.Linear
@@ -51,8 +51,8 @@ def relative_log_variance(outputs: Tensor, spread: str) -> Tensor:
     r"""$\log s^2$, the log-variance of the posterior relative to the prior's.
 
     Args:
-        outputs: v of the scale head, shape (batch, J).
-        spread: as in `PGNConfig`.
+        outputs: v, the output of the scale head, shape (batch, J).
+        spread: the setting `PGNConfig.spread`.
 
     Returns:
         shape (batch, J).
@@ -63,14 +63,14 @@ def relative_log_variance(outputs: Tensor, spread: str) -> Tensor:
 class DropoutDivergence:
     """The divergence of each image of a batch for any T and p: shape (batch,), float64, in nats.
 
-    What several T and p have in common is computed once.
+    Intermediate results are shared between values of T and p.
 
     Args:
-        config: of the PGN.
-        heads: of the PGN.
-        features: of the images, shape (batch, F).
-        noise: "dropout", uniform on [0, 1), shape (passes, F); only a finite T needs it.
-        passes: by p, the largest finite T that will be needed, so that passes are made once.
+        config: the hyperparameters of the PGN.
+        heads: the heads of the PGN.
+        features: the features of the images, shape (batch, F).
+        noise: random numbers "dropout", uniform on [0, 1), shape (passes, F), for finite T.
+        passes: by p, the largest finite T that will be needed, so that every pass is run once.
     """
 
     def __init__(
@@ -90,11 +90,11 @@ class DropoutDivergence:
         norms = heads.mean.weight.double().square().sum(0)
         half_squares: Tensor = 0.5 * features.double().square() @ norms
         self.half_squares = half_squares / config.prior_variance
-        self.random_parts: dict[float, Tensor] = {}  # by p: of each pass, shape (passes, batch)
+        self.random_parts: dict[float, Tensor] = {}  # by p; shape (passes, batch)
         self.variance_excess: dict[float, Tensor] = {}  # by p
 
     def at(self, samples: Samples, dropout: float) -> Tensor:
-        """The mean over T passes; without dropout for T = 0, the expectation for T = inf."""
+        """The mean over T passes; for T = 0 without dropout, for T = inf the expectation."""
         if samples == 0 or dropout == 0:
             return self.of_mean + self.of_variance
         if samples == "inf":
@@ -109,7 +109,7 @@ class DropoutDivergence:
     def random_part(self, mask: Tensor) -> Tensor:
         """The part of the divergence that depends on the dropout mask, which has shape (F,).
 
-        All images share the mask, so it is applied to the weights and not to the features.
+        All images share the mask, so it multiplies the weights and not the features.
         """
         of_mean = self._of_mean(masked_linear(self.heads.mean, mask, self.features))
         if not self.drops_both:
@@ -118,9 +118,9 @@ class DropoutDivergence:
         return of_mean + self._of_variance(outputs)
 
     def model_uncertainty(self, dropout: float) -> Tensor:
-        """What dropout adds to the divergence in expectation, at least 0.
+        """The expected increase of the divergence due to dropout, at least 0.
 
-        It is not known if dropout acts before a softplus.
+        There is no closed form if dropout acts before a softplus.
         """
         of_mean = self.half_squares * dropout / (1 - dropout)
         if not self.drops_both or dropout == 0:
@@ -145,11 +145,11 @@ def masked_linear(head: nn.Linear, mask: Tensor, features: Tensor) -> Tensor:
 
 
 def largest_finite(samples: Iterable[Samples]) -> int:
-    """The largest finite number of passes, 0 if there is none."""
+    """The largest finite number of passes; 0 if there is none."""
     return max((count for count in samples if isinstance(count, int)), default=0)
 
 
 def log_softplus(values: Tensor) -> Tensor:
-    """The logarithm of log(1 + exp(v)) of each element; far below 0 it is v, without underflow."""
+    """log(log(1 + exp(v))) of each element, computed without underflow; far below 0 it is v."""
     logs = functional.softplus(values.clamp(min=-LINEAR_FROM), threshold=LINEAR_FROM).log()
     return torch.where(values < -LINEAR_FROM, values, logs)

@@ -13,22 +13,22 @@ def dropout_mask(uniform: Tensor, dropout: float) -> Tensor:
     """Dropout masks with mean 1: each entry is 0 or 1 / (1 - dropout).
 
     Args:
-        uniform: random numbers on [0, 1), of any shape, which is that of the result.
+        uniform: random numbers on [0, 1), with the shape of the result.
         dropout: probability of a 0, in [0, 1).
     """
     return (uniform >= dropout).to(uniform.dtype) / (1 - dropout)
 
 
 def exponential_excess(features: Tensor, weight: Tensor, dropout: float) -> Tensor:
-    r"""By how much dropout before a linear layer raises the log-mean of its exponential.
+    r"""$\log E[e^{v_j}] - E[v_j]$ of the output v of a linear layer with dropout on its input.
 
-    For the output v of the layer and $a_{jk} = h_k W_{jk} / (1-p)$, it is
-    $\log E[e^{v_j}] - E[v_j] = \sum_k [\log(p + (1-p) e^{a_{jk}}) - (1-p) a_{jk}]$.
-    Of the (batch, J, F) products only a part is in memory at a time, also for the gradient.
+    With $a_{jk} = h_k W_{jk} / (1-p)$ it is
+    $\sum_k [\log(p + (1-p) e^{a_{jk}}) - (1-p) a_{jk}]$.
+    Only a part of the (batch, J, F) products is in memory at a time, also for the gradient.
 
     Args:
-        features: h, shape (batch, F).
-        weight: W of the layer, shape (J, F).
+        features: h, the features, shape (batch, F).
+        weight: W, the weights of the layer, shape (J, F).
         dropout: p, in (0, 1).
 
     Returns:
@@ -45,7 +45,7 @@ class ExponentialExcess(torch.autograd.Function):
 
     @staticmethod
     def forward(features: Tensor, weight: Tensor, dropout: float) -> Tensor:
-        """The sum over k, written so that it overflows for neither sign of a."""
+        """The sum over k, in a form that does not overflow for either sign of a."""
         sums = []
         for chunk in feature_chunks(features, weight):
             products = chunk[:, None, :] * (weight / (1 - dropout))
@@ -56,7 +56,7 @@ class ExponentialExcess(torch.autograd.Function):
 
     @staticmethod
     def setup_context(ctx: Any, inputs: tuple[Tensor, Tensor, float], output: Tensor) -> None:  # noqa: ANN401
-        """Keep the arguments."""
+        """Save the arguments for the gradient."""
         features, weight, ctx.dropout = inputs
         ctx.save_for_backward(features, weight)
 
@@ -80,7 +80,7 @@ class ExponentialExcess(torch.autograd.Function):
 
 
 def feature_chunks(features: Tensor, weight: Tensor) -> tuple[Tensor, ...]:
-    """The features, split so that the products of a chunk with the weights fit into memory."""
+    """The features in chunks whose products with the weights fit into memory."""
     size = PRODUCTS_AT_ONCE["cuda" if features.is_cuda else "cpu"]
     chunks: tuple[Tensor, ...] = features.split(max(1, size // weight.numel()))
     return chunks

@@ -1,1 +1,1 @@
-"""Detectors that scikit-learn fits: one-class SVM, isolation forest, kernel density."""
+"""Detectors fitted by scikit-learn: one-class SVM, isolation forest, kernel density."""

@@ -1,4 +1,4 @@
-"""What shallow detectors share: rows of pixels, principal components, an estimator to fit."""
+"""The base class of shallow detectors: pixels, principal components, a fitted estimator."""
 
 from abc import abstractmethod
 from collections.abc import Iterable
@@ -25,9 +25,9 @@ class ShallowConfig(Config):
     """Hyperparameters of every shallow detector; the defaults are those of Ruff et al.
 
     Attributes:
-        scaling: as in `Config`; global contrast normalisation by default.
-        components: least share of the variance of the training pixels that the principal
-            components keep, in (0, 1]; 1 leaves the pixels as they are.
+        scaling: as in `Config`; by default global contrast normalisation.
+        components: minimum share of the variance of the training pixels that the principal
+            components must explain, in (0, 1]; with 1 there is no projection.
     """
 
     scaling: str = "gcn"
@@ -56,7 +56,7 @@ class ShallowDetector(Detector[ShallowConfigT]):
         self.estimator: Any = None
 
     def finish(self, batches: Iterable[Tensor], seed: int) -> Buffers:
-        """Fit the principal components, then the estimator; it returns no buffers.
+        """Fit the principal components, then the estimator; there are no buffers to return.
 
         Raises:
             DegenerateInputError: if there is no training image, one has a NaN or infinite pixel,
@@ -90,8 +90,8 @@ class ShallowDetector(Detector[ShallowConfigT]):
         """A new estimator, fitted to the training images.
 
         Args:
-            features: of the training images, shape (n, d), not all the same.
-            seed: of the replica, for a fit that draws random numbers.
+            features: features of the training images, shape (n, d), not all the same.
+            seed: the seed of the replica, for a fit that uses random numbers.
 
         Raises:
             DegenerateInputError: if the estimator cannot be fitted to them.
@@ -111,7 +111,7 @@ def training_rows(batches: list[Rows]) -> Rows:
     """The pixels of all training images, shape (n, c h w).
 
     Args:
-        batches: of pixels, each (batch, c h w).
+        batches: pixels, each of shape (batch, c h w).
 
     Raises:
         DegenerateInputError: if there is no image, a pixel is NaN or infinite, or all images are
@@ -134,11 +134,11 @@ def training_rows(batches: list[Rows]) -> Rows:
 
 
 def principal_components(pixels: Rows, share: float) -> Any:  # noqa: ANN401
-    """The fewest principal components that keep a share of the variance, without whitening.
+    """The fewest principal components that explain a share of the variance, without whitening.
 
     Args:
-        pixels: shape (n, d), not all rows the same.
-        share: in (0, 1].
+        pixels: pixels, shape (n, d), not all rows the same.
+        share: the share of the variance, in (0, 1].
 
     Returns:
         the fitted `sklearn.decomposition.PCA`; None for a share of 1, which needs no projection.

@@ -13,7 +13,7 @@ class IsolationForestConfig(ShallowConfig):
 
     Attributes:
         trees: number of trees in the forest.
-        samples: training images that each tree is fitted to; all images if there are fewer.
+        samples: number of training images for each tree; all images if there are fewer.
     """
 
     trees: int = number(100, "[1, 10000]")
@@ -25,11 +25,12 @@ class IsolationForest(ShallowDetector[IsolationForestConfig]):
 
     The score is $2^{-E[l(x)] / c(m)}$ in (0, 1], without a unit; larger = more anomalous. l(x) is
     the depth of the leaf of x, and c(m) the mean depth of the leaves in a tree of m = `samples`
-    images, so that an average image scores 0.5. Depths take few values, so that scores may tie.
+    images, so that an average image has the score 0.5. Depths have few distinct values, so scores
+    may be tied.
 
-    The defaults reproduce the published AUROCs: on the MNIST digits 0, 2 and 5 they give 98.3,
-    88.8 and 86.3 % with one seed (published: 98.0, 88.6 and 85.5). Pixels that are only divided by
-    255 give 96.9, 74.2 and 75.3 %.
+    The defaults reproduce the published AUROCs: on the MNIST digits 0, 2 and 5 they are 98.3, 88.8
+    and 86.3 % with one seed (published: 98.0, 88.6 and 85.5). With pixels that are only divided by
+    255 they are 96.9, 74.2 and 75.3 %.
 
     Sources: Liu, Ting and Zhou, Isolation Forest, ICDM 2008; trees and samples as in the shallow
     baselines of Ruff et al., Deep One-Class Classification, ICML 2018.
@@ -38,7 +39,7 @@ class IsolationForest(ShallowDetector[IsolationForestConfig]):
     Config = IsolationForestConfig
 
     def fit_estimator(self, features: Rows, seed: int) -> Any:  # noqa: ANN401
-        """The fitted forest, whose random draws depend on `seed` alone."""
+        """The fitted forest, whose random draws depend only on `seed`."""
         from sklearn import ensemble
 
         config = self.config

@@ -1,4 +1,4 @@
-"""KDE: an image is anomalous if a kernel density of normal images is low there."""
+"""KDE: an image is anomalous if the kernel density of normal images is low there."""
 
 import math
 from collections.abc import Sequence
@@ -13,9 +13,9 @@ from tune_ad.errors import DegenerateInputError
 from tune_ad.randomness import numpy_stream
 
 BANDWIDTHS: tuple[float, ...] = tuple(2.0 ** (k / 2) for k in range(-9, 11))
-"""The bandwidths of which cross-validation chooses one: 2^-4.5, 2^-4, ..., 2^5 scaled pixels."""
+"""The bandwidths for cross-validation: 2^-4.5, 2^-4, ..., 2^5, in units of the scaled pixel."""
 CV_FOLDS = 5
-ONE_LEAF = 1 << 30  # leaf size that leaves the tree undivided: it saves nothing in high dimensions
+ONE_LEAF = 1 << 30  # leaf size so large that the tree is not split: no gain in high dimensions
 
 
 @dataclass(frozen=True)
@@ -25,7 +25,7 @@ class KDEConfig(ShallowConfig):
     Attributes:
         bandwidth: standard deviation h of the kernel in units of the scaled pixel; "cv" chooses
             the one of `BANDWIDTHS` with the highest likelihood in five-fold cross-validation.
-        cv_images: largest number of training images, drawn at random, in the cross-validation.
+        cv_images: maximum number of randomly chosen training images for the cross-validation.
     """
 
     bandwidth: float | Literal["cv"] = number("cv", "(0, inf)", word="cv", others=(0.75,))
@@ -38,21 +38,21 @@ class KDE(ShallowDetector[KDEConfig]):
     r"""Gaussian kernel density on principal components.
 
     The score is minus the log-density of the d features in nats, in (-inf, inf), larger = more
-    anomalous: $-\log \frac1n \sum_i N(x; x_i, h^2 I_d)$ over the n training images $x_i$. The
-    density is one of the principal components; it ignores the rest of the pixels' variance.
+    anomalous: $-\log \frac1n \sum_i N(x; x_i, h^2 I_d)$ over the n training images $x_i$. It is
+    the density of the principal components; the remaining variance of the pixels is ignored.
 
     Cross-validation uses only normal training images. They are assigned to folds at random, so
-    that the bandwidth depends on the seed; nothing else in the score does.
+    the bandwidth depends on the seed; nothing else in the score does.
 
     Sources: Parzen, Annals of Mathematical Statistics 33(3), 1962; the range of bandwidths, five
     folds and 95 % of the variance as in the shallow baselines of Ruff et al., Deep One-Class
-    Classification, ICML 2018, whose bandwidths are ten and not spaced by half powers.
+    Classification, ICML 2018, which uses ten bandwidths with another spacing.
     """
 
     Config = KDEConfig
 
     def fit_estimator(self, features: Rows, seed: int) -> Any:  # noqa: ANN401
-        """The kernel density with the bandwidth of the configuration, or the likeliest one.
+        """The kernel density with the configured or the cross-validated bandwidth.
 
         Raises:
             DegenerateInputError: if there are fewer training images than folds.
@@ -79,7 +79,7 @@ def best_bandwidth(features: Rows) -> float:
     """The bandwidth of `BANDWIDTHS` with the highest cross-validated likelihood.
 
     Args:
-        features: shape (n, d), shuffled; each fold is a contiguous part of them.
+        features: shuffled features, shape (n, d); each fold is a contiguous part of them.
 
     Raises:
         DegenerateInputError: if there are fewer images than folds.
@@ -98,11 +98,11 @@ def log_likelihoods(features: Rows, bandwidths: Sequence[float]) -> Rows:
     It is the log-likelihood of each fold under the density of the other folds, summed over folds.
 
     Args:
-        features: shape (n, d), shuffled; each fold is a contiguous part of them.
+        features: shuffled features, shape (n, d); each fold is a contiguous part of them.
         bandwidths: b positive numbers.
 
     Returns:
-        shape (b,), in nats.
+        the log-likelihoods, shape (b,), in nats.
     """
     from scipy.spatial.distance import cdist
 
@@ -120,7 +120,7 @@ def log_density(squares: Rows, dimensions: int, bandwidth: float) -> Rows:
 
     Args:
         squares: squared distances of the points from the n centres of the kernels, shape (m, n).
-        dimensions: d, of the space.
+        dimensions: d, the number of dimensions of the space.
         bandwidth: standard deviation of the kernel.
     """
     from scipy.special import logsumexp

@@ -12,10 +12,10 @@ class OCSVMConfig(ShallowConfig):
     """Hyperparameters of `OCSVM`.
 
     Attributes:
-        nu: upper bound on the share of training images outside the region, and lower bound on the
-            share of support vectors, in (0, 1].
-        gamma: of the kernel; "scale" is 1 / (d v), for d features whose values, all taken
-            together, have the variance v.
+        nu: upper bound on the fraction of training images outside the region, and lower bound on
+            the fraction of support vectors, in (0, 1].
+        gamma: the parameter gamma of the kernel; "scale" is 1 / (d v), where d is the number of
+            features and v the variance of all their values taken together.
     """
 
     nu: float = number(0.1, "(0, 1]")
@@ -29,12 +29,12 @@ class OCSVM(ShallowDetector[OCSVMConfig]):
     pixel. The score is minus the decision function, $\rho - \sum_i \alpha_i k(x_i, x)$ with
     $0 \le \alpha_i \le 1$ and $\sum_i \alpha_i = \nu n$ over the n training images $x_i$: in
     $[\rho - \nu n, \rho]$, without a unit, 0 on the boundary of the region, positive outside;
-    larger = more anomalous. Far from every support vector the kernel underflows, and scores tie
-    at $\rho$.
+    larger = more anomalous. Far from every support vector the kernel underflows, and all scores
+    are $\rho$.
 
     Ruff et al. choose gamma from $2^{-10}, \ldots, 2^{-1}$ by the AUROC on a labelled tenth of
-    the *test* set. That is not copied: gamma is "scale", or is chosen on validation images. So
-    their published numbers are not to be expected here.
+    the *test* set. This is not done here: gamma is "scale", or is chosen on validation images.
+    Therefore their published numbers are not reproduced.
 
     Sources: Schoelkopf et al., Neural Computation 13(7), 2001; nu, the kernel and 95 % of the
     variance as in the shallow baselines of Ruff et al., Deep One-Class Classification, ICML 2018.
@@ -47,7 +47,7 @@ class OCSVM(ShallowDetector[OCSVMConfig]):
         from sklearn.svm import OneClassSVM
 
         machine = OneClassSVM(nu=self.config.nu, gamma=self.config.gamma)
-        # Otherwise libsvm draws a seed, which it does not use, from NumPy's global stream.
+        # Otherwise scikit-learn draws a seed, which libsvm ignores, from NumPy's global stream.
         machine.random_state = seed % SKLEARN_SEEDS
         return machine.fit(features)
 
