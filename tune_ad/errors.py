@@ -1,29 +1,29 @@
-"""The errors of the project, and the names that a mistyped one may have meant."""
+"""Error classes, and suggestions for mistyped names."""
 
 import difflib
 from collections.abc import Iterable, Sequence
 
-SUGGESTIONS = 3  # names offered for one that does not exist
-SIMILARITY = 0.7  # of two names, in [0, 1], from which one may be a misspelling of the other
-MARGIN = 0.1  # by which a name may be less similar than the most similar one
+SUGGESTIONS = 3  # maximum number of suggestions
+SIMILARITY = 0.7  # minimum similarity of a suggestion to the mistyped name, in [0, 1]
+MARGIN = 0.1  # maximum difference in similarity between a suggestion and the best one
 
 
 class UserError(Exception):
-    """The input is wrong: the message is one line with the fault, the value and the remedy.
+    """Raised for invalid input; the message is one line with the fault, the value and the remedy.
 
     The command line prints it without a traceback and exits with code 2.
     """
 
 
 class DegenerateInputError(ValueError):
-    """A metric was asked of scores on which it has no meaning (one class only, NaN, infinite)."""
+    """Raised if a metric is undefined for the scores (one class only, NaN, infinite)."""
 
 
 def nearest(name: str, known: Iterable[str]) -> list[str]:
-    """The known names that a mistyped one may have meant, at most three, likeliest first.
+    """Up to three known names that resemble a mistyped one, most similar first.
 
-    Case does not count. Names that begin with the mistyped one come first, then names that
-    contain it, then names that are spelled like it.
+    Case is ignored. Names that begin with the mistyped one come first, then names that contain
+    it, then names with a similar spelling.
 
     >>> nearest("PGN", ["ae_mnist", "table_pgn", "pgn_mnist", "pgn_cifar"])
     ['pgn_mnist', 'pgn_cifar', 'table_pgn']
@@ -40,7 +40,7 @@ def nearest(name: str, known: Iterable[str]) -> list[str]:
 
 
 def _similar(typed: str, names: Sequence[str]) -> list[str]:
-    """The names that are spelled like a mistyped one, most similar first."""
+    """The names with a spelling similar to that of a mistyped one, most similar first."""
     similar = difflib.get_close_matches(typed, names, SUGGESTIONS, SIMILARITY)
     ratios = [difflib.SequenceMatcher(None, name, typed).ratio() for name in similar]
     return [
@@ -49,7 +49,7 @@ def _similar(typed: str, names: Sequence[str]) -> list[str]:
 
 
 def did_you_mean(name: str, known: Iterable[str]) -> str:
-    """A question that offers the nearest names; empty if no known name is near.
+    """A question that suggests the most similar names; empty if no known name is similar.
 
     >>> did_you_mean("pgn", ["pgn_mnist", "pgn_fmnist", "pgn_cifar"])
     'did you mean pgn_mnist, pgn_fmnist or pgn_cifar?'

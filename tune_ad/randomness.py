@@ -1,4 +1,7 @@
-"""Every random draw has an owner: a stream derived from a seed and a purpose."""
+"""Random generators derived from a seed and a purpose.
+
+Draws for one purpose never affect the draws for another.
+"""
 
 import hashlib
 from typing import TYPE_CHECKING
@@ -12,7 +15,7 @@ Purpose = str | int
 
 
 def derived_seed(seed: int, *purpose: Purpose) -> int:
-    """A seed in [0, 2**63) that depends on `seed` and on every word of `purpose`.
+    """A seed in [0, 2**63) that depends on `seed` and on every part of `purpose`.
 
     The same arguments give the same number on every machine and in every process.
 
@@ -26,12 +29,12 @@ def derived_seed(seed: int, *purpose: Purpose) -> int:
 
 
 def torch_stream(seed: int, *purpose: Purpose, device: str = "cpu") -> "torch.Generator":
-    """A torch generator that belongs to `purpose` alone."""
+    """A PyTorch generator for one purpose."""
     import torch
 
     return torch.Generator(device).manual_seed(derived_seed(seed, *purpose))
 
 
 def numpy_stream(seed: int, *purpose: Purpose) -> np.random.Generator:
-    """A NumPy generator that belongs to `purpose` alone."""
+    """A NumPy generator for one purpose."""
     return np.random.default_rng(derived_seed(seed, *purpose))

@@ -348,7 +348,7 @@ def test_a_faulty_study_does_not_keep_others_from_their_reports(run, finished, c
     assert run.main(["--report", *names, "--results", str(finished)]) == 2
     printed = capsys.readouterr()
     assert printed.err.count("\n") == 1
-    assert "holds no study 'nosuch'" in printed.err
+    assert "contains no study 'nosuch'" in printed.err
     assert "quickstart/report.html" in printed.out
 
 
@@ -392,7 +392,7 @@ def test_a_folder_that_cannot_be_written_is_one_line(run, finished, tmp_path, ca
         (["--search", "table1_mnist", "--ablate"], ["table1_mnist", "nothing to ablate"]),
         (["--search", "quickstart", "--ablate", "--selection", "oracle"], ["--selection"]),
         (["--compare", "quickstart"], ["--compare", "two", "'quickstart'"]),
-        (["--compare", "nothing", "here"], ["nothing", "holds no study"]),
+        (["--compare", "nothing", "here"], ["nothing", "contains no study"]),
         (["--compare", "a", "b", "--search", "c"], ["--search", "--compare"]),
         ([], ["--search"]),
     ],

@@ -290,7 +290,7 @@ def test_a_study_is_named_or_given_by_its_path(tmp_path):
     assert study_folder(results, "named") == results / "named"
     assert study_folder(results, str(other)) == other
     assert study_folder(results, str(results / "named")) == results / "named"
-    with pytest.raises(UserError, match="results holds no study 'namd'; did you mean named"):
+    with pytest.raises(UserError, match="results contains no study 'namd'; did you mean named"):
         study_folder(results, "namd")
 
 
@@ -450,5 +450,5 @@ def test_a_record_or_study_without_what_it_must_have_is_refused_in_one_line(tmp_
     with pytest.raises(UserError, match="lacks number, identity"):
         folder.read_trials()
     write_atomically(folder.study, "{}")
-    with pytest.raises(UserError, match="does not describe a study"):
+    with pytest.raises(UserError, match="is not a complete study"):
         folder.read_study()

@@ -1,4 +1,4 @@
-"""Studies of schema 1 are read as what they mean today."""
+"""Studies of schema 1 are converted when they are read."""
 
 import json
 import math
@@ -344,7 +344,7 @@ def test_weights_on_nearly_one_code_are_warned_of(train, overall, samples, repli
         (warned,) = record.warnings
         assert isinstance(warned, Warned)
         assert warned.replicas == replicas
-        assert f"nearly one of {samples} codes" in warned.text
+        assert f"almost all importance weight is on one of {samples} samples" in warned.text
 
 
 def test_a_record_of_a_trial_that_crashed_is_read():

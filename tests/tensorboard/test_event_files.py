@@ -220,9 +220,9 @@ def test_a_column_without_limits_has_a_type(tmp_path):
 @pytest.mark.parametrize(
     ("parameters", "message"),
     [
-        ({"beta": "inf"}, "parameter 'beta': the domain holds number values, but got 'inf'"),
-        ({"beta": float("nan")}, "the domain holds number values, but got nan"),
-        ({"soft_boundary": 1}, "the domain holds bool values, but got 1"),
+        ({"beta": "inf"}, "parameter 'beta': expected a number, got 'inf'"),
+        ({"beta": float("nan")}, "expected a number, got nan"),
+        ({"soft_boundary": 1}, "expected a bool, got 1"),
         ({"gamma": 1}, "parameter 'gamma' has no domain"),
     ],
 )

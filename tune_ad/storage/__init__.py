@@ -1,1 +1,1 @@
-"""Text on disk: what a study records, every file name, lines that are only appended."""
+"""Storage of a study: its records, file names and append-only JSON lines."""

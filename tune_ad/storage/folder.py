@@ -1,15 +1,16 @@
 """The folder of a study: every file name in one place.
 
-    study.json                    what was asked: search, space, budget, suite, versions, hardware
-    suggested.jsonl               each configuration as it was handed out, one a line
-    trials.jsonl                  each configuration as it ended, one a line
-    trials/<identity>.json        its curves and histograms
-    evaluation/evaluation.jsonl   the winner on fresh seeds, one line a seed
-    evaluation/<identity>-<seed>.json  their curves and histograms
+    study.json                    definition of the study: search, space, budget, suite, versions,
+                                  hardware
+    suggested.jsonl               proposed configurations, one per line
+    trials.jsonl                  finished trials, one per line
+    trials/<identity>.json        curves and histograms of a trial
+    evaluation/evaluation.jsonl   the winner on fresh seeds, one line per seed
+    evaluation/<identity>-<seed>.json  curves and histograms of one of these seeds
     tensorboard/                  event files
     report.*, tables/, figures/   the report
 
-One process writes a study at a time. Studies of schema 1 are read as what they mean today.
+Only one process at a time writes a study. Studies of schema 1 are converted when they are read.
 """
 
 import hashlib
@@ -44,31 +45,31 @@ NEEDED: Mapping[str, Any] = {
     "hardware": dict,
     "created": str,
 }
-"""What every `study.json` holds, by name: a kind, or what it holds in turn."""
+"""The required fields of `study.json`: by name, a type or the required fields inside."""
 SINCE_SCHEMA_2: Mapping[str, Any] = {
     "study": {"chooses": bool, "quotes": str, "plan": {"name": str, "traits": {"title": str}}}
 }
-"""What it holds beside that; of schema 1 it is derived."""
+"""Further required fields, which are derived for schema 1."""
 
 
 def study_folder(results: Path, name: str) -> Path:
-    """The folder of a study: by its name among the results, or by its own path.
+    """The folder of a study that is given by its name in `results`, or by a path.
 
     Raises:
-        UserError: if there is none, with the nearest names.
+        UserError: if there is no such study; the message suggests similar names.
     """
     for path in (results / name, Path(name)):
         if name and StudyFolder(path).exists():
             return path
     studies = sorted(path.parent.name for path in results.glob("*/study.json"))
     hint = did_you_mean(name, studies) or "run it with --search first"
-    raise UserError(f"{results} holds no study {name!r}; {hint}")
+    raise UserError(f"{results} contains no study {name!r}; {hint}")
 
 
 def comparison_folder(results: Path, names: Sequence[str]) -> Path:
-    """Where the comparison of studies goes, each given by name or by path.
+    """The folder for a comparison of studies, each given by name or by path.
 
-    Studies given by path are told apart by a hash of their places.
+    If studies are given by path, its name contains a hash of the paths.
 
     >>> comparison_folder(Path("results"), ["vae_mnist", "pgn_mnist"]).as_posix()
     'results/comparisons/vae_mnist+pgn_mnist'
@@ -83,7 +84,7 @@ def comparison_folder(results: Path, names: Sequence[str]) -> Path:
 
 
 def _lost(value: Any, needed: Mapping[str, Any], where: str = "") -> list[str]:  # noqa: ANN401
-    """Names of what a description lacks or has as another kind; "*" stands for every name."""
+    """Names of the fields that are missing or have another type; "*" matches every name."""
     if not isinstance(value, dict):
         return [where.rstrip(".") or "everything"]
     lost = []
@@ -98,10 +99,10 @@ def _lost(value: Any, needed: Mapping[str, Any], where: str = "") -> list[str]: 
 
 
 class StudyFolder:
-    """The one object that knows the file names of a study.
+    """All file names of a study.
 
     Args:
-        path: the folder, `<results>/<study>`.
+        path: the folder of the study, `<results>/<study>`.
     """
 
     def __init__(self, path: Path) -> None:
@@ -114,7 +115,7 @@ class StudyFolder:
         self.ray = path / "ray"
 
     def exists(self) -> bool:
-        """Whether the folder holds a study."""
+        """Whether the folder contains a study."""
         return self.study.exists()
 
     def details(self, identity: str, seed: int | None = None) -> Path:
@@ -124,14 +125,14 @@ class StudyFolder:
         return self.path / "evaluation" / f"{identity}-{seed}.json"
 
     def read_study(self) -> dict[str, Any]:
-        """What was asked.
+        """The definition of the study, `study.json`.
 
         Raises:
-            UserError: if the folder holds no study, a damaged one, or one of a newer schema.
+            UserError: if the folder contains no study, a damaged one, or one of a newer schema.
         """
         if not self.exists():
             raise UserError(
-                f"{self.path} holds no study; run one with --search, or name another --results"
+                f"{self.path} contains no study; run one with --search, or use another --results"
             )
         try:
             study: dict[str, Any] = json.loads(self.study.read_text(encoding="utf-8"))
@@ -148,26 +149,26 @@ class StudyFolder:
         lost = _lost(study, NEEDED)
         if lost or (schema != 1 and (lost := _lost(study, SINCE_SCHEMA_2))):
             raise UserError(
-                f"{self.study} does not describe a study, it lacks {', '.join(lost)}; restore it "
-                "from a backup"
+                f"{self.study} is not a complete study, {', '.join(lost)} missing or of the wrong "
+                "type; restore it from a backup"
             )
         return upgraded_study(study) if schema == 1 else study
 
     def read_trial_specs(self) -> list[TrialSpec]:
-        """The configurations handed out, oldest first."""
+        """The proposed configurations, oldest first."""
         return [TrialSpec.from_json(line) for line in self.suggested.lines()]
 
     def read_trials(self, compact: bool = False) -> list[TrialRecord]:
-        """The configurations that ended, in the order in which they did.
+        """The finished trials, in the order in which they finished.
 
         Args:
-            compact: whether to keep metrics and variants as arrays of eight bytes a number, with
-                NaN for None: for thousands of trials of a hundred replicas.
+            compact: whether to store metrics and variants as float64 arrays (None becomes NaN),
+                which saves memory for thousands of trials.
         """
         return [TrialRecord.from_json(line, compact) for line in self.trials.lines()]
 
     def read_evaluation(self) -> list[TrialRecord]:
-        """The winner on fresh seeds, one record a seed."""
+        """The winner on fresh seeds, one record per seed."""
         return [TrialRecord.from_json(line) for line in self.evaluation.lines()]
 
     def read_details(self, identity: str, seed: int | None = None) -> dict[str, Any]:
@@ -178,10 +179,10 @@ class StudyFolder:
 
     @contextmanager
     def locked(self) -> Iterator[None]:
-        """Keep every other process from writing this study.
+        """Context manager: a lock, so that no other process writes this study.
 
         Raises:
-            UserError: if another process is at it.
+            UserError: if another process is writing it.
         """
         self.path.mkdir(parents=True, exist_ok=True)
         lock = filelock.FileLock(self.path / ".lock")
@@ -189,7 +190,8 @@ class StudyFolder:
             lock.acquire(timeout=0)
         except filelock.Timeout as error:
             raise UserError(
-                f"another process is writing {self.path}; wait for it, or name another --results"
+                f"another process is writing {self.path}; wait for it to finish, or use another "
+                "--results"
             ) from error
         try:
             yield

@@ -1,4 +1,4 @@
-"""Text on disk: strict JSON, files written whole or not at all, lines that are only appended."""
+"""Strict JSON, atomic writes of files, and append-only files of JSON lines."""
 
 import json
 import math
@@ -17,7 +17,7 @@ BLOCK = 2**16  # bytes read at a time from the end of a file
 
 
 def jsonable(value: Any) -> Any:  # noqa: ANN401
-    """`value` with NaN and infinity as None and tuples as lists: strict JSON."""
+    """Convert to strict JSON: NaN and infinity become None, tuples become lists."""
     if isinstance(value, float):
         return value if math.isfinite(value) else None
     if isinstance(value, Mapping):
@@ -28,7 +28,7 @@ def jsonable(value: Any) -> Any:  # noqa: ANN401
 
 
 def to_text(value: Any, indent: int | None = None) -> str:  # noqa: ANN401
-    """Strict JSON of plain data, of a record (`to_json`) or of another dataclass."""
+    """Strict JSON text of plain data, of a record (by its `to_json`) or of another dataclass."""
     if isinstance(value, dict):
         data = value
     else:
@@ -38,10 +38,10 @@ def to_text(value: Any, indent: int | None = None) -> str:  # noqa: ANN401
 
 @contextmanager
 def replacing(path: Path) -> Iterator[Path]:
-    """A new neighbour that takes the place of `path` once it is whole and on the disk."""
+    """Context manager: a temporary file in the same folder that replaces `path` once complete."""
     path.parent.mkdir(parents=True, exist_ok=True)
     partial = path.with_name(f".{path.name}.{uuid.uuid4().hex}")
-    partial.touch(exist_ok=False)  # with the rights that the user's files have
+    partial.touch(exist_ok=False)  # with the default permissions of the user's files
     try:
         yield partial
         with partial.open("rb") as file:
@@ -53,16 +53,16 @@ def replacing(path: Path) -> Iterator[Path]:
 
 
 def write_atomically(path: Path, content: str | bytes) -> None:
-    """Write a whole file or nothing: to a neighbour first, then rename."""
+    """Write a file atomically: a temporary file in the same folder, which is then renamed."""
     with replacing(path) as partial:
         partial.write_bytes(content.encode() if isinstance(content, str) else content)
 
 
 class JsonLines:
-    """A file of JSON lines that is only ever appended to.
+    """A file of JSON lines to which lines are only appended.
 
-    A crash can leave its last line cut off: that line is not read, and the next append starts by
-    removing it. A fault anywhere else is an error.
+    A crash can truncate the last line; it is ignored when reading and removed by the next append.
+    Any other invalid line is an error.
     """
 
     def __init__(self, path: Path) -> None:
@@ -70,14 +70,14 @@ class JsonLines:
         self._mended = False
 
     def read(self) -> list[dict[str, Any]]:
-        """The lines, oldest first, as `lines` gives them."""
+        """The lines as a list, oldest first."""
         return list(self.lines())
 
     def lines(self) -> Iterator[dict[str, Any]]:
-        """The lines, oldest first, one at a time in memory; none if there is no file.
+        """The lines, oldest first, read one at a time; none if there is no file.
 
         Raises:
-            UserError: if a line other than a cut-off last one is no JSON object.
+            UserError: if a line other than a truncated last one is not a JSON object.
         """
         if not self.path.exists():
             return
@@ -99,7 +99,7 @@ class JsonLines:
         return value
 
     def append(self, value: Any) -> None:  # noqa: ANN401
-        """Add one line and see it onto the disk."""
+        """Append a line and force it to disk (fsync)."""
         self.path.parent.mkdir(parents=True, exist_ok=True)
         if not self._mended:
             self._remove_cut_line()
@@ -116,7 +116,7 @@ class JsonLines:
 
 
 def _end_of_lines(file: IO[bytes]) -> int:
-    """The position behind the last newline, looked for from the end; 0 if there is none."""
+    """The position after the last newline, searched from the end; 0 if there is none."""
     end = file.seek(0, os.SEEK_END)
     while end:
         start = max(0, end - BLOCK)

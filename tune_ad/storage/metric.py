@@ -1,4 +1,4 @@
-"""Names of numbers as fields: which part, term, outsider set and unit; and under which score."""
+"""Identifies metrics by part, term, outsider set and unit, and score variants by parameter."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, NamedTuple
@@ -6,36 +6,36 @@ from typing import Any, NamedTuple
 from tune_ad.storage.values import decode, encode
 
 Values = Sequence[float | None]
-"""One number per replica, in the suite's order; None where the replica has none.
+"""One number per replica, in the suite's order; None if the replica has none.
 
-Compact values, of eight bytes each, have NaN there (`StudyFolder.read_trials`).
+Compact values, float64 arrays, have NaN instead of None (`StudyFolder.read_trials`).
 """
 LOSS, LIKELIHOOD, DISTORTION = "loss", "likelihood", "distortion"
-"""Quantities whose values can be compared only where they measure the same.
+"""Quantities that are comparable only between configurations for which they measure the same.
 
-A detector says what each is measured in (`Detector.scales`), and a record keeps it.
+A detector describes what each measures (`Detector.scales`), and a record stores that text.
 """
 BITS_PER_DIM = "bits_per_dim"
-"""The unit of a likelihood in bits per channel of a pixel; other units are the term's own."""
+"""The unit bits per dimension (per channel of a pixel); other units follow from the term."""
 PARTS = ("train", "validation", "test", "oracle", "overall", "early_stopping")
-"""The parts that every detector has; any other names a diagnostic of its own."""
+"""The parts shared by all detectors; any other part is a diagnostic of the detector."""
 
 
 class Metric(NamedTuple):
-    """Which number of a replica.
+    """The name of a number of a replica.
 
     Attributes:
-        part: of what: "train", "validation" or "test" images; "oracle" for test images after each
-            interval; "overall" for the mean over all training steps; "early_stopping"; or the
-            name of a diagnostic of the detector, such as "gap".
-        term: what was measured, such as "auroc", "loss" or "rate".
-        outsider: name of the set of outsiders against which an AUROC or average precision is;
-            empty where they are the other classes of the data set. Where they are other data sets,
-            the metric without a name is that of the first.
-        unit: `BITS_PER_DIM`, or empty for the term's own: AUROC and shares lie in [0, 1],
+        part: the images or the kind of number: "train", "validation" or "test" images; "oracle"
+            for test images after each evaluation interval; "overall" for the mean over all
+            training steps; "early_stopping"; or the name of a diagnostic, such as "gap".
+        term: the quantity, such as "auroc", "loss" or "rate".
+        outsider: name of the outsider set of an AUROC or average precision; empty if the other
+            classes of the data set are anomalous. With several outsider sets, the metric with an
+            empty name is that of the first.
+        unit: `BITS_PER_DIM`, or empty for the unit of the term: AUROCs and shares lie in [0, 1],
             likelihoods and rates are in nats per image.
-        stage: of training, for terms of an earlier stage than the last; otherwise empty.
-        phase: of that stage, where it has several; otherwise empty.
+        stage: the training stage, for terms of a stage before the last; otherwise empty.
+        phase: the phase of the stage, if it has several; otherwise empty.
     """
 
     part: str
@@ -46,7 +46,7 @@ class Metric(NamedTuple):
     phase: str = ""
 
     def __str__(self) -> str:
-        """The name for a column of a table, as in "test_auroc/svhn"; it is never read back."""
+        """The name for a column of a table, e.g. "test_auroc/svhn"; it is never parsed."""
         before = "".join(f"{name}/" for name in (self.stage, self.phase) if name)
         after = f"/{self.outsider}" if self.outsider else ""
         unit = f"_{self.unit}" if self.unit else ""
@@ -54,12 +54,12 @@ class Metric(NamedTuple):
 
     @property
     def tag(self) -> str:
-        """The name in TensorBoard, as in "test/auroc/svhn": the part makes the group."""
+        """The tag in TensorBoard, e.g. "test/auroc/svhn"; the part is the group."""
         return str(self).replace(f"{self.part}_", f"{self.part}/", 1)
 
     @property
     def is_diagnostic(self) -> bool:
-        """Whether a detector reports it about itself."""
+        """Whether it is a diagnostic of the detector."""
         return self.part not in PARTS
 
     @property
@@ -71,22 +71,22 @@ class Metric(NamedTuple):
 TEST_AUROC = Metric("test", "auroc")
 VALIDATION_AUROC = Metric("validation", "auroc")
 STOPPED = Metric("early_stopping", "stopped")
-"""1 where a model stopped improving before its epochs were over, else 0."""
+"""1 if early stopping ended the training of a model before its last epoch, otherwise 0."""
 
 
 class ScoreVariant(NamedTuple):
-    """Another score of the same trained model than its configuration's own.
+    """An alternative score of the same trained model.
 
     Attributes:
         parameter: the score-time parameter that has another value; empty for a part of the score.
-        value: of the parameter; for a part of the score, the part's name.
+        value: the value of that parameter; for a part of the score, the name of the part.
     """
 
     parameter: str
     value: Any
 
     def __str__(self) -> str:
-        """The name for people: "mc_samples=5", or "rate" for a part of the score."""
+        """The name for users: "mc_samples=5", or "rate" for a part of the score."""
         return f"{self.parameter}={self.value}" if self.parameter else str(self.value)
 
     @classmethod
@@ -99,7 +99,7 @@ Metrics = Mapping[Metric, Values]
 
 
 def metrics_to_json(metrics: Metrics) -> list[dict[str, Any]]:
-    """Metrics as plain data: a list of their fields that are not empty, and the values."""
+    """Metrics as plain data: for each its nonempty fields and its values."""
     return [
         {name: text for name, text in metric._asdict().items() if text} | {"values": list(values)}
         for metric, values in metrics.items()
@@ -107,7 +107,7 @@ def metrics_to_json(metrics: Metrics) -> list[dict[str, Any]]:
 
 
 def metrics_from_json(rows: Iterable[Mapping[str, Any]]) -> dict[Metric, list[float | None]]:
-    """What `metrics_to_json` wrote."""
+    """The inverse of `metrics_to_json`."""
     return {
         Metric(**{name: text for name, text in row.items() if name != "values"}): row["values"]
         for row in rows
@@ -129,7 +129,7 @@ def variants_to_json(variants: Mapping[ScoreVariant, Metrics]) -> list[dict[str,
 def variants_from_json(
     rows: Iterable[Mapping[str, Any]],
 ) -> dict[ScoreVariant, dict[Metric, list[float | None]]]:
-    """What `variants_to_json` wrote."""
+    """The inverse of `variants_to_json`."""
     return {
         ScoreVariant(row["parameter"], decode(row["value"])): metrics_from_json(row["metrics"])
         for row in rows

@@ -1,4 +1,4 @@
-"""What a study records of its trials: plain data that explains itself."""
+"""The records of trials: self-contained plain data."""
 
 import hashlib
 import json
@@ -28,7 +28,7 @@ State = Literal["complete", "pruned", "failed"]
 
 
 def identity(baseline: str, params: Mapping[str, Any]) -> str:
-    """The name of a configuration: 12 hexadecimal digits from its baseline and every parameter.
+    """The identifier of a configuration: a hash of 12 hexadecimal digits of baseline and params.
 
     >>> identity("PGN", {"a": 1, "b": 2.0}) == identity("PGN", {"b": 2.0, "a": 1})
     True
@@ -39,13 +39,13 @@ def identity(baseline: str, params: Mapping[str, Any]) -> str:
 
 @dataclass(frozen=True)
 class TrialSpec:
-    """A trial to run: a configuration as the plan proposed it, numbered.
+    """A trial to run: a configuration that the plan proposed, and its number.
 
     Attributes:
-        number: of the trial in its study, from 0.
-        baseline: name of the baseline it varies.
+        number: the number of the trial in its study, from 0.
+        baseline: name of the baseline that it varies.
         params: the parameters that the plan chose.
-        seeds: of the replicas where they differ from the study's; empty = the study's.
+        seeds: the seeds of the replicas; empty = the seeds of the study.
     """
 
     number: int
@@ -65,14 +65,14 @@ class TrialSpec:
 
 @dataclass(frozen=True)
 class ReplicaRecord:
-    """One model of a trial and how it ended.
+    """One model of a trial and its final state.
 
     Attributes:
-        task: name of the task; `study.json` describes it.
-        seed: of the replica.
-        state: "complete", "pruned" (its trial was stopped early) or "failed".
+        task: name of the task, which `study.json` describes.
+        seed: the seed of the replica.
+        state: "complete", "pruned" (its trial was pruned) or "failed".
         reason: why it failed, or why it has no numbers on test images; empty otherwise.
-        epoch: epochs that it finished.
+        epoch: the number of epochs that it finished.
     """
 
     task: str
@@ -84,11 +84,11 @@ class ReplicaRecord:
 
 @dataclass(frozen=True)
 class Warned:
-    """What a detector warns of in some models of a trial.
+    """A warning of a detector about some models of a trial.
 
     Attributes:
-        text: a sentence without a full stop: what is wrong with a model, and what helps.
-        replicas: positions of the models.
+        text: a sentence without a full stop, with the problem and the remedy.
+        replicas: indices of these models.
     """
 
     text: str
@@ -97,36 +97,36 @@ class Warned:
 
 @dataclass(frozen=True)
 class TrialRecord:
-    """One configuration as it ended.
+    """The result of a trial.
 
     Attributes:
-        number: of the trial in its study, from 0.
-        identity: hash of baseline and `params`.
+        number: the number of the trial in its study, from 0.
+        identity: hash of the baseline and `params`.
         baseline: name of the baseline.
         detector: class name of the detector.
         params: every parameter, searched or fixed.
         searched: names of the parameters that the plan chose.
-        state: "complete", "pruned" (stopped early), or "failed".
-        reason: why it failed, empty otherwise.
-        objective: what selection saw, larger = better; None where the trial failed or the
-            protocol has no selection.
-        reports: (epoch, objective) of each evaluation interval.
+        state: "complete", "pruned" or "failed".
+        reason: why it failed; empty otherwise.
+        objective: the value of the selection rule, larger = better; None if the trial failed or
+            the protocol has no selection.
+        reports: (epoch, objective) after each evaluation interval.
         replicas: the models, in the suite's order.
-        metrics: final numbers, one per replica.
+        metrics: the final numbers, one per replica.
         variants: the AUROCs of each score variant, one per replica.
-        labelled: by k as text, what `validation` would see with k held-out anomalies: the mean
-            AUROC over replicas, one number a draw, None where a replica failed. Each draw takes
-            the same images in every trial of a study.
-        models: parameters per model and similar constants of the configuration.
-        main_score: the part of the score that is the score itself, such as "negative_elbo"; empty
-            where it is no part.
-        scales: by quantity, such as `LOSS`, what it is measured in; two trials may be compared by
-            a quantity only where the text is the same.
-        warnings: what the detector warns of.
+        labelled: validation AUROC with only k labelled anomalies, keyed by k as text: the mean
+            over replicas, one number per random draw of the anomalies, None if a replica failed.
+            The draws are the same in every trial of a study.
+        models: number of parameters per model and similar constants of the configuration.
+        main_score: the name of the part that is the score, such as "negative_elbo"; empty if the
+            score is not one of its parts.
+        scales: for every quantity, such as `LOSS`, a text that says what it measures; two trials
+            may be compared by a quantity only if their texts are equal.
+        warnings: the warnings of the detector.
         seconds: wall time of the trial.
         device: "cpu" or "cuda".
-        schema: version of the layout that it was recorded in; one of schema 1 is read as what it
-            means today, but words its scales in another way.
+        schema: version of the layout of the stored record; records of schema 1 are converted when
+            read, except for the wording of `scales`.
     """
 
     number: int
@@ -170,16 +170,16 @@ class TrialRecord:
 
     @classmethod
     def from_json(cls, line: Mapping[str, Any], compact: bool = False) -> Self:
-        """The record in a line of `trials.jsonl`; fields of later minor additions are ignored.
+        """The record in a line of `trials.jsonl`; unknown fields are ignored.
 
-        A line of schema 1 is read as what it means today.
+        A line of schema 1 is converted.
 
         Args:
-            line: as `to_json` wrote it.
-            compact: whether to keep metrics and variants in eight bytes a number, NaN for None.
+            line: the result of `to_json`.
+            compact: whether to store metrics and variants as float64 arrays (None becomes NaN).
 
         Raises:
-            UserError: if the line was written by a newer schema, or lacks what every record has.
+            UserError: if the line has a newer schema, or a required field is missing.
         """
         schema = line.get("schema", SCHEMA)
         if not isinstance(schema, int) or schema > SCHEMA:
@@ -215,12 +215,12 @@ class TrialRecord:
         return cls(**values)
 
 
-_shared_replica = lru_cache(maxsize=4096)(ReplicaRecord)  # hundreds of trials have equal ones
+_shared_replica = lru_cache(maxsize=4096)(ReplicaRecord)  # equal in many trials: saves memory
 _shared_metric = lru_cache(maxsize=4096)(Metric)
 
 
 def _replica(line: Mapping[str, Any]) -> ReplicaRecord:
-    """A replica; equal ones are one object.
+    """The record of a replica; equal records are the same object.
 
     Raises:
         UserError: if a field is missing.
@@ -237,7 +237,7 @@ def _replica(line: Mapping[str, Any]) -> ReplicaRecord:
 def _shared_metrics(
     metrics: Mapping[Metric, list[float | None]], compact: bool
 ) -> dict[Metric, Values]:
-    """Metrics whose names are one object over all records."""
+    """The metrics, with names that are shared between all records."""
     return {
         _shared_metric(*map(sys.intern, metric)): _compacted(values) if compact else values
         for metric, values in metrics.items()
@@ -246,6 +246,6 @@ def _shared_metrics(
 
 def _compacted(values: Sequence[float | None]) -> "array[float]":
     try:
-        return array("d", values)  # type: ignore[arg-type]  # the fast way, if there is no None
+        return array("d", values)  # type: ignore[arg-type]  # fast, if there is no None
     except TypeError:
         return array("d", [math.nan if value is None else value for value in values])

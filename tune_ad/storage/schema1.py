@@ -1,9 +1,9 @@
-"""Reads what schema 1 recorded as what it means today.
+"""Converts records of schema 1.
 
-Schema 1 named metrics by one text ("test_auroc/svhn", "train_pretraining/loss_bits_per_dim") and
-score variants by another ("mc_samples=5"); it left it to the reader to derive what a study quotes,
-whether it chooses, what its plan is like, the main score, what may be compared, and what a
-detector warns of.
+Schema 1 named a metric by one text ("test_auroc/svhn", "train_pretraining/loss_bits_per_dim") and
+a score variant by another ("mc_samples=5"). It did not store which results are reported, whether a
+trial is selected, the traits of the plan, the main score, which trials are comparable, and the
+warnings of detectors.
 """
 
 import ast
@@ -15,14 +15,15 @@ import numpy as np
 from tune_ad.storage.metric import BITS_PER_DIM, Metric, ScoreVariant
 from tune_ad.storage.plan_traits import PlanTraits
 
-STAGES = ("pretraining", "warm start", "train")  # before the last; other names are of phases
+STAGES = ("pretraining", "warm start", "train")  # before the last; other names are phases
 EARLY_STOPPING = {"best_epoch": "best_epoch", "plateau": "stopped"}
 BOUNDS = ("negative_elbo", "negative_iwae")
 NEARLY_ONE_CODE = (
-    "importance weights lie on nearly one of {codes} codes (effective share below 2/K), which is "
-    "hardly the forward KL; more samples, a smaller code or a smaller tempering help"
+    "almost all importance weight is on one of {codes} samples (effective sample size below 2), "
+    "so training hardly follows the forward KL; use more samples, a smaller latent_dim or a "
+    "smaller tempering"
 )
-"""The one warning of schema 1, which was derived from the effective shares."""
+"""The only warning for schema 1, which is derived from the effective shares."""
 PLANS = {
     "Optuna": PlanTraits("adaptive search (Optuna's TPE)", adapts=True),
     "Grid": PlanTraits("every combination", changes_single_parameters=True),
@@ -32,12 +33,12 @@ PLANS = {
     "Sobol": PlanTraits("spread evenly over the space"),
     "Listed": PlanTraits("a list of configurations", is_designed=True, quotes="configurations"),
 }
-"""What the plans of schema 1, which stored only their names and settings, were like."""
+"""The traits of the plans of schema 1, which stored only names and settings."""
 Row = dict[str, Any]
 
 
 def metric_named(name: str) -> Metric:
-    """The metric that schema 1 called so.
+    """The metric with this name in schema 1.
 
     >>> metric_named("test_auroc/svhn")
     Metric(part='test', term='auroc', outsider='svhn', unit='', stage='', phase='')
@@ -59,7 +60,7 @@ def metric_named(name: str) -> Metric:
 
 
 def variant_named(name: str) -> ScoreVariant:
-    """The score variant that schema 1 called so: a parameter's value, or a part of the score.
+    """The score variant with this name in schema 1: a parameter's value, or a part of the score.
 
     >>> variant_named("mc_samples=5"), variant_named("rate")
     (ScoreVariant(parameter='mc_samples', value=5), ScoreVariant(parameter='', value='rate'))
@@ -75,9 +76,9 @@ def variant_named(name: str) -> ScoreVariant:
 
 
 def upgraded_trial(line: Mapping[str, Any]) -> Row:
-    """A line of `trials.jsonl` of schema 1 as schema 2 has it; what is missing stays missing.
+    """A line of `trials.jsonl` of schema 1, converted to schema 2; missing fields stay missing.
 
-    It still says that it is of schema 1, whose scales are in other words.
+    Its `schema` remains 1, because the wording of its `scales` differs from that of schema 2.
     """
     upgraded: Row = {**line}
     metrics, variants = line.get("metrics"), line.get("variants") or {}
@@ -100,7 +101,7 @@ def _rows(metrics: Mapping[str, Any]) -> list[Row]:
 
 
 def _same_numbers(metrics: Mapping[str, Any], variants: Mapping[str, Any]) -> str:
-    """The bound of the likelihood under which every test AUROC is the score's own, if any."""
+    """The likelihood bound whose test AUROCs all equal those of the score, if any."""
     tested = {name: values for name, values in metrics.items() if name.startswith("test_auroc")}
     for part in BOUNDS if tested else ():
         other = variants.get(part, {})
@@ -140,44 +141,44 @@ def _warnings(metrics: Mapping[str, Any], params: Mapping[str, Any]) -> Iterator
 
 
 def upgraded_study(study: Mapping[str, Any]) -> Row:
-    """The content of `study.json` of schema 1 as schema 2 has it."""
-    asked = {"whole": False, "outsiders": [], "patience": 0, "claim": {}, **study["study"]}
-    asked["pruning"] = asked.pop("early_stopping", False)
-    asked["budget"] = {"only": {}, **asked["budget"]}
-    asked["plan"] = _plan(asked.get("plan") or {"name": ""})
-    asked["chooses"] = _chooses(asked)
-    asked["quotes"] = _quotes(asked)
+    """The content of `study.json` of schema 1, converted to schema 2."""
+    search = {"whole": False, "outsiders": [], "patience": 0, "claim": {}, **study["study"]}
+    search["pruning"] = search.pop("early_stopping", False)
+    search["budget"] = {"only": {}, **search["budget"]}
+    search["plan"] = _plan(search.get("plan") or {"name": ""})
+    search["chooses"] = _chooses(search)
+    search["quotes"] = _quotes(search)
     tasks = [{"class_name": "", "title": task["name"], **task} for task in study["tasks"]]
-    return {**study, "schema": 2, "study": asked, "tasks": tasks}
+    return {**study, "schema": 2, "study": search, "tasks": tasks}
 
 
-def _chooses(asked: Mapping[str, Any]) -> bool:
-    """Whether a rule chose among the trials, as reports of schema 1 had it."""
-    decides = bool(asked["budget"]["evaluation_seeds"]) or asked["selection"] == "oracle"
-    return decides or asked["plan"]["name"] in ("", "Optuna")
+def _chooses(search: Mapping[str, Any]) -> bool:
+    """Whether a trial is selected, as reports of schema 1 derived it."""
+    decides = bool(search["budget"]["evaluation_seeds"]) or search["selection"] == "oracle"
+    return decides or search["plan"]["name"] in ("", "Optuna")
 
 
 def _plan(plan: Mapping[str, Any]) -> Row:
-    """The plan with its traits; one that schema 1 did not have may have adapted."""
+    """The plan with its traits; a plan that schema 1 did not have counts as adaptive."""
     traits = PLANS.get(plan["name"], PlanTraits(plan["name"] or "unknown", adapts=True))
     return {**plan, "traits": traits._asdict()}
 
 
-def _quotes(asked: Mapping[str, Any]) -> str:
-    """Which trials a report quotes, as in `tune_ad.search.study.Study.quotes`."""
-    if asked["whole"]:
+def _quotes(search: Mapping[str, Any]) -> str:
+    """Which trials are reported, as in `tune_ad.search.study.Study.quotes`."""
+    if search["whole"]:
         return "nothing"
-    if asked["budget"]["evaluation_seeds"]:
+    if search["budget"]["evaluation_seeds"]:
         return "winner"
-    if asked["selection"] == "oracle":
+    if search["selection"] == "oracle":
         return "oracle"
-    if asked["claim"]:
+    if search["claim"]:
         return "strata"
-    return str(asked["plan"]["traits"]["quotes"])
+    return str(search["plan"]["traits"]["quotes"])
 
 
 def upgraded_details(details: Mapping[str, Any]) -> Row:
-    """A file of curves and histograms of schema 1 as schema 2 has it."""
+    """A file of curves and histograms of schema 1, converted to schema 2."""
     curves = dict(details.get("curves") or {})
     curves["replicas"] = _rows(curves.get("replicas") or {})
     kept = details.get("histograms") or {}
@@ -186,7 +187,7 @@ def upgraded_details(details: Mapping[str, Any]) -> Row:
 
 
 def _histogram(title: str, counts: Mapping[str, Any]) -> Row:
-    """Histograms were named "<task>", or "<task>, <part>" for a part of the score."""
+    """A histogram of schema 1; its title is "<task>", or "<task>, <part>" for a part."""
     task, _, part = title.partition(", ")
     sides = {name: values for name, values in counts.items() if name != "edges"}
     return {"task": task, "part": part, "outsider": "", "edges": counts["edges"], "counts": sides}

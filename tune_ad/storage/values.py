@@ -1,9 +1,9 @@
-"""Values of hyperparameters and options as JSON and back, each with its type.
+"""Encodes values of hyperparameters and options as JSON without losing their type.
 
-JSON tells true from 1, 1 from 1.0 and "1" from 1, and has null for None. It has no tuples and no
+JSON distinguishes true and 1, 1 and 1.0, "1" and 1, and has null for None. It has no tuples and no
 infinite numbers, so a tuple is written as a list, and a number that is not finite as an object
-{"float": "inf"}. No hyperparameter or option is a list or a mapping with the one key "float", so
-that reading turns every list into a tuple and every such object into a number.
+{"float": "inf"}. No hyperparameter or option is a list, or a mapping whose only key is "float", so
+every list is read as a tuple and every such object as a number.
 """
 
 import math
@@ -20,10 +20,10 @@ def encode(value: Any) -> Any:  # noqa: ANN401
     {'milestones': [0.5, 0.75], 'mc_samples': 'inf', 'bound': {'float': 'inf'}}
 
     Raises:
-        TypeError: if the value has a type that JSON cannot give back.
+        TypeError: if the type of the value is not supported.
     """
     if isinstance(value, float) and not math.isfinite(value):
-        return {NOT_FINITE: repr(float(value))}  # of NumPy's, too
+        return {NOT_FINITE: repr(float(value))}  # also for NumPy's float64
     if value is None or isinstance(value, bool | int | float | str):
         return value
     if isinstance(value, tuple | list):
@@ -34,7 +34,7 @@ def encode(value: Any) -> Any:  # noqa: ANN401
 
 
 def decode(value: Any) -> Any:  # noqa: ANN401
-    """What `encode` was given; a list comes back as a tuple.
+    """The inverse of `encode`; lists become tuples.
 
     >>> decode([0.5, {"float": "-inf"}, True, 1, 1.0, "1", None])
     (0.5, -inf, True, 1, 1.0, '1', None)

@@ -2,8 +2,8 @@
 
 One event file in the study's folder declares the columns of the table: every hyperparameter of
 every detector, and every metric. TensorBoard reads only one such declaration. The folder of each
-trial holds its row, which is there from the start of the trial, and its curves, histograms,
-pictures and texts. To look at a study: ``tensorboard --logdir <study>``.
+trial contains its row, which exists from the start of the trial, and its curves, histograms,
+images and texts. To view a study: ``tensorboard --logdir <study>``.
 """
 
 from tune_ad.tensorboard.board import TrialBoard, write_study

@@ -42,15 +42,15 @@ def write_study(
 ) -> None:
     """Declare the columns of the HPARAMS table, in the root folder of a study.
 
-    TensorBoard shows five parameters and five metrics until the user ticks more. Both are in the
-    order of the arguments, but constant parameters come last, ordered by name.
+    TensorBoard shows five parameters and five metrics until the user selects more. Both are in the
+    order of the arguments, but constant parameters come last, in alphabetical order.
 
-    Writing the same declaration again changes nothing. Another one, of a study that was extended,
-    replaces it; a TensorBoard that is already running shows it after a restart. Earlier trials
-    keep their cells if new varying parameters come after the old ones.
+    Writing the same columns again has no effect; different columns (of an extended study) replace
+    the old ones. A running TensorBoard shows them after a restart. Earlier trials keep their cells
+    if new varying parameters come after the old ones.
 
     Args:
-        folder: the ``--logdir`` of TensorBoard, in which the folders of the trials lie.
+        folder: the ``--logdir`` of TensorBoard, which contains the folders of the trials.
         domains: every parameter of every detector of the study, in order (see `merge_domains`).
         metrics: (tag of a scalar, name of its column), the most important first.
     """
@@ -74,23 +74,23 @@ def write_study(
 
 
 class TrialBoard:
-    """The run folder of one trial. TensorBoard can show what is written once a method returns.
+    """The run folder of one trial. Everything is visible to TensorBoard once a method returns.
 
-    The row of the HPARAMS table is there at once. Its status is "unknown", TensorBoard's word for
-    a trial that has not ended; `finish` changes it to success or failure. As a context manager,
-    the board ends with a failure if an exception is raised, and leaves the row open if the program
-    is interrupted. The folder of a killed or failed attempt is continued: its points from
-    `resume_step` on are dropped, and its row is open again. (A TensorBoard that has read the
-    failure must be restarted to forget it.)
+    The row of the HPARAMS table exists from the start. Its status is "unknown", which TensorBoard
+    shows for a trial that has not finished; `finish` changes it to success or failure. As a
+    context manager, the board marks a failure if an exception is raised, and leaves the status
+    unknown if the program is interrupted. When a killed or failed trial is run again, its folder
+    is reused: points from `resume_step` on are deleted and its status is reset. (A TensorBoard
+    that has already read the failure must be restarted.)
 
     Numbers that TensorBoard cannot show (NaN, infinite, too large for float32) are not written.
     The scalar `health/non_finite` counts them, over all tags since the folder was opened, and the
-    text `health/non_finite_first` names the first one of each tag.
+    text `health/non_finite_first` gives the first one of each tag.
 
     Args:
-        folder: the folder of the run; its name is the run's name, e.g. ``007-PGN-1a2b3c4d``.
+        folder: the folder of the run; its name is the name of the run, e.g. ``007-PGN-1a2b3c4d``.
         parameters: the parameters of this trial, and no others.
-        domains: as in `write_study`: the columns, and how values are shown in them.
+        domains: the columns and how values are shown in them, as in `write_study`.
         group: identity of the configuration without its seed. TensorBoard averages the runs of a
             group in one row, and shows this as "Trial ID".
         resume_step: the first step that will be written.
@@ -118,7 +118,7 @@ class TrialBoard:
         self._write(Event(summary=hparams_pb(cells, trial_id=group)))
 
     def scalar(self, tag: str, value: float, step: int) -> None:
-        """Write one point of a curve; `step` counts in the trial's unit, e.g. epochs."""
+        """Write one point of a curve; `step` is in the unit of the trial, e.g. epochs."""
         self.scalars({tag: value}, step)
 
     def scalars(self, values: Mapping[str, float], step: int) -> None:
@@ -133,7 +133,7 @@ class TrialBoard:
     def histogram(self, tag: str, values: npt.ArrayLike, step: int) -> None:
         """Write the distribution of `values`, an array of any shape, in 30 buckets of equal width.
 
-        If all values are equal, the last bucket holds them. An empty array makes no histogram.
+        If all values are equal, the last bucket has them. An empty array writes nothing.
         """
         array = np.asarray(values, dtype=np.float64).ravel()
         is_finite = np.abs(array) <= _LARGEST_FLOAT32
@@ -146,14 +146,14 @@ class TrialBoard:
             self._count_non_finite(tag, int((~is_finite).sum()), example, step)
 
     def image(self, tag: str, pixels: Pixels, step: int) -> None:
-        """Write one picture without loss.
+        """Write one image without loss.
 
         TensorBoard shows ten steps of a tag; ``--samples_per_plugin images=100`` shows more.
 
         Args:
-            tag: name of the picture.
-            pixels: uint8, shape (h, w) for grey or (h, w, 3) for red, green and blue.
-            step: in the trial's unit.
+            tag: name of the image.
+            pixels: uint8 pixels, shape (h, w) for grey or (h, w, 3) for red, green and blue.
+            step: the step, in the unit of the trial.
 
         Raises:
             ValueError: `pixels` has another shape or another type.
@@ -171,13 +171,13 @@ class TrialBoard:
         self._add([Summary.Value(tag=tag, image=picture)], step)
 
     def image_grid(self, tag: str, rows: Sequence[Pixels], step: int) -> None:
-        """Write rows of pictures as one picture, e.g. inputs above their reconstructions.
+        """Write rows of images as one image, e.g. inputs above their reconstructions.
 
         Args:
-            tag: name of the picture.
-            rows: each uint8 of shape (n, h, w) for grey or (n, h, w, 3) for colour, with the same
-                n, h and w in every row.
-            step: in the trial's unit.
+            tag: name of the image.
+            rows: rows of images, each uint8 of shape (n, h, w) for grey or (n, h, w, 3) for
+                colour, with the same n, h and w in every row.
+            step: the step, in the unit of the trial.
 
         Raises:
             ValueError: the rows differ in shape, or have another shape or type.
@@ -189,12 +189,12 @@ class TrialBoard:
         self._add(text_pb(tag, markdown).value, step)
 
     def flush(self) -> None:
-        """Force what was written to disk, where it survives a power cut."""
+        """Force the file to disk (fsync), so that it survives a power failure."""
         if not self._file.closed:
             os.fsync(self._file.fileno())
 
     def finish(self, succeeded: bool) -> None:
-        """Mark the row as a success or a failure, and close; later calls change nothing."""
+        """Mark the row as a success or a failure, and close; further calls have no effect."""
         if self._file.closed:
             return
         self.close()
@@ -205,7 +205,7 @@ class TrialBoard:
         _write_file(end, _hparams_summary(metadata.SESSION_END_INFO_TAG, data))
 
     def close(self) -> None:
-        """Close the board but leave the row open, for a trial that will be continued."""
+        """Close the board but leave the status unknown, for a trial that will be continued."""
         self._file.close()
 
     def __enter__(self) -> Self:
@@ -258,7 +258,7 @@ def _hparams_summary(tag: str, data: Any) -> Any:  # noqa: ANN401
 
 
 def _write_file(path: Path, summary: Any) -> None:  # noqa: ANN401
-    """Write a whole event file at once: a reader sees all of it or none of it."""
+    """Write an event file atomically, so that no reader sees a part of it."""
     now = time.time()
     unfinished = path.with_name(f"unfinished-{time.time_ns()}")
     with unfinished.open("xb") as file:
@@ -270,10 +270,10 @@ def _write_file(path: Path, summary: Any) -> None:  # noqa: ANN401
 
 
 def _next_file(folder: Path) -> Path:
-    """The path of a new event file, which is read after those of earlier attempts.
+    """The path of a new event file, whose name sorts after those of earlier attempts.
 
-    TensorBoard reads files in the order of their names and keeps the first end of a run that it
-    reads, so that the ends of earlier attempts are removed.
+    TensorBoard reads files in the order of their names and uses the first end marker of a run;
+    therefore the end markers of earlier attempts are deleted.
     """
     folder.mkdir(parents=True, exist_ok=True)
     for end in folder.glob(f"{_FILE_PREFIX}.*.end"):

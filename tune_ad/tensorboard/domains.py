@@ -16,7 +16,7 @@ Cell = bool | float | str
 
 @dataclass(frozen=True)
 class Interval:
-    """Every number from `low` to `high`, both included; only whole numbers if `is_int`."""
+    """All numbers from `low` to `high`, both included; only whole numbers if `is_int`."""
 
     low: float
     high: float
@@ -35,13 +35,13 @@ class Interval:
 
 @dataclass(frozen=True)
 class Values:
-    """One of several values; a fixed parameter has one value."""
+    """A finite set of values; that of a fixed parameter has one value."""
 
     values: tuple[object, ...]
 
     @property
     def kind(self) -> Kind:
-        """The type of the column: "string" for mixed types, None, tuples and infinities.
+        """The type of the column: "string" for mixed types, None, tuples and infinite numbers.
 
         >>> Values((0, 5, 20)).kind, Values((0, 5, 20, "inf")).kind
         ('number', 'string')
@@ -76,7 +76,7 @@ Domain = Interval | Values | Unknown
 
 
 def kind_of(value: object) -> Kind:
-    """The type of a column that holds `value` alone.
+    """The type of a column with the single value `value`.
 
     >>> kind_of(True), kind_of(3), kind_of(float("inf")), kind_of(None)
     ('bool', 'number', 'string', 'string')
@@ -89,26 +89,27 @@ def kind_of(value: object) -> Kind:
 
 
 def cell(value: object, kind: Kind) -> Cell:
-    """A value as it is shown in a column of a type, in the domain as in every row.
+    """Convert a value to the type of its column, for the domain and for every row.
 
     >>> cell(20.0, "string"), cell(20, "number"), cell(True, "bool"), cell((64, 32), "string")
     ('20', 20.0, True, '(64, 32)')
 
     Raises:
-        ValueError: the column holds values of another type.
+        ValueError: the column has another type.
     """
     if kind == "string":
         return _text(value)
     if kind_of(value) != kind:
-        raise ValueError(f"the domain holds {kind} values, but got {value!r}: correct the domain")
+        raise ValueError(f"expected a {kind}, got {value!r}: correct the domain")
     return bool(value) if kind == "bool" else float(value)  # type: ignore[arg-type]
 
 
 def column_names(domains: Mapping[str, Domain]) -> dict[str, str]:
-    """TensorBoard's internal name of each parameter, by which it sorts; it shows another name.
+    """Internal parameter names; the names that TensorBoard displays have no number.
 
-    Parameters that vary are numbered in their order. Constants are not numbered, since they come
-    last anyway: so a new constant does not change the columns of earlier trials.
+    TensorBoard sorts by these names, so parameters that vary are numbered in their order.
+    Constants have no number, since they come last anyway; therefore a new constant does not change
+    the columns of earlier trials.
 
     >>> column_names({"nu": Interval(0.01, 0.5), "epochs": Values((50,)), "beta": Values((1, 4))})
     {'nu': '00 nu', 'epochs': 'epochs', 'beta': '01 beta'}
@@ -140,12 +141,11 @@ def row(parameters: Mapping[str, object], domains: Mapping[str, Domain]) -> dict
 def domains_of(
     space: Mapping[str, BaseDistribution], fixed: Mapping[str, object]
 ) -> dict[str, Domain]:
-    """The domains of one detector: its searched parameters, then its fixed ones.
+    """The domains of one detector: those of its searched parameters, then of its fixed ones.
 
     Args:
-        space: Optuna's distribution of each searched parameter.
-        fixed: the value of each parameter that is not searched; one that is also in `space` is
-            searched.
+        space: the Optuna distribution of each searched parameter.
+        fixed: the value of each fixed parameter; a parameter that is also in `space` is searched.
     """
     domains = {name: _of_distribution(distribution) for name, distribution in space.items()}
     return domains | {n: Values((value,)) for n, value in fixed.items() if n not in domains}
@@ -154,13 +154,13 @@ def domains_of(
 def merge_domains(detectors: Iterable[Mapping[str, Domain]]) -> dict[str, Domain]:
     """The union of the parameters of several detectors.
 
-    Varying parameters come first, among them those that most detectors share; otherwise the order
-    is that of the arguments. (TensorBoard's parallel coordinates leave out every trial that lacks
-    one of the parameters shown, and at first it shows five: therefore the shared ones.)
+    Parameters that vary come first, those shared by most detectors at the top; otherwise the order
+    is that of the arguments. (TensorBoard's parallel coordinates omit every trial that lacks one
+    of the displayed parameters, of which there are five at first; therefore shared ones first.)
 
-    If two detectors have different domains for one name, the union has all values of both; an
-    interval and numbers have the smallest interval that holds both; an interval and anything else
-    have strings without limits.
+    If two detectors have different domains for one name, the union of two sets of values has the
+    values of both; that of an interval and numbers is the smallest interval that contains both;
+    that of an interval and other values is any string.
 
     >>> merge_domains([{"beta": Interval(0.1, 1)}, {"beta": Values((4,))}])
     {'beta': Interval(low=0.1, high=4, is_int=False)}
@@ -199,7 +199,7 @@ def _merge(one: Domain, two: Domain) -> Domain:
 
 
 def _union(one: Values, two: Values) -> Values:
-    """The values of both, each once: 1 and 1.0 are one value, 1 and True are two."""
+    """The values of both without duplicates; 1 and 1.0 are equal, 1 and True are not."""
     values: dict[tuple[Kind, str], object] = {}
     for value in one.values + two.values:
         values.setdefault((kind_of(value), _text(value)), value)

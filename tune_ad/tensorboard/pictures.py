@@ -1,4 +1,4 @@
-"""Arranges several pictures into one."""
+"""Arranges several images in one image."""
 
 from collections.abc import Sequence
 
@@ -11,10 +11,10 @@ GAP, GAP_GREY = 1, 128
 
 
 def check_pixels(pixels: Pixels, ndim: int) -> None:
-    """Refuse pixels that are not uint8, or have neither `ndim` axes (grey) nor one more (colour).
+    """Check that pixels are uint8 with `ndim` axes (grey) or `ndim` + 1 (colour).
 
     Raises:
-        ValueError: the type or the shape is another one.
+        ValueError: the type or the shape differs.
     """
     is_colour = pixels.ndim == ndim + 1 and pixels.shape[-1] == 3
     if pixels.dtype != np.uint8 or not (pixels.ndim == ndim or is_colour):
@@ -26,14 +26,14 @@ def check_pixels(pixels: Pixels, ndim: int) -> None:
 
 
 def tiled(rows: Sequence[Pixels]) -> Pixels:
-    """Rows of pictures as one picture, with grey lines between and around them.
+    """Rows of images as one image, with grey lines between and around them.
 
     Args:
-        rows: each uint8 of shape (n, h, w) for grey or (n, h, w, 3) for colour; if one row has
-            colours, so has the result.
+        rows: rows of images, each uint8 of shape (n, h, w) for grey or (n, h, w, 3) for colour; if
+            one row has colours, so does the result.
 
     Returns:
-        uint8, shape (height, width) or (height, width, 3).
+        the image, uint8, shape (height, width) or (height, width, 3).
 
     Raises:
         ValueError: the rows differ in n, h or w, or have another shape or type.
@@ -59,9 +59,9 @@ def _framed(pixels: Pixels, widths: tuple[int, int], axis: int) -> Pixels:
     """Pixels with a grey border along the axes `axis` and `axis` + 1.
 
     Args:
-        pixels: uint8, of any shape.
-        widths: of the border along either axis.
-        axis: the first of the two.
+        pixels: uint8 pixels of any shape.
+        widths: the widths of the border along the two axes.
+        axis: the first of the two axes.
     """
     pad = [(0, 0)] * pixels.ndim
     pad[axis] = pad[axis + 1] = widths
