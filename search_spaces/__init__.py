@@ -1,1 +1,1 @@
-"""One module per detector family or claim; each holds `Search` values and nothing else."""
+"""One module per detector family or claim; each contains only `Search` values."""

@@ -1,4 +1,4 @@
-"""Autoencoder: code size, width, learning rate and weight decay; trials that fall behind stop."""
+"""Autoencoder: code size, width, learning rate and weight decay; poor trials are pruned."""
 
 from optuna.distributions import CategoricalDistribution, FloatDistribution
 

@@ -1,4 +1,4 @@
-"""beta-VAE: beta, code size and width; samples also swept when scoring."""
+"""beta-VAE: beta, code size and width; number of latent samples at scoring."""
 
 from optuna.distributions import CategoricalDistribution, FloatDistribution
 

@@ -1,10 +1,10 @@
-"""Does width make a VAE's likelihood tell other data sets? The retracted capacity claim.
+"""Do wider VAEs detect out-of-distribution images by likelihood? Tests a retracted claim.
 
-Width scales channels at fixed depth and code size; each likelihood and code size is a stratum of
-its own. Every model is trained until the loss of held-out normals stops falling, at a constant
-learning rate. The score is minus the ELBO; minus the IWAE bound, rate, distortion and trivial
-statistics of the image are told beside it. MNIST against Fashion-MNIST is the control: the same
-two sets the other way round.
+Width scales the channels at fixed depth and code size; each combination of likelihood and code
+size is tested separately (a stratum). Every model is trained at a constant learning rate until its
+validation loss stops decreasing (early stopping). The score is minus the ELBO; minus the IWAE
+bound, rate, distortion and image statistics are recorded as well. MNIST against Fashion-MNIST is
+the control for Fashion-MNIST against MNIST: the same two data sets with swapped roles.
 """
 
 from dataclasses import replace

@@ -1,9 +1,10 @@
-"""Does training the encoder by the forward KL make a VAE's likelihood tell other data sets?
+"""Does training the encoder by forward KL improve OOD detection by a VAE's likelihood?
 
-Levels: the ELBO; the forward KL (wake) after an ELBO warm start, with the decoder on the IWAE
-bound; the same mixed with sleep; and the control, an ELBO model of which the encoder alone is
-refitted by the forward KL on the frozen decoder. All draw as many codes. The score is minus the
-IWAE bound: the ELBO of an encoder that was trained otherwise is looser by construction.
+Four ways of training are compared, with equally many latent samples: (1) the ELBO; (2) forward KL
+(wake) after an ELBO warm start, with the decoder trained on the IWAE bound; (3) the same with
+forward KL and sleep; (4) as a control, an ELBO model whose encoder is afterwards refitted by
+forward KL with the decoder frozen. The score is minus the IWAE bound, because an encoder that was
+not trained by the ELBO has a looser ELBO.
 """
 
 from dataclasses import replace

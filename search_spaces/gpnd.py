@@ -1,4 +1,4 @@
-"""GPND: code size, width, learning rate, weight; Jacobian, sign and residual swept on scoring."""
+"""GPND: code size, width, learning rate, reconstruction weight; variants of the score."""
 
 from dataclasses import replace
 

@@ -1,10 +1,10 @@
-"""Likelihood VAE against other data sets: beta, code size, width, K and tempering, by bits/dim.
+"""Likelihood VAE for OOD detection: beta, code size, width, samples K, tempering; by bits/dim.
 
-Trained by the ELBO, or by the forward KL after a warm start by the ELBO, to which beta belongs
-there; K and tempering mean something under the forward KL alone. The likelihood of the pixels is
-fixed, since values of different likelihoods cannot be compared: `--set likelihood=categorical`
-searches another one. The score is minus the IWAE bound: the ELBO of an encoder that was trained
-otherwise is looser by construction. Outsiders are tested and never selected by.
+Trained by the ELBO, or by forward KL after an ELBO warm start, which is all that beta affects
+there; K and tempering affect only the forward KL. The pixel likelihood is fixed, since values of
+different likelihoods cannot be compared; `--set likelihood=categorical` searches with another one.
+The score is minus the IWAE bound, because an encoder that was not trained by the ELBO has a looser
+ELBO. Trials are selected by bits per dimension; OOD data is used only for testing.
 """
 
 from dataclasses import replace

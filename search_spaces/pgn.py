@@ -1,4 +1,4 @@
-"""PGN: code size, dropout, passes T, width and learning rate; T and p also swept when scoring."""
+"""PGN: code size, dropout p, number of passes T, width, learning rate; T and p at scoring."""
 
 from optuna.distributions import CategoricalDistribution, FloatDistribution
 

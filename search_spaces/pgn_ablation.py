@@ -1,8 +1,8 @@
-"""PGN: each difference between the paper's text and the released code, one at a time.
+"""PGN: each difference between the paper and the released code, one at a time.
 
-"limit" is a prior N(c, epsilon I) that has nearly shrunk to its centre: Deep SVDD. Nothing is
-selected, so every trial meets the test set and none is trained again. "quick" and "standard" hold
-images out all the same, for a second number; "paper" trains on the whole class.
+"limit" has a prior N(c, epsilon I) with a tiny epsilon, which approximates Deep SVDD. Nothing is
+selected: every trial is tested, and none is trained again. "quick" and "standard" still hold out
+images, to report validation AUROC as well; "paper" trains on all images of a class.
 """
 
 from dataclasses import replace

@@ -1,8 +1,8 @@
-"""Each likelihood of the pixels beside the others: it decides which outsiders a VAE tells.
+"""Compares six pixel likelihoods: which OOD images a VAE detects depends on them.
 
-The same networks, code size, images and epochs for all; minus the ELBO is the score. Values of
-different likelihoods cannot be compared, so nothing is chosen between them. MNIST against
-Fashion-MNIST is the control: the same two sets the other way round.
+Networks, code size, images and epochs are the same for all; the score is minus the ELBO. Values of
+different likelihoods cannot be compared, so none is selected. MNIST against Fashion-MNIST is the
+control for Fashion-MNIST against MNIST: the same two data sets with swapped roles.
 """
 
 from dataclasses import replace

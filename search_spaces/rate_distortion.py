@@ -1,9 +1,9 @@
-"""beta-VAE on all classes at eleven beta: rate and distortion, no AUROC.
+"""beta-VAE on all classes, eleven values of beta: rate-distortion curve, no anomalies, no AUROC.
 
-The learning rate, the 101 epochs and the ten samples are those of the released script, the batch
-of 200 is the paper's. The script's own batch and its target, which is 1 at full pixels only, are
-`--set batch_size=1000 --set saturated_target=true`; the paper's schedule is
-`--epochs 1000 --set learning_rate=5e-5`.
+The learning rate, the 101 epochs and the ten samples are those of the released script; the batch
+size of 200 is the paper's. For the batch size of the script, and its targets, which are 1 only for
+pixels of value 255, use `--set batch_size=1000 --set saturated_target=true`; for the schedule of
+the paper use `--epochs 1000 --set learning_rate=5e-5`.
 """
 
 from dataclasses import replace

@@ -1,4 +1,7 @@
-"""One-class SVM, isolation forest and kernel density; a seed moves the forest, hardly the rest."""
+"""One-class SVM, isolation forest and kernel density on principal components.
+
+Only the isolation forest depends noticeably on the seed.
+"""
 
 from dataclasses import replace
 

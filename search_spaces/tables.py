@@ -1,4 +1,4 @@
-"""The PGN paper's tables: every method at its published settings, and shallow baselines."""
+"""The PGN paper's tables: every method at its published settings, plus shallow baselines."""
 
 from dataclasses import replace
 

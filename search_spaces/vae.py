@@ -1,4 +1,4 @@
-"""VAE: code size, width, learning rate and error; samples also swept when scoring."""
+"""VAE: code size, width, learning rate, reconstruction error; latent samples at scoring."""
 
 from optuna.distributions import CategoricalDistribution, FloatDistribution
 
