@@ -1,4 +1,4 @@
-# `make run` and `make test` set up everything they need; Python 3.11 or newer is enough.
+# `make run` and `make test` create the environment that they need from Python 3.11 or newer.
 PYTHON ?= python3
 VENV ?= .venv
 BIN = $(VENV)/bin
@@ -8,7 +8,7 @@ INSTALLED = $(VENV)/.installed
 .PHONY: run test check lint types clean
 
 run: $(INSTALLED)
-	$(BIN)/python run.py --search quickstart
+	$(BIN)/python run.py --search quickstart --budget quick
 
 test: $(INSTALLED)
 	$(PYTEST) -m "not slow"
