@@ -102,10 +102,10 @@ def _read_header(path: Path, archive: zipfile.ZipFile, name: str) -> ArrayHeader
             shape, _, dtype = np.lib.format.read_array_header_2_0(file)
         else:
             raise npz_fault(path, f"{name} has the unknown format version {version}")
-        promised = file.tell() + dtype.itemsize * math.prod(shape)
+        expected = file.tell() + dtype.itemsize * math.prod(shape)
     size = archive.getinfo(name).file_size
-    if not dtype.hasobject and size != promised:
-        raise npz_fault(path, f"{name} has {size} bytes, but its header says {promised}")
+    if not dtype.hasobject and size != expected:
+        raise npz_fault(path, f"{name} has {size} bytes, but its header says {expected}")
     return ArrayHeader(dtype, shape)
 
 

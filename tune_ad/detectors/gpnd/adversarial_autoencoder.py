@@ -152,14 +152,14 @@ class AdversarialAutoencoder(TrainedDetector[GPNDConfig]):
         over pixels, and "adversarial".
         """
         if phase == "discriminator":
-            judge, code = self.image_discriminator, noise["code"]
-            return {"loss": discriminator_loss(judge, images, self.decoder, code)}
+            discriminator, code = self.image_discriminator, noise["code"]
+            return {"loss": discriminator_loss(discriminator, images, self.decoder, code)}
         if phase == "generator":
             logits = self.image_discriminator(self.decoder(noise["code"]))
             return {"loss": adversarial_bce(logits, real=True)}
         if phase == "latent_discriminator":
-            judge, code = self.latent_discriminator, noise["code"]
-            return {"loss": discriminator_loss(judge, code, self.encoder, images)}
+            discriminator, code = self.latent_discriminator, noise["code"]
+            return {"loss": discriminator_loss(discriminator, code, self.encoder, images)}
         codes = self.encoder(images)
         reconstruction = bce(self.decoder.logits(codes), images).flatten(1).mean(1)
         adversarial = adversarial_bce(self.latent_discriminator(codes), real=True)

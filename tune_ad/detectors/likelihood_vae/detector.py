@@ -356,7 +356,7 @@ class LikelihoodVAE(TrainedDetector[LikelihoodVAEConfig]):
                 `REGRET_PAIRS` are for the evaluation.
         """
         steps = self.config.regret_steps
-        normal, judges = (
+        normal, evaluation = (
             torch.stack([half, -half], 1).flatten(0, 1)
             for half in (normal[:-REGRET_PAIRS], normal[-REGRET_PAIRS:])
         )
@@ -375,7 +375,9 @@ class LikelihoodVAE(TrainedDetector[LikelihoodVAEConfig]):
             posterior = posterior - self.config.regret_rate * first / (1 - BETA1**step) / size
             if step > steps // 2:
                 total, counted = total + posterior, counted + 1
-        return self.elbo(total / counted, pixels, judges) - self.elbo(start, pixels, judges)
+        return self.elbo(total / counted, pixels, evaluation) - self.elbo(
+            start, pixels, evaluation
+        )
 
     def elbo(self, posterior: Tensor, pixels: Tensor, normal: Tensor) -> Tensor:
         """The ELBO for a posterior (mean, log-variance); float64, shape (batch,)."""
