@@ -1,4 +1,4 @@
-"""What each defect of the GPND script behind arXiv 2005.01889 does to its AUROC.
+"""The effect on AUROC of each defect of the GPND script behind arXiv 2005.01889.
 
     python benchmarks/gpnd_as_published.py [--data mnist] [--normal 2] [--seed 0] [--epochs 80]
         [--images 600]
@@ -6,11 +6,11 @@
 Trains two models with the settings of the script of Park et al. (LeNet-like networks, learning
 rate 2e-3, batches of 128, reconstruction weight 1/2, 32 or 128 latent dimensions) and scores the
 test set in eight ways: by GPND as in its paper, with each of the defects that the docstring of
-`tune_ad.detectors.gpnd.GPND` lists, and with all of them. Prints a table in Markdown.
+`tune_ad.detectors.gpnd.GPND` lists, and with all of them. Prints a Markdown table.
 
-With defect 3 the densities are fitted to the test images, anomalies among them, so that the score
-of an image depends on the others. This program is no detector, and its results must not be
-compared with those of one.
+With defect 3 the densities are fitted to the test images, including anomalies, so the score of an
+image depends on the others. Therefore this program is not a detector, and its results must not be
+compared with those of a detector.
 """
 
 import argparse
@@ -43,13 +43,13 @@ COLUMNS = ("score", "volume", "latent", "residual")
 
 
 class SharedTrunk(GPND):
-    """GPND whose encoder and image discriminator are one network but for their last layers.
+    """GPND whose encoder and image discriminator share all layers except the last.
 
     Source: the released code of Park, Adosoglou and Pardalos, arXiv 2005.01889 (defect 1).
     """
 
     def build_lenet(self) -> tuple[nn.Module, LeNetDecoder, nn.Module]:
-        """Encoder, decoder and image discriminator, the first and the last on one trunk."""
+        """Encoder, decoder and image discriminator; the first and the last share their layers."""
         encoder, decoder, discriminator = super().build_lenet()
         return encoder, decoder, nn.Sequential(encoder[0], discriminator[1])
 
@@ -58,8 +58,8 @@ class Defects(NamedTuple):
     """The defects of a score.
 
     Attributes:
-        name: of the row in the table, with the numbers of the defects.
-        model: "correct"; "shared" has the defects 1 and 2, "re-estimated" has 1 alone.
+        name: name of the row in the table, with the numbers of the defects.
+        model: "correct"; "shared" has the defects 1 and 2, "re-estimated" has only defect 1.
         test_fit: whether densities are fitted to the test images (defect 3).
         log_volume: the Jacobian of the "decoder" or "encoder"; "rows" is defect 4.
         squared: whether d is the squared norm (defect 5).
@@ -85,12 +85,12 @@ CASES = (
 
 
 class Outputs(NamedTuple):
-    """What a model computes from n images.
+    """The outputs of a model for n images.
 
     Attributes:
-        codes: shape (n, J), float64.
+        codes: codes, shape (n, J), float64.
         distances: norms of the residuals, shape (n,), float64.
-        log_volumes: by the Jacobian that they are of, each of shape (n,).
+        log_volumes: log-volumes of each kind of Jacobian, by its name, each of shape (n,).
     """
 
     codes: Tensor
@@ -98,13 +98,13 @@ class Outputs(NamedTuple):
     log_volumes: dict[str, Tensor]
 
 
-TrainAndTest = tuple[Outputs, Outputs]  # of the training and of the test images
+TrainAndTest = tuple[Outputs, Outputs]  # for the training and for the test images
 
 
 def row_log_volumes(module: GPND, images: Tensor) -> Tensor:
     """The sum of the logarithms of the singular values of each row of the encoder's Jacobian.
 
-    Each row is taken for one h x w matrix per channel (defect 4). On grey images of 28 x 28 with
+    Each row is treated as one h x w matrix per channel (defect 4). For grey images of 28 x 28 with
     32 latent dimensions these are 32 x 28 values, none of them a singular value of the Jacobian.
     """
     latent_dim, shape = module.config.latent_dim, images[0].shape
@@ -119,7 +119,7 @@ def row_log_volumes(module: GPND, images: Tensor) -> Tensor:
 
 @torch.no_grad()
 def outputs(replica: Replica, indices: Tensor, with_volumes: bool) -> Outputs:
-    """What the trained model of a replica computes from images, in evaluation mode."""
+    """The outputs of the trained model of a replica for images, in evaluation mode."""
     module: Any = replica.module.eval()
     parts: list[Outputs] = []
     for images in map(replica.pick, replica.chunks(indices)):
@@ -142,7 +142,7 @@ def outputs(replica: Replica, indices: Tensor, with_volumes: bool) -> Outputs:
 
 @torch.no_grad()
 def re_estimate(replica: Replica) -> None:
-    """Estimate the batch statistics from real training images alone, which undoes defect 2."""
+    """Estimate the batch statistics from real training images only, which removes defect 2."""
     encoder: Any = replica.module.encoder
     norms = [layer for layer in encoder.modules() if isinstance(layer, nn.BatchNorm2d)]
     for norm in norms:
@@ -160,7 +160,7 @@ def scores(fitted_to: Outputs, test: Outputs, defects: Defects, pixels: int) -> 
     Args:
         fitted_to: outputs to which the densities are fitted.
         test: outputs for the test images.
-        defects: of the score.
+        defects: the defects of the score.
         pixels: number of values in an image.
     """
     power = 2 if defects.squared else 1
@@ -190,7 +190,7 @@ def models(options: argparse.Namespace, data: ImageSet, test: Tensor) -> dict[st
     """The outputs of each model of `Defects.model` for the training and the test images."""
     shape, first_test = ImageShape(*data.shape), len(data.train_images)
     settings = {**PUBLISHED, "latent_dim": 128 if shape.is_colour else 32}
-    scaling = "minmax" if shape.is_colour else "unit"  # as that script reads CIFAR-10
+    scaling = "minmax" if shape.is_colour else "unit"  # as in that script for CIFAR-10
     config = GPND.Config.released(shape, epochs=options.epochs, scaling=scaling, **settings)
     images = scaled(torch.cat((data.train_images, data.test_images)), config.scaling)
     train = torch.nonzero(data.train_labels == options.normal).flatten()[: options.images]
@@ -228,7 +228,9 @@ def main() -> None:
     parser.add_argument("--normal", type=int, default=2, help="label of the normal class")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--epochs", type=int, default=80)
-    parser.add_argument("--images", type=int, help="at most so many to train on, and to test")
+    parser.add_argument(
+        "--images", type=int, help="maximum number of images for training, and for testing"
+    )
     options = parser.parse_args()
     started = time.perf_counter()
     table = pd.DataFrame(rows(options)).fillna("")

@@ -3,8 +3,8 @@
     python benchmarks/report.py --trials 10000 --replicas 100
 
 The records have the metrics and score variants of a PGN study, and test AUROC depends on the
-learning rate. Writing the records is not timed. Reading, analysing and exporting them is, in a
-process of its own.
+learning rate. Only reading, analysing and exporting the records is timed, in a separate process,
+not writing them.
 """
 
 import argparse
@@ -63,7 +63,7 @@ def random_parameters(rng: np.random.Generator) -> dict[str, Any]:
 
 
 def synthetic_record(number: int, replicas: int, rng: np.random.Generator) -> TrialRecord:
-    """A trial whose metrics are noise around a parabola of the learning rate's logarithm."""
+    """A trial whose metrics are a parabola in the logarithm of the learning rate plus noise."""
     params = random_parameters(rng) if number else dict(DEFAULT)
     level = 0.9 - 0.05 * (np.log10(params["learning_rate"]) + 3.5) ** 2
 
@@ -106,9 +106,9 @@ def write_study(folder: StudyFolder, trials: int, replicas: int) -> None:
     """Write a study of synthetic records.
 
     Args:
-        folder: of the study.
+        folder: the folder of the study.
         trials: number of trials.
-        replicas: models of each trial.
+        replicas: number of models of each trial.
     """
     space = {name: distribution_to_json(distribution) for name, distribution in SPACE.items()}
     stored = {
@@ -152,7 +152,7 @@ def write_study(folder: StudyFolder, trials: int, replicas: int) -> None:
 
 
 def report(path: Path) -> None:
-    """Report the study and print seconds and the peak of memory as JSON."""
+    """Report the study and print its time and peak memory as JSON."""
     started = time.perf_counter()
     from analysis.report.study_report import write_report
 
@@ -166,7 +166,7 @@ def report(path: Path) -> None:
 
 
 def main() -> None:
-    """Write the records, report them in a process of its own, print what that took."""
+    """Write the records, report them in a separate process, and print time and memory."""
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("--trials", type=int, default=10_000)
     parser.add_argument("--replicas", type=int, default=100, help="models of a trial")

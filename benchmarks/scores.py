@@ -2,11 +2,11 @@
 
     python benchmarks/scores.py --data fmnist --images 200
 
-Likelihood regret is also measured in loops over single images: once by optimising the code of the
-image, and as published, by training a copy of the encoder for each image (Xiao et al., arXiv
-2003.02977, section 4), with as many steps and with the 100 steps of the released code. The table
-has the regret of each in nats, on normal images and outsiders: the higher, the nearer to the
-optimum.
+Likelihood regret is also measured in loops over single images: by optimising the code of the
+image, and, as published, by training a copy of the encoder for each image (Xiao et al., arXiv
+2003.02977, section 4), with the same number of steps and with the 100 steps of the released code.
+The table has the regret of each in nats, for normal images and for the outsider set; a higher
+regret is nearer to the optimum.
 """
 
 import argparse
@@ -28,8 +28,8 @@ from tune_ad.training.replica import ReplicaSpec
 from tune_ad.training.replica_set import ReplicaSet
 
 SIDE = 32
-SINGLE_IMAGES = 10  # of each kind, in the loops over single images
-RELEASED_STEPS = 100  # of the released code
+SINGLE_IMAGES = 10  # number of images of each kind in the loops over single images
+RELEASED_STEPS = 100  # number of steps in the released code
 OUTSIDERS = {"fmnist": "mnist", "mnist": "fmnist", "cifar": "svhn"}
 EPOCHS, TRAIN_IMAGES = 8, 4000
 
@@ -42,11 +42,11 @@ class Timed(NamedTuple):
 
 
 def timed(images: int, score: Callable[[], Tensor]) -> Timed:
-    """The faster of two calls, after a first one that warms up.
+    """The faster of two calls, after one call as warm-up.
 
     Args:
-        images: that are scored in a call.
-        score: computes their scores.
+        images: number of images scored in a call.
+        score: the function that computes their scores.
     """
     times = []
     for _ in range(3):
@@ -59,8 +59,8 @@ def timed(images: int, score: Callable[[], Tensor]) -> Timed:
 def trained(data: str, likelihood: str, width: float, steps: int, images: int) -> ReplicaSet:
     """A briefly trained model.
 
-    Its images are `TRAIN_IMAGES` training images, then normal test images, then outsiders, each
-    half of `images`.
+    Its images are `TRAIN_IMAGES` training images, then `images` / 2 normal test images, then
+    `images` / 2 images of the outsider set.
     """
     normal, outsiders = (padded(load(name), SIDE) for name in (data, OUTSIDERS[data]))
     test = [image_set.test_images[: images // 2] for image_set in (normal, outsiders)]
@@ -83,7 +83,7 @@ def trained(data: str, likelihood: str, width: float, steps: int, images: int) -
 
 
 def rates(replica_set: ReplicaSet) -> dict[str, Timed]:
-    """Every score of the test images, timed, by its name in the table."""
+    """The time and values of every score of the test images, by its name in the table."""
     replica = replica_set.replicas[0]
     module = replica.module.eval()
     assert isinstance(module, LikelihoodVAE)

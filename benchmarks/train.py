@@ -2,9 +2,9 @@
 
     python benchmarks/train.py [--seconds 5] [--detectors PGN AE] [--device cpu]
 
-One replica with the published settings is trained on random images. Training is timed by whole
-epochs, scoring by passes over the same images with the detector's default score (T = 20 for PGN).
-Prints a table in Markdown.
+One replica with the published settings is trained on random images. Training is timed over whole
+epochs, scoring over passes through the same images with the default score of the detector (T = 20
+for PGN). Prints a Markdown table.
 """
 
 import argparse
@@ -33,12 +33,12 @@ DETECTORS = {
 
 
 def rate(call: Callable[[], object], images: int, seconds: float, device: str) -> float:
-    """Images per second of a call, after one call that warms up.
+    """Images per second of a call, after one call as warm-up.
 
     Args:
-        call: is measured.
-        images: that one call processes.
-        seconds: for which calls are repeated.
+        call: the function to measure.
+        images: number of images that one call processes.
+        seconds: time for which calls are repeated.
         device: "cpu" or "cuda".
     """
     call()
