@@ -1,4 +1,4 @@
-"""PGN on 8x8 digits: a complete small study, no download, under a minute."""
+"""PGN on 8x8 digits: a complete small study without download (quick: under a minute)."""
 
 from optuna.distributions import CategoricalDistribution, FloatDistribution
 

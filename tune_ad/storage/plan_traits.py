@@ -1,18 +1,18 @@
-"""What a plan says about itself: the engine acts on it, `study.json` keeps it, reports read it."""
+"""The traits that a plan declares: the engine uses them, `study.json` stores them for reports."""
 
 from typing import NamedTuple
 
 
 class PlanTraits(NamedTuple):
-    """What kind of study a plan makes.
+    """The kind of study that a plan makes.
 
     Attributes:
-        title: where configurations come from, in words for users, such as "every combination".
-        adapts: whether the results of earlier trials decide what is tried next.
-        changes_single_parameters: whether it has trials that differ in one parameter alone.
-        is_designed: whether each configuration is meant by itself; otherwise they are spread over
-            the space, of which sensitivities are estimated.
-        quotes: the trials that a report quotes where nothing is selected: "defaults" or
+        title: the source of configurations in words for users, e.g. "every combination".
+        adapts: whether proposals depend on the results of earlier trials.
+        changes_single_parameters: whether it has trials that differ in only one parameter.
+        is_designed: whether every configuration is of interest by itself; otherwise they are
+            samples of the space, from which sensitivities are estimated.
+        quotes: the trials that are reported if nothing is selected: "defaults" or
             "configurations", as in `tune_ad.search.study.Study.quotes`.
     """
 
