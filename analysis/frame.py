@@ -1,14 +1,14 @@
 """The records of a study as data frames: one row per trial, per replica, per score variant."""
 
 import itertools
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
 from tune_ad.search.selection import RULES, mean
-from tune_ad.storage.metric import TEST_AUROC, Metric
+from tune_ad.storage.metric import TEST_AUROC, Metric, Metrics, ScoreVariant
 from tune_ad.storage.records import TrialRecord
 
 AUROC = str(TEST_AUROC)
@@ -60,10 +60,15 @@ def models_collapsed(record: TrialRecord) -> int:
     return sum(1 in flags for flags in itertools.zip_longest(*parts))
 
 
-def replicas(records: Sequence[TrialRecord]) -> pd.DataFrame:
+def replicas(records: Sequence[TrialRecord], scores: Iterable[str] = ()) -> pd.DataFrame:
     """One row per replica with its task, seed, state, reason and every metric.
 
     A metric that a replica lacks is NaN.
+
+    Args:
+        records: the records of trials.
+        scores: names of parts of the score; the metrics by each of them are added, in columns
+            named by `score_column`.
     """
     if not records:
         return pd.DataFrame()
@@ -77,19 +82,28 @@ def replicas(records: Sequence[TrialRecord]) -> pd.DataFrame:
         "state": pd.Categorical([replica.state for replica in all_replicas]),
         "reason": pd.Categorical([replica.reason for replica in all_replicas]),
     }
-    return pd.DataFrame(columns | _metrics(records, sizes))
+    columns |= _metrics([record.metrics for record in records], sizes)
+    for score in scores:
+        variant = ScoreVariant.of_part(score)
+        by_score = [record.variants.get(variant, {}) for record in records]
+        columns |= {score_column(score, m): v for m, v in _metrics(by_score, sizes).items()}
+    return pd.DataFrame(columns)
 
 
-def _metrics(records: Sequence[TrialRecord], sizes: Sequence[int]) -> dict[str, np.ndarray]:
-    """Every metric of all replicas, in the order of the records."""
-    metrics = dict.fromkeys(metric for record in records for metric in record.metrics)
-    columns = {str(metric): np.full(sum(sizes), np.nan) for metric in metrics}
-    start = 0
-    for record, size in zip(records, sizes, strict=True):
-        for metric, values in record.metrics.items():
-            columns[str(metric)][start : start + size] = np.asarray(values, dtype=float)
-        start += size
-    return columns
+def score_column(score: str, metric: Metric | str) -> str:
+    """The column of a metric by a part of the score."""
+    return f"{score} {metric}"
+
+
+def _metrics(records: Sequence[Metrics], sizes: Sequence[int]) -> dict[str, np.ndarray]:
+    """The columns of all metrics, for the replicas of all records in their order."""
+    metrics = dict.fromkeys(metric for record in records for metric in record)
+    columns = {metric: np.full(sum(sizes), np.nan) for metric in metrics}
+    starts = np.cumsum([0, *sizes])
+    for record, start, size in zip(records, starts, sizes, strict=False):
+        for metric, values in record.items():
+            columns[metric][start : start + size] = np.asarray(values, dtype=float)
+    return {str(metric): column for metric, column in columns.items()}
 
 
 def by_seed(table: pd.DataFrame) -> pd.Series:

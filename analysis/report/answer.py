@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping, Sequence
 
 from analysis.document.format import PERCENTAGE_POINTS, count, short
 from analysis.questions.ablation import Effect
-from analysis.questions.claims.conclusion import conclusions
+from analysis.questions.claims.verdict_blocks import conclusions
 from analysis.quoted import Result, why_nothing
 from analysis.report.findings import Findings
 from analysis.study import StudyRecords
@@ -25,7 +25,7 @@ def answer(findings: Findings) -> str:
         Paragraphs, separated by empty lines; a line that begins with "- " is an item of a list.
     """
     study = findings.study
-    if verdicts := conclusions(findings.claim, findings.judgements):
+    if verdicts := conclusions(findings.claim, findings.main_judgements, findings.models):
         return _listed(_progress(study), verdicts)
     paragraphs = [_progress(study), *_quoted(study, findings.results), *_ranking(findings)]
     if any(result.auroc.n for result in findings.results):

@@ -5,7 +5,8 @@ from functools import cached_property
 
 from analysis.questions.ablation import Effect, effects
 from analysis.questions.claims.evidence import Evidence, evidence
-from analysis.questions.claims.judgements import Judgement, judge
+from analysis.questions.claims.models import SuiteModels, suite_models
+from analysis.questions.claims.rules import Judgement, judge
 from analysis.quoted import Result, results
 from analysis.study import StudyRecords
 from tune_ad.search.claim import Claim
@@ -41,7 +42,21 @@ class Findings:
     @cached_property
     def judgements(self) -> list[Judgement]:
         """The verdicts on the claim; empty where there is no evidence."""
-        return judge(self.claim, self.evidence) if self.claim else []
+        claim = self.claim
+        return [judge(claim, evidence) for evidence in self.evidence] if claim else []
+
+    @cached_property
+    def main_judgements(self) -> list[Judgement]:
+        """The judgement on every suite by the main score against the first outsider set."""
+        suites: dict[str, Judgement] = {}
+        for judgement in self.judgements:
+            suites.setdefault(judgement.evidence.suite, judgement)
+        return list(suites.values())
+
+    @cached_property
+    def models(self) -> list[SuiteModels]:
+        """The models of every suite, by the levels of the claim."""
+        return [suite_models(judgement.evidence) for judgement in self.main_judgements]
 
     @cached_property
     def effects(self) -> list[Effect]:

@@ -8,6 +8,7 @@ import numpy as np
 import pandas as pd
 from scipy import stats
 
+from analysis.document.blocks import Cell
 from analysis.document.format import PERCENT, Unit, mean_text
 
 LEVEL = 0.95  # of confidence intervals
@@ -52,6 +53,18 @@ class Estimate(NamedTuple):
         '+0.0 [-2.5, +2.5]'
         """
         return mean_text(self.mean, low=self.low, high=self.high, unit=unit) if self.n else ""
+
+    def interval_cell(self, unit: Unit = PERCENT) -> Cell:
+        """Mean and interval as a cell of a table, sorted by the mean."""
+        return Cell(self.mean_interval(unit), self.mean)
+
+    def columns(self, name: str) -> dict[str, float]:
+        """Mean and bounds of the interval as columns of a file.
+
+        >>> estimate([0.6, 0.6]).columns("AUROC")
+        {'AUROC': 0.6, 'AUROC low': 0.6, 'AUROC high': 0.6}
+        """
+        return {name: self.mean, f"{name} low": self.low, f"{name} high": self.high}
 
     def mean_std_interval(self, unit: Unit = PERCENT) -> str:
         """Mean, standard deviation and interval; the mean alone of one value or of equal ones.

@@ -1,6 +1,6 @@
-"""The models that a claim is judged by: size, likelihood, overfitting, and whether they plateaued.
+"""Properties of the models of a claim: size, likelihood, train-test gap, and converged training.
 
-They are the same for every outsider set and response, so a suite has one table of them.
+They are the same for every outsider set and score, so a suite has one table of them.
 """
 
 import math
@@ -17,9 +17,10 @@ from analysis.questions.claims.evidence import Evidence
 from analysis.questions.claims.strata import BITS_PER_DIMENSION, UNBOUNDED
 from analysis.stats.estimates import Estimate, estimate
 from tune_ad.search.claim import Claim
+from tune_ad.storage.metric import Metric
 
-BITS = Unit(1, ".3f")
-GAP = Unit(1, "+.3g")
+BITS_UNIT = Unit(1, ".3f")
+GAP_UNIT = Unit(1, "+.3g")
 
 
 class LevelModels(NamedTuple):
@@ -27,16 +28,16 @@ class LevelModels(NamedTuple):
 
     Attributes:
         stratum: what is held fixed, in words.
-        level: of the factor.
-        models: how many, failed ones included.
-        parameters: of each model; NaN where not recorded.
-        flops: floating-point operations of a forward pass of one image; NaN where not recorded.
-        bits: bits per dimension of normals; lower = better models.
-        gap: of test images minus that of training images, in the unit of its metric; above 0 =
-            overfitted.
-        unit: of `bits`.
-        plateaued: models whose held-out loss stopped falling before their epochs were over.
-        monitored: models of which that is recorded.
+        level: the level of the factor.
+        models: number of models, failed ones included.
+        parameters: number of parameters of a model; NaN if not recorded.
+        flops: floating-point operations of a forward pass of one image; NaN if not recorded.
+        bits: bits per dimension of normal images; lower = better models.
+        gap: that of test images minus that of training images, in the unit of its metric;
+            above 0 = overfitted.
+        unit: the unit of `bits`.
+        plateaued: number of models whose validation loss stopped improving before the last epoch.
+        monitored: number of models of which that is recorded.
     """
 
     stratum: str
@@ -51,18 +52,31 @@ class LevelModels(NamedTuple):
     monitored: int
 
 
-def models_by_level(evidence: Evidence) -> list[LevelModels]:
-    """The models at every level of every stratum, in the order of the levels."""
-    return [
-        _level_models(str(stratum), level, group[group["factor"] == level])
-        for stratum, group in evidence.table.groupby("stratum", sort=False)
-        for level in _ordered(list(group["factor"].unique()))
-    ]
+class SuiteModels(NamedTuple):
+    """The models of one suite, which all its evidence shares.
+
+    Attributes:
+        suite: name of the task as recorded, with all its outsider sets.
+        bits: metrics of their likelihood.
+        gap: metrics of their train-test gap.
+        by_level: the models at every level of every stratum, in the order of the levels.
+    """
+
+    suite: str
+    bits: tuple[Metric, ...]
+    gap: tuple[Metric, ...]
+    by_level: Sequence[LevelModels]
 
 
-def _ordered(levels: list[Any]) -> list[Any]:
-    are_numbers = all(isinstance(level, int | float) for level in levels)
-    return sorted(levels) if are_numbers else levels
+def suite_models(evidence: Evidence) -> SuiteModels:
+    """The models of the suite of any evidence."""
+    table = evidence.table
+    groups = table.groupby(["stratum", "factor"], sort=False)
+    by_level = [_level_models(str(name), level, models) for (name, level), models in groups]
+    strata = list(table["stratum"].unique())
+    are_numbers = all(isinstance(models.level, int | float) for models in by_level)
+    by_level.sort(key=lambda m: (strata.index(m.stratum), m.level if are_numbers else 0))
+    return SuiteModels(evidence.suite, evidence.bits, evidence.gap, by_level)
 
 
 def _level_models(stratum: str, level: object, models: pd.DataFrame) -> LevelModels:
@@ -81,68 +95,52 @@ def _level_models(stratum: str, level: object, models: pd.DataFrame) -> LevelMod
 
 
 def _over_models(values: pd.Series) -> Estimate:
-    """Over the models that have a finite number; n says how many."""
+    """The estimate over the models that have a finite number."""
     return estimate(values[np.isfinite(values)].tolist(), UNBOUNDED)
 
 
-def without_plateau(claim: Claim, suite: str, by_level: Sequence[LevelModels]) -> Iterator[str]:
-    """A warning about models that were not trained to their plateau; none where all were.
-
-    Args:
-        claim: that is tested.
-        suite: name of the models' task, with all its outsider sets.
-        by_level: the models at each level.
-    """
-    missed: Counter[Any] = Counter()
-    for models in by_level:
-        missed[models.level] += models.monitored - models.plateaued
-    if missed := +missed:
-        where = ", ".join(f"{models} at {short(level)}" for level, models in missed.items())
+def without_plateau(claim: Claim, models: SuiteModels) -> Iterator[str]:
+    """A warning about models that were still improving at their last epoch; none without such."""
+    improving: Counter[Any] = Counter()
+    for group in models.by_level:
+        improving[group.level] += group.monitored - group.plateaued
+    if improving := +improving:
+        where = ", ".join(f"{number} at {short(level)}" for level, number in improving.items())
         yield (
-            f"{suite}: {count(missed.total(), 'model')} ran out of epochs before the held-out "
-            f"loss stopped falling ({where}), so the levels of {claim.factor} were not trained to "
-            "the same criterion."
+            f"{models.suite}: {count(improving.total(), 'model')} ran out of epochs before the "
+            f"validation loss stopped improving ({where}), so models of different {claim.factor} "
+            "may not be equally converged."
         )
 
 
-def models_table(claim: Claim, evidence: Evidence, by_level: Sequence[LevelModels]) -> Table:
-    """What the models are at each level; the same for every outsider set and response.
-
-    Args:
-        claim: that is tested.
-        evidence: any that is about these models.
-        by_level: the models at each level.
-    """
+def models_table(claim: Claim, models: SuiteModels) -> Table:
+    """The properties of the models at each level; the same for every outsider set and score."""
     caption = (
-        f"The models of {evidence.suite} at each level of {claim.factor}: mean [95 % interval of "
+        f"The models of {models.suite} at each level of {claim.factor}: mean [95 % interval of "
         "Student's t over models]. FLOPs: floating-point operations of a forward pass of one "
-        "image. Bits per dimension of normals, lower = better models: "
-        f"{metric_text(evidence.bits)}. Train-test gap, above 0 = overfitted: "
-        f"{metric_text(evidence.gap)}. Plateau: models whose held-out loss stopped falling before "
-        "their epochs were over, of those for which that was recorded."
+        "image. Bits per dimension of normal images, lower = better models: "
+        f"{metric_text(models.bits)}. Train-test gap, above 0 = overfitted: "
+        f"{metric_text(models.gap)}. Plateau: number of models whose validation loss stopped "
+        "improving before the last epoch, of those for which that was recorded."
     )
-    shown = pd.DataFrame([_row(claim, models) for models in by_level])
-    data = pd.DataFrame([_data(claim, models) for models in by_level])
-    return Table(file_name("models", evidence.suite), shown, caption, data)
+    shown = pd.DataFrame([_row(claim, group) for group in models.by_level])
+    data = pd.DataFrame([_data(claim, group) for group in models.by_level])
+    return Table(file_name("models", models.suite), shown, caption, data)
 
 
-def metric_text(names: str) -> str:
-    """Which recorded metric a number is, in words.
+def metric_text(metrics: Sequence[Metric]) -> str:
+    """The recorded metrics that a column shows, in words.
 
-    >>> metric_text("gap_negative_elbo"), metric_text("")
+    >>> metric_text([Metric("gap", "negative_elbo")]), metric_text([])
     ('metric gap_negative_elbo', 'not recorded')
     """
-    return f"metric {names}" if names else "not recorded"
+    return f"metric {' or '.join(map(str, metrics))}" if metrics else "not recorded"
 
 
-def unit_text(unit: str) -> str:
-    """What follows a number in a column of bits per dimension: its unit, where that is another."""
-    return "" if unit == BITS_PER_DIMENSION else f" {unit}"
-
-
-def ends(name: str, value: Estimate) -> dict[str, object]:
-    """An estimate as three columns of a file: mean, lower and upper end of its interval."""
-    return {name: value.mean, f"{name} low": value.low, f"{name} high": value.high}
+def bits_cell(bits: Estimate, unit: str, written: Unit) -> Cell:
+    """A cell of a column of bits per dimension, which names its unit if it is another one."""
+    suffix = "" if unit == BITS_PER_DIMENSION else f" {unit}"
+    return Cell(bits.mean_interval(written) + suffix, bits.mean)
 
 
 def _row(claim: Claim, models: LevelModels) -> dict[str, object]:
@@ -153,10 +151,8 @@ def _row(claim: Claim, models: LevelModels) -> dict[str, object]:
         "models": models.models,
         "parameters": Cell(parameters, models.parameters),
         "FLOPs": Cell(short(models.flops), models.flops),
-        "bits/dim": Cell(
-            models.bits.mean_interval(BITS) + unit_text(models.unit), models.bits.mean
-        ),
-        "train-test gap": Cell(models.gap.mean_interval(GAP), models.gap.mean),
+        "bits/dim": bits_cell(models.bits, models.unit, BITS_UNIT),
+        "train-test gap": models.gap.interval_cell(GAP_UNIT),
         "plateau": f"{models.plateaued} of {models.monitored}" if models.monitored else "",
     }
 
@@ -168,9 +164,9 @@ def _data(claim: Claim, models: LevelModels) -> dict[str, object]:
         "models": models.models,
         "parameters": models.parameters,
         "flops": models.flops,
-        **ends("bits per dimension", models.bits),
+        **models.bits.columns("bits per dimension"),
         "unit of bits": models.unit,
-        **ends("gap", models.gap),
+        **models.gap.columns("gap"),
         "plateaus": models.plateaued,
         "watched": models.monitored,
     }
