@@ -138,11 +138,17 @@ def holm(tests: Sequence[Paired]) -> list[HolmDecision]:
         return []
     refusals = [test.refusal or _too_few_for_family(test.n, len(tests)) for test in tests]
     ps = [1.0 if no else test.p for no, test in zip(refusals, tests, strict=True)]
-    adjusted = multipletests(ps, alpha=SIGNIFICANCE, method="holm")[1]
     return [
-        HolmDecision(math.nan, "unsure", no) if no else _decide(test, float(p), len(tests))
-        for no, test, p in zip(refusals, tests, adjusted, strict=True)
+        HolmDecision(math.nan, "unsure", no) if no else _decide(test, p, len(tests))
+        for no, test, p in zip(refusals, tests, holm_adjusted(ps), strict=True)
     ]
+
+
+def holm_adjusted(ps: Sequence[float]) -> list[float]:
+    """The adjusted p of each test of a family; NaN is no member of the family and stays NaN."""
+    members = [p for p in ps if not math.isnan(p)]
+    adjusted = iter(multipletests(members, method="holm")[1] if members else ())
+    return [p if math.isnan(p) else float(next(adjusted)) for p in ps]
 
 
 def equivalence(differences: Sequence[float], margin: float = MARGIN) -> Equivalence:

@@ -2,7 +2,7 @@
 
 import math
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -51,7 +51,9 @@ def compare(studies: Sequence[StudyRecords]) -> Document:
         UserError: if there are fewer than two, or one is named twice.
     """
     names = labels(studies)
-    contenders = contenders_of(studies, [results(study) for study in studies])
+    unlike = differing_tasks(studies)
+    quoted = {name: results(study) for name, study in zip(names, studies, strict=True)}
+    contenders = contenders_of(quoted, unlike)
     by_study = {name: [c for c in contenders if c.study == name] for name in names}
     pairs = pairs_across_studies(contenders)
     pair_contrasts = contrasts(pairs)
@@ -60,7 +62,7 @@ def compare(studies: Sequence[StudyRecords]) -> Document:
         {n: why_nothing(s) for n, s in zip(names, studies, strict=True) if not by_study[n]},
         [*tested(pair_contrasts)],
         [*not_tested(pair_contrasts, by_study)],
-        [*caveats(differences, differing_tasks(studies))],
+        [*caveats(differences, unlike)],
     )
     sections = [
         Section("What each study quotes", _quotes(studies, by_study, notes.silent)),
@@ -98,23 +100,22 @@ def _label(study: StudyRecords, names: Counter[str], parents: Counter[tuple[str,
 
 
 def contenders_of(
-    studies: Sequence[StudyRecords], results_by_study: Sequence[Sequence[Result]]
+    results_by_study: Mapping[str, Sequence[Result]], unlike_tasks: Collection[str]
 ) -> list[Contender]:
-    """Every result that a study quotes, told from the others by its baseline and its study.
+    """Every reported result, labelled by its baseline and its study.
 
-    A class task that is defined otherwise in another study keeps its number in its own study's
-    result, but is compared with no other.
+    A class task that is defined differently in another study keeps its number in the result of its
+    own study, but is not compared.
 
     Args:
-        studies: that are compared.
-        results_by_study: what each of them quotes.
+        results_by_study: the reported results, by the label of their study.
+        unlike_tasks: names of tasks that are not the same task in all studies.
     """
-    unlike = differing_tasks(studies)
     contenders = []
-    for name, quoted in zip(labels(studies), results_by_study, strict=True):
+    for name, quoted in results_by_study.items():
         for result in quoted:
             whole = contender(f"{result.label}, {name}", result, name)
-            kept = [task for task in whole.values.index if task not in unlike]
+            kept = [task for task in whole.values.index if task not in unlike_tasks]
             contenders.append(whole._replace(values=whole.values.loc[kept]))
     return contenders
 

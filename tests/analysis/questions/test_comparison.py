@@ -227,13 +227,13 @@ def test_only_what_differs_is_listed_and_budgets_are_warned_of(tmp_path):
     one = make(tmp_path / "1", {"AE": aurocs(0.7)}, name="one", budget=budget(2))
     two = make(tmp_path / "2", {"AE": aurocs(0.7)}, name="two", budget=budget(200))
     two = restored(two, versions={"tune_ad": "0", "torch": "2"}, hardware={"device": "cuda"})
-    differences = setting_differences([one, two], ["one", "two"]).set_index("what")
+    differences = setting_differences([one, two], ["one", "two"]).set_index(["part", "setting"])
     assert dict(differences["two"]) == {
-        "budget.epochs": "200",
-        "versions.torch": "2",
-        "hardware.device": "cuda",
+        ("budget", "epochs"): "200",
+        ("versions", "torch"): "2",
+        ("hardware", "device"): "cuda",
     }
-    assert differences.loc["versions.torch", "one"] == ""
+    assert differences.loc[("versions", "torch"), "one"] == ""
     text = prose(compare([one, two]))
     assert "The budgets differ (epochs): a difference in results may come from that alone" in text
     assert "Nothing that is recorded differs" in prose(
@@ -393,7 +393,7 @@ def test_studies_with_several_results_are_paired_baseline_by_baseline(tmp_path):
     one, two = (make(tmp_path / k, values, name=k) for k in "12")
     alone = make(tmp_path / "3", {"KDE": aurocs(0.5)}, name="3")
     studies = [one, two, alone]
-    pairs = pairs_across_studies(contenders_of(studies, [results(study) for study in studies]))
+    pairs = pairs_across_studies(contenders_of({s.name: results(s) for s in studies}, set()))
     assert sorted((a.label, b.label) for a, b in pairs) == [
         ("AE, 1", "AE, 2"),
         ("AE, 1", "KDE, 3"),

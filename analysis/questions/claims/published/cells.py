@@ -5,13 +5,13 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Literal, NamedTuple
 
 from scipy import stats
-from statsmodels.stats.multitest import multipletests
 
 from analysis.document.blocks import Tone
 from analysis.document.format import count
 from analysis.questions.claims.published import MEAN, PublishedCell, PublishedTable
 from analysis.quoted import Result
 from analysis.stats.estimates import ALIKE, LEAST_SEEDS, MARGIN, SIGNIFICANCE, Estimate
+from analysis.stats.paired import holm_adjusted
 
 Moments = tuple[float, float, int]
 """Mean, sample standard deviation and number of seeds."""
@@ -219,22 +219,13 @@ def _refusal(cell: PublishedCell, seeds: int, ours: Estimate) -> str:
 def _correct(comparisons: Sequence[CellComparison]) -> list[CellComparison]:
     """The comparisons with Holm's p over those that were tested, and their tones."""
     tested = [comparison for comparison in comparisons if comparison.test]
-    different = _holm([comparison.p for comparison in tested])
-    alike = _holm([comparison.equivalence for comparison in tested])
+    different = holm_adjusted([comparison.p for comparison in tested])
+    alike = holm_adjusted([comparison.equivalence for comparison in tested])
     remaining = iter(zip(different, alike, strict=True))
     return [
         _decide(comparison, *next(remaining), len(tested)) if comparison.test else comparison
         for comparison in comparisons
     ]
-
-
-def _holm(ps: Sequence[float]) -> list[float]:
-    """Holm's p over those that are not NaN; NaN stays NaN."""
-    finite = [p for p in ps if not math.isnan(p)]
-    if not finite:
-        return list(ps)
-    adjusted = iter(multipletests(finite, alpha=SIGNIFICANCE, method="holm")[1])
-    return [p if math.isnan(p) else float(next(adjusted)) for p in ps]
 
 
 def _decide(comparison: CellComparison, p: float, alike: float, family: int) -> CellComparison:
