@@ -60,15 +60,16 @@ def models_collapsed(record: TrialRecord) -> int:
     return sum(1 in flags for flags in itertools.zip_longest(*parts))
 
 
-def replicas(records: Sequence[TrialRecord], scores: Iterable[str] = ()) -> pd.DataFrame:
+def replicas(
+    records: Sequence[TrialRecord], variants: Iterable[ScoreVariant] = ()
+) -> pd.DataFrame:
     """One row per replica with its task, seed, state, reason and every metric.
 
     A metric that a replica lacks is NaN.
 
     Args:
         records: the records of trials.
-        scores: names of parts of the score; the metrics by each of them are added, in columns
-            named by `score_column`.
+        variants: score variants whose metrics are added, in columns named by `score_column`.
     """
     if not records:
         return pd.DataFrame()
@@ -83,16 +84,15 @@ def replicas(records: Sequence[TrialRecord], scores: Iterable[str] = ()) -> pd.D
         "reason": pd.Categorical([replica.reason for replica in all_replicas]),
     }
     columns |= _metrics([record.metrics for record in records], sizes)
-    for score in scores:
-        variant = ScoreVariant.of_part(score)
-        by_score = [record.variants.get(variant, {}) for record in records]
-        columns |= {score_column(score, m): v for m, v in _metrics(by_score, sizes).items()}
+    for variant in variants:
+        by_variant = [record.variants.get(variant, {}) for record in records]
+        columns |= {score_column(variant, m): v for m, v in _metrics(by_variant, sizes).items()}
     return pd.DataFrame(columns)
 
 
-def score_column(score: str, metric: Metric | str) -> str:
-    """The column of a metric by a part of the score."""
-    return f"{score} {metric}"
+def score_column(variant: ScoreVariant, metric: Metric | str) -> str:
+    """The column of a metric by a score variant."""
+    return f"{variant} {metric}"
 
 
 def _metrics(records: Sequence[Metrics], sizes: Sequence[int]) -> dict[str, np.ndarray]:
@@ -106,14 +106,18 @@ def _metrics(records: Sequence[Metrics], sizes: Sequence[int]) -> dict[str, np.n
     return {str(metric): column for metric, column in columns.items()}
 
 
-def by_seed(table: pd.DataFrame) -> pd.Series:
-    """Test AUROC of each seed for which every class is complete: the mean over classes.
+def by_seed(table: pd.DataFrame, metric: str = AUROC) -> pd.Series:
+    """A metric of each seed for which every class is complete: the mean over classes.
 
     Args:
-        table: of the replicas of one configuration, with the columns task, seed, state and
-            test_auroc.
+        table: the replicas of one configuration, with the columns task, seed and state; empty
+            result if the metric is no column.
+        metric: name of the column.
     """
-    return by_trial_and_seed(table.assign(number=0)).sum(axis=0, min_count=1).dropna()
+    if metric not in table:
+        return pd.Series(dtype=float)
+    by_trial = by_trial_and_seed(table.assign(number=0), metric)
+    return by_trial.sum(axis=0, min_count=1).dropna()
 
 
 def by_trial_and_seed(table: pd.DataFrame, metric: str = AUROC) -> pd.DataFrame:

@@ -6,29 +6,20 @@ claim: `quotes` names the kind, `QUOTATIONS` holds how each kind is found.
 """
 
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from typing import Any, Literal, NamedTuple, cast
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, NamedTuple
+
+import pandas as pd
 
 from analysis import frame
-from analysis.document.format import short
+from analysis.document.format import count, short
 from analysis.stats.estimates import Estimate, estimate
 from analysis.study import StudyRecords
 from analysis.trials import unchanged_trials
-from tune_ad.search.selection import RULES, mean, ranked
-from tune_ad.storage.metric import TEST_AUROC, Metric, Values
+from tune_ad.search.selection import RULES, ranked
+from tune_ad.storage.metric import TEST_AUROC, Metric, ScoreVariant
 from tune_ad.storage.records import TrialRecord
 
-COLLAPSED = str(Metric("test", "collapsed"))
-Quotes = Literal["winner", "oracle", "defaults", "strata", "configurations", "single"]
-"""The kind of number that a study quotes.
-
-- winner: the configuration that the rule selected, trained again on fresh seeds.
-- oracle: the trial with the best test AUROC, which is optimistic.
-- defaults: each baseline with its default parameters, where a plan varies them.
-- strata: the same in each stratum of the claim that the study tests.
-- configurations: every configuration of a list.
-- single: the one configuration of each baseline.
-"""
 NOTHING = "nothing"
 NOT_SELECTED = "Nothing was selected: every configuration was fixed before the run."
 
@@ -80,6 +71,18 @@ class Result(NamedTuple):
         """What selected the configuration, as a sentence."""
         return NOT_SELECTED if self.rule == NOTHING else f"Selected by {self.rule}."
 
+    @property
+    def so_far(self) -> str:
+        """Progress of an unfinished evaluation, in words; empty if it is finished."""
+        if self.seeds >= self.planned:
+            return ""
+        return f"so far {self.seeds} of {count(self.planned, 'fresh seed')}"
+
+    @property
+    def failures(self) -> str:
+        """The number of failed seeds, in words; empty without any."""
+        return f"{self.failed} of {count(self.seeds, 'seed')} failed" if self.failed else ""
+
 
 class _Tested(NamedTuple):
     """A configuration with the records of its test.
@@ -111,17 +114,6 @@ class Quotation(NamedTuple):
     find: Callable[[StudyRecords], list[_Tested]]
 
 
-def quotes(study: StudyRecords) -> Quotes:
-    """The kind of number that a study may quote.
-
-    A study in which nothing is chosen quotes the defaults of its baselines as soon as it has more
-    trials than baselines.
-    """
-    stored = cast(Quotes, study.quotes)
-    single = study.chooses or len(study.trials) <= len(study.baselines)
-    return "single" if single and stored not in ("winner", "oracle") else stored
-
-
 def results(study: StudyRecords) -> list[Result]:
     """The numbers that a study may quote; empty while there are none.
 
@@ -130,7 +122,7 @@ def results(study: StudyRecords) -> list[Result]:
     """
     if study.whole:
         return []
-    quotation = QUOTATIONS[quotes(study)]
+    quotation = QUOTATIONS[study.quotes]
     rule = RULES[study.rule].title if quotation.selected else NOTHING
     return [_result(study, quotation.source, rule, tested) for tested in quotation.find(study)]
 
@@ -143,7 +135,7 @@ def why_nothing(study: StudyRecords) -> str:
         return "no trial is complete" if study.trials else "no trial has ended"
     if not study.chooses:
         return "no baseline was tested with its default parameters"
-    if not study.budget["evaluation_seeds"]:
+    if study.quotes != "winner":
         return (
             "its budget does not train the winner again on fresh seeds, and a trial was selected "
             "among several"
@@ -199,7 +191,7 @@ def _each_of(records: Sequence[TrialRecord]) -> list[_Tested]:
     return [_Tested(record, [record]) for record in records]
 
 
-QUOTATIONS: Mapping[Quotes, Quotation] = {
+QUOTATIONS: Mapping[str, Quotation] = {
     "winner": Quotation("the winner, trained again on fresh seeds", True, _winner),
     "oracle": Quotation(
         "the trial with the best test AUROC, which is optimistic", True, _best_on_test
@@ -213,16 +205,24 @@ QUOTATIONS: Mapping[Quotes, Quotation] = {
     "configurations": Quotation("every configuration of the list", False, _every_configuration),
     "single": Quotation("the only configuration of the baseline", False, _only_configuration),
 }
-"""How the numbers of each kind are found."""
+"""How the results of each kind are found, by the kind that `study.json` stores as `quotes`."""
 
 
 def _result(study: StudyRecords, source: str, rule: str, tested: _Tested) -> Result:
-    columns = ["task", "seed", "state", frame.AUROC, COLLAPSED]
-    table = frame.replicas(tested.records).reindex(columns=columns)
+    variants = list(dict.fromkeys(variant for r in tested.records for variant in r.variants))
+    table = frame.replicas(tested.records, variants)
     by_seed, seeds = frame.by_seed(table), table["seed"].nunique()
     complete = table[table["seed"].isin(by_seed.index)]
-    configuration, outsiders = tested.configuration, _outsiders(tested.records)
+    configuration = tested.configuration
     task = tested.records[0].replicas[0].task
+    outsiders = {
+        metric.outsider: {"score": estimate(list(frame.by_seed(table, str(metric))))}
+        | _by_variant(table, variants, metric)
+        for metric in dict.fromkeys(
+            metric for record in tested.records for metric in record.metrics
+        )
+        if metric.outsider and metric.is_test_auroc
+    }
     return Result(
         baseline=configuration.baseline,
         label=tested.label or configuration.baseline,
@@ -233,14 +233,14 @@ def _result(study: StudyRecords, source: str, rule: str, tested: _Tested) -> Res
             str(task): estimate(list(rows[frame.AUROC]))
             for task, rows in complete.groupby("task", observed=True)
         },
-        variants=_variants(tested.records, TEST_AUROC),
+        variants=_by_variant(table, variants, TEST_AUROC),
         outsiders=outsiders,
         against=study.title_against(task, next(iter(outsiders))) if outsiders else "",
         params={name: configuration.params[name] for name in configuration.searched},
         seeds=seeds,
         planned=tested.planned or seeds,
         failed=seeds - len(by_seed),
-        collapsed=int((complete[COLLAPSED] == 1).sum()),
+        collapsed=sum(map(frame.models_collapsed, tested.records)),
         identity=configuration.identity,
         tested=tuple(tested.records),
         titles={
@@ -251,43 +251,9 @@ def _result(study: StudyRecords, source: str, rule: str, tested: _Tested) -> Res
     )
 
 
-def _outsiders(records: Sequence[TrialRecord]) -> dict[str, dict[str, Estimate]]:
-    """AUROC of every score against every outsider set, one value per seed."""
-    metrics = dict.fromkeys(metric for record in records for metric in record.metrics)
-    return {
-        metric.outsider: {
-            "score": estimate(_per_seed(records, [r.metrics.get(metric, []) for r in records])),
-            **_variants(records, metric),
-        }
-        for metric in metrics
-        if metric.outsider and metric._replace(outsider="") == TEST_AUROC
-    }
-
-
-def _variants(records: Sequence[TrialRecord], metric: Metric) -> dict[str, Estimate]:
-    """A metric of each score variant, averaged over classes, one value per seed."""
-    variants = dict.fromkeys(variant for record in records for variant in record.variants)
-    values = {
-        str(variant): _per_seed(
-            records, [r.variants.get(variant, {}).get(metric, []) for r in records]
-        )
-        for variant in variants
-    }
-    return {name: estimate(per_seed) for name, per_seed in values.items() if per_seed}
-
-
-def _per_seed(records: Sequence[TrialRecord], values: Sequence[Values]) -> list[float]:
-    """The mean over classes of each seed that has a number for all of them."""
-    pairs = zip(records, values, strict=True)
-    return [value for record, numbers in pairs for value in _means(record, numbers)]
-
-
-def _means(record: TrialRecord, values: Values) -> Iterator[float]:
-    """The means of one record, by seed; none where it has no numbers."""
-    if not len(values):
-        return
-    for seed in sorted({replica.seed for replica in record.replicas}):
-        pairs = zip(values, record.replicas, strict=True)
-        average = mean([value for value, replica in pairs if replica.seed == seed])
-        if average is not None:
-            yield average
+def _by_variant(
+    table: pd.DataFrame, variants: Sequence[ScoreVariant], metric: Metric
+) -> dict[str, Estimate]:
+    """A metric by each score variant that has it, averaged over classes, one value per seed."""
+    by_seed = {str(v): frame.by_seed(table, frame.score_column(v, metric)) for v in variants}
+    return {name: estimate(list(values)) for name, values in by_seed.items() if len(values)}

@@ -100,7 +100,7 @@ class StudyRecords:
 
     @property
     def quotes(self) -> str:
-        """Which trials are quoted once all have ended, as `tune_ad.search.study.Study.quotes`."""
+        """Which results are reported, as in `tune_ad.search.study.Study.quotes`."""
         return str(self.search["quotes"])
 
     @property
@@ -191,9 +191,8 @@ class StudyRecords:
 
     @cached_property
     def _titles(self) -> dict[str, str]:
-        titles = {name: task["title"] for name, task in self.tasks.items() if task.get("title")}
-        uses = Counter(titles.values())
-        return {name: title for name, title in titles.items() if uses[title] == 1}
+        titles = {name: task.get("title") for name, task in self.tasks.items()}
+        return unique_titles({name: title for name, title in titles.items() if title})
 
     def task_title(self, name: str) -> str:
         """The title by which people know a task, such as "cifar10/airplane" for "cifar10/0".
@@ -239,3 +238,9 @@ class StudyRecords:
     def fresh_replicas(self) -> pd.DataFrame:
         """One row per replica of the evaluation, as in `frame.replicas`."""
         return frame.replicas(self.evaluation)
+
+
+def unique_titles(titles: Mapping[str, str]) -> dict[str, str]:
+    """The titles by the names of their tasks, without those that several tasks have."""
+    uses = Counter(titles.values())
+    return {name: title for name, title in titles.items() if uses[title] == 1}

@@ -49,6 +49,15 @@ def count(number: int, noun: str) -> str:
     return f"{number:,} {noun}{'es' if noun.endswith('s') else 's'}"
 
 
+def p_text(p: float) -> str:
+    """The p of a test with two significant digits; "none" for NaN, no test.
+
+    >>> p_text(0.0312), p_text(1.0), p_text(math.nan)
+    ('0.031', '1', 'none')
+    """
+    return "none" if math.isnan(p) else f"{p:.2g}"
+
+
 class Unit(NamedTuple):
     """How numbers of one kind are written.
 

@@ -13,7 +13,7 @@ from analysis.document import theme
 from analysis.quoted import Result
 from analysis.study import StudyRecords
 
-MOST = 10  # tasks in one figure
+MOST_PANELS = 10  # tasks in one figure
 COLUMNS = 2
 NORMAL, REST = "normal", "rest"
 
@@ -64,7 +64,7 @@ def histograms(study: StudyRecords, result: Result) -> ResultHistograms:
     complete = [record for record in result.tested if record.state == "complete"]
     record = min(complete or result.tested, key=lambda tested: tested.replicas[0].seed)
     seed = record.replicas[0].seed
-    key = seed if study.budget["evaluation_seeds"] else None
+    key = seed if study.quotes == "winner" else None
     path = study.folder.details(record.identity, key).relative_to(study.folder.path)
     try:
         details = study.folder.read_details(record.identity, key)
@@ -104,7 +104,7 @@ def _title(study: StudyRecords, stored: Mapping[str, Any]) -> str:
 
 def draw_histograms(histograms: Sequence[ScoreHistogram]) -> Figure:
     """One small panel per task, at most ten; steps of the density, one colour per group."""
-    shown = list(histograms)[:MOST]
+    shown = list(histograms)[:MOST_PANELS]
     columns = min(COLUMNS, len(shown))
     rows = math.ceil(len(shown) / columns)
     canvas = theme.canvas(0.5 + 1.5 * rows if rows > 1 else 2.6, rows, columns)

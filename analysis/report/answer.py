@@ -4,7 +4,7 @@ import math
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 
-from analysis.document.format import PERCENTAGE_POINTS, count, short
+from analysis.document.format import PERCENTAGE_POINTS, count, p_text, short
 from analysis.questions.ablation import Effect
 from analysis.questions.claims.verdict_blocks import conclusions
 from analysis.quoted import Result, why_nothing
@@ -83,15 +83,11 @@ def _over(results: Sequence[Result]) -> str:
 
 def _faults(result: Result) -> str:
     """What a reader must know beside the number."""
-    faults = ""
-    if result.seeds < result.planned:
-        faults += f"; so far {result.seeds} of {result.planned} fresh seeds"
-    if result.failed:
-        faults += f"; {result.failed} of {result.seeds} seeds failed"
+    faults = [result.so_far, result.failures]
     if result.collapsed:
         models = count(result.collapsed, "model")
-        faults += f"; {models} collapsed (one score for every image, but for rounding)"
-    return faults
+        faults.append(f"{models} collapsed (the same score for every image)")
+    return "".join(f"; {fault}" for fault in filter(None, faults))
 
 
 def _ranking(findings: Findings) -> Iterator[str]:
@@ -125,7 +121,9 @@ def _significance(effect: Effect) -> str:
     if math.isnan(effect.verdict.p):
         return f"not tested ({effect.verdict.reason})"
     unsure = effect.verdict.tone == "unsure"
-    return f"p = {effect.verdict.p:.2g} ({'not significant' if unsure else effect.verdict.tone})"
+    return (
+        f"p = {p_text(effect.verdict.p)} ({'not significant' if unsure else effect.verdict.tone})"
+    )
 
 
 def _listed(title: str, lines: Sequence[str]) -> str:

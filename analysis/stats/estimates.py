@@ -17,7 +17,7 @@ SIGNIFICANCE = 0.05
 LEAST_PAIRS = 6  # seeds that a test over seeds, or an interval by the bootstrap, needs
 LEAST_SEEDS = 3  # seeds that a test over class x seed, or against published numbers, needs
 MARGIN = 0.02  # largest difference of AUROC that counts as none
-RESAMPLES = 5_000
+BOOTSTRAP_RESAMPLES = 5_000
 
 
 class Estimate(NamedTuple):
@@ -144,7 +144,7 @@ def percentile_interval(
     interval = stats.bootstrap(
         samples,
         statistic,
-        n_resamples=RESAMPLES,
+        n_resamples=BOOTSTRAP_RESAMPLES,
         batch=500,
         vectorized=True,
         confidence_level=LEVEL,

@@ -9,6 +9,7 @@ from scipy import stats
 from statsmodels.stats.multitest import multipletests
 from statsmodels.stats.weightstats import DescrStatsW
 
+from analysis.document.format import count, p_text
 from analysis.stats.estimates import (
     ALIKE,
     LEAST_PAIRS,
@@ -199,13 +200,15 @@ def _too_few(n: int, unit: str) -> str:
         return ""
     if n == 0:
         return f"n = 0 {unit}s: nothing to test; {LEAST_PAIRS} are needed"
-    units, smallest = f"{unit}{'s' if n > 1 else ''}", f"{smallest_p(n):.3g}"
-    return f"n = {n} {units}: the smallest two-sided p is {smallest}; {LEAST_PAIRS} are needed"
+    smallest = p_text(smallest_p(n))
+    return (
+        f"n = {count(n, unit)}: the smallest two-sided p is {smallest}; {LEAST_PAIRS} are needed"
+    )
 
 
 def _too_few_seeds(n: int) -> str:
     return (
-        f"n = {n} paired seed{'s' if n > 1 else ''}: classes of one seed are no evidence of "
+        f"n = {count(n, 'paired seed')}: classes of one seed are no evidence of "
         f"another; a test over class and seed needs {LEAST_SEEDS} seeds"
     )
 
@@ -217,7 +220,7 @@ def _too_few_for_family(n: int, m: int) -> str:
     needed = max(LEAST_PAIRS, 1 + math.ceil(math.log2(m / SIGNIFICANCE)))
     return (
         f"n = {n} pairs in each of {m} tests: the smallest p after Holm is "
-        f"{min(1.0, smallest):.2g}; {needed} are needed"
+        f"{p_text(min(1.0, smallest))}; {needed} are needed"
     )
 
 
@@ -248,7 +251,7 @@ def _drawn_flip_p(values: np.ndarray) -> float:
 
 def _decide(test: Paired, p: float, m: int) -> HolmDecision:
     family = "" if m == 1 else f" after Holm over {m} tests"
-    reason = f"{test.test}, n = {test.n}: p = {p:.2g}{family}"
+    reason = f"{test.test}, n = {test.n}: p = {p_text(p)}{family}"
     if p > SIGNIFICANCE or test.difference.mean == 0:
         return HolmDecision(p, "unsure", f"{reason}; no difference shown")
     tone: Literal["better", "worse"] = "better" if test.difference.mean > 0 else "worse"

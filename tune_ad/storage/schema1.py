@@ -171,6 +171,8 @@ def _quotes(asked: Mapping[str, Any]) -> str:
         return "winner"
     if asked["selection"] == "oracle":
         return "oracle"
+    if asked["chooses"] or asked["budget"]["trials"] <= len(asked["baselines"]):
+        return "single"
     if asked["claim"]:
         return "strata"
     return str(asked["plan"]["traits"]["quotes"])

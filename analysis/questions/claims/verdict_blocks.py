@@ -17,6 +17,7 @@ from analysis.document.format import (
     count,
     file_name,
     interval_text,
+    p_text,
 )
 from analysis.questions.claims.evidence import Evidence
 from analysis.questions.claims.models import SuiteModels, bits_cell, metric_text, without_plateau
@@ -255,7 +256,7 @@ def _deciding_test(stratum: Stratum) -> Cell | str:
 def _test(test: Equivalence, equivalent: bool) -> Cell:
     if test.refusal:
         return Cell("refused", note=test.refusal)
-    text = f"{interval_text(test.low, test.high, PERCENTAGE_POINTS)}, p = {test.p:.2g}"
+    text = f"{interval_text(test.low, test.high, PERCENTAGE_POINTS)}, p = {p_text(test.p)}"
     return Cell(text, test.p, "alike" if equivalent else "")
 
 

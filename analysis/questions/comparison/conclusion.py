@@ -13,7 +13,7 @@ from analysis.questions.comparison.contenders import (
 )
 
 MOST_NAMED = 6  # pairs, and 3 classes of a study, that are named one by one
-PLAIN = {DETERMINISTIC: "pairs of deterministic methods are not tested"}
+REASON_OF_MANY = {DETERMINISTIC: "pairs of deterministic methods are not tested"}
 ByStudy = Mapping[str, Sequence[Contender]]
 """What each study quotes, by the study's label; empty where it quotes nothing."""
 
@@ -34,7 +34,7 @@ def not_tested(contrasts: Sequence[Contrast], by_study: ByStudy) -> Iterator[str
     by_reason: dict[str, list[Contrast]] = {}
     for contrast in contrasts:
         if math.isnan(contrast.decision.p):
-            reason = PLAIN.get(contrast.decision.reason, contrast.decision.reason)
+            reason = REASON_OF_MANY.get(contrast.decision.reason, contrast.decision.reason)
             by_reason.setdefault(reason, []).append(contrast)
     for reason, pairs in by_reason.items():
         if len(pairs) > MOST_NAMED:

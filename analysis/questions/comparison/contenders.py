@@ -84,12 +84,11 @@ class ClassContrast(NamedTuple):
 def contender(label: str, result: Result, study: str = "") -> Contender:
     """A result with its values per class and seed."""
     replicas = frame.replicas(result.tested)
-    if "test_auroc" not in replicas:
+    if frame.AUROC not in replicas:
         return Contender(label, result, pd.DataFrame(), study)
-    tasks = replicas["task"].astype(str)
-    aurocs = replicas["test_auroc"].where(replicas["state"] == "complete")
-    wide = aurocs.groupby([tasks, replicas["seed"]]).first().unstack("seed")
-    return Contender(label, result, wide.loc[tasks.unique()].dropna(axis="columns"), study)
+    by_task: pd.DataFrame = frame.cells(replicas.assign(number=0)).T[0].unstack("seed")
+    by_task = by_task.loc[replicas["task"].astype(str).unique()]
+    return Contender(label, result, by_task.dropna(axis="columns"), study)
 
 
 def by_mean(contenders: Sequence[Contender]) -> list[Contender]:

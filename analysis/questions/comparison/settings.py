@@ -40,7 +40,7 @@ def caveats(differences: pd.DataFrame, unlike_tasks: Collection[str]) -> Iterato
         differences: the differences as `setting_differences` returns them.
         unlike_tasks: names of tasks that are not the same task in all studies.
     """
-    differing = list(zip(differences["part"], differences["setting"], strict=True))
+    differing = [(str(row[0]), str(row[1])) for row in differences.itertuples(index=False)]
     if budget := [name for part, name in differing if part == "budget" or name == "pruning"]:
         yield (
             f"The budgets differ ({', '.join(budget)}): a difference in results may come from "

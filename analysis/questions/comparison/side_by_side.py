@@ -1,14 +1,13 @@
 """Contenders as tables: their numbers with mean ranks, and their pairs with tests."""
 
 import math
-from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 
 import pandas as pd
 
 from analysis.document.blocks import Cell, Table
-from analysis.document.format import PERCENTAGE_POINTS, count
+from analysis.document.format import PERCENTAGE_POINTS, count, p_text
 from analysis.questions.comparison.contenders import (
     ClassContrast,
     Contender,
@@ -18,9 +17,9 @@ from analysis.questions.comparison.contenders import (
     class_contrasts,
     class_means,
 )
-from analysis.quoted import Result
 from analysis.stats.aggregates import iqm, mean_ranks
 from analysis.stats.estimates import LEAST_PAIRS, Estimate
+from analysis.study import unique_titles
 
 LEAST_RANKED = 3  # methods, and classes that all of them have, from which mean ranks are shown
 MOST_PAIRS = 6  # that are shown class by class
@@ -59,8 +58,7 @@ def task_titles(contenders: Sequence[Contender]) -> dict[str, str]:
     titles: dict[str, str] = {}
     for contender in reversed(contenders):
         titles |= contender.result.titles
-    uses = Counter(titles.values())
-    return {name: title for name, title in titles.items() if uses[title] == 1}
+    return unique_titles(titles)
 
 
 def _titled(table: Table, titles: Mapping[str, str]) -> Table:
@@ -99,13 +97,6 @@ def results_table(contenders: Sequence[Contender], name: str) -> Table:
     caption += "".join(f" {note}." for contender in contenders for note in _faults(contender))
     shown = pd.DataFrame([_row(contender, classes, title, ranks) for contender in contenders])
     return Table(name, shown, caption, pd.DataFrame(_data(contenders, title)))
-
-
-def so_far(result: Result) -> str:
-    """How far the evaluation of a result is that has not ended; empty where it has."""
-    if result.seeds >= result.planned:
-        return ""
-    return f"so far {result.seeds} of {count(result.planned, 'fresh seed')}"
 
 
 def pairs_table(contrasts: Sequence[Contrast], name: str) -> Table:
@@ -165,11 +156,8 @@ def _ranks(contenders: Sequence[Contender]) -> dict[str, float]:
 
 def _faults(contender: Contender) -> Iterable[str]:
     """What a reader must know of the numbers of a contender."""
-    result = contender.result
-    if result.failed:
-        yield f"{contender.label}: {result.failed} of {result.seeds} seeds failed"
-    if unfinished := so_far(result):
-        yield f"{contender.label}: {unfinished}"
+    for fault in filter(None, (contender.result.failures, contender.result.so_far)):
+        yield f"{contender.label}: {fault}"
 
 
 def _row(
@@ -182,7 +170,7 @@ def _row(
         **{task: _auroc(by_class[task]) if task in by_class else "" for task in classes},
         "mean": _auroc(contender.result.auroc),
         **({"mean rank": _rank(ranks.get(contender.label, math.nan))} if ranks else {}),
-        "IQM": "" if middle is None else Cell(middle.mean_interval(), middle.mean),
+        "IQM": "" if middle is None else middle.interval_cell(),
         "n": contender.result.auroc.n,
     }
 
@@ -218,7 +206,7 @@ def _pair_row(contrast: Contrast) -> dict[str, object]:
         "second": contrast.second,
         "P(first > second)": Cell(f"{improvement.mean_interval()} %", improvement.mean),
         "difference": _difference(contrast),
-        "p (Holm)": "none" if math.isnan(p) else Cell(f"{p:.2g}", p),
+        "p (Holm)": Cell(p_text(p), p),
         "classes": contrast.classes,
         "n": contrast.paired.difference.n,
     }
@@ -229,9 +217,7 @@ def _pair_data(contrast: Contrast) -> dict[str, object]:
         "first": contrast.first,
         "second": contrast.second,
         "classes": contrast.classes,
-        "probability": contrast.improvement.mean,
-        "probability low": contrast.improvement.low,
-        "probability high": contrast.improvement.high,
+        **contrast.improvement.columns("probability"),
         **contrast.paired.difference._asdict(),
         "cells": contrast.paired.n,
         "p": contrast.paired.p,

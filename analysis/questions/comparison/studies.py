@@ -19,7 +19,7 @@ from analysis.questions.comparison.contenders import (
     every_pair,
 )
 from analysis.questions.comparison.settings import caveats, differing_tasks, setting_differences
-from analysis.questions.comparison.side_by_side import comparison_tables, so_far
+from analysis.questions.comparison.side_by_side import comparison_tables
 from analysis.quoted import Result, results, why_nothing
 from analysis.stats.estimates import LEAST_PAIRS, bootstrap, seeds_alike
 from analysis.study import StudyRecords
@@ -173,7 +173,7 @@ def _quote(study: StudyRecords, contender: Contender) -> dict[str, object]:
         "baseline": result.label,
         "test AUROC": Cell(str(result.auroc), result.auroc.mean),
         "bootstrap": _bootstrap_interval(result),
-        "seeds": f"{so_far(result) or result.seeds}{failed}",
+        "seeds": f"{result.so_far or result.seeds}{failed}",
         "classes": len(result.classes),
         "what was tested": result.source,
         "selected by": result.rule,
@@ -212,7 +212,7 @@ def _not_tested(notes: _Notes) -> list[Text]:
 def _summary(contenders: Sequence[Contender], notes: _Notes) -> str:
     """What each study quotes, what was tested between them, and what could not be."""
     quotes = [
-        "; ".join(filter(None, (f"{one.label}: {one.result.auroc}", so_far(one.result))))
+        "; ".join(filter(None, (f"{one.label}: {one.result.auroc}", one.result.so_far)))
         for one in contenders
     ]
     quotes += [f"{name}: no test AUROC, {why}" for name, why in notes.silent.items()]

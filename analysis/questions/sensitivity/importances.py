@@ -20,12 +20,12 @@ from analysis.document.theme import FAINT, INK, canvas, colour
 from analysis.questions.sensitivity.observations import Observations, proposed_adaptively
 from tune_ad.errors import DegenerateInputError
 
-MOST = 300
+MOST_TRIALS = 300
 """The largest number of trials that is analysed: one fANOVA of 1,000 takes half a minute."""
 FEWEST = 10
 """The smallest number of trials from which importances are computed."""
 RESAMPLES = 20
-TREES = 16
+FANOVA_TREES = 16
 EVALUATORS = ("fANOVA", "PED-ANOVA")
 ABOVE, BELOW, BETWEEN = "above noise", "not distinguishable from noise", "undecided"
 CHANCE = "(a random number)"  # no parameter has such a name
@@ -144,7 +144,7 @@ def trials_used(observations: Observations) -> Text:
 
 
 def importances(observations: Observations, seed: int = 0) -> Importances:
-    """The importances by fANOVA and PED-ANOVA from at most `MOST` trials, with intervals.
+    """The importances by fANOVA and PED-ANOVA from at most `MOST_TRIALS` trials, with intervals.
 
     PED-ANOVA's quantile is a tenth, or the share that holds five trials if that is larger, but at
     most a half. Resamples are drawn with replacement.
@@ -162,7 +162,7 @@ def importances(observations: Observations, seed: int = 0) -> Importances:
     """
     if why := refusal(observations):
         raise DegenerateInputError(why)
-    used, rng = observations.subsample(MOST, seed), np.random.default_rng(seed)
+    used, rng = observations.subsample(MOST_TRIALS, seed), np.random.default_rng(seed)
     quantile = max(0.1, min(0.5, 5 / used.n))
     samples = [np.arange(used.n), *(_resample(used.values, rng) for _ in range(RESAMPLES))]
     studies = [_study(used, rows, rng.random(used.n)) for rows in samples]
@@ -268,7 +268,7 @@ def _study(observations: Observations, rows: np.ndarray, numbers: np.ndarray) ->
 
 def _fanova(study: optuna.Study, names: Sequence[str], seed: int) -> list[float]:
     """Shares of variance of the parameters and, last, of the random number."""
-    shares = FanovaImportanceEvaluator(n_trees=TREES, seed=seed).evaluate(study)
+    shares = FanovaImportanceEvaluator(n_trees=FANOVA_TREES, seed=seed).evaluate(study)
     return [shares[name] for name in (*names, CHANCE)]
 
 

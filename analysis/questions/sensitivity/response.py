@@ -7,7 +7,7 @@ from analysis.study import StudyRecords
 from tune_ad.search.selection import RULES
 from tune_ad.storage.metric import Metric
 
-PLAIN = Unit(1, ".4g")
+FOUR_DIGITS = Unit(1, ".4g")
 
 
 class Response(NamedTuple):
@@ -28,7 +28,7 @@ class Response(NamedTuple):
     @property
     def unit(self) -> Unit:
         """How its values are written."""
-        return PERCENT if self.percent else PLAIN
+        return PERCENT if self.percent else FOUR_DIGITS
 
     @property
     def axis(self) -> str:

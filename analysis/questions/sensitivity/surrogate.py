@@ -13,7 +13,7 @@ from sklearn.ensemble import RandomForestRegressor
 from sklearn.inspection import permutation_importance
 from sklearn.model_selection import KFold
 
-from analysis.questions.sensitivity.importances import MOST, refusal
+from analysis.questions.sensitivity.importances import MOST_TRIALS, refusal
 from analysis.questions.sensitivity.observations import Observations, encode
 from tune_ad.errors import DegenerateInputError
 
@@ -21,7 +21,7 @@ TRUSTED = 0.3
 """The out-of-bag R2 from which the surrogate is trusted."""
 TREES = 200
 FEW_TREES = 50  # of a forest that is fitted to a part or a resample of the trials
-RESAMPLES = 20
+RESAMPLED_FORESTS = 20
 FOLDS = 5
 
 
@@ -55,7 +55,7 @@ class Surrogate(NamedTuple):
 
 
 def fit(observations: Observations, seed: int = 0) -> Surrogate:
-    """Fit the surrogate to at most `MOST` trials.
+    """Fit the surrogate to at most `MOST_TRIALS` trials.
 
     Args:
         observations: the trials.
@@ -66,7 +66,7 @@ def fit(observations: Observations, seed: int = 0) -> Surrogate:
     """
     if why := refusal(observations):
         raise DegenerateInputError(why)
-    used = observations.subsample(MOST, seed)
+    used = observations.subsample(MOST_TRIALS, seed)
     inputs = used.encoded()
     forest = _forest(TREES, seed, oob_score=True).fit(inputs, used.values)
     return Surrogate(
@@ -108,7 +108,7 @@ def resampled_forests(surrogate: Surrogate) -> list[RandomForestRegressor]:
     rng = np.random.default_rng(surrogate.seed)
     inputs, values = surrogate.inputs, surrogate.observations.values
     forests = []
-    for k in range(RESAMPLES):
+    for k in range(RESAMPLED_FORESTS):
         rows = rng.integers(0, len(values), len(values))
         forest = _forest(FEW_TREES, surrogate.seed + 1 + k)
         forests.append(forest.fit(inputs[rows], values[rows]))

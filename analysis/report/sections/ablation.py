@@ -5,7 +5,7 @@ from functools import partial
 import pandas as pd
 
 from analysis.document.blocks import Block, Cell, Figure, Section, Table, Text
-from analysis.document.format import PERCENTAGE_POINTS, count, file_name, short
+from analysis.document.format import PERCENTAGE_POINTS, count, file_name, p_text, short
 from analysis.questions.ablation import Effect, auroc, draw_effects, missing_changes
 from analysis.report.findings import Findings
 from analysis.stats.estimates import Estimate, estimate
@@ -84,7 +84,6 @@ def _missing(study: StudyRecords, effects: list[Effect]) -> str:
 
 
 def _row(effect: Effect) -> dict[str, object]:
-    decided = effect.verdict.p == effect.verdict.p
     return {
         "baseline": effect.baseline,
         "change": f"{effect.parameter} = {short(effect.value)} (from {short(effect.reference)})",
@@ -95,7 +94,7 @@ def _row(effect: Effect) -> dict[str, object]:
             effect.verdict.tone,
             effect.verdict.reason,
         ),
-        "p (Holm)": Cell(f"{effect.verdict.p:.3g}", effect.verdict.p) if decided else "none",
+        "p (Holm)": Cell(p_text(effect.verdict.p), effect.verdict.p),
         "matched trials": effect.pairs,
     }
 
@@ -114,9 +113,7 @@ def _data(effects: list[Effect]) -> pd.DataFrame:
                 "reference": short(effect.reference),
                 "pairs": effect.pairs,
                 "test AUROC": effect.auroc.mean,
-                "difference": effect.difference.mean,
-                "low": effect.difference.low,
-                "high": effect.difference.high,
+                **effect.difference.columns("difference"),
                 "seeds": effect.difference.n,
                 "cells": effect.test.n,
                 "p": effect.test.p,

@@ -158,7 +158,7 @@ def _caption(study: StudyRecords, per_baseline: Sequence[Spread]) -> str:
         for spread in per_baseline
         for reason, n in spread.observations.excluded.items()
     )
-    fresh = "; the quoted number comes from fresh seeds" * bool(study.budget["evaluation_seeds"])
+    fresh = "; the quoted number comes from fresh seeds" * (study.quotes == "winner")
     return (
         f"Distribution of {_response(study).axis} over the configurations that were tried "
         f"({study.plan.title}), mean over replicas; n = configurations, std = over "

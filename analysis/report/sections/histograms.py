@@ -4,7 +4,12 @@ from functools import partial
 
 from analysis.document.blocks import Block, Figure, Section, Text
 from analysis.document.format import count, file_name
-from analysis.questions.histograms import MOST, ResultHistograms, draw_histograms, histograms
+from analysis.questions.histograms import (
+    MOST_PANELS,
+    ResultHistograms,
+    draw_histograms,
+    histograms,
+)
 from analysis.report.findings import Findings
 
 PLACE = 55
@@ -25,9 +30,9 @@ def _block(result: ResultHistograms) -> Block:
         return Text(text, "warning")
     images = "; ".join(
         f"{panel.task}: {', '.join(f'{n:,} {group}' for group, n in panel.counts.items())}"
-        for panel in result.histograms[:MOST]
+        for panel in result.histograms[:MOST_PANELS]
     )
-    more = len(result.histograms) - MOST
+    more = len(result.histograms) - MOST_PANELS
     not_drawn = f" {count(more, 'more class')} not drawn." if more > 0 else ""
     caption = (
         f"Scores of {result.label} on {result.images}, of the models of seed {result.seed} alone, "

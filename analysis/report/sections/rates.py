@@ -16,8 +16,8 @@ from analysis.questions.rates import (
 from analysis.report.findings import Findings
 
 PLACE = 60
-SHOWN = 40
-PARTS = {"test": "test images (normals)", "validation": "held-out normals"}
+MOST_ROWS = 40
+IMAGES = {"test": "test images (normals)", "validation": "held-out normals"}
 
 
 def section(findings: Findings) -> Section | None:
@@ -56,7 +56,7 @@ def _bounds(curves: Sequence[RateDistortionCurve]) -> list[Block]:
         )
         return [Text(text, "note")]
     lines = [
-        f"- {curve.label}, {PARTS[curve.part]}: H ≤ {curve.bound:,.1f} nats per image"
+        f"- {curve.label}, {IMAGES[curve.part]}: H ≤ {curve.bound:,.1f} nats per image"
         for curve in bounded
     ]
     text = (
@@ -70,14 +70,14 @@ def _bounds(curves: Sequence[RateDistortionCurve]) -> list[Block]:
 
 
 def _shown(table: pd.DataFrame) -> pd.DataFrame:
-    shown = table.head(SHOWN).drop(columns="part").astype(object).map(short)
+    shown = table.head(MOST_ROWS).drop(columns="part").astype(object).map(short)
     shown.columns = shown.columns.str.removeprefix("param/")
     return shown
 
 
 def _about(table: pd.DataFrame) -> str:
-    where = ", ".join(PARTS[part] for part in table["part"].unique())
-    first = f" The first {SHOWN} of {len(table):,} rows." if len(table) > SHOWN else ""
+    where = ", ".join(IMAGES[part] for part in table["part"].unique())
+    first = f" The first {MOST_ROWS} of {len(table):,} rows." if len(table) > MOST_ROWS else ""
     return (
         f"Means over replicas (n) on {where}; in nats per image, and in bits per dimension (not "
         "for squared error and L1, which are likelihoods only up to a constant). All complete "

@@ -65,7 +65,7 @@ def _table(study: StudyRecords, chosen: list[RuleChoice]) -> Table:
             "chooses trial": "any" if choice.number is None else choice.number,
             "of": choice.ranked,
             "test AUROC": Cell(choice.auroc.mean_std_interval(), choice.auroc.mean),
-            "regret": Cell(choice.regret.mean_interval(PERCENTAGE_POINTS), choice.regret.mean),
+            "regret": choice.regret.interval_cell(PERCENTAGE_POINTS),
             "n": choice.regret.n,
         }
         for choice in chosen
@@ -76,7 +76,7 @@ def _table(study: StudyRecords, chosen: list[RuleChoice]) -> Table:
 def _left_out(study: StudyRecords, chosen: list[RuleChoice]) -> str:
     """What the caption adds: what is quoted instead, and which trials are not among these."""
     sentences = []
-    if study.budget["evaluation_seeds"]:
+    if study.quotes == "winner":
         sentences.append("The quoted number comes from fresh seeds.")
     elif not study.chooses:
         sentences.append("Nothing was selected here: this is what each rule would have chosen.")

@@ -38,7 +38,7 @@ from analysis.questions.sensitivity.observations import (
     observations,
 )
 from analysis.questions.sensitivity.response import reason
-from analysis.questions.sensitivity.surrogate import RESAMPLES, TRUSTED
+from analysis.questions.sensitivity.surrogate import RESAMPLED_FORESTS, TRUSTED
 from analysis.report.findings import Findings
 from analysis.stats.estimates import LEAST_PAIRS
 from analysis.study import StudyRecords
@@ -116,7 +116,7 @@ def _marginals(sensitivity: BaselineSensitivity) -> Figure:
     )
     lines = (
         "Line and band: the response that the surrogate predicts at each value, averaged over the "
-        f"trials' other parameters; mean and 95 % of {RESAMPLES} forests of resampled trials."
+        f"trials' other parameters; mean and 95 % of {RESAMPLED_FORESTS} forests of resampled trials."
         if surrogate.trusted
         else "Bars: the mean of the trials with that choice, and its 95 % bootstrap interval from "
         f"{LEAST_PAIRS} trials on."

@@ -9,7 +9,7 @@ from analysis.study import StudyRecords
 from tune_ad.search.selection import RULES
 
 PLACE = 80
-SHOWN = 20
+MOST_ROWS = 20
 
 
 def section(findings: Findings) -> Section:
@@ -29,11 +29,11 @@ def _shown(study: StudyRecords) -> pd.DataFrame:
     columns = ["number", "baseline", "state", "objective", "test AUROC", *searched, "seconds"]
     if _ranked(study):
         table = table.sort_values("objective", ascending=False, na_position="last", kind="stable")
-    shown = table[columns].head(SHOWN).astype(object)
+    shown = table[columns].head(MOST_ROWS).astype(object)
     for column in searched:
         shown[column] = shown[column].map(short)
     for column in ("objective", "test AUROC") if RULES[study.rule].is_auroc else ("test AUROC",):
-        shown[column] = table[column].head(SHOWN).map(_per_cent)
+        shown[column] = table[column].head(MOST_ROWS).map(_per_cent)
     shown.columns = shown.columns.str.removeprefix("param/")
     return shown
 
@@ -49,7 +49,7 @@ def _per_cent(auroc: float | None) -> str:
 
 def _caption(study: StudyRecords) -> str:
     trials = len(study.table)
-    more = f" The first {SHOWN} of {trials} trials." if trials > SHOWN else ""
+    more = f" The first {MOST_ROWS} of {trials} trials." if trials > MOST_ROWS else ""
     test = "Test scores are recorded, never used to choose."
     if study.rule == "oracle":
         test = "The selection rule oracle chose by the test AUROC, which is optimistic."

@@ -10,7 +10,7 @@ from analysis.questions.sensitivity.importances import (
     BELOW,
     BETWEEN,
     FEWEST,
-    MOST,
+    MOST_TRIALS,
     draw_importances,
     importances,
     refusal,
@@ -321,13 +321,13 @@ def test_a_resample_in_which_a_parameter_takes_one_value_is_no_obstacle():
 
 
 def test_the_seeds_share_is_of_the_trials_that_are_used(monkeypatch):
-    monkeypatch.setattr("analysis.questions.sensitivity.importances.MOST", 20)
+    monkeypatch.setattr("analysis.questions.sensitivity.importances.MOST_TRIALS", 20)
     observed = observations(sampled(additive, n=40), "PGN")
     used = observed.subsample(20)
     assert importances(observed).noise == seeds_share(used.seeds) != seeds_share(observed.seeds)
 
 
 def test_a_large_study_is_subsampled_and_says_so():
-    observed = observations(sampled(additive, n=MOST + 50), "PGN").subsample(MOST)
-    assert (observed.n, observed.drawn) == (MOST, MOST + 50)
-    assert len(observed.params) == len(observed.seeds) == len(observed.adaptive) == MOST
+    observed = observations(sampled(additive, n=MOST_TRIALS + 50), "PGN").subsample(MOST_TRIALS)
+    assert (observed.n, observed.drawn) == (MOST_TRIALS, MOST_TRIALS + 50)
+    assert len(observed.params) == len(observed.seeds) == len(observed.adaptive) == MOST_TRIALS

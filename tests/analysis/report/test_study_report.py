@@ -259,7 +259,7 @@ def test_a_result_of_collapsed_models_says_so(study):
     (result,) = quoted(folder)
     assert result.collapsed == 1
     summary = write_report(folder.path).summary
-    assert "; 1 model collapsed (one score for every image, but for rounding)" in summary
+    assert "; 1 model collapsed (the same score for every image)" in summary
 
 
 def test_tables_hold_every_record(study):

@@ -7,7 +7,7 @@ from typing import Any, Literal, NamedTuple
 from scipy import stats
 
 from analysis.document.blocks import Tone
-from analysis.document.format import count
+from analysis.document.format import count, p_text
 from analysis.questions.claims.published import MEAN, PublishedCell, PublishedTable
 from analysis.quoted import Result
 from analysis.stats.estimates import ALIKE, LEAST_SEEDS, MARGIN, SIGNIFICANCE, Estimate
@@ -237,8 +237,8 @@ def _decide(comparison: CellComparison, p: float, alike: float, family: int) -> 
         decision = tone
     elif alike <= SIGNIFICANCE:
         tone = "alike"
-        decision = f"within ± {100 * MARGIN:.0f} points (two one-sided tests, p = {alike:.2g})"
-    after = f"p = {p:.2g}" + (f" after Holm over {family} cells" if family > 1 else "")
+        decision = f"within ± {100 * MARGIN:.0f} points (two one-sided tests, p = {p_text(alike)})"
+    after = f"p = {p_text(p)}" + (f" after Holm over {family} cells" if family > 1 else "")
     return comparison._replace(
         adjusted=p,
         equivalence_adjusted=alike,
