@@ -20,7 +20,7 @@ def trials(records: Sequence[TrialRecord]) -> pd.DataFrame:
 
     Columns: number, identity, baseline, detector, state, reason, objective, each rule's value,
     collapsed (models), failed replicas, replicas, parameters (their count), seconds, then every
-    hyperparameter as "param/<name>"; one that a detector lacks is empty.
+    hyperparameter as "param/<name>", which is empty for detectors without it.
     """
     rows = [_trial(record) for record in sorted(records, key=lambda record: record.number)]
     return pd.DataFrame(rows)
@@ -50,10 +50,10 @@ def _trial(record: TrialRecord) -> dict[str, Any]:
 
 
 def models_collapsed(record: TrialRecord) -> int:
-    """The number of models that gave all held-out, or all test, images one score but for rounding.
+    """The number of collapsed models: all validation or all test scores equal up to rounding.
 
     Args:
-        record: of a trial or of the evaluation.
+        record: the record of a trial or of the evaluation.
     """
     metrics = [Metric(part, "collapsed") for part in ("validation", "test")]
     parts = [record.metrics.get(metric, []) for metric in metrics]
@@ -110,9 +110,9 @@ def by_seed(table: pd.DataFrame, metric: str = AUROC) -> pd.Series:
     """A metric of each seed for which every class is complete: the mean over classes.
 
     Args:
-        table: the replicas of one configuration, with the columns task, seed and state; empty
-            result if the metric is no column.
-        metric: name of the column.
+        table: the replicas of one configuration, with the columns task, seed and state; the
+            result is empty if the metric is no column.
+        metric: the name of the column.
     """
     if metric not in table:
         return pd.Series(dtype=float)
@@ -123,11 +123,11 @@ def by_seed(table: pd.DataFrame, metric: str = AUROC) -> pd.Series:
 def by_trial_and_seed(table: pd.DataFrame, metric: str = AUROC) -> pd.DataFrame:
     """A metric of each trial (rows) and seed (columns): the mean over classes.
 
-    NaN where a class of that seed is missing, has failed or lacks the metric.
+    NaN if a class of that seed is missing, has failed or lacks the metric.
 
     Args:
-        table: of replicas, with the columns number, task, seed, state and the metric.
-        metric: name of the column.
+        table: replicas, with the columns number, task, seed, state and the metric.
+        metric: the name of the column.
     """
     values = table[metric].where(table["state"] == "complete")
     groups = values.groupby([table["number"], table["seed"]])
@@ -137,11 +137,11 @@ def by_trial_and_seed(table: pd.DataFrame, metric: str = AUROC) -> pd.DataFrame:
 
 
 def cells(table: pd.DataFrame, metric: str = AUROC) -> pd.DataFrame:
-    """A metric of each trial (rows) for each task and seed (columns); NaN where it failed.
+    """A metric of each trial (rows) for each task and seed (columns); NaN if it failed.
 
     Args:
-        table: as in `by_trial_and_seed`.
-        metric: name of the column.
+        table: replicas as in `by_trial_and_seed`.
+        metric: the name of the column.
     """
     values = table[metric].where(table["state"] == "complete")
     keys = [table["number"], table["task"].astype(str), table["seed"]]
@@ -150,9 +150,9 @@ def cells(table: pd.DataFrame, metric: str = AUROC) -> pd.DataFrame:
 
 
 def variants(records: Sequence[TrialRecord]) -> pd.DataFrame:
-    """One row per trial, score variant and metric: the mean over replicas, and how many there are.
+    """One row per trial, score variant and metric: the mean over replicas, and their number.
 
-    The mean is empty where a replica has failed.
+    The mean is empty if a replica has failed.
     """
     rows = [
         {

@@ -1,8 +1,8 @@
-"""The numbers that a study may quote, and what each rests on.
+"""The results that a study may report, and the records behind them.
 
-A number is quoted only if it did not select the configuration that it describes, or if it says
-that it did (`oracle`). What kind of number that is follows from the study's budget, rule, plan and
-claim: `quotes` names the kind, `QUOTATIONS` holds how each kind is found.
+A result is reported only if it was not used to select its configuration; the exception, `oracle`,
+is marked as optimistic. `study.json` stores the kind of result, which follows from the study's
+budget, rule, plan and claim; `QUOTATIONS` says how each kind is found.
 """
 
 from collections import Counter
@@ -20,32 +20,37 @@ from tune_ad.search.selection import RULES, ranked
 from tune_ad.storage.metric import TEST_AUROC, Metric, ScoreVariant
 from tune_ad.storage.records import TrialRecord
 
+ABOUT_OUTSIDERS = (
+    "Outsider set: an out-of-distribution data set, that is, another one than that of the normal "
+    "images; all its images are anomalies."
+)
 NOTHING = "nothing"
 NOT_SELECTED = "Nothing was selected: every configuration was fixed before the run."
 
 
 class Result(NamedTuple):
-    """The number that a study quotes, and what it rests on.
+    """A reported result and the records behind it.
 
     Attributes:
-        baseline: of the configuration.
-        label: the baseline's name, or the stratum's where a study quotes one number for each.
-        source: what was tested: the winner on fresh seeds, or a trial where nothing was selected.
-        rule: what selected, the title of a rule; "nothing" where every configuration was fixed.
-        auroc: on test images, averaged over classes; one value per seed.
-        classes: the same for each class, by the name of its task.
-        variants: the AUROC, averaged over classes, under other score-time values.
-        outsiders: where other data sets are anomalous, the AUROC against each of them, by the
-            name of the score; "score" is the one of `auroc`, which is against the first.
-        against: what `auroc` sets against each other, in words; empty without outsider sets.
-        params: of the configuration, the searched ones only.
-        seeds: that were tested, failed ones included.
-        planned: seeds that are to be tested; more than `seeds` while that still runs.
-        failed: seeds of which at least one class has no number.
-        collapsed: models that gave every test image one score, but for rounding.
-        identity: of the configuration.
-        tested: the records that the number comes from.
-        titles: of the tasks of `classes` that have one, by their names.
+        baseline: the name of the baseline.
+        label: the baseline's name, or the stratum's if there is one result for each.
+        source: what was tested: the winner on fresh seeds, or a trial if none was selected.
+        rule: the title of the rule that selected the configuration; "nothing" if none did.
+        auroc: test AUROC, averaged over classes; one value per seed.
+        classes: test AUROC of each class, by the name of its task.
+        variants: test AUROC, averaged over classes, by every score variant.
+        outsiders: if other data sets are anomalous, the AUROC against each of these outsider
+            sets, by the name of the score; "score" is the main score, as in `auroc`, which is
+            against the first set.
+        against: the data sets that `auroc` compares, in words; empty without outsider sets.
+        params: the searched parameters of the configuration.
+        seeds: the number of tested seeds, failed ones included.
+        planned: the number of planned seeds; larger than `seeds` while the evaluation runs.
+        failed: the number of seeds of which at least one class has no result.
+        collapsed: the number of collapsed models, as in `frame.models_collapsed`.
+        identity: the hash of the configuration.
+        tested: the records of the test.
+        titles: the titles of the tasks of `classes` that have one, by their names.
     """
 
     baseline: str
@@ -88,10 +93,10 @@ class _Tested(NamedTuple):
     """A configuration with the records of its test.
 
     Attributes:
-        configuration: the trial that ran it.
-        records: of its test; the trial itself where it was not trained again.
-        label: of the result; empty = the name of its baseline.
-        planned: seeds that are to be tested; 0 = those of the records.
+        configuration: the trial of the configuration.
+        records: the records of its test; the trial itself if it was not trained again.
+        label: the label of the result; empty = the name of its baseline.
+        planned: the number of planned seeds; 0 = those of the records.
     """
 
     configuration: TrialRecord
@@ -101,12 +106,12 @@ class _Tested(NamedTuple):
 
 
 class Quotation(NamedTuple):
-    """How the numbers of one kind are found.
+    """How the results of one kind are found.
 
     Attributes:
         source: what was tested, in words.
         selected: whether a rule selected it.
-        find: the configurations with the records of their tests; empty while there are none.
+        find: the function that finds the configurations and the records of their tests.
     """
 
     source: str
@@ -115,10 +120,10 @@ class Quotation(NamedTuple):
 
 
 def results(study: StudyRecords) -> list[Result]:
-    """The numbers that a study may quote; empty while there are none.
+    """The results that a study may report; empty while there are none.
 
-    A trial that a rule selected is never quoted by the number that selected it, save under
-    `oracle`. A study in which nothing is anomalous (`StudyRecords.whole`) has no AUROC.
+    The value that selected a trial is never reported as its result, except under `oracle`. A study
+    without anomalies (`StudyRecords.whole`) has no AUROC.
     """
     if study.whole:
         return []
@@ -128,27 +133,28 @@ def results(study: StudyRecords) -> list[Result]:
 
 
 def why_nothing(study: StudyRecords) -> str:
-    """Why a study quotes no AUROC."""
+    """Why a study has no test AUROC to report."""
     if study.whole:
-        return f"nothing is anomalous in the whole of {study.search['data_set']}"
+        return f"all images of {study.search['data_set']} are normal in this study"
     if not study.complete:
-        return "no trial is complete" if study.trials else "no trial has ended"
+        return "no trial is complete" if study.trials else "no trial has finished"
     if not study.chooses:
         return "no baseline was tested with its default parameters"
     if study.quotes != "winner":
         return (
-            "its budget does not train the winner again on fresh seeds, and a trial was selected "
-            "among several"
+            "a trial was selected among several, but the budget does not train it again on fresh "
+            "seeds"
         )
     if study.stored.get("evaluate") is False:
         return (
-            "the winner was not trained again on fresh seeds (--no-evaluation); --resume does it"
+            "the winner was not trained again on fresh seeds (--no-evaluation); run again with "
+            "--resume to do so"
         )
     return "the winner has not been trained again on fresh seeds yet"
 
 
 def _winner(study: StudyRecords) -> list[_Tested]:
-    """The records of the winner on fresh seeds; those of an earlier winner do not count."""
+    """The records of the winner on fresh seeds; records of an earlier winner are ignored."""
     winner = next(iter(ranked(study.trials, study.rule)), None)
     fresh = [r for r in study.evaluation if winner and r.identity == winner.identity]
     planned = int(study.budget["evaluation_seeds"])

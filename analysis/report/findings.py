@@ -1,4 +1,4 @@
-"""What several sections of a report need, computed once and handed to each of them."""
+"""The results that several sections of a report use, computed once."""
 
 from dataclasses import dataclass
 from functools import cached_property
@@ -14,9 +14,7 @@ from tune_ad.search.claim import Claim
 
 @dataclass(frozen=True)
 class Findings:
-    """The records of a study and what more than one section derives from them.
-
-    Each property is computed when it is first read, and kept.
+    """The records of a study with cached results that several sections use.
 
     Attributes:
         study: the records.
@@ -26,22 +24,22 @@ class Findings:
 
     @cached_property
     def results(self) -> list[Result]:
-        """The numbers that the study may quote, as `quoted.results` finds them."""
+        """The results that the study may report, as in `quoted.results`."""
         return results(self.study)
 
     @cached_property
     def claim(self) -> Claim | None:
-        """The claim that the study tests; None where it declares none, or an invalid one."""
+        """The claim that the study tests; None if it declares none, or an invalid one."""
         return self.study.claim
 
     @cached_property
     def evidence(self) -> list[Evidence]:
-        """The models that the claim is judged by; empty where there is no valid claim."""
+        """The models by which the claim is tested; empty without a valid claim."""
         return evidence(self.study, self.claim) if self.claim else []
 
     @cached_property
     def judgements(self) -> list[Judgement]:
-        """The verdicts on the claim; empty where there is no evidence."""
+        """The verdicts on the claim; empty without evidence."""
         claim = self.claim
         return [judge(claim, evidence) for evidence in self.evidence] if claim else []
 
@@ -60,5 +58,5 @@ class Findings:
 
     @cached_property
     def effects(self) -> list[Effect]:
-        """What each single change of a baseline does; empty where the plan makes none."""
+        """The effects of single changes of a baseline; empty if the plan makes none."""
         return effects(self.study) if self.study.plan.changes_single_parameters else []

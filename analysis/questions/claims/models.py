@@ -167,6 +167,6 @@ def _data(claim: Claim, models: LevelModels) -> dict[str, object]:
         **models.bits.columns("bits per dimension"),
         "unit of bits": models.unit,
         **models.gap.columns("gap"),
-        "plateaus": models.plateaued,
-        "watched": models.monitored,
+        "converged": models.plateaued,
+        "monitored": models.monitored,
     }

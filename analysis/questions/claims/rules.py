@@ -24,6 +24,7 @@ from analysis.questions.claims.strata import (
     slopes,
     strata,
 )
+from analysis.quoted import ABOUT_OUTSIDERS
 from analysis.stats.estimates import LEAST_PAIRS, MARGIN, estimate
 from tune_ad.search.claim import Claim, ClaimKind
 
@@ -69,7 +70,8 @@ class ClaimRules(NamedTuple):
         lines = [f"- {rule.outcome}, if {rule.condition}" for rule in self.rules]
         opening = (
             f"Claim: {self.statement} The verdict follows rules that were fixed before the run: "
-            "for each stratum and each outsider set, the first rule that holds gives the verdict."
+            "for each stratum and each outsider set, the first rule that holds gives the verdict. "
+            f"{ABOUT_OUTSIDERS}"
         )
         return "\n\n".join(filter(None, (opening, ";\n".join(lines) + ".", self.remark)))
 

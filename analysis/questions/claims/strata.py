@@ -245,5 +245,5 @@ def strata(claim: Claim, design: ClaimDesign, table: pd.DataFrame) -> list[Strat
 def _stratum(design: ClaimDesign, name: str, levels: list[Any], table: pd.DataFrame) -> Stratum:
     models = table[table["factor"].isin(levels)]
     if models.duplicated(["factor", "seed"]).any():
-        raise ValueError("there are two models of one level and seed")
+        raise ValueError("two models have the same level and seed")
     return Stratum(design, name, tuple(levels), models)

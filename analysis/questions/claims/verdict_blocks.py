@@ -43,7 +43,7 @@ OUTCOME_TONES: dict[str, Tone] = {
 BITS_CHANGE = Unit(1, "+.3f")
 FIXED = f"{100 * FIXED_AUROC:.0f} %"
 TOST = f"TOST, ± {100 * MARGIN:.0f} points"
-PLACE_OF_LAST = f"last against {100 * CHANCE_AUROC:.0f} % and {FIXED}"
+PLACE_OF_LAST = f"last, compared with {100 * CHANCE_AUROC:.0f} % and {FIXED}"
 
 
 def conclusions(
@@ -85,8 +85,8 @@ def verdict_sentence(verdict: Verdict, title: str) -> str:
         f"AUROC {_interval(stratum.effect, PERCENTAGE_POINTS)} points {design.paired_by}; "
         f"{_interval(stratum.last, PERCENT)} % at "
         f"{design.level_text(stratum.levels[stratum.last_level])}, {place(stratum.last)}; "
-        f"{stratum.unit} of normals {_interval(stratum.bits, BITS_CHANGE)} {design.paired_by} "
-        f"(n = {stratum.n} paired seeds, 95 % intervals)."
+        f"change of {stratum.unit} of normal images: {_interval(stratum.bits, BITS_CHANGE)} "
+        f"{design.paired_by} (n = {stratum.n} paired seeds, 95 % intervals)."
     )
     return " ".join(filter(None, (outcome, numbers, "" if design.axis else _control(stratum))))
 
@@ -163,7 +163,7 @@ def verdict_figure(claim: Claim, evidence: Evidence, verdict: Verdict) -> Figure
     """
     stratum = verdict.stratum
     caption = (
-        f"{evidence.title}, {stratum.name}: test AUROC (left) and {stratum.unit} of normals "
+        f"{evidence.title}, {stratum.name}: test AUROC (left) and {stratum.unit} of normal images "
         f"(right) at each level of {claim.factor}. Thin: one line per seed; thick: mean of "
         f"n = {stratum.n} paired seeds with its 95 % interval. Verdict: {verdict.outcome}."
     )
@@ -184,7 +184,7 @@ def draw_levels(stratum: Stratum) -> Drawing:
     left.set_ylabel("test AUROC, %")
     if stratum.bits_per_dim.notna().any(axis=None):
         _draw_seeds(right, positions, stratum.bits_per_dim, UNBOUNDED)
-    right.set_ylabel(f"{stratum.unit}, normals")
+    right.set_ylabel(f"{stratum.unit}, normal images")
     for axes in canvas.axes:
         if axis:
             axes.set_xlabel(axis)
@@ -236,9 +236,9 @@ def _row(verdict: Verdict) -> dict[str, object]:
         "verdict": Cell(verdict.outcome, tone=OUTCOME_TONES[verdict.outcome], note=verdict.reason),
         "n": stratum.n,
         "left out": stratum.left_out,
-        "effect, points": stratum.effect.interval_cell(PERCENTAGE_POINTS),
-        "first, %": stratum.first.interval_cell(),
-        "last, %": stratum.last.interval_cell(),
+        "effect (points)": stratum.effect.interval_cell(PERCENTAGE_POINTS),
+        "AUROC first (%)": stratum.first.interval_cell(),
+        "AUROC last (%)": stratum.last.interval_cell(),
         PLACE_OF_LAST: place(stratum.last) if stratum.last.n > 1 else "",
         TOST: _deciding_test(stratum),
         "bits/dim": bits_cell(stratum.bits, stratum.unit, BITS_CHANGE),
@@ -285,8 +285,8 @@ def _level_row(claim: Claim, stratum: Stratum, level: int) -> dict[str, object]:
         "stratum": stratum.name,
         claim.factor: stratum.levels[level],
         "n": auroc.n,
-        "AUROC, %": auroc.interval_cell(),
-        "minus first, points": stratum.change_at(level).interval_cell(PERCENTAGE_POINTS),
+        "AUROC (%)": auroc.interval_cell(),
+        "minus first (points)": stratum.change_at(level).interval_cell(PERCENTAGE_POINTS),
         TOST: _test(test, test.equivalent) if test else "",
     }
 

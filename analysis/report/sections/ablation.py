@@ -1,4 +1,4 @@
-"""The effects of single changes of a baseline, and which of them survive a test."""
+"""The effects of single changes of a baseline, and which of them are significant."""
 
 from functools import partial
 
@@ -23,13 +23,16 @@ ABOUT = (
 
 
 def section(findings: Findings) -> Section | None:
-    """The table of effects and a figure per baseline; None where the plan makes no such change."""
+    """The table of effects and a figure per baseline; None if the plan makes no such change."""
     study, effects = findings.study, findings.effects
     if not study.plan.changes_single_parameters:
         return None
     title = "One change at a time" if study.plan.is_ablation else "Effects of single parameters"
     if not effects:
-        return Section(title, [Text("No change was tested beside its reference yet.")])
+        return Section(
+            title,
+            [Text("No changed configuration has been tested together with its reference yet.")],
+        )
     blocks: list[Block] = [_table(study, effects)]
     for name in study.baselines:
         measured = [e for e in effects if e.baseline == name and e.difference.n]
@@ -41,7 +44,7 @@ def section(findings: Findings) -> Section | None:
 def _figure(baseline: str, effects: list[Effect]) -> Figure:
     caption = (
         f"{baseline}: differences of test AUROC from the reference with 95 % intervals; coloured "
-        "where they are significant after Holm's correction."
+        "if they are significant after Holm's correction."
     )
     return Figure(file_name("effects", baseline), partial(draw_effects, effects), caption)
 
@@ -50,11 +53,11 @@ def _table(study: StudyRecords, effects: list[Effect]) -> Table:
     unchanged: list[dict[str, object]] = [
         {
             "baseline": record.baseline,
-            "change": "nothing",
+            "change": "none (default parameters)",
             "test AUROC": _auroc_cell(estimate(list(auroc(record)))),
             "difference": "",
             "p (Holm)": "",
-            "matched trials": "",
+            "pairs of trials": "",
         }
         for record in unchanged_trials(study.defaults, study.trials)
     ]
@@ -65,7 +68,7 @@ def _table(study: StudyRecords, effects: list[Effect]) -> Table:
 
 
 def _missing(study: StudyRecords, effects: list[Effect]) -> str:
-    """Why some changes have no verdict, and how many are still to run."""
+    """Why some changes have no verdict, and the number of changes that have not run."""
     text = ""
     reasons = sorted({e.verdict.reason for e in effects if e.verdict.p != e.verdict.p})
     if reasons:
@@ -95,7 +98,7 @@ def _row(effect: Effect) -> dict[str, object]:
             effect.verdict.reason,
         ),
         "p (Holm)": Cell(p_text(effect.verdict.p), effect.verdict.p),
-        "matched trials": effect.pairs,
+        "pairs of trials": effect.pairs,
     }
 
 

@@ -16,7 +16,7 @@ PLACE = 55
 
 
 def section(findings: Findings) -> Section | None:
-    """Score histograms of every quoted configuration; None where nothing is quoted."""
+    """Score histograms of every reported configuration; None without a result."""
     if not findings.results:
         return None
     return Section(
@@ -35,9 +35,9 @@ def _block(result: ResultHistograms) -> Block:
     more = len(result.histograms) - MOST_PANELS
     not_drawn = f" {count(more, 'more class')} not drawn." if more > 0 else ""
     caption = (
-        f"Scores of {result.label} on {result.images}, of the models of seed {result.seed} alone, "
-        "since the scores of other models have other scales. Each group of images has area 1, on "
-        f"common bins from the smallest to the largest score. Numbers of images: {images}."
+        f"Scores of {result.label} on {result.images} (one model per task, seed {result.seed}; "
+        "scores of different models have different scales). Densities, with common bins from the "
+        f"smallest to the largest score. Numbers of images: {images}."
         f'{not_drawn} After Fig. 2 of the poster by Pham, "Robustifying Generative Models".'
     )
     figure = partial(draw_histograms, result.histograms)

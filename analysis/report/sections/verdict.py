@@ -1,4 +1,4 @@
-"""What the study says of the claim that it tests, by a rule that was fixed before the run."""
+"""The verdicts on the claim that the study tests, by rules that were fixed before the run."""
 
 from collections.abc import Iterator
 
@@ -21,7 +21,7 @@ PLACE = 10
 
 
 def section(findings: Findings) -> Section | None:
-    """The verdict per stratum, outsider set and score; None where no claim is tested."""
+    """The verdict per stratum, outsider set and score; None if no claim is tested."""
     claim = findings.claim
     if fault := findings.study.claim_fault:
         return Section("Verdict", [Text(f"No verdict: {fault}.", "warning")])
@@ -29,7 +29,7 @@ def section(findings: Findings) -> Section | None:
         return None
     rules = Text(CLAIM_RULES[claim.kind].text, "note")
     if not findings.judgements:
-        why = f"no trial with the parameter {claim.factor} was tested against an outsider set"
+        why = f"no trial with the parameter {claim.factor} was tested"
         return Section("Verdict", [Text(f"No verdict: {why}.", "warning"), rules])
     total = sum(len(judgement.verdicts) for judgement in findings.judgements)
     blocks: list[Block] = [rules, *_about_trials(findings.study, claim, total)]
@@ -41,18 +41,19 @@ def section(findings: Findings) -> Section | None:
 
 
 def _about_trials(study: StudyRecords, claim: Claim, total: int) -> Iterator[Text]:
-    """What a reader must know of the verdicts and of the trials that they rest on."""
+    """Caveats about the verdicts and the trials behind them."""
     if total > 1:
         yield Text(
-            f"The {total} verdicts are judged one by one: their intervals are not corrected for "
-            "the number of verdicts.",
+            f"The {total} verdicts are separate: their intervals are not corrected for multiple "
+            "comparisons.",
             "note",
         )
     if unmatched := unmatched_trials(study, claim):
-        yield Text(f"{count(unmatched, 'trial')} left out: at no level of the claim.", "note")
+        left_out = f"Left out: {count(unmatched, 'trial')} that match no level of the claim."
+        yield Text(left_out, "note")
     planned = sum((study.stored.get("planned") or {}).values())
     if len(study.trials) < planned:
-        so_far = f"{len(study.trials)} of {planned} planned trials have ended so far"
+        so_far = f"{len(study.trials)} of {planned} planned trials have finished so far"
         yield Text(f"{so_far}: verdicts may change.", "warning")
 
 

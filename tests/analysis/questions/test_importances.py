@@ -19,10 +19,10 @@ from analysis.questions.sensitivity.importances import (
     trials_used,
 )
 from analysis.questions.sensitivity.observations import (
-    EARLY,
     FAILED,
     LACKING,
     OUTSIDE,
+    PRUNED,
     UNANSWERED,
     encode,
     observations,
@@ -162,8 +162,8 @@ def test_trials_that_are_left_out_are_counted_by_their_reason():
     ]
     observed = observations(study(trials), "PGN")
     assert observed.n == 3
-    assert observed.excluded == {FAILED: 1, EARLY: 2, UNANSWERED: 1, OUTSIDE: 1, LACKING: 1}
-    assert "2 stopped early" in observed.described()
+    assert observed.excluded == {FAILED: 1, PRUNED: 2, UNANSWERED: 1, OUTSIDE: 1, LACKING: 1}
+    assert "2 pruned" in observed.described()
     alone = observations(study([older]), "PGN")
     assert (alone.n, alone.excluded, alone.seeds.shape) == (0, {LACKING: 1}, (0, 0))
     assert refusal(alone)
@@ -183,31 +183,36 @@ def test_one_trial_without_a_test_number_does_not_switch_the_response():
             "validation",
             ["validation_auroc", "test_auroc"],
             VALIDATION,
-            "selection rule validation looks at",
+            "used by the selection rule validation",
         ),
-        ("random", ["validation_auroc", "test_auroc"], VALIDATION, "looks at no number"),
+        ("random", ["validation_auroc", "test_auroc"], VALIDATION, "uses no result"),
         ("oracle", ["validation_auroc", "test_auroc"], TEST, "chosen on the test set"),
         (
             "validation",
             ["test_auroc"],
             TEST,
-            "No trial has the number that the selection rule validation looks at",
+            "No trial has the metric that the selection rule validation uses",
         ),
         ("random", ["test_auroc"], TEST, "chosen on the test set"),
         (
             "normal_only",
             ["validation_loss", "test_auroc"],
             LOSS,
-            "selection rule normal_only looks at",
+            "used by the selection rule normal_only",
         ),
         (
             "likelihood",
             ["validation_negative_iwae_bits_per_dim"],
             BITS,
-            "selection rule likelihood looks at",
+            "used by the selection rule likelihood",
         ),
-        ("likelihood", ["validation_negative_iwae"], NATS, "selection rule likelihood looks at"),
-        ("validation", [], VALIDATION, "selection rule validation looks at"),
+        (
+            "likelihood",
+            ["validation_negative_iwae"],
+            NATS,
+            "used by the selection rule likelihood",
+        ),
+        ("validation", [], VALIDATION, "used by the selection rule validation"),
     ],
 )
 def test_the_response_is_what_the_rule_looks_at(rule, metrics, kind, sentence):

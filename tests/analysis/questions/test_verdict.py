@@ -217,11 +217,11 @@ def test_strata_are_judged_apart():
 
 def test_what_is_no_sweep_is_refused():
     table = sweep(0.7, 0.08)
-    with pytest.raises(ValueError, match="two models of one level and seed"):
+    with pytest.raises(ValueError, match="two models have the same level and seed"):
         capacity(pd.concat([table, table]))
     with pytest.raises(ValueError, match="widths must be numbers above 0"):
         capacity(table.assign(factor="wide"))
-    with pytest.raises(ValueError, match="two models of one level and seed"):
+    with pytest.raises(ValueError, match="two models have the same level and seed"):
         forward_kl(pd.concat([treated(0.1, 0.2)] * 2), "elbo")
     assert capacity(table.iloc[:0]) == []
 

@@ -99,7 +99,9 @@ def test_the_section_has_a_verdict_per_outsider_set(bits):
     tables = [block for block in section.blocks if hasattr(block, "shown")]
     of_rule = [table for table in tables if table.name.startswith("verdict")]
     assert [table.shown["verdict"][0].tone for table in of_rule] == ["better", "worse"]
-    assert of_rule[0].shown["last against 50 % and 90 %"][0] == "still inverted (below chance)"
+    assert (
+        of_rule[0].shown["last, compared with 50 % and 90 %"][0] == "still inverted (below chance)"
+    )
     assert tables[0].stored["effect"][0] == pytest.approx(0.05, abs=0.003)
     assert tables[0].stored.loc[0, ["margin", "chance", "fixed"]].tolist() == [0.02, 0.5, 0.9]
     assert len({table.name for table in tables}) == len(tables)
@@ -174,7 +176,7 @@ def test_a_stratum_without_bits_is_judged_in_nats():
     section = part.section(Findings(study(improper)))
     verdict = texts(section, "verdict")[0]
     assert "improves, does not fix" in verdict
-    assert "nats per image of normals -5.000 [-5.000, -5.000] per doubling" in verdict
+    assert "nats per image of normal images: -5.000 [-5.000, -5.000] per doubling" in verdict
     (table,) = [b for b in section.blocks if getattr(b, "name", "").startswith("models")]
     assert str(table.shown["bits/dim"][0]).endswith(" nats per image")
     assert "metric test_negative_elbo." in table.caption
@@ -251,7 +253,7 @@ def test_levels_may_be_told_by_several_parameters():
     assert all(
         "The control (refit) changes AUROC by +" in text for text in texts(section, "verdict")
     )
-    assert any("1 trial left out: at no level" in text for text in texts(section, "note"))
+    assert any("1 trial that match no level" in text for text in texts(section, "note"))
 
 
 def test_a_forward_kl_study():
