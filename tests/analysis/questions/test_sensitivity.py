@@ -49,7 +49,9 @@ def test_the_path_is_explained_and_its_ends_are_measured(planted):
     assert table.data["measured"].notna().tolist() == [True, *[False] * between, True]
     assert table.data["share"].iloc[-1] == pytest.approx(1.0)
     assert table.data["measured"].iloc[0] == pytest.approx(additive(DEFAULT), abs=0.01)
-    assert any("Of the predicted gain" in text.text for text in blocks(planted, Text))
+    assert any(
+        "% (cumulative) of the predicted gain" in text.text for text in blocks(planted, Text)
+    )
 
 
 def test_an_untrusted_surrogate_shows_points_only():

@@ -104,7 +104,7 @@ def test_a_study_under_way_says_how_far_it_is(tmp_path):
     text = answer(Findings(replace(running, begun=5)))
     assert text.startswith(
         "planted (budget quick): 1 of 8 trials complete, 1 pruned, 1 failed. 2 more trials "
-        "started: the study is still running, or was interrupted."
+        "started but not finished: the study is running or was interrupted."
     )
 
 
