@@ -150,7 +150,7 @@ def _test(change: _Change) -> Paired:
 
 
 def _failed_changes(study: StudyRecords, baseline: str) -> Iterator[_Change]:
-    """The changes whose trial failed or was not tested, where one parameter changes at a time.
+    """The changes whose trial failed or was not tested, if one parameter changes at a time.
 
     In a grid, a failed trial only removes one of several pairs.
     """

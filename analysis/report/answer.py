@@ -25,7 +25,7 @@ def answer(findings: Findings) -> str:
         Paragraphs, separated by empty lines; a line that begins with "- " is an item of a list.
     """
     study = findings.study
-    if verdicts := conclusions(findings.claim, findings.main_judgements, findings.models):
+    if verdicts := conclusions(findings.claim, findings.main_judgements):
         return _listed(_progress(study), verdicts)
     paragraphs = [_progress(study), *_quoted(study, findings.results), *_ranking(findings)]
     if any(result.auroc.n for result in findings.results):

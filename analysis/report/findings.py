@@ -5,7 +5,6 @@ from functools import cached_property
 
 from analysis.questions.ablation import Effect, effects
 from analysis.questions.claims.evidence import Evidence, evidence
-from analysis.questions.claims.models import SuiteModels, suite_models
 from analysis.questions.claims.rules import Judgement, judge
 from analysis.quoted import Result, results
 from analysis.study import StudyRecords
@@ -50,11 +49,6 @@ class Findings:
         for judgement in self.judgements:
             suites.setdefault(judgement.evidence.suite, judgement)
         return list(suites.values())
-
-    @cached_property
-    def models(self) -> list[SuiteModels]:
-        """The models of every suite, by the levels of the claim."""
-        return [suite_models(judgement.evidence) for judgement in self.main_judgements]
 
     @cached_property
     def effects(self) -> list[Effect]:

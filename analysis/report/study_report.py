@@ -1,4 +1,4 @@
-"""The report of a study; it also works while the study runs, and where every trial failed."""
+"""The report of a study; it also works while the study runs, or if every trial failed."""
 
 from pathlib import Path
 from typing import NamedTuple

@@ -32,7 +32,7 @@ SCORES = {"negative_elbo": "-ELBO", "negative_iwae": "-IWAE"}
 """Scores for which verdicts are given: name of the part of the score -> displayed name."""
 MAIN_SCORE = "score"  # a main score that is none of these
 NATS_PER_IMAGE = "nats per image"
-ALL_MODELS = "all models"  # the one stratum where no strata are declared
+ALL_MODELS = "all models"  # the only stratum if no strata are declared
 OTHER_CLASSES = "the other classes"
 
 

@@ -6,7 +6,7 @@ They are the same for every outsider set and score, so a suite has one table of 
 import math
 from collections import Counter
 from collections.abc import Iterator, Sequence
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -23,109 +23,40 @@ BITS_UNIT = Unit(1, ".3f")
 GAP_UNIT = Unit(1, "+.3g")
 
 
-class LevelModels(NamedTuple):
-    """All models of one stratum at one level of the factor.
-
-    Attributes:
-        stratum: what is held fixed, in words.
-        level: the level of the factor.
-        models: number of models, failed ones included.
-        parameters: number of parameters of a model; NaN if not recorded.
-        flops: floating-point operations of a forward pass of one image; NaN if not recorded.
-        bits: bits per dimension of normal images; lower = better models.
-        gap: that of test images minus that of training images, in the unit of its metric;
-            above 0 = overfitted.
-        unit: the unit of `bits`.
-        plateaued: number of models whose validation loss stopped improving before the last epoch.
-        monitored: number of models of which that is recorded.
-    """
-
-    stratum: str
-    level: Any
-    models: int
-    parameters: float
-    flops: float
-    bits: Estimate
-    gap: Estimate
-    unit: str
-    plateaued: int
-    monitored: int
-
-
-class SuiteModels(NamedTuple):
-    """The models of one suite, which all its evidence shares.
-
-    Attributes:
-        suite: name of the task as recorded, with all its outsider sets.
-        bits: metrics of their likelihood.
-        gap: metrics of their train-test gap.
-        by_level: the models at every level of every stratum, in the order of the levels.
-    """
-
-    suite: str
-    bits: tuple[Metric, ...]
-    gap: tuple[Metric, ...]
-    by_level: Sequence[LevelModels]
-
-
-def suite_models(evidence: Evidence) -> SuiteModels:
-    """The models of the suite of any evidence."""
-    table = evidence.table
-    groups = table.groupby(["stratum", "factor"], sort=False)
-    by_level = [_level_models(str(name), level, models) for (name, level), models in groups]
-    strata = list(table["stratum"].unique())
-    are_numbers = all(isinstance(models.level, int | float) for models in by_level)
-    by_level.sort(key=lambda m: (strata.index(m.stratum), m.level if are_numbers else 0))
-    return SuiteModels(evidence.suite, evidence.bits, evidence.gap, by_level)
-
-
-def _level_models(stratum: str, level: object, models: pd.DataFrame) -> LevelModels:
-    return LevelModels(
-        stratum=stratum,
-        level=level,
-        models=len(models),
-        parameters=float(models["parameters"].max()),
-        flops=float(models["flops"].max()),
-        bits=_over_models(models["bits_per_dim"]),
-        gap=_over_models(models["gap"]),
-        unit=str(models["unit"].iloc[0]),
-        plateaued=int((models["plateau"] == 1).sum()),
-        monitored=int(models["plateau"].notna().sum()),
-    )
-
-
-def _over_models(values: pd.Series) -> Estimate:
-    """The estimate over the models that have a finite number."""
-    return estimate(values[np.isfinite(values)].tolist(), UNBOUNDED)
-
-
-def without_plateau(claim: Claim, models: SuiteModels) -> Iterator[str]:
+def without_plateau(claim: Claim, evidence: Evidence) -> Iterator[str]:
     """A warning about models that were still improving at their last epoch; none without such."""
     improving: Counter[Any] = Counter()
-    for group in models.by_level:
-        improving[group.level] += group.monitored - group.plateaued
+    for _, level, models in _by_level(evidence.table):
+        improving[level] += int((models["plateau"] == 0).sum())
     if improving := +improving:
-        where = ", ".join(f"{number} at {short(level)}" for level, number in improving.items())
+        levels = ", ".join(f"{number} at {short(level)}" for level, number in improving.items())
         yield (
-            f"{models.suite}: {count(improving.total(), 'model')} ran out of epochs before the "
-            f"validation loss stopped improving ({where}), so models of different {claim.factor} "
+            f"{evidence.suite}: {count(improving.total(), 'model')} ran out of epochs before the "
+            f"validation loss stopped improving ({levels}), so models of different {claim.factor} "
             "may not be equally converged."
         )
 
 
-def models_table(claim: Claim, models: SuiteModels) -> Table:
-    """The properties of the models at each level; the same for every outsider set and score."""
+def models_table(claim: Claim, evidence: Evidence) -> Table:
+    """The properties of the models at each level; the same for all evidence of a suite."""
     caption = (
-        f"The models of {models.suite} at each level of {claim.factor}: mean [95 % interval of "
+        f"The models of {evidence.suite} at each level of {claim.factor}: mean [95 % interval of "
         "Student's t over models]. FLOPs: floating-point operations of a forward pass of one "
         "image. Bits per dimension of normal images, lower = better models: "
-        f"{metric_text(models.bits)}. Train-test gap, above 0 = overfitted: "
-        f"{metric_text(models.gap)}. Plateau: number of models whose validation loss stopped "
+        f"{metric_text(evidence.bits)}. Train-test gap, above 0 = overfitted: "
+        f"{metric_text(evidence.gap)}. Plateau: number of models whose validation loss stopped "
         "improving before the last epoch, of those for which that was recorded."
     )
-    shown = pd.DataFrame([_row(claim, group) for group in models.by_level])
-    data = pd.DataFrame([_data(claim, group) for group in models.by_level])
-    return Table(file_name("models", models.suite), shown, caption, data)
+    rows = [_rows(claim.factor, *group) for group in _by_level(evidence.table)]
+    return table_of(file_name("models", evidence.suite), rows, caption)
+
+
+def table_of(
+    name: str, rows: Sequence[tuple[dict[str, Any], dict[str, Any]]], caption: str
+) -> Table:
+    """A table of rows, each as it is shown and as it is stored."""
+    shown, data = (pd.DataFrame([row[k] for row in rows]) for k in (0, 1))
+    return Table(name, shown, caption, data)
 
 
 def metric_text(metrics: Sequence[Metric]) -> str:
@@ -143,30 +74,43 @@ def bits_cell(bits: Estimate, unit: str, written: Unit) -> Cell:
     return Cell(bits.mean_interval(written) + suffix, bits.mean)
 
 
-def _row(claim: Claim, models: LevelModels) -> dict[str, object]:
-    parameters = "" if math.isnan(models.parameters) else f"{models.parameters:,.0f}"
-    return {
-        "stratum": models.stratum,
-        claim.factor: models.level,
-        "models": models.models,
-        "parameters": Cell(parameters, models.parameters),
-        "FLOPs": Cell(short(models.flops), models.flops),
-        "bits/dim": bits_cell(models.bits, models.unit, BITS_UNIT),
-        "train-test gap": models.gap.interval_cell(GAP_UNIT),
-        "plateau": f"{models.plateaued} of {models.monitored}" if models.monitored else "",
-    }
+def _by_level(table: pd.DataFrame) -> list[tuple[str, Any, pd.DataFrame]]:
+    """Stratum, level and models of each group, in the order of the strata and levels."""
+    strata = list(table["stratum"].unique())
+    grouped = table.groupby(["stratum", "factor"], sort=False)
+    groups = [(str(stratum), level, models) for (stratum, level), models in grouped]
+    are_numbers = all(isinstance(level, int | float) for _, level, _ in groups)
+    return sorted(groups, key=lambda g: (strata.index(g[0]), g[1] if are_numbers else 0))
 
 
-def _data(claim: Claim, models: LevelModels) -> dict[str, object]:
-    return {
-        "stratum": models.stratum,
-        claim.factor: models.level,
-        "models": models.models,
-        "parameters": models.parameters,
-        "flops": models.flops,
-        **models.bits.columns("bits per dimension"),
-        "unit of bits": models.unit,
-        **models.gap.columns("gap"),
-        "converged": models.plateaued,
-        "monitored": models.monitored,
+def _rows(
+    factor: str, stratum: str, level: object, models: pd.DataFrame
+) -> tuple[dict[str, Any], dict[str, Any]]:
+    """The row of a group of models, failed ones included: as it is shown and as it is stored."""
+    parameters, flops = (float(models[name].max()) for name in ("parameters", "flops"))
+    bits, gap = (_over_models(models[name]) for name in ("bits_per_dim", "gap"))
+    unit = str(models["unit"].iloc[0])
+    converged, monitored = int((models["plateau"] == 1).sum()), int(models["plateau"].count())
+    head = {"stratum": stratum, factor: level, "models": len(models)}
+    shown = {
+        "parameters": Cell("" if math.isnan(parameters) else f"{parameters:,.0f}", parameters),
+        "FLOPs": Cell(short(flops), flops),
+        "bits/dim": bits_cell(bits, unit, BITS_UNIT),
+        "train-test gap": gap.interval_cell(GAP_UNIT),
+        "plateau": f"{converged} of {monitored}" if monitored else "",
     }
+    data = {
+        "parameters": parameters,
+        "flops": flops,
+        **bits.columns("bits per dimension"),
+        "unit of bits": unit,
+        **gap.columns("gap"),
+        "converged": converged,
+        "monitored": monitored,
+    }
+    return head | shown, head | data
+
+
+def _over_models(values: pd.Series) -> Estimate:
+    """The estimate over the models that have a finite number."""
+    return estimate(values[np.isfinite(values)].tolist(), UNBOUNDED)

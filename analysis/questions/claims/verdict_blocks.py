@@ -1,5 +1,6 @@
 """The verdicts on one task and score as sentences, tables and figures."""
 
+import math
 from collections.abc import Sequence
 from functools import partial
 from typing import Any
@@ -20,7 +21,7 @@ from analysis.document.format import (
     p_text,
 )
 from analysis.questions.claims.evidence import Evidence
-from analysis.questions.claims.models import SuiteModels, bits_cell, metric_text, without_plateau
+from analysis.questions.claims.models import bits_cell, metric_text, table_of, without_plateau
 from analysis.questions.claims.rules import (
     CHANCE_AUROC,
     CLAIM_RULES,
@@ -46,18 +47,11 @@ TOST = f"TOST, ± {100 * MARGIN:.0f} points"
 PLACE_OF_LAST = f"last, compared with {100 * CHANCE_AUROC:.0f} % and {FIXED}"
 
 
-def conclusions(
-    claim: Claim | None, judgements: Sequence[Judgement], models: Sequence[SuiteModels]
-) -> list[str]:
-    """The verdicts by the main score against the first outsider set, and warnings about them.
+def conclusions(claim: Claim | None, judgements: Sequence[Judgement]) -> list[str]:
+    """The verdicts of the main judgement on every suite, and warnings about them, in sentences.
 
     Empty if no claim is tested or nothing can be tested yet; the report's section on the verdict
     says why, and has the other scores and sets.
-
-    Args:
-        claim: the claim that the study tests.
-        judgements: the main judgement on every suite.
-        models: the models of every suite.
     """
     sentences = [
         verdict_sentence(verdict, judgement.evidence.title)
@@ -66,7 +60,7 @@ def conclusions(
     ]
     if claim is None or not sentences:
         return []
-    return sentences + [text for suite in models for text in without_plateau(claim, suite)]
+    return sentences + [w for j in judgements for w in without_plateau(claim, j.evidence)]
 
 
 def verdict_sentence(verdict: Verdict, title: str) -> str:
@@ -130,9 +124,7 @@ def verdict_table(claim: Claim, judgement: Judgement) -> Table:
         "decides. bits/dim: the same effect on bits per dimension of normal images, below 0 = a "
         f"better model; {metric_text(evidence.bits)}.{failed}"
     )
-    shown = pd.DataFrame([_row(verdict) for verdict in judgement.verdicts])
-    data = pd.DataFrame([_data(verdict) for verdict in judgement.verdicts])
-    return Table(_name("verdict", evidence), shown, caption, data)
+    return table_of(_name("verdict", evidence), list(map(_rows, judgement.verdicts)), caption)
 
 
 def levels_table(claim: Claim, judgement: Judgement) -> Table:
@@ -144,13 +136,11 @@ def levels_table(claim: Claim, judgement: Judgement) -> Table:
         f"difference is less than {100 * MARGIN:.0f} points; its 90 % interval and p."
     )
     rows = [
-        (verdict.stratum, level)
+        _level_rows(claim.factor, verdict.stratum, level)
         for verdict in judgement.verdicts
         for level in range(len(verdict.stratum.levels))
     ]
-    shown = pd.DataFrame([_level_row(claim, *row) for row in rows])
-    data = pd.DataFrame([_level_data(claim, *row) for row in rows])
-    return Table(_name("levels", judgement.evidence), shown, caption, data)
+    return table_of(_name("levels", judgement.evidence), rows, caption)
 
 
 def verdict_figure(claim: Claim, evidence: Evidence, verdict: Verdict) -> Figure:
@@ -229,13 +219,14 @@ def _name(kind: str, evidence: Evidence) -> str:
     return file_name(kind, evidence.task, evidence.score)
 
 
-def _row(verdict: Verdict) -> dict[str, object]:
+def _rows(verdict: Verdict) -> tuple[dict[str, Any], dict[str, Any]]:
+    """The row of a stratum, as it is shown and as it is stored."""
     stratum = verdict.stratum
-    return {
+    counts = {"n": stratum.n, "left out": stratum.left_out}
+    shown = {
         "stratum": stratum.name,
         "verdict": Cell(verdict.outcome, tone=OUTCOME_TONES[verdict.outcome], note=verdict.reason),
-        "n": stratum.n,
-        "left out": stratum.left_out,
+        **counts,
         "effect (points)": stratum.effect.interval_cell(PERCENTAGE_POINTS),
         "AUROC first (%)": stratum.first.interval_cell(),
         "AUROC last (%)": stratum.last.interval_cell(),
@@ -243,6 +234,36 @@ def _row(verdict: Verdict) -> dict[str, object]:
         TOST: _deciding_test(stratum),
         "bits/dim": bits_cell(stratum.bits, stratum.unit, BITS_CHANGE),
     }
+    data = {
+        "stratum": stratum.name,
+        "unit of bits": stratum.unit,
+        "verdict": verdict.outcome,
+        "reason": verdict.reason,
+        **counts,
+        "TOST p": max((test.p for test in stratum.equivalences), default=math.nan),
+        "margin": MARGIN,
+        "chance": CHANCE_AUROC,
+        "fixed": FIXED_AUROC,
+    }
+    for name in ("effect", "first", "last", "change", "bits", "control"):
+        data |= getattr(stratum, name).columns(name)
+    return shown, data
+
+
+def _level_rows(
+    factor: str, stratum: Stratum, level: int
+) -> tuple[dict[str, Any], dict[str, Any]]:
+    """The row of a level, as it is shown and as it is stored."""
+    auroc, change = stratum.auroc_at(level), stratum.change_at(level)
+    test = stratum.equivalence_at(level)
+    head = {"stratum": stratum.name, factor: stratum.levels[level], "n": auroc.n}
+    shown = {
+        "AUROC (%)": auroc.interval_cell(),
+        "minus first (points)": change.interval_cell(PERCENTAGE_POINTS),
+        TOST: _test(test, test.equivalent) if test else "",
+    }
+    data = auroc.columns("auroc") | change.columns("less first")
+    return head | shown, head | data | {"TOST p": test.p if test else math.nan}
 
 
 def _deciding_test(stratum: Stratum) -> Cell | str:
@@ -258,46 +279,3 @@ def _test(test: Equivalence, equivalent: bool) -> Cell:
         return Cell("refused", note=test.refusal)
     text = f"{interval_text(test.low, test.high, PERCENTAGE_POINTS)}, p = {p_text(test.p)}"
     return Cell(text, test.p, "alike" if equivalent else "")
-
-
-def _data(verdict: Verdict) -> dict[str, object]:
-    stratum = verdict.stratum
-    row: dict[str, object] = {
-        "stratum": stratum.name,
-        "unit of bits": stratum.unit,
-        "verdict": verdict.outcome,
-        "reason": verdict.reason,
-        "n": stratum.n,
-        "left out": stratum.left_out,
-        "TOST p": max((test.p for test in stratum.equivalences), default=float("nan")),
-        "margin": MARGIN,
-        "chance": CHANCE_AUROC,
-        "fixed": FIXED_AUROC,
-    }
-    for name in ("effect", "first", "last", "change", "bits", "control"):
-        row |= getattr(stratum, name).columns(name)
-    return row
-
-
-def _level_row(claim: Claim, stratum: Stratum, level: int) -> dict[str, object]:
-    auroc, test = stratum.auroc_at(level), stratum.equivalence_at(level)
-    return {
-        "stratum": stratum.name,
-        claim.factor: stratum.levels[level],
-        "n": auroc.n,
-        "AUROC (%)": auroc.interval_cell(),
-        "minus first (points)": stratum.change_at(level).interval_cell(PERCENTAGE_POINTS),
-        TOST: _test(test, test.equivalent) if test else "",
-    }
-
-
-def _level_data(claim: Claim, stratum: Stratum, level: int) -> dict[str, object]:
-    auroc, test = stratum.auroc_at(level), stratum.equivalence_at(level)
-    return {
-        "stratum": stratum.name,
-        claim.factor: stratum.levels[level],
-        "n": auroc.n,
-        **auroc.columns("auroc"),
-        **stratum.change_at(level).columns("less first"),
-        "TOST p": test.p if test else float("nan"),
-    }

@@ -45,7 +45,7 @@ class Column(NamedTuple):
     """A column of a table.
 
     Attributes:
-        name: in its head.
+        name: the head of the column.
         numeric: whether every cell that is not empty has a value.
         long: whether its cells are broken into lines.
         toned: whether at least one of its cells shows the outcome of a test.
@@ -61,10 +61,10 @@ class TableView(NamedTuple):
     """A table as cells.
 
     Attributes:
-        number: in the report, from 1.
+        number: the number in the report, from 1.
         name: the name of the table.
-        caption: on one line.
-        columns: from the left.
+        caption: the caption on one line.
+        columns: the columns from the left.
         rows: the rows of cells.
         tones: the tones that occur in it, in the order of `MARKS`.
         stored: whether the report has a file of it.

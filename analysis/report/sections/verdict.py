@@ -33,11 +33,12 @@ def section(findings: Findings) -> Section | None:
         return Section("Verdict", [Text(f"No verdict: {why}.", "warning"), rules])
     total = sum(len(judgement.verdicts) for judgement in findings.judgements)
     blocks: list[Block] = [rules, *_about_trials(findings.study, claim, total)]
-    for models in findings.models:
-        blocks += [Text(warning, "warning") for warning in without_plateau(claim, models)]
+    suites = [judgement.evidence for judgement in findings.main_judgements]
+    for suite in suites:
+        blocks += [Text(warning, "warning") for warning in without_plateau(claim, suite)]
     for judgement in findings.judgements:
         blocks += _blocks(claim, judgement)
-    return Section("Verdict", [*blocks, *(models_table(claim, m) for m in findings.models)])
+    return Section("Verdict", [*blocks, *(models_table(claim, suite) for suite in suites)])
 
 
 def _about_trials(study: StudyRecords, claim: Claim, total: int) -> Iterator[Text]:

@@ -72,7 +72,7 @@ def trials(seeds=8, bits="validation"):
 
 def concluded(ours):
     findings = Findings(ours)
-    return conclusions(findings.claim, findings.main_judgements, findings.models)
+    return conclusions(findings.claim, findings.main_judgements)
 
 
 STILL = {"svhn": [0.1], "mnist": [0.1], "bits": [4.0]}
