@@ -15,13 +15,10 @@ from analysis.document.format import PERCENT, count
 from analysis.questions.claims.evidence import Evidence
 from analysis.questions.claims.strata import (
     SIGNED,
-    UNBOUNDED,
+    SWEEP,
+    TREATMENT,
     ClaimDesign,
     Stratum,
-    all_levels,
-    each_treatment,
-    minus_first,
-    slopes,
     strata,
 )
 from analysis.quoted import ABOUT_OUTSIDERS
@@ -273,40 +270,14 @@ def _widest_gap(stratum: Stratum, sign: int) -> str:
     return max(gaps, default=(0.0, ""))[1]
 
 
-_SWEEP = ClaimDesign(
-    axis="width",
-    needed="every width",
-    first="at the smallest width",
-    last="at the largest width",
-    effect="slope of AUROC on log2 width",
-    paired_by="per doubling of the width",
-    last_level=-1,
-    needs_bits=True,
-    bounds=UNBOUNDED,
-    effects=slopes,
-    comparisons=all_levels,
-)
-_TREATMENT = ClaimDesign(
-    axis="",
-    needed="both levels",
-    first="of the baseline",
-    last="of the treatment",
-    effect="paired difference in AUROC (treatment minus baseline)",
-    paired_by="paired",
-    last_level=1,
-    needs_bits=False,
-    bounds=SIGNED,
-    effects=minus_first,
-    comparisons=each_treatment,
-)
 CLAIM_RULES: dict[ClaimKind, ClaimRules] = {
     "capacity": ClaimRules(
         "a model with more channels gives images of other data sets a lower likelihood.",
-        _SWEEP,
+        SWEEP,
         (
             _one_width,
             _no_bits,
-            _too_few_seeds(_SWEEP),
+            _too_few_seeds(SWEEP),
             _not_binding,
             _equivalent(
                 f"AUROC at every width minus AUROC at the smallest is within ± {MARGIN} (two "
@@ -314,20 +285,20 @@ CLAIM_RULES: dict[ClaimKind, ClaimRules] = {
                 " at every width",
             ),
             _turns_back,
-            *_effect_rules(_SWEEP),
+            *_effect_rules(SWEEP),
         ),
     ),
     "forward_kl": ClaimRules(
         "training the encoder by the forward KL divergence improves the detection of images from "
         "other data sets.",
-        _TREATMENT,
+        TREATMENT,
         (
             _no_baseline,
-            _too_few_seeds(_TREATMENT),
+            _too_few_seeds(TREATMENT),
             _equivalent(
-                f"the {_TREATMENT.effect} is within ± {MARGIN} (two one-sided tests at 0.05)"
+                f"the {TREATMENT.effect} is within ± {MARGIN} (two one-sided tests at 0.05)"
             ),
-            *_effect_rules(_TREATMENT),
+            *_effect_rules(TREATMENT),
         ),
         "Bits per dimension and the control (only the encoder is retrained, on a fixed decoder) "
         "are reported as well: if the control shows the same gain, the gain is due to another "

@@ -59,7 +59,7 @@ class ClaimDesign(NamedTuple):
         return f"{self.axis} {level:g}" if self.axis else str(level)
 
 
-def slopes(paired: pd.DataFrame) -> list[float]:
+def _slopes(paired: pd.DataFrame) -> list[float]:
     """The least-squares slope on log2 of the columns in each row; empty for a single column."""
     if paired.shape[1] < 2 or paired.empty:
         return []
@@ -68,18 +68,18 @@ def slopes(paired: pd.DataFrame) -> list[float]:
     return slopes
 
 
-def minus_first(paired: pd.DataFrame, level: int = 1) -> list[float]:
+def _minus_first(paired: pd.DataFrame, level: int = 1) -> list[float]:
     """A column minus the first one, for the seeds that have both."""
     difference: list[float] = (paired.iloc[:, level] - paired.iloc[:, 0]).dropna().tolist()
     return difference
 
 
-def all_levels(_: Claim, levels: Sequence[Any]) -> list[list[Any]]:
+def _all_levels(_: Claim, levels: Sequence[Any]) -> list[list[Any]]:
     """One comparison of all levels, the smallest first."""
     return [sorted(levels)]
 
 
-def each_treatment(claim: Claim, levels: Sequence[Any]) -> list[list[Any]]:
+def _each_treatment(claim: Claim, levels: Sequence[Any]) -> list[list[Any]]:
     """One comparison per treatment: the baseline, the treatment, and the control if it was run.
 
     Every level that is neither the baseline nor the control is a treatment.
@@ -88,6 +88,34 @@ def each_treatment(claim: Claim, levels: Sequence[Any]) -> list[list[Any]]:
     controls = [control] if control in levels else []
     treatments = [level for level in levels if level not in (baseline, control)]
     return [[baseline, treatment, *controls] for treatment in treatments]
+
+
+SWEEP = ClaimDesign(
+    axis="width",
+    needed="every width",
+    first="at the smallest width",
+    last="at the largest width",
+    effect="slope of AUROC on log2 width",
+    paired_by="per doubling of the width",
+    last_level=-1,
+    needs_bits=True,
+    bounds=UNBOUNDED,
+    effects=_slopes,
+    comparisons=_all_levels,
+)
+TREATMENT = ClaimDesign(
+    axis="",
+    needed="both levels",
+    first="of the baseline",
+    last="of the treatment",
+    effect="paired difference in AUROC (treatment minus baseline)",
+    paired_by="paired",
+    last_level=1,
+    needs_bits=False,
+    bounds=SIGNED,
+    effects=_minus_first,
+    comparisons=_each_treatment,
+)
 
 
 @dataclass(frozen=True, eq=False)
@@ -165,7 +193,7 @@ class Stratum:
         """AUROC of the control minus that of the baseline, paired; n = 0 without a control."""
         has_control = len(self.levels) > self.last_level + 1
         return estimate(
-            minus_first(self.auroc, len(self.levels) - 1) if has_control else [], SIGNED
+            _minus_first(self.auroc, len(self.levels) - 1) if has_control else [], SIGNED
         )
 
     @property
@@ -186,12 +214,12 @@ class Stratum:
     @property
     def change(self) -> Estimate:
         """AUROC of `last` minus that of `first`, paired."""
-        return estimate(minus_first(self.auroc, self.last_level), SIGNED)
+        return estimate(_minus_first(self.auroc, self.last_level), SIGNED)
 
     @cached_property
     def equivalences(self) -> tuple[Equivalence, ...]:
         """Equivalence tests of every later level, up to the last, against the first."""
-        changes = [minus_first(self.auroc, level) for level in range(1, self.last_level + 1)]
+        changes = [_minus_first(self.auroc, level) for level in range(1, self.last_level + 1)]
         return tuple(map(equivalence, changes))
 
     @property
@@ -205,7 +233,7 @@ class Stratum:
 
     def change_at(self, level: int) -> Estimate:
         """AUROC at a level minus that at the first, paired; n = 0 at the first."""
-        return estimate(minus_first(self.auroc, level) if level else [], SIGNED)
+        return estimate(_minus_first(self.auroc, level) if level else [], SIGNED)
 
     def equivalence_at(self, level: int) -> Equivalence | None:
         """The test of no difference from the first level; None if no test is needed."""
