@@ -104,11 +104,12 @@ class Judgement(NamedTuple):
 def judge(claim: Claim, evidence: Evidence) -> Judgement:
     """The verdicts on a claim from some evidence, or why there is none."""
     try:
-        found = verdicts(claim, evidence.table)
+        decided = verdicts(claim, evidence.table)
     except ValueError as error:
         more = "add every other parameter that differs between the trials to the claim's strata"
         return Judgement(evidence, [], f"{error}; {more}")
-    return Judgement(evidence, found, "" if found else f"only one level of {claim.factor} was run")
+    fault = "" if decided else f"only one level of {claim.factor} was run"
+    return Judgement(evidence, decided, fault)
 
 
 def verdicts(claim: Claim, table: pd.DataFrame) -> list[Verdict]:
