@@ -1,14 +1,14 @@
 """The records of a study as data frames: one row per trial, per replica, per score variant."""
 
 import itertools
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
 from tune_ad.search.selection import RULES, mean
-from tune_ad.storage.metric import TEST_AUROC, Metric
+from tune_ad.storage.metric import TEST_AUROC, Metric, Metrics, ScoreVariant
 from tune_ad.storage.records import TrialRecord
 
 AUROC = str(TEST_AUROC)
@@ -20,7 +20,7 @@ def trials(records: Sequence[TrialRecord]) -> pd.DataFrame:
 
     Columns: number, identity, baseline, detector, state, reason, objective, each rule's value,
     collapsed (models), failed replicas, replicas, parameters (their count), seconds, then every
-    hyperparameter as "param/<name>"; one that a detector lacks is empty.
+    hyperparameter as "param/<name>", which is empty for detectors without it.
     """
     rows = [_trial(record) for record in sorted(records, key=lambda record: record.number)]
     return pd.DataFrame(rows)
@@ -50,20 +50,26 @@ def _trial(record: TrialRecord) -> dict[str, Any]:
 
 
 def models_collapsed(record: TrialRecord) -> int:
-    """The number of models that gave all held-out, or all test, images one score but for rounding.
+    """The number of collapsed models: all validation or all test scores equal up to rounding.
 
     Args:
-        record: of a trial or of the evaluation.
+        record: the record of a trial or of the evaluation.
     """
     metrics = [Metric(part, "collapsed") for part in ("validation", "test")]
     parts = [record.metrics.get(metric, []) for metric in metrics]
     return sum(1 in flags for flags in itertools.zip_longest(*parts))
 
 
-def replicas(records: Sequence[TrialRecord]) -> pd.DataFrame:
+def replicas(
+    records: Sequence[TrialRecord], variants: Iterable[ScoreVariant] = ()
+) -> pd.DataFrame:
     """One row per replica with its task, seed, state, reason and every metric.
 
     A metric that a replica lacks is NaN.
+
+    Args:
+        records: the records of trials.
+        variants: score variants whose metrics are added, in columns named by `score_column`.
     """
     if not records:
         return pd.DataFrame()
@@ -77,39 +83,51 @@ def replicas(records: Sequence[TrialRecord]) -> pd.DataFrame:
         "state": pd.Categorical([replica.state for replica in all_replicas]),
         "reason": pd.Categorical([replica.reason for replica in all_replicas]),
     }
-    return pd.DataFrame(columns | _metrics(records, sizes))
+    columns |= _metrics([record.metrics for record in records], sizes)
+    for variant in variants:
+        by_variant = [record.variants.get(variant, {}) for record in records]
+        columns |= {score_column(variant, m): v for m, v in _metrics(by_variant, sizes).items()}
+    return pd.DataFrame(columns)
 
 
-def _metrics(records: Sequence[TrialRecord], sizes: Sequence[int]) -> dict[str, np.ndarray]:
-    """Every metric of all replicas, in the order of the records."""
-    metrics = dict.fromkeys(metric for record in records for metric in record.metrics)
-    columns = {str(metric): np.full(sum(sizes), np.nan) for metric in metrics}
-    start = 0
-    for record, size in zip(records, sizes, strict=True):
-        for metric, values in record.metrics.items():
-            columns[str(metric)][start : start + size] = np.asarray(values, dtype=float)
-        start += size
-    return columns
+def score_column(variant: ScoreVariant, metric: Metric | str) -> str:
+    """The column of a metric by a score variant."""
+    return f"{variant} {metric}"
 
 
-def by_seed(table: pd.DataFrame) -> pd.Series:
-    """Test AUROC of each seed for which every class is complete: the mean over classes.
+def _metrics(records: Sequence[Metrics], sizes: Sequence[int]) -> dict[str, np.ndarray]:
+    """The columns of all metrics, for the replicas of all records in their order."""
+    metrics = dict.fromkeys(metric for record in records for metric in record)
+    columns = {metric: np.full(sum(sizes), np.nan) for metric in metrics}
+    starts = np.cumsum([0, *sizes])
+    for record, start, size in zip(records, starts, sizes, strict=False):
+        for metric, values in record.items():
+            columns[metric][start : start + size] = np.asarray(values, dtype=float)
+    return {str(metric): column for metric, column in columns.items()}
+
+
+def by_seed(table: pd.DataFrame, metric: str = AUROC) -> pd.Series:
+    """A metric of each seed for which every class is complete: the mean over classes.
 
     Args:
-        table: of the replicas of one configuration, with the columns task, seed, state and
-            test_auroc.
+        table: the replicas of one configuration, with the columns task, seed and state; the
+            result is empty if the metric is no column.
+        metric: the name of the column.
     """
-    return by_trial_and_seed(table.assign(number=0)).sum(axis=0, min_count=1).dropna()
+    if metric not in table:
+        return pd.Series(dtype=float)
+    by_trial = by_trial_and_seed(table.assign(number=0), metric)
+    return by_trial.sum(axis=0, min_count=1).dropna()
 
 
 def by_trial_and_seed(table: pd.DataFrame, metric: str = AUROC) -> pd.DataFrame:
     """A metric of each trial (rows) and seed (columns): the mean over classes.
 
-    NaN where a class of that seed is missing, has failed or lacks the metric.
+    NaN if a class of that seed is missing, has failed or lacks the metric.
 
     Args:
-        table: of replicas, with the columns number, task, seed, state and the metric.
-        metric: name of the column.
+        table: replicas, with the columns number, task, seed, state and the metric.
+        metric: the name of the column.
     """
     values = table[metric].where(table["state"] == "complete")
     groups = values.groupby([table["number"], table["seed"]])
@@ -119,11 +137,11 @@ def by_trial_and_seed(table: pd.DataFrame, metric: str = AUROC) -> pd.DataFrame:
 
 
 def cells(table: pd.DataFrame, metric: str = AUROC) -> pd.DataFrame:
-    """A metric of each trial (rows) for each task and seed (columns); NaN where it failed.
+    """A metric of each trial (rows) for each task and seed (columns); NaN if it failed.
 
     Args:
-        table: as in `by_trial_and_seed`.
-        metric: name of the column.
+        table: replicas as in `by_trial_and_seed`.
+        metric: the name of the column.
     """
     values = table[metric].where(table["state"] == "complete")
     keys = [table["number"], table["task"].astype(str), table["seed"]]
@@ -132,9 +150,9 @@ def cells(table: pd.DataFrame, metric: str = AUROC) -> pd.DataFrame:
 
 
 def variants(records: Sequence[TrialRecord]) -> pd.DataFrame:
-    """One row per trial, score variant and metric: the mean over replicas, and how many there are.
+    """One row per trial, score variant and metric: the mean over replicas, and their number.
 
-    The mean is empty where a replica has failed.
+    The mean is empty if a replica has failed.
     """
     rows = [
         {

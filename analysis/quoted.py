@@ -1,60 +1,56 @@
-"""The numbers that a study may quote, and what each rests on.
+"""The results that a study may report, and the records behind them.
 
-A number is quoted only if it did not select the configuration that it describes, or if it says
-that it did (`oracle`). What kind of number that is follows from the study's budget, rule, plan and
-claim: `quotes` names the kind, `QUOTATIONS` holds how each kind is found.
+A result is reported only if it was not used to select its configuration; the exception, `oracle`,
+is marked as optimistic. `study.json` stores the kind of result, which follows from the study's
+budget, rule, plan and claim; `QUOTATIONS` says how each kind is found.
 """
 
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from typing import Any, Literal, NamedTuple, cast
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, NamedTuple
+
+import pandas as pd
 
 from analysis import frame
-from analysis.document.format import short
+from analysis.document.format import count, short
 from analysis.stats.estimates import Estimate, estimate
 from analysis.study import StudyRecords
 from analysis.trials import unchanged_trials
-from tune_ad.search.selection import RULES, mean, ranked
-from tune_ad.storage.metric import TEST_AUROC, Metric, Values
+from tune_ad.search.selection import RULES, ranked
+from tune_ad.storage.metric import TEST_AUROC, Metric, ScoreVariant
 from tune_ad.storage.records import TrialRecord
 
-COLLAPSED = str(Metric("test", "collapsed"))
-Quotes = Literal["winner", "oracle", "defaults", "strata", "configurations", "single"]
-"""The kind of number that a study quotes.
-
-- winner: the configuration that the rule selected, trained again on fresh seeds.
-- oracle: the trial with the best test AUROC, which is optimistic.
-- defaults: each baseline with its default parameters, where a plan varies them.
-- strata: the same in each stratum of the claim that the study tests.
-- configurations: every configuration of a list.
-- single: the one configuration of each baseline.
-"""
+ABOUT_OUTSIDERS = (
+    "Outsider set: an out-of-distribution data set, that is, another one than that of the normal "
+    "images; all its images are anomalies."
+)
 NOTHING = "nothing"
 NOT_SELECTED = "Nothing was selected: every configuration was fixed before the run."
 
 
 class Result(NamedTuple):
-    """The number that a study quotes, and what it rests on.
+    """A reported result and the records behind it.
 
     Attributes:
-        baseline: of the configuration.
-        label: the baseline's name, or the stratum's where a study quotes one number for each.
-        source: what was tested: the winner on fresh seeds, or a trial where nothing was selected.
-        rule: what selected, the title of a rule; "nothing" where every configuration was fixed.
-        auroc: on test images, averaged over classes; one value per seed.
-        classes: the same for each class, by the name of its task.
-        variants: the AUROC, averaged over classes, under other score-time values.
-        outsiders: where other data sets are anomalous, the AUROC against each of them, by the
-            name of the score; "score" is the one of `auroc`, which is against the first.
-        against: what `auroc` sets against each other, in words; empty without outsider sets.
-        params: of the configuration, the searched ones only.
-        seeds: that were tested, failed ones included.
-        planned: seeds that are to be tested; more than `seeds` while that still runs.
-        failed: seeds of which at least one class has no number.
-        collapsed: models that gave every test image one score, but for rounding.
-        identity: of the configuration.
-        tested: the records that the number comes from.
-        titles: of the tasks of `classes` that have one, by their names.
+        baseline: the name of the baseline.
+        label: the baseline's name, or the stratum's if there is one result for each.
+        source: what was tested: the winner on fresh seeds, or a trial if none was selected.
+        rule: the title of the rule that selected the configuration; "nothing" if none did.
+        auroc: test AUROC, averaged over classes; one value per seed.
+        classes: test AUROC of each class, by the name of its task.
+        variants: test AUROC, averaged over classes, by every score variant.
+        outsiders: if other data sets are anomalous, the AUROC against each of these outsider
+            sets, by the name of the score; "score" is the main score, as in `auroc`, which is
+            against the first set.
+        against: the data sets that `auroc` compares, in words; empty without outsider sets.
+        params: the searched parameters of the configuration.
+        seeds: the number of tested seeds, failed ones included.
+        planned: the number of planned seeds; larger than `seeds` while the evaluation runs.
+        failed: the number of seeds of which at least one class has no result.
+        collapsed: the number of collapsed models, as in `frame.models_collapsed`.
+        identity: the hash of the configuration.
+        tested: the records of the test.
+        titles: the titles of the tasks of `classes` that have one, by their names.
     """
 
     baseline: str
@@ -80,15 +76,27 @@ class Result(NamedTuple):
         """What selected the configuration, as a sentence."""
         return NOT_SELECTED if self.rule == NOTHING else f"Selected by {self.rule}."
 
+    @property
+    def so_far(self) -> str:
+        """Progress of an unfinished evaluation, in words; empty if it is finished."""
+        if self.seeds >= self.planned:
+            return ""
+        return f"so far {self.seeds} of {count(self.planned, 'fresh seed')}"
+
+    @property
+    def failures(self) -> str:
+        """The number of failed seeds, in words; empty without any."""
+        return f"{self.failed} of {count(self.seeds, 'seed')} failed" if self.failed else ""
+
 
 class _Tested(NamedTuple):
     """A configuration with the records of its test.
 
     Attributes:
-        configuration: the trial that ran it.
-        records: of its test; the trial itself where it was not trained again.
-        label: of the result; empty = the name of its baseline.
-        planned: seeds that are to be tested; 0 = those of the records.
+        configuration: the trial of the configuration.
+        records: the records of its test; the trial itself if it was not trained again.
+        label: the label of the result; empty = the name of its baseline.
+        planned: the number of planned seeds; 0 = those of the records.
     """
 
     configuration: TrialRecord
@@ -98,12 +106,12 @@ class _Tested(NamedTuple):
 
 
 class Quotation(NamedTuple):
-    """How the numbers of one kind are found.
+    """How the results of one kind are found.
 
     Attributes:
         source: what was tested, in words.
         selected: whether a rule selected it.
-        find: the configurations with the records of their tests; empty while there are none.
+        find: the function that finds the configurations and the records of their tests.
     """
 
     source: str
@@ -111,52 +119,42 @@ class Quotation(NamedTuple):
     find: Callable[[StudyRecords], list[_Tested]]
 
 
-def quotes(study: StudyRecords) -> Quotes:
-    """The kind of number that a study may quote.
-
-    A study in which nothing is chosen quotes the defaults of its baselines as soon as it has more
-    trials than baselines.
-    """
-    stored = cast(Quotes, study.quotes)
-    single = study.chooses or len(study.trials) <= len(study.baselines)
-    return "single" if single and stored not in ("winner", "oracle") else stored
-
-
 def results(study: StudyRecords) -> list[Result]:
-    """The numbers that a study may quote; empty while there are none.
+    """The results that a study may report; empty while there are none.
 
-    A trial that a rule selected is never quoted by the number that selected it, save under
-    `oracle`. A study in which nothing is anomalous (`StudyRecords.whole`) has no AUROC.
+    The value that selected a trial is never reported as its result, except under `oracle`. A study
+    without anomalies (`StudyRecords.whole`) has no AUROC.
     """
     if study.whole:
         return []
-    quotation = QUOTATIONS[quotes(study)]
+    quotation = QUOTATIONS[study.quotes]
     rule = RULES[study.rule].title if quotation.selected else NOTHING
     return [_result(study, quotation.source, rule, tested) for tested in quotation.find(study)]
 
 
 def why_nothing(study: StudyRecords) -> str:
-    """Why a study quotes no AUROC."""
+    """Why a study has no test AUROC to report."""
     if study.whole:
-        return f"nothing is anomalous in the whole of {study.search['data_set']}"
+        return f"all images of {study.search['data_set']} are normal in this study"
     if not study.complete:
-        return "no trial is complete" if study.trials else "no trial has ended"
+        return "no trial is complete" if study.trials else "no trial has finished"
     if not study.chooses:
         return "no baseline was tested with its default parameters"
-    if not study.budget["evaluation_seeds"]:
+    if study.quotes != "winner":
         return (
-            "its budget does not train the winner again on fresh seeds, and a trial was selected "
-            "among several"
+            "a trial was selected among several, but the budget does not train it again on fresh "
+            "seeds"
         )
     if study.stored.get("evaluate") is False:
         return (
-            "the winner was not trained again on fresh seeds (--no-evaluation); --resume does it"
+            "the winner was not trained again on fresh seeds (--no-evaluation); run again with "
+            "--resume to do so"
         )
     return "the winner has not been trained again on fresh seeds yet"
 
 
 def _winner(study: StudyRecords) -> list[_Tested]:
-    """The records of the winner on fresh seeds; those of an earlier winner do not count."""
+    """The records of the winner on fresh seeds; records of an earlier winner are ignored."""
     winner = next(iter(ranked(study.trials, study.rule)), None)
     fresh = [r for r in study.evaluation if winner and r.identity == winner.identity]
     planned = int(study.budget["evaluation_seeds"])
@@ -199,7 +197,7 @@ def _each_of(records: Sequence[TrialRecord]) -> list[_Tested]:
     return [_Tested(record, [record]) for record in records]
 
 
-QUOTATIONS: Mapping[Quotes, Quotation] = {
+QUOTATIONS: Mapping[str, Quotation] = {
     "winner": Quotation("the winner, trained again on fresh seeds", True, _winner),
     "oracle": Quotation(
         "the trial with the best test AUROC, which is optimistic", True, _best_on_test
@@ -213,16 +211,24 @@ QUOTATIONS: Mapping[Quotes, Quotation] = {
     "configurations": Quotation("every configuration of the list", False, _every_configuration),
     "single": Quotation("the only configuration of the baseline", False, _only_configuration),
 }
-"""How the numbers of each kind are found."""
+"""How the results of each kind are found, by the kind that `study.json` stores as `quotes`."""
 
 
 def _result(study: StudyRecords, source: str, rule: str, tested: _Tested) -> Result:
-    columns = ["task", "seed", "state", frame.AUROC, COLLAPSED]
-    table = frame.replicas(tested.records).reindex(columns=columns)
+    variants = list(dict.fromkeys(variant for r in tested.records for variant in r.variants))
+    table = frame.replicas(tested.records, variants)
     by_seed, seeds = frame.by_seed(table), table["seed"].nunique()
     complete = table[table["seed"].isin(by_seed.index)]
-    configuration, outsiders = tested.configuration, _outsiders(tested.records)
+    configuration = tested.configuration
     task = tested.records[0].replicas[0].task
+    outsiders = {
+        metric.outsider: {"score": estimate(list(frame.by_seed(table, str(metric))))}
+        | _by_variant(table, variants, metric)
+        for metric in dict.fromkeys(
+            metric for record in tested.records for metric in record.metrics
+        )
+        if metric.outsider and metric.is_test_auroc
+    }
     return Result(
         baseline=configuration.baseline,
         label=tested.label or configuration.baseline,
@@ -233,14 +239,14 @@ def _result(study: StudyRecords, source: str, rule: str, tested: _Tested) -> Res
             str(task): estimate(list(rows[frame.AUROC]))
             for task, rows in complete.groupby("task", observed=True)
         },
-        variants=_variants(tested.records, TEST_AUROC),
+        variants=_by_variant(table, variants, TEST_AUROC),
         outsiders=outsiders,
         against=study.title_against(task, next(iter(outsiders))) if outsiders else "",
         params={name: configuration.params[name] for name in configuration.searched},
         seeds=seeds,
         planned=tested.planned or seeds,
         failed=seeds - len(by_seed),
-        collapsed=int((complete[COLLAPSED] == 1).sum()),
+        collapsed=sum(map(frame.models_collapsed, tested.records)),
         identity=configuration.identity,
         tested=tuple(tested.records),
         titles={
@@ -251,43 +257,9 @@ def _result(study: StudyRecords, source: str, rule: str, tested: _Tested) -> Res
     )
 
 
-def _outsiders(records: Sequence[TrialRecord]) -> dict[str, dict[str, Estimate]]:
-    """AUROC of every score against every outsider set, one value per seed."""
-    metrics = dict.fromkeys(metric for record in records for metric in record.metrics)
-    return {
-        metric.outsider: {
-            "score": estimate(_per_seed(records, [r.metrics.get(metric, []) for r in records])),
-            **_variants(records, metric),
-        }
-        for metric in metrics
-        if metric.outsider and metric._replace(outsider="") == TEST_AUROC
-    }
-
-
-def _variants(records: Sequence[TrialRecord], metric: Metric) -> dict[str, Estimate]:
-    """A metric of each score variant, averaged over classes, one value per seed."""
-    variants = dict.fromkeys(variant for record in records for variant in record.variants)
-    values = {
-        str(variant): _per_seed(
-            records, [r.variants.get(variant, {}).get(metric, []) for r in records]
-        )
-        for variant in variants
-    }
-    return {name: estimate(per_seed) for name, per_seed in values.items() if per_seed}
-
-
-def _per_seed(records: Sequence[TrialRecord], values: Sequence[Values]) -> list[float]:
-    """The mean over classes of each seed that has a number for all of them."""
-    pairs = zip(records, values, strict=True)
-    return [value for record, numbers in pairs for value in _means(record, numbers)]
-
-
-def _means(record: TrialRecord, values: Values) -> Iterator[float]:
-    """The means of one record, by seed; none where it has no numbers."""
-    if not len(values):
-        return
-    for seed in sorted({replica.seed for replica in record.replicas}):
-        pairs = zip(values, record.replicas, strict=True)
-        average = mean([value for value, replica in pairs if replica.seed == seed])
-        if average is not None:
-            yield average
+def _by_variant(
+    table: pd.DataFrame, variants: Sequence[ScoreVariant], metric: Metric
+) -> dict[str, Estimate]:
+    """A metric by each score variant that has it, averaged over classes, one value per seed."""
+    by_seed = {str(v): frame.by_seed(table, frame.score_column(v, metric)) for v in variants}
+    return {name: estimate(list(values)) for name, values in by_seed.items() if len(values)}

@@ -27,11 +27,11 @@ class StudyRecords:
     """The records of a study, finished or still running.
 
     Attributes:
-        folder: that holds the study's files.
+        folder: the folder of the study's files.
         stored: the content of `study.json`.
-        trials: the records of all trials that have ended, by number.
+        trials: the records of all finished trials, by number.
         evaluation: the records of the winner on fresh seeds, one per seed.
-        begun: the number of trials that were started, whether they have ended or not.
+        begun: the number of started trials, finished or not.
     """
 
     folder: StudyFolder
@@ -45,16 +45,16 @@ class StudyRecords:
         """Read the study in a folder.
 
         Args:
-            path: of the folder.
+            path: the folder.
 
         Raises:
-            UserError: if the folder holds no study, a damaged one, or one of a newer schema.
+            UserError: if the folder contains no study, a damaged one, or one of a newer schema.
         """
         folder = StudyFolder(path)
         stored = folder.read_study()
         if (rule := stored["study"]["selection"]) not in RULES:
             raise UserError(
-                f"{folder.study} names the selection rule {rule!r}, this version knows "
+                f"{folder.study} names the selection rule {rule!r}, but this version only has "
                 f"{', '.join(RULES)}; install a newer tune_ad"
             )
         trials = sorted(folder.read_trials(compact=True), key=lambda record: record.number)
@@ -85,7 +85,7 @@ class StudyRecords:
 
     @property
     def whole(self) -> bool:
-        """Whether the only task is a whole data set, in which nothing is anomalous."""
+        """Whether the study has no anomalies (its only task is a whole data set)."""
         return bool(self.search.get("whole"))
 
     @cached_property
@@ -95,12 +95,12 @@ class StudyRecords:
 
     @property
     def chooses(self) -> bool:
-        """Whether the selection rule chose among the trials; if not, each may be quoted."""
+        """Whether a trial is selected; otherwise all trials may be reported."""
         return bool(self.search["chooses"])
 
     @property
     def quotes(self) -> str:
-        """Which trials are quoted once all have ended, as `tune_ad.search.study.Study.quotes`."""
+        """Which results are reported, as in `tune_ad.search.study.Study.quotes`."""
         return str(self.search["quotes"])
 
     @property
@@ -137,7 +137,7 @@ class StudyRecords:
 
     @cached_property
     def complete(self) -> list[TrialRecord]:
-        """The trials that ran to their last epoch: neither failed nor stopped early."""
+        """The trials that ran to their last epoch: neither failed nor pruned."""
         return [record for record in self.trials if record.state == "complete"]
 
     def of(self, baseline: str) -> list[TrialRecord]:
@@ -154,12 +154,12 @@ class StudyRecords:
 
     @property
     def claim(self) -> Claim | None:
-        """The claim that the study tests; None where it declares none, or an invalid one."""
+        """The claim that the study tests; None if it declares none, or an invalid one."""
         return self._claim[0]
 
     @property
     def claim_fault(self) -> str:
-        """What is wrong with the claim that the study declares; empty where nothing is."""
+        """The error in the declared claim; empty if it is valid."""
         return self._claim[1]
 
     @cached_property
@@ -174,11 +174,11 @@ class StudyRecords:
     def stratum(self, strata: Sequence[str], record: TrialRecord) -> str:
         """The name of a trial's stratum, such as "VAE, likelihood = bernoulli".
 
-        The baseline is named where the study has several.
+        The baseline is named if the study has several.
 
         Args:
-            strata: names of the parameters that define the strata.
-            record: of the trial.
+            strata: the names of the parameters that define the strata.
+            record: the record of the trial.
         """
         values = [f"{name} = {short(record.params.get(name))}" for name in strata]
         baseline = [record.baseline] if len(self.baselines) > 1 else []
@@ -191,34 +191,33 @@ class StudyRecords:
 
     @cached_property
     def _titles(self) -> dict[str, str]:
-        titles = {name: task["title"] for name, task in self.tasks.items() if task.get("title")}
-        uses = Counter(titles.values())
-        return {name: title for name, title in titles.items() if uses[title] == 1}
+        titles = {name: task.get("title") for name, task in self.tasks.items()}
+        return unique_titles({name: title for name, title in titles.items() if title})
 
     def task_title(self, name: str) -> str:
-        """The title by which people know a task, such as "cifar10/airplane" for "cifar10/0".
+        """The title of a task, such as "cifar10/airplane" for "cifar10/0".
 
         Args:
-            name: of the task; returned as it is where the study stores no title for it, or the
-                same one for another task.
+            name: the name of the task; returned unchanged if no unique title is stored.
         """
         return self._titles.get(name, name)
 
     def source_of(self, name: str) -> str:
-        """The data set that gives a task's normal images.
+        """The data set of a task's normal images.
 
         Args:
-            name: of the task; returned as it is where the study does not store the task.
+            name: the name of the task; returned unchanged if the task is not stored.
         """
         return str(self.tasks.get(name, {}).get("source", name))
 
     def title_against(self, name: str, outsider: str) -> str:
         """A task against one of its outsider sets in words, such as "cifar10 against svhn".
 
+        If this is the task's only outsider set and the task has a title, the title is returned.
+
         Args:
-            name: of the task; where that set is its only one and the study stores a title other
-                than the name, the title is returned.
-            outsider: name of the outsider set.
+            name: the name of the task.
+            outsider: the name of the outsider set.
         """
         title = self.task_title(name)
         if title != name and list(self.tasks[name].get("outsiders", ())) == [outsider]:
@@ -239,3 +238,9 @@ class StudyRecords:
     def fresh_replicas(self) -> pd.DataFrame:
         """One row per replica of the evaluation, as in `frame.replicas`."""
         return frame.replicas(self.evaluation)
+
+
+def unique_titles(titles: Mapping[str, str]) -> dict[str, str]:
+    """The titles by the names of their tasks, without those that several tasks have."""
+    uses = Counter(titles.values())
+    return {name: title for name, title in titles.items() if uses[title] == 1}

@@ -15,10 +15,9 @@ def unchanged_trials(
     """The tested trials with the default parameters of their baseline, in the baselines' order.
 
     Args:
-        baselines: default parameters by baseline.
-        records: of trials.
-        strata: parameters that may have any value; without them there is one such trial per
-            baseline.
+        baselines: the default parameters by baseline.
+        records: the records of trials.
+        strata: the parameters that may differ from the default.
     """
     order = list(baselines)
     unchanged = [
@@ -36,5 +35,5 @@ def tested_trials(records: Sequence[TrialRecord]) -> list[TrialRecord]:
 
 
 def changed_parameters(default: Mapping[str, Any], params: Mapping[str, Any]) -> list[str]:
-    """Names of the parameters that differ from the default."""
+    """The names of the parameters that differ from the default."""
     return [name for name, value in params.items() if value != default.get(name)]

@@ -17,13 +17,13 @@ Tone = Literal["", "better", "worse", "alike", "unsure"]
 
 
 class Cell(NamedTuple):
-    """A cell of a table with more than its text.
+    """A table cell with a sort value, the outcome of a test and a note.
 
     Attributes:
-        text: that is shown.
-        value: by which the column is sorted; NaN = last.
+        text: the text that is shown.
+        value: the number by which the column is sorted; NaN = last.
         tone: the outcome of a test.
-        note: the reason of the outcome, shown where there is room.
+        note: the reason for the outcome, a tooltip in HTML.
     """
 
     text: str
@@ -43,7 +43,7 @@ class Text:
     Attributes:
         text: plain text; an empty line separates paragraphs, a line that begins with "- " is an
             item of a list.
-        kind: of the text; "verdict", "warning" and "note" are set apart.
+        kind: the kind of text; "verdict", "warning" and "note" are set apart.
     """
 
     text: str
@@ -55,10 +55,10 @@ class Table:
     """A table.
 
     Attributes:
-        name: of its file, `tables/<name>.csv`.
-        shown: the rows as people read them; each cell a text, a number or a `Cell`.
+        name: the name of its file, `tables/<name>.csv`.
+        shown: the formatted rows; each cell is a text, a number or a `Cell`.
         caption: what the numbers are, their unit, n and interval, and the selection rule.
-        data: the same in full precision, for the file; None = `shown`.
+        data: the same rows in full precision, for the file; None = `shown`.
     """
 
     name: str
@@ -77,8 +77,8 @@ class Figure:
     """A figure.
 
     Attributes:
-        name: of its files, `figures/<name>.svg` and `.pdf`.
-        draw: function that draws it; called once for all renderers.
+        name: the name of its files, `figures/<name>.svg` and `.pdf`.
+        draw: the function that draws it; called once for all renderers.
         caption: what is drawn, what the bands are, n.
     """
 
@@ -95,8 +95,8 @@ class Section:
     """A section with a heading.
 
     Attributes:
-        title: of the heading.
-        blocks: its content, in order.
+        title: the heading.
+        blocks: the content, in order.
     """
 
     title: str
@@ -117,10 +117,10 @@ class Document:
     """A report.
 
     Attributes:
-        title: of the study.
-        summary: the answer of the study, in a few lines.
-        sections: in their order; titles, names of tables and names of figures are unique.
-        tables: further ones, which have a file but are not shown.
+        title: the title of the report.
+        summary: the summary of the study, in a few lines.
+        sections: the sections in order; titles and names of tables and figures are unique.
+        tables: further tables, which have a file but are not shown.
     """
 
     title: str
@@ -133,7 +133,7 @@ class Document:
         return [block for block in self._blocks() if isinstance(block, Figure)]
 
     def all_tables(self) -> list[Table]:
-        """All tables, those that are shown first."""
+        """All tables; those shown in the report come first."""
         return [*(block for block in self._blocks() if isinstance(block, Table)), *self.tables]
 
     def _blocks(self) -> Iterable[Block]:

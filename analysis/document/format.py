@@ -1,15 +1,15 @@
-"""Values as people read them: numbers, means with their spread, counted nouns, names of files."""
+"""Formatting of numbers, intervals, counts and file names."""
 
 import hashlib
 import math
 import re
 from typing import NamedTuple
 
-LONGEST_PART = 60  # letters of a name within a file's name
+LONGEST_PART = 60  # maximum length of a name within a file name
 
 
 def file_name(*parts: str) -> str:
-    """Texts as the name of a table's or figure's file; different texts have different names.
+    """The file name of a table or figure from texts; different texts give different names.
 
     >>> file_name("effects", "soft-boundary"), file_name("effects", "soft boundary")
     ('effects_soft-boundary', 'effects_soft-boundary-e42ef0')
@@ -18,7 +18,7 @@ def file_name(*parts: str) -> str:
 
 
 def _plainly(part: str) -> str:
-    """A text without what file systems do not take; marked by its hash if anything was lost."""
+    """Replace characters that are illegal in file names; append a hash if the text changed."""
     kept = re.sub(r"[^\w.+-]+", "-", part).strip("-")[:LONGEST_PART]
     if kept == part:
         return part
@@ -26,7 +26,7 @@ def _plainly(part: str) -> str:
 
 
 def short(value: object) -> str:
-    """A value as people read it: four significant digits, nothing for what is not there.
+    """A value as text: four significant digits; empty for None and NaN.
 
     >>> short(0.123456), short(None), short(True), short((0, 3))
     ('0.1235', '', 'True', '(0, 3)')
@@ -37,7 +37,7 @@ def short(value: object) -> str:
 
 
 def count(number: int, noun: str) -> str:
-    """A number with its noun.
+    """A number with its noun, in the plural if needed.
 
     >>> count(1, "class"), count(2, "class"), count(3, "study")
     ('1 class', '2 classes', '3 studies')
@@ -49,12 +49,21 @@ def count(number: int, noun: str) -> str:
     return f"{number:,} {noun}{'es' if noun.endswith('s') else 's'}"
 
 
+def p_text(p: float) -> str:
+    """The p of a test with two significant digits; "none" for NaN, no test.
+
+    >>> p_text(0.0312), p_text(1.0), p_text(math.nan)
+    ('0.031', '1', 'none')
+    """
+    return "none" if math.isnan(p) else f"{p:.2g}"
+
+
 class Unit(NamedTuple):
     """How numbers of one kind are written.
 
     Attributes:
-        scale: factor by which a number is multiplied before it is written.
-        form: format specification of the product; with "+" where the sign matters.
+        scale: the factor by which a number is multiplied before it is written.
+        form: the format specification of the product; with "+" if the sign matters.
     """
 
     scale: float
@@ -70,9 +79,9 @@ class Unit(NamedTuple):
 
 
 PERCENT = Unit(100, ".1f")
-"""For a share in [0, 1], such as AUROC."""
+"""The unit of a share in [0, 1], such as AUROC."""
 PERCENTAGE_POINTS = Unit(100, "+.1f")
-"""For a difference of two shares, in percentage points."""
+"""The unit of a difference of two shares: percentage points."""
 
 
 def mean_text(
@@ -82,7 +91,7 @@ def mean_text(
     high: float = math.nan,
     unit: Unit = PERCENT,
 ) -> str:
-    """A mean with what is known of its spread: "mean ± std [low, high]"; NaN = left out.
+    """A mean with its standard deviation and interval: "mean ± std [low, high]"; NaN = omitted.
 
     >>> mean_text(0.913, 0.018, 0.9, 0.926)
     '91.3 ± 1.8 [90.0, 92.6]'
@@ -91,12 +100,12 @@ def mean_text(
     """
     unsigned = unit._replace(form=unit.form.lstrip("+"))
     deviation = "" if math.isnan(std) else f" ± {unsigned.text(std)}"
-    ends = "" if math.isnan(low) else f" {interval_text(low, high, unit)}"
-    return f"{unit.text(mean)}{deviation}{ends}"
+    interval = "" if math.isnan(low) else f" {interval_text(low, high, unit)}"
+    return f"{unit.text(mean)}{deviation}{interval}"
 
 
 def interval_text(low: float, high: float, unit: Unit = PERCENT) -> str:
-    """An interval by its two ends.
+    """An interval by its lower and upper bound.
 
     >>> interval_text(0.9, 0.926)
     '[90.0, 92.6]'

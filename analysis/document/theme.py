@@ -1,7 +1,6 @@
-"""The style of all figures: one font size, one palette, one ink, no titles.
+"""The style of all figures: one font size, one palette, one text colour, no titles.
 
-The ink is a single colour that a page replaces by that of its text, so that a figure suits a light
-and a dark page.
+The HTML page replaces the text colour by its own, so that figures work in light and dark mode.
 """
 
 from typing import Any, NamedTuple
@@ -63,10 +62,10 @@ def canvas(height: float = 3.2, rows: int = 1, columns: int = 1, width: float = 
     """An empty figure.
 
     Args:
-        height: of the figure, in inches.
+        height: the height of the figure in inches.
         rows: the number of rows of axes.
         columns: the number of columns of axes.
-        width: of the figure, in inches.
+        width: the width of the figure in inches.
     """
     with mpl.rc_context(STYLE):
         figure = Figure(figsize=(width, height), layout="constrained")
@@ -77,7 +76,7 @@ def canvas(height: float = 3.2, rows: int = 1, columns: int = 1, width: float = 
 
 
 def colour(k: int) -> str:
-    """The k-th colour of the palette; after the last one they repeat.
+    """The k-th colour of the palette (cyclic).
 
     >>> colour(0) == colour(len(PALETTE))
     True

@@ -1,1 +1,1 @@
-"""One question each: from the records to named numbers, and their figures."""
+"""One module per question of the report: computes results from the records, draws figures."""

@@ -35,16 +35,17 @@ class Effect(NamedTuple):
     """The effect of changing one parameter of a baseline from its reference value.
 
     Attributes:
-        baseline: whose parameter is changed.
-        parameter: the only one that differs.
-        value: of the parameter, after the change.
-        reference: the default; the first value of a grid that lacks the default.
+        baseline: the name of the baseline.
+        parameter: the name of the parameter.
+        value: the value after the change.
+        reference: the default, or the first value if the grid does not contain it.
         pairs: the number of pairs of trials that differ in nothing else, over which the effect is
             averaged.
         auroc: test AUROC with the change, mean over classes, one value per seed.
-        difference: that minus the reference's, paired by seed, in [-1, 1]; above 0 = it helps.
+        difference: `auroc` minus that of the reference, paired by seed, in [-1, 1]; above 0 = the
+            change helps.
         test: the sign-flip test over all classes and seeds.
-        verdict: after Holm's correction over the effects of the baseline.
+        verdict: the decision after Holm's correction over the effects of the baseline.
     """
 
     baseline: str
@@ -62,13 +63,13 @@ class _Change(NamedTuple):
     """A change of one parameter, before the correction for the family of tests.
 
     Attributes:
-        parameter: that is changed.
-        value: after the change.
-        reference: before the change.
+        parameter: the name of the parameter.
+        value: the value after the change.
+        reference: the value before the change.
         pairs: the number of pairs of trials.
-        differences: of test AUROC, by class and seed.
+        differences: the differences of test AUROC, by class and seed.
         aurocs: test AUROC with the change, by seed.
-        failure: why there is no difference; empty where there is one.
+        failure: why there is no difference; empty if there is one.
     """
 
     parameter: str
@@ -84,8 +85,8 @@ def effects(study: StudyRecords) -> list[Effect]:
     """All effects of single changes, by baseline, the largest difference first.
 
     A seed is left out if one of its classes is missing on either side. A change whose trial failed
-    has no difference, but counts as a member of the family of tests, and so does one that is
-    planned and was not run.
+    has no difference, but is still counted in Holm's correction, as are planned changes that have
+    not run.
     """
     return [effect for name in study.baselines for effect in _effects_of(study, name)]
 
@@ -127,12 +128,14 @@ def _effects_of(study: StudyRecords, baseline: str) -> list[Effect]:
 
 
 def missing_changes(study: StudyRecords, baseline: str, changes: int) -> int:
-    """How many changes of a baseline are planned and have not ended.
+    """The number of planned changes of a baseline that have not finished.
+
+    It is 0 for a plan that does not change one parameter at a time.
 
     Args:
-        study: the records; 0 for a plan that does not change one parameter at a time.
-        baseline: its name.
-        changes: how many changes of it have ended.
+        study: the records.
+        baseline: the name of the baseline.
+        changes: the number of its finished changes.
     """
     planned = (study.stored.get("planned") or {}).get(baseline)
     if not study.plan.is_ablation or planned is None:
@@ -147,9 +150,9 @@ def _test(change: _Change) -> Paired:
 
 
 def _failed_changes(study: StudyRecords, baseline: str) -> Iterator[_Change]:
-    """The changes whose trial failed or was not tested, where one parameter changes at a time.
+    """The changes whose trial failed or was not tested, if one parameter changes at a time.
 
-    A grid loses a pair by such a trial, not a change.
+    In a grid, a failed trial only removes one of several pairs.
     """
     if not study.plan.is_ablation:
         return
@@ -158,7 +161,7 @@ def _failed_changes(study: StudyRecords, baseline: str) -> Iterator[_Change]:
         changed = changed_parameters(default, record.params)
         if record.baseline == baseline and len(changed) == 1 and not tested_trials([record]):
             name = changed[0]
-            why = record.reason or f"its trial is {record.state}, without a test"
+            why = record.reason or f"the trial is {record.state} and has no test result"
             value, reference = record.params[name], default.get(name)
             yield _Change(
                 parameter=name,
@@ -174,7 +177,7 @@ def _failed_changes(study: StudyRecords, baseline: str) -> Iterator[_Change]:
 def _changes(
     name: str, records: Sequence[TrialRecord], default: Mapping[str, Any], cells: pd.DataFrame
 ) -> Iterator[_Change]:
-    """The changes of one parameter from its reference to each other value."""
+    """The changes of one parameter from its reference to every other value."""
     groups = _alike_but_for(name, records)
     values = list(dict.fromkeys(value for group in groups for value in group))
     if len(values) < 2:
@@ -198,7 +201,7 @@ def _changes(
 
 
 def _alike_but_for(name: str, records: Sequence[TrialRecord]) -> list[dict[Hashable, TrialRecord]]:
-    """Groups of trials that agree in every parameter but one, by the value of that one."""
+    """Groups of trials that differ in one parameter only, by its value."""
     groups: dict[Hashable, dict[Hashable, TrialRecord]] = {}
     for record in records:
         others = tuple(item for item in sorted(record.params.items()) if item[0] != name)
@@ -207,13 +210,13 @@ def _alike_but_for(name: str, records: Sequence[TrialRecord]) -> list[dict[Hasha
 
 
 def _average(cells: pd.DataFrame, numbers: Sequence[int]) -> pd.Series:
-    """The mean over trials for each class and seed; NaN where one of the trials has none."""
+    """The mean over trials for each class and seed; NaN if one of the trials has none."""
     means: pd.Series = cells.loc[list(numbers)].mean(axis="index", skipna=False)
     return means
 
 
 def _differences(after: pd.Series, before: pd.Series) -> pd.Series:
-    """By class and seed; of the first seed alone where all seeds give the same numbers."""
+    """Differences by class and seed; only of the first seed for deterministic detectors."""
     differences = _whole_seeds(after - before)
     cells = differences.index
     if seeds_alike(after[cells].unstack()) and seeds_alike(before[cells].unstack()):
@@ -240,8 +243,8 @@ def draw_effects(effects: Sequence[Effect]) -> Figure:
     axes.axvline(0, color=theme.FAINT, linewidth=1)
     for row, effect in zip(rows, effects, strict=True):
         ink = TONES.get(effect.verdict.tone, theme.FAINT)
-        ends = [100 * effect.difference.low, 100 * effect.difference.high]
-        axes.plot(ends, [row, row], color=ink, linewidth=2)
+        bounds = [100 * effect.difference.low, 100 * effect.difference.high]
+        axes.plot(bounds, [row, row], color=ink, linewidth=2)
         axes.plot([100 * effect.difference.mean], [row], "o", color=ink)
     axes.set_yticks(rows, [f"{effect.parameter} = {short(effect.value)}" for effect in effects])
     axes.set_xlabel("difference of test AUROC, points")

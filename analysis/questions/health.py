@@ -1,4 +1,4 @@
-"""What a reader must know before trusting a study: failures, collapses, ties, dead parameters."""
+"""The reliability of a study: failures, collapsed models, ties, parameters without effect."""
 
 import math
 from collections import Counter, defaultdict
@@ -13,7 +13,7 @@ from analysis.study import StudyRecords
 from tune_ad.storage.metric import STOPPED, TEST_AUROC, Metric, Values
 from tune_ad.storage.records import TrialRecord
 
-TIED = 0.01  # share of images that share their score with another one
+TIED = 0.01  # largest share of tied scores that is not reported
 
 
 class Health(NamedTuple):
@@ -22,14 +22,13 @@ class Health(NamedTuple):
     Attributes:
         title: "trials", or "evaluation" for the winner on fresh seeds.
         states: the number of records by state.
-        reasons: of failed records, with how often each occurred.
-        collapsed: by the number of a record, how many of its models gave every image one score,
-            but for rounding.
-        tied: by the number of a record in which more than 1 % of the images share their score, the
-            largest share over replicas.
-        warnings: by what the detector warns of, how many models of which records, by number.
-        unfinished: by the number of a record, how many of its models ran out of epochs before
-            their held-out loss reached its plateau.
+        reasons: the number of failed records by reason.
+        collapsed: the number of collapsed models by the number of the record.
+        tied: by the number of a record with more than 1 % of tied scores, the largest share over
+            replicas.
+        warnings: by text of the warning, the number of models by the number of the record.
+        unfinished: by the number of a record, the number of its models whose validation loss was
+            still improving at the last epoch.
     """
 
     title: str
@@ -42,11 +41,11 @@ class Health(NamedTuple):
 
 
 class DeadParameters(NamedTuple):
-    """Parameters whose values made no difference to any metric.
+    """Parameters without any effect on any metric.
 
     Attributes:
-        parameters: in which the trials differ.
-        trials: the numbers of the trials, whose every metric is the same.
+        parameters: the parameters in which the trials differ.
+        trials: the numbers of the trials, all metrics of which are identical.
     """
 
     parameters: tuple[str, ...]
@@ -78,10 +77,10 @@ def _health(title: str, records: Sequence[TrialRecord]) -> Health:
 
 
 def diagnostics(study: StudyRecords) -> pd.DataFrame:
-    """What detectors say of their trained models beside the score, by baseline: one row each.
+    """Diagnostics reported by the detectors: one row per baseline and diagnostic.
 
     Columns: what ("trials", or "evaluation" for the winner on fresh seeds), baseline, diagnostic,
-    models, mean, std (sample standard deviation over models), min, max. Empty where no detector
+    models, mean, std (sample standard deviation over models), min, max. Empty if no detector
     has a diagnostic.
     """
     parts = (("trials", study.trials), ("evaluation", study.evaluation))
@@ -90,8 +89,8 @@ def diagnostics(study: StudyRecords) -> pd.DataFrame:
         for record in records:
             for metric, values in record.metrics.items():
                 if metric.is_diagnostic:
-                    known = [value for value in values if value is not None and value == value]
-                    numbers[what, record.baseline, str(metric)] += known
+                    present = [value for value in values if value is not None and value == value]
+                    numbers[what, record.baseline, str(metric)] += present
     return pd.DataFrame([_diagnostic(*key, values) for key, values in numbers.items() if values])
 
 
@@ -119,7 +118,7 @@ def _warnings(records: Sequence[TrialRecord]) -> dict[str, dict[int, int]]:
 
 
 def _ties(record: TrialRecord) -> Values:
-    """The share of tied images of each replica, on test images where there are any."""
+    """The share of tied scores of each replica, on test images if there are any."""
     held_out = record.metrics.get(Metric("validation", "tied"), [])
     return record.metrics.get(Metric("test", "tied"), held_out)
 
@@ -153,7 +152,7 @@ def _differing(params: Sequence[Mapping[str, Any]]) -> list[str]:
 
 
 def dead_at_scoring(study: StudyRecords) -> list[str]:
-    """Score-time parameters that change no model's test AUROC, whatever their value."""
+    """Score-time parameters without any effect on test AUROC."""
     alike: dict[str, bool] = {}
     for record in [*study.complete, *study.evaluation]:
         aurocs: dict[str, set[bytes]] = defaultdict(set)
@@ -169,8 +168,8 @@ def dead_at_scoring(study: StudyRecords) -> list[str]:
 def costs(study: StudyRecords) -> pd.DataFrame:
     """The time that trials and evaluation took: one row per baseline and device.
 
-    Columns: what, baseline, device, records, "seconds (median)", "seconds (longest)", "hours in
-    all", "core-hours", "GPU-hours", "parameters" (least to most).
+    Columns: what, baseline, device, records, "seconds (median)", "seconds (longest)", "total
+    hours", "core-hours", "GPU-hours", "parameters" (smallest to largest).
     """
     resources = study.stored.get("resources") or {}
     parts = (("trials", study.trials), ("evaluation", study.evaluation))
@@ -191,7 +190,7 @@ def _costs(
             "records": len(group),
             "seconds (median)": group["seconds"].median(),
             "seconds (longest)": group["seconds"].max(),
-            "hours in all": round(hours, 4),
+            "total hours": round(hours, 4),
             "core-hours": round(hours * (resources.get("cpus") or 1), 4),
             "GPU-hours": round(hours * (resources.get("gpus") or 0.0), 4),
             "parameters": _range(group["parameters"].dropna()),
@@ -199,7 +198,7 @@ def _costs(
 
 
 def _range(sizes: "pd.Series[Any]") -> str:
-    """From the least to the most parameters of a model."""
+    """The range of parameter counts as text."""
     if sizes.empty:
         return ""
     least, most = int(sizes.min()), int(sizes.max())

@@ -13,7 +13,7 @@ from analysis.document import theme
 from analysis.quoted import Result
 from analysis.study import StudyRecords
 
-MOST = 10  # tasks in one figure
+MOST_PANELS = 10  # maximum number of tasks in one figure
 COLUMNS = 2
 NORMAL, REST = "normal", "rest"
 
@@ -25,10 +25,10 @@ class ScoreHistogram(NamedTuple):
     set, and the name of each outsider set.
 
     Attributes:
-        task: title of the task.
-        edges: of the bins, in the units of the score.
-        densities: of each group with at least one image, "normal" first: the share of its images
-            per unit of the score.
+        task: the title of the task.
+        edges: the edges of the bins, in the units of the score.
+        densities: the density of each group with at least one image, "normal" first: the share of
+            its images per unit of the score.
         counts: the number of images of each group.
     """
 
@@ -39,13 +39,13 @@ class ScoreHistogram(NamedTuple):
 
 
 class ResultHistograms(NamedTuple):
-    """The histograms of a quoted configuration.
+    """The histograms of a reported configuration.
 
     Attributes:
-        label: of the result.
-        seed: of the models, one per task.
-        histograms: one per task; empty where none are stored.
-        missing: why there are none; empty where there are some.
+        label: the label of the result.
+        seed: the seed of the models, one model per task.
+        histograms: one histogram per task; empty if none are stored.
+        missing: why there are none; empty if there are some.
         images: "test images", or "held-out images" in records that keep only those.
     """
 
@@ -57,14 +57,14 @@ class ResultHistograms(NamedTuple):
 
 
 def histograms(study: StudyRecords, result: Result) -> ResultHistograms:
-    """The score histograms of a quoted configuration, of its first complete seed.
+    """The score histograms of a reported configuration, from its first complete seed.
 
-    The scores of models of different seeds differ in scale, so they are not pooled.
+    The scores of models with different seeds differ in scale, so they are not pooled.
     """
     complete = [record for record in result.tested if record.state == "complete"]
     record = min(complete or result.tested, key=lambda tested: tested.replicas[0].seed)
     seed = record.replicas[0].seed
-    key = seed if study.budget["evaluation_seeds"] else None
+    key = seed if study.quotes == "winner" else None
     path = study.folder.details(record.identity, key).relative_to(study.folder.path)
     try:
         details = study.folder.read_details(record.identity, key)
@@ -74,7 +74,7 @@ def histograms(study: StudyRecords, result: Result) -> ResultHistograms:
         return ResultHistograms(result.label, seed, [], f"{path} is not JSON ({error})")
     per_task = [histogram(_title(study, row), row) for row in details["histograms"]]
     images = "test images" if details.get("histograms_of") == "test" else "held-out images"
-    missing = "" if per_task else f"{path} holds none"
+    missing = "" if per_task else f"{path} contains no histograms"
     return ResultHistograms(result.label, seed, per_task, missing, images)
 
 
@@ -82,7 +82,7 @@ def histogram(title: str, stored: Mapping[str, Any]) -> ScoreHistogram:
     """A histogram from its record.
 
     Args:
-        title: of the panel.
+        title: the title of the panel.
         stored: the edges of the bins under "edges", and under "counts" the counts of each group of
             images by its name.
     """
@@ -95,7 +95,7 @@ def histogram(title: str, stored: Mapping[str, Any]) -> ScoreHistogram:
 
 
 def _title(study: StudyRecords, stored: Mapping[str, Any]) -> str:
-    """The task, against one outsider set where there are several, and the part of the score."""
+    """The task, the outsider set if there are several, and the part of the score."""
     title = study.task_title(stored["task"])
     if outsider := stored.get("outsider"):
         title = study.title_against(stored["task"], outsider)
@@ -103,8 +103,8 @@ def _title(study: StudyRecords, stored: Mapping[str, Any]) -> str:
 
 
 def draw_histograms(histograms: Sequence[ScoreHistogram]) -> Figure:
-    """One small panel per task, at most ten; steps of the density, one colour per group."""
-    shown = list(histograms)[:MOST]
+    """One small panel per task, at most ten; the density as steps, one colour per group."""
+    shown = list(histograms)[:MOST_PANELS]
     columns = min(COLUMNS, len(shown))
     rows = math.ceil(len(shown) / columns)
     canvas = theme.canvas(0.5 + 1.5 * rows if rows > 1 else 2.6, rows, columns)

@@ -1,4 +1,4 @@
-"""Rate and distortion of the trials of a study: the cost of a code, and what it loses."""
+"""Rate (nats per code) and distortion (reconstruction loss) of the trials of a study."""
 
 import math
 from collections.abc import Iterable, Sequence
@@ -14,17 +14,17 @@ from tune_ad.storage.metric import BITS_PER_DIM, Metric
 from tune_ad.storage.records import TrialRecord
 
 PARTS = ("test", "validation")
-MOST_BARS = 200  # points beyond which a curve is drawn without error bars
+MOST_BARS = 200  # maximum number of points that are drawn with error bars
 
 
 class Quantity(NamedTuple):
     """A rate or a distortion over the replicas of a trial.
 
     Attributes:
-        mean: over replicas, in nats per image.
-        std: sample standard deviation over replicas (n - 1); NaN for one.
-        bits_per_dim: the mean in bits per dimension; NaN where the quantity is known up to a
-            constant only.
+        mean: the mean over replicas in nats per image.
+        std: the sample standard deviation over replicas (n - 1); NaN for one.
+        bits_per_dim: the mean in bits per dimension; NaN if the quantity is only known up to a
+            constant.
         n: the number of replicas.
     """
 
@@ -38,8 +38,8 @@ def quantity(nats: Sequence[float | None], bits: Sequence[float | None]) -> Quan
     """A quantity from its values in nats and in bits per dimension, one per replica.
 
     Args:
-        nats: per image.
-        bits: per dimension; the result has NaN bits unless every replica has them.
+        nats: the values in nats per image.
+        bits: the values in bits per dimension; the result has NaN unless all replicas have one.
 
     Returns:
         The quantity; None if a replica failed, that is, has no finite number of nats.
@@ -57,8 +57,8 @@ def quantity(nats: Sequence[float | None], bits: Sequence[float | None]) -> Quan
 def rates(records: Sequence[TrialRecord]) -> pd.DataFrame:
     """One row per complete trial with a rate and a distortion of normal images.
 
-    Of test images where they are recorded, otherwise of held-out ones. Columns: number, baseline,
-    "param/<name>" of every searched parameter, error (what the distortion is), part, n, and for
+    From test images if they are recorded, otherwise from held-out ones. Columns: number, baseline,
+    "param/<name>" of every searched parameter, error (the kind of distortion), part, n, and for
     "rate" and "distortion" the mean in nats per image, its standard deviation over replicas
     ("... std") and "... bits/dim". Ordered by baseline and rate.
     """
@@ -86,12 +86,12 @@ def _row(record: TrialRecord) -> dict[str, object] | None:
 
 
 def _part_of(record: TrialRecord) -> str:
-    """The part of the images that a trial's rate is of; empty where it has none."""
+    """The images from which a trial's rate was computed; empty if it has none."""
     return next((part for part in PARTS if Metric(part, "rate") in record.metrics), "")
 
 
 def _measured(record: TrialRecord, part: str, name: str) -> Quantity | None:
-    """The rate or the distortion of a trial; None where it is not recorded or a replica failed."""
+    """The rate or the distortion of a trial; None if it is not recorded or a replica failed."""
     metric = Metric(part, name)
     if metric not in record.metrics:
         return None
@@ -100,7 +100,7 @@ def _measured(record: TrialRecord, part: str, name: str) -> Quantity | None:
 
 
 def error_of(record: TrialRecord) -> str:
-    """The likelihood or the error that is a trial's distortion; empty for a detector with one."""
+    """The kind of distortion of a trial; empty if the detector has only one."""
     return record.scales.get("distortion", "")
 
 
@@ -108,12 +108,12 @@ class RateDistortionCurve(NamedTuple):
     """The rates and distortions of a baseline under one error, on one part of the images.
 
     Attributes:
-        label: name of the baseline, with the error where the baseline has several.
-        part: of the images, "test" or "validation".
-        points: rows of `rates`.
-        hull: corners (rate, distortion) of the lower left convex hull, by rate, in nats.
+        label: the name of the baseline, with the error if the baseline has several.
+        part: the images, "test" or "validation".
+        points: the rows of `rates`.
+        hull: the corners (rate, distortion) of the lower left convex hull, by rate, in nats.
         bound: min(R + D) in nats per image, an upper estimate of the entropy of the images; NaN
-            where the distortion is not a likelihood, so that the sum means nothing.
+            if the distortion is not a likelihood, so that the sum has no meaning.
     """
 
     label: str
@@ -129,7 +129,7 @@ def rate_distortion_curves(table: pd.DataFrame) -> list[RateDistortionCurve]:
     Distortions by different errors have no common scale, so they are not joined by one hull.
 
     Args:
-        table: of `rates`.
+        table: the table of `rates`.
     """
     if table.empty:
         return []
@@ -149,9 +149,9 @@ def rate_distortion_curves(table: pd.DataFrame) -> list[RateDistortionCurve]:
 
 
 def hull(points: Iterable[tuple[float, float]]) -> list[tuple[float, float]]:
-    """Lower left convex hull of points (rate, distortion): what mixtures of codes can reach.
+    """Lower left convex hull of points (rate, distortion): the trade-off by mixing models.
 
-    From the smallest rate (there the smallest distortion) to the smallest distortion; convex and
+    It starts at the smallest rate and ends at the smallest distortion; it is convex and
     decreasing, as every rate-distortion function is (Cover and Thomas, Elements of Information
     Theory, chapter on rate-distortion theory). Andrew's monotone chain.
 
@@ -161,7 +161,7 @@ def hull(points: Iterable[tuple[float, float]]) -> list[tuple[float, float]]:
     chain: list[tuple[float, float]] = []
     for point in sorted(points):
         if chain and point[1] >= min(distortion for _, distortion in chain):
-            continue  # it costs more and loses at least as much
+            continue  # higher rate without lower distortion
         while len(chain) > 1 and _turn(chain[-2], chain[-1], point) <= 0:
             chain.pop()
         chain.append(point)
@@ -169,7 +169,7 @@ def hull(points: Iterable[tuple[float, float]]) -> list[tuple[float, float]]:
 
 
 def _turn(a: tuple[float, float], b: tuple[float, float], c: tuple[float, float]) -> float:
-    """Above 0 where the way from a over b to c turns left."""
+    """Above 0 if the path from a over b to c turns left."""
     return (b[0] - a[0]) * (c[1] - a[1]) - (b[1] - a[1]) * (c[0] - a[0])
 
 
@@ -177,10 +177,10 @@ def bound(points: pd.DataFrame) -> float:
     """min(R + D), in nats per image: the smallest upper estimate of the entropy of the images.
 
     H <= R + D for every model, as R + D is the cross-entropy -E[ELBO] (Alemi et al. 2018, "Fixing
-    a Broken ELBO", where H - D <= I <= R). NaN where a distortion is known up to a constant only.
+    a Broken ELBO", where H - D <= I <= R). NaN if a distortion is only known up to a constant.
 
     Args:
-        points: rows of `rates`.
+        points: the rows of `rates`.
     """
     if points.empty or points["distortion bits/dim"].isna().any():
         return math.nan
@@ -188,7 +188,7 @@ def bound(points: pd.DataFrame) -> float:
 
 
 def draw_rate_distortion(curves: Sequence[RateDistortionCurve]) -> Figure:
-    """Rate across, distortion up, in nats per image, with hulls and the lines D = H - R."""
+    """Rate on the x axis, distortion on the y axis, with hulls and the lines D = H - R."""
     canvas = theme.canvas(4.2)
     axes, several = canvas.one, len(curves) > 1
     for k, curve in enumerate(curves):
@@ -221,8 +221,8 @@ def _draw_bound(
     axes: Axes, curve: RateDistortionCurve, colour: str, line: int, named: bool
 ) -> None:
     """The line D = min(R + D) - R, between the smallest and the largest rate."""
-    ends = np.array([curve.points["rate"].min(), curve.points["rate"].max()])
-    axes.plot(ends, curve.bound - ends, color=colour, linewidth=1.0, linestyle=(0, (5, 3)))
+    rates = np.array([curve.points["rate"].min(), curve.points["rate"].max()])
+    axes.plot(rates, curve.bound - rates, color=colour, linewidth=1.0, linestyle=(0, (5, 3)))
     text = f"dashed: R + D = {curve.bound:,.1f}" + (f", {curve.label}" if named else "")
     place: dict[str, Any] = {"xycoords": "axes fraction", "fontsize": 9, "color": theme.INK}
     axes.annotate(text, (0.02, 0.03 + 0.06 * line), **place)

@@ -1,8 +1,8 @@
-"""Which trial each selection rule chooses, its regret, and how many labels a choice needs.
+"""Which trial each selection rule selects, its regret, and the number of labels needed.
 
 The regret of a rule is the test AUROC of the trial that is best on the test set minus that of the
-trial that the rule chooses. The best on the test set is itself the largest of noisy numbers, so
-regrets are too large rather than too small.
+trial that the rule selects. The best test AUROC is a maximum of noisy values, so regrets are
+overestimated.
 """
 
 from collections.abc import Sequence
@@ -24,15 +24,16 @@ ORACLE, NORMAL_ONLY, ALL, RANDOM = "oracle", "normal_only", "validation", "rando
 
 
 class RuleChoice(NamedTuple):
-    """What a selection rule chooses among the complete trials that were tested.
+    """The trial that a selection rule selects among the complete trials that were tested.
 
     Attributes:
-        rule: its name.
-        number: of the chosen trial; None for "random", which stands for all of them.
+        rule: the name of the rule.
+        number: the number of the selected trial; None for "random" (mean over all trials).
         ranked: the number of trials that the rule can rank.
-        auroc: test AUROC of the chosen trial (for "random" the mean over trials), one value per
+        auroc: test AUROC of the selected trial (for "random" the mean over trials), one value per
             seed.
-        regret: the best trial's minus that, paired by seed, in [-1, 1]; 0 = the best was chosen.
+        regret: test AUROC of the best trial minus `auroc`, paired by seed, in [-1, 1]; 0 = the
+            best trial was selected.
     """
 
     rule: str
@@ -46,14 +47,14 @@ class LabelCurve(NamedTuple):
     """Regret against the number of labelled anomalies by which trials are ranked.
 
     Attributes:
-        labelled: numbers of labelled anomalies per task; "0" ranks by the loss of normals, "all"
-            by every held-out anomaly.
-        regret: mean over draws of the labelled anomalies, in [0, 1].
-        low: 2.5th percentile over draws.
-        high: 97.5th percentile over draws.
-        draws: the number of draws of each point; 1 where nothing is drawn.
-        random: expected regret of a trial picked at random.
-        trials: the number of trials among which is chosen.
+        labelled: the numbers of labelled anomalies per task; "0" ranks by the loss of normal
+            images, "all" by every held-out anomaly.
+        regret: the mean over draws of the labelled anomalies, in [0, 1].
+        low: the 2.5th percentile over draws.
+        high: the 97.5th percentile over draws.
+        draws: the number of draws of each point; 1 if nothing is drawn.
+        random: the expected regret of a random trial.
+        trials: the number of candidate trials.
     """
 
     labelled: tuple[str, ...]
@@ -71,7 +72,7 @@ def candidates(study: StudyRecords) -> list[TrialRecord]:
 
 
 def choices(study: StudyRecords) -> list[RuleChoice]:
-    """The trial that each rule chooses, oracle first; empty with fewer than two candidates."""
+    """The trial that each rule selects, oracle first; empty with fewer than two candidates."""
     tested = candidates(study)
     if len(tested) < 2:
         return []
@@ -110,7 +111,7 @@ def _choice(
 
 
 def label_curve(study: StudyRecords) -> LabelCurve | None:
-    """Regret against the number of labels; None where no trial was scored with few labels."""
+    """Regret against the number of labels; None if no trial was scored with few labels."""
     records = [record for record in candidates(study) if record.labelled]
     if len(records) < 2:
         return None
@@ -121,12 +122,12 @@ def label_curve(study: StudyRecords) -> LabelCurve | None:
     points += [(k, _regrets(records, k, tested)) for k in records[0].labelled]
     points += [("all", _regret_of_rule(records, ALL, tested))]
     points = [(k, values) for k, values in points if values.size]
-    ends = [np.percentile(values, [2.5, 97.5]) for _, values in points]
+    bounds = [np.percentile(values, [2.5, 97.5]) for _, values in points]
     return LabelCurve(
         labelled=tuple(k for k, _ in points),
         regret=tuple(float(values.mean()) for _, values in points),
-        low=tuple(float(low) for low, _ in ends),
-        high=tuple(float(high) for _, high in ends),
+        low=tuple(float(low) for low, _ in bounds),
+        high=tuple(float(high) for _, high in bounds),
         draws=tuple(values.size for _, values in points),
         random=float(tested.max() - tested.mean()),
         trials=len(records),
@@ -146,7 +147,7 @@ def _regrets(records: Sequence[TrialRecord], k: str, tested: np.ndarray) -> np.n
 
 
 def _regret_of_rule(records: Sequence[TrialRecord], rule: str, tested: np.ndarray) -> np.ndarray:
-    """The regret of a rule as an array of one value; empty where it ranks no trial."""
+    """The regret of a rule as an array of one value; empty if it ranks no trial."""
     order = ranked(records, rule)
     if not order:
         return np.empty(0)
@@ -163,14 +164,16 @@ def draw_label_curve(curve: LabelCurve) -> Figure:
     axes.plot(places, regret, "o-", color=theme.colour(0))
     axes.axhline(100 * curve.random, color=theme.FAINT, linestyle="--")
     axes.annotate(
-        "a trial picked at random",
+        "random trial",
         (places[-1], 100 * curve.random),
         ha="right",
         va="bottom",
         fontsize=9,
     )
-    axes.set_xticks(places, [f"{k}\n(normals only)" if k == "0" else k for k in curve.labelled])
-    axes.set_xlabel("labelled anomalies of each class by which trials are ranked")
+    axes.set_xticks(
+        places, [f"{k}\n(normal images only)" if k == "0" else k for k in curve.labelled]
+    )
+    axes.set_xlabel("number of labelled anomalies per class used for selection")
     axes.set_ylabel("regret, points of AUROC")
     axes.set_ylim(bottom=0)
     return drawing.figure

@@ -1,31 +1,31 @@
-"""The answer of a study in a few lines: the head of its report, and what a run prints last."""
+"""The summary of a study: shown at the top of the report and printed at the end of a run."""
 
 import math
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 
-from analysis.document.format import PERCENTAGE_POINTS, count, short
+from analysis.document.format import PERCENTAGE_POINTS, count, p_text, short
 from analysis.questions.ablation import Effect
-from analysis.questions.claims.conclusion import conclusions
+from analysis.questions.claims.verdict_blocks import conclusions
 from analysis.quoted import Result, why_nothing
 from analysis.report.findings import Findings
 from analysis.study import StudyRecords
 from tune_ad.storage.records import State
 
-RANKED = 10  # effects in the answer; the section has all of them
-ENDINGS: Mapping[State, str] = {"pruned": "stopped early", "failed": "failed"}
+RANKED = 10  # maximum number of effects in the summary; the section has all of them
+ENDINGS: tuple[State, ...] = ("pruned", "failed")
 
 
 def answer(findings: Findings) -> str:
-    """What ended, the number that may be quoted or the verdicts, and what selected it.
+    """Progress, main result or verdicts, and selection rule.
 
-    A study that tests a claim answers by its verdicts, an ablation also ranks its effects.
+    The result of a study that tests a claim is its verdicts; an ablation also ranks its effects.
 
     Returns:
         Paragraphs, separated by empty lines; a line that begins with "- " is an item of a list.
     """
     study = findings.study
-    if verdicts := conclusions(findings.claim, findings.judgements):
+    if verdicts := conclusions(findings.claim, findings.main_judgements):
         return _listed(_progress(study), verdicts)
     paragraphs = [_progress(study), *_quoted(study, findings.results), *_ranking(findings)]
     if any(result.auroc.n for result in findings.results):
@@ -34,24 +34,24 @@ def answer(findings: Findings) -> str:
 
 
 def _progress(study: StudyRecords) -> str:
-    """How many trials have ended, and how."""
+    """The number of finished trials by their state."""
     states = Counter(record.state for record in study.trials)
-    others = "".join(f", {states[end]} {words}" for end, words in ENDINGS.items() if states[end])
+    others = "".join(f", {states[state]} {state}" for state in ENDINGS if states[state])
     progress = (
         f"{study.name} (budget {study.search['budget_name']}): {states['complete']} of "
         f"{study.budget['trials']} trials complete{others}."
     )
     if study.begun > len(study.trials):
         more = count(study.begun - len(study.trials), "more trial")
-        progress += f" {more} started: the study is still running, or was interrupted."
+        progress += f" {more} started but not finished: the study is running or was interrupted."
     return progress
 
 
 def _quoted(study: StudyRecords, results: Sequence[Result]) -> Iterator[str]:
-    """The numbers that may be quoted, or why there are none."""
+    """The results that may be reported, or why there are none."""
     if not results:
         where = " The metrics are in tables/replicas.csv." if study.whole else ""
-        yield f"No test AUROC can be quoted: {why_nothing(study)}.{where}"
+        yield f"No test AUROC to report: {why_nothing(study)}.{where}"
     elif len(results) == 1:
         yield _sentence(study, results[0])
     else:
@@ -61,7 +61,7 @@ def _quoted(study: StudyRecords, results: Sequence[Result]) -> Iterator[str]:
 
 def _sentence(study: StudyRecords, result: Result) -> str:
     if result.auroc.n == 0:
-        return f"No test AUROC of {result.label} can be quoted: all {result.seeds} seeds failed."
+        return f"{result.label} has no test AUROC: all {count(result.seeds, 'seed')} failed."
     return (
         f"Test AUROC of {result.label}: {result.auroc}, {_over([result])}"
         f"{_faults(result)}. Tested: {result.source}."
@@ -70,32 +70,28 @@ def _sentence(study: StudyRecords, result: Result) -> str:
 
 def _item(result: Result) -> str:
     if result.auroc.n == 0:
-        return f"{result.label}: none, all {result.seeds} seeds failed"
+        return f"{result.label}: none, all {count(result.seeds, 'seed')} failed"
     return f"{result.label}: {result.auroc}{_faults(result)}"
 
 
 def _over(results: Sequence[Result]) -> str:
-    """The outsiders that the AUROCs are against, or the classes over which they are averaged."""
+    """The data sets that the AUROCs compare, or the classes over which they are averaged."""
     if against := results[0].against:
         return against
     return f"mean over {count(max(len(result.classes) for result in results), 'class')}"
 
 
 def _faults(result: Result) -> str:
-    """What a reader must know beside the number."""
-    faults = ""
-    if result.seeds < result.planned:
-        faults += f"; so far {result.seeds} of {result.planned} fresh seeds"
-    if result.failed:
-        faults += f"; {result.failed} of {result.seeds} seeds failed"
+    """Progress, failures and collapsed models of a result."""
+    faults = [result.so_far, result.failures]
     if result.collapsed:
         models = count(result.collapsed, "model")
-        faults += f"; {models} collapsed (one score for every image, but for rounding)"
-    return faults
+        faults.append(f"{models} collapsed (the same score for every image)")
+    return "".join(f"; {fault}" for fault in filter(None, faults))
 
 
 def _ranking(findings: Findings) -> Iterator[str]:
-    """The effects of single changes, largest first; nothing where the study chose a trial."""
+    """The effects of single changes, largest first; empty if a trial was selected."""
     if findings.study.chooses or not findings.effects:
         return
     several = len(findings.study.baselines) > 1
@@ -105,7 +101,8 @@ def _ranking(findings: Findings) -> Iterator[str]:
     if (smaller := len(measured) - RANKED) > 0:
         lines.append(f"{count(smaller, 'smaller effect')}: in the table of effects")
     if lost := len(findings.effects) - len(measured):
-        lines.append(f"{count(lost, 'change')} without a test AUROC: the trial failed")
+        has = "has" if lost == 1 else "have"
+        lines.append(f"{count(lost, 'change')} {has} no test AUROC because the trial failed")
     title = (
         "Effects of single changes on test AUROC in points [95 % interval], largest first; p "
         "after Holm's correction over all changes of a baseline:"
@@ -114,7 +111,7 @@ def _ranking(findings: Findings) -> Iterator[str]:
 
 
 def _effect(effect: Effect, several: bool) -> str:
-    """One change, its difference, and whether that survives the correction of the family."""
+    """One change, its difference, and its significance after Holm's correction."""
     baseline = f"{effect.baseline}, " if several else ""
     change = f"{effect.parameter} = {short(effect.value)} instead of {short(effect.reference)}"
     difference = effect.difference.mean_interval(PERCENTAGE_POINTS)
@@ -125,7 +122,9 @@ def _significance(effect: Effect) -> str:
     if math.isnan(effect.verdict.p):
         return f"not tested ({effect.verdict.reason})"
     unsure = effect.verdict.tone == "unsure"
-    return f"p = {effect.verdict.p:.2g} ({'not significant' if unsure else effect.verdict.tone})"
+    return (
+        f"p = {p_text(effect.verdict.p)} ({'not significant' if unsure else effect.verdict.tone})"
+    )
 
 
 def _listed(title: str, lines: Sequence[str]) -> str:

@@ -1,11 +1,11 @@
-"""What several sections of a report need, computed once and handed to each of them."""
+"""The results that several sections of a report use, computed once."""
 
 from dataclasses import dataclass
 from functools import cached_property
 
 from analysis.questions.ablation import Effect, effects
 from analysis.questions.claims.evidence import Evidence, evidence
-from analysis.questions.claims.judgements import Judgement, judge
+from analysis.questions.claims.rules import Judgement, judge
 from analysis.quoted import Result, results
 from analysis.study import StudyRecords
 from tune_ad.search.claim import Claim
@@ -13,9 +13,7 @@ from tune_ad.search.claim import Claim
 
 @dataclass(frozen=True)
 class Findings:
-    """The records of a study and what more than one section derives from them.
-
-    Each property is computed when it is first read, and kept.
+    """The records of a study with cached results that several sections use.
 
     Attributes:
         study: the records.
@@ -25,25 +23,34 @@ class Findings:
 
     @cached_property
     def results(self) -> list[Result]:
-        """The numbers that the study may quote, as `quoted.results` finds them."""
+        """The results that the study may report, as in `quoted.results`."""
         return results(self.study)
 
     @cached_property
     def claim(self) -> Claim | None:
-        """The claim that the study tests; None where it declares none, or an invalid one."""
+        """The claim that the study tests; None if it declares none, or an invalid one."""
         return self.study.claim
 
     @cached_property
     def evidence(self) -> list[Evidence]:
-        """The models that the claim is judged by; empty where there is no valid claim."""
+        """The models by which the claim is tested; empty without a valid claim."""
         return evidence(self.study, self.claim) if self.claim else []
 
     @cached_property
     def judgements(self) -> list[Judgement]:
-        """The verdicts on the claim; empty where there is no evidence."""
-        return judge(self.claim, self.evidence) if self.claim else []
+        """The verdicts on the claim; empty without evidence."""
+        claim = self.claim
+        return [judge(claim, evidence) for evidence in self.evidence] if claim else []
+
+    @cached_property
+    def main_judgements(self) -> list[Judgement]:
+        """The judgement on every suite by the main score against the first outsider set."""
+        suites: dict[str, Judgement] = {}
+        for judgement in self.judgements:
+            suites.setdefault(judgement.evidence.suite, judgement)
+        return list(suites.values())
 
     @cached_property
     def effects(self) -> list[Effect]:
-        """What each single change of a baseline does; empty where the plan makes none."""
+        """The effects of single changes of a baseline; empty if the plan makes none."""
         return effects(self.study) if self.study.plan.changes_single_parameters else []

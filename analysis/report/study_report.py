@@ -1,4 +1,4 @@
-"""The report of a study; it also works while the study runs, and where every trial failed."""
+"""The report of a study; it also works while the study runs, or if every trial failed."""
 
 from pathlib import Path
 from typing import NamedTuple
@@ -16,8 +16,8 @@ class WrittenReport(NamedTuple):
     """A report on the disk.
 
     Attributes:
-        path: of the page, `report.html`.
-        summary: the study's answer, in lines.
+        path: the path of the page, `report.html`.
+        summary: the summary of the study, in lines.
     """
 
     path: Path
@@ -28,10 +28,10 @@ def write_report(path: Path) -> WrittenReport:
     """Write the report into the folder of a study: HTML, Markdown, LaTeX, tables and figures.
 
     Args:
-        path: of the folder.
+        path: the path of the folder.
 
     Raises:
-        UserError: if the folder holds no study, or one of a newer schema.
+        UserError: if the folder contains no study, or one of a newer schema.
     """
     report = document(StudyRecords.read(path))
     return WrittenReport(export(report, path).html, report.summary.replace("\n\n", "\n"))

@@ -1,4 +1,4 @@
-"""Many class tasks in one number: interquartile mean, probability of improvement, mean rank."""
+"""Aggregates over class tasks: interquartile mean, probability of improvement, mean rank."""
 
 import math
 
@@ -9,16 +9,16 @@ from scipy import stats
 from analysis.stats.estimates import LEAST_PAIRS, Estimate, percentile_interval, seeds_alike
 
 Table = pd.DataFrame | np.ndarray
-"""AUROC of one method: a row per stratum (class task), a column per seed."""
+"""AUROC of one method, with a row per stratum (class task) and a column per seed."""
 
 
 def iqm(table: Table, seed: int = 0) -> Estimate:
     """Interquartile mean over all strata and seeds: the mean without the lowest and highest 25 %.
 
-    Seeds are resampled within each stratum. `std` is over the seeds' own interquartile means.
-    Below 6 seeds there is no interval (NaN), as a bootstrap of so few is too narrow; seeds that
-    all give the same values count as one. Agarwal et al., 2021, "Deep reinforcement learning at
-    the edge of the statistical precipice".
+    Seeds are resampled within each stratum. `std` is the standard deviation of the interquartile
+    means of single seeds. Below 6 seeds there is no interval (NaN), since a bootstrap interval of
+    few seeds is too narrow; seeds that give the same values count as one. Agarwal et al., 2021,
+    "Deep reinforcement learning at the edge of the statistical precipice".
 
     Raises:
         ValueError: if the table is empty or a value is NaN or infinite.
@@ -32,11 +32,11 @@ def iqm(table: Table, seed: int = 0) -> Estimate:
 
 
 def probability_of_improvement(a: Table, b: Table, seed: int = 0) -> Estimate:
-    """Mean over strata of P(a > b) + P(a = b) / 2, for a seed of a and a seed of b; 0.5 = none.
+    """Mean over strata of P(a > b) + P(a = b) / 2, for a seed of a and a seed of b.
 
-    Seeds are resampled within each stratum of each table; they need not be paired. `n` is the
-    smaller number of seeds, where seeds that give the same values count as one; below 6 there is
-    no interval (NaN). `std` is NaN: the seeds have no value of their own. Agarwal et al., 2021.
+    0.5 means no difference. Seeds are resampled within each stratum of each table; they need not
+    be paired. `n` is the smaller number of seeds, of which equal ones count as one; below 6 there
+    is no interval (NaN). `std` is NaN, since there is no value per seed. Agarwal et al., 2021.
 
     Raises:
         ValueError: if the strata differ, there is none, or a value is NaN or infinite.
@@ -55,11 +55,11 @@ def probability_of_improvement(a: Table, b: Table, seed: int = 0) -> Estimate:
 def mean_ranks(table: pd.DataFrame) -> pd.Series:
     """Mean rank of each method over class tasks, best first; 1 = the best in every task.
 
-    A description: classes of one data set are no independent evidence, so ranks over them are not
+    A description only: classes of one data set are not independent, so ranks over them are not
     tested. Values that differ by less than 1e-12 are tied and share their mean rank.
 
     Args:
-        table: a row per class task, a column per method; larger is better.
+        table: the results, with a row per class task and a column per method; larger is better.
 
     Raises:
         ValueError: if a value is NaN or infinite.
@@ -81,7 +81,7 @@ def _strata(table: Table) -> np.ndarray:
 
 
 def _seeds(values: np.ndarray) -> int:
-    """Number of seeds; 1 where all give the same values."""
+    """The number of seeds; 1 if all give the same values."""
     return 1 if seeds_alike(pd.DataFrame(values)) else values.shape[1]
 
 
@@ -95,7 +95,7 @@ def _middle_of(*rows: np.ndarray, axis: int = -1) -> np.ndarray:
 
 
 def _improvement(*rows: np.ndarray, axis: int = -1) -> np.ndarray:
-    """Of strata of a, then the strata of b, each with its seeds along the last axis."""
+    """The probability of improvement; `rows` are the strata of a, followed by those of b."""
     half = len(rows) // 2
     shares = [
         (np.sign(a[..., :, None] - b[..., None, :]).mean(axis=(-2, -1)) + 1) / 2

@@ -8,27 +8,28 @@ import numpy as np
 import pandas as pd
 from scipy import stats
 
+from analysis.document.blocks import Cell
 from analysis.document.format import PERCENT, Unit, mean_text
 
-LEVEL = 0.95  # of confidence intervals
-ALIKE = 1e-12  # largest standard deviation of values that differ by rounding alone
+LEVEL = 0.95  # level of confidence intervals
+ALIKE = 1e-12  # largest standard deviation of values that are equal up to rounding
 SIGNIFICANCE = 0.05
-LEAST_PAIRS = 6  # seeds that a test over seeds, or an interval by the bootstrap, needs
-LEAST_SEEDS = 3  # seeds that a test over class x seed, or against published numbers, needs
-MARGIN = 0.02  # largest difference of AUROC that counts as none
-RESAMPLES = 5_000
+LEAST_PAIRS = 6  # minimum number of seeds for a test over seeds, or a bootstrap interval
+LEAST_SEEDS = 3  # minimum number for a test over class x seed, or against published numbers
+MARGIN = 0.02  # equivalence margin of AUROC
+BOOTSTRAP_RESAMPLES = 5_000
 
 
 class Estimate(NamedTuple):
     """A mean of quantities in [0, 1] (differences: [-1, 1]), one per seed, with its uncertainty.
 
     Attributes:
-        mean: of the values.
-        std: sample standard deviation (n - 1); NaN for one value.
-        low: lower end of the 95 % interval of the mean, within the range; NaN where there is
-            none, as for one value.
-        high: upper end, within the range; NaN where there is none.
-        n: number of seeds.
+        mean: the mean of the values.
+        std: the sample standard deviation (n - 1); NaN for one value.
+        low: the lower bound of the 95 % interval of the mean, within the range; NaN without an
+            interval, as for one value.
+        high: the upper bound, within the range; NaN without an interval.
+        n: the number of seeds.
     """
 
     mean: float
@@ -38,7 +39,7 @@ class Estimate(NamedTuple):
     n: int
 
     def mean_std(self, unit: Unit = PERCENT) -> str:
-        """Mean and standard deviation, the form of the papers' tables; empty without a value.
+        """Mean and standard deviation, as in tables of papers; empty without a value.
 
         >>> estimate([0.5, 0.6, 0.7]).mean_std(), estimate([0.5]).mean_std()
         ('60.0 ± 10.0', '50.0')
@@ -46,15 +47,27 @@ class Estimate(NamedTuple):
         return mean_text(self.mean, self.std, unit=unit) if self.n else ""
 
     def mean_interval(self, unit: Unit = PERCENT) -> str:
-        """Mean and interval, where there is one; empty without a value.
+        """Mean and interval, if there is one; empty without a value.
 
         >>> estimate([-0.01, 0.0, 0.01], (-1, 1)).mean_interval(Unit(100, "+.1f"))
         '+0.0 [-2.5, +2.5]'
         """
         return mean_text(self.mean, low=self.low, high=self.high, unit=unit) if self.n else ""
 
+    def interval_cell(self, unit: Unit = PERCENT) -> Cell:
+        """Mean and interval as a cell of a table, sorted by the mean."""
+        return Cell(self.mean_interval(unit), self.mean)
+
+    def columns(self, name: str) -> dict[str, float]:
+        """Mean and bounds of the interval as columns of a file.
+
+        >>> estimate([0.6, 0.6]).columns("AUROC")
+        {'AUROC': 0.6, 'AUROC low': 0.6, 'AUROC high': 0.6}
+        """
+        return {name: self.mean, f"{name} low": self.low, f"{name} high": self.high}
+
     def mean_std_interval(self, unit: Unit = PERCENT) -> str:
-        """Mean, standard deviation and interval; the mean alone of one value or of equal ones.
+        """Mean, standard deviation and interval; only the mean for one value or equal values.
 
         >>> estimate([0.5, 0.6, 0.7]).mean_std_interval(), estimate([0.6, 0.6]).mean_std_interval()
         ('60.0 ± 10.0 [35.2, 84.8]', '60.0')
@@ -64,13 +77,13 @@ class Estimate(NamedTuple):
         return mean_text(*self[:4], unit=unit) if self.n else ""
 
     def __str__(self) -> str:
-        """The mean of an AUROC and its interval in per cent, or why there is no interval."""
+        """The mean of an AUROC and its interval in per cent, or the reason for no interval."""
         if self.n == 0:
             return "no value"
         if self.n == 1:
             why = "n = 1 seed, no interval"
         elif self.std < ALIKE:
-            why = f"the same for all n = {self.n} seeds"
+            why = f"identical for all n = {self.n} seeds"
         else:
             why = f"n = {self.n} seeds" + (", no interval" if math.isnan(self.low) else "")
         return f"{self.mean_std_interval()} % ({why})"
@@ -80,7 +93,7 @@ def estimate(values: Sequence[float], bounds: tuple[float, float] = (0.0, 1.0)) 
     """Mean, sample standard deviation and Student's 95 % interval of the mean.
 
     The values must be independent: one per seed, not one per class. The interval assumes that they
-    are roughly normal and is cut to `bounds`; with few seeds it is wide, and rightly so.
+    are roughly normal and is clipped to `bounds`; with few seeds it is wide.
 
     >>> estimate([0.5, 0.6, 0.7]).n
     3
@@ -103,10 +116,11 @@ def estimate(values: Sequence[float], bounds: tuple[float, float] = (0.0, 1.0)) 
 def bootstrap(
     values: Sequence[float], bounds: tuple[float, float] = (0.0, 1.0), seed: int = 0
 ) -> Estimate:
-    """Mean with the 95 % percentile interval of its bootstrap, cut to `bounds`.
+    """Mean with its 95 % percentile bootstrap interval, clipped to `bounds`.
 
-    Assumes no distribution, but is too narrow for few values: with n of them the standard error is
-    a factor sqrt((n - 1) / n) short. Below 6 there is no interval (NaN). Efron & Tibshirani, 1993.
+    Assumes no distribution, but is too narrow for few values: the standard error of n values is
+    too small by a factor sqrt((n - 1) / n). Below 6 values there is no interval (NaN).
+    Efron & Tibshirani, 1993.
 
     Raises:
         ValueError: if a value is NaN or infinite.
@@ -121,17 +135,17 @@ def bootstrap(
 def percentile_interval(
     samples: Sequence[np.ndarray], statistic: Callable[..., Any], seed: int = 0
 ) -> tuple[float, float]:
-    """The 95 % percentile interval of a statistic of samples, each resampled by itself.
+    """The 95 % percentile interval of a statistic of samples, each resampled separately.
 
     Args:
-        samples: one per stratum, of at least 2 values.
-        statistic: takes the samples, and the axis along which they lie.
-        seed: of the resampling.
+        samples: one sample per stratum, of at least 2 values.
+        statistic: the function of the samples and of the axis along which they lie.
+        seed: the seed of the resampling.
     """
     interval = stats.bootstrap(
         samples,
         statistic,
-        n_resamples=RESAMPLES,
+        n_resamples=BOOTSTRAP_RESAMPLES,
         batch=500,
         vectorized=True,
         confidence_level=LEVEL,
@@ -154,9 +168,9 @@ def finite_array(values: Sequence[float]) -> np.ndarray:
 
 
 def seeds_alike(values: pd.DataFrame) -> bool:
-    """Whether all seeds (columns) give the same values, but for rounding.
+    """Whether all seeds (columns) give the same values up to rounding.
 
-    So it is with a deterministic detector, such as a kernel density: its seeds count as one.
+    True for deterministic detectors such as a kernel density; their seeds count as one.
     """
     spread = values.max(axis="columns") - values.min(axis="columns")
     return bool((spread < ALIKE).all())

@@ -1,4 +1,4 @@
-"""Tests over paired seeds: of a difference, of a family of differences, of no difference."""
+"""Tests over paired seeds: sign-flip test, Holm's correction, equivalence test."""
 
 import math
 from collections.abc import Sequence
@@ -9,6 +9,7 @@ from scipy import stats
 from statsmodels.stats.multitest import multipletests
 from statsmodels.stats.weightstats import DescrStatsW
 
+from analysis.document.format import count, p_text
 from analysis.stats.estimates import (
     ALIKE,
     LEAST_PAIRS,
@@ -20,7 +21,7 @@ from analysis.stats.estimates import (
     finite_array,
 )
 
-FLIPS = 100_000  # as many sign flips are drawn where all of them are more than 2 ** ALL_FLIPS
+FLIPS = 100_000  # number of random sign flips if there are more than 2 ** ALL_FLIPS
 ALL_FLIPS = 16
 
 
@@ -28,11 +29,12 @@ class Paired(NamedTuple):
     """Paired differences of AUROC, and a test that there is none.
 
     Attributes:
-        difference: mean over seeds, in [-1, 1]; above 0 = the first is better.
-        p: two-sided, of differences that are symmetric about 0; NaN where no test was made.
-        test: its name; empty where none was meant.
-        n: number of differences, one per seed, or one per class and seed.
-        refusal: why no test was made; empty where one was.
+        difference: the mean over seeds, in [-1, 1]; above 0 = the first is better.
+        p: two-sided p under the hypothesis that differences are symmetric about 0; NaN without a
+            test.
+        test: the name of the test; empty if no test was intended.
+        n: the number of differences, one per seed, or one per class and seed.
+        refusal: why no test was made; empty if one was made.
     """
 
     difference: Estimate
@@ -43,11 +45,11 @@ class Paired(NamedTuple):
 
 
 class HolmDecision(NamedTuple):
-    """What a test shows once it is corrected, by Holm, for the family of tests it belongs to.
+    """The decision of a test after Holm's correction.
 
     Attributes:
-        p: adjusted for the family; NaN where no decision is possible.
-        tone: "unsure" where no decision is possible or p is above 0.05.
+        p: the p that is adjusted for the family of tests; NaN if no decision is possible.
+        tone: "unsure" if no decision is possible or p is above 0.05.
         reason: the test, its p and the decision, or why there is none; without a full stop.
     """
 
@@ -57,16 +59,16 @@ class HolmDecision(NamedTuple):
 
 
 class Equivalence(NamedTuple):
-    """A test whether an effect is so small that it counts as none.
+    """An equivalence test (TOST).
 
     Attributes:
-        p: the larger p of the two one-sided tests; NaN where refused.
-        low: lower end of the 90 % interval of the mean difference; NaN where refused.
-        high: upper end of that interval.
+        p: the larger p of the two one-sided tests; NaN if refused.
+        low: the lower bound of the 90 % interval of the mean difference; NaN if refused.
+        high: the upper bound of that interval.
         equivalent: whether the whole interval lies within the margin, so that p < 0.05.
-        margin: largest absolute difference that counts as none.
-        n: number of paired seeds.
-        refusal: why no test was made; empty where one was.
+        margin: the largest absolute difference that counts as equivalent.
+        n: the number of paired seeds.
+        refusal: why no test was made; empty if one was made.
     """
 
     p: float
@@ -79,7 +81,7 @@ class Equivalence(NamedTuple):
 
 
 def smallest_p(n: int) -> float:
-    """The smallest two-sided p that n pairs can give, where all differences have one sign.
+    """The smallest possible two-sided p of n pairs: all differences have the same sign.
 
     >>> smallest_p(5), smallest_p(6)
     (0.0625, 0.03125)
@@ -90,15 +92,15 @@ def smallest_p(n: int) -> float:
 def sign_flip(differences: Sequence[float], per_seed: Sequence[float] | None = None) -> Paired:
     """Two-sided permutation test that the mean difference is 0, by flips of the signs.
 
-    Without a difference, either sign of each is as likely. All flips of up to 16 differences,
-    otherwise 100,000 random flips with a fixed seed. Over class x seed the test needs 3 seeds
-    (and 6 differences), but says less: it holds for these classes alone. It must be chosen before
-    the run.
+    Under the hypothesis of no difference, both signs of each difference are equally likely. Exact
+    for up to 16 differences, otherwise with 100,000 random flips and a fixed seed. Over class x
+    seed the test needs 3 seeds (and 6 differences), but holds for these classes only. The test
+    must be chosen before the run.
 
     Args:
-        differences: one per seed, or one per class and seed.
-        per_seed: where differences are one per class and seed: their means over classes, one per
-            seed; for the estimate, whose interval must not count classes as seeds.
+        differences: one difference per seed, or one per class and seed.
+        per_seed: if there is one difference per class and seed, their means over classes, one per
+            seed; used for the estimate, since its interval must not count classes as seeds.
 
     Raises:
         ValueError: if a difference is NaN or infinite.
@@ -118,8 +120,8 @@ def untested(differences: Sequence[float], why: str) -> Paired:
     """Differences that are shown without a test.
 
     Args:
-        differences: one per seed, in [-1, 1].
-        why: no test was made.
+        differences: one difference per seed, in [-1, 1].
+        why: the reason why no test was made.
 
     Raises:
         ValueError: if a difference is NaN or infinite.
@@ -131,18 +133,24 @@ def untested(differences: Sequence[float], why: str) -> Paired:
 def holm(tests: Sequence[Paired]) -> list[HolmDecision]:
     """The decisions on a family of tests by Holm's step-down, at 0.05 for the whole family.
 
-    Refused tests count as members. A test whose n cannot reach 0.05 / m, m the number of tests, is
-    refused whatever its p. Holm, 1979.
+    Refused tests count as members of the family of m tests. A test is refused if its n is too
+    small for p <= 0.05 / m. Holm, 1979.
     """
     if not tests:
         return []
     refusals = [test.refusal or _too_few_for_family(test.n, len(tests)) for test in tests]
     ps = [1.0 if no else test.p for no, test in zip(refusals, tests, strict=True)]
-    adjusted = multipletests(ps, alpha=SIGNIFICANCE, method="holm")[1]
     return [
-        HolmDecision(math.nan, "unsure", no) if no else _decide(test, float(p), len(tests))
-        for no, test, p in zip(refusals, tests, adjusted, strict=True)
+        HolmDecision(math.nan, "unsure", no) if no else _decide(test, p, len(tests))
+        for no, test, p in zip(refusals, tests, holm_adjusted(ps), strict=True)
     ]
+
+
+def holm_adjusted(ps: Sequence[float]) -> list[float]:
+    """Holm's adjusted p of each test of a family; NaN does not count as a test and stays NaN."""
+    members = [p for p in ps if not math.isnan(p)]
+    adjusted = iter(multipletests(members, method="holm")[1] if members else ())
+    return [p if math.isnan(p) else float(next(adjusted)) for p in ps]
 
 
 def equivalence(differences: Sequence[float], margin: float = MARGIN) -> Equivalence:
@@ -158,7 +166,7 @@ def equivalence(differences: Sequence[float], margin: float = MARGIN) -> Equival
     values = finite_array(differences)
     n = len(values)
     if n < LEAST_PAIRS:
-        why = f"n = {n} paired seeds: a claim of no effect needs {LEAST_PAIRS}"
+        why = f"n = {count(n, 'paired seed')}; an equivalence test needs {LEAST_PAIRS}"
         return Equivalence(
             p=math.nan,
             low=math.nan,
@@ -192,15 +200,17 @@ def _too_few(n: int, unit: str) -> str:
     if n >= LEAST_PAIRS:
         return ""
     if n == 0:
-        return f"n = 0 {unit}s: nothing to test; {LEAST_PAIRS} are needed"
-    units, smallest = f"{unit}{'s' if n > 1 else ''}", f"{smallest_p(n):.3g}"
-    return f"n = {n} {units}: the smallest two-sided p is {smallest}; {LEAST_PAIRS} are needed"
+        return f"no {unit}s; at least {LEAST_PAIRS} are needed"
+    smallest = p_text(smallest_p(n))
+    return (
+        f"n = {count(n, unit)}: the smallest two-sided p is {smallest}; {LEAST_PAIRS} are needed"
+    )
 
 
 def _too_few_seeds(n: int) -> str:
     return (
-        f"n = {n} paired seed{'s' if n > 1 else ''}: classes of one seed are no evidence of "
-        f"another; a test over class and seed needs {LEAST_SEEDS} seeds"
+        f"n = {count(n, 'paired seed')}: results of one seed say nothing about "
+        f"other seeds; a test over class and seed needs {LEAST_SEEDS} seeds"
     )
 
 
@@ -211,7 +221,7 @@ def _too_few_for_family(n: int, m: int) -> str:
     needed = max(LEAST_PAIRS, 1 + math.ceil(math.log2(m / SIGNIFICANCE)))
     return (
         f"n = {n} pairs in each of {m} tests: the smallest p after Holm is "
-        f"{min(1.0, smallest):.2g}; {needed} are needed"
+        f"{p_text(min(1.0, smallest))}; {needed} are needed"
     )
 
 
@@ -229,7 +239,7 @@ def _flip_p(values: np.ndarray) -> float:
 
 
 def _drawn_flip_p(values: np.ndarray) -> float:
-    """As scipy's test with drawn flips, but 15 times as fast: a report may hold a hundred."""
+    """The p of scipy's test with random flips, 15 times as fast: a report may have a hundred."""
     rng, total, batch = np.random.default_rng(0), float(values.sum()), FLIPS // 10
     least = abs(total) - ALIKE * float(np.abs(values).sum())
     extreme = 0
@@ -242,8 +252,8 @@ def _drawn_flip_p(values: np.ndarray) -> float:
 
 def _decide(test: Paired, p: float, m: int) -> HolmDecision:
     family = "" if m == 1 else f" after Holm over {m} tests"
-    reason = f"{test.test}, n = {test.n}: p = {p:.2g}{family}"
+    reason = f"{test.test}, n = {test.n}: p = {p_text(p)}{family}"
     if p > SIGNIFICANCE or test.difference.mean == 0:
-        return HolmDecision(p, "unsure", f"{reason}; no difference shown")
+        return HolmDecision(p, "unsure", f"{reason}; not significant")
     tone: Literal["better", "worse"] = "better" if test.difference.mean > 0 else "worse"
     return HolmDecision(p, tone, f"{reason}; {tone}")

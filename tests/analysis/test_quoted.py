@@ -1,10 +1,8 @@
 """Which number of a study may be quoted, and how each kind is found."""
 
-from typing import get_args
-
 import pytest
 
-from analysis.quoted import NOTHING, QUOTATIONS, Quotes, quotes, results
+from analysis.quoted import NOTHING, QUOTATIONS, results
 from tests.analysis.planted import record, study
 from tune_ad.search.selection import RULES
 
@@ -32,11 +30,11 @@ def two_likelihoods(path, **search):
 
 @pytest.mark.parametrize(("kind", "search"), KINDS.items())
 def test_the_kind_of_a_quotation_follows_from_what_the_study_declares(tmp_path, kind, search):
-    assert quotes(two_likelihoods(tmp_path, **search)) == kind
+    assert two_likelihoods(tmp_path, **search).quotes == kind
 
 
 def test_every_kind_says_how_it_is_found_and_what_was_tested():
-    assert set(QUOTATIONS) == set(get_args(Quotes)) == set(KINDS)
+    assert set(QUOTATIONS) == set(KINDS)
     assert len({quotation.source for quotation in QUOTATIONS.values()}) == len(QUOTATIONS)
 
 
@@ -57,10 +55,12 @@ def test_the_numbers_of_each_kind(tmp_path, kind, means):
     assert {result.source for result in quoted} <= {QUOTATIONS[kind].source}
 
 
-def test_one_trial_per_baseline_is_quoted_as_the_only_configuration(tmp_path):
-    only = study(tmp_path, [record(0, DEFAULT, (0.6,))], {"PGN": DEFAULT})
-    assert quotes(only) == "single"
+@pytest.mark.parametrize("kind", ["single", "defaults", "strata", "configurations"])
+def test_one_trial_per_baseline_is_quoted_as_the_only_configuration(tmp_path, kind):
+    only = study(tmp_path, [record(0, DEFAULT, (0.6,))], {"PGN": DEFAULT}, **KINDS[kind])
+    assert only.quotes == "single"
     (result,) = results(only)
+    assert (result.label, result.auroc.mean) == ("PGN", pytest.approx(0.6))
     assert (result.rule, result.selection) == (
         NOTHING,
         "Nothing was selected: every configuration was fixed before the run.",

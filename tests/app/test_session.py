@@ -938,11 +938,11 @@ def test_the_report_of_a_whole_data_set_says_that_there_is_no_auroc(
     assert session.run().exit_code == 0
     assert len(session.folder.read_evaluation()) == (2 if selection == "normal_only" else 0)
     written = write_report(session.folder.path)
-    assert "nothing is anomalous in the whole of digits" in written.summary.splitlines()[1]
+    assert "all images of digits are normal in this study" in written.summary.splitlines()[1]
     assert "replicas.csv" in written.summary
     text = written.path.read_text()
     assert "Test AUROC" not in text
-    assert ("Nothing is anomalous, so no number ranks these trials." in text) == (
+    assert ("There are no anomalies, so trials are not ranked." in text) == (
         selection == "validation"
     )
     header = (

@@ -365,6 +365,18 @@ def test_a_plan_that_is_used_up_counts_its_own_trials_and_is_not_extended(
         open_study(search, tmp_path, budget="auto", extend=1)
 
 
+def test_an_extension_of_a_single_trial_stores_what_is_reported_then(open_study, tiny, tmp_path):
+    baseline = replace(tiny.baselines[0], space={"width": CategoricalDistribution([0.5, 1.0])})
+    search = replace(tiny, plan=Grid(), baselines=(baseline,))
+    changes = {"trials": 1, "epochs": 1, "evaluation_seeds": 0}
+    session = open_study(search, tmp_path, changes=changes)
+    assert session.run().exit_code == 0
+    assert session.folder.read_study()["study"]["quotes"] == "single"
+    session = open_study(search, tmp_path, budget="auto", extend=1)
+    assert session.run().exit_code == 0
+    assert session.folder.read_study()["study"]["quotes"] == session.study.quotes == "defaults"
+
+
 def test_a_study_of_published_epochs_goes_on_with_them(open_study, tiny, tiny_budget, tmp_path):
     baseline = replace(tiny.baselines[0], settings={**tiny.baselines[0].settings, "epochs": 2})
     free = dict.fromkeys(tiny.budgets, replace(tiny_budget, epochs=None, trials=1))

@@ -357,6 +357,25 @@ def test_a_rule_chooses_where_a_winner_or_the_next_trial_depends_on_it(fields, c
     assert study(**fields).chooses is chooses
 
 
+ONCE = replace(BUDGET, evaluation_seeds=0)
+
+
+@pytest.mark.parametrize(
+    ("fields", "quotes"),
+    [
+        ({}, "winner"),
+        ({"budget": ONCE}, "single"),
+        ({"budget": ONCE, "plan": Grid()}, "defaults"),
+        ({"budget": replace(ONCE, trials=1), "plan": Grid()}, "single"),
+        ({"budget": ONCE, "plan": Grid(), "selection": "oracle"}, "oracle"),
+        ({"budget": ONCE, "plan": Listed([{}, {"learning_rate": 0.002}])}, "configurations"),
+        ({"whole": True, "plan": Grid()}, "nothing"),
+    ],
+)
+def test_what_a_report_gives_follows_from_budget_rule_and_plan(fields, quotes):
+    assert study(**fields).quotes == quotes
+
+
 BLIND = replace(BUDGET, validation_fraction=0.0, evaluation_seeds=0)
 
 

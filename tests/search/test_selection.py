@@ -17,7 +17,7 @@ from tune_ad.errors import UserError
 from tune_ad.search.budgets import BUDGETS, Budget
 from tune_ad.search.declaration import Baseline, Search
 from tune_ad.search.plans import Grid
-from tune_ad.search.selection import RULES, SelectionRule, describe, mean, ranked, rule_value
+from tune_ad.search.selection import RULES, SelectionRule, mean, ranked, rule_value
 from tune_ad.search.study import Study
 from tune_ad.search.usable_rules import check_selection
 from tune_ad.storage.metric import Metric
@@ -173,14 +173,6 @@ def test_rules_may_disagree(record):
     assert numbers(ranked(records, "oracle")) == [1, 0]
 
 
-@pytest.mark.parametrize("rule", sorted(RULES))
-def test_each_rule_says_in_one_line_what_it_looks_at(rule):
-    line = describe(rule)
-    assert line.startswith(f"{rule}: ")
-    assert "\n" not in line
-    assert len(line) > len(rule) + 20
-
-
 @pytest.mark.parametrize("rule", RULES.values(), ids=RULES)
 def test_each_metric_of_a_rule_has_a_name_for_its_value(rule):
     assert len(rule.metrics) == len(rule.responses)
@@ -235,7 +227,6 @@ def test_a_rule_without_a_quantity_compares_all_trials(name, record):
 NEW_RULES = {
     "least_rate": SelectionRule(
         title="the rate of held-out normals",
-        about="Minus the mean rate of held-out normals, which is here for a test.",
         looks_at="held-out normals",
         metrics=(Metric("validation", "rate"),),
         responses=("minus the rate of held-out normals",),
@@ -244,14 +235,12 @@ NEW_RULES = {
     ),
     "best_precision": SelectionRule(
         title="average precision on the test set",
-        about="Mean average precision on the test set, which is here for a test.",
         looks_at="test images",
         metrics=(Metric("test", "ap"),),
         responses=("test average precision",),
     ),
     "few_anomalies": SelectionRule(
         title="average precision of held-out images",
-        about="Mean average precision of held-out images, which is here for a test.",
         looks_at="held-out anomalies",
         metrics=(Metric("validation", "ap"),),
         responses=("validation average precision",),
@@ -326,11 +315,10 @@ def test_a_new_rule_is_refused_where_trials_lack_its_quantity_or_measure_it_othe
         check_selection(differing)
 
 
-def test_a_new_rule_ranks_records_and_is_described(new_rule, record):
+def test_a_new_rule_ranks_records(new_rule, record):
     metric, sign = NEW_RULES[new_rule].metrics[0], NEW_RULES[new_rule].sign
     records = [record(k, metrics={metric: [value]}) for k, value in enumerate((0.5, 0.75, 0.25))]
     assert numbers(ranked(records, new_rule)) == ([1, 0, 2] if sign > 0 else [2, 0, 1])
-    assert describe(new_rule) == f"{new_rule}: {NEW_RULES[new_rule].about}"
 
 
 def test_a_rule_that_is_not_known_is_refused_with_the_known_ones(new_rule):

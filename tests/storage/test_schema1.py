@@ -388,6 +388,7 @@ def study(**changes):
         "plan": {"name": "Optuna", "random_trials": None},
         "early_stopping": False,
         "budget": {"trials": 4, "evaluation_seeds": 3},
+        "baselines": {"PGN": {}},
     }
     budget = {**described["budget"], **changes.pop("budget", {})}
     return upgraded_study(
@@ -403,13 +404,14 @@ NO_SEEDS = {"evaluation_seeds": 0}
     [
         ({}, "winner", True),
         ({"plan": {"name": "Grid"}}, "winner", True),
-        ({"budget": NO_SEEDS}, "defaults", True),
+        ({"budget": NO_SEEDS}, "single", True),
         ({"budget": NO_SEEDS, "plan": {"name": "Grid"}}, "defaults", False),
         ({"budget": NO_SEEDS, "plan": {"name": "Listed"}}, "configurations", False),
-        ({"budget": NO_SEEDS, "plan": None}, "defaults", True),
+        ({"budget": NO_SEEDS | {"trials": 1}, "plan": {"name": "Listed"}}, "single", False),
+        ({"budget": NO_SEEDS, "plan": None}, "single", True),
         ({"budget": NO_SEEDS, "selection": "oracle"}, "oracle", True),
         ({"budget": NO_SEEDS, "selection": "oracle", "plan": {"name": "Grid"}}, "oracle", True),
-        ({"budget": NO_SEEDS, "claim": {"kind": "capacity"}}, "strata", True),
+        ({"budget": NO_SEEDS, "claim": {"kind": "capacity"}}, "single", True),
         ({"claim": {"kind": "capacity"}}, "winner", True),
         (
             {"budget": NO_SEEDS, "claim": {"kind": "capacity"}, "plan": {"name": "Grid"}},

@@ -159,6 +159,7 @@ class Session:
             if budget["trials"] == self.study.budget.trials:
                 return
             budget["trials"] = self.study.budget.trials
+            description["study"]["quotes"] = self.study.quotes
         write_atomically(self.folder.study, to_text(description, indent=2))
 
     def scheduler(self) -> TrialScheduler:

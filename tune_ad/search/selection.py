@@ -30,7 +30,6 @@ class SelectionRule:
 
     Attributes:
         title: what a trial is selected by, in words that end the sentence "Selected by ...".
-        about: a sentence on what the rule needs and what it is worth.
         looks_at: the data that it needs: "held-out anomalies", "held-out normals", "test images"
             or "nothing".
         metrics: of which the first that is recorded is averaged; none for a rule that picks at
@@ -43,7 +42,6 @@ class SelectionRule:
     """
 
     title: str
-    about: str
     looks_at: Literal["held-out anomalies", "held-out normals", "test images", "nothing"]
     metrics: tuple[Metric, ...] = ()
     responses: tuple[str, ...] = ()
@@ -88,8 +86,6 @@ IWAE_BOUND = Metric("validation", "negative_iwae")
 RULES: dict[str, SelectionRule] = {
     "validation": SelectionRule(
         title="validation AUROC (held-out training images)",
-        about="Mean AUROC of held-out normals against held-out anomalies, both cut from the "
-        "training files.",
         looks_at="held-out anomalies",
         metrics=(VALIDATION_AUROC,),
         responses=("validation AUROC",),
@@ -97,8 +93,6 @@ RULES: dict[str, SelectionRule] = {
     ),
     "normal_only": SelectionRule(
         title="the training loss of held-out normal images (no anomaly is used)",
-        about="Minus the mean training loss of held-out normals: it needs no anomaly, and often "
-        "selects poorly.",
         looks_at="held-out normals",
         metrics=(Metric("validation", "loss"),),
         responses=("minus the loss of held-out normals",),
@@ -109,8 +103,6 @@ RULES: dict[str, SelectionRule] = {
     # KL is looser by construction.
     "likelihood": SelectionRule(
         title="bits per dimension of held-out normal images (IWAE bound; no anomaly is used)",
-        about="Minus the mean bits per dimension of held-out normals by the IWAE bound, in nats "
-        "per image where bits mean nothing; no anomaly is seen.",
         looks_at="held-out normals",
         metrics=(IWAE_BOUND._replace(unit=BITS_PER_DIM), IWAE_BOUND),
         responses=(
@@ -122,8 +114,6 @@ RULES: dict[str, SelectionRule] = {
     ),
     "oracle": SelectionRule(
         title="test AUROC, which is optimistic: the test set itself selects",
-        about="Mean AUROC on the test set: what the papers select by; optimistic, for comparison "
-        "only.",
         looks_at="test images",
         metrics=(TEST_AUROC,),
         responses=("test AUROC",),
@@ -131,8 +121,6 @@ RULES: dict[str, SelectionRule] = {
     ),
     "random": SelectionRule(
         title="chance (no result is used)",
-        about="A uniform number in [0, 1) from the configuration's hash: a pick that sees no "
-        "result.",
         looks_at="nothing",
     ),
 }
@@ -142,11 +130,6 @@ def mean(values: Sequence[float | None]) -> float | None:
     """The mean over replicas; None if there are none or one of them has no number."""
     present = [value for value in values if value is not None and math.isfinite(value)]
     return sum(present) / len(present) if present and len(present) == len(values) else None
-
-
-def describe(rule: str) -> str:
-    """One line that says what a rule looks at, for the head of a table."""
-    return f"{rule}: {RULES[rule].about}"
 
 
 def rule_value(record: TrialRecord, rule: str) -> float | None:

@@ -154,12 +154,13 @@ class Study:
 
     @property
     def quotes(self) -> str:
-        """Which trials a report quotes.
+        """Which results a report gives.
 
         "winner": the chosen trial, trained again on fresh seeds; "oracle": the best on the test
-        set itself; "strata": the defaults of each baseline in each stratum of the claim;
-        "configurations" or "defaults": each configuration, or those of each baseline, where
-        nothing was chosen, as the plan says; "nothing": where nothing is anomalous.
+        set itself; "single": baselines with a single trial, since a trial that was chosen among
+        several is not trained again; "strata": the defaults of each baseline in each stratum of
+        the claim; "configurations" (every one) or "defaults" (of each baseline), as the plan says;
+        "nothing": none, since there are no anomalies.
         """
         if self.search.whole:
             return "nothing"
@@ -167,6 +168,8 @@ class Study:
             return "winner"
         if self.selection == "oracle":
             return "oracle"
+        if self.chooses or self.trials <= len(self.search.baselines):
+            return "single"
         if self.search.claim:
             return "strata"
         return self.search.plan.traits.quotes

@@ -67,6 +67,11 @@ class Metric(NamedTuple):
         """Whether it is an area under the ROC curve."""
         return self.term == "auroc"
 
+    @property
+    def is_test_auroc(self) -> bool:
+        """Whether it is the test AUROC of the last stage, against any outsider set."""
+        return self == TEST_AUROC._replace(outsider=self.outsider)
+
 
 TEST_AUROC = Metric("test", "auroc")
 VALIDATION_AUROC = Metric("validation", "auroc")

@@ -172,6 +172,8 @@ def _quotes(search: Mapping[str, Any]) -> str:
         return "winner"
     if search["selection"] == "oracle":
         return "oracle"
+    if search["chooses"] or search["budget"]["trials"] <= len(search["baselines"]):
+        return "single"
     if search["claim"]:
         return "strata"
     return str(search["plan"]["traits"]["quotes"])

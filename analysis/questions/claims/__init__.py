@@ -1,1 +1,1 @@
-"""Whether a claim holds: published numbers beside ours, and verdicts by rules fixed before."""
+"""Tests of claims: comparison with published tables, and verdicts by rules fixed in advance."""

@@ -1,12 +1,12 @@
-"""The models that a claim is judged by: size, likelihood, overfitting, and whether they plateaued.
+"""Properties of the models of a claim: size, likelihood, train-test gap, and converged training.
 
-They are the same for every outsider set and response, so a suite has one table of them.
+They are the same for every outsider set and score, so a suite has one table of them.
 """
 
 import math
 from collections import Counter
 from collections.abc import Iterator, Sequence
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -17,160 +17,100 @@ from analysis.questions.claims.evidence import Evidence
 from analysis.questions.claims.strata import BITS_PER_DIMENSION, UNBOUNDED
 from analysis.stats.estimates import Estimate, estimate
 from tune_ad.search.claim import Claim
+from tune_ad.storage.metric import Metric
 
-BITS = Unit(1, ".3f")
-GAP = Unit(1, "+.3g")
-
-
-class LevelModels(NamedTuple):
-    """All models of one stratum at one level of the factor.
-
-    Attributes:
-        stratum: what is held fixed, in words.
-        level: of the factor.
-        models: how many, failed ones included.
-        parameters: of each model; NaN where not recorded.
-        flops: floating-point operations of a forward pass of one image; NaN where not recorded.
-        bits: bits per dimension of normals; lower = better models.
-        gap: of test images minus that of training images, in the unit of its metric; above 0 =
-            overfitted.
-        unit: of `bits`.
-        plateaued: models whose held-out loss stopped falling before their epochs were over.
-        monitored: models of which that is recorded.
-    """
-
-    stratum: str
-    level: Any
-    models: int
-    parameters: float
-    flops: float
-    bits: Estimate
-    gap: Estimate
-    unit: str
-    plateaued: int
-    monitored: int
+BITS_UNIT = Unit(1, ".3f")
+GAP_UNIT = Unit(1, "+.3g")
 
 
-def models_by_level(evidence: Evidence) -> list[LevelModels]:
-    """The models at every level of every stratum, in the order of the levels."""
-    return [
-        _level_models(str(stratum), level, group[group["factor"] == level])
-        for stratum, group in evidence.table.groupby("stratum", sort=False)
-        for level in _ordered(list(group["factor"].unique()))
-    ]
-
-
-def _ordered(levels: list[Any]) -> list[Any]:
-    are_numbers = all(isinstance(level, int | float) for level in levels)
-    return sorted(levels) if are_numbers else levels
-
-
-def _level_models(stratum: str, level: object, models: pd.DataFrame) -> LevelModels:
-    return LevelModels(
-        stratum=stratum,
-        level=level,
-        models=len(models),
-        parameters=float(models["parameters"].max()),
-        flops=float(models["flops"].max()),
-        bits=_over_models(models["bits_per_dim"]),
-        gap=_over_models(models["gap"]),
-        unit=str(models["unit"].iloc[0]),
-        plateaued=int((models["plateau"] == 1).sum()),
-        monitored=int(models["plateau"].notna().sum()),
-    )
-
-
-def _over_models(values: pd.Series) -> Estimate:
-    """Over the models that have a finite number; n says how many."""
-    return estimate(values[np.isfinite(values)].tolist(), UNBOUNDED)
-
-
-def without_plateau(claim: Claim, suite: str, by_level: Sequence[LevelModels]) -> Iterator[str]:
-    """A warning about models that were not trained to their plateau; none where all were.
-
-    Args:
-        claim: that is tested.
-        suite: name of the models' task, with all its outsider sets.
-        by_level: the models at each level.
-    """
-    missed: Counter[Any] = Counter()
-    for models in by_level:
-        missed[models.level] += models.monitored - models.plateaued
-    if missed := +missed:
-        where = ", ".join(f"{models} at {short(level)}" for level, models in missed.items())
+def without_plateau(claim: Claim, evidence: Evidence) -> Iterator[str]:
+    """A warning about models that were still improving at their last epoch; none without such."""
+    improving: Counter[Any] = Counter()
+    for _, level, models in _by_level(evidence.table):
+        improving[level] += int((models["plateau"] == 0).sum())
+    if improving := +improving:
+        levels = ", ".join(f"{number} at {short(level)}" for level, number in improving.items())
         yield (
-            f"{suite}: {count(missed.total(), 'model')} ran out of epochs before the held-out "
-            f"loss stopped falling ({where}), so the levels of {claim.factor} were not trained to "
-            "the same criterion."
+            f"{evidence.suite}: {count(improving.total(), 'model')} ran out of epochs before the "
+            f"validation loss stopped improving ({levels}), so models of different {claim.factor} "
+            "may not be equally converged."
         )
 
 
-def models_table(claim: Claim, evidence: Evidence, by_level: Sequence[LevelModels]) -> Table:
-    """What the models are at each level; the same for every outsider set and response.
-
-    Args:
-        claim: that is tested.
-        evidence: any that is about these models.
-        by_level: the models at each level.
-    """
+def models_table(claim: Claim, evidence: Evidence) -> Table:
+    """The properties of the models at each level; the same for all evidence of a suite."""
     caption = (
         f"The models of {evidence.suite} at each level of {claim.factor}: mean [95 % interval of "
         "Student's t over models]. FLOPs: floating-point operations of a forward pass of one "
-        "image. Bits per dimension of normals, lower = better models: "
+        "image. Bits per dimension of normal images, lower = better models: "
         f"{metric_text(evidence.bits)}. Train-test gap, above 0 = overfitted: "
-        f"{metric_text(evidence.gap)}. Plateau: models whose held-out loss stopped falling before "
-        "their epochs were over, of those for which that was recorded."
+        f"{metric_text(evidence.gap)}. Plateau: number of models whose validation loss stopped "
+        "improving before the last epoch, of those for which that was recorded."
     )
-    shown = pd.DataFrame([_row(claim, models) for models in by_level])
-    data = pd.DataFrame([_data(claim, models) for models in by_level])
-    return Table(file_name("models", evidence.suite), shown, caption, data)
+    rows = [_rows(claim.factor, *group) for group in _by_level(evidence.table)]
+    return table_of(file_name("models", evidence.suite), rows, caption)
 
 
-def metric_text(names: str) -> str:
-    """Which recorded metric a number is, in words.
+def table_of(
+    name: str, rows: Sequence[tuple[dict[str, Any], dict[str, Any]]], caption: str
+) -> Table:
+    """A table of rows, each as it is shown and as it is stored."""
+    shown, data = (pd.DataFrame([row[k] for row in rows]) for k in (0, 1))
+    return Table(name, shown, caption, data)
 
-    >>> metric_text("gap_negative_elbo"), metric_text("")
+
+def metric_text(metrics: Sequence[Metric]) -> str:
+    """The recorded metrics that a column shows, in words.
+
+    >>> metric_text([Metric("gap", "negative_elbo")]), metric_text([])
     ('metric gap_negative_elbo', 'not recorded')
     """
-    return f"metric {names}" if names else "not recorded"
+    return f"metric {' or '.join(map(str, metrics))}" if metrics else "not recorded"
 
 
-def unit_text(unit: str) -> str:
-    """What follows a number in a column of bits per dimension: its unit, where that is another."""
-    return "" if unit == BITS_PER_DIMENSION else f" {unit}"
+def bits_cell(bits: Estimate, unit: str, written: Unit) -> Cell:
+    """A cell of a column of bits per dimension, which names its unit if it is another one."""
+    suffix = "" if unit == BITS_PER_DIMENSION else f" {unit}"
+    return Cell(bits.mean_interval(written) + suffix, bits.mean)
 
 
-def ends(name: str, value: Estimate) -> dict[str, object]:
-    """An estimate as three columns of a file: mean, lower and upper end of its interval."""
-    return {name: value.mean, f"{name} low": value.low, f"{name} high": value.high}
+def _by_level(table: pd.DataFrame) -> list[tuple[str, Any, pd.DataFrame]]:
+    """Stratum, level and models of each group, in the order of the strata and levels."""
+    strata = list(table["stratum"].unique())
+    grouped = table.groupby(["stratum", "factor"], sort=False)
+    groups = [(str(stratum), level, models) for (stratum, level), models in grouped]
+    are_numbers = all(isinstance(level, int | float) for _, level, _ in groups)
+    return sorted(groups, key=lambda g: (strata.index(g[0]), g[1] if are_numbers else 0))
 
 
-def _row(claim: Claim, models: LevelModels) -> dict[str, object]:
-    parameters = "" if math.isnan(models.parameters) else f"{models.parameters:,.0f}"
-    return {
-        "stratum": models.stratum,
-        claim.factor: models.level,
-        "models": models.models,
-        "parameters": Cell(parameters, models.parameters),
-        "FLOPs": Cell(short(models.flops), models.flops),
-        "bits/dim": Cell(
-            models.bits.mean_interval(BITS) + unit_text(models.unit), models.bits.mean
-        ),
-        "train-test gap": Cell(models.gap.mean_interval(GAP), models.gap.mean),
-        "plateau": f"{models.plateaued} of {models.monitored}" if models.monitored else "",
+def _rows(
+    factor: str, stratum: str, level: object, models: pd.DataFrame
+) -> tuple[dict[str, Any], dict[str, Any]]:
+    """The row of a group of models, failed ones included: as it is shown and as it is stored."""
+    parameters, flops = (float(models[name].max()) for name in ("parameters", "flops"))
+    bits, gap = (_over_models(models[name]) for name in ("bits_per_dim", "gap"))
+    unit = str(models["unit"].iloc[0])
+    converged, monitored = int((models["plateau"] == 1).sum()), int(models["plateau"].count())
+    head = {"stratum": stratum, factor: level, "models": len(models)}
+    shown = {
+        "parameters": Cell("" if math.isnan(parameters) else f"{parameters:,.0f}", parameters),
+        "FLOPs": Cell(short(flops), flops),
+        "bits/dim": bits_cell(bits, unit, BITS_UNIT),
+        "train-test gap": gap.interval_cell(GAP_UNIT),
+        "plateau": f"{converged} of {monitored}" if monitored else "",
     }
-
-
-def _data(claim: Claim, models: LevelModels) -> dict[str, object]:
-    return {
-        "stratum": models.stratum,
-        claim.factor: models.level,
-        "models": models.models,
-        "parameters": models.parameters,
-        "flops": models.flops,
-        **ends("bits per dimension", models.bits),
-        "unit of bits": models.unit,
-        **ends("gap", models.gap),
-        "plateaus": models.plateaued,
-        "watched": models.monitored,
+    data = {
+        "parameters": parameters,
+        "flops": flops,
+        **bits.columns("bits per dimension"),
+        "unit of bits": unit,
+        **gap.columns("gap"),
+        "converged": converged,
+        "monitored": monitored,
     }
+    return head | shown, head | data
+
+
+def _over_models(values: pd.Series) -> Estimate:
+    """The estimate over the models that have a finite number."""
+    return estimate(values[np.isfinite(values)].tolist(), UNBOUNDED)

@@ -1,56 +1,149 @@
 """What is estimated in each stratum of a claim: effects on AUROC and on the models' likelihood.
 
 A table of models has one row per trained model with the columns factor (a width, or the name of a
-training objective), seed, auroc (against one outsider set), bits_per_dim (of normals of the
-training distribution; lower = better model) and stratum (what is held fixed, in words). A column
-unit is there where bits_per_dim holds numbers in another unit, such as nats per image of a
-likelihood that has no bits.
+training objective), seed, auroc (against one outsider set), bits_per_dim (of normal images;
+lower = better model) and stratum (what is held fixed, in words). The optional column unit names
+the unit of bits_per_dim if it is another one, such as nats per image.
 """
 
 import math
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import pandas as pd
 
 from analysis.stats.estimates import Estimate, estimate
 from analysis.stats.paired import Equivalence, equivalence
-from tune_ad.search.claim import Claim, ClaimKind
+from tune_ad.search.claim import Claim
 
 UNBOUNDED = (-math.inf, math.inf)
 SIGNED = (-1.0, 1.0)
 BITS_PER_DIMENSION = "bits per dimension"
 
 
+class ClaimDesign(NamedTuple):
+    """How the levels of one kind of claim are compared.
+
+    Attributes:
+        axis: the quantity whose values are the levels, such as "width"; empty = the levels are
+            names.
+        needed: the levels that a seed needs to be paired, in words.
+        first: the level from which differences are taken, as a phrase after "AUROC".
+        last: the level at which the claim must hold, in the same form.
+        effect: the effect on AUROC, in words.
+        paired_by: how the effect is taken, as a phrase after a number.
+        last_level: the position of that level; -1 = the largest.
+        needs_bits: whether a seed also needs the likelihood of normal images to be paired.
+        bounds: the range of the effect on AUROC.
+        effects: the effect in each seed, from a table of seeds (rows) by levels (columns).
+        comparisons: the levels of each comparison in order, from the claim and all levels.
+    """
+
+    axis: str
+    needed: str
+    first: str
+    last: str
+    effect: str
+    paired_by: str
+    last_level: int
+    needs_bits: bool
+    bounds: tuple[float, float]
+    effects: Callable[[pd.DataFrame], list[float]]
+    comparisons: Callable[[Claim, list[Any]], list[list[Any]]]
+
+    def level_text(self, level: float | str) -> str:
+        """A level in words, such as "width 16"."""
+        return f"{self.axis} {level:g}" if self.axis else str(level)
+
+
+def _slopes(paired: pd.DataFrame) -> list[float]:
+    """The least-squares slope on log2 of the columns in each row; empty for a single column."""
+    if paired.shape[1] < 2 or paired.empty:
+        return []
+    log_widths = np.log2(paired.columns.to_numpy(float))
+    slopes: list[float] = np.polyfit(log_widths, paired.to_numpy(float).T, 1)[0].tolist()
+    return slopes
+
+
+def _minus_first(paired: pd.DataFrame, level: int = 1) -> list[float]:
+    """A column minus the first one, for the seeds that have both."""
+    difference: list[float] = (paired.iloc[:, level] - paired.iloc[:, 0]).dropna().tolist()
+    return difference
+
+
+def _all_levels(_: Claim, levels: Sequence[Any]) -> list[list[Any]]:
+    """One comparison of all levels, the smallest first."""
+    return [sorted(levels)]
+
+
+def _each_treatment(claim: Claim, levels: Sequence[Any]) -> list[list[Any]]:
+    """One comparison per treatment: the baseline, the treatment, and the control if it was run.
+
+    Every level that is neither the baseline nor the control is a treatment.
+    """
+    baseline, control = claim.baseline_level, claim.control_level
+    controls = [control] if control in levels else []
+    treatments = [level for level in levels if level not in (baseline, control)]
+    return [[baseline, treatment, *controls] for treatment in treatments]
+
+
+SWEEP = ClaimDesign(
+    axis="width",
+    needed="every width",
+    first="at the smallest width",
+    last="at the largest width",
+    effect="slope of AUROC on log2 width",
+    paired_by="per doubling of the width",
+    last_level=-1,
+    needs_bits=True,
+    bounds=UNBOUNDED,
+    effects=_slopes,
+    comparisons=_all_levels,
+)
+TREATMENT = ClaimDesign(
+    axis="",
+    needed="both levels",
+    first="of the baseline",
+    last="of the treatment",
+    effect="paired difference in AUROC (treatment minus baseline)",
+    paired_by="paired",
+    last_level=1,
+    needs_bits=False,
+    bounds=SIGNED,
+    effects=_minus_first,
+    comparisons=_each_treatment,
+)
+
+
 @dataclass(frozen=True, eq=False)
 class Stratum:
     """The models of one stratum, and what is estimated from the seeds that can be paired.
 
-    Slopes are least-squares slopes on log2 width within each seed, so that a slope is a change per
-    doubling; intervals are Student's over seeds, at 95 %.
+    Intervals are Student's 95 % intervals over seeds.
 
     Attributes:
-        claim: "capacity" or "forward_kl".
+        design: how the levels are compared.
         name: what was held fixed, in words.
-        levels: the widths, smallest first; or baseline, treatment and control, if there is one.
-        table: its models.
+        levels: the levels of the comparison, in the order of the design.
+        table: the models at these levels.
     """
 
-    claim: ClaimKind
+    design: ClaimDesign
     name: str
     levels: tuple[Any, ...]
     table: pd.DataFrame
 
     @cached_property
     def unit(self) -> str:
-        """Of `bits_per_dim` and `bits`."""
+        """The unit of `bits_per_dim` and `bits`."""
         return str(self.table["unit"].iloc[0]) if "unit" in self.table else BITS_PER_DIMENSION
 
     @cached_property
     def every_auroc(self) -> pd.DataFrame:
-        """AUROC of every seed (rows) at every level (columns); NaN where it is missing."""
+        """AUROC of every seed (rows) at every level (columns); NaN if it is missing."""
         return self._by_seed("auroc")
 
     @cached_property
@@ -60,10 +153,10 @@ class Stratum:
 
     @cached_property
     def paired(self) -> pd.Series:
-        """Which seeds have AUROC and bits at every width, or AUROC of baseline and treatment."""
-        if self.claim == "forward_kl":
-            return self.every_auroc.iloc[:, :2].notna().all(axis=1)
-        return self.every_auroc.notna().all(axis=1) & self.every_bits.notna().all(axis=1)
+        """Which seeds have all numbers that the design needs; a control may be missing."""
+        has_auroc = self.every_auroc.iloc[:, : self.last_level + 1].notna().all(axis=1)
+        has_bits = self.every_bits.notna().all(axis=1)
+        return has_auroc & has_bits if self.design.needs_bits else has_auroc
 
     @property
     def n(self) -> int:
@@ -87,25 +180,26 @@ class Stratum:
 
     @cached_property
     def effect(self) -> Estimate:
-        """On AUROC: slope per doubling of the width; or treatment minus baseline, paired."""
-        bounds = UNBOUNDED if self.claim == "capacity" else SIGNED
-        return estimate(self._effects(self.auroc), bounds)
+        """The design's effect on AUROC."""
+        return estimate(self.design.effects(self.auroc), self.design.bounds)
 
     @cached_property
     def bits(self) -> Estimate:
-        """The same effect on bits per dimension; below 0 = a better model of the normals."""
-        return estimate(self._effects(self.bits_per_dim), UNBOUNDED)
+        """The same effect on bits per dimension; below 0 = a better model of normal images."""
+        return estimate(self.design.effects(self.bits_per_dim), UNBOUNDED)
 
     @cached_property
     def control(self) -> Estimate:
-        """AUROC of control minus baseline, paired; n = 0 where there is no control."""
-        has_control = self.claim == "forward_kl" and len(self.levels) > 2
-        return estimate(_minus_first(self.auroc, 2) if has_control else [], SIGNED)
+        """AUROC of the control minus that of the baseline, paired; n = 0 without a control."""
+        has_control = len(self.levels) > self.last_level + 1
+        return estimate(
+            _minus_first(self.auroc, len(self.levels) - 1) if has_control else [], SIGNED
+        )
 
     @property
     def last_level(self) -> int:
-        """Column of the largest width, or of the treatment."""
-        return 1 if self.claim == "forward_kl" else len(self.levels) - 1
+        """The position of the largest width, or of the treatment."""
+        return self.design.last_level % len(self.levels)
 
     @property
     def first(self) -> Estimate:
@@ -124,7 +218,7 @@ class Stratum:
 
     @cached_property
     def equivalences(self) -> tuple[Equivalence, ...]:
-        """For each later width, or the treatment: whether AUROC counts as that of the first."""
+        """Equivalence tests of every later level, up to the last, against the first."""
         changes = [_minus_first(self.auroc, level) for level in range(1, self.last_level + 1)]
         return tuple(map(equivalence, changes))
 
@@ -134,7 +228,7 @@ class Stratum:
         return bool(self.equivalences) and all(test.equivalent for test in self.equivalences)
 
     def auroc_at(self, level: int) -> Estimate:
-        """AUROC at a level, given by its column, over the paired seeds that have it."""
+        """AUROC at a level, given by its position, over the paired seeds that have it."""
         return estimate(self.auroc.iloc[:, level].dropna().tolist())
 
     def change_at(self, level: int) -> Estimate:
@@ -142,72 +236,42 @@ class Stratum:
         return estimate(_minus_first(self.auroc, level) if level else [], SIGNED)
 
     def equivalence_at(self, level: int) -> Equivalence | None:
-        """The test of no difference from the first level; None where the rules ask for none."""
+        """The test of no difference from the first level; None if no test is needed."""
         return self.equivalences[level - 1] if 0 < level <= self.last_level else None
 
     def _by_seed(self, column: str) -> pd.DataFrame:
-        """A column of the table by seed (rows) and level (columns); NaN where not finite."""
+        """A column of the table by seed (rows) and level (columns); NaN if not finite."""
         wide = self.table.pivot(index="seed", columns="factor", values=column)
         by_level = wide.reindex(columns=list(self.levels)).astype(float)
         return by_level.replace([math.inf, -math.inf], math.nan)
 
-    def _effects(self, paired: pd.DataFrame) -> list[float]:
-        """The effect on a quantity, one per seed."""
-        return _slopes(paired) if self.claim == "capacity" else _minus_first(paired, 1)
 
-
-def strata(claim: Claim, table: pd.DataFrame) -> list[Stratum]:
-    """The strata of a table of models; for "forward_kl" one per stratum and treatment.
-
-    Every level that is neither the baseline nor the control is a treatment.
+def strata(claim: Claim, design: ClaimDesign, table: pd.DataFrame) -> list[Stratum]:
+    """The strata of a table of models, one per comparison of the design.
 
     Args:
-        claim: that is tested.
-        table: of models, as above.
+        claim: the claim that is tested.
+        design: how the levels of such a claim are compared.
+        table: the models, as described at the head of this module.
 
     Raises:
-        ValueError: if a width is no number above 0, or a stratum has two models of one level and
-            seed.
+        ValueError: if a level of an axis is not a number above 0, or two models of a stratum have
+            the same level and seed.
     """
-    if claim.kind == "capacity":
-        widths = pd.to_numeric(table["factor"], errors="coerce")
-        if not (widths > 0).all():
-            raise ValueError(f"widths must be numbers above 0, got {[*table['factor'].unique()]}")
-        table = table.assign(factor=widths)
+    if axis := design.axis:
+        levels = pd.to_numeric(table["factor"], errors="coerce")
+        if not (levels > 0).all():
+            raise ValueError(f"{axis}s must be numbers above 0, got {[*table['factor'].unique()]}")
+        table = table.assign(factor=levels)
     return [
-        _stratum(claim.kind, str(name), levels, models)
+        _stratum(design, str(name), levels, models)
         for name, models in table.groupby("stratum", sort=False)
-        for levels in _levels(claim, list(models["factor"].unique()))
+        for levels in design.comparisons(claim, list(models["factor"].unique()))
     ]
 
 
-def _levels(claim: Claim, present: list[Any]) -> list[list[Any]]:
-    """The levels of each comparison, in their order."""
-    if claim.kind == "capacity":
-        return [sorted(present)]
-    baseline, control = claim.baseline_level, claim.control_level
-    controls = [control] if control in present else []
-    treatments = [level for level in present if level not in (baseline, control)]
-    return [[baseline, treatment, *controls] for treatment in treatments]
-
-
-def _stratum(claim: ClaimKind, name: str, levels: list[Any], table: pd.DataFrame) -> Stratum:
+def _stratum(design: ClaimDesign, name: str, levels: list[Any], table: pd.DataFrame) -> Stratum:
     models = table[table["factor"].isin(levels)]
     if models.duplicated(["factor", "seed"]).any():
-        raise ValueError("there are two models of one level and seed")
-    return Stratum(claim, name, tuple(levels), models)
-
-
-def _slopes(paired: pd.DataFrame) -> list[float]:
-    """Least-squares slope of each seed on log2 of the columns; none for a single column."""
-    if paired.shape[1] < 2 or paired.empty:
-        return []
-    log_widths = np.log2(paired.columns.to_numpy(float))
-    slopes: list[float] = np.polyfit(log_widths, paired.to_numpy(float).T, 1)[0].tolist()
-    return slopes
-
-
-def _minus_first(paired: pd.DataFrame, level: int) -> list[float]:
-    """A column minus the first, for the seeds that have both."""
-    difference: list[float] = (paired.iloc[:, level] - paired.iloc[:, 0]).dropna().tolist()
-    return difference
+        raise ValueError("two models have the same level and seed")
+    return Stratum(design, name, tuple(levels), models)

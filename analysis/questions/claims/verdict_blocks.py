@@ -1,5 +1,6 @@
-"""The verdicts on one task and response as tables and figures."""
+"""The verdicts on one task and score as sentences, tables and figures."""
 
+import math
 from collections.abc import Sequence
 from functools import partial
 from typing import Any
@@ -10,11 +11,24 @@ from matplotlib.figure import Figure as Drawing
 
 from analysis.document import theme
 from analysis.document.blocks import Cell, Figure, Table, Tone
-from analysis.document.format import PERCENT, PERCENTAGE_POINTS, count, file_name, interval_text
-from analysis.questions.claims.conclusion import BITS_CHANGE, place
+from analysis.document.format import (
+    PERCENT,
+    PERCENTAGE_POINTS,
+    Unit,
+    count,
+    file_name,
+    interval_text,
+    p_text,
+)
 from analysis.questions.claims.evidence import Evidence
-from analysis.questions.claims.models import ends, metric_text, unit_text
-from analysis.questions.claims.rules import CHANCE_AUROC, FIXED_AUROC, Verdict
+from analysis.questions.claims.models import bits_cell, metric_text, table_of, without_plateau
+from analysis.questions.claims.rules import (
+    CHANCE_AUROC,
+    CLAIM_RULES,
+    FIXED_AUROC,
+    Judgement,
+    Verdict,
+)
 from analysis.questions.claims.strata import UNBOUNDED, Stratum
 from analysis.stats.estimates import MARGIN, Estimate, estimate
 from analysis.stats.paired import Equivalence
@@ -27,85 +41,131 @@ OUTCOME_TONES: dict[str, Tone] = {
     "worsens": "worse",
     "inconclusive": "unsure",
 }
+BITS_CHANGE = Unit(1, "+.3f")
+FIXED = f"{100 * FIXED_AUROC:.0f} %"
 TOST = f"TOST, ± {100 * MARGIN:.0f} points"
-PLACE_OF_LAST = f"last against {100 * CHANCE_AUROC:.0f} % and {100 * FIXED_AUROC:.0f} %"
+PLACE_OF_LAST = f"last, compared with {100 * CHANCE_AUROC:.0f} % and {FIXED}"
 
 
-def verdict_table(claim: Claim, evidence: Evidence, verdicts: Sequence[Verdict]) -> Table:
-    """The numbers that decide, a row per stratum.
+def conclusions(claim: Claim | None, judgements: Sequence[Judgement]) -> list[str]:
+    """The verdicts of the main judgement on every suite, and warnings about them, in sentences.
+
+    Empty if no claim is tested or nothing can be tested yet; the report's section on the verdict
+    says why, and has the other scores and sets.
+    """
+    sentences = [
+        verdict_sentence(verdict, judgement.evidence.title)
+        for judgement in judgements
+        for verdict in judgement.verdicts
+    ]
+    if claim is None or not sentences:
+        return []
+    return sentences + [w for j in judgements for w in without_plateau(claim, j.evidence)]
+
+
+def verdict_sentence(verdict: Verdict, title: str) -> str:
+    """A verdict in words, and the numbers that it rests on.
 
     Args:
-        claim: that is tested.
-        evidence: that was judged.
-        verdicts: on it.
+        verdict: the verdict on one stratum.
+        title: the task, the outsider set and the score in words.
     """
-    effect = "slope of AUROC per doubling of the width"
-    first, last = "smallest width", "largest width"
-    if claim.kind == "forward_kl":
-        effect, first, last = "AUROC of treatment minus baseline", "baseline", "treatment"
+    stratum = verdict.stratum
+    outcome = f"{title}, {stratum.name}: {verdict.outcome} ({verdict.reason})."
+    if stratum.n < 2 or len(stratum.levels) < 2:
+        return outcome
+    design = stratum.design
+    numbers = (
+        f"AUROC {_interval(stratum.effect, PERCENTAGE_POINTS)} points {design.paired_by}; "
+        f"{_interval(stratum.last, PERCENT)} % at "
+        f"{design.level_text(stratum.levels[stratum.last_level])}, {place(stratum.last)}; "
+        f"change of {stratum.unit} of normal images: {_interval(stratum.bits, BITS_CHANGE)} "
+        f"{design.paired_by} (n = {stratum.n} paired seeds, 95 % intervals)."
+    )
+    return " ".join(filter(None, (outcome, numbers, "" if design.axis else _control(stratum))))
+
+
+def _control(stratum: Stratum) -> str:
+    if not stratum.control.n:
+        return "There is no control, so a gain may be due to another bound on the same model."
+    change = _interval(stratum.control, PERCENTAGE_POINTS)
+    return f"The control ({stratum.levels[-1]}) changes AUROC by {change} points."
+
+
+def _interval(estimate: Estimate, unit: Unit) -> str:
+    return estimate.mean_interval(unit) or "unknown"
+
+
+def place(auroc: Estimate) -> str:
+    """Where an interval lies: compared with 50 %, and with 90 %, above which a set is detected.
+
+    >>> place(Estimate(0.2, 0.01, 0.19, 0.21, 6))
+    'still inverted (below chance)'
+    """
+    if auroc.high < CHANCE_AUROC:
+        return "still inverted (below chance)"
+    if auroc.low > FIXED_AUROC:
+        return f"above {FIXED}"
+    if auroc.low > CHANCE_AUROC:
+        return f"above chance, not shown to exceed {FIXED}"
+    return "not distinguishable from chance"
+
+
+def verdict_table(claim: Claim, judgement: Judgement) -> Table:
+    """The numbers that decide, a row per stratum."""
+    evidence, design = judgement.evidence, CLAIM_RULES[claim.kind].design
     failed = f" {count(evidence.failed, 'model')} failed." if evidence.failed else ""
     caption = (
         f"Test AUROC in per cent, and differences in points ({evidence.title}): mean [95 % "
-        "interval of Student's t over n paired seeds]. Left out: seeds without all numbers. "
-        f"Effect: {effect}. First and last: AUROC of the {first} and of the {last}. TOST: two "
-        "one-sided tests that AUROC at every level differs from the first by less than "
-        f"{100 * MARGIN:.0f} points; of the level with the largest p, which decides, the 90 % "
-        "interval and p. bits/dim: the same effect on bits per dimension of normals, below 0 = a "
+        "interval of Student's t over n paired seeds]. Left out: seeds with missing numbers. "
+        f"Effect: {design.effect}. First and last: AUROC {design.first} and {design.last}. TOST: "
+        "two one-sided tests that AUROC at every level differs from the first by less than "
+        f"{100 * MARGIN:.0f} points; 90 % interval and p of the level with the largest p, which "
+        "decides. bits/dim: the same effect on bits per dimension of normal images, below 0 = a "
         f"better model; {metric_text(evidence.bits)}.{failed}"
     )
-    shown = pd.DataFrame([_row(verdict) for verdict in verdicts])
-    data = pd.DataFrame([_data(verdict) for verdict in verdicts])
-    return Table(_name("verdict", evidence), shown, caption, data)
+    return table_of(_name("verdict", evidence), list(map(_rows, judgement.verdicts)), caption)
 
 
-def levels_table(claim: Claim, evidence: Evidence, verdicts: Sequence[Verdict]) -> Table:
-    """AUROC at each level of each stratum.
-
-    Args:
-        claim: that is tested.
-        evidence: that was judged.
-        verdicts: on it.
-    """
+def levels_table(claim: Claim, judgement: Judgement) -> Table:
+    """AUROC at each level of each stratum."""
     caption = (
-        f"Test AUROC in per cent at each level of {claim.factor} ({evidence.title}): mean [95 % "
-        "interval of Student's t over n paired seeds, for its row alone]. Minus first: paired "
-        "difference from the first level, in points. TOST: two one-sided tests that this "
+        f"Test AUROC in per cent at each level of {claim.factor} ({judgement.evidence.title}): "
+        "mean [95 % interval of Student's t over n paired seeds, for its row alone]. Minus first: "
+        "paired difference from the first level, in points. TOST: two one-sided tests that this "
         f"difference is less than {100 * MARGIN:.0f} points; its 90 % interval and p."
     )
     rows = [
-        (verdict.stratum, level)
-        for verdict in verdicts
+        _level_rows(claim.factor, verdict.stratum, level)
+        for verdict in judgement.verdicts
         for level in range(len(verdict.stratum.levels))
     ]
-    shown = pd.DataFrame([_level_row(claim, *row) for row in rows])
-    data = pd.DataFrame([_level_data(claim, *row) for row in rows])
-    return Table(_name("levels", evidence), shown, caption, data)
+    return table_of(_name("levels", judgement.evidence), rows, caption)
 
 
 def verdict_figure(claim: Claim, evidence: Evidence, verdict: Verdict) -> Figure:
     """AUROC and bits per dimension at each level of one stratum.
 
     Args:
-        claim: that is tested.
-        evidence: that was judged.
-        verdict: on the stratum.
+        claim: the claim that is tested.
+        evidence: the models.
+        verdict: the verdict on the stratum.
     """
     stratum = verdict.stratum
     caption = (
-        f"{evidence.title}, {stratum.name}: test AUROC (left) and {stratum.unit} of normals "
+        f"{evidence.title}, {stratum.name}: test AUROC (left) and {stratum.unit} of normal images "
         f"(right) at each level of {claim.factor}. Thin: one line per seed; thick: mean of "
         f"n = {stratum.n} paired seeds with its 95 % interval. Verdict: {verdict.outcome}."
     )
-    treatment = [] if claim.kind == "capacity" else [str(stratum.levels[1])]
-    name = file_name("verdict", evidence.task, evidence.response, stratum.name, *treatment)
+    treatment = [] if stratum.design.axis else [str(stratum.levels[1])]
+    name = file_name("verdict", evidence.task, evidence.score, stratum.name, *treatment)
     return Figure(name, partial(draw_levels, stratum), caption)
 
 
 def draw_levels(stratum: Stratum) -> Drawing:
     """AUROC and bits per dimension against the levels: seeds thin, mean with its interval."""
-    levels = stratum.levels
-    capacity = stratum.claim == "capacity"
-    positions = [float(level) for level in (levels if capacity else range(len(levels)))]
+    levels, axis = stratum.levels, stratum.design.axis
+    positions = [float(level) for level in (levels if axis else range(len(levels)))]
     canvas = theme.canvas(3.0, columns=2)
     left, right = canvas.axes
     _draw_seeds(left, positions, 100 * stratum.auroc, (0.0, 100.0))
@@ -114,10 +174,10 @@ def draw_levels(stratum: Stratum) -> Drawing:
     left.set_ylabel("test AUROC, %")
     if stratum.bits_per_dim.notna().any(axis=None):
         _draw_seeds(right, positions, stratum.bits_per_dim, UNBOUNDED)
-    right.set_ylabel(f"{stratum.unit}, normals")
+    right.set_ylabel(f"{stratum.unit}, normal images")
     for axes in canvas.axes:
-        if capacity:
-            axes.set_xlabel("width")
+        if axis:
+            axes.set_xlabel(axis)
             axes.set_xscale("log", base=2)
             axes.set_xticks(positions, [f"{level:g}" for level in levels])
             axes.minorticks_off()
@@ -142,7 +202,7 @@ def _draw_seeds(
 
 def _draw_references(axes: Axes) -> None:
     """Dashed lines at the AUROC of chance and at that which counts as fixed."""
-    for height, name in ((CHANCE_AUROC, "chance"), (FIXED_AUROC, f"{100 * FIXED_AUROC:.0f} %")):
+    for height, name in ((CHANCE_AUROC, "chance"), (FIXED_AUROC, FIXED)):
         axes.axhline(100 * height, color=theme.FAINT, linewidth=1.0, linestyle=(0, (5, 3)))
         axes.annotate(
             name,
@@ -156,32 +216,54 @@ def _draw_references(axes: Axes) -> None:
 
 
 def _name(kind: str, evidence: Evidence) -> str:
-    return file_name(kind, evidence.task, evidence.response)
+    return file_name(kind, evidence.task, evidence.score)
 
 
-def _row(verdict: Verdict) -> dict[str, object]:
+def _rows(verdict: Verdict) -> tuple[dict[str, Any], dict[str, Any]]:
+    """The row of a stratum, as it is shown and as it is stored."""
     stratum = verdict.stratum
-    bits = stratum.bits.mean_interval(BITS_CHANGE) + unit_text(stratum.unit)
-    return {
+    counts = {"n": stratum.n, "left out": stratum.left_out}
+    shown = {
         "stratum": stratum.name,
         "verdict": Cell(verdict.outcome, tone=OUTCOME_TONES[verdict.outcome], note=verdict.reason),
-        "n": stratum.n,
-        "left out": stratum.left_out,
-        "effect, points": _points(stratum.effect),
-        "first, %": _per_cent(stratum.first),
-        "last, %": _per_cent(stratum.last),
+        **counts,
+        "effect (points)": stratum.effect.interval_cell(PERCENTAGE_POINTS),
+        "AUROC first (%)": stratum.first.interval_cell(),
+        "AUROC last (%)": stratum.last.interval_cell(),
         PLACE_OF_LAST: place(stratum.last) if stratum.last.n > 1 else "",
         TOST: _deciding_test(stratum),
-        "bits/dim": Cell(bits, stratum.bits.mean),
+        "bits/dim": bits_cell(stratum.bits, stratum.unit, BITS_CHANGE),
     }
+    data = {
+        "stratum": stratum.name,
+        "unit of bits": stratum.unit,
+        "verdict": verdict.outcome,
+        "reason": verdict.reason,
+        **counts,
+        "TOST p": max((test.p for test in stratum.equivalences), default=math.nan),
+        "margin": MARGIN,
+        "chance": CHANCE_AUROC,
+        "fixed": FIXED_AUROC,
+    }
+    for name in ("effect", "first", "last", "change", "bits", "control"):
+        data |= getattr(stratum, name).columns(name)
+    return shown, data
 
 
-def _per_cent(auroc: Estimate) -> Cell:
-    return Cell(auroc.mean_interval(PERCENT), auroc.mean)
-
-
-def _points(difference: Estimate) -> Cell:
-    return Cell(difference.mean_interval(PERCENTAGE_POINTS), difference.mean)
+def _level_rows(
+    factor: str, stratum: Stratum, level: int
+) -> tuple[dict[str, Any], dict[str, Any]]:
+    """The row of a level, as it is shown and as it is stored."""
+    auroc, change = stratum.auroc_at(level), stratum.change_at(level)
+    test = stratum.equivalence_at(level)
+    head = {"stratum": stratum.name, factor: stratum.levels[level], "n": auroc.n}
+    shown = {
+        "AUROC (%)": auroc.interval_cell(),
+        "minus first (points)": change.interval_cell(PERCENTAGE_POINTS),
+        TOST: _test(test, test.equivalent) if test else "",
+    }
+    data = auroc.columns("auroc") | change.columns("less first")
+    return head | shown, head | data | {"TOST p": test.p if test else math.nan}
 
 
 def _deciding_test(stratum: Stratum) -> Cell | str:
@@ -195,48 +277,5 @@ def _deciding_test(stratum: Stratum) -> Cell | str:
 def _test(test: Equivalence, equivalent: bool) -> Cell:
     if test.refusal:
         return Cell("refused", note=test.refusal)
-    text = f"{interval_text(test.low, test.high, PERCENTAGE_POINTS)}, p = {test.p:.2g}"
+    text = f"{interval_text(test.low, test.high, PERCENTAGE_POINTS)}, p = {p_text(test.p)}"
     return Cell(text, test.p, "alike" if equivalent else "")
-
-
-def _data(verdict: Verdict) -> dict[str, object]:
-    stratum = verdict.stratum
-    row: dict[str, object] = {
-        "stratum": stratum.name,
-        "unit of bits": stratum.unit,
-        "verdict": verdict.outcome,
-        "reason": verdict.reason,
-        "n": stratum.n,
-        "left out": stratum.left_out,
-        "TOST p": max((test.p for test in stratum.equivalences), default=float("nan")),
-        "margin": MARGIN,
-        "chance": CHANCE_AUROC,
-        "fixed": FIXED_AUROC,
-    }
-    for name in ("effect", "first", "last", "change", "bits", "control"):
-        row |= ends(name, getattr(stratum, name))
-    return row
-
-
-def _level_row(claim: Claim, stratum: Stratum, level: int) -> dict[str, object]:
-    auroc, test = stratum.auroc_at(level), stratum.equivalence_at(level)
-    return {
-        "stratum": stratum.name,
-        claim.factor: stratum.levels[level],
-        "n": auroc.n,
-        "AUROC, %": _per_cent(auroc),
-        "minus first, points": _points(stratum.change_at(level)),
-        TOST: _test(test, test.equivalent) if test else "",
-    }
-
-
-def _level_data(claim: Claim, stratum: Stratum, level: int) -> dict[str, object]:
-    auroc, test = stratum.auroc_at(level), stratum.equivalence_at(level)
-    return {
-        "stratum": stratum.name,
-        claim.factor: stratum.levels[level],
-        "n": auroc.n,
-        **ends("auroc", auroc),
-        **ends("less first", stratum.change_at(level)),
-        "TOST p": test.p if test else float("nan"),
-    }

@@ -1,1 +1,1 @@
-"""Methods and studies side by side: paired tests, mean ranks, probabilities of improvement."""
+"""Comparison of methods and studies: paired tests, mean ranks, probabilities of improvement."""

@@ -1,4 +1,4 @@
-"""What a comparison of studies concludes: what was tested, what could not be, and why."""
+"""The conclusions of a comparison of studies: what was tested, what was not, and why."""
 
 import math
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -12,14 +12,14 @@ from analysis.questions.comparison.contenders import (
     shared_tasks,
 )
 
-MOST_NAMED = 6  # pairs, and 3 classes of a study, that are named one by one
-PLAIN = {DETERMINISTIC: "pairs of deterministic methods are not tested"}
+MOST_NAMED = 6  # number of pairs that are listed individually, and half that of classes
+REASON_OF_MANY = {DETERMINISTIC: "pairs of deterministic methods are not tested"}
 ByStudy = Mapping[str, Sequence[Contender]]
-"""What each study quotes, by the study's label; empty where it quotes nothing."""
+"""The reported results of each study, by its label; empty if it has none."""
 
 
 def tested(contrasts: Sequence[Contrast]) -> Iterator[str]:
-    """What the tests of pairs say, a sentence per pair; of many pairs the rest is counted."""
+    """The outcome of the tests, a sentence per pair; the rest of many pairs is counted."""
     decided = [contrast for contrast in contrasts if not math.isnan(contrast.decision.p)]
     for contrast in decided[:MOST_NAMED]:
         where = f"{_pair(contrast)}, over {count(contrast.classes, 'class')}"
@@ -30,11 +30,11 @@ def tested(contrasts: Sequence[Contrast]) -> Iterator[str]:
 
 
 def not_tested(contrasts: Sequence[Contrast], by_study: ByStudy) -> Iterator[str]:
-    """What could not be tested, and why: pairs by reason, and studies without a shared class."""
+    """What was not tested, and why: pairs by reason, and studies without a shared class."""
     by_reason: dict[str, list[Contrast]] = {}
     for contrast in contrasts:
         if math.isnan(contrast.decision.p):
-            reason = PLAIN.get(contrast.decision.reason, contrast.decision.reason)
+            reason = REASON_OF_MANY.get(contrast.decision.reason, contrast.decision.reason)
             by_reason.setdefault(reason, []).append(contrast)
     for reason, pairs in by_reason.items():
         if len(pairs) > MOST_NAMED:
@@ -52,7 +52,7 @@ def _pair(contrast: Contrast) -> str:
 
 
 def _nothing_shared(first: Sequence[Contender], second: Sequence[Contender]) -> str:
-    """Why no result of one study can be set against one of another; empty where one can."""
+    """Why no result of one study can be compared with one of another; empty if one can."""
     if any(shared_tasks(one, other) for one in first for other in second):
         return ""
     classes = [_classes(group) for group in (first, second)]
@@ -60,14 +60,14 @@ def _nothing_shared(first: Sequence[Contender], second: Sequence[Contender]) -> 
         return "every seed of one of them failed"
     if set(classes[0]) & set(classes[1]):
         return (
-            "their classes have the same names but are different tasks (other images, classes or "
-            "outsiders)"
+            "the classes have the same names, but the tasks differ (images, classes or outsider "
+            "sets)"
         )
     return f"they share no class ({_some(classes[0])}; {_some(classes[1])})"
 
 
 def _classes(contenders: Iterable[Contender]) -> dict[str, str]:
-    """The titles of all class tasks of which there is a result, by their names."""
+    """The titles of all class tasks that have a result, by their names."""
     results = [contender.result for contender in contenders]
     return {task: result.titles.get(task, task) for result in results for task in result.classes}
 

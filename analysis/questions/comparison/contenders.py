@@ -1,10 +1,9 @@
-"""Quoted results beside each other: each pair over the classes and seeds that both have.
+"""Pairwise comparison of results over shared classes and seeds.
 
-The tests are fixed before anything runs. The test of a pair is a sign flip over class x seed
-(without a difference, either sign of each is as likely), two-sided, from 3 seeds on, corrected by
-Holm over all pairs. Class by class it is a sign flip over seeds, corrected by Holm over all pairs
-and classes. Pairs of deterministic methods are not tested: such a method gives the same result for
-every seed.
+Each pair is tested by a two-sided sign-flip test over class x seed (at least 3 seeds), with Holm's
+correction over all pairs. Per class it is a sign-flip test over seeds, with Holm's correction over
+all pairs and classes. Both were fixed in advance. Pairs of deterministic methods are not tested:
+such a method gives the same result for every seed.
 """
 
 from collections.abc import Sequence
@@ -19,18 +18,18 @@ from analysis.stats.aggregates import probability_of_improvement
 from analysis.stats.estimates import Estimate, seeds_alike
 from analysis.stats.paired import HolmDecision, Paired, holm, sign_flip, untested
 
-DETERMINISTIC = "no test: neither depends on a seed"
+DETERMINISTIC = "not tested (both deterministic)"
 
 
 class Contender(NamedTuple):
-    """A quoted result and the numbers behind it.
+    """A reported result and the values behind it.
 
     Attributes:
-        label: that tells it from the others.
-        result: as the study quotes it.
-        values: test AUROC, a row per class task, a column per seed of which every class is
-            complete; empty where every seed failed.
-        study: name of its study where several are compared.
+        label: the unique label.
+        result: the result as the study reports it.
+        values: test AUROC with a row per class task and a column per seed of which all classes
+            are complete; empty if every seed failed.
+        study: the label of its study if several are compared.
     """
 
     label: str
@@ -43,16 +42,15 @@ Pair = tuple[Contender, Contender]
 
 
 class Contrast(NamedTuple):
-    """Two contenders over the classes, and the seeds, that both have.
+    """Two contenders over their shared classes and seeds.
 
     Attributes:
-        first: label of one.
-        second: label of the other.
-        classes: number of class tasks that both have.
-        improvement: probability that a seed of the first beats one of the second; all seeds of
-            each, paired or not.
-        paired: test of the differences, first minus second, over shared classes and seeds.
-        decision: on that test, after Holm over all pairs.
+        first: the label of one.
+        second: the label of the other.
+        classes: the number of shared class tasks.
+        improvement: P(first > second) over all pairs of seeds, paired or not.
+        paired: the test of the differences, first minus second, over shared classes and seeds.
+        decision: the decision of that test, after Holm's correction over all pairs.
     """
 
     first: str
@@ -67,11 +65,11 @@ class ClassContrast(NamedTuple):
     """Two contenders in one class.
 
     Attributes:
-        first: label of one.
-        second: label of the other.
-        task: the class task.
-        paired: test of the differences, first minus second, over shared seeds.
-        decision: on that test, after Holm over all pairs and classes.
+        first: the label of one.
+        second: the label of the other.
+        task: the name of the class task.
+        paired: the test of the differences, first minus second, over shared seeds.
+        decision: the decision of that test, after Holm's correction over all pairs and classes.
     """
 
     first: str
@@ -84,22 +82,21 @@ class ClassContrast(NamedTuple):
 def contender(label: str, result: Result, study: str = "") -> Contender:
     """A result with its values per class and seed."""
     replicas = frame.replicas(result.tested)
-    if "test_auroc" not in replicas:
+    if frame.AUROC not in replicas:
         return Contender(label, result, pd.DataFrame(), study)
-    tasks = replicas["task"].astype(str)
-    aurocs = replicas["test_auroc"].where(replicas["state"] == "complete")
-    wide = aurocs.groupby([tasks, replicas["seed"]]).first().unstack("seed")
-    return Contender(label, result, wide.loc[tasks.unique()].dropna(axis="columns"), study)
+    by_task: pd.DataFrame = frame.cells(replicas.assign(number=0)).T[0].unstack("seed")
+    by_task = by_task.loc[replicas["task"].astype(str).unique()]
+    return Contender(label, result, by_task.dropna(axis="columns"), study)
 
 
 def by_mean(contenders: Sequence[Contender]) -> list[Contender]:
-    """The contenders that have a value, the largest mean over classes first."""
+    """The contenders with values, the largest mean over classes first."""
     tested = [contender for contender in contenders if contender.values.size]
     return sorted(tested, key=lambda contender: -contender.result.auroc.mean)
 
 
 def class_means(contenders: Sequence[Contender]) -> pd.DataFrame:
-    """Mean over seeds: a row per class task that all have, a column per contender."""
+    """Mean over seeds: a row per shared class task, a column per contender."""
     means = {contender.label: contender.values.mean(axis="columns") for contender in contenders}
     return pd.DataFrame(means).dropna()
 
@@ -111,7 +108,7 @@ def every_pair(contenders: Sequence[Contender]) -> list[Pair]:
 
 
 def contrasts(pairs: Sequence[Pair]) -> list[Contrast]:
-    """Each of a family of pairs, over all classes that both have."""
+    """The comparison of every pair over all shared classes."""
     tests = [_test_over_classes(*pair) for pair in pairs]
     return [
         Contrast(
@@ -127,7 +124,7 @@ def contrasts(pairs: Sequence[Pair]) -> list[Contrast]:
 
 
 def class_contrasts(pairs: Sequence[Pair]) -> list[ClassContrast]:
-    """Each of a family of pairs in every class task that both have."""
+    """The comparison of every pair in every shared class task."""
     rows = [
         (first.label, second.label, str(task), _test_in_class(first, second, list(by_seed)))
         for first, second in pairs
@@ -138,14 +135,14 @@ def class_contrasts(pairs: Sequence[Pair]) -> list[ClassContrast]:
 
 
 def shared_tasks(first: Contender, second: Contender) -> list[str]:
-    """Class tasks that both have, in the order of the first."""
+    """The shared class tasks, in the order of the first contender."""
     return [task for task in first.values.index if task in second.values.index]
 
 
 def differences(first: Contender, second: Contender) -> pd.DataFrame:
     """AUROC of the first minus that of the second: a row per shared class, a column per seed.
 
-    Of two deterministic methods (KDE against OCSVM) only the first seed, since all are the same.
+    For two deterministic methods (KDE against OCSVM) only the first seed, since all are the same.
     """
     tasks = shared_tasks(first, second)
     seeds = [seed for seed in first.values.columns if seed in second.values.columns]
@@ -154,7 +151,7 @@ def differences(first: Contender, second: Contender) -> pd.DataFrame:
 
 
 def both_deterministic(first: Contender, second: Contender) -> bool:
-    """Whether neither changes with the seed in the shared classes, but for rounding."""
+    """Whether both are deterministic in the shared classes."""
     tasks = shared_tasks(first, second)
     return all(
         contender.values.shape[1] > 1 and seeds_alike(contender.values.loc[tasks])
@@ -177,14 +174,14 @@ def _test_in_class(first: Contender, second: Contender, by_seed: list[float]) ->
 
 
 def _untestable(first: Contender, second: Contender) -> str:
-    """Why two contenders that share a class cannot be tested; empty where they can."""
+    """Why two contenders that share a class cannot be tested; empty if they can."""
     if not len(differences(first, second).columns):
         return f"they share no seed ({_seeds(first)} against {_seeds(second)})"
     return DETERMINISTIC if both_deterministic(first, second) else ""
 
 
 def _seeds(contender: Contender) -> str:
-    """The seeds of which every class is complete, in words."""
+    """The seeds of which all classes are complete, in words."""
     seeds = sorted(map(int, contender.values.columns))
     if len(seeds) > 2 and seeds == list(range(seeds[0], seeds[-1] + 1)):
         return f"{seeds[0]} to {seeds[-1]}"

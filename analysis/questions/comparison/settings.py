@@ -1,6 +1,6 @@
-"""In what studies differ: everything that is recorded of them, and what that means for results."""
+"""Differences between the recorded settings of studies, and what they mean for the results."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from typing import Any
 
 import pandas as pd
@@ -8,56 +8,52 @@ import pandas as pd
 from analysis.document.format import short
 from analysis.study import StudyRecords
 
-NOT_COMPARED = (
-    "schema",
-    "created",
-    "study.name",
-    "study.baselines",
-    "study.plan.name",
-    "study.plan.traits",
-)
+NOT_COMPARED = ("schema", "created", "name", "baselines")
+"""Fields that differ between any two studies, or are compared in another way."""
+SCORE = "main score"
 
 
 def setting_differences(studies: Sequence[StudyRecords], labels: Sequence[str]) -> pd.DataFrame:
-    """A row for everything in `study.json` that is not the same in all studies.
+    """A row for every recorded setting that is not the same in all studies.
 
-    Columns: what, then one per study; empty = not recorded there. The defaults and the search
-    space of a baseline are compared where all studies have that baseline.
+    Columns: part (of `study.json`, or "baseline" with its name), setting, then one per study;
+    empty = not recorded there. Baselines are compared if all studies have them.
 
     Args:
-        studies: that are compared.
-        labels: of the studies.
+        studies: the studies that are compared.
+        labels: the labels of the studies.
     """
-    recorded = [dict(_recorded(study)) for study in studies]
     common = set.intersection(*(set(study.baselines) for study in studies))
+    recorded = [_recorded(study, common) for study in studies]
     rows = []
-    for what in dict.fromkeys(name for values in recorded for name in values):
-        if what.startswith("baselines.") and what.split(".")[1] not in common:
-            continue
-        texts = [values.get(what, "") for values in recorded]
+    for part, setting in dict.fromkeys(key for settings in recorded for key in settings):
+        texts = [settings.get((part, setting), "") for settings in recorded]
         if len(set(texts)) > 1:
-            rows.append([what, *texts])
-    return pd.DataFrame(rows, columns=["what", *labels])
+            rows.append([part, setting, *texts])
+    return pd.DataFrame(rows, columns=["part", "setting", *labels])
 
 
-def caveats(differences: pd.DataFrame, unlike_tasks: set[str]) -> Iterator[str]:
-    """What, besides the methods, may explain a difference between results.
+def caveats(differences: pd.DataFrame, unlike_tasks: Collection[str]) -> Iterator[str]:
+    """What may explain a difference between results, apart from the methods.
 
     Args:
-        differences: as `setting_differences` returns them.
+        differences: the differences as `setting_differences` returns them.
         unlike_tasks: names of tasks that are not the same task in all studies.
     """
-    differing = list(differences["what"])
-    if budget := [name.removeprefix("budget.") for name in differing if _is_budget(name)]:
+    differing = [(str(row[0]), str(row[1])) for row in differences.itertuples(index=False)]
+    if budget := [name for part, name in differing if part == "budget" or name == "pruning"]:
         yield (
             f"The budgets differ ({', '.join(budget)}): a difference in results may come from "
             "that alone."
         )
-    if "selection" in differing:
-        yield "The results were selected by different rules; a result of oracle is optimistic."
-    if any(name.endswith(".score_by") for name in differing):
-        yield "The scores differ (score_by): the same model has another AUROC by each score."
-    if any(name.startswith("data.") or name == "budget.test_images" for name in differing):
+    if ("study", "selection") in differing:
+        yield (
+            "The results were selected by different rules; a result selected by oracle is "
+            "optimistic."
+        )
+    if scores := [part for part, name in differing if name == SCORE]:
+        yield f"The scores differ ({', '.join(scores)}), so these AUROCs are not comparable."
+    if any(part == "data" for part, _ in differing) or ("budget", "test_images") in differing:
         yield "The images differ, so the results are not from the same test set."
     if unlike_tasks:
         yield (
@@ -78,22 +74,34 @@ def _without_titles(task: Mapping[str, Any]) -> dict[str, Any]:
     return {key: value for key, value in task.items() if key not in ("title", "class_name")}
 
 
-def _is_budget(name: str) -> bool:
-    return name.startswith("budget.") or name == "pruning"
+def _recorded(study: StudyRecords, baselines: Collection[str]) -> dict[tuple[str, str], str]:
+    """The recorded settings as text, by part and name.
+
+    Args:
+        study: the records.
+        baselines: names of the baselines whose settings are included.
+    """
+    settings = {("study", "baselines"): ", ".join(study.baselines)}
+    settings["study", "plan"] = study.plan.title
+    top = {name: value for name, value in study.stored.items() if name != "study"}
+    declared = study.search["plan"].items()
+    plan = {name: value for name, value in declared if name not in ("name", "traits")}
+    for name, value in {**study.search, "plan": plan, **top}.items():
+        if name not in NOT_COMPARED and isinstance(value, Mapping):
+            settings |= {(name, setting): text for setting, text in _flat(value)}
+        elif name not in NOT_COMPARED:
+            settings["study", name] = _text(value)
+    for name in filter(baselines.__contains__, study.baselines):
+        part = f"baseline {name}"
+        settings |= {
+            (part, setting): text for setting, text in _flat(study.search["baselines"][name])
+        }
+        scores = sorted({record.main_score for record in study.of(name)})
+        settings[part, SCORE] = ", ".join(scores)
+    return settings
 
 
-def _recorded(study: StudyRecords) -> Iterator[tuple[str, str]]:
-    """Everything that is recorded of a study, by its dotted name."""
-    yield "baselines", ", ".join(study.baselines)
-    yield "plan", study.plan.title
-    for name, text in _flat(study.stored, ""):
-        if not name.startswith(NOT_COMPARED):
-            yield name.removeprefix("study."), text
-    for name, baseline in study.search["baselines"].items():
-        yield from _flat(baseline, f"baselines.{name}.")
-
-
-def _flat(values: Mapping[str, Any], before: str) -> Iterator[tuple[str, str]]:
+def _flat(values: Mapping[str, Any], before: str = "") -> Iterator[tuple[str, str]]:
     for name, value in values.items():
         if isinstance(value, Mapping):
             yield from _flat(value, f"{before}{name}.")

@@ -1,14 +1,13 @@
-"""Contenders as tables: their numbers with mean ranks, and their pairs with tests."""
+"""Tables of contenders: their results with mean ranks, and their pairs with tests."""
 
 import math
-from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 
 import pandas as pd
 
 from analysis.document.blocks import Cell, Table
-from analysis.document.format import PERCENTAGE_POINTS, count
+from analysis.document.format import PERCENTAGE_POINTS, count, p_text
 from analysis.questions.comparison.contenders import (
     ClassContrast,
     Contender,
@@ -18,15 +17,15 @@ from analysis.questions.comparison.contenders import (
     class_contrasts,
     class_means,
 )
-from analysis.quoted import Result
 from analysis.stats.aggregates import iqm, mean_ranks
 from analysis.stats.estimates import LEAST_PAIRS, Estimate
+from analysis.study import unique_titles
 
-LEAST_RANKED = 3  # methods, and classes that all of them have, from which mean ranks are shown
-MOST_PAIRS = 6  # that are shown class by class
+LEAST_RANKED = 3  # minimum number of methods, and of shared classes, for mean ranks
+MOST_PAIRS = 6  # maximum number of pairs that are all shown class by class
 ABOUT_BOOTSTRAP = (
-    "95 % bootstrap interval, seeds resampled within each class; given from "
-    f"{LEAST_PAIRS} seeds on, and too narrow for few seeds"
+    "95 % bootstrap interval, seeds resampled within classes; shown for at least "
+    f"{LEAST_PAIRS} seeds; too narrow for few seeds"
 )
 
 
@@ -39,10 +38,10 @@ def comparison_tables(
     """The contenders class by class, then the pairs that share a class.
 
     Args:
-        contenders: that are compared.
-        pairs: of them that are tested.
-        contrasts: of these pairs.
-        name: of what is compared, in the plural.
+        contenders: the contenders.
+        pairs: the pairs that are tested.
+        contrasts: the comparisons of these pairs.
+        name: what is compared, in the plural.
     """
     tables = [results_table(contenders, name)]
     if pairs:
@@ -59,8 +58,7 @@ def task_titles(contenders: Sequence[Contender]) -> dict[str, str]:
     titles: dict[str, str] = {}
     for contender in reversed(contenders):
         titles |= contender.result.titles
-    uses = Counter(titles.values())
-    return {name: title for name, title in titles.items() if uses[title] == 1}
+    return unique_titles(titles)
 
 
 def _titled(table: Table, titles: Mapping[str, str]) -> Table:
@@ -73,11 +71,12 @@ def _titled(table: Table, titles: Mapping[str, str]) -> Table:
 
 
 def results_table(contenders: Sequence[Contender], name: str) -> Table:
-    """Test AUROC class by class in the papers' form; nothing is marked best without a test.
+    """Test AUROC per class as mean ± std; nothing is marked as best without a test.
 
     Args:
-        contenders: a row each.
-        name: of what is compared, in the plural: of the table; of one, above its first column.
+        contenders: the contenders, one row each.
+        name: what is compared, in the plural: the name of the table and, in the singular, the head
+            of its first column.
     """
     title = name.removesuffix("s")
     classes = list(
@@ -88,41 +87,35 @@ def results_table(contenders: Sequence[Contender], name: str) -> Table:
         "Test AUROC in per cent, mean ± standard deviation over n seeds, of each class and of the "
         "mean over classes. IQM: interquartile mean over classes and seeds "
         f"[{ABOUT_BOOTSTRAP}]. A deterministic detector gives the same result for every seed and "
-        "counts as one seed. Nothing is marked as best: the tests of pairs say what differs."
+        "counts as one seed. No result is marked as best; see the pairwise tests."
     )
     if ranks:
         caption += (
-            " Mean rank: of the means over seeds, over the classes that all have; 1 = the best in "
-            "every class. It describes these classes and is not tested: classes of one data set "
-            "tend to favour the same methods, so ten classes are not ten independent data sets."
+            " Mean rank: rank of the mean over seeds, averaged over the shared classes; 1 = the "
+            "best in every class. It describes these classes and is not tested: classes of one "
+            "data set tend to favour the same methods, so ten classes are not ten independent "
+            "data sets."
         )
     caption += "".join(f" {note}." for contender in contenders for note in _faults(contender))
     shown = pd.DataFrame([_row(contender, classes, title, ranks) for contender in contenders])
     return Table(name, shown, caption, pd.DataFrame(_data(contenders, title)))
 
 
-def so_far(result: Result) -> str:
-    """How far the evaluation of a result is that has not ended; empty where it has."""
-    if result.seeds >= result.planned:
-        return ""
-    return f"so far {result.seeds} of {count(result.planned, 'fresh seed')}"
-
-
 def pairs_table(contrasts: Sequence[Contrast], name: str) -> Table:
-    """Each pair over all classes that both have.
+    """Each pair over all shared classes.
 
     Args:
-        contrasts: a row each.
-        name: of the results that are compared.
+        contrasts: the comparisons, one row each.
+        name: what is compared, in the plural.
     """
     caption = (
         "P(first > second): probability that a seed of the first has a higher AUROC than a seed "
-        f"of the second, mean over shared classes [{ABOUT_BOOTSTRAP}]; 50 % = neither. "
+        f"of the second, mean over shared classes [{ABOUT_BOOTSTRAP}]; 50 %: no difference. "
         "Difference of test AUROC in points, first minus second, paired by seed [95 % interval "
         "of Student's t over n seeds, for its row alone]. p: two-sided sign-flip test over class "
-        f"x seed, corrected by Holm over {count(len(contrasts), 'pair')}; it holds for these "
-        "classes and takes the models of one seed as independent across classes. Pairs of "
-        f"deterministic methods are not tested.{_refusals(contrasts)}"
+        f"x seed, corrected by Holm over {count(len(contrasts), 'pair')}; it is valid for these "
+        "classes only and assumes that the models of one seed are independent across classes. "
+        f"Pairs of deterministic methods are not tested.{_refusals(contrasts)}"
     )
     shown = pd.DataFrame([_pair_row(contrast) for contrast in contrasts])
     data = pd.DataFrame([_pair_data(contrast) for contrast in contrasts])
@@ -133,9 +126,9 @@ def class_pairs_table(contrasts: Sequence[ClassContrast], best: str, name: str) 
     """Each pair class by class; of many pairs only those with the best are shown.
 
     Args:
-        contrasts: of every pair in every class.
-        best: label of the contender with the largest mean.
-        name: of the results that are compared.
+        contrasts: the comparisons of every pair in every class.
+        best: the label of the contender with the largest mean.
+        name: what is compared, in the plural.
     """
     pairs = {(contrast.first, contrast.second) for contrast in contrasts}
     shown = {pair for pair in pairs if len(pairs) <= MOST_PAIRS or best in pair}
@@ -144,10 +137,10 @@ def class_pairs_table(contrasts: Sequence[ClassContrast], best: str, name: str) 
         if (contrast.first, contrast.second) in shown:
             row = rows.setdefault(contrast.task, {"class": contrast.task})
             row[f"{contrast.first} - {contrast.second}"] = _difference(contrast)
-    only = "" if shown == pairs else f" Only pairs with {best} are shown; the file has all pairs."
+    only = "" if shown == pairs else f" Only pairs with {best} are shown; all are in the file."
     caption = (
         "Differences of test AUROC in points, paired by seed [95 % interval of Student's t over "
-        "seeds, for its cell alone]. Marked where a two-sided sign-flip test over seeds, "
+        "seeds, for its cell alone]. Marked if a two-sided sign-flip test over seeds, "
         f"corrected by Holm over {len(contrasts)} pairs and classes, shows a difference.{only}"
         f"{_refusals(contrasts)}"
     )
@@ -156,7 +149,7 @@ def class_pairs_table(contrasts: Sequence[ClassContrast], best: str, name: str) 
 
 
 def _ranks(contenders: Sequence[Contender]) -> dict[str, float]:
-    """Mean rank of each contender that has values; empty for too few methods or shared classes."""
+    """Mean rank of each contender with values; empty for too few methods or shared classes."""
     means = class_means(by_mean(contenders))
     if min(means.shape) < LEAST_RANKED:
         return {}
@@ -164,12 +157,9 @@ def _ranks(contenders: Sequence[Contender]) -> dict[str, float]:
 
 
 def _faults(contender: Contender) -> Iterable[str]:
-    """What a reader must know of the numbers of a contender."""
-    result = contender.result
-    if result.failed:
-        yield f"{contender.label}: {result.failed} of {result.seeds} seeds failed"
-    if unfinished := so_far(result):
-        yield f"{contender.label}: {unfinished}"
+    """Failures and progress of a contender, which the caption must state."""
+    for fault in filter(None, (contender.result.failures, contender.result.so_far)):
+        yield f"{contender.label}: {fault}"
 
 
 def _row(
@@ -182,7 +172,7 @@ def _row(
         **{task: _auroc(by_class[task]) if task in by_class else "" for task in classes},
         "mean": _auroc(contender.result.auroc),
         **({"mean rank": _rank(ranks.get(contender.label, math.nan))} if ranks else {}),
-        "IQM": "" if middle is None else Cell(middle.mean_interval(), middle.mean),
+        "IQM": "" if middle is None else middle.interval_cell(),
         "n": contender.result.auroc.n,
     }
 
@@ -205,7 +195,7 @@ def _data(contenders: Sequence[Contender], title: str) -> list[dict[str, object]
 
 
 def _difference(contrast: Contrast | ClassContrast) -> Cell:
-    """The difference between two contenders, and what its test says."""
+    """The difference between two contenders, and the decision of its test."""
     difference, decision = contrast.paired.difference, contrast.decision
     text = difference.mean_interval(PERCENTAGE_POINTS) or "not paired"
     return Cell(text, difference.mean, decision.tone, decision.reason)
@@ -218,7 +208,7 @@ def _pair_row(contrast: Contrast) -> dict[str, object]:
         "second": contrast.second,
         "P(first > second)": Cell(f"{improvement.mean_interval()} %", improvement.mean),
         "difference": _difference(contrast),
-        "p (Holm)": "none" if math.isnan(p) else Cell(f"{p:.2g}", p),
+        "p (Holm)": Cell(p_text(p), p),
         "classes": contrast.classes,
         "n": contrast.paired.difference.n,
     }
@@ -229,9 +219,7 @@ def _pair_data(contrast: Contrast) -> dict[str, object]:
         "first": contrast.first,
         "second": contrast.second,
         "classes": contrast.classes,
-        "probability": contrast.improvement.mean,
-        "probability low": contrast.improvement.low,
-        "probability high": contrast.improvement.high,
+        **contrast.improvement.columns("probability"),
         **contrast.paired.difference._asdict(),
         "cells": contrast.paired.n,
         "p": contrast.paired.p,
@@ -254,7 +242,7 @@ def _class_data(contrast: ClassContrast) -> dict[str, object]:
 
 
 def _refusals(contrasts: Sequence[Contrast | ClassContrast]) -> str:
-    """The end of a caption: why there is no verdict on some of the pairs."""
+    """The end of a caption: why some pairs have no verdict."""
     decisions = [contrast.decision for contrast in contrasts]
     reasons = sorted({decision.reason for decision in decisions if math.isnan(decision.p)})
     return f" No verdict: {'; '.join(reasons)}." if reasons else ""

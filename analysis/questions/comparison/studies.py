@@ -1,8 +1,8 @@
-"""Studies side by side: what each quotes, in what they differ, and tests of what they share."""
+"""Comparison of studies: their results, their differences, and tests of what they share."""
 
 import math
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -19,26 +19,26 @@ from analysis.questions.comparison.contenders import (
     every_pair,
 )
 from analysis.questions.comparison.settings import caveats, differing_tasks, setting_differences
-from analysis.questions.comparison.side_by_side import comparison_tables, so_far
+from analysis.questions.comparison.side_by_side import comparison_tables
 from analysis.quoted import Result, results, why_nothing
 from analysis.stats.estimates import LEAST_PAIRS, bootstrap, seeds_alike
 from analysis.study import StudyRecords
 from tune_ad.errors import UserError
 
-LONGEST_VALUE = 120  # letters of a setting that differs
+LONGEST_VALUE = 120  # maximum length of a displayed value
 
 
 class _Notes(NamedTuple):
-    """What a comparison says in sentences.
+    """The conclusions of a comparison, in sentences.
 
     Attributes:
-        silent: why a study quotes no test AUROC, by its label.
-        tested: pairs of results, with what the test says.
-        not_tested: pairs of results, or studies, with the reason.
-        caveats: what, besides the methods, may explain a difference.
+        without_result: why a study has no test AUROC, by its label.
+        tested: the pairs of results that were tested, with the outcome.
+        not_tested: the pairs of results, or of studies, that were not, with the reason.
+        caveats: what may explain a difference, apart from the methods.
     """
 
-    silent: Mapping[str, str]
+    without_result: Mapping[str, str]
     tested: Sequence[str]
     not_tested: Sequence[str]
     caveats: Sequence[str]
@@ -51,7 +51,9 @@ def compare(studies: Sequence[StudyRecords]) -> Document:
         UserError: if there are fewer than two, or one is named twice.
     """
     names = labels(studies)
-    contenders = contenders_of(studies, [results(study) for study in studies])
+    unlike = differing_tasks(studies)
+    quoted = {name: results(study) for name, study in zip(names, studies, strict=True)}
+    contenders = contenders_of(quoted, unlike)
     by_study = {name: [c for c in contenders if c.study == name] for name in names}
     pairs = pairs_across_studies(contenders)
     pair_contrasts = contrasts(pairs)
@@ -60,11 +62,11 @@ def compare(studies: Sequence[StudyRecords]) -> Document:
         {n: why_nothing(s) for n, s in zip(names, studies, strict=True) if not by_study[n]},
         [*tested(pair_contrasts)],
         [*not_tested(pair_contrasts, by_study)],
-        [*caveats(differences, differing_tasks(studies))],
+        [*caveats(differences, unlike)],
     )
     sections = [
-        Section("What each study quotes", _quotes(studies, by_study, notes.silent)),
-        Section("In what the studies differ", _differing(differences, notes.caveats)),
+        Section("Results of the studies", _quotes(studies, by_study, notes.without_result)),
+        Section("Differences between the studies", _differing(differences, notes.caveats)),
     ]
     if contenders:
         tables = comparison_tables(contenders, pairs, pair_contrasts, "results")
@@ -74,7 +76,7 @@ def compare(studies: Sequence[StudyRecords]) -> Document:
 
 
 def labels(studies: Sequence[StudyRecords]) -> list[str]:
-    """The studies' names; with its folder where two have one name.
+    """Unique labels of the studies: the name, plus the folder if two have the same name.
 
     Raises:
         UserError: if there are fewer than two, or one is named twice.
@@ -98,29 +100,31 @@ def _label(study: StudyRecords, names: Counter[str], parents: Counter[tuple[str,
 
 
 def contenders_of(
-    studies: Sequence[StudyRecords], results_by_study: Sequence[Sequence[Result]]
+    results_by_study: Mapping[str, Sequence[Result]], unlike_tasks: Collection[str]
 ) -> list[Contender]:
-    """Every result that a study quotes, told from the others by its baseline and its study.
+    """Every reported result, labelled by its baseline and its study.
 
-    A class task that is defined otherwise in another study keeps its number in its own study's
-    result, but is compared with no other.
+    A class task that is defined differently in another study keeps its number in the result of its
+    own study, but is not compared.
 
     Args:
-        studies: that are compared.
-        results_by_study: what each of them quotes.
+        results_by_study: the reported results, by the label of their study.
+        unlike_tasks: names of tasks that are not the same task in all studies.
     """
-    unlike = differing_tasks(studies)
     contenders = []
-    for name, quoted in zip(labels(studies), results_by_study, strict=True):
+    for name, quoted in results_by_study.items():
         for result in quoted:
             whole = contender(f"{result.label}, {name}", result, name)
-            kept = [task for task in whole.values.index if task not in unlike]
+            kept = [task for task in whole.values.index if task not in unlike_tasks]
             contenders.append(whole._replace(values=whole.values.loc[kept]))
     return contenders
 
 
 def pairs_across_studies(contenders: Sequence[Contender]) -> list[Pair]:
-    """Pairs of different studies; of one baseline only where both studies quote several."""
+    """Pairs of results from different studies.
+
+    If both studies report several baselines, only pairs of the same baseline.
+    """
     quotes = Counter(contender.study for contender in contenders)
     several = {study for study, times in quotes.items() if times > 1}
     return [
@@ -136,7 +140,7 @@ def pairs_across_studies(contenders: Sequence[Contender]) -> list[Pair]:
 def _quotes(
     studies: Sequence[StudyRecords], by_study: ByStudy, reasons: Mapping[str, str]
 ) -> list[Block]:
-    """The table of what studies quote, and why the others quote nothing."""
+    """The table of reported results, and why other studies have none."""
     rows = [
         _quote(study, contender)
         for study, contenders in zip(studies, by_study.values(), strict=True)
@@ -144,7 +148,7 @@ def _quotes(
     ]
     blocks: list[Block] = [_quotes_table(rows)] if rows else []
     if reasons:
-        silent = [f"{name} quotes no test AUROC: {why}." for name, why in reasons.items()]
+        silent = [f"{name} has no test AUROC: {why}." for name, why in reasons.items()]
         blocks.append(Text(_listed("", silent), "warning"))
     return blocks
 
@@ -158,8 +162,8 @@ def _quotes_table(rows: Sequence[Mapping[str, object]]) -> Table:
     if (shown["bootstrap"] == "").all():
         return Table("quotes", shown.drop(columns="bootstrap"), caption)
     more = (
-        " Bootstrap: 95 % interval of the same mean in per cent, seeds resampled; given from "
-        f"{LEAST_PAIRS} seeds on, and too narrow for few seeds."
+        " Bootstrap: 95 % interval of the same mean in per cent, seeds resampled; shown for at "
+        f"least {LEAST_PAIRS} seeds; too narrow for few seeds."
     )
     return Table("quotes", shown, caption + more)
 
@@ -172,16 +176,16 @@ def _quote(study: StudyRecords, contender: Contender) -> dict[str, object]:
         "baseline": result.label,
         "test AUROC": Cell(str(result.auroc), result.auroc.mean),
         "bootstrap": _bootstrap_interval(result),
-        "seeds": f"{so_far(result) or result.seeds}{failed}",
+        "seeds": f"{result.so_far or result.seeds}{failed}",
         "classes": len(result.classes),
-        "what was tested": result.source,
+        "tested": result.source,
         "selected by": result.rule,
         "budget": str(study.search["budget_name"]),
     }
 
 
 def _bootstrap_interval(result: Result) -> str:
-    """The bootstrap interval of what is quoted; empty where there are too few seeds for one."""
+    """The bootstrap interval of a result; empty for too few seeds."""
     values = contender("", result).values  # of all classes, shared or not
     if seeds_alike(values):
         return ""
@@ -190,16 +194,16 @@ def _bootstrap_interval(result: Result) -> str:
 
 
 def _differing(differences: pd.DataFrame, warnings: Sequence[str]) -> list[Block]:
-    """The settings that differ, after what they mean for the results."""
+    """Warnings about differing settings, followed by their table."""
     blocks: list[Block] = [Text(warning, "warning") for warning in warnings]
     if differences.empty:
-        return blocks or [Text("Nothing that is recorded differs but their names and dates.")]
+        return blocks or [Text("The recorded settings are identical, except for names and dates.")]
     shown = differences.map(
         lambda text: text if len(text) <= LONGEST_VALUE else f"{text[:LONGEST_VALUE]} ..."
     )
     caption = (
-        "What is not the same in all studies; empty = not recorded. Long values are cut here and "
-        "whole in the file."
+        "Settings that differ between the studies; empty = not recorded. Long values are "
+        "shortened; the CSV file has them in full."
     )
     return [*blocks, Table("differences", shown, caption, differences)]
 
@@ -209,21 +213,21 @@ def _not_tested(notes: _Notes) -> list[Text]:
 
 
 def _summary(contenders: Sequence[Contender], notes: _Notes) -> str:
-    """What each study quotes, what was tested between them, and what could not be."""
+    """The results of the studies, what was tested between them, and what was not."""
     quotes = [
-        "; ".join(filter(None, (f"{one.label}: {one.result.auroc}", so_far(one.result))))
+        "; ".join(filter(None, (f"{one.label}: {one.result.auroc}", one.result.so_far)))
         for one in contenders
     ]
-    quotes += [f"{name}: no test AUROC, {why}" for name, why in notes.silent.items()]
+    quotes += [f"{name}: no test AUROC, {why}" for name, why in notes.without_result.items()]
     lists = {
         "": quotes,
         "Tested:": notes.tested,
         "Not tested:": notes.not_tested,
-        "Read the differences with care:": notes.caveats,
+        "Caution:": notes.caveats,
     }
     return "\n\n".join(_listed(title, items) for title, items in lists.items() if items)
 
 
 def _listed(title: str, items: Iterable[str]) -> str:
-    """A list under its title, as a document writes it."""
+    """A list under its title, in the form of a document."""
     return "\n".join(filter(None, (title, *(f"- {item}" for item in items))))

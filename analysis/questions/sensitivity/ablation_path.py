@@ -1,4 +1,4 @@
-"""The ablation path: which parameters made the gain from the default to the chosen trial.
+"""The ablation path: which parameters explain the gain from the default to the chosen trial.
 
 Fawcett and Hoos, Analysing differences between algorithm configurations through ablation, Journal
 of Heuristics, 2016; on a surrogate as in Biedenkapp et al., AAAI 2017.
@@ -21,14 +21,14 @@ from analysis.questions.sensitivity.surrogate import Surrogate
 
 
 class Switch(NamedTuple):
-    """One step of an ablation path: a parameter takes the value of the path's end.
+    """One step of an ablation path: one parameter is switched to its final value.
 
     Attributes:
-        parameter: its name.
-        before: its value at the start of the path.
-        after: its value at the end of the path.
-        predicted: response after the switch.
-        share: of the whole predicted gain that is reached so far; NaN if there is no gain.
+        parameter: the name of the parameter.
+        before: the value at the start of the path.
+        after: the value at the end of the path.
+        predicted: the predicted response after the switch.
+        share: the share of the whole predicted gain that is reached so far; NaN without a gain.
     """
 
     parameter: str
@@ -42,10 +42,10 @@ class AblationPath(NamedTuple):
     """The path from the default to the chosen trial.
 
     Attributes:
-        response: that is predicted and measured.
-        start: predicted response of the default.
-        switches: one per parameter, in their order.
-        measured: response of the default and of the chosen trial; NaN where it was not run.
+        response: the response that is predicted and measured.
+        start: the predicted response of the default.
+        switches: the switches in their order, one per parameter.
+        measured: the response of the default and of the chosen trial; NaN if it was not run.
     """
 
     response: Response
@@ -62,9 +62,9 @@ def switches(
     Only parameters in which both differ are switched.
 
     Args:
-        surrogate: that predicts.
-        start: a configuration.
-        end: another one.
+        surrogate: the model that predicts the response.
+        start: the first configuration of the path.
+        end: the last configuration of the path.
 
     Returns:
         One switch per parameter; empty if the configurations agree.
@@ -92,21 +92,22 @@ def switches(
 
 
 def explained(path: AblationPath) -> str:
-    """How much of the predicted gain the first switches explain, in a sentence."""
+    """The share of the predicted gain that the first switches explain, in a sentence."""
     gain = path.switches[-1].predicted - path.start
     if not gain > 0:
         return "The surrogate predicts no gain from the default to the chosen trial."
     shares = [f"{100 * switch.share:.0f}" for switch in path.switches[:4]]
     unit = " points" if path.response.percent else ""
     parameters = "parameter explains" if len(shares) == 1 else f"{len(shares)} parameters explain"
+    listed = " and ".join(filter(None, (", ".join(shares[:-1]), shares[-1])))
     return (
-        f"Of the predicted gain of {path.response.text(gain)}{unit}, the first {parameters} "
-        f"{', '.join(shares)} % (each together with those before it)."
+        f"The first {parameters} {listed} % (cumulative) of the predicted gain of "
+        f"{path.response.text(gain)}{unit}."
     )
 
 
 def path_table(path: AblationPath) -> tuple[pd.DataFrame, pd.DataFrame]:
-    """The switches as people read them, and in full precision."""
+    """The switches as formatted text, and in full precision."""
     response = path.response
     rows = [("default", "", "", path.start, 0.0), *path.switches]
     data = pd.DataFrame(rows, columns=["switched", "from", "to", "predicted", "share"])
@@ -125,7 +126,7 @@ def _cell(value: float, text: str) -> Cell:
 
 
 def draw_path(path: AblationPath) -> Figure:
-    """Predicted response after each switch, from above; the measured ends beside."""
+    """The predicted response after every switch (top to bottom), and measured at both ends."""
     drawing = canvas(height=0.9 + 0.34 * (len(path.switches) + 1))
     axes, scale = drawing.one, path.response.scale
     predicted = [path.start, *(switch.predicted for switch in path.switches)]

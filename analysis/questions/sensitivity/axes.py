@@ -1,4 +1,4 @@
-"""Axes of figures along a searched parameter: its scale, its ticks, its values in words."""
+"""Axes of figures along a searched parameter: scale, ticks and labels."""
 
 import numpy as np
 from matplotlib.axes import Axes
@@ -8,15 +8,15 @@ from optuna.distributions import BaseDistribution, CategoricalDistribution, IntD
 from analysis.document.format import short
 from analysis.questions.sensitivity.observations import Observations, decode, encode
 
-LONGEST = 12  # letters of a choice on an axis
-CROWDED = 20  # letters of all choices on an axis, beyond which they are slanted
+LONGEST = 12  # maximum length of the label of a choice
+CROWDED = 20  # total length of all labels above which they are rotated
 
 
 def positions(observations: Observations, name: str, jitter: float) -> np.ndarray:
-    """Where the trials stand along a parameter.
+    """The positions of the trials on the axis of a parameter.
 
-    Choices are spread by at most `jitter` so that trials do not hide each other, the same way in
-    every report.
+    Choices are jittered by at most `jitter` so that trials do not hide each other; the jitter is
+    the same in every report.
     """
     distribution = observations.space[name]
     values = observations.params[name]
@@ -32,10 +32,10 @@ def set_parameter_axis(axes: Axes, side: str, distribution: BaseDistribution, na
     """Set scale, ticks and label of an axis along a parameter.
 
     Args:
-        axes: of the figure.
+        axes: the axes of the figure.
         side: "x" or "y".
-        distribution: of the parameter.
-        name: of the parameter.
+        distribution: the distribution of the parameter.
+        name: the name of the parameter.
     """
     axis = axes.xaxis if side == "x" else axes.yaxis
     axis.set_label_text(name)
@@ -53,7 +53,7 @@ def set_parameter_axis(axes: Axes, side: str, distribution: BaseDistribution, na
 
 
 def value_text(value: object) -> str:
-    """A parameter's value as people read it, None included.
+    """A parameter's value as text, None included.
 
     >>> value_text(None), value_text(0.000123456), value_text("inf")
     ('None', '0.0001235', 'inf')
@@ -62,7 +62,7 @@ def value_text(value: object) -> str:
 
 
 def shortened(value: object) -> str:
-    """A parameter's value in at most `LONGEST` letters.
+    """A parameter's value in at most `LONGEST` characters.
 
     >>> shortened("discretised_logistic")
     'discretised…'

@@ -14,11 +14,11 @@ class BaselineSensitivity(NamedTuple):
 
     Attributes:
         observations: the trials.
-        importances: of the parameters, from the trials that are suited.
-        surrogate: of the response, fitted to all trials.
-        permutation: importances from the surrogate, parameter x (mean, std); None where the
+        importances: the parameter importances, from the non-adaptive trials if they suffice.
+        surrogate: the surrogate of the response, fitted to all trials.
+        permutation: the importances from the surrogate, parameter x (mean, std); None if the
             surrogate is not trusted.
-        prefix: of captions: the baseline's name where there are several.
+        prefix: the first words of captions: the baseline's name if there are several.
     """
 
     observations: Observations
@@ -32,7 +32,7 @@ def baseline_sensitivity(observations: Observations, several: bool = False) -> B
     """Compute importances and surrogate of a baseline.
 
     Args:
-        observations: its trials.
+        observations: the trials of the baseline.
         several: whether the report has several baselines, so that captions name this one.
 
     Raises:

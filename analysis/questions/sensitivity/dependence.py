@@ -16,20 +16,20 @@ from analysis.questions.sensitivity.observations import Observations, encode
 from analysis.questions.sensitivity.surrogate import Surrogate, resampled_forests
 from analysis.stats.estimates import bootstrap
 
-POINTS = 15  # of a curve
-PAIR_POINTS = 8  # of each parameter of a pair
-BACKGROUND = 50  # trials over which a partial dependence averages
+POINTS = 15  # number of points of a curve
+PAIR_POINTS = 8  # number of values of each parameter of a pair
+BACKGROUND = 50  # number of trials over which a partial dependence averages
 
 
 class MarginalCurve(NamedTuple):
-    """The mean predicted response at values of one parameter, all others as in the trials.
+    """The predicted response at values of one parameter, averaged over the others in the trials.
 
     Attributes:
-        parameter: its name.
-        at: its values, encoded.
-        mean: of the predicted response, over forests fitted to resampled trials.
-        low: 2.5th percentile over these forests.
-        high: 97.5th percentile over these forests.
+        parameter: the name of the parameter.
+        at: the encoded values of the parameter.
+        mean: the mean of the predicted response over forests fitted to resampled trials.
+        low: the 2.5th percentile over these forests.
+        high: the 97.5th percentile over these forests.
     """
 
     parameter: str
@@ -44,9 +44,9 @@ class ChoiceMean(NamedTuple):
 
     Attributes:
         at: the index of the choice.
-        mean: of their responses.
-        low: lower end of the bootstrap interval of the mean; NaN for few trials.
-        high: upper end; NaN for few trials.
+        mean: the mean of the responses.
+        low: the lower bound of the bootstrap interval of the mean; NaN for few trials.
+        high: the upper bound; NaN for few trials.
         n: the number of trials.
     """
 
@@ -61,12 +61,12 @@ class Interaction(NamedTuple):
     """The mean predicted response over a grid of two parameters, and how far they interact.
 
     Attributes:
-        names: of both parameters.
-        at: the values of each, encoded.
-        mean: predicted response, of shape (values of the first, values of the second).
-        size: standard deviation over the grid of what the sum of the two single effects does not
-            explain, in units of the response.
-        h2: its square as a share of the variance over the grid, in [0, 1].
+        names: the names of both parameters.
+        at: the encoded values of each.
+        mean: the predicted response, of shape (values of the first, values of the second).
+        size: the standard deviation over the grid of the part that the sum of the two single
+            effects does not explain, in units of the response.
+        h2: the square of `size` as a share of the variance over the grid, in [0, 1].
     """
 
     names: tuple[str, str]
@@ -120,9 +120,9 @@ def partial_dependence(
     the forest once per combination; one call for all is ten to thirty times as fast.
 
     Args:
-        forest: that predicts.
+        forest: the forest that predicts.
         background: the trials, of shape (trials, parameters).
-        at: by column, the values that its parameter is set to.
+        at: by column, the values of its parameter.
 
     Returns:
         The means, with one axis for each parameter of `at`, in its order.

@@ -19,13 +19,13 @@ COLUMNS = 2
 
 
 class Marginals(NamedTuple):
-    """What is known of the response along each parameter.
+    """The response along each parameter.
 
     Attributes:
         observations: the trials.
-        names: of the parameters, in the order of the panels.
-        curves: of the surrogate by parameter; empty where the surrogate is not trusted.
-        choices: means of the trials at each choice, by categorical parameter.
+        names: the names of the parameters, in the order of the panels.
+        curves: the curves of the surrogate by parameter; empty if the surrogate is not trusted.
+        choices: the means of the trials at each choice, by categorical parameter.
     """
 
     observations: Observations
@@ -35,7 +35,7 @@ class Marginals(NamedTuple):
 
 
 def draw_marginals(marginals: Marginals) -> Figure:
-    """A small panel per parameter: trials as faint points, curve and band where trusted."""
+    """A small panel per parameter: trials as faint points, curve and band if trusted."""
     rows = math.ceil(len(marginals.names) / COLUMNS)
     drawing = canvas(height=2.1 * rows + 0.2, rows=rows, columns=COLUMNS)
     for axes, name in zip(drawing.axes, marginals.names, strict=False):
@@ -49,7 +49,7 @@ def draw_marginals(marginals: Marginals) -> Figure:
 
 
 def draw_interaction(pair: Interaction, observations: Observations) -> Figure:
-    """The predicted response over two parameters: a contour, or cells where one is categorical."""
+    """The predicted response over two parameters: a contour, or cells if one is categorical."""
     drawing = canvas(height=3.8)
     axes, scale = drawing.one, observations.response.scale
     spaces = [observations.space[name] for name in pair.names]
@@ -97,6 +97,6 @@ def _draw_curve(
 
 def _draw_choices(axes: Axes, choices: Sequence[ChoiceMean], scale: float) -> None:
     for choice in choices:
-        ends = scale * choice.low, scale * choice.high
-        axes.vlines(choice.at, *ends, color=INK, linewidth=1.6)
+        bounds = scale * choice.low, scale * choice.high
+        axes.vlines(choice.at, *bounds, color=INK, linewidth=1.6)
         axes.plot(choice.at, scale * choice.mean, "_", color=INK, markersize=14, markeredgewidth=2)

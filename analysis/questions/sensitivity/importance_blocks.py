@@ -10,24 +10,24 @@ from analysis.document.format import count, file_name, mean_text
 from analysis.questions.sensitivity.baseline_sensitivity import BaselineSensitivity
 from analysis.questions.sensitivity.importances import (
     BETWEEN,
+    FANOVA_TREES,
     RESAMPLES,
-    TREES,
     Importances,
     draw_importances,
 )
 
 
 def importances_figure(sensitivity: BaselineSensitivity) -> Figure:
-    """Importances with intervals, beside the variance due to seeds and what chance gives."""
+    """Importances with intervals, the variance due to seeds, and a random parameter."""
     name = sensitivity.observations.response.name
     return Figure(
         file_name("importances", sensitivity.observations.baseline),
         partial(draw_importances, sensitivity.importances),
         f"{sensitivity.prefix}Importance of each parameter for {name}, "
         f"{_sample(sensitivity.importances)}. Lines: 95 % of {RESAMPLES} bootstrap resamples. "
-        "Seeds only: the share of the variance between these trials that is due to the choice of "
-        "seeds. Chance: the 97.5th percentile of what fANOVA gives a random number. A parameter "
-        "whose interval lies below the dashed line is not distinguishable from noise.",
+        '"Seeds only": the share of the variance between these trials that is due to the choice '
+        'of seeds. "Random": the 97.5th percentile of fANOVA\'s importance of a random parameter. '
+        "A parameter whose interval lies below the dashed line is not distinguishable from noise.",
     )
 
 
@@ -69,19 +69,19 @@ def _caption(sensitivity: BaselineSensitivity) -> str:
     if math.isfinite(importances.agreement):
         agreement = f"(Spearman) is {importances.agreement:.2f}"
     caption = (
-        f"{sensitivity.prefix}fANOVA ({TREES} trees): the share of the variance of "
+        f"{sensitivity.prefix}fANOVA ({FANOVA_TREES} trees): the share of the variance of "
         f"{sensitivity.observations.response.name}, as a forest predicts it over the whole space, "
         "that the parameter explains alone. PED-ANOVA: the parameter's share in what "
         f"distinguishes the best {100 * importances.quantile:.0f} % of the trials. The two answer "
         f"different questions; their rank agreement {agreement}. {_sample(importances)}; "
         f"intervals: 95 % of {RESAMPLES} bootstrap resamples, shifted by their bias. The share of "
-        f"the variance between these trials that is due to seeds {noise}; chance gives a random "
-        f"number up to {100 * importances.chance:.1f} %. Verdict: the interval of fANOVA against "
-        "the larger of the two. This is a yardstick of size, since fANOVA decomposes another "
-        "variance; it does not test whether there is any effect."
+        f"the variance between these trials that is due to seeds {noise}; a random parameter gets "
+        f"up to {100 * importances.chance:.1f} %. Verdict: the interval of fANOVA compared with "
+        "the larger of both. This compares sizes, since fANOVA decomposes another variance; it is "
+        "not a test of whether there is any effect."
     )
     if importances.adaptive:
-        caption += " With adaptive trials among them, none is called above noise."
+        caption += ' Because some trials were adaptive, no parameter is reported as "above noise".'
     if sensitivity.permutation is not None:
         trials = count(sensitivity.surrogate.observations.n, "trial")
         caption += (

@@ -1,4 +1,4 @@
-"""How much each parameter matters: fANOVA and PED-ANOVA, beside the variance due to seeds."""
+"""Parameter importances by fANOVA and PED-ANOVA, compared with the variance due to seeds."""
 
 import math
 from collections.abc import Sequence
@@ -20,12 +20,12 @@ from analysis.document.theme import FAINT, INK, canvas, colour
 from analysis.questions.sensitivity.observations import Observations, proposed_adaptively
 from tune_ad.errors import DegenerateInputError
 
-MOST = 300
+MOST_TRIALS = 300
 """The largest number of trials that is analysed: one fANOVA of 1,000 takes half a minute."""
 FEWEST = 10
 """The smallest number of trials from which importances are computed."""
 RESAMPLES = 20
-TREES = 16
+FANOVA_TREES = 16
 EVALUATORS = ("fANOVA", "PED-ANOVA")
 ABOVE, BELOW, BETWEEN = "above noise", "not distinguishable from noise", "undecided"
 CHANCE = "(a random number)"  # no parameter has such a name
@@ -33,7 +33,7 @@ SEEDS = "seeds only"
 
 
 class Importances(NamedTuple):
-    """How much each parameter matters.
+    """The importance of each parameter.
 
     Attributes:
         tables: for each evaluator a table of parameter x (value, low, high), in [0, 1]. fANOVA:
@@ -46,13 +46,13 @@ class Importances(NamedTuple):
             less in weak parameters.
         n: the number of trials that were used.
         drawn: the number of trials from which they were drawn at random; 0 = all were used.
-        adaptive: how many of the used trials may have been proposed from earlier results.
-        quantile: of PED-ANOVA.
+        adaptive: the number of used trials that may have been proposed from earlier results.
+        quantile: the quantile of PED-ANOVA.
         agreement: Spearman's rank correlation of the two evaluators, in [-1, 1]; NaN for fewer
-            than three parameters, or where one evaluator gives all of them the same value.
-        noise: share of the variance between the used configurations that is due to seeds alone,
-            in [0, 1]; NaN where no configuration has two seeds.
-        chance: the 97.5th percentile of what fANOVA gives a parameter that is a random number.
+            than three parameters, or if one evaluator gives all of them the same value.
+        noise: the share of the variance between the used configurations that is due to seeds
+            alone, in [0, 1]; NaN if no configuration has two seeds.
+        chance: the 97.5th percentile of fANOVA's importance of a random parameter.
     """
 
     tables: dict[str, pd.DataFrame]
@@ -66,27 +66,26 @@ class Importances(NamedTuple):
 
     @property
     def floor(self) -> float:
-        """The value of fANOVA below which it is noise: the larger of `noise` and `chance`."""
+        """The threshold of fANOVA below which a parameter counts as noise: the larger of both."""
         return self.chance if math.isnan(self.noise) else max(self.noise, self.chance)
 
     def verdicts(self) -> dict[str, str]:
         """The verdict on each parameter, by its name, from fANOVA's interval and the floor.
 
         An interval wholly below the floor: "not distinguishable from noise"; wholly above it:
-        "above noise", but only where no trial was adaptive, as such trials bias fANOVA; otherwise
+        "above noise", but only if no trial was adaptive, as such trials bias fANOVA; otherwise
         "undecided".
 
-        The floor is a yardstick rather than a test: fANOVA's value is a share of the variance of a
-        forest's smoothed prediction over the uniform space, the seeds' share is one of the
-        observed variance of the trials' means. `chance` is needed as well, since with few trials
-        fANOVA gives something to a parameter that does nothing, however small the seeds' share.
-        The rule is about size (does the parameter change the response by more than the choice of
-        seeds does?), not a test of whether there is any effect. PED-ANOVA's values are not shares
-        of variance and do not enter it.
+        The rule compares sizes (does the parameter change the response by more than the choice of
+        seeds does?); it does not test whether there is any effect. fANOVA's value is a share of
+        the variance of a forest's smoothed prediction over the uniform space. The share of the
+        seeds is one of the observed variance of the trials' means. `chance` is needed as well,
+        since with few trials fANOVA gives a positive value to a parameter without effect, however
+        small the share of the seeds. PED-ANOVA's values are not shares of variance and not used.
         """
         table = self.tables["fANOVA"]
-        ends = zip(table.index, table["low"], table["high"], strict=True)
-        verdicts = {str(name): _verdict(low, high, self.floor) for name, low, high in ends}
+        intervals = zip(table.index, table["low"], table["high"], strict=True)
+        verdicts = {str(name): _verdict(low, high, self.floor) for name, low, high in intervals}
         if self.adaptive:
             return {name: BETWEEN if v == ABOVE else v for name, v in verdicts.items()}
         return verdicts
@@ -108,15 +107,15 @@ def refusal(observations: Observations) -> str:
 def suited(observations: Observations) -> Observations:
     """The trials from which importances are computed: the non-adaptive ones if they suffice.
 
-    Otherwise all trials. Adaptive trials crowd where the response is good, which biases
-    importances, so that then no parameter is called above noise.
+    Otherwise all trials. Adaptive trials concentrate in good regions, which biases importances, so
+    that no parameter is then reported as above noise.
     """
     unbiased = observations.non_adaptive()
     return observations if refusal(unbiased) else unbiased
 
 
 def trials_used(observations: Observations) -> Text:
-    """From which trials importances are computed; a warning where adaptive ones are among them."""
+    """From which trials importances are computed; a warning if some of them are adaptive."""
     used, baseline = suited(observations), observations.baseline
     everything = count(observations.n, "trial")
     if used is not observations:
@@ -125,8 +124,8 @@ def trials_used(observations: Observations) -> Text:
             f"The importances of {baseline} are computed from the {count(used.n, 'trial')} that "
             "were not proposed from earlier results, since adaptive trials bias importances."
             + (f" Among these trials {constant} took a single value." if constant else "")
-            + " The surrogate, and with it the curves, the pair, the permutation importances and "
-            f"the ablation path, is fitted to all {everything}."
+            + " The surrogate (used for curves, interaction, permutation importances and ablation "
+            f"path) is fitted to all {everything}."
         )
     if not observations.adaptive.any():
         return Text(
@@ -135,23 +134,23 @@ def trials_used(observations: Observations) -> Text:
         )
     return Text(
         f"The importances of {baseline} are computed from all {everything}, of which "
-        f"{proposed_adaptively(int(observations.adaptive.sum()))}: such trials crowd where the "
-        "response is good, which biases importances. The other trials alone do not suffice: "
-        f"{refusal(observations.non_adaptive())}. So no parameter is called above noise. The "
+        f"{proposed_adaptively(int(observations.adaptive.sum()))}: such trials concentrate in "
+        "good regions, which biases importances. There are too few other trials: "
+        f"{refusal(observations.non_adaptive())}. So no parameter is reported as above noise. The "
         "option --ablate sobol spreads trials evenly over the space.",
         "warning",
     )
 
 
 def importances(observations: Observations, seed: int = 0) -> Importances:
-    """The importances by fANOVA and PED-ANOVA from at most `MOST` trials, with intervals.
+    """The importances by fANOVA and PED-ANOVA from at most `MOST_TRIALS` trials, with intervals.
 
     PED-ANOVA's quantile is a tenth, or the share that holds five trials if that is larger, but at
     most a half. Resamples are drawn with replacement.
 
     Args:
         observations: the trials.
-        seed: of the subsample, the resamples and the forests.
+        seed: the seed of the subsample, the resamples and the forests.
 
     References:
         Hutter, Hoos and Leyton-Brown, An efficient approach for assessing hyperparameter
@@ -162,7 +161,7 @@ def importances(observations: Observations, seed: int = 0) -> Importances:
     """
     if why := refusal(observations):
         raise DegenerateInputError(why)
-    used, rng = observations.subsample(MOST, seed), np.random.default_rng(seed)
+    used, rng = observations.subsample(MOST_TRIALS, seed), np.random.default_rng(seed)
     quantile = max(0.1, min(0.5, 5 / used.n))
     samples = [np.arange(used.n), *(_resample(used.values, rng) for _ in range(RESAMPLES))]
     studies = [_study(used, rows, rng.random(used.n)) for rows in samples]
@@ -189,11 +188,11 @@ def seeds_share(seeds: pd.DataFrame) -> float:
     The one-way random-effects model: the mean of a configuration over its n seeds has the variance
     s2_w / n due to seeds, with s2_w the pooled variance within configurations; that is divided by
     the sample variance of the means. For equal n it is 1 / F, one minus the reliability ICC(1, n)
-    of Shrout and Fleiss (1979). Where a seed shifts all configurations alike, which leaves their
-    differences unchanged, the share is too large, so it errs on the careful side.
+    of Shrout and Fleiss (1979). If a seed shifts all configurations equally, which leaves their
+    differences unchanged, the share is too large, so the estimate is conservative.
 
     Args:
-        seeds: response by trial and seed; NaN where a trial lacks a seed.
+        seeds: the response by trial and seed; NaN if a trial lacks a seed.
 
     Returns:
         The share; NaN if no trial has two seeds or fewer than two trials have any; 1 if the means
@@ -225,8 +224,8 @@ def draw_importances(importances: Importances) -> Figure:
 
 
 def _draw_noise(axes: Axes, importances: Importances, names: Sequence[str]) -> None:
-    """The share that is due to seeds alone, and what fANOVA gives a random number."""
-    bars = [(SEEDS, importances.noise), ("chance", importances.chance)]
+    """The share that is due to seeds alone, and fANOVA's importance of a random parameter."""
+    bars = [(SEEDS, importances.noise), ("random", importances.chance)]
     for y, (_, share) in zip((-1, -2), bars, strict=True):
         if math.isnan(share):
             axes.text(0, y, " unknown: one seed", va="center", fontsize=9, color=INK)
@@ -252,9 +251,9 @@ def _resample(values: np.ndarray, rng: np.random.Generator) -> np.ndarray:
 
 
 def _study(observations: Observations, rows: np.ndarray, numbers: np.ndarray) -> optuna.Study:
-    """Some of the trials as a study of Optuna's, with an additional random parameter."""
+    """Some of the trials as an Optuna study with an additional random parameter."""
     before = optuna.logging.get_verbosity()
-    optuna.logging.set_verbosity(optuna.logging.WARNING)  # it announces a study in memory, too
+    optuna.logging.set_verbosity(optuna.logging.WARNING)  # else it logs every study in memory
     study = optuna.create_study(direction="maximize")
     optuna.logging.set_verbosity(before)
     space = {**observations.space, CHANCE: FloatDistribution(0.0, 1.0)}
@@ -267,13 +266,13 @@ def _study(observations: Observations, rows: np.ndarray, numbers: np.ndarray) ->
 
 
 def _fanova(study: optuna.Study, names: Sequence[str], seed: int) -> list[float]:
-    """Shares of variance of the parameters and, last, of the random number."""
-    shares = FanovaImportanceEvaluator(n_trees=TREES, seed=seed).evaluate(study)
+    """Shares of variance of the parameters and, last, of the random parameter."""
+    shares = FanovaImportanceEvaluator(n_trees=FANOVA_TREES, seed=seed).evaluate(study)
     return [shares[name] for name in (*names, CHANCE)]
 
 
 def _ped_anova(study: optuna.Study, names: Sequence[str], quantile: float) -> list[float]:
-    """Shares of sum 1; all 0 where ties put all trials among the best."""
+    """Shares of sum 1; all 0 if ties put all trials among the best."""
     values = sorted((trial.value for trial in study.get_trials(deepcopy=False)), reverse=True)
     if values[math.ceil(quantile * len(values)) - 1] == values[-1]:
         return [0.0] * len(names)
@@ -284,8 +283,8 @@ def _ped_anova(study: optuna.Study, names: Sequence[str], quantile: float) -> li
 
 def _table(shares: np.ndarray, names: Sequence[str]) -> pd.DataFrame:
     value, resampled = shares[0], shares[1:]
-    ends = np.percentile(resampled, [2.5, 97.5], axis=0) - (resampled.mean(axis=0) - value)
-    low, high = np.clip(ends, 0.0, 1.0)
+    bounds = np.percentile(resampled, [2.5, 97.5], axis=0) - (resampled.mean(axis=0) - value)
+    low, high = np.clip(bounds, 0.0, 1.0)
     return pd.DataFrame({"value": value, "low": low, "high": high}, index=list(names))
 
 

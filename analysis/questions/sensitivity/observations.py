@@ -16,25 +16,25 @@ from analysis.study import StudyRecords
 from tune_ad.search.selection import mean, ranked
 from tune_ad.storage.records import TrialRecord
 
-EARLY = "stopped early"
+PRUNED = "pruned"
 FAILED = "failed"
 UNANSWERED = "without a response"
-LACKING = "without a parameter of the space"
-OUTSIDE = "with a parameter outside its space"
+LACKING = "lacking a searched parameter"
+OUTSIDE = "with a parameter outside the search space"
 
 
 class Observations(NamedTuple):
     """The parameters and the response of each complete trial of a baseline.
 
     Attributes:
-        baseline: whose trials they are.
-        response: which number the values are.
-        space: distributions of the parameters that took at least two values.
-        params: values of these parameters, one row per trial, indexed by trial number.
+        baseline: the name of the baseline.
+        response: the response that the values are.
+        space: the distributions of the parameters that took at least two values.
+        params: the values of these parameters, one row per trial, indexed by trial number.
         values: the response, mean over replicas, in the order of the rows; larger is better.
-        seeds: the response by trial and seed, mean over classes; NaN where a trial lacks a seed.
-        excluded: numbers of trials that are left out, by the reason.
-        constant: searched parameters that took a single value, which are left out.
+        seeds: the response by trial and seed, mean over classes; NaN if a trial lacks a seed.
+        excluded: the number of trials that are left out, by reason.
+        constant: the searched parameters that took a single value, which are left out.
         adaptive: for each row, whether results of earlier trials may have influenced its proposal.
         drawn: the number of trials of which these are a random subsample; 0 = these are all.
     """
@@ -63,7 +63,7 @@ class Observations(NamedTuple):
     def encoded(self) -> np.ndarray:
         """The parameters as numbers, of shape (trials, parameters), as `encode` gives them.
 
-        The order of the choices of a categorical parameter means nothing; forests cope with that.
+        The order of the choices of a categorical parameter is arbitrary; forests can handle that.
         """
         columns = [
             [encode(distribution, value) for value in self.params[name]]
@@ -84,7 +84,7 @@ class Observations(NamedTuple):
         return self._only(kept)._replace(drawn=self.n)
 
     def non_adaptive(self) -> "Observations":
-        """The trials whose proposal no earlier result influenced: defaults, random, even ones."""
+        """The non-adaptive trials: defaults, random and Sobol trials."""
         return self._only(np.flatnonzero(~self.adaptive)) if self.adaptive.any() else self
 
     def _only(self, rows: np.ndarray) -> "Observations":
@@ -115,7 +115,7 @@ class Observations(NamedTuple):
 
 
 def proposed_adaptively(trials: int) -> str:
-    """How many trials were proposed from the results of earlier ones, without a full stop.
+    """The number of adaptive trials in words, without a full stop.
 
     >>> proposed_adaptively(4)
     '4 trials were proposed adaptively (TPE)'
@@ -128,13 +128,13 @@ def observations(
 ) -> Observations:
     """The observations of a baseline's complete trials.
 
-    Trials that failed, were stopped early, have no finite response, lack a parameter of the space
-    or have one outside it are left out and counted.
+    Trials that failed, were pruned, have no finite response, lack a searched parameter or have one
+    outside the search space are left out and counted.
 
     Args:
         study: the records.
-        baseline: whose trials.
-        response: which number; None = that of `response_of`.
+        baseline: the name of the baseline.
+        response: the response; None = that of `response_of`.
     """
     response, space = response or response_of(study), study.spaces[baseline]
     records = [record for record in study.trials if record.baseline == baseline]
@@ -162,10 +162,12 @@ def observations(
 def startup(study: StudyRecords) -> float:
     """The number of the first trial whose proposal an earlier result may have influenced.
 
-    Infinite for a plan that fixes its configurations beforehand. Otherwise what the study stored
-    when it began, since an extension changes the budget; where nothing is stored, what the plan
-    was given; without that, only the defaults count as not adaptive, which errs on the careful
-    side.
+    The first of these that applies:
+
+    - infinite for a plan that fixes its configurations beforehand;
+    - the number that the study stored when it began (an extension changes the budget);
+    - the number of random trials that the plan declares;
+    - the number of baselines: only the defaults count as non-adaptive, which is conservative.
     """
     if not study.plan.adapts:
         return math.inf
@@ -192,7 +194,7 @@ def encode(distribution: BaseDistribution, value: object) -> float:
 
 
 def decode(distribution: BaseDistribution, number: float) -> float:
-    """The place of an encoded value on an axis: the index of a choice, or the number itself."""
+    """The position of an encoded value on an axis: the index of a choice, or the number itself."""
     logarithm = not isinstance(distribution, CategoricalDistribution) and distribution.log
     return math.exp(number) if logarithm else number
 
@@ -200,7 +202,7 @@ def decode(distribution: BaseDistribution, number: float) -> float:
 def same(
     space: Mapping[str, BaseDistribution], a: Mapping[str, Any], b: Mapping[str, Any]
 ) -> bool:
-    """Whether two configurations lie in a space and agree there, but for rounding."""
+    """Whether two configurations lie in a space and are equal there up to rounding."""
     if not contains(space, a) or not contains(space, b):
         return False
     pairs = [(encode(values, a[name]), encode(values, b[name])) for name, values in space.items()]
@@ -239,7 +241,7 @@ def _exclusion(
 ) -> str:
     """Why a trial is left out; empty if it is not."""
     if record.state != "complete":
-        return EARLY if record.state == "pruned" else FAILED
+        return PRUNED if record.state == "pruned" else FAILED
     if not math.isfinite(_value(record, response)):
         return UNANSWERED
     if not space.keys() <= record.params.keys():

@@ -7,16 +7,16 @@ from analysis.study import StudyRecords
 from tune_ad.search.selection import RULES
 from tune_ad.storage.metric import Metric
 
-PLAIN = Unit(1, ".4g")
+FOUR_DIGITS = Unit(1, ".4g")
 
 
 class Response(NamedTuple):
     """A number that every trial has once it is averaged over replicas; larger is better.
 
     Attributes:
-        name: as people read it.
-        metric: of the replicas, which is averaged.
-        sign: factor of the mean: -1 where a smaller metric is better.
+        name: the displayed name.
+        metric: the metric of the replicas that is averaged.
+        sign: the factor of the mean: -1 if a smaller metric is better.
         percent: whether it is an AUROC, in [0, 1] and shown in per cent.
     """
 
@@ -27,8 +27,8 @@ class Response(NamedTuple):
 
     @property
     def unit(self) -> Unit:
-        """How its values are written."""
-        return PERCENT if self.percent else PLAIN
+        """The unit in which its values are written."""
+        return PERCENT if self.percent else FOUR_DIGITS
 
     @property
     def axis(self) -> str:
@@ -41,15 +41,15 @@ class Response(NamedTuple):
         return self.unit.scale
 
     def text(self, value: float) -> str:
-        """A value as people read it, without the name of its unit."""
+        """A value as text, without the name of its unit."""
         return self.unit.text(value)
 
 
 def responses_of(rule: str) -> tuple[Response, ...]:
-    """The numbers that a selection rule looks at, the preferred one first; none for `random`.
+    """The metrics that a selection rule uses, the preferred one first; none for `random`.
 
     Args:
-        rule: its name.
+        rule: the name of the rule.
     """
     declared = RULES[rule]
     return tuple(
@@ -63,10 +63,10 @@ def responses_of(rule: str) -> tuple[Response, ...]:
 
 
 def response_of(study: StudyRecords) -> Response:
-    """The response of a study, the same for all its baselines: what its selection rule looks at.
+    """The response of a study, the same for all its baselines: the metric of its selection rule.
 
-    Validation AUROC under `random`, which looks at nothing. Test AUROC where no complete trial has
-    what the rule looks at, as where no images were held out.
+    Validation AUROC for `random`, which uses no metric. Test AUROC if no complete trial has the
+    metric of the rule, for example if no images were held out.
     """
     preferred = responses_of(study.rule) or (VALIDATION,)
     candidates = (*preferred, TEST)
@@ -83,12 +83,12 @@ def reason(study: StudyRecords) -> str:
     response = response_of(study)
     warning = "a value chosen from these numbers is chosen on the test set"
     if study.rule == "oracle":
-        return f"The selection rule oracle looks at {response.name}: {warning}."
+        return f"The selection rule oracle uses {response.name}: {warning}."
     if response == TEST:
         return (
-            f"No trial has the number that the selection rule {study.rule} looks at, so the "
+            f"No trial has the metric that the selection rule {study.rule} uses, so the "
             f"response is {response.name}: {warning}."
         )
     if study.rule == "random":
-        return f"The selection rule random looks at no number; {response.name} stands in."
-    return f"It is the number that the selection rule {study.rule} looks at."
+        return f"The selection rule random uses no result; {response.name} is analysed instead."
+    return f"It is the number used by the selection rule {study.rule}."

@@ -1,6 +1,6 @@
-"""Test AUROC against score-time parameters: those that matter only when a model scores images.
+"""Test AUROC against score-time parameters: those that only affect scoring, not training.
 
-All values of such a parameter are tried on the same trained models.
+All values of such a parameter are used with the same trained models.
 """
 
 import math
@@ -19,7 +19,7 @@ from analysis.stats.estimates import Estimate, estimate
 from tune_ad.storage.metric import TEST_AUROC, ScoreVariant
 from tune_ad.storage.records import TrialRecord
 
-WIDE = 20  # largest value from which an axis is linear up to 1 and logarithmic beyond
+WIDE = 20  # largest value above which an axis is linear up to 1 and logarithmic beyond
 
 
 class ScoreTimePoint(NamedTuple):
@@ -27,10 +27,10 @@ class ScoreTimePoint(NamedTuple):
 
     Attributes:
         label: the value as text.
-        value: the same as a number, infinity included; NaN if it is a word.
-        auroc: on test images, mean over classes; one value per seed.
-        classes: AUROC of each class by the name of its task, mean over the same seeds.
-        declared: whether it is the value that the configuration has.
+        value: the value as a number, infinity included; NaN if it is a word.
+        auroc: test AUROC, mean over classes; one value per seed.
+        classes: test AUROC of each class by the name of its task, mean over the same seeds.
+        declared: whether it is the value of the configuration.
     """
 
     label: str
@@ -44,11 +44,11 @@ class ScoreTimeCurve(NamedTuple):
     """The test AUROC against one score-time parameter.
 
     Attributes:
-        label: of the result whose models were scored.
+        label: the label of the result whose models were scored.
         source: which models were scored, in words.
-        parameter: its name.
-        points: by value, infinity last; words in their order.
-        failed: seeds that are left out because a model lacks the AUROC at some value.
+        parameter: the name of the parameter.
+        points: the points by value, infinity last; words in their order.
+        failed: the number of seeds that are left out because a model lacks some AUROC.
     """
 
     label: str
@@ -64,12 +64,12 @@ class ScoreTimeCurve(NamedTuple):
 
 
 def score_time_curves(results: Sequence[Result]) -> list[ScoreTimeCurve]:
-    """One curve per score-time parameter of each quoted configuration.
+    """One curve per score-time parameter of each reported configuration.
 
-    The value that the configuration itself has is one of the points.
+    The value of the configuration itself is one of the points.
 
     Args:
-        results: that the study quotes.
+        results: the reported results of the study.
     """
     return [
         curve
@@ -103,7 +103,7 @@ def draw_score_time(curve: ScoreTimeCurve) -> Figure:
 def _draw_mean(
     axes: Axes, x: Sequence[float], points: Sequence[ScoreTimePoint], numeric: bool
 ) -> None:
-    """The interval over seeds as a band, or as bars where values are words."""
+    """The interval over seeds as a band, or as bars if values are words."""
     mean = [100 * point.auroc.mean for point in points]
     low = [100 * point.auroc.low for point in points]
     high = [100 * point.auroc.high for point in points]
@@ -169,7 +169,7 @@ def _variants_of(parameter: str, records: Sequence[TrialRecord]) -> dict[str, Sc
 
 
 def _curve(result: Result, parameter: str) -> ScoreTimeCurve:
-    """The points of the seeds that have a number for every value."""
+    """The points of the seeds that have a result for every value."""
     configured = str(result.tested[0].params.get(parameter, ""))
     variants = _variants_of(parameter, result.tested)
     declared = next((label for label in variants if _same_value(label, configured)), configured)
@@ -194,8 +194,8 @@ def _replicas(
     """The replicas' test AUROC at each value; the column "number" holds the value as text.
 
     Args:
-        records: of the same models.
-        variants: by value as text; None = the score itself.
+        records: the records of the same models.
+        variants: the score variant by value as text; None = the score itself.
     """
     tables = []
     for label, variant in variants.items():
@@ -229,7 +229,7 @@ def _order(point: ScoreTimePoint) -> tuple[bool, float]:
 
 
 def _number(label: str) -> float:
-    """The number that a label is, "inf" among them; NaN for a word."""
+    """A label as a number, including "inf"; NaN for a word."""
     try:
         return float(label)
     except ValueError:

@@ -1,7 +1,7 @@
 """A random forest that predicts the response of a configuration.
 
-It is trusted only if it predicts trials that it was not fitted to: from an out-of-bag R2 of
-`TRUSTED` on.
+It is trusted only if it predicts trials to which it was not fitted: if its out-of-bag R2 is at
+least `TRUSTED`.
 """
 
 from collections.abc import Mapping
@@ -13,15 +13,15 @@ from sklearn.ensemble import RandomForestRegressor
 from sklearn.inspection import permutation_importance
 from sklearn.model_selection import KFold
 
-from analysis.questions.sensitivity.importances import MOST, refusal
+from analysis.questions.sensitivity.importances import MOST_TRIALS, refusal
 from analysis.questions.sensitivity.observations import Observations, encode
 from tune_ad.errors import DegenerateInputError
 
 TRUSTED = 0.3
 """The out-of-bag R2 from which the surrogate is trusted."""
 TREES = 200
-FEW_TREES = 50  # of a forest that is fitted to a part or a resample of the trials
-RESAMPLES = 20
+FEW_TREES = 50  # number of trees of a forest that is fitted to a subset or a resample
+RESAMPLED_FORESTS = 20
 FOLDS = 5
 
 
@@ -30,10 +30,10 @@ class Surrogate(NamedTuple):
 
     Attributes:
         observations: the trials to which it was fitted.
-        inputs: their parameters as numbers, of shape (trials, parameters).
+        inputs: the parameters as numbers, of shape (trials, parameters).
         forest: scikit-learn's estimator.
         r2: the out-of-bag R2, at most 1; 0 = no better than the mean.
-        seed: of everything that is drawn at random.
+        seed: the seed of all random draws.
     """
 
     observations: Observations
@@ -55,18 +55,18 @@ class Surrogate(NamedTuple):
 
 
 def fit(observations: Observations, seed: int = 0) -> Surrogate:
-    """Fit the surrogate to at most `MOST` trials.
+    """Fit the surrogate to at most `MOST_TRIALS` trials.
 
     Args:
         observations: the trials.
-        seed: of the subsample and of the forest.
+        seed: the seed of the subsample and of the forest.
 
     Raises:
         DegenerateInputError: with the reason in `importances.refusal`.
     """
     if why := refusal(observations):
         raise DegenerateInputError(why)
-    used = observations.subsample(MOST, seed)
+    used = observations.subsample(MOST_TRIALS, seed)
     inputs = used.encoded()
     forest = _forest(TREES, seed, oob_score=True).fit(inputs, used.values)
     return Surrogate(
@@ -75,11 +75,11 @@ def fit(observations: Observations, seed: int = 0) -> Surrogate:
 
 
 def permutation(surrogate: Surrogate) -> pd.DataFrame:
-    """How much worse the forest predicts held-out trials once one parameter is shuffled.
+    """Permutation importance on held-out trials.
 
-    The increase of the mean squared error as a share of the response's variance: 0 = the parameter
-    does not help to predict; it may be slightly negative. Five folds, each predicted by a forest
-    that was fitted to the others.
+    The increase of the mean squared error when one parameter is shuffled, as a share of the
+    response's variance: 0 = the parameter does not help to predict; may be slightly negative. Five
+    folds, each predicted by a forest that was fitted to the others.
 
     Returns:
         A row per parameter: the mean over folds and their sample standard deviation.
@@ -108,7 +108,7 @@ def resampled_forests(surrogate: Surrogate) -> list[RandomForestRegressor]:
     rng = np.random.default_rng(surrogate.seed)
     inputs, values = surrogate.inputs, surrogate.observations.values
     forests = []
-    for k in range(RESAMPLES):
+    for k in range(RESAMPLED_FORESTS):
         rows = rng.integers(0, len(values), len(values))
         forest = _forest(FEW_TREES, surrogate.seed + 1 + k)
         forests.append(forest.fit(inputs[rows], values[rows]))

@@ -1,1 +1,1 @@
-"""A document as a page, as Markdown, as LaTeX, and as files; nothing here knows a study."""
+"""A document as a page, as Markdown, as LaTeX, and as files; independent of studies."""

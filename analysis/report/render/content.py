@@ -1,4 +1,4 @@
-"""A document as every renderer needs it: blocks numbered, names unique, tables in cells.
+"""A document in the form that all renderers use: numbered blocks, unique names, cells.
 
 Nothing is escaped here; that is each renderer's own task.
 """
@@ -23,7 +23,7 @@ MEANINGS: dict[Tone, str] = {
     "alike": "alike",
     "unsure": "no verdict",
 }
-LONG = 40  # letters from which a cell is broken into lines
+LONG = 40  # cell length above which the text wraps
 
 
 class Passage(NamedTuple):
@@ -45,7 +45,7 @@ class Column(NamedTuple):
     """A column of a table.
 
     Attributes:
-        name: in its head.
+        name: the head of the column.
         numeric: whether every cell that is not empty has a value.
         long: whether its cells are broken into lines.
         toned: whether at least one of its cells shows the outcome of a test.
@@ -61,12 +61,12 @@ class TableView(NamedTuple):
     """A table as cells.
 
     Attributes:
-        number: in the report, from 1.
-        name: of the table.
-        caption: on one line.
-        columns: from the left.
-        rows: of cells.
-        tones: that occur in it, in the order of `MARKS`.
+        number: the number in the report, from 1.
+        name: the name of the table.
+        caption: the caption on one line.
+        columns: the columns from the left.
+        rows: the rows of cells.
+        tones: the tones that occur in it, in the order of `MARKS`.
         stored: whether the report has a file of it.
     """
 
@@ -158,8 +158,8 @@ def table_view(table: Table, number: int = 1) -> TableView:
     """A table as cells.
 
     Args:
-        table: of a document.
-        number: of the table in the report.
+        table: a table of a document.
+        number: the number of the table in the report.
     """
     rows = [[cell(value) for value in row] for row in table.shown.itertuples(index=False)]
     columns = [_column(name, [row[k] for row in rows]) for k, name in enumerate(table.shown)]
@@ -210,5 +210,5 @@ def one_line(text: str) -> str:
 
 
 def unshown_tables(document: Document) -> list[str]:
-    """The names of the tables that have a file but no place in the report."""
+    """The names of the tables that have a file but are not shown in the report."""
     return [table.name for table in document.tables if not table.stored.empty]

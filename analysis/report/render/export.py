@@ -16,8 +16,8 @@ from analysis.report.render.markdown import markdown
 from tune_ad.storage.jsonl import replacing, write_atomically
 
 NAME = re.compile(r"[\w.+-]+")
-LARGE = 1_000_000  # cells from which the faster writer is used, which quotes every text
-SLICE = 100_000  # rows of a large table that are turned into text at once
+LARGE = 1_000_000  # number of cells above which the faster writer is used, which quotes texts
+SLICE = 100_000  # number of rows of a large table that are converted to text at once
 
 
 class ExportedReport(NamedTuple):
@@ -37,7 +37,7 @@ def export(document: Document, folder: Path) -> ExportedReport:
 
     Args:
         document: the report.
-        folder: that will hold the files.
+        folder: the folder of the files.
 
     Raises:
         ValueError: if the name of a table or figure is not a plain file name, or is used twice.

@@ -20,8 +20,8 @@ class RenderedFigure(NamedTuple):
     """A figure as the content of its files.
 
     Attributes:
-        name: of its files.
-        caption: of the figure.
+        name: the name of its files.
+        caption: the caption of the figure.
         svg: content of the SVG file, which begins with `<svg`.
         pdf: content of the PDF file.
     """
@@ -33,7 +33,7 @@ class RenderedFigure(NamedTuple):
 
 
 def render_figure(figure: Figure) -> RenderedFigure:
-    """Draw a figure in the project's style, whatever matplotlib is configured to.
+    """Draw a figure in the project's style, ignoring the user's matplotlib configuration.
 
     Errors of its drawing function are raised.
     """

@@ -66,7 +66,7 @@ def _environment() -> Environment:
 
 
 def _source(name: str) -> str:
-    """The content of a file beside the templates."""
+    """The content of a file in the templates folder."""
     environment = _environment()
     assert environment.loader is not None
     source, _, _ = environment.loader.get_source(environment, name)

@@ -15,7 +15,7 @@ from analysis.document.blocks import Cell, Document
 from analysis.report.render import content
 from analysis.report.render.content import LONG, TableView
 
-PAGE = 24  # lines of a table that stand together
+PAGE = 24  # maximum number of lines between possible page breaks of a table
 GREEK = (
     "alpha beta gamma delta epsilon zeta eta theta iota kappa lambda mu nu xi pi rho sigma tau "
     "upsilon phi chi psi omega Gamma Delta Theta Lambda Xi Pi Sigma Upsilon Phi Psi Omega"
@@ -141,7 +141,7 @@ def layout(table: TableView) -> Tex:
 
 
 def pages(table: TableView) -> list[list[list[Cell]]]:
-    """The rows in runs, between which a page may end; one empty run for a table without rows."""
+    """Split the rows into groups without page breaks; one empty group for an empty table."""
     lines = itertools.accumulate(map(_lines, table.rows))
     numbered = zip(lines, table.rows, strict=True)
     runs = itertools.groupby(numbered, lambda pair: (pair[0] - 1) // PAGE)

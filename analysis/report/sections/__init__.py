@@ -1,7 +1,7 @@
-"""The parts of a report, one file each: found by import, put in the order of their PLACE.
+"""The sections of a report, one file each: discovered automatically and sorted by PLACE.
 
-A file holds `PLACE`, a number, and `section(findings)`, which returns a section of texts, tables
-and figures, or None where the study has nothing of the kind. It must also work for a study without
+A file defines `PLACE`, a number, and `section(findings)`, which returns a section of texts, tables
+and figures, or None if it does not apply to the study. It must also work for a study without
 trials and for one in which every trial failed.
 """
 

@@ -1,11 +1,11 @@
-"""The effects of single changes of a baseline, and which of them survive a test."""
+"""The effects of single changes of a baseline, and which of them are significant."""
 
 from functools import partial
 
 import pandas as pd
 
 from analysis.document.blocks import Block, Cell, Figure, Section, Table, Text
-from analysis.document.format import PERCENTAGE_POINTS, count, file_name, short
+from analysis.document.format import PERCENTAGE_POINTS, count, file_name, p_text, short
 from analysis.questions.ablation import Effect, auroc, draw_effects, missing_changes
 from analysis.report.findings import Findings
 from analysis.stats.estimates import Estimate, estimate
@@ -23,13 +23,16 @@ ABOUT = (
 
 
 def section(findings: Findings) -> Section | None:
-    """The table of effects and a figure per baseline; None where the plan makes no such change."""
+    """The table of effects and a figure per baseline; None if the plan makes no such change."""
     study, effects = findings.study, findings.effects
     if not study.plan.changes_single_parameters:
         return None
     title = "One change at a time" if study.plan.is_ablation else "Effects of single parameters"
     if not effects:
-        return Section(title, [Text("No change was tested beside its reference yet.")])
+        return Section(
+            title,
+            [Text("No changed configuration has been tested together with its reference yet.")],
+        )
     blocks: list[Block] = [_table(study, effects)]
     for name in study.baselines:
         measured = [e for e in effects if e.baseline == name and e.difference.n]
@@ -41,7 +44,7 @@ def section(findings: Findings) -> Section | None:
 def _figure(baseline: str, effects: list[Effect]) -> Figure:
     caption = (
         f"{baseline}: differences of test AUROC from the reference with 95 % intervals; coloured "
-        "where they are significant after Holm's correction."
+        "if they are significant after Holm's correction."
     )
     return Figure(file_name("effects", baseline), partial(draw_effects, effects), caption)
 
@@ -50,11 +53,11 @@ def _table(study: StudyRecords, effects: list[Effect]) -> Table:
     unchanged: list[dict[str, object]] = [
         {
             "baseline": record.baseline,
-            "change": "nothing",
+            "change": "none (default parameters)",
             "test AUROC": _auroc_cell(estimate(list(auroc(record)))),
             "difference": "",
             "p (Holm)": "",
-            "matched trials": "",
+            "pairs of trials": "",
         }
         for record in unchanged_trials(study.defaults, study.trials)
     ]
@@ -65,7 +68,7 @@ def _table(study: StudyRecords, effects: list[Effect]) -> Table:
 
 
 def _missing(study: StudyRecords, effects: list[Effect]) -> str:
-    """Why some changes have no verdict, and how many are still to run."""
+    """Why some changes have no verdict, and the number of changes that have not run."""
     text = ""
     reasons = sorted({e.verdict.reason for e in effects if e.verdict.p != e.verdict.p})
     if reasons:
@@ -84,7 +87,6 @@ def _missing(study: StudyRecords, effects: list[Effect]) -> str:
 
 
 def _row(effect: Effect) -> dict[str, object]:
-    decided = effect.verdict.p == effect.verdict.p
     return {
         "baseline": effect.baseline,
         "change": f"{effect.parameter} = {short(effect.value)} (from {short(effect.reference)})",
@@ -95,8 +97,8 @@ def _row(effect: Effect) -> dict[str, object]:
             effect.verdict.tone,
             effect.verdict.reason,
         ),
-        "p (Holm)": Cell(f"{effect.verdict.p:.3g}", effect.verdict.p) if decided else "none",
-        "matched trials": effect.pairs,
+        "p (Holm)": Cell(p_text(effect.verdict.p), effect.verdict.p),
+        "pairs of trials": effect.pairs,
     }
 
 
@@ -114,9 +116,7 @@ def _data(effects: list[Effect]) -> pd.DataFrame:
                 "reference": short(effect.reference),
                 "pairs": effect.pairs,
                 "test AUROC": effect.auroc.mean,
-                "difference": effect.difference.mean,
-                "low": effect.difference.low,
-                "high": effect.difference.high,
+                **effect.difference.columns("difference"),
                 "seeds": effect.difference.n,
                 "cells": effect.test.n,
                 "p": effect.test.p,

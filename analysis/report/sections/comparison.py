@@ -1,4 +1,4 @@
-"""The baselines of a study beside each other, class by class, and which of them differ."""
+"""Comparison of the baselines of a study, class by class, with pairwise tests."""
 
 from analysis.document.blocks import Section
 from analysis.questions.comparison.contenders import contender, contrasts, every_pair
@@ -9,7 +9,7 @@ PLACE = 12
 
 
 def section(findings: Findings) -> Section | None:
-    """Results side by side; None where fewer than two are quoted."""
+    """Results side by side; None for fewer than two results."""
     contenders = [contender(result.label, result) for result in findings.results]
     if len(contenders) < 2:
         return None

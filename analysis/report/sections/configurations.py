@@ -1,4 +1,4 @@
-"""How the response is spread over configurations: what a poor choice of parameters would cost.
+"""Distribution of the response over configurations: the cost of poor hyperparameters.
 
 Ding, Zhao and Akoglu, Hyperparameter sensitivity in deep outlier detection (ROBOD), NeurIPS 2022.
 """
@@ -35,10 +35,10 @@ class Spread(NamedTuple):
     """The responses of the configurations of a baseline.
 
     Attributes:
-        observations: one per complete trial.
-        default: response of the default parameters; NaN if they were not run.
-        chosen: response of the trial that the selection rule ranks first; NaN if it ranks none, or
-            where nothing is chosen.
+        observations: the responses of all complete trials.
+        default: the response of the default parameters; NaN if they were not run.
+        chosen: the response of the trial that the selection rule ranks first; NaN if no trial was
+            selected.
     """
 
     observations: Observations
@@ -49,28 +49,28 @@ class Spread(NamedTuple):
         """Mean, sample standard deviation (NaN for one) and quartiles over configurations."""
         values = self.observations.values
         std = float(np.std(values, ddof=1)) if len(values) > 1 else math.nan
-        ends = map(float, np.percentile(values, [0, 25, 50, 75, 100]))
-        return dict(zip(SUMMARY, (float(values.mean()), std, *ends), strict=True))
+        quartiles = map(float, np.percentile(values, [0, 25, 50, 75, 100]))
+        return dict(zip(SUMMARY, (float(values.mean()), std, *quartiles), strict=True))
 
     def point(self, value: float) -> tuple[float, float]:
-        """Where a response stands on the distribution function: across and up."""
+        """The position of a response on the distribution function (x, y)."""
         share = float((self.observations.values <= value).mean())
         return self.observations.response.scale * value, share
 
 
 def section(findings: Findings) -> Section | None:
-    """The distributions; None where no baseline has two configurations."""
+    """The distributions; None if no baseline has two configurations."""
     study = findings.study
     per_baseline = spreads(study)
     if not any(spread.observations.n > 1 for spread in per_baseline):
         return None
-    star = f"; star: the one that the selection rule {study.rule} chose" * study.chooses
+    star = f"; star: selected by {study.rule}" * study.chooses
     warning = "Do not pick parameters from this figure"
     figure = Figure(
         "configurations",
         partial(draw_spreads, per_baseline),
-        f"Share of configurations whose {_response(study).name} (mean over replicas) is at most "
-        f"the value across. Circle: the default parameters{star}. "
+        f"Empirical distribution of {_response(study).name} (mean over replicas) over "
+        f"configurations. Circle: default parameters{star}. "
         + (f"{warning}; it uses test data." if _response(study) is TEST else f"{warning}."),
     )
     return Section("All configurations", [figure, _table(study, per_baseline)])
@@ -92,7 +92,7 @@ def spreads(study: StudyRecords) -> list[Spread]:
 
 
 def draw_spreads(per_baseline: Sequence[Spread]) -> Drawing:
-    """Empirical distribution functions, one line per baseline, with default and choice marked."""
+    """Empirical distribution functions per baseline, with default and selected trial marked."""
     drawing = canvas(height=3.4)
     axes, response = drawing.one, per_baseline[0].observations.response
     for k, spread in enumerate(per_baseline):
@@ -112,7 +112,7 @@ def draw_spreads(per_baseline: Sequence[Spread]) -> Drawing:
 
 
 def _response(study: StudyRecords) -> Response:
-    """Test AUROC, which a poor choice costs; without it what the selection rule looks at."""
+    """Test AUROC if recorded, otherwise the metric of the selection rule."""
     return TEST if is_measured(study, TEST) else response_of(study)
 
 
@@ -158,14 +158,15 @@ def _caption(study: StudyRecords, per_baseline: Sequence[Spread]) -> str:
         for spread in per_baseline
         for reason, n in spread.observations.excluded.items()
     )
-    fresh = "; the quoted number comes from fresh seeds" * bool(study.budget["evaluation_seeds"])
+    fresh = "; the main result comes from fresh seeds" * (study.quotes == "winner")
     return (
-        f"Distribution of {_response(study).axis} over the configurations that were tried "
-        f"({study.plan.title}), mean over replicas; n = configurations, std = over "
-        "configurations, not over seeds. Compare this spread over hyperparameters with the gap "
-        "between methods (ROBOD); do not pick parameters from it."
+        f"Distribution of {_response(study).axis} over all configurations "
+        f"({study.plan.title}), "
+        "mean over replicas; n: number of configurations, std: over configurations, not over "
+        "seeds. Hyperparameters may matter more than the choice of method (ROBOD): compare this "
+        "spread with the difference between methods. Do not pick parameters from it."
         + (
-            f" Chosen: by the selection rule {study.rule}, on the search's own seeds{fresh}."
+            f" Chosen: by the selection rule {study.rule}, on the seeds of the search{fresh}."
             * study.chooses
         )
         + (f" Left out: {left_out}." if left_out else "")

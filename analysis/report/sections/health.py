@@ -1,4 +1,4 @@
-"""Failures, early stops, collapses, ties, dead parameters, and what the trials cost."""
+"""Failures, pruned trials, collapsed models, ties, parameters without effect, and costs."""
 
 from collections.abc import Iterator, Sequence
 
@@ -18,17 +18,17 @@ from analysis.study import StudyRecords
 PLACE = 90
 WORDS = (
     "A replica is one model: a configuration, a task and a seed. A model has collapsed if all its "
-    "scores differ by rounding alone. Scores are tied if several images have the same one."
+    "scores are equal up to rounding. Scores are tied if several images have the same score."
 )
-NAMED = 12  # trials that are named before "and n more"
+NAMED = 12  # maximum number of trials that are listed before "and n more"
 
 
 def section(findings: Findings) -> Section:
-    """What may make the numbers of the report less reliable than they look."""
+    """Possible reasons why the results are less reliable than they look."""
     study = findings.study
     warnings = [line for part in health(study) for line in _warnings(part)]
     warnings += list(_dead_parameters(study))
-    healthy = "No trial failed, was stopped early, collapsed or tied."
+    healthy = "No failed, pruned or collapsed trials, and no tied scores."
     text = "\n".join(f"- {line}" for line in warnings) or healthy
     blocks: list[Block] = [Text(text, "warning" if warnings else "plain"), Text(WORDS, "note")]
     if study.trials:
@@ -41,9 +41,9 @@ def section(findings: Findings) -> Section:
     if not measured.empty:
         shown = measured.map(short)
         caption = (
-            "What detectors report about their trained models beside the score: mean, sample "
+            "Diagnostics of the trained models, as the detectors report them: mean, sample "
             "standard deviation and range over models. Likelihoods are in nats per image, or in "
-            "bits per dimension where the name says so."
+            "bits per dimension if the name says so."
         )
         blocks.append(Table("diagnostics", shown, caption, measured))
     return Section("Health", blocks)
@@ -53,18 +53,19 @@ def _warnings(part: Health) -> Iterator[str]:
     for reason, times in part.reasons.items():
         yield f"{part.title}: {times} failed: {reason}"
     if pruned := part.states.get("pruned"):
-        yield f"{part.title}: {pruned} stopped early; only the table of trials shows them"
+        were = "was" if pruned == 1 else "were"
+        yield f"{part.title}: {pruned} {were} pruned; see the table of trials"
     if part.collapsed:
         models = count(sum(part.collapsed.values()), "model")
         yield (
-            f"{part.title}: {models} gave every image one score, but for rounding, in "
+            f"{part.title}: {models} collapsed (same score for every image) in "
             f"{_numbers(list(part.collapsed))}"
         )
     if part.tied:
         share = max(part.tied.values())
         yield (
-            f"{part.title}: up to {100 * share:.1f} % of the images have the same score as "
-            f"another one in {_numbers(list(part.tied))}"
+            f"{part.title}: up to {100 * share:.1f} % of the scores are tied in "
+            f"{_numbers(list(part.tied))}"
         )
     for text, warned in part.warnings.items():
         models = count(sum(warned.values()), "model")
@@ -72,19 +73,19 @@ def _warnings(part: Health) -> Iterator[str]:
     if part.unfinished:
         models = count(sum(part.unfinished.values()), "model")
         yield (
-            f"{part.title}: {models} ran out of epochs before the held-out loss reached its "
-            f"plateau in {_numbers(list(part.unfinished))}"
+            f"{part.title}: {models} ran out of epochs before the validation loss stopped "
+            f"improving in {_numbers(list(part.unfinished))}"
         )
 
 
 def _dead_parameters(study: StudyRecords) -> Iterator[str]:
     for dead in dead_parameters(study)[:NAMED]:
         yield (
-            f"{', '.join(dead.parameters)} made no difference to any number of trials "
-            f"{_numbers(dead.trials)}"
+            f"{', '.join(dead.parameters)}: no effect, all results of trials "
+            f"{_numbers(dead.trials)} are identical"
         )
     for name in dead_at_scoring(study):
-        yield f"{name}, a score-time parameter, changed no model's test AUROC"
+        yield f"{name}, a score-time parameter: no effect on test AUROC of any model"
 
 
 def _numbers(numbers: Sequence[int]) -> str:

@@ -4,14 +4,19 @@ from functools import partial
 
 from analysis.document.blocks import Block, Figure, Section, Text
 from analysis.document.format import count, file_name
-from analysis.questions.histograms import MOST, ResultHistograms, draw_histograms, histograms
+from analysis.questions.histograms import (
+    MOST_PANELS,
+    ResultHistograms,
+    draw_histograms,
+    histograms,
+)
 from analysis.report.findings import Findings
 
 PLACE = 55
 
 
 def section(findings: Findings) -> Section | None:
-    """Score histograms of every quoted configuration; None where nothing is quoted."""
+    """Score histograms of every reported configuration; None without a result."""
     if not findings.results:
         return None
     return Section(
@@ -25,14 +30,14 @@ def _block(result: ResultHistograms) -> Block:
         return Text(text, "warning")
     images = "; ".join(
         f"{panel.task}: {', '.join(f'{n:,} {group}' for group, n in panel.counts.items())}"
-        for panel in result.histograms[:MOST]
+        for panel in result.histograms[:MOST_PANELS]
     )
-    more = len(result.histograms) - MOST
+    more = len(result.histograms) - MOST_PANELS
     not_drawn = f" {count(more, 'more class')} not drawn." if more > 0 else ""
     caption = (
-        f"Scores of {result.label} on {result.images}, of the models of seed {result.seed} alone, "
-        "since the scores of other models have other scales. Each group of images has area 1, on "
-        f"common bins from the smallest to the largest score. Numbers of images: {images}."
+        f"Scores of {result.label} on {result.images} (one model per task, seed {result.seed}; "
+        "scores of different models have different scales). Densities, with common bins from the "
+        f"smallest to the largest score. Numbers of images: {images}."
         f'{not_drawn} After Fig. 2 of the poster by Pham, "Robustifying Generative Models".'
     )
     figure = partial(draw_histograms, result.histograms)

@@ -1,4 +1,4 @@
-"""Where the numbers come from: data, tasks, budget, versions and machine."""
+"""The origin of the results: data, tasks, budget, software versions and hardware."""
 
 from collections.abc import Iterator, Mapping
 
@@ -13,9 +13,9 @@ PLACE = 95
 
 
 def section(findings: Findings) -> Section:
-    """What a reader needs to run the study again."""
+    """The information that is needed to run the study again."""
     rows = pd.DataFrame(list(_rows(findings.study)), columns=["what", "value"])
-    caption = "What was run, on which data, with which versions, on which machine."
+    caption = "Settings, data, software versions and hardware of the study."
     return Section("Provenance", [Table("provenance", rows, caption)])
 
 
@@ -28,7 +28,7 @@ def _rows(study: StudyRecords) -> Iterator[tuple[str, str]]:
     yield "data", "; ".join(data)
     yield "tasks", ", ".join(study.task_title(task["name"]) for task in stored["tasks"])
     yield "budget", f"{search['budget_name']}: {_listed(study.budget)}"
-    yield "changed by the user", _listed(changes) or "nothing"
+    yield "settings changed by the user", _listed(changes) or "none"
     yield "versions", _listed(stored["versions"])
     yield "hardware", _listed(hardware)
     yield "resources of a trial", _listed(stored.get("resources", {})) or "not recorded"

@@ -1,4 +1,4 @@
-"""What papers print, beside what this study found."""
+"""Comparison with published numbers."""
 
 from collections.abc import Sequence
 
@@ -16,7 +16,7 @@ PLACE = 25
 
 
 def section(findings: Findings) -> Section | None:
-    """The published cells for which this study has a number, too; None where it has none."""
+    """The published cells for which this study has a result; None if it has none."""
     study, results = findings.study, findings.results
     compared = [
         (table, comparisons)
@@ -26,22 +26,24 @@ def section(findings: Findings) -> Section | None:
     if not compared:
         return None
     shown = [_table(table, comparisons, study.name) for table, comparisons in compared]
-    return Section("Beside the published numbers", [*_about(study, results[0].source), *shown])
+    return Section(
+        "Comparison with published numbers", [*_about(study, results[0].source), *shown]
+    )
 
 
 def _about(study: StudyRecords, source: str) -> list[Block]:
-    """How to read the tables, and in what this study differs from the papers' protocol."""
+    """How to read the tables, and how this study differs from the papers' protocol."""
     blocks: list[Block] = [
         Text(
-            "Test AUROC in per cent, mean ± standard deviation over seeds: ours | published. "
-            f'Ours: {source}. "Better" and "worse": our mean differs from the published one by a '
-            'test at 0.05, corrected by Holm for the cells of the table. "Alike": the difference '
-            f"is shown to lie within ± {100 * MARGIN:.0f} points, by two one-sided Welch tests at "
-            '0.05, also corrected by Holm; they need both standard deviations. "No verdict": '
-            "neither was shown, or no test was made. An average over classes is compared only "
-            "where all classes were run. Where no published standard deviation is available, the "
-            "test assumes that the paper's equals ours; where the paper's number of seeds is not "
-            "known, no test is made."
+            "Test AUROC in per cent, mean ± standard deviation over seeds: this study | "
+            f'published. This study: {source}. "Better" and "worse": our mean differs from the '
+            "published one by a test at 0.05, corrected by Holm for the cells of the table. "
+            f'"Alike": the difference is shown to lie within ± {100 * MARGIN:.0f} points, by two '
+            "one-sided Welch tests at 0.05, also corrected by Holm; they need both standard "
+            'deviations. "No verdict": neither was shown, or no test was made. An average over '
+            "classes is compared only if all classes were run. If no published standard deviation "
+            "is available, the test assumes that it equals ours. If a paper's number of seeds is "
+            "not known, no test is made."
         )
     ]
     if (name := study.search["budget_name"]) != "paper":
@@ -64,7 +66,7 @@ def _table(table: PublishedTable, comparisons: Sequence[CellComparison], study: 
     seeds = f"{table.seeds} seeds" if table.seeds else "an unknown number of seeds"
     caption = (
         f"{table.title}{year}: {study} | published. {table.source}. Published means are over "
-        f"{seeds}. Cells of the paper that are not available here: {table.missing}."
+        f"{seeds}. Not included: {table.missing}."
     )
     data = pd.DataFrame([_data(comparison) for comparison in comparisons])
     return Table(f"published_{table.name}", _shown(comparisons), caption, data)
@@ -82,7 +84,7 @@ def _shown(comparisons: Sequence[CellComparison]) -> pd.DataFrame:
 
 
 def _column(comparison: CellComparison) -> str:
-    """The method, and the baseline where its name does not say the same."""
+    """The method, and the baseline if it has another name."""
     method = comparison.published.method
     same = comparison.baseline in (method.name, method.detector)
     return method.name if same else f"{method.name} ({comparison.baseline})"

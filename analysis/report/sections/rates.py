@@ -1,4 +1,4 @@
-"""Rate and distortion: the cost of a code, and what it loses."""
+"""Rate and distortion: rate-distortion curves and the bound on the entropy of the images."""
 
 from collections.abc import Sequence
 from functools import partial
@@ -16,12 +16,12 @@ from analysis.questions.rates import (
 from analysis.report.findings import Findings
 
 PLACE = 60
-SHOWN = 40
-PARTS = {"test": "test images (normals)", "validation": "held-out normals"}
+MOST_ROWS = 40
+IMAGES = {"test": "normal test images", "validation": "held-out normal images"}
 
 
 def section(findings: Findings) -> Section | None:
-    """Rate and distortion of all complete trials; None where no trial has them."""
+    """Rate and distortion of all complete trials; None if no trial has them."""
     table = rates(findings.study.trials)
     if table.empty:
         return None
@@ -39,48 +39,46 @@ def _caption(curves: Sequence[RateDistortionCurve]) -> str:
     colours = " Each baseline and error has its own colour: errors have no common scale."
     return (
         "Rate R and distortion D of each trial, means over replicas with their standard "
-        "deviations. Line: the lower left convex hull, which mixtures of the trials' codes can "
-        "reach. Dashed, where D is a likelihood: R + D equals its smallest value over the trials, "
-        "so by construction no point lies below. After Fig. 3 of the PGN paper."
+        "deviations. Line: lower left convex hull. Dashed (only if D is a negative "
+        "log-likelihood): R + D = its minimum over all trials. After Fig. 3 of the PGN paper."
         + ("" if len(curves) == 1 else colours)
     )
 
 
 def _bounds(curves: Sequence[RateDistortionCurve]) -> list[Block]:
-    """What the smallest R + D says about the entropy of the images."""
+    """The bound on the entropy of the images by the smallest R + D."""
     bounded = [curve for curve in curves if curve.bound == curve.bound]
     if not bounded:
         text = (
             "The distortion is a likelihood only up to a constant (squared error, L1), so R + D "
-            "bounds nothing and no dashed line is drawn."
+            "is not a bound and no dashed line is drawn."
         )
         return [Text(text, "note")]
     lines = [
-        f"- {curve.label}, {PARTS[curve.part]}: H ≤ {curve.bound:,.1f} nats per image"
+        f"- {curve.label}, {IMAGES[curve.part]}: H ≤ {curve.bound:,.1f} nats per image"
         for curve in bounded
     ]
     text = (
         "The entropy H of the images is at most R + D of any model (Alemi et al. 2018, Fixing a "
         "Broken ELBO: H - D ≤ I ≤ R). The smallest R + D of the trials is an upper estimate of H, "
-        "not H itself. It holds for the images as the distortion reads them: continuous grey "
-        "values have a differential entropy, and a cross-entropy on them is not a proper "
-        "likelihood."
+        "not H itself. Caution: for continuous grey values, H is a differential entropy, and a "
+        "cross-entropy is not a proper likelihood."
     )
     return [Text("\n".join([text, "", *lines]))]
 
 
 def _shown(table: pd.DataFrame) -> pd.DataFrame:
-    shown = table.head(SHOWN).drop(columns="part").astype(object).map(short)
+    shown = table.head(MOST_ROWS).drop(columns="part").astype(object).map(short)
     shown.columns = shown.columns.str.removeprefix("param/")
     return shown
 
 
 def _about(table: pd.DataFrame) -> str:
-    where = ", ".join(PARTS[part] for part in table["part"].unique())
-    first = f" The first {SHOWN} of {len(table):,} rows." if len(table) > SHOWN else ""
+    where = ", ".join(IMAGES[part] for part in table["part"].unique())
+    first = f" The first {MOST_ROWS} of {len(table):,} rows." if len(table) > MOST_ROWS else ""
     return (
         f"Means over replicas (n) on {where}; in nats per image, and in bits per dimension (not "
         "for squared error and L1, which are likelihoods only up to a constant). All complete "
-        "trials in which every replica has a number. Nothing was selected by these numbers."
+        "trials with a value for every replica. These numbers were not used for selection."
         f"{first}"
     )

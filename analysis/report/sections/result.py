@@ -1,4 +1,4 @@
-"""The numbers that may be quoted, class by class, and what they rest on."""
+"""The reported results class by class, and the configurations behind them."""
 
 from collections.abc import Callable, Mapping, Sequence
 
@@ -6,7 +6,7 @@ import pandas as pd
 
 from analysis.document.blocks import Block, Cell, Section, Table, Text
 from analysis.document.format import count, short
-from analysis.quoted import Result
+from analysis.quoted import ABOUT_OUTSIDERS, Result
 from analysis.report.findings import Findings
 from analysis.stats.estimates import Estimate
 from analysis.study import StudyRecords
@@ -14,22 +14,23 @@ from analysis.study import StudyRecords
 PLACE = 15
 ABOUT = (
     "Test AUROC in per cent: mean ± standard deviation over seeds [95 % interval of Student's t "
-    "over n seeds, cut to 0 and 100]; a single number where n is 1 or all seeds agree. The "
-    "classes are fixed, and all seeds train on the same images."
+    "over n seeds, clipped to 0 and 100]; only the mean if n = 1 or all seeds are equal. "
+    "Intervals are over seeds, not over classes or images."
 )
 SCORES = (
-    "Test AUROC of other scores of the same models, as above. They are shown for comparison; none "
-    "of them was selected by these numbers."
+    "Test AUROC of the same models with other scores, as above. For comparison only; not used for "
+    "selection."
 )
 OUTSIDERS = (
     "Test AUROC in per cent of every score of the same models against each outsider set, as "
-    "above. Below 50 % the outsiders look more normal than the normals. Only the score against "
-    "the first set is the number quoted above. Selection used no outsider set."
+    f"above. {ABOUT_OUTSIDERS} Below 50 %: the anomalies score as more normal than the normal "
+    "images. The main result is the main score against the first set. Selection used no outsider "
+    "set."
 )
 
 
 def section(findings: Findings) -> Section | None:
-    """The quoted numbers by class and by score; None where nothing can be quoted."""
+    """The reported results by class and by score; None without a result."""
     study = findings.study
     results = [result for result in findings.results if result.auroc.n]
     if not results:
@@ -53,14 +54,14 @@ def _configurations(results: Sequence[Result]) -> str:
 
 
 def _configuration(result: Result) -> str:
-    """What was tested, and the searched parameters of it."""
+    """What was tested, with its searched parameters."""
     params = ", ".join(f"{name} = {short(value)}" for name, value in result.params.items())
     searched = f"with {params}" if params else "with the default parameters"
     return f"{result.label}: {result.source}; configuration {result.identity}, {searched}."
 
 
 def _by_class(study: StudyRecords, result: Result) -> dict[str, Estimate]:
-    """The AUROC of each class and their mean; of one task alone, without a mean."""
+    """The AUROC of each class and their mean; for a single task, without a mean."""
     classes = {study.task_title(task): auroc for task, auroc in result.classes.items()}
     if len(classes) > 1:
         return classes | {f"mean over {count(len(classes), 'class')}": result.auroc}
@@ -89,7 +90,7 @@ def _score_rows(result: Result) -> list[dict[str, object]]:
 def _rows(
     results: Sequence[Result], title: str, of: Callable[[Result], Mapping[str, Estimate]]
 ) -> pd.DataFrame:
-    """One row per baseline and class or score; the baseline is named where there are several."""
+    """One row per baseline and class or score; the baseline is named if there are several."""
     rows = [
         {"baseline": result.label, title: name, "test AUROC": _cell(auroc), "n": auroc.n}
         for result in results

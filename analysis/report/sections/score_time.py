@@ -1,4 +1,4 @@
-"""What score-time parameters do to the test AUROC of the same trained models."""
+"""The effect of score-time parameters on test AUROC, with the same trained models."""
 
 from collections.abc import Sequence
 from functools import partial
@@ -19,7 +19,7 @@ PLACE = 50
 
 
 def section(findings: Findings) -> Section | None:
-    """A figure per score-time parameter and one table; None where there is no such parameter."""
+    """A figure per score-time parameter and one table; None without such a parameter."""
     curves = score_time_curves(findings.results)
     if not curves:
         return None
@@ -29,10 +29,10 @@ def section(findings: Findings) -> Section | None:
 
 def _figure(curve: ScoreTimeCurve) -> Figure:
     seeds = curve.points[0].auroc.n
-    band = "band: 95 % interval over seeds" if seeds > 1 else "one seed, so no interval"
+    band = "band: 95 % interval over seeds" if seeds > 1 else "no interval (one seed)"
     left_out = ""
     if curve.failed:
-        left_out = f" {count(curve.failed, 'seed')} without every number left out."
+        left_out = f" Left out: {count(curve.failed, 'seed')} with missing results."
     asymptote = " Dashed: the limit of infinitely many." * any(
         point.label == "inf" for point in curve.points
     )
@@ -42,7 +42,7 @@ def _figure(curve: ScoreTimeCurve) -> Figure:
         f"{curve.label}: test AUROC against {curve.parameter}, from scoring the same models again "
         f"({curve.source}). Mean over classes, {band}, n = {seeds}; thin lines: each class, mean "
         f"over seeds.{asymptote}{left_out} Do not pick a value from this figure; it uses test "
-        "data. The number quoted above is that of the declared value.",
+        "data. The main result uses the declared value.",
     )
 
 
@@ -64,8 +64,8 @@ def _table(study: StudyRecords, curves: Sequence[ScoreTimeCurve]) -> Table:
     return Table(
         "score_time",
         pd.DataFrame(shown),
-        "Test AUROC in per cent at each value of the parameters that matter only when a model "
-        "scores images, all from the same models: mean ± standard deviation over seeds [95 % "
+        "Test AUROC in per cent for every value of the score-time parameters (which only affect "
+        "scoring), with the same trained models: mean ± standard deviation over seeds [95 % "
         "interval], and the mean of each class.",
         pd.DataFrame(data),
     )

@@ -1,4 +1,4 @@
-"""Which trial each selection rule would have chosen, its regret, and how many labels it needs."""
+"""The trial that each selection rule selects, its regret, and the number of labels needed."""
 
 from functools import partial
 
@@ -19,16 +19,16 @@ from tune_ad.search.selection import RULES
 
 PLACE = 35
 ABOUT = (
-    "Test AUROC in per cent of the trial that each rule chooses, mean ± standard deviation over "
-    "the search's own seeds [95 % interval], and the regret of the rule in points: the test "
-    "AUROC of the best trial minus that of the chosen one, paired by n seeds. random is the mean "
-    "over all trials, that is, a configuration picked by chance. These are the models of the "
-    "search, so oracle is optimistic, and regrets are too large rather than too small."
+    "Test AUROC in per cent of the trial that each rule selects, mean ± standard deviation over "
+    "the seeds of the search [95 % interval], and the regret of the rule in points: the test "
+    "AUROC of the best trial minus that of the selected one, paired by n seeds. random: mean over "
+    "all trials. All numbers are from the seeds of the search, so oracle is optimistic and "
+    "regrets are overestimated."
 )
 
 
 def section(findings: Findings) -> Section | None:
-    """The rules side by side; None where there is nothing to choose."""
+    """The rules side by side; None if there is nothing to select."""
     study = findings.study
     chosen = choices(study)
     if not chosen or not study.spaces or not any(study.spaces.values()):
@@ -44,10 +44,10 @@ def _label_figure(curve: LabelCurve) -> Figure:
     return Figure(
         "label_curve",
         partial(draw_label_curve, curve),
-        f"Regret of choosing one of {count(curve.trials, 'trial')} by the AUROC against k "
-        f"labelled anomalies per class: mean and 95 % range over {max(curve.draws)} draws of the "
-        "anomalies, from one set of trained models, so the range does not include the variance "
-        "over seeds. 0: chosen by the loss of held-out normals. all: by every held-out anomaly.",
+        f"Regret when selecting one of {count(curve.trials, 'trial')} by validation AUROC with "
+        f"only k labelled anomalies per class: mean and 95 % range over {max(curve.draws)} draws "
+        "of the anomalies, from one set of trained models, so the range does not include the "
+        "variance over seeds. 0: selected by validation loss; all: all validation anomalies.",
     )
 
 
@@ -62,10 +62,10 @@ def _table(study: StudyRecords, chosen: list[RuleChoice]) -> Table:
     rows = [
         {
             "rule": _name(study, choice),
-            "chooses trial": "any" if choice.number is None else choice.number,
+            "selected trial": "(mean of all)" if choice.number is None else choice.number,
             "of": choice.ranked,
             "test AUROC": Cell(choice.auroc.mean_std_interval(), choice.auroc.mean),
-            "regret": Cell(choice.regret.mean_interval(PERCENTAGE_POINTS), choice.regret.mean),
+            "regret": choice.regret.interval_cell(PERCENTAGE_POINTS),
             "n": choice.regret.n,
         }
         for choice in chosen
@@ -74,13 +74,15 @@ def _table(study: StudyRecords, chosen: list[RuleChoice]) -> Table:
 
 
 def _left_out(study: StudyRecords, chosen: list[RuleChoice]) -> str:
-    """What the caption adds: what is quoted instead, and which trials are not among these."""
+    """The end of the caption: the source of the main result, and the trials left out."""
     sentences = []
-    if study.budget["evaluation_seeds"]:
-        sentences.append("The quoted number comes from fresh seeds.")
+    if study.quotes == "winner":
+        sentences.append("The main result comes from fresh seeds.")
     elif not study.chooses:
-        sentences.append("Nothing was selected here: this is what each rule would have chosen.")
+        sentences.append(
+            "This study selected no trial; the table shows what each rule would have selected."
+        )
     if left_out := len(study.trials) - chosen[-1].ranked:
         trials = count(left_out, "trial")
-        sentences.append(f"Left out: {trials} that failed, stopped early or lacked a test.")
+        sentences.append(f"Left out: {trials} that failed, were pruned or have no test result.")
     return " ".join(sentences)

@@ -1,4 +1,4 @@
-"""Which parameters matter, at which values the response is best, and which made the gain."""
+"""Which parameters matter, at which values, and which explain the gain over the default."""
 
 import math
 from functools import partial
@@ -38,7 +38,7 @@ from analysis.questions.sensitivity.observations import (
     observations,
 )
 from analysis.questions.sensitivity.response import reason
-from analysis.questions.sensitivity.surrogate import RESAMPLES, TRUSTED
+from analysis.questions.sensitivity.surrogate import RESAMPLED_FORESTS, TRUSTED
 from analysis.report.findings import Findings
 from analysis.stats.estimates import LEAST_PAIRS
 from analysis.study import StudyRecords
@@ -47,9 +47,9 @@ PLACE = 40
 
 
 def section(findings: Findings) -> Section | None:
-    """The sensitivity of each baseline; None where no space was searched.
+    """The sensitivity of each baseline; None if no space was searched.
 
-    An ablation has a section of its own.
+    An ablation has a separate section.
     """
     study = findings.study
     searched = [name for name in study.baselines if study.spaces[name]]
@@ -91,9 +91,9 @@ def _trust(sensitivity: BaselineSensitivity) -> Text:
     if surrogate.trusted:
         return Text(f"{text}, at least {TRUSTED}: it is trusted.")
     return Text(
-        f"{text}, below {TRUSTED}: it is not trusted. Curves, pairs, permutation importances and "
-        "the ablation path are not shown, only the trials. fANOVA, which fits a forest as well, "
-        "is equally unreliable here.",
+        f"{text}, below {TRUSTED}: it is not trusted. Therefore only the trials are shown, "
+        "without curves, interaction, permutation importances and ablation path. fANOVA, which "
+        "fits a forest as well, is equally unreliable here.",
         "warning",
     )
 
@@ -116,10 +116,11 @@ def _marginals(sensitivity: BaselineSensitivity) -> Figure:
     )
     lines = (
         "Line and band: the response that the surrogate predicts at each value, averaged over the "
-        f"trials' other parameters; mean and 95 % of {RESAMPLES} forests of resampled trials."
+        f"trials' other parameters; mean and 95 % of {RESAMPLED_FORESTS} forests of "
+        "resampled trials."
         if surrogate.trusted
-        else "Bars: the mean of the trials with that choice, and its 95 % bootstrap interval from "
-        f"{LEAST_PAIRS} trials on."
+        else "Bars: the mean of the trials with that choice, and its 95 % bootstrap interval for "
+        f"at least {LEAST_PAIRS} trials."
     )
     return Figure(
         file_name("marginals", trials.baseline),
@@ -130,7 +131,7 @@ def _marginals(sensitivity: BaselineSensitivity) -> Figure:
 
 
 def _interaction(sensitivity: BaselineSensitivity) -> list[Block]:
-    """The strongest interaction; nothing where a single parameter was searched."""
+    """The strongest interaction; empty if a single parameter was searched."""
     trials, pair = sensitivity.surrogate.observations, strongest_interaction(sensitivity.surrogate)
     if pair is None:
         return []
@@ -138,8 +139,8 @@ def _interaction(sensitivity: BaselineSensitivity) -> list[Block]:
     caption = (
         f"{sensitivity.prefix}The pair of parameters with the strongest interaction, "
         f"{pair.names[0]} and {pair.names[1]}: the mean {trials.response.name} that the surrogate "
-        "predicts. What the sum of their single effects does not explain has a standard deviation "
-        f"of {size}, {100 * pair.h2:.0f} % of the variance over the grid (Friedman's H2). Points: "
+        "predicts. Interaction (not explained by the sum of both effects): standard deviation "
+        f"{size}, {100 * pair.h2:.0f} % of the variance over the grid (Friedman's H2). Points: "
         f"trials, n = {trials.n}."
     )
     figure = partial(draw_interaction, pair, trials)
@@ -177,7 +178,7 @@ def _path(study: StudyRecords, sensitivity: BaselineSensitivity) -> list[Block]:
             partial(draw_path, path),
             f"{prefix}From the default to trial {chosen.number}, which the selection rule {rule} "
             f"chose, one parameter at a time: {trials.response.name} as the surrogate predicts "
-            "it, and as measured at both ends.",
+            "it, and as measured for the first and the last.",
         ),
     ]
 
@@ -191,7 +192,7 @@ def _path_table(
         shown,
         f"{sensitivity.prefix}Ablation path on the surrogate, from the default to the trial that "
         f"the selection rule {study.rule} chose: each row switches the parameter with the largest "
-        f"predicted {path.response.name}. Measured: mean over the search's own seeds. A forest "
-        "shrinks its predictions towards the mean.",
+        f"predicted {path.response.name}. Measured: mean over the seeds of the search. "
+        "Predictions of a random forest are biased towards the mean.",
         data,
     )

@@ -9,37 +9,37 @@ from analysis.study import StudyRecords
 from tune_ad.search.selection import RULES
 
 PLACE = 80
-SHOWN = 20
+MOST_ROWS = 20
 
 
 def section(findings: Findings) -> Section:
-    """The first trials; all of them in the table's file."""
+    """The first trials; the file of the table has all."""
     study = findings.study
     table = study.table
     if table.empty:
-        return Section("Trials", [Text("No trial has ended.")])
+        return Section("Trials", [Text("No trial has finished.")])
     return Section("Trials", [Table("trials", _shown(study), _caption(study), data=table)])
 
 
 def _shown(study: StudyRecords) -> pd.DataFrame:
-    """The first trials with their searched parameters, as people read them."""
+    """The first trials with their searched parameters, as formatted text."""
     table = study.table.rename(columns={"oracle": "test AUROC"})
     names = dict.fromkeys(name for space in study.spaces.values() for name in space)
     searched = [f"param/{name}" for name in names if f"param/{name}" in table]
     columns = ["number", "baseline", "state", "objective", "test AUROC", *searched, "seconds"]
     if _ranked(study):
         table = table.sort_values("objective", ascending=False, na_position="last", kind="stable")
-    shown = table[columns].head(SHOWN).astype(object)
+    shown = table[columns].head(MOST_ROWS).astype(object)
     for column in searched:
         shown[column] = shown[column].map(short)
     for column in ("objective", "test AUROC") if RULES[study.rule].is_auroc else ("test AUROC",):
-        shown[column] = table[column].head(SHOWN).map(_per_cent)
+        shown[column] = table[column].head(MOST_ROWS).map(_per_cent)
     shown.columns = shown.columns.str.removeprefix("param/")
     return shown
 
 
 def _ranked(study: StudyRecords) -> bool:
-    """Whether the selection rule chose among the trials, or could have."""
+    """Whether the selection rule selected a trial, or could have."""
     return study.chooses or RULES[study.rule].compares(study.trials)
 
 
@@ -49,28 +49,31 @@ def _per_cent(auroc: float | None) -> str:
 
 def _caption(study: StudyRecords) -> str:
     trials = len(study.table)
-    more = f" The first {SHOWN} of {trials} trials." if trials > SHOWN else ""
-    test = "Test scores are recorded, never used to choose."
+    more = f" The first {MOST_ROWS} of {trials} trials." if trials > MOST_ROWS else ""
+    test = "Test results are recorded, but not used for selection."
     if study.rule == "oracle":
-        test = "The selection rule oracle chose by the test AUROC, which is optimistic."
+        test = "The selection rule oracle selected by the test AUROC, which is optimistic."
     return (
         f"{_order(study)}{more} AUROCs in per cent; test AUROC is the mean over replicas. {test}"
     )
 
 
 def _order(study: StudyRecords) -> str:
-    """By which number the trials are ranked, and what that means."""
+    """The number by which the trials are ranked, and its use."""
     if not study.table["objective"].notna().any():
-        why = "is anomalous" if study.whole else "was held out"
-        return f"Nothing {why}, so no number ranks these trials."
+        why = "There are no anomalies" if study.whole else "No images were held out"
+        return f"{why}, so trials are not ranked."
     if not _ranked(study):
         return (
-            "Not ranked: values of different losses and likelihoods are not comparable, and are "
-            f"nats per image where bits mean nothing. Objective: minus {RULES[study.rule].title}."
+            "Not ranked: values of different losses and likelihoods are not comparable. "
+            f"Objective: negative {RULES[study.rule].title} (in nats per image if bits are "
+            "undefined)."
         )
     ranking = f"Ranked by {RULES[study.rule].title}."
     if RULES[study.rule].sign < 0:
         ranking += " The objective is its negative, so that larger is better."
     if study.chooses:
-        return f"{ranking} These numbers selected, so they are not results."
-    return f"{ranking} Nothing was selected by these numbers."
+        return (
+            f"{ranking} These numbers were used for selection, so they are not unbiased results."
+        )
+    return f"{ranking} These numbers were not used for selection."

@@ -94,7 +94,7 @@ def test_a_grid_averages_over_the_other_parameters(tmp_path):
 def test_what_changes_two_parameters_has_no_effect_of_its_own(ablation):
     planted = ablation(record(0, DEFAULT, SEEDS), record(1, changed(width=2.0, bias=False), SEEDS))
     assert effects(planted) == []
-    assert "No change was tested" in section(Findings(planted)).blocks[0].text
+    assert "No changed configuration has been tested" in section(Findings(planted)).blocks[0].text
 
 
 def test_a_change_that_failed_is_a_row_and_one_of_the_family(tmp_path):
@@ -110,7 +110,7 @@ def test_a_change_that_failed_is_a_row_and_one_of_the_family(tmp_path):
     assert family[0].verdict.tone == "unsure", "six pairs reach no verdict in a family of three"
     reasons = " ".join(effect.test.refusal for effect in family[1:])
     assert "failed: loss became nan" in reasons
-    assert "its trial is pruned" in reasons
+    assert "the trial is pruned" in reasons
     assert len(section(Findings(planted)).blocks[0].shown) == 4, "the reference and every change"
 
 
@@ -147,7 +147,7 @@ def test_the_section_lists_the_reference_first_and_draws_every_change(ablation):
     planted = ablation(record(0, DEFAULT, SEEDS), record(1, changed(width=2.0), (0.9, 0.8, 0.7)))
     table, figure = section(Findings(planted)).blocks
     assert isinstance(table, Table)
-    assert list(table.shown["change"]) == ["nothing", "width = 2 (from 1)"]
+    assert list(table.shown["change"]) == ["none (default parameters)", "width = 2 (from 1)"]
     assert table.stored["difference"].tolist() == pytest.approx([0.1])
     axes = figure.draw().axes[0]
     assert [label.get_text() for label in axes.get_yticklabels()] == ["width = 2"]

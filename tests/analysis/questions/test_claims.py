@@ -99,7 +99,7 @@ def test_welch_where_the_paper_has_a_spread(tmp_path):
     assert compared.difference == pytest.approx(-0.02)
     assert compared.tone == "unsure", "p > 0.05 is no proof that there is no difference"
     assert compared.note.startswith("Welch's t-test, 3 and 10 seeds")
-    assert compared.note.endswith("no difference shown")
+    assert compared.note.endswith("not significant")
 
 
 def test_alike_is_shown_by_two_one_sided_tests(tmp_path):
@@ -131,7 +131,10 @@ def test_our_spread_stands_in_where_the_paper_has_none(tmp_path):
     t = 0.1 / (0.01 * math.sqrt(1 / 3 + 1 / 10))
     assert compared.p == pytest.approx(2 * stats.t.sf(t, 2))
     assert compared.tone == "worse"
-    assert "takes our standard deviation for the paper's" in compared.note
+    assert (
+        "the paper gives no standard deviation: t-test assuming that it equals ours"
+        in compared.note
+    )
     (same,) = compare(ours, table(cell("mnist/0", 0.8)))
     assert (same.tone, math.isnan(same.equivalence)) == ("unsure", True)
 
@@ -179,7 +182,7 @@ def test_two_seeds_or_no_spread_are_no_test(tmp_path):
     published = (cell("mnist/0", 0.5, 0.01), cell("mnist/0", 0.5, detector="KDE"))
     few, flat = compare(study(tmp_path, trials), table(*published))
     assert (few.tone, few.test) == ("unsure", "")
-    assert "2 seeds of ours, 3 needed" in few.note
+    assert "this study has 2 seeds; 3 are needed" in few.note
     assert flat.tone == "unsure"
     assert "the same for all seeds" in flat.note
 
@@ -219,7 +222,7 @@ def test_the_method_is_told_by_detector_and_parameters(tmp_path):
 def test_the_section_says_that_the_protocol_is_another(tmp_path):
     by_task = {"mnist/2": around(0.826), "mnist/8": around(0.8)}
     made = part.section(Findings(study(tmp_path, [record(0, "AE", by_task)], budget="quick")))
-    assert made.title == "Beside the published numbers"
+    assert made.title == "Comparison with published numbers"
     assert any("budget quick" in block.text for block in made.blocks[:2])
     (shown,) = [block for block in made.blocks if getattr(block, "name", "").startswith("publ")]
     assert shown.name == "published_pgn_table1"

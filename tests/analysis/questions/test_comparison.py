@@ -128,12 +128,12 @@ def test_copies_of_a_model_that_no_seed_changes_are_no_evidence(tmp_path):
     (contrast,) = contrasts(every_pair(contenders(study)))
     assert contrast.paired.difference.mean == pytest.approx(0.1)
     assert (contrast.decision.tone, contrast.improvement.n) == ("unsure", 1)
-    assert contrast.decision.reason == "no test: neither depends on a seed"
+    assert contrast.decision.reason == "not tested (both deterministic)"
     assert {e.decision.reason for e in class_contrasts(every_pair(contenders(study)))} == {
-        "no test: neither depends on a seed"
+        "not tested (both deterministic)"
     }
     caption = table(comparison.section(Findings(study)), "pairs_baselines").caption
-    assert caption.endswith("No verdict: no test: neither depends on a seed.")
+    assert caption.endswith("No verdict: not tested (both deterministic).")
     noisy = {**values, "AE": aurocs(0.5)}
     compared = contrasts(every_pair(contenders(make(tmp_path / "noisy", noisy))))
     assert [contrast.paired.n for contrast in compared] == [1, 50, 50]
@@ -227,16 +227,16 @@ def test_only_what_differs_is_listed_and_budgets_are_warned_of(tmp_path):
     one = make(tmp_path / "1", {"AE": aurocs(0.7)}, name="one", budget=budget(2))
     two = make(tmp_path / "2", {"AE": aurocs(0.7)}, name="two", budget=budget(200))
     two = restored(two, versions={"tune_ad": "0", "torch": "2"}, hardware={"device": "cuda"})
-    differences = setting_differences([one, two], ["one", "two"]).set_index("what")
+    differences = setting_differences([one, two], ["one", "two"]).set_index(["part", "setting"])
     assert dict(differences["two"]) == {
-        "budget.epochs": "200",
-        "versions.torch": "2",
-        "hardware.device": "cuda",
+        ("budget", "epochs"): "200",
+        ("versions", "torch"): "2",
+        ("hardware", "device"): "cuda",
     }
-    assert differences.loc["versions.torch", "one"] == ""
+    assert differences.loc[("versions", "torch"), "one"] == ""
     text = prose(compare([one, two]))
     assert "The budgets differ (epochs): a difference in results may come from that alone" in text
-    assert "Nothing that is recorded differs" in prose(
+    assert "The recorded settings are identical, except for names and dates" in prose(
         compare([one, make(tmp_path / "3", {"AE": aurocs(0.7)}, name="3", budget=budget(2))])
     )
 
@@ -300,7 +300,7 @@ def test_the_summary_says_what_each_test_shows(tmp_path):
     assert lines[0].startswith(
         "- a, one against a, two, over 10 classes: +0.0 [+0.0, +0.0] points"
     )
-    assert lines[0].endswith("n = 50: p = 1 after Holm over 2 tests; no difference shown.")
+    assert lines[0].endswith("n = 50: p = 1 after Holm over 2 tests; not significant.")
     assert lines[1].startswith("- b, one against b, two, over 10 classes: ")
 
 
@@ -311,7 +311,7 @@ def test_of_many_pairs_the_summary_counts_the_rest(tmp_path):
     few = {name: rows[:1] for name, rows in values.items()}
     one, two = (make(tmp_path / f"few {name}", few, name=name) for name in ("one", "two"))
     summary = compare([one, two]).summary
-    assert "- all 8 pairs: n = 1 paired seed: classes of one seed are no evidence" in summary
+    assert "- all 8 pairs: n = 1 paired seed: results of one seed say nothing" in summary
 
 
 def test_deterministic_methods_are_not_tested_and_the_summary_says_so(tmp_path):
@@ -330,7 +330,7 @@ def test_different_tasks_of_one_name_and_failed_seeds_are_reasons(tmp_path):
     two = restored(two, tasks=[{"name": name, "outsiders": ["svhn"]} for name in TEN])
     failed = make(tmp_path / "3", {"AE": [[None] * 10] * 5}, name="failed")
     summary = compare([one, two, failed]).summary
-    assert "one and two: their classes have the same names but are different tasks" in summary
+    assert "one and two: the classes have the same names, but the tasks differ" in summary
     assert "one and failed: every seed of one of them failed." in summary
 
 
@@ -367,14 +367,14 @@ def test_a_study_that_quotes_nothing_is_listed_with_the_reason(tmp_path):
     report = compare([one, empty, whole, running])
     assert report.title == "one, empty, whole and running"
     for line in (
-        "empty quotes no test AUROC: no trial has ended",
-        "whole quotes no test AUROC: nothing is anomalous in the whole of digits",
-        "running quotes no test AUROC: the winner has not been trained again on fresh seeds yet",
+        "empty has no test AUROC: no trial has finished",
+        "whole has no test AUROC: all images of digits are normal in this study",
+        "running has no test AUROC: the winner has not been trained again on fresh seeds yet",
     ):
         assert line in prose(report)
     assert [s.title for s in compare([empty, whole]).sections] == [
-        "What each study quotes",
-        "In what the studies differ",
+        "Results of the studies",
+        "Differences between the studies",
     ]
 
 
@@ -393,7 +393,7 @@ def test_studies_with_several_results_are_paired_baseline_by_baseline(tmp_path):
     one, two = (make(tmp_path / k, values, name=k) for k in "12")
     alone = make(tmp_path / "3", {"KDE": aurocs(0.5)}, name="3")
     studies = [one, two, alone]
-    pairs = pairs_across_studies(contenders_of(studies, [results(study) for study in studies]))
+    pairs = pairs_across_studies(contenders_of({s.name: results(s) for s in studies}, set()))
     assert sorted((a.label, b.label) for a, b in pairs) == [
         ("AE, 1", "AE, 2"),
         ("AE, 1", "KDE, 3"),

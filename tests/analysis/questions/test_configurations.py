@@ -70,7 +70,7 @@ def test_it_is_of_test_auroc_whatever_the_rule_and_nothing_may_be_chosen_from_it
     assert spread.summary()["max"] == pytest.approx(0.8)
     figure, table = section(Findings(larger)).blocks
     assert "Do not pick parameters from this figure" in figure.caption
-    assert "do not pick parameters from it" in table.caption
+    assert "Do not pick parameters from it" in table.caption
     assert "1 without a response" in table.caption
 
 

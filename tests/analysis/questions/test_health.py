@@ -61,8 +61,8 @@ def test_collapsed_models_and_ties_are_named(tmp_path):
     assert group.collapsed == {0: 2}
     assert group.tied == {1: 0.25}
     text = section(Findings(planted)).blocks[0].text
-    assert "2 models gave every image one score, but for rounding, in [0]" in text
-    assert "up to 25.0 % of the images have the same score as another one in [1]" in text
+    assert "2 models collapsed (same score for every image) in [0]" in text
+    assert "up to 25.0 % of the scores are tied in [1]" in text
 
 
 def test_missed_plateaus_are_named(tmp_path):
@@ -71,7 +71,7 @@ def test_missed_plateaus_are_named(tmp_path):
     assert group.unfinished == {3: 2}
     text = section(Findings(planted)).blocks[0].text
     assert "trials: 2 models ran out of epochs" in text
-    assert "reached its plateau in [3]" in text
+    assert "stopped improving in [3]" in text
 
 
 def test_warnings_of_detectors_are_counted_by_their_text(tmp_path):
@@ -147,7 +147,7 @@ def test_costs_are_counted_by_baseline(tmp_path):
         record(1, {"width": 2.0}, (0.7,), seconds=5400.0, models={"parameters": 4000.0}),
     ]
     (row,) = costs(study(tmp_path, records)).to_dict("records")
-    assert (row["records"], row["hours in all"], row["core-hours"]) == (2, 2.0, 2.0)
+    assert (row["records"], row["total hours"], row["core-hours"]) == (2, 2.0, 2.0)
     assert row["seconds (median)"] == pytest.approx(3600.0)
     assert row["parameters"] == "10 to 4,000"
 
@@ -156,4 +156,4 @@ def test_a_healthy_study_says_so(tmp_path):
     text = (
         section(Findings(study(tmp_path, [record(0, {"width": 1.0}, (0.7, 0.8))]))).blocks[0].text
     )
-    assert text == "No trial failed, was stopped early, collapsed or tied."
+    assert text == "No failed, pruned or collapsed trials, and no tied scores."

@@ -90,7 +90,7 @@ def test_a_winner_has_those_of_its_first_complete_seed(tmp_path):
 
 @pytest.mark.parametrize(
     ("text", "why"),
-    [(None, "does not exist"), ("{", "is not JSON"), ('{"curves": {}}', "holds none")],
+    [(None, "does not exist"), ("{", "is not JSON"), ('{"curves": {}}', "contains no histograms")],
 )
 def test_details_that_are_lost_are_a_sentence(tmp_path, text, why):
     ours = study(tmp_path, [record([0])])

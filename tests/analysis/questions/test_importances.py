@@ -10,7 +10,7 @@ from analysis.questions.sensitivity.importances import (
     BELOW,
     BETWEEN,
     FEWEST,
-    MOST,
+    MOST_TRIALS,
     draw_importances,
     importances,
     refusal,
@@ -19,10 +19,10 @@ from analysis.questions.sensitivity.importances import (
     trials_used,
 )
 from analysis.questions.sensitivity.observations import (
-    EARLY,
     FAILED,
     LACKING,
     OUTSIDE,
+    PRUNED,
     UNANSWERED,
     encode,
     observations,
@@ -162,8 +162,8 @@ def test_trials_that_are_left_out_are_counted_by_their_reason():
     ]
     observed = observations(study(trials), "PGN")
     assert observed.n == 3
-    assert observed.excluded == {FAILED: 1, EARLY: 2, UNANSWERED: 1, OUTSIDE: 1, LACKING: 1}
-    assert "2 stopped early" in observed.described()
+    assert observed.excluded == {FAILED: 1, PRUNED: 2, UNANSWERED: 1, OUTSIDE: 1, LACKING: 1}
+    assert "2 pruned" in observed.described()
     alone = observations(study([older]), "PGN")
     assert (alone.n, alone.excluded, alone.seeds.shape) == (0, {LACKING: 1}, (0, 0))
     assert refusal(alone)
@@ -183,31 +183,36 @@ def test_one_trial_without_a_test_number_does_not_switch_the_response():
             "validation",
             ["validation_auroc", "test_auroc"],
             VALIDATION,
-            "selection rule validation looks at",
+            "used by the selection rule validation",
         ),
-        ("random", ["validation_auroc", "test_auroc"], VALIDATION, "looks at no number"),
+        ("random", ["validation_auroc", "test_auroc"], VALIDATION, "uses no result"),
         ("oracle", ["validation_auroc", "test_auroc"], TEST, "chosen on the test set"),
         (
             "validation",
             ["test_auroc"],
             TEST,
-            "No trial has the number that the selection rule validation looks at",
+            "No trial has the metric that the selection rule validation uses",
         ),
         ("random", ["test_auroc"], TEST, "chosen on the test set"),
         (
             "normal_only",
             ["validation_loss", "test_auroc"],
             LOSS,
-            "selection rule normal_only looks at",
+            "used by the selection rule normal_only",
         ),
         (
             "likelihood",
             ["validation_negative_iwae_bits_per_dim"],
             BITS,
-            "selection rule likelihood looks at",
+            "used by the selection rule likelihood",
         ),
-        ("likelihood", ["validation_negative_iwae"], NATS, "selection rule likelihood looks at"),
-        ("validation", [], VALIDATION, "selection rule validation looks at"),
+        (
+            "likelihood",
+            ["validation_negative_iwae"],
+            NATS,
+            "used by the selection rule likelihood",
+        ),
+        ("validation", [], VALIDATION, "used by the selection rule validation"),
     ],
 )
 def test_the_response_is_what_the_rule_looks_at(rule, metrics, kind, sentence):
@@ -321,13 +326,13 @@ def test_a_resample_in_which_a_parameter_takes_one_value_is_no_obstacle():
 
 
 def test_the_seeds_share_is_of_the_trials_that_are_used(monkeypatch):
-    monkeypatch.setattr("analysis.questions.sensitivity.importances.MOST", 20)
+    monkeypatch.setattr("analysis.questions.sensitivity.importances.MOST_TRIALS", 20)
     observed = observations(sampled(additive, n=40), "PGN")
     used = observed.subsample(20)
     assert importances(observed).noise == seeds_share(used.seeds) != seeds_share(observed.seeds)
 
 
 def test_a_large_study_is_subsampled_and_says_so():
-    observed = observations(sampled(additive, n=MOST + 50), "PGN").subsample(MOST)
-    assert (observed.n, observed.drawn) == (MOST, MOST + 50)
-    assert len(observed.params) == len(observed.seeds) == len(observed.adaptive) == MOST
+    observed = observations(sampled(additive, n=MOST_TRIALS + 50), "PGN").subsample(MOST_TRIALS)
+    assert (observed.n, observed.drawn) == (MOST_TRIALS, MOST_TRIALS + 50)
+    assert len(observed.params) == len(observed.seeds) == len(observed.adaptive) == MOST_TRIALS

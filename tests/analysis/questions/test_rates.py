@@ -156,7 +156,7 @@ def test_a_distortion_that_is_no_likelihood_has_no_bound():
     ours = study([record(0, 1.0, metrics), record(1, 2.0, planted("test", 2, 5))])
     assert math.isnan(rate_distortion_curves(rates(ours.trials))[0].bound)
     section = part.section(Findings(ours))
-    assert "bounds nothing" in section.blocks[1].text
+    assert "is not a bound" in section.blocks[1].text
 
 
 def test_the_section_has_figure_bound_and_table():

@@ -49,7 +49,9 @@ def test_the_path_is_explained_and_its_ends_are_measured(planted):
     assert table.data["measured"].notna().tolist() == [True, *[False] * between, True]
     assert table.data["share"].iloc[-1] == pytest.approx(1.0)
     assert table.data["measured"].iloc[0] == pytest.approx(additive(DEFAULT), abs=0.01)
-    assert any("Of the predicted gain" in text.text for text in blocks(planted, Text))
+    assert any(
+        "% (cumulative) of the predicted gain" in text.text for text in blocks(planted, Text)
+    )
 
 
 def test_an_untrusted_surrogate_shows_points_only():
@@ -112,7 +114,7 @@ def test_all_trials_draw_the_curves_and_the_block_the_importances():
     assert "n = 30" in figures[1].caption
     figures[1].draw().canvas.draw()
     texts = [text.text for text in blocks(part, Text)]
-    assert "It is the number that the selection rule validation looks at." in texts[0]
+    assert "It is the number used by the selection rule validation." in texts[0]
     assert "is fitted to all 30 trials" in texts[1]
     assert "idle" not in set(table.data["parameter"])
 
@@ -123,7 +125,7 @@ def test_a_biased_sample_is_warned_of_and_judged_with_care():
     assert any("--ablate sobol" in text for text in warnings)
     table = blocks(part, Table)[0]
     assert "above noise" not in set(table.data["verdict"])
-    assert "none is called above noise" in table.caption
+    assert 'no parameter is reported as "above noise"' in table.caption
 
 
 def test_what_nobody_may_see_has_no_say_in_the_curves():
@@ -140,5 +142,5 @@ def test_every_trial_of_an_older_record_is_a_sentence():
     for record in planted.trials:
         del record.params["idle"]
     texts = [block.text for block in section(Findings(planted)).blocks]
-    assert "12 without a parameter of the space" in texts[0]
+    assert "12 lacking a searched parameter" in texts[0]
     assert "No sensitivities of PGN" in texts[1]

@@ -6,9 +6,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from analysis.questions.claims.conclusion import verdict_sentence
 from analysis.questions.claims.rules import CLAIM_RULES, verdicts
-from analysis.questions.claims.verdict_blocks import draw_levels
+from analysis.questions.claims.verdict_blocks import draw_levels, verdict_sentence
 from analysis.stats.estimates import estimate
 from tune_ad.search.claim import Claim
 
@@ -69,7 +68,11 @@ def treated(start, gain, seeds=8, noise=0.005, refit=None):
 CAPACITY = [
     (sweep(0.70, 0.08), "fixes", "to more than 0.9"),
     (sweep(0.10, 0.08), "improves, does not fix", "not shown to exceed 0.9"),
-    (sweep(0.92, 0.015, noise=0.001), "improves, does not fix", "nothing was to fix"),
+    (
+        sweep(0.92, 0.015, noise=0.001),
+        "improves, does not fix",
+        "smallest width already exceeded 0.9",
+    ),
     (sweep(0.40, 0.0), "no effect", "within ± 0.02"),
     (sweep(0.40, 0.002, noise=0.0005), "no effect", "within ± 0.02"),  # certain, and too small
     (sweep(0.95, 0.002, noise=0.0005), "no effect", "within ± 0.02"),
@@ -82,20 +85,40 @@ CAPACITY = [
     (curve((0.5, 0.509, 0.5)), "no effect", "within ± 0.02 at every width"),
     (curve((0.5, 0.52, 0.5), noise=0.01), "inconclusive", "neither an effect nor its absence"),
     (curve((0.5, 0.7, 0.5, 0.7, 0.5), (1, 2, 4, 8, 16)), "inconclusive", "not monotone"),
-    (sweep(0.70, 0.08, seeds=5), "inconclusive", "5 seeds with every width, 6 needed"),
-    (sweep(0.70, 0.08, bits=0.0), "inconclusive", "capacity did not bind"),
-    (sweep(0.70, 0.08, bits=0.1), "inconclusive", "capacity did not bind"),
-    (sweep(0.70, 0.08, widths=(64,)), "inconclusive", "one width only, 64"),
+    (
+        sweep(0.70, 0.08, seeds=5),
+        "inconclusive",
+        "5 seeds with results for every width; 6",
+    ),
+    (
+        sweep(0.70, 0.08, bits=0.0),
+        "inconclusive",
+        "larger models are not shown to fit",
+    ),
+    (
+        sweep(0.70, 0.08, bits=0.1),
+        "inconclusive",
+        "larger models are not shown to fit",
+    ),
+    (sweep(0.70, 0.08, widths=(64,)), "inconclusive", "only one width (64) was trained"),
     (sweep(0.70, 0.08).assign(bits_per_dim=math.nan), "inconclusive", "no bits per dimension"),
 ]
 FORWARD_KL = [
     (treated(0.70, 0.25), "fixes", "to more than 0.9"),
     (treated(0.10, 0.25), "improves, does not fix", "not shown to exceed 0.9"),
-    (treated(0.92, 0.06, noise=0.001), "improves, does not fix", "nothing was to fix"),
+    (
+        treated(0.92, 0.06, noise=0.001),
+        "improves, does not fix",
+        "baseline already exceeded 0.9",
+    ),
     (treated(0.10, 0.0), "no effect", "within ± 0.02"),
     (treated(0.40, -0.10), "worsens", "AUROC falls"),
     (treated(0.40, 0.0, noise=0.15), "inconclusive", "neither an effect nor its absence"),
-    (treated(0.70, 0.25, seeds=5), "inconclusive", "5 seeds with every level, 6 needed"),
+    (
+        treated(0.70, 0.25, seeds=5),
+        "inconclusive",
+        "5 seeds with results for both levels; 6",
+    ),
 ]
 
 
@@ -180,7 +203,7 @@ def test_a_seed_with_a_missing_number_is_left_out_whole_and_counted(lost):
     assert (verdict.stratum.n, verdict.stratum.left_out, verdict.outcome) == (6, 1, "fixes")
     (fewer,) = capacity(table[table["seed"] != 6])
     assert fewer.outcome == "inconclusive"
-    assert "5 seeds with every width (1 seed left out" in fewer.reason
+    assert "5 seeds with results for every width (1 seed left out" in fewer.reason
 
 
 def test_strata_are_judged_apart():
@@ -194,11 +217,11 @@ def test_strata_are_judged_apart():
 
 def test_what_is_no_sweep_is_refused():
     table = sweep(0.7, 0.08)
-    with pytest.raises(ValueError, match="two models of one level and seed"):
+    with pytest.raises(ValueError, match="two models have the same level and seed"):
         capacity(pd.concat([table, table]))
     with pytest.raises(ValueError, match="widths must be numbers above 0"):
         capacity(table.assign(factor="wide"))
-    with pytest.raises(ValueError, match="two models of one level and seed"):
+    with pytest.raises(ValueError, match="two models have the same level and seed"):
         forward_kl(pd.concat([treated(0.1, 0.2)] * 2), "elbo")
     assert capacity(table.iloc[:0]) == []
 
@@ -208,7 +231,7 @@ def test_forward_kl_reports_bits_and_the_control():
     assert verdict.stratum.levels == ("elbo", "forward_kl", "refit")
     assert verdict.stratum.control.mean == pytest.approx(0.15, abs=0.002)
     assert verdict.stratum.bits.mean == pytest.approx(0.02)
-    assert "The control, refit, moves AUROC by +15.0" in verdict_sentence(verdict, "svhn")
+    assert "The control (refit) changes AUROC by +15.0" in verdict_sentence(verdict, "svhn")
     (alone,) = forward_kl(treated(0.1, 0.25), "elbo", "refit")
     assert alone.stratum.control.n == 0
     assert "There is no control" in verdict_sentence(alone, "svhn")
@@ -231,7 +254,7 @@ def test_every_treatment_has_its_verdict_and_none_without_a_baseline():
     assert outcomes == {"forward_kl": "improves, does not fix", "chi": "no effect"}
     (lost,) = forward_kl(table[table["factor"] == "chi"], "elbo")
     assert lost.outcome == "inconclusive"
-    assert "no model of the baseline, elbo" in lost.reason
+    assert "no model of the baseline (elbo)" in lost.reason
 
 
 def test_figures_are_drawn():

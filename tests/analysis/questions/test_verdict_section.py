@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from analysis.questions.claims.conclusion import conclusions
+from analysis.questions.claims.verdict_blocks import conclusions
 from analysis.report.findings import Findings
 from analysis.report.sections import verdict as part
 from analysis.study import StudyRecords
@@ -72,7 +72,7 @@ def trials(seeds=8, bits="validation"):
 
 def concluded(ours):
     findings = Findings(ours)
-    return conclusions(findings.claim, findings.judgements)
+    return conclusions(findings.claim, findings.main_judgements)
 
 
 STILL = {"svhn": [0.1], "mnist": [0.1], "bits": [4.0]}
@@ -99,7 +99,9 @@ def test_the_section_has_a_verdict_per_outsider_set(bits):
     tables = [block for block in section.blocks if hasattr(block, "shown")]
     of_rule = [table for table in tables if table.name.startswith("verdict")]
     assert [table.shown["verdict"][0].tone for table in of_rule] == ["better", "worse"]
-    assert of_rule[0].shown["last against 50 % and 90 %"][0] == "still inverted (below chance)"
+    assert (
+        of_rule[0].shown["last, compared with 50 % and 90 %"][0] == "still inverted (below chance)"
+    )
     assert tables[0].stored["effect"][0] == pytest.approx(0.05, abs=0.003)
     assert tables[0].stored.loc[0, ["margin", "chance", "fixed"]].tolist() == [0.02, 0.5, 0.9]
     assert len({table.name for table in tables}) == len(tables)
@@ -174,7 +176,7 @@ def test_a_stratum_without_bits_is_judged_in_nats():
     section = part.section(Findings(study(improper)))
     verdict = texts(section, "verdict")[0]
     assert "improves, does not fix" in verdict
-    assert "nats per image of normals -5.000 [-5.000, -5.000] per doubling" in verdict
+    assert "nats per image of normal images: -5.000 [-5.000, -5.000] per doubling" in verdict
     (table,) = [b for b in section.blocks if getattr(b, "name", "").startswith("models")]
     assert str(table.shown["bits/dim"][0]).endswith(" nats per image")
     assert "metric test_negative_elbo." in table.caption
@@ -204,7 +206,7 @@ def test_models_that_missed_their_plateau_are_a_warning():
     )
     (warning,) = texts(section, "warning")
     assert (
-        "4 models ran out of epochs before the held-out loss stopped falling (1 at 16, 1 at 32"
+        "4 models ran out of epochs before the validation loss stopped improving (1 at 16, 1 at 32"
         in warning
     )
     (table,) = [b for b in section.blocks if getattr(b, "name", "").startswith("models")]
@@ -249,9 +251,9 @@ def test_levels_may_be_told_by_several_parameters():
     section = part.section(Findings(study([*ours, unmatched], claim)))
     assert all("improves, does not fix" in text for text in texts(section, "verdict"))
     assert all(
-        "The control, refit, moves AUROC by +" in text for text in texts(section, "verdict")
+        "The control (refit) changes AUROC by +" in text for text in texts(section, "verdict")
     )
-    assert any("1 trial left out: at no level" in text for text in texts(section, "note"))
+    assert any("1 trial that match no level" in text for text in texts(section, "note"))
 
 
 def test_a_forward_kl_study():
@@ -277,7 +279,7 @@ def test_a_failed_model_is_left_out_and_counted():
     nothing = {name: [None] * 8 for name in ("svhn", "mnist", "bits")}
     failed = record(3, {"width": 128}, nothing, "failed")
     section = part.section(Findings(study([*ours[:3], failed])))
-    assert all("inconclusive (0 seeds" in text for text in texts(section, "verdict"))
+    assert all("inconclusive (0 seeds with results" in text for text in texts(section, "verdict"))
     tables = [block for block in section.blocks if hasattr(block, "shown")]
     assert tables[-1].stored["models"].tolist() == [8] * 4
     assert tables[0].shown["left out"].tolist() == [8]
@@ -304,7 +306,11 @@ def test_a_failed_model_is_left_out_and_counted():
         (trials(), ["capacity"], "must be a table of kind, factor and strata"),
         ([record(0, {"width": [1, 2]}, STILL)], CLAIM, "widths must be numbers above 0"),
         (trials(), {"kind": "forward_kl", "factor": "width"}, "needs a baseline_level"),
-        (trials() + trials(), CLAIM, "belongs in the claim's strata"),
+        (
+            trials() + trials(),
+            CLAIM,
+            "differs between the trials to the claim's strata",
+        ),
         (trials(), CLAIM | {"factor": "likelihood", "strata": []}, "widths must be numbers"),
     ],
 )

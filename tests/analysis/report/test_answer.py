@@ -61,7 +61,7 @@ def test_too_few_seeds_say_why_nothing_is_tested(tmp_path):
 
 def test_changes_that_failed_are_counted(tmp_path):
     text = answer(Findings(ablation(tmp_path, width=(2.0, 0.7), depth=(3, None))))
-    assert items(text)[-1] == "1 change without a test AUROC: the trial failed"
+    assert items(text)[-1] == "1 change has no test AUROC because the trial failed"
     assert "2 of 3 trials complete, 1 failed." in text
 
 
@@ -103,8 +103,8 @@ def test_a_study_under_way_says_how_far_it_is(tmp_path):
     )
     text = answer(Findings(replace(running, begun=5)))
     assert text.startswith(
-        "planted (budget quick): 1 of 8 trials complete, 1 stopped early, 1 failed. 2 more trials "
-        "started: the study is still running, or was interrupted."
+        "planted (budget quick): 1 of 8 trials complete, 1 pruned, 1 failed. 2 more trials "
+        "started but not finished: the study is running or was interrupted."
     )
 
 

@@ -156,8 +156,8 @@ def test_two_baselines_of_which_none_is_chosen_are_both_quoted(study):
         {"one-class": 0.6, "soft-boundary": 0.7}
     )
     text = text_of(folder)
-    assert "- one-class: 60.0 % (the same for all n = 2 seeds)" in text
-    assert "- soft-boundary: 70.0 % (the same for all n = 2 seeds)" in text
+    assert "- one-class: 60.0 % (identical for all n = 2 seeds)" in text
+    assert "- soft-boundary: 70.0 % (identical for all n = 2 seeds)" in text
     assert "Nothing was selected: every configuration was fixed before the run." in text
     side_by_side = text.partition("## Baselines side by side")[2].partition("##")[0]
     rows = [
@@ -187,7 +187,7 @@ def test_an_ablation_lists_each_change_with_its_paired_difference(study):
     text = text_of(folder)
     row = next(line for line in text.splitlines() if "width = 2 (from 1)" in line)
     assert "75.0 ± 7.1" in row
-    reference = next(line for line in text.splitlines() if "| nothing " in line)
+    reference = next(line for line in text.splitlines() if "| none (default parameters) " in line)
     assert "65.0 ± 7.1" in reference
     assert "Test AUROC of PGN: 65.0 ± 7.1" in text, "the headline is of what was changed"
     assert "the baseline with its default parameters" in text
@@ -226,7 +226,7 @@ def test_a_parameter_may_have_the_name_of_a_column(study):
 
 
 def test_a_study_without_a_result_says_why(study):
-    assert "no trial has ended" in write_report(study().path).summary
+    assert "no trial has finished" in write_report(study().path).summary
     failed = record(0, None, state="failed", reason="out of memory", metrics={})
     text = text_of(study([failed]))
     assert "no trial is complete" in text
@@ -249,7 +249,7 @@ def test_collapsed_models_are_named(study):
     flat = record(0, 0.5)
     flat.metrics[COLLAPSED][1] = 1.0
     text = text_of(study([flat]))
-    assert "1 model gave every image one score, but for rounding, in \\[0\\]" in text
+    assert "1 model collapsed (same score for every image) in \\[0\\]" in text
 
 
 def test_a_result_of_collapsed_models_says_so(study):
@@ -259,7 +259,7 @@ def test_a_result_of_collapsed_models_says_so(study):
     (result,) = quoted(folder)
     assert result.collapsed == 1
     summary = write_report(folder.path).summary
-    assert "; 1 model collapsed (one score for every image, but for rounding)" in summary
+    assert "; 1 model collapsed (the same score for every image)" in summary
 
 
 def test_tables_hold_every_record(study):

@@ -56,7 +56,7 @@ def test_nothing_is_averaged_around_nan():
                 "70.0 ± 0.0",
                 "70.0 [70.0, 70.0]",
                 "70.0",
-                "70.0 % (the same for all n = 2 seeds)",
+                "70.0 % (identical for all n = 2 seeds)",
             ),
         ),
         (

@@ -42,7 +42,7 @@ def test_too_few_pairs_are_refused_in_a_sentence():
     assert test.difference.mean == pytest.approx(0.2)
     assert test.refusal == ("n = 3 paired seeds: the smallest two-sided p is 0.25; 6 are needed")
     assert sign_flip([0.1]).refusal.startswith("n = 1 paired seed: the smallest two-sided p is 1;")
-    assert sign_flip([]).refusal.startswith("n = 0 paired seeds: nothing to test")
+    assert sign_flip([]).refusal.startswith("no paired seeds; at least 6 are needed")
 
 
 def test_a_planted_null_is_rejected_as_often_as_promised(rng):

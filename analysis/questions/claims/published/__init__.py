@@ -1,11 +1,11 @@
-"""What papers print, as data: one TOML file per table, each cell with how it was read.
+"""Published tables: one TOML file per table, with how each cell was read.
 
-A file holds:
+A file contains:
 
     title, source, year     year is left out where the numbers come from several papers
-    seeds                   number of seeds that its means are over; 0 = not known
+    seeds                   number of seeds per mean; 0 = not known
     unit                    "per cent" or "fraction"
-    classes                 number of classes that an average is over
+    classes                 number of classes in an average
     missing                 cells of the paper that are not in the file
     [[methods]]             name, as printed; detector of this project, if there is one; where,
                             the parameters with which that detector is the method; score, the part
@@ -13,8 +13,8 @@ A file holds:
                             remains different; read, how the numbers were read
     [[rows]]                data_set, whose images are normal; class, the number of the one class
                             that is normal, as text, or "mean" for the average over all classes;
-                            or instead of it outsider, the data set that is anomalous; label, the
-                            row's title; read; mean and std, by method, std if known
+                            or, in place of class, outsider: the outsider set; label, the row's
+                            title; read; mean and std, by method, std if known
 """
 
 import math
@@ -27,7 +27,7 @@ from typing import Any, NamedTuple
 MEAN = "mean"
 """The class of a row that is the average over the classes of its data set."""
 UNITS = {"per cent": 0.01, "fraction": 1.0}
-READ = (  # ways in which a number was read
+READ = (  # how a number was read
     "printed",
     "quoted elsewhere",
     "from notes",
@@ -40,11 +40,11 @@ class Method(NamedTuple):
     """A method of a published table.
 
     Attributes:
-        name: as printed.
-        detector: class name in this project; empty where it has none.
-        where: parameters with which the detector is that method.
+        name: the name as printed.
+        detector: the class name in this project; empty if it has none.
+        where: the parameters with which the detector is that method.
         differs: what remains different, in words; empty if nothing is known to differ.
-        score: name of the part or variant of the detector's score; empty = the score itself.
+        score: the name of the part or variant of the detector's score; empty = the score itself.
     """
 
     name: str
@@ -58,15 +58,15 @@ class PublishedCell(NamedTuple):
     """One number of a published table.
 
     Attributes:
-        data_set: name in this project of the data set that gives the normal images.
+        data_set: the name in this project of the data set of the normal images.
         class_name: the number of the one class that is normal, as text; "mean" for the average
-            over all classes; empty where every class is normal.
-        outsider: name in this project of the data set that is anomalous; empty where the other
-            classes are.
-        label: the row's title as people read it.
-        method: of the column.
-        mean: AUROC in [0, 1].
-        std: sample standard deviation over seeds, in the same unit; NaN where not known.
+            over all classes; empty if every class is normal.
+        outsider: the name in this project of the outsider set; empty if the other classes are
+            anomalous.
+        label: the title of the row.
+        method: the method of the column.
+        mean: the mean AUROC in [0, 1].
+        std: the sample standard deviation over seeds, in the same unit; NaN if not known.
         read: how the number was read, one of `READ`.
     """
 
@@ -84,14 +84,14 @@ class PublishedTable(NamedTuple):
     """A table of a paper.
 
     Attributes:
-        name: of its file.
-        title: short.
-        source: paper, table, where to find it.
-        year: of the paper; 0 where the numbers come from several.
-        seeds: over which its numbers are means; 0 where not known.
-        classes: over how many an average goes.
-        missing: which cells of the paper are not here.
-        cells: by row, then by method.
+        name: the name of its file.
+        title: a short title.
+        source: the paper, the table, and where to find it.
+        year: the year of the paper; 0 if the numbers come from several.
+        seeds: the number of seeds per mean; 0 if not known.
+        classes: the number of classes in an average.
+        missing: the cells of the paper that are not included.
+        cells: the cells by row, then by method.
     """
 
     name: str
@@ -159,7 +159,7 @@ def _check_row(row: Mapping[str, Any]) -> None:
     if lost := [name for name in needed if name not in row]:
         raise ValueError(f"row {row.get('label', dict(row))} lacks {', '.join(lost)}")
     if ("class" in row) == ("outsider" in row):
-        raise ValueError(f"{row['label']}: a row names either its class or its outsider")
+        raise ValueError(f"{row['label']}: a row needs exactly one of class and outsider")
     class_name = row.get("class", MEAN)
     if class_name != MEAN and not (isinstance(class_name, str) and class_name.isdecimal()):
         raise ValueError(

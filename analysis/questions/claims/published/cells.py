@@ -1,17 +1,17 @@
-"""Published numbers beside a study's own, cell by cell, each pair with a test."""
+"""Comparison of a study's results with published numbers, cell by cell, with a test of each."""
 
 import math
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Literal, NamedTuple
 
 from scipy import stats
-from statsmodels.stats.multitest import multipletests
 
 from analysis.document.blocks import Tone
-from analysis.document.format import count
+from analysis.document.format import count, p_text
 from analysis.questions.claims.published import MEAN, PublishedCell, PublishedTable
 from analysis.quoted import Result
 from analysis.stats.estimates import ALIKE, LEAST_SEEDS, MARGIN, SIGNIFICANCE, Estimate
+from analysis.stats.paired import holm_adjusted
 
 Moments = tuple[float, float, int]
 """Mean, sample standard deviation and number of seeds."""
@@ -21,21 +21,21 @@ TestName = Literal["Welch's t-test", "t-test with our spread", ""]
 
 
 class CellComparison(NamedTuple):
-    """One cell of a published table beside this study's number.
+    """One cell of a published table compared with this study's result.
 
     Attributes:
         published: the cell.
-        baseline: label of the result of this study, whose detector is the cell's.
-        ours: test AUROC in [0, 1] over seeds.
-        difference: ours minus the published mean, in [-1, 1]; above 0 = ours is better.
-        test: its name; empty where none was made.
-        p: of the two-sided test; NaN where none was made.
-        adjusted: p by Holm over the cells of the table that were tested.
-        equivalence: p of the test that the difference is within ± 0.02; NaN where none was made.
-        equivalence_adjusted: that by Holm over the cells of the table that have one.
+        baseline: the label of this study's result with the same detector.
+        ours: this study's test AUROC in [0, 1] over seeds.
+        difference: our mean minus the published mean, in [-1, 1]; above 0 = ours is better.
+        test: the name of the test; empty if none was made.
+        p: the p of the two-sided test; NaN if none was made.
+        adjusted: p after Holm's correction over the tested cells of the table.
+        equivalence: p of the test that the difference is within ± 0.02; NaN if none was made.
+        equivalence_adjusted: that p after Holm's correction over the cells that have one.
         tone: "better" and "worse" = a difference after Holm; "alike" = shown to be within ± 0.02
             after Holm; "unsure" = neither, or not tested.
-        note: what was tested, and what the reader must know.
+        note: what was tested, and what limits the comparison.
     """
 
     published: PublishedCell
@@ -54,22 +54,22 @@ class CellComparison(NamedTuple):
 def compare_cells(
     results: Sequence[Result], table: PublishedTable, tasks: Tasks
 ) -> list[CellComparison]:
-    """The cells of a published table that the study has a number for, in the table's order.
+    """The cells of a published table for which the study has a result, in the table's order.
 
-    A cell is compared with each quoted result whose detector is the cell's method and whose
-    parameters are the ones that the method needs. An average over classes is compared only where
-    the result has all classes of the data set.
+    A cell is compared with each reported result whose detector is the cell's method and whose
+    parameters are the ones that the method needs. An average over classes is compared only if the
+    result has all classes of the data set.
 
-    Where the paper prints a standard deviation: Welch's t-test from means, standard deviations and
+    If the paper prints a standard deviation: Welch's t-test from means, standard deviations and
     numbers of seeds, and the two one-sided ones of `welch_equivalence`. Otherwise the test of
-    `shared_spread_p`, which takes our standard deviation for the paper's. No test below 3 seeds of
-    ours or where the paper's number of seeds is not known. Holm over the table, for differences
-    and for equivalences apart.
+    `shared_spread_p`, which assumes that the paper's standard deviation equals ours. No test
+    below 3 seeds of this study or if the paper's number of seeds is not known. Holm's correction
+    over the table, separately for differences and equivalences.
 
     Args:
-        results: that the study quotes.
-        table: of the paper.
-        tasks: of the study, by name.
+        results: the reported results of the study.
+        table: the table of the paper.
+        tasks: the tasks of the study, by name.
     """
     comparisons = [
         _compare(cell, table.seeds, result, ours)
@@ -90,9 +90,9 @@ def welch_equivalence(first: Moments, second: Moments, margin: float = MARGIN) -
     Schuirmann, 1987; Welch, 1947.
 
     Args:
-        first: mean, sample standard deviation and number of seeds.
-        second: the same of the other.
-        margin: above 0, in the unit of the means.
+        first: the mean, sample standard deviation and number of seeds of one.
+        second: the same numbers of the other.
+        margin: the equivalence margin, above 0, in the unit of the means.
     """
     mean, std, n = first
     above = stats.ttest_ind_from_stats(
@@ -105,15 +105,15 @@ def welch_equivalence(first: Moments, second: Moments, margin: float = MARGIN) -
 
 
 def shared_spread_p(ours: Moments, mean: float, seeds: int) -> float:
-    r"""Two-sided p of no difference from a mean over seeds whose spread is taken to be ours.
+    r"""Two-sided p of a difference from a mean over seeds whose spread is assumed to equal ours.
 
     $t = d / (s \sqrt{1 / n + 1 / m})$ with $n - 1$ degrees of freedom, where $m$ is the other's
-    number of seeds. Exact where both spreads are the same.
+    number of seeds. Exact if both spreads are the same.
 
     Args:
-        ours: mean, sample standard deviation (above 0) and number of seeds n.
-        mean: the other.
-        seeds: over which that is the mean, m.
+        ours: our mean, sample standard deviation (above 0) and number of seeds n.
+        mean: the other mean.
+        seeds: the number of seeds of that mean, m.
     """
     our_mean, std, n = ours
     t = (our_mean - mean) / (std * math.sqrt(1 / n + 1 / seeds))
@@ -131,13 +131,13 @@ def _is_method(cell: PublishedCell, result: Result) -> bool:
 def _our_estimate(
     cell: PublishedCell, classes: int, result: Result, tasks: Tasks
 ) -> Estimate | None:
-    """The result's estimate for a cell; None where it has none that compares.
+    """The result's estimate for a cell; None if it has no comparable one.
 
     Args:
-        cell: of a published table.
-        classes: number of classes that an average of the table is over.
-        result: of this study.
-        tasks: of this study, by name.
+        cell: a cell of a published table.
+        classes: the number of classes in an average of the table.
+        result: a result of this study.
+        tasks: the tasks of this study, by name.
     """
     if cell.outsider:
         normal = tasks.get(result.tested[0].replicas[0].task, {})
@@ -165,7 +165,7 @@ def _is_class(task: Mapping[str, Any]) -> bool:
 
 
 def _compare(cell: PublishedCell, seeds: int, result: Result, ours: Estimate) -> CellComparison:
-    """A cell beside ours with its test, if there is one; not corrected yet."""
+    """The comparison of a cell with its test, if there is one, before the correction."""
     first = (ours.mean, ours.std, ours.n)
     test: TestName = ""
     p = equivalence = math.nan
@@ -179,8 +179,8 @@ def _compare(cell: PublishedCell, seeds: int, result: Result, ours: Estimate) ->
     else:
         test, p = "t-test with our spread", shared_spread_p(first, cell.mean, seeds)
         note = (
-            "no published spread at hand: t-test that takes our standard deviation for the "
-            f"paper's, {ours.n} and {count(seeds, 'seed')}"
+            "the paper gives no standard deviation: t-test assuming that it equals ours, "
+            f"{ours.n} and {count(seeds, 'seed')}"
         )
     notes = [note, cell.method.differs, f"published number: {cell.read}", *_faults(result)]
     return CellComparison(
@@ -200,27 +200,27 @@ def _compare(cell: PublishedCell, seeds: int, result: Result, ours: Estimate) ->
 
 def _faults(result: Result) -> Iterator[str]:
     if result.failed:
-        yield f"{result.failed} of {count(result.seeds, 'seed')} of ours failed"
+        yield f"{result.failed} of our {count(result.seeds, 'seed')} failed"
     if result.collapsed:
-        yield f"{count(result.collapsed, 'model')} of ours collapsed"
+        yield f"{count(result.collapsed, 'model')} of this study collapsed"
 
 
 def _refusal(cell: PublishedCell, seeds: int, ours: Estimate) -> str:
-    """Why a cell has no test; empty where it has one."""
+    """Why a cell has no test; empty if it has one."""
     if ours.n < LEAST_SEEDS:
-        return f"{count(ours.n, 'seed')} of ours, {LEAST_SEEDS} needed"
+        return f"this study has {count(ours.n, 'seed')}; {LEAST_SEEDS} are needed"
     if not seeds:
         return "the paper's number of seeds is not known"
     if ours.std < ALIKE and not (cell.std > ALIKE and seeds > 1):
-        return "ours is the same for all seeds, and no published spread is at hand"
+        return "our result is the same for all seeds, and the paper gives no standard deviation"
     return ""
 
 
 def _correct(comparisons: Sequence[CellComparison]) -> list[CellComparison]:
-    """The comparisons with Holm's p over those that were tested, and their tones."""
+    """The comparisons with p after Holm's correction over the tested ones, and their tones."""
     tested = [comparison for comparison in comparisons if comparison.test]
-    different = _holm([comparison.p for comparison in tested])
-    alike = _holm([comparison.equivalence for comparison in tested])
+    different = holm_adjusted([comparison.p for comparison in tested])
+    alike = holm_adjusted([comparison.equivalence for comparison in tested])
     remaining = iter(zip(different, alike, strict=True))
     return [
         _decide(comparison, *next(remaining), len(tested)) if comparison.test else comparison
@@ -228,26 +228,17 @@ def _correct(comparisons: Sequence[CellComparison]) -> list[CellComparison]:
     ]
 
 
-def _holm(ps: Sequence[float]) -> list[float]:
-    """Holm's p over those that are not NaN; NaN stays NaN."""
-    finite = [p for p in ps if not math.isnan(p)]
-    if not finite:
-        return list(ps)
-    adjusted = iter(multipletests(finite, alpha=SIGNIFICANCE, method="holm")[1])
-    return [p if math.isnan(p) else float(next(adjusted)) for p in ps]
-
-
 def _decide(comparison: CellComparison, p: float, alike: float, family: int) -> CellComparison:
-    """The comparison with its p after Holm over a family of tests, and what they show."""
+    """The comparison with its p after Holm over a family of tests, and the decision."""
     tone: Tone = "unsure"
-    decision = "no difference shown"
+    decision = "not significant"
     if p <= SIGNIFICANCE:
         tone = "better" if comparison.difference > 0 else "worse"
         decision = tone
     elif alike <= SIGNIFICANCE:
         tone = "alike"
-        decision = f"within ± {100 * MARGIN:.0f} points (two one-sided tests, p = {alike:.2g})"
-    after = f"p = {p:.2g}" + (f" after Holm over {family} cells" if family > 1 else "")
+        decision = f"within ± {100 * MARGIN:.0f} points (two one-sided tests, p = {p_text(alike)})"
+    after = f"p = {p_text(p)}" + (f" after Holm over {family} cells" if family > 1 else "")
     return comparison._replace(
         adjusted=p,
         equivalence_adjusted=alike,
