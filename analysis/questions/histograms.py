@@ -12,23 +12,24 @@ from matplotlib.figure import Figure
 from analysis.document import theme
 from analysis.quoted import Result
 from analysis.study import StudyRecords
+from tune_ad.storage.metric import outsider_title
 
 MOST_PANELS = 10  # maximum number of tasks in one figure
 COLUMNS = 2
-NORMAL, REST = "normal", "rest"
+NORMAL = "normal images"
 
 
 class ScoreHistogram(NamedTuple):
     """The scores of one model on the images of its task.
 
-    The images form groups: "normal" for the normal ones, "rest" for other classes of the same data
-    set, and the name of each outsider set.
+    The images form groups with titles: `NORMAL`, "other classes" for those of the same data set,
+    and the name of each outsider set, in which there is no blank.
 
     Attributes:
         task: the title of the task.
         edges: the edges of the bins, in the units of the score.
-        densities: the density of each group with at least one image, "normal" first: the share of
-            its images per unit of the score.
+        densities: the density of each group with at least one image, normal images first: the share
+            of its images per unit of the score.
         counts: the number of images of each group.
     """
 
@@ -83,14 +84,17 @@ def histogram(title: str, stored: Mapping[str, Any]) -> ScoreHistogram:
 
     Args:
         title: the title of the panel.
-        stored: the edges of the bins under "edges", and under "counts" the counts of each group of
-            images by its name.
+        stored: the edges of the bins under "edges", and under "counts" the counts of the "normal"
+            images and, by name, of each of the "outsiders".
     """
     edges = np.array(stored["edges"], dtype=float)
-    groups = {name: np.array(n, dtype=float) for name, n in stored["counts"].items()}
-    counts = {name: int(per_bin.sum()) for name, per_bin in groups.items()}
-    ordered = sorted((name for name in groups if counts[name]), key=lambda name: name != NORMAL)
-    densities = {name: groups[name] / (counts[name] * np.diff(edges)) for name in ordered}
+    outsiders = {outsider_title(name): n for name, n in stored["counts"]["outsiders"].items()}
+    per_bin = {NORMAL: stored["counts"]["normal"], **outsiders}
+    groups = {title: np.array(n, dtype=float) for title, n in per_bin.items()}
+    counts = {title: int(n.sum()) for title, n in groups.items()}
+    densities = {
+        title: n / (counts[title] * np.diff(edges)) for title, n in groups.items() if counts[title]
+    }
     return ScoreHistogram(title, edges, densities, counts)
 
 
@@ -132,8 +136,7 @@ def _add_legend(canvas: theme.Canvas) -> None:
 def _draw(axes: Axes, panel: ScoreHistogram, groups: Sequence[str]) -> None:
     for group, density in panel.densities.items():
         colour = theme.colour(groups.index(group))
-        label = "other classes" if group == REST else group
-        axes.stairs(density, panel.edges, color=colour, linewidth=1.5, label=label)
+        axes.stairs(density, panel.edges, color=colour, linewidth=1.5, label=group)
         if group == NORMAL:
             axes.stairs(density, panel.edges, color=colour, alpha=0.18, fill=True)
     axes.set_yticks([])

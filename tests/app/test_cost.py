@@ -279,7 +279,7 @@ def test_the_images_of_a_model_are_those_of_the_suite(tiny, open_study, tmp_path
         validation = len(split["validation_normal"]) + len(split["validation_anomalous"])
         assert sizes.train == pytest.approx(len(split["train"]), rel=0.05)
         assert sizes.validation == pytest.approx(validation, rel=0.1)
-        assert sizes.test == len(split["test_normal"]) + len(split["test/rest"])
+        assert sizes.test == len(split["test_normal"]) + len(split["test/"])
 
 
 @pytest.mark.parametrize(

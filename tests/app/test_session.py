@@ -30,6 +30,7 @@ from tune_ad.search.declaration import Baseline
 from tune_ad.search.plans import Grid, Listed, OneAtATime
 from tune_ad.search.selection import RULES, ranked
 from tune_ad.storage.metric import (
+    OTHER_CLASSES,
     TEST_AUROC,
     VALIDATION_AUROC,
     Metric,
@@ -156,7 +157,7 @@ def test_curves_and_histograms_lie_beside_each_record(finished):
             counts = histogram["counts"]
             assert len(histogram["edges"]) == len(counts["normal"]) + 1
             assert sum(counts["normal"]) > 0
-            assert sum(counts["rest"]) > 0
+            assert sum(counts["outsiders"][""]) > 0
     assert len(list(finished.folder.details("x").parent.iterdir())) == 4
 
 
@@ -268,11 +269,11 @@ def test_what_selects_is_neither_trained_on_nor_reported(begin, suites):
     for k in range(2):
         split = suite.splits[f"digits/{k}"]
         parts = {name: set(positions.tolist()) for name, positions in split.items()}
-        tested = {"test_normal", "test/rest"}
+        tested = {"test_normal", "test/"}
         assert set(parts) == {"train", "validation_normal", "validation_anomalous", *tested}
         assert all(parts.values())
         selecting = parts["validation_normal"] | parts["validation_anomalous"]
-        assert not (parts["train"] | selecting) & (parts["test_normal"] | parts["test/rest"])
+        assert not (parts["train"] | selecting) & (parts["test_normal"] | parts["test/"])
         assert not parts["train"] & (parts["validation_normal"] | parts["validation_anomalous"])
         assert not parts["validation_normal"] & parts["validation_anomalous"]
         normal = suite.images[sorted(parts["train"] | parts["validation_normal"])]
@@ -299,7 +300,7 @@ def test_validation_images_of_one_task_are_trained_on_by_no_other(begin):
 def test_the_oracle_alone_selects_by_the_test_set(begin, suites):
     session = begin(selection="oracle", changes={"trials": 2, "evaluation_seeds": 1})
     assert session.run().exit_code == 0
-    assert suites[0].outsiders("digits/0") == ["rest"]
+    assert suites[0].outsiders("digits/0") == [OTHER_CLASSES]
     for record in session.folder.read_trials():
         assert record.objective == sum(record.metrics[TEST_AUROC]) / 2
         assert [value for _, value in record.reports[:-1]] == [None, None]
@@ -925,7 +926,7 @@ def test_a_whole_data_set_is_scored_and_has_no_auroc(whole, open_study, tmp_path
         assert all(math.isfinite(value) for (value,) in record.metrics.values())
         histograms = session.folder.read_details(record.identity)["histograms"]
         assert histograms[0]["task"] == "digits"
-        assert all(set(histogram["counts"]) == {"normal"} for histogram in histograms)
+        assert all(histogram["counts"]["outsiders"] == {} for histogram in histograms)
     assert session.folder.read_evaluation() == []
     assert open_study(whole, tmp_path, budget="auto", resume=True).run().exit_code == 0
 

@@ -436,7 +436,8 @@ def details_of_schema_1(details):
     histograms = {
         ", ".join(filter(None, (row["task"], row["part"]))): {
             "edges": row["edges"],
-            **row["counts"],
+            "normal": row["counts"]["normal"],
+            **{name or "rest": counts for name, counts in row["counts"]["outsiders"].items()},
         }
         for row in details["histograms"]
     }

@@ -25,6 +25,7 @@ from tune_ad.data import (
     one_class,
     split,
 )
+from tune_ad.storage.metric import OTHER_CLASSES
 
 REPOSITORY = Path(__file__).parents[2]
 ALIASES = sorted(available())
@@ -121,9 +122,9 @@ def test_split_keeps_training_normal_and_every_image_in_one_part(alias):
         assert set(pool.labels[result.validation_normal].tolist()) == {task.normal_class}
         assert task.normal_class not in pool.labels[result.validation_anomalous]
         assert set(pool.labels[result.test_normal].tolist()) == {task.normal_class}
-        assert task.normal_class not in pool.labels[result.outsiders["rest"]]
+        assert task.normal_class not in pool.labels[result.outsiders[OTHER_CLASSES]]
         for part, indices in parts(result).items():
-            home = tests if part in ("test_normal", "rest") else files
+            home = tests if part in ("test_normal", OTHER_CLASSES) else files
             assert indices.dtype == torch.int64
             assert len(indices)
             assert home.start <= int(indices.min())

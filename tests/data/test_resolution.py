@@ -1,11 +1,13 @@
 """The image sets of a search: of one size, with what is known of each."""
 
+from functools import partial
+
 import numpy as np
 import pytest
 import torch
 
-from tune_ad.data import ImageSet
-from tune_ad.data.resolution import side_by_side
+from tune_ad.data import ImageSet, write_npz
+from tune_ad.data.resolution import check_sets, load_sets, side_by_side
 from tune_ad.errors import UserError
 
 
@@ -57,3 +59,14 @@ def test_controls_have_the_border_of_the_images_beside_them():
         inside[2:30, 2:30] = True
         assert not images.test_images[..., ~inside].any(), images.name
     assert noise.test_images[..., 2:30, 2:30].float().std() > 60
+
+
+def test_a_file_with_the_name_of_a_control_is_refused(tmp_path):
+    for name in ("noise", "photos"):
+        write_npz(tmp_path / f"{name}.npz", image_set(name, (1, 8, 8)))
+    for source, outsiders in (("photos", ["noise"]), ("noise", ["photos"])):
+        for asked in (check_sets, partial(load_sets, say=print)):
+            with pytest.raises(UserError, match="noise.npz has the name of.*rename") as refusal:
+                asked(source, outsiders, str(tmp_path))
+            assert "\n" not in str(refusal.value)
+    check_sets("photos", ["constant"], str(tmp_path))

@@ -5,6 +5,7 @@ import torch
 
 from tune_ad.data import Pool, SplitSizes, against, one_class, split, whole
 from tune_ad.errors import UserError
+from tune_ad.storage.metric import OTHER_CLASSES
 
 TRAIN, TEST = [40, 30, 20, 10], [8, 6, 4, 2]
 
@@ -34,8 +35,8 @@ def test_a_class_against_the_rest(pool):
     assert counts(pool, result.validation_normal) == [0, 6, 0, 0]
     assert counts(pool, result.validation_anomalous) == [8, 0, 4, 2]
     assert counts(pool, result.test_normal) == [0, 6, 0, 0]
-    assert list(result.outsiders) == ["rest"]
-    assert counts(pool, result.outsiders["rest"]) == [8, 0, 4, 2]
+    assert list(result.outsiders) == [OTHER_CLASSES]
+    assert counts(pool, result.outsiders[OTHER_CLASSES]) == [8, 0, 4, 2]
     used = torch.cat([result.train, result.validation_normal])
     assert torch.equal(used.sort().values, pool.by_class("a", pool.train_range("a"))[1])
 
@@ -54,7 +55,7 @@ def test_the_papers_protocol_holds_nothing_out(pool):
     assert counts(pool, result.train) == [40, 0, 0, 0]
     assert len(result.validation_normal) == len(result.validation_anomalous) == 0
     assert result.validation_normal.dtype == torch.int64
-    assert counts(pool, result.outsiders["rest"]) == [0, 6, 4, 2]
+    assert counts(pool, result.outsiders[OTHER_CLASSES]) == [0, 6, 4, 2]
 
 
 def test_parts_are_sorted_int64_and_disjoint(pool):
@@ -74,7 +75,7 @@ def test_caps_take_anomalies_evenly_and_as_far_as_they_last(pool):
     assert counts(pool, result.validation_normal) == [6, 0, 0, 0]
     assert counts(pool, result.validation_anomalous) == [0, 2, 2, 2]
     assert counts(pool, result.test_normal) == [8, 0, 0, 0]
-    assert counts(pool, result.outsiders["rest"]) == [0, 4, 3, 2]
+    assert counts(pool, result.outsiders[OTHER_CLASSES]) == [0, 4, 3, 2]
 
 
 def test_caps_take_normals_of_several_classes_in_proportion(toy):
@@ -217,7 +218,7 @@ def test_small_other_classes_do_not_stop_a_task(toy):
     pool = Pool([toy([20, 0, 2, 20], [4, 0, 1, 4], name="a")])
     result = split(one_class("a", 0), pool, SplitSizes(0.1), seed=0)
     assert counts(pool, result.validation_anomalous) == [0, 0, 0, 2]
-    assert counts(pool, result.outsiders["rest"]) == [0, 0, 1, 4]
+    assert counts(pool, result.outsiders[OTHER_CLASSES]) == [0, 0, 1, 4]
 
 
 def test_a_missing_outsider_is_named(pool):

@@ -443,7 +443,11 @@ def test_a_replica_that_lost_its_numbers_ends_alone(detector, shape, settings):
     config = small(detector, shape, **settings)
     images = pixels(shape)
     positions = np.arange(IMAGES)
-    parts = {"train": positions[:10], "test_normal": positions[10:15], "test/rest": positions[15:]}
+    parts = {
+        "train": positions[:10],
+        "test_normal": positions[10:15],
+        "test_anomalous": positions[15:],
+    }
     suite = Suite(images.numpy(), (Task("toy", "toy", 0, ()),), {"toy": parts}, {})
     replica_specs = [ReplicaSpec("toy", seed, suite.positions("toy", "train")) for seed in (0, 1)]
     replica_set = ReplicaSet(detector, config, scaled(images, config.scaling), replica_specs)

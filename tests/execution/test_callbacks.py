@@ -134,7 +134,7 @@ def test_a_metric_is_shown_under_its_part_and_a_class_under_its_title(tmp_path):
         "validation_normal": [3, 10],
         "validation_anomalous": [10, 30],
         "test_normal": [1, 70],
-        "test/rest": [2, 80],
+        "test_anomalous": [2, 80],
     }
     suite = with_titles(planted(parts, parts), "cat", "dog")
     trial = trial_of(study_of(Blinded, epochs=2, evaluations=2), suite)
@@ -150,7 +150,7 @@ def test_a_metric_is_shown_under_its_part_and_a_class_under_its_title(tmp_path):
     assert values(events, "objective")[-1][1] == pytest.approx(report.objective)
     shown = set(events.Tags()["tensors"])
     for title in ("toy/cat", "toy/dog"):
-        for group in ("normal", "anomalous (rest)"):
+        for group in ("normal", "anomalous (other classes)"):
             assert f"scores/{title}/{group}" in shown
 
 

@@ -193,7 +193,9 @@ def test_the_details_of_a_golden_study_are_read():
         assert rows.keys() == raw["histograms"].keys()
         for task, row in rows.items():
             assert (row["part"], row["edges"]) == ("", raw["histograms"][task]["edges"])
-            assert {"edges": row["edges"], **row["counts"]} == raw["histograms"][task]
+            outsiders = {name or "rest": n for name, n in row["counts"]["outsiders"].items()}
+            counts = {"normal": row["counts"]["normal"], **outsiders}
+            assert {"edges": row["edges"], **counts} == raw["histograms"][task]
 
 
 # ------------------------------------------------------------------- a record made by hand
@@ -454,13 +456,14 @@ def test_what_the_first_studies_did_not_describe_has_its_default():
 
 
 def test_a_histogram_names_its_task_part_and_counts():
-    edges, counts = [0.0, 1.0], {"normal": [3], "svhn": [2]}
+    edges, old = [0.0, 1.0], {"normal": [3], "svhn": [2]}
+    counts = {"normal": [3], "outsiders": {"svhn": [2]}}
     details = upgraded_details(
         {
             "curves": {"epoch": [1], "replicas": {"test_auroc/svhn": [[0.5]], "plateau": [[1.0]]}},
             "histograms": {
-                "cifar10-vs-svhn": {"edges": edges, **counts},
-                "cifar10-vs-svhn, rate": {"edges": edges, **counts},
+                "cifar10-vs-svhn": {"edges": edges, **old},
+                "cifar10-vs-svhn, rate": {"edges": edges, **old},
             },
             "histograms_of": "test",
         }

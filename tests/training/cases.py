@@ -11,6 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from tune_ad.data import Task
+from tune_ad.data.groups import Groups
 from tune_ad.detectors.base import (
     Buffers,
     Detector,
@@ -170,14 +171,14 @@ PARTS: Planted = {
     "validation_normal": [3, 10, 10, 20, 40],
     "validation_anomalous": [10, 30, 40, 50],
     "test_normal": [1, 2, 9, 70],
-    "test/rest": [2, 80, 81, 9, 9],
+    "test_anomalous": [2, 80, 81, 9, 9],
 }
 SECOND: Planted = {
     "train": [9, 10, 11],
     "validation_normal": [100, 90],
     "validation_anomalous": [80, 95, 110],
     "test_normal": [100, 101],
-    "test/rest": [99],
+    "test_anomalous": [99],
 }
 AGAINST: Planted = {
     "train": [5, 6],
@@ -192,7 +193,8 @@ AGAINST: Planted = {
 def planted(*tasks: Planted, stripes: bool = False) -> Suite:
     """A suite whose images have the given brightness (the largest pixel).
 
-    Its tasks are "toy/0", "toy/1" and so on, one for each mapping.
+    Its tasks are "toy/0", "toy/1" and so on, one for each mapping; "test_anomalous" are images of
+    other classes, "test/<name>" those of a set of outsiders.
     """
     values = [value for parts in tasks for part in parts.values() for value in part]
     images = np.zeros((len(values), *SHAPE), np.uint8)
@@ -205,7 +207,9 @@ def planted(*tasks: Planted, stripes: bool = False) -> Suite:
     for k, parts in enumerate(tasks):
         cuts = splits[f"toy/{k}"] = {}
         for name, part in parts.items():
-            cuts[name] = np.arange(start, start + len(part))
+            cuts["test/" if name == "test_anomalous" else name] = np.arange(
+                start, start + len(part)
+            )
             start += len(part)
     named = tuple(Task(name, "toy", k, ()) for k, name in enumerate(splits))
     return Suite(images, named, splits, {"toy": "planted"})
@@ -213,8 +217,8 @@ def planted(*tasks: Planted, stripes: bool = False) -> Suite:
 
 def with_nothing_anomalous(parts: Planted) -> Planted:
     """The normal parts of a suite, as those of a whole data set."""
-    normal = {name: values for name, values in parts.items() if not name.startswith("test/")}
-    return {**normal, "validation_anomalous": []}
+    kept = ("train", "validation_normal", "test_normal")
+    return {name: parts[name] for name in kept} | {"validation_anomalous": []}
 
 
 def replica_set_on(
@@ -298,4 +302,6 @@ def as_lists(value: Any) -> Any:
     """Nested mappings of arrays as mappings of lists."""
     if isinstance(value, Mapping):
         return {name: as_lists(item) for name, item in value.items()}
+    if isinstance(value, Groups):
+        return as_lists(vars(value))
     return value.tolist() if isinstance(value, np.ndarray) else value

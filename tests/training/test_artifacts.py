@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 from tests.training.cases import PARTS, SECOND, planted, replica_set_on
+from tune_ad.data.groups import Groups
 from tune_ad.detectors.autoencoders.ae import AE
 from tune_ad.training.artifacts import (
     HISTOGRAM_BINS,
@@ -21,48 +22,49 @@ from tune_ad.training.scoring import Scored
 @pytest.mark.parametrize(
     "scores",
     [
-        {"normal": np.linspace(0, 1, 77), "rest": np.linspace(0.5, 9, 13)},
-        {"normal": np.random.default_rng(0).lognormal(0, 4, 500), "rest": np.array([0.0])},
-        {"normal": np.full(6, 0.25), "rest": np.full(3, 0.25)},
-        {"normal": np.zeros(6), "rest": np.zeros(1)},
-        {"normal": np.full(5, 0.3), "rest": np.array([np.nextafter(0.3, 1)])},
-        {"normal": np.full(5, 5e-9), "rest": 5e-9 + 1e-24 * np.arange(9)},
-        {"normal": np.full(5, -1e5), "rest": -1e5 + 1e-11 * np.arange(50)},
-        {"normal": np.zeros(2), "rest": np.array([5e-324])},
-        {"normal": np.array([7.0])},
+        Groups(np.linspace(0, 1, 77), {"": np.linspace(0.5, 9, 13)}),
+        Groups(np.random.default_rng(0).lognormal(0, 4, 500), {"": np.array([0.0])}),
+        Groups(np.full(6, 0.25), {"": np.full(3, 0.25)}),
+        Groups(np.zeros(6), {"": np.zeros(1)}),
+        Groups(np.full(5, 0.3), {"": np.array([np.nextafter(0.3, 1)])}),
+        Groups(np.full(5, 5e-9), {"": 5e-9 + 1e-24 * np.arange(9)}),
+        Groups(np.full(5, -1e5), {"": -1e5 + 1e-11 * np.arange(50)}),
+        Groups(np.zeros(2), {"": np.array([5e-324])}),
+        Groups(np.array([7.0]), {}),
     ],
     ids=str,
 )
 def test_histogram_counts_add_up(scores):
     drawn = histogram(scores)
     assert set(drawn) == {"edges", "counts"}
-    assert set(drawn["counts"]) == set(scores)
+    counted = Groups(**drawn["counts"])
+    assert list(counted.outsiders) == list(scores.outsiders)
     edges = drawn["edges"]
     assert len(edges) == HISTOGRAM_BINS + 1
     assert edges == sorted(set(edges))
-    everything = np.concatenate(list(scores.values()))
+    everything = np.concatenate(scores.values())
     assert edges[0] <= everything.min() <= everything.max() <= edges[-1]
-    for group, counts in drawn["counts"].items():
+    for group, counts in zip(scores.values(), counted.values(), strict=True):
         assert len(counts) == HISTOGRAM_BINS
-        assert sum(counts) == len(scores[group])
+        assert sum(counts) == len(group)
         for k in (0, HISTOGRAM_BINS - 1):
             last = k == HISTOGRAM_BINS - 1
-            above = scores[group] >= edges[k]
-            below = scores[group] <= edges[k + 1] if last else scores[group] < edges[k + 1]
+            above = group >= edges[k]
+            below = group <= edges[k + 1] if last else group < edges[k + 1]
             assert counts[k] == (above & below).sum()
 
 
 def test_one_set_of_outsiders_has_the_histogram_of_its_task():
-    groups = {"normal": np.array([1.0, 2.0]), "b": np.array([3.0])}
+    groups = Groups(np.array([1.0, 2.0]), {"b": np.array([3.0])})
     about = {"task": "a-vs-b", "part": "rate", "outsider": ""}
     assert histograms(Scored("a-vs-b", "rate"), groups) == [{**about, **histogram(groups)}]
 
 
 def test_each_of_several_sets_of_outsiders_has_a_histogram_of_its_own():
     normal, near, far = np.array([1.0, 2.0]), np.array([3.0]), np.array([1e6])
-    rows = histograms(Scored("a"), {"normal": normal, "near": near, "far": far})
+    rows = histograms(Scored("a"), Groups(normal, {"near": near, "far": far}))
     assert rows == [
-        {"task": "a", "part": "", "outsider": name, **histogram({"normal": normal, name: scores})}
+        {"task": "a", "part": "", "outsider": name, **histogram(Groups(normal, {name: scores}))}
         for name, scores in (("near", near), ("far", far))
     ]
     assert rows[0]["edges"][-1] < rows[1]["edges"][-1], "common bins would show one of them alone"
@@ -70,7 +72,7 @@ def test_each_of_several_sets_of_outsiders_has_a_histogram_of_its_own():
 
 @pytest.mark.parametrize("count", [1, 499, 500, 501, 1500, 9999])
 def test_thinned_scores_are_few_and_evenly_taken(count):
-    kept = thinned_scores({"normal": np.arange(count)})["normal"]
+    kept = thinned_scores(Groups(np.arange(count), {})).normal
     assert len(kept) <= KEPT_SCORES
     assert len(kept) > min(count, KEPT_SCORES) / 2
     assert len(set(np.diff(kept))) <= 1

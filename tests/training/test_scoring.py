@@ -23,9 +23,10 @@ from tests.training.cases import (
     replica_set_on,
     with_nothing_anomalous,
 )
+from tune_ad.data.groups import Groups
 from tune_ad.detectors.autoencoders.ae import AE
 from tune_ad.detectors.deep_svdd import DeepSVDD
-from tune_ad.storage.metric import BITS_PER_DIM, Metric, ScoreVariant
+from tune_ad.storage.metric import BITS_PER_DIM, OTHER_CLASSES, Metric, ScoreVariant
 from tune_ad.training.metrics import auroc
 from tune_ad.training.scoring import (
     DRAWS,
@@ -65,7 +66,7 @@ def variants_of(scores):
 
 
 @pytest.mark.parametrize(
-    ("part", "anomalous"), [("validation", "validation_anomalous"), ("test", "test/rest")]
+    ("part", "anomalous"), [("validation", "validation_anomalous"), ("test", "test_anomalous")]
 )
 def test_a_part_gives_the_numbers_of_planted_scores(part, anomalous):
     suite = planted(PARTS, SECOND)
@@ -98,7 +99,8 @@ def test_a_part_gives_the_numbers_of_planted_scores(part, anomalous):
     assert variants_of(scores) == {}
     assert scores.faults == {}
     assert set(scores.kept) == {Scored("toy/0"), Scored("toy/1")}
-    normal, others = (scores.kept[Scored("toy/0")][group] for group in ("normal", "rest"))
+    kept = scores.kept[Scored("toy/0")]
+    normal, others = kept.normal, kept.outsiders[OTHER_CLASSES]
     np.testing.assert_allclose(normal, PARTS[f"{part}_normal"], rtol=1e-6)
     np.testing.assert_allclose(others, PARTS[anomalous], rtol=1e-6)
 
@@ -124,10 +126,9 @@ def test_score_variants_are_compared_only_when_asked():
 
 
 def test_the_value_of_a_variant_has_the_type_of_the_score_space():
-    groups = {
-        name: {"score": values, "sign=1": values, "sign=1.5": values}
-        for name, values in (("normal", torch.zeros(2)), ("rest", torch.ones(2)))
-    }
+    groups = Groups(torch.zeros(2), {OTHER_CLASSES: torch.ones(2)}).map(
+        lambda values: {"score": values, "sign=1": values, "sign=1.5": values}
+    )
     variants = variant_aurocs(groups, "test", variant_names({"sign": (1, 1.5)}))
     assert [(repr(variant.value), variant.parameter) for variant in variants] == [
         ("1", "sign"),
@@ -146,17 +147,39 @@ def test_each_set_of_outsiders_has_its_numbers():
             assert metrics[f"test_{metric}/{name}"][0] == pytest.approx(reference(judge, *sides))
     for metric in ("test_auroc", "test_ap"):
         assert metrics[metric] == metrics[f"{metric}/bright"], "the first set's"
-    assert set(scores.kept[Scored("toy/0")]) == {"normal", "bright", "dark"}
+    assert set(scores.kept[Scored("toy/0")].outsiders) == {"bright", "dark"}
     light = variants_of(scores)["light"]
     assert set(light) == {"test_auroc", "test_auroc/bright", "test_auroc/dark"}
     assert light["test_auroc"] == light["test_auroc/bright"]
 
 
-def test_an_outsider_is_a_field_of_its_metric():
-    groups = {
-        name: {"score": torch.tensor(scores).double()}
-        for name, scores in (("normal", [1, 2]), ("a/b", [3, 4]), ("auroc", [0, 1]))
+def test_a_set_of_outsiders_may_have_any_name():
+    sets = {"normal": [6, 200, 201], "rest": [0, 1, 9], "train": [7, 7], "auroc": [300 - 291]}
+    parts = {name: AGAINST[name] for name in ("train", "validation_normal", "test_normal")}
+    tested = {f"test/{name}": values for name, values in sets.items()}
+    suite = planted({**parts, "validation_anomalous": [], **tested})
+    scores = score_part(replica_set_on(suite), suite, "test", every_variant=True)
+    aurocs = {
+        metric.outsider: value for metric, value in scores.metrics[0].items() if metric.is_auroc
     }
+    expected = {
+        name: reference(roc_auc_score, parts["test_normal"], values)
+        for name, values in sets.items()
+    }
+    assert aurocs == pytest.approx({**expected, OTHER_CLASSES: expected["normal"]})
+    assert 0 < min(expected.values()) < max(expected.values()) < 1, "all of them differ from luck"
+    variant = scores.variants[0][ScoreVariant("", "light")]
+    assert {metric.outsider: value for metric, value in variant.items()} == aurocs
+    assert scores.normals[0]["score"].tolist() == pytest.approx(parts["test_normal"])
+    kept = scores.kept[Scored("toy/0")]
+    np.testing.assert_allclose(kept.normal, parts["test_normal"])
+    np.testing.assert_allclose(kept.outsiders["normal"], sets["normal"])
+
+
+def test_an_outsider_is_a_field_of_its_metric():
+    groups = Groups([1, 2], {"a/b": [3, 4], "auroc": [0, 1]}).map(
+        lambda scores: {"score": torch.tensor(scores).double()}
+    )
     numbers = replica_metrics(groups, "test")
     aurocs = {metric: value for metric, value in numbers.items() if metric.is_auroc}
     assert aurocs == {
@@ -168,17 +191,14 @@ def test_an_outsider_is_a_field_of_its_metric():
 
 def test_the_groups_of_a_part_are_named_by_their_outsiders():
     suite = planted(PARTS, AGAINST)
-    assert score_groups(suite, "toy/0", "validation") == {
-        "normal": "validation_normal",
-        "rest": "validation_anomalous",
-    }
-    assert score_groups(suite, "toy/0", "test") == {"normal": "test_normal", "rest": "test/rest"}
-    assert score_groups(suite, "toy/1", "validation") == {"normal": "validation_normal"}
-    assert score_groups(suite, "toy/1", "test") == {
-        "normal": "test_normal",
-        "bright": "test/bright",
-        "dark": "test/dark",
-    }
+    assert score_groups(suite, "toy/0", "validation") == Groups(
+        "validation_normal", {OTHER_CLASSES: "validation_anomalous"}
+    )
+    assert score_groups(suite, "toy/0", "test") == Groups("test_normal", {OTHER_CLASSES: "test/"})
+    assert score_groups(suite, "toy/1", "validation") == Groups("validation_normal", {})
+    assert score_groups(suite, "toy/1", "test") == Groups(
+        "test_normal", {"bright": "test/bright", "dark": "test/dark"}
+    )
 
 
 def test_without_held_out_anomalies_normals_are_still_scored():
@@ -278,7 +298,7 @@ def test_scores_kept_are_those_of_a_tasks_first_replica_with_finite_scores(monke
     blind(monkeypatch, 0, "toy/0", 0, "score")
     scores = score_part(replica_set_on(suite, Blinded, seeds=(0, 1)), suite, "test")
     expected = np.array(PARTS["test_normal"]) / 255
-    np.testing.assert_allclose(scores.kept[Scored("toy/0")]["normal"], expected, rtol=1e-6)
+    np.testing.assert_allclose(scores.kept[Scored("toy/0")].normal, expected, rtol=1e-6)
 
 
 def test_scores_kept_are_those_of_the_first_seed():
@@ -287,7 +307,7 @@ def test_scores_kept_are_those_of_the_first_seed():
     scores = score_part(replica_set, suite, "test")
     for k, task in enumerate(("toy/0", "toy/1")):
         normal = suite.positions(task, "test_normal")
-        kept = scores.kept[Scored(task)]["normal"]
+        kept = scores.kept[Scored(task)].normal
         assert np.array_equal(kept, replica_set.score(k, normal)["score"].numpy())
         assert not np.array_equal(kept, replica_set.score(2 + k, normal)["score"].numpy())
 
@@ -317,7 +337,7 @@ def test_without_anomalies_there_are_scores_and_no_auroc(part):
         f"{part}_{name}": [pytest.approx(value)] * 2 for name, value in expected.items()
     }
     assert {name: metrics for name, metrics in variants_of(scores).items() if metrics} == {}
-    assert set(scores.kept[Scored("toy/0")]) == {"normal"}
+    assert scores.kept[Scored("toy/0")].outsiders == {}
     assert scores.faults == {}
 
 

@@ -341,7 +341,7 @@ def test_each_rule_sees_its_own_numbers():
     sides = (PARTS["validation_normal"], PARTS["validation_anomalous"])
     assert seen["validation"] == pytest.approx(reference(roc_auc_score, *sides))
     assert seen["normal_only"] is None, "a detector that is not trained has no loss"
-    expected = reference(roc_auc_score, PARTS["test_normal"], PARTS["test/rest"])
+    expected = reference(roc_auc_score, PARTS["test_normal"], PARTS["test_anomalous"])
     assert seen["oracle"] == pytest.approx(expected)
     assert 0 <= (seen["random"] or 0) < 1
     assert seen["random"] not in (None, seen["validation"], seen["oracle"])

@@ -20,8 +20,10 @@ def check_sets(name: str, outsiders: Sequence[str], root: str | None) -> None:
         root: the data root, as in `tune_ad.data.data_root`.
 
     Raises:
-        UserError: a name is unknown, the root is wrong, or a file has another layout.
+        UserError: a name is unknown, the root is wrong, a file breaks the layout, or one has the
+            name of a control.
     """
+    _refuse_shadowed((name, *outsiders), root)
     for data_set_name in (name, *_data_sets(outsiders)):
         check(data_set_name, root)
 
@@ -39,8 +41,10 @@ def load_sets(
         say: a function that prints a line for the user.
 
     Raises:
-        UserError: if a data set cannot be loaded, or they have different numbers of channels.
+        UserError: if a data set cannot be loaded, they have different numbers of channels, or a
+            file has the name of a control.
     """
+    _refuse_shadowed((name, *outsiders), root)
     names = (name, *_data_sets(outsiders))
     for data_set_name in names:
         if not locate(data_set_name, root):
@@ -48,6 +52,17 @@ def load_sets(
             say(f"The data set {missing} is not in {data_root(root)} yet: fetching it.")
     image_sets = [load(data_set_name, root) for data_set_name in names]
     return side_by_side(image_sets, outsiders) if outsiders else tuple(image_sets)
+
+
+def _refuse_shadowed(names: Sequence[str], root: str | None) -> None:
+    """Refuse a user's own file with the name of a control, which would be taken for it."""
+    for name in names:
+        path = data_root(root) / f"{name}.npz"
+        if name in controls.CONTROLS and path.is_file():
+            raise UserError(
+                f"{path} has the name of the built-in control {name!r}, whose images are "
+                "generated; rename the file"
+            )
 
 
 def _data_sets(outsiders: Sequence[str]) -> list[str]:

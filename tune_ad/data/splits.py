@@ -10,9 +10,10 @@ import torch
 from torch import Tensor
 
 from tune_ad.data.pool import Pool
-from tune_ad.data.tasks import REST, Task
+from tune_ad.data.tasks import Task
 from tune_ad.errors import UserError
 from tune_ad.randomness import numpy_stream
+from tune_ad.storage.metric import OTHER_CLASSES
 
 Indices = npt.NDArray[Any]
 """Indices of images in a pool, int64, shape (n,)."""
@@ -56,12 +57,12 @@ class Split:
 
     Attributes:
         train: images to train on, all normal.
-        validation_normal: held-out training images of the normal class or classes.
-        validation_anomalous: held-out training images of the other classes; empty if the task's
-            outsider sets are other data sets, which selection must never use.
-        test_normal: test images of the normal class or classes.
-        outsiders: test images of each outsider set, by its name; "rest" for the other classes;
-            empty if the whole data set is normal, so that no image is anomalous.
+        validation_normal: held-out training files of the normal class or classes.
+        validation_anomalous: held-out training files of the other classes; empty if the task's
+            outsiders are other data sets, which selection must never see.
+        test_normal: test files of the normal class or classes.
+        outsiders: test files of each set of outsiders, by name; `OTHER_CLASSES` for the other
+            classes; empty if the whole data set is normal, so that no image is anomalous.
     """
 
     train: Tensor
@@ -97,7 +98,7 @@ def split(task: Task, pool: Pool, sizes: SplitSizes, seed: int) -> Split:
     for label in normal:
         _refuse_small(task, pool, label, (len(held_out[label]), len(trainable[label])), sizes)
     test = _shuffled(pool, task.source, seed)
-    rest = {} if task.normal_class is None else {REST: _of_classes(test, anomalous)}
+    rest = {} if task.normal_class is None else {OTHER_CLASSES: _of_classes(test, anomalous)}
     outsiders = {name: _shuffled(pool, name, seed) for name in task.outsiders} or rest
     parts = Split(
         train=_proportional(_of_classes(trainable, normal), sizes.train_images),
@@ -221,7 +222,7 @@ def _refuse_one_kind(task: Task, parts: Split, is_validated: bool) -> None:
     missing = [] if len(parts.test_normal) else ["no normal image"]
     for name, indices in parts.outsiders.items():
         if not len(indices):
-            missing.append(f"no image of {'the other classes' if name == REST else name}")
+            missing.append(f"no image of {name or 'the other classes'}")
     if missing:
         raise UserError(
             f"task {task.name}: the test set has {' and '.join(missing)}, so AUROC cannot be "

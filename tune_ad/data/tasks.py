@@ -10,9 +10,6 @@ from typing import Protocol
 from tune_ad.data.discovery import available, canonical_name
 from tune_ad.errors import UserError
 
-REST = "rest"
-"""The name of the outsider set of a one-class task: the other classes of the same data set."""
-
 
 class NamedClasses(Protocol):
     """Anything with a name and class names: a `DataSet` or an `ImageSet`."""

@@ -13,11 +13,11 @@ from tune_ad.data import Task
 from tune_ad.search.study import Study
 from tune_ad.storage.folder import StudyFolder
 from tune_ad.storage.jsonl import JsonLines, to_text, write_atomically
-from tune_ad.storage.metric import Metric
+from tune_ad.storage.metric import Metric, outsider_title
 from tune_ad.storage.records import TrialRecord, TrialSpec, Warned
 from tune_ad.tensorboard import TrialBoard, Values, domains_of, merge_domains, write_study
 from tune_ad.training.report import Progress, Report
-from tune_ad.training.scoring import NORMAL, Scored
+from tune_ad.training.scoring import Scored
 
 LOGGED = 30  # seconds between two states of the progress line in a file
 
@@ -201,9 +201,10 @@ class TensorBoardCallback(Callback):
         """Histograms of scores, and pictures."""
         step = report.epoch
         for scored, groups in report.scores.items():
-            for name, scores in groups.items():
-                kind = NORMAL if name == NORMAL else f"anomalous ({name})"
-                board.histogram(f"scores/{self._title(scored)}/{kind}", scores, step)
+            tag = f"scores/{self._title(scored)}"
+            board.histogram(f"{tag}/normal", groups.normal, step)
+            for name, scores in groups.outsiders.items():
+                board.histogram(f"{tag}/anomalous ({outsider_title(name)})", scores, step)
         for task, images in report.pictures.items():
             rows = [_without_grey_axis(row) for row in images.values()]
             if rows:

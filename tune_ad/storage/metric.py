@@ -16,7 +16,9 @@ LOSS, LIKELIHOOD, DISTORTION = "loss", "likelihood", "distortion"
 A detector describes what each measures (`Detector.scales`), and a record stores that text.
 """
 BITS_PER_DIM = "bits_per_dim"
-"""The unit bits per dimension (per channel of a pixel); other units follow from the term."""
+"""The unit of a likelihood in bits per channel of a pixel; other units are the term's own."""
+OTHER_CLASSES = ""
+"""The name of the outsiders that are the other classes of the data set of the normal images."""
 PARTS = ("train", "validation", "test", "oracle", "overall", "early_stopping")
 """The parts shared by all detectors; any other part is a diagnostic of the detector."""
 
@@ -25,14 +27,14 @@ class Metric(NamedTuple):
     """The name of a number of a replica.
 
     Attributes:
-        part: the images or the kind of number: "train", "validation" or "test" images; "oracle"
-            for test images after each evaluation interval; "overall" for the mean over all
-            training steps; "early_stopping"; or the name of a diagnostic, such as "gap".
-        term: the quantity, such as "auroc", "loss" or "rate".
-        outsider: name of the outsider set of an AUROC or average precision; empty if the other
-            classes of the data set are anomalous. With several outsider sets, the metric with an
-            empty name is that of the first.
-        unit: `BITS_PER_DIM`, or empty for the unit of the term: AUROCs and shares lie in [0, 1],
+        part: of what: "train", "validation" or "test" images; "oracle" for test images after each
+            interval; "overall" for the mean over all training steps; "early_stopping"; or the
+            name of a diagnostic of the detector, such as "gap".
+        term: what was measured, such as "auroc", "loss" or "rate".
+        outsider: name of the set of outsiders against which an AUROC or average precision is;
+            `OTHER_CLASSES`, which is empty, for the other classes of the data set. Where they are
+            other data sets, the metric without a name is that of the first.
+        unit: `BITS_PER_DIM`, or empty for the term's own: AUROC and shares lie in [0, 1],
             likelihoods and rates are in nats per image.
         stage: the training stage, for terms of a stage before the last; otherwise empty.
         phase: the phase of the stage, if it has several; otherwise empty.
@@ -71,6 +73,15 @@ class Metric(NamedTuple):
     def is_test_auroc(self) -> bool:
         """Whether it is the test AUROC of the last stage, against any outsider set."""
         return self == TEST_AUROC._replace(outsider=self.outsider)
+
+
+def outsider_title(name: str) -> str:
+    """What a reader is shown for a set of outsiders.
+
+    >>> outsider_title("svhn"), outsider_title(OTHER_CLASSES)
+    ('svhn', 'other classes')
+    """
+    return name or "other classes"
 
 
 TEST_AUROC = Metric("test", "auroc")

@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from tune_ad.storage.metric import BITS_PER_DIM, Metric, ScoreVariant
+from tune_ad.storage.metric import BITS_PER_DIM, OTHER_CLASSES, Metric, ScoreVariant
 from tune_ad.storage.plan_traits import PlanTraits
 
 STAGES = ("pretraining", "warm start", "train")  # before the last; other names are phases
@@ -189,7 +189,20 @@ def upgraded_details(details: Mapping[str, Any]) -> Row:
 
 
 def _histogram(title: str, counts: Mapping[str, Any]) -> Row:
-    """A histogram of schema 1; its title is "<task>", or "<task>, <part>" for a part."""
+    """Histograms were named "<task>", or "<task>, <part>" for a part of the score.
+
+    The other classes of a data set were called "rest".
+    """
     task, _, part = title.partition(", ")
-    sides = {name: values for name, values in counts.items() if name != "edges"}
-    return {"task": task, "part": part, "outsider": "", "edges": counts["edges"], "counts": sides}
+    outsiders = {
+        OTHER_CLASSES if name == "rest" else name: values
+        for name, values in counts.items()
+        if name not in ("edges", "normal")
+    }
+    return {
+        "task": task,
+        "part": part,
+        "outsider": "",
+        "edges": counts["edges"],
+        "counts": {"normal": counts["normal"], "outsiders": outsiders},
+    }

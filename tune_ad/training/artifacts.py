@@ -1,44 +1,48 @@
 """What is kept to be looked at: histograms of scores, thinned scores, watched terms, pictures."""
 
 from collections.abc import Mapping, Sequence
+from dataclasses import asdict
 from typing import Any
 
 import numpy as np
 from torch import Tensor
 
+from tune_ad.data.groups import Groups
 from tune_ad.training.replica_set import ReplicaSet
-from tune_ad.training.scoring import NORMAL, Scored
+from tune_ad.training.scoring import Scored
 from tune_ad.training.suite import Suite
 
 HISTOGRAM_BINS = 40
 KEPT_SCORES = 500
 KEPT_STEPS = 2_000
 
-Groups = Mapping[str, np.ndarray]
-"""Scores of "normal" images and of each set of outsiders, each of shape (n,)."""
 WatchedTerms = Mapping[str, Sequence[tuple[int, float]]]
 """What a replica tells at every step, by term: numbers of steps from 1 on, and batch means."""
 Steps = dict[str, list[Any]]
 """A term at every step: "step" counts from 1; its "mean" and "least" over replicas."""
 
 
-def histogram(scores: Groups) -> dict[str, Any]:
+def histogram(scores: Groups[np.ndarray]) -> dict[str, Any]:
     """Edges of common bins between the smallest and the largest score, and counts of each group.
 
+    Args:
+        scores: each of shape (n,).
+
     Returns:
-        "edges", shape (bins + 1,), and "counts" by name of the group, shape (bins,).
+        "edges", shape (bins + 1,), and "counts" of "normal" images and, by name, of each of the
+        "outsiders", each of shape (bins,).
     """
-    everything = np.concatenate(list(scores.values()))
+    everything = np.concatenate(scores.values())
     low, high = everything.min(), everything.max()
     # A nearly collapsed detector has scores too close for bins between the extremes.
     least = HISTOGRAM_BINS * np.spacing(np.abs(everything).max())
     pad = least if low < high < low + least else 0.0
     edges = np.histogram_bin_edges(everything, HISTOGRAM_BINS, (low - pad, high + pad))
-    counts = {name: np.histogram(s, edges)[0].tolist() for name, s in scores.items()}
-    return {"edges": edges.tolist(), "counts": counts}
+    counts = scores.map(lambda values: np.histogram(values, edges)[0].tolist())
+    return {"edges": edges.tolist(), "counts": asdict(counts)}
 
 
-def histograms(scored: Scored, scores: Groups) -> list[dict[str, Any]]:
+def histograms(scored: Scored, scores: Groups[np.ndarray]) -> list[dict[str, Any]]:
     """The histograms of a task: one for each set of outsiders where there are several.
 
     Sets lie so far apart that common bins would show one of them alone.
@@ -51,10 +55,9 @@ def histograms(scored: Scored, scores: Groups) -> list[dict[str, Any]]:
         each with "task", "part", "outsider" (empty where one histogram holds all), "edges" and
         "counts".
     """
-    outsiders = [name for name in scores if name != NORMAL]
-    if len(outsiders) < 2:
+    if len(scores.outsiders) < 2:
         return [{**scored._asdict(), "outsider": "", **histogram(scores)}]
-    pairs = {name: {NORMAL: scores[NORMAL], name: scores[name]} for name in outsiders}
+    pairs = {name: Groups(scores.normal, {name: s}) for name, s in scores.outsiders.items()}
     return [
         {**scored._asdict(), "outsider": name, **histogram(pair)} for name, pair in pairs.items()
     ]
@@ -87,9 +90,9 @@ def over_replicas(watched: Sequence[WatchedTerms]) -> dict[str, Steps]:
     }
 
 
-def thinned_scores(scores: Groups) -> dict[str, np.ndarray]:
+def thinned_scores(scores: Groups[np.ndarray]) -> Groups[np.ndarray]:
     """At most `KEPT_SCORES` scores of each group, evenly taken."""
-    return {name: s[:: -(-len(s) // KEPT_SCORES)] for name, s in scores.items()}
+    return scores.map(lambda values: values[:: -(-len(values) // KEPT_SCORES)])
 
 
 def thinned_steps(steps: Mapping[str, Steps]) -> dict[str, Steps]:

@@ -5,6 +5,7 @@ from typing import Any
 
 import numpy as np
 
+from tune_ad.data.groups import Groups
 from tune_ad.storage.metric import Metric, Values
 from tune_ad.storage.records import TrialRecord
 from tune_ad.training.artifacts import Steps
@@ -34,7 +35,7 @@ class Report:
         learning_rate: of the last epoch.
         metrics: one number per replica.
         scores: of held-out images of the first seed, by task and part of the score: those of
-            "normal" images and of each set of outsiders.
+            normal images and of each set of outsiders.
         steps: of the interval: what the detector tells at every step.
         pictures: by task, what the detector makes of held-out normals; at the end only.
         done: whether the trial is over.
@@ -47,7 +48,7 @@ class Report:
     objective: float | None
     learning_rate: float
     metrics: dict[Metric, Values]
-    scores: dict[Scored, dict[str, np.ndarray]]
+    scores: dict[Scored, Groups[np.ndarray]]
     steps: dict[str, Steps]
     pictures: dict[str, dict[str, np.ndarray]]
     done: bool

@@ -17,7 +17,7 @@ The last four leave controls out: there are only 256 constant grey images.
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from functools import lru_cache
+from functools import lru_cache, partial
 from types import MappingProxyType
 from typing import NamedTuple
 
@@ -26,10 +26,11 @@ import torch
 from torch import Tensor
 
 from tune_ad.data.controls import CONTROLS
+from tune_ad.data.groups import Groups
 from tune_ad.detectors.base import Numbers, ScoreSpace, Terms, variant_name
 from tune_ad.errors import DegenerateInputError
 from tune_ad.randomness import numpy_stream
-from tune_ad.storage.metric import BITS_PER_DIM, Metric, ScoreVariant, Values
+from tune_ad.storage.metric import BITS_PER_DIM, OTHER_CLASSES, Metric, ScoreVariant, Values
 from tune_ad.training.metrics import (
     auroc,
     average_precision,
@@ -43,12 +44,8 @@ from tune_ad.training.suite import Suite
 
 LABELLED = (1, 2, 5, 10, 50)  # anomalies by which a selection may be made
 DRAWS = 20
-NORMAL, REST = "normal", "rest"
 SCORE = "score"
 NO_VARIANTS: Mapping[str, ScoreVariant] = MappingProxyType({})
-
-Groups = Mapping[str, Terms]
-"""Scores and their parts by group of images: "normal", and each set of outsiders by its name."""
 
 
 class Scored(NamedTuple):
@@ -78,7 +75,7 @@ class PartScores:
 
     metrics: list[Numbers]
     variants: list[dict[ScoreVariant, Numbers]]
-    kept: dict[Scored, dict[str, np.ndarray]] = field(default_factory=dict)
+    kept: dict[Scored, Groups[np.ndarray]] = field(default_factory=dict)
     normals: dict[int, Terms] = field(default_factory=dict)
     placements: dict[int, np.ndarray] = field(default_factory=dict)
     faults: dict[int, str] = field(default_factory=dict)
@@ -150,25 +147,25 @@ def _score_replica(  # noqa: PLR0913 - the arguments of `score_part` for one rep
         DegenerateInputError: if a score or a loss is not finite.
     """
     replica = replica_set.replicas[k]
-    groups = {
-        name: replica_set.score(k, suite.positions(replica.spec.task, positions), every_variant)
-        for name, positions in score_groups(suite, replica.spec.task, part).items()
-    }
+    task = replica.spec.task
+    groups = score_groups(suite, task, part).map(
+        lambda name: replica_set.score(k, suite.positions(task, name), every_variant)
+    )
     names = variant_names(replica.score_space)
     numbers = replica_metrics(groups, part, names)
     if part == "validation":
-        losses = replica_set.losses(k, suite.positions(replica.spec.task, "validation_normal"))
+        losses = replica_set.losses(k, suite.positions(task, "validation_normal"))
         if losses is not None:
             numbers[Metric(part, "loss")] = finite_mean(losses)
     variants = variant_aurocs(groups, part, names) if every_variant else {}
-    _keep(scores, replica.spec.task, groups, replica.module.shown)
-    scores.metrics[k], scores.variants[k], scores.normals[k] = numbers, variants, groups[NORMAL]
-    if REST in groups:
-        placed = placements(groups[NORMAL][SCORE], groups[REST][SCORE])
+    _keep(scores, task, groups, replica.module.shown)
+    scores.metrics[k], scores.variants[k], scores.normals[k] = numbers, variants, groups.normal
+    if anomalous := groups.outsiders.get(OTHER_CLASSES):
+        placed = placements(groups.normal[SCORE], anomalous[SCORE])
         scores.placements[k] = placed.cpu().numpy()
 
 
-def _keep(scores: PartScores, task: str, groups: Groups, shown: Sequence[str]) -> None:
+def _keep(scores: PartScores, task: str, groups: Groups[Terms], shown: Sequence[str]) -> None:
     """Keep the scores of a task's first replica, and the parts of them that are shown.
 
     Raises:
@@ -176,24 +173,30 @@ def _keep(scores: PartScores, task: str, groups: Groups, shown: Sequence[str]) -
     """
     parts = (SCORE, *shown)
     for part in parts:
-        for name, terms in groups.items():
-            require_finite(name, terms[part])
+        require_finite("normal", groups.normal[part])
+        for name, terms in groups.outsiders.items():
+            require_finite(name or "anomalous", terms[part])
     for part in parts:
         scored = Scored(task, "" if part == SCORE else part)
         if scored not in scores.kept:
-            scores.kept[scored] = {n: terms[part].cpu().numpy() for n, terms in groups.items()}
+            scores.kept[scored] = groups.map(partial(_as_array, part))
 
 
-def score_groups(suite: Suite, task: str, part: str) -> dict[str, str]:
+def _as_array(name: str, terms: Terms) -> np.ndarray:
+    array: np.ndarray = terms[name].cpu().numpy()
+    return array
+
+
+def score_groups(suite: Suite, task: str, part: str) -> Groups[str]:
     """The names of the suite's parts that hold the normals and each set of outsiders.
 
     Where the outsiders are other data sets, selection has no anomaly to look at.
     """
     if part == "validation":
-        rest = {REST: "validation_anomalous"}
         known = len(suite.positions(task, "validation_anomalous"))
-        return {NORMAL: "validation_normal"} | (rest if known else {})
-    return {NORMAL: "test_normal"} | {name: f"test/{name}" for name in suite.outsiders(task)}
+        anomalous = {OTHER_CLASSES: "validation_anomalous"} if known else {}
+        return Groups("validation_normal", anomalous)
+    return Groups("test_normal", {name: f"test/{name}" for name in suite.outsiders(task)})
 
 
 def variant_names(score_space: ScoreSpace) -> dict[str, ScoreVariant]:
@@ -206,7 +209,7 @@ def variant_names(score_space: ScoreSpace) -> dict[str, ScoreVariant]:
 
 
 def replica_metrics(
-    groups: Groups, part: str, names: Mapping[str, ScoreVariant] = NO_VARIANTS
+    groups: Groups[Terms], part: str, names: Mapping[str, ScoreVariant] = NO_VARIANTS
 ) -> Numbers:
     """The metrics of one replica.
 
@@ -219,20 +222,18 @@ def replica_metrics(
         DegenerateInputError: if a score is not finite or a group is empty.
     """
     numbers: Numbers = {}
-    normal = groups[NORMAL]
-    require_finite(NORMAL, normal[SCORE])
-    for name, terms in groups.items():
-        if name != NORMAL:
-            outsider = outsider_name(name)
-            pair = normal[SCORE], terms[SCORE]
-            numbers[Metric(part, "auroc", outsider)] = auroc(*pair)
-            numbers[Metric(part, "ap", outsider)] = average_precision(*pair)
+    normal = groups.normal
+    require_finite("normal", normal[SCORE])
+    for name, terms in groups.outsiders.items():
+        pair = normal[SCORE], terms[SCORE]
+        numbers[Metric(part, "auroc", name)] = auroc(*pair)
+        numbers[Metric(part, "ap", name)] = average_precision(*pair)
     numbers |= of_first_set(numbers, groups)
     for term, values in normal.items():
         if term not in names:
             numbers[Metric(part, term)] = float(values.mean())
-    images = [terms[SCORE] for name, terms in groups.items() if name not in CONTROLS]
-    apart = ties(torch.cat(images))
+    outsiders = [terms for name, terms in groups.outsiders.items() if name not in CONTROLS]
+    apart = ties(torch.cat([terms[SCORE] for terms in (normal, *outsiders)]))
     numbers[Metric(part, "distinct")] = float(apart.distinct)
     numbers[Metric(part, "tied")] = apart.share
     numbers[Metric(part, "relative_range")] = apart.relative_range
@@ -293,7 +294,7 @@ def finite_mean(losses: Tensor) -> float:
 
 
 def variant_aurocs(
-    groups: Groups, part: str, names: Mapping[str, ScoreVariant]
+    groups: Groups[Terms], part: str, names: Mapping[str, ScoreVariant]
 ) -> dict[ScoreVariant, Numbers]:
     """The AUROCs of one replica by each part of the score and each value of the score space.
 
@@ -306,29 +307,28 @@ def variant_aurocs(
         DegenerateInputError: if a score is not finite or a group is empty.
     """
     variants: dict[ScoreVariant, Numbers] = {}
-    for name, values in groups[NORMAL].items():
+    for name, values in groups.normal.items():
         if name != SCORE:
             aurocs = {
-                Metric(part, "auroc", outsider_name(group)): auroc(values, terms[name])
-                for group, terms in groups.items()
-                if group != NORMAL
+                Metric(part, "auroc", outsider): auroc(values, terms[name])
+                for outsider, terms in groups.outsiders.items()
             }
             variant = names.get(name, ScoreVariant.of_part(name))
             variants[variant] = aurocs | of_first_set(aurocs, groups)
     return variants
 
 
-def of_first_set(numbers: Numbers, groups: Groups) -> Numbers:
+def of_first_set(numbers: Numbers, groups: Groups[Terms]) -> Numbers:
     """The metrics of the first set of outsiders, without its name.
 
     Nothing where that is theirs already, or nothing is anomalous. So what a search is about has
     one name, whichever the outsiders.
     """
-    first = next((name for name in groups if name != NORMAL), REST)
-    if first == REST:
+    first = next(iter(groups.outsiders), OTHER_CLASSES)
+    if first == OTHER_CLASSES:
         return {}
     return {
-        metric._replace(outsider=""): value
+        metric._replace(outsider=OTHER_CLASSES): value
         for metric, value in numbers.items()
         if metric.outsider == first
     }
@@ -353,8 +353,3 @@ def with_bits(
         if metric.term in nats
     }
     return {**metrics, **converted}
-
-
-def outsider_name(group: str) -> str:
-    """The outsider of a metric: the name of the set; none for the other classes of a data set."""
-    return "" if group == REST else group

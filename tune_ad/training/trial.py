@@ -10,9 +10,11 @@ from dataclasses import asdict
 from functools import cached_property
 from typing import Any
 
+import numpy as np
 import torch
 
 from tune_ad.data import scaled
+from tune_ad.data.groups import Groups
 from tune_ad.detectors.base import Numbers, skeleton
 from tune_ad.detectors.nets import ImageShape
 from tune_ad.detectors.operations import forward_operations
@@ -31,7 +33,7 @@ from tune_ad.training.history import History
 from tune_ad.training.replica import ReplicaSpec
 from tune_ad.training.replica_set import ReplicaSet
 from tune_ad.training.report import Progress, Report
-from tune_ad.training.scoring import PartScores, by_metric, by_variant
+from tune_ad.training.scoring import PartScores, Scored, by_metric, by_variant
 from tune_ad.training.suite import Suite
 from tune_ad.training.trial_scores import TrialScores
 
@@ -263,14 +265,15 @@ class Trial:
         self.history = History.from_state(state["history"])
 
 
-def _most_telling(validation: PartScores, test: PartScores) -> dict[Any, dict[str, Any]]:
+def _most_telling(validation: PartScores, test: PartScores) -> dict[Scored, Groups[np.ndarray]]:
     """Of held-out and test scores those of more groups of images, held-out ones if as many.
 
     Where the outsiders are other data sets, held-out scores are of normals alone.
     """
     kept = dict(validation.kept)
     for scored, groups in test.kept.items():
-        if len(groups) > len(kept.get(scored, {})):
+        held_out = kept.get(scored)
+        if held_out is None or len(groups.outsiders) > len(held_out.outsiders):
             kept[scored] = groups
     return kept
 

@@ -29,7 +29,7 @@ def _block(result: ResultHistograms) -> Block:
         text = f"No histogram of the scores of {result.label}: {result.missing}."
         return Text(text, "warning")
     images = "; ".join(
-        f"{panel.task}: {', '.join(f'{n:,} {group}' for group, n in panel.counts.items())}"
+        f"{panel.task}: {', '.join(f'{group} {n:,}' for group, n in panel.counts.items())}"
         for panel in result.histograms[:MOST_PANELS]
     )
     more = len(result.histograms) - MOST_PANELS

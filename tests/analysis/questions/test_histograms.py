@@ -14,7 +14,7 @@ from tune_ad.storage.metric import TEST_AUROC, VALIDATION_AUROC
 from tune_ad.storage.records import SCHEMA, ReplicaRecord, TrialRecord
 from tune_ad.storage.schema1 import upgraded_study
 
-COUNTS = {"rest": [0, 2], "normal": [3, 1]}
+COUNTS = {"outsiders": {"": [0, 2]}, "normal": [3, 1]}
 STORED = {"edges": [0.0, 1.0, 3.0], "counts": COUNTS}
 
 
@@ -56,15 +56,17 @@ def write(path, tasks=1):
 
 def test_each_side_has_area_one_and_normals_come_first():
     drawn = histogram("mnist/2", STORED)
-    assert list(drawn.densities) == ["normal", "rest"]
-    assert drawn.counts == {"rest": 2, "normal": 4}
-    assert drawn.densities["normal"].tolist() == [0.75, 0.125]
+    assert list(drawn.densities) == ["normal images", "other classes"]
+    assert drawn.counts == {"other classes": 2, "normal images": 4}
+    assert drawn.densities["normal images"].tolist() == [0.75, 0.125]
     for density in drawn.densities.values():
         assert float(density @ np.diff(drawn.edges)) == pytest.approx(1)
 
 
 def test_a_side_without_images_is_not_drawn():
-    drawn = histogram("mnist/2", STORED | {"counts": COUNTS | {"svhn": [0, 0]}})
+    counts = {"normal": [3, 1], "outsiders": {"mnist": [0, 2], "svhn": [0, 0]}}
+    drawn = histogram("mnist/2", STORED | {"counts": counts})
+    assert "mnist" in drawn.densities
     assert "svhn" not in drawn.densities
     assert drawn.counts["svhn"] == 0
 
@@ -116,9 +118,9 @@ def test_the_legend_names_the_sides_of_every_panel():
     panels = [
         histogram(
             f"a-vs-{name}",
-            {"edges": [0.0, 1.0, 2.0], "counts": {"normal": [3, 1], name: [0, 2]}},
+            {"edges": [0.0, 1.0, 2.0], "counts": {"normal": [3, 1], "outsiders": {name: [0, 2]}}},
         )
-        for name in ("b", "c")
+        for name in ("b", "normal")
     ]
     (legend,) = [box for axes in draw_histograms(panels).axes if (box := axes.get_legend())]
-    assert [text.get_text() for text in legend.get_texts()] == ["normal", "b", "c"]
+    assert [text.get_text() for text in legend.get_texts()] == ["normal images", "b", "normal"]

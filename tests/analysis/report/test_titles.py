@@ -15,7 +15,7 @@ from tune_ad.storage.metric import TEST_AUROC, ScoreVariant
 from tune_ad.storage.records import SCHEMA
 
 TITLES = ("airplane", "automobile")
-HISTOGRAM = {"edges": [0.0, 1.0, 2.0], "counts": {"normal": [3, 1], "rest": [1, 3]}}
+HISTOGRAM = {"edges": [0.0, 1.0, 2.0], "counts": {"normal": [3, 1], "outsiders": {"": [1, 3]}}}
 
 
 def titled(planted, titles=TITLES):
@@ -63,7 +63,7 @@ def test_tables_and_their_files_have_titles(planted):
 
 def test_figures_and_their_captions_have_titles(planted):
     (figure,) = histograms.section(Findings(titled(planted))).blocks
-    assert "airplane: 4 normal, 4 rest; automobile:" in figure.caption
+    assert "airplane: normal images 4, other classes 4; automobile:" in figure.caption
     texts = {text.get_text() for axes in figure.draw().axes for text in axes.texts}
     assert {*TITLES, "airplane, kl"} <= texts
 
