@@ -216,8 +216,8 @@ def test_a_tenth_of_few_images_is_held_out_as_the_suite_does(fifteens):
     suite = Suite.prepare([fifteens], class_tasks(fifteens), BUDGET, 0)
     sizes = image_sizes(BUDGET, 15, len(fifteens.test_images), 2)
     for split in suite.splits.values():
-        assert sizes.train == len(split["train"]) == 13
-        validation = len(split["validation_normal"]) + len(split["validation_anomalous"])
+        assert sizes.train == len(split.train) == 13
+        validation = sum(map(len, split.validation.values()))
         assert sizes.validation == validation == 4
 
 
@@ -276,10 +276,10 @@ def test_the_images_of_a_model_are_those_of_the_suite(tiny, open_study, tmp_path
     sizes, suite = session._sizes(session.study.budget), session.suite
     assert sizes.tasks == len(suite.tasks)
     for split in suite.splits.values():
-        validation = len(split["validation_normal"]) + len(split["validation_anomalous"])
-        assert sizes.train == pytest.approx(len(split["train"]), rel=0.05)
+        validation = sum(map(len, split.validation.values()))
+        assert sizes.train == pytest.approx(len(split.train), rel=0.05)
         assert sizes.validation == pytest.approx(validation, rel=0.1)
-        assert sizes.test == len(split["test_normal"]) + len(split["test/"])
+        assert sizes.test == sum(map(len, split.test.values()))
 
 
 @pytest.mark.parametrize(

@@ -267,40 +267,39 @@ def test_what_selects_is_neither_trained_on_nor_reported(begin, suites):
     assert session.suite is suite
     digits = data.load("digits")
     for k in range(2):
-        split = suite.splits[f"digits/{k}"]
-        parts = {name: set(positions.tolist()) for name, positions in split.items()}
-        tested = {"test_normal", "test/"}
-        assert set(parts) == {"train", "validation_normal", "validation_anomalous", *tested}
-        assert all(parts.values())
-        selecting = parts["validation_normal"] | parts["validation_anomalous"]
-        assert not (parts["train"] | selecting) & (parts["test_normal"] | parts["test/"])
-        assert not parts["train"] & (parts["validation_normal"] | parts["validation_anomalous"])
-        assert not parts["validation_normal"] & parts["validation_anomalous"]
-        normal = suite.images[sorted(parts["train"] | parts["validation_normal"])]
+        split = suite.splits[f"digits/{k}"].map(lambda positions: set(positions.tolist()))
+        assert all(split.values())
+        assert list(split.validation.outsiders) == list(split.test.outsiders) == [OTHER_CLASSES]
+        held_out, known = split.validation.values()
+        assert not (split.train | held_out | known) & set.union(*split.test.values())
+        assert not split.train & (held_out | known)
+        assert not held_out & known
+        normal = suite.images[sorted(split.train | held_out)]
         assert pictures(torch.tensor(normal)) <= pictures(
             digits.train_images[digits.train_labels == k]
         )
-    seen = ("train", "validation_normal", "validation_anomalous")
     for split in suite.splits.values():
-        for part, positions in split.items():
-            files = digits.train_images if part in seen else digits.test_images
-            assert pictures(torch.tensor(suite.images[positions])) <= pictures(files)
+        seen = [split.train, *split.validation.values()]
+        for files, groups in (
+            (digits.train_images, seen),
+            (digits.test_images, split.test.values()),
+        ):
+            for positions in groups:
+                assert pictures(torch.tensor(suite.images[positions])) <= pictures(files)
 
 
 def test_validation_images_of_one_task_are_trained_on_by_no_other(begin):
     suite = begin(changes={"classes": range(10)}).suite
     assert len(suite.splits) == len(suite.tasks) == 10
-    held_out, trained = (
-        {i for split in suite.splits.values() for i in split[part].tolist()}
-        for part in ("validation_normal", "train")
-    )
+    held_out = {i for split in suite.splits.values() for i in split.validation.normal.tolist()}
+    trained = {i for split in suite.splits.values() for i in split.train.tolist()}
     assert not held_out & trained
 
 
 def test_the_oracle_alone_selects_by_the_test_set(begin, suites):
     session = begin(selection="oracle", changes={"trials": 2, "evaluation_seeds": 1})
     assert session.run().exit_code == 0
-    assert suites[0].outsiders("digits/0") == [OTHER_CLASSES]
+    assert list(suites[0].splits["digits/0"].test.outsiders) == [OTHER_CLASSES]
     for record in session.folder.read_trials():
         assert record.objective == sum(record.metrics[TEST_AUROC]) / 2
         assert [value for _, value in record.reports[:-1]] == [None, None]
@@ -720,8 +719,8 @@ def test_the_papers_protocol_trains_on_the_whole_class(begin):
     suite, digits = session.suite, data.load("digits")
     for k in range(2):
         split = suite.splits[f"digits/{k}"]
-        assert len(split["train"]) == int((digits.train_labels == k).sum())
-        assert len(split["validation_normal"]) == len(split["validation_anomalous"]) == 0
+        assert len(split.train) == int((digits.train_labels == k).sum())
+        assert len(split.validation.normal) == len(split.validation.outsiders) == 0
 
 
 def test_no_trial_starts_when_the_time_is_over(begin, finished, same):
@@ -804,9 +803,9 @@ def template_aurocs(suite):
     aurocs = []
     for split in suite.splits.values():
         images = torch.tensor(suite.images).double() / 255
-        template = images[split["train"]].mean(0)
+        template = images[split.train].mean(0)
         far = (images - template).square().sum((1, 2, 3))
-        aurocs.append(auroc(far[split["validation_normal"]], far[split["validation_anomalous"]]))
+        aurocs.append(auroc(*(far[positions] for positions in split.validation.values())))
     return pytest.approx(aurocs)
 
 

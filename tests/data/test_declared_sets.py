@@ -53,16 +53,6 @@ def trainable(alias: str) -> Pool:
     return Pool([image_set])
 
 
-def parts(result) -> dict[str, torch.Tensor]:
-    return {
-        "train": result.train,
-        "validation_normal": result.validation_normal,
-        "validation_anomalous": result.validation_anomalous,
-        "test_normal": result.test_normal,
-        **result.outsiders,
-    }
-
-
 def test_names_and_aliases_are_unique_and_safe_as_file_names():
     declared = available()
     names = [data_set.name for data_set in declared.values()]
@@ -119,17 +109,18 @@ def test_split_keeps_training_normal_and_every_image_in_one_part(alias):
     for task in class_tasks(available()[alias], first_and_last):
         result = split(task, pool, SplitSizes(), seed=1)
         assert set(pool.labels[result.train].tolist()) == {task.normal_class}
-        assert set(pool.labels[result.validation_normal].tolist()) == {task.normal_class}
-        assert task.normal_class not in pool.labels[result.validation_anomalous]
-        assert set(pool.labels[result.test_normal].tolist()) == {task.normal_class}
-        assert task.normal_class not in pool.labels[result.outsiders[OTHER_CLASSES]]
-        for part, indices in parts(result).items():
-            home = tests if part in ("test_normal", OTHER_CLASSES) else files
-            assert indices.dtype == torch.int64
-            assert len(indices)
-            assert home.start <= int(indices.min())
-            assert int(indices.max()) < home.stop
-        together = torch.cat(list(parts(result).values()))
+        assert set(pool.labels[result.validation.normal].tolist()) == {task.normal_class}
+        assert task.normal_class not in pool.labels[result.validation.outsiders[OTHER_CLASSES]]
+        assert set(pool.labels[result.test.normal].tolist()) == {task.normal_class}
+        assert task.normal_class not in pool.labels[result.test.outsiders[OTHER_CLASSES]]
+        trained = [result.train, *result.validation.values()]
+        for home, groups in ((files, trained), (tests, result.test.values())):
+            for indices in groups:
+                assert indices.dtype == torch.int64
+                assert len(indices)
+                assert home.start <= int(indices.min())
+                assert int(indices.max()) < home.stop
+        together = torch.cat(result.values())
         assert len(together.unique()) == len(together)
 
 
@@ -137,11 +128,13 @@ def test_split_keeps_training_normal_and_every_image_in_one_part(alias):
 def test_split_depends_on_the_seed_alone(alias):
     pool, task = trainable(alias), class_tasks(available()[alias])[-1]
     first, again, other = (split(task, pool, SplitSizes(), seed) for seed in (0, 0, 1))
-    for part, indices in parts(first).items():
-        assert torch.equal(indices, parts(again)[part])
+    for indices, repeated in zip(first.values(), again.values(), strict=True):
+        assert torch.equal(indices, repeated)
     assert not torch.equal(first.train, other.train)
-    assert not torch.equal(first.validation_anomalous, other.validation_anomalous)
-    assert torch.equal(first.test_normal, other.test_normal)
+    assert not torch.equal(
+        first.validation.outsiders[OTHER_CLASSES], other.validation.outsiders[OTHER_CLASSES]
+    )
+    assert torch.equal(first.test.normal, other.test.normal)
 
 
 @pytest.mark.parametrize("alias", ["digits", "mnist"])
@@ -152,7 +145,7 @@ def test_no_validation_image_is_trained_on_byte_for_byte(alias):
     files = pool.train_range(task.source)
     published = Counter(prints(pool, torch.arange(files.start, files.stop)))
     trained = set(prints(pool, result.train))
-    for part in (result.validation_normal, result.validation_anomalous):
+    for part in (result.validation.normal, result.validation.outsiders[OTHER_CLASSES]):
         shared = trained.intersection(prints(pool, part))
         assert all(published[digest] >= 2 for digest in shared)
     assert sum(published.values()) - len(published) <= 2, "the training files hold no more doubles"
@@ -166,9 +159,9 @@ def test_real_sets_of_one_shape_are_pooled_as_outsiders():
     pool = Pool([loaded("cifar"), loaded("svhn")])
     result = split(against("cifar", ["svhn"]), pool, SplitSizes(test_images=100), seed=0)
     assert len(result.train) == 45_000
-    assert len(result.validation_normal) == 5_000
-    assert not len(result.validation_anomalous)
-    assert [len(result.outsiders["svhn"]), len(result.test_normal)] == [100, 100]
+    assert len(result.validation.normal) == 5_000
+    assert result.validation.outsiders == {}
+    assert [len(result.test.outsiders["svhn"]), len(result.test.normal)] == [100, 100]
 
 
 def test_digits_are_all_there_stratified_and_need_no_folder(tmp_path, monkeypatch):

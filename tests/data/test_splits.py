@@ -10,16 +10,6 @@ from tune_ad.storage.metric import OTHER_CLASSES
 TRAIN, TEST = [40, 30, 20, 10], [8, 6, 4, 2]
 
 
-def parts(result):
-    return [
-        result.train,
-        result.validation_normal,
-        result.validation_anomalous,
-        result.test_normal,
-        *result.outsiders.values(),
-    ]
-
-
 def counts(pool, indices, classes=4):
     return torch.bincount(pool.labels[indices], minlength=classes).tolist()
 
@@ -32,20 +22,20 @@ def pool(toy):
 def test_a_class_against_the_rest(pool):
     result = split(one_class("a", 1), pool, SplitSizes(0.2), seed=0)
     assert counts(pool, result.train) == [0, 24, 0, 0]
-    assert counts(pool, result.validation_normal) == [0, 6, 0, 0]
-    assert counts(pool, result.validation_anomalous) == [8, 0, 4, 2]
-    assert counts(pool, result.test_normal) == [0, 6, 0, 0]
-    assert list(result.outsiders) == [OTHER_CLASSES]
-    assert counts(pool, result.outsiders[OTHER_CLASSES]) == [8, 0, 4, 2]
-    used = torch.cat([result.train, result.validation_normal])
+    assert counts(pool, result.validation.normal) == [0, 6, 0, 0]
+    assert counts(pool, result.validation.outsiders[OTHER_CLASSES]) == [8, 0, 4, 2]
+    assert counts(pool, result.test.normal) == [0, 6, 0, 0]
+    assert list(result.test.outsiders) == [OTHER_CLASSES]
+    assert counts(pool, result.test.outsiders[OTHER_CLASSES]) == [8, 0, 4, 2]
+    used = torch.cat([result.train, result.validation.normal])
     assert torch.equal(used.sort().values, pool.by_class("a", pool.train_range("a"))[1])
 
 
 def test_all_tasks_of_a_seed_share_one_cut(pool):
     splits = [split(one_class("a", label), pool, SplitSizes(0.2), seed=5) for label in range(4)]
-    held = {int(i) for result in splits for i in result.validation_normal}
+    held = {int(i) for result in splits for i in result.validation.normal}
     for label, result in enumerate(splits):
-        anomalous = set(result.validation_anomalous.tolist())
+        anomalous = set(result.validation.outsiders[OTHER_CLASSES].tolist())
         assert anomalous == {i for i in held if pool.labels[i] != label}
         assert held.isdisjoint(result.train.tolist())
 
@@ -53,17 +43,17 @@ def test_all_tasks_of_a_seed_share_one_cut(pool):
 def test_the_papers_protocol_holds_nothing_out(pool):
     result = split(one_class("a", 0), pool, SplitSizes(0), seed=0)
     assert counts(pool, result.train) == [40, 0, 0, 0]
-    assert len(result.validation_normal) == len(result.validation_anomalous) == 0
-    assert result.validation_normal.dtype == torch.int64
-    assert counts(pool, result.outsiders[OTHER_CLASSES]) == [0, 6, 4, 2]
+    assert len(result.validation.normal) == len(result.validation.outsiders) == 0
+    assert result.validation.normal.dtype == torch.int64
+    assert counts(pool, result.test.outsiders[OTHER_CLASSES]) == [0, 6, 4, 2]
 
 
 def test_parts_are_sorted_int64_and_disjoint(pool):
     result = split(one_class("a", 2), pool, SplitSizes(0.3, 5, 6, 7), seed=0)
-    for indices in parts(result):
+    for indices in result.values():
         assert indices.dtype == torch.int64
         assert torch.equal(indices, indices.sort().values)
-    together = torch.cat(parts(result))
+    together = torch.cat(result.values())
     assert len(together.unique()) == len(together)
 
 
@@ -72,33 +62,33 @@ def test_caps_take_anomalies_evenly_and_as_far_as_they_last(pool):
     sizes = SplitSizes(0.5, train_images=7, validation_images=6, test_images=9)
     result = split(task, pool, sizes, seed=0)
     assert counts(pool, result.train) == [7, 0, 0, 0]
-    assert counts(pool, result.validation_normal) == [6, 0, 0, 0]
-    assert counts(pool, result.validation_anomalous) == [0, 2, 2, 2]
-    assert counts(pool, result.test_normal) == [8, 0, 0, 0]
-    assert counts(pool, result.outsiders[OTHER_CLASSES]) == [0, 4, 3, 2]
+    assert counts(pool, result.validation.normal) == [6, 0, 0, 0]
+    assert counts(pool, result.validation.outsiders[OTHER_CLASSES]) == [0, 2, 2, 2]
+    assert counts(pool, result.test.normal) == [8, 0, 0, 0]
+    assert counts(pool, result.test.outsiders[OTHER_CLASSES]) == [0, 4, 3, 2]
 
 
 def test_caps_take_normals_of_several_classes_in_proportion(toy):
     pool = Pool([toy(TRAIN, TEST, name="a"), toy([0], [9], name="b")])
     result = split(against("a", ["b"]), pool, SplitSizes(0.5, 25, 10, 10), seed=0)
     assert counts(pool, result.train) == [10, 8, 5, 2]
-    assert counts(pool, result.validation_normal) == [4, 3, 2, 1]
-    assert counts(pool, result.test_normal) == [4, 3, 2, 1]
+    assert counts(pool, result.validation.normal) == [4, 3, 2, 1]
+    assert counts(pool, result.test.normal) == [4, 3, 2, 1]
 
 
 def test_a_larger_cap_contains_the_smaller(pool):
     task = one_class("a", 1)
     small = split(task, pool, SplitSizes(0.5, 3, 3, 3), seed=0)
     large = split(task, pool, SplitSizes(0.5, 9, 5, 5), seed=0)
-    for few, many in zip(parts(small), parts(large), strict=True):
+    for few, many in zip(small.values(), large.values(), strict=True):
         assert set(few.tolist()) < set(many.tolist())
 
 
 def test_caps_beyond_the_supply_change_nothing(pool):
     task = one_class("a", 1)
     for capped, free in zip(
-        parts(split(task, pool, SplitSizes(0.2, 999, 999, 999), seed=0)),
-        parts(split(task, pool, SplitSizes(0.2), seed=0)),
+        split(task, pool, SplitSizes(0.2, 999, 999, 999), seed=0).values(),
+        split(task, pool, SplitSizes(0.2), seed=0).values(),
         strict=True,
     ):
         assert torch.equal(capped, free)
@@ -107,7 +97,7 @@ def test_caps_beyond_the_supply_change_nothing(pool):
 def test_seeds_decide_and_nothing_else(pool):
     task, sizes = one_class("a", 1), SplitSizes(0.2, test_images=4)
     first, again, other = (split(task, pool, sizes, seed) for seed in (3, 3, 4))
-    for one, two, three in zip(parts(first), parts(again), parts(other), strict=True):
+    for one, two, three in zip(first.values(), again.values(), other.values(), strict=True):
         assert torch.equal(one, two)
         assert not torch.equal(one, three)
 
@@ -118,7 +108,7 @@ def test_other_sets_in_the_pool_do_not_matter(toy, pool):
     sizes = SplitSizes(0.2, 10, 10, 5)
     task = one_class("a", 0)
     alone, moved = (split(task, some_pool, sizes, seed=2) for some_pool in (pool, shared))
-    for one, two in zip(parts(alone), parts(moved), strict=True):
+    for one, two in zip(alone.values(), moved.values(), strict=True):
         assert torch.equal(one + shared.train_range("a").start, two)
         assert torch.equal(pool.images(one), shared.images(two))
 
@@ -126,7 +116,7 @@ def test_other_sets_in_the_pool_do_not_matter(toy, pool):
 def test_the_cut_is_random_and_covers_all_images(pool):
     held = torch.zeros(len(pool))
     for seed in range(200):
-        held[split(one_class("a", 0), pool, SplitSizes(0.25), seed).validation_normal] += 1
+        held[split(one_class("a", 0), pool, SplitSizes(0.25), seed).validation.normal] += 1
     share = held[pool.by_class("a", pool.train_range("a"))[0]] / 200
     assert abs(float(share.mean()) - 0.25) < 1e-6
     assert share.min() > 0.1
@@ -139,49 +129,49 @@ def test_data_sets_against_data_sets_never_show_outsiders_to_selection(toy):
     )
     result = split(against("a", ["b", "c"]), pool, SplitSizes(0.2), seed=0)
     assert len(result.train) == 16
-    assert len(result.validation_normal) == 4
-    assert len(result.validation_anomalous) == 0
-    assert torch.equal(result.outsiders["b"], torch.tensor(pool.test_range("b")))
-    assert torch.equal(result.outsiders["c"], torch.tensor(pool.test_range("c")))
-    assert torch.equal(result.test_normal, torch.tensor(pool.test_range("a")))
+    assert len(result.validation.normal) == 4
+    assert result.validation.outsiders == {}
+    assert torch.equal(result.test.outsiders["b"], torch.tensor(pool.test_range("b")))
+    assert torch.equal(result.test.outsiders["c"], torch.tensor(pool.test_range("c")))
+    assert torch.equal(result.test.normal, torch.tensor(pool.test_range("a")))
 
 
 @pytest.mark.parametrize("fraction", [0.0, 0.2])
 def test_a_whole_data_set_has_no_anomalies_anywhere(pool, toy, fraction):
     several = Pool([toy(TRAIN, TEST, name="a"), toy([9, 9], [9, 9], name="b")])
     result = split(whole("a"), several, SplitSizes(fraction), seed=0)
-    assert len(result.validation_anomalous) == 0
-    assert result.outsiders == {}
-    assert torch.equal(result.test_normal, torch.tensor(several.test_range("a")))
-    trained = torch.cat((result.train, result.validation_normal)).sort().values
+    assert result.validation.outsiders == {}
+    assert result.test.outsiders == {}
+    assert torch.equal(result.test.normal, torch.tensor(several.test_range("a")))
+    trained = torch.cat((result.train, result.validation.normal)).sort().values
     assert torch.equal(trained, torch.tensor(several.train_range("a")))
-    assert len(result.validation_normal) == fraction * sum(TRAIN)
+    assert len(result.validation.normal) == fraction * sum(TRAIN)
     alone = split(whole("a"), pool, SplitSizes(fraction), seed=0)
-    for one, two in zip(parts(alone), parts(result), strict=True):
+    for one, two in zip(alone.values(), result.values(), strict=True):
         assert torch.equal(one, two)
 
 
 def test_caps_take_a_whole_data_set_in_proportion_to_its_classes(pool):
     result = split(whole("a"), pool, SplitSizes(0.5, 25, 10, 10), seed=0)
     assert counts(pool, result.train) == [10, 8, 5, 2]
-    assert counts(pool, result.validation_normal) == [4, 3, 2, 1]
-    assert counts(pool, result.test_normal) == [4, 3, 2, 1]
+    assert counts(pool, result.validation.normal) == [4, 3, 2, 1]
+    assert counts(pool, result.test.normal) == [4, 3, 2, 1]
 
 
 def test_the_images_of_a_class_are_held_out_alike_of_a_class_and_of_the_whole(pool):
-    together = set(split(whole("a"), pool, SplitSizes(0.25), seed=3).validation_normal.tolist())
+    together = set(split(whole("a"), pool, SplitSizes(0.25), seed=3).validation.normal.tolist())
     for label in range(4):
         alone = split(one_class("a", label), pool, SplitSizes(0.25), seed=3)
-        assert set(alone.validation_normal.tolist()) <= together
+        assert set(alone.validation.normal.tolist()) <= together
 
 
 def test_one_class_against_another_data_set(toy):
     pool = Pool([toy([10, 10], [4, 4], name="a"), toy([5], [6], name="b")])
     result = split(against("a", ["b"], normal_class=1), pool, SplitSizes(0.2), seed=0)
     assert counts(pool, result.train, 2) == [0, 8]
-    assert counts(pool, result.test_normal, 2) == [0, 4]
-    assert list(result.outsiders) == ["b"]
-    assert len(result.validation_anomalous) == 0
+    assert counts(pool, result.test.normal, 2) == [0, 4]
+    assert list(result.test.outsiders) == ["b"]
+    assert result.validation.outsiders == {}
 
 
 @pytest.mark.parametrize(
@@ -217,8 +207,8 @@ def test_degenerate_splits_are_refused_with_values_and_remedy(
 def test_small_other_classes_do_not_stop_a_task(toy):
     pool = Pool([toy([20, 0, 2, 20], [4, 0, 1, 4], name="a")])
     result = split(one_class("a", 0), pool, SplitSizes(0.1), seed=0)
-    assert counts(pool, result.validation_anomalous) == [0, 0, 0, 2]
-    assert counts(pool, result.outsiders[OTHER_CLASSES]) == [0, 0, 1, 4]
+    assert counts(pool, result.validation.outsiders[OTHER_CLASSES]) == [0, 0, 0, 2]
+    assert counts(pool, result.test.outsiders[OTHER_CLASSES]) == [0, 0, 1, 4]
 
 
 def test_a_missing_outsider_is_named(pool):

@@ -29,7 +29,8 @@ from tests.detectors.cases import (
     trained,
     variants,
 )
-from tune_ad.data import Task, load, scaled
+from tune_ad.data import Split, Task, load, scaled
+from tune_ad.data.groups import Groups
 from tune_ad.detectors import every_detector
 from tune_ad.detectors.autoencoders.ae import AE
 from tune_ad.detectors.autoencoders.vae import VAE
@@ -41,7 +42,7 @@ from tune_ad.detectors.pgn import PGN
 from tune_ad.detectors.schedule import Adam, Stage
 from tune_ad.errors import UserError
 from tune_ad.search.declaration import Baseline
-from tune_ad.storage.metric import LIKELIHOOD, LOSS, Metric
+from tune_ad.storage.metric import LIKELIHOOD, LOSS, OTHER_CLASSES, Metric
 from tune_ad.training.metrics import auroc, ties
 from tune_ad.training.replica import ReplicaSpec, build
 from tune_ad.training.replica_set import ReplicaSet
@@ -443,13 +444,10 @@ def test_a_replica_that_lost_its_numbers_ends_alone(detector, shape, settings):
     config = small(detector, shape, **settings)
     images = pixels(shape)
     positions = np.arange(IMAGES)
-    parts = {
-        "train": positions[:10],
-        "test_normal": positions[10:15],
-        "test_anomalous": positions[15:],
-    }
-    suite = Suite(images.numpy(), (Task("toy", "toy", 0, ()),), {"toy": parts}, {})
-    replica_specs = [ReplicaSpec("toy", seed, suite.positions("toy", "train")) for seed in (0, 1)]
+    tested = Groups(positions[10:15], {OTHER_CLASSES: positions[15:]})
+    split = Split(positions[:10], Groups(positions[:0], {}), tested)
+    suite = Suite(images.numpy(), (Task("toy", "toy", 0, ()),), {"toy": split}, {})
+    replica_specs = [ReplicaSpec("toy", seed, suite.split("toy").train) for seed in (0, 1)]
     replica_set = ReplicaSet(detector, config, scaled(images, config.scaling), replica_specs)
     replica_set.train(2)
     with torch.no_grad():

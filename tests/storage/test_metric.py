@@ -56,6 +56,14 @@ def test_a_metric_has_a_name_and_a_tag(metric, name, tag):
     assert metric.tag == tag
 
 
+def test_a_metric_has_a_name_without_its_part():
+    assert Metric("train", "loss", stage="warm start", phase="encode").name == (
+        "warm start/encode/loss"
+    )
+    assert Metric("test", "rate", "svhn", BITS_PER_DIM).name == "rate/svhn_bits_per_dim"
+    assert Metric("test_", "_auroc").name == "_auroc"
+
+
 def test_metrics_of_one_name_may_differ_in_their_fields():
     stage, phase = Metric("train", "loss", stage="a"), Metric("train", "loss", phase="a")
     assert str(stage) == str(phase)

@@ -10,7 +10,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from tune_ad.data import Task
+from tune_ad.data import Split, Task
 from tune_ad.data.groups import Groups
 from tune_ad.detectors.base import (
     Buffers,
@@ -27,6 +27,7 @@ from tune_ad.randomness import derived_seed
 from tune_ad.search.budgets import Budget
 from tune_ad.search.declaration import Baseline, Search
 from tune_ad.search.study import Study
+from tune_ad.storage.metric import OTHER_CLASSES
 from tune_ad.storage.records import TrialSpec
 from tune_ad.training.replica import ReplicaSpec, build
 from tune_ad.training.replica_set import ReplicaSet
@@ -205,14 +206,26 @@ def planted(*tasks: Planted, stripes: bool = False) -> Suite:
         images = (images * noise).astype(np.uint8)
     splits, start = {}, 0
     for k, parts in enumerate(tasks):
-        cuts = splits[f"toy/{k}"] = {}
+        positions = {}
         for name, part in parts.items():
-            cuts["test/" if name == "test_anomalous" else name] = np.arange(
-                start, start + len(part)
-            )
+            positions[name] = np.arange(start, start + len(part))
             start += len(part)
+        splits[f"toy/{k}"] = split_of(positions)
     named = tuple(Task(name, "toy", k, ()) for k, name in enumerate(splits))
     return Suite(images, named, splits, {"toy": "planted"})
+
+
+def split_of(parts: Mapping[str, np.ndarray]) -> Split[np.ndarray]:
+    """A split from named parts, as in `planted`."""
+    known = parts["validation_anomalous"]
+    tested = {name[5:]: part for name, part in parts.items() if name.startswith("test/")}
+    if "test_anomalous" in parts:
+        tested[OTHER_CLASSES] = parts["test_anomalous"]
+    return Split(
+        parts["train"],
+        Groups(parts["validation_normal"], {OTHER_CLASSES: known} if len(known) else {}),
+        Groups(parts["test_normal"], tested),
+    )
 
 
 def with_nothing_anomalous(parts: Planted) -> Planted:
@@ -229,7 +242,7 @@ def replica_set_on(
 ) -> ReplicaSet:
     """One replica for each seed and each task of a suite."""
     specs = [
-        ReplicaSpec(task.name, seed, suite.positions(task.name, "train"))
+        ReplicaSpec(task.name, seed, suite.split(task.name).train)
         for seed in seeds
         for task in suite.tasks
     ]

@@ -100,6 +100,6 @@ def test_pictures_are_of_each_task_once():
         for images in shown[task].values():
             assert images.dtype == np.uint8
             assert images.shape == (count, 8, 8, 1)
-    held_out = suite.images[suite.splits["toy/0"]["validation_normal"][:3]].transpose(0, 2, 3, 1)
+    held_out = suite.images[suite.splits["toy/0"].validation.normal[:3]].transpose(0, 2, 3, 1)
     assert np.array_equal(shown["toy/0"]["image"], held_out)
     assert pictures(replica_set_on(suite), suite, 3) == {"toy/0": {}, "toy/1": {}}

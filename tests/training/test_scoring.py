@@ -37,7 +37,6 @@ from tune_ad.training.scoring import (
     drawings,
     labelled,
     replica_metrics,
-    score_groups,
     score_part,
     variant_aurocs,
     variant_names,
@@ -189,18 +188,6 @@ def test_an_outsider_is_a_field_of_its_metric():
     }
 
 
-def test_the_groups_of_a_part_are_named_by_their_outsiders():
-    suite = planted(PARTS, AGAINST)
-    assert score_groups(suite, "toy/0", "validation") == Groups(
-        "validation_normal", {OTHER_CLASSES: "validation_anomalous"}
-    )
-    assert score_groups(suite, "toy/0", "test") == Groups("test_normal", {OTHER_CLASSES: "test/"})
-    assert score_groups(suite, "toy/1", "validation") == Groups("validation_normal", {})
-    assert score_groups(suite, "toy/1", "test") == Groups(
-        "test_normal", {"bright": "test/bright", "dark": "test/dark"}
-    )
-
-
 def test_without_held_out_anomalies_normals_are_still_scored():
     suite = planted(AGAINST)
     scores = score_part(replica_set_on(suite), suite, "validation", every_variant=True)
@@ -306,7 +293,7 @@ def test_scores_kept_are_those_of_the_first_seed():
     replica_set = replica_set_on(suite, AE, seeds=(0, 1))
     scores = score_part(replica_set, suite, "test")
     for k, task in enumerate(("toy/0", "toy/1")):
-        normal = suite.positions(task, "test_normal")
+        normal = suite.split(task).test.normal
         kept = scores.kept[Scored(task)].normal
         assert np.array_equal(kept, replica_set.score(k, normal)["score"].numpy())
         assert not np.array_equal(kept, replica_set.score(2 + k, normal)["score"].numpy())
@@ -413,8 +400,8 @@ def test_placements_of_planted_scores_and_of_what_is_drawn_are_their_auroc():
         for k, task in enumerate(tasks):
             anomalies = len(scores.placements[k])
             normal, others = (
-                replica_set.score(k, suite.positions(task, part))["score"]
-                for part in ("validation_normal", "validation_anomalous")
+                replica_set.score(k, positions)["score"]
+                for positions in suite.split(task).validation.values()
             )
             draws = drawings(3, task, int(count), anomalies)
             expected.append([auroc(normal, others[torch.tensor(draw)]) for draw in draws])

@@ -313,7 +313,7 @@ def test_normal_only_sees_the_loss_and_not_the_score(objective):
     last = run(trial)[-1]
     losses = []
     for replica in trial.replica_set.replicas:
-        held_out = trial.suite.positions(replica.spec.task, "validation_normal")
+        held_out = trial.suite.split(replica.spec.task).validation.normal
         with torch.no_grad():
             loss = replica.module.eval().loss("train", replica.images[held_out], {})
         losses.append(float(loss))

@@ -1,14 +1,15 @@
 """Splits the images of a task into training, validation and test parts; one split per seed."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Generic
 
 import numpy as np
 import numpy.typing as npt
 import torch
 from torch import Tensor
 
+from tune_ad.data.groups import Groups, S, T
 from tune_ad.data.pool import Pool
 from tune_ad.data.tasks import Task
 from tune_ad.errors import UserError
@@ -52,28 +53,35 @@ class SplitSizes:
 
 
 @dataclass(frozen=True, eq=False)
-class Split:
-    """The parts of a task as indices into a `Pool`: int64, ascending, disjoint.
+class Split(Generic[T]):
+    """The images of a task by what they are for; no image is in two of the groups.
+
+    As `split` cuts it, each group is a tensor of indices into a `Pool`: int64, ascending.
 
     Attributes:
         train: images to train on, all normal.
-        validation_normal: held-out training files of the normal class or classes.
-        validation_anomalous: held-out training files of the other classes; empty if the task's
-            outsiders are other data sets, which selection must never see.
-        test_normal: test files of the normal class or classes.
-        outsiders: test files of each set of outsiders, by name; `OTHER_CLASSES` for the other
-            classes; empty if the whole data set is normal, so that no image is anomalous.
+        validation: held-out training files of the normal class or classes, and as their only
+            outsiders those of the other classes. It has no outsiders where those of the task are
+            other data sets, which selection must never see.
+        test: test files of the normal class or classes, and of each set of outsiders. It has no
+            outsiders if the whole data set is normal, so that no image is anomalous.
     """
 
-    train: Tensor
-    validation_normal: Tensor
-    validation_anomalous: Tensor
-    test_normal: Tensor
-    outsiders: dict[str, Tensor]
+    train: T
+    validation: Groups[T]
+    test: Groups[T]
+
+    def map(self, function: Callable[[T], S]) -> "Split[S]":
+        """What a function makes of each group."""
+        return Split(function(self.train), self.validation.map(function), self.test.map(function))
+
+    def values(self) -> list[T]:
+        """Every group."""
+        return [self.train, *self.validation.values(), *self.test.values()]
 
 
-def split(task: Task, pool: Pool, sizes: SplitSizes, seed: int) -> Split:
-    """Split the images of `task` into parts.
+def split(task: Task, pool: Pool, sizes: SplitSizes, seed: int) -> Split[Tensor]:
+    """Cut the images of `task` into parts.
 
     The training images of a data set are split once per seed, identically for all tasks: of each
     class, the first `validation_fraction` of a permutation drawn from (seed, "validation cut",
@@ -100,17 +108,20 @@ def split(task: Task, pool: Pool, sizes: SplitSizes, seed: int) -> Split:
     test = _shuffled(pool, task.source, seed)
     rest = {} if task.normal_class is None else {OTHER_CLASSES: _of_classes(test, anomalous)}
     outsiders = {name: _shuffled(pool, name, seed) for name in task.outsiders} or rest
-    parts = Split(
+    known = _equal(_of_classes(held_out, anomalous), sizes.validation_images)
+    cut = Split(
         train=_proportional(_of_classes(trainable, normal), sizes.train_images),
-        validation_normal=_proportional(_of_classes(held_out, normal), sizes.validation_images),
-        validation_anomalous=_equal(_of_classes(held_out, anomalous), sizes.validation_images),
-        test_normal=_proportional(_of_classes(test, normal), sizes.test_images),
-        outsiders={
-            name: _equal(classes, sizes.test_images) for name, classes in outsiders.items()
-        },
+        validation=Groups(
+            _proportional(_of_classes(held_out, normal), sizes.validation_images),
+            {OTHER_CLASSES: known} if len(known) else {},
+        ),
+        test=Groups(
+            _proportional(_of_classes(test, normal), sizes.test_images),
+            {name: _equal(classes, sizes.test_images) for name, classes in outsiders.items()},
+        ),
     )
-    _refuse_one_kind(task, parts, bool(anomalous) and sizes.validation_fraction > 0)
-    return parts
+    _refuse_one_kind(task, cut, bool(anomalous) and sizes.validation_fraction > 0)
+    return cut
 
 
 def held_out_images(images: int, fraction: float) -> int:
@@ -217,10 +228,10 @@ def _refuse_small(
         )
 
 
-def _refuse_one_kind(task: Task, parts: Split, is_validated: bool) -> None:
-    """Check that the parts have the normal and the anomalous images that the task needs."""
-    missing = [] if len(parts.test_normal) else ["no normal image"]
-    for name, indices in parts.outsiders.items():
+def _refuse_one_kind(task: Task, cut: Split[Tensor], is_validated: bool) -> None:
+    """Refuse a split that lacks the normal or the anomalous images that the task should have."""
+    missing = [] if len(cut.test.normal) else ["no normal image"]
+    for name, indices in cut.test.outsiders.items():
         if not len(indices):
             missing.append(f"no image of {name or 'the other classes'}")
     if missing:
@@ -228,7 +239,7 @@ def _refuse_one_kind(task: Task, parts: Split, is_validated: bool) -> None:
             f"task {task.name}: the test set has {' and '.join(missing)}, so AUROC cannot be "
             "computed; choose another class or other outsider sets"
         )
-    if is_validated and not len(parts.validation_anomalous):
+    if is_validated and not cut.validation.outsiders:
         raise UserError(
             f"task {task.name}: too few images of the other classes to hold one out; increase "
             "validation_fraction, or set it to 0 and select without validation"

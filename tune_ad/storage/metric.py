@@ -48,16 +48,21 @@ class Metric(NamedTuple):
     phase: str = ""
 
     def __str__(self) -> str:
-        """The name for a column of a table, e.g. "test_auroc/svhn"; it is never parsed."""
-        before = "".join(f"{name}/" for name in (self.stage, self.phase) if name)
-        after = f"/{self.outsider}" if self.outsider else ""
-        unit = f"_{self.unit}" if self.unit else ""
-        return f"{self.part}_{before}{self.term}{after}{unit}"
+        """The name for a column of a table, as in "test_auroc/svhn"; it is never read back."""
+        return f"{self.part}_{self.name}"
 
     @property
     def tag(self) -> str:
-        """The tag in TensorBoard, e.g. "test/auroc/svhn"; the part is the group."""
-        return str(self).replace(f"{self.part}_", f"{self.part}/", 1)
+        """The name in TensorBoard, as in "test/auroc/svhn": the part makes the group."""
+        return f"{self.part}/{self.name}"
+
+    @property
+    def name(self) -> str:
+        """The name without the part, as in "auroc/svhn" or "pretraining/loss"."""
+        before = "".join(f"{name}/" for name in (self.stage, self.phase) if name)
+        after = f"/{self.outsider}" if self.outsider else ""
+        unit = f"_{self.unit}" if self.unit else ""
+        return f"{before}{self.term}{after}{unit}"
 
     @property
     def is_diagnostic(self) -> bool:

@@ -117,7 +117,7 @@ def pictures(replica_set: ReplicaSet, suite: Suite, count: int) -> dict[str, dic
     by_task: dict[str, dict[str, Any]] = {}
     for k in replica_set.living():
         task = replica_set.replicas[k].spec.task
-        held_out = suite.positions(task, "validation_normal")[:count]
+        held_out = suite.split(task).validation.normal[:count]
         if task not in by_task and len(held_out):
             images = replica_set.illustrate(k, held_out)
             by_task[task] = {title: _as_bytes(image) for title, image in images.items()}

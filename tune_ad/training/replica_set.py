@@ -265,5 +265,5 @@ def _not_finite(terms: Numbers) -> str:
     """Which term of training is no number, as in "loss became nan"; empty if all are."""
     for metric, value in terms.items():
         if not math.isfinite(value):
-            return f"{metric._replace(part='')} became {value}".removeprefix("_")
+            return f"{metric.name} became {value}"
     return ""

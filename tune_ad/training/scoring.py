@@ -148,13 +148,14 @@ def _score_replica(  # noqa: PLR0913 - the arguments of `score_part` for one rep
     """
     replica = replica_set.replicas[k]
     task = replica.spec.task
-    groups = score_groups(suite, task, part).map(
-        lambda name: replica_set.score(k, suite.positions(task, name), every_variant)
+    split = suite.split(task)
+    groups = (split.validation if part == "validation" else split.test).map(
+        lambda positions: replica_set.score(k, positions, every_variant)
     )
     names = variant_names(replica.score_space)
     numbers = replica_metrics(groups, part, names)
     if part == "validation":
-        losses = replica_set.losses(k, suite.positions(task, "validation_normal"))
+        losses = replica_set.losses(k, split.validation.normal)
         if losses is not None:
             numbers[Metric(part, "loss")] = finite_mean(losses)
     variants = variant_aurocs(groups, part, names) if every_variant else {}
@@ -185,18 +186,6 @@ def _keep(scores: PartScores, task: str, groups: Groups[Terms], shown: Sequence[
 def _as_array(name: str, terms: Terms) -> np.ndarray:
     array: np.ndarray = terms[name].cpu().numpy()
     return array
-
-
-def score_groups(suite: Suite, task: str, part: str) -> Groups[str]:
-    """The names of the suite's parts that hold the normals and each set of outsiders.
-
-    Where the outsiders are other data sets, selection has no anomaly to look at.
-    """
-    if part == "validation":
-        known = len(suite.positions(task, "validation_anomalous"))
-        anomalous = {OTHER_CLASSES: "validation_anomalous"} if known else {}
-        return Groups("validation_normal", anomalous)
-    return Groups("test_normal", {name: f"test/{name}" for name in suite.outsiders(task)})
 
 
 def variant_names(score_space: ScoreSpace) -> dict[str, ScoreVariant]:
@@ -259,7 +248,8 @@ def labelled(
         by k as text, `DRAWS` numbers in [0, 1], None if a replica has no placements; without each
         k that exceeds the held-out anomalies of a task.
     """
-    known = {task: len(suite.positions(task, "validation_anomalous")) for task in tasks}
+    held_out = {task: suite.split(task).validation.outsiders for task in tasks}
+    known = {task: len(outsiders.get(OTHER_CLASSES, ())) for task, outsiders in held_out.items()}
     means: dict[str, list[float | None]] = {}
     for count in LABELLED:
         if count > min(known.values()):

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 import torch
@@ -9,8 +10,6 @@ from torch import Tensor
 
 from tune_ad.data import ImageSet, Pool, Split, SplitSizes, Task, split
 from tune_ad.search.budgets import Budget
-
-Arrays = dict[str, np.ndarray]
 
 
 @dataclass(frozen=True)
@@ -20,14 +19,13 @@ class Suite:
     Attributes:
         images: uint8, shape (n, c, h, w); read-only, so that processes may share it.
         tasks: what is told apart.
-        splits: by name of the task, the positions in `images` of "train", "validation_normal",
-            "validation_anomalous", "test_normal" and "test/<outsiders>".
+        splits: by name of the task, the positions in `images` of each group, int64, shape (n,).
         about: what is known of the images, by data set.
     """
 
     images: np.ndarray
     tasks: tuple[Task, ...]
-    splits: Mapping[str, Arrays]
+    splits: Mapping[str, Split[np.ndarray]]
     about: Mapping[str, str]
 
     @classmethod
@@ -56,12 +54,9 @@ class Suite:
             validation_images=budget.validation_images,
             test_images=budget.test_images,
         )
-        cuts = {task.name: _named_parts(split(task, pool, sizes, seed)) for task in tasks}
+        cuts = {task.name: split(task, pool, sizes, seed).map(Tensor.numpy) for task in tasks}
         used = np.unique(np.concatenate([part for cut in cuts.values() for part in cut.values()]))
-        splits = {
-            task: {name: np.searchsorted(used, part) for name, part in cut.items()}
-            for task, cut in cuts.items()
-        }
+        splits = {task: cut.map(partial(_positions, used)) for task, cut in cuts.items()}
         images = pool.images(torch.from_numpy(used)).numpy()
         return cls(
             images,
@@ -75,22 +70,11 @@ class Suite:
         """Of one image, (c, h, w)."""
         return self.images.shape[1:]
 
-    def positions(self, task: str, part: str) -> Tensor:
-        """Positions in `images` of one part of a task's split, by its name, shape (n,)."""
-        return torch.tensor(self.splits[task][part])
-
-    def outsiders(self, task: str) -> list[str]:
-        """Names of the outsider sets of a task that are to be tested."""
-        prefix = "test/"
-        return [name[len(prefix) :] for name in self.splits[task] if name.startswith(prefix)]
+    def split(self, task: str) -> Split[Tensor]:
+        """The split of a task: positions in `images` of each group, int64, shape (n,)."""
+        return self.splits[task].map(torch.tensor)
 
 
-def _named_parts(cut: Split) -> Arrays:
-    parts = {
-        "train": cut.train,
-        "validation_normal": cut.validation_normal,
-        "validation_anomalous": cut.validation_anomalous,
-        "test_normal": cut.test_normal,
-        **{f"test/{name}": indices for name, indices in cut.outsiders.items()},
-    }
-    return {name: indices.numpy() for name, indices in parts.items()}
+def _positions(used: np.ndarray, indices: np.ndarray) -> np.ndarray:
+    """Where `indices` stand among those that are used, ascending."""
+    return np.searchsorted(used, indices)

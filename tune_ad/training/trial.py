@@ -62,7 +62,7 @@ class Trial:
         self.identity = study.identity(spec)
         images = scaled(torch.tensor(suite.images).to(device), self.config.scaling)
         self.replica_specs = [
-            ReplicaSpec(task.name, seed, suite.positions(task.name, "train"))
+            ReplicaSpec(task.name, seed, suite.split(task.name).train)
             for seed in spec.seeds or study.seeds
             for task in suite.tasks
         ]
@@ -117,8 +117,8 @@ class Trial:
             terms: of training, by replica.
             started: when the interval began (`time.perf_counter`).
         """
-        replica_set, positions = self.replica_set, self.suite.positions
-        replica_set.watch([positions(s.task, "validation_normal") for s in self.replica_specs])
+        replica_set = self.replica_set
+        replica_set.watch([self.suite.split(s.task).validation.normal for s in self.replica_specs])
         steps = self.history.follow(replica_set.take_steps())
         done = replica_set.finished
         parts = self.scores.parts(done)

@@ -124,8 +124,8 @@ class TrialScores:
 
     def seen_again(self, task: str) -> torch.Tensor:
         """At most as many training images of a task as it has normal test images, evenly taken."""
-        train = self.suite.positions(task, "train")
-        count = min(len(train), len(self.suite.positions(task, "test_normal")))
+        split = self.suite.split(task)
+        train, count = split.train, min(len(split.train), len(split.test.normal))
         return train[torch.arange(count) * len(train) // count]
 
     def stopping_metrics(self) -> dict[Metric, Values]:
