@@ -155,7 +155,7 @@ def re_estimate(replica: Replica) -> None:
 
 
 def scores(fitted_to: Outputs, test: Outputs, defects: Defects, pixels: int) -> dict[str, Tensor]:
-    """The score of test images and its parts in nats, each of shape (n,).
+    """The score of test images and its components in nats, each of shape (n,).
 
     Args:
         fitted_to: outputs to which the densities are fitted.
@@ -167,22 +167,22 @@ def scores(fitted_to: Outputs, test: Outputs, defects: Defects, pixels: int) -> 
     histogram = fitted_histogram(fitted_to.distances**power, 30)
     distances, size = test.distances**power, pixels - test.codes.shape[1]
     exponent = size if defects.squared else size - 1
-    parts = {
+    components = {
         "volume": -test.log_volumes[defects.log_volume],
         "latent": -fitted_gaussian(fitted_to.codes).log_density(test.codes),
         "residual": exponent * distances.log() - histogram.log_density(distances),
     }
-    return {"score": torch.stack(list(parts.values())).sum(0), **parts}
+    return {"score": torch.stack(list(components.values())).sum(0), **components}
 
 
 def row(defects: Defects, model: TrainAndTest, is_normal: Tensor, pixels: int) -> dict[str, str]:
-    """A row of the table: AUROCs of the score and of its parts."""
+    """A row of the table: AUROCs of the score and of its components."""
     train, test = model
     try:
-        parts = scores(test if defects.test_fit else train, test, defects, pixels)
+        scored = scores(test if defects.test_fit else train, test, defects, pixels)
     except DegenerateInputError as error:
         return {"defects": defects.name, "score": f"no fit: {error}"}
-    aurocs = {name: auroc(parts[name][is_normal], parts[name][~is_normal]) for name in COLUMNS}
+    aurocs = {name: auroc(scored[name][is_normal], scored[name][~is_normal]) for name in COLUMNS}
     return {"defects": defects.name, **{name: f"{area:.4f}" for name, area in aurocs.items()}}
 
 

@@ -42,8 +42,8 @@ DEFAULT = {"learning_rate": 1e-4, "dropout": 0.5, "latent_dim": 32, "width": 1.0
 PARTS = ("validation", "test")
 TERMS = ("auroc", "score", "kl", "model_uncertainty", "ap", "distinct", "tied", "relative_range")
 VARIANTS = (
-    ScoreVariant.of_part("kl"),
-    ScoreVariant.of_part("model_uncertainty"),
+    ScoreVariant.of_component("kl"),
+    ScoreVariant.of_component("model_uncertainty"),
     *(ScoreVariant("mc_samples", samples) for samples in (0, 1, 5, 10, 20, 50, "inf")),
     *(ScoreVariant("dropout", dropout) for dropout in (0.1, 0.3, 0.5, 0.7)),
 )

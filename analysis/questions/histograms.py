@@ -99,11 +99,11 @@ def histogram(title: str, stored: Mapping[str, Any]) -> ScoreHistogram:
 
 
 def _title(study: StudyRecords, stored: Mapping[str, Any]) -> str:
-    """The task, the outsider set if there are several, and the part of the score."""
+    """The task, the outsider set if there are several, and the component."""
     title = study.task_title(stored["task"])
     if outsider := stored.get("outsider"):
         title = study.title_against(stored["task"], outsider)
-    return f"{title}, {stored['part']}" if stored["part"] else title
+    return f"{title}, {stored['component']}" if stored["component"] else title
 
 
 def draw_histograms(histograms: Sequence[ScoreHistogram]) -> Figure:

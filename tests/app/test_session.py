@@ -153,7 +153,7 @@ def test_curves_and_histograms_lie_beside_each_record(finished):
         assert last == record.metrics[VALIDATION_AUROC]
         assert [row["task"] for row in details["histograms"]] == ["digits/0", "digits/1"]
         for histogram in details["histograms"]:
-            assert (histogram["part"], histogram["outsider"]) == ("", "")
+            assert (histogram["component"], histogram["outsider"]) == ("", "")
             counts = histogram["counts"]
             assert len(histogram["edges"]) == len(counts["normal"]) + 1
             assert sum(counts["normal"]) > 0
@@ -1016,7 +1016,7 @@ def test_a_data_set_against_others(against, open_study, tmp_path):
         assert record.scales["likelihood"]
         assert record.models["flops"] > 0
         histograms = session.folder.read_details(record.identity)["histograms"]
-        assert [(row["task"], row["part"], row["outsider"]) for row in histograms] == [
+        assert [(row["task"], row["component"], row["outsider"]) for row in histograms] == [
             ("digits-vs-noise+constant", "", "noise"),
             ("digits-vs-noise+constant", "", "constant"),
         ]

@@ -434,7 +434,7 @@ def details_of_schema_1(details):
     """A file of curves and histograms as schema 1 had it."""
     curves = {**details["curves"], "replicas": by_name(details["curves"]["replicas"])}
     histograms = {
-        ", ".join(filter(None, (row["task"], row["part"]))): {
+        ", ".join(filter(None, (row["task"], row["component"]))): {
             "edges": row["edges"],
             "normal": row["counts"]["normal"],
             **{name or "rest": counts for name, counts in row["counts"]["outsiders"].items()},

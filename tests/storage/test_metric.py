@@ -9,6 +9,7 @@ from tests.naming import named, short, short_variants, variants
 from tune_ad.storage.metric import (
     BITS_PER_DIM,
     PARTS,
+    RESUBSTITUTION,
     TEST_AUROC,
     VALIDATION_AUROC,
     Metric,
@@ -89,7 +90,7 @@ def test_an_auroc_is_told_by_its_term(metric, is_auroc):
 def test_a_part_that_not_every_detector_has_is_a_diagnostic():
     assert not any(Metric(part, "rate").is_diagnostic for part in PARTS)
     assert Metric("gap", "rate").is_diagnostic
-    assert Metric("training", "rate").is_diagnostic
+    assert Metric(RESUBSTITUTION, "rate").is_diagnostic
 
 
 METRICS = {metric: [0.1 + 0.2, None, float(k)] for k, (metric, *_) in enumerate(NAMES)}
@@ -139,12 +140,12 @@ def test_the_value_of_a_score_variant_comes_back_with_its_type(value):
     assert metrics == {TEST_AUROC: [0.5]}
 
 
-def test_a_variant_is_named_by_its_parameter_or_as_a_part_of_the_score():
+def test_a_variant_is_named_by_its_parameter_or_as_a_component_of_the_score():
     assert str(ScoreVariant("mc_samples", 5)) == "mc_samples=5"
     assert str(ScoreVariant("mc_samples", "inf")) == "mc_samples=inf"
-    assert str(ScoreVariant.of_part("rate")) == "rate"
-    assert ScoreVariant.of_part("rate") == ScoreVariant("", "rate")
-    assert ScoreVariant.of_part("mc_samples=5") != ScoreVariant("mc_samples", 5)
+    assert str(ScoreVariant.of_component("rate")) == "rate"
+    assert ScoreVariant.of_component("rate") == ScoreVariant("", "rate")
+    assert ScoreVariant.of_component("mc_samples=5") != ScoreVariant("mc_samples", 5)
     assert variants_from_json([]) == {}
 
 

@@ -11,7 +11,13 @@ from tests.naming import named, short, short_variants
 from tune_ad.errors import UserError
 from tune_ad.storage.folder import StudyFolder
 from tune_ad.storage.jsonl import to_text, write_atomically
-from tune_ad.storage.metric import BITS_PER_DIM, Metric, ScoreVariant, metrics_from_json
+from tune_ad.storage.metric import (
+    BITS_PER_DIM,
+    RESUBSTITUTION,
+    Metric,
+    ScoreVariant,
+    metrics_from_json,
+)
 from tune_ad.storage.records import SCHEMA, ReplicaRecord, TrialRecord, Warned
 from tune_ad.storage.schema1 import (
     PLANS,
@@ -43,7 +49,6 @@ STUDIES = ("quickstart", "quickstart-ablation")
             Metric("validation", "negative_iwae", unit=BITS_PER_DIM),
         ),
         ("gap_negative_elbo_bits_per_dim", Metric("gap", "negative_elbo", unit=BITS_PER_DIM)),
-        ("training_negative_elbo", Metric("training", "negative_elbo")),
         ("overall_effective_share", Metric("overall", "effective_share")),
         ("train_loss", Metric("train", "loss")),
         ("train_pretraining/loss", Metric("train", "loss", stage="pretraining")),
@@ -60,6 +65,14 @@ STUDIES = ("quickstart", "quickstart-ablation")
 def test_a_name_of_schema_1_is_a_metric_of_the_same_name(name, metric):
     assert metric_named(name) == metric
     assert str(metric) == name
+
+
+def test_training_images_scored_by_the_trained_model_have_another_part_than_training():
+    metric = Metric(RESUBSTITUTION, "negative_elbo")
+    assert metric_named("training_negative_elbo") == metric
+    assert metric_named("training_negative_elbo_bits_per_dim") == metric._replace(
+        unit=BITS_PER_DIM
+    )
 
 
 def test_early_stopping_has_a_part_of_its_own():
@@ -192,7 +205,7 @@ def test_the_details_of_a_golden_study_are_read():
         rows = {row["task"]: row for row in read["histograms"]}
         assert rows.keys() == raw["histograms"].keys()
         for task, row in rows.items():
-            assert (row["part"], row["edges"]) == ("", raw["histograms"][task]["edges"])
+            assert (row["component"], row["edges"]) == ("", raw["histograms"][task]["edges"])
             outsiders = {name or "rest": n for name, n in row["counts"]["outsiders"].items()}
             counts = {"normal": row["counts"]["normal"], **outsiders}
             assert {"edges": row["edges"], **counts} == raw["histograms"][task]
@@ -271,7 +284,9 @@ def read(**changes):
 
 def test_every_kind_of_metric_is_read_by_its_fields():
     record = read()
-    assert short(record.metrics) == EVERY_METRIC | {
+    kept = {name: n for name, n in EVERY_METRIC.items() if name != "training_negative_elbo"}
+    assert short(record.metrics) == kept | {
+        "resubstitution_negative_elbo": EVERY_METRIC["training_negative_elbo"],
         "early_stopping_best_epoch": [3.0, 4.0],
         "early_stopping_stopped": [1.0, 0.0],
     }
@@ -469,8 +484,14 @@ def test_a_histogram_names_its_task_part_and_counts():
         }
     )
     assert details["histograms"] == [
-        {"task": "cifar10-vs-svhn", "part": part, "outsider": "", "edges": edges, "counts": counts}
-        for part in ("", "rate")
+        {
+            "task": "cifar10-vs-svhn",
+            "component": component,
+            "outsider": "",
+            "edges": edges,
+            "counts": counts,
+        }
+        for component in ("", "rate")
     ]
     assert details["histograms_of"] == "test"
     assert metrics_from_json(details["curves"]["replicas"]) == {

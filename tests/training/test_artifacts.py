@@ -56,7 +56,7 @@ def test_histogram_counts_add_up(scores):
 
 def test_one_set_of_outsiders_has_the_histogram_of_its_task():
     groups = Groups(np.array([1.0, 2.0]), {"b": np.array([3.0])})
-    about = {"task": "a-vs-b", "part": "rate", "outsider": ""}
+    about = {"task": "a-vs-b", "component": "rate", "outsider": ""}
     assert histograms(Scored("a-vs-b", "rate"), groups) == [{**about, **histogram(groups)}]
 
 
@@ -64,7 +64,12 @@ def test_each_of_several_sets_of_outsiders_has_a_histogram_of_its_own():
     normal, near, far = np.array([1.0, 2.0]), np.array([3.0]), np.array([1e6])
     rows = histograms(Scored("a"), Groups(normal, {"near": near, "far": far}))
     assert rows == [
-        {"task": "a", "part": "", "outsider": name, **histogram(Groups(normal, {name: scores}))}
+        {
+            "task": "a",
+            "component": "",
+            "outsider": name,
+            **histogram(Groups(normal, {name: scores})),
+        }
         for name, scores in (("near", near), ("far", far))
     ]
     assert rows[0]["edges"][-1] < rows[1]["edges"][-1], "common bins would show one of them alone"

@@ -61,7 +61,7 @@ def test_a_trial_against_other_sets_keeps_what_it_made_of_test_images():
     assert set(kept.outsiders) == {"bright", "dark"}
     np.testing.assert_allclose(kept.normal, AGAINST["test_normal"])
     rows = report.details["histograms"]
-    assert {(row["task"], row["part"], row["outsider"]) for row in rows} == {
+    assert {(row["task"], row["component"], row["outsider"]) for row in rows} == {
         ("toy/0", "", "bright"),
         ("toy/0", "", "dark"),
     }
@@ -95,7 +95,7 @@ def test_a_trial_tells_steps_with_their_mean_and_least_over_replicas():
 
 
 class Shown(Bounded):
-    """Twice the score is a part of it, of which a histogram is kept, too."""
+    """Twice the score is a component of it, of which a histogram is kept, too."""
 
     shown = ("twice",)
 
@@ -104,14 +104,16 @@ class Shown(Bounded):
         return {"twice": 2 * scores["score"], **scores}
 
 
-def test_a_part_of_the_score_has_histograms_of_its_own():
+def test_a_component_of_the_score_has_histograms_of_its_own():
     report = stepped(trial_of(study_of(Shown, selection="oracle"), planted(AGAINST)))
     assert list(report.scores) == [Scored("toy/0"), Scored("toy/0", "twice")]
-    of_parts = (report.scores[Scored("toy/0", part)].values() for part in ("", "twice"))
-    for scores, twice in zip(*of_parts, strict=True):
+    plain, doubled = (report.scores[Scored("toy/0", name)] for name in ("", "twice"))
+    for scores, twice in zip(plain.values(), doubled.values(), strict=True):
         np.testing.assert_allclose(twice, 2 * scores)
-    rows = {(row["part"], row["outsider"]): row for row in report.details["histograms"]}
-    assert set(rows) == {(part, name) for name in ("bright", "dark") for part in ("", "twice")}
+    rows = {(row["component"], row["outsider"]): row for row in report.details["histograms"]}
+    assert set(rows) == {
+        (component, name) for name in ("bright", "dark") for component in ("", "twice")
+    }
     assert {row["task"] for row in rows.values()} == {"toy/0"}
     assert rows["twice", "dark"]["edges"] == pytest.approx(
         [2 * edge for edge in rows["", "dark"]["edges"]]
@@ -119,14 +121,14 @@ def test_a_part_of_the_score_has_histograms_of_its_own():
 
 
 class HalfBlind(Shown):
-    """Its score is finite, the part of it that is shown is not."""
+    """Its score is finite, the component of it that is shown is not."""
 
     def score_variants(self, images: Tensor, noise: Terms, score_space: ScoreSpace) -> Terms:
         scores = super().score_variants(images, noise, score_space)
         return scores | {"twice": scores["twice"] * math.nan}
 
 
-def test_of_a_replica_without_a_part_that_is_shown_nothing_is_kept():
+def test_of_a_replica_without_a_component_that_is_shown_nothing_is_kept():
     suite = planted(PARTS)
     scores = score_part(replica_set_on(suite, HalfBlind), suite, "test")
     assert list(scores.faults) == [0]
@@ -139,7 +141,7 @@ def test_of_a_replica_without_a_part_that_is_shown_nothing_is_kept():
 def test_the_train_test_gap_is_told_in_nats_and_bits():
     metrics = short(bounded_report().metrics)
     seen, tested = np.mean(AGAINST["train"]), np.mean(AGAINST["test_normal"])
-    assert metrics["training_negative_elbo"] == pytest.approx([seen] * 2)
+    assert metrics["resubstitution_negative_elbo"] == pytest.approx([seen] * 2)
     assert metrics["gap_negative_elbo"] == pytest.approx([tested - seen] * 2)
     bits = (tested - seen) / math.log(2) / math.prod(SHAPE)
     assert metrics["gap_negative_elbo_bits_per_dim"] == pytest.approx([bits] * 2)

@@ -1,4 +1,4 @@
-"""Splits the images of a task into training, validation and test parts; one split per seed."""
+"""Cuts the images of a task into training, validation and test splits, once per seed."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -25,11 +25,11 @@ class SplitSizes:
     """How many images are held out for validation, and how many are used at most.
 
     Attributes:
-        validation_fraction: the fraction of each class's training images that is held out, in
-            [0, 1); with 0 all of them are trained on and there is no validation.
-        train_images: the maximum number of training images; None = no limit.
-        validation_images: the maximum number of normal and of anomalous validation images each.
-        test_images: the maximum number of test images that are normal, and of each outsider set.
+        validation_fraction: the share of each class's training files that is held out, in [0, 1);
+            0 holds nothing out: the whole class is trained on, and nothing is validated.
+        train_images: cap on the training images; None: no cap.
+        validation_images: cap on the validation images, for normals and anomalies each.
+        test_images: cap on the test images, for normals and for each set of outsiders.
 
     Raises:
         UserError: the fraction lies outside [0, 1), or a cap is below 1.
@@ -81,7 +81,7 @@ class Split(Generic[T]):
 
 
 def split(task: Task, pool: Pool, sizes: SplitSizes, seed: int) -> Split[Tensor]:
-    """Cut the images of `task` into parts.
+    """Cut the images of `task` into training, validation and test images.
 
     The training images of a data set are split once per seed, identically for all tasks: of each
     class, the first `validation_fraction` of a permutation drawn from (seed, "validation cut",
@@ -97,8 +97,8 @@ def split(task: Task, pool: Pool, sizes: SplitSizes, seed: int) -> Split[Tensor]
         seed: the seed of the split; the same for all replicas that are compared.
 
     Raises:
-        UserError: a data set is not in the pool, the source has no training images or no such
-            class, a class is empty or too small to split, or a part would hold only normal or only
+        UserError: a data set is not in the pool, the source has no training files or no such
+            class, a class is empty or too small to cut, or the images would be only normal or only
             anomalous images.
     """
     normal, anomalous = _labels(task, pool)
@@ -236,8 +236,8 @@ def _refuse_one_kind(task: Task, cut: Split[Tensor], is_validated: bool) -> None
             missing.append(f"no image of {name or 'the other classes'}")
     if missing:
         raise UserError(
-            f"task {task.name}: the test set has {' and '.join(missing)}, so AUROC cannot be "
-            "computed; choose another class or other outsider sets"
+            f"task {task.name}: the test split holds {' and '.join(missing)}, so that no AUROC "
+            "can be computed; choose another class or other outsiders"
         )
     if is_validated and not cut.validation.outsiders:
         raise UserError(

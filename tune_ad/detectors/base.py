@@ -57,11 +57,11 @@ class Detector(nn.Module, ABC, Generic[ConfigT]):
     watched: ClassVar[tuple[str, ...]] = ()
     """Terms whose batch mean is recorded at every step, not only as an average over an epoch."""
     shown: tuple[str, ...] = ()
-    """Parts of the score whose histograms are stored in addition to that of the score."""
+    """Components of the score of which a histogram is kept beside the score's own."""
     nats: tuple[str, ...] = ()
-    """Terms and parts of the score, in nats, that are also reported in bits per dimension."""
+    """Terms and components of the score in nats that an image's dimensions share: also in bits."""
     main_score: str = ""
-    """The name of the part that is the score; empty if the score is not one of its parts."""
+    """The component of the score that is the score itself; empty where it is none of them."""
 
     def __init__(self, config: ConfigT, shape: ImageShape) -> None:
         super().__init__()
@@ -82,8 +82,8 @@ class Detector(nn.Module, ABC, Generic[ConfigT]):
         (`Rule.measures`).
 
         Returns:
-            the texts by quantity: `LOSS`, the detector's own training loss, averaged over
-            validation images; `LIKELIHOOD`, only for a detector whose score has the part
+            by quantity: `LOSS`, the mean training loss of held-out normals, which is the
+            detector's own; `LIKELIHOOD`, only of a detector whose score has the component
             "negative_iwae", the tightest bound of the likelihood of an image, in nats; and any
             other quantity whose different meanings a report should not mix.
         """
@@ -174,9 +174,8 @@ class Detector(nn.Module, ABC, Generic[ConfigT]):
             score_space: values of `score_parameters` to score with, one parameter at a time.
 
         Returns:
-            "score", that of the configuration itself; its parts by their names; and one entry
-            `variant_name(parameter, value)` for each value of the score space. All have shape
-            (batch,).
+            "score" under the configuration itself; its components by their names; one entry
+            `variant_name(parameter, value)` for each value of the score space. All (batch,).
         """
 
     def score(self, images: Tensor, noise: Terms) -> Tensor:
@@ -205,9 +204,9 @@ class Detector(nn.Module, ABC, Generic[ConfigT]):
         """Diagnostics of the trained model, recorded and reported under their names.
 
         Args:
-            scored: a function that returns the score and its parts, each float64 of shape (n,), of
-                the normal images of "train" (as many as there are normal test images),
-                "validation" or "test"; its result is empty if there are no such images.
+            scored: gives the score and its components, each of shape (n,), float64, of the normal
+                images of "train" (as many as are tested), "validation" or "test"; no images, no
+                terms.
 
         Returns:
             numbers by `Metric`, whose part is the name of the diagnostic and whose term is the

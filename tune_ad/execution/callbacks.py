@@ -212,7 +212,7 @@ class TensorBoardCallback(Callback):
 
     def _title(self, scored: Scored) -> str:
         title = self.titles[scored.task]
-        return f"{title}, {scored.part}" if scored.part else title
+        return f"{title}, {scored.component}" if scored.component else title
 
     def _sentence(self, warning: Warned) -> str:
         count = len(warning.replicas)

@@ -19,6 +19,11 @@ BITS_PER_DIM = "bits_per_dim"
 """The unit of a likelihood in bits per channel of a pixel; other units are the term's own."""
 OTHER_CLASSES = ""
 """The name of the outsiders that are the other classes of the data set of the normal images."""
+RESUBSTITUTION = "resubstitution"
+"""The part of a diagnostic on training images as the trained model scores them.
+
+The terms of "train" are others: means over the last epoch, in training mode, while weights move.
+"""
 PARTS = ("train", "validation", "test", "oracle", "overall", "early_stopping")
 """The parts shared by all detectors; any other part is a diagnostic of the detector."""
 
@@ -99,20 +104,20 @@ class ScoreVariant(NamedTuple):
     """An alternative score of the same trained model.
 
     Attributes:
-        parameter: the score-time parameter that has another value; empty for a part of the score.
-        value: the value of that parameter; for a part of the score, the name of the part.
+        parameter: the score-time parameter that has another value; empty for a component.
+        value: of the parameter; for a component, its name.
     """
 
     parameter: str
     value: Any
 
     def __str__(self) -> str:
-        """The name for users: "mc_samples=5", or "rate" for a part of the score."""
+        """The name for people: "mc_samples=5", or "rate" for a component."""
         return f"{self.parameter}={self.value}" if self.parameter else str(self.value)
 
     @classmethod
-    def of_part(cls, name: str) -> "ScoreVariant":
-        """The variant that is a part of the score, such as its rate."""
+    def of_component(cls, name: str) -> "ScoreVariant":
+        """The variant that is a component of the score, such as its rate."""
         return cls("", name)
 
 

@@ -114,15 +114,15 @@ class TrialRecord:
         replicas: the models, in the suite's order.
         metrics: the final numbers, one per replica.
         variants: the AUROCs of each score variant, one per replica.
-        labelled: validation AUROC with only k labelled anomalies, keyed by k as text: the mean
-            over replicas, one number per random draw of the anomalies, None if a replica failed.
-            The draws are the same in every trial of a study.
-        models: number of parameters per model and similar constants of the configuration.
-        main_score: the name of the part that is the score, such as "negative_elbo"; empty if the
-            score is not one of its parts.
-        scales: for every quantity, such as `LOSS`, a text that says what it measures; two trials
-            may be compared by a quantity only if their texts are equal.
-        warnings: the warnings of the detector.
+        labelled: by k as text, what `validation` would see with k held-out anomalies: the mean
+            AUROC over replicas, one number a draw, None where a replica failed. Each draw takes
+            the same images in every trial of a study.
+        models: parameters per model and similar constants of the configuration.
+        main_score: the component of the score that is the score itself, such as "negative_elbo";
+            empty where it is none of them.
+        scales: by quantity, such as `LOSS`, what it is measured in; two trials may be compared by
+            a quantity only where the text is the same.
+        warnings: what the detector warns of.
         seconds: wall time of the trial.
         device: "cpu" or "cuda".
         schema: version of the layout of the stored record; records of schema 1 are converted when

@@ -12,10 +12,17 @@ from typing import Any
 
 import numpy as np
 
-from tune_ad.storage.metric import BITS_PER_DIM, OTHER_CLASSES, Metric, ScoreVariant
+from tune_ad.storage.metric import (
+    BITS_PER_DIM,
+    OTHER_CLASSES,
+    RESUBSTITUTION,
+    Metric,
+    ScoreVariant,
+)
 from tune_ad.storage.plan_traits import PlanTraits
 
-STAGES = ("pretraining", "warm start", "train")  # before the last; other names are phases
+STAGES = ("pretraining", "warm start", "train")  # before the last; other names are of phases
+PARTS = {"training": RESUBSTITUTION}  # what the parts of metrics are called today
 EARLY_STOPPING = {"best_epoch": "best_epoch", "plateau": "stopped"}
 BOUNDS = ("negative_elbo", "negative_iwae")
 NEARLY_ONE_CODE = (
@@ -52,7 +59,7 @@ def metric_named(name: str) -> Metric:
     *before, term = rest.split("/")
     if part != "train":
         outsider = term if before else ""
-        return Metric(part, before[0] if before else term, outsider, unit)
+        return Metric(PARTS.get(part, part), before[0] if before else term, outsider, unit)
     first, *phases = before or [""]
     if phases or first in STAGES:
         return Metric(part, term, "", unit, first, *phases)
@@ -60,14 +67,14 @@ def metric_named(name: str) -> Metric:
 
 
 def variant_named(name: str) -> ScoreVariant:
-    """The score variant with this name in schema 1: a parameter's value, or a part of the score.
+    """The score variant that schema 1 called so: a parameter's value, or a component.
 
     >>> variant_named("mc_samples=5"), variant_named("rate")
     (ScoreVariant(parameter='mc_samples', value=5), ScoreVariant(parameter='', value='rate'))
     """
     parameter, equals, text = name.partition("=")
     if not equals:
-        return ScoreVariant.of_part(name)
+        return ScoreVariant.of_component(name)
     try:
         value = ast.literal_eval(text)
     except (ValueError, SyntaxError):
@@ -103,10 +110,10 @@ def _rows(metrics: Mapping[str, Any]) -> list[Row]:
 def _same_numbers(metrics: Mapping[str, Any], variants: Mapping[str, Any]) -> str:
     """The likelihood bound whose test AUROCs all equal those of the score, if any."""
     tested = {name: values for name, values in metrics.items() if name.startswith("test_auroc")}
-    for part in BOUNDS if tested else ():
-        other = variants.get(part, {})
+    for bound in BOUNDS if tested else ():
+        other = variants.get(bound, {})
         if all(_equal(other.get(name), values) for name, values in tested.items()):
-            return part
+            return bound
     return ""
 
 
@@ -189,11 +196,11 @@ def upgraded_details(details: Mapping[str, Any]) -> Row:
 
 
 def _histogram(title: str, counts: Mapping[str, Any]) -> Row:
-    """Histograms were named "<task>", or "<task>, <part>" for a part of the score.
+    """Histograms were named "<task>", or "<task>, <component>" for a component.
 
     The other classes of a data set were called "rest".
     """
-    task, _, part = title.partition(", ")
+    task, _, component = title.partition(", ")
     outsiders = {
         OTHER_CLASSES if name == "rest" else name: values
         for name, values in counts.items()
@@ -201,7 +208,7 @@ def _histogram(title: str, counts: Mapping[str, Any]) -> Row:
     }
     return {
         "task": task,
-        "part": part,
+        "component": component,
         "outsider": "",
         "edges": counts["edges"],
         "counts": {"normal": counts["normal"], "outsiders": outsiders},

@@ -48,12 +48,12 @@ def histograms(scored: Scored, scores: Groups[np.ndarray]) -> list[dict[str, Any
     Sets lie so far apart that common bins would show one of them alone.
 
     Args:
-        scored: the task, and the part of the score.
+        scored: the task, and the component of the score.
         scores: of normals and of each set of outsiders.
 
     Returns:
-        each with "task", "part", "outsider" (empty where one histogram holds all), "edges" and
-        "counts".
+        each with "task", "component", "outsider" (empty where one histogram holds all), "edges"
+        and "counts".
     """
     if len(scores.outsiders) < 2:
         return [{**scored._asdict(), "outsider": "", **histogram(scores)}]

@@ -214,7 +214,7 @@ class Replica:
 
     @torch.no_grad()
     def score(self, indices: Tensor, every_variant: bool) -> Terms:
-        """Scores and their parts, each of shape (n,), float64; fits first what they need.
+        """Scores and their components, each of shape (n,), float64; fits first what they need.
 
         Raises:
             DegenerateInputError: if that cannot be fitted.
@@ -223,11 +223,11 @@ class Replica:
             self.finish()
         self.module.eval()
         score_space = self.score_space if every_variant else {}
-        parts = [
+        scored = [
             self.module.score_variants(self.pick(chunk), self.score_noise, score_space)
             for chunk in self.chunks(indices)
         ]
-        return {name: torch.cat([part[name] for part in parts]).double() for name in parts[0]}
+        return {name: torch.cat([terms[name] for terms in scored]).double() for name in scored[0]}
 
     @torch.no_grad()
     def losses(self, indices: Tensor, stage: Stage | None = None) -> Tensor | None:

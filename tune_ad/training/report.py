@@ -34,7 +34,7 @@ class Report:
         objective: by the study's rule, larger = better; None where it has nothing to look at.
         learning_rate: of the last epoch.
         metrics: one number per replica.
-        scores: of held-out images of the first seed, by task and part of the score: those of
+        scores: of held-out images of the first seed, by task and component of the score: those of
             normal images and of each set of outsiders.
         steps: of the interval: what the detector tells at every step.
         pictures: by task, what the detector makes of held-out normals; at the end only.

@@ -4,7 +4,7 @@
 
     auroc, ap            normals against anomalies, one for each set of outsiders; where all are
                          other data sets, the one without a set's name is that of the first
-    score, <term>        mean over normals of the score and of its named parts; what is in nats
+    score, <term>        mean over normals of the score and of its components; what is in nats
                          (`Detector.nats`), also of training terms, in bits per dimension, too
     loss                 mean training loss over held-out normals ("validation" alone)
     distinct, tied       distinct scores; share of images with a score that another image has, too
@@ -53,11 +53,11 @@ class Scored(NamedTuple):
 
     Attributes:
         task: name of the task.
-        part: of the score; empty for the score itself.
+        component: of the score; empty for the score itself.
     """
 
     task: str
-    part: str = ""
+    component: str = ""
 
 
 @dataclass
@@ -68,7 +68,7 @@ class PartScores:
         metrics: by replica, its numbers; empty for one that has none.
         variants: by replica, the AUROCs under other scores.
         kept: the scores of each group of images by the first replica of each task.
-        normals: by replica, the scores of normal images and their parts, each of shape (n,).
+        normals: by replica, the scores of normal images and their components, each of shape (n,).
         placements: by replica, of its held-out anomalies among its held-out normals, shape (m,).
         faults: by replica, why its scores give no numbers.
     """
@@ -167,20 +167,20 @@ def _score_replica(  # noqa: PLR0913 - the arguments of `score_part` for one rep
 
 
 def _keep(scores: PartScores, task: str, groups: Groups[Terms], shown: Sequence[str]) -> None:
-    """Keep the scores of a task's first replica, and the parts of them that are shown.
+    """Keep the scores of a task's first replica, and the components that are shown.
 
     Raises:
         DegenerateInputError: if one of them is not finite.
     """
-    parts = (SCORE, *shown)
-    for part in parts:
-        require_finite("normal", groups.normal[part])
+    names = (SCORE, *shown)
+    for component in names:
+        require_finite("normal", groups.normal[component])
         for name, terms in groups.outsiders.items():
-            require_finite(name or "anomalous", terms[part])
-    for part in parts:
-        scored = Scored(task, "" if part == SCORE else part)
+            require_finite(name or "anomalous", terms[component])
+    for component in names:
+        scored = Scored(task, "" if component == SCORE else component)
         if scored not in scores.kept:
-            scores.kept[scored] = groups.map(partial(_as_array, part))
+            scores.kept[scored] = groups.map(partial(_as_array, component))
 
 
 def _as_array(name: str, terms: Terms) -> np.ndarray:
@@ -203,9 +203,9 @@ def replica_metrics(
     """The metrics of one replica.
 
     Args:
-        groups: scores and their parts.
+        groups: scores and their components.
         part: "validation" or "test".
-        names: of scores that are variants of it and no parts.
+        names: of scores that are variants of it and no components.
 
     Raises:
         DegenerateInputError: if a score is not finite or a group is empty.
@@ -286,12 +286,12 @@ def finite_mean(losses: Tensor) -> float:
 def variant_aurocs(
     groups: Groups[Terms], part: str, names: Mapping[str, ScoreVariant]
 ) -> dict[ScoreVariant, Numbers]:
-    """The AUROCs of one replica by each part of the score and each value of the score space.
+    """The AUROCs of one replica by each component of the score and each value of the score space.
 
     Args:
-        groups: scores and their parts.
+        groups: scores and their components.
         part: "validation" or "test".
-        names: of scores that are variants of it and no parts.
+        names: of scores that are variants of it and no components.
 
     Raises:
         DegenerateInputError: if a score is not finite or a group is empty.
@@ -303,7 +303,7 @@ def variant_aurocs(
                 Metric(part, "auroc", outsider): auroc(values, terms[name])
                 for outsider, terms in groups.outsiders.items()
             }
-            variant = names.get(name, ScoreVariant.of_part(name))
+            variant = names.get(name, ScoreVariant.of_component(name))
             variants[variant] = aurocs | of_first_set(aurocs, groups)
     return variants
 
@@ -331,7 +331,7 @@ def with_bits(
 
     Args:
         metrics: one number per replica.
-        nats: names of the terms and parts of scores that are nats per image.
+        nats: names of the terms and components of scores that are nats per image.
         shape: of one image; its numbers are the dimensions.
     """
     converted = {

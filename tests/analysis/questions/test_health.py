@@ -137,7 +137,7 @@ def test_a_score_time_parameter_that_changes_no_auroc_is_dead(tmp_path):
     for k, value in enumerate((0.1, 0.5)):
         scored.variants[ScoreVariant("dead", value)] = {TEST_AUROC: [0.7, 0.7, 0.8, 0.8]}
         scored.variants[ScoreVariant("alive", value)] = {TEST_AUROC: [0.7 + 0.1 * k] * 4}
-        scored.variants[ScoreVariant.of_part("kl")] = {TEST_AUROC: [0.5] * 4}
+        scored.variants[ScoreVariant.of_component("kl")] = {TEST_AUROC: [0.5] * 4}
     assert dead_at_scoring(study(tmp_path, [scored])) == ["dead"]
 
 

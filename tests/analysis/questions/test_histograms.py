@@ -49,7 +49,7 @@ def study(tmp_path, trials, fresh=()):
 
 
 def write(path, tasks=1):
-    rows = [{"task": f"mnist/{k}", "part": "", **STORED} for k in range(tasks)]
+    rows = [{"task": f"mnist/{k}", "component": "", **STORED} for k in range(tasks)]
     details = {"schema": SCHEMA, "curves": {}, "histograms": rows}
     write_atomically(path, to_text(details))
 

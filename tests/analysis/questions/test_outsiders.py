@@ -21,7 +21,7 @@ def against(number, seeds=(0.1, 0.2), baseline="VAE"):
     trial = record(number, {"width": 1.0}, seeds, tasks=TASK, baseline=baseline)
     trial.metrics[SVHN] = list(seeds)
     trial.metrics[NOISE] = [0.9, 1.0]
-    trial.variants[ScoreVariant.of_part("rate")] = {
+    trial.variants[ScoreVariant.of_component("rate")] = {
         TEST_AUROC: [0.6, 0.8],
         SVHN: [0.6, 0.8],
         NOISE: [0.5, None],
@@ -109,7 +109,7 @@ def test_published_numbers_are_compared_set_by_set_and_score_by_score(tmp_path):
     made = against(0, seeds=(0.1, 0.12), baseline="LikelihoodVAE")
     made = replace(made, detector="LikelihoodVAE")
     made.params["likelihood"] = "categorical"
-    made.variants[ScoreVariant.of_part("negative_elbo")] = {SVHN: [0.2, 0.3]}
+    made.variants[ScoreVariant.of_component("negative_elbo")] = {SVHN: [0.2, 0.3]}
     (ood,) = [table for table in tables() if table.name == "ood"]
     planted = study(tmp_path, [made], {"LikelihoodVAE": made.params})
     tasks = {TASK[0]: {"source": "cifar10", "normal_class": None, "outsiders": ["svhn", "noise"]}}

@@ -30,8 +30,8 @@ def planted(tmp_path):
     trial = record(0, {"width": 1.0, "passes": 1}, [[0.6, 0.8], [0.62, 0.82]])
     trial.variants[ScoreVariant("passes", 2)] = {TEST_AUROC: [0.7, 0.9, 0.72, 0.92]}
     planted = study(tmp_path, [trial], {"PGN": {"width": 1.0, "passes": 1}})
-    parts = [*((task, "") for task in TASKS), (TASKS[0], "kl")]
-    histograms = [{"task": task, "part": part, **HISTOGRAM} for task, part in parts]
+    keys = [*((task, "") for task in TASKS), (TASKS[0], "kl")]
+    histograms = [{"task": task, "component": component, **HISTOGRAM} for task, component in keys]
     details = {"schema": SCHEMA, "histograms": histograms, "histograms_of": "test"}
     write_atomically(planted.folder.details("id0"), to_text(details))
     return planted

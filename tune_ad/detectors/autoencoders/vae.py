@@ -59,8 +59,8 @@ class VAE(TrainedDetector[VAEConfig]):
     `tune_ad.detectors.reconstruction`), and so is the ELBO; neither is reported in bits.
 
     The score is the squared error of the reconstruction, averaged over `score_samples` codes, in
-    [0, c h w]. Its parts are "distortion" (of the same codes), "rate", and "negative_elbo" = D + R
-    for every beta. For all of them larger = more anomalous.
+    [0, c h w]. Its components: "distortion" of the same codes, "rate", and "negative_elbo" =
+    D + R, whatever beta is; larger = more anomalous in each.
 
     Sources: Kingma and Welling, arXiv 1312.6114, section 3; Higgins et al., beta-VAE, ICLR 2017,
     equation 4; settings as in the released code of Park, Adosoglou and Pardalos, arXiv 2005.01889,
@@ -128,7 +128,7 @@ class VAE(TrainedDetector[VAEConfig]):
         return {"code": Noise("normal", (most, 1, self.config.latent_dim))}
 
     def score_variants(self, images: Tensor, noise: Terms, score_space: ScoreSpace) -> Terms:
-        """The score, its parts, and the score at each number of samples in the score space."""
+        """The score, its components, and the score at each number of samples of the space."""
         mean, log_variance = self.encode(images)
         declared, tried = self.config.score_samples, score_space.get("score_samples", ())
         targets, rate = self.targets(images), gaussian.rate(mean, log_variance)

@@ -42,9 +42,9 @@ class GPND(AdversarialAutoencoder):
       directions of residuals are uniform on a sphere in N dimensions.
 
     The score is $-\log p(x)$ in nats, any real number, in float64; larger = more anomalous. Its
-    parts are "volume" ($-\log D$), "latent" and "residual", all in nats, and "distance", which is
-    d, in [0, sqrt(m)]. Pixels are the scaled pixels. Singular values that float32 cannot
-    distinguish from 0 are replaced by a floor (see `log_volume`), and d is at least 2^-23.
+    components are "volume" ($-\log D$), "latent" and "residual", all in nats; "distance" is d, in
+    [0, sqrt(m)]. Pixels are scaled ones. Singular values have a floor where float32 cannot tell
+    them from 0 (see `log_volume`), and d is at least 2^-23.
 
     Sources: Pidhorskyi, Almohsen and Doretto, Generative Probabilistic Novelty Detection with
     Adversarial Autoencoders, NeurIPS 2018, and their code of 2018 and 2020. The defaults are the
@@ -122,13 +122,13 @@ class GPND(AdversarialAutoencoder):
         return distances.square() if self.config.squared_distance else distances
 
     def score_variants(self, images: Tensor, noise: Terms, score_space: ScoreSpace) -> Terms:
-        """The score, its parts, and the score at each value of the score space."""
+        """The score, its components, and the score at each value of the score space."""
         codes, distances = self.code_and_distance(images)
         gaussian = GeneralisedGaussian(self.latent_shape, self.latent_location, self.latent_scale)
         latent = -gaussian.log_density(codes.double())
         log_volumes: Terms = {}  # of the Jacobian of each network
 
-        def parts(config: GPNDConfig) -> Terms:
+        def components(config: GPNDConfig) -> Terms:
             if config.jacobian not in log_volumes:
                 log_volumes[config.jacobian] = self.log_volumes(config.jacobian, images, codes)
             sign = VOLUME_SIGNS[config.jacobian] * (1 if config.volume_sign == "theory" else -1)
@@ -138,12 +138,12 @@ class GPND(AdversarialAutoencoder):
                 "residual": -self.residual_log_density(distances, config.residual_share),
             }
 
-        configured = parts(self.config)
+        configured = components(self.config)
         scores = {"score": total(configured), **configured, "distance": distances}
         for name in self.score_parameters:
             for value in score_space.get(name, ()):
                 variant = replace(self.config, **{name: value})
-                scores[variant_name(name, value)] = total(parts(variant))
+                scores[variant_name(name, value)] = total(components(variant))
         return scores
 
     def log_volumes(self, jacobian: str, images: Tensor, codes: Tensor) -> Tensor:
@@ -166,6 +166,6 @@ class GPND(AdversarialAutoencoder):
         return constant - (size - 1) * norms.log() + histogram.log_density(norms)
 
 
-def total(parts: Terms) -> Tensor:
-    """The sum of the parts of a score."""
-    return torch.stack(list(parts.values())).sum(0)
+def total(components: Terms) -> Tensor:
+    """The sum of the components of a score."""
+    return torch.stack(list(components.values())).sum(0)

@@ -282,7 +282,7 @@ class LikelihoodVAE(TrainedDetector[LikelihoodVAEConfig]):
         return wanted
 
     def score_variants(self, images: Tensor, noise: Terms, score_space: ScoreSpace) -> Terms:
-        """The score, its parts, and the score at every value of the score space."""
+        """The score, every component of it, and what the score space asks for."""
         mean, log_variance = self.encode(images)
         pixels = self.pixels(images, noise.get("cell"))
         rate = gaussian.rate(mean, log_variance)
@@ -293,11 +293,11 @@ class LikelihoodVAE(TrainedDetector[LikelihoodVAEConfig]):
             count: self.scores(rate, likelihoods[:count], log_weights[:count], statistics)
             for count in {declared, *tried}
         }
-        parts = {**by[declared], **statistics}
+        components = {**by[declared], **statistics}
         if REGRET in (self.config.score_by, *score_space.get("score_by", ())):
             regret = self.regret(mean, log_variance, pixels, noise["regret"])
             by = {count: {**scores, REGRET: regret} for count, scores in by.items()}
-        scores = {"score": by[declared][self.config.score_by], **parts}
+        scores = {"score": by[declared][self.config.score_by], **components}
         for count in tried:
             scores[variant_name("importance_samples", count)] = by[count][self.config.score_by]
         for name in score_space.get("score_by", ()):
@@ -318,7 +318,7 @@ class LikelihoodVAE(TrainedDetector[LikelihoodVAEConfig]):
         return torch.cat(likelihoods), torch.cat(log_weights)
 
     def scores(self, rate: Tensor, likelihoods: Tensor, weights: Tensor, known: Terms) -> Terms:
-        """The parts of the score computed from K codes, each of shape (batch,).
+        """Every component of the score of so many codes, each of shape (batch,).
 
         Args:
             rate: the rate of the images, shape (batch,).

@@ -108,7 +108,7 @@ class PGN(TrainedDetector[PGNConfig]):
         return {"dropout": Noise("uniform", shape)}
 
     def score_variants(self, images: Tensor, noise: Terms, score_space: ScoreSpace) -> Terms:
-        """The score, its parts at T = inf, and the score at each T and p of the score space.
+        """The score, its components at T = inf, and the score at each T and p of the score space.
 
         All are in nats.
 

@@ -8,9 +8,9 @@ A file contains:
     classes                 number of classes in an average
     missing                 cells of the paper that are not in the file
     [[methods]]             name, as printed; detector of this project, if there is one; where,
-                            the parameters with which that detector is the method; score, the part
-                            or variant of its score, if not the detector's own; differs, what
-                            remains different; read, how the numbers were read
+                            the parameters with which that detector is the method; score, the
+                            component or variant of its score, if not the detector's own; differs,
+                            what remains different; read, how the numbers were read
     [[rows]]                data_set, whose images are normal; class, the number of the one class
                             that is normal, as text, or "mean" for the average over all classes;
                             or, in place of class, outsider: the outsider set; label, the row's
@@ -44,7 +44,7 @@ class Method(NamedTuple):
         detector: the class name in this project; empty if it has none.
         where: the parameters with which the detector is that method.
         differs: what remains different, in words; empty if nothing is known to differ.
-        score: the name of the part or variant of the detector's score; empty = the score itself.
+        score: the name of the component or variant of the detector's score; empty = the score itself.
     """
 
     name: str
