@@ -39,8 +39,9 @@ from tune_ad.detectors.deep_svdd import DeepSVDD
 from tune_ad.detectors.pgn import PGN
 from tune_ad.errors import DegenerateInputError
 from tune_ad.storage.jsonl import to_text
-from tune_ad.storage.metric import metrics_from_json
+from tune_ad.storage.metric import Metric, metrics_from_json
 from tune_ad.storage.records import TrialRecord, TrialSpec
+from tune_ad.training.replica_set import ReplicaSet
 from tune_ad.training.scoring import DRAWS, PartScores, Scored, by_metric
 from tune_ad.training.trial import Trial
 
@@ -223,7 +224,7 @@ def test_scoring_held_out_images_ends_the_replicas_without_finite_scores(monkeyp
     blind(monkeypatch, 1, "toy/0", 0, "score")
     trial = trial_of(study_of(Blinded), planted(PARTS))
     trial.replica_set.train(3)
-    scores = trial.scores.validation(every_variant=False)
+    scores = trial.scores.score_validation(every_variant=False)
     assert trial.replica_set.failures == {1: (3, scores.faults[1])}
     assert "normal scores are NaN or infinite" in scores.faults[1]
     assert trial.replica_set.living() == [0]
@@ -234,26 +235,38 @@ def test_scoring_test_images_ends_a_replica_only_where_they_are_quoted(rule, end
     blind(monkeypatch, 1, "toy/0", 0, "score")
     trial = trial_of(study_of(Blinded, selection=rule), planted(PARTS))
     trial.replica_set.train(3)
-    (fault,) = trial.scores.test(done=True).faults.values()
+    (fault,) = trial.scores.score_test(done=True).faults.values()
     assert trial.quoted == ends
     assert trial.replica_set.failures == ({1: (3, fault)} if ends else {})
     assert trial.scores.untested == ({} if ends else {1: f"not tested: {fault}"})
 
 
-def test_merging_reads_and_changes_nothing():
-    trial = trial_of(study_of(DeepSVDD), planted(PARTS))
+class Diagnosed(DeepSVDD):
+    """Tells the mean score of training images."""
+
+    def diagnose(self, scored):
+        return {Metric("diagnosed", "score"): float(scored("train")["score"].mean())}
+
+
+def test_merging_neither_scores_nor_changes_anything(monkeypatch):
+    trial = trial_of(study_of(Diagnosed), planted(PARTS))
     terms = trial.replica_set.train(6)
     trained = by_metric(terms)
     trial.replica_set.prepare_scoring()
-    validation, test = trial.scores.validation(True), trial.scores.test(True)
-    merged = [trial.scores.metrics(trained, validation, test, done=True) for _ in range(2)]
+    validation, test = trial.scores.score_validation(True), trial.scores.score_test(True)
+    diagnostics = trial.scores.diagnose(validation, test)
+    monkeypatch.setattr(ReplicaSet, "score", None)
+    given = trained, validation, test, diagnostics
+    merged = [trial.scores.merged(*given, done=True) for _ in range(2)]
     assert merged[0] == merged[1]
+    assert len(merged[0][Metric("diagnosed", "score")]) == 2
     assert trial.history.epochs == []
-    early = trial.scores.metrics(trained, validation, test, done=False)
-    left = {metric: values for metric, values in merged[0].items() if metric.part != "test"}
+    early = trial.scores.merged(*given, done=False)
+    at_the_end = ("test", "diagnosed")
+    left = {m: values for m, values in merged[0].items() if m.part not in at_the_end}
     assert early == left
     trial.replica_set.fail(0, 6, "made to")
-    for metric, values in trial.scores.metrics(trained, validation, test, done=True).items():
+    for metric, values in trial.scores.merged(*given, done=True).items():
         assert values == [None, merged[0][metric][1]], metric
 
 
@@ -551,5 +564,5 @@ def test_parts_that_are_not_scored_give_nothing():
     trial = trial_of(study_of(DeepSVDD), planted(PARTS))
     terms = trial.replica_set.train(2)
     nothing = PartScores.nothing(2)
-    metrics = short(trial.scores.metrics(by_metric(terms), nothing, nothing, done=False))
+    metrics = short(trial.scores.merged(by_metric(terms), nothing, nothing, [], done=False))
     assert set(metrics) == {"train_loss"}

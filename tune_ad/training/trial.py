@@ -125,10 +125,12 @@ class Trial:
         if parts:
             replica_set.prepare_scoring()
         nothing = PartScores.nothing(len(self.replica_specs))
-        validation = self.scores.validation(done) if "validation" in parts else nothing
-        test = self.scores.test(done) if "test" in parts else nothing
+        validation = self.scores.score_validation(done) if "validation" in parts else nothing
+        test = self.scores.score_test(done) if "test" in parts else nothing
         trained = self.history.overall() | by_metric(terms)
-        metrics = self.scores.metrics(trained, validation, test, done)
+        diagnosed = done and replica_set.scorable
+        diagnostics = self.scores.diagnose(validation, test) if diagnosed else []
+        metrics = self.scores.merged(trained, validation, test, diagnostics, done)
         variants = by_variant(validation.variants)
         for variant, aurocs in by_variant(test.variants).items() if done else ():
             variants.setdefault(variant, {}).update(aurocs)

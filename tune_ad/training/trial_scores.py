@@ -2,7 +2,7 @@
 
 import math
 from collections import defaultdict
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 
 import torch
 
@@ -45,14 +45,14 @@ class TrialScores:
         held_out = ["validation"] if budget.validation_fraction else []
         return [*held_out, *(["test"] if done or budget.test_curve else [])]
 
-    def validation(self, every_variant: bool) -> PartScores:
+    def score_validation(self, every_variant: bool) -> PartScores:
         """Score held-out images; a replica without finite scores fails."""
         scores = score_part(self.replica_set, self.suite, "validation", every_variant)
         for k, fault in scores.faults.items():
             self.replica_set.fail(k, self.replica_set.epoch, fault)
         return scores
 
-    def test(self, done: bool) -> PartScores:
+    def score_test(self, done: bool) -> PartScores:
         """Score test images.
 
         A replica without finite scores fails where the trial's test numbers are quoted; otherwise
@@ -67,19 +67,23 @@ class TrialScores:
                 self.untested[k] = f"not tested: {fault}"
         return scores
 
-    def metrics(
+    def merged(
         self,
         trained: Mapping[Metric, Values],
         validation: PartScores,
         test: PartScores,
+        diagnostics: Sequence[Numbers],
         done: bool,
     ) -> dict[Metric, Values]:
         """All numbers of the replicas; None in the place of every replica that has failed by now.
+
+        Nothing is scored, and nothing of the replicas is changed.
 
         Args:
             trained: what training gave.
             validation: what held-out images gave.
             test: what test images gave.
+            diagnostics: what `diagnose` gave, by replica.
             done: whether the trial is over: before, of test images only the curve is shown.
         """
         metrics = {**trained, **by_metric(validation.metrics)}
@@ -88,7 +92,7 @@ class TrialScores:
         if self.study.budget.test_curve:
             metrics |= {m._replace(part="oracle"): v for m, v in tested.items() if m.is_auroc}
         if done and self.replica_set.scorable:
-            metrics |= by_metric(self.diagnostics(validation, test)) | self.stopping_metrics()
+            metrics |= by_metric(diagnostics) | self.stopping_metrics()
         living = set(self.replica_set.living())
         known = {
             metric: [value if k in living else None for k, value in enumerate(values)]
@@ -96,8 +100,15 @@ class TrialScores:
         }
         return with_bits(known, self.replica_set.replicas[0].module.nats, self.suite.shape)
 
-    def diagnostics(self, validation: PartScores, test: PartScores) -> list[Numbers]:
-        """What the detector says about each trained model beside its score, by replica."""
+    def diagnose(self, validation: PartScores, test: PartScores) -> list[Numbers]:
+        """What the detector says about each trained model beside its score, by replica.
+
+        Training images are scored where it asks for them.
+
+        Args:
+            validation: what held-out images gave.
+            test: what test images gave.
+        """
         living = self.replica_set.living()
         return [
             replica.module.diagnose(self.scored_normals(k, validation, test))
