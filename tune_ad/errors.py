@@ -19,6 +19,12 @@ class DegenerateInputError(ValueError):
     """Raised if a metric is undefined for the scores (one class only, NaN, infinite)."""
 
 
+def one_line(error: BaseException) -> str:
+    """An exception as one line: its type and the first line of its message."""
+    first = (str(error).splitlines() or [""])[0]
+    return f"{type(error).__name__}: {first}"
+
+
 def nearest(name: str, known: Iterable[str]) -> list[str]:
     """Up to three known names that resemble a mistyped one, most similar first.
 

@@ -14,12 +14,13 @@ from tensorboard.backend.event_processing.event_accumulator import EventAccumula
 from torch import Tensor, nn
 
 from analysis.report.study_report import write_report
+from tune_ad.app.console import closing
 from tune_ad.detectors.base import Numbers, ScoreSpace, Terms, TrainedDetector
 from tune_ad.detectors.config import NetworkConfig, choice, number
 from tune_ad.detectors.nets import ImageShape
 from tune_ad.errors import UserError
 from tune_ad.search import Baseline, Budget, Grid, Optuna, Search
-from tune_ad.storage.metric import LOSS, Metric
+from tune_ad.storage.metric import LOSS, TEST_AUROC, Metric
 
 BRIGHTNESS = Metric("brightness", "shift")
 TOO_BRIGHT = "test images are brighter than training images by more than the limit; scale them"
@@ -71,6 +72,13 @@ class Sphere(TrainedDetector[SphereConfig]):
     def warnings(self, numbers: Mapping[Metric, float]) -> list[str]:
         """Whether that is more than the limit."""
         return [TOO_BRIGHT] if numbers.get(BRIGHTNESS, 0.0) > self.config.limit else []
+
+
+class Undiagnosed(Sphere):
+    """Its diagnostic raises an error."""
+
+    def diagnose(self, scored: Callable[[str], Terms]) -> Numbers:
+        raise RuntimeError("no such layer")
 
 
 POWERS = CategoricalDistribution(["square", "root"])
@@ -144,6 +152,24 @@ def test_the_report_compares_no_losses_of_different_powers(finished):
     regret = (finished.path / "tables" / "regret.csv").read_text(encoding="utf-8")
     assert "validation" in regret
     assert "normal_only" not in regret
+
+
+def test_an_error_in_a_diagnostic_costs_no_number_and_is_shown_everywhere(open_study, tmp_path):
+    baseline = Baseline(Undiagnosed, settings=SETTINGS)
+    session = open_study(search(Optuna(), baselines=(baseline,)), tmp_path, changes={"trials": 1})
+    outcome = session.run()
+    (record,) = session.folder.read_trials()
+    assert (record.state, outcome.failed) == ("complete", 0)
+    assert record.objective is not None
+    assert len(record.metrics[TEST_AUROC]) == 4
+    assert BRIGHTNESS not in record.metrics
+    why = "its diagnostics are missing, diagnose raised RuntimeError: no such layer"
+    assert [warning.replicas for warning in record.warnings if warning.text == why] == [
+        (0, 1, 2, 3)
+    ]
+    assert f"warning in trials 0: {why}" in closing(session, outcome)
+    write_report(session.folder.path)
+    assert why in (session.folder.path / "report.md").read_text(encoding="utf-8")
 
 
 def test_a_search_refuses_to_choose_between_losses_of_different_powers(open_study, tmp_path):

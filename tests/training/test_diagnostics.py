@@ -31,10 +31,13 @@ from tune_ad.detectors.base import Numbers, ScoreSpace, Terms, skeleton
 from tune_ad.detectors.likelihood_vae import LikelihoodVAE, LikelihoodVAEConfig
 from tune_ad.detectors.pgn import PGN
 from tune_ad.detectors.train_test_gap import train_test_gap
+from tune_ad.errors import UserError
 from tune_ad.storage.jsonl import to_text
-from tune_ad.storage.metric import Metric
+from tune_ad.storage.metric import BITS_PER_DIM, VALIDATION_AUROC, Metric
+from tune_ad.storage.metric import PARTS as ENGINE_PARTS
 from tune_ad.storage.records import TrialRecord, Warned
 from tune_ad.training.scoring import Scored, score_part
+from tune_ad.training.trial_scores import legal_diagnostics
 
 
 class Bounded(Brightness):
@@ -190,6 +193,78 @@ def test_a_failed_replica_has_no_diagnostic(monkeypatch):
     blind(monkeypatch, 1, "toy/0", 2 * 3, "loss")
     (*_, last) = run(trial_of(study_of(Curious), planted(PARTS)))
     assert [value is None for value in short(last.metrics)["curious_train"]] == [False, True]
+
+
+class Overwriting(Blinded):
+    """Gives a number of its own as the AUROC by which trials are selected."""
+
+    def diagnose(self, scored: Callable[[str], Terms]) -> Numbers:
+        return {Metric("shift", "mean"): 0.5, VALIDATION_AUROC: 1.0}
+
+
+class Raising(Blinded):
+    """Cannot diagnose the models whose mark is large, nor warn of any."""
+
+    def diagnose(self, scored: Callable[[str], Terms]) -> Numbers:
+        if float(self.get_buffer("mark")) > 0.5:
+            raise RuntimeError("no such layer\nsecond line")
+        return {Metric("raising", "mark"): self.get_buffer("mark")}
+
+    def warnings(self, numbers: Mapping[Metric, float]) -> list[str]:
+        return [f"{1 / 0}"]
+
+
+def without(metrics, *parts):
+    return {metric: values for metric, values in metrics.items() if metric.part not in parts}
+
+
+@pytest.mark.parametrize("part", ENGINE_PARTS)
+def test_a_diagnostic_with_a_part_of_the_engine_is_refused(part):
+    metric = Metric(part, "auroc")
+    with pytest.raises(UserError, match=f"Own gives {metric} as a diagnostic.*another") as refusal:
+        legal_diagnostics("Own", {Metric("gap", "rate"): 1.0, metric: 1.0}, ())
+    assert "\n" not in str(refusal.value)
+
+
+def test_a_diagnostic_that_is_derived_is_refused():
+    nats, bits = Metric("gap", "rate"), Metric("gap", "rate", unit=BITS_PER_DIM)
+    with pytest.raises(UserError, match=f"Own gives {bits} .* derives it from {nats}"):
+        legal_diagnostics("Own", {nats: 1.0, bits: 1.0}, ("rate",))
+    for legal, terms in (({nats: 1.0, bits: 2.0}, ()), ({bits: 2.0}, ("rate",))):
+        assert legal_diagnostics("Own", legal, terms) == legal
+
+
+def test_a_diagnostic_never_takes_the_place_of_a_number():
+    suite = planted(PARTS)
+    (*_, plain), (*_, last) = (run(trial_of(study_of(d), suite)) for d in (Blinded, Overwriting))
+    assert last.record.state == "complete"
+    assert last.metrics == plain.metrics
+    assert last.objective == plain.objective
+    (warning,) = last.record.warnings
+    assert warning.replicas == (0, 1)
+    assert "UserError: Overwriting gives validation_auroc as a diagnostic" in warning.text
+
+
+def test_a_detector_that_raises_keeps_its_numbers_and_the_record_says_why():
+    suite, seeds = planted(PARTS, SECOND), 4
+    trial = trial_of(study_of(Raising, seeds=seeds), suite)
+    (*_, last) = run(trial)
+    (*_, plain) = run(trial_of(study_of(Blinded, seeds=seeds), suite))
+    assert (last.record.state, last.objective) == ("complete", plain.objective)
+    assert without(last.metrics, "raising") == plain.metrics
+    marks = [float(r.module.get_buffer("mark")) for r in trial.replica_set.replicas]
+    large = tuple(k for k, mark in enumerate(marks) if mark > 0.5)
+    assert 0 < len(large) < len(marks)
+    assert last.metrics[Metric("raising", "mark")] == [
+        None if k in large else mark for k, mark in enumerate(marks)
+    ]
+    assert sorted(last.record.warnings, key=lambda warned: warned.text) == [
+        Warned("its diagnostics are missing, diagnose raised RuntimeError: no such layer", large),
+        Warned(
+            "its warnings are missing, warnings raised ZeroDivisionError: division by zero",
+            tuple(range(len(marks))),
+        ),
+    ]
 
 
 # ------------------------------------------------------------------------------- warnings

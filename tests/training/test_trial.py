@@ -44,6 +44,7 @@ from tune_ad.storage.records import TrialRecord, TrialSpec
 from tune_ad.training.replica_set import ReplicaSet
 from tune_ad.training.scoring import DRAWS, PartScores, Scored, by_metric
 from tune_ad.training.trial import Trial
+from tune_ad.training.trial_scores import NO_DIAGNOSIS
 
 
 def curves_of(report):
@@ -254,9 +255,9 @@ def test_merging_neither_scores_nor_changes_anything(monkeypatch):
     trained = by_metric(terms)
     trial.replica_set.prepare_scoring()
     validation, test = trial.scores.score_validation(True), trial.scores.score_test(True)
-    diagnostics = trial.scores.diagnose(validation, test)
+    diagnosis = trial.scores.diagnose(validation, test)
     monkeypatch.setattr(ReplicaSet, "score", None)
-    given = trained, validation, test, diagnostics
+    given = trained, validation, test, diagnosis
     merged = [trial.scores.merged(*given, done=True) for _ in range(2)]
     assert merged[0] == merged[1]
     assert len(merged[0][Metric("diagnosed", "score")]) == 2
@@ -564,5 +565,7 @@ def test_parts_that_are_not_scored_give_nothing():
     trial = trial_of(study_of(DeepSVDD), planted(PARTS))
     terms = trial.replica_set.train(2)
     nothing = PartScores.nothing(2)
-    metrics = short(trial.scores.merged(by_metric(terms), nothing, nothing, [], done=False))
+    metrics = short(
+        trial.scores.merged(by_metric(terms), nothing, nothing, NO_DIAGNOSIS, done=False)
+    )
     assert set(metrics) == {"train_loss"}

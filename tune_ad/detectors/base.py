@@ -209,8 +209,9 @@ class Detector(nn.Module, ABC, Generic[ConfigT]):
                 terms.
 
         Returns:
-            numbers by `Metric`, whose part is the name of the diagnostic and whose term is the
-            quantity; quantities in `nats` are also reported in bits per dimension.
+            numbers by `Metric`, whose part names the diagnostic (none of `PARTS`, which are the
+            engine's own) and whose term the quantity; quantities in `nats` are also told in bits
+            per dimension. An error is recorded as a warning of the model.
         """
         return {}
 
@@ -218,7 +219,9 @@ class Detector(nn.Module, ABC, Generic[ConfigT]):
         """Warnings about the trained model, sentences without a full stop.
 
         Args:
-            numbers: all final numbers of the model, including its diagnostics.
+            numbers: all final numbers of the model, diagnostics among them.
+
+        An error is recorded as a warning itself.
         """
         return []
 

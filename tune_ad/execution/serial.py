@@ -4,6 +4,7 @@ from collections.abc import Iterator
 
 import torch
 
+from tune_ad.errors import one_line
 from tune_ad.execution.loop import TrialLoop
 from tune_ad.storage.records import TrialSpec
 from tune_ad.training.report import Progress, Report
@@ -45,9 +46,3 @@ def _run_one(loop: TrialLoop, suite: Suite, spec: TrialSpec, device: str) -> Non
         else:
             over = loop.reported(step)
     loop.ended(spec.number)
-
-
-def one_line(error: BaseException) -> str:
-    """An exception as one line: its type and the first line of its message."""
-    first = (str(error).splitlines() or [""])[0]
-    return f"{type(error).__name__}: {first}"

@@ -122,7 +122,7 @@ class TrialRecord:
             empty where it is none of them.
         scales: by quantity, such as `LOSS`, what it is measured in; two trials may be compared by
             a quantity only where the text is the same.
-        warnings: what the detector warns of.
+        warnings: what the detector warns of, and its errors that left a model without diagnostics.
         seconds: wall time of the trial.
         device: "cpu" or "cuda".
         schema: version of the layout of the stored record; records of schema 1 are converted when

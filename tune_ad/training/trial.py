@@ -6,7 +6,7 @@ curve. It knows no Ray: the serial backend and the Ray Trainable drive the same 
 
 import time
 from collections.abc import Iterator, Mapping
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from functools import cached_property
 from typing import Any
 
@@ -35,7 +35,7 @@ from tune_ad.training.replica_set import ReplicaSet
 from tune_ad.training.report import Progress, Report
 from tune_ad.training.scoring import PartScores, Scored, by_metric, by_variant
 from tune_ad.training.suite import Suite
-from tune_ad.training.trial_scores import TrialScores
+from tune_ad.training.trial_scores import NO_DIAGNOSIS, TrialScores
 
 SHOWN_PICTURES = 8
 
@@ -129,8 +129,8 @@ class Trial:
         test = self.scores.score_test(done) if "test" in parts else nothing
         trained = self.history.overall() | by_metric(terms)
         diagnosed = done and replica_set.scorable
-        diagnostics = self.scores.diagnose(validation, test) if diagnosed else []
-        metrics = self.scores.merged(trained, validation, test, diagnostics, done)
+        diagnosis = self.scores.diagnose(validation, test) if diagnosed else NO_DIAGNOSIS
+        metrics = self.scores.merged(trained, validation, test, diagnosis, done)
         variants = by_variant(validation.variants)
         for variant, aurocs in by_variant(test.variants).items() if done else ():
             variants.setdefault(variant, {}).update(aurocs)
@@ -140,7 +140,9 @@ class Trial:
         self.history.add(replica_set.epoch, replica_set.learning_rate, objective, metrics)
         self.history.seconds += time.perf_counter() - started
         done = replica_set.finished  # also where no replica is left
+        warnings = self.scores.warnings(metrics, diagnosis) if done else []
         kept = _most_telling(validation, test)
+        record = self.record(metrics, variants, objective, validation if done else None)
         return Report(
             epoch=replica_set.epoch,
             epochs=replica_set.epochs,
@@ -151,7 +153,7 @@ class Trial:
             steps=steps,
             pictures=pictures(replica_set, self.suite, SHOWN_PICTURES) if done else {},
             done=done,
-            record=self.record(metrics, variants, objective, validation if done else None),
+            record=replace(record, warnings=warnings),
             details=self.details(validation, test),
         )
 
@@ -207,7 +209,6 @@ class Trial:
             models=self.models,
             main_score=self.replica_set.replicas[0].module.main_score,
             scales=self.baseline.detector.scales(self.config),
-            warnings=self.scores.warnings(metrics) if validation else [],
             seconds=self.history.seconds,
             device=self.device,
         )

@@ -3,16 +3,59 @@
 import math
 from collections import defaultdict
 from collections.abc import Callable, Mapping, Sequence
+from typing import NamedTuple
 
 import torch
 
 from tune_ad.detectors.base import Numbers, Terms
+from tune_ad.errors import UserError, one_line
 from tune_ad.search.study import Study
-from tune_ad.storage.metric import Metric, Values
+from tune_ad.storage.metric import BITS_PER_DIM, PARTS, Metric, Values
 from tune_ad.storage.records import Warned
 from tune_ad.training.replica_set import ReplicaSet
 from tune_ad.training.scoring import PartScores, by_metric, labelled, score_part, with_bits
 from tune_ad.training.suite import Suite
+
+
+class Diagnosis(NamedTuple):
+    """What a detector says about its trained models beside their scores.
+
+    Attributes:
+        numbers: by replica; {} for one that has failed, or for which the detector raised an error.
+        errors: by replica, that error in one line.
+    """
+
+    numbers: list[Numbers]
+    errors: dict[int, str]
+
+
+NO_DIAGNOSIS = Diagnosis([], {})
+
+
+def legal_diagnostics(detector: str, diagnostics: Numbers, nats: Sequence[str]) -> Numbers:
+    """The diagnostics of a model, as floats.
+
+    Args:
+        detector: name of the class, for the message.
+        diagnostics: what the detector says about the model.
+        nats: terms that are also told in bits per dimension.
+
+    Raises:
+        UserError: if one would take the place of a number that is the engine's own.
+    """
+    for metric in diagnostics:
+        if not metric.is_diagnostic:
+            raise UserError(
+                f"{detector} gives {metric} as a diagnostic, but numbers of {metric.part!r} are "
+                f"the engine's own; name another part than {', '.join(PARTS)}"
+            )
+        plain = metric._replace(unit="")
+        if metric.unit == BITS_PER_DIM and metric.term in nats and plain in diagnostics:
+            raise UserError(
+                f"{detector} gives {metric} as a diagnostic, but the engine derives it from "
+                f"{plain}; leave it out"
+            )
+    return {metric: float(value) for metric, value in diagnostics.items()}
 
 
 class TrialScores:
@@ -72,7 +115,7 @@ class TrialScores:
         trained: Mapping[Metric, Values],
         validation: PartScores,
         test: PartScores,
-        diagnostics: Sequence[Numbers],
+        diagnosis: Diagnosis,
         done: bool,
     ) -> dict[Metric, Values]:
         """All numbers of the replicas; None in the place of every replica that has failed by now.
@@ -83,7 +126,7 @@ class TrialScores:
             trained: what training gave.
             validation: what held-out images gave.
             test: what test images gave.
-            diagnostics: what `diagnose` gave, by replica.
+            diagnosis: what `diagnose` gave.
             done: whether the trial is over: before, of test images only the curve is shown.
         """
         metrics = {**trained, **by_metric(validation.metrics)}
@@ -92,7 +135,7 @@ class TrialScores:
         if self.study.budget.test_curve:
             metrics |= {m._replace(part="oracle"): v for m, v in tested.items() if m.is_auroc}
         if done and self.replica_set.scorable:
-            metrics |= by_metric(diagnostics) | self.stopping_metrics()
+            metrics |= by_metric(diagnosis.numbers) | self.stopping_metrics()
         living = set(self.replica_set.living())
         known = {
             metric: [value if k in living else None for k, value in enumerate(values)]
@@ -100,22 +143,26 @@ class TrialScores:
         }
         return with_bits(known, self.replica_set.replicas[0].module.nats, self.suite.shape)
 
-    def diagnose(self, validation: PartScores, test: PartScores) -> list[Numbers]:
+    def diagnose(self, validation: PartScores, test: PartScores) -> Diagnosis:
         """What the detector says about each trained model beside its score, by replica.
 
-        Training images are scored where it asks for them.
+        Training images are scored where it asks for them. An error of the detector costs its
+        diagnostics, not the numbers that training and scoring gave.
 
         Args:
             validation: what held-out images gave.
             test: what test images gave.
         """
-        living = self.replica_set.living()
-        return [
-            replica.module.diagnose(self.scored_normals(k, validation, test))
-            if k in living
-            else {}
-            for k, replica in enumerate(self.replica_set.replicas)
-        ]
+        numbers: list[Numbers] = [{} for _ in self.replica_set.replicas]
+        errors: dict[int, str] = {}
+        for k in self.replica_set.living():
+            module = self.replica_set.replicas[k].module
+            try:
+                diagnostics = module.diagnose(self.scored_normals(k, validation, test))
+                numbers[k] = legal_diagnostics(type(module).__name__, diagnostics, module.nats)
+            except Exception as error:  # a detector is a user's own code and may raise anything
+                errors[k] = f"its diagnostics are missing, diagnose raised {one_line(error)}"
+        return Diagnosis(numbers, errors)
 
     def scored_normals(
         self, k: int, validation: PartScores, test: PartScores
@@ -153,18 +200,35 @@ class TrialScores:
             ],
         }
 
-    def warnings(self, metrics: Mapping[Metric, Values]) -> list[Warned]:
-        """What the detector warns of in trained models, each warning once with its replicas."""
+    def warnings(self, metrics: Mapping[Metric, Values], diagnosis: Diagnosis) -> list[Warned]:
+        """What is to be known of trained models, each warning once with its replicas.
+
+        The detector's own warnings; then numbers that are not finite, and errors of the detector
+        that left a model without diagnostics or warnings.
+
+        Args:
+            metrics: all numbers of the replicas.
+            diagnosis: what `diagnose` gave.
+        """
         warned: dict[str, list[int]] = defaultdict(list)
         for k in self.replica_set.living():
             known = {metric: values[k] for metric, values in metrics.items() if values}
             numbers = {metric: value for metric, value in known.items() if value is not None}
-            for text in self.replica_set.replicas[k].module.warnings(numbers):
+            for text in self._detector_warnings(k, numbers):
                 warned[text].append(k)
             for metric, value in numbers.items():
                 if not math.isfinite(value):
                     warned[f"{metric} is {value}"].append(k)
+            if k in diagnosis.errors:
+                warned[diagnosis.errors[k]].append(k)
         return [Warned(text, tuple(replicas)) for text, replicas in warned.items()]
+
+    def _detector_warnings(self, k: int, numbers: Numbers) -> list[str]:
+        """What the detector warns of in one model; its error, where it raises one."""
+        try:
+            return list(self.replica_set.replicas[k].module.warnings(numbers))
+        except Exception as error:  # a detector is a user's own code and may raise anything
+            return [f"its warnings are missing, warnings raised {one_line(error)}"]
 
     def labelled(self, validation: PartScores) -> dict[str, list[float | None]]:
         """The mean AUROC against a few held-out anomalies, by their number and draw."""
