@@ -165,15 +165,6 @@ def test_the_images_of_a_class_are_held_out_alike_of_a_class_and_of_the_whole(po
         assert set(alone.validation.normal.tolist()) <= together
 
 
-def test_one_class_against_another_data_set(toy):
-    pool = Pool([toy([10, 10], [4, 4], name="a"), toy([5], [6], name="b")])
-    result = split(against("a", ["b"], normal_class=1), pool, SplitSizes(0.2), seed=0)
-    assert counts(pool, result.train, 2) == [0, 8]
-    assert counts(pool, result.test.normal, 2) == [0, 4]
-    assert list(result.test.outsiders) == ["b"]
-    assert result.validation.outsiders == {}
-
-
 @pytest.mark.parametrize(
     ("train", "test", "label", "fraction", "words"),
     [
@@ -202,6 +193,11 @@ def test_degenerate_splits_are_refused_with_values_and_remedy(
     assert str(caught.value).startswith(f"task a/{label}: ")
     assert "; " in str(caught.value)
     assert "\n" not in str(caught.value)
+
+
+def test_a_refusal_names_the_class_by_its_title(toy):
+    with pytest.raises(UserError, match="task a/cat: "):
+        split(one_class("a", 0, "cat"), Pool([toy([0, 9], [2, 2], name="a")]), SplitSizes(), 0)
 
 
 def test_small_other_classes_do_not_stop_a_task(toy):

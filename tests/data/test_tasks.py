@@ -20,14 +20,18 @@ def test_a_title_names_the_class_of_a_one_class_task_and_is_else_the_name():
     assert one_class("cifar", 0).title == "cifar10/airplane"
     assert one_class("my_photos", 3).title == "my_photos/3"
     assert whole("mnist").title == "mnist"
-    for task in (against("cifar", ["svhn", "mnist"]), against("cifar", ["svhn"], normal_class=3)):
-        assert task.title == task.name
+    assert against("cifar", ["svhn", "mnist"]).title == "cifar10-vs-svhn+mnist"
 
 
 def test_against_names_its_parts():
     task = against("cifar", ["svhn", "my_photos"])
     assert task == Task("cifar10-vs-svhn+my_photos", "cifar10", None, ("svhn", "my_photos"))
-    assert against("cifar", ["svhn"], normal_class=3).name == "cifar10/3-vs-svhn"
+
+
+def test_a_class_is_not_set_against_other_data_sets():
+    with pytest.raises(UserError, match="class 3 of cifar10 is set against svhn") as refusal:
+        Task("cifar10/3-vs-svhn", "cifar10", 3, ("svhn",))
+    assert "\n" not in str(refusal.value)
 
 
 def test_a_task_is_plain_data():

@@ -2,16 +2,29 @@
 
 from dataclasses import replace
 
+import numpy as np
 import pytest
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 from tensorboard.util.tensor_util import make_ndarray
 
-from tests.training.cases import AGAINST, Blinded, Brightness, planted, stepped, study_of, trial_of
+from tests.training.cases import (
+    AGAINST,
+    PARTS,
+    SECOND,
+    Blinded,
+    Brightness,
+    planted,
+    stepped,
+    study_of,
+    trial_of,
+    with_titles,
+)
+from tune_ad.data import Task
 from tune_ad.execution.callbacks import ProgressBar, TensorBoardCallback
 from tune_ad.storage.folder import StudyFolder
+from tune_ad.storage.metric import TEST_AUROC
 from tune_ad.storage.records import TrialSpec
 from tune_ad.training.report import Progress, Report
-from tune_ad.training.suite import Suite
 
 # ---------------------------------------------------------------------- the progress line
 
@@ -118,12 +131,6 @@ def written(trial, suite, folder):
     return EventAccumulator(str(run), {"tensors": 0, "scalars": 0}).Reload(), report
 
 
-def with_titles(suite, *names):
-    """The suite whose tasks have classes with names."""
-    tasks = [replace(task, class_name=name) for task, name in zip(suite.tasks, names, strict=True)]
-    return Suite(suite.images, tuple(tasks), suite.splits, suite.about)
-
-
 def values(events, tag):
     return [(event.step, event.value) for event in events.Scalars(tag)]
 
@@ -152,6 +159,34 @@ def test_a_metric_is_shown_under_its_part_and_a_class_under_its_title(tmp_path):
     for title in ("toy/cat", "toy/dog"):
         for group in ("normal", "anomalous (other classes)"):
             assert f"scores/{title}/{group}" in shown
+
+
+def test_the_mean_over_seeds_is_of_the_task_of_each_replica(tmp_path):
+    suite = with_titles(planted(PARTS, SECOND), "cat", "dog")
+    trial = trial_of(study_of(Brightness, seeds=3), suite)
+    events, report = written(trial, suite, StudyFolder(tmp_path))
+    for task, title in (("toy/0", "toy/cat"), ("toy/1", "toy/dog")):
+        of_task = [
+            value
+            for replica, value in zip(
+                report.record.replicas, report.metrics[TEST_AUROC], strict=True
+            )
+            if replica.task == task
+        ]
+        (last,) = values(events, f"test/auroc by class/{title}")
+        assert last[1] == pytest.approx(np.mean(of_task))
+        assert last[1] != pytest.approx(np.mean(report.metrics[TEST_AUROC]))
+
+
+def test_a_task_that_is_no_class_is_called_a_task(tmp_path):
+    whole = planted(AGAINST)
+    task = Task("toy-vs-bright+dark", "toy", None, ("bright", "dark"))
+    suite = replace(whole, tasks=(task,), splits={task.name: whole.splits["toy/0"]})
+    trial = trial_of(study_of(Brightness, selection="oracle"), suite)
+    events, _ = written(trial, suite, StudyFolder(tmp_path))
+    tags = set(events.Tags()["scalars"])
+    assert "test/auroc/dark by task/toy-vs-bright+dark" in tags
+    assert not [tag for tag in tags if "by class" in tag]
 
 
 def test_each_set_of_outsiders_has_a_tag(tmp_path):

@@ -215,6 +215,12 @@ def planted(*tasks: Planted, stripes: bool = False) -> Suite:
     return Suite(images, named, splits, {"toy": "planted"})
 
 
+def with_titles(suite: Suite, *names: str) -> Suite:
+    """The suite whose tasks have classes with names."""
+    tasks = [replace(task, class_name=name) for task, name in zip(suite.tasks, names, strict=True)]
+    return replace(suite, tasks=tuple(tasks))
+
+
 def split_of(parts: Mapping[str, np.ndarray]) -> Split[np.ndarray]:
     """A split from named parts, as in `planted`."""
     known = parts["validation_anomalous"]

@@ -859,6 +859,9 @@ def test_a_replica_without_training_images_is_refused():
     replica_specs = [*specs_of(0), ReplicaSpec("u", 3, torch.arange(0))]
     with pytest.raises(UserError, match="task u with seed 3 has no training image"):
         ReplicaSet(Line, LINE, images_of(), replica_specs)
+    titled = ReplicaSpec("u/0", 3, torch.arange(0), "u/cat")
+    with pytest.raises(UserError, match="task u/cat with seed 3 has no training image"):
+        ReplicaSet(Line, LINE, images_of(), [titled])
 
 
 # ---------------------------------------------------------------------------- fitted scalings

@@ -30,6 +30,7 @@ from tests.training.cases import (
     study_of,
     trial_of,
     with_nothing_anomalous,
+    with_titles,
     without_seconds,
 )
 from tests.training.test_scoring import MANY
@@ -483,6 +484,13 @@ class Unfit(Blinded):
         if not torch.cat(list(batches))[:, 0, 0, 0].std() > 0:
             raise DegenerateInputError("the training images have no contrast")
         return {}
+
+
+def test_the_reason_of_a_failed_trial_names_the_class():
+    suite = with_titles(planted(PARTS, {**SECOND, "train": [9, 9, 9]}), "cat", "dog")
+    (*_, report) = run(trial_of(study_of(Unfit, seeds=1), suite))
+    assert report.record.reason.startswith("1 of 2 replicas failed, first toy/dog with seed 0: ")
+    assert [replica.task for replica in report.record.replicas] == ["toy/0", "toy/1"]
 
 
 def test_a_replica_that_cannot_be_fitted_fails_its_trial():

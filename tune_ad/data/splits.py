@@ -141,19 +141,18 @@ def _labels(task: Task, pool: Pool) -> tuple[list[int], list[int]]:
     """The labels of the source that are normal, and those that are anomalous."""
     if not pool.train_range(task.source):
         raise UserError(
-            f"task {task.name}: {task.source} has no training images, so it can only be an "
-            "outsider set; choose another source"
+            f"task {task.title}: {task.source} has no training images, so it can only be an "
+            "outsider; choose another source"
         )
     labels = range(len(pool.classes[task.source]))
     if task.normal_class is None:
         return list(labels), []
     if task.normal_class not in labels:
         raise UserError(
-            f"task {task.name}: {task.source} has no class {task.normal_class}; "
+            f"task {task.title}: {task.source} has no class {task.normal_class}; "
             f"choose one from 0 to {labels[-1]}"
         )
-    others = [] if task.outsiders else [label for label in labels if label != task.normal_class]
-    return [task.normal_class], others
+    return [task.normal_class], [label for label in labels if label != task.normal_class]
 
 
 def _cut(
@@ -218,13 +217,12 @@ def _refuse_small(
     named = f"class {label} ({pool.classes[task.source][label]}) of {task.source}"
     if not total and task.normal_class is not None:
         raise UserError(
-            f"task {task.name}: {named} has no training image; choose a class that has some"
+            f"task {task.title}: {named} has no training image; choose a class that has some"
         )
     if total and fraction and not (held_out and trainable):
         raise UserError(
-            f"task {task.name}: {named} has {total} training images, too few for a validation "
-            f"fraction of {fraction:g}; use a class with more images, or set "
-            "validation_fraction to 0"
+            f"task {task.title}: {named} has {total} training images, too few to hold out "
+            f"{fraction:g} of them; give it more images, or set validation_fraction to 0"
         )
 
 
@@ -236,11 +234,11 @@ def _refuse_one_kind(task: Task, cut: Split[Tensor], is_validated: bool) -> None
             missing.append(f"no image of {name or 'the other classes'}")
     if missing:
         raise UserError(
-            f"task {task.name}: the test split holds {' and '.join(missing)}, so that no AUROC "
+            f"task {task.title}: the test split holds {' and '.join(missing)}, so that no AUROC "
             "can be computed; choose another class or other outsiders"
         )
     if is_validated and not cut.validation.outsiders:
         raise UserError(
-            f"task {task.name}: too few images of the other classes to hold one out; increase "
+            f"task {task.title}: too few images of the other classes to hold one out; raise "
             "validation_fraction, or set it to 0 and select without validation"
         )

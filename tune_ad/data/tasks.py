@@ -32,17 +32,19 @@ class Task:
     A task is plain data: hashable, and written as JSON through `dataclasses.asdict`.
 
     Attributes:
-        name: unique name of the task, e.g. "cifar10/3" or "cifar10-vs-svhn". It must never change,
-            because the seeds of the task's models are derived from it.
-        source: name of the data set with the normal images.
-        normal_class: the label of the normal images; None if every class of the source is normal.
-        outsiders: names of the outsider sets. If there are none, the other classes of the source
-            are anomalous; if every class is normal, no image is anomalous.
+        name: unique name of the task, e.g. "cifar10/3" or "cifar10-vs-svhn". It seeds the random
+            streams of the task's models, so that it never changes.
+        source: name of the data set that gives the normal images.
+        normal_class: the label of the normal images; None if every class of the source is normal,
+            as it is where other data sets are anomalous.
+        outsiders: names of the data sets that are anomalous. If there are none, the other classes
+            of the source are anomalous; if every class is normal, no image is anomalous.
         class_name: name of the normal class, e.g. "cat"; empty if it is unknown, or if every
             class is normal.
 
     Raises:
-        UserError: an outsider set is named twice or is the source.
+        UserError: an outsider is named twice or is the source, or there are outsiders and a
+            normal class.
     """
 
     name: str
@@ -59,6 +61,13 @@ class Task:
                 f"each other and from the source {self.source}; name each data set once"
             )
 
+        if self.outsiders and self.normal_class is not None:
+            raise UserError(
+                f"task {self.name}: class {self.normal_class} of {self.source} is set against "
+                f"{', '.join(self.outsiders)}; set it against its other classes, or the whole "
+                "data set against others"
+            )
+
     @property
     def title(self) -> str:
         """The name shown to users: "cifar10/cat" for a class with a name, otherwise `name`.
@@ -66,7 +75,7 @@ class Task:
         >>> one_class("cifar", 3).title, against("cifar", ["svhn"]).title
         ('cifar10/cat', 'cifar10-vs-svhn')
         """
-        if self.class_name and not self.outsiders:
+        if self.class_name:
             return f"{self.source}/{self.class_name}"
         return self.name
 
@@ -91,13 +100,12 @@ def one_class(image_set_name: str, class_index: int, class_name: str = "") -> Ta
     return Task(f"{source}/{class_index}", source, class_index, (), class_name)
 
 
-def against(source: str, outsiders: Sequence[str], normal_class: int | None = None) -> Task:
-    """A data set, or one of its classes, against other data sets.
+def against(source: str, outsiders: Sequence[str]) -> Task:
+    """A data set against other data sets.
 
     Args:
         source: name or alias of the data set whose images are normal.
         outsiders: names or aliases of the data sets that are anomalous.
-        normal_class: the label that is normal; None if every class of the source is normal.
 
     >>> against("fmnist", ["mnist", "digits"]).name
     'fashion_mnist-vs-mnist+digits'
@@ -110,9 +118,8 @@ def against(source: str, outsiders: Sequence[str], normal_class: int | None = No
     source = canonical_name(source)
     others = tuple(canonical_name(name) for name in outsiders)
     if not others:
-        raise UserError(f"{source}: no outsider set is given; name at least one")
-    normal = source if normal_class is None else f"{source}/{normal_class}"
-    return Task(f"{normal}-vs-{'+'.join(others)}", source, normal_class, others)
+        raise UserError(f"{source} is set against no data set; name at least one outsider")
+    return Task(f"{source}-vs-{'+'.join(others)}", source, None, others)
 
 
 def whole(source: str) -> Task:

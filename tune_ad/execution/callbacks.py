@@ -13,7 +13,14 @@ from tune_ad.data import Task
 from tune_ad.search.study import Study
 from tune_ad.storage.folder import StudyFolder
 from tune_ad.storage.jsonl import JsonLines, to_text, write_atomically
-from tune_ad.storage.metric import Metric, outsider_title
+from tune_ad.storage.metric import (
+    TEST_AUROC,
+    TRAIN_LOSS,
+    VALIDATION_AUROC,
+    VALIDATION_DISTINCT,
+    Metric,
+    outsider_title,
+)
 from tune_ad.storage.records import TrialRecord, TrialSpec, Warned
 from tune_ad.tensorboard import TrialBoard, Values, domains_of, merge_domains, write_study
 from tune_ad.training.report import Progress, Report
@@ -155,6 +162,8 @@ class TensorBoardCallback(Callback):
     ) -> None:
         self.study, self.root, self.prefix = study, folder.tensorboard, prefix
         self.titles = {task.name: task.title for task in tasks}
+        has_classes = all(task.normal_class is not None for task in tasks)
+        self.task_noun = "class" if has_classes else "task"
         self.boards: dict[int, TrialBoard] = {}
         detectors = [baseline.detector.__name__ for baseline in study.baselines.values()]
         self.domains = merge_domains(
@@ -166,10 +175,15 @@ class TensorBoardCallback(Callback):
                 ),
             ]
         )
-        metrics = [("objective", f"objective ({study.selection})"), ("validation/auroc", "AUROC")]
-        metrics += [("test/auroc", "test AUROC"), ("train/loss", "training loss")]
-        metrics += [("validation/distinct", "distinct scores")]
-        write_study(self.root, self.domains, metrics)
+        titles = {
+            VALIDATION_AUROC: "AUROC",
+            TEST_AUROC: "test AUROC",
+            TRAIN_LOSS: "training loss",
+            VALIDATION_DISTINCT: "distinct scores",
+        }
+        metrics = [(metric.tag, title) for metric, title in titles.items()]
+        objective = "objective", f"objective ({study.selection})"
+        write_study(self.root, self.domains, [objective, *metrics])
 
     def started(self, spec: TrialSpec) -> None:
         """Open the run: its row appears in the table at once, one row for all evaluation seeds."""
@@ -187,7 +201,7 @@ class TensorBoardCallback(Callback):
         if report.objective is not None:
             scalars["objective"] = report.objective
         for metric, values in report.metrics.items():
-            scalars |= self._averages(metric, values)
+            scalars |= self._averages(metric, values, report.record)
         board.scalars(scalars, step)
         if warnings := report.record.warnings:
             board.text("health/warning", "\n\n".join(map(self._sentence, warnings)), step)
@@ -218,16 +232,21 @@ class TensorBoardCallback(Callback):
         count = len(warning.replicas)
         return f"{count} {'replica' if count == 1 else 'replicas'}: {warning.text}"
 
-    def _averages(self, metric: Metric, values: Sequence[float | None]) -> dict[str, float]:
-        """The mean over replicas, and for AUROCs the mean over seeds of each class."""
+    def _averages(
+        self, metric: Metric, values: Sequence[float | None], record: TrialRecord
+    ) -> dict[str, float]:
+        """The mean over replicas, and for AUROCs the mean over the seeds of each task."""
         present = [value for value in values if value is not None]
         if len(present) < len(values) or not present:
             return {}
         averages = {metric.tag: float(np.mean(present))}
         if metric.is_auroc:
-            for k, title in enumerate(self.titles.values()):
-                of_class = present[k :: len(self.titles)]
-                averages[f"{metric.tag} by class/{title}"] = float(np.mean(of_class))
+            of_tasks: dict[str, list[float]] = {}
+            for replica, value in zip(record.replicas, present, strict=True):
+                of_tasks.setdefault(replica.task, []).append(value)
+            for task, of_task in of_tasks.items():
+                tag = f"{metric.tag} by {self.task_noun}/{self.titles[task]}"
+                averages[tag] = float(np.mean(of_task))
         return averages
 
     def ended(self, spec: TrialSpec, record: TrialRecord, details: dict[str, Any]) -> None:

@@ -94,8 +94,13 @@ def outsider_title(name: str) -> str:
     return name or "other classes"
 
 
+TRAIN_LOSS = Metric("train", "loss")
 TEST_AUROC = Metric("test", "auroc")
 VALIDATION_AUROC = Metric("validation", "auroc")
+VALIDATION_DISTINCT = Metric("validation", "distinct")
+"""Distinct scores of held-out images."""
+BEST_EPOCH = Metric("early_stopping", "best_epoch")
+"""Epochs after which a model had the weights that are tested."""
 STOPPED = Metric("early_stopping", "stopped")
 """1 if early stopping ended the training of a model before its last epoch, otherwise 0."""
 

@@ -13,9 +13,11 @@ from typing import Any
 import numpy as np
 
 from tune_ad.storage.metric import (
+    BEST_EPOCH,
     BITS_PER_DIM,
     OTHER_CLASSES,
     RESUBSTITUTION,
+    STOPPED,
     Metric,
     ScoreVariant,
 )
@@ -23,7 +25,7 @@ from tune_ad.storage.plan_traits import PlanTraits
 
 STAGES = ("pretraining", "warm start", "train")  # before the last; other names are of phases
 PARTS = {"training": RESUBSTITUTION}  # what the parts of metrics are called today
-EARLY_STOPPING = {"best_epoch": "best_epoch", "plateau": "stopped"}
+EARLY_STOPPING = {"best_epoch": BEST_EPOCH, "plateau": STOPPED}
 BOUNDS = ("negative_elbo", "negative_iwae")
 NEARLY_ONE_CODE = (
     "almost all importance weight is on one of {codes} samples (effective sample size below 2), "
@@ -53,7 +55,7 @@ def metric_named(name: str) -> Metric:
     'train_warm start/rate_bits_per_dim'
     """
     if name in EARLY_STOPPING:
-        return Metric("early_stopping", EARLY_STOPPING[name])
+        return EARLY_STOPPING[name]
     unit = BITS_PER_DIM if name.endswith(f"_{BITS_PER_DIM}") else ""
     part, _, rest = name.removesuffix(f"_{BITS_PER_DIM}").partition("_")
     *before, term = rest.split("/")

@@ -26,11 +26,13 @@ class ReplicaSpec:
         task: name of the task.
         seed: owns every random draw of the replica, together with the task.
         train: indices of its training images, shape (n,), n >= 1.
+        title: of the task, for messages; empty where its name is one.
     """
 
     task: str
     seed: int
     train: Tensor
+    title: str = ""
 
 
 def build(

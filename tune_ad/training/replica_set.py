@@ -62,7 +62,8 @@ class ReplicaSet:
         for spec in specs:
             if not len(spec.train):
                 raise UserError(
-                    f"task {spec.task} with seed {spec.seed} has no training image; give it some"
+                    f"task {spec.title or spec.task} with seed {spec.seed} has no training image; "
+                    "give it some"
                 )
         self.epoch = 0
         self.failures: dict[int, Failure] = {}

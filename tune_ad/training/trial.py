@@ -62,7 +62,7 @@ class Trial:
         self.identity = study.identity(spec)
         images = scaled(torch.tensor(suite.images).to(device), self.config.scaling)
         self.replica_specs = [
-            ReplicaSpec(task.name, seed, suite.split(task.name).train)
+            ReplicaSpec(task.name, seed, suite.split(task.name).train, task.title)
             for seed in spec.seeds or study.seeds
             for task in suite.tasks
         ]
@@ -218,10 +218,10 @@ class Trial:
         failed = [replica for replica in replicas if replica.state == "failed"]
         if not failed:
             return "complete" if self.replica_set.finished else "pruned", ""
-        first = failed[0]
+        first = replicas.index(failed[0])
         reason = (
-            f"{len(failed)} of {len(replicas)} replicas failed, first {first.task} with seed "
-            f"{first.seed}: {first.reason}"
+            f"{len(failed)} of {len(replicas)} replicas failed, first "
+            f"{self.replica_specs[first].title} with seed {failed[0].seed}: {failed[0].reason}"
         )
         return "failed", reason
 

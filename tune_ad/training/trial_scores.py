@@ -10,7 +10,7 @@ import torch
 from tune_ad.detectors.base import Numbers, Terms
 from tune_ad.errors import UserError, one_line
 from tune_ad.search.study import Study
-from tune_ad.storage.metric import BITS_PER_DIM, PARTS, Metric, Values
+from tune_ad.storage.metric import BEST_EPOCH, BITS_PER_DIM, PARTS, STOPPED, Metric, Values
 from tune_ad.storage.records import Warned
 from tune_ad.training.replica_set import ReplicaSet
 from tune_ad.training.scoring import PartScores, by_metric, labelled, score_part, with_bits
@@ -192,12 +192,8 @@ class TrialScores:
         if not watched:
             return {}
         return {
-            Metric("early_stopping", "best_epoch"): [
-                float(stopping.epoch) for stopping in watched
-            ],
-            Metric("early_stopping", "stopped"): [
-                float(stopping.stopped is not None) for stopping in watched
-            ],
+            BEST_EPOCH: [float(stopping.epoch) for stopping in watched],
+            STOPPED: [float(stopping.stopped is not None) for stopping in watched],
         }
 
     def warnings(self, metrics: Mapping[Metric, Values], diagnosis: Diagnosis) -> list[Warned]:
