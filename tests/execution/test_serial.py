@@ -1,11 +1,15 @@
 """The serial backend: signs of a trial between its reports, and trials that raise."""
 
+import json
+
 import pytest
 
 from tune_ad.detectors.pgn import PGN
 from tune_ad.execution import serial
-from tune_ad.execution.callbacks import ProgressBar
+from tune_ad.execution.callbacks import ProgressBar, RecordWriter
 from tune_ad.execution.loop import FixedTrials, TrialLoop
+from tune_ad.storage.folder import StudyFolder
+from tune_ad.storage.records import SCHEMA
 from tune_ad.training.trial import Trial
 
 
@@ -120,6 +124,22 @@ def test_a_trial_that_raises_in_the_middle_of_an_interval_is_a_failure(
     failed = {record.reason for record in events.records if record.state == "failed"}
     assert failed == {"RuntimeError: burst"}
     assert len(events.records) == 4
+
+
+def test_the_details_of_a_trial_that_raised_are_empty_and_of_todays_schema(
+    loop_of, finished, monkeypatch, tmp_path
+):
+    monkeypatch.setattr(PGN, "terms", None)
+    folder = StudyFolder(tmp_path)
+    run(loop_of(RecordWriter(folder)), finished)
+    records = folder.read_trials()
+    assert [record.state for record in records] == ["failed"] * 4
+    for record in records:
+        stored = json.loads(folder.details(record.identity).read_text())
+        assert stored["schema"] == SCHEMA
+        assert folder.read_details(record.identity) == stored
+        assert (stored["curves"]["epoch"], stored["curves"]["replicas"]) == ([], [])
+        assert (stored["histograms"], stored["steps"]) == ([], {})
 
 
 def test_an_interruption_in_the_middle_of_an_interval_leaves_the_trial_running(

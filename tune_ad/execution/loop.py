@@ -13,7 +13,7 @@ from tune_ad.execution.callbacks import Callback
 from tune_ad.search.study import Study
 from tune_ad.storage.records import TrialRecord, TrialSpec
 from tune_ad.training.report import Progress, Report
-from tune_ad.training.trial import failed_record
+from tune_ad.training.trial import failed_record, no_details
 
 
 class Scheduler(Protocol):
@@ -115,7 +115,7 @@ class TrialLoop:
         """A trial raised an exception: a failure that counts."""
         self.last.pop(number, None)
         record = failed_record(self.study, self.running[number], self.tasks, reason)
-        self._end(number, record, {})
+        self._end(number, record, no_details())
 
     def _end(self, number: int, record: TrialRecord, details: dict[str, Any]) -> None:
         spec = self.running.pop(number)

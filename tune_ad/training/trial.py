@@ -245,8 +245,7 @@ class Trial:
     def details(self, validation: PartScores, test: PartScores) -> dict[str, Any]:
         """Curves and histograms, of test scores where there are any, for the file of details."""
         kept = test.kept or validation.kept
-        return {
-            "schema": SCHEMA,
+        return no_details() | {
             "curves": self.history.curves(),
             "histograms_of": "test" if test.kept else "validation",
             "histograms": [
@@ -279,6 +278,17 @@ def _most_telling(validation: PartScores, test: PartScores) -> dict[Scored, Grou
         if held_out is None or len(groups.outsiders) > len(held_out.outsiders):
             kept[scored] = groups
     return kept
+
+
+def no_details() -> dict[str, Any]:
+    """The details of a trial that ended with an exception: no curves and no histograms."""
+    return {
+        "schema": SCHEMA,
+        "curves": History().curves(),
+        "histograms_of": "validation",
+        "histograms": [],
+        "steps": {},
+    }
 
 
 def failed_record(study: Study, spec: TrialSpec, tasks: list[str], reason: str) -> TrialRecord:
