@@ -34,7 +34,7 @@ from tune_ad.detectors.gpnd.volume import (
 )
 from tune_ad.detectors.nets import ImageShape, LeNetDecoder
 from tune_ad.errors import DegenerateInputError
-from tune_ad.training.metrics import auroc
+from tune_ad.training.ranking import auroc
 from tune_ad.training.replica import Replica, ReplicaSpec
 from tune_ad.training.replica_set import ReplicaSet
 

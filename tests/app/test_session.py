@@ -38,7 +38,7 @@ from tune_ad.storage.metric import (
     metrics_to_json,
 )
 from tune_ad.storage.records import SCHEMA, TrialSpec, identity
-from tune_ad.training.metrics import auroc
+from tune_ad.training.ranking import auroc
 from tune_ad.training.replica_set import ReplicaSet
 from tune_ad.training.suite import Suite
 from tune_ad.training.trial import Trial
@@ -775,7 +775,7 @@ def test_the_seed_of_a_study_decides_its_numbers(tiny, open_study, tmp_path, fin
 
 
 def test_the_progress_line_shows_the_best_and_counts_how_trials_ended(record):
-    line = ProgressBar("study", 5, 10, [record(0, -0.5)], shown=False)
+    line = ProgressBar("study", 5, 10, [record(0, -0.5)], visible=False)
     for number, objective in enumerate((-0.25, 0.0, -0.125), 1):
         line.ended(TrialSpec(number, "PGN", {}), record(number, objective), {})
     line.ended(TrialSpec(4, "PGN", {}), record(4, 0.9, state="pruned"), {})

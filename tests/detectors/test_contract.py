@@ -43,7 +43,7 @@ from tune_ad.detectors.schedule import Adam, Stage
 from tune_ad.errors import UserError
 from tune_ad.search.declaration import Baseline
 from tune_ad.storage.metric import LIKELIHOOD, LOSS, OTHER_CLASSES, Metric
-from tune_ad.training.metrics import auroc, ties
+from tune_ad.training.ranking import auroc, ties
 from tune_ad.training.replica import ReplicaSpec, build
 from tune_ad.training.replica_set import ReplicaSet
 from tune_ad.training.scoring import SCORE, score_part
@@ -489,7 +489,7 @@ def test_the_parts_that_a_detector_names_are_parts_of_its_score(detector):
     replica_set = trained(detector, GREY, **quick(detector))
     module, scores = module_of(replica_set), replica_set.score(0, torch.arange(IMAGES))
     parts = scores.keys() - {SCORE}
-    assert set(module.shown) <= parts
+    assert set(module.histograms) <= parts
     assert module.main_score in {"", *parts}
     if module.main_score:
         assert torch.equal(scores[module.main_score], scores[SCORE])

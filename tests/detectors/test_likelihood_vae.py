@@ -343,5 +343,5 @@ def test_a_warm_start_is_a_part_of_the_epochs(epochs):
 
 
 def test_the_bound_beside_another_score_is_shown_too():
-    assert module_of().shown == ()
-    assert module_of(score_by="negative_iwae").shown == ("negative_elbo",)
+    assert module_of().histograms == ()
+    assert module_of(score_by="negative_iwae").histograms == ("negative_elbo",)

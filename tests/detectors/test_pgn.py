@@ -21,7 +21,7 @@ from tune_ad.detectors.pgn import PGN, dropout
 from tune_ad.detectors.pgn.divergence import log_softplus
 from tune_ad.detectors.pgn.dropout import dropout_mask, exponential_excess
 from tune_ad.errors import UserError
-from tune_ad.training.metrics import ties
+from tune_ad.training.ranking import ties
 from tune_ad.training.replica import ReplicaSpec, build
 from tune_ad.training.replica_set import ReplicaSet
 

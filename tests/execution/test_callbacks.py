@@ -96,7 +96,7 @@ def test_the_line_counts_trials_and_names_the_best(record, capsys):
 
 
 def test_a_bar_that_is_not_shown_prints_nothing(record, capsys):
-    line = ProgressBar("study", 1, 4, shown=False)
+    line = ProgressBar("study", 1, 4, visible=False)
     line.progressed(spec(0), Progress(1.0))
     line.ended(spec(0), record(), {})
     line.close()

@@ -16,7 +16,14 @@ from tests.naming import named, short, variants
 from tune_ad.errors import UserError
 from tune_ad.storage.folder import StudyFolder, comparison_folder, study_folder
 from tune_ad.storage.jsonl import JsonLines, jsonable, to_text, write_atomically
-from tune_ad.storage.records import SCHEMA, ReplicaRecord, TrialRecord, TrialSpec, Warned, identity
+from tune_ad.storage.records import (
+    SCHEMA,
+    DetectorWarning,
+    ReplicaRecord,
+    TrialRecord,
+    TrialSpec,
+    identity,
+)
 
 PROJECT = Path(tune_ad.__file__).parent.parent
 FULL = TrialRecord(
@@ -46,7 +53,7 @@ FULL = TrialRecord(
     models={"parameters": 2372},
     main_score="rate",
     scales={"loss": "PGN"},
-    warnings=[Warned("the sky falls", (1,))],
+    warnings=[DetectorWarning("the sky falls", (1,))],
     seconds=1.25,
     device="cuda",
 )

@@ -18,7 +18,7 @@ from tune_ad.storage.metric import (
     ScoreVariant,
     metrics_from_json,
 )
-from tune_ad.storage.records import SCHEMA, ReplicaRecord, TrialRecord, Warned
+from tune_ad.storage.records import SCHEMA, DetectorWarning, ReplicaRecord, TrialRecord
 from tune_ad.storage.schema1 import (
     PLANS,
     metric_named,
@@ -359,7 +359,7 @@ def test_weights_on_nearly_one_code_are_warned_of(train, overall, samples, repli
         assert record.warnings == []
     else:
         (warned,) = record.warnings
-        assert isinstance(warned, Warned)
+        assert isinstance(warned, DetectorWarning)
         assert warned.replicas == replicas
         assert f"almost all importance weight is on one of {samples} samples" in warned.text
 

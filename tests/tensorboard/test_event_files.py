@@ -15,10 +15,10 @@ from tensorboard.util.tensor_util import make_ndarray
 from werkzeug.test import Client
 
 from tune_ad.tensorboard import (
+    Choices,
     Interval,
     TrialBoard,
     Unknown,
-    Values,
     domains_of,
     merge_domains,
     write_study,
@@ -42,7 +42,7 @@ SVDD = {
 }
 DOMAINS = merge_domains(
     [
-        {"detector": Values(("PGN", "SVDD"))},
+        {"detector": Choices(("PGN", "SVDD"))},
         domains_of(PGN, {"detector": "PGN", "epochs": 50}),
         domains_of(SVDD, {"detector": "SVDD", "epochs": 50, "weight_decay": 5e-7}),
     ]
@@ -432,26 +432,26 @@ def test_domains_come_from_distributions_and_constants():
     assert domains_of(space, {"width": 1.0, "channels": (32, 64)}) == {
         "beta": Interval(0.01, 10),
         "latent_dim": Interval(8, 128, is_int=True),
-        "mc_samples": Values((0, 5, 20, "inf")),
+        "mc_samples": Choices((0, 5, 20, "inf")),
         "width": Interval(0.5, 2),
-        "channels": Values(((32, 64),)),
+        "channels": Choices(((32, 64),)),
     }
 
 
 @pytest.mark.parametrize(
     ("one", "two", "merged"),
     [
-        (Values((1, 2)), Values((2.0, 3)), Values((1, 2, 3))),
-        (Values((0, 1)), Values((True,)), Values((0, 1, True))),
-        (Values((0, 5)), Values(("inf",)), Values((0, 5, "inf"))),
+        (Choices((1, 2)), Choices((2.0, 3)), Choices((1, 2, 3))),
+        (Choices((0, 1)), Choices((True,)), Choices((0, 1, True))),
+        (Choices((0, 5)), Choices(("inf",)), Choices((0, 5, "inf"))),
         (Interval(1, 3, True), Interval(2, 9, True), Interval(1, 9, True)),
         (Interval(1, 3, True), Interval(0.5, 2), Interval(0.5, 3)),
-        (Interval(1, 3, True), Values((8, np.int64(0))), Interval(0, 8, True)),
-        (Interval(1, 3, True), Values((0.5,)), Interval(0.5, 3)),
-        (Interval(1, 3), Values(("auto",)), Unknown("string")),
-        (Interval(1, 3), Values((True,)), Unknown("string")),
+        (Interval(1, 3, True), Choices((8, np.int64(0))), Interval(0, 8, True)),
+        (Interval(1, 3, True), Choices((0.5,)), Interval(0.5, 3)),
+        (Interval(1, 3), Choices(("auto",)), Unknown("string")),
+        (Interval(1, 3), Choices((True,)), Unknown("string")),
         (Interval(1, 3), Unknown("number"), Unknown("number")),
-        (Unknown("bool"), Values((True,)), Unknown("bool")),
+        (Unknown("bool"), Choices((True,)), Unknown("bool")),
         (Unknown("bool"), Unknown("string"), Unknown("string")),
     ],
 )
@@ -461,7 +461,7 @@ def test_domains_of_one_name_merge(one, two, merged):
 
 
 def test_mixed_values_are_the_same_text_in_the_domain_and_in_the_rows(tmp_path):
-    domains = {"t": Values((0, 5.0, 0.5, None, (1, 2), float("inf"), "inf", True))}
+    domains = {"t": Choices((0, 5.0, 0.5, None, (1, 2), float("inf"), "inf", True))}
     assert domains["t"].cells == ["0", "5", "0.5", "None", "(1, 2)", "inf", "True"]
     write_study(tmp_path, domains, METRICS)
     for number, value in enumerate(domains["t"].values):

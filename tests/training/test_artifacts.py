@@ -16,7 +16,7 @@ from tune_ad.training.artifacts import (
     thinned_scores,
     thinned_steps,
 )
-from tune_ad.training.scoring import Scored
+from tune_ad.training.scoring import ScoreKey
 
 
 @pytest.mark.parametrize(
@@ -57,12 +57,12 @@ def test_histogram_counts_add_up(scores):
 def test_one_set_of_outsiders_has_the_histogram_of_its_task():
     groups = Groups(np.array([1.0, 2.0]), {"b": np.array([3.0])})
     about = {"task": "a-vs-b", "component": "rate", "outsider": ""}
-    assert histograms(Scored("a-vs-b", "rate"), groups) == [{**about, **histogram(groups)}]
+    assert histograms(ScoreKey("a-vs-b", "rate"), groups) == [{**about, **histogram(groups)}]
 
 
 def test_each_of_several_sets_of_outsiders_has_a_histogram_of_its_own():
     normal, near, far = np.array([1.0, 2.0]), np.array([3.0]), np.array([1e6])
-    rows = histograms(Scored("a"), Groups(normal, {"near": near, "far": far}))
+    rows = histograms(ScoreKey("a"), Groups(normal, {"near": near, "far": far}))
     assert rows == [
         {
             "task": "a",

@@ -35,8 +35,8 @@ from tune_ad.errors import UserError
 from tune_ad.storage.jsonl import to_text
 from tune_ad.storage.metric import BITS_PER_DIM, VALIDATION_AUROC, Metric
 from tune_ad.storage.metric import PARTS as ENGINE_PARTS
-from tune_ad.storage.records import TrialRecord, Warned
-from tune_ad.training.scoring import Scored, score_part
+from tune_ad.storage.records import DetectorWarning, TrialRecord
+from tune_ad.training.scoring import ScoreKey, score_part
 from tune_ad.training.trial_scores import legal_diagnostics
 
 
@@ -60,7 +60,7 @@ def bounded_report():
 
 def test_a_trial_against_other_sets_keeps_what_it_made_of_test_images():
     report = bounded_report()
-    metrics, kept = short(report.metrics), report.scores[Scored("toy/0")]
+    metrics, kept = short(report.metrics), report.scores[ScoreKey("toy/0")]
     assert set(kept.outsiders) == {"bright", "dark"}
     np.testing.assert_allclose(kept.normal, AGAINST["test_normal"])
     rows = report.details["histograms"]
@@ -100,7 +100,7 @@ def test_a_trial_tells_steps_with_their_mean_and_least_over_replicas():
 class Shown(Bounded):
     """Twice the score is a component of it, of which a histogram is kept, too."""
 
-    shown = ("twice",)
+    histograms = ("twice",)
 
     def score_variants(self, images: Tensor, noise: Terms, score_space: ScoreSpace) -> Terms:
         scores = super().score_variants(images, noise, score_space)
@@ -109,8 +109,8 @@ class Shown(Bounded):
 
 def test_a_component_of_the_score_has_histograms_of_its_own():
     report = stepped(trial_of(study_of(Shown, selection="oracle"), planted(AGAINST)))
-    assert list(report.scores) == [Scored("toy/0"), Scored("toy/0", "twice")]
-    plain, doubled = (report.scores[Scored("toy/0", name)] for name in ("", "twice"))
+    assert list(report.scores) == [ScoreKey("toy/0"), ScoreKey("toy/0", "twice")]
+    plain, doubled = (report.scores[ScoreKey("toy/0", name)] for name in ("", "twice"))
     for scores, twice in zip(plain.values(), doubled.values(), strict=True):
         np.testing.assert_allclose(twice, 2 * scores)
     rows = {(row["component"], row["outsider"]): row for row in report.details["histograms"]}
@@ -124,14 +124,14 @@ def test_a_component_of_the_score_has_histograms_of_its_own():
 
 
 class HalfBlind(Shown):
-    """Its score is finite, the component of it that is shown is not."""
+    """Its score is finite, its other component is not."""
 
     def score_variants(self, images: Tensor, noise: Terms, score_space: ScoreSpace) -> Terms:
         scores = super().score_variants(images, noise, score_space)
         return scores | {"twice": scores["twice"] * math.nan}
 
 
-def test_of_a_replica_without_a_component_that_is_shown_nothing_is_kept():
+def test_of_a_replica_without_a_component_that_has_a_histogram_nothing_is_kept():
     suite = planted(PARTS)
     scores = score_part(replica_set_on(suite, HalfBlind), suite, "test")
     assert list(scores.faults) == [0]
@@ -259,8 +259,10 @@ def test_a_detector_that_raises_keeps_its_numbers_and_the_record_says_why():
         None if k in large else mark for k, mark in enumerate(marks)
     ]
     assert sorted(last.record.warnings, key=lambda warned: warned.text) == [
-        Warned("its diagnostics are missing, diagnose raised RuntimeError: no such layer", large),
-        Warned(
+        DetectorWarning(
+            "its diagnostics are missing, diagnose raised RuntimeError: no such layer", large
+        ),
+        DetectorWarning(
             "its warnings are missing, warnings raised ZeroDivisionError: division by zero",
             tuple(range(len(marks))),
         ),
@@ -286,8 +288,8 @@ def test_each_warning_is_recorded_once_with_its_replicas():
     large = tuple(k for k, mark in enumerate(marks) if mark > 0.5)
     assert 0 < len(large) < 8
     assert sorted(reports[-1].record.warnings, key=lambda warned: warned.text) == [
-        Warned("the mark is large", large),
-        Warned("this is a model of a test", tuple(range(8))),
+        DetectorWarning("the mark is large", large),
+        DetectorWarning("this is a model of a test", tuple(range(8))),
     ]
     line = json.loads(to_text(reports[-1].record))
     assert TrialRecord.from_json(line).warnings == reports[-1].record.warnings
@@ -318,7 +320,7 @@ class Boundless(Brightness):
 
 def test_a_number_that_is_not_finite_is_warned_of():
     (report,) = run(trial_of(study_of(Boundless), planted(PARTS)))
-    assert report.record.warnings == [Warned("boundless_rate is inf", (0, 1))]
+    assert report.record.warnings == [DetectorWarning("boundless_rate is inf", (0, 1))]
     line = json.loads(to_text(report.record))
     read = TrialRecord.from_json(line)
     assert read.metrics[Metric("boundless", "rate")] == [None, None]

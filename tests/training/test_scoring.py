@@ -27,20 +27,18 @@ from tune_ad.data.groups import Groups
 from tune_ad.detectors.autoencoders.ae import AE
 from tune_ad.detectors.deep_svdd import DeepSVDD
 from tune_ad.storage.metric import BITS_PER_DIM, OTHER_CLASSES, Metric, ScoreVariant
-from tune_ad.training.metrics import auroc
+from tune_ad.training.bits import with_bits
+from tune_ad.training.labelled import DRAWS, drawings, labelled
+from tune_ad.training.ranking import auroc
 from tune_ad.training.scoring import (
-    DRAWS,
     PartScores,
-    Scored,
+    ScoreKey,
     by_metric,
     by_variant,
-    drawings,
-    labelled,
     replica_metrics,
     score_part,
     variant_aurocs,
     variant_names,
-    with_bits,
 )
 
 
@@ -97,8 +95,8 @@ def test_a_part_gives_the_numbers_of_planted_scores(part, anomalous):
         np.testing.assert_allclose(scores.normals[k]["score"], normal, rtol=1e-6)
     assert variants_of(scores) == {}
     assert scores.faults == {}
-    assert set(scores.kept) == {Scored("toy/0"), Scored("toy/1")}
-    kept = scores.kept[Scored("toy/0")]
+    assert set(scores.kept) == {ScoreKey("toy/0"), ScoreKey("toy/1")}
+    kept = scores.kept[ScoreKey("toy/0")]
     normal, others = kept.normal, kept.outsiders[OTHER_CLASSES]
     np.testing.assert_allclose(normal, PARTS[f"{part}_normal"], rtol=1e-6)
     np.testing.assert_allclose(others, PARTS[anomalous], rtol=1e-6)
@@ -146,7 +144,7 @@ def test_each_set_of_outsiders_has_its_numbers():
             assert metrics[f"test_{metric}/{name}"][0] == pytest.approx(reference(judge, *sides))
     for metric in ("test_auroc", "test_ap"):
         assert metrics[metric] == metrics[f"{metric}/bright"], "the first set's"
-    assert set(scores.kept[Scored("toy/0")].outsiders) == {"bright", "dark"}
+    assert set(scores.kept[ScoreKey("toy/0")].outsiders) == {"bright", "dark"}
     light = variants_of(scores)["light"]
     assert set(light) == {"test_auroc", "test_auroc/bright", "test_auroc/dark"}
     assert light["test_auroc"] == light["test_auroc/bright"]
@@ -170,7 +168,7 @@ def test_a_set_of_outsiders_may_have_any_name():
     variant = scores.variants[0][ScoreVariant("", "light")]
     assert {metric.outsider: value for metric, value in variant.items()} == aurocs
     assert scores.normals[0]["score"].tolist() == pytest.approx(parts["test_normal"])
-    kept = scores.kept[Scored("toy/0")]
+    kept = scores.kept[ScoreKey("toy/0")]
     np.testing.assert_allclose(kept.normal, parts["test_normal"])
     np.testing.assert_allclose(kept.outsiders["normal"], sets["normal"])
 
@@ -285,7 +283,7 @@ def test_scores_kept_are_those_of_a_tasks_first_replica_with_finite_scores(monke
     blind(monkeypatch, 0, "toy/0", 0, "score")
     scores = score_part(replica_set_on(suite, Blinded, seeds=(0, 1)), suite, "test")
     expected = np.array(PARTS["test_normal"]) / 255
-    np.testing.assert_allclose(scores.kept[Scored("toy/0")].normal, expected, rtol=1e-6)
+    np.testing.assert_allclose(scores.kept[ScoreKey("toy/0")].normal, expected, rtol=1e-6)
 
 
 def test_scores_kept_are_those_of_the_first_seed():
@@ -294,7 +292,7 @@ def test_scores_kept_are_those_of_the_first_seed():
     scores = score_part(replica_set, suite, "test")
     for k, task in enumerate(("toy/0", "toy/1")):
         normal = suite.split(task).test.normal
-        kept = scores.kept[Scored(task)].normal
+        kept = scores.kept[ScoreKey(task)].normal
         assert np.array_equal(kept, replica_set.score(k, normal)["score"].numpy())
         assert not np.array_equal(kept, replica_set.score(2 + k, normal)["score"].numpy())
 
@@ -324,7 +322,7 @@ def test_without_anomalies_there_are_scores_and_no_auroc(part):
         f"{part}_{name}": [pytest.approx(value)] * 2 for name, value in expected.items()
     }
     assert {name: metrics for name, metrics in variants_of(scores).items() if metrics} == {}
-    assert scores.kept[Scored("toy/0")].outsiders == {}
+    assert scores.kept[ScoreKey("toy/0")].outsiders == {}
     assert scores.faults == {}
 
 

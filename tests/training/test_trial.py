@@ -42,8 +42,9 @@ from tune_ad.errors import DegenerateInputError
 from tune_ad.storage.jsonl import to_text
 from tune_ad.storage.metric import Metric, metrics_from_json
 from tune_ad.storage.records import TrialRecord, TrialSpec
+from tune_ad.training.labelled import DRAWS
 from tune_ad.training.replica_set import ReplicaSet
-from tune_ad.training.scoring import DRAWS, PartScores, Scored, by_metric
+from tune_ad.training.scoring import PartScores, ScoreKey, by_metric
 from tune_ad.training.trial import Trial
 from tune_ad.training.trial_scores import NO_DIAGNOSIS
 
@@ -72,7 +73,7 @@ def test_a_trial_reports_after_every_interval():
         assert report.objective == pytest.approx(np.mean([v for v in values if v is not None]))
         assert {len(numbers) for numbers in metrics.values()} == {4}
         assert "train_loss" in metrics
-        assert set(report.scores) == {Scored("toy/0"), Scored("toy/1")}
+        assert set(report.scores) == {ScoreKey("toy/0"), ScoreKey("toy/1")}
     last = reports[-1].record
     assert last.state == "complete"
     assert [report.record.state for report in reports[:-1]] == ["pruned", "pruned"]

@@ -139,8 +139,10 @@ def _parser() -> Parser:
 def _settings(name: str, option: Option) -> dict[str, Any]:
     """How argparse declares an option."""
     default = defaults().get(name)
-    shown = isinstance(default, (str, int, Path)) and not isinstance(default, bool) and default
-    text = f"{option.help} (default: {default})" if shown else option.help
+    has_default = (
+        isinstance(default, (str, int, Path)) and not isinstance(default, bool) and default
+    )
+    text = f"{option.help} (default: {default})" if has_default else option.help
     if option.switch:
         return {"action": "store_const", "const": option.flag_value, "help": text}
     settings = {"type": option.read, "metavar": option.metavar, "help": text}

@@ -228,7 +228,7 @@ class Session:
                 trials=trials - len(ended),
                 epochs=epochs,
                 records=ended,
-                shown=options.progress,
+                visible=options.progress,
                 ranked=has_best,
             ),
         ]

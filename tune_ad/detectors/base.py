@@ -55,8 +55,8 @@ class Detector(nn.Module, ABC, Generic[ConfigT]):
     score_parameters: ClassVar[tuple[str, ...]] = ()
     """Fields of `Config` that affect scoring, so that they can be varied on a trained model."""
     watched: ClassVar[tuple[str, ...]] = ()
-    """Terms whose batch mean is recorded at every step, not only as an average over an epoch."""
-    shown: tuple[str, ...] = ()
+    """Terms whose batch mean is told at every step, not only averaged over an epoch."""
+    histograms: tuple[str, ...] = ()
     """Components of the score of which a histogram is kept beside the score's own."""
     nats: tuple[str, ...] = ()
     """Terms and components of the score in nats that an image's dimensions share: also in bits."""

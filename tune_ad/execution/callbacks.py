@@ -21,10 +21,10 @@ from tune_ad.storage.metric import (
     Metric,
     outsider_title,
 )
-from tune_ad.storage.records import TrialRecord, TrialSpec, Warned
-from tune_ad.tensorboard import TrialBoard, Values, domains_of, merge_domains, write_study
+from tune_ad.storage.records import DetectorWarning, TrialRecord, TrialSpec
+from tune_ad.tensorboard import Choices, TrialBoard, domains_of, merge_domains, write_study
 from tune_ad.training.report import Progress, Report
-from tune_ad.training.scoring import Scored
+from tune_ad.training.scoring import ScoreKey
 
 LOGGED = 30  # seconds between two states of the progress line in a file
 
@@ -83,7 +83,7 @@ class ProgressBar(Callback):
         trials: that will be run.
         epochs: of each.
         records: of trials that have ended before.
-        shown: whether to print at all.
+        visible: whether to print at all.
         ranked: whether the objectives rank the trials, so that there is a best one.
     """
 
@@ -93,7 +93,7 @@ class ProgressBar(Callback):
         trials: int,
         epochs: int,
         records: Iterable[TrialRecord] = (),
-        shown: bool = True,
+        visible: bool = True,
         ranked: bool = True,
     ) -> None:
         self.epochs, self.ranked = epochs, ranked
@@ -104,7 +104,7 @@ class ProgressBar(Callback):
         self.bar = tqdm(
             total=trials * epochs,
             desc=title,
-            disable=not shown,
+            disable=not visible,
             mininterval=0.5 if self.live else LOGGED,
             bar_format="{desc} {percentage:3.0f}%|{bar:20}| {elapsed}<{remaining}",
         )
@@ -168,7 +168,7 @@ class TensorBoardCallback(Callback):
         detectors = [baseline.detector.__name__ for baseline in study.baselines.values()]
         self.domains = merge_domains(
             [
-                {"detector": Values(tuple(dict.fromkeys(detectors)))},
+                {"detector": Choices(tuple(dict.fromkeys(detectors)))},
                 *(
                     domains_of(baseline.space, asdict(baseline.config(study.shape, {})))
                     for baseline in study.baselines.values()
@@ -224,11 +224,11 @@ class TensorBoardCallback(Callback):
             if rows:
                 board.image_grid(f"{' above '.join(images)}/{self.titles[task]}", rows, step)
 
-    def _title(self, scored: Scored) -> str:
+    def _title(self, scored: ScoreKey) -> str:
         title = self.titles[scored.task]
         return f"{title}, {scored.component}" if scored.component else title
 
-    def _sentence(self, warning: Warned) -> str:
+    def _sentence(self, warning: DetectorWarning) -> str:
         count = len(warning.replicas)
         return f"{count} {'replica' if count == 1 else 'replicas'}: {warning.text}"
 

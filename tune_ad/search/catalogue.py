@@ -108,7 +108,7 @@ def find(name: str) -> "tuple[Search, str]":
         if isinstance(value, Search) and name in value.names():
             return value, entry.data
     raise UserError(
-        f"{_shown(entry.module)}: the search {name!r} belongs to no variable of the module; "
+        f"{_place(entry.module)}: the search {name!r} belongs to no variable of the module; "
         "write it as variable = Search(...), not inside a function or a list"
     )
 
@@ -120,15 +120,15 @@ def _folder() -> Path:
     return Path(next(iter(spec.submodule_search_locations)))
 
 
-def _shown(module: str, line: int | None = None) -> str:
+def _place(module: str, line: int | None = None) -> str:
     """A search file as messages name it."""
     return f"{PACKAGE}/{module}.py" + ("" if line is None else f", line {line}")
 
 
 def _declared_twice(first: Entry, second: Entry) -> str:
     return (
-        f"the search {first.name!r} is declared twice, in {_shown(first.module)} and in "
-        f"{_shown(second.module)}; rename one of them"
+        f"the search {first.name!r} is declared twice, in {_place(first.module)} and in "
+        f"{_place(second.module)}; rename one of them"
     )
 
 
@@ -141,10 +141,10 @@ def _declared(path: Path) -> Iterator[Entry]:
     try:
         tree = ast.parse(path.read_text(encoding="utf-8"), str(path))
     except SyntaxError as error:
-        line = _shown(path.stem, error.lineno)
+        line = _place(path.stem, error.lineno)
         raise UserError(f"{line}: {error.msg}; correct the file") from error
     except (OSError, ValueError) as error:
-        raise UserError(f"{_shown(path.stem)}: {error}; correct the file") from error
+        raise UserError(f"{_place(path.stem)}: {error}; correct the file") from error
     title = (ast.get_docstring(tree) or "").partition("\n")[0]
     for node in ast.walk(tree):
         if isinstance(node, ast.Call) and _called(node) == "Search":
@@ -175,12 +175,12 @@ def _names(call: ast.Call, module: str) -> dict[str, str]:
         by_name = {renamed.get(data, names.format(data=data)): data for data in values["data"]}
     except (ValueError, KeyError, IndexError, TypeError, AttributeError) as error:
         raise UserError(
-            f"{_shown(module, call.lineno)}: name, data and name_on of a Search must be plain "
+            f"{_place(module, call.lineno)}: name, data and name_on of a Search must be plain "
             'texts, as in name="mine_{data}", data=("mnist", "cifar"); write them out'
         ) from error
     if len(by_name) < len(values["data"]):
         raise UserError(
-            f"{_shown(module, call.lineno)}: the search {names!r} has several data sets and one "
+            f"{_place(module, call.lineno)}: the search {names!r} has several data sets and one "
             'name; write {data} into its name, as in name="mine_{data}"'
         )
     return by_name
@@ -204,7 +204,7 @@ def _load(module: str) -> "ModuleType":
             for frame in traceback.extract_tb(error.__traceback__)
             if Path(frame.filename).name == file and Path(frame.filename).parent.name == PACKAGE
         ]
-        line = _shown(module, lines[-1] if lines else getattr(error, "lineno", None))
+        line = _place(module, lines[-1] if lines else getattr(error, "lineno", None))
         raise UserError(f"{line}: {_reason(error)}") from error
 
 

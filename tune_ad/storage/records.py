@@ -83,8 +83,8 @@ class ReplicaRecord:
 
 
 @dataclass(frozen=True)
-class Warned:
-    """A warning of a detector about some models of a trial.
+class DetectorWarning:
+    """What a detector warns of in some models of a trial.
 
     Attributes:
         text: a sentence without a full stop, with the problem and the remedy.
@@ -146,7 +146,7 @@ class TrialRecord:
     models: dict[str, float] = field(default_factory=dict)
     main_score: str = ""
     scales: dict[str, str] = field(default_factory=dict)
-    warnings: list[Warned] = field(default_factory=list)
+    warnings: list[DetectorWarning] = field(default_factory=list)
     seconds: float = 0.0
     device: str = "cpu"
     schema: int = SCHEMA
@@ -209,7 +209,7 @@ class TrialRecord:
             for variant, metrics in variants_from_json(line.get("variants", [])).items()
         }
         values["warnings"] = [
-            Warned(warning["text"], tuple(warning["replicas"]))
+            DetectorWarning(warning["text"], tuple(warning["replicas"]))
             for warning in line.get("warnings", [])
         ]
         return cls(**values)

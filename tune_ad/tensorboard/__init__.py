@@ -8,10 +8,10 @@ images and texts. To view a study: ``tensorboard --logdir <study>``.
 
 from tune_ad.tensorboard.board import TrialBoard, write_study
 from tune_ad.tensorboard.domains import (
+    Choices,
     Domain,
     Interval,
     Unknown,
-    Values,
     domains_of,
     merge_domains,
 )
@@ -21,7 +21,7 @@ __all__ = [
     "Interval",
     "TrialBoard",
     "Unknown",
-    "Values",
+    "Choices",
     "domains_of",
     "merge_domains",
     "write_study",

@@ -22,7 +22,7 @@ from tensorboard.plugins.text.summary_v2 import text_pb
 from tensorboard.summary.writer.record_writer import RecordWriter
 from tensorboard.util.tensor_util import make_tensor_proto
 
-from tune_ad.tensorboard.domains import Domain, Interval, Values, column_names, row
+from tune_ad.tensorboard.domains import Choices, Domain, Interval, column_names, row
 from tune_ad.tensorboard.pictures import Pixels, check_pixels, tiled
 
 HISTOGRAM_BUCKETS = 30
@@ -244,7 +244,7 @@ def _column(name: str, label: str, domain: Domain) -> Any:  # noqa: ANN401
         info.domain_interval.min_value = domain.low
         info.domain_interval.max_value = domain.high
         info.description = "whole number" if domain.is_int else "number"
-    elif isinstance(domain, Values):
+    elif isinstance(domain, Choices):
         info.domain_discrete.extend(domain.cells)
     elif domain.kind == "bool":
         info.domain_discrete.extend([False, True])

@@ -34,8 +34,8 @@ class Interval:
 
 
 @dataclass(frozen=True)
-class Values:
-    """A finite set of values; that of a fixed parameter has one value."""
+class Choices:
+    """One of several values; a fixed parameter has one value."""
 
     values: tuple[object, ...]
 
@@ -43,7 +43,7 @@ class Values:
     def kind(self) -> Kind:
         """The type of the column: "string" for mixed types, None, tuples and infinite numbers.
 
-        >>> Values((0, 5, 20)).kind, Values((0, 5, 20, "inf")).kind
+        >>> Choices((0, 5, 20)).kind, Choices((0, 5, 20, "inf")).kind
         ('number', 'string')
         """
         kinds = {kind_of(value) for value in self.values}
@@ -72,7 +72,7 @@ class Unknown:
         return True
 
 
-Domain = Interval | Values | Unknown
+Domain = Interval | Choices | Unknown
 
 
 def kind_of(value: object) -> Kind:
@@ -111,7 +111,8 @@ def column_names(domains: Mapping[str, Domain]) -> dict[str, str]:
     Constants have no number, since they come last anyway; therefore a new constant does not change
     the columns of earlier trials.
 
-    >>> column_names({"nu": Interval(0.01, 0.5), "epochs": Values((50,)), "beta": Values((1, 4))})
+    >>> beta, epochs = Choices((1, 4)), Choices((50,))
+    >>> column_names({"nu": Interval(0.01, 0.5), "epochs": epochs, "beta": beta})
     {'nu': '00 nu', 'epochs': 'epochs', 'beta': '01 beta'}
     """
     names = {name: name for name in domains}
@@ -148,7 +149,7 @@ def domains_of(
         fixed: the value of each fixed parameter; a parameter that is also in `space` is searched.
     """
     domains = {name: _of_distribution(distribution) for name, distribution in space.items()}
-    return domains | {n: Values((value,)) for n, value in fixed.items() if n not in domains}
+    return domains | {n: Choices((value,)) for n, value in fixed.items() if n not in domains}
 
 
 def merge_domains(detectors: Iterable[Mapping[str, Domain]]) -> dict[str, Domain]:
@@ -162,7 +163,7 @@ def merge_domains(detectors: Iterable[Mapping[str, Domain]]) -> dict[str, Domain
     values of both; that of an interval and numbers is the smallest interval that contains both;
     that of an interval and other values is any string.
 
-    >>> merge_domains([{"beta": Interval(0.1, 1)}, {"beta": Values((4,))}])
+    >>> merge_domains([{"beta": Interval(0.1, 1)}, {"beta": Choices((4,))}])
     {'beta': Interval(low=0.1, high=4, is_int=False)}
     """
     merged: dict[str, Domain] = {}
@@ -184,13 +185,13 @@ def _text(value: object) -> str:
 
 def _of_distribution(distribution: BaseDistribution) -> Domain:
     if isinstance(distribution, CategoricalDistribution):
-        return Values(tuple(distribution.choices))
+        return Choices(tuple(distribution.choices))
     is_int = isinstance(distribution, IntDistribution)
     return Interval(distribution.low, distribution.high, is_int)
 
 
 def _merge(one: Domain, two: Domain) -> Domain:
-    if isinstance(one, Values) and isinstance(two, Values):
+    if isinstance(one, Choices) and isinstance(two, Choices):
         return _union(one, two)
     if isinstance(one, Unknown) or isinstance(two, Unknown) or {one.kind, two.kind} != {"number"}:
         return Unknown(one.kind if one.kind == two.kind else "string")
@@ -198,15 +199,15 @@ def _merge(one: Domain, two: Domain) -> Domain:
     return Interval(min(ends), max(ends), all(isinstance(end, int) for end in ends))
 
 
-def _union(one: Values, two: Values) -> Values:
-    """The values of both without duplicates; 1 and 1.0 are equal, 1 and True are not."""
+def _union(one: Choices, two: Choices) -> Choices:
+    """The values of both, each once: 1 and 1.0 are one value, 1 and True are two."""
     values: dict[tuple[Kind, str], object] = {}
     for value in one.values + two.values:
         values.setdefault((kind_of(value), _text(value)), value)
-    return Values(tuple(values.values()))
+    return Choices(tuple(values.values()))
 
 
-def _ends(domain: Interval | Values) -> list[float]:
+def _ends(domain: Interval | Choices) -> list[float]:
     if isinstance(domain, Interval):
         cast = int if domain.is_int else float
         return [cast(domain.low), cast(domain.high)]

@@ -9,7 +9,7 @@ from torch import Tensor
 
 from tune_ad.data.groups import Groups
 from tune_ad.training.replica_set import ReplicaSet
-from tune_ad.training.scoring import Scored
+from tune_ad.training.scoring import ScoreKey
 from tune_ad.training.suite import Suite
 
 HISTOGRAM_BINS = 40
@@ -42,7 +42,7 @@ def histogram(scores: Groups[np.ndarray]) -> dict[str, Any]:
     return {"edges": edges.tolist(), "counts": asdict(counts)}
 
 
-def histograms(scored: Scored, scores: Groups[np.ndarray]) -> list[dict[str, Any]]:
+def histograms(scored: ScoreKey, scores: Groups[np.ndarray]) -> list[dict[str, Any]]:
     """The histograms of a task: one for each set of outsiders where there are several.
 
     Sets lie so far apart that common bins would show one of them alone.

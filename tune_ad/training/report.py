@@ -9,7 +9,7 @@ from tune_ad.data.groups import Groups
 from tune_ad.storage.metric import Metric, Values
 from tune_ad.storage.records import TrialRecord
 from tune_ad.training.artifacts import Steps
-from tune_ad.training.scoring import Scored
+from tune_ad.training.scoring import ScoreKey
 
 
 @dataclass(frozen=True)
@@ -48,7 +48,7 @@ class Report:
     objective: float | None
     learning_rate: float
     metrics: dict[Metric, Values]
-    scores: dict[Scored, Groups[np.ndarray]]
+    scores: dict[ScoreKey, Groups[np.ndarray]]
     steps: dict[str, Steps]
     pictures: dict[str, dict[str, np.ndarray]]
     done: bool

@@ -14,10 +14,9 @@
 The last four leave controls out: there are only 256 constant grey images.
 """
 
-import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from functools import lru_cache, partial
+from functools import partial
 from types import MappingProxyType
 from typing import NamedTuple
 
@@ -29,12 +28,10 @@ from tune_ad.data.controls import CONTROLS
 from tune_ad.data.groups import Groups
 from tune_ad.detectors.base import Numbers, ScoreSpace, Terms, variant_name
 from tune_ad.errors import DegenerateInputError
-from tune_ad.randomness import numpy_stream
-from tune_ad.storage.metric import BITS_PER_DIM, OTHER_CLASSES, Metric, ScoreVariant, Values
-from tune_ad.training.metrics import (
+from tune_ad.storage.metric import OTHER_CLASSES, Metric, ScoreVariant, Values
+from tune_ad.training.ranking import (
     auroc,
     average_precision,
-    bits_per_dimension,
     placements,
     require_finite,
     ties,
@@ -42,13 +39,11 @@ from tune_ad.training.metrics import (
 from tune_ad.training.replica_set import ReplicaSet
 from tune_ad.training.suite import Suite
 
-LABELLED = (1, 2, 5, 10, 50)  # anomalies by which a selection may be made
-DRAWS = 20
 SCORE = "score"
 NO_VARIANTS: Mapping[str, ScoreVariant] = MappingProxyType({})
 
 
-class Scored(NamedTuple):
+class ScoreKey(NamedTuple):
     """Whose scores are kept to be drawn.
 
     Attributes:
@@ -75,7 +70,7 @@ class PartScores:
 
     metrics: list[Numbers]
     variants: list[dict[ScoreVariant, Numbers]]
-    kept: dict[Scored, Groups[np.ndarray]] = field(default_factory=dict)
+    kept: dict[ScoreKey, Groups[np.ndarray]] = field(default_factory=dict)
     normals: dict[int, Terms] = field(default_factory=dict)
     placements: dict[int, np.ndarray] = field(default_factory=dict)
     faults: dict[int, str] = field(default_factory=dict)
@@ -159,26 +154,26 @@ def _score_replica(  # noqa: PLR0913 - the arguments of `score_part` for one rep
         if losses is not None:
             numbers[Metric(part, "loss")] = finite_mean(losses)
     variants = variant_aurocs(groups, part, names) if every_variant else {}
-    _keep(scores, task, groups, replica.module.shown)
+    _keep(scores, task, groups, replica.module.histograms)
     scores.metrics[k], scores.variants[k], scores.normals[k] = numbers, variants, groups.normal
     if anomalous := groups.outsiders.get(OTHER_CLASSES):
         placed = placements(groups.normal[SCORE], anomalous[SCORE])
         scores.placements[k] = placed.cpu().numpy()
 
 
-def _keep(scores: PartScores, task: str, groups: Groups[Terms], shown: Sequence[str]) -> None:
-    """Keep the scores of a task's first replica, and the components that are shown.
+def _keep(scores: PartScores, task: str, groups: Groups[Terms], components: Sequence[str]) -> None:
+    """Keep the scores of a task's first replica, and the components that have histograms.
 
     Raises:
         DegenerateInputError: if one of them is not finite.
     """
-    names = (SCORE, *shown)
+    names = (SCORE, *components)
     for component in names:
         require_finite("normal", groups.normal[component])
         for name, terms in groups.outsiders.items():
             require_finite(name or "anomalous", terms[component])
     for component in names:
-        scored = Scored(task, "" if component == SCORE else component)
+        scored = ScoreKey(task, "" if component == SCORE else component)
         if scored not in scores.kept:
             scores.kept[scored] = groups.map(partial(_as_array, component))
 
@@ -228,48 +223,6 @@ def replica_metrics(
     numbers[Metric(part, "relative_range")] = apart.relative_range
     numbers[Metric(part, "collapsed")] = float(apart.collapsed)
     return numbers
-
-
-def labelled(
-    suite: Suite, tasks: Sequence[str], placed: Mapping[int, np.ndarray], seed: int
-) -> dict[str, list[float | None]]:
-    """What selection would see with k held-out anomalies: the mean AUROC over replicas, by draw.
-
-    Draw d takes the same k of a task's held-out anomalies in every trial of a study. The AUROC of
-    all held-out normals against them is the mean of their placements.
-
-    Args:
-        suite: tasks and images.
-        tasks: of the replicas.
-        placed: the placements of all held-out anomalies of a task, by replica.
-        seed: of the study.
-
-    Returns:
-        by k as text, `DRAWS` numbers in [0, 1], None if a replica has no placements; without each
-        k that exceeds the held-out anomalies of a task.
-    """
-    held_out = {task: suite.split(task).validation.outsiders for task in tasks}
-    known = {task: len(outsiders.get(OTHER_CLASSES, ())) for task, outsiders in held_out.items()}
-    means: dict[str, list[float | None]] = {}
-    for count in LABELLED:
-        if count > min(known.values()):
-            break
-        means[str(count)] = [None] * DRAWS
-        if len(placed) == len(tasks):
-            drawn = {task: drawings(seed, task, count, known[task]) for task in known}
-            aurocs = [placed[k][drawn[task]].mean(1) for k, task in enumerate(tasks)]
-            means[str(count)] = np.mean(aurocs, axis=0).tolist()
-    return means
-
-
-@lru_cache(maxsize=1024)
-def drawings(seed: int, task: str, count: int, known: int) -> np.ndarray:
-    """Which `count` of the `known` held-out anomalies of a task each draw takes, without repeats.
-
-    Shape (DRAWS, count); the same for every trial of a study.
-    """
-    streams = [numpy_stream(seed, "labelled", task, count, draw) for draw in range(DRAWS)]
-    return np.stack([stream.choice(known, count, replace=False) for stream in streams])
 
 
 def finite_mean(losses: Tensor) -> float:
@@ -322,24 +275,3 @@ def of_first_set(numbers: Numbers, groups: Groups[Terms]) -> Numbers:
         for metric, value in numbers.items()
         if metric.outsider == first
     }
-
-
-def with_bits(
-    metrics: Mapping[Metric, Values], nats: Sequence[str], shape: Sequence[int]
-) -> dict[Metric, Values]:
-    """The metrics, and those of quantities in nats also in bits per dimension.
-
-    Args:
-        metrics: one number per replica.
-        nats: names of the terms and components of scores that are nats per image.
-        shape: of one image; its numbers are the dimensions.
-    """
-    converted = {
-        metric._replace(unit=BITS_PER_DIM): [
-            None if value is None else bits_per_dimension(value, math.prod(shape))
-            for value in values
-        ]
-        for metric, values in metrics.items()
-        if metric.term in nats
-    }
-    return {**metrics, **converted}

@@ -33,7 +33,7 @@ from tune_ad.training.history import History
 from tune_ad.training.replica import ReplicaSpec
 from tune_ad.training.replica_set import ReplicaSet
 from tune_ad.training.report import Progress, Report
-from tune_ad.training.scoring import PartScores, Scored, by_metric, by_variant
+from tune_ad.training.scoring import PartScores, ScoreKey, by_metric, by_variant
 from tune_ad.training.suite import Suite
 from tune_ad.training.trial_scores import NO_DIAGNOSIS, TrialScores
 
@@ -267,7 +267,7 @@ class Trial:
         self.history = History.from_state(state["history"])
 
 
-def _most_telling(validation: PartScores, test: PartScores) -> dict[Scored, Groups[np.ndarray]]:
+def _most_telling(validation: PartScores, test: PartScores) -> dict[ScoreKey, Groups[np.ndarray]]:
     """Of held-out and test scores those of more groups of images, held-out ones if as many.
 
     Where the outsiders are other data sets, held-out scores are of normals alone.

@@ -11,9 +11,11 @@ from tune_ad.detectors.base import Numbers, Terms
 from tune_ad.errors import UserError, one_line
 from tune_ad.search.study import Study
 from tune_ad.storage.metric import BEST_EPOCH, BITS_PER_DIM, PARTS, STOPPED, Metric, Values
-from tune_ad.storage.records import Warned
+from tune_ad.storage.records import DetectorWarning
+from tune_ad.training.bits import with_bits
+from tune_ad.training.labelled import labelled
 from tune_ad.training.replica_set import ReplicaSet
-from tune_ad.training.scoring import PartScores, by_metric, labelled, score_part, with_bits
+from tune_ad.training.scoring import PartScores, by_metric, score_part
 from tune_ad.training.suite import Suite
 
 
@@ -196,7 +198,9 @@ class TrialScores:
             STOPPED: [float(stopping.stopped is not None) for stopping in watched],
         }
 
-    def warnings(self, metrics: Mapping[Metric, Values], diagnosis: Diagnosis) -> list[Warned]:
+    def warnings(
+        self, metrics: Mapping[Metric, Values], diagnosis: Diagnosis
+    ) -> list[DetectorWarning]:
         """What is to be known of trained models, each warning once with its replicas.
 
         The detector's own warnings; then numbers that are not finite, and errors of the detector
@@ -217,7 +221,7 @@ class TrialScores:
                     warned[f"{metric} is {value}"].append(k)
             if k in diagnosis.errors:
                 warned[diagnosis.errors[k]].append(k)
-        return [Warned(text, tuple(replicas)) for text, replicas in warned.items()]
+        return [DetectorWarning(text, tuple(replicas)) for text, replicas in warned.items()]
 
     def _detector_warnings(self, k: int, numbers: Numbers) -> list[str]:
         """What the detector warns of in one model; its error, where it raises one."""

@@ -23,7 +23,7 @@ from tune_ad.storage.metric import (
     Metric,
     ScoreVariant,
 )
-from tune_ad.storage.records import Warned
+from tune_ad.storage.records import DetectorWarning
 
 TIED, COLLAPSED = Metric("test", "tied"), Metric("test", "collapsed")
 ONE_CODE = "importance weights lie on nearly one of 8 codes; more samples help"
@@ -76,11 +76,15 @@ def test_missed_plateaus_are_named(tmp_path):
 
 def test_warnings_of_detectors_are_counted_by_their_text(tmp_path):
     trials = [
-        flagged(0, warnings=[Warned(ONE_CODE, (1,)), Warned(ZERO_RATE, (0, 2, 3))]),
+        flagged(
+            0, warnings=[DetectorWarning(ONE_CODE, (1,)), DetectorWarning(ZERO_RATE, (0, 2, 3))]
+        ),
         flagged(1),
-        flagged(2, warnings=[Warned(ONE_CODE, (0, 3))]),
+        flagged(2, warnings=[DetectorWarning(ONE_CODE, (0, 3))]),
     ]
-    planted = study(tmp_path, trials, fresh=[flagged(0, warnings=[Warned(ZERO_RATE, (2,))])])
+    planted = study(
+        tmp_path, trials, fresh=[flagged(0, warnings=[DetectorWarning(ZERO_RATE, (2,))])]
+    )
     searched, evaluated = health(planted)
     assert searched.warnings == {ONE_CODE: {0: 1, 2: 2}, ZERO_RATE: {0: 3}}
     assert evaluated.warnings == {ZERO_RATE: {0: 1}}

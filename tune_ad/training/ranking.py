@@ -1,6 +1,5 @@
-"""Figures of merit of anomaly scores; they refuse input on which they mean nothing."""
+"""How well scores rank anomalies above normal images; meaningless scores are refused."""
 
-import math
 from typing import NamedTuple
 
 import torch
@@ -99,17 +98,6 @@ def require_finite(side: str, scores: Tensor) -> None:
     count = int((~scores.isfinite()).sum())
     if count:
         raise DegenerateInputError(f"{count} of {len(scores)} {side} scores are NaN or infinite")
-
-
-def bits_per_dimension(nats: float, dimensions: int) -> float:
-    r"""Nats per image as bits per dimension: $x / (d \ln 2)$.
-
-    A dimension is one channel of one pixel.
-
-    >>> bits_per_dimension(784 * math.log(2), 784)
-    1.0
-    """
-    return nats / (dimensions * math.log(2))
 
 
 class Ties(NamedTuple):

@@ -8,11 +8,11 @@ import torch
 from sklearn.metrics import average_precision_score, roc_auc_score
 
 from tune_ad.errors import DegenerateInputError
-from tune_ad.training.metrics import (
+from tune_ad.training.bits import bits_per_dimension
+from tune_ad.training.ranking import (
     Ties,
     auroc,
     average_precision,
-    bits_per_dimension,
     placements,
     require_finite,
     ties,
