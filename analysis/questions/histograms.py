@@ -28,8 +28,8 @@ class ScoreHistogram(NamedTuple):
     Attributes:
         task: the title of the task.
         edges: the edges of the bins, in the units of the score.
-        densities: the density of each group with at least one image, normal images first: the share
-            of its images per unit of the score.
+        densities: the density of each group with at least one image, normal images first: the
+            share of its images per unit of the score.
         counts: the number of images of each group.
     """
 

@@ -1,4 +1,4 @@
-"""The images of a task by what they are: normal ones, and each set of outsiders."""
+"""Groups of the images of a task: the normal images and each outsider set."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -14,8 +14,8 @@ class Groups(Generic[T]):
 
     Attributes:
         normal: of the normal images.
-        outsiders: of each set of outsiders, by its name; by `OTHER_CLASSES` of the other classes
-            of the same data set. A set may have any name, "normal" too.
+        outsiders: of each outsider set, by its name; `OTHER_CLASSES` is the name of the other
+            classes of the same data set. A set can have any name, including "normal".
     """
 
     normal: T

@@ -20,8 +20,8 @@ def check_sets(name: str, outsiders: Sequence[str], root: str | None) -> None:
         root: the data root, as in `tune_ad.data.data_root`.
 
     Raises:
-        UserError: a name is unknown, the root is wrong, a file breaks the layout, or one has the
-            name of a control.
+        UserError: a name is unknown, the root is wrong, or a file has another layout or the name
+            of a control.
     """
     _refuse_shadowed((name, *outsiders), root)
     for data_set_name in (name, *_data_sets(outsiders)):

@@ -1,4 +1,4 @@
-"""Cuts the images of a task into training, validation and test splits, once per seed."""
+"""Splits the images of a task into training, validation and test images; one split per seed."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -25,11 +25,11 @@ class SplitSizes:
     """How many images are held out for validation, and how many are used at most.
 
     Attributes:
-        validation_fraction: the share of each class's training files that is held out, in [0, 1);
-            0 holds nothing out: the whole class is trained on, and nothing is validated.
-        train_images: cap on the training images; None: no cap.
-        validation_images: cap on the validation images, for normals and anomalies each.
-        test_images: cap on the test images, for normals and for each set of outsiders.
+        validation_fraction: the fraction of each class's training images that is held out, in
+            [0, 1); with 0 all of them are trained on and there is no validation.
+        train_images: the maximum number of training images; None = no limit.
+        validation_images: the maximum number of normal and of anomalous validation images each.
+        test_images: the maximum number of test images that are normal, and of each outsider set.
 
     Raises:
         UserError: the fraction lies outside [0, 1), or a cap is below 1.
@@ -54,17 +54,18 @@ class SplitSizes:
 
 @dataclass(frozen=True, eq=False)
 class Split(Generic[T]):
-    """The images of a task by what they are for; no image is in two of the groups.
+    """The images of a task by their use; the groups are disjoint.
 
-    As `split` cuts it, each group is a tensor of indices into a `Pool`: int64, ascending.
+    Each group that `split` returns is a tensor of indices into a `Pool`: int64, ascending.
 
     Attributes:
         train: images to train on, all normal.
-        validation: held-out training files of the normal class or classes, and as their only
-            outsiders those of the other classes. It has no outsiders where those of the task are
-            other data sets, which selection must never see.
-        test: test files of the normal class or classes, and of each set of outsiders. It has no
-            outsiders if the whole data set is normal, so that no image is anomalous.
+        validation: held-out training images: those of the normal class or classes, and as the only
+            outsider set those of the other classes. There is no outsider set if those of the task
+            are other data sets, which selection must never use.
+        test: test images: those of the normal class or classes, and those of each outsider set.
+            There is no outsider set if the whole data set is normal, so that no image is
+            anomalous.
     """
 
     train: T
@@ -81,7 +82,7 @@ class Split(Generic[T]):
 
 
 def split(task: Task, pool: Pool, sizes: SplitSizes, seed: int) -> Split[Tensor]:
-    """Cut the images of `task` into training, validation and test images.
+    """Split the images of `task` into training, validation and test images.
 
     The training images of a data set are split once per seed, identically for all tasks: of each
     class, the first `validation_fraction` of a permutation drawn from (seed, "validation cut",
@@ -97,8 +98,8 @@ def split(task: Task, pool: Pool, sizes: SplitSizes, seed: int) -> Split[Tensor]
         seed: the seed of the split; the same for all replicas that are compared.
 
     Raises:
-        UserError: a data set is not in the pool, the source has no training files or no such
-            class, a class is empty or too small to cut, or the images would be only normal or only
+        UserError: a data set is not in the pool, the source has no training images or no such
+            class, a class is empty or too small to split, or a group would be only normal or only
             anomalous images.
     """
     normal, anomalous = _labels(task, pool)
@@ -142,7 +143,7 @@ def _labels(task: Task, pool: Pool) -> tuple[list[int], list[int]]:
     if not pool.train_range(task.source):
         raise UserError(
             f"task {task.title}: {task.source} has no training images, so it can only be an "
-            "outsider; choose another source"
+            "outsider set; choose another source"
         )
     labels = range(len(pool.classes[task.source]))
     if task.normal_class is None:
@@ -221,24 +222,25 @@ def _refuse_small(
         )
     if total and fraction and not (held_out and trainable):
         raise UserError(
-            f"task {task.title}: {named} has {total} training images, too few to hold out "
-            f"{fraction:g} of them; give it more images, or set validation_fraction to 0"
+            f"task {task.title}: {named} has {total} training images, too few for a validation "
+            f"fraction of {fraction:g}; use a class with more images, or set "
+            "validation_fraction to 0"
         )
 
 
 def _refuse_one_kind(task: Task, cut: Split[Tensor], is_validated: bool) -> None:
-    """Refuse a split that lacks the normal or the anomalous images that the task should have."""
+    """Check that the split has the normal and the anomalous images that the task needs."""
     missing = [] if len(cut.test.normal) else ["no normal image"]
     for name, indices in cut.test.outsiders.items():
         if not len(indices):
             missing.append(f"no image of {name or 'the other classes'}")
     if missing:
         raise UserError(
-            f"task {task.title}: the test split holds {' and '.join(missing)}, so that no AUROC "
-            "can be computed; choose another class or other outsiders"
+            f"task {task.title}: the test set has {' and '.join(missing)}, so AUROC cannot be "
+            "computed; choose another class or other outsider sets"
         )
     if is_validated and not cut.validation.outsiders:
         raise UserError(
-            f"task {task.title}: too few images of the other classes to hold one out; raise "
+            f"task {task.title}: too few images of the other classes to hold one out; increase "
             "validation_fraction, or set it to 0 and select without validation"
         )

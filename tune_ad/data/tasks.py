@@ -32,19 +32,19 @@ class Task:
     A task is plain data: hashable, and written as JSON through `dataclasses.asdict`.
 
     Attributes:
-        name: unique name of the task, e.g. "cifar10/3" or "cifar10-vs-svhn". It seeds the random
-            streams of the task's models, so that it never changes.
-        source: name of the data set that gives the normal images.
+        name: unique name of the task, e.g. "cifar10/3" or "cifar10-vs-svhn". It must never change,
+            because the seeds of the task's models are derived from it.
+        source: name of the data set with the normal images.
         normal_class: the label of the normal images; None if every class of the source is normal,
-            as it is where other data sets are anomalous.
-        outsiders: names of the data sets that are anomalous. If there are none, the other classes
-            of the source are anomalous; if every class is normal, no image is anomalous.
+            as it must be if there are outsider sets.
+        outsiders: names of the outsider sets. If there are none, the other classes of the source
+            are anomalous; if every class is normal, no image is anomalous.
         class_name: name of the normal class, e.g. "cat"; empty if it is unknown, or if every
             class is normal.
 
     Raises:
-        UserError: an outsider is named twice or is the source, or there are outsiders and a
-            normal class.
+        UserError: an outsider set is named twice or is the source, or there are outsider sets and
+            a normal class.
     """
 
     name: str
@@ -118,7 +118,7 @@ def against(source: str, outsiders: Sequence[str]) -> Task:
     source = canonical_name(source)
     others = tuple(canonical_name(name) for name in outsiders)
     if not others:
-        raise UserError(f"{source} is set against no data set; name at least one outsider")
+        raise UserError(f"{source}: no outsider set is given; name at least one")
     return Task(f"{source}-vs-{'+'.join(others)}", source, None, others)
 
 

@@ -55,13 +55,13 @@ class Detector(nn.Module, ABC, Generic[ConfigT]):
     score_parameters: ClassVar[tuple[str, ...]] = ()
     """Fields of `Config` that affect scoring, so that they can be varied on a trained model."""
     watched: ClassVar[tuple[str, ...]] = ()
-    """Terms whose batch mean is told at every step, not only averaged over an epoch."""
+    """Terms whose batch mean is recorded at every step, not only as an average over an epoch."""
     histograms: tuple[str, ...] = ()
-    """Components of the score of which a histogram is kept beside the score's own."""
+    """Components of the score whose histograms are stored in addition to that of the score."""
     nats: tuple[str, ...] = ()
-    """Terms and components of the score in nats that an image's dimensions share: also in bits."""
+    """Terms and components of the score, in nats, that are also reported in bits per dimension."""
     main_score: str = ""
-    """The component of the score that is the score itself; empty where it is none of them."""
+    """The name of the component that is the score; empty if the score is none of them."""
 
     def __init__(self, config: ConfigT, shape: ImageShape) -> None:
         super().__init__()
@@ -82,8 +82,8 @@ class Detector(nn.Module, ABC, Generic[ConfigT]):
         (`Rule.measures`).
 
         Returns:
-            by quantity: `LOSS`, the mean training loss of held-out normals, which is the
-            detector's own; `LIKELIHOOD`, only of a detector whose score has the component
+            the texts by quantity: `LOSS`, the detector's own training loss, averaged over
+            validation images; `LIKELIHOOD`, only for a detector whose score has the component
             "negative_iwae", the tightest bound of the likelihood of an image, in nats; and any
             other quantity whose different meanings a report should not mix.
         """
@@ -174,8 +174,9 @@ class Detector(nn.Module, ABC, Generic[ConfigT]):
             score_space: values of `score_parameters` to score with, one parameter at a time.
 
         Returns:
-            "score" under the configuration itself; its components by their names; one entry
-            `variant_name(parameter, value)` for each value of the score space. All (batch,).
+            "score", that of the configuration itself; its components by their names; and one entry
+            `variant_name(parameter, value)` for each value of the score space. All have shape
+            (batch,).
         """
 
     def score(self, images: Tensor, noise: Terms) -> Tensor:
@@ -204,14 +205,14 @@ class Detector(nn.Module, ABC, Generic[ConfigT]):
         """Diagnostics of the trained model, recorded and reported under their names.
 
         Args:
-            scored: gives the score and its components, each of shape (n,), float64, of the normal
-                images of "train" (as many as are tested), "validation" or "test"; no images, no
-                terms.
+            scored: a function that returns the score and its components, each float64 of shape
+                (n,), of the normal images of "train" (as many as there are normal test images),
+                "validation" or "test"; its result is empty if there are no such images.
 
         Returns:
-            numbers by `Metric`, whose part names the diagnostic (none of `PARTS`, which are the
-            engine's own) and whose term the quantity; quantities in `nats` are also told in bits
-            per dimension. An error is recorded as a warning of the model.
+            numbers by `Metric`, whose part is the name of the diagnostic (none of `PARTS`, which
+            belong to the engine) and whose term is the quantity; quantities in `nats` are also
+            reported in bits per dimension. An exception becomes a warning of the model.
         """
         return {}
 
@@ -219,9 +220,9 @@ class Detector(nn.Module, ABC, Generic[ConfigT]):
         """Warnings about the trained model, sentences without a full stop.
 
         Args:
-            numbers: all final numbers of the model, diagnostics among them.
+            numbers: all final numbers of the model, including its diagnostics.
 
-        An error is recorded as a warning itself.
+        An exception becomes a warning of the model itself.
         """
         return []
 

@@ -3,8 +3,9 @@
 For a component of the score that is a bound, such as "negative_elbo", in nats per image:
 
     resubstitution_negative_elbo    mean over as many training images as there are normal test
-                                    images, by the trained model
-    gap_negative_elbo               mean over test images less that; larger = more overfitted
+                                    images, computed with the trained model
+    gap_negative_elbo               mean over normal test images minus that; larger = more
+                                    overfitted
 """
 
 from collections.abc import Callable, Sequence
@@ -14,11 +15,11 @@ from tune_ad.storage.metric import RESUBSTITUTION, Metric
 
 
 def train_test_gap(scored: Callable[[str], Terms], bounds: Sequence[str]) -> Numbers:
-    """The bound of training images and the gap of each bound; nothing where no image is tested.
+    """The bound of training images and the gap of each bound; empty if there are no test images.
 
     Args:
-        scored: gives the components of the score of "train" and "test" images, as in
-            `Detector.diagnose`.
+        scored: a function that returns the components of the score of "train" and "test" images,
+            as in `Detector.diagnose`.
         bounds: names of components of the score, in nats per image.
     """
     tested = scored("test")

@@ -16,13 +16,13 @@ LOSS, LIKELIHOOD, DISTORTION = "loss", "likelihood", "distortion"
 A detector describes what each measures (`Detector.scales`), and a record stores that text.
 """
 BITS_PER_DIM = "bits_per_dim"
-"""The unit of a likelihood in bits per channel of a pixel; other units are the term's own."""
+"""The unit bits per dimension (per channel of a pixel); other units follow from the term."""
 OTHER_CLASSES = ""
-"""The name of the outsiders that are the other classes of the data set of the normal images."""
+"""The name of the outsider set that is the other classes of the source of the normal images."""
 RESUBSTITUTION = "resubstitution"
-"""The part of a diagnostic on training images as the trained model scores them.
+"""The part of diagnostics that are computed on training images with the trained model.
 
-The terms of "train" are others: means over the last epoch, in training mode, while weights move.
+Terms of "train" are computed in training mode: means over the last epoch, while weights change.
 """
 PARTS = ("train", "validation", "test", "oracle", "overall", "early_stopping")
 """The parts shared by all detectors; any other part is a diagnostic of the detector."""
@@ -32,14 +32,14 @@ class Metric(NamedTuple):
     """The name of a number of a replica.
 
     Attributes:
-        part: of what: "train", "validation" or "test" images; "oracle" for test images after each
-            interval; "overall" for the mean over all training steps; "early_stopping"; or the
-            name of a diagnostic of the detector, such as "gap".
-        term: what was measured, such as "auroc", "loss" or "rate".
-        outsider: name of the set of outsiders against which an AUROC or average precision is;
-            `OTHER_CLASSES`, which is empty, for the other classes of the data set. Where they are
-            other data sets, the metric without a name is that of the first.
-        unit: `BITS_PER_DIM`, or empty for the term's own: AUROC and shares lie in [0, 1],
+        part: the images or the kind of number: "train", "validation" or "test" images; "oracle"
+            for test images after each evaluation interval; "overall" for the mean over all
+            training steps; "early_stopping"; or the name of a diagnostic, such as "gap".
+        term: the quantity, such as "auroc", "loss" or "rate".
+        outsider: name of the outsider set of an AUROC or average precision; `OTHER_CLASSES`
+            (empty) if the other classes of the data set are anomalous. With several outsider sets,
+            the metric with an empty name is that of the first.
+        unit: `BITS_PER_DIM`, or empty for the unit of the term: AUROCs and shares lie in [0, 1],
             likelihoods and rates are in nats per image.
         stage: the training stage, for terms of a stage before the last; otherwise empty.
         phase: the phase of the stage, if it has several; otherwise empty.
@@ -53,17 +53,17 @@ class Metric(NamedTuple):
     phase: str = ""
 
     def __str__(self) -> str:
-        """The name for a column of a table, as in "test_auroc/svhn"; it is never read back."""
+        """The name for a column of a table, e.g. "test_auroc/svhn"; it is never parsed."""
         return f"{self.part}_{self.name}"
 
     @property
     def tag(self) -> str:
-        """The name in TensorBoard, as in "test/auroc/svhn": the part makes the group."""
+        """The tag in TensorBoard, e.g. "test/auroc/svhn"; the part is the group."""
         return f"{self.part}/{self.name}"
 
     @property
     def name(self) -> str:
-        """The name without the part, as in "auroc/svhn" or "pretraining/loss"."""
+        """The name without the part, e.g. "auroc/svhn" or "pretraining/loss"."""
         before = "".join(f"{name}/" for name in (self.stage, self.phase) if name)
         after = f"/{self.outsider}" if self.outsider else ""
         unit = f"_{self.unit}" if self.unit else ""
@@ -86,7 +86,7 @@ class Metric(NamedTuple):
 
 
 def outsider_title(name: str) -> str:
-    """What a reader is shown for a set of outsiders.
+    """The title of an outsider set in reports and TensorBoard.
 
     >>> outsider_title("svhn"), outsider_title(OTHER_CLASSES)
     ('svhn', 'other classes')
@@ -110,14 +110,14 @@ class ScoreVariant(NamedTuple):
 
     Attributes:
         parameter: the score-time parameter that has another value; empty for a component.
-        value: of the parameter; for a component, its name.
+        value: the value of that parameter; for a component of the score, its name.
     """
 
     parameter: str
     value: Any
 
     def __str__(self) -> str:
-        """The name for people: "mc_samples=5", or "rate" for a component."""
+        """The name for users: "mc_samples=5", or "rate" for a component."""
         return f"{self.parameter}={self.value}" if self.parameter else str(self.value)
 
     @classmethod

@@ -84,7 +84,7 @@ class ReplicaRecord:
 
 @dataclass(frozen=True)
 class DetectorWarning:
-    """What a detector warns of in some models of a trial.
+    """A warning of a detector about some models of a trial.
 
     Attributes:
         text: a sentence without a full stop, with the problem and the remedy.
@@ -114,15 +114,15 @@ class TrialRecord:
         replicas: the models, in the suite's order.
         metrics: the final numbers, one per replica.
         variants: the AUROCs of each score variant, one per replica.
-        labelled: by k as text, what `validation` would see with k held-out anomalies: the mean
-            AUROC over replicas, one number a draw, None where a replica failed. Each draw takes
-            the same images in every trial of a study.
-        models: parameters per model and similar constants of the configuration.
-        main_score: the component of the score that is the score itself, such as "negative_elbo";
-            empty where it is none of them.
-        scales: by quantity, such as `LOSS`, what it is measured in; two trials may be compared by
-            a quantity only where the text is the same.
-        warnings: what the detector warns of, and its errors that left a model without diagnostics.
+        labelled: validation AUROC with only k labelled anomalies, keyed by k as text: the mean
+            over replicas, one number per random draw of the anomalies, None if a replica failed.
+            The draws are the same in every trial of a study.
+        models: number of parameters per model and similar constants of the configuration.
+        main_score: the name of the component that is the score, such as "negative_elbo"; empty
+            if the score is not one of its components.
+        scales: for every quantity, such as `LOSS`, a text that says what it measures; two trials
+            may be compared by a quantity only if their texts are equal.
+        warnings: the warnings of the detector, and its errors in `diagnose` and `warnings`.
         seconds: wall time of the trial.
         device: "cpu" or "cuda".
         schema: version of the layout of the stored record; records of schema 1 are converted when

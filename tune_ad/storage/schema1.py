@@ -23,8 +23,8 @@ from tune_ad.storage.metric import (
 )
 from tune_ad.storage.plan_traits import PlanTraits
 
-STAGES = ("pretraining", "warm start", "train")  # before the last; other names are of phases
-PARTS = {"training": RESUBSTITUTION}  # what the parts of metrics are called today
+STAGES = ("pretraining", "warm start", "train")  # before the last; other names are phases
+PARTS = {"training": RESUBSTITUTION}  # the current names of renamed parts
 EARLY_STOPPING = {"best_epoch": BEST_EPOCH, "plateau": STOPPED}
 BOUNDS = ("negative_elbo", "negative_iwae")
 NEARLY_ONE_CODE = (
@@ -69,7 +69,7 @@ def metric_named(name: str) -> Metric:
 
 
 def variant_named(name: str) -> ScoreVariant:
-    """The score variant that schema 1 called so: a parameter's value, or a component.
+    """The score variant with this name in schema 1: a parameter's value, or a component.
 
     >>> variant_named("mc_samples=5"), variant_named("rate")
     (ScoreVariant(parameter='mc_samples', value=5), ScoreVariant(parameter='', value='rate'))
@@ -198,9 +198,9 @@ def upgraded_details(details: Mapping[str, Any]) -> Row:
 
 
 def _histogram(title: str, counts: Mapping[str, Any]) -> Row:
-    """Histograms were named "<task>", or "<task>, <component>" for a component.
+    """A histogram of schema 1; its title is "<task>", or "<task>, <component>" for a component.
 
-    The other classes of a data set were called "rest".
+    The name of the other classes of a data set was "rest".
     """
     task, _, component = title.partition(", ")
     outsiders = {

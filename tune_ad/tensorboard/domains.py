@@ -35,7 +35,7 @@ class Interval:
 
 @dataclass(frozen=True)
 class Choices:
-    """One of several values; a fixed parameter has one value."""
+    """A finite set of values; that of a fixed parameter has one value."""
 
     values: tuple[object, ...]
 
@@ -200,7 +200,7 @@ def _merge(one: Domain, two: Domain) -> Domain:
 
 
 def _union(one: Choices, two: Choices) -> Choices:
-    """The values of both, each once: 1 and 1.0 are one value, 1 and True are two."""
+    """The values of both without duplicates; 1 and 1.0 are equal, 1 and True are not."""
     values: dict[tuple[Kind, str], object] = {}
     for value in one.values + two.values:
         values.setdefault((kind_of(value), _text(value)), value)

@@ -139,7 +139,9 @@ def _models(
             "flops": [record.models.get("flops", math.nan) for record in records],
         }
     ).set_index(pd.Index([record.number for record in records]))
-    return frame.replicas(records, map(ScoreVariant.of_component, SCORES)).join(trials, on="number")
+    return frame.replicas(records, map(ScoreVariant.of_component, SCORES)).join(
+        trials, on="number"
+    )
 
 
 def _of_task(
@@ -188,7 +190,9 @@ def _table(models: pd.DataFrame, bits: Metric | None, gap: Metric | None) -> pd.
 
 def _scores(models: pd.DataFrame, metric: Metric) -> dict[str, str]:
     """The column of AUROC by every score; the main score is the first."""
-    columns = {score: frame.score_column(ScoreVariant.of_component(score), metric) for score in SCORES}
+    columns = {
+        score: frame.score_column(ScoreVariant.of_component(score), metric) for score in SCORES
+    }
     recorded = {s: c for s, c in columns.items() if c in models and models[c].notna().any()}
     main = next((s for s in recorded if models["main_score"].eq(s).all()), MAIN_SCORE)
     return {main: str(metric)} | {s: c for s, c in recorded.items() if s != main}

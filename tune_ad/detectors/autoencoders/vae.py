@@ -59,8 +59,8 @@ class VAE(TrainedDetector[VAEConfig]):
     `tune_ad.detectors.reconstruction`), and so is the ELBO; neither is reported in bits.
 
     The score is the squared error of the reconstruction, averaged over `score_samples` codes, in
-    [0, c h w]. Its components: "distortion" of the same codes, "rate", and "negative_elbo" =
-    D + R, whatever beta is; larger = more anomalous in each.
+    [0, c h w]. Its components are "distortion" (of the same codes), "rate", and "negative_elbo" =
+    D + R for every beta. For all of them larger = more anomalous.
 
     Sources: Kingma and Welling, arXiv 1312.6114, section 3; Higgins et al., beta-VAE, ICLR 2017,
     equation 4; settings as in the released code of Park, Adosoglou and Pardalos, arXiv 2005.01889,

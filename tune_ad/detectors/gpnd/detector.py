@@ -42,9 +42,9 @@ class GPND(AdversarialAutoencoder):
       directions of residuals are uniform on a sphere in N dimensions.
 
     The score is $-\log p(x)$ in nats, any real number, in float64; larger = more anomalous. Its
-    components are "volume" ($-\log D$), "latent" and "residual", all in nats; "distance" is d, in
-    [0, sqrt(m)]. Pixels are scaled ones. Singular values have a floor where float32 cannot tell
-    them from 0 (see `log_volume`), and d is at least 2^-23.
+    components are "volume" ($-\log D$), "latent" and "residual", all in nats, and "distance",
+    which is d, in [0, sqrt(m)]. Pixels are the scaled pixels. Singular values that float32 cannot
+    distinguish from 0 are replaced by a floor (see `log_volume`), and d is at least 2^-23.
 
     Sources: Pidhorskyi, Almohsen and Doretto, Generative Probabilistic Novelty Detection with
     Adversarial Autoencoders, NeurIPS 2018, and their code of 2018 and 2020. The defaults are the

@@ -43,18 +43,18 @@ class LikelihoodVAEConfig(NetworkConfig):
         samples: number of latent samples per image in training: L of the ELBO, otherwise K.
         alpha: order of the decoder's Rényi bound; 0 is IWAE, 1 the ELBO.
         tempering: power tau of the weights; 1 is the forward KL, 2 the chi-square divergence.
-        sleep_share: of the sleep loss in "mixed".
-        defensive: share of the prior in the proposal.
-        truncated: cut the weights at the root of K times their mean.
-        warm_start: share of `epochs` that are trained by the ELBO first, rounded to at least one
-            and all but one of them; with "elbo" none apart.
-        refit: epochs after, as a multiple of `epochs`, in which the encoder alone is trained by
-            forward KL on the frozen decoder: the control of a claim about the decoder.
-        score_by: name of the score; acts only when scoring. Each but "regret", which is dear, is
-            also a component of the score by its name.
-        importance_samples: codes of each image when scoring, the same for all images; acts only
-            when scoring.
-        regret_steps: steps of the optimisation of likelihood regret.
+        sleep_share: weight of the sleep loss in "mixed".
+        defensive: weight of the prior in the proposal.
+        truncated: whether the weights are truncated at sqrt(K) times their mean.
+        warm_start: fraction of `epochs` that are first trained by the ELBO, unless it is 0 at
+            least one and at most all but one epoch; ignored with "elbo".
+        refit: number of additional epochs, as a multiple of `epochs`, in which only the encoder is
+            trained, by forward KL with the decoder frozen: a control for claims about the decoder.
+        score_by: name of the score; affects only scoring. All scores except "regret", which is
+            slow to compute, are also recorded as components of the score.
+        importance_samples: number of latent samples per image when scoring, with the same noise
+            for all images; affects only scoring.
+        regret_steps: number of optimiser steps of likelihood regret.
         regret_rate: learning rate of those steps.
     """
 

@@ -282,7 +282,7 @@ class LikelihoodVAE(TrainedDetector[LikelihoodVAEConfig]):
         return wanted
 
     def score_variants(self, images: Tensor, noise: Terms, score_space: ScoreSpace) -> Terms:
-        """The score, every component of it, and what the score space asks for."""
+        """The score, its components, and the score at every value of the score space."""
         mean, log_variance = self.encode(images)
         pixels = self.pixels(images, noise.get("cell"))
         rate = gaussian.rate(mean, log_variance)
@@ -318,7 +318,7 @@ class LikelihoodVAE(TrainedDetector[LikelihoodVAEConfig]):
         return torch.cat(likelihoods), torch.cat(log_weights)
 
     def scores(self, rate: Tensor, likelihoods: Tensor, weights: Tensor, known: Terms) -> Terms:
-        """Every component of the score of so many codes, each of shape (batch,).
+        """The components of the score computed from K codes, each of shape (batch,).
 
         Args:
             rate: the rate of the images, shape (batch,).

@@ -44,7 +44,7 @@ class Method(NamedTuple):
         detector: the class name in this project; empty if it has none.
         where: the parameters with which the detector is that method.
         differs: what remains different, in words; empty if nothing is known to differ.
-        score: the name of the component or variant of the detector's score; empty = the score itself.
+        score: the component or variant of the detector's score; empty = the score itself.
     """
 
     name: str
