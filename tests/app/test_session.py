@@ -988,14 +988,14 @@ def against(tiny, tiny_budget):
 def test_a_data_set_against_others(against, open_study, tmp_path):
     session = open_study(against, tmp_path)
     shown = plan(session)
-    assert "noise: 1000 noise images, made with seed 0" in shown.splitlines()
+    assert "noise: 1000 noise images, generated with seed 0" in shown.splitlines()
     assert "tasks: digits-vs-noise+constant; seeds: 0" in shown.splitlines()
     assert "early stopping: a model stops once" in shown
     assert "has not fallen for 2 reports" in shown
     assert session.run().exit_code == 0
     stored = session.folder.read_study()
     assert set(stored["data"]) == {"digits", "noise", "constant"}
-    assert "made with seed 0" in stored["data"]["constant"]["about"]
+    assert "generated with seed 0" in stored["data"]["constant"]["about"]
     assert stored["study"]["claim"]["factor"] == "width"
     assert stored["study"]["outsiders"] == ["noise", "constant"]
     records = session.folder.read_trials()

@@ -577,8 +577,8 @@ def test_a_collapse_is_named_in_the_record_and_in_the_report(
         assert frame.models_collapsed(winner) == 2
     text = write_report(session.folder.path).path.with_suffix(".md").read_text()
     text = text.replace("\\", "")
-    assert "trials: 2 models gave every image one score, but for rounding, in [0]" in text
-    assert "models gave every image one score, but for rounding, in [0, 1" in text
+    assert "trials: 2 models collapsed (same score for every image) in [0]" in text
+    assert "models collapsed (same score for every image) in [0, 1" in text
 
 
 def one_line(error: pytest.ExceptionInfo[UserError], *words: object) -> None:
