@@ -90,6 +90,18 @@ def test_a_users_file_is_found_checked_and_loaded(tmp_path, toy):
     assert (mine.name, mine.classes) == ("mine", ("0", "1"))
 
 
+def test_a_file_with_the_short_name_of_a_set_is_not_passed_over(tmp_path, toy):
+    write_npz(tmp_path / "fmnist.npz", toy([2, 2], [1, 1]))
+    line = r"fmnist\.npz is not read; rename it to fashion_mnist\.npz"
+    for read in (load, check, locate, npz_path):
+        for name in ("fmnist", "fashion_mnist"):
+            with pytest.raises(UserError, match=line):
+                read(name, tmp_path)
+    write_npz(tmp_path / "fashion_mnist.npz", toy([2, 2], [1, 1]))
+    assert locate("fmnist", tmp_path) == "npz"
+    assert locate("digits", tmp_path) == "embedded"
+
+
 def test_check_refuses_a_bad_file_and_leaves_other_sources_alone(tmp_path):
     assert check("digits", tmp_path) is None
     assert check("mnist", tmp_path) is None

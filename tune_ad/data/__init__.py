@@ -4,7 +4,14 @@ A data set is one file in `tune_ad/data/sets/` with a value `DATA_SET`, or a use
 `<root>/<name>.npz`. Neither torchvision nor scikit-learn is imported before a data set needs it.
 """
 
-from tune_ad.data.declaration import Arrays, DataSet, Registry, SourceError, Torchvision
+from tune_ad.data.declaration import (
+    Arrays,
+    DataSet,
+    NoSourceError,
+    Registry,
+    SourceError,
+    Torchvision,
+)
 from tune_ad.data.discovery import available, canonical_name
 from tune_ad.data.fetch.sources import load
 from tune_ad.data.finding import check, data_root, find, locate, npz_path
@@ -21,6 +28,7 @@ __all__ = [
     "Arrays",
     "DataSet",
     "ImageSet",
+    "NoSourceError",
     "NpzHeader",
     "Pool",
     "Registry",

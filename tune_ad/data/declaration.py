@@ -7,9 +7,15 @@ from typing import Any, NamedTuple
 
 import numpy.typing as npt
 
+from tune_ad.errors import UserError
+
 
 class SourceError(Exception):
     """A source cannot provide a data set; the loader notes the reason and tries the next one."""
+
+
+class NoSourceError(UserError):
+    """No source has a data set; the message lists the reason of each."""
 
 
 class Arrays(NamedTuple):

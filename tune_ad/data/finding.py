@@ -73,7 +73,19 @@ def npz_path(name: str, root: Root = None) -> Path:
     Raises:
         UserError: the name is unknown, or the root is wrong.
     """
-    return data_root(root) / f"{find(name, root).name}.npz"
+    return npz_file(find(name, root), data_root(root))
+
+
+def npz_file(data_set: DataSet, folder: Path) -> Path:
+    """The path of the data set's .npz file in a folder, whether or not it exists yet.
+
+    Raises:
+        UserError: only a file with the short name of the data set exists, which is never read.
+    """
+    path, misnamed = folder / f"{data_set.name}.npz", folder / f"{data_set.alias}.npz"
+    if misnamed.exists() and not path.exists():
+        raise UserError(f"{misnamed} is not read; rename it to {path.name}")
+    return path
 
 
 def has_torchvision_files(data_set: DataSet, folder: Path) -> bool:
@@ -100,7 +112,7 @@ def locate(name: str, root: Root = None) -> str | None:
         UserError: the name is unknown, or the root is wrong.
     """
     data_set, folder = find(name, root), data_root(root)
-    path = folder / f"{data_set.name}.npz"
+    path = npz_file(data_set, folder)
     if path.exists() and not is_incomplete_copy(data_set, path):
         return "npz"
     if data_set.embedded:

@@ -17,10 +17,24 @@ from pickle import UnpicklingError
 
 from filelock import FileLock, Timeout
 
-from tune_ad.data.declaration import Arrays, DataSet, Registry, SourceError, Torchvision
+from tune_ad.data.declaration import (
+    Arrays,
+    DataSet,
+    NoSourceError,
+    Registry,
+    SourceError,
+    Torchvision,
+)
 from tune_ad.data.fetch import registries
 from tune_ad.data.fetch.progress import showing_activity, write_line
-from tune_ad.data.finding import Root, data_root, find, has_torchvision_files, is_incomplete_copy
+from tune_ad.data.finding import (
+    Root,
+    data_root,
+    find,
+    has_torchvision_files,
+    is_incomplete_copy,
+    npz_file,
+)
 from tune_ad.data.images import ImageSet, from_arrays
 from tune_ad.data.npz_files import content_digest, read_npz, write_npz
 from tune_ad.errors import UserError
@@ -68,7 +82,7 @@ def load(name: str, root: Root = None) -> ImageSet:
             message then lists each source with its reason.
     """
     data_set, folder = find(name, root), data_root(root)
-    path = folder / f"{data_set.name}.npz"
+    path = npz_file(data_set, folder)
     if path.exists() and not is_incomplete_copy(data_set, path):
         return _read(data_set, path)
     if data_set.embedded:
@@ -141,10 +155,10 @@ def _first_working(data_set: DataSet, folder: Path, sources: list[Source]) -> tu
             continue
         _check_digest(data_set, image_set, source, folder)
         return image_set, source
-    raise UserError(
+    raise NoSourceError(
         f"no source has the data set {data_set.name}: {'; '.join(failures)}. To fix this, put "
         f"{data_set.name}.npz or torchvision's files into {folder}, or run once where "
-        f"{_ways_to_fetch(data_set)}, or use the data set digits, which needs no file"
+        f"{_ways_to_fetch(data_set)}"
     )
 
 
