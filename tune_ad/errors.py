@@ -28,21 +28,34 @@ def one_line(error: BaseException) -> str:
 def nearest(name: str, known: Iterable[str]) -> list[str]:
     """Up to three known names that resemble a mistyped one, most similar first.
 
-    Case is ignored. Names that begin with the mistyped one come first, then names that contain
-    it, then names with a similar spelling.
+    Case is ignored. Names that the mistyped one abbreviates by initials come first, then names
+    that begin with it, then names that contain it, then names with a similar spelling.
 
     >>> nearest("PGN", ["ae_mnist", "table_pgn", "pgn_mnist", "pgn_cifar"])
     ['pgn_mnist', 'pgn_cifar', 'table_pgn']
     >>> nearest("quikc", ["quick", "standard", "paper"])
     ['quick']
+    >>> nearest("lr", ["width", "learning_rate"])
+    ['learning_rate']
     """
     typed, names = name.casefold(), {candidate.casefold(): candidate for candidate in known}
     if typed in names:
         return [names[typed]]
+    abbreviated = [candidate for candidate in names if typed and typed == _initials(candidate)]
     containing = [candidate for candidate in names if typed and typed in candidate]
     containing.sort(key=lambda candidate: not candidate.startswith(typed))
-    near = dict.fromkeys([*containing, *_similar(typed, list(names))])
+    near = dict.fromkeys([*abbreviated, *containing, *_similar(typed, list(names))])
     return [names[candidate] for candidate in near][:SUGGESTIONS]
+
+
+def _initials(name: str) -> str:
+    """The first letters of the words of a name, if it has several words.
+
+    >>> _initials("learning_rate"), _initials("width")
+    ('lr', '')
+    """
+    words = name.split("_")
+    return "".join(word[:1] for word in words) if len(words) > 1 else ""
 
 
 def _similar(typed: str, names: Sequence[str]) -> list[str]:

@@ -339,7 +339,7 @@ def test_every_parameter_is_validated(detector, name):
         (Rule((False, True)), "one of False, True", [True], [0, 1, "True", None]),
         (Rule((), "[1, 3]", int), "an integer in [1, 3]", [1, 3], [0, 4, 1.0, True, "1"]),
         (Rule((), "(0, 1]"), "a number in (0, 1]", [1, 0.5, 5e-324], [0, -0.0, 1.1, math.nan]),
-        (Rule((), "[0, inf)"), "a number in [0, inf)", [0, 1e308], [math.inf, -5e-324]),
+        (Rule((), "[0, inf)"), "a finite number of at least 0", [0, 1e308], [math.inf, -5e-324]),
         (
             Rule(("all",), "[0, 2]", int),
             "'all' or an integer in [0, 2]",

@@ -573,7 +573,7 @@ def test_released_settings():
         ({"bins": 0}, "bins must be an integer in [1, 10000], got 0"),
         ({"residual_share": 0.0}, "residual_share must be a number in (0, 1]"),
         ({"residual_share": 1.5}, "residual_share must be a number in (0, 1]"),
-        ({"reconstruction_weight": 0.0}, "reconstruction_weight must be a number in (0, inf)"),
+        ({"reconstruction_weight": 0.0}, "reconstruction_weight must be a finite number above 0"),
     ],
 )
 def test_illegal_settings_are_refused(settings, words):

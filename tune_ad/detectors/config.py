@@ -6,6 +6,7 @@ other value, and the contract test of the detectors tries the legal ones. A bool
 subclass that changes the default of a field keeps its rule.
 """
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
 from types import MappingProxyType
@@ -64,7 +65,12 @@ class Rule(NamedTuple):
         if not self.interval:
             return f"one of {', '.join(map(str, self.options))}"
         names = {int: "an integer", float: "a number", tuple: "a tuple of numbers"}
-        return " or ".join([*map(repr, self.options), f"{names[self.kind]} in {self.interval}"])
+        text = f"{names[self.kind]} in {self.interval}"
+        low, high = interval_ends(self.interval)
+        if self.kind is float and math.isinf(high) and self.interval[-1] == ")":
+            bound = "of at least" if self.interval[0] == "[" else "above"
+            text = f"a finite number {bound} {low:g}"
+        return " or ".join([*map(repr, self.options), text])
 
     def allows(self, value: object) -> bool:
         """Whether the hyperparameter may have this value."""
