@@ -129,7 +129,7 @@ def test_typing_errors_are_answered_before_anything_heavy_is_imported(tmp_path):
             "quickstart: loading PyTorch and the images ...",
         ),
         (["--report", "study"], "study: writing the report ..."),
-        (["--compare", "study", "study"], "comparing study, study ..."),
+        (["--compare", "study", "other"], "comparing study, other ..."),
     ],
     ids=str,
 )
@@ -140,8 +140,9 @@ def test_a_line_is_printed_before_anything_heavy_is_imported(tmp_path, arguments
         "from tune_ad.app.cli import main\n"
         f"main({arguments})"
     )
-    (tmp_path / "results" / "study").mkdir(parents=True)
-    (tmp_path / "results" / "study" / "study.json").touch()
+    for name in ("study", "other"):
+        (tmp_path / "results" / name).mkdir(parents=True)
+        (tmp_path / "results" / name / "study.json").touch()
     done = subprocess.run(
         [sys.executable, "-c", code],
         cwd=tmp_path,
@@ -209,11 +210,12 @@ def test_a_search_ends_with_its_result_report_and_tensorboard_command(run, tmp_p
     assert code == 0
     folder = tmp_path / "quickstart"
     watch = f"tensorboard --logdir {folder / 'tensorboard'}"
-    assert out.splitlines()[:4] == [
+    assert out.splitlines()[:5] == [
         "quickstart: loading PyTorch and the images ...",
-        "quickstart: 3 trials, 12 models; budget quick (no GPU was found); 1 trial at a time",
+        "quickstart: 3 trials x 2 classes = 6 models, then 3 fresh seeds x 2 classes = 6 models",
+        "budget quick (no GPU was found), one trial at a time",
         "Trials are ranked by validation AUROC (held-out training images). Test scores are "
-        "recorded, never used to choose.",
+        "recorded, but never used to select.",
         f"watch: {watch}",
     ]
     assert "standard" not in out, "a normal start prices no other budget"
@@ -243,7 +245,11 @@ def test_a_dry_run_writes_nothing(run, tmp_path, capsys):
     assert run.main(["--search", "quickstart", "--dry-run", "--results", str(tmp_path)]) == 0
     out = capsys.readouterr().out
     assert "latent_dim: one of 8, 16, 32, 64" in out
-    assert "* quick: 8 trials, 33 models" in out
+    searched, retrained = (
+        "8 trials x 3 classes = 24 models",
+        "3 fresh seeds x 3 classes = 9 models",
+    )
+    assert f"* quick: {searched}, then {retrained}; about" in out
     assert not list(tmp_path.iterdir())
 
 
@@ -252,35 +258,63 @@ def test_classes_of_a_whole_data_set_are_refused(run, tmp_path, capsys):
     assert run.main(arguments) == 2
     error = capsys.readouterr().err
     assert error == (
-        "error: --classes: rd_mnist is about the whole data set; leave the option out\n"
+        "error: --classes cannot be used with rd_mnist, in which the whole data set is normal; "
+        "leave the option out\n"
     )
     assert not list(tmp_path.iterdir())
 
 
-def test_a_finished_study_is_not_run_over(run, finished, capsys):
+@pytest.mark.parametrize(
+    "given",
+    [[], ["--resume"], SMALL, ["--budget", "quick"]],
+    ids=["as it was", "resumed", "with the same options", "with its budget"],
+)
+def test_a_finished_study_that_is_run_again_is_only_reported(
+    run, finished, capsys, monkeypatch, given
+):
+    monkeypatch.setitem(sys.modules, "ray", None)  # nothing is trained
+    folder = finished / "quickstart"
+    before = [(folder / name).read_bytes() for name in ("trials.jsonl", "study.json")]
+    (folder / "report.html").unlink()
+    assert run.main(["--search", "quickstart", *given, "--results", str(finished)]) == 0
+    out = capsys.readouterr().out
+    assert "quickstart: this study is complete (quick, 3 of 3 trials done)." in out
+    assert "3 of 3 trials complete" in out
+    assert f"next: open {folder / 'report.html'}" in out
+    assert (folder / "report.html").exists()
+    assert [(folder / name).read_bytes() for name in ("trials.jsonl", "study.json")] == before
+
+
+def test_a_finished_study_is_not_run_with_other_options(run, finished, capsys):
     before = (finished / "quickstart/trials.jsonl").read_bytes()
-    assert run.main(["--search", "quickstart", "--results", str(finished)]) == 2
+    arguments = ["--search", "quickstart", "--seed", "7", "--results", str(finished)]
+    assert run.main(arguments) == 2
     error = capsys.readouterr().err
     assert error.count("\n") == 1
-    assert "already holds a study" in error
-    assert "--resume" in error
+    assert "begun with --seed 0, not with --seed 7" in error
     assert (finished / "quickstart/trials.jsonl").read_bytes() == before
 
 
-def test_resuming_a_finished_study_only_reports_it(run, finished, capsys):
-    before = (finished / "quickstart/trials.jsonl").read_bytes()
-    arguments = [
-        "--search",
-        "quickstart",
-        "--resume",
-        "--backend",
-        "serial",
-        "--results",
-        str(finished),
-    ]
-    assert run.main(arguments) == 0
-    assert "3 of 3 trials complete" in capsys.readouterr().out
-    assert (finished / "quickstart/trials.jsonl").read_bytes() == before
+def test_an_explicit_results_folder_is_the_only_one_searched(run, finished, tmp_path, capsys):
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(finished)  # where a folder has the name of the study
+        assert run.main(["--report", "quickstart", "--results", str(tmp_path / "none")]) == 2
+        assert f"the folder {tmp_path / 'none'} does not exist" in capsys.readouterr().err
+        assert run.main(["--report", "quickstart", "--results", str(tmp_path)]) == 2
+        assert f"{tmp_path} contains no study 'quickstart'" in capsys.readouterr().err
+        assert run.main(["--report", "./quickstart", "--results", str(tmp_path)]) == 0
+
+
+def test_a_report_of_no_study_names_the_studies(run, finished, tmp_path, capsys):
+    for given, words in {
+        str(tmp_path): f"{tmp_path} contains no study.json; the studies in",
+        "": "a study needs a name, got ''; the studies in",
+        "zzz": f"{finished} contains no study 'zzz'; the studies in",
+    }.items():
+        assert run.main(["--report", given, "--results", str(finished)]) == 2
+        error = capsys.readouterr().err
+        assert words in error
+        assert f"the studies in {finished} are: quickstart" in error
 
 
 def test_report_repeats_the_result(run, finished, capsys):
@@ -304,8 +338,8 @@ def test_an_ablation_is_run_and_reported_under_a_name_of_its_own(run, tmp_path, 
     arguments = [*map(str, small), "--set", "width=1.0", "--set", "dropout=0.3"]
     assert run.main(["--search", "quickstart", "--ablate", "--dry-run", *arguments]) == 0
     out = capsys.readouterr().out
-    assert "* quick: 6 trials, 36 models" in out
-    assert f"a study would be written to {tmp_path / 'quickstart-ablation'}" in out
+    assert "* quick: 6 trials x 2 classes x 3 seeds = 36 models; about" in out
+    assert f"the study would be written to {tmp_path / 'quickstart-ablation'}" in out
     assert not list(tmp_path.iterdir())
     assert run.main(["--search", "quickstart", "--ablate", *arguments]) == 0
     assert "quickstart-ablation: ablation of quickstart" in capsys.readouterr().out
@@ -329,9 +363,9 @@ def test_two_studies_are_compared(run, finished, capsys):
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [
-        (["--report", "quickstart", "--trials", "4"], "--trials does not go with --report"),
-        (["--compare", "a", "b", "--dry-run"], "--dry-run does not go with --compare"),
-        (["--list", "--ablate"], "--ablate does not go with --list"),
+        (["--report", "quickstart", "--trials", "4"], "--trials cannot be used with --report"),
+        (["--compare", "a", "b", "--dry-run"], "--dry-run cannot be used with --compare"),
+        (["--list", "--ablate"], "--ablate cannot be used with --list"),
         (["--report", "quickstart", "--ablate"], "reported by its own name"),
     ],
     ids=str,
@@ -366,6 +400,7 @@ def test_a_folder_that_cannot_be_written_is_one_line(run, finished, tmp_path, ca
         (["--search", "pgn_cifra"], ["pgn_cifra", "pgn_cifar"]),
         (["--report", "nothing_here"], ["nothing_here", "--search"]),
         (["--search", "quickstart", "--set", "beta=4"], ["beta", "beta1 or beta2"]),
+        (["--search", "quickstart", "--set", "lr=0.1"], ["lr", "did you mean learning_rate"]),
         (["--search", "quickstart", "--set", "zzz=4"], ["zzz", "dropout", "mc_samples"]),
         (["--search", "quickstart", "--set", "dropout=1.5"], ["dropout", "1.5", "[0, 1)"]),
         (["--search", "quickstart", "--set", "dropout=much"], ["dropout", "much", "number"]),
@@ -392,7 +427,7 @@ def test_a_folder_that_cannot_be_written_is_one_line(run, finished, tmp_path, ca
         (["--search", "table1_mnist", "--ablate"], ["table1_mnist", "nothing to ablate"]),
         (["--search", "quickstart", "--ablate", "--selection", "oracle"], ["--selection"]),
         (["--compare", "quickstart"], ["--compare", "two", "'quickstart'"]),
-        (["--compare", "nothing", "here"], ["nothing", "contains no study"]),
+        (["--compare", "nothing", "here"], ["no study 'nothing'", "results does not exist"]),
         (["--compare", "a", "b", "--search", "c"], ["--search", "--compare"]),
         ([], ["--search"]),
     ],
@@ -411,6 +446,72 @@ def test_wrong_input_is_one_line_and_writes_nothing(
     assert error.count("\n") == 1, error
     assert all(word in error for word in words), error
     assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize("where", ["run", "report"])
+def test_ctrl_c_at_any_time_says_how_to_go_on(run, tmp_path, monkeypatch, capsys, where):
+    from tune_ad.app import cli, session
+
+    def interrupted(*arguments):
+        raise KeyboardInterrupt
+
+    if where == "run":  # after the description is written, as while Ray starts
+        monkeypatch.setattr(session.Session, "backend", interrupted)
+    else:
+        monkeypatch.setattr(cli, "_write_report", interrupted)
+    arguments = ["--search", "quickstart", *SMALL, "--results", str(tmp_path)]
+    assert run.main(arguments) == 130
+    assert capsys.readouterr().err.splitlines()[-1] == (
+        "interrupted; continue with: tune-ad --search quickstart --resume --results "
+        f"{tmp_path} --backend serial"
+    )
+
+
+def test_ctrl_c_before_anything_is_written_is_only_an_interruption(
+    run, tmp_path, monkeypatch, capsys
+):
+    from tune_ad.app import cli
+
+    def interrupted(*arguments):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(cli, "_run", interrupted)
+    assert run.main(["--search", "quickstart", "--results", str(tmp_path)]) == 130
+    assert capsys.readouterr().err == "interrupted\n"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (["--trials", "-1"], "--trials must be at least 1, got -1"),
+        (["--seeds", "999999999", "--dry-run"], "--seeds must be at most 1000"),
+        (["--classes", ""], "--classes must be names"),
+        (["--results", "run.py"], "run.py is not a writable folder"),
+        (["--results", "/proc/nowhere"], "/proc is not a writable folder"),
+        (["--resume"], "contains no study to continue; leave out --resume"),
+        (["--extend", "2"], "contains no study to continue; leave out --extend 2"),
+        (["--results", "{finished}", "--resume", "--selection", "oracle"], "begun with"),
+        (["--results", "{finished}", "--resume", "--seed", "7"], "begun with --seed 0, not"),
+        (["--results", "{finished}", "--resume", "--trials", "2"], "--trials 2 is too few"),
+        (["--results", "{finished}", "--resume", "--epochs", "9"], "not with --epochs 9"),
+    ],
+    ids=str,
+)
+def test_cheap_checks_come_before_anything_heavy_is_imported(finished, tmp_path, arguments, words):
+    given = [text.format(finished=finished) for text in arguments]
+    results = [] if "--results" in given else ["--results", str(tmp_path / "results")]
+    code = (
+        "import sys\n"
+        "for heavy in ('torch', 'optuna', 'ray', 'pandas'): sys.modules[heavy] = None\n"
+        "from tune_ad.app.cli import main\n"
+        f"sys.exit(main({['--search', 'quickstart', *given, *results]}))"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code], cwd=REPOSITORY, capture_output=True, text=True
+    )
+    assert (done.returncode, done.stdout) == (2, "")
+    assert done.stderr.count("\n") == 1
+    assert words in done.stderr
 
 
 def test_ctrl_c_leaves_a_study_that_resumes(tmp_path):

@@ -4,43 +4,101 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from optuna.distributions import CategoricalDistribution
 
 from tune_ad.app import session as session_module
 from tune_ad.app.console import closing, opening, plan
-from tune_ad.app.cost import overhead
+from tune_ad.app.cost import Size, overhead
 from tune_ad.app.session import Outcome
+from tune_ad.app.validation import prepare
+from tune_ad.search import catalogue
 from tune_ad.search.selection import RULES
+from tune_ad.storage.folder import StudyFolder
 
-ENDED = Outcome(interrupted=False, late=False, failed=0)
+ENDED = Outcome(interrupted=False, out_of_time=False, failed=0)
 
 
 @pytest.mark.parametrize("rule", RULES)
-def test_a_start_says_by_what_trials_are_ranked(finished, rule):
+def test_a_start_says_by_what_trials_are_ranked(finished, tmp_path, rule):
     study = replace(finished.session.study, selection=rule)
-    line = opening(replace(finished.session, study=study)).splitlines()[1]
+    session = replace(finished.session, study=study, folder=StudyFolder(tmp_path / "empty"))
+    line = opening(session).splitlines()[2]
     ranking, _, rest = line.partition(". ")
     assert ranking.removesuffix(".") == f"Trials are ranked by {RULES[rule].title}"
-    assert (rest == "Test scores are recorded, never used to choose.") == (rule != "oracle")
+    assert (rest == "Test scores are recorded, but never used to select.") == (rule != "oracle")
 
 
-def test_a_start_trains_no_probes(finished, monkeypatch):
+def test_a_start_trains_no_probes(tiny, open_study, tmp_path, monkeypatch):
     def probes(*arguments):
         raise AssertionError("trained")
 
     monkeypatch.setattr(session_module, "measured_speed", probes)
-    first = opening(finished.session).splitlines()[0]
-    assert first == (
-        "tiny: 4 trials, 12 models, of which 4 trials have run; budget quick; 1 trial at a time"
-    )
+    session = open_study(tiny, tmp_path)
+    assert opening(session).splitlines()[:2] == [
+        "tiny: 4 trials x 2 classes = 8 models, then 2 fresh seeds x 2 classes = 4 models",
+        "budget quick, one trial at a time",
+    ]
     with pytest.raises(AssertionError, match="trained"):
-        plan(finished.session)
+        plan(session)
+
+
+def test_a_study_that_goes_on_says_how_many_trials_are_done(tiny, open_study, results, finished):
+    session = open_study(tiny, results, budget="auto", extend=2)
+    assert opening(session).splitlines()[0] == (
+        "tiny: 6 trials x 2 classes = 12 models, then 2 fresh seeds x 2 classes = 4 models "
+        "(quick, 4 of 4 trials done)"
+    )
+
+
+def test_a_complete_study_is_only_reported(tiny, open_study, results, finished):
+    for options in ({}, {"resume": True, "budget": "auto"}):
+        assert opening(open_study(tiny, results, **options)) == (
+            "tiny: this study is complete (quick, 4 of 4 trials done). Nothing is trained; its "
+            "report is written again."
+        )
+
+
+def test_a_small_space_is_announced_before_the_run(tiny, open_study, tmp_path):
+    space = {"latent_dim": CategoricalDistribution([4, 8, 16])}
+    search = replace(tiny, baselines=(replace(tiny.baselines[0], space=space),))
+    session = open_study(search, tmp_path, changes={"trials": 50})
+    line = "the search space has only 3 configurations, so it runs 3 trials of 50"
+    assert opening(session).splitlines()[1] == line
+    assert line in plan(session).splitlines()
+    assert opening(session).startswith("tiny: 3 trials x 2 classes = 6 models")
+
+
+def test_a_dry_run_shows_its_plan_where_a_study_is(tiny, results, finished):
+    options = replace(finished.session.options, selection="random", seed=3)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(catalogue, "find", lambda name: (tiny, "digits"))
+        shown = plan(prepare(options, say=lambda line: None, dry_run=True)).splitlines()
+    assert "Trials are ranked by chance (no result is used)." in shown[3]
+    assert shown[-1] == (
+        f"dry run: nothing was trained. {results / 'tiny'} already contains a study (quick, 4 of "
+        "4 trials done); a new one needs another --results"
+    )
+
+
+@pytest.mark.parametrize(
+    ("given", "words"),
+    [
+        (10**8, "all training images of the class (about 112 per model)"),
+        (60, "60 training images per model"),
+    ],
+)
+def test_a_dry_run_counts_the_training_images_that_are_there(
+    tiny, open_study, tmp_path, given, words
+):
+    session = open_study(tiny, tmp_path, changes={"train_images": given})
+    assert f"budget quick: 3 epochs, {words}; the winner is trained again" in plan(session)
 
 
 def test_a_dry_run_counts_the_start_and_the_report(finished):
     costs = finished.session.costs()
     for cost in costs.values():
-        beside = overhead(finished.session.study, cost.size.trials, "serial")
-        assert cost.total == cost.seconds + beside > cost.seconds
+        extra = overhead(finished.session.study, cost.size.trials, "serial")
+        assert cost.total == cost.seconds + extra > cost.seconds
 
 
 def test_a_dry_run_names_classes_and_not_their_numbers(tiny, open_study, tmp_path):
@@ -50,12 +108,13 @@ def test_a_dry_run_names_classes_and_not_their_numbers(tiny, open_study, tmp_pat
         for task, name in zip(session.tasks, ("airplane", "cat"), strict=True)
     )
     shown = plan(replace(session, suite=replace(session.suite, tasks=tasks)))
-    assert "tasks: digits/airplane, digits/cat; seeds: 0" in shown.splitlines()
+    assert "tasks: digits/airplane, digits/cat; 1 seed per task and trial" in shown.splitlines()
 
 
 def test_without_an_evaluation_no_model_of_it_is_counted(tiny, open_study, tmp_path):
     session = open_study(tiny, tmp_path, evaluate=False)
-    assert session.size() == session.costs()["quick"].size == (4, 4 * 2)
+    assert session.size() == session.costs()["quick"].size == Size(4, 1, 0, 2)
+    assert session.size().models == 4 * 2
     assert "the winner is not trained again" in plan(session)
     assert "the winner is trained again on 2 fresh seeds" in plan(open_study(tiny, tmp_path))
 
@@ -71,7 +130,7 @@ def test_the_last_line_says_what_to_do_next(finished):
     ("outcome", "words"),
     [
         (replace(ENDED, interrupted=True), "interrupted; continue with: tune-ad --search tiny"),
-        (replace(ENDED, late=True), "the time budget is used up; continue with: tune-ad"),
+        (replace(ENDED, out_of_time=True), "the time budget is used up; continue with: tune-ad"),
         (replace(ENDED, failed=1), "1 trial failed; the report gives the reasons"),
         (replace(ENDED, failed=2), "2 trials failed; the report gives the reasons"),
     ],

@@ -194,7 +194,7 @@ def test_a_detector_that_is_fitted_costs_its_fit_and_its_scores():
     assert relative_operations(fitted) == 1.0
     speeds = {"Fitted": Speed(train=(), fit=0.02, score=0.001, variants=0.003)}
     price = cost(fitted, SIZES._replace(validation=200), speeds, 1.0, 1)
-    assert price.size == (1, 2 * 3)
+    assert (price.size.trials, price.size.models) == (1, 2 * 3)
     assert price.seconds == pytest.approx(2 * 3 * (100 * 0.02 + 200 * 0.003))
 
 
@@ -202,7 +202,7 @@ def test_a_whole_data_set_by_which_nothing_is_selected_has_no_winner_to_train_ag
     budget = replace(BUDGET, evaluation_seeds=7)
     sizes = Sizes(train=100, validation=0, test=50, tasks=1)
     price = cost(study(budget=budget, plan=Listed([{}]), whole=True), sizes, SPEEDS, 1.0, 1)
-    assert price.size == (1, 2)
+    assert (price.size.trials, price.size.models) == (1, 2)
     assert price.seconds == pytest.approx(2 * (20 * 100 * 0.01 + 50 * 0.003))
 
 
@@ -224,7 +224,7 @@ def test_a_tenth_of_few_images_is_held_out_as_the_suite_does(fifteens):
 def test_the_winner_on_fresh_seeds_is_part_of_the_cost():
     price = cost(study(budget=replace(BUDGET, evaluation_seeds=7)), SIZES, SPEEDS, 1.0, 1)
     assert price.seconds == pytest.approx(seconds() * (1 + 7 / 20))
-    assert price.size == (10, 10 * 2 * 3 + 7 * 3)
+    assert (price.size.trials, price.size.models) == (10, 10 * 2 * 3 + 7 * 3)
 
 
 def test_the_start_and_the_report_are_counted_beside_training():

@@ -36,10 +36,10 @@ def test_what_is_not_given_has_the_default_of_the_field():
 
 def test_every_option_sets_its_field():
     chosen = read(
-        "--search x --ablate grid --resume --extend 2 --no-evaluation --selection oracle --seed 3 "
+        "--search x --ablate grid --resume --extend 2 --selection oracle --seed 3 "
         "--set width=1.0 --set milestones=0.5,0.75 --budget paper --trials 4 --epochs 5 --seeds 6 "
         "--classes 'airplane, 3' --train-images 7 --evaluation-seeds 8 --time-budget 9.5 "
-        "--backend serial --address auto --device cpu --concurrent 10 --cpus-per-trial 11 "
+        "--backend ray --address auto --device cpu --concurrent 10 --cpus-per-trial 11 "
         "--gpus-per-trial 0.5 --data-root here --results there"
     )
     changes = {"trials": 4, "epochs": 5, "seeds": 6, "classes": ["airplane", "3"]}
@@ -48,7 +48,6 @@ def test_every_option_sets_its_field():
         ablate="grid",
         resume=True,
         extend=2,
-        evaluate=False,
         selection="oracle",
         settings={"width": "1.0", "milestones": "0.5,0.75"},
         seed=3,
@@ -57,12 +56,18 @@ def test_every_option_sets_its_field():
         time_budget=9.5,
         results=Path("there"),
         data_root="here",
-        backend="serial",
+        backend="ray",
         address="auto",
         device="cpu",
         concurrent=10,
         cpus=11,
         gpus=0.5,
+    )
+
+
+def test_switches_and_the_other_backend():
+    assert read("--search x --no-evaluation --backend serial") == Options(
+        "x", evaluate=False, backend="serial"
     )
 
 
@@ -103,8 +108,8 @@ def test_help_shows_every_option_and_its_default(capsys):
     for flag in parser.FLAGS.values():
         assert flag in shown
     assert "(default: results)" in shown
-    assert "Parallel runs are not repeatable; use --concurrent 1" in shown
-    assert "If one of several studies to report is invalid, the rest are still reported" in shown
+    assert "For a study that can be repeated exactly use --concurrent 1" in shown
+    assert "If one of several studies to report is invalid, the others are still reported" in shown
     assert all(len(line) < 100 for line in shown.splitlines() if "--search pgn" not in line)
 
 
@@ -118,6 +123,17 @@ def test_help_shows_every_option_and_its_default(capsys):
         ({"concurrent": 0}, "--concurrent must be at least 1, got 0"),
         ({"gpus": float("nan")}, "--gpus-per-trial must be at least 0, got nan"),
         ({"time_budget": 0.0}, "--time-budget must be more than 0 minutes, got 0"),
+        ({"extend": -1}, "--extend must be at least 1, got -1"),
+        ({"changes": {"trials": -1}}, "--trials must be at least 1, got -1"),
+        ({"address": ""}, "--address must be auto, local or HOST:PORT .*, got ''"),
+        ({"address": "localhost:99999"}, "a port from 1 to 65535, got 'localhost:99999'"),
+        ({"address": "localhost"}, "a port from 1 to 65535, got 'localhost'"),
+        ({"address": "auto", "backend": "serial"}, "--address needs Ray; leave it out, or"),
+        ({"backend": "serial", "concurrent": 2}, "--backend serial runs one trial at a time"),
+        (
+            {"evaluate": False, "changes": {"evaluation_seeds": 3}},
+            "--no-evaluation contradicts --evaluation-seeds 3; leave one of them out",
+        ),
     ],
     ids=str,
 )
@@ -140,7 +156,15 @@ def test_illegal_values_are_refused_however_they_are_given(wrong, message):
         ("--search x --set width", "error: --set must be name=value, got 'width'"),
         ("--search x --set =3", "error: --set must be name=value, got '=3'"),
         ("--search x --report y", "error: --report: not allowed with --search"),
-        ("--report y --seed 0", "error: --seed does not go with --report; leave it out"),
+        ("--report y --seed 0", "error: --seed cannot be used with --report; leave it out"),
+        ("--search x --results ''", "error: --results must not be empty, got ''"),
+        ("--search x --data-root ' '", "error: --data-root must not be empty, got ' '"),
+        (
+            "--search x --classes ''",
+            "error: --classes must be names with a comma between them, got ''",
+        ),
+        ("--compare a b a", "error: --compare names 'a' twice; name each study once"),
+        ("--report a a", "error: --report names 'a' twice; name each study once"),
     ],
 )
 def test_typing_errors_are_answered_in_one_line(line, message, capsys):
@@ -148,8 +172,13 @@ def test_typing_errors_are_answered_in_one_line(line, message, capsys):
 
 
 def test_a_parameter_is_fixed_once():
-    with pytest.raises(UserError, match="--set fixes width twice, to 1.0 and to 2.0"):
+    with pytest.raises(UserError, match=r"--set gives width twice \(1.0 and 2.0\); give it once"):
         read("--search x --set width=1.0 --set width=2.0")
+
+
+def test_a_value_is_checked_even_if_it_is_the_default():
+    with pytest.raises(UserError, match="--extend must be at least 1, got 0"):
+        read("--search x --extend 0")
 
 
 @pytest.mark.parametrize(
@@ -183,6 +212,7 @@ def test_the_parser_takes_no_default_of_its_own():
         ("pgn", ["pgn_mnist", "pgn_fmnist", "pgn_cifar"]),
         ("cifar", ["pgn_cifar", "ablate_pgn_cifar"]),
         ("pgn_minst", ["pgn_mnist", "pgn_fmnist"]),
+        ("pm", ["pgn_mnist"]),
         ("nothing like it", []),
         ("", []),
     ],

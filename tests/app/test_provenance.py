@@ -18,8 +18,7 @@ def test_versions_name_the_project_and_its_checkout():
 
 def test_the_commit_of_a_folder_around_an_installation_is_not_taken_for_its_own(tmp_path):
     installed = CHECKOUT / "tune_ad"  # inside a checkout, as a virtual environment often is
-    assert _commit(installed) == "unknown"
-    assert _commit(tmp_path) == "unknown"
+    assert _commit(installed) == _commit(tmp_path) == "none (installed as a package)"
 
 
 def test_a_wheel_holds_every_file_that_is_no_module():

@@ -69,7 +69,7 @@ def by_name(rows):
 
 def test_a_study_ends_well(finished):
     outcome = finished.outcome
-    assert (outcome.interrupted, outcome.late, outcome.failed) == (False, False, 0)
+    assert (outcome.interrupted, outcome.out_of_time, outcome.failed) == (False, False, 0)
     assert outcome.exit_code == 0
 
 
@@ -687,6 +687,7 @@ def test_a_space_that_is_used_up_ends_the_search(tiny, open_study, tmp_path):
         replace(tiny, baselines=(baseline,)), tmp_path, changes={"trials": 50, "epochs": 1}
     )
     messages = []
+    assert (session.study.trials, session.asked_trials) == (3, 50)
     outcome = replace(session, say=messages.append).run()
     assert outcome.exit_code == 0
     assert sorted(record.params["latent_dim"] for record in session.folder.read_trials()) == [
@@ -694,7 +695,9 @@ def test_a_space_that_is_used_up_ends_the_search(tiny, open_study, tmp_path):
         8,
         16,
     ]
-    assert messages == ["the search space has only 3 configurations, and all were tried"]
+    assert messages == []
+    assert session.folder.read_study()["study"]["budget"]["trials"] == 3
+    assert "3 of 3 trials complete" in write_report(session.folder.path).summary
     assert len(session.folder.read_evaluation()) == 2
 
 
@@ -726,9 +729,9 @@ def test_the_papers_protocol_trains_on_the_whole_class(begin):
 def test_no_trial_starts_when_the_time_is_over(begin, finished, same):
     session = begin(time_budget=1e-9)
     outcome = session.run()
-    assert (outcome.late, outcome.interrupted, outcome.exit_code) == (True, False, 0)
+    assert (outcome.out_of_time, outcome.interrupted, outcome.exit_code) == (True, False, 0)
     assert session.folder.read_trials() == []
-    assert begin(budget="auto", resume=True).run().late is False
+    assert begin(budget="auto", resume=True).run().out_of_time is False
     same(session.folder, finished.folder)
 
 
@@ -737,7 +740,7 @@ def test_a_trial_that_has_started_is_finished_after_the_time_is_over(begin, monk
     now = iter([0.0, 0.0, 1.0, 60_001.0])
     monkeypatch.setattr("tune_ad.app.session.time.monotonic", lambda: next(now, 70_000.0))
     outcome = session.run()
-    assert outcome.late
+    assert outcome.out_of_time
     assert 1 <= len(session.folder.read_trials()) < 4
     assert all(record.state == "complete" for record in session.folder.read_trials())
     assert len(session.folder.read_evaluation()) == 2
@@ -817,11 +820,13 @@ def test_a_detector_that_is_fitted_is_searched_as_any_other(tiny, open_study, tm
     session = open_study(search, tmp_path, changes={"trials": 3}, progress=True)
     shown = plan(session)
     assert "budget quick: 0 epochs" in shown
-    assert "* quick: 3 trials, 10 models" in shown
+    models = "3 trials x 2 classes = 6 models, then 2 fresh seeds x 2 classes = 4 models"
+    assert f"* quick: {models}; about" in shown
     assert opening(session).splitlines() == [
-        "tiny: 3 trials, 10 models; budget quick; 1 trial at a time",
+        f"tiny: {models}",
+        "budget quick, one trial at a time",
         "Trials are ranked by validation AUROC (held-out training images). Test scores are "
-        "recorded, never used to choose.",
+        "recorded, but never used to select.",
         f"watch: tensorboard --logdir {session.folder.tensorboard}",
     ]
     assert session.run().exit_code == 0
@@ -908,11 +913,15 @@ def whole(tiny, tiny_budget):
 
 def test_a_whole_data_set_is_scored_and_has_no_auroc(whole, open_study, tmp_path):
     session = replace(open_study(whole, tmp_path), say=(messages := []).append)
-    assert "tasks: digits; seeds: 0" in plan(session).splitlines()
-    assert "No trial is selected: nothing is anomalous. Each trial is tested" in opening(session)
+    assert "tasks: digits; 1 seed per task and trial" in plan(session).splitlines()
+    assert (
+        "No trial is selected, because the task has no anomalies. Each trial is tested"
+    ) in opening(session)
     assert session.costs()["quick"].size.models == 2
+    messages.clear()
     assert session.run().exit_code == 0
-    assert messages == ["no winner to train again: no trial completed with a number to select by"]
+    (message,) = messages
+    assert message.startswith("the winner is not trained again, because no trial can be selected")
     records = session.folder.read_trials()
     assert sorted(record.params["latent_dim"] for record in records) == [4, 8]
     for record in records:
@@ -989,9 +998,9 @@ def test_a_data_set_against_others(against, open_study, tmp_path):
     session = open_study(against, tmp_path)
     shown = plan(session)
     assert "noise: 1000 noise images, generated with seed 0" in shown.splitlines()
-    assert "tasks: digits-vs-noise+constant; seeds: 0" in shown.splitlines()
-    assert "early stopping: a model stops once" in shown
-    assert "has not fallen for 2 reports" in shown
+    assert "tasks: digits-vs-noise+constant; 1 seed per task and trial" in shown.splitlines()
+    assert "early stopping: a model stops when" in shown
+    assert "has not decreased for 2 evaluations" in shown
     assert session.run().exit_code == 0
     stored = session.folder.read_study()
     assert set(stored["data"]) == {"digits", "noise", "constant"}

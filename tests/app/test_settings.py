@@ -83,17 +83,18 @@ def test_a_text_is_read_by_the_declared_type(name, text, value):
     ("name", "text", "words"),
     [
         ("samples", "many", "samples must be 'inf' or an integer in .*, got 'many'"),
-        ("samples", "2.5", "an integer"),
+        ("samples", "2.5", "--set samples must be .*an integer in .*, got 2.5$"),
+        ("rate", "-1", "--set rate must be .*, got -1$"),
         ("samples", "101", "got 101$"),
-        ("bits", "32", "bits must be one of 8, 16, true, got '32'"),
-        ("bounded", "inf", "bounded must be a number in .*, got inf"),
+        ("bits", "32", "--set bits must be one of 8, 16, true, got 32$"),
+        ("bounded", "inf", "--set bounded must be a finite number above 0, got inf$"),
         ("rate", "nan", "got nan"),
         ("rate", "true", "got 'true'"),
         ("steps", "0.5,2", "steps must be a tuple"),
         ("steps", "(0.5", "got '\\(0.5'"),
         ("steps", "0.5,,0.75", "got '0.5,,0.75'"),
         ("flag", "yes", "flag must be one of False, True, got 'yes'"),
-        ("flag", "1", "got '1'"),
+        ("flag", "1", "--set flag must be one of False, True, got 1$"),
         ("step", "0.5", "no detector of this search has a parameter 'step'; did you mean steps?"),
         ("qqqq", "1", "'qqqq'; choose from bits, bounded, flag, rate, samples, scaling, steps"),
     ],
@@ -108,7 +109,7 @@ def test_the_types_of_several_detectors_are_asked_in_turn():
     assert settings(ManyKinds, Other, samples="20") == {"samples": 20}
     assert type(settings(Other, ManyKinds, samples="20")["samples"]) is int
     assert settings(Other, samples="20") == {"samples": 20.0}
-    with pytest.raises(UserError, match="samples must be .*, got 'inf'"):
+    with pytest.raises(UserError, match="--set samples must be .*, got inf$"):
         settings(ManyKinds, Other, samples="inf")  # the one allows the text, the other does not
     with pytest.raises(UserError, match="bits must be"):
         settings(ManyKinds, Other, bits="8")

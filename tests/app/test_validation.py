@@ -17,7 +17,7 @@ from tune_ad.app import validation
 from tune_ad.app.options import Options
 from tune_ad.app.resuming import continued_budget
 from tune_ad.app.validation import prepare
-from tune_ad.data import resolution
+from tune_ad.data import NoSourceError, resolution
 from tune_ad.errors import UserError
 from tune_ad.search.plans import Grid, Listed
 from tune_ad.storage.folder import StudyFolder
@@ -79,21 +79,31 @@ def in_budget(**changes):
         (in_budget(classes=("-1",)), ["'-1'"]),
         (in_budget(classes=("1", "1")), ["1, 1", "twice"]),
         (in_budget(classes=()), ["class"]),
-        (in_budget(trials=0), ["trials", "0", "at least 1"]),
-        (in_budget(trials=-4), ["trials", "-4"]),
-        (in_budget(epochs=0), ["epochs", "0", "at least 1"]),
-        (in_budget(seeds=0), ["seeds", "0", "at least 1"]),
-        (in_budget(seeds=-1), ["seeds", "-1"]),
-        (in_budget(evaluation_seeds=-1), ["evaluation seeds", "-1", "at least 0"]),
-        (in_budget(train_images=0), ["train_images", "0", "at least 1"]),
+        (in_budget(trials=0), ["--trials", "0", "at least 1"]),
+        (in_budget(trials=10**20), ["--trials must be at most 1000000, got 1000000000000000000"]),
+        (in_budget(seeds=999_999_999), ["--seeds must be at most 1000, got 999999999"]),
+        (in_budget(evaluation_seeds=10**12), ["--evaluation-seeds must be at most 1000"]),
+        (in_budget(train_images=10**12), ["--train-images must be at most 1000000000"]),
+        ({"seed": -1}, ["--seed must be at least 0, got -1"]),
+        ({"seed": 10**20}, ["--seed must be at most 4294967295"]),
+        (
+            {"time_budget": float("inf")},
+            ["--time-budget must be at most 1000000 minutes, got inf"],
+        ),
+        (in_budget(trials=-4), ["--trials", "-4"]),
+        (in_budget(epochs=0), ["--epochs", "0", "at least 1"]),
+        (in_budget(seeds=0), ["--seeds", "0", "at least 1"]),
+        (in_budget(seeds=-1), ["--seeds", "-1"]),
+        (in_budget(evaluation_seeds=-1), ["--evaluation-seeds", "-1", "at least 0"]),
+        (in_budget(train_images=0), ["--train-images", "0", "at least 1"]),
         ({"extend": -1}, ["extend", "-1", "at least"]),
         ({"concurrent": 0}, ["concurrent", "0", "at least 1"]),
         ({"concurrent": -2}, ["concurrent", "-2"]),
         ({"cpus": 0}, ["cpus-per-trial", "0", "at least 1"]),
         ({"cpus": -1}, ["cpus-per-trial", "-1"]),
-        ({"cpus": 100_000}, ["cpus-per-trial", "100000", "lower"]),
+        ({"cpus": 100_000}, ["cpus-per-trial", "100000", "smaller number"]),
         ({"gpus": -0.5}, ["gpus-per-trial", "-0.5", "at least 0"]),
-        ({"gpus": 1.0}, ["gpus-per-trial", "1", "more than 0", "lower"]),
+        ({"gpus": 1.0}, ["gpus-per-trial", "1", "more than 0", "smaller number"]),
         ({"device": "cuda"}, ["--device", "cuda", "cpu"]),
         ({"time_budget": 0.0}, ["time-budget", "0", "minute"]),
         ({"time_budget": -5.0}, ["time-budget", "-5"]),
@@ -132,6 +142,13 @@ def test_a_data_root_that_does_not_exist_is_refused(place):
 def test_a_data_root_that_is_a_file_is_refused(place):
     (place.root / "file").write_text("")
     assert "file" in place.refused(data_root=str(place.root / "file"))
+
+
+@pytest.mark.parametrize("results", ["/proc/nowhere", "dangling"])
+def test_a_results_folder_that_cannot_be_created_is_refused(place, tmp_path, results):
+    (tmp_path / "dangling").symlink_to(tmp_path / "nowhere" / "else")
+    message = place.refused(results=tmp_path / results)
+    assert "is not a writable folder; use another --results" in message
 
 
 def test_a_results_folder_that_is_a_file_is_refused(place):
@@ -214,7 +231,7 @@ PGN_SPACE = ("latent_dim", "dropout", "mc_samples", "width", "learning_rate")
         ("pgn_mnist", {"selection": "best"}, "--selection"),
         ("pgn_mnist", {"concurrent": 0}, "--concurrent"),
         ("pgn_mnist", in_budget(classes=("12",)), "no class '12'"),
-        ("pgn_mnist", in_budget(train_images=0), "train_images"),
+        ("pgn_mnist", in_budget(train_images=0), "--train-images"),
         ("pgn_mnist", {"resume": True}, "no study"),
         ("table1_mnist", {"ablate": "one"}, "there is nothing to ablate"),
         (
@@ -223,8 +240,8 @@ PGN_SPACE = ("latent_dim", "dropout", "mc_samples", "width", "learning_rate")
             "mc_samples|dropout",
         ),
         ("capacity_fmnist_mnist", {"selection": "validation"}, "holds out no anomaly"),
-        ("rd_mnist", in_budget(classes=("1",)), "about the whole data set"),
-        ("shallow_mnist", in_budget(epochs=3), "are fitted, not trained"),
+        ("rd_mnist", in_budget(classes=("1",)), "in which the whole data set is normal"),
+        ("shallow_mnist", in_budget(epochs=3), "have no training epochs; leave --epochs out"),
     ],
     ids=str,
 )
@@ -245,15 +262,15 @@ def test_a_budget_that_affords_one_value_leaves_nothing_to_ablate(tiny, open_stu
         if varied:
             assert open_study(search, tmp_path, ablate="one").study.budget.trials == 2
             continue
-        with pytest.raises(UserError, match="varies no parameter of PGN"):
+        with pytest.raises(UserError, match="searches no parameter of PGN"):
             open_study(search, tmp_path, ablate="one")
 
 
 def test_there_must_be_a_study_to_go_on_with(place):
     for going_on in ({"resume": True}, {"extend": 3}):
         message = place.refused(**going_on)
-        assert str(place.results / "quickstart") in message
-        assert "--search" in message
+        assert f"{place.results / 'quickstart'} contains no study to continue" in message
+        assert f"leave out --{next(iter(going_on))}" in message
 
 
 @pytest.fixture
@@ -271,10 +288,54 @@ def refused(open_study, tiny, results, finished):
     return refuse
 
 
-def test_a_study_is_not_overwritten(refused, results):
-    message = refused()
-    for word in (str(results / "tiny"), "budget quick", "4 trials", "--resume", "--results"):
-        assert word in message
+def test_an_unfinished_study_is_not_overwritten(open_study, tiny, tmp_path, finished):
+    shutil.copytree(finished.folder.path, tmp_path / "tiny")
+    folder = StudyFolder(tmp_path / "tiny")
+
+    def refusal():
+        with pytest.raises(UserError) as refused:
+            open_study(tiny, tmp_path, budget="auto")
+        assert str(refused.value).startswith(f"{folder.path} already contains an unfinished study")
+        return str(refused.value)
+
+    lines = folder.evaluation.path.read_text().splitlines(keepends=True)
+    folder.evaluation.path.write_text(lines[0])
+    assert "(quick, 4 of 4 trials done); continue it with --resume, or use" in refusal()
+    open_study(tiny, tmp_path, budget="auto", evaluate=False)  # complete without the winner
+    lines = folder.trials.path.read_text().splitlines(keepends=True)
+    folder.trials.path.write_text("".join(lines[:3]))
+    assert "(quick, 3 of 4 trials done); continue it with --resume, or use" in refusal()
+
+
+def test_a_study_of_more_trials_is_an_extension(refused):
+    message = refused(changes={"trials": 7})
+    assert "begun with --trials 4, not with --trials 7; add trials with --extend 3" in message
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        ({"settings": {"lr": "0.1"}}, "did you mean learning_rate"),
+        ({"settings": {"latent_dim": "-3"}}, "--set latent_dim must be an integer"),
+        ({"device": "cuda"}, "there is no GPU"),
+        ({"cpus": 1000}, "--cpus-per-trial 1000"),
+        ({"selection": "likelihood"}, "compares the likelihood of trials, and PGN has none"),
+    ],
+    ids=str,
+)
+def test_a_bad_value_is_refused_before_the_study_that_exists(refused, options, words):
+    assert words in refused(**options)
+
+
+def test_a_study_that_another_process_writes_is_not_continued(
+    open_study, tiny, tmp_path, finished
+):
+    shutil.copytree(finished.folder.path, tmp_path / "tiny")
+    with StudyFolder(tmp_path / "tiny").locked():
+        for options in ({}, {"resume": True}, {"extend": 1}):
+            with pytest.raises(UserError, match="is being written by another process; wait"):
+                open_study(tiny, tmp_path, budget="auto", **options)
+    open_study(tiny, tmp_path, budget="auto", resume=True)
 
 
 @pytest.mark.parametrize(
@@ -289,24 +350,34 @@ def test_a_study_is_not_overwritten(refused, results):
             in_budget(evaluation_seeds=9),
             ["with --evaluation-seeds 2, not with --evaluation-seeds 9"],
         ),
-        (in_budget(trials=2), ["4 trials", "2"]),
-        ({"settings": {"width": 2.0}}, ["settings", "--results"]),
-        ({"selection": "oracle"}, ["selection", "--results"]),
-        ({"seed": 5}, ["seed", "--results"]),
+        (in_budget(trials=2), ["--trials 4", "--trials 2", "--extend N"]),
+        (
+            {"settings": {"width": 2.0}},
+            ["begun without --set width, not with --set width=2.0; leave the", "--results"],
+        ),
+        (
+            {"settings": {"dropout": "0.3"}},
+            ["begun with dropout searched, not with --set dropout=0.3; leave the", "--results"],
+        ),
+        (
+            {"selection": "oracle"},
+            ["begun with --selection validation, not with --selection oracle", "--results"],
+        ),
+        ({"seed": 5}, ["begun with --seed 0, not with --seed 5; leave the option", "--results"]),
     ],
     ids=lambda case: str(case) if isinstance(case, dict) else "",
 )
 def test_a_study_goes_on_only_as_it_was_begun(refused, options, words):
-    for going_on in ({"resume": True}, {"extend": 1}):
+    for going_on in ({"resume": True}, {"extend": 1}, {}):
         message = refused(**going_on, **options)
         for word in words:
             assert word in message
 
 
-def test_the_classes_with_which_a_study_was_begun_go_by_their_names(tiny_budget):
+def test_the_classes_with_which_a_study_was_begun_go_by_their_names(tiny_budget, tmp_path):
     begun = replace(tiny_budget, classes=(0, 2))
     with pytest.raises(UserError, match="with --classes cat,ship, not with --classes dog"):
-        continued_budget(begun, {"classes": (1,)}, ("cat", "dog", "ship"))
+        continued_budget(begun, {"classes": (1,)}, ("cat", "dog", "ship"), StudyFolder(tmp_path))
 
 
 def test_a_study_whose_search_has_changed_does_not_go_on(refused, tiny):
@@ -361,7 +432,9 @@ def test_a_plan_that_is_used_up_counts_its_own_trials_and_is_not_extended(
     assert session.study.budget.trials == session.size().trials == 2
     assert session.run().exit_code == 0
     assert "2 of 2 trials complete" in write_report(session.folder.path).summary
-    with pytest.raises(UserError, match=r"--extend 1: .* has 2 configurations in all"):
+    with pytest.raises(
+        UserError, match=r"--extend 1: the search space of tiny has only 2 configurations"
+    ):
         open_study(search, tmp_path, budget="auto", extend=1)
 
 
@@ -513,7 +586,10 @@ def whole(tiny, tiny_budget):
 
 @pytest.mark.parametrize("classes", [("0", "1"), ("12",), ()])
 def test_classes_of_a_whole_data_set_are_refused(open_study, whole, tmp_path, classes):
-    with pytest.raises(UserError, match="--classes: tiny is about the whole data set; leave"):
+    with pytest.raises(
+        UserError,
+        match="--classes cannot be used with tiny, in which the whole data set is normal",
+    ):
         open_study(whole, tmp_path, changes={"classes": classes})
     assert list(tmp_path.iterdir()) == []
 
@@ -611,7 +687,8 @@ def test_as_many_trials_at_a_time_as_fit(place, monkeypatch, cpus, gpus, options
     monkeypatch.setattr("os.sched_getaffinity", lambda process: set(range(cpus)))
     monkeypatch.setattr(torch.cuda, "device_count", lambda: gpus)
     assert place.ready(backend="ray", **options).concurrent == trials
-    assert place.ready(backend="serial", **options).concurrent == 1
+    alone = {**options, "concurrent": None}
+    assert place.ready(backend="serial", **alone).concurrent == 1
 
 
 @pytest.mark.parametrize(
@@ -620,6 +697,9 @@ def test_as_many_trials_at_a_time_as_fit(place, monkeypatch, cpus, gpus, options
         ({"gpus": 1.5}, ["1.5", "whole number"]),
         ({"gpus": float("nan")}, ["--gpus-per-trial", "nan"]),
         ({"settings": {"width": 1e308}}, ["width", "10000]"]),
+        ({"backend": "serial", "concurrent": 2}, ["--backend serial", "--concurrent 2"]),
+        ({"backend": "ray", "concurrent": 1000}, ["--concurrent 1000", "1 of", "at most"]),
+        ({"evaluate": False, **in_budget(evaluation_seeds=3)}, ["--evaluation-seeds 3"]),
         ({"settings": {"batch_size": 10**8}}, ["batch_size", "10000]"]),
         ({"gpus": 0.5, "device": "cpu"}, ["cpu", "0.5", "contradicts"]),
         ({"gpus": 0.0, "device": "cuda"}, ["cuda", "contradicts"]),
@@ -668,6 +748,25 @@ def test_a_user_is_told_what_is_fetched(place, monkeypatch):
     (line,) = messages
     assert "mnist" in line
     assert str(place.root) in line
+
+
+@pytest.mark.parametrize(
+    ("present", "other"),
+    [((), "quickstart"), (("mnist", "fashion_mnist"), "capacity_fmnist_mnist")],
+)
+def test_a_search_without_its_images_names_one_that_has_them(place, monkeypatch, present, other):
+    def fail(*arguments):
+        raise NoSourceError("no source has the data set svhn: none")
+
+    monkeypatch.setattr(resolution, "load", fail)
+    images, labels = np.zeros((20, 28, 28), np.uint8), np.arange(20) % 10
+    stored = {"train_images": images, "test_images": images}
+    for name in present:
+        np.savez(place.root / f"{name}.npz", **stored, train_labels=labels, test_labels=labels)
+    message = place.refused("capacity_cifar_svhn")
+    assert message == (
+        "no source has the data set svhn: none, or run another search, e.g. --search " + other
+    )
 
 
 def test_the_default_results_are_here(place):

@@ -59,7 +59,7 @@ def by_identity(records):
 def test_one_trial_at_a_time_gives_the_records_of_the_serial_backend(begin, finished, timeless):
     session = begin()
     outcome = session.run()
-    assert (outcome.exit_code, outcome.late) == (0, False)
+    assert (outcome.exit_code, outcome.out_of_time) == (0, False)
     ours, theirs = session.folder, finished.folder
     assert ours.read_trial_specs() == theirs.read_trial_specs()
     assert timeless(ours.read_trials()) == timeless(theirs.read_trials())
@@ -212,7 +212,7 @@ def test_progress_comes_between_reports_and_changes_no_number(
 def test_no_trial_starts_when_the_time_is_over(begin):
     session = begin(time_budget=1e-9)
     outcome = session.run()
-    assert (outcome.late, outcome.interrupted, outcome.exit_code) == (True, False, 0)
+    assert (outcome.out_of_time, outcome.interrupted, outcome.exit_code) == (True, False, 0)
     assert session.folder.read_trials() == []
     assert not session.folder.ray.exists()
 

@@ -138,17 +138,18 @@ def test_what_the_user_fixes_is_not_varied(begin):
 def test_what_the_command_line_says_of_an_ablation(begin):
     session = begin("one")
     opened = opening(session)
-    assert opened.splitlines()[:2] == [
-        "tiny-ablation: ablation of tiny, one parameter at a time; 6 trials, 36 models; "
-        "budget quick; 1 trial at a time",
+    assert opened.splitlines()[:3] == [
+        "tiny-ablation: ablation of tiny, one parameter at a time; "
+        "6 trials x 2 classes x 3 seeds = 36 models",
+        "budget quick, one trial at a time",
         "Every configuration is tested at its last epoch and reported; none is selected.",
     ]
     shown = plan(session)
     assert shown.startswith("tiny-ablation: ablation of tiny, one parameter at a time; digits")
     assert "plan: one parameter at a time\nEvery configuration is tested" in shown
-    assert "* quick: 6 trials, 36 models" in shown
+    assert "* quick: 6 trials x 2 classes x 3 seeds = 36 models; about" in shown
     assert "the winner is not trained again" in shown
-    ended = closing(session, Outcome(interrupted=True, late=False, failed=0))
+    ended = closing(session, Outcome(interrupted=True, out_of_time=False, failed=0))
     assert "continue with: tune-ad --search tiny --ablate one --resume --results" in ended
 
 
@@ -156,11 +157,11 @@ def test_what_the_command_line_says_of_an_ablation(begin):
     ("options", "words"),
     [
         ({"kind": "two"}, "--ablate must be one of one, grid, sobol, got 'two'"),
-        ({"selection": "oracle"}, "--ablate selects nothing; leave --selection out"),
+        ({"selection": "oracle"}, "--ablate selects no trial, so --selection has no effect"),
         ({"changes": {"evaluation_seeds": 3}}, "leave --evaluation-seeds out"),
         (
             {"settings": {"dropout": 0.3, "latent_dim": 8}},
-            "tiny varies no parameter of PGN, so there is nothing to ablate; leave out --set",
+            "tiny searches no parameter of PGN, so there is nothing to ablate; leave out --set",
         ),
     ],
     ids=str,

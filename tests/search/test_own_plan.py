@@ -86,7 +86,7 @@ def hasty(tiny, open_study, tmp_path_factory):
 def test_the_command_line_says_what_the_plan_does(ends):
     _, shown = ends
     assert "plan: the ends of each parameter\nEvery configuration is tested" in shown
-    assert "* quick: 5 trials, 10 models" in shown
+    assert "* quick: 5 trials x 2 classes = 10 models; about" in shown
 
 
 def test_a_plan_that_does_not_adapt_is_run_as_it_is(ends):
@@ -138,7 +138,9 @@ def test_a_study_is_continued_by_the_same_plan_and_no_other(ends, tiny, open_stu
     results = session.folder.path.parent
     assert open_study(session.study.search, results, **again).study.search.plan == Ends()
     other = replace(session.study.search, plan=Ends(with_default=False))
-    with pytest.raises(UserError, match="search differs in plan"):
+    with pytest.raises(
+        UserError, match="parts of the search have changed since it was begun: plan; use another"
+    ):
         open_study(other, results, **again)
 
 

@@ -15,6 +15,7 @@ from tune_ad.search.plans import (
     Sobol,
     contains,
     grid_values,
+    number_of_configurations,
 )
 from tune_ad.storage.schema1 import PLANS
 
@@ -225,6 +226,21 @@ def test_baselines_take_turns_from_their_defaults():
         MIXED.default,
         {},
     ]
+
+
+@pytest.mark.parametrize(
+    ("space", "count"),
+    [
+        ({}, 1),
+        ({"a": IntDistribution(1, 7, step=2)}, 4),
+        ({"a": IntDistribution(1, 7), "b": CategoricalDistribution(["x", "y"])}, 14),
+        ({"a": FloatDistribution(0.0, 1.0, step=0.25), "b": IntDistribution(1, 1)}, 5),
+        ({"a": FloatDistribution(0.0, 1.0), "b": IntDistribution(1, 2)}, None),
+    ],
+    ids=str,
+)
+def test_the_number_of_configurations_of_a_space(space, count):
+    assert number_of_configurations(space) == count
 
 
 @pytest.mark.parametrize("sizes", [(2, 3), (7, 5, 4), (60,)])

@@ -301,6 +301,33 @@ def test_a_study_is_named_or_given_by_its_path(tmp_path):
         study_folder(results, "namd")
 
 
+def test_only_a_name_with_a_slash_is_a_path(tmp_path, monkeypatch):
+    write_atomically(StudyFolder(tmp_path / "here").study, "{}")
+    monkeypatch.chdir(tmp_path)
+    results = Path("results")
+    with pytest.raises(UserError, match=f"the folder {tmp_path / 'results'} does not exist"):
+        study_folder(results, "here")
+    results.mkdir()
+    with pytest.raises(UserError, match=f"{tmp_path / 'results'} contains no study 'here'"):
+        study_folder(results, "here")
+    assert study_folder(results, "./here") == Path("here")
+    for name in ("./elsewhere", str(tmp_path)):
+        with pytest.raises(UserError, match=f"^{name} contains no study.json; the studies in"):
+            study_folder(results, name)
+    with pytest.raises(UserError, match=f"got ''; the studies in {tmp_path}/results are: none"):
+        study_folder(results, "")
+
+
+def test_a_study_that_is_being_written_is_locked(tmp_path):
+    folder = StudyFolder(tmp_path / "study")
+    assert not folder.is_locked()
+    with folder.locked():
+        assert folder.is_locked()
+    before = (tmp_path / "study").stat().st_mtime_ns
+    assert not folder.is_locked()
+    assert (tmp_path / "study").stat().st_mtime_ns == before
+
+
 @pytest.mark.parametrize(
     ("names", "title"),
     [

@@ -1,7 +1,6 @@
 """The commands: list, run, report and compare searches.
 
-Each command answers a typing error before it loads anything heavy, and prints a line before it
-loads anything heavy.
+Typing errors are reported, and a first line is printed, before PyTorch, Ray or pandas is imported.
 """
 
 import argparse
@@ -9,15 +8,15 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from tune_ad.app.options import defaults
-from tune_ad.app.parser import SHORT_HELP, options, parse, program
+from tune_ad.app.options import Options, defaults
+from tune_ad.app.parser import SHORT_HELP, options, parse, program, resume_command
 from tune_ad.errors import UserError
 
 RESULTS: Path = defaults()["results"]
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Run one command; the exit code."""
+    """Run one command and return the exit code."""
     argv = sys.argv[1:] if argv is None else argv
     if not argv:
         print(SHORT_HELP.format(prog=program()), file=sys.stderr)
@@ -40,7 +39,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def list_searches() -> int:
-    """Print every search; a faulty search file does not keep others from being listed."""
+    """Print every search; one faulty search file does not hide the others."""
     from tune_ad.search.catalogue import read_catalogue
 
     catalogue = read_catalogue()
@@ -53,19 +52,39 @@ def list_searches() -> int:
 
 
 def search(arguments: argparse.Namespace) -> int:
-    """Run a search and report it, or say what it would take."""
+    """Run a search and report it; with --dry-run print its estimated cost instead."""
+    from tune_ad.app.resuming import check_folder
     from tune_ad.search.catalogue import find_entry
+    from tune_ad.storage.folder import StudyFolder
 
-    chosen = options(arguments)
+    chosen, dry_run = options(arguments), "dry_run" in arguments
     find_entry(chosen.search)  # refuses an unknown name
+    check_folder(chosen, dry_run)
     print(f"{chosen.search}: loading PyTorch and the images ...", flush=True)
-    from tune_ad.app.console import closing, opening, plan
+    try:
+        return _show_plan(chosen) if dry_run else _run(chosen)
+    except KeyboardInterrupt:
+        if dry_run or not StudyFolder(chosen.results / chosen.study).exists():
+            raise
+        print(f"interrupted; continue with: {resume_command(chosen)}", file=sys.stderr)
+        return 130
+
+
+def _show_plan(chosen: Options) -> int:
+    """Print what a study would train and its estimated cost; return the exit code."""
+    from tune_ad.app.console import plan
+    from tune_ad.app.validation import prepare
+
+    print(plan(prepare(chosen, dry_run=True)))
+    return 0
+
+
+def _run(chosen: Options) -> int:
+    """Run a study and report it; return the exit code."""
+    from tune_ad.app.console import closing, opening
     from tune_ad.app.validation import prepare
 
     session = prepare(chosen)
-    if "dry_run" in arguments:
-        print(plan(session))
-        return 0
     print(opening(session), flush=True)
     outcome = session.run()
     page = _write_report(session.folder.path)
@@ -74,7 +93,7 @@ def search(arguments: argparse.Namespace) -> int:
 
 
 def report(names: Sequence[str], results: Path) -> int:
-    """Write and print the reports of studies; a faulty one does not keep others from theirs."""
+    """Write and print the reports of studies; one faulty study does not stop the others."""
     from tune_ad.storage.folder import study_folder
 
     folders, code = [], 0
@@ -93,7 +112,11 @@ def report(names: Sequence[str], results: Path) -> int:
 
 
 def _write_report(folder: Path) -> Path | None:
-    """Write the report of a study and print its summary; its page, or None if there is none."""
+    """Write the report of a study and print its summary.
+
+    Returns:
+        The path of the page; None if no report could be written.
+    """
     print(f"{folder.name}: writing the report ...", flush=True)
     from analysis.report.study_report import write_report
 
@@ -127,7 +150,7 @@ def compare(names: Sequence[str], results: Path) -> int:
 
 
 def _refuse(error: UserError | OSError) -> int:
-    """Print an error in one line; the exit code."""
+    """Print an error in one line and return the exit code."""
     message = str(error)
     if isinstance(error, OSError):
         message = f"{error.filename}: {error.strerror}; make it readable and writable, or copy it"

@@ -1,4 +1,4 @@
-"""What the command line prints before and after a study."""
+"""The lines that the command line prints before and after a study."""
 
 import shlex
 from collections.abc import Sequence
@@ -6,8 +6,8 @@ from collections.abc import Sequence
 from optuna.distributions import BaseDistribution, CategoricalDistribution
 
 from tune_ad.app.cost import Size
-from tune_ad.app.options import OPTIONS, Options, defaults
-from tune_ad.app.parser import program
+from tune_ad.app.parser import resume_command
+from tune_ad.app.remaining import progress
 from tune_ad.app.session import Outcome, Session
 from tune_ad.search.budgets import BUDGETS
 from tune_ad.search.declaration import Baseline
@@ -15,7 +15,7 @@ from tune_ad.search.selection import RULES
 
 
 def duration(seconds: float) -> str:
-    """Seconds as people say them.
+    """A duration in its largest fitting unit.
 
     >>> duration(95), duration(5000), duration(2e6)
     ('1.6 min', '1.4 h', '23.1 days')
@@ -27,17 +27,22 @@ def duration(seconds: float) -> str:
 
 
 def opening(session: Session) -> str:
-    """What will be run, and how to watch it."""
+    """The first lines of a run: how many models it trains, and how to watch it."""
     study, options = session.study, session.options
+    if session.is_complete:
+        return (
+            f"{study.name}: this study is complete ({progress(session.folder)}). Nothing is "
+            "trained; its report is written again."
+        )
     reason = ""
-    if options.budget == "auto" and not session.folder.exists():
+    if options.budget == "auto" and session.begins:
         reason = " (a GPU was found)" if options.device == "cuda" else " (no GPU was found)"
-    ended = len(session.folder.read_trials())
-    continued = f", of which {_count(ended, 'trial')} have run" if ended else ""
+    done = "" if session.begins else f" ({progress(session.folder)})"
     return "\n".join(
         [
-            f"{study.name}: {_ablation(session)}{_size(session.size())}{continued}; budget "
-            f"{study.budget_name}{reason}; {_count(session.concurrent, 'trial')} at a time",
+            f"{study.name}: {_ablation(session)}{_size(session)}{done}",
+            *_small_space(session),
+            f"budget {study.budget_name}{reason}, {_parallel(session)}",
             _selection(session),
             f"watch: {_tensorboard(session)}",
         ]
@@ -45,14 +50,15 @@ def opening(session: Session) -> str:
 
 
 def plan(session: Session) -> str:
-    """What a study would run: space, tasks, number of models, estimated time and disk space."""
+    """What a study would train: space, tasks, number of models, estimated time and disk space."""
     study = session.study
     data = f"{study.data_set}, images {'x'.join(map(str, study.shape))}"
+    seeds = _count(len(study.seeds), "seed")
     lines = [
         f"{study.name}: {_ablation(session)}{data}",
-        f"tasks: {', '.join(task.title for task in session.tasks)}; seeds: "
-        f"{', '.join(map(str, study.seeds))}",
+        f"tasks: {', '.join(task.title for task in session.tasks)}; {seeds} per task and trial",
         f"plan: {study.search.plan.traits.title}",
+        *_small_space(session),
         _selection(session),
         *_protocol(session),
         *(f"{images.name}: {images.about}" for images in session.image_sets if images.about),
@@ -60,18 +66,23 @@ def plan(session: Session) -> str:
     for baseline in study.baselines.values():
         lines += _space(baseline)
     lines += _budgets(session)
-    return "\n".join(
-        [*lines, f"nothing was run; a study would be written to {session.folder.path}"]
-    )
+    folder = session.folder
+    lines.append(f"dry run: nothing was trained; the study would be written to {folder.path}")
+    if session.begins and folder.exists():
+        lines[-1] = (
+            f"dry run: nothing was trained. {folder.path} already contains a study "
+            f"({progress(folder)}); a new one needs another --results"
+        )
+    return "\n".join(lines)
 
 
 def closing(session: Session, outcome: Outcome) -> str:
-    """What was cut short, what failed, and what to look at next."""
+    """The last lines of a run: interruptions, failures, and how to open the report."""
     lines = []
-    resume = f"{program()} --search {_again(session.options)}"
+    resume = resume_command(session.options)
     if outcome.interrupted:
         lines.append(f"interrupted; continue with: {resume}")
-    elif outcome.late:
+    elif outcome.out_of_time:
         lines.append(f"the time budget is used up; continue with: {resume}")
     lines += _warnings(session)
     if outcome.failed:
@@ -81,11 +92,54 @@ def closing(session: Session, outcome: Outcome) -> str:
 
 
 def _count(number: int, noun: str) -> str:
-    return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
+    """A number and its noun, in the plural unless the number is 1.
+
+    >>> _count(1, "trial"), _count(2, "trial"), _count(3, "class")
+    ('1 trial', '2 trials', '3 classes')
+    """
+    if number == 1:
+        return f"1 {noun}"
+    return f"{number} {noun}{'es' if noun.endswith('s') else 's'}"
 
 
-def _size(size: Size) -> str:
-    return f"{_count(size.trials, 'trial')}, {_count(size.models, 'model')}"
+def _size(session: Session) -> str:
+    return _models(session.size(), is_by_class=not session.study.search.of_whole_sets)
+
+
+def _models(size: Size, is_by_class: bool) -> str:
+    """How many models a study trains, as a product.
+
+    >>> _models(Size(trials=8, seeds=1, fresh_seeds=3, tasks=3), is_by_class=True)
+    '8 trials x 3 classes = 24 models, then 3 fresh seeds x 3 classes = 9 models'
+    >>> _models(Size(trials=2, seeds=3, fresh_seeds=0, tasks=1), is_by_class=False)
+    '2 trials x 3 seeds = 6 models'
+    >>> _models(Size(trials=2, seeds=1, fresh_seeds=0, tasks=1), is_by_class=False)
+    '2 trials = 2 models'
+    """
+    classes = [_count(size.tasks, "class")] if is_by_class else []
+    seeds = [_count(size.seeds, "seed")] if size.seeds > 1 else []
+    factors = " x ".join([_count(size.trials, "trial"), *classes, *seeds])
+    text = f"{factors} = {_count(size.searched, 'model')}"
+    if not size.fresh_seeds:
+        return text
+    factors = " x ".join([_count(size.fresh_seeds, "fresh seed"), *classes])
+    return f"{text}, then {factors} = {_count(size.retrained, 'model')}"
+
+
+def _parallel(session: Session) -> str:
+    if session.concurrent == 1:
+        return "one trial at a time"
+    return f"{session.concurrent} trials in parallel"
+
+
+def _small_space(session: Session) -> list[str]:
+    """A line if the search space has fewer configurations than trials were asked for."""
+    asked, trials = session.asked_trials, session.study.trials
+    is_meant = session.study.search.plan.traits.adapts or session.options.changes.get("trials")
+    if asked <= trials or not is_meant:
+        return []
+    runs = f"{_count(trials, 'trial')} of {asked}"
+    return [f"the search space has only {_count(trials, 'configuration')}, so it runs {runs}"]
 
 
 def _ablation(session: Session) -> str:
@@ -99,60 +153,78 @@ def _tensorboard(session: Session) -> str:
 
 
 def _selection(session: Session) -> str:
-    """How trials are ranked, or that none is selected, and on which weights they are tested."""
+    """One or two sentences on how a trial is selected, and which weights are tested."""
     study = session.study
     tested = "at its last epoch"
     if study.search.patience:
         tested = "with its best weights"
     if not study.selects:
-        reason = "nothing is anomalous" if study.search.whole else "nothing is held out"
-        return f"No trial is selected: {reason}. Each trial is tested {tested}."
+        reason = "there are no validation images"
+        if study.search.whole:
+            reason = "the task has no anomalies"
+        return f"No trial is selected, because {reason}. Each trial is tested {tested}."
     if not study.chooses:
         return f"Every configuration is tested {tested} and reported; none is selected."
     ranked = f"Trials are ranked by {RULES[study.selection].title}."
     if study.selection == "oracle":
         return ranked
-    return f"{ranked} Test scores are recorded, never used to choose."
+    return f"{ranked} Test scores are recorded, but never used to select."
 
 
 def _protocol(session: Session) -> list[str]:
-    """Early stopping and the claim, where the search has them."""
+    """Lines on early stopping and on the claim, if the search has them."""
     search, lines = session.study.search, []
     if search.patience:
         lines.append(
-            "early stopping: a model stops once its loss of held-out normal images has not "
-            f"fallen for {search.patience} reports; its best weights are tested"
+            "early stopping: a model stops when its validation loss has not decreased for "
+            f"{_count(search.patience, 'evaluation')}; its best weights are tested"
         )
     if search.claim:
         lines.append(
-            f"claim: {search.claim.kind}; the report judges it by rules fixed before the run"
+            f"claim: {search.claim.kind}; the report gives a verdict by rules fixed before the run"
         )
     return lines
 
 
 def _budgets(session: Session) -> list[str]:
-    """What each budget would take, and the one that is chosen."""
+    """The estimated cost of each budget (* = the one in use), and what the one in use means."""
     study, budget, costs = session.study, session.study.budget, session.costs()
+    is_by_class = not study.search.of_whole_sets
     lines = [
-        f"{'*' if name == study.budget_name else ' '} {name}: {_size(cost.size)}, about "
-        f"{duration(cost.total)} on this machine with {session.concurrent} at a time, "
-        f"{cost.bytes / 1e6:.0f} MB"
+        f"{'*' if name == study.budget_name else ' '} {name}: {_models(cost.size, is_by_class)}; "
+        f"about {duration(cost.total)}, {_megabytes(cost.bytes)}"
         for name, cost in sorted(costs.items(), key=lambda item: BUDGETS.index(item[0]))
     ]
     epochs = " or ".join(map(str, sorted(set(study.epochs().values()))))
     again = "the winner is not trained again"
     if budget.evaluation_seeds and session.options.evaluate:
         again = f"the winner is trained again on {_count(budget.evaluation_seeds, 'fresh seed')}"
-    images = f"{budget.train_images or 'all'} training images per model"
-    return ["budgets:", *lines, f"budget {study.budget_name}: {epochs} epochs, {images}; {again}"]
+    return [
+        f"budgets, with the time on this machine at its current load, {_parallel(session)}:",
+        *lines,
+        f"budget {study.budget_name}: {epochs} epochs, {_training_images(session)}; {again}",
+    ]
+
+
+def _megabytes(size: int) -> str:
+    return f"{size / 1e6:.0f} MB on disk" if size >= 1e6 else "less than 1 MB on disk"
+
+
+def _training_images(session: Session) -> str:
+    """How many training images a model has: the budget's number, or all that there are."""
+    used, most = session.train_images, session.study.budget.train_images
+    if most is not None and most <= used:
+        return f"{used} training images per model"
+    kind = "of the data set" if session.study.search.of_whole_sets else "of the class"
+    return f"all training images {kind} (about {used} per model)"
 
 
 def _space(baseline: Baseline) -> list[str]:
-    """The search space of a baseline, a parameter per line."""
+    """The search space of a baseline, one parameter per line."""
     lines = [f"search space of {baseline.title}:"]
     lines += [f"    {name}: {_range(values)}" for name, values in baseline.space.items()]
     lines += [
-        f"    {name}, when scoring: {_listed(values)}"
+        f"    {name} (score-time, no retraining): {_listed(values)}"
         for name, values in baseline.score_space.items()
     ]
     return lines
@@ -170,18 +242,8 @@ def _range(distribution: BaseDistribution) -> str:
     return f"{distribution.low} to {distribution.high}{step}{scale}"
 
 
-def _again(options: Options) -> str:
-    """The search with the options that a resume needs again."""
-    words = [options.search, *(["--ablate", options.ablate] if options.ablate else []), "--resume"]
-    for name, default in defaults().items():
-        value = getattr(options, name)
-        if OPTIONS[name].kept and value != default:
-            words += [OPTIONS[name].flag, str(value)]
-    return shlex.join(words)
-
-
 def _warnings(session: Session) -> list[str]:
-    """What detectors warn of in trained models, each warning once with its trials."""
+    """The warnings of detectors about trained models, each once with its trials."""
     records = session.folder.read_trials() + session.folder.read_evaluation()
     warned: dict[str, set[int]] = {}
     for record in records:

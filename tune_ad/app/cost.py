@@ -1,4 +1,4 @@
-"""What a study would take on this machine: trials, models, seconds and disk space."""
+"""The estimated cost of a study on this machine: trials, models, seconds and disk space."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -10,24 +10,24 @@ from tune_ad.detectors.schedule import Stage
 from tune_ad.search.budgets import Budget
 from tune_ad.search.study import Study
 
-BYTES_PER_MODEL = 20_000  # of records and event files
+BYTES_PER_MODEL = 20_000  # size of its records and event files
 
-# Seconds beside training, measured on two CPU cores by the search quickstart:
+# Seconds not spent on training, measured on two CPU cores with the search quickstart:
 PREPARATION = 3.0  # loading PyTorch and Optuna, reading the images
 RAY = 6.0  # starting Ray takes 4, stopping it 2
 RAY_WORKERS = 4.0  # until the first epoch: once for the search, once for the winner
 REPORT = 3.5  # loading pandas and Matplotlib, drawing the figures of a few trials
-REPORT_PER_TRIAL = 0.03  # from 16 to 48 trials
+REPORT_PER_TRIAL = 0.03  # measured with 16 and with 48 trials
 
 
 class Sizes(NamedTuple):
-    """Numbers of images of one model, and of tasks.
+    """How many images one model uses, and the number of tasks.
 
     Attributes:
-        train: images that are trained on in each epoch.
-        validation: images that are scored at each evaluation.
-        test: images that are scored at the last evaluation.
-        tasks: number of tasks, each with a model of its own.
+        train: number of training images, all used in every epoch.
+        validation: number of validation images, scored at every evaluation.
+        test: number of test images, scored at the last evaluation.
+        tasks: number of tasks, each with separate models.
     """
 
     train: int
@@ -37,26 +37,45 @@ class Sizes(NamedTuple):
 
 
 class Size(NamedTuple):
-    """How much a study trains.
+    """How many models a study trains.
 
     Attributes:
         trials: number of configurations.
-        models: number of models, those of the winner on fresh seeds included.
+        seeds: number of seeds per trial.
+        fresh_seeds: number of seeds on which the winner is trained again.
+        tasks: number of tasks, each with separate models.
     """
 
     trials: int
-    models: int
+    seeds: int
+    fresh_seeds: int
+    tasks: int
+
+    @property
+    def searched(self) -> int:
+        """The number of models of the search."""
+        return self.trials * self.seeds * self.tasks
+
+    @property
+    def retrained(self) -> int:
+        """The number of models of the winner on fresh seeds."""
+        return self.fresh_seeds * self.tasks
+
+    @property
+    def models(self) -> int:
+        """The number of all models."""
+        return self.searched + self.retrained
 
 
 @dataclass(frozen=True)
 class Cost:
-    """What a study would take.
+    """The estimated cost of a study.
 
     Attributes:
-        seconds: wall time of training and scoring on this machine.
-        size: number of trials and models.
+        seconds: wall time of training and scoring on this machine, in seconds.
+        size: numbers of trials and models.
         bytes: approximate size of records and event files.
-        overhead: seconds of wall time for the start, the backend and the report.
+        overhead: wall time of the start, the backend and the report, in seconds.
     """
 
     seconds: float
@@ -66,7 +85,7 @@ class Cost:
 
     @property
     def total(self) -> float:
-        """Seconds of wall time from the command to its last line."""
+        """Wall time from the command to its last line, in seconds."""
         return self.seconds + self.overhead
 
 
@@ -75,19 +94,18 @@ def size(study: Study, tasks: int) -> Size:
 
     Args:
         study: the search under its budget.
-        tasks: number of tasks, each with a model of its own.
+        tasks: number of tasks, each with separate models.
     """
-    models = study.trials * study.budget.seeds + _fresh_seeds(study)
-    return Size(study.trials, models * tasks)
+    return Size(study.trials, study.budget.seeds, _fresh_seeds(study), tasks)
 
 
 def _fresh_seeds(study: Study) -> int:
-    """Seeds on which the winner is trained again; none where no trial is selected."""
+    """The number of seeds on which the winner is trained again; 0 if no trial is selected."""
     return study.budget.evaluation_seeds if study.selects else 0
 
 
 def overhead(study: Study, trials: int, backend: str) -> float:
-    """Seconds of wall time beside training: the start, the backend, the report.
+    """Wall time not spent on training, in seconds: the start, the backend, the report.
 
     Args:
         study: the search under its budget.
@@ -107,14 +125,14 @@ def image_sizes(
     classes: int,
     outsiders: Sequence[int] = (),
 ) -> Sizes:
-    """The numbers of images of one model, as the suite cuts them.
+    """How many training, validation and test images one model uses.
 
     Args:
-        budget: gives the upper bounds.
+        budget: budget with the maximum numbers of images.
         class_images: training images of one class, or of the whole data set.
         test_images: test images of the data set.
         classes: number of classes of which one is normal; 1 if the whole data set is normal.
-        outsiders: number of test images of each other data set.
+        outsiders: number of test images of each anomalous data set.
     """
     held_out = held_out_images(class_images, budget.validation_fraction)
     train = min(class_images - held_out, budget.train_images or class_images)
@@ -132,29 +150,26 @@ def image_sizes(
 def cost(
     study: Study, sizes: Sizes, speeds: Mapping[str, Speed], ratio: float, concurrent: int
 ) -> Cost:
-    """What a study takes if its trials cost as much as the sampled ones.
+    """The estimated cost of a study, from the measured speed and the mean size of configurations.
 
     Args:
         study: the search under its budget.
-        sizes: images of a model, and tasks.
-        speeds: of the default configuration of each baseline.
-        ratio: operations of a mean trial over those of the default.
-        concurrent: trials at a time.
+        sizes: numbers of images of a model, and of tasks.
+        speeds: speed of the default configuration of each baseline.
+        ratio: mean number of operations of the sampled configurations divided by that of the
+            defaults.
+        concurrent: number of parallel trials.
     """
-    trials, models = size(study, sizes.tasks)
-    seeds = _fresh_seeds(study)
+    total = size(study, sizes.tasks)
     model = _mean_model(study, sizes, speeds)
-    searched = trials * study.budget.seeds * sizes.tasks * ratio * model
-    fresh = seeds * sizes.tasks * max(1.0, ratio) * model
-    return Cost(
-        seconds=searched / min(concurrent, trials) + fresh / max(1, min(concurrent, seeds)),
-        size=Size(trials, models),
-        bytes=models * BYTES_PER_MODEL,
-    )
+    searched = total.searched * ratio * model / min(concurrent, total.trials)
+    parallel = max(1, min(concurrent, total.fresh_seeds))
+    retrained = total.retrained * max(1.0, ratio) * model / parallel
+    return Cost(seconds=searched + retrained, size=total, bytes=total.models * BYTES_PER_MODEL)
 
 
 def _mean_model(study: Study, sizes: Sizes, speeds: Mapping[str, Speed]) -> float:
-    """Seconds of one model, from training to its last evaluation: the mean over baselines."""
+    """Mean over baselines of the seconds that one model takes, including its evaluations."""
     models = [
         _model(baseline.skeleton(study.shape).stages(), study.budget, sizes, speeds[name])
         for name, baseline in study.baselines.items()

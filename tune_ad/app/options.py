@@ -1,7 +1,7 @@
-"""Every option of a search: declared once, with its flag, its default and its legal values.
+"""The options of a search, each declared once with its flag, its default and its legal values.
 
-The command line is generated from the fields of `Options` (`tune_ad.app.parser`); a program in
-Python fills the same fields. Nothing here imports torch, Ray or Optuna.
+The command line is generated from the fields of `Options` (`tune_ad.app.parser`); a Python program
+sets the same fields. Nothing here imports torch, Ray or Optuna.
 """
 
 import argparse
@@ -12,20 +12,23 @@ from typing import Any, NamedTuple, TypeVar
 
 from tune_ad.errors import UserError, did_you_mean
 from tune_ad.search.ablation import ABLATIONS, SEEDS
-from tune_ad.search.budgets import BUDGETS
+from tune_ad.search.budgets import BUDGETS, LIMITS
 from tune_ad.search.selection import RULES
 
 SEARCH, BUDGET, MACHINE = "the search", "the budget", "the machine"
 DEFAULT_ABLATION = next(iter(ABLATIONS))
+LARGEST_SEED = 2**32 - 1
+LONGEST_MINUTES = 1_000_000
+LARGEST_PORT = 65_535
 
 T = TypeVar("T")
 
 
 def integer(text: str) -> int:
-    """A whole number.
+    """The integer that a text stands for.
 
     Raises:
-        argparse.ArgumentTypeError: if the text is none.
+        argparse.ArgumentTypeError: if the text is not an integer.
     """
     try:
         return int(text)
@@ -34,10 +37,10 @@ def integer(text: str) -> int:
 
 
 def real(text: str) -> float:
-    """A number.
+    """The number that a text stands for.
 
     Raises:
-        argparse.ArgumentTypeError: if the text is none.
+        argparse.ArgumentTypeError: if the text is not a number.
     """
     try:
         return float(text)
@@ -45,16 +48,43 @@ def real(text: str) -> float:
         raise argparse.ArgumentTypeError(f"must be a number, got {text!r}") from error
 
 
+def filled(text: str) -> str:
+    """The text itself.
+
+    Raises:
+        argparse.ArgumentTypeError: if the text is empty.
+    """
+    if not text.strip():
+        raise argparse.ArgumentTypeError(f"must not be empty, got {text!r}")
+    return text
+
+
+def folder(text: str) -> Path:
+    """The path of a folder.
+
+    Raises:
+        argparse.ArgumentTypeError: if the text is empty.
+    """
+    return Path(filled(text))
+
+
 def names(text: str) -> list[str]:
-    """The names between the commas of a text."""
-    return [name.strip() for name in text.split(",")]
+    """The names between the commas of a text.
+
+    Raises:
+        argparse.ArgumentTypeError: if there is an empty one.
+    """
+    parts = [name.strip() for name in text.split(",")]
+    if not all(parts):
+        raise argparse.ArgumentTypeError(f"must be names with a comma between them, got {text!r}")
+    return parts
 
 
 def assignment(text: str) -> tuple[str, str]:
     """The name and the value of "name=value", both as text.
 
     Raises:
-        argparse.ArgumentTypeError: if either is missing.
+        argparse.ArgumentTypeError: if the name or the value is missing.
     """
     name, _, value = text.partition("=")
     if not name or not value:
@@ -63,7 +93,7 @@ def assignment(text: str) -> tuple[str, str]:
 
 
 def _either(texts: Iterable[str]) -> str:
-    """Alternatives in words.
+    """The alternatives with commas and an "or" between them.
 
     >>> _either(["a", "b", "c"])
     'a, b or c'
@@ -73,22 +103,23 @@ def _either(texts: Iterable[str]) -> str:
 
 
 class Option(NamedTuple):
-    """How the command line writes one value.
+    """A command-line option.
 
     Attributes:
-        help: what --help says about it.
-        group: the heading under which --help shows it.
-        flag: as on the command line; made of the field's name if empty.
-        metavar: what stands for the value in --help.
-        read: from the text of the command line to the value, or to a (name, value) pair.
+        help: the text in --help.
+        group: the heading under which --help shows the option.
+        flag: the option as it is typed, e.g. "--seed"; derived from the field's name if empty.
+        metavar: the placeholder of the value in --help.
+        read: function that converts the typed text to the value, or to a (name, value) pair.
         repeated: whether the option may be given several times; its pairs become a mapping.
-        flag_value: the value where the option is given without one.
-        switch: whether the option never takes a value.
-        choices: legal values; empty = not a choice.
-        minimum: the least legal number; None = no bound.
+        flag_value: the value if the option is given without an argument.
+        switch: whether the option never takes an argument.
+        choices: the legal values; empty if any value is legal.
+        minimum: the smallest legal number; None = no bound.
+        maximum: the largest legal number; None = no bound.
         excludes_minimum: whether the number must be larger than `minimum`.
-        unit: of the number, for messages.
-        kept: whether --resume needs the option again to find the same study and machine.
+        unit: the unit of the number, for messages.
+        kept: whether the option must be repeated with --resume.
     """
 
     help: str
@@ -101,15 +132,16 @@ class Option(NamedTuple):
     switch: bool = False
     choices: tuple[str, ...] = ()
     minimum: float | None = None
+    maximum: float | None = None
     excludes_minimum: bool = False
     unit: str = ""
     kept: bool = False
 
     def check(self, value: Any) -> None:  # noqa: ANN401
-        """Refuse an illegal value.
+        """Check that a value is legal.
 
         Raises:
-            UserError: naming the flag, the value and what is legal.
+            UserError: with the flag, the value and what is legal.
         """
         if self.choices and value not in self.choices:
             hint = did_you_mean(value, self.choices)
@@ -117,69 +149,81 @@ class Option(NamedTuple):
                 f"{self.flag} must be one of {', '.join(self.choices)}, got {value!r}"
                 + (f"; {hint}" if hint else "")
             )
-        if self.minimum is None:
-            return
-        if not (value > self.minimum if self.excludes_minimum else value >= self.minimum):
+        unit = f" {self.unit}" if self.unit else ""
+        least, most = self.minimum, self.maximum
+        if least is not None and not (value > least if self.excludes_minimum else value >= least):
             bound = "more than" if self.excludes_minimum else "at least"
-            unit = f" {self.unit}" if self.unit else ""
-            raise UserError(f"{self.flag} must be {bound} {self.minimum:g}{unit}, got {value:g}")
+            raise UserError(f"{self.flag} must be {bound} {least}{unit}, got {_plain(value)}")
+        if most is not None and not value <= most:
+            raise UserError(f"{self.flag} must be at most {most}{unit}, got {_plain(value)}")
+
+
+def _plain(value: float) -> str:
+    """A number without needless digits."""
+    return str(value) if isinstance(value, int) else f"{value:g}"
 
 
 def option(default: T, help: str, group: str, **how: Any) -> T:  # noqa: ANN401
-    """A field that one option of the command line sets; `how` is as in `Option`."""
+    """A field that one command-line option sets; `how` holds further fields of `Option`."""
     return field(default=default, metadata={"option": Option(help, group, **how)})
 
 
 def mapping(**members: Option) -> Mapping[str, Any]:
-    """A field that several options set: a mapping from their names to the values given."""
+    """A field that several options set: a mapping from their names to the given values."""
     return field(default_factory=dict, metadata={"members": members})
 
 
 def assignments(help: str, group: str, **how: Any) -> Mapping[str, Any]:  # noqa: ANN401
-    """A field that an option sets entry by entry, each as name=value."""
+    """A field that an option sets one entry at a time, as name=value."""
     one = Option(help, group, read=assignment, repeated=True, **how)
     return field(default_factory=dict, metadata={"option": one})
 
 
+def budget_number(name: str, help: str) -> Option:
+    """An option that overrides a number of the budget, within the limits of `Budget`."""
+    least, most = LIMITS[name]
+    return Option(help, BUDGET, metavar="N", read=integer, minimum=least, maximum=most)
+
+
 @dataclass(frozen=True)
 class Options:
-    """What the user wants of a search; None = the search's own value, or the machine's.
+    """The options of one search run; None = the default of the search or of the machine.
 
     Attributes:
         search: name of the search.
-        ablate: a kind of `ABLATIONS`: run the ablation of the search instead.
-        resume: continue the study in the folder.
+        ablate: kind of ablation to run instead of the search, a key of `ABLATIONS`.
+        resume: whether to continue the study in the folder.
         extend: number of trials to add to the study.
         evaluate: whether to train the winner again on fresh seeds.
-        selection: name of the rule that ranks trials.
-        settings: hyperparameters fixed by the user. A text is read by the type that the detector
-            declares: "0.5" becomes a number where a number is wanted.
-        seed: of the study.
+        selection: name of the selection rule.
+        settings: hyperparameters fixed by the user. A text is converted to the type that the
+            detector declares: "0.5" becomes a number if a number is expected.
+        seed: seed of the study.
         budget: "auto", "quick", "standard" or "paper".
-        changes: to the budget, by the names of its fields; classes as numbers or names.
-        time_budget: minutes after which no trial starts.
+        changes: overrides of single budget fields, by field name; classes as numbers or names.
+        time_budget: minutes after which no new trial starts.
         results: folder of the studies.
         data_root: folder of the data sets.
         backend: "ray" or "serial".
-        address: of a Ray cluster.
+        address: address of a Ray cluster, "auto", or "local" for a Ray started on this machine.
         device: "auto", "cpu" or "cuda".
-        concurrent: trials at a time; None = as many as fit.
-        cpus: cores per trial.
-        gpus: GPUs per trial; None = a quarter of one where there is a GPU.
+        concurrent: number of trials in parallel; None = as many as the machine has room for.
+        cpus: number of cores per trial.
+        gpus: number of GPUs per trial; None = 0.25 if there is a GPU.
         progress: whether to show the progress line.
 
     Raises:
-        UserError: if a value is none of the legal ones.
+        UserError: if a value is illegal, or two options contradict each other.
     """
 
     search: str
     ablate: str | None = option(
         None,
-        "vary the parameters around their defaults instead of searching: "
-        f"{_either(f'{name} ({kind.about})' for name, kind in ABLATIONS.items())}; without KIND "
-        f"{DEFAULT_ABLATION}. Every configuration is tested on at least {SEEDS} seeds unless "
-        "--seeds says otherwise. It is a study of its own, whose name ends in "
-        f"{_either(kind.suffix for kind in ABLATIONS.values())}",
+        "vary the parameters around their defaults instead of searching. KIND is "
+        f"{_either(f'{name} ({kind.about})' for name, kind in ABLATIONS.items())} (default: "
+        f"{DEFAULT_ABLATION}). Every configuration is trained with at least {SEEDS} seeds, unless "
+        "--seeds is given. The result is a separate study, named "
+        f"{_either(f'SEARCH{kind.suffix}' for kind in ABLATIONS.values())}",
         SEARCH,
         metavar="KIND",
         flag_value=DEFAULT_ABLATION,
@@ -187,17 +231,23 @@ class Options:
     )
     resume: bool = option(
         False,
-        "continue the study after an interruption",
+        "continue an interrupted study",
         SEARCH,
         switch=True,
         flag_value=True,
     )
     extend: int = option(
-        0, "add N trials to the study", SEARCH, metavar="N", read=integer, minimum=0
+        0,
+        "add N trials to the study",
+        SEARCH,
+        metavar="N",
+        read=integer,
+        minimum=1,
+        maximum=LIMITS["trials"][1],
     )
     evaluate: bool = option(
         True,
-        "do not train the winner again on fresh seeds",
+        "skip the final test of the winner, for which it is trained again on fresh seeds",
         SEARCH,
         flag="--no-evaluation",
         switch=True,
@@ -205,19 +255,25 @@ class Options:
     )
     selection: str | None = option(
         None,
-        f"rank trials by this rule: {', '.join(RULES)} (default: the search's own)",
+        f"rule by which the winner is selected: {', '.join(RULES)} (default: the search's own)",
         SEARCH,
         metavar="RULE",
         choices=tuple(RULES),
     )
     settings: Mapping[str, Any] = assignments(
-        "fix a hyperparameter, which is then not varied; may be repeated",
+        "fix a hyperparameter instead of searching it; may be repeated",
         SEARCH,
         flag="--set",
         metavar="NAME=VALUE",
     )
     seed: int | None = option(
-        None, "seed of the study (default: 0)", SEARCH, metavar="N", read=integer
+        None,
+        "seed of the study (default: 0)",
+        SEARCH,
+        metavar="N",
+        read=integer,
+        minimum=0,
+        maximum=LARGEST_SEED,
     )
     budget: str = option(
         "auto",
@@ -227,40 +283,44 @@ class Options:
         choices=("auto", *BUDGETS),
     )
     changes: Mapping[str, Any] = mapping(
-        trials=Option("number of configurations", BUDGET, metavar="N", read=integer),
-        epochs=Option("epochs of each model's main stage", BUDGET, metavar="N", read=integer),
-        seeds=Option("models per class and configuration", BUDGET, metavar="N", read=integer),
-        classes=Option("normal classes, by number or name", BUDGET, metavar="A,B", read=names),
-        train_images=Option(
-            "largest number of training images per model", BUDGET, metavar="N", read=integer
+        trials=budget_number("trials", "number of configurations"),
+        epochs=budget_number(
+            "epochs",
+            "training epochs of each model; pretraining, where a detector has it, comes on top",
         ),
-        evaluation_seeds=Option(
-            "fresh seeds on which the winner is trained again", BUDGET, metavar="N", read=integer
+        seeds=budget_number("seeds", "random seeds (models) per class and configuration"),
+        classes=Option("normal classes, by number or name", BUDGET, metavar="A,B", read=names),
+        train_images=budget_number("train_images", "maximum number of training images per model"),
+        evaluation_seeds=budget_number(
+            "evaluation_seeds",
+            "number of new models per class for the final test of the winner; 0: none",
         ),
     )
     time_budget: float | None = option(
         None,
-        "start no trial after this time; those that run are finished",
+        "start no new trial after this time; running trials finish",
         BUDGET,
         metavar="MINUTES",
         read=real,
         minimum=0,
+        maximum=LONGEST_MINUTES,
         excludes_minimum=True,
         unit="minutes",
     )
     results: Path = option(
-        Path("results"), "folder of the studies", MACHINE, metavar="DIR", read=Path, kept=True
+        Path("results"), "folder of the studies", MACHINE, metavar="DIR", read=folder, kept=True
     )
     data_root: str | None = option(
         None,
-        "folder of the data sets (default: $TUNE_AD_DATA, else data)",
+        "folder of the data sets (default: $TUNE_AD_DATA, or data if it is not set)",
         MACHINE,
         metavar="DIR",
+        read=filled,
         kept=True,
     )
     backend: str = option(
         "ray",
-        "ray, or serial: one trial after another in this process",
+        "ray (parallel), or serial (one trial at a time, in this process, without Ray)",
         MACHINE,
         metavar="NAME",
         choices=("ray", "serial"),
@@ -268,7 +328,8 @@ class Options:
     )
     address: str = option(
         "local",
-        "address of a running Ray cluster, or auto: the one that this machine belongs to",
+        "address of a running Ray cluster; auto: the Ray cluster already running on this machine; "
+        "local: start Ray for this study",
         MACHINE,
         metavar="HOST:PORT",
         kept=True,
@@ -282,7 +343,8 @@ class Options:
     )
     concurrent: int | None = option(
         None,
-        "trials at a time (default: as many as fit). Parallel runs are not repeatable; use "
+        "number of trials in parallel (default: cores / --cpus-per-trial, or GPUs / "
+        "--gpus-per-trial if that is less). For a study that can be repeated exactly use "
         "--concurrent 1",
         MACHINE,
         metavar="N",
@@ -292,7 +354,7 @@ class Options:
     )
     cpus: int = option(
         1,
-        "cores, and threads, of each trial",
+        "number of cores (and threads) per trial",
         MACHINE,
         flag="--cpus-per-trial",
         metavar="N",
@@ -302,8 +364,8 @@ class Options:
     )
     gpus: float | None = option(
         None,
-        "GPUs of each trial; a fraction shares a GPU between trials (default: 0.25 if there is "
-        "a GPU)",
+        "number of GPUs per trial; with a fraction, trials share a GPU (default: 0.25 if there "
+        "is a GPU)",
         MACHINE,
         flag="--gpus-per-trial",
         metavar="X",
@@ -313,15 +375,56 @@ class Options:
     progress: bool = True
 
     def __post_init__(self) -> None:
-        """Check every value that can be checked without the search.
+        """Check every value that can be checked without the search and the machine.
 
         Raises:
-            UserError: naming the option and its value.
+            UserError: with the option and its value.
         """
         for name, default in defaults().items():
             option, value = OPTIONS[name], getattr(self, name)
             if value != default:
                 option.check(value)
+        for name, value in self.changes.items():
+            if name in OPTIONS and value is not None:
+                OPTIONS[name].check(value)
+        self._check_address()
+        self._check_contradictions()
+
+    def _check_address(self) -> None:
+        """Check the form of the address and the range of its port.
+
+        Raises:
+            UserError: with the address.
+        """
+        if self.address in ("auto", "local"):
+            return
+        host, _, port = self.address.rpartition(":")
+        if not (host and port.isdecimal() and 1 <= int(port) <= LARGEST_PORT):
+            raise UserError(
+                "--address must be auto, local or HOST:PORT with a port from 1 to "
+                f"{LARGEST_PORT}, got {self.address!r}"
+            )
+
+    def _check_contradictions(self) -> None:
+        """Check that no option excludes another.
+
+        Raises:
+            UserError: with both options.
+        """
+        seeds = self.changes.get("evaluation_seeds")
+        if seeds and not self.evaluate:
+            raise UserError(
+                f"--no-evaluation contradicts --evaluation-seeds {seeds}; leave one of them out"
+            )
+        if self.backend != "serial":
+            return
+        if self.address != "local":
+            raise UserError("--address needs Ray; leave it out, or leave out --backend serial")
+        if self.concurrent is not None and self.concurrent > 1:
+            raise UserError(
+                f"--backend serial runs one trial at a time; leave out --concurrent "
+                f"{self.concurrent}, or leave out --backend serial"
+            )
 
     @property
     def study(self) -> str:
@@ -342,11 +445,11 @@ def _declared() -> dict[str, Option]:
 
 
 OPTIONS: Mapping[str, Option] = _declared()
-"""Every option by the name of what it sets: a field of `Options`, or a change to the budget."""
+"""All options, by the field of `Options` or of `Budget` that they set."""
 
 
 def defaults() -> dict[str, Any]:
-    """The default of each field of `Options` that one option sets."""
+    """The default value of each field of `Options` that one option sets."""
     return {
         attribute.name: attribute.default
         for attribute in fields(Options)

@@ -1,6 +1,7 @@
 """The command line, generated from the options that `tune_ad.app.options` declares."""
 
 import argparse
+import shlex
 import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import fields
@@ -27,13 +28,13 @@ COMMANDS: Mapping[str, Mapping[str, Any]] = {
     "report": {
         "metavar": "NAME",
         "nargs": "+",
-        "help": "report studies, also while they run; by their names under --results, or by "
-        "the paths of their folders",
+        "help": "write the report of one or more studies, also while they run; NAME is a name "
+        "under --results, or the path of a folder with a / in it",
     },
     "compare": {
         "metavar": "NAME",
         "nargs": "+",
-        "help": "compare two or more studies, named as for --report",
+        "help": "compare two or more studies, given as for --report",
     },
 }
 WITH_EVERY_COMMAND = {"results"}
@@ -42,23 +43,29 @@ FLAGS = {
     "dry_run": "--dry-run",
     **{name: option.flag for name, option in OPTIONS.items()},
 }
-"""What is written on the command line, by the name of what it sets."""
-ABOUT = "Search and ablate hyperparameters of deep anomaly detectors, and report what holds."
-EXAMPLES = """examples:
+"""Command-line flags by field name."""
+ABOUT = (
+    "Search and ablate hyperparameters of deep anomaly detectors, and report the results with "
+    "tests and intervals."
+)
+EXAMPLES = """examples, in an order in which all of them work:
   {prog} --list
   {prog} --search quickstart
   {prog} --search pgn_cifar --dry-run
-  {prog} --search pgn_cifar --classes airplane,cat --trials 20 --set width=1.0
+  {prog} --search pgn_cifar
   {prog} --search pgn_cifar --resume
+  {prog} --search pgn_cifar --extend 20
   {prog} --search pgn_cifar --ablate
-  {prog} --report pgn_cifar
-  {prog} --compare pgn_cifar svdd_cifar
+  {prog} --search pgn_cifar --classes airplane,cat --trials 20 --set width=1.0 \\
+      --results two_classes
+  {prog} --report pgn_cifar pgn_cifar-ablation
+  {prog} --compare pgn_cifar two_classes/pgn_cifar
 
 exit codes:
   0    done; every trial completed
   1    some trials failed; the report gives the reasons
   2    invalid input; nothing is written. If one of several studies to report is
-       invalid, the rest are still reported
+       invalid, the others are still reported
   130  interrupted; --resume continues"""
 SHORT_HELP = """{prog} searches and ablates hyperparameters of deep anomaly detectors.
 
@@ -71,7 +78,7 @@ SHORT_HELP = """{prog} searches and ablates hyperparameters of deep anomaly dete
 
 
 def program() -> str:
-    """The command by which this program was called, as a user would write it again."""
+    """The command by which this program was called, as a user would type it again."""
     called = Path(sys.argv[0])
     if called.name == "run.py":
         return "python run.py"
@@ -81,19 +88,19 @@ def program() -> str:
 
 
 class Parser(argparse.ArgumentParser):
-    """Says in one line what is wrong."""
+    """A parser that reports an error in one line."""
 
     def error(self, message: str) -> NoReturn:
         """Print one line and exit with code 2."""
-        plain = message.replace("argument --", "--").replace(": must be", " must be")
+        plain = message.replace("argument --", "--").replace(": must ", " must ")
         self.exit(2, f"error: {plain}\n")
 
 
 def parse(argv: Sequence[str]) -> argparse.Namespace:
-    """What the user gave, and nothing else: an option that was left out has no attribute.
+    """Parse the command line; options that were not given are absent from the namespace.
 
-    Exits with code 2 and one line if it is no command, or an option is unknown or does not go
-    with the command.
+    Exits with code 2 and a one-line error if there is no command, or an option is unknown or not
+    allowed with the command.
     """
     parser = _parser()
     arguments, unknown = parser.parse_known_args(argv)
@@ -103,7 +110,11 @@ def parse(argv: Sequence[str]) -> argparse.Namespace:
     if command is None:
         parser.error("no command; use one of --list, --search, --report and --compare")
     if command == "compare" and len(arguments.compare) < 2:
-        parser.error(f"--compare needs at least two studies, got {arguments.compare[0]!r} alone")
+        parser.error(f"--compare needs at least two studies, got only {arguments.compare[0]!r}")
+    if command in ("report", "compare"):
+        given = getattr(arguments, command)
+        if twice := [name for k, name in enumerate(given) if name in given[:k]]:
+            parser.error(f"--{command} names {twice[0]!r} twice; name each study once")
     if command != "search":
         for name in vars(arguments).keys() - {command} - WITH_EVERY_COMMAND:
             parser.error(_idle(name, command))
@@ -129,7 +140,7 @@ def _parser() -> Parser:
         "--dry-run",
         action="store_true",
         help="show the search space, the number of models and the estimated time and disk "
-        "space; train nothing",
+        "space; no study is trained or written, but missing images are downloaded",
     )
     for name, option in OPTIONS.items():
         groups[option.group].add_argument(option.flag, dest=name, **_settings(name, option))
@@ -137,7 +148,7 @@ def _parser() -> Parser:
 
 
 def _settings(name: str, option: Option) -> dict[str, Any]:
-    """How argparse declares an option."""
+    """The arguments of `add_argument` for an option."""
     default = defaults().get(name)
     has_default = (
         isinstance(default, (str, int, Path)) and not isinstance(default, bool) and default
@@ -152,7 +163,7 @@ def _settings(name: str, option: Option) -> dict[str, Any]:
 
 
 def _unknown(arguments: Sequence[str]) -> str:
-    """What to say of arguments that no option takes."""
+    """The error message for unrecognised arguments."""
     flag = next((argument for argument in arguments if argument.startswith("-")), None)
     if flag is None:
         return f"unexpected argument {arguments[0]!r}; --search NAME runs a search"
@@ -163,10 +174,10 @@ def _unknown(arguments: Sequence[str]) -> str:
 
 
 def _idle(name: str, command: str) -> str:
-    """What to say of an option of a search beside a command that runs none."""
+    """The error message for an option of a search that is used with another command."""
     ablation = f"NAME{ABLATIONS[DEFAULT_ABLATION].suffix}"
-    hint = f"; an ablation is reported by its own name, as in {ablation}"
-    return f"{FLAGS[name]} does not go with --{command}; leave it out" + (
+    hint = f"; an ablation is reported by its own name, as in --report {ablation}"
+    return f"{FLAGS[name]} cannot be used with --{command}; leave it out" + (
         hint if name == "ablate" else ""
     )
 
@@ -175,9 +186,11 @@ def options(arguments: argparse.Namespace) -> Options:
     """The options of a search.
 
     Raises:
-        UserError: if a value is not legal, or a parameter is fixed twice.
+        UserError: if a value is illegal, or a parameter is fixed twice.
     """
     attributes = vars(arguments)
+    for name in OPTIONS.keys() & attributes.keys():
+        OPTIONS[name].check(attributes[name])  # also of a value that equals the default
     values: dict[str, Any] = {}
     for attribute in fields(Options):
         if members := attribute.metadata.get("members"):
@@ -191,17 +204,27 @@ def options(arguments: argparse.Namespace) -> Options:
     return Options(**values)
 
 
+def resume_command(options: Options) -> str:
+    """The command that continues a study, with the options that must be repeated."""
+    words = [options.search, *(["--ablate", options.ablate] if options.ablate else []), "--resume"]
+    for name, default in defaults().items():
+        value = getattr(options, name)
+        if OPTIONS[name].kept and value != default:
+            words += [OPTIONS[name].flag, str(value)]
+    return f"{program()} --search {shlex.join(words)}"
+
+
 def _mapping(pairs: Sequence[tuple[str, str]]) -> dict[str, str]:
-    """Pairs of names and values by name.
+    """A mapping from (name, value) pairs.
 
     Raises:
-        UserError: if a name comes twice.
+        UserError: if a name occurs twice.
     """
     mapping: dict[str, str] = {}
     for name, value in pairs:
         if name in mapping:
             raise UserError(
-                f"--set fixes {name} twice, to {mapping[name]} and to {value}; give it once"
+                f"--set gives {name} twice ({mapping[name]} and {value}); give it once"
             )
         mapping[name] = value
     return mapping

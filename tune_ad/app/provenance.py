@@ -1,4 +1,4 @@
-"""Where numbers come from: the versions of what computed them, and the machine."""
+"""The software versions and the hardware of a run."""
 
 import importlib.metadata
 import os
@@ -13,12 +13,13 @@ import torch
 import tune_ad
 
 PACKAGES = ("torch", "ray", "optuna", "numpy", "scikit-learn", "tensorboard")
+NO_CHECKOUT = "none (installed as a package)"
 
 
 def versions() -> dict[str, str]:
     """The versions of this project, of Python and of the packages that compute the numbers.
 
-    The commit is that of the checkout; "unknown" if the project was installed from a wheel.
+    The commit is that of the checkout, or `NO_CHECKOUT` if the project was installed as a package.
     """
     return {
         "tune_ad": tune_ad.__version__,
@@ -29,9 +30,12 @@ def versions() -> dict[str, str]:
 
 
 def _commit(checkout: Path) -> str:
-    """The commit of a checkout, and whether it has changes; not that of a folder around it."""
+    """The commit of a checkout, with "-dirty" if it has changes.
+
+    It is not the commit of another repository in which the project lies.
+    """
     if not (checkout / ".git").exists():
-        return "unknown"
+        return NO_CHECKOUT
     command = ["git", "describe", "--always", "--dirty", "--abbrev=12"]
     try:
         result = subprocess.run(command, cwd=checkout, capture_output=True, text=True, check=True)

@@ -1,6 +1,6 @@
-"""What the options name, as far as it is known without images: search, machine, folder, budget."""
+"""Resolves the options to search, machine, folder and budget, before any image is loaded."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from typing import Any, NamedTuple
 
@@ -8,13 +8,12 @@ from optuna.distributions import BaseDistribution
 
 from tune_ad import data
 from tune_ad.app.options import Options
-from tune_ad.app.resources import machine_for, resolve_device
+from tune_ad.app.resources import check_concurrent, machine_for, resolve_device
 from tune_ad.app.resuming import (
-    check_writable,
     continued_budget,
+    continued_settings,
+    continues,
     stored_budget,
-    stored_settings,
-    stored_study,
 )
 from tune_ad.app.settings import read_settings
 from tune_ad.data import class_tasks
@@ -31,18 +30,18 @@ from tune_ad.storage.folder import StudyFolder
 
 
 class Request(NamedTuple):
-    """What is asked for, as far as it is known without images.
+    """The resolved options: everything that can be determined without loading images.
 
     Attributes:
-        options: with the device and the GPUs of the machine, and settings read by their types.
-        search: as declared, or as an ablation.
+        options: options with device, GPUs and settings resolved.
+        search: the search as declared, or its ablation.
         data: short name of the data set.
-        machine: on which trials run.
-        folder: of the study.
-        stored: description of the study that is continued; None for a new one.
+        machine: machine or cluster that runs the trials.
+        folder: folder of the study.
+        stored: description of the existing study that is continued; None for a new study.
         budget_name: "quick", "standard" or "paper".
-        budget: with the user's changes.
-        selection: name of the rule that ranks trials.
+        budget: budget with the user's changes.
+        selection: name of the selection rule.
     """
 
     options: Options
@@ -57,11 +56,11 @@ class Request(NamedTuple):
 
     @property
     def outsiders(self) -> tuple[str, ...]:
-        """The data sets and controls that are anomalous; none if the classes are tasks."""
+        """The data sets and controls whose images are anomalous; none if each class is a task."""
         return self.search.outsiders_for(self.data)
 
     def study(self, data_set: str, shape: ImageShape) -> Study:
-        """The study of a data set, by its full name, with images of some shape."""
+        """The study of the data set with that full name and images of that shape."""
         stored_seed = self.stored["seed"] if self.stored else 0
         return Study(
             name=self.options.study,
@@ -76,7 +75,7 @@ class Request(NamedTuple):
         )
 
     def varies(self, baseline: Baseline) -> bool:
-        """Whether the study varies a parameter of a baseline."""
+        """Whether at least one parameter of a baseline is searched."""
 
         def has_choice(name: str, distribution: BaseDistribution) -> bool:
             values = self.budget.only.get(name)
@@ -88,31 +87,64 @@ class Request(NamedTuple):
         )
 
 
-def resolve(options: Options) -> Request:
-    """Find what the options name: the search, the study's folder, the machine, the data set.
+def resolve(options: Options, say: Callable[[str], None]) -> Request:
+    """Resolve the options as those of a new study.
+
+    Args:
+        options: options of the run.
+        say: prints a line for the user.
 
     Raises:
-        UserError: if something is not there, or an option contradicts it.
+        UserError: if a search, a parameter, a class or a data set does not exist, or an option
+            does not suit the search or the machine.
     """
     search, alias = _search(options)
-    folder = StudyFolder(options.results / options.study)
-    check_writable(folder.path)
-    stored = stored_study(folder, options)
-    machine = machine_for(options)
-    options = resolve_device(options, machine)
-    options = replace(options, settings=_settings(options, search, stored))
-    name = stored["budget_name"] if stored else _budget_name(options)
-    data_set = data.find(alias, options.data_root)
+    settings = read_settings(options.settings, search.baselines)
+    machine = machine_for(options, say)
+    options = replace(resolve_device(options, machine), settings=settings)
+    check_concurrent(options, machine)
+    name = _budget_name(options)
+    changes = _changes(options, data.find(alias, options.data_root))
+    budget = replace(search.budgets_for(alias)[name], **changes)
     return Request(
         options=options,
         search=search,
         data=alias,
         machine=machine,
-        folder=folder,
-        stored=stored,
+        folder=StudyFolder(options.results / options.study),
+        stored=None,
         budget_name=name,
-        budget=_budget(search.budgets_for(alias)[name], options, data_set, stored),
-        selection=options.selection or (stored["selection"] if stored else search.selection),
+        budget=budget,
+        selection=options.selection or search.selection,
+    )
+
+
+def continued(request: Request, stored: Mapping[str, Any]) -> Request:
+    """The request of a new study, turned into that of a study that exists.
+
+    Args:
+        request: request of a new study with the same options.
+        stored: description of the study that exists.
+
+    Raises:
+        UserError: if an option contradicts the study.
+    """
+    options, folder = request.options, request.folder
+    settings = continued_settings(options.settings, stored, folder)
+    data_set = data.find(request.data, options.data_root)
+    budget = continued_budget(
+        stored_budget(stored),
+        _changes(options, data_set),
+        data_set.classes,
+        folder,
+        continued=continues(options),
+    )
+    return request._replace(
+        options=replace(options, settings=settings),
+        stored=stored,
+        budget_name=stored["budget_name"],
+        budget=replace(budget, trials=budget.trials + options.extend),
+        selection=stored["selection"],
     )
 
 
@@ -120,29 +152,26 @@ def _search(options: Options) -> tuple[Search, str]:
     """The search, as declared or as an ablation, and the short name of its data set.
 
     Raises:
-        UserError: if there is no such search, or an option has no use in it.
+        UserError: if there is no such search, or an option has no effect in it.
     """
     search, alias = catalogue.find(options.search)
     if search.of_whole_sets and options.changes.get("classes") is not None:
         raise UserError(
-            f"--classes: {options.search} is about the whole data set; leave the option out"
+            f"--classes cannot be used with {options.search}, in which the whole data set is "
+            "normal; leave the option out"
         )
     if options.ablate is None:
         return search, alias
     if options.selection is not None:
-        raise UserError("--ablate selects nothing; leave --selection out")
+        raise UserError(
+            "--ablate selects no trial, so --selection has no effect; leave --selection out"
+        )
     if options.changes.get("evaluation_seeds"):
-        raise UserError("--ablate tests every trial itself; leave --evaluation-seeds out")
+        raise UserError(
+            "--ablate tests every trial, so --evaluation-seeds has no effect; leave "
+            "--evaluation-seeds out"
+        )
     return ablated(search, options.ablate), alias
-
-
-def _settings(
-    options: Options, search: Search, stored: Mapping[str, Any] | None
-) -> Mapping[str, Any]:
-    """The hyperparameters that the user fixes; those of the stored study where they are equal."""
-    settings = read_settings(options.settings, search.baselines)
-    before = stored_settings(stored) if stored else {}
-    return before if settings in ({}, before) else settings
 
 
 def _budget_name(options: Options) -> str:
@@ -151,20 +180,14 @@ def _budget_name(options: Options) -> str:
     return "standard" if options.device == "cuda" else "quick"
 
 
-def _budget(
-    declared: Budget, options: Options, data_set: data.DataSet, stored: Mapping[str, Any] | None
-) -> Budget:
-    """The declared budget with the user's changes; a stored study keeps its own.
+def _changes(options: Options, data_set: data.DataSet) -> dict[str, Any]:
+    """The user's overrides of budget fields, with classes as label numbers.
 
     Raises:
-        UserError: if a class is unknown, or a value is out of range.
+        UserError: if a class is unknown or named twice.
     """
     changes = {name: value for name, value in options.changes.items() if value is not None}
     if "classes" in changes:
         tasks = class_tasks(data_set, changes["classes"])
         changes["classes"] = tuple(int(task.normal_class or 0) for task in tasks)
-    if stored:
-        budget = continued_budget(stored_budget(stored), changes, data_set.classes)
-    else:
-        budget = replace(declared, **changes)
-    return replace(budget, trials=budget.trials + options.extend)
+    return changes

@@ -1,39 +1,43 @@
-"""What each trial gets of the machine, or of the cluster, on which the study runs."""
+"""Cores and GPUs per trial, and the number of parallel trials, of a machine or a cluster."""
 
+from collections.abc import Callable
 from dataclasses import replace
 
 from tune_ad.app.options import Options
 from tune_ad.errors import UserError
 from tune_ad.execution.machine import Machine, this_machine
 
-GPUS_PER_TRIAL = 0.25  # where there is a GPU: the networks are small
+GPUS_PER_TRIAL = 0.25  # default if there is a GPU: the networks are small
 
 
-def machine_for(options: Options) -> Machine:
-    """The machine on which trials run: this one, or the Ray cluster at the address.
+def machine_for(options: Options, say: Callable[[str], None]) -> Machine:
+    """The machine that runs the trials: this one, or the Ray cluster at the address.
+
+    Args:
+        options: options of the run.
+        say: prints a line for the user.
 
     Raises:
-        UserError: if a cluster is asked for without Ray, or none answers.
+        UserError: if no cluster answers.
     """
     if options.address == "local":
         return this_machine()
-    if options.backend == "serial":
-        raise UserError("--address needs Ray; leave it out, or leave out --backend serial")
+    say(f"looking for the Ray cluster at {options.address} (this can take a minute) ...")
     from tune_ad.execution.ray.runner import remote_machine
 
     return remote_machine(options.address)
 
 
 def resolve_device(options: Options, machine: Machine) -> Options:
-    """The options with the device and the GPUs of each trial that the machine has.
+    """The options with the device and the number of GPUs per trial resolved.
 
     Raises:
-        UserError: if a trial wants more than a node has, or the options contradict each other.
+        UserError: if a trial needs more than a node has, or two options contradict each other.
     """
     if options.cpus > machine.node_cpus:
         raise UserError(
             f"--cpus-per-trial {options.cpus}: no node has more than {machine.node_cpus} cores; "
-            "lower it"
+            "use a smaller number"
         )
     if options.gpus is not None:
         _check_gpus(options.gpus, options.device, machine)
@@ -46,8 +50,30 @@ def resolve_device(options: Options, machine: Machine) -> Options:
     return replace(options, device="cuda" if gpus else "cpu", gpus=gpus)
 
 
+def check_concurrent(options: Options, machine: Machine) -> None:
+    """Check that the machine has room for the given number of parallel trials.
+
+    Args:
+        options: options with device and GPUs resolved.
+        machine: machine or cluster that runs the trials.
+
+    Raises:
+        UserError: if it has room for fewer.
+    """
+    most = machine.slots(options.cpus, options.gpus or 0.0)
+    if options.concurrent is None or options.concurrent <= most:
+        return
+    needs = f"{options.cpus} of {machine.cpus} cores"
+    if options.gpus:
+        needs += f" and {options.gpus:g} of {machine.gpus} GPUs"
+    raise UserError(
+        f"--concurrent {options.concurrent}: a trial uses {needs}, so at most {most} can run in "
+        "parallel; use a smaller number, or leave the option out"
+    )
+
+
 def trials_at_a_time(options: Options, machine: Machine) -> int:
-    """How many trials run at a time, once the options are resolved."""
+    """The number of parallel trials, once the options are resolved."""
     if options.backend == "serial":
         return 1
     if options.concurrent is not None:
@@ -56,15 +82,15 @@ def trials_at_a_time(options: Options, machine: Machine) -> int:
 
 
 def _check_gpus(gpus: float, device: str, machine: Machine) -> None:
-    """Refuse a number of GPUs per trial that no node has, or that contradicts the device.
+    """Check that a node has the number of GPUs per trial, and that it suits the device.
 
     Raises:
-        UserError: naming the option.
+        UserError: with the option and its value.
     """
     if gpus > machine.node_gpus:
         raise UserError(
-            f"--gpus-per-trial {gpus:g}: no node has more than {machine.node_gpus} GPUs; lower "
-            "it, or name a cluster with --address"
+            f"--gpus-per-trial {gpus:g}: no node has more than {machine.node_gpus} GPUs; use a "
+            "smaller number, or a cluster with --address"
         )
     if gpus > 1 and gpus != int(gpus):
         raise UserError(f"--gpus-per-trial {gpus:g}: above 1 it must be a whole number")

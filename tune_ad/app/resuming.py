@@ -1,58 +1,134 @@
-"""Continuing a study: what its folder stores, and what may not differ from it."""
+"""Studies that exist already: checks of their folder, and of the options that continue them.
+
+An option that is left out keeps the value with which the study was begun. Nothing here imports
+torch, so that most refusals come at once.
+"""
 
 import json
 import os
+import tempfile
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from tune_ad.app.options import OPTIONS, Options
+from tune_ad.app.remaining import progress, unfinished
 from tune_ad.errors import UserError
 from tune_ad.search.budgets import Budget
-from tune_ad.search.study import Study
 from tune_ad.storage.folder import StudyFolder
 from tune_ad.storage.values import decode
 
-FIXED = "A study's budget is fixed; use a new --results to change it"
+if TYPE_CHECKING:
+    from tune_ad.search.study import Study
+
+LEAVE_OUT = "leave the option out, or use another --results"
 DERIVED = ("chooses", "quotes")
 
 
-def check_writable(folder: Path) -> None:
-    """Refuse a study's folder that could not be written.
+def check_folder(options: Options, dry_run: bool = False) -> None:
+    """Check the folder of the study as far as possible without the search and the images.
+
+    Args:
+        options: the options of the run.
+        dry_run: whether nothing will be written.
 
     Raises:
-        UserError: naming what is in the way.
+        UserError: if the folder cannot be written, another process writes it, or there is no
+            study to continue, or it was begun with other options.
     """
-    nearest = next(path for path in (folder, *folder.parents) if path.exists())
-    if not (nearest.is_dir() and os.access(nearest, os.W_OK)):
-        raise UserError(f"{nearest} is not a writable folder; use another --results")
-
-
-def stored_study(folder: StudyFolder, options: Options) -> dict[str, Any] | None:
-    """The stored description of the study that is to be continued; None for a new study.
-
-    Raises:
-        UserError: if there is a study and the user does not continue it, or none to continue, or
-            the budget differs.
-    """
-    continued = options.resume or options.extend
-    if folder.exists() and not continued:
-        ended = len(folder.read_trials())
-        budget = folder.read_study()["study"]["budget_name"]
+    folder = StudyFolder(options.results / options.study)
+    if not dry_run:
+        check_writable(folder.path)
+        if folder.is_locked():
+            raise UserError(
+                f"{folder.path} is being written by another process; wait for it to finish, watch "
+                "it with --report, or use another --results"
+            )
+    if not continues(options):
+        return
+    if not folder.exists():
+        flag = "--resume" if options.resume else f"--extend {options.extend}"
         raise UserError(
-            f"{folder.path} already holds a study (budget {budget}, {ended} trials); continue it "
-            "with --resume, report it with --report, or use a new --results"
+            f"{folder.path.resolve()} contains no study to continue; leave out {flag} to begin "
+            "one, or use another --results"
         )
-    if not continued:
+    stored = folder.read_study()["study"]
+    _check_rule_and_seed(options, stored, folder)
+    numbers = {
+        name: value
+        for name, value in options.changes.items()
+        if name != "classes" and value is not None
+    }
+    continued_budget(stored_budget(stored), numbers, (), folder)
+
+
+def continues(options: Options) -> bool:
+    """Whether the user asks to continue a study."""
+    return options.resume or options.extend > 0
+
+
+def check_writable(folder: Path) -> None:
+    """Check that a folder can be written, or created if it does not exist.
+
+    Raises:
+        UserError: with the path that prevents it.
+    """
+    nearest = next(path for path in (folder, *folder.parents) if os.path.lexists(path))
+    fault = UserError(f"{nearest} is not a writable folder; use another --results")
+    if not (nearest.is_dir() and os.access(nearest, os.W_OK)):
+        raise fault
+    if nearest == folder:
+        return
+    try:  # some file systems refuse what the permissions allow
+        with tempfile.TemporaryDirectory(prefix=".tune_ad-", dir=nearest):
+            pass
+    except OSError as error:
+        raise fault from error
+
+
+def stored_study(options: Options, folder: StudyFolder, dry_run: bool) -> dict[str, Any] | None:
+    """The stored description of a study that exists; None if a new study begins.
+
+    A study that is complete may be asked for again without --resume.
+
+    Raises:
+        UserError: if the study is not complete and the user does not continue it, or it was begun
+            with another budget, selection rule or seed.
+    """
+    if not continues(options) and (dry_run or not folder.exists()):
         return None
     study: dict[str, Any] = folder.read_study()["study"]
-    if options.budget not in ("auto", study["budget_name"]):
+    if not continues(options) and unfinished(folder, options.evaluate):
         raise UserError(
-            f"{folder.path} was run with --budget {study['budget_name']}, not {options.budget}. "
-            f"{FIXED}"
+            f"{folder.path} already contains an unfinished study ({progress(folder)}); continue "
+            "it with --resume, or use another --results"
         )
+    _check_rule_and_seed(options, study, folder)
     return study
+
+
+def _check_rule_and_seed(options: Options, study: Mapping[str, Any], folder: StudyFolder) -> None:
+    """Check that the budget's name, the selection rule and the seed are those of a stored study.
+
+    Raises:
+        UserError: with the first that differs.
+    """
+    given = {"budget": options.budget, "selection": options.selection, "seed": options.seed}
+    begun = {
+        "budget": study["budget_name"],
+        "selection": study["selection"],
+        "seed": study.get("seed", 0),
+    }
+    for name, value in given.items():
+        if value not in (None, "auto", begun[name]):
+            flag = OPTIONS[name].flag
+            raise _differs(folder, f"with {flag} {begun[name]}", f"{flag} {value}")
+
+
+def _differs(folder: StudyFolder, begun: str, now: str) -> UserError:
+    """The error for an option that differs from the one with which a study was begun."""
+    return UserError(f"{folder.path} was begun {begun}, not with {now}; {LEAVE_OUT}")
 
 
 def stored_settings(stored: Mapping[str, Any]) -> dict[str, Any]:
@@ -61,63 +137,102 @@ def stored_settings(stored: Mapping[str, Any]) -> dict[str, Any]:
     return settings
 
 
+def continued_settings(
+    settings: Mapping[str, Any], stored: Mapping[str, Any], folder: StudyFolder
+) -> dict[str, Any]:
+    """The stored settings of a study, if the given ones do not differ from them.
+
+    Args:
+        settings: the settings that the user gives, by hyperparameter.
+        stored: description of the study.
+        folder: folder of the study.
+
+    Raises:
+        UserError: with the first setting that differs.
+    """
+    before = stored_settings(stored)
+    searched = {name for baseline in stored["baselines"].values() for name in baseline["space"]}
+    for name, value in settings.items():
+        if name in before and before[name] == value:
+            continue
+        begun = f"without --set {name}"
+        if name in before:
+            begun = f"with --set {name}={before[name]}"
+        elif name in searched:
+            begun = f"with {name} searched"
+        raise _differs(folder, begun, f"--set {name}={value}")
+    return before
+
+
 def stored_budget(stored: Mapping[str, Any]) -> Budget:
     """The budget with which a study was begun."""
     return Budget(**decode(stored["budget"]))
 
 
-def continued_budget(budget: Budget, changes: Mapping[str, Any], classes: Sequence[str]) -> Budget:
-    """The budget of a study that is continued: only its number of trials may grow.
+def continued_budget(
+    budget: Budget,
+    changes: Mapping[str, Any],
+    classes: Sequence[str],
+    folder: StudyFolder,
+    continued: bool = True,
+) -> Budget:
+    """The budget of a study that exists: only its number of trials may grow.
 
     Args:
-        budget: with which the study was begun.
-        changes: that are asked for, by the names of the budget's fields.
+        budget: budget with which the study was begun.
+        changes: overrides given by the user, by field of the budget.
         classes: the name of each label of the data set.
+        folder: folder of the study.
+        continued: whether the user continues the study, so that the number of trials may grow.
 
     Raises:
-        UserError: if another value differs, or trials would be taken away.
+        UserError: if another value differs, or the number of trials would shrink.
     """
     for name, value in changes.items():
         before, flag = getattr(budget, name), OPTIONS[name].flag
         if name == "trials" or value == before:
             continue
         begun = f"without {flag}" if before is None else f"with {flag} {_written(before, classes)}"
-        raise UserError(
-            f"the study was begun {begun}, not with {flag} {_written(value, classes)}. {FIXED}"
-        )
+        raise _differs(folder, begun, f"{flag} {_written(value, classes)}")
     trials = changes.get("trials", budget.trials)
-    if trials < budget.trials:
+    more = trials - budget.trials
+    if more < 0:
         raise UserError(
-            f"the study was begun with {budget.trials} trials, so --trials {trials} is too few; "
-            "leave the option out"
+            f"{folder.path} was begun with --trials {budget.trials}, so --trials {trials} is too "
+            "few; leave the option out (use --extend N for more trials)"
+        )
+    if more and not continued:
+        raise UserError(
+            f"{folder.path} was begun with --trials {budget.trials}, not with --trials {trials}; "
+            f"add trials with --extend {more}, or use another --results"
         )
     return replace(budget, trials=trials)
 
 
 def _written(value: Any, classes: Sequence[str]) -> str:  # noqa: ANN401
-    """A value of a budget as the command line writes it: classes by their names."""
+    """A value of a budget as it is typed on the command line, with classes by name."""
     if isinstance(value, tuple):
         return ",".join(classes[label] for label in value)
     return str(value)
 
 
-def check_unchanged(study: Study, stored: Mapping[str, Any], folder: StudyFolder) -> None:
-    """Refuse to continue a study whose search has changed since it was begun.
+def check_unchanged(study: "Study", stored: Mapping[str, Any], folder: StudyFolder) -> None:
+    """Check that the declaration of a search is still the one with which a study was begun.
 
     Raises:
-        UserError: naming what has changed.
+        UserError: with the parts that have changed.
     """
-    now = _asked(json.loads(json.dumps(study.describe(), allow_nan=False)))
-    before = _asked({**stored, "budget": {**stored["budget"], "trials": study.budget.trials}})
+    now = _declared(json.loads(json.dumps(study.describe(), allow_nan=False)))
+    before = _declared({**stored, "budget": {**stored["budget"], "trials": study.budget.trials}})
     if changed := [name for name in now if now[name] != before.get(name)]:
         raise UserError(
-            f"{folder.path} cannot be continued: its search differs in {', '.join(changed)} from "
-            "what it was begun with; use a new --results"
+            f"{folder.path} cannot be continued: these parts of the search have changed since it "
+            f"was begun: {', '.join(changed)}; use another --results"
         )
 
 
-def _asked(described: Mapping[str, Any]) -> dict[str, Any]:
-    """What was asked for, without what follows from it; schema 1 derived that otherwise."""
-    asked = {name: value for name, value in described.items() if name not in DERIVED}
+def _declared(described: Mapping[str, Any]) -> dict[str, Any]:
+    """A described study without derived fields, which schema 1 derived in another way."""
+    kept = {name: value for name, value in described.items() if name not in DERIVED}
     plan = {name: value for name, value in described["plan"].items() if name != "traits"}
-    return {**asked, "plan": plan}
+    return {**kept, "plan": plan}

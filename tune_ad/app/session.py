@@ -1,4 +1,4 @@
-"""A study that is ready to run: trains what is missing, then the winner on fresh seeds."""
+"""A study that is ready to run: trains the missing trials, then the winner on fresh seeds."""
 
 import time
 from collections import Counter
@@ -10,6 +10,7 @@ from typing import Any
 from tune_ad.app.cost import Cost, Size, Sizes, cost, image_sizes, overhead, size
 from tune_ad.app.options import Options
 from tune_ad.app.provenance import hardware, versions
+from tune_ad.app.remaining import Retraining, missing_evaluation
 from tune_ad.app.resources import trials_at_a_time
 from tune_ad.app.speed import measured_speed, relative_operations
 from tune_ad.data import ImageSet, Task
@@ -20,7 +21,6 @@ from tune_ad.execution.loop import FixedTrials, Scheduler, TrialLoop
 from tune_ad.execution.machine import Machine
 from tune_ad.search.budgets import Budget
 from tune_ad.search.scheduler import TrialScheduler
-from tune_ad.search.selection import ranked
 from tune_ad.search.study import Study
 from tune_ad.storage.folder import StudyFolder
 from tune_ad.storage.jsonl import to_text, write_atomically
@@ -28,7 +28,7 @@ from tune_ad.storage.records import SCHEMA, TrialRecord, TrialSpec
 from tune_ad.training.suite import Suite
 
 Train = Callable[[TrialLoop], None]
-"""Trains what a loop hands out until there is no more."""
+"""A function that trains all trials of a loop: the backend."""
 
 
 @dataclass(frozen=True)
@@ -36,18 +36,18 @@ class Outcome:
     """How a session ended.
 
     Attributes:
-        interrupted: by Ctrl-C; `--resume` goes on.
-        late: the time budget ran out.
-        failed: trials or evaluation seeds that failed.
+        interrupted: whether Ctrl-C ended it; `--resume` continues.
+        out_of_time: whether the time budget ran out.
+        failed: number of trials and evaluation seeds that failed.
     """
 
     interrupted: bool
-    late: bool
+    out_of_time: bool
     failed: int
 
     @property
     def exit_code(self) -> int:
-        """0 done, 1 some trials failed, 130 interrupted."""
+        """0: done; 1: some trials failed; 130: interrupted."""
         return 130 if self.interrupted else int(self.failed > 0)
 
 
@@ -56,13 +56,16 @@ class Session:
     """A study that is ready to run.
 
     Attributes:
-        options: as given, with what "auto" stands for put in.
-        machine: on which trials run.
+        options: options with "auto" resolved.
+        machine: machine or cluster that runs the trials.
         study: the search under its budget.
         suite: tasks and images, the same for the search and for the winner on fresh seeds.
-        image_sets: from which the suite is cut.
-        folder: of the study.
-        say: prints a line.
+        image_sets: image sets from which the suite is split.
+        folder: folder of the study.
+        say: prints a line for the user.
+        begins: whether the study is new.
+        asked_trials: number of trials that the user or the budget asks for; the search space may
+            have fewer configurations.
     """
 
     options: Options
@@ -72,15 +75,17 @@ class Session:
     image_sets: tuple[ImageSet, ...]
     folder: StudyFolder
     say: Callable[[str], None]
+    begins: bool
+    asked_trials: int
 
     @property
     def tasks(self) -> tuple[Task, ...]:
-        """What the models of a trial learn and are tested on."""
+        """The tasks of the suite: every trial trains one model per task and seed."""
         return self.suite.tasks
 
     @property
     def concurrent(self) -> int:
-        """Trials at a time."""
+        """The number of parallel trials."""
         return trials_at_a_time(self.options, self.machine)
 
     def size(self) -> Size:
@@ -88,7 +93,8 @@ class Session:
         return size(self._under(self.study.budget_name, self.study.budget), len(self.tasks))
 
     def costs(self) -> dict[str, Cost]:
-        """What the study would take under each budget, on this machine: trains short probes."""
+        """The estimated cost of the study under every budget, from short measurements."""
+        self.say("timing a few training steps of each baseline ...")
         speeds = measured_speed(self.study, self.options.device)
         budgets = self.study.search.budgets_for(self.study.data_set)
         budgets[self.study.budget_name] = self.study.budget
@@ -98,15 +104,20 @@ class Session:
             study = self._under(name, budget)
             ratio = relative_operations(study, self.study)
             training = cost(study, self._sizes(budget), speeds, ratio, at_a_time)
-            beside = overhead(study, training.size.trials, self.options.backend)
-            costs[name] = replace(training, overhead=beside)
+            extra = overhead(study, training.size.trials, self.options.backend)
+            costs[name] = replace(training, overhead=extra)
         return costs
 
     def _under(self, name: str, budget: Budget) -> Study:
-        """The study under a budget, without fresh seeds where the user leaves them out."""
+        """The study under a budget, without the final evaluation if --no-evaluation is given."""
         if not self.options.evaluate:
             budget = replace(budget, evaluation_seeds=0)
         return replace(self.study, budget=budget, budget_name=name)
+
+    @property
+    def train_images(self) -> int:
+        """The number of training images per model, averaged over the classes."""
+        return self._sizes(self.study.budget).train
 
     def _sizes(self, budget: Budget) -> Sizes:
         source, *others = self.image_sets
@@ -114,6 +125,20 @@ class Session:
         class_images = len(source.train_images) // classes
         outsiders = [len(image_set.test_images) for image_set in others]
         return image_sizes(budget, class_images, len(source.test_images), classes, outsiders)
+
+    @property
+    def is_complete(self) -> bool:
+        """Whether a study exists of which neither a trial nor a fresh seed is missing."""
+        if not self.folder.exists() or self.scheduler().remaining:
+            return False
+        retraining = self._retraining()
+        return retraining is None or not retraining.seeds
+
+    def _retraining(self) -> Retraining | None:
+        """The final evaluation that is missing; None if it is not wanted or has no winner."""
+        if not (self.options.evaluate and self.study.budget.evaluation_seeds):
+            return None
+        return missing_evaluation(self.folder, self.study.selection, self.study.fresh_seeds)
 
     def run(self) -> Outcome:
         """Train the trials that are missing, then the winner on fresh seeds.
@@ -123,6 +148,8 @@ class Session:
         """
         with self.folder.locked():
             self._write_description()  # before the backend: an interruption can be resumed
+            if self.is_complete:
+                return Outcome(False, False, self._failures())
             with self.backend() as train:
                 return self._train_missing(train)
 
@@ -136,23 +163,24 @@ class Session:
         loop.close()
         if scheduler.exhausted:
             count = len(scheduler.suggested)
-            self.say(f"the search space has only {count} configurations, and all were tried")
+            noun = "configuration" if count == 1 else "configurations"
+            self.say(f"the search space has only {count} {noun}, and all were tried")
         if not interrupted and self.options.evaluate and self.study.budget.evaluation_seeds:
             interrupted = self.evaluate(train)
         return Outcome(interrupted, loop.late and scheduler.remaining > 0, self._failures())
 
     def _write_description(self) -> None:
-        """Write `study.json` once; of a study that is continued, only a larger number of trials.
+        """Write `study.json`; when a study is continued, update only its number of trials.
 
         Raises:
             UserError: if a study has appeared since the options were checked.
         """
         description = self.description()
         if self.folder.exists():
-            if not (self.options.resume or self.options.extend):
+            if self.begins:
                 raise UserError(
                     f"another process has begun a study in {self.folder.path}; continue it with "
-                    "--resume, or use a new --results"
+                    "--resume, or use another --results"
                 )
             description = self.folder.read_study()
             budget = description["study"]["budget"]
@@ -177,22 +205,18 @@ class Session:
 
     def evaluate(self, train: Train) -> bool:
         """Train the winner on the fresh seeds that are missing; whether it was interrupted."""
-        complete = ranked(self.folder.read_trials(), self.study.selection)
-        if not complete:
-            self.say("no winner to train again: no trial completed with a number to select by")
+        retraining = self._retraining()
+        if retraining is None:
+            self.say(
+                "the winner is not trained again, because no trial can be selected: no completed "
+                "trial has a value for the selection rule"
+            )
             return False
-        winner = complete[0]
         specs = {spec.number: spec for spec in self.folder.read_trial_specs()}
-        spec = specs[winner.number]
-        trained = {
-            record.replicas[0].seed
-            for record in self.folder.read_evaluation()
-            if record.identity == winner.identity
-        }
+        spec = specs[retraining.number]
         missing = [
             TrialSpec(number, spec.baseline, spec.params, (seed,))
-            for number, seed in enumerate(self.study.fresh_seeds)
-            if seed not in trained
+            for number, seed in retraining.seeds.items()
         ]
         if not missing:
             return False
@@ -208,12 +232,12 @@ class Session:
         ended: Sequence[TrialRecord] = (),
         evaluation: bool = False,
     ) -> TrialLoop:
-        """The loop over the trials of a scheduler, with the callbacks that store and show them.
+        """The loop over the trials of a scheduler, with callbacks that store and show them.
 
         Args:
-            scheduler: hands out the trials.
-            trials: number of trials, those that have ended included.
-            ended: trials of an earlier run.
+            scheduler: proposes the trials.
+            trials: number of trials, including those that have finished.
+            ended: trials that finished in an earlier run.
             evaluation: whether the trials are the winner on fresh seeds.
         """
         study, options = self.study, self.options
@@ -242,7 +266,7 @@ class Session:
 
     @contextmanager
     def backend(self) -> Iterator[Train]:
-        """How trials are trained: in this process, or by Ray."""
+        """Context manager: the function that trains trials, in this process or by Ray."""
         options = self.options
         if options.backend == "serial":
             yield self._train_serially
@@ -252,6 +276,8 @@ class Session:
         resources = runner.Resources(
             self.concurrent, options.cpus, options.gpus or 0.0, options.address
         )
+        if options.address == "local":
+            self.say(f"starting Ray for {self.concurrent * options.cpus} cores ...")
         with runner.cluster(resources):
             yield lambda loop: runner.run(loop, self.suite, resources, self.folder.ray)
 
@@ -259,10 +285,10 @@ class Session:
         try:
             serial.run(loop, self.suite, self.options.device, self.options.cpus)
         except KeyboardInterrupt:
-            return  # `loop.interrupted` tells the caller
+            return  # the caller reads `loop.interrupted`
 
     def description(self) -> dict[str, Any]:
-        """The content of `study.json`: what is run, on what, by which versions and machine."""
+        """The content of `study.json`: the study, its data, software versions and hardware."""
         options = self.options
         return {
             "schema": SCHEMA,
@@ -299,7 +325,7 @@ class Session:
         }
 
     def _planned(self) -> dict[str, Any]:
-        """How many trials are random before the plan adapts, or how many each baseline has."""
+        """The number of random trials at the start, or of trials per baseline if all are known."""
         plan = self.study.search.plan
         if plan.traits.adapts:
             return {"startup": plan.startup(self.study.budget.trials)}

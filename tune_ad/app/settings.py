@@ -1,25 +1,26 @@
-"""Hyperparameters that the user fixes: texts are read by the types that the detectors declare."""
+"""Converts the values of `--set` to the types that the detectors declare."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 from tune_ad.detectors.config import Rule
+from tune_ad.errors import UserError
 from tune_ad.search.declaration import Baseline, check_parameters
 
 TRUTH = {"true": True, "True": True, "false": False, "False": False}
 
 
 def read_settings(settings: Mapping[str, Any], baselines: Sequence[Baseline]) -> dict[str, Any]:
-    """The settings as values that every baseline with such a hyperparameter allows.
+    """The settings, converted to values that are legal for every baseline that has them.
 
-    Only texts are read; a value of another type stays as it is.
+    Only texts are converted; a value of another type is kept.
 
     Args:
-        settings: values or texts, by the name of a hyperparameter.
-        baselines: of the search.
+        settings: values or texts, by name of the hyperparameter.
+        baselines: baselines of the search.
 
     Raises:
-        UserError: if no baseline has such a hyperparameter, or one of them refuses its value.
+        UserError: if no baseline has such a hyperparameter, or its value is illegal for one.
     """
     check_parameters(settings, baselines)
     declared = [baseline.detector.Config.rules() for baseline in baselines]
@@ -28,21 +29,31 @@ def read_settings(settings: Mapping[str, Any], baselines: Sequence[Baseline]) ->
         rules = [rules[name] for rules in declared if name in rules]
         values[name] = _read_by_any(value, rules) if isinstance(value, str) else value
         for rule in rules:
-            rule.check(name, values[name])
+            if not rule.allows(values[name]):
+                raise UserError(f"--set {name} must be {rule}, got {_typed(value)}")
     return values
 
 
+def _typed(value: object) -> str:
+    """A value as the user wrote it; a text that is not a number is in quotation marks."""
+    try:
+        float(str(value))
+    except ValueError:
+        return repr(value)
+    return str(value)
+
+
 def _read_by_any(text: str, rules: Sequence[Rule]) -> Any:  # noqa: ANN401
-    """The first reading that all rules allow; where there is none, the first rule's."""
+    """The text parsed by the first rule whose result all rules allow; otherwise by the first."""
     readings = [read(text, rule) for rule in rules]
     legal = (value for value in readings if all(rule.allows(value) for rule in rules))
     return next(legal, readings[0])
 
 
 def read(text: str, rule: Rule) -> Any:  # noqa: ANN401
-    """The value that a text stands for; the text itself where it stands for none.
+    """The text parsed as a value of the rule's type; the text itself if that fails.
 
-    A text that is one of the rule's options stays a text, also if it looks like a number.
+    A text that is one of the rule's options stays a text, even if it looks like a number.
 
     >>> read("inf", Rule(options=("inf",), interval="[0, 9]", kind=int))
     'inf'
@@ -72,12 +83,12 @@ def _numbers(text: str) -> tuple[float, ...]:
     ((0.5, 0.75), (0.5,), (0.5,), ())
 
     Raises:
-        ValueError: if a part is no number.
+        ValueError: if a part is not a number.
     """
     inner = text.strip()
     if (inner[:1], inner[-1:]) in (("(", ")"), ("[", "]")):
         inner = inner[1:-1]
     parts = inner.split(",")
-    if not parts[-1].strip():  # nothing at all, or a comma at the end
+    if not parts[-1].strip():  # the text is empty, or ends with a comma
         parts.pop()
     return tuple(float(part) for part in parts)

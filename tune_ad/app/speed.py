@@ -1,4 +1,4 @@
-"""How fast this machine trains a search: short measurements and counted operations."""
+"""How fast this machine trains a search: measured seconds per image, counted operations."""
 
 import time
 from collections.abc import Callable
@@ -20,22 +20,22 @@ from tune_ad.search.study import Study
 from tune_ad.training.replica import ReplicaSpec
 from tune_ad.training.replica_set import ReplicaSet
 
-SAMPLED_TRIALS = 12  # configurations whose operations are counted
+SAMPLED_TRIALS = 12  # number of configurations whose operations are counted
 PROBE_BATCHES = 2
 PROBE_IMAGES = 200  # for a detector that is fitted, not trained in batches
-ENOUGH_SECONDS = 1.0  # of repeated calls, after which no other is timed
-LONG_CALL_SECONDS = 10.0  # of a first call, after which it is not repeated
+ENOUGH_SECONDS = 1.0  # time limit for the repeated calls of one measurement
+LONG_CALL_SECONDS = 10.0  # if the first call takes longer, it is not repeated
 
 
 class Speed(NamedTuple):
-    """Seconds per image of a baseline at its default configuration.
+    """The speed of a baseline at its default configuration, in seconds per image.
 
     Attributes:
-        train: seconds per image and epoch of training, for each stage.
-        fit: seconds per training image to fit what scoring needs, at each evaluation.
-        score: seconds per image to score it.
-        variants: seconds per image to score it with every value of the score space, which happens
-            at the last evaluation.
+        train: seconds per training image and epoch, for each stage.
+        fit: seconds per training image to prepare scoring, at each evaluation.
+        score: seconds per scored image.
+        variants: seconds per image that is scored with every value of the score space, as at the
+            last evaluation.
     """
 
     train: tuple[float, ...]
@@ -47,11 +47,11 @@ class Speed(NamedTuple):
 def measured_speed(study: Study, device: str) -> dict[str, Speed]:
     """The speed of each baseline at its default: one model, one thread, on this machine.
 
-    The measurement takes about a second per baseline. If this machine has no GPU and those of a
-    cluster are used, it is the speed of a CPU core.
+    The measurement takes about a second per baseline, and depends on the load of the machine. If
+    this machine has no GPU but the cluster has, it is the speed of a CPU core.
 
     Args:
-        study: whose baselines are timed.
+        study: study with the baselines to be timed.
         device: "cpu" or "cuda".
     """
     threads = torch.get_num_threads()
@@ -90,7 +90,7 @@ def _speed(baseline: Baseline, shape: ImageShape, device: str) -> Speed:
 
 
 def _timed(call: Callable[[], object], device: str) -> float:
-    """Seconds of a call: the least of up to four, of which the first may load something."""
+    """Seconds of a call: the minimum of up to four runs; the first may include loading."""
     first = _seconds(call, device)
     repeated: list[float] = []
     while (
@@ -113,14 +113,14 @@ def _seconds(call: Callable[[], object], device: str) -> float:
 
 
 def relative_operations(study: Study, measured: Study | None = None) -> float:
-    """Mean floating-point operations of sampled configurations over those of the defaults.
+    """Mean floating-point operations of sampled configurations divided by those of the defaults.
 
     Configurations that cannot be built are left out, because they fail at once.
 
     Args:
-        study: whose configurations are sampled.
-        measured: the study whose defaults were timed, if its budget has other defaults; its
-            number of epochs does not matter. None = `study` itself.
+        study: study whose configurations are sampled.
+        measured: study whose defaults were timed, if its budget has other defaults; its number of
+            epochs does not matter. None = `study` itself.
     """
     scheduler = TrialScheduler(
         study.search.plan,
@@ -144,6 +144,6 @@ def relative_operations(study: Study, measured: Study | None = None) -> float:
 
 
 def _operations(detector: type[Detector[Any]], config: Config, shape: ImageShape) -> int:
-    """Floating-point operations to train on one image over all epochs."""
+    """Number of floating-point operations to train on one image over all epochs."""
     module = skeleton(detector, config, shape)
     return sum(stage.epochs * epoch_operations(module, stage) for stage in module.stages())

@@ -1,18 +1,19 @@
-"""From the options to a session that can run.
+"""Turns the options into a session that can run.
 
-Whatever is wrong with the input is found here, before Ray starts and before anything is written;
-what is wrong whatever the images are, before any of them is fetched.
+All invalid input is refused here, before Ray starts and before anything is written; errors that do
+not depend on the images are found before any image is loaded.
 """
 
 from collections.abc import Callable
 from dataclasses import replace
 
 from tune_ad.app.options import Options
-from tune_ad.app.request import Request, resolve
+from tune_ad.app.request import Request, continued, resolve
 from tune_ad.app.resources import trials_at_a_time
-from tune_ad.app.resuming import check_unchanged
+from tune_ad.app.resuming import check_folder, check_unchanged, continues, stored_study
 from tune_ad.app.session import Session
-from tune_ad.data import ImageSet, Task, find
+from tune_ad.data import ImageSet, NoSourceError, Task, find, locate
+from tune_ad.data.controls import CONTROLS
 from tune_ad.data.resolution import check_sets, load_sets
 from tune_ad.detectors.config import NetworkConfig
 from tune_ad.detectors.nets import ImageShape
@@ -25,15 +26,28 @@ from tune_ad.training.suite import Suite
 BYTES_PER_PARAMETER = 16  # weight, gradient and Adam's two moments
 
 
-def prepare(options: Options, say: Callable[[str], None] = print) -> Session:
+def prepare(
+    options: Options, say: Callable[[str], None] = print, dry_run: bool = False
+) -> Session:
     """Check the options against the search, the data and the machine.
 
+    Args:
+        options: options of the run.
+        say: prints a line for the user.
+        dry_run: whether the session is only shown, so that the folder may contain a study.
+
     Raises:
-        UserError: for whatever is wrong, in one line; nothing has been written.
+        UserError: for any invalid input, in one line; nothing has been written.
     """
-    request = resolve(options)
-    _check_declaration(request)
-    image_sets = load_sets(request.data, request.outsiders, request.options.data_root, say)
+    check_folder(options, dry_run)
+    request = resolve(options, say)
+    if not continues(options):
+        _check_declaration(request)
+    stored = stored_study(request.options, request.folder, dry_run)
+    if stored is not None:
+        request = continued(request, stored)
+        _check_declaration(request)
+    image_sets = _load(request, say)
     study, tasks = _study(request, image_sets[0])
     models = len(tasks) * len(study.seeds)
     if request.options.address == "local":
@@ -50,50 +64,80 @@ def prepare(options: Options, say: Callable[[str], None] = print) -> Session:
         image_sets=image_sets,
         folder=request.folder,
         say=say,
+        begins=request.stored is None,
+        asked_trials=request.budget.trials,
     )
 
 
 def _check_declaration(request: Request) -> None:
-    """Refuse what is wrong whatever the images are, before any are fetched.
+    """Check everything that does not depend on the images.
 
     Raises:
-        UserError: naming the fault.
+        UserError: with the first fault.
     """
     options, search = request.options, request.search
     titles = ", ".join(baseline.title for baseline in search.baselines)
     if options.ablate is not None and not any(map(request.varies, search.baselines)):
         remedy = "; leave out --set" if options.settings else ""
         raise UserError(
-            f"--ablate: {options.search} varies no parameter of {titles}, so there is nothing to "
-            f"ablate{remedy}"
+            f"--ablate: {options.search} searches no parameter of {titles}, so there is nothing "
+            f"to ablate{remedy}"
         )
     trained = [issubclass(b.detector.Config, NetworkConfig) for b in search.baselines]
     if options.changes.get("epochs") and not any(trained):
-        raise UserError(f"--epochs: {titles} are fitted, not trained; leave the option out")
+        raise UserError(f"{titles} have no training epochs; leave --epochs out")
     check_sets(request.data, request.outsiders, options.data_root)
     declared = find(request.data, options.data_root)
-    if declared.shape:  # outsiders may pad the images, which changes no rule
+    if declared.shape:  # padding to the size of other data sets does not matter here
         check_selection(request.study(declared.name, ImageShape(*declared.shape)))
 
 
+def _load(request: Request, say: Callable[[str], None]) -> tuple[ImageSet, ...]:
+    """The image sets of the study, of which missing ones are downloaded.
+
+    Raises:
+        UserError: if a data set cannot be loaded; the message names a search that needs none.
+    """
+    try:
+        return load_sets(request.data, request.outsiders, request.options.data_root, say)
+    except NoSourceError as error:
+        raise UserError(
+            f"{error}, or run another search, e.g. --search {_runnable(request)}"
+        ) from error
+
+
+def _runnable(request: Request) -> str:
+    """A search whose data sets are all present: the same one on other data, or quickstart."""
+    root = request.options.data_root
+    for name, alias in request.search.names().items():
+        others = [set_ for set_ in request.search.outsiders_for(alias) if set_ not in CONTROLS]
+        if all(locate(data_set, root) for data_set in (alias, *others)):
+            return name
+    return "quickstart"
+
+
 def _study(request: Request, source: ImageSet) -> tuple[Study, tuple[Task, ...]]:
-    """The study and its tasks, once the images are there."""
+    """The study on the loaded images, and its tasks."""
     options, stored = request.options, request.stored
     study = request.study(source.name, ImageShape(*source.shape))
     tasks = study.tasks(source)
     if options.extend and stored and study.trials <= stored["budget"]["trials"]:
         raise UserError(
-            f"--extend {options.extend}: {study.name} has {study.trials} configurations in all, "
-            "and none is left to add; continue it with --resume alone"
+            f"--extend {options.extend}: the search space of {study.name} has only "
+            f"{study.trials} configurations, and none is left to add; continue it with --resume"
         )
     return replace(study, budget=replace(study.budget, trials=study.trials)), tasks
 
 
 def _check_study(study: Study, models: int) -> None:
-    """Refuse spaces, plans and networks that cannot be, `models` of them in memory at a time.
+    """Check the search spaces, the plan and the networks.
+
+    Args:
+        study: the study on the loaded images.
+        models: number of models that must fit into memory at the same time.
 
     Raises:
-        UserError: naming the fault.
+        UserError: with the first fault.
     """
     check_selection(study)
     for baseline in study.baselines.values():
@@ -102,8 +146,8 @@ def _check_study(study: Study, models: int) -> None:
         needed = BYTES_PER_PARAMETER * parameters * models
         if needed > memory():
             raise UserError(
-                f"{models} models at a time of {baseline.title} with {parameters:,} parameters "
-                f"need {needed / 1e9:.0f} GB of memory, and there are {memory() / 1e9:.0f} GB; "
-                "use smaller models by --set width or latent_dim, or fewer by --seeds, --classes "
-                "or --concurrent"
+                f"{models} models of {baseline.title} in parallel with {parameters:,} parameters "
+                f"each need {needed / 1e9:.0f} GB of memory, and there are {memory() / 1e9:.0f} "
+                "GB; use smaller models (--set width or latent_dim) or fewer (--seeds, --classes "
+                "or --concurrent)"
             )

@@ -7,6 +7,19 @@ from typing import Any
 from tune_ad.errors import UserError
 
 BUDGETS = ("quick", "standard", "paper")
+FIRST_FRESH_SEED = 1000
+"""The seeds of the winner's final evaluation begin here, above every seed of the search."""
+LIMITS: Mapping[str, tuple[int, int]] = {
+    "trials": (1, 1_000_000),
+    "epochs": (1, 1_000_000),
+    "seeds": (1, FIRST_FRESH_SEED),
+    "evaluation_seeds": (0, 1000),
+    "evaluations": (1, 1_000_000),
+    "train_images": (1, 1_000_000_000),
+    "validation_images": (1, 1_000_000_000),
+    "test_images": (1, 1_000_000_000),
+}
+"""The smallest and the largest legal number, by field of `Budget`."""
 
 
 @dataclass(frozen=True)
@@ -51,17 +64,15 @@ class Budget:
         Raises:
             UserError: naming the field and its value.
         """
-        numbers = ("trials", "seeds", "evaluations", "epochs")
-        for name in (*numbers, "train_images", "validation_images", "test_images"):
-            given = getattr(self, name)
-            if given is not None and given < 1:
-                raise UserError(f"{name} must be at least 1, got {given}")
+        for name, (least, most) in LIMITS.items():
+            number = getattr(self, name)
+            if number is not None and not least <= number <= most:
+                bound = f"at least {least}" if number < least else f"at most {most}"
+                raise UserError(f"{name} must be {bound}, got {number}")
         if not 0 <= self.validation_fraction < 1:
             raise UserError(
                 f"validation_fraction must lie in [0, 1), got {self.validation_fraction}"
             )
-        if self.evaluation_seeds < 0:
-            raise UserError(f"evaluation seeds must be at least 0, got {self.evaluation_seeds}")
         if self.classes is not None and not self.classes:
             raise UserError("classes must name at least one class, got none")
         if empty := [name for name, values in self.only.items() if not values]:

@@ -215,7 +215,7 @@ def _filling(baseline: ResolvedBaseline, seed: int) -> Iterator[Configuration]:
     """The default, its space filled evenly, and what is left of a space without intervals."""
     values = [all_values(distribution) for distribution in baseline.space.values()]
     finite = [choices for choices in values if choices is not None]
-    cells = math.prod(map(len, finite)) if len(finite) == len(values) else None
+    cells = number_of_configurations(baseline.space)
     seen: set[tuple[Any, ...]] = set()
     left = itertools.product(*finite) if cells and cells <= MOST_COMBINATIONS else ()
     default = tuple(baseline.default[name] for name in baseline.space)
@@ -331,6 +331,13 @@ def all_values(distribution: BaseDistribution) -> Sequence[Any] | None:
     if isinstance(distribution, FloatDistribution) and distribution.step is None:
         return None
     return grid_values(distribution, points=0)
+
+
+def number_of_configurations(space: Space) -> int | None:
+    """The number of configurations in a space; None if an interval without a step is in it."""
+    values = [all_values(distribution) for distribution in space.values()]
+    finite = [choices for choices in values if choices is not None]
+    return math.prod(map(len, finite)) if len(finite) == len(values) else None
 
 
 def _rounded(value: float, low: float, high: float) -> float:

@@ -9,10 +9,10 @@ from tune_ad.data import ImageSet, Task, against, class_tasks, whole
 from tune_ad.detectors.config import Config
 from tune_ad.detectors.nets import ImageShape
 from tune_ad.errors import UserError
-from tune_ad.search.budgets import Budget
+from tune_ad.search.budgets import FIRST_FRESH_SEED, Budget
 from tune_ad.search.declaration import Baseline, Search, check_parameters
 from tune_ad.search.distributions import to_json
-from tune_ad.search.plans import Configuration, ResolvedBaseline
+from tune_ad.search.plans import Configuration, ResolvedBaseline, number_of_configurations
 from tune_ad.storage.records import TrialSpec, identity
 from tune_ad.storage.values import encode
 
@@ -122,7 +122,7 @@ class Study:
     @property
     def fresh_seeds(self) -> tuple[int, ...]:
         """Seeds of the evaluation; none of them was seen by the search."""
-        return tuple(1000 + k for k in range(self.budget.evaluation_seeds))
+        return tuple(FIRST_FRESH_SEED + k for k in range(self.budget.evaluation_seeds))
 
     @cached_property
     def planned(self) -> Sequence[Configuration] | None:
@@ -137,9 +137,14 @@ class Study:
 
     @property
     def trials(self) -> int:
-        """How many configurations are tried: the budget's, or all that the plan has."""
-        trials = self.budget.trials
-        return trials if self.planned is None else min(trials, len(self.planned))
+        """How many configurations are tried: the budget's trials, or all that there are."""
+        if self.planned is not None:
+            return min(self.budget.trials, len(self.planned))
+        counts = [number_of_configurations(b.space) for b in self.resolved_baselines]
+        finite = [count for count in counts if count is not None]
+        if len(finite) < len(counts):
+            return self.budget.trials
+        return min(self.budget.trials, sum(finite))
 
     @property
     def selects(self) -> bool:

@@ -13,6 +13,7 @@
 Only one process at a time writes a study. Studies of schema 1 are converted when they are read.
 """
 
+import fcntl
 import hashlib
 import json
 import re
@@ -53,17 +54,37 @@ SINCE_SCHEMA_2: Mapping[str, Any] = {
 
 
 def study_folder(results: Path, name: str) -> Path:
-    """The folder of a study that is given by its name in `results`, or by a path.
+    """The folder of a study that is given by its name in `results`, or by a path with a slash.
 
     Raises:
         UserError: if there is no such study; the message suggests similar names.
     """
-    for path in (results / name, Path(name)):
-        if name and StudyFolder(path).exists():
-            return path
-    studies = sorted(path.parent.name for path in results.glob("*/study.json"))
-    hint = did_you_mean(name, studies) or "run it with --search first"
-    raise UserError(f"{results} contains no study {name!r}; {hint}")
+    if not name:
+        raise UserError(f"a study needs a name, got {name!r}; {_studies_in(results)}")
+    path = Path(name) if "/" in name else results / name
+    if StudyFolder(path).exists():
+        return path
+    if "/" in name:
+        raise UserError(f"{name} contains no study.json; {_studies_in(results)}")
+    if not results.is_dir():
+        raise UserError(
+            f"there is no study {name!r}, because the folder {results.resolve()} does not exist; "
+            "begin the study with --search, or use another --results"
+        )
+    hint = did_you_mean(name, _studies(results))
+    if not hint:
+        hint = f"{_studies_in(results)}, or begin it with --search"
+    raise UserError(f"{results.resolve()} contains no study {name!r}; {hint}")
+
+
+def _studies(results: Path) -> list[str]:
+    """The names of the studies in a folder of results."""
+    return sorted(path.parent.name for path in results.glob("*/study.json"))
+
+
+def _studies_in(results: Path) -> str:
+    """The studies in a folder of results, in words."""
+    return f"the studies in {results.resolve()} are: {', '.join(_studies(results)) or 'none'}"
 
 
 def comparison_folder(results: Path, names: Sequence[str]) -> Path:
@@ -113,6 +134,7 @@ class StudyFolder:
         self.evaluation = JsonLines(path / "evaluation" / "evaluation.jsonl")
         self.tensorboard = path / "tensorboard"
         self.ray = path / "ray"
+        self._lock_path = path / ".lock"
 
     def exists(self) -> bool:
         """Whether the folder contains a study."""
@@ -177,6 +199,17 @@ class StudyFolder:
         details: dict[str, Any] = json.loads(text)
         return details if details.get("schema", 1) > 1 else upgraded_details(details)
 
+    def is_locked(self) -> bool:
+        """Whether another process is writing this study; writes nothing itself."""
+        try:
+            with self._lock_path.open(encoding="utf-8") as file:
+                fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
+        except FileNotFoundError:
+            return False
+        except BlockingIOError:
+            return True
+        return False
+
     @contextmanager
     def locked(self) -> Iterator[None]:
         """Context manager: a lock, so that no other process writes this study.
@@ -185,7 +218,7 @@ class StudyFolder:
             UserError: if another process is writing it.
         """
         self.path.mkdir(parents=True, exist_ok=True)
-        lock = filelock.FileLock(self.path / ".lock")
+        lock = filelock.FileLock(self._lock_path)
         try:
             lock.acquire(timeout=0)
         except filelock.Timeout as error:
