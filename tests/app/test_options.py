@@ -201,6 +201,37 @@ def test_help_and_messages_use_the_name_that_was_called(called, name, monkeypatc
     assert f"{name} --search quickstart\n" in out
 
 
+def commands_of_help():
+    """The example commands of --help."""
+    examples = parser.EXAMPLES.format(prog="run").partition("exit codes")[0]
+    lines = examples.replace("\\\n", " ").splitlines()
+    return [line.strip() for line in lines if line.strip().startswith("run ")]
+
+
+def commands_of_readme():
+    """The commands of the README's list."""
+    readme = (Path(__file__).parents[2] / "README.md").read_text(encoding="utf-8")
+    block = readme.partition("## Commands\n```\n")[2].partition("```")[0]
+    return [line.removeprefix("python ").partition("#")[0] for line in block.splitlines()]
+
+
+@pytest.mark.parametrize("commands", [commands_of_help, commands_of_readme])
+def test_the_example_commands_work_in_their_order(commands):
+    lines = commands()
+    assert len(lines) >= 10
+    begun = set()
+    for line in lines:
+        arguments = parser.parse(shlex.split(line)[1:])
+        if "search" in arguments:
+            chosen = parser.options(arguments)
+            folder = chosen.results / chosen.study
+            if "dry_run" not in arguments:
+                assert (folder in begun) == bool(chosen.resume or chosen.extend), line
+                begun.add(folder)
+        for name in [*getattr(arguments, "report", []), *getattr(arguments, "compare", [])]:
+            assert (Path(name) if "/" in name else Path("results") / name) in begun, line
+
+
 def test_the_parser_takes_no_default_of_its_own():
     assert parser.parse(["--search", "x"]) == argparse.Namespace(search="x")
 
