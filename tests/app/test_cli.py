@@ -370,7 +370,7 @@ def test_two_studies_are_compared(run, finished, capsys):
     ],
     ids=str,
 )
-def test_options_of_a_search_are_refused_beside_other_commands(run, capsys, arguments, words):
+def test_options_of_a_search_are_refused_with_other_commands(run, capsys, arguments, words):
     with pytest.raises(SystemExit) as stopped:
         run.main(arguments)
     assert stopped.value.code == 2

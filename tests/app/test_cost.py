@@ -227,7 +227,7 @@ def test_the_winner_on_fresh_seeds_is_part_of_the_cost():
     assert (price.size.trials, price.size.models) == (10, 10 * 2 * 3 + 7 * 3)
 
 
-def test_the_start_and_the_report_are_counted_beside_training():
+def test_the_start_and_the_report_are_counted_in_addition_to_training():
     quoted, chosen = (study(budget=replace(BUDGET, evaluation_seeds=n)) for n in (0, 5))
     serial = overhead(quoted, 10, "serial")
     assert 0 < serial < overhead(quoted, 100, "serial")

@@ -143,7 +143,7 @@ def test_a_record_holds_the_numbers_of_each_replica(finished):
         assert record.seconds > 0
 
 
-def test_curves_and_histograms_lie_beside_each_record(finished):
+def test_every_record_has_curves_and_histograms(finished):
     for record in finished.folder.read_trials():
         details = finished.folder.read_details(record.identity)
         curves = details["curves"]
@@ -245,7 +245,7 @@ def test_tensorboard_shows_every_trial(finished):
 
 @pytest.fixture
 def suites(monkeypatch):
-    """The suites that are cut, in order."""
+    """The suites that are prepared, in order."""
     prepared, prepare = [], Suite.prepare
 
     def watched(*arguments):
@@ -263,7 +263,7 @@ def pictures(tensor):
 def test_what_selects_is_neither_trained_on_nor_reported(begin, suites):
     session = begin(changes={"trials": 1, "evaluation_seeds": 1})
     session.run()
-    (suite,) = suites  # cut once, for the search and for the winner on fresh seeds
+    (suite,) = suites  # prepared once, for the search and for the winner
     assert session.suite is suite
     digits = data.load("digits")
     for k in range(2):
@@ -468,6 +468,9 @@ def test_an_extended_study_keeps_its_trials_and_evaluates_the_new_winner(
     assert winner.number in (4, 5)
     again = [record for record in folder.read_evaluation() if record.identity == winner.identity]
     assert sorted(seeds(again)) == sorted(session.study.fresh_seeds)
+    stored = folder.read_study()
+    assert stored["changes"] == {"trials": 6}
+    assert stored["study"]["budget"]["trials"] == 6
 
 
 def test_a_study_whose_winner_stays_is_not_evaluated_again(begin, tmp_path, finished):

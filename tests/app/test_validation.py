@@ -254,6 +254,19 @@ def test_what_is_wrong_is_said_before_images_are_fetched(place, monkeypatch, nam
     assert re.search(words, place.refused(name, **options))
 
 
+def test_a_space_that_does_not_suit_the_detector_is_refused_before_images_are_loaded(
+    tiny, open_study, tmp_path, monkeypatch
+):
+    def load(*arguments):
+        raise AssertionError("loaded")
+
+    monkeypatch.setattr(resolution, "load", load)
+    space = {"latent_dims": CategoricalDistribution([4, 8])}
+    search = replace(tiny, baselines=(replace(tiny.baselines[0], space=space),))
+    with pytest.raises(UserError, match="PGN has no parameter 'latent_dims'"):
+        open_study(search, tmp_path)
+
+
 def test_a_budget_that_affords_one_value_leaves_nothing_to_ablate(tiny, open_study, tmp_path):
     affordable = {"latent_dim": (8,), "dropout": (0.5,)}
     for only, varied in ((affordable, False), ({**affordable, "dropout": (0.5, 0.6)}, True)):

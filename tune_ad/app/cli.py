@@ -60,7 +60,7 @@ def search(arguments: argparse.Namespace) -> int:
     chosen, dry_run = options(arguments), "dry_run" in arguments
     find_entry(chosen.search)  # refuses an unknown name
     check_folder(chosen, dry_run)
-    print(f"{chosen.search}: loading PyTorch and the images ...", flush=True)
+    _say(f"{chosen.search}: loading PyTorch and the images ...")
     try:
         return _show_plan(chosen) if dry_run else _run(chosen)
     except KeyboardInterrupt:
@@ -75,7 +75,7 @@ def _show_plan(chosen: Options) -> int:
     from tune_ad.app.console import plan
     from tune_ad.app.validation import prepare
 
-    print(plan(prepare(chosen, dry_run=True)))
+    print(plan(prepare(chosen, _say, dry_run=True)))
     return 0
 
 
@@ -84,12 +84,17 @@ def _run(chosen: Options) -> int:
     from tune_ad.app.console import closing, opening
     from tune_ad.app.validation import prepare
 
-    session = prepare(chosen)
-    print(opening(session), flush=True)
+    session = prepare(chosen, _say)
+    _say(opening(session))
     outcome = session.run()
     page = _write_report(session.folder.path)
     print(closing(session, outcome))
     return outcome.exit_code if page else outcome.exit_code or 2
+
+
+def _say(line: str) -> None:
+    """Print a line at once, even into a file or a pipe."""
+    print(line, flush=True)
 
 
 def report(names: Sequence[str], results: Path) -> int:
@@ -117,7 +122,7 @@ def _write_report(folder: Path) -> Path | None:
     Returns:
         The path of the page; None if no report could be written.
     """
-    print(f"{folder.name}: writing the report ...", flush=True)
+    _say(f"{folder.name}: writing the report ...")
     from analysis.report.study_report import write_report
 
     try:
@@ -134,7 +139,7 @@ def compare(names: Sequence[str], results: Path) -> int:
     from tune_ad.storage.folder import comparison_folder, study_folder
 
     folders = [study_folder(results, name) for name in names]
-    print(f"comparing {', '.join(folder.name for folder in folders)} ...", flush=True)
+    _say(f"comparing {', '.join(folder.name for folder in folders)} ...")
     from analysis.questions.comparison.studies import compare as compare_studies
     from analysis.report.render.export import export
     from analysis.study import StudyRecords

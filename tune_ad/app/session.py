@@ -98,12 +98,12 @@ class Session:
         speeds = measured_speed(self.study, self.options.device)
         budgets = self.study.search.budgets_for(self.study.data_set)
         budgets[self.study.budget_name] = self.study.budget
-        at_a_time = min(self.concurrent, self.machine.slots(1, self.options.gpus or 0.0))
+        parallel = min(self.concurrent, self.machine.slots(1, self.options.gpus or 0.0))
         costs = {}
         for name, budget in budgets.items():
             study = self._under(name, budget)
             ratio = relative_operations(study, self.study)
-            training = cost(study, self._sizes(budget), speeds, ratio, at_a_time)
+            training = cost(study, self._sizes(budget), speeds, ratio, parallel)
             extra = overhead(study, training.size.trials, self.options.backend)
             costs[name] = replace(training, overhead=extra)
         return costs
@@ -149,7 +149,7 @@ class Session:
         with self.folder.locked():
             self._write_description()  # before the backend: an interruption can be resumed
             if self.is_complete:
-                return Outcome(False, False, self._failures())
+                return Outcome(interrupted=False, out_of_time=False, failed=self._failures())
             with self.backend() as train:
                 return self._train_missing(train)
 
@@ -170,7 +170,7 @@ class Session:
         return Outcome(interrupted, loop.late and scheduler.remaining > 0, self._failures())
 
     def _write_description(self) -> None:
-        """Write `study.json`; when a study is continued, update only its number of trials.
+        """Write `study.json`; when a study is continued, update only what follows from its trials.
 
         Raises:
             UserError: if a study has appeared since the options were checked.
@@ -186,6 +186,8 @@ class Session:
             budget = description["study"]["budget"]
             if budget["trials"] == self.study.budget.trials:
                 return
+            if self.study.budget.trials > budget["trials"]:
+                description.setdefault("changes", {})["trials"] = self.study.budget.trials
             budget["trials"] = self.study.budget.trials
             description["study"]["quotes"] = self.study.quotes
         write_atomically(self.folder.study, to_text(description, indent=2))
@@ -204,7 +206,7 @@ class Session:
         return scheduler
 
     def evaluate(self, train: Train) -> bool:
-        """Train the winner on the fresh seeds that are missing; whether it was interrupted."""
+        """Train the winner on the fresh seeds that are missing; return whether interrupted."""
         retraining = self._retraining()
         if retraining is None:
             self.say(

@@ -89,7 +89,7 @@ def _check_declaration(request: Request) -> None:
     check_sets(request.data, request.outsiders, options.data_root)
     declared = find(request.data, options.data_root)
     if declared.shape:  # padding to the size of other data sets does not matter here
-        check_selection(request.study(declared.name, ImageShape(*declared.shape)))
+        _check_spaces(request.study(declared.name, ImageShape(*declared.shape)))
 
 
 def _load(request: Request, say: Callable[[str], None]) -> tuple[ImageSet, ...]:
@@ -129,8 +129,19 @@ def _study(request: Request, source: ImageSet) -> tuple[Study, tuple[Task, ...]]
     return replace(study, budget=replace(study.budget, trials=study.trials)), tasks
 
 
+def _check_spaces(study: Study) -> None:
+    """Check the search spaces and the selection rule.
+
+    Raises:
+        UserError: with the first fault.
+    """
+    for baseline in study.baselines.values():
+        baseline.resolved(study.shape)
+    check_selection(study)
+
+
 def _check_study(study: Study, models: int) -> None:
-    """Check the search spaces, the plan and the networks.
+    """Check the search spaces, the selection rule and the networks.
 
     Args:
         study: the study on the loaded images.
@@ -139,7 +150,7 @@ def _check_study(study: Study, models: int) -> None:
     Raises:
         UserError: with the first fault.
     """
-    check_selection(study)
+    _check_spaces(study)
     for baseline in study.baselines.values():
         module = baseline.skeleton(study.shape)
         parameters = sum(tensor.numel() for tensor in module.parameters())
