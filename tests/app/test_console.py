@@ -62,7 +62,7 @@ def test_a_small_space_is_announced_before_the_run(tiny, open_study, tmp_path):
     space = {"latent_dim": CategoricalDistribution([4, 8, 16])}
     search = replace(tiny, baselines=(replace(tiny.baselines[0], space=space),))
     session = open_study(search, tmp_path, changes={"trials": 50})
-    line = "the search space has only 3 configurations, so it runs 3 trials of 50"
+    line = "the search space has only 3 configurations, so it runs 3 trials instead of 50"
     assert opening(session).splitlines()[1] == line
     assert line in plan(session).splitlines()
     assert opening(session).startswith("tiny: 3 trials x 2 classes = 6 models")
@@ -83,7 +83,11 @@ def test_a_dry_run_shows_its_plan_where_a_study_is(tiny, results, finished):
 @pytest.mark.parametrize(
     ("given", "words"),
     [
-        (10**8, "all training images of the class (about 112 per model)"),
+        (
+            10**8,
+            "all training images of the class that are not held out for validation (about 112 per "
+            "model)",
+        ),
         (60, "60 training images per model"),
     ],
 )
@@ -109,6 +113,15 @@ def test_a_dry_run_names_classes_and_not_their_numbers(tiny, open_study, tmp_pat
     )
     shown = plan(replace(session, suite=replace(session.suite, tasks=tasks)))
     assert "tasks: digits/airplane, digits/cat; 1 seed per task and trial" in shown.splitlines()
+
+
+def test_one_of_anything_is_singular(tiny, open_study, tmp_path):
+    changes = {"trials": 1, "epochs": 1, "classes": ("1",), "evaluation_seeds": 1}
+    shown = plan(open_study(tiny, tmp_path, changes=changes))
+    assert "* quick: 1 trial x 1 class = 1 model, then 1 fresh seed x 1 class = 1 model" in shown
+    assert "less than 1 MB on disk" in shown
+    assert "budget quick: 1 epoch, 60 training images per model" in shown
+    assert shown.count("trained again on 1 fresh seed") == 1
 
 
 def test_without_an_evaluation_no_model_of_it_is_counted(tiny, open_study, tmp_path):

@@ -167,7 +167,7 @@ def test_an_error_in_a_diagnostic_costs_no_number_and_is_shown_everywhere(open_s
     assert [warning.replicas for warning in record.warnings if warning.text == why] == [
         (0, 1, 2, 3)
     ]
-    assert f"warning in trials 0: {why}" in closing(session, outcome)
+    assert f"warning in trial 0: {why}" in closing(session, outcome)
     write_report(session.folder.path)
     assert why in (session.folder.path / "report.md").read_text(encoding="utf-8")
 

@@ -138,7 +138,7 @@ def _small_space(session: Session) -> list[str]:
     is_meant = session.study.search.plan.traits.adapts or session.options.changes.get("trials")
     if asked <= trials or not is_meant:
         return []
-    runs = f"{_count(trials, 'trial')} of {asked}"
+    runs = f"{_count(trials, 'trial')} instead of {asked}"
     return [f"the search space has only {_count(trials, 'configuration')}, so it runs {runs}"]
 
 
@@ -195,14 +195,15 @@ def _budgets(session: Session) -> list[str]:
         f"about {duration(cost.total)}, {_megabytes(cost.bytes)}"
         for name, cost in sorted(costs.items(), key=lambda item: BUDGETS.index(item[0]))
     ]
-    epochs = " or ".join(map(str, sorted(set(study.epochs().values()))))
+    numbers = sorted(set(study.epochs().values()))
+    epochs = " or ".join([*map(str, numbers[:-1]), _count(numbers[-1], "epoch")])
     again = "the winner is not trained again"
     if budget.evaluation_seeds and session.options.evaluate:
         again = f"the winner is trained again on {_count(budget.evaluation_seeds, 'fresh seed')}"
     return [
         f"budgets, with the time on this machine at its current load, {_parallel(session)}:",
         *lines,
-        f"budget {study.budget_name}: {epochs} epochs, {_training_images(session)}; {again}",
+        f"budget {study.budget_name}: {epochs}, {_training_images(session)}; {again}",
     ]
 
 
@@ -211,12 +212,15 @@ def _megabytes(size: int) -> str:
 
 
 def _training_images(session: Session) -> str:
-    """How many training images a model has: the budget's number, or all that there are."""
-    used, most = session.train_images, session.study.budget.train_images
-    if most is not None and most <= used:
+    """How many training images a model uses: the budget's number, or all that there are."""
+    used, budget = session.train_images, session.study.budget
+    if budget.train_images is not None and budget.train_images <= used:
         return f"{used} training images per model"
-    kind = "of the data set" if session.study.search.of_whole_sets else "of the class"
-    return f"all training images {kind} (about {used} per model)"
+    source = "data set" if session.study.search.of_whole_sets else "class"
+    text = f"all training images of the {source}"
+    if budget.validation_fraction:
+        text += " that are not held out for validation"
+    return f"{text} (about {used} per model)"
 
 
 def _space(baseline: Baseline) -> list[str]:
@@ -250,6 +254,7 @@ def _warnings(session: Session) -> list[str]:
         for warning in record.warnings:
             warned.setdefault(warning.text, set()).add(record.number)
     return [
-        f"warning in trials {', '.join(map(str, sorted(numbers)))}: {text}"
+        f"warning in {'trial' if len(numbers) == 1 else 'trials'} "
+        f"{', '.join(map(str, sorted(numbers)))}: {text}"
         for text, numbers in warned.items()
     ]
