@@ -152,10 +152,12 @@ def test_the_train_test_gap_is_told_in_nats_and_bits():
     assert "gap_negative_elbo" not in short(plain.metrics)
 
 
-def test_the_training_images_seen_again_are_no_more_than_the_normal_test_images():
+def test_a_sample_of_training_images_is_no_larger_than_the_normal_test_images():
     few = trial_of(study_of(Brightness), planted({**PARTS, "test_normal": [1, 2]}))
-    assert few.scores.seen_again("toy/0").tolist() == [0, 4], "evenly taken"
-    assert trial_of(study_of(Brightness), planted(SECOND)).scores.seen_again("toy/0").tolist() == [
+    assert few.scores.training_sample("toy/0").tolist() == [0, 4], "evenly taken"
+    assert trial_of(study_of(Brightness), planted(SECOND)).scores.training_sample(
+        "toy/0"
+    ).tolist() == [
         0,
         1,
     ]
@@ -178,8 +180,8 @@ def test_a_detector_sees_the_scores_of_normal_images_at_the_end_alone():
     metrics = short(reports[-1].metrics)
     for part in ("validation", "test"):
         assert metrics[f"curious_{part}"] == metrics[f"{part}_score"]
-    seen_again = np.mean([PARTS["train"][k] for k in (0, 2, 4, 6)]) / 255
-    assert metrics["curious_train"] == pytest.approx([seen_again] * 2, rel=1e-6)
+    sampled = np.mean([PARTS["train"][k] for k in (0, 2, 4, 6)]) / 255
+    assert metrics["curious_train"] == pytest.approx([sampled] * 2, rel=1e-6)
 
 
 def test_of_images_that_are_not_held_out_a_detector_sees_no_scores():
@@ -221,14 +223,16 @@ def without(metrics, *parts):
 @pytest.mark.parametrize("part", ENGINE_PARTS)
 def test_a_diagnostic_with_a_part_of_the_engine_is_refused(part):
     metric = Metric(part, "auroc")
-    with pytest.raises(UserError, match=f"Own gives {metric} as a diagnostic.*another") as refusal:
+    with pytest.raises(
+        UserError, match=f"Own returns {metric} as a diagnostic.*another"
+    ) as refusal:
         legal_diagnostics("Own", {Metric("gap", "rate"): 1.0, metric: 1.0}, ())
     assert "\n" not in str(refusal.value)
 
 
 def test_a_diagnostic_that_is_derived_is_refused():
     nats, bits = Metric("gap", "rate"), Metric("gap", "rate", unit=BITS_PER_DIM)
-    with pytest.raises(UserError, match=f"Own gives {bits} .* derives it from {nats}"):
+    with pytest.raises(UserError, match=f"Own returns {bits} .* derives it from {nats}"):
         legal_diagnostics("Own", {nats: 1.0, bits: 1.0}, ("rate",))
     for legal, terms in (({nats: 1.0, bits: 2.0}, ()), ({bits: 2.0}, ("rate",))):
         assert legal_diagnostics("Own", legal, terms) == legal
@@ -242,7 +246,7 @@ def test_a_diagnostic_never_takes_the_place_of_a_number():
     assert last.objective == plain.objective
     (warning,) = last.record.warnings
     assert warning.replicas == (0, 1)
-    assert "UserError: Overwriting gives validation_auroc as a diagnostic" in warning.text
+    assert "UserError: Overwriting returns validation_auroc as a diagnostic" in warning.text
 
 
 def test_a_detector_that_raises_keeps_its_numbers_and_the_record_says_why():

@@ -262,7 +262,7 @@ def test_a_held_out_loss_that_is_not_finite_is_a_fault(monkeypatch):
     blind(monkeypatch, 1, "toy/0", 0, "loss")
     replica_set = replica_set_on(suite, Blinded, seeds=(0, 1))
     scores = score_part(replica_set, suite, "validation")
-    assert scores.faults == {1: "the loss of held-out normals is not finite"}
+    assert scores.faults == {1: "the loss of normal validation images is not finite"}
     assert scores.metrics[1] == {}
     assert score_part(replica_set, suite, "test").faults == {}, "test images have no loss"
 

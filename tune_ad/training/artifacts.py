@@ -1,4 +1,4 @@
-"""What is kept to be looked at: histograms of scores, thinned scores, watched terms, pictures."""
+"""Artifacts for reports and TensorBoard: histograms and samples of scores, steps, pictures."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
@@ -17,24 +17,24 @@ KEPT_SCORES = 500
 KEPT_STEPS = 2_000
 
 WatchedTerms = Mapping[str, Sequence[tuple[int, float]]]
-"""What a replica tells at every step, by term: numbers of steps from 1 on, and batch means."""
+"""The values of one replica at every step, by term: number of the step (from 1), batch mean."""
 Steps = dict[str, list[Any]]
-"""A term at every step: "step" counts from 1; its "mean" and "least" over replicas."""
+"""The values of one term: lists of "step" (from 1), and its "mean" and "least" over replicas."""
 
 
 def histogram(scores: Groups[np.ndarray]) -> dict[str, Any]:
-    """Edges of common bins between the smallest and the largest score, and counts of each group.
+    """The histogram of each group, with common bins from the smallest to the largest score.
 
     Args:
-        scores: each of shape (n,).
+        scores: the scores of each group, shape (n,).
 
     Returns:
-        "edges", shape (bins + 1,), and "counts" of "normal" images and, by name, of each of the
-        "outsiders", each of shape (bins,).
+        "edges", shape (bins + 1,), and "counts", those of the "normal" images and of each outsider
+        set (by its name in "outsiders"), each of shape (bins,).
     """
     everything = np.concatenate(scores.values())
     low, high = everything.min(), everything.max()
-    # A nearly collapsed detector has scores too close for bins between the extremes.
+    # Scores of a nearly collapsed detector differ by less than the bins can resolve.
     least = HISTOGRAM_BINS * np.spacing(np.abs(everything).max())
     pad = least if low < high < low + least else 0.0
     edges = np.histogram_bin_edges(everything, HISTOGRAM_BINS, (low - pad, high + pad))
@@ -43,17 +43,17 @@ def histogram(scores: Groups[np.ndarray]) -> dict[str, Any]:
 
 
 def histograms(scored: ScoreKey, scores: Groups[np.ndarray]) -> list[dict[str, Any]]:
-    """The histograms of a task: one for each set of outsiders where there are several.
+    """The histograms of a task: one for each outsider set if there are several.
 
-    Sets lie so far apart that common bins would show one of them alone.
+    Scores of different outsider sets differ so much that common bins would show only one of them.
 
     Args:
         scored: the task, and the component of the score.
-        scores: of normals and of each set of outsiders.
+        scores: the scores of each group, shape (n,).
 
     Returns:
-        each with "task", "component", "outsider" (empty where one histogram holds all), "edges"
-        and "counts".
+        histograms, each with "task", "component", "outsider" (empty if one histogram has all
+        groups), "edges" and "counts".
     """
     if len(scores.outsiders) < 2:
         return [{**scored._asdict(), "outsider": "", **histogram(scores)}]
@@ -64,13 +64,13 @@ def histograms(scored: ScoreKey, scores: Groups[np.ndarray]) -> list[dict[str, A
 
 
 def over_replicas(watched: Sequence[WatchedTerms]) -> dict[str, Steps]:
-    """What replicas tell at every step: the mean and the least over those that made it.
+    """The mean and the minimum of each term over the replicas that trained a step.
 
     Args:
-        watched: by replica, then by name of the term: the number of the step and the batch mean.
+        watched: the values of each replica.
 
     Returns:
-        by name: "step", "mean" and "least", each a list with one entry per step.
+        the values over replicas, by name of the term.
 
     >>> over_replicas([{"share": [(1, 0.5), (2, 0.25)]}, {"share": [(1, 1.0)]}])
     {'share': {'step': [1, 2], 'mean': [0.75, 0.25], 'least': [0.5, 0.25]}}
@@ -91,12 +91,12 @@ def over_replicas(watched: Sequence[WatchedTerms]) -> dict[str, Steps]:
 
 
 def thinned_scores(scores: Groups[np.ndarray]) -> Groups[np.ndarray]:
-    """At most `KEPT_SCORES` scores of each group, evenly taken."""
+    """An evenly spaced sample of at most `KEPT_SCORES` scores of each group."""
     return scores.map(lambda values: values[:: -(-len(values) // KEPT_SCORES)])
 
 
 def thinned_steps(steps: Mapping[str, Steps]) -> dict[str, Steps]:
-    """At most `KEPT_STEPS` steps of each term, evenly taken; TensorBoard has them all."""
+    """An evenly spaced sample of at most `KEPT_STEPS` steps; TensorBoard has all of them."""
     return {
         name: {key: values[:: -(-len(values) // KEPT_STEPS)] for key, values in points.items()}
         for name, points in steps.items()
@@ -104,15 +104,15 @@ def thinned_steps(steps: Mapping[str, Steps]) -> dict[str, Steps]:
 
 
 def pictures(replica_set: ReplicaSet, suite: Suite, count: int) -> dict[str, dict[str, Any]]:
-    """What the first replica of each task makes of held-out normals.
+    """Normal validation images and their reconstructions by the first replica of each task.
 
     Args:
         replica_set: the replicas.
         suite: tasks and images.
-        count: images of each task, at most.
+        count: the maximum number of images of each task.
 
     Returns:
-        by task, then by title of the picture: uint8, shape (n, h, w, c).
+        uint8 arrays of shape (n, h, w, c), by task, then by title of the picture.
     """
     by_task: dict[str, dict[str, Any]] = {}
     for k in replica_set.living():

@@ -20,12 +20,12 @@ def bits_per_dimension(nats: float, dimensions: int) -> float:
 def with_bits(
     metrics: Mapping[Metric, Values], nats: Sequence[str], shape: Sequence[int]
 ) -> dict[Metric, Values]:
-    """The metrics, and those of quantities in nats also in bits per dimension.
+    """The metrics; those in nats also in bits per dimension.
 
     Args:
         metrics: one number per replica.
-        nats: names of the terms and components of scores that are nats per image.
-        shape: of one image; its numbers are the dimensions.
+        nats: names of the terms and components of scores that are in nats per image.
+        shape: shape of one image, (c, h, w).
     """
     converted = {
         metric._replace(unit=BITS_PER_DIM): [

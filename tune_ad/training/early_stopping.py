@@ -1,4 +1,4 @@
-"""When a replica has stopped improving, and the weights that it had before."""
+"""Early stopping of one replica: monitors its validation loss and keeps its best weights."""
 
 import math
 from collections.abc import Mapping
@@ -15,16 +15,16 @@ Weights = dict[str, Tensor]
 
 @dataclass
 class EarlyStopping:
-    """Watches the loss of held-out normals of one replica, stage by stage.
+    """Monitors the loss of normal validation images of one replica, stage by stage.
 
     Attributes:
-        patience: intervals without a lower loss after which the replica is done with its stage.
-        loss: the lowest so far.
-        epoch: after which it was seen; 0 before any.
-        waited: intervals since.
-        weights: of that epoch; empty before any.
-        stopped: epoch at which the replica was done with its stage; None while it is not.
-        terms: of its last epoch of training, as `ReplicaSet.train` gives them.
+        patience: evaluations without a lower loss after which the stage is stopped.
+        loss: the lowest loss in this stage.
+        epoch: the number of epochs after which it was lowest; 0 before the first evaluation.
+        waited: the number of evaluations since then.
+        weights: the weights at that epoch; empty before the first evaluation.
+        stopped: the number of epochs after which the stage was stopped; None if it was not.
+        terms: the terms of the last epoch of training, as `ReplicaSet.train` returns them.
     """
 
     patience: int
@@ -36,7 +36,7 @@ class EarlyStopping:
     terms: Numbers = field(default_factory=dict)
 
     def note(self, epoch: int, loss: float, weights: Mapping[str, Tensor]) -> None:
-        """Take in the loss after an interval; one that is no number is no improvement."""
+        """Update with the loss after an interval; NaN does not count as an improvement."""
         if loss < self.loss:
             self.loss, self.epoch, self.waited = loss, epoch, 0
             self.weights = {name: tensor.detach().clone() for name, tensor in weights.items()}
@@ -46,7 +46,7 @@ class EarlyStopping:
             self.stopped = epoch
 
     def begin_stage(self) -> None:
-        """Begin to watch a new stage, whose losses are others; the terms stay."""
+        """Reset everything but the terms: losses of different stages are not comparable."""
         self.loss, self.epoch, self.waited, self.weights, self.stopped = math.inf, 0, 0, {}, None
 
     def state_dict(self) -> dict[str, Any]:
@@ -55,7 +55,7 @@ class EarlyStopping:
         return state | {"terms": [(tuple(metric), v) for metric, v in self.terms.items()]}
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
-        """Go on from `state`."""
+        """Restore `state`."""
         for name, value in state.items():
             setattr(self, name, value)
         self.terms = {Metric(*metric): value for metric, value in state["terms"]}

@@ -13,13 +13,13 @@ class History:
     """The curves of a trial: one entry per report.
 
     Attributes:
-        epochs: finished at each report.
-        learning_rates: of the last epoch before it.
-        objectives: by the study's rule.
-        metrics: by name, at each report one number per replica.
-        steps: terms that are watched at every step.
-        sums: of those, by name: for each replica their sum and number.
-        seconds: spent so far.
+        epochs: the number of finished epochs at each report.
+        learning_rates: the learning rate of the last epoch before each report.
+        objectives: the value of the study's selection rule at each report.
+        metrics: one number per replica at each report.
+        steps: the terms that are recorded at every step, by name.
+        sums: the sum and the number of the values of these terms, by name, then by replica.
+        seconds: the time spent so far.
     """
 
     epochs: list[int] = field(default_factory=list)
@@ -31,7 +31,7 @@ class History:
     seconds: float = 0.0
 
     def follow(self, watched: Sequence[WatchedTerms]) -> dict[str, Steps]:
-        """Append what the replicas told at every step of an interval, and return it."""
+        """Append the values at every step of an interval, and return them over replicas."""
         for k, terms in enumerate(watched):
             for name, points in terms.items():
                 sums = self.sums.setdefault(name, [[0.0, 0] for _ in watched])
@@ -45,7 +45,7 @@ class History:
         return interval
 
     def overall(self) -> dict[Metric, Values]:
-        """The mean over all steps of what is watched at each."""
+        """The mean over all steps of the terms that are recorded at every step."""
         return {
             Metric("overall", name): [total / count if count else None for total, count in sums]
             for name, sums in self.sums.items()
@@ -54,7 +54,7 @@ class History:
     def add(
         self, epoch: int, rate: float, objective: float | None, metrics: Mapping[Metric, Values]
     ) -> None:
-        """Append a report; a metric is an empty list at the reports that lack it."""
+        """Append a report; a metric is an empty list at reports without it."""
         before = len(self.epochs)
         self.epochs.append(epoch)
         self.learning_rates.append(rate)
@@ -79,5 +79,5 @@ class History:
 
     @classmethod
     def from_state(cls, state: Mapping[str, Any]) -> Self:
-        """What `state_dict` gave."""
+        """Restore from `state_dict`."""
         return cls(**{**state, "metrics": metrics_from_json(state["metrics"])})

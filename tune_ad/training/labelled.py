@@ -1,4 +1,4 @@
-"""What a selection would see with a few labelled anomalies, by placements that are known."""
+"""Validation AUROC with only a few labelled anomalies, computed from placements."""
 
 from collections.abc import Mapping, Sequence
 from functools import lru_cache
@@ -9,27 +9,27 @@ from tune_ad.randomness import numpy_stream
 from tune_ad.storage.metric import OTHER_CLASSES
 from tune_ad.training.suite import Suite
 
-LABELLED = (1, 2, 5, 10, 50)  # anomalies by which a selection may be made
+LABELLED = (1, 2, 5, 10, 50)  # numbers of labelled anomalies
 DRAWS = 20
 
 
 def labelled(
     suite: Suite, tasks: Sequence[str], placed: Mapping[int, np.ndarray], seed: int
 ) -> dict[str, list[float | None]]:
-    """What selection would see with k held-out anomalies: the mean AUROC over replicas, by draw.
+    """The mean validation AUROC over replicas with only k of the anomalies, for several draws.
 
-    Draw d takes the same k of a task's held-out anomalies in every trial of a study. The AUROC of
-    all held-out normals against them is the mean of their placements.
+    Draw d takes the same k validation anomalies of a task in every trial of a study. The AUROC of
+    all normal validation images against them is the mean of their placements.
 
     Args:
         suite: tasks and images.
-        tasks: of the replicas.
-        placed: the placements of all held-out anomalies of a task, by replica.
-        seed: of the study.
+        tasks: the task of each replica.
+        placed: the placements of all validation anomalies of its task, by replica.
+        seed: the seed of the study.
 
     Returns:
-        by k as text, `DRAWS` numbers in [0, 1], None if a replica has no placements; without each
-        k that exceeds the held-out anomalies of a task.
+        `DRAWS` numbers in [0, 1] for each k (as text) up to the number of validation anomalies of
+        every task; None instead of each number if a replica has no placements.
     """
     held_out = {task: suite.split(task).validation.outsiders for task in tasks}
     known = {task: len(outsiders.get(OTHER_CLASSES, ())) for task, outsiders in held_out.items()}
@@ -47,9 +47,9 @@ def labelled(
 
 @lru_cache(maxsize=1024)
 def drawings(seed: int, task: str, count: int, known: int) -> np.ndarray:
-    """Which `count` of the `known` held-out anomalies of a task each draw takes, without repeats.
+    """Indices of the anomalies in every draw: `count` of `known`, without replacement.
 
-    Shape (DRAWS, count); the same for every trial of a study.
+    They have shape (DRAWS, count), and are the same for every trial of a study.
     """
     streams = [numpy_stream(seed, "labelled", task, count, draw) for draw in range(DRAWS)]
     return np.stack([stream.choice(known, count, replace=False) for stream in streams])

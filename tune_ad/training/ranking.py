@@ -1,4 +1,4 @@
-"""How well scores rank anomalies above normal images; meaningless scores are refused."""
+"""How well scores rank anomalies above normal images; undefined input raises an error."""
 
 from typing import NamedTuple
 
@@ -7,7 +7,7 @@ from torch import Tensor
 
 from tune_ad.errors import DegenerateInputError
 
-ROUNDINGS = 32  # units in the last place of a float32, by which equal scores may come to differ
+ROUNDINGS = 32  # units of 2^-23, the rounding error up to which scores count as equal
 
 
 def auroc(normal: Tensor, anomalous: Tensor) -> float:
@@ -57,8 +57,8 @@ def _wins(normal: Tensor, anomalous: Tensor) -> Tensor:
 def average_precision(normal: Tensor, anomalous: Tensor) -> float:
     r"""Average precision $\sum_k (R_k - R_{k-1}) P_k$ over the distinct thresholds.
 
-    Anomalies are positive. In (0, 1]; its chance level is the share of anomalies, so it compares
-    only between sets with the same share.
+    Anomalies are positive. In (0, 1]; its chance level is the share of anomalies, so it is
+    comparable only between test sets with the same share.
 
     Args:
         normal: scores of normal images, shape (n,).
@@ -84,16 +84,18 @@ def checked(normal: Tensor, anomalous: Tensor) -> tuple[Tensor, Tensor]:
     """
     for side, scores in (("normal", normal), ("anomalous", anomalous)):
         if not len(scores):
-            raise DegenerateInputError(f"AUROC and AP need both kinds; there is no {side} score")
+            raise DegenerateInputError(
+                f"AUROC and AP need normal and anomalous scores; there is no {side} score"
+            )
         require_finite(side, scores)
     return normal.double().contiguous(), anomalous.double().contiguous()
 
 
 def require_finite(side: str, scores: Tensor) -> None:
-    """Refuse scores of shape (n,) of which one is not finite.
+    """Check that scores of shape (n,) are finite.
 
     Raises:
-        DegenerateInputError: naming the side and how many there are.
+        DegenerateInputError: with the side, and the number of scores that are not.
     """
     count = int((~scores.isfinite()).sum())
     if count:
@@ -101,13 +103,13 @@ def require_finite(side: str, scores: Tensor) -> None:
 
 
 class Ties(NamedTuple):
-    """How well scores tell images apart.
+    """How distinct scores are.
 
     Attributes:
         distinct: number of distinct scores.
-        share: share of images whose score another image has, too, in [0, 1].
-        relative_range: the largest less the smallest score, over the largest magnitude of a score,
-            in [0, 2]; 0 where all are 0.
+        share: share of images whose score is shared by another image, in [0, 1].
+        relative_range: the difference between the largest and the smallest score, divided by the
+            largest magnitude of a score, in [0, 2]; 0 if all scores are 0.
     """
 
     distinct: int
@@ -116,21 +118,22 @@ class Ties(NamedTuple):
 
     @property
     def collapsed(self) -> bool:
-        """Whether all images have one score, but for rounding.
+        """Whether the scores of all images are identical up to rounding.
 
-        The range is then at most `ROUNDINGS` = 32 units of 2^-23, to which a float32 rounds: a
-        code is a sum over hundreds of features, whose roundings add up to several units, and a
-        squared distance doubles them. In so few units images cannot be ranked. Trained detectors
-        use 10^6 and more on digits, MNIST and CIFAR-10, and so does a PGN whose KL has fallen to
-        10^-4: its float64 sums are small, but differ by a share of themselves.
+        The relative range is then at most `ROUNDINGS` = 32 units of 2^-23, the precision of a
+        float32: a code is a sum over hundreds of features, whose rounding errors add up to several
+        units, and a squared distance doubles them. At this resolution images cannot be ranked.
+        Scores of trained detectors differ by 10^6 units and more on digits, MNIST and CIFAR-10;
+        so do those of a PGN whose KL has fallen to 10^-4, because sums in float64 keep small
+        relative differences.
         """
         return self.relative_range <= ROUNDINGS * 2.0**-23
 
 
 def ties(scores: Tensor) -> Ties:
-    """How well scores of shape (n,), n >= 1, finite, tell images apart."""
+    """The ties among finite scores of shape (n,), n >= 1."""
     counts = torch.unique(scores, return_counts=True)[1]
-    low, high = (float(end) for end in scores.aminmax())
+    low, high = (float(extreme) for extreme in scores.aminmax())
     largest = max(abs(low), abs(high))
     relative = high / largest - low / largest if largest else 0.0  # high - low can overflow
     return Ties(len(counts), float(counts[counts > 1].sum() / len(scores)), relative)

@@ -1,4 +1,4 @@
-"""One replica with its optimisers and random streams, trained in a loop."""
+"""One replica: a model with its optimisers, its random streams and its training loop."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -15,7 +15,7 @@ from tune_ad.detectors.schedule import Phase, Stage
 from tune_ad.randomness import derived_seed, torch_stream
 from tune_ad.storage.metric import Metric
 
-CHUNK = {"cpu": 200, "cuda": 4000}  # images scored at once: fits a cache, fills a GPU
+CHUNK = {"cpu": 200, "cuda": 4000}  # images per batch of scoring: fits a cache, fills a GPU
 
 
 @dataclass(frozen=True)
@@ -23,10 +23,10 @@ class ReplicaSpec:
     """One model to train: a configuration's replica for one task and seed.
 
     Attributes:
-        task: name of the task.
-        seed: owns every random draw of the replica, together with the task.
-        train: indices of its training images, shape (n,), n >= 1.
-        title: of the task, for messages; empty where its name is one.
+        task: the name of the task.
+        seed: the seed of all random draws of the replica, combined with the task.
+        train: the indices of its training images, shape (n,), n >= 1.
+        title: the title of the task in messages; empty if its name is the title.
     """
 
     task: str
@@ -40,15 +40,24 @@ def build(
 ) -> Detector[Any]:
     """A detector whose initial weights depend on `seed` alone.
 
-    PyTorch initialises layers from its global generator: its state is put back afterwards.
+    PyTorch initialises layers from its global generator, whose state is restored afterwards.
     """
     with torch.random.fork_rng(devices=[]):
-        torch.default_generator.manual_seed(derived_seed(seed, "weights"))  # no GPU's, too
+        # `torch.manual_seed` would also seed the generators of GPUs.
+        torch.default_generator.manual_seed(derived_seed(seed, "weights"))
         return detector(config, shape)
 
 
 class Replica:
-    """One replica with its optimisers and random streams, trained in a loop."""
+    """One replica: a model with its optimisers, its random streams and its training loop.
+
+    Args:
+        detector: the class of the detector.
+        config: its configuration.
+        images: the images of all tasks, as in `ReplicaSet`.
+        spec: the task, the seed and the training images.
+        score_space: further values of score-time parameters to score with.
+    """
 
     def __init__(
         self,
@@ -68,7 +77,7 @@ class Replica:
         device = images.device.type
         self.order = torch_stream(owner, "batches")
         self.noise = torch_stream(owner, "noise", device=device)
-        # Drawn on the CPU: there the first T masks do not depend on how many are drawn.
+        # Drawn on the CPU, where the first T masks do not depend on the number that is drawn.
         score_stream = torch_stream(owner, "score noise")
         self.score_noise = {
             name: noise.draw(score_stream).to(device)
@@ -76,19 +85,20 @@ class Replica:
         }
         self.optimisers: dict[str, torch.optim.Adam] = {}
         self.optimised: str | None = None  # the stage to which the optimisers belong
-        self.fitted = False  # whether `finish` has seen the weights as they are
+        self.fitted = False  # whether `finish` has run with the current weights
         self.steps: dict[str, list[tuple[int, float]]] = {}
 
     def position(self, epoch: int) -> tuple[Stage, int]:
         """The stage to which an epoch belongs, and its number within the stage."""
+        local = epoch
         for stage in self.stages:
-            if epoch < stage.epochs:
-                return stage, epoch
-            epoch -= stage.epochs
-        raise IndexError(f"the schedule has no epoch {epoch} after its last")
+            if local < stage.epochs:
+                return stage, local
+            local -= stage.epochs
+        raise IndexError(f"epoch {epoch} is after the last one of the schedule")
 
     def train_epoch(self, epoch: int) -> Numbers:
-        """One pass over the training images: the mean of every term over images."""
+        """Train for one epoch, and return the mean of every term over its batches."""
         stage, local = self.position(epoch)
         if local == 0:
             with torch.no_grad():
@@ -112,7 +122,7 @@ class Replica:
         return {metric: float(total) / len(batches) for metric, total in totals.items()}
 
     def steps_before(self, epoch: int) -> int:
-        """Steps of all epochs before one."""
+        """The number of steps before an epoch."""
         n, steps = len(self.spec.train), 0
         for stage in self.stages:
             steps += -(-n // stage.batch_size) * min(epoch, stage.epochs)
@@ -120,12 +130,12 @@ class Replica:
         return steps
 
     def take_steps(self) -> dict[str, list[tuple[int, float]]]:
-        """Batch means of what is told at every step, by term, since the last call."""
+        """The values at every step since the last call, by term (see `WatchedTerms`)."""
         steps, self.steps = self.steps, {}
         return steps
 
     def update(self, stage: Stage, images: Tensor, progress: Tensor) -> dict[Metric, Tensor]:
-        """One step of every phase; the batch means of its terms, detached."""
+        """Train every phase for one step, and return the batch means of its terms, detached."""
         means: dict[Metric, Tensor] = {}
         for phase in stage.phases:
             wanted = self.module.noise(phase.name, len(images))
@@ -133,8 +143,8 @@ class Replica:
             terms = self.module.terms(phase.name, images, noise)
             optimiser = self.optimisers[phase.name]
             optimiser.zero_grad(set_to_none=True)
-            moved = [p for group in optimiser.param_groups for p in group["params"]]
-            self.module.reduced(terms["loss"]).backward(inputs=moved)
+            trained = [p for group in optimiser.param_groups for p in group["params"]]
+            self.module.reduced(terms["loss"]).backward(inputs=trained)
             optimiser.step()
             terms = {name: value.detach() for name, value in terms.items()}
             self.set_buffers(self.module.after_step(stage.name, phase.name, terms, progress))
@@ -143,14 +153,14 @@ class Replica:
         return means
 
     def set_mode(self, stage: Stage) -> None:
-        """Training mode for what a stage moves; the rest is frozen, batch statistics included."""
+        """Set training mode for the modules that a stage trains, evaluation mode for others."""
         self.module.train()
-        moved = {name.partition(".")[0] for phase in stage.phases for name in phase.modules}
+        trained = {name.partition(".")[0] for phase in stage.phases for name in phase.modules}
         for name, child in self.module.named_children():
-            child.train(name in moved)
+            child.train(name in trained)
 
     def metric(self, stage: Stage, phase: Phase, term: str) -> Metric:
-        """The name of a term; that of the last stage and of an only phase go without saying."""
+        """The metric of a term; it does not name the last stage, nor the only phase of a stage."""
         return Metric(
             "train",
             term,
@@ -173,18 +183,18 @@ class Replica:
             )
 
     def set_learning_rate(self, rate: float) -> None:
-        """Give every optimiser the epoch's learning rate."""
+        """Set the learning rate of every optimiser."""
         for optimiser in self.optimisers.values():
             for group in optimiser.param_groups:
                 group["lr"] = rate
 
     def set_buffers(self, buffers: Buffers) -> None:
-        """Store what a hook returned."""
+        """Store the buffers that a hook returned."""
         for name, value in buffers.items():
             self.module.get_buffer(name).copy_(value)
 
     def batches(self, size: int) -> list[Tensor]:
-        """One epoch of full batches of indices; the same permutation completes the last one."""
+        """Full batches of indices for one epoch; the last is filled from the same permutation."""
         n = len(self.spec.train)
         permutation = self.spec.train[torch.randperm(n, generator=self.order)]
         count = -(-n // size)
@@ -192,14 +202,14 @@ class Replica:
         return list(repeated.to(self.images.device).split(size))
 
     def pick(self, indices: Tensor) -> Tensor:
-        """Images by index, laid out with channels last."""
+        """Images by index, in channels-last memory format and mapped by the fitted scaling."""
         images = self.images[indices]
         if self.range is not None:
             images = (images - self.range.low) / (self.range.high - self.range.low)
         return images.contiguous(memory_format=torch.channels_last)
 
     def chunks(self, indices: Tensor) -> Sequence[Tensor]:
-        """The indices on the images' device, in portions that are scored at once."""
+        """The indices on the device of the images, in batches for scoring."""
         return torch.split(indices.to(self.images.device), CHUNK[self.images.device.type])
 
     def training_images(self) -> Iterator[Tensor]:
@@ -208,7 +218,7 @@ class Replica:
         return map(self.pick, self.chunks(self.spec.train))
 
     def finish(self) -> None:
-        """Fit what scoring needs."""
+        """Fit what scoring needs to the current weights (`Detector.finish`)."""
         with torch.no_grad():
             seed = derived_seed(self.owner, "fit")
             self.set_buffers(self.module.finish(self.training_images(), seed))
@@ -216,10 +226,14 @@ class Replica:
 
     @torch.no_grad()
     def score(self, indices: Tensor, every_variant: bool) -> Terms:
-        """Scores and their components, each of shape (n,), float64; fits first what they need.
+        """Scores and their components, each of shape (n,), float64; calls `finish` if needed.
+
+        Args:
+            indices: the indices of the images, shape (n,).
+            every_variant: whether to score with every value of the score space, too.
 
         Raises:
-            DegenerateInputError: if that cannot be fitted.
+            DegenerateInputError: if `finish` fails.
         """
         if not self.fitted:
             self.finish()
@@ -233,7 +247,7 @@ class Replica:
 
     @torch.no_grad()
     def losses(self, indices: Tensor, stage: Stage | None = None) -> Tensor | None:
-        """The held-out loss by the first phase of a stage (the last one), (n,), float64."""
+        """The loss in the first phase of a stage, by default the last: shape (n,), float64."""
         if not self.stages:
             return None
         self.module.eval()
@@ -248,20 +262,20 @@ class Replica:
         return torch.cat(parts).double()
 
     def restore(self, weights: Mapping[str, Tensor]) -> None:
-        """Take back earlier weights and buffers; what scoring needs is to be fitted again."""
+        """Restore earlier weights and buffers; scoring calls `finish` again."""
         self.module.load_state_dict(dict(weights))
         self.fitted = False
 
     @torch.no_grad()
     def illustrate(self, indices: Tensor) -> dict[str, Tensor]:
-        """The images and what the detector makes of them."""
+        """Images and their reconstructions by the detector; empty if it has none."""
         self.module.eval()
         images = self.pick(indices.to(self.images.device))
         pictures = self.module.illustrate(images)
         return {"image": images, **pictures} if pictures else {}
 
     def state_dict(self) -> dict[str, Any]:
-        """Weights, buffers, moments and the states of the random streams."""
+        """Weights, buffers, and the states of the optimisers and of the random streams."""
         return {
             "module": self.module.state_dict(),
             "optimisers": {name: adam.state_dict() for name, adam in self.optimisers.items()},
@@ -271,7 +285,7 @@ class Replica:
         }
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
-        """Go on from `state`."""
+        """Restore `state`."""
         self.fitted = False
         self.module.load_state_dict(state["module"])
         self.order.set_state(state["order"])

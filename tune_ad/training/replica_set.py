@@ -1,8 +1,8 @@
 """Trains the replicas of one configuration together.
 
-A replica set owns what a detector must not: optimisers, schedules, random streams and the loop.
-Here each call advances every replica in turn. The images lie on the device as one tensor; a
-replica's task is an index tensor into it.
+A replica set owns what a detector does not: optimisers, schedules, random streams and the training
+loop. A call trains one replica after the other. All images are one tensor on the device; the
+images of a task are given by their indices.
 """
 
 import math
@@ -19,7 +19,12 @@ from tune_ad.training.replica import Replica, ReplicaSpec
 
 
 class Failure(NamedTuple):
-    """Why and when a replica ended early."""
+    """The failure of a replica.
+
+    Attributes:
+        epoch: the number of epochs that it had finished.
+        reason: the reason of the failure.
+    """
 
     epoch: int
     reason: str
@@ -29,24 +34,25 @@ class ReplicaSet:
     """All replicas of one configuration.
 
     Args:
-        detector: the class.
-        config: of every replica.
-        images: float, as `tune_ad.data.scaled` gives them, shape (n, c, h, w), on the device that
-            trains.
-        specs: of the replicas.
-        score_space: values of score-time parameters to score with besides the configuration's.
-        patience: calls of `watch` without a lower loss after which a replica is done; 0 = none is
-            before its schedule ends.
+        detector: the class of the detector.
+        config: the configuration of every replica.
+        images: the images as `tune_ad.data.scaled` returns them, float, shape (n, c, h, w), on the
+            device on which to train.
+        specs: the task, the seed and the training images of each replica.
+        score_space: further values of score-time parameters to score with.
+        patience: the number of calls of `watch` without a lower loss after which the stage of a
+            replica is stopped; 0 = no early stopping.
 
     Attributes:
-        epoch: epochs that the living replicas have finished, over all stages.
-        epochs: of all stages; 0 for a detector that is only fitted.
-        failures: by position of the replica.
-        early_stopping: what `watch` knows of each replica; none without patience.
+        epoch: the number of epochs that the replicas which have not failed have finished, over all
+            stages. (With early stopping some may have stopped before: see `epoch_of`.)
+        epochs: the number of epochs of all stages; 0 for a detector that is only fitted.
+        failures: the failures, by position of the replica.
+        early_stopping: the state of early stopping of each replica; empty without patience.
 
     Raises:
-        UserError: if a replica has no training image, an image has a NaN, or the configuration
-            cannot be built for the images.
+        UserError: if a replica has no training image, a pixel is NaN or infinite, or the
+            configuration cannot be built for the images.
     """
 
     def __init__(
@@ -75,27 +81,27 @@ class ReplicaSet:
 
     @property
     def finished(self) -> bool:
-        """Whether nothing is left to train."""
+        """Whether training is finished, or all replicas have failed."""
         if self.epoch >= self.epochs or not self.living():
             return True
         return self.scorable and not self.training()
 
     @property
     def scorable(self) -> bool:
-        """Whether the last stage has begun: before it, a score would mean nothing."""
+        """Whether the last training stage has begun; earlier scores would be meaningless."""
         stages = self.replicas[0].stages
         return self.epoch > sum(stage.epochs for stage in stages[:-1]) or not stages
 
     @property
     def parameters(self) -> int:
-        """Trained numbers in one replica that score; 0 for a detector that is fitted."""
+        """Number of trained parameters used for scoring; 0 for a detector that is only fitted."""
         module = self.replicas[0].module
         parts = [module.get_submodule(name) for name in module.scoring_modules]
         return sum(p.numel() for part in parts for p in part.parameters())
 
     @property
     def learning_rate(self) -> float:
-        """Of the last epoch that was trained (of the first, before any)."""
+        """The learning rate of the last finished epoch, or of the first if none is finished."""
         replica = self.replicas[0]
         if not replica.stages:
             return 0.0
@@ -107,25 +113,25 @@ class ReplicaSet:
         return [k for k in range(len(self.replicas)) if k not in self.failures]
 
     def training(self) -> list[int]:
-        """Positions of the replicas that have not failed, nor stopped improving in this stage."""
-        watched = enumerate(self.early_stopping)
-        stopped = {k for k, stopping in watched if stopping.stopped is not None}
+        """Positions of the replicas that have neither failed nor been stopped in this stage."""
+        stoppings = enumerate(self.early_stopping)
+        stopped = {k for k, stopping in stoppings if stopping.stopped is not None}
         return [k for k in self.living() if k not in stopped]
 
     def epoch_of(self, replica: int) -> int:
-        """Epochs that a living replica has finished."""
+        """The number of epochs that a replica which has not failed has finished."""
         stopped = self.early_stopping[replica].stopped if self.early_stopping else None
         return self.epoch if stopped is None else stopped
 
     def watch(self, held_out: Sequence[Tensor]) -> None:
-        """Note the loss of held-out normals of every replica that trains.
+        """Stop replicas whose loss of normal validation images no longer decreases.
 
-        A replica whose loss has not fallen for `patience` calls is done with its stage. It, and
-        every replica whose stage is over, gets back the weights of its lowest loss, from which
-        the next stage begins. Nothing happens without patience.
+        The stage of a replica is stopped if its loss has not decreased for `patience` calls. When
+        its stage is stopped or over, a replica is reset to its weights of the lowest loss, from
+        which the next stage begins. Without patience nothing happens.
 
         Args:
-            held_out: for each replica the indices of its images.
+            held_out: the indices of the normal validation images of each replica.
         """
         if not (self.early_stopping and self.epoch):
             return
@@ -141,15 +147,15 @@ class ReplicaSet:
                 replica.restore(stopping.weights)
 
     def stage_end(self, epoch: int) -> int:
-        """Epochs that are over at the end of the stage to which an epoch belongs."""
+        """The number of epochs finished at the end of the stage to which an epoch belongs."""
         stage, local = self.replicas[0].position(epoch)
         return epoch - local + stage.epochs
 
     def _within_stage(self, epochs: int) -> int:
-        """With patience, no more epochs than the stage has; a new stage begins to watch anew."""
+        """With patience: limit `epochs` to the current stage; a new stage resets early stopping."""
         if not self.early_stopping or self.epoch >= self.epochs:
             return epochs
-        if not self.training() and not self.finished:  # all wait for the end of the stage
+        if not self.training() and not self.finished:  # all are stopped: the stage is over
             self.epoch = self.stage_end(self.epoch)
         if self.epoch and self.replicas[0].position(self.epoch)[1] == 0:
             for stopping in self.early_stopping:
@@ -157,11 +163,11 @@ class ReplicaSet:
         return min(epochs, self.stage_end(self.epoch) - self.epoch)
 
     def train(self, epochs: int) -> list[Numbers]:
-        """Advance every living replica by `epochs`, or to the end of its schedule.
+        """Train every replica that has not failed for `epochs`, or to the end of its schedule.
 
         Returns:
-            for each replica the terms of its last epoch, averaged over images; {} for one that
-            has failed.
+            the terms of the last epoch of each replica, averaged over batches; {} for one that has
+            failed.
         """
         training = self.train_by_epochs(epochs)
         while True:
@@ -171,13 +177,12 @@ class ReplicaSet:
                 return list(end.value)
 
     def train_by_epochs(self, epochs: int) -> Generator[int, None, list[Numbers]]:
-        """As `train`, with a pause after each epoch of a replica.
+        """As `train`, but yields after every epoch of every replica.
 
-        Until it is exhausted, the replica set is between two states: it can neither be scored nor
-        stored.
+        Until the generator is exhausted, the replica set can neither be scored nor stored.
 
         Yields:
-            how many epochs of replicas are left before the set has advanced.
+            the number of epochs that remain, summed over replicas.
         """
         epochs = min(self._within_stage(epochs), self.epochs - self.epoch)
         means: list[Numbers] = [{} for _ in self.replicas]
@@ -198,16 +203,16 @@ class ReplicaSet:
         return means
 
     def take_steps(self) -> list[dict[str, list[tuple[int, float]]]]:
-        """What each living replica told at every step since the last call; {} for others."""
+        """The values of each replica at every step since the last call; {} for failed ones."""
         living = self.living()
         return [r.take_steps() if k in living else {} for k, r in enumerate(self.replicas)]
 
     def fail(self, replica: int, epoch: int, reason: str) -> None:
-        """End a replica; the others go on."""
+        """Mark a replica as failed; the others continue."""
         self.failures[replica] = Failure(epoch, reason)
 
     def prepare_scoring(self) -> None:
-        """Fit what scoring needs (`Detector.finish`) on every living replica."""
+        """Fit what scoring needs (`Detector.finish`); replicas that cannot be fitted fail."""
         for k in self.living():
             try:
                 self.replicas[k].finish()
@@ -220,29 +225,29 @@ class ReplicaSet:
         What scoring needs is fitted first, if `prepare_scoring` has not done so.
 
         Args:
-            replica: its position.
-            indices: of the images, shape (n,).
-            every_variant: also under the values of the score space.
+            replica: the position of the replica.
+            indices: the indices of the images, shape (n,).
+            every_variant: whether to score with every value of the score space, too.
         """
         return self.replicas[replica].score(indices, every_variant)
 
     def losses(self, replica: int, indices: Tensor) -> Tensor | None:
         """The training loss of images in evaluation mode, shape (n,), float64.
 
-        Its noise is the same at every call. None if the detector is not trained.
+        Its noise is the same in every call. None if the detector is only fitted.
 
         Args:
-            replica: its position.
-            indices: of the images, shape (n,).
+            replica: the position of the replica.
+            indices: the indices of the images, shape (n,).
         """
         return self.replicas[replica].losses(indices)
 
     def illustrate(self, replica: int, indices: Tensor) -> dict[str, Tensor]:
-        """The images and what one replica makes of them, each (n, c, h, w) in [0, 1]."""
+        """Images and their reconstructions by one replica, each (n, c, h, w) in [0, 1]."""
         return self.replicas[replica].illustrate(indices)
 
     def state_dict(self) -> dict[str, Any]:
-        """Everything that training goes on from, as tensors and plain data."""
+        """The state from which training can continue, as tensors and plain data."""
         return {
             "epoch": self.epoch,
             "failures": {k: tuple(failure) for k, failure in self.failures.items()},
@@ -251,7 +256,7 @@ class ReplicaSet:
         }
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
-        """Go on from `state`: what follows is bit-equal to what would have followed, on a CPU."""
+        """Restore `state`; on a CPU training then continues with bit-equal results."""
         self.epoch = state["epoch"]
         self.failures = {k: Failure(*failure) for k, failure in state["failures"].items()}
         for replica, saved in zip(self.replicas, state["replicas"], strict=True):
@@ -263,7 +268,7 @@ class ReplicaSet:
 
 
 def _not_finite(terms: Numbers) -> str:
-    """Which term of training is no number, as in "loss became nan"; empty if all are."""
+    """The first term that is not finite, as in "loss became nan"; empty if all are finite."""
     for metric, value in terms.items():
         if not math.isfinite(value):
             return f"{metric.name} became {value}"

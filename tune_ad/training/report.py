@@ -1,4 +1,4 @@
-"""What a trial says after an evaluation interval, and between two of them."""
+"""Messages of a trial: `Progress` while it trains, `Report` after each evaluation interval."""
 
 from dataclasses import dataclass
 from typing import Any
@@ -14,11 +14,10 @@ from tune_ad.training.scoring import ScoreKey
 
 @dataclass(frozen=True)
 class Progress:
-    """How far a trial is between two reports.
+    """The progress of a trial between two reports.
 
     Attributes:
-        epochs: finished by the mean replica, over all stages; a fraction while some have trained
-            further than others.
+        epochs: the number of finished epochs of all stages, averaged over replicas.
     """
 
     epochs: float
@@ -26,21 +25,24 @@ class Progress:
 
 @dataclass(frozen=True)
 class Report:
-    """What a trial says after an evaluation interval.
+    """The results of a trial after an evaluation interval.
 
     Attributes:
-        epoch: epochs finished.
-        epochs: epochs in all.
-        objective: by the study's rule, larger = better; None where it has nothing to look at.
-        learning_rate: of the last epoch.
+        epoch: the number of finished epochs.
+        epochs: the number of epochs in total.
+        objective: the value of the study's selection rule, larger = better; None if it has no data
+            or a replica has failed.
+        learning_rate: the learning rate of the last epoch.
         metrics: one number per replica.
-        scores: of held-out images of the first seed, by task and component of the score: those of
-            normal images and of each set of outsiders.
-        steps: of the interval: what the detector tells at every step.
-        pictures: by task, what the detector makes of held-out normals; at the end only.
-        done: whether the trial is over.
-        record: of the trial as it stands.
-        details: curves and histograms so far; at the end what is told at every step, thinned.
+        scores: a sample of the scores that are shown as histograms, and of their components: those
+            of the first replica of each task, of test images if validation has fewer groups.
+        steps: the values of the interval of the terms that are recorded at every step.
+        pictures: normal validation images and their reconstructions, by task; only in the last
+            report.
+        done: whether the trial is finished.
+        record: the record of the trial so far.
+        details: the curves so far and the histograms; in the last report also a sample of the
+            values at every step.
     """
 
     epoch: int

@@ -1,17 +1,18 @@
-"""What the replicas of a configuration make of held-out and of test images, as named numbers.
+"""Scores validation and test images with all replicas of a configuration, and computes metrics.
 
-`part` is "validation" or "test". For each replica the metrics are, as (part, term):
+`part` is "validation" or "test". The metrics of each replica are, by term:
 
-    auroc, ap            normals against anomalies, one for each set of outsiders; where all are
-                         other data sets, the one without a set's name is that of the first
-    score, <term>        mean over normals of the score and of its components; what is in nats
-                         (`Detector.nats`), also of training terms, in bits per dimension, too
-    loss                 mean training loss over held-out normals ("validation" alone)
-    distinct, tied       distinct scores; share of images with a score that another image has, too
-    relative_range       of the scores, over their largest magnitude
-    collapsed            1 where every image has one score, but for rounding, else 0
+    auroc, ap            AUROC and average precision of normal images against each outsider set;
+                         if these are other data sets, the metric without a name is of the first
+    score, <component>   mean of the score and of its components over normal images
+    loss                 mean training loss of normal images (only for "validation")
+    distinct             number of distinct scores
+    tied                 share of images whose score is shared by another image
+    relative_range       range of the scores, divided by their largest magnitude
+    collapsed            1 if the scores of all images are identical up to rounding, otherwise 0
 
-The last four leave controls out: there are only 256 constant grey images.
+The last four do not include controls, since there are only 256 constant grey images. Components
+in nats (`Detector.nats`) are also reported in bits per dimension (`tune_ad.training.bits`).
 """
 
 from collections.abc import Mapping, Sequence
@@ -44,11 +45,11 @@ NO_VARIANTS: Mapping[str, ScoreVariant] = MappingProxyType({})
 
 
 class ScoreKey(NamedTuple):
-    """Whose scores are kept to be drawn.
+    """The name of scores that are kept for histograms.
 
     Attributes:
-        task: name of the task.
-        component: of the score; empty for the score itself.
+        task: the name of the task.
+        component: the component of the score; empty for the score itself.
     """
 
     task: str
@@ -57,15 +58,16 @@ class ScoreKey(NamedTuple):
 
 @dataclass
 class PartScores:
-    """What one part of the images gave; nothing of the replicas is changed by it.
+    """The results of scoring one part of the images with all replicas.
 
     Attributes:
-        metrics: by replica, its numbers; empty for one that has none.
-        variants: by replica, the AUROCs under other scores.
+        metrics: the metrics of each replica; empty if it has none.
+        variants: the AUROCs of each replica by each score variant.
         kept: the scores of each group of images by the first replica of each task.
-        normals: by replica, the scores of normal images and their components, each of shape (n,).
-        placements: by replica, of its held-out anomalies among its held-out normals, shape (m,).
-        faults: by replica, why its scores give no numbers.
+        normals: the scores of normal images and their components, each of shape (n,), by replica.
+        placements: the placements of the anomalous images among the normal ones, shape (m,), by
+            replica; only for replicas whose anomalies are the other classes.
+        faults: the reason why a replica has no metrics, by replica.
     """
 
     metrics: list[Numbers]
@@ -77,10 +79,10 @@ class PartScores:
 
     @classmethod
     def nothing(cls, replicas: int) -> "PartScores":
-        """What a part gives that is not scored.
+        """The results of a part that is not scored.
 
         Args:
-            replicas: how many there are.
+            replicas: the number of replicas.
         """
         return cls([{} for _ in range(replicas)], [{} for _ in range(replicas)])
 
@@ -98,7 +100,7 @@ def by_metric(replicas: Sequence[Numbers]) -> dict[Metric, Values]:
 def by_variant(
     replicas: Sequence[Mapping[ScoreVariant, Numbers]],
 ) -> dict[ScoreVariant, dict[Metric, Values]]:
-    """As `by_metric`, for each score variant."""
+    """Numbers by variant and metric from numbers by replica and variant, as in `by_metric`."""
     variants = dict.fromkeys(variant for scores in replicas for variant in scores)
     return {
         variant: by_metric([scores.get(variant, {}) for scores in replicas])
@@ -111,13 +113,13 @@ def score_part(
 ) -> PartScores:
     """Score the images of one part of every task with its replicas.
 
-    A replica whose scores are not finite has no numbers, and a fault that says why.
+    A replica whose scores are not finite has a fault and no metrics. The replicas do not change.
 
     Args:
         replica_set: the replicas.
         suite: tasks and images.
         part: "validation" or "test".
-        every_variant: also score under the values of the score space.
+        every_variant: whether to score with every value of the score space, too.
     """
     scores = PartScores.nothing(len(replica_set.replicas))
     for k in replica_set.living():
@@ -136,7 +138,7 @@ def _score_replica(  # noqa: PLR0913 - the arguments of `score_part` for one rep
     part: str,
     every_variant: bool,
 ) -> None:
-    """Put what one replica gives into `scores`, all or nothing.
+    """Add the results of one replica to `scores`; on an error nothing is added.
 
     Raises:
         DegenerateInputError: if a score or a loss is not finite.
@@ -162,10 +164,10 @@ def _score_replica(  # noqa: PLR0913 - the arguments of `score_part` for one rep
 
 
 def _keep(scores: PartScores, task: str, groups: Groups[Terms], components: Sequence[str]) -> None:
-    """Keep the scores of a task's first replica, and the components that have histograms.
+    """Keep the scores of the first replica of a task, and the components that have histograms.
 
     Raises:
-        DegenerateInputError: if one of them is not finite.
+        DegenerateInputError: if a score or a component is not finite.
     """
     names = (SCORE, *components)
     for component in names:
@@ -184,7 +186,7 @@ def _as_array(name: str, terms: Terms) -> np.ndarray:
 
 
 def variant_names(score_space: ScoreSpace) -> dict[str, ScoreVariant]:
-    """The score variants of a score space, by their names among the scores."""
+    """The variants of a score space, by the names under which a detector returns them."""
     return {
         variant_name(parameter, value): ScoreVariant(parameter, value)
         for parameter, values in score_space.items()
@@ -198,9 +200,9 @@ def replica_metrics(
     """The metrics of one replica.
 
     Args:
-        groups: scores and their components.
+        groups: the scores of each group and their components.
         part: "validation" or "test".
-        names: of scores that are variants of it and no components.
+        names: the score variants by name, for scores that are not components.
 
     Raises:
         DegenerateInputError: if a score is not finite or a group is empty.
@@ -217,11 +219,11 @@ def replica_metrics(
         if term not in names:
             numbers[Metric(part, term)] = float(values.mean())
     outsiders = [terms for name, terms in groups.outsiders.items() if name not in CONTROLS]
-    apart = ties(torch.cat([terms[SCORE] for terms in (normal, *outsiders)]))
-    numbers[Metric(part, "distinct")] = float(apart.distinct)
-    numbers[Metric(part, "tied")] = apart.share
-    numbers[Metric(part, "relative_range")] = apart.relative_range
-    numbers[Metric(part, "collapsed")] = float(apart.collapsed)
+    tied = ties(torch.cat([terms[SCORE] for terms in (normal, *outsiders)]))
+    numbers[Metric(part, "distinct")] = float(tied.distinct)
+    numbers[Metric(part, "tied")] = tied.share
+    numbers[Metric(part, "relative_range")] = tied.relative_range
+    numbers[Metric(part, "collapsed")] = float(tied.collapsed)
     return numbers
 
 
@@ -229,10 +231,10 @@ def finite_mean(losses: Tensor) -> float:
     """The mean of losses.
 
     Raises:
-        DegenerateInputError: if one of them is not finite.
+        DegenerateInputError: if a loss is not finite.
     """
     if not bool(losses.isfinite().all()):
-        raise DegenerateInputError("the loss of held-out normals is not finite")
+        raise DegenerateInputError("the loss of normal validation images is not finite")
     return float(losses.mean())
 
 
@@ -242,9 +244,9 @@ def variant_aurocs(
     """The AUROCs of one replica by each component of the score and each value of the score space.
 
     Args:
-        groups: scores and their components.
+        groups: the scores of each group and their components.
         part: "validation" or "test".
-        names: of scores that are variants of it and no components.
+        names: the score variants by name, for scores that are not components.
 
     Raises:
         DegenerateInputError: if a score is not finite or a group is empty.
@@ -262,10 +264,10 @@ def variant_aurocs(
 
 
 def of_first_set(numbers: Numbers, groups: Groups[Terms]) -> Numbers:
-    """The metrics of the first set of outsiders, without its name.
+    """The metrics of the first outsider set under the empty name.
 
-    Nothing where that is theirs already, or nothing is anomalous. So what a search is about has
-    one name, whichever the outsiders.
+    Empty if that is its name, or if there is no outsider set. So the main AUROC has the same name
+    in every search.
     """
     first = next(iter(groups.outsiders), OTHER_CLASSES)
     if first == OTHER_CLASSES:

@@ -1,4 +1,4 @@
-"""The tasks over which a configuration is judged, with the images that they use."""
+"""The tasks on which every configuration is trained and tested, with their images."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -18,9 +18,9 @@ class Suite:
 
     Attributes:
         images: uint8, shape (n, c, h, w); read-only, so that processes may share it.
-        tasks: what is told apart.
-        splits: by name of the task, the positions in `images` of each group, int64, shape (n,).
-        about: what is known of the images, by data set.
+        tasks: the tasks.
+        splits: the positions in `images` of each group, int64, shape (n,), by name of the task.
+        about: the description of the images, by name of the data set.
     """
 
     images: np.ndarray
@@ -36,16 +36,16 @@ class Suite:
         budget: Budget,
         seed: int,
     ) -> "Suite":
-        """Cut the splits and keep the images that they use.
+        """Split the images, and keep those that are used.
 
         Args:
-            image_sets: those that the tasks name.
-            tasks: of the suite.
-            budget: gives the sizes.
-            seed: of the cut.
+            image_sets: the data sets that the tasks name.
+            tasks: the tasks of the suite.
+            budget: the budget, which sets the sizes of the splits.
+            seed: the seed of the splits.
 
         Raises:
-            UserError: if a class has too few images for the cut.
+            UserError: if a class has too few images to split.
         """
         pool = Pool(image_sets)
         sizes = SplitSizes(
@@ -54,9 +54,10 @@ class Suite:
             validation_images=budget.validation_images,
             test_images=budget.test_images,
         )
-        cuts = {task.name: split(task, pool, sizes, seed).map(Tensor.numpy) for task in tasks}
-        used = np.unique(np.concatenate([part for cut in cuts.values() for part in cut.values()]))
-        splits = {task: cut.map(partial(_positions, used)) for task, cut in cuts.items()}
+        pooled = {task.name: split(task, pool, sizes, seed).map(Tensor.numpy) for task in tasks}
+        groups = [indices for of_task in pooled.values() for indices in of_task.values()]
+        used = np.unique(np.concatenate(groups))
+        splits = {task: of_task.map(partial(_positions, used)) for task, of_task in pooled.items()}
         images = pool.images(torch.from_numpy(used)).numpy()
         return cls(
             images,
@@ -67,7 +68,7 @@ class Suite:
 
     @property
     def shape(self) -> tuple[int, ...]:
-        """Of one image, (c, h, w)."""
+        """The shape of one image, (c, h, w)."""
         return self.images.shape[1:]
 
     def split(self, task: str) -> Split[Tensor]:
@@ -76,5 +77,5 @@ class Suite:
 
 
 def _positions(used: np.ndarray, indices: np.ndarray) -> np.ndarray:
-    """Where `indices` stand among those that are used, ascending."""
+    """The positions of `indices` among those that are used, which are ascending."""
     return np.searchsorted(used, indices)

@@ -1,7 +1,7 @@
-"""One configuration on its suite: trains its replicas by intervals and reports after each.
+"""One trial: trains all replicas of a configuration, and reports after each evaluation interval.
 
-It meets the test set at its last epoch, and after every interval where the search asks for that
-curve. It knows no Ray: the serial backend and the Ray Trainable drive the same object.
+Test images are scored after the last epoch, or after every interval if the budget has
+`test_curve`. The serial backend and the Ray Trainable use the same class, which does not use Ray.
 """
 
 import time
@@ -41,10 +41,10 @@ SHOWN_PICTURES = 8
 
 
 class Trial:
-    """One configuration on its suite.
+    """One configuration, trained on all tasks and seeds of a study.
 
     Args:
-        study: the search under its budget.
+        study: the search with its budget.
         suite: tasks and images.
         spec: the configuration.
         device: "cpu" or "cuda".
@@ -56,7 +56,7 @@ class Trial:
     def __init__(self, study: Study, suite: Suite, spec: TrialSpec, device: str) -> None:
         self.study, self.suite, self.spec = study, suite, spec
         self.device = device
-        torch.backends.cudnn.allow_tf32 = False  # scores rank by residuals below its precision
+        torch.backends.cudnn.allow_tf32 = False  # scores can differ by less than its precision
         self.baseline = study.baselines[spec.baseline]
         self.config = study.config(spec)
         self.identity = study.identity(spec)
@@ -79,7 +79,7 @@ class Trial:
         self.advancing: Iterator[Progress | Report] | None = None
 
     def advance(self, seconds: float = 0.0) -> Progress | Report:
-        """Train for about so many seconds: the report if the interval is over by then.
+        """Train for about `seconds`: the report if the interval ends by then, else the progress.
 
         At least one epoch of one replica is trained, or the interval is scored. Between two
         reports the trial cannot be stored.
@@ -87,15 +87,15 @@ class Trial:
         until = time.monotonic() + seconds
         self.advancing = self.advancing or self._interval()
         while True:
-            told = next(self.advancing)
-            if isinstance(told, Report):
+            message = next(self.advancing)
+            if isinstance(message, Report):
                 self.advancing = None
-                return told
+                return message
             if time.monotonic() >= until:
-                return told
+                return message
 
     def _interval(self) -> Iterator[Progress | Report]:
-        """Train one interval, an epoch of a replica at a time, then report."""
+        """Train for one interval, one epoch of one replica at a time, then report."""
         started, paused = time.perf_counter(), 0.0
         training = self.replica_set.train_by_epochs(self.interval())
         end = min(self.replica_set.epoch + self.interval(), self.replica_set.epochs)
@@ -111,11 +111,11 @@ class Trial:
         yield self._report(terms, started + paused)
 
     def _report(self, terms: list[Numbers], started: float) -> Report:
-        """Score held-out images, and test images when they are wanted, and put all together.
+        """Score the images that are due after an interval, and build the report.
 
         Args:
-            terms: of training, by replica.
-            started: when the interval began (`time.perf_counter`).
+            terms: the training terms of each replica.
+            started: the start of the interval, without pauses (`time.perf_counter`).
         """
         replica_set = self.replica_set
         replica_set.watch([self.suite.split(s.task).validation.normal for s in self.replica_specs])
@@ -139,9 +139,9 @@ class Trial:
             objective = RULES[self.study.selection].value(metrics, self.identity)
         self.history.add(replica_set.epoch, replica_set.learning_rate, objective, metrics)
         self.history.seconds += time.perf_counter() - started
-        done = replica_set.finished  # also where no replica is left
+        done = replica_set.finished  # scoring may have failed the last replica
         warnings = self.scores.warnings(metrics, diagnosis) if done else []
-        kept = _most_telling(validation, test)
+        kept = _of_most_groups(validation, test)
         record = self.record(metrics, variants, objective, validation if done else None)
         return Report(
             epoch=replica_set.epoch,
@@ -158,7 +158,7 @@ class Trial:
         )
 
     def interval(self) -> int:
-        """Epochs between two reports; with patience as many in every configuration of a stage."""
+        """The number of epochs between two reports; with patience, it follows the longest stage."""
         epochs = self.replica_set.epochs
         if self.replica_set.early_stopping:
             stages = self.replica_set.replicas[0].stages
@@ -167,9 +167,9 @@ class Trial:
 
     @property
     def quoted(self) -> bool:
-        """Whether its numbers on test images count, so that it fails where it has none.
+        """Whether the test results of this trial itself are reported; it fails without them.
 
-        Otherwise they may change nothing: what is selected must not depend on the test set.
+        Otherwise they must not influence the trial, because selection must not depend on them.
         """
         study = self.study
         return bool(self.spec.seeds) or study.selection == "oracle" or not study.chooses
@@ -181,13 +181,13 @@ class Trial:
         objective: float | None,
         validation: PartScores | None,
     ) -> TrialRecord:
-        """The trial as it stands; "pruned" unless it is over or has failed.
+        """The record of the trial so far; its state is "pruned" until it has finished or failed.
 
         Args:
             metrics: one number per replica.
-            variants: their AUROCs under other scores.
-            objective: by the study's rule.
-            validation: what held-out images gave; None while the trial is not over.
+            variants: the AUROCs of each score variant.
+            objective: the value of the study's selection rule.
+            validation: the results on validation images; None until the trial is finished.
         """
         replicas = [self.replica_record(k) for k in range(len(self.replica_specs))]
         state, reason = self.state(replicas)
@@ -214,7 +214,7 @@ class Trial:
         )
 
     def state(self, replicas: list[ReplicaRecord]) -> tuple[State, str]:
-        """The state of the trial, and why it failed."""
+        """The state of the trial, and the reason if it failed."""
         failed = [replica for replica in replicas if replica.state == "failed"]
         if not failed:
             return "complete" if self.replica_set.finished else "pruned", ""
@@ -227,13 +227,13 @@ class Trial:
 
     @cached_property
     def models(self) -> dict[str, float]:
-        """Parameters, and operations of a forward pass of one image in the last stage."""
+        """The numbers of parameters, and of operations of a forward pass of one image."""
         module = skeleton(self.baseline.detector, self.config, ImageShape(*self.suite.shape))
         operations = {"flops": forward_operations(module)} if module.stages() else {}
         return {"parameters": self.replica_set.parameters, **operations}
 
     def replica_record(self, k: int) -> ReplicaRecord:
-        """One replica as it stands."""
+        """The record of one replica so far."""
         task, seed = self.replica_specs[k].task, self.replica_specs[k].seed
         if k in self.replica_set.failures:
             failure = self.replica_set.failures[k]
@@ -243,7 +243,7 @@ class Trial:
         return ReplicaRecord(task, seed, state, untested, self.replica_set.epoch_of(k))
 
     def details(self, validation: PartScores, test: PartScores) -> dict[str, Any]:
-        """Curves and histograms, of test scores where there are any, for the file of details."""
+        """Curves, histograms (of test scores if there are any) and steps, for the details file."""
         kept = test.kept or validation.kept
         return no_details() | {
             "curves": self.history.curves(),
@@ -255,22 +255,24 @@ class Trial:
         }
 
     def state_dict(self) -> dict[str, Any]:
-        """Everything that the trial goes on from; between two reports there is no such state."""
+        """The state from which the trial can continue; available only right after a report."""
         return {
             "replica_set": self.replica_set.state_dict(),
             "history": self.history.state_dict(),
         }
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
-        """Go on from `state`."""
+        """Restore `state`."""
         self.replica_set.load_state_dict(state["replica_set"])
         self.history = History.from_state(state["history"])
 
 
-def _most_telling(validation: PartScores, test: PartScores) -> dict[ScoreKey, Groups[np.ndarray]]:
-    """Of held-out and test scores those of more groups of images, held-out ones if as many.
+def _of_most_groups(
+    validation: PartScores, test: PartScores
+) -> dict[ScoreKey, Groups[np.ndarray]]:
+    """The scores of the part, validation or test, that has more groups; of validation if equal.
 
-    Where the outsiders are other data sets, held-out scores are of normals alone.
+    If anomalies come from other data sets, validation scores are of normal images only.
     """
     kept = dict(validation.kept)
     for scored, groups in test.kept.items():
@@ -281,7 +283,7 @@ def _most_telling(validation: PartScores, test: PartScores) -> dict[ScoreKey, Gr
 
 
 def no_details() -> dict[str, Any]:
-    """The details of a trial that ended with an exception: no curves and no histograms."""
+    """The details of a trial that ended with an exception: empty curves and no histograms."""
     return {
         "schema": SCHEMA,
         "curves": History().curves(),

@@ -1,4 +1,4 @@
-"""What the models of a trial score after an interval, and all their numbers put together."""
+"""Scores images with the models of a trial after an interval, and collects all metrics."""
 
 import math
 from collections import defaultdict
@@ -20,11 +20,11 @@ from tune_ad.training.suite import Suite
 
 
 class Diagnosis(NamedTuple):
-    """What a detector says about its trained models beside their scores.
+    """The diagnostics of trained models, as `Detector.diagnose` returns them.
 
     Attributes:
-        numbers: by replica; {} for one that has failed, or for which the detector raised an error.
-        errors: by replica, that error in one line.
+        numbers: the diagnostics of each replica; {} if it failed or `diagnose` raised an error.
+        errors: that error in one line, by replica.
     """
 
     numbers: list[Numbers]
@@ -38,40 +38,39 @@ def legal_diagnostics(detector: str, diagnostics: Numbers, nats: Sequence[str]) 
     """The diagnostics of a model, as floats.
 
     Args:
-        detector: name of the class, for the message.
-        diagnostics: what the detector says about the model.
-        nats: terms that are also told in bits per dimension.
+        detector: the name of the class, for the message.
+        diagnostics: the result of `Detector.diagnose`.
+        nats: the terms that are also reported in bits per dimension.
 
     Raises:
-        UserError: if one would take the place of a number that is the engine's own.
+        UserError: if a diagnostic would replace a number of the engine.
     """
     for metric in diagnostics:
         if not metric.is_diagnostic:
             raise UserError(
-                f"{detector} gives {metric} as a diagnostic, but numbers of {metric.part!r} are "
-                f"the engine's own; name another part than {', '.join(PARTS)}"
+                f"{detector} returns {metric} as a diagnostic, but the part {metric.part!r} "
+                f"belongs to the engine; name another part than {', '.join(PARTS)}"
             )
         plain = metric._replace(unit="")
         if metric.unit == BITS_PER_DIM and metric.term in nats and plain in diagnostics:
             raise UserError(
-                f"{detector} gives {metric} as a diagnostic, but the engine derives it from "
+                f"{detector} returns {metric} as a diagnostic, but the engine derives it from "
                 f"{plain}; leave it out"
             )
     return {metric: float(value) for metric, value in diagnostics.items()}
 
 
 class TrialScores:
-    """Scores the images of a suite with the models of one trial; lets those fail that cannot.
+    """Scores the images of a suite with the models of one trial; invalid scores make them fail.
 
     Args:
-        study: the search under its budget.
+        study: the search with its budget.
         suite: tasks and images.
         replica_set: the models.
-        quoted: whether the trial's numbers on test images count, so that it fails where it has
-            none. Otherwise they may change nothing: what is selected must not depend on them.
+        quoted: whether the test results of the trial are reported, as in `Trial.quoted`.
 
     Attributes:
-        untested: by replica, why it has no numbers on test images although it has not failed.
+        untested: the reason why a replica that has not failed has no test results, by replica.
     """
 
     def __init__(self, study: Study, suite: Suite, replica_set: ReplicaSet, quoted: bool) -> None:
@@ -82,7 +81,7 @@ class TrialScores:
     def parts(self, done: bool) -> list[str]:
         """The parts of the images that are scored after an interval.
 
-        Test images are scored at the end, or after every interval where their curve is wanted.
+        Test images are scored at the end, or after every interval if the budget has `test_curve`.
         """
         if not self.replica_set.scorable:
             return []
@@ -91,7 +90,7 @@ class TrialScores:
         return [*held_out, *(["test"] if done or budget.test_curve else [])]
 
     def score_validation(self, every_variant: bool) -> PartScores:
-        """Score held-out images; a replica without finite scores fails."""
+        """Score validation images; a replica whose scores are not finite fails."""
         scores = score_part(self.replica_set, self.suite, "validation", every_variant)
         for k, fault in scores.faults.items():
             self.replica_set.fail(k, self.replica_set.epoch, fault)
@@ -100,8 +99,8 @@ class TrialScores:
     def score_test(self, done: bool) -> PartScores:
         """Score test images.
 
-        A replica without finite scores fails where the trial's test numbers are quoted; otherwise
-        they may change nothing, and it is noted why the replica has none.
+        A replica whose scores are not finite fails if the test results of the trial are reported;
+        otherwise only the reason is kept in `untested`.
         """
         scores = score_part(self.replica_set, self.suite, "test", every_variant=done)
         self.untested = {}
@@ -120,16 +119,15 @@ class TrialScores:
         diagnosis: Diagnosis,
         done: bool,
     ) -> dict[Metric, Values]:
-        """All numbers of the replicas; None in the place of every replica that has failed by now.
-
-        Nothing is scored, and nothing of the replicas is changed.
+        """All metrics, one number per replica; None for replicas that have failed.
 
         Args:
-            trained: what training gave.
-            validation: what held-out images gave.
-            test: what test images gave.
-            diagnosis: what `diagnose` gave.
-            done: whether the trial is over: before, of test images only the curve is shown.
+            trained: the training terms.
+            validation: the results on validation images.
+            test: the results on test images.
+            diagnosis: the diagnostics.
+            done: whether the trial is finished; before that, test results are included only as
+                the curve "oracle".
         """
         metrics = {**trained, **by_metric(validation.metrics)}
         tested = by_metric(test.metrics)
@@ -146,14 +144,14 @@ class TrialScores:
         return with_bits(known, self.replica_set.replicas[0].module.nats, self.suite.shape)
 
     def diagnose(self, validation: PartScores, test: PartScores) -> Diagnosis:
-        """What the detector says about each trained model beside its score, by replica.
+        """The diagnostics of every trained model.
 
-        Training images are scored where it asks for them. An error of the detector costs its
-        diagnostics, not the numbers that training and scoring gave.
+        Training images are scored only if the detector uses them. An error of `Detector.diagnose`
+        loses the diagnostics of the model, but no other number.
 
         Args:
-            validation: what held-out images gave.
-            test: what test images gave.
+            validation: the results on validation images.
+            test: the results on test images.
         """
         numbers: list[Numbers] = [{} for _ in self.replica_set.replicas]
         errors: dict[int, str] = {}
@@ -169,46 +167,46 @@ class TrialScores:
     def scored_normals(
         self, k: int, validation: PartScores, test: PartScores
     ) -> Callable[[str], Terms]:
-        """A function that gives the scores of normal images of a part, as in `Detector.diagnose`.
+        """The function that `Detector.diagnose` receives: the scores of normal images by part.
 
-        Training images are scored when they are asked for.
+        Training images are scored when it is called with "train".
         """
         task = self.replica_set.replicas[k].spec.task
 
         def scored(part: str) -> Terms:
             if part == "train":
-                return self.replica_set.score(k, self.seen_again(task))
+                return self.replica_set.score(k, self.training_sample(task))
             return {"validation": validation, "test": test}[part].normals.get(k, {})
 
         return scored
 
-    def seen_again(self, task: str) -> torch.Tensor:
-        """At most as many training images of a task as it has normal test images, evenly taken."""
+    def training_sample(self, task: str) -> torch.Tensor:
+        """Evenly spaced training images of a task, at most as many as its normal test images."""
         split = self.suite.split(task)
         train, count = split.train, min(len(split.train), len(split.test.normal))
         return train[torch.arange(count) * len(train) // count]
 
     def stopping_metrics(self) -> dict[Metric, Values]:
-        """With patience: the epoch of the weights of each replica, and whether it stopped."""
-        watched = self.replica_set.early_stopping
-        if not watched:
+        """With patience: the epoch of the best weights, and whether the last stage was stopped."""
+        stoppings = self.replica_set.early_stopping
+        if not stoppings:
             return {}
         return {
-            BEST_EPOCH: [float(stopping.epoch) for stopping in watched],
-            STOPPED: [float(stopping.stopped is not None) for stopping in watched],
+            BEST_EPOCH: [float(stopping.epoch) for stopping in stoppings],
+            STOPPED: [float(stopping.stopped is not None) for stopping in stoppings],
         }
 
     def warnings(
         self, metrics: Mapping[Metric, Values], diagnosis: Diagnosis
     ) -> list[DetectorWarning]:
-        """What is to be known of trained models, each warning once with its replicas.
+        """The warnings about trained models, each once with its replicas.
 
-        The detector's own warnings; then numbers that are not finite, and errors of the detector
-        that left a model without diagnostics or warnings.
+        They are those of the detector, numbers that are not finite, and errors in `diagnose` or
+        `warnings` of the detector.
 
         Args:
-            metrics: all numbers of the replicas.
-            diagnosis: what `diagnose` gave.
+            metrics: all metrics of the replicas.
+            diagnosis: the diagnostics.
         """
         warned: dict[str, list[int]] = defaultdict(list)
         for k in self.replica_set.living():
@@ -224,14 +222,14 @@ class TrialScores:
         return [DetectorWarning(text, tuple(replicas)) for text, replicas in warned.items()]
 
     def _detector_warnings(self, k: int, numbers: Numbers) -> list[str]:
-        """What the detector warns of in one model; its error, where it raises one."""
+        """The warnings of the detector about one model, or the error that it raised."""
         try:
             return list(self.replica_set.replicas[k].module.warnings(numbers))
         except Exception as error:  # a detector is a user's own code and may raise anything
             return [f"its warnings are missing, warnings raised {one_line(error)}"]
 
     def labelled(self, validation: PartScores) -> dict[str, list[float | None]]:
-        """The mean AUROC against a few held-out anomalies, by their number and draw."""
+        """The mean validation AUROC with only a few anomalies, by their number and draw."""
         living = self.replica_set.living()
         placed = {k: values for k, values in validation.placements.items() if k in living}
         tasks = [replica.spec.task for replica in self.replica_set.replicas]
