@@ -49,7 +49,7 @@ class BrightnessConfig(Config):
 
 
 class Brightness(Detector[BrightnessConfig]):
-    """Untrained: the score is an image's brightness, so a suite's images plant its scores."""
+    """Not trained: the score of an image is its brightness, so the images set the scores."""
 
     Config = BrightnessConfig
     score_parameters = ("sign",)
@@ -67,7 +67,7 @@ class Brightness(Detector[BrightnessConfig]):
 
 
 class Constant(Brightness):
-    """Collapsed: every image has one score."""
+    """Collapsed: all images have the same score."""
 
     def score_variants(self, images: Tensor, noise: Terms, score_space: ScoreSpace) -> Terms:
         return {"score": torch.full((len(images),), 0.25)}
@@ -76,12 +76,12 @@ class Constant(Brightness):
 class Blinded(TrainedDetector[NetworkConfig]):
     """Trains one number; the replica with the mark `unlucky` fails, in one of two ways.
 
-    Its loss becomes NaN after `patience` updates, or its scores are after that many.
+    Its loss becomes NaN after `fails_after` updates, or its scores are after that many.
     """
 
     Config = NetworkConfig
     unlucky: ClassVar[float] = math.inf
-    patience: ClassVar[int] = 0
+    fails_after: ClassVar[int] = 0
     fault: ClassVar[str] = "loss"
 
     def __init__(self, config: NetworkConfig, shape: ImageShape) -> None:
@@ -91,7 +91,7 @@ class Blinded(TrainedDetector[NetworkConfig]):
         self.register_buffer("steps", torch.zeros(()))
 
     def struck(self, fault: str, values: Tensor) -> Tensor:
-        late = self.get_buffer("steps") >= self.patience
+        late = self.get_buffer("steps") >= self.fails_after
         chosen = (self.get_buffer("mark") == self.unlucky) & (fault == self.fault)
         return torch.where(late & chosen, torch.nan, values)
 
@@ -113,7 +113,7 @@ class StagedConfig(NetworkConfig):
 
 
 class Staged(TrainedDetector[StagedConfig]):
-    """Two stages; nothing is known of the score before the second has begun.
+    """Two stages; scores are refused before the second has begun.
 
     The bias of a linear layer is the score. "first" is in nats, as is the score.
     """
@@ -155,12 +155,12 @@ class Turning(Blinded):
 
 
 def blind(
-    monkeypatch: pytest.MonkeyPatch, seed: int, task: str, patience: int, fault: str
+    monkeypatch: pytest.MonkeyPatch, seed: int, task: str, fails_after: int, fault: str
 ) -> None:
-    """Make the replica of a seed and a task fail after so many updates."""
+    """Make the replica of a seed and a task fail after `fails_after` updates."""
     module = build(Blinded, NetworkConfig(), SHAPE, derived_seed(seed, task))
     monkeypatch.setattr(Blinded, "unlucky", float(module.get_buffer("mark")))
-    monkeypatch.setattr(Blinded, "patience", patience)
+    monkeypatch.setattr(Blinded, "fails_after", fails_after)
     monkeypatch.setattr(Blinded, "fault", fault)
 
 
@@ -195,7 +195,7 @@ def planted(*tasks: Planted, stripes: bool = False) -> Suite:
     """A suite whose images have the given brightness (the largest pixel).
 
     Its tasks are "toy/0", "toy/1" and so on, one for each mapping; "test_anomalous" are images of
-    other classes, "test/<name>" those of a set of outsiders.
+    other classes, "test/<name>" those of an outsider set.
     """
     values = [value for parts in tasks for part in parts.values() for value in part]
     images = np.zeros((len(values), *SHAPE), np.uint8)
@@ -257,7 +257,7 @@ def replica_set_on(
 
 
 def reference(metric: Any, normal: list[int], anomalous: list[int]) -> float:
-    """A metric of scikit-learn."""
+    """The metric as scikit-learn computes it."""
     return float(metric([0] * len(normal) + [1] * len(anomalous), [*normal, *anomalous]))
 
 
@@ -297,9 +297,9 @@ def trial_of(study: Study, suite: Suite | None = None, **params: Any) -> Trial:
 
 def stepped(trial: Trial) -> Report:
     """The report of a trial after its next interval."""
-    while not isinstance(told := trial.advance(), Report):
+    while not isinstance(message := trial.advance(), Report):
         pass
-    return told
+    return message
 
 
 def run(trial: Trial) -> list[Report]:

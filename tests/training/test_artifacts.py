@@ -1,4 +1,4 @@
-"""What is kept to be looked at: histograms, thinned scores and steps, pictures."""
+"""Artifacts for reports and TensorBoard: histograms, samples of scores and steps, pictures."""
 
 import numpy as np
 import pytest
@@ -54,13 +54,13 @@ def test_histogram_counts_add_up(scores):
             assert counts[k] == (above & below).sum()
 
 
-def test_one_set_of_outsiders_has_the_histogram_of_its_task():
+def test_one_outsider_set_shares_the_histogram_of_its_task():
     groups = Groups(np.array([1.0, 2.0]), {"b": np.array([3.0])})
     about = {"task": "a-vs-b", "component": "rate", "outsider": ""}
     assert histograms(ScoreKey("a-vs-b", "rate"), groups) == [{**about, **histogram(groups)}]
 
 
-def test_each_of_several_sets_of_outsiders_has_a_histogram_of_its_own():
+def test_each_of_several_outsider_sets_has_a_separate_histogram():
     normal, near, far = np.array([1.0, 2.0]), np.array([3.0]), np.array([1e6])
     rows = histograms(ScoreKey("a"), Groups(normal, {"near": near, "far": far}))
     assert rows == [
@@ -72,11 +72,11 @@ def test_each_of_several_sets_of_outsiders_has_a_histogram_of_its_own():
         }
         for name, scores in (("near", near), ("far", far))
     ]
-    assert rows[0]["edges"][-1] < rows[1]["edges"][-1], "common bins would show one of them alone"
+    assert rows[0]["edges"][-1] < rows[1]["edges"][-1], "common bins would show only one of them"
 
 
 @pytest.mark.parametrize("count", [1, 499, 500, 501, 1500, 9999])
-def test_thinned_scores_are_few_and_evenly_taken(count):
+def test_thinned_scores_are_few_and_evenly_spaced(count):
     kept = thinned_scores(Groups(np.arange(count), {})).normal
     assert len(kept) <= KEPT_SCORES
     assert len(kept) > min(count, KEPT_SCORES) / 2

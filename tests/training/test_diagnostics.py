@@ -1,4 +1,4 @@
-"""What a detector says about its trained models: parts, steps, diagnostics, warnings, scales."""
+"""What a detector declares about its models: components, steps, diagnostics, warnings, scales."""
 
 import json
 import math
@@ -41,7 +41,7 @@ from tune_ad.training.trial_scores import legal_diagnostics
 
 
 class Bounded(Brightness):
-    """The score is called a bound of the likelihood, in nats; its train-test gap is told."""
+    """Its score is named as a bound of the likelihood, in nats, and has a train-test gap."""
 
     nats = ("negative_elbo",)
     main_score = "negative_elbo"
@@ -58,7 +58,7 @@ def bounded_report():
     return stepped(trial_of(study_of(Bounded, selection="oracle"), planted(AGAINST)))
 
 
-def test_a_trial_against_other_sets_keeps_what_it_made_of_test_images():
+def test_a_trial_with_outsider_sets_keeps_its_test_scores():
     report = bounded_report()
     metrics, kept = short(report.metrics), report.scores[ScoreKey("toy/0")]
     assert set(kept.outsiders) == {"bright", "dark"}
@@ -76,14 +76,14 @@ def test_a_trial_against_other_sets_keeps_what_it_made_of_test_images():
     assert report.objective == pytest.approx(np.mean(metrics["test_auroc/bright"]))
 
 
-class Telling(Blinded):
-    """Its loss is told at every step."""
+class Stepwise(Blinded):
+    """Its loss is recorded at every step."""
 
     watched = ("loss",)
 
 
-def test_a_trial_tells_steps_with_their_mean_and_least_over_replicas():
-    trial = trial_of(study_of(Telling, epochs=4, evaluations=2, seeds=2), planted(PARTS))
+def test_a_trial_reports_the_mean_and_the_minimum_over_replicas_at_every_step():
+    trial = trial_of(study_of(Stepwise, epochs=4, evaluations=2, seeds=2), planted(PARTS))
     first, last = run(trial)
     steps = -(-len(PARTS["train"]) // 4)
     assert first.steps["loss"]["step"] == list(range(1, 2 * steps + 1))
@@ -98,7 +98,7 @@ def test_a_trial_tells_steps_with_their_mean_and_least_over_replicas():
 
 
 class Shown(Bounded):
-    """Twice the score is a component of it, of which a histogram is kept, too."""
+    """Twice the score is a component, with a histogram."""
 
     histograms = ("twice",)
 
@@ -107,7 +107,7 @@ class Shown(Bounded):
         return {"twice": 2 * scores["score"], **scores}
 
 
-def test_a_component_of_the_score_has_histograms_of_its_own():
+def test_a_component_of_the_score_has_separate_histograms():
     report = stepped(trial_of(study_of(Shown, selection="oracle"), planted(AGAINST)))
     assert list(report.scores) == [ScoreKey("toy/0"), ScoreKey("toy/0", "twice")]
     plain, doubled = (report.scores[ScoreKey("toy/0", name)] for name in ("", "twice"))
@@ -131,7 +131,7 @@ class HalfBlind(Shown):
         return scores | {"twice": scores["twice"] * math.nan}
 
 
-def test_of_a_replica_without_a_component_that_has_a_histogram_nothing_is_kept():
+def test_a_replica_whose_component_is_not_finite_keeps_no_scores():
     suite = planted(PARTS)
     scores = score_part(replica_set_on(suite, HalfBlind), suite, "test")
     assert list(scores.faults) == [0]
@@ -141,7 +141,7 @@ def test_of_a_replica_without_a_component_that_has_a_histogram_nothing_is_kept()
 # --------------------------------------------------------------------------- diagnostics
 
 
-def test_the_train_test_gap_is_told_in_nats_and_bits():
+def test_the_train_test_gap_is_reported_in_nats_and_bits():
     metrics = short(bounded_report().metrics)
     seen, tested = np.mean(AGAINST["train"]), np.mean(AGAINST["test_normal"])
     assert metrics["resubstitution_negative_elbo"] == pytest.approx([seen] * 2)
@@ -154,7 +154,7 @@ def test_the_train_test_gap_is_told_in_nats_and_bits():
 
 def test_a_sample_of_training_images_is_no_larger_than_the_normal_test_images():
     few = trial_of(study_of(Brightness), planted({**PARTS, "test_normal": [1, 2]}))
-    assert few.scores.training_sample("toy/0").tolist() == [0, 4], "evenly taken"
+    assert few.scores.training_sample("toy/0").tolist() == [0, 4], "evenly spaced"
     assert trial_of(study_of(Brightness), planted(SECOND)).scores.training_sample(
         "toy/0"
     ).tolist() == [
@@ -164,7 +164,7 @@ def test_a_sample_of_training_images_is_no_larger_than_the_normal_test_images():
 
 
 class Curious(Blinded):
-    """Notes which images it was told the scores of, and tells their means."""
+    """Its diagnostics are the mean scores of the images of each part, -1 if there are none."""
 
     def diagnose(self, scored: Callable[[str], Terms]) -> Numbers:
         parts = {part: scored(part) for part in ("train", "validation", "test")}
@@ -174,7 +174,7 @@ class Curious(Blinded):
         }
 
 
-def test_a_detector_sees_the_scores_of_normal_images_at_the_end_alone():
+def test_a_detector_receives_the_scores_of_normal_images_only_at_the_end():
     reports = run(trial_of(study_of(Curious), planted(PARTS)))
     assert all(metric.part != "curious" for r in reports[:-1] for metric in r.metrics)
     metrics = short(reports[-1].metrics)
@@ -184,7 +184,7 @@ def test_a_detector_sees_the_scores_of_normal_images_at_the_end_alone():
     assert metrics["curious_train"] == pytest.approx([sampled] * 2, rel=1e-6)
 
 
-def test_of_images_that_are_not_held_out_a_detector_sees_no_scores():
+def test_without_validation_a_detector_receives_no_validation_scores():
     (*_, last) = run(trial_of(study_of(Curious, validation_fraction=0.0), planted(PARTS)))
     metrics = short(last.metrics)
     assert metrics["curious_validation"] == [-1.0, -1.0]
@@ -198,14 +198,14 @@ def test_a_failed_replica_has_no_diagnostic(monkeypatch):
 
 
 class Overwriting(Blinded):
-    """Gives a number of its own as the AUROC by which trials are selected."""
+    """Returns a diagnostic in place of the AUROC by which trials are selected."""
 
     def diagnose(self, scored: Callable[[str], Terms]) -> Numbers:
         return {Metric("shift", "mean"): 0.5, VALIDATION_AUROC: 1.0}
 
 
 class Raising(Blinded):
-    """Cannot diagnose the models whose mark is large, nor warn of any."""
+    """Its `diagnose` fails for models whose mark is large, and its `warnings` for all."""
 
     def diagnose(self, scored: Callable[[str], Terms]) -> Numbers:
         if float(self.get_buffer("mark")) > 0.5:
@@ -238,7 +238,7 @@ def test_a_diagnostic_that_is_derived_is_refused():
         assert legal_diagnostics("Own", legal, terms) == legal
 
 
-def test_a_diagnostic_never_takes_the_place_of_a_number():
+def test_a_diagnostic_never_replaces_another_number():
     suite = planted(PARTS)
     (*_, plain), (*_, last) = (run(trial_of(study_of(d), suite)) for d in (Blinded, Overwriting))
     assert last.record.state == "complete"
@@ -287,7 +287,7 @@ class Cautious(Blinded):
 def test_each_warning_is_recorded_once_with_its_replicas():
     trial = trial_of(study_of(Cautious, seeds=4), planted(PARTS, SECOND))
     reports = run(trial)
-    assert [report.record.warnings for report in reports[:-1]] == [[], []], "at the end alone"
+    assert [report.record.warnings for report in reports[:-1]] == [[], []], "only at the end"
     marks = [float(r.module.get_buffer("mark")) for r in trial.replica_set.replicas]
     large = tuple(k for k, mark in enumerate(marks) if mark > 0.5)
     assert 0 < len(large) < 8
@@ -299,7 +299,7 @@ def test_each_warning_is_recorded_once_with_its_replicas():
     assert TrialRecord.from_json(line).warnings == reports[-1].record.warnings
 
 
-def test_a_detector_warns_of_living_models_by_their_own_numbers(monkeypatch):
+def test_a_detector_warns_about_living_models_by_their_own_numbers(monkeypatch):
     seen: list[Mapping[Metric, float]] = []
 
     def warnings(self: Any, numbers: Mapping[Metric, float]) -> list[str]:
@@ -322,7 +322,7 @@ class Boundless(Brightness):
         return {Metric("boundless", "rate"): math.inf}
 
 
-def test_a_number_that_is_not_finite_is_warned_of():
+def test_a_number_that_is_not_finite_causes_a_warning():
     (report,) = run(trial_of(study_of(Boundless), planted(PARTS)))
     assert report.record.warnings == [DetectorWarning("boundless_rate is inf", (0, 1))]
     line = json.loads(to_text(report.record))
@@ -332,7 +332,7 @@ def test_a_number_that_is_not_finite_is_warned_of():
 
 
 def starved(samples, *shares):
-    """Which replicas the likelihood VAE warns of, by their effective shares of K codes."""
+    """The replicas that the likelihood VAE warns about, for given effective shares of K codes."""
     config = LikelihoodVAEConfig(samples=samples)
     module = skeleton(LikelihoodVAE, config, SHAPE)
     metrics = named(dict(zip(NAMES, shares, strict=False)))
@@ -344,7 +344,7 @@ def starved(samples, *shares):
 NAMES = ("train_effective_share", "overall_effective_share")
 
 
-def test_weights_on_nearly_one_code_are_warned_of():
+def test_weights_on_nearly_one_code_cause_a_warning():
     train, overall = [0.24, 0.25, None, 0.26], [0.3, 0.1, None, 0.3]
     assert starved(8, train) == [0]
     assert starved(8, train, overall) == [0, 1], "in the last epoch, or on average"
@@ -353,7 +353,7 @@ def test_weights_on_nearly_one_code_are_warned_of():
 
 
 class Thin(Blinded):
-    """Trains with importance weights, it says."""
+    """Reports an effective share of importance weights of 0.3."""
 
     Config = LikelihoodVAEConfig
     warnings = LikelihoodVAE.warnings
@@ -372,7 +372,7 @@ def test_a_trial_warns_at_its_end_where_weights_lie_on_nearly_one_code(samples, 
         assert f"almost all importance weight is on one of {samples} samples" in warned.text
 
 
-# -------------------------------------------------------------- what else a record says of it
+# -------------------------------------------------------------- further contents of a record
 
 
 class Scaled(Blinded):
@@ -397,7 +397,7 @@ def test_a_record_says_what_its_quantities_are_measured_in():
     assert bounded_report().record.scales == {}, "it is not trained and has no likelihood"
 
 
-def test_operations_are_recorded_of_what_is_trained():
+def test_operations_are_recorded_only_of_trained_detectors():
     small = trial_of(study_of(PGN), latent_dim=8).models
     large = trial_of(study_of(PGN), latent_dim=64).models
     assert 0 < small["flops"] < large["flops"]

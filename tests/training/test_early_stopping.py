@@ -27,7 +27,7 @@ def noted(losses, patience=2):
         ([math.inf, math.nan], 0, 2),
     ],
 )
-def test_a_replica_stops_after_as_many_intervals_without_a_lower_loss(losses, epoch, stopped):
+def test_a_replica_stops_after_patience_intervals_without_a_lower_loss(losses, epoch, stopped):
     stopping = noted(losses)
     assert (stopping.epoch, stopping.stopped) == (epoch, stopped)
     assert stopping.weights.get("w") == (torch.tensor([float(epoch)]) if epoch else None)
@@ -40,7 +40,7 @@ def test_the_weights_are_a_copy():
     assert float(stopping.weights["w"]) == 0
 
 
-def test_it_goes_on_from_its_state():
+def test_its_state_is_restored():
     first, second = noted([3.0, 2.0, 2.5]), EarlyStopping(2)
     first.terms = {Metric("train", "loss"): 0.5}
     second.load_state_dict(first.state_dict())
@@ -51,7 +51,7 @@ def test_it_goes_on_from_its_state():
     assert (second.stopped, second.loss) == (4, 2.0)
 
 
-def test_a_new_stage_is_watched_anew_and_its_terms_stay():
+def test_a_new_stage_resets_everything_but_the_terms():
     stopping = noted([3.0, 2.0, 2.5, 2.0])
     stopping.terms = {Metric("train", "loss"): 0.5}
     stopping.begin_stage()

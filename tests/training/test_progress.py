@@ -1,4 +1,4 @@
-"""Training by epochs, and the signs of a trial between two reports: the same numbers."""
+"""Training with pauses, and the messages of a trial between two reports: the same numbers."""
 
 import itertools
 from dataclasses import replace
@@ -66,7 +66,7 @@ SHORT = {"epochs": 5, "batch_size": 4, "learning_rate": 1e-3}
     ],
     ids=["AE", "PGN", "Blinded", "Staged"],
 )
-def test_training_with_pauses_is_training(detector, settings, epochs, monkeypatch):
+def test_training_with_pauses_gives_the_same_results(detector, settings, epochs, monkeypatch):
     blind(monkeypatch, 1, "toy/0", 3 * 2, "loss")
     paused, whole = set_of(detector, **settings), set_of(detector, **settings)
     while not whole.finished:
@@ -77,7 +77,7 @@ def test_training_with_pauses_is_training(detector, settings, epochs, monkeypatc
     assert same(paused.state_dict(), whole.state_dict())
 
 
-def test_each_pause_says_how_many_epochs_of_replicas_are_left():
+def test_each_pause_yields_the_number_of_epochs_that_remain():
     replica_set = set_of(Blinded, **SHORT)
     assert by_epochs(replica_set, 3)[0] == list(range(11, -1, -1)), "of four replicas"
     assert by_epochs(replica_set, 99)[0] == list(range(7, -1, -1)), "there are two more epochs"
@@ -129,15 +129,15 @@ def test_with_patience_only_the_replicas_that_train_are_counted():
 
 
 def advanced(trial: Trial, seconds: float = 0.0) -> list[Progress | Report]:
-    """Every sign of a trial to its end."""
-    signs = [trial.advance(seconds)]
-    while not (isinstance(signs[-1], Report) and signs[-1].done):
-        signs.append(trial.advance(seconds))
-    return signs
+    """All messages of a trial to its end."""
+    messages = [trial.advance(seconds)]
+    while not (isinstance(messages[-1], Report) and messages[-1].done):
+        messages.append(trial.advance(seconds))
+    return messages
 
 
-def reports_among(signs):
-    return [sign for sign in signs if isinstance(sign, Report)]
+def reports_among(messages):
+    return [message for message in messages if isinstance(message, Report)]
 
 
 CASES = [
@@ -161,24 +161,26 @@ def test_advancing_gives_the_reports_of_whole_steps(study, params, seconds, monk
 
 @pytest.mark.parametrize(("study", "params"), CASES)
 def test_progress_rises_to_the_epochs_of_each_report(study, params):
-    signs = advanced(trial_of(study, **params))
-    assert reports_among(signs)[-1] is signs[-1]
+    messages = advanced(trial_of(study, **params))
+    assert reports_among(messages)[-1] is messages[-1]
     done = 0.0
-    for sign in signs:
-        now = sign.epochs if isinstance(sign, Progress) else sign.epoch
+    for message in messages:
+        now = message.epochs if isinstance(message, Progress) else message.epoch
         assert now >= done
-        if isinstance(sign, Progress):
-            assert now > done, "every sign is an epoch of a replica further"
+        if isinstance(message, Progress):
+            assert now > done, "every message is an epoch of a replica further"
         done = now
-    for sign, report in itertools.pairwise(signs):
-        if isinstance(report, Report) and isinstance(sign, Progress):
-            assert sign.epochs <= report.epoch
+    for message, report in itertools.pairwise(messages):
+        if isinstance(report, Report) and isinstance(message, Progress):
+            assert message.epochs <= report.epoch
 
 
-def test_without_time_each_epoch_of_a_replica_is_a_sign():
-    signs = advanced(trial_of(study_of(Blinded)))  # three intervals of two epochs, four replicas
-    assert [isinstance(sign, Report) for sign in signs] == ([False] * 8 + [True]) * 3
-    shares = [sign.epochs for sign in signs if isinstance(sign, Progress)]
+def test_without_time_each_epoch_of_a_replica_is_a_message():
+    messages = advanced(
+        trial_of(study_of(Blinded))
+    )  # three intervals of two epochs, four replicas
+    assert [isinstance(message, Report) for message in messages] == ([False] * 8 + [True]) * 3
+    shares = [message.epochs for message in messages if isinstance(message, Progress)]
     assert shares == [k / 4 for k in range(1, 25)], "of the mean replica"
 
 
@@ -216,15 +218,15 @@ def test_a_state_is_stored_between_intervals(tmp_path):
     ]
 
 
-def test_the_time_between_two_signs_is_not_the_trials(monkeypatch):
+def test_the_time_between_two_messages_does_not_count(monkeypatch):
     clock = itertools.count()
     monkeypatch.setattr("time.perf_counter", lambda: float(next(clock)))
     once, often = trial_of(study_of(Blinded)), trial_of(study_of(Blinded))
     stepped(once)
-    signs = 0
+    messages = 0
     while not isinstance(often.advance(), Report):
-        signs += 1
+        messages += 1
         for _ in range(100):
             next(clock)
-    assert signs == 8
+    assert messages == 8
     assert often.history.seconds == once.history.seconds

@@ -1,4 +1,4 @@
-"""The metrics agree with scikit-learn and refuse what means nothing."""
+"""The metrics agree with scikit-learn and refuse undefined input."""
 
 import math
 
@@ -119,7 +119,7 @@ def test_the_mean_of_any_placements_is_the_auroc_against_their_anomalies(levels)
         assert float(placed[some].mean()) == pytest.approx(auroc(normal, anomalous[some]))
 
 
-def test_a_placement_is_the_share_of_normals_below_and_half_of_those_alike():
+def test_a_placement_is_the_share_of_lower_normal_scores_and_half_of_the_equal_ones():
     normal = torch.tensor([1.0, 2.0, 2.0, 4.0])
     anomalous = torch.tensor([0.0, 2.0, 3.0, 4.0, 9.0])
     assert placements(normal, anomalous).tolist() == [0.0, 0.5, 0.75, 0.875, 1.0]
@@ -152,7 +152,7 @@ def test_ties(scores, distinct, share, relative, collapsed):
 
 @pytest.mark.parametrize("size", [1e-30, 1.0, -1e30])
 @pytest.mark.parametrize(("units", "collapsed"), [(5, True), (31.9, True), (33, False)])
-def test_scores_that_differ_by_roundings_alone_have_collapsed(size, units, collapsed):
+def test_scores_that_are_identical_up_to_rounding_have_collapsed(size, units, collapsed):
     steps = torch.linspace(0, units, 9, dtype=torch.float64) * 2.0**-23
     tied = ties(size * (1 - steps))
     assert tied.distinct == 9

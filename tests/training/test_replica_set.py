@@ -1,4 +1,4 @@
-"""Replica sets: hooks in their order, phases that move their own modules, exact continuation."""
+"""Replica sets: the order of hooks, phases that train only their modules, exact continuation."""
 
 import copy
 import math
@@ -47,7 +47,7 @@ class TwinConfig(NetworkConfig):
 class Twin(TrainedDetector[TwinConfig]):
     """Like an adversarial autoencoder with pretraining: two stages, the second of two phases.
 
-    "pretrain" lowers "guess", the error of a head that tells an image's brightness. "train" lowers
+    "pretrain" lowers "guess", the error of a head that estimates the brightness. "train" lowers
     "reconstruct" by the encoder and the decoder, then "discriminate" by the discriminator.
     """
 
@@ -159,14 +159,14 @@ class Line(TrainedDetector[LineConfig]):
 
 
 class Faulty(Line):
-    """A `Line` whose loss becomes NaN once a buffer says that it is time.
+    """A `Line` whose loss becomes NaN once a buffer reaches a given count.
 
     The buffer "steps" counts updates; the replica whose initial "mark" is `unlucky` fails in the
-    update after `patience` of them.
+    update after `fails_after` of them.
     """
 
     unlucky: ClassVar[float] = math.inf
-    patience: ClassVar[int] = 0
+    fails_after: ClassVar[int] = 0
 
     def __init__(self, config: LineConfig, shape: ImageShape) -> None:
         super().__init__(config, shape)
@@ -175,7 +175,7 @@ class Faulty(Line):
 
     def terms(self, phase: str, images: Tensor, noise: Terms) -> Terms:
         struck = (self.get_buffer("mark") == self.unlucky) & (
-            self.get_buffer("steps") >= self.patience
+            self.get_buffer("steps") >= self.fails_after
         )
         loss = super().terms(phase, images, noise)["loss"]
         return {"loss": torch.where(struck, torch.nan, loss)}
@@ -228,7 +228,7 @@ class Seen(Line):
 
 
 class Logged(Twin):
-    """Writes down each call and what was in force when it came."""
+    """Logs each call, and the modes and gradients in force."""
 
     def __init__(self, config: TwinConfig, shape: ImageShape) -> None:
         super().__init__(config, shape)
@@ -391,7 +391,7 @@ def test_each_stage_has_its_own_optimisers():
 def assert_adam(
     replica_set: ReplicaSet, moved: dict[str, tuple[str, ...]], **settings: Any
 ) -> None:
-    """The optimisers of a replica set move these modules, under these settings."""
+    """Check that the optimisers of a replica set train these modules, with these settings."""
     optimisers = replica_set.replicas[0].optimisers
     assert set(optimisers) == set(moved)
     for phase, names in moved.items():
@@ -427,7 +427,7 @@ def test_the_parameters_of_the_last_stage_are_counted():
 
 
 class Paused(Twin):
-    """Keeps its parameters as they are when each phase looks and when its step is over."""
+    """Keeps its parameters before and after the step of each phase."""
 
     def __init__(self, config: TwinConfig, shape: ImageShape) -> None:
         super().__init__(config, shape)
@@ -442,7 +442,7 @@ class Paused(Twin):
         return super().after_step(stage, phase, terms, progress)
 
 
-def test_a_phase_moves_its_modules_and_no_other():
+def test_a_phase_trains_its_modules_and_no_other():
     replica_set = twins(detector=Paused)
     replica_set.train(5)
     kept = module_of(replica_set).kept
@@ -461,7 +461,7 @@ def test_a_phase_moves_its_modules_and_no_other():
 
 
 class Refitted(Twin):
-    """A `Twin` whose second stage moves the head alone, and keeps what the modes were."""
+    """A `Twin` whose second stage trains only the head; it keeps the modes of its modules."""
 
     modes: ClassVar[list[dict[str, bool]]] = []
 
@@ -474,7 +474,7 @@ class Refitted(Twin):
         return super().terms(phase, images, noise)
 
 
-def test_what_a_stage_does_not_move_is_frozen_with_its_batch_statistics():
+def test_modules_that_a_stage_does_not_train_are_frozen_with_their_batch_statistics():
     replica_set = twins(detector=Refitted)
     Refitted.modes.clear()
     replica_set.train(2)
@@ -489,7 +489,7 @@ def test_what_a_stage_does_not_move_is_frozen_with_its_batch_statistics():
     assert all(modes == frozen for modes in Refitted.modes)
 
 
-def test_terms_of_earlier_stages_and_of_several_phases_are_told_apart():
+def test_terms_of_earlier_stages_and_of_several_phases_have_distinct_names():
     replica_set = twins()
     assert set(short(replica_set.train(1)[0])) == {"train_pretrain/loss"}
     assert set(short(replica_set.train(2)[0])) == {
@@ -532,7 +532,7 @@ def test_two_milestones_and_a_longer_stage():
     assert rates[:10] == pytest.approx(expected, rel=5e-3)
 
 
-def test_a_replica_set_tells_the_learning_rate_of_its_last_epoch():
+def test_a_replica_set_has_the_learning_rate_of_its_last_epoch():
     replica_set = lines()
     shown = [replica_set.learning_rate]
     while not replica_set.finished:
@@ -638,7 +638,7 @@ def test_a_replica_does_not_depend_on_the_others():
     assert not same(results(together, 0), results(alone))
 
 
-def test_replicas_train_in_turn_or_by_intervals_alike():
+def test_replicas_trained_at_once_or_by_intervals_are_equal():
     stepped = ReplicaSet(Twin, TWIN, images_of(), specs_of(3, 4))
     while not stepped.finished:
         stepped.train(1)
@@ -759,11 +759,11 @@ def mark_of(seed: int, task: str = "t") -> float:
 
 @pytest.fixture
 def unlucky(monkeypatch: pytest.MonkeyPatch) -> Any:
-    """Makes the replica of a seed fail after so many updates."""
+    """A function that makes the replica of a seed fail after a number of updates."""
 
-    def choose(seed: int, patience: int) -> None:
+    def choose(seed: int, fails_after: int) -> None:
         monkeypatch.setattr(Faulty, "unlucky", mark_of(seed))
-        monkeypatch.setattr(Faulty, "patience", patience)
+        monkeypatch.setattr(Faulty, "fails_after", fails_after)
 
     return choose
 
@@ -800,10 +800,10 @@ def test_a_replica_set_of_failures_is_finished(unlucky):
     replica_set.prepare_scoring()
 
 
-@pytest.mark.parametrize("patience", [0, 3 * 3, 3 * 8])
-def test_failures_are_saved_and_stay(patience, unlucky, tmp_path):
+@pytest.mark.parametrize("fails_after", [0, 3 * 3, 3 * 8])
+def test_failures_are_saved_and_stay(fails_after, unlucky, tmp_path):
     """Also where a replica failed in the first epoch of a stage."""
-    unlucky(1, patience)
+    unlucky(1, fails_after)
     first, second, straight = (lines(Faulty, 0, 1) for _ in range(3))
     straight.train(16)
     first.train(10)
@@ -841,7 +841,7 @@ def test_a_fit_that_fails_ends_its_replica_and_the_others_go_on():
     assert replica_set.epoch == 11
 
 
-# ------------------------------------------------------------------------ refused at the border
+# ------------------------------------------------------------------------ invalid input
 
 
 @pytest.mark.parametrize("value", [math.nan, math.inf, -math.inf])
@@ -1093,7 +1093,7 @@ def test_a_stack_of_replicas_scores_as_each_does_alone(detector, settings, dtype
 
 
 class Course(Line):
-    """A `Line` whose loss of held-out images falls to a turn and rises again.
+    """A `Line` whose validation loss falls to a turning point and rises again.
 
     The turn is twenty updates times the brightness of the image.
     """

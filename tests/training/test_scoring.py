@@ -1,4 +1,4 @@
-"""Planted scores give the numbers they must, and change nothing of the replicas."""
+"""Metrics of planted scores; scoring does not change the replicas."""
 
 import copy
 import math
@@ -42,8 +42,8 @@ from tune_ad.training.scoring import (
 )
 
 
-def apart(values: list[int]) -> dict[str, float]:
-    """How well planted scores, which are positive, tell images apart."""
+def tie_metrics(values: list[int]) -> dict[str, float]:
+    """The metrics of ties among planted scores, which are positive."""
     return {
         "distinct": len(set(values)),
         "tied": np.mean([values.count(value) > 1 for value in values]),
@@ -78,7 +78,7 @@ def test_a_part_gives_the_numbers_of_planted_scores(part, anomalous):
     scores = score_part(replica_set, suite, part)
     metrics = metrics_of(scores)
     assert set(metrics) == {
-        f"{part}_{name}" for name in ("auroc", "ap", "score", "light", *apart([1]))
+        f"{part}_{name}" for name in ("auroc", "ap", "score", "light", *tie_metrics([1]))
     }
     for k, spec in enumerate(specs):
         parts = {"toy/0": PARTS, "toy/1": SECOND}[spec.task]
@@ -88,7 +88,7 @@ def test_a_part_gives_the_numbers_of_planted_scores(part, anomalous):
             "ap": reference(average_precision_score, normal, others),
             "score": np.mean(normal),
             "light": np.mean(normal),
-            **apart([*normal, *others]),
+            **tie_metrics([*normal, *others]),
         }
         for name, value in expected.items():
             assert metrics[f"{part}_{name}"][k] == pytest.approx(value, rel=1e-6), name
@@ -134,7 +134,7 @@ def test_the_value_of_a_variant_has_the_type_of_the_score_space():
     assert variants[ScoreVariant("sign", 1)] == {Metric("test", "auroc"): 1.0}
 
 
-def test_each_set_of_outsiders_has_its_numbers():
+def test_each_outsider_set_has_its_metrics():
     suite = planted(AGAINST)
     scores = score_part(replica_set_on(suite), suite, "test", every_variant=True)
     metrics = metrics_of(scores)
@@ -150,7 +150,7 @@ def test_each_set_of_outsiders_has_its_numbers():
     assert light["test_auroc"] == light["test_auroc/bright"]
 
 
-def test_a_set_of_outsiders_may_have_any_name():
+def test_an_outsider_set_may_have_any_name():
     sets = {"normal": [6, 200, 201], "rest": [0, 1, 9], "train": [7, 7], "auroc": [300 - 291]}
     parts = {name: AGAINST[name] for name in ("train", "validation_normal", "test_normal")}
     tested = {f"test/{name}": values for name, values in sets.items()}
@@ -186,7 +186,7 @@ def test_an_outsider_is_a_field_of_its_metric():
     }
 
 
-def test_without_held_out_anomalies_normals_are_still_scored():
+def test_without_validation_anomalies_normal_images_are_still_scored():
     suite = planted(AGAINST)
     scores = score_part(replica_set_on(suite), suite, "validation", every_variant=True)
     assert scores.faults == {}
@@ -197,7 +197,7 @@ def test_without_held_out_anomalies_normals_are_still_scored():
     assert "validation_auroc" not in metrics
 
 
-def test_collapse_is_told():
+def test_collapse_is_recorded():
     suite = planted(PARTS)
     scores = score_part(replica_set_on(suite, Constant), suite, "validation")
     assert short(scores.metrics[0]) == {
@@ -215,7 +215,9 @@ def test_collapse_is_told():
 @pytest.mark.parametrize(
     ("factor", "collapsed"), [(1.0, 0.0), (1e-3, 0.0), (1e-6, 1.0), (1e-7, 1.0)]
 )
-def test_a_trained_model_whose_scores_differ_by_roundings_has_collapsed(factor, collapsed):
+def test_a_trained_model_whose_scores_are_identical_up_to_rounding_has_collapsed(
+    factor, collapsed
+):
     suite = planted(PARTS, stripes=True)
     replica_set = replica_set_on(suite, DeepSVDD)
     replica_set.train(2)
@@ -316,7 +318,7 @@ def test_without_anomalies_there_are_scores_and_no_auroc(part):
     expected = {
         "score": np.mean(values),
         "light": np.mean(values),
-        **apart(values),
+        **tie_metrics(values),
     }
     assert metrics_of(scores) == {
         f"{part}_{name}": [pytest.approx(value)] * 2 for name, value in expected.items()
@@ -337,7 +339,7 @@ def test_without_anomalies_too_a_score_that_is_not_finite_is_a_fault(part, monke
         assert [value is None for value in values] == [False, True, False]
 
 
-def test_what_is_in_nats_is_told_in_bits_per_dimension_too():
+def test_metrics_in_nats_are_also_reported_in_bits_per_dimension():
     shape, nat = (3, 4, 5), 60 * math.log(2)
     metrics = named(
         {

@@ -1,4 +1,4 @@
-"""Trials report, fail, and go on as they should; test images select nothing."""
+"""Trials report, fail and continue correctly; test images do not influence selection."""
 
 import json
 import math
@@ -117,7 +117,7 @@ def test_a_detector_without_stages_is_done_at_once():
     assert report.record.state == "complete"
 
 
-def test_the_test_set_is_met_once_at_the_end():
+def test_the_test_set_is_scored_once_at_the_end():
     reports = run(trial_of(study_of(DeepSVDD)))
     for report in reports[:-1]:
         assert not [metric for metric in report.metrics if metric.part == "test"]
@@ -129,7 +129,7 @@ def test_the_test_set_is_met_once_at_the_end():
     assert not any(curve[:-1])
 
 
-def test_the_test_curve_is_recorded_where_the_search_asks():
+def test_the_test_curve_is_recorded_if_the_budget_has_it():
     reports = run(trial_of(study_of(DeepSVDD, test_curve=True)))
     metrics = [short(report.metrics) for report in reports]
     assert all(None not in numbers["oracle_auroc"] for numbers in metrics)
@@ -141,7 +141,7 @@ BLIND_TO_THE_TEST = ("validation", "normal_only", "random")
 
 
 def on_other_test_images(parts: Planted) -> Planted:
-    """The same suite but for the brightness of its test images."""
+    """The same parts with another brightness of the test images."""
     return {
         name: [255 - value for value in values] if name.startswith("test") else values
         for name, values in parts.items()
@@ -177,7 +177,7 @@ class Unsure(Brightness):
 
 
 @pytest.mark.parametrize("rule", BLIND_TO_THE_TEST)
-def test_scores_of_test_images_that_are_not_finite_do_not_take_a_trial_from_the_choice(rule):
+def test_test_scores_that_are_not_finite_do_not_exclude_a_trial_from_selection(rule):
     (report,) = run(trial_of(study_of(Unsure, selection=rule), planted(PARTS)))
     (plain,) = run(trial_of(study_of(Brightness, selection=rule), planted(PARTS)))
     record = report.record
@@ -201,7 +201,7 @@ def test_scores_of_test_images_that_are_not_finite_do_not_take_a_trial_from_the_
         ("validation", {"validation_fraction": 0.0}, ()),
     ],
 )
-def test_a_trial_that_is_quoted_fails_where_it_cannot_be_tested(rule, changes, seeds):
+def test_a_trial_that_is_reported_fails_if_it_cannot_be_tested(rule, changes, seeds):
     study = study_of(Unsure, selection=rule, **changes)
     trial = Trial(study, planted(PARTS), TrialSpec(0, "Unsure", {}, seeds), "cpu")
     assert trial.quoted
@@ -223,7 +223,7 @@ def test_a_trial_that_is_pruned_is_not_tested():
 # --------------------------------------------------------------------- scoring, and merging it
 
 
-def test_scoring_held_out_images_ends_the_replicas_without_finite_scores(monkeypatch):
+def test_replicas_whose_validation_scores_are_not_finite_fail(monkeypatch):
     blind(monkeypatch, 1, "toy/0", 0, "score")
     trial = trial_of(study_of(Blinded), planted(PARTS))
     trial.replica_set.train(3)
@@ -234,7 +234,9 @@ def test_scoring_held_out_images_ends_the_replicas_without_finite_scores(monkeyp
 
 
 @pytest.mark.parametrize(("rule", "ends"), [("validation", False), ("oracle", True)])
-def test_scoring_test_images_ends_a_replica_only_where_they_are_quoted(rule, ends, monkeypatch):
+def test_replicas_whose_test_scores_are_not_finite_fail_only_if_they_are_reported(
+    rule, ends, monkeypatch
+):
     blind(monkeypatch, 1, "toy/0", 0, "score")
     trial = trial_of(study_of(Blinded, selection=rule), planted(PARTS))
     trial.replica_set.train(3)
@@ -245,7 +247,7 @@ def test_scoring_test_images_ends_a_replica_only_where_they_are_quoted(rule, end
 
 
 class Diagnosed(DeepSVDD):
-    """Tells the mean score of training images."""
+    """Its diagnostic is the mean score of training images."""
 
     def diagnose(self, scored):
         return {Metric("diagnosed", "score"): float(scored("train")["score"].mean())}
@@ -281,7 +283,7 @@ def test_merging_neither_scores_nor_changes_anything(monkeypatch):
         ({"validation_fraction": 0.0}, [], ["test"]),
     ],
 )
-def test_test_images_are_scored_at_the_end_or_where_their_curve_is_wanted(changes, early, last):
+def test_test_images_are_scored_at_the_end_or_if_their_curve_is_recorded(changes, early, last):
     trial = trial_of(study_of(DeepSVDD, **changes), planted(PARTS))
     assert trial.scores.parts(done=False) == [], "before the last stage has begun"
     trial.replica_set.train(1)
@@ -303,7 +305,7 @@ def test_every_trial_of_a_study_draws_the_same_images():
     assert set(first.labelled) == {"1", "2", "5", "10"}, "there are eleven anomalies"
 
 
-def test_where_nothing_held_out_is_anomalous_nothing_is_drawn():
+def test_without_validation_anomalies_nothing_is_drawn():
     for suite in (planted(with_nothing_anomalous(PARTS)), planted(AGAINST)):
         assert run(trial_of(study_of(Brightness), suite))[-1].record.labelled == {}
     blindfold = study_of(Brightness, validation_fraction=0.0)
@@ -323,7 +325,7 @@ def test_with_a_failed_replica_the_draws_have_no_mean(fault, monkeypatch):
 
 
 @pytest.mark.parametrize("objective", ["one-class", "soft-boundary"])
-def test_normal_only_sees_the_loss_and_not_the_score(objective):
+def test_normal_only_uses_the_loss_and_not_the_score(objective):
     study = study_of(DeepSVDD, selection="normal_only")
     trial = trial_of(study, objective=objective, nu=0.5)
     last = run(trial)[-1]
@@ -340,7 +342,7 @@ def test_normal_only_sees_the_loss_and_not_the_score(objective):
     assert same == (objective == "one-class")
 
 
-def test_the_loss_of_held_out_normals_has_the_same_noise_at_every_call():
+def test_the_validation_loss_has_the_same_noise_at_every_call():
     replica_set = trial_of(study_of(PGN), latent_dim=8).replica_set
     replica_set.train(1)
     indices = torch.arange(5)
@@ -348,7 +350,7 @@ def test_the_loss_of_held_out_normals_has_the_same_noise_at_every_call():
     assert not torch.equal(replica_set.losses(0, indices), replica_set.losses(1, indices))
 
 
-def test_each_rule_sees_its_own_numbers():
+def test_each_rule_uses_its_own_metric():
     suite = planted(PARTS)
     seen = {
         rule: run(trial_of(study_of(Brightness, selection=rule), suite))[0].objective
@@ -371,7 +373,7 @@ def test_without_validation_there_is_no_objective():
     assert None not in short(reports[-1].metrics)["test_auroc"]
 
 
-def test_a_collapsed_trial_says_so():
+def test_a_collapsed_trial_is_recorded_as_such():
     (report,) = run(trial_of(study_of(Constant), planted(PARTS)))
     assert report.objective == 0.5
     metrics = short(report.metrics)
@@ -380,7 +382,7 @@ def test_a_collapsed_trial_says_so():
         assert metrics[f"{part}_auroc"] == [0.5, 0.5]
     assert report.record.state == "complete"
     assert report.details["histograms_of"] == "test"
-    assert sum(histogram_of(report, "toy/0")["counts"]["normal"]) == 4, "test normals"
+    assert sum(histogram_of(report, "toy/0")["counts"]["normal"]) == 4, "normal test images"
 
 
 # -------------------------------------------------------------------------------- failures
@@ -390,7 +392,9 @@ def test_a_collapsed_trial_says_so():
     ("fault", "reason", "epoch"),
     [("loss", "loss became nan in epoch 4", 3), ("score", "scores are NaN or infinite", 4)],
 )
-def test_a_failed_replica_fails_the_trial_and_the_others_go_on(fault, reason, epoch, monkeypatch):
+def test_a_failed_replica_fails_the_trial_and_the_others_continue(
+    fault, reason, epoch, monkeypatch
+):
     blind(monkeypatch, 1, "toy/0", 2 * 3, fault)  # two batches an epoch: after three epochs
     reports = run(trial_of(study_of(Blinded), planted(PARTS, SECOND, stripes=True)))
     assert [report.epoch for report in reports] == [2, 4, 6]
@@ -418,7 +422,7 @@ def test_a_failed_replica_fails_the_trial_and_the_others_go_on(fault, reason, ep
 
 
 @pytest.mark.parametrize("fault", ["loss", "score"])
-def test_a_trial_of_failures_alone_ends(fault, monkeypatch):
+def test_a_trial_whose_replicas_have_all_failed_ends(fault, monkeypatch):
     blind(monkeypatch, 0, "toy/0", 0, fault)
     (report,) = run(trial_of(study_of(Blinded, seeds=1), planted(PARTS)))
     assert report.done
@@ -456,10 +460,10 @@ def test_nothing_is_scored_before_the_last_stage():
 def test_metrics_in_nats_are_recorded_in_bits_too():
     (*_, last) = run(trial_of(study_of(Staged, epochs=3)))
     metrics = short(last.metrics)
-    told_twice = ("train_first", "validation_score", "test_score")
+    converted = ("train_first", "validation_score", "test_score")
     bits = {name for name in metrics if name.endswith("_bits_per_dim")}
-    assert bits == {f"{name}_bits_per_dim" for name in told_twice}
-    for name in told_twice:
+    assert bits == {f"{name}_bits_per_dim" for name in converted}
+    for name in converted:
         expected = [value / (64 * math.log(2)) for value in metrics[name] if value]
         assert metrics[f"{name}_bits_per_dim"] == pytest.approx(expected)
     assert last.record.metrics == last.metrics
@@ -515,7 +519,7 @@ def test_a_replica_that_cannot_be_fitted_fails_its_trial():
 
 @pytest.mark.parametrize("after", [1, 2])
 @pytest.mark.parametrize("detector", [AE, DeepSVDD, PGN, Blinded, Staged])
-def test_a_saved_trial_goes_on_with_equal_reports(detector, after, monkeypatch, tmp_path):
+def test_a_saved_trial_continues_with_equal_reports(detector, after, monkeypatch, tmp_path):
     blind(monkeypatch, 1, "toy/0", 2 * 3, "loss")
     settings = {"latent_dim": 16} if detector not in (Blinded, Staged) else {}
     study = study_of(detector, test_curve=True)
@@ -549,7 +553,7 @@ def test_a_trial_with_patience_ends_when_its_replicas_have_stopped():
     assert "early_stopping_stopped" not in short(reports[0].metrics)
 
 
-def test_a_trial_whose_epochs_run_out_says_so():
+def test_a_trial_whose_epochs_run_out_is_not_stopped():
     study = patient()
     short_study = replace(study, budget=replace(study.budget, epochs=4))
     metrics = short(run(trial_of(short_study, planted(PARTS)))[-1].metrics)
@@ -559,7 +563,7 @@ def test_a_trial_whose_epochs_run_out_says_so():
 
 
 @pytest.mark.parametrize("after", [2, 4])
-def test_a_saved_trial_with_patience_goes_on_with_equal_reports(after, tmp_path):
+def test_a_saved_trial_with_patience_continues_with_equal_reports(after, tmp_path):
     straight, first, second = (trial_of(patient(), planted(PARTS)) for _ in range(3))
     whole = run(straight)
     for _ in range(after):

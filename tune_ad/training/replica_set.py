@@ -152,7 +152,10 @@ class ReplicaSet:
         return epoch - local + stage.epochs
 
     def _within_stage(self, epochs: int) -> int:
-        """With patience: limit `epochs` to the current stage; a new stage resets early stopping."""
+        """Limit `epochs` to the current stage, and reset early stopping at a new stage.
+
+        Without patience, `epochs` is returned unchanged.
+        """
         if not self.early_stopping or self.epoch >= self.epochs:
             return epochs
         if not self.training() and not self.finished:  # all are stopped: the stage is over

@@ -158,7 +158,7 @@ class Trial:
         )
 
     def interval(self) -> int:
-        """The number of epochs between two reports; with patience, it follows the longest stage."""
+        """The number of epochs between two reports; with patience, set by the longest stage."""
         epochs = self.replica_set.epochs
         if self.replica_set.early_stopping:
             stages = self.replica_set.replicas[0].stages
