@@ -144,13 +144,33 @@ def test_a_name_that_is_declared_twice_is_refused_and_names_both_files(spaces):
     ("text", "fault"),
     [
         ('"""A file."""\n\nx = = 3\n', "faulty.py, line 3: invalid syntax; correct the file"),
-        ("NAME = 'a'\nx = Search(name=NAME, data=('d',))", "line 2: name, data and name_on"),
-        ("x = Search(name='a')", "line 1: name, data and name_on of a Search must be plain"),
-        ("x = Search(name='a', data='mnist')", "must be plain texts"),
-        ("x = Search(name='{set}', data=('d',))", "must be plain texts"),
-        ("x = Search(name=3, data=('d',))", "must be plain texts"),
+        (
+            "NAME = 'a'\nx = Search(name=NAME, data=('d',))",
+            "line 2: name of a Search is read without running the file, so it must be written "
+            'out, as in name="mine_{data}"',
+        ),
+        (
+            "x = Search(name='a')",
+            'line 1: data is missing; give it to Search by keyword, as in data=("mnist", "cifar")',
+        ),
+        (
+            "x = Search('a', ('d',))",
+            'line 1: name is missing; give it to Search by keyword, as in name="mine_{data}"',
+        ),
+        (
+            "x = Search(name='a', data='mnist')",
+            "line 1: data must be a tuple, (\"mnist\",), got 'mnist'",
+        ),
+        ("x = Search(name='a', data=['d'])", "data must be a tuple of names, got ['d']"),
+        ("x = Search(name='{set}', data=('d',))", "may contain {data} and no other braces"),
+        ("x = Search(name=3, data=('d',))", "line 1: name must be a string, got 3"),
+        (
+            "x = Search(name='a', data=('d',), name_on={'d': 3})",
+            "name_on['d'] must be a string, got 3",
+        ),
+        ("x = Search(name='a', data=('d',), name_on=3)", "name_on must be a dictionary"),
         ("x = Search(name='a', data=('d', 'e'))", "the search 'a' has several data sets and one"),
-        ("x = search.Search(name='a')", "line 1: name, data and name_on of a Search"),
+        ("x = search.Search(name='a')", "line 1: data is missing"),
         ("x = '\ud800'", "faulty.py: "),
     ],
 )
@@ -167,7 +187,7 @@ def test_a_faulty_file_does_not_hide_the_searches_of_others(spaces, text, fault)
     with pytest.raises(UserError) as refusal:
         find("not_there")
     assert str(refusal.value) == (
-        f"there is no search 'not_there' in the files that can be read; {line}"
+        f"there is no search 'not_there' in the readable files; one file cannot be read: {line}"
     )
 
 
@@ -213,6 +233,10 @@ def test_a_faulty_file_does_not_hide_the_searches_of_others(spaces, text, fault)
         ("x = 1 / 0", "ZeroDivisionError: division by zero; correct the file"),
         ("return 3", "SyntaxError: 'return' outside function"),
         ("from tune_ad.search import Budget\nBudget(0, 1, 1)", "trials must be at least 1, got 0"),
+        (
+            "from tune_ad.search import Budget\nBudget(trials='8', epochs=1, seeds=1)",
+            "trials must be an integer, got '8'",
+        ),
     ],
 )
 def test_a_file_that_cannot_be_imported_is_one_line(spaces, first, reason):
@@ -223,6 +247,48 @@ def test_a_file_that_cannot_be_imported_is_one_line(spaces, first, reason):
     message = str(refusal.value)
     assert message.startswith(f"other_spaces/broken.py, line {3 + first.count(chr(10))}: {reason}")
     assert "\n" not in message
+
+
+WITH_BASELINE = """from optuna.distributions import CategoricalDistribution
+from tune_ad.detectors.pgn import PGN
+from tune_ad.search import Baseline, Budget, Search
+x = Search(
+    name="mine",
+    data=("digits",),
+    baselines=(
+        Baseline(
+            PGN,
+            space={{"{parameter}": CategoricalDistribution({choices})}},
+        ),
+    ),
+    budgets={{"{budget}": Budget(trials=1, epochs=1, seeds=1)}},
+)
+"""
+
+
+@pytest.mark.parametrize(
+    ("changes", "line", "reason"),
+    [
+        (
+            {"parameter": "latent_dims"},
+            8,
+            "PGN has no parameter 'latent_dims'; did you mean latent_dim?",
+        ),
+        (
+            {"choices": [8, "a"]},
+            8,
+            "the search space of latent_dim of PGN contains 'a'; a value must be an integer in "
+            "[1, 100000]",
+        ),
+        ({"budget": "quik"}, 4, "search mine: budgets must contain 'quick', got ('quik',)"),
+    ],
+)
+def test_a_faulty_declaration_is_refused_with_its_file_and_line(spaces, changes, line, reason):
+    values = {"parameter": "latent_dim", "choices": [8, 16], "budget": "quick"}
+    spaces("mine", WITH_BASELINE.format(**{**values, **changes}))
+    with pytest.raises(UserError) as refusal:
+        find("mine")
+    assert str(refusal.value) == f"other_spaces/mine.py, line {line}: {reason}"
 
 
 def test_a_file_with_such_an_import_does_not_keep_other_searches_from_being_found(spaces):
@@ -240,5 +306,5 @@ def test_a_file_with_such_an_import_does_not_keep_other_searches_from_being_foun
 
 def test_a_search_that_is_no_variable_of_its_module_is_refused(spaces):
     spaces("hidden", "def later():\n    return Search(name='mine', data=('digits',))\n")
-    with pytest.raises(UserError, match="hidden.py: the search 'mine' belongs to no variable"):
+    with pytest.raises(UserError, match="hidden.py: the search 'mine' must be assigned to a var"):
         find("mine")

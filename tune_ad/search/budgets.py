@@ -1,10 +1,14 @@
-"""How much a study may spend, and on what suite; the budgets that searches share."""
+"""The size of a study: numbers of trials, epochs, seeds, classes and images.
+
+Also the budgets that search files share.
+"""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
 from tune_ad.errors import UserError
+from tune_ad.search.field_checks import check_flag, check_integer, check_mapping
 
 BUDGETS = ("quick", "standard", "paper")
 FIRST_FRESH_SEED = 1000
@@ -20,29 +24,33 @@ LIMITS: Mapping[str, tuple[int, int]] = {
     "test_images": (1, 1_000_000_000),
 }
 """The smallest and the largest legal number, by field of `Budget`."""
+MAY_BE_NONE = ("epochs", "train_images", "validation_images", "test_images")
 
 
 @dataclass(frozen=True)
 class Budget:
-    """How much a study may spend, and on what suite.
+    """The size of a study.
 
     Attributes:
-        trials: configurations; a plan that knows all of its own may have fewer.
-        epochs: of each model's main stage; None = as published for its detector.
-        seeds: replicas per class during the search.
+        trials: maximum number of configurations; a plan of fixed length may have fewer.
+        epochs: epochs of each model's main stage; None = as published for its detector.
+        seeds: models per class and configuration during the search.
         classes: numbers of the normal classes; None = all.
-        train_images: at most so many per model; None = all.
-        validation_images: at most so many normals and as many anomalies; None = all held out.
-        test_images: at most so many normals and as many anomalies; None = the whole test set.
+        train_images: maximum number of training images per model; None = all.
+        validation_images: maximum number of normal images, and of anomalous images, for
+            validation; None = all that are held out.
+        test_images: maximum number of normal images, and of anomalous images, for the test;
+            None = the whole test set.
         evaluation_seeds: fresh seeds on which the winner is trained again; 0 = the trials
-            themselves are quoted, which is honest only where nothing is selected.
-        validation_fraction: share of the training files held out; 0 = none, the papers' protocol.
+            themselves are reported, which is unbiased only if none is selected.
+        validation_fraction: share of the training files that is held out, in [0, 1); 0 = none, the
+            protocol of the papers.
         evaluations: reports per trial, evenly spaced over the epochs.
-        test_curve: also record test AUROC over epochs, under the name "oracle": nothing may be
-            selected by it, the epoch least of all.
-        only: by name of a parameter, the values that the budget can afford: of one that is
-            searched, the choices that are left; of another, the first is taken. A setting of the
-            user goes before.
+        test_curve: whether to record test AUROC over epochs as well, under the name "oracle"; it
+            must not be used to select anything, in particular not the epoch.
+        only: allowed values of parameters, by name. A searched parameter keeps only these choices;
+            a fixed parameter takes the first of them. A parameter that the user fixes ignores
+            them.
     """
 
     trials: int
@@ -66,27 +74,44 @@ class Budget:
         """
         for name, (least, most) in LIMITS.items():
             number = getattr(self, name)
-            if number is not None and not least <= number <= most:
-                bound = f"at least {least}" if number < least else f"at most {most}"
-                raise UserError(f"{name} must be {bound}, got {number}")
-        if not 0 <= self.validation_fraction < 1:
+            if number is not None or name not in MAY_BE_NONE:
+                check_integer(name, number, least, most)
+        fraction = self.validation_fraction
+        if not isinstance(fraction, int | float) or not 0 <= fraction < 1:
+            raise UserError(f"validation_fraction must lie in [0, 1), got {fraction!r}")
+        check_flag("test_curve", self.test_curve)
+        self._check_classes()
+        self._check_only()
+
+    def _check_classes(self) -> None:
+        if self.classes is None:
+            return
+        if not isinstance(self.classes, tuple):
             raise UserError(
-                f"validation_fraction must lie in [0, 1), got {self.validation_fraction}"
+                f"classes must be a tuple of class numbers, such as (0, 3), got {self.classes!r}"
             )
-        if self.classes is not None and not self.classes:
+        if not self.classes:
             raise UserError("classes must name at least one class, got none")
+        for label in self.classes:
+            check_integer("a class number", label, least=0)
+
+    def _check_only(self) -> None:
+        check_mapping("only", self.only)
+        for name, values in self.only.items():
+            if isinstance(values, str) or not isinstance(values, Sequence):
+                raise UserError(f"only must give a tuple of values for {name}, got {values!r}")
         if empty := [name for name, values in self.only.items() if not values]:
             raise UserError(f"only must name at least one value of {', '.join(empty)}, got none")
 
     def interval(self, epochs: int) -> int:
-        """Epochs between two reports of a model that trains so many, in all its stages."""
+        """The number of epochs between two reports of a model that trains for `epochs` in all."""
         return max(1, -(-epochs // self.evaluations))
 
 
 QUICK = Budget(
     trials=16, epochs=20, seeds=1, classes=(0, 3, 8), validation_images=500, evaluation_seeds=3
 )
-"""A coarse answer for small grey images: minutes on two cores."""
+"""A rough first result for small grey images: minutes on two cores."""
 QUICK_COLOUR = replace(
     QUICK, trials=10, epochs=8, train_images=600, validation_images=300, test_images=1000
 )
@@ -94,11 +119,11 @@ QUICK_COLOUR = replace(
 QUICK_RECONSTRUCTION = replace(
     QUICK, trials=12, train_images=2000, validation_images=300, test_images=1000
 )
-"""A coarse answer for small grey images and detectors with a decoder, three times as dear."""
+"""The same for detectors with a decoder, which are about three times as slow."""
 QUICK_RECONSTRUCTION_COLOUR = replace(
     QUICK_RECONSTRUCTION, trials=8, epochs=10, train_images=600, test_images=500
 )
-"""The same for colour images and detectors with a decoder, twice as dear."""
+"""The same for colour images and detectors with a decoder, which are twice as slow."""
 STANDARD = Budget(trials=100, epochs=100, seeds=3, evaluation_seeds=10)
 PAPER = Budget(
     trials=1,
@@ -108,4 +133,4 @@ PAPER = Budget(
     validation_fraction=0.0,
     test_curve=True,
 )
-"""The papers' protocol: the published configuration, ten seeds, all images, none held out."""
+"""The protocol of the papers: the published configuration, ten seeds, no image held out."""

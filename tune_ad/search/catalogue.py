@@ -1,4 +1,7 @@
-"""The searches by name: read from the syntax trees of `search_spaces`, importing nothing."""
+"""The searches by name, read from the syntax trees of the files in `search_spaces`.
+
+Listing them imports none of these files.
+"""
 
 import ast
 import importlib
@@ -10,6 +13,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import tune_ad
 from tune_ad.errors import UserError, did_you_mean
+from tune_ad.search.field_checks import check_instance, check_mapping, check_names
 
 if TYPE_CHECKING:
     from types import ModuleType
@@ -17,18 +21,23 @@ if TYPE_CHECKING:
     from tune_ad.search.declaration import Search
 
 PACKAGE = "search_spaces"
-LITERALS = ("name", "data", "name_on")
-HOME = "tune_ad.search"  # of every name that a search file needs, but for detectors
+LITERALS = {
+    "name": 'name="mine_{data}"',
+    "data": 'data=("mnist", "cifar")',
+    "name_on": 'name_on={"cifar": "mine"}',
+}
+"""The arguments of a `Search` that are read without running the file, each with an example."""
+HOME = "tune_ad.search"  # exports every name that a search file needs, except the detectors
 
 
 class Entry(NamedTuple):
     """A search on one data set.
 
     Attributes:
-        name: as in `--search`.
+        name: name of the search, as in `--search`.
         data: short name of the data set.
-        module: where it is declared.
-        title: first line of that module's docstring.
+        module: name of the search file, without its suffix.
+        title: first line of the file's docstring.
     """
 
     name: str
@@ -38,10 +47,10 @@ class Entry(NamedTuple):
 
 
 class Catalogue(NamedTuple):
-    """What the search files declare.
+    """The searches that the search files declare.
 
     Attributes:
-        entries: every search on every one of its data sets, by name.
+        entries: an entry for each search on each of its data sets, by name.
         faults: a line for each file that cannot be read, and for each name that is declared
             twice; such a name is not among the entries.
     """
@@ -74,7 +83,7 @@ def read_catalogue() -> Catalogue:
 
 
 def entries() -> dict[str, Entry]:
-    """Every search on every one of its data sets, by name."""
+    """An entry for each search on each of its data sets, by name."""
     return read_catalogue().entries
 
 
@@ -90,7 +99,8 @@ def find_entry(name: str) -> Entry:
     message = f"there is no search {name!r}"
     if catalogue.faults:
         fault = next((line for line in catalogue.faults if repr(name) in line), None)
-        raise UserError(fault or f"{message} in the files that can be read; {catalogue.faults[0]}")
+        broken = f"{message} in the readable files; one file cannot be read: {catalogue.faults[0]}"
+        raise UserError(fault or broken)
     near = did_you_mean(name, catalogue.entries)
     raise UserError(f"{message}; {near}{' ' if near else ''}--list shows every search")
 
@@ -108,8 +118,8 @@ def find(name: str) -> "tuple[Search, str]":
         if isinstance(value, Search) and name in value.names():
             return value, entry.data
     raise UserError(
-        f"{_place(entry.module)}: the search {name!r} belongs to no variable of the module; "
-        "write it as variable = Search(...), not inside a function or a list"
+        f"{_place(entry.module)}: the search {name!r} must be assigned to a variable of the "
+        "module, as in mine = Search(...), not inside a function or a list"
     )
 
 
@@ -121,7 +131,7 @@ def _folder() -> Path:
 
 
 def _place(module: str, line: int | None = None) -> str:
-    """A search file as messages name it."""
+    """The path of a search file, and the line, for messages."""
     return f"{PACKAGE}/{module}.py" + ("" if line is None else f", line {line}")
 
 
@@ -163,27 +173,50 @@ def _names(call: ast.Call, module: str) -> dict[str, str]:
     Raises:
         UserError: if they cannot be read without running the file.
     """
+    place = _place(module, call.lineno)
+    values = _literals(call, place)
+    names, data_sets, renamed = values["name"], values["data"], values.get("name_on", {})
+    check_instance(f"{place}: name", names, str)
+    check_names(f"{place}: data", data_sets)
+    check_mapping(f"{place}: name_on", renamed)
+    for data, title in renamed.items():
+        check_instance(f"{place}: name_on[{data!r}]", title, str)
     try:
-        values: dict[str, Any] = {
-            str(keyword.arg): ast.literal_eval(keyword.value)
-            for keyword in call.keywords
-            if keyword.arg in LITERALS
-        }
-        names, renamed = values["name"], values.get("name_on", {})
-        if isinstance(values["data"], str):
-            raise TypeError("data is one text")
-        by_name = {renamed.get(data, names.format(data=data)): data for data in values["data"]}
-    except (ValueError, KeyError, IndexError, TypeError, AttributeError) as error:
+        by_name = {renamed.get(data, names.format(data=data)): data for data in data_sets}
+    except (KeyError, IndexError, ValueError, AttributeError) as error:
         raise UserError(
-            f"{_place(module, call.lineno)}: name, data and name_on of a Search must be plain "
-            'texts, as in name="mine_{data}", data=("mnist", "cifar"); write them out'
+            f"{place}: name of a Search may contain {{data}} and no other braces, got {names!r}"
         ) from error
-    if len(by_name) < len(values["data"]):
+    if len(by_name) < len(data_sets):
         raise UserError(
-            f"{_place(module, call.lineno)}: the search {names!r} has several data sets and one "
+            f"{place}: the search {names!r} has several data sets and one "
             'name; write {data} into its name, as in name="mine_{data}"'
         )
     return by_name
+
+
+def _literals(call: ast.Call, place: str) -> dict[str, Any]:
+    """The values of the arguments of a `Search` from which its names follow.
+
+    Raises:
+        UserError: if an argument is missing, or is not a literal.
+    """
+    values = {}
+    for keyword in call.keywords:
+        if keyword.arg in LITERALS:
+            try:
+                values[keyword.arg] = ast.literal_eval(keyword.value)
+            except (ValueError, TypeError) as error:
+                raise UserError(
+                    f"{place}: {keyword.arg} of a Search is read without running the file, so it "
+                    f"must be written out, as in {LITERALS[keyword.arg]}"
+                ) from error
+    for name in ("name", "data"):
+        if name not in values:
+            raise UserError(
+                f"{place}: {name} is missing; give it to Search by keyword, as in {LITERALS[name]}"
+            )
+    return values
 
 
 def _load(module: str) -> "ModuleType":
@@ -224,10 +257,10 @@ def _reason(error: Exception) -> str:
 
 
 def _home(module: str) -> str:
-    """From where the names of a module of this project are imported, if it has moved; else empty.
+    """The module from which the names of a module that has moved are imported; empty if unknown.
 
     Args:
-        module: full name that the module had.
+        module: full name of the module before it moved.
     """
     if not module.startswith(f"{tune_ad.__name__}."):
         return ""

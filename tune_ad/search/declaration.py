@@ -1,4 +1,4 @@
-"""The declaration of a search: its baselines, data sets, budgets, plan and rule."""
+"""The declaration of a search: its baselines, data sets, budgets, plan and selection rule."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, fields, replace
@@ -13,23 +13,37 @@ from tune_ad.detectors.nets import ImageShape
 from tune_ad.errors import UserError, did_you_mean
 from tune_ad.search.budgets import BUDGETS, PAPER, STANDARD, Budget
 from tune_ad.search.claim import Claim
-from tune_ad.search.distributions import any_choices, equal_choices
+from tune_ad.search.distributions import any_choices
+from tune_ad.search.field_checks import (
+    check_flag,
+    check_instance,
+    check_integer,
+    check_mapping,
+    check_names,
+)
+from tune_ad.search.parameter_checks import check_score_space, check_settings, check_space
 from tune_ad.search.plans import Optuna, Plan, ResolvedBaseline, Space, contains
 from tune_ad.search.selection import RULES
 
-ANY_IMAGE = ImageShape(1, 32, 32)  # where what is asked does not depend on the images
+ANY_IMAGE = ImageShape(1, 32, 32)  # for questions whose answer does not depend on the images
+MOST_PATIENCE = 1_000_000  # evaluations
 
 
 @dataclass(frozen=True)
 class Baseline:
-    """A detector with the settings from which a search starts.
+    """A detector with its fixed parameters and its search space.
 
     Attributes:
-        detector: the class.
-        space: Optuna distributions of the parameters that the plan chooses.
-        score_space: values of score-time parameters; every model is scored with each of them.
-        settings: fixed parameters that differ from the released ones.
-        name: of the baseline in records; the detector's if empty.
+        detector: the class of the detector.
+        space: Optuna distributions of the parameters that the plan chooses, by name.
+        score_space: values of score-time parameters, by name; every model is scored with each of
+            them.
+        settings: fixed parameters that differ from the published ones, by name.
+        name: name of the baseline in records; the detector's name if empty.
+
+    Raises:
+        UserError: if a field has the wrong type, or names a parameter or a value that the detector
+            does not have.
     """
 
     detector: type[Detector[Any]]
@@ -38,13 +52,25 @@ class Baseline:
     settings: Mapping[str, Any] = field(default_factory=dict)
     name: str = ""
 
+    def __post_init__(self) -> None:
+        """Check what can be checked without images."""
+        if not isinstance(self.detector, type) or not issubclass(self.detector, Detector):
+            raise UserError(f"detector must be a subclass of Detector, got {self.detector!r}")
+        check_instance("the name of a baseline", self.name, str)
+        for name in ("space", "score_space", "settings"):
+            check_mapping(f"{name} of {self.title}", getattr(self, name))
+        rules = self.detector.Config.rules()
+        check_space(self.title, rules, self.space)
+        check_score_space(self.title, rules, self.detector.score_parameters, self.score_space)
+        check_settings(self.title, rules, self.settings)
+
     @property
     def title(self) -> str:
         """The name of the baseline in records."""
         return self.name or self.detector.__name__
 
     def config(self, shape: ImageShape, params: Mapping[str, Any]) -> Config:
-        """The hyperparameters with `params` in the place of the baseline's own.
+        """The configuration for images of some shape; `params` override the baseline's settings.
 
         Raises:
             UserError: if a parameter has no such name or an illegal value.
@@ -52,7 +78,7 @@ class Baseline:
         return self.detector.Config.released(shape, **{**self.settings, **params})
 
     def skeleton(self, shape: ImageShape) -> Detector[Any]:
-        """The detector of the default configuration, without numbers.
+        """The detector of the default configuration on the meta device, without weights.
 
         Raises:
             UserError: if it cannot be built for the images.
@@ -60,7 +86,7 @@ class Baseline:
         return skeleton(self.detector, self.config(shape, {}), shape)
 
     def scales(self, shape: ImageShape) -> dict[str, str]:
-        """What the quantities of the default configuration are measured in."""
+        """The scale of each quantity of the default configuration, by quantity."""
         return self.detector.scales(self.config(shape, {}))
 
     def fixed(self, settings: Mapping[str, Any]) -> "Baseline":
@@ -69,13 +95,13 @@ class Baseline:
         return replace(self, space=space, settings={**self.settings, **settings})
 
     def only(self, shape: ImageShape, values: Mapping[str, Sequence[Any]]) -> "Baseline":
-        """The baseline with parameters restricted to the values that a budget can afford.
+        """The baseline with parameters restricted to the values that a budget allows.
 
-        One that is searched keeps those of its values. A default that is not among them becomes
-        the first of them.
+        A searched parameter keeps the allowed choices. A default that is not allowed is replaced
+        by the first allowed value.
 
         Raises:
-            UserError: if nothing is left of a searched parameter.
+            UserError: if none of the allowed values of a searched parameter is in its space.
         """
         known = {entry.name for entry in fields(self.detector.Config)}
         space, settings = dict(self.space), dict(self.settings)
@@ -85,8 +111,9 @@ class Baseline:
             left = [v for v in allowed if name not in space or contains(space[name], v)]
             if not left:
                 raise UserError(
-                    f"the budget leaves nothing of {name} of {self.title}: none of "
-                    f"{', '.join(map(str, allowed))} is in its search space {space[name]}"
+                    f"{name} of {self.title}: the budget allows only "
+                    f"{', '.join(map(str, allowed))}, and none of that is in its search space "
+                    f"{space[name]}; add it to the space, or change `only` of the budget"
                 )
             if name in space and len(left) > 1:
                 with any_choices():
@@ -98,7 +125,7 @@ class Baseline:
         return replace(self, space=space, settings=settings)
 
     def changing(self, quantity: str) -> list[str]:
-        """The searched parameters under whose values a quantity means different things.
+        """The searched parameters between whose values a quantity is not comparable.
 
         Args:
             quantity: as in `Detector.scales`.
@@ -107,14 +134,11 @@ class Baseline:
         return [name for name in self.space if name in rules and quantity in rules[name].measures]
 
     def resolved(self, shape: ImageShape) -> ResolvedBaseline:
-        """The baseline as a plan sees it.
+        """The search space and the defaults of the baseline, for a plan.
 
         Raises:
-            UserError: if the space or the score space names no parameter of the detector, the
-                score space has an illegal value, or the default lies outside the space.
+            UserError: if the default lies outside the space.
         """
-        self._check_space()
-        self._check_score_space(shape)
         config = self.config(shape, {})
         default = {name: getattr(config, name) for name in self.space}
         for name, value in default.items():
@@ -125,43 +149,9 @@ class Baseline:
                 )
         return ResolvedBaseline(self.title, self.space, default)
 
-    def _check_space(self) -> None:
-        """Refuse a parameter that the detector lacks, and choices that are equal.
-
-        Raises:
-            UserError: naming the parameter.
-        """
-        known = [entry.name for entry in fields(self.detector.Config)]
-        for name in self.space:
-            if name not in known:
-                raise UserError(
-                    f"{self.title} has no parameter {name!r}; its parameters: {', '.join(known)}"
-                )
-        for name, distribution in self.space.items():
-            if pair := equal_choices(distribution):
-                raise UserError(
-                    f"the choices {pair[0]!r} and {pair[1]!r} of {name} of {self.title} are "
-                    "equal; leave one out"
-                )
-
-    def _check_score_space(self, shape: ImageShape) -> None:
-        """Refuse what is no score-time parameter, and illegal values of one.
-
-        Raises:
-            UserError: naming the parameter.
-        """
-        for name, values in self.score_space.items():
-            if name not in self.detector.score_parameters:
-                raise UserError(
-                    f"{name!r} is no score-time parameter of {self.title}; it has: "
-                    f"{', '.join(self.detector.score_parameters) or 'none'}"
-                )
-            for value in values:
-                self.config(shape, {name: value})  # refuses an illegal one
-
 
 def check_parameters(names: Iterable[str], baselines: Iterable[Baseline]) -> None:
-    """Refuse to set what is a parameter of none of the baselines.
+    """Refuse a parameter that none of the baselines has.
 
     Raises:
         UserError: naming the parameter, with the nearest names or all of them.
@@ -175,27 +165,34 @@ def check_parameters(names: Iterable[str], baselines: Iterable[Baseline]) -> Non
 
 @dataclass(frozen=True)
 class Search:
-    """What is varied, on which data sets, by which plan, at which cost.
+    """The baselines, data sets, plan and budgets of a search.
 
     Attributes:
-        name: with "{data}" where the data set's short name goes, as in "pgn_{data}".
-        data: short names of the data sets; the search appears once for each.
-        name_on: by short name of a data set, the name that the search has there instead.
-        baselines: the detectors; their titles differ.
-        budgets: "quick", and "standard" and "paper" where they differ from `STANDARD` and `PAPER`.
-        budgets_on: by short name of a data set, the budgets that differ there.
-        plan: where configurations come from.
-        selection: name of the rule that ranks trials.
-        whole: the suite is one task, the whole data set, of which nothing is anomalous: for rates
-            and distortions. Otherwise each class is a task, against the others.
-        outsiders: by short name of a data set, the names of the data sets and of the controls of
-            `tune_ad.data.controls` against which it is set as a whole: the suite is that one
-            task. The first is the one that `test_auroc` is about.
-        patience: evaluation intervals without a lower loss of held-out normals after which a
-            replica is done; its best weights are kept. 0 = all epochs, and the last weights.
-        claim: what the study tests; None = nothing.
-        pruning: stop trials that fall behind (asynchronous successive halving). Off by default:
-            stopped trials bias sensitivities.
+        name: name of the search; "{data}" in it is replaced by the short name of each data set, as
+            in "pgn_{data}".
+        data: short names of the data sets; there is a search for each.
+        name_on: name of the search on a data set, by the data set's short name, if it does not
+            follow from `name`.
+        baselines: the detectors with their search spaces, of different names.
+        budgets: "quick", and "standard" and "paper" if they differ from `STANDARD` and `PAPER`.
+        budgets_on: budgets that differ on a data set, by the data set's short name.
+        plan: source of the configurations.
+        selection: name of the selection rule that ranks trials.
+        whole: whether all images of the data set are normal: a single task without anomalies, for
+            rates and distortions. Otherwise each class is a task, against the other classes.
+        outsiders: for each data set, by short name, the data sets and controls of
+            `tune_ad.data.controls` that its anomalies come from. The data set is then normal as a
+            whole, in a single task. `test_auroc` is computed against the first of them.
+        patience: early stopping: the number of evaluations without a lower loss of held-out normal
+            images after which a model stops; its best weights are kept. 0 = every model trains
+            for all epochs and keeps its last weights.
+        claim: the claim that the study tests; None = no claim.
+        pruning: whether poor trials are pruned (asynchronous successive halving). Off by default,
+            because pruned trials bias sensitivities.
+
+    Raises:
+        UserError: if a field has the wrong type or an illegal value, or fields contradict each
+            other.
     """
 
     name: str
@@ -213,48 +210,108 @@ class Search:
     name_on: Mapping[str, str] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        """Check what can be checked without images.
-
-        Raises:
-            UserError: naming the fault.
-        """
+        """Check what can be checked without images."""
+        check_instance("the name of a search", self.name, str)
+        self._check_types()
         titles = [baseline.title for baseline in self.baselines]
         if not titles or len(set(titles)) < len(titles):
             raise UserError(
                 f"search {self.name}: baselines must be at least one, of different names, "
                 f"got {titles}"
             )
-        if "quick" not in self.budgets or not set(self.budgets) <= set(BUDGETS):
+        if "quick" not in self.budgets:
             raise UserError(
-                f"search {self.name} must name the budget 'quick' and no other than {BUDGETS}, "
-                f"got {tuple(self.budgets)}"
+                f"search {self.name}: budgets must contain 'quick', got {tuple(self.budgets)}"
             )
+        self._check_budget_names("budgets", self.budgets)
         for data, budgets in self.budgets_on.items():
-            if data not in self.data or not set(budgets) <= set(BUDGETS):
-                raise UserError(
-                    f"search {self.name}: budgets_on must name its own data sets {self.data} and "
-                    f"budgets {BUDGETS}, got {data!r}: {tuple(budgets)}"
-                )
-        if not set(self.name_on) <= set(self.data):
+            self._check_budget_names(f"budgets_on[{data!r}]", budgets)
+        self._check_names()
+        if self.selection not in RULES:
+            hint = did_you_mean(str(self.selection), RULES)
             raise UserError(
-                f"search {self.name}: name_on must name its own data sets {self.data}, "
-                f"got {tuple(self.name_on)}"
+                f"search {self.name}: selection must be one of {sorted(RULES)}, got "
+                f"{self.selection!r}" + (f"; {hint}" if hint else "")
             )
+        self._check_suite()
+        self._check_protocol()
+
+    def _check_types(self) -> None:
+        """Check the type of every field.
+
+        Raises:
+            UserError: naming the field and its value.
+        """
+        place = f"search {self.name}"
+        check_names(f"{place}: data", self.data)
+        if not self.data:
+            raise UserError(f"{place}: data must name at least one data set, got none")
+        if not isinstance(self.baselines, tuple) or not all(
+            isinstance(baseline, Baseline) for baseline in self.baselines
+        ):
+            raise UserError(
+                f"{place}: baselines must be a tuple, (Baseline(...),), got {self.baselines!r}"
+            )
+        check_instance(f"{place}: plan", self.plan, Plan)
+        check_integer(f"{place}: patience", self.patience, 0, MOST_PATIENCE)
+        if self.claim is not None:
+            check_instance(f"{place}: claim", self.claim, Claim)
+        for name in ("whole", "pruning"):
+            check_flag(f"{place}: {name}", getattr(self, name))
+        self._check_mappings(place)
+
+    def _check_mappings(self, place: str) -> None:
+        """Check the types of the entries of every mapping.
+
+        Raises:
+            UserError: naming the field, the key and the value.
+        """
+        for name in ("budgets", "budgets_on", "name_on", "outsiders"):
+            check_mapping(f"{place}: {name}", getattr(self, name))
+        for name, budget in self.budgets.items():
+            check_instance(f"{place}: budgets[{name!r}]", budget, Budget)
+        for data, budgets in self.budgets_on.items():
+            check_mapping(f"{place}: budgets_on[{data!r}]", budgets)
+            for name, budget in budgets.items():
+                check_instance(f"{place}: budgets_on[{data!r}][{name!r}]", budget, Budget)
+        for data, title in self.name_on.items():
+            check_instance(f"{place}: name_on[{data!r}]", title, str)
+        for data, others in self.outsiders.items():
+            check_names(f"{place}: outsiders[{data!r}]", others)
+
+    def _check_budget_names(self, place: str, budgets: Iterable[str]) -> None:
+        """Refuse budgets of unknown names.
+
+        Raises:
+            UserError: naming the budget.
+        """
+        for name in budgets:
+            if name not in BUDGETS:
+                hint = did_you_mean(name, BUDGETS) or f"choose from {', '.join(BUDGETS)}"
+                raise UserError(
+                    f"search {self.name}: {place} names an unknown budget {name!r}; {hint}"
+                )
+
+    def _check_names(self) -> None:
+        """Check that the search has a name for each data set, and names no other data set.
+
+        Raises:
+            UserError: naming the fault.
+        """
+        for place, named in (("budgets_on", self.budgets_on), ("name_on", self.name_on)):
+            if others := [data for data in named if data not in self.data]:
+                raise UserError(
+                    f"search {self.name}: {place} names {', '.join(others)}, which is not among "
+                    f"its data sets {', '.join(self.data)}; add it to data, or leave it out"
+                )
         if len(self.names()) < len(self.data):
             raise UserError(
                 f"search {self.name}: a search on several data sets needs a name for each, got "
                 f"{sorted(self.names())} for {self.data}; write {{data}} into its name"
             )
-        if self.selection not in RULES:
-            raise UserError(
-                f"search {self.name}: selection must be one of {sorted(RULES)}, "
-                f"got {self.selection!r}"
-            )
-        self._check_suite()
-        self._check_protocol()
 
     def _check_suite(self) -> None:
-        """Check what concerns a suite of a single task.
+        """Check what concerns a study whose data set is normal as a whole.
 
         Raises:
             UserError: naming the fault.
@@ -263,8 +320,8 @@ class Search:
         budgets += [budget for named in self.budgets_on.values() for budget in named.values()]
         if self.of_whole_sets and any(budget.classes is not None for budget in budgets):
             raise UserError(
-                f"search {self.name} is about whole data sets, so its budgets must leave classes "
-                "at None"
+                f"search {self.name} treats all classes as normal, so classes must be None in "
+                "its budgets; leave it out"
             )
         named = [name for name, others in self.outsiders.items() if others]
         if self.outsiders and (self.whole or sorted(named) != sorted(self.data)):
@@ -274,8 +331,8 @@ class Search:
             )
         if self.outsiders and RULES[self.selection].looks_at == "held-out anomalies":
             raise UserError(
-                f"search {self.name}: no anomaly is held out where the outsiders are other data "
-                f"sets, so selection must be another rule than {self.selection!r}: "
+                f"search {self.name}: no anomaly is held out if the anomalies come from other "
+                f"data sets, so selection must be another rule than {self.selection!r}: "
                 f"{', '.join(self._usable_rules())}"
             )
 
@@ -285,15 +342,11 @@ class Search:
         Raises:
             UserError: naming the fault.
         """
-        if self.patience < 0:
-            raise UserError(
-                f"search {self.name}: patience must be at least 0, got {self.patience}"
-            )
         budgets = [budget for data in self.data for budget in self.budgets_for(data).values()]
         if self.patience and not all(budget.validation_fraction for budget in budgets):
             raise UserError(
-                f"search {self.name}: patience watches held-out images, so each of its budgets "
-                f"must hold some out; declare those of {BUDGETS} that hold out none"
+                f"search {self.name}: early stopping (patience) needs held-out images, so each of "
+                f"{', '.join(BUDGETS)} must be declared with a validation_fraction above 0"
             )
         self._check_claim()
         quantity = RULES[self.selection].quantity
@@ -301,13 +354,13 @@ class Search:
         if self.plan.traits.adapts and searched:
             raise UserError(
                 f"search {self.name}: the rule {self.selection!r} cannot compare trials that "
-                f"differ in {', '.join(dict.fromkeys(searched))}, so it must be a setting of each "
-                "baseline, the plan one that does not adapt, or selection another rule: "
+                f"differ in {', '.join(dict.fromkeys(searched))}; fix it in the settings of each "
+                "baseline, use a plan that does not adapt, or use another rule for selection: "
                 f"{', '.join(self._usable_rules())}"
             )
 
     def _usable_rules(self) -> list[str]:
-        """The selection rules that can rank trials under some budget, whatever the images are."""
+        """The names of the selection rules that can rank trials under at least one budget."""
         return [
             name
             for name, rule in RULES.items()
@@ -318,13 +371,13 @@ class Search:
         ]
 
     def _measures_alike(self, quantity: str) -> bool:
-        """Whether a quantity is recorded by every baseline and means the same in all trials."""
+        """Whether every baseline records a quantity, and on the same scale in all trials."""
         scales = {baseline.scales(ANY_IMAGE).get(quantity) for baseline in self.baselines}
         searched = any(baseline.changing(quantity) for baseline in self.baselines)
         return len(scales) == 1 and None not in scales and not searched
 
     def sees(self, rule: str, budget: Budget) -> bool:
-        """Whether the data that a selection rule looks at are there under a budget."""
+        """Whether a study under a budget has the data that a selection rule needs."""
         looks_at = RULES[rule].looks_at
         if looks_at == "nothing":
             return True
@@ -334,7 +387,7 @@ class Search:
         return held_out and not (looks_at == "held-out anomalies" and self.of_whole_sets)
 
     def _check_claim(self) -> None:
-        """Check that the claim is about parameters of the detectors.
+        """Check that the claim uses parameters of the detectors.
 
         Raises:
             UserError: naming the parameters that no detector has.
@@ -344,33 +397,33 @@ class Search:
         parameters = self.claim.parameters if self.claim else []
         if unknown := [name for name in parameters if name not in known]:
             raise UserError(
-                f"search {self.name}: its claim names {', '.join(unknown)}, which is no parameter "
-                f"of {' or '.join(dict.fromkeys(d.__name__ for d in detectors))}"
+                f"search {self.name}: its claim uses {', '.join(unknown)}, which is not a "
+                f"parameter of {' or '.join(dict.fromkeys(d.__name__ for d in detectors))}"
             )
 
     @property
     def of_whole_sets(self) -> bool:
-        """Whether the suite is a single task, of which all classes of a data set are normal."""
+        """Whether all classes of a data set are normal, in a single task."""
         return self.whole or bool(self.outsiders)
 
     def budgets_for(self, data: str) -> dict[str, Budget]:
-        """The budgets on a data set, which goes by its short or by its full name."""
+        """The budgets by name, on a data set given by its short or its full name."""
         general = {"standard": STANDARD, "paper": PAPER}
         return {**general, **self.budgets, **self.budgets_on.get(self._short_name(data), {})}
 
     def outsiders_for(self, data: str) -> tuple[str, ...]:
-        """Names of the sets against which a data set is set; none if its classes are tasks.
+        """The names of the outsider sets of a data set; empty if each class is a task.
 
         Args:
-            data: its short or its full name.
+            data: short or full name of the data set.
         """
         return self.outsiders.get(self._short_name(data), ())
 
     def _short_name(self, data: str) -> str:
-        """The name by which the search knows a data set; the name given if it has no such set."""
+        """The name of a data set in `data`; the given name if the search has no such data set."""
         known = (name for name in self.data if data in (name, canonical_name(name)))
         return next(known, data)
 
     def names(self) -> dict[str, str]:
-        """The names under which the search appears, each with its data set's short name."""
+        """The names of the search, each with the short name of its data set."""
         return {self.name_on.get(data, self.name.format(data=data)): data for data in self.data}
