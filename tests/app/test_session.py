@@ -781,13 +781,13 @@ def test_the_seed_of_a_study_decides_its_numbers(tiny, open_study, tmp_path, fin
 
 
 def test_the_progress_line_shows_the_best_and_counts_how_trials_ended(record):
-    line = ProgressBar("study", 5, 10, [record(0, -0.5)], visible=False)
+    line = ProgressBar("study", 6, 10, [record(0, -0.5)], RULES["likelihood"])
     for number, objective in enumerate((-0.25, 0.0, -0.125), 1):
         line.ended(TrialSpec(number, "PGN", {}), record(number, objective), {})
     line.ended(TrialSpec(4, "PGN", {}), record(4, 0.9, state="pruned"), {})
     line.ended(TrialSpec(5, "PGN", {}), record(5, None, state="failed"), {})
     line.close()
-    assert line.best == 0.0
+    assert line.best.objective == 0.0
     assert line.counts == {"complete": 4, "pruned": 1, "failed": 1}
 
 

@@ -1,5 +1,6 @@
 """The progress line, and what TensorBoard shows of a trial."""
 
+import threading
 from dataclasses import replace
 
 import numpy as np
@@ -20,9 +21,11 @@ from tests.training.cases import (
     with_titles,
 )
 from tune_ad.data import Task
+from tune_ad.execution import progress_line
 from tune_ad.execution.callbacks import ProgressBar, TensorBoardCallback
+from tune_ad.search.selection import RULES
 from tune_ad.storage.folder import StudyFolder
-from tune_ad.storage.metric import TEST_AUROC
+from tune_ad.storage.metric import TEST_AUROC, Metric
 from tune_ad.storage.records import TrialSpec
 from tune_ad.training.report import Progress, Report
 
@@ -80,27 +83,111 @@ def test_the_epochs_that_an_ended_trial_will_not_run_are_done(bar, record, state
 
 
 def test_the_line_counts_trials_and_names_the_best(record, capsys):
-    line = ProgressBar("study", 3, 4, [record(0, 0.25)])
+    line = ProgressBar("study", 4, 4, [record(0, 0.25)], RULES["validation"])
+    assert line.bar.desc == "study: 1 of 4 trials, best validation AUROC 25.0 %"
+    assert line.bar.n == 4, "what an earlier run did is done"
     line.ended(spec(1), record(1, 0.875), {})
     line.ended(spec(2), record(2, 0.99, state="failed"), {})
     line.ended(spec(3), record(3, 0.5, state="pruned"), {})
-    assert line.bar.desc == "study: 2 done, 1 failed, 1 stopped early, best 0.875"
+    assert line.bar.desc == (
+        "study: 4 of 4 trials, 1 failed, 1 pruned, best validation AUROC 87.5 %"
+    )
     line.close()
-    unranked = ProgressBar("winner", 1, 4, ranked=False)
+    unranked = ProgressBar("winner", 3, 4, noun="fresh seeds")
     unranked.ended(spec(0), record(0, 0.25), {})
-    assert unranked.bar.desc == "winner: 1 done, 0 failed"
+    assert unranked.bar.desc == "winner: 1 of 3 fresh seeds"
     unranked.close()
     shown = capsys.readouterr().err
-    assert "study: 2 done, 1 failed" in shown
+    assert "study: 4 of 4 trials, 1 failed" in shown
     assert "100%" in shown
 
 
-def test_a_bar_that_is_not_shown_prints_nothing(record, capsys):
-    line = ProgressBar("study", 1, 4, visible=False)
-    line.progressed(spec(0), Progress(1.0))
-    line.ended(spec(0), record(), {})
+LOSS = Metric("validation", "loss")
+BOUND = Metric("validation", "negative_iwae")
+BITS = BOUND._replace(unit="bits_per_dim")
+
+
+@pytest.mark.parametrize(
+    ("rule", "metric", "objective", "text"),
+    [
+        ("oracle", TEST_AUROC, 0.5, "best test AUROC 50.0 %"),
+        ("normal_only", LOSS, -12.34567, "best loss of held-out normal images 12.35"),
+        ("likelihood", BITS, -2.5, "best bits per dimension of held-out normal images 2.5"),
+        ("likelihood", BOUND, -99.0, "best nats per held-out normal image 99"),
+    ],
+)
+def test_the_best_has_the_name_and_the_unit_of_what_selects(
+    record, rule, metric, objective, text, capsys
+):
+    line = ProgressBar("study", 2, 4, rule=RULES[rule])
+    line.ended(spec(0), record(0, objective, metrics={metric: [1.0]}), {})
+    assert line.bar.desc == f"study: 1 of 2 trials, {text}"
     line.close()
-    assert capsys.readouterr().err == ""
+
+
+def test_the_line_of_a_study_that_is_complete_is_full(record, capsys):
+    line = ProgressBar("study", 2, 4, [record(0), record(1)])
+    line.close()
+    last = capsys.readouterr().err.splitlines()[-1].split("\r")[-1]
+    assert "study: 2 of 2 trials 100%" in last
+    assert "<00:00" in last
+
+
+def test_the_line_is_full_only_when_every_trial_has_ended(record, capsys):
+    line = ProgressBar("study", 2, 4, [record(0)])
+    line.progressed(spec(1), Progress(4.0))
+    assert line.bar.n == line.bar.total
+    assert line.bar.format_dict["percent"] == 99, "the last trial is still to be tested"
+    line.ended(spec(1), record(1), {})
+    assert line.bar.format_dict["percent"] == 100
+    line.close()
+
+
+class Clock:
+    """A clock that a test sets."""
+
+    def __init__(self):
+        self.now = 1000.0
+
+    def __call__(self):
+        return self.now
+
+
+@pytest.fixture
+def clock(monkeypatch):
+    """The clock of the progress line."""
+    clock = Clock()
+    monkeypatch.setattr(progress_line.time, "monotonic", clock)
+    return clock
+
+
+def test_the_time_left_is_of_training_and_not_of_workers_that_start(clock, capsys):
+    line = ProgressBar("study", 1, 100)
+    clock.now += 60.0
+    assert line.bar.format_dict["left"] == "?"
+    line.progressed(spec(0), Progress(10.0))
+    assert line.bar.format_dict["left"] == "?", "one point is no speed"
+    clock.now += 10.0
+    line.progressed(spec(0), Progress(20.0))
+    assert line.bar.format_dict["left"] == "01:20"
+    line.close()
+
+
+def test_the_clock_of_a_terminal_runs_while_nothing_is_reported(monkeypatch, capsys):
+    monkeypatch.setattr(progress_line.sys.stderr, "isatty", lambda: True, raising=False)
+    monkeypatch.setattr(progress_line, "TICK_SECONDS", 0.01)
+    ticked = threading.Event()
+
+    class Watched(progress_line.ProgressLine):
+        def refresh(self, *arguments, **options):
+            if threading.current_thread() is not threading.main_thread():
+                ticked.set()
+            return super().refresh(*arguments, **options)
+
+    line = Watched("study", 10)
+    assert ticked.wait(30), "no update, and yet a new state of the line"
+    line.close()
+    assert not line.clock.is_alive()
 
 
 # ---------------------------------------------------------------------------- TensorBoard

@@ -103,7 +103,7 @@ def test_the_bar_moves_between_reports(loop_of, finished, monkeypatch, capsys):
         )
     ]
     assert bar.at == expected
-    assert "4 done" in capsys.readouterr().err
+    assert "tiny: 4 of 4 trials 100%" in capsys.readouterr().err
 
 
 def test_a_trial_that_raises_in_the_middle_of_an_interval_is_a_failure(

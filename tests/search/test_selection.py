@@ -175,7 +175,7 @@ def test_rules_may_disagree(record):
 
 @pytest.mark.parametrize("rule", RULES.values(), ids=RULES)
 def test_each_metric_of_a_rule_has_a_name_for_its_value(rule):
-    assert len(rule.metrics) == len(rule.responses)
+    assert len(rule.metrics) == len(rule.labels)
     assert bool(rule.metrics) == (rule.looks_at != "nothing")
     assert rule.is_auroc == any(metric.is_auroc for metric in rule.metrics)
     assert rule.title
@@ -229,7 +229,7 @@ NEW_RULES = {
         title="the rate of held-out normals",
         looks_at="held-out normals",
         metrics=(Metric("validation", "rate"),),
-        responses=("minus the rate of held-out normals",),
+        labels=("rate of held-out normals",),
         sign=-1.0,
         quantity="rate",
     ),
@@ -237,13 +237,13 @@ NEW_RULES = {
         title="average precision on the test set",
         looks_at="test images",
         metrics=(Metric("test", "ap"),),
-        responses=("test average precision",),
+        labels=("test average precision",),
     ),
     "few_anomalies": SelectionRule(
         title="average precision of held-out images",
         looks_at="held-out anomalies",
         metrics=(Metric("validation", "ap"),),
-        responses=("validation average precision",),
+        labels=("validation average precision",),
     ),
 }
 BUDGET = Budget(trials=5, epochs=7, seeds=2)

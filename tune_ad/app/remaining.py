@@ -6,18 +6,21 @@ from typing import NamedTuple
 from tune_ad.search.budgets import FIRST_FRESH_SEED
 from tune_ad.search.selection import ranked
 from tune_ad.storage.folder import StudyFolder
+from tune_ad.storage.records import TrialRecord
 
 
 class Retraining(NamedTuple):
-    """The part of the final evaluation that has not been recorded yet.
+    """The final evaluation of a study, as far as it has not been recorded yet.
 
     Attributes:
         number: number of the winning trial.
         seeds: fresh seeds that are missing, by their position among all fresh seeds.
+        finished: records of the fresh seeds that are not missing.
     """
 
     number: int
     seeds: Mapping[int, int]
+    finished: Sequence[TrialRecord]
 
 
 def missing_evaluation(
@@ -34,13 +37,12 @@ def missing_evaluation(
     if not complete:
         return None
     winner = complete[0]
-    trained = {
-        record.replicas[0].seed
-        for record in folder.read_evaluation()
-        if record.identity == winner.identity
-    }
+    finished = [
+        record for record in folder.read_evaluation() if record.identity == winner.identity
+    ]
+    trained = {record.replicas[0].seed for record in finished}
     seeds = {k: seed for k, seed in enumerate(fresh_seeds) if seed not in trained}
-    return Retraining(winner.number, seeds)
+    return Retraining(winner.number, seeds, finished)
 
 
 def progress(folder: StudyFolder) -> str:

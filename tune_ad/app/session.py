@@ -3,7 +3,7 @@
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from dataclasses import asdict, dataclass, replace
 from typing import Any
 
@@ -21,6 +21,7 @@ from tune_ad.execution.loop import FixedTrials, Scheduler, TrialLoop
 from tune_ad.execution.machine import Machine
 from tune_ad.search.budgets import Budget
 from tune_ad.search.scheduler import TrialScheduler
+from tune_ad.search.selection import RULES
 from tune_ad.search.study import Study
 from tune_ad.storage.folder import StudyFolder
 from tune_ad.storage.jsonl import to_text, write_atomically
@@ -155,12 +156,11 @@ class Session:
 
     def _train_missing(self, train: Train) -> Outcome:
         scheduler, trials = self.scheduler(), self.folder.read_trials()
-        loop = self.trial_loop(scheduler, scheduler.trials, trials)
         interrupted = False
-        if scheduler.remaining:
-            train(loop)
-            interrupted = loop.interrupted
-        loop.close()
+        with closing(self.trial_loop(scheduler, scheduler.trials, trials)) as loop:
+            if scheduler.remaining:
+                train(loop)
+                interrupted = loop.interrupted
         if scheduler.exhausted:
             count = len(scheduler.suggested)
             noun = "configuration" if count == 1 else "configurations"
@@ -222,9 +222,10 @@ class Session:
         ]
         if not missing:
             return False
-        loop = self.trial_loop(FixedTrials(missing), len(missing), evaluation=True)
-        train(loop)
-        loop.close()
+        trials = len(missing) + len(retraining.finished)
+        scheduler = FixedTrials(missing)
+        with closing(self.trial_loop(scheduler, trials, retraining.finished, True)) as loop:
+            train(loop)
         return loop.interrupted
 
     def trial_loop(
@@ -244,20 +245,16 @@ class Session:
         """
         study, options = self.study, self.options
         epochs = max(1, *study.epochs().values())
-        title = "winner on fresh seeds" if evaluation else study.name
+        title = "winner" if evaluation else study.name
         has_best = study.chooses and study.selection != "random" and not evaluation
         callbacks: list[Callback] = [
             RecordWriter(self.folder, evaluation),
             TensorBoardCallback(study, self.folder, self.tasks, "evaluation-" * evaluation),
-            ProgressBar(
-                title=title,
-                trials=trials - len(ended),
-                epochs=epochs,
-                records=ended,
-                visible=options.progress,
-                ranked=has_best,
-            ),
         ]
+        if options.progress:
+            rule = RULES[study.selection] if has_best else None
+            noun = "fresh seeds" if evaluation else "trials"
+            callbacks.append(ProgressBar(title, trials, epochs, ended, rule, noun))
         limit = None if evaluation else options.time_budget
         deadline = None if limit is None else time.monotonic() + 60 * limit
         return TrialLoop(study, scheduler, callbacks, self.tasks, deadline)

@@ -1,15 +1,14 @@
 """Callbacks of a study: what is stored and shown while it runs, in the process that drives it."""
 
-import math
-import sys
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict
 from typing import Any
 
 import numpy as np
-from tqdm import tqdm
 
 from tune_ad.data import Task
+from tune_ad.execution.progress_line import ProgressLine
+from tune_ad.search.selection import SelectionRule
 from tune_ad.search.study import Study
 from tune_ad.storage.folder import StudyFolder
 from tune_ad.storage.jsonl import JsonLines, to_text, write_atomically
@@ -25,8 +24,6 @@ from tune_ad.storage.records import DetectorWarning, TrialRecord, TrialSpec
 from tune_ad.tensorboard import Choices, TrialBoard, domains_of, merge_domains, write_study
 from tune_ad.training.report import Progress, Report
 from tune_ad.training.scoring import ScoreKey
-
-LOGGED = 30  # seconds between two states of the progress line in a file
 
 
 class Callback:
@@ -76,15 +73,15 @@ class RecordWriter(Callback):
 
 
 class ProgressBar(Callback):
-    """One line: trials done and failed, the best so far, epochs, time left.
+    """One line: the number of finished trials, the best so far, a bar of epochs and the time left.
 
     Args:
-        title: of the line.
-        trials: that will be run.
-        epochs: of each.
-        records: of trials that have ended before.
-        visible: whether to print at all.
-        ranked: whether the objectives rank the trials, so that there is a best one.
+        title: title of the line.
+        trials: number of trials, including those that finished in an earlier run.
+        epochs: number of epochs of each trial.
+        records: records of the trials that finished in an earlier run.
+        rule: selection rule by which the best trial is shown; None = no trial is the best.
+        noun: what the trials are called on the line.
     """
 
     def __init__(
@@ -92,59 +89,63 @@ class ProgressBar(Callback):
         title: str,
         trials: int,
         epochs: int,
-        records: Iterable[TrialRecord] = (),
-        visible: bool = True,
-        ranked: bool = True,
+        records: Sequence[TrialRecord] = (),
+        rule: SelectionRule | None = None,
+        noun: str = "trials",
     ) -> None:
-        self.epochs, self.ranked = epochs, ranked
+        self.title, self.trials, self.epochs = title, trials, epochs
+        self.rule, self.noun = rule, noun
         self.counts = {"complete": 0, "pruned": 0, "failed": 0}
-        self.best: float | None = None
+        self.best: TrialRecord | None = None
         self.seen: dict[int, float] = {}
-        self.live = sys.stderr.isatty()
-        self.bar = tqdm(
-            total=trials * epochs,
-            desc=title,
-            disable=not visible,
-            mininterval=0.5 if self.live else LOGGED,
-            bar_format="{desc} {percentage:3.0f}%|{bar:20}| {elapsed}<{remaining}",
-        )
-        self.title = title
         for record in records:
             self._count(record)
+        done = len(records) * epochs
+        self.bar = ProgressLine(self._text(), trials * epochs, done, self._is_complete())
 
     def progressed(self, spec: TrialSpec, progress: Progress) -> None:
-        """Advance by the epochs that are over, fractions of them included."""
+        """Advance the bar by the finished epochs, including fractions of an epoch."""
         self._advance(spec.number, progress.epochs)
 
     def reported(self, spec: TrialSpec, report: Report) -> None:
-        """Advance to the end of the interval."""
+        """Advance the bar to the epoch of the report."""
         self._advance(spec.number, report.epoch)
 
     def ended(self, spec: TrialSpec, record: TrialRecord, details: dict[str, Any]) -> None:
-        """Count the trial; the epochs that it will not run are done, too."""
+        """Count the trial, and advance the bar by the epochs that it skipped."""
         self._advance(spec.number, self.epochs)
         self._count(record)
+        self.bar.complete = self._is_complete()
+        self.bar.set_text(self._text())
 
     def close(self) -> None:
-        """Leave the line as it is."""
+        """Close the bar and keep the line on the screen."""
         self.bar.close()
 
     def _advance(self, number: int, epochs: float) -> None:
-        if not self.seen:
-            self.bar.unpause()  # the time left is of training, not of workers that start
         epochs = max(min(epochs, self.epochs), self.seen.get(number, 0.0))
-        self.bar.update(epochs - self.seen.get(number, 0.0))
+        self.bar.advance(epochs - self.seen.get(number, 0.0))
         self.seen[number] = epochs
 
     def _count(self, record: TrialRecord) -> None:
         self.counts[record.state] += 1
-        if self.ranked and record.state == "complete" and record.objective is not None:
-            self.best = max(record.objective, -math.inf if self.best is None else self.best)
-        done, pruned, failed = (self.counts[key] for key in ("complete", "pruned", "failed"))
-        parts = [f"{done} done", f"{failed} failed"]
-        parts += [f"{pruned} stopped early"] if pruned else []
-        parts += [f"best {self.best:.3f}"] if self.best is not None else []
-        self.bar.set_description_str(f"{self.title}: {', '.join(parts)}", refresh=self.live)
+        if self.rule is None or record.state != "complete" or record.objective is None:
+            return
+        if self.best is None or record.objective > (self.best.objective or 0.0):
+            self.best = record
+
+    def _is_complete(self) -> bool:
+        return sum(self.counts.values()) >= self.trials
+
+    def _text(self) -> str:
+        failed = self.counts["failed"]
+        parts = [f"{sum(self.counts.values())} of {self.trials} {self.noun}"]
+        parts += [f"{failed} failed"] if failed else []
+        parts += [f"{self.counts['pruned']} pruned"] if self.counts["pruned"] else []
+        if self.rule and self.best and self.best.objective is not None:
+            best = self.rule.shown(self.best.metrics, self.best.objective)
+            parts.append(f"best {best}")
+        return f"{self.title}: {', '.join(parts)}"
 
 
 class TensorBoardCallback(Callback):

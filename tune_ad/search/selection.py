@@ -34,8 +34,8 @@ class SelectionRule:
             or "nothing".
         metrics: of which the first that is recorded is averaged; none for a rule that picks at
             random.
-        responses: what the value of each metric is called where larger is better.
-        sign: -1 where a smaller metric is better.
+        labels: name of the value of each metric.
+        sign: -1 if a smaller metric is better, otherwise 1.
         is_auroc: whether the value is an AUROC, in [0, 1] and shown in per cent.
         quantity: the quantity of `Detector.scales` whose values it compares; it ranks only trials
             that are measured in the same. Empty where all trials compare.
@@ -44,10 +44,27 @@ class SelectionRule:
     title: str
     looks_at: Literal["held-out anomalies", "held-out normals", "test images", "nothing"]
     metrics: tuple[Metric, ...] = ()
-    responses: tuple[str, ...] = ()
+    labels: tuple[str, ...] = ()
     sign: float = 1.0
     is_auroc: bool = False
     quantity: str = ""
+
+    @property
+    def responses(self) -> tuple[str, ...]:
+        """The name of the value of each metric, times `sign`: larger is better."""
+        return self.labels if self.sign > 0 else tuple(f"minus the {x}" for x in self.labels)
+
+    def shown(self, metrics: Metrics, value: float) -> str:
+        """A value of the rule with its name, as in "validation AUROC 98.8 %".
+
+        Args:
+            metrics: metrics of the configuration.
+            value: value of the rule for it, larger = better.
+        """
+        pairs = zip(self.metrics, self.labels, strict=True)
+        label = next((name for metric, name in pairs if metrics.get(metric)), self.labels[0])
+        number = f"{100 * value:.1f} %" if self.is_auroc else f"{self.sign * value:.4g}"
+        return f"{label} {number}"
 
     def value(self, metrics: Metrics, identity: str) -> float | None:
         """What the rule makes of a configuration; larger = better.
@@ -88,14 +105,14 @@ RULES: dict[str, SelectionRule] = {
         title="validation AUROC (held-out training images)",
         looks_at="held-out anomalies",
         metrics=(VALIDATION_AUROC,),
-        responses=("validation AUROC",),
+        labels=("validation AUROC",),
         is_auroc=True,
     ),
     "normal_only": SelectionRule(
         title="the training loss of held-out normal images (no anomaly is used)",
         looks_at="held-out normals",
         metrics=(Metric("validation", "loss"),),
-        responses=("minus the loss of held-out normals",),
+        labels=("loss of held-out normal images",),
         sign=-1.0,
         quantity=LOSS,
     ),
@@ -105,9 +122,9 @@ RULES: dict[str, SelectionRule] = {
         title="bits per dimension of held-out normal images (IWAE bound; no anomaly is used)",
         looks_at="held-out normals",
         metrics=(IWAE_BOUND._replace(unit=BITS_PER_DIM), IWAE_BOUND),
-        responses=(
-            "minus the bits per dimension of held-out normals",
-            "minus the nats per held-out normal",
+        labels=(
+            "bits per dimension of held-out normal images",
+            "nats per held-out normal image",
         ),
         sign=-1.0,
         quantity=LIKELIHOOD,
@@ -116,7 +133,7 @@ RULES: dict[str, SelectionRule] = {
         title="test AUROC, which is optimistic: the test set itself selects",
         looks_at="test images",
         metrics=(TEST_AUROC,),
-        responses=("test AUROC",),
+        labels=("test AUROC",),
         is_auroc=True,
     ),
     "random": SelectionRule(

@@ -1,0 +1,88 @@
+"""The line that shows progress: a bar, the time since it was created and the time left."""
+
+import sys
+import threading
+import time
+from typing import Any
+
+from tqdm import tqdm
+
+LIVE_SECONDS = 0.5  # minimum time between two states of the line on a terminal
+LOG_SECONDS = 30.0  # the same if the output is not a terminal
+TICK_SECONDS = 1.0  # time between two states of the clock while nothing is reported
+
+
+class ProgressLine(tqdm):  # type: ignore[type-arg]
+    """A line with a bar that counts epochs.
+
+    The time left is (epochs left) / (epochs per second since the first progress), so the time that
+    worker processes need to start does not distort it. On a terminal the clock also runs while no
+    progress is reported. The line shows 100 % only once it is `complete`, because a trial whose
+    epochs are over is still to be tested.
+
+    Args:
+        text: the text before the bar.
+        total: number of epochs, those of an earlier run included.
+        initial: number of epochs of an earlier run.
+        complete: whether nothing is left to do.
+    """
+
+    def __init__(
+        self, text: str, total: float, initial: float = 0.0, complete: bool = False
+    ) -> None:
+        self.complete = complete
+        self.epochs = total
+        self.live = sys.stderr.isatty()
+        self.first: tuple[float, float] | None = None
+        self.closed = threading.Event()
+        super().__init__(
+            iterable=None,
+            desc=text,
+            total=total,
+            initial=initial,
+            mininterval=LIVE_SECONDS if self.live else LOG_SECONDS,
+            bar_format="{desc} {percent:3d}%|{bar:20}| {elapsed}<{left}",
+        )
+        self.clock = threading.Thread(target=self._tick, daemon=True)
+        if self.live:
+            self.clock.start()
+
+    def advance(self, epochs: float) -> None:
+        """Add epochs to the bar."""
+        if self.first is None:
+            self.first = time.monotonic(), self.n + epochs
+        self.update(epochs)
+
+    def set_text(self, text: str) -> None:
+        """Set the text before the bar."""
+        self.set_description_str(text, refresh=self.live)
+
+    def close(self) -> None:
+        """Stop the clock, and keep the line on the screen."""
+        self.closed.set()
+        if self.clock.is_alive():
+            self.clock.join()
+        super().close()
+
+    @property
+    def format_dict(self) -> dict[str, Any]:
+        """The values of the line, by their names in its format."""
+        share = int(100 * self.n / self.epochs) if self.epochs else 0
+        percent = 100 if self.complete else min(share, 99)
+        return {**super().format_dict, "percent": percent, "left": self._left()}
+
+    def _left(self) -> str:
+        """The time left; "?" as long as no speed has been measured."""
+        if self.complete:
+            return "00:00"
+        if self.first is None:
+            return "?"
+        began, epochs = self.first
+        if self.n <= epochs:
+            return "?"
+        seconds = (time.monotonic() - began) / (self.n - epochs)
+        return str(tqdm.format_interval(max(0.0, self.epochs - self.n) * seconds))
+
+    def _tick(self) -> None:
+        while not self.closed.wait(TICK_SECONDS):
+            self.refresh()
