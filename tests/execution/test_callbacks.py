@@ -93,10 +93,13 @@ def test_the_line_counts_trials_and_names_the_best(record, capsys):
         "study: 4 of 4 trials, 1 failed, 1 pruned, best validation AUROC 87.5 %"
     )
     line.close()
-    unranked = ProgressBar("winner", 3, 4, noun="fresh seeds")
+    unranked = ProgressBar("winner", 3, 4, noun="fresh seed")
     unranked.ended(spec(0), record(0, 0.25), {})
     assert unranked.bar.desc == "winner: 1 of 3 fresh seeds"
     unranked.close()
+    single = ProgressBar("winner", 1, 4, noun="fresh seed")
+    assert single.bar.desc == "winner: 0 of 1 fresh seed"
+    single.close()
     shown = capsys.readouterr().err
     assert "study: 4 of 4 trials, 1 failed" in shown
     assert "100%" in shown

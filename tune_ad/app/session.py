@@ -253,7 +253,7 @@ class Session:
         ]
         if options.progress:
             rule = RULES[study.selection] if has_best else None
-            noun = "fresh seeds" if evaluation else "trials"
+            noun = "fresh seed" if evaluation else "trial"
             callbacks.append(ProgressBar(title, trials, epochs, ended, rule, noun))
         limit = None if evaluation else options.time_budget
         deadline = None if limit is None else time.monotonic() + 60 * limit

@@ -81,7 +81,7 @@ class ProgressBar(Callback):
         epochs: number of epochs of each trial.
         records: records of the trials that finished in an earlier run.
         rule: selection rule by which the best trial is shown; None = no trial is the best.
-        noun: what the trials are called on the line.
+        noun: singular of what the trials are called on the line.
     """
 
     def __init__(
@@ -91,7 +91,7 @@ class ProgressBar(Callback):
         epochs: int,
         records: Sequence[TrialRecord] = (),
         rule: SelectionRule | None = None,
-        noun: str = "trials",
+        noun: str = "trial",
     ) -> None:
         self.title, self.trials, self.epochs = title, trials, epochs
         self.rule, self.noun = rule, noun
@@ -138,8 +138,8 @@ class ProgressBar(Callback):
         return sum(self.counts.values()) >= self.trials
 
     def _text(self) -> str:
-        failed = self.counts["failed"]
-        parts = [f"{sum(self.counts.values())} of {self.trials} {self.noun}"]
+        noun, failed = self.noun + "s" * (self.trials != 1), self.counts["failed"]
+        parts = [f"{sum(self.counts.values())} of {self.trials} {noun}"]
         parts += [f"{failed} failed"] if failed else []
         parts += [f"{self.counts['pruned']} pruned"] if self.counts["pruned"] else []
         if self.rule and self.best and self.best.objective is not None:

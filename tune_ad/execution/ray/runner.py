@@ -1,10 +1,11 @@
-"""The Ray backend: a Tuner over the trials that a loop hands out."""
+"""The Ray backend: a Tuner over the trials of a loop."""
 
 import logging
 import os
 import re
 import shutil
 import signal
+import sys
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import asdict, dataclass
@@ -19,6 +20,8 @@ from ray.tune.search import Searcher
 from tune_ad.errors import UserError
 from tune_ad.execution.loop import TrialLoop
 from tune_ad.execution.machine import Machine
+from tune_ad.execution.ray.cluster_address import REMEDY, check_answers
+from tune_ad.execution.ray.interruption import interrupt_afterwards
 from tune_ad.execution.ray.trainable import TrialTrainable
 from tune_ad.training.suite import Suite
 
@@ -34,13 +37,13 @@ QUIET = {
 
 @dataclass(frozen=True)
 class Resources:
-    """What trials may use.
+    """The resources of trials.
 
     Attributes:
-        concurrent: trials at a time.
-        cpus: per trial; PyTorch gets as many threads.
-        gpus: per trial, fractions share a GPU.
-        address: of a running Ray cluster; "local" starts one on this machine.
+        concurrent: number of parallel trials.
+        cpus: cores per trial, and threads of PyTorch.
+        gpus: GPUs per trial; trials with less than one share a GPU.
+        address: address of a running Ray cluster; "local" starts one on this machine.
     """
 
     concurrent: int
@@ -51,38 +54,77 @@ class Resources:
 
 @contextmanager
 def connection(address: str, cpus: int | None = None) -> Iterator[None]:
-    """A connection to Ray: to a running cluster, or to one started for the occasion.
+    """Connect to a running Ray cluster, or start a local one.
+
+    Ctrl-C while Ray starts or ends takes effect once Ray has started and ended properly.
 
     Args:
-        address: of the cluster; "local" starts one on this machine.
-        cpus: that a cluster started here may use.
+        address: address of the cluster; "local" starts one on this machine.
+        cpus: number of cores that a local Ray may use.
 
     Raises:
         UserError: if no cluster answers.
+        KeyboardInterrupt: if the user interrupts the start or the end of Ray.
     """
     for name, value in QUIET.items():
         os.environ.setdefault(name, value)
-    started = {"num_cpus": cpus, "include_dashboard": False} if address == "local" else {}
     try:
-        ray.init(address=address, log_to_driver=False, logging_level=logging.ERROR, **started)
-    except (ConnectionError, RuntimeError, ValueError) as error:
-        raise UserError(
-            f"no Ray cluster answers at {address!r} ({str(error).splitlines()[0]}); "
-            "start one with 'ray start --head', or leave --address out"
-        ) from error
+        with interrupt_afterwards():
+            _connect(address, cpus)
+    except KeyboardInterrupt:
+        ray.shutdown()
+        raise
     try:
         yield
     finally:
-        ray.shutdown()
+        with interrupt_afterwards():
+            ray.shutdown()
+
+
+def _connect(address: str, cpus: int | None) -> None:
+    """Connect to a cluster that answers, or start a local one."""
+    if address == "local":
+        _init("local", num_cpus=cpus, include_dashboard=False)
+        return
+    check_answers(address)
+    with _without_stderr():
+        _init(address)
+
+
+def _init(address: str, **options: Any) -> None:  # noqa: ANN401
+    """Connect to Ray.
+
+    Raises:
+        UserError: if no cluster answers, or this process is connected to one already.
+    """
+    try:
+        ray.init(address=address, log_to_driver=False, logging_level=logging.ERROR, **options)
+    except (ConnectionError, RuntimeError, ValueError) as error:
+        reason = (str(error).splitlines() or [type(error).__name__])[0]
+        raise UserError(f"no Ray cluster answers at {address!r} ({reason}); {REMEDY}") from error
+
+
+@contextmanager
+def _without_stderr() -> Iterator[None]:
+    """Context manager: drop what Ray's C++ code writes to the standard error of the process."""
+    sys.stderr.flush()
+    saved = os.dup(2)
+    with open(os.devnull, "w") as sink:
+        os.dup2(sink.fileno(), 2)
+    try:
+        yield
+    finally:
+        os.dup2(saved, 2)
+        os.close(saved)
 
 
 def cluster(resources: Resources) -> AbstractContextManager[None]:
-    """The connection over which trials with such resources are run."""
+    """The connection to Ray for trials with the given resources."""
     return connection(resources.address, resources.concurrent * resources.cpus)
 
 
 def remote_machine(address: str) -> Machine:
-    """What the nodes of a running cluster have.
+    """The resources of a running cluster.
 
     Raises:
         UserError: if no cluster answers.
@@ -94,10 +136,10 @@ def remote_machine(address: str) -> Machine:
 
 
 class RayAdapter:
-    """What the searcher, the scheduler and the callback share.
+    """The state shared by the searcher, the scheduler and the callback.
 
-    Ray copies and pickles them for its snapshots, from which nothing is ever restored here: a copy
-    in this process is the adapter itself, a pickle is empty.
+    Ray copies and pickles these for its snapshots, which are never restored here. Therefore a copy
+    is the same object, and a pickle is empty.
     """
 
     def __init__(self, loop: TrialLoop) -> None:
@@ -112,7 +154,10 @@ class RayAdapter:
         return {}
 
     def reported(self, trial_id: str, result: dict[str, Any]) -> bool:
-        """Pass on a report, whether the trial must stop; what a restored trial repeats is old."""
+        """Handle a report, and return whether the trial must stop.
+
+        Reports that a restored trial repeats are ignored.
+        """
         if "report" not in result:
             return False
         if result["epoch"] <= self.epochs.get(trial_id, -1):
@@ -124,53 +169,53 @@ class RayAdapter:
 
 
 class LoopSearcher(Searcher):  # type: ignore[misc]
-    """Asks the loop for each trial; results go to it by the scheduler and `TrialEndCallback`."""
+    """Gets each trial from the loop; `LoopScheduler` and `TrialEndCallback` pass results to it."""
 
     def __init__(self, adapter: RayAdapter) -> None:
         super().__init__()
         self.adapter = adapter
 
     def suggest(self, trial_id: str) -> dict[str, Any] | str:
-        """The configuration of a new Ray trial; `Searcher.FINISHED` when there is no more."""
+        """The configuration of a new Ray trial; `Searcher.FINISHED` if no trial is left."""
         spec = self.adapter.loop.next()
         return str(Searcher.FINISHED) if spec is None else asdict(spec)
 
     def on_trial_complete(
         self, trial_id: str, result: dict[str, Any] | None = None, error: bool = False
     ) -> None:
-        """The loop hears of it from `TrialEndCallback`, which knows the reason."""
+        """Do nothing: `TrialEndCallback` passes the end on, with the reason of a failure."""
 
     def save(self, checkpoint_path: str) -> None:
-        """Nothing: the records are the state."""
+        """Write nothing but an empty file: the state is in the records."""
         Path(checkpoint_path).touch()
 
     def restore(self, checkpoint_path: str) -> None:
-        """Nothing: a study is resumed from its records, never from Ray's snapshot."""
+        """Do nothing: a study is resumed from its records, never from Ray's snapshot."""
 
 
 class LoopScheduler(FIFOScheduler):  # type: ignore[misc]
-    """Passes every report to the loop and stops the trials that it says are behind."""
+    """Passes every report to the loop and stops the trials that are finished or pruned."""
 
     def __init__(self, adapter: RayAdapter) -> None:
         super().__init__()
         self.adapter = adapter
 
     def on_trial_result(self, tune_controller: Any, trial: Any, result: dict[str, Any]) -> str:
-        """Stop or go on."""
+        """Return Ray's STOP or CONTINUE."""
         stop = self.adapter.reported(trial.trial_id, result)
         return str(TrialScheduler.STOP if stop else TrialScheduler.CONTINUE)
 
 
 class TrialEndCallback(tune.Callback):  # type: ignore[misc]
-    """Tells the loop which trials ended, and which of them by an error."""
+    """Passes the last report and the end of each trial, or its error, to the loop."""
 
     def __init__(self, adapter: RayAdapter) -> None:
         self.adapter = adapter
 
     def on_trial_result(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
-        """Pass on the last report of a trial, which no scheduler sees, and drop every report.
+        """Pass on progress and the last report, which Ray does not give to schedulers.
 
-        Ray would keep them in its snapshots.
+        Reports are removed from Ray's results, because Ray would keep them in its snapshots.
         """
         result = info["result"]
         if "progress" in result:
@@ -182,35 +227,41 @@ class TrialEndCallback(tune.Callback):  # type: ignore[misc]
     def on_trial_complete(
         self, iteration: int, trials: list[Any], trial: Any, **info: Any
     ) -> None:
-        """A trial that was interrupted is not over: its records stay unfinished."""
+        """Pass on the end of a trial; one that was interrupted stays unfinished."""
         if trial.trial_id in self.adapter.over:
             self.adapter.loop.ended(trial.config["number"])
             for checkpoint in Path(trial.storage.trial_fs_path).glob("checkpoint_*"):
                 shutil.rmtree(checkpoint, ignore_errors=True)
 
     def on_trial_error(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
-        """A trial raised; Ray has used up its retries."""
+        """Pass on the exception of a trial that Ray has retried as often as it may."""
         self.adapter.loop.crashed(trial.config["number"], _reason(trial.error_file))
 
 
 def _reason(error_file: str | None) -> str:
-    """The exception in the file where Ray has put its traceback: its type and first line."""
+    """The type and the first line of the exception whose traceback Ray has written to a file."""
     path = Path(error_file or "")
     lines = path.read_text(encoding="utf-8").splitlines() if path.is_file() else []
     frames = [k for k, line in enumerate(lines) if line.startswith("  File ")]
-    said = [line for line in lines[frames[-1] if frames else 1 :] if line[:1].strip()]
-    return re.sub(r"^(\w+\.)+(?=\w+:)", "", (said or ["its process ended"])[0])
+    messages = [line for line in lines[frames[-1] if frames else 1 :] if line[:1].strip()]
+    return re.sub(r"^(\w+\.)+(?=\w+:)", "", (messages or ["its process ended"])[0])
 
 
 def run(loop: TrialLoop, suite: Suite, resources: Resources, storage: Path) -> None:
-    """Train what the loop hands out, several trials at a time; needs `cluster`.
+    """Train the trials of a loop, several in parallel; only while connected to a `cluster`.
+
+    Ctrl-C ends training gracefully; the loop is then interrupted. Ctrl-C while no trial is left
+    raises KeyboardInterrupt.
 
     Args:
-        loop: hands out and is told.
-        suite: tasks and images; goes to the object store once.
-        resources: of each trial.
-        storage: folder for Ray's own files and checkpoints, removed afterwards; must be reachable
-            by every node of a cluster.
+        loop: the loop that proposes trials and receives their reports.
+        suite: tasks and images; copied to Ray's object store once.
+        resources: resources of the trials.
+        storage: folder for Ray's own files and checkpoints, removed afterwards; every node of a
+            cluster must be able to reach it.
+
+    Raises:
+        KeyboardInterrupt: if the user interrupts and the loop is not interrupted by it.
     """
     trainable = tune.with_resources(
         tune.with_parameters(
@@ -245,11 +296,15 @@ def run(loop: TrialLoop, suite: Suite, resources: Resources, storage: Path) -> N
         ),
     )
     handler = signal.getsignal(signal.SIGINT)
+    os.environ["TUNE_DISABLE_SIGINT_HANDLER"] = "0"  # Ray's handler ends training gracefully
     try:
         tuner.fit()
     except (ray.exceptions.RayError, RuntimeError) as error:
         first = str(error).partition("\n")[0]
-        LOG.error("Ray stopped (%s: %s); what has ended is kept", type(error).__name__, first)
+        LOG.error("Ray stopped (%s: %s); finished trials are kept", type(error).__name__, first)
     finally:
-        signal.signal(signal.SIGINT, handler)  # Ray leaves its own, deaf to a second Ctrl-C
+        interrupted = signal.getsignal(signal.SIGINT) is handler  # Ray restores it on Ctrl-C only
+        signal.signal(signal.SIGINT, handler)
         shutil.rmtree(storage, ignore_errors=True)
+    if interrupted and not loop.interrupted:
+        raise KeyboardInterrupt

@@ -1,0 +1,86 @@
+"""Which addresses are answered by a Ray cluster, without waiting for Ray to find out."""
+
+import socket
+import threading
+from contextlib import suppress
+
+import pytest
+import ray
+
+from tune_ad.errors import UserError
+from tune_ad.execution.ray import cluster_address, runner
+from tune_ad.execution.ray.cluster_address import GREETING, check_answers
+
+SETTINGS_FRAME = bytes([0, 0, 0, 4, 0, 0, 0, 0, 0])
+
+
+@pytest.fixture
+def serve():
+    """A function: a server that answers every client with the same bytes; its address."""
+    servers, threads = [], []
+
+    def start(answer):
+        server = socket.create_server(("127.0.0.1", 0))
+        servers.append(server)
+
+        def reply():
+            client, _ = server.accept()
+            with client, suppress(ConnectionError):
+                received = client.recv(len(GREETING))
+                assert received == GREETING
+                client.sendall(answer)
+                client.recv(1)
+
+        threads.append(threading.Thread(target=reply, daemon=True))
+        threads[-1].start()
+        return f"127.0.0.1:{server.getsockname()[1]}"
+
+    yield start
+    for server in servers:
+        server.close()
+
+
+def refusal(address):
+    with pytest.raises(UserError) as caught:
+        check_answers(address)
+    assert "\n" not in str(caught.value)
+    return str(caught.value)
+
+
+def test_an_address_at_which_a_grpc_server_answers_is_accepted(serve):
+    check_answers(serve(SETTINGS_FRAME))
+    check_answers(f"ray://{serve(SETTINGS_FRAME)}")
+
+
+def test_the_cluster_of_the_tests_answers(ray_session):
+    check_answers(ray.get_runtime_context().gcs_address)
+
+
+@pytest.mark.parametrize("address", ["auto", "local", "ray://somewhere", "somewhere"])
+def test_an_address_without_a_port_is_left_to_ray(address):
+    check_answers(address)
+
+
+@pytest.mark.parametrize("address", ["127.0.0.1:1", "localhost:99999", "[::1]:1", "a..b:6379"])
+def test_an_address_at_which_nothing_answers_is_refused(address):
+    message = refusal(address)
+    assert message.startswith(f"no Ray cluster answers at {address!r} (")
+    assert "start one with 'ray start --head', or leave --address out" in message
+
+
+@pytest.mark.parametrize("answer", [b"HTTP/1.1 505 no", b""])
+def test_a_server_that_is_not_ray_is_refused(serve, answer, monkeypatch):
+    monkeypatch.setattr(cluster_address, "ANSWER_SECONDS", 0.2)
+    address = serve(answer)
+    assert repr(address) in refusal(address)
+
+
+def test_an_encrypted_cluster_is_left_to_ray(serve, monkeypatch):
+    monkeypatch.setenv("RAY_USE_TLS", "1")
+    check_answers(serve(b"\x15\x03\x01\x00\x02"))
+
+
+def test_ray_is_not_asked_for_a_cluster_that_does_not_answer(monkeypatch):
+    monkeypatch.setattr(ray, "init", lambda **options: pytest.fail("Ray was asked"))
+    with pytest.raises(UserError, match="no Ray cluster answers at '127.0.0.1:1'"):
+        runner.remote_machine("127.0.0.1:1")

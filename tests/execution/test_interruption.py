@@ -1,0 +1,133 @@
+"""Ctrl-C while Ray starts, while it ends, and after the last trial."""
+
+import signal
+from types import SimpleNamespace
+
+import pytest
+import ray
+from ray import tune
+
+from tune_ad.execution.ray import runner
+from tune_ad.execution.ray.interruption import interrupt_afterwards
+from tune_ad.execution.ray.runner import Resources
+
+HANDLER = signal.default_int_handler
+
+
+@pytest.fixture(autouse=True)
+def default_handler():
+    """Ctrl-C raises KeyboardInterrupt, as in a program; restored afterwards."""
+    before = signal.signal(signal.SIGINT, HANDLER)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
+def press():
+    signal.raise_signal(signal.SIGINT)
+
+
+def test_an_interruption_takes_effect_after_the_block():
+    done = []
+    with pytest.raises(KeyboardInterrupt), interrupt_afterwards():
+        press()
+        done.append("all")
+    assert done == ["all"]
+    assert signal.getsignal(signal.SIGINT) is HANDLER
+
+
+def test_a_second_interruption_takes_effect_at_once():
+    done = []
+    with pytest.raises(KeyboardInterrupt), interrupt_afterwards():
+        press()
+        press()
+        done.append("all")
+    assert done == []
+    assert signal.getsignal(signal.SIGINT) is HANDLER
+
+
+def test_without_an_interruption_nothing_is_raised():
+    with interrupt_afterwards():
+        assert signal.getsignal(signal.SIGINT) is not HANDLER
+    assert signal.getsignal(signal.SIGINT) is HANDLER
+
+
+def test_an_error_of_the_block_goes_before_an_interruption():
+    with pytest.raises(ZeroDivisionError), interrupt_afterwards():
+        press()
+        raise ZeroDivisionError
+
+
+@pytest.fixture
+def calls(monkeypatch):
+    """The calls of Ray's start and end, which do nothing."""
+    calls = []
+    monkeypatch.setattr(ray, "init", lambda **options: calls.append("init"))
+    monkeypatch.setattr(ray, "shutdown", lambda: calls.append("shutdown"))
+    return calls
+
+
+def test_an_interruption_while_ray_starts_ends_it_and_is_raised(calls, monkeypatch):
+    def start(**options):
+        press()
+        calls.append("init")
+
+    monkeypatch.setattr(ray, "init", start)
+    with pytest.raises(KeyboardInterrupt), runner.cluster(Resources(1)):
+        pytest.fail("connected")
+    assert calls == ["init", "shutdown"]
+
+
+def test_an_interruption_while_ray_ends_is_raised_when_it_has_ended(calls, monkeypatch):
+    def end():
+        press()
+        calls.append("shutdown")
+
+    monkeypatch.setattr(ray, "shutdown", end)
+    with pytest.raises(KeyboardInterrupt), runner.cluster(Resources(1)):
+        calls.append("run")
+    assert calls == ["init", "run", "shutdown"]
+
+
+class Loop:
+    """A loop that was interrupted or not."""
+
+    def __init__(self, interrupted):
+        self.study, self.interrupted = None, interrupted
+
+
+@pytest.fixture
+def run(monkeypatch, tmp_path):
+    """A function: `runner.run` with a Tuner that treats Ctrl-C as Ray's does."""
+
+    def start(interrupted, presses):
+        class Tuner:
+            def __init__(self, *arguments, **options):
+                pass
+
+            def fit(self):
+                signal.signal(signal.SIGINT, lambda *_: signal.signal(signal.SIGINT, HANDLER))
+                for _ in range(presses):
+                    press()
+
+        monkeypatch.setattr(tune, "Tuner", Tuner)
+        monkeypatch.setattr(tune, "with_parameters", lambda kind, **options: kind)
+        monkeypatch.setattr(tune, "with_resources", lambda kind, options: kind)
+        suite = SimpleNamespace()
+        runner.run(Loop(interrupted), suite, Resources(1), tmp_path / "ray")
+
+    return start
+
+
+def test_an_interruption_of_trials_is_known_from_the_loop(run):
+    run(interrupted=True, presses=1)
+
+
+def test_an_interruption_after_the_last_trial_is_raised(run):
+    with pytest.raises(KeyboardInterrupt):
+        run(interrupted=False, presses=1)
+    assert signal.getsignal(signal.SIGINT) is HANDLER
+
+
+def test_training_without_an_interruption_raises_nothing(run):
+    run(interrupted=False, presses=0)
+    assert signal.getsignal(signal.SIGINT) is HANDLER
