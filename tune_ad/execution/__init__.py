@@ -1,1 +1,1 @@
-"""Runs the trials of a study: the loop, its callbacks, and the backends with and without Ray."""
+"""Running the trials of a study: loop, callbacks, and the backends with and without Ray."""

@@ -1,4 +1,4 @@
-"""Callbacks of a study: what is stored and shown while it runs, in the process that drives it."""
+"""Callbacks that store and show results while a study runs, in the process that drives it."""
 
 from collections.abc import Sequence
 from dataclasses import asdict
@@ -27,29 +27,29 @@ from tune_ad.training.scoring import ScoreKey
 
 
 class Callback:
-    """Is told what happens; each method may be left as it is."""
+    """Base class of callbacks: every method does nothing by default."""
 
     def started(self, spec: TrialSpec) -> None:
-        """A configuration was handed out."""
+        """Called when a trial starts."""
 
     def progressed(self, spec: TrialSpec, progress: Progress) -> None:
-        """A trial trains between two reports."""
+        """Called while a trial trains, between two reports."""
 
     def reported(self, spec: TrialSpec, report: Report) -> None:
-        """A trial finished an interval."""
+        """Called after each evaluation of a trial."""
 
     def ended(self, spec: TrialSpec, record: TrialRecord, details: dict[str, Any]) -> None:
-        """A trial is over."""
+        """Called when a trial has finished, pruned and failed ones included."""
 
     def close(self) -> None:
-        """Nothing more will happen."""
+        """Called once after the last trial, or after an interruption."""
 
 
 class RecordWriter(Callback):
-    """The only writer of the records of trials.
+    """Writes the records of trials; nothing else writes them.
 
     Args:
-        folder: of the study.
+        folder: folder of the study.
         evaluation: whether the trials are the winner on fresh seeds.
     """
 
@@ -59,13 +59,13 @@ class RecordWriter(Callback):
         self.known = {spec.number for spec in folder.read_trial_specs()}
 
     def started(self, spec: TrialSpec) -> None:
-        """Note a configuration that is handed out for the first time."""
+        """Write down a configuration when it is first proposed."""
         if not self.evaluation and spec.number not in self.known:
             self.known.add(spec.number)
             self.folder.suggested.append(spec)
 
     def ended(self, spec: TrialSpec, record: TrialRecord, details: dict[str, Any]) -> None:
-        """Write the details, then the line that vouches for them."""
+        """Write the details, then the record: every record has its details."""
         seed = spec.seeds[0] if self.evaluation else None
         path = self.folder.details(record.identity, seed)
         write_atomically(path, to_text(details))
@@ -152,10 +152,10 @@ class TensorBoardCallback(Callback):
     """TensorBoard: one run per trial, live, and the study's HPARAMS columns.
 
     Args:
-        study: what is run.
-        folder: of the event files.
-        tasks: of the suite.
-        prefix: of the runs' names.
+        study: the study that is run.
+        folder: folder of the study, for the event files.
+        tasks: tasks of the suite.
+        prefix: prefix of the names of the runs.
     """
 
     def __init__(
@@ -196,7 +196,7 @@ class TensorBoardCallback(Callback):
         self.boards[spec.number] = TrialBoard(self.root / name, params, self.domains, group)
 
     def reported(self, spec: TrialSpec, report: Report) -> None:
-        """Curves over replicas and classes, histograms, pictures."""
+        """Write curves, averaged over replicas and classes, histograms and images."""
         board, step = self.boards[spec.number], report.epoch
         scalars = {"train/learning_rate": report.learning_rate}
         if report.objective is not None:
@@ -213,7 +213,7 @@ class TensorBoardCallback(Callback):
         self._images_and_scores(board, report)
 
     def _images_and_scores(self, board: TrialBoard, report: Report) -> None:
-        """Histograms of scores, and pictures."""
+        """Write histograms of scores, and images."""
         step = report.epoch
         for scored, groups in report.scores.items():
             tag = f"scores/{self._title(scored)}"
@@ -258,7 +258,7 @@ class TensorBoardCallback(Callback):
         board.finish(succeeded=record.state != "failed")
 
     def close(self) -> None:
-        """Leave unfinished runs open."""
+        """Close the event files; unfinished runs stay marked as running."""
         for board in self.boards.values():
             board.close()
 

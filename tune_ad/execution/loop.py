@@ -1,7 +1,7 @@
-"""The loop over the trials of a study: asks the scheduler, passes reports on, tells callbacks.
+"""The loop over the trials of a study, between the backend, the scheduler and the callbacks.
 
-The backends, serial and on Ray, talk to a `TrialLoop` only, so both store and show the same.
-Callbacks do the storing and showing, in the one process that drives the study.
+Both backends, serial and Ray, use nothing but a `TrialLoop`, so they store and show the same.
+Callbacks store and show results, in the process that drives the study.
 """
 
 import time
@@ -17,45 +17,48 @@ from tune_ad.training.trial import failed_record, no_details
 
 
 class Scheduler(Protocol):
-    """Where trials come from and results go: a `TrialScheduler`, or a list to run again."""
+    """Interface of a scheduler: it proposes trials and receives their results.
+
+    It is a `TrialScheduler` or `FixedTrials`.
+    """
 
     def ask(self) -> TrialSpec | None:
-        """The next configuration; None when all have been handed out."""
+        """The next trial to train; None if none is left."""
 
     def report(self, number: int, objective: float | None) -> bool:
-        """Note an intermediate objective; whether the trial should stop."""
+        """Note an intermediate objective, and return whether the trial is pruned."""
 
     def tell(self, record: TrialRecord) -> None:
-        """Learn how a trial ended."""
+        """Receive the record of a finished trial."""
 
 
 class FixedTrials:
-    """A scheduler that hands out given trials and stops none."""
+    """A scheduler of given trials, without pruning."""
 
     def __init__(self, specs: Iterable[TrialSpec]) -> None:
         self.specs = list(specs)
 
     def ask(self) -> TrialSpec | None:
-        """The next configuration; None after the last."""
+        """The next trial; None after the last."""
         return self.specs.pop(0) if self.specs else None
 
     def report(self, number: int, objective: float | None) -> bool:
-        """Never stop a trial."""
+        """Prune no trial."""
         return False
 
     def tell(self, record: TrialRecord) -> None:
-        """Nothing depends on a result."""
+        """Ignore the result."""
 
 
 class TrialLoop:
-    """Hands out configurations, passes reports on, and tells how trials ended.
+    """Gives trials to a backend, and its reports and results to scheduler and callbacks.
 
     Args:
-        study: what is run.
-        scheduler: hands out the trials and hears how they end.
-        callbacks: told in this order.
-        tasks: of the suite.
-        deadline: no trial starts after this time (`time.monotonic`); None = no limit.
+        study: the study that is run.
+        scheduler: proposes trials and receives their results.
+        callbacks: callbacks, in the order in which they are called.
+        tasks: tasks of the suite.
+        deadline: time (`time.monotonic`) after which no trial starts; None = no limit.
     """
 
     def __init__(
@@ -75,11 +78,11 @@ class TrialLoop:
 
     @property
     def interrupted(self) -> bool:
-        """Whether training ended before there was nothing more to hand out or to finish."""
+        """Whether training ended although trials were still to start or to finish."""
         return bool(self.running) or not self.over
 
     def next(self) -> TrialSpec | None:
-        """The next configuration to train; None when there is no more or no time left."""
+        """The next trial to train; None if no trial or no time is left."""
         if self.deadline is not None and time.monotonic() > self.deadline:
             self.late = self.over = True
             return None
@@ -92,27 +95,27 @@ class TrialLoop:
         return spec
 
     def progressed(self, number: int, progress: Progress) -> None:
-        """Pass on how far a trial is between two reports."""
+        """Pass on the progress of a trial between two reports."""
         for callback in self.callbacks:
             callback.progressed(self.running[number], progress)
 
     def reported(self, report: Report) -> bool:
-        """Pass on a report; whether the trial must stop, being over or having fallen behind."""
+        """Pass on a report, and return whether the trial must stop: finished or pruned."""
         number = report.record.number
         spec = self.running[number]
         self.last[number] = report
         for callback in self.callbacks:
             callback.reported(spec, report)
-        behind = self.scheduler.report(number, report.objective)
-        return report.done or behind
+        pruned = self.scheduler.report(number, report.objective)
+        return report.done or pruned
 
     def ended(self, number: int) -> None:
-        """A trial is over; its last report holds."""
+        """Handle a finished trial; its last report is its result."""
         report = self.last.pop(number)
         self._end(number, report.record, report.details)
 
     def crashed(self, number: int, reason: str) -> None:
-        """A trial raised an exception: a failure that counts."""
+        """Handle a trial that raised an exception: it is recorded as failed."""
         self.last.pop(number, None)
         record = failed_record(self.study, self.running[number], self.tasks, reason)
         self._end(number, record, no_details())
@@ -124,6 +127,6 @@ class TrialLoop:
         self.scheduler.tell(record)
 
     def close(self) -> None:
-        """Nothing more will happen; trials still running are left unfinished."""
+        """Close the callbacks; trials that are still running stay unfinished."""
         for callback in self.callbacks:
             callback.close()

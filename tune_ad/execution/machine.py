@@ -1,4 +1,4 @@
-"""What a machine, or a cluster, has for trials."""
+"""The cores and GPUs of a machine or a cluster."""
 
 import os
 from typing import NamedTuple
@@ -7,13 +7,13 @@ import torch
 
 
 class Machine(NamedTuple):
-    """Cores and GPUs in all, and of the largest node, where one trial must fit.
+    """Cores and GPUs in total, and of the largest node, because a trial runs on one node.
 
     Attributes:
-        cpus: cores that this process may use, or of all nodes of a cluster.
-        gpus: GPUs in all.
-        node_cpus: cores of the largest node.
-        node_gpus: GPUs of the largest node.
+        cpus: number of cores that this process may use, or of all nodes of a cluster.
+        gpus: number of GPUs in total.
+        node_cpus: number of cores of the node with most cores.
+        node_gpus: number of GPUs of the node with most GPUs.
     """
 
     cpus: int
@@ -22,7 +22,7 @@ class Machine(NamedTuple):
     node_gpus: int
 
     def slots(self, cpus: int, gpus: float) -> int:
-        """How many trials that ask for so much fit at a time, at least 1."""
+        """The number of trials with these cores and GPUs that can run in parallel, at least 1."""
         by_cpu = self.cpus // cpus
         return max(1, min(by_cpu, int(self.gpus / gpus)) if gpus else by_cpu)
 
@@ -34,5 +34,5 @@ def this_machine() -> Machine:
 
 
 def memory() -> int:
-    """Main memory in bytes."""
+    """The size of main memory in bytes."""
     return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")

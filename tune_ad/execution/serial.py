@@ -11,17 +11,17 @@ from tune_ad.training.report import Progress, Report
 from tune_ad.training.suite import Suite
 from tune_ad.training.trial import Trial
 
-PROGRESS_SECONDS = 0.5  # between two signs of a trial that trains
+PROGRESS_SECONDS = 0.5  # between two progress messages of a trial
 
 
 def run(loop: TrialLoop, suite: Suite, device: str, threads: int) -> None:
-    """Train what the loop hands out until there is no more.
+    """Train the trials of a loop one after another.
 
     Args:
-        loop: hands out and is told.
+        loop: the loop that provides the trials and receives their reports.
         suite: tasks and images.
         device: "cpu" or "cuda".
-        threads: that PyTorch may use.
+        threads: number of threads of PyTorch.
     """
     torch.set_num_threads(threads)
     while (spec := loop.next()) is not None:
@@ -29,20 +29,20 @@ def run(loop: TrialLoop, suite: Suite, device: str, threads: int) -> None:
 
 
 def _run_one(loop: TrialLoop, suite: Suite, spec: TrialSpec, device: str) -> None:
-    def told() -> Iterator[Progress | Report]:
+    def messages() -> Iterator[Progress | Report]:
         trial = Trial(loop.study, suite, spec, device)
         while True:
             yield trial.advance(PROGRESS_SECONDS)
 
-    steps, over = told(), False
+    received, over = messages(), False
     while not over:
         try:
-            step = next(steps)
-        except Exception as error:  # as under Ray: a trial that raises is a failure that counts
+            message = next(received)
+        except Exception as error:  # as under Ray: the trial is recorded as failed
             loop.crashed(spec.number, one_line(error))
             return
-        if isinstance(step, Progress):
-            loop.progressed(spec.number, step)
+        if isinstance(message, Progress):
+            loop.progressed(spec.number, message)
         else:
-            over = loop.reported(step)
+            over = loop.reported(message)
     loop.ended(spec.number)

@@ -1,4 +1,4 @@
-"""One Ray Trainable around a `Trial`; it knows no detector."""
+"""A Ray Trainable that runs a `Trial`."""
 
 import time
 from pathlib import Path
@@ -14,18 +14,18 @@ from tune_ad.training.report import Progress
 from tune_ad.training.suite import Suite
 from tune_ad.training.trial import Trial
 
-CHECKPOINT_SECONDS = 60.0
-PROGRESS_SECONDS = 2.0  # between two signs of a trial that trains
+CHECKPOINT_SECONDS = 60.0  # minimum time between two checkpoints of a trial
+PROGRESS_SECONDS = 2.0  # between two progress messages of a trial
 CHECKPOINT_FILE = "trial.pt"
 
 
 class TrialTrainable(tune.Trainable):  # type: ignore[misc]
-    """Steps a `Trial`; the actor is used again for the next trial.
+    """Trains a `Trial` step by step; the actor is reused for the next trial.
 
-    A step trains for about `PROGRESS_SECONDS`, or to the end of the evaluation interval. Its
-    result holds "progress", a `Progress`, or "epoch" and the `Report`, under "report". On a
-    cluster, whose nodes can be lost, a checkpoint is asked for after a report when the last is
-    older than `CHECKPOINT_SECONDS` and the trial goes on.
+    A step takes about `PROGRESS_SECONDS`, or less at the end of an evaluation interval. Its result
+    contains a `Progress` ("progress"), or the epoch and the `Report` ("epoch", "report"). On a
+    cluster, where nodes can be lost, a checkpoint is requested after a report if the last one is
+    older than `CHECKPOINT_SECONDS` and the trial is not finished.
     """
 
     def setup(
@@ -36,20 +36,20 @@ class TrialTrainable(tune.Trainable):  # type: ignore[misc]
         threads: int,
         checkpoints: bool = False,
     ) -> None:
-        """Take the shared images and build the first trial."""
+        """Store the shared study and images, and build the first trial."""
         self.study, self.suite, self.checkpoints = study, suite, checkpoints
         torch.set_num_threads(threads)
         self.start(config)
 
     def start(self, config: dict[str, Any]) -> None:
-        """Build the trial of a configuration on the device that Ray gave to this actor."""
+        """Build the trial of a configuration, on the device that Ray has given to this actor."""
         device = "cuda" if ray.get_gpu_ids() else "cpu"
         spec = TrialSpec(**config)
         self.trial = Trial(self.study, self.suite, spec, device)
         self.saved_at = time.monotonic()
 
     def reset_config(self, new_config: dict[str, Any]) -> bool:
-        """Drop the old trial and build the next in the same process."""
+        """Replace the old trial by the next one, in the same process."""
         del self.trial
         if torch.cuda.is_available():
             torch.cuda.empty_cache()
@@ -57,11 +57,11 @@ class TrialTrainable(tune.Trainable):  # type: ignore[misc]
         return True
 
     def step(self) -> dict[str, Any]:
-        """Train for a while, or to the end of the interval."""
-        told = self.trial.advance(PROGRESS_SECONDS)
-        if isinstance(told, Progress):
-            return {"progress": told, "done": False}
-        report = told
+        """Train for about `PROGRESS_SECONDS`, or to the end of the evaluation interval."""
+        message = self.trial.advance(PROGRESS_SECONDS)
+        if isinstance(message, Progress):
+            return {"progress": message, "done": False}
+        report = message
         result = {"epoch": report.epoch, "report": report, "done": report.done}
         due = self.checkpoints and time.monotonic() - self.saved_at > CHECKPOINT_SECONDS
         if due and not report.done:
@@ -69,11 +69,11 @@ class TrialTrainable(tune.Trainable):  # type: ignore[misc]
         return result
 
     def save_checkpoint(self, checkpoint_dir: str) -> None:
-        """Write what the trial goes on from, should its node be lost."""
+        """Save the state of the trial, from which it continues if its node is lost."""
         torch.save(self.trial.state_dict(), Path(checkpoint_dir) / CHECKPOINT_FILE)
         self.saved_at = time.monotonic()
 
     def load_checkpoint(self, checkpoint: Any) -> None:
-        """Go on from a checkpoint folder."""
+        """Restore the state of the trial from a checkpoint folder."""
         state = torch.load(Path(checkpoint) / CHECKPOINT_FILE, weights_only=True)
         self.trial.load_state_dict(state)
