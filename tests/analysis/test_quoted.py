@@ -78,4 +78,4 @@ def test_one_stratum_is_labelled_by_its_baseline(tmp_path):
 def test_what_selected_is_said_in_the_words_of_the_rule(tmp_path):
     (result,) = results(two_likelihoods(tmp_path, **KINDS["oracle"]))
     assert result.selection == f"Selected by {RULES['oracle'].title}."
-    assert result.selection.startswith("Selected by test AUROC, which is optimistic")
+    assert result.selection.startswith("Selected by test AUROC (optimistic")

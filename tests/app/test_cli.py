@@ -423,7 +423,10 @@ def test_a_folder_that_cannot_be_written_is_one_line(run, finished, tmp_path, ca
         (["--search", "quickstart", "--set", "width=0.01"], ["width", "0.01", "channel"]),
         (["--search", "quickstart", "--wrong-option"], ["--wrong-option"]),
         (["--search", "quickstart", "--ablate", "twice"], ["--ablate", "twice", "sobol"]),
-        (["--search", "ablate_pgn_mnist", "--ablate"], ["one parameter at a time already"]),
+        (
+            ["--search", "ablate_pgn_mnist", "--ablate"],
+            ["already has the plan 'one parameter at a time'"],
+        ),
         (["--search", "table1_mnist", "--ablate"], ["table1_mnist", "nothing to ablate"]),
         (["--search", "quickstart", "--ablate", "--selection", "oracle"], ["--selection"]),
         (["--compare", "quickstart"], ["--compare", "two", "'quickstart'"]),

@@ -856,7 +856,8 @@ def test_a_detector_that_is_fitted_is_searched_as_any_other(tiny, open_study, tm
 def test_a_detector_that_is_fitted_has_no_loss_to_select_by(tiny, open_study, tmp_path):
     search = replace(tiny, baselines=(Baseline(Template),))
     with pytest.raises(
-        UserError, match="normal_only .* Template has none; use another rule: validation"
+        UserError,
+        match="normal_only .* which Template does not have; use another rule: validation",
     ):
         open_study(search, tmp_path, selection="normal_only")
 
@@ -892,7 +893,7 @@ def test_a_search_over_two_stages_counts_the_epochs_of_both(tiny, open_study, tm
         settings={"pretraining": 1.0, "latent_dim": 16, "batch_size": 30},
     )
     search = replace(tiny, baselines=(baseline,), plan=Grid())
-    session = open_study(search, tmp_path, changes={"evaluation_seeds": 1})
+    session = open_study(search, tmp_path, changes={"evaluation_seeds": 1}, progress=True)
     line = session.trial_loop(session.scheduler(), 2).callbacks[-1]
     assert isinstance(line, ProgressBar)
     assert (line.epochs, line.bar.total) == (6, 12)
@@ -1075,7 +1076,9 @@ def test_likelihoods_of_different_kinds_are_not_compared(against, open_study, tm
         baseline,
         replace(baseline, name="other", settings={**baseline.settings, "likelihood": "gaussian"}),
     )
-    searched = "compares the likelihood of trials, .* every value of likelihood of LikelihoodVAE"
+    searched = (
+        "compares the likelihood of trials, .* between values of likelihood of LikelihoodVAE"
+    )
     differing = "compares the likelihood of trials, .* measure differently .*other: .*gaussian"
     for baselines, words in (((replace(baseline, space=space),), searched), (two, differing)):
         mixed = replace(against, baselines=baselines)
@@ -1087,7 +1090,7 @@ def test_likelihoods_of_different_kinds_are_not_compared(against, open_study, tm
 
 
 def test_a_detector_without_a_likelihood_cannot_be_selected_by_it(begin):
-    with pytest.raises(UserError, match="compares the likelihood of trials, and PGN has none"):
+    with pytest.raises(UserError, match="compares the likelihood of trials, which PGN does"):
         begin(selection="likelihood")
 
 

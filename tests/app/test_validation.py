@@ -239,7 +239,7 @@ PGN_SPACE = ("latent_dim", "dropout", "mc_samples", "width", "learning_rate")
             {"ablate": "grid", "settings": dict.fromkeys(PGN_SPACE, "1")},
             "mc_samples|dropout",
         ),
-        ("capacity_fmnist_mnist", {"selection": "validation"}, "holds out no anomaly"),
+        ("capacity_fmnist_mnist", {"selection": "validation"}, "has no anomaly for validation"),
         ("rd_mnist", in_budget(classes=("1",)), "in which the whole data set is normal"),
         ("shallow_mnist", in_budget(epochs=3), "have no training epochs; leave --epochs out"),
     ],
@@ -737,7 +737,11 @@ def test_losses_of_different_baselines_are_not_compared(place):
     arrays |= {"test_images": images, "test_labels": labels}
     np.savez(place.root / "mnist.npz", **arrays)
     searched = place.refused("svdd_mnist", selection="normal_only")
-    for word in ("every value of", "nu of soft-boundary", "use another rule: validation, oracle"):
+    for word in (
+        "between values of",
+        "nu of soft-boundary",
+        "use another rule: validation, oracle",
+    ):
         assert word in searched
     assert "--set" not in searched, "the objectives differ whatever is fixed"
     settings = {"nu": 0.1, "scaling": "unit"}

@@ -44,7 +44,7 @@ def test_an_ablation_selects_nothing_stops_nothing_and_has_paired_seeds(name, ki
 
 def test_an_ablation_is_not_ablated_again():
     search, _ = catalogue.find("ablate_pgn_mnist")
-    with pytest.raises(UserError, match="leave --ablate out, or take --ablate grid"):
+    with pytest.raises(UserError, match="leave --ablate out, or use --ablate grid"):
         ablated(search, "one")
     assert ablated(search, "sobol").plan == Sobol()
     with pytest.raises(UserError, match="one, grid, sobol, got 'two'"):

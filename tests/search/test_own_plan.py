@@ -145,5 +145,5 @@ def test_a_study_is_continued_by_the_same_plan_and_no_other(ends, tiny, open_stu
 
 
 def test_an_ablation_of_one_at_a_time_is_not_ablated_again(tiny, open_study, tmp_path):
-    with pytest.raises(UserError, match="is the ends of each parameter already"):
+    with pytest.raises(UserError, match="already has the plan 'the ends of each parameter'"):
         open_study(replace(tiny, plan=Ends()), tmp_path, ablate="one")

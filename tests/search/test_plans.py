@@ -125,8 +125,8 @@ def test_listed_without_configurations_is_the_default():
 @pytest.mark.parametrize(
     ("configuration", "words"),
     [
-        ({"gamma": 1}, ["gamma", "fits no baseline"]),
-        ({"letter": "x", "beta": 0.5}, ["beta", "fits no baseline"]),
+        ({"gamma": 1}, ["gamma", "no baseline searches all parameters"]),
+        ({"letter": "x", "beta": 0.5}, ["beta", "no baseline searches all parameters"]),
         ({"letter": "q"}, ["letter", "'q'", "outside"]),
         ({"count": 99}, ["count", "99", "outside"]),
         ({"rate": 5.0}, ["rate", "5.0", "outside"]),

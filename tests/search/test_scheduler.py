@@ -387,5 +387,5 @@ def test_every_pair_of_configurations_of_a_scheduler_differs(run):
 def test_a_trial_that_was_never_suggested_is_refused_in_one_line(ended):
     scheduler = halving()
     lost = ended(scheduler.ask())
-    with pytest.raises(UserError, match="trial 0 ended but was never suggested"):
+    with pytest.raises(UserError, match="trial 0 is missing in suggested.jsonl"):
         halving().restore([], [lost])

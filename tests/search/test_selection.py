@@ -308,7 +308,9 @@ def test_a_new_rule_is_refused_where_trials_lack_its_quantity_or_measure_it_othe
         check_selection(lacking)
         check_selection(differing)
         return
-    with pytest.raises(UserError, match="compares the rate of trials, and PGN has none") as error:
+    with pytest.raises(
+        UserError, match="compares the rate of trials, which PGN does not have"
+    ) as error:
         check_selection(lacking)
     assert "few_anomalies" in str(error.value), "rules that compare nothing are the way out"
     with pytest.raises(UserError, match=r"differently \(WithRate: nats; OtherRate: bits\)"):
@@ -343,7 +345,7 @@ def test_what_a_rule_compares_is_checked_where_it_chooses(rule):
     unchosen = replace(BUDGET, evaluation_seeds=0)
     check_selection(study(rule, one, other, budget=unchosen, plan=Grid()))
     if rule == "likelihood":
-        with pytest.raises(UserError, match="AE has none"):
+        with pytest.raises(UserError, match="which AE does not have"):
             check_selection(study(rule, one, Baseline(AE)))
 
 
@@ -351,7 +353,7 @@ def test_what_a_rule_compares_is_checked_where_it_chooses(rule):
 def test_nothing_is_chosen_between_values_of_a_parameter_that_changes_the_quantity(rule):
     space = {"likelihood": CategoricalDistribution(["categorical", "gaussian"])}
     searched = Baseline(LikelihoodVAE, space=space)
-    with pytest.raises(UserError, match="value of likelihood of LikelihoodVAE; fix it") as error:
+    with pytest.raises(UserError, match="values of likelihood of LikelihoodVAE; fix it") as error:
         check_selection(study(rule, searched, plan=Grid()))
     assert "--set likelihood=VALUE" in str(error.value)
     check_selection(study("oracle", searched, plan=Grid()))

@@ -103,13 +103,13 @@ def test_every_advice_of_a_refusal_leads_out(baselines, suite, budget, plan):
 def test_the_images_of_another_set_are_no_circle():
     first = refusal(study("PGN", "outsiders", SEEING, "validation", None))
     assert first == (
-        "--selection validation: s holds out no anomaly, because its anomalies come from other "
-        "data sets; use another rule: normal_only, oracle, random"
+        "--selection validation: s has no anomaly for validation, because its anomalies come from "
+        "other data sets; use another rule: normal_only, oracle, random"
     )
     second = refusal(study("PGN", "outsiders", SEEING, "likelihood", None))
     assert second == (
-        "--selection likelihood compares the likelihood of trials, and PGN has none; use another "
-        "rule: normal_only, oracle, random"
+        "--selection likelihood compares the likelihood of trials, which PGN does not have; use "
+        "another rule: normal_only, oracle, random"
     )
 
 

@@ -207,7 +207,7 @@ class TensorBoardCallback(Callback):
         if warnings := report.record.warnings:
             board.text("health/warning", "\n\n".join(map(self._sentence, warnings)), step)
         for name, steps in report.steps.items():
-            tags = (f"steps/{name}", f"steps/{name} (least replica)")
+            tags = (f"steps/{name}", f"steps/{name} (minimum over replicas)")
             for number, *values in zip(*steps.values(), strict=True):
                 board.scalars(dict(zip(tags, values, strict=True)), number)
         self._images_and_scores(board, report)

@@ -1,7 +1,7 @@
-"""What a search declares, where its configurations come from, and how they are chosen.
+"""The declaration of searches, the plans that propose configurations, and the selection rules.
 
-A search file imports everything it needs from here. Names are loaded on first use, so that records
-and selection rules, which analysis needs, come without torch.
+A search file imports everything it needs, except detectors, from here. Names are loaded on first
+use, so that the analysis can use records and selection rules without importing torch.
 """
 
 import importlib

@@ -1,6 +1,7 @@
-"""What each parameter of a search does: the search made into an ablation around its baselines.
+"""The ablation of a search: each parameter is varied around the defaults of its baselines.
 
-Nothing here imports torch or Optuna before an ablation is made: the command line reads the kinds.
+Torch and Optuna are imported only when an ablation is made, because the command line reads the
+kinds of ablation.
 """
 
 from collections.abc import Callable
@@ -9,24 +10,24 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import tune_ad.search
 from tune_ad.errors import UserError
-from tune_ad.search.budgets import Budget
+from tune_ad.search.budgets import LIMITS, Budget
 
 if TYPE_CHECKING:
     from tune_ad.search.declaration import Search
     from tune_ad.search.plans import Plan
 
-SEEDS = 3  # paired seeds at least: the test is a sign flip over classes and seeds
-ALL = 10**6  # trials: as many as the plan has
+SEEDS = 3  # minimum number of paired seeds: the test is a sign flip over classes and seeds
+ALL = LIMITS["trials"][1]  # trials: all that the plan has
 
 
 class Ablation(NamedTuple):
     """A way to vary the parameters of a search.
 
     Attributes:
-        about: how it varies them, in words for the help.
-        suffix: of the study's name.
-        plan: makes the plan.
-        least_trials: trials at least; the budget may ask for more.
+        about: description of how it varies them, for the help.
+        suffix: suffix of the study's name.
+        plan: function that makes the plan.
+        least_trials: minimum number of trials; the budget may ask for more.
     """
 
     about: str
@@ -40,20 +41,19 @@ ABLATIONS = {
     "grid": Ablation(
         "every combination", "-grid", lambda: tune_ad.search.Grid(points=2, with_default=True)
     ),
-    # fewer points tell nothing of several parameters
+    # fewer points say too little about several parameters
     "sobol": Ablation("spread evenly", "-sobol", lambda: tune_ad.search.Sobol(), least_trials=32),
 }
 """The kinds by name; the first is the default."""
 
 
 def ablated(search: "Search", kind: str) -> "Search":
-    """The search with another plan and nothing selected: every configuration is itself quoted.
+    """The search with another plan: every configuration is tested and reported, none is selected.
 
-    Its trials are tested over at least `SEEDS` seeds, never stopped early, and none is trained
-    again.
+    Every configuration is trained with at least `SEEDS` seeds; none is pruned or trained again.
 
     Raises:
-        UserError: if there is no such kind, or the search is that already.
+        UserError: if there is no such kind, or the search is an ablation already.
     """
     if kind not in ABLATIONS:
         raise UserError(f"--ablate must be one of {', '.join(ABLATIONS)}, got {kind!r}")
@@ -61,8 +61,8 @@ def ablated(search: "Search", kind: str) -> "Search":
     if plan.traits.is_ablation and search.plan.traits.is_ablation:
         others = " or ".join(f"--ablate {name}" for name in ABLATIONS if name != kind)
         raise UserError(
-            f"the plan of the search is {search.plan.traits.title} already; leave --ablate out, "
-            f"or take {others}"
+            f"this search already has the plan {search.plan.traits.title!r}; leave --ablate out, "
+            f"or use {others}"
         )
     on = {
         data: {name: _budget(budget, kind) for name, budget in search.budgets_for(data).items()}

@@ -1,4 +1,4 @@
-"""The claim that a study puts to the test: which one, and which parameters it is about."""
+"""The claim that a study tests: its kind and the parameters that it uses."""
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, fields
@@ -15,14 +15,15 @@ class Claim:
     """A claim as a search declares it and `study.json` stores it.
 
     Attributes:
-        kind: "capacity" (more capacity makes a VAE detect outliers) or "forward_kl" (training the
-            encoder by the forward KL divergence does).
+        kind: "capacity" (the likelihood of a VAE with more capacity detects out-of-distribution
+            images) or "forward_kl" (that of a VAE whose encoder is trained by the forward KL
+            divergence does).
         factor: name of the parameter whose levels are compared.
-        strata: names of the parameters that are held fixed within a verdict.
-        baseline_level: level from which differences are taken; needed for "forward_kl".
+        strata: names of the parameters for whose combinations separate verdicts are given.
+        baseline_level: level with which the other levels are compared; needed for "forward_kl".
         control_level: level at which only the encoder was trained again; empty = none.
-        levels: by name of the level, the values that parameters must have; empty = a level is the
-            value of the factor.
+        levels: values of parameters that define each level, by name of the level; empty = each
+            value of the factor is a level.
     """
 
     kind: ClaimKind
@@ -36,7 +37,7 @@ class Claim:
         """Check the declaration.
 
         Raises:
-            UserError: naming the first fault.
+            UserError: with the first fault as message.
         """
         for fault in self._faults():
             raise UserError(fault)
@@ -59,19 +60,19 @@ class Claim:
         return cls(**given)
 
     def describe(self) -> dict[str, Any]:
-        """The claim as plain data, without what is left at its default."""
+        """The claim as plain data; default values are left out."""
         values = {field.name: getattr(self, field.name) for field in fields(self)}
         values["strata"] = list(self.strata)
         return {name: value for name, value in values.items() if value}
 
     @property
     def parameters(self) -> list[str]:
-        """The names of the parameters that the claim is about, each once."""
-        told = [name for values in self.levels.values() for name in values]
-        return list(dict.fromkeys([self.factor, *self.strata, *told]))
+        """The names of the parameters that the claim uses, each once."""
+        in_levels = [name for values in self.levels.values() for name in values]
+        return list(dict.fromkeys([self.factor, *self.strata, *in_levels]))
 
     def _faults(self) -> Iterator[str]:
-        """What is wrong, in sentences without a full stop."""
+        """The faults of the declaration, in sentences without a full stop."""
         if self.kind not in CLAIM_KINDS:
             yield f"the claim must be one of {', '.join(CLAIM_KINDS)}, got {self.kind!r}"
         if not self.factor or not isinstance(self.factor, str):

@@ -1,7 +1,7 @@
-"""Optuna's distributions as text and back, each choice with its type.
+"""Optuna's distributions as JSON and back; every choice keeps its type.
 
-Optuna writes a tuple among the choices as a list, and warns of it, since its own databases could
-not give it back; a study keeps its records itself.
+Optuna writes a tuple among the choices as a list, and warns that its databases cannot restore it.
+Studies keep their own records, which can.
 """
 
 import json
@@ -21,7 +21,7 @@ from tune_ad.storage.values import decode, encode
 
 @contextmanager
 def any_choices() -> Iterator[None]:
-    """While it lasts, choices may be tuples without a warning."""
+    """Context manager: choices may be tuples without a warning of Optuna."""
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", message="Choices for a categorical distribution")
         yield
@@ -41,11 +41,11 @@ def to_json(distribution: BaseDistribution) -> str:
 
 
 def from_json(text: str) -> BaseDistribution:
-    """What `to_json` wrote, and what Optuna writes.
+    """The distribution that `to_json`, or Optuna, has written.
 
     Raises:
         KeyError: if a part is missing.
-        ValueError: if it is no distribution.
+        ValueError: if the text describes no distribution.
     """
     written = json.loads(text)
     if written["name"] == CategoricalDistribution.__name__:
@@ -56,7 +56,7 @@ def from_json(text: str) -> BaseDistribution:
 
 
 def equal_choices(distribution: BaseDistribution) -> tuple[object, object] | None:
-    """Two choices that Python holds to be equal, such as 1 and True: Optuna mixes them up."""
+    """Two choices that are equal in Python, such as 1 and True; Optuna cannot distinguish them."""
     choices = getattr(distribution, "choices", ())
     for place, choice in enumerate(choices):
         for other in choices[:place]:

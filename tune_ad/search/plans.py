@@ -1,8 +1,8 @@
-"""Where configurations come from: declared as data, without torch.
+"""The plans that configurations come from: declared as data, without torch.
 
-A plan sees each baseline as a `ResolvedBaseline`: its searched parameters with their distributions
-and defaults. `Grid`, `OneAtATime`, `Sobol` and `Listed` know all their configurations beforehand;
-`Optuna` chooses each in the light of the earlier ones, which `tune_ad.search.scheduler` does.
+A plan receives each baseline as a `ResolvedBaseline`: its searched parameters with their
+distributions and defaults. `Grid`, `OneAtATime`, `Sobol` and `Listed` list all configurations in
+advance; `Optuna` proposes each from earlier results, in `tune_ad.search.scheduler`.
 """
 
 import itertools
@@ -27,18 +27,18 @@ from tune_ad.storage.values import encode
 
 Space = Mapping[str, BaseDistribution]
 
-MOST_COMBINATIONS = 100_000  # of a grid
-MOST_POINTS = 2**14  # of a Sobol' sequence that are looked at
-BLOCK = 64  # of them at a time; a power of two, for which they are balanced
+MOST_COMBINATIONS = 100_000  # maximum number of combinations of a grid
+MOST_POINTS = 2**14  # maximum number of points of a Sobol' sequence
+BLOCK = 64  # number of points drawn at a time; a power of two keeps them balanced
 
 
 class ResolvedBaseline(NamedTuple):
-    """A baseline as a plan sees it.
+    """The search space and the defaults of a baseline, for a plan.
 
     Attributes:
-        name: of the baseline.
-        space: distributions of the searched parameters.
-        default: the baseline's own value of each of them.
+        name: name of the baseline.
+        space: distributions of the searched parameters, by name.
+        default: default values of the searched parameters, by name.
     """
 
     name: str
@@ -54,10 +54,10 @@ class Configuration(NamedTuple):
 
 
 class Plan(ABC):
-    """Where configurations come from: a frozen dataclass that says what kind of study it makes.
+    """Base class of plans: frozen dataclasses that configurations come from.
 
     Attributes:
-        traits: what the rest of the program must know of the plan.
+        traits: all that the rest of the program uses of the plan.
     """
 
     traits: ClassVar[PlanTraits]
@@ -66,24 +66,24 @@ class Plan(ABC):
     def all_configurations(
         self, baselines: Sequence[ResolvedBaseline], seed: int, trials: int
     ) -> Sequence[Configuration] | None:
-        """Every configuration in the order of their trials; None if, and only if, the plan adapts.
+        """Every configuration in the order of the trials; None if, and only if, the plan adapts.
 
         Args:
-            baselines: as they are for the images.
-            seed: of the study.
-            trials: that are asked for; more of them begin with the same configurations. A plan
-                whose number follows from the space alone gives all of its own.
+            baselines: search spaces and defaults of the baselines.
+            seed: seed of the study.
+            trials: number of trials requested; a larger number extends the same list. A plan whose
+                length follows from the space ignores it.
 
         Raises:
             UserError: if the plan does not fit the space.
         """
 
     def startup(self, trials: int) -> int:
-        """Random configurations before a plan adapts, in a study of that many trials."""
+        """The number of random configurations before the plan adapts, in a study of `trials`."""
         return 0
 
     def describe(self) -> dict[str, Any]:
-        """The plan as plain data: its class, its settings and its traits."""
+        """The plan as plain data: the name of its class, its settings and its traits."""
         settings = encode(asdict(self))  # type: ignore[call-overload]
         return {"name": type(self).__name__, **settings, "traits": self.traits._asdict()}
 
@@ -95,8 +95,8 @@ class Optuna(Plan):
     Trial 0 of each baseline is its default; then come random configurations, then adaptive ones.
 
     Attributes:
-        random_trials: configurations before the search adapts; None = a third of the trials, at
-            least 4 and at most 10.
+        random_trials: number of random configurations before the search adapts; None = a third of
+            the trials, at least 4 and at most 10.
     """
 
     traits = PlanTraits("adaptive search (Optuna's TPE)", adapts=True)
@@ -105,11 +105,11 @@ class Optuna(Plan):
     def all_configurations(
         self, baselines: Sequence[ResolvedBaseline], seed: int, trials: int
     ) -> None:
-        """None: each configuration depends on the results of earlier ones."""
+        """None, because each configuration depends on earlier results."""
         return None
 
     def startup(self, trials: int) -> int:
-        """Random configurations in a study of that many trials."""
+        """The number of random configurations in a study of `trials`."""
         return self.random_trials or min(10, max(4, trials // 3))
 
 
@@ -118,9 +118,9 @@ class Grid(Plan):
     """Every combination of the values of the space, in an order shuffled by the study's seed.
 
     Attributes:
-        points: values taken of an interval without a step, evenly spaced (in the logarithm where
-            the distribution says so).
-        with_default: whether the default is one of the values of each interval, too.
+        points: number of evenly spaced values of an interval without a step (on a log scale for
+            a log distribution).
+        with_default: whether the default is added to the values of each interval.
     """
 
     traits = PlanTraits("every combination", changes_single_parameters=True)
@@ -130,7 +130,7 @@ class Grid(Plan):
     def all_configurations(
         self, baselines: Sequence[ResolvedBaseline], seed: int, trials: int
     ) -> list[Configuration]:
-        """The product of the values of each baseline's parameters.
+        """All combinations of the values of each baseline's parameters.
 
         Raises:
             UserError: if there are more than `MOST_COMBINATIONS`.
@@ -141,7 +141,7 @@ class Grid(Plan):
             if (count := math.prod(map(len, values))) > MOST_COMBINATIONS:
                 raise UserError(
                     f"the grid of {baseline.name} has {count:,} combinations, more than "
-                    f"{MOST_COMBINATIONS:,}; fix some parameters with --set, or take another plan"
+                    f"{MOST_COMBINATIONS:,}; fix some parameters with --set, or use another plan"
                 )
             for point in itertools.product(*values):
                 configurations.append(
@@ -159,10 +159,10 @@ class Grid(Plan):
 
 @dataclass(frozen=True)
 class OneAtATime(Plan):
-    """The default, then each parameter alone at each of its other values: an ablation.
+    """The default, then every change of a single parameter: an ablation.
 
     Attributes:
-        points: values taken of an interval without a step.
+        points: number of evenly spaced values of an interval without a step.
     """
 
     traits = PlanTraits(
@@ -173,7 +173,7 @@ class OneAtATime(Plan):
     def all_configurations(
         self, baselines: Sequence[ResolvedBaseline], seed: int, trials: int
     ) -> list[Configuration]:
-        """The default of each baseline and its neighbours along one parameter."""
+        """The default of each baseline, then its configurations that differ in one parameter."""
         return [
             Configuration(baseline.name, params)
             for baseline in baselines
@@ -192,10 +192,10 @@ class OneAtATime(Plan):
 class Sobol(Plan):
     """The defaults, then configurations that fill each space evenly: for sensitivities.
 
-    Those of a baseline are a scrambled Sobol' sequence (Owen, J. Complexity 14, 1998), seeded by
-    the study, mapped through the distributions: uniform where they are, in the logarithm where
-    they say so. No result has a say in it. Baselines take turns; repeats are dropped; a space
-    without intervals may be used up.
+    The configurations of a baseline are a scrambled Sobol' sequence (Owen, J. Complexity 14,
+    1998), seeded by the study and mapped to the distributions (on a log scale for log
+    distributions). They do not depend on results. Baselines alternate; repeats are dropped; a
+    discrete space may be exhausted.
     """
 
     traits = PlanTraits("spread evenly over the space")
@@ -212,7 +212,7 @@ class Sobol(Plan):
 
 
 def _filling(baseline: ResolvedBaseline, seed: int) -> Iterator[Configuration]:
-    """The default, its space filled evenly, and what is left of a space without intervals."""
+    """The default, a Sobol' sequence, then the remaining configurations of a discrete space."""
     values = [all_values(distribution) for distribution in baseline.space.values()]
     finite = [choices for choices in values if choices is not None]
     cells = number_of_configurations(baseline.space)
@@ -228,7 +228,7 @@ def _filling(baseline: ResolvedBaseline, seed: int) -> Iterator[Configuration]:
 
 
 def _spread(baseline: ResolvedBaseline, seed: int) -> Iterator[tuple[Any, ...]]:
-    """A scrambled Sobol' sequence in the space of a baseline."""
+    """The points of a scrambled Sobol' sequence in the space of a baseline."""
     from scipy.stats import qmc  # takes longer to import than everything else here
 
     stream = numpy_stream(seed, "sobol", baseline.name)
@@ -252,7 +252,7 @@ def _at(distribution: BaseDistribution, u: float) -> Any:  # noqa: ANN401
             exact = low * (high / low) ** u if distribution.log else low + u * (high - low)
             return _rounded(exact, low, high)
         if distribution.log:
-            ends = low - 0.5, high + 0.5  # so that each integer has its share of the logarithm
+            ends = low - 0.5, high + 0.5  # so that each integer has its share of the log scale
             return min(max(round(ends[0] * (ends[1] / ends[0]) ** u), low), high)
     values = all_values(distribution)
     assert values is not None
@@ -286,8 +286,9 @@ class Listed(Plan):
             ]
             if not fitting:
                 raise UserError(
-                    f"the listed configuration {dict(configuration)} fits no baseline; leave its "
-                    "parameters in a baseline's space (--set takes them out)"
+                    f"no baseline searches all parameters of the listed configuration "
+                    f"{dict(configuration)}; add them to its space (a parameter that --set fixes "
+                    "is not searched)"
                 )
             for baseline, (name, value) in itertools.product(fitting, configuration.items()):
                 if not contains(baseline.space[name], value):
@@ -341,12 +342,12 @@ def number_of_configurations(space: Space) -> int | None:
 
 
 def _rounded(value: float, low: float, high: float) -> float:
-    """`value` to 12 digits: a point of a grid equals the default that is meant to be it."""
+    """`value` to 12 digits, so that a grid point equals the default despite rounding."""
     return float(min(max(float(f"{value:.12g}"), low), high))
 
 
 def contains(distribution: BaseDistribution, value: object) -> bool:
-    """Whether a distribution can give `value`."""
+    """Whether `value` lies in the range of a distribution."""
     if isinstance(distribution, CategoricalDistribution):
         return any(
             value == choice and type(value) is type(choice) for choice in distribution.choices

@@ -1,8 +1,9 @@
-"""Ask and tell over a plan, rebuilt from the records; the same code for a first run and a resume.
+"""A scheduler that proposes trials and receives results; its state is rebuilt from the records.
 
-The state is what `suggested.jsonl` and `trials.jsonl` hold. An in-memory Optuna study is rebuilt
-from them, so nothing of it is stored. Every random draw is seeded by the study's seed and the
-trial's number: with one trial at a time, a resumed study tries what an uninterrupted one would.
+The state is in `suggested.jsonl` and `trials.jsonl`. Optuna's study is rebuilt in memory from them
+at every start, so it is never stored. Every random draw is seeded by the study's seed and the
+trial's number: with one trial at a time, a resumed study tries the same configurations as an
+uninterrupted one.
 """
 
 import itertools
@@ -26,19 +27,19 @@ from tune_ad.search.distributions import any_choices
 from tune_ad.search.plans import Configuration, Plan, ResolvedBaseline, all_values
 from tune_ad.storage.records import TrialRecord, TrialSpec, identity
 
-ATTEMPTS = 100  # configurations in a row that may repeat others before what is left is looked for
-REDUCTION = 3  # of successive halving: one trial in so many goes on at each rung
-FIRST_RUNG = 3  # reports before a trial can be stopped
+ATTEMPTS = 100  # repeated proposals in a row before the untried configurations are enumerated
+REDUCTION = 3  # reduction factor of successive halving: a third of the trials continues at a rung
+FIRST_RUNG = 3  # number of reports before a trial can be pruned
 
 Reports = Iterable[tuple[int, float | None]]
 
 
 class Proposal(NamedTuple):
-    """What is to be tried next.
+    """The configuration of the next trial.
 
     Attributes:
-        configuration: that no earlier trial had, unless the plan lists it twice.
-        sampled: the trial of Optuna's study that sampled it; None if the plan named it.
+        configuration: a configuration that no earlier trial had, unless the plan lists it twice.
+        sampled: the trial of Optuna's study that sampled it; None if it was not sampled.
     """
 
     configuration: Configuration
@@ -46,14 +47,14 @@ class Proposal(NamedTuple):
 
 
 class TrialScheduler:
-    """Hands out configurations and learns how they ended.
+    """Proposes trials and receives their results.
 
     Args:
-        plan: where they come from.
-        baselines: as they are for the images.
-        trials: how many to hand out in all.
-        seed: of the study.
-        pruning: whether `report` may stop trials, by asynchronous successive halving.
+        plan: source of the configurations.
+        baselines: search spaces and defaults of the baselines.
+        trials: maximum number of trials in total.
+        seed: seed of the study.
+        pruning: whether `report` may prune trials, by asynchronous successive halving.
 
     Raises:
         UserError: if the plan does not fit the baselines.
@@ -86,19 +87,23 @@ class TrialScheduler:
 
     @property
     def remaining(self) -> int:
-        """Trials that have not ended yet."""
+        """The number of trials that have not finished yet."""
         return 0 if self.exhausted and not self.running else self.trials - len(self.ended)
 
     def restore(self, specs: Iterable[TrialSpec], records: Iterable[TrialRecord]) -> None:
-        """Rebuild the state of an earlier run; what it left unfinished is handed out first."""
+        """Rebuild the state of an earlier run, whose unfinished trials are then proposed first.
+
+        Raises:
+            UserError: if a trial has a record but was never proposed.
+        """
         for spec in specs:
             self.suggested[spec.number] = spec
             self.seen.add(_mark(spec.baseline, spec.params))
         for record in records:
             if record.number not in self.suggested:
                 raise UserError(
-                    f"trial {record.number} ended but was never suggested: suggested.jsonl is "
-                    "damaged; restore it from a backup, or name another --results"
+                    f"trial {record.number} is missing in suggested.jsonl, so that file is "
+                    "damaged; restore it from a backup, or use another --results"
                 )
             spec = self.suggested[record.number]
             self._start(spec)
@@ -107,12 +112,12 @@ class TrialScheduler:
         self.unfinished = [s for n, s in self.suggested.items() if n not in self.ended]
 
     def replay(self, number: int, reports: Reports) -> None:
-        """Let the stopping rule see what a recorded trial reported."""
+        """Replay the reports of a recorded trial, for pruning."""
         for _, objective in reports:
             self.report(number, objective)
 
     def ask(self) -> TrialSpec | None:
-        """The next configuration; None when all have been handed out."""
+        """The next trial; None if none is left."""
         if self.unfinished:
             spec = self.unfinished.pop(0)
             self._start(spec)
@@ -131,9 +136,9 @@ class TrialScheduler:
         return spec
 
     def report(self, number: int, objective: float | None) -> bool:
-        """Note an intermediate objective; whether the trial should stop.
+        """Note an intermediate objective, and return whether the trial is pruned.
 
-        The stopping rule counts reports with an objective, not epochs.
+        Pruning counts the reports with an objective, not epochs.
         """
         trial = self.running[number]
         if objective is None:
@@ -143,7 +148,7 @@ class TrialScheduler:
         return bool(trial.should_prune())
 
     def tell(self, record: TrialRecord) -> None:
-        """Learn how a trial ended."""
+        """Receive the record of a finished trial."""
         trial = self.running.pop(record.number)
         self.ended.add(record.number)
         if record.objective is None or record.state == "failed":
@@ -154,7 +159,7 @@ class TrialScheduler:
             self.study.tell(trial, record.objective)
 
     def _propose(self, number: int) -> Proposal | None:
-        """What the plan tries next; None if nothing of the spaces is left."""
+        """The configuration of the next trial; None if the spaces are exhausted."""
         if self.fixed is not None:
             return Proposal(self.fixed[number])
         if number < len(self.baselines):
@@ -163,9 +168,9 @@ class TrialScheduler:
         return self._sample_new(number) or next(map(Proposal, self._untried()), None)
 
     def _sample_new(self, number: int) -> Proposal | None:
-        """A configuration that Optuna samples and no trial had; None if all attempts repeat some.
+        """A new configuration sampled by Optuna; None if every attempt repeats an earlier trial.
 
-        Optuna's study keeps the repeats as failed.
+        Repeats are marked as failed in Optuna's study.
         """
         for attempt in range(ATTEMPTS):
             with any_choices():
@@ -176,7 +181,7 @@ class TrialScheduler:
         return None
 
     def _untried(self) -> Iterator[Configuration]:
-        """What chance has missed of the spaces without intervals; the others are never used up."""
+        """The untried configurations of discrete spaces; a continuous space is never exhausted."""
         for baseline in self.baselines:
             values = [all_values(distribution) for distribution in baseline.space.values()]
             for point in itertools.product(*(choices or () for choices in values)):
@@ -187,9 +192,9 @@ class TrialScheduler:
                     yield configuration
 
     def _sample(self, number: int, attempt: int) -> tuple[optuna.Trial, Configuration]:
-        """Ask Optuna's study, whose sampler is seeded anew for each trial and attempt."""
+        """Sample from Optuna's study; its sampler is seeded for each trial and attempt."""
         seed = derived_seed(self.seed, "suggest", number, attempt) % 2**32
-        late = attempt >= ATTEMPTS // 2  # TPE keeps repeating its favourites; chance does not
+        late = attempt >= ATTEMPTS // 2  # TPE keeps repeating some; random sampling does not
         self.study.sampler = (
             optuna.samplers.RandomSampler(seed) if late else _tpe(seed, self.startup)
         )
@@ -209,11 +214,11 @@ class TrialScheduler:
         return parameter if len(self.baselines) == 1 else f"{baseline.name}/{parameter}"
 
     def _start(self, spec: TrialSpec, sampled: optuna.Trial | None = None) -> None:
-        """Note that a trial runs, as the one that Optuna sampled or entered into its study."""
+        """Note that a trial runs; one that Optuna did not sample is entered into its study."""
         self.running[spec.number] = sampled or self._enter(spec)
 
     def _enter(self, spec: TrialSpec) -> optuna.Trial:
-        """Enter a configuration that Optuna did not sample itself into its study."""
+        """Enter a configuration that Optuna did not sample into its study."""
         baseline = self.baselines[self.names.index(spec.baseline)]
         params = {self._key(baseline, name): spec.params[name] for name in baseline.space}
         distributions = {self._key(baseline, name): d for name, d in baseline.space.items()}
@@ -229,7 +234,7 @@ class TrialScheduler:
 
 
 def _mark(baseline: str, params: Mapping[str, Any]) -> str:
-    """The identity of a configuration, to 12 digits: 0.3 is 0.1 + 2 * 0.1."""
+    """The identity of a configuration whose numbers are rounded: 0.3 equals 0.1 + 2 * 0.1."""
     rounded = {
         name: float(f"{value:.12g}") if isinstance(value, float) else value
         for name, value in params.items()

@@ -1,9 +1,9 @@
-"""The named rules by which a configuration is chosen; each reads records and nothing else.
+"""The selection rules by name; each chooses a configuration from records alone.
 
-What a rule looks at is never what is reported: the winner is trained again on fresh seeds. Every
-complete trial is tested, too, so that what each rule costs can be shown; `oracle` alone sees it.
-A rule is one entry of `RULES`: the command line, the search, the report and the sensitivities read
-everything about it there.
+The values used for selection are never reported as results: the winner is trained again on fresh
+seeds. Every complete trial is also tested, so that the regret of each rule can be shown; only
+`oracle` uses test results. A rule is one entry of `RULES`, which the command line, the search, the
+report and the sensitivities use.
 """
 
 import math
@@ -29,16 +29,15 @@ class SelectionRule:
     """How trials are ranked: by the mean of one metric over the replicas.
 
     Attributes:
-        title: what a trial is selected by, in words that end the sentence "Selected by ...".
-        looks_at: the data that it needs: "held-out anomalies", "held-out normals", "test images"
-            or "nothing".
-        metrics: of which the first that is recorded is averaged; none for a rule that picks at
-            random.
+        title: description of the rule that completes the sentence "Selected by ...".
+        looks_at: data that the rule needs: "held-out anomalies", "held-out normals",
+            "test images" or "nothing".
+        metrics: metrics of which the first recorded one is averaged; none for a random choice.
         labels: name of the value of each metric.
         sign: -1 if a smaller metric is better, otherwise 1.
         is_auroc: whether the value is an AUROC, in [0, 1] and shown in per cent.
-        quantity: the quantity of `Detector.scales` whose values it compares; it ranks only trials
-            that are measured in the same. Empty where all trials compare.
+        quantity: quantity of `Detector.scales` that the rule compares; only trials with the same
+            scale can be ranked. Empty if all trials are comparable.
     """
 
     title: str
@@ -67,15 +66,15 @@ class SelectionRule:
         return f"{label} {number}"
 
     def value(self, metrics: Metrics, identity: str) -> float | None:
-        """What the rule makes of a configuration; larger = better.
+        """The value of the rule for a configuration; larger = better.
 
         Args:
-            metrics: of the configuration, one number per replica.
-            identity: of the configuration.
+            metrics: metrics of the configuration, with one number per replica.
+            identity: hash of the configuration.
 
         Returns:
-            the mean over replicas, times `sign`; None where a replica has no number. Without
-            metrics a uniform number in [0, 1) from the configuration's hash.
+            The mean over replicas, times `sign`; None if a replica has no number. For a rule
+            without metrics a uniform number in [0, 1) that follows from `identity`.
         """
         if not self.metrics:
             return (derived_seed(0, "random pick", identity) >> 10) / 2**53
@@ -84,10 +83,10 @@ class SelectionRule:
         return None if average is None else self.sign * average
 
     def compares(self, records: Iterable[TrialRecord]) -> bool:
-        """Whether the rule can rank trials: its quantity is measured in the same in all of them.
+        """Whether the rule can rank trials, because its quantity has the same scale in all.
 
-        A trial that lacks the quantity is measured in nothing; one that failed does not count.
-        Schema 1 worded scales in another way, so each schema's trials are held against their own.
+        Failed trials are ignored. Schema 1 words scales differently, so trials are compared only
+        with trials of the same schema.
         """
         if not self.quantity:
             return True
@@ -130,7 +129,7 @@ RULES: dict[str, SelectionRule] = {
         quantity=LIKELIHOOD,
     ),
     "oracle": SelectionRule(
-        title="test AUROC, which is optimistic: the test set itself selects",
+        title="test AUROC (optimistic, because the test set is used for selection)",
         looks_at="test images",
         metrics=(TEST_AUROC,),
         labels=("test AUROC",),
@@ -144,23 +143,23 @@ RULES: dict[str, SelectionRule] = {
 
 
 def mean(values: Sequence[float | None]) -> float | None:
-    """The mean over replicas; None if there are none or one of them has no number."""
+    """The mean over replicas; None if there is no replica, or if one has no number."""
     present = [value for value in values if value is not None and math.isfinite(value)]
     return sum(present) / len(present) if present and len(present) == len(values) else None
 
 
 def rule_value(record: TrialRecord, rule: str) -> float | None:
-    """What a rule makes of a trial; None where it cannot judge it or the trial is not complete."""
+    """The value of a rule for a trial; None if it has none or the trial is not complete."""
     if record.state != "complete":
         return None
     return RULES[rule].value(record.metrics, record.identity)
 
 
 def ranked(records: Iterable[TrialRecord], rule: str) -> list[TrialRecord]:
-    """Complete trials, best first by the rule; those that it cannot judge are left out.
+    """The complete trials that have a value of the rule, best first.
 
-    Ties go to the earlier trial.
+    Of equal trials the earlier one comes first.
     """
     values = [(rule_value(record, rule), record) for record in records]
-    judged = [(value, record) for value, record in values if value is not None]
-    return [record for value, record in sorted(judged, key=lambda p: (-p[0], p[1].number))]
+    present = [(value, record) for value, record in values if value is not None]
+    return [record for value, record in sorted(present, key=lambda p: (-p[0], p[1].number))]

@@ -1,4 +1,4 @@
-"""A study: a search on one data set under one budget, everything that a worker must know."""
+"""A study: a search on one data set under one budget, as workers receive it."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field, fields
@@ -19,18 +19,18 @@ from tune_ad.storage.values import encode
 
 @dataclass(frozen=True)
 class Study:
-    """A search on one data set under one budget: everything that a worker must know.
+    """A search on one data set under one budget: the complete definition that workers receive.
 
     Attributes:
-        name: as in `--search`.
-        search: its declaration.
+        name: name of the study; the name of the search, with a suffix for an ablation.
+        search: declaration of the search.
         data_set: full name of the data set.
-        shape: of its images.
+        shape: shape of its images.
         budget_name: "quick", "standard" or "paper".
-        budget: with the user's changes.
-        selection: name of the rule that ranks trials.
-        seed: of the study; replicas have their own.
-        settings: parameters fixed by the user.
+        budget: the budget with the user's changes.
+        selection: name of the selection rule that ranks trials.
+        seed: seed of the study; replicas have their own.
+        settings: parameters fixed by the user, by name.
     """
 
     name: str
@@ -55,10 +55,11 @@ class Study:
 
     @property
     def outsiders(self) -> tuple[str, ...]:
-        """Names of the sets against which the data set is set; none if its classes are tasks."""
+        """The names of the outsider sets; empty if each class is a task."""
         return self.search.outsiders_for(self.data_set)
 
     def _settled(self, baseline: Baseline) -> Baseline:
+        """A baseline with the budget's values and epochs and the user's settings."""
         left = {n: values for n, values in self.budget.only.items() if n not in self.settings}
         baseline = baseline.only(self.shape, left)
         names = {entry.name for entry in fields(baseline.detector.Config)}
@@ -68,10 +69,10 @@ class Study:
         return baseline.fixed(settings)
 
     def tasks(self, source: ImageSet) -> tuple[Task, ...]:
-        """A data set against others, a whole one, or each class against the others.
+        """The tasks: the data set against its outsider sets, the whole of it, or each class.
 
         Args:
-            source: gives the normal images.
+            source: the image set of the normal images.
 
         Raises:
             UserError: if the budget names a class that the source does not have.
@@ -84,18 +85,18 @@ class Study:
 
     @cached_property
     def resolved_baselines(self) -> tuple[ResolvedBaseline, ...]:
-        """The baselines as the plan sees them."""
+        """The search spaces and defaults of the baselines, for the plan."""
         return tuple(baseline.resolved(self.shape) for baseline in self.baselines.values())
 
     def epochs(self) -> dict[str, int]:
-        """The epochs of each baseline's default, over all stages."""
+        """The number of epochs of each baseline's default over all stages, by baseline."""
         return {
             name: sum(stage.epochs for stage in baseline.skeleton(self.shape).stages())
             for name, baseline in self.baselines.items()
         }
 
     def config(self, spec: TrialSpec) -> Config:
-        """Every hyperparameter of a suggested configuration.
+        """The configuration of a trial, with every hyperparameter.
 
         Raises:
             UserError: if a parameter has no such name or an illegal value.
@@ -103,7 +104,7 @@ class Study:
         return self.baselines[spec.baseline].config(self.shape, spec.params)
 
     def params(self, spec: TrialSpec) -> dict[str, Any]:
-        """Every hyperparameter by name, also of a configuration that the detector refuses."""
+        """Every hyperparameter of a trial by name, also of an invalid configuration."""
         try:
             return asdict(self.config(spec))
         except UserError:
@@ -111,22 +112,22 @@ class Study:
             return {**asdict(default), **spec.params}
 
     def identity(self, spec: TrialSpec) -> str:
-        """The hash of a suggested configuration: of its baseline and every hyperparameter."""
+        """The hash of the baseline and every hyperparameter of a trial."""
         return identity(spec.baseline, self.params(spec))
 
     @property
     def seeds(self) -> tuple[int, ...]:
-        """Seeds of the replicas during the search."""
+        """The seeds of the replicas during the search."""
         return tuple(range(self.budget.seeds))
 
     @property
     def fresh_seeds(self) -> tuple[int, ...]:
-        """Seeds of the evaluation; none of them was seen by the search."""
+        """The seeds of the final evaluation, which are not used during the search."""
         return tuple(FIRST_FRESH_SEED + k for k in range(self.budget.evaluation_seeds))
 
     @cached_property
     def planned(self) -> Sequence[Configuration] | None:
-        """Every configuration that the plan knows beforehand; None if it adapts.
+        """Every configuration that the plan lists in advance; None if it adapts.
 
         Raises:
             UserError: if the plan does not fit the space.
@@ -137,7 +138,7 @@ class Study:
 
     @property
     def trials(self) -> int:
-        """How many configurations are tried: the budget's trials, or all that there are."""
+        """The number of configurations that are tried: the budget's trials, or all that exist."""
         if self.planned is not None:
             return min(self.budget.trials, len(self.planned))
         counts = [number_of_configurations(b.space) for b in self.resolved_baselines]
@@ -148,12 +149,12 @@ class Study:
 
     @property
     def selects(self) -> bool:
-        """Whether the data that the selection rule needs are available."""
+        """Whether the study has the data that the selection rule needs."""
         return self.search.sees(self.selection, self.budget)
 
     @property
     def chooses(self) -> bool:
-        """Whether the rule decides what is tried next, trained again, or quoted."""
+        """Whether the rule decides which trials run, are trained again or are reported."""
         decides = self.budget.evaluation_seeds or self.selection == "oracle"
         return self.selects and (bool(decides) or self.search.plan.traits.adapts)
 

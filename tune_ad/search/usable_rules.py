@@ -1,4 +1,4 @@
-"""Which selection rules can rank the trials of a study; what else a study can do without one."""
+"""Which selection rules can rank the trials of a study, and what to do if its own rule cannot."""
 
 from collections.abc import Iterator
 from dataclasses import replace
@@ -10,7 +10,7 @@ from tune_ad.search.study import Study
 
 
 def check_selection(study: Study) -> None:
-    """Refuse to choose by what a study does not have, or by what its trials measure differently.
+    """Refuse a selection rule that lacks its data, or whose values are not comparable.
 
     Raises:
         UserError: naming the fault and the ways out of it, each of which works.
@@ -22,15 +22,15 @@ def check_selection(study: Study) -> None:
 def usable_rules(study: Study) -> list[str]:
     """The names of the rules that can rank the trials of a study.
 
-    The data that they look at are there, and the quantity that they compare is recorded by every
-    baseline and means the same in all trials.
+    The study has the data that they need, and every baseline records the quantity that they
+    compare, on the same scale in all trials.
     """
     return [name for name in RULES if not _fault(replace(study, selection=name))]
 
 
 def _ways_out(study: Study) -> Iterator[str]:
-    """What the user may do instead: of all changes those that leave no fault."""
-    few = len(study.baselines)  # the first trials are the defaults
+    """What the user can change, as far as it leaves no fault."""
+    few = len(study.baselines)  # the defaults come first, and nothing is selected among them
     if not _fault(replace(study, budget=replace(study.budget, trials=few))):
         yield f"use --trials {few}"
     if names := [name for name in BUDGETS if not _fault(_under(study, name))]:
@@ -49,30 +49,30 @@ def _under(study: Study, name: str) -> Study:
 
 
 def _fault(study: Study) -> str:
-    """Why the rule of a study cannot rank its trials; empty where it can, or need not."""
+    """Why the rule of a study cannot rank its trials; empty if it can, or need not."""
     return _unseen(study) or _incomparable(study)
 
 
 def _unseen(study: Study) -> str:
-    """What the rule looks at and the study does not have, where that matters."""
+    """Which data the rule lacks; empty if it lacks none, or nothing is to be selected."""
     rule, looks_at = study.selection, RULES[study.selection].looks_at
     if study.selects:
         return ""
     if study.outsiders and looks_at == "held-out anomalies":
         return (
-            f"--selection {rule}: {study.name} holds out no anomaly, because its anomalies come "
-            "from other data sets"
+            f"--selection {rule}: {study.name} has no anomaly for validation, because its "
+            "anomalies come from other data sets"
         )
     if not study.search.plan.traits.adapts or study.trials <= len(study.baselines):
         return ""
-    why = f"budget {study.budget_name} holds nothing out (the papers' protocol)"
+    why = f"budget {study.budget_name} has no validation images (the protocol of the papers)"
     if study.search.whole and looks_at != "held-out normals":
         why = f"nothing is anomalous in the whole of {study.data_set}"
     return f"{why}, so --selection {rule} cannot choose among {study.trials} trials"
 
 
 def _incomparable(study: Study) -> str:
-    """What trials lack of the quantity that the rule compares, or measure differently."""
+    """Why the quantity that the rule compares is missing or not comparable; empty if it is not."""
     quantity = RULES[study.selection].quantity
     if not quantity:
         return ""
@@ -82,7 +82,7 @@ def _incomparable(study: Study) -> str:
         for name, baseline in study.baselines.items()
     }
     if lacking := [name for name, scale in scales.items() if scale is None]:
-        return f"{compares}, and {', '.join(lacking)} has none"
+        return f"{compares}, which {', '.join(lacking)} does not have"
     if not study.chooses:
         return ""
     searched = [
@@ -92,7 +92,7 @@ def _incomparable(study: Study) -> str:
     ]
     if searched:
         names = " and ".join(searched)
-        return f"{compares}, which means something else for every value of {names}"
+        return f"{compares}, which is not comparable between values of {names}"
     if len(set(scales.values())) > 1:
         differing = "; ".join(f"{name}: {scale}" for name, scale in scales.items())
         return f"{compares}, which these baselines measure differently ({differing})"
@@ -100,7 +100,7 @@ def _incomparable(study: Study) -> str:
 
 
 def _shared_values(study: Study) -> dict[str, object]:
-    """A value for each searched parameter that changes what the rule compares."""
+    """The default of each searched parameter that changes the scale of the rule's quantity."""
     values: dict[str, object] = {}
     for baseline in study.baselines.values():
         config = baseline.config(study.shape, {})
