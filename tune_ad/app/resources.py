@@ -22,7 +22,7 @@ def machine_for(options: Options, say: Callable[[str], None]) -> Machine:
     """
     if options.address == "local":
         return this_machine()
-    say(f"looking for the Ray cluster at {options.address} (this can take a minute) ...")
+    say(f"looking for the Ray cluster at {options.address} ...")
     from tune_ad.execution.ray.runner import remote_machine
 
     return remote_machine(options.address)
