@@ -261,9 +261,9 @@ def test_a_space_that_does_not_suit_the_detector_is_refused_before_images_are_lo
         raise AssertionError("loaded")
 
     monkeypatch.setattr(resolution, "load", load)
-    space = {"latent_dims": CategoricalDistribution([4, 8])}
+    space = {"latent_dim": CategoricalDistribution([4, 16])}
     search = replace(tiny, baselines=(replace(tiny.baselines[0], space=space),))
-    with pytest.raises(UserError, match="PGN has no parameter 'latent_dims'"):
+    with pytest.raises(UserError, match="the default latent_dim=8 of PGN lies outside its search"):
         open_study(search, tmp_path)
 
 
@@ -332,7 +332,7 @@ def test_a_study_of_more_trials_is_an_extension(refused):
         ({"settings": {"latent_dim": "-3"}}, "--set latent_dim must be an integer"),
         ({"device": "cuda"}, "there is no GPU"),
         ({"cpus": 1000}, "--cpus-per-trial 1000"),
-        ({"selection": "likelihood"}, "compares the likelihood of trials, and PGN has none"),
+        ({"selection": "likelihood"}, "compares the likelihood of trials, which PGN does not"),
     ],
     ids=str,
 )

@@ -1,4 +1,4 @@
-"""A callback that notes what a loop tells it."""
+"""A callback that notes the events of a loop."""
 
 import pytest
 
@@ -32,5 +32,5 @@ class Events(Callback):
 
 @pytest.fixture
 def events():
-    """A callback that notes what it is told."""
+    """A callback that notes every event."""
     return Events()

@@ -207,7 +207,7 @@ class Cautious(Blinded):
 
 
 def written(trial, suite, folder):
-    """The events of a trial that was run and told to TensorBoard."""
+    """The TensorBoard events of a trial that was run."""
     callback = TensorBoardCallback(trial.study, folder, suite.tasks)
     callback.started(trial.spec)
     report = stepped(trial)

@@ -175,7 +175,7 @@ class Frequent(TrialTrainable):
 
 @pytest.fixture
 def run_again(joined, finished, tmp_path, monkeypatch):
-    """A function: the trials of the finished study on Ray, told to a callback, with many signs."""
+    """A function: train the finished study again on Ray, with frequent progress messages."""
     monkeypatch.setattr(runner, "TrialTrainable", Frequent)
 
     def run(callback):

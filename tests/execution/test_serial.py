@@ -15,7 +15,7 @@ from tune_ad.training.trial import Trial
 
 @pytest.fixture
 def loop_of(finished):
-    """A function: the trials of the finished study again, told to some callbacks."""
+    """A function: a loop that trains the finished study again, with some callbacks."""
 
     def make(*callbacks):
         session = finished.session
@@ -31,7 +31,7 @@ def run(loop, finished):
 
 
 def of_a_trial(progress):
-    """What is told of a trial of three epochs that reports after each."""
+    """The events of a trial of three epochs that reports after each."""
     between = [("progressed", 0.5), ("progressed", 1.0)] * progress
     return [
         ("started",),

@@ -61,7 +61,7 @@ def ended(record):
 
 @pytest.fixture
 def run(ended):
-    """A function: run a scheduler, or so many trials of it; what it handed out and the records."""
+    """A function: run some trials of a scheduler, or all; its proposals and the records."""
 
     def drive(scheduler, most=1000):
         specs, records = [], []
@@ -276,7 +276,7 @@ def curve(level, epochs=30, interval=2):
 
 
 def stop_times(scheduler, levels, ended):
-    """What was handed out, the last epoch of each trial, and the records; one at a time."""
+    """The proposals, the last epoch of each trial, and the records; one trial at a time."""
     handed_out, reached, records = [], [], []
     while (spec := scheduler.ask()) is not None:
         reports, state = [], "complete"

@@ -365,7 +365,9 @@ class Search:
             name
             for name, rule in RULES.items()
             if any(
-                self.sees(name, b) for data in self.data for b in self.budgets_for(data).values()
+                self.has_data_for(name, budget)
+                for data in self.data
+                for budget in self.budgets_for(data).values()
             )
             and (not rule.quantity or self._measures_alike(rule.quantity))
         ]
@@ -376,7 +378,7 @@ class Search:
         searched = any(baseline.changing(quantity) for baseline in self.baselines)
         return len(scales) == 1 and None not in scales and not searched
 
-    def sees(self, rule: str, budget: Budget) -> bool:
+    def has_data_for(self, rule: str, budget: Budget) -> bool:
         """Whether a study under a budget has the data that a selection rule needs."""
         looks_at = RULES[rule].looks_at
         if looks_at == "nothing":

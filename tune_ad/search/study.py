@@ -150,7 +150,7 @@ class Study:
     @property
     def selects(self) -> bool:
         """Whether the study has the data that the selection rule needs."""
-        return self.search.sees(self.selection, self.budget)
+        return self.search.has_data_for(self.selection, self.budget)
 
     @property
     def chooses(self) -> bool:
