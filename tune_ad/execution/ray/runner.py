@@ -247,22 +247,8 @@ def _reason(error_file: str | None) -> str:
     return re.sub(r"^(\w+\.)+(?=\w+:)", "", (messages or ["its process ended"])[0])
 
 
-def run(loop: TrialLoop, suite: Suite, resources: Resources, storage: Path) -> None:
-    """Train the trials of a loop, several in parallel; only while connected to a `cluster`.
-
-    Ctrl-C ends training gracefully; the loop is then interrupted. Ctrl-C while no trial is left
-    raises KeyboardInterrupt.
-
-    Args:
-        loop: the loop that proposes trials and receives their reports.
-        suite: tasks and images; copied to Ray's object store once.
-        resources: resources of the trials.
-        storage: folder for Ray's own files and checkpoints, removed afterwards; every node of a
-            cluster must be able to reach it.
-
-    Raises:
-        KeyboardInterrupt: if the user interrupts and the loop is not interrupted by it.
-    """
+def _tuner(loop: TrialLoop, suite: Suite, resources: Resources, storage: Path) -> tune.Tuner:
+    """Ray's tuner for the trials of a loop; the arguments are those of `run`."""
     trainable = tune.with_resources(
         tune.with_parameters(
             TrialTrainable,
@@ -274,7 +260,7 @@ def run(loop: TrialLoop, suite: Suite, resources: Resources, storage: Path) -> N
         {"cpu": resources.cpus, "gpu": resources.gpus},
     )
     adapter = RayAdapter(loop)
-    tuner = tune.Tuner(
+    return tune.Tuner(
         trainable,
         tune_config=tune.TuneConfig(
             num_samples=-1,
@@ -295,6 +281,25 @@ def run(loop: TrialLoop, suite: Suite, resources: Resources, storage: Path) -> N
             ),
         ),
     )
+
+
+def run(loop: TrialLoop, suite: Suite, resources: Resources, storage: Path) -> None:
+    """Train the trials of a loop, several in parallel; only while connected to a `cluster`.
+
+    Ctrl-C ends training gracefully; the loop is then interrupted. Ctrl-C while no trial is left
+    raises KeyboardInterrupt.
+
+    Args:
+        loop: the loop that proposes trials and receives their reports.
+        suite: tasks and images; copied to Ray's object store once.
+        resources: resources of the trials.
+        storage: folder for Ray's own files and checkpoints, removed afterwards; every node of a
+            cluster must be able to reach it.
+
+    Raises:
+        KeyboardInterrupt: if the user interrupts and the loop is not interrupted by it.
+    """
+    tuner = _tuner(loop, suite, resources, storage)
     handler = signal.getsignal(signal.SIGINT)
     os.environ["TUNE_DISABLE_SIGINT_HANDLER"] = "0"  # Ray's handler ends training gracefully
     try:
