@@ -55,7 +55,7 @@ def _block(block: TextView | TableView | FigureView) -> str:
     if isinstance(block, TableView):
         return _table(block)
     head = f"Figure {block.number}. {escaped(block.caption)}".strip()
-    return f"![{head}](figures/{block.name}.svg)\n\n{head}"
+    return f"![Figure {block.number}](figures/{block.name}.svg)\n\n{head}"
 
 
 def _text(block: TextView) -> str:

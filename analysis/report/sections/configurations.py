@@ -163,8 +163,9 @@ def _caption(study: StudyRecords, per_baseline: Sequence[Spread]) -> str:
         f"Distribution of {_response(study).axis} over all configurations "
         f"({study.plan.title}), "
         "mean over replicas; n: number of configurations, std: over configurations, not over "
-        "seeds. Hyperparameters may matter more than the choice of method (ROBOD): compare this "
-        "spread with the difference between methods. Do not pick parameters from it."
+        "seeds. Hyperparameters may matter more than the choice of method (Ding et al., NeurIPS "
+        "2022): compare this spread with the difference between methods. Do not pick parameters "
+        "from it."
         + (
             f" Chosen: by the selection rule {study.rule}, on the seeds of the search{fresh}."
             * study.chooses

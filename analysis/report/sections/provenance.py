@@ -27,12 +27,17 @@ def _rows(study: StudyRecords) -> Iterator[tuple[str, str]]:
     yield "search", f"{study.name}; plan: {study.plan.title}; seed {search.get('seed', 0)}"
     yield "data", "; ".join(data)
     yield "tasks", ", ".join(study.task_title(task["name"]) for task in stored["tasks"])
-    yield "budget", f"{search['budget_name']}: {_listed(study.budget)}"
+    yield "budget", f"{search['budget_name']}: {_listed(_without_classes(study.budget))}"
     yield "settings changed by the user", _listed(changes) or "none"
     yield "versions", _listed(stored["versions"])
     yield "hardware", _listed(hardware)
     yield "resources of a trial", _listed(stored.get("resources", {})) or "not recorded"
     yield "created", str(stored["created"])
+
+
+def _without_classes(budget: Mapping[str, object]) -> dict[str, object]:
+    """The budget without the numbers of the classes, which the tasks name."""
+    return {name: value for name, value in budget.items() if name != "classes"}
 
 
 def _listed(values: Mapping[str, object]) -> str:

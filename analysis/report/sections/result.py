@@ -18,8 +18,9 @@ ABOUT = (
     "Intervals are over seeds, not over classes or images."
 )
 SCORES = (
-    "Test AUROC of the same models with other scores, as above. For comparison only; not used for "
-    "selection."
+    "Test AUROC of the same models with other scores, as above: components of the score, and the "
+    "score with other values of its score-time parameters. For comparison only: to pick a score "
+    "from this table would be to select on test data."
 )
 OUTSIDERS = (
     "Test AUROC in per cent of every score of the same models against each outsider set, as "

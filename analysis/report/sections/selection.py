@@ -76,6 +76,10 @@ def _table(study: StudyRecords, chosen: list[RuleChoice]) -> Table:
 def _left_out(study: StudyRecords, chosen: list[RuleChoice]) -> str:
     """The end of the caption: the source of the main result, and the trials left out."""
     sentences = []
+    if all(choice.regret.n < 2 for choice in chosen):
+        sentences.append(
+            "With one seed, the order of the rules is not shown to be more than chance."
+        )
     if study.quotes == "winner":
         sentences.append("The main result comes from fresh seeds.")
     elif not study.chooses:

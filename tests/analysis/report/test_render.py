@@ -169,7 +169,7 @@ def test_markdown_of_a_text_of_each_kind():
     assert "> **Verdict**\n>\n> One.\n>\n> - a\n> - b" in text
     assert "> **Warning**\n>\n> Careful." in text
     assert "\n\nPlain." in text
-    assert "![Figure 1. A line.](figures/line.svg)" in text
+    assert "![Figure 1](figures/line.svg)\n\nFigure 1. A line." in text
     assert "[tables/raw.csv](tables/raw.csv)" in text
 
 
