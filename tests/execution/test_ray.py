@@ -468,6 +468,7 @@ def test_a_study_whose_driver_was_killed_goes_on(driver, resumed):
     check_resumed(driver.folder, before, resumed().run())
 
 
+@pytest.mark.slow
 def test_a_study_that_was_interrupted_leaves_gracefully_and_goes_on(driver, resumed):
     _, code = driver.signal_after(2, signal.SIGINT)
     assert code == 130, driver.output()
