@@ -25,6 +25,8 @@ ABOUT_OUTSIDERS = (
     "images; all its images are anomalies."
 )
 NOTHING = "nothing"
+SCORE = "score"
+"""The name of the reported score in `Result.outsiders`."""
 NOT_SELECTED = "Nothing was selected: every configuration was fixed before the run."
 
 
@@ -75,6 +77,31 @@ class Result(NamedTuple):
     def selection(self) -> str:
         """What selected the configuration, as a sentence."""
         return NOT_SELECTED if self.rule == NOTHING else f"Selected by {self.rule}."
+
+    @property
+    def components(self) -> dict[str, Estimate]:
+        """The test AUROC of each component of the score, by its name."""
+        variants = (variant for record in self.tested for variant in record.variants)
+        names = dict.fromkeys(str(variant) for variant in variants if not variant.parameter)
+        return {name: self.variants[name] for name in names if name in self.variants}
+
+    @property
+    def same_as_reported(self) -> set[str]:
+        """The names of the score variants that are the reported score itself.
+
+        These are the component that is the score, and the configuration's own values of
+        score-time parameters.
+        """
+        return {
+            str(variant)
+            for record in self.tested
+            for variant in record.variants
+            if (
+                record.params.get(variant.parameter) == variant.value
+                if variant.parameter
+                else record.main_score == variant.value
+            )
+        }
 
     @property
     def so_far(self) -> str:
@@ -147,8 +174,7 @@ def why_nothing(study: StudyRecords) -> str:
         )
     if study.stored.get("evaluate") is False:
         return (
-            "the winner was not trained again on fresh seeds (--no-evaluation); run again with "
-            "--resume to do so"
+            "--no-evaluation skipped the final training of the winner; run with --resume to do it"
         )
     return "the winner has not been trained again on fresh seeds yet"
 
@@ -222,7 +248,7 @@ def _result(study: StudyRecords, source: str, rule: str, tested: _Tested) -> Res
     configuration = tested.configuration
     task = tested.records[0].replicas[0].task
     outsiders = {
-        metric.outsider: {"score": estimate(list(frame.by_seed(table, str(metric))))}
+        metric.outsider: {SCORE: estimate(list(frame.by_seed(table, str(metric))))}
         | _by_variant(table, variants, metric)
         for metric in dict.fromkeys(
             metric for record in tested.records for metric in record.metrics

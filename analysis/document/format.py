@@ -3,9 +3,11 @@
 import hashlib
 import math
 import re
+from collections.abc import Sequence
 from typing import NamedTuple
 
 LONGEST_PART = 60  # maximum length of a name within a file name
+TIME_UNITS = (("days", 86_400), ("h", 3_600), ("min", 60), ("s", 1))
 
 
 def file_name(*parts: str) -> str:
@@ -47,6 +49,27 @@ def count(number: int, noun: str) -> str:
     if noun.endswith("y"):
         return f"{number:,} {noun[:-1]}ies"
     return f"{number:,} {noun}{'es' if noun.endswith('s') else 's'}"
+
+
+def in_words(parts: Sequence[str]) -> str:
+    """Texts as a list in a sentence.
+
+    >>> in_words(["one", "two"]), in_words(["one", "two", "three"])
+    ('one and two', 'one, two and three')
+    """
+    return " and ".join(filter(None, (", ".join(parts[:-1]), *parts[-1:])))
+
+
+def duration(seconds: float) -> str:
+    """A time in the largest unit of which it has at least one, with two significant digits.
+
+    >>> duration(0.7658), duration(15.1), duration(900), duration(11_000)
+    ('0.77 s', '15 s', '15 min', '3.1 h')
+    """
+    name, size = next((u for u in TIME_UNITS if seconds >= u[1]), TIME_UNITS[-1])
+    number = seconds / size
+    digits = 0 if number == 0 else max(0, 1 - math.floor(math.log10(number)))
+    return f"{number:.{digits}f} {name}"
 
 
 def p_text(p: float) -> str:
@@ -97,11 +120,25 @@ def mean_text(
     '91.3 ± 1.8 [90.0, 92.6]'
     >>> mean_text(0.012, low=-0.001, high=0.025, unit=PERCENTAGE_POINTS)
     '+1.2 [-0.1, +2.5]'
+
+    A standard deviation that would be rounded to 0 has one more digit.
+
+    >>> mean_text(0.966, 0.0003)
+    '96.6 ± 0.03'
     """
-    unsigned = unit._replace(form=unit.form.lstrip("+"))
-    deviation = "" if math.isnan(std) else f" ± {unsigned.text(std)}"
+    deviation = "" if math.isnan(std) else f" ± {_deviation_text(std, unit)}"
     interval = "" if math.isnan(low) else f" {interval_text(low, high, unit)}"
     return f"{unit.text(mean)}{deviation}{interval}"
+
+
+def _deviation_text(std: float, unit: Unit) -> str:
+    """A standard deviation, with one more digit if it is below half of the last one."""
+    unsigned = unit._replace(form=unit.form.lstrip("+"))
+    text = unsigned.text(std)
+    if float(text) or not text.startswith("0."):
+        return text
+    finer = f"{unit.scale * std:.{len(text) - 1}f}"
+    return finer if float(finer) else text
 
 
 def interval_text(low: float, high: float, unit: Unit = PERCENT) -> str:

@@ -168,8 +168,8 @@ def dead_at_scoring(study: StudyRecords) -> list[str]:
 def costs(study: StudyRecords) -> pd.DataFrame:
     """The time that trials and evaluation took: one row per baseline and device.
 
-    Columns: what, baseline, device, records, "seconds (median)", "seconds (longest)", "total
-    hours", "core-hours", "GPU-hours", "parameters" (smallest to largest).
+    Columns: what, baseline, device, records, "median seconds", "longest seconds", "total
+    seconds", "core-seconds", "GPU-seconds", "parameters" (smallest to largest).
     """
     resources = study.stored.get("resources") or {}
     parts = (("trials", study.trials), ("evaluation", study.evaluation))
@@ -182,17 +182,17 @@ def _costs(
     table = frame.trials(records)
     devices = [record.device for record in sorted(records, key=lambda record: record.number)]
     for (baseline, device), group in table.groupby([table["baseline"], devices]):
-        hours = group["seconds"].sum() / 3600
+        total = group["seconds"].sum()
         yield {
             "what": what,
             "baseline": baseline,
             "device": device,
             "records": len(group),
-            "seconds (median)": group["seconds"].median(),
-            "seconds (longest)": group["seconds"].max(),
-            "total hours": round(hours, 4),
-            "core-hours": round(hours * (resources.get("cpus") or 1), 4),
-            "GPU-hours": round(hours * (resources.get("gpus") or 0.0), 4),
+            "median seconds": group["seconds"].median(),
+            "longest seconds": group["seconds"].max(),
+            "total seconds": total,
+            "core-seconds": total * (resources.get("cpus") or 1),
+            "GPU-seconds": total * (resources.get("gpus") or 0.0),
             "parameters": _range(group["parameters"].dropna()),
         }
 

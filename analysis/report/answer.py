@@ -42,8 +42,8 @@ def _progress(study: StudyRecords) -> str:
         f"{study.budget['trials']} trials complete{others}."
     )
     if study.begun > len(study.trials):
-        more = count(study.begun - len(study.trials), "more trial")
-        progress += f" {more} started but not finished: the study is running or was interrupted."
+        unfinished = f", {study.begun - len(study.trials)} unfinished (running or interrupted)."
+        return progress.removesuffix(".") + unfinished
     return progress
 
 
@@ -51,11 +51,11 @@ def _quoted(study: StudyRecords, results: Sequence[Result]) -> Iterator[str]:
     """The results that may be reported, or why there are none."""
     if not results:
         where = " The metrics are in tables/replicas.csv." if study.whole else ""
-        yield f"No test AUROC to report: {why_nothing(study)}.{where}"
+        yield f"No test AUROC: {why_nothing(study)}.{where}"
     elif len(results) == 1:
         yield _sentence(study, results[0])
     else:
-        title = f"Test AUROC, {_over(results)}. Tested: {results[0].source}."
+        title = f"Test AUROC, {_over(results)}. {_tested(study, results[0])}"
         yield _listed(title, [_item(result) for result in results])
 
 
@@ -64,8 +64,16 @@ def _sentence(study: StudyRecords, result: Result) -> str:
         return f"{result.label} has no test AUROC: all {count(result.seeds, 'seed')} failed."
     return (
         f"Test AUROC of {result.label}: {result.auroc}, {_over([result])}"
-        f"{_faults(result)}. Tested: {result.source}."
+        f"{_faults(result)}. {_tested(study, result)}"
     )
+
+
+def _tested(study: StudyRecords, result: Result) -> str:
+    """What was tested, in a sentence."""
+    if study.quotes != "winner":
+        return f"Tested: {result.source}."
+    models = count(result.auroc.n, "new model") + (" per class" if not result.against else "")
+    return f"Measured on {models} with the best settings, not used in the search."
 
 
 def _item(result: Result) -> str:
@@ -120,7 +128,7 @@ def _effect(effect: Effect, several: bool) -> str:
 
 def _significance(effect: Effect) -> str:
     if math.isnan(effect.verdict.p):
-        return f"not tested ({effect.verdict.reason})"
+        return f"no test: {effect.verdict.reason}"
     unsure = effect.verdict.tone == "unsure"
     return (
         f"p = {p_text(effect.verdict.p)} ({'not significant' if unsure else effect.verdict.tone})"

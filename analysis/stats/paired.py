@@ -208,10 +208,7 @@ def _too_few(n: int, unit: str) -> str:
 
 
 def _too_few_seeds(n: int) -> str:
-    return (
-        f"n = {count(n, 'paired seed')}: results of one seed say nothing about "
-        f"other seeds; a test over class and seed needs {LEAST_SEEDS} seeds"
-    )
+    return f"the test needs {LEAST_SEEDS} paired seeds, got {n}"
 
 
 def _too_few_for_family(n: int, m: int) -> str:

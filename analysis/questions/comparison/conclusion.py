@@ -29,8 +29,8 @@ def tested(contrasts: Sequence[Contrast]) -> Iterator[str]:
         yield f"{count(len(decided) - MOST_NAMED, 'more pair')}: see the table of pairs."
 
 
-def not_tested(contrasts: Sequence[Contrast], by_study: ByStudy) -> Iterator[str]:
-    """What was not tested, and why: pairs by reason, and studies without a shared class."""
+def not_tested(contrasts: Sequence[Contrast]) -> Iterator[str]:
+    """The pairs that were not tested, by reason."""
     by_reason: dict[str, list[Contrast]] = {}
     for contrast in contrasts:
         if math.isnan(contrast.decision.p):
@@ -42,6 +42,10 @@ def not_tested(contrasts: Sequence[Contrast], by_study: ByStudy) -> Iterator[str
             yield f"{every}{len(contrasts)} pairs: {reason}."
         else:
             yield f"{'; '.join(map(_pair, pairs))}: {reason}."
+
+
+def not_comparable(by_study: ByStudy) -> Iterator[str]:
+    """The pairs of studies that share no class, and why."""
     for (name, first), (other, second) in combinations(by_study.items(), 2):
         if first and second and (why := _nothing_shared(first, second)):
             yield f"{name} and {other}: {why}."

@@ -4,13 +4,20 @@ from collections.abc import Collection, Iterator, Mapping, Sequence
 from typing import Any
 
 import pandas as pd
+from optuna.distributions import (
+    BaseDistribution,
+    CategoricalDistribution,
+    FloatDistribution,
+    IntDistribution,
+)
 
-from analysis.document.format import short
+from analysis.document.format import in_words, short
 from analysis.study import StudyRecords
 
-NOT_COMPARED = ("schema", "created", "name", "baselines")
+NOT_COMPARED = ("schema", "created", "name", "baselines", "changes")
 """Fields that differ between any two studies, or are compared in another way."""
 SCORE = "main score"
+NONE = "none"
 
 
 def setting_differences(studies: Sequence[StudyRecords], labels: Sequence[str]) -> pd.DataFrame:
@@ -40,10 +47,16 @@ def caveats(differences: pd.DataFrame, unlike_tasks: Collection[str]) -> Iterato
         differences: the differences as `setting_differences` returns them.
         unlike_tasks: names of tasks that are not the same task in all studies.
     """
-    differing = [(str(row[0]), str(row[1])) for row in differences.itertuples(index=False)]
-    if budget := [name for part, name in differing if part == "budget" or name == "pruning"]:
+    rows = {(str(part), str(name)): values for part, name, *values in differences.to_numpy()}
+    differing = list(rows)
+    budget = [
+        f"{name} {in_words([value or 'not recorded' for value in values])}"
+        for (part, name), values in rows.items()
+        if part == "budget" or name == "pruning"
+    ]
+    if budget:
         yield (
-            f"The budgets differ ({', '.join(budget)}): a difference in results may come from "
+            f"The budgets differ ({'; '.join(budget)}): a difference in results may come from "
             "that alone."
         )
     if ("study", "selection") in differing:
@@ -87,18 +100,54 @@ def _recorded(study: StudyRecords, baselines: Collection[str]) -> dict[tuple[str
     declared = study.search["plan"].items()
     plan = {name: value for name, value in declared if name not in ("name", "traits")}
     for name, value in {**study.search, "plan": plan, **top}.items():
-        if name not in NOT_COMPARED and isinstance(value, Mapping):
+        if name == "budget":
+            settings |= {(name, limit): text for limit, text in _limits(study)}
+        elif name not in NOT_COMPARED and isinstance(value, Mapping):
             settings |= {(name, setting): text for setting, text in _flat(value)}
         elif name not in NOT_COMPARED:
             settings["study", name] = _text(value)
     for name in filter(baselines.__contains__, study.baselines):
         part = f"baseline {name}"
+        declared = study.search["baselines"][name]
+        others = {key: value for key, value in declared.items() if key != "space"}
+        settings |= {(part, setting): text for setting, text in _flat(others)}
         settings |= {
-            (part, setting): text for setting, text in _flat(study.search["baselines"][name])
+            (part, f"searched: {key}"): range_text(distribution)
+            for key, distribution in study.spaces[name].items()
         }
         scores = sorted({record.main_score for record in study.of(name)})
         settings[part, SCORE] = ", ".join(scores)
     return settings
+
+
+def range_text(distribution: BaseDistribution) -> str:
+    """The values of a searched parameter in words.
+
+    >>> range_text(FloatDistribution(0.1, 0.7)), range_text(CategoricalDistribution([8, 64]))
+    ('0.1 to 0.7', '8, 64')
+    >>> range_text(FloatDistribution(1e-4, 0.01, log=True))
+    '0.0001 to 0.01, log scale'
+    >>> range_text(IntDistribution(2, 8, step=2))
+    '2 to 8 in steps of 2'
+    """
+    if isinstance(distribution, CategoricalDistribution):
+        return ", ".join(map(short, distribution.choices))
+    if not isinstance(distribution, FloatDistribution | IntDistribution):
+        return str(distribution)
+    step = "" if distribution.step in (None, 1) else f" in steps of {short(distribution.step)}"
+    scale = ", log scale" if distribution.log else ""
+    return f"{short(distribution.low)} to {short(distribution.high)}{step}{scale}"
+
+
+def _limits(study: StudyRecords) -> Iterator[tuple[str, str]]:
+    """The limits of a budget in words: classes by their titles."""
+    for limit, text in _flat(study.budget):
+        if text == NONE:
+            yield limit, "as published" if limit == "epochs" else "all"
+        elif limit == "classes":
+            yield limit, ", ".join(map(study.task_title, study.tasks))
+        else:
+            yield limit, text
 
 
 def _flat(values: Mapping[str, Any], before: str = "") -> Iterator[tuple[str, str]]:
@@ -111,6 +160,6 @@ def _flat(values: Mapping[str, Any], before: str = "") -> Iterator[tuple[str, st
 
 def _text(value: object) -> str:
     if not isinstance(value, list):
-        return "none" if value is None else short(value)
+        return NONE if value is None else short(value)
     names = [item.get("name", item) if isinstance(item, Mapping) else item for item in value]
     return ", ".join(map(short, names))

@@ -9,8 +9,8 @@ from typing import NamedTuple
 import pandas as pd
 
 from analysis.document.blocks import Block, Cell, Document, Section, Table, Text
-from analysis.document.format import interval_text
-from analysis.questions.comparison.conclusion import ByStudy, not_tested, tested
+from analysis.document.format import in_words, interval_text
+from analysis.questions.comparison.conclusion import ByStudy, not_comparable, not_tested, tested
 from analysis.questions.comparison.contenders import (
     Contender,
     Pair,
@@ -26,6 +26,7 @@ from analysis.study import StudyRecords
 from tune_ad.errors import UserError
 
 LONGEST_VALUE = 120  # maximum length of a displayed value
+NOT_COMPARABLE, NOT_TESTED = "Not comparable:", "Not tested:"
 
 
 class _Notes(NamedTuple):
@@ -33,12 +34,14 @@ class _Notes(NamedTuple):
 
     Attributes:
         without_result: why a study has no test AUROC, by its label.
+        not_comparable: the pairs of studies without a shared class, with the reason.
         tested: the pairs of results that were tested, with the outcome.
-        not_tested: the pairs of results, or of studies, that were not, with the reason.
+        not_tested: the pairs of results that were not, with the reason.
         caveats: what may explain a difference, apart from the methods.
     """
 
     without_result: Mapping[str, str]
+    not_comparable: Sequence[str]
     tested: Sequence[str]
     not_tested: Sequence[str]
     caveats: Sequence[str]
@@ -60,8 +63,9 @@ def compare(studies: Sequence[StudyRecords]) -> Document:
     differences = setting_differences(studies, names)
     notes = _Notes(
         {n: why_nothing(s) for n, s in zip(names, studies, strict=True) if not by_study[n]},
+        [*not_comparable(by_study)],
         [*tested(pair_contrasts)],
-        [*not_tested(pair_contrasts, by_study)],
+        [*not_tested(pair_contrasts)],
         [*caveats(differences, unlike)],
     )
     sections = [
@@ -70,9 +74,8 @@ def compare(studies: Sequence[StudyRecords]) -> Document:
     ]
     if contenders:
         tables = comparison_tables(contenders, pairs, pair_contrasts, "results")
-        sections.append(Section("Class by class", [*tables, *_not_tested(notes)]))
-    title = f"{', '.join(names[:-1])} and {names[-1]}"
-    return Document(title, _summary(contenders, notes), sections)
+        sections.append(Section("Class by class", [*_untested(notes), *tables]))
+    return Document(in_words(names), _summary(contenders, notes), sections)
 
 
 def labels(studies: Sequence[StudyRecords]) -> list[str]:
@@ -208,21 +211,28 @@ def _differing(differences: pd.DataFrame, warnings: Sequence[str]) -> list[Block
     return [*blocks, Table("differences", shown, caption, differences)]
 
 
-def _not_tested(notes: _Notes) -> list[Text]:
-    return [Text(_listed("Not tested:", notes.not_tested), "note")] if notes.not_tested else []
+def _untested(notes: _Notes) -> list[Text]:
+    """What could not be compared, and what could not be tested."""
+    blocks = []
+    if notes.not_comparable:
+        blocks.append(Text(_listed(NOT_COMPARABLE, notes.not_comparable), "warning"))
+    if notes.not_tested:
+        blocks.append(Text(_listed(NOT_TESTED, notes.not_tested), "note"))
+    return blocks
 
 
 def _summary(contenders: Sequence[Contender], notes: _Notes) -> str:
-    """The results of the studies, what was tested between them, and what was not."""
+    """What is not comparable, the results of the studies, what was tested, and what was not."""
     quotes = [
         "; ".join(filter(None, (f"{one.label}: {one.result.auroc}", one.result.so_far)))
         for one in contenders
     ]
     quotes += [f"{name}: no test AUROC, {why}" for name, why in notes.without_result.items()]
     lists = {
+        NOT_COMPARABLE: notes.not_comparable,
         "": quotes,
         "Tested:": notes.tested,
-        "Not tested:": notes.not_tested,
+        NOT_TESTED: notes.not_tested,
         "Caution:": notes.caveats,
     }
     return "\n\n".join(_listed(title, items) for title, items in lists.items() if items)

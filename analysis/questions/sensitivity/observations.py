@@ -103,7 +103,7 @@ class Observations(NamedTuple):
     def described(self) -> str:
         """Which trials these are, and which were left out and why, in sentences."""
         trials = f"{count(self.n, 'complete trial')} of {self.baseline}"
-        parts = [f"Response: {self.response.name}, mean over replicas; {trials}."]
+        parts = [f"Response: {self.response.name}, mean over classes and seeds; {trials}."]
         if self.excluded:
             reasons = ", ".join(f"{n} {reason}" for reason, n in self.excluded.items())
             parts.append(f"Left out: {reasons}.")

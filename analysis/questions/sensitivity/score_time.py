@@ -30,14 +30,14 @@ class ScoreTimePoint(NamedTuple):
         value: the value as a number, infinity included; NaN if it is a word.
         auroc: test AUROC, mean over classes; one value per seed.
         classes: test AUROC of each class by the name of its task, mean over the same seeds.
-        declared: whether it is the value of the configuration.
+        reported: whether it is the value of the configuration, which gives the reported score.
     """
 
     label: str
     value: float
     auroc: Estimate
     classes: dict[str, float]
-    declared: bool
+    reported: bool
 
 
 class ScoreTimeCurve(NamedTuple):
@@ -90,7 +90,7 @@ def draw_score_time(curve: ScoreTimeCurve) -> Figure:
         axes.plot(x, aurocs, color=FAINT, alpha=0.6, linewidth=0.8)
     _draw_mean(axes, x, finite, curve.numeric)
     _draw_asymptote(axes, [point for point in curve.points if math.isinf(point.value)])
-    _draw_declared(axes, x, finite)
+    _draw_reported(axes, x, finite)
     if curve.numeric and max(x, default=0.0) >= WIDE:
         axes.set_xscale("symlog", linthresh=1)
     axes.set_xticks(x, [point.label for point in finite])
@@ -118,7 +118,7 @@ def _draw_asymptote(axes: Axes, infinite: Sequence[ScoreTimePoint]) -> None:
     for point in infinite:
         level = 100 * point.auroc.mean
         axes.axhline(level, color=INK, linestyle="--", linewidth=1.2)
-        text = f"∞ (declared): {level:.1f}" if point.declared else f"∞: {level:.1f}"
+        text = f"∞ (reported): {level:.1f}" if point.reported else f"∞: {level:.1f}"
         axes.annotate(
             text,
             (1, level),
@@ -131,13 +131,13 @@ def _draw_asymptote(axes: Axes, infinite: Sequence[ScoreTimePoint]) -> None:
         )
 
 
-def _draw_declared(axes: Axes, x: Sequence[float], points: Sequence[ScoreTimePoint]) -> None:
+def _draw_reported(axes: Axes, x: Sequence[float], points: Sequence[ScoreTimePoint]) -> None:
     for at, point in zip(x, points, strict=True):
-        if point.declared:
+        if point.reported:
             level = 100 * point.auroc.mean
             axes.plot(at, level, "D", color=INK, markersize=8, fillstyle="none")
             axes.annotate(
-                "declared",
+                "reported",
                 (at, level),
                 xytext=(0, -15),
                 textcoords="offset points",
@@ -210,7 +210,7 @@ def _replicas(
     return pd.concat([table.reindex(columns=columns) for table in tables], ignore_index=True)
 
 
-def _point(label: str, by_seed: pd.Series, cells: pd.Series, declared: bool) -> ScoreTimePoint:
+def _point(label: str, by_seed: pd.Series, cells: pd.Series, reported: bool) -> ScoreTimePoint:
     kept = cells[cells.index.get_level_values("seed").isin(by_seed.index)]
     classes = {str(task): float(auroc) for task, auroc in kept.groupby("task").mean().items()}
     return ScoreTimePoint(
@@ -218,7 +218,7 @@ def _point(label: str, by_seed: pd.Series, cells: pd.Series, declared: bool) -> 
         value=_number(label),
         auroc=estimate(list(by_seed)),
         classes=classes,
-        declared=declared,
+        reported=reported,
     )
 
 

@@ -12,7 +12,7 @@ import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure as Drawing
 
-from analysis.document.blocks import Cell, Figure, Section, Table
+from analysis.document.blocks import Cell, Figure, Section, Table, Text
 from analysis.document.format import mean_text
 from analysis.document.theme import FAINT, INK, canvas, colour
 from analysis.questions.sensitivity.observations import (
@@ -64,16 +64,35 @@ def section(findings: Findings) -> Section | None:
     per_baseline = spreads(study)
     if not any(spread.observations.n > 1 for spread in per_baseline):
         return None
-    star = f"; star: selected by {study.rule}" * study.chooses
+    star = f"; star: selected by the rule {study.rule}" * study.chooses
     warning = "Do not pick parameters from this figure"
     figure = Figure(
         "configurations",
         partial(draw_spreads, per_baseline),
-        f"Empirical distribution of {_response(study).name} (mean over replicas) over "
-        f"configurations. Circle: default parameters{star}. "
+        f"Cumulative distribution of {_response(study).name} over configurations (mean over "
+        f"classes and seeds). Circle: default parameters{star}. "
         + (f"{warning}; it uses test data." if _response(study) is TEST else f"{warning}."),
     )
-    return Section("All configurations", [figure, _table(study, per_baseline)])
+    table = _table(study, per_baseline)
+    return Section("All configurations", [figure, table, *_winner_again(findings, per_baseline)])
+
+
+def _winner_again(findings: Findings, per_baseline: Sequence[Spread]) -> list[Text]:
+    """The winner's test AUROC on the seeds of the search and on fresh ones, if both are known."""
+    study = findings.study
+    if study.quotes != "winner" or _response(study) is not TEST:
+        return []
+    chosen = {spread.observations.baseline: spread.chosen for spread in per_baseline}
+    return [
+        Text(
+            f"The winner has a test AUROC of {TEST.text(chosen[result.baseline])} % on the "
+            f"seeds of the search, and of {result.auroc} on fresh seeds. The configuration is the "
+            "same, but these are other models: the gap is due to the seeds. Only the second "
+            "number is free of selection.",
+        )
+        for result in findings.results
+        if result.auroc.n and math.isfinite(chosen.get(result.baseline, math.nan))
+    ]
 
 
 def spreads(study: StudyRecords) -> list[Spread]:
@@ -147,7 +166,12 @@ def _table(study: StudyRecords, per_baseline: Sequence[Spread]) -> Table:
         if column != "chosen" or study.chooses
     }
     shown = pd.DataFrame(
-        {"baseline": data["baseline"], "n": data["n"], "mean ± std": means, **columns}
+        {
+            "baseline": data["baseline"],
+            "n": data["n"],
+            "mean ± std over configurations": means,
+            **columns,
+        }
     )
     return Table("configurations", shown, _caption(study, per_baseline), data)
 
@@ -161,11 +185,11 @@ def _caption(study: StudyRecords, per_baseline: Sequence[Spread]) -> str:
     fresh = "; the main result comes from fresh seeds" * (study.quotes == "winner")
     return (
         f"Distribution of {_response(study).axis} over all configurations "
-        f"({study.plan.title}), "
-        "mean over replicas; n: number of configurations, std: over configurations, not over "
-        "seeds. Hyperparameters may matter more than the choice of method (Ding et al., NeurIPS "
-        "2022): compare this spread with the difference between methods. Do not pick parameters "
-        "from it."
+        f"({study.plan.title}); the value of a configuration is its mean over classes and seeds. "
+        "Baseline: a method with its default parameters; n: number of configurations; std: over "
+        "configurations, not over seeds. Hyperparameters may matter more than the choice of "
+        "method (Ding et al., NeurIPS 2022): compare this spread with the difference between "
+        "methods. Do not pick parameters from it."
         + (
             f" Chosen: by the selection rule {study.rule}, on the seeds of the search{fresh}."
             * study.chooses

@@ -2,8 +2,10 @@
 
 from collections.abc import Iterator, Sequence
 
-from analysis.document.blocks import Block, Section, Table, Text
-from analysis.document.format import count, short
+import pandas as pd
+
+from analysis.document.blocks import Block, Cell, Section, Table, Text
+from analysis.document.format import count, duration, short
 from analysis.questions.health import (
     Health,
     costs,
@@ -33,10 +35,11 @@ def section(findings: Findings) -> Section:
     blocks: list[Block] = [Text(text, "warning" if warnings else "plain"), Text(WORDS, "note")]
     if study.trials:
         caption = (
-            "Wall time of trials; core-hours and GPU-hours are the wall time multiplied by the "
-            "cores and GPUs that a trial had."
+            "Wall time of trials; core time and GPU time are the total wall time multiplied by "
+            "the cores and GPUs of a trial."
         )
-        blocks.append(Table("costs", costs(study), caption))
+        spent = costs(study)
+        blocks.append(Table("costs", _times_as_text(spent), caption, spent))
     measured = diagnostics(study)
     if not measured.empty:
         shown = measured.map(short)
@@ -47,6 +50,21 @@ def section(findings: Findings) -> Section:
         )
         blocks.append(Table("diagnostics", shown, caption, measured))
     return Section("Health", blocks)
+
+
+def _times_as_text(costs: pd.DataFrame) -> pd.DataFrame:
+    """The costs with every time in a fitting unit."""
+    titles = {
+        "median seconds": "median time",
+        "longest seconds": "longest time",
+        "total seconds": "total time",
+        "core-seconds": "core time",
+        "GPU-seconds": "GPU time",
+    }
+    shown = costs.copy()
+    for name in titles:
+        shown[name] = [Cell(duration(seconds), seconds) for seconds in costs[name]]
+    return shown.rename(columns=titles)
 
 
 def _warnings(part: Health) -> Iterator[str]:

@@ -5,7 +5,7 @@ from collections.abc import Iterator, Mapping
 import pandas as pd
 
 from analysis.document.blocks import Section, Table
-from analysis.document.format import short
+from analysis.document.format import in_words, short
 from analysis.report.findings import Findings
 from analysis.study import StudyRecords
 
@@ -22,11 +22,14 @@ def section(findings: Findings) -> Section:
 def _rows(study: StudyRecords) -> Iterator[tuple[str, str]]:
     stored, search = study.stored, study.search
     data = (f"{name}: {data_set['about']}" for name, data_set in stored["data"].items())
+    titles = [study.task_title(task["name"]) for task in stored["tasks"]]
     changes = {**stored.get("changes", {}), **search["settings"]}
+    if "classes" in changes:
+        changes["classes"] = in_words(titles)
     hardware = {name: value for name, value in stored["hardware"].items() if value}
     yield "search", f"{study.name}; plan: {study.plan.title}; seed {search.get('seed', 0)}"
     yield "data", "; ".join(data)
-    yield "tasks", ", ".join(study.task_title(task["name"]) for task in stored["tasks"])
+    yield "tasks", ", ".join(titles)
     yield "budget", f"{search['budget_name']}: {_listed(_without_classes(study.budget))}"
     yield "settings changed by the user", _listed(changes) or "none"
     yield "versions", _listed(stored["versions"])

@@ -13,6 +13,16 @@ from analysis.stats.estimates import MARGIN
 from analysis.study import StudyRecords
 
 PLACE = 25
+NOT_COMPARABLE = "not comparable"
+VERDICTS = (
+    '"Better" and "worse": our mean differs from the published one by a test at 0.05, corrected '
+    'by Holm for the cells of the table. "Alike": the difference is shown to lie within ± '
+    f"{100 * MARGIN:.0f} points, by two one-sided Welch tests at 0.05, also corrected by Holm; "
+    'they need both standard deviations. "No verdict": neither was shown, or no test was made. If '
+    "no published standard deviation is available, the test assumes that it equals ours. If a "
+    "paper's number of seeds is not known, no test is made."
+)
+NOT_THE_PROTOCOL = "this study did not follow the papers' protocol"
 
 
 def section(findings: Findings) -> Section | None:
@@ -25,33 +35,36 @@ def section(findings: Findings) -> Section | None:
     ]
     if not compared:
         return None
-    shown = [_table(table, comparisons, study.name) for table, comparisons in compared]
+    comparable = follows_protocol(study)
+    shown = [_table(table, cells, study.name, comparable) for table, cells in compared]
     return Section(
         "Comparison with published numbers", [*_about(study, results[0].source), *shown]
     )
 
 
+def follows_protocol(study: StudyRecords) -> bool:
+    """Whether a difference from a published number can be due to the method.
+
+    It cannot if the models had fewer epochs or images than those of the papers.
+    """
+    changed = study.stored.get("changes", {}).keys() & {"epochs", "train_images"}
+    return study.search["budget_name"] == "paper" and not changed
+
+
 def _about(study: StudyRecords, source: str) -> list[Block]:
     """How to read the tables, and how this study differs from the papers' protocol."""
-    blocks: list[Block] = [
-        Text(
-            "Test AUROC in per cent, mean ± standard deviation over seeds: this study | "
-            f'published. This study: {source}. "Better" and "worse": our mean differs from the '
-            "published one by a test at 0.05, corrected by Holm for the cells of the table. "
-            f'"Alike": the difference is shown to lie within ± {100 * MARGIN:.0f} points, by two '
-            "one-sided Welch tests at 0.05, also corrected by Holm; they need both standard "
-            'deviations. "No verdict": neither was shown, or no test was made. An average over '
-            "classes is compared only if all classes were run. If no published standard deviation "
-            "is available, the test assumes that it equals ours. If a paper's number of seeds is "
-            "not known, no test is made."
-        )
-    ]
-    if (name := study.search["budget_name"]) != "paper":
+    about = (
+        "Test AUROC in per cent, mean ± standard deviation over seeds: this study | published. "
+        f"This study: {source}. An average over classes is compared only if all classes were run."
+    )
+    blocks: list[Block] = [Text(f"{about} {VERDICTS}" if follows_protocol(study) else about)]
+    if not follows_protocol(study):
         blocks.append(
             Text(
-                f"This study ran the budget {name}, not the papers' protocol: fewer seeds, "
-                "images, epochs or classes. A difference from a published number may come from "
-                "that alone.",
+                f"This study (budget {study.search['budget_name']}) did not follow the papers' "
+                "protocol: fewer seeds, images, epochs or classes, or a validation set. A "
+                "difference from a published number may come from that alone, so no cell has a "
+                'verdict: "not comparable".',
                 "warning",
             )
         )
@@ -61,25 +74,31 @@ def _about(study: StudyRecords, source: str) -> list[Block]:
     return blocks
 
 
-def _table(table: PublishedTable, comparisons: Sequence[CellComparison], study: str) -> Table:
+def _table(
+    table: PublishedTable, comparisons: Sequence[CellComparison], study: str, comparable: bool
+) -> Table:
     year = f", {table.year}" if table.year else ""
     seeds = f"{table.seeds} seeds" if table.seeds else "an unknown number of seeds"
     caption = (
         f"{table.title}{year}: {study} | published. {table.source}. Published means are over "
         f"{seeds}. Not included: {table.missing}."
     )
-    data = pd.DataFrame([_data(comparison) for comparison in comparisons])
-    return Table(f"published_{table.name}", _shown(comparisons), caption, data)
+    data = pd.DataFrame([_data(comparison, comparable) for comparison in comparisons])
+    return Table(f"published_{table.name}", _shown(comparisons, comparable), caption, data)
 
 
-def _shown(comparisons: Sequence[CellComparison]) -> pd.DataFrame:
+def _shown(comparisons: Sequence[CellComparison], comparable: bool) -> pd.DataFrame:
     """One row per row of the paper, one column per method."""
     rows: dict[str, dict[str, object]] = {}
     for comparison in comparisons:
         published, ours = comparison.published, comparison.ours
         row = rows.setdefault(published.label, {"class": published.label})
         text = f"{ours.mean_std()} | {mean_text(published.mean, published.std)}"
-        row[_column(comparison)] = Cell(text, ours.mean, comparison.tone, comparison.note)
+        if comparable:
+            cell = Cell(text, ours.mean, comparison.tone, comparison.note)
+        else:
+            cell = Cell(f"{text} ({NOT_COMPARABLE})", ours.mean, note=NOT_THE_PROTOCOL)
+        row[_column(comparison)] = cell
     return pd.DataFrame(list(rows.values())).fillna("")
 
 
@@ -90,7 +109,7 @@ def _column(comparison: CellComparison) -> str:
     return method.name if same else f"{method.name} ({comparison.baseline})"
 
 
-def _data(comparison: CellComparison) -> dict[str, object]:
+def _data(comparison: CellComparison, comparable: bool) -> dict[str, object]:
     published, ours = comparison.published, comparison.ours
     return {
         "data set": published.data_set,
@@ -110,6 +129,6 @@ def _data(comparison: CellComparison) -> dict[str, object]:
         "p (Holm)": comparison.adjusted,
         "TOST p": comparison.equivalence,
         "TOST p (Holm)": comparison.equivalence_adjusted,
-        "verdict": comparison.tone,
+        "verdict": comparison.tone if comparable else NOT_COMPARABLE,
         "note": comparison.note,
     }

@@ -38,7 +38,7 @@ def section(findings: Findings) -> Section | None:
 def _caption(curves: Sequence[RateDistortionCurve]) -> str:
     colours = " Each baseline and error has its own colour: errors have no common scale."
     return (
-        "Rate R and distortion D of each trial, means over replicas with their standard "
+        "Rate R and distortion D of each trial, means over models with their standard "
         "deviations. Line: lower left convex hull. Dashed (only if D is a negative "
         "log-likelihood): R + D = its minimum over all trials. After Fig. 3 of the PGN paper."
         + ("" if len(curves) == 1 else colours)
@@ -77,8 +77,8 @@ def _about(table: pd.DataFrame) -> str:
     where = ", ".join(IMAGES[part] for part in table["part"].unique())
     first = f" The first {MOST_ROWS} of {len(table):,} rows." if len(table) > MOST_ROWS else ""
     return (
-        f"Means over replicas (n) on {where}; in nats per image, and in bits per dimension (not "
+        f"Means over models (n) on {where}; in nats per image, and in bits per dimension (not "
         "for squared error and L1, which are likelihoods only up to a constant). All complete "
-        "trials with a value for every replica. These numbers were not used for selection."
+        "trials with a value for every model. These numbers were not used for selection."
         f"{first}"
     )

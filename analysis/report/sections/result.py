@@ -6,7 +6,7 @@ import pandas as pd
 
 from analysis.document.blocks import Block, Cell, Section, Table, Text
 from analysis.document.format import count, short
-from analysis.quoted import ABOUT_OUTSIDERS, Result
+from analysis.quoted import ABOUT_OUTSIDERS, SCORE, Result
 from analysis.report.findings import Findings
 from analysis.stats.estimates import Estimate
 from analysis.study import StudyRecords
@@ -14,19 +14,19 @@ from analysis.study import StudyRecords
 PLACE = 15
 ABOUT = (
     "Test AUROC in per cent: mean ± standard deviation over seeds [95 % interval of Student's t "
-    "over n seeds, clipped to 0 and 100]; only the mean if n = 1 or all seeds are equal. "
-    "Intervals are over seeds, not over classes or images."
+    "over n seeds, clipped to 0 and 100]; without ± if n = 1 or all seeds are equal. An interval "
+    "covers the variance over seeds; it holds for these classes and these test images."
 )
+PICKED = "For comparison only: to pick another one by this table would be to select on test data."
 SCORES = (
-    "Test AUROC of the same models with other scores, as above: components of the score, and the "
-    "score with other values of its score-time parameters. For comparison only: to pick a score "
-    "from this table would be to select on test data."
+    "Test AUROC of components of the score, as above: each row is another score of the same "
+    f"trained models. {PICKED}"
 )
 OUTSIDERS = (
     "Test AUROC in per cent of every score of the same models against each outsider set, as "
     f"above. {ABOUT_OUTSIDERS} Below 50 %: the anomalies score as more normal than the normal "
-    "images. The main result is the main score against the first set. Selection used no outsider "
-    "set."
+    "images. The main result is the reported score against the first set. Selection used no "
+    f"outsider set. {PICKED}"
 )
 
 
@@ -43,8 +43,8 @@ def section(findings: Findings) -> Section | None:
     ]
     if any(result.outsiders for result in results):
         blocks.append(Table("outsiders", _by_outsider(results), OUTSIDERS))
-    elif any(result.variants for result in results):
-        by_score = _rows(results, "score", lambda result: result.variants)
+    elif any(map(_by_component, results)):
+        by_score = _rows(results, "score", _by_component)
         blocks.append(Table("scores", by_score, SCORES))
     return Section("Test AUROC", blocks)
 
@@ -69,8 +69,17 @@ def _by_class(study: StudyRecords, result: Result) -> dict[str, Estimate]:
     return {result.against or title: auroc for title, auroc in classes.items()}
 
 
+def _by_component(result: Result) -> dict[str, Estimate]:
+    """The AUROC of each component of the score; values of parameters have another section."""
+    reported = result.same_as_reported
+    return {
+        f"{name} (reported)" if name in reported else name: auroc
+        for name, auroc in result.components.items()
+    }
+
+
 def _by_outsider(results: Sequence[Result]) -> pd.DataFrame:
-    """One row per baseline and score, one column per outsider set."""
+    """One row per baseline and score, the reported one first; one column per outsider set."""
     rows = [row for result in results for row in _score_rows(result)]
     table = pd.DataFrame(rows)
     return table if len(results) > 1 else table.drop(columns="baseline")
@@ -79,9 +88,10 @@ def _by_outsider(results: Sequence[Result]) -> pd.DataFrame:
 def _score_rows(result: Result) -> list[dict[str, object]]:
     scores = dict.fromkeys(score for by_score in result.outsiders.values() for score in by_score)
     rows: list[dict[str, object]] = []
-    for score in scores:
+    for score in [score for score in scores if score not in result.same_as_reported]:
         aurocs = {name: by_score.get(score) for name, by_score in result.outsiders.items()}
-        row: dict[str, object] = {"baseline": result.label, "score": score}
+        title = f"{result.tested[0].main_score or score} (reported)" if score == SCORE else score
+        row: dict[str, object] = {"baseline": result.label, "score": title}
         row |= {name: _cell(auroc) if auroc else "" for name, auroc in aurocs.items()}
         row["n"] = max(auroc.n for auroc in aurocs.values() if auroc)
         rows.append(row)

@@ -42,7 +42,7 @@ def _figure(curve: ScoreTimeCurve) -> Figure:
         f"{curve.label}: test AUROC against {curve.parameter}, from scoring the same models again "
         f"({curve.source}). Mean over classes, {band}, n = {seeds}; thin lines: each class, mean "
         f"over seeds.{asymptote}{left_out} Do not pick a value from this figure; it uses test "
-        "data. The main result uses the declared value.",
+        "data.",
     )
 
 
@@ -54,7 +54,7 @@ def _table(study: StudyRecords, curves: Sequence[ScoreTimeCurve]) -> Table:
                 "baseline": curve.label,
                 "parameter": curve.parameter,
                 "value": point.label,
-                "declared": "yes" if point.declared else "",
+                "reported": "yes" if point.reported else "",
             }
             classes = {study.task_title(task): value for task, value in point.classes.items()}
             cells = {title: Cell(f"{100 * v:.1f}", v) for title, v in classes.items()}
@@ -65,7 +65,9 @@ def _table(study: StudyRecords, curves: Sequence[ScoreTimeCurve]) -> Table:
         "score_time",
         pd.DataFrame(shown),
         "Test AUROC in per cent for every value of the score-time parameters (which only affect "
-        "scoring), with the same trained models: mean ± standard deviation over seeds [95 % "
-        "interval], and the mean of each class.",
+        "scoring): mean ± standard deviation over seeds [95 % interval], and the mean of each "
+        "class. Each row is another score of the same trained models; reported: the value of the "
+        "main result. To pick another value by this table would be to select on test data, even "
+        "if the intervals do not overlap.",
         pd.DataFrame(data),
     )

@@ -14,6 +14,7 @@ from analysis.questions.regret import (
     label_curve,
 )
 from analysis.report.findings import Findings
+from analysis.stats.estimates import LEAST_SEEDS
 from analysis.study import StudyRecords
 from tune_ad.search.selection import RULES
 
@@ -21,9 +22,10 @@ PLACE = 35
 ABOUT = (
     "Test AUROC in per cent of the trial that each rule selects, mean ± standard deviation over "
     "the seeds of the search [95 % interval], and the regret of the rule in points: the test "
-    "AUROC of the best trial minus that of the selected one, paired by n seeds. random: mean over "
-    "all trials. All numbers are from the seeds of the search, so oracle is optimistic and "
-    "regrets are overestimated."
+    "AUROC of the best trial minus that of the selected one, paired by n seeds. random: the "
+    "average trial. All numbers are from the seeds of the search. The best of several trials is "
+    "partly the luckiest, so oracle is optimistic, and regrets, which are measured from it, tend "
+    "to be too large."
 )
 
 
@@ -53,7 +55,7 @@ def _label_figure(curve: LabelCurve) -> Figure:
 
 def _name(study: StudyRecords, choice: RuleChoice) -> str:
     if choice.number is None:
-        return "random (mean over all)"
+        return "random (the average trial)"
     used = study.chooses and choice.rule == study.rule
     return f"{choice.rule} (this study's)" if used else choice.rule
 
@@ -76,9 +78,10 @@ def _table(study: StudyRecords, chosen: list[RuleChoice]) -> Table:
 def _left_out(study: StudyRecords, chosen: list[RuleChoice]) -> str:
     """The end of the caption: the source of the main result, and the trials left out."""
     sentences = []
-    if all(choice.regret.n < 2 for choice in chosen):
+    if (seeds := max(choice.regret.n for choice in chosen)) < LEAST_SEEDS:
         sentences.append(
-            "With one seed, the order of the rules is not shown to be more than chance."
+            f"{count(seeds, 'seed')} {'is' if seeds == 1 else 'are'} too few to rank the rules: "
+            "their order may be chance."
         )
     if study.quotes == "winner":
         sentences.append("The main result comes from fresh seeds.")

@@ -2,8 +2,9 @@
 
 import pandas as pd
 
-from analysis.document.blocks import Section, Table, Text
-from analysis.document.format import short
+from analysis.document.blocks import Cell, Section, Table, Text
+from analysis.document.format import duration, short
+from analysis.questions.sensitivity.response import is_measured, responses_of
 from analysis.report.findings import Findings
 from analysis.study import StudyRecords
 from tune_ad.search.selection import RULES
@@ -34,8 +35,20 @@ def _shown(study: StudyRecords) -> pd.DataFrame:
         shown[column] = shown[column].map(short)
     for column in ("objective", "test AUROC") if RULES[study.rule].is_auroc else ("test AUROC",):
         shown[column] = table[column].head(MOST_ROWS).map(_per_cent)
+    shown["time"] = [Cell(duration(seconds), seconds) for seconds in shown.pop("seconds")]
+    if study.rule == "oracle" or table["objective"].isna().all():
+        shown = shown.drop(columns="objective")  # it is the test AUROC, or there is none
+    if len(study.baselines) == 1:
+        shown = shown.drop(columns="baseline")
     shown.columns = shown.columns.str.removeprefix("param/")
-    return shown
+    return shown.rename(columns={"objective": _objective(study)})
+
+
+def _objective(study: StudyRecords) -> str:
+    """The name of the number by which trials are ranked; "objective" for several quantities."""
+    responses = responses_of(study.rule) if _ranked(study) else ()
+    measured = [response.name for response in responses if is_measured(study, response)]
+    return measured[0] if measured else "objective"
 
 
 def _ranked(study: StudyRecords) -> bool:
@@ -53,9 +66,7 @@ def _caption(study: StudyRecords) -> str:
     test = "Test results are recorded, but not used for selection."
     if study.rule == "oracle":
         test = "The selection rule oracle selected by the test AUROC, which is optimistic."
-    return (
-        f"{_order(study)}{more} AUROCs in per cent; test AUROC is the mean over replicas. {test}"
-    )
+    return f"{_order(study)}{more} AUROCs in per cent, means over classes and seeds. {test}"
 
 
 def _order(study: StudyRecords) -> str:
@@ -71,9 +82,10 @@ def _order(study: StudyRecords) -> str:
         )
     ranking = f"Ranked by {RULES[study.rule].title}."
     if RULES[study.rule].sign < 0:
-        ranking += " The objective is its negative, so that larger is better."
+        ranking += " Its negative is shown, so that larger is better."
     if study.chooses:
         return (
-            f"{ranking} These numbers were used for selection, so they are not unbiased results."
+            f"{ranking} The winner was chosen by these numbers, so they are optimistic; do not "
+            "report them."
         )
     return f"{ranking} These numbers were not used for selection."

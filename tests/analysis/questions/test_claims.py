@@ -1,6 +1,7 @@
 """Our numbers beside published ones, on planted studies."""
 
 import math
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -226,11 +227,22 @@ def test_the_section_says_that_the_protocol_is_another(tmp_path):
     assert any("budget quick" in block.text for block in made.blocks[:2])
     (shown,) = [block for block in made.blocks if getattr(block, "name", "").startswith("publ")]
     assert shown.name == "published_pgn_table1"
+    assert str(shown.shown["AE"][0]) == "82.6 ± 1.0 | 82.8 ± 1.7 (not comparable)"
+    assert shown.shown["AE"][0].tone == ""
+    assert shown.stored["verdict"].tolist() == ["not comparable"]
+
+
+def test_the_papers_protocol_has_verdicts(tmp_path):
+    by_task = {"mnist/2": around(0.826), "mnist/8": around(0.8)}
+    followed = study(tmp_path, [record(0, "AE", by_task)])
+    paper = part.section(Findings(followed))
+    assert not any("budget" in getattr(block, "text", "") for block in paper.blocks)
+    (shown,) = [block for block in paper.blocks if getattr(block, "name", "").startswith("publ")]
     assert str(shown.shown["AE"][0]) == "82.6 ± 1.0 | 82.8 ± 1.7"
     assert shown.shown["AE"][0].tone == "alike"
     assert shown.stored["verdict"].tolist() == ["alike"]
-    paper = part.section(Findings(study(tmp_path, [record(0, "AE", by_task)])))
-    assert not any("budget" in getattr(block, "text", "") for block in paper.blocks)
+    shortened = replace(followed, stored={**followed.stored, "changes": {"epochs": 1}})
+    assert not part.follows_protocol(shortened)
 
 
 @pytest.mark.parametrize("whole", [True, False])

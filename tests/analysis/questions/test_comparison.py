@@ -4,6 +4,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from optuna.distributions import FloatDistribution
 
 from analysis.document.blocks import Figure, Table, Text
 from analysis.questions.comparison.contenders import (
@@ -26,6 +27,7 @@ from analysis.report.sections import comparison
 from analysis.study import StudyRecords
 from tests.analysis import planted
 from tune_ad.errors import UserError
+from tune_ad.search.distributions import to_json
 from tune_ad.storage.jsonl import to_text
 
 TEN = tuple(f"digits/{k}" for k in range(10))
@@ -144,7 +146,7 @@ def test_one_seed_of_ten_classes_is_no_verdict(tmp_path):
     values = {"a": aurocs(0.7, seeds=1), "b": aurocs(0.6, seeds=1, seed=1)}
     (contrast,) = contrasts(every_pair(contenders(make(tmp_path, values))))
     assert contrast.decision.tone == "unsure"
-    assert "a test over class and seed needs 3 seeds" in contrast.decision.reason
+    assert contrast.decision.reason == "the test needs 3 paired seeds, got 1"
 
 
 def test_a_seed_that_lost_a_class_is_paired_nowhere(tmp_path):
@@ -187,7 +189,8 @@ def test_one_seed_and_two_classes_are_shown_without_a_verdict(tmp_path):
     values = {name: [[0.6 + 0.1 * k, 0.7]] for k, name in enumerate("abc")}
     report = comparison.section(Findings(make(tmp_path, values, TEN[:2])))
     assert "mean rank" not in table(report, "baselines").shown
-    assert "a test over class and seed needs 3 seeds" in table(report, "pairs_baselines").caption
+    caption = table(report, "pairs_baselines").caption
+    assert "No verdict: the test needs 3 paired seeds, got 1." in caption
 
 
 @pytest.mark.parametrize(
@@ -235,10 +238,45 @@ def test_only_what_differs_is_listed_and_budgets_are_warned_of(tmp_path):
     }
     assert differences.loc[("versions", "torch"), "one"] == ""
     text = prose(compare([one, two]))
-    assert "The budgets differ (epochs): a difference in results may come from that alone" in text
+    assert (
+        "The budgets differ (epochs 2 and 200): a difference in results may come from that alone"
+        in text
+    )
     assert "The recorded settings are identical, except for names and dates" in prose(
         compare([one, make(tmp_path / "3", {"AE": aurocs(0.7)}, name="3", budget=budget(2))])
     )
+
+
+def test_settings_are_shown_in_words(tmp_path):
+    """Classes by their names, ranges without JSON, "all" for no limit."""
+    spaces = [FloatDistribution(0.1, high) for high in (0.7, 0.9)]
+    studies = []
+    for k, space in enumerate(spaces):
+        limits = {"classes": [0, 3], "train_images": None if k else 50, "epochs": k or None}
+        made = make(
+            tmp_path / str(k),
+            {"AE": aurocs(0.7, TEN[:2])},
+            TEN[:2],
+            name=f"study {k}",
+            budget={"trials": 1, "evaluation_seeds": 0, "seeds": 5, **limits},
+            baselines={
+                "AE": {
+                    "detector": "PGN",
+                    "space": {"width": to_json(space)},
+                    "params": {"width": 0.5},
+                }
+            },
+        )
+        titles = ["airplane", "cat"] if k else ["plane", "cat"]
+        tasks = [{"name": n, "title": f"cifar10/{t}"} for n, t in zip(TEN, titles, strict=False)]
+        studies.append(restored(made, tasks=tasks, changes={"epochs": k or None}))
+    differences = setting_differences(studies, ["a", "b"]).set_index(["part", "setting"])
+    assert {key: tuple(row) for key, row in differences.iterrows()} == {
+        ("budget", "classes"): ("cifar10/plane, cifar10/cat", "cifar10/airplane, cifar10/cat"),
+        ("budget", "train_images"): ("50", "all"),
+        ("budget", "epochs"): ("as published", "1"),
+        ("baseline AE", "searched: width"): ("0.1 to 0.7", "0.1 to 0.9"),
+    }
 
 
 def test_studies_of_different_data_sets_have_no_paired_numbers(tmp_path):
@@ -251,7 +289,7 @@ def test_studies_of_different_data_sets_have_no_paired_numbers(tmp_path):
         "clothes/1, clothes/2 and 7 more)."
     )
     assert reason in prose(report)
-    assert reason in report.summary
+    assert report.summary.startswith(f"Not comparable:\n- {reason}\n\n- AE, one: ")
     assert not [block for block in blocks(report, Table) if block.name.startswith("pairs")]
     assert "Tested:" not in report.summary
 
@@ -311,7 +349,7 @@ def test_of_many_pairs_the_summary_counts_the_rest(tmp_path):
     few = {name: rows[:1] for name, rows in values.items()}
     one, two = (make(tmp_path / f"few {name}", few, name=name) for name in ("one", "two"))
     summary = compare([one, two]).summary
-    assert "- all 8 pairs: n = 1 paired seed: results of one seed say nothing" in summary
+    assert "- all 8 pairs: the test needs 3 paired seeds, got 1." in summary
 
 
 def test_deterministic_methods_are_not_tested_and_the_summary_says_so(tmp_path):

@@ -36,7 +36,7 @@ def test_the_section_counts_what_is_left_out(planted):
     assert isinstance(figure, Figure)
     assert isinstance(table, Table)
     assert "PGN: 1 failed" in table.caption
-    assert str(table.shown["mean ± std"].iloc[0]) == "65.0 ± 12.9"
+    assert str(table.shown["mean ± std over configurations"].iloc[0]) == "65.0 ± 12.9"
     assert str(table.shown["default"].iloc[0]) == "50.0"
     assert table.data["n"].tolist() == [4]
     figure.draw().canvas.draw()
@@ -77,3 +77,12 @@ def test_it_is_of_test_auroc_whatever_the_rule_and_nothing_may_be_chosen_from_it
 def test_where_nothing_is_tested_it_is_what_the_rule_sees():
     untested = study([varied(k, 0.5 + 0.1 * k, tested=False) for k in range(3)])
     assert "Distribution of validation AUROC" in section(Findings(untested)).blocks[1].caption
+
+
+def test_the_gap_between_the_search_and_fresh_seeds_is_explained(planted):
+    fresh = [varied(k, 0.6, identity="id3") for k in range(2)]
+    again = study(planted.trials, fresh)
+    *_, note = section(Findings(again)).blocks
+    assert note.text.startswith("The winner has a test AUROC of 80.0 % on the seeds of the search")
+    assert "and of 60.0 % (n = 1 seed, no interval) on fresh seeds" in note.text
+    assert "the gap is due to the seeds" in note.text

@@ -151,9 +151,21 @@ def test_costs_are_counted_by_baseline(tmp_path):
         record(1, {"width": 2.0}, (0.7,), seconds=5400.0, models={"parameters": 4000.0}),
     ]
     (row,) = costs(study(tmp_path, records)).to_dict("records")
-    assert (row["records"], row["total hours"], row["core-hours"]) == (2, 2.0, 2.0)
-    assert row["seconds (median)"] == pytest.approx(3600.0)
+    assert (row["records"], row["total seconds"], row["core-seconds"]) == (2, 7200.0, 7200.0)
+    assert row["median seconds"] == pytest.approx(3600.0)
     assert row["parameters"] == "10 to 4,000"
+
+
+def test_times_are_shown_in_a_fitting_unit(tmp_path):
+    records = [
+        record(k, {"width": 1.0}, (0.7,), seconds=seconds) for k, seconds in enumerate((0.5, 5400))
+    ]
+    shown = table(section(Findings(study(tmp_path, records))), "costs").shown
+    assert list(map(str, shown[["longest time", "total time", "GPU time"]].iloc[0])) == [
+        "1.5 h",
+        "1.5 h",
+        "0 s",
+    ]
 
 
 def test_a_healthy_study_says_so(tmp_path):

@@ -55,7 +55,7 @@ def test_the_report_has_a_row_for_every_score_and_a_column_for_every_set(tmp_pat
     assert list(table.shown["n"]) == [2, 2]
     (classes,) = [block for block in part.blocks if getattr(block, "name", "") == "classes"]
     assert list(classes.shown["class"]) == ["cifar10 against svhn"], "the first set alone"
-    assert list(table.shown["score"]) == ["score", "rate"]
+    assert list(table.shown["score"]) == ["score (reported)", "rate"]
 
 
 def test_a_claim_has_a_number_for_each_of_its_strata(tmp_path):

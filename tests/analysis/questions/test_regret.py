@@ -91,3 +91,10 @@ def test_regret_falls_with_the_number_of_labels_where_that_is_planted(planted):
 
 def test_without_labelled_draws_there_is_no_curve(planted):
     assert label_curve(planted(trials(labelled=False))) is None
+
+
+def test_too_few_seeds_do_not_rank_the_rules(planted):
+    blocks = section(Findings(planted(trials()))).blocks
+    (table,) = [block for block in blocks if getattr(block, "name", "") == "regret"]
+    assert "2 seeds are too few to rank the rules: their order may be chance." in table.caption
+    assert "regrets, which are measured from it, tend to be too large" in table.caption

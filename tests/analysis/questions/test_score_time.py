@@ -7,6 +7,7 @@ from analysis.document.blocks import Figure, Table
 from analysis.questions.sensitivity.score_time import score_time_curves
 from analysis.quoted import results
 from analysis.report.findings import Findings
+from analysis.report.sections import result
 from analysis.report.sections.score_time import section
 from tests.analysis.planted_sensitivity import DEFAULT, TASKS, study, trial
 from tests.naming import variants
@@ -45,13 +46,13 @@ def test_curves_of_infinitevariants(planted):
     assert [point.auroc.mean for point in passes.points] == pytest.approx(
         [0.67, 0.57, 0.72, 0.77, 0.87]
     )
-    assert [point.declared for point in passes.points] == [False, False, True, False, False]
+    assert [point.reported for point in passes.points] == [False, False, True, False, False]
     assert math.isinf(passes.points[-1].value)
     assert passes.points[0].classes == pytest.approx(dict(zip(TASKS, (0.62, 0.72), strict=True)))
     assert passes.points[0].auroc.n == 3
     assert norm.parameter == "norm"
     assert not norm.numeric
-    assert [(point.label, point.declared) for point in norm.points] == [
+    assert [(point.label, point.reported) for point in norm.points] == [
         ("l1", False),
         ("l2", True),
     ]
@@ -98,7 +99,7 @@ def test_the_limit_may_be_declared_and_the_only_value():
     chosen = trial(0, PARAMS, [0.9], tested=False)
     infinite = study([chosen], [tested], space={})
     curve = score_time_curves(results(infinite))[0]
-    assert [(point.label, point.declared) for point in curve.points] == [("inf", True)]
+    assert [(point.label, point.reported) for point in curve.points] == [("inf", True)]
     for block in section(Findings(infinite)).blocks:
         if isinstance(block, Figure):
             block.draw().canvas.draw()
@@ -109,3 +110,30 @@ def test_nothing_tested_is_nothing_to_say(planted):
     assert section(Findings(study(planted.trials, space={}))) is None
     plain = trial(0, PARAMS, [0.6], identity="id0")
     assert section(Findings(study([plain], [plain], space={}))) is None
+
+
+def test_a_score_has_one_row_in_the_report_and_the_reported_one_is_marked(planted):
+    findings = Findings(planted)
+    (scores,) = [b for b in result.section(findings).blocks if getattr(b, "name", "") == "scores"]
+    assert list(scores.shown["score"]) == ["kl"], "values of parameters have a table of their own"
+    assert "to pick another one by this table would be to select on test data" in scores.caption
+    (table,) = [b for b in section(findings).blocks if isinstance(b, Table)]
+    reported = table.shown[table.shown["reported"] == "yes"]
+    assert list(reported["value"]) == ["10", "l2"]
+    assert "another score of the same trained models" in table.caption
+    assert "To pick another value by this table would be to select on test data" in table.caption
+
+
+def test_a_component_that_is_the_score_is_marked(planted):
+    fresh = [replace(record, main_score="kl") for record in planted.evaluation]
+    findings = Findings(replace(planted, evaluation=fresh))
+    (scores,) = [b for b in result.section(findings).blocks if getattr(b, "name", "") == "scores"]
+    assert list(scores.shown["score"]) == ["kl (reported)"]
+
+
+def test_the_configurations_own_values_are_the_reported_score(planted):
+    (quoted,) = results(planted)
+    assert quoted.same_as_reported == set()
+    fresh = [replace(record, params={**PARAMS, "passes": "20"}) for record in planted.evaluation]
+    (quoted,) = results(replace(planted, evaluation=fresh))
+    assert {name for name in quoted.variants if name in quoted.same_as_reported} <= {"passes=20"}

@@ -61,6 +61,15 @@ def test_tables_and_their_files_have_titles(planted):
     assert "airplane, automobile" in rows["value"].tolist()
 
 
+def test_classes_that_the_user_named_have_titles_in_the_provenance(planted):
+    named = titled(planted)
+    changed = replace(named, stored={**named.stored, "changes": {"classes": [0, 1], "epochs": 2}})
+    rows = table(provenance.section(Findings(changed)), "provenance").stored.set_index("what")
+    assert rows["value"]["settings changed by the user"] == (
+        "classes airplane and automobile, epochs 2"
+    )
+
+
 def test_figures_and_their_captions_have_titles(planted):
     (figure,) = histograms.section(Findings(titled(planted))).blocks
     assert "airplane: normal images 4, other classes 4; automobile:" in figure.caption

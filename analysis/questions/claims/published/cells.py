@@ -9,7 +9,7 @@ from scipy import stats
 from analysis.document.blocks import Tone
 from analysis.document.format import count, p_text
 from analysis.questions.claims.published import MEAN, PublishedCell, PublishedTable
-from analysis.quoted import Result
+from analysis.quoted import SCORE, Result
 from analysis.stats.estimates import ALIKE, LEAST_SEEDS, MARGIN, SIGNIFICANCE, Estimate
 from analysis.stats.paired import holm_adjusted
 
@@ -142,7 +142,7 @@ def _our_estimate(
     if cell.outsider:
         normal = tasks.get(result.tested[0].replicas[0].task, {})
         compares = _is_whole(normal) and normal["source"] == cell.data_set
-        score = cell.method.score or "score"
+        score = cell.method.score or SCORE
         return result.outsiders.get(cell.outsider, {}).get(score) if compares else None
     of_class = {
         str(tasks[name]["normal_class"]): estimate
