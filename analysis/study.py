@@ -224,6 +224,14 @@ class StudyRecords:
             return title
         return f"{self.source_of(name)} against {outsider}"
 
+    def score_meanings(self, baseline: str) -> Mapping[str, str]:
+        """What components of the score and score-time parameters are, by their names.
+
+        Empty for studies of earlier versions, which do not store it.
+        """
+        meanings: Mapping[str, str] = self.stored.get("score_meanings", {}).get(baseline, {})
+        return meanings
+
     @cached_property
     def table(self) -> pd.DataFrame:
         """One row per trial, as in `frame.trials`."""

@@ -105,6 +105,7 @@ def test_what_was_asked_is_stored(finished, tiny, tiny_budget):
     assert (stored["changes"], stored["evaluate"]) == ({}, True)
     assert stored["resources"] == {"cpus": 1, "gpus": 0.0, "concurrent": 1}
     assert {"tune_ad", "commit", "python", "torch", "ray", "optuna"} <= set(stored["versions"])
+    assert "kl" in stored["score_meanings"]["PGN"]
     assert stored["hardware"]["device"] == "cpu"
     assert stored["hardware"]["cpus"] >= 1
     assert "scikit-learn" in stored["data"]["digits"]["about"]

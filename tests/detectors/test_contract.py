@@ -493,6 +493,8 @@ def test_the_parts_that_a_detector_names_are_parts_of_its_score(detector):
     assert module.main_score in {"", *parts}
     if module.main_score:
         assert torch.equal(scores[module.main_score], scores[SCORE])
+    explained = set(module.meanings) - {"regret"}  # slow, and computed only if asked for
+    assert explained == parts | set(module.score_parameters)
     terms = {metric.term for metric in replica_set.train(1)[0]}
     assert set(module.nats) <= scores.keys() | terms
 

@@ -311,6 +311,10 @@ class Session:
                 if value is not None
             },
             "evaluate": options.evaluate,
+            "score_meanings": {
+                name: dict(baseline.detector.meanings)
+                for name, baseline in self.study.baselines.items()
+            },
             **self._planned(),
             "backend": options.backend,
             "resources": {

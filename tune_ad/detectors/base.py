@@ -60,6 +60,9 @@ class Detector(nn.Module, ABC, Generic[ConfigT]):
     """Components of the score whose histograms are stored in addition to that of the score."""
     nats: tuple[str, ...] = ()
     """Terms and components of the score, in nats, that are also reported in bits per dimension."""
+    meanings: ClassVar[Mapping[str, str]] = {}
+    """By its name, what each component of the score and each of `score_parameters` is: a short
+    text for the report, with its unit."""
     main_score: str = ""
     """The name of the component that is the score; empty if the score is none of them."""
 

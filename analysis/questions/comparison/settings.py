@@ -14,7 +14,7 @@ from optuna.distributions import (
 from analysis.document.format import in_words, short
 from analysis.study import StudyRecords
 
-NOT_COMPARED = ("schema", "created", "name", "baselines", "changes")
+NOT_COMPARED = ("schema", "created", "name", "baselines", "changes", "score_meanings")
 """Fields that differ between any two studies, or are compared in another way."""
 SCORE = "main score"
 NONE = "none"

@@ -8,6 +8,7 @@ from analysis.document.blocks import Block, Cell, Section, Table, Text
 from analysis.document.format import count, short
 from analysis.quoted import ABOUT_OUTSIDERS, SCORE, Result
 from analysis.report.findings import Findings
+from analysis.report.meanings import explained
 from analysis.stats.estimates import Estimate
 from analysis.study import StudyRecords
 
@@ -42,8 +43,12 @@ def section(findings: Findings) -> Section | None:
         Table("classes", by_class, ABOUT),
     ]
     if any(result.outsiders for result in results):
+        shown = {name.partition("=")[0] for result in results for name in result.variants}
+        blocks += explained(study, results, shown)
         blocks.append(Table("outsiders", _by_outsider(results), OUTSIDERS))
     elif any(map(_by_component, results)):
+        shown = {name for result in results for name in result.components}
+        blocks += explained(study, results, shown)
         by_score = _rows(results, "score", _by_component)
         blocks.append(Table("scores", by_score, SCORES))
     return Section("Test AUROC", blocks)

@@ -13,6 +13,7 @@ from analysis.questions.sensitivity.score_time import (
     score_time_curves,
 )
 from analysis.report.findings import Findings
+from analysis.report.meanings import explained
 from analysis.study import StudyRecords
 
 PLACE = 50
@@ -23,8 +24,10 @@ def section(findings: Findings) -> Section | None:
     curves = score_time_curves(findings.results)
     if not curves:
         return None
-    figures: list[Block] = [_figure(curve) for curve in curves]
-    return Section("Score-time parameters", [*figures, _table(findings.study, curves)])
+    study, parameters = findings.study, {curve.parameter for curve in curves}
+    blocks: list[Block] = [*explained(study, findings.results, parameters)]
+    blocks += [_figure(curve) for curve in curves]
+    return Section("Score-time parameters", [*blocks, _table(study, curves)])
 
 
 def _figure(curve: ScoreTimeCurve) -> Figure:

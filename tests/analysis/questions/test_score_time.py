@@ -3,7 +3,7 @@ from dataclasses import replace
 
 import pytest
 
-from analysis.document.blocks import Figure, Table
+from analysis.document.blocks import Figure, Table, Text
 from analysis.questions.sensitivity.score_time import score_time_curves
 from analysis.quoted import results
 from analysis.report.findings import Findings
@@ -122,6 +122,14 @@ def test_a_score_has_one_row_in_the_report_and_the_reported_one_is_marked(plante
     assert list(reported["value"]) == ["10", "l2"]
     assert "another score of the same trained models" in table.caption
     assert "To pick another value by this table would be to select on test data" in table.caption
+
+
+def test_the_names_of_scores_are_explained_as_the_detector_declared(planted):
+    declared = {"PGN": {"kl": "a divergence", "passes": "a number", "other": "not shown"}}
+    findings = Findings(replace(planted, stored={**planted.stored, "score_meanings": declared}))
+    texts = [b.text for b in result.section(findings).blocks if isinstance(b, Text)]
+    assert texts[-1] == "- kl: a divergence"
+    assert section(findings).blocks[0].text == "- passes: a number"
 
 
 def test_a_component_that_is_the_score_is_marked(planted):

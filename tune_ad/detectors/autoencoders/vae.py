@@ -1,7 +1,8 @@
 """VAE and beta-VAE: an image is anomalous if it is reconstructed badly from sampled codes."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from typing import ClassVar
 
 import torch
 from torch import Tensor, nn
@@ -69,6 +70,13 @@ class VAE(TrainedDetector[VAEConfig]):
 
     Config = VAEConfig
     score_parameters = ("score_samples",)
+    meanings: ClassVar[Mapping[str, str]] = {
+        "distortion": "reconstruction error of the training loss, averaged over codes",
+        "rate": "KL divergence of the code from the prior, in nats",
+        "negative_elbo": "minus the ELBO: distortion plus rate",
+        "score_samples": "number of codes over which the squared error is averaged; 0: the mean "
+        "code alone",
+    }
     nats: tuple[str, ...] = ("distortion", "rate", "negative_elbo")
 
     def __init__(self, config: VAEConfig, shape: ImageShape) -> None:

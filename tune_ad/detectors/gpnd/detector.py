@@ -1,8 +1,9 @@
 """GPND: an image is anomalous if its density under an adversarial autoencoder is low."""
 
 import math
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import replace
+from typing import ClassVar
 
 import torch
 from torch import Tensor
@@ -67,6 +68,15 @@ class GPND(AdversarialAutoencoder):
 
     Config = GPNDConfig
     score_parameters = ("jacobian", "volume_sign", "residual_share")
+    meanings: ClassVar[Mapping[str, str]] = {
+        "volume": "minus the log of the change of volume by the decoder, in nats",
+        "latent": "minus the log-density of the code, in nats",
+        "residual": "minus the log-density of the reconstruction's residual, in nats",
+        "distance": "norm of that residual",
+        "jacobian": "network from which the change of volume is computed",
+        "volume_sign": "sign of the change of volume: as derived, or reversed",
+        "residual_share": "factor on the number of dimensions of the residual",
+    }
     nats = ("score", "volume", "latent", "residual")
     latent_shape: Tensor
     latent_location: Tensor

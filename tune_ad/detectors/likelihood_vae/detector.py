@@ -4,6 +4,7 @@ import math
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import replace
+from typing import ClassVar
 
 import torch
 from torch import Tensor, nn
@@ -93,6 +94,21 @@ class LikelihoodVAE(TrainedDetector[LikelihoodVAEConfig]):
     Config = LikelihoodVAEConfig
     entropy: Tensor
     score_parameters = ("importance_samples", "score_by")
+    meanings: ClassVar[Mapping[str, str]] = {
+        "negative_elbo": "minus the ELBO, distortion plus rate, in nats",
+        "negative_iwae": "minus the importance-weighted bound of the log-likelihood, in nats",
+        "rate": "KL divergence of the code from the prior, in nats",
+        "distortion": "minus the log-likelihood of the image given its codes, in nats",
+        "gap": "importance-weighted bound minus the ELBO, both from the same codes, in nats",
+        "complexity_corrected": "minus the ELBO minus the size of the image as a PNG, in nats",
+        "typicality": "distance of minus the ELBO from its mean over the training images, in nats",
+        "regret": "gain of the ELBO by optimising the code's distribution for the image, in nats",
+        "png_bits": "size of the image as a PNG file, in bits; uses no model",
+        "pixel_mean": "mean of the pixels; uses no model",
+        "pixel_variance": "variance of the pixels; uses no model",
+        "importance_samples": "K, the number of codes of each image when scoring",
+        "score_by": "which of the components is the score",
+    }
     watched = (SHARE, "raw_effective_share")
 
     def __init__(self, config: LikelihoodVAEConfig, shape: ImageShape) -> None:

@@ -1,6 +1,7 @@
 """PGN: an image is anomalous if its probabilistic code diverges from the prior."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
+from typing import ClassVar
 
 import torch
 from torch import Tensor, nn
@@ -53,6 +54,14 @@ class PGN(TrainedDetector[PGNConfig]):
 
     Config = PGNConfig
     score_parameters = ("mc_samples", "dropout")
+    meanings: ClassVar[Mapping[str, str]] = {
+        "kl": "KL divergence of the code from the prior without dropout, in nats; mc_samples = 0",
+        "model_uncertainty": "increase of the expected KL divergence due to dropout, in nats; its "
+        "sum with kl is mc_samples = inf",
+        "mc_samples": "T, the number of dropout masks over which the KL divergence is averaged; "
+        "0: no dropout, inf: the exact expectation",
+        "dropout": "probability p of dropping a feature when scoring",
+    }
     centre: Tensor
 
     def __init__(self, config: PGNConfig, shape: ImageShape) -> None:
