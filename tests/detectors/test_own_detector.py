@@ -6,6 +6,7 @@ Nothing of the engine, the records, TensorBoard or the report knows this detecto
 import json
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from typing import ClassVar
 
 import pytest
 import torch
@@ -46,6 +47,7 @@ class Sphere(TrainedDetector[SphereConfig]):
     """
 
     Config = SphereConfig
+    meanings: ClassVar[Mapping[str, str]] = {"light": "mean brightness of the image"}
 
     def __init__(self, config: SphereConfig, shape: ImageShape) -> None:
         super().__init__(config, shape)
@@ -128,6 +130,11 @@ def test_the_record_holds_the_diagnostic_the_warning_and_what_compares(finished)
     assert len({record.scales["loss"] for record in records}) == 2
     line = json.loads(finished.trials.path.read_text().splitlines()[0])
     assert {"part": "brightness", "term": "shift"}.items() <= line["metrics"][-1].items()
+
+
+def test_the_report_says_what_a_component_of_the_score_is(finished):
+    report = (finished.path / "report.md").read_text(encoding="utf-8")
+    assert "- light: mean brightness of the image" in report
 
 
 def test_tensorboard_shows_the_diagnostic_and_the_warning(finished):

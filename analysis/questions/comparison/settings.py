@@ -12,12 +12,14 @@ from optuna.distributions import (
 )
 
 from analysis.document.format import in_words, short
-from analysis.study import StudyRecords
+from analysis.study import StudyRecords, unique_titles
 
 NOT_COMPARED = ("schema", "created", "name", "baselines", "changes", "score_meanings")
 """Fields that differ between any two studies, or are compared in another way."""
 SCORE = "main score"
 NONE = "none"
+KINDS = {"params": "default", "score_space": "scored with"}
+"""Titles of the parameters of a baseline by how they are stored."""
 
 
 def setting_differences(studies: Sequence[StudyRecords], labels: Sequence[str]) -> pd.DataFrame:
@@ -31,7 +33,8 @@ def setting_differences(studies: Sequence[StudyRecords], labels: Sequence[str]) 
         labels: the labels of the studies.
     """
     common = set.intersection(*(set(study.baselines) for study in studies))
-    recorded = [_recorded(study, common) for study in studies]
+    titles = _titles(studies)
+    recorded = [_recorded(study, common, titles) for study in studies]
     rows = []
     for part, setting in dict.fromkeys(key for settings in recorded for key in settings):
         texts = [settings.get((part, setting), "") for settings in recorded]
@@ -87,13 +90,23 @@ def _without_titles(task: Mapping[str, Any]) -> dict[str, Any]:
     return {key: value for key, value in task.items() if key not in ("title", "class_name")}
 
 
-def _recorded(study: StudyRecords, baselines: Collection[str]) -> dict[tuple[str, str], str]:
+def _titles(studies: Sequence[StudyRecords]) -> dict[str, str]:
+    """The titles of tasks by their names; earlier versions stored none."""
+    tasks = (task for study in studies for task in study.stored["tasks"])
+    return unique_titles({task["name"]: task["title"] for task in tasks if task.get("title")})
+
+
+def _recorded(
+    study: StudyRecords, baselines: Collection[str], titles: Mapping[str, str]
+) -> dict[tuple[str, str], str]:
     """The recorded settings as text, by part and name.
 
     Args:
         study: the records.
         baselines: names of the baselines whose settings are included.
+        titles: the titles of the tasks, by their names.
     """
+    tasks = ", ".join(titles.get(name, name) for name in study.tasks)
     settings = {("study", "baselines"): ", ".join(study.baselines)}
     settings["study", "plan"] = study.plan.title
     top = {name: value for name, value in study.stored.items() if name != "study"}
@@ -101,7 +114,9 @@ def _recorded(study: StudyRecords, baselines: Collection[str]) -> dict[tuple[str
     plan = {name: value for name, value in declared if name not in ("name", "traits")}
     for name, value in {**study.search, "plan": plan, **top}.items():
         if name == "budget":
-            settings |= {(name, limit): text for limit, text in _limits(study)}
+            settings |= {(name, limit): text for limit, text in _limits(value, tasks)}
+        elif name == "tasks":
+            settings["study", name] = tasks
         elif name not in NOT_COMPARED and isinstance(value, Mapping):
             settings |= {(name, setting): text for setting, text in _flat(value)}
         elif name not in NOT_COMPARED:
@@ -109,8 +124,10 @@ def _recorded(study: StudyRecords, baselines: Collection[str]) -> dict[tuple[str
     for name in filter(baselines.__contains__, study.baselines):
         part = f"baseline {name}"
         declared = study.search["baselines"][name]
-        others = {key: value for key, value in declared.items() if key != "space"}
-        settings |= {(part, setting): text for setting, text in _flat(others)}
+        settings[part, "detector"] = _text(declared.get("detector"))
+        for kind, title in KINDS.items():
+            values = _flat(declared.get(kind, {}))
+            settings |= {(part, f"{title}: {setting}"): text for setting, text in values}
         settings |= {
             (part, f"searched: {key}"): range_text(distribution)
             for key, distribution in study.spaces[name].items()
@@ -139,13 +156,13 @@ def range_text(distribution: BaseDistribution) -> str:
     return f"{short(distribution.low)} to {short(distribution.high)}{step}{scale}"
 
 
-def _limits(study: StudyRecords) -> Iterator[tuple[str, str]]:
-    """The limits of a budget in words: classes by their titles."""
-    for limit, text in _flat(study.budget):
+def _limits(budget: Mapping[str, Any], tasks: str) -> Iterator[tuple[str, str]]:
+    """The limits of a budget in words: classes by the titles of the tasks."""
+    for limit, text in _flat(budget):
         if text == NONE:
             yield limit, "as published" if limit == "epochs" else "all"
         elif limit == "classes":
-            yield limit, ", ".join(map(study.task_title, study.tasks))
+            yield limit, tasks
         else:
             yield limit, text
 

@@ -18,7 +18,9 @@ ABOUT = (
     "over n seeds, clipped to 0 and 100]; without ± if n = 1 or all seeds are equal. An interval "
     "covers the variance over seeds; it holds for these classes and these test images."
 )
-PICKED = "For comparison only: to pick another one by this table would be to select on test data."
+PICKED = (
+    "For comparison only: to pick another score by this table would be to select on test data."
+)
 SCORES = (
     "Test AUROC of components of the score, as above: each row is another score of the same "
     f"trained models. {PICKED}"

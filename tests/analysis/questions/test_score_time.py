@@ -116,7 +116,7 @@ def test_a_score_has_one_row_in_the_report_and_the_reported_one_is_marked(plante
     findings = Findings(planted)
     (scores,) = [b for b in result.section(findings).blocks if getattr(b, "name", "") == "scores"]
     assert list(scores.shown["score"]) == ["kl"], "values of parameters have a table of their own"
-    assert "to pick another one by this table would be to select on test data" in scores.caption
+    assert "to pick another score by this table would be to select on test data" in scores.caption
     (table,) = [b for b in section(findings).blocks if isinstance(b, Table)]
     reported = table.shown[table.shown["reported"] == "yes"]
     assert list(reported["value"]) == ["10", "l2"]
