@@ -7,7 +7,7 @@ import pytest
 from analysis.report.answer import RANKED, answer
 from analysis.report.findings import Findings
 from tests.analysis.planted import TASKS, record, study
-from tune_ad.storage.metric import TEST_AUROC
+from tune_ad.storage.metric import TEST_AUROC, VALIDATION_AUROC
 
 DEFAULT = {"width": 1.0, "depth": 2, "dropout": 0.0}
 SEEDS = 6
@@ -105,6 +105,30 @@ def test_a_study_under_way_says_how_far_it_is(tmp_path):
     assert text.startswith(
         "planted (budget quick): 1 of 8 trials complete, 1 pruned, 1 failed, 2 "
         "unfinished (running or interrupted)."
+    )
+
+
+def test_a_winner_is_measured_on_new_models(tmp_path):
+    search = {
+        "budget": {"trials": 1, "seeds": 1, "evaluation_seeds": 2},
+        "plan": {"name": "Optuna"},
+    }
+    trials = [record(0, DEFAULT, (0.6,), objective=0.6)]
+    trials[0].metrics[VALIDATION_AUROC] = [0.6, 0.6]
+    fresh = [record(k, DEFAULT, (0.7,), identity="id0") for k in range(1)]
+    planted = study(tmp_path / "a", trials, {"PGN": DEFAULT}, fresh, **search)
+    assert (
+        answer(Findings(planted))
+        .splitlines()[2]
+        .endswith(
+            "Measured on 1 new model per class with the best settings, not used in the search."
+        )
+    )
+    skipped = study(tmp_path / "b", trials, {"PGN": DEFAULT}, **search)
+    skipped = replace(skipped, stored={**skipped.stored, "evaluate": False})
+    assert (
+        "No test AUROC: --no-evaluation skipped the final training of the winner; run with "
+        in (answer(Findings(skipped)))
     )
 
 
