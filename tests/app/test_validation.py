@@ -301,6 +301,17 @@ def refused(open_study, tiny, results, finished):
     return refuse
 
 
+@pytest.mark.parametrize("name", ["suggested", "trials", "evaluation"])
+def test_records_without_a_study_are_never_taken_over(open_study, tiny, tmp_path, name):
+    folder = open_study(tiny, tmp_path).folder
+    file = getattr(folder, name).path
+    file.parent.mkdir(parents=True, exist_ok=True)
+    file.write_text("{}\n")
+    with pytest.raises(UserError, match=f"contains {file.name} but no study.json"):
+        open_study(tiny, tmp_path)
+    assert not folder.study.exists()
+
+
 def test_an_unfinished_study_is_not_overwritten(open_study, tiny, tmp_path, finished):
     shutil.copytree(finished.folder.path, tmp_path / "tiny")
     folder = StudyFolder(tmp_path / "tiny")

@@ -87,6 +87,21 @@ def check_writable(folder: Path) -> None:
         raise fault from error
 
 
+def _refuse_records_without_a_study(folder: StudyFolder) -> None:
+    """Refuse to begin a study among the records of another one, which would be taken for its own.
+
+    Raises:
+        UserError: naming the file of records.
+    """
+    records = (folder.suggested, folder.trials, folder.evaluation)
+    left = [file.path.name for file in records if file.path.exists()]
+    if left and not folder.exists():
+        raise UserError(
+            f"{folder.path} contains {', '.join(left)} but no study.json, so these records belong "
+            "to no known study; restore study.json from a backup, or use another --results"
+        )
+
+
 def stored_study(options: Options, folder: StudyFolder, dry_run: bool) -> dict[str, Any] | None:
     """The stored description of a study that exists; None if a new study begins.
 
@@ -97,6 +112,7 @@ def stored_study(options: Options, folder: StudyFolder, dry_run: bool) -> dict[s
             with another budget, selection rule or seed.
     """
     if not continues(options) and (dry_run or not folder.exists()):
+        _refuse_records_without_a_study(folder)
         return None
     study: dict[str, Any] = folder.read_study()["study"]
     if not continues(options) and unfinished(folder, options.evaluate):
