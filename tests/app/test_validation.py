@@ -15,7 +15,7 @@ from analysis.report.study_report import write_report
 from tests.naming import short
 from tune_ad.app import validation
 from tune_ad.app.options import Options
-from tune_ad.app.resuming import continued_budget
+from tune_ad.app.resuming import check_folder, continued_budget
 from tune_ad.app.validation import prepare
 from tune_ad.data import NoSourceError, resolution
 from tune_ad.errors import UserError
@@ -299,6 +299,12 @@ def refused(open_study, tiny, results, finished):
         return str(refusal.value)
 
     return refuse
+
+
+def test_a_name_too_long_for_a_file_system_is_refused():
+    options = Options(search="quickstart", results=Path("a" * 300))
+    with pytest.raises(UserError, match="^aaaaaaaaaaaaaaaaaaaa... has more than 255 bytes"):
+        check_folder(options, dry_run=True)
 
 
 @pytest.mark.parametrize("name", ["suggested", "trials", "evaluation"])

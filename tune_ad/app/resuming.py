@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 
 LEAVE_OUT = "leave the option out, or use another --results"
 DERIVED = ("chooses", "quotes")
+LONGEST_NAME = 255  # bytes of one name in a path
 
 
 def check_folder(options: Options, dry_run: bool = False) -> None:
@@ -38,6 +39,7 @@ def check_folder(options: Options, dry_run: bool = False) -> None:
             study to continue, or it was begun with other options.
     """
     folder = StudyFolder(options.results / options.study)
+    check_names(folder.path)
     if not dry_run:
         check_writable(folder.path)
         if folder.is_locked():
@@ -66,6 +68,20 @@ def check_folder(options: Options, dry_run: bool = False) -> None:
 def continues(options: Options) -> bool:
     """Whether the user asks to continue a study."""
     return options.resume or options.extend > 0
+
+
+def check_names(folder: Path) -> None:
+    """Check that no name in the path of a folder is too long for a file system.
+
+    Raises:
+        UserError: with the beginning of that name.
+    """
+    for part in folder.parts:
+        if len(os.fsencode(part)) > LONGEST_NAME:
+            raise UserError(
+                f"{part[:20]}... has more than {LONGEST_NAME} bytes, too many for the name of a "
+                "folder; use another --results"
+            )
 
 
 def check_writable(folder: Path) -> None:
