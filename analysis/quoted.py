@@ -12,13 +12,14 @@ from typing import Any, NamedTuple
 import pandas as pd
 
 from analysis import frame
-from analysis.document.format import count, short
+from analysis.document.format import short
 from analysis.stats.estimates import Estimate, estimate
 from analysis.study import StudyRecords
 from analysis.trials import unchanged_trials
 from tune_ad.search.selection import RULES, ranked
 from tune_ad.storage.metric import TEST_AUROC, Metric, ScoreVariant
 from tune_ad.storage.records import TrialRecord
+from tune_ad.wording import count
 
 ABOUT_OUTSIDERS = (
     "Outsider set: an out-of-distribution data set, that is, another one than that of the normal "

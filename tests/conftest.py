@@ -109,7 +109,8 @@ def tiny(tiny_budget: Any) -> Any:
     from optuna.distributions import CategoricalDistribution, FloatDistribution
 
     from tune_ad.detectors.pgn import PGN
-    from tune_ad.search.declaration import Baseline, Search
+    from tune_ad.search.baseline import Baseline
+    from tune_ad.search.declaration import Search
 
     paper = replace(tiny_budget, trials=1, evaluation_seeds=0, validation_fraction=0.0)
     return Search(

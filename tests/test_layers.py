@@ -12,7 +12,7 @@ import tune_ad
 
 PROJECT = Path(tune_ad.__file__).parent.parent
 LAYERS = (  # each folder imports what stands above it; what shares a line does not know each other
-    "errors randomness",
+    "errors randomness wording",
     "storage tensorboard",
     "data",
     "detectors",
@@ -152,6 +152,7 @@ def test_analysis_knows_records_and_selection_alone():
     allowed = (
         "storage.",
         "errors",
+        "wording",
         *(f"search.{n}" for n in ("selection", "distributions", "claim")),
     )
     allowed = tuple(f"tune_ad.{name}" for name in allowed)

@@ -38,8 +38,9 @@ def test_another_machine_is_refused(reach):
 def test_this_machine_is_reached():
     with socket.create_server(("127.0.0.1", 0)) as server:
         address = server.getsockname()
-        with socket.create_connection(address, timeout=5), server.accept()[0]:
-            pass
+        with socket.create_connection(address, timeout=5) as client, server.accept()[0] as peer:
+            client.sendall(b"here")
+            assert peer.recv(4) == b"here"
 
 
 def test_another_process_is_refused_too():

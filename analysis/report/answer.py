@@ -4,13 +4,14 @@ import math
 from collections import Counter
 from collections.abc import Iterator, Sequence
 
-from analysis.document.format import PERCENTAGE_POINTS, count, p_text, short
+from analysis.document.format import PERCENTAGE_POINTS, p_text, short
 from analysis.questions.ablation import Effect
 from analysis.questions.claims.verdict_blocks import conclusions
 from analysis.quoted import Result, why_nothing
 from analysis.report.findings import Findings
 from analysis.study import StudyRecords
 from tune_ad.storage.records import State
+from tune_ad.wording import count
 
 RANKED = 10  # maximum number of effects in the summary; the section has all of them
 ENDINGS: tuple[State, ...] = ("pruned", "failed")

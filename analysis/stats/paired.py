@@ -9,7 +9,7 @@ from scipy import stats
 from statsmodels.stats.multitest import multipletests
 from statsmodels.stats.weightstats import DescrStatsW
 
-from analysis.document.format import count, p_text
+from analysis.document.format import p_text
 from analysis.stats.estimates import (
     ALIKE,
     LEAST_PAIRS,
@@ -20,6 +20,7 @@ from analysis.stats.estimates import (
     estimate,
     finite_array,
 )
+from tune_ad.wording import count
 
 FLIPS = 100_000  # number of random sign flips if there are more than 2 ** ALL_FLIPS
 ALL_FLIPS = 16

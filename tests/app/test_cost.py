@@ -16,8 +16,9 @@ from tune_ad.detectors.deep_svdd import DeepSVDD
 from tune_ad.detectors.nets import ImageShape
 from tune_ad.detectors.operations import forward_operations
 from tune_ad.detectors.pgn import PGN
+from tune_ad.search.baseline import Baseline
 from tune_ad.search.budgets import BUDGETS, Budget
-from tune_ad.search.declaration import Baseline, Search
+from tune_ad.search.declaration import Search
 from tune_ad.search.plans import Grid, Listed
 from tune_ad.search.study import Study
 from tune_ad.training.replica import Replica

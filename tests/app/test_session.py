@@ -25,8 +25,8 @@ from tune_ad.detectors.pgn import PGN, PGNConfig
 from tune_ad.errors import DegenerateInputError, UserError
 from tune_ad.execution.callbacks import ProgressBar, RecordWriter, TensorBoardCallback
 from tune_ad.execution.loop import TrialLoop
+from tune_ad.search.baseline import Baseline
 from tune_ad.search.claim import Claim
-from tune_ad.search.declaration import Baseline
 from tune_ad.search.plans import Grid, Listed, OneAtATime
 from tune_ad.search.selection import RULES, ranked
 from tune_ad.storage.metric import (

@@ -11,7 +11,7 @@ from tune_ad.detectors.base import Detector
 from tune_ad.detectors.config import Config, Rule, choice, fractions, number
 from tune_ad.detectors.pgn import PGN
 from tune_ad.errors import UserError
-from tune_ad.search.declaration import Baseline
+from tune_ad.search.baseline import Baseline
 
 
 @dataclass(frozen=True)

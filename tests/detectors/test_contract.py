@@ -41,7 +41,7 @@ from tune_ad.detectors.nets import ImageShape
 from tune_ad.detectors.pgn import PGN
 from tune_ad.detectors.schedule import Adam, Stage
 from tune_ad.errors import UserError
-from tune_ad.search.declaration import Baseline
+from tune_ad.search.baseline import Baseline
 from tune_ad.storage.metric import LIKELIHOOD, LOSS, OTHER_CLASSES, Metric
 from tune_ad.training.ranking import auroc, ties
 from tune_ad.training.replica import ReplicaSpec, build

@@ -52,13 +52,24 @@ def test_an_address_at_which_a_grpc_server_answers_is_accepted(serve):
     check_answers(f"ray://{serve(SETTINGS_FRAME)}")
 
 
-def test_the_cluster_of_the_tests_answers(ray_session):
+def test_the_cluster_of_the_tests_answers(ray_session, monkeypatch):
+    answers, ask = [], cluster_address._answer
+
+    def noted(host, port):
+        answers.append(ask(host, port))
+        return answers[-1]
+
+    monkeypatch.setattr(cluster_address, "_answer", noted)
     check_answers(ray.get_runtime_context().gcs_address)
+    assert answers[0][3] == cluster_address.SETTINGS
 
 
 @pytest.mark.parametrize("address", ["auto", "local", "ray://somewhere", "somewhere"])
-def test_an_address_without_a_port_is_left_to_ray(address):
+def test_an_address_without_a_port_is_left_to_ray(address, monkeypatch):
+    tried = []
+    monkeypatch.setattr(cluster_address, "_answer", lambda host, port: tried.append(host))
     check_answers(address)
+    assert tried == []
 
 
 @pytest.mark.parametrize("address", ["127.0.0.1:1", "localhost:99999", "[::1]:1", "a..b:6379"])

@@ -26,7 +26,7 @@ from tune_ad.execution.loop import FixedTrials, TrialLoop
 from tune_ad.execution.ray import runner, trainable
 from tune_ad.execution.ray.runner import LoopScheduler, RayAdapter, Resources, TrialEndCallback
 from tune_ad.execution.ray.trainable import TrialTrainable
-from tune_ad.search.declaration import Baseline
+from tune_ad.search.baseline import Baseline
 from tune_ad.search.plans import Listed
 from tune_ad.storage.folder import StudyFolder
 from tune_ad.training.report import Progress

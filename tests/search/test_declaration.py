@@ -17,12 +17,13 @@ from tune_ad.detectors.likelihood_vae.detector import LikelihoodVAE
 from tune_ad.detectors.nets import ImageShape
 from tune_ad.detectors.pgn import PGN
 from tune_ad.errors import UserError
+from tune_ad.search.baseline import Baseline
 from tune_ad.search.budgets import BUDGETS, LIMITS, Budget
 from tune_ad.search.claim import Claim
-from tune_ad.search.declaration import Baseline, Search
+from tune_ad.search.declaration import Search
 from tune_ad.search.plans import Grid, Listed, OneAtATime, Optuna
 from tune_ad.search.study import Study
-from tune_ad.search.usable_rules import check_selection
+from tune_ad.search.usable_rules import check_selection, usable_rules
 from tune_ad.storage.records import TrialSpec, identity
 
 GREY, COLOUR = ImageShape(1, 28, 28), ImageShape(3, 32, 32)
@@ -488,12 +489,16 @@ def test_nothing_is_chosen_among_several_trials_without_held_out_data(selection)
 
 
 def test_the_oracle_may_choose_without_held_out_data():
-    check_selection(many(study(budget=BLIND, selection="oracle"), 100))
+    declared = many(study(budget=BLIND, selection="oracle"), 100)
+    check_selection(declared)
+    assert "oracle" in usable_rules(declared)
 
 
 @pytest.mark.parametrize("plan", [Grid(), OneAtATime(), Listed([{}])])
 def test_a_plan_that_chooses_nothing_needs_no_held_out_data(plan):
-    check_selection(many(study(budget=BLIND, plan=plan), 100))
+    declared = many(study(budget=BLIND, plan=plan), 100)
+    check_selection(declared)
+    assert not declared.chooses
 
 
 def test_the_defaults_of_several_baselines_are_no_choice():

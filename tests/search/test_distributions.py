@@ -16,7 +16,7 @@ from optuna.distributions import (
 from tune_ad.detectors.nets import ImageShape
 from tune_ad.detectors.pgn import PGN
 from tune_ad.errors import UserError
-from tune_ad.search.declaration import Baseline
+from tune_ad.search.baseline import Baseline
 from tune_ad.search.distributions import any_choices, equal_choices, from_json, to_json
 from tune_ad.search.plans import Listed, Optuna, contains
 from tune_ad.search.scheduler import TrialScheduler

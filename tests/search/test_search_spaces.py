@@ -306,4 +306,5 @@ def test_every_corner_of_the_space_can_be_built(search, data, name):
     study = tiny(search, data, name)
     for baseline, params in corners(study):
         config = study.config(TrialSpec(0, baseline, params))
-        skeleton(study.baselines[baseline].detector, config, study.shape)
+        detector = study.baselines[baseline].detector
+        assert skeleton(detector, config, study.shape).config == config

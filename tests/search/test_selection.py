@@ -14,8 +14,9 @@ from tune_ad.detectors.likelihood_vae.detector import LikelihoodVAE
 from tune_ad.detectors.nets import ImageShape
 from tune_ad.detectors.pgn import PGN
 from tune_ad.errors import UserError
+from tune_ad.search.baseline import Baseline
 from tune_ad.search.budgets import BUDGETS, Budget
-from tune_ad.search.declaration import Baseline, Search
+from tune_ad.search.declaration import Search
 from tune_ad.search.plans import Grid
 from tune_ad.search.selection import RULES, SelectionRule, mean, ranked, rule_value
 from tune_ad.search.study import Study

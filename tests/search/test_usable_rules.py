@@ -13,8 +13,9 @@ from tune_ad.detectors.nets import ImageShape
 from tune_ad.detectors.pgn import PGN
 from tune_ad.detectors.shallow.kde import KDE
 from tune_ad.errors import UserError
+from tune_ad.search.baseline import Baseline
 from tune_ad.search.budgets import BUDGETS, Budget
-from tune_ad.search.declaration import Baseline, Search
+from tune_ad.search.declaration import Search
 from tune_ad.search.plans import Grid
 from tune_ad.search.selection import RULES
 from tune_ad.search.study import Study

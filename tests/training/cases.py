@@ -24,8 +24,9 @@ from tune_ad.detectors.config import Config, NetworkConfig, number
 from tune_ad.detectors.nets import ImageShape
 from tune_ad.detectors.schedule import Phase, Stage
 from tune_ad.randomness import derived_seed
+from tune_ad.search.baseline import Baseline
 from tune_ad.search.budgets import Budget
-from tune_ad.search.declaration import Baseline, Search
+from tune_ad.search.declaration import Search
 from tune_ad.search.study import Study
 from tune_ad.storage.metric import OTHER_CLASSES
 from tune_ad.storage.records import TrialSpec

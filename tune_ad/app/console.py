@@ -9,9 +9,10 @@ from tune_ad.app.cost import Size
 from tune_ad.app.parser import resume_command
 from tune_ad.app.remaining import progress
 from tune_ad.app.session import Outcome, Session
+from tune_ad.search.baseline import Baseline
 from tune_ad.search.budgets import BUDGETS
-from tune_ad.search.declaration import Baseline
 from tune_ad.search.selection import RULES
+from tune_ad.wording import count
 
 
 def duration(seconds: float) -> str:
@@ -53,7 +54,7 @@ def plan(session: Session) -> str:
     """What a study would train: space, tasks, number of models, estimated time and disk space."""
     study = session.study
     data = f"{study.data_set}, images {'x'.join(map(str, study.shape))}"
-    seeds = _count(len(study.seeds), "seed")
+    seeds = count(len(study.seeds), "seed")
     lines = [
         f"{study.name}: {_ablation(session)}{data}",
         f"tasks: {', '.join(task.title for task in session.tasks)}; {seeds} per task and trial",
@@ -86,20 +87,9 @@ def closing(session: Session, outcome: Outcome) -> str:
         lines.append(f"the time budget is used up; continue with: {resume}")
     lines += _warnings(session)
     if outcome.failed:
-        lines.append(f"{_count(outcome.failed, 'trial')} failed; the report gives the reasons")
+        lines.append(f"{count(outcome.failed, 'trial')} failed; the report gives the reasons")
     page = shlex.quote(str(session.folder.path / "report.html"))
     return "\n".join([*lines, f"next: open {page}; {_tensorboard(session)}"])
-
-
-def _count(number: int, noun: str) -> str:
-    """A number and its noun, in the plural unless the number is 1.
-
-    >>> _count(1, "trial"), _count(2, "trial"), _count(3, "class")
-    ('1 trial', '2 trials', '3 classes')
-    """
-    if number == 1:
-        return f"1 {noun}"
-    return f"{number} {noun}{'es' if noun.endswith('s') else 's'}"
 
 
 def _size(session: Session) -> str:
@@ -116,14 +106,14 @@ def _models(size: Size, is_by_class: bool) -> str:
     >>> _models(Size(trials=2, seeds=1, fresh_seeds=0, tasks=1), is_by_class=False)
     '2 trials = 2 models'
     """
-    classes = [_count(size.tasks, "class")] if is_by_class else []
-    seeds = [_count(size.seeds, "seed")] if size.seeds > 1 else []
-    factors = " x ".join([_count(size.trials, "trial"), *classes, *seeds])
-    text = f"{factors} = {_count(size.searched, 'model')}"
+    classes = [count(size.tasks, "class")] if is_by_class else []
+    seeds = [count(size.seeds, "seed")] if size.seeds > 1 else []
+    factors = " x ".join([count(size.trials, "trial"), *classes, *seeds])
+    text = f"{factors} = {count(size.searched, 'model')}"
     if not size.fresh_seeds:
         return text
-    factors = " x ".join([_count(size.fresh_seeds, "fresh seed"), *classes])
-    return f"{text}, then {factors} = {_count(size.retrained, 'model')}"
+    factors = " x ".join([count(size.fresh_seeds, "fresh seed"), *classes])
+    return f"{text}, then {factors} = {count(size.retrained, 'model')}"
 
 
 def _parallel(session: Session) -> str:
@@ -138,8 +128,8 @@ def _small_space(session: Session) -> list[str]:
     is_meant = session.study.search.plan.traits.adapts or session.options.changes.get("trials")
     if asked <= trials or not is_meant:
         return []
-    runs = f"{_count(trials, 'trial')} instead of {asked}"
-    return [f"the search space has only {_count(trials, 'configuration')}, so it runs {runs}"]
+    runs = f"{count(trials, 'trial')} instead of {asked}"
+    return [f"the search space has only {count(trials, 'configuration')}, so it runs {runs}"]
 
 
 def _ablation(session: Session) -> str:
@@ -177,7 +167,7 @@ def _protocol(session: Session) -> list[str]:
     if search.patience:
         lines.append(
             "early stopping: a model stops when its validation loss has not decreased for "
-            f"{_count(search.patience, 'evaluation')}; its best weights are tested"
+            f"{count(search.patience, 'evaluation')}; its best weights are tested"
         )
     if search.claim:
         lines.append(
@@ -196,10 +186,10 @@ def _budgets(session: Session) -> list[str]:
         for name, cost in sorted(costs.items(), key=lambda item: BUDGETS.index(item[0]))
     ]
     numbers = sorted(set(study.epochs().values()))
-    epochs = " or ".join([*map(str, numbers[:-1]), _count(numbers[-1], "epoch")])
+    epochs = " or ".join([*map(str, numbers[:-1]), count(numbers[-1], "epoch")])
     again = "the winner is not trained again"
     if budget.evaluation_seeds and session.options.evaluate:
-        again = f"the winner is trained again on {_count(budget.evaluation_seeds, 'fresh seed')}"
+        again = f"the winner is trained again on {count(budget.evaluation_seeds, 'fresh seed')}"
     return [
         f"budgets, with the time on this machine at its current load, {_parallel(session)}:",
         *lines,

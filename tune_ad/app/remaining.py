@@ -3,10 +3,10 @@
 from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
-from tune_ad.search.budgets import FIRST_FRESH_SEED
 from tune_ad.search.selection import ranked
 from tune_ad.storage.folder import StudyFolder
 from tune_ad.storage.records import TrialRecord
+from tune_ad.wording import count
 
 
 class Retraining(NamedTuple):
@@ -45,26 +45,25 @@ def missing_evaluation(
     return Retraining(winner.number, seeds, finished)
 
 
+def is_complete(
+    folder: StudyFolder, trials: int, selection: str, fresh_seeds: Sequence[int]
+) -> bool:
+    """Whether neither a trial nor a seed of the final evaluation is missing.
+
+    Args:
+        folder: folder of the study.
+        trials: number of trials that the study has.
+        selection: name of the selection rule.
+        fresh_seeds: seeds of the final evaluation; none if it is not wanted.
+    """
+    if len(folder.read_trials()) < trials:
+        return False
+    missing = missing_evaluation(folder, selection, fresh_seeds) if fresh_seeds else None
+    return missing is None or not missing.seeds
+
+
 def progress(folder: StudyFolder) -> str:
     """The budget of a stored study, and how many of its trials have finished."""
     study = folder.read_study()["study"]
     planned, ended = study["budget"]["trials"], len(folder.read_trials())
-    trials = "trial" if planned == 1 else "trials"
-    return f"{study['budget_name']}, {ended} of {planned} {trials} done"
-
-
-def unfinished(folder: StudyFolder, evaluate: bool) -> bool:
-    """Whether trials of a stored study, or seeds of its final evaluation, are missing.
-
-    Args:
-        folder: folder of the study.
-        evaluate: whether the final evaluation is wanted.
-    """
-    study = folder.read_study()["study"]
-    if len(folder.read_trials()) < study["budget"]["trials"]:
-        return True
-    if not evaluate:
-        return False
-    fresh = range(FIRST_FRESH_SEED, FIRST_FRESH_SEED + study["budget"]["evaluation_seeds"])
-    missing = missing_evaluation(folder, study["selection"], fresh)
-    return missing is not None and bool(missing.seeds)
+    return f"{study['budget_name']}, {ended} of {count(planned, 'trial')} done"

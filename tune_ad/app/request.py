@@ -22,8 +22,9 @@ from tune_ad.errors import UserError
 from tune_ad.execution.machine import Machine
 from tune_ad.search import catalogue
 from tune_ad.search.ablation import ablated
+from tune_ad.search.baseline import Baseline
 from tune_ad.search.budgets import Budget
-from tune_ad.search.declaration import Baseline, Search
+from tune_ad.search.declaration import Search
 from tune_ad.search.plans import contains
 from tune_ad.search.study import Study
 from tune_ad.storage.folder import StudyFolder

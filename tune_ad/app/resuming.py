@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from tune_ad.app.options import OPTIONS, Options
-from tune_ad.app.remaining import progress, unfinished
+from tune_ad.app.remaining import is_complete, progress
 from tune_ad.errors import UserError
 from tune_ad.search.budgets import Budget
 from tune_ad.storage.folder import StudyFolder
@@ -39,7 +39,7 @@ def check_folder(options: Options, dry_run: bool = False) -> None:
             study to continue, or it was begun with other options.
     """
     folder = StudyFolder(options.results / options.study)
-    check_names(folder.path)
+    check_name_lengths(folder.path)
     if not dry_run:
         check_writable(folder.path)
         if folder.is_locked():
@@ -70,7 +70,7 @@ def continues(options: Options) -> bool:
     return options.resume or options.extend > 0
 
 
-def check_names(folder: Path) -> None:
+def check_name_lengths(folder: Path) -> None:
     """Check that no name in the path of a folder is too long for a file system.
 
     Raises:
@@ -131,7 +131,11 @@ def stored_study(options: Options, folder: StudyFolder, dry_run: bool) -> dict[s
         _refuse_records_without_a_study(folder)
         return None
     study: dict[str, Any] = folder.read_study()["study"]
-    if not continues(options) and unfinished(folder, options.evaluate):
+    budget = stored_budget(study)
+    fresh_seeds = budget.fresh_seeds if options.evaluate else ()
+    if not continues(options) and not is_complete(
+        folder, budget.trials, study["selection"], fresh_seeds
+    ):
         raise UserError(
             f"{folder.path} already contains an unfinished study ({progress(folder)}); continue "
             "it with --resume, or use another --results"

@@ -10,7 +10,7 @@ from typing import Any
 from tune_ad.app.cost import Cost, Size, Sizes, cost, image_sizes, overhead, size
 from tune_ad.app.options import Options
 from tune_ad.app.provenance import hardware, versions
-from tune_ad.app.remaining import Retraining, missing_evaluation
+from tune_ad.app.remaining import Retraining, is_complete, missing_evaluation
 from tune_ad.app.resources import trials_at_a_time
 from tune_ad.app.speed import measured_speed, relative_operations
 from tune_ad.data import ImageSet, Task
@@ -27,6 +27,7 @@ from tune_ad.storage.folder import StudyFolder
 from tune_ad.storage.jsonl import to_text, write_atomically
 from tune_ad.storage.records import SCHEMA, TrialRecord, TrialSpec
 from tune_ad.training.suite import Suite
+from tune_ad.wording import count
 
 Train = Callable[[TrialLoop], None]
 """A function that trains all trials of a loop: the backend."""
@@ -130,16 +131,21 @@ class Session:
     @property
     def is_complete(self) -> bool:
         """Whether a study exists of which neither a trial nor a fresh seed is missing."""
-        if not self.folder.exists() or self.scheduler().remaining:
-            return False
-        retraining = self._retraining()
-        return retraining is None or not retraining.seeds
+        study = self.study
+        return self.folder.exists() and is_complete(
+            self.folder, study.trials, study.selection, self._fresh_seeds
+        )
+
+    @property
+    def _fresh_seeds(self) -> tuple[int, ...]:
+        """The seeds of the final evaluation; none if it is not wanted."""
+        return self.study.fresh_seeds if self.options.evaluate else ()
 
     def _retraining(self) -> Retraining | None:
         """The final evaluation that is missing; None if it is not wanted or has no winner."""
-        if not (self.options.evaluate and self.study.budget.evaluation_seeds):
+        if not self._fresh_seeds:
             return None
-        return missing_evaluation(self.folder, self.study.selection, self.study.fresh_seeds)
+        return missing_evaluation(self.folder, self.study.selection, self._fresh_seeds)
 
     def run(self) -> Outcome:
         """Train the trials that are missing, then the winner on fresh seeds.
@@ -162,12 +168,11 @@ class Session:
                 train(loop)
                 interrupted = loop.interrupted
         if scheduler.exhausted:
-            count = len(scheduler.suggested)
-            noun = "configuration" if count == 1 else "configurations"
-            self.say(f"the search space has only {count} {noun}, and all were tried")
-        if not interrupted and self.options.evaluate and self.study.budget.evaluation_seeds:
+            tried = count(len(scheduler.suggested), "configuration")
+            self.say(f"the search space has only {tried}, and all were tried")
+        if not interrupted and self._fresh_seeds:
             interrupted = self.evaluate(train)
-        return Outcome(interrupted, loop.late and scheduler.remaining > 0, self._failures())
+        return Outcome(interrupted, loop.out_of_time and scheduler.remaining > 0, self._failures())
 
     def _write_description(self) -> None:
         """Write `study.json`; when a study is continued, update only what follows from its trials.

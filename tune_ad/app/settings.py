@@ -5,7 +5,7 @@ from typing import Any
 
 from tune_ad.detectors.config import Rule
 from tune_ad.errors import UserError
-from tune_ad.search.declaration import Baseline, check_parameters
+from tune_ad.search.baseline import Baseline, check_parameters
 
 TRUTH = {"true": True, "True": True, "false": False, "False": False}
 

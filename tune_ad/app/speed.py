@@ -14,7 +14,7 @@ from tune_ad.detectors.nets import ImageShape
 from tune_ad.detectors.operations import epoch_operations
 from tune_ad.errors import UserError
 from tune_ad.randomness import torch_stream
-from tune_ad.search.declaration import Baseline
+from tune_ad.search.baseline import Baseline
 from tune_ad.search.scheduler import TrialScheduler
 from tune_ad.search.study import Study
 from tune_ad.training.replica import ReplicaSpec

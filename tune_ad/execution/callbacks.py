@@ -24,6 +24,7 @@ from tune_ad.storage.records import DetectorWarning, TrialRecord, TrialSpec
 from tune_ad.tensorboard import Choices, TrialBoard, domains_of, merge_domains, write_study
 from tune_ad.training.report import Progress, Report
 from tune_ad.training.scoring import ScoreKey
+from tune_ad.wording import count
 
 
 class Callback:
@@ -138,8 +139,8 @@ class ProgressBar(Callback):
         return sum(self.counts.values()) >= self.trials
 
     def _text(self) -> str:
-        noun, failed = self.noun + "s" * (self.trials != 1), self.counts["failed"]
-        parts = [f"{sum(self.counts.values())} of {self.trials} {noun}"]
+        failed = self.counts["failed"]
+        parts = [f"{sum(self.counts.values())} of {count(self.trials, self.noun)}"]
         parts += [f"{failed} failed"] if failed else []
         parts += [f"{self.counts['pruned']} pruned"] if self.counts["pruned"] else []
         if self.rule and self.best and self.best.objective is not None:
@@ -230,8 +231,7 @@ class TensorBoardCallback(Callback):
         return f"{title}, {scored.component}" if scored.component else title
 
     def _sentence(self, warning: DetectorWarning) -> str:
-        count = len(warning.replicas)
-        return f"{count} {'replica' if count == 1 else 'replicas'}: {warning.text}"
+        return f"{count(len(warning.replicas), 'replica')}: {warning.text}"
 
     def _averages(
         self, metric: Metric, values: Sequence[float | None], record: TrialRecord

@@ -73,7 +73,7 @@ class TrialLoop:
         self.tasks, self.deadline = [task.name for task in tasks], deadline
         self.running: dict[int, TrialSpec] = {}
         self.last: dict[int, Report] = {}
-        self.late = False
+        self.out_of_time = False
         self.over = False
 
     @property
@@ -84,7 +84,7 @@ class TrialLoop:
     def next(self) -> TrialSpec | None:
         """The next trial to train; None if no trial or no time is left."""
         if self.deadline is not None and time.monotonic() > self.deadline:
-            self.late = self.over = True
+            self.out_of_time = self.over = True
             return None
         spec = self.scheduler.ask()
         self.over = spec is None

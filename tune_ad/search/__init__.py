@@ -8,6 +8,7 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from tune_ad.search.baseline import Baseline
     from tune_ad.search.budgets import (
         PAPER,
         QUICK,
@@ -18,12 +19,12 @@ if TYPE_CHECKING:
         Budget,
     )
     from tune_ad.search.claim import Claim
-    from tune_ad.search.declaration import Baseline, Search
+    from tune_ad.search.declaration import Search
     from tune_ad.search.plans import Grid, Listed, OneAtATime, Optuna, Sobol
     from tune_ad.search.study import Study
 
 _HOMES = {
-    "Baseline": "declaration",
+    "Baseline": "baseline",
     "Budget": "budgets",
     "Claim": "claim",
     "Grid": "plans",

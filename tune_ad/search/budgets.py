@@ -103,6 +103,11 @@ class Budget:
         if empty := [name for name, values in self.only.items() if not values]:
             raise UserError(f"only must name at least one value of {', '.join(empty)}, got none")
 
+    @property
+    def fresh_seeds(self) -> tuple[int, ...]:
+        """The seeds of the final evaluation, which are not used during the search."""
+        return tuple(FIRST_FRESH_SEED + k for k in range(self.evaluation_seeds))
+
     def interval(self, epochs: int) -> int:
         """The number of epochs between two reports of a model that trains for `epochs` in all."""
         return max(1, -(-epochs // self.evaluations))

@@ -1,7 +1,7 @@
 """A study: a search on one data set under one budget, as workers receive it."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, field, fields
+from dataclasses import asdict, dataclass, field
 from functools import cached_property
 from typing import Any
 
@@ -9,8 +9,9 @@ from tune_ad.data import ImageSet, Task, against, class_tasks, whole
 from tune_ad.detectors.config import Config
 from tune_ad.detectors.nets import ImageShape
 from tune_ad.errors import UserError
-from tune_ad.search.budgets import FIRST_FRESH_SEED, Budget
-from tune_ad.search.declaration import Baseline, Search, check_parameters
+from tune_ad.search.baseline import Baseline, check_parameters
+from tune_ad.search.budgets import Budget
+from tune_ad.search.declaration import Search
 from tune_ad.search.distributions import to_json
 from tune_ad.search.plans import Configuration, ResolvedBaseline, number_of_configurations
 from tune_ad.storage.records import TrialSpec, identity
@@ -62,7 +63,7 @@ class Study:
         """A baseline with the budget's values and epochs and the user's settings."""
         left = {n: values for n, values in self.budget.only.items() if n not in self.settings}
         baseline = baseline.only(self.shape, left)
-        names = {entry.name for entry in fields(baseline.detector.Config)}
+        names = baseline.detector.Config.rules()
         settings = {name: value for name, value in self.settings.items() if name in names}
         if self.budget.epochs is not None and "epochs" in names:
             settings = {"epochs": self.budget.epochs, **settings}
@@ -123,7 +124,7 @@ class Study:
     @property
     def fresh_seeds(self) -> tuple[int, ...]:
         """The seeds of the final evaluation, which are not used during the search."""
-        return tuple(FIRST_FRESH_SEED + k for k in range(self.budget.evaluation_seeds))
+        return self.budget.fresh_seeds
 
     @cached_property
     def planned(self) -> Sequence[Configuration] | None:

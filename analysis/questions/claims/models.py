@@ -12,12 +12,13 @@ import numpy as np
 import pandas as pd
 
 from analysis.document.blocks import Cell, Table
-from analysis.document.format import Unit, count, file_name, short
+from analysis.document.format import Unit, file_name, short
 from analysis.questions.claims.evidence import Evidence
 from analysis.questions.claims.strata import BITS_PER_DIMENSION, UNBOUNDED
 from analysis.stats.estimates import Estimate, estimate
 from tune_ad.search.claim import Claim
 from tune_ad.storage.metric import Metric
+from tune_ad.wording import count
 
 BITS_UNIT = Unit(1, ".3f")
 GAP_UNIT = Unit(1, "+.3g")

@@ -11,7 +11,7 @@ from typing import Literal, NamedTuple
 
 import pandas as pd
 
-from analysis.document.format import PERCENT, count
+from analysis.document.format import PERCENT
 from analysis.questions.claims.evidence import Evidence
 from analysis.questions.claims.strata import (
     SIGNED,
@@ -24,6 +24,7 @@ from analysis.questions.claims.strata import (
 from analysis.quoted import ABOUT_OUTSIDERS
 from analysis.stats.estimates import LEAST_PAIRS, MARGIN, estimate
 from tune_ad.search.claim import Claim, ClaimKind
+from tune_ad.wording import count
 
 Outcome = Literal["fixes", "improves, does not fix", "no effect", "worsens", "inconclusive"]
 Reason = Callable[[Stratum], str]

@@ -15,7 +15,6 @@ from analysis.document.format import (
     PERCENT,
     PERCENTAGE_POINTS,
     Unit,
-    count,
     file_name,
     interval_text,
     p_text,
@@ -33,6 +32,7 @@ from analysis.questions.claims.strata import UNBOUNDED, Stratum
 from analysis.stats.estimates import MARGIN, Estimate, estimate
 from analysis.stats.paired import Equivalence
 from tune_ad.search.claim import Claim
+from tune_ad.wording import count
 
 OUTCOME_TONES: dict[str, Tone] = {
     "fixes": "better",

@@ -4,13 +4,14 @@ import math
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from itertools import combinations
 
-from analysis.document.format import PERCENTAGE_POINTS, count
+from analysis.document.format import PERCENTAGE_POINTS
 from analysis.questions.comparison.contenders import (
     DETERMINISTIC,
     Contender,
     Contrast,
     shared_tasks,
 )
+from tune_ad.wording import count
 
 MOST_NAMED = 6  # number of pairs that are listed individually, and half that of classes
 REASON_OF_MANY = {DETERMINISTIC: "pairs of deterministic methods are not tested"}

@@ -7,7 +7,7 @@ from dataclasses import replace
 import pandas as pd
 
 from analysis.document.blocks import Cell, Table
-from analysis.document.format import PERCENTAGE_POINTS, count, p_text
+from analysis.document.format import PERCENTAGE_POINTS, p_text
 from analysis.questions.comparison.contenders import (
     ClassContrast,
     Contender,
@@ -20,6 +20,7 @@ from analysis.questions.comparison.contenders import (
 from analysis.stats.aggregates import iqm, mean_ranks
 from analysis.stats.estimates import LEAST_PAIRS, Estimate
 from analysis.study import unique_titles
+from tune_ad.wording import count
 
 LEAST_RANKED = 3  # minimum number of methods, and of shared classes, for mean ranks
 MOST_PAIRS = 6  # maximum number of pairs that are all shown class by class

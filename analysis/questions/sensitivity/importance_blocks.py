@@ -6,7 +6,7 @@ from functools import partial
 import pandas as pd
 
 from analysis.document.blocks import Cell, Figure, Table
-from analysis.document.format import count, file_name, mean_text
+from analysis.document.format import file_name, mean_text
 from analysis.questions.sensitivity.baseline_sensitivity import BaselineSensitivity
 from analysis.questions.sensitivity.importances import (
     BETWEEN,
@@ -15,6 +15,7 @@ from analysis.questions.sensitivity.importances import (
     Importances,
     draw_importances,
 )
+from tune_ad.wording import count
 
 
 def importances_figure(sensitivity: BaselineSensitivity) -> Figure:

@@ -15,10 +15,10 @@ from optuna.trial import create_trial
 from scipy import stats
 
 from analysis.document.blocks import Text
-from analysis.document.format import count
 from analysis.document.theme import FAINT, INK, canvas, colour
 from analysis.questions.sensitivity.observations import Observations, proposed_adaptively
 from tune_ad.errors import DegenerateInputError
+from tune_ad.wording import count
 
 MOST_TRIALS = 300
 """The largest number of trials that is analysed: one fANOVA of 1,000 takes half a minute."""

@@ -10,11 +10,11 @@ import pandas as pd
 from optuna.distributions import BaseDistribution, CategoricalDistribution
 
 from analysis import frame
-from analysis.document.format import count
 from analysis.questions.sensitivity.response import Response, response_of
 from analysis.study import StudyRecords
 from tune_ad.search.selection import mean, ranked
 from tune_ad.storage.records import TrialRecord
+from tune_ad.wording import count
 
 PRUNED = "pruned"
 FAILED = "failed"

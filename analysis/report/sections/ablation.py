@@ -5,12 +5,13 @@ from functools import partial
 import pandas as pd
 
 from analysis.document.blocks import Block, Cell, Figure, Section, Table, Text
-from analysis.document.format import PERCENTAGE_POINTS, count, file_name, p_text, short
+from analysis.document.format import PERCENTAGE_POINTS, file_name, p_text, short
 from analysis.questions.ablation import Effect, auroc, draw_effects, missing_changes
 from analysis.report.findings import Findings
 from analysis.stats.estimates import Estimate, estimate
 from analysis.study import StudyRecords
 from analysis.trials import unchanged_trials
+from tune_ad.wording import count
 
 PLACE = 22
 ABOUT = (

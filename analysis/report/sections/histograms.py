@@ -3,7 +3,7 @@
 from functools import partial
 
 from analysis.document.blocks import Block, Figure, Section, Text
-from analysis.document.format import count, file_name
+from analysis.document.format import file_name
 from analysis.questions.histograms import (
     MOST_PANELS,
     ResultHistograms,
@@ -11,6 +11,7 @@ from analysis.questions.histograms import (
     histograms,
 )
 from analysis.report.findings import Findings
+from tune_ad.wording import count
 
 PLACE = 55
 

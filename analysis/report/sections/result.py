@@ -5,12 +5,13 @@ from collections.abc import Callable, Mapping, Sequence
 import pandas as pd
 
 from analysis.document.blocks import Block, Cell, Section, Table, Text
-from analysis.document.format import count, short
+from analysis.document.format import short
 from analysis.quoted import ABOUT_OUTSIDERS, SCORE, Result
 from analysis.report.findings import Findings
 from analysis.report.meanings import explained
 from analysis.stats.estimates import Estimate
 from analysis.study import StudyRecords
+from tune_ad.wording import count
 
 PLACE = 15
 ABOUT = (

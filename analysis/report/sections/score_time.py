@@ -6,7 +6,7 @@ from functools import partial
 import pandas as pd
 
 from analysis.document.blocks import Block, Cell, Figure, Section, Table
-from analysis.document.format import count, file_name
+from analysis.document.format import file_name
 from analysis.questions.sensitivity.score_time import (
     ScoreTimeCurve,
     draw_score_time,
@@ -15,6 +15,7 @@ from analysis.questions.sensitivity.score_time import (
 from analysis.report.findings import Findings
 from analysis.report.meanings import explained
 from analysis.study import StudyRecords
+from tune_ad.wording import count
 
 PLACE = 50
 

@@ -5,7 +5,7 @@ from functools import partial
 import pandas as pd
 
 from analysis.document.blocks import Block, Cell, Figure, Section, Table, Text
-from analysis.document.format import PERCENTAGE_POINTS, count
+from analysis.document.format import PERCENTAGE_POINTS
 from analysis.questions.regret import (
     LabelCurve,
     RuleChoice,
@@ -17,6 +17,7 @@ from analysis.report.findings import Findings
 from analysis.stats.estimates import LEAST_SEEDS
 from analysis.study import StudyRecords
 from tune_ad.search.selection import RULES
+from tune_ad.wording import count
 
 PLACE = 35
 ABOUT = (

@@ -3,7 +3,6 @@
 from collections.abc import Iterator
 
 from analysis.document.blocks import Block, Section, Text
-from analysis.document.format import count
 from analysis.questions.claims.evidence import unmatched_trials
 from analysis.questions.claims.models import models_table, without_plateau
 from analysis.questions.claims.rules import CLAIM_RULES, Judgement
@@ -16,6 +15,7 @@ from analysis.questions.claims.verdict_blocks import (
 from analysis.report.findings import Findings
 from analysis.study import StudyRecords
 from tune_ad.search.claim import Claim
+from tune_ad.wording import count
 
 PLACE = 10
 

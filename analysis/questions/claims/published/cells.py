@@ -7,11 +7,12 @@ from typing import Any, Literal, NamedTuple
 from scipy import stats
 
 from analysis.document.blocks import Tone
-from analysis.document.format import count, p_text
+from analysis.document.format import p_text
 from analysis.questions.claims.published import MEAN, PublishedCell, PublishedTable
 from analysis.quoted import SCORE, Result
 from analysis.stats.estimates import ALIKE, LEAST_SEEDS, MARGIN, SIGNIFICANCE, Estimate
 from analysis.stats.paired import holm_adjusted
+from tune_ad.wording import count
 
 Moments = tuple[float, float, int]
 """Mean, sample standard deviation and number of seeds."""
