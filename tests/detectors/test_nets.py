@@ -5,7 +5,7 @@ import torch
 from torch import nn
 
 from tune_ad.detectors.nets import ImageShape, LeNetDecoder, LeNetEncoder, lenet_channels
-from tune_ad.detectors.nets.dcgan import MOST_INTERLEAVED_CHANNELS, Doubling
+from tune_ad.detectors.nets.doubling import MOST_INTERLEAVED_CHANNELS, Doubling
 from tune_ad.errors import UserError
 
 GREY = ImageShape(1, 28, 28)

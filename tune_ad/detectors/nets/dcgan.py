@@ -9,14 +9,12 @@ from collections.abc import Sequence
 from itertools import pairwise
 
 from torch import Tensor, nn
-from torch.nn import functional
 
+from tune_ad.detectors.nets.doubling import DCGAN_KERNEL, Doubling
 from tune_ad.detectors.nets.shapes import ImageShape, scaled_channels
 from tune_ad.errors import UserError
 
-DCGAN_KERNEL = 4
 DCGAN_SLOPE = 0.2  # negative slope of LeakyReLU
-MOST_INTERLEAVED_CHANNELS = 4  # with more output channels, a plain convolution is faster
 
 
 def dcgan_channels(shape: ImageShape, width: float = 1.0) -> tuple[int, ...]:
@@ -58,37 +56,6 @@ class DCGANEncoder(nn.Module):
     def forward(self, images: Tensor) -> Tensor:
         """Features, shape (batch, `features`)."""
         return self.layers(images)  # type: ignore[no-any-return]
-
-
-class Doubling(nn.Module):
-    r"""A transposed 4x4 convolution that doubles both sides: stride 2, padding 1.
-
-    Each input pixel becomes four output pixels, and each of these depends on 2x2 input pixels. So
-    it is equivalent to a 2x2 convolution with four times as many output channels, whose results
-    are interleaved (Shi et al., arXiv 1609.05158, section 3). With few output channels this is
-    several times as fast.
-
-    Args:
-        inputs: number of input channels.
-        outputs: number of output channels.
-    """
-
-    def __init__(self, inputs: int, outputs: int) -> None:
-        super().__init__()
-        self.transposed = nn.ConvTranspose2d(inputs, outputs, DCGAN_KERNEL, stride=2, padding=1)
-
-    def forward(self, maps: Tensor) -> Tensor:
-        """Maps (batch, `inputs`, h, w) to maps (batch, `outputs`, 2 h, 2 w)."""
-        weight, bias = self.transposed.weight, self.transposed.bias
-        if self.transposed.out_channels > MOST_INTERLEAVED_CHANNELS or bias is None:
-            doubled: Tensor = self.transposed(maps)
-            return doubled
-        # Along an axis, kernel taps 3 and 1 give the even output pixels, 2 and 0 the odd ones. Odd
-        # pixels come first, because the interleaved map starts one pixel early.
-        taps = weight.flip(2, 3).unflatten(2, (2, 2)).unflatten(4, (2, 2))
-        kernel = taps.permute(1, 3, 5, 0, 2, 4).flip(1, 2).flatten(0, 2)
-        interleaved = functional.conv2d(maps, kernel, bias.repeat_interleave(4), padding=1)
-        return functional.pixel_shuffle(interleaved, 2)[..., 1:-1, 1:-1]
 
 
 class DCGANDecoder(nn.Module):

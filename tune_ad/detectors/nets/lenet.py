@@ -11,10 +11,11 @@ from itertools import pairwise
 
 from torch import Tensor, nn
 
+from tune_ad.detectors.nets.doubling import LENET_KERNEL, DoublingConvolution
+from tune_ad.detectors.nets.pooling import PooledBatchNorm2d
 from tune_ad.detectors.nets.shapes import ImageShape, scaled_channels
 from tune_ad.errors import UserError
 
-LENET_KERNEL = 5
 FIRST_MAP_SIDE = 4  # side of the first feature map of a decoder
 
 
@@ -66,8 +67,7 @@ class LeNetEncoder(nn.Module):
         for inputs, outputs in pairwise((shape.channels, *channels)):
             blocks += [
                 nn.Conv2d(inputs, outputs, LENET_KERNEL, padding=LENET_KERNEL // 2, bias=bias),
-                nn.BatchNorm2d(outputs, affine=False),
-                nn.MaxPool2d(2),
+                PooledBatchNorm2d(outputs),
                 nn.LeakyReLU(slope),
             ]
         self.layers = nn.Sequential(*blocks, nn.Flatten())
@@ -117,18 +117,12 @@ class LeNetDecoder(nn.Module):
         sides = (FIRST_MAP_SIDE, FIRST_MAP_SIDE)
         for position, (inputs, outputs) in enumerate(pairwise(counts)):
             remaining = convolutions - 1 - position
-            if remaining < doublings:
-                blocks.append(nn.Upsample(scale_factor=2))
-                sides = (2 * sides[0], 2 * sides[1])
-            trims = tuple(
-                _trim(side, goal, min(remaining, doublings))
-                for side, goal in zip(sides, shape[1:], strict=True)
-            )
+            doubles = remaining < doublings
+            sides = (2 * sides[0], 2 * sides[1]) if doubles else sides
+            left = min(remaining, doublings)
+            trims = (_trim(sides[0], shape.height, left), _trim(sides[1], shape.width, left))
             sides = (sides[0] - 2 * trims[0], sides[1] - 2 * trims[1])
-            padding = (LENET_KERNEL // 2 + trims[0], LENET_KERNEL // 2 + trims[1])
-            blocks.append(
-                nn.ConvTranspose2d(inputs, outputs, LENET_KERNEL, padding=padding, bias=bias)
-            )
+            blocks.append(_growing(inputs, outputs, trims, doubles, bias))
             if remaining:
                 norm = nn.BatchNorm2d(outputs, affine=False)
                 blocks.append(nn.Sequential(norm, nn.LeakyReLU(slope)))
@@ -143,6 +137,16 @@ class LeNetDecoder(nn.Module):
     def forward(self, latents: Tensor) -> Tensor:
         """Images in (0, 1): the sigmoid of the logits, shape (batch, c, h, w)."""
         return self.logits(latents).sigmoid()
+
+
+def _growing(
+    inputs: int, outputs: int, trims: tuple[int, int], doubles: bool, bias: bool
+) -> nn.Module:
+    """A transposed convolution of a map, or of the doubled map; `trims` pixels of each end go."""
+    if doubles:
+        return DoublingConvolution(inputs, outputs, trims, bias)
+    padding = (LENET_KERNEL // 2 + trims[0], LENET_KERNEL // 2 + trims[1])
+    return nn.ConvTranspose2d(inputs, outputs, LENET_KERNEL, padding=padding, bias=bias)
 
 
 def _check_latent_dim(latent_dim: int) -> None:
