@@ -15,6 +15,7 @@ from tune_ad.detectors.base import Detector, Numbers, ScoreSpace, Terms, check_f
 from tune_ad.detectors.config import Config
 from tune_ad.errors import DegenerateInputError, UserError
 from tune_ad.training.early_stopping import EarlyStopping
+from tune_ad.training.memory import keep_freed_memory
 from tune_ad.training.replica import Replica, ReplicaSpec
 
 
@@ -64,6 +65,7 @@ class ReplicaSet:
         score_space: ScoreSpace | None = None,
         patience: int = 0,
     ) -> None:
+        keep_freed_memory()
         check_finite(images)
         for spec in specs:
             if not len(spec.train):
