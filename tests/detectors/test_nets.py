@@ -5,7 +5,12 @@ import torch
 from torch import nn
 
 from tune_ad.detectors.nets import ImageShape, LeNetDecoder, LeNetEncoder, lenet_channels
-from tune_ad.detectors.nets.doubling import MOST_INTERLEAVED_CHANNELS, Doubling
+from tune_ad.detectors.nets.doubling import (
+    MOST_INTERLEAVED_CHANNELS,
+    Doubling,
+    DoublingConvolution,
+)
+from tune_ad.detectors.nets.pooling import PooledBatchNorm2d
 from tune_ad.errors import UserError
 
 GREY = ImageShape(1, 28, 28)
@@ -32,6 +37,27 @@ def test_doubling_is_the_transposed_convolution_in_value_and_gradient(outputs):
         strict=True,
     ):
         assert torch.allclose(gradient, expected_gradient, atol=1e-12)
+
+
+@pytest.mark.parametrize("bias", [True, False])
+@pytest.mark.parametrize("trims", [(0, 0), (2, 1)])
+def test_a_doubling_convolution_is_a_convolution_of_the_doubled_map(trims, bias):
+    layer = DoublingConvolution(3, 5, trims, bias).double()
+    padding = (2 + trims[0], 2 + trims[1])
+    transposed = nn.ConvTranspose2d(3, 5, 5, padding=padding, bias=bias).double()
+    transposed.load_state_dict(layer.state_dict())
+    maps = torch.randn(2, 3, 4, 6, dtype=torch.float64, requires_grad=True)
+    expected = transposed(nn.functional.interpolate(maps, scale_factor=2))
+    doubled = layer(maps)
+    assert doubled.shape == expected.shape
+    assert torch.allclose(doubled, expected, atol=1e-12)
+    weights = torch.randn(expected.shape, dtype=torch.float64)
+    for ours, theirs in zip(
+        torch.autograd.grad((doubled * weights).sum(), [maps, *layer.parameters()]),
+        torch.autograd.grad((expected * weights).sum(), [maps, *transposed.parameters()]),
+        strict=True,
+    ):
+        assert torch.allclose(ours, theirs, atol=1e-12)
 
 
 def images(shape: ImageShape, count: int = 3) -> torch.Tensor:
@@ -103,31 +129,31 @@ def test_decoder_grows_an_image_of_every_size(channels, height, width):
     assert latents.grad.abs().sum(1).min() > 0
 
 
-def convolutions(decoder: LeNetDecoder) -> list[tuple[int, int, tuple[int, ...]]]:
+def convolutions(decoder: LeNetDecoder) -> list[tuple[int, int, bool, tuple[int, ...]]]:
+    """Channels in and out, whether the map is doubled first, and the pixels trimmed."""
     return [
-        (layer.in_channels, layer.out_channels, layer.padding)
+        (layer.in_channels, layer.out_channels, True, layer.trims)
+        if isinstance(layer, DoublingConvolution)
+        else (layer.in_channels, layer.out_channels, False, tuple(p - 2 for p in layer.padding))
         for layer in decoder.modules()
         if isinstance(layer, nn.ConvTranspose2d)
     ]
 
 
-def doublings(decoder: LeNetDecoder) -> int:
-    return sum(isinstance(layer, nn.Upsample) for layer in decoder.modules())
-
-
 def test_released_decoders_are_built_layer_by_layer():
     grey = LeNetDecoder(GREY, lenet_channels(GREY), 32)
-    assert convolutions(grey) == [(2, 4, (2, 2)), (4, 8, (3, 3)), (8, 1, (2, 2))]
-    assert doublings(grey) == 3
+    assert convolutions(grey) == [
+        (2, 4, True, (0, 0)),
+        (4, 8, True, (1, 1)),
+        (8, 1, True, (0, 0)),
+    ]
     colour = LeNetDecoder(COLOUR, lenet_channels(COLOUR), 128)
     assert convolutions(colour) == [
-        (8, 128, (2, 2)),
-        (128, 64, (2, 2)),
-        (64, 32, (2, 2)),
-        (32, 3, (2, 2)),
+        (8, 128, False, (0, 0)),  # the first convolution sees 4x4
+        (128, 64, True, (0, 0)),
+        (64, 32, True, (0, 0)),
+        (32, 3, True, (0, 0)),
     ]
-    assert not isinstance(colour.layers[1], nn.Upsample)  # the first convolution sees 4x4
-    assert doublings(colour) == 3
 
 
 @pytest.mark.parametrize(
@@ -164,28 +190,68 @@ def test_without_biases_no_bias_is_left(shape):
         assert [name for name, _ in module.named_parameters() if "bias" in name] == []
 
 
-def before_pooling(encoder: LeNetEncoder) -> nn.Sequential:
-    """The same layers with LeakyReLU in its published place."""
-    layers = list(encoder.layers)
-    for k in range(len(layers) - 1):
-        if isinstance(layers[k], nn.MaxPool2d) and isinstance(layers[k + 1], nn.LeakyReLU):
-            layers[k], layers[k + 1] = layers[k + 1], layers[k]
-    return nn.Sequential(*layers)
+def published_layers(encoder: LeNetEncoder) -> nn.Sequential:
+    """The encoder as published: batch normalisation, LeakyReLU, then pooling."""
+    layers: list[nn.Module] = []
+    for layer in encoder.layers:
+        if isinstance(layer, PooledBatchNorm2d):
+            layers += [nn.BatchNorm2d(layer.num_features, affine=False), nn.MaxPool2d(2)]
+        elif isinstance(layer, nn.LeakyReLU):
+            layers.insert(-1, layer)
+        else:
+            layers.append(layer)
+    return nn.Sequential(*layers).to(encoder.layers[0].weight.dtype)
 
 
 @pytest.mark.parametrize("training", [True, False])
 @pytest.mark.parametrize("shape", [GREY, ImageShape(3, 16, 19)])
-def test_leaky_relu_commutes_with_pooling_exactly(shape, training):
-    encoder = LeNetEncoder(shape, lenet_channels(shape)).train(training)
-    published = before_pooling(encoder)
-    assert list(map(type, published)) != list(map(type, encoder.layers))
+def test_the_encoder_is_the_published_one(shape, training):
+    encoder = LeNetEncoder(shape, lenet_channels(shape)).double().train(training)
+    published = published_layers(encoder).train(training)
     results = []
     for network in (encoder, published):
-        inputs = images(shape, 5).requires_grad_()
+        inputs = images(shape, 5).double().requires_grad_()
         features = network(inputs)
         weights = torch.randn(features.shape, generator=torch.Generator().manual_seed(1))
         parameters = list(encoder.parameters())
         gradients = torch.autograd.grad((features * weights).sum(), [inputs, *parameters])
-        results.append([features, *gradients])
+        results.append([features, *gradients, *(buffer.double() for buffer in network.buffers())])
     for ours, theirs in zip(*results, strict=True):
-        assert torch.equal(ours, theirs)
+        assert torch.allclose(ours, theirs, rtol=1e-9, atol=1e-12)
+
+
+@pytest.mark.parametrize(("height", "width"), [(8, 8), (9, 6)])
+@pytest.mark.parametrize("constant", [True, False])
+def test_pooled_batch_norm_is_batch_norm_then_pooling(height, width, constant):
+    ours, theirs = PooledBatchNorm2d(3).double(), nn.BatchNorm2d(3, affine=False).double()
+    generator = torch.Generator().manual_seed(0)
+    maps = torch.randn(4, 3, height, width, generator=generator, dtype=torch.float64)
+    if constant:  # ties: the gradient goes to the same one of four equal values
+        maps[:, :, :4] = 0.5
+    results = []
+    for layer in (ours, nn.Sequential(theirs, nn.MaxPool2d(2))):
+        inputs = maps.clone().requires_grad_()
+        pooled = layer(inputs)
+        weights = torch.arange(pooled.numel(), dtype=torch.float64).reshape(pooled.shape).sin()
+        results.append([pooled, *torch.autograd.grad((pooled * weights).sum(), inputs)])
+    for one, other in zip(*results, strict=True):
+        assert torch.allclose(one, other, atol=1e-12)
+    for name, buffer in theirs.named_buffers():
+        assert torch.allclose(ours.get_buffer(name).double(), buffer.double(), atol=1e-12), name
+
+
+def test_pooled_batch_norm_keeps_its_statistics_in_float32_under_bfloat16():
+    layer = PooledBatchNorm2d(2)
+    maps = torch.randn(64, 2, 8, 8, generator=torch.Generator().manual_seed(0)) + 1
+    inputs = maps.bfloat16().requires_grad_()
+    layer(inputs).float().sum().backward()
+    assert inputs.grad is not None
+    expected = inputs.detach().float().mean((0, 2, 3)) * layer.momentum
+    assert torch.allclose(layer.running_mean, expected, atol=1e-5)
+
+
+def test_a_second_derivative_in_training_mode_is_refused():
+    layer, maps = PooledBatchNorm2d(2), torch.randn(4, 2, 4, 4, requires_grad=True)
+    (gradient,) = torch.autograd.grad(layer(maps).square().sum(), maps, create_graph=True)
+    with pytest.raises(NotImplementedError, match="no second derivative"):
+        gradient.sum().backward()
