@@ -4,6 +4,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from tune_ad.detectors.nets import Head
+
 
 def code_discriminator(latent_dim: int, hidden: tuple[int, int], slope: float) -> list[nn.Module]:
     """The layers of a discriminator that distinguishes samples of the prior from codes of images.
@@ -21,7 +23,7 @@ def code_discriminator(latent_dim: int, hidden: tuple[int, int], slope: float) -
         nn.LeakyReLU(slope),
         nn.Linear(first, second),
         nn.LeakyReLU(slope),
-        nn.Linear(second, 1),
+        Head(second, 1),
     ]
 
 

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from tune_ad.detectors.base import Buffers, ScoreSpace, Terms, TrainedDetector
 from tune_ad.detectors.centre import away_from_zero, mean_code
 from tune_ad.detectors.config import NetworkConfig, choice, fractions, number
-from tune_ad.detectors.nets import ImageShape, LeNetDecoder, LeNetEncoder, lenet_channels
+from tune_ad.detectors.nets import Head, ImageShape, LeNetDecoder, LeNetEncoder, lenet_channels
 from tune_ad.detectors.reconstruction import summed_error
 from tune_ad.detectors.schedule import Phase, Stage
 from tune_ad.storage.metric import LOSS
@@ -104,7 +104,7 @@ class DeepSVDD(TrainedDetector[DeepSVDDConfig]):
     def __init__(self, config: DeepSVDDConfig, shape: ImageShape) -> None:
         super().__init__(config, shape)
         encoder = LeNetEncoder(shape, lenet_channels(shape, config.width))
-        head = nn.Linear(encoder.features, config.latent_dim, bias=False)
+        head = Head(encoder.features, config.latent_dim, bias=False)
         self.encoder = nn.Sequential(encoder, head)
         if config.pretraining_epochs:
             channels = lenet_channels(shape, config.width)

@@ -14,6 +14,7 @@ from tune_ad.detectors.nets import ImageShape
 from tune_ad.detectors.schedule import Phase, Stage
 from tune_ad.randomness import derived_seed, torch_stream
 from tune_ad.storage.metric import Metric
+from tune_ad.training.precision import FLOAT32, computed_in
 
 CHUNK = {"cpu": 200, "cuda": 4000}  # images per batch of scoring: fits a cache, fills a GPU
 
@@ -57,6 +58,7 @@ class Replica:
         images: the images of all tasks, as in `ReplicaSet`.
         spec: the task, the seed and the training images.
         score_space: further values of score-time parameters to score with.
+        precision: the precision of training, one of `PRECISIONS`.
     """
 
     def __init__(
@@ -66,9 +68,11 @@ class Replica:
         images: Tensor,
         spec: ReplicaSpec,
         score_space: ScoreSpace,
+        precision: str = FLOAT32,
     ) -> None:
         shape = ImageShape(*images.shape[1:])
         self.images, self.spec, self.score_space = images, spec, score_space
+        self.precision = precision
         self.range: Range | None = training_range(config.scaling, images, spec.train)
         self.owner = owner = derived_seed(spec.seed, spec.task)
         module = build(detector, config, shape, owner)
@@ -140,7 +144,8 @@ class Replica:
         for phase in stage.phases:
             wanted = self.module.noise(phase.name, len(images))
             noise = {name: shape.draw(self.noise) for name, shape in wanted.items()}
-            terms = self.module.terms(phase.name, images, noise)
+            with computed_in(self.precision, images.device):
+                terms = self.module.terms(phase.name, images, noise)
             optimiser = self.optimisers[phase.name]
             optimiser.zero_grad(set_to_none=True)
             trained = [p for group in optimiser.param_groups for p in group["params"]]

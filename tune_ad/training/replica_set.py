@@ -16,6 +16,7 @@ from tune_ad.detectors.config import Config
 from tune_ad.errors import DegenerateInputError, UserError
 from tune_ad.training.early_stopping import EarlyStopping
 from tune_ad.training.memory import keep_freed_memory
+from tune_ad.training.precision import FLOAT32
 from tune_ad.training.replica import Replica, ReplicaSpec
 
 
@@ -43,6 +44,7 @@ class ReplicaSet:
         score_space: further values of score-time parameters to score with.
         patience: the number of calls of `watch` without a lower loss after which the stage of a
             replica is stopped; 0 = no early stopping.
+        precision: the precision of training, one of `PRECISIONS`.
 
     Attributes:
         epoch: the number of epochs that the replicas which have not failed have finished, over all
@@ -56,7 +58,7 @@ class ReplicaSet:
             configuration cannot be built for the images.
     """
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 - the detector, what it is trained on, and how
         self,
         detector: type[Detector[Any]],
         config: Config,
@@ -64,6 +66,7 @@ class ReplicaSet:
         specs: Sequence[ReplicaSpec],
         score_space: ScoreSpace | None = None,
         patience: int = 0,
+        precision: str = FLOAT32,
     ) -> None:
         keep_freed_memory()
         check_finite(images)
@@ -76,7 +79,7 @@ class ReplicaSet:
         self.epoch = 0
         self.failures: dict[int, Failure] = {}
         self.replicas = [
-            Replica(detector, config, images, spec, score_space or {}) for spec in specs
+            Replica(detector, config, images, spec, score_space or {}, precision) for spec in specs
         ]
         self.epochs = sum(stage.epochs for stage in self.replicas[0].stages)
         self.early_stopping = [EarlyStopping(patience) for _ in specs if patience]

@@ -5,7 +5,7 @@ from typing import TypeVar
 from torch import Tensor, nn
 
 from tune_ad.detectors.base import ScoreSpace, Terms, TrainedDetector
-from tune_ad.detectors.nets import ImageShape, LeNetDecoder, LeNetEncoder, lenet_channels
+from tune_ad.detectors.nets import Head, ImageShape, LeNetDecoder, LeNetEncoder, lenet_channels
 from tune_ad.detectors.reconstruction import ReconstructionConfig
 
 ReconstructionConfigT = TypeVar("ReconstructionConfigT", bound=ReconstructionConfig)
@@ -19,7 +19,7 @@ class Autoencoder(TrainedDetector[ReconstructionConfigT]):
         super().__init__(config, shape)
         channels = lenet_channels(shape, config.width)
         encoder = LeNetEncoder(shape, channels)
-        self.encoder = nn.Sequential(encoder, nn.Linear(encoder.features, config.latent_dim))
+        self.encoder = nn.Sequential(encoder, Head(encoder.features, config.latent_dim))
         self.decoder = LeNetDecoder(shape, channels, config.latent_dim)
 
     def logits(self, images: Tensor) -> Tensor:

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from tune_ad.detectors import gaussian
 from tune_ad.detectors.base import (
@@ -17,7 +17,7 @@ from tune_ad.detectors.base import (
     variant_name,
 )
 from tune_ad.detectors.config import MOST_DRAWS, number
-from tune_ad.detectors.nets import ImageShape, LeNetDecoder, LeNetEncoder, lenet_channels
+from tune_ad.detectors.nets import Head, ImageShape, LeNetDecoder, LeNetEncoder, lenet_channels
 from tune_ad.detectors.reconstruction import ReconstructionConfig
 from tune_ad.detectors.train_test_gap import train_test_gap
 from tune_ad.storage.metric import DISTORTION, LOSS
@@ -85,8 +85,8 @@ class VAE(TrainedDetector[VAEConfig]):
             self.nats = ("rate",)  # the others are log-likelihoods only up to a constant
         channels = lenet_channels(shape, config.width)
         self.encoder = LeNetEncoder(shape, channels)
-        self.mean = nn.Linear(self.encoder.features, config.latent_dim)
-        self.log_variance = nn.Linear(self.encoder.features, config.latent_dim)
+        self.mean = Head(self.encoder.features, config.latent_dim)
+        self.log_variance = Head(self.encoder.features, config.latent_dim)
         self.decoder = LeNetDecoder(shape, channels, config.latent_dim)
 
     @classmethod

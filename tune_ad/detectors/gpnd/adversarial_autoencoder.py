@@ -18,7 +18,7 @@ from tune_ad.detectors.gpnd.networks import (
     initialise,
     smallest_map,
 )
-from tune_ad.detectors.nets import ImageShape, LeNetDecoder, LeNetEncoder, lenet_channels
+from tune_ad.detectors.nets import Head, ImageShape, LeNetDecoder, LeNetEncoder, lenet_channels
 from tune_ad.detectors.reconstruction import bce
 from tune_ad.detectors.schedule import Phase, Stage
 from tune_ad.errors import UserError
@@ -125,9 +125,9 @@ class AdversarialAutoencoder(TrainedDetector[GPNDConfig]):
         channels = lenet_channels(shape, self.config.width)
         trunks = [LeNetEncoder(shape, channels) for _ in range(2)]
         return (
-            nn.Sequential(trunks[0], nn.Linear(trunks[0].features, latent_dim)),
+            nn.Sequential(trunks[0], Head(trunks[0].features, latent_dim)),
             LeNetDecoder(shape, channels, latent_dim),
-            nn.Sequential(trunks[1], nn.Linear(trunks[1].features, 1)),
+            nn.Sequential(trunks[1], Head(trunks[1].features, 1)),
         )
 
     def stages(self) -> tuple[Stage, ...]:

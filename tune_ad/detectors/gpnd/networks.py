@@ -73,7 +73,8 @@ class PaddedEncoder(nn.Module):
 
     def forward(self, images: Tensor) -> Tensor:
         """Vectors, shape (batch, `outputs`)."""
-        return self.layers(functional.pad(images, self.padding))  # type: ignore[no-any-return]
+        vectors: Tensor = self.layers(functional.pad(images, self.padding))
+        return vectors.to(images.dtype)
 
 
 class CroppedDecoder(nn.Module):
@@ -104,7 +105,7 @@ class CroppedDecoder(nn.Module):
 
     def logits(self, codes: Tensor) -> Tensor:
         r"""Logits of images: $2 y$, since the official $(1 + \tanh y) / 2$ is sigmoid(2 y)."""
-        grown: Tensor = 2 * self.layers(codes)
+        grown: Tensor = 2 * self.layers(codes).to(codes.dtype)
         rows = slice(self.above, self.above + self.shape.height)
         return grown[..., rows, self.left : self.left + self.shape.width]
 

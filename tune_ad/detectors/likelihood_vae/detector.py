@@ -26,6 +26,7 @@ from tune_ad.detectors.likelihood_vae.image_statistics import STATISTICS
 from tune_ad.detectors.likelihood_vae.likelihoods import GREYS
 from tune_ad.detectors.nets import (
     DCGANEncoder,
+    Head,
     ImageShape,
     LeNetEncoder,
     dcgan_channels,
@@ -118,8 +119,8 @@ class LikelihoodVAE(TrainedDetector[LikelihoodVAEConfig]):
             self.encoder = LeNetEncoder(shape, lenet_channels(shape, config.width))
         else:
             self.encoder = DCGANEncoder(shape, dcgan_channels(shape, config.width))
-        self.mean = nn.Linear(self.encoder.features, config.latent_dim)
-        self.log_variance = nn.Linear(self.encoder.features, config.latent_dim)
+        self.mean = Head(self.encoder.features, config.latent_dim)
+        self.log_variance = Head(self.encoder.features, config.latent_dim)
         self.decoder = PixelDecoder(config, shape)
         self.register_buffer("entropy", torch.zeros(()))
         kind = self.decoder.kind

@@ -4,12 +4,14 @@ LeNet-like networks are those of the PGN paper; DCGAN-like networks are for like
 """
 
 from tune_ad.detectors.nets.dcgan import DCGANDecoder, DCGANEncoder, dcgan_channels
+from tune_ad.detectors.nets.head import Head
 from tune_ad.detectors.nets.lenet import LeNetDecoder, LeNetEncoder, lenet_channels
 from tune_ad.detectors.nets.shapes import ImageShape, scaled_channels
 
 __all__ = [
     "DCGANDecoder",
     "DCGANEncoder",
+    "Head",
     "ImageShape",
     "LeNetDecoder",
     "LeNetEncoder",

@@ -86,7 +86,8 @@ class DCGANDecoder(nn.Module):
     def logits(self, latents: Tensor) -> Tensor:
         """Real numbers for each pixel, shape (batch, c, h, w), channels last in memory."""
         first_map = self.linear(latents).unflatten(1, self.first)
-        return self.layers(first_map.movedim(-1, 1))  # type: ignore[no-any-return]
+        grown: Tensor = self.layers(first_map.movedim(-1, 1))
+        return grown.to(latents.dtype)
 
     def forward(self, latents: Tensor) -> Tensor:
         """Images in (0, 1): the sigmoid of the logits, shape (batch, c, h, w)."""

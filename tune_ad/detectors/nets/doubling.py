@@ -10,6 +10,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from tune_ad.detectors.nets.head import without_autocast
+
 DCGAN_KERNEL = 4
 LENET_KERNEL = 5
 MOST_INTERLEAVED_CHANNELS = 4  # with more output channels, a plain convolution is faster
@@ -81,4 +83,5 @@ class DoublingConvolution(nn.ConvTranspose2d):
             self.weight.dtype
         )  # parity, source, tap
         kernels = self.weight.flip(2, 3).transpose(0, 1)
-        return torch.einsum("ask,btl,oikl->oabist", fold, fold, kernels).flatten(0, 2)
+        with without_autocast(kernels):
+            return torch.einsum("ask,btl,oikl->oabist", fold, fold, kernels).flatten(0, 2)

@@ -132,7 +132,7 @@ class LeNetDecoder(nn.Module):
         """Logits of images, shape (batch, c, h, w)."""
         first_map = latents.unflatten(1, (-1, FIRST_MAP_SIDE, FIRST_MAP_SIDE))
         grown: Tensor = self.layers(first_map)
-        return grown[..., : self.shape.height, : self.shape.width]
+        return grown[..., : self.shape.height, : self.shape.width].to(latents.dtype)
 
     def forward(self, latents: Tensor) -> Tensor:
         """Images in (0, 1): the sigmoid of the logits, shape (batch, c, h, w)."""

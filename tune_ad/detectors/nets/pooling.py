@@ -96,8 +96,8 @@ class _PooledNorm(torch.autograd.Function):
     def vmap(info: Any, dims: Sequence[int | None], maps: Tensor, eps: float) -> Any:  # noqa: ANN401
         """Replicas become further channels, because every channel has statistics of its own."""
         results = _PooledNorm.apply(_fold(maps, dims[0], info.batch_size), eps)
-        unfolded = tuple(_unfold(result, info.batch_size) for result in results)
-        return unfolded, (0,) * len(unfolded)
+        unfolded, axes = zip(*(_unfold(r, info.batch_size) for r in results), strict=True)
+        return unfolded, axes
 
 
 class _PooledNormGradient(torch.autograd.Function):
@@ -149,18 +149,26 @@ class _PooledNormGradient(torch.autograd.Function):
         """As that of `_PooledNorm`."""
         *tensors, eps = arguments
         folded = [_fold(t, dim, info.batch_size) for t, dim in zip(tensors, dims, strict=False)]
-        return _unfold(_PooledNormGradient.apply(*folded, eps), info.batch_size), 0
+        return _unfold(_PooledNormGradient.apply(*folded, eps), info.batch_size)
 
 
 def _fold(values: Tensor, dim: int | None, replicas: int) -> Tensor:
-    """Values of all replicas as channels: maps (batch, replicas c, h, w), or statistics."""
-    stacked = values.expand(replicas, *values.shape) if dim is None else values.movedim(dim, 0)
-    channel = stacked.dim() - 3 if stacked.dim() > 2 else 1
-    return stacked.movedim(0, channel - 1).flatten(channel - 1, channel)
+    """Values of all replicas as channels: maps (batch, replicas c, h, w), or statistics.
+
+    Without a copy if the axis of the replicas is next to that of the channels.
+    """
+    if dim is None:
+        values, dim = values.expand(replicas, *values.shape), 0
+    place = _channel_axis(values.dim() - 1)
+    return values.movedim(dim, place).flatten(place, place + 1)
 
 
-def _unfold(values: Tensor, replicas: int) -> Tensor:
-    """The inverse of `_fold`: the replicas come first."""
-    channel = 1 if values.dim() > 1 else 0
-    replica_first: Tensor = values.unflatten(channel, (replicas, -1)).movedim(channel, 0)
-    return replica_first
+def _unfold(values: Tensor, replicas: int) -> tuple[Tensor, int]:
+    """The inverse of `_fold`, with the axis of the replicas: that before the channels."""
+    place = _channel_axis(values.dim())
+    return values.unflatten(place, (replicas, -1)), place
+
+
+def _channel_axis(dimensions: int) -> int:
+    """The axis of the channels: 1 of maps (batch, c, h, w), 0 of statistics (c,)."""
+    return 1 if dimensions > 1 else 0

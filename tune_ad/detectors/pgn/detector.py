@@ -9,7 +9,7 @@ from torch import Tensor, nn
 from tune_ad.detectors.base import Buffers, Noise, ScoreSpace, Terms, TrainedDetector, variant_name
 from tune_ad.detectors.centre import away_from_zero, mean_code
 from tune_ad.detectors.gaussian import variance_divergence
-from tune_ad.detectors.nets import ImageShape, LeNetEncoder, lenet_channels
+from tune_ad.detectors.nets import Head, ImageShape, LeNetEncoder, lenet_channels
 from tune_ad.detectors.pgn.config import PGNConfig
 from tune_ad.detectors.pgn.divergence import (
     DropoutDivergence,
@@ -70,8 +70,8 @@ class PGN(TrainedDetector[PGNConfig]):
         size = convolutions.features
         layers = [nn.Linear(size, size, config.bias)] if config.extra_layer else []
         self.encoder = nn.Sequential(convolutions, *layers)
-        self.mean = nn.Linear(size, config.latent_dim, config.bias)
-        self.scale = nn.Linear(size, config.latent_dim, config.bias)
+        self.mean = Head(size, config.latent_dim, config.bias)
+        self.scale = Head(size, config.latent_dim, config.bias)
         self.register_buffer("centre", torch.zeros(config.latent_dim))
 
     def begin(self, stage: str, batches: Iterable[Tensor]) -> Buffers:
