@@ -89,7 +89,8 @@ def compared(records: pd.DataFrame) -> dict[str, object]:
     return {
         "pairs": test.n,
         **{f"AUROC, {name}, %": f"{pairs[name].mean():.2f}" for name in PRECISIONS},
-        "difference, points [90 %]": f"{differences.mean():+.2f} [{test.low:+.2f}, {test.high:+.2f}]",
+        "difference, points [90 %]": f"{differences.mean():+.2f} "
+        f"[{test.low:+.2f}, {test.high:+.2f}]",
         "p (TOST)": f"{test.p:.2g}",
         "equivalent": "yes" if test.equivalent else "not shown",
         "CPU time, ratio": f"{times[FLOAT32] / times[BFLOAT16]:.2f}",

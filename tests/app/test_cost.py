@@ -14,7 +14,7 @@ from tune_ad.detectors.base import Detector
 from tune_ad.detectors.config import Config
 from tune_ad.detectors.deep_svdd import DeepSVDD
 from tune_ad.detectors.nets import ImageShape
-from tune_ad.detectors.operations import forward_operations
+from tune_ad.detectors.operations import epoch_operations, forward_operations
 from tune_ad.detectors.pgn import PGN
 from tune_ad.search.baseline import Baseline
 from tune_ad.search.budgets import BUDGETS, Budget
@@ -133,11 +133,10 @@ def test_operations_are_counted_over_the_epochs_of_every_stage(pretraining):
     space = {"pretraining": CategoricalDistribution([0.0, pretraining])}
     baseline = Baseline(DeepSVDD, space=space, settings={"pretraining": 0.0})
     ratio = relative_operations(study(baseline, plan=Grid()))
-    # an epoch of pretraining passes the encoder and a decoder that is dearer
-    assert ratio > (1 + 1 + 2 * pretraining) / 2
-    longer = {"pretraining": CategoricalDistribution([0.0, 2 * pretraining])}
-    twice = relative_operations(study(replace(baseline, space=longer), plan=Grid()))
-    assert twice - 1 == pytest.approx(2 * (ratio - 1))
+    module = baseline.fixed({"pretraining": pretraining}).skeleton(study(baseline).shape)
+    both, encoder = (epoch_operations(module, stage) for stage in module.stages())
+    assert both > encoder
+    assert ratio == pytest.approx((1 + 1 + pretraining * both / encoder) / 2)
 
 
 @pytest.mark.parametrize(
