@@ -21,7 +21,7 @@ from tune_ad.search.budgets import BUDGETS, Budget
 from tune_ad.search.declaration import Search
 from tune_ad.search.plans import Grid, Listed
 from tune_ad.search.study import Study
-from tune_ad.training.replica import Replica
+from tune_ad.training.stack import Stack
 from tune_ad.training.suite import Suite
 
 RATE = {"learning_rate": FloatDistribution(1e-5, 1e-2, log=True)}
@@ -114,11 +114,11 @@ def test_every_stage_costs_its_epochs_and_nothing_is_examined_before_the_last():
 
 def test_the_speed_of_every_stage_is_measured_by_a_few_epochs_however_long_it_is(monkeypatch):
     trained = []
-    epoch = Replica.train_epoch
+    epoch = Stack.train_epoch
     monkeypatch.setattr(
-        Replica,
+        Stack,
         "train_epoch",
-        lambda replica, number: (trained.append(number), epoch(replica, number)),
+        lambda stack, number: (trained.append(number), epoch(stack, number)),
     )
     long = study(Baseline(DeepSVDD, settings={"pretraining": 100.0}))
     (speed,) = measured_speed(long, "cpu").values()

@@ -123,7 +123,7 @@ def test_a_detector_is_trained_in_stages_or_fitted(detector):
         assert replica_set.losses(0, torch.arange(3)) is None
         assert replica_set.train(2) == [{}]
         with pytest.raises(NotImplementedError, match=f"{detector.__name__} is fitted"):
-            module_of(replica_set).loss("train", replica_set.replicas[0].images, {})
+            module_of(replica_set).loss_and_terms("train", replica_set.replicas[0].images, {})
 
 
 @every_training
@@ -139,7 +139,9 @@ def test_losses_are_finite_and_one_per_image(detector, shape, settings):
         terms = module.terms(phase.name, images, noise)
         assert {tuple(term.shape) for term in terms.values()} == {(5,)}
         reduce = torch.sum if module.config.reduction == "sum" else torch.mean
-        assert torch.equal(module.loss(phase.name, images, noise), reduce(terms["loss"]))
+        assert torch.equal(
+            module.loss_and_terms(phase.name, images, noise)[0], reduce(terms["loss"])
+        )
 
 
 def phases(module: Detector[Any], batch: int) -> list[Any]:
@@ -181,7 +183,7 @@ def test_every_trained_parameter_has_a_gradient(detector, shape, settings):
             for inner, _ in module.get_submodule(name).named_parameters()
         ]
         parameters = [module.get_parameter(name) for name in names]
-        loss = module.loss(phase.name, images, noise)
+        loss = module.loss_and_terms(phase.name, images, noise)[0]
         gradients = torch.autograd.grad(loss, parameters, allow_unused=True)
         by_name = dict(zip(names, gradients, strict=True))
         assert [name for name, gradient in by_name.items() if gradient is None] == []

@@ -476,7 +476,7 @@ def test_a_phase_moves_what_it_names_in_the_official_order():
     images, noise = doubles(GREY), {"code": normal(7, 16)}
     for phase in ("discriminator", "latent_discriminator"):
         module.zero_grad()
-        module.loss(phase, images, noise).backward()
+        module.loss_and_terms(phase, images, noise)[0].backward()
         for name in ("encoder", "decoder"):
             network = module.get_submodule(name)
             assert all(parameter.grad is None for parameter in network.parameters())

@@ -148,7 +148,7 @@ def test_the_training_loss_is_the_kl_under_one_mask_per_image():
     mean = module.mean(features * (uniform >= 0.4) / 0.6)
     expected = divergence(mean, module.scale(features))
     exact(module.terms("train", images, {"dropout": uniform})["loss"], expected)
-    exact(module.loss("train", images, {"dropout": uniform}), expected.sum())
+    exact(module.loss_and_terms("train", images, {"dropout": uniform})[0], expected.sum())
 
 
 def test_a_mask_has_mean_1_and_drops_with_probability_p():
@@ -304,11 +304,11 @@ def test_the_expected_loss_and_its_gradient_are_the_means_over_all_masks(p, sett
     assert set(noisy.noise("train", 7)) == {"dropout"}
     uniform = 2 * masks - 1  # kept at every p, dropped at every p
     losses = [
-        chance * noisy.loss("train", images, {"dropout": draws.expand(7, 8)})
+        chance * noisy.loss_and_terms("train", images, {"dropout": draws.expand(7, 8)})[0]
         for chance, draws in zip(chances, uniform, strict=True)
         if chance > 0
     ]
-    mean, expected = torch.stack(losses).sum(), module.loss("train", images, {})
+    mean, expected = torch.stack(losses).sum(), module.loss_and_terms("train", images, {})[0]
     exact(expected, mean)
     torch.testing.assert_close(
         gradients(module, expected), gradients(noisy, mean), rtol=1e-9, atol=1e-11
@@ -482,8 +482,8 @@ def test_equation_22_the_loss_and_gradient_become_those_of_deep_svdd():
         module, svdd = both_in_the_limit(epsilon)
         noise = {"dropout": masks_of(module, len(images))}
         loss, goal = (
-            2 * epsilon * module.loss("train", images, noise),
-            svdd.loss("train", images, {}),
+            2 * epsilon * module.loss_and_terms("train", images, noise)[0],
+            svdd.loss_and_terms("train", images, {})[0],
         )
         of_pgn = [*module.encoder.parameters(), module.mean.weight]
         convolutions, head = svdd.encoder

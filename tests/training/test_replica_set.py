@@ -24,6 +24,8 @@ from tune_ad.detectors.nets import ImageShape
 from tune_ad.detectors.schedule import Adam, Phase, Stage
 from tune_ad.errors import DegenerateInputError, UserError
 from tune_ad.randomness import derived_seed
+from tune_ad.training import stack as stack_module
+from tune_ad.training.adam import adam_step
 from tune_ad.training.replica import ReplicaSpec, build
 from tune_ad.training.replica_set import ReplicaSet
 
@@ -374,33 +376,34 @@ def test_each_stage_has_its_own_batch_size():
     assert module_of(replica_set).sizes == [("guess", 5)] * 4 * 2 + both * 3 * 3
 
 
-def test_each_stage_has_its_own_optimisers():
+def test_each_stage_has_its_own_optimisers(monkeypatch):
+    calls: list[tuple[Any, ...]] = []
+
+    def recorded(states: Any, gradients: Any, settings: Any, rate: float) -> None:
+        calls.append((states, settings, rate))
+        adam_step(states, gradients, settings, rate)
+
+    monkeypatch.setattr(stack_module, "adam_step", recorded)
     replica_set = twins(config=replace(TWIN, epochs=4))
-    replica_set.train(1)
-    moved = {"guess": ("encoder", "head")}
-    assert_adam(replica_set, moved, lr=1e-2, betas=(0.9, 0.99), weight_decay=0.0)
-    replica_set.train(1)
-    assert_adam(replica_set, moved, lr=1e-3, betas=(0.9, 0.99), weight_decay=0.0)
-    replica_set.train(1)
-    moved = {"reconstruct": ("encoder", "decoder"), "discriminate": ("discriminator",)}
-    assert_adam(replica_set, moved, lr=1e-3, betas=(0.5, 0.999), weight_decay=1e-3)
-    replica_set.train(3)
-    assert_adam(replica_set, moved, lr=1e-4, betas=(0.5, 0.999), weight_decay=1e-3)
-
-
-def assert_adam(
-    replica_set: ReplicaSet, moved: dict[str, tuple[str, ...]], **settings: Any
-) -> None:
-    """Check that the optimisers of a replica set train these modules, with these settings."""
-    optimisers = replica_set.replicas[0].optimisers
-    assert set(optimisers) == set(moved)
-    for phase, names in moved.items():
-        (group,) = optimisers[phase].param_groups
-        modules = [module_of(replica_set).get_submodule(name) for name in names]
-        expected = {id(p) for module in modules for p in module.parameters()}
-        assert {id(parameter) for parameter in group["params"]} == expected
-        for name, value in settings.items():
-            assert group[name] == pytest.approx(value), name
+    first, second = Adam(1e-2, (0.9, 0.99), 0.0), Adam(1e-3, (0.5, 0.999), 1e-3)
+    guess = {"guess": ("encoder", "head")}
+    both = {"reconstruct": ("encoder", "decoder"), "discriminate": ("discriminator",)}
+    for epochs, moved, settings, rate in (
+        (1, guess, first, 1e-2),
+        (1, guess, first, 1e-3),
+        (1, both, second, 1e-3),
+        (3, both, second, 1e-4),
+    ):
+        calls.clear()
+        replica_set.train(epochs)
+        optimisers = replica_set.replicas[0].optimisers
+        assert set(optimisers) == set(moved)
+        for phase, names in moved.items():
+            modules = [module_of(replica_set).get_submodule(name) for name in names]
+            expected = {id(p) for module in modules for p in module.parameters()}
+            assert {id(parameter) for parameter in optimisers[phase].parameters} == expected
+            (last,) = [c for c in calls if c[0] == [optimisers[phase]]][-1:]
+            assert last[1:] == (settings, pytest.approx(rate))
 
 
 def test_nothing_can_be_scored_before_the_last_stage_has_begun():

@@ -333,7 +333,7 @@ def test_normal_only_uses_the_loss_and_not_the_score(objective):
     for replica in trial.replica_set.replicas:
         held_out = trial.suite.split(replica.spec.task).validation.normal
         with torch.no_grad():
-            loss = replica.module.eval().loss("train", replica.images[held_out], {})
+            loss = replica.module.eval().loss_and_terms("train", replica.images[held_out], {})[0]
         losses.append(float(loss))
     metrics = short(last.metrics)
     assert metrics["validation_loss"] == pytest.approx(losses, rel=1e-5)

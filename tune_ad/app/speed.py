@@ -80,7 +80,7 @@ def _speed(baseline: Baseline, shape: ImageShape, device: str) -> Speed:
     )
     train, first_epoch = [], 0
     for stage in stages:
-        epoch = partial(replica_set.replicas[0].train_epoch, first_epoch)
+        epoch = partial(replica_set.stack_of([0]).train_epoch, first_epoch)
         train.append(_timed(epoch, device) / count)
         first_epoch += stage.epochs
     fit = _timed(replica_set.prepare_scoring, device)

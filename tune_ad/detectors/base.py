@@ -116,9 +116,10 @@ class Detector(nn.Module, ABC, Generic[ConfigT]):
         """
         raise NotImplementedError(f"{type(self).__name__} is fitted, not trained")
 
-    def loss(self, phase: str, images: Tensor, noise: Terms) -> Tensor:
-        """The scalar that one phase minimises: `terms(...)["loss"]` summed or averaged."""
-        return self.reduced(self.terms(phase, images, noise)["loss"])
+    def loss_and_terms(self, phase: str, images: Tensor, noise: Terms) -> tuple[Tensor, Terms]:
+        """The scalar that a phase minimises, which is `reduced` of the "loss", and the terms."""
+        terms = self.terms(phase, images, noise)
+        return self.reduced(terms["loss"]), terms
 
     def reduced(self, losses: Tensor) -> Tensor:
         """The losses of a batch, shape (batch,), reduced to a scalar."""

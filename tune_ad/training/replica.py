@@ -1,4 +1,4 @@
-"""One replica: a model with its optimisers, its random streams and its training loop."""
+"""One replica: a model with the states of its optimisers and its random streams."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -8,13 +8,14 @@ import torch
 from torch import Tensor
 
 from tune_ad.data.scaling import Range, training_range
-from tune_ad.detectors.base import Buffers, Detector, Numbers, ScoreSpace, Terms
+from tune_ad.detectors.base import Buffers, Detector, ScoreSpace, Terms
 from tune_ad.detectors.config import Config
 from tune_ad.detectors.nets import ImageShape
 from tune_ad.detectors.schedule import Phase, Stage
 from tune_ad.randomness import derived_seed, torch_stream
 from tune_ad.storage.metric import Metric
-from tune_ad.training.precision import FLOAT32, computed_in
+from tune_ad.training.adam import AdamState
+from tune_ad.training.precision import FLOAT32
 
 CHUNK = {"cpu": 200, "cuda": 4000}  # images per batch of scoring: fits a cache, fills a GPU
 
@@ -50,7 +51,7 @@ def build(
 
 
 class Replica:
-    """One replica: a model with its optimisers, its random streams and its training loop.
+    """One replica: a model with the states of its optimisers and its random streams.
 
     Args:
         detector: the class of the detector.
@@ -87,7 +88,7 @@ class Replica:
             name: noise.draw(score_stream).to(device)
             for name, noise in module.score_noise(score_space).items()
         }
-        self.optimisers: dict[str, torch.optim.Adam] = {}
+        self.optimisers: dict[str, AdamState] = {}
         self.optimised: str | None = None  # the stage to which the optimisers belong
         self.fitted = False  # whether `finish` has run with the current weights
         self.steps: dict[str, list[tuple[int, float]]] = {}
@@ -101,29 +102,18 @@ class Replica:
             local -= stage.epochs
         raise IndexError(f"epoch {epoch} is after the last one of the schedule")
 
-    def train_epoch(self, epoch: int) -> Numbers:
-        """Train for one epoch, and return the mean of every term over its batches."""
-        stage, local = self.position(epoch)
+    def begin_epoch(self, stage: Stage, local: int) -> None:
+        """Prepare an epoch of a stage; before the first one, call `begin` and reset Adam.
+
+        Args:
+            stage: the stage.
+            local: the number of the epoch within the stage.
+        """
+        self.fitted = False
         if local == 0:
             with torch.no_grad():
                 self.set_buffers(self.module.begin(stage.name, self.training_images()))
             self.make_optimisers(stage)
-        self.fitted = False
-        self.set_learning_rate(stage.learning_rate(local))
-        self.set_mode(stage)
-        progress = torch.tensor(local / stage.epochs, device=self.images.device)
-        totals: dict[Metric, Tensor] = {}
-        watched: dict[str, list[Tensor]] = {}
-        batches = self.batches(stage.batch_size)
-        for batch in batches:
-            for metric, mean in self.update(stage, self.pick(batch), progress).items():
-                totals[metric] = totals[metric] + mean if metric in totals else mean
-                if metric.term in self.module.watched:
-                    watched.setdefault(metric.term, []).append(mean)
-        first = self.steps_before(epoch) + 1
-        for term, means in watched.items():
-            self.steps.setdefault(term, []).extend(enumerate(torch.stack(means).tolist(), first))
-        return {metric: float(total) / len(batches) for metric, total in totals.items()}
 
     def steps_before(self, epoch: int) -> int:
         """The number of steps before an epoch."""
@@ -133,29 +123,15 @@ class Replica:
             epoch -= min(epoch, stage.epochs)
         return steps
 
+    def append_steps(self, before: int, steps: Mapping[str, Sequence[float]]) -> None:
+        """Append values of consecutive steps, by term, after the step with the number `before`."""
+        for term, values in steps.items():
+            self.steps.setdefault(term, []).extend(enumerate(values, before + 1))
+
     def take_steps(self) -> dict[str, list[tuple[int, float]]]:
         """The values at every step since the last call, by term (see `WatchedTerms`)."""
         steps, self.steps = self.steps, {}
         return steps
-
-    def update(self, stage: Stage, images: Tensor, progress: Tensor) -> dict[Metric, Tensor]:
-        """Train every phase for one step, and return the batch means of its terms, detached."""
-        means: dict[Metric, Tensor] = {}
-        for phase in stage.phases:
-            wanted = self.module.noise(phase.name, len(images))
-            noise = {name: shape.draw(self.noise) for name, shape in wanted.items()}
-            with computed_in(self.precision, images.device):
-                terms = self.module.terms(phase.name, images, noise)
-            optimiser = self.optimisers[phase.name]
-            optimiser.zero_grad(set_to_none=True)
-            trained = [p for group in optimiser.param_groups for p in group["params"]]
-            self.module.reduced(terms["loss"]).backward(inputs=trained)
-            optimiser.step()
-            terms = {name: value.detach() for name, value in terms.items()}
-            self.set_buffers(self.module.after_step(stage.name, phase.name, terms, progress))
-            for name, value in terms.items():
-                means[self.metric(stage, phase, name)] = value.mean()
-        return means
 
     def set_mode(self, stage: Stage) -> None:
         """Set training mode for the modules that a stage trains, evaluation mode for others."""
@@ -174,37 +150,36 @@ class Replica:
         )
 
     def make_optimisers(self, stage: Stage) -> None:
-        """Fresh optimisers, one per phase of the stage."""
-        self.optimisers, self.optimised = {}, stage.name
-        for phase in stage.phases:
-            modules = [self.module.get_submodule(name) for name in phase.modules]
-            parameters = [p for module in modules for p in module.parameters()]
-            self.optimisers[phase.name] = torch.optim.Adam(
-                parameters,
-                lr=stage.adam.learning_rate,
-                betas=stage.adam.betas,
-                weight_decay=stage.adam.weight_decay,
-                fused=True,
-            )
+        """Fresh states of Adam, one per phase of the stage."""
+        self.optimised = stage.name
+        self.optimisers = {
+            phase.name: AdamState(map(self.module.get_parameter, self.trained(phase)))
+            for phase in stage.phases
+        }
 
-    def set_learning_rate(self, rate: float) -> None:
-        """Set the learning rate of every optimiser."""
-        for optimiser in self.optimisers.values():
-            for group in optimiser.param_groups:
-                group["lr"] = rate
+    def trained(self, phase: Phase) -> list[str]:
+        """The names of the parameters that a phase trains."""
+        return [
+            f"{part}.{name}"
+            for part in phase.modules
+            for name, _ in self.module.get_submodule(part).named_parameters()
+        ]
 
     def set_buffers(self, buffers: Buffers) -> None:
         """Store the buffers that a hook returned."""
         for name, value in buffers.items():
             self.module.get_buffer(name).copy_(value)
 
-    def batches(self, size: int) -> list[Tensor]:
-        """Full batches of indices for one epoch; the last is filled from the same permutation."""
+    def batches(self, size: int) -> Tensor:
+        """Full batches of indices for one epoch, shape (batches, size), on the CPU.
+
+        The last batch is filled from the same permutation.
+        """
         n = len(self.spec.train)
         permutation = self.spec.train[torch.randperm(n, generator=self.order)]
         count = -(-n // size)
         repeated = permutation.repeat(-(-count * size // n))[: count * size]
-        return list(repeated.to(self.images.device).split(size))
+        return repeated.view(count, size)
 
     def pick(self, indices: Tensor) -> Tensor:
         """Images by index, in channels-last memory format and mapped by the fitted scaling."""
@@ -282,7 +257,7 @@ class Replica:
     def state_dict(self) -> dict[str, Any]:
         """Weights, buffers, and the states of the optimisers and of the random streams."""
         return {
-            "module": self.module.state_dict(),
+            "module": {name: t.clone() for name, t in self.module.state_dict().items()},
             "optimisers": {name: adam.state_dict() for name, adam in self.optimisers.items()},
             "optimised": self.optimised,
             "order": self.order.get_state(),

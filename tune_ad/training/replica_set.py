@@ -1,8 +1,8 @@
 """Trains the replicas of one configuration together.
 
 A replica set owns what a detector does not: optimisers, schedules, random streams and the training
-loop. A call trains one replica after the other. All images are one tensor on the device; the
-images of a task are given by their indices.
+loop. A call trains one stack of replicas after the other. All images are one tensor on the device;
+the images of a task are given by their indices.
 """
 
 import math
@@ -18,6 +18,7 @@ from tune_ad.training.early_stopping import EarlyStopping
 from tune_ad.training.memory import keep_freed_memory
 from tune_ad.training.precision import FLOAT32
 from tune_ad.training.replica import Replica, ReplicaSpec
+from tune_ad.training.stack import Stack
 
 
 class Failure(NamedTuple):
@@ -45,6 +46,7 @@ class ReplicaSet:
         patience: the number of calls of `watch` without a lower loss after which the stage of a
             replica is stopped; 0 = no early stopping.
         precision: the precision of training, one of `PRECISIONS`.
+        together: the maximum number of replicas that are trained together, at least 1.
 
     Attributes:
         epoch: the number of epochs that the replicas which have not failed have finished, over all
@@ -67,6 +69,7 @@ class ReplicaSet:
         score_space: ScoreSpace | None = None,
         patience: int = 0,
         precision: str = FLOAT32,
+        together: int = 1,
     ) -> None:
         keep_freed_memory()
         check_finite(images)
@@ -82,6 +85,8 @@ class ReplicaSet:
             Replica(detector, config, images, spec, score_space or {}, precision) for spec in specs
         ]
         self.epochs = sum(stage.epochs for stage in self.replicas[0].stages)
+        self.together = together
+        self.stacks: dict[tuple[int, ...], Stack] = {}  # by positions of the replicas
         self.early_stopping = [EarlyStopping(patience) for _ in specs if patience]
 
     @property
@@ -197,18 +202,50 @@ class ReplicaSet:
         for k, stopping in enumerate(self.early_stopping):
             means[k] = {} if k in self.failures else stopping.terms
         training = self.training()
-        for place, k in enumerate(training, 1):
+        later = len(training)
+        for start in range(0, later, self.together):
+            positions = training[start : start + self.together]
+            later -= len(positions)
             for epoch in range(self.epoch, self.epoch + epochs):
-                means[k] = self.replicas[k].train_epoch(epoch)
-                if reason := _not_finite(means[k]):
-                    self.fail(k, epoch, f"{reason} in epoch {epoch + 1}")
-                    means[k] = {}
+                for k, terms in self._train_epoch(positions, epoch).items():
+                    means[k] = terms
+                positions = [k for k in positions if k not in self.failures]
+                if not positions:
                     break
-                yield self.epoch + epochs - epoch - 1 + epochs * (len(training) - place)
+                yield (self.epoch + epochs - epoch - 1) * len(positions) + epochs * later
         self.epoch += epochs
         for stopping, terms in zip(self.early_stopping, means, strict=False):
             stopping.terms = terms
         return means
+
+    def _train_epoch(self, positions: Sequence[int], epoch: int) -> dict[int, Numbers]:
+        """Train replicas together for one epoch; one whose terms are not finite fails and has {}.
+
+        Args:
+            positions: positions of the replicas.
+            epoch: the number of the epoch, from 0.
+        """
+        trained = self.stack_of(positions).train_epoch(epoch)
+        means: dict[int, Numbers] = {}
+        for k in positions:
+            means[k] = trained[self.replicas[k]]
+            if reason := _not_finite(means[k]):
+                self.fail(k, epoch, f"{reason} in epoch {epoch + 1}")
+                means[k] = {}
+        return means
+
+    def stack_of(self, positions: Sequence[int]) -> Stack:
+        """The stack of the replicas at these positions, built if it does not exist."""
+        members = tuple(positions)
+        if members not in self.stacks:
+            # A replica belongs to one stack, whose tensors its weights are slices of.
+            self.stacks = {
+                others: stack
+                for others, stack in self.stacks.items()
+                if not set(others) & set(members)
+            }
+            self.stacks[members] = Stack([self.replicas[k] for k in members])
+        return self.stacks[members]
 
     def take_steps(self) -> list[dict[str, list[tuple[int, float]]]]:
         """The values of each replica at every step since the last call; {} for failed ones."""

@@ -1,0 +1,183 @@
+"""Replicas that are trained together do what each does alone."""
+
+import math
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor
+
+from tests.training.test_replica_set import (
+    TRAINED,
+    Twin,
+    config_of,
+    images_of,
+    through_file,
+)
+from tune_ad.detectors.base import Detector, Noise, Terms
+from tune_ad.detectors.config import Config
+from tune_ad.training.replica import ReplicaSpec
+from tune_ad.training.replica_set import ReplicaSet
+
+COUNTS = (30, 23, 30, 9)  # numbers of training images: different numbers of batches of 8
+TOLERANCE = 1e-7
+"""In float64. The gradient of a bias before batch normalisation is 0 up to rounding errors of
+about 1e-16, which Adam divides by epsilon = 1e-8."""
+
+
+@pytest.fixture(autouse=True)
+def _noise_in_double_precision(monkeypatch: pytest.MonkeyPatch) -> None:
+    draw = Noise.draw
+    monkeypatch.setattr(Noise, "draw", lambda *arguments: draw(*arguments).double())
+
+
+def specs(counts: tuple[int, ...] = COUNTS) -> list[ReplicaSpec]:
+    return [ReplicaSpec(f"t{k}", k, torch.arange(n) + k) for k, n in enumerate(counts)]
+
+
+def replica_set_of(
+    detector: type[Detector[Any]], config: Config, together: int, **options: Any
+) -> ReplicaSet:
+    """Replicas in float64, so that rounding errors do not grow in training."""
+    images = images_of(40).double()
+    replica_set = ReplicaSet(detector, config, images, specs(), together=together, **options)
+    for replica in replica_set.replicas:
+        replica.module.double()
+    return replica_set
+
+
+def close(actual: Any, expected: Any) -> None:
+    """Check nested dictionaries and lists: tensors are equal relative to their largest element."""
+    if isinstance(expected, Tensor):
+        largest = float(expected.abs().max()) if expected.numel() else 0.0
+        bound = TOLERANCE * max(1.0, largest)
+        torch.testing.assert_close(actual, expected, rtol=TOLERANCE, atol=bound)
+    elif isinstance(expected, dict):
+        assert list(actual) == list(expected)
+        for name, value in expected.items():
+            close(actual[name], value)
+    elif isinstance(expected, list | tuple):
+        assert len(actual) == len(expected)
+        for one, other in zip(actual, expected, strict=True):
+            close(one, other)
+    elif isinstance(expected, float):
+        assert actual == pytest.approx(expected, rel=TOLERANCE, abs=TOLERANCE, nan_ok=True)
+    else:
+        assert actual == expected
+
+
+def outcome(replica_set: ReplicaSet) -> Any:
+    """The state, and the scores of all images by all replicas, each with its components."""
+    state = replica_set.state_dict()
+    scores = [replica_set.score(k, torch.arange(40)) for k in replica_set.living()]
+    return state, [(list(terms), torch.stack(list(terms.values()))) for terms in scores]
+
+
+@TRAINED
+def test_losses_weights_and_scores_are_those_of_each_replica_alone(detector, settings):
+    """Also running statistics, buffers, moments of Adam, and every watched step."""
+    config = config_of(detector, settings)
+    stacked, looped = (replica_set_of(detector, config, together) for together in (4, 1))
+    while not looped.finished:
+        close(stacked.train(1), looped.train(1))
+        close(stacked.take_steps(), looped.take_steps())
+    close(outcome(stacked), outcome(looped))
+
+
+ONE_EACH = pytest.mark.parametrize(
+    ("detector", "settings"),
+    list({p.values[0]: p for p in reversed(TRAINED.args[1])}.values()),
+)
+
+
+@ONE_EACH
+def test_training_continues_from_a_state_in_either_mode(detector, settings, tmp_path):
+    config = config_of(detector, settings)
+    straight = replica_set_of(detector, config, 4)
+    straight.train(2)
+    saved = through_file(straight.state_dict(), tmp_path)
+    straight.train(straight.epochs)
+    expected = outcome(straight)
+    for together in (4, 2, 1):
+        continued = replica_set_of(detector, config, together)
+        continued.load_state_dict(saved)
+        continued.train(continued.epochs)
+        close(outcome(continued), expected)
+
+
+@pytest.mark.parametrize("together", [2, 3, 4, 9])
+def test_any_number_of_replicas_can_be_trained_together(together):
+    config = config_of(Twin, {"latent_dim": 4})
+    stacked, looped = (replica_set_of(Twin, config, n) for n in (together, 1))
+    close(stacked.train(2), looped.train(2))
+    close(stacked.train(9), looped.train(9))
+    close(outcome(stacked), outcome(looped))
+
+
+class Poisoned(Twin):
+    """A `Twin` of which one replica has a loss of NaN in the last stage.
+
+    It is the one whose brightest training image is darker than those of the others.
+    """
+
+    def terms(self, phase: str, images: Tensor, noise: Terms) -> Terms:
+        terms = super().terms(phase, images, noise)
+        if phase == "reconstruct":
+            poison = torch.where(images.amax() < 0.5, math.nan, 1.0)
+            terms["loss"] = terms["loss"] * poison
+        return terms
+
+
+@pytest.mark.parametrize("victim", [0, 1, 3])
+def test_a_nan_of_one_replica_leaves_the_others_untouched(victim):
+    config = config_of(Poisoned, {"latent_dim": 4})
+    images = torch.cat([images_of(40), images_of(40) / 4]).double()
+    members = specs()
+    members[victim] = ReplicaSpec("v", victim, members[victim].train + 40)
+
+    def poisoned(together: int) -> ReplicaSet:
+        replica_set = ReplicaSet(Poisoned, config, images, members, together=together)
+        for replica in replica_set.replicas:
+            replica.module.double()
+        return replica_set
+
+    stacked, looped = poisoned(4), poisoned(1)
+    while not looped.finished:
+        close(stacked.train(2), looped.train(2))
+    assert list(stacked.failures) == [victim]
+    assert stacked.failures == looped.failures
+    for k in stacked.living():
+        close(stacked.replicas[k].state_dict(), looped.replicas[k].state_dict())
+
+
+def test_replicas_that_stop_early_leave_the_stack():
+    config = config_of(Twin, {"latent_dim": 4, "epochs": 12, "learning_rate": 0.05})
+    stacked, looped = (replica_set_of(Twin, config, n, patience=1) for n in (4, 1))
+    held_out = [torch.arange(30, 40)] * 4
+    while not looped.finished:
+        close(stacked.train(1), looped.train(1))
+        for replica_set in (stacked, looped):
+            replica_set.watch(held_out)
+        assert stacked.training() == looped.training()
+    epochs = {looped.epoch_of(k) for k in range(4)}
+    assert len(epochs) > 1
+    close(outcome(stacked), outcome(looped))
+
+
+def test_progress_counts_the_epochs_of_all_replicas():
+    config = config_of(Twin, {"latent_dim": 4})
+    training = replica_set_of(Twin, config, 3).train_by_epochs(3)
+    assert list(training) == [2 * 3 + 3, 3 + 3, 3, 2, 1, 0]
+
+
+def test_weights_keep_their_layout_in_memory():
+    """Convolutions on channels-last images expect channels-last weights."""
+    config = config_of(Twin, {"latent_dim": 4})
+    looped, stacked = (replica_set_of(Twin, config, n) for n in (1, 4))
+    looped.train(1)
+    stacked.train(1)
+    for ours, theirs in zip(stacked.replicas, looped.replicas, strict=True):
+        for (name, one), (_, other) in zip(
+            ours.module.state_dict().items(), theirs.module.state_dict().items(), strict=True
+        ):
+            assert one.stride() == other.stride(), name

@@ -1,0 +1,168 @@
+"""Calls the functions of a detector for one replica, or for several whose weights are joined.
+
+Both classes take and return tensors with an axis of replicas, so that `Stack` has one loop. That
+axis comes first, except in images (batch, replicas, c, h, w), where it stands before the channels:
+there, replicas become groups of a convolution without a copy.
+"""
+
+from collections.abc import Iterable, Sequence
+from typing import Any, Protocol
+
+import torch
+from torch import Tensor
+from torch.func import functional_call
+
+from tune_ad.detectors.base import Buffers, Detector, Terms
+
+IMAGE_AXIS = 1
+Gradients = Sequence[Tensor | None]
+
+
+class Models(Protocol):
+    """The models of replicas."""
+
+    def leaves(self, rows: int) -> dict[str, Tensor]:
+        """The parameters of the first `rows` replicas, with respect to which to differentiate."""
+        ...
+
+    def loss_and_terms(
+        self, leaves: dict[str, Tensor], phase: str, images: Tensor, noise: Terms
+    ) -> tuple[Tensor, Terms]:
+        """`Detector.loss_and_terms` of each replica: the losses (rows,), the terms (rows, batch).
+
+        Args:
+            leaves: the parameters.
+            phase: the name of the phase.
+            images: the images of each replica, shape (batch, rows, c, h, w).
+            noise: the noise of each replica, shape (rows, ...).
+        """
+        ...
+
+    def after_step(self, stage: str, phase: str, terms: Terms, progress: Tensor) -> None:
+        """Store the buffers that `Detector.after_step` returns for each replica."""
+        ...
+
+    def by_replica(self, gradients: Sequence[Tensor | None], rows: int) -> list[Gradients]:
+        """The gradients of the parameters of each of the first `rows` replicas."""
+        ...
+
+
+class Alone:
+    """The model of one replica, called directly.
+
+    Args:
+        module: the model.
+    """
+
+    def __init__(self, module: Detector[Any]) -> None:
+        self.module = module
+
+    def leaves(self, rows: int) -> dict[str, Tensor]:
+        """As in `Models`: the parameters of the model itself, without an axis of replicas."""
+        return dict(self.module.named_parameters())
+
+    def loss_and_terms(
+        self, leaves: dict[str, Tensor], phase: str, images: Tensor, noise: Terms
+    ) -> tuple[Tensor, Terms]:
+        """As in `Models`."""
+        of_replica = {name: values[0] for name, values in noise.items()}
+        loss, terms = self.module.loss_and_terms(phase, images[:, 0], of_replica)
+        return loss[None], {name: values[None] for name, values in terms.items()}
+
+    def after_step(self, stage: str, phase: str, terms: Terms, progress: Tensor) -> None:
+        """As in `Models`."""
+        of_replica = {name: values[0] for name, values in terms.items()}
+        buffers = self.module.after_step(stage, phase, of_replica, progress)
+        for name, value in buffers.items():
+            self.module.get_buffer(name).copy_(value)
+
+    def by_replica(self, gradients: Sequence[Tensor | None], rows: int) -> list[Gradients]:
+        """As in `Models`."""
+        return [gradients]
+
+
+class Joined:
+    """The models of several replicas, whose parameters and buffers become slices of tensors.
+
+    Args:
+        modules: the models, of one configuration; the first one lends its structure, modes and
+            settings.
+    """
+
+    def __init__(self, modules: Sequence[Detector[Any]]) -> None:
+        self.module = modules[0]
+        self.parameters = _join([dict(module.named_parameters()) for module in modules])
+        self.buffers = _join([dict(module.named_buffers()) for module in modules])
+        self.changes_buffers = type(self.module).after_step is not Detector.after_step
+
+    def leaves(self, rows: int) -> dict[str, Tensor]:
+        """As in `Models`: shape (rows, ...); they share memory with the models."""
+        return {name: p[:rows].requires_grad_() for name, p in self.parameters.items()}
+
+    def loss_and_terms(
+        self, leaves: dict[str, Tensor], phase: str, images: Tensor, noise: Terms
+    ) -> tuple[Tensor, Terms]:
+        """As in `Models`."""
+
+        def of_replica(state: Terms, images: Tensor, noise: Terms) -> tuple[Tensor, Terms]:
+            arguments = ("loss_and_terms", phase, images, noise)
+            result: tuple[Tensor, Terms] = functional_call(self.module, state, arguments)
+            return result
+
+        state = {**leaves, **self._first(self.buffers, images.shape[IMAGE_AXIS])}
+        vectorised = torch.vmap(of_replica, (0, IMAGE_AXIS, 0), randomness="error")
+        loss, terms = vectorised(state, images, noise)
+        return loss, terms
+
+    def after_step(self, stage: str, phase: str, terms: Terms, progress: Tensor) -> None:
+        """As in `Models`."""
+        if not self.changes_buffers:
+            return
+
+        def of_replica(state: Terms, terms: Terms) -> Buffers:
+            arguments = ("after_step", stage, phase, terms, progress)
+            result: Buffers = functional_call(self.module, state, arguments)
+            return result
+
+        rows = len(terms["loss"])
+        state = self._first({**self.parameters, **self.buffers}, rows)
+        new = torch.vmap(of_replica, randomness="error")(state, terms)
+        for name, values in new.items():
+            self.buffers[name][:rows].copy_(values)
+
+    def by_replica(self, gradients: Sequence[Tensor | None], rows: int) -> list[Gradients]:
+        """As in `Models`."""
+        slices = [[None] * rows if g is None else g.unbind() for g in gradients]
+        return list(zip(*slices, strict=True))
+
+    @staticmethod
+    def _first(tensors: Terms, rows: int) -> Terms:
+        """The slices of the first replicas."""
+        return {name: values[:rows] for name, values in tensors.items()}
+
+
+@torch.no_grad()
+def _join(states: Sequence[dict[str, Tensor]]) -> dict[str, Tensor]:
+    """Joined tensors by name, of which the given ones become slices with the layout they had."""
+    joined: dict[str, Tensor] = {}
+    for name, like in states[0].items():
+        joined[name] = torch.empty_strided(
+            (len(states), *like.shape),
+            (like.numel(), *like.stride()),
+            dtype=like.dtype,
+            device=like.device,
+        )
+        for k, state in enumerate(states):
+            joined[name][k].copy_(state[name])
+            state[name].data = joined[name][k]
+    return joined
+
+
+def laid_out(gradients: Iterable[Tensor | None], leaves: Iterable[Tensor]) -> list[Tensor | None]:
+    """The gradients in the memory layout of their parameters, as the kernel of Adam needs them."""
+    return [
+        gradient
+        if gradient is None or gradient.stride() == leaf.stride()
+        else torch.empty_like(leaf).copy_(gradient)
+        for gradient, leaf in zip(gradients, leaves, strict=True)
+    ]

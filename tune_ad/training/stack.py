@@ -1,0 +1,167 @@
+"""Trains several replicas of one configuration together: each step is one step of all of them.
+
+Each convolution becomes a grouped convolution, each matrix product a batched one. Replicas share
+nothing, so a NaN of one stays its own.
+"""
+
+from collections.abc import Collection, Sequence
+
+import torch
+from torch import Tensor
+from torch.nn.utils.rnn import pad_sequence
+
+from tune_ad.detectors.base import Numbers, Terms
+from tune_ad.detectors.schedule import Phase, Stage
+from tune_ad.storage.metric import Metric
+from tune_ad.training.adam import adam_step
+from tune_ad.training.joined import Alone, Joined, Models, laid_out
+from tune_ad.training.precision import computed_in
+from tune_ad.training.replica import Replica
+
+
+class Stack:
+    """Replicas of one configuration that are trained together.
+
+    They are ordered by their numbers of training images, most first, because only the first ones
+    still have a batch in the last steps of an epoch.
+
+    Args:
+        replicas: the replicas, at least one.
+    """
+
+    def __init__(self, replicas: Sequence[Replica]) -> None:
+        self.replicas = sorted(replicas, key=lambda replica: -len(replica.spec.train))
+        self.lead = self.replicas[0]
+        modules = [replica.module for replica in self.replicas]
+        self.models: Models = Joined(modules) if len(modules) > 1 else Alone(modules[0])
+        self.device = self.lead.images.device
+
+    def train_epoch(self, epoch: int) -> dict[Replica, Numbers]:
+        """Train all replicas for one epoch, and return the mean of every term over its batches."""
+        stage, local = self.lead.position(epoch)
+        for replica in self.replicas:
+            replica.begin_epoch(stage, local)
+        self.lead.set_mode(stage)
+        rate = stage.learning_rate(local)
+        progress = torch.tensor(local / stage.epochs, device=self.device)
+        batches = [replica.batches(stage.batch_size) for replica in self.replicas]
+        counts = [len(of_replica) for of_replica in batches]
+        means = _Means(counts, self.lead.module.watched)
+        for step, indices in enumerate(pad_sequence(batches).to(self.device)):
+            active = sum(count > step for count in counts)
+            means.add(self.update(stage, indices[:active], progress, rate))
+        for replica, steps in zip(self.replicas, means.steps(), strict=True):
+            replica.append_steps(replica.steps_before(epoch), steps)
+        return dict(zip(self.replicas, means.overall(), strict=True))
+
+    def update(
+        self, stage: Stage, indices: Tensor, progress: Tensor, rate: float
+    ) -> dict[Metric, Tensor]:
+        """Train every phase for one step.
+
+        Args:
+            stage: the stage.
+            indices: the indices of the images, shape (rows, batch), one row for each of the first
+                replicas.
+            progress: the fraction of the stage's epochs that are finished, a scalar.
+            rate: the learning rate.
+
+        Returns:
+            the batch means of the terms of each phase, detached, shape (rows,).
+        """
+        images = self.pick(indices)
+        means: dict[Metric, Tensor] = {}
+        for phase in stage.phases:
+            terms = self.minimise(stage, phase, images, rate)
+            self.models.after_step(stage.name, phase.name, terms, progress)
+            for name, value in terms.items():
+                means[self.lead.metric(stage, phase, name)] = value.mean(1)
+        return means
+
+    def minimise(self, stage: Stage, phase: Phase, images: Tensor, rate: float) -> Terms:
+        """One step of Adam of a phase.
+
+        Args:
+            stage: the stage.
+            phase: one of its phases.
+            images: the images of each replica, shape (batch, rows, c, h, w).
+            rate: the learning rate.
+
+        Returns:
+            the terms before the step, detached, shape (rows, batch).
+        """
+        batch, rows = images.shape[:2]
+        replicas = self.replicas[:rows]
+        noise = {
+            name: torch.stack([shape.draw(replica.noise) for replica in replicas])
+            for name, shape in self.lead.module.noise(phase.name, batch).items()
+        }
+        leaves = self.models.leaves(rows)
+        with computed_in(self.lead.precision, self.device):
+            loss, terms = self.models.loss_and_terms(leaves, phase.name, images, noise)
+        trained = [leaves[name] for name in self.lead.trained(phase)]
+        gradients = torch.autograd.grad(loss.sum(), trained, allow_unused=True)
+        by_parameter = laid_out(gradients, trained)
+        states = [replica.optimisers[phase.name] for replica in replicas]
+        adam_step(states, self.models.by_replica(by_parameter, rows), stage.adam, rate)
+        return {name: values.detach() for name, values in terms.items()}
+
+    def pick(self, indices: Tensor) -> Tensor:
+        """The images of each replica, in channels-last memory format: (batch, rows, c, h, w).
+
+        Args:
+            indices: their indices, shape (rows, batch).
+        """
+        images = self.lead.images[indices.T]
+        ranges = [replica.range for replica in self.replicas[: len(indices)]]
+        scaled = [r for r in ranges if r is not None]
+        if scaled:
+            low = torch.tensor([r.low for r in scaled], dtype=torch.float64)
+            span = torch.tensor([r.high for r in scaled], dtype=torch.float64) - low
+            low, span = (t.to(images)[:, None, None, None] for t in (low, span))
+            images = (images - low) / span
+        folded = images.flatten(1, 2).contiguous(memory_format=torch.channels_last)
+        picked: Tensor = folded.unflatten(1, (len(indices), -1))
+        return picked
+
+
+class _Means:
+    """The means of the terms of an epoch, kept on the device until it has ended.
+
+    Args:
+        counts: the number of batches of each replica, in descending order.
+        watched: the terms of which the mean of every batch is kept.
+    """
+
+    def __init__(self, counts: Sequence[int], watched: Collection[str]) -> None:
+        self.counts, self.watched = counts, watched
+        self.totals: dict[Metric, Tensor] = {}
+        self.batches: dict[str, list[Tensor]] = {}
+
+    def add(self, means: dict[Metric, Tensor]) -> None:
+        """Add the means of one batch of the first replicas, each of shape (rows,)."""
+        for metric, values in means.items():
+            if metric not in self.totals:
+                self.totals[metric] = values.new_zeros(len(self.counts))
+            self.totals[metric][: len(values)] += values
+            if metric.term in self.watched:
+                self.batches.setdefault(metric.term, []).append(values)
+
+    def overall(self) -> list[Numbers]:
+        """By replica: the mean of every term over its batches."""
+        totals = torch.stack([total.double() for total in self.totals.values()], 1).tolist()
+        return [
+            {metric: total / count for metric, total in zip(self.totals, of_replica, strict=True)}
+            for of_replica, count in zip(totals, self.counts, strict=True)
+        ]
+
+    def steps(self) -> list[dict[str, list[float]]]:
+        """By replica: the mean of every batch of the terms that are watched, by term."""
+        padded = {
+            term: pad_sequence(values, batch_first=True).T.tolist()
+            for term, values in self.batches.items()
+        }
+        return [
+            {term: rows[k][:count] for term, rows in padded.items()}
+            for k, count in enumerate(self.counts)
+        ]
