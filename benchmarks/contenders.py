@@ -2,7 +2,7 @@
 
 To add a peer, write a function from a `Task` to a `Work` and add an entry to `CONTENDERS`.
 
-The program prepares the work, trains for one epoch and scores two batches as a warm-up, and writes
+The program does the same work on two batches of images as a warm-up, prepares the work, and writes
 "ready". Then it reads the name of a job, "train" or "score", from each line of its input, does it,
 and writes the number of images that it has processed.
 """
@@ -90,6 +90,10 @@ def project(task: Task, precision: str = FLOAT32) -> Work:
     images = torch.cat([task.train, task.scored])
     specs = [ReplicaSpec("benchmark", seed, torch.arange(n)) for seed in range(task.replicas)]
     replica_set = ReplicaSet(detector, config, images, specs, precision=precision)
+    if task.method == "DeepSVDD":
+        replica_set.train(
+            1
+        )  # the first epoch also computes the centre, which is no part of others
 
     def train() -> int:
         replica_set.train(1)
@@ -216,9 +220,12 @@ def main() -> None:
     task = Task(options.method, *images.split([options.train, options.score]), options.replicas)
     answers = sys.stdout
     with redirect_stdout(sys.stderr):  # for what a contender prints
-        work = CONTENDERS[options.contender].prepare(task)
-        work.train()
-        work.score(min(options.score, 2 * BATCH))
+        prepare = CONTENDERS[options.contender].prepare
+        few = task._replace(train=task.train[: 2 * BATCH], scored=task.scored[: 2 * BATCH])
+        warm_up = prepare(few)
+        warm_up.train()
+        warm_up.score(len(few.scored))
+        work = prepare(task)
         print("ready", file=answers, flush=True)
         for job in map(str.strip, sys.stdin):
             done = work.train() if job == "train" else len(work.score(options.score))

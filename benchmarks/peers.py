@@ -7,7 +7,7 @@ core, as trials run in parallel, with several models per process; the others as 
 thread for each core and as one process for each core, of which the faster counts, for training and
 scoring separately. A rate is the number of images of all processes and models divided by the time
 until the last process has trained one epoch, or has scored its share of the images. The images are
-random. Contenders take turns, in new processes every time, after one epoch as a warm-up.
+random. Contenders take turns, in new processes every time, after a warm-up of two batches.
 
 The plain loop (`benchmarks/plain.py`) computes the same losses, gradients and scores with the same
 networks. Pythae trains the same networks, PyOD its own small multilayer perceptrons; they are not

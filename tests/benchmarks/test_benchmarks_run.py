@@ -1,18 +1,67 @@
 """The programs that measure still run, on small inputs; what they measure is not looked at."""
 
 import json
+from pathlib import Path
 
 import pytest
 
-from benchmarks import report, train
+from benchmarks import interleaved, report, train
 from tune_ad.storage.folder import StudyFolder
 
 
-@pytest.mark.parametrize("name", ["AE", "PGN"])
-def test_training_and_scoring_can_be_measured(name):
-    row = train.measured(name, "MNIST", threads=1, seconds=0.001, device="cpu")
-    assert row["detector"] == name
+@pytest.mark.parametrize(("name", "precision"), [("AE", "float32"), ("PGN", "bfloat16")])
+def test_training_and_scoring_can_be_measured(name, precision):
+    setting = train.Setting(name, "MNIST", replicas=2, precision=precision, seconds=0.001)
+    row = train.row(setting)
+    assert (row["detector"], row["models"], row["precision"]) == (name, 2, precision)
     assert float(row["train, images/s"].replace(",", "")) > 0
+
+
+def test_images_of_all_models_are_counted(monkeypatch):
+    counts = []
+    monkeypatch.setattr(train, "rate", lambda call, images, *_: counts.append(images) or 1.0)
+    train.measured(train.Setting("AE", "MNIST", replicas=3))
+    assert counts == [3 * train.IMAGES] * 2
+
+
+def test_two_checkouts_are_compared_in_processes_of_their_own(capsys):
+    here = str(Path(train.__file__).parents[1])
+    options = ["--detectors", "AE", "--images", "MNIST", "--threads", "1", "--seconds", "0.001"]
+    train.main(["--against", here, "--rounds", "1", *options, "--precision", "bfloat16"])
+    header, _, row = capsys.readouterr().out.splitlines()[:3]
+    assert "train after / before" in header
+    assert row.count("bfloat16") == 2
+
+
+def test_the_precisions_of_two_versions_can_differ(monkeypatch):
+    rates = {"float32": {"train": 10.0, "score": 4.0}, "bfloat16": {"train": 15.0, "score": 4.0}}
+
+    def measured_in(checkout, setting):
+        return rates[setting.precision] | {"commit": checkout.name}
+
+    monkeypatch.setattr(train, "measured_in", measured_in)
+    after = train.Setting("AE", "MNIST", precision="bfloat16")
+    settings = {"before": after._replace(precision="float32"), "after": after}
+    row = train.compared({"before": Path("a"), "after": Path("b")}, settings, rounds=3)
+    assert (row["before"], row["after"]) == ("a, float32", "b, bfloat16")
+    assert row["train after / before"] == "1.50 [1.50, 1.50]"
+
+
+def test_a_folder_without_the_project_is_refused(tmp_path, capsys):
+    with pytest.raises(SystemExit):
+        train.main(["--against", str(tmp_path)])
+    assert "is not a checkout of the project" in capsys.readouterr().err
+
+
+def test_measurements_are_made_in_turn():
+    calls = []
+    names = {name: lambda name=name: calls.append(name) or len(calls) for name in "AB"}
+    assert interleaved.in_turn(2, names) == {"A": [1, 3], "B": [2, 4]}
+    assert "".join(calls) == "ABAB"
+
+
+def test_ratios_are_those_of_the_same_round():
+    assert interleaved.ratio([2.0, 20.0, 300.0], [1.0, 10.0, 100.0]) == "2.00 [2.00, 2.95]"
 
 
 def test_only_detectors_that_train_networks_are_measured():
