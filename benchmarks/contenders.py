@@ -89,11 +89,12 @@ def project(task: Task, precision: str = FLOAT32) -> Work:
     config = detector.Config.released(task.shape, epochs=1_000_000)
     images = torch.cat([task.train, task.scored])
     specs = [ReplicaSpec("benchmark", seed, torch.arange(n)) for seed in range(task.replicas)]
-    replica_set = ReplicaSet(detector, config, images, specs, precision=precision)
+    together = 1 if task.shape.is_colour else task.replicas
+    replica_set = ReplicaSet(
+        detector, config, images, specs, precision=precision, together=together
+    )
     if task.method == "DeepSVDD":
-        replica_set.train(
-            1
-        )  # the first epoch also computes the centre, which is no part of others
+        replica_set.train(1)  # the first epoch also computes the centre, unlike those of others
 
     def train() -> int:
         replica_set.train(1)

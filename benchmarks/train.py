@@ -13,6 +13,7 @@ checkout, in turn and each time in a new process: medians over rounds and the ra
 """
 
 import argparse
+import inspect
 import itertools
 import json
 import os
@@ -103,7 +104,9 @@ def measured(setting: Setting) -> dict[str, float]:
     everything, models = torch.arange(IMAGES), range(setting.replicas)
     specs = [ReplicaSpec("benchmark", seed, everything) for seed in models]
     precision = {} if setting.precision == FLOAT32 else {"precision": setting.precision}
-    replica_set = ReplicaSet(detector, config, images, specs, **precision)
+    has_stacks = "together" in inspect.signature(ReplicaSet).parameters  # not in older checkouts
+    together = {"together": setting.replicas} if has_stacks else {}
+    replica_set = ReplicaSet(detector, config, images, specs, **precision, **together)
 
     def score() -> None:
         for model in models:
