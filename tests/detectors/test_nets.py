@@ -240,6 +240,17 @@ def test_pooled_batch_norm_is_batch_norm_then_pooling(height, width, constant):
         assert torch.allclose(ours.get_buffer(name).double(), buffer.double(), atol=1e-12), name
 
 
+def test_running_statistics_without_momentum_are_the_mean_over_batches():
+    ours, theirs = PooledBatchNorm2d(3), nn.BatchNorm2d(3, affine=False)
+    generator = torch.Generator().manual_seed(0)
+    ours.momentum = theirs.momentum = None
+    for _ in range(3):
+        maps = torch.randn(4, 3, 6, 6, generator=generator)
+        ours(maps), theirs(maps)
+    for name, buffer in theirs.named_buffers():
+        assert torch.allclose(ours.get_buffer(name), buffer, atol=1e-6), name
+
+
 def test_pooled_batch_norm_keeps_its_statistics_in_float32_under_bfloat16():
     layer = PooledBatchNorm2d(2)
     maps = torch.randn(64, 2, 8, 8, generator=torch.Generator().manual_seed(0)) + 1

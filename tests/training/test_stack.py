@@ -10,12 +10,14 @@ from torch import Tensor
 from tests.training.test_replica_set import (
     TRAINED,
     Twin,
+    TwinConfig,
     config_of,
     images_of,
     through_file,
 )
 from tune_ad.detectors.base import Detector, Noise, Terms
 from tune_ad.detectors.config import Config
+from tune_ad.detectors.nets import ImageShape
 from tune_ad.training.replica import ReplicaSpec
 from tune_ad.training.replica_set import ReplicaSet
 
@@ -112,6 +114,23 @@ def test_any_number_of_replicas_can_be_trained_together(together):
     close(stacked.train(2), looped.train(2))
     close(stacked.train(9), looped.train(9))
     close(outcome(stacked), outcome(looped))
+
+
+class Tied(Twin):
+    """A `Twin` whose head of the first stage is the discriminator of the second."""
+
+    def __init__(self, config: TwinConfig, shape: ImageShape) -> None:
+        super().__init__(config, shape)
+        self.head = self.discriminator
+
+
+def test_a_layer_with_two_names_is_one_layer():
+    config = config_of(Tied, {"latent_dim": 4})
+    stacked, looped = (replica_set_of(Tied, config, n) for n in (4, 1))
+    close(stacked.train(9), looped.train(9))
+    close(outcome(stacked), outcome(looped))
+    for replica in stacked.replicas:
+        assert torch.equal(replica.module.head.weight, replica.module.discriminator.weight)
 
 
 class Poisoned(Twin):

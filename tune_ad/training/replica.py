@@ -158,12 +158,10 @@ class Replica:
         }
 
     def trained(self, phase: Phase) -> list[str]:
-        """The names of the parameters that a phase trains."""
-        return [
-            f"{part}.{name}"
-            for part in phase.modules
-            for name, _ in self.module.get_submodule(part).named_parameters()
-        ]
+        """The names of the parameters that a phase trains; of a shared one, its first name."""
+        names = {parameter: name for name, parameter in self.module.named_parameters()}
+        parts = [self.module.get_submodule(part) for part in phase.modules]
+        return list(dict.fromkeys(names[p] for part in parts for p in part.parameters()))
 
     def set_buffers(self, buffers: Buffers) -> None:
         """Store the buffers that a hook returned."""

@@ -48,10 +48,11 @@ class PooledBatchNorm2d(nn.BatchNorm2d):
         assert self.running_var is not None
         assert self.num_batches_tracked is not None
         unbiased = variance * (count / max(count - 1, 1))
-        share = self.momentum if self.momentum is not None else 0.1
-        self.running_mean.mul_(1 - share).add_(mean, alpha=share)
-        self.running_var.mul_(1 - share).add_(unbiased, alpha=share)
         self.num_batches_tracked.add_(1)
+        # Without a momentum the running statistics are the plain mean over batches.
+        share = 1 / self.num_batches_tracked if self.momentum is None else self.momentum
+        self.running_mean.mul_(1 - share).add_(share * mean)
+        self.running_var.mul_(1 - share).add_(share * unbiased)
 
 
 def batch_statistics(maps: Tensor) -> tuple[Tensor, Tensor]:
