@@ -1,7 +1,8 @@
+import numpy as np
 import pytest
 import torch
 
-from tune_ad.data import SCALINGS, scaled
+from tune_ad.data import SCALINGS, ScaledImages, scaled, without_copying
 from tune_ad.data.scaling import IMAGES_PER_CHUNK, Range, training_range
 from tune_ad.errors import UserError
 
@@ -35,6 +36,33 @@ def test_an_image_is_scaled_alone_whatever_the_chunk(name):
     assert torch.equal(result[-1:], scaled(pixels[-1:], name))
 
 
+@pytest.mark.parametrize("shape", [(1, 8, 8), (1, 28, 28), (3, 32, 32)])
+@pytest.mark.parametrize("name", sorted(SCALINGS))
+def test_images_scaled_when_picked_equal_those_scaled_before_in_every_bit(name, shape):
+    stream = torch.Generator().manual_seed(1)
+    pixels = torch.randint(0, 256, (300, *shape), generator=stream, dtype=torch.uint8)
+    pixels[7], pixels[8] = 0, 93
+    before, picked = scaled(pixels, name), ScaledImages(pixels, name)
+    assert picked.shape == before.shape
+    assert picked.device == before.device
+    assert len(picked) == len(before)
+    for count in (1, 2, 3, 64, 200):
+        indices = torch.randperm(300, generator=stream)[:count]
+        assert torch.equal(picked[indices], before[indices])
+        assert picked[indices].stride() == before[indices].stride()
+    for index in (7, 8):
+        assert torch.equal(picked[torch.tensor([index])], before[index : index + 1])
+    assert torch.equal(picked[:5], before[:5])
+    some = torch.arange(10, 60)
+    assert training_range(name, picked, some) == training_range(name, before, some)
+
+
+def test_a_tensor_shares_the_memory_of_a_read_only_array():
+    array = np.arange(6, dtype=np.uint8)
+    array.flags.writeable = False
+    assert without_copying(array).data_ptr() == array.ctypes.data
+
+
 def test_unit_divides_by_255():
     pixels = torch.arange(256, dtype=torch.uint8).view(1, 1, 16, 16)
     assert torch.equal(scaled(pixels, "unit"), torch.arange(256).view(1, 1, 16, 16) / 255)
@@ -59,6 +87,8 @@ def test_minmax_of_a_constant_image_is_zero(value):
 def test_an_unknown_scaling_lists_the_known_ones():
     with pytest.raises(UserError, match="unknown scaling 'zca'; choose one of unit, minmax, gcn"):
         scaled(images(), "zca")
+    with pytest.raises(UserError, match="unknown scaling 'zca'"):
+        ScaledImages(images(), "zca")
 
 
 def test_gcn_has_mean_0_and_mean_absolute_value_1_over_all_channels():

@@ -502,6 +502,17 @@ def test_the_parts_that_a_detector_names_are_parts_of_its_score(detector):
 
 
 @each_detector
+def test_an_image_statistic_is_finite_and_a_score_uses_it_by_its_name(detector):
+    images = pixels(GREY).float() / 255
+    for statistic in detector.image_statistics.values():
+        values = statistic(images)
+        assert values.shape == (IMAGES,)
+        assert bool(values.isfinite().all())
+    module = module_of(replica_set_of(detector, small(detector, GREY), GREY))
+    assert not set(detector.image_statistics) & set(module.score_noise({}))
+
+
+@each_detector
 def test_a_diagnostic_is_finite_and_changes_nothing(detector):
     replica_set = trained(detector, GREY, **quick(detector))
     module = module_of(replica_set)

@@ -11,7 +11,6 @@ import numpy as np
 import pytest
 import torch
 from torch import Tensor, nn
-from torch.func import functional_call, grad_and_value, stack_module_state, vmap
 
 from tests.detectors.cases import quick, same, titled, variants
 from tests.naming import short
@@ -969,126 +968,6 @@ def test_a_fit_that_failed_is_not_tried_again(tmp_path):
     assert second.failures == {0: (0, "no reason")}
     assert module_of(second, 0).chosen is None
     assert module_of(second, 1).chosen is not None
-
-
-# --------------------------------------------------------------------------- fused training
-
-
-def briefly_trained(
-    detector: type[Detector[Any]], settings: dict[str, Any]
-) -> list[Detector[Any]]:
-    """Three replicas whose buffers have left their first values."""
-    replica_set = ReplicaSet(
-        detector, config_of(detector, settings), images_of(), specs_of(0, 1, 2)
-    )
-    replica_set.train(2)
-    return [replica.module for replica in replica_set.replicas]
-
-
-def close(actual: Any, expected: Any, share: float, scale: float = 1.0) -> None:
-    torch.testing.assert_close(actual, expected, rtol=share, atol=share * scale)
-
-
-precisions = pytest.mark.parametrize(
-    ("dtype", "share"), [(torch.float32, 1e-5), (torch.float64, 1e-11)], ids=["single", "double"]
-)
-
-
-def moved_by(module: Detector[Any], phase: Phase) -> tuple[set[str], set[str]]:
-    names = {name for name, _ in module.named_parameters()}
-    moved = {name for name in names if name.split(".")[0] in phase.modules}
-    return moved, names - moved
-
-
-def stepped(
-    module: Detector[Any], stage: Stage, phase: Phase, images: Tensor, noise: Terms
-) -> tuple[dict[str, Tensor], Tensor, Terms, Buffers]:
-    """Gradients, loss, terms and buffers of one replica alone."""
-    moved, _ = moved_by(module, phase)
-    terms = module.terms(phase.name, images, noise)
-    loss = module.reduced(terms["loss"])
-    parameters = {name: module.get_parameter(name) for name in sorted(moved)}
-    gradients = torch.autograd.grad(loss, list(parameters.values()))
-    terms = {name: term.detach() for name, term in terms.items()}
-    for name, value in module.after_step(stage.name, phase.name, terms, torch.tensor(0.9)).items():
-        module.get_buffer(name).copy_(value)
-    buffers = {name: buffer.clone() for name, buffer in module.named_buffers()}
-    return dict(zip(parameters, gradients, strict=True)), loss.detach(), terms, buffers
-
-
-def stacked(modules: list[Detector[Any]], stage: Stage, phase: Phase, images: Any, noise: Any):
-    """The same for all replicas at once, under `vmap`."""
-    base = copy.deepcopy(modules[0])
-    parameters, buffers = stack_module_state(modules)  # type: ignore[arg-type]
-    parameters = {name: tensor.detach() for name, tensor in parameters.items()}
-    moved, fixed = moved_by(base, phase)
-
-    def step(moving: Any, rest: Any, buffers: Any, images: Tensor, noise: Terms) -> Any:
-        def loss(moving: Any, buffers: Any) -> Any:
-            state = {**moving, **rest, **buffers}
-            terms = functional_call(base, state, ("terms", phase.name, images, noise))
-            return base.reduced(terms["loss"]), (terms, buffers)
-
-        gradients, (value, (terms, buffers)) = grad_and_value(loss, has_aux=True)(moving, buffers)
-        arguments = ("after_step", stage.name, phase.name, terms, torch.tensor(0.9))
-        new = functional_call(base, {**moving, **rest, **buffers}, arguments)
-        return gradients, value, terms, {**buffers, **new}
-
-    return vmap(step, randomness="error")(
-        {name: parameters[name] for name in moved},
-        {name: parameters[name] for name in fixed},
-        buffers,
-        images,
-        noise,
-    )
-
-
-@precisions
-@TRAINED
-def test_a_stack_of_replicas_does_what_each_does_alone(detector, settings, dtype, share):
-    modules = [module.train().to(dtype) for module in briefly_trained(detector, settings)]
-    stream = torch.Generator().manual_seed(4)
-    images = torch.rand((3, 8, *SHAPE), generator=stream).to(dtype)
-    cases = [(stage, phase) for stage in modules[0].stages() for phase in stage.phases]
-    for stage, phase in cases:
-        wanted = [module.noise(phase.name, 8) for module in modules]
-        noise = [{k: draws.draw(stream).to(dtype) for k, draws in w.items()} for w in wanted]
-        together = {k: torch.stack([drawn[k] for drawn in noise]) for k in wanted[0]}
-        stack = stacked(modules, stage, phase, images, together)
-        for k, module in enumerate(modules):
-            alone = stepped(module, stage, phase, images[k], noise[k])
-            fused = [
-                result[k] if isinstance(result, Tensor) else {n: v[k] for n, v in result.items()}
-                for result in stack
-            ]
-            # Biases before batch normalisation have no gradient but rounding errors: what is
-            # small against the largest gradient counts as equal.
-            close(fused[0], alone[0], share, max(float(g.abs().max()) for g in alone[0].values()))
-            for ours, theirs in zip(fused[1:], alone[1:], strict=True):
-                close(ours, theirs, share)
-
-
-@precisions
-@TRAINED
-def test_a_stack_of_replicas_scores_as_each_does_alone(detector, settings, dtype, share):
-    modules = [module.eval().to(dtype) for module in briefly_trained(detector, settings)]
-    base, state = copy.deepcopy(modules[0]), stack_module_state(modules)  # type: ignore[arg-type]
-    images, stream = images_of().to(dtype), torch.Generator().manual_seed(4)
-    wanted = modules[0].score_noise({})
-    noise = {
-        name: torch.stack([draws.draw(stream).to(dtype) for _ in range(3)])
-        for name, draws in wanted.items()
-    }
-
-    def scores(parameters: Any, buffers: Any, noise: Terms) -> Terms:
-        arguments = ("score_variants", images, noise, {})
-        return functional_call(base, {**parameters, **buffers}, arguments)
-
-    together = vmap(scores, randomness="error")(*state, noise)
-    for k, module in enumerate(modules):
-        alone = module.score_variants(images, {n: tensor[k] for n, tensor in noise.items()}, {})
-        for name, values in alone.items():
-            close(together[name][k], values, share)
 
 
 # -------------------------------------------------------------------------------- patience

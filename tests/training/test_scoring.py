@@ -35,6 +35,7 @@ from tune_ad.training.scoring import (
     ScoreKey,
     by_metric,
     by_variant,
+    component_aurocs,
     replica_metrics,
     score_part,
     variant_aurocs,
@@ -126,7 +127,9 @@ def test_the_value_of_a_variant_has_the_type_of_the_score_space():
     groups = Groups(torch.zeros(2), {OTHER_CLASSES: torch.ones(2)}).map(
         lambda values: {"score": values, "sign=1": values, "sign=1.5": values}
     )
-    variants = variant_aurocs(groups, "test", variant_names({"sign": (1, 1.5)}))
+    variants = variant_aurocs(
+        "test", component_aurocs({0: groups})[0], variant_names({"sign": (1, 1.5)})
+    )
     assert [(repr(variant.value), variant.parameter) for variant in variants] == [
         ("1", "sign"),
         ("1.5", "sign"),
@@ -177,7 +180,7 @@ def test_an_outsider_is_a_field_of_its_metric():
     groups = Groups([1, 2], {"a/b": [3, 4], "auroc": [0, 1]}).map(
         lambda scores: {"score": torch.tensor(scores).double()}
     )
-    numbers = replica_metrics(groups, "test")
+    numbers = replica_metrics(groups, "test", component_aurocs({0: groups})[0])
     aurocs = {metric: value for metric, value in numbers.items() if metric.is_auroc}
     assert aurocs == {
         Metric("test", "auroc", "a/b"): 1.0,

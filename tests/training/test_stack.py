@@ -18,6 +18,7 @@ from tests.training.test_replica_set import (
 from tune_ad.detectors.base import Detector, Noise, Terms
 from tune_ad.detectors.config import Config
 from tune_ad.detectors.nets import ImageShape
+from tune_ad.detectors.pgn import PGN
 from tune_ad.training.replica import ReplicaSpec
 from tune_ad.training.replica_set import ReplicaSet
 
@@ -84,6 +85,25 @@ def test_losses_weights_and_scores_are_those_of_each_replica_alone(detector, set
         close(stacked.train(1), looped.train(1))
         close(stacked.take_steps(), looped.take_steps())
     close(outcome(stacked), outcome(looped))
+
+
+@TRAINED
+def test_scores_of_a_stack_are_those_of_each_replica(detector, settings):
+    """Of different numbers of images, at every value of the score space."""
+    config = config_of(detector, settings)
+    space = {"mc_samples": (0, 3)} if detector is PGN else {}
+    stacked, looped = (
+        replica_set_of(detector, config, 4, score_space=space, scored_together=n) for n in (4, 1)
+    )
+    wanted = {k: torch.arange(n) + k for k, n in enumerate((12, 7, 12, 1))}
+    for replica_set in (stacked, looped):
+        replica_set.train(replica_set.epochs)
+        replica_set.prepare_scoring()
+    for every_variant in (True, False):
+        ours, theirs = (r.scores(wanted, every_variant) for r in (stacked, looped))
+        for k in wanted:
+            assert list(ours[k]) == list(theirs[k])
+            close(*(torch.stack(list(scores[k].values())) for scores in (ours, theirs)))
 
 
 ONE_EACH = pytest.mark.parametrize(

@@ -15,11 +15,12 @@ from tune_ad.data.declaration import (
 from tune_ad.data.discovery import available, canonical_name
 from tune_ad.data.fetch.sources import load
 from tune_ad.data.finding import check, data_root, find, locate, npz_path
+from tune_ad.data.image_statistics import ImageStatistics, Statistic
 from tune_ad.data.images import ImageSet, from_arrays
 from tune_ad.data.npz_files import content_digest, read_npz, write_npz
 from tune_ad.data.npz_headers import NpzHeader, validate_npz_header
 from tune_ad.data.pool import Pool
-from tune_ad.data.scaling import SCALINGS, scaled
+from tune_ad.data.scaling import SCALINGS, Images, ScaledImages, scaled, without_copying
 from tune_ad.data.splits import Split, SplitSizes, split
 from tune_ad.data.tasks import Task, against, class_tasks, one_class, whole
 
@@ -28,13 +29,17 @@ __all__ = [
     "Arrays",
     "DataSet",
     "ImageSet",
+    "ImageStatistics",
+    "Images",
     "NoSourceError",
     "NpzHeader",
     "Pool",
     "Registry",
+    "ScaledImages",
     "SourceError",
     "Split",
     "SplitSizes",
+    "Statistic",
     "Task",
     "Torchvision",
     "against",
@@ -55,5 +60,6 @@ __all__ = [
     "split",
     "validate_npz_header",
     "whole",
+    "without_copying",
     "write_npz",
 ]

@@ -1,12 +1,15 @@
 """Named scalings, which convert uint8 images to float images."""
 
+import warnings
 from collections.abc import Callable, Mapping
 from types import MappingProxyType
 from typing import NamedTuple
 
+import numpy as np
 import torch
 from torch import Tensor
 
+from tune_ad.data.image_statistics import ImageStatistics
 from tune_ad.errors import UserError
 
 IMAGES_PER_CHUNK = 4096
@@ -89,12 +92,72 @@ SCALINGS: Mapping[str, Scaling] = MappingProxyType(
 )
 
 
-def training_range(name: str, images: Tensor, train: Tensor) -> Range | None:
+class ScaledImages:
+    """Images that are stored as uint8 and scaled when they are picked.
+
+    Indexing it gives the same images as indexing the result of `scaled`, equal in every bit, but
+    no float copy of all images is held in memory, which would take four times as much.
+
+    Attributes:
+        statistics: the statistics of the images that have been asked for.
+
+    Args:
+        pixels: uint8, shape (n, c, h, w), on the device on which to scale.
+        scaling: a key of `SCALINGS`.
+        statistics: the statistics of the same images, if several scalings share them.
+
+    Raises:
+        UserError: there is no scaling of that name.
+    """
+
+    def __init__(
+        self, pixels: Tensor, scaling: str, statistics: ImageStatistics | None = None
+    ) -> None:
+        self.pixels, self.scaling = pixels, known_scaling(scaling)
+        self.statistics = statistics or ImageStatistics(pixels)
+
+    @property
+    def shape(self) -> torch.Size:
+        """The shape of all images, (n, c, h, w)."""
+        return self.pixels.shape
+
+    @property
+    def device(self) -> torch.device:
+        """The device of the images."""
+        return self.pixels.device
+
+    def __len__(self) -> int:
+        return len(self.pixels)
+
+    def __getitem__(self, indices: Tensor | slice) -> Tensor:
+        """Scaled images, float32, shape (..., c, h, w).
+
+        Args:
+            indices: int64, of any shape (...), on the device of the images; or a slice.
+        """
+        if isinstance(indices, slice):
+            return self.scaling.function(self.pixels[indices].float())
+        picked = self.scaling.function(self.pixels[indices.flatten()].float())
+        return picked.view(*indices.shape, *self.shape[1:])
+
+
+Images = Tensor | ScaledImages
+"""Scaled images: a float tensor as `scaled` returns it, or uint8 images scaled when picked."""
+
+
+def without_copying(array: np.ndarray) -> Tensor:
+    """A tensor that shares the memory of an array, which may be read-only; do not write to it."""
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "The given NumPy array is not writable", UserWarning)
+        return torch.from_numpy(array)
+
+
+def training_range(name: str, images: Images, train: Tensor) -> Range | None:
     """The minimum and maximum that a fitted scaling maps to 0 and 1; None for other scalings.
 
     Args:
         name: a key of `SCALINGS`.
-        images: the result of `scaled`, shape (n, c, h, w).
+        images: the scaled images, shape (n, c, h, w).
         train: indices of the training images, shape (k,), k >= 1.
 
     Raises:
@@ -126,10 +189,20 @@ def scaled(images: Tensor, name: str) -> Tensor:
     Raises:
         UserError: there is no scaling of that name.
     """
-    if name not in SCALINGS:
-        raise UserError(f"unknown scaling {name!r}; choose one of {', '.join(SCALINGS)}")
+    picked = ScaledImages(images, name)
     result = torch.empty_like(images, dtype=torch.float32)
     for start in range(0, len(images), IMAGES_PER_CHUNK):
         chunk = slice(start, start + IMAGES_PER_CHUNK)
-        result[chunk] = SCALINGS[name].function(images[chunk].float())
+        result[chunk] = picked[chunk]
     return result
+
+
+def known_scaling(name: str) -> Scaling:
+    """The scaling of a name.
+
+    Raises:
+        UserError: there is no scaling of that name.
+    """
+    if name not in SCALINGS:
+        raise UserError(f"unknown scaling {name!r}; choose one of {', '.join(SCALINGS)}")
+    return SCALINGS[name]

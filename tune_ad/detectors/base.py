@@ -13,6 +13,7 @@ from typing import Any, ClassVar, Generic, NamedTuple
 import torch
 from torch import Tensor, nn
 
+from tune_ad.data.image_statistics import ImageStatistics, Statistic
 from tune_ad.detectors.config import Config, ConfigT, NetworkConfigT
 from tune_ad.detectors.nets import ImageShape
 from tune_ad.detectors.schedule import Adam, Phase, Stage
@@ -54,6 +55,10 @@ class Detector(nn.Module, ABC, Generic[ConfigT]):
     Config: ClassVar[type[Config]]
     score_parameters: ClassVar[tuple[str, ...]] = ()
     """Fields of `Config` that affect scoring, so that they can be varied on a trained model."""
+    image_statistics: ClassVar[Mapping[str, Statistic]] = {}
+    """Functions of the images alone that scoring needs, by name: (images in [0, 1], before any
+    scaling, shape (batch, c, h, w)) -> (batch,). They are computed once per image, on the CPU, and
+    given to `score_variants` in `noise`."""
     watched: ClassVar[tuple[str, ...]] = ()
     """Terms whose batch mean is recorded at every step, not only as an average over an epoch."""
     histograms: tuple[str, ...] = ()
@@ -75,6 +80,14 @@ class Detector(nn.Module, ABC, Generic[ConfigT]):
     def scoring_modules(self) -> tuple[str, ...]:
         """Names of the modules used for scoring: by default those trained in the last stage."""
         return tuple(sorted({n for s in self.stages()[-1:] for p in s.phases for n in p.modules}))
+
+    @property
+    def scoring_size(self) -> int:
+        """How many times `score_variants` needs the memory of one pass of an image.
+
+        A stack of replicas scores fewer images at once if it is large.
+        """
+        return 1
 
     @classmethod
     def scales(cls, config: ConfigT) -> dict[str, str]:
@@ -174,7 +187,8 @@ class Detector(nn.Module, ABC, Generic[ConfigT]):
 
         Args:
             images: scaled images, in [0, 1] (fitted scalings: nearly), shape (batch, c, h, w).
-            noise: the random tensors requested by `score_noise`.
+            noise: the random tensors requested by `score_noise`, and the `image_statistics` of the
+                original images by their names, each float64, shape (batch,).
             score_space: values of `score_parameters` to score with, one parameter at a time.
 
         Returns:
@@ -186,11 +200,19 @@ class Detector(nn.Module, ABC, Generic[ConfigT]):
     def score(self, images: Tensor, noise: Terms) -> Tensor:
         """The anomaly score of each image, shape (batch,), larger = more anomalous.
 
+        Args:
+            images: scaled images, shape (batch, c, h, w).
+            noise: as in `score_variants`. Image statistics that it lacks are computed from
+                `images`, which are the original images under the scaling "unit" alone.
+
         Raises:
             UserError: if the images have another shape than those trained on, or are not finite.
         """
         self.check(images)
-        return self.score_variants(images, noise, {})["score"]
+        missing = {name: s for name, s in self.image_statistics.items() if name not in noise}
+        statistics = ImageStatistics(images).of(missing, torch.arange(len(images)))
+        known = {name: values.to(images.device) for name, values in statistics.items()}
+        return self.score_variants(images, {**noise, **known}, {})["score"]
 
     def check(self, images: Tensor) -> None:
         """Check that this detector can score the images.

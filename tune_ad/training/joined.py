@@ -9,10 +9,10 @@ from collections.abc import Iterable, Sequence
 from typing import Any, Protocol
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from torch.func import functional_call
 
-from tune_ad.detectors.base import Buffers, Detector, Terms
+from tune_ad.detectors.base import Detector, ScoreSpace, Terms
 
 IMAGE_AXIS = 1
 Gradients = Sequence[Tensor | None]
@@ -40,6 +40,16 @@ class Models(Protocol):
 
     def after_step(self, stage: str, phase: str, terms: Terms, progress: Tensor) -> None:
         """Store the buffers that `Detector.after_step` returns for each replica."""
+        ...
+
+    def score_variants(self, images: Tensor, noise: Terms, score_space: ScoreSpace) -> Terms:
+        """`Detector.score_variants` of each replica, shape (rows, batch).
+
+        Args:
+            images: the images of each replica, shape (batch, rows, c, h, w).
+            noise: the noise of each replica, shape (rows, ...).
+            score_space: values of score-time parameters to score with.
+        """
         ...
 
     def by_replica(self, gradients: Sequence[Tensor | None], rows: int) -> list[Gradients]:
@@ -76,6 +86,12 @@ class Alone:
         for name, value in buffers.items():
             self.module.get_buffer(name).copy_(value)
 
+    def score_variants(self, images: Tensor, noise: Terms, score_space: ScoreSpace) -> Terms:
+        """As in `Models`."""
+        of_replica = {name: values[0] for name, values in noise.items()}
+        scores = self.module.score_variants(images[:, 0], of_replica, score_space)
+        return {name: values[None] for name, values in scores.items()}
+
     def by_replica(self, gradients: Sequence[Tensor | None], rows: int) -> list[Gradients]:
         """As in `Models`."""
         return [gradients]
@@ -93,6 +109,7 @@ class Joined:
         self.module = modules[0]
         self.parameters = _join([dict(module.named_parameters()) for module in modules])
         self.buffers = _join([dict(module.named_buffers()) for module in modules])
+        self.first_names = _first_names(self.module)
         self.changes_buffers = type(self.module).after_step is not Detector.after_step
 
     def leaves(self, rows: int) -> dict[str, Tensor]:
@@ -103,42 +120,76 @@ class Joined:
         self, leaves: dict[str, Tensor], phase: str, images: Tensor, noise: Terms
     ) -> tuple[Tensor, Terms]:
         """As in `Models`."""
-
-        def of_replica(state: Terms, images: Tensor, noise: Terms) -> tuple[Tensor, Terms]:
-            arguments = ("loss_and_terms", phase, images, noise)
-            result: tuple[Tensor, Terms] = functional_call(self.module, state, arguments)
-            return result
-
-        state = {**leaves, **self._first(self.buffers, images.shape[IMAGE_AXIS])}
-        vectorised = torch.vmap(of_replica, (0, IMAGE_AXIS, 0), randomness="error")
-        loss, terms = vectorised(state, images, noise)
+        axes = (None, IMAGE_AXIS, 0)
+        loss, terms = self._call(leaves, "loss_and_terms", (phase, images, noise), axes)
         return loss, terms
 
     def after_step(self, stage: str, phase: str, terms: Terms, progress: Tensor) -> None:
         """As in `Models`."""
         if not self.changes_buffers:
             return
-
-        def of_replica(state: Terms, terms: Terms) -> Buffers:
-            arguments = ("after_step", stage, phase, terms, progress)
-            result: Buffers = functional_call(self.module, state, arguments)
-            return result
-
-        rows = len(terms["loss"])
-        state = self._first({**self.parameters, **self.buffers}, rows)
-        new = torch.vmap(of_replica, randomness="error")(state, terms)
+        rows, axes = len(terms["loss"]), (None, None, 0, None)
+        parameters = _first(self.parameters, rows)
+        new = self._call(parameters, "after_step", (stage, phase, terms, progress), axes)
         for name, values in new.items():
             self.buffers[name][:rows].copy_(values)
+
+    def score_variants(self, images: Tensor, noise: Terms, score_space: ScoreSpace) -> Terms:
+        """As in `Models`."""
+        parameters = _first(self.parameters, images.shape[IMAGE_AXIS])
+        arguments, axes = (images, noise, score_space), (IMAGE_AXIS, 0, None)
+        scores: Terms = self._call(parameters, "score_variants", arguments, axes)
+        return scores
+
+    def _call(
+        self,
+        parameters: Terms,
+        function: str,
+        arguments: tuple[Any, ...],
+        axes: tuple[int | None, ...],
+    ) -> Any:  # noqa: ANN401 - what the function returns
+        """Call a function of the detector for all replicas.
+
+        Args:
+            parameters: the parameters of the first replicas.
+            function: the name of the function.
+            arguments: its arguments.
+            axes: the axis of the replicas in each argument; None if they share it.
+        """
+
+        def of_replica(state: Terms, *arguments: Any) -> Any:  # noqa: ANN401
+            named = {name: state[first] for name, first in self.first_names.items()}
+            call = (function, *arguments)
+            return functional_call(self.module, named, call, tie_weights=False)
+
+        rows = len(next(iter(parameters.values())))
+        state = {**parameters, **_first(self.buffers, rows)}
+        return torch.vmap(of_replica, (0, *axes), randomness="error")(state, *arguments)
 
     def by_replica(self, gradients: Sequence[Tensor | None], rows: int) -> list[Gradients]:
         """As in `Models`."""
         slices = [[None] * rows if g is None else g.unbind() for g in gradients]
         return list(zip(*slices, strict=True))
 
-    @staticmethod
-    def _first(tensors: Terms, rows: int) -> Terms:
-        """The slices of the first replicas."""
-        return {name: values[:rows] for name, values in tensors.items()}
+
+def _first(tensors: Terms, rows: int) -> Terms:
+    """The slices of the first replicas."""
+    return {name: values[:rows] for name, values in tensors.items()}
+
+
+def _first_names(module: nn.Module) -> dict[str, str]:
+    """By the name of a parameter or buffer of each layer, the first name of the same tensor.
+
+    A layer with several names appears once; layers may share a tensor.
+    """
+    firsts: dict[Tensor, str] = {}
+    names: dict[str, str] = {}
+    for prefix, layer in module.named_modules():
+        tensors = (*layer.named_parameters(recurse=False), *layer.named_buffers(recurse=False))
+        for name, tensor in tensors:
+            path = f"{prefix}.{name}" if prefix else name
+            names[path] = firsts.setdefault(tensor, path)
+    return names
 
 
 @torch.no_grad()

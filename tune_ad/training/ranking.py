@@ -23,8 +23,20 @@ def auroc(normal: Tensor, anomalous: Tensor) -> float:
     Raises:
         DegenerateInputError: if one side is empty or a score is NaN or infinite.
     """
-    normal, anomalous = checked(normal, anomalous)
-    return float(_wins(normal, anomalous).sum() / (len(normal) * len(anomalous)))
+    return float(aurocs(*checked(normal, anomalous)))
+
+
+def aurocs(normal: Tensor, anomalous: Tensor) -> Tensor:
+    """The AUROCs of many kinds of scores at once, shape (...), float64; see `auroc`.
+
+    Undefined where a score is NaN; infinite scores are compared like others.
+
+    Args:
+        normal: scores of normal images, shape (..., n), float64, n >= 1.
+        anomalous: scores of anomalies, shape (..., m), float64, m >= 1.
+    """
+    pairs = normal.shape[-1] * anomalous.shape[-1]
+    return _wins(normal, anomalous.contiguous()).sum(-1) / pairs
 
 
 def placements(normal: Tensor, anomalous: Tensor) -> Tensor:
@@ -47,7 +59,7 @@ def placements(normal: Tensor, anomalous: Tensor) -> Tensor:
 
 
 def _wins(normal: Tensor, anomalous: Tensor) -> Tensor:
-    """How many normal scores each anomaly exceeds, ties counted half, shape (m,)."""
+    """How many normal scores each anomaly exceeds, ties counted half, shape (..., m)."""
     ordered = normal.sort().values
     below = torch.searchsorted(ordered, anomalous)
     not_above = torch.searchsorted(ordered, anomalous, right=True)

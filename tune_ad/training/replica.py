@@ -7,7 +7,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from tune_ad.data.scaling import Range, training_range
+from tune_ad.data.scaling import Images, Range, training_range
 from tune_ad.detectors.base import Buffers, Detector, ScoreSpace, Terms
 from tune_ad.detectors.config import Config
 from tune_ad.detectors.nets import ImageShape
@@ -66,7 +66,7 @@ class Replica:
         self,
         detector: type[Detector[Any]],
         config: Config,
-        images: Tensor,
+        images: Images,
         spec: ReplicaSpec,
         score_space: ScoreSpace,
         precision: str = FLOAT32,
@@ -186,9 +186,9 @@ class Replica:
             images = (images - self.range.low) / (self.range.high - self.range.low)
         return images.contiguous(memory_format=torch.channels_last)
 
-    def chunks(self, indices: Tensor) -> Sequence[Tensor]:
-        """The indices on the device of the images, in batches for scoring."""
-        return torch.split(indices.to(self.images.device), CHUNK[self.images.device.type])
+    def chunks(self, values: Tensor) -> Sequence[Tensor]:
+        """Indices, or another value per image, on the device, in batches for scoring."""
+        return torch.split(values.to(self.images.device), CHUNK[self.images.device.type])
 
     def training_images(self) -> Iterator[Tensor]:
         """The training images in order, with the module in evaluation mode."""
@@ -202,25 +202,36 @@ class Replica:
             self.set_buffers(self.module.finish(self.training_images(), seed))
         self.fitted = True
 
+    def prepare_scoring(self) -> None:
+        """Call `finish` if it has not been called with the current weights.
+
+        Raises:
+            DegenerateInputError: if it fails.
+        """
+        if not self.fitted:
+            self.finish()
+
     @torch.no_grad()
-    def score(self, indices: Tensor, every_variant: bool) -> Terms:
+    def score(self, indices: Tensor, every_variant: bool, statistics: Terms) -> Terms:
         """Scores and their components, each of shape (n,), float64; calls `finish` if needed.
 
         Args:
             indices: the indices of the images, shape (n,).
             every_variant: whether to score with every value of the score space, too.
+            statistics: the image statistics that the detector declares, each of shape (n,), on any
+                device.
 
         Raises:
             DegenerateInputError: if `finish` fails.
         """
-        if not self.fitted:
-            self.finish()
+        self.prepare_scoring()
         self.module.eval()
         score_space = self.score_space if every_variant else {}
-        scored = [
-            self.module.score_variants(self.pick(chunk), self.score_noise, score_space)
-            for chunk in self.chunks(indices)
-        ]
+        known = {name: self.chunks(values) for name, values in statistics.items()}
+        scored = []
+        for k, chunk in enumerate(self.chunks(indices)):
+            noise = self.score_noise | {name: parts[k] for name, parts in known.items()}
+            scored.append(self.module.score_variants(self.pick(chunk), noise, score_space))
         return {name: torch.cat([terms[name] for terms in scored]).double() for name in scored[0]}
 
     @torch.no_grad()

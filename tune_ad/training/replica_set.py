@@ -1,8 +1,8 @@
 """Trains the replicas of one configuration together.
 
 A replica set owns what a detector does not: optimisers, schedules, random streams and the training
-loop. A call trains one stack of replicas after the other. All images are one tensor on the device;
-the images of a task are given by their indices.
+loop. A call trains one stack of replicas after the other. The images of all tasks are on the
+device once; those of a task are given by their indices.
 """
 
 import math
@@ -11,6 +11,7 @@ from typing import Any, NamedTuple
 
 from torch import Tensor
 
+from tune_ad.data import Images, ImageStatistics
 from tune_ad.detectors.base import Detector, Numbers, ScoreSpace, Terms, check_finite
 from tune_ad.detectors.config import Config
 from tune_ad.errors import DegenerateInputError, UserError
@@ -39,20 +40,23 @@ class ReplicaSet:
     Args:
         detector: the class of the detector.
         config: the configuration of every replica.
-        images: the images as `tune_ad.data.scaled` returns them, float, shape (n, c, h, w), on the
-            device on which to train.
+        images: scaled images of shape (n, c, h, w) on the device on which to train: a float tensor
+            as `tune_ad.data.scaled` returns it, or `ScaledImages`, which take a quarter of the
+            memory. Image statistics are those of the tensor, or of the original images.
         specs: the task, the seed and the training images of each replica.
         score_space: further values of score-time parameters to score with.
         patience: the number of calls of `watch` without a lower loss after which the stage of a
             replica is stopped; 0 = no early stopping.
         precision: the precision of training, one of `PRECISIONS`.
         together: the maximum number of replicas that are trained together, at least 1.
+        scored_together: the maximum number of replicas that are scored together, at least 1.
 
     Attributes:
         epoch: the number of epochs that the replicas which have not failed have finished, over all
             stages. (With early stopping some may have stopped before: see `epoch_of`.)
         epochs: the number of epochs of all stages; 0 for a detector that is only fitted.
         failures: the failures, by position of the replica.
+        statistics: the image statistics, computed once for all replicas.
         early_stopping: the state of early stopping of each replica; empty without patience.
 
     Raises:
@@ -64,15 +68,20 @@ class ReplicaSet:
         self,
         detector: type[Detector[Any]],
         config: Config,
-        images: Tensor,
+        images: Images,
         specs: Sequence[ReplicaSpec],
         score_space: ScoreSpace | None = None,
         patience: int = 0,
         precision: str = FLOAT32,
         together: int = 1,
+        scored_together: int = 1,
     ) -> None:
         keep_freed_memory()
-        check_finite(images)
+        if isinstance(images, Tensor):
+            check_finite(images)
+            self.statistics = ImageStatistics(images)
+        else:
+            self.statistics = images.statistics
         for spec in specs:
             if not len(spec.train):
                 raise UserError(
@@ -85,7 +94,7 @@ class ReplicaSet:
             Replica(detector, config, images, spec, score_space or {}, precision) for spec in specs
         ]
         self.epochs = sum(stage.epochs for stage in self.replicas[0].stages)
-        self.together = together
+        self.together, self.scored_together = together, scored_together
         self.stacks: dict[tuple[int, ...], Stack] = {}  # by positions of the replicas
         self.early_stopping = [EarlyStopping(patience) for _ in specs if patience]
 
@@ -274,7 +283,34 @@ class ReplicaSet:
             indices: the indices of the images, shape (n,).
             every_variant: whether to score with every value of the score space, too.
         """
-        return self.replicas[replica].score(indices, every_variant)
+        statistics = self.statistics_of(indices)
+        return self.replicas[replica].score(indices, every_variant, statistics)
+
+    def statistics_of(self, indices: Tensor) -> Terms:
+        """The image statistics that the detector declares, each float64, on the CPU: (n,)."""
+        return self.statistics.of(self.replicas[0].module.image_statistics, indices)
+
+    def scores(
+        self, wanted: Mapping[int, Tensor], every_variant: bool = False
+    ) -> dict[int, Terms]:
+        """The same scores for several replicas, of which some are scored together.
+
+        Args:
+            wanted: the indices of the images, shape (n,), by position of the replica.
+            every_variant: whether to score with every value of the score space, too.
+        """
+        positions, scores = list(wanted), {}
+        for start in range(0, len(positions), self.scored_together):
+            members = positions[start : start + self.scored_together]
+            if len(members) == 1:
+                scores[members[0]] = self.score(members[0], wanted[members[0]], every_variant)
+                continue
+            stack = self.stack_of(members)
+            statistics = {self.replicas[k]: self.statistics_of(wanted[k]) for k in members}
+            of_members = {self.replicas[k]: wanted[k] for k in members}
+            of_stack = stack.score(of_members, every_variant, statistics)
+            scores |= {k: of_stack[self.replicas[k]] for k in members}
+        return scores
 
     def losses(self, replica: int, indices: Tensor) -> Tensor | None:
         """The training loss of images in evaluation mode, shape (n,), float64.

@@ -15,11 +15,11 @@ The last four do not include controls, since there are only 256 constant grey im
 in nats (`Detector.nats`) are also reported in bits per dimension (`tune_ad.training.bits`).
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from types import MappingProxyType
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
@@ -31,7 +31,7 @@ from tune_ad.detectors.base import Numbers, ScoreSpace, Terms, variant_name
 from tune_ad.errors import DegenerateInputError
 from tune_ad.storage.metric import OTHER_CLASSES, Metric, ScoreVariant, Values
 from tune_ad.training.ranking import (
-    auroc,
+    aurocs,
     average_precision,
     placements,
     require_finite,
@@ -41,6 +41,8 @@ from tune_ad.training.replica_set import ReplicaSet
 from tune_ad.training.suite import Suite
 
 SCORE = "score"
+Aurocs = dict[str, dict[str, float]]
+"""The AUROCs of one replica by outsider set, then by component of the score."""
 NO_VARIANTS: Mapping[str, ScoreVariant] = MappingProxyType({})
 
 
@@ -122,58 +124,99 @@ def score_part(
         every_variant: whether to score with every value of the score space, too.
     """
     scores = PartScores.nothing(len(replica_set.replicas))
-    for k in replica_set.living():
+    positions = {
+        k: _positions(suite, replica_set.replicas[k].spec.task, part) for k in replica_set.living()
+    }
+    wanted = {k: torch.cat(groups.values()) for k, groups in positions.items()}
+    scored = {
+        k: _split(terms, positions[k].map(len))
+        for k, terms in replica_set.scores(wanted, every_variant).items()
+    }
+    by_replica = component_aurocs(scored)
+    for k, groups in scored.items():
+        replica = replica_set.replicas[k]
+        names = variant_names(replica.score_space)
         try:
-            _score_replica(scores, replica_set, suite, k, part, every_variant)
+            numbers = replica_metrics(groups, part, by_replica[k], names)
+            if part == "validation":
+                losses = replica_set.losses(k, positions[k].normal)
+                if losses is not None:
+                    numbers[Metric(part, "loss")] = finite_mean(losses)
+            components = groups.normal if every_variant else replica.module.histograms
+            check_finite(groups, (SCORE, *components))
         except DegenerateInputError as error:
             scores.faults[k] = str(error)
+            continue
+        _keep(scores, replica.spec.task, groups, replica.module.histograms)
+        scores.metrics[k], scores.normals[k] = numbers, groups.normal
+        if every_variant:
+            scores.variants[k] = variant_aurocs(part, by_replica[k], names)
+        if anomalous := groups.outsiders.get(OTHER_CLASSES):
+            placed = placements(groups.normal[SCORE], anomalous[SCORE])
+            scores.placements[k] = placed.cpu().numpy()
     return scores
 
 
-def _score_replica(  # noqa: PLR0913 - the arguments of `score_part` for one replica
-    scores: PartScores,
-    replica_set: ReplicaSet,
-    suite: Suite,
-    k: int,
-    part: str,
-    every_variant: bool,
-) -> None:
-    """Add the results of one replica to `scores`; on an error nothing is added.
-
-    Raises:
-        DegenerateInputError: if a score or a loss is not finite.
-    """
-    replica = replica_set.replicas[k]
-    task = replica.spec.task
+def _positions(suite: Suite, task: str, part: str) -> Groups[Tensor]:
+    """The positions of the images of each group of a task."""
     split = suite.split(task)
-    groups = (split.validation if part == "validation" else split.test).map(
-        lambda positions: replica_set.score(k, positions, every_variant)
+    return split.validation if part == "validation" else split.test
+
+
+def _split(terms: Terms, sizes: Groups[int]) -> Groups[Terms]:
+    """The terms of each group, from those of all images in the order of `Groups.values`."""
+    pieces = {name: values.split(sizes.values()) for name, values in terms.items()}
+    normal, *others = (
+        {name: of_groups[i] for name, of_groups in pieces.items()}
+        for i in range(len(sizes.values()))
     )
-    names = variant_names(replica.score_space)
-    numbers = replica_metrics(groups, part, names)
-    if part == "validation":
-        losses = replica_set.losses(k, split.validation.normal)
-        if losses is not None:
-            numbers[Metric(part, "loss")] = finite_mean(losses)
-    variants = variant_aurocs(groups, part, names) if every_variant else {}
-    _keep(scores, task, groups, replica.module.histograms)
-    scores.metrics[k], scores.variants[k], scores.normals[k] = numbers, variants, groups.normal
-    if anomalous := groups.outsiders.get(OTHER_CLASSES):
-        placed = placements(groups.normal[SCORE], anomalous[SCORE])
-        scores.placements[k] = placed.cpu().numpy()
+    return Groups(normal, dict(zip(sizes.outsiders, others, strict=True)))
 
 
-def _keep(scores: PartScores, task: str, groups: Groups[Terms], components: Sequence[str]) -> None:
-    """Keep the scores of the first replica of a task, and the components that have histograms.
+def component_aurocs(scored: Mapping[int, Groups[Terms]]) -> dict[int, Aurocs]:
+    """The AUROCs of all components of the scores of every replica.
+
+    Those of replicas with the same numbers of images are computed together.
+
+    Args:
+        scored: the scores of each group and their components, by replica.
+    """
+    alike: dict[Any, list[int]] = {}
+    for k, groups in scored.items():
+        sizes = groups.map(lambda terms: len(terms[SCORE]))
+        kind = (sizes.normal, *sizes.outsiders.items(), *groups.normal)
+        alike.setdefault(kind, []).append(k)
+    by_replica: dict[int, Aurocs] = {k: {} for k in scored}
+    for members in alike.values():
+        first = scored[members[0]]
+        normal = _stacked([scored[k].normal for k in members])
+        for outsider in first.outsiders:
+            anomalous = _stacked([scored[k].outsiders[outsider] for k in members])
+            for k, values in zip(members, aurocs(normal, anomalous).tolist(), strict=True):
+                by_replica[k][outsider] = dict(zip(first.normal, values, strict=True))
+    return by_replica
+
+
+def _stacked(terms: Sequence[Terms]) -> Tensor:
+    """The terms of several replicas: shape (replicas, terms, images), float64."""
+    return torch.stack([torch.stack(list(of_one.values())) for of_one in terms]).double()
+
+
+def check_finite(groups: Groups[Terms], components: Iterable[str]) -> None:
+    """Check components of the scores of every group.
 
     Raises:
-        DegenerateInputError: if a score or a component is not finite.
+        DegenerateInputError: if one is not finite.
     """
-    names = (SCORE, *components)
-    for component in names:
+    for component in components:
         require_finite("normal", groups.normal[component])
         for name, terms in groups.outsiders.items():
             require_finite(name or "anomalous", terms[component])
+
+
+def _keep(scores: PartScores, task: str, groups: Groups[Terms], components: Sequence[str]) -> None:
+    """Keep the scores of the first replica of a task, and the components that have histograms."""
+    names = (SCORE, *components)
     for component in names:
         scored = ScoreKey(task, "" if component == SCORE else component)
         if scored not in scores.kept:
@@ -195,13 +238,17 @@ def variant_names(score_space: ScoreSpace) -> dict[str, ScoreVariant]:
 
 
 def replica_metrics(
-    groups: Groups[Terms], part: str, names: Mapping[str, ScoreVariant] = NO_VARIANTS
+    groups: Groups[Terms],
+    part: str,
+    by_outsider: Aurocs,
+    names: Mapping[str, ScoreVariant] = NO_VARIANTS,
 ) -> Numbers:
     """The metrics of one replica.
 
     Args:
         groups: the scores of each group and their components.
         part: "validation" or "test".
+        by_outsider: the AUROCs of the components.
         names: the score variants by name, for scores that are not components.
 
     Raises:
@@ -211,10 +258,9 @@ def replica_metrics(
     normal = groups.normal
     require_finite("normal", normal[SCORE])
     for name, terms in groups.outsiders.items():
-        pair = normal[SCORE], terms[SCORE]
-        numbers[Metric(part, "auroc", name)] = auroc(*pair)
-        numbers[Metric(part, "ap", name)] = average_precision(*pair)
-    numbers |= of_first_set(numbers, groups)
+        numbers[Metric(part, "ap", name)] = average_precision(normal[SCORE], terms[SCORE])
+        numbers[Metric(part, "auroc", name)] = by_outsider[name][SCORE]
+    numbers |= of_first_set(numbers, groups.outsiders)
     for term, values in normal.items():
         if term not in names:
             numbers[Metric(part, term)] = float(values.mean())
@@ -239,37 +285,35 @@ def finite_mean(losses: Tensor) -> float:
 
 
 def variant_aurocs(
-    groups: Groups[Terms], part: str, names: Mapping[str, ScoreVariant]
+    part: str, by_outsider: Aurocs, names: Mapping[str, ScoreVariant]
 ) -> dict[ScoreVariant, Numbers]:
     """The AUROCs of one replica by each component of the score and each value of the score space.
 
     Args:
-        groups: the scores of each group and their components.
         part: "validation" or "test".
+        by_outsider: the AUROCs of the components.
         names: the score variants by name, for scores that are not components.
-
-    Raises:
-        DegenerateInputError: if a score is not finite or a group is empty.
     """
     variants: dict[ScoreVariant, Numbers] = {}
-    for name, values in groups.normal.items():
+    components = next(iter(by_outsider.values()), {})
+    for name in components:
         if name != SCORE:
-            aurocs = {
-                Metric(part, "auroc", outsider): auroc(values, terms[name])
-                for outsider, terms in groups.outsiders.items()
+            of_sets = {
+                Metric(part, "auroc", outsider): values[name]
+                for outsider, values in by_outsider.items()
             }
             variant = names.get(name, ScoreVariant.of_component(name))
-            variants[variant] = aurocs | of_first_set(aurocs, groups)
+            variants[variant] = of_sets | of_first_set(of_sets, by_outsider)
     return variants
 
 
-def of_first_set(numbers: Numbers, groups: Groups[Terms]) -> Numbers:
+def of_first_set(numbers: Numbers, outsiders: Iterable[str]) -> Numbers:
     """The metrics of the first outsider set under the empty name.
 
     Empty if that is its name, or if there is no outsider set. So the main AUROC has the same name
     in every search.
     """
-    first = next(iter(groups.outsiders), OTHER_CLASSES)
+    first = next(iter(outsiders), OTHER_CLASSES)
     if first == OTHER_CLASSES:
         return {}
     return {

@@ -4,7 +4,7 @@ Each convolution becomes a grouped convolution, each matrix product a batched on
 nothing, so a NaN of one stays its own.
 """
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 
 import torch
 from torch import Tensor
@@ -16,7 +16,7 @@ from tune_ad.storage.metric import Metric
 from tune_ad.training.adam import adam_step
 from tune_ad.training.joined import Alone, Joined, Models, laid_out
 from tune_ad.training.precision import computed_in
-from tune_ad.training.replica import Replica
+from tune_ad.training.replica import CHUNK, Replica
 
 
 class Stack:
@@ -105,6 +105,50 @@ class Stack:
         states = [replica.optimisers[phase.name] for replica in replicas]
         adam_step(states, self.models.by_replica(by_parameter, rows), stage.adam, rate)
         return {name: values.detach() for name, values in terms.items()}
+
+    @torch.no_grad()
+    def score(
+        self,
+        wanted: Mapping[Replica, Tensor],
+        every_variant: bool,
+        statistics: Mapping[Replica, Terms],
+    ) -> dict[Replica, Terms]:
+        """Scores and their components, as in `Replica.score`, of all replicas at once.
+
+        Args:
+            wanted: the indices of the images of each replica, shape (n,); n may differ.
+            every_variant: whether to score with every value of the score space, too.
+            statistics: the image statistics that the detector declares, each of shape (n,).
+
+        Raises:
+            DegenerateInputError: if `finish` fails for a replica.
+        """
+        for replica in self.replicas:
+            replica.prepare_scoring()
+        self.lead.module.eval()
+        noise = {
+            name: torch.stack([replica.score_noise[name] for replica in self.replicas])
+            for name in self.lead.score_noise
+        }
+        indices = pad_sequence([wanted[r] for r in self.replicas], batch_first=True)
+        known = {
+            name: pad_sequence([statistics[r][name] for r in self.replicas], batch_first=True)
+            for name in self.lead.module.image_statistics
+        }
+        maps = len(self.replicas) * self.lead.module.scoring_size
+        size = max(1, CHUNK[self.device.type] // maps)
+        space = self.lead.score_space if every_variant else {}
+        scored = []
+        for start in range(0, indices.shape[1], size):
+            chunk = slice(start, start + size)
+            of_images = {name: rows[:, chunk].to(self.device) for name, rows in known.items()}
+            images = self.pick(indices[:, chunk].to(self.device))
+            scored.append(self.models.score_variants(images, noise | of_images, space))
+        joined = {n: torch.cat([terms[n] for terms in scored], 1).double() for n in scored[0]}
+        return {
+            replica: {name: rows[k, : len(wanted[replica])] for name, rows in joined.items()}
+            for k, replica in enumerate(self.replicas)
+        }
 
     def pick(self, indices: Tensor) -> Tensor:
         """The images of each replica, in channels-last memory format: (batch, rows, c, h, w).

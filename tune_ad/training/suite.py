@@ -1,14 +1,24 @@
 """The tasks on which every configuration is trained and tested, with their images."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from functools import partial
+from dataclasses import dataclass, fields
+from functools import cached_property, partial
+from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from tune_ad.data import ImageSet, Pool, Split, SplitSizes, Task, split
+from tune_ad.data import (
+    ImageSet,
+    ImageStatistics,
+    Pool,
+    Split,
+    SplitSizes,
+    Task,
+    split,
+    without_copying,
+)
 from tune_ad.search.budgets import Budget
 
 
@@ -66,10 +76,24 @@ class Suite:
             {image_set.name: image_set.about for image_set in image_sets},
         )
 
+    def __getstate__(self) -> dict[str, Any]:
+        """The fields alone: another process makes its own tensor and statistics."""
+        return {field.name: getattr(self, field.name) for field in fields(self)}
+
     @property
     def shape(self) -> tuple[int, ...]:
         """The shape of one image, (c, h, w)."""
         return self.images.shape[1:]
+
+    @cached_property
+    def pixels(self) -> Tensor:
+        """The images as a tensor that shares their memory; do not write to it."""
+        return without_copying(self.images)
+
+    @cached_property
+    def statistics(self) -> ImageStatistics:
+        """The statistics of the images, shared by all trials of this process."""
+        return ImageStatistics(self.pixels)
 
     def split(self, task: str) -> Split[Tensor]:
         """The split of a task: positions in `images` of each group, int64, shape (n,)."""

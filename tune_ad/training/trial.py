@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from tune_ad.data import scaled
+from tune_ad.data import ScaledImages
 from tune_ad.data.groups import Groups
 from tune_ad.detectors.base import Numbers, skeleton
 from tune_ad.detectors.nets import ImageShape
@@ -60,7 +60,7 @@ class Trial:
         self.baseline = study.baselines[spec.baseline]
         self.config = study.config(spec)
         self.identity = study.identity(spec)
-        images = scaled(torch.tensor(suite.images).to(device), self.config.scaling)
+        images = ScaledImages(suite.pixels.to(device), self.config.scaling, suite.statistics)
         self.replica_specs = [
             ReplicaSpec(task.name, seed, suite.split(task.name).train, task.title)
             for seed in spec.seeds or study.seeds

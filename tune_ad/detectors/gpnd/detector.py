@@ -126,6 +126,11 @@ class GPND(AdversarialAutoencoder):
         residuals = (images - self.decoder(codes)).flatten(1).double()
         return codes, residuals.norm(dim=1)
 
+    @property
+    def scoring_size(self) -> int:
+        """One derivative of the network for each coordinate of the code."""
+        return self.config.latent_dim
+
     def residual_norm(self, distances: Tensor) -> Tensor:
         """The norms for the density: at least 2^-23, and squared if `squared_distance` is set."""
         distances = distances.clamp(min=LEAST_DISTANCE)

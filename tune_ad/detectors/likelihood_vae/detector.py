@@ -77,7 +77,8 @@ class LikelihoodVAE(TrainedDetector[LikelihoodVAEConfig]):
       arXiv 1906.02994, with one image);
     - "regret": the decrease of minus the ELBO after `regret_steps` steps of Adam on the posterior
       mean and variance of the image (Xiao et al., arXiv 2003.02977), about 0 or more;
-    - "png_bits", "pixel_mean", "pixel_variance": statistics of the image, as trivial baselines.
+    - "png_bits", "pixel_mean", "pixel_variance": statistics of the image before scaling, as
+      trivial baselines.
 
     For all of them larger = more anomalous. Nats are those of the 8-bit pixel, also for a density
     (see `tune_ad.detectors.likelihood_vae.likelihoods`).
@@ -95,6 +96,7 @@ class LikelihoodVAE(TrainedDetector[LikelihoodVAEConfig]):
     Config = LikelihoodVAEConfig
     entropy: Tensor
     score_parameters = ("importance_samples", "score_by")
+    image_statistics = STATISTICS
     meanings: ClassVar[Mapping[str, str]] = {
         "negative_elbo": "minus the ELBO, distortion plus rate, in nats",
         "negative_iwae": "minus the importance-weighted bound of the log-likelihood, in nats",
@@ -305,7 +307,7 @@ class LikelihoodVAE(TrainedDetector[LikelihoodVAEConfig]):
         rate = gaussian.rate(mean, log_variance)
         likelihoods, log_weights = self.weighed(mean, log_variance, pixels, noise["code"])
         declared, tried = self.config.importance_samples, score_space.get("importance_samples", ())
-        statistics = {name: statistic(images) for name, statistic in STATISTICS.items()}
+        statistics = {name: noise[name] for name in self.image_statistics}
         by = {
             count: self.scores(rate, likelihoods[:count], log_weights[:count], statistics)
             for count in {declared, *tried}
@@ -320,6 +322,11 @@ class LikelihoodVAE(TrainedDetector[LikelihoodVAEConfig]):
         for name in score_space.get("score_by", ()):
             scores[variant_name("score_by", name)] = by[declared][name]
         return scores
+
+    @property
+    def scoring_size(self) -> int:
+        """The number of codes that are decoded together."""
+        return AT_ONCE
 
     def weighed(
         self, mean: Tensor, log_variance: Tensor, pixels: Tensor, normal: Tensor

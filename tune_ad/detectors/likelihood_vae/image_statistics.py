@@ -1,7 +1,7 @@
 """Statistics of an image that need no model: trivial baselines to compare likelihoods with."""
 
 import io
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from types import MappingProxyType
 
 import numpy as np
@@ -9,6 +9,7 @@ import torch
 from PIL import Image
 from torch import Tensor
 
+from tune_ad.data.image_statistics import Statistic
 from tune_ad.detectors.likelihood_vae.likelihoods import GREYS
 
 
@@ -41,7 +42,7 @@ def pixel_variance(images: Tensor) -> Tensor:
     return images.double().flatten(1).var(1, correction=0)
 
 
-STATISTICS: Mapping[str, Callable[[Tensor], Tensor]] = MappingProxyType(
+STATISTICS: Mapping[str, Statistic] = MappingProxyType(
     {"png_bits": png_bits, "pixel_mean": pixel_mean, "pixel_variance": pixel_variance}
 )
 """By name of the score: images (batch, c, h, w) -> scores (batch,); larger = more anomalous."""
