@@ -258,8 +258,9 @@ def replica_metrics(
     normal = groups.normal
     require_finite("normal", normal[SCORE])
     for name, terms in groups.outsiders.items():
-        numbers[Metric(part, "ap", name)] = average_precision(normal[SCORE], terms[SCORE])
+        precision = average_precision(normal[SCORE], terms[SCORE])  # checks the scores
         numbers[Metric(part, "auroc", name)] = by_outsider[name][SCORE]
+        numbers[Metric(part, "ap", name)] = precision
     numbers |= of_first_set(numbers, groups.outsiders)
     for term, values in normal.items():
         if term not in names:

@@ -35,6 +35,18 @@ class Stack:
         modules = [replica.module for replica in self.replicas]
         self.models: Models = Joined(modules) if len(modules) > 1 else Alone(modules[0])
         self.device = self.lead.images.device
+        self.ranges = self._ranges()
+
+    def _ranges(self) -> Tensor | None:
+        """The smallest pixel of each replica's training images, and their range: (2, replicas).
+
+        None unless the scaling is fitted to the training images.
+        """
+        ranges = [replica.range for replica in self.replicas if replica.range is not None]
+        if not ranges:
+            return None
+        pairs = [(r.low, r.high - r.low) for r in ranges]
+        return torch.tensor(pairs, dtype=torch.float64).T.to(self.device)
 
     def train_epoch(self, epoch: int) -> dict[Replica, Numbers]:
         """Train all replicas for one epoch, and return the mean of every term over its batches."""
@@ -157,12 +169,8 @@ class Stack:
             indices: their indices, shape (rows, batch).
         """
         images = self.lead.images[indices.T]
-        ranges = [replica.range for replica in self.replicas[: len(indices)]]
-        scaled = [r for r in ranges if r is not None]
-        if scaled:
-            low = torch.tensor([r.low for r in scaled], dtype=torch.float64)
-            span = torch.tensor([r.high for r in scaled], dtype=torch.float64) - low
-            low, span = (t.to(images)[:, None, None, None] for t in (low, span))
+        if self.ranges is not None:
+            low, span = (t[: len(indices), None, None, None].to(images) for t in self.ranges)
             images = (images - low) / span
         folded = images.flatten(1, 2).contiguous(memory_format=torch.channels_last)
         picked: Tensor = folded.unflatten(1, (len(indices), -1))

@@ -6,7 +6,6 @@ from types import MappingProxyType
 
 import numpy as np
 import torch
-from PIL import Image
 from torch import Tensor
 
 from tune_ad.data.image_statistics import Statistic
@@ -26,6 +25,8 @@ def png_bits(images: Tensor) -> Tensor:
 
 def _png_bytes(pixels: np.ndarray) -> int:
     """The size of a PNG file of uint8 pixels (h, w, c)."""
+    from PIL import Image
+
     file = io.BytesIO()
     picture = pixels[..., 0] if pixels.shape[-1] == 1 else pixels
     Image.fromarray(picture).save(file, "PNG", compress_level=9)

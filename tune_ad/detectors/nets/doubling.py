@@ -66,6 +66,8 @@ class DoublingConvolution(nn.ConvTranspose2d):
     ) -> None:
         super().__init__(inputs, outputs, LENET_KERNEL, bias=bias)
         self.trims = trims
+        meets = torch.tensor(TAPS)[:, None, :] == torch.arange(-1, 2)[:, None]
+        self.register_buffer("meets", meets.float(), persistent=False)  # parity, source, tap
 
     def forward(self, maps: Tensor, output_size: list[int] | None = None) -> Tensor:
         """Maps (batch, `inputs`, h, w) to (batch, `outputs`, 2 h - 2 `trims`[0], 2 w - ...)."""
@@ -77,11 +79,8 @@ class DoublingConvolution(nn.ConvTranspose2d):
 
     def folded(self) -> Tensor:
         """The 3x3 kernels, shape (4 `outputs`, `inputs`, 3, 3): for each output four parities."""
-        offsets = torch.tensor(TAPS, device=self.weight.device)
-        sources = torch.arange(-1, 2, device=self.weight.device)
-        fold = (offsets[:, None, :] == sources[:, None]).to(
-            self.weight.dtype
-        )  # parity, source, tap
         kernels = self.weight.flip(2, 3).transpose(0, 1)
         with without_autocast(kernels):
-            return torch.einsum("ask,btl,oikl->oabist", fold, fold, kernels).flatten(0, 2)
+            return torch.einsum("ask,btl,oikl->oabist", self.meets, self.meets, kernels).flatten(
+                0, 2
+            )
