@@ -21,7 +21,7 @@ from torch import Tensor
 from plain import ARCHITECTURES, BATCH, DETECTORS, adam, loader_of, scores, train_epoch
 from tune_ad.detectors import every_detector
 from tune_ad.detectors.nets import ImageShape
-from tune_ad.training.precision import BFLOAT16, FLOAT32
+from tune_ad.storage.precision import BFLOAT16, FLOAT32
 from tune_ad.training.replica import ReplicaSpec
 from tune_ad.training.replica_set import ReplicaSet
 

@@ -25,7 +25,7 @@ from tune_ad.app.provenance import hardware, versions
 from tune_ad.data import ImageSet, load, scaled
 from tune_ad.detectors import every_detector
 from tune_ad.detectors.nets import ImageShape
-from tune_ad.training.precision import BFLOAT16, FLOAT32, PRECISIONS
+from tune_ad.storage.precision import BFLOAT16, FLOAT32, PRECISIONS
 from tune_ad.training.ranking import auroc
 from tune_ad.training.replica import ReplicaSpec
 from tune_ad.training.replica_set import ReplicaSet

@@ -12,6 +12,7 @@ from tune_ad.app.session import Outcome, Session
 from tune_ad.search.baseline import Baseline
 from tune_ad.search.budgets import BUDGETS
 from tune_ad.search.selection import RULES
+from tune_ad.storage.precision import FLOAT32, in_words
 from tune_ad.wording import count
 
 
@@ -44,6 +45,7 @@ def opening(session: Session) -> str:
             f"{study.name}: {_ablation(session)}{_size(session)}{done}",
             *_small_space(session),
             f"budget {study.budget_name}{reason}, {_parallel(session)}",
+            *_precision(session),
             _selection(session),
             f"watch: {_tensorboard(session)}",
         ]
@@ -61,6 +63,7 @@ def plan(session: Session) -> str:
         f"plan: {study.search.plan.traits.title}",
         *_small_space(session),
         _selection(session),
+        *_precision(session),
         *_protocol(session),
         *(f"{images.name}: {images.about}" for images in session.image_sets if images.about),
     ]
@@ -159,6 +162,12 @@ def _selection(session: Session) -> str:
     if study.selection == "oracle":
         return ranked
     return f"{ranked} Test scores are recorded, but never used to select."
+
+
+def _precision(session: Session) -> list[str]:
+    """A line on the precision of training, unless everything is trained in float32."""
+    words = in_words(session.study.precision)
+    return [] if words == FLOAT32 else [f"precision: {words}"]
 
 
 def _protocol(session: Session) -> list[str]:

@@ -14,6 +14,7 @@ from tune_ad.errors import UserError, did_you_mean
 from tune_ad.search.ablation import ABLATIONS, SEEDS
 from tune_ad.search.budgets import BUDGETS, LIMITS
 from tune_ad.search.selection import RULES
+from tune_ad.storage.precision import PRECISIONS
 
 SEARCH, BUDGET, MACHINE = "the search", "the budget", "the machine"
 DEFAULT_ABLATION = next(iter(ABLATIONS))
@@ -199,6 +200,7 @@ class Options:
         settings: hyperparameters fixed by the user. A text is converted to the type that the
             detector declares: "0.5" becomes a number if a number is expected.
         seed: seed of the study.
+        precision: precision of training, "auto", "float32" or "bfloat16".
         budget: "auto", "quick", "standard" or "paper".
         changes: overrides of single budget fields, by field name; classes as numbers or names.
         time_budget: minutes after which no new trial starts.
@@ -274,6 +276,15 @@ class Options:
         read=integer,
         minimum=0,
         maximum=LARGEST_SEED,
+    )
+    precision: str = option(
+        "auto",
+        "precision of training: float32, bfloat16, or auto: bfloat16 for colour images, if the "
+        "processor has instructions for it, and only for detectors of which it has been shown "
+        "that they detect as well; scores are always computed in float32",
+        SEARCH,
+        metavar="NAME",
+        choices=("auto", *PRECISIONS),
     )
     budget: str = option(
         "auto",

@@ -17,6 +17,7 @@ from tune_ad.app.resuming import (
 )
 from tune_ad.app.settings import read_settings
 from tune_ad.data import class_tasks
+from tune_ad.detectors.config import NetworkConfig
 from tune_ad.detectors.nets import ImageShape
 from tune_ad.errors import UserError
 from tune_ad.execution.machine import Machine
@@ -28,6 +29,7 @@ from tune_ad.search.declaration import Search
 from tune_ad.search.plans import contains
 from tune_ad.search.study import Study
 from tune_ad.storage.folder import StudyFolder
+from tune_ad.training.paths import has_bfloat16, resolved_precision
 
 
 class Request(NamedTuple):
@@ -73,7 +75,19 @@ class Request(NamedTuple):
             selection=self.selection,
             seed=stored_seed if self.options.seed is None else self.options.seed,
             settings=self.options.settings,
+            precision=self._precision(shape),
         )
+
+    def _precision(self, shape: ImageShape) -> dict[str, str]:
+        """The precision of each baseline that trains networks; that of a study that continues."""
+        if self.stored:
+            return dict(self.stored["precision"])
+        wanted, has_instructions = self.options.precision, has_bfloat16(self.options.device)
+        return {
+            baseline.title: resolved_precision(wanted, baseline.detector, shape, has_instructions)
+            for baseline in self.search.baselines
+            if issubclass(baseline.detector.Config, NetworkConfig)
+        }
 
     def varies(self, baseline: Baseline) -> bool:
         """Whether at least one parameter of a baseline is searched."""

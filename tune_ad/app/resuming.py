@@ -17,6 +17,7 @@ from tune_ad.app.remaining import is_complete, progress
 from tune_ad.errors import UserError
 from tune_ad.search.budgets import Budget
 from tune_ad.storage.folder import StudyFolder
+from tune_ad.storage.precision import in_words
 from tune_ad.storage.values import decode
 
 if TYPE_CHECKING:
@@ -56,7 +57,7 @@ def check_folder(options: Options, dry_run: bool = False) -> None:
             "one, or use another --results"
         )
     stored = folder.read_study()["study"]
-    _check_rule_and_seed(options, stored, folder)
+    _check_fixed(options, stored, folder)
     numbers = {
         name: value
         for name, value in options.changes.items()
@@ -125,7 +126,7 @@ def stored_study(options: Options, folder: StudyFolder, dry_run: bool) -> dict[s
 
     Raises:
         UserError: if the study is not complete and the user does not continue it, or it was begun
-            with another budget, selection rule or seed.
+            with another budget, selection rule, seed or precision.
     """
     if not continues(options) and (dry_run or not folder.exists()):
         _refuse_records_without_a_study(folder)
@@ -140,12 +141,12 @@ def stored_study(options: Options, folder: StudyFolder, dry_run: bool) -> dict[s
             f"{folder.path} already contains an unfinished study ({progress(folder)}); continue "
             "it with --resume, or use another --results"
         )
-    _check_rule_and_seed(options, study, folder)
+    _check_fixed(options, study, folder)
     return study
 
 
-def _check_rule_and_seed(options: Options, study: Mapping[str, Any], folder: StudyFolder) -> None:
-    """Check that the budget's name, the selection rule and the seed are those of a stored study.
+def _check_fixed(options: Options, study: Mapping[str, Any], folder: StudyFolder) -> None:
+    """Check that budget, selection rule, seed and precision are those of a stored study.
 
     Raises:
         UserError: with the first that differs.
@@ -160,6 +161,14 @@ def _check_rule_and_seed(options: Options, study: Mapping[str, Any], folder: Stu
         if value not in (None, "auto", begun[name]):
             flag = OPTIONS[name].flag
             raise _differs(folder, f"with {flag} {begun[name]}", f"{flag} {value}")
+    flag, precisions = OPTIONS["precision"].flag, set(study["precision"].values())
+    if options.precision != "auto" and precisions - {options.precision}:
+        alike = f"{flag} {min(precisions)}" if len(precisions) == 1 else ""
+        raise _differs(
+            folder,
+            f"with {alike or in_words(study['precision'])}",
+            f"{flag} {options.precision}",
+        )
 
 
 def _differs(folder: StudyFolder, begun: str, now: str) -> UserError:

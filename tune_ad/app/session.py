@@ -97,7 +97,9 @@ class Session:
     def costs(self) -> dict[str, Cost]:
         """The estimated cost of the study under every budget, from short measurements."""
         self.say("timing a few training steps of each baseline ...")
-        speeds = measured_speed(self.study, self.options.device)
+        speeds = measured_speed(
+            self.study, self.options.device, len(self.tasks) * len(self.study.seeds)
+        )
         budgets = self.study.search.budgets_for(self.study.data_set)
         budgets[self.study.budget_name] = self.study.budget
         parallel = min(self.concurrent, self.machine.slots(1, self.options.gpus or 0.0))

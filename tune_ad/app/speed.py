@@ -17,6 +17,7 @@ from tune_ad.randomness import torch_stream
 from tune_ad.search.baseline import Baseline
 from tune_ad.search.scheduler import TrialScheduler
 from tune_ad.search.study import Study
+from tune_ad.training.paths import trained_together
 from tune_ad.training.replica import ReplicaSpec
 from tune_ad.training.replica_set import ReplicaSet
 
@@ -44,8 +45,8 @@ class Speed(NamedTuple):
     variants: float
 
 
-def measured_speed(study: Study, device: str) -> dict[str, Speed]:
-    """The speed of each baseline at its default: one model, one thread, on this machine.
+def measured_speed(study: Study, device: str, models: int = 1) -> dict[str, Speed]:
+    """The speed of each baseline at its default, as a trial trains it, with one thread.
 
     The measurement takes about a second per baseline, and depends on the load of the machine. If
     this machine has no GPU but the cluster has, it is the speed of a CPU core.
@@ -53,21 +54,24 @@ def measured_speed(study: Study, device: str) -> dict[str, Speed]:
     Args:
         study: study with the baselines to be timed.
         device: "cpu" or "cuda".
+        models: number of models of a trial, of which several may be trained together.
     """
     threads = torch.get_num_threads()
     torch.set_num_threads(1)
     available = device if torch.cuda.is_available() else "cpu"
     try:
         return {
-            name: _speed(baseline, study.shape, available)
+            name: _speed(baseline, study, available, models)
             for name, baseline in study.baselines.items()
         }
     finally:
         torch.set_num_threads(threads)
 
 
-def _speed(baseline: Baseline, shape: ImageShape, device: str) -> Speed:
+def _speed(baseline: Baseline, study: Study, device: str, models: int) -> Speed:
+    shape = study.shape
     stages = baseline.skeleton(shape).stages()
+    together = min(models, trained_together(shape, device)) if stages else 1
     count = PROBE_BATCHES * max([stage.batch_size for stage in stages] or [PROBE_IMAGES])
     images = torch.rand(count, *shape, generator=torch_stream(0, "probe")).to(device)
     indices = torch.arange(count)
@@ -75,15 +79,17 @@ def _speed(baseline: Baseline, shape: ImageShape, device: str) -> Speed:
         baseline.detector,
         baseline.config(shape, {}),
         images,
-        [ReplicaSpec("probe", 0, indices)],
+        [ReplicaSpec("probe", seed, indices) for seed in range(together)],
         baseline.score_space,
+        precision=study.precision_of(baseline.title),
     )
     train, first_epoch = [], 0
     for stage in stages:
-        epoch = partial(replica_set.stack_of([0]).train_epoch, first_epoch)
-        train.append(_timed(epoch, device) / count)
+        stack = replica_set.stack_of(range(together))
+        epoch = partial(stack.train_epoch, first_epoch)
+        train.append(_timed(epoch, device) / (count * together))
         first_epoch += stage.epochs
-    fit = _timed(replica_set.prepare_scoring, device)
+    fit = _timed(replica_set.prepare_scoring, device) / together
     score = _timed(lambda: replica_set.score(0, indices), device)
     variants = _timed(lambda: replica_set.score(0, indices, every_variant=True), device)
     return Speed(tuple(train), fit / count, score / count, variants / count)

@@ -21,6 +21,7 @@ from tune_ad.errors import UserError
 from tune_ad.execution.machine import memory
 from tune_ad.search.study import Study
 from tune_ad.search.usable_rules import check_selection
+from tune_ad.storage.precision import BFLOAT16
 from tune_ad.training.suite import Suite
 
 BYTES_PER_PARAMETER = 16  # weight, gradient and Adam's two moments
@@ -86,6 +87,10 @@ def _check_declaration(request: Request) -> None:
     trained = [issubclass(b.detector.Config, NetworkConfig) for b in search.baselines]
     if options.changes.get("epochs") and not any(trained):
         raise UserError(f"{titles} have no training epochs; leave --epochs out")
+    if options.precision == BFLOAT16 and not any(trained):
+        raise UserError(
+            f"{titles} train no networks, so --precision {BFLOAT16} has no effect; leave it out"
+        )
     check_sets(request.data, request.outsiders, options.data_root)
     declared = find(request.data, options.data_root)
     if declared.shape:  # padding to the size of other data sets does not matter here

@@ -14,6 +14,7 @@ from tune_ad.search.budgets import Budget
 from tune_ad.search.declaration import Search
 from tune_ad.search.distributions import to_json
 from tune_ad.search.plans import Configuration, ResolvedBaseline, number_of_configurations
+from tune_ad.storage.precision import FLOAT32
 from tune_ad.storage.records import TrialSpec, identity
 from tune_ad.storage.values import encode
 
@@ -32,6 +33,8 @@ class Study:
         selection: name of the selection rule that ranks trials.
         seed: seed of the study; replicas have their own.
         settings: parameters fixed by the user, by name.
+        precision: the precision of training, "float32" or "bfloat16", by baseline; a baseline
+            that is missing, such as one that is only fitted, has float32.
     """
 
     name: str
@@ -43,6 +46,7 @@ class Study:
     selection: str
     seed: int = 0
     settings: Mapping[str, Any] = field(default_factory=dict)
+    precision: Mapping[str, str] = field(default_factory=dict)
 
     @cached_property
     def baselines(self) -> dict[str, Baseline]:
@@ -95,6 +99,10 @@ class Study:
             name: sum(stage.epochs for stage in baseline.skeleton(self.shape).stages())
             for name, baseline in self.baselines.items()
         }
+
+    def precision_of(self, baseline: str) -> str:
+        """The precision in which a baseline is trained."""
+        return self.precision.get(baseline, FLOAT32)
 
     def config(self, spec: TrialSpec) -> Config:
         """The configuration of a trial, with every hyperparameter.
@@ -190,6 +198,7 @@ class Study:
             "seed": self.seed,
             "selection": self.selection,
             "settings": encode(self.settings),
+            "precision": dict(self.precision),
             "budget_name": self.budget_name,
             "budget": encode(asdict(self.budget)),
             "plan": self.search.plan.describe(),

@@ -26,6 +26,7 @@ import filelock
 
 from tune_ad.errors import UserError, did_you_mean
 from tune_ad.storage.jsonl import JsonLines
+from tune_ad.storage.precision import FLOAT32
 from tune_ad.storage.records import SCHEMA, TrialRecord, TrialSpec
 from tune_ad.storage.schema1 import upgraded_details, upgraded_study
 
@@ -174,7 +175,11 @@ class StudyFolder:
                 f"{self.study} is not a complete study, {', '.join(lost)} missing or of the wrong "
                 "type; restore it from a backup"
             )
-        return upgraded_study(study) if schema == 1 else study
+        study = upgraded_study(study) if schema == 1 else study
+        # Before studies had a precision, everything was trained in float32.
+        of_earlier_versions = dict.fromkeys(study["study"]["baselines"], FLOAT32)
+        study["study"].setdefault("precision", of_earlier_versions)
+        return study
 
     def read_trial_specs(self) -> list[TrialSpec]:
         """The proposed configurations, oldest first."""

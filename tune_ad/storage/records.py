@@ -20,6 +20,7 @@ from tune_ad.storage.metric import (
     variants_from_json,
     variants_to_json,
 )
+from tune_ad.storage.precision import FLOAT32
 from tune_ad.storage.schema1 import upgraded_trial
 from tune_ad.storage.values import decode, encode
 
@@ -125,6 +126,8 @@ class TrialRecord:
         warnings: the warnings of the detector, and its errors in `diagnose` and `warnings`.
         seconds: wall time of the trial.
         device: "cpu" or "cuda".
+        precision: the precision of training, "float32" or "bfloat16"; scores are computed in
+            float32.
         schema: version of the layout of the stored record; records of schema 1 are converted when
             read, except for the wording of `scales`.
     """
@@ -149,6 +152,7 @@ class TrialRecord:
     warnings: list[DetectorWarning] = field(default_factory=list)
     seconds: float = 0.0
     device: str = "cpu"
+    precision: str = FLOAT32
     schema: int = SCHEMA
 
     def to_json(self) -> dict[str, Any]:

@@ -4,8 +4,7 @@ from contextlib import AbstractContextManager
 
 import torch
 
-FLOAT32, BFLOAT16 = "float32", "bfloat16"
-PRECISIONS = (FLOAT32, BFLOAT16)
+from tune_ad.storage.precision import BFLOAT16
 
 
 def computed_in(precision: str, device: torch.device) -> AbstractContextManager[object]:
@@ -17,7 +16,7 @@ def computed_in(precision: str, device: torch.device) -> AbstractContextManager[
     kept, because after an optimiser step they are out of date.
 
     Args:
-        precision: one of `PRECISIONS`.
+        precision: "float32" or "bfloat16".
         device: the device of the operations.
     """
     return torch.autocast(

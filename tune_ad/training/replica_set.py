@@ -15,9 +15,9 @@ from tune_ad.data import Images, ImageStatistics
 from tune_ad.detectors.base import Detector, Numbers, ScoreSpace, Terms, check_finite
 from tune_ad.detectors.config import Config
 from tune_ad.errors import DegenerateInputError, UserError
+from tune_ad.storage.precision import FLOAT32
 from tune_ad.training.early_stopping import EarlyStopping
 from tune_ad.training.memory import keep_freed_memory
-from tune_ad.training.precision import FLOAT32
 from tune_ad.training.replica import Replica, ReplicaSpec
 from tune_ad.training.stack import Stack
 

@@ -30,6 +30,7 @@ from tune_ad.storage.records import (
 )
 from tune_ad.training.artifacts import histograms, pictures, thinned_scores, thinned_steps
 from tune_ad.training.history import History
+from tune_ad.training.paths import trained_together
 from tune_ad.training.replica import ReplicaSpec
 from tune_ad.training.replica_set import ReplicaSet
 from tune_ad.training.report import Progress, Report
@@ -60,6 +61,7 @@ class Trial:
         self.baseline = study.baselines[spec.baseline]
         self.config = study.config(spec)
         self.identity = study.identity(spec)
+        self.precision = study.precision_of(spec.baseline)
         images = ScaledImages(suite.pixels.to(device), self.config.scaling, suite.statistics)
         self.replica_specs = [
             ReplicaSpec(task.name, seed, suite.split(task.name).train, task.title)
@@ -73,6 +75,8 @@ class Trial:
             self.replica_specs,
             self.baseline.score_space,
             study.search.patience,
+            self.precision,
+            trained_together(ImageShape(*suite.shape), device),
         )
         self.scores = TrialScores(study, suite, self.replica_set, self.quoted)
         self.history = History()
@@ -211,6 +215,7 @@ class Trial:
             scales=self.baseline.detector.scales(self.config),
             seconds=self.history.seconds,
             device=self.device,
+            precision=self.precision,
         )
 
     def state(self, replicas: list[ReplicaRecord]) -> tuple[State, str]:
@@ -313,4 +318,5 @@ def failed_record(study: Study, spec: TrialSpec, tasks: list[str], reason: str) 
             for task in tasks
         ],
         metrics={},
+        precision=study.precision_of(spec.baseline),
     )

@@ -13,6 +13,7 @@ from optuna.distributions import (
 
 from analysis.document.format import in_words, short
 from analysis.study import StudyRecords, unique_titles
+from tune_ad.storage.precision import in_words as precision_in_words
 
 NOT_COMPARED = ("schema", "created", "name", "baselines", "changes", "score_meanings")
 """Fields that differ between any two studies, or are compared in another way."""
@@ -112,7 +113,8 @@ def _recorded(
     top = {name: value for name, value in study.stored.items() if name != "study"}
     declared = study.search["plan"].items()
     plan = {name: value for name, value in declared if name not in ("name", "traits")}
-    for name, value in {**study.search, "plan": plan, **top}.items():
+    precision = precision_in_words(study.search["precision"])
+    for name, value in {**study.search, "plan": plan, "precision": precision, **top}.items():
         if name == "budget":
             settings |= {(name, limit): text for limit, text in _limits(value, tasks)}
         elif name == "tasks":

@@ -8,6 +8,7 @@ from analysis.document.blocks import Section, Table
 from analysis.document.format import in_words, short
 from analysis.report.findings import Findings
 from analysis.study import StudyRecords
+from tune_ad.storage.precision import in_words as precision_in_words
 
 PLACE = 95
 
@@ -32,6 +33,7 @@ def _rows(study: StudyRecords) -> Iterator[tuple[str, str]]:
     yield "tasks", ", ".join(titles)
     yield "budget", f"{search['budget_name']}: {_listed(_without_classes(study.budget))}"
     yield "settings changed by the user", _listed(changes) or "none"
+    yield "precision", precision_in_words(search["precision"])
     yield "versions", _listed(stored["versions"])
     yield "hardware", _listed(hardware)
     yield "resources of a trial", _listed(stored.get("resources", {})) or "not recorded"

@@ -1,0 +1,81 @@
+"""How the replicas of a configuration are trained: in which precision, and how many together.
+
+No other module decides this. The reasons are measurements of training on one thread of an AMD EPYC
+with bfloat16 instructions, in images per second:
+
+- Together: a step of several replicas costs less than their single steps as long as these are
+  short, because much of their time is then spent outside the arithmetic. Grey images: PGN on MNIST
+  12,200 alone and 14,800, 15,900 and 16,800 with 2, 3 and 6 replicas; with 6 replicas instead of
+  one, Deep SVDD 18,300 instead of 13,900, AE 9,400 (7,900), VAE 8,600 (7,200), AAE 6,400 (5,000).
+  On colour images nothing is left to gain, and the feature maps of several replicas no longer fit
+  the cache: PGN on CIFAR-10 950 alone, 840 with 3.
+- bfloat16: where the arithmetic takes most of the time it pays, PGN on CIFAR-10 1,750 instead of
+  950; on grey images hardly, by a factor of 1.1.
+
+On a GPU, where a single small network leaves most of the device idle, all replicas are trained
+together. That has not been measured.
+"""
+
+from typing import Any
+
+import torch
+
+from tune_ad.detectors.base import Detector
+from tune_ad.detectors.nets import ImageShape
+from tune_ad.storage.precision import BFLOAT16, FLOAT32
+
+AUTO = "auto"
+GREY_ON_A_CPU, COLOUR_ON_A_CPU, ON_A_GPU = 6, 1, 256
+"""The maximum numbers of replicas that are trained together."""
+CPU_INSTRUCTIONS = ("avx512_bf16", "amx_bf16", "bf16", "sve_bf16")
+"""PyTorch's names of the bfloat16 instructions of x86 and ARM processors."""
+
+
+def resolved_precision(
+    wanted: str, detector: type[Detector[Any]], shape: ImageShape, has_instructions: bool
+) -> str:
+    """The precision in which a detector is trained, one of `PRECISIONS`.
+
+    "auto" is bfloat16 if training in it has been shown to be equivalent for the detector, and it
+    is faster: for colour images, on a machine with bfloat16 instructions.
+
+    Args:
+        wanted: "auto" or one of `PRECISIONS`.
+        detector: the class of the detector.
+        shape: the shape of the images.
+        has_instructions: whether the machine that trains has bfloat16 instructions.
+    """
+    if wanted != AUTO:
+        return wanted
+    pays = shape.is_colour and has_instructions
+    return BFLOAT16 if detector.equivalent_in_bfloat16 and pays else FLOAT32
+
+
+def has_bfloat16(device: str) -> bool:
+    """Whether this machine has bfloat16 instructions.
+
+    A machine without them can train in bfloat16, too, but slowly. If a cluster trains, this is
+    the machine from which the study is started: all nodes must train in the same precision.
+
+    Args:
+        device: "cpu" or "cuda".
+    """
+    if device == "cuda":
+        if not torch.cuda.is_available():
+            return False
+        supported: bool = torch.cuda.is_bf16_supported(including_emulation=False)
+        return supported
+    capabilities = torch.cpu.get_capabilities()
+    return any(capabilities.get(name, False) for name in CPU_INSTRUCTIONS)
+
+
+def trained_together(shape: ImageShape, device: str) -> int:
+    """The maximum number of replicas that are trained together, at least 1.
+
+    Args:
+        shape: the shape of the images.
+        device: "cpu" or "cuda".
+    """
+    if device == "cuda":
+        return ON_A_GPU
+    return COLOUR_ON_A_CPU if shape.is_colour else GREY_ON_A_CPU
