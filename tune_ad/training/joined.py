@@ -6,6 +6,7 @@ there, replicas become groups of a convolution without a copy.
 """
 
 from collections.abc import Iterable, Sequence
+from contextlib import nullcontext
 from typing import Any, Protocol
 
 import torch
@@ -13,6 +14,7 @@ from torch import Tensor, nn
 from torch.func import functional_call
 
 from tune_ad.detectors.base import Detector, ScoreSpace, Terms
+from tune_ad.training.precision import AutocastUnderVmap
 
 IMAGE_AXIS = 1
 Gradients = Sequence[Tensor | None]
@@ -121,7 +123,9 @@ class Joined:
     ) -> tuple[Tensor, Terms]:
         """As in `Models`."""
         axes = (None, IMAGE_AXIS, 0)
-        loss, terms = self._call(leaves, "loss_and_terms", (phase, images, noise), axes)
+        is_mixed = torch.is_autocast_enabled(images.device.type)
+        with AutocastUnderVmap() if is_mixed else nullcontext():
+            loss, terms = self._call(leaves, "loss_and_terms", (phase, images, noise), axes)
         return loss, terms
 
     def after_step(self, stage: str, phase: str, terms: Terms, progress: Tensor) -> None:

@@ -1,0 +1,80 @@
+"""How replicas are trained: in which precision, and how many together."""
+
+from types import MappingProxyType
+
+import pytest
+import torch
+
+from tests.detectors.cases import CIFAR, COLOUR, GREY, MNIST
+from tune_ad.detectors import every_detector
+from tune_ad.detectors.pgn import PGN
+from tune_ad.training.paths import has_bfloat16, resolved_precision, trained_together
+
+
+class Equivalent(PGN):
+    """A detector of which it has been shown that bfloat16 is good enough."""
+
+    equivalent_in_bfloat16 = True
+
+
+class Unproven(PGN):
+    """A detector of which nothing has been shown."""
+
+    equivalent_in_bfloat16 = False
+
+
+@pytest.mark.parametrize("has_instructions", [True, False])
+@pytest.mark.parametrize("shape", [GREY, COLOUR, MNIST, CIFAR])
+@pytest.mark.parametrize("detector", [Equivalent, Unproven])
+def test_bfloat16_is_chosen_only_where_it_is_equivalent_and_faster(
+    detector, shape, has_instructions
+):
+    chosen = resolved_precision("auto", detector, shape, has_instructions)
+    is_best = detector is Equivalent and shape.is_colour and has_instructions
+    assert chosen == ("bfloat16" if is_best else "float32")
+    for wanted in ("float32", "bfloat16"):
+        assert resolved_precision(wanted, detector, shape, has_instructions) == wanted
+
+
+def test_a_detector_is_not_equivalent_unless_it_says_so():
+    assert all(
+        detector.equivalent_in_bfloat16 is ("equivalent_in_bfloat16" in vars(detector))
+        for detector in every_detector().values()
+    )
+
+
+@pytest.mark.parametrize(
+    ("capabilities", "has_instructions"),
+    [
+        ({"architecture": "x86_64", "avx512_bf16": True, "amx_bf16": False}, True),
+        ({"architecture": "x86_64", "avx512_bf16": False, "amx_bf16": True}, True),
+        ({"architecture": "x86_64", "avx512_bf16": False, "avx512_f": True}, False),
+        ({"architecture": "aarch64", "bf16": True, "neon": True}, True),
+        ({"architecture": "aarch64", "sve_bf16": True}, True),
+        ({"architecture": "aarch64", "bf16": False, "neon": True}, False),
+        ({"architecture": "riscv64"}, False),
+    ],
+)
+def test_a_processor_has_bfloat16_instructions_or_not(monkeypatch, capabilities, has_instructions):
+    monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: MappingProxyType(capabilities))
+    assert has_bfloat16("cpu") is has_instructions
+
+
+def test_the_processor_of_this_machine_is_asked():
+    assert has_bfloat16("cpu") in (True, False)
+
+
+@pytest.mark.parametrize("available", [True, False])
+@pytest.mark.parametrize("supported", [True, False])
+def test_a_gpu_must_have_the_instructions_itself(monkeypatch, available, supported):
+    def is_supported(including_emulation=True):
+        return supported or including_emulation
+
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: available)
+    monkeypatch.setattr(torch.cuda, "is_bf16_supported", is_supported)
+    assert has_bfloat16("cuda") is (available and supported)
+
+
+def test_grey_images_are_trained_on_in_stacks():
+    assert [trained_together(shape, "cpu") for shape in (MNIST, CIFAR)] == [6, 1]
+    assert trained_together(MNIST, "cuda") == trained_together(CIFAR, "cuda") >= 100
