@@ -495,6 +495,10 @@ def test_ctrl_c_before_anything_is_written_is_only_an_interruption(
         (["--extend", "2"], "contains no study to continue; leave out --extend 2"),
         (["--results", "{finished}", "--resume", "--selection", "oracle"], "begun with"),
         (["--results", "{finished}", "--resume", "--seed", "7"], "begun with --seed 0, not"),
+        (
+            ["--results", "{finished}", "--resume", "--precision", "bfloat16"],
+            "begun with --precision float32, not with --precision bfloat16",
+        ),
         (["--results", "{finished}", "--resume", "--trials", "2"], "--trials 2 is too few"),
         (["--results", "{finished}", "--resume", "--epochs", "9"], "not with --epochs 9"),
     ],

@@ -37,6 +37,7 @@ def test_what_is_not_given_has_the_default_of_the_field():
 def test_every_option_sets_its_field():
     chosen = read(
         "--search x --ablate grid --resume --extend 2 --selection oracle --seed 3 "
+        "--precision bfloat16 "
         "--set width=1.0 --set milestones=0.5,0.75 --budget paper --trials 4 --epochs 5 --seeds 6 "
         "--classes 'airplane, 3' --train-images 7 --evaluation-seeds 8 --time-budget 9.5 "
         "--backend ray --address auto --device cpu --concurrent 10 --cpus-per-trial 11 "
@@ -45,6 +46,7 @@ def test_every_option_sets_its_field():
     changes = {"trials": 4, "epochs": 5, "seeds": 6, "classes": ["airplane", "3"]}
     assert chosen == Options(
         "x",
+        precision="bfloat16",
         ablate="grid",
         resume=True,
         extend=2,
@@ -117,6 +119,11 @@ def test_help_shows_every_option_and_its_default(capsys):
     ("wrong", "message"),
     [
         ({"budget": "quik"}, "--budget must be one of .*, got 'quik'; did you mean quick?"),
+        (
+            {"precision": "bfloat61"},
+            "--precision must be one of auto, float32, bfloat16, got 'bfloat61'; did you mean "
+            "bfloat16?",
+        ),
         ({"selection": "Oracle"}, "--selection must be .*, got 'Oracle'; did you mean oracle?"),
         ({"ablate": "sobl"}, "--ablate must be one of one, grid, sobol, .*; did you mean sobol?"),
         ({"device": "gpu"}, "--device must be one of auto, cpu, cuda, got 'gpu'$"),
