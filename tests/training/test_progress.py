@@ -26,9 +26,18 @@ from tests.training.cases import (
 from tune_ad.detectors.autoencoders.ae import AE
 from tune_ad.detectors.deep_svdd import DeepSVDD
 from tune_ad.detectors.pgn import PGN
+from tune_ad.training import trial as trial_module
 from tune_ad.training.replica_set import ReplicaSet
 from tune_ad.training.report import Progress, Report
 from tune_ad.training.trial import Trial
+
+
+@pytest.fixture
+def together(monkeypatch, request):
+    """The maximum number of replicas of a trial that are trained together."""
+    monkeypatch.setattr(trial_module, "trained_together", lambda shape, device: request.param)
+    return request.param
+
 
 # ------------------------------------------------------------------------- a set of replicas
 
@@ -110,7 +119,10 @@ def test_a_detector_that_is_fitted_makes_no_pause():
     assert by_epochs(replica_set, 3) == ([], [{}, {}])
 
 
-def test_with_patience_only_the_replicas_that_train_are_counted():
+@pytest.mark.parametrize(
+    ("together", "expected"), [(1, [2, 1, 1, 1, 1]), (2, [1] * 5)], indirect=["together"]
+)
+def test_with_patience_only_the_replicas_that_train_are_counted(together, expected):
     paused, whole = (trial_of(patient(), planted(PARTS)).replica_set for _ in range(2))
     held_out = [torch.arange(8, 13)] * 2
     counts = []
@@ -121,7 +133,7 @@ def test_with_patience_only_the_replicas_that_train_are_counted():
         for replica_set in (paused, whole):
             replica_set.watch(held_out)
             replica_set.early_stopping[0].stopped = replica_set.early_stopping[0].stopped or 2
-    assert counts == [2, 1, 1, 1, 1]
+    assert counts == expected
     assert same(paused.state_dict(), whole.state_dict())
 
 
@@ -175,13 +187,15 @@ def test_progress_rises_to_the_epochs_of_each_report(study, params):
             assert message.epochs <= report.epoch
 
 
-def test_without_time_each_epoch_of_a_replica_is_a_message():
-    messages = advanced(
-        trial_of(study_of(Blinded))
-    )  # three intervals of two epochs, four replicas
-    assert [isinstance(message, Report) for message in messages] == ([False] * 8 + [True]) * 3
+@pytest.mark.parametrize("together", [1, 2, 4, 6], indirect=True)
+def test_without_time_each_epoch_of_a_stack_is_a_message(together):
+    """Three intervals of two epochs, four replicas."""
+    messages = advanced(trial_of(study_of(Blinded)))
+    stacks = -(-4 // together)
+    expected = ([False] * 2 * stacks + [True]) * 3
+    assert [isinstance(message, Report) for message in messages] == expected
     shares = [message.epochs for message in messages if isinstance(message, Progress)]
-    assert shares == [k / 4 for k in range(1, 25)], "of the mean replica"
+    assert shares == [k / stacks for k in range(1, 6 * stacks + 1)], "of the mean replica"
 
 
 def test_with_time_enough_an_interval_is_one_step():
@@ -194,7 +208,8 @@ def test_a_detector_that_is_fitted_reports_at_once():
     assert isinstance(report, Report)
 
 
-def test_a_step_finishes_an_interval_that_was_begun():
+@pytest.mark.parametrize("together", [1, 2], indirect=True)
+def test_a_step_finishes_an_interval_that_was_begun(together):
     trial = trial_of(study_of(Blinded))
     for _ in range(3):
         assert isinstance(trial.advance(), Progress)
@@ -218,7 +233,8 @@ def test_a_state_is_stored_between_intervals(tmp_path):
     ]
 
 
-def test_the_time_between_two_messages_does_not_count(monkeypatch):
+@pytest.mark.parametrize(("together", "expected"), [(1, 8), (2, 4), (4, 2)], indirect=["together"])
+def test_the_time_between_two_messages_does_not_count(monkeypatch, together, expected):
     clock = itertools.count()
     monkeypatch.setattr("time.perf_counter", lambda: float(next(clock)))
     once, often = trial_of(study_of(Blinded)), trial_of(study_of(Blinded))
@@ -228,5 +244,5 @@ def test_the_time_between_two_messages_does_not_count(monkeypatch):
         messages += 1
         for _ in range(100):
             next(clock)
-    assert messages == 8
+    assert messages == expected
     assert often.history.seconds == once.history.seconds

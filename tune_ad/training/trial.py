@@ -85,7 +85,7 @@ class Trial:
     def advance(self, seconds: float = 0.0) -> Progress | Report:
         """Train for about `seconds`: the report if the interval ends by then, else the progress.
 
-        At least one epoch of one replica is trained, or the interval is scored. Between two
+        At least one epoch of one stack is trained, or the interval is scored. Between two
         reports the trial cannot be stored.
         """
         until = time.monotonic() + seconds
@@ -99,7 +99,7 @@ class Trial:
                 return message
 
     def _interval(self) -> Iterator[Progress | Report]:
-        """Train for one interval, one epoch of one replica at a time, then report."""
+        """Train for one interval, one epoch of one stack at a time, then report."""
         started, paused = time.perf_counter(), 0.0
         training = self.replica_set.train_by_epochs(self.interval())
         end = min(self.replica_set.epoch + self.interval(), self.replica_set.epochs)
