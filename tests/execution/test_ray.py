@@ -199,8 +199,7 @@ def test_progress_comes_between_reports_and_changes_no_number(
             *(
                 event
                 for epoch in range(3)
-                for event in (
-                    ("progressed", epoch + 0.5),
+                for event in (  # the two models of a trial are one stack
                     ("progressed", epoch + 1.0),
                     ("reported", epoch + 1),
                 )
@@ -313,7 +312,7 @@ def test_a_checkpoint_is_made_only_after_a_report(make, monkeypatch):
     while not results[-1]["done"]:
         results.append(trial.step())
     progress = [result for result in results if "progress" in result]
-    assert len(progress) == 2 * 3, "two replicas of three epochs"
+    assert len(progress) == 3, "three epochs of a stack of two replicas"
     for result in progress:
         assert set(result) == {"progress", "done"}
     reports = [result for result in results if "report" in result]

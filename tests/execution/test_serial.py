@@ -10,7 +10,14 @@ from tune_ad.execution.callbacks import ProgressBar, RecordWriter
 from tune_ad.execution.loop import FixedTrials, TrialLoop
 from tune_ad.storage.folder import StudyFolder
 from tune_ad.storage.records import SCHEMA
+from tune_ad.training import trial as trial_module
 from tune_ad.training.trial import Trial
+
+
+@pytest.fixture
+def one_model_at_a_time(monkeypatch):
+    """The two models of a trial are trained one by one, so that an interval has a middle."""
+    monkeypatch.setattr(trial_module, "trained_together", lambda shape, device: 1)
 
 
 @pytest.fixture
@@ -31,8 +38,8 @@ def run(loop, finished):
 
 
 def of_a_trial(progress):
-    """The events of a trial of three epochs that reports after each."""
-    between = [("progressed", 0.5), ("progressed", 1.0)] * progress
+    """The events of a trial of three epochs that reports after each; its models are a stack."""
+    between = [("progressed", 1.0)] * progress
     return [
         ("started",),
         *(
@@ -79,6 +86,7 @@ class Noting(ProgressBar):
         self.at.append(("ended", self.bar.n))
 
 
+@pytest.mark.usefixtures("one_model_at_a_time")
 def test_the_bar_moves_between_reports(loop_of, finished, monkeypatch, capsys):
     monkeypatch.setattr(serial, "PROGRESS_SECONDS", 0.0)
     bar = Noting("tiny", 4, 3)
@@ -106,6 +114,7 @@ def test_the_bar_moves_between_reports(loop_of, finished, monkeypatch, capsys):
     assert "tiny: 4 of 4 trials 100%" in capsys.readouterr().err
 
 
+@pytest.mark.usefixtures("one_model_at_a_time")
 def test_a_trial_that_raises_in_the_middle_of_an_interval_is_a_failure(
     loop_of, finished, events, monkeypatch
 ):
@@ -142,6 +151,7 @@ def test_the_details_of_a_trial_that_raised_are_empty_and_of_todays_schema(
         assert (stored["histograms"], stored["steps"]) == ([], {})
 
 
+@pytest.mark.usefixtures("one_model_at_a_time")
 def test_an_interruption_in_the_middle_of_an_interval_leaves_the_trial_running(
     loop_of, finished, events, monkeypatch
 ):
