@@ -22,8 +22,8 @@ from plain import ARCHITECTURES, BATCH, DETECTORS, adam, loader_of, scores, trai
 from tune_ad.detectors import every_detector
 from tune_ad.detectors.nets import ImageShape
 from tune_ad.storage.precision import BFLOAT16, FLOAT32
-from tune_ad.training.replica import ReplicaSpec
-from tune_ad.training.replica_set import ReplicaSet
+from tune_ad.training.replicas.replica import ReplicaSpec
+from tune_ad.training.replicas.replica_set import ReplicaSet
 
 SHAPES = {"MNIST": ImageShape(1, 28, 28), "CIFAR-10": ImageShape(3, 32, 32)}
 PYOD_EPOCHS = 10  # of one fit, which also scores the training images once

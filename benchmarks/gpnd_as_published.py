@@ -35,8 +35,8 @@ from tune_ad.detectors.gpnd.volume import (
 from tune_ad.detectors.nets import ImageShape, LeNetDecoder
 from tune_ad.errors import DegenerateInputError
 from tune_ad.training.ranking import auroc
-from tune_ad.training.replica import Replica, ReplicaSpec
-from tune_ad.training.replica_set import ReplicaSet
+from tune_ad.training.replicas.replica import Replica, ReplicaSpec
+from tune_ad.training.replicas.replica_set import ReplicaSet
 
 PUBLISHED = {"networks": "lenet", "reconstruction_weight": 0.5}
 COLUMNS = ("score", "volume", "latent", "residual")

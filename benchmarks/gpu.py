@@ -31,9 +31,9 @@ from tune_ad.detectors import every_detector
 from tune_ad.detectors.base import Detector, Noise, TrainedDetector
 from tune_ad.detectors.nets import ImageShape
 from tune_ad.randomness import torch_stream
-from tune_ad.training.precision import FLOAT32, PRECISIONS
-from tune_ad.training.replica import ReplicaSpec
-from tune_ad.training.replica_set import ReplicaSet
+from tune_ad.training.replicas.precision import FLOAT32, PRECISIONS
+from tune_ad.training.replicas.replica import ReplicaSpec
+from tune_ad.training.replicas.replica_set import ReplicaSet
 
 SHAPES = {"MNIST": ImageShape(1, 28, 28), "CIFAR-10": ImageShape(3, 32, 32)}
 PADDED = ImageShape(1, 32, 32)  # of grey images for strided convolutions

@@ -27,8 +27,8 @@ from tune_ad.detectors import every_detector
 from tune_ad.detectors.nets import ImageShape
 from tune_ad.storage.precision import BFLOAT16, FLOAT32, PRECISIONS
 from tune_ad.training.ranking import auroc
-from tune_ad.training.replica import ReplicaSpec
-from tune_ad.training.replica_set import ReplicaSet
+from tune_ad.training.replicas.replica import ReplicaSpec
+from tune_ad.training.replicas.replica_set import ReplicaSet
 
 RECORDS = Path(__file__).parent / "records" / "precision.jsonl"
 MARGIN = 0.5  # points of AUROC

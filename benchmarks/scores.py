@@ -24,8 +24,8 @@ from tune_ad.detectors import gaussian
 from tune_ad.detectors.likelihood_vae.detector import REGRET_PAIRS, LikelihoodVAE
 from tune_ad.detectors.likelihood_vae.image_statistics import png_bits
 from tune_ad.detectors.nets import ImageShape
-from tune_ad.training.replica import ReplicaSpec
-from tune_ad.training.replica_set import ReplicaSet
+from tune_ad.training.replicas.replica import ReplicaSpec
+from tune_ad.training.replicas.replica_set import ReplicaSet
 
 SIDE = 32
 SINGLE_IMAGES = 10  # number of images of each kind in the loops over single images

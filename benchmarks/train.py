@@ -34,8 +34,8 @@ from tune_ad.detectors import every_detector
 from tune_ad.detectors.base import TrainedDetector
 from tune_ad.detectors.nets import ImageShape
 from tune_ad.randomness import torch_stream
-from tune_ad.training.replica import ReplicaSpec
-from tune_ad.training.replica_set import ReplicaSet
+from tune_ad.training.replicas.replica import ReplicaSpec
+from tune_ad.training.replicas.replica_set import ReplicaSet
 
 SHAPES = {"MNIST": ImageShape(1, 28, 28), "CIFAR-10": ImageShape(3, 32, 32)}
 IMAGES = 2000

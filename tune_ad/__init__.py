@@ -8,8 +8,8 @@ __version__ = "0.1.0"
 _HOMES = {
     "Detector": "tune_ad.detectors.base",
     "ImageSet": "tune_ad.data",
-    "ReplicaSet": "tune_ad.training.replica_set",
-    "ReplicaSpec": "tune_ad.training.replica",
+    "ReplicaSet": "tune_ad.training.replicas.replica_set",
+    "ReplicaSpec": "tune_ad.training.replicas.replica",
     "Search": "tune_ad.search",
     "UserError": "tune_ad.errors",
     "load": "tune_ad.data",

@@ -21,7 +21,7 @@ from tune_ad.search.budgets import BUDGETS, Budget
 from tune_ad.search.declaration import Search
 from tune_ad.search.plans import Grid, Listed
 from tune_ad.search.study import Study
-from tune_ad.training.stack import Stack
+from tune_ad.training.replicas.stack import Stack
 from tune_ad.training.suite import Suite
 
 RATE = {"learning_rate": FloatDistribution(1e-5, 1e-2, log=True)}

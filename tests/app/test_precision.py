@@ -26,8 +26,8 @@ from tune_ad.search.plans import Listed
 from tune_ad.storage.folder import StudyFolder
 from tune_ad.storage.metric import TEST_AUROC, Metric
 from tune_ad.storage.records import TrialRecord
-from tune_ad.training.replica_set import ReplicaSet
-from tune_ad.training.stack import Stack
+from tune_ad.training.replicas.replica_set import ReplicaSet
+from tune_ad.training.replicas.stack import Stack
 
 LOSS = Metric("train", "loss")
 BFLOAT16_LINE = "precision: AE trained in bfloat16, scored in float32"

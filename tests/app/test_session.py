@@ -39,7 +39,7 @@ from tune_ad.storage.metric import (
 )
 from tune_ad.storage.records import SCHEMA, TrialSpec, identity
 from tune_ad.training.ranking import auroc
-from tune_ad.training.replica_set import ReplicaSet
+from tune_ad.training.replicas.replica_set import ReplicaSet
 from tune_ad.training.suite import Suite
 from tune_ad.training.trial import Trial
 

@@ -15,7 +15,7 @@ from benchmarks.gpnd_as_published import (
     scores,
 )
 from tests.detectors.cases import GREY, IMAGES, module_of, pixels, replica_set_of, small
-from tune_ad.training.replica import build
+from tune_ad.training.replicas.replica import build
 
 LENET = {"networks": "lenet", "reconstruction_weight": 0.5}
 

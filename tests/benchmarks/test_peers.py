@@ -9,7 +9,7 @@ from torch import nn
 from benchmarks import contenders, peers, plain
 from tests.detectors.cases import CIFAR, MNIST
 from tune_ad.detectors import every_detector
-from tune_ad.training.replica import build
+from tune_ad.training.replicas.replica import build
 
 BATCH = 6
 RATES = {"project": 300.0, "plain": 100.0}

@@ -10,8 +10,8 @@ from tune_ad.data import scaled
 from tune_ad.detectors.base import Detector
 from tune_ad.detectors.config import Config
 from tune_ad.detectors.nets import ImageShape
-from tune_ad.training.replica import ReplicaSpec
-from tune_ad.training.replica_set import ReplicaSet
+from tune_ad.training.replicas.replica import ReplicaSpec
+from tune_ad.training.replicas.replica_set import ReplicaSet
 
 GREY, COLOUR = ImageShape(1, 8, 8), ImageShape(3, 8, 8)
 MNIST, CIFAR = ImageShape(1, 28, 28), ImageShape(3, 32, 32)

@@ -19,7 +19,7 @@ from tests.detectors.cases import (
 )
 from tune_ad.detectors.autoencoders.aae import AAE
 from tune_ad.detectors.autoencoders.ae import AE
-from tune_ad.training.replica import build
+from tune_ad.training.replicas.replica import build
 
 
 def aae(shape=GREY, **settings):

@@ -7,7 +7,7 @@ from torch.nn import functional
 from tests.detectors.cases import COLOUR, GREY, module_of, small, trained
 from tune_ad.detectors.autoencoders.ae import AE
 from tune_ad.errors import UserError
-from tune_ad.training.replica import build
+from tune_ad.training.replicas.replica import build
 
 
 @torch.no_grad()

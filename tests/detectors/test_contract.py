@@ -44,8 +44,8 @@ from tune_ad.errors import UserError
 from tune_ad.search.baseline import Baseline
 from tune_ad.storage.metric import LIKELIHOOD, LOSS, OTHER_CLASSES, Metric
 from tune_ad.training.ranking import auroc, ties
-from tune_ad.training.replica import ReplicaSpec, build
-from tune_ad.training.replica_set import ReplicaSet
+from tune_ad.training.replicas.replica import ReplicaSpec, build
+from tune_ad.training.replicas.replica_set import ReplicaSet
 from tune_ad.training.scoring import SCORE, score_part
 from tune_ad.training.suite import Suite
 

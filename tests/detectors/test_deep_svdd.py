@@ -24,8 +24,8 @@ from tune_ad.detectors.nets import ImageShape
 from tune_ad.errors import UserError
 from tune_ad.randomness import derived_seed
 from tune_ad.storage.metric import Metric
-from tune_ad.training.replica import build
-from tune_ad.training.replica_set import ReplicaSet
+from tune_ad.training.replicas.replica import build
+from tune_ad.training.replicas.replica_set import ReplicaSet
 
 
 def test_the_centre_is_kept_off_zero_and_an_exact_zero_stays():

@@ -42,7 +42,7 @@ from tune_ad.detectors.gpnd.volume import (
 )
 from tune_ad.detectors.nets import ImageShape, LeNetDecoder, LeNetEncoder, lenet_channels
 from tune_ad.errors import DegenerateInputError, UserError
-from tune_ad.training.replica import build
+from tune_ad.training.replicas.replica import build
 
 QUICK = {"width": 0.125}
 

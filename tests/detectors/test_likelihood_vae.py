@@ -13,8 +13,8 @@ from tune_ad.detectors.likelihood_vae.image_statistics import STATISTICS, pixel_
 from tune_ad.detectors.likelihood_vae.likelihoods import GREYS, LIKELIHOODS
 from tune_ad.detectors.nets import DCGANDecoder, DCGANEncoder, ImageShape, dcgan_channels
 from tune_ad.errors import UserError
-from tune_ad.training.replica import ReplicaSpec, build
-from tune_ad.training.replica_set import ReplicaSet
+from tune_ad.training.replicas.replica import ReplicaSpec, build
+from tune_ad.training.replicas.replica_set import ReplicaSet
 
 SHAPE = ImageShape(1, 8, 8)
 JUDGES = 2000  # pairs of codes that judge a regret, where they cost nothing

@@ -22,8 +22,8 @@ from tune_ad.detectors.pgn.divergence import log_softplus
 from tune_ad.detectors.pgn.dropout import dropout_mask, exponential_excess
 from tune_ad.errors import UserError
 from tune_ad.training.ranking import ties
-from tune_ad.training.replica import ReplicaSpec, build
-from tune_ad.training.replica_set import ReplicaSet
+from tune_ad.training.replicas.replica import ReplicaSpec, build
+from tune_ad.training.replicas.replica_set import ReplicaSet
 
 
 def pgn(shape: ImageShape = GREY, seed: int = 0, **settings: Any) -> PGN:

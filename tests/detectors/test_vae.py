@@ -25,7 +25,7 @@ from tune_ad.detectors.base import Noise
 from tune_ad.detectors.gaussian import rate
 from tune_ad.detectors.nets import ImageShape
 from tune_ad.storage.metric import Metric
-from tune_ad.training.replica import build
+from tune_ad.training.replicas.replica import build
 
 TINY = ImageShape(1, 4, 4)
 

@@ -30,8 +30,8 @@ from tune_ad.search.declaration import Search
 from tune_ad.search.study import Study
 from tune_ad.storage.metric import OTHER_CLASSES
 from tune_ad.storage.records import TrialSpec
-from tune_ad.training.replica import ReplicaSpec, build
-from tune_ad.training.replica_set import ReplicaSet
+from tune_ad.training.replicas.replica import ReplicaSpec, build
+from tune_ad.training.replicas.replica_set import ReplicaSet
 from tune_ad.training.report import Report
 from tune_ad.training.suite import Suite
 from tune_ad.training.trial import Trial

@@ -5,7 +5,7 @@ import torch
 from torch import nn
 
 from tune_ad.detectors.schedule import Adam
-from tune_ad.training.adam import AdamState, adam_step
+from tune_ad.training.replicas.adam import AdamState, adam_step
 
 SETTINGS = Adam(1e-2, (0.5, 0.99), 1e-3)
 SHAPES = ((3, 2), (4, 3, 5, 5), ())

@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from tune_ad.storage.metric import Metric
-from tune_ad.training.early_stopping import EarlyStopping
+from tune_ad.training.replicas.early_stopping import EarlyStopping
 
 
 def noted(losses, patience=2):

@@ -7,7 +7,7 @@ import pytest
 PAGES = """
 import resource
 import torch
-from tune_ad.training.memory import keep_freed_memory
+from tune_ad.training.replicas.memory import keep_freed_memory
 
 assert keep_freed_memory() is {expected}
 def faults():
@@ -34,7 +34,7 @@ def test_freed_memory_is_used_again_without_page_faults():
 
 
 def test_without_glibc_nothing_happens(monkeypatch):
-    from tune_ad.training import memory
+    from tune_ad.training.replicas import memory
 
     def missing(name):
         raise OSError(name)

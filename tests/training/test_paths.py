@@ -8,7 +8,7 @@ import torch
 from tests.detectors.cases import CIFAR, COLOUR, GREY, MNIST
 from tune_ad.detectors import every_detector
 from tune_ad.detectors.pgn import PGN
-from tune_ad.training.paths import has_bfloat16, resolved_precision, trained_together
+from tune_ad.training.replicas.paths import has_bfloat16, resolved_precision, trained_together
 
 
 class Equivalent(PGN):

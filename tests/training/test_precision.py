@@ -14,8 +14,8 @@ from tune_ad.detectors.autoencoders.ae import AE
 from tune_ad.detectors.base import Detector, TrainedDetector
 from tune_ad.detectors.nets import ImageShape
 from tune_ad.storage.precision import BFLOAT16, FLOAT32, PRECISIONS
-from tune_ad.training.replica import Replica, ReplicaSpec
-from tune_ad.training.replica_set import ReplicaSet
+from tune_ad.training.replicas.replica import Replica, ReplicaSpec
+from tune_ad.training.replicas.replica_set import ReplicaSet
 
 IMAGES = 8
 SHARE = 0.05

@@ -27,7 +27,7 @@ from tune_ad.detectors.autoencoders.ae import AE
 from tune_ad.detectors.deep_svdd import DeepSVDD
 from tune_ad.detectors.pgn import PGN
 from tune_ad.training import trial as trial_module
-from tune_ad.training.replica_set import ReplicaSet
+from tune_ad.training.replicas.replica_set import ReplicaSet
 from tune_ad.training.report import Progress, Report
 from tune_ad.training.trial import Trial
 

@@ -23,10 +23,10 @@ from tune_ad.detectors.nets import ImageShape
 from tune_ad.detectors.schedule import Adam, Phase, Stage
 from tune_ad.errors import DegenerateInputError, UserError
 from tune_ad.randomness import derived_seed
-from tune_ad.training import stack as stack_module
-from tune_ad.training.adam import adam_step
-from tune_ad.training.replica import ReplicaSpec, build
-from tune_ad.training.replica_set import ReplicaSet
+from tune_ad.training.replicas import stack as stack_module
+from tune_ad.training.replicas.adam import adam_step
+from tune_ad.training.replicas.replica import ReplicaSpec, build
+from tune_ad.training.replicas.replica_set import ReplicaSet
 
 SHAPE = ImageShape(1, 8, 8)
 COUNT = 20

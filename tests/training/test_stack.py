@@ -19,8 +19,8 @@ from tune_ad.detectors.base import Detector, Noise, Terms
 from tune_ad.detectors.config import Config
 from tune_ad.detectors.nets import ImageShape
 from tune_ad.detectors.pgn import PGN
-from tune_ad.training.replica import ReplicaSpec
-from tune_ad.training.replica_set import ReplicaSet
+from tune_ad.training.replicas.replica import ReplicaSpec
+from tune_ad.training.replicas.replica_set import ReplicaSet
 
 COUNTS = (30, 23, 30, 9)  # numbers of training images: different numbers of batches of 8
 TOLERANCE = 1e-7

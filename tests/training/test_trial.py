@@ -43,7 +43,7 @@ from tune_ad.storage.jsonl import to_text
 from tune_ad.storage.metric import Metric, metrics_from_json
 from tune_ad.storage.records import TrialRecord, TrialSpec
 from tune_ad.training.labelled import DRAWS
-from tune_ad.training.replica_set import ReplicaSet
+from tune_ad.training.replicas.replica_set import ReplicaSet
 from tune_ad.training.scoring import PartScores, ScoreKey, by_metric
 from tune_ad.training.trial import Trial
 from tune_ad.training.trial_scores import NO_DIAGNOSIS

@@ -29,7 +29,7 @@ from tune_ad.search.declaration import Search
 from tune_ad.search.plans import contains
 from tune_ad.search.study import Study
 from tune_ad.storage.folder import StudyFolder
-from tune_ad.training.paths import has_bfloat16, resolved_precision
+from tune_ad.training.replicas.paths import has_bfloat16, resolved_precision
 
 
 class Request(NamedTuple):

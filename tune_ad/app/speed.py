@@ -17,9 +17,9 @@ from tune_ad.randomness import torch_stream
 from tune_ad.search.baseline import Baseline
 from tune_ad.search.scheduler import TrialScheduler
 from tune_ad.search.study import Study
-from tune_ad.training.paths import trained_together
-from tune_ad.training.replica import ReplicaSpec
-from tune_ad.training.replica_set import ReplicaSet
+from tune_ad.training.replicas.paths import trained_together
+from tune_ad.training.replicas.replica import ReplicaSpec
+from tune_ad.training.replicas.replica_set import ReplicaSet
 
 SAMPLED_TRIALS = 12  # number of configurations whose operations are counted
 PROBE_BATCHES = 2

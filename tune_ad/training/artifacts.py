@@ -8,7 +8,7 @@ import numpy as np
 from torch import Tensor
 
 from tune_ad.data.groups import Groups
-from tune_ad.training.replica_set import ReplicaSet
+from tune_ad.training.replicas.replica_set import ReplicaSet
 from tune_ad.training.scoring import ScoreKey
 from tune_ad.training.suite import Suite
 

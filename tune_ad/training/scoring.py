@@ -37,7 +37,7 @@ from tune_ad.training.ranking import (
     require_finite,
     ties,
 )
-from tune_ad.training.replica_set import ReplicaSet
+from tune_ad.training.replicas.replica_set import ReplicaSet
 from tune_ad.training.suite import Suite
 
 SCORE = "score"

@@ -30,9 +30,9 @@ from tune_ad.storage.records import (
 )
 from tune_ad.training.artifacts import histograms, pictures, thinned_scores, thinned_steps
 from tune_ad.training.history import History
-from tune_ad.training.paths import trained_together
-from tune_ad.training.replica import ReplicaSpec
-from tune_ad.training.replica_set import ReplicaSet
+from tune_ad.training.replicas.paths import scored_together, trained_together
+from tune_ad.training.replicas.replica import ReplicaSpec
+from tune_ad.training.replicas.replica_set import ReplicaSet
 from tune_ad.training.report import Progress, Report
 from tune_ad.training.scoring import PartScores, ScoreKey, by_metric, by_variant
 from tune_ad.training.suite import Suite
@@ -77,6 +77,7 @@ class Trial:
             study.search.patience,
             self.precision,
             trained_together(ImageShape(*suite.shape), device),
+            scored_together(device),
         )
         self.scores = TrialScores(study, suite, self.replica_set, self.quoted)
         self.history = History()

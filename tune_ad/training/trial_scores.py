@@ -14,7 +14,7 @@ from tune_ad.storage.metric import BEST_EPOCH, BITS_PER_DIM, PARTS, STOPPED, Met
 from tune_ad.storage.records import DetectorWarning
 from tune_ad.training.bits import with_bits
 from tune_ad.training.labelled import labelled
-from tune_ad.training.replica_set import ReplicaSet
+from tune_ad.training.replicas.replica_set import ReplicaSet
 from tune_ad.training.scoring import PartScores, by_metric, score_part
 from tune_ad.training.suite import Suite
 

@@ -15,7 +15,7 @@ from tune_ad.detectors.schedule import Phase, Stage
 from tune_ad.randomness import derived_seed, torch_stream
 from tune_ad.storage.metric import Metric
 from tune_ad.storage.precision import FLOAT32
-from tune_ad.training.adam import AdamState
+from tune_ad.training.replicas.adam import AdamState
 
 CHUNK = {"cpu": 200, "cuda": 4000}  # images per batch of scoring: fits a cache, fills a GPU
 

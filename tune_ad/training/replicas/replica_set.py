@@ -16,10 +16,10 @@ from tune_ad.detectors.base import Detector, Numbers, ScoreSpace, Terms, check_f
 from tune_ad.detectors.config import Config
 from tune_ad.errors import DegenerateInputError, UserError
 from tune_ad.storage.precision import FLOAT32
-from tune_ad.training.early_stopping import EarlyStopping
-from tune_ad.training.memory import keep_freed_memory
-from tune_ad.training.replica import Replica, ReplicaSpec
-from tune_ad.training.stack import Stack
+from tune_ad.training.replicas.early_stopping import EarlyStopping
+from tune_ad.training.replicas.memory import keep_freed_memory
+from tune_ad.training.replicas.replica import Replica, ReplicaSpec
+from tune_ad.training.replicas.stack import Stack
 
 
 class Failure(NamedTuple):

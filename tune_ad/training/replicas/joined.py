@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from torch.func import functional_call
 
 from tune_ad.detectors.base import Detector, ScoreSpace, Terms
-from tune_ad.training.precision import AutocastUnderVmap
+from tune_ad.training.replicas.precision import AutocastUnderVmap
 
 IMAGE_AXIS = 1
 Gradients = Sequence[Tensor | None]

@@ -13,10 +13,10 @@ from torch.nn.utils.rnn import pad_sequence
 from tune_ad.detectors.base import Numbers, Terms
 from tune_ad.detectors.schedule import Phase, Stage
 from tune_ad.storage.metric import Metric
-from tune_ad.training.adam import adam_step
-from tune_ad.training.joined import Alone, Joined, Models, laid_out
-from tune_ad.training.precision import computed_in
-from tune_ad.training.replica import CHUNK, Replica
+from tune_ad.training.replicas.adam import adam_step
+from tune_ad.training.replicas.joined import Alone, Joined, Models, laid_out
+from tune_ad.training.replicas.precision import computed_in
+from tune_ad.training.replicas.replica import CHUNK, Replica
 
 
 class Stack:

@@ -1,0 +1,1 @@
+"""Trains and scores the replicas of one configuration, alone or stacked."""
