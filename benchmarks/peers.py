@@ -10,10 +10,10 @@ until the last process has trained one epoch, or has scored its share of the ima
 random. Contenders take turns, in new processes every time, after a warm-up of two batches.
 
 The plain loop (`benchmarks/plain.py`) computes the same losses, gradients and scores with the same
-networks. Pythae trains the same networks, PyOD its own small multilayer perceptrons; they are not
-needed by the project, and are measured only if they are installed. Prints a Markdown table:
-medians over rounds with the range from 2.5 to 97.5 %, and ratios of rates of the same round. The
-rates of every round go to standard error.
+networks; for PGN's score it runs the whole network 20 times. Pythae trains the same networks, PyOD
+its own small multilayer perceptrons; the project needs neither, and they are measured only if they
+are installed. Prints a Markdown table: medians over rounds with the range from 2.5 to 97.5 %, and
+ratios of rates of the same round. The rates of every round go to standard error.
 """
 
 import argparse
