@@ -22,6 +22,7 @@ from plain import ARCHITECTURES, BATCH, DETECTORS, adam, loader_of, scores, trai
 from tune_ad.detectors import every_detector
 from tune_ad.detectors.nets import ImageShape
 from tune_ad.storage.precision import BFLOAT16, FLOAT32
+from tune_ad.training.replicas.paths import trained_together
 from tune_ad.training.replicas.replica import ReplicaSpec
 from tune_ad.training.replicas.replica_set import ReplicaSet
 
@@ -89,7 +90,7 @@ def project(task: Task, precision: str = FLOAT32) -> Work:
     config = detector.Config.released(task.shape, epochs=1_000_000)
     images = torch.cat([task.train, task.scored])
     specs = [ReplicaSpec("benchmark", seed, torch.arange(n)) for seed in range(task.replicas)]
-    together = 1 if task.shape.is_colour else task.replicas
+    together = trained_together(task.shape, "cpu")
     replica_set = ReplicaSet(
         detector, config, images, specs, precision=precision, together=together
     )
