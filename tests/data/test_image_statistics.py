@@ -7,12 +7,13 @@ from tune_ad.data import SCALINGS, ImageStatistics, ScaledImages
 
 
 class Counted:
-    """The mean of each image; remembers the images that it was given."""
+    """The mean of each image; remembers the images that it was given, of which there are some."""
 
     def __init__(self):
         self.seen = []
 
     def __call__(self, images):
+        assert len(images)
         self.seen += images.flatten(1).tolist()
         return images.mean((1, 2, 3))
 

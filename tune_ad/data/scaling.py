@@ -137,8 +137,8 @@ class ScaledImages:
         """
         if isinstance(indices, slice):
             return self.scaling.function(self.pixels[indices].float())
-        picked = self.scaling.function(self.pixels[indices.flatten()].float())
-        return picked.view(*indices.shape, *self.shape[1:])
+        picked = self.pixels.index_select(0, indices.flatten())  # a quarter of the time of "[]"
+        return self.scaling.function(picked.float()).view(*indices.shape, *self.shape[1:])
 
 
 Images = Tensor | ScaledImages
