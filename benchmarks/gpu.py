@@ -31,7 +31,7 @@ from tune_ad.detectors import every_detector
 from tune_ad.detectors.base import Detector, Noise, TrainedDetector
 from tune_ad.detectors.nets import ImageShape
 from tune_ad.randomness import torch_stream
-from tune_ad.training.replicas.precision import FLOAT32, PRECISIONS
+from tune_ad.storage.precision import FLOAT32, PRECISIONS
 from tune_ad.training.replicas.replica import ReplicaSpec
 from tune_ad.training.replicas.replica_set import ReplicaSet
 

@@ -6,7 +6,7 @@ import torch
 from gpu import DETECTORS, SHAPES, agreement, shape_of
 from tests.training.test_replica_set import config_of, images_of, specs_of, through_file
 from tune_ad.detectors.pgn import PGN
-from tune_ad.training.replicas.precision import BFLOAT16
+from tune_ad.storage.precision import BFLOAT16
 from tune_ad.training.replicas.replica_set import ReplicaSet
 
 pytestmark = pytest.mark.skipif(not torch.cuda.is_available(), reason="there is no GPU")
