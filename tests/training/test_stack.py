@@ -28,6 +28,21 @@ TOLERANCE = 1e-7
 about 1e-16, which Adam divides by epsilon = 1e-8."""
 
 
+FIRST = {p.values[0]: p for p in reversed(TRAINED.args[1])}  # one configuration per detector
+ONE_EACH = pytest.mark.parametrize(("detector", "settings"), list(FIRST.values()))
+ALL = pytest.mark.parametrize(
+    ("detector", "settings"),
+    [
+        *FIRST.values(),
+        *(
+            pytest.param(*p.values, id=p.id, marks=pytest.mark.slow)
+            for p in TRAINED.args[1]
+            if p not in FIRST.values()
+        ),
+    ],
+)
+
+
 @pytest.fixture(autouse=True)
 def _noise_in_double_precision(monkeypatch: pytest.MonkeyPatch) -> None:
     draw = Noise.draw
@@ -76,7 +91,7 @@ def outcome(replica_set: ReplicaSet) -> Any:
     return state, [(list(terms), torch.stack(list(terms.values()))) for terms in scores]
 
 
-@TRAINED
+@ALL
 def test_losses_weights_and_scores_are_those_of_each_replica_alone(detector, settings):
     """Also running statistics, buffers, moments of Adam, and every watched step."""
     config = config_of(detector, settings)
@@ -87,7 +102,7 @@ def test_losses_weights_and_scores_are_those_of_each_replica_alone(detector, set
     close(outcome(stacked), outcome(looped))
 
 
-@TRAINED
+@ALL
 def test_scores_of_a_stack_are_those_of_each_replica(detector, settings):
     """Of different numbers of images, at every value of the score space."""
     config = config_of(detector, settings)
@@ -104,12 +119,6 @@ def test_scores_of_a_stack_are_those_of_each_replica(detector, settings):
         for k in wanted:
             assert list(ours[k]) == list(theirs[k])
             close(*(torch.stack(list(scores[k].values())) for scores in (ours, theirs)))
-
-
-ONE_EACH = pytest.mark.parametrize(
-    ("detector", "settings"),
-    list({p.values[0]: p for p in reversed(TRAINED.args[1])}.values()),
-)
 
 
 @ONE_EACH
