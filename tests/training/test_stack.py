@@ -19,6 +19,7 @@ from tune_ad.detectors.base import Detector, Noise, Terms
 from tune_ad.detectors.config import Config
 from tune_ad.detectors.nets import ImageShape
 from tune_ad.detectors.pgn import PGN
+from tune_ad.training.replicas import layout
 from tune_ad.training.replicas.replica import ReplicaSpec
 from tune_ad.training.replicas.replica_set import ReplicaSet
 
@@ -229,3 +230,24 @@ def test_weights_keep_their_layout_in_memory():
             ours.module.state_dict().items(), theirs.module.state_dict().items(), strict=True
         ):
             assert one.stride() == other.stride(), name
+
+
+@ONE_EACH
+def test_gradients_of_matrices_have_the_layout_of_the_weights(detector, settings, monkeypatch):
+    """Otherwise each step would copy them into another order, which takes as long as the step."""
+    copied = []
+    like = layout.like
+
+    def watched(gradients: Any, leaves: Any) -> Any:
+        gradients, leaves = list(gradients), list(leaves)
+        copied.extend(
+            tuple(leaf.shape)
+            for gradient, leaf in zip(gradients, leaves, strict=True)
+            if gradient is not None and min(leaf.shape[1:], default=1) > 1
+            if leaf.dim() == 1 + layout.MATRIX and gradient.stride() != leaf.stride()
+        )
+        return like(gradients, leaves)
+
+    monkeypatch.setattr(layout, "like", watched)
+    replica_set_of(detector, config_of(detector, settings), 4).train(1)
+    assert copied == []

@@ -8,6 +8,7 @@ from torch import Tensor, nn
 from torch.optim.adam import adam
 
 from tune_ad.detectors.schedule import Adam
+from tune_ad.training.replicas.layout import in_memory_order
 
 EPSILON = 1e-8  # added to the root of the second moment
 
@@ -63,7 +64,7 @@ def adam_step(
         rate: the learning rate of this step.
     """
     rows = [
-        (parameter.data, gradient, first, second, step)
+        (*map(in_memory_order, (parameter.data, gradient, first, second)), step)
         for state, of_state in zip(states, gradients, strict=True)
         for parameter, gradient, first, second, step in zip(
             state.parameters, of_state, state.first, state.second, state.steps, strict=True

@@ -5,7 +5,7 @@ axis comes first, except in images (batch, replicas, c, h, w), where it stands b
 there, replicas become groups of a convolution without a copy.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from contextlib import nullcontext
 from typing import Any, Protocol
 
@@ -211,13 +211,3 @@ def _join(states: Sequence[dict[str, Tensor]]) -> dict[str, Tensor]:
             joined[name][k].copy_(state[name])
             state[name].data = joined[name][k]
     return joined
-
-
-def laid_out(gradients: Iterable[Tensor | None], leaves: Iterable[Tensor]) -> list[Tensor | None]:
-    """The gradients in the memory layout of their parameters, as the kernel of Adam needs them."""
-    return [
-        gradient
-        if gradient is None or gradient.stride() == leaf.stride()
-        else torch.empty_like(leaf).copy_(gradient)
-        for gradient, leaf in zip(gradients, leaves, strict=True)
-    ]

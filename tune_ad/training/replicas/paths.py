@@ -7,8 +7,8 @@ with bfloat16 instructions, in images per second:
   short, because much of their time is then spent outside the arithmetic. Grey images: PGN on MNIST
   12,200 alone and 14,800, 15,900 and 16,800 with 2, 3 and 6 replicas; with 6 replicas instead of
   one, Deep SVDD 18,300 instead of 13,900, AE 9,400 (7,900), VAE 8,600 (7,200), AAE 6,400 (5,000).
-  On colour images nothing is left to gain, and the feature maps of several replicas no longer fit
-  the cache: PGN on CIFAR-10 950 alone, 840 with 3.
+  On colour images nothing is left to gain: PGN on CIFAR-10 913 alone, 898, 924 and 890 with 2, 4
+  and 8 replicas; in batches of 20 images it gains a tenth and AE loses a twentieth.
 - Scored together: never on a CPU. Without gradients the layers of one replica already work in its
   cache: PGN on MNIST 34,400 alone, 15,900 with 3; AE 22,300 and 13,000.
 - bfloat16: where the arithmetic takes most of the time it pays, PGN on CIFAR-10 1,750 instead of

@@ -16,6 +16,7 @@ from tune_ad.randomness import derived_seed, torch_stream
 from tune_ad.storage.metric import Metric
 from tune_ad.storage.precision import FLOAT32
 from tune_ad.training.replicas.adam import AdamState
+from tune_ad.training.replicas.layout import in_training_layout
 
 CHUNK = {"cpu": 200, "cuda": 4000}  # images per batch of scoring: fits a cache, fills a GPU
 
@@ -77,7 +78,7 @@ class Replica:
         self.range: Range | None = training_range(config.scaling, images, spec.train)
         self.owner = owner = derived_seed(spec.seed, spec.task)
         module = build(detector, config, shape, owner)
-        self.module = module.to(images.device).to(memory_format=torch.channels_last)
+        self.module = in_training_layout(module.to(images.device))
         self.stages = module.stages()
         device = images.device.type
         self.order = torch_stream(owner, "batches")

@@ -13,8 +13,9 @@ from torch.nn.utils.rnn import pad_sequence
 from tune_ad.detectors.base import Numbers, Terms
 from tune_ad.detectors.schedule import Phase, Stage
 from tune_ad.storage.metric import Metric
+from tune_ad.training.replicas import layout
 from tune_ad.training.replicas.adam import adam_step
-from tune_ad.training.replicas.joined import Alone, Joined, Models, laid_out
+from tune_ad.training.replicas.joined import Alone, Joined, Models
 from tune_ad.training.replicas.precision import computed_in
 from tune_ad.training.replicas.replica import CHUNK, Replica
 
@@ -113,7 +114,7 @@ class Stack:
             loss, terms = self.models.loss_and_terms(leaves, phase.name, images, noise)
         trained = [leaves[name] for name in self.lead.trained(phase)]
         gradients = torch.autograd.grad(loss.sum(), trained, allow_unused=True)
-        by_parameter = laid_out(gradients, trained)
+        by_parameter = layout.like(gradients, trained)
         states = [replica.optimisers[phase.name] for replica in replicas]
         adam_step(states, self.models.by_replica(by_parameter, rows), stage.adam, rate)
         return {name: values.detach() for name, values in terms.items()}
