@@ -159,6 +159,12 @@ def test_a_study_of_an_earlier_version_goes_on_in_float32(begin, coloured, train
     assert "precision" not in setting_differences(studies, ["a", "b"])["setting"].tolist()
 
 
+class Unproven(AE):
+    """A detector of which nothing has been shown."""
+
+    equivalent_in_bfloat16 = False
+
+
 class Equivalent(PGN):
     """A detector for which training in bfloat16 has been shown to be equivalent."""
 
@@ -172,7 +178,7 @@ def mixed(coloured):
         Baseline(kind, settings=settings)
         for kind, settings in (
             (Equivalent, {"latent_dim": 8}),
-            (AE, {"latent_dim": 16}),
+            (Unproven, {"latent_dim": 16}),
             (KDE, {}),
         )
     ]
@@ -189,15 +195,15 @@ def test_each_baseline_has_the_one_that_suits_it(
     )
     expected = "bfloat16" if has_instructions else "float32"
     session = begin(mixed, tmp_path, changes={"evaluation_seeds": 0})
-    assert session.study.precision == {"Equivalent": expected, "AE": "float32"}
+    assert session.study.precision == {"Equivalent": expected, "Unproven": "float32"}
     assert session.study.precision_of("KDE") == "float32"
     assert set(asked) == {"cpu"}
     for wanted in ("float32", "bfloat16"):
         chosen = begin(mixed, tmp_path, precision=wanted).study.precision
-        assert chosen == dict.fromkeys(("Equivalent", "AE"), wanted)
+        assert chosen == dict.fromkeys(("Equivalent", "Unproven"), wanted)
     session.run()
     stored = {record.baseline: record.precision for record in session.folder.read_trials()}
-    assert stored == {"Equivalent": expected, "AE": "float32", "KDE": "float32"}
+    assert stored == {"Equivalent": expected, "Unproven": "float32", "KDE": "float32"}
     if has_instructions:
         with pytest.raises(UserError, match="with Equivalent trained in bfloat16, scored in floa"):
             begin(mixed, tmp_path, budget="auto", resume=True, precision="bfloat16")

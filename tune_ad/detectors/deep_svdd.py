@@ -98,6 +98,7 @@ class DeepSVDD(TrainedDetector[DeepSVDDConfig]):
     """
 
     Config = DeepSVDDConfig
+    equivalent_in_bfloat16 = True
     centre: Tensor
     radius: Tensor
 

@@ -25,6 +25,7 @@ class AE(Autoencoder[AEConfig]):
     """
 
     Config = AEConfig
+    equivalent_in_bfloat16 = True
 
     def terms(self, phase: str, images: Tensor, noise: Terms) -> Terms:
         """The reconstruction error of each image, as "loss"."""

@@ -53,6 +53,7 @@ class PGN(TrainedDetector[PGNConfig]):
     """
 
     Config = PGNConfig
+    equivalent_in_bfloat16 = True
     score_parameters = ("mc_samples", "dropout")
     meanings: ClassVar[Mapping[str, str]] = {
         "kl": "KL divergence of the code from the prior without dropout, in nats; mc_samples = 0",
