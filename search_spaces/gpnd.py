@@ -20,13 +20,15 @@ SMALL = Budget(
 )
 SMALL_COLOUR = replace(
     SMALL,
-    trials=6,
-    epochs=5,
+    trials=5,
+    epochs=10,
+    seeds=2,
     classes=(0, 8),
-    train_images=300,
     validation_images=40,
     test_images=60,
+    evaluation_seeds=2,
     evaluations=1,
+    only={"batch_size": (20,), "width": (0.5,)},
 )
 
 gpnd = Search(

@@ -33,6 +33,7 @@ SMALL_COLOUR = replace(
     SMALL,
     trials=8,
     epochs=10,
+    seeds=2,
     train_images=1000,
     validation_images=200,
     test_images=250,

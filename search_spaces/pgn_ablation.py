@@ -14,7 +14,12 @@ from tune_ad.search import PAPER, QUICK, QUICK_COLOUR, STANDARD, Baseline, OneAt
 
 SMALL = replace(QUICK, trials=20, epochs=10, seeds=3, evaluations=4, evaluation_seeds=0)
 SMALL_COLOUR = replace(
-    QUICK_COLOUR, trials=20, epochs=6, seeds=3, evaluations=2, evaluation_seeds=0
+    QUICK_COLOUR,
+    trials=20,
+    seeds=5,
+    evaluations=2,
+    evaluation_seeds=0,
+    only={"batch_size": (20,), "width": (0.5,)},
 )
 
 ablate_pgn = Search(

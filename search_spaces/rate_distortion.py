@@ -22,7 +22,15 @@ SMALL = Budget(
     test_images=1000,
     evaluation_seeds=0,
 )
-SMALL_COLOUR = replace(SMALL, epochs=8, train_images=800, validation_images=200, test_images=500)
+SMALL_COLOUR = replace(
+    SMALL,
+    epochs=10,
+    seeds=2,
+    train_images=1000,
+    validation_images=200,
+    test_images=500,
+    only={"batch_size": (20,), "width": (0.5,)},
+)
 
 rate_distortion = Search(
     name="rd_{data}",

@@ -23,7 +23,14 @@ SMALL = Budget(
     evaluation_seeds=0,
     validation_fraction=0.0,
 )
-SMALL_COLOUR = replace(SMALL, epochs=5, classes=(0, 8), train_images=500, test_images=200)
+SMALL_COLOUR = replace(
+    SMALL,
+    seeds=2,
+    classes=(0, 8),
+    train_images=1000,
+    test_images=200,
+    only={"batch_size": (20,)},
+)
 WHOLE = replace(PAPER, trials=9, epochs=None, test_curve=False)
 
 tables = Search(

@@ -12,7 +12,7 @@ import tune_ad
 
 PROJECT = Path(tune_ad.__file__).parent.parent
 LAYERS = (  # each folder imports what stands above it; what shares a line does not know each other
-    "errors randomness wording",
+    "errors randomness sample_sizes wording",
     "storage tensorboard",
     "data",
     "detectors",
@@ -152,6 +152,7 @@ def test_analysis_knows_records_and_selection_alone():
     allowed = (
         "storage.",
         "errors",
+        "sample_sizes",
         "wording",
         *(f"search.{n}" for n in ("selection", "distributions", "claim")),
     )

@@ -18,7 +18,7 @@ ENDINGS: tuple[State, ...] = ("pruned", "failed")
 
 
 def answer(findings: Findings) -> str:
-    """Progress, main result or verdicts, and selection rule.
+    """Progress, main result or verdicts, selection rule, and what the study is too small for.
 
     The result of a study that tests a claim is its verdicts; an ablation also ranks its effects.
 
@@ -27,11 +27,11 @@ def answer(findings: Findings) -> str:
     """
     study = findings.study
     if verdicts := conclusions(findings.claim, findings.main_judgements):
-        return _listed(_progress(study), verdicts)
+        return "\n\n".join([_listed(_progress(study), verdicts), *_shortfalls(study)])
     paragraphs = [_progress(study), *_quoted(study, findings.results), *_ranking(findings)]
     if any(result.auroc.n for result in findings.results):
         paragraphs.append(findings.results[0].selection)
-    return "\n\n".join(paragraphs)
+    return "\n\n".join([*paragraphs, *_shortfalls(study)])
 
 
 def _progress(study: StudyRecords) -> str:
@@ -46,6 +46,12 @@ def _progress(study: StudyRecords) -> str:
         unfinished = f", {study.begun - len(study.trials)} unfinished (running or interrupted)."
         return progress.removesuffix(".") + unfinished
     return progress
+
+
+def _shortfalls(study: StudyRecords) -> Iterator[str]:
+    """What the study is too small to answer; studies of earlier versions do not say it."""
+    if sentences := study.stored.get("shortfalls"):
+        yield _listed("This study is too small to answer everything:", sentences)
 
 
 def _quoted(study: StudyRecords, results: Sequence[Result]) -> Iterator[str]:

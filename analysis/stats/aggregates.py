@@ -6,7 +6,8 @@ import numpy as np
 import pandas as pd
 from scipy import stats
 
-from analysis.stats.estimates import LEAST_PAIRS, Estimate, percentile_interval, seeds_alike
+from analysis.stats.estimates import Estimate, percentile_interval, seeds_alike
+from tune_ad.sample_sizes import LEAST_PAIRS
 
 Table = pd.DataFrame | np.ndarray
 """AUROC of one method, with a row per stratum (class task) and a column per seed."""

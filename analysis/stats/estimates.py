@@ -10,12 +10,10 @@ from scipy import stats
 
 from analysis.document.blocks import Cell
 from analysis.document.format import PERCENT, Unit, mean_text
+from tune_ad.sample_sizes import LEAST_PAIRS
 
 LEVEL = 0.95  # level of confidence intervals
 ALIKE = 1e-12  # largest standard deviation of values that are equal up to rounding
-SIGNIFICANCE = 0.05
-LEAST_PAIRS = 6  # minimum number of seeds for a test over seeds, or a bootstrap interval
-LEAST_SEEDS = 3  # minimum number for a test over class x seed, or against published numbers
 MARGIN = 0.02  # equivalence margin of AUROC
 BOOTSTRAP_RESAMPLES = 5_000
 

@@ -12,14 +12,12 @@ from statsmodels.stats.weightstats import DescrStatsW
 from analysis.document.format import p_text
 from analysis.stats.estimates import (
     ALIKE,
-    LEAST_PAIRS,
-    LEAST_SEEDS,
     MARGIN,
-    SIGNIFICANCE,
     Estimate,
     estimate,
     finite_array,
 )
+from tune_ad.sample_sizes import LEAST_PAIRS, LEAST_SEEDS, SIGNIFICANCE, pairs_for, smallest_p
 from tune_ad.wording import count
 
 FLIPS = 100_000  # number of random sign flips if there are more than 2 ** ALL_FLIPS
@@ -79,15 +77,6 @@ class Equivalence(NamedTuple):
     margin: float
     n: int
     refusal: str
-
-
-def smallest_p(n: int) -> float:
-    """The smallest possible two-sided p of n pairs: all differences have the same sign.
-
-    >>> smallest_p(5), smallest_p(6)
-    (0.0625, 0.03125)
-    """
-    return min(1.0, 2.0 ** (1 - n))
 
 
 def sign_flip(differences: Sequence[float], per_seed: Sequence[float] | None = None) -> Paired:
@@ -216,10 +205,9 @@ def _too_few_for_family(n: int, m: int) -> str:
     smallest = m * smallest_p(n)
     if smallest <= SIGNIFICANCE:
         return ""
-    needed = max(LEAST_PAIRS, 1 + math.ceil(math.log2(m / SIGNIFICANCE)))
     return (
         f"n = {n} pairs in each of {m} tests: the smallest p after Holm is "
-        f"{p_text(min(1.0, smallest))}; {needed} are needed"
+        f"{p_text(min(1.0, smallest))}; {pairs_for(m)} are needed"
     )
 
 

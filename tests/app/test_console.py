@@ -15,14 +15,30 @@ from tune_ad.search import catalogue
 from tune_ad.search.selection import RULES
 from tune_ad.storage.folder import StudyFolder
 
+SMALL = "too small: "
 ENDED = Outcome(interrupted=False, out_of_time=False, failed=0)
+
+
+def announced(session):
+    """The first lines of a run, except for what the study is too small to answer."""
+    return [line for line in opening(session).splitlines() if not line.startswith(SMALL)]
+
+
+def test_a_start_and_a_dry_run_say_what_the_study_is_too_small_for(tiny, open_study, tmp_path):
+    session = open_study(tiny, tmp_path)
+    steps, seeds = session.shortfalls
+    assert steps.startswith("a model makes only 6 optimiser steps")
+    assert seeds.startswith("one seed per trial")
+    small = [SMALL + steps, SMALL + seeds]
+    assert opening(session).splitlines()[1:3] == small
+    assert [line for line in plan(session).splitlines() if line.startswith(SMALL)] == small
 
 
 @pytest.mark.parametrize("rule", RULES)
 def test_a_start_says_by_what_trials_are_ranked(finished, tmp_path, rule):
     study = replace(finished.session.study, selection=rule)
     session = replace(finished.session, study=study, folder=StudyFolder(tmp_path / "empty"))
-    line = opening(session).splitlines()[2]
+    line = announced(session)[2]
     ranking, _, rest = line.partition(". ")
     assert ranking.removesuffix(".") == f"Trials are ranked by {RULES[rule].title}"
     assert (rest == "Test scores are recorded, but never used to select.") == (rule != "oracle")
@@ -34,7 +50,7 @@ def test_a_start_trains_no_probes(tiny, open_study, tmp_path, monkeypatch):
 
     monkeypatch.setattr(session_module, "measured_speed", probes)
     session = open_study(tiny, tmp_path)
-    assert opening(session).splitlines()[:2] == [
+    assert announced(session)[:2] == [
         "tiny: 4 trials x 2 classes = 8 models, then 2 fresh seeds x 2 classes = 4 models",
         "budget quick, one trial at a time",
     ]
@@ -63,7 +79,7 @@ def test_a_small_space_is_announced_before_the_run(tiny, open_study, tmp_path):
     search = replace(tiny, baselines=(replace(tiny.baselines[0], space=space),))
     session = open_study(search, tmp_path, changes={"trials": 50})
     line = "the search space has only 3 configurations, so it runs 3 trials instead of 50"
-    assert opening(session).splitlines()[1] == line
+    assert announced(session)[1] == line
     assert line in plan(session).splitlines()
     assert opening(session).startswith("tiny: 3 trials x 2 classes = 6 models")
 

@@ -1098,3 +1098,12 @@ def test_a_detector_without_a_likelihood_cannot_be_selected_by_it(begin):
 def test_an_ablation_against_other_sets_keeps_its_rule(against, open_study, tmp_path):
     session = open_study(against, tmp_path, ablate="one")
     assert (session.study.selection, session.study.chooses) == ("likelihood", False)
+
+
+def test_what_a_study_is_too_small_for_is_stored(finished):
+    stored = finished.session.folder.read_study()["shortfalls"]
+    assert stored == finished.session.shortfalls
+    assert [sentence.partition(":")[0] for sentence in stored] == [
+        "a model makes only 6 optimiser steps",
+        "one seed per trial",
+    ]

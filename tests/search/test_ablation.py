@@ -138,7 +138,7 @@ def test_what_the_user_fixes_is_not_varied(begin):
 def test_what_the_command_line_says_of_an_ablation(begin):
     session = begin("one")
     opened = opening(session)
-    assert opened.splitlines()[:3] == [
+    assert [line for line in opened.splitlines() if not line.startswith("too small")][:3] == [
         "tiny-ablation: ablation of tiny, one parameter at a time; "
         "6 trials x 2 classes x 3 seeds = 36 models",
         "budget quick, one trial at a time",

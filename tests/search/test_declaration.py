@@ -19,11 +19,11 @@ from tune_ad.detectors.pgn import PGN
 from tune_ad.errors import UserError
 from tune_ad.search.baseline import Baseline
 from tune_ad.search.budgets import BUDGETS, LIMITS, Budget
+from tune_ad.search.checks.rules import check_selection, usable_rules
 from tune_ad.search.claim import Claim
 from tune_ad.search.declaration import Search
 from tune_ad.search.plans import Grid, Listed, OneAtATime, Optuna
 from tune_ad.search.study import Study
-from tune_ad.search.usable_rules import check_selection, usable_rules
 from tune_ad.storage.records import TrialSpec, identity
 
 GREY, COLOUR = ImageShape(1, 28, 28), ImageShape(3, 32, 32)

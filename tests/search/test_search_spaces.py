@@ -19,12 +19,14 @@ from tune_ad.data.resolution import side_by_side
 from tune_ad.detectors.base import skeleton
 from tune_ad.detectors.nets import ImageShape
 from tune_ad.randomness import numpy_stream, torch_stream
+from tune_ad.sample_sizes import LEAST_STEPS
 from tune_ad.search import catalogue, plans
 from tune_ad.search.budgets import BUDGETS
+from tune_ad.search.checks.rules import check_selection
+from tune_ad.search.checks.shortfalls import optimiser_steps, shortfalls
 from tune_ad.search.plans import Plan, contains
 from tune_ad.search.scheduler import TrialScheduler
 from tune_ad.search.study import Study
-from tune_ad.search.usable_rules import check_selection
 from tune_ad.storage.records import TrialSpec
 from tune_ad.training.suite import Suite
 from tune_ad.training.trial import Trial
@@ -207,6 +209,24 @@ def test_the_space_is_one_of_parameters_and_holds_the_default(search, data, name
         for parameter, distribution in baseline.space.items():
             assert contains(distribution, config[parameter])
             assert not distribution.single()
+
+
+CLASS_IMAGES = 4500  # of CIFAR-10 that are not held out
+
+
+@pytest.mark.parametrize(
+    ("search", "data", "name"), [case for case in searches() if has_colour(case)]
+)
+def test_a_quick_budget_in_colour_trains_long_enough_to_rank(search, data, name):
+    study = under_budget(search, data, name, "quick")
+    images = study.budget.train_images or CLASS_IMAGES
+    steps = optimiser_steps(study, images)
+    assert all(number >= LEAST_STEPS for number in steps.values())
+    if steps:  # a detector that is only fitted hardly depends on the seed
+        assert study.budget.seeds >= 2
+    tasks = len(study.budget.classes or range(1))
+    small = shortfalls(study, images, tasks)
+    assert not small or study.search.plan.traits.quotes == "configurations"
 
 
 @every_search

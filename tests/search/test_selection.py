@@ -16,11 +16,11 @@ from tune_ad.detectors.pgn import PGN
 from tune_ad.errors import UserError
 from tune_ad.search.baseline import Baseline
 from tune_ad.search.budgets import BUDGETS, Budget
+from tune_ad.search.checks.rules import check_selection
 from tune_ad.search.declaration import Search
 from tune_ad.search.plans import Grid
 from tune_ad.search.selection import RULES, SelectionRule, mean, ranked, rule_value
 from tune_ad.search.study import Study
-from tune_ad.search.usable_rules import check_selection
 from tune_ad.storage.metric import Metric
 from tune_ad.storage.records import ReplicaRecord
 

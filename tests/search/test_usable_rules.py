@@ -15,11 +15,11 @@ from tune_ad.detectors.shallow.kde import KDE
 from tune_ad.errors import UserError
 from tune_ad.search.baseline import Baseline
 from tune_ad.search.budgets import BUDGETS, Budget
+from tune_ad.search.checks.rules import check_selection, usable_rules
 from tune_ad.search.declaration import Search
 from tune_ad.search.plans import Grid
 from tune_ad.search.selection import RULES
 from tune_ad.search.study import Study
-from tune_ad.search.usable_rules import check_selection, usable_rules
 
 RATE = {"learning_rate": FloatDistribution(1e-5, 1e-2, log=True)}
 PIXELS = {"likelihood": CategoricalDistribution(["categorical", "gaussian"])}

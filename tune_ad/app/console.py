@@ -43,6 +43,7 @@ def opening(session: Session) -> str:
     return "\n".join(
         [
             f"{study.name}: {_ablation(session)}{_size(session)}{done}",
+            *_shortfalls(session),
             *_small_space(session),
             f"budget {study.budget_name}{reason}, {_parallel(session)}",
             *_precision(session),
@@ -65,6 +66,7 @@ def plan(session: Session) -> str:
         _selection(session),
         *_precision(session),
         *_protocol(session),
+        *_shortfalls(session),
         *(f"{images.name}: {images.about}" for images in session.image_sets if images.about),
     ]
     for baseline in study.baselines.values():
@@ -123,6 +125,11 @@ def _parallel(session: Session) -> str:
     if session.concurrent == 1:
         return "one trial at a time"
     return f"{session.concurrent} trials in parallel"
+
+
+def _shortfalls(session: Session) -> list[str]:
+    """A line on each question that the study is too small to answer."""
+    return [f"too small: {sentence}" for sentence in session.shortfalls]
 
 
 def _small_space(session: Session) -> list[str]:

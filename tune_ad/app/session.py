@@ -20,6 +20,7 @@ from tune_ad.execution.callbacks import Callback, ProgressBar, RecordWriter, Ten
 from tune_ad.execution.loop import FixedTrials, Scheduler, TrialLoop
 from tune_ad.execution.machine import Machine
 from tune_ad.search.budgets import Budget
+from tune_ad.search.checks.shortfalls import shortfalls
 from tune_ad.search.scheduler import TrialScheduler
 from tune_ad.search.selection import RULES
 from tune_ad.search.study import Study
@@ -123,6 +124,11 @@ class Session:
         """The number of training images per model, averaged over the classes."""
         return self._sizes(self.study.budget).train
 
+    @property
+    def shortfalls(self) -> list[str]:
+        """What the study is too small to answer, in sentences without a full stop."""
+        return shortfalls(self.study, self.train_images, len(self.tasks))
+
     def _sizes(self, budget: Budget) -> Sizes:
         source, *others = self.image_sets
         classes = 1 if self.study.search.of_whole_sets else len(source.classes)
@@ -197,6 +203,7 @@ class Session:
                 description.setdefault("changes", {})["trials"] = self.study.budget.trials
             budget["trials"] = self.study.budget.trials
             description["study"]["quotes"] = self.study.quotes
+            description["shortfalls"] = self.shortfalls
         write_atomically(self.folder.study, to_text(description, indent=2))
 
     def scheduler(self) -> TrialScheduler:
@@ -323,6 +330,7 @@ class Session:
                 for name, baseline in self.study.baselines.items()
             },
             **self._planned(),
+            "shortfalls": self.shortfalls,
             "backend": options.backend,
             "resources": {
                 "cpus": options.cpus,

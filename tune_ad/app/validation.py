@@ -19,8 +19,8 @@ from tune_ad.detectors.config import NetworkConfig
 from tune_ad.detectors.nets import ImageShape
 from tune_ad.errors import UserError
 from tune_ad.execution.machine import memory
+from tune_ad.search.checks.rules import check_selection
 from tune_ad.search.study import Study
-from tune_ad.search.usable_rules import check_selection
 from tune_ad.storage.precision import BFLOAT16
 from tune_ad.training.suite import Suite
 

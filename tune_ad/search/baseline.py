@@ -10,12 +10,12 @@ from tune_ad.detectors.base import Detector, skeleton
 from tune_ad.detectors.config import Config
 from tune_ad.detectors.nets import ImageShape
 from tune_ad.errors import UserError, did_you_mean
-from tune_ad.search.distributions import any_choices
-from tune_ad.search.field_checks import (
+from tune_ad.search.checks.fields import (
     check_instance,
     check_mapping,
 )
-from tune_ad.search.parameter_checks import check_score_space, check_settings, check_space
+from tune_ad.search.checks.parameters import check_score_space, check_settings, check_space
+from tune_ad.search.distributions import any_choices
 from tune_ad.search.plans import ResolvedBaseline, Space, contains
 
 

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import tune_ad
 from tune_ad.errors import UserError, did_you_mean
-from tune_ad.search.field_checks import check_instance, check_mapping, check_names
+from tune_ad.search.checks.fields import check_instance, check_mapping, check_names
 
 if TYPE_CHECKING:
     from types import ModuleType

@@ -8,14 +8,14 @@ from tune_ad.detectors.nets import ImageShape
 from tune_ad.errors import UserError, did_you_mean
 from tune_ad.search.baseline import Baseline
 from tune_ad.search.budgets import BUDGETS, PAPER, STANDARD, Budget
-from tune_ad.search.claim import Claim
-from tune_ad.search.field_checks import (
+from tune_ad.search.checks.fields import (
     check_flag,
     check_instance,
     check_integer,
     check_mapping,
     check_names,
 )
+from tune_ad.search.claim import Claim
 from tune_ad.search.plans import Optuna, Plan
 from tune_ad.search.selection import RULES
 

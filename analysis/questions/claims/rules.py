@@ -22,7 +22,8 @@ from analysis.questions.claims.strata import (
     strata,
 )
 from analysis.quoted import ABOUT_OUTSIDERS
-from analysis.stats.estimates import LEAST_PAIRS, MARGIN, estimate
+from analysis.stats.estimates import MARGIN, estimate
+from tune_ad.sample_sizes import LEAST_PAIRS
 from tune_ad.search.claim import Claim, ClaimKind
 from tune_ad.wording import count
 

@@ -18,8 +18,9 @@ from analysis.questions.comparison.contenders import (
     class_means,
 )
 from analysis.stats.aggregates import iqm, mean_ranks
-from analysis.stats.estimates import LEAST_PAIRS, Estimate
+from analysis.stats.estimates import Estimate
 from analysis.study import unique_titles
+from tune_ad.sample_sizes import LEAST_PAIRS
 from tune_ad.wording import count
 
 LEAST_RANKED = 3  # minimum number of methods, and of shared classes, for mean ranks

@@ -21,9 +21,10 @@ from analysis.questions.comparison.contenders import (
 from analysis.questions.comparison.settings import caveats, differing_tasks, setting_differences
 from analysis.questions.comparison.side_by_side import comparison_tables
 from analysis.quoted import Result, results, why_nothing
-from analysis.stats.estimates import LEAST_PAIRS, bootstrap, seeds_alike
+from analysis.stats.estimates import bootstrap, seeds_alike
 from analysis.study import StudyRecords
 from tune_ad.errors import UserError
+from tune_ad.sample_sizes import LEAST_PAIRS
 
 LONGEST_VALUE = 120  # maximum length of a displayed value
 NOT_COMPARABLE, NOT_TESTED = "Not comparable:", "Not tested:"

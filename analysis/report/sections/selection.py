@@ -14,8 +14,8 @@ from analysis.questions.regret import (
     label_curve,
 )
 from analysis.report.findings import Findings
-from analysis.stats.estimates import LEAST_SEEDS
 from analysis.study import StudyRecords
+from tune_ad.sample_sizes import LEAST_SEEDS
 from tune_ad.search.selection import RULES
 from tune_ad.wording import count
 

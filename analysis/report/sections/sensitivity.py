@@ -40,8 +40,8 @@ from analysis.questions.sensitivity.observations import (
 from analysis.questions.sensitivity.response import reason
 from analysis.questions.sensitivity.surrogate import RESAMPLED_FORESTS, TRUSTED
 from analysis.report.findings import Findings
-from analysis.stats.estimates import LEAST_PAIRS
 from analysis.study import StudyRecords
+from tune_ad.sample_sizes import LEAST_PAIRS
 
 PLACE = 40
 

@@ -147,3 +147,12 @@ def test_outsiders_of_other_sets_are_named_by_the_tasks_title(tmp_path):
 def test_the_mean_is_over_the_classes_of_the_study(tmp_path):
     text = answer(Findings(study(tmp_path, [record(0, DEFAULT, (0.6, 0.7))], {"PGN": DEFAULT})))
     assert f"mean over {len(TASKS)} classes. Tested: the only configuration" in text
+
+
+def test_what_a_study_was_too_small_for_ends_the_summary(tmp_path):
+    base = ablation(tmp_path, width=(2.0, 0.6))
+    small = replace(base, stored={**base.stored, "shortfalls": ["one seed", "few steps"]})
+    for of_earlier_version in (base, replace(base, stored={**base.stored, "shortfalls": []})):
+        assert "too small" not in answer(Findings(of_earlier_version))
+    end = "This study is too small to answer everything:\n- one seed\n- few steps"
+    assert answer(Findings(small)).endswith(f"\n\n{end}")

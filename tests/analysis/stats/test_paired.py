@@ -10,9 +10,9 @@ from analysis.stats.paired import (
     equivalence,
     holm,
     sign_flip,
-    smallest_p,
     untested,
 )
+from tune_ad.sample_sizes import smallest_p
 
 
 @pytest.fixture

@@ -10,8 +10,9 @@ from analysis.document.blocks import Tone
 from analysis.document.format import p_text
 from analysis.questions.claims.published import MEAN, PublishedCell, PublishedTable
 from analysis.quoted import SCORE, Result
-from analysis.stats.estimates import ALIKE, LEAST_SEEDS, MARGIN, SIGNIFICANCE, Estimate
+from analysis.stats.estimates import ALIKE, MARGIN, Estimate
 from analysis.stats.paired import holm_adjusted
+from tune_ad.sample_sizes import LEAST_SEEDS, SIGNIFICANCE
 from tune_ad.wording import count
 
 Moments = tuple[float, float, int]

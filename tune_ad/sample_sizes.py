@@ -1,0 +1,28 @@
+"""How much must be trained before a study can answer: seeds, pairs, optimiser steps."""
+
+import math
+
+SIGNIFICANCE = 0.05
+LEAST_PAIRS = 6  # minimum number of seeds for a test over seeds, or a bootstrap interval
+LEAST_SEEDS = 3  # minimum number for a test over class x seed, or against published numbers
+LEAST_STEPS = 500  # optimiser steps of a model from which configurations can be ranked
+
+
+def smallest_p(n: int) -> float:
+    """The smallest possible two-sided p of n pairs: all differences have the same sign.
+
+    >>> smallest_p(5), smallest_p(6)
+    (0.0625, 0.03125)
+    """
+    return min(1.0, 2.0 ** (1 - n))
+
+
+def pairs_for(tests: int) -> int:
+    """The smallest number of pairs of which a family of tests can find a significant one.
+
+    The smallest p is multiplied by the number of tests (Holm, 1979).
+
+    >>> pairs_for(1), pairs_for(17)
+    (6, 10)
+    """
+    return max(LEAST_PAIRS, 1 + math.ceil(math.log2(tests / SIGNIFICANCE)))

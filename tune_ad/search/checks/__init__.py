@@ -1,0 +1,1 @@
+"""What is checked before a study runs: fields, parameters, selection rules, and its size."""
