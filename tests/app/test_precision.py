@@ -9,9 +9,9 @@ import numpy as np
 import pytest
 from optuna.distributions import CategoricalDistribution
 
-from analysis.questions.comparison.settings import setting_differences
+from analysis.questions.comparison.settings import caveats, setting_differences
 from analysis.report.findings import Findings
-from analysis.report.sections import provenance
+from analysis.report.sections import provenance, result
 from analysis.study import StudyRecords
 from tune_ad.app import request
 from tune_ad.app.console import opening, plan
@@ -157,6 +157,19 @@ def test_a_study_of_an_earlier_version_goes_on_in_float32(begin, coloured, train
     assert len(folder.read_trials()) == 5
     studies = [StudyRecords.read(path) for path in (folder.path, trained["float32"].folder.path)]
     assert "precision" not in setting_differences(studies, ["a", "b"])["setting"].tolist()
+
+
+def test_a_comparison_and_a_report_name_the_precision(trained, tmp_path):
+    studies = [StudyRecords.read(session.folder.path) for session in trained.values()]
+    differences = setting_differences(studies, list(trained))
+    assert [*caveats(differences, ())] == [
+        "The models were trained in different precisions (float32 and AE trained in bfloat16, "
+        "scored in float32)."
+    ]
+    for study, precision in zip(studies, trained, strict=True):
+        section = result.section(Findings(study))
+        text = section.blocks[0].text
+        assert text.count("trained in bfloat16.") == (precision == "bfloat16")
 
 
 class Unproven(AE):

@@ -12,7 +12,7 @@ from tune_ad.app.session import Outcome, Session
 from tune_ad.search.baseline import Baseline
 from tune_ad.search.budgets import BUDGETS
 from tune_ad.search.selection import RULES
-from tune_ad.storage.precision import FLOAT32, in_words
+from tune_ad.storage.precision import AUTO, FLOAT32, in_words
 from tune_ad.wording import count
 
 
@@ -174,7 +174,10 @@ def _selection(session: Session) -> str:
 def _precision(session: Session) -> list[str]:
     """A line on the precision of training, unless everything is trained in float32."""
     words = in_words(session.study.precision)
-    return [] if words == FLOAT32 else [f"precision: {words}"]
+    if words == FLOAT32:
+        return []
+    chosen = session.begins and session.options.precision == AUTO
+    return [f"precision: {words}" + " (--precision float32 turns this off)" * chosen]
 
 
 def _protocol(session: Session) -> list[str]:

@@ -14,7 +14,7 @@ from tune_ad.errors import UserError, did_you_mean
 from tune_ad.search.ablation import ABLATIONS, SEEDS
 from tune_ad.search.budgets import BUDGETS, LIMITS
 from tune_ad.search.selection import RULES
-from tune_ad.storage.precision import PRECISIONS
+from tune_ad.storage.precision import AUTO, PRECISIONS
 
 SEARCH, BUDGET, MACHINE = "the search", "the budget", "the machine"
 DEFAULT_ABLATION = next(iter(ABLATIONS))
@@ -278,13 +278,13 @@ class Options:
         maximum=LARGEST_SEED,
     )
     precision: str = option(
-        "auto",
+        AUTO,
         "precision of training: float32, bfloat16, or auto: bfloat16 for colour images, if the "
         "processor has instructions for it, and only for detectors of which it has been shown "
         "that they detect as well; scores are always computed in float32",
         SEARCH,
         metavar="NAME",
-        choices=("auto", *PRECISIONS),
+        choices=(AUTO, *PRECISIONS),
     )
     budget: str = option(
         "auto",

@@ -7,6 +7,8 @@ from collections.abc import Mapping
 
 FLOAT32, BFLOAT16 = "float32", "bfloat16"
 PRECISIONS = (FLOAT32, BFLOAT16)
+AUTO = "auto"
+"""The option that leaves the choice to the program."""
 
 
 def in_words(precision: Mapping[str, str]) -> str:

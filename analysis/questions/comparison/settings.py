@@ -15,7 +15,15 @@ from analysis.document.format import in_words, short
 from analysis.study import StudyRecords, unique_titles
 from tune_ad.storage.precision import in_words as precision_in_words
 
-NOT_COMPARED = ("schema", "created", "name", "baselines", "changes", "score_meanings")
+NOT_COMPARED = (
+    "schema",
+    "created",
+    "name",
+    "baselines",
+    "changes",
+    "score_meanings",
+    "shortfalls",
+)
 """Fields that differ between any two studies, or are compared in another way."""
 SCORE = "main score"
 NONE = "none"
@@ -68,6 +76,9 @@ def caveats(differences: pd.DataFrame, unlike_tasks: Collection[str]) -> Iterato
             "The results were selected by different rules; a result selected by oracle is "
             "optimistic."
         )
+    if ("study", "precision") in differing:
+        trained = in_words(list(map(str, rows["study", "precision"])))
+        yield f"The models were trained in different precisions ({trained})."
     if scores := [part for part, name in differing if name == SCORE]:
         yield f"The scores differ ({', '.join(scores)}), so these AUROCs are not comparable."
     if any(part == "data" for part, _ in differing) or ("budget", "test_images") in differing:

@@ -11,6 +11,7 @@ from analysis.report.findings import Findings
 from analysis.report.meanings import explained
 from analysis.stats.estimates import Estimate
 from analysis.study import StudyRecords
+from tune_ad.storage.precision import FLOAT32
 from tune_ad.wording import count
 
 PLACE = 15
@@ -66,7 +67,11 @@ def _configuration(result: Result) -> str:
     """What was tested, with its searched parameters."""
     params = ", ".join(f"{name} = {short(value)}" for name, value in result.params.items())
     searched = f"with {params}" if params else "with the default parameters"
-    return f"{result.label}: {result.source}; configuration {result.identity}, {searched}."
+    precisions = {record.precision for record in result.tested} - {FLOAT32}
+    trained = "".join(f", trained in {precision}" for precision in sorted(precisions))
+    return (
+        f"{result.label}: {result.source}; configuration {result.identity}, {searched}{trained}."
+    )
 
 
 def _by_class(study: StudyRecords, result: Result) -> dict[str, Estimate]:

@@ -24,9 +24,8 @@ import torch
 
 from tune_ad.detectors.base import Detector
 from tune_ad.detectors.nets import ImageShape
-from tune_ad.storage.precision import BFLOAT16, FLOAT32
+from tune_ad.storage.precision import AUTO, BFLOAT16, FLOAT32
 
-AUTO = "auto"
 GREY_ON_A_CPU, COLOUR_ON_A_CPU, SCORED_ON_A_CPU, ON_A_GPU = 6, 1, 1, 256
 """The maximum numbers of replicas that are trained or scored together."""
 CPU_INSTRUCTIONS = ("avx512_bf16", "amx_bf16", "bf16", "sve_bf16")
