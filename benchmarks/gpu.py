@@ -258,7 +258,6 @@ def main(arguments: Sequence[str] | None = None) -> None:
     options = parser.parse_args(arguments)
     if options.device == "cuda" and not torch.cuda.is_available():
         parser.error("there is no GPU; use --device cpu to try the program itself")
-    torch.backends.cuda.matmul.allow_tf32 = torch.backends.cudnn.allow_tf32 = False
     sizes = Sizes(*(getattr(options, f"size_{name}") for name in Sizes._fields))
     gpu = torch.cuda.get_device_name() if options.device == "cuda" else "no GPU"
     print(f"{time.strftime('%Y-%m-%d')}, {gpu}, torch {torch.__version__}, {FLOAT32} without TF32")

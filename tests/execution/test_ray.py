@@ -12,6 +12,7 @@ from functools import partial
 from pathlib import Path
 from types import SimpleNamespace
 
+import numpy as np
 import pytest
 import ray
 from optuna.distributions import CategoricalDistribution
@@ -162,6 +163,26 @@ def test_trials_that_fall_behind_are_stopped(begin, tiny, timeless):
     assert stopped
     assert all(3 <= record.reports[-1][0] < 10 for record in stopped)
     assert timeless(records) == timeless(serial.folder.read_trials())
+
+
+@ray.remote
+def place_of(suite):
+    """Whether a worker may write to the images, whether a tensor shares them, their memory."""
+    address = suite.images.ctypes.data
+    for line in Path("/proc/self/maps").read_text().splitlines():
+        span, *_, name = line.split(maxsplit=5)
+        start, end = (int(bound, 16) for bound in span.split("-"))
+        if start <= address < end:
+            return suite.images.flags.writeable, suite.pixels.data_ptr() == address, name
+    raise AssertionError("the images lie nowhere")
+
+
+def test_the_processes_of_a_machine_share_the_images(ray_session, finished):
+    images = np.zeros((2000, 1, 28, 28), np.uint8)
+    stored = ray.put(replace(finished.session.suite, images=images))
+    writeable, is_shared, name = ray.get(place_of.remote(stored))
+    assert (writeable, is_shared) == (False, True)
+    assert "plasma" in name
 
 
 class Frequent(TrialTrainable):

@@ -77,7 +77,7 @@ class Suite:
         )
 
     def __getstate__(self) -> dict[str, Any]:
-        """The fields alone: another process makes its own tensor and statistics."""
+        """The fields alone: another process makes its own tensors and statistics."""
         return {field.name: getattr(self, field.name) for field in fields(self)}
 
     @property
@@ -89,6 +89,21 @@ class Suite:
     def pixels(self) -> Tensor:
         """The images as a tensor that shares their memory; do not write to it."""
         return without_copying(self.images)
+
+    def pixels_on(self, device: str) -> Tensor:
+        """The images on a device, where all trials of this process share them.
+
+        Args:
+            device: "cpu" or "cuda".
+        """
+        if device not in self._copies:
+            self._copies[device] = self.pixels.to(device)
+        return self._copies[device]
+
+    @cached_property
+    def _copies(self) -> dict[str, Tensor]:
+        """The images by device; on the CPU they share the memory of `images`."""
+        return {}
 
     @cached_property
     def statistics(self) -> ImageStatistics:

@@ -11,7 +11,6 @@ from functools import cached_property
 from typing import Any
 
 import numpy as np
-import torch
 
 from tune_ad.data import ScaledImages
 from tune_ad.data.groups import Groups
@@ -57,12 +56,12 @@ class Trial:
     def __init__(self, study: Study, suite: Suite, spec: TrialSpec, device: str) -> None:
         self.study, self.suite, self.spec = study, suite, spec
         self.device = device
-        torch.backends.cudnn.allow_tf32 = False  # scores can differ by less than its precision
         self.baseline = study.baselines[spec.baseline]
         self.config = study.config(spec)
         self.identity = study.identity(spec)
         self.precision = study.precision_of(spec.baseline)
-        images = ScaledImages(suite.pixels.to(device), self.config.scaling, suite.statistics)
+        pixels = suite.pixels_on(device)
+        images = ScaledImages(pixels, self.config.scaling, suite.statistics)
         self.replica_specs = [
             ReplicaSpec(task.name, seed, suite.split(task.name).train, task.title)
             for seed in spec.seeds or study.seeds

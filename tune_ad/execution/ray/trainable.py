@@ -74,6 +74,7 @@ class TrialTrainable(tune.Trainable):  # type: ignore[misc]
         self.saved_at = time.monotonic()
 
     def load_checkpoint(self, checkpoint: Any) -> None:
-        """Restore the state of the trial from a checkpoint folder."""
-        state = torch.load(Path(checkpoint) / CHECKPOINT_FILE, weights_only=True)
+        """Restore the state of the trial from a checkpoint folder, on whatever device it was."""
+        path = Path(checkpoint) / CHECKPOINT_FILE
+        state = torch.load(path, map_location="cpu", weights_only=True)
         self.trial.load_state_dict(state)

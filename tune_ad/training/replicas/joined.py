@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from torch.func import functional_call
 
 from tune_ad.detectors.base import Detector, ScoreSpace, Terms
-from tune_ad.training.replicas.precision import AutocastUnderVmap
+from tune_ad.training.replicas.precision import LayersUnderVmap
 
 IMAGE_AXIS = 1
 Gradients = Sequence[Tensor | None]
@@ -123,9 +123,7 @@ class Joined:
     ) -> tuple[Tensor, Terms]:
         """As in `Models`."""
         axes = (None, IMAGE_AXIS, 0)
-        is_mixed = torch.is_autocast_enabled(images.device.type)
-        with AutocastUnderVmap() if is_mixed else nullcontext():
-            loss, terms = self._call(leaves, "loss_and_terms", (phase, images, noise), axes)
+        loss, terms = self._call(leaves, "loss_and_terms", (phase, images, noise), axes)
         return loss, terms
 
     def after_step(self, stage: str, phase: str, terms: Terms, progress: Tensor) -> None:
@@ -168,7 +166,10 @@ class Joined:
 
         rows = len(next(iter(parameters.values())))
         state = {**parameters, **_first(self.buffers, rows)}
-        return torch.vmap(of_replica, (0, *axes), randomness="error")(state, *arguments)
+        kind = next(iter(parameters.values())).device.type
+        is_changed = kind == "cuda" or torch.is_autocast_enabled(kind)
+        with LayersUnderVmap() if is_changed else nullcontext():
+            return torch.vmap(of_replica, (0, *axes), randomness="error")(state, *arguments)
 
     def by_replica(self, gradients: Sequence[Tensor | None], rows: int) -> list[Gradients]:
         """As in `Models`."""

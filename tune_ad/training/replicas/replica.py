@@ -272,14 +272,25 @@ class Replica:
             "optimised": self.optimised,
             "order": self.order.get_state(),
             "noise": self.noise.get_state(),
+            "noise_device": self.noise.device.type,
         }
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
-        """Restore `state`."""
+        """Restore `state`, whose tensors are on the CPU or on the device of the replica.
+
+        The random streams of a CPU and of a GPU draw different numbers, and neither can continue
+        the other. If the noise was drawn on another kind of device, it comes from a new stream,
+        which depends on the seed of the replica and on the position of the old stream.
+        """
         self.fitted = False
         self.module.load_state_dict(state["module"])
         self.order.set_state(state["order"])
-        self.noise.set_state(state["noise"])
+        device = self.noise.device.type
+        if state["noise_device"] == device:
+            self.noise.set_state(state["noise"])
+        else:
+            position = state["noise"].numpy().tobytes().hex()
+            self.noise = torch_stream(self.owner, "noise", position, device=device)
         for stage in self.stages:
             if stage.name == state["optimised"]:
                 self.make_optimisers(stage)

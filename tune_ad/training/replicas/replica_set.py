@@ -18,6 +18,7 @@ from tune_ad.errors import DegenerateInputError, UserError
 from tune_ad.storage.precision import FLOAT32
 from tune_ad.training.replicas.early_stopping import EarlyStopping
 from tune_ad.training.replicas.memory import keep_freed_memory
+from tune_ad.training.replicas.precision import float32_is_float32
 from tune_ad.training.replicas.replica import Replica, ReplicaSpec
 from tune_ad.training.replicas.stack import Stack
 
@@ -77,6 +78,7 @@ class ReplicaSet:
         scored_together: int = 1,
     ) -> None:
         keep_freed_memory()
+        float32_is_float32()
         if isinstance(images, Tensor):
             check_finite(images)
             self.statistics = ImageStatistics(images)
