@@ -153,7 +153,7 @@ def test_a_call_is_timed_a_few_times_and_not_by_its_first_alone(
     seconds, calls, measured, monkeypatch
 ):
     left = list(seconds)
-    monkeypatch.setattr(speed_module, "_seconds", lambda call, device: left.pop(0))
+    monkeypatch.setattr(speed_module, "seconds_of", lambda call, device: left.pop(0))
     assert speed_module._timed(lambda: None, "cpu") == measured
     assert len(seconds) - len(left) == calls
 

@@ -13,12 +13,14 @@ from optuna.distributions import CategoricalDistribution
 
 from analysis.report.study_report import write_report
 from tests.naming import short
-from tune_ad.app import validation
+from tune_ad.app import request, validation
+from tune_ad.app.console import opening
 from tune_ad.app.options import Options
 from tune_ad.app.resuming import check_folder, continued_budget
 from tune_ad.app.validation import prepare
 from tune_ad.data import NoSourceError, resolution
 from tune_ad.errors import UserError
+from tune_ad.execution import gpu_probe
 from tune_ad.search.plans import Grid, Listed
 from tune_ad.storage.folder import StudyFolder
 from tune_ad.storage.metric import metrics_from_json, variants_from_json
@@ -683,39 +685,96 @@ def test_preparing_writes_nothing(place):
     assert "width" not in session.study.resolved_baselines[0].space
 
 
+@pytest.fixture
+def gpus(monkeypatch):
+    """A function: a machine with GPUs of 10 GB, of which a trial is said to be busy for a time."""
+
+    def fake(count, busy=0.3, free=10**10, cpus=64):
+        measured = []
+        monkeypatch.setattr("os.sched_getaffinity", lambda process: set(range(cpus)))
+        monkeypatch.setattr(torch.cuda, "device_count", lambda: count)
+        monkeypatch.setattr(torch.cuda, "is_available", lambda: count > 0)
+        monkeypatch.setattr(gpu_probe, "free_memory", lambda: free)
+        monkeypatch.setattr(
+            gpu_probe, "busy_share", lambda study, models: measured.append(models) or busy
+        )
+        monkeypatch.setattr(request, "has_bfloat16", lambda device: False)
+        monkeypatch.setattr(torch.cuda, "get_device_name", lambda: "a GPU")
+        return measured
+
+    return fake
+
+
 @pytest.mark.parametrize(
-    ("gpus", "options", "taken"),
+    ("count", "options", "taken"),
     [
         (0, {}, ("cpu", "quick", 0.0)),
         (1, {}, ("cuda", "standard", 0.25)),
         (2, {"gpus": 1.0}, ("cuda", "standard", 1.0)),
         (1, {"device": "cpu"}, ("cpu", "quick", 0.0)),
         (1, {"budget": "quick"}, ("cuda", "quick", 0.25)),
+        (1, {"backend": "serial"}, ("cuda", "standard", 1.0)),
+        (1, {"concurrent": 2}, ("cuda", "standard", 0.5)),
         (0, {"budget": "standard"}, ("cpu", "standard", 0.0)),
     ],
 )
-def test_auto_takes_what_the_machine_has(place, monkeypatch, gpus, options, taken):
-    monkeypatch.setattr(torch.cuda, "device_count", lambda: gpus)
-    session = place.ready(**options)
+def test_auto_takes_what_the_machine_has(place, gpus, count, options, taken):
+    measured = gpus(count)
+    session = place.ready(**{"backend": "ray", **options})
     chosen = session.options
     assert (chosen.device, session.study.budget_name, chosen.gpus) == taken
+    assert len(measured) == (chosen.gpus < 1 and chosen.device == "cuda")
+    is_auto = chosen.device == "cuda" and "gpus" not in options
+    assert session.gpu_line.startswith(f"GPUs per trial: {taken[2]:g}, because ") == is_auto
+
+
+def test_the_first_lines_give_the_share_of_a_gpu_and_its_reason(place, gpus):
+    gpus(1, busy=0.38)
+    session = place.ready(backend="ray")
+    assert (
+        "GPUs per trial: 0.3333, because a trial keeps a GPU busy for 38% of the time"
+        in opening(session).splitlines()
+    )
+    assert session.description()["resources"] == {"cpus": 1, "gpus": 0.3333, "concurrent": 3}
+
+
+def test_a_study_that_goes_on_keeps_its_share_of_a_gpu(place, gpus):
+    measured = gpus(1, busy=0.38)
+    first = place.ready(backend="ray")
+    first.folder.path.mkdir(parents=True)
+    first._write_description()
+    again = place.ready(backend="ray", resume=True)
+    assert (again.options.gpus, len(measured)) == (0.3333, 1)
+    assert again.gpu_line == "GPUs per trial: 0.3333, as in the first run"
+    assert place.ready(backend="ray", resume=True, gpus=0.5).options.gpus == 0.5
+    gpus(0)
+    assert place.ready(backend="ray", resume=True).options.device == "cpu"
+
+
+def test_what_no_gpu_can_hold_is_refused_in_one_line(place, gpus):
+    measured = gpus(1, free=10**9)
+    message = place.refused(backend="ray", settings={"width": 100.0})
+    for word in ("largest configuration of PGN", "of GPU memory", "0.9 GB of 1.0 GB", "--set"):
+        assert word in message
+    assert not measured
 
 
 @pytest.mark.parametrize(
-    ("cpus", "gpus", "options", "trials"),
+    ("cpus", "count", "options", "trials"),
     [
         (8, 0, {}, 8),
         (8, 0, {"cpus": 3}, 2),
         (8, 1, {}, 4),
+        (8, 1, {"cpus": 4}, 2),
         (2, 4, {}, 2),
+        (8, 2, {"gpus": 0.4}, 4),
         (64, 2, {"gpus": 0.5}, 4),
         (8, 0, {"concurrent": 3}, 3),
         (8, 1, {"device": "cpu"}, 8),
     ],
 )
-def test_as_many_trials_at_a_time_as_fit(place, monkeypatch, cpus, gpus, options, trials):
-    monkeypatch.setattr("os.sched_getaffinity", lambda process: set(range(cpus)))
-    monkeypatch.setattr(torch.cuda, "device_count", lambda: gpus)
+def test_as_many_trials_at_a_time_as_fit(place, gpus, cpus, count, options, trials):
+    gpus(count, cpus=cpus)
     assert place.ready(backend="ray", **options).concurrent == trials
     alone = {**options, "concurrent": None}
     assert place.ready(backend="serial", **alone).concurrent == 1

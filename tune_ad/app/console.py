@@ -46,6 +46,7 @@ def opening(session: Session) -> str:
             *_shortfalls(session),
             *_small_space(session),
             f"budget {study.budget_name}{reason}, {_parallel(session)}",
+            *([session.gpu_line] if session.gpu_line else []),
             *_precision(session),
             _selection(session),
             f"watch: {_tensorboard(session)}",

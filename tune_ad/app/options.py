@@ -49,6 +49,18 @@ def real(text: str) -> float:
         raise argparse.ArgumentTypeError(f"must be a number, got {text!r}") from error
 
 
+def real_or_auto(text: str) -> float | None:
+    """The number that a text stands for; None for "auto".
+
+    Raises:
+        argparse.ArgumentTypeError: if the text is neither.
+    """
+    try:
+        return None if text == "auto" else float(text)
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(f"must be a number or auto, got {text!r}") from error
+
+
 def filled(text: str) -> str:
     """The text itself.
 
@@ -150,6 +162,8 @@ class Option(NamedTuple):
                 f"{self.flag} must be one of {', '.join(self.choices)}, got {value!r}"
                 + (f"; {hint}" if hint else "")
             )
+        if value is None:  # the default of the machine
+            return
         unit = f" {self.unit}" if self.unit else ""
         least, most = self.minimum, self.maximum
         if least is not None and not (value > least if self.excludes_minimum else value >= least):
@@ -211,7 +225,7 @@ class Options:
         device: "auto", "cpu" or "cuda".
         concurrent: number of trials in parallel; None = as many as the machine has room for.
         cpus: number of cores per trial.
-        gpus: number of GPUs per trial; None = 0.25 if there is a GPU.
+        gpus: number of GPUs per trial; None = decided from the memory of the GPU and its speed.
         progress: whether to show the progress line.
 
     Raises:
@@ -375,12 +389,13 @@ class Options:
     )
     gpus: float | None = option(
         None,
-        "number of GPUs per trial; with a fraction, trials share a GPU (default: 0.25 if there "
-        "is a GPU)",
+        "number of GPUs per trial; with a fraction, trials share a GPU. auto (the default): as "
+        "many trials share a GPU as keep it busy, fit into its memory and have --cpus-per-trial "
+        "cores",
         MACHINE,
         flag="--gpus-per-trial",
         metavar="X",
-        read=real,
+        read=real_or_auto,
         minimum=0,
     )
     progress: bool = True

@@ -36,7 +36,7 @@ class Request(NamedTuple):
     """The resolved options: everything that can be determined without loading images.
 
     Attributes:
-        options: options with device, GPUs and settings resolved.
+        options: options with device and settings resolved; the number of GPUs may be None.
         search: the search as declared, or its ablation.
         data: short name of the data set.
         machine: machine or cluster that runs the trials.
@@ -117,7 +117,8 @@ def resolve(options: Options, say: Callable[[str], None]) -> Request:
     settings = read_settings(options.settings, search.baselines)
     machine = machine_for(options, say)
     options = replace(resolve_device(options, machine), settings=settings)
-    check_concurrent(options, machine)
+    if options.gpus is not None:
+        check_concurrent(options, machine)
     name = _budget_name(options)
     changes = _changes(options, data.find(alias, options.data_root))
     budget = replace(search.budgets_for(alias)[name], **changes)

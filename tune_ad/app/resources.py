@@ -1,13 +1,13 @@
 """Cores and GPUs per trial, and the number of parallel trials, of a machine or a cluster."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import replace
+from typing import Any
 
 from tune_ad.app.options import Options
 from tune_ad.errors import UserError
+from tune_ad.execution.gpu_share import GpuDemand, gpu_share
 from tune_ad.execution.machine import Machine, this_machine
-
-GPUS_PER_TRIAL = 0.25  # default if there is a GPU: the networks are small
 
 
 def machine_for(options: Options, say: Callable[[str], None]) -> Machine:
@@ -29,7 +29,7 @@ def machine_for(options: Options, say: Callable[[str], None]) -> Machine:
 
 
 def resolve_device(options: Options, machine: Machine) -> Options:
-    """The options with the device and the number of GPUs per trial resolved.
+    """The options with the device resolved; the number of GPUs stays None if it is to be decided.
 
     Raises:
         UserError: if a trial needs more than a node has, or two options contradict each other.
@@ -44,10 +44,37 @@ def resolve_device(options: Options, machine: Machine) -> Options:
     if options.device == "cuda" and not machine.gpus:
         raise UserError("--device cuda: there is no GPU; use --device cpu")
     uses_gpu = options.device == "cuda" or (options.device == "auto" and machine.gpus > 0)
-    gpus = options.gpus
-    if gpus is None:
-        gpus = GPUS_PER_TRIAL if uses_gpu else 0.0
-    return replace(options, device="cuda" if gpus else "cpu", gpus=gpus)
+    if options.gpus is None:
+        return replace(options, device="cuda" if uses_gpu else "cpu", gpus=None if uses_gpu else 0)
+    return replace(options, device="cuda" if options.gpus else "cpu")
+
+
+def resolve_gpus(
+    options: Options,
+    machine: Machine,
+    stored: Mapping[str, Any] | None,
+    demand: Callable[[], GpuDemand | None],
+) -> tuple[Options, str]:
+    """The options with the number of GPUs per trial, and a line that says why; "" if it was given.
+
+    Args:
+        options: options with the device resolved.
+        machine: machine or cluster that runs the trials.
+        stored: the resources with which the study was begun; None for a new study.
+        demand: a function that estimates what the trials need; its result is None if the GPUs
+            cannot be asked from this machine.
+
+    Raises:
+        UserError: if the largest configuration needs more memory than a GPU has.
+    """
+    if options.gpus is not None:
+        return options, ""
+    before = (stored or {}).get("gpus") or 0.0
+    if 0 < before <= machine.node_gpus:
+        return replace(options, gpus=before), f"GPUs per trial: {before:g}, as in the first run"
+    concurrent = 1 if options.backend == "serial" else options.concurrent
+    share = gpu_share(demand(), machine, options.cpus, concurrent)
+    return replace(options, gpus=share.gpus), f"GPUs per trial: {share.gpus:g}, {share.reason}"
 
 
 def check_concurrent(options: Options, machine: Machine) -> None:

@@ -69,6 +69,7 @@ class Session:
         begins: whether the study is new.
         asked_trials: number of trials that the user or the budget asks for; the search space may
             have fewer configurations.
+        gpu_line: a line on the number of GPUs per trial and its reason; empty if it was given.
     """
 
     options: Options
@@ -80,6 +81,7 @@ class Session:
     say: Callable[[str], None]
     begins: bool
     asked_trials: int
+    gpu_line: str = ""
 
     @property
     def tasks(self) -> tuple[Task, ...]:

@@ -1,6 +1,5 @@
 """How fast this machine trains a search: measured seconds per image, counted operations."""
 
-import time
 from collections.abc import Callable
 from dataclasses import replace
 from functools import partial
@@ -13,17 +12,13 @@ from tune_ad.detectors.config import Config
 from tune_ad.detectors.nets import ImageShape
 from tune_ad.detectors.operations import epoch_operations
 from tune_ad.errors import UserError
-from tune_ad.randomness import torch_stream
+from tune_ad.execution.gpu_probe import probe, seconds_of
 from tune_ad.search.baseline import Baseline
 from tune_ad.search.scheduler import TrialScheduler
 from tune_ad.search.study import Study
-from tune_ad.training.replicas.paths import trained_together
-from tune_ad.training.replicas.replica import ReplicaSpec
-from tune_ad.training.replicas.replica_set import ReplicaSet
 
 SAMPLED_TRIALS = 12  # number of configurations whose operations are counted
 PROBE_BATCHES = 2
-PROBE_IMAGES = 200  # for a detector that is fitted, not trained in batches
 ENOUGH_SECONDS = 1.0  # time limit for the repeated calls of one measurement
 LONG_CALL_SECONDS = 10.0  # if the first call takes longer, it is not repeated
 
@@ -69,20 +64,10 @@ def measured_speed(study: Study, device: str, models: int = 1) -> dict[str, Spee
 
 
 def _speed(baseline: Baseline, study: Study, device: str, models: int) -> Speed:
-    shape = study.shape
-    stages = baseline.skeleton(shape).stages()
-    together = min(models, trained_together(shape, device)) if stages else 1
-    count = PROBE_BATCHES * max([stage.batch_size for stage in stages] or [PROBE_IMAGES])
-    images = torch.rand(count, *shape, generator=torch_stream(0, "probe")).to(device)
-    indices = torch.arange(count)
-    replica_set = ReplicaSet(
-        baseline.detector,
-        baseline.config(shape, {}),
-        images,
-        [ReplicaSpec("probe", seed, indices) for seed in range(together)],
-        baseline.score_space,
-        precision=study.precision_of(baseline.title),
-    )
+    replica_set = probe(baseline, study, device, models, PROBE_BATCHES)
+    together, stages = len(replica_set.replicas), replica_set.replicas[0].stages
+    indices = replica_set.replicas[0].spec.train
+    count = len(indices)
     train, first_epoch = [], 0
     for stage in stages:
         stack = replica_set.stack_of(range(together))
@@ -97,25 +82,15 @@ def _speed(baseline: Baseline, study: Study, device: str, models: int) -> Speed:
 
 def _timed(call: Callable[[], object], device: str) -> float:
     """Seconds of a call: the minimum of up to four runs; the first may include loading."""
-    first = _seconds(call, device)
+    first = seconds_of(call, device)
     repeated: list[float] = []
     while (
         first < LONG_CALL_SECONDS
         and len(repeated) < 3
         and (not repeated or first + sum(repeated) < ENOUGH_SECONDS)
     ):
-        repeated.append(_seconds(call, device))
+        repeated.append(seconds_of(call, device))
     return min([first, *repeated])
-
-
-def _seconds(call: Callable[[], object], device: str) -> float:
-    if device == "cuda":
-        torch.cuda.synchronize()
-    started = time.perf_counter()
-    call()
-    if device == "cuda":
-        torch.cuda.synchronize()
-    return time.perf_counter() - started
 
 
 def relative_operations(study: Study, measured: Study | None = None) -> float:

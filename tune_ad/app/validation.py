@@ -4,12 +4,12 @@ All invalid input is refused here, before Ray starts and before anything is writ
 not depend on the images are found before any image is loaded.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 
 from tune_ad.app.options import Options
 from tune_ad.app.request import Request, continued, resolve
-from tune_ad.app.resources import trials_at_a_time
+from tune_ad.app.resources import check_concurrent, resolve_gpus, trials_at_a_time
 from tune_ad.app.resuming import check_folder, check_unchanged, continues, stored_study
 from tune_ad.app.session import Session
 from tune_ad.data import ImageSet, NoSourceError, Task, find, locate
@@ -18,6 +18,7 @@ from tune_ad.data.resolution import check_sets, load_sets
 from tune_ad.detectors.config import NetworkConfig
 from tune_ad.detectors.nets import ImageShape
 from tune_ad.errors import UserError
+from tune_ad.execution.gpu_probe import gpu_demand
 from tune_ad.execution.machine import memory
 from tune_ad.search.checks.rules import check_selection
 from tune_ad.search.study import Study
@@ -51,6 +52,7 @@ def prepare(
     image_sets = _load(request, say)
     study, tasks = _study(request, image_sets[0])
     models = len(tasks) * len(study.seeds)
+    request, gpu_line = _with_gpus(request, study, models, image_sets, say)
     if request.options.address == "local":
         models *= trials_at_a_time(request.options, request.machine)
     _check_study(study, models)
@@ -67,7 +69,41 @@ def prepare(
         say=say,
         begins=request.stored is None,
         asked_trials=request.budget.trials,
+        gpu_line=gpu_line,
     )
+
+
+def _with_gpus(
+    request: Request,
+    study: Study,
+    models: int,
+    image_sets: Sequence[ImageSet],
+    say: Callable[[str], None],
+) -> tuple[Request, str]:
+    """The request with the number of GPUs per trial, and a line that says why.
+
+    Args:
+        request: the request, on the machine or cluster that runs the trials.
+        study: the study on the loaded images.
+        models: number of models of a trial.
+        image_sets: the image sets of the study.
+        say: prints a line for the user.
+
+    Raises:
+        UserError: if a configuration does not fit into a GPU, or the machine has no room for the
+            given number of parallel trials.
+    """
+    options, machine = request.options, request.machine
+    images = sum(s.train_images.nbytes + s.test_images.nbytes for s in image_sets)
+    stored = request.folder.read_study().get("resources") if request.stored else None
+    options, line = resolve_gpus(
+        options,
+        machine,
+        stored,
+        lambda: gpu_demand(study, models, images, say) if options.address == "local" else None,
+    )
+    check_concurrent(options, machine)
+    return request._replace(options=options), line
 
 
 def _check_declaration(request: Request) -> None:

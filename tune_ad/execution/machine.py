@@ -24,7 +24,11 @@ class Machine(NamedTuple):
     def slots(self, cpus: int, gpus: float) -> int:
         """The number of trials with these cores and GPUs that can run in parallel, at least 1."""
         by_cpu = self.cpus // cpus
-        return max(1, min(by_cpu, int(self.gpus / gpus)) if gpus else by_cpu)
+        if not gpus:
+            return max(1, by_cpu)
+        # No trial takes its share from two GPUs. The term keeps 1 / 0.1 from falling below 10.
+        by_gpu = self.gpus * int(1 / gpus + 1e-9) if gpus < 1 else int(self.gpus / gpus)
+        return max(1, min(by_cpu, by_gpu))
 
 
 def this_machine() -> Machine:

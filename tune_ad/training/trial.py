@@ -29,6 +29,7 @@ from tune_ad.storage.records import (
 )
 from tune_ad.training.artifacts import histograms, pictures, thinned_scores, thinned_steps
 from tune_ad.training.history import History
+from tune_ad.training.replicas.device_memory import fitting, footprint, total_memory
 from tune_ad.training.replicas.paths import scored_together, trained_together
 from tune_ad.training.replicas.replica import ReplicaSpec
 from tune_ad.training.replicas.replica_set import ReplicaSet
@@ -48,12 +49,15 @@ class Trial:
         suite: tasks and images.
         spec: the configuration.
         device: "cpu" or "cuda".
+        gpu_share: the share of the memory of the GPU that the trial may use, in (0, 1].
 
     Raises:
         UserError: if the configuration cannot be built for the images.
     """
 
-    def __init__(self, study: Study, suite: Suite, spec: TrialSpec, device: str) -> None:
+    def __init__(
+        self, study: Study, suite: Suite, spec: TrialSpec, device: str, gpu_share: float = 1.0
+    ) -> None:
         self.study, self.suite, self.spec = study, suite, spec
         self.device = device
         self.baseline = study.baselines[spec.baseline]
@@ -75,12 +79,26 @@ class Trial:
             self.baseline.score_space,
             study.search.patience,
             self.precision,
-            trained_together(ImageShape(*suite.shape), device),
-            scored_together(device),
+            *self.together(gpu_share),
         )
         self.scores = TrialScores(study, suite, self.replica_set, self.quoted)
         self.history = History()
         self.advancing: Iterator[Progress | Report] | None = None
+
+    def together(self, gpu_share: float) -> tuple[int, int]:
+        """The maximum numbers of replicas that are trained and that are scored together.
+
+        Args:
+            gpu_share: the share of the memory of the GPU that the trial may use, in (0, 1].
+        """
+        shape = ImageShape(*self.suite.shape)
+        trained, scored = trained_together(shape, self.device), scored_together(self.device)
+        if self.device != "cuda":
+            return trained, scored
+        one = footprint(self.baseline.detector, self.config, shape)
+        memory = int(gpu_share * total_memory())
+        fit = fitting(one, len(self.replica_specs), self.suite.images.nbytes, memory)
+        return min(trained, fit), min(scored, one.scored_at_once)
 
     def advance(self, seconds: float = 0.0) -> Progress | Report:
         """Train for about `seconds`: the report if the interval ends by then, else the progress.

@@ -255,6 +255,7 @@ def _tuner(loop: TrialLoop, suite: Suite, resources: Resources, storage: Path) -
             study=loop.study,
             suite=suite,
             threads=resources.cpus,
+            gpu_share=min(resources.gpus, 1.0) or 1.0,
             checkpoints=resources.address != "local",
         ),
         {"cpu": resources.cpus, "gpu": resources.gpus},

@@ -34,10 +34,12 @@ class TrialTrainable(tune.Trainable):  # type: ignore[misc]
         study: Study,
         suite: Suite,
         threads: int,
+        gpu_share: float = 1.0,
         checkpoints: bool = False,
     ) -> None:
         """Store the shared study and images, and build the first trial."""
         self.study, self.suite, self.checkpoints = study, suite, checkpoints
+        self.gpu_share = gpu_share
         torch.set_num_threads(threads)
         self.start(config)
 
@@ -45,7 +47,7 @@ class TrialTrainable(tune.Trainable):  # type: ignore[misc]
         """Build the trial of a configuration, on the device that Ray has given to this actor."""
         device = "cuda" if ray.get_gpu_ids() else "cpu"
         spec = TrialSpec(**config)
-        self.trial = Trial(self.study, self.suite, spec, device)
+        self.trial = Trial(self.study, self.suite, spec, device, self.gpu_share)
         self.saved_at = time.monotonic()
 
     def reset_config(self, new_config: dict[str, Any]) -> bool:

@@ -16,9 +16,10 @@ from tune_ad.randomness import derived_seed, torch_stream
 from tune_ad.storage.metric import Metric
 from tune_ad.storage.precision import FLOAT32
 from tune_ad.training.replicas.adam import AdamState
+from tune_ad.training.replicas.device_memory import footprint
 from tune_ad.training.replicas.layout import in_training_layout
 
-CHUNK = {"cpu": 200, "cuda": 4000}  # images per batch of scoring: fits a cache, fills a GPU
+CHUNK = 200  # images per batch of scoring on a CPU: their feature maps fit its cache
 
 
 @dataclass(frozen=True)
@@ -189,7 +190,19 @@ class Replica:
 
     def chunks(self, values: Tensor) -> Sequence[Tensor]:
         """Indices, or another value per image, on the device, in batches for scoring."""
-        return torch.split(values.to(self.images.device), CHUNK[self.images.device.type])
+        return torch.split(values.to(self.images.device), self.scored_at_once(1))
+
+    def scored_at_once(self, replicas: int) -> int:
+        """The number of images of each replica that are scored at once, at least 1.
+
+        Args:
+            replicas: the number of replicas that are scored together.
+        """
+        if self.images.device.type == "cpu":
+            size = 1 if replicas == 1 else replicas * self.module.scoring_size
+            return max(1, CHUNK // size)
+        one = footprint(type(self.module), self.module.config, self.module.shape)
+        return max(1, one.scored_at_once // replicas)
 
     def training_images(self) -> Iterator[Tensor]:
         """The training images in order, with the module in evaluation mode."""

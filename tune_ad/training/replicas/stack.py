@@ -17,7 +17,7 @@ from tune_ad.training.replicas import layout
 from tune_ad.training.replicas.adam import adam_step
 from tune_ad.training.replicas.joined import Alone, Joined, Models
 from tune_ad.training.replicas.precision import computed_in
-from tune_ad.training.replicas.replica import CHUNK, Replica
+from tune_ad.training.replicas.replica import Replica
 
 
 class Stack:
@@ -148,8 +148,7 @@ class Stack:
             name: pad_sequence([statistics[r][name] for r in self.replicas], batch_first=True)
             for name in self.lead.module.image_statistics
         }
-        maps = len(self.replicas) * self.lead.module.scoring_size
-        size = max(1, CHUNK[self.device.type] // maps)
+        size = self.lead.scored_at_once(len(self.replicas))
         space = self.lead.score_space if every_variant else {}
         scored = []
         for start in range(0, indices.shape[1], size):

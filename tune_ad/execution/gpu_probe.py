@@ -1,0 +1,136 @@
+"""Short measurements before a study: replicas on random images, and how busy they keep a GPU."""
+
+import time
+from collections.abc import Callable, Iterable
+from functools import partial
+from typing import Any
+
+import torch
+from torch._C._autograd import DeviceType
+from torch.profiler import ProfilerActivity, profile
+
+from tune_ad.execution.gpu_share import GpuDemand
+from tune_ad.randomness import torch_stream
+from tune_ad.search.baseline import Baseline
+from tune_ad.search.study import Study
+from tune_ad.training.largest import largest
+from tune_ad.training.replicas.device_memory import fitting, footprint, usable
+from tune_ad.training.replicas.paths import trained_together
+from tune_ad.training.replicas.replica import ReplicaSpec
+from tune_ad.training.replicas.replica_set import ReplicaSet
+
+PROBE_IMAGES = 200  # for a detector that is fitted, not trained in batches
+BUSY_BATCHES = 30  # of an epoch of which the share of time is measured that a GPU is busy
+
+
+def probe(baseline: Baseline, study: Study, device: str, models: int, batches: int) -> ReplicaSet:
+    """Replicas of the default configuration that are trained together, on random images.
+
+    Args:
+        baseline: the baseline.
+        study: the study.
+        device: "cpu" or "cuda".
+        models: number of models of a trial.
+        batches: number of batches of an epoch.
+    """
+    shape, config = study.shape, baseline.config(study.shape, {})
+    stages = baseline.skeleton(shape).stages()
+    count = batches * max([stage.batch_size for stage in stages] or [PROBE_IMAGES])
+    images = torch.rand(count, *shape, generator=torch_stream(0, "probe"))
+    together = min(models, trained_together(shape, device)) if stages else 1
+    if device == "cuda":
+        one, free = footprint(baseline.detector, config, shape), free_memory()
+        together = fitting(one, together, images.nbytes, free)
+    return ReplicaSet(
+        baseline.detector,
+        config,
+        images.to(device),
+        [ReplicaSpec("probe", seed, torch.arange(count)) for seed in range(together)],
+        baseline.score_space,
+        precision=study.precision_of(baseline.title),
+    )
+
+
+def gpu_demand(
+    study: Study, models: int, images: int, say: Callable[[str], None]
+) -> GpuDemand | None:
+    """What the trials of a study need of the GPUs of this machine; None if it has none.
+
+    Args:
+        study: the study.
+        models: number of models of a trial.
+        images: bytes of the images of all tasks.
+        say: prints a line for the user.
+    """
+    if not torch.cuda.is_available():
+        return None
+    free = free_memory()
+
+    def busy() -> float | None:
+        say("measuring how busy a trial keeps the GPU ...")
+        return busy_share(study, models)
+
+    return GpuDemand(free, usable(free), largest(study, models, images), busy)
+
+
+def free_memory() -> int:
+    """Bytes of free memory of the GPU with least."""
+    return min(torch.cuda.mem_get_info(k)[0] for k in range(torch.cuda.device_count()))
+
+
+def busy_share(study: Study, models: int) -> float | None:
+    """The share of time for which a trial keeps the GPU busy in training, in [0, 1].
+
+    It is measured for the default configuration of each baseline; the largest share counts. The
+    rest of the time the GPU waits for the process to launch the next operation. A detector that
+    is fitted on the CPU does not use the GPU at all.
+
+    Args:
+        study: study whose baselines are trained for a moment.
+        models: number of models of a trial, of which several are trained together.
+
+    Returns:
+        the share; None if PyTorch's profiler sees no operation of the GPU.
+    """
+    shares = []
+    for baseline in study.baselines.values():
+        replica_set = probe(baseline, study, "cuda", models, BUSY_BATCHES)
+        if not replica_set.epochs:
+            continue
+        stack = replica_set.stack_of(range(len(replica_set.replicas)))
+        epoch = partial(stack.train_epoch, 0)
+        epoch()  # loads kernels
+        wall = min(seconds_of(epoch, "cuda") for _ in range(2))
+        with profile(activities=[ProfilerActivity.CUDA]) as recorded:
+            seconds_of(epoch, "cuda")
+        shares.append(min(1.0, seconds_on_gpu(recorded.events()) / wall))
+        del replica_set, stack, epoch
+        torch.cuda.empty_cache()  # the trials need the memory
+    if not shares:
+        return 0.0
+    return max(shares) if min(shares) > 0 else None
+
+
+def seconds_on_gpu(events: Iterable[Any]) -> float:
+    """The total duration of the operations of a GPU, which follow one another, in seconds.
+
+    Args:
+        events: the events of `torch.profiler`, also those of the CPU.
+    """
+    microseconds = sum(
+        event.time_range.elapsed_us()
+        for event in events
+        if event.device_type == DeviceType.CUDA and not event.is_user_annotation
+    )
+    return float(microseconds) / 1e6
+
+
+def seconds_of(call: Callable[[], object], device: str) -> float:
+    """The duration of a call, to the end of what it has started on the device."""
+    if device == "cuda":
+        torch.cuda.synchronize()
+    started = time.perf_counter()
+    call()
+    if device == "cuda":
+        torch.cuda.synchronize()
+    return time.perf_counter() - started
