@@ -7,8 +7,8 @@ Needs only PyTorch and NumPy: no Ray, no network, no data (the images are random
 - agree: three replicas with different numbers of images are trained in a stack on the GPU and one
   after the other on the CPU, in float64 with the same noise; largest relative difference of the
   last losses and of the scores.
-- rates: images/s of training and scoring, and the peak of memory, by detector, images, precision
-  and number of replicas in a stack.
+- rates: images/s of training and scoring, the peak of memory, and the memory that is planned for
+  it from shapes alone, by detector, images, precision and number of replicas in a stack.
 - tables: the time to train and score the deep detectors of Tables 1 and 2 of arXiv 2005.01889 (ten
   classes times ten seeds for each method, all epochs of 6,000 or 5,000 images), extrapolated from
   some of the epochs. Only the epochs are extrapolated: scoring of 10,000 images with every score
@@ -32,6 +32,7 @@ from tune_ad.detectors.base import Detector, Noise, TrainedDetector
 from tune_ad.detectors.nets import ImageShape
 from tune_ad.randomness import torch_stream
 from tune_ad.storage.precision import FLOAT32, PRECISIONS
+from tune_ad.training.replicas.device_memory import PROCESS, footprint, needed
 from tune_ad.training.replicas.replica import ReplicaSpec
 from tune_ad.training.replicas.replica_set import ReplicaSet
 
@@ -157,7 +158,7 @@ def stack_of(
 def rates(
     name: str, data: str, count: int, sizes: Sizes, device: str, precision: str
 ) -> dict[str, str]:
-    """Images per second of training and scoring over all replicas, and the peak of memory."""
+    """Images per second of training and scoring over all replicas; used and planned memory."""
     if device == "cuda":
         torch.cuda.reset_peak_memory_stats()
     replica_set = stack_of(name, data, count, sizes, device, precision)
@@ -168,11 +169,15 @@ def rates(
     wanted = dict.fromkeys(range(count), torch.arange(sizes.scored))
     replica_set.scores(dict.fromkeys(range(count), torch.arange(8)))
     score = seconds_of(lambda: replica_set.scores(wanted), device)
-    memory = torch.cuda.max_memory_allocated() / 2**30 if device == "cuda" else float("nan")
+    memory = torch.cuda.max_memory_allocated() if device == "cuda" else float("nan")
+    module, images = replica_set.replicas[0].module, replica_set.replicas[0].images
+    one = footprint(type(module), module.config, module.shape)
+    planned = needed(one, count, count, images.nbytes) - PROCESS
     return {
         "train, images/s": f"{trained / train:,.0f}",
         "score, images/s": f"{count * sizes.scored / score:,.0f}",
-        "memory, GiB": f"{memory:.1f}",
+        "memory, GiB": f"{memory / 2**30:.1f}",
+        "planned, GiB": f"{planned / 2**30:.1f}",
     }
 
 
@@ -229,7 +234,7 @@ def job_rows(job: str, options: argparse.Namespace, sizes: Sizes) -> Iterable[di
                 row |= rates(name, data, count, sizes, device, precision)
             except torch.OutOfMemoryError:
                 row |= dict.fromkeys(("train, images/s", "score, images/s"), "out of memory")
-                row["memory, GiB"] = ""
+                row |= dict.fromkeys(("memory, GiB", "planned, GiB"), "")
             yield row
         return
     totals = {"train, s": 0.0, "score, s": 0.0}

@@ -4,10 +4,12 @@ from dataclasses import fields
 from inspect import get_annotations
 from typing import Any
 
+import pytest
 import torch
 
 from tune_ad.data import scaled
-from tune_ad.detectors.base import Detector
+from tune_ad.detectors import every_detector
+from tune_ad.detectors.base import Detector, TrainedDetector
 from tune_ad.detectors.config import Config
 from tune_ad.detectors.nets import ImageShape
 from tune_ad.training.replicas.replica import ReplicaSpec
@@ -49,6 +51,23 @@ def variants(detector: type[Detector[Any]]) -> list[dict[str, Any]]:
             values = [value for value in (*rule.options, *numbers) if value != field.default]
             settings += [{**rule.when, field.name: value} for value in values]
     return settings
+
+
+def trained_cases() -> list[Any]:
+    """Every variant of every detector that trains networks, as parameters of a test.
+
+    `make test` runs the defaults and the combined settings, `make check` all.
+    """
+    cases = []
+    for name, detector in every_detector().items():
+        first = [{}, *COMBINED.get(name, [])]
+        for settings in variants(detector) if issubclass(detector, TrainedDetector) else ():
+            marks = [] if settings in first else [pytest.mark.slow]
+            title = f"{name}-{titled(settings)}"
+            cases.append(
+                pytest.param(detector, quick(detector, **settings), id=title, marks=marks)
+            )
+    return cases
 
 
 def quick(detector: type[Detector[Any]], **settings: Any) -> dict[str, Any]:

@@ -3,10 +3,13 @@
 import pytest
 import torch
 
-from gpu import DETECTORS, SHAPES, agreement, shape_of
+from gpu import DETECTORS, SHAPES, Sizes, agreement, shape_of, stack_of
 from tests.training.test_replica_set import config_of, images_of, specs_of, through_file
+from tune_ad.detectors.autoencoders.vae import VAE
 from tune_ad.detectors.pgn import PGN
-from tune_ad.storage.precision import BFLOAT16
+from tune_ad.execution.gpu_probe import busy_share_of
+from tune_ad.storage.precision import BFLOAT16, FLOAT32
+from tune_ad.training.replicas.device_memory import footprint, needed
 from tune_ad.training.replicas.replica_set import ReplicaSet
 
 pytestmark = pytest.mark.skipif(not torch.cuda.is_available(), reason="there is no GPU")
@@ -34,6 +37,56 @@ def test_training_continues_from_a_state_on_the_gpu(together, tmp_path):
     for k in range(3):
         ours, theirs = (r.score(k, torch.arange(8))["score"] for r in (straight, second))
         torch.testing.assert_close(ours, theirs, rtol=1e-3, atol=1e-4)
+
+
+@pytest.mark.parametrize(("source", "target"), [("cuda", "cpu"), ("cpu", "cuda")])
+def test_a_state_goes_on_on_another_device(source, target, tmp_path):
+    def on(device: str) -> ReplicaSet:
+        images = images_of().to(device)
+        return ReplicaSet(VAE, config_of(VAE, {}), images, specs_of(0, 1), together=2)
+
+    first, second = on(source), on(target)
+    first.train(1)
+    torch.save(first.state_dict(), tmp_path / "state.pt")
+    second.load_state_dict(torch.load(tmp_path / "state.pt", map_location="cpu"))
+    for k in range(2):
+        ours, theirs = (r.score(k, torch.arange(8))["score"].cpu() for r in (first, second))
+        torch.testing.assert_close(ours, theirs, rtol=1e-3, atol=1e-4)
+    second.train(2)
+    assert second.epoch == 3
+    assert not second.failures
+
+
+@pytest.mark.parametrize("name", DETECTORS)
+def test_no_step_waits_for_the_gpu(name):
+    replica_set = stack_of(name, "MNIST", 2, Sizes(trained=200, scored=8), "cuda", FLOAT32)
+    stack = replica_set.stack_of([0, 1])
+    stack.train_epoch(0)
+    indices, progress = torch.zeros((2, 8), dtype=torch.long).cuda(), torch.zeros(()).cuda()
+    torch.cuda.set_sync_debug_mode("error")
+    try:
+        stack.update(stack.lead.stages[0], indices, progress, 1e-4)
+    finally:
+        torch.cuda.set_sync_debug_mode("default")
+
+
+@pytest.mark.parametrize("name", DETECTORS)
+def test_no_more_memory_is_used_than_planned(name):
+    torch.cuda.empty_cache()
+    before = torch.cuda.memory_allocated()
+    torch.cuda.reset_peak_memory_stats()
+    replica_set = stack_of(name, "CIFAR-10", 4, Sizes(trained=400, scored=400), "cuda", FLOAT32)
+    replica_set.train(1)
+    replica_set.scores(dict.fromkeys(range(4), torch.arange(400)))
+    module, images = replica_set.replicas[0].module, replica_set.replicas[0].images
+    one = footprint(type(module), module.config, module.shape)
+    used = torch.cuda.max_memory_allocated() - before
+    assert used < needed(one, 4, 4, images.nbytes)
+
+
+def test_training_keeps_the_gpu_busy_for_a_part_of_the_time():
+    replica_set = stack_of("PGN", "MNIST", 2, Sizes(trained=2000, scored=8), "cuda", FLOAT32)
+    assert 0 < busy_share_of(replica_set) <= 1
 
 
 def test_training_in_bfloat16_lowers_the_loss():

@@ -20,7 +20,7 @@ from torch.nn import functional
 from torch.overrides import TorchFunctionMode
 from torch.utils._python_dispatch import TorchDispatchMode
 
-from tests.detectors.cases import GREY, MNIST, SMALL, pixels, quick, titled, variants
+from tests.detectors.cases import GREY, MNIST, SMALL, pixels, quick, trained_cases
 from tests.training.cases import PARTS, SECOND, planted, stepped, study_of, trial_of
 from tune_ad.data import ScaledImages
 from tune_ad.detectors import every_detector
@@ -35,11 +35,7 @@ from tune_ad.training.replicas.replica import ReplicaSpec
 from tune_ad.training.replicas.replica_set import ReplicaSet
 
 TRAINED = {n: d for n, d in every_detector().items() if issubclass(d, TrainedDetector)}
-CASES = [
-    pytest.param(detector, quick(detector, **settings), id=f"{name}-{titled(settings)}")
-    for name, detector in TRAINED.items()
-    for settings in variants(detector)
-]
+CASES = trained_cases()
 DEFAULTS = [pytest.param(detector, quick(detector), id=name) for name, detector in TRAINED.items()]
 IMAGES = 20
 WAITING = (  # what a GPU can only do after everything before, because a size or a branch needs it

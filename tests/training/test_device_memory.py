@@ -6,10 +6,9 @@ import pytest
 import torch
 from optuna.distributions import CategoricalDistribution, FloatDistribution, IntDistribution
 
-from tests.detectors.cases import CIFAR, MNIST, quick, titled, variants
+from tests.detectors.cases import CIFAR, MNIST, trained_cases
 from tests.training.cases import PARTS, SECOND, planted, run, study_of, trial_of
 from tune_ad.detectors import every_detector
-from tune_ad.detectors.base import TrainedDetector
 from tune_ad.detectors.nets import ImageShape
 from tune_ad.detectors.pgn import PGN
 from tune_ad.detectors.shallow.kde import KDE
@@ -29,12 +28,6 @@ from tune_ad.training.replicas.device_memory import (
 )
 
 GB = 10**9
-CASES = [
-    pytest.param(detector, quick(detector, **settings), id=f"{name}-{titled(settings)}")
-    for name, detector in every_detector().items()
-    if issubclass(detector, TrainedDetector)
-    for settings in variants(detector)
-]
 
 
 def of(detector, shape=MNIST, **settings):
@@ -62,7 +55,7 @@ def kept_on_the_cpu(detector, config, shape, phase, count):
     return sum(sizes.values())
 
 
-@pytest.mark.parametrize(("detector", "settings"), CASES)
+@pytest.mark.parametrize(("detector", "settings"), trained_cases())
 def test_shapes_tell_what_a_real_step_keeps(detector, settings):
     shape = ImageShape(1, 32, 32)
     config = detector.Config.released(shape, **{**settings, "batch_size": 8})
@@ -100,6 +93,13 @@ def test_fewer_images_are_scored_at_once_if_they_need_much_memory():
     assert Footprint(0, 2 * SCORED, 8, 10).scored_at_once == 1
     wide = of(every_detector()["GPND"], CIFAR, width=4.0)
     assert wide.image * wide.scoring * wide.scored_at_once <= SCORED
+
+
+def test_the_products_of_an_exact_expectation_count():
+    exact, usual = of(PGN, CIFAR, dropout_on="both"), of(PGN, CIFAR)
+    assert exact.scoring == 128 * usual.scoring
+    products = 128 * 2048 * 8  # bytes of an image: codes, features, float64
+    assert exact.scored_at_once * products < SCORED < usual.scored_at_once * products
 
 
 def test_what_fits_is_trained_together():

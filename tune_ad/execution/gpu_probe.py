@@ -97,18 +97,23 @@ def busy_share(study: Study, models: int) -> float | None:
         replica_set = probe(baseline, study, "cuda", models, BUSY_BATCHES)
         if not replica_set.epochs:
             continue
-        stack = replica_set.stack_of(range(len(replica_set.replicas)))
-        epoch = partial(stack.train_epoch, 0)
-        epoch()  # loads kernels
-        wall = min(seconds_of(epoch, "cuda") for _ in range(2))
-        with profile(activities=[ProfilerActivity.CUDA]) as recorded:
-            seconds_of(epoch, "cuda")
-        shares.append(min(1.0, seconds_on_gpu(recorded.events()) / wall))
-        del replica_set, stack, epoch
+        shares.append(busy_share_of(replica_set))
+        del replica_set
         torch.cuda.empty_cache()  # the trials need the memory
     if not shares:
         return 0.0
     return max(shares) if min(shares) > 0 else None
+
+
+def busy_share_of(replica_set: ReplicaSet) -> float:
+    """The share of time of the first epoch for which the GPU works, if all train together."""
+    stack = replica_set.stack_of(range(len(replica_set.replicas)))
+    epoch = partial(stack.train_epoch, 0)
+    epoch()  # loads kernels
+    wall = min(seconds_of(epoch, "cuda") for _ in range(2))
+    with profile(activities=[ProfilerActivity.CUDA]) as recorded:
+        seconds_of(epoch, "cuda")
+    return min(1.0, seconds_on_gpu(recorded.events()) / wall)
 
 
 def seconds_on_gpu(events: Iterable[Any]) -> float:

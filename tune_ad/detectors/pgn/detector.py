@@ -105,6 +105,12 @@ class PGN(TrainedDetector[PGNConfig]):
         """Both heads and the centre of the prior."""
         return Heads(self.mean, self.scale, self.centre)
 
+    @property
+    def scoring_size(self) -> int:
+        """If both heads have dropout, the features are multiplied by each row of the weights."""
+        multiplies = self.config.dropout_on == "both" and self.config.closed_form
+        return self.config.latent_dim if multiplies else 1
+
     def score_noise(self, score_space: ScoreSpace) -> dict[str, Noise]:
         """Dropout masks for the largest finite T of the configuration and the score space.
 

@@ -15,7 +15,7 @@ with bfloat16 instructions, in images per second:
   950; on grey images hardly, by a factor of 1.1.
 
 On a GPU, where a single small network leaves most of the device idle, all replicas are trained
-together. That has not been measured.
+together, as far as they fit into its memory (`device_memory`). That has not been measured.
 """
 
 from typing import Any
