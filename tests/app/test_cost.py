@@ -7,7 +7,7 @@ from optuna.distributions import CategoricalDistribution, FloatDistribution
 
 from tune_ad.app import speed as speed_module
 from tune_ad.app.cost import Sizes, cost, image_sizes, overhead
-from tune_ad.app.speed import Speed, measured_speed, relative_operations
+from tune_ad.app.speed import Speed, measured_speed, relative_seconds
 from tune_ad.data import Arrays, class_tasks, from_arrays
 from tune_ad.detectors.autoencoders.ae import AE
 from tune_ad.detectors.base import Detector
@@ -112,50 +112,85 @@ def test_every_stage_costs_its_epochs_and_nothing_is_examined_before_the_last():
     assert price == pytest.approx(10 * 2 * 3 * (training + examining))
 
 
-def test_the_speed_of_every_stage_is_measured_by_a_few_epochs_however_long_it_is(monkeypatch):
-    trained = []
-    epoch = Stack.train_epoch
+def test_the_speed_of_every_stage_is_measured_by_a_few_steps_however_long_it_is(monkeypatch):
+    steps = []
+    update = Stack.update
     monkeypatch.setattr(
         Stack,
-        "train_epoch",
-        lambda stack, number: (trained.append(number), epoch(stack, number)),
+        "update",
+        lambda stack, stage, *rest: (steps.append(stage), update(stack, stage, *rest)),
     )
     long = study(Baseline(DeepSVDD, settings={"pretraining": 100.0}))
     (speed,) = measured_speed(long, "cpu").values()
     assert len(speed.train) == 2
     assert all(duration > 0 for duration in speed.train)
-    assert set(trained) == {0, 2000}
-    assert max(trained.count(first) for first in (0, 2000)) <= 4
+    stages = long.baselines["DeepSVDD"].skeleton(long.shape).stages()
+    for stage in stages:  # 2, 2, 4, ... images, then three full batches
+        assert 2 <= [step.name for step in steps].count(stage.name) <= 11
 
 
 @pytest.mark.parametrize("pretraining", [0.5, 1.0, 3.0])
 def test_operations_are_counted_over_the_epochs_of_every_stage(pretraining):
     space = {"pretraining": CategoricalDistribution([0.0, pretraining])}
     baseline = Baseline(DeepSVDD, space=space, settings={"pretraining": 0.0})
-    ratio = relative_operations(study(baseline, plan=Grid()))
+    ratio = relative_seconds(study(baseline, plan=Grid()))
     module = baseline.fixed({"pretraining": pretraining}).skeleton(study(baseline).shape)
     both, encoder = (epoch_operations(module, stage) for stage in module.stages())
     assert both > encoder
     assert ratio == pytest.approx((1 + 1 + pretraining * both / encoder) / 2)
 
 
-@pytest.mark.parametrize(
-    ("seconds", "calls", "measured"),
-    [
-        ([0.2, 0.1, 0.3, 0.4], 4, 0.1),
-        ([0.2, 0.9, 0.1, 0.1], 2, 0.2),
-        ([1.5, 0.001, 0.002, 0.003], 2, 0.001),  # the first has loaded something
-        ([9.0, 8.0, 8.0, 8.0], 2, 8.0),
-        ([10.5, 0.1, 0.1, 0.1], 1, 10.5),
-    ],
-)
-def test_a_call_is_timed_a_few_times_and_not_by_its_first_alone(
-    seconds, calls, measured, monkeypatch
+@pytest.fixture
+def clock(monkeypatch):
+    """Calls that are timed take the seconds of a function; returns the numbers of images."""
+
+    def install(seconds):
+        sizes, timed = [], []
+
+        def of_call(call, device):
+            call()
+            timed.append(sizes[-1])
+            return seconds(sizes[-1], timed.count(sizes[-1]))
+
+        monkeypatch.setattr(speed_module, "_seconds", of_call)
+        return sizes
+
+    return install
+
+
+def test_a_call_is_timed_with_more_and_more_images_and_then_counts_the_fastest(clock):
+    sizes = clock(lambda images, number: (1 + images) / number)
+    assert speed_module._seconds_per_image(sizes.append, 10, 1e6, "cpu") == 11 / 3 / 10
+    assert sizes == [2, 2, 4, 8, 10, 10, 10], "the first call is not timed"
+
+
+@pytest.mark.parametrize("limit", [14.0, 30.0, 63.0])
+def test_when_time_is_up_the_seconds_of_a_full_batch_follow_from_those_of_smaller_ones(
+    clock, limit
 ):
-    left = list(seconds)
-    monkeypatch.setattr(speed_module, "seconds_of", lambda call, device: left.pop(0))
-    assert speed_module._timed(lambda: None, "cpu") == measured
-    assert len(seconds) - len(left) == calls
+    sizes = clock(lambda images, number: 1 + images / 2)
+    assert speed_module._seconds_per_image(sizes.append, 200, limit, "cpu") == pytest.approx(
+        101 / 200
+    )
+    spent = sum(1 + images / 2 for images in sizes[1:])
+    assert spent <= limit
+    assert max(sizes) < 200
+
+
+@pytest.mark.parametrize("largest", [1, 2, 200])
+def test_a_call_that_takes_long_is_timed_once(clock, largest):
+    sizes = clock(lambda images, number: 50.0)
+    assert speed_module._seconds_per_image(sizes.append, largest, 0.1, "cpu") == 50 / min(
+        2, largest
+    )
+    assert sizes == [min(2, largest)] * 2
+
+
+def test_seconds_that_do_not_grow_are_those_of_the_largest_call(clock):
+    sizes = clock(lambda images, number: 8.0 if images == 2 else 2.0)
+    seconds = speed_module._seconds_per_image(sizes.append, 2000, 24.0, "cpu")
+    assert seconds == 2.0 / max(sizes)
+    assert 2 < max(sizes) < 2000
 
 
 def test_baselines_that_train_for_different_times_each_cost_their_own():
@@ -191,7 +226,7 @@ def test_a_detector_that_is_fitted_costs_its_fit_and_its_scores():
     (speed,) = measured_speed(fitted, "cpu").values()
     assert speed.train == ()
     assert speed.score > 0
-    assert relative_operations(fitted) == 1.0
+    assert relative_seconds(fitted) == 1.0
     speeds = {"Fitted": Speed(train=(), fit=0.02, score=0.001, variants=0.003)}
     price = cost(fitted, SIZES._replace(validation=200), speeds, 1.0, 1)
     assert (price.size.trials, price.size.models) == (1, 2 * 3)
@@ -293,7 +328,7 @@ def test_the_images_of_a_model_are_those_of_the_suite(tiny, open_study, tmp_path
     ids=sorted,
 )
 def test_a_space_without_the_architecture_leaves_the_operations_alone(space):
-    assert relative_operations(study(Baseline(PGN, space=space))) == pytest.approx(1.0)
+    assert relative_seconds(study(Baseline(PGN, space=space))) == pytest.approx(1.0)
 
 
 def widths(*values, detector=PGN, width=1.0):
@@ -303,22 +338,67 @@ def widths(*values, detector=PGN, width=1.0):
 
 @pytest.mark.parametrize("detector", [PGN, AE, DeepSVDD])
 def test_wider_networks_take_more_operations_and_narrower_ones_fewer(detector):
-    assert relative_operations(widths(1.0, 2.0, 4.0, detector=detector)) > 1.5
-    assert relative_operations(widths(0.5, 1.0, detector=detector)) < 1.0
-    wide, wider = (relative_operations(widths(1.0, w, detector=detector)) for w in (2.0, 4.0))
+    assert relative_seconds(widths(1.0, 2.0, 4.0, detector=detector)) > 1.5
+    assert relative_seconds(widths(0.5, 1.0, detector=detector)) < 1.0
+    wide, wider = (relative_seconds(widths(1.0, w, detector=detector)) for w in (2.0, 4.0))
     assert wide < wider
-    assert relative_operations(widths(1.0, 4.0, detector=detector, width=4.0)) < 1.0
+    assert relative_seconds(widths(1.0, 4.0, detector=detector, width=4.0)) < 1.0
+
+
+@pytest.mark.parametrize(
+    ("growth", "expected"),
+    [
+        (1.0, (0.25 + 1 + 4) / 3),
+        (0.0, 1.0),
+        (0.5, (0.625 + 1 + 2.5) / 3),
+        (2.0, (0.25 + 1 + 7) / 3),
+    ],
+)
+def test_seconds_grow_with_operations_as_measured(growth, expected, monkeypatch):
+    def operations(module, stage):
+        return int(100 * module.config.width**2)
+
+    monkeypatch.setattr(speed_module, "epoch_operations", operations)
+    speed_module._stages.cache_clear()
+    spaced = widths(0.5, 1.0, 2.0)
+    assert relative_seconds(spaced, growth={"PGN": growth}) == pytest.approx(expected)
+    speed_module._stages.cache_clear()
+
+
+def test_the_growth_is_measured_with_the_largest_configuration(monkeypatch):
+    seconds = {0.5: 0.9, 1.0: 1.0, 4.0: 3.0}
+    monkeypatch.setattr(
+        speed_module._Probe,
+        "train",
+        lambda probe, stage, limit: seconds[probe.replica_set.replicas[0].module.config.width],
+    )
+    (speed,) = measured_speed(widths(0.5, 1.0, 4.0), "cpu").values()
+    module = widths(1.0, width=4.0).baselines["PGN"].skeleton(ImageShape(1, 28, 28))
+    default = widths(1.0).baselines["PGN"].skeleton(ImageShape(1, 28, 28))
+    ratio = forward_operations(module) / forward_operations(default)
+    assert speed.train == (1.0,)
+    assert speed.growth == pytest.approx(2 / (ratio - 1))
+
+
+def test_nothing_is_measured_of_configurations_that_are_not_larger(monkeypatch):
+    built = []
+    probe = speed_module._Probe
+    monkeypatch.setattr(
+        speed_module, "_Probe", lambda *arguments: (built.append(1), probe(*arguments))[1]
+    )
+    (speed,) = measured_speed(widths(0.5, 1.0), "cpu").values()
+    assert (len(built), speed.growth) == (1, 1.0)
 
 
 def test_each_baseline_is_measured_by_its_own_default():
     both = study(Baseline(AE, space=RATE), Baseline(PGN, space=RATE))
-    assert relative_operations(both) == pytest.approx(1.0)
+    assert relative_seconds(both) == pytest.approx(1.0)
 
 
 def test_configurations_that_cannot_be_built_cost_nothing():
     sizes = {"latent_dim": CategoricalDistribution([16, 24, 40])}
     baseline = Baseline(AE, space=sizes, settings={"latent_dim": 16})
-    assert relative_operations(study(baseline, plan=Grid())) == pytest.approx(1.0)
+    assert relative_seconds(study(baseline, plan=Grid())) == pytest.approx(1.0)
 
 
 def test_speed_is_measured_over_the_baselines_and_leaves_the_threads_alone():
@@ -344,12 +424,12 @@ def test_operations_of_another_budget_are_those_over_the_defaults_that_were_time
     small = replace(BUDGET, only={"width": (1.0,)})
     timed = study(Baseline(AE, space=space), plan=Grid(), budget=small)
     large = replace(timed, budget=replace(BUDGET, epochs=40))
-    assert relative_operations(timed, timed) == 1
-    assert relative_operations(large, timed) == pytest.approx(relative_operations(large, large))
+    assert relative_seconds(timed, timed) == 1
+    assert relative_seconds(large, timed) == pytest.approx(relative_seconds(large, large))
     wide = replace(timed, budget=replace(BUDGET, only={"width": (4.0,)}))
-    both = [relative_operations(sampled, timed) for sampled in (timed, wide)]
-    assert relative_operations(large, timed) == pytest.approx(sum(both) / 2)
-    assert relative_operations(wide, wide) == 1 < both[1]
+    both = [relative_seconds(sampled, timed) for sampled in (timed, wide)]
+    assert relative_seconds(large, timed) == pytest.approx(sum(both) / 2)
+    assert relative_seconds(wide, wide) == 1 < both[1]
 
 
 def test_operations_of_a_forward_pass_are_those_of_the_last_stage():

@@ -55,13 +55,16 @@ def test_the_operations_of_a_layer_are_those_that_pytorch_counts(layer):
 def test_counting_loads_neither_the_compiler_of_pytorch_nor_pandas():
     program = """
 import sys
-from tune_ad.detectors.base import skeleton
+from tune_ad.detectors import every_detector
+from tune_ad.detectors.base import TrainedDetector, skeleton
 from tune_ad.detectors.nets import ImageShape
 from tune_ad.detectors.operations import forward_operations
-from tune_ad.detectors.pgn import PGN
-shape = ImageShape(1, 8, 8)
-assert forward_operations(skeleton(PGN, PGN.Config.released(shape, epochs=1), shape)) > 0
-loaded = {"torch._dynamo", "torch.utils.flop_counter", "pandas", "sympy"} & set(sys.modules)
-assert not loaded, loaded
+shape = ImageShape(3, 32, 32)
+for detector in every_detector().values():
+    if issubclass(detector, TrainedDetector):
+        module = skeleton(detector, detector.Config.released(shape, epochs=1), shape)
+        assert forward_operations(module) > 0
+loaded = {"torch._dynamo", "torch.utils.flop_counter", "pandas", "sympy", "sklearn"}
+assert not loaded & set(sys.modules), loaded & set(sys.modules)
 """
     subprocess.run([sys.executable, "-c", program], check=True)

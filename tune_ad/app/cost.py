@@ -156,8 +156,7 @@ def cost(
         study: the search under its budget.
         sizes: numbers of images of a model, and of tasks.
         speeds: speed of the default configuration of each baseline.
-        ratio: mean number of operations of the sampled configurations divided by that of the
-            defaults.
+        ratio: mean seconds of sampled configurations divided by those of the defaults.
         concurrent: number of parallel trials.
     """
     total = size(study, sizes.tasks)

@@ -12,7 +12,7 @@ from tune_ad.app.options import Options
 from tune_ad.app.provenance import hardware, versions
 from tune_ad.app.remaining import Retraining, is_complete, missing_evaluation
 from tune_ad.app.resources import trials_at_a_time
-from tune_ad.app.speed import measured_speed, relative_operations
+from tune_ad.app.speed import measured_speed, relative_seconds
 from tune_ad.data import ImageSet, Task
 from tune_ad.errors import UserError
 from tune_ad.execution import serial
@@ -99,17 +99,19 @@ class Session:
 
     def costs(self) -> dict[str, Cost]:
         """The estimated cost of the study under every budget, from short measurements."""
-        self.say("timing a few training steps of each baseline ...")
+        titles = ", ".join(baseline.title for baseline in self.study.baselines.values())
+        self.say(f"timing a few training steps of {titles} ...")
         speeds = measured_speed(
             self.study, self.options.device, len(self.tasks) * len(self.study.seeds)
         )
+        growth = {name: speed.growth for name, speed in speeds.items()}
         budgets = self.study.search.budgets_for(self.study.data_set)
         budgets[self.study.budget_name] = self.study.budget
         parallel = min(self.concurrent, self.machine.slots(1, self.options.gpus or 0.0))
         costs = {}
         for name, budget in budgets.items():
             study = self._under(name, budget)
-            ratio = relative_operations(study, self.study)
+            ratio = relative_seconds(study, self.study, growth)
             training = cost(study, self._sizes(budget), speeds, ratio, parallel)
             extra = overhead(study, training.size.trials, self.options.backend)
             costs[name] = replace(training, overhead=extra)

@@ -1,26 +1,37 @@
 """How fast this machine trains a search: measured seconds per image, counted operations."""
 
-from collections.abc import Callable
+import time
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
-from functools import partial
+from functools import cache, partial
+from types import MappingProxyType
 from typing import Any, NamedTuple
 
 import torch
+from torch import Tensor
 
 from tune_ad.detectors.base import Detector, skeleton
 from tune_ad.detectors.config import Config
 from tune_ad.detectors.nets import ImageShape
 from tune_ad.detectors.operations import epoch_operations
+from tune_ad.detectors.schedule import Stage
 from tune_ad.errors import UserError
 from tune_ad.execution.gpu_probe import probe, seconds_of
 from tune_ad.search.baseline import Baseline
 from tune_ad.search.scheduler import TrialScheduler
 from tune_ad.search.study import Study
+from tune_ad.training.replicas.paths import trained_together
+from tune_ad.training.replicas.replica import ReplicaSpec
+from tune_ad.training.replicas.replica_set import ReplicaSet
+from tune_ad.training.replicas.stack import Stack
 
 SAMPLED_TRIALS = 12  # number of configurations whose operations are counted
-PROBE_BATCHES = 2
-ENOUGH_SECONDS = 1.0  # time limit for the repeated calls of one measurement
-LONG_CALL_SECONDS = 10.0  # if the first call takes longer, it is not repeated
+PROBE_SECONDS = 2.0  # of all measurements together; building models and first calls not included
+PROBE_IMAGES = 200  # for a detector that is fitted, not trained in batches
+FIRST_IMAGES = 2  # of the shortest call; batch normalisation needs more than one image
+REPEATED = 3  # calls with the largest number of images
+LONG_SECONDS = 2.0  # a longer call to prepare scoring is not repeated
+MUCH_LARGER = 1.5  # ratio of operations from which a larger configuration is measured, too
 
 
 class Speed(NamedTuple):
@@ -32,18 +43,26 @@ class Speed(NamedTuple):
         score: seconds per scored image.
         variants: seconds per image that is scored with every value of the score space, as at the
             last evaluation.
+        growth: by how much the seconds of training grow with operations: relative increase of
+            seconds over relative increase of operations, 0 or more. It is 1 if they are
+            proportional, and less for small networks, whose steps take time for other things.
     """
 
     train: tuple[float, ...]
     fit: float
     score: float
     variants: float
+    growth: float = 1.0
+
+
+PROPORTIONAL: Mapping[str, float] = MappingProxyType({})
+"""The growth of no baseline is known, so that all seconds are proportional to operations."""
 
 
 def measured_speed(study: Study, device: str, models: int = 1) -> dict[str, Speed]:
     """The speed of each baseline at its default, as a trial trains it, with one thread.
 
-    The measurement takes about a second per baseline, and depends on the load of the machine. If
+    The measurements take about `PROBE_SECONDS` in total, and depend on the load of the machine. If
     this machine has no GPU but the cluster has, it is the speed of a CPU core.
 
     Args:
@@ -54,54 +73,170 @@ def measured_speed(study: Study, device: str, models: int = 1) -> dict[str, Spee
     threads = torch.get_num_threads()
     torch.set_num_threads(1)
     available = device if torch.cuda.is_available() else "cpu"
+    limit = PROBE_SECONDS / len(study.baselines)
     try:
-        return {
-            name: _speed(baseline, study, available, models)
-            for name, baseline in study.baselines.items()
-        }
+        return {name: _speed(name, study, available, models, limit) for name in study.baselines}
     finally:
         torch.set_num_threads(threads)
 
 
-def _speed(baseline: Baseline, study: Study, device: str, models: int) -> Speed:
-    replica_set = probe(baseline, study, device, models, PROBE_BATCHES)
-    together, stages = len(replica_set.replicas), replica_set.replicas[0].stages
-    indices = replica_set.replicas[0].spec.train
-    count = len(indices)
-    train, first_epoch = [], 0
-    for stage in stages:
-        stack = replica_set.stack_of(range(together))
-        epoch = partial(stack.train_epoch, first_epoch)
-        train.append(_timed(epoch, device) / (count * together))
-        first_epoch += stage.epochs
-    fit = _timed(replica_set.prepare_scoring, device) / together
-    score = _timed(lambda: replica_set.score(0, indices), device)
-    variants = _timed(lambda: replica_set.score(0, indices, every_variant=True), device)
-    return Speed(tuple(train), fit / count, score / count, variants / count)
+def _speed(name: str, study: Study, device: str, models: int, limit: float) -> Speed:
+    """The speed of a baseline, measured in about `limit` seconds."""
+    baseline = study.baselines[name]
+    default = baseline.config(study.shape, {})
+    probe = _Probe(baseline, default, study, device, models)
+    largest = _much_larger(name, study, default)
+    stages = probe.replica_set.replicas[0].stages
+    limit /= len(stages) + 2 + (largest is not None)
+    train = tuple(probe.train(stage, limit) for stage in stages)
+    growth = 1.0
+    if largest is not None:
+        config, operations = largest
+        larger = _Probe(baseline, config, study, device, models)
+        seconds = larger.train(larger.replica_set.replicas[0].stages[-1], limit) / train[-1]
+        growth = max(0.0, seconds - 1) / (operations - 1)
+    variants = partial(probe.score, limit, every_variant=True)
+    return Speed(train, probe.fit(), probe.score(limit), variants(), growth)
 
 
-def _timed(call: Callable[[], object], device: str) -> float:
-    """Seconds of a call: the minimum of up to four runs; the first may include loading."""
-    first = seconds_of(call, device)
-    repeated: list[float] = []
-    while (
-        first < LONG_CALL_SECONDS
-        and len(repeated) < 3
-        and (not repeated or first + sum(repeated) < ENOUGH_SECONDS)
-    ):
-        repeated.append(seconds_of(call, device))
-    return min([first, *repeated])
-
-
-def relative_operations(study: Study, measured: Study | None = None) -> float:
-    """Mean floating-point operations of sampled configurations divided by those of the defaults.
-
-    Configurations that cannot be built are left out, because they fail at once.
+class _Probe:
+    """Models of one configuration with random images, to be timed.
 
     Args:
+        baseline: the baseline.
+        config: one of its configurations.
+        study: the study, for the shape of the images and the precision.
+        device: "cpu" or "cuda".
+        models: number of models of a trial.
+    """
+
+    def __init__(
+        self, baseline: Baseline, config: Config, study: Study, device: str, models: int
+    ) -> None:
+        stages = skeleton(baseline.detector, config, study.shape).stages()
+        self.device = device
+        self.together = min(models, trained_together(study.shape, device)) if stages else 1
+        self.count = max([stage.batch_size for stage in stages] or [PROBE_IMAGES])
+        stream = torch_stream(0, "probe")
+        images = torch.rand(self.count, *study.shape, generator=stream).to(device)
+        self.indices = torch.arange(self.count, device=device)
+        self.replica_set = ReplicaSet(
+            baseline.detector,
+            config,
+            images,
+            [ReplicaSpec("probe", k, self.indices.cpu()) for k in range(self.together)],
+            baseline.score_space,
+            precision=study.precision_of(baseline.title),
+        )
+
+    def train(self, stage: Stage, limit: float) -> float:
+        """Seconds per training image and epoch of a stage, measured in about `limit` seconds."""
+        stack = self.replica_set.stack_of(range(self.together))
+        stack.begin_epoch(stage, 0)
+        step = partial(self._step, stack, stage)
+        return _seconds_per_image(step, stage.batch_size, limit, self.device) / self.together
+
+    def _step(self, stack: Stack, stage: Stage, images: int) -> None:
+        """A step of all models with a number of images of each."""
+        indices: Tensor = self.indices[:images].expand(self.together, -1)
+        progress = torch.zeros((), device=self.device)
+        stack.update(stage, indices, progress, stage.learning_rate(0))
+
+    def fit(self) -> float:
+        """Seconds per training image to prepare scoring; the first of two calls may load."""
+        calls = [_seconds(self.replica_set.prepare_scoring, self.device)]
+        if calls[0] < LONG_SECONDS:
+            calls.append(_seconds(self.replica_set.prepare_scoring, self.device))
+        return min(calls) / (self.count * self.together)
+
+    def score(self, limit: float, every_variant: bool = False) -> float:
+        """Seconds per scored image, measured in about `limit` seconds."""
+
+        def scored(images: int) -> None:
+            self.replica_set.score(0, self.indices[:images], every_variant)
+
+        return _seconds_per_image(scored, self.count, limit, self.device)
+
+
+def _seconds_per_image(
+    call: Callable[[int], object], largest: int, limit: float, device: str
+) -> float:
+    """Seconds per image of a call with `largest` images, from calls with 2, 4, 8, ... images.
+
+    If `limit` seconds do not suffice for a call with `largest` images, its seconds are those on
+    the line through the two largest calls. Otherwise the fastest of a few counts.
+
+    Args:
+        call: a function of the number of images; its first call may include loading.
+        largest: the largest number of images.
+        limit: about how many seconds all calls but the first may take.
+        device: "cpu" or "cuda".
+    """
+    call(min(FIRST_IMAGES, largest))
+    fastest: dict[int, float] = {}
+    spent = last = 0.0
+    for images in _numbers(largest):
+        if fastest and spent + 2 * last > limit:
+            break
+        last = _seconds(partial(call, images), device)
+        spent += last
+        fastest[images] = min(last, fastest.get(images, last))
+    measured = max(fastest)
+    if measured < largest and len(fastest) > 1:
+        before = sorted(fastest)[-2]
+        slope = (fastest[measured] - fastest[before]) / (measured - before)
+        if slope > 0:
+            return max(slope, (fastest[measured] + slope * (largest - measured)) / largest)
+    return fastest[measured] / measured
+
+
+def _numbers(largest: int) -> Iterator[int]:
+    """2, 4, 8, ... below `largest`; then `largest` a few times."""
+    images = FIRST_IMAGES
+    while images < largest:
+        yield images
+        images *= 2
+    yield from [largest] * REPEATED
+
+
+def _seconds(call: Callable[[], object], device: str) -> float:
+    if device == "cuda":
+        torch.cuda.synchronize()
+    started = time.perf_counter()
+    call()
+    if device == "cuda":
+        torch.cuda.synchronize()
+    return time.perf_counter() - started
+
+
+def _much_larger(name: str, study: Study, default: Config) -> tuple[Config, float] | None:
+    """The largest sampled configuration of a baseline, if it is much larger than the default.
+
+    Args:
+        name: the name of the baseline.
         study: study whose configurations are sampled.
-        measured: study whose defaults were timed, if its budget has other defaults; its number of
-            epochs does not matter. None = `study` itself.
+        default: the default configuration.
+
+    Returns:
+        the configuration, and its operations in the last stage divided by those of the default.
+    """
+    detector = study.baselines[name].detector
+    unit = _last_operations(detector, default, study.shape)
+    if not unit:
+        return None
+    ratios = [
+        (_last_operations(detector, config, study.shape) / unit, k, config)
+        for k, (of_baseline, config) in enumerate(_sampled(study))
+        if of_baseline == name
+    ]
+    ratio, _, config = max(ratios, default=(1.0, 0, default))
+    return (config, ratio) if ratio >= MUCH_LARGER else None
+
+
+def _sampled(study: Study) -> list[tuple[str, Config]]:
+    """A few configurations that a study could train, each with its baseline.
+
+    Configurations that cannot be built are left out, because they fail at once.
     """
     scheduler = TrialScheduler(
         study.search.plan,
@@ -109,22 +244,72 @@ def relative_operations(study: Study, measured: Study | None = None) -> float:
         min(SAMPLED_TRIALS, study.budget.trials),
         study.seed,
     )
+    configs = []
+    while (spec := scheduler.ask()) is not None:
+        try:
+            config = study.config(spec)
+            _stages(study.baselines[spec.baseline].detector, config, study.shape)
+        except UserError:
+            continue
+        configs.append((spec.baseline, config))
+    return configs
+
+
+def relative_seconds(
+    study: Study, measured: Study | None = None, growth: Mapping[str, float] = PROPORTIONAL
+) -> float:
+    """Mean seconds of sampled configurations divided by those of the defaults.
+
+    A stage with r times the operations of the default takes $1 + g (r - 1)$ times its seconds,
+    where g is the growth of the baseline (at most 1 for smaller networks).
+
+    Args:
+        study: study whose configurations are sampled.
+        measured: study whose defaults were timed, if its budget has other defaults; its number of
+            epochs does not matter. None = `study` itself.
+        growth: the growth of baselines, as in `Speed`, by name; 1 if it is not given.
+    """
     timed = study
     if measured is not None:
         timed = replace(measured, budget=replace(measured.budget, epochs=study.budget.epochs))
     ratios = []
-    while (spec := scheduler.ask()) is not None:
-        baseline = timed.baselines[spec.baseline]
-        default = _operations(baseline.detector, baseline.config(study.shape, {}), study.shape)
-        try:
-            sampled = _operations(baseline.detector, study.config(spec), study.shape)
-        except UserError:
+    for name, config in _sampled(study):
+        baseline = timed.baselines[name]
+        default = baseline.config(study.shape, {})
+        unit = _last_operations(baseline.detector, default, study.shape)
+        if not unit:
+            ratios.append(1.0)
             continue
-        ratios.append(sampled / default if default else 1.0)
+        costs = [
+            sum(
+                epochs * _grown(operations / unit, growth.get(name, 1.0))
+                for epochs, operations in _stages(baseline.detector, c, study.shape)
+            )
+            for c in (config, default)
+        ]
+        ratios.append(costs[0] / costs[1])
     return sum(ratios) / len(ratios) if ratios else 1.0
 
 
-def _operations(detector: type[Detector[Any]], config: Config, shape: ImageShape) -> int:
-    """Number of floating-point operations to train on one image over all epochs."""
+def _grown(operations: float, growth: float) -> float:
+    """Relative seconds of relative operations, above 0."""
+    return 1 + (growth if operations > 1 else min(growth, 1.0)) * (operations - 1)
+
+
+def _last_operations(detector: type[Detector[Any]], config: Config, shape: ImageShape) -> int:
+    """Operations of the last stage, for two images; 0 for a detector that is only fitted."""
+    stages = _stages(detector, config, shape)
+    return stages[-1][1] if stages else 0
+
+
+@cache
+def _stages(
+    detector: type[Detector[Any]], config: Config, shape: ImageShape
+) -> tuple[tuple[int, int], ...]:
+    """The number of epochs of each stage, and its operations per epoch, for two images.
+
+    Raises:
+        UserError: if the configuration cannot be built for the images.
+    """
     module = skeleton(detector, config, shape)
-    return sum(stage.epochs * epoch_operations(module, stage) for stage in module.stages())
+    return tuple((stage.epochs, epoch_operations(module, stage)) for stage in module.stages())

@@ -118,6 +118,7 @@ def initialise(network: nn.Module) -> None:
     """Draw the weights of convolutions and linear layers from N(0, 0.02^2), set biases to 0."""
     for layer in network.modules():
         if isinstance(layer, nn.Conv2d | nn.ConvTranspose2d | nn.Linear):
-            nn.init.normal_(layer.weight, std=WEIGHT_STD)
+            if not layer.weight.is_meta:  # there, it would only load the compiler of PyTorch
+                nn.init.normal_(layer.weight, std=WEIGHT_STD)
             if layer.bias is not None:
                 nn.init.zeros_(layer.bias)

@@ -66,8 +66,9 @@ class DoublingConvolution(nn.ConvTranspose2d):
     ) -> None:
         super().__init__(inputs, outputs, LENET_KERNEL, bias=bias)
         self.trims = trims
-        meets = torch.tensor(TAPS)[:, None, :] == torch.arange(-1, 2)[:, None]
-        self.register_buffer("meets", meets.float(), persistent=False)  # parity, source, tap
+        # A comparison of tensors on the meta device would load the compiler of PyTorch.
+        meets = [[[float(tap == k) for tap in taps] for k in (-1, 0, 1)] for taps in TAPS]
+        self.register_buffer("meets", torch.tensor(meets), persistent=False)  # parity, source, tap
 
     def forward(self, maps: Tensor, output_size: list[int] | None = None) -> Tensor:
         """Maps (batch, `inputs`, h, w) to (batch, `outputs`, 2 h - 2 `trims`[0], 2 w - ...)."""

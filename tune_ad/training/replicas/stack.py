@@ -52,9 +52,7 @@ class Stack:
     def train_epoch(self, epoch: int) -> dict[Replica, Numbers]:
         """Train all replicas for one epoch, and return the mean of every term over its batches."""
         stage, local = self.lead.position(epoch)
-        for replica in self.replicas:
-            replica.begin_epoch(stage, local)
-        self.lead.set_mode(stage)
+        self.begin_epoch(stage, local)
         rate = stage.learning_rate(local)
         progress = torch.tensor(local / stage.epochs, device=self.device)
         batches = [replica.batches(stage.batch_size) for replica in self.replicas]
@@ -66,6 +64,12 @@ class Stack:
         for replica, steps in zip(self.replicas, means.steps(), strict=True):
             replica.append_steps(replica.steps_before(epoch), steps)
         return dict(zip(self.replicas, means.overall(), strict=True))
+
+    def begin_epoch(self, stage: Stage, local: int) -> None:
+        """Prepare an epoch of a stage for all replicas, as `Replica.begin_epoch`."""
+        for replica in self.replicas:
+            replica.begin_epoch(stage, local)
+        self.lead.set_mode(stage)
 
     def update(
         self, stage: Stage, indices: Tensor, progress: Tensor, rate: float
