@@ -1,4 +1,4 @@
-"""Several data sets in one tensor, so that a single index identifies an image of any of them."""
+"""Several data sets, of which a single index identifies an image of any of them."""
 
 from collections.abc import Sequence
 
@@ -10,7 +10,7 @@ from tune_ad.errors import UserError
 
 
 class Pool:
-    """Several data sets of the same image shape in one tensor.
+    """Several data sets of the same image shape, indexed as if they were one tensor.
 
     The images of each data set are contiguous: first its training images, then its test images.
 
@@ -18,11 +18,11 @@ class Pool:
         names: the names of the data sets, in order.
         classes: the class names of each data set.
         shape: the shape of one image, (c, h, w).
-        pixels: all images, uint8, shape (n, c, h, w).
+        parts: the images in order, uint8, each of shape (n, c, h, w).
         labels: the label of each image within its own data set, int64, shape (n,).
 
     Args:
-        image_sets: one or more data sets, whose images are copied.
+        image_sets: one or more data sets; they share their images with the pool.
 
     Raises:
         UserError: there is no data set, two have the same name, or their image shapes differ.
@@ -33,7 +33,7 @@ class Pool:
         self._check(image_sets)
         self.classes = {image_set.name: image_set.classes for image_set in image_sets}
         self.shape = image_sets[0].shape
-        self.pixels = torch.cat([i for s in image_sets for i in (s.train_images, s.test_images)])
+        self.parts = [i for s in image_sets for i in (s.train_images, s.test_images)]
         self.labels = torch.cat([i for s in image_sets for i in (s.train_labels, s.test_labels)])
         self._train: dict[str, range] = {}
         self._test: dict[str, range] = {}
@@ -60,11 +60,17 @@ class Pool:
                 )
 
     def __len__(self) -> int:
-        return len(self.pixels)
+        return len(self.labels)
 
     def images(self, indices: Tensor) -> Tensor:
         """The images at `indices` (int64, shape (k,)): uint8, shape (k, c, h, w)."""
-        return self.pixels[indices]
+        picked = torch.empty((len(indices), *self.shape), dtype=torch.uint8)
+        start = 0
+        for part in self.parts:
+            inside = (indices >= start) & (indices < start + len(part))
+            picked[inside] = part[indices[inside] - start]
+            start += len(part)
+        return picked
 
     def train_range(self, name: str) -> range:
         """The indices of the training images of the data set `name`.
