@@ -16,6 +16,7 @@ from analysis.report.study_report import write_report
 from tests.naming import short
 from tune_ad import data
 from tune_ad.app.console import opening, plan
+from tune_ad.data import load
 from tune_ad.detectors.autoencoders.ae import AE
 from tune_ad.detectors.base import Detector
 from tune_ad.detectors.config import Config, require
@@ -208,7 +209,7 @@ def test_what_the_test_set_holds_changes_nothing_of_the_search(
     tiny, open_study, tmp_path, timeless, finished
 ):
     session = open_study(tiny, tmp_path)
-    (digits,) = session.image_sets
+    digits = load("digits")
     stream = torch.Generator().manual_seed(0)
     other = torch.randint(0, 255, digits.test_images.shape, generator=stream).byte()
     changed = (replace(digits, test_images=other),)

@@ -68,7 +68,7 @@ def plan(session: Session) -> str:
         *_precision(session),
         *_protocol(session),
         *_shortfalls(session),
-        *(f"{images.name}: {images.about}" for images in session.image_sets if images.about),
+        *(f"{source.name}: {source.about}" for source in session.sources if source.about),
     ]
     for baseline in study.baselines.values():
         lines += _space(baseline)

@@ -13,7 +13,7 @@ from tune_ad.app.provenance import hardware, versions
 from tune_ad.app.remaining import Retraining, is_complete, missing_evaluation
 from tune_ad.app.resources import trials_at_a_time
 from tune_ad.app.speed import measured_speed, relative_seconds
-from tune_ad.data import ImageSet, Task
+from tune_ad.data import Contents, Task
 from tune_ad.errors import UserError
 from tune_ad.execution import serial
 from tune_ad.execution.callbacks import Callback, ProgressBar, RecordWriter, TensorBoardCallback
@@ -63,7 +63,7 @@ class Session:
         machine: machine or cluster that runs the trials.
         study: the search under its budget.
         suite: tasks and images, the same for the search and for the winner on fresh seeds.
-        image_sets: image sets from which the suite is split.
+        sources: what the image sets contain from which the suite was split.
         folder: folder of the study.
         say: prints a line for the user.
         begins: whether the study is new.
@@ -76,7 +76,7 @@ class Session:
     machine: Machine
     study: Study
     suite: Suite
-    image_sets: tuple[ImageSet, ...]
+    sources: tuple[Contents, ...]
     folder: StudyFolder
     say: Callable[[str], None]
     begins: bool
@@ -134,11 +134,11 @@ class Session:
         return shortfalls(self.study, self.train_images, len(self.tasks))
 
     def _sizes(self, budget: Budget) -> Sizes:
-        source, *others = self.image_sets
+        source, *others = self.sources
         classes = 1 if self.study.search.of_whole_sets else len(source.classes)
-        class_images = len(source.train_images) // classes
-        outsiders = [len(image_set.test_images) for image_set in others]
-        return image_sizes(budget, class_images, len(source.test_images), classes, outsiders)
+        class_images = source.train_images // classes
+        outsiders = [other.test_images for other in others]
+        return image_sizes(budget, class_images, source.test_images, classes, outsiders)
 
     @property
     def is_complete(self) -> bool:
@@ -314,12 +314,12 @@ class Session:
             "study": self.study.describe(),
             "tasks": [{**asdict(task), "title": task.title} for task in self.tasks],
             "data": {
-                image_set.name: {
-                    "about": image_set.about,
-                    "train_images": len(image_set.train_images),
-                    "test_images": len(image_set.test_images),
+                source.name: {
+                    "about": source.about,
+                    "train_images": source.train_images,
+                    "test_images": source.test_images,
                 }
-                for image_set in self.image_sets
+                for source in self.sources
             },
             "seeds": list(self.study.seeds),
             "fresh_seeds": list(self.study.fresh_seeds),

@@ -64,7 +64,7 @@ def prepare(
         machine=request.machine,
         study=study,
         suite=suite,
-        image_sets=image_sets,
+        sources=tuple(image_set.contents for image_set in image_sets),
         folder=request.folder,
         say=say,
         begins=request.stored is None,

@@ -16,7 +16,7 @@ from tune_ad.data.discovery import available, canonical_name
 from tune_ad.data.fetch.sources import load
 from tune_ad.data.finding import check, data_root, find, locate, npz_path
 from tune_ad.data.image_statistics import ImageStatistics, Statistic
-from tune_ad.data.images import ImageSet, from_arrays
+from tune_ad.data.images import Contents, ImageSet, from_arrays
 from tune_ad.data.npz_files import content_digest, read_npz, write_npz
 from tune_ad.data.npz_headers import NpzHeader, validate_npz_header
 from tune_ad.data.pool import Pool
@@ -27,6 +27,7 @@ from tune_ad.data.tasks import Task, against, class_tasks, one_class, whole
 __all__ = [
     "SCALINGS",
     "Arrays",
+    "Contents",
     "DataSet",
     "ImageSet",
     "ImageStatistics",

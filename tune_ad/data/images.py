@@ -1,7 +1,7 @@
 """A set of labelled images as uint8 tensors."""
 
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -9,6 +9,24 @@ import torch
 from torch import Tensor
 
 from tune_ad.data.declaration import Arrays
+
+
+class Contents(NamedTuple):
+    """What an image set contains, without the images.
+
+    Attributes:
+        name: the name of the data set.
+        classes: the names of its classes.
+        about: a sentence about the images.
+        train_images: number of training images.
+        test_images: number of test images.
+    """
+
+    name: str
+    classes: tuple[str, ...]
+    about: str
+    train_images: int
+    test_images: int
 
 
 @dataclass(frozen=True, eq=False)
@@ -73,6 +91,12 @@ class ImageSet:
         """The shape of one image, (c, h, w)."""
         channels, height, width = self.test_images.shape[1:]
         return channels, height, width
+
+    @property
+    def contents(self) -> Contents:
+        """What the image set contains, which takes no memory."""
+        counts = len(self.train_images), len(self.test_images)
+        return Contents(self.name, self.classes, self.about, *counts)
 
 
 def from_arrays(name: str, classes: tuple[str, ...], arrays: Arrays, about: str) -> ImageSet:
