@@ -4,7 +4,7 @@ import math
 
 import numpy as np
 import pandas as pd
-from scipy import stats
+import scipy
 
 from analysis.stats.estimates import Estimate, percentile_interval, seeds_alike
 from tune_ad.sample_sizes import LEAST_PAIRS
@@ -87,7 +87,7 @@ def _seeds(values: np.ndarray) -> int:
 
 
 def _middle(values: np.ndarray, axis: int = -1) -> np.ndarray:
-    middle: np.ndarray = stats.trim_mean(values, 0.25, axis=axis)
+    middle: np.ndarray = scipy.stats.trim_mean(values, 0.25, axis=axis)
     return middle
 
 

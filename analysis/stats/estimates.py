@@ -6,7 +6,8 @@ from typing import Any, NamedTuple
 
 import numpy as np
 import pandas as pd
-from scipy import stats
+import scipy
+from scipy.special import stdtrit
 
 from analysis.document.blocks import Cell
 from analysis.document.format import PERCENT, Unit, mean_text
@@ -106,7 +107,7 @@ def estimate(values: Sequence[float], bounds: tuple[float, float] = (0.0, 1.0)) 
         mean = values[0] if n else math.nan
         return Estimate(mean, math.nan, math.nan, math.nan, n)
     mean, std = math.fsum(values) / n, float(np.std(values, ddof=1))
-    half = float(stats.t.ppf(0.5 + LEVEL / 2, n - 1)) * std / math.sqrt(n)
+    half = float(stdtrit(n - 1, 0.5 + LEVEL / 2)) * std / math.sqrt(n)
     least, most = bounds
     return Estimate(mean, std, max(least, mean - half), min(most, mean + half), n)
 
@@ -140,7 +141,7 @@ def percentile_interval(
         statistic: the function of the samples and of the axis along which they lie.
         seed: the seed of the resampling.
     """
-    interval = stats.bootstrap(
+    interval = scipy.stats.bootstrap(
         samples,
         statistic,
         n_resamples=BOOTSTRAP_RESAMPLES,

@@ -5,9 +5,7 @@ from collections.abc import Sequence
 from typing import Literal, NamedTuple
 
 import numpy as np
-from scipy import stats
-from statsmodels.stats.multitest import multipletests
-from statsmodels.stats.weightstats import DescrStatsW
+import scipy
 
 from analysis.document.format import p_text
 from analysis.stats.estimates import (
@@ -139,7 +137,11 @@ def holm(tests: Sequence[Paired]) -> list[HolmDecision]:
 def holm_adjusted(ps: Sequence[float]) -> list[float]:
     """Holm's adjusted p of each test of a family; NaN does not count as a test and stays NaN."""
     members = [p for p in ps if not math.isnan(p)]
-    adjusted = iter(multipletests(members, method="holm")[1] if members else ())
+    if not members:
+        return list(ps)
+    from statsmodels.stats.multitest import multipletests
+
+    adjusted = iter(multipletests(members, method="holm")[1])
     return [p if math.isnan(p) else float(next(adjusted)) for p in ps]
 
 
@@ -178,6 +180,8 @@ def equivalence(differences: Sequence[float], margin: float = MARGIN) -> Equival
             n=n,
             refusal="",
         )
+    from statsmodels.stats.weightstats import DescrStatsW
+
     described = DescrStatsW(values)
     p = float(described.ttost_mean(-margin, margin)[0])
     low, high = map(float, described.tconfint_mean(alpha=2 * SIGNIFICANCE))
@@ -214,7 +218,7 @@ def _too_few_for_family(n: int, m: int) -> str:
 def _flip_p(values: np.ndarray) -> float:
     if len(values) > ALL_FLIPS:
         return _drawn_flip_p(values)
-    test = stats.permutation_test(
+    test = scipy.stats.permutation_test(
         (values,),
         np.mean,
         permutation_type="samples",

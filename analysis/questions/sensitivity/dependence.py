@@ -6,15 +6,17 @@ Friedman, Greedy function approximation: a gradient boosting machine, Annals of 
 import itertools
 import math
 from collections.abc import Mapping, Sequence
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 from optuna.distributions import CategoricalDistribution
-from sklearn.ensemble import RandomForestRegressor
 
 from analysis.questions.sensitivity.observations import Observations, encode
 from analysis.questions.sensitivity.surrogate import Surrogate, resampled_forests
 from analysis.stats.estimates import bootstrap
+
+if TYPE_CHECKING:
+    from sklearn.ensemble import RandomForestRegressor
 
 POINTS = 15  # number of points of a curve
 PAIR_POINTS = 8  # number of values of each parameter of a pair
@@ -112,7 +114,7 @@ def strongest_interaction(surrogate: Surrogate) -> Interaction | None:
 
 
 def partial_dependence(
-    forest: RandomForestRegressor, background: np.ndarray, at: Mapping[int, np.ndarray]
+    forest: "RandomForestRegressor", background: np.ndarray, at: Mapping[int, np.ndarray]
 ) -> np.ndarray:
     """The mean prediction over trials in which some parameters are set to each combination.
 
@@ -135,7 +137,7 @@ def partial_dependence(
 
 
 def _curve(
-    surrogate: Surrogate, forests: Sequence[RandomForestRegressor], j: int
+    surrogate: Surrogate, forests: "Sequence[RandomForestRegressor]", j: int
 ) -> MarginalCurve:
     at = {j: _values(surrogate, j, POINTS)}
     background = _background(surrogate)

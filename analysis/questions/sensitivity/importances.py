@@ -7,12 +7,11 @@ from typing import NamedTuple
 import numpy as np
 import optuna
 import pandas as pd
+import scipy
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from optuna.distributions import FloatDistribution
-from optuna.importance import FanovaImportanceEvaluator, PedAnovaImportanceEvaluator
 from optuna.trial import create_trial
-from scipy import stats
 
 from analysis.document.blocks import Text
 from analysis.document.theme import FAINT, INK, canvas, colour
@@ -267,6 +266,8 @@ def _study(observations: Observations, rows: np.ndarray, numbers: np.ndarray) ->
 
 def _fanova(study: optuna.Study, names: Sequence[str], seed: int) -> list[float]:
     """Shares of variance of the parameters and, last, of the random parameter."""
+    from optuna.importance import FanovaImportanceEvaluator  # loads scikit-learn
+
     shares = FanovaImportanceEvaluator(n_trees=FANOVA_TREES, seed=seed).evaluate(study)
     return [shares[name] for name in (*names, CHANCE)]
 
@@ -276,6 +277,8 @@ def _ped_anova(study: optuna.Study, names: Sequence[str], quantile: float) -> li
     values = sorted((trial.value for trial in study.get_trials(deepcopy=False)), reverse=True)
     if values[math.ceil(quantile * len(values)) - 1] == values[-1]:
         return [0.0] * len(names)
+    from optuna.importance import PedAnovaImportanceEvaluator
+
     scores = PedAnovaImportanceEvaluator(target_quantile=quantile).evaluate(study)
     total = math.fsum(scores[name] for name in names)
     return [scores[name] / total if total > 0 else 0.0 for name in names]
@@ -291,4 +294,4 @@ def _table(shares: np.ndarray, names: Sequence[str]) -> pd.DataFrame:
 def _agreement(first: np.ndarray, second: np.ndarray) -> float:
     if len(first) < 3 or np.ptp(first) == 0 or np.ptp(second) == 0:
         return math.nan
-    return float(stats.spearmanr(first, second).statistic)
+    return float(scipy.stats.spearmanr(first, second).statistic)

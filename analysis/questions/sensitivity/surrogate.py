@@ -5,17 +5,17 @@ least `TRUSTED`.
 """
 
 from collections.abc import Mapping
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 import pandas as pd
-from sklearn.ensemble import RandomForestRegressor
-from sklearn.inspection import permutation_importance
-from sklearn.model_selection import KFold
 
 from analysis.questions.sensitivity.importances import MOST_TRIALS, refusal
 from analysis.questions.sensitivity.observations import Observations, encode
 from tune_ad.errors import DegenerateInputError
+
+if TYPE_CHECKING:  # scikit-learn is loaded when a forest is fitted, which few trials do not allow
+    from sklearn.ensemble import RandomForestRegressor
 
 TRUSTED = 0.3
 """The out-of-bag R2 from which the surrogate is trusted."""
@@ -38,7 +38,7 @@ class Surrogate(NamedTuple):
 
     observations: Observations
     inputs: np.ndarray
-    forest: RandomForestRegressor
+    forest: "RandomForestRegressor"
     r2: float
     seed: int
 
@@ -85,6 +85,9 @@ def permutation(surrogate: Surrogate) -> pd.DataFrame:
         A row per parameter: the mean over folds and their sample standard deviation.
     """
     inputs, values = surrogate.inputs, surrogate.observations.values
+    from sklearn.inspection import permutation_importance
+    from sklearn.model_selection import KFold
+
     folds = KFold(FOLDS, shuffle=True, random_state=surrogate.seed)
     increases = []
     for training, held_out in folds.split(inputs):
@@ -103,7 +106,7 @@ def permutation(surrogate: Surrogate) -> pd.DataFrame:
     return pd.DataFrame(table, index=surrogate.observations.names)
 
 
-def resampled_forests(surrogate: Surrogate) -> list[RandomForestRegressor]:
+def resampled_forests(surrogate: Surrogate) -> "list[RandomForestRegressor]":
     """Forests that were fitted to bootstrap resamples of the surrogate's trials."""
     rng = np.random.default_rng(surrogate.seed)
     inputs, values = surrogate.inputs, surrogate.observations.values
@@ -115,7 +118,9 @@ def resampled_forests(surrogate: Surrogate) -> list[RandomForestRegressor]:
     return forests
 
 
-def _forest(trees: int, seed: int, oob_score: bool = False) -> RandomForestRegressor:
+def _forest(trees: int, seed: int, oob_score: bool = False) -> "RandomForestRegressor":
+    from sklearn.ensemble import RandomForestRegressor
+
     return RandomForestRegressor(
         n_estimators=trees,
         min_samples_leaf=2,

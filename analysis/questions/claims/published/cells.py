@@ -4,7 +4,7 @@ import math
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Literal, NamedTuple
 
-from scipy import stats
+import scipy
 
 from analysis.document.blocks import Tone
 from analysis.document.format import p_text
@@ -97,10 +97,10 @@ def welch_equivalence(first: Moments, second: Moments, margin: float = MARGIN) -
         margin: the equivalence margin, above 0, in the unit of the means.
     """
     mean, std, n = first
-    above = stats.ttest_ind_from_stats(
+    above = scipy.stats.ttest_ind_from_stats(
         mean + margin, std, n, *second, equal_var=False, alternative="greater"
     )
-    below = stats.ttest_ind_from_stats(
+    below = scipy.stats.ttest_ind_from_stats(
         mean - margin, std, n, *second, equal_var=False, alternative="less"
     )
     return float(max(above.pvalue, below.pvalue))
@@ -119,7 +119,7 @@ def shared_spread_p(ours: Moments, mean: float, seeds: int) -> float:
     """
     our_mean, std, n = ours
     t = (our_mean - mean) / (std * math.sqrt(1 / n + 1 / seeds))
-    return 2 * float(stats.t.sf(abs(t), n - 1))
+    return 2 * float(scipy.stats.t.sf(abs(t), n - 1))
 
 
 def _is_method(cell: PublishedCell, result: Result) -> bool:
@@ -176,7 +176,7 @@ def _compare(cell: PublishedCell, seeds: int, result: Result, ours: Estimate) ->
     elif not math.isnan(cell.std) and seeds > 1:
         second = (cell.mean, cell.std, seeds)
         test, note = "Welch's t-test", f"Welch's t-test, {ours.n} and {seeds} seeds"
-        p = float(stats.ttest_ind_from_stats(*first, *second, equal_var=False).pvalue)
+        p = float(scipy.stats.ttest_ind_from_stats(*first, *second, equal_var=False).pvalue)
         equivalence = welch_equivalence(first, second)
     else:
         test, p = "t-test with our spread", shared_spread_p(first, cell.mean, seeds)
