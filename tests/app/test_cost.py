@@ -48,6 +48,11 @@ def study(*baselines, budget=BUDGET, **fields):
     return Study("s", search, "mnist", shape, "quick", budget, search.selection)
 
 
+def relative_operations(study, measured=None):
+    """The relative seconds if they are proportional to operations."""
+    return relative_seconds(study, dict.fromkeys(study.baselines, SPEED), measured)
+
+
 def seconds(sizes=SIZES, ratio=1.0, concurrent=1, **changes):
     return cost(study(budget=replace(BUDGET, **changes)), sizes, SPEEDS, ratio, concurrent).seconds
 
@@ -133,7 +138,7 @@ def test_the_speed_of_every_stage_is_measured_by_a_few_steps_however_long_it_is(
 def test_operations_are_counted_over_the_epochs_of_every_stage(pretraining):
     space = {"pretraining": CategoricalDistribution([0.0, pretraining])}
     baseline = Baseline(DeepSVDD, space=space, settings={"pretraining": 0.0})
-    ratio = relative_seconds(study(baseline, plan=Grid()))
+    ratio = relative_operations(study(baseline, plan=Grid()))
     module = baseline.fixed({"pretraining": pretraining}).skeleton(study(baseline).shape)
     both, encoder = (epoch_operations(module, stage) for stage in module.stages())
     assert both > encoder
@@ -226,7 +231,7 @@ def test_a_detector_that_is_fitted_costs_its_fit_and_its_scores():
     (speed,) = measured_speed(fitted, "cpu").values()
     assert speed.train == ()
     assert speed.score > 0
-    assert relative_seconds(fitted) == 1.0
+    assert relative_operations(fitted) == 1.0
     speeds = {"Fitted": Speed(train=(), fit=0.02, score=0.001, variants=0.003)}
     price = cost(fitted, SIZES._replace(validation=200), speeds, 1.0, 1)
     assert (price.size.trials, price.size.models) == (1, 2 * 3)
@@ -328,7 +333,7 @@ def test_the_images_of_a_model_are_those_of_the_suite(tiny, open_study, tmp_path
     ids=sorted,
 )
 def test_a_space_without_the_architecture_leaves_the_operations_alone(space):
-    assert relative_seconds(study(Baseline(PGN, space=space))) == pytest.approx(1.0)
+    assert relative_operations(study(Baseline(PGN, space=space))) == pytest.approx(1.0)
 
 
 def widths(*values, detector=PGN, width=1.0):
@@ -338,11 +343,11 @@ def widths(*values, detector=PGN, width=1.0):
 
 @pytest.mark.parametrize("detector", [PGN, AE, DeepSVDD])
 def test_wider_networks_take_more_operations_and_narrower_ones_fewer(detector):
-    assert relative_seconds(widths(1.0, 2.0, 4.0, detector=detector)) > 1.5
-    assert relative_seconds(widths(0.5, 1.0, detector=detector)) < 1.0
-    wide, wider = (relative_seconds(widths(1.0, w, detector=detector)) for w in (2.0, 4.0))
+    assert relative_operations(widths(1.0, 2.0, 4.0, detector=detector)) > 1.5
+    assert relative_operations(widths(0.5, 1.0, detector=detector)) < 1.0
+    wide, wider = (relative_operations(widths(1.0, w, detector=detector)) for w in (2.0, 4.0))
     assert wide < wider
-    assert relative_seconds(widths(1.0, 4.0, detector=detector, width=4.0)) < 1.0
+    assert relative_operations(widths(1.0, 4.0, detector=detector, width=4.0)) < 1.0
 
 
 @pytest.mark.parametrize(
@@ -355,14 +360,12 @@ def test_wider_networks_take_more_operations_and_narrower_ones_fewer(detector):
     ],
 )
 def test_seconds_grow_with_operations_as_measured(growth, expected, monkeypatch):
-    def operations(module, stage):
-        return int(100 * module.config.width**2)
+    def stages(detector, config, shape):
+        return ((config.epochs, int(100 * config.width**2)),)
 
-    monkeypatch.setattr(speed_module, "epoch_operations", operations)
-    speed_module._stages.cache_clear()
-    spaced = widths(0.5, 1.0, 2.0)
-    assert relative_seconds(spaced, growth={"PGN": growth}) == pytest.approx(expected)
-    speed_module._stages.cache_clear()
+    monkeypatch.setattr(speed_module, "_stages", stages)
+    speeds = {"PGN": SPEED._replace(growth=growth)}
+    assert relative_seconds(widths(0.5, 1.0, 2.0), speeds) == pytest.approx(expected)
 
 
 def test_the_growth_is_measured_with_the_largest_configuration(monkeypatch):
@@ -392,13 +395,13 @@ def test_nothing_is_measured_of_configurations_that_are_not_larger(monkeypatch):
 
 def test_each_baseline_is_measured_by_its_own_default():
     both = study(Baseline(AE, space=RATE), Baseline(PGN, space=RATE))
-    assert relative_seconds(both) == pytest.approx(1.0)
+    assert relative_operations(both) == pytest.approx(1.0)
 
 
 def test_configurations_that_cannot_be_built_cost_nothing():
     sizes = {"latent_dim": CategoricalDistribution([16, 24, 40])}
     baseline = Baseline(AE, space=sizes, settings={"latent_dim": 16})
-    assert relative_seconds(study(baseline, plan=Grid())) == pytest.approx(1.0)
+    assert relative_operations(study(baseline, plan=Grid())) == pytest.approx(1.0)
 
 
 def test_speed_is_measured_over_the_baselines_and_leaves_the_threads_alone():
@@ -424,12 +427,12 @@ def test_operations_of_another_budget_are_those_over_the_defaults_that_were_time
     small = replace(BUDGET, only={"width": (1.0,)})
     timed = study(Baseline(AE, space=space), plan=Grid(), budget=small)
     large = replace(timed, budget=replace(BUDGET, epochs=40))
-    assert relative_seconds(timed, timed) == 1
-    assert relative_seconds(large, timed) == pytest.approx(relative_seconds(large, large))
+    assert relative_operations(timed, timed) == 1
+    assert relative_operations(large, timed) == pytest.approx(relative_operations(large, large))
     wide = replace(timed, budget=replace(BUDGET, only={"width": (4.0,)}))
-    both = [relative_seconds(sampled, timed) for sampled in (timed, wide)]
-    assert relative_seconds(large, timed) == pytest.approx(sum(both) / 2)
-    assert relative_seconds(wide, wide) == 1 < both[1]
+    both = [relative_operations(sampled, timed) for sampled in (timed, wide)]
+    assert relative_operations(large, timed) == pytest.approx(sum(both) / 2)
+    assert relative_operations(wide, wide) == 1 < both[1]
 
 
 def test_operations_of_a_forward_pass_are_those_of_the_last_stage():

@@ -104,14 +104,13 @@ class Session:
         speeds = measured_speed(
             self.study, self.options.device, len(self.tasks) * len(self.study.seeds)
         )
-        growth = {name: speed.growth for name, speed in speeds.items()}
         budgets = self.study.search.budgets_for(self.study.data_set)
         budgets[self.study.budget_name] = self.study.budget
         parallel = min(self.concurrent, self.machine.slots(1, self.options.gpus or 0.0))
         costs = {}
         for name, budget in budgets.items():
             study = self._under(name, budget)
-            ratio = relative_seconds(study, self.study, growth)
+            ratio = relative_seconds(study, speeds, self.study)
             training = cost(study, self._sizes(budget), speeds, ratio, parallel)
             extra = overhead(study, training.size.trials, self.options.backend)
             costs[name] = replace(training, overhead=extra)

@@ -4,7 +4,6 @@ import time
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
 from functools import cache, partial
-from types import MappingProxyType
 from typing import Any, NamedTuple
 
 import torch
@@ -16,18 +15,17 @@ from tune_ad.detectors.nets import ImageShape
 from tune_ad.detectors.operations import epoch_operations
 from tune_ad.detectors.schedule import Stage
 from tune_ad.errors import UserError
-from tune_ad.execution.gpu_probe import probe, seconds_of
-from tune_ad.search.baseline import Baseline
+from tune_ad.randomness import torch_stream
 from tune_ad.search.scheduler import TrialScheduler
 from tune_ad.search.study import Study
 from tune_ad.training.replicas.paths import trained_together
-from tune_ad.training.replicas.replica import ReplicaSpec
+from tune_ad.training.replicas.replica import CHUNK, ReplicaSpec
 from tune_ad.training.replicas.replica_set import ReplicaSet
 from tune_ad.training.replicas.stack import Stack
 
 SAMPLED_TRIALS = 12  # number of configurations whose operations are counted
 PROBE_SECONDS = 2.0  # of all measurements together; building models and first calls not included
-PROBE_IMAGES = 200  # for a detector that is fitted, not trained in batches
+FITTED_IMAGES = 200  # to which a detector, or what its scoring needs, is fitted
 FIRST_IMAGES = 2  # of the shortest call; batch normalisation needs more than one image
 REPEATED = 3  # calls with the largest number of images
 LONG_SECONDS = 2.0  # a longer call to prepare scoring is not repeated
@@ -43,9 +41,9 @@ class Speed(NamedTuple):
         score: seconds per scored image.
         variants: seconds per image that is scored with every value of the score space, as at the
             last evaluation.
-        growth: by how much the seconds of training grow with operations: relative increase of
-            seconds over relative increase of operations, 0 or more. It is 1 if they are
-            proportional, and less for small networks, whose steps take time for other things.
+        growth: the relative increase of the seconds of a training step over that of its
+            operations, 0 or more. It is 1 if they are proportional, and less for small networks,
+            whose steps take time for other things.
     """
 
     train: tuple[float, ...]
@@ -54,9 +52,17 @@ class Speed(NamedTuple):
     variants: float
     growth: float = 1.0
 
+    def relative(self, operations: float) -> float:
+        """Seconds of a training step with $r$ times the operations over those of the default.
 
-PROPORTIONAL: Mapping[str, float] = MappingProxyType({})
-"""The growth of no baseline is known, so that all seconds are proportional to operations."""
+        They are $1 + g (r - 1)$ with the growth $g$, which is at most 1 if $r < 1$, so that the
+        result is positive.
+
+        Args:
+            operations: the ratio $r$, above 0.
+        """
+        growth = self.growth if operations > 1 else min(self.growth, 1.0)
+        return 1 + growth * (operations - 1)
 
 
 def measured_speed(study: Study, device: str, models: int = 1) -> dict[str, Speed]:
@@ -74,57 +80,75 @@ def measured_speed(study: Study, device: str, models: int = 1) -> dict[str, Spee
     torch.set_num_threads(1)
     available = device if torch.cuda.is_available() else "cpu"
     limit = PROBE_SECONDS / len(study.baselines)
+    largest = _much_larger(study)
     try:
-        return {name: _speed(name, study, available, models, limit) for name in study.baselines}
+        return {
+            name: _speed(
+                partial(_Probe, study, name, available, models),
+                _default(study, name),
+                largest.get(name),
+                limit,
+            )
+            for name in study.baselines
+        }
     finally:
         torch.set_num_threads(threads)
 
 
-def _speed(name: str, study: Study, device: str, models: int, limit: float) -> Speed:
-    """The speed of a baseline, measured in about `limit` seconds."""
-    baseline = study.baselines[name]
-    default = baseline.config(study.shape, {})
-    probe = _Probe(baseline, default, study, device, models)
-    largest = _much_larger(name, study, default)
-    stages = probe.replica_set.replicas[0].stages
-    limit /= len(stages) + 2 + (largest is not None)
-    train = tuple(probe.train(stage, limit) for stage in stages)
-    growth = 1.0
-    if largest is not None:
-        config, operations = largest
-        larger = _Probe(baseline, config, study, device, models)
-        seconds = larger.train(larger.replica_set.replicas[0].stages[-1], limit) / train[-1]
-        growth = max(0.0, seconds - 1) / (operations - 1)
-    variants = partial(probe.score, limit, every_variant=True)
-    return Speed(train, probe.fit(), probe.score(limit), variants(), growth)
+def _speed(
+    probe: Callable[[Config], "_Probe"],
+    default: Config,
+    larger: tuple[Config, float] | None,
+    limit: float,
+) -> Speed:
+    """The speed of a baseline, measured in about `limit` seconds.
+
+    Args:
+        probe: builds the models of a configuration.
+        default: the default configuration.
+        larger: a configuration with more operations, and their ratio to those of the default.
+        limit: the number of seconds.
+    """
+    models = probe(default)
+    limit /= len(models.stages) + 2 + (larger is not None)  # with the two kinds of scores
+    train = tuple(models.train(stage, limit) for stage in models.stages)
+    speed = Speed(
+        train, models.fit(), models.score(limit), models.score(limit, every_variant=True)
+    )
+    if larger is None:
+        return speed
+    config, operations = larger
+    models = probe(config)
+    seconds = models.train(models.stages[-1], limit) / train[-1]
+    return speed._replace(growth=max(0.0, seconds - 1) / (operations - 1))
 
 
 class _Probe:
     """Models of one configuration with random images, to be timed.
 
     Args:
-        baseline: the baseline.
-        config: one of its configurations.
-        study: the study, for the shape of the images and the precision.
+        study: the study.
+        name: the name of the baseline.
         device: "cpu" or "cuda".
         models: number of models of a trial.
+        config: a configuration of the baseline.
     """
 
-    def __init__(
-        self, baseline: Baseline, config: Config, study: Study, device: str, models: int
-    ) -> None:
-        stages = skeleton(baseline.detector, config, study.shape).stages()
+    def __init__(self, study: Study, name: str, device: str, models: int, config: Config) -> None:
+        baseline = study.baselines[name]
         self.device = device
-        self.together = min(models, trained_together(study.shape, device)) if stages else 1
-        self.count = max([stage.batch_size for stage in stages] or [PROBE_IMAGES])
+        self.stages = skeleton(baseline.detector, config, study.shape).stages()
+        self.together = min(models, trained_together(study.shape, device)) if self.stages else 1
+        self.count = max([CHUNK[device], *(stage.batch_size for stage in self.stages)])
         stream = torch_stream(0, "probe")
         images = torch.rand(self.count, *study.shape, generator=stream).to(device)
         self.indices = torch.arange(self.count, device=device)
+        fitted = torch.arange(FITTED_IMAGES)
         self.replica_set = ReplicaSet(
             baseline.detector,
             config,
             images,
-            [ReplicaSpec("probe", k, self.indices.cpu()) for k in range(self.together)],
+            [ReplicaSpec("probe", k, fitted) for k in range(self.together)],
             baseline.score_space,
             precision=study.precision_of(baseline.title),
         )
@@ -147,7 +171,7 @@ class _Probe:
         calls = [_seconds(self.replica_set.prepare_scoring, self.device)]
         if calls[0] < LONG_SECONDS:
             calls.append(_seconds(self.replica_set.prepare_scoring, self.device))
-        return min(calls) / (self.count * self.together)
+        return min(calls) / (FITTED_IMAGES * self.together)
 
     def score(self, limit: float, every_variant: bool = False) -> float:
         """Seconds per scored image, measured in about `limit` seconds."""
@@ -155,7 +179,7 @@ class _Probe:
         def scored(images: int) -> None:
             self.replica_set.score(0, self.indices[:images], every_variant)
 
-        return _seconds_per_image(scored, self.count, limit, self.device)
+        return _seconds_per_image(scored, CHUNK[self.device], limit, self.device)
 
 
 def _seconds_per_image(
@@ -209,28 +233,20 @@ def _seconds(call: Callable[[], object], device: str) -> float:
     return time.perf_counter() - started
 
 
-def _much_larger(name: str, study: Study, default: Config) -> tuple[Config, float] | None:
-    """The largest sampled configuration of a baseline, if it is much larger than the default.
-
-    Args:
-        name: the name of the baseline.
-        study: study whose configurations are sampled.
-        default: the default configuration.
+def _much_larger(study: Study) -> dict[str, tuple[Config, float]]:
+    """By baseline, the largest sampled configuration, if it is much larger than the default.
 
     Returns:
         the configuration, and its operations in the last stage divided by those of the default.
     """
-    detector = study.baselines[name].detector
-    unit = _last_operations(detector, default, study.shape)
-    if not unit:
-        return None
-    ratios = [
-        (_last_operations(detector, config, study.shape) / unit, k, config)
-        for k, (of_baseline, config) in enumerate(_sampled(study))
-        if of_baseline == name
-    ]
-    ratio, _, config = max(ratios, default=(1.0, 0, default))
-    return (config, ratio) if ratio >= MUCH_LARGER else None
+    largest: dict[str, tuple[Config, float]] = {}
+    for name, config in _sampled(study):
+        detector = study.baselines[name].detector
+        unit = _last_operations(detector, _default(study, name), study.shape)
+        ratio = _last_operations(detector, config, study.shape) / unit if unit else 1.0
+        if ratio >= MUCH_LARGER and (name not in largest or ratio > largest[name][1]):
+            largest[name] = config, ratio
+    return largest
 
 
 def _sampled(study: Study) -> list[tuple[str, Config]]:
@@ -256,44 +272,38 @@ def _sampled(study: Study) -> list[tuple[str, Config]]:
 
 
 def relative_seconds(
-    study: Study, measured: Study | None = None, growth: Mapping[str, float] = PROPORTIONAL
+    study: Study, speeds: Mapping[str, Speed], measured: Study | None = None
 ) -> float:
     """Mean seconds of sampled configurations divided by those of the defaults.
 
-    A stage with r times the operations of the default takes $1 + g (r - 1)$ times its seconds,
-    where g is the growth of the baseline (at most 1 for smaller networks).
-
     Args:
         study: study whose configurations are sampled.
+        speeds: the speed of each baseline at its default.
         measured: study whose defaults were timed, if its budget has other defaults; its number of
             epochs does not matter. None = `study` itself.
-        growth: the growth of baselines, as in `Speed`, by name; 1 if it is not given.
     """
     timed = study
     if measured is not None:
         timed = replace(measured, budget=replace(measured.budget, epochs=study.budget.epochs))
     ratios = []
     for name, config in _sampled(study):
-        baseline = timed.baselines[name]
-        default = baseline.config(study.shape, {})
-        unit = _last_operations(baseline.detector, default, study.shape)
-        if not unit:
-            ratios.append(1.0)
-            continue
-        costs = [
+        detector, default = timed.baselines[name].detector, _default(timed, name)
+        unit = _last_operations(detector, default, study.shape)
+        seconds = [
             sum(
-                epochs * _grown(operations / unit, growth.get(name, 1.0))
-                for epochs, operations in _stages(baseline.detector, c, study.shape)
+                epochs * speeds[name].relative(operations / unit)
+                for epochs, operations in _stages(detector, either, study.shape)
             )
-            for c in (config, default)
+            for either in (config, default)
+            if unit
         ]
-        ratios.append(costs[0] / costs[1])
+        ratios.append(seconds[0] / seconds[1] if seconds else 1.0)
     return sum(ratios) / len(ratios) if ratios else 1.0
 
 
-def _grown(operations: float, growth: float) -> float:
-    """Relative seconds of relative operations, above 0."""
-    return 1 + (growth if operations > 1 else min(growth, 1.0)) * (operations - 1)
+def _default(study: Study, name: str) -> Config:
+    config: Config = study.baselines[name].config(study.shape, {})
+    return config
 
 
 def _last_operations(detector: type[Detector[Any]], config: Config, shape: ImageShape) -> int:
