@@ -7,7 +7,6 @@ from typing import Any, NamedTuple
 import numpy as np
 import pandas as pd
 import scipy
-from scipy.special import stdtrit
 
 from analysis.document.blocks import Cell
 from analysis.document.format import PERCENT, Unit, mean_text
@@ -107,7 +106,7 @@ def estimate(values: Sequence[float], bounds: tuple[float, float] = (0.0, 1.0)) 
         mean = values[0] if n else math.nan
         return Estimate(mean, math.nan, math.nan, math.nan, n)
     mean, std = math.fsum(values) / n, float(np.std(values, ddof=1))
-    half = float(stdtrit(n - 1, 0.5 + LEVEL / 2)) * std / math.sqrt(n)
+    half = float(scipy.special.stdtrit(n - 1, 0.5 + LEVEL / 2)) * std / math.sqrt(n)
     least, most = bounds
     return Estimate(mean, std, max(least, mean - half), min(most, mean + half), n)
 

@@ -266,7 +266,7 @@ def _study(observations: Observations, rows: np.ndarray, numbers: np.ndarray) ->
 
 def _fanova(study: optuna.Study, names: Sequence[str], seed: int) -> list[float]:
     """Shares of variance of the parameters and, last, of the random parameter."""
-    from optuna.importance import FanovaImportanceEvaluator  # loads scikit-learn
+    from optuna.importance import FanovaImportanceEvaluator
 
     shares = FanovaImportanceEvaluator(n_trees=FANOVA_TREES, seed=seed).evaluate(study)
     return [shares[name] for name in (*names, CHANCE)]
@@ -274,11 +274,11 @@ def _fanova(study: optuna.Study, names: Sequence[str], seed: int) -> list[float]
 
 def _ped_anova(study: optuna.Study, names: Sequence[str], quantile: float) -> list[float]:
     """Shares of sum 1; all 0 if ties put all trials among the best."""
+    from optuna.importance import PedAnovaImportanceEvaluator
+
     values = sorted((trial.value for trial in study.get_trials(deepcopy=False)), reverse=True)
     if values[math.ceil(quantile * len(values)) - 1] == values[-1]:
         return [0.0] * len(names)
-    from optuna.importance import PedAnovaImportanceEvaluator
-
     scores = PedAnovaImportanceEvaluator(target_quantile=quantile).evaluate(study)
     total = math.fsum(scores[name] for name in names)
     return [scores[name] / total if total > 0 else 0.0 for name in names]

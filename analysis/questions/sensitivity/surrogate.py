@@ -14,7 +14,7 @@ from analysis.questions.sensitivity.importances import MOST_TRIALS, refusal
 from analysis.questions.sensitivity.observations import Observations, encode
 from tune_ad.errors import DegenerateInputError
 
-if TYPE_CHECKING:  # scikit-learn is loaded when a forest is fitted, which few trials do not allow
+if TYPE_CHECKING:
     from sklearn.ensemble import RandomForestRegressor
 
 TRUSTED = 0.3
@@ -84,10 +84,10 @@ def permutation(surrogate: Surrogate) -> pd.DataFrame:
     Returns:
         A row per parameter: the mean over folds and their sample standard deviation.
     """
-    inputs, values = surrogate.inputs, surrogate.observations.values
     from sklearn.inspection import permutation_importance
     from sklearn.model_selection import KFold
 
+    inputs, values = surrogate.inputs, surrogate.observations.values
     folds = KFold(FOLDS, shuffle=True, random_state=surrogate.seed)
     increases = []
     for training, held_out in folds.split(inputs):
