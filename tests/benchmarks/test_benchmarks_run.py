@@ -1,11 +1,12 @@
 """The programs that measure still run, on small inputs; what they measure is not looked at."""
 
 import json
+import os
 from pathlib import Path
 
 import pytest
 
-from benchmarks import interleaved, report, train
+from benchmarks import interleaved, overhead, report, train
 from tune_ad.storage.folder import StudyFolder
 
 
@@ -79,3 +80,23 @@ def test_a_synthetic_study_can_be_read_and_reported(tmp_path, capsys):
     cost = json.loads(capsys.readouterr().out.splitlines()[-1])
     assert cost["seconds"] > 0
     assert "AUROC" in cost["summary"]
+
+
+def test_the_announced_time_of_a_search_is_read(tmp_path):
+    here = Path(train.__file__).parents[1]
+    search = ["--search", "quickstart", "--budget", "quick", "--results", str(tmp_path)]
+    run = overhead.run(here, [*search, "--dry-run"])
+    assert 5 < overhead.announced_seconds(run.output) < 3600
+    assert 0 < run.cpu
+
+
+def test_the_peak_of_memory_is_the_largest():
+    peaks = overhead.Peaks()
+    peaks(os.getpid())
+    larger = bytearray(range(256)) * 400_000
+    peaks(os.getpid())
+    with_it = peaks.largest(of_workers=False)
+    del larger
+    peaks(os.getpid())
+    assert peaks.largest(of_workers=False) == with_it
+    assert 0 < with_it["Uss"] <= with_it["Pss"] <= with_it["Rss"]

@@ -13,10 +13,10 @@ from tune_ad.search.study import Study
 BYTES_PER_MODEL = 20_000  # size of its records and event files
 
 # Seconds not spent on training, measured on two CPU cores with the search quickstart:
-PREPARATION = 3.0  # loading PyTorch and Optuna, reading the images
-RAY = 6.0  # starting Ray takes 4, stopping it 2
-RAY_WORKERS = 4.0  # until the first epoch: once for the search, once for the winner
-REPORT = 3.5  # loading pandas and Matplotlib, drawing the figures of a few trials
+PREPARATION = 2.5  # loading PyTorch and Optuna, reading the images
+RAY = 4.5  # starting and stopping Ray
+RAY_WORKERS = 3.0  # until the first epoch: once for the search, once for the winner
+REPORT = 2.2  # loading pandas and Matplotlib, drawing the figures of a few trials
 REPORT_PER_TRIAL = 0.03  # measured with 16 and with 48 trials
 
 
