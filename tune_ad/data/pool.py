@@ -1,4 +1,4 @@
-"""Several data sets, of which a single index identifies an image of any of them."""
+"""Several data sets in a row, so that a single index identifies an image of any of them."""
 
 from collections.abc import Sequence
 
@@ -10,9 +10,9 @@ from tune_ad.errors import UserError
 
 
 class Pool:
-    """Several data sets of the same image shape, indexed as if they were one tensor.
+    """Several data sets of the same image shape, with common indices.
 
-    The images of each data set are contiguous: first its training images, then its test images.
+    The indices of each data set are contiguous: first its training images, then its test images.
 
     Attributes:
         names: the names of the data sets, in order.
