@@ -226,7 +226,7 @@ class Bench(NamedTuple):
         return rows
 
     def around(self, trials: int, options: Sequence[str]) -> Around:
-        """The times of quickstart with a number of trials; the round with the least around them."""
+        """The times of quickstart with a number of trials, in the round with the least around."""
         rounds = []
         for _ in range(self.rounds):
             study = self.study("quickstart")
