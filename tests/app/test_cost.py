@@ -157,7 +157,7 @@ def clock(monkeypatch):
             timed.append(sizes[-1])
             return seconds(sizes[-1], timed.count(sizes[-1]))
 
-        monkeypatch.setattr(speed_module, "_seconds", of_call)
+        monkeypatch.setattr(speed_module, "seconds_of", of_call)
         return sizes
 
     return install

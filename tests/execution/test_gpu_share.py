@@ -127,10 +127,10 @@ def timed(monkeypatch):
             def events(self):
                 return [event(DeviceType.CUDA, 1e6 * left.pop(0))]
 
-        def on_cpu(baseline, study, device, models, batches):
+        def on_cpu(baseline, config, study, device, models, batches):
             assert device == "cuda"
             made.append(baseline.title)
-            return real(baseline, study, "cpu", models, 1)
+            return real(baseline, config, study, "cpu", models)
 
         def second(call, device):
             call()

@@ -1,6 +1,5 @@
 """How fast this machine trains a search: measured seconds per image, counted operations."""
 
-import time
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
 from functools import cache, partial
@@ -15,17 +14,14 @@ from tune_ad.detectors.nets import ImageShape
 from tune_ad.detectors.operations import epoch_operations
 from tune_ad.detectors.schedule import Stage
 from tune_ad.errors import UserError
-from tune_ad.randomness import torch_stream
+from tune_ad.execution.gpu_probe import probe, seconds_of
 from tune_ad.search.scheduler import TrialScheduler
 from tune_ad.search.study import Study
-from tune_ad.training.replicas.paths import trained_together
-from tune_ad.training.replicas.replica import CHUNK, ReplicaSpec
 from tune_ad.training.replicas.replica_set import ReplicaSet
 from tune_ad.training.replicas.stack import Stack
 
 SAMPLED_TRIALS = 12  # number of configurations whose operations are counted
 PROBE_SECONDS = 2.0  # of all measurements together; building models and first calls not included
-FITTED_IMAGES = 200  # to which a detector, or what its scoring needs, is fitted
 FIRST_IMAGES = 2  # of the shortest call; batch normalisation needs more than one image
 REPEATED = 3  # calls with the largest number of images
 LONG_SECONDS = 2.0  # a longer call to prepare scoring is not repeated
@@ -83,12 +79,7 @@ def measured_speed(study: Study, device: str, models: int = 1) -> dict[str, Spee
     largest = _much_larger(study)
     try:
         return {
-            name: _speed(
-                partial(_Probe, study, name, available, models),
-                _default(study, name),
-                largest.get(name),
-                limit,
-            )
+            name: _speed(name, study, available, models, largest.get(name), limit)
             for name in study.baselines
         }
     finally:
@@ -96,62 +87,53 @@ def measured_speed(study: Study, device: str, models: int = 1) -> dict[str, Spee
 
 
 def _speed(
-    probe: Callable[[Config], "_Probe"],
-    default: Config,
+    name: str,
+    study: Study,
+    device: str,
+    models: int,
     larger: tuple[Config, float] | None,
     limit: float,
 ) -> Speed:
     """The speed of a baseline, measured in about `limit` seconds.
 
     Args:
-        probe: builds the models of a configuration.
-        default: the default configuration.
+        name: the name of the baseline.
+        study: the study.
+        device: "cpu" or "cuda".
+        models: number of models of a trial.
         larger: a configuration with more operations, and their ratio to those of the default.
         limit: the number of seconds.
     """
-    models = probe(default)
-    limit /= len(models.stages) + 2 + (larger is not None)  # with the two kinds of scores
-    train = tuple(models.train(stage, limit) for stage in models.stages)
-    speed = Speed(
-        train, models.fit(), models.score(limit), models.score(limit, every_variant=True)
-    )
+
+    def built(config: Config) -> _Probe:
+        return _Probe(probe(study.baselines[name], config, study, device, models), device)
+
+    default = built(_default(study, name))
+    limit /= len(default.stages) + 2 + (larger is not None)  # with the two kinds of scores
+    train = tuple(default.train(stage, limit) for stage in default.stages)
+    variants = partial(default.score, limit, every_variant=True)
+    speed = Speed(train, default.fit(), default.score(limit), variants())
     if larger is None:
         return speed
     config, operations = larger
-    models = probe(config)
-    seconds = models.train(models.stages[-1], limit) / train[-1]
+    large = built(config)
+    seconds = large.train(large.stages[-1], limit) / train[-1]
     return speed._replace(growth=max(0.0, seconds - 1) / (operations - 1))
 
 
 class _Probe:
-    """Models of one configuration with random images, to be timed.
+    """Models on random images, to be timed.
 
     Args:
-        study: the study.
-        name: the name of the baseline.
+        replica_set: models of one configuration that are trained together.
         device: "cpu" or "cuda".
-        models: number of models of a trial.
-        config: a configuration of the baseline.
     """
 
-    def __init__(self, study: Study, name: str, device: str, models: int, config: Config) -> None:
-        baseline = study.baselines[name]
-        self.device = device
-        self.stages = skeleton(baseline.detector, config, study.shape).stages()
-        self.together = min(models, trained_together(study.shape, device)) if self.stages else 1
-        self.count = max([CHUNK[device], *(stage.batch_size for stage in self.stages)])
-        stream = torch_stream(0, "probe")
-        images = torch.rand(self.count, *study.shape, generator=stream).to(device)
-        self.indices = torch.arange(self.count, device=device)
-        fitted = torch.arange(FITTED_IMAGES)
-        self.replica_set = ReplicaSet(
-            baseline.detector,
-            config,
-            images,
-            [ReplicaSpec("probe", k, fitted) for k in range(self.together)],
-            baseline.score_space,
-            precision=study.precision_of(baseline.title),
-        )
+    def __init__(self, replica_set: ReplicaSet, device: str) -> None:
+        self.replica_set, self.device = replica_set, device
+        self.stages = replica_set.replicas[0].stages
+        self.together = len(replica_set.replicas)
+        self.indices = replica_set.replicas[0].spec.train.to(device)
 
     def train(self, stage: Stage, limit: float) -> float:
         """Seconds per training image and epoch of a stage, measured in about `limit` seconds."""
@@ -168,10 +150,10 @@ class _Probe:
 
     def fit(self) -> float:
         """Seconds per training image to prepare scoring; the first of two calls may load."""
-        calls = [_seconds(self.replica_set.prepare_scoring, self.device)]
+        calls = [seconds_of(self.replica_set.prepare_scoring, self.device)]
         if calls[0] < LONG_SECONDS:
-            calls.append(_seconds(self.replica_set.prepare_scoring, self.device))
-        return min(calls) / (FITTED_IMAGES * self.together)
+            calls.append(seconds_of(self.replica_set.prepare_scoring, self.device))
+        return min(calls) / (len(self.indices) * self.together)
 
     def score(self, limit: float, every_variant: bool = False) -> float:
         """Seconds per scored image, measured in about `limit` seconds."""
@@ -179,7 +161,7 @@ class _Probe:
         def scored(images: int) -> None:
             self.replica_set.score(0, self.indices[:images], every_variant)
 
-        return _seconds_per_image(scored, CHUNK[self.device], limit, self.device)
+        return _seconds_per_image(scored, len(self.indices), limit, self.device)
 
 
 def _seconds_per_image(
@@ -202,7 +184,7 @@ def _seconds_per_image(
     for images in _numbers(largest):
         if fastest and spent + 2 * last > limit:
             break
-        last = _seconds(partial(call, images), device)
+        last = seconds_of(partial(call, images), device)
         spent += last
         fastest[images] = min(last, fastest.get(images, last))
     measured = max(fastest)
@@ -221,16 +203,6 @@ def _numbers(largest: int) -> Iterator[int]:
         yield images
         images *= 2
     yield from [largest] * REPEATED
-
-
-def _seconds(call: Callable[[], object], device: str) -> float:
-    if device == "cuda":
-        torch.cuda.synchronize()
-    started = time.perf_counter()
-    call()
-    if device == "cuda":
-        torch.cuda.synchronize()
-    return time.perf_counter() - started
 
 
 def _much_larger(study: Study) -> dict[str, tuple[Config, float]]:

@@ -9,6 +9,8 @@ import torch
 from torch._C._autograd import DeviceType
 from torch.profiler import ProfilerActivity, profile
 
+from tune_ad.detectors.base import skeleton
+from tune_ad.detectors.config import Config
 from tune_ad.execution.gpu_share import GpuDemand
 from tune_ad.randomness import torch_stream
 from tune_ad.search.baseline import Baseline
@@ -19,23 +21,31 @@ from tune_ad.training.replicas.paths import trained_together
 from tune_ad.training.replicas.replica import ReplicaSpec
 from tune_ad.training.replicas.replica_set import ReplicaSet
 
-PROBE_IMAGES = 200  # for a detector that is fitted, not trained in batches
+PROBE_IMAGES = 200  # at least; so many are scored at once on a CPU
 BUSY_BATCHES = 30  # of an epoch of which the share of time is measured that a GPU is busy
 
 
-def probe(baseline: Baseline, study: Study, device: str, models: int, batches: int) -> ReplicaSet:
-    """Replicas of the default configuration that are trained together, on random images.
+def probe(  # noqa: PLR0913 - what is trained, and how
+    baseline: Baseline,
+    config: Config,
+    study: Study,
+    device: str,
+    models: int,
+    batches: int = 1,
+) -> ReplicaSet:
+    """Replicas of a configuration that are trained together, on at least `PROBE_IMAGES` images.
 
     Args:
         baseline: the baseline.
+        config: one of its configurations.
         study: the study.
         device: "cpu" or "cuda".
         models: number of models of a trial.
-        batches: number of batches of an epoch.
+        batches: the smallest number of batches of an epoch.
     """
-    shape, config = study.shape, baseline.config(study.shape, {})
-    stages = baseline.skeleton(shape).stages()
-    count = batches * max([stage.batch_size for stage in stages] or [PROBE_IMAGES])
+    shape = study.shape
+    stages = skeleton(baseline.detector, config, shape).stages()
+    count = max([PROBE_IMAGES, *(batches * stage.batch_size for stage in stages)])
     images = torch.rand(count, *shape, generator=torch_stream(0, "probe"))
     together = min(models, trained_together(shape, device)) if stages else 1
     if device == "cuda":
@@ -94,7 +104,8 @@ def busy_share(study: Study, models: int) -> float | None:
     """
     shares = []
     for baseline in study.baselines.values():
-        replica_set = probe(baseline, study, "cuda", models, BUSY_BATCHES)
+        config = baseline.config(study.shape, {})
+        replica_set = probe(baseline, config, study, "cuda", models, BUSY_BATCHES)
         if not replica_set.epochs:
             continue
         shares.append(busy_share_of(replica_set))
