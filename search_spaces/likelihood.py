@@ -35,12 +35,14 @@ SMALL_COLOUR = replace(
     epochs=10,
     seeds=2,
     train_images=1000,
-    validation_images=200,
-    test_images=250,
+    validation_images=100,
+    test_images=100,
+    evaluation_seeds=2,
+    evaluations=4,
     only={
         "batch_size": (20,),
         "width": (0.25, 0.5),
-        "samples": (1, 4, 16),
+        "samples": (1, 4),
         "importance_samples": (8,),
     },
 )
