@@ -29,13 +29,12 @@ import pandas as pd
 import torch
 
 from interleaved import in_turn, ratio, summary
+from tune_ad import ReplicaSet, ReplicaSpec  # where an earlier version has them, too
 from tune_ad.app.provenance import hardware, versions
 from tune_ad.detectors import every_detector
 from tune_ad.detectors.base import TrainedDetector
 from tune_ad.detectors.nets import ImageShape
 from tune_ad.randomness import torch_stream
-from tune_ad.training.replicas.replica import ReplicaSpec
-from tune_ad.training.replicas.replica_set import ReplicaSet
 
 SHAPES = {"MNIST": ImageShape(1, 28, 28), "CIFAR-10": ImageShape(3, 32, 32)}
 IMAGES = 2000

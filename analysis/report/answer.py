@@ -51,7 +51,7 @@ def _progress(study: StudyRecords) -> str:
 def _shortfalls(study: StudyRecords) -> Iterator[str]:
     """What the study is too small to answer; studies of earlier versions do not say it."""
     if sentences := study.stored.get("shortfalls"):
-        yield _listed("This study is too small to answer everything:", sentences)
+        yield _listed("Limits of this study:", sentences)
 
 
 def _quoted(study: StudyRecords, results: Sequence[Result]) -> Iterator[str]:

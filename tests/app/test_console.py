@@ -27,7 +27,7 @@ def announced(session):
 def test_a_start_and_a_dry_run_say_what_the_study_is_too_small_for(tiny, open_study, tmp_path):
     session = open_study(tiny, tmp_path)
     steps, seeds = session.shortfalls
-    assert steps.startswith("a model makes only 6 optimiser steps")
+    assert steps.startswith("only 6 optimiser steps per model")
     assert seeds.startswith("one seed per trial")
     small = [SMALL + steps, SMALL + seeds]
     assert opening(session).splitlines()[1:3] == small

@@ -113,7 +113,7 @@ def test_the_study_stores_it(trained):
 
 def test_it_is_kept_when_the_study_goes_on(begin, coloured, trained, monkeypatch):
     """Also on a machine for which another one would be chosen."""
-    monkeypatch.setattr(request, "has_bfloat16", lambda device: False)
+    monkeypatch.setattr(request, "bfloat16_is_faster", lambda device: False)
     for precision, session in trained.items():
         results = session.folder.path.parent
         for options in ({"resume": True}, {"extend": 1}, {"precision": precision}):
@@ -204,7 +204,7 @@ def test_each_baseline_has_the_one_that_suits_it(
 ):
     asked = []
     monkeypatch.setattr(
-        request, "has_bfloat16", lambda device: asked.append(device) or has_instructions
+        request, "bfloat16_is_faster", lambda device: asked.append(device) or has_instructions
     )
     expected = "bfloat16" if has_instructions else "float32"
     session = begin(mixed, tmp_path, changes={"evaluation_seeds": 0})
@@ -223,7 +223,7 @@ def test_each_baseline_has_the_one_that_suits_it(
 
 
 def test_images_in_grey_are_trained_on_in_float32(open_study, tiny, tmp_path, monkeypatch):
-    monkeypatch.setattr(request, "has_bfloat16", lambda device: True)
+    monkeypatch.setattr(request, "bfloat16_is_faster", lambda device: True)
     grey = replace(tiny, baselines=(replace(tiny.baselines[0], detector=Equivalent, name="E"),))
     assert open_study(grey, tmp_path).study.precision == {"E": "float32"}
 

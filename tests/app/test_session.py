@@ -1105,6 +1105,6 @@ def test_what_a_study_is_too_small_for_is_stored(finished):
     stored = finished.session.folder.read_study()["shortfalls"]
     assert stored == finished.session.shortfalls
     assert [sentence.partition(":")[0] for sentence in stored] == [
-        "a model makes only 6 optimiser steps",
+        "only 6 optimiser steps per model",
         "one seed per trial",
     ]

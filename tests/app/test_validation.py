@@ -698,7 +698,7 @@ def gpus(monkeypatch):
         monkeypatch.setattr(
             gpu_probe, "busy_share", lambda study, models: measured.append(models) or busy
         )
-        monkeypatch.setattr(request, "has_bfloat16", lambda device: False)
+        monkeypatch.setattr(request, "bfloat16_is_faster", lambda device: False)
         monkeypatch.setattr(torch.cuda, "get_device_name", lambda: "a GPU")
         return measured
 

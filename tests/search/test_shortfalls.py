@@ -59,8 +59,8 @@ def test_a_batch_that_is_not_full_is_a_step(study_of, images, epochs, steps):
 def test_too_few_steps_are_named_with_the_number_that_would_do(study_of):
     assert shortfalls(study_of(), ENOUGH - BATCH + 1, tasks=2) == []
     (sentence,) = shortfalls(study_of(), ENOUGH - BATCH, tasks=2)
-    assert sentence.startswith("a model makes only 499 optimiser steps: with fewer than 500")
-    assert "1 optimiser step:" in shortfalls(study_of(), 1, tasks=2)[0]
+    assert sentence.startswith("only 499 optimiser steps per model: with fewer than 500")
+    assert "only 1 optimiser step per model:" in shortfalls(study_of(), 1, tasks=2)[0]
 
 
 def test_what_is_fitted_makes_no_steps(study_of):
@@ -69,7 +69,7 @@ def test_what_is_fitted_makes_no_steps(study_of):
     assert optimiser_steps(mixed, 1000) == {"PGN": 10}
     both = study_of(Listed([{}]), [*baselines, Baseline(PGN, name="other")], seeds=3)
     (sentence,) = shortfalls(both, 1000, tasks=2)
-    assert sentence.startswith("a model (PGN, other) makes only 5 optimiser steps")
+    assert sentence.startswith("only 5 optimiser steps per model (PGN, other)")
     assert shortfalls(study_of(Listed([{}]), [Baseline(KDE)], seeds=3), 1, tasks=2) == []
 
 

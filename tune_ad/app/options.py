@@ -293,9 +293,9 @@ class Options:
     )
     precision: str = option(
         AUTO,
-        "precision of training: float32, bfloat16, or auto: bfloat16 for colour images, if the "
-        "processor has instructions for it, and only for detectors of which it has been shown "
-        "that they detect as well; scores are always computed in float32",
+        "precision of training: float32, bfloat16, or auto: bfloat16 for colour images on a "
+        "processor with instructions for it, if the AUROC of the detector has been shown to be "
+        "equivalent, else float32; scores are always computed in float32",
         SEARCH,
         metavar="NAME",
         choices=(AUTO, *PRECISIONS),

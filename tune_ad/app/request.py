@@ -29,7 +29,7 @@ from tune_ad.search.declaration import Search
 from tune_ad.search.plans import contains
 from tune_ad.search.study import Study
 from tune_ad.storage.folder import StudyFolder
-from tune_ad.training.replicas.paths import has_bfloat16, resolved_precision
+from tune_ad.training.replicas.paths import bfloat16_is_faster, resolved_precision
 
 
 class Request(NamedTuple):
@@ -82,9 +82,9 @@ class Request(NamedTuple):
         """The precision of each baseline that trains networks; that of a study that continues."""
         if self.stored:
             return dict(self.stored["precision"])
-        wanted, has_instructions = self.options.precision, has_bfloat16(self.options.device)
+        wanted, is_faster = self.options.precision, bfloat16_is_faster(self.options.device)
         return {
-            baseline.title: resolved_precision(wanted, baseline.detector, shape, has_instructions)
+            baseline.title: resolved_precision(wanted, baseline.detector, shape, is_faster)
             for baseline in self.search.baselines
             if issubclass(baseline.detector.Config, NetworkConfig)
         }

@@ -55,7 +55,8 @@ class Detector(nn.Module, ABC, Generic[ConfigT]):
     Config: ClassVar[type[Config]]
     equivalent_in_bfloat16: ClassVar[bool] = False
     """Whether models trained in bfloat16 have been shown to detect as well as those trained in
-    float32, by a test of equivalence (`benchmarks/precision.py`) on every kind of images."""
+    float32, by a test of equivalence (`benchmarks/precision.py`) at the published settings on two
+    classes of CIFAR-10."""
     score_parameters: ClassVar[tuple[str, ...]] = ()
     """Fields of `Config` that affect scoring, so that they can be varied on a trained model."""
     image_statistics: ClassVar[Mapping[str, Statistic]] = {}

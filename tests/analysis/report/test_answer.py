@@ -153,6 +153,6 @@ def test_what_a_study_was_too_small_for_ends_the_summary(tmp_path):
     base = ablation(tmp_path, width=(2.0, 0.6))
     small = replace(base, stored={**base.stored, "shortfalls": ["one seed", "few steps"]})
     for of_earlier_version in (base, replace(base, stored={**base.stored, "shortfalls": []})):
-        assert "too small" not in answer(Findings(of_earlier_version))
-    end = "This study is too small to answer everything:\n- one seed\n- few steps"
+        assert "Limits" not in answer(Findings(of_earlier_version))
+    end = "Limits of this study:\n- one seed\n- few steps"
     assert answer(Findings(small)).endswith(f"\n\n{end}")

@@ -48,9 +48,9 @@ def _steps(steps: Mapping[str, int]) -> Iterator[str]:
         fewest = min(steps[name] for name in short)
         several = f" ({', '.join(short)})" if len(steps) > 1 else ""
         yield (
-            f"a model{several} makes only {count(fewest, 'optimiser step')}: with fewer than "
-            f"{LEAST_STEPS}, results show how fast a model learns at first, not how well it "
-            "detects in the end (--epochs, --set batch_size)"
+            f"only {count(fewest, 'optimiser step')} per model{several}: with fewer than "
+            f"{LEAST_STEPS}, results show how fast models learn at first, not how well they "
+            "detect in the end (raise --epochs, or lower batch_size by --set)"
         )
 
 

@@ -11,8 +11,8 @@ with bfloat16 instructions, in images per second:
   and 8 replicas; in batches of 20 images it gains a tenth and AE loses a twentieth.
 - Scored together: never on a CPU. Without gradients the layers of one replica already work in its
   cache: PGN on MNIST 34,400 alone, 15,900 with 3; AE 22,300 and 13,000.
-- bfloat16: where the arithmetic takes most of the time it pays, PGN on CIFAR-10 1,750 instead of
-  950; on grey images hardly, by a factor of 1.1.
+- bfloat16: where the arithmetic takes most of the time it pays, PGN on CIFAR-10 1,516 instead of
+  913. On grey images single replicas gain, but stacks hardly or not at all.
 
 On a GPU, where a single small network leaves most of the device idle, all replicas are trained
 together, as far as they fit into its memory (`device_memory`). That has not been measured.
@@ -33,39 +33,37 @@ CPU_INSTRUCTIONS = ("avx512_bf16", "amx_bf16", "bf16", "sve_bf16")
 
 
 def resolved_precision(
-    wanted: str, detector: type[Detector[Any]], shape: ImageShape, has_instructions: bool
+    wanted: str, detector: type[Detector[Any]], shape: ImageShape, is_faster: bool
 ) -> str:
     """The precision in which a detector is trained, one of `PRECISIONS`.
 
     "auto" is bfloat16 if training in it has been shown to be equivalent for the detector, and it
-    is faster: for colour images, on a machine with bfloat16 instructions.
+    is faster: for colour images, on a processor with bfloat16 instructions.
 
     Args:
         wanted: "auto" or one of `PRECISIONS`.
         detector: the class of the detector.
         shape: the shape of the images.
-        has_instructions: whether the machine that trains has bfloat16 instructions.
+        is_faster: whether the machine that trains is faster in bfloat16 on colour images.
     """
     if wanted != AUTO:
         return wanted
-    pays = shape.is_colour and has_instructions
+    pays = shape.is_colour and is_faster
     return BFLOAT16 if detector.equivalent_in_bfloat16 and pays else FLOAT32
 
 
-def has_bfloat16(device: str) -> bool:
-    """Whether this machine has bfloat16 instructions.
+def bfloat16_is_faster(device: str) -> bool:
+    """Whether colour images are known to be trained on faster in bfloat16 on this machine.
 
-    A machine without them can train in bfloat16, too, but slowly. If a cluster trains, this is
-    the machine from which the study is started: all nodes must train in the same precision.
+    A processor needs instructions for it; a machine without them can train in bfloat16, too, but
+    slowly. On a GPU this has not been measured. If a cluster trains, this is the machine from
+    which the study is started: all nodes must train in the same precision.
 
     Args:
         device: "cpu" or "cuda".
     """
     if device == "cuda":
-        if not torch.cuda.is_available():
-            return False
-        supported: bool = torch.cuda.is_bf16_supported(including_emulation=False)
-        return supported
+        return False
     capabilities = torch.cpu.get_capabilities()
     return any(capabilities.get(name, False) for name in CPU_INSTRUCTIONS)
 
