@@ -18,11 +18,18 @@ quickstart = Search(
                 "learning_rate": FloatDistribution(1e-4, 1e-2, log=True),
             },
             score_space={"mc_samples": (0, 1, 5, 10, 20, 50, "inf")},
-            settings={"batch_size": 20, "learning_rate": 1e-3},
+            settings={"batch_size": 50, "learning_rate": 1e-3},
         ),
     ),
     budgets={
-        "quick": Budget(trials=8, epochs=84, seeds=2, classes=(0, 2, 8), evaluation_seeds=3),
+        "quick": Budget(
+            trials=8,
+            epochs=84,
+            seeds=2,
+            classes=(0, 2, 8),
+            evaluation_seeds=3,
+            only={"batch_size": (20,)},
+        ),
         "standard": Budget(trials=40, epochs=100, seeds=3, evaluation_seeds=10),
     },
 )
