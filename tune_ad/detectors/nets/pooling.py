@@ -131,7 +131,8 @@ class _PooledNormGradient(torch.autograd.Function):
             scaled, maps, window, window, padding, dilation, False, places
         )
         zero, one = torch.zeros_like(scale), torch.ones_like(scale)
-        linear = functional.batch_norm(maps, zero, one, slope, shift, eps=0.0)
+        # `functional.batch_norm` of some versions refuses an epsilon of 0.
+        linear = torch.batch_norm(maps, slope, shift, zero, one, False, 0.0, 0.0, False)
         total: Tensor = at_maxima.add_(linear)
         return total
 
