@@ -20,6 +20,7 @@ from torch import Tensor
 
 from plain import ARCHITECTURES, BATCH, DETECTORS, adam, loader_of, scores, train_epoch
 from tune_ad.detectors import every_detector
+from tune_ad.detectors.base import skeleton
 from tune_ad.detectors.nets import ImageShape
 from tune_ad.storage.precision import BFLOAT16, FLOAT32
 from tune_ad.training.replicas.paths import trained_together
@@ -90,7 +91,7 @@ def project(task: Task, precision: str = FLOAT32) -> Work:
     config = detector.Config.released(task.shape, epochs=1_000_000)
     images = torch.cat([task.train, task.scored])
     specs = [ReplicaSpec("benchmark", seed, torch.arange(n)) for seed in range(task.replicas)]
-    together = trained_together(task.shape, "cpu")
+    together = trained_together(skeleton(detector, config, task.shape), "cpu")
     replica_set = ReplicaSet(
         detector, config, images, specs, precision=precision, together=together
     )

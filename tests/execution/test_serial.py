@@ -17,7 +17,7 @@ from tune_ad.training.trial import Trial
 @pytest.fixture
 def one_model_at_a_time(monkeypatch):
     """The two models of a trial are trained one by one, so that an interval has a middle."""
-    monkeypatch.setattr(trial_module, "trained_together", lambda shape, device: 1)
+    monkeypatch.setattr(trial_module, "trained_together", lambda module, device: 1)
 
 
 @pytest.fixture

@@ -7,6 +7,7 @@ import torch
 
 from tests.detectors.cases import CIFAR, COLOUR, GREY, MNIST
 from tune_ad.detectors import every_detector
+from tune_ad.detectors.base import skeleton
 from tune_ad.detectors.pgn import PGN
 from tune_ad.training.replicas.paths import (
     bfloat16_is_faster,
@@ -59,9 +60,7 @@ def test_a_detector_is_not_equivalent_unless_it_says_so():
         ({"architecture": "riscv64"}, False),
     ],
 )
-def test_a_processor_has_bfloat16_instructions_or_not(
-    monkeypatch, capabilities, has_instructions
-):
+def test_a_processor_has_bfloat16_instructions_or_not(monkeypatch, capabilities, has_instructions):
     monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: MappingProxyType(capabilities))
     assert bfloat16_is_faster("cpu") is has_instructions
 
@@ -70,6 +69,15 @@ def test_on_a_gpu_nothing_has_been_measured():
     assert not bfloat16_is_faster("cuda")
 
 
-def test_grey_images_are_trained_on_in_stacks():
-    assert [trained_together(shape, "cpu") for shape in (MNIST, CIFAR)] == [6, 1]
-    assert trained_together(MNIST, "cuda") == trained_together(CIFAR, "cuda") >= 100
+def together(name, shape, device="cpu", **settings):
+    detector = every_detector()[name]
+    config = detector.Config.released(shape, **settings)
+    return trained_together(skeleton(detector, config, shape), device)
+
+
+def test_small_networks_are_trained_in_stacks():
+    assert together("PGN", MNIST) == together("AAE", MNIST, width=2.0) == 6
+    assert together("GPND", MNIST, networks="lenet") == 6
+    assert together("GPND", MNIST) == together("PGN", CIFAR) == 1
+    assert together("KDE", MNIST) == together("KDE", MNIST, "cuda") == 1
+    assert together("PGN", MNIST, "cuda") == together("PGN", CIFAR, "cuda") >= 100

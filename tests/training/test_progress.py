@@ -35,7 +35,7 @@ from tune_ad.training.trial import Trial
 @pytest.fixture
 def together(monkeypatch, request):
     """The maximum number of replicas of a trial that are trained together."""
-    monkeypatch.setattr(trial_module, "trained_together", lambda shape, device: request.param)
+    monkeypatch.setattr(trial_module, "trained_together", lambda module, device: request.param)
     return request.param
 
 

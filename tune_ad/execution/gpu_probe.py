@@ -44,10 +44,11 @@ def probe(  # noqa: PLR0913 - what is trained, and how
         batches: the smallest number of batches of an epoch.
     """
     shape = study.shape
-    stages = skeleton(baseline.detector, config, shape).stages()
+    module = skeleton(baseline.detector, config, shape)
+    stages = module.stages()
     count = max([PROBE_IMAGES, *(batches * stage.batch_size for stage in stages)])
     images = torch.rand(count, *shape, generator=torch_stream(0, "probe"))
-    together = min(models, trained_together(shape, device)) if stages else 1
+    together = min(models, trained_together(module, device))
     if device == "cuda":
         one, free = footprint(baseline.detector, config, shape), free_memory()
         together = fitting(one, together, images.nbytes, free)

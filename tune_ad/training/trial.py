@@ -92,7 +92,8 @@ class Trial:
             gpu_share: the share of the memory of the GPU that the trial may use, in (0, 1].
         """
         shape = ImageShape(*self.suite.shape)
-        trained, scored = trained_together(shape, self.device), scored_together(self.device)
+        module = skeleton(self.baseline.detector, self.config, shape)
+        trained, scored = trained_together(module, self.device), scored_together(self.device)
         if self.device != "cuda":
             return trained, scored
         one = footprint(self.baseline.detector, self.config, shape)

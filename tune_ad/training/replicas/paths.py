@@ -3,12 +3,14 @@
 No other module decides this. The reasons are measurements of training on one thread of an AMD EPYC
 with bfloat16 instructions, in images per second:
 
-- Together: a step of several replicas costs less than their single steps as long as these are
-  short, because much of their time is then spent outside the arithmetic. Grey images: PGN on MNIST
-  12,200 alone and 14,800, 15,900 and 16,800 with 2, 3 and 6 replicas; with 6 replicas instead of
-  one, Deep SVDD 18,300 instead of 13,900, AE 9,400 (7,900), VAE 8,600 (7,200), AAE 6,400 (5,000).
-  On colour images nothing is left to gain: PGN on CIFAR-10 913 alone, 898, 924 and 890 with 2, 4
-  and 8 replicas; in batches of 20 images it gains a tenth and AE loses a twentieth.
+- Together: a step of several replicas costs less than their single steps if the networks are
+  small, because much of their time is then spent outside the arithmetic: PGN on MNIST (0.7 million
+  operations per image) 12,200 alone and 14,800, 15,900 and 16,800 with 2, 3 and 6 replicas; with 6
+  replicas instead of one, Deep SVDD 18,300 instead of 13,900, AE 9,400 (7,900), VAE 8,600 (7,200),
+  AAE 6,400 (5,000), GPND 2,300 (2,180), a likelihood VAE of width 1/4 with 20 images per batch
+  5,580 (3,850). Large networks gain nothing or lose: GPND of width 2 (13 million operations) 1,350
+  instead of 1,460, a likelihood VAE with categorical pixels (18 million) 320 instead of 530, PGN
+  on CIFAR-10 (67 million) 913 alone, 898, 924 and 890 with 2, 4 and 8 replicas.
 - Scored together: never on a CPU. Without gradients the layers of one replica already work in its
   cache: PGN on MNIST 34,400 alone, 15,900 with 3; AE 22,300 and 13,000.
 - bfloat16: where the arithmetic takes most of the time it pays, PGN on CIFAR-10 1,516 instead of
@@ -24,10 +26,13 @@ import torch
 
 from tune_ad.detectors.base import Detector
 from tune_ad.detectors.nets import ImageShape
+from tune_ad.detectors.operations import COUNTED_IMAGES, epoch_operations
 from tune_ad.storage.precision import AUTO, BFLOAT16, FLOAT32
 
-GREY_ON_A_CPU, COLOUR_ON_A_CPU, SCORED_ON_A_CPU, ON_A_GPU = 6, 1, 1, 256
+SMALL_ON_A_CPU, SCORED_ON_A_CPU, ON_A_GPU = 6, 1, 256
 """The maximum numbers of replicas that are trained or scored together."""
+SMALL_OPERATIONS = 10e6
+"""Operations of the forward passes of an image, up to which networks count as small."""
 CPU_INSTRUCTIONS = ("avx512_bf16", "amx_bf16", "bf16", "sve_bf16")
 """PyTorch's names of the bfloat16 instructions of x86 and ARM processors."""
 
@@ -77,13 +82,17 @@ def scored_together(device: str) -> int:
     return ON_A_GPU if device == "cuda" else SCORED_ON_A_CPU
 
 
-def trained_together(shape: ImageShape, device: str) -> int:
+def trained_together(module: Detector[Any], device: str) -> int:
     """The maximum number of replicas that are trained together, at least 1.
 
     Args:
-        shape: the shape of the images.
+        module: a detector on the meta device, as from `tune_ad.detectors.base.skeleton`.
         device: "cpu" or "cuda".
     """
+    stages = module.stages()
+    if not stages:  # it is only fitted
+        return 1
     if device == "cuda":
         return ON_A_GPU
-    return COLOUR_ON_A_CPU if shape.is_colour else GREY_ON_A_CPU
+    most = max(epoch_operations(module, stage) for stage in stages) / COUNTED_IMAGES
+    return SMALL_ON_A_CPU if most <= SMALL_OPERATIONS else 1
