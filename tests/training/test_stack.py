@@ -15,6 +15,7 @@ from tests.training.test_replica_set import (
     images_of,
     through_file,
 )
+from tune_ad.detectors import every_detector
 from tune_ad.detectors.base import Detector, Noise, Terms
 from tune_ad.detectors.config import Config
 from tune_ad.detectors.nets import ImageShape
@@ -120,6 +121,28 @@ def test_scores_of_a_stack_are_those_of_each_replica(detector, settings):
         for k in wanted:
             assert list(ours[k]) == list(theirs[k])
             close(*(torch.stack(list(scores[k].values())) for scores in (ours, theirs)))
+
+
+@pytest.mark.parametrize("name", every_detector())
+def test_replicas_of_every_detector_can_be_scored_together(name):
+    """Also of a detector that is only fitted, whose replicas have no networks to join."""
+    detector = every_detector()[name]
+    settings = {"latent_dim": 16, "width": 0.25, "batch_size": 8, "epochs": 1}
+    rules = detector.Config.rules()
+    shape = ImageShape(1, 32, 32) if name == "LikelihoodVAE" else ImageShape(1, 28, 28)
+    config = detector.Config.released(shape, **{n: v for n, v in settings.items() if n in rules})
+    images = torch.rand(30, *shape, generator=torch.Generator().manual_seed(0)).double()
+    members = [ReplicaSpec(f"t{k}", k, torch.arange(n)) for k, n in enumerate((30, 23, 27))]
+    wanted = {k: torch.arange(n) for k, n in enumerate((12, 7, 12))}
+    outcomes = []
+    for count in (3, 1):
+        replica_set = ReplicaSet(detector, config, images, members, scored_together=count)
+        for replica in replica_set.replicas:
+            replica.module.double()
+        replica_set.train(replica_set.epochs)
+        replica_set.prepare_scoring()
+        outcomes.append(replica_set.scores(wanted))
+    close(*outcomes)
 
 
 @ONE_EACH

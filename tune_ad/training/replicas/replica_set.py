@@ -297,13 +297,17 @@ class ReplicaSet:
     ) -> dict[int, Terms]:
         """The same scores for several replicas, of which some are scored together.
 
+        Replicas of a detector that is only fitted have no networks to join: they are scored one
+        after the other.
+
         Args:
             wanted: the indices of the images, shape (n,), by position of the replica.
             every_variant: whether to score with every value of the score space, too.
         """
         positions, scores = list(wanted), {}
-        for start in range(0, len(positions), self.scored_together):
-            members = positions[start : start + self.scored_together]
+        together = self.scored_together if self.replicas[0].stages else 1
+        for start in range(0, len(positions), together):
+            members = positions[start : start + together]
             if len(members) == 1:
                 scores[members[0]] = self.score(members[0], wanted[members[0]], every_variant)
                 continue
