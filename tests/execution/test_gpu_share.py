@@ -8,10 +8,11 @@ from torch._C._autograd import DeviceType
 
 from tune_ad.detectors.autoencoders.ae import AE
 from tune_ad.detectors.pgn import PGN
+from tune_ad.detectors.schedule import Adam, Stage
 from tune_ad.detectors.shallow.kde import KDE
 from tune_ad.errors import UserError
 from tune_ad.execution import gpu_probe
-from tune_ad.execution.gpu_probe import busy_share, gpu_demand, seconds_on_gpu
+from tune_ad.execution.gpu_probe import busy_share, busy_share_of, gpu_demand, seconds_on_gpu
 from tune_ad.execution.gpu_share import GpuDemand, gpu_share
 from tune_ad.execution.machine import Machine
 from tune_ad.search.baseline import Baseline
@@ -45,8 +46,8 @@ def demand(busy=never, together=1.0, alone=0.5, free=20):
         (demand(0.1, together=9.0), ONE, 1, None, 0.5, "needs 9.0 GB of the 18.0 GB"),
         (demand(together=12.0), ONE, 1, None, 1.0, "needs 12.0 GB of the 18.0 GB"),
         (demand(together=40.0), ONE, 1, None, 1.0, "needs 40.0 GB of the 18.0 GB"),
-        (demand(0.1), ONE, 4, None, 0.25, "16 cores for 1 GPUs"),
-        (demand(), ONE, 16, None, 1.0, "16 cores for 1 GPUs"),
+        (demand(0.1), ONE, 4, None, 0.25, "16 cores for 1 GPU"),
+        (demand(), ONE, 16, None, 1.0, "16 cores for 1 GPU"),
         (demand(0.1), Machine(16, 8, 16, 8), 1, None, 0.5, "16 cores for 8 GPUs"),
         (demand(0.3), Machine(64, 4, 64, 4), 1, None, 0.25, "busy for 30%"),
         (demand(), Machine(8, 8, 4, 4), 4, None, 1.0, "4 cores for 4 GPUs"),
@@ -143,6 +144,26 @@ def timed(monkeypatch):
         return made
 
     return fake
+
+
+@pytest.mark.parametrize(
+    ("epochs", "trained"),
+    [
+        ((5,), [0, 1, 1, 1]),
+        ((2, 7), [2, 3, 3, 3]),  # the second stage is the longest
+        ((7, 2), [0, 1, 1, 1]),
+        ((1,), [0, 0, 0, 0]),  # there is no other epoch
+    ],
+)
+def test_the_second_epoch_of_the_longest_stage_is_timed(timed, epochs, trained):
+    timed(0.5)
+    calls = []
+    stages = tuple(Stage(f"s{n}", n, (), Adam(1e-3, (0.9, 0.99), 0.0), 8) for n in epochs)
+    lead = SimpleNamespace(stages=stages)
+    stack = SimpleNamespace(lead=lead, train_epoch=calls.append)
+    replica_set = SimpleNamespace(replicas=[None], stack_of=lambda positions: stack)
+    assert busy_share_of(replica_set) == 0.5
+    assert calls == trained
 
 
 def test_the_busiest_baseline_counts(study_with, timed):

@@ -10,14 +10,14 @@ from tune_ad.execution.callbacks import ProgressBar, RecordWriter
 from tune_ad.execution.loop import FixedTrials, TrialLoop
 from tune_ad.storage.folder import StudyFolder
 from tune_ad.storage.records import SCHEMA
-from tune_ad.training import trial as trial_module
+from tune_ad.training.replicas import paths
 from tune_ad.training.trial import Trial
 
 
 @pytest.fixture
 def one_model_at_a_time(monkeypatch):
     """The two models of a trial are trained one by one, so that an interval has a middle."""
-    monkeypatch.setattr(trial_module, "trained_together", lambda module, device: 1)
+    monkeypatch.setattr(paths, "trained_together", lambda module, device: 1)
 
 
 @pytest.fixture

@@ -26,7 +26,7 @@ from tests.training.cases import (
 from tune_ad.detectors.autoencoders.ae import AE
 from tune_ad.detectors.deep_svdd import DeepSVDD
 from tune_ad.detectors.pgn import PGN
-from tune_ad.training import trial as trial_module
+from tune_ad.training.replicas import paths
 from tune_ad.training.replicas.replica_set import ReplicaSet
 from tune_ad.training.report import Progress, Report
 from tune_ad.training.trial import Trial
@@ -35,7 +35,7 @@ from tune_ad.training.trial import Trial
 @pytest.fixture
 def together(monkeypatch, request):
     """The maximum number of replicas of a trial that are trained together."""
-    monkeypatch.setattr(trial_module, "trained_together", lambda module, device: request.param)
+    monkeypatch.setattr(paths, "trained_together", lambda module, device: request.param)
     return request.param
 
 

@@ -389,9 +389,8 @@ class Options:
     )
     gpus: float | None = option(
         None,
-        "number of GPUs per trial; with a fraction, trials share a GPU. auto (the default): as "
-        "many trials share a GPU as keep it busy, fit into its memory and have --cpus-per-trial "
-        "cores",
+        "number of GPUs per trial; with a fraction, trials share a GPU. auto (default): chosen "
+        "from the GPU's memory, how busy a trial keeps it, and the cores",
         MACHINE,
         flag="--gpus-per-trial",
         metavar="X",

@@ -14,7 +14,8 @@ from tune_ad.detectors.nets import ImageShape
 from tune_ad.detectors.operations import epoch_operations
 from tune_ad.detectors.schedule import Stage
 from tune_ad.errors import UserError
-from tune_ad.execution.gpu_probe import probe, seconds_of
+from tune_ad.execution.probe import probe
+from tune_ad.execution.timing import seconds_of
 from tune_ad.search.scheduler import TrialScheduler
 from tune_ad.search.study import Study
 from tune_ad.training.replicas.replica_set import ReplicaSet

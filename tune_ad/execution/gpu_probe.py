@@ -1,65 +1,25 @@
-"""Short measurements before a study: replicas on random images, and how busy they keep a GPU."""
+"""What the trials of a study need of a GPU: its memory, and how busy they keep it."""
 
-import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from functools import partial
+from itertools import accumulate
+from operator import itemgetter
 from typing import Any
 
 import torch
 from torch._C._autograd import DeviceType
 from torch.profiler import ProfilerActivity, profile
 
-from tune_ad.detectors.base import skeleton
-from tune_ad.detectors.config import Config
+from tune_ad.detectors.schedule import Stage
 from tune_ad.execution.gpu_share import GpuDemand
-from tune_ad.randomness import torch_stream
-from tune_ad.search.baseline import Baseline
+from tune_ad.execution.probe import probe
+from tune_ad.execution.timing import seconds_of
 from tune_ad.search.study import Study
 from tune_ad.training.largest import largest
-from tune_ad.training.replicas.device_memory import fitting, footprint, usable
-from tune_ad.training.replicas.paths import trained_together
-from tune_ad.training.replicas.replica import ReplicaSpec
+from tune_ad.training.replicas.device_memory import usable
 from tune_ad.training.replicas.replica_set import ReplicaSet
 
-PROBE_IMAGES = 200  # at least; so many are scored at once on a CPU
 BUSY_BATCHES = 30  # of an epoch of which the share of time is measured that a GPU is busy
-
-
-def probe(  # noqa: PLR0913 - what is trained, and how
-    baseline: Baseline,
-    config: Config,
-    study: Study,
-    device: str,
-    models: int,
-    batches: int = 1,
-) -> ReplicaSet:
-    """Replicas of a configuration that are trained together, on at least `PROBE_IMAGES` images.
-
-    Args:
-        baseline: the baseline.
-        config: one of its configurations.
-        study: the study.
-        device: "cpu" or "cuda".
-        models: number of models of a trial.
-        batches: the smallest number of batches of an epoch.
-    """
-    shape = study.shape
-    module = skeleton(baseline.detector, config, shape)
-    stages = module.stages()
-    count = max([PROBE_IMAGES, *(batches * stage.batch_size for stage in stages)])
-    images = torch.rand(count, *shape, generator=torch_stream(0, "probe"))
-    together = min(models, trained_together(module, device))
-    if device == "cuda":
-        one, free = footprint(baseline.detector, config, shape), free_memory()
-        together = fitting(one, together, images.nbytes, free)
-    return ReplicaSet(
-        baseline.detector,
-        config,
-        images.to(device),
-        [ReplicaSpec("probe", seed, torch.arange(count)) for seed in range(together)],
-        baseline.score_space,
-        precision=study.precision_of(baseline.title),
-    )
 
 
 def gpu_demand(
@@ -118,14 +78,28 @@ def busy_share(study: Study, models: int) -> float | None:
 
 
 def busy_share_of(replica_set: ReplicaSet) -> float:
-    """The share of time of the first epoch for which the GPU works, if all train together."""
+    """The share of time of an epoch for which the GPU works, if all replicas train together.
+
+    It is the second epoch of the longest stage: the first also computes the buffers with which the
+    stage begins, and builds the optimisers. If the stage has only one epoch, it is that one.
+    """
     stack = replica_set.stack_of(range(len(replica_set.replicas)))
-    epoch = partial(stack.train_epoch, 0)
-    epoch()  # loads kernels
+    first, epochs = longest(stack.lead.stages)
+    stack.train_epoch(first)  # also loads kernels
+    epoch = partial(stack.train_epoch, first + min(1, epochs - 1))
     wall = min(seconds_of(epoch, "cuda") for _ in range(2))
     with profile(activities=[ProfilerActivity.CUDA]) as recorded:
         seconds_of(epoch, "cuda")
     return min(1.0, seconds_on_gpu(recorded.events()) / wall)
+
+
+def longest(stages: Sequence[Stage]) -> tuple[int, int]:
+    """The first epoch of the stage with most epochs, and the number of its epochs."""
+    starts = accumulate((stage.epochs for stage in stages), initial=0)
+    return max(
+        ((start, stage.epochs) for start, stage in zip(starts, stages, strict=False)),
+        key=itemgetter(1),
+    )
 
 
 def seconds_on_gpu(events: Iterable[Any]) -> float:
@@ -140,14 +114,3 @@ def seconds_on_gpu(events: Iterable[Any]) -> float:
         if event.device_type == DeviceType.CUDA and not event.is_user_annotation
     )
     return float(microseconds) / 1e6
-
-
-def seconds_of(call: Callable[[], object], device: str) -> float:
-    """The duration of a call, to the end of what it has started on the device."""
-    if device == "cuda":
-        torch.cuda.synchronize()
-    started = time.perf_counter()
-    call()
-    if device == "cuda":
-        torch.cuda.synchronize()
-    return time.perf_counter() - started

@@ -7,6 +7,7 @@ from typing import NamedTuple
 from tune_ad.errors import UserError
 from tune_ad.execution.machine import Machine
 from tune_ad.training.largest import Need
+from tune_ad.wording import count
 
 FULL = 1.25  # sum of the busy shares of trials that fill a GPU, since they also wait at times
 MOST_PER_GPU = 16
@@ -67,7 +68,7 @@ def gpu_share(
     bounds = {
         f"because its largest configuration needs {_gigabytes(demand.need.together)} of the "
         f"{_gigabytes(demand.usable)} of memory": demand.usable // demand.need.together,
-        f"because there are {machine.node_cpus} cores for {machine.node_gpus} GPUs": cores,
+        f"because there are {_cores_and_gpus(machine)}": cores,
         f"because at most {MOST_PER_GPU} trials share a GPU": MOST_PER_GPU,
     }
     if concurrent is not None:
@@ -93,6 +94,10 @@ def _share_of(trials: int) -> float:
     (1.0, 0.3333)
     """
     return RAY_UNITS // trials / RAY_UNITS
+
+
+def _cores_and_gpus(machine: Machine) -> str:
+    return f"{count(machine.node_cpus, 'core')} for {count(machine.node_gpus, 'GPU')}"
 
 
 def _gigabytes(size: int) -> str:

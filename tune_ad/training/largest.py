@@ -28,36 +28,51 @@ class Need(NamedTuple):
 def largest(study: Study, replicas: int, images: int) -> Need:
     """The memory that the largest configuration of a study needs.
 
-    Parameters are set to the value that needs most memory, one after the other. This finds the
-    largest configuration because none of them needs less with another value of the others.
+    Parameters are set to the value that needs most memory, one after the other. This usually finds
+    the largest configuration, but need not if the most expensive value of a parameter depends on
+    those of others. Values with which nothing can be built are skipped, because their trials fail
+    at once.
 
     Args:
         study: the study.
         replicas: number of replicas of a trial.
         images: bytes of the images of all tasks.
+
+    Raises:
+        UserError: if no configuration that is tried can be built for the images.
     """
 
-    def need(baseline: Baseline, params: Mapping[str, Any]) -> Need:
-        one = _footprint(baseline, study, params)
-        bytes_needed = (needed(one, replicas, count, images) for count in (replicas, 1))
-        return Need(baseline.title, *bytes_needed)
+    def size(one: Footprint) -> tuple[int, int]:
+        """The memory, and what tells apart configurations whose scoring needs equally much."""
+        return needed(one, replicas, replicas, images), one.fixed + one.step
 
     needs = []
     for baseline in study.baselines.values():
         params: dict[str, Any] = {}
+        most = _built(study, baseline, params)
         for name, values in _values(study, baseline).items():
-            tried = {value: need(baseline, params | {name: value}).together for value in values}
-            params[name] = max(tried, key=lambda value: tried[value])
-        needs.append(need(baseline, params))
+            built = {v: _built(study, baseline, params | {name: v}) for v in values}
+            possible = {value: one for value, one in built.items() if one is not None}
+            if possible:
+                params[name], most = max(possible.items(), key=lambda of_value: size(of_value[1]))
+        if most is not None:
+            together, alone = (needed(most, replicas, n, images) for n in (replicas, 1))
+            needs.append(Need(baseline.title, together, alone))
+    if not needs:
+        raise UserError(
+            "the GPU memory that the study needs cannot be determined: no configuration that was "
+            f"tried can be built for {study.shape}; change the search space or --set"
+        )
     return max(needs, key=lambda one: one.together)
 
 
-def _footprint(baseline: Baseline, study: Study, params: Mapping[str, Any]) -> Footprint:
-    """The memory of a replica; nothing if it cannot be built, because its trial fails at once."""
+def _built(study: Study, baseline: Baseline, params: Mapping[str, Any]) -> Footprint | None:
+    """The memory of a replica of a configuration; None if it cannot be built for the images."""
     try:
-        return footprint(baseline.detector, baseline.config(study.shape, params), study.shape)
+        config = baseline.config(study.shape, params)
+        return footprint(baseline.detector, config, study.shape, baseline.score_space)
     except UserError:
-        return Footprint(0, 0, 0, 1)
+        return None
 
 
 def _values(study: Study, baseline: Baseline) -> dict[str, Sequence[Any]]:

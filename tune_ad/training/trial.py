@@ -29,8 +29,7 @@ from tune_ad.storage.records import (
 )
 from tune_ad.training.artifacts import histograms, pictures, thinned_scores, thinned_steps
 from tune_ad.training.history import History
-from tune_ad.training.replicas.device_memory import fitting, footprint, total_memory
-from tune_ad.training.replicas.paths import scored_together, trained_together
+from tune_ad.training.replicas.paths import Limits, Load, limits
 from tune_ad.training.replicas.replica import ReplicaSpec
 from tune_ad.training.replicas.replica_set import ReplicaSet
 from tune_ad.training.report import Progress, Report
@@ -79,27 +78,22 @@ class Trial:
             self.baseline.score_space,
             study.search.patience,
             self.precision,
-            *self.together(gpu_share),
+            *self.limits(gpu_share),
         )
         self.scores = TrialScores(study, suite, self.replica_set, self.quoted)
         self.history = History()
         self.advancing: Iterator[Progress | Report] | None = None
 
-    def together(self, gpu_share: float) -> tuple[int, int]:
-        """The maximum numbers of replicas that are trained and that are scored together.
+    def limits(self, gpu_share: float) -> Limits:
+        """How many replicas and images are processed at the same time.
 
         Args:
             gpu_share: the share of the memory of the GPU that the trial may use, in (0, 1].
         """
-        shape = ImageShape(*self.suite.shape)
-        module = skeleton(self.baseline.detector, self.config, shape)
-        trained, scored = trained_together(module, self.device), scored_together(self.device)
-        if self.device != "cuda":
-            return trained, scored
-        one = footprint(self.baseline.detector, self.config, shape)
-        memory = int(gpu_share * total_memory())
-        fit = fitting(one, len(self.replica_specs), self.suite.images.nbytes, memory)
-        return min(trained, fit), min(scored, one.scored_at_once)
+        shape, detector = ImageShape(*self.suite.shape), self.baseline.detector
+        count, images = len(self.replica_specs), self.suite.images.nbytes
+        load = Load(detector, self.config, shape, self.baseline.score_space, count, images)
+        return limits(load, self.device, gpu_share)
 
     def advance(self, seconds: float = 0.0) -> Progress | Report:
         """Train for about `seconds`: the report if the interval ends by then, else the progress.

@@ -13,7 +13,8 @@ from torch import Tensor
 from torch.func import jvp, vjp
 
 Network = Callable[[Tensor], Tensor]
-DERIVATIVES_AT_ONCE = {"cpu": 256, "cuda": 8192}  # fit a CPU's cache, or fill a GPU
+DERIVATIVES_AT_ONCE = {"cpu": 256, "cuda": 8192, "meta": 8192}
+"""They fit a CPU's cache, or fill a GPU, for which shapes without values stand."""
 FLOAT32_RESOLUTION = 2.0**-23  # relative resolution
 
 

@@ -20,21 +20,81 @@ On a GPU, where a single small network leaves most of the device idle, all repli
 together, as far as they fit into its memory (`device_memory`). That has not been measured.
 """
 
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 
-from tune_ad.detectors.base import Detector
+from tune_ad.detectors.base import Detector, ScoreSpace, skeleton
+from tune_ad.detectors.config import Config
 from tune_ad.detectors.nets import ImageShape
 from tune_ad.detectors.operations import COUNTED_IMAGES, epoch_operations
 from tune_ad.storage.precision import AUTO, BFLOAT16, FLOAT32
+from tune_ad.training.replicas.device_memory import available, footprint, left
 
 SMALL_ON_A_CPU, SCORED_ON_A_CPU, ON_A_GPU = 6, 1, 256
-"""The maximum numbers of replicas that are trained or scored together."""
+"""The maximum numbers of replicas that are trained or scored together. On a GPU memory sets a
+lower one for most configurations (`limits`)."""
 SMALL_OPERATIONS = 10e6
 """Operations of the forward passes of an image, up to which networks count as small."""
 CPU_INSTRUCTIONS = ("avx512_bf16", "amx_bf16", "bf16", "sve_bf16")
 """PyTorch's names of the bfloat16 instructions of x86 and ARM processors."""
+
+
+class Load(NamedTuple):
+    """What is trained and scored.
+
+    Attributes:
+        detector: the class of the detector.
+        config: the configuration of every replica.
+        shape: the shape of the images.
+        score_space: further values of score-time parameters to score with.
+        replicas: number of replicas.
+        images: bytes of the images of all tasks.
+    """
+
+    detector: type[Detector[Any]]
+    config: Config
+    shape: ImageShape
+    score_space: ScoreSpace
+    replicas: int
+    images: int
+
+
+class Limits(NamedTuple):
+    """How many replicas and images a device processes at the same time.
+
+    Attributes:
+        trained: the maximum number of replicas that are trained together, at least 1.
+        scored: the maximum number of replicas that are scored together, at least 1.
+        images: the maximum number of images, summed over the replicas that are scored together,
+            that are scored at once; None on a CPU, where the cache decides, not the memory.
+    """
+
+    trained: int
+    scored: int
+    images: int | None = None
+
+
+def limits(load: Load, device: str, share: float = 1.0) -> Limits:
+    """How many replicas are trained and scored together, and how many images at once.
+
+    On a GPU they are as many as fit into its memory besides the weights and the images.
+
+    Args:
+        load: what is trained and scored.
+        device: "cpu" or "cuda".
+        share: the share of the memory of the GPU that the process may use, in (0, 1].
+    """
+    module = skeleton(load.detector, load.config, load.shape)
+    trained, scored = trained_together(module, device), scored_together(device)
+    if device != "cuda":
+        return Limits(trained, scored)
+    one = footprint(load.detector, load.config, load.shape, load.score_space)
+    memory = left(one, load.replicas, load.images, available(share))
+    if one.step:
+        trained = max(1, min(trained, memory // one.step))
+    scored = min(scored, load.replicas, one.scored_together(memory))
+    return Limits(min(trained, load.replicas), scored, one.scored_at_once(memory, scored))
 
 
 def resolved_precision(

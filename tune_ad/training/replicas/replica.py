@@ -16,7 +16,7 @@ from tune_ad.randomness import derived_seed, torch_stream
 from tune_ad.storage.metric import Metric
 from tune_ad.storage.precision import FLOAT32
 from tune_ad.training.replicas.adam import AdamState
-from tune_ad.training.replicas.device_memory import footprint
+from tune_ad.training.replicas.device_memory import SCORED, footprint
 from tune_ad.training.replicas.layout import in_training_layout
 
 CHUNK = 200  # images per batch of scoring on a CPU: their feature maps fit its cache
@@ -62,9 +62,10 @@ class Replica:
         spec: the task, the seed and the training images.
         score_space: further values of score-time parameters to score with.
         precision: the precision of training, one of `PRECISIONS`.
+        scored_images: as in `ReplicaSet`.
     """
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 - the detector, what it is trained on, and how
         self,
         detector: type[Detector[Any]],
         config: Config,
@@ -72,10 +73,11 @@ class Replica:
         spec: ReplicaSpec,
         score_space: ScoreSpace,
         precision: str = FLOAT32,
+        scored_images: int | None = None,
     ) -> None:
         shape = ImageShape(*images.shape[1:])
         self.images, self.spec, self.score_space = images, spec, score_space
-        self.precision = precision
+        self.precision, self.scored_images = precision, scored_images
         self.range: Range | None = training_range(config.scaling, images, spec.train)
         self.owner = owner = derived_seed(spec.seed, spec.task)
         module = build(detector, config, shape, owner)
@@ -201,8 +203,12 @@ class Replica:
         if self.images.device.type == "cpu":
             size = 1 if replicas == 1 else replicas * self.module.scoring_size
             return max(1, CHUNK // size)
-        one = footprint(type(self.module), self.module.config, self.module.shape)
-        return max(1, one.scored_at_once // replicas)
+        most = self.scored_images
+        if most is None:
+            module = self.module
+            one = footprint(type(module), module.config, module.shape, self.score_space)
+            most = one.scored_at_once(SCORED, replicas)
+        return max(1, most // replicas)
 
     def training_images(self) -> Iterator[Tensor]:
         """The training images in order, with the module in evaluation mode."""

@@ -51,6 +51,8 @@ class ReplicaSet:
         precision: the precision of training, one of `PRECISIONS`.
         together: the maximum number of replicas that are trained together, at least 1.
         scored_together: the maximum number of replicas that are scored together, at least 1.
+        scored_images: the maximum number of images, summed over the replicas that are scored
+            together, that are scored at once on a GPU; None = as many as need about 1 GiB.
 
     Attributes:
         epoch: the number of epochs that the replicas which have not failed have finished, over all
@@ -76,6 +78,7 @@ class ReplicaSet:
         precision: str = FLOAT32,
         together: int = 1,
         scored_together: int = 1,
+        scored_images: int | None = None,
     ) -> None:
         keep_freed_memory()
         float32_is_float32()
@@ -93,7 +96,8 @@ class ReplicaSet:
         self.epoch = 0
         self.failures: dict[int, Failure] = {}
         self.replicas = [
-            Replica(detector, config, images, spec, score_space or {}, precision) for spec in specs
+            Replica(detector, config, images, spec, score_space or {}, precision, scored_images)
+            for spec in specs
         ]
         self.epochs = sum(stage.epochs for stage in self.replicas[0].stages)
         self.together, self.scored_together = together, scored_together
