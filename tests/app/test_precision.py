@@ -268,7 +268,7 @@ def test_the_estimate_trains_as_a_trial_does(
     monkeypatch.setattr(ReplicaSet, "__init__", built)
     grey = open_study(tiny, tmp_path).study
     colour = begin(coloured, tmp_path, precision="bfloat16").study
-    for study, models, expected in ((grey, 2, 2), (grey, 40, 6), (colour, 40, 1)):
+    for study, models, expected in ((grey, 2, 2), (grey, 40, 6), (colour, 40, 6)):
         sizes.clear()
         precisions.clear()
         measured_speed(study, "cpu", models)

@@ -129,8 +129,8 @@ QUICK_COLOUR = replace(
 )
 """The same for colour images, whose networks are a hundred times larger.
 
-Small batches make 500 optimiser steps out of 1,000 images and 10 epochs: with fewer, the order of
-configurations says little about longer training.
+Small batches make 500 optimiser steps out of 1,000 images and 10 epochs. The order of PGN's
+configurations after them agrees with that after 2,500 steps (`benchmarks/NOTES.md`).
 """
 QUICK_RECONSTRUCTION = replace(
     QUICK, trials=12, train_images=2000, validation_images=300, test_images=1000
