@@ -26,7 +26,6 @@ SMALL_COLOUR = replace(
     classes=(0, 8),
     validation_images=40,
     test_images=60,
-    evaluation_seeds=2,
     evaluations=1,
     only={"batch_size": (20,), "width": (0.5,)},
 )

@@ -37,7 +37,6 @@ SMALL_COLOUR = replace(
     train_images=1000,
     validation_images=100,
     test_images=100,
-    evaluation_seeds=2,
     evaluations=4,
     only={
         "batch_size": (20,),

@@ -30,7 +30,7 @@ from tune_ad.training.replicas.replica_set import ReplicaSet
 from tune_ad.training.replicas.stack import Stack
 
 LOSS = Metric("train", "loss")
-BFLOAT16_LINE = "precision: AE trained in bfloat16, scored in float32"
+BFLOAT16_LINE = "precision: bfloat16 for AE; scored in float32"
 
 
 @pytest.fixture(scope="module")
@@ -163,8 +163,7 @@ def test_a_comparison_and_a_report_name_the_precision(trained, tmp_path):
     studies = [StudyRecords.read(session.folder.path) for session in trained.values()]
     differences = setting_differences(studies, list(trained))
     assert [*caveats(differences, ())] == [
-        "The models were trained in different precisions (float32 and AE trained in bfloat16, "
-        "scored in float32)."
+        "The models were trained in different precisions; the table of settings has them."
     ]
     for study, precision in zip(studies, trained, strict=True):
         section = result.section(Findings(study))
@@ -218,7 +217,7 @@ def test_each_baseline_has_the_one_that_suits_it(
     stored = {record.baseline: record.precision for record in session.folder.read_trials()}
     assert stored == {"Equivalent": expected, "Unproven": "float32", "KDE": "float32"}
     if has_instructions:
-        with pytest.raises(UserError, match="with Equivalent trained in bfloat16, scored in floa"):
+        with pytest.raises(UserError, match="with bfloat16 for Equivalent, float32 for Unproven"):
             begin(mixed, tmp_path, budget="auto", resume=True, precision="bfloat16")
 
 

@@ -1107,4 +1107,5 @@ def test_what_a_study_is_too_small_for_is_stored(finished):
     assert [sentence.partition(":")[0] for sentence in stored] == [
         "only 6 optimiser steps per model",
         "one seed per trial",
+        "2 fresh seeds for the winner",
     ]

@@ -105,7 +105,10 @@ def in_budget(**changes):
         ({"cpus": -1}, ["cpus-per-trial", "-1"]),
         ({"cpus": 100_000}, ["cpus-per-trial", "100000", "smaller number"]),
         ({"gpus": -0.5}, ["gpus-per-trial", "-0.5", "at least 0"]),
-        ({"gpus": 1.0}, ["gpus-per-trial", "1", "more than 0", "smaller number"]),
+        (
+            {"gpus": 1.0},
+            ["gpus-per-trial 1", "there is no GPU", "leave the option out", "--address"],
+        ),
         ({"device": "cuda"}, ["--device", "cuda", "cpu"]),
         ({"time_budget": 0.0}, ["time-budget", "0", "minute"]),
         ({"time_budget": -5.0}, ["time-budget", "-5"]),

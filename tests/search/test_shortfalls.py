@@ -24,7 +24,7 @@ def study_of(tiny, tiny_budget):
     """A function: a study on digits with a plan, a budget and baselines."""
 
     def made(plan=None, baselines=None, search=(), **budget):
-        usual = {"epochs": 1, "seeds": 2, "train_images": None}
+        usual = {"epochs": 1, "seeds": 2, "train_images": None, "evaluation_seeds": 3}
         changed = replace(tiny_budget, **{**usual, **budget})
         settled = tuple(baselines or (Baseline(PGN, space=SPACE, settings={"batch_size": BATCH}),))
         declared = replace(tiny, plan=plan or Optuna(), baselines=settled, **dict(search))
@@ -94,14 +94,14 @@ def test_an_ablation_needs_pairs_for_all_its_changes(study_of):
     assert needed == 7
     assert shortfalls(study_of(**usual, seeds=4), ENOUGH, tasks=2) == []
     (sentence,) = shortfalls(study_of(**usual, seeds=3), ENOUGH, tasks=2)
-    assert sentence.startswith("6 pairs of class and seed: with 3 changes compared")
+    assert sentence.startswith("6 pairs of class and seed: if 3 changes are compared")
     assert "7 pairs" in sentence and "--seeds 4" in sentence
     (sentence,) = shortfalls(study_of(**usual, seeds=2), ENOUGH, tasks=10)
     assert "3 seeds (--seeds 3)" in sentence
     grid = study_of(Grid(), evaluation_seeds=0, trials=6, seeds=3)
     assert shortfalls(grid, ENOUGH, tasks=2) == [
-        "6 pairs of class and seed: with 3 changes compared, no effect can be significant with "
-        "fewer than 7 pairs and 3 seeds (--seeds 4)"
+        "6 pairs of class and seed: if 3 changes are compared, a significant difference needs at "
+        "least 7 pairs and 3 seeds (--seeds 4)"
     ]
 
 
@@ -114,11 +114,37 @@ def test_a_claim_needs_seeds_for_its_verdict(study_of):
     ]
 
 
-def test_methods_are_compared_over_three_seeds(study_of):
+@pytest.mark.parametrize("methods", [2, 3, 9])
+def test_methods_need_pairs_for_all_their_comparisons(study_of, methods):
+    """Each is compared with every other."""
+    needed = pairs_for(methods * (methods - 1) // 2)
+    baselines = [
+        Baseline(PGN, name=f"method {k}", settings={"batch_size": BATCH}) for k in range(methods)
+    ]
+    usual = {"evaluation_seeds": 0, "trials": methods}
+    assert shortfalls(study_of(Listed([{}]), baselines, seeds=needed, **usual), ENOUGH, 1) == []
+    few = study_of(Listed([{}]), baselines, seeds=needed - 1, **usual)
+    (sentence,) = shortfalls(few, ENOUGH, tasks=1)
+    assert sentence.startswith(
+        f"{needed - 1} pairs of class and seed: if {methods} configurations"
+    )
+    assert sentence.endswith(f"(--seeds {needed})")
+
+
+def test_a_single_method_is_tested_against_published_numbers(study_of):
     usual = {"plan": Listed([{}]), "evaluation_seeds": 0}
     assert shortfalls(study_of(**usual, seeds=3), ENOUGH, tasks=2) == []
-    (sentence,) = shortfalls(study_of(**usual, seeds=2), ENOUGH, tasks=2)
-    assert sentence.startswith("2 seeds: a test between methods")
+    assert shortfalls(study_of(**usual, seeds=2), ENOUGH, tasks=2) == [
+        "2 seeds: a test against published numbers needs 3 (--seeds 3)"
+    ]
+
+
+def test_the_winner_needs_fresh_seeds_for_a_test(study_of):
+    assert shortfalls(study_of(evaluation_seeds=3), ENOUGH, tasks=2) == []
+    (sentence,) = shortfalls(study_of(evaluation_seeds=1), ENOUGH, tasks=2)
+    assert (
+        sentence.startswith("1 fresh seed for the winner") and "--evaluation-seeds 3" in sentence
+    )
 
 
 def test_a_study_without_anomalies_needs_no_seeds(study_of, tiny, tiny_budget):

@@ -11,7 +11,8 @@ from pathlib import Path
 from typing import Any, NamedTuple, TypeVar
 
 from tune_ad.errors import UserError, did_you_mean
-from tune_ad.search.ablation import ABLATIONS, SEEDS
+from tune_ad.sample_sizes import LEAST_SEEDS
+from tune_ad.search.ablation import ABLATIONS
 from tune_ad.search.budgets import BUDGETS, LIMITS
 from tune_ad.search.selection import RULES
 from tune_ad.storage.precision import AUTO, PRECISIONS
@@ -237,8 +238,8 @@ class Options:
         None,
         "vary the parameters around their defaults instead of searching. KIND is "
         f"{_either(f'{name} ({kind.about})' for name, kind in ABLATIONS.items())} (default: "
-        f"{DEFAULT_ABLATION}). Every configuration is trained with at least {SEEDS} seeds, unless "
-        "--seeds is given. The result is a separate study, named "
+        f"{DEFAULT_ABLATION}). Every configuration is trained with at least {LEAST_SEEDS} seeds, "
+        "unless --seeds is given. The result is a separate study, named "
         f"{_either(f'SEARCH{kind.suffix}' for kind in ABLATIONS.values())}",
         SEARCH,
         metavar="KIND",

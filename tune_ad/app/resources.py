@@ -74,7 +74,8 @@ def resolve_gpus(
         return replace(options, gpus=before), f"GPUs per trial: {before:g}, as in the first run"
     concurrent = 1 if options.backend == "serial" else options.concurrent
     share = gpu_share(demand(), machine, options.cpus, concurrent)
-    return replace(options, gpus=share.gpus), f"GPUs per trial: {share.gpus:g}, {share.reason}"
+    line = f"GPUs per trial: {share.gpus:g}, because {share.reason}"
+    return replace(options, gpus=share.gpus), line
 
 
 def check_concurrent(options: Options, machine: Machine) -> None:
@@ -114,6 +115,11 @@ def _check_gpus(gpus: float, device: str, machine: Machine) -> None:
     Raises:
         UserError: with the option and its value.
     """
+    if gpus > 0 and not machine.gpus:
+        raise UserError(
+            f"--gpus-per-trial {gpus:g}: there is no GPU; leave the option out, or use a cluster "
+            "with --address"
+        )
     if gpus > machine.node_gpus:
         raise UserError(
             f"--gpus-per-trial {gpus:g}: no node has more than {machine.node_gpus} GPUs; use a "

@@ -279,8 +279,8 @@ def _default(study: Study, name: str) -> Config:
     return config
 
 
-def _last_operations(detector: type[Detector[Any]], config: Config, shape: ImageShape) -> int:
-    """Operations of the last stage, for two images; 0 for a detector that is only fitted."""
+def _last_operations(detector: type[Detector[Any]], config: Config, shape: ImageShape) -> float:
+    """Operations of the last stage per image; 0 for a detector that is only fitted."""
     stages = _stages(detector, config, shape)
     return stages[-1][1] if stages else 0
 
@@ -288,8 +288,8 @@ def _last_operations(detector: type[Detector[Any]], config: Config, shape: Image
 @cache
 def _stages(
     detector: type[Detector[Any]], config: Config, shape: ImageShape
-) -> tuple[tuple[int, int], ...]:
-    """The number of epochs of each stage, and its operations per epoch, for two images.
+) -> tuple[tuple[int, float], ...]:
+    """The number of epochs of each stage, and its operations per image and epoch.
 
     Raises:
         UserError: if the configuration cannot be built for the images.

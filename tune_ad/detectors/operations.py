@@ -20,8 +20,8 @@ from tune_ad.detectors.schedule import Stage
 COUNTED_IMAGES = 2  # batch normalisation needs more than one image
 
 
-def epoch_operations(module: Detector[Any], stage: Stage) -> int:
-    """Operations of the forward passes of two images through every phase of a stage.
+def epoch_operations(module: Detector[Any], stage: Stage) -> float:
+    """Operations of the forward passes of one image through every phase of a stage.
 
     Args:
         module: a detector on the meta device, as from `tune_ad.detectors.base.skeleton`.
@@ -37,12 +37,12 @@ def epoch_operations(module: Detector[Any], stage: Stage) -> int:
             noise = {name: torch.zeros(draw.shape) for name, draw in draws.items()}
             functional_call(module, state, ("terms", phase.name, images, noise))
 
-    return counted(forward)
+    return counted(forward) / COUNTED_IMAGES
 
 
 def forward_operations(module: Detector[Any]) -> float:
     """Operations of the forward passes of one image through every phase of the last stage."""
-    return epoch_operations(module, module.stages()[-1]) / COUNTED_IMAGES
+    return epoch_operations(module, module.stages()[-1])
 
 
 def counted(call: Callable[[], object]) -> int:

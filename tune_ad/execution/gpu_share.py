@@ -32,7 +32,7 @@ class GpuDemand(NamedTuple):
 
 
 class GpuShare(NamedTuple):
-    """The number of GPUs per trial, and its reason, a clause that may follow "because"."""
+    """The number of GPUs per trial, and its reason, a clause that follows "because"."""
 
     gpus: float
     reason: str
@@ -56,7 +56,7 @@ def gpu_share(
         UserError: if the largest configuration needs more memory than a GPU has.
     """
     if demand is None:
-        return GpuShare(1.0, "because the GPUs of a cluster cannot be measured from here")
+        return GpuShare(1.0, "the GPUs of a cluster cannot be measured from here")
     if demand.need.alone > demand.usable:
         raise UserError(
             f"the largest configuration of {demand.need.baseline} needs "
@@ -66,21 +66,21 @@ def gpu_share(
         )
     cores = machine.node_cpus // (cpus * machine.node_gpus)
     bounds = {
-        f"because its largest configuration needs {_gigabytes(demand.need.together)} of the "
+        f"its largest configuration needs {_gigabytes(demand.need.together)} of the "
         f"{_gigabytes(demand.usable)} of memory": demand.usable // demand.need.together,
-        f"because there are {_cores_and_gpus(machine)}": cores,
-        f"because at most {MOST_PER_GPU} trials share a GPU": MOST_PER_GPU,
+        f"there are {_cores_and_gpus(machine)}": cores,
+        f"at most {MOST_PER_GPU} trials share a GPU": MOST_PER_GPU,
     }
     if concurrent is not None:
-        one_by_one = "one trial runs at a time"
-        reason = one_by_one if concurrent == 1 else f"{concurrent} trials run in parallel"
-        bounds[f"because {reason}"] = math.ceil(concurrent / machine.gpus)
+        several = f"{concurrent} trials run in parallel"
+        reason = "one trial runs at a time" if concurrent == 1 else several
+        bounds[reason] = math.ceil(concurrent / machine.gpus)
     if min(bounds.values()) > 1:
         busy = demand.busy()
         if busy is None:
-            bounds["because it could not be measured how busy a trial keeps a GPU"] = 1
+            bounds["it could not be measured how busy a trial keeps a GPU"] = 1
         else:
-            bounds[f"because a trial keeps a GPU busy for {busy:.0%} of the time"] = (
+            bounds[f"a trial keeps a GPU busy for {busy:.0%} of the time"] = (
                 int(FULL / busy) if busy else MOST_PER_GPU
             )
     reason = min(bounds, key=lambda name: bounds[name])

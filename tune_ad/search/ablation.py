@@ -10,13 +10,13 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import tune_ad.search
 from tune_ad.errors import UserError
+from tune_ad.sample_sizes import LEAST_SEEDS
 from tune_ad.search.budgets import LIMITS, Budget
 
 if TYPE_CHECKING:
     from tune_ad.search.declaration import Search
     from tune_ad.search.plans import Plan
 
-SEEDS = 3  # minimum number of paired seeds: the test is a sign flip over classes and seeds
 ALL = LIMITS["trials"][1]  # trials: all that the plan has
 
 
@@ -50,7 +50,7 @@ ABLATIONS = {
 def ablated(search: "Search", kind: str) -> "Search":
     """The search with another plan: every configuration is tested and reported, none is selected.
 
-    Every configuration is trained with at least `SEEDS` seeds; none is pruned or trained again.
+    Each is trained with at least `LEAST_SEEDS` seeds; none is pruned or trained again.
 
     Raises:
         UserError: if there is no such kind, or the search is an ablation already.
@@ -79,4 +79,4 @@ def ablated(search: "Search", kind: str) -> "Search":
 
 def _budget(budget: Budget, kind: str) -> Budget:
     trials = max(ABLATIONS[kind].least_trials, budget.trials)
-    return replace(budget, trials=trials, seeds=max(SEEDS, budget.seeds), evaluation_seeds=0)
+    return replace(budget, trials=trials, seeds=max(LEAST_SEEDS, budget.seeds), evaluation_seeds=0)

@@ -20,12 +20,13 @@ def in_words(precision: Mapping[str, str]) -> str:
     >>> in_words({"PGN": "float32", "VAE": "float32"})
     'float32'
     >>> in_words({"PGN": "bfloat16", "VAE": "float32"})
-    'PGN trained in bfloat16, scored in float32; VAE trained and scored in float32'
+    'bfloat16 for PGN, float32 for VAE; scored in float32'
     """
     if all(name == FLOAT32 for name in precision.values()):
         return FLOAT32
-    texts = {FLOAT32: "trained and scored in float32"}
-    return "; ".join(
-        f"{baseline} {texts.get(name, f'trained in {name}, scored in {FLOAT32}')}"
-        for baseline, name in precision.items()
-    )
+    groups = {
+        name: [baseline for baseline, of_it in precision.items() if of_it == name]
+        for name in (BFLOAT16, FLOAT32)
+    }
+    texts = [f"{name} for {', '.join(of_it)}" for name, of_it in groups.items() if of_it]
+    return f"{', '.join(texts)}; scored in float32"

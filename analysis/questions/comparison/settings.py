@@ -77,8 +77,7 @@ def caveats(differences: pd.DataFrame, unlike_tasks: Collection[str]) -> Iterato
             "optimistic."
         )
     if ("study", "precision") in differing:
-        trained = in_words(list(map(str, rows["study", "precision"])))
-        yield f"The models were trained in different precisions ({trained})."
+        yield "The models were trained in different precisions; the table of settings has them."
     if scores := [part for part, name in differing if name == SCORE]:
         yield f"The scores differ ({', '.join(scores)}), so these AUROCs are not comparable."
     if any(part == "data" for part, _ in differing) or ("budget", "test_images") in differing:

@@ -3,6 +3,7 @@
 Each sentence names the number, the smallest one that would do, and where possible the option.
 """
 
+import math
 from collections import defaultdict
 from collections.abc import Iterator, Mapping
 
@@ -50,54 +51,82 @@ def _steps(steps: Mapping[str, int]) -> Iterator[str]:
         yield (
             f"only {count(fewest, 'optimiser step')} per model{several}: with fewer than "
             f"{LEAST_STEPS}, results show how fast models learn at first, not how well they "
-            "detect in the end (raise --epochs, or lower batch_size by --set)"
+            "detect in the end (raise --epochs or --train-images, or lower batch_size by --set)"
         )
 
 
 def _seeds(study: Study, tasks: int, is_trained: bool) -> Iterator[str]:
-    """The consequences of too few seeds for the question of the study; at most one.
-
-    What is only fitted hardly depends on the seed, so that one is enough to choose.
-    """
+    """The consequences of too few seeds for the question of the study."""
     seeds = len(study.seeds)
     if study.search.whole:
         return
-    if study.search.claim:
-        if seeds < LEAST_PAIRS:
-            yield (
-                f"{count(seeds, 'seed')}: a verdict on the claim needs {LEAST_PAIRS} "
-                f"(--seeds {LEAST_PAIRS})"
-            )
-    elif changes := _changes(study):
-        yield from _pairs(changes, seeds, tasks)
-    elif study.chooses:
-        if is_trained and seeds == 1 and study.trials > 1:
-            yield (
-                "one seed per trial: which of two similar trials is better may be chance "
-                "(--seeds 2 or more)"
-            )
-    elif seeds < LEAST_SEEDS:
+    if study.chooses:
+        yield from _choice(study, is_trained)
+    elif not study.search.claim:
+        yield from _comparison(study, tasks)
+    elif seeds < LEAST_PAIRS:
         yield (
-            f"{count(seeds, 'seed')}: a test between methods, or against published numbers, needs "
-            f"{LEAST_SEEDS} (--seeds {LEAST_SEEDS})"
+            f"{count(seeds, 'seed')}: a verdict on the claim needs {LEAST_PAIRS} "
+            f"(--seeds {LEAST_PAIRS})"
         )
 
 
-def _pairs(changes: int, seeds: int, tasks: int) -> Iterator[str]:
-    """Whether a single change among several can be significant after Holm's correction."""
-    needed = pairs_for(changes)
+def _choice(study: Study, is_trained: bool) -> Iterator[str]:
+    """Too few seeds to choose a trial, or to test the winner.
+
+    What is only fitted hardly depends on the seed, so that one is enough.
+    """
+    if not is_trained:
+        return
+    if len(study.seeds) == 1 and study.trials > 1:
+        yield (
+            "one seed per trial: which of two similar trials is better may be chance "
+            "(--seeds 2 or more)"
+        )
+    if 0 < (fresh := len(study.fresh_seeds)) < LEAST_SEEDS:
+        yield (
+            f"{count(fresh, 'fresh seed')} for the winner: a test of its AUROC needs "
+            f"{LEAST_SEEDS} (--evaluation-seeds {LEAST_SEEDS})"
+        )
+
+
+def _comparison(study: Study, tasks: int) -> Iterator[str]:
+    """Too few seeds to compare configurations of which none is chosen."""
+    seeds = len(study.seeds)
+    if changes := _changes(study):
+        yield from _pairs(count(changes, "change"), changes, seeds, tasks)
+    elif study.trials > 1:
+        compared = count(study.trials, "configuration")
+        yield from _pairs(compared, math.comb(study.trials, 2), seeds, tasks)
+    elif seeds < LEAST_SEEDS:
+        yield (
+            f"{count(seeds, 'seed')}: a test against published numbers needs {LEAST_SEEDS} "
+            f"(--seeds {LEAST_SEEDS})"
+        )
+
+
+def _pairs(compared: str, tests: int, seeds: int, tasks: int) -> Iterator[str]:
+    """Whether one of several differences can be significant after Holm's correction.
+
+    Args:
+        compared: what is compared, with its number.
+        tests: the number of comparisons.
+        seeds: the number of seeds of each.
+        tasks: the number of tasks.
+    """
+    needed = pairs_for(tests)
     if seeds * tasks < needed or seeds < LEAST_SEEDS:
         enough = max(LEAST_SEEDS, -(-needed // tasks))
         yield (
-            f"{count(seeds * tasks, 'pair')} of class and seed: with {count(changes, 'change')} "
-            f"compared, no effect can be significant with fewer than {needed} pairs and "
-            f"{LEAST_SEEDS} seeds (--seeds {enough})"
+            f"{count(seeds * tasks, 'pair')} of class and seed: if {compared} are compared, a "
+            f"significant difference needs at least {needed} pairs and {LEAST_SEEDS} seeds "
+            f"(--seeds {enough})"
         )
 
 
 def _changes(study: Study) -> int:
     """The largest number of single changes that are compared for a baseline; 0 = none are."""
-    if study.chooses or not study.search.plan.traits.changes_single_parameters:
+    if not study.search.plan.traits.changes_single_parameters:
         return 0
     values: Mapping[tuple[str, str], list[object]] = defaultdict(list)
     for configuration in study.planned or ():

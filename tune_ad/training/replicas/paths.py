@@ -27,7 +27,7 @@ import torch
 from tune_ad.detectors.base import Detector, ScoreSpace, skeleton
 from tune_ad.detectors.config import Config
 from tune_ad.detectors.nets import ImageShape
-from tune_ad.detectors.operations import COUNTED_IMAGES, epoch_operations
+from tune_ad.detectors.operations import epoch_operations
 from tune_ad.storage.precision import AUTO, BFLOAT16, FLOAT32
 from tune_ad.training.replicas.device_memory import available, footprint, left
 
@@ -154,5 +154,5 @@ def trained_together(module: Detector[Any], device: str) -> int:
         return 1
     if device == "cuda":
         return ON_A_GPU
-    most = max(epoch_operations(module, stage) for stage in stages) / COUNTED_IMAGES
+    most = max(epoch_operations(module, stage) for stage in stages)
     return SMALL_ON_A_CPU if most <= SMALL_OPERATIONS else 1
