@@ -26,3 +26,16 @@ def pairs_for(tests: int) -> int:
     (6, 10)
     """
     return max(LEAST_PAIRS, 1 + math.ceil(math.log2(tests / SIGNIFICANCE)))
+
+
+def seeds_for(tests: int, tasks: int) -> int:
+    """The smallest number of seeds of which a family of tests over task and seed can find one.
+
+    Args:
+        tests: the number of tests of the family.
+        tasks: the number of tasks, such as classes; each seed is a pair for every task.
+
+    >>> seeds_for(17, tasks=2), seeds_for(17, tasks=10), seeds_for(9, tasks=1)
+    (5, 3, 9)
+    """
+    return max(LEAST_SEEDS, -(-pairs_for(tests) // tasks))

@@ -28,7 +28,6 @@ from tune_ad.storage.records import TrialRecord
 
 TONES = {"better": theme.colour(2), "worse": theme.colour(6)}
 _NO_DIFFERENCE = estimate([], bounds=(-1.0, 1.0))
-_NOT_RUN = Paired(_NO_DIFFERENCE, math.nan, "none", 0, "not run yet")
 
 
 class Effect(NamedTuple):
@@ -85,8 +84,8 @@ def effects(study: StudyRecords) -> list[Effect]:
     """All effects of single changes, by baseline, the largest difference first.
 
     A seed is left out if one of its classes is missing on either side. A change whose trial failed
-    has no difference, but is still counted in Holm's correction, as are planned changes that have
-    not run.
+    has no difference, but is still counted in Holm's correction, as are changes that the study is
+    still to run. Changes of its plan that are left out by its number of trials are not.
     """
     return [effect for name in study.baselines for effect in _effects_of(study, name)]
 
@@ -109,7 +108,7 @@ def _effects_of(study: StudyRecords, baseline: str) -> list[Effect]:
     ]
     changes += list(_failed_changes(study, baseline))
     tests = [_test(change) for change in changes]
-    family = [*tests, *[_NOT_RUN] * missing_changes(study, baseline, len(changes))]
+    family = len(changes) + missing_changes(study, baseline, len(changes))
     corrected = [
         Effect(
             baseline=baseline,
@@ -122,7 +121,7 @@ def _effects_of(study: StudyRecords, baseline: str) -> list[Effect]:
             test=test,
             verdict=verdict,
         )
-        for change, test, verdict in zip(changes, tests, holm(family), strict=False)
+        for change, test, verdict in zip(changes, tests, holm(tests, family), strict=True)
     ]
     return sorted(corrected, key=lambda e: -e.difference.mean if e.difference.n else math.inf)
 
@@ -140,7 +139,8 @@ def missing_changes(study: StudyRecords, baseline: str, changes: int) -> int:
     planned = (study.stored.get("planned") or {}).get(baseline)
     if not study.plan.is_ablation or planned is None:
         return 0
-    return max(0, int(planned) - 1 - changes)  # one of the planned trials is the default
+    wanted = min(int(planned), int(study.budget["trials"]))
+    return max(0, wanted - 1 - changes)  # one of these trials is the default
 
 
 def _test(change: _Change) -> Paired:

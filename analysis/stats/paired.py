@@ -1,7 +1,7 @@
 """Tests over paired seeds: sign-flip test, Holm's correction, equivalence test."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Literal, NamedTuple
 
 import numpy as np
@@ -118,20 +118,36 @@ def untested(differences: Sequence[float], why: str) -> Paired:
     return Paired(difference, math.nan, "", len(differences), why)
 
 
-def holm(tests: Sequence[Paired]) -> list[HolmDecision]:
-    """The decisions on a family of tests by Holm's step-down, at 0.05 for the whole family.
+def made(tests: Iterable[Paired]) -> int:
+    """The number of tests that were made, which is the size of their family."""
+    return sum(not test.refusal for test in tests)
 
-    Refused tests count as members of the family of m tests. A test is refused if its n is too
-    small for p <= 0.05 / m. Holm, 1979.
+
+def holm(tests: Sequence[Paired], family: int | None = None) -> list[HolmDecision]:
+    """The decisions on a family of m tests by Holm's step-down, at 0.05 for the whole family.
+
+    Tests that were not made are no members of the family, unless `family` counts them. A test
+    whose n is too small for p <= 0.05 / m was made, but has no decision. Holm, 1979.
+
+    Args:
+        tests: the tests, of which some may have been refused.
+        family: the number of tests of the family, at least `made(tests)`; None = `made(tests)`.
     """
-    if not tests:
-        return []
-    refusals = [test.refusal or _too_few_for_family(test.n, len(tests)) for test in tests]
-    ps = [1.0 if no else test.p for no, test in zip(refusals, tests, strict=True)]
+    m = made(tests) if family is None else family
+    refusals = [test.refusal or _too_few_for_family(test.n, m) for test in tests]
+    ps = [_member(test, no) for no, test in zip(refusals, tests, strict=True)]
+    others = [1.0] * (m - made(tests))
     return [
-        HolmDecision(math.nan, "unsure", no) if no else _decide(test, p, len(tests))
-        for no, test, p in zip(refusals, tests, holm_adjusted(ps), strict=True)
+        HolmDecision(math.nan, "unsure", no) if no else _decide(test, p, m)
+        for no, test, p in zip(refusals, tests, holm_adjusted([*ps, *others]), strict=False)
     ]
+
+
+def _member(test: Paired, refusal: str) -> float:
+    """The p of a test in its family: NaN if it was not made, 1 if it can have no decision."""
+    if test.refusal:
+        return math.nan
+    return 1.0 if refusal else test.p
 
 
 def holm_adjusted(ps: Sequence[float]) -> list[float]:

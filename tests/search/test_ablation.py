@@ -10,6 +10,7 @@ from analysis.report.study_report import write_report
 from tune_ad.app.console import closing, opening, plan
 from tune_ad.app.session import Outcome
 from tune_ad.errors import UserError
+from tune_ad.sample_sizes import pairs_for
 from tune_ad.search import catalogue
 from tune_ad.search.ablation import ABLATIONS, ablated
 from tune_ad.search.budgets import BUDGETS
@@ -77,15 +78,18 @@ def test_an_ablation_is_a_study_of_its_own(begin, tmp_path, kind, tried):
     assert session.folder.path == tmp_path / name
     assert session.study.budget.trials == len(tried)
     assert session.costs()["quick"].size.trials == len(tried)
-    assert session.costs()["quick"].size.models == len(tried) * 3 * 2
+    seeds = list(range(4 if kind == "one" else 3))  # 4: 5 changes need 8 pairs of class and seed
+    assert session.costs()["quick"].size.models == len(tried) * len(seeds) * 2
     assert session.run().exit_code == 0
     records = session.folder.read_trials()
     assert {(r.params["latent_dim"], r.params["dropout"]) for r in records} == tried
     assert len(records) == len(tried)
     for record in records:
         assert record.state == "complete"
-        assert [replica.seed for replica in record.replicas] == [0, 0, 1, 1, 2, 2]
-        assert len(record.metrics[TEST_AUROC]) == 6
+        assert [replica.seed for replica in record.replicas] == [
+            s for s in seeds for _ in range(2)
+        ]
+        assert len(record.metrics[TEST_AUROC]) == 2 * len(seeds)
     assert session.folder.read_evaluation() == []
     assert [path.name for path in tmp_path.iterdir()] == [name]
     stored = session.folder.read_study()
@@ -95,7 +99,7 @@ def test_an_ablation_is_a_study_of_its_own(begin, tmp_path, kind, tried):
     plan = ABLATIONS[kind].plan()
     assert stored["study"]["plan"] == plan.describe()
     assert stored["study"]["pruning"] is False
-    assert stored["seeds"] == [0, 1, 2]
+    assert stored["seeds"] == seeds
     assert stored["fresh_seeds"] == []
     assert name in write_report(session.folder.path).summary
 
@@ -138,16 +142,18 @@ def test_what_the_user_fixes_is_not_varied(begin):
 def test_what_the_command_line_says_of_an_ablation(begin):
     session = begin("one")
     opened = opening(session)
-    assert [line for line in opened.splitlines() if not line.startswith("too small")][:3] == [
+    assert [line for line in opened.splitlines() if not line.startswith("too small")][:4] == [
         "tiny-ablation: ablation of tiny, one parameter at a time; "
-        "6 trials x 2 classes x 3 seeds = 36 models",
+        "6 trials x 2 classes x 4 seeds = 48 models",
+        "4 seeds, the fewest with which one of 5 changes can be significant (--seeds 3 only ranks "
+        "them, with 25% fewer models)",
         "budget quick, one trial at a time",
         "Every configuration is tested at its last epoch and reported; none is selected.",
     ]
     shown = plan(session)
     assert shown.startswith("tiny-ablation: ablation of tiny, one parameter at a time; digits")
     assert "plan: one parameter at a time\nEvery configuration is tested" in shown
-    assert "* quick: 6 trials x 2 classes x 3 seeds = 36 models; about" in shown
+    assert "* quick: 6 trials x 2 classes x 4 seeds = 48 models; about" in shown
     assert "the winner is not trained again" in shown
     ended = closing(session, Outcome(interrupted=True, out_of_time=False, failed=0))
     assert "continue with: tune-ad --search tiny --ablate one --resume --results" in ended
@@ -171,6 +177,39 @@ def test_what_an_ablation_has_no_use_for_is_refused(begin, tmp_path, options, wo
         begin(**options)
     assert "\n" not in str(refusal.value)
     assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    ("changes", "seeds"),
+    [
+        ({}, 4),
+        ({"seeds": 3}, 3),
+        ({"seeds": 7}, 7),
+        ({"trials": 3}, 3),
+        ({"classes": ["0"]}, 3),
+        ({"classes": ["0", "1", "2"]}, 3),
+    ],
+    ids=str,
+)
+def test_the_default_seeds_are_the_least_with_which_a_change_can_be_significant(
+    begin, changes, seeds
+):
+    """Of 5 changes; of 2 if three trials run; a single class would need 8 seeds."""
+    session = begin("one", changes)
+    assert session.study.budget.seeds == seeds
+    needed = pairs_for(2 if "trials" in changes else 5)
+    too_few = seeds * len(session.tasks) < needed
+    assert any("a significant difference needs" in line for line in session.shortfalls) == too_few
+    assert too_few == (changes in ({"seeds": 3}, {"classes": ["0"]}))
+
+
+def test_a_truncated_ablation_counts_what_it_runs_also_when_it_is_extended(begin):
+    session = begin("one", {"trials": 2, "seeds": 1})
+    assert session.run().exit_code == 0
+    assert session.folder.read_study()["planned"] == {"PGN": 2}
+    extended = begin("one", budget="auto", extend=2)
+    assert extended.run().exit_code == 0
+    assert extended.folder.read_study()["planned"] == {"PGN": 4}
 
 
 def test_a_search_that_varies_nothing_is_not_ablated(tiny, open_study, tmp_path):

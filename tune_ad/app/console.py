@@ -11,6 +11,7 @@ from tune_ad.app.remaining import progress
 from tune_ad.app.session import Outcome, Session
 from tune_ad.search.baseline import Baseline
 from tune_ad.search.budgets import BUDGETS
+from tune_ad.search.checks.shortfalls import single_changes
 from tune_ad.search.selection import RULES
 from tune_ad.storage.precision import AUTO, FLOAT32, in_words
 from tune_ad.wording import count
@@ -43,6 +44,7 @@ def opening(session: Session) -> str:
     return "\n".join(
         [
             f"{study.name}: {_ablation(session)}{_size(session)}{done}",
+            *_raised_seeds(session),
             *_shortfalls(session),
             *_small_space(session),
             f"budget {study.budget_name}{reason}, {_parallel(session)}",
@@ -67,6 +69,7 @@ def plan(session: Session) -> str:
         _selection(session),
         *_precision(session),
         *_protocol(session),
+        *_raised_seeds(session),
         *_shortfalls(session),
         *(f"{source.name}: {source.about}" for source in session.sources if source.about),
     ]
@@ -131,6 +134,19 @@ def _parallel(session: Session) -> str:
 def _shortfalls(session: Session) -> list[str]:
     """A line on each question that the study is too small to answer."""
     return [f"too small: {sentence}" for sentence in session.shortfalls]
+
+
+def _raised_seeds(session: Session) -> list[str]:
+    """A line if an ablation has more seeds than its budget, so that a change is testable."""
+    seeds = session.study.budget.seeds
+    if not (session.begins and session.options.chooses_seeds) or seeds == session.least_seeds:
+        return []
+    changes = count(single_changes(session.study), "change")
+    return [
+        f"{count(seeds, 'seed')}, the fewest with which one of {changes} can be significant "
+        f"(--seeds {session.least_seeds} only ranks them, with "
+        f"{1 - session.least_seeds / seeds:.0%} fewer models)"
+    ]
 
 
 def _small_space(session: Session) -> list[str]:

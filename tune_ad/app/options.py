@@ -12,7 +12,7 @@ from typing import Any, NamedTuple, TypeVar
 
 from tune_ad.errors import UserError, did_you_mean
 from tune_ad.sample_sizes import LEAST_SEEDS
-from tune_ad.search.ablation import ABLATIONS
+from tune_ad.search.ablation import ABLATIONS, MOST_SEEDS
 from tune_ad.search.budgets import BUDGETS, LIMITS
 from tune_ad.search.selection import RULES
 from tune_ad.storage.precision import AUTO, PRECISIONS
@@ -238,8 +238,9 @@ class Options:
         None,
         "vary the parameters around their defaults instead of searching. KIND is "
         f"{_either(f'{name} ({kind.about})' for name, kind in ABLATIONS.items())} (default: "
-        f"{DEFAULT_ABLATION}). Every configuration is trained with at least {LEAST_SEEDS} seeds, "
-        "unless --seeds is given. The result is a separate study, named "
+        f"{DEFAULT_ABLATION}). Unless --seeds is given, every configuration is trained with at "
+        f"least {LEAST_SEEDS} seeds, and with {DEFAULT_ABLATION} with up to {MOST_SEEDS}, if a "
+        "change can be significant with them. The result is a separate study, named "
         f"{_either(f'SEARCH{kind.suffix}' for kind in ABLATIONS.values())}",
         SEARCH,
         metavar="KIND",
@@ -456,6 +457,11 @@ class Options:
     def study(self) -> str:
         """Name of the study: the search's, or its ablation's."""
         return self.search + (ABLATIONS[self.ablate].suffix if self.ablate else "")
+
+    @property
+    def chooses_seeds(self) -> bool:
+        """Whether the number of seeds of an ablation is left to the program."""
+        return self.ablate is not None and self.changes.get("seeds") is None
 
 
 def _declared() -> dict[str, Option]:

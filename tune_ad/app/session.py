@@ -93,6 +93,12 @@ class Session:
         """The number of parallel trials."""
         return trials_at_a_time(self.options, self.machine)
 
+    @property
+    def least_seeds(self) -> int:
+        """The number of seeds that the search itself declares for the budget."""
+        budgets = self.study.search.budgets_for(self.study.data_set)
+        return budgets[self.study.budget_name].seeds
+
     def size(self) -> Size:
         """The number of trials and models of the study."""
         return size(self._under(self.study.budget_name, self.study.budget), len(self.tasks))
@@ -207,6 +213,8 @@ class Session:
             budget["trials"] = self.study.budget.trials
             description["study"]["quotes"] = self.study.quotes
             description["shortfalls"] = self.shortfalls
+            if "planned" in description:
+                description |= self._planned()
         write_atomically(self.folder.study, to_text(description, indent=2))
 
     def scheduler(self) -> TrialScheduler:
@@ -350,5 +358,5 @@ class Session:
         plan = self.study.search.plan
         if plan.traits.adapts:
             return {"startup": plan.startup(self.study.budget.trials)}
-        planned = self.study.planned or ()
+        planned = (self.study.planned or ())[: self.study.trials]
         return {"planned": dict(Counter(configuration.baseline for configuration in planned))}

@@ -20,6 +20,7 @@ from tune_ad.detectors.nets import ImageShape
 from tune_ad.errors import UserError
 from tune_ad.execution.gpu_probe import gpu_demand
 from tune_ad.execution.machine import memory
+from tune_ad.search.ablation import with_enough_seeds
 from tune_ad.search.checks.rules import check_selection
 from tune_ad.search.study import Study
 from tune_ad.storage.precision import BFLOAT16
@@ -167,7 +168,10 @@ def _study(request: Request, source: ImageSet) -> tuple[Study, tuple[Task, ...]]
             f"--extend {options.extend}: the search space of {study.name} has only "
             f"{study.trials} configurations, and none is left to add; continue it with --resume"
         )
-    return replace(study, budget=replace(study.budget, trials=study.trials)), tasks
+    study = replace(study, budget=replace(study.budget, trials=study.trials))
+    if stored is None and options.chooses_seeds:
+        study = with_enough_seeds(study, len(tasks))
+    return study, tasks
 
 
 def _check_spaces(study: Study) -> None:

@@ -10,14 +10,16 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import tune_ad.search
 from tune_ad.errors import UserError
-from tune_ad.sample_sizes import LEAST_SEEDS
+from tune_ad.sample_sizes import LEAST_SEEDS, seeds_for
 from tune_ad.search.budgets import LIMITS, Budget
 
 if TYPE_CHECKING:
     from tune_ad.search.declaration import Search
     from tune_ad.search.plans import Plan
+    from tune_ad.search.study import Study
 
 ALL = LIMITS["trials"][1]  # trials: all that the plan has
+MOST_SEEDS = 5  # maximum number of seeds to which the default is raised for the sake of a test
 
 
 class Ablation(NamedTuple):
@@ -50,7 +52,8 @@ ABLATIONS = {
 def ablated(search: "Search", kind: str) -> "Search":
     """The search with another plan: every configuration is tested and reported, none is selected.
 
-    Each is trained with at least `LEAST_SEEDS` seeds; none is pruned or trained again.
+    Each is trained with at least `LEAST_SEEDS` seeds (see also `with_enough_seeds`); none is
+    pruned or trained again.
 
     Raises:
         UserError: if there is no such kind, or the search is an ablation already.
@@ -75,6 +78,25 @@ def ablated(search: "Search", kind: str) -> "Search":
         pruning=False,
         budgets_on=on,
     )
+
+
+def with_enough_seeds(study: "Study", tasks: int) -> "Study":
+    """The study of single changes with seeds enough that one of its changes can be significant.
+
+    The seeds stay as they are if more than `MOST_SEEDS` are needed, because the study would take
+    several times as long, and for other plans, such as a grid, which take hours anyway.
+
+    Args:
+        study: the ablation under its budget.
+        tasks: the number of tasks, such as classes.
+    """
+    from tune_ad.search.checks.shortfalls import single_changes
+
+    changes = single_changes(study) if study.search.plan.traits.is_ablation else 0
+    enough = seeds_for(changes, tasks) if changes else 0
+    if not study.budget.seeds < enough <= MOST_SEEDS:
+        return study
+    return replace(study, budget=replace(study.budget, seeds=enough))
 
 
 def _budget(budget: Budget, kind: str) -> Budget:

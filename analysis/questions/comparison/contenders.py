@@ -1,9 +1,9 @@
 """Pairwise comparison of results over shared classes and seeds.
 
 Each pair is tested by a two-sided sign-flip test over class x seed (at least 3 seeds), with Holm's
-correction over all pairs. Per class it is a sign-flip test over seeds, with Holm's correction over
-all pairs and classes. Both were fixed in advance. Pairs of deterministic methods are not tested:
-such a method gives the same result for every seed.
+correction over the pairs that are tested. Per class it is a sign-flip test over seeds, with Holm's
+correction over the pairs and classes that are tested. Both were fixed in advance. Pairs of
+deterministic methods are not tested: such a method gives the same result for every seed.
 """
 
 from collections.abc import Sequence
@@ -50,7 +50,7 @@ class Contrast(NamedTuple):
         classes: the number of shared class tasks.
         improvement: P(first > second) over all pairs of seeds, paired or not.
         paired: the test of the differences, first minus second, over shared classes and seeds.
-        decision: the decision of that test, after Holm's correction over all pairs.
+        decision: the decision of that test, after Holm's correction over the pairs tested.
     """
 
     first: str
@@ -69,7 +69,7 @@ class ClassContrast(NamedTuple):
         second: the label of the other.
         task: the name of the class task.
         paired: the test of the differences, first minus second, over shared seeds.
-        decision: the decision of that test, after Holm's correction over all pairs and classes.
+        decision: the decision of that test, after Holm's correction over those that are made.
     """
 
     first: str

@@ -19,6 +19,7 @@ from analysis.questions.comparison.contenders import (
 )
 from analysis.stats.aggregates import iqm, mean_ranks
 from analysis.stats.estimates import Estimate
+from analysis.stats.paired import made
 from analysis.study import unique_titles
 from tune_ad.sample_sizes import LEAST_PAIRS
 from tune_ad.wording import count
@@ -115,8 +116,8 @@ def pairs_table(contrasts: Sequence[Contrast], name: str) -> Table:
         f"of the second, mean over shared classes [{ABOUT_BOOTSTRAP}]; 50 %: no difference. "
         "Difference of test AUROC in points, first minus second, paired by seed [95 % interval "
         "of Student's t over n seeds, for its row alone]. p: two-sided sign-flip test over class "
-        f"x seed, corrected by Holm over {count(len(contrasts), 'pair')}; it is valid for these "
-        "classes only and assumes that the models of one seed are independent across classes. "
+        f"x seed, corrected by Holm over {_tests(contrasts)}; it is valid for these classes only "
+        "and assumes that the models of one seed are independent across classes. "
         f"Pairs of deterministic methods are not tested.{_refusals(contrasts)}"
     )
     shown = pd.DataFrame([_pair_row(contrast) for contrast in contrasts])
@@ -143,7 +144,8 @@ def class_pairs_table(contrasts: Sequence[ClassContrast], best: str, name: str) 
     caption = (
         "Differences of test AUROC in points, paired by seed [95 % interval of Student's t over "
         "seeds, for its cell alone]. Marked if a two-sided sign-flip test over seeds, "
-        f"corrected by Holm over {len(contrasts)} pairs and classes, shows a difference.{only}"
+        f"corrected by Holm over {_tests(contrasts)} of pairs and classes, "
+        f" shows a difference.{only}"
         f"{_refusals(contrasts)}"
     )
     data = pd.DataFrame([_class_data(contrast) for contrast in contrasts])
@@ -241,6 +243,11 @@ def _class_data(contrast: ClassContrast) -> dict[str, object]:
         "p Holm": contrast.decision.p,
         "verdict": contrast.decision.tone,
     }
+
+
+def _tests(contrasts: Sequence[Contrast | ClassContrast]) -> str:
+    """The number of tests that were made, in words."""
+    return count(made(contrast.paired for contrast in contrasts), "test")
 
 
 def _refusals(contrasts: Sequence[Contrast | ClassContrast]) -> str:

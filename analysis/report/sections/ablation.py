@@ -81,8 +81,8 @@ def _missing(study: StudyRecords, effects: list[Effect]) -> str:
     if missing:
         are = "is" if missing == 1 else "are"
         text += (
-            f" {count(missing, 'more change')} {are} planned but not run; Holm's correction "
-            "counts them."
+            f" {count(missing, 'more change')} {are} still to run; Holm's correction "
+            "counts them already."
         )
     return text
 

@@ -118,11 +118,27 @@ def test_changes_that_are_planned_count_in_the_family_before_they_run(tmp_path):
     better = [[0.85 + 0.001 * k, 0.95] for k in range(3)]
     two = [record(0, DEFAULT, SEEDS), record(1, changed(width=2.0), better)]
     planted = study(tmp_path, two, {"PGN": DEFAULT})
-    whole = StudyRecords(planted.folder, {**planted.stored, "planned": {"PGN": 2}}, two, [])
-    begun = StudyRecords(planted.folder, {**planted.stored, "planned": {"PGN": 11}}, two, [])
+    whole = _with_plan(planted, planned=2, trials=2)
+    begun = _with_plan(planted, planned=11, trials=11)
     assert effects(whole)[0].verdict.tone == "better"
     assert effects(begun)[0].verdict.tone == "unsure"
-    assert "9 more changes are planned" in section(Findings(begun)).blocks[0].caption
+    assert "9 more changes are still to run" in section(Findings(begun)).blocks[0].caption
+
+
+def test_changes_that_the_study_leaves_out_are_not_of_the_family(tmp_path):
+    better = [[0.85 + 0.001 * k, 0.95] for k in range(3)]
+    two = [record(0, DEFAULT, SEEDS), record(1, changed(width=2.0), better)]
+    cut = _with_plan(study(tmp_path, two, {"PGN": DEFAULT}), planned=11, trials=2)
+    assert effects(cut)[0].verdict.tone == "better"
+    assert "still to run" not in section(Findings(cut)).blocks[0].caption
+
+
+def _with_plan(planted, planned, trials):
+    """The study with a number of planned configurations, and of trials that it is to run."""
+    search = planted.stored["study"]
+    limited = {**search, "budget": {**search["budget"], "trials": trials}}
+    stored = {**planted.stored, "study": limited, "planned": {"PGN": planned}}
+    return StudyRecords(planted.folder, stored, planted.trials, [])
 
 
 def test_a_failed_seed_is_left_out_of_the_pairs(ablation):

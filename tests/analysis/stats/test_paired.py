@@ -85,13 +85,22 @@ def test_holm_multiplies_the_smallest_p_by_the_number_of_tests():
     assert holm([]) == []
 
 
-def test_a_refused_test_counts_as_a_member_of_its_family():
+def test_a_test_that_was_not_made_is_no_member_of_its_family():
     refused = sign_flip([0.1] * 3)
     decisions = holm([planted(0.03), refused])
-    assert decisions[0].p == pytest.approx(0.06)
-    assert (decisions[0].tone, decisions[1].tone) == ("unsure", "unsure")
+    assert decisions[0].p == pytest.approx(0.03)
+    assert (decisions[0].tone, decisions[1].tone) == ("better", "unsure")
     assert decisions[1].reason == refused.refusal
     assert math.isnan(decisions[1].p)
+    assert [decision.tone for decision in holm([refused])] == ["unsure"]
+
+
+def test_a_family_may_count_tests_that_were_not_made():
+    refused = sign_flip([0.1] * 3)
+    for tests in ([planted(0.03), refused], [planted(0.03)]):
+        decision, *_ = holm(tests, family=2)
+        assert decision.p == pytest.approx(0.06)
+        assert decision.tone == "unsure"
 
 
 def test_six_tests_need_eight_seeds():

@@ -7,7 +7,7 @@ import math
 from collections import defaultdict
 from collections.abc import Iterator, Mapping
 
-from tune_ad.sample_sizes import LEAST_PAIRS, LEAST_SEEDS, LEAST_STEPS, pairs_for
+from tune_ad.sample_sizes import LEAST_PAIRS, LEAST_SEEDS, LEAST_STEPS, pairs_for, seeds_for
 from tune_ad.search.study import Study
 from tune_ad.storage.values import encode
 from tune_ad.wording import count
@@ -93,7 +93,7 @@ def _choice(study: Study, is_trained: bool) -> Iterator[str]:
 def _comparison(study: Study, tasks: int) -> Iterator[str]:
     """Too few seeds to compare configurations of which none is chosen."""
     seeds = len(study.seeds)
-    if changes := _changes(study):
+    if changes := single_changes(study):
         yield from _pairs(count(changes, "change"), changes, seeds, tasks)
     elif study.trials > 1:
         compared = count(study.trials, "configuration")
@@ -116,20 +116,22 @@ def _pairs(compared: str, tests: int, seeds: int, tasks: int) -> Iterator[str]:
     """
     needed = pairs_for(tests)
     if seeds * tasks < needed or seeds < LEAST_SEEDS:
-        enough = max(LEAST_SEEDS, -(-needed // tasks))
         yield (
             f"{count(seeds * tasks, 'pair')} of class and seed: if {compared} are compared, a "
             f"significant difference needs at least {needed} pairs and {LEAST_SEEDS} seeds "
-            f"(--seeds {enough})"
+            f"(--seeds {seeds_for(tests, tasks)})"
         )
 
 
-def _changes(study: Study) -> int:
-    """The largest number of single changes that are compared for a baseline; 0 = none are."""
+def single_changes(study: Study) -> int:
+    """The largest number of single changes that are compared for a baseline; 0 = none are.
+
+    Only the configurations that the study runs count, not further ones of its plan.
+    """
     if not study.search.plan.traits.changes_single_parameters:
         return 0
     values: Mapping[tuple[str, str], list[object]] = defaultdict(list)
-    for configuration in study.planned or ():
+    for configuration in (study.planned or ())[: study.trials]:
         for name, value in configuration.params.items():
             known = values[configuration.baseline, name]
             if encode(value) not in known:
