@@ -1,5 +1,17 @@
 """Words of messages and reports."""
 
+from collections.abc import Iterable
+
+
+def either(texts: Iterable[str]) -> str:
+    """The alternatives with commas and an "or" between them.
+
+    >>> either(["a", "b", "c"])
+    'a, b or c'
+    """
+    *first, last = texts
+    return " or ".join([", ".join(first), last] if first else [last])
+
 
 def count(number: int, noun: str) -> str:
     """A number with its noun, in the plural if needed.

@@ -210,13 +210,16 @@ def test_a_search_ends_with_its_result_report_and_tensorboard_command(run, tmp_p
     assert code == 0
     folder = tmp_path / "quickstart"
     watch = f"tensorboard --logdir {folder / 'tensorboard'}"
-    assert [line for line in out.splitlines() if not line.startswith("too small")][:5] == [
+    assert [line for line in out.splitlines() if not line.startswith("too small")][:7] == [
         "quickstart: loading PyTorch and the images ...",
         "quickstart: 3 trials x 2 classes x 2 seeds = 12 models, then 3 fresh seeds x 2 classes "
         "= 6 models",
         "budget quick (no GPU was found), one trial at a time",
         "Trials are ranked by validation AUROC (held-out training images). Test scores are "
         "recorded, but never used to select.",
+        "each model: 3 epochs, all training images of the class that are not held out for "
+        "validation (about 112 per model), batch_size 20",
+        "precision: float32, because grey images are not trained on faster in bfloat16",
         f"watch: {watch}",
     ]
     assert "standard" not in out, "a normal start prices no other budget"
@@ -339,7 +342,7 @@ def test_an_ablation_is_run_and_reported_under_a_name_of_its_own(run, tmp_path, 
     arguments = [*map(str, small), "--set", "width=1.0", "--set", "dropout=0.3"]
     assert run.main(["--search", "quickstart", "--ablate", "--dry-run", *arguments]) == 0
     out = capsys.readouterr().out
-    assert "* quick: 6 trials x 2 classes x 3 seeds = 36 models; about" in out
+    assert "* quick: 6 trials x 2 classes x 4 seeds = 48 models; about" in out
     assert f"the study would be written to {tmp_path / 'quickstart-ablation'}" in out
     assert not list(tmp_path.iterdir())
     assert run.main(["--search", "quickstart", "--ablate", *arguments]) == 0

@@ -185,3 +185,52 @@ def test_a_resume_needs_the_same_place_and_machine(finished):
         "interrupted; continue with: tune-ad --search tiny --ablate grid --resume "
         "--results 'my results' --data-root /data --backend serial --concurrent 1"
     )
+
+
+def test_a_dry_run_of_a_study_that_continues_prices_what_is_left(tiny, open_study, tmp_path):
+    changes = {"trials": 2, "seeds": 1}
+    session = open_study(tiny, tmp_path, changes=changes, evaluate=False)
+    assert session.run().exit_code == 0
+
+    def continued(**options):
+        return open_study(tiny, tmp_path, budget="auto", **options)
+
+    (resumed,) = continued(resume=True).costs().values()
+    assert resumed.size == Size(trials=0, seeds=1, fresh_seeds=2, tasks=2)
+    extended = continued(extend=1)
+    (cost,) = extended.costs().values()
+    assert cost.size == Size(trials=1, seeds=1, fresh_seeds=2, tasks=2)
+    assert cost.size.models == 1 * 2 + 2 * 2
+    shown = plan(extended)
+    assert "left to train, with the time" in shown
+    assert "* quick: 1 trial x 2 classes = 2 models, then 2 fresh seeds x 2 classes" in shown
+    assert "standard:" not in shown and "paper:" not in shown
+    (nothing,) = continued(resume=True, evaluate=False).costs().values()
+    assert (nothing.size.models, nothing.seconds) == (0, 0)
+
+
+def test_a_study_without_its_evaluation_says_how_to_make_up_for_it(tiny, open_study, tmp_path):
+    session = open_study(tiny, tmp_path, evaluate=False)
+    first, last = closing(session, ENDED).splitlines()
+    assert first == (
+        "the winner was not trained again on fresh seeds (--no-evaluation); that is done later "
+        f"by: tune-ad --search tiny --resume --results {tmp_path} --backend serial"
+    )
+    assert last.startswith("next: open")
+
+
+def test_the_only_trial_is_not_ranked(tiny, open_study, tmp_path):
+    session = open_study(tiny, tmp_path, changes={"trials": 1})
+    assert "The only trial is trained again on fresh seeds and then tested." in opening(session)
+    assert "ranked" not in opening(session)
+
+
+def test_the_values_that_a_budget_restricts_are_said(tiny, open_study, tmp_path):
+    limited = replace(tiny.budgets["quick"], only={"batch_size": (20,), "width": (0.5, 1.0)})
+    search = replace(tiny, budgets={**tiny.budgets, "quick": limited})
+    words = "3 epochs, 60 training images per model, batch_size 20, width 0.5 or 1.0"
+    session = open_study(search, tmp_path)
+    assert f"each model: {words}" in opening(session).splitlines()
+    assert f"budget quick: {words}; the winner" in plan(session)
+    fixed = open_study(search, tmp_path, settings={"width": 2.0})
+    assert "width" not in opening(fixed)

@@ -832,6 +832,7 @@ def test_a_detector_that_is_fitted_is_searched_as_any_other(tiny, open_study, tm
         "budget quick, one trial at a time",
         "Trials are ranked by validation AUROC (held-out training images). Test scores are "
         "recorded, but never used to select.",
+        "each model: 0 epochs, 60 training images per model",
         f"watch: tensorboard --logdir {session.folder.tensorboard}",
     ]
     assert session.run().exit_code == 0

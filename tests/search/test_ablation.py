@@ -185,7 +185,7 @@ def test_what_an_ablation_has_no_use_for_is_refused(begin, tmp_path, options, wo
         ({}, 4),
         ({"seeds": 3}, 3),
         ({"seeds": 7}, 7),
-        ({"trials": 3}, 3),
+        ({"trials": 2}, 3),
         ({"classes": ["0"]}, 3),
         ({"classes": ["0", "1", "2"]}, 3),
     ],
@@ -194,10 +194,10 @@ def test_what_an_ablation_has_no_use_for_is_refused(begin, tmp_path, options, wo
 def test_the_default_seeds_are_the_least_with_which_a_change_can_be_significant(
     begin, changes, seeds
 ):
-    """Of 5 changes; of 2 if three trials run; a single class would need 8 seeds."""
+    """Of 5 changes; of 1 if two trials run; a single class would need 8 seeds."""
     session = begin("one", changes)
     assert session.study.budget.seeds == seeds
-    needed = pairs_for(2 if "trials" in changes else 5)
+    needed = pairs_for(1 if "trials" in changes else 5)
     too_few = seeds * len(session.tasks) < needed
     assert any("a significant difference needs" in line for line in session.shortfalls) == too_few
     assert too_few == (changes in ({"seeds": 3}, {"classes": ["0"]}))

@@ -1,7 +1,7 @@
 """The lines that the command line prints before and after a study."""
 
 import shlex
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 from optuna.distributions import BaseDistribution, CategoricalDistribution
 
@@ -13,7 +13,9 @@ from tune_ad.search.baseline import Baseline
 from tune_ad.search.budgets import BUDGETS
 from tune_ad.search.checks.shortfalls import single_changes
 from tune_ad.search.selection import RULES
+from tune_ad.storage.budget import restrictions
 from tune_ad.storage.precision import AUTO, FLOAT32, in_words
+from tune_ad.training.replicas.paths import bfloat16_is_faster, why_float32
 from tune_ad.wording import count
 
 
@@ -49,8 +51,9 @@ def opening(session: Session) -> str:
             *_small_space(session),
             f"budget {study.budget_name}{reason}, {_parallel(session)}",
             *([session.gpu_line] if session.gpu_line else []),
-            *_precision(session),
             _selection(session),
+            f"each model: {_each_model(session)}",
+            *_precision(session),
             f"watch: {_tensorboard(session)}",
         ]
     )
@@ -97,8 +100,20 @@ def closing(session: Session, outcome: Outcome) -> str:
     lines += _warnings(session)
     if outcome.failed:
         lines.append(f"{count(outcome.failed, 'trial')} failed; the report gives the reasons")
+    elif not lines and _is_left_untested(session):
+        lines.append(
+            "the winner was not trained again on fresh seeds (--no-evaluation); that is done "
+            f"later by: {resume}"
+        )
     page = shlex.quote(str(session.folder.path / "report.html"))
     return "\n".join([*lines, f"next: open {page}; {_tensorboard(session)}"])
+
+
+def _is_left_untested(session: Session) -> bool:
+    """Whether a winner is known whose final test is left out by --no-evaluation."""
+    return (
+        not session.options.evaluate and session.study.chooses and bool(session.study.fresh_seeds)
+    )
 
 
 def _size(session: Session) -> str:
@@ -114,15 +129,21 @@ def _models(size: Size, is_by_class: bool) -> str:
     '2 trials x 3 seeds = 6 models'
     >>> _models(Size(trials=2, seeds=1, fresh_seeds=0, tasks=1), is_by_class=False)
     '2 trials = 2 models'
+    >>> _models(Size(trials=0, seeds=1, fresh_seeds=2, tasks=1), is_by_class=False)
+    '2 fresh seeds = 2 models'
+    >>> _models(Size(trials=0, seeds=1, fresh_seeds=0, tasks=1), is_by_class=False)
+    'nothing'
     """
     classes = [count(size.tasks, "class")] if is_by_class else []
     seeds = [count(size.seeds, "seed")] if size.seeds > 1 else []
-    factors = " x ".join([count(size.trials, "trial"), *classes, *seeds])
-    text = f"{factors} = {count(size.searched, 'model')}"
-    if not size.fresh_seeds:
-        return text
-    factors = " x ".join([count(size.fresh_seeds, "fresh seed"), *classes])
-    return f"{text}, then {factors} = {count(size.retrained, 'model')}"
+    parts = []
+    if size.trials:
+        factors = " x ".join([count(size.trials, "trial"), *classes, *seeds])
+        parts.append(f"{factors} = {count(size.searched, 'model')}")
+    if size.fresh_seeds:
+        factors = " x ".join([count(size.fresh_seeds, "fresh seed"), *classes])
+        parts.append(f"{factors} = {count(size.retrained, 'model')}")
+    return ", then ".join(parts) or "nothing"
 
 
 def _parallel(session: Session) -> str:
@@ -182,6 +203,8 @@ def _selection(session: Session) -> str:
         return f"No trial is selected, because {reason}. Each trial is tested {tested}."
     if not study.chooses:
         return f"Every configuration is tested {tested} and reported; none is selected."
+    if study.trials == 1 and study.quotes == "winner":
+        return "The only trial is trained again on fresh seeds and then tested."
     ranked = f"Trials are ranked by {RULES[study.selection].title}."
     if study.selection == "oracle":
         return ranked
@@ -189,12 +212,37 @@ def _selection(session: Session) -> str:
 
 
 def _precision(session: Session) -> list[str]:
-    """A line on the precision of training, unless everything is trained in float32."""
+    """Lines on the precision of training, and on the reason if "auto" chose float32."""
     words = in_words(session.study.precision)
-    if words == FLOAT32:
-        return []
     chosen = session.begins and session.options.precision == AUTO
-    return [f"precision: {words}" + " (--precision float32 turns this off)" * chosen]
+    lines = []
+    if words != FLOAT32:
+        lines = [f"precision: {words}" + " (--precision float32 turns this off)" * chosen]
+    return [*lines, *_float32(session)] if chosen else lines
+
+
+def _float32(session: Session) -> Iterator[str]:
+    """The baselines that "auto" trains in float32, a line per reason."""
+    study, device = session.study, session.options.device
+    is_faster = bfloat16_is_faster(device)
+    reasons: dict[str, list[str]] = {}
+    for name, precision in study.precision.items():
+        detector = study.baselines[name].detector
+        if precision == FLOAT32 and (why := why_float32(detector, study.shape, is_faster, device)):
+            reasons.setdefault(why, []).append(name)
+    for why, names in reasons.items():
+        of = "" if len(names) == len(study.precision) else f" for {', '.join(names)}"
+        yield f"precision: float32{of}, because {why}"
+
+
+def _each_model(session: Session) -> str:
+    """What the budget gives each model: epochs, images, and values that it restricts."""
+    study = session.study
+    numbers = sorted(set(study.epochs().values()))
+    epochs = " or ".join([*map(str, numbers[:-1]), count(numbers[-1], "epoch")])
+    known = {name for b in study.baselines.values() for name in b.detector.Config.rules()}
+    limited = restrictions(study.budget.only, known - study.settings.keys())
+    return ", ".join([epochs, _training_images(session), *limited])
 
 
 def _protocol(session: Session) -> list[str]:
@@ -213,7 +261,10 @@ def _protocol(session: Session) -> list[str]:
 
 
 def _budgets(session: Session) -> list[str]:
-    """The estimated cost of each budget (* = the one in use), and what the one in use means."""
+    """The estimated cost of each budget (* = the one in use), and what the one in use means.
+
+    Of a study that continues, the cost of what is left.
+    """
     study, budget, costs = session.study, session.study.budget, session.costs()
     is_by_class = not study.search.of_whole_sets
     lines = [
@@ -221,15 +272,14 @@ def _budgets(session: Session) -> list[str]:
         f"about {duration(cost.total)}, {_megabytes(cost.bytes)}"
         for name, cost in sorted(costs.items(), key=lambda item: BUDGETS.index(item[0]))
     ]
-    numbers = sorted(set(study.epochs().values()))
-    epochs = " or ".join([*map(str, numbers[:-1]), count(numbers[-1], "epoch")])
+    title = "budgets" if session.begins else "left to train"
     again = "the winner is not trained again"
     if budget.evaluation_seeds and session.options.evaluate:
         again = f"the winner is trained again on {count(budget.evaluation_seeds, 'fresh seed')}"
     return [
-        f"budgets, with the time on this machine at its current load, {_parallel(session)}:",
+        f"{title}, with the time on this machine at its current load, {_parallel(session)}:",
         *lines,
-        f"budget {study.budget_name}: {epochs}, {_training_images(session)}; {again}",
+        f"budget {study.budget_name}: {_each_model(session)}; {again}",
     ]
 
 

@@ -148,7 +148,12 @@ def image_sizes(
 
 
 def cost(
-    study: Study, sizes: Sizes, speeds: Mapping[str, Speed], ratio: float, concurrent: int
+    study: Study,
+    sizes: Sizes,
+    speeds: Mapping[str, Speed],
+    ratio: float,
+    concurrent: int,
+    left: Size | None = None,
 ) -> Cost:
     """The estimated cost of a study, from the measured speed and the mean size of configurations.
 
@@ -158,10 +163,11 @@ def cost(
         speeds: speed of the default configuration of each baseline.
         ratio: mean seconds of sampled configurations divided by those of the defaults.
         concurrent: number of parallel trials.
+        left: what of the study is still to be trained; None = all of it.
     """
-    total = size(study, sizes.tasks)
+    total = left or size(study, sizes.tasks)
     model = _mean_model(study, sizes, speeds)
-    searched = total.searched * ratio * model / min(concurrent, total.trials)
+    searched = total.searched * ratio * model / max(1, min(concurrent, total.trials))
     parallel = max(1, min(concurrent, total.fresh_seeds))
     retrained = total.retrained * max(1.0, ratio) * model / parallel
     return Cost(seconds=searched + retrained, size=total, bytes=total.models * BYTES_PER_MODEL)

@@ -5,7 +5,8 @@ sets the same fields. Nothing here imports torch, Ray or Optuna.
 """
 
 import argparse
-from collections.abc import Callable, Iterable, Mapping
+import math
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any, NamedTuple, TypeVar
@@ -16,12 +17,14 @@ from tune_ad.search.ablation import ABLATIONS, MOST_SEEDS
 from tune_ad.search.budgets import BUDGETS, LIMITS
 from tune_ad.search.selection import RULES
 from tune_ad.storage.precision import AUTO, PRECISIONS
+from tune_ad.wording import either
 
 SEARCH, BUDGET, MACHINE = "the search", "the budget", "the machine"
 DEFAULT_ABLATION = next(iter(ABLATIONS))
 LARGEST_SEED = 2**32 - 1
 LONGEST_MINUTES = 1_000_000
 LARGEST_PORT = 65_535
+MOST_GPUS = 1_000_000
 
 T = TypeVar("T")
 
@@ -51,15 +54,18 @@ def real(text: str) -> float:
 
 
 def real_or_auto(text: str) -> float | None:
-    """The number that a text stands for; None for "auto".
+    """The finite number that a text stands for; None for "auto".
 
     Raises:
         argparse.ArgumentTypeError: if the text is neither.
     """
     try:
-        return None if text == "auto" else float(text)
+        number = None if text == "auto" else float(text)
     except ValueError as error:
         raise argparse.ArgumentTypeError(f"must be a number or auto, got {text!r}") from error
+    if number is not None and not math.isfinite(number):
+        raise argparse.ArgumentTypeError(f"must be a finite number or auto, got {text!r}")
+    return number
 
 
 def filled(text: str) -> str:
@@ -104,16 +110,6 @@ def assignment(text: str) -> tuple[str, str]:
     if not name or not value:
         raise argparse.ArgumentTypeError(f"must be name=value, got {text!r}")
     return name, value
-
-
-def _either(texts: Iterable[str]) -> str:
-    """The alternatives with commas and an "or" between them.
-
-    >>> _either(["a", "b", "c"])
-    'a, b or c'
-    """
-    *first, last = texts
-    return " or ".join([", ".join(first), last] if first else [last])
 
 
 class Option(NamedTuple):
@@ -237,11 +233,11 @@ class Options:
     ablate: str | None = option(
         None,
         "vary the parameters around their defaults instead of searching. KIND is "
-        f"{_either(f'{name} ({kind.about})' for name, kind in ABLATIONS.items())} (default: "
+        f"{either(f'{name} ({kind.about})' for name, kind in ABLATIONS.items())} (default: "
         f"{DEFAULT_ABLATION}). Unless --seeds is given, every configuration is trained with at "
         f"least {LEAST_SEEDS} seeds, and with {DEFAULT_ABLATION} with up to {MOST_SEEDS}, if a "
         "change can be significant with them. The result is a separate study, named "
-        f"{_either(f'SEARCH{kind.suffix}' for kind in ABLATIONS.values())}",
+        f"{either(f'SEARCH{kind.suffix}' for kind in ABLATIONS.values())}",
         SEARCH,
         metavar="KIND",
         flag_value=DEFAULT_ABLATION,
@@ -398,6 +394,7 @@ class Options:
         metavar="X",
         read=real_or_auto,
         minimum=0,
+        maximum=MOST_GPUS,
     )
     progress: bool = True
 

@@ -19,6 +19,7 @@ from tune_ad.execution import serial
 from tune_ad.execution.callbacks import Callback, ProgressBar, RecordWriter, TensorBoardCallback
 from tune_ad.execution.loop import FixedTrials, Scheduler, TrialLoop
 from tune_ad.execution.machine import Machine
+from tune_ad.search.ablation import with_enough_seeds
 from tune_ad.search.budgets import Budget
 from tune_ad.search.checks.shortfalls import shortfalls
 from tune_ad.search.scheduler import TrialScheduler
@@ -103,22 +104,44 @@ class Session:
         """The number of trials and models of the study."""
         return size(self._under(self.study.budget_name, self.study.budget), len(self.tasks))
 
+    def left(self) -> Size:
+        """The number of trials and models that are still to be trained.
+
+        While trials are missing, any trial may still win, so that all fresh seeds are counted.
+        """
+        whole = self.size()
+        if self.begins:
+            return whole
+        trials = max(0, whole.trials - len(self.folder.read_trials()))
+        fresh_seeds = whole.fresh_seeds
+        if not trials and fresh_seeds:
+            retraining = self._retraining()
+            fresh_seeds = len(retraining.seeds) if retraining else 0
+        return whole._replace(trials=trials, fresh_seeds=fresh_seeds)
+
     def costs(self) -> dict[str, Cost]:
-        """The estimated cost of the study under every budget, from short measurements."""
+        """The estimated cost of a new study under every budget, from short measurements.
+
+        The budget of a study that exists is fixed: only what is left of it is priced, under that
+        budget alone.
+        """
         titles = ", ".join(baseline.title for baseline in self.study.baselines.values())
         self.say(f"timing a few training steps of {titles} ...")
         speeds = measured_speed(
             self.study, self.options.device, len(self.tasks) * len(self.study.seeds)
         )
-        budgets = self.study.search.budgets_for(self.study.data_set)
+        budgets = self.study.search.budgets_for(self.study.data_set) if self.begins else {}
         budgets[self.study.budget_name] = self.study.budget
         parallel = min(self.concurrent, self.machine.slots(1, self.options.gpus or 0.0))
         costs = {}
         for name, budget in budgets.items():
             study = self._under(name, budget)
+            if name != self.study.budget_name and self.options.ablate:
+                study = with_enough_seeds(study, self._sizes(budget).tasks)
             ratio = relative_seconds(study, speeds, self.study)
-            training = cost(study, self._sizes(budget), speeds, ratio, parallel)
-            extra = overhead(study, training.size.trials, self.options.backend)
+            left = self.left() if name == self.study.budget_name else None
+            training = cost(study, self._sizes(budget), speeds, ratio, parallel, left)
+            extra = overhead(study, study.trials, self.options.backend)
             costs[name] = replace(training, overhead=extra)
         return costs
 

@@ -11,6 +11,8 @@ from analysis.questions.claims.published.cells import CellComparison, compare_ce
 from analysis.report.findings import Findings
 from analysis.stats.estimates import MARGIN
 from analysis.study import StudyRecords
+from tune_ad.storage.budget import restrictions
+from tune_ad.storage.values import decode
 
 PLACE = 25
 NOT_COMPARABLE = "not comparable"
@@ -59,10 +61,14 @@ def _about(study: StudyRecords, source: str) -> list[Block]:
     )
     blocks: list[Block] = [Text(f"{about} {VERDICTS}" if follows_protocol(study) else about)]
     if not follows_protocol(study):
+        limited = restrictions(
+            decode(study.budget.get("only", {})), _parameters(study) - {*study.search["settings"]}
+        )
         blocks.append(
             Text(
                 f"This study (budget {study.search['budget_name']}) did not follow the papers' "
-                "protocol: fewer seeds, images, epochs or classes, or a validation set. A "
+                "protocol: fewer seeds, images, epochs or classes, or a validation set"
+                f"{''.join(f'; {text}' for text in limited)}. A "
                 "difference from a published number may come from that alone, so no cell has a "
                 'verdict: "not comparable".',
                 "warning",
@@ -72,6 +78,11 @@ def _about(study: StudyRecords, source: str) -> list[Block]:
         fixed = ", ".join(f"{key} = {value}" for key, value in settings.items())
         blocks.append(Text(f"Settings fixed by the user: {fixed}.", "warning"))
     return blocks
+
+
+def _parameters(study: StudyRecords) -> set[str]:
+    """The names of the parameters of all baselines."""
+    return {name for defaults in study.defaults.values() for name in defaults}
 
 
 def _table(

@@ -102,8 +102,7 @@ def resolved_precision(
 ) -> str:
     """The precision in which a detector is trained, one of `PRECISIONS`.
 
-    "auto" is bfloat16 if training in it has been shown to be equivalent for the detector, and it
-    is faster: for colour images, on a processor with bfloat16 instructions.
+    "auto" is bfloat16 unless `why_float32` gives a reason.
 
     Args:
         wanted: "auto" or one of `PRECISIONS`.
@@ -113,8 +112,29 @@ def resolved_precision(
     """
     if wanted != AUTO:
         return wanted
-    pays = shape.is_colour and is_faster
-    return BFLOAT16 if detector.equivalent_in_bfloat16 and pays else FLOAT32
+    return FLOAT32 if why_float32(detector, shape, is_faster) else BFLOAT16
+
+
+def why_float32(
+    detector: type[Detector[Any]], shape: ImageShape, is_faster: bool, device: str = "cpu"
+) -> str:
+    """Why "auto" trains a detector in float32, in a clause; empty if it chooses bfloat16.
+
+    Args:
+        detector: the class of the detector.
+        shape: the shape of the images.
+        is_faster: whether the machine that trains is faster in bfloat16 on colour images.
+        device: "cpu" or "cuda": the device of that machine, for the wording.
+    """
+    if not shape.is_colour:
+        return "grey images are not trained on faster in bfloat16"
+    if not is_faster and device == "cuda":
+        return "bfloat16 has not been measured on a GPU"
+    if not is_faster:
+        return "this machine has no instructions for bfloat16"
+    if not detector.equivalent_in_bfloat16:
+        return f"{detector.__name__} has not been shown to detect as well in bfloat16"
+    return ""
 
 
 def bfloat16_is_faster(device: str) -> bool:
