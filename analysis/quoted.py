@@ -156,7 +156,8 @@ def results(study: StudyRecords) -> list[Result]:
     if study.whole:
         return []
     quotation = QUOTATIONS[study.quotes]
-    rule = RULES[study.rule].title if quotation.selected else NOTHING
+    is_selected = quotation.selected and study.budget["trials"] > 1
+    rule = RULES[study.rule].title if is_selected else NOTHING
     return [_result(study, quotation.source, rule, tested) for tested in quotation.find(study)]
 
 

@@ -40,7 +40,7 @@ def _progress(study: StudyRecords) -> str:
     others = "".join(f", {states[state]} {state}" for state in ENDINGS if states[state])
     progress = (
         f"{study.name} (budget {study.search['budget_name']}): {states['complete']} of "
-        f"{study.budget['trials']} trials complete{others}."
+        f"{count(study.budget['trials'], 'trial')} complete{others}."
     )
     if study.begun > len(study.trials):
         unfinished = f", {study.begun - len(study.trials)} unfinished (running or interrupted)."
@@ -80,6 +80,8 @@ def _tested(study: StudyRecords, result: Result) -> str:
     if study.quotes != "winner":
         return f"Tested: {result.source}."
     models = count(result.auroc.n, "new model") + (" per class" if not result.against else "")
+    if study.budget["trials"] == 1:
+        return f"Measured on {models} of the only configuration."
     return f"Measured on {models} with the best settings, not used in the search."
 
 

@@ -321,6 +321,39 @@ def test_a_report_of_no_study_names_the_studies(run, finished, tmp_path, capsys)
         assert f"the studies in {finished} are: quickstart" in error
 
 
+def test_a_repeated_record_is_one_line_of_error(run, finished, tmp_path, capsys):
+    shutil.copytree(finished / "quickstart", tmp_path / "quickstart")
+    for name, words in {
+        "trials.jsonl": "trials.jsonl, line 4 repeats trial",
+        "evaluation/evaluation.jsonl": "evaluation.jsonl, line 4 repeats the winner",
+    }.items():
+        path = tmp_path / "quickstart" / name
+        text = path.read_text()
+        path.write_text(text + text.splitlines(keepends=True)[0])
+        assert run.main(["--report", "quickstart", "--results", str(tmp_path)]) == 2
+        error = capsys.readouterr().err
+        assert words in error and error.count("\n") == 1
+        path.write_text(text)
+
+
+@pytest.mark.parametrize(
+    ("output", "code", "message"),
+    [
+        ("| true", 141, ""),
+        ("> /dev/full", 2, "error: the output cannot be written: [Errno 28] No space left on"),
+    ],
+)
+def test_an_output_that_cannot_be_written_ends_the_program_in_a_line(output, code, message):
+    if "full" in output and not Path("/dev/full").exists():
+        pytest.skip("there is no /dev/full")
+    command = f"{sys.executable} -m tune_ad --list"
+    wait = "sleep 0.5; " if output.startswith("|") else ""  # the reader has then gone
+    line = f"( {wait}{command} ) {output}; exit ${{PIPESTATUS[0]}}"
+    ended = subprocess.run(["bash", "-c", line], capture_output=True, text=True, check=False)
+    assert ended.returncode == code
+    assert ended.stderr.startswith(message) and ended.stderr.count("\n") == bool(message)
+
+
 def test_report_repeats_the_result(run, finished, capsys):
     assert run.main(["--report", "quickstart", "--results", str(finished)]) == 0
     first = capsys.readouterr().out

@@ -6,11 +6,14 @@ from pathlib import Path
 import pytest
 from optuna.distributions import CategoricalDistribution
 
+from tune_ad.app import console
 from tune_ad.app import session as session_module
 from tune_ad.app.console import closing, opening, plan
 from tune_ad.app.cost import Size, overhead
 from tune_ad.app.session import Outcome
 from tune_ad.app.validation import prepare
+from tune_ad.detectors.nets import ImageShape
+from tune_ad.detectors.pgn import PGN
 from tune_ad.search import catalogue
 from tune_ad.search.selection import RULES
 from tune_ad.storage.folder import StudyFolder
@@ -234,3 +237,29 @@ def test_the_values_that_a_budget_restricts_are_said(tiny, open_study, tmp_path)
     assert f"budget quick: {words}; the winner" in plan(session)
     fixed = open_study(search, tmp_path, settings={"width": 2.0})
     assert "width" not in opening(fixed)
+
+
+def test_epochs_that_are_set_are_those_of_the_budget(tiny, open_study, tmp_path):
+    session = open_study(tiny, tmp_path, settings={"epochs": "2"})
+    assert session.study.budget.epochs == 2
+    assert session.description()["study"]["budget"]["epochs"] == 2
+    assert "each model: 2 epochs, " in opening(session)
+
+
+@pytest.mark.parametrize(
+    ("is_faster", "device", "words"),
+    [
+        (True, "cpu", "PGN has not been shown to detect as well in bfloat16"),
+        (False, "cpu", "this machine has no instructions for bfloat16"),
+        (False, "cuda", "bfloat16 has not been measured on a GPU"),
+    ],
+)
+def test_the_reason_of_float32_is_said(finished, monkeypatch, is_faster, device, words):
+    monkeypatch.setattr(console, "bfloat16_is_faster", lambda device: is_faster)
+    monkeypatch.setattr(PGN, "equivalent_in_bfloat16", False)
+    colour = replace(finished.session.study, shape=ImageShape(3, 32, 32))
+    options = replace(finished.session.options, device=device)
+    session = replace(finished.session, study=colour, options=options)
+    assert console._precision(session) == [f"precision: float32, because {words}"]
+    fixed = replace(session, options=replace(options, precision="float32"))
+    assert console._precision(fixed) == []

@@ -141,6 +141,15 @@ def test_help_shows_every_option_and_its_default(capsys):
             {"evaluate": False, "changes": {"evaluation_seeds": 3}},
             "--no-evaluation contradicts --evaluation-seeds 3; leave one of them out",
         ),
+        (
+            {"ablate": "one", "evaluate": False},
+            "--ablate tests every trial, so --no-evaluation has no effect; leave it out",
+        ),
+        (
+            {"changes": {"epochs": 3}, "settings": {"epochs": "4"}},
+            "--epochs 3 contradicts --set epochs=4; leave one of them out",
+        ),
+        ({"gpus": float("inf")}, "--gpus-per-trial must be at most 1000000, got inf"),
     ],
     ids=str,
 )
@@ -160,6 +169,13 @@ def test_illegal_values_are_refused_however_they_are_given(wrong, message):
         ("--trials 3", "error: no command; use one of --list, --search, --report and --compare"),
         ("--search x --trials few", "error: --trials must be an integer, got 'few'"),
         ("--search x --time-budget soon", "error: --time-budget must be a number, got 'soon'"),
+        *(
+            (
+                f"--search x --gpus-per-trial={number}",
+                f"error: --gpus-per-trial must be 0 or more, or auto, got '{number}'",
+            )
+            for number in ("inf", "nan", "-1")
+        ),
         ("--search x --set width", "error: --set must be name=value, got 'width'"),
         ("--search x --set =3", "error: --set must be name=value, got '=3'"),
         ("--search x --report y", "error: --report: not allowed with --search"),

@@ -4,6 +4,7 @@ Typing errors are reported, and a first line is printed, before PyTorch, Ray or 
 """
 
 import argparse
+import os
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -13,10 +14,32 @@ from tune_ad.app.parser import SHORT_HELP, options, parse, program, resume_comma
 from tune_ad.errors import UserError
 
 RESULTS: Path = defaults()["results"]
+SIGPIPE_CODE = 141  # 128 + 13, as of a program that the signal of a closed pipe ends
+
+
+class OutputLostError(Exception):
+    """Raised if a line cannot be written to the standard output."""
 
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one command and return the exit code."""
+    try:
+        return _command(argv)
+    except OutputLostError as lost:
+        return _without_output(lost.__cause__)
+
+
+def _without_output(cause: BaseException | None) -> int:
+    """End after the reader of the output has gone, or its device is full; return the exit code."""
+    with open(os.devnull, "w") as nowhere:  # what is still buffered is flushed at the exit
+        os.dup2(nowhere.fileno(), sys.stdout.fileno())
+    if isinstance(cause, BrokenPipeError):
+        return SIGPIPE_CODE
+    print(f"error: the output cannot be written: {cause}", file=sys.stderr)
+    return 2
+
+
+def _command(argv: Sequence[str] | None) -> int:
     argv = sys.argv[1:] if argv is None else argv
     if not argv:
         print(SHORT_HELP.format(prog=program()), file=sys.stderr)
@@ -45,7 +68,7 @@ def list_searches() -> int:
     catalogue = read_catalogue()
     width = max(map(len, catalogue.entries), default=0)
     for entry in catalogue.entries.values():
-        print(f"{entry.name:<{width}} {entry.data:<8} {entry.title}")
+        _say(f"{entry.name:<{width}} {entry.data:<8} {entry.title}")
     for fault in catalogue.faults:
         print(f"error: {fault}", file=sys.stderr)
     return 2 if catalogue.faults else 0
@@ -75,7 +98,7 @@ def _show_plan(chosen: Options) -> int:
     from tune_ad.app.console import plan
     from tune_ad.app.validation import prepare
 
-    print(plan(prepare(chosen, _say, dry_run=True)))
+    _say(plan(prepare(chosen, _say, dry_run=True)))
     return 0
 
 
@@ -88,13 +111,20 @@ def _run(chosen: Options) -> int:
     _say(opening(session))
     outcome = session.run()
     page = _write_report(session.folder.path)
-    print(closing(session, outcome))
+    _say(closing(session, outcome))
     return outcome.exit_code if page else outcome.exit_code or 2
 
 
 def _say(line: str) -> None:
-    """Print a line at once, even into a file or a pipe."""
-    print(line, flush=True)
+    """Print a line at once, even into a file or a pipe.
+
+    Raises:
+        OutputLostError: if that is not possible.
+    """
+    try:
+        print(line, flush=True)
+    except OSError as error:
+        raise OutputLostError from error
 
 
 def report(names: Sequence[str], results: Path) -> int:
@@ -112,7 +142,7 @@ def report(names: Sequence[str], results: Path) -> int:
         if page is None:
             code = 2
         else:
-            print(f"report: {page}")
+            _say(f"report: {page}")
     return code
 
 
@@ -130,7 +160,7 @@ def _write_report(folder: Path) -> Path | None:
     except (UserError, OSError) as error:
         _refuse(error)
         return None
-    print(written.summary)
+    _say(written.summary)
     return written.path
 
 
@@ -145,12 +175,12 @@ def compare(names: Sequence[str], results: Path) -> int:
     from analysis.study import StudyRecords
 
     comparison = compare_studies([StudyRecords.read(folder) for folder in folders])
-    print(comparison.summary)
+    _say(comparison.summary)
     try:
         written = export(comparison, comparison_folder(results, names))
     except OSError as error:
         return _refuse(error)
-    print(f"report: {written.html}")
+    _say(f"report: {written.html}")
     return 0
 
 

@@ -53,8 +53,8 @@ def real(text: str) -> float:
         raise argparse.ArgumentTypeError(f"must be a number, got {text!r}") from error
 
 
-def real_or_auto(text: str) -> float | None:
-    """The finite number that a text stands for; None for "auto".
+def share_or_auto(text: str) -> float | None:
+    """The number of 0 or more that a text stands for; None for "auto".
 
     Raises:
         argparse.ArgumentTypeError: if the text is neither.
@@ -63,8 +63,8 @@ def real_or_auto(text: str) -> float | None:
         number = None if text == "auto" else float(text)
     except ValueError as error:
         raise argparse.ArgumentTypeError(f"must be a number or auto, got {text!r}") from error
-    if number is not None and not math.isfinite(number):
-        raise argparse.ArgumentTypeError(f"must be a finite number or auto, got {text!r}")
+    if number is not None and not 0 <= number < math.inf:
+        raise argparse.ArgumentTypeError(f"must be 0 or more, or auto, got {text!r}")
     return number
 
 
@@ -392,7 +392,7 @@ class Options:
         MACHINE,
         flag="--gpus-per-trial",
         metavar="X",
-        read=real_or_auto,
+        read=share_or_auto,
         minimum=0,
         maximum=MOST_GPUS,
     )
@@ -439,6 +439,15 @@ class Options:
         if seeds and not self.evaluate:
             raise UserError(
                 f"--no-evaluation contradicts --evaluation-seeds {seeds}; leave one of them out"
+            )
+        if self.ablate is not None and not self.evaluate:
+            raise UserError(
+                "--ablate tests every trial, so --no-evaluation has no effect; leave it out"
+            )
+        epochs, fixed = self.changes.get("epochs"), self.settings.get("epochs")
+        if epochs is not None and fixed is not None and str(epochs) != str(fixed):
+            raise UserError(
+                f"--epochs {epochs} contradicts --set epochs={fixed}; leave one of them out"
             )
         if self.backend != "serial":
             return

@@ -66,7 +66,10 @@ exit codes:
   1    some trials failed; the report gives the reasons
   2    invalid input; nothing is written. If one of several studies to report is
        invalid, the others are still reported
-  130  interrupted; --resume continues"""
+  130  interrupted; --resume continues
+  141  nobody reads the output any more
+
+The percentage of the progress line is that of the epochs of all trials."""
 SHORT_HELP = """{prog} searches and ablates hyperparameters of deep anomaly detectors.
 
   {prog} --list                 list every search

@@ -121,7 +121,8 @@ def resolve(options: Options, say: Callable[[str], None]) -> Request:
         check_concurrent(options, machine)
     name = _budget_name(options)
     changes = _changes(options, data.find(alias, options.data_root))
-    budget = replace(search.budgets_for(alias)[name], **changes)
+    fixed = {"epochs": settings["epochs"]} if "epochs" in settings else {}
+    budget = replace(search.budgets_for(alias)[name], **{**changes, **fixed})
     return Request(
         options=options,
         search=search,

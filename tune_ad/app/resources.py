@@ -8,6 +8,7 @@ from tune_ad.app.options import Options
 from tune_ad.errors import UserError
 from tune_ad.execution.gpu_share import GpuDemand, gpu_share
 from tune_ad.execution.machine import Machine, this_machine
+from tune_ad.wording import count
 
 
 def machine_for(options: Options, say: Callable[[str], None]) -> Machine:
@@ -36,7 +37,8 @@ def resolve_device(options: Options, machine: Machine) -> Options:
     """
     if options.cpus > machine.node_cpus:
         raise UserError(
-            f"--cpus-per-trial {options.cpus}: no node has more than {machine.node_cpus} cores; "
+            f"--cpus-per-trial {options.cpus}: no node has more than "
+            f"{count(machine.node_cpus, 'core')}; "
             "use a smaller number"
         )
     if options.gpus is not None:
@@ -91,9 +93,9 @@ def check_concurrent(options: Options, machine: Machine) -> None:
     most = machine.slots(options.cpus, options.gpus or 0.0)
     if options.concurrent is None or options.concurrent <= most:
         return
-    needs = f"{options.cpus} of {machine.cpus} cores"
+    needs = f"{options.cpus} of {count(machine.cpus, 'core')}"
     if options.gpus:
-        needs += f" and {options.gpus:g} of {machine.gpus} GPUs"
+        needs += f" and {options.gpus:g} of {count(machine.gpus, 'GPU')}"
     raise UserError(
         f"--concurrent {options.concurrent}: a trial uses {needs}, so at most {most} can run in "
         "parallel; use a smaller number, or leave the option out"
@@ -122,7 +124,8 @@ def _check_gpus(gpus: float, device: str, machine: Machine) -> None:
         )
     if gpus > machine.node_gpus:
         raise UserError(
-            f"--gpus-per-trial {gpus:g}: no node has more than {machine.node_gpus} GPUs; use a "
+            f"--gpus-per-trial {gpus:g}: no node has more than "
+            f"{count(machine.node_gpus, 'GPU')}; use a "
             "smaller number, or a cluster with --address"
         )
     if gpus > 1 and gpus != int(gpus):

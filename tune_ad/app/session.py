@@ -324,7 +324,7 @@ class Session:
             self.concurrent, options.cpus, options.gpus or 0.0, options.address
         )
         if options.address == "local":
-            self.say(f"starting Ray for {self.concurrent * options.cpus} cores ...")
+            self.say(f"starting Ray for {count(self.concurrent * options.cpus, 'core')} ...")
         with runner.cluster(resources):
             yield lambda loop: runner.run(loop, self.suite, resources, self.folder.ray)
 

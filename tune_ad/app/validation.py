@@ -25,6 +25,7 @@ from tune_ad.search.checks.rules import check_selection
 from tune_ad.search.study import Study
 from tune_ad.storage.precision import BFLOAT16
 from tune_ad.training.suite import Suite
+from tune_ad.wording import count
 
 BYTES_PER_PARAMETER = 16  # weight, gradient and Adam's two moments
 
@@ -166,7 +167,8 @@ def _study(request: Request, source: ImageSet) -> tuple[Study, tuple[Task, ...]]
     if options.extend and stored and study.trials <= stored["budget"]["trials"]:
         raise UserError(
             f"--extend {options.extend}: the search space of {study.name} has only "
-            f"{study.trials} configurations, and none is left to add; continue it with --resume"
+            f"{count(study.trials, 'configuration')}, and none is left to add; continue it with "
+            "--resume"
         )
     study = replace(study, budget=replace(study.budget, trials=study.trials))
     if stored is None and options.chooses_seeds:
@@ -202,8 +204,8 @@ def _check_study(study: Study, models: int) -> None:
         needed = BYTES_PER_PARAMETER * parameters * models
         if needed > memory():
             raise UserError(
-                f"{models} models of {baseline.title} in parallel with {parameters:,} parameters "
-                f"each need {needed / 1e9:.0f} GB of memory, and there are {memory() / 1e9:.0f} "
-                "GB; use smaller models (--set width or latent_dim) or fewer (--seeds, --classes "
-                "or --concurrent)"
+                f"{count(models, 'model')} of {baseline.title} in parallel with {parameters:,} "
+                f"parameters each need {needed / 1e9:.0f} GB of memory, and there are "
+                f"{memory() / 1e9:.0f} GB; use smaller models (--set width or "
+                "latent_dim) or fewer (--seeds, --classes or --concurrent)"
             )

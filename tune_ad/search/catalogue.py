@@ -6,14 +6,21 @@ Listing them imports none of these files.
 import ast
 import importlib
 import importlib.util
+import re
 import traceback
 from collections.abc import Iterator
+from dataclasses import fields, is_dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import tune_ad
 from tune_ad.errors import UserError, did_you_mean
-from tune_ad.search.checks.fields import check_instance, check_mapping, check_names
+from tune_ad.search.checks.fields import (
+    check_folder_name,
+    check_instance,
+    check_mapping,
+    check_names,
+)
 
 if TYPE_CHECKING:
     from types import ModuleType
@@ -187,6 +194,8 @@ def _names(call: ast.Call, module: str) -> dict[str, str]:
         raise UserError(
             f"{place}: name of a Search may contain {{data}} and no other braces, got {names!r}"
         ) from error
+    for title in by_name:
+        check_folder_name(f"{place}: name of a Search", title)
     if len(by_name) < len(data_sets):
         raise UserError(
             f"{place}: the search {names!r} has several data sets and one "
@@ -230,7 +239,7 @@ def _load(module: str) -> "ModuleType":
     try:
         with any_choices():
             return importlib.import_module(f"{PACKAGE}.{module}")
-    except Exception as error:  # a search file is a user's own code and may raise anything
+    except (Exception, SystemExit) as error:  # a user's own code may raise anything
         file = f"{module}.py"
         lines = [
             frame.lineno
@@ -241,19 +250,36 @@ def _load(module: str) -> "ModuleType":
         raise UserError(f"{line}: {_reason(error)}") from error
 
 
-def _reason(error: Exception) -> str:
+def _reason(error: BaseException) -> str:
     """Why a search file cannot be imported, and how to mend it, in one line."""
     message = (str(error).splitlines() or [""])[0]
     if isinstance(error, UserError):
         return message
     if not isinstance(error, ImportError) or error.name is None:
-        return f"{type(error).__name__}: {message}; correct the file"
+        remedy = _nearest_field(message) or "correct the file"
+        return f"{type(error).__name__}: {message}; {remedy}"
     moved = isinstance(error, ModuleNotFoundError)
     if moved and (home := _home(error.name)):
         return f"{message.partition(' (')[0]}; import it from {home}"
     if error.name.partition(".")[0] == tune_ad.__name__:
         return f"{message.partition(' (')[0]}; correct the import"
     return f"{message}; install it with pip, or correct the import"
+
+
+def _nearest_field(message: str) -> str:
+    """A question with the nearest fields, if the message is about an unknown field of a class.
+
+    >>> _nearest_field("Budget.__init__() got an unexpected keyword argument 'trial'")
+    'did you mean trials?'
+    """
+    pattern = r"(\w+)\.__init__\(\) got an unexpected keyword argument '(\w+)'"
+    if not (match := re.match(pattern, message)):
+        return ""
+    declared = getattr(importlib.import_module(HOME), match[1], None)
+    if declared is None or not is_dataclass(declared):
+        return ""
+    names = [field.name for field in fields(declared)]
+    return did_you_mean(match[2], names) or f"choose from {', '.join(names)}"
 
 
 def _home(module: str) -> str:

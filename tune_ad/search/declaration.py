@@ -10,6 +10,7 @@ from tune_ad.search.baseline import Baseline
 from tune_ad.search.budgets import BUDGETS, PAPER, STANDARD, Budget
 from tune_ad.search.checks.fields import (
     check_flag,
+    check_folder_name,
     check_instance,
     check_integer,
     check_mapping,
@@ -164,6 +165,8 @@ class Search:
                     f"search {self.name}: {place} names {', '.join(others)}, which is not among "
                     f"its data sets {', '.join(self.data)}; add it to data, or leave it out"
                 )
+        for name in self.names():
+            check_folder_name(f"search {self.name}: its name", name)
         if len(self.names()) < len(self.data):
             raise UserError(
                 f"search {self.name}: a search on several data sets needs a name for each, got "

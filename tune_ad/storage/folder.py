@@ -74,7 +74,7 @@ def study_folder(results: Path, name: str) -> Path:
         )
     hint = did_you_mean(name, _studies(results))
     if not hint:
-        hint = f"{_studies_in(results)}, or begin it with --search"
+        hint = f"{_studies_in(results)}; begin a new one with --search"
     raise UserError(f"{results.resolve()} contains no study {name!r}; {hint}")
 
 
@@ -118,6 +118,24 @@ def _lost(value: Any, needed: Mapping[str, Any], where: str = "") -> list[str]: 
             elif not isinstance(inner, kind):
                 lost.append(path)
     return lost
+
+
+def _check_unique(file: JsonLines, keys: Sequence[object], noun: str) -> None:
+    """Refuse a file of records of which two have the same key.
+
+    Args:
+        file: the file.
+        keys: the key of each line.
+        noun: what a line records, for the message.
+
+    Raises:
+        UserError: with the line that repeats another one.
+    """
+    known = set()
+    for number, key in enumerate(keys, 1):
+        if key in known:
+            raise UserError(f"{file.path}, line {number} repeats {noun} {key}; remove that line")
+        known.add(key)
 
 
 class StudyFolder:
@@ -191,12 +209,24 @@ class StudyFolder:
         Args:
             compact: whether to store metrics and variants as float64 arrays (None becomes NaN),
                 which saves memory for thousands of trials.
+
+        Raises:
+            UserError: if a line is damaged, or repeats a trial.
         """
-        return [TrialRecord.from_json(line, compact) for line in self.trials.lines()]
+        records = [TrialRecord.from_json(line, compact) for line in self.trials.lines()]
+        _check_unique(self.trials, [record.number for record in records], "trial")
+        return records
 
     def read_evaluation(self) -> list[TrialRecord]:
-        """The winner on fresh seeds, one record per seed."""
-        return [TrialRecord.from_json(line) for line in self.evaluation.lines()]
+        """The winner on fresh seeds, one record per seed.
+
+        Raises:
+            UserError: if a line is damaged, or repeats a seed of a winner.
+        """
+        records = [TrialRecord.from_json(line) for line in self.evaluation.lines()]
+        runs = [f"{r.identity} on seed {r.replicas[0].seed}" for r in records if r.replicas]
+        _check_unique(self.evaluation, runs, "the winner")
+        return records
 
     def read_details(self, identity: str, seed: int | None = None) -> dict[str, Any]:
         """The curves and histograms of a trial, or of an evaluation seed."""

@@ -13,6 +13,7 @@ from analysis.stats.estimates import MARGIN
 from analysis.study import StudyRecords
 from tune_ad.storage.budget import restrictions
 from tune_ad.storage.values import decode
+from tune_ad.wording import count
 
 PLACE = 25
 NOT_COMPARABLE = "not comparable"
@@ -49,7 +50,8 @@ def follows_protocol(study: StudyRecords) -> bool:
 
     It cannot if the models had fewer epochs or images than those of the papers.
     """
-    changed = study.stored.get("changes", {}).keys() & {"epochs", "train_images"}
+    given = {*study.stored.get("changes", {}), *study.search.get("settings", {})}
+    changed = given & {"epochs", "train_images"}
     return study.search["budget_name"] == "paper" and not changed
 
 
@@ -89,7 +91,7 @@ def _table(
     table: PublishedTable, comparisons: Sequence[CellComparison], study: str, comparable: bool
 ) -> Table:
     year = f", {table.year}" if table.year else ""
-    seeds = f"{table.seeds} seeds" if table.seeds else "an unknown number of seeds"
+    seeds = count(table.seeds, "seed") if table.seeds else "an unknown number of seeds"
     caption = (
         f"{table.title}{year}: {study} | published. {table.source}. Published means are over "
         f"{seeds}. Not included: {table.missing}."

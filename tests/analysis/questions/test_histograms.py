@@ -40,7 +40,7 @@ def study(tmp_path, trials, fresh=()):
         "study": {
             "name": "planted",
             "selection": "validation",
-            "budget": {"evaluation_seeds": len(fresh)},
+            "budget": {"trials": 1, "evaluation_seeds": len(fresh)},
             "baselines": {"VAE": {"params": {}, "space": {}}},
         },
         "tasks": [],

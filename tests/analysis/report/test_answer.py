@@ -108,22 +108,25 @@ def test_a_study_under_way_says_how_far_it_is(tmp_path):
     )
 
 
-def test_a_winner_is_measured_on_new_models(tmp_path):
+@pytest.mark.parametrize(
+    ("number", "words", "selection"),
+    [
+        (2, "with the best settings, not used in the search.", "Selected by validation AUROC"),
+        (1, "of the only configuration.", "Nothing was selected"),
+    ],
+)
+def test_a_winner_is_measured_on_new_models(tmp_path, number, words, selection):
     search = {
-        "budget": {"trials": 1, "seeds": 1, "evaluation_seeds": 2},
+        "budget": {"trials": number, "seeds": 1, "evaluation_seeds": 2},
         "plan": {"name": "Optuna"},
     }
     trials = [record(0, DEFAULT, (0.6,), objective=0.6)]
     trials[0].metrics[VALIDATION_AUROC] = [0.6, 0.6]
     fresh = [record(k, DEFAULT, (0.7,), identity="id0") for k in range(1)]
     planted = study(tmp_path / "a", trials, {"PGN": DEFAULT}, fresh, **search)
-    assert (
-        answer(Findings(planted))
-        .splitlines()[2]
-        .endswith(
-            "Measured on 1 new model per class with the best settings, not used in the search."
-        )
-    )
+    lines = answer(Findings(planted)).splitlines()
+    assert lines[2].endswith(f"Measured on 1 new model per class {words}")
+    assert lines[4].startswith(selection)
     skipped = study(tmp_path / "b", trials, {"PGN": DEFAULT}, **search)
     skipped = replace(skipped, stored={**skipped.stored, "evaluate": False})
     assert (

@@ -1,5 +1,6 @@
 """Type checks of the fields that a search file declares."""
 
+import re
 from collections.abc import Mapping
 
 from tune_ad.errors import UserError
@@ -45,6 +46,19 @@ def check_names(name: str, value: object) -> None:
         raise UserError(f'{name} must be a tuple, ("{value}",), got {value!r}')
     if not isinstance(value, tuple) or not all(isinstance(item, str) for item in value):
         raise UserError(f"{name} must be a tuple of names, got {value!r}")
+
+
+def check_folder_name(name: str, value: str) -> None:
+    """Refuse a name that is unfit for a folder.
+
+    Raises:
+        UserError: naming the field and the value.
+    """
+    if not re.fullmatch(r"\w[\w.+-]*", value):
+        raise UserError(
+            f"{name} becomes the name of a folder, so it may only contain letters, digits and "
+            f"_ . + -, and must begin with a letter, a digit or _, got {value!r}"
+        )
 
 
 def check_mapping(name: str, value: object) -> None:
