@@ -1,5 +1,6 @@
 """Our numbers beside published ones, on planted studies."""
 
+import copy
 import math
 from dataclasses import replace
 
@@ -230,6 +231,19 @@ def test_the_section_says_that_the_protocol_is_another(tmp_path):
     assert str(shown.shown["AE"][0]) == "82.6 ± 1.0 | 82.8 ± 1.7 (not comparable)"
     assert shown.shown["AE"][0].tone == ""
     assert shown.stored["verdict"].tolist() == ["not comparable"]
+
+
+def test_the_values_that_the_budget_restricts_are_named(tmp_path):
+    quick = study(tmp_path, [record(0, "AE", {"mnist/2": around(0.8)})], budget="quick")
+    quick = replace(quick, stored=copy.deepcopy(dict(quick.stored)))
+    quick.search["budget"]["only"] = {"batch_size": [20], "width": [0.5, 1.0]}
+    for baseline in quick.search["baselines"].values():
+        baseline["params"] = {"batch_size": 20, "width": 0.5}
+    note = part.section(Findings(quick)).blocks[1].text
+    assert "or a validation set; batch_size 20; width 0.5 or 1.0. A difference" in note
+    quick.search["settings"]["width"] = 0.5
+    note = part.section(Findings(quick)).blocks[1].text
+    assert "batch_size 20. A difference" in note
 
 
 def test_the_papers_protocol_has_verdicts(tmp_path):
