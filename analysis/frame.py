@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from tune_ad.search.selection import RULES, mean
+from tune_ad.selection import RULES, mean
 from tune_ad.storage.metric import TEST_AUROC, Metric, Metrics, ScoreVariant
 from tune_ad.storage.records import TrialRecord
 

@@ -16,7 +16,7 @@ from analysis.document.format import short
 from analysis.stats.estimates import Estimate, estimate
 from analysis.study import StudyRecords
 from analysis.trials import unchanged_trials
-from tune_ad.search.selection import RULES, ranked
+from tune_ad.selection import RULES, ranked
 from tune_ad.storage.metric import TEST_AUROC, Metric, ScoreVariant
 from tune_ad.storage.records import TrialRecord
 from tune_ad.wording import count
@@ -93,15 +93,11 @@ class Result(NamedTuple):
         These are the component that is the score, and the configuration's own values of
         score-time parameters.
         """
+        variants = {variant for record in self.tested for variant in record.variants}
         return {
             str(variant)
-            for record in self.tested
-            for variant in record.variants
-            if (
-                record.params.get(variant.parameter) == variant.value
-                if variant.parameter
-                else record.main_score == variant.value
-            )
+            for variant in variants
+            if all(record.scored_by(variant) for record in self.tested)
         }
 
     @property

@@ -15,7 +15,7 @@ from analysis.document.format import short
 from tune_ad.errors import UserError
 from tune_ad.search.claim import Claim
 from tune_ad.search.distributions import from_json
-from tune_ad.search.selection import RULES
+from tune_ad.selection import RULES
 from tune_ad.storage.folder import StudyFolder
 from tune_ad.storage.plan_traits import PlanTraits
 from tune_ad.storage.records import TrialRecord

@@ -28,7 +28,7 @@ from tune_ad.app.provenance import hardware, versions
 from tune_ad.app.session import Session
 from tune_ad.app.validation import prepare
 from tune_ad.search.plans import Listed
-from tune_ad.search.selection import rule_value
+from tune_ad.selection import rule_value
 from tune_ad.storage.records import TrialRecord
 
 RESAMPLES = 10_000

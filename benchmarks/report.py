@@ -95,10 +95,6 @@ def synthetic_record(number: int, replicas: int, rng: np.random.Generator) -> Tr
         },
         models={"parameters": 50_000.0},
         seconds=float(rng.uniform(50, 100)),
-        labelled={
-            count: [float(value) for value in level + 0.05 * rng.standard_normal(20)]
-            for count in ("1", "5", "50")
-        },
     )
 
 

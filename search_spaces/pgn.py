@@ -1,4 +1,10 @@
-"""PGN: code size, dropout p, number of passes T, width, learning rate; T and p at scoring."""
+"""PGN: code size, dropout p, width, learning rate, weight decay, prior variance, and layers.
+
+T, the number of passes of a score, and p at scoring act on trained models: they are chosen for
+each model on held-out images.
+"""
+
+from dataclasses import replace
 
 from optuna.distributions import CategoricalDistribution, FloatDistribution
 
@@ -14,9 +20,12 @@ pgn = Search(
             space={
                 "latent_dim": CategoricalDistribution([8, 16, 32, 64, 128, 256]),
                 "dropout": FloatDistribution(0.1, 0.8),
-                "mc_samples": CategoricalDistribution([0, 1, 5, 10, 20, 50, "inf"]),
-                "width": CategoricalDistribution([0.5, 1.0, 2.0]),
+                "width": CategoricalDistribution([0.5, 1.0, 2.0, 4.0]),
                 "learning_rate": FloatDistribution(1e-5, 1e-3, log=True),
+                "weight_decay": FloatDistribution(1e-6, 1e-2, log=True),
+                "prior_variance": FloatDistribution(0.1, 10.0, log=True),
+                "extra_layer": CategoricalDistribution([True, False]),
+                "bias": CategoricalDistribution([True, False]),
             },
             score_space={
                 "mc_samples": (0, 1, 5, 10, 20, 50, "inf"),
@@ -24,6 +33,6 @@ pgn = Search(
             },
         ),
     ),
-    budgets={"quick": QUICK},
+    budgets={"quick": replace(QUICK, only={"width": (0.5, 1.0, 2.0)})},
     budgets_on={"cifar": {"quick": QUICK_COLOUR}},
 )

@@ -4,7 +4,7 @@ import pytest
 
 from analysis.quoted import NOTHING, QUOTATIONS, results
 from tests.analysis.planted import record, study
-from tune_ad.search.selection import RULES
+from tune_ad.selection import RULES
 
 FRESH = {"trials": 2, "seeds": 1, "evaluation_seeds": 3}
 LIKELIHOOD = {"kind": "capacity", "factor": "width", "strata": ["likelihood"]}

@@ -15,7 +15,7 @@ from tune_ad.app.validation import prepare
 from tune_ad.detectors.nets import ImageShape
 from tune_ad.detectors.pgn import PGN
 from tune_ad.search import catalogue
-from tune_ad.search.selection import RULES
+from tune_ad.selection import RULES
 from tune_ad.storage.folder import StudyFolder
 
 SMALL = "too small: "
@@ -40,7 +40,8 @@ def test_a_start_and_a_dry_run_say_what_the_study_is_too_small_for(tiny, open_st
 
 @pytest.mark.parametrize("rule", RULES)
 def test_a_start_says_by_what_trials_are_ranked(finished, tmp_path, rule):
-    study = replace(finished.session.study, selection=rule)
+    study = finished.session.study
+    study = replace(study, selection=rule, budget=replace(study.budget, seeds=2))
     session = replace(finished.session, study=study, folder=StudyFolder(tmp_path / "empty"))
     line = announced(session)[2]
     ranking, _, rest = line.partition(". ")

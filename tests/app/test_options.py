@@ -12,7 +12,7 @@ from tune_ad.app.options import OPTIONS, Options, defaults
 from tune_ad.errors import UserError, nearest
 from tune_ad.search.ablation import ABLATIONS
 from tune_ad.search.budgets import BUDGETS, Budget
-from tune_ad.search.selection import RULES
+from tune_ad.selection import RULES
 
 
 def read(line):
@@ -85,7 +85,7 @@ def test_every_field_but_two_is_an_option():
 
 def test_the_names_that_are_legal_are_those_that_exist():
     assert OPTIONS["ablate"].choices == tuple(ABLATIONS)
-    assert OPTIONS["selection"].choices == tuple(RULES)
+    assert OPTIONS["selection"].choices == ("auto", *RULES)
     assert OPTIONS["budget"].choices == ("auto", *BUDGETS)
 
 

@@ -819,7 +819,7 @@ def test_losses_of_different_baselines_are_not_compared(place):
     for word in (
         "between values of",
         "nu of soft-boundary",
-        "use another rule: validation, oracle",
+        "use another rule: oracle, pseudo_outliers",
     ):
         assert word in searched
     assert "--set" not in searched, "the objectives differ whatever is fixed"

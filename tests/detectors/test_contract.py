@@ -448,7 +448,9 @@ def test_a_replica_that_lost_its_numbers_ends_alone(detector, shape, settings):
     positions = np.arange(IMAGES)
     tested = Groups(positions[10:15], {OTHER_CLASSES: positions[15:]})
     split = Split(positions[:10], Groups(positions[:0], {}), tested)
-    suite = Suite(images.numpy(), (Task("toy", "toy", 0, ()),), {"toy": split}, {})
+    suite = Suite(
+        images.numpy(), (Task("toy", "toy", 0, ()),), {"toy": split}, {}, np.zeros(len(images))
+    )
     replica_specs = [ReplicaSpec("toy", seed, suite.split("toy").train) for seed in (0, 1)]
     replica_set = ReplicaSet(detector, config, scaled(images, config.scaling), replica_specs)
     replica_set.train(2)

@@ -23,7 +23,7 @@ from tests.training.cases import (
 from tune_ad.data import Task
 from tune_ad.execution import progress_line
 from tune_ad.execution.callbacks import ProgressBar, TensorBoardCallback
-from tune_ad.search.selection import RULES
+from tune_ad.selection import RULES
 from tune_ad.storage.folder import StudyFolder
 from tune_ad.storage.metric import TEST_AUROC, Metric
 from tune_ad.storage.records import TrialSpec

@@ -19,8 +19,8 @@ from tune_ad.search.budgets import BUDGETS, Budget
 from tune_ad.search.checks.rules import check_selection
 from tune_ad.search.declaration import Search
 from tune_ad.search.plans import Grid
-from tune_ad.search.selection import RULES, SelectionRule, mean, ranked, rule_value
 from tune_ad.search.study import Study
+from tune_ad.selection import RULES, SelectionRule, mean, ranked, rule_value
 from tune_ad.storage.metric import Metric
 from tune_ad.storage.records import ReplicaRecord
 
@@ -227,6 +227,7 @@ def test_a_rule_without_a_quantity_compares_all_trials(name, record):
 
 NEW_RULES = {
     "least_rate": SelectionRule(
+        name="least_rate",
         title="the rate of held-out normals",
         looks_at="held-out normals",
         metrics=(Metric("validation", "rate"),),
@@ -235,12 +236,14 @@ NEW_RULES = {
         quantity="rate",
     ),
     "best_precision": SelectionRule(
+        name="best_precision",
         title="average precision on the test set",
         looks_at="test images",
         metrics=(Metric("test", "ap"),),
         labels=("test average precision",),
     ),
     "few_anomalies": SelectionRule(
+        name="few_anomalies",
         title="average precision of held-out images",
         looks_at="held-out anomalies",
         metrics=(Metric("validation", "ap"),),

@@ -13,13 +13,14 @@ from tune_ad.detectors.nets import ImageShape
 from tune_ad.detectors.pgn import PGN
 from tune_ad.detectors.shallow.kde import KDE
 from tune_ad.errors import UserError
+from tune_ad.pseudo_outliers import generators
 from tune_ad.search.baseline import Baseline
 from tune_ad.search.budgets import BUDGETS, Budget
 from tune_ad.search.checks.rules import check_selection, usable_rules
 from tune_ad.search.declaration import Search
 from tune_ad.search.plans import Grid
-from tune_ad.search.selection import RULES
 from tune_ad.search.study import Study
+from tune_ad.selection import RULES, automatic
 
 RATE = {"learning_rate": FloatDistribution(1e-5, 1e-2, log=True)}
 PIXELS = {"likelihood": CategoricalDistribution(["categorical", "gaussian"])}
@@ -40,6 +41,18 @@ SUITES = {
     "whole": {"whole": True},
     "outsiders": {"outsiders": {"mnist": ("fmnist", "noise")}},
 }
+
+
+WITHOUT_ANOMALIES = [
+    "normal_only",
+    "oracle",
+    "pseudo_outliers",
+    *(f"pseudo_{name}" for name in generators()),
+    "random",
+    "seed_agreement",
+    "seed_agreement_pseudo",
+]
+"""The rules that a search by classes of a detector without a likelihood needs no anomaly for."""
 
 
 def study(baselines, suite, budget, rule, plan):
@@ -105,12 +118,12 @@ def test_the_images_of_another_set_are_no_circle():
     first = refusal(study("PGN", "outsiders", SEEING, "validation", None))
     assert first == (
         "--selection validation: s has no anomaly for validation, because its anomalies come from "
-        "other data sets; use another rule: normal_only, oracle, random"
+        f"other data sets; use another rule: {', '.join(WITHOUT_ANOMALIES)}"
     )
     second = refusal(study("PGN", "outsiders", SEEING, "likelihood", None))
     assert second == (
         "--selection likelihood compares the likelihood of trials, which PGN does not have; use "
-        "another rule: normal_only, oracle, random"
+        f"another rule: {', '.join(WITHOUT_ANOMALIES)}"
     )
 
 
@@ -132,11 +145,11 @@ def test_what_is_fixed_is_offered_only_where_it_helps():
 @pytest.mark.parametrize(
     ("rule", "fields", "named"),
     [
-        ("validation", SUITES["outsiders"], ["normal_only", "oracle", "random"]),
+        ("validation", SUITES["outsiders"], WITHOUT_ANOMALIES),
         (
             "likelihood",
             {"baselines": BASELINES["likelihoods"]},
-            ["validation", "oracle", "random"],
+            [*WITHOUT_ANOMALIES[1:], "validation"],
         ),
     ],
 )
@@ -165,3 +178,27 @@ def test_following_the_advice_of_the_command_line_opens_the_study(tiny, open_stu
             open_study(search, tmp_path, selection=rule)
         for name in str(error.value).rpartition(": ")[2].split(", "):
             assert open_study(search, tmp_path, selection=name).study.selection == name
+
+
+def test_too_few_seeds_to_compare_are_said_and_more_are_offered():
+    few = study("PGN", "classes", replace(SEEING, seeds=1), "seed_agreement", None)
+    message = refusal(few)
+    assert message.startswith(
+        "--selection seed_agreement compares at least 2 seeds of each configuration, but the "
+        "study trains 1; use --seeds 2, "
+    )
+    assert not refusal(replace(few, budget=SEEING))
+
+
+@pytest.mark.parametrize(
+    ("suite", "budget", "rule"),
+    [
+        ("classes", SEEING, "validation"),
+        ("whole", SEEING, "pseudo_outliers"),
+        ("outsiders", SEEING, "pseudo_outliers"),
+        ("outsiders", BLIND, "validation"),
+    ],
+)
+def test_the_automatic_rule_needs_labels_only_where_there_are_some(suite, budget, rule):
+    declared = study("PGN", suite, budget, "random", None)
+    assert automatic(lambda name: declared.search.has_data_for(name, budget)) == rule

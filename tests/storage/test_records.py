@@ -49,7 +49,6 @@ FULL = TrialRecord(
     ],
     metrics=named({"validation_auroc": [0.1 + 0.2, None], "train_loss": [1e-300, 2.0]}),
     variants=variants({"mc_samples=0": {"validation_auroc": [0.5, None]}, "rate": {}}),
-    labelled={"1": [0.5, None], "10": [1.0, 0.25]},
     models={"parameters": 2372},
     main_score="rate",
     scales={"loss": "PGN"},
@@ -223,10 +222,10 @@ def test_fields_of_a_later_minor_version_are_ignored(folder, record):
 
 
 def test_a_record_without_later_additions_is_read_with_their_defaults(folder, record):
-    later = ("labelled", "variants", "models", "main_score", "scales", "warnings")
+    later = ("variants", "models", "main_score", "scales", "warnings")
     folder.trials.append({n: v for n, v in FULL.to_json().items() if n not in later})
     (read,) = folder.read_trials()
-    assert (read.labelled, read.variants, read.models) == ({}, {}, {})
+    assert (read.variants, read.models) == ({}, {})
     assert (read.main_score, read.scales, read.warnings) == ("", {}, [])
     assert read.metrics == FULL.metrics
 
@@ -256,7 +255,7 @@ def test_compact_numbers_are_the_same_with_nan_for_none(folder):
             assert values.itemsize == 8
             assert [None if math.isnan(v) else v for v in values] == plain[metric]
     assert FULL.variants.keys() == read.variants.keys()
-    same = ("number", "params", "reports", "replicas", "labelled", "objective", "seconds")
+    same = ("number", "params", "reports", "replicas", "objective", "seconds")
     assert all(getattr(read, name) == getattr(FULL, name) for name in same)
     assert strict(to_text(read)) == strict(to_text(FULL)), "written again, it is what it was"
 

@@ -136,7 +136,7 @@ def test_every_number_of_a_golden_record_has_the_name_that_it_had(recorded):
 
 def test_everything_else_of_a_golden_record_is_what_it_was(recorded):
     same = ("number", "identity", "baseline", "detector", "searched", "state", "reason")
-    same += ("objective", "labelled", "models", "seconds", "device")
+    same += ("objective", "models", "seconds", "device")
     for line, record in recorded:
         for name in same:
             assert getattr(record, name) == line[name], name
@@ -379,10 +379,10 @@ def test_a_record_without_what_it_must_have_is_refused_by_name():
 
 def test_a_record_without_later_additions_is_read_with_their_defaults():
     line = likelihood_line()
-    for name in ("variants", "labelled", "models", "seconds", "device"):
+    for name in ("variants", "models", "seconds", "device"):
         del line[name]
     record = TrialRecord.from_json(line)
-    assert (record.variants, record.labelled, record.models) == ({}, {}, {})
+    assert (record.variants, record.models) == ({}, {})
     assert record.main_score == ""
 
 

@@ -13,7 +13,6 @@ from tune_ad.training.ranking import (
     Ties,
     auroc,
     average_precision,
-    placements,
     require_finite,
     ties,
 )
@@ -105,29 +104,6 @@ def test_refuses_scores_that_are_not_finite(metric, value):
         metric(bad, fine)
     with pytest.raises(DegenerateInputError, match="2 of 4 anomalous scores"):
         metric(fine, bad)
-
-
-@pytest.mark.parametrize("levels", [None, 1, 2, 5, 20])
-def test_the_mean_of_any_placements_is_the_auroc_against_their_anomalies(levels):
-    normal, anomalous = (torch.from_numpy(scores) for scores in drawn(7, levels))
-    placed = placements(normal, anomalous)
-    assert placed.shape == anomalous.shape
-    assert float(placed.mean()) == pytest.approx(auroc(normal, anomalous))
-    stream = np.random.default_rng(0)
-    for count in (1, 2, len(anomalous) // 2):
-        some = torch.from_numpy(stream.choice(len(anomalous), count, replace=False))
-        assert float(placed[some].mean()) == pytest.approx(auroc(normal, anomalous[some]))
-
-
-def test_a_placement_is_the_share_of_lower_normal_scores_and_half_of_the_equal_ones():
-    normal = torch.tensor([1.0, 2.0, 2.0, 4.0])
-    anomalous = torch.tensor([0.0, 2.0, 3.0, 4.0, 9.0])
-    assert placements(normal, anomalous).tolist() == [0.0, 0.5, 0.75, 0.875, 1.0]
-    assert placements(normal.to(torch.uint8), anomalous).dtype == torch.float64
-    with pytest.raises(DegenerateInputError, match="anomalous"):
-        placements(normal, torch.tensor([math.nan]))
-    with pytest.raises(DegenerateInputError, match="no normal score"):
-        placements(normal[:0], anomalous)
 
 
 @pytest.mark.parametrize(

@@ -28,8 +28,6 @@ from tune_ad.detectors.autoencoders.ae import AE
 from tune_ad.detectors.deep_svdd import DeepSVDD
 from tune_ad.storage.metric import BITS_PER_DIM, OTHER_CLASSES, Metric, ScoreVariant
 from tune_ad.training.bits import with_bits
-from tune_ad.training.labelled import DRAWS, drawings, labelled
-from tune_ad.training.ranking import auroc
 from tune_ad.training.scoring import (
     PartScores,
     ScoreKey,
@@ -78,6 +76,8 @@ def test_a_part_gives_the_numbers_of_planted_scores(part, anomalous):
     ]
     scores = score_part(replica_set, suite, part)
     metrics = metrics_of(scores)
+    if part == "validation":
+        assert metrics.pop("validation_seed_agreement") == pytest.approx([1.0] * 4)
     assert set(metrics) == {
         f"{part}_{name}" for name in ("auroc", "ap", "score", "light", *tie_metrics([1]))
     }
@@ -193,7 +193,6 @@ def test_without_validation_anomalies_normal_images_are_still_scored():
     suite = planted(AGAINST)
     scores = score_part(replica_set_on(suite), suite, "validation", every_variant=True)
     assert scores.faults == {}
-    assert scores.placements == {}
     metrics = metrics_of(scores)
     assert metrics["validation_score"] == [pytest.approx(20 / 3)]
     assert metrics["validation_distinct"] == [3.0]
@@ -244,7 +243,6 @@ def test_a_replica_whose_scores_are_not_finite_has_a_fault_and_no_numbers(part, 
     assert "normal scores are NaN or infinite" in scores.faults[1]
     assert (scores.metrics[1], scores.variants[1]) == ({}, {})
     assert 1 not in scores.normals
-    assert 1 not in scores.placements
     for values in metrics_of(scores).values():
         assert values[1] is None
         assert None not in (values[0], values[2])
@@ -280,7 +278,7 @@ def test_a_replica_that_has_failed_is_not_scored():
     assert scores.metrics[0] == {}
     assert scores.metrics[1]
     assert scores.faults == {}
-    assert list(scores.normals) == list(scores.placements) == [1]
+    assert list(scores.normals) == [1]
 
 
 def test_scores_kept_are_those_of_a_tasks_first_replica_with_finite_scores(monkeypatch):
@@ -322,6 +320,7 @@ def test_without_anomalies_there_are_scores_and_no_auroc(part):
         "score": np.mean(values),
         "light": np.mean(values),
         **tie_metrics(values),
+        **({"seed_agreement": 1.0} if part == "validation" else {}),
     }
     assert metrics_of(scores) == {
         f"{part}_{name}": [pytest.approx(value)] * 2 for name, value in expected.items()
@@ -386,40 +385,3 @@ MANY: Planted = {
     "validation_normal": [10, 20, 20, 30, 90],
     "validation_anomalous": [5, 20, 25, 30, 95, 96, 97, 98, 99, 100, 20],
 }
-
-
-def test_placements_of_planted_scores_and_of_what_is_drawn_are_their_auroc():
-    suite = planted(MANY, {**SECOND, "validation_anomalous": [80, 95, 110, 90, 105]})
-    replica_set = replica_set_on(suite, seeds=(0, 1))
-    scores = score_part(replica_set, suite, "validation")
-    tasks = [replica.spec.task for replica in replica_set.replicas]
-    means = labelled(suite, tasks, scores.placements, seed=3)
-    assert {name: len(values) for name, values in means.items()} == dict.fromkeys("125", DRAWS)
-    assert [placed.mean() for _, placed in sorted(scores.placements.items())] == pytest.approx(
-        metrics_of(scores)["validation_auroc"]
-    )
-    for count, values in means.items():
-        expected = []
-        for k, task in enumerate(tasks):
-            anomalies = len(scores.placements[k])
-            normal, others = (
-                replica_set.score(k, positions)["score"]
-                for positions in suite.split(task).validation.values()
-            )
-            draws = drawings(3, task, int(count), anomalies)
-            expected.append([auroc(normal, others[torch.tensor(draw)]) for draw in draws])
-        assert values == pytest.approx(np.mean(expected, axis=0))
-    assert np.std(means["5"]) < np.std(means["1"]), "more anomalies, less luck"
-
-
-def test_draws_take_distinct_images_and_belong_to_study_task_number_and_draw():
-    draws = drawings(0, "toy/0", 5, 40)
-    assert draws.shape == (DRAWS, 5)
-    assert all(len(set(draw)) == 5 for draw in draws.tolist())
-    assert len({tuple(draw) for draw in draws.tolist()}) == DRAWS
-    assert draws.min() >= 0
-    assert draws.max() < 40
-    for other in (drawings(1, "toy/0", 5, 40), drawings(0, "toy/1", 5, 40)):
-        assert not np.array_equal(draws, other)
-    again = drawings.__wrapped__(0, "toy/0", 5, 40)
-    np.testing.assert_array_equal(draws, again)

@@ -13,7 +13,6 @@ from torch import Tensor
 
 from tests.naming import short
 from tests.training.cases import (
-    AGAINST,
     PARTS,
     SECOND,
     Blinded,
@@ -29,22 +28,19 @@ from tests.training.cases import (
     stepped,
     study_of,
     trial_of,
-    with_nothing_anomalous,
     with_titles,
     without_seconds,
 )
-from tests.training.test_scoring import MANY
 from tune_ad.detectors.autoencoders.ae import AE
 from tune_ad.detectors.base import Buffers, ScoreSpace, Terms
 from tune_ad.detectors.deep_svdd import DeepSVDD
 from tune_ad.detectors.pgn import PGN
 from tune_ad.errors import DegenerateInputError
 from tune_ad.storage.jsonl import to_text
-from tune_ad.storage.metric import Metric, metrics_from_json
+from tune_ad.storage.metric import SEED_AGREEMENT, Metric, metrics_from_json
 from tune_ad.storage.records import TrialRecord, TrialSpec
-from tune_ad.training.labelled import DRAWS
 from tune_ad.training.replicas.replica_set import ReplicaSet
-from tune_ad.training.scoring import PartScores, ScoreKey, by_metric
+from tune_ad.training.scoring import ScoreKey, by_metric
 from tune_ad.training.trial import Trial
 from tune_ad.training.trial_scores import NO_DIAGNOSIS
 
@@ -137,7 +133,7 @@ def test_the_test_curve_is_recorded_if_the_budget_has_it():
     assert metrics[-1]["oracle_auroc"] == metrics[-1]["test_auroc"]
 
 
-BLIND_TO_THE_TEST = ("validation", "normal_only", "random")
+BLIND_TO_THE_TEST = ("validation", "normal_only", "random", "pseudo_outliers", "seed_agreement")
 
 
 def on_other_test_images(parts: Planted) -> Planted:
@@ -164,7 +160,6 @@ def test_a_trial_is_tested_and_only_the_oracle_selects_by_it(rule, curve):
         for metric in one.metrics:
             if metric.part not in ("test", "oracle"):
                 assert one.metrics[metric] == other.metrics[metric]
-    assert ours[-1].record.labelled == theirs[-1].record.labelled
 
 
 class Unsure(Brightness):
@@ -182,15 +177,14 @@ def test_test_scores_that_are_not_finite_do_not_exclude_a_trial_from_selection(r
     (plain,) = run(trial_of(study_of(Brightness, selection=rule), planted(PARTS)))
     record = report.record
     assert record.state == "complete"
-    assert (report.objective is None) == (rule == "normal_only"), "which is not trained"
+    lacking = ("normal_only", "pseudo_outliers")  # it is not trained; this suite has none
+    assert (report.objective is None) == (rule in lacking)
     if rule == "validation":
         assert report.objective == plain.objective
     assert not [metric for metric in record.metrics if metric.part == "test"]
     assert {(replica.state, replica.reason) for replica in record.replicas} == {
         ("complete", "not tested: 1 of 4 normal scores are NaN or infinite")
     }
-    assert len(record.labelled["1"]) == 20
-    assert None not in record.labelled["1"]
 
 
 @pytest.mark.parametrize(
@@ -216,7 +210,7 @@ def test_a_trial_that_is_pruned_is_not_tested():
     for report in reports[:-1]:
         assert report.record.state == "pruned"
         assert not [metric for metric in report.record.metrics if metric.part == "test"]
-        assert report.record.labelled == {}
+        assert report.ranks == b""
         assert report.record.warnings == []
 
 
@@ -227,7 +221,7 @@ def test_replicas_whose_validation_scores_are_not_finite_fail(monkeypatch):
     blind(monkeypatch, 1, "toy/0", 0, "score")
     trial = trial_of(study_of(Blinded), planted(PARTS))
     trial.replica_set.train(3)
-    scores = trial.scores.score_validation(every_variant=False)
+    scores = trial.scores.score(done=False)["validation"]
     assert trial.replica_set.failures == {1: (3, scores.faults[1])}
     assert "normal scores are NaN or infinite" in scores.faults[1]
     assert trial.replica_set.living() == [0]
@@ -240,7 +234,8 @@ def test_replicas_whose_test_scores_are_not_finite_fail_only_if_they_are_reporte
     blind(monkeypatch, 1, "toy/0", 0, "score")
     trial = trial_of(study_of(Blinded, selection=rule), planted(PARTS))
     trial.replica_set.train(3)
-    (fault,) = trial.scores.score_test(done=True).faults.values()
+    monkeypatch.setattr(trial.scores, "parts", lambda done: ["test"])
+    (fault,) = trial.scores.score(done=True)["test"].faults.values()
     assert trial.quoted == ends
     assert trial.replica_set.failures == ({1: (3, fault)} if ends else {})
     assert trial.scores.untested == ({} if ends else {1: f"not tested: {fault}"})
@@ -258,10 +253,10 @@ def test_merging_neither_scores_nor_changes_anything(monkeypatch):
     terms = trial.replica_set.train(6)
     trained = by_metric(terms)
     trial.replica_set.prepare_scoring()
-    validation, test = trial.scores.score_validation(True), trial.scores.score_test(True)
-    diagnosis = trial.scores.diagnose(validation, test)
+    parts = trial.scores.score(done=True)
+    diagnosis = trial.scores.diagnose(parts)
     monkeypatch.setattr(ReplicaSet, "score", None)
-    given = trained, validation, test, diagnosis
+    given = trained, parts, diagnosis
     merged = [trial.scores.merged(*given, done=True) for _ in range(2)]
     assert merged[0] == merged[1]
     assert len(merged[0][Metric("diagnosed", "score")]) == 2
@@ -292,33 +287,6 @@ def test_test_images_are_scored_at_the_end_or_if_their_curve_is_recorded(changes
 
 
 # ------------------------------------------------------------------------- a few anomalies
-
-
-def test_every_trial_of_a_study_draws_the_same_images():
-    first, second = (
-        run(trial_of(study_of(Brightness, seeds=seeds), planted(MANY)))[-1].record
-        for seeds in (1, 3)
-    )
-    assert first.labelled == {
-        name: pytest.approx(values) for name, values in second.labelled.items()
-    }
-    assert set(first.labelled) == {"1", "2", "5", "10"}, "there are eleven anomalies"
-
-
-def test_without_validation_anomalies_nothing_is_drawn():
-    for suite in (planted(with_nothing_anomalous(PARTS)), planted(AGAINST)):
-        assert run(trial_of(study_of(Brightness), suite))[-1].record.labelled == {}
-    blindfold = study_of(Brightness, validation_fraction=0.0)
-    nothing = {**PARTS, "validation_normal": [], "validation_anomalous": []}
-    assert run(trial_of(blindfold, planted(nothing)))[-1].record.labelled == {}
-
-
-@pytest.mark.parametrize("fault", ["loss", "score"])
-def test_with_a_failed_replica_the_draws_have_no_mean(fault, monkeypatch):
-    blind(monkeypatch, 1, "toy/0", 2 * 3, fault)
-    last = run(trial_of(study_of(Blinded), planted(PARTS, SECOND, stripes=True)))[-1]
-    assert last.record.state == "failed"
-    assert last.record.labelled == {"1": [None] * DRAWS, "2": [None] * DRAWS}
 
 
 # ------------------------------------------------------------------------------ objectives
@@ -404,7 +372,10 @@ def test_a_failed_replica_fails_the_trial_and_the_others_continue(
     for report in reports[1:]:
         assert report.objective is None
         for metric, values in report.metrics.items():
-            assert [value is None for value in values] == [False, False, True, False], metric
+            alone = (
+                metric.term == SEED_AGREEMENT
+            )  # toy/0 has one model left, which agrees with none
+            assert [value is None for value in values] == [alone, False, True, False], metric
         assert report.record.state == "failed"
         assert "1 of 4 replicas failed, first toy/0 with seed 1" in report.record.reason
         assert reason in report.record.reason
@@ -417,7 +388,8 @@ def test_a_failed_replica_fails_the_trial_and_the_others_continue(
     fine = run(trial_of(study_of(Blinded), planted(PARTS, SECOND, stripes=True)))
     for ours, theirs in zip(reports, fine, strict=True):
         for metric, values in theirs.metrics.items():
-            expected = values if ours is reports[0] else [*values[:2], None, values[3]]
+            first = None if metric.term == SEED_AGREEMENT else values[0]
+            expected = values if ours is reports[0] else [first, values[1], None, values[3]]
             assert ours.metrics[metric] == expected
 
 
@@ -577,8 +549,5 @@ def test_a_saved_trial_with_patience_continues_with_equal_reports(after, tmp_pat
 def test_parts_that_are_not_scored_give_nothing():
     trial = trial_of(study_of(DeepSVDD), planted(PARTS))
     terms = trial.replica_set.train(2)
-    nothing = PartScores.nothing(2)
-    metrics = short(
-        trial.scores.merged(by_metric(terms), nothing, nothing, NO_DIAGNOSIS, done=False)
-    )
+    metrics = short(trial.scores.merged(by_metric(terms), {}, NO_DIAGNOSIS, done=False))
     assert set(metrics) == {"train_loss"}

@@ -12,7 +12,7 @@ from tune_ad.app.session import Outcome, Session
 from tune_ad.search.baseline import Baseline
 from tune_ad.search.budgets import BUDGETS
 from tune_ad.search.checks.shortfalls import single_changes
-from tune_ad.search.selection import RULES
+from tune_ad.selection import RULES
 from tune_ad.storage.budget import restrictions
 from tune_ad.storage.precision import AUTO, FLOAT32, in_words
 from tune_ad.training.replicas.paths import bfloat16_is_faster, why_float32
@@ -200,6 +200,8 @@ def _selection(session: Session) -> str:
         reason = "there are no validation images"
         if study.search.whole:
             reason = "the task has no anomalies"
+        elif study.budget.seeds < RULES[study.selection].seeds:
+            reason = f"{study.selection} compares several seeds of a configuration"
         return f"No trial is selected, because {reason}. Each trial is tested {tested}."
     if not study.chooses:
         return f"Every configuration is tested {tested} and reported; none is selected."

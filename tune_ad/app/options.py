@@ -15,7 +15,7 @@ from tune_ad.errors import UserError, did_you_mean
 from tune_ad.sample_sizes import LEAST_SEEDS
 from tune_ad.search.ablation import ABLATIONS, MOST_SEEDS
 from tune_ad.search.budgets import BUDGETS, LIMITS
-from tune_ad.search.selection import RULES
+from tune_ad.selection import RULES
 from tune_ad.storage.precision import AUTO, PRECISIONS
 from tune_ad.wording import either
 
@@ -269,10 +269,11 @@ class Options:
     )
     selection: str | None = option(
         None,
-        f"rule by which the winner is selected: {', '.join(RULES)} (default: the search's own)",
+        f"rule by which the winner is selected: {', '.join(RULES)}; auto: validation if anomalies "
+        "are labelled, otherwise a rule without labels (default: the search's own)",
         SEARCH,
         metavar="RULE",
-        choices=tuple(RULES),
+        choices=(AUTO, *RULES),
     )
     settings: Mapping[str, Any] = assignments(
         "fix a hyperparameter instead of searching it; may be repeated",

@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
-from tune_ad.search.selection import ranked
+from tune_ad.selection import ranked
 from tune_ad.storage.folder import StudyFolder
 from tune_ad.storage.records import TrialRecord
 from tune_ad.wording import count

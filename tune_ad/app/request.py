@@ -28,6 +28,7 @@ from tune_ad.search.budgets import Budget
 from tune_ad.search.declaration import Search
 from tune_ad.search.plans import contains
 from tune_ad.search.study import Study
+from tune_ad.selection import AUTO, automatic
 from tune_ad.storage.folder import StudyFolder
 from tune_ad.training.replicas.paths import bfloat16_is_faster, resolved_precision
 
@@ -123,6 +124,9 @@ def resolve(options: Options, say: Callable[[str], None]) -> Request:
     changes = _changes(options, data.find(alias, options.data_root))
     fixed = {"epochs": settings["epochs"]} if "epochs" in settings else {}
     budget = replace(search.budgets_for(alias)[name], **{**changes, **fixed})
+    selection = options.selection or search.selection
+    if selection == AUTO:
+        selection = automatic(lambda rule: search.has_data_for(rule, budget))
     return Request(
         options=options,
         search=search,
@@ -132,7 +136,7 @@ def resolve(options: Options, say: Callable[[str], None]) -> Request:
         stored=None,
         budget_name=name,
         budget=budget,
-        selection=options.selection or search.selection,
+        selection=selection,
     )
 
 

@@ -23,8 +23,8 @@ from tune_ad.search.ablation import with_enough_seeds
 from tune_ad.search.budgets import Budget
 from tune_ad.search.checks.shortfalls import shortfalls
 from tune_ad.search.scheduler import TrialScheduler
-from tune_ad.search.selection import RULES
 from tune_ad.search.study import Study
+from tune_ad.selection import RULES
 from tune_ad.storage.folder import StudyFolder
 from tune_ad.storage.jsonl import to_text, write_atomically
 from tune_ad.storage.records import SCHEMA, TrialRecord, TrialSpec

@@ -142,8 +142,16 @@ class Detector(nn.Module, ABC, Generic[ConfigT]):
         """The losses of a batch, shape (batch,), reduced to a scalar."""
         return losses.mean()
 
+    def held_out_phase(self, stage: Stage) -> str:
+        """The phase of a stage whose terms are computed for held-out images."""
+        return stage.phases[0].name
+
     def held_out_loss(self, phase: str, terms: Terms) -> Tensor:
-        """The validation loss that early stopping monitors, per image, shape (batch,)."""
+        """The loss of held-out images, per image, shape (batch,).
+
+        Early stopping monitors it, and `normal_only` ranks configurations by it. A loss against
+        an opponent that is trained at the same time, such as a discriminator, measures neither.
+        """
         return terms["loss"]
 
     def begin(self, stage: str, batches: Iterable[Tensor]) -> Buffers:

@@ -8,8 +8,8 @@ import numpy as np
 
 from tune_ad.data import Task
 from tune_ad.execution.progress_line import ProgressLine
-from tune_ad.search.selection import SelectionRule
 from tune_ad.search.study import Study
+from tune_ad.selection import SelectionRule
 from tune_ad.storage.folder import StudyFolder
 from tune_ad.storage.jsonl import JsonLines, to_text, write_atomically
 from tune_ad.storage.metric import (
@@ -65,10 +65,19 @@ class RecordWriter(Callback):
             self.known.add(spec.number)
             self.folder.suggested.append(spec)
 
+    def reported(self, spec: TrialSpec, report: Report) -> None:
+        """Write the ranks of the scores of a finished trial, before its record."""
+        if report.ranks:
+            path = self.folder.ranks(report.record.identity, self._seed(spec))
+            write_atomically(path, report.ranks)
+
+    def _seed(self, spec: TrialSpec) -> int | None:
+        """The seed of the file names of a trial of the evaluation; otherwise None."""
+        return spec.seeds[0] if self.evaluation else None
+
     def ended(self, spec: TrialSpec, record: TrialRecord, details: dict[str, Any]) -> None:
         """Write the details, then the record: every record has its details."""
-        seed = spec.seeds[0] if self.evaluation else None
-        path = self.folder.details(record.identity, seed)
+        path = self.folder.details(record.identity, self._seed(spec))
         write_atomically(path, to_text(details))
         self.lines.append(record)
 

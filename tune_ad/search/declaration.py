@@ -18,7 +18,7 @@ from tune_ad.search.checks.fields import (
 )
 from tune_ad.search.claim import Claim
 from tune_ad.search.plans import Optuna, Plan
-from tune_ad.search.selection import RULES
+from tune_ad.selection import RULES
 
 ANY_IMAGE = ImageShape(1, 32, 32)  # for questions whose answer does not depend on the images
 MOST_PATIENCE = 1_000_000  # evaluations
@@ -248,7 +248,7 @@ class Search:
             return True
         if looks_at == "test images":
             return not self.whole  # nothing of a whole data set is anomalous
-        held_out = budget.validation_fraction > 0
+        held_out = budget.validation_fraction > 0 and budget.seeds >= RULES[rule].seeds
         return held_out and not (looks_at == "held-out anomalies" and self.of_whole_sets)
 
     def _check_claim(self) -> None:

@@ -6,6 +6,7 @@ from functools import cached_property
 from typing import Any
 
 from tune_ad.data import ImageSet, Task, against, class_tasks, whole
+from tune_ad.detectors.base import ScoreSpace
 from tune_ad.detectors.config import Config
 from tune_ad.detectors.nets import ImageShape
 from tune_ad.errors import UserError
@@ -14,6 +15,7 @@ from tune_ad.search.budgets import Budget
 from tune_ad.search.declaration import Search
 from tune_ad.search.distributions import to_json
 from tune_ad.search.plans import Configuration, ResolvedBaseline, number_of_configurations
+from tune_ad.selection import RULES
 from tune_ad.storage.precision import FLOAT32
 from tune_ad.storage.records import TrialSpec, identity
 from tune_ad.storage.values import encode
@@ -166,6 +168,22 @@ class Study:
         """Whether the rule decides which trials run, are trained again or are reported."""
         decides = self.budget.evaluation_seeds or self.selection == "oracle"
         return self.selects and (bool(decides) or self.search.plan.traits.adapts)
+
+    def chosen_at_scoring(self, baseline: str) -> ScoreSpace:
+        """The score-time parameters whose values are chosen on held-out images after training.
+
+        Those of the score space of a baseline that the user has not fixed, if the study selects
+        among trials by an AUROC of held-out images: the same models are scored with every value
+        anyway. Otherwise none, and the declared values are used.
+
+        Args:
+            baseline: the name of the baseline.
+        """
+        rule = RULES[self.selection]
+        if not (self.chooses and rule.is_auroc and rule.looks_at != "test images"):
+            return {}
+        space = self.baselines[baseline].score_space
+        return {name: values for name, values in space.items() if name not in self.settings}
 
     @property
     def quotes(self) -> str:

@@ -5,8 +5,9 @@
     suggested.jsonl               proposed configurations, one per line
     trials.jsonl                  finished trials, one per line
     trials/<identity>.json        curves and histograms of a trial
+    trials/<identity>.npz         ranks of the scores of its validation and test images
     evaluation/evaluation.jsonl   the winner on fresh seeds, one line per seed
-    evaluation/<identity>-<seed>.json  curves and histograms of one of these seeds
+    evaluation/<identity>-<seed>.json, .npz  the same for one of these seeds
     tensorboard/                  event files
     report.*, tables/, figures/   the report
 
@@ -25,6 +26,7 @@ from typing import Any
 import filelock
 
 from tune_ad.errors import UserError, did_you_mean
+from tune_ad.storage import score_ranks
 from tune_ad.storage.jsonl import JsonLines
 from tune_ad.storage.precision import FLOAT32
 from tune_ad.storage.records import SCHEMA, TrialRecord, TrialSpec
@@ -165,6 +167,10 @@ class StudyFolder:
             return self.path / "trials" / f"{identity}.json"
         return self.path / "evaluation" / f"{identity}-{seed}.json"
 
+    def ranks(self, identity: str, seed: int | None = None) -> Path:
+        """The file with the ranks of the scores of a trial, or of an evaluation seed."""
+        return self.details(identity, seed).with_suffix(".npz")
+
     def read_study(self) -> dict[str, Any]:
         """The definition of the study, `study.json`.
 
@@ -233,6 +239,10 @@ class StudyFolder:
         text = self.details(identity, seed).read_text(encoding="utf-8")
         details: dict[str, Any] = json.loads(text)
         return details if details.get("schema", 1) > 1 else upgraded_details(details)
+
+    def read_ranks(self, identity: str, seed: int | None = None) -> score_ranks.ScoreRanks:
+        """The ranks of the scores of a trial, or of an evaluation seed; empty if not stored."""
+        return score_ranks.read(self.ranks(identity, seed))
 
     def is_locked(self) -> bool:
         """Whether another process is writing this study; writes nothing itself."""

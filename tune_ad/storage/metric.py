@@ -24,7 +24,14 @@ RESUBSTITUTION = "resubstitution"
 
 Terms of "train" are computed in training mode: means over the last epoch, while weights change.
 """
-PARTS = ("train", "validation", "test", "oracle", "overall", "early_stopping")
+PSEUDO = "pseudo"
+"""The part of numbers of held-out normal images and pseudo-outliers made from them.
+
+The outsider set of an AUROC is then the generator that made them; empty for all together.
+"""
+SEED_AGREEMENT = "seed_agreement"
+"""The term of the rank correlation between a model and those of other seeds."""
+PARTS = ("train", "validation", PSEUDO, "test", "oracle", "overall", "early_stopping")
 """The parts shared by all detectors; any other part is a diagnostic of the detector."""
 
 
@@ -32,9 +39,10 @@ class Metric(NamedTuple):
     """The name of a number of a replica.
 
     Attributes:
-        part: the images or the kind of number: "train", "validation" or "test" images; "oracle"
-            for test images after each evaluation interval; "overall" for the mean over all
-            training steps; "early_stopping"; or the name of a diagnostic, such as "gap".
+        part: the images or the kind of number: "train", "validation" or "test" images; `PSEUDO`
+            for held-out normal images and pseudo-outliers; "oracle" for test images after each
+            evaluation interval; "overall" for the mean over all training steps; "early_stopping";
+            or the name of a diagnostic, such as "gap".
         term: the quantity, such as "auroc", "loss" or "rate".
         outsider: name of the outsider set of an AUROC or average precision; `OTHER_CLASSES`
             (empty) if the other classes of the data set are anomalous. With several outsider sets,

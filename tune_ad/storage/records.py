@@ -107,6 +107,8 @@ class TrialRecord:
         detector: class name of the detector.
         params: every parameter, searched or fixed.
         searched: names of the parameters that the plan chose.
+        chosen: values of score-time parameters that were chosen on held-out images after training,
+            by name; `params` has the declared ones. Empty if nothing was chosen.
         state: "complete", "pruned" or "failed".
         reason: why it failed; empty otherwise.
         objective: the value of the selection rule, larger = better; None if the trial failed or
@@ -115,9 +117,6 @@ class TrialRecord:
         replicas: the models, in the suite's order.
         metrics: the final numbers, one per replica.
         variants: the AUROCs of each score variant, one per replica.
-        labelled: validation AUROC with only k labelled anomalies, keyed by k as text: the mean
-            over replicas, one number per random draw of the anomalies, None if a replica failed.
-            The draws are the same in every trial of a study.
         models: number of parameters per model and similar constants of the configuration.
         main_score: the name of the component that is the score, such as "negative_elbo"; empty
             if the score is not one of its components.
@@ -145,7 +144,7 @@ class TrialRecord:
     replicas: list[ReplicaRecord]
     metrics: dict[Metric, Values]
     variants: dict[ScoreVariant, dict[Metric, Values]] = field(default_factory=dict)
-    labelled: dict[str, list[float | None]] = field(default_factory=dict)
+    chosen: dict[str, Any] = field(default_factory=dict)
     models: dict[str, float] = field(default_factory=dict)
     main_score: str = ""
     scales: dict[str, str] = field(default_factory=dict)
@@ -155,6 +154,24 @@ class TrialRecord:
     precision: str = FLOAT32
     schema: int = SCHEMA
 
+    @property
+    def scored_with(self) -> dict[str, Any]:
+        """Every parameter with the value that is used for scoring."""
+        return {**self.params, **self.chosen}
+
+    @property
+    def changed_at_scoring(self) -> dict[str, Any]:
+        """The chosen score-time parameters that differ from the declared ones."""
+        return {name: value for name, value in self.chosen.items() if value != self.params[name]}
+
+    def scored_by(self, variant: ScoreVariant) -> bool:
+        """Whether a score variant is the score of this trial itself."""
+        changed = self.changed_at_scoring
+        if not variant.parameter:
+            return not changed and self.main_score == variant.value
+        values = changed or self.params
+        return variant.parameter in values and bool(values[variant.parameter] == variant.value)
+
     def to_json(self) -> dict[str, Any]:
         """The line of `trials.jsonl`."""
         plain = {entry.name: getattr(self, entry.name) for entry in fields(self)}
@@ -162,6 +179,7 @@ class TrialRecord:
             **plain,
             "schema": SCHEMA,
             "params": encode(self.params),
+            "chosen": encode(self.chosen),
             "reports": [list(report) for report in self.reports],
             "replicas": [asdict(replica) for replica in self.replicas],
             "metrics": metrics_to_json(self.metrics),
@@ -205,6 +223,7 @@ class TrialRecord:
         known = {entry.name for entry in fields(cls)}
         values = {name: value for name, value in line.items() if name in known}
         values["params"] = decode(line["params"])
+        values["chosen"] = decode(line.get("chosen", {}))
         values["replicas"] = [_replica(replica) for replica in line["replicas"]]
         values["reports"] = [(epoch, objective) for epoch, objective in line["reports"]]
         values["metrics"] = _shared_metrics(metrics_from_json(line["metrics"]), compact)

@@ -39,31 +39,42 @@ def aurocs(normal: Tensor, anomalous: Tensor) -> Tensor:
     return _wins(normal, anomalous.contiguous()).sum(-1) / pairs
 
 
-def placements(normal: Tensor, anomalous: Tensor) -> Tensor:
-    r"""The placement of each anomaly among the normal images, shape (m,), float64, in [0, 1].
-
-    $v_j = \frac1n \sum_i [n_i < a_j] + \frac12 [n_i = a_j]$: the share of normal images that score
-    less, and half the share that scores the same. The AUROC of the normal images against any set
-    of these anomalies is the mean of their placements (DeLong, DeLong and Clarke-Pearson,
-    Biometrics 44, 1988).
-
-    Args:
-        normal: scores of normal images, shape (n,).
-        anomalous: scores of anomalies, shape (m,).
-
-    Raises:
-        DegenerateInputError: if one side is empty or a score is NaN or infinite.
-    """
-    normal, anomalous = checked(normal, anomalous)
-    return _wins(normal, anomalous) / len(normal)
-
-
 def _wins(normal: Tensor, anomalous: Tensor) -> Tensor:
     """How many normal scores each anomaly exceeds, ties counted half, shape (..., m)."""
     ordered = normal.sort().values
     below = torch.searchsorted(ordered, anomalous)
     not_above = torch.searchsorted(ordered, anomalous, right=True)
     return (below.double() + not_above.double()) / 2
+
+
+def doubled_ranks(scores: Tensor) -> Tensor:
+    """Twice the average rank of each score, int64, from 2 to 2n: equal scores have equal ranks.
+
+    Args:
+        scores: finite scores, shape (n,).
+    """
+    ordered = scores.sort().values
+    below = torch.searchsorted(ordered, scores)
+    not_above = torch.searchsorted(ordered, scores, right=True)
+    return below + not_above + 1
+
+
+def agreements(scores: Tensor) -> Tensor:
+    r"""The mean rank correlation of each model with the other models, shape (models,), in [-1, 1].
+
+    Spearman's correlation of the scores of the same images. That with a model whose scores are
+    all equal is 0.
+
+    Args:
+        scores: finite scores, shape (models, images), at least two models.
+    """
+    ranks = torch.stack([doubled_ranks(row) for row in scores]).double()
+    centred = ranks - ranks.mean(1, keepdim=True)
+    norms = centred.norm(dim=1, keepdim=True)
+    unit = centred / norms.clamp(min=1.0)  # the norm of ranks that differ is at least 1
+    together = unit @ unit.T
+    with_others: Tensor = (together.sum(1) - together.diagonal()) / (len(scores) - 1)
+    return with_others.clamp(-1, 1)
 
 
 def average_precision(normal: Tensor, anomalous: Tensor) -> float:

@@ -43,6 +43,7 @@ class Report:
         record: the record of the trial so far.
         details: the curves so far and the histograms; in the last report also a sample of the
             values at every step.
+        ranks: the content of the file with the ranks of the scores; empty before the last report.
     """
 
     epoch: int
@@ -56,3 +57,4 @@ class Report:
     done: bool
     record: TrialRecord
     details: dict[str, Any]
+    ranks: bytes = b""

@@ -1,6 +1,7 @@
 """Scores validation and test images with all replicas of a configuration, and computes metrics.
 
-`part` is "validation" or "test". The metrics of each replica are, by term:
+`part` is "validation" or "test", or `PSEUDO`: held-out normal images and pseudo-outliers made from
+them. The metrics of each replica are, by term:
 
     auroc, ap            AUROC and average precision of normal images against each outsider set;
                          if these are other data sets, the metric without a name is of the first
@@ -10,8 +11,11 @@
     tied                 share of images whose score is shared by another image
     relative_range       range of the scores, divided by their largest magnitude
     collapsed            1 if the scores of all images are identical up to rounding, otherwise 0
+    seed_agreement       mean rank correlation with the models of the same task of other seeds: of
+                         normal images, or of all images for `PSEUDO`; not for "test"
 
-The last four do not include controls, since there are only 256 constant grey images. Components
+For `PSEUDO` there are only the AUROC of each generator, their mean, and the seed agreement. The
+other last four do not include controls, since there are only 256 constant grey images. Components
 in nats (`Detector.nats`) are also reported in bits per dimension (`tune_ad.training.bits`).
 """
 
@@ -29,11 +33,19 @@ from tune_ad.data.controls import CONTROLS
 from tune_ad.data.groups import Groups
 from tune_ad.detectors.base import Numbers, ScoreSpace, Terms, variant_name
 from tune_ad.errors import DegenerateInputError
-from tune_ad.storage.metric import OTHER_CLASSES, Metric, ScoreVariant, Values
+from tune_ad.storage.metric import (
+    OTHER_CLASSES,
+    PSEUDO,
+    SEED_AGREEMENT,
+    Metric,
+    ScoreVariant,
+    Values,
+)
 from tune_ad.training.ranking import (
+    agreements,
     aurocs,
     average_precision,
-    placements,
+    doubled_ranks,
     require_finite,
     ties,
 )
@@ -67,8 +79,8 @@ class PartScores:
         variants: the AUROCs of each replica by each score variant.
         kept: the scores of each group of images by the first replica of each task.
         normals: the scores of normal images and their components, each of shape (n,), by replica.
-        placements: the placements of the anomalous images among the normal ones, shape (m,), by
-            replica; only for replicas whose anomalies are the other classes.
+        ranks: the doubled ranks of the scores of all images, shape (n,), in the order of
+            `Groups.values`, by replica; only if every score variant is computed.
         faults: the reason why a replica has no metrics, by replica.
     """
 
@@ -76,7 +88,7 @@ class PartScores:
     variants: list[dict[ScoreVariant, Numbers]]
     kept: dict[ScoreKey, Groups[np.ndarray]] = field(default_factory=dict)
     normals: dict[int, Terms] = field(default_factory=dict)
-    placements: dict[int, np.ndarray] = field(default_factory=dict)
+    ranks: dict[int, np.ndarray] = field(default_factory=dict)
     faults: dict[int, str] = field(default_factory=dict)
 
     @classmethod
@@ -110,36 +122,90 @@ def by_variant(
     }
 
 
+Scored = dict[int, Groups[Terms]]
+"""The scores of each group of images and their components and variants, by replica."""
+
+
+def score_images(
+    replica_set: ReplicaSet, suite: Suite, part: str, every_variant: bool = False
+) -> Scored:
+    """Score the images of one part of every task with the replicas that have not failed.
+
+    Args:
+        replica_set: the replicas, which do not change.
+        suite: tasks and images.
+        part: "validation", "test" or `PSEUDO`.
+        every_variant: whether to score with every value of the score space, too.
+    """
+    tasks = {k: replica_set.replicas[k].spec.task for k in replica_set.living()}
+    positions = {k: suite.groups(task, part) for k, task in tasks.items()}
+    wanted = {k: torch.cat(groups.values()) for k, groups in positions.items()}
+    return {
+        k: _split(terms, positions[k].map(len))
+        for k, terms in replica_set.scores(wanted, every_variant).items()
+    }
+
+
 def score_part(
     replica_set: ReplicaSet, suite: Suite, part: str, every_variant: bool = False
 ) -> PartScores:
-    """Score the images of one part of every task with its replicas.
+    """Score the images of one part, and measure the scores.
 
-    A replica whose scores are not finite has a fault and no metrics. The replicas do not change.
+    Args:
+        replica_set: the replicas, which do not change.
+        suite: tasks and images.
+        part: "validation", "test" or `PSEUDO`.
+        every_variant: whether to score with every value of the score space, too.
+    """
+    scored = score_images(replica_set, suite, part, every_variant)
+    return measure(replica_set, suite, part, scored, every_variant)
+
+
+def scored_as(scored: Scored, variant: ScoreVariant, declared: ScoreVariant) -> Scored:
+    """The scores with a variant in place of the score, which becomes the declared variant.
+
+    Args:
+        scored: the scores with all variants.
+        variant: the variant that is the score from now on.
+        declared: the same parameter with the value of the configuration.
+    """
+    new, old = (variant_name(v.parameter, v.value) for v in (variant, declared))
+    return {
+        k: groups.map(lambda terms: {**terms, SCORE: terms[new], old: terms[SCORE]})
+        for k, groups in scored.items()
+    }
+
+
+def measure(
+    replica_set: ReplicaSet,
+    suite: Suite,
+    part: str,
+    scored: Scored,
+    every_variant: bool,
+    also: Iterable[ScoreVariant] = (),
+) -> PartScores:
+    """The metrics of scored images; a replica whose scores are not finite has a fault instead.
 
     Args:
         replica_set: the replicas.
         suite: tasks and images.
-        part: "validation" or "test".
-        every_variant: whether to score with every value of the score space, too.
+        part: "validation", "test" or `PSEUDO`.
+        scored: the scores of the part.
+        every_variant: whether `scored` has every value of the score space.
+        also: further variants in `scored` that are not in the score space.
     """
     scores = PartScores.nothing(len(replica_set.replicas))
-    positions = {
-        k: _positions(suite, replica_set.replicas[k].spec.task, part) for k in replica_set.living()
-    }
-    wanted = {k: torch.cat(groups.values()) for k, groups in positions.items()}
-    scored = {
-        k: _split(terms, positions[k].map(len))
-        for k, terms in replica_set.scores(wanted, every_variant).items()
-    }
+    tasks = {k: replica_set.replicas[k].spec.task for k in scored}
+    further = {variant_name(v.parameter, v.value): v for v in also}
     by_replica = component_aurocs(scored)
     for k, groups in scored.items():
         replica = replica_set.replicas[k]
-        names = variant_names(replica.score_space)
+        names = variant_names(replica.score_space) | further
         try:
             numbers = replica_metrics(groups, part, by_replica[k], names)
             if part == "validation":
-                losses = replica_set.losses(k, positions[k].normal)
+                held_out = suite.groups(tasks[k], part).normal
+                losses = replica_set.losses(k, held_out)
                 if losses is not None:
                     numbers[Metric(part, "loss")] = finite_mean(losses)
             components = groups.normal if every_variant else replica.module.histograms
@@ -151,16 +217,44 @@ def score_part(
         scores.metrics[k], scores.normals[k] = numbers, groups.normal
         if every_variant:
             scores.variants[k] = variant_aurocs(part, by_replica[k], names)
-        if anomalous := groups.outsiders.get(OTHER_CLASSES):
-            placed = placements(groups.normal[SCORE], anomalous[SCORE])
-            scores.placements[k] = placed.cpu().numpy()
+            scores.ranks[k] = doubled_ranks(_all_scores(groups)).cpu().numpy()
+    if part != "test":
+        of_valid = {k: groups for k, groups in scored.items() if k not in scores.faults}
+        for k, value in seed_agreements(of_valid, tasks, part).items():
+            scores.metrics[k][Metric(part, SEED_AGREEMENT)] = value
     return scores
 
 
-def _positions(suite: Suite, task: str, part: str) -> Groups[Tensor]:
-    """The positions of the images of each group of a task."""
-    split = suite.split(task)
-    return split.validation if part == "validation" else split.test
+def seed_agreements(
+    scored: Mapping[int, Groups[Terms]], tasks: Mapping[int, str], part: str
+) -> dict[int, float]:
+    """The mean rank correlation of each replica with the replicas of the same task of other seeds.
+
+    Of normal images; for `PSEUDO` of normal images and pseudo-outliers. A replica without another
+    one of its task has none.
+
+    Args:
+        scored: the scores of each group and their components, by replica.
+        tasks: the task of each replica.
+        part: "validation" or `PSEUDO`.
+    """
+    of_tasks: dict[str, list[int]] = {}
+    for k in scored:
+        of_tasks.setdefault(tasks[k], []).append(k)
+    agreement: dict[int, float] = {}
+    for replicas in of_tasks.values():
+        if len(replicas) > 1:
+            everything = part == PSEUDO
+            of_images = [
+                _all_scores(scored[k]) if everything else scored[k].normal[SCORE] for k in replicas
+            ]
+            agreement |= zip(replicas, agreements(torch.stack(of_images)).tolist(), strict=True)
+    return agreement
+
+
+def _all_scores(groups: Groups[Terms]) -> Tensor:
+    """The scores of all images, shape (n,), in the order of `Groups.values`."""
+    return torch.cat([terms[SCORE] for terms in groups.values()])
 
 
 def _split(terms: Terms, sizes: Groups[int]) -> Groups[Terms]:
@@ -257,11 +351,15 @@ def replica_metrics(
     numbers: Numbers = {}
     normal = groups.normal
     require_finite("normal", normal[SCORE])
+    if part == PSEUDO:
+        check_finite(groups, (SCORE,))
+        numbers = {Metric(part, "auroc", name): v[SCORE] for name, v in by_outsider.items()}
+        return numbers | over_sets(part, numbers, groups.outsiders)
     for name, terms in groups.outsiders.items():
         precision = average_precision(normal[SCORE], terms[SCORE])  # checks the scores
         numbers[Metric(part, "auroc", name)] = by_outsider[name][SCORE]
         numbers[Metric(part, "ap", name)] = precision
-    numbers |= of_first_set(numbers, groups.outsiders)
+    numbers |= over_sets(part, numbers, groups.outsiders)
     for term, values in normal.items():
         if term not in names:
             numbers[Metric(part, term)] = float(values.mean())
@@ -304,21 +402,27 @@ def variant_aurocs(
                 for outsider, values in by_outsider.items()
             }
             variant = names.get(name, ScoreVariant.of_component(name))
-            variants[variant] = of_sets | of_first_set(of_sets, by_outsider)
+            variants[variant] = of_sets | over_sets(part, of_sets, by_outsider)
     return variants
 
 
-def of_first_set(numbers: Numbers, outsiders: Iterable[str]) -> Numbers:
-    """The metrics of the first outsider set under the empty name.
+def over_sets(part: str, numbers: Numbers, outsiders: Iterable[str]) -> Numbers:
+    """The metrics under the empty name, so that the main AUROC has the same name in every search.
 
-    Empty if that is its name, or if there is no outsider set. So the main AUROC has the same name
-    in every search.
+    They are those of the first outsider set, and for `PSEUDO` the means over the generators, which
+    make equally many pseudo-outliers. Empty if the other classes are anomalous, or nothing is.
+
+    Args:
+        part: "validation", "test" or `PSEUDO`.
+        numbers: the metrics of each set.
+        outsiders: the names of the outsider sets or generators.
     """
-    first = next(iter(outsiders), OTHER_CLASSES)
-    if first == OTHER_CLASSES:
+    sets = list(outsiders)
+    if OTHER_CLASSES in sets or not sets:
         return {}
-    return {
-        metric._replace(outsider=OTHER_CLASSES): value
-        for metric, value in numbers.items()
-        if metric.outsider == first
-    }
+    chosen = sets if part == PSEUDO else sets[:1]
+    by_name: dict[Metric, list[float]] = {}
+    for metric, value in numbers.items():
+        if metric.outsider in chosen:
+            by_name.setdefault(metric._replace(outsider=OTHER_CLASSES), []).append(value)
+    return {metric: sum(values) / len(values) for metric, values in by_name.items()}

@@ -1,7 +1,7 @@
 """The tasks on which every configuration is trained and tested, with their images."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, field, fields, replace
 from functools import cached_property, partial
 from typing import Any
 
@@ -19,7 +19,14 @@ from tune_ad.data import (
     split,
     without_copying,
 )
+from tune_ad.data.groups import Groups
+from tune_ad.pseudo_outliers import generators
+from tune_ad.randomness import numpy_stream
 from tune_ad.search.budgets import Budget
+from tune_ad.storage.metric import PSEUDO
+
+PSEUDO_IMAGES = 500
+"""The maximum number of held-out normal images of a task that pseudo-outliers are made from."""
 
 
 @dataclass(frozen=True)
@@ -31,12 +38,18 @@ class Suite:
         tasks: the tasks.
         splits: the positions in `images` of each group, int64, shape (n,), by name of the task.
         about: the description of the images, by name of the data set.
+        labels: the class of each image within its own data set, int64, shape (n,); that of a
+            pseudo-outlier is the class of the image that it was made from.
+        pseudo: the positions in `images` of held-out normal images, and of the pseudo-outliers
+            that each generator made from them, by name of the task; empty without validation.
     """
 
     images: np.ndarray
     tasks: tuple[Task, ...]
     splits: Mapping[str, Split[np.ndarray]]
     about: Mapping[str, str]
+    labels: np.ndarray
+    pseudo: Mapping[str, Groups[np.ndarray]] = field(default_factory=dict)
 
     @classmethod
     def prepare(
@@ -69,12 +82,31 @@ class Suite:
         used = np.unique(np.concatenate(groups))
         splits = {task: of_task.map(partial(_positions, used)) for task, of_task in pooled.items()}
         images = pool.images(torch.from_numpy(used)).numpy()
-        return cls(
-            images,
-            tuple(tasks),
-            splits,
-            {image_set.name: image_set.about for image_set in image_sets},
-        )
+        labels = pool.labels[torch.from_numpy(used)].numpy()
+        about = {image_set.name: image_set.about for image_set in image_sets}
+        suite = cls(images, tuple(tasks), splits, about, labels)
+        return suite.with_pseudo_outliers(seed)
+
+    def with_pseudo_outliers(self, seed: int) -> "Suite":
+        """The suite with pseudo-outliers of at most `PSEUDO_IMAGES` held-out images of each task.
+
+        Args:
+            seed: the seed of the study; the pseudo-outliers are the same in all of its trials.
+        """
+        pseudo: dict[str, Groups[np.ndarray]] = {}
+        parts, end = [], len(self.images)
+        for task, of_task in self.splits.items():
+            source, made = thinned(of_task.validation.normal, PSEUDO_IMAGES), {}
+            for generator in generators().values() if len(source) else ():
+                stream = numpy_stream(seed, "pseudo-outliers", generator.name, task)
+                parts.append(generator.make(self.images[source], stream))
+                made[generator.name] = np.arange(end, end := end + len(source))
+            if made:
+                pseudo[task] = Groups(source, made)
+        images = np.concatenate([self.images, *parts])
+        of_parts = [np.tile(self.labels[g.normal], len(g.outsiders)) for g in pseudo.values()]
+        labels = np.concatenate([self.labels, *of_parts])
+        return replace(self, images=images, labels=labels, pseudo=pseudo)
 
     def __getstate__(self) -> dict[str, Any]:
         """The fields alone: another process makes its own tensors and statistics."""
@@ -113,6 +145,28 @@ class Suite:
     def split(self, task: str) -> Split[Tensor]:
         """The split of a task: positions in `images` of each group, int64, shape (n,)."""
         return self.splits[task].map(torch.tensor)
+
+    def groups(self, task: str, part: str) -> Groups[Tensor]:
+        """The positions of the images of a part of a task, int64, each of shape (n,).
+
+        Args:
+            task: the name of the task.
+            part: "validation", "test" or `PSEUDO`.
+        """
+        if part == PSEUDO:
+            return self.pseudo[task].map(torch.tensor)
+        split = self.splits[task]
+        return (split.validation if part == "validation" else split.test).map(torch.tensor)
+
+
+def thinned(positions: np.ndarray, most: int) -> np.ndarray:
+    """At most so many of the positions, evenly spaced.
+
+    >>> thinned(np.array([5, 6, 7, 8]), 2).tolist()
+    [5, 7]
+    """
+    count = min(len(positions), most)
+    return positions[np.arange(count) * len(positions) // max(count, 1)]
 
 
 def _positions(used: np.ndarray, indices: np.ndarray) -> np.ndarray:

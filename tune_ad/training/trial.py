@@ -17,8 +17,8 @@ from tune_ad.data.groups import Groups
 from tune_ad.detectors.base import Numbers, skeleton
 from tune_ad.detectors.nets import ImageShape
 from tune_ad.detectors.operations import forward_operations
-from tune_ad.search.selection import RULES
 from tune_ad.search.study import Study
+from tune_ad.selection import RULES
 from tune_ad.storage.metric import Metric, ScoreVariant, Values
 from tune_ad.storage.records import (
     SCHEMA,
@@ -27,8 +27,10 @@ from tune_ad.storage.records import (
     TrialRecord,
     TrialSpec,
 )
+from tune_ad.storage.score_ranks import to_bytes
 from tune_ad.training.artifacts import histograms, pictures, thinned_scores, thinned_steps
 from tune_ad.training.history import History
+from tune_ad.training.kept_ranks import KEPT_RANKS, kept_ranks
 from tune_ad.training.replicas.paths import Limits, Load, limits
 from tune_ad.training.replicas.replica import ReplicaSpec
 from tune_ad.training.replicas.replica_set import ReplicaSet
@@ -80,7 +82,8 @@ class Trial:
             self.precision,
             *self.limits(gpu_share),
         )
-        self.scores = TrialScores(study, suite, self.replica_set, self.quoted)
+        choices = study.chosen_at_scoring(spec.baseline)
+        self.scores = TrialScores(study, suite, self.replica_set, self.quoted, choices)
         self.history = History()
         self.advancing: Iterator[Progress | Report] | None = None
 
@@ -138,19 +141,14 @@ class Trial:
         replica_set.watch([self.suite.split(s.task).validation.normal for s in self.replica_specs])
         steps = self.history.follow(replica_set.take_steps())
         done = replica_set.finished
-        parts = self.scores.parts(done)
-        if parts:
+        if self.scores.parts(done):
             replica_set.prepare_scoring()
-        nothing = PartScores.nothing(len(self.replica_specs))
-        validation = self.scores.score_validation(done) if "validation" in parts else nothing
-        test = self.scores.score_test(done) if "test" in parts else nothing
+        parts = self.scores.score(done)
         trained = self.history.overall() | by_metric(terms)
         diagnosed = done and replica_set.scorable
-        diagnosis = self.scores.diagnose(validation, test) if diagnosed else NO_DIAGNOSIS
-        metrics = self.scores.merged(trained, validation, test, diagnosis, done)
-        variants = by_variant(validation.variants)
-        for variant, aurocs in by_variant(test.variants).items() if done else ():
-            variants.setdefault(variant, {}).update(aurocs)
+        diagnosis = self.scores.diagnose(parts) if diagnosed else NO_DIAGNOSIS
+        metrics = self.scores.merged(trained, parts, diagnosis, done)
+        variants = merged_variants(parts) if done else {}
         objective = None
         if not replica_set.failures:
             objective = RULES[self.study.selection].value(metrics, self.identity)
@@ -158,8 +156,9 @@ class Trial:
         self.history.seconds += time.perf_counter() - started
         done = replica_set.finished  # scoring may have failed the last replica
         warnings = self.scores.warnings(metrics, diagnosis) if done else []
-        kept = _of_most_groups(validation, test)
-        record = self.record(metrics, variants, objective, validation if done else None)
+        kept = _of_most_groups(parts)
+        record = self.record(metrics, variants, objective)
+        most = None if self.spec.seeds else KEPT_RANKS
         return Report(
             epoch=replica_set.epoch,
             epochs=replica_set.epochs,
@@ -171,7 +170,8 @@ class Trial:
             pictures=pictures(replica_set, self.suite, SHOWN_PICTURES) if done else {},
             done=done,
             record=replace(record, warnings=warnings),
-            details=self.details(validation, test),
+            details=self.details(parts),
+            ranks=to_bytes(kept_ranks(replica_set, self.suite, parts, most)) if done else b"",
         )
 
     def interval(self) -> int:
@@ -196,7 +196,6 @@ class Trial:
         metrics: dict[Metric, Values],
         variants: dict[ScoreVariant, dict[Metric, Values]],
         objective: float | None,
-        validation: PartScores | None,
     ) -> TrialRecord:
         """The record of the trial so far; its state is "pruned" until it has finished or failed.
 
@@ -204,7 +203,6 @@ class Trial:
             metrics: one number per replica.
             variants: the AUROCs of each score variant.
             objective: the value of the study's selection rule.
-            validation: the results on validation images; None until the trial is finished.
         """
         replicas = [self.replica_record(k) for k in range(len(self.replica_specs))]
         state, reason = self.state(replicas)
@@ -222,7 +220,7 @@ class Trial:
             replicas=replicas,
             metrics=metrics,
             variants=variants,
-            labelled=self.scores.labelled(validation) if validation else {},
+            chosen=self.scores.chosen if state == "complete" else {},
             models=self.models,
             main_score=self.replica_set.replicas[0].module.main_score,
             scales=self.baseline.detector.scales(self.config),
@@ -260,12 +258,13 @@ class Trial:
         untested = self.scores.untested.get(k, "")
         return ReplicaRecord(task, seed, state, untested, self.replica_set.epoch_of(k))
 
-    def details(self, validation: PartScores, test: PartScores) -> dict[str, Any]:
+    def details(self, parts: Mapping[str, PartScores]) -> dict[str, Any]:
         """Curves, histograms (of test scores if there are any) and steps, for the details file."""
-        kept = test.kept or validation.kept
+        histograms_of = "test" if "test" in parts and parts["test"].kept else "validation"
+        kept = parts[histograms_of].kept if histograms_of in parts else {}
         return no_details() | {
             "curves": self.history.curves(),
-            "histograms_of": "test" if test.kept else "validation",
+            "histograms_of": histograms_of,
             "histograms": [
                 row for scored, groups in kept.items() for row in histograms(scored, groups)
             ],
@@ -285,18 +284,30 @@ class Trial:
         self.history = History.from_state(state["history"])
 
 
+def merged_variants(
+    parts: Mapping[str, PartScores],
+) -> dict[ScoreVariant, dict[Metric, Values]]:
+    """The AUROCs of each score variant on all parts."""
+    merged: dict[ScoreVariant, dict[Metric, Values]] = {}
+    for scores in parts.values():
+        for variant, aurocs in by_variant(scores.variants).items():
+            merged.setdefault(variant, {}).update(aurocs)
+    return merged
+
+
 def _of_most_groups(
-    validation: PartScores, test: PartScores
+    parts: Mapping[str, PartScores],
 ) -> dict[ScoreKey, Groups[np.ndarray]]:
     """The scores of the part, validation or test, that has more groups; of validation if equal.
 
     If anomalies come from other data sets, validation scores are of normal images only.
     """
-    kept = dict(validation.kept)
-    for scored, groups in test.kept.items():
-        held_out = kept.get(scored)
-        if held_out is None or len(groups.outsiders) > len(held_out.outsiders):
-            kept[scored] = groups
+    kept: dict[ScoreKey, Groups[np.ndarray]] = {}
+    for part in ("validation", "test"):
+        for scored, groups in parts[part].kept.items() if part in parts else ():
+            held_out = kept.get(scored)
+            if held_out is None or len(groups.outsiders) > len(held_out.outsiders):
+                kept[scored] = groups
     return kept
 
 

@@ -3,19 +3,35 @@
 import math
 from collections import defaultdict
 from collections.abc import Callable, Mapping, Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import torch
 
-from tune_ad.detectors.base import Numbers, Terms
+from tune_ad.detectors.base import Numbers, ScoreSpace, Terms
 from tune_ad.errors import UserError, one_line
 from tune_ad.search.study import Study
-from tune_ad.storage.metric import BEST_EPOCH, BITS_PER_DIM, PARTS, STOPPED, Metric, Values
+from tune_ad.selection import RULES, mean
+from tune_ad.storage.metric import (
+    BEST_EPOCH,
+    BITS_PER_DIM,
+    PARTS,
+    PSEUDO,
+    STOPPED,
+    Metric,
+    ScoreVariant,
+    Values,
+)
 from tune_ad.storage.records import DetectorWarning
 from tune_ad.training.bits import with_bits
-from tune_ad.training.labelled import labelled
 from tune_ad.training.replicas.replica_set import ReplicaSet
-from tune_ad.training.scoring import PartScores, by_metric, score_part
+from tune_ad.training.scoring import (
+    PartScores,
+    Scored,
+    by_metric,
+    measure,
+    score_images,
+    scored_as,
+)
 from tune_ad.training.suite import Suite
 
 
@@ -68,54 +84,115 @@ class TrialScores:
         suite: tasks and images.
         replica_set: the models.
         quoted: whether the test results of the trial are reported, as in `Trial.quoted`.
+        choices: the values of score-time parameters among which the rule chooses after training.
 
     Attributes:
         untested: the reason why a replica that has not failed has no test results, by replica.
+        choice: the score variant that was chosen instead of the declared score, if any.
     """
 
-    def __init__(self, study: Study, suite: Suite, replica_set: ReplicaSet, quoted: bool) -> None:
+    def __init__(
+        self,
+        study: Study,
+        suite: Suite,
+        replica_set: ReplicaSet,
+        quoted: bool,
+        choices: ScoreSpace | None = None,
+    ) -> None:
         self.study, self.suite, self.replica_set = study, suite, replica_set
-        self.quoted = quoted
+        self.quoted, self.choices = quoted, choices or {}
+        self.choice: ScoreVariant | None = None
         self.untested: dict[int, str] = {}
 
     def parts(self, done: bool) -> list[str]:
-        """The parts of the images that are scored after an interval.
+        """The parts of the images that are scored after an interval: first those to select by.
 
-        Test images are scored at the end, or after every interval if the budget has `test_curve`.
+        Test images are scored at the end, or after every interval if the budget has `test_curve`;
+        pseudo-outliers at the end, or after every interval if the selection rule uses them.
         """
         if not self.replica_set.scorable:
             return []
-        budget = self.study.budget
-        held_out = ["validation"] if budget.validation_fraction else []
-        return [*held_out, *(["test"] if done or budget.test_curve else [])]
+        budget, ranked_by = self.study.budget, RULES[self.study.selection].parts
+        due = {
+            "validation": budget.validation_fraction > 0,
+            PSEUDO: bool(self.suite.pseudo) and (done or PSEUDO in ranked_by),
+            "test": done or budget.test_curve,
+        }
+        parts = [part for part, is_due in due.items() if is_due]
+        return sorted(parts, key=lambda part: (part == "test", part not in ranked_by))
 
-    def score_validation(self, every_variant: bool) -> PartScores:
-        """Score validation images; a replica whose scores are not finite fails."""
-        scores = score_part(self.replica_set, self.suite, "validation", every_variant)
-        for k, fault in scores.faults.items():
-            self.replica_set.fail(k, self.replica_set.epoch, fault)
-        return scores
+    def score(self, done: bool) -> dict[str, PartScores]:
+        """Score the parts of the images that are due, by part.
 
-    def score_test(self, done: bool) -> PartScores:
-        """Score test images.
+        A replica whose scores of validation images or pseudo-outliers are not finite fails. One
+        whose scores of test images are not finite fails only if the test results of the trial are
+        reported; otherwise the reason is kept in `untested`.
 
-        A replica whose scores are not finite fails if the test results of the trial are reported;
-        otherwise only the reason is kept in `untested`.
+        Args:
+            done: whether the trial is finished.
         """
-        scores = score_part(self.replica_set, self.suite, "test", every_variant=done)
-        self.untested = {}
-        for k, fault in scores.faults.items():
-            if self.quoted:
-                self.replica_set.fail(k, self.replica_set.epoch, fault)
-            else:
-                self.untested[k] = f"not tested: {fault}"
-        return scores
+        parts: dict[str, PartScores] = {}
+        self.untested, self.choice = {}, None
+        for part in self.parts(done):
+            scored = score_images(self.replica_set, self.suite, part, every_variant=done)
+            parts[part] = self._measure(part, scored, done)
+            for k, fault in parts[part].faults.items():
+                if part == "test" and not self.quoted:
+                    self.untested[k] = f"not tested: {fault}"
+                else:
+                    self.replica_set.fail(k, self.replica_set.epoch, fault)
+        return parts
+
+    def _measure(self, part: str, scored: Scored, done: bool) -> PartScores:
+        """Measure the scores of a part; with those by which trials are ranked, choose a variant.
+
+        Test images come last, so that nothing of them can be chosen by.
+        """
+        as_declared = measure(self.replica_set, self.suite, part, scored, done)
+        if done and part == self._ranked_by().part:
+            self.choice = self._best_variant(as_declared)
+        if self.choice is None:
+            return as_declared
+        declared = self.choice._replace(value=self.declared(self.choice.parameter))
+        exchanged = scored_as(scored, self.choice, declared)
+        return measure(self.replica_set, self.suite, part, exchanged, done, [declared])
+
+    def _ranked_by(self) -> Metric:
+        """The metric by which the study's rule ranks trials, if it is an AUROC."""
+        rule = RULES[self.study.selection]
+        return rule.metrics[0] if rule.is_auroc else Metric("", "")
+
+    def declared(self, parameter: str) -> Any:  # noqa: ANN401
+        """The value of a parameter in the configuration."""
+        return getattr(self.replica_set.replicas[0].module.config, parameter)
+
+    @property
+    def chosen(self) -> dict[str, Any]:
+        """The values of the score-time parameters that are chosen after training, by name."""
+        values = {name: self.declared(name) for name in self.choices}
+        return values | ({self.choice.parameter: self.choice.value} if self.choice else {})
+
+    def _best_variant(self, scores: PartScores) -> ScoreVariant | None:
+        """The variant by which the rule ranks the models best; None if it is the score itself.
+
+        One parameter at a time differs from the configuration. Of equal variants the first in the
+        score space is chosen, and the configuration itself before all.
+        """
+        metric = self._ranked_by()
+        best = mean([numbers.get(metric) for numbers in scores.metrics])
+        choice = None
+        for parameter, values in self.choices.items() if best is not None else ():
+            for value in values:
+                variant = ScoreVariant(parameter, value)
+                average = mean([of.get(variant, {}).get(metric) for of in scores.variants])
+                if average is not None and best is not None and average > best:
+                    best, choice = average, variant
+        return choice
 
     def merged(
         self,
         trained: Mapping[Metric, Values],
-        validation: PartScores,
-        test: PartScores,
+        parts: Mapping[str, PartScores],
         diagnosis: Diagnosis,
         done: bool,
     ) -> dict[Metric, Values]:
@@ -123,17 +200,18 @@ class TrialScores:
 
         Args:
             trained: the training terms.
-            validation: the results on validation images.
-            test: the results on test images.
+            parts: the results by part of the images.
             diagnosis: the diagnostics.
             done: whether the trial is finished; before that, test results are included only as
                 the curve "oracle".
         """
-        metrics = {**trained, **by_metric(validation.metrics)}
-        tested = by_metric(test.metrics)
-        metrics |= tested if done else {}
-        if self.study.budget.test_curve:
-            metrics |= {m._replace(part="oracle"): v for m, v in tested.items() if m.is_auroc}
+        metrics = {**trained}
+        for part, scores in parts.items():
+            of_part = by_metric(scores.metrics)
+            if part != "test" or done:
+                metrics |= of_part
+            if part == "test" and self.study.budget.test_curve:
+                metrics |= {m._replace(part="oracle"): v for m, v in of_part.items() if m.is_auroc}
         if done and self.replica_set.scorable:
             metrics |= by_metric(diagnosis.numbers) | self.stopping_metrics()
         living = set(self.replica_set.living())
@@ -143,30 +221,27 @@ class TrialScores:
         }
         return with_bits(known, self.replica_set.replicas[0].module.nats, self.suite.shape)
 
-    def diagnose(self, validation: PartScores, test: PartScores) -> Diagnosis:
+    def diagnose(self, parts: Mapping[str, PartScores]) -> Diagnosis:
         """The diagnostics of every trained model.
 
         Training images are scored only if the detector uses them. An error of `Detector.diagnose`
         loses the diagnostics of the model, but no other number.
 
         Args:
-            validation: the results on validation images.
-            test: the results on test images.
+            parts: the results by part of the images.
         """
         numbers: list[Numbers] = [{} for _ in self.replica_set.replicas]
         errors: dict[int, str] = {}
         for k in self.replica_set.living():
             module = self.replica_set.replicas[k].module
             try:
-                diagnostics = module.diagnose(self.scored_normals(k, validation, test))
+                diagnostics = module.diagnose(self.scored_normals(k, parts))
                 numbers[k] = legal_diagnostics(type(module).__name__, diagnostics, module.nats)
             except Exception as error:  # a detector is a user's own code and may raise anything
                 errors[k] = f"its diagnostics are missing, diagnose raised {one_line(error)}"
         return Diagnosis(numbers, errors)
 
-    def scored_normals(
-        self, k: int, validation: PartScores, test: PartScores
-    ) -> Callable[[str], Terms]:
+    def scored_normals(self, k: int, parts: Mapping[str, PartScores]) -> Callable[[str], Terms]:
         """The function that `Detector.diagnose` receives: the scores of normal images by part.
 
         Training images are scored when it is called with "train".
@@ -176,7 +251,7 @@ class TrialScores:
         def scored(part: str) -> Terms:
             if part == "train":
                 return self.replica_set.score(k, self.training_sample(task))
-            return {"validation": validation, "test": test}[part].normals.get(k, {})
+            return parts[part].normals.get(k, {}) if part in parts else {}
 
         return scored
 
@@ -227,10 +302,3 @@ class TrialScores:
             return list(self.replica_set.replicas[k].module.warnings(numbers))
         except Exception as error:  # a detector is a user's own code and may raise anything
             return [f"its warnings are missing, warnings raised {one_line(error)}"]
-
-    def labelled(self, validation: PartScores) -> dict[str, list[float | None]]:
-        """The mean validation AUROC with only a few anomalies, by their number and draw."""
-        living = self.replica_set.living()
-        placed = {k: values for k, values in validation.placements.items() if k in living}
-        tasks = [replica.spec.task for replica in self.replica_set.replicas]
-        return labelled(self.suite, tasks, placed, self.study.seed)

@@ -12,7 +12,7 @@ from optuna.distributions import BaseDistribution, CategoricalDistribution
 from analysis import frame
 from analysis.questions.sensitivity.response import Response, response_of
 from analysis.study import StudyRecords
-from tune_ad.search.selection import mean, ranked
+from tune_ad.selection import mean, ranked
 from tune_ad.storage.records import TrialRecord
 from tune_ad.wording import count
 

@@ -4,7 +4,7 @@ from typing import NamedTuple
 
 from analysis.document.format import PERCENT, Unit
 from analysis.study import StudyRecords
-from tune_ad.search.selection import RULES
+from tune_ad.selection import RULES
 from tune_ad.storage.metric import Metric
 
 FOUR_DIGITS = Unit(1, ".4g")

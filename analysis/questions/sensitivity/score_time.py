@@ -30,7 +30,7 @@ class ScoreTimePoint(NamedTuple):
         value: the value as a number, infinity included; NaN if it is a word.
         auroc: test AUROC, mean over classes; one value per seed.
         classes: test AUROC of each class by the name of its task, mean over the same seeds.
-        reported: whether it is the value of the configuration, which gives the reported score.
+        reported: whether it is the value that gives the reported score of all seeds.
     """
 
     label: str
@@ -170,15 +170,17 @@ def _variants_of(parameter: str, records: Sequence[TrialRecord]) -> dict[str, Sc
 
 def _curve(result: Result, parameter: str) -> ScoreTimeCurve:
     """The points of the seeds that have a result for every value."""
-    configured = str(result.tested[0].params.get(parameter, ""))
     variants = _variants_of(parameter, result.tested)
-    declared = next((label for label in variants if _same_value(label, configured)), configured)
-    variants.setdefault(declared, None)
+    used = _label(variants, result.tested[0].scored_with.get(parameter, ""))
+    if not any(record.changed_at_scoring for record in result.tested):
+        variants.setdefault(used, None)
+    in_all = {str(record.scored_with.get(parameter)) for record in result.tested}
+    reported = used if len(in_all) == 1 else ""
     table = _replicas(result.tested, variants)
     by_seed = frame.by_trial_and_seed(table, frame.AUROC)
     whole = by_seed.loc[:, by_seed.notna().all()].T
     cells = frame.cells(table, frame.AUROC).T
-    points = [_point(label, whole[label], cells[label], label == declared) for label in variants]
+    points = [_point(label, whole[label], cells[label], label == reported) for label in variants]
     return ScoreTimeCurve(
         label=result.label,
         source=result.source,
@@ -186,6 +188,11 @@ def _curve(result: Result, parameter: str) -> ScoreTimeCurve:
         points=sorted(points, key=_order) if len(whole) else [],
         failed=table["seed"].nunique() - len(whole),
     )
+
+
+def _label(variants: Mapping[str, ScoreVariant | None], value: object) -> str:
+    """The label of a value among those of the variants, or its own."""
+    return next((label for label in variants if _same_value(label, str(value))), str(value))
 
 
 def _replicas(

@@ -1,56 +1,89 @@
-"""The trial that each selection rule selects, its regret, and the number of labels needed."""
+"""How much test AUROC each way to choose a configuration loses, and what no choice would give."""
 
+from collections.abc import Sequence
 from functools import partial
 
 import pandas as pd
 
 from analysis.document.blocks import Block, Cell, Figure, Section, Table, Text
-from analysis.document.format import PERCENTAGE_POINTS
-from analysis.questions.regret import (
-    LabelCurve,
-    RuleChoice,
-    choices,
-    draw_label_curve,
-    label_curve,
-)
+from analysis.document.format import PERCENTAGE_POINTS, Unit
+from analysis.questions.selection.ensemble import Ensemble, ensembles
+from analysis.questions.selection.generators import Agreement, agreements
+from analysis.questions.selection.labels import LabelCurve, draw_label_curve, label_curve
+from analysis.questions.selection.pool import Pool
+from analysis.questions.selection.regret import RuleChoice, choices
 from analysis.report.findings import Findings
+from analysis.stats.estimates import Estimate
 from analysis.study import StudyRecords
 from tune_ad.sample_sizes import LEAST_SEEDS
-from tune_ad.search.selection import RULES
+from tune_ad.selection import RULES
 from tune_ad.wording import count
 
 PLACE = 35
+CORRELATION = Unit(1, "+.2f")
 ABOUT = (
-    "Test AUROC in per cent of the trial that each rule selects, mean ± standard deviation over "
-    "the seeds of the search [95 % interval], and the regret of the rule in points: the test "
-    "AUROC of the best trial minus that of the selected one, paired by n seeds. random: the "
-    "average trial. All numbers are from the seeds of the search. The best of several trials is "
-    "partly the luckiest, so oracle is optimistic, and regrets, which are measured from it, tend "
-    "to be too large."
+    "Test AUROC in per cent of the trial that each rule selects for all classes together, mean ± "
+    "standard deviation over the seeds of the search [95 % interval]. Regret in points: how much "
+    "more test AUROC the best trial has. Regret by class: the same if a trial is selected for "
+    "each class alone. Rank correlation (Spearman): of the value of the rule with test AUROC over "
+    "the trials, 1 = the rule orders them as the test does, 0 = not at all. These are means over "
+    "the classes [95 % interval of Student's t over n classes]. random: the average trial. oracle "
+    "selects by the test set itself."
+)
+ENSEMBLES = (
+    "Test AUROC of the mean rank of the scores of several trials (a hyperparameter ensemble), "
+    "mean ± standard deviation over the seeds of the search [95 % interval], beside that of the "
+    "single trial that the rule selects (for all trials: their average). No test image is used "
+    "to choose the trials. Of large test sets a sample of the images is ranked."
+)
+AGREEMENTS = (
+    "Spearman's rank correlation, over the trials, of the AUROC of two kinds of pseudo-outliers: "
+    "mean over classes [95 % interval over n classes]. Kinds that disagree cannot all be right "
+    "about which trial is best."
 )
 
 
 def section(findings: Findings) -> Section | None:
     """The rules side by side; None if there is nothing to select."""
     study = findings.study
-    chosen = choices(study)
-    if not chosen or not study.spaces or not any(study.spaces.values()):
+    pool = Pool.of(study)
+    if pool is None or not any(study.spaces.values()):
         return None
+    chosen = choices(pool)
     rules = "\n".join(f"- {choice.rule}: by {RULES[choice.rule].title}" for choice in chosen)
-    blocks: list[Block] = [Text(rules), _table(study, chosen)]
-    if (curve := label_curve(study)) is not None:
-        blocks.append(_label_figure(curve))
-    return Section("How much test AUROC each selection rule loses", blocks)
+    blocks: list[Block] = [Text(rules), _table(study, pool, chosen)]
+    if (curve := label_curve(pool)) is not None:
+        blocks += [_label_figure(curve), Text(_about_unseen(curve))]
+    if together := ensembles(pool):
+        blocks.append(_ensembles(together))
+    if kinds := agreements(pool):
+        blocks.append(_agreements(kinds))
+    return Section("How to choose: what each selection rule loses", blocks)
 
 
 def _label_figure(curve: LabelCurve) -> Figure:
+    draws = max(regrets.n for regrets in curve.of_one_class.values())
     return Figure(
         "label_curve",
         partial(draw_label_curve, curve),
-        f"Regret when selecting one of {count(curve.trials, 'trial')} by validation AUROC with "
-        f"only k labelled anomalies per class: mean and 95 % range over {max(curve.draws)} draws "
-        "of the anomalies, from one set of trained models, so the range does not include the "
-        "variance over seeds. 0: selected by validation loss; all: all validation anomalies.",
+        f"Regret when selecting one of {count(curve.trials, 'trial')} for one class alone, by "
+        "validation AUROC with only k labelled anomalies, drawn from all classes of anomalies or "
+        f"from a single one: mean and 95 % range over {count(curve.tasks, 'class')}, classes of "
+        f"anomalies and draws (at most {draws} selections), from one set of trained models, so "
+        "the range does not include the variance over seeds. all: every validation anomaly.",
+    )
+
+
+def _about_unseen(curve: LabelCurve) -> str:
+    """What selection loses on anomalies of a class that the labels lack."""
+    if curve.unseen is None or curve.seen is None:
+        return "There is only one class of anomalies, so none can be left out of the labels."
+    unseen, seen = (f"{100 * regrets.mean:.1f}" for regrets in (curve.unseen, curve.seen))
+    return (
+        "Anomalies that nobody has seen: if all validation anomalies but those of one class "
+        f"select, the regret on the test anomalies of that class is {unseen} points on average "
+        f"({count(curve.unseen.n, 'pair')} of a class and a class of anomalies); if that class is "
+        f"among the labels, {seen}."
     )
 
 
@@ -61,25 +94,37 @@ def _name(study: StudyRecords, choice: RuleChoice) -> str:
     return f"{choice.rule} (this study's)" if used else choice.rule
 
 
-def _table(study: StudyRecords, chosen: list[RuleChoice]) -> Table:
+def _table(study: StudyRecords, pool: Pool, chosen: Sequence[RuleChoice]) -> Table:
     rows = [
         {
             "rule": _name(study, choice),
+            "uses": RULES[choice.rule].looks_at,
             "selected trial": "(mean of all)" if choice.number is None else choice.number,
             "of": choice.ranked,
-            "test AUROC": Cell(choice.auroc.mean_std_interval(), choice.auroc.mean),
+            "test AUROC": _cell(choice.auroc),
             "regret": choice.regret.interval_cell(PERCENTAGE_POINTS),
+            "regret by class": choice.regret_by_task.interval_cell(PERCENTAGE_POINTS),
+            "rank correlation": choice.correlation.interval_cell(CORRELATION),
             "n": choice.regret.n,
         }
         for choice in chosen
     ]
-    return Table("regret", pd.DataFrame(rows), f"{ABOUT} {_left_out(study, chosen)}".strip())
+    return Table("regret", pd.DataFrame(rows), f"{ABOUT} {_limits(study, pool)}".strip())
 
 
-def _left_out(study: StudyRecords, chosen: list[RuleChoice]) -> str:
-    """The end of the caption: the source of the main result, and the trials left out."""
-    sentences = []
-    if (seeds := max(choice.regret.n for choice in chosen)) < LEAST_SEEDS:
+def _cell(auroc: Estimate) -> Cell:
+    return Cell(auroc.mean_std_interval(), auroc.mean)
+
+
+def _limits(study: StudyRecords, pool: Pool) -> str:
+    """The end of the caption: how regrets are found, and what the table leaves out."""
+    sentences = [
+        f"Regrets are cross-fitted over {pool.cross_fitted}: the best trial is found on one part "
+        "and compared on another, so that luck is not counted as regret."
+        if pool.cross_fitted
+        else "The best of several trials is partly the luckiest, so regrets are too large."
+    ]
+    if (seeds := len(pool.seeds)) < LEAST_SEEDS:
         sentences.append(
             f"{count(seeds, 'seed')} {'is' if seeds == 1 else 'are'} too few to rank the rules: "
             "their order may be chance."
@@ -90,7 +135,33 @@ def _left_out(study: StudyRecords, chosen: list[RuleChoice]) -> str:
         sentences.append(
             "This study selected no trial; the table shows what each rule would have selected."
         )
-    if left_out := len(study.trials) - chosen[-1].ranked:
+    if left_out := len(study.trials) - len(pool.records):
         trials = count(left_out, "trial")
         sentences.append(f"Left out: {trials} that failed, were pruned or have no test result.")
     return " ".join(sentences)
+
+
+def _ensembles(together: Sequence[Ensemble]) -> Table:
+    rows = [
+        {
+            "trials": f"best {e.trials} by {e.rule}" if e.rule else f"all {e.trials}",
+            "ensemble": _cell(e.auroc),
+            "single trial": _cell(e.single),
+            "n": e.auroc.n,
+        }
+        for e in together
+    ]
+    return Table("ensembles", pd.DataFrame(rows), ENSEMBLES)
+
+
+def _agreements(kinds: Sequence[Agreement]) -> Table:
+    rows = [
+        {
+            "pseudo-outliers": kind.first,
+            "and": kind.second,
+            "rank correlation": kind.correlation.interval_cell(CORRELATION),
+            "n": kind.correlation.n,
+        }
+        for kind in kinds
+    ]
+    return Table("pseudo_outliers", pd.DataFrame(rows), AGREEMENTS)

@@ -7,7 +7,7 @@ from analysis.document.format import duration, short
 from analysis.questions.sensitivity.response import is_measured, responses_of
 from analysis.report.findings import Findings
 from analysis.study import StudyRecords
-from tune_ad.search.selection import RULES
+from tune_ad.selection import RULES
 
 PLACE = 80
 MOST_ROWS = 20

@@ -47,7 +47,7 @@ from tests.analysis.planted_sensitivity import (
     trial,
 )
 from tune_ad.errors import DegenerateInputError
-from tune_ad.search.selection import RULES
+from tune_ad.selection import RULES
 from tune_ad.storage.metric import TEST_AUROC, VALIDATION_AUROC
 
 (LOSS,) = responses_of("normal_only")

@@ -11,7 +11,6 @@ from tune_ad.detectors.config import number
 from tune_ad.detectors.nets import ImageShape
 from tune_ad.detectors.reconstruction import ReconstructionConfig
 from tune_ad.detectors.schedule import Phase, Stage
-from tune_ad.storage.metric import LOSS
 
 DISCRIMINATOR_WIDTHS = (512, 256)  # widths of the hidden layers, as released
 DISCRIMINATOR_SLOPE = 0.1  # negative slope of LeakyReLU
@@ -34,7 +33,7 @@ class AAEConfig(ReconstructionConfig):
 
     reconstruction: str = "l1"
     pixel_reduction: str = "mean"
-    adversarial_weight: float = number(0.001, "[0, 1)", measures=(LOSS,))
+    adversarial_weight: float = number(0.001, "[0, 1)")
     joint: bool = True
     leaky_output: bool = False
 
@@ -97,3 +96,7 @@ class AAE(Autoencoder[AAEConfig]):
         weight = self.config.adversarial_weight
         loss = weight * adversarial + (1 - weight) * reconstruction
         return {"loss": loss, "reconstruction": reconstruction, "adversarial": adversarial}
+
+    def held_out_loss(self, phase: str, terms: Terms) -> Tensor:
+        """The reconstruction error without the adversarial loss, which depends on an opponent."""
+        return terms["reconstruction"] if phase == "autoencoder" else terms["loss"]

@@ -22,7 +22,6 @@ from tune_ad.detectors.nets import Head, ImageShape, LeNetDecoder, LeNetEncoder,
 from tune_ad.detectors.reconstruction import bce
 from tune_ad.detectors.schedule import Phase, Stage
 from tune_ad.errors import UserError
-from tune_ad.storage.metric import LOSS
 
 
 @dataclass(frozen=True)
@@ -54,7 +53,7 @@ class GPNDConfig(NetworkConfig):
     decay: float = 0.25
     weight_decay: float = 0.0
     networks: str = choice("gpnd", "lenet")
-    reconstruction_weight: float = number(2.0, "(0, inf)", measures=(LOSS,))
+    reconstruction_weight: float = number(2.0, "(0, inf)")
     bins: int = number(30, "[1, 10000]")
     jacobian: str = choice("decoder", "encoder")
     volume_sign: str = choice("theory", "reversed")
@@ -165,6 +164,14 @@ class AdversarialAutoencoder(TrainedDetector[GPNDConfig]):
         adversarial = adversarial_bce(self.latent_discriminator(codes), real=True)
         loss = self.config.reconstruction_weight * reconstruction + adversarial
         return {"loss": loss, "reconstruction": reconstruction, "adversarial": adversarial}
+
+    def held_out_phase(self, stage: Stage) -> str:
+        """The step of the autoencoder, the last of the four."""
+        return "autoencoder"
+
+    def held_out_loss(self, phase: str, terms: Terms) -> Tensor:
+        """The reconstruction error without the adversarial loss, which depends on an opponent."""
+        return terms["reconstruction"]
 
     def illustrate(self, images: Tensor) -> dict[str, Tensor]:
         """The reconstructions."""

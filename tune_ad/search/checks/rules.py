@@ -5,8 +5,8 @@ from dataclasses import replace
 
 from tune_ad.errors import UserError
 from tune_ad.search.budgets import BUDGETS
-from tune_ad.search.selection import RULES
 from tune_ad.search.study import Study
+from tune_ad.selection import RULES
 
 
 def check_selection(study: Study) -> None:
@@ -33,6 +33,9 @@ def _ways_out(study: Study) -> Iterator[str]:
     few = len(study.baselines)  # the defaults come first, and nothing is selected among them
     if not _fault(replace(study, budget=replace(study.budget, trials=few))):
         yield f"use --trials {few}"
+    seeds = RULES[study.selection].seeds
+    if not _fault(replace(study, budget=replace(study.budget, seeds=seeds))):
+        yield f"use --seeds {seeds}"
     if names := [name for name in BUDGETS if not _fault(_under(study, name))]:
         yield f"use --budget {' or '.join(names)}"
     values = _shared_values(study)
@@ -58,6 +61,11 @@ def _unseen(study: Study) -> str:
     rule, looks_at = study.selection, RULES[study.selection].looks_at
     if study.selects:
         return ""
+    if (few := study.budget.seeds) < (seeds := RULES[rule].seeds):
+        return (
+            f"--selection {rule} compares at least {seeds} seeds of each configuration, but the "
+            f"study trains {few}"
+        )
     if study.outsiders and looks_at == "held-out anomalies":
         return (
             f"--selection {rule}: {study.name} has no anomaly for validation, because its "

@@ -256,11 +256,11 @@ class Replica:
 
     @torch.no_grad()
     def losses(self, indices: Tensor, stage: Stage | None = None) -> Tensor | None:
-        """The loss in the first phase of a stage, by default the last: shape (n,), float64."""
+        """The loss of held-out images in a stage, by default the last: shape (n,), float64."""
         if not self.stages:
             return None
         self.module.eval()
-        phase = (stage or self.stages[-1]).phases[0].name
+        phase = self.module.held_out_phase(stage or self.stages[-1])
         stream = torch_stream(self.owner, "loss noise")
         parts = []
         for chunk in self.chunks(indices):

@@ -1,10 +1,4 @@
-"""The selection rules by name; each chooses a configuration from records alone.
-
-The values used for selection are never reported as results: the winner is trained again on fresh
-seeds. Every complete trial is also tested, so that the regret of each rule can be shown; only
-`oracle` uses test results. A rule is one entry of `RULES`, which the command line, the search, the
-report and the sensitivities use.
-"""
+"""What a selection rule is: what it needs, and the value by which it ranks trials."""
 
 import math
 from collections.abc import Iterable, Sequence
@@ -12,16 +6,10 @@ from dataclasses import dataclass
 from typing import Literal
 
 from tune_ad.randomness import derived_seed
-from tune_ad.storage.metric import (
-    BITS_PER_DIM,
-    LIKELIHOOD,
-    LOSS,
-    TEST_AUROC,
-    VALIDATION_AUROC,
-    Metric,
-    Metrics,
-)
+from tune_ad.storage.metric import Metric, Metrics
 from tune_ad.storage.records import TrialRecord
+
+Images = Literal["held-out anomalies", "held-out normals", "test images", "nothing"]
 
 
 @dataclass(frozen=True)
@@ -29,9 +17,10 @@ class SelectionRule:
     """How trials are ranked: by the mean of one metric over the replicas.
 
     Attributes:
+        name: name of the rule, for `--selection`.
         title: description of the rule that completes the sentence "Selected by ...".
-        looks_at: data that the rule needs: "held-out anomalies", "held-out normals",
-            "test images" or "nothing".
+        looks_at: the images that the rule needs.
+        seeds: the least number of seeds of a configuration that the rule needs.
         metrics: metrics of which the first recorded one is averaged; none for a random choice.
         labels: name of the value of each metric.
         sign: -1 if a smaller metric is better, otherwise 1.
@@ -40,13 +29,26 @@ class SelectionRule:
             scale can be ranked. Empty if all trials are comparable.
     """
 
+    name: str
     title: str
-    looks_at: Literal["held-out anomalies", "held-out normals", "test images", "nothing"]
+    looks_at: Images
+    seeds: int = 1
     metrics: tuple[Metric, ...] = ()
     labels: tuple[str, ...] = ()
     sign: float = 1.0
     is_auroc: bool = False
     quantity: str = ""
+
+    @property
+    def needs(self) -> str:
+        """What the rule needs, in words, as in "held-out normals, 2 seeds"."""
+        seeds = f", at least {self.seeds} seeds" if self.seeds > 1 else ""
+        return f"{self.looks_at}{seeds}"
+
+    @property
+    def parts(self) -> set[str]:
+        """The parts of the images whose numbers the rule averages."""
+        return {metric.part for metric in self.metrics}
 
     @property
     def responses(self) -> tuple[str, ...]:
@@ -98,68 +100,7 @@ class SelectionRule:
         return len(measured) == len({schema for schema, _ in measured})
 
 
-IWAE_BOUND = Metric("validation", "negative_iwae")
-RULES: dict[str, SelectionRule] = {
-    "validation": SelectionRule(
-        title="validation AUROC (held-out training images)",
-        looks_at="held-out anomalies",
-        metrics=(VALIDATION_AUROC,),
-        labels=("validation AUROC",),
-        is_auroc=True,
-    ),
-    "normal_only": SelectionRule(
-        title="the training loss of held-out normal images (no anomaly is used)",
-        looks_at="held-out normals",
-        metrics=(Metric("validation", "loss"),),
-        labels=("loss of held-out normal images",),
-        sign=-1.0,
-        quantity=LOSS,
-    ),
-    # The tightest bound that is recorded: the ELBO of an encoder that was trained by the forward
-    # KL is looser by construction.
-    "likelihood": SelectionRule(
-        title="bits per dimension of held-out normal images (IWAE bound; no anomaly is used)",
-        looks_at="held-out normals",
-        metrics=(IWAE_BOUND._replace(unit=BITS_PER_DIM), IWAE_BOUND),
-        labels=(
-            "bits per dimension of held-out normal images",
-            "nats per held-out normal image",
-        ),
-        sign=-1.0,
-        quantity=LIKELIHOOD,
-    ),
-    "oracle": SelectionRule(
-        title="test AUROC (optimistic, because the test set is used for selection)",
-        looks_at="test images",
-        metrics=(TEST_AUROC,),
-        labels=("test AUROC",),
-        is_auroc=True,
-    ),
-    "random": SelectionRule(
-        title="chance (no result is used)",
-        looks_at="nothing",
-    ),
-}
-
-
 def mean(values: Sequence[float | None]) -> float | None:
     """The mean over replicas; None if there is no replica, or if one has no number."""
     present = [value for value in values if value is not None and math.isfinite(value)]
     return sum(present) / len(present) if present and len(present) == len(values) else None
-
-
-def rule_value(record: TrialRecord, rule: str) -> float | None:
-    """The value of a rule for a trial; None if it has none or the trial is not complete."""
-    if record.state != "complete":
-        return None
-    return RULES[rule].value(record.metrics, record.identity)
-
-
-def ranked(records: Iterable[TrialRecord], rule: str) -> list[TrialRecord]:
-    """The complete trials that have a value of the rule, best first.
-
-    Of equal trials the earlier one comes first.
-    """
-    values = [(rule_value(record, rule), record) for record in records]
-    present = [(value, record) for value, record in values if value is not None]
-    return [record for value, record in sorted(present, key=lambda p: (-p[0], p[1].number))]

@@ -1,0 +1,154 @@
+"""The trials that a selection rule chooses from, with their test results by task and seed.
+
+A regret is how much less test AUROC a chosen trial has than the best one. The best of several
+noisy results is partly the luckiest, so a regret measured from it would be too large. It is
+therefore cross-fitted: for each seed the best trial is found with the other seeds, and both trials
+are compared on that seed. With a single seed the two halves of the test images take that part.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+
+from analysis.questions.selection.ranks import auroc_of_images
+from analysis.study import StudyRecords
+from tune_ad.selection import RULES, ranked
+from tune_ad.storage.metric import TEST_AUROC, Metrics
+from tune_ad.storage.records import TrialRecord
+from tune_ad.storage.score_ranks import ScoreRanks
+
+ORACLE = "oracle"
+
+
+@dataclass(frozen=True, eq=False)
+class Pool:
+    """The complete and tested trials of a study, in the order of their numbers.
+
+    Attributes:
+        study: the records of the study.
+        records: the trials.
+        tasks: the names of the tasks.
+        tested: test AUROC, shape (trials, tasks, seeds).
+    """
+
+    study: StudyRecords
+    records: Sequence[TrialRecord]
+    tasks: Sequence[str]
+    tested: np.ndarray
+
+    @classmethod
+    def of(cls, study: StudyRecords) -> "Pool | None":
+        """The pool of a study; None with fewer than two trials, or if their models differ."""
+        records = sorted(ranked(study.complete, ORACLE), key=lambda record: record.number)
+        if len(records) < 2 or len({_models(record) for record in records}) > 1:
+            return None
+        tasks = list(dict.fromkeys(replica.task for replica in records[0].replicas))
+        tested = np.stack([_by_task(record, record.metrics[TEST_AUROC]) for record in records])
+        return cls(study, records, tasks, tested)
+
+    @property
+    def seeds(self) -> list[int]:
+        """The seeds of the models, in the order of the last axis of `tested`."""
+        return list(dict.fromkeys(replica.seed for replica in self.records[0].replicas))
+
+    @cached_property
+    def ranks(self) -> list[ScoreRanks]:
+        """The stored ranks of the scores of each trial; empty mappings if there are none."""
+        return [self.study.folder.read_ranks(record.identity) for record in self.records]
+
+    def values(self, rule: str) -> np.ndarray:
+        """The value of a rule for each trial (rows) and task (columns); NaN if it has none."""
+        return np.array(
+            [
+                [_number(RULES[rule].value(m, record.identity)) for m in _metrics_by_task(record)]
+                for record in self.records
+            ]
+        )
+
+    def chosen(self, rule: str) -> int | None:
+        """The position of the trial that a rule selects by all tasks; None if it ranks none."""
+        first = next(iter(ranked(self.records, rule)), None)
+        return None if first is None else self.records.index(first)
+
+    @cached_property
+    def folds(self) -> list[tuple[np.ndarray, np.ndarray]]:
+        """Pairs of test AUROCs, (trials, tasks): to find the best trial, and to compare by."""
+        seeds = range(self.tested.shape[2])
+        if len(seeds) > 1:
+            others = [np.delete(self.tested, s, axis=2).mean(axis=2) for s in seeds]
+            return [(others[s], self.tested[:, :, s]) for s in seeds]
+        if (halves := self._halves()) is not None:
+            return [(halves[0], halves[1]), (halves[1], halves[0])]
+        return [(self.tested[:, :, 0], self.tested[:, :, 0])]
+
+    @property
+    def cross_fitted(self) -> str:
+        """What the regrets are cross-fitted over, in words; empty if they are not."""
+        if self.tested.shape[2] > 1:
+            return "seeds"
+        return "halves of the test images" if len(self.folds) > 1 else ""
+
+    def _halves(self) -> tuple[np.ndarray, np.ndarray] | None:
+        """Test AUROC on every other image and on the rest, each (trials, tasks)."""
+        halves: list[np.ndarray] = []
+        for start in (0, 1):
+            rows = []
+            for ranks in self.ranks:
+                parts = [ranks.get(("test", task)) for task in self.tasks]
+                if not all(parts):
+                    return None
+                rows.append([auroc_of_images(p, start) for p in parts if p is not None])
+            halves.append(np.array(rows))
+        return (halves[0], halves[1]) if all(np.isfinite(h).all() for h in halves) else None
+
+    @cached_property
+    def regrets(self) -> np.ndarray:
+        """The cross-fitted regret of each trial, chosen for one task alone: (trials, tasks)."""
+        return self._regrets(by_task=True)
+
+    @cached_property
+    def common_regrets(self) -> np.ndarray:
+        """The same for a trial that is chosen for all tasks together: (trials, tasks)."""
+        return self._regrets(by_task=False)
+
+    def _regrets(self, by_task: bool) -> np.ndarray:
+        of_folds = []
+        for found_by, compared_by in self.folds:
+            if by_task:
+                best = compared_by[found_by.argmax(axis=0), np.arange(found_by.shape[1])]
+            else:
+                best = compared_by[found_by.mean(axis=1).argmax()]
+            of_folds.append(best[None, :] - compared_by)
+        regrets: np.ndarray = np.mean(of_folds, axis=0)
+        return regrets
+
+
+def _models(record: TrialRecord) -> tuple[tuple[str, int], ...]:
+    return tuple((replica.task, replica.seed) for replica in record.replicas)
+
+
+def _positions(record: TrialRecord) -> list[list[int]]:
+    """The positions of the replicas of each task."""
+    by_task: dict[str, list[int]] = {}
+    for k, replica in enumerate(record.replicas):
+        by_task.setdefault(replica.task, []).append(k)
+    return list(by_task.values())
+
+
+def _by_task(record: TrialRecord, values: Sequence[float | None]) -> np.ndarray:
+    """Numbers of replicas as an array (tasks, seeds)."""
+    return np.array([[_number(values[k]) for k in ks] for ks in _positions(record)])
+
+
+def _metrics_by_task(record: TrialRecord) -> list[Metrics]:
+    """The metrics of the replicas of each task."""
+    return [
+        {metric: [values[k] for k in ks] for metric, values in record.metrics.items() if values}
+        for ks in _positions(record)
+    ]
+
+
+def _number(value: float | None) -> float:
+    return float("nan") if value is None else float(value)

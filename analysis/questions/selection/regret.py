@@ -1,0 +1,125 @@
+"""What each selection rule selects, its regret, and how well it ranks the trials."""
+
+from collections.abc import Callable, Sequence
+from typing import NamedTuple
+
+import numpy as np
+import scipy
+
+from analysis.questions.selection.pool import ORACLE, Pool
+from analysis.stats.estimates import Estimate, estimate
+from tune_ad.selection import RULES
+from tune_ad.storage.records import TrialRecord
+
+RANDOM = "random"
+LEAST_RANKED = 3
+"""The least number of trials for a rank correlation."""
+
+
+class RuleChoice(NamedTuple):
+    """The trial that a selection rule selects among the complete trials that were tested.
+
+    Attributes:
+        rule: the name of the rule.
+        number: the number of the selected trial; None for "random" (mean over all trials).
+        ranked: the number of trials that the rule can rank.
+        auroc: test AUROC of the selected trial (for "random" the mean over trials), averaged over
+            tasks, one value per seed.
+        regret: the cross-fitted regret of that trial, at least 0, one value per task (per seed if
+            there is only one task).
+        regret_by_task: the same if the rule selects a trial for each task alone.
+        correlation: Spearman's rank correlation of the value of the rule with test AUROC over the
+            trials, in [-1, 1], one value per task; no value for "random" and "oracle".
+    """
+
+    rule: str
+    number: int | None
+    ranked: int
+    auroc: Estimate
+    regret: Estimate
+    regret_by_task: Estimate
+    correlation: Estimate
+
+
+def choices(pool: Pool) -> list[RuleChoice]:
+    """The trial that each rule selects: the oracle first, then by regret, "random" last."""
+    usable = _applicable_rules(pool.records)
+    chosen = [choice for rule in usable if (choice := _choice(pool, rule)) is not None]
+    oracle = [choice for choice in chosen if choice.rule == ORACLE]
+    others = [choice for choice in chosen if choice.rule != ORACLE]
+    return [*oracle, *sorted(others, key=lambda c: c.regret_by_task.mean), _at_random(pool)]
+
+
+def _applicable_rules(records: Sequence[TrialRecord]) -> list[str]:
+    """The rules that can rank these trials; `random` is not one of them."""
+    return [name for name, rule in RULES.items() if name != RANDOM and rule.compares(records)]
+
+
+def _choice(pool: Pool, rule: str) -> RuleChoice | None:
+    """What a rule selects; None if it can rank no trial."""
+    position, values = pool.chosen(rule), pool.values(rule)
+    if position is None:
+        return None
+    by_task = [_best(values[:, t]) for t in range(len(pool.tasks))]
+    return RuleChoice(
+        rule=rule,
+        number=pool.records[position].number,
+        ranked=int(np.isfinite(values).all(axis=1).sum()),
+        auroc=estimate(list(pool.tested[position].mean(axis=0))),
+        regret=_regret(pool, lambda regrets, t: regrets[position, t], pool.common_regrets),
+        regret_by_task=_regret(pool, lambda regrets, t: regrets[by_task[t], t], pool.regrets),
+        correlation=_correlation(pool, values) if rule != ORACLE else estimate([]),
+    )
+
+
+def _best(values: np.ndarray) -> int:
+    """The position of the largest value; of equal ones the first."""
+    return int(np.nanargmax(values))
+
+
+def _at_random(pool: Pool) -> RuleChoice:
+    """The mean over all trials, which is what to expect of a trial that is drawn at random."""
+
+    def average(regrets: np.ndarray, t: int) -> float:
+        return float(regrets[:, t].mean())
+
+    return RuleChoice(
+        rule=RANDOM,
+        number=None,
+        ranked=len(pool.records),
+        auroc=estimate(list(pool.tested.mean(axis=(0, 1)))),
+        regret=_regret(pool, average, pool.common_regrets),
+        regret_by_task=_regret(pool, average, pool.regrets),
+        correlation=estimate([]),
+    )
+
+
+def _regret(
+    pool: Pool, of_task: Callable[[np.ndarray, int], float], regrets: np.ndarray
+) -> Estimate:
+    """The mean regret over tasks with its interval, both at least 0."""
+    return never_negative([float(of_task(regrets, t)) for t in range(len(pool.tasks))])
+
+
+def never_negative(values: Sequence[float]) -> Estimate:
+    """The estimate of a mean that cannot be negative, although single values can."""
+    plain = estimate(values, bounds=(0.0, 1.0))
+    return plain._replace(mean=max(plain.mean, 0.0), high=max(plain.high, 0.0))
+
+
+def _correlation(pool: Pool, values: np.ndarray) -> Estimate:
+    """The rank correlations of a rule's values with test AUROC, one for each task."""
+    tested = pool.tested.mean(axis=2)
+    correlations = []
+    for t in range(len(pool.tasks)):
+        known = np.isfinite(values[:, t])
+        if known.sum() >= LEAST_RANKED:
+            correlations.append(rank_correlation(values[known, t], tested[known, t]))
+    return estimate(correlations, bounds=(-1.0, 1.0))
+
+
+def rank_correlation(a: np.ndarray, b: np.ndarray) -> float:
+    """Spearman's rank correlation, in [-1, 1]; 0 if all values of one side are equal."""
+    if np.ptp(a) == 0 or np.ptp(b) == 0:
+        return 0.0
+    return float(scipy.stats.spearmanr(a, b).statistic)

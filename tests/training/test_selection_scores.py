@@ -1,0 +1,260 @@
+"""Numbers for selection without labels: pseudo-outliers, seed agreement, ranks, variants."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+from scipy.stats import rankdata, spearmanr
+
+from tests.training.cases import PARTS, SECOND, Brightness, planted, replica_set_on, run, study_of
+from tune_ad.data import class_tasks
+from tune_ad.data.fetch.sources import load
+from tune_ad.data.groups import Groups
+from tune_ad.detectors.pgn import PGN
+from tune_ad.errors import UserError
+from tune_ad.pseudo_outliers import generators
+from tune_ad.search.budgets import Budget
+from tune_ad.storage import score_ranks
+from tune_ad.storage.metric import (
+    PSEUDO,
+    SEED_AGREEMENT,
+    TEST_AUROC,
+    VALIDATION_AUROC,
+    Metric,
+    ScoreVariant,
+)
+from tune_ad.storage.records import TrialSpec
+from tune_ad.training.kept_ranks import kept_ranks
+from tune_ad.training.ranking import agreements, auroc, doubled_ranks
+from tune_ad.training.scoring import score_part
+from tune_ad.training.suite import PSEUDO_IMAGES, Suite, thinned
+from tune_ad.training.trial import Trial
+
+BUDGET = Budget(trials=1, epochs=1, seeds=2)
+
+
+@pytest.fixture(scope="module")
+def digits():
+    image_set = load("digits")
+    return Suite.prepare([image_set], class_tasks(image_set, (0, 1)), BUDGET, seed=3)
+
+
+@pytest.fixture
+def of_brightness():
+    """A planted suite with pseudo-outliers of known brightness."""
+    suite = planted(PARTS, SECOND)
+    positions = {
+        f"toy/{k}": Groups(
+            suite.splits[f"toy/{k}"].validation.normal,
+            {
+                "dark": suite.splits["toy/0"].test.normal,
+                "light": suite.splits["toy/1"].test.normal,
+            },
+        )
+        for k in (0, 1)
+    }
+    return replace(suite, pseudo=positions)
+
+
+# ------------------------------------------------------------------------------ pseudo-outliers
+
+
+def test_pseudo_outliers_are_made_of_held_out_normal_images_alone(digits):
+    held_out = [split.validation.normal for split in digits.splits.values()]
+    for k, (task, groups) in enumerate(digits.pseudo.items()):
+        np.testing.assert_array_equal(groups.normal, thinned(held_out[k], PSEUDO_IMAGES))
+        assert list(groups.outsiders) == list(generators())
+        for positions in groups.outsiders.values():
+            assert len(positions) == len(groups.normal)
+            assert (digits.labels[positions] == digits.labels[groups.normal]).all()
+        turned = digits.images[groups.outsiders["rotation"]]
+        for image, source in zip(turned, digits.images[groups.normal], strict=True):
+            assert any((np.rot90(source, quarter, (1, 2)) == image).all() for quarter in (1, 2, 3))
+        others = set().union(*(split.train.tolist() for split in digits.splits.values()))
+        assert not others & set(groups.outsiders["noise"].tolist()), task
+
+
+def test_the_same_study_makes_the_same_pseudo_outliers(digits):
+    image_set = load("digits")
+    tasks = class_tasks(image_set, (0, 1))
+    again = Suite.prepare([image_set], tasks, BUDGET, seed=3)
+    np.testing.assert_array_equal(again.images, digits.images)
+    other = Suite.prepare([image_set], tasks, BUDGET, seed=4)
+    assert other.images.shape == digits.images.shape
+    assert (other.images[-100:] != digits.images[-100:]).any()
+
+
+def test_without_held_out_images_there_are_none():
+    image_set = load("digits")
+    blind = replace(BUDGET, validation_fraction=0.0)
+    assert Suite.prepare([image_set], class_tasks(image_set, (0,)), blind, seed=0).pseudo == {}
+
+
+def test_the_auroc_of_pseudo_outliers_by_generator_and_their_mean(of_brightness):
+    replica_set = replica_set_on(of_brightness, seeds=(0, 1))
+    scores = score_part(replica_set, of_brightness, PSEUDO, every_variant=True)
+    normal = torch.tensor(PARTS["validation_normal"])
+    dark = auroc(normal, torch.tensor(PARTS["test_normal"]))
+    light = auroc(normal, torch.tensor(SECOND["test_normal"]))
+    assert scores.metrics[0] == {
+        Metric(PSEUDO, "auroc", "dark"): pytest.approx(dark),
+        Metric(PSEUDO, "auroc", "light"): pytest.approx(light),
+        Metric(PSEUDO, "auroc"): pytest.approx((dark + light) / 2),
+        Metric(PSEUDO, SEED_AGREEMENT): pytest.approx(1.0),
+    }
+    assert scores.faults == {}
+
+
+# -------------------------------------------------------------------------------- seed agreement
+
+
+def test_agreement_is_the_mean_of_spearmans_correlations():
+    scores = torch.tensor(np.random.default_rng(0).integers(0, 9, (4, 50))).double()
+    matrix = spearmanr(scores.numpy(), axis=1).statistic
+    expected = (matrix.sum(axis=1) - 1) / 3
+    assert agreements(scores).tolist() == pytest.approx(expected.tolist())
+
+
+def test_a_collapsed_model_agrees_with_none_and_a_reversed_one_is_its_opposite():
+    line = torch.arange(10.0)
+    assert agreements(torch.stack([line, torch.zeros(10)])).tolist() == [0.0, 0.0]
+    assert agreements(torch.stack([line, -line])).tolist() == pytest.approx([-1.0, -1.0])
+    assert agreements(torch.zeros(2, 10)).tolist() == [0.0, 0.0]
+
+
+def test_a_single_seed_has_no_agreement():
+    scores = score_part(
+        replica_set_on(planted(PARTS, SECOND)), planted(PARTS, SECOND), "validation"
+    )
+    assert not [m for numbers in scores.metrics for m in numbers if m.term == SEED_AGREEMENT]
+
+
+# ---------------------------------------------------------------------------------------- ranks
+
+
+def test_doubled_ranks_are_twice_the_average_ranks():
+    scores = np.random.default_rng(0).integers(0, 12, 40)
+    expected = 2 * rankdata(scores)
+    assert doubled_ranks(torch.tensor(scores)).tolist() == expected.tolist()
+
+
+def test_stored_ranks_give_the_recorded_auroc_and_survive_storage(digits, tmp_path):
+    study = study_of(Brightness, seeds=2)
+    (report,) = run(Trial(study, digits, TrialSpec(0, "Brightness", {}), "cpu"))
+    path = tmp_path / "ranks.npz"
+    path.write_bytes(report.ranks)
+    stored = score_ranks.read(path)
+    assert set(stored) == {(p, t) for p in ("validation", "test") for t in digits.splits}
+    tasks = [replica.task for replica in report.record.replicas]
+    for (part, task), ranks in stored.items():
+        metric = {"validation": VALIDATION_AUROC, "test": TEST_AUROC}[part]
+        assert ranks.seeds == (0, 1)
+        sides = (
+            torch.tensor(ranks.normal[0].astype(int)),
+            torch.tensor(ranks.outsiders[""][0].astype(int)),
+        )
+        recorded = report.record.metrics[metric][tasks.index(task)]
+        assert auroc(*sides) == pytest.approx(recorded)
+        label = int(task.rpartition("/")[2])
+        assert (ranks.classes == label).all()
+        assert set(ranks.outsider_classes[""]) == set(range(10)) - {label}
+
+
+def test_a_trial_keeps_evenly_spaced_images_and_the_evaluation_all(digits):
+    replica_set = replica_set_on(digits, seeds=(0,))
+    parts = {"test": score_part(replica_set, digits, "test", every_variant=True)}
+    whole = kept_ranks(replica_set, digits, parts, None)["test", "digits/0"]
+    few = kept_ranks(replica_set, digits, parts, 10)["test", "digits/0"]
+    assert few.normal.shape == (1, 10)
+    assert few.outsiders[""].shape == (1, 10)
+    places = np.arange(10) * whole.normal.shape[1] // 10
+    np.testing.assert_array_equal(few.normal[0], whole.normal[0, places])
+    np.testing.assert_array_equal(few.classes, whole.classes[places])
+
+
+def test_a_damaged_file_of_ranks_is_one_line(tmp_path):
+    path = tmp_path / "ranks.npz"
+    assert score_ranks.read(path) == {}
+    for content in (b"", b"no zip", b"PK\x03\x04"):
+        path.write_bytes(content)
+        with pytest.raises(UserError, match="cannot be read") as error:
+            score_ranks.read(path)
+        assert "\n" not in str(error.value)
+
+
+def test_ranks_of_many_images_need_more_than_16_bits(tmp_path):
+    ranks = score_ranks.PartRanks(np.array([[2, 80_000]]), {}, np.array([0, 1]), {}, (0,))
+    path = tmp_path / "ranks.npz"
+    path.write_bytes(score_ranks.to_bytes({("test", "a/b"): ranks}))
+    assert score_ranks.read(path)["test", "a/b"].normal.tolist() == [[2, 80_000]]
+
+
+# ------------------------------------------------------------------------------- chosen variants
+
+
+SIGNS = {"sign": (1.0, -1.0)}
+DARK = {name: [255 - v for v in values] for name, values in PARTS.items()}
+"""Anomalies are darker than normal images, so the score is better with the other sign."""
+
+
+def trial_with_signs(parts, selection="validation", settings=None, **changes):
+    study = study_of(Brightness, selection=selection, **changes)
+    baseline = replace(study.search.baselines[0], score_space=SIGNS)
+    study = replace(
+        study, search=replace(study.search, baselines=(baseline,)), settings=settings or {}
+    )
+    (report,) = run(Trial(study, planted(parts), TrialSpec(0, "Brightness", {}), "cpu"))
+    return report.record
+
+
+def test_the_better_value_is_chosen_and_all_numbers_are_of_it():
+    record = trial_with_signs(DARK)
+    assert record.params["sign"] == 1.0
+    assert record.chosen == {"sign": -1.0}
+    assert record.scored_with["sign"] == -1.0
+    plain = trial_with_signs(PARTS)
+    assert plain.chosen == {"sign": 1.0}
+    for metric in (VALIDATION_AUROC, TEST_AUROC):
+        assert record.metrics[metric] == plain.metrics[metric]
+        both = [record.variants[ScoreVariant("sign", s)][metric][0] for s in (1.0, -1.0)]
+        assert both[1] == record.metrics[metric][0]
+        assert both[0] == pytest.approx(1 - both[1])
+    assert record.objective == pytest.approx(record.metrics[VALIDATION_AUROC][0])
+    assert record.scored_by(ScoreVariant("sign", -1.0))
+    assert not record.scored_by(ScoreVariant("sign", 1.0))
+    assert not record.scored_by(ScoreVariant.of_component("light"))
+
+
+def test_test_images_choose_nothing():
+    misleading = {**PARTS, **{k: DARK[k] for k in DARK if k.startswith("test")}}
+    record = trial_with_signs(misleading)
+    assert record.chosen == {"sign": 1.0}
+    assert record.metrics[TEST_AUROC][0] < 0.5
+
+
+@pytest.mark.parametrize(
+    "fields",
+    [
+        {"selection": "oracle"},
+        {"selection": "normal_only"},
+        {"selection": "random"},
+        {"validation_fraction": 0.0},
+        {"settings": {"sign": 1.0}},
+    ],
+    ids=str,
+)
+def test_nothing_is_chosen_without_a_rule_that_can_or_if_the_user_has_chosen(fields):
+    record = trial_with_signs(DARK, **fields)
+    assert record.chosen == {}
+    assert record.metrics[TEST_AUROC][0] < 0.5
+
+
+def test_the_declared_value_wins_a_tie():
+    even = {name: [100] * len(values) for name, values in PARTS.items()}
+    assert trial_with_signs(even).chosen == {"sign": 1.0}
+
+
+def test_a_declared_value_outside_the_score_space_is_kept_as_a_variant():
+    study = study_of(PGN)
+    assert study.chosen_at_scoring("PGN") == {}

@@ -1,0 +1,98 @@
+"""The ranks of the scores of a trial's images, stored without its models.
+
+From them the report computes whatever depends on the order of scores alone: the AUROC against a
+part of the anomalies, the AUROC of several trials together, and how much of an AUROC is the
+sampling of images.
+"""
+
+import io
+import zipfile
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from tune_ad.errors import UserError
+
+NORMAL = ""
+"""The title of the normal images in a file; a set of anomalies has a "/" before its name."""
+
+
+@dataclass(frozen=True, eq=False)
+class PartRanks:
+    """The ranks of one part, validation or test, of the images of a task.
+
+    Attributes:
+        normal: the ranks of the normal images, shape (seeds, n). They are doubled average ranks
+            among all images of the part, which are whole numbers; only their order has a meaning.
+        outsiders: those of each set of anomalies, shape (seeds, m), by its name.
+        classes: the class of each image within its own data set, shape (n,) or (m,), of the normal
+            images.
+        outsider_classes: the same for each set of anomalies.
+        seeds: the seeds of the models, in the order of the rows.
+    """
+
+    normal: np.ndarray
+    outsiders: Mapping[str, np.ndarray]
+    classes: np.ndarray
+    outsider_classes: Mapping[str, np.ndarray]
+    seeds: tuple[int, ...]
+
+
+ScoreRanks = Mapping[tuple[str, str], PartRanks]
+"""The ranks of a trial by part ("validation" or "test") and name of the task."""
+
+
+def to_bytes(ranks: ScoreRanks) -> bytes:
+    """The content of a file of ranks, in NumPy's compressed format."""
+    arrays: dict[str, Any] = {}
+    for k, ((part, task), of_part) in enumerate(ranks.items()):
+        names = [NORMAL, *(f"/{name}" for name in of_part.outsiders)]
+        groups = [of_part.normal, *of_part.outsiders.values()]
+        classes = [of_part.classes, *of_part.outsider_classes.values()]
+        arrays[f"{k}.names"] = np.array([part, task, *names])
+        arrays[f"{k}.seeds"] = np.array(of_part.seeds, dtype=np.int64)
+        for j, (group, labels) in enumerate(zip(groups, classes, strict=True)):
+            largest = group.max(initial=0)
+            arrays[f"{k}.ranks.{j}"] = group.astype(np.uint16 if largest < 2**16 else np.uint32)
+            arrays[f"{k}.classes.{j}"] = labels.astype(np.uint16)
+    buffer = io.BytesIO()
+    np.savez_compressed(buffer, **arrays)
+    return buffer.getvalue()
+
+
+def read(path: Path) -> ScoreRanks:
+    """The ranks in a file; empty if there is none, as for trials of earlier versions.
+
+    Raises:
+        UserError: if the file is damaged.
+    """
+    if not path.exists():
+        return {}
+    try:
+        with np.load(io.BytesIO(path.read_bytes()), allow_pickle=False) as file:
+            arrays = {name: file[name] for name in file.files}
+            count = sum(name.endswith(".names") for name in arrays)
+            return dict(_part(arrays, k) for k in range(count))
+    except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile) as error:
+        raise UserError(
+            f"{path} cannot be read ({error}); restore it from a backup, or remove it (the report "
+            "then lacks what it holds)"
+        ) from error
+
+
+def _part(arrays: Mapping[str, np.ndarray], k: int) -> tuple[tuple[str, str], PartRanks]:
+    """Part and task number k of a file, and the ranks."""
+    part, task, _, *titles = arrays[f"{k}.names"].tolist()
+    names = [title[1:] for title in titles]
+    ranks = [arrays[f"{k}.ranks.{j}"] for j in range(len(names) + 1)]
+    classes = [arrays[f"{k}.classes.{j}"] for j in range(len(names) + 1)]
+    return (part, task), PartRanks(
+        ranks[0],
+        dict(zip(names, ranks[1:], strict=True)),
+        classes[0],
+        dict(zip(names, classes[1:], strict=True)),
+        tuple(arrays[f"{k}.seeds"].tolist()),
+    )

@@ -1,0 +1,72 @@
+"""The ranks of the scores of a trial, as they are stored for the report."""
+
+from collections.abc import Mapping
+
+import numpy as np
+from torch import Tensor
+
+from tune_ad.storage.score_ranks import PartRanks, ScoreRanks
+from tune_ad.training.replicas.replica_set import ReplicaSet
+from tune_ad.training.scoring import PartScores
+from tune_ad.training.suite import Suite, thinned
+
+KEPT_RANKS = 2_000
+"""The maximum number of images of each group whose ranks are kept for a trial of the search.
+
+They are evenly spaced and the same in every trial. Of the final evaluation all images are kept.
+"""
+RANKED = ("validation", "test")
+
+
+def kept_ranks(
+    replica_set: ReplicaSet, suite: Suite, parts: Mapping[str, PartScores], most: int | None
+) -> ScoreRanks:
+    """The ranks of the scores of validation and test images, by part and task.
+
+    Args:
+        replica_set: the replicas; those that have failed have no ranks.
+        suite: tasks and images.
+        parts: the results by part.
+        most: the maximum number of images of each group that are kept; None = no limit.
+    """
+    of_tasks: dict[str, list[int]] = {}
+    for k in replica_set.living():
+        of_tasks.setdefault(replica_set.replicas[k].spec.task, []).append(k)
+    kept = {}
+    for part in RANKED:
+        scores = parts[part].ranks if part in parts else {}
+        for task, replicas in of_tasks.items():
+            ranked = [k for k in replicas if k in scores]
+            by_seed = {replica_set.replicas[k].spec.seed: scores[k] for k in ranked}
+            if by_seed:
+                kept[part, task] = _part_ranks(suite, task, part, by_seed, most)
+    return kept
+
+
+def _part_ranks(
+    suite: Suite, task: str, part: str, by_seed: Mapping[int, np.ndarray], most: int | None
+) -> PartRanks:
+    """The ranks of one part of a task.
+
+    Args:
+        suite: tasks and images.
+        task: the name of the task.
+        part: "validation" or "test".
+        by_seed: the ranks of all images, shape (n,), by seed.
+        most: the maximum number of images of each group that are kept; None = no limit.
+    """
+    positions = suite.groups(task, part).map(Tensor.numpy)
+    everything = np.concatenate(positions.values())
+    ends = np.cumsum([len(group) for group in positions.values()])
+    columns = [np.arange(a, b) for a, b in zip([0, *ends], ends, strict=False)]
+    kept = [thinned(group, len(group) if most is None else most) for group in columns]
+    ranks = np.stack(list(by_seed.values()))
+    normal, *outsiders = (ranks[:, group] for group in kept)
+    classes, *outsider_classes = (suite.labels[everything[group]] for group in kept)
+    return PartRanks(
+        normal,
+        dict(zip(positions.outsiders, outsiders, strict=True)),
+        classes,
+        dict(zip(positions.outsiders, outsider_classes, strict=True)),
+        tuple(by_seed),
+    )
