@@ -5,8 +5,10 @@ is marked as optimistic. `study.json` stores the kind of result, which follows f
 budget, rule, plan and claim; `QUOTATIONS` says how each kind is found.
 """
 
+import math
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
+from math import nan
 from typing import Any, NamedTuple
 
 import pandas as pd
@@ -14,11 +16,13 @@ import pandas as pd
 from analysis import frame
 from analysis.document.format import short
 from analysis.stats.estimates import Estimate, estimate
+from analysis.stats.rank_aurocs import image_error, joined
 from analysis.study import StudyRecords
 from analysis.trials import unchanged_trials
-from tune_ad.selection import RULES, ranked
+from tune_ad.selection import RULES, SelectionRule, ranked
 from tune_ad.storage.metric import TEST_AUROC, Metric, ScoreVariant
 from tune_ad.storage.records import TrialRecord
+from tune_ad.storage.score_ranks import PartRanks
 from tune_ad.wording import count
 
 ABOUT_OUTSIDERS = (
@@ -28,6 +32,11 @@ ABOUT_OUTSIDERS = (
 NOTHING = "nothing"
 SCORE = "score"
 """The name of the reported score in `Result.outsiders`."""
+SAW = {
+    "held-out anomalies": "The rule saw other anomalies of every class that is tested.",
+    "held-out normals": "The rule saw no anomaly.",
+}
+"""Which anomalies a rule saw, by the images that it looks at."""
 NOT_SELECTED = "Nothing was selected: every configuration was fixed before the run."
 
 
@@ -39,7 +48,8 @@ class Result(NamedTuple):
         label: the baseline's name, or the stratum's if there is one result for each.
         source: what was tested: the winner on fresh seeds, or a trial if none was selected.
         rule: the title of the rule that selected the configuration; "nothing" if none did.
-        auroc: test AUROC, averaged over classes; one value per seed.
+        auroc: test AUROC, averaged over classes; one value per seed. Its interval and those of the
+            classes also cover the sampling of test images, if ranks are stored.
         classes: test AUROC of each class, by the name of its task.
         variants: test AUROC, averaged over classes, by every score variant.
         outsiders: if other data sets are anomalous, the AUROC against each of these outsider
@@ -54,6 +64,8 @@ class Result(NamedTuple):
         identity: the hash of the configuration.
         tested: the records of the test.
         titles: the titles of the tasks of `classes` that have one, by their names.
+        looks_at: the images that the rule used; empty if nothing was selected.
+        covers_images: whether the intervals also cover the sampling of test images.
     """
 
     baseline: str
@@ -73,11 +85,15 @@ class Result(NamedTuple):
     identity: str
     tested: Sequence[TrialRecord]
     titles: Mapping[str, str]
+    looks_at: str
+    covers_images: bool
 
     @property
     def selection(self) -> str:
-        """What selected the configuration, as a sentence."""
-        return NOT_SELECTED if self.rule == NOTHING else f"Selected by {self.rule}."
+        """What selected the configuration, and which anomalies the rule saw, in sentences."""
+        if self.rule == NOTHING:
+            return NOT_SELECTED
+        return " ".join(filter(None, (f"Selected by {self.rule}.", SAW.get(self.looks_at, ""))))
 
     @property
     def components(self) -> dict[str, Estimate]:
@@ -121,12 +137,14 @@ class _Tested(NamedTuple):
         records: the records of its test; the trial itself if it was not trained again.
         label: the label of the result; empty = the name of its baseline.
         planned: the number of planned seeds; 0 = those of the records.
+        fresh: whether the records are of fresh seeds, one record for each.
     """
 
     configuration: TrialRecord
     records: Sequence[TrialRecord]
     label: str = ""
     planned: int = 0
+    fresh: bool = False
 
 
 class Quotation(NamedTuple):
@@ -153,7 +171,7 @@ def results(study: StudyRecords) -> list[Result]:
         return []
     quotation = QUOTATIONS[study.quotes]
     is_selected = quotation.selected and study.budget["trials"] > 1
-    rule = RULES[study.rule].title if is_selected else NOTHING
+    rule = RULES[study.rule] if is_selected else None
     return [_result(study, quotation.source, rule, tested) for tested in quotation.find(study)]
 
 
@@ -182,7 +200,7 @@ def _winner(study: StudyRecords) -> list[_Tested]:
     winner = next(iter(ranked(study.trials, study.rule)), None)
     fresh = [r for r in study.evaluation if winner and r.identity == winner.identity]
     planned = int(study.budget["evaluation_seeds"])
-    return [_Tested(winner, fresh, planned=planned)] if winner and fresh else []
+    return [_Tested(winner, fresh, planned=planned, fresh=True)] if winner and fresh else []
 
 
 def _best_on_test(study: StudyRecords) -> list[_Tested]:
@@ -238,13 +256,16 @@ QUOTATIONS: Mapping[str, Quotation] = {
 """How the results of each kind are found, by the kind that `study.json` stores as `quotes`."""
 
 
-def _result(study: StudyRecords, source: str, rule: str, tested: _Tested) -> Result:
+def _result(
+    study: StudyRecords, source: str, rule: SelectionRule | None, tested: _Tested
+) -> Result:
     variants = list(dict.fromkeys(variant for r in tested.records for variant in r.variants))
     table = frame.replicas(tested.records, variants)
     by_seed, seeds = frame.by_seed(table), table["seed"].nunique()
     complete = table[table["seed"].isin(by_seed.index)]
     configuration = tested.configuration
     task = tested.records[0].replicas[0].task
+    errors = _image_errors(study, tested)
     outsiders = {
         metric.outsider: {SCORE: estimate(list(frame.by_seed(table, str(metric))))}
         | _by_variant(table, variants, metric)
@@ -257,10 +278,10 @@ def _result(study: StudyRecords, source: str, rule: str, tested: _Tested) -> Res
         baseline=configuration.baseline,
         label=tested.label or configuration.baseline,
         source=source,
-        rule=rule,
-        auroc=estimate(list(by_seed)),
+        rule=rule.title if rule else NOTHING,
+        auroc=estimate(list(by_seed)).with_error(_of_mean(errors.values())),
         classes={
-            str(task): estimate(list(rows[frame.AUROC]))
+            str(task): estimate(list(rows[frame.AUROC])).with_error(errors.get(str(task), nan))
             for task, rows in complete.groupby("task", observed=True)
         },
         variants=_by_variant(table, variants, TEST_AUROC),
@@ -278,7 +299,36 @@ def _result(study: StudyRecords, source: str, rule: str, tested: _Tested) -> Res
             for task in map(str, complete["task"].unique())
             if (title := study.task_title(task)) != task
         },
+        looks_at=rule.looks_at if rule else "",
+        covers_images=bool(errors),
     )
+
+
+def _image_errors(study: StudyRecords, tested: _Tested) -> dict[str, float]:
+    """The standard error of each task's AUROC that is due to the sampling of its test images.
+
+    Empty if a record has no stored ranks, as in studies of earlier versions.
+    """
+    stored = [
+        study.folder.read_ranks(r.identity, r.replicas[0].seed if tested.fresh else None)
+        for r in tested.records
+    ]
+    by_task: dict[str, list[PartRanks]] = {}
+    for ranks in stored:
+        for (part, task), of_task in ranks.items():
+            if part == "test":
+                by_task.setdefault(task, []).append(of_task)
+    if not all(len(parts) == len(stored) for parts in by_task.values()):
+        return {}
+    return {task: image_error(joined(parts)) for task, parts in by_task.items()}
+
+
+def _of_mean(errors: Collection[float]) -> float:
+    """The standard error of a mean over tasks whose images are taken as independent.
+
+    The normal images of the tasks differ; their anomalies overlap, but are many.
+    """
+    return math.hypot(*errors) / len(errors) if errors else nan
 
 
 def _by_variant(

@@ -31,7 +31,18 @@ def answer(findings: Findings) -> str:
     paragraphs = [_progress(study), *_quoted(study, findings.results), *_ranking(findings)]
     if any(result.auroc.n for result in findings.results):
         paragraphs.append(findings.results[0].selection)
+    paragraphs += _without_choice(findings)
     return "\n\n".join([*paragraphs, *_shortfalls(study)])
+
+
+def _without_choice(findings: Findings) -> Iterator[str]:
+    """The ensemble of all trials, if a trial was selected."""
+    if findings.study.chooses and findings.ensembles:
+        everything = findings.ensembles[0]
+        yield (
+            f"Without any choice, the mean rank of the scores of all "
+            f"{count(everything.trials, 'trial')}: {everything.auroc}, models of the search."
+        )
 
 
 def _progress(study: StudyRecords) -> str:

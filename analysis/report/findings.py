@@ -6,6 +6,8 @@ from functools import cached_property
 from analysis.questions.ablation import Effect, effects
 from analysis.questions.claims.evidence import Evidence, evidence
 from analysis.questions.claims.rules import Judgement, judge
+from analysis.questions.selection.ensemble import Ensemble, ensembles
+from analysis.questions.selection.pool import Pool
 from analysis.quoted import Result, results
 from analysis.study import StudyRecords
 from tune_ad.search.claim import Claim
@@ -25,6 +27,18 @@ class Findings:
     def results(self) -> list[Result]:
         """The results that the study may report, as in `quoted.results`."""
         return results(self.study)
+
+    @cached_property
+    def pool(self) -> Pool | None:
+        """The trials that a rule chooses from; None if there is nothing to choose."""
+        if not any(self.study.spaces.values()):
+            return None
+        return Pool.of(self.study)
+
+    @cached_property
+    def ensembles(self) -> list[Ensemble]:
+        """The results of no choice at all; empty without stored ranks."""
+        return ensembles(self.pool) if self.pool else []
 
     @cached_property
     def claim(self) -> Claim | None:

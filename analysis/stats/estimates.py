@@ -36,6 +36,22 @@ class Estimate(NamedTuple):
     high: float
     n: int
 
+    def with_error(self, error: float) -> "Estimate":
+        """The estimate with an interval that also covers an independent error.
+
+        Both half widths are added as squares; the interval is clipped to [0, 1]. Without an
+        interval (one seed) or an error (NaN) the estimate stays as it is.
+
+        Args:
+            error: the standard error, in the unit of the values.
+        """
+        if self.n < 2 or math.isnan(error):
+            return self
+        of_seeds = float(scipy.special.stdtrit(self.n - 1, 0.5 + LEVEL / 2)) * self.std
+        other = float(scipy.special.ndtri(0.5 + LEVEL / 2)) * error
+        half = math.hypot(of_seeds / math.sqrt(self.n), other)
+        return self._replace(low=max(0.0, self.mean - half), high=min(1.0, self.mean + half))
+
     def mean_std(self, unit: Unit = PERCENT) -> str:
         """Mean and standard deviation, as in tables of papers; empty without a value.
 
@@ -71,7 +87,8 @@ class Estimate(NamedTuple):
         ('60.0 ± 10.0 [35.2, 84.8]', '60.0')
         """
         if self.n and self.std < ALIKE:
-            return unit.text(self.mean)
+            has_interval = self.high - self.low > ALIKE
+            return self.mean_interval(unit) if has_interval else unit.text(self.mean)
         return mean_text(*self[:4], unit=unit) if self.n else ""
 
     def __str__(self) -> str:

@@ -12,9 +12,9 @@ from typing import NamedTuple
 import numpy as np
 
 from analysis.questions.selection.pool import ORACLE, Pool
-from analysis.questions.selection.ranks import auroc, main_outsider
 from analysis.questions.selection.regret import RANDOM
 from analysis.stats.estimates import Estimate, estimate
+from analysis.stats.rank_aurocs import auroc, main_outsider
 from tune_ad.selection import RULES, ranked
 from tune_ad.storage.records import TrialRecord
 from tune_ad.storage.score_ranks import ScoreRanks

@@ -13,7 +13,7 @@ from matplotlib.figure import Figure
 
 from analysis.document import theme
 from analysis.questions.selection.pool import Pool
-from analysis.questions.selection.ranks import main_outsider, placements
+from analysis.stats.rank_aurocs import main_outsider, placements
 from tune_ad.randomness import numpy_stream
 from tune_ad.storage.metric import OTHER_CLASSES
 from tune_ad.storage.score_ranks import PartRanks

@@ -12,7 +12,7 @@ from functools import cached_property
 
 import numpy as np
 
-from analysis.questions.selection.ranks import auroc_of_images
+from analysis.stats.rank_aurocs import auroc_of_images
 from analysis.study import StudyRecords
 from tune_ad.selection import RULES, ranked
 from tune_ad.storage.metric import TEST_AUROC, Metrics

@@ -16,10 +16,20 @@ from tune_ad.wording import count
 
 PLACE = 15
 ABOUT = (
-    "Test AUROC in per cent: mean ± standard deviation over seeds [95 % interval of Student's t "
-    "over n seeds, clipped to 0 and 100]; without ± if n = 1 or all seeds are equal. An interval "
-    "covers the variance over seeds; it holds for these classes and these test images."
+    "Test AUROC in per cent: mean ± standard deviation over seeds [95 % interval, clipped to 0 "
+    "and 100]; without ± if n = 1 or all seeds are equal. {covers}"
 )
+COVERS = {
+    True: (
+        "An interval covers the variance over seeds (Student's t) and the sampling of the test "
+        "images (DeLong); it holds for these classes."
+    ),
+    False: (
+        "An interval covers the variance over seeds alone (Student's t); it holds for these "
+        "classes and these test images."
+    ),
+}
+"""What the intervals of the main result cover, by whether ranks of the scores are stored."""
 PICKED = (
     "For comparison only: to pick another score by this table would be to select on test data."
 )
@@ -44,7 +54,7 @@ def section(findings: Findings) -> Section | None:
     by_class = _rows(results, "class", lambda result: _by_class(study, result))
     blocks: list[Block] = [
         Text(f"{_configurations(results)}\n\n{results[0].selection}"),
-        Table("classes", by_class, ABOUT),
+        Table("classes", by_class, ABOUT.format(covers=COVERS[results[0].covers_images])),
     ]
     if any(result.outsiders for result in results):
         shown = {name.partition("=")[0] for result in results for name in result.variants}

@@ -7,7 +7,7 @@ import pandas as pd
 
 from analysis.document.blocks import Block, Cell, Figure, Section, Table, Text
 from analysis.document.format import PERCENTAGE_POINTS, Unit
-from analysis.questions.selection.ensemble import Ensemble, ensembles
+from analysis.questions.selection.ensemble import Ensemble
 from analysis.questions.selection.generators import Agreement, agreements
 from analysis.questions.selection.labels import LabelCurve, draw_label_curve, label_curve
 from analysis.questions.selection.pool import Pool
@@ -46,16 +46,16 @@ AGREEMENTS = (
 def section(findings: Findings) -> Section | None:
     """The rules side by side; None if there is nothing to select."""
     study = findings.study
-    pool = Pool.of(study)
-    if pool is None or not any(study.spaces.values()):
+    pool = findings.pool
+    if pool is None:
         return None
     chosen = choices(pool)
     rules = "\n".join(f"- {choice.rule}: by {RULES[choice.rule].title}" for choice in chosen)
     blocks: list[Block] = [Text(rules), _table(study, pool, chosen)]
     if (curve := label_curve(pool)) is not None:
         blocks += [_label_figure(curve), Text(_about_unseen(curve))]
-    if together := ensembles(pool):
-        blocks.append(_ensembles(together))
+    if findings.ensembles:
+        blocks.append(_ensembles(findings.ensembles))
     if kinds := agreements(pool):
         blocks.append(_agreements(kinds))
     return Section("How to choose: what each selection rule loses", blocks)

@@ -7,10 +7,10 @@ from analysis.questions.selection.ensemble import ensembles
 from analysis.questions.selection.generators import agreements
 from analysis.questions.selection.labels import label_curve
 from analysis.questions.selection.pool import Pool
-from analysis.questions.selection.ranks import auroc, auroc_of_images, placements
 from analysis.questions.selection.regret import choices, never_negative, rank_correlation
 from analysis.report.findings import Findings
 from analysis.report.sections.selection import section
+from analysis.stats.rank_aurocs import auroc, auroc_of_images, placements
 from tests.analysis.planted import TASKS, record, study
 from tune_ad.pseudo_outliers import generators
 from tune_ad.selection import RULES
