@@ -254,6 +254,18 @@ class Detector(nn.Module, ABC, Generic[ConfigT]):
         """
         return {}
 
+    def inspect(self, batches: Iterable[Tensor], seed: int) -> Numbers:
+        """Diagnostics of the trained model that need the training images themselves.
+
+        Args:
+            batches: the training images, as in `finish`; read only as far as they are needed.
+            seed: the seed of the replica, for random numbers.
+
+        Returns:
+            numbers by `Metric`, as in `diagnose`; an exception becomes a warning of the model.
+        """
+        return {}
+
     def warnings(self, numbers: Mapping[Metric, float]) -> list[str]:
         """Warnings about the trained model, sentences without a full stop.
 

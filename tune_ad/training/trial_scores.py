@@ -236,6 +236,7 @@ class TrialScores:
             module = self.replica_set.replicas[k].module
             try:
                 diagnostics = module.diagnose(self.scored_normals(k, parts))
+                diagnostics = {**diagnostics, **self.replica_set.replicas[k].inspect()}
                 numbers[k] = legal_diagnostics(type(module).__name__, diagnostics, module.nats)
             except Exception as error:  # a detector is a user's own code and may raise anything
                 errors[k] = f"its diagnostics are missing, diagnose raised {one_line(error)}"

@@ -7,6 +7,7 @@ import pandas as pd
 
 from analysis.document.blocks import Block, Figure, Section, Table, Text
 from analysis.document.format import short
+from analysis.questions.rate_claims import RateClaim, RateParts, rate_claims, rate_parts
 from analysis.questions.rates import (
     RateDistortionCurve,
     draw_rate_distortion,
@@ -21,18 +22,63 @@ IMAGES = {"test": "normal test images", "validation": "held-out normal images"}
 
 
 def section(findings: Findings) -> Section | None:
-    """Rate and distortion of all complete trials; None if no trial has them."""
-    table = rates(findings.study.trials)
+    """Rate and distortion of all complete trials, and the parts of the rate; None without any."""
+    table, parts = rates(findings.study.trials), rate_parts(findings.study.trials)
     if table.empty:
-        return None
+        return Section("Rate", [_parts(parts)]) if parts else None
     curves = rate_distortion_curves(table)
     figure = Figure("rate_distortion", partial(draw_rate_distortion, curves), _caption(curves))
     blocks: list[Block] = [
         *([figure] if any(len(curve.points) > 1 for curve in curves) else []),
         *_bounds(curves),
         Table("rates", _shown(table), _about(table), data=table),
+        *([_claims(claims)] if (claims := rate_claims(curves)) else []),
+        *([_parts(parts)] if parts else []),
     ]
     return Section("Rate and distortion", blocks)
+
+
+def _claims(claims: Sequence[RateClaim]) -> Table:
+    """The claims of the PGN paper about the points of the study."""
+    rows = [
+        {
+            "curve": claim.label,
+            "claim": claim.claim,
+            "holds for": f"{claim.holds} of {claim.of}",
+            "verdict": claim.verdict,
+            "where": claim.detail,
+        }
+        for claim in claims
+    ]
+    about = (
+        "What the PGN paper says of its Fig. 3 and of distortion-rate functions, counted over the "
+        "steps between neighbouring values of beta, or over the points. A step is a difference "
+        "of means over models; with one seed it may be chance."
+    )
+    return Table("rate_claims", pd.DataFrame(rows), about)
+
+
+def _parts(parts: Sequence[RateParts]) -> Table:
+    """The parts of the rate of each trial."""
+    rows = [
+        {
+            "trial": part.number,
+            "rate": short(part.rate),
+            "mutual information": ("≥ " if part.bounded else "") + short(part.mutual_information),
+            "KL(q(z) || p(z))": ("≤ " if part.bounded else "") + short(part.aggregate_divergence),
+            "log N": short(part.bound),
+            "n": part.n,
+        }
+        for part in parts[:MOST_ROWS]
+    ]
+    about = (
+        "The rate of training images in nats and its parts (PGN paper, equation 13): the mutual "
+        "information of images and codes, and the divergence of all codes together from the "
+        "prior; means over n models. Estimated with one code of each of N images, so that the "
+        "estimate of the mutual information is at most log N; near it, ≥ and ≤ say that the true "
+        "value may be larger or smaller."
+    )
+    return Table("rate_parts", pd.DataFrame(rows), about, data=pd.DataFrame(parts))
 
 
 def _caption(curves: Sequence[RateDistortionCurve]) -> str:

@@ -162,7 +162,8 @@ def test_a_distortion_that_is_no_likelihood_has_no_bound():
 def test_the_section_has_figure_bound_and_table():
     trials = [record(k, k, planted("test", 10 * k, 90 - 8 * k)) for k in range(1, 60)]
     section = part.section(Findings(study(trials)))
-    figure, text, shown = section.blocks
+    figure, text, shown, claims = section.blocks
+    assert claims.name == "rate_claims"
     assert figure.name == "rate_distortion"
     assert "H ≤ 92.0 nats" in text.text
     assert len(shown.shown) == 40 < len(shown.stored) == 59

@@ -1,6 +1,6 @@
 """VAE and beta-VAE: an image is anomalous if it is reconstructed badly from sampled codes."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import ClassVar
 
@@ -17,6 +17,7 @@ from tune_ad.detectors.base import (
     variant_name,
 )
 from tune_ad.detectors.config import MOST_DRAWS, number
+from tune_ad.detectors.information import information
 from tune_ad.detectors.nets import Head, ImageShape, LeNetDecoder, LeNetEncoder, lenet_channels
 from tune_ad.detectors.reconstruction import ReconstructionConfig
 from tune_ad.detectors.train_test_gap import train_test_gap
@@ -164,6 +165,11 @@ class VAE(TrainedDetector[VAEConfig]):
     def diagnose(self, scored: Callable[[str], Terms]) -> Numbers:
         """The train-test gap of the ELBO, as in `tune_ad.detectors.train_test_gap`."""
         return train_test_gap(scored, ("negative_elbo",))
+
+    def inspect(self, batches: Iterable[Tensor], seed: int) -> Numbers:
+        """The parts of the rate of training images, as in `tune_ad.detectors.information`."""
+        encoded = ((*code, gaussian.rate(*code)) for code in map(self.encode, batches))
+        return information(encoded, self.config.latent_dim, seed)
 
     def illustrate(self, images: Tensor) -> dict[str, Tensor]:
         """The reconstructions of the mean codes."""

@@ -6,9 +6,18 @@ from typing import ClassVar
 import torch
 from torch import Tensor, nn
 
-from tune_ad.detectors.base import Buffers, Noise, ScoreSpace, Terms, TrainedDetector, variant_name
+from tune_ad.detectors.base import (
+    Buffers,
+    Noise,
+    Numbers,
+    ScoreSpace,
+    Terms,
+    TrainedDetector,
+    variant_name,
+)
 from tune_ad.detectors.centre import away_from_zero, mean_code
-from tune_ad.detectors.gaussian import variance_divergence
+from tune_ad.detectors.gaussian import rate, variance_divergence
+from tune_ad.detectors.information import information
 from tune_ad.detectors.nets import Head, ImageShape, LeNetEncoder, lenet_channels
 from tune_ad.detectors.pgn.config import PGNConfig
 from tune_ad.detectors.pgn.divergence import (
@@ -147,3 +156,17 @@ class PGN(TrainedDetector[PGNConfig]):
             score = divergence.at(config.mc_samples, dropout)
             scores[variant_name("dropout", dropout)] = score
         return scores
+
+    def encode(self, images: Tensor) -> tuple[Tensor, Tensor]:
+        """Mean and log-variance of the codes without dropout, each of shape (batch, latent_dim).
+
+        In units of the prior: relative to its centre and its standard deviation.
+        """
+        features = self.encoder(images)
+        mean = (self.mean(features) - self.centre) / self.config.prior_variance**0.5
+        return mean, relative_log_variance(self.scale(features), self.config.spread)
+
+    def inspect(self, batches: Iterable[Tensor], seed: int) -> Numbers:
+        """The parts of the rate of training images, as in `tune_ad.detectors.information`."""
+        encoded = ((*code, rate(*code)) for code in map(self.encode, batches))
+        return information(encoded, self.config.latent_dim, seed)

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from tune_ad.data.scaling import Images, Range, training_range
-from tune_ad.detectors.base import Buffers, Detector, ScoreSpace, Terms
+from tune_ad.detectors.base import Buffers, Detector, Numbers, ScoreSpace, Terms
 from tune_ad.detectors.config import Config
 from tune_ad.detectors.nets import ImageShape
 from tune_ad.detectors.schedule import Phase, Stage
@@ -221,6 +221,12 @@ class Replica:
             seed = derived_seed(self.owner, "fit")
             self.set_buffers(self.module.finish(self.training_images(), seed))
         self.fitted = True
+
+    @torch.no_grad()
+    def inspect(self) -> Numbers:
+        """The diagnostics that need the training images (`Detector.inspect`)."""
+        self.module.eval()
+        return self.module.inspect(self.training_images(), derived_seed(self.owner, "inspect"))
 
     def prepare_scoring(self) -> None:
         """Call `finish` if it has not been called with the current weights.

@@ -1,0 +1,154 @@
+"""What the PGN paper says of rate and distortion, tested on the points of a study of beta.
+
+Section 5.1 and Fig. 3 of Park, Adosoglou and Pardalos (arXiv 2005.01889): "when beta is increased,
+the resulting R values get decreased", and "as beta decreased, R + D gets increased". Section 3
+uses that a distortion-rate function is convex and does not increase. The rules below count the
+steps between neighbouring values of beta, so they need no model of the noise; with one seed a
+single step may be chance.
+"""
+
+from collections.abc import Sequence
+from typing import Literal, NamedTuple
+
+import numpy as np
+import pandas as pd
+
+from analysis.questions.rates import RateDistortionCurve
+from tune_ad.selection import mean
+from tune_ad.storage.metric import Metric
+from tune_ad.storage.records import TrialRecord
+
+BETA = "param/beta"
+NAMES = ("rate", "mutual_information", "aggregate_divergence", "largest_estimate")
+LEAST_VALUES = 3
+Verdict = Literal["holds", "holds in part", "does not hold"]
+
+
+class RateClaim(NamedTuple):
+    """One claim about the points of one curve.
+
+    Attributes:
+        label: the label of the curve.
+        claim: the claim, in words.
+        holds: the number of steps, or of points, for which it holds.
+        of: the number of steps or points.
+        verdict: "holds" if it holds for all, "does not hold" if for at most half.
+        detail: where it fails, in words; empty if it holds.
+    """
+
+    label: str
+    claim: str
+    holds: int
+    of: int
+    verdict: Verdict
+    detail: str
+
+
+class RateParts(NamedTuple):
+    """The parts of the rate of training images in a trial (equation 13), in nats.
+
+    Attributes:
+        number: the number of the trial.
+        rate: the mean rate.
+        mutual_information: the estimate of I(x; z).
+        aggregate_divergence: the estimate of KL(q(z) || p(z)).
+        bound: the largest possible estimate of the mutual information, log N.
+        n: the number of models.
+    """
+
+    number: int
+    rate: float
+    mutual_information: float
+    aggregate_divergence: float
+    bound: float
+    n: int
+
+    @property
+    def bounded(self) -> bool:
+        """Whether the estimate is so near its bound that it is only a lower bound."""
+        return self.mutual_information > 0.9 * self.bound
+
+
+def rate_parts(records: Sequence[TrialRecord]) -> list[RateParts]:
+    """The parts of the rate of every complete trial that records them, by rate."""
+    found = []
+    for record in records:
+        values = [record.metrics.get(Metric("information", name)) for name in NAMES]
+        numbers = [mean(column) for column in values if column]
+        if record.state == "complete" and len(numbers) == len(NAMES) and None not in numbers:
+            rate, information, divergence, bound = (float(n) for n in numbers if n is not None)
+            count = len(record.replicas)
+            parts = RateParts(record.number, rate, information, divergence, bound, count)
+            found.append(parts)
+    return sorted(found, key=lambda parts: parts.rate)
+
+
+def rate_claims(curves: Sequence[RateDistortionCurve]) -> list[RateClaim]:
+    """The claims for every curve with at least three values of beta; each value once."""
+    claims = []
+    for curve in curves:
+        if BETA not in curve.points:
+            continue
+        points = curve.points.groupby(BETA)[["rate", "distortion"]].mean().sort_index()
+        if len(points) >= LEAST_VALUES:
+            claims += [
+                _falling_rate(curve.label, points),
+                _growing_sum(curve.label, points),
+                _convex(curve, points),
+            ]
+    return claims
+
+
+def _falling_rate(label: str, points: pd.DataFrame) -> RateClaim:
+    steps = np.diff(points["rate"])
+    return _of_steps(label, "the rate falls as beta grows", steps < 0, points.index)
+
+
+def _growing_sum(label: str, points: pd.DataFrame) -> RateClaim:
+    steps = np.diff(points["rate"] + points["distortion"])
+    claim = "R + D grows as beta falls"
+    counted = _of_steps(label, claim, steps < 0, points.index)
+    least = (points["rate"] + points["distortion"]).idxmin()
+    where = f"R + D is smallest at beta = {least:g}"
+    return counted._replace(detail="; ".join(filter(None, (where, counted.detail))))
+
+
+def _of_steps(label: str, claim: str, in_order: np.ndarray, betas: pd.Index) -> RateClaim:
+    """A claim about every step between neighbouring values of beta."""
+    pairs = zip(betas[:-1], betas[1:], in_order, strict=True)
+    wrong = [f"{before:g} to {after:g}" for before, after, holds in pairs if not holds]
+    detail = f"not from beta {', '.join(wrong)}" if wrong else ""
+    return _claim(label, claim, int(in_order.sum()), len(in_order), detail)
+
+
+def _convex(curve: RateDistortionCurve, points: pd.DataFrame) -> RateClaim:
+    """Whether all points lie on the lower left convex hull."""
+    corners = set(curve.hull)
+    inside = [
+        (beta, rate, distortion)
+        for beta, rate, distortion in points.itertuples()
+        if (rate, distortion) not in corners
+    ]
+    above = [_above(curve.hull, rate, distortion) for _, rate, distortion in inside]
+    detail = ""
+    if inside:
+        names = ", ".join(f"{beta:g}" for beta, *_ in inside)
+        detail = f"beta = {names} above the hull, by at most {max(above):.3g} nats"
+    on_hull = len(points) - len(inside)
+    claim = "the distortion-rate curve is convex and falls"
+    return _claim(curve.label, claim, on_hull, len(points), detail)
+
+
+def _above(hull: Sequence[tuple[float, float]], rate: float, distortion: float) -> float:
+    """How far a point lies above the hull, which continues horizontally, in nats."""
+    rates, distortions = zip(*hull, strict=True)
+    return float(distortion - np.interp(rate, rates, distortions))
+
+
+def _claim(label: str, claim: str, holds: int, of: int, detail: str) -> RateClaim:
+    verdict: Verdict = "holds in part"
+    if holds == of:
+        verdict = "holds"
+    elif 2 * holds <= of:
+        verdict = "does not hold"
+    return RateClaim(label, claim, holds, of, verdict, detail)
