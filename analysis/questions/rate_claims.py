@@ -89,7 +89,8 @@ def rate_claims(curves: Sequence[RateDistortionCurve]) -> list[RateClaim]:
     for curve in curves:
         if BETA not in curve.points:
             continue
-        points = curve.points.groupby(BETA)[["rate", "distortion"]].mean().sort_index()
+        betas = curve.points[BETA].astype(float)  # "inf" is a word in a configuration
+        points = curve.points.groupby(betas)[["rate", "distortion"]].mean().sort_index()
         if len(points) >= LEAST_VALUES:
             claims += [
                 _falling_rate(curve.label, points),

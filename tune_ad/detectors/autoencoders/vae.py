@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import ClassVar, Literal
 
 import torch
 from torch import Tensor
@@ -29,7 +29,8 @@ class VAEConfig(ReconstructionConfig):
     """Hyperparameters of `VAE`.
 
     Attributes:
-        beta: weight of the rate in the loss; 1 is the VAE.
+        beta: weight of the rate in the loss; 1 is the VAE. "inf" is the limit of large weights:
+            the loss is the rate alone, and the decoder is not trained.
         samples: L, the number of latent samples per image in training; 1 in the released code, 10
             in the paper.
         score_samples: number of latent samples when scoring, with the same noise for all images;
@@ -40,7 +41,7 @@ class VAEConfig(ReconstructionConfig):
 
     reconstruction: str = "bce"
     reduction: str = "sum"
-    beta: float = number(1.0, "[0, inf)", measures=(LOSS,))
+    beta: float | Literal["inf"] = number(1.0, "[0, inf)", word="inf", measures=(LOSS,))
     samples: int = number(1, f"[1, {MOST_DRAWS}]")
     score_samples: int = number(1, f"[0, {MOST_DRAWS}]")
     saturated_target: bool = False
@@ -56,6 +57,9 @@ class VAE(TrainedDetector[VAEConfig]):
       cross-entropy: minus the log-likelihood of a Bernoulli decoder, in nats, at least 0;
     - the rate $R = KL(q(z|x) \| N(0, I)) = \frac12 \sum_j (\mu_j^2 + \sigma_j^2 - 1 -
       \log\sigma_j^2)$, in nats, at least 0.
+
+    For beta = inf the encoder is trained as in PGN, without its dropout and with its own networks
+    (Park et al., section 3): its rate is PGN's score at T = 0.
 
     With squared error or L1 as the error, D is in nats up to a constant (see
     `tune_ad.detectors.reconstruction`), and so is the ELBO; neither is reported in bits.
@@ -112,8 +116,15 @@ class VAE(TrainedDetector[VAEConfig]):
         logits = self.decoded(mean, log_variance, noise["code"])
         distortion = torch.stack([self.config.distortion(x, targets) for x in logits]).mean(0)
         rate = gaussian.rate(mean, log_variance)
-        loss = self.config.trained_error(distortion, images) + self.config.beta * rate
+        error = self.config.trained_error(distortion, images)
+        loss = self.weighted(error, rate)
         return {"loss": loss, "distortion": distortion, "rate": rate}
+
+    def weighted(self, error: Tensor, rate: Tensor) -> Tensor:
+        """The loss D + beta R; R for beta = inf, as the limit of (D + beta R) / beta."""
+        if isinstance(self.config.beta, str):
+            return rate + 0.0 * error
+        return error + self.config.beta * rate
 
     def targets(self, images: Tensor) -> Tensor:
         """The targets of the reconstructions in training, shape (batch, c, h, w)."""
