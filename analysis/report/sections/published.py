@@ -1,22 +1,22 @@
 """Comparison with published numbers."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 import pandas as pd
 
 from analysis.document.blocks import Block, Cell, Section, Table, Text
 from analysis.document.format import mean_text
-from analysis.questions.claims.published import PublishedTable, tables
-from analysis.questions.claims.published.cells import CellComparison, compare_cells
+from analysis.questions.claims.published import MEAN, PublishedTable, tables
+from analysis.questions.claims.published.cells import (
+    NOT_COMPARABLE,
+    CellComparison,
+    compare_cells,
+)
 from analysis.report.findings import Findings
 from analysis.stats.estimates import MARGIN
-from analysis.study import StudyRecords
-from tune_ad.storage.budget import restrictions
-from tune_ad.storage.values import decode
 from tune_ad.wording import count
 
 PLACE = 25
-NOT_COMPARABLE = "not comparable"
 VERDICTS = (
     '"Better" and "worse": our mean differs from the published one by a test at 0.05, corrected '
     'by Holm for the cells of the table. "Alike": the difference is shown to lie within ± '
@@ -25,7 +25,6 @@ VERDICTS = (
     "no published standard deviation is available, the test assumes that it equals ours. If a "
     "paper's number of seeds is not known, no test is made."
 )
-NOT_THE_PROTOCOL = "this study did not follow the papers' protocol"
 
 
 def section(findings: Findings) -> Section | None:
@@ -34,84 +33,72 @@ def section(findings: Findings) -> Section | None:
     compared = [
         (table, comparisons)
         for table in tables()
-        if (comparisons := compare_cells(results, table, study.tasks))
+        if (comparisons := compare_cells(study, results, table))
     ]
     if not compared:
         return None
-    comparable = follows_protocol(study)
-    shown = [_table(table, cells, study.name, comparable) for table, cells in compared]
+    shown: list[Block] = []
+    for table, cells in compared:
+        shown += [*_departures(table, cells), *_classes(table, cells)]
+        shown.append(_table(table, cells, study.name))
+    tested = any(cell.test for _, cells in compared for cell in cells)
     return Section(
-        "Comparison with published numbers", [*_about(study, results[0].source), *shown]
+        "Comparison with published numbers", [_about(results[0].source, tested), *shown]
     )
 
 
-def follows_protocol(study: StudyRecords) -> bool:
-    """Whether a difference from a published number can be due to the method.
-
-    It cannot if the models had fewer epochs or images than those of the papers.
-    """
-    given = {*study.stored.get("changes", {}), *study.search.get("settings", {})}
-    changed = given & {"epochs", "train_images"}
-    return study.search["budget_name"] == "paper" and not changed
-
-
-def _about(study: StudyRecords, source: str) -> list[Block]:
-    """How to read the tables, and how this study differs from the papers' protocol."""
+def _about(source: str, tested: bool) -> Text:
+    """How to read the tables."""
     about = (
         "Test AUROC in per cent, mean ± standard deviation over seeds: this study | published. "
         f"This study: {source}. An average over classes is compared only if all classes were run."
     )
-    blocks: list[Block] = [Text(f"{about} {VERDICTS}" if follows_protocol(study) else about)]
-    if not follows_protocol(study):
-        limited = restrictions(
-            decode(study.budget.get("only", {})), _parameters(study) - {*study.search["settings"]}
+    return Text(f"{about} {VERDICTS}" if tested else about)
+
+
+def _departures(table: PublishedTable, cells: Sequence[CellComparison]) -> Iterator[Text]:
+    """How each result was obtained differently: one sentence per result of a table."""
+    by_result = {_column(cell): cell.departure for cell in cells}
+    if sentences := [f"- {name}: {d.sentence}." for name, d in by_result.items() if d.sentence]:
+        opening = f"No verdict on these results by {table.title}:"
+        yield Text("\n".join([opening, *sentences]), "warning")
+    if remarks := [f"- {name}: {d.remark}." for name, d in by_result.items() if d.remark]:
+        yield Text("\n".join(remarks), "note")
+
+
+def _classes(table: PublishedTable, cells: Sequence[CellComparison]) -> Iterator[Text]:
+    """That the averages of a table are not compared, where classes are missing."""
+    classes = {cell.published.class_name for cell in cells} - {"", MEAN}
+    if classes and len(classes) < table.classes:
+        yield Text(
+            f"{len(classes)} of {table.classes} classes were run: they are compared cell by cell, "
+            "but not with the published averages.",
+            "note",
         )
-        blocks.append(
-            Text(
-                f"This study (budget {study.search['budget_name']}) did not follow the papers' "
-                "protocol: fewer seeds, images, epochs or classes, or a validation set"
-                f"{''.join(f'; {text}' for text in limited)}. A "
-                "difference from a published number may come from that alone, so no cell has a "
-                'verdict: "not comparable".',
-                "warning",
-            )
-        )
-    if settings := study.search.get("settings"):
-        fixed = ", ".join(f"{key} = {value}" for key, value in settings.items())
-        blocks.append(Text(f"Settings fixed by the user: {fixed}.", "warning"))
-    return blocks
 
 
-def _parameters(study: StudyRecords) -> set[str]:
-    """The names of the parameters of all baselines."""
-    return {name for defaults in study.defaults.values() for name in defaults}
-
-
-def _table(
-    table: PublishedTable, comparisons: Sequence[CellComparison], study: str, comparable: bool
-) -> Table:
+def _table(table: PublishedTable, comparisons: Sequence[CellComparison], study: str) -> Table:
     year = f", {table.year}" if table.year else ""
     seeds = count(table.seeds, "seed") if table.seeds else "an unknown number of seeds"
     caption = (
         f"{table.title}{year}: {study} | published. {table.source}. Published means are over "
         f"{seeds}. Not included: {table.missing}."
     )
-    data = pd.DataFrame([_data(comparison, comparable) for comparison in comparisons])
-    return Table(f"published_{table.name}", _shown(comparisons, comparable), caption, data)
+    data = pd.DataFrame([_data(comparison) for comparison in comparisons])
+    return Table(f"published_{table.name}", _shown(comparisons), caption, data)
 
 
-def _shown(comparisons: Sequence[CellComparison], comparable: bool) -> pd.DataFrame:
+def _shown(comparisons: Sequence[CellComparison]) -> pd.DataFrame:
     """One row per row of the paper, one column per method."""
     rows: dict[str, dict[str, object]] = {}
     for comparison in comparisons:
         published, ours = comparison.published, comparison.ours
         row = rows.setdefault(published.label, {"class": published.label})
         text = f"{ours.mean_std()} | {mean_text(published.mean, published.std)}"
-        if comparable:
-            cell = Cell(text, ours.mean, comparison.tone, comparison.note)
-        else:
-            cell = Cell(f"{text} ({NOT_COMPARABLE})", ours.mean, note=NOT_THE_PROTOCOL)
-        row[_column(comparison)] = cell
+        if not comparison.departure.comparable:
+            text = f"{text} ({NOT_COMPARABLE})"
+        tone = comparison.tone if comparison.departure.comparable else ""
+        row[_column(comparison)] = Cell(text, ours.mean, tone, comparison.note)
     return pd.DataFrame(list(rows.values())).fillna("")
 
 
@@ -122,7 +109,7 @@ def _column(comparison: CellComparison) -> str:
     return method.name if same else f"{method.name} ({comparison.baseline})"
 
 
-def _data(comparison: CellComparison, comparable: bool) -> dict[str, object]:
+def _data(comparison: CellComparison) -> dict[str, object]:
     published, ours = comparison.published, comparison.ours
     return {
         "data set": published.data_set,
@@ -142,6 +129,7 @@ def _data(comparison: CellComparison, comparable: bool) -> dict[str, object]:
         "p (Holm)": comparison.adjusted,
         "TOST p": comparison.equivalence,
         "TOST p (Holm)": comparison.equivalence_adjusted,
-        "verdict": comparison.tone if comparable else NOT_COMPARABLE,
+        "verdict": comparison.verdict,
+        "differences": "; ".join(comparison.departure.differences),
         "note": comparison.note,
     }

@@ -2,7 +2,6 @@
 
 import copy
 import math
-from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -19,7 +18,7 @@ from analysis.report.findings import Findings
 from analysis.report.sections import published as part
 from analysis.study import StudyRecords
 from tune_ad.storage.folder import StudyFolder
-from tune_ad.storage.metric import TEST_AUROC
+from tune_ad.storage.metric import TEST_AUROC, Metric
 from tune_ad.storage.records import ReplicaRecord, TrialRecord
 from tune_ad.storage.schema1 import upgraded_study
 
@@ -56,7 +55,7 @@ def record(number, detector, by_task, params=None):
     )
 
 
-def study(tmp_path, trials=(), budget="paper", whole=False, tasks=None):
+def study(tmp_path, trials=(), budget="paper", whole=False, tasks=None, limits=None, **search):
     """A study of one class each, such as "mnist/0"; `tasks` by the name in the records."""
     names = dict.fromkeys(replica.task for trial in trials for replica in trial.replicas)
     tasks = tasks or {name: class_of(*name.split("/")) for name in names}
@@ -65,10 +64,11 @@ def study(tmp_path, trials=(), budget="paper", whole=False, tasks=None):
             "name": "planted",
             "selection": "validation",
             "budget_name": budget,
-            "budget": {"evaluation_seeds": 0},
+            "budget": {"evaluation_seeds": 0, **(limits or {})},
             "baselines": {r.baseline: {"params": {}, "space": {}} for r in trials},
             "whole": whole,
             "settings": {},
+            **search,
         },
         "tasks": [{"name": name, **task} for name, task in tasks.items()],
     }
@@ -85,7 +85,7 @@ def class_of(source, normal_class, outsiders=()):
 
 
 def compare(study, table):
-    return compare_cells(results(study), table, study.tasks)
+    return compare_cells(study, results(study), table)
 
 
 def around(mean, spread=SPREAD):
@@ -221,16 +221,80 @@ def test_the_method_is_told_by_detector_and_parameters(tmp_path):
     assert compare(ours, table(cell("mnist/0", 0.9, 0.01, detector=""))) == []
 
 
-def test_the_section_says_that_the_protocol_is_another(tmp_path):
-    by_task = {"mnist/2": around(0.826), "mnist/8": around(0.8)}
-    made = part.section(Findings(study(tmp_path, [record(0, "AE", by_task)], budget="quick")))
+def warnings_of(section):
+    return [block.text for block in section.blocks if getattr(block, "kind", "") == "warning"]
+
+
+def test_a_shorter_run_has_no_verdict_but_a_sentence_with_every_difference(tmp_path):
+    by_task = {"mnist/2": around(0.4), "mnist/8": around(0.4)}
+    short = record(0, "AE", by_task, {"epochs": 10, "latent_dim": 16})
+    limits = {"train_images": 2000, "validation_fraction": 0.1, "test_images": 500}
+    quick = study(
+        tmp_path, [short], "quick", limits=limits, precision={"AE": "bfloat16"}, patience=4
+    )
+    made = part.section(Findings(quick))
     assert made.title == "Comparison with published numbers"
-    assert any("budget quick" in block.text for block in made.blocks[:2])
+    (warning,) = warnings_of(made)
+    assert warning.endswith(
+        "- AE: run with latent_dim = 16 (published: 32), 10 epochs (published: 100), at most "
+        "2,000 training images per model (published: all), 10 % of the training images held out "
+        "(published: none), at most 500 normal and 500 anomalous test images (published: all), "
+        "training in bfloat16 (published: float32), early stopping (published: none): not "
+        "comparable."
+    )
     (shown,) = [block for block in made.blocks if getattr(block, "name", "").startswith("publ")]
     assert shown.name == "published_pgn_table1"
-    assert str(shown.shown["AE"][0]) == "82.6 ± 1.0 | 82.8 ± 1.7 (not comparable)"
-    assert shown.shown["AE"][0].tone == ""
-    assert shown.stored["verdict"].tolist() == ["not comparable"]
+    assert str(shown.shown["AE"][0]) == "40.0 ± 1.0 | 82.8 ± 1.7 (not comparable)"
+    assert {cell.tone for cell in shown.shown["AE"]} == {""}
+    assert shown.stored["verdict"].tolist() == ["not comparable"] * 2
+    assert shown.stored["p"].isna().all()
+
+
+def test_the_winner_of_a_search_is_not_the_published_method(tmp_path):
+    trials = [record(k, "AE", {"mnist/2": around(0.4)}, {"width": 1.0 + k}) for k in range(2)]
+    for trial in trials:
+        trial.metrics[Metric("validation", "auroc")] = [0.5] * 3
+    tuned = study(tmp_path, trials, selection="oracle", quotes="oracle", chooses=True)
+    (compared,) = compare(tuned, table(cell("mnist/2", 0.8, 0.02)))
+    assert compared.verdict == "not comparable"
+    assert "the winner among 2 configurations by" in compared.note
+
+
+def test_text_and_code_of_a_paper_are_both_published_but_no_mixture(tmp_path):
+    settings = {"bias": [False, True], "extra_layer": [False, True], "epochs": [100]}
+    method = Method("AE", "AE", {}, "", settings=settings)
+    published = cell("mnist/2", 0.8, 0.02)._replace(method=method)
+    text = {"bias": False, "extra_layer": False, "epochs": 100}
+    code = {"bias": True, "extra_layer": True, "epochs": 100}
+    notes = []
+    for params in (text, code, code | {"bias": False}):
+        ours = study(tmp_path, [record(0, "AE", {"mnist/2": around(0.8)}, params)])
+        (compared,) = compare(ours, table(published))
+        notes.append((compared.departure.differences, compared.departure.remark))
+    assert notes[0] == ((), "")
+    assert notes[1][0] == () and "bias = True (text: False)" in notes[1][1]
+    assert notes[2][0] == ("bias = False (published: True)",)
+
+
+def test_another_implementation_has_no_verdict(tmp_path):
+    method = Method("AE", "AE", {}, "other networks")
+    ours = study(tmp_path, [record(0, "AE", {"mnist/2": around(0.4)})])
+    published = cell("mnist/2", 0.8, 0.02)._replace(method=method)
+    (compared,) = compare(ours, table(published))
+    assert compared.verdict == "not comparable"
+    assert "another implementation: other networks" in compared.note
+
+
+def test_cells_that_are_not_comparable_do_not_count_for_holm(tmp_path):
+    trials = [
+        record(0, "AE", {"mnist/0": around(0.8)}),
+        record(1, "KDE", {"mnist/0": around(0.8)}, {"epochs": 1}),
+    ]
+    kde = Method("KDE", "KDE", {}, "", settings={"epochs": [100]})
+    other = cell("mnist/0", 0.9, 0.01)._replace(method=kde)
+    first, second = compare(study(tmp_path, trials), table(cell("mnist/0", 0.9, 0.02), other))
+    assert first.adjusted == first.p
+    assert math.isnan(second.p)
 
 
 def test_the_values_that_the_budget_restricts_are_named(tmp_path):
@@ -247,16 +311,16 @@ def test_the_values_that_the_budget_restricts_are_named(tmp_path):
 
 
 def test_the_papers_protocol_has_verdicts(tmp_path):
-    by_task = {"mnist/2": around(0.826), "mnist/8": around(0.8)}
-    followed = study(tmp_path, [record(0, "AE", by_task)])
-    paper = part.section(Findings(followed))
-    assert not any("budget" in getattr(block, "text", "") for block in paper.blocks)
+    seeds = SPREAD * 4
+    by_task = {"mnist/2": around(0.826, seeds), "mnist/8": around(0.6, seeds)}
+    paper = part.section(Findings(study(tmp_path, [record(0, "AE", by_task, {"epochs": 100})])))
+    assert not warnings_of(paper)
+    texts = [block.text for block in paper.blocks if hasattr(block, "text")]
+    assert any("2 of 10 classes were run" in text for text in texts)
     (shown,) = [block for block in paper.blocks if getattr(block, "name", "").startswith("publ")]
-    assert str(shown.shown["AE"][0]) == "82.6 ± 1.0 | 82.8 ± 1.7"
-    assert shown.shown["AE"][0].tone == "alike"
-    assert shown.stored["verdict"].tolist() == ["alike"]
-    shortened = replace(followed, stored={**followed.stored, "changes": {"epochs": 1}})
-    assert not part.follows_protocol(shortened)
+    assert str(shown.shown["AE"][0]) == "82.6 ± 0.9 | 82.8 ± 1.7"
+    assert [cell.tone for cell in shown.shown["AE"]] == ["alike", "worse"]
+    assert shown.stored["verdict"].tolist() == ["alike", "worse"]
 
 
 @pytest.mark.parametrize("whole", [True, False])

@@ -8,6 +8,7 @@ import pytest
 
 from analysis.questions.claims.published import MEAN, READ, read_table, tables
 from tune_ad.detectors import every_detector
+from tune_ad.detectors.nets import ImageShape
 
 WHOLE = """
 title = "t"
@@ -72,6 +73,38 @@ def test_known_numbers(stored):
     assert (shallow.method.detector, shallow.mean) == ("OCSVM", pytest.approx(0.913))
     against_svhn = by_method(stored["ood"], "cifar10", outsider="svhn")
     assert against_svhn["VAE ELBO"].mean == pytest.approx(0.08)
+
+
+def test_all_printed_cells_are_there_and_their_averages_recompute(stored):
+    cells = [c for n in ("pgn_table1", "pgn_table2") for c in stored[n].cells]
+    rows = [cell for cell in cells if cell.class_name != MEAN]
+    assert len(rows) == 180
+    assert not any(math.isnan(cell.std) for cell in rows)
+    means = [cell for cell in cells if cell.class_name == MEAN]
+    assert len(means) == 18
+    for mean in means:
+        of_it = [c.mean for c in rows if (c.data_set, c.method) == (mean.data_set, mean.method)]
+        assert len(of_it) == 10
+        assert mean.mean == pytest.approx(sum(of_it) / 10, abs=0.0005 + 1e-9)
+
+
+@pytest.mark.parametrize(
+    ("name", "shape"), [("pgn_table1", (1, 28, 28)), ("pgn_table2", (3, 32, 32))]
+)
+def test_the_defaults_are_the_published_code_in_every_setting_with_an_effect(stored, name, shape):
+    detectors = every_detector()
+    for method in {id(c.method): c.method for c in stored[name].cells}.values():
+        if method.differs:
+            continue
+        config = detectors[method.detector].Config.released(ImageShape(*shape))
+        last = {key: values[-1] for key, values in method.settings.items()}
+        assert {key: getattr(config, key) for key in last} == last
+        needed = {
+            key
+            for key, rule in config.rules().items()
+            if all(getattr(config, other) == value for other, value in rule.when.items())
+        }
+        assert method.settings.keys() | method.where.keys() >= needed
 
 
 def test_only_this_projects_detectors_and_their_parameters_are_named(stored):

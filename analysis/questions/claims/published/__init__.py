@@ -9,8 +9,11 @@ A file contains:
     missing                 cells of the paper that are not in the file
     [[methods]]             name, as printed; detector of this project, if there is one; where,
                             the parameters with which that detector is the method; score, the
-                            component or variant of its score, if not the detector's own; differs,
-                            what remains different; read, how the numbers were read
+                            component or variant of its score, if not the detector's own;
+                            settings, the published values of each parameter that has an effect:
+                            that of the paper's text and, if it is another, that of its code;
+                            differs, what remains different whatever the settings; read, how the
+                            numbers were read
     [[rows]]                data_set, whose images are normal; class, the number of the one class
                             that is normal, as text, or "mean" for the average over all classes;
                             or, in place of class, outsider: the outsider set; label, the row's
@@ -20,8 +23,9 @@ A file contains:
 import math
 import tomllib
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any, NamedTuple
 
 MEAN = "mean"
@@ -45,6 +49,8 @@ class Method(NamedTuple):
         where: the parameters with which the detector is that method.
         differs: what remains different, in words; empty if nothing is known to differ.
         score: the component or variant of the detector's score; empty = the score itself.
+        settings: the published values of parameters, by name: that of the paper's text first, that
+            of its code last; empty if they are not known.
     """
 
     name: str
@@ -52,6 +58,7 @@ class Method(NamedTuple):
     where: Mapping[str, Any]
     differs: str
     score: str = ""
+    settings: Mapping[str, Sequence[Any]] = MappingProxyType({})
 
 
 class PublishedCell(NamedTuple):
@@ -169,7 +176,12 @@ def _check_row(row: Mapping[str, Any]) -> None:
 
 def _method(stored: Mapping[str, Any]) -> Method:
     texts = {name: stored.get(name, "") for name in ("detector", "differs", "score")}
-    return Method(name=stored["name"], where=stored.get("where", {}), **texts)
+    settings = {
+        name: [tuple(value) if isinstance(value, list) else value for value in values]
+        for name, values in stored.get("settings", {}).items()
+    }
+    where = stored.get("where", {})
+    return Method(name=stored["name"], where=where, settings=settings, **texts)
 
 
 def _check(path: Path, cell: PublishedCell) -> None:

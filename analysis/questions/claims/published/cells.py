@@ -9,9 +9,11 @@ import scipy
 from analysis.document.blocks import Tone
 from analysis.document.format import p_text
 from analysis.questions.claims.published import MEAN, PublishedCell, PublishedTable
+from analysis.questions.claims.published.protocol import Departure, departure
 from analysis.quoted import SCORE, Result
 from analysis.stats.estimates import ALIKE, MARGIN, Estimate
 from analysis.stats.paired import holm_adjusted
+from analysis.study import StudyRecords
 from tune_ad.sample_sizes import LEAST_SEEDS, SIGNIFICANCE
 from tune_ad.wording import count
 
@@ -19,6 +21,7 @@ Moments = tuple[float, float, int]
 """Mean, sample standard deviation and number of seeds."""
 Tasks = Mapping[str, Mapping[str, Any]]
 """Tasks by name, as in `StudyRecords.tasks`."""
+NOT_COMPARABLE = "not comparable"
 TestName = Literal["Welch's t-test", "t-test with our spread", ""]
 
 
@@ -38,6 +41,7 @@ class CellComparison(NamedTuple):
         tone: "better" and "worse" = a difference after Holm; "alike" = shown to be within ± 0.02
             after Holm; "unsure" = neither, or not tested.
         note: what was tested, and what limits the comparison.
+        departure: how the result was obtained differently; a cell with a difference is not tested.
     """
 
     published: PublishedCell
@@ -51,16 +55,23 @@ class CellComparison(NamedTuple):
     equivalence_adjusted: float
     tone: Tone
     note: str
+    departure: Departure
+
+    @property
+    def verdict(self) -> str:
+        """The tone, or "not comparable"."""
+        return self.tone if self.departure.comparable else NOT_COMPARABLE
 
 
 def compare_cells(
-    results: Sequence[Result], table: PublishedTable, tasks: Tasks
+    study: StudyRecords, results: Sequence[Result], table: PublishedTable
 ) -> list[CellComparison]:
     """The cells of a published table for which the study has a result, in the table's order.
 
     A cell is compared with each reported result whose detector is the cell's method and whose
     parameters are the ones that the method needs. An average over classes is compared only if the
-    result has all classes of the data set.
+    result has all classes of the data set. A result that was obtained in another way than the
+    published number, as in `departure`, is listed without a test and does not count for Holm.
 
     If the paper prints a standard deviation: Welch's t-test from means, standard deviations and
     numbers of seeds, and the two one-sided ones of `welch_equivalence`. Otherwise the test of
@@ -69,16 +80,16 @@ def compare_cells(
     over the table, separately for differences and equivalences.
 
     Args:
-        results: the reported results of the study.
+        study: the study.
+        results: its reported results.
         table: the table of the paper.
-        tasks: the tasks of the study, by name.
     """
     comparisons = [
-        _compare(cell, table.seeds, result, ours)
+        _compare(cell, table.seeds, result, ours, departure(study, result, cell.method))
         for cell in table.cells
         for result in results
         if _is_method(cell, result)
-        and (ours := _our_estimate(cell, table.classes, result, tasks)) is not None
+        and (ours := _our_estimate(cell, table.classes, result, study.tasks)) is not None
     ]
     return _correct(comparisons)
 
@@ -166,12 +177,16 @@ def _is_class(task: Mapping[str, Any]) -> bool:
     return not task.get("outsiders") and task.get("normal_class") is not None
 
 
-def _compare(cell: PublishedCell, seeds: int, result: Result, ours: Estimate) -> CellComparison:
+def _compare(
+    cell: PublishedCell, seeds: int, result: Result, ours: Estimate, departure: Departure
+) -> CellComparison:
     """The comparison of a cell with its test, if there is one, before the correction."""
     first = (ours.mean, ours.std, ours.n)
     test: TestName = ""
     p = equivalence = math.nan
-    if refusal := _refusal(cell, seeds, ours):
+    if not departure.comparable:
+        note = departure.sentence
+    elif refusal := _refusal(cell, seeds, ours):
         note = f"not tested: {refusal}"
     elif not math.isnan(cell.std) and seeds > 1:
         second = (cell.mean, cell.std, seeds)
@@ -184,7 +199,7 @@ def _compare(cell: PublishedCell, seeds: int, result: Result, ours: Estimate) ->
             "the paper gives no standard deviation: t-test assuming that it equals ours, "
             f"{ours.n} and {count(seeds, 'seed')}"
         )
-    notes = [note, cell.method.differs, f"published number: {cell.read}", *_faults(result)]
+    notes = [note, departure.remark, f"published number: {cell.read}", *_faults(result)]
     return CellComparison(
         published=cell,
         baseline=result.label,
@@ -197,6 +212,7 @@ def _compare(cell: PublishedCell, seeds: int, result: Result, ours: Estimate) ->
         equivalence_adjusted=math.nan,
         tone="unsure",
         note="; ".join(filter(None, notes)),
+        departure=departure,
     )
 
 
