@@ -188,7 +188,7 @@ class TensorBoardCallback(Callback):
         )
         titles = {
             VALIDATION_AUROC: "AUROC",
-            TEST_AUROC: "test AUROC",
+            TEST_AUROC: "oracle AUROC (test images)" if study.chooses else "test AUROC",
             TRAIN_LOSS: "training loss",
             VALIDATION_DISTINCT: "distinct scores",
         }

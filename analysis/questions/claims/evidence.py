@@ -28,6 +28,8 @@ GAPS = tuple(
     for bound in ("negative_iwae", "negative_elbo")
 )
 """Metrics of the train-test gap, in order of preference."""
+SHARES = tuple(str(Metric(part, "effective_share")) for part in ("train", "overall"))
+"""Effective share of the importance weights in training: of the last epoch, and of all steps."""
 SCORES = {"negative_elbo": "-ELBO", "negative_iwae": "-IWAE"}
 """Scores for which verdicts are given: name of the part of the score -> displayed name."""
 MAIN_SCORE = "score"  # a main score that is none of these
@@ -50,8 +52,9 @@ class Evidence(NamedTuple):
         gap: metrics of the train-test gap; empty if none is recorded.
         failed: number of models that did not complete; the table has no numbers of them.
         table: models, as in `analysis.questions.claims.strata`, with the columns number (of the
-            trial), parameters, flops (of a forward pass of one image), unit (of bits_per_dim), gap
-            and plateau (1 = reached); NaN if not recorded.
+            trial), parameters, flops (of a forward pass of one image), unit (of bits_per_dim),
+            gap, codes (K, the number of codes of an image in training) and effective (their
+            effective number); NaN if not recorded.
     """
 
     suite: str
@@ -137,6 +140,7 @@ def _models(
             "main_score": [record.main_score for record in records],
             "parameters": [record.models.get("parameters", math.nan) for record in records],
             "flops": [record.models.get("flops", math.nan) for record in records],
+            "codes": [float(record.params.get("samples", math.nan)) for record in records],
         }
     ).set_index(pd.Index([record.number for record in records]))
     return frame.replicas(records, map(ScoreVariant.of_component, SCORES)).join(
@@ -179,13 +183,30 @@ def _table(models: pd.DataFrame, bits: Metric | None, gap: Metric | None) -> pd.
     """The models of one stratum, with numbers if they are complete."""
     complete, nothing = models["state"] == "complete", pd.Series(math.nan, models.index)
     numbers = {"bits_per_dim": bits, "gap": gap, "plateau": STOPPED}
-    return models[["number", "factor", "seed", "stratum", "parameters", "flops"]].assign(
+    kept = ["number", "factor", "seed", "stratum", "parameters", "flops", "codes"]
+    effective = _effective(models).where(complete)
+    return models[kept].assign(
         unit=NATS_PER_IMAGE if bits and not bits.unit else BITS_PER_DIMENSION,
+        effective=effective,
+        spread=effective.ge(_least_effective(models["codes"]))
+        .where(effective.notna())
+        .astype(float),
         **{
             name: models.get(str(metric), nothing).where(complete)
             for name, metric in numbers.items()
         },
     )
+
+
+def _effective(models: pd.DataFrame) -> pd.Series:
+    """The effective number of codes that train a model: K times the smaller recorded share."""
+    shares = models.reindex(columns=list(SHARES)).min(axis=1)
+    return shares * models["codes"]
+
+
+def _least_effective(codes: pd.Series) -> pd.Series:
+    """The effective number from which the weights are spread: 2, or halfway to K = 2."""
+    return ((1 + codes) / 2).clip(upper=2.0)
 
 
 def _scores(models: pd.DataFrame, metric: Metric) -> dict[str, str]:

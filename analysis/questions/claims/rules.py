@@ -193,14 +193,57 @@ def _turns_back(stratum: Stratum) -> str:
 def _too_few_seeds(design: ClaimDesign) -> ClaimRule:
     @_rule("inconclusive", f"fewer than {LEAST_PAIRS} seeds have results for {design.needed}")
     def reason(stratum: Stratum) -> str:
-        if stratum.n >= LEAST_PAIRS:
+        n = int(stratum.complete.sum())
+        if n >= LEAST_PAIRS:
             return ""
-        lost = count(stratum.left_out, "seed")
-        left_out = f" ({lost} left out because of a missing number)" if stratum.left_out else ""
-        seeds = count(stratum.n, "seed")
-        return f"{seeds} with results for {design.needed}{left_out}; {LEAST_PAIRS} are needed"
+        lost = len(stratum.complete) - n
+        why = f" ({count(lost, 'seed')} left out because of a missing number)" if lost else ""
+        return (
+            f"{count(n, 'seed')} with results for {design.needed}{why}; {LEAST_PAIRS} are needed"
+        )
 
     return reason
+
+
+@_rule(
+    "inconclusive",
+    f"fewer than {LEAST_PAIRS} seeds have models that all reached a plateau (training ended "
+    "because the validation loss had stopped improving); seeds with another model are left out",
+)
+def _no_plateau(stratum: Stratum) -> str:
+    if stratum.n >= LEAST_PAIRS:
+        return ""
+    if stratum.every_treatment.isna().all(axis=None):
+        return (
+            "it is not recorded whether the models reached a plateau, so widths may not be "
+            "equally converged; early stopping (patience of the search) records it"
+        )
+    seeds = count(len(stratum.paired), "seed")
+    return (
+        f"in {stratum.n} of {seeds} the models of every width reached a plateau of the validation "
+        f"loss; {LEAST_PAIRS} are needed: train longer (--epochs)"
+    )
+
+
+@_rule(
+    "inconclusive",
+    f"fewer than {LEAST_PAIRS} seeds have a treated model whose importance weights are spread: "
+    "their effective number in training is at least 2 (at least 1.5 for K = 2); with almost all "
+    "weight on one of K codes, training does not follow the forward KL",
+)
+def _starved(stratum: Stratum) -> str:
+    if stratum.n >= LEAST_PAIRS:
+        return ""
+    if stratum.every_treatment.isna().all(axis=None):
+        return "the effective share of the importance weights is not recorded; run the study again"
+    treated = stratum.table[stratum.table["factor"] == stratum.levels[1]]
+    weight = f"on {treated['effective'].mean():.1f} of {treated['codes'].max():g} codes on average"
+    return (
+        f"the forward KL was realised in {stratum.n} of {count(len(stratum.paired), 'seed')}, "
+        f"{LEAST_PAIRS} are needed: the importance weights of {stratum.levels[1]} are {weight} "
+        "(effective number in training); use more samples, a smaller latent_dim or a smaller "
+        "tempering"
+    )
 
 
 def _equivalent(condition: str, where: str = "") -> ClaimRule:
@@ -281,6 +324,7 @@ CLAIM_RULES: dict[ClaimKind, ClaimRules] = {
             _one_width,
             _no_bits,
             _too_few_seeds(SWEEP),
+            _no_plateau,
             _not_binding,
             _equivalent(
                 f"AUROC at every width minus AUROC at the smallest is within ± {MARGIN} (two "
@@ -298,6 +342,7 @@ CLAIM_RULES: dict[ClaimKind, ClaimRules] = {
         (
             _no_baseline,
             _too_few_seeds(TREATMENT),
+            _starved,
             _equivalent(
                 f"the {TREATMENT.effect} is within ± {MARGIN} (two one-sided tests at 0.05)"
             ),

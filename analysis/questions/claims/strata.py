@@ -2,8 +2,11 @@
 
 A table of models has one row per trained model with the columns factor (a width, or the name of a
 training objective), seed, auroc (against one outsider set), bits_per_dim (of normal images;
-lower = better model) and stratum (what is held fixed, in words). The optional column unit names
-the unit of bits_per_dim if it is another one, such as nats per image.
+lower = better model), stratum (what is held fixed, in words), and whether the model received the
+treatment that the claim is about (1 = yes, 0 = no, NaN = not recorded): plateau (training ended
+because the validation loss had stopped improving) or spread (importance weights on several
+codes, see `effective`). The optional column unit names the unit of bits_per_dim if it is another
+one, such as nats per image.
 """
 
 import math
@@ -36,6 +39,8 @@ class ClaimDesign(NamedTuple):
         effect: the effect on AUROC, in words.
         paired_by: how the effect is taken, as a phrase after a number.
         last_level: the position of that level; -1 = the largest.
+        realised: the column that says whether a model received the treatment.
+        treated: the levels at which models must have received it, as a slice of positions.
         needs_bits: whether a seed also needs the likelihood of normal images to be paired.
         bounds: the range of the effect on AUROC.
         effects: the effect in each seed, from a table of seeds (rows) by levels (columns).
@@ -49,6 +54,8 @@ class ClaimDesign(NamedTuple):
     effect: str
     paired_by: str
     last_level: int
+    realised: str
+    treated: slice
     needs_bits: bool
     bounds: tuple[float, float]
     effects: Callable[[pd.DataFrame], list[float]]
@@ -98,6 +105,8 @@ SWEEP = ClaimDesign(
     effect="slope of AUROC on log2 width",
     paired_by="per doubling of the width",
     last_level=-1,
+    realised="plateau",
+    treated=slice(None),
     needs_bits=True,
     bounds=UNBOUNDED,
     effects=_slopes,
@@ -111,6 +120,8 @@ TREATMENT = ClaimDesign(
     effect="paired difference in AUROC (treatment minus baseline)",
     paired_by="paired",
     last_level=1,
+    realised="spread",
+    treated=slice(1, 2),
     needs_bits=False,
     bounds=SIGNED,
     effects=_minus_first,
@@ -152,11 +163,21 @@ class Stratum:
         return self._by_seed("bits_per_dim")
 
     @cached_property
-    def paired(self) -> pd.Series:
+    def every_treatment(self) -> pd.DataFrame:
+        """Whether models received the treatment, by seed (rows) and level that needs it."""
+        return self._by_seed(self.design.realised).iloc[:, self.design.treated]
+
+    @cached_property
+    def complete(self) -> pd.Series:
         """Which seeds have all numbers that the design needs; a control may be missing."""
         has_auroc = self.every_auroc.iloc[:, : self.last_level + 1].notna().all(axis=1)
         has_bits = self.every_bits.notna().all(axis=1)
         return has_auroc & has_bits if self.design.needs_bits else has_auroc
+
+    @cached_property
+    def paired(self) -> pd.Series:
+        """Which complete seeds received the treatment at every level that needs it."""
+        return self.complete & self.every_treatment.eq(1).all(axis=1)
 
     @property
     def n(self) -> int:
@@ -165,7 +186,7 @@ class Stratum:
 
     @property
     def left_out(self) -> int:
-        """Number of seeds that cannot be paired, because a number is missing."""
+        """Number of seeds that cannot be paired: a number or the treatment is missing."""
         return len(self.paired) - self.n
 
     @property

@@ -34,6 +34,7 @@ def sweep(start, slope, seeds=8, noise=0.005, bits=-0.1, widths=WIDTHS):
             "auroc": start + slope * k + noise * rng.standard_normal(),
             "bits_per_dim": 4 + bits * k + 0.01 * rng.standard_normal(),
             "stratum": STRATUM,
+            "plateau": 1.0,
         }
         for seed in range(seeds)
         for k, width in enumerate(widths)
@@ -58,11 +59,27 @@ def treated(start, gain, seeds=8, noise=0.005, refit=None):
             "auroc": start + shift + noise * rng.standard_normal(),
             "bits_per_dim": 4 + 0.02 * (level == "forward_kl"),
             "stratum": STRATUM,
+            "spread": 1.0,
+            "effective": 6.0,
+            "codes": 8.0,
         }
         for seed in range(seeds)
         for level, shift in levels.items()
     ]
     return pd.DataFrame(rows)
+
+
+def starved(table, seeds=8, effective=1.1):
+    """The models, of which the treated ones of some seeds have almost all weight on one code."""
+    lost = (table["factor"] == "forward_kl") & (table["seed"] < seeds)
+    changes = {"spread": 0.0, "effective": effective}
+    return table.assign(**{name: table[name].mask(lost, value) for name, value in changes.items()})
+
+
+def unconverged(table, seeds=8):
+    """The models, of which the widest ones of some seeds did not reach a plateau."""
+    lost = (table["factor"] == max(WIDTHS)) & (table["seed"] < seeds)
+    return table.assign(plateau=table["plateau"].mask(lost, 0.0))
 
 
 CAPACITY = [
@@ -101,6 +118,14 @@ CAPACITY = [
         "larger models are not shown to fit",
     ),
     (sweep(0.70, 0.08, widths=(64,)), "inconclusive", "only one width (64) was trained"),
+    (
+        unconverged(sweep(0.70, -0.08)),
+        "inconclusive",
+        "in 0 of 8 seeds the models of every width reached a plateau",
+    ),
+    (unconverged(sweep(0.40, -0.08), seeds=3), "inconclusive", "in 5 of 8 seeds"),
+    (unconverged(sweep(0.40, -0.08), seeds=2), "worsens", "AUROC falls"),
+    (sweep(0.40, -0.08).assign(plateau=math.nan), "inconclusive", "early stopping (patience"),
     (sweep(0.70, 0.08).assign(bits_per_dim=math.nan), "inconclusive", "no bits per dimension"),
 ]
 FORWARD_KL = [
@@ -114,6 +139,14 @@ FORWARD_KL = [
     (treated(0.10, 0.0), "no effect", "within ± 0.02"),
     (treated(0.40, -0.10), "worsens", "AUROC falls"),
     (treated(0.40, 0.0, noise=0.15), "inconclusive", "neither an effect nor its absence"),
+    (
+        starved(treated(0.40, 0.0)),
+        "inconclusive",
+        "importance weights of forward_kl are on 1.1 of 8 codes on average",
+    ),
+    (starved(treated(0.10, 0.25), seeds=3), "inconclusive", "realised in 5 of 8 seeds, 6 are"),
+    (starved(treated(0.10, 0.25), seeds=2), "improves, does not fix", "not shown to exceed"),
+    (treated(0.40, -0.1).assign(spread=math.nan), "inconclusive", "is not recorded"),
     (
         treated(0.70, 0.25, seeds=5),
         "inconclusive",

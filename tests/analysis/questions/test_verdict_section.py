@@ -1,5 +1,6 @@
 """The section of the verdict on planted records."""
 
+import math
 from dataclasses import replace
 from pathlib import Path
 
@@ -12,7 +13,7 @@ from analysis.report.sections import verdict as part
 from analysis.study import StudyRecords
 from tests.naming import named, variants
 from tune_ad.storage.folder import StudyFolder
-from tune_ad.storage.metric import BITS_PER_DIM, TEST_AUROC, Metric
+from tune_ad.storage.metric import BITS_PER_DIM, STOPPED, TEST_AUROC, Metric
 from tune_ad.storage.records import ReplicaRecord, TrialRecord
 
 TASK = "cifar10-vs-svhn+mnist"
@@ -21,7 +22,7 @@ WIDTHS = (16, 32, 64, 128)
 CLAIM = {"kind": "capacity", "factor": "width", "strata": ["likelihood"]}
 
 
-def record(number, params, values, state="complete", bits="validation", **changes):
+def record(number, params, values, state="complete", bits="validation", share=0.5, **changes):
     """A trial on CIFAR-10 against two outsider sets, one model a seed."""
     n = len(values["svhn"])
     return TrialRecord(
@@ -29,7 +30,7 @@ def record(number, params, values, state="complete", bits="validation", **change
         identity=f"id{number}",
         baseline="VAE",
         detector="VAE",
-        params={"likelihood": "bernoulli", **params},
+        params={"likelihood": "bernoulli", "samples": 8, **params},
         searched=list(params),
         state=state,
         reason="",
@@ -41,6 +42,8 @@ def record(number, params, values, state="complete", bits="validation", **change
                 "test_auroc/svhn": values["svhn"],
                 "test_auroc/mnist": values["mnist"],
                 f"{bits}_negative_elbo_bits_per_dim": values["bits"],
+                "plateau": [1.0] * n,
+                "overall_effective_share": [share] * n,
                 **changes.pop("more", {}),
             }
         ),
@@ -221,7 +224,8 @@ def test_the_answer_is_the_verdict_of_the_main_score_and_what_casts_doubt_on_it(
         "cifar10 against svhn, by -ELBO, likelihood = bernoulli: improves, does not"
     )
     verdict, doubt = concluded(study(whole_study(values, plateau=0.0)))
-    assert verdict == answer and "4 models ran out of epochs" in doubt
+    assert verdict.startswith(answer[: answer.index(")")]) and "n = 7 paired seeds" in verdict
+    assert "4 models ran out of epochs" in doubt
     assert concluded(study(whole_study(values), None)) == []
     assert concluded(study([])) == []
     assert concluded(study(trials() + trials())) == [], "the section says why"
@@ -272,6 +276,30 @@ def test_a_forward_kl_study():
     section = part.section(Findings(study(ours, claim)))
     assert all("improves, does not fix" in text for text in texts(section, "verdict"))
     assert any("all models" in text for text in texts(section, "verdict"))
+
+
+@pytest.mark.parametrize(
+    ("samples", "share", "realised"), [(8, 0.13, False), (8, 0.3, True), (2, 0.6, False)]
+)
+def test_weights_on_one_code_are_no_forward_kl(samples, share, realised):
+    claim = {"kind": "forward_kl", "factor": "objective", "baseline_level": "elbo"}
+    values = {name: np.linspace(0.30, 0.31, 8).tolist() for name in ("svhn", "mnist")}
+    ours = [
+        record(k, {"objective": level, "samples": samples}, values | {"bits": [4.0] * 8}, share=s)
+        for k, (level, s) in enumerate({"elbo": math.nan, "forward_kl": share}.items())
+    ]
+    section = part.section(Findings(study(ours, claim)))
+    wanted = "no effect" if realised else f"of {samples} codes on average"
+    assert all(wanted in text for text in texts(section, "verdict"))
+
+
+def test_without_a_plateau_there_is_no_rule_on_capacity():
+    ours = trials()
+    for trial in ours:
+        trial.metrics[STOPPED] = [0.0] * 8
+    section = part.section(Findings(study(ours)))
+    assert all("inconclusive (in 0 of 8 seeds" in text for text in texts(section, "verdict"))
+    assert all("--epochs" in text for text in texts(section, "verdict"))
 
 
 def test_a_failed_model_is_left_out_and_counted():
