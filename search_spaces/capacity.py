@@ -31,10 +31,24 @@ SMALL = Budget(
     },
 )
 SMALL_COLOUR = replace(SMALL, epochs=10, train_images=2000, validation_images=100, test_images=250)
-LARGE = Budget(
-    trials=72, epochs=100, seeds=6, validation_images=2000, evaluation_seeds=0, evaluations=25
+MIDDLE = Budget(
+    trials=8,
+    epochs=100,
+    seeds=6,
+    train_images=10_000,
+    validation_images=1000,
+    test_images=2000,
+    evaluation_seeds=0,
+    evaluations=50,
+    only={
+        "batch_size": (50,),
+        "width": (0.25, 0.5, 1.0, 2.0),
+        "latent_dim": (32,),
+        "likelihood": ("discretised_logistic", "gaussian_learned"),
+        "importance_samples": (16,),
+    },
 )
-LARGEST = replace(LARGE, epochs=200, seeds=10, validation_images=None, evaluations=40)
+LARGE = Budget(trials=72, epochs=200, seeds=10, evaluation_seeds=0, evaluations=40)
 
 capacity = Search(
     name="capacity_{data}",
@@ -79,6 +93,6 @@ capacity = Search(
             },
         ),
     ),
-    budgets={"quick": SMALL, "standard": LARGE, "paper": LARGEST},
+    budgets={"quick": SMALL, "standard": MIDDLE, "paper": LARGE},
     budgets_on={"cifar": {"quick": SMALL_COLOUR}},
 )

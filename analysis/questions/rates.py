@@ -23,8 +23,8 @@ class Quantity(NamedTuple):
     Attributes:
         mean: the mean over replicas in nats per image.
         std: the sample standard deviation over replicas (n - 1); NaN for one.
-        bits_per_dim: the mean in bits per dimension; NaN if the quantity is only known up to a
-            constant.
+        bits_per_dim: the mean in bits per dimension; NaN if the likelihood is no probability of
+            the image.
         n: the number of replicas.
     """
 
@@ -177,7 +177,8 @@ def bound(points: pd.DataFrame) -> float:
     """min(R + D), in nats per image: the smallest upper estimate of the entropy of the images.
 
     H <= R + D for every model, as R + D is the cross-entropy -E[ELBO] (Alemi et al. 2018, "Fixing
-    a Broken ELBO", where H - D <= I <= R). NaN if a distortion is only known up to a constant.
+    a Broken ELBO", where H - D <= I <= R). NaN if a distortion does not come from a
+    probability of the image.
 
     Args:
         points: the rows of `rates`.

@@ -600,7 +600,6 @@ def test_configurations_that_do_not_fit_the_images_are_refused(shape, settings, 
     assert "\n" not in str(error.value)
 
 
-def test_what_is_in_nats_is_a_part_of_the_score():
-    scores = trained(GPND, GREY, networks="lenet").score(0, torch.arange(3))
-    assert set(GPND.nats) <= set(scores)
+def test_a_density_is_not_given_in_bits():
+    assert build(GPND, small(GPND, GREY), GREY, 0).nats == ()
     assert set(GPND.score_parameters) <= {field.name for field in fields(GPND.Config)}

@@ -24,6 +24,7 @@ from tune_ad.detectors.autoencoders.vae import VAE
 from tune_ad.detectors.base import Noise
 from tune_ad.detectors.gaussian import rate
 from tune_ad.detectors.nets import ImageShape
+from tune_ad.detectors.reconstruction import bce
 from tune_ad.storage.metric import Metric
 from tune_ad.training.replicas.replica import build
 
@@ -195,15 +196,32 @@ def test_beta_trades_rate_for_distortion():
 def test_rate_distortion_and_elbo_are_in_nats_under_every_name():
     replica_set = trained(VAE, GREY)
     scores = replica_set.score(0, torch.arange(3))
-    assert set(VAE.nats) <= set(scores)
+    assert {"rate", "distortion", "negative_elbo"} <= set(scores)
     (terms,) = replica_set_of(VAE, small(VAE, GREY), GREY).train(1)
     assert {Metric("train", "rate"), Metric("train", "distortion")} <= set(terms)
 
 
-@pytest.mark.parametrize("error", ["squared_error", "l1"])
-def test_a_likelihood_up_to_a_constant_is_not_given_in_bits(error):
-    assert build(VAE, small(VAE, GREY, reconstruction=error), GREY, 0).nats == ("rate",)
-    assert build(VAE, small(VAE, GREY), GREY, 0).nats == VAE.nats
+@pytest.mark.parametrize(
+    ("error", "saturated", "in_bits"),
+    [
+        ("squared_error", False, False),
+        ("l1", True, False),
+        ("bce", False, False),
+        ("bce", True, True),
+    ],
+)
+def test_only_a_probability_of_an_image_is_given_in_bits(error, saturated, in_bits):
+    config = small(VAE, GREY, reconstruction=error, saturated_target=saturated)
+    names = ("distortion", "rate", "negative_elbo") if in_bits else ()
+    assert build(VAE, config, GREY, 0).nats == names
+
+
+def test_bernoulli_probabilities_sum_to_one_on_black_and_white_and_not_on_grey_images():
+    black_and_white, grey = (torch.linspace(0, 1, levels) for levels in (2, 256))
+    logit = torch.tensor(0.7)
+    masses = [float((-bce(logit.expand(len(x)), x)).exp().sum()) for x in (black_and_white, grey)]
+    assert masses[0] == pytest.approx(1)
+    assert masses[1] > 2
 
 
 @torch.no_grad()

@@ -6,6 +6,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+from tensorboard.plugins.hparams.plugin_data_pb2 import HParamsPluginData
 from tensorboard.util.tensor_util import make_ndarray
 
 from tests.training.cases import (
@@ -219,6 +220,20 @@ def written(trial, suite, folder):
     callback.close()
     (run,) = [path for path in folder.tensorboard.iterdir() if path.is_dir()]
     return EventAccumulator(str(run), {"tensors": 0, "scalars": 0}).Reload(), report
+
+
+@pytest.mark.parametrize(
+    ("held_out", "title"), [(0.5, "oracle AUROC (test images)"), (0.0, "test AUROC")]
+)
+def test_nobody_chooses_a_trial_by_test_auroc_unaware(tmp_path, held_out, title):
+    study = study_of(Blinded, epochs=1, evaluation_seeds=0, validation_fraction=held_out)
+    assert study.chooses == bool(held_out)
+    TensorBoardCallback(study, StudyFolder(tmp_path), planted(PARTS, PARTS).tasks).close()
+    columns = EventAccumulator(str(StudyFolder(tmp_path).tensorboard)).Reload()
+    content = columns.summary_metadata["_hparams_/experiment"].plugin_data.content
+    declared = HParamsPluginData.FromString(content).experiment.metric_infos
+    titles = {info.name.tag: info.display_name for info in declared}
+    assert titles[TEST_AUROC.tag] == title
 
 
 def values(events, tag):

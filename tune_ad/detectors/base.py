@@ -68,7 +68,11 @@ class Detector(nn.Module, ABC, Generic[ConfigT]):
     histograms: tuple[str, ...] = ()
     """Components of the score whose histograms are stored in addition to that of the score."""
     nats: tuple[str, ...] = ()
-    """Terms and components of the score, in nats, that are also reported in bits per dimension."""
+    """Terms and components of the score, in nats, that are also reported in bits per dimension.
+
+    Only minus log-probabilities of images, their bounds, and the rates that are parts of these:
+    bits are the length of a code, so what they count must be probabilities that sum to one.
+    """
     meanings: ClassVar[Mapping[str, str]] = {}
     """By its name, what each component of the score and each of `score_parameters` is: a short
     text for the report, with its unit."""

@@ -96,8 +96,9 @@ def _bounds(curves: Sequence[RateDistortionCurve]) -> list[Block]:
     bounded = [curve for curve in curves if curve.bound == curve.bound]
     if not bounded:
         text = (
-            "The distortion is a likelihood only up to a constant (squared error, L1), so R + D "
-            "is not a bound and no dashed line is drawn."
+            "The distortion is not minus the log-probability of an image (cross-entropy of grey "
+            "values, squared error, L1), so R + D is not a bound of the entropy and no dashed "
+            "line is drawn."
         )
         return [Text(text, "note")]
     lines = [
@@ -123,8 +124,9 @@ def _about(table: pd.DataFrame) -> str:
     where = ", ".join(IMAGES[part] for part in table["part"].unique())
     first = f" The first {MOST_ROWS} of {len(table):,} rows." if len(table) > MOST_ROWS else ""
     return (
-        f"Means over models (n) on {where}; in nats per image, and in bits per dimension (not "
-        "for squared error and L1, which are likelihoods only up to a constant). All complete "
+        f"Means over models (n) on {where}; in nats per image, and in bits per dimension only "
+        "if the likelihood is a probability of the image: not for the cross-entropy of grey "
+        "values, squared error and L1. All complete "
         "trials with a value for every model. These numbers were not used for selection."
         f"{first}"
     )

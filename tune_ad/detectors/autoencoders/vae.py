@@ -61,8 +61,11 @@ class VAE(TrainedDetector[VAEConfig]):
     For beta = inf the encoder is trained as in PGN, without its dropout and with its own networks
     (Park et al., section 3): its rate is PGN's score at T = 0.
 
-    With squared error or L1 as the error, D is in nats up to a constant (see
-    `tune_ad.detectors.reconstruction`), and so is the ELBO; neither is reported in bits.
+    Bits per dimension are reported as well only if D is minus the log-probability of an image:
+    for cross-entropy with `saturated_target`, whose pixels are 0 or 1. The cross-entropy of grey
+    values does not come from probabilities, which would sum to one over all images, and with
+    squared error or L1, D is known only up to a constant (see
+    `tune_ad.detectors.reconstruction`).
 
     The score is the squared error of the reconstruction, averaged over `score_samples` codes, in
     [0, c h w]. Its components are "distortion" (of the same codes), "rate", and "negative_elbo" =
@@ -82,12 +85,11 @@ class VAE(TrainedDetector[VAEConfig]):
         "score_samples": "number of codes over which the squared error is averaged; 0: the mean "
         "code alone",
     }
-    nats: tuple[str, ...] = ("distortion", "rate", "negative_elbo")
 
     def __init__(self, config: VAEConfig, shape: ImageShape) -> None:
         super().__init__(config, shape)
-        if config.reconstruction != "bce":
-            self.nats = ("rate",)  # the others are log-likelihoods only up to a constant
+        if config.reconstruction == "bce" and config.saturated_target:
+            self.nats = ("distortion", "rate", "negative_elbo")
         channels = lenet_channels(shape, config.width)
         self.encoder = LeNetEncoder(shape, channels)
         self.mean = Head(self.encoder.features, config.latent_dim)

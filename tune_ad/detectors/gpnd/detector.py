@@ -44,8 +44,10 @@ class GPND(AdversarialAutoencoder):
 
     The score is $-\log p(x)$ in nats, any real number, in float64; larger = more anomalous. Its
     components are "volume" ($-\log D$), "latent" and "residual", all in nats, and "distance",
-    which is d, in [0, sqrt(m)]. Pixels are the scaled pixels. Singular values that float32 cannot
-    distinguish from 0 are replaced by a floor (see `log_volume`), and d is at least 2^-23.
+    which is d, in [0, sqrt(m)]. Nothing is reported in bits per dimension: the density is not a
+    probability of an 8-bit image, for which it lacks the volume of the cell of an image,
+    $256^{-m}$ under `scaling` "unit". Pixels are the scaled pixels. Singular values that float32
+    cannot distinguish from 0 are replaced by a floor (see `log_volume`), and d is at least 2^-23.
 
     Sources: Pidhorskyi, Almohsen and Doretto, Generative Probabilistic Novelty Detection with
     Adversarial Autoencoders, NeurIPS 2018, and their code of 2018 and 2020. The defaults are the
@@ -77,7 +79,6 @@ class GPND(AdversarialAutoencoder):
         "volume_sign": "sign of the change of volume: as derived, or reversed",
         "residual_share": "factor on the number of dimensions of the residual",
     }
-    nats = ("score", "volume", "latent", "residual")
     latent_shape: Tensor
     latent_location: Tensor
     latent_scale: Tensor

@@ -130,7 +130,6 @@ class LikelihoodVAE(TrainedDetector[LikelihoodVAEConfig]):
         self.main_score = config.score_by
         if config.score_by != "negative_elbo":
             self.histograms = ("negative_elbo",)
-        self.nats = ("rate",)
         if kind.proper and config.scaling == "unit" and kind.dequantised == self.dequantise:
             self.nats = ("rate", "distortion", "negative_elbo", "negative_iwae")
 
