@@ -274,8 +274,7 @@ def on_test_images(search):
     """The metrics on test images that a search is about."""
     if not search.whole:
         return ["test_auroc"]
-    names = ["test_rate", "test_distortion"]
-    return [*names, *(f"{name}_bits_per_dim" for name in names)]
+    return ["test_rate", "test_distortion"]
 
 
 @trained_searches
