@@ -1,4 +1,4 @@
-"""Tests of the printed numbers of the PGN paper, beside a study that has results for its tables."""
+"""Tests of the printed numbers of the PGN paper, beside a study of its tables."""
 
 from analysis.document.blocks import Section
 from analysis.questions.claims.published.cells import compare_cells

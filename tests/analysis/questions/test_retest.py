@@ -3,7 +3,10 @@
 import pytest
 
 from analysis.questions.claims.published.retest import retest
+from analysis.report.findings import Findings
 from analysis.report.printed import PAGE, page, pgn_tables, retest_blocks
+from analysis.report.sections import printed as part
+from tests.analysis.planted import study
 
 
 @pytest.fixture(scope="module")
@@ -31,7 +34,7 @@ def test_friedman_and_the_mean_ranks(found):
 def test_pgn_and_deep_svdd_by_data_set(found, data_set, difference, p):
     opponent = against(found, "DSVDD", data_set)
     assert 100 * opponent.difference == pytest.approx(difference, abs=0.005)
-    assert opponent.p == pytest.approx(p, abs=0.05)  # exact and approximate p with ties differ
+    assert opponent.p == pytest.approx(p, abs=0.05)  # tied differences are counted as ties here
     assert (opponent.p < 0.05) == (p < 0.05)
 
 
@@ -64,3 +67,7 @@ def test_the_page_is_the_one_in_the_documentation():
 def test_the_correlation_of_classes_is_said_under_the_tests():
     *_, last = retest_blocks()
     assert last.kind == "warning" and "not ten independent data sets" in last.text
+
+
+def test_a_study_without_results_for_the_tables_has_no_such_section(tmp_path):
+    assert part.section(Findings(study(tmp_path))) is None
