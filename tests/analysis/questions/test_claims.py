@@ -1,6 +1,5 @@
 """Our numbers beside published ones, on planted studies."""
 
-import copy
 import math
 
 import numpy as np
@@ -254,7 +253,7 @@ def test_the_winner_of_a_search_is_not_the_published_method(tmp_path):
     trials = [record(k, "AE", {"mnist/2": around(0.4)}, {"width": 1.0 + k}) for k in range(2)]
     for trial in trials:
         trial.metrics[Metric("validation", "auroc")] = [0.5] * 3
-    tuned = study(tmp_path, trials, selection="oracle", quotes="oracle", chooses=True)
+    tuned = study(tmp_path, trials, limits={"trials": 2}, selection="oracle", quotes="oracle")
     (compared,) = compare(tuned, table(cell("mnist/2", 0.8, 0.02)))
     assert compared.verdict == "not comparable"
     assert "the winner among 2 configurations by" in compared.note
@@ -298,16 +297,9 @@ def test_cells_that_are_not_comparable_do_not_count_for_holm(tmp_path):
 
 
 def test_the_values_that_the_budget_restricts_are_named(tmp_path):
-    quick = study(tmp_path, [record(0, "AE", {"mnist/2": around(0.8)})], budget="quick")
-    quick = replace(quick, stored=copy.deepcopy(dict(quick.stored)))
-    quick.search["budget"]["only"] = {"batch_size": [20], "width": [0.5, 1.0]}
-    for baseline in quick.search["baselines"].values():
-        baseline["params"] = {"batch_size": 20, "width": 0.5}
-    note = part.section(Findings(quick)).blocks[1].text
-    assert "or a validation set; batch_size 20; width 0.5 or 1.0. A difference" in note
-    quick.search["settings"]["width"] = 0.5
-    note = part.section(Findings(quick)).blocks[1].text
-    assert "batch_size 20. A difference" in note
+    restricted = record(0, "AE", {"mnist/2": around(0.8)}, {"batch_size": 20, "width": 0.5})
+    (warning,) = warnings_of(part.section(Findings(study(tmp_path, [restricted], "quick"))))
+    assert "width = 0.5 (published: 1), batch_size = 20 (published: 200)" in warning
 
 
 def test_the_papers_protocol_has_verdicts(tmp_path):

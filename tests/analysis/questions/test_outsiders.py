@@ -112,8 +112,9 @@ def test_published_numbers_are_compared_set_by_set_and_score_by_score(tmp_path):
     made.variants[ScoreVariant.of_component("negative_elbo")] = {SVHN: [0.2, 0.3]}
     (ood,) = [table for table in tables() if table.name == "ood"]
     planted = study(tmp_path, [made], {"LikelihoodVAE": made.params})
-    tasks = {TASK[0]: {"source": "cifar10", "normal_class": None, "outsiders": ["svhn", "noise"]}}
-    compared = compare_cells(results(planted), ood, tasks)
+    task = {"source": "cifar10", "normal_class": None, "outsiders": ["svhn", "noise"]}
+    planted = replace(planted, stored={**planted.stored, "tasks": [{"name": TASK[0], **task}]})
+    compared = compare_cells(planted, results(planted), ood)
     cells = [comparison.published for comparison in compared]
     assert [(cell.data_set, cell.outsider, cell.method.name) for cell in cells] == [
         ("cifar10", "svhn", "VAE ELBO")
