@@ -46,7 +46,8 @@ from tune_ad.storage.metric import LIKELIHOOD, LOSS, OTHER_CLASSES, Metric
 from tune_ad.training.ranking import auroc, ties
 from tune_ad.training.replicas.replica import ReplicaSpec, build
 from tune_ad.training.replicas.replica_set import ReplicaSet
-from tune_ad.training.scoring import SCORE, score_part
+from tune_ad.training.score_metrics import SCORE
+from tune_ad.training.scoring import score_part
 from tune_ad.training.suite import Suite
 
 BATCH_STATISTICS = {"running_mean", "running_var", "num_batches_tracked"}

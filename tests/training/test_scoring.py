@@ -28,16 +28,18 @@ from tune_ad.detectors.autoencoders.ae import AE
 from tune_ad.detectors.deep_svdd import DeepSVDD
 from tune_ad.storage.metric import BITS_PER_DIM, OTHER_CLASSES, Metric, ScoreVariant
 from tune_ad.training.bits import with_bits
+from tune_ad.training.score_metrics import (
+    component_aurocs,
+    replica_metrics,
+    variant_aurocs,
+    variant_names,
+)
 from tune_ad.training.scoring import (
     PartScores,
     ScoreKey,
     by_metric,
     by_variant,
-    component_aurocs,
-    replica_metrics,
     score_part,
-    variant_aurocs,
-    variant_names,
 )
 
 
