@@ -1,4 +1,4 @@
-"""beta-VAE: beta, code size and width; number of latent samples at scoring."""
+"""beta-VAE: beta, code size, width and prior; number of latent samples at scoring."""
 
 from optuna.distributions import CategoricalDistribution, FloatDistribution
 
@@ -22,6 +22,7 @@ beta_vae = Search(
                 "beta": FloatDistribution(0.1, 10.0, log=True),
                 "latent_dim": CategoricalDistribution([16, 32, 64, 128, 256]),
                 "width": CategoricalDistribution([0.5, 1.0, 2.0]),
+                "prior": CategoricalDistribution(["standard", "vamp"]),
             },
             score_space={"score_samples": (0, 1, 10)},
         ),

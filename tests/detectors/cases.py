@@ -30,7 +30,7 @@ COMBINED: dict[str, list[dict[str, Any]]] = {
     "VAE": [
         {"samples": 3, "score_samples": 5, "reconstruction": "l1", "pixel_reduction": "mean"},
         {"score_samples": 0, "beta": 4.0, "reduction": "mean"},
-        {"beta": "inf"},
+        {"beta": "inf", "prior": "vamp", "pseudo_inputs": 3},
     ],
     "PGN": [
         {"extra_layer": False, "bias": False, "mc_samples": "inf"},

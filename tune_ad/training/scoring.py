@@ -14,9 +14,10 @@ them. The metrics of each replica are, by term:
     seed_agreement       mean rank correlation with the models of the same task of other seeds: of
                          normal images, or of all images for `PSEUDO`; not for "test"
 
-For `PSEUDO` there are only the AUROC of each generator, their mean, and the seed agreement. The
-other last four do not include controls, since there are only 256 constant grey images. Components
-in nats (`Detector.nats`) are also reported in bits per dimension (`tune_ad.training.bits`).
+For `PSEUDO` there are only the AUROC of each generator, their mean, and the seed agreement. Ties,
+ranges and collapse do not include controls, since there are only 256 constant grey images.
+Components in nats (`Detector.nats`) are also reported in bits per dimension
+(`tune_ad.training.bits`).
 """
 
 from collections.abc import Iterable, Mapping, Sequence
@@ -30,15 +31,8 @@ import torch
 from tune_ad.data.groups import Groups
 from tune_ad.detectors.base import Numbers, Terms, variant_name
 from tune_ad.errors import DegenerateInputError
-from tune_ad.storage.metric import (
-    SEED_AGREEMENT,
-    Metric,
-    ScoreVariant,
-    Values,
-)
-from tune_ad.training.ranking import (
-    doubled_ranks,
-)
+from tune_ad.storage.metric import SEED_AGREEMENT, Metric, ScoreVariant, Values
+from tune_ad.training.ranking import doubled_ranks
 from tune_ad.training.replicas.replica_set import ReplicaSet
 from tune_ad.training.score_metrics import (
     SCORE,

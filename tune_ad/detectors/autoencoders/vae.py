@@ -1,6 +1,6 @@
 """VAE and beta-VAE: an image is anomalous if it is reconstructed badly from sampled codes."""
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import ClassVar, Literal
 
@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 
 from tune_ad.detectors import gaussian
+from tune_ad.detectors.autoencoders.priors import Posteriors, PseudoInputs, sampled_rate
 from tune_ad.detectors.base import (
     Noise,
     Numbers,
@@ -16,11 +17,12 @@ from tune_ad.detectors.base import (
     TrainedDetector,
     variant_name,
 )
-from tune_ad.detectors.config import MOST_DRAWS, number
+from tune_ad.detectors.config import MOST_DRAWS, choice, number
 from tune_ad.detectors.information import information
 from tune_ad.detectors.nets import Head, ImageShape, LeNetDecoder, LeNetEncoder, lenet_channels
 from tune_ad.detectors.reconstruction import ReconstructionConfig
 from tune_ad.detectors.train_test_gap import train_test_gap
+from tune_ad.randomness import torch_stream
 from tune_ad.storage.metric import DISTORTION, LOSS
 
 
@@ -35,6 +37,9 @@ class VAEConfig(ReconstructionConfig):
             in the paper.
         score_samples: number of latent samples when scoring, with the same noise for all images;
             0 scores the mean code. Affects only scoring. The released code uses 1.
+        prior: "standard", N(0, I), or "vamp", a VampPrior: the mean of the posteriors of learned
+            images.
+        pseudo_inputs: K, the number of these images.
         saturated_target: whether the target of a pixel is 1 if it is exactly 1 and 0 otherwise, as
             in the released rate-distortion script, which converts the pixels to integers.
     """
@@ -44,6 +49,8 @@ class VAEConfig(ReconstructionConfig):
     beta: float | Literal["inf"] = number(1.0, "[0, inf)", word="inf", measures=(LOSS,))
     samples: int = number(1, f"[1, {MOST_DRAWS}]")
     score_samples: int = number(1, f"[0, {MOST_DRAWS}]")
+    prior: str = choice("standard", "vamp")
+    pseudo_inputs: int = number(50, "[1, 10000]", when={"prior": "vamp"})
     saturated_target: bool = False
 
 
@@ -57,6 +64,9 @@ class VAE(TrainedDetector[VAEConfig]):
       cross-entropy: minus the log-likelihood of a Bernoulli decoder, in nats, at least 0;
     - the rate $R = KL(q(z|x) \| N(0, I)) = \frac12 \sum_j (\mu_j^2 + \sigma_j^2 - 1 -
       \log\sigma_j^2)$, in nats, at least 0.
+
+    With a VampPrior (Tomczak and Welling, AISTATS 2018) the prior is the mean of the posteriors of
+    K learned images, and R is estimated with the same samples of the codes as D.
 
     For beta = inf the encoder is trained as in PGN, without its dropout and with its own networks
     (Park et al., section 3): its rate is PGN's score at T = 0.
@@ -95,6 +105,8 @@ class VAE(TrainedDetector[VAEConfig]):
         self.mean = Head(self.encoder.features, config.latent_dim)
         self.log_variance = Head(self.encoder.features, config.latent_dim)
         self.decoder = LeNetDecoder(shape, channels, config.latent_dim)
+        if config.prior == "vamp":
+            self.pseudo_inputs = PseudoInputs(config.pseudo_inputs, shape)
 
     @classmethod
     def scales(cls, config: VAEConfig) -> dict[str, str]:
@@ -106,6 +118,19 @@ class VAE(TrainedDetector[VAEConfig]):
         features = self.encoder(images)
         return self.mean(features), self.log_variance(features)
 
+    def encode_with_prior(self, images: Tensor) -> tuple[Posteriors, Posteriors | None]:
+        """The codes of images and of the pseudo-inputs of a VampPrior, encoded together.
+
+        Together, so that batch normalisation treats both alike in training and in scoring.
+        """
+        if self.config.prior == "standard":
+            return Posteriors(*self.encode(images)), None
+        learned = self.pseudo_inputs().to(images.dtype)
+        mean, log_variance = self.encode(torch.cat((images, learned)))
+        count = len(images)
+        ours = Posteriors(mean[:count], log_variance[:count])
+        return ours, Posteriors(mean[count:], log_variance[count:])
+
     def noise(self, phase: str, batch: int) -> dict[str, Noise]:
         """Standard normal noise of each code, for every image and sample."""
         shape = (self.config.samples, batch, self.config.latent_dim)
@@ -113,11 +138,11 @@ class VAE(TrainedDetector[VAEConfig]):
 
     def terms(self, phase: str, images: Tensor, noise: Terms) -> Terms:
         """The "loss", "distortion" and "rate" of each image; the last two in nats."""
-        mean, log_variance = self.encode(images)
+        code, prior = self.encode_with_prior(images)
         targets = self.targets(images)
-        logits = self.decoded(mean, log_variance, noise["code"])
+        logits = self.decoded(*code, noise["code"])
         distortion = torch.stack([self.config.distortion(x, targets) for x in logits]).mean(0)
-        rate = gaussian.rate(mean, log_variance)
+        rate = rate_of(code, prior, noise["code"])
         error = self.config.trained_error(distortion, images)
         loss = self.weighted(error, rate)
         return {"loss": loss, "distortion": distortion, "rate": rate}
@@ -146,14 +171,18 @@ class VAE(TrainedDetector[VAEConfig]):
 
     def score_noise(self, score_space: ScoreSpace) -> dict[str, Noise]:
         """Noise for the largest number of samples, shared by all images."""
-        most = max((self.config.score_samples, *score_space.get("score_samples", ())))
+        least = 1 if self.config.prior == "vamp" else 0
+        most = max((least, self.config.score_samples, *score_space.get("score_samples", ())))
         return {"code": Noise("normal", (most, 1, self.config.latent_dim))}
 
     def score_variants(self, images: Tensor, noise: Terms, score_space: ScoreSpace) -> Terms:
         """The score, its components, and the score at each number of samples of the space."""
-        mean, log_variance = self.encode(images)
+        code, prior = self.encode_with_prior(images)
+        mean, log_variance = code
         declared, tried = self.config.score_samples, score_space.get("score_samples", ())
-        targets, rate = self.targets(images), gaussian.rate(mean, log_variance)
+        targets = self.targets(images)
+        drawn = noise.get("code", mean)[: max(declared, 1)]  # unused by a standard prior
+        rate = rate_of(code, prior, drawn)
         errors, distortions = {}, {}  # by the number of samples
         if 0 in (declared, *tried):
             logits = self.decoder.logits(mean)
@@ -161,8 +190,8 @@ class VAE(TrainedDetector[VAEConfig]):
             distortions[0] = self.config.distortion(logits, targets)
         error = distortion = torch.zeros_like(rate)
         for samples in range(1, max((declared, *tried)) + 1):
-            code = noise["code"][samples - 1 : samples]
-            logits = self.decoded(mean, log_variance, code)[0]
+            sample = noise["code"][samples - 1 : samples]
+            logits = self.decoded(mean, log_variance, sample)[0]
             error = error + self.config.scored_error(logits, images)
             distortion = distortion + self.config.distortion(logits, targets)
             errors[samples], distortions[samples] = error / samples, distortion / samples
@@ -181,10 +210,28 @@ class VAE(TrainedDetector[VAEConfig]):
 
     def inspect(self, batches: Iterable[Tensor], seed: int) -> Numbers:
         """The parts of the rate of training images, as in `tune_ad.detectors.information`."""
-        encoded = ((*code, gaussian.rate(*code)) for code in map(self.encode, batches))
-        return information(encoded, self.config.latent_dim, seed)
+        stream = torch_stream(seed, "rate")
+
+        def encoded() -> Iterator[tuple[Tensor, Tensor, Tensor]]:
+            for images in batches:
+                code, prior = self.encode_with_prior(images)
+                noise = torch.randn(1, *code.mean.shape, generator=stream).to(images.device)
+                yield (*code, rate_of(code, prior, noise))
+
+        return information(encoded(), self.config.latent_dim, seed)
 
     def illustrate(self, images: Tensor) -> dict[str, Tensor]:
         """The reconstructions of the mean codes."""
         mean, _ = self.encode(images)
         return {"reconstruction": self.decoder(mean)}
+
+
+def rate_of(code: Posteriors, prior: Posteriors | None, noise: Tensor) -> Tensor:
+    """The KL divergence of codes from the prior in nats, shape (batch,).
+
+    Args:
+        code: the posteriors of the images.
+        prior: the components of a VampPrior, for which the rate is estimated; None = N(0, I).
+        noise: standard normal noise, shape (L, batch or 1, latent_dim).
+    """
+    return gaussian.rate(*code) if prior is None else sampled_rate(code, prior, noise)
