@@ -27,7 +27,7 @@ Terms of "train" are computed in training mode: means over the last epoch, while
 PSEUDO = "pseudo"
 """The part of numbers of held-out normal images and pseudo-outliers made from them.
 
-The outsider set of an AUROC is then the generator that made them; empty for all together.
+The outsider set of an AUROC is then the generator that made them; empty for the median over all.
 """
 SEED_AGREEMENT = "seed_agreement"
 """The term of the rank correlation between a model and those of other seeds."""

@@ -5,6 +5,7 @@ them.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
+from statistics import median
 from types import MappingProxyType
 from typing import Any
 
@@ -129,8 +130,8 @@ def variant_aurocs(
 def over_sets(part: str, numbers: Numbers, outsiders: Iterable[str]) -> Numbers:
     """The metrics under the empty name, so that the main AUROC has the same name in every search.
 
-    They are those of the first outsider set, and for `PSEUDO` the means over the generators, which
-    make equally many pseudo-outliers. Empty if the other classes are anomalous, or nothing is.
+    They are those of the first outsider set, and for `PSEUDO` the medians over the generators, so
+    that a single misleading kind of pseudo-outliers does not decide. Empty if the other classes are anomalous, or nothing is.
 
     Args:
         part: "validation", "test" or `PSEUDO`.
@@ -145,7 +146,7 @@ def over_sets(part: str, numbers: Numbers, outsiders: Iterable[str]) -> Numbers:
     for metric, value in numbers.items():
         if metric.outsider in chosen:
             by_name.setdefault(metric._replace(outsider=OTHER_CLASSES), []).append(value)
-    return {metric: sum(values) / len(values) for metric, values in by_name.items()}
+    return {metric: median(values) for metric, values in by_name.items()}
 
 
 def seed_agreements(

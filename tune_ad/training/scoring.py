@@ -14,8 +14,8 @@ them. The metrics of each replica are, by term:
     seed_agreement       mean rank correlation with the models of the same task of other seeds: of
                          normal images, or of all images for `PSEUDO`; not for "test"
 
-For `PSEUDO` there are only the AUROC of each generator, their mean, and the seed agreement. Ties,
-ranges and collapse do not include controls, since there are only 256 constant grey images.
+For `PSEUDO` there are only the AUROC of each generator, their median, and the seed agreement.
+Ties, ranges and collapse do not include controls, since there are only 256 constant grey images.
 Components in nats (`Detector.nats`) are also reported in bits per dimension
 (`tune_ad.training.bits`).
 """

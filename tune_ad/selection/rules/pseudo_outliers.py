@@ -22,7 +22,7 @@ def _rule(name: str, title: str, generator: str) -> SelectionRule:
     )
 
 
-TOGETHER = _rule("pseudo_outliers", "all kinds of pseudo-outliers made from them", "")
+TOGETHER = _rule("pseudo_outliers", "pseudo-outliers made from them, the median over kinds", "")
 RULES = (
     TOGETHER,
     *(
