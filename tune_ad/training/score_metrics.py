@@ -131,7 +131,8 @@ def over_sets(part: str, numbers: Numbers, outsiders: Iterable[str]) -> Numbers:
     """The metrics under the empty name, so that the main AUROC has the same name in every search.
 
     They are those of the first outsider set, and for `PSEUDO` the medians over the generators, so
-    that a single misleading kind of pseudo-outliers does not decide. Empty if the other classes are anomalous, or nothing is.
+    that a single misleading kind of pseudo-outliers does not decide. Empty if the other classes
+    are anomalous, or nothing is.
 
     Args:
         part: "validation", "test" or `PSEUDO`.
