@@ -36,21 +36,23 @@ class Estimate(NamedTuple):
     high: float
     n: int
 
-    def with_error(self, error: float) -> "Estimate":
+    def with_error(self, error: float, bounds: tuple[float, float] = (0.0, 1.0)) -> "Estimate":
         """The estimate with an interval that also covers an independent error.
 
-        Both half widths are added as squares; the interval is clipped to [0, 1]. Without an
+        Both half widths are added as squares; the interval is clipped to `bounds`. Without an
         interval (one seed) or an error (NaN) the estimate stays as it is.
 
         Args:
             error: the standard error, in the unit of the values.
+            bounds: the range of the mean.
         """
         if self.n < 2 or math.isnan(error):
             return self
         of_seeds = float(scipy.special.stdtrit(self.n - 1, 0.5 + LEVEL / 2)) * self.std
         other = float(scipy.special.ndtri(0.5 + LEVEL / 2)) * error
         half = math.hypot(of_seeds / math.sqrt(self.n), other)
-        return self._replace(low=max(0.0, self.mean - half), high=min(1.0, self.mean + half))
+        least, most = bounds
+        return self._replace(low=max(least, self.mean - half), high=min(most, self.mean + half))
 
     def mean_std(self, unit: Unit = PERCENT) -> str:
         """Mean and standard deviation, as in tables of papers; empty without a value.

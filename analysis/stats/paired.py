@@ -161,10 +161,18 @@ def holm_adjusted(ps: Sequence[float]) -> list[float]:
     return [p if math.isnan(p) else float(next(adjusted)) for p in ps]
 
 
-def equivalence(differences: Sequence[float], margin: float = MARGIN) -> Equivalence:
+def equivalence(
+    differences: Sequence[float], margin: float = MARGIN, error: float = 0.0
+) -> Equivalence:
     """Two one-sided t-tests (TOST) of |mean difference| < margin, at 0.05 each.
 
-    Without spread, the mean itself is compared with the margin. Schuirmann, 1987.
+    The standard error of the mean is that of n differences and `error`, added as squares. Without
+    any, the mean itself is compared with the margin. Schuirmann, 1987.
+
+    Args:
+        differences: one difference per pair.
+        margin: the equivalence margin, above 0.
+        error: the standard error of what all pairs share, such as the sampling of test images.
 
     Raises:
         ValueError: if a difference is NaN or infinite, or the margin is not above 0.
@@ -185,7 +193,8 @@ def equivalence(differences: Sequence[float], margin: float = MARGIN) -> Equival
             refusal=why,
         )
     mean = float(values.mean())
-    if float(np.std(values, ddof=1)) < ALIKE:
+    std = float(np.std(values, ddof=1))
+    if std < ALIKE and not error:
         within = abs(mean) < margin
         return Equivalence(
             p=0.0 if within else 1.0,
@@ -196,11 +205,12 @@ def equivalence(differences: Sequence[float], margin: float = MARGIN) -> Equival
             n=n,
             refusal="",
         )
-    from statsmodels.stats.weightstats import DescrStatsW
-
-    described = DescrStatsW(values)
-    p = float(described.ttost_mean(-margin, margin)[0])
-    low, high = map(float, described.tconfint_mean(alpha=2 * SIGNIFICANCE))
+    total = math.hypot(std / math.sqrt(n), error)
+    steps = [(bound - mean) / total for bound in (-margin, margin)]
+    below, above = (float(scipy.special.stdtr(n - 1, step)) for step in steps)
+    p = max(below, 1 - above)
+    half = float(scipy.special.stdtrit(n - 1, 1 - SIGNIFICANCE)) * total
+    low, high = mean - half, mean + half
     return Equivalence(
         p=p, low=low, high=high, equivalent=p < SIGNIFICANCE, margin=margin, n=n, refusal=""
     )

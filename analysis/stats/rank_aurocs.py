@@ -1,5 +1,6 @@
 """AUROCs from the stored ranks of scores, and how much of them is the sampling of images."""
 
+import math
 from collections.abc import Mapping, Sequence
 
 import numpy as np
@@ -49,26 +50,47 @@ def auroc_of_images(part: PartRanks, start: int) -> float:
     return float(np.mean(values))
 
 
-def image_error(part: PartRanks) -> float:
-    r"""The standard error of the mean AUROC over seeds that is due to the sampling of test images.
+def image_error(part: PartRanks, outsider: str | None = None) -> float:
+    """The standard error of the mean AUROC over seeds that is due to the sampling of test images.
 
-    $\sqrt{s_{10}^2 / m + s_{01}^2 / n}$, where $s_{10}$ and $s_{01}$ are the sample standard
-    deviations of the placements of the m anomalies among the normal images, and of the n normal
-    images among the anomalies, each averaged over the models (DeLong, DeLong and Clarke-Pearson,
-    Biometrics 44, 1988). NaN with fewer than two images of one kind.
+    As in `contrast_error`.
 
     Args:
-        part: the ranks of the test images of a task against the first set of anomalies.
+        part: the ranks of the test images of a task.
+        outsider: the name of the set of anomalies; None = the first.
     """
-    if not part.outsiders:
-        return float("nan")
-    anomalous = part.outsiders[main_outsider(part.outsiders)]
-    pairs = list(zip(part.normal, anomalous, strict=True))
-    of_anomalies = np.mean([placements(n, a) for n, a in pairs], axis=0)
-    of_normals = np.mean([placements(a, n) for n, a in pairs], axis=0)
-    if min(len(of_anomalies), len(of_normals)) < 2:
-        return float("nan")
-    variances = [np.var(placed, ddof=1) / len(placed) for placed in (of_anomalies, of_normals)]
+    return contrast_error([part], [1.0], outsider)
+
+
+def contrast_error(
+    parts: Sequence[PartRanks], weights: Sequence[float], outsider: str | None = None
+) -> float:
+    r"""The standard error, due to the sampling of test images, of a weighted sum of AUROCs.
+
+    $\sqrt{s_{10}^2 / m + s_{01}^2 / n}$, where $s_{10}$ and $s_{01}$ are the sample standard
+    deviations, over the m anomalies and the n normal images, of the weighted sums of their
+    placements among the other kind, each averaged over the models of a part (DeLong, DeLong and
+    Clarke-Pearson, Biometrics 44, 1988). All models scored the same images, so what is hard for
+    all of them cancels in a difference. NaN with fewer than two images of one kind, or if the
+    parts have different images.
+
+    Args:
+        parts: the ranks of the test images of a task, one part for each configuration.
+        weights: the weight of the AUROC of each part, as in (-1, 1) for a difference.
+        outsider: the name of the set of anomalies; None = the first.
+    """
+    name = next(iter(parts[0].outsiders), None) if outsider is None else outsider
+    if name is None or any(name not in part.outsiders for part in parts):
+        return math.nan
+    sizes = {(p.normal.shape[1], p.outsiders[name].shape[1]) for p in parts}
+    if len(sizes) > 1 or min(min(size) for size in sizes) < 2:
+        return math.nan
+    of_anomalies, of_normals = 0.0, 0.0
+    for part, weight in zip(parts, weights, strict=True):
+        pairs = list(zip(part.normal, part.outsiders[name], strict=True))
+        of_anomalies = of_anomalies + weight * np.mean([placements(n, a) for n, a in pairs], 0)
+        of_normals = of_normals + weight * np.mean([placements(a, n) for n, a in pairs], 0)
+    variances = [np.var(placed, ddof=1) / np.size(placed) for placed in (of_anomalies, of_normals)]
     return float(np.sqrt(sum(variances)))
 
 

@@ -13,6 +13,7 @@ from analysis.study import StudyRecords
 from tune_ad.search.claim import Claim
 from tune_ad.storage.metric import BITS_PER_DIM, STOPPED, Metric, ScoreVariant
 from tune_ad.storage.records import TrialRecord
+from tune_ad.storage.score_ranks import PartRanks
 
 UNITS = (BITS_PER_DIM, "")
 LIKELIHOODS = tuple(
@@ -55,6 +56,8 @@ class Evidence(NamedTuple):
             trial), parameters, flops (of a forward pass of one image), unit (of bits_per_dim),
             gap, codes (K, the number of codes of an image in training) and effective (their
             effective number); NaN if not recorded.
+        ranks: the ranks of test images of each trial, by its number; empty unless this is the main
+            score and ranks are stored.
     """
 
     suite: str
@@ -66,6 +69,12 @@ class Evidence(NamedTuple):
     gap: tuple[Metric, ...]
     failed: int
     table: pd.DataFrame
+    ranks: Mapping[int, PartRanks]
+
+    @property
+    def outsider_name(self) -> str:
+        """The name of the outsider set in stored ranks."""
+        return "" if self.outsider == OTHER_CLASSES else self.outsider
 
     @property
     def task(self) -> str:
@@ -170,7 +179,19 @@ def _of_task(
                 gap=tuple(dict.fromkeys(filter(None, gaps))),
                 failed=int((~complete).sum()),
                 table=table.assign(auroc=models[column].where(complete)),
+                ranks=_ranks(study, task, table["number"]) if column == str(metric) else {},
             )
+
+
+def _ranks(study: StudyRecords, task: str, numbers: pd.Series) -> dict[int, PartRanks]:
+    """The stored ranks of test images of each trial that has some, by its number."""
+    chosen = set(numbers)
+    stored = {
+        record.number: study.folder.read_ranks(record.identity).get(("test", task))
+        for record in study.trials
+        if record.number in chosen
+    }
+    return {number: ranks for number, ranks in stored.items() if ranks is not None}
 
 
 def _first(metrics: Iterable[Metric], models: pd.DataFrame) -> Metric | None:

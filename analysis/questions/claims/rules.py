@@ -5,7 +5,7 @@ are compared and how, and an ordered list of rules. A rule is its condition in w
 the function that decides it. The first rule that holds gives the verdict.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from itertools import combinations
 from typing import Literal, NamedTuple
 
@@ -14,6 +14,7 @@ import pandas as pd
 from analysis.document.format import PERCENT
 from analysis.questions.claims.evidence import Evidence
 from analysis.questions.claims.strata import (
+    NO_RANKS,
     SIGNED,
     SWEEP,
     TREATMENT,
@@ -25,6 +26,7 @@ from analysis.quoted import ABOUT_OUTSIDERS
 from analysis.stats.estimates import MARGIN, estimate
 from tune_ad.sample_sizes import LEAST_PAIRS
 from tune_ad.search.claim import Claim, ClaimKind
+from tune_ad.storage.score_ranks import PartRanks
 from tune_ad.wording import count
 
 Outcome = Literal["fixes", "improves, does not fix", "no effect", "worsens", "inconclusive"]
@@ -106,7 +108,7 @@ class Judgement(NamedTuple):
 def judge(claim: Claim, evidence: Evidence) -> Judgement:
     """The verdicts on a claim from some evidence, or why there is none."""
     try:
-        decided = verdicts(claim, evidence.table)
+        decided = verdicts(claim, evidence.table, evidence.ranks, evidence.outsider_name)
     except ValueError as error:
         more = "add every other parameter that differs between the trials to the claim's strata"
         return Judgement(evidence, [], f"{error}; {more}")
@@ -114,12 +116,19 @@ def judge(claim: Claim, evidence: Evidence) -> Judgement:
     return Judgement(evidence, decided, fault)
 
 
-def verdicts(claim: Claim, table: pd.DataFrame) -> list[Verdict]:
+def verdicts(
+    claim: Claim,
+    table: pd.DataFrame,
+    ranks: Mapping[int, PartRanks] = NO_RANKS,
+    outsider: str = "",
+) -> list[Verdict]:
     """The verdicts on a table of models, one per stratum: by the first rule that holds.
 
     Args:
         claim: the claim that is tested.
         table: the models, as in `analysis.questions.claims.strata`.
+        ranks: the ranks of test images of each trial, by its number, as in `Stratum`.
+        outsider: the name of the outsider set.
 
     Raises:
         ValueError: if the models do not have the form that the claim needs.
@@ -131,7 +140,7 @@ def verdicts(claim: Claim, table: pd.DataFrame) -> list[Verdict]:
             for rule in rules.rules
             if (reason := rule.reason(stratum))
         )
-        for stratum in strata(claim, rules.design, table)
+        for stratum in strata(claim, rules.design, table, ranks, outsider)
     ]
 
 

@@ -10,8 +10,8 @@ one, such as nats per image.
 """
 
 import math
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Any, NamedTuple
 
@@ -20,11 +20,14 @@ import pandas as pd
 
 from analysis.stats.estimates import Estimate, estimate
 from analysis.stats.paired import Equivalence, equivalence
+from analysis.stats.rank_aurocs import contrast_error
 from tune_ad.search.claim import Claim
+from tune_ad.storage.score_ranks import PartRanks
 
 UNBOUNDED = (-math.inf, math.inf)
 SIGNED = (-1.0, 1.0)
 BITS_PER_DIMENSION = "bits per dimension"
+NO_RANKS: Mapping[int, PartRanks] = {}
 
 
 class ClaimDesign(NamedTuple):
@@ -44,6 +47,7 @@ class ClaimDesign(NamedTuple):
         needs_bits: whether a seed also needs the likelihood of normal images to be paired.
         bounds: the range of the effect on AUROC.
         effects: the effect in each seed, from a table of seeds (rows) by levels (columns).
+        weights: the weight of the AUROC of each level in the effect.
         comparisons: the levels of each comparison in order, from the claim and all levels.
     """
 
@@ -59,6 +63,7 @@ class ClaimDesign(NamedTuple):
     needs_bits: bool
     bounds: tuple[float, float]
     effects: Callable[[pd.DataFrame], list[float]]
+    weights: Callable[[Sequence[Any]], list[float]]
     comparisons: Callable[[Claim, list[Any]], list[list[Any]]]
 
     def level_text(self, level: float | str) -> str:
@@ -73,6 +78,21 @@ def _slopes(paired: pd.DataFrame) -> list[float]:
     log_widths = np.log2(paired.columns.to_numpy(float))
     slopes: list[float] = np.polyfit(log_widths, paired.to_numpy(float).T, 1)[0].tolist()
     return slopes
+
+
+def _slope_weights(levels: Sequence[Any]) -> list[float]:
+    """The weights of values at the levels in their least-squares slope on log2 of the levels."""
+    if len(levels) < 2:
+        return [0.0] * len(levels)
+    centred = np.log2(np.array(levels, dtype=float))
+    centred -= centred.mean()
+    weights: list[float] = (centred / (centred**2).sum()).tolist()
+    return weights
+
+
+def _difference_weights(levels: Sequence[Any]) -> list[float]:
+    """The weights of the second level minus the first."""
+    return [-1.0, 1.0, *[0.0] * (len(levels) - 2)]
 
 
 def _minus_first(paired: pd.DataFrame, level: int = 1) -> list[float]:
@@ -110,6 +130,7 @@ SWEEP = ClaimDesign(
     needs_bits=True,
     bounds=UNBOUNDED,
     effects=_slopes,
+    weights=_slope_weights,
     comparisons=_all_levels,
 )
 TREATMENT = ClaimDesign(
@@ -125,6 +146,7 @@ TREATMENT = ClaimDesign(
     needs_bits=False,
     bounds=SIGNED,
     effects=_minus_first,
+    weights=_difference_weights,
     comparisons=_each_treatment,
 )
 
@@ -133,19 +155,52 @@ TREATMENT = ClaimDesign(
 class Stratum:
     """The models of one stratum, and what is estimated from the seeds that can be paired.
 
-    Intervals are Student's 95 % intervals over seeds.
+    Intervals are Student's 95 % intervals over seeds; those of AUROC also cover the sampling of
+    test images where ranks of the scores are stored.
 
     Attributes:
         design: how the levels are compared.
         name: what was held fixed, in words.
         levels: the levels of the comparison, in the order of the design.
         table: the models at these levels.
+        ranks: the ranks of test images of each trial, by its number; empty if none are stored.
+        outsider: the name of the outsider set.
     """
 
     design: ClaimDesign
     name: str
     levels: tuple[Any, ...]
     table: pd.DataFrame
+    ranks: Mapping[int, PartRanks] = field(default_factory=dict)
+    outsider: str = ""
+
+    def image_error(self, weights: Sequence[float]) -> float:
+        """The standard error of a weighted sum of AUROCs that is due to the sampling of images.
+
+        0 if ranks of a level are missing, as in studies of earlier versions and for scores other
+        than the main one.
+
+        Args:
+            weights: the weight of each level.
+        """
+        if not self.ranks:
+            return 0.0
+        parts, used = [], []
+        for level, weight in zip(self.levels, weights, strict=True):
+            numbers = self.table.loc[self.table["factor"] == level, "number"].unique()
+            if weight and (len(numbers) != 1 or numbers[0] not in self.ranks):
+                return 0.0
+            if weight:
+                parts.append(self.ranks[numbers[0]])
+                used.append(weight)
+        error = contrast_error(parts, used, self.outsider) if parts else 0.0
+        return 0.0 if math.isnan(error) else error
+
+    def _difference_error(self, level: int) -> float:
+        """The image error of AUROC at a level minus that at the first."""
+        return self.image_error(
+            [float(k == level) - float(k == 0) for k in range(len(self.levels))]
+        )
 
     @cached_property
     def unit(self) -> str:
@@ -202,7 +257,9 @@ class Stratum:
     @cached_property
     def effect(self) -> Estimate:
         """The design's effect on AUROC."""
-        return estimate(self.design.effects(self.auroc), self.design.bounds)
+        error = self.image_error(self.design.weights(self.levels))
+        plain = estimate(self.design.effects(self.auroc), self.design.bounds)
+        return plain.with_error(error, self.design.bounds)
 
     @cached_property
     def bits(self) -> Estimate:
@@ -213,9 +270,9 @@ class Stratum:
     def control(self) -> Estimate:
         """AUROC of the control minus that of the baseline, paired; n = 0 without a control."""
         has_control = len(self.levels) > self.last_level + 1
-        return estimate(
-            _minus_first(self.auroc, len(self.levels) - 1) if has_control else [], SIGNED
-        )
+        if not has_control:
+            return estimate([], SIGNED)
+        return self._minus_first(len(self.levels) - 1)
 
     @property
     def last_level(self) -> int:
@@ -235,13 +292,20 @@ class Stratum:
     @property
     def change(self) -> Estimate:
         """AUROC of `last` minus that of `first`, paired."""
-        return estimate(_minus_first(self.auroc, self.last_level), SIGNED)
+        return self._minus_first(self.last_level)
+
+    def _minus_first(self, level: int) -> Estimate:
+        """AUROC at a level minus that at the first, paired."""
+        plain = estimate(_minus_first(self.auroc, level), SIGNED)
+        return plain.with_error(self._difference_error(level), SIGNED)
 
     @cached_property
     def equivalences(self) -> tuple[Equivalence, ...]:
         """Equivalence tests of every later level, up to the last, against the first."""
-        changes = [_minus_first(self.auroc, level) for level in range(1, self.last_level + 1)]
-        return tuple(map(equivalence, changes))
+        return tuple(
+            equivalence(_minus_first(self.auroc, level), error=self._difference_error(level))
+            for level in range(1, self.last_level + 1)
+        )
 
     @property
     def equivalent(self) -> bool:
@@ -250,11 +314,12 @@ class Stratum:
 
     def auroc_at(self, level: int) -> Estimate:
         """AUROC at a level, given by its position, over the paired seeds that have it."""
-        return estimate(self.auroc.iloc[:, level].dropna().tolist())
+        plain = estimate(self.auroc.iloc[:, level].dropna().tolist())
+        return plain.with_error(self.image_error([k == level for k in range(len(self.levels))]))
 
     def change_at(self, level: int) -> Estimate:
         """AUROC at a level minus that at the first, paired; n = 0 at the first."""
-        return estimate(_minus_first(self.auroc, level) if level else [], SIGNED)
+        return self._minus_first(level) if level else estimate([], SIGNED)
 
     def equivalence_at(self, level: int) -> Equivalence | None:
         """The test of no difference from the first level; None if no test is needed."""
@@ -267,13 +332,21 @@ class Stratum:
         return by_level.replace([math.inf, -math.inf], math.nan)
 
 
-def strata(claim: Claim, design: ClaimDesign, table: pd.DataFrame) -> list[Stratum]:
+def strata(
+    claim: Claim,
+    design: ClaimDesign,
+    table: pd.DataFrame,
+    ranks: Mapping[int, PartRanks] = NO_RANKS,
+    outsider: str = "",
+) -> list[Stratum]:
     """The strata of a table of models, one per comparison of the design.
 
     Args:
         claim: the claim that is tested.
         design: how the levels of such a claim are compared.
         table: the models, as described at the head of this module.
+        ranks: the ranks of test images of each trial, by its number, as in `Stratum`.
+        outsider: the name of the outsider set.
 
     Raises:
         ValueError: if a level of an axis is not a number above 0, or two models of a stratum have
@@ -285,7 +358,7 @@ def strata(claim: Claim, design: ClaimDesign, table: pd.DataFrame) -> list[Strat
             raise ValueError(f"{axis}s must be numbers above 0, got {[*table['factor'].unique()]}")
         table = table.assign(factor=levels)
     return [
-        _stratum(design, str(name), levels, models)
+        replace(_stratum(design, str(name), levels, models), ranks=ranks, outsider=outsider)
         for name, models in table.groupby("stratum", sort=False)
         for levels in design.comparisons(claim, list(models["factor"].unique()))
     ]

@@ -117,7 +117,8 @@ def verdict_table(claim: Claim, judgement: Judgement) -> Table:
     failed = f" {count(evidence.failed, 'model')} failed." if evidence.failed else ""
     caption = (
         f"Test AUROC in per cent, and differences in points ({evidence.title}): mean [95 % "
-        "interval of Student's t over n paired seeds]. Left out: seeds with missing numbers, or "
+        "interval over n paired seeds; for the main score it also covers the sampling of test "
+        "images]. Left out: seeds with missing numbers, or "
         "with a model that did not receive the treatment, as in the rules. "
         f"Effect: {design.effect}. First and last: AUROC {design.first} and {design.last}. TOST: "
         "two one-sided tests that AUROC at every level differs from the first by less than "

@@ -10,6 +10,7 @@ from analysis.questions.claims.rules import CLAIM_RULES, verdicts
 from analysis.questions.claims.verdict_blocks import draw_levels, verdict_sentence
 from analysis.stats.estimates import estimate
 from tune_ad.search.claim import Claim
+from tune_ad.storage.score_ranks import PartRanks
 
 WIDTHS = (16, 32, 64, 128)
 STRATUM = "likelihood = bernoulli"
@@ -301,3 +302,34 @@ def test_figures_are_drawn():
         assert len(figure.axes) == 2
     labels = [label.get_text() for label in figure.axes[0].get_xticklabels()]
     assert labels == ["elbo", "forward kl", "refit"]
+
+
+def ranked(shift, images=40, seeds=8, seed=0):
+    """Ranks of images of normal scores and of anomalies shifted by so many standard deviations."""
+    stream = np.random.default_rng(seed)
+    normal, anomalous = stream.normal(0, 1, images), stream.normal(shift, 1, images)
+    everything = np.concatenate([normal, anomalous]).argsort().argsort()
+    rows = np.stack([everything] * seeds)
+    labels = np.zeros(images, int)
+    return PartRanks(
+        rows[:, :images], {"svhn": rows[:, images:]}, labels, {"svhn": labels}, tuple(range(seeds))
+    )
+
+
+def test_few_test_images_make_an_effect_or_its_absence_uncertain():
+    claim = Claim("capacity", "width")
+    for start, slope, outcome in ((0.5, 0.0, "no effect"), (0.4, -0.03, "worsens")):
+        table = sweep(start, slope, noise=0.001)
+        table = table.assign(number=table["factor"].map({16: 0, 32: 1, 64: 2, 128: 3}))
+        plain = verdicts(claim, table)
+        assert [verdict.outcome for verdict in plain] == [outcome]
+        few = {k: ranked(0.5, seed=k) for k in range(4)}  # other images at each width
+        (verdict,) = verdicts(claim, table, few, "svhn")
+        assert verdict.outcome == "inconclusive"
+        assert verdict.stratum.effect.low < plain[0].stratum.effect.low
+        assert verdict.stratum.effect.mean == plain[0].stratum.effect.mean
+        same = dict.fromkeys(range(4), ranked(0.5))  # what all widths find hard cancels
+        (cancelled,) = verdicts(claim, table, same, "svhn")
+        assert cancelled.stratum.effect == pytest.approx(plain[0].stratum.effect)
+        other_set = verdicts(claim, table, few, "noise")
+        assert [v.outcome for v in other_set] == [outcome], "ranks are of svhn alone"

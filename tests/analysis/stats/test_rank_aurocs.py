@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 
 from analysis.stats.estimates import estimate
-from analysis.stats.rank_aurocs import auroc, image_error, joined
+from analysis.stats.paired import equivalence
+from analysis.stats.rank_aurocs import auroc, contrast_error, image_error, joined
 from tune_ad.storage.score_ranks import PartRanks
 
 
@@ -80,3 +81,37 @@ def test_equal_seeds_have_the_interval_of_the_images_alone():
     equal = estimate([0.7, 0.7, 0.7]).with_error(0.01)
     assert equal.mean_std_interval() == "70.0 [68.0, 72.0]"
     assert estimate([0.7, 0.7, 0.7]).mean_std_interval() == "70.0"
+
+
+def test_what_is_hard_for_both_cancels_in_a_difference():
+    stream = np.random.default_rng(0)
+    normal, anomalous = stream.normal(0, 1, 200), stream.normal(1, 1, 200)
+    first = part(normal, anomalous)
+    assert contrast_error([first, first], [1, -1]) == 0.0
+    near = part(normal + stream.normal(0, 0.1, 200), anomalous + stream.normal(0, 0.1, 200))
+    other = part(stream.normal(0, 1, 200), stream.normal(1, 1, 200))
+    alike, apart = (contrast_error([first, p], [1, -1]) for p in (near, other))
+    assert 0 < alike < 0.5 * apart
+    assert apart == pytest.approx(np.hypot(image_error(first), image_error(other)), rel=0.2)
+    assert np.isnan(contrast_error([first, part([1, 2, 3], [4, 5, 6])], [1, -1]))
+
+
+def test_the_error_of_a_difference_is_its_spread_over_new_images():
+    stream = np.random.default_rng(1)
+    differences, errors = [], []
+    for _ in range(300):
+        normal, anomalous = stream.normal(0, 1, 80), stream.normal(1, 1, 120)
+        noisy = normal + stream.normal(0, 0.7, 80), anomalous + stream.normal(0, 0.7, 120)
+        differences.append(auroc(*noisy) - auroc(normal, anomalous))
+        errors.append(contrast_error([part(*noisy), part(normal, anomalous)], [1, -1]))
+    assert np.mean(errors) == pytest.approx(np.std(differences), rel=0.1)
+
+
+def test_an_equivalence_test_is_wider_by_the_sampling_of_images():
+    differences = [0.001, -0.001, 0.002, 0.0, -0.002, 0.001]
+    plain, wide = equivalence(differences), equivalence(differences, error=0.015)
+    assert plain.equivalent
+    assert not wide.equivalent
+    assert wide.low < plain.low < plain.high < wide.high
+    assert equivalence([0.0] * 6, error=0.005).equivalent
+    assert not equivalence([0.0] * 6, error=0.02).equivalent
