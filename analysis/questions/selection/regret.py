@@ -50,6 +50,15 @@ def choices(pool: Pool) -> list[RuleChoice]:
     return [*oracle, *sorted(others, key=lambda c: c.regret_by_task.mean), _at_random(pool)]
 
 
+def left_out(pool: Pool) -> dict[str, str]:
+    """Why a rule cannot rank the trials, by its name; rules without their data are not named."""
+    return {
+        name: f"its {rule.quantity} does not mean the same in all trials"
+        for name, rule in RULES.items()
+        if not rule.compares(pool.records) and pool.chosen(name) is not None
+    }
+
+
 def _applicable_rules(records: Sequence[TrialRecord]) -> list[str]:
     """The rules that can rank these trials; `random` is not one of them."""
     return [name for name, rule in RULES.items() if name != RANDOM and rule.compares(records)]

@@ -11,7 +11,7 @@ from analysis.questions.selection.ensemble import Ensemble
 from analysis.questions.selection.generators import Agreement, agreements
 from analysis.questions.selection.labels import LabelCurve, draw_label_curve, label_curve
 from analysis.questions.selection.pool import Pool
-from analysis.questions.selection.regret import RuleChoice, choices
+from analysis.questions.selection.regret import RuleChoice, choices, left_out
 from analysis.report.findings import Findings
 from analysis.stats.estimates import Estimate
 from analysis.study import StudyRecords
@@ -135,8 +135,9 @@ def _limits(study: StudyRecords, pool: Pool) -> str:
         sentences.append(
             "This study selected no trial; the table shows what each rule would have selected."
         )
-    if left_out := len(study.trials) - len(pool.records):
-        trials = count(left_out, "trial")
+    sentences += [f"{rule} is not shown: {why}." for rule, why in left_out(pool).items()]
+    if lost := len(study.trials) - len(pool.records):
+        trials = count(lost, "trial")
         sentences.append(f"Left out: {trials} that failed, were pruned or have no test result.")
     return " ".join(sentences)
 

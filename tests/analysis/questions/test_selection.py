@@ -7,7 +7,12 @@ from analysis.questions.selection.ensemble import ensembles
 from analysis.questions.selection.generators import agreements
 from analysis.questions.selection.labels import label_curve
 from analysis.questions.selection.pool import Pool
-from analysis.questions.selection.regret import choices, never_negative, rank_correlation
+from analysis.questions.selection.regret import (
+    choices,
+    left_out,
+    never_negative,
+    rank_correlation,
+)
 from analysis.report.findings import Findings
 from analysis.report.sections.selection import section
 from analysis.stats.rank_aurocs import auroc, auroc_of_images, placements
@@ -149,6 +154,11 @@ def test_losses_of_different_baselines_do_not_compare(tmp_path):
     records[1].metrics[VALIDATION_LOSS] = [0.5] * 4
     two = study(tmp_path, records, {"PGN": {"width": 1.0}, "other": {"width": 1.0}})
     assert "normal_only" not in by_rule(two)
+    assert left_out(Pool.of(two)) == {
+        "normal_only": "its loss does not mean the same in all trials"
+    }
+    caption = section(Findings(two)).blocks[1].caption
+    assert "normal_only is not shown: its loss does not mean the same in all trials." in caption
 
 
 def test_bits_under_different_likelihoods_do_not_compare(planted):
