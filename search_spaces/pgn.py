@@ -1,4 +1,4 @@
-"""PGN: code size, dropout p, width, learning rate, weight decay, prior variance, and layers.
+"""PGN: code size, dropout p, width, learning rate, weight decay, prior variance, layers, epochs.
 
 T, the number of passes of a score, and p at scoring act on trained models: they are chosen for
 each model on held-out images.
@@ -9,7 +9,12 @@ from dataclasses import replace
 from optuna.distributions import CategoricalDistribution, FloatDistribution
 
 from tune_ad.detectors.pgn import PGN
-from tune_ad.search import QUICK, QUICK_COLOUR, Baseline, Search
+from tune_ad.search import QUICK, QUICK_COLOUR, STANDARD, Baseline, Search
+
+SMALL_COLOUR = replace(
+    QUICK_COLOUR,
+    only={"batch_size": (20,), "width": (0.5, 1.0), "epochs": (10, 20)},
+)
 
 pgn = Search(
     name="pgn_{data}",
@@ -26,6 +31,7 @@ pgn = Search(
                 "prior_variance": FloatDistribution(0.1, 10.0, log=True),
                 "extra_layer": CategoricalDistribution([True, False]),
                 "bias": CategoricalDistribution([True, False]),
+                "epochs": CategoricalDistribution([10, 20, 40, 50, 100, 200]),
             },
             score_space={
                 "mc_samples": (0, 1, 5, 10, 20, 50, "inf"),
@@ -33,6 +39,9 @@ pgn = Search(
             },
         ),
     ),
-    budgets={"quick": replace(QUICK, only={"width": (0.5, 1.0, 2.0)})},
-    budgets_on={"cifar": {"quick": QUICK_COLOUR}},
+    budgets={
+        "quick": replace(QUICK, only={"width": (0.5, 1.0, 2.0), "epochs": (10, 20, 40)}),
+        "standard": replace(STANDARD, only={"epochs": (50, 100, 200)}),
+    },
+    budgets_on={"cifar": {"quick": SMALL_COLOUR}},
 )

@@ -14,6 +14,7 @@ from tune_ad.app.session import Outcome
 from tune_ad.app.validation import prepare
 from tune_ad.detectors.nets import ImageShape
 from tune_ad.detectors.pgn import PGN
+from tune_ad.errors import UserError
 from tune_ad.search import catalogue
 from tune_ad.selection import RULES
 from tune_ad.storage.folder import StudyFolder
@@ -245,6 +246,47 @@ def test_epochs_that_are_set_are_those_of_the_budget(tiny, open_study, tmp_path)
     assert session.study.budget.epochs == 2
     assert session.description()["study"]["budget"]["epochs"] == 2
     assert "each model: 2 epochs, " in opening(session)
+
+
+def with_epochs(tiny):
+    """The tiny search with two, three or five epochs."""
+    (baseline,) = tiny.baselines
+    space = {**baseline.space, "epochs": CategoricalDistribution([2, 3, 5, 9])}
+    budget = replace(tiny.budgets["quick"], only={"epochs": (2, 3, 5)})
+    return replace(
+        tiny,
+        baselines=(replace(baseline, space=space),),
+        budgets={**tiny.budgets, "quick": budget},
+    )
+
+
+def test_the_epochs_that_are_searched_are_said_until_they_are_set(tiny, open_study, tmp_path):
+    search = with_epochs(tiny)
+    assert "each model: 2, 3 or 5 epochs, 60 training" in opening(open_study(search, tmp_path))
+    for given in ({"changes": {"epochs": 4}}, {"settings": {"epochs": "4"}}):
+        fixed = open_study(search, tmp_path, **given)
+        assert "each model: 4 epochs, 60 training" in opening(fixed)
+        assert fixed.study.budget.epochs == 4
+        assert "epochs" not in fixed.study.baselines["PGN"].space
+
+
+@pytest.mark.parametrize("given", [{}, {"changes": {"epochs": 4}}])
+def test_a_study_of_searched_or_set_epochs_goes_on(tiny, open_study, tmp_path, given):
+    search = with_epochs(tiny)
+    assert open_study(search, tmp_path, **given).run().exit_code == 0
+    session = open_study(search, tmp_path, extend=2, **given)
+    assert session.run().exit_code == 0
+    epochs = [record.params["epochs"] for record in session.folder.read_trials()]
+    assert [record.replicas[0].epoch for record in session.folder.read_trials()] == epochs
+    if given:
+        assert set(epochs) == {4}
+        with pytest.raises(UserError, match="was begun with --epochs 4, not with --epochs 5"):
+            open_study(search, tmp_path, resume=True, changes={"epochs": 5})
+    else:
+        assert epochs[0] == 3, "the default comes first"
+        assert set(epochs) > {3}
+        assert {r.params["epochs"] for r in session.folder.read_evaluation()} <= set(epochs)
+    assert open_study(search, tmp_path, resume=True).is_complete
 
 
 @pytest.mark.parametrize(

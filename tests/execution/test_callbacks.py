@@ -37,6 +37,11 @@ def spec(number):
     return TrialSpec(number, "PGN", {})
 
 
+def epochs(spec):
+    """Every trial has four epochs."""
+    return 4
+
+
 @pytest.fixture
 def report_at(record):
     """A function: a report after so many epochs, of which a bar reads nothing else."""
@@ -50,43 +55,58 @@ def report_at(record):
 @pytest.fixture
 def bar(capsys):
     """A bar of two trials of four epochs."""
-    line = ProgressBar("study", 2, 4)
+    line = ProgressBar("study", 2, epochs)
     yield line
     line.close()
 
 
 def test_the_bar_advances_by_fractions_of_epochs(bar, report_at):
-    for epochs in (0.25, 0.5, 1.0):
-        bar.progressed(spec(0), Progress(epochs))
-        assert bar.bar.n == epochs
+    for finished in (0.25, 0.5, 1.0):
+        bar.progressed(spec(0), Progress(finished))
+        assert bar.bar.n == finished / 4
     bar.reported(spec(0), report_at(2))
-    assert bar.bar.n == 2
+    assert bar.bar.n == 2 / 4
     bar.progressed(spec(1), Progress(0.5))
-    assert bar.bar.n == 2.5, "two trials at a time are counted together"
+    assert bar.bar.n == 2.5 / 4, "two trials at a time are counted together"
 
 
 def test_the_bar_never_goes_back(bar, report_at):
     bar.reported(spec(0), report_at(3))
     bar.progressed(spec(0), Progress(1.5))
     bar.reported(spec(0), report_at(2))
-    assert bar.bar.n == 3, "a trial that was restored repeats what is known"
+    assert bar.bar.n == 3 / 4, "a trial that was restored repeats what is known"
     bar.progressed(spec(0), Progress(99.0))
-    assert bar.bar.n == 4, "no trial has more epochs than its share of the line"
+    assert bar.bar.n == 1, "no trial has more epochs than its share of the line"
+
+
+def test_trials_of_different_epochs_count_equally(capsys, report_at, record):
+    epochs = {0: 8, 1: 2, 2: 0}
+    line = ProgressBar("study", 3, lambda spec: epochs[spec.number])
+    line.progressed(spec(0), Progress(2.0))
+    assert line.bar.n == 0.25
+    line.reported(spec(1), report_at(1))
+    assert line.bar.n == 0.75
+    line.reported(spec(2), report_at(0))
+    assert line.bar.n == 0.75, "what is only fitted has no epochs"
+    for number in epochs:
+        line.ended(spec(number), record(number), {})
+    assert line.bar.n == line.bar.total == 3
+    line.close()
 
 
 @pytest.mark.parametrize("state", ["complete", "pruned", "failed"])
 def test_the_epochs_that_an_ended_trial_will_not_run_are_done(bar, record, state):
     bar.progressed(spec(0), Progress(0.5))
     bar.ended(spec(0), record(state=state), {})
-    assert bar.bar.n == 4
+    assert bar.bar.n == 1
     bar.ended(spec(1), record(1, state=state), {})
-    assert bar.bar.n == bar.bar.total == 8
+    assert bar.bar.n == bar.bar.total == 2
 
 
 def test_the_line_counts_trials_and_names_the_best(record, capsys):
-    line = ProgressBar("study", 4, 4, [record(0, 0.25)], RULES["validation"])
+    line = ProgressBar("study", 4, epochs, [record(0, 0.25)], RULES["validation"])
     assert line.bar.desc == "study: 1 of 4 trials, best validation AUROC 25.0 %"
-    assert line.bar.n == 4, "what an earlier run did is done"
+    assert line.bar.n == 1, "what an earlier run did is done"
     line.ended(spec(1), record(1, 0.875), {})
     line.ended(spec(2), record(2, 0.99, state="failed"), {})
     line.ended(spec(3), record(3, 0.5, state="pruned"), {})
@@ -94,11 +114,11 @@ def test_the_line_counts_trials_and_names_the_best(record, capsys):
         "study: 4 of 4 trials, 1 failed, 1 pruned, best validation AUROC 87.5 %"
     )
     line.close()
-    unranked = ProgressBar("winner", 3, 4, noun="fresh seed")
+    unranked = ProgressBar("winner", 3, epochs, noun="fresh seed")
     unranked.ended(spec(0), record(0, 0.25), {})
     assert unranked.bar.desc == "winner: 1 of 3 fresh seeds"
     unranked.close()
-    single = ProgressBar("winner", 1, 4, noun="fresh seed")
+    single = ProgressBar("winner", 1, epochs, noun="fresh seed")
     assert single.bar.desc == "winner: 0 of 1 fresh seed"
     single.close()
     shown = capsys.readouterr().err
@@ -123,14 +143,14 @@ BITS = BOUND._replace(unit="bits_per_dim")
 def test_the_best_has_the_name_and_the_unit_of_what_selects(
     record, rule, metric, objective, text, capsys
 ):
-    line = ProgressBar("study", 2, 4, rule=RULES[rule])
+    line = ProgressBar("study", 2, epochs, rule=RULES[rule])
     line.ended(spec(0), record(0, objective, metrics={metric: [1.0]}), {})
     assert line.bar.desc == f"study: 1 of 2 trials, {text}"
     line.close()
 
 
 def test_the_line_of_a_study_that_is_complete_is_full(record, capsys):
-    line = ProgressBar("study", 2, 4, [record(0), record(1)])
+    line = ProgressBar("study", 2, epochs, [record(0), record(1)])
     line.close()
     last = capsys.readouterr().err.splitlines()[-1].split("\r")[-1]
     assert "study: 2 of 2 trials 100%" in last
@@ -138,7 +158,7 @@ def test_the_line_of_a_study_that_is_complete_is_full(record, capsys):
 
 
 def test_the_line_is_full_only_when_every_trial_has_ended(record, capsys):
-    line = ProgressBar("study", 2, 4, [record(0)])
+    line = ProgressBar("study", 2, epochs, [record(0)])
     line.progressed(spec(1), Progress(4.0))
     assert line.bar.n == line.bar.total
     assert line.bar.format_dict["percent"] == 99, "the last trial is still to be tested"
@@ -166,7 +186,7 @@ def clock(monkeypatch):
 
 
 def test_the_time_left_is_of_training_and_not_of_workers_that_start(clock, capsys):
-    line = ProgressBar("study", 1, 100)
+    line = ProgressBar("study", 1, lambda spec: 100)
     clock.now += 60.0
     assert line.bar.format_dict["left"] == "?"
     line.progressed(spec(0), Progress(10.0))

@@ -352,6 +352,48 @@ def test_a_budget_without_epochs_leaves_each_baseline_its_own():
     assert study(*both, budget=PUBLISHED, settings={"epochs": 3}).epochs() == {"PGN": 3, "AE": 3}
 
 
+SEARCHED = Baseline(PGN, space={"epochs": CategoricalDistribution([3, 5, 7, 9]), **RATE})
+
+
+def test_epochs_that_a_baseline_searches_stay_searched_around_those_of_the_budget():
+    declared = study(SEARCHED, Baseline(AE))
+    assert list(declared.baselines["PGN"].space["epochs"].choices) == [3, 5, 7, 9]
+    assert declared.resolved_baselines[0].default["epochs"] == 7
+    assert declared.epochs() == {"PGN": 7, "AE": 7}
+    assert declared.epochs_tried() == [3, 5, 7, 9]
+    assert declared.epochs_of(TrialSpec(0, "PGN", {"epochs": 9})) == 9
+    assert declared.epochs_of(TrialSpec(0, "AE", {})) == 7
+    fixed = study(SEARCHED, settings={"epochs": 5}, budget=BUDGET.with_epochs(5))
+    assert "epochs" not in fixed.baselines["PGN"].space
+    assert fixed.epochs_tried() == [5]
+
+
+def test_a_budget_restricts_searched_epochs_and_a_single_trial_has_its_default():
+    budget = replace(BUDGET, only={"epochs": (5, 7)})
+    declared = study(SEARCHED, budget=budget)
+    assert list(declared.baselines["PGN"].space["epochs"].choices) == [5, 7]
+    assert declared.epochs_tried() == [5, 7]
+    assert study(SEARCHED, budget=replace(budget, trials=1)).epochs_tried() == [7]
+    one = study(SEARCHED, budget=replace(BUDGET, only={"epochs": (7,)}))
+    assert "epochs" not in one.baselines["PGN"].space
+    assert one.epochs() == {"PGN": 7}
+
+
+def test_the_epochs_of_a_budget_are_among_those_that_it_allows():
+    message = refusal(lambda: replace(BUDGET, only={"epochs": (5, 9)}))
+    assert message == "epochs must be one of the epochs that only allows, 5 or 9, got 7"
+    outside = study(SEARCHED, budget=replace(BUDGET, epochs=8))
+    assert "the default epochs=8 of PGN lies outside" in refusal(
+        lambda: outside.resolved_baselines
+    )
+
+
+def test_searched_epochs_are_not_pruned():
+    message = refusal(lambda: search(SEARCHED, pruning=True))
+    assert "pruning compares trials after equally many reports" in message
+    assert search(Baseline(PGN, space=RATE), pruning=True).pruning
+
+
 def test_epochs_are_counted_over_all_stages():
     pretrained = Baseline(DeepSVDD, settings={"pretraining": 0.5}, name="pretrained")
     declared = study(pretrained, Baseline(DeepSVDD), budget=replace(BUDGET, epochs=20))

@@ -167,11 +167,13 @@ def tiny(search, data, name, budget_name="quick"):
     budget = study.budget
     classes = None if search.of_whole_sets else (1,)
     only = {**budget.only, "width": (0.25,)} if search.outsiders else budget.only
-    few = {"epochs": 1, "seeds": 1, "train_images": 24, "test_images": 20}
-    small = replace(budget, **few, classes=classes, only=only)
+    few = {"seeds": 1, "train_images": 24, "test_images": 20}
+    small = replace(budget, **few, classes=classes, only=only).with_epochs(1)
     parameters = {entry.name for b in search.baselines for entry in fields(b.detector.Config)}
     searched = {parameter for b in search.baselines for parameter in b.space}
     settings = {"batch_size": 12} if "batch_size" in parameters - searched else {}
+    if "epochs" in searched:
+        settings["epochs"] = 1
     return replace(study, budget=small, settings=settings)
 
 
@@ -203,8 +205,9 @@ def test_the_space_is_one_of_parameters_and_holds_the_default(search, data, name
     for resolved, baseline in zip(study.resolved_baselines, study.baselines.values(), strict=True):
         parameters = {entry.name for entry in fields(baseline.detector.Config)}
         assert resolved.space == baseline.space
+        for budget in BUDGETS:  # also the searched epochs, which the tiny study fixes
+            assert under_budget(search, data, name, budget).resolved_baselines
         assert set(baseline.space) | set(baseline.settings) <= parameters
-        assert "epochs" not in baseline.space, "the budget gives the epochs"
         config = asdict(baseline.config(study.shape, {}))
         for parameter, distribution in baseline.space.items():
             assert contains(distribution, config[parameter])
@@ -221,6 +224,11 @@ def test_a_quick_budget_in_colour_trains_long_enough_to_rank(search, data, name)
     study = under_budget(search, data, name, "quick")
     images = study.budget.train_images or CLASS_IMAGES
     steps = optimiser_steps(study, images)
+    for title, number in steps.items():
+        per_epoch = number / study.epochs()[title]
+        for params in study.baselines[title].each_epochs():
+            spec = TrialSpec(0, title, params)
+            assert study.epochs_of(spec) * per_epoch >= LEAST_STEPS
     assert all(number >= LEAST_STEPS for number in steps.values())
     if steps:  # a detector that is only fitted hardly depends on the seed
         assert study.budget.seeds >= 2

@@ -16,7 +16,7 @@ from tune_ad.selection import RULES
 from tune_ad.storage.budget import restrictions
 from tune_ad.storage.precision import AUTO, FLOAT32, in_words
 from tune_ad.training.replicas.paths import bfloat16_is_faster, why_float32
-from tune_ad.wording import count
+from tune_ad.wording import count, either
 
 
 def duration(seconds: float) -> str:
@@ -240,10 +240,10 @@ def _float32(session: Session) -> Iterator[str]:
 def _each_model(session: Session) -> str:
     """What the budget gives each model: epochs, images, and values that it restricts."""
     study = session.study
-    numbers = sorted(set(study.epochs().values()))
-    epochs = " or ".join([*map(str, numbers[:-1]), count(numbers[-1], "epoch")])
+    numbers = study.epochs_tried()
+    epochs = either([*map(str, numbers[:-1]), count(numbers[-1], "epoch")])
     known = {name for b in study.baselines.values() for name in b.detector.Config.rules()}
-    limited = restrictions(study.budget.only, known - study.settings.keys())
+    limited = restrictions(study.budget.only, known - study.settings.keys() - {"epochs"})
     return ", ".join([epochs, _training_images(session), *limited])
 
 

@@ -157,6 +157,8 @@ def cost(
 ) -> Cost:
     """The estimated cost of a study, from the measured speed and the mean size of configurations.
 
+    Searched epochs are part of that size; the winner is assumed to have the most of them.
+
     Args:
         study: the search under its budget.
         sizes: numbers of images of a model, and of tasks.
@@ -169,7 +171,8 @@ def cost(
     model = _mean_model(study, sizes, speeds)
     searched = total.searched * ratio * model / max(1, min(concurrent, total.trials))
     parallel = max(1, min(concurrent, total.fresh_seeds))
-    retrained = total.retrained * max(1.0, ratio) * model / parallel
+    longest = max(study.epochs_tried()) / max(1, *study.epochs().values())
+    retrained = total.retrained * max(1.0, ratio, longest) * model / parallel
     return Cost(seconds=searched + retrained, size=total, bytes=total.models * BYTES_PER_MODEL)
 
 

@@ -310,7 +310,8 @@ class Options:
         trials=budget_number("trials", "number of configurations"),
         epochs=budget_number(
             "epochs",
-            "training epochs of each model; pretraining, where a detector has it, comes on top",
+            "training epochs of each model, which are then not searched; pretraining, where a "
+            "detector has it, comes on top",
         ),
         seeds=budget_number("seeds", "random seeds (models) per class and configuration"),
         classes=Option("normal classes, by number or name", BUDGET, metavar="A,B", read=names),

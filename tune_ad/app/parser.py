@@ -69,7 +69,8 @@ exit codes:
   130  interrupted; --resume continues
   141  nobody reads the output any more
 
-The percentage of the progress line is that of the epochs of all trials."""
+The percentage of the progress line is that of the epochs of all trials, of
+which each counts equally."""
 SHORT_HELP = """{prog} searches and ablates hyperparameters of deep anomaly detectors.
 
   {prog} --list                 list every search

@@ -122,8 +122,13 @@ def resolve(options: Options, say: Callable[[str], None]) -> Request:
         check_concurrent(options, machine)
     name = _budget_name(options)
     changes = _changes(options, data.find(alias, options.data_root))
-    fixed = {"epochs": settings["epochs"]} if "epochs" in settings else {}
-    budget = replace(search.budgets_for(alias)[name], **{**changes, **fixed})
+    if "epochs" in changes and any("epochs" in baseline.space for baseline in search.baselines):
+        settings = {"epochs": changes["epochs"], **settings}  # no longer searched
+        options = replace(options, settings=settings)
+    budget = search.budgets_for(alias)[name]
+    if given := {**changes, **settings}.get("epochs"):
+        budget = budget.with_epochs(given)
+    budget = replace(budget, **{**changes, "epochs": budget.epochs})
     selection = options.selection or search.selection
     if selection == AUTO:
         selection = automatic(lambda rule: search.has_data_for(rule, budget))

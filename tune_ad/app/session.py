@@ -292,7 +292,6 @@ class Session:
             evaluation: whether the trials are the winner on fresh seeds.
         """
         study, options = self.study, self.options
-        epochs = max(1, *study.epochs().values())
         title = "winner" if evaluation else study.name
         has_best = study.chooses and study.selection != "random" and not evaluation
         callbacks: list[Callback] = [
@@ -302,7 +301,7 @@ class Session:
         if options.progress:
             rule = RULES[study.selection] if has_best else None
             noun = "fresh seed" if evaluation else "trial"
-            callbacks.append(ProgressBar(title, trials, epochs, ended, rule, noun))
+            callbacks.append(ProgressBar(title, trials, study.epochs_of, ended, rule, noun))
         limit = None if evaluation else options.time_budget
         deadline = None if limit is None else time.monotonic() + 60 * limit
         return TrialLoop(study, scheduler, callbacks, self.tasks, deadline)

@@ -257,7 +257,7 @@ def relative_seconds(
     """
     timed = study
     if measured is not None:
-        timed = replace(measured, budget=replace(measured.budget, epochs=study.budget.epochs))
+        timed = replace(measured, budget=measured.budget.with_epochs(study.budget.epochs))
     ratios = []
     for name, config in _sampled(study):
         detector, default = timed.baselines[name].detector, _default(timed, name)

@@ -1,6 +1,6 @@
 """Callbacks that store and show results while a study runs, in the process that drives it."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import asdict
 from typing import Any
 
@@ -83,12 +83,14 @@ class RecordWriter(Callback):
 
 
 class ProgressBar(Callback):
-    """One line: the number of finished trials, the best so far, a bar of epochs and the time left.
+    """One line: the number of finished trials, the best so far, a bar and the time left.
+
+    The bar counts trials; an unfinished one counts as the share of its epochs that is over.
 
     Args:
         title: title of the line.
         trials: number of trials, including those that finished in an earlier run.
-        epochs: number of epochs of each trial.
+        epochs: function that gives the number of epochs of a trial.
         records: records of the trials that finished in an earlier run.
         rule: selection rule by which the best trial is shown; None = no trial is the best.
         noun: singular of what the trials are called on the line.
@@ -98,32 +100,32 @@ class ProgressBar(Callback):
         self,
         title: str,
         trials: int,
-        epochs: int,
+        epochs: Callable[[TrialSpec], int],
         records: Sequence[TrialRecord] = (),
         rule: SelectionRule | None = None,
         noun: str = "trial",
     ) -> None:
         self.title, self.trials, self.epochs = title, trials, epochs
+        self.of_trial: dict[int, int] = {}
         self.rule, self.noun = rule, noun
         self.counts = {"complete": 0, "pruned": 0, "failed": 0}
         self.best: TrialRecord | None = None
         self.seen: dict[int, float] = {}
         for record in records:
             self._count(record)
-        done = len(records) * epochs
-        self.bar = ProgressLine(self._text(), trials * epochs, done, self._is_complete())
+        self.bar = ProgressLine(self._text(), trials, len(records), self._is_complete())
 
     def progressed(self, spec: TrialSpec, progress: Progress) -> None:
         """Advance the bar by the finished epochs, including fractions of an epoch."""
-        self._advance(spec.number, progress.epochs)
+        self._advance(spec.number, progress.epochs / self._epochs_of(spec))
 
     def reported(self, spec: TrialSpec, report: Report) -> None:
         """Advance the bar to the epoch of the report."""
-        self._advance(spec.number, report.epoch)
+        self._advance(spec.number, report.epoch / self._epochs_of(spec))
 
     def ended(self, spec: TrialSpec, record: TrialRecord, details: dict[str, Any]) -> None:
         """Count the trial, and advance the bar by the epochs that it skipped."""
-        self._advance(spec.number, self.epochs)
+        self._advance(spec.number, 1.0)
         self._count(record)
         self.bar.complete = self._is_complete()
         self.bar.set_text(self._text())
@@ -132,10 +134,16 @@ class ProgressBar(Callback):
         """Close the bar and keep the line on the screen."""
         self.bar.close()
 
-    def _advance(self, number: int, epochs: float) -> None:
-        epochs = max(min(epochs, self.epochs), self.seen.get(number, 0.0))
-        self.bar.advance(epochs - self.seen.get(number, 0.0))
-        self.seen[number] = epochs
+    def _epochs_of(self, spec: TrialSpec) -> int:
+        """The number of epochs of a trial; 1 if it is only fitted."""
+        if spec.number not in self.of_trial:
+            self.of_trial[spec.number] = max(1, self.epochs(spec))
+        return self.of_trial[spec.number]
+
+    def _advance(self, number: int, share: float) -> None:
+        share = max(min(share, 1.0), self.seen.get(number, 0.0))
+        self.bar.advance(share - self.seen.get(number, 0.0))
+        self.seen[number] = share
 
     def _count(self, record: TrialRecord) -> None:
         self.counts[record.state] += 1

@@ -9,21 +9,22 @@ from tqdm import tqdm
 
 LIVE_SECONDS = 0.5  # minimum time between two states of the line on a terminal
 LOG_SECONDS = 30.0  # the same if the output is not a terminal
+ROUNDING = 1e-6  # sums of shares fall short of a whole number of trials
 TICK_SECONDS = 1.0  # time between two states of the clock while nothing is reported
 
 
 class ProgressLine(tqdm):  # type: ignore[type-arg]
-    """A line with a bar that counts epochs.
+    """A line with a bar that counts trials, an unfinished one by the share that is over.
 
-    The time left is (epochs left) / (epochs per second since the first progress), so the time that
+    The time left is (trials left) / (trials per second since the first progress), so the time that
     worker processes need to start does not distort it. On a terminal the clock also runs while no
     progress is reported. The line shows 100 % only once it is `complete`, because a trial whose
     epochs are over is still to be tested.
 
     Args:
         text: the text before the bar.
-        total: number of epochs, those of an earlier run included.
-        initial: number of epochs of an earlier run.
+        total: number of trials, those of an earlier run included.
+        initial: number of trials of an earlier run.
         complete: whether nothing is left to do.
     """
 
@@ -31,7 +32,7 @@ class ProgressLine(tqdm):  # type: ignore[type-arg]
         self, text: str, total: float, initial: float = 0.0, complete: bool = False
     ) -> None:
         self.complete = complete
-        self.epochs = total
+        self.trials = total
         self.live = sys.stderr.isatty()
         self.first: tuple[float, float] | None = None
         self.closed = threading.Event()
@@ -47,11 +48,12 @@ class ProgressLine(tqdm):  # type: ignore[type-arg]
         if self.live:
             self.clock.start()
 
-    def advance(self, epochs: float) -> None:
-        """Add epochs to the bar."""
+    def advance(self, trials: float) -> None:
+        """Add trials, or a share of one, to the bar."""
+        trials = min(trials, self.trials - self.n)  # sums of shares may be too large by rounding
         if self.first is None:
-            self.first = time.monotonic(), self.n + epochs
-        self.update(epochs)
+            self.first = time.monotonic(), self.n + trials
+        self.update(trials)
 
     def set_text(self, text: str) -> None:
         """Set the text before the bar."""
@@ -67,7 +69,7 @@ class ProgressLine(tqdm):  # type: ignore[type-arg]
     @property
     def format_dict(self) -> dict[str, Any]:
         """The values of the line, by their names in its format."""
-        share = int(100 * self.n / self.epochs) if self.epochs else 0
+        share = int(100 * self.n / self.trials + ROUNDING) if self.trials else 0
         percent = 100 if self.complete else min(share, 99)
         return {**super().format_dict, "percent": percent, "left": self._left()}
 
@@ -77,11 +79,11 @@ class ProgressLine(tqdm):  # type: ignore[type-arg]
             return "00:00"
         if self.first is None:
             return "?"
-        began, epochs = self.first
-        if self.n <= epochs:
+        began, trials = self.first
+        if self.n <= trials:
             return "?"
-        seconds = (time.monotonic() - began) / (self.n - epochs)
-        return str(tqdm.format_interval(max(0.0, self.epochs - self.n) * seconds))
+        seconds = (time.monotonic() - began) / (self.n - trials)
+        return str(tqdm.format_interval(max(0.0, self.trials - self.n) * seconds))
 
     def _tick(self) -> None:
         while not self.closed.wait(TICK_SECONDS):

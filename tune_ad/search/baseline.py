@@ -16,7 +16,7 @@ from tune_ad.search.checks.fields import (
 )
 from tune_ad.search.checks.parameters import check_score_space, check_settings, check_space
 from tune_ad.search.distributions import any_choices
-from tune_ad.search.plans import ResolvedBaseline, Space, contains
+from tune_ad.search.plans import ResolvedBaseline, Space, contains, grid_values
 
 
 @dataclass(frozen=True)
@@ -122,6 +122,15 @@ class Baseline:
         """
         rules = self.detector.Config.rules()
         return [name for name in self.space if name in rules and quantity in rules[name].measures]
+
+    def each_epochs(self) -> list[dict[str, int]]:
+        """The searched numbers of epochs, each as parameters; one empty dict if none is searched.
+
+        Those of an interval are its ends.
+        """
+        if "epochs" not in self.space:
+            return [{}]
+        return [{"epochs": epochs} for epochs in grid_values(self.space["epochs"], 2)]
 
     def resolved(self, shape: ImageShape) -> ResolvedBaseline:
         """The search space and the defaults of the baseline, for a plan.

@@ -9,6 +9,7 @@ from typing import Any
 
 from tune_ad.errors import UserError
 from tune_ad.search.checks.fields import check_flag, check_integer, check_mapping
+from tune_ad.wording import either
 
 BUDGETS = ("quick", "standard", "paper")
 FIRST_FRESH_SEED = 1000
@@ -33,7 +34,8 @@ class Budget:
 
     Attributes:
         trials: maximum number of configurations; a plan of fixed length may have fewer.
-        epochs: epochs of each model's main stage; None = as published for its detector.
+        epochs: epochs of each model's main stage; None = as published for its detector. Where a
+            baseline searches `epochs`, they are its default, and `only` restricts the others.
         seeds: models per class and configuration during the search.
         classes: numbers of the normal classes; None = all.
         train_images: maximum number of training images per model; None = all.
@@ -102,6 +104,17 @@ class Budget:
                 raise UserError(f"only must give a tuple of values for {name}, got {values!r}")
         if empty := [name for name, values in self.only.items() if not values]:
             raise UserError(f"only must name at least one value of {', '.join(empty)}, got none")
+        allowed = self.only.get("epochs", (self.epochs,))
+        if self.epochs is not None and self.epochs not in allowed:
+            raise UserError(
+                f"epochs must be one of the epochs that only allows, {either(map(str, allowed))}, "
+                f"got {self.epochs}"
+            )
+
+    def with_epochs(self, epochs: int | None) -> "Budget":
+        """The budget with other epochs, and without the restriction of searched epochs."""
+        only = {name: values for name, values in self.only.items() if name != "epochs"}
+        return replace(self, epochs=epochs, only=only)
 
     @property
     def fresh_seeds(self) -> tuple[int, ...]:

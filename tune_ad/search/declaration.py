@@ -211,6 +211,12 @@ class Search:
                 f"search {self.name}: early stopping (patience) needs held-out images, so each of "
                 f"{', '.join(BUDGETS)} must be declared with a validation_fraction above 0"
             )
+        if self.pruning and any("epochs" in baseline.space for baseline in self.baselines):
+            raise UserError(
+                f"search {self.name}: pruning compares trials after equally many reports, so it "
+                "cannot be combined with searched epochs; leave pruning out, or take epochs out "
+                "of the space"
+            )
         self._check_claim()
         quantity = RULES[self.selection].quantity
         searched = [name for baseline in self.baselines for name in baseline.changing(quantity)]

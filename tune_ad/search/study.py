@@ -1,12 +1,12 @@
 """A study: a search on one data set under one budget, as workers receive it."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from functools import cached_property
 from typing import Any
 
 from tune_ad.data import ImageSet, Task, against, class_tasks, whole
-from tune_ad.detectors.base import ScoreSpace
+from tune_ad.detectors.base import ScoreSpace, skeleton
 from tune_ad.detectors.config import Config
 from tune_ad.detectors.nets import ImageShape
 from tune_ad.errors import UserError
@@ -66,13 +66,20 @@ class Study:
         return self.search.outsiders_for(self.data_set)
 
     def _settled(self, baseline: Baseline) -> Baseline:
-        """A baseline with the budget's values and epochs and the user's settings."""
+        """A baseline with the budget's values and epochs and the user's settings.
+
+        Epochs that are searched keep the budget's number as their default.
+        """
         left = {n: values for n, values in self.budget.only.items() if n not in self.settings}
         baseline = baseline.only(self.shape, left)
         names = baseline.detector.Config.rules()
         settings = {name: value for name, value in self.settings.items() if name in names}
         if self.budget.epochs is not None and "epochs" in names:
-            settings = {"epochs": self.budget.epochs, **settings}
+            given = {"epochs": self.budget.epochs}
+            if "epochs" in baseline.space:
+                baseline = replace(baseline, settings={**baseline.settings, **given})
+            else:
+                settings = {**given, **settings}
         return baseline.fixed(settings)
 
     def tasks(self, source: ImageSet) -> tuple[Task, ...]:
@@ -101,6 +108,31 @@ class Study:
             name: sum(stage.epochs for stage in baseline.skeleton(self.shape).stages())
             for name, baseline in self.baselines.items()
         }
+
+    def epochs_of(self, spec: TrialSpec) -> int:
+        """The number of epochs of a trial over all stages; 0 if it is only fitted.
+
+        Raises:
+            UserError: if its configuration cannot be built.
+        """
+        detector = self.baselines[spec.baseline].detector
+        stages = skeleton(detector, self.config(spec), self.shape).stages()
+        return sum(stage.epochs for stage in stages)
+
+    def epochs_tried(self) -> list[int]:
+        """The numbers of epochs that trials may have over all stages, in increasing order.
+
+        Those of each baseline's default, and, if there are further trials, of the other epochs
+        that it searches.
+        """
+        numbers = set(self.epochs().values())
+        if self.trials > len(self.baselines):
+            numbers |= {
+                self.epochs_of(TrialSpec(0, name, params))
+                for name, baseline in self.baselines.items()
+                for params in baseline.each_epochs()
+            }
+        return sorted(numbers)
 
     def precision_of(self, baseline: str) -> str:
         """The precision in which a baseline is trained."""
