@@ -19,7 +19,7 @@ from analysis.stats.estimates import Estimate, estimate
 from analysis.stats.rank_aurocs import image_error, joined
 from analysis.study import StudyRecords
 from analysis.trials import unchanged_trials
-from tune_ad.selection import RULES, SelectionRule, ranked
+from tune_ad.selection import RULES, SelectionRule, ranked, winners
 from tune_ad.storage.metric import TEST_AUROC, Metric, ScoreVariant
 from tune_ad.storage.records import TrialRecord
 from tune_ad.storage.score_ranks import PartRanks
@@ -183,7 +183,7 @@ def why_nothing(study: StudyRecords) -> str:
         return "no trial is complete" if study.trials else "no trial has finished"
     if not study.chooses:
         return "no baseline was tested with its default parameters"
-    if study.quotes != "winner":
+    if not study.retrains:
         return (
             "a trial was selected among several, but the budget does not train it again on fresh "
             "seeds"
@@ -197,10 +197,27 @@ def why_nothing(study: StudyRecords) -> str:
 
 def _winner(study: StudyRecords) -> list[_Tested]:
     """The records of the winner on fresh seeds; records of an earlier winner are ignored."""
-    winner = next(iter(ranked(study.trials, study.rule)), None)
-    fresh = [r for r in study.evaluation if winner and r.identity == winner.identity]
+    return _trained_again(study, [study.baselines])
+
+
+def _winner_of_each_baseline(study: StudyRecords) -> list[_Tested]:
+    """The same for the best trial of each baseline, in the order of the baselines."""
+    return _trained_again(study, [[name] for name in study.baselines])
+
+
+def _trained_again(study: StudyRecords, groups: Sequence[Sequence[str]]) -> list[_Tested]:
+    """The winner of each group of baselines, as far as it has records on fresh seeds."""
     planned = int(study.budget["evaluation_seeds"])
-    return [_Tested(winner, fresh, planned=planned, fresh=True)] if winner and fresh else []
+    tested = [
+        _Tested(
+            winner,
+            [record for record in study.evaluation if record.identity == winner.identity],
+            planned=planned,
+            fresh=True,
+        )
+        for _, winner in winners(study.trials, study.rule, groups)
+    ]
+    return [winner for winner in tested if winner.records]
 
 
 def _best_on_test(study: StudyRecords) -> list[_Tested]:
@@ -241,6 +258,11 @@ def _each_of(records: Sequence[TrialRecord]) -> list[_Tested]:
 
 QUOTATIONS: Mapping[str, Quotation] = {
     "winner": Quotation("the winner, trained again on fresh seeds", True, _winner),
+    "winners": Quotation(
+        "the best configuration of the baseline, trained again on fresh seeds",
+        True,
+        _winner_of_each_baseline,
+    ),
     "oracle": Quotation(
         "the trial with the best test AUROC, which is optimistic", True, _best_on_test
     ),

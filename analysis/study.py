@@ -104,6 +104,11 @@ class StudyRecords:
         return str(self.search["quotes"])
 
     @property
+    def retrains(self) -> bool:
+        """Whether the results are those of winners that were trained again on fresh seeds."""
+        return self.quotes in ("winner", "winners")
+
+    @property
     def baselines(self) -> list[str]:
         """Names of the baselines, in the search's order."""
         return list(self.search["baselines"])

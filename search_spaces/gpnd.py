@@ -30,26 +30,26 @@ SMALL_COLOUR = replace(
     only={"batch_size": (20,), "width": (0.5,)},
 )
 
+SEARCHED_GPND = Baseline(
+    GPND,
+    settings={"networks": "lenet"},
+    space={
+        "latent_dim": CategoricalDistribution([16, 32, 64, 128]),
+        "width": CategoricalDistribution([0.5, 1.0, 2.0]),
+        "learning_rate": FloatDistribution(1e-4, 1e-2, log=True),
+        "reconstruction_weight": FloatDistribution(0.1, 100.0, log=True),
+    },
+    score_space={
+        "jacobian": ("decoder", "encoder"),
+        "volume_sign": ("theory", "reversed"),
+        "residual_share": (0.2, 1.0),
+    },
+)
+
 gpnd = Search(
     name="gpnd_{data}",
     data=("mnist", "fmnist", "cifar"),
-    baselines=(
-        Baseline(
-            GPND,
-            settings={"networks": "lenet"},
-            space={
-                "latent_dim": CategoricalDistribution([16, 32, 64, 128]),
-                "width": CategoricalDistribution([0.5, 1.0, 2.0]),
-                "learning_rate": FloatDistribution(1e-4, 1e-2, log=True),
-                "reconstruction_weight": FloatDistribution(0.1, 100.0, log=True),
-            },
-            score_space={
-                "jacobian": ("decoder", "encoder"),
-                "volume_sign": ("theory", "reversed"),
-                "residual_share": (0.2, 1.0),
-            },
-        ),
-    ),
+    baselines=(SEARCHED_GPND,),
     budgets={
         "quick": SMALL,
         "standard": replace(STANDARD, trials=60, epochs=80, evaluations=4),

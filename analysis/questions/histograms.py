@@ -65,7 +65,7 @@ def histograms(study: StudyRecords, result: Result) -> ResultHistograms:
     complete = [record for record in result.tested if record.state == "complete"]
     record = min(complete or result.tested, key=lambda tested: tested.replicas[0].seed)
     seed = record.replicas[0].seed
-    key = seed if study.quotes == "winner" else None
+    key = seed if study.retrains else None
     path = study.folder.details(record.identity, key).relative_to(study.folder.path)
     try:
         details = study.folder.read_details(record.identity, key)

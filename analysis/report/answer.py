@@ -7,8 +7,10 @@ from collections.abc import Iterator, Sequence
 from analysis.document.format import PERCENTAGE_POINTS, p_text, short
 from analysis.questions.ablation import Effect
 from analysis.questions.claims.verdict_blocks import conclusions
+from analysis.questions.comparison.contenders import Contrast
 from analysis.quoted import Result, why_nothing
 from analysis.report.findings import Findings
+from analysis.stats.paired import HolmDecision, made
 from analysis.study import StudyRecords
 from tune_ad.storage.records import State
 from tune_ad.wording import count
@@ -29,6 +31,8 @@ def answer(findings: Findings) -> str:
     if verdicts := conclusions(findings.claim, findings.main_judgements):
         return "\n\n".join([_listed(_progress(study), verdicts), *_shortfalls(study)])
     paragraphs = [_progress(study), *_quoted(study, findings.results), *_ranking(findings)]
+    if study.quotes == "winners":
+        paragraphs += _against_best(findings)
     if any(result.auroc.n for result in findings.results):
         paragraphs.append(findings.results[0].selection)
     paragraphs += _without_choice(findings)
@@ -73,6 +77,8 @@ def _quoted(study: StudyRecords, results: Sequence[Result]) -> Iterator[str]:
     elif len(results) == 1:
         yield _sentence(study, results[0])
     else:
+        if study.quotes == "winners":
+            results = sorted(results, key=lambda result: -result.auroc.mean)
         title = f"Test AUROC, {_over(results)}. {_tested(study, results[0])}"
         yield _listed(title, [_item(result) for result in results])
 
@@ -138,21 +144,38 @@ def _ranking(findings: Findings) -> Iterator[str]:
     yield _listed(title, lines)
 
 
+def _against_best(findings: Findings) -> Iterator[str]:
+    """The difference between the best baseline and each other one, with its test."""
+    contrasts = findings.contrasts
+    if not contrasts:
+        return
+    best = contrasts[0].first  # the pairs are ordered by the larger mean
+    family = made(contrast.paired for contrast in contrasts)
+    title = (
+        f"Test AUROC of {best} minus that of each other baseline, in points [95 % interval]; p "
+        f"after Holm's correction over {count(family, 'tested pair')} of baselines:"
+    )
+    yield _listed(title, [_contrast(c) for c in contrasts if c.first == best])
+
+
+def _contrast(contrast: Contrast) -> str:
+    difference = contrast.paired.difference.mean_interval(PERCENTAGE_POINTS)
+    return f"{contrast.second}: {difference or 'not paired'}, {_significance(contrast.decision)}"
+
+
 def _effect(effect: Effect, several: bool) -> str:
     """One change, its difference, and its significance after Holm's correction."""
     baseline = f"{effect.baseline}, " if several else ""
     change = f"{effect.parameter} = {short(effect.value)} instead of {short(effect.reference)}"
     difference = effect.difference.mean_interval(PERCENTAGE_POINTS)
-    return f"{baseline}{change}: {difference}, {_significance(effect)}"
+    return f"{baseline}{change}: {difference}, {_significance(effect.verdict)}"
 
 
-def _significance(effect: Effect) -> str:
-    if math.isnan(effect.verdict.p):
-        return f"no test: {effect.verdict.reason}"
-    unsure = effect.verdict.tone == "unsure"
-    return (
-        f"p = {p_text(effect.verdict.p)} ({'not significant' if unsure else effect.verdict.tone})"
-    )
+def _significance(decision: HolmDecision) -> str:
+    if math.isnan(decision.p):
+        return f"no test: {decision.reason}"
+    unsure = decision.tone == "unsure"
+    return f"p = {p_text(decision.p)} ({'not significant' if unsure else decision.tone})"
 
 
 def _listed(title: str, lines: Sequence[str]) -> str:

@@ -6,6 +6,13 @@ from functools import cached_property
 from analysis.questions.ablation import Effect, effects
 from analysis.questions.claims.evidence import Evidence, evidence
 from analysis.questions.claims.rules import Judgement, judge
+from analysis.questions.comparison.contenders import (
+    Contender,
+    Contrast,
+    contender,
+    contrasts,
+    every_pair,
+)
 from analysis.questions.selection.ensemble import Ensemble, ensembles
 from analysis.questions.selection.pool import Pool
 from analysis.quoted import Result, results
@@ -39,6 +46,16 @@ class Findings:
     def ensembles(self) -> list[Ensemble]:
         """The results of no choice at all; empty without stored ranks."""
         return ensembles(self.pool) if self.pool else []
+
+    @cached_property
+    def contenders(self) -> list[Contender]:
+        """The results with their values per class and seed, for comparisons."""
+        return [contender(result.label, result) for result in self.results]
+
+    @cached_property
+    def contrasts(self) -> list[Contrast]:
+        """The comparison of every pair of results over their shared classes."""
+        return contrasts(every_pair(self.contenders))
 
     @cached_property
     def claim(self) -> Claim | None:

@@ -13,7 +13,14 @@ import pytest
 from optuna.distributions import CategoricalDistribution, FloatDistribution, IntDistribution
 
 from tune_ad.errors import UserError
-from tune_ad.search.plans import Grid, Listed, OneAtATime, Optuna, ResolvedBaseline
+from tune_ad.search.plans import (
+    Grid,
+    Listed,
+    OneAtATime,
+    Optuna,
+    OptunaInTurns,
+    ResolvedBaseline,
+)
 from tune_ad.search.scheduler import FIRST_RUNG, TrialScheduler
 from tune_ad.storage.jsonl import to_text
 from tune_ad.storage.records import TrialSpec, identity
@@ -37,7 +44,14 @@ CONDITIONAL = (
         {"beta": 1.0, "count": 4},
     ),
 )
-PLANS = [Optuna(), Optuna(random_trials=2), Grid(points=3), OneAtATime(points=3), Listed([{}])]
+PLANS = [
+    Optuna(),
+    Optuna(random_trials=2),
+    OptunaInTurns(random_trials=2),
+    Grid(points=3),
+    OneAtATime(points=3),
+    Listed([{}]),
+]
 
 
 def value(spec):
@@ -246,7 +260,7 @@ def test_failures_and_missing_objectives_do_not_break_the_search(run, ended):
         good = ended(spec)
         bad = [{}, {"state": "failed"}, {"objective": None}][spec.number % 3]
         scheduler.tell(replace(good, **bad))
-    states = [trial.state for trial in scheduler.study.get_trials(deepcopy=False)]
+    states = [trial.state for trial in scheduler.studies["A"].get_trials(deepcopy=False)]
     assert states.count(optuna.trial.TrialState.FAIL) >= 13
     assert states.count(optuna.trial.TrialState.COMPLETE) == 7
     assert optuna.trial.TrialState.RUNNING not in states
@@ -264,7 +278,7 @@ def test_trials_that_were_pruned_enter_with_what_they_reached(ended):
             assert scheduler.ask() == spec
             scheduler.replay(0, record.reports)
             scheduler.tell(record)
-        (trial,) = scheduler.study.trials
+        (trial,) = scheduler.studies["A"].trials
         assert trial.state == optuna.trial.TrialState.PRUNED
         assert trial.intermediate_values == {1: 0.25, 2: 0.5}
         assert trial.value == 0.5
@@ -351,7 +365,7 @@ def test_reports_without_an_objective_are_skipped_when_a_record_is_restored(ende
     spec = TrialSpec(0, "A", dict(PLAIN[0].default))
     reports = [(2, None), (4, None), (6, 0.25), (8, 0.5)]
     scheduler.restore([spec], [ended(spec, objective=0.5, reports=reports)])
-    assert scheduler.study.trials[0].intermediate_values == {1: 0.25, 2: 0.5}
+    assert scheduler.studies["A"].trials[0].intermediate_values == {1: 0.25, 2: 0.5}
 
 
 def test_the_search_finds_a_planted_optimum_better_than_chance(record):
@@ -389,3 +403,60 @@ def test_a_trial_that_was_never_suggested_is_refused_in_one_line(ended):
     lost = ended(scheduler.ask())
     with pytest.raises(UserError, match="trial 0 is missing in suggested.jsonl"):
         halving().restore([], [lost])
+
+
+def objective_of(spec):
+    """A planted objective: B is always worse than A, and best where `beta` is 2."""
+    if spec.baseline != "B":
+        return 0.9
+    return 0.5 - 0.01 * abs(spec.params["beta"] - 2)
+
+
+def told_in_turns(ended, trials, baselines=CONDITIONAL, plan=None, objectives=()):
+    """The trials of a scheduler, by turns unless a plan is given, each told its objective."""
+    scheduler = TrialScheduler(plan or OptunaInTurns(), baselines, trials, seed=0)
+    specs = []
+    while (spec := scheduler.ask()) is not None:
+        specs.append(spec)
+        objective = dict(objectives).get(spec.baseline, objective_of)(spec)
+        scheduler.tell(replace(ended(spec), objective=objective))
+    return specs
+
+
+def test_baselines_in_turns_have_equally_many_trials_however_bad_they_are(ended):
+    specs = told_in_turns(ended, 21)
+    assert [spec.baseline for spec in specs] == [*"AB" * 10, "A"]
+    assert [spec.params for spec in specs[:2]] == [dict(b.default) for b in CONDITIONAL]
+    together = told_in_turns(ended, 21, plan=Optuna())
+    assert sum(spec.baseline == "B" for spec in together) < 8, "which would starve the worse one"
+
+
+def test_the_search_of_a_baseline_in_turns_learns_from_its_trials_alone(ended):
+    def proposed(of_a, of_b):
+        """The trials of B, by the objectives of both baselines."""
+        specs = told_in_turns(ended, 40, objectives={"A": of_a, "B": of_b})
+        return [spec.params for spec in specs if spec.baseline == "B"]
+
+    plain = proposed(lambda spec: 0.9, objective_of)
+    assert proposed(lambda spec: spec.params["rate"], objective_of) == plain
+    other = proposed(lambda spec: 0.9, lambda spec: 0.1 * spec.params["beta"])
+    random_trials = OptunaInTurns().startup(20)
+    assert other[:random_trials] == plain[:random_trials]
+    assert other[random_trials:] != plain[random_trials:]
+
+
+def test_the_turn_of_an_exhausted_space_passes_to_the_others(ended):
+    small = ResolvedBaseline("S", {"letter": CategoricalDistribution(["x", "y"])}, {"letter": "y"})
+    fixed = ResolvedBaseline("F", {}, {})
+    specs = told_in_turns(ended, 12, baselines=(small, *PLAIN, fixed))
+    counts = {name: sum(spec.baseline == name for spec in specs) for name in "SAF"}
+    assert counts == {"S": 2, "A": 9, "F": 1}
+    assert [spec.number for spec in specs] == list(range(12))
+
+
+def test_the_random_trials_of_turns_are_counted_for_each_baseline():
+    plan = OptunaInTurns()
+    assert plan.first_adaptive(baselines=3, trials=45) == 3 * 5
+    assert plan.first_adaptive(baselines=9, trials=54) == 9 * 4
+    assert TrialScheduler(plan, CONDITIONAL, 30, seed=0).startup == 5
+    assert Optuna().first_adaptive(baselines=3, trials=45) == 10

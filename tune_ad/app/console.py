@@ -125,6 +125,8 @@ def _models(size: Size, is_by_class: bool) -> str:
 
     >>> _models(Size(trials=8, seeds=1, fresh_seeds=3, tasks=3), is_by_class=True)
     '8 trials x 3 classes = 24 models, then 3 fresh seeds x 3 classes = 9 models'
+    >>> _models(Size(trials=8, seeds=1, fresh_seeds=4, tasks=1, winners=3), is_by_class=False)
+    '8 trials = 8 models, then 3 winners x 4 fresh seeds = 12 models'
     >>> _models(Size(trials=2, seeds=3, fresh_seeds=0, tasks=1), is_by_class=False)
     '2 trials x 3 seeds = 6 models'
     >>> _models(Size(trials=2, seeds=1, fresh_seeds=0, tasks=1), is_by_class=False)
@@ -141,7 +143,8 @@ def _models(size: Size, is_by_class: bool) -> str:
         factors = " x ".join([count(size.trials, "trial"), *classes, *seeds])
         parts.append(f"{factors} = {count(size.searched, 'model')}")
     if size.fresh_seeds:
-        factors = " x ".join([count(size.fresh_seeds, "fresh seed"), *classes])
+        winners = [count(size.winners, "winner")] if size.winners > 1 else []
+        factors = " x ".join([*winners, count(size.fresh_seeds, "fresh seed"), *classes])
         parts.append(f"{factors} = {count(size.retrained, 'model')}")
     return ", then ".join(parts) or "nothing"
 
@@ -240,7 +243,7 @@ def _float32(session: Session) -> Iterator[str]:
 def _each_model(session: Session) -> str:
     """What the budget gives each model: epochs, images, and values that it restricts."""
     study = session.study
-    numbers = study.epochs_tried()
+    numbers = [number for number in study.epochs_tried() if number] or [0]
     epochs = either([*map(str, numbers[:-1]), count(numbers[-1], "epoch")])
     known = {name for b in study.baselines.values() for name in b.detector.Config.rules()}
     limited = restrictions(study.budget.only, known - study.settings.keys() - {"epochs"})
@@ -277,7 +280,8 @@ def _budgets(session: Session) -> list[str]:
     title = "budgets" if session.begins else "left to train"
     again = "the winner is not trained again"
     if budget.evaluation_seeds and session.options.evaluate:
-        again = f"the winner is trained again on {count(budget.evaluation_seeds, 'fresh seed')}"
+        winner = "the winner of each baseline" if study.winners > 1 else "the winner"
+        again = f"{winner} is trained again on {count(budget.evaluation_seeds, 'fresh seed')}"
     return [
         f"{title}, with the time on this machine at its current load, {_parallel(session)}:",
         *lines,

@@ -42,14 +42,16 @@ class Size(NamedTuple):
     Attributes:
         trials: number of configurations.
         seeds: number of seeds per trial.
-        fresh_seeds: number of seeds on which the winner is trained again.
+        fresh_seeds: number of seeds on which each winner is trained again.
         tasks: number of tasks, each with separate models.
+        winners: number of trials that are trained again on fresh seeds.
     """
 
     trials: int
     seeds: int
     fresh_seeds: int
     tasks: int
+    winners: int = 1
 
     @property
     def searched(self) -> int:
@@ -58,8 +60,8 @@ class Size(NamedTuple):
 
     @property
     def retrained(self) -> int:
-        """The number of models of the winner on fresh seeds."""
-        return self.fresh_seeds * self.tasks
+        """The number of models of the winners on fresh seeds."""
+        return self.fresh_seeds * self.winners * self.tasks
 
     @property
     def models(self) -> int:
@@ -96,7 +98,8 @@ def size(study: Study, tasks: int) -> Size:
         study: the search under its budget.
         tasks: number of tasks, each with separate models.
     """
-    return Size(study.trials, study.budget.seeds, _fresh_seeds(study), tasks)
+    winners = max(1, study.winners)
+    return Size(study.trials, study.budget.seeds, _fresh_seeds(study), tasks, winners)
 
 
 def _fresh_seeds(study: Study) -> int:
@@ -170,7 +173,7 @@ def cost(
     total = left or size(study, sizes.tasks)
     model = _mean_model(study, sizes, speeds)
     searched = total.searched * ratio * model / max(1, min(concurrent, total.trials))
-    parallel = max(1, min(concurrent, total.fresh_seeds))
+    parallel = max(1, min(concurrent, total.fresh_seeds * total.winners))
     longest = max(study.epochs_tried()) / max(1, *study.epochs().values())
     retrained = total.retrained * max(1.0, ratio, longest) * model / parallel
     return Cost(seconds=searched + retrained, size=total, bytes=total.models * BYTES_PER_MODEL)

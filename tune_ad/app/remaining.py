@@ -1,20 +1,21 @@
-"""What a study has still to train: trials of the search, and the winner on fresh seeds."""
+"""What a study has still to train: trials of the search, and the winners on fresh seeds."""
 
 from collections.abc import Mapping, Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
-from tune_ad.selection import ranked
+from tune_ad.selection import winners
 from tune_ad.storage.folder import StudyFolder
+from tune_ad.storage.plan_traits import PlanTraits
 from tune_ad.storage.records import TrialRecord
 from tune_ad.wording import count
 
 
 class Retraining(NamedTuple):
-    """The final evaluation of a study, as far as it has not been recorded yet.
+    """The final evaluation of a winner, as far as it has not been recorded yet.
 
     Attributes:
         number: number of the winning trial.
-        seeds: fresh seeds that are missing, by their position among all fresh seeds.
+        seeds: fresh seeds that are missing, by the number of their trial in the evaluation.
         finished: records of the fresh seeds that are not missing.
     """
 
@@ -23,26 +24,35 @@ class Retraining(NamedTuple):
     finished: Sequence[TrialRecord]
 
 
-def missing_evaluation(
+def missing_evaluations(
     folder: StudyFolder, selection: str, fresh_seeds: Sequence[int]
-) -> Retraining | None:
-    """The final evaluation that is missing; None if no complete trial can be selected.
+) -> list[Retraining]:
+    """The final evaluation of each winner; empty if no complete trial can be selected.
+
+    The baselines have a winner each if they take turns; otherwise there is a single winner.
 
     Args:
         folder: folder of the study.
         selection: name of the selection rule.
         fresh_seeds: all seeds of the final evaluation.
     """
-    complete = ranked(folder.read_trials(), selection)
-    if not complete:
-        return None
-    winner = complete[0]
-    finished = [
-        record for record in folder.read_evaluation() if record.identity == winner.identity
-    ]
-    trained = {record.replicas[0].seed for record in finished}
-    seeds = {k: seed for k, seed in enumerate(fresh_seeds) if seed not in trained}
-    return Retraining(winner.number, seeds, finished)
+    study = folder.read_study()["study"]
+    trials, evaluation = folder.read_trials(), folder.read_evaluation()
+    missing = []
+    for place, winner in winners(trials, selection, _competing(study)):
+        finished = [record for record in evaluation if record.identity == winner.identity]
+        trained = {record.replicas[0].seed for record in finished}
+        first = place * len(fresh_seeds)
+        seeds = {first + k: seed for k, seed in enumerate(fresh_seeds) if seed not in trained}
+        missing.append(Retraining(winner.number, seeds, finished))
+    return missing
+
+
+def _competing(study: Mapping[str, Any]) -> list[list[str]]:
+    """The groups of baselines that have a winner each."""
+    names = list(study["baselines"])
+    in_turns = PlanTraits(**study["plan"]["traits"]).in_turns
+    return [[name] for name in names] if in_turns else [names]
 
 
 def is_complete(
@@ -58,8 +68,8 @@ def is_complete(
     """
     if len(folder.read_trials()) < trials:
         return False
-    missing = missing_evaluation(folder, selection, fresh_seeds) if fresh_seeds else None
-    return missing is None or not missing.seeds
+    missing = missing_evaluations(folder, selection, fresh_seeds) if fresh_seeds else []
+    return not any(retraining.seeds for retraining in missing)
 
 
 def progress(folder: StudyFolder) -> str:

@@ -10,7 +10,7 @@ from typing import Any
 from tune_ad.app.cost import Cost, Size, Sizes, cost, image_sizes, overhead, size
 from tune_ad.app.options import Options
 from tune_ad.app.provenance import hardware, versions
-from tune_ad.app.remaining import Retraining, is_complete, missing_evaluation
+from tune_ad.app.remaining import Retraining, is_complete, missing_evaluations
 from tune_ad.app.resources import trials_at_a_time
 from tune_ad.app.speed import measured_speed, relative_seconds
 from tune_ad.data import Contents, Task
@@ -113,11 +113,10 @@ class Session:
         if self.begins:
             return whole
         trials = max(0, whole.trials - len(self.folder.read_trials()))
-        fresh_seeds = whole.fresh_seeds
-        if not trials and fresh_seeds:
-            retraining = self._retraining()
-            fresh_seeds = len(retraining.seeds) if retraining else 0
-        return whole._replace(trials=trials, fresh_seeds=fresh_seeds)
+        if not trials and whole.fresh_seeds:
+            missing = sum(len(retraining.seeds) for retraining in self._retraining())
+            return whole._replace(trials=trials, fresh_seeds=missing, winners=1)
+        return whole._replace(trials=trials)
 
     def costs(self) -> dict[str, Cost]:
         """The estimated cost of a new study under every budget, from short measurements.
@@ -181,11 +180,11 @@ class Session:
         """The seeds of the final evaluation; none if it is not wanted."""
         return self.study.fresh_seeds if self.options.evaluate else ()
 
-    def _retraining(self) -> Retraining | None:
-        """The final evaluation that is missing; None if it is not wanted or has no winner."""
+    def _retraining(self) -> list[Retraining]:
+        """The final evaluation of each winner; empty if it is not wanted or has no winner."""
         if not self._fresh_seeds:
-            return None
-        return missing_evaluation(self.folder, self.study.selection, self._fresh_seeds)
+            return []
+        return missing_evaluations(self.folder, self.study.selection, self._fresh_seeds)
 
     def run(self) -> Outcome:
         """Train the trials that are missing, then the winner on fresh seeds.
@@ -254,25 +253,26 @@ class Session:
         return scheduler
 
     def evaluate(self, train: Train) -> bool:
-        """Train the winner on the fresh seeds that are missing; return whether interrupted."""
+        """Train each winner on the fresh seeds that are missing; return whether interrupted."""
         retraining = self._retraining()
-        if retraining is None:
+        if not retraining:
             self.say(
                 "the winner is not trained again, because no trial can be selected: no completed "
                 "trial has a value for the selection rule"
             )
             return False
         specs = {spec.number: spec for spec in self.folder.read_trial_specs()}
-        spec = specs[retraining.number]
         missing = [
-            TrialSpec(number, spec.baseline, spec.params, (seed,))
-            for number, seed in retraining.seeds.items()
+            TrialSpec(number, specs[winner.number].baseline, specs[winner.number].params, (seed,))
+            for winner in retraining
+            for number, seed in winner.seeds.items()
         ]
         if not missing:
             return False
-        trials = len(missing) + len(retraining.finished)
+        finished = [record for winner in retraining for record in winner.finished]
         scheduler = FixedTrials(missing)
-        with closing(self.trial_loop(scheduler, trials, retraining.finished, True)) as loop:
+        trials = len(missing) + len(finished)
+        with closing(self.trial_loop(scheduler, trials, finished, True)) as loop:
             train(loop)
         return loop.interrupted
 
@@ -292,7 +292,8 @@ class Session:
             evaluation: whether the trials are the winner on fresh seeds.
         """
         study, options = self.study, self.options
-        title = "winner" if evaluation else study.name
+        several = evaluation and study.winners > 1
+        title = ("winners" if several else "winner") if evaluation else study.name
         has_best = study.chooses and study.selection != "random" and not evaluation
         callbacks: list[Callback] = [
             RecordWriter(self.folder, evaluation),
@@ -379,6 +380,7 @@ class Session:
         """The number of random trials at the start, or of trials per baseline if all are known."""
         plan = self.study.search.plan
         if plan.traits.adapts:
-            return {"startup": plan.startup(self.study.budget.trials)}
+            baselines, trials = len(self.study.baselines), self.study.budget.trials
+            return {"startup": plan.first_adaptive(baselines, trials)}
         planned = (self.study.planned or ())[: self.study.trials]
         return {"planned": dict(Counter(configuration.baseline for configuration in planned))}

@@ -230,7 +230,7 @@ def _sampled(study: Study) -> list[tuple[str, Config]]:
     scheduler = TrialScheduler(
         study.search.plan,
         study.resolved_baselines,
-        min(SAMPLED_TRIALS, study.budget.trials),
+        min(max(SAMPLED_TRIALS, 3 * len(study.baselines)), study.budget.trials),
         study.seed,
     )
     configs = []
@@ -249,6 +249,9 @@ def relative_seconds(
 ) -> float:
     """Mean seconds of sampled configurations divided by those of the defaults.
 
+    The ratio of a configuration counts by the seconds that the default of its baseline trains, so
+    that baselines that are only fitted hardly matter beside others.
+
     Args:
         study: study whose configurations are sampled.
         speeds: the speed of each baseline at its default.
@@ -258,7 +261,8 @@ def relative_seconds(
     timed = study
     if measured is not None:
         timed = replace(measured, budget=measured.budget.with_epochs(study.budget.epochs))
-    ratios = []
+    ratios: list[float] = []
+    weights: list[float] = []
     for name, config in _sampled(study):
         detector, default = timed.baselines[name].detector, _default(timed, name)
         unit = _last_operations(detector, default, study.shape)
@@ -271,7 +275,11 @@ def relative_seconds(
             if unit
         ]
         ratios.append(seconds[0] / seconds[1] if seconds else 1.0)
-    return sum(ratios) / len(ratios) if ratios else 1.0
+        weights.append(sum(speeds[name].train))
+    if not any(weights):
+        return 1.0
+    products = [ratio * weight for ratio, weight in zip(ratios, weights, strict=True)]
+    return sum(products) / sum(weights)
 
 
 def _default(study: Study, name: str) -> Config:

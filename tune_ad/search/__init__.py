@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     )
     from tune_ad.search.claim import Claim
     from tune_ad.search.declaration import Search
-    from tune_ad.search.plans import Grid, Listed, OneAtATime, Optuna, Sobol
+    from tune_ad.search.plans import Grid, Listed, OneAtATime, Optuna, OptunaInTurns, Sobol
     from tune_ad.search.study import Study
 
 _HOMES = {
@@ -31,6 +31,7 @@ _HOMES = {
     "Listed": "plans",
     "OneAtATime": "plans",
     "Optuna": "plans",
+    "OptunaInTurns": "plans",
     "PAPER": "budgets",
     "QUICK": "budgets",
     "QUICK_COLOUR": "budgets",
@@ -55,6 +56,7 @@ __all__ = [
     "Listed",
     "OneAtATime",
     "Optuna",
+    "OptunaInTurns",
     "Search",
     "Sobol",
     "Study",

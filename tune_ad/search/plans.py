@@ -79,8 +79,21 @@ class Plan(ABC):
         """
 
     def startup(self, trials: int) -> int:
-        """The number of random configurations before the plan adapts, in a study of `trials`."""
+        """The number of random configurations before the plan adapts, in a study of `trials`.
+
+        If the baselines take turns, that of each, in its own trials.
+        """
         return 0
+
+    def first_adaptive(self, baselines: int, trials: int) -> int:
+        """The number of the first trial whose proposal earlier results may influence.
+
+        Args:
+            baselines: the number of baselines.
+            trials: the number of trials of the study.
+        """
+        turns = baselines if self.traits.in_turns else 1
+        return turns * self.startup(trials // turns)
 
     def describe(self) -> dict[str, Any]:
         """The plan as plain data: the name of its class, its settings and its traits."""
@@ -110,7 +123,41 @@ class Optuna(Plan):
 
     def startup(self, trials: int) -> int:
         """The number of random configurations in a study of `trials`."""
-        return self.random_trials or min(10, max(4, trials // 3))
+        return self.random_trials or _usual_startup(trials)
+
+
+def _usual_startup(trials: int) -> int:
+    """A third of the trials, at least 4 and at most 10."""
+    return min(10, max(4, trials // 3))
+
+
+@dataclass(frozen=True)
+class OptunaInTurns(Plan):
+    """A search by Optuna of each baseline: the baselines take turns, and each has a winner.
+
+    No baseline gets fewer trials because others are better: their numbers of trials differ by at
+    most one, except that a discrete space may be exhausted. The estimator of a baseline sees the
+    trials of that baseline alone.
+
+    Attributes:
+        random_trials: number of random configurations of each baseline before its search adapts,
+            the default included; None = as in `Optuna`, from the trials of the baseline.
+    """
+
+    traits = PlanTraits(
+        "adaptive search (Optuna's TPE) of each baseline, in turns", adapts=True, in_turns=True
+    )
+    random_trials: int | None = None
+
+    def all_configurations(
+        self, baselines: Sequence[ResolvedBaseline], seed: int, trials: int
+    ) -> None:
+        """None, because each configuration depends on earlier results."""
+        return None
+
+    def startup(self, trials: int) -> int:
+        """The number of random configurations of a baseline that has `trials`."""
+        return self.random_trials or _usual_startup(trials)
 
 
 @dataclass(frozen=True)

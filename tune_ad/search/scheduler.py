@@ -8,6 +8,7 @@ uninterrupted one.
 
 import itertools
 import warnings
+from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
@@ -24,7 +25,13 @@ from optuna.trial import TrialState
 from tune_ad.errors import UserError
 from tune_ad.randomness import derived_seed
 from tune_ad.search.distributions import any_choices
-from tune_ad.search.plans import Configuration, Plan, ResolvedBaseline, all_values
+from tune_ad.search.plans import (
+    Configuration,
+    Plan,
+    ResolvedBaseline,
+    all_values,
+    number_of_configurations,
+)
 from tune_ad.storage.records import TrialRecord, TrialSpec, identity
 
 ATTEMPTS = 100  # repeated proposals in a row before the untried configurations are enumerated
@@ -72,7 +79,8 @@ class TrialScheduler:
         self.names = [baseline.name for baseline in baselines]
         self.fixed = plan.all_configurations(baselines, seed, trials)
         self.trials = trials if self.fixed is None else min(trials, len(self.fixed))
-        self.startup = plan.startup(trials)
+        self.in_turns = plan.traits.in_turns
+        self.startup = plan.startup(trials // len(baselines) if self.in_turns else trials)
         self.suggested: dict[int, TrialSpec] = {}
         self.ended: set[int] = set()
         self.unfinished: list[TrialSpec] = []
@@ -83,7 +91,10 @@ class TrialScheduler:
         pruner: BasePruner = NopPruner()
         if pruning:
             pruner = SuccessiveHalvingPruner(min_resource=FIRST_RUNG, reduction_factor=REDUCTION)
-        self.study = _quiet_study(pruner)
+        groups = [[name] for name in self.names] if self.in_turns else [self.names]
+        self.studies = {
+            name: study for group in groups for study in [_quiet_study(pruner)] for name in group
+        }
 
     @property
     def remaining(self) -> int:
@@ -151,12 +162,13 @@ class TrialScheduler:
         """Receive the record of a finished trial."""
         trial = self.running.pop(record.number)
         self.ended.add(record.number)
+        study = self.studies[self.suggested[record.number].baseline]
         if record.objective is None or record.state == "failed":
-            self.study.tell(trial, state=TrialState.FAIL)
+            study.tell(trial, state=TrialState.FAIL)
         elif record.state == "pruned":
-            self.study.tell(trial, state=TrialState.PRUNED)
+            study.tell(trial, state=TrialState.PRUNED)
         else:
-            self.study.tell(trial, record.objective)
+            study.tell(trial, record.objective)
 
     def _propose(self, number: int) -> Proposal | None:
         """The configuration of the next trial; None if the spaces are exhausted."""
@@ -165,24 +177,45 @@ class TrialScheduler:
         if number < len(self.baselines):
             baseline = self.baselines[number]
             return Proposal(Configuration(baseline.name, dict(baseline.default)))
-        return self._sample_new(number) or next(map(Proposal, self._untried()), None)
+        proposals = (self._new(number, group) for group in self._groups(number))
+        return next((proposal for proposal in proposals if proposal is not None), None)
 
-    def _sample_new(self, number: int) -> Proposal | None:
+    def _groups(self, number: int) -> Iterator[Sequence[ResolvedBaseline]]:
+        """The baselines among which the next trial is chosen; in turns, one after the other.
+
+        The turn of a baseline whose space is exhausted passes to the next one.
+        """
+        if not self.in_turns:
+            yield self.baselines
+            return
+        tried = Counter(spec.baseline for spec in self.suggested.values())
+        for k in range(len(self.baselines)):
+            baseline = self.baselines[(number + k) % len(self.baselines)]
+            cells = number_of_configurations(baseline.space)
+            if cells is None or tried[baseline.name] < cells:
+                yield [baseline]
+
+    def _new(self, number: int, group: Sequence[ResolvedBaseline]) -> Proposal | None:
+        """A new configuration of one of some baselines; None if their spaces are exhausted."""
+        sampled = self._sample_new(number, group)
+        return sampled or next(map(Proposal, self._untried(group)), None)
+
+    def _sample_new(self, number: int, group: Sequence[ResolvedBaseline]) -> Proposal | None:
         """A new configuration sampled by Optuna; None if every attempt repeats an earlier trial.
 
         Repeats are marked as failed in Optuna's study.
         """
         for attempt in range(ATTEMPTS):
             with any_choices():
-                trial, configuration = self._sample(number, attempt)
+                trial, configuration = self._sample(number, attempt, group)
             if _mark(*configuration) not in self.seen:
                 return Proposal(configuration, trial)
-            self.study.tell(trial, state=TrialState.FAIL)
+            self.studies[group[0].name].tell(trial, state=TrialState.FAIL)
         return None
 
-    def _untried(self) -> Iterator[Configuration]:
+    def _untried(self, group: Sequence[ResolvedBaseline]) -> Iterator[Configuration]:
         """The untried configurations of discrete spaces; a continuous space is never exhausted."""
-        for baseline in self.baselines:
+        for baseline in group:
             values = [all_values(distribution) for distribution in baseline.space.values()]
             for point in itertools.product(*(choices or () for choices in values)):
                 configuration = Configuration(
@@ -191,17 +224,18 @@ class TrialScheduler:
                 if _mark(*configuration) not in self.seen:
                     yield configuration
 
-    def _sample(self, number: int, attempt: int) -> tuple[optuna.Trial, Configuration]:
+    def _sample(
+        self, number: int, attempt: int, group: Sequence[ResolvedBaseline]
+    ) -> tuple[optuna.Trial, Configuration]:
         """Sample from Optuna's study; its sampler is seeded for each trial and attempt."""
+        study = self.studies[group[0].name]
         seed = derived_seed(self.seed, "suggest", number, attempt) % 2**32
         late = attempt >= ATTEMPTS // 2  # TPE keeps repeating some; random sampling does not
-        self.study.sampler = (
-            optuna.samplers.RandomSampler(seed) if late else _tpe(seed, self.startup)
-        )
-        trial = self.study.ask()
-        several = len(self.names) > 1
-        name = trial.suggest_categorical("baseline", self.names) if several else self.names[0]
-        baseline = self.baselines[self.names.index(name)]
+        study.sampler = optuna.samplers.RandomSampler(seed) if late else _tpe(seed, self.startup)
+        trial = study.ask()
+        names = [baseline.name for baseline in group]
+        name = trial.suggest_categorical("baseline", names) if len(names) > 1 else names[0]
+        baseline = group[names.index(name)]
         return trial, Configuration(
             name,
             {
@@ -222,15 +256,16 @@ class TrialScheduler:
         baseline = self.baselines[self.names.index(spec.baseline)]
         params = {self._key(baseline, name): spec.params[name] for name in baseline.space}
         distributions = {self._key(baseline, name): d for name, d in baseline.space.items()}
-        if len(self.baselines) > 1:
+        if len(self.baselines) > 1 and not self.in_turns:
             params["baseline"] = baseline.name
             distributions["baseline"] = CategoricalDistribution(self.names)
         running = optuna.trial.create_trial(
             state=TrialState.RUNNING, params=params, distributions=distributions
         )
-        self.study.add_trial(running)
-        newest = self.study.get_trials(deepcopy=False)[-1]
-        return optuna.Trial(self.study, newest._trial_id)
+        study = self.studies[spec.baseline]
+        study.add_trial(running)
+        newest = study.get_trials(deepcopy=False)[-1]
+        return optuna.Trial(study, newest._trial_id)
 
 
 def _mark(baseline: str, params: Mapping[str, Any]) -> str:

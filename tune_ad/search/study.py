@@ -218,10 +218,18 @@ class Study:
         return {name: values for name, values in space.items() if name not in self.settings}
 
     @property
+    def winners(self) -> int:
+        """The number of trials that are trained again on fresh seeds; 0 if none is selected."""
+        if not (self.selects and self.budget.evaluation_seeds):
+            return 0
+        return min(self.trials, len(self.baselines)) if self.search.plan.traits.in_turns else 1
+
+    @property
     def quotes(self) -> str:
         """Which results a report gives.
 
-        "winner": the chosen trial, trained again on fresh seeds; "oracle": the best on the test
+        "winner": the chosen trial, trained again on fresh seeds; "winners": that of each
+        baseline; "oracle": the best on the test
         set itself; "single": baselines with a single trial, since a trial that was chosen among
         several is not trained again; "strata": the defaults of each baseline in each stratum of
         the claim; "configurations" (every one) or "defaults" (of each baseline), as the plan says;
@@ -230,7 +238,7 @@ class Study:
         if self.search.whole:
             return "nothing"
         if self.budget.evaluation_seeds:
-            return "winner"
+            return "winners" if self.search.plan.traits.in_turns else "winner"
         if self.selection == "oracle":
             return "oracle"
         if self.chooses or self.trials <= len(self.search.baselines):

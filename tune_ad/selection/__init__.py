@@ -8,13 +8,13 @@ search, the report and the sensitivities know a rule from there.
 
 import importlib
 import pkgutil
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator, Sequence
 
 from tune_ad.selection import rules
 from tune_ad.selection.rule import SelectionRule, mean
 from tune_ad.storage.records import TrialRecord
 
-__all__ = ["AUTO", "RULES", "SelectionRule", "mean", "rule_value", "ranked"]
+__all__ = ["AUTO", "RULES", "SelectionRule", "mean", "rule_value", "ranked", "winners"]
 
 
 def _declared() -> dict[str, SelectionRule]:
@@ -57,3 +57,19 @@ def ranked(records: Iterable[TrialRecord], rule: str) -> list[TrialRecord]:
     values = [(rule_value(record, rule), record) for record in records]
     present = [(value, record) for value, record in values if value is not None]
     return [record for value, record in sorted(present, key=lambda p: (-p[0], p[1].number))]
+
+
+def winners(
+    records: Iterable[TrialRecord], rule: str, groups: Sequence[Sequence[str]]
+) -> Iterator[tuple[int, TrialRecord]]:
+    """The best trial of each group of baselines that has one, with the place of the group.
+
+    Args:
+        records: the trials.
+        rule: the name of the rule that ranks them.
+        groups: the names of the baselines of each group.
+    """
+    order = ranked(records, rule)
+    for place, names in enumerate(groups):
+        for winner in [record for record in order if record.baseline in names][:1]:
+            yield place, winner

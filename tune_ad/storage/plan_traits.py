@@ -14,6 +14,8 @@ class PlanTraits(NamedTuple):
             samples of the space, from which sensitivities are estimated.
         quotes: the trials that are reported if nothing is selected: "defaults" or
             "configurations", as in `tune_ad.search.study.Study.quotes`.
+        in_turns: whether the baselines take turns, each searched by itself, and the best trial of
+            each is trained again.
     """
 
     title: str
@@ -21,6 +23,7 @@ class PlanTraits(NamedTuple):
     changes_single_parameters: bool = False
     is_designed: bool = False
     quotes: str = "defaults"
+    in_turns: bool = False
 
     @property
     def is_ablation(self) -> bool:

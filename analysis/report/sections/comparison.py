@@ -1,7 +1,7 @@
 """Comparison of the baselines of a study, class by class, with pairwise tests."""
 
 from analysis.document.blocks import Section
-from analysis.questions.comparison.contenders import contender, contrasts, every_pair
+from analysis.questions.comparison.contenders import every_pair
 from analysis.questions.comparison.side_by_side import comparison_tables
 from analysis.report.findings import Findings
 
@@ -10,9 +10,8 @@ PLACE = 12
 
 def section(findings: Findings) -> Section | None:
     """Results side by side; None for fewer than two results."""
-    contenders = [contender(result.label, result) for result in findings.results]
+    contenders = findings.contenders
     if len(contenders) < 2:
         return None
-    pairs = every_pair(contenders)
-    tables = comparison_tables(contenders, pairs, contrasts(pairs), "baselines")
+    tables = comparison_tables(contenders, every_pair(contenders), findings.contrasts, "baselines")
     return Section("Baselines side by side", tables)

@@ -22,6 +22,7 @@ from analysis.questions.sensitivity.observations import (
     observations,
 )
 from analysis.questions.sensitivity.response import TEST, Response, is_measured, response_of
+from analysis.quoted import Result
 from analysis.report.findings import Findings
 from analysis.study import StudyRecords
 from tune_ad.storage.records import TrialRecord
@@ -80,19 +81,23 @@ def section(findings: Findings) -> Section | None:
 def _winner_again(findings: Findings, per_baseline: Sequence[Spread]) -> list[Text]:
     """The winner's test AUROC on the seeds of the search and on fresh ones, if both are known."""
     study = findings.study
-    if study.quotes != "winner" or _response(study) is not TEST:
+    if not study.retrains or _response(study) is not TEST:
         return []
     chosen = {spread.observations.baseline: spread.chosen for spread in per_baseline}
     return [
         Text(
-            f"The winner has a test AUROC of {TEST.text(chosen[result.baseline])} % on the "
-            f"seeds of the search, and of {result.auroc} on fresh seeds. The configuration is the "
-            "same, but these are other models: the gap is due to the seeds. Only the second "
-            "number is free of selection.",
+            f"{_winner(study, result)} has a test AUROC of "
+            f"{TEST.text(chosen[result.baseline])} % on the seeds of the search, and of "
+            f"{result.auroc} on fresh seeds. The configuration is the same, but these are other "
+            "models: the gap is due to the seeds. Only the second number is free of selection.",
         )
         for result in findings.results
         if result.auroc.n and math.isfinite(chosen.get(result.baseline, math.nan))
     ]
+
+
+def _winner(study: StudyRecords, result: Result) -> str:
+    return "The winner" if study.quotes == "winner" else f"The best trial of {result.label}"
 
 
 def spreads(study: StudyRecords) -> list[Spread]:
@@ -182,7 +187,7 @@ def _caption(study: StudyRecords, per_baseline: Sequence[Spread]) -> str:
         for spread in per_baseline
         for reason, n in spread.observations.excluded.items()
     )
-    fresh = "; the main result comes from fresh seeds" * (study.quotes == "winner")
+    fresh = "; the main result comes from fresh seeds" * study.retrains
     return (
         f"Distribution of {_response(study).axis} over all configurations "
         f"({study.plan.title}); the value of a configuration is its mean over classes and seeds. "

@@ -129,7 +129,7 @@ def _limits(study: StudyRecords, pool: Pool) -> str:
             f"{count(seeds, 'seed')} {'is' if seeds == 1 else 'are'} too few to rank the rules: "
             "their order may be chance."
         )
-    if study.quotes == "winner":
+    if study.retrains:
         sentences.append("The main result comes from fresh seeds.")
     elif not study.chooses:
         sentences.append(

@@ -62,6 +62,8 @@ def _seeds(study: Study, tasks: int, is_trained: bool) -> Iterator[str]:
         return
     if study.chooses:
         yield from _choice(study, is_trained)
+        if study.winners > 1:
+            yield from _winners(study, tasks)
     elif not study.search.claim:
         yield from _comparison(study, tasks)
     elif seeds < LEAST_PAIRS:
@@ -83,11 +85,17 @@ def _choice(study: Study, is_trained: bool) -> Iterator[str]:
             "one seed per trial: which of two similar trials is better may be chance "
             "(--seeds 2 or more)"
         )
-    if 0 < (fresh := len(study.fresh_seeds)) < LEAST_SEEDS:
+    if study.winners == 1 and (fresh := len(study.fresh_seeds)) < LEAST_SEEDS:
         yield (
             f"{count(fresh, 'fresh seed')} for the winner: a test of its AUROC needs "
             f"{LEAST_SEEDS} (--evaluation-seeds {LEAST_SEEDS})"
         )
+
+
+def _winners(study: Study, tasks: int) -> Iterator[str]:
+    """Whether one of the differences between the winners of the baselines can be significant."""
+    compared, tests = count(study.winners, "winner"), math.comb(study.winners, 2)
+    yield from _pairs(compared, tests, len(study.fresh_seeds), tasks, "--evaluation-seeds")
 
 
 def _comparison(study: Study, tasks: int) -> Iterator[str]:
@@ -105,7 +113,9 @@ def _comparison(study: Study, tasks: int) -> Iterator[str]:
         )
 
 
-def _pairs(compared: str, tests: int, seeds: int, tasks: int) -> Iterator[str]:
+def _pairs(
+    compared: str, tests: int, seeds: int, tasks: int, option: str = "--seeds"
+) -> Iterator[str]:
     """Whether one of several differences can be significant after Holm's correction.
 
     Args:
@@ -113,13 +123,14 @@ def _pairs(compared: str, tests: int, seeds: int, tasks: int) -> Iterator[str]:
         tests: the number of comparisons.
         seeds: the number of seeds of each.
         tasks: the number of tasks.
+        option: the option that sets the number of seeds.
     """
     needed = pairs_for(tests)
     if seeds * tasks < needed or seeds < LEAST_SEEDS:
         yield (
             f"{count(seeds * tasks, 'pair')} of class and seed: if {compared} are compared, a "
             f"significant difference needs at least {needed} pairs and {LEAST_SEEDS} seeds "
-            f"(--seeds {seeds_for(tests, tasks)})"
+            f"({option} {seeds_for(tests, tasks)})"
         )
 
 
