@@ -30,12 +30,14 @@ class Ablation(NamedTuple):
         suffix: suffix of the study's name.
         plan: function that makes the plan.
         least_trials: minimum number of trials; the budget may ask for more.
+        least_of_baseline: minimum number of trials of each baseline that is searched.
     """
 
     about: str
     suffix: str
     plan: "Callable[[], Plan]"
     least_trials: int = ALL
+    least_of_baseline: int = 0
 
 
 ABLATIONS = {
@@ -44,7 +46,13 @@ ABLATIONS = {
         "every combination", "-grid", lambda: tune_ad.search.Grid(points=2, with_default=True)
     ),
     # fewer points say too little about several parameters
-    "sobol": Ablation("spread evenly", "-sobol", lambda: tune_ad.search.Sobol(), least_trials=32),
+    "sobol": Ablation(
+        "spread evenly",
+        "-sobol",
+        lambda: tune_ad.search.Sobol(),
+        least_trials=32,
+        least_of_baseline=24,
+    ),
 }
 """The kinds by name; the first is the default."""
 
@@ -67,8 +75,12 @@ def ablated(search: "Search", kind: str) -> "Search":
             f"this search already has the plan {search.plan.traits.title!r}; leave --ablate out, "
             f"or use {others}"
         )
+    varied = sum(bool(baseline.space) for baseline in search.baselines)
     on = {
-        data: {name: _budget(budget, kind) for name, budget in search.budgets_for(data).items()}
+        data: {
+            name: _budget(budget, kind, varied)
+            for name, budget in search.budgets_for(data).items()
+        }
         for data in search.data
     }
     return replace(
@@ -99,6 +111,8 @@ def with_enough_seeds(study: "Study", tasks: int) -> "Study":
     return replace(study, budget=replace(study.budget, seeds=enough))
 
 
-def _budget(budget: Budget, kind: str) -> Budget:
-    trials = max(ABLATIONS[kind].least_trials, budget.trials)
+def _budget(budget: Budget, kind: str, varied: int) -> Budget:
+    """A budget of an ablation of a search that has so many baselines with a search space."""
+    ablation = ABLATIONS[kind]
+    trials = max(ablation.least_trials, ablation.least_of_baseline * varied, budget.trials)
     return replace(budget, trials=trials, seeds=max(LEAST_SEEDS, budget.seeds), evaluation_seeds=0)

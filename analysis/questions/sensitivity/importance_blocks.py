@@ -10,7 +10,6 @@ from analysis.document.format import file_name, mean_text
 from analysis.questions.sensitivity.baseline_sensitivity import BaselineSensitivity
 from analysis.questions.sensitivity.importances import (
     BETWEEN,
-    FANOVA_TREES,
     RESAMPLES,
     Importances,
     draw_importances,
@@ -70,7 +69,7 @@ def _caption(sensitivity: BaselineSensitivity) -> str:
     if math.isfinite(importances.agreement):
         agreement = f"(Spearman) is {importances.agreement:.2f}"
     caption = (
-        f"{sensitivity.prefix}fANOVA ({FANOVA_TREES} trees): the share of the variance of "
+        f"{sensitivity.prefix}fANOVA ({importances.trees} trees): the share of the variance of "
         f"{sensitivity.observations.response.name}, as a forest predicts it over the whole space, "
         "that the parameter explains alone. PED-ANOVA: the parameter's share in what "
         f"distinguishes the best {100 * importances.quantile:.0f} % of the trials. The two answer "

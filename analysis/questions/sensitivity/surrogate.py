@@ -1,7 +1,7 @@
 """A random forest that predicts the response of a configuration.
 
-It is trusted only if it predicts trials to which it was not fitted: if its out-of-bag R2 is at
-least `TRUSTED`.
+It is trusted only if it predicts trials to which it was not fitted: if its cross-validated R2 is
+at least `TRUSTED`, and the lower bound of that R2 is above 0.
 """
 
 from collections.abc import Mapping
@@ -18,11 +18,32 @@ if TYPE_CHECKING:
     from sklearn.ensemble import RandomForestRegressor
 
 TRUSTED = 0.3
-"""The out-of-bag R2 from which the surrogate is trusted."""
+"""The cross-validated R2 from which the surrogate is trusted, if its lower bound is above 0."""
 TREES = 200
 FEW_TREES = 50  # number of trees of a forest that is fitted to a subset or a resample
 RESAMPLED_FORESTS = 20
 FOLDS = 5
+REPETITIONS = 10  # of the cross-validation, each with other folds and other forests
+BOOTSTRAPS = 2000
+
+
+class Skill(NamedTuple):
+    """How well the surrogate predicts trials to which it was not fitted.
+
+    Attributes:
+        r2: the cross-validated R2, at most 1; 0 = no better than the mean of the other trials.
+        low: the lower bound of its 95 % interval, by a bootstrap over the trials.
+        high: the upper bound of that interval.
+    """
+
+    r2: float
+    low: float
+    high: float
+
+    @property
+    def trusted(self) -> bool:
+        """Whether the predictions are good enough, and not by chance."""
+        return self.r2 >= TRUSTED and self.low > 0
 
 
 class Surrogate(NamedTuple):
@@ -32,20 +53,20 @@ class Surrogate(NamedTuple):
         observations: the trials to which it was fitted.
         inputs: the parameters as numbers, of shape (trials, parameters).
         forest: scikit-learn's estimator.
-        r2: the out-of-bag R2, at most 1; 0 = no better than the mean.
+        skill: how well it predicts trials to which it was not fitted.
         seed: the seed of all random draws.
     """
 
     observations: Observations
     inputs: np.ndarray
     forest: "RandomForestRegressor"
-    r2: float
+    skill: Skill
     seed: int
 
     @property
     def trusted(self) -> bool:
         """Whether the forest predicts well enough for its predictions to be shown."""
-        return self.r2 >= TRUSTED
+        return self.skill.trusted
 
     def predict(self, params: Mapping[str, Any]) -> float:
         """The predicted response of a configuration."""
@@ -68,10 +89,37 @@ def fit(observations: Observations, seed: int = 0) -> Surrogate:
         raise DegenerateInputError(why)
     used = observations.subsample(MOST_TRIALS, seed)
     inputs = used.encoded()
-    forest = _forest(TREES, seed, oob_score=True).fit(inputs, used.values)
     return Surrogate(
-        observations=used, inputs=inputs, forest=forest, r2=float(forest.oob_score_), seed=seed
+        observations=used,
+        inputs=inputs,
+        forest=_forest(TREES, seed).fit(inputs, used.values),
+        skill=_skill(inputs, used.values, seed),
+        seed=seed,
     )
+
+
+def _skill(inputs: np.ndarray, values: np.ndarray, seed: int) -> Skill:
+    r"""The R2 of repeated cross-validation, with an interval over trials.
+
+    $R^2 = 1 - \sum_i e_i / \sum_i b_i$, where $e_i$ is the squared error of the prediction of
+    trial i by a forest that was fitted to the other folds, and $b_i$ that of the mean of those
+    folds, both averaged over the repetitions. The interval resamples the trials i.
+    """
+    from sklearn.model_selection import KFold
+
+    errors = np.zeros((2, len(values)))
+    for k in range(REPETITIONS):
+        folds = KFold(FOLDS, shuffle=True, random_state=seed + k)
+        for training, held_out in folds.split(inputs):
+            forest = _forest(FEW_TREES, seed + k).fit(inputs[training], values[training])
+            predicted = forest.predict(inputs[held_out]), values[training].mean()
+            for row, prediction in enumerate(predicted):
+                errors[row, held_out] += (values[held_out] - prediction) ** 2
+    rng = np.random.default_rng(seed)
+    drawn = errors[:, rng.integers(0, len(values), (BOOTSTRAPS, len(values)))].sum(axis=2)
+    resampled = 1 - drawn[0] / np.maximum(drawn[1], np.finfo(float).tiny)
+    low, high = np.percentile(resampled, [2.5, 97.5])
+    return Skill(float(1 - errors[0].sum() / errors[1].sum()), float(low), float(high))
 
 
 def permutation(surrogate: Surrogate) -> pd.DataFrame:
@@ -118,13 +166,12 @@ def resampled_forests(surrogate: Surrogate) -> "list[RandomForestRegressor]":
     return forests
 
 
-def _forest(trees: int, seed: int, oob_score: bool = False) -> "RandomForestRegressor":
+def _forest(trees: int, seed: int) -> "RandomForestRegressor":
     from sklearn.ensemble import RandomForestRegressor
 
     return RandomForestRegressor(
         n_estimators=trees,
         min_samples_leaf=2,
-        oob_score=oob_score,
         random_state=seed,
         n_jobs=1,
     )

@@ -38,7 +38,12 @@ from analysis.questions.sensitivity.observations import (
     observations,
 )
 from analysis.questions.sensitivity.response import reason
-from analysis.questions.sensitivity.surrogate import RESAMPLED_FORESTS, TRUSTED
+from analysis.questions.sensitivity.surrogate import (
+    FOLDS,
+    REPETITIONS,
+    RESAMPLED_FORESTS,
+    TRUSTED,
+)
 from analysis.report.findings import Findings
 from analysis.study import StudyRecords
 from tune_ad.sample_sizes import LEAST_PAIRS
@@ -84,14 +89,17 @@ def _blocks(study: StudyRecords, trials: Observations, several: bool) -> list[Bl
 def _trust(sensitivity: BaselineSensitivity) -> Text:
     """Whether the surrogate is trusted, and what follows if it is not."""
     surrogate = sensitivity.surrogate
+    r2, low, high = surrogate.skill
     text = (
-        f"{sensitivity.prefix}The surrogate, a random forest that predicts the response, has an "
-        f"out-of-bag R2 of {surrogate.r2:.2f} (n = {surrogate.observations.n})"
+        f"{sensitivity.prefix}The surrogate, a random forest that predicts the response, has a "
+        f"cross-validated R2 of {r2:.2f} [{low:.2f}, {high:.2f}] (n = {surrogate.observations.n}; "
+        f"{FOLDS} folds, {REPETITIONS} repetitions, 95 % interval by a bootstrap over trials)"
     )
     if surrogate.trusted:
-        return Text(f"{text}, at least {TRUSTED}: it is trusted.")
+        return Text(f"{text}: at least {TRUSTED}, and above 0 with certainty, so it is trusted.")
+    why = f"below {TRUSTED}" if r2 < TRUSTED else "its interval contains 0"
     return Text(
-        f"{text}, below {TRUSTED}: it is not trusted. Therefore only the trials are shown, "
+        f"{text}: {why}, so it is not trusted. Therefore only the trials are shown, "
         "without curves, interaction, permutation importances and ablation path. fANOVA, which "
         "fits a forest as well, is equally unreliable here.",
         "warning",

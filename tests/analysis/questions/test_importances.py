@@ -11,6 +11,8 @@ from analysis.questions.sensitivity.importances import (
     BETWEEN,
     FEWEST,
     MOST_TRIALS,
+    _fanova,
+    _study,
     draw_importances,
     importances,
     refusal,
@@ -336,3 +338,16 @@ def test_a_large_study_is_subsampled_and_says_so():
     observed = observations(sampled(additive, n=MOST_TRIALS + 50), "PGN").subsample(MOST_TRIALS)
     assert (observed.n, observed.drawn) == (MOST_TRIALS, MOST_TRIALS + 50)
     assert len(observed.params) == len(observed.seeds) == len(observed.adaptive) == MOST_TRIALS
+
+
+def test_the_seed_of_the_forest_moves_an_importance_by_less_than_its_interval():
+    observed = observations(sampled(additive, n=24, noise=0.02), "PGN")
+    result = importances(observed)
+    table = result.tables["fANOVA"]
+    study = _study(observed, np.arange(observed.n), np.random.default_rng(0).random(observed.n))
+    values = [_fanova(study, observed.names, result.trees, seed=seed)[:-1] for seed in range(3)]
+    moved = np.ptp(values, axis=0)
+    widths = (table["high"] - table["low"]).to_numpy()
+    assert (moved[widths > 0.02] < widths[widths > 0.02]).all()
+    assert moved.max() < 0.05
+    assert result.trees == 256

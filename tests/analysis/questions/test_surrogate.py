@@ -12,7 +12,7 @@ from analysis.questions.sensitivity.dependence import (
     strongest_interaction,
 )
 from analysis.questions.sensitivity.observations import observations
-from analysis.questions.sensitivity.surrogate import TRUSTED, fit, permutation
+from analysis.questions.sensitivity.surrogate import TRUSTED, Skill, fit, permutation
 from tests.analysis.planted_sensitivity import (
     DEFAULT,
     SPACE,
@@ -39,10 +39,31 @@ def plain():
 
 
 def test_a_planted_response_is_trusted_and_noise_is_not(plain):
-    assert plain.r2 > 0.8
+    assert plain.skill.r2 > 0.8
+    assert plain.skill.low < plain.skill.r2 < plain.skill.high <= 1
     noise = fit(observations(sampled(flat, noise=0.02), "PGN"))
-    assert noise.r2 < TRUSTED
+    assert noise.skill.r2 < TRUSTED
     assert not noise.trusted
+
+
+def one_parameter(params):
+    """Only `strong` matters."""
+    return 0.6 + 0.1 * params["strong"]
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_the_smallest_design_finds_one_planted_parameter_and_believes_no_noise(seed):
+    found = fit(observations(sampled(one_parameter, n=24, noise=0.02, seed=seed), "PGN"))
+    assert found.trusted
+    assert permutation(found)["mean"].idxmax() == "strong"
+    noise = fit(observations(sampled(flat, n=24, noise=0.02, seed=seed), "PGN"))
+    assert not noise.trusted
+
+
+def test_a_good_r2_by_chance_is_not_trusted():
+    assert Skill(0.5, 0.2, 0.7).trusted
+    assert not Skill(0.5, -0.1, 0.7).trusted, "it may be no better than the mean"
+    assert not Skill(0.2, 0.1, 0.3).trusted, "it is better, but not good"
 
 
 def test_permutation_orders_planted_parameters(plain):
