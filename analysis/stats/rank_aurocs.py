@@ -71,8 +71,9 @@ def contrast_error(
     deviations, over the m anomalies and the n normal images, of the weighted sums of their
     placements among the other kind, each averaged over the models of a part (DeLong, DeLong and
     Clarke-Pearson, Biometrics 44, 1988). All models scored the same images, so what is hard for
-    all of them cancels in a difference. NaN with fewer than two images of one kind, or if the
-    parts have different images.
+    all of them cancels in a difference. If ranks of a sample of the images are stored, m and n are
+    the numbers of all of them. NaN with fewer than two images of one kind, or if the parts have
+    different images.
 
     Args:
         parts: the ranks of the test images of a task, one part for each configuration.
@@ -90,8 +91,8 @@ def contrast_error(
         pairs = list(zip(part.normal, part.outsiders[name], strict=True))
         of_anomalies = of_anomalies + weight * np.mean([placements(n, a) for n, a in pairs], 0)
         of_normals = of_normals + weight * np.mean([placements(a, n) for n, a in pairs], 0)
-    variances = [np.var(placed, ddof=1) / np.size(placed) for placed in (of_anomalies, of_normals)]
-    return float(np.sqrt(sum(variances)))
+    n, m = parts[0].images(name)
+    return float(np.sqrt(np.var(of_anomalies, ddof=1) / m + np.var(of_normals, ddof=1) / n))
 
 
 def joined(parts: Sequence[PartRanks]) -> PartRanks:
@@ -103,4 +104,5 @@ def joined(parts: Sequence[PartRanks]) -> PartRanks:
         first.classes,
         first.outsider_classes,
         tuple(seed for part in parts for seed in part.seeds),
+        first.sizes,
     )

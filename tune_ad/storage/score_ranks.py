@@ -7,6 +7,7 @@ sampling of images.
 
 import io
 import zipfile
+import zlib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,6 +17,8 @@ import numpy as np
 
 from tune_ad.errors import UserError
 
+DAMAGE = (OSError, ValueError, KeyError, EOFError, RuntimeError, zipfile.BadZipFile, zlib.error)
+"""The errors of a damaged file of NumPy arrays; RuntimeError: it seems encrypted."""
 NORMAL = ""
 """The title of the normal images in a file; a set of anomalies has a "/" before its name."""
 
@@ -32,6 +35,8 @@ class PartRanks:
             images.
         outsider_classes: the same for each set of anomalies.
         seeds: the seeds of the models, in the order of the rows.
+        sizes: how many normal images, and anomalies of each set, the part has; more than n and m
+            if only some of their ranks are stored. Empty if it has no more.
     """
 
     normal: np.ndarray
@@ -39,6 +44,17 @@ class PartRanks:
     classes: np.ndarray
     outsider_classes: Mapping[str, np.ndarray]
     seeds: tuple[int, ...]
+    sizes: tuple[int, ...] = ()
+
+    def images(self, outsider: str) -> tuple[int, int]:
+        """The numbers of normal images and of anomalies of a set that the part has.
+
+        Args:
+            outsider: the name of the set of anomalies.
+        """
+        if not self.sizes:
+            return self.normal.shape[1], self.outsiders[outsider].shape[1]
+        return self.sizes[0], self.sizes[1 + list(self.outsiders).index(outsider)]
 
 
 ScoreRanks = Mapping[tuple[str, str], PartRanks]
@@ -54,6 +70,7 @@ def to_bytes(ranks: ScoreRanks) -> bytes:
         classes = [of_part.classes, *of_part.outsider_classes.values()]
         arrays[f"{k}.names"] = np.array([part, task, *names])
         arrays[f"{k}.seeds"] = np.array(of_part.seeds, dtype=np.int64)
+        arrays[f"{k}.sizes"] = np.array(of_part.sizes, dtype=np.int64)
         for j, (group, labels) in enumerate(zip(groups, classes, strict=True)):
             largest = group.max(initial=0)
             arrays[f"{k}.ranks.{j}"] = group.astype(np.uint16 if largest < 2**16 else np.uint32)
@@ -72,11 +89,11 @@ def read(path: Path) -> ScoreRanks:
     if not path.exists():
         return {}
     try:
-        with np.load(io.BytesIO(path.read_bytes()), allow_pickle=False) as file:
+        with np.lib.npyio.NpzFile(io.BytesIO(path.read_bytes()), allow_pickle=False) as file:
             arrays = {name: file[name] for name in file.files}
-            count = sum(name.endswith(".names") for name in arrays)
-            return dict(_part(arrays, k) for k in range(count))
-    except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile) as error:
+        count = sum(name.endswith(".names") for name in arrays)
+        return dict(_part(arrays, k) for k in range(count))
+    except DAMAGE as error:
         raise UserError(
             f"{path} cannot be read ({error}); restore it from a backup, or remove it (the report "
             "then lacks what it holds)"
@@ -95,4 +112,5 @@ def _part(arrays: Mapping[str, np.ndarray], k: int) -> tuple[tuple[str, str], Pa
         classes[0],
         dict(zip(names, classes[1:], strict=True)),
         tuple(arrays[f"{k}.seeds"].tolist()),
+        tuple(arrays[f"{k}.sizes"].tolist()),
     )

@@ -69,4 +69,5 @@ def _part_ranks(
         classes,
         dict(zip(positions.outsiders, outsider_classes, strict=True)),
         tuple(by_seed),
+        tuple(map(len, columns)),
     )

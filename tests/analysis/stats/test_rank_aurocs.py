@@ -1,5 +1,7 @@
 """The sampling of test images in an AUROC, against closed forms and resampling."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -54,6 +56,14 @@ def test_too_few_images_have_no_error():
     assert np.isnan(image_error(part([1], [2, 3])))
     nothing = PartRanks(np.array([[1, 2]]), {}, np.zeros(2, int), {}, (0,))
     assert np.isnan(image_error(nothing))
+
+
+def test_the_error_is_that_of_all_images_if_ranks_of_a_sample_are_stored():
+    stream = np.random.default_rng(0)
+    sample = part(stream.normal(0, 1, (2, 100)), stream.normal(1, 1, (2, 100)))
+    of_all = replace(sample, sizes=(400, 400, 7))
+    assert image_error(of_all) == pytest.approx(image_error(sample) / 2)
+    assert joined([of_all, of_all]).sizes == of_all.sizes
 
 
 def test_joined_seeds_are_rows():
