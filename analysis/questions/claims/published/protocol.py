@@ -53,7 +53,7 @@ def departure(study: StudyRecords, result: Result, method: Method) -> Departure:
         result: one of its results, whose detector is the method.
         method: the method of a published table.
     """
-    params = result.tested[0].params
+    params = result.tested[0].scored_with
     of_settings, remark = _of_settings(params, method.settings)
     differences = (
         *of_settings,
