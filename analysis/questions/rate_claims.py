@@ -84,10 +84,13 @@ def rate_parts(records: Sequence[TrialRecord]) -> list[RateParts]:
 
 
 def rate_claims(curves: Sequence[RateDistortionCurve]) -> list[RateClaim]:
-    """The claims for every curve with at least three values of beta; each value once."""
+    """The claims for every curve with at least three values of beta; each value once.
+
+    A curve along which another parameter varies as well says nothing about beta alone.
+    """
     claims = []
     for curve in curves:
-        if BETA not in curve.points:
+        if _varied(curve) != [BETA]:
             continue
         betas = curve.points[BETA].astype(float)  # "inf" is a word in a configuration
         points = curve.points.groupby(betas)[["rate", "distortion"]].mean().sort_index()
@@ -98,6 +101,12 @@ def rate_claims(curves: Sequence[RateDistortionCurve]) -> list[RateClaim]:
                 _convex(curve, points),
             ]
     return claims
+
+
+def _varied(curve: RateDistortionCurve) -> list[str]:
+    """The columns of the parameters that have several values along a curve."""
+    params = curve.points.filter(regex="^param/").astype(str)
+    return [name for name in params if params[name].nunique() > 1]
 
 
 def _falling_rate(label: str, points: pd.DataFrame) -> RateClaim:

@@ -89,6 +89,7 @@ def test_a_ratio_of_deviations_in_closed_form():
     values = [0.1, 0.2, 0.4, 0.3]
     twice = ratio_of_deviations([2 * value for value in values], values)
     assert twice == pytest.approx((2.0, 2.0, 2.0))
-    assert math.isnan(ratio_of_deviations([1.0] * 3, [1.0] * 3).ratio)
+    assert ratio_of_deviations([1.0] * 3, [1.0] * 3) == (1.0, 1.0, 1.0)
+    assert ratio_of_deviations([1.0] * 3, [1.0, 2.0, 3.0]).high == math.inf
     with pytest.raises(ValueError, match="needs 3 pairs"):
         ratio_of_deviations([0.1, 0.2], [0.1, 0.2])

@@ -11,12 +11,13 @@ from tune_ad.storage.metric import Metric
 BETAS = (0.1, 0.5, 1.0, 2.0, 5.0)
 
 
-def claims_of(rates, distortions, betas=BETAS):
+def claims_of(rates, distortions, betas=BETAS, **others):
     table = pd.DataFrame(
         {
             "number": range(len(betas)),
             "baseline": "VAE",
             "param/beta": betas,
+            **{f"param/{name}": values for name, values in others.items()},
             "error": "bce",
             "part": "test",
             "n": 1,
@@ -29,6 +30,12 @@ def claims_of(rates, distortions, betas=BETAS):
         }
     ).sort_values("rate", ignore_index=True)
     return rate_claims(rate_distortion_curves(table))
+
+
+def test_no_claim_is_tested_where_another_parameter_varies_with_beta():
+    rates, distortions = (40, 20, 10, 4, 1), (60, 66, 72, 80, 90)
+    assert claims_of(rates, distortions, width=(1, 2, 1, 2, 1)) == []
+    assert len(claims_of(rates, distortions, width=1)) == 3
 
 
 def test_a_convex_falling_curve_holds_where_it_should():
