@@ -17,6 +17,7 @@ from tune_ad.app.resuming import (
 )
 from tune_ad.app.settings import read_settings
 from tune_ad.data import class_tasks
+from tune_ad.data.tasks import NamedClasses
 from tune_ad.detectors.config import NetworkConfig
 from tune_ad.detectors.nets import ImageShape
 from tune_ad.errors import UserError
@@ -121,7 +122,7 @@ def resolve(options: Options, say: Callable[[str], None]) -> Request:
     if options.gpus is not None:
         check_concurrent(options, machine)
     name = _budget_name(options)
-    changes = _changes(options, data.find(alias, options.data_root))
+    changes = _changes(options, _with_classes(alias, options))
     if "epochs" in changes and any("epochs" in baseline.space for baseline in search.baselines):
         settings = {"epochs": changes["epochs"], **settings}  # no longer searched
         options = replace(options, settings=settings)
@@ -157,7 +158,7 @@ def continued(request: Request, stored: Mapping[str, Any]) -> Request:
     """
     options, folder = request.options, request.folder
     settings = continued_settings(options.settings, stored, folder)
-    data_set = data.find(request.data, options.data_root)
+    data_set = _with_classes(request.data, options)
     budget = continued_budget(
         stored_budget(stored),
         _changes(options, data_set),
@@ -206,7 +207,15 @@ def _budget_name(options: Options) -> str:
     return "standard" if options.device == "cuda" else "quick"
 
 
-def _changes(options: Options, data_set: data.DataSet) -> dict[str, Any]:
+def _with_classes(alias: str, options: Options) -> NamedClasses:
+    """The data set with its classes; those of a user's own file are read if the user names any."""
+    declared = data.find(alias, options.data_root)
+    if declared.classes or options.changes.get("classes") is None:
+        return declared
+    return data.load(alias, options.data_root)
+
+
+def _changes(options: Options, data_set: NamedClasses) -> dict[str, Any]:
     """The user's overrides of budget fields, with classes as label numbers.
 
     Raises:
