@@ -20,7 +20,8 @@ def trials(records: Sequence[TrialRecord]) -> pd.DataFrame:
 
     Columns: number, identity, baseline, detector, state, reason, objective, each rule's value,
     collapsed (models), failed replicas, replicas, parameters (their count), seconds, then every
-    hyperparameter as "param/<name>", which is empty for detectors without it.
+    hyperparameter as "param/<name>", which is empty for detectors without it, and as
+    "chosen/<name>" every score-time parameter that was chosen on held-out images.
     """
     rows = [_trial(record) for record in sorted(records, key=lambda record: record.number)]
     return pd.DataFrame(rows)
@@ -46,6 +47,7 @@ def _trial(record: TrialRecord) -> dict[str, Any]:
         "parameters": record.models.get("parameters"),
         "seconds": record.seconds,
         **{f"param/{name}": value for name, value in record.params.items()},
+        **{f"chosen/{name}": value for name, value in record.chosen.items()},
     }
 
 

@@ -322,7 +322,7 @@ def _result(
             if (title := study.task_title(task)) != task
         },
         looks_at=rule.looks_at if rule else "",
-        covers_images=bool(errors),
+        covers_images=bool(errors) and all(map(math.isfinite, errors.values())),
     )
 
 

@@ -1,7 +1,7 @@
 """PGN: code size, dropout p, width, learning rate, weight decay, prior variance, layers, epochs.
 
-T, the number of passes of a score, and p at scoring act on trained models: they are chosen for
-each model on held-out images.
+T, the number of passes of a score, and p at scoring act on trained models: one of them is chosen
+for the models of each trial on held-out images.
 """
 
 from dataclasses import replace

@@ -106,7 +106,7 @@ def rate_claims(curves: Sequence[RateDistortionCurve]) -> list[RateClaim]:
 def _varied(curve: RateDistortionCurve) -> list[str]:
     """The columns of the parameters that have several values along a curve."""
     params = curve.points.filter(regex="^param/").astype(str)
-    return [name for name in params if params[name].nunique() > 1]
+    return [name for name in map(str, params.columns) if params[name].nunique() > 1]
 
 
 def _falling_rate(label: str, points: pd.DataFrame) -> RateClaim:

@@ -1,10 +1,16 @@
 """Which number of a study may be quoted, and how each kind is found."""
 
+from dataclasses import replace
+
 import pytest
 
 from analysis.quoted import NOTHING, QUOTATIONS, results
+from analysis.report.findings import Findings
+from analysis.report.sections.result import section as result_section
+from analysis.report.sections.trials import section as trials_section
 from tests.analysis.planted import record, study
 from tune_ad.selection import RULES
+from tune_ad.storage.metric import VALIDATION_AUROC
 
 FRESH = {"trials": 2, "seeds": 1, "evaluation_seeds": 3}
 LIKELIHOOD = {"kind": "capacity", "factor": "width", "strata": ["likelihood"]}
@@ -65,6 +71,28 @@ def test_one_trial_per_baseline_is_quoted_as_the_only_configuration(tmp_path, ki
         NOTHING,
         "Nothing was selected: every configuration was fixed before the run.",
     )
+
+
+def test_values_chosen_after_training_are_named_with_the_result_and_with_each_trial(tmp_path):
+    params = {**DEFAULT, "mc_samples": 20}
+    winner = record(0, params, (0.6,), searched=["width"], chosen={"mc_samples": 5})
+    winner.metrics[VALIDATION_AUROC] = [0.7, 0.7]
+    fresh = [
+        replace(winner, replicas=[replace(r, seed=seed) for r in winner.replicas], chosen=chosen)
+        for seed, chosen in ((1000, {"mc_samples": "inf"}), (1001, {"mc_samples": 5}))
+    ]
+    budget = {"trials": 2, "evaluation_seeds": 2, "seeds": 1}
+    changes = {"plan": {"name": "Optuna"}, "quotes": "winner", "budget": budget}
+    ours = study(tmp_path, [winner], {"PGN": DEFAULT}, fresh, **changes)
+    findings = Findings(ours)
+    text = result_section(findings).blocks[0].text
+    assert (
+        "scored with mc_samples = inf (1 of 2) or mc_samples = 5 (1 of 2), chosen after training "
+        "on held-out images."
+    ) in text
+    (table,) = trials_section(findings).blocks
+    assert list(table.shown["mc_samples (chosen)"]) == ["5"]
+    assert "chosen after training on held-out images" in table.caption
 
 
 def test_one_stratum_is_labelled_by_its_baseline(tmp_path):

@@ -201,6 +201,16 @@ def test_ranks_of_many_images_need_more_than_16_bits(tmp_path):
     assert score_ranks.read(path)["test", "a/b"].normal.tolist() == [[2, 80_000]]
 
 
+def test_files_of_ranks_without_the_numbers_of_all_images_are_read(tmp_path):
+    ranks = score_ranks.PartRanks(np.array([[1, 2]]), {}, np.zeros(2), {}, (0,), (90,))
+    path = tmp_path / "ranks.npz"
+    path.write_bytes(score_ranks.to_bytes({("test", "a"): ranks}))
+    assert score_ranks.read(path)["test", "a"].sizes == (90,)
+    with np.load(path) as stored:
+        np.savez(path, **{name: stored[name] for name in stored if name != "0.sizes"})
+    assert score_ranks.read(path)["test", "a"].sizes == ()
+
+
 # ------------------------------------------------------------------------------- chosen variants
 
 

@@ -19,6 +19,7 @@ from tune_ad.errors import UserError
 
 DAMAGE = (OSError, ValueError, KeyError, EOFError, RuntimeError, zipfile.BadZipFile, zlib.error)
 """The errors of a damaged file of NumPy arrays; RuntimeError: it seems encrypted."""
+NOTHING = np.array([], dtype=np.int64)
 NORMAL = ""
 """The title of the normal images in a file; a set of anomalies has a "/" before its name."""
 
@@ -36,7 +37,8 @@ class PartRanks:
         outsider_classes: the same for each set of anomalies.
         seeds: the seeds of the models, in the order of the rows.
         sizes: how many normal images, and anomalies of each set, the part has; more than n and m
-            if only some of their ranks are stored. Empty if it has no more.
+            if only some of their ranks are stored. Empty if it has no more, or if that is unknown,
+            as in the first files of ranks.
     """
 
     normal: np.ndarray
@@ -112,5 +114,5 @@ def _part(arrays: Mapping[str, np.ndarray], k: int) -> tuple[tuple[str, str], Pa
         classes[0],
         dict(zip(names, classes[1:], strict=True)),
         tuple(arrays[f"{k}.seeds"].tolist()),
-        tuple(arrays[f"{k}.sizes"].tolist()),
+        tuple(arrays.get(f"{k}.sizes", NOTHING).tolist()),
     )

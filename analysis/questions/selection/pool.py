@@ -3,7 +3,8 @@
 A regret is how much less test AUROC a chosen trial has than the best one. The best of several
 noisy results is partly the luckiest, so a regret measured from it would be too large. It is
 therefore cross-fitted: for each seed the best trial is found with the other seeds, and both trials
-are compared on that seed. With a single seed the two halves of the test images take that part.
+are compared on that seed. With a single seed, or seeds that all give the same results, the two
+halves of the test images take that part. The luck of all seeds on the same test images remains.
 """
 
 from collections.abc import Sequence
@@ -12,6 +13,7 @@ from functools import cached_property
 
 import numpy as np
 
+from analysis.stats.estimates import ALIKE
 from analysis.stats.rank_aurocs import auroc_of_images
 from analysis.study import StudyRecords
 from tune_ad.selection import RULES, ranked
@@ -73,10 +75,15 @@ class Pool:
         return None if first is None else self.records.index(first)
 
     @cached_property
+    def seeds_differ(self) -> bool:
+        """Whether seeds give different results; those of deterministic detectors do not."""
+        return bool((np.ptp(self.tested, axis=2) > ALIKE).any())
+
+    @cached_property
     def folds(self) -> list[tuple[np.ndarray, np.ndarray]]:
         """Pairs of test AUROCs, (trials, tasks): to find the best trial, and to compare by."""
         seeds = range(self.tested.shape[2])
-        if len(seeds) > 1:
+        if self.seeds_differ:
             others = [np.delete(self.tested, s, axis=2).mean(axis=2) for s in seeds]
             return [(others[s], self.tested[:, :, s]) for s in seeds]
         if (halves := self._halves()) is not None:
@@ -86,7 +93,7 @@ class Pool:
     @property
     def cross_fitted(self) -> str:
         """What the regrets are cross-fitted over, in words; empty if they are not."""
-        if self.tested.shape[2] > 1:
+        if self.seeds_differ:
             return "seeds"
         return "halves of the test images" if len(self.folds) > 1 else ""
 
@@ -106,14 +113,15 @@ class Pool:
     @cached_property
     def regrets(self) -> np.ndarray:
         """The cross-fitted regret of each trial, chosen for one task alone: (trials, tasks)."""
-        return self._regrets(by_task=True)
+        mean: np.ndarray = self.regrets_of_folds(by_task=True).mean(axis=0)
+        return mean
 
-    @cached_property
-    def common_regrets(self) -> np.ndarray:
-        """The same for a trial that is chosen for all tasks together: (trials, tasks)."""
-        return self._regrets(by_task=False)
+    def regrets_of_folds(self, by_task: bool) -> np.ndarray:
+        """The regret of each trial by each fold: (folds, trials, tasks).
 
-    def _regrets(self, by_task: bool) -> np.ndarray:
+        Args:
+            by_task: whether a trial is chosen for each task alone.
+        """
         of_folds = []
         for found_by, compared_by in self.folds:
             if by_task:
@@ -121,8 +129,7 @@ class Pool:
             else:
                 best = compared_by[found_by.mean(axis=1).argmax()]
             of_folds.append(best[None, :] - compared_by)
-        regrets: np.ndarray = np.mean(of_folds, axis=0)
-        return regrets
+        return np.stack(of_folds)
 
 
 def _models(record: TrialRecord) -> tuple[tuple[str, int], ...]:

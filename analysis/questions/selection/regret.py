@@ -25,8 +25,8 @@ class RuleChoice(NamedTuple):
         ranked: the number of trials that the rule can rank.
         auroc: test AUROC of the selected trial (for "random" the mean over trials), averaged over
             tasks, one value per seed.
-        regret: the cross-fitted regret of that trial, at least 0, one value per task (per seed if
-            there is only one task).
+        regret: the cross-fitted regret of that trial, at least 0, one value per task; with a
+            single task one value per seed, if the regret is cross-fitted over seeds.
         regret_by_task: the same if the rule selects a trial for each task alone.
         correlation: Spearman's rank correlation of the value of the rule with test AUROC over the
             trials, in [-1, 1], one value per task; no value for "random" and "oracle".
@@ -69,14 +69,14 @@ def _choice(pool: Pool, rule: str) -> RuleChoice | None:
     position, values = pool.chosen(rule), pool.values(rule)
     if position is None:
         return None
-    by_task = [_best(values[:, t]) for t in range(len(pool.tasks))]
+    best = [_best(values[:, t]) for t in range(len(pool.tasks))]
     return RuleChoice(
         rule=rule,
         number=pool.records[position].number,
         ranked=int(np.isfinite(values).all(axis=1).sum()),
         auroc=estimate(list(pool.tested[position].mean(axis=0))),
-        regret=_regret(pool, lambda regrets, t: regrets[position, t], pool.common_regrets),
-        regret_by_task=_regret(pool, lambda regrets, t: regrets[by_task[t], t], pool.regrets),
+        regret=_regret(pool, lambda regrets, t: regrets[position, t], by_task=False),
+        regret_by_task=_regret(pool, lambda regrets, t: regrets[best[t], t], by_task=True),
         correlation=_correlation(pool, values) if rule != ORACLE else estimate([]),
     )
 
@@ -97,16 +97,24 @@ def _at_random(pool: Pool) -> RuleChoice:
         number=None,
         ranked=len(pool.records),
         auroc=estimate(list(pool.tested.mean(axis=(0, 1)))),
-        regret=_regret(pool, average, pool.common_regrets),
-        regret_by_task=_regret(pool, average, pool.regrets),
+        regret=_regret(pool, average, by_task=False),
+        regret_by_task=_regret(pool, average, by_task=True),
         correlation=estimate([]),
     )
 
 
-def _regret(
-    pool: Pool, of_task: Callable[[np.ndarray, int], float], regrets: np.ndarray
-) -> Estimate:
-    """The mean regret over tasks with its interval, both at least 0."""
+def _regret(pool: Pool, of_task: Callable[[np.ndarray, int], float], by_task: bool) -> Estimate:
+    """The mean regret over tasks, or over the seeds of a single task; it and its bounds are >= 0.
+
+    Args:
+        pool: the trials.
+        of_task: the regret of the selected trial for a task, from all regrets (trials, tasks).
+        by_task: whether a trial is selected for each task alone.
+    """
+    of_folds = pool.regrets_of_folds(by_task)
+    if len(pool.tasks) == 1 and pool.cross_fitted == "seeds":
+        return never_negative([float(of_task(regrets, 0)) for regrets in of_folds])
+    regrets = of_folds.mean(axis=0)
     return never_negative([float(of_task(regrets, t)) for t in range(len(pool.tasks))])
 
 

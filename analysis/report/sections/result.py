@@ -1,5 +1,6 @@
 """The reported results class by class, and the configurations behind them."""
 
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 
 import pandas as pd
@@ -54,7 +55,7 @@ def section(findings: Findings) -> Section | None:
     by_class = _rows(results, "class", lambda result: _by_class(study, result))
     blocks: list[Block] = [
         Text(f"{_configurations(results)}\n\n{results[0].selection}"),
-        Table("classes", by_class, ABOUT.format(covers=COVERS[results[0].covers_images])),
+        Table("classes", by_class, ABOUT.format(covers=COVERS[_covers_images(results)])),
     ]
     if any(result.outsiders for result in results):
         shown = {name.partition("=")[0] for result in results for name in result.variants}
@@ -66,6 +67,11 @@ def section(findings: Findings) -> Section | None:
         by_score = _rows(results, "score", _by_component)
         blocks.append(Table("scores", by_score, SCORES))
     return Section("Test AUROC", blocks)
+
+
+def _covers_images(results: Sequence[Result]) -> bool:
+    """Whether every interval also covers the sampling of test images."""
+    return all(result.covers_images for result in results)
 
 
 def _configurations(results: Sequence[Result]) -> str:
@@ -80,8 +86,22 @@ def _configuration(result: Result) -> str:
     precisions = {record.precision for record in result.tested} - {FLOAT32}
     trained = "".join(f", trained in {precision}" for precision in sorted(precisions))
     return (
-        f"{result.label}: {result.source}; configuration {result.identity}, {searched}{trained}."
+        f"{result.label}: {result.source}; configuration {result.identity}, {searched}{trained}"
+        f"{_scored_with(result)}."
     )
+
+
+def _scored_with(result: Result) -> str:
+    """The values of score-time parameters that were chosen after training, in a clause."""
+    used = Counter(
+        ", ".join(f"{name} = {short(value)}" for name, value in record.chosen.items())
+        for record in result.tested
+        if record.chosen
+    )
+    if not used:
+        return ""
+    runs = [f"{text}{f' ({n} of {used.total()})' * (len(used) > 1)}" for text, n in used.items()]
+    return f"; scored with {' or '.join(runs)}, chosen after training on held-out images"
 
 
 def _by_class(study: StudyRecords, result: Result) -> dict[str, Estimate]:

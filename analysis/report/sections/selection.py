@@ -6,7 +6,7 @@ from functools import partial
 import pandas as pd
 
 from analysis.document.blocks import Block, Cell, Figure, Section, Table, Text
-from analysis.document.format import PERCENTAGE_POINTS, Unit
+from analysis.document.format import PERCENTAGE_POINTS, Unit, in_words
 from analysis.questions.selection.ensemble import Ensemble
 from analysis.questions.selection.generators import Agreement, agreements
 from analysis.questions.selection.labels import LabelCurve, draw_label_curve, label_curve
@@ -27,7 +27,8 @@ ABOUT = (
     "more test AUROC the best trial has. Regret by class: the same if a trial is selected for "
     "each class alone. Rank correlation (Spearman): of the value of the rule with test AUROC over "
     "the trials, 1 = the rule orders them as the test does, 0 = not at all. These are means over "
-    "the classes [95 % interval of Student's t over n classes]. random: the average trial. oracle "
+    "the classes [95 % interval of Student's t over n classes]; of a single class, regrets are "
+    "means over n seeds and the correlation has no interval. random: the average trial. oracle "
     "selects by the test set itself."
 )
 ENSEMBLES = (
@@ -120,7 +121,7 @@ def _limits(study: StudyRecords, pool: Pool) -> str:
     """The end of the caption: how regrets are found, and what the table leaves out."""
     sentences = [
         f"Regrets are cross-fitted over {pool.cross_fitted}: the best trial is found on one part "
-        "and compared on another, so that luck is not counted as regret."
+        "and compared on another, so that luck on one part is not counted as regret."
         if pool.cross_fitted
         else "The best of several trials is partly the luckiest, so regrets are too large."
     ]
@@ -135,11 +136,23 @@ def _limits(study: StudyRecords, pool: Pool) -> str:
         sentences.append(
             "This study selected no trial; the table shows what each rule would have selected."
         )
+    sentences += _chosen_at_scoring(study, pool)
     sentences += [f"{rule} is not shown: {why}." for rule, why in left_out(pool).items()]
     if lost := len(study.trials) - len(pool.records):
         trials = count(lost, "trial")
         sentences.append(f"Left out: {trials} that failed, were pruned or have no test result.")
     return " ".join(sentences)
+
+
+def _chosen_at_scoring(study: StudyRecords, pool: Pool) -> list[str]:
+    """A sentence if the rule of the study also chose how trained models score."""
+    names = dict.fromkeys(name for record in pool.records for name in record.changed_at_scoring)
+    if not names:
+        return []
+    return [
+        f"In every row, {in_words([*names])} of a trained model is the one that {study.rule} "
+        "chose; another rule might have chosen another."
+    ]
 
 
 def _ensembles(together: Sequence[Ensemble]) -> Table:

@@ -11,6 +11,7 @@ from tune_ad.selection import RULES
 
 PLACE = 80
 MOST_ROWS = 20
+CHOSEN = "chosen/"
 
 
 def section(findings: Findings) -> Section:
@@ -26,12 +27,13 @@ def _shown(study: StudyRecords) -> pd.DataFrame:
     """The first trials with their searched parameters, as formatted text."""
     table = study.table.rename(columns={"oracle": "test AUROC"})
     names = dict.fromkeys(name for space in study.spaces.values() for name in space)
-    searched = [f"param/{name}" for name in names if f"param/{name}" in table]
-    columns = ["number", "baseline", "state", "objective", "test AUROC", *searched, "seconds"]
+    params = [f"param/{name}" for name in names if f"param/{name}" in table]
+    params += [name for name in map(str, table.columns) if name.startswith(CHOSEN)]
+    columns = ["number", "baseline", "state", "objective", "test AUROC", *params, "seconds"]
     if _ranked(study):
         table = table.sort_values("objective", ascending=False, na_position="last", kind="stable")
     shown = table[columns].head(MOST_ROWS).astype(object)
-    for column in searched:
+    for column in params:
         shown[column] = shown[column].map(short)
     for column in ("objective", "test AUROC") if RULES[study.rule].is_auroc else ("test AUROC",):
         shown[column] = table[column].head(MOST_ROWS).map(_per_cent)
@@ -40,8 +42,19 @@ def _shown(study: StudyRecords) -> pd.DataFrame:
         shown = shown.drop(columns="objective")  # it is the test AUROC, or there is none
     if len(study.baselines) == 1:
         shown = shown.drop(columns="baseline")
-    shown.columns = shown.columns.str.removeprefix("param/")
+    shown.columns = [_title(column) for column in shown.columns]
     return shown.rename(columns={"objective": _objective(study)})
+
+
+def _title(column: str) -> str:
+    """The title of a column: that of a chosen parameter says that it was chosen.
+
+    >>> _title("param/width"), _title("chosen/mc_samples"), _title("state")
+    ('width', 'mc_samples (chosen)', 'state')
+    """
+    if column.startswith(CHOSEN):
+        return f"{column.removeprefix(CHOSEN)} (chosen)"
+    return column.removeprefix("param/")
 
 
 def _objective(study: StudyRecords) -> str:
@@ -66,7 +79,12 @@ def _caption(study: StudyRecords) -> str:
     test = "Test results are recorded, but not used for selection."
     if study.rule == "oracle":
         test = "The selection rule oracle selected by the test AUROC, which is optimistic."
-    return f"{_order(study)}{more} AUROCs in per cent, means over classes and seeds. {test}"
+    chosen = ""
+    if any(name.startswith(CHOSEN) for name in map(str, study.table.columns)):
+        chosen = " (chosen): value used for scoring, chosen after training on held-out images."
+    return (
+        f"{_order(study)}{more} AUROCs in per cent, means over classes and seeds. {test}{chosen}"
+    )
 
 
 def _order(study: StudyRecords) -> str:

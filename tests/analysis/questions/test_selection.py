@@ -1,5 +1,7 @@
 """Selection rules on planted trials: what each chooses, what it costs, and where it must fail."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -179,6 +181,26 @@ def test_failed_stopped_and_untested_trials_are_no_candidates(planted):
     assert "Left out: 2 trials that failed" in section(Findings(ours)).blocks[1].caption
 
 
+def test_a_single_class_has_one_regret_per_seed(planted):
+    aurocs = ((0.9, 0.8, 0.9), (0.7, 0.7, 0.6))
+    records = [record(k, {"width": 1.0 + k}, values, ("one",)) for k, values in enumerate(aurocs)]
+    for trial, validated in zip(records, (0.5, 0.6), strict=True):
+        trial.metrics[VALIDATION_AUROC] = [validated] * 3
+    choice = by_rule(planted(records))["validation"]
+    for regret in (choice.regret, choice.regret_by_task):
+        assert (regret.n, regret.mean) == (3, pytest.approx(0.2))
+        assert 0 <= regret.low < 0.2 < regret.high
+    assert choice.correlation.n == 0, "two trials have no rank correlation"
+
+
+def test_parameters_that_were_chosen_at_scoring_are_named(planted):
+    records = trials()
+    assert "another rule" not in section(Findings(planted(records))).blocks[1].caption
+    records[0] = replace(records[0], chosen={"width": 5.0})
+    caption = section(Findings(planted(records))).blocks[1].caption
+    assert "width of a trained model is the one that validation chose" in caption
+
+
 def test_one_trial_is_no_choice(planted):
     assert Pool.of(planted(trials()[:1])) is None
     assert section(Findings(planted([]))) is None
@@ -356,6 +378,13 @@ def test_with_one_seed_the_halves_of_the_test_images_take_the_place_of_seeds(pla
     assert pool.cross_fitted == "halves of the test images"
     assert pool.regrets == pytest.approx(np.array([[0.0, 0.0], [0.3, 0.3]]), abs=0.03)
     assert Pool.of(planted(alone)).cross_fitted != "seeds"
+
+
+def test_so_they_do_if_all_seeds_give_the_same_results(planted):
+    records, ranks = with_ranks([{2: 0.9, 3: 0.9}, {2: 0.6, 3: 0.6}])
+    pool = Pool.of(planted(records, ranks))
+    assert np.ptp(pool.tested, axis=2).max() < 1e-12
+    assert pool.cross_fitted == "halves of the test images"
 
 
 def test_the_agreement_of_generators_is_that_of_their_planted_orders(planted):
