@@ -7,6 +7,7 @@ from dataclasses import asdict, dataclass, fields, replace
 from functools import partial
 from typing import Any, NamedTuple
 
+import numpy as np
 import pytest
 import torch
 from optuna.distributions import CategoricalDistribution, FloatDistribution, json_to_distribution
@@ -315,6 +316,26 @@ def test_what_the_user_changed_is_stored(begin):
     stored = session.folder.read_study()
     assert stored["changes"] == {"trials": 1, "classes": ["1", "2"]}
     assert stored["evaluate"] is False
+
+
+def test_classes_of_images_of_ones_own_are_named_by_their_labels(tiny, open_study, tmp_path):
+    digits = load("digits")
+    arrays = {
+        name: getattr(digits, name).numpy()
+        for name in ("train_images", "train_labels", "test_images", "test_labels")
+    }
+    for part in ("train", "test"):
+        arrays[f"{part}_images"] = arrays[f"{part}_images"][:, 0]
+    np.savez(tmp_path / "mine.npz", **arrays)
+    search = replace(tiny, name="own", data=("mine",))
+
+    def begun(*classes):
+        changes = {"classes": classes}
+        return open_study(search, tmp_path, changes=changes, data_root=str(tmp_path))
+
+    assert [task.name for task in begun("3", "7").tasks] == ["mine/3", "mine/7"]
+    with pytest.raises(UserError, match=r"mine has no class '12'; its classes are 0 \(0\), 1"):
+        begun("12")
 
 
 def test_a_winner_picked_at_random_is_the_same_in_every_run(begin, tiny, open_study, tmp_path):

@@ -46,7 +46,7 @@ class LabelCurve(NamedTuple):
         of_all_classes: the regrets by number of labels (as text), if they are of all classes.
         of_one_class: the same, if they are of a single class.
         unseen: the regret on anomalies of a class that none of the labels has; None with fewer
-            than two classes of anomalies.
+            than two classes of anomalies, or with fewer than two test images of each.
         seen: the regret on anomalies of the same classes, if labels have them too.
         random: the expected regret of a random trial.
         trials: the number of candidate trials.

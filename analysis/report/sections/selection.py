@@ -78,7 +78,10 @@ def _label_figure(curve: LabelCurve) -> Figure:
 def _about_unseen(curve: LabelCurve) -> str:
     """What selection loses on anomalies of a class that the labels lack."""
     if curve.unseen is None or curve.seen is None:
-        return "There is only one class of anomalies, so none can be left out of the labels."
+        return (
+            "No class of anomalies can be left out of the labels: there is only one, or a class "
+            "has fewer than two test images."
+        )
     unseen, seen = (f"{100 * regrets.mean:.1f}" for regrets in (curve.unseen, curve.seen))
     return (
         "Anomalies that nobody has seen: if all validation anomalies but those of one class "
@@ -149,10 +152,16 @@ def _chosen_at_scoring(study: StudyRecords, pool: Pool) -> list[str]:
     names = dict.fromkeys(name for record in pool.records for name in record.changed_at_scoring)
     if not names:
         return []
-    return [
+    sentences = [
         f"In every row, {in_words([*names])} of a trained model is the one that {study.rule} "
         "chose; another rule might have chosen another."
     ]
+    if as_declared := [str(record.number) for record in pool.records if not record.chosen]:
+        sentences.append(
+            f"Of {count(len(as_declared), 'trial')} ({in_words(as_declared)}) an earlier version "
+            "scored with the declared value, so the others are at an advantage."
+        )
+    return sentences
 
 
 def _ensembles(together: Sequence[Ensemble]) -> Table:
