@@ -93,6 +93,7 @@ def test_an_extended_study_describes_itself_in_the_new_schema(continued):
     assert stored["study"]["budget"]["trials"] == TRIALS + 1
     assert (stored["study"]["quotes"], stored["study"]["chooses"]) == ("winner", True)
     assert stored["study"]["pruning"] is False
+    assert stored["study"]["chooses_scores"] is False, "its trials have the declared values"
     for name in ("search", "data", "seeds", "fresh_seeds", "versions", "hardware", "created"):
         assert stored[name] == before[name], name
     assert extended["trials.jsonl"].startswith(continued.resumed["trials.jsonl"])
@@ -110,6 +111,7 @@ def test_all_records_of_a_continued_study_are_read_alike(continued):
     for record in records:
         assert set(known(record)) == set(golden[0].metrics), "under the same names"
         assert set(record.variants) == set(golden[0].variants)
+        assert record.chosen == {}, "scored with declared values, as before"
         assert record.params.keys() == golden[0].params.keys()
         assert {name: type(value) for name, value in record.params.items()} == {
             name: type(value) for name, value in golden[0].params.items()

@@ -78,6 +78,7 @@ class Request(NamedTuple):
             seed=stored_seed if self.options.seed is None else self.options.seed,
             settings=self.options.settings,
             precision=self._precision(shape),
+            chooses_scores=not self.stored or bool(self.stored["chooses_scores"]),
         )
 
     def _precision(self, shape: ImageShape) -> dict[str, str]:

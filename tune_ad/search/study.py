@@ -37,6 +37,8 @@ class Study:
         settings: parameters fixed by the user, by name.
         precision: the precision of training, "float32" or "bfloat16", by baseline; a baseline
             that is missing, such as one that is only fitted, has float32.
+        chooses_scores: whether score-time parameters may be chosen after training; False for a
+            study that was begun before they were.
     """
 
     name: str
@@ -49,6 +51,7 @@ class Study:
     seed: int = 0
     settings: Mapping[str, Any] = field(default_factory=dict)
     precision: Mapping[str, str] = field(default_factory=dict)
+    chooses_scores: bool = True
 
     @cached_property
     def baselines(self) -> dict[str, Baseline]:
@@ -212,6 +215,8 @@ class Study:
             baseline: the name of the baseline.
         """
         rule = RULES[self.selection]
+        if not self.chooses_scores:
+            return {}
         if not (self.chooses and rule.is_auroc and rule.looks_at != "test images"):
             return {}
         space = self.baselines[baseline].score_space
@@ -257,6 +262,7 @@ class Study:
             "selection": self.selection,
             "settings": encode(self.settings),
             "precision": dict(self.precision),
+            "chooses_scores": self.chooses_scores,
             "budget_name": self.budget_name,
             "budget": encode(asdict(self.budget)),
             "plan": self.search.plan.describe(),

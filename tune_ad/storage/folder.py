@@ -203,6 +203,8 @@ class StudyFolder:
         # Before studies had a precision, everything was trained in float32.
         of_earlier_versions = dict.fromkeys(study["study"]["baselines"], FLOAT32)
         study["study"].setdefault("precision", of_earlier_versions)
+        # Nor did they choose score-time parameters after training.
+        study["study"].setdefault("chooses_scores", False)
         return study
 
     def read_trial_specs(self) -> list[TrialSpec]:

@@ -152,16 +152,10 @@ def _chosen_at_scoring(study: StudyRecords, pool: Pool) -> list[str]:
     names = dict.fromkeys(name for record in pool.records for name in record.changed_at_scoring)
     if not names:
         return []
-    sentences = [
+    return [
         f"In every row, {in_words([*names])} of a trained model is the one that {study.rule} "
         "chose; another rule might have chosen another."
     ]
-    if as_declared := [str(record.number) for record in pool.records if not record.chosen]:
-        sentences.append(
-            f"Of {count(len(as_declared), 'trial')} ({in_words(as_declared)}) an earlier version "
-            "scored with the declared value, so the others are at an advantage."
-        )
-    return sentences
 
 
 def _ensembles(together: Sequence[Ensemble]) -> Table:
