@@ -5,6 +5,7 @@ nothing.
 """
 
 import re
+from functools import cache
 from pathlib import Path
 
 import pandas as pd
@@ -33,9 +34,15 @@ def pgn_tables() -> list[PublishedTable]:
     return [table for table in tables() if table.name in PGN_TABLES]
 
 
+@cache
+def pgn_retest() -> Retest:
+    """The tests of the printed numbers of the PGN paper, which are the same in every report."""
+    return retest(pgn_tables(), METHOD)
+
+
 def retest_blocks() -> list[Block]:
     """The tests of the printed numbers of the PGN paper."""
-    found = retest(pgn_tables(), METHOD)
+    found = pgn_retest()
     return [Text(_sentences(found)), _opponents_table(found), Text(NOT_INDEPENDENT, "warning")]
 
 

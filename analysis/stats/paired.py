@@ -151,14 +151,17 @@ def _member(test: Paired, refusal: str) -> float:
 
 
 def holm_adjusted(ps: Sequence[float]) -> list[float]:
-    """Holm's adjusted p of each test of a family; NaN does not count as a test and stays NaN."""
-    members = [p for p in ps if not math.isnan(p)]
-    if not members:
-        return list(ps)
-    from statsmodels.stats.multitest import multipletests
+    r"""Holm's adjusted p of each test of a family; NaN does not count as a test and stays NaN.
 
-    adjusted = iter(multipletests(members, method="holm")[1])
-    return [p if math.isnan(p) else float(next(adjusted)) for p in ps]
+    With the m tests in ascending order, $\tilde p_{(k)} = \max_{i \le k} \min((m - i + 1)
+    p_{(i)}, 1)$. Holm, Scandinavian Journal of Statistics 6, 1979.
+    """
+    adjusted = np.array(ps, dtype=float)
+    members = np.flatnonzero(~np.isnan(adjusted))
+    order = members[np.argsort(adjusted[members], kind="stable")]
+    steps = adjusted[order] * np.arange(len(order), 0, -1)
+    adjusted[order] = np.minimum(np.maximum.accumulate(steps), 1.0)
+    return [float(p) for p in adjusted]
 
 
 def equivalence(

@@ -8,6 +8,7 @@
 numbers.
 """
 
+from functools import cache
 from pathlib import Path
 
 from analysis.report.render.export import write_csv
@@ -19,6 +20,7 @@ STUDIES = ("quickstart", "quickstart-ablation")
 COPIES = {"replicas", "variants"}  # tables that only repeat the records
 
 
+@cache
 def report_of(name):
     """The report of a golden study."""
     return document(StudyRecords.read(FOLDER / name))

@@ -4,14 +4,14 @@ import pytest
 
 from analysis.questions.claims.published.retest import retest
 from analysis.report.findings import Findings
-from analysis.report.printed import PAGE, page, pgn_tables, retest_blocks
+from analysis.report.printed import PAGE, page, pgn_retest, pgn_tables, retest_blocks
 from analysis.report.sections import printed as part
 from tests.analysis.planted import study
 
 
 @pytest.fixture(scope="module")
 def found():
-    return retest(pgn_tables(), "PGN")
+    return pgn_retest()
 
 
 def against(found, name, data_set=""):

@@ -9,6 +9,7 @@ from analysis.stats.paired import (
     Paired,
     equivalence,
     holm,
+    holm_adjusted,
     sign_flip,
     untested,
 )
@@ -136,3 +137,14 @@ def test_equivalence_without_spread_compares_the_mean_itself():
     assert equivalence([0.01] * 5).refusal
     with pytest.raises(ValueError, match="margin > 0"):
         equivalence([0.01] * 6, margin=0)
+
+
+def test_holm_multiplies_in_order_and_never_decreases():
+    assert holm_adjusted([0.01, 0.04, 0.03, 0.005]) == pytest.approx([0.03, 0.06, 0.06, 0.02])
+    assert holm_adjusted([0.5, 0.9]) == [1.0, 1.0]
+    assert holm_adjusted([0.2]) == [0.2]
+    assert holm_adjusted([]) == []
+    with_gap = holm_adjusted([0.01, math.nan, 0.04])
+    assert with_gap[::2] == pytest.approx([0.02, 0.04])
+    assert math.isnan(with_gap[1])
+    assert holm_adjusted([0.02, 0.02, 0.02]) == pytest.approx([0.06] * 3)
