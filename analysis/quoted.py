@@ -8,7 +8,6 @@ budget, rule, plan and claim; `QUOTATIONS` says how each kind is found.
 import math
 from collections import Counter
 from collections.abc import Callable, Collection, Mapping, Sequence
-from math import nan
 from typing import Any, NamedTuple
 
 import pandas as pd
@@ -303,7 +302,9 @@ def _result(
         rule=rule.title if rule else NOTHING,
         auroc=estimate(list(by_seed)).with_error(_of_mean(errors.values())),
         classes={
-            str(task): estimate(list(rows[frame.AUROC])).with_error(errors.get(str(task), nan))
+            str(task): estimate(list(rows[frame.AUROC])).with_error(
+                errors.get(str(task), math.nan)
+            )
             for task, rows in complete.groupby("task", observed=True)
         },
         variants=_by_variant(table, variants, TEST_AUROC),
@@ -350,7 +351,7 @@ def _of_mean(errors: Collection[float]) -> float:
 
     The normal images of the tasks differ; their anomalies overlap, but are many.
     """
-    return math.hypot(*errors) / len(errors) if errors else nan
+    return math.hypot(*errors) / len(errors) if errors else math.nan
 
 
 def _by_variant(

@@ -1,8 +1,8 @@
 """What the PGN paper says of rate and distortion, tested on the points of a study of beta.
 
-Section 5.1 and Fig. 3 of Park, Adosoglou and Pardalos (arXiv 2005.01889): "when beta is increased,
-the resulting R values get decreased", and "as beta decreased, R + D gets increased". Section 3
-uses that a distortion-rate function is convex and does not increase. The rules below count the
+Park, Adosoglou and Pardalos (arXiv 2005.01889, section 5.1 and Fig. 3): the rate R falls as beta
+grows, and R + D grows as beta falls. Section 3 uses that a distortion-rate function is convex and
+does not increase. The rules below count the
 steps between neighbouring values of beta, so they need no model of the noise; with one seed a
 single step may be chance.
 """
@@ -71,16 +71,18 @@ class RateParts(NamedTuple):
 
 def rate_parts(records: Sequence[TrialRecord]) -> list[RateParts]:
     """The parts of the rate of every complete trial that records them, by rate."""
-    found = []
-    for record in records:
-        values = [record.metrics.get(Metric("information", name)) for name in NAMES]
-        numbers = [mean(column) for column in values if column]
-        if record.state == "complete" and len(numbers) == len(NAMES) and None not in numbers:
-            rate, information, divergence, bound = (float(n) for n in numbers if n is not None)
-            count = len(record.replicas)
-            parts = RateParts(record.number, rate, information, divergence, bound, count)
-            found.append(parts)
-    return sorted(found, key=lambda parts: parts.rate)
+    parts = [part for record in records if (part := _parts_of(record)) is not None]
+    return sorted(parts, key=lambda part: part.rate)
+
+
+def _parts_of(record: TrialRecord) -> RateParts | None:
+    """The parts of the rate of a trial; None unless it is complete and every model has them."""
+    columns = [record.metrics.get(Metric("information", name), ()) for name in NAMES]
+    means = [average for column in columns if (average := mean(column)) is not None]
+    if record.state != "complete" or len(means) < len(NAMES):
+        return None
+    rate, information, divergence, bound = means
+    return RateParts(record.number, rate, information, divergence, bound, len(record.replicas))
 
 
 def rate_claims(curves: Sequence[RateDistortionCurve]) -> list[RateClaim]:

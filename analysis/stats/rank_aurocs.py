@@ -26,6 +26,18 @@ def placements(normal: np.ndarray, anomalous: np.ndarray) -> np.ndarray:
     return placed
 
 
+def mean_placements(others: np.ndarray, placed: np.ndarray) -> np.ndarray:
+    """The placements of images among the others, averaged over models, shape (m,).
+
+    Args:
+        others: the ranks of the others, shape (seeds, n).
+        placed: the ranks of the images that are placed, shape (seeds, m).
+    """
+    pairs = zip(others, placed, strict=True)
+    mean: np.ndarray = np.mean([placements(n, a) for n, a in pairs], axis=0)
+    return mean
+
+
 def auroc(normal: np.ndarray, anomalous: np.ndarray) -> float:
     """The AUROC of scores or ranks, in [0, 1]; NaN if one side is empty."""
     if not len(normal) or not len(anomalous):
@@ -86,11 +98,9 @@ def contrast_error(
     sizes = {(p.normal.shape[1], p.outsiders[name].shape[1]) for p in parts}
     if len(sizes) > 1 or min(min(size) for size in sizes) < 2:
         return math.nan
-    of_anomalies, of_normals = 0.0, 0.0
-    for part, weight in zip(parts, weights, strict=True):
-        pairs = list(zip(part.normal, part.outsiders[name], strict=True))
-        of_anomalies = of_anomalies + weight * np.mean([placements(n, a) for n, a in pairs], 0)
-        of_normals = of_normals + weight * np.mean([placements(a, n) for n, a in pairs], 0)
+    pairs = [(part.normal, part.outsiders[name]) for part in parts]
+    of_anomalies = np.dot(weights, [mean_placements(normal, other) for normal, other in pairs])
+    of_normals = np.dot(weights, [mean_placements(other, normal) for normal, other in pairs])
     n, m = parts[0].images(name)
     return float(np.sqrt(np.var(of_anomalies, ddof=1) / m + np.var(of_normals, ddof=1) / n))
 

@@ -29,6 +29,7 @@ from tests.detectors.cases import (
     trained,
     variants,
 )
+from tests.training.cases import score_part
 from tune_ad.data import Split, Task, load, scaled
 from tune_ad.data.groups import Groups
 from tune_ad.detectors import every_detector
@@ -47,7 +48,6 @@ from tune_ad.training.ranking import auroc, ties
 from tune_ad.training.replicas.replica import ReplicaSpec, build
 from tune_ad.training.replicas.replica_set import ReplicaSet
 from tune_ad.training.score_metrics import SCORE
-from tune_ad.training.scoring import score_part
 from tune_ad.training.suite import Suite
 
 BATCH_STATISTICS = {"running_mean", "running_var", "num_batches_tracked"}

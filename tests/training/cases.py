@@ -33,6 +33,7 @@ from tune_ad.storage.records import TrialSpec
 from tune_ad.training.replicas.replica import ReplicaSpec, build
 from tune_ad.training.replicas.replica_set import ReplicaSet
 from tune_ad.training.report import Report
+from tune_ad.training.scoring import PartScores, measure, score_images
 from tune_ad.training.suite import Suite
 from tune_ad.training.trial import Trial
 
@@ -325,3 +326,11 @@ def as_lists(value: Any) -> Any:
     if isinstance(value, Groups):
         return as_lists(vars(value))
     return value.tolist() if isinstance(value, np.ndarray) else value
+
+
+def score_part(
+    replica_set: ReplicaSet, suite: Suite, part: str, every_variant: bool = False
+) -> PartScores:
+    """The measured scores of one part of the images."""
+    scored = score_images(replica_set, suite, part, every_variant)
+    return measure(replica_set, suite, part, scored, every_variant)

@@ -23,6 +23,7 @@ from tests.training.cases import (
     planted,
     replica_set_on,
     run,
+    score_part,
     stepped,
     study_of,
     trial_of,
@@ -36,7 +37,7 @@ from tune_ad.storage.jsonl import to_text
 from tune_ad.storage.metric import BITS_PER_DIM, VALIDATION_AUROC, Metric
 from tune_ad.storage.metric import PARTS as ENGINE_PARTS
 from tune_ad.storage.records import DetectorWarning, TrialRecord
-from tune_ad.training.scoring import ScoreKey, score_part
+from tune_ad.training.scoring import ScoreKey
 from tune_ad.training.trial_scores import legal_diagnostics
 
 

@@ -21,6 +21,7 @@ from tests.training.cases import (
     planted,
     reference,
     replica_set_on,
+    score_part,
     with_nothing_anomalous,
 )
 from tune_ad.data.groups import Groups
@@ -39,7 +40,6 @@ from tune_ad.training.scoring import (
     ScoreKey,
     by_metric,
     by_variant,
-    score_part,
 )
 
 

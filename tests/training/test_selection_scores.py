@@ -7,7 +7,16 @@ import pytest
 import torch
 from scipy.stats import rankdata, spearmanr
 
-from tests.training.cases import PARTS, SECOND, Brightness, planted, replica_set_on, run, study_of
+from tests.training.cases import (
+    PARTS,
+    SECOND,
+    Brightness,
+    planted,
+    replica_set_on,
+    run,
+    score_part,
+    study_of,
+)
 from tune_ad.data import class_tasks
 from tune_ad.data.fetch.sources import load
 from tune_ad.data.groups import Groups
@@ -27,7 +36,6 @@ from tune_ad.storage.metric import (
 from tune_ad.storage.records import TrialSpec
 from tune_ad.training.kept_ranks import kept_ranks
 from tune_ad.training.ranking import agreements, auroc, doubled_ranks
-from tune_ad.training.scoring import score_part
 from tune_ad.training.suite import PSEUDO_IMAGES, Suite, thinned
 from tune_ad.training.trial import Trial
 

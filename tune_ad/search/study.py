@@ -233,12 +233,11 @@ class Study:
     def quotes(self) -> str:
         """Which results a report gives.
 
-        "winner": the chosen trial, trained again on fresh seeds; "winners": that of each
-        baseline; "oracle": the best on the test
-        set itself; "single": baselines with a single trial, since a trial that was chosen among
-        several is not trained again; "strata": the defaults of each baseline in each stratum of
-        the claim; "configurations" (every one) or "defaults" (of each baseline), as the plan says;
-        "nothing": none, since there are no anomalies.
+        "winner": the chosen trial, trained again on fresh seeds; "winners": that of each baseline;
+        "oracle": the best on the test set itself; "single": baselines with a single trial, since
+        a trial that was chosen among several is not trained again; "strata": the defaults of each
+        baseline in each stratum of the claim; "configurations" (every one) or "defaults" (of each
+        baseline), as the plan says; "nothing": none, since there are no anomalies.
         """
         if self.search.whole:
             return "nothing"

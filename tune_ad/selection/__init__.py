@@ -25,12 +25,13 @@ def _declared() -> dict[str, SelectionRule]:
 
 
 RULES: dict[str, SelectionRule] = _declared()
-
-
 AUTO = "auto"
 PREFERRED = ("validation", "pseudo_outliers")
-"""The rules of `--selection auto`: labelled anomalies, or else the rule without labels that lost
-least test AUROC where that could be measured (`benchmarks/NOTES.md`)."""
+"""The rules of `--selection auto`, in this order.
+
+Validation needs labelled anomalies; of the rules without labels the other one lost least test
+AUROC over all classes where that was measured (`benchmarks/NOTES.md`).
+"""
 
 
 def automatic(has_data: Callable[[str], bool]) -> str:

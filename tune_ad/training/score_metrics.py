@@ -71,16 +71,14 @@ def replica_metrics(
     Raises:
         DegenerateInputError: if a score is not finite or a group is empty.
     """
-    numbers: Numbers = {}
     normal = groups.normal
     require_finite("normal", normal[SCORE])
     if part == PSEUDO:
         check_finite(groups, (SCORE,))
-        numbers = {Metric(part, "auroc", name): v[SCORE] for name, v in by_outsider.items()}
-        return numbers | over_sets(part, numbers, groups.outsiders)
+        return auroc_metrics(part, by_outsider, SCORE)
+    numbers = auroc_metrics(part, by_outsider, SCORE)
     for name, terms in groups.outsiders.items():
         precision = average_precision(normal[SCORE], terms[SCORE])  # checks the scores
-        numbers[Metric(part, "auroc", name)] = by_outsider[name][SCORE]
         numbers[Metric(part, "ap", name)] = precision
     numbers |= over_sets(part, numbers, groups.outsiders)
     for term, values in normal.items():
@@ -118,13 +116,24 @@ def variant_aurocs(
     components = next(iter(by_outsider.values()), {})
     for name in components:
         if name != SCORE:
-            of_sets = {
-                Metric(part, "auroc", outsider): values[name]
-                for outsider, values in by_outsider.items()
-            }
             variant = names.get(name, ScoreVariant.of_component(name))
-            variants[variant] = of_sets | over_sets(part, of_sets, by_outsider)
+            variants[variant] = auroc_metrics(part, by_outsider, name)
     return variants
+
+
+def auroc_metrics(part: str, by_outsider: Aurocs, component: str) -> Numbers:
+    """The AUROCs of a component of one replica against every set, and over sets as `over_sets`.
+
+    Args:
+        part: "validation", "test" or `PSEUDO`.
+        by_outsider: the AUROCs of the components.
+        component: the name of the component, or `SCORE`.
+    """
+    of_sets = {
+        Metric(part, "auroc", outsider): values[component]
+        for outsider, values in by_outsider.items()
+    }
+    return of_sets | over_sets(part, of_sets, by_outsider)
 
 
 def over_sets(part: str, numbers: Numbers, outsiders: Iterable[str]) -> Numbers:

@@ -136,21 +136,6 @@ def score_images(
     }
 
 
-def score_part(
-    replica_set: ReplicaSet, suite: Suite, part: str, every_variant: bool = False
-) -> PartScores:
-    """Score the images of one part, and measure the scores.
-
-    Args:
-        replica_set: the replicas, which do not change.
-        suite: tasks and images.
-        part: "validation", "test" or `PSEUDO`.
-        every_variant: whether to score with every value of the score space, too.
-    """
-    scored = score_images(replica_set, suite, part, every_variant)
-    return measure(replica_set, suite, part, scored, every_variant)
-
-
 def scored_as(scored: Scored, variant: ScoreVariant, declared: ScoreVariant) -> Scored:
     """The scores with a variant in place of the score, which becomes the declared variant.
 

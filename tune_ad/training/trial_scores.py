@@ -10,7 +10,7 @@ import torch
 from tune_ad.detectors.base import Numbers, ScoreSpace, Terms
 from tune_ad.errors import UserError, one_line
 from tune_ad.search.study import Study
-from tune_ad.selection import RULES, mean
+from tune_ad.selection import RULES
 from tune_ad.storage.metric import (
     BEST_EPOCH,
     BITS_PER_DIM,
@@ -24,6 +24,7 @@ from tune_ad.storage.metric import (
 from tune_ad.storage.records import DetectorWarning
 from tune_ad.training.bits import with_bits
 from tune_ad.training.replicas.replica_set import ReplicaSet
+from tune_ad.training.score_metrics import SCORE, auroc_metrics, component_aurocs, variant_names
 from tune_ad.training.scoring import (
     PartScores,
     Scored,
@@ -144,15 +145,14 @@ class TrialScores:
         return parts
 
     def _measure(self, part: str, scored: Scored, done: bool) -> PartScores:
-        """Measure the scores of a part; with those by which trials are ranked, choose a variant.
+        """Measure the scores of a part; by those that rank trials, first choose a variant.
 
-        Test images come last, so that nothing of them can be chosen by.
+        Test images come last, so that nothing can be chosen by them.
         """
-        as_declared = measure(self.replica_set, self.suite, part, scored, done)
-        if done and part == self._ranked_by().part:
-            self.choice = self._best_variant(as_declared)
+        if done and self.choices and part == self._ranked_by().part:
+            self.choice = self._best_variant(scored)
         if self.choice is None:
-            return as_declared
+            return measure(self.replica_set, self.suite, part, scored, done)
         declared = self.choice._replace(value=self.declared(self.choice.parameter))
         exchanged = scored_as(scored, self.choice, declared)
         return measure(self.replica_set, self.suite, part, exchanged, done, [declared])
@@ -172,21 +172,27 @@ class TrialScores:
         values = {name: self.declared(name) for name in self.choices}
         return values | ({self.choice.parameter: self.choice.value} if self.choice else {})
 
-    def _best_variant(self, scores: PartScores) -> ScoreVariant | None:
+    def _best_variant(self, scored: Scored) -> ScoreVariant | None:
         """The variant by which the rule ranks the models best; None if it is the score itself.
 
         One parameter at a time differs from the configuration. Of equal variants the first in the
         score space is chosen, and the configuration itself before all.
+
+        Args:
+            scored: the scores of the part by which the rule ranks trials, with all variants.
         """
-        metric = self._ranked_by()
-        best = mean([numbers.get(metric) for numbers in scores.metrics])
-        choice = None
-        for parameter, values in self.choices.items() if best is not None else ():
-            for value in values:
-                variant = ScoreVariant(parameter, value)
-                average = mean([of.get(variant, {}).get(metric) for of in scores.variants])
-                if average is not None and best is not None and average > best:
-                    best, choice = average, variant
+        metric, by_replica = self._ranked_by(), component_aurocs(scored)
+
+        def average(component: str) -> float:
+            values = [auroc_metrics(metric.part, a, component) for a in by_replica.values()]
+            return sum(numbers[metric] for numbers in values) / len(values)
+
+        if len(by_replica) < len(self.replica_set.replicas):
+            return None  # the trial has failed
+        best, choice = average(SCORE), None
+        for name, variant in variant_names(self.choices).items():
+            if (value := average(name)) > best:
+                best, choice = value, variant
         return choice
 
     def merged(

@@ -13,10 +13,9 @@ from matplotlib.figure import Figure
 
 from analysis.document import theme
 from analysis.questions.selection.pool import Pool
-from analysis.stats.rank_aurocs import main_outsider, placements
+from analysis.stats.rank_aurocs import mean_placements
 from tune_ad.randomness import numpy_stream
 from tune_ad.storage.metric import OTHER_CLASSES
-from tune_ad.storage.score_ranks import PartRanks
 
 LABELLED = (1, 2, 5, 10, 50)  # numbers of labelled anomalies
 DRAWS = 20
@@ -112,17 +111,9 @@ def _placed(pool: Pool, part: str) -> dict[str, _Placed] | None:
             ranks = stored.get((part, task))
             if ranks is None or OTHER_CLASSES not in ranks.outsiders:
                 return None
-            by_task[task].append(_mean_placements(ranks))
+            by_task[task].append(mean_placements(ranks.normal, ranks.outsiders[OTHER_CLASSES]))
             classes[task] = ranks.outsider_classes[OTHER_CLASSES]
     return {task: _Placed(np.stack(rows), classes[task]) for task, rows in by_task.items()}
-
-
-def _mean_placements(ranks: PartRanks) -> np.ndarray:
-    """The placements of the anomalies, averaged over seeds, shape (anomalies,)."""
-    anomalous = ranks.outsiders[main_outsider(ranks.outsiders)]
-    pairs = zip(ranks.normal, anomalous, strict=True)
-    mean: np.ndarray = np.mean([placements(n, a) for n, a in pairs], axis=0)
-    return mean
 
 
 def _draws(seed: int, purpose: str, members: np.ndarray) -> Iterator[tuple[str, np.ndarray]]:

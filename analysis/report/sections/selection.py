@@ -102,7 +102,7 @@ def _table(study: StudyRecords, pool: Pool, chosen: Sequence[RuleChoice]) -> Tab
     rows = [
         {
             "rule": _name(study, choice),
-            "uses": RULES[choice.rule].looks_at,
+            "uses": RULES[choice.rule].needs,
             "selected trial": "(mean of all)" if choice.number is None else choice.number,
             "of": choice.ranked,
             "test AUROC": _cell(choice.auroc),
