@@ -6,6 +6,18 @@ SIGNIFICANCE = 0.05
 LEAST_PAIRS = 6  # minimum number of seeds for a test over seeds, or a bootstrap interval
 LEAST_SEEDS = 3  # minimum number for a test over class x seed, or against published numbers
 LEAST_STEPS = 500  # optimiser steps of a model from which configurations can be ranked
+LEAST_EFFECTIVE = 2.0  # effective number of importance weights from which training follows them
+
+
+def least_effective(codes: int) -> float:
+    """The effective number of K importance weights from which training follows all of them.
+
+    It is `LEAST_EFFECTIVE`, or for K = 2 halfway from 1 to K.
+
+    >>> least_effective(2), least_effective(16)
+    (1.5, 2.0)
+    """
+    return min(LEAST_EFFECTIVE, (1 + codes) / 2)
 
 
 def smallest_p(n: int) -> float:

@@ -27,6 +27,16 @@ COMBINED: dict[str, list[dict[str, Any]]] = {
         {"networks": "lenet", "jacobian": "encoder", "volume_sign": "reversed"},
         {"squared_distance": True, "residual_share": 0.2},
     ],
+    "LikelihoodVAE": [
+        {
+            "objective": "forward_kl",
+            "samples": 3,
+            "components": 3,
+            "warm_start": 0.0,
+            "defensive": 0.2,
+        },
+        {"refit": 0.5, "samples": 2, "components": 2, "likelihood": "gaussian"},
+    ],
     "VAE": [
         {"samples": 3, "score_samples": 5, "reconstruction": "l1", "pixel_reduction": "mean"},
         {"score_samples": 0, "beta": 4.0, "reduction": "mean"},

@@ -5,7 +5,9 @@ import math
 import pytest
 import torch
 
+from tune_ad.detectors import gaussian
 from tune_ad.detectors.likelihood_vae import importance
+from tune_ad.detectors.likelihood_vae.posterior import single
 from tune_ad.randomness import torch_stream
 
 DIM, NOISE = 2, 0.5
@@ -35,6 +37,13 @@ def log_evidence(x):
 X = torch.tensor([1.0, -0.5], dtype=torch.float64)
 
 
+def propose(mean, log_variance, normal, uniform, defensive):
+    """Codes of a Gaussian defended by the prior, and their log-density."""
+    proposal = single(mean, log_variance).defended(defensive)
+    codes = proposal.sample(normal, uniform if defensive else None)
+    return codes, proposal.log_density(codes)
+
+
 def fitted(loss, steps=1500, particles=64, defensive=0.0):
     """Mean and variance of a mean-field Gaussian q(z|x), averaged over the last steps."""
     stream = torch_stream(0, "test")
@@ -57,13 +66,13 @@ def fitted(loss, steps=1500, particles=64, defensive=0.0):
 
 def forward(mean, log_variance, normal, uniform, defensive):
     with torch.no_grad():
-        codes, proposed = importance.propose(mean, log_variance, normal, uniform, defensive)
+        codes, proposed = propose(mean, log_variance, normal, uniform, defensive)
         weights = importance.normalised(log_joint(codes, X) - proposed)
-    return importance.wake_loss(importance.log_normal(codes, mean, log_variance), weights)
+    return importance.wake_loss(gaussian.log_density(codes, mean, log_variance), weights)
 
 
 def reverse(mean, log_variance, normal, uniform, defensive):
-    codes, proposed = importance.propose(mean, log_variance, normal, uniform, 0.0)
+    codes, proposed = propose(mean, log_variance, normal, uniform, 0.0)
     return -importance.bound(log_joint(codes, X) - proposed, alpha=1)
 
 
@@ -88,7 +97,7 @@ def draws(particles, count=4000):
     stream = torch_stream(1, "draws")
     normal = torch.randn(particles, count, DIM, generator=stream, dtype=torch.float64)
     zeros = torch.zeros(count, DIM, dtype=torch.float64)
-    codes, proposed = importance.propose(zeros, zeros, normal, None, 0.0)
+    codes, proposed = propose(zeros, zeros, normal, None, 0.0)
     return log_joint(codes, X) - proposed
 
 
@@ -159,12 +168,12 @@ def test_a_defensive_proposals_density_is_the_mixtures():
     normal = torch.randn(5, 3, DIM, generator=stream)
     uniform = torch.rand(5, 3, generator=stream)
     mean, log_variance = torch.full((3, DIM), 2.0), torch.full((3, DIM), -3.0)
-    codes, log_density = importance.propose(mean, log_variance, normal, uniform, 0.25)
-    q = importance.log_normal(codes, mean, log_variance).exp()
+    codes, log_density = propose(mean, log_variance, normal, uniform, 0.25)
+    q = gaussian.log_density(codes, mean, log_variance).exp()
     assert torch.allclose(
         log_density.exp(), 0.75 * q + 0.25 * importance.log_prior(codes).exp(), rtol=1e-4
     )
-    assert torch.equal(codes[uniform < 0.25], normal[uniform < 0.25])
+    assert torch.equal(codes[uniform >= 0.75], normal[uniform >= 0.75])
 
 
 @pytest.mark.parametrize("defensive", [0.1, 0.5])
@@ -176,8 +185,8 @@ def test_tempered_weights_of_a_defensive_proposal_estimate_the_same_sum(defensiv
         normal = torch.randn(400_000, 1, DIM, generator=stream, dtype=torch.float64)
         uniform = torch.rand(400_000, 1, generator=stream, dtype=torch.float64)
         mean, log_variance = torch.full((1, DIM), 0.4).double(), torch.zeros(1, DIM).double()
-        codes, proposed = importance.propose(mean, log_variance, normal, uniform, share)
-        density = importance.log_normal(codes, mean, log_variance)
+        codes, proposed = propose(mean, log_variance, normal, uniform, share)
+        density = gaussian.log_density(codes, mean, log_variance)
         ratio = density - proposed if share else None
         weights = importance.normalised(log_joint(codes, X) - proposed, 2.0, False, ratio)
         return (weights.unsqueeze(-1) * codes).sum(0).flatten().tolist()

@@ -7,6 +7,7 @@ import torch
 
 from tests.detectors.cases import IMAGES, small
 from tune_ad.data import load, scaled
+from tune_ad.detectors import gaussian
 from tune_ad.detectors.likelihood_vae import importance
 from tune_ad.detectors.likelihood_vae.detector import LikelihoodVAE
 from tune_ad.detectors.likelihood_vae.image_statistics import STATISTICS, pixel_variance, png_bits
@@ -48,7 +49,7 @@ def test_scores_are_the_sums_that_they_say_they_are(digits, likelihood):
         codes = mean + (0.5 * log_variance).exp() * noise["code"]
         likelihoods = module.log_likelihood(codes, pixels)
     logs = likelihoods + importance.log_prior(codes)
-    logs = logs - importance.log_normal(codes, mean, log_variance)
+    logs = logs - gaussian.log_density(codes, mean, log_variance)
     assert torch.allclose(scores["distortion"], -likelihoods.mean(0).double())
     assert torch.allclose(scores["negative_elbo"], scores["distortion"] + scores["rate"])
     iwae = torch.logsumexp(logs.double(), 0) - math.log(len(logs))
@@ -116,7 +117,7 @@ def test_regret_of_many_images_is_that_of_each_alone(digits):
     assert torch.allclose(together["score"][:4], torch.cat(alone), rtol=1e-3, atol=1e-3)
 
 
-def trained(epochs=3, **settings):
+def trained(epochs=3, until=None, **settings):
     images = scaled(load("digits").train_images[:200], "unit")
     config = LikelihoodVAE.Config.released(
         SHAPE, latent_dim=16, width=0.25, epochs=epochs, batch_size=50, **settings
@@ -124,7 +125,7 @@ def trained(epochs=3, **settings):
     replica_set = ReplicaSet(
         LikelihoodVAE, config, images, [ReplicaSpec("all", 0, torch.arange(200))]
     )
-    (terms,) = replica_set.train(replica_set.epochs)
+    (terms,) = replica_set.train(until or replica_set.epochs)
     return replica_set, {metric.term: value for metric, value in terms.items()}
 
 
@@ -342,6 +343,75 @@ def test_a_warm_start_is_a_part_of_the_epochs(epochs):
     )
     cold = module_of(**settings, warm_start=0.0)
     assert [stage.name for stage in cold.stages()] == ["train"]
+
+
+def named_stages(**settings):
+    """The stages of a detector with three components, as (name, epochs, trained modules)."""
+    settings = {"samples": 4, "components": 3, "epochs": 20, **settings}
+    stages = module_of(**settings).stages()
+    return [(s.name, s.epochs, s.phases[0].modules) for s in stages]
+
+
+def test_components_are_added_one_by_one_within_the_epochs():
+    first, second, third, last = named_stages(objective="forward_kl", warm_start=0.5)
+    assert first == ("warm start", 10, ("encoder", "mean", "log_variance", "decoder"))
+    assert second == ("component 2", 2, ("added.0",))
+    assert third == ("component 3", 2, ("added.1",))
+    assert last[:2] == ("train", 6) and "added" in last[2] and "decoder" in last[2]
+
+
+def test_a_refit_adds_components_unless_they_are_there():
+    control = named_stages(refit=0.5)
+    assert [stage[:2] for stage in control] == [
+        ("train", 20),
+        ("component 2", 2),
+        ("component 3", 2),
+        ("refit", 6),
+    ]
+    assert control[-1][2] == ("encoder", "mean", "log_variance", "added")
+    again = named_stages(objective="forward_kl", refit=0.5)
+    assert [stage[:2] for stage in again][-2:] == [("train", 9), ("refit", 10)]
+
+
+def test_too_few_epochs_train_all_components_together():
+    names = [stage[:2] for stage in named_stages(objective="forward_kl", epochs=2)]
+    assert names == [("warm start", 1), ("train", 1)]
+    assert module_of(components=3, objective="elbo").config.added_components == 0
+
+
+def test_the_shares_of_the_components_must_leave_epochs_for_all():
+    with pytest.raises(UserError, match=r"component_share must be below 0.5 for 3.*got 0.6"):
+        module_of(objective="forward_kl", samples=4, components=3, component_share=0.6)
+
+
+def test_an_added_component_is_trained_alone_and_moves_nothing_else():
+    settings = {"objective": "forward_kl", "samples": 4, "components": 2, "warm_start": 0.25}
+    before = trained(4, **settings, component_share=0.5)[0]
+    stages = before.replicas[0].stages
+    assert [stage.epochs for stage in stages] == [1, 2, 1]
+    states = []
+    for epochs in (1, 3):
+        replica_set, _ = trained(4, until=epochs, **settings, component_share=0.5)
+        states.append(replica_set.replicas[0].module.state_dict())
+    first, second = states
+    moved = {name for name in first if not torch.equal(first[name], second[name])}
+    assert moved and all(name.startswith("added.0.") for name in moved)
+
+
+def test_a_mixture_scores_by_its_own_density(digits):
+    """The rate is estimated from the codes; sum, bound and gap are those of the mixture."""
+    module = module_of(objective="forward_kl", samples=4, components=3)
+    for head in module.added.parameters():
+        torch.nn.init.normal_(head, std=0.1)
+    scores, noise = scored(module, digits)
+    with torch.no_grad():
+        posterior, pixels = module.posterior(digits), module.pixels(digits, noise.get("cell"))
+        uniform = noise["particle"].expand(-1, len(digits))
+        codes = posterior.sample(noise["code"].expand(-1, len(digits), -1), uniform)
+        _, logs = module.log_weights(posterior, codes, pixels)
+    assert torch.allclose(scores["negative_elbo"], -logs.mean(0))
+    assert torch.allclose(scores["negative_elbo"], scores["distortion"] + scores["rate"])
+    assert torch.allclose(scores["negative_iwae"], math.log(len(logs)) - logs.logsumexp(0))
 
 
 def test_the_bound_beside_another_score_is_shown_too():

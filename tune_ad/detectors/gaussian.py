@@ -1,4 +1,6 @@
-"""Samples of Gaussian codes, and their KL divergence from a standard normal prior."""
+"""Samples of Gaussian codes, their density, and KL divergence from a standard normal prior."""
+
+import math
 
 from torch import Tensor
 
@@ -12,6 +14,12 @@ def codes(mean: Tensor, log_variance: Tensor, noise: Tensor) -> Tensor:
         noise: $\epsilon$, standard normal, shape (K, batch or 1, J).
     """
     return mean + (0.5 * log_variance).exp() * noise
+
+
+def log_density(codes: Tensor, mean: Tensor, log_variance: Tensor) -> Tensor:
+    r"""$\log N(z; \mu, \sigma^2)$ of codes (..., J), summed over J: shape (...), in nats."""
+    squares = (codes - mean).square() * (-log_variance).exp()
+    return -0.5 * (squares + log_variance + math.log(2 * math.pi)).sum(-1)
 
 
 def rate(mean: Tensor, log_variance: Tensor) -> Tensor:

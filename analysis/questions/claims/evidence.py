@@ -10,6 +10,7 @@ from analysis import frame
 from analysis.document.format import short
 from analysis.questions.claims.strata import BITS_PER_DIMENSION
 from analysis.study import StudyRecords
+from tune_ad.sample_sizes import least_effective
 from tune_ad.search.claim import Claim
 from tune_ad.storage.metric import BITS_PER_DIM, STOPPED, Metric, ScoreVariant
 from tune_ad.storage.records import TrialRecord
@@ -29,8 +30,16 @@ GAPS = tuple(
     for bound in ("negative_iwae", "negative_elbo")
 )
 """Metrics of the train-test gap, in order of preference."""
-SHARES = tuple(str(Metric(part, "effective_share")) for part in ("train", "overall"))
-"""Effective share of the importance weights in training: of the last epoch, and of all steps."""
+SHARES = tuple(
+    str(Metric(part, share))
+    for share in ("effective_share", "raw_effective_share")
+    for part in ("train", "overall")
+)
+"""Effective share of the importance weights in training: of the last epoch, and of all steps.
+
+Also of the weights before tempering and truncation: weights that are flattened enough are always
+spread, but training by them follows the forward KL only a little.
+"""
 SCORES = {"negative_elbo": "-ELBO", "negative_iwae": "-IWAE"}
 """Scores for which verdicts are given: name of the part of the score -> displayed name."""
 MAIN_SCORE = "score"  # a main score that is none of these
@@ -226,8 +235,8 @@ def _effective(models: pd.DataFrame) -> pd.Series:
 
 
 def _least_effective(codes: pd.Series) -> pd.Series:
-    """The effective number from which the weights are spread: 2, or halfway to K = 2."""
-    return ((1 + codes) / 2).clip(upper=2.0)
+    """The effective number from which the weights are spread; NaN if K is."""
+    return codes.map(least_effective, na_action="ignore")
 
 
 def _scores(models: pd.DataFrame, metric: Metric) -> dict[str, str]:

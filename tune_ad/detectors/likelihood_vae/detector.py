@@ -24,6 +24,12 @@ from tune_ad.detectors.likelihood_vae.config import REGRET, LikelihoodVAEConfig
 from tune_ad.detectors.likelihood_vae.decoder import PixelDecoder
 from tune_ad.detectors.likelihood_vae.image_statistics import STATISTICS
 from tune_ad.detectors.likelihood_vae.likelihoods import GREYS
+from tune_ad.detectors.likelihood_vae.posterior import (
+    LOG_VARIANCE,
+    AddedComponent,
+    Mixture,
+    single,
+)
 from tune_ad.detectors.nets import (
     DCGANEncoder,
     Head,
@@ -35,9 +41,9 @@ from tune_ad.detectors.nets import (
 from tune_ad.detectors.schedule import Phase, Stage
 from tune_ad.detectors.train_test_gap import train_test_gap
 from tune_ad.randomness import torch_stream
+from tune_ad.sample_sizes import LEAST_EFFECTIVE
 from tune_ad.storage.metric import DISTORTION, LIKELIHOOD, Metric
 
-LOG_VARIANCE = (-8.0, 4.0)  # bounds of the encoder's output, so that weights stay finite
 BETA1, BETA2 = 0.9, 0.999  # decay rates of Adam for likelihood regret
 REGRET_PAIRS = 8  # number of antithetic pairs of samples used to evaluate likelihood regret
 AT_ONCE = 8  # number of codes per image that are decoded together when scoring
@@ -45,6 +51,7 @@ BOUNDS = ("negative_elbo", "negative_iwae")
 SHARE = "effective_share"
 SHARES = (Metric("train", SHARE), Metric("overall", SHARE))  # of the last epoch; of all steps
 ELBO, WAKE, SLEEP, REFIT = "elbo", "wake", "sleep", "refit"
+COMPONENT = "component {}"  # phase that adds a component to the mixture, by its number from 2
 MOST_TYPICAL = 2_000  # number of training images from which the mean of typicality is computed
 
 
@@ -123,6 +130,10 @@ class LikelihoodVAE(TrainedDetector[LikelihoodVAEConfig]):
             self.encoder = DCGANEncoder(shape, dcgan_channels(shape, config.width))
         self.mean = Head(self.encoder.features, config.latent_dim)
         self.log_variance = Head(self.encoder.features, config.latent_dim)
+        self.added = nn.ModuleList(
+            AddedComponent(self.encoder.features, config.latent_dim)
+            for _ in range(config.added_components)
+        )
         self.decoder = PixelDecoder(config, shape)
         self.register_buffer("entropy", torch.zeros(()))
         kind = self.decoder.kind
@@ -140,29 +151,61 @@ class LikelihoodVAE(TrainedDetector[LikelihoodVAEConfig]):
         return super().scales(config) | {name: config.scale(name) for name in quantities}
 
     def stages(self) -> tuple[Stage, ...]:
-        """Up to three stages: ELBO warm start, main objective, refit of the encoder."""
-        everything = tuple(name for name, _ in self.named_children())
+        """The ELBO (also a warm start), each added component, the main objective, the refit."""
+        single_gaussian = ("encoder", "mean", "log_variance", "decoder")
+        encoder = (*single_gaussian[:3], *(["added"] if self.added else []))
         config, parts = self.config, []
-        epochs = config.epochs
+        warm, refit = config.warm_epochs, config.refit_epochs
         if config.objective == "elbo":
-            parts.append(("train", epochs, Phase(ELBO, everything)))
+            parts.append(("train", warm, Phase(ELBO, single_gaussian)))
         else:
-            warm = min(max(round(config.warm_start * epochs), 1), epochs - 1)
-            warm = warm if config.warm_start else 0
-            parts.append(("warm start", warm, Phase(ELBO, everything)))
-            parts.append(("train", epochs - warm, Phase(WAKE, everything)))
-        refit = max(round(config.refit * epochs), 1) if config.refit else 0
-        parts.append(("refit", refit, Phase(REFIT, ("encoder", "mean", "log_variance"))))
+            parts.append(("warm start", warm, Phase(ELBO, single_gaussian)))
+            joint = Phase(WAKE, (*encoder, "decoder"))
+            parts += self.sequential("train", config.epochs - warm, joint)
+        parts += self.sequential("refit", refit, Phase(REFIT, encoder))
         return tuple(self.part(name, lasting, phase) for name, lasting, phase in parts if lasting)
+
+    def sequential(self, name: str, epochs: int, joint: Phase) -> list[tuple[str, int, Phase]]:
+        """Stages that add the components one by one, if not yet added, and train all of them.
+
+        Args:
+            name: the name of the last of them.
+            epochs: the number of epochs of all of them together; 0 for none.
+            joint: the phase of the last.
+        """
+        if not epochs:
+            return []
+        wait = self.config.component_epochs(epochs)
+        if joint.name == REFIT and self.config.objective != "elbo":
+            wait = 0  # the components are there already
+        alone = [
+            (COMPONENT.format(c + 2), wait, Phase(COMPONENT.format(c + 2), (f"added.{c}",)))
+            for c in range(len(self.added))
+        ]
+        return [*alone, (name, epochs - wait * len(alone), joint)]
 
     def part(self, name: str, epochs: int, phase: Phase) -> Stage:
         """A stage with this number of epochs."""
         return replace(self.stage(phase), name=name, epochs=epochs)
 
     def encode(self, images: Tensor) -> tuple[Tensor, Tensor]:
-        """Mean and bounded log-variance of the codes, each of shape (batch, latent_dim)."""
-        features = self.encoder(images)
+        """Mean and bounded log-variance of the first Gaussian, each (batch, latent_dim)."""
+        return self._first(self.encoder(images))
+
+    def _first(self, features: Tensor) -> tuple[Tensor, Tensor]:
         return self.mean(features), self.log_variance(features).clamp(*LOG_VARIANCE)
+
+    def posterior(self, images: Tensor) -> Mixture:
+        """The encoder's distribution of the codes of each image, q(z|x), with all components."""
+        return self.mixtures(images)[-1]
+
+    def mixtures(self, images: Tensor) -> list[Mixture]:
+        """The encoder's mixtures of the first component, of the first two, and so on."""
+        features = self.encoder(images)
+        mixtures = [single(*self._first(features))]
+        for component in self.added:
+            mixtures.append(component(features, mixtures[-1]))
+        return mixtures
 
     def pixels(self, images: Tensor, cell: Tensor | None) -> Tensor:
         """The pixels for the likelihood: grey values, dequantised for a density."""
@@ -202,7 +245,7 @@ class LikelihoodVAE(TrainedDetector[LikelihoodVAEConfig]):
         wanted = {"code": Noise("normal", (config.samples, batch, config.latent_dim))}
         if self.dequantise:
             wanted["cell"] = Noise("uniform", (batch, *self.shape))
-        if phase != ELBO and config.defensive:
+        if phase != ELBO and (config.defensive or self.added):
             wanted["particle"] = Noise("uniform", (config.samples, batch))
         if phase == WAKE and config.objective in (SLEEP, "mixed"):
             wanted["prior"] = Noise("normal", (batch, config.latent_dim))
@@ -226,23 +269,24 @@ class LikelihoodVAE(TrainedDetector[LikelihoodVAEConfig]):
         return {"loss": loss, "distortion": distortion, "rate": rate}
 
     def importance_terms(self, phase: str, images: Tensor, pixels: Tensor, noise: Terms) -> Terms:
-        """The encoder's loss plus the decoder's (in a refit only the encoder's).
+        """The encoder's loss plus the decoder's (only the encoder's if the decoder is frozen).
 
-        The two have no parameters in common, so one step minimises both.
+        The two have no parameters in common, so one step minimises both. Codes are sampled from
+        the encoder's mixture of before the step; for a component that is being added, from the
+        mixture without it.
         """
         config = self.config
-        mean, log_variance = self.encode(images)
-        codes, proposed = importance.propose(
-            mean.detach(),
-            log_variance.detach(),
-            noise["code"],
-            noise.get("particle"),
-            config.defensive,
-        )
+        mixtures = self.mixtures(images)
+        adding = [COMPONENT.format(count) for count in range(2, len(mixtures) + 1)]
+        trained = adding.index(phase) + 1 if phase in adding else len(mixtures) - 1
+        before = mixtures[trained - 1] if phase in adding else mixtures[trained]
+        proposal = before.detached().defended(config.defensive)
+        codes = proposal.sample(noise["code"], noise.get("particle"))
+        proposed = proposal.log_density(codes)
         log_weights = self.log_likelihood(codes, pixels) + importance.log_prior(codes) - proposed
         fixed = log_weights.detach()
-        density = importance.log_normal(codes, mean, log_variance)
-        ratio = (density - proposed).detach() if config.defensive else None
+        density = mixtures[trained].log_density(codes)
+        ratio = (density - proposed).detach() if config.defensive or phase in adding else None
         weights = importance.normalised(fixed, config.tempering, config.truncated, ratio)
         wake = importance.wake_loss(density, weights)
         bound = importance.bound(log_weights, config.alpha)
@@ -254,7 +298,7 @@ class LikelihoodVAE(TrainedDetector[LikelihoodVAEConfig]):
             "bound": bound,
             "wake": wake,
         }
-        if phase == REFIT:
+        if phase != WAKE:
             return {"loss": wake, **terms}
         encoder = (1 - share) * wake
         if share:
@@ -267,7 +311,7 @@ class LikelihoodVAE(TrainedDetector[LikelihoodVAEConfig]):
         with statistics_kept(self):  # scoring uses the statistics of real images
             with torch.no_grad():
                 dreamt = self.decoder.likelihood.sample(self.decoder(codes), uniform)
-            return -importance.log_normal(codes, *self.encode(dreamt))
+            return -self.posterior(dreamt).log_density(codes.unsqueeze(0)).squeeze(0)
 
     def held_out_loss(self, phase: str, terms: Terms) -> Tensor:
         """Minus the bound in training by forward KL, whose loss is not comparable over epochs."""
@@ -280,18 +324,29 @@ class LikelihoodVAE(TrainedDetector[LikelihoodVAEConfig]):
         for images in batches:
             if count >= MOST_TYPICAL:
                 break
-            wanted = self.noise(ELBO, len(images))
+            wanted = self.noise(WAKE if self.added else ELBO, len(images))
             noise = {name: one.draw(stream).to(images.device) for name, one in wanted.items()}
-            terms = self.elbo_terms(images, self.pixels(images, noise.get("cell")), noise["code"])
-            total += float((terms["distortion"] + terms["rate"]).double().sum())
+            pixels = self.pixels(images, noise.get("cell"))
+            total += float(self.negative_elbo(images, pixels, noise).double().sum())
             count += len(images)
         return {"entropy": torch.tensor(total / max(count, 1))}
+
+    def negative_elbo(self, images: Tensor, pixels: Tensor, noise: Terms) -> Tensor:
+        """Minus the ELBO, shape (batch,); its rate is exact for a single Gaussian."""
+        if self.added:
+            posterior = self.posterior(images)
+            codes = posterior.sample(noise["code"], noise["particle"])
+            return -self.log_weights(posterior, codes, pixels)[1].mean(0)
+        terms = self.elbo_terms(images, pixels, noise["code"])
+        return terms["distortion"] + terms["rate"]
 
     def score_noise(self, score_space: ScoreSpace) -> dict[str, Noise]:
         """Noise for the largest number of samples, and dequantisation noise of each pixel."""
         tried = score_space.get("importance_samples", ())
         most = max((self.config.importance_samples, *tried))
         wanted = {"code": Noise("normal", (most, 1, self.config.latent_dim))}
+        if self.added:
+            wanted["particle"] = Noise("uniform", (most, 1))
         if self.dequantise:
             wanted["cell"] = Noise("uniform", (1, *self.shape))
         if REGRET in (self.config.score_by, *score_space.get("score_by", ())):
@@ -301,10 +356,13 @@ class LikelihoodVAE(TrainedDetector[LikelihoodVAEConfig]):
 
     def score_variants(self, images: Tensor, noise: Terms, score_space: ScoreSpace) -> Terms:
         """The score, its components, and the score at every value of the score space."""
-        mean, log_variance = self.encode(images)
+        posterior = self.posterior(images)
+        mean, log_variance = posterior.means[0], posterior.log_variances[0]
         pixels = self.pixels(images, noise.get("cell"))
-        rate = gaussian.rate(mean, log_variance)
-        likelihoods, log_weights = self.weighed(mean, log_variance, pixels, noise["code"])
+        rate = None if self.added else gaussian.rate(mean, log_variance)
+        likelihoods, log_weights = self.weighed(
+            posterior, pixels, noise["code"], noise.get("particle")
+        )
         declared, tried = self.config.importance_samples, score_space.get("importance_samples", ())
         statistics = {name: noise[name] for name in self.image_statistics}
         by = {
@@ -328,28 +386,40 @@ class LikelihoodVAE(TrainedDetector[LikelihoodVAEConfig]):
         return AT_ONCE
 
     def weighed(
-        self, mean: Tensor, log_variance: Tensor, pixels: Tensor, normal: Tensor
+        self, posterior: Mixture, pixels: Tensor, normal: Tensor, uniform: Tensor | None
     ) -> tuple[Tensor, Tensor]:
-        """Log p(x|z) and log w of every code, each (K, batch), a few codes at a time."""
-        parts = []
-        for few in normal.split(AT_ONCE):
-            few = few.expand(-1, len(mean), -1)
-            codes, proposed = importance.propose(mean, log_variance, few, None, 0.0)
-            likelihood = self.log_likelihood(codes, pixels)
-            parts.append((likelihood, likelihood + importance.log_prior(codes) - proposed))
+        """Log p(x|z) and log w of codes of the posterior, each (K, batch), a few at a time."""
+        batch, parts = len(pixels), []
+        for start in range(0, len(normal), AT_ONCE):
+            few = slice(start, start + AT_ONCE)
+            chosen = None if uniform is None else uniform[few].expand(-1, batch)
+            codes = posterior.sample(normal[few].expand(-1, batch, -1), chosen)
+            parts.append(self.log_weights(posterior, codes, pixels))
         likelihoods, log_weights = zip(*parts, strict=True)
         return torch.cat(likelihoods), torch.cat(log_weights)
 
-    def scores(self, rate: Tensor, likelihoods: Tensor, weights: Tensor, known: Terms) -> Terms:
+    def log_weights(
+        self, posterior: Mixture, codes: Tensor, pixels: Tensor
+    ) -> tuple[Tensor, Tensor]:
+        """Log p(x|z) and log w, each (K, batch), of codes (K, batch, J) of the posterior."""
+        likelihood = self.log_likelihood(codes, pixels)
+        return likelihood, likelihood + importance.log_prior(codes) - posterior.log_density(codes)
+
+    def scores(
+        self, rate: Tensor | None, likelihoods: Tensor, weights: Tensor, known: Terms
+    ) -> Terms:
         """The components of the score computed from K codes, each of shape (batch,).
 
         Args:
-            rate: the rate of the images, shape (batch,).
+            rate: the rate of the images, shape (batch,); None to estimate it from the codes, which
+                a mixture needs.
             likelihoods: log p(x|z) of the codes, shape (K, batch), float64.
             weights: log w of the codes, the same shape.
             known: the image statistics.
         """
         distortion = -likelihoods.mean(0)
+        if rate is None:
+            rate = (likelihoods - weights).mean(0)
         negative_elbo = distortion + rate
         iwae = importance.log_mean_exp(weights)
         return {
@@ -422,7 +492,7 @@ class LikelihoodVAE(TrainedDetector[LikelihoodVAEConfig]):
         trained on the best of K codes, not by forward KL.
         """
         codes = self.config.samples
-        starved = any(numbers.get(share, math.inf) < 2 / codes for share in SHARES)
+        starved = any(numbers.get(share, math.inf) < LEAST_EFFECTIVE / codes for share in SHARES)
         if codes <= 2 or not starved:
             return []
         return [

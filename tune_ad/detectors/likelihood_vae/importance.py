@@ -9,8 +9,6 @@ import math
 import torch
 from torch import Tensor
 
-from tune_ad.detectors import gaussian
-
 
 def log_mean_exp(values: Tensor) -> Tensor:
     r"""$\log \frac1K \sum_k \exp v_k$ of values (K, batch): shape (batch,)."""
@@ -104,39 +102,6 @@ def forward_kl(log_weights: Tensor) -> Tensor:
     return (log_weights.softmax(0) * (log_weights - log_mean_exp(log_weights))).sum(0)
 
 
-def log_normal(codes: Tensor, mean: Tensor, log_variance: Tensor) -> Tensor:
-    r"""$\log N(z; \mu, \sigma^2)$ of codes (..., J), summed over J: shape (...), in nats."""
-    squares = (codes - mean).square() * (-log_variance).exp()
-    return -0.5 * (squares + log_variance + math.log(2 * math.pi)).sum(-1)
-
-
 def log_prior(codes: Tensor) -> Tensor:
     r"""$\log N(z; 0, I)$ of codes (..., J), summed over J: shape (...), in nats."""
     return -0.5 * (codes.square() + math.log(2 * math.pi)).sum(-1)
-
-
-def propose(
-    mean: Tensor, log_variance: Tensor, normal: Tensor, uniform: Tensor | None, defensive: float
-) -> tuple[Tensor, Tensor]:
-    r"""Codes sampled from the proposal $r = (1 - \lambda) q + \lambda p(z)$, and their $\log r$.
-
-    With a share $\lambda$ of the prior the weights stay bounded if q is too narrow (defensive
-    importance sampling, Hesterberg 1995). With $\lambda = 0$ the proposal is q.
-
-    Args:
-        mean: mean of q, shape (batch, J).
-        log_variance: log-variance of q, the same shape.
-        normal: standard normal noise, shape (K, batch, J).
-        uniform: random numbers on [0, 1), shape (K, batch); None if $\lambda$ is 0.
-        defensive: $\lambda$, in [0, 1).
-
-    Returns:
-        the codes, shape (K, batch, J), and their log-density, shape (K, batch).
-    """
-    codes = gaussian.codes(mean, log_variance, normal)
-    if uniform is None or defensive == 0:
-        return codes, log_normal(codes, mean, log_variance)
-    codes = torch.where((uniform < defensive).unsqueeze(-1), normal, codes)
-    of_encoder = math.log1p(-defensive) + log_normal(codes, mean, log_variance)
-    of_prior = math.log(defensive) + log_prior(codes)
-    return codes, torch.logaddexp(of_encoder, of_prior)
