@@ -12,10 +12,10 @@ from optuna.distributions import CategoricalDistribution
 from tune_ad.detectors.pgn import PGN
 from tune_ad.search import PAPER, QUICK, QUICK_COLOUR, STANDARD, Baseline, OneAtATime, Search
 
-SMALL = replace(QUICK, trials=20, epochs=10, seeds=3, evaluations=4, evaluation_seeds=0)
+SMALL = replace(QUICK, trials=21, epochs=10, seeds=3, evaluations=4, evaluation_seeds=0)
 SMALL_COLOUR = replace(
     QUICK_COLOUR,
-    trials=20,
+    trials=21,
     seeds=5,
     evaluations=2,
     evaluation_seeds=0,
@@ -35,6 +35,7 @@ ablate_pgn = Search(
                 "bias": CategoricalDistribution([True, False]),
                 "spread": CategoricalDistribution(["log_variance", "softplus"]),
                 "reduction": CategoricalDistribution(["sum", "mean"]),
+                "last_batch": CategoricalDistribution(["filled", "short"]),
                 "beta1": CategoricalDistribution([0.5, 0.9]),
                 "scaling": CategoricalDistribution(["unit", "minmax", "gcn"]),
                 "expected_loss": CategoricalDistribution([False, True]),
@@ -78,8 +79,8 @@ ablate_pgn = Search(
     ),
     budgets={
         "quick": SMALL,
-        "standard": replace(STANDARD, trials=20, evaluation_seeds=0),
-        "paper": replace(PAPER, trials=20),
+        "standard": replace(STANDARD, trials=21, evaluation_seeds=0),
+        "paper": replace(PAPER, trials=21),
     },
     budgets_on={"cifar": {"quick": SMALL_COLOUR}},
 )

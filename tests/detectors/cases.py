@@ -21,7 +21,10 @@ SMALL = {"latent_dim": 16, "batch_size": 8, "epochs": 4, "learning_rate": 1e-3}
 IMAGES = 20
 
 COMBINED: dict[str, list[dict[str, Any]]] = {
-    "AAE": [{"joint": False, "leaky_output": True}],
+    "AAE": [
+        {"joint": False, "leaky_output": True},
+        {"updates": "simultaneous", "last_batch": "short"},
+    ],
     "DeepSVDD": [{"pretraining": 0.5}, {"pretraining": 1.0, "objective": "soft-boundary"}],
     "GPND": [
         {"networks": "lenet", "jacobian": "encoder", "volume_sign": "reversed"},

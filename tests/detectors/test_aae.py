@@ -1,5 +1,6 @@
 """The mathematics of the adversarial autoencoder."""
 
+import copy
 import math
 
 import pytest
@@ -19,7 +20,9 @@ from tests.detectors.cases import (
 )
 from tune_ad.detectors.autoencoders.aae import AAE
 from tune_ad.detectors.autoencoders.ae import AE
-from tune_ad.training.replicas.replica import build
+from tune_ad.detectors.base import Noise
+from tune_ad.training.replicas.replica import ReplicaSpec, build
+from tune_ad.training.replicas.replica_set import ReplicaSet
 
 
 def aae(shape=GREY, **settings):
@@ -108,6 +111,93 @@ def test_separate_phases_lower_the_parts_of_the_joint_loss():
     joint = aae().terms("autoencoder", images, {})
     exact(module.terms("reconstruction", images, {})["loss"], joint["reconstruction"])
     exact(module.terms("encoder", images, {})["loss"], joint["adversarial"])
+
+
+class Released(nn.Module):
+    """The released update in plain PyTorch: both optimisers use losses of the old parameters.
+
+    The encoder runs once per batch, and the discriminator sees those codes.
+
+    Args:
+        module: a copy of an `AAE`, of which only the networks are used.
+    """
+
+    def __init__(self, module):
+        super().__init__()
+        self.encoder, self.decoder = module.encoder, module.decoder
+        self.discriminator, config = module.discriminator, module.config
+        self.weight = config.adversarial_weight
+        settings = {
+            "lr": config.learning_rate,
+            "betas": (config.beta1, config.beta2),
+            "weight_decay": config.weight_decay,
+        }
+        both = [*self.encoder.parameters(), *self.decoder.parameters()]
+        self.of_autoencoder = torch.optim.Adam(both, **settings)
+        self.of_discriminator = torch.optim.Adam(self.discriminator.parameters(), **settings)
+
+    def update(self, images, code):
+        codes, entropy = self.encoder(images), functional.binary_cross_entropy_with_logits
+        reconstruction = functional.l1_loss(self.decoder(codes), images)
+        chance = self.discriminator(codes)
+        loss = (1 - self.weight) * reconstruction
+        loss = loss + self.weight * entropy(chance, torch.ones_like(chance))
+        self.of_autoencoder.zero_grad()
+        loss.backward()
+        self.of_autoencoder.step()
+        real, fake = self.discriminator(code), self.discriminator(codes.detach())
+        loss = entropy(real, torch.ones_like(real)) + entropy(fake, torch.zeros_like(fake))
+        self.of_discriminator.zero_grad()
+        (0.5 * loss).backward()
+        self.of_discriminator.step()
+
+
+@pytest.mark.parametrize("together", [1, 2])
+def test_two_released_updates_are_those_of_plain_pytorch(monkeypatch, together):
+    """Of 12 training images in batches of 8: a full batch, then a short one of 4.
+
+    In float64, because Adam enlarges the rounding errors of gradients that are 0.
+    """
+    draw = Noise.draw
+    monkeypatch.setattr(Noise, "draw", lambda *arguments: draw(*arguments).double())
+    settings = {"updates": "simultaneous", "last_batch": "short", "adversarial_weight": 0.3}
+    config = small(AAE, GREY, milestones=(), **settings)
+    members = [ReplicaSpec("t", seed, torch.arange(12)) for seed in (0, 1)]
+    images = torch.rand(12, *GREY, generator=torch.Generator().manual_seed(4)).double()
+    ours, other = (ReplicaSet(AAE, config, images, members, together=together) for _ in range(2))
+    for replica in (*ours.replicas, *other.replicas):
+        replica.module.double()
+    replica = other.replicas[0]
+    plain = Released(copy.deepcopy(replica.module)).train()
+    order = torch.randperm(12, generator=replica.order)
+    for batch in order.split(8):
+        (noise,) = replica.module.noise("discriminator", len(batch)).values()
+        plain.update(replica.images[batch], noise.draw(replica.noise))
+    ours.train(1)
+    trained = dict(module_of(ours).state_dict())
+    expected = {n: v for n, v in plain.state_dict().items() if n in trained}
+    assert expected.keys() == trained.keys()
+    for name, value in expected.items():
+        torch.testing.assert_close(trained[name], value, rtol=1e-7, atol=1e-7)
+    counts = {int(v) for name, v in trained.items() if name.endswith("num_batches_tracked")}
+    assert counts == {2}, "running statistics are updated once per step"
+
+
+def test_alternating_updates_are_others():
+    alternating, simultaneous = (
+        replica_set_of(AAE, small(AAE, GREY, updates=updates), GREY)
+        for updates in ("alternating", "simultaneous")
+    )
+    for replica_set in (alternating, simultaneous):
+        replica_set.train(1)
+    one, other = (dict(module_of(r).state_dict()) for r in (alternating, simultaneous))
+    names = [name for name, _ in module_of(alternating).discriminator.named_parameters()]
+    assert not any(torch.equal(one[n], other[n]) for n in (f"discriminator.{n}" for n in names))
+    tracked = {
+        module: int(next(v for n, v in one.items() if n.startswith(module) and "tracked" in n))
+        for module in ("encoder", "decoder")
+    }
+    assert tracked == {"encoder": 6, "decoder": 3}, "the encoder runs twice per step"
 
 
 def test_without_weight_the_autoencoder_ignores_the_discriminator():

@@ -19,6 +19,7 @@ from tune_ad.detectors import base, every_detector
 from tune_ad.detectors.autoencoders.ae import AE
 from tune_ad.detectors.base import Buffers, Detector, Noise, ScoreSpace, Terms, TrainedDetector
 from tune_ad.detectors.config import Config, NetworkConfig, number
+from tune_ad.detectors.gpnd import GPND
 from tune_ad.detectors.nets import ImageShape
 from tune_ad.detectors.schedule import Adam, Phase, Stage
 from tune_ad.errors import DegenerateInputError, UserError
@@ -226,6 +227,27 @@ class Seen(Line):
     def terms(self, phase: str, images: Tensor, noise: Terms) -> Terms:
         self.batches.append(images[:, 0, 0, 0].tolist())
         return super().terms(phase, images, noise)
+
+
+class Watched(Line):
+    """A `Line` whose loss is kept at every step."""
+
+    watched = ("loss",)
+
+
+class Bright(Line):
+    """A `Line` that also records the first pixel of every image."""
+
+    def terms(self, phase: str, images: Tensor, noise: Terms) -> Terms:
+        return super().terms(phase, images, noise) | {"brightness": images[:, 0, 0, 0]}
+
+
+class Simultaneous(Twin):
+    """A `Twin` whose second stage is simultaneous."""
+
+    def stages(self) -> tuple[Stage, ...]:
+        pretrain, train = super().stages()
+        return pretrain, replace(train, simultaneous=True)
 
 
 class Logged(Twin):
@@ -462,6 +484,42 @@ def test_a_phase_trains_its_modules_and_no_other():
         assert same(before, after)
 
 
+class PausedTogether(Simultaneous, Paused):
+    """A `Paused` twin whose second stage is simultaneous."""
+
+
+def test_the_losses_of_a_simultaneous_stage_are_computed_before_its_steps():
+    replica_set = twins(detector=PausedTogether)
+    replica_set.train(2)
+    kept = module_of(replica_set).kept
+    kept.clear()
+    replica_set.train(1)
+    whens = ("before", "before", "after", "after")
+    assert [(phase, when) for phase, when, _ in kept[:4]] == list(
+        zip(("reconstruct", "discriminate") * 2, whens, strict=True)
+    )
+    for first, second, _, last in zip(*(kept[k::4] for k in range(4)), strict=True):
+        assert same(first[2], second[2]), "both losses are those of the old parameters"
+        assert not same(first[2], last[2])
+
+
+@pytest.mark.parametrize(("detector", "updates"), [(Twin, 2), (Simultaneous, 1)])
+@pytest.mark.parametrize("together", [1, 2])
+def test_a_simultaneous_stage_updates_running_statistics_once_per_step(
+    detector, updates, together
+):
+    """Both phases of a `Twin` run its encoder, in which batch normalisation is."""
+    replica_set = ReplicaSet(detector, TWIN, images_of(), specs_of(0, 1), together=together)
+    replica_set.train(2)
+    norms = [replica.module.encoder[1] for replica in replica_set.replicas]
+    before = [int(norm.num_batches_tracked) for norm in norms]
+    replica_set.train(3)
+    assert [int(n.num_batches_tracked) - b for n, b in zip(norms, before, strict=True)] == [
+        updates * 3 * 3
+    ] * 2
+    assert all(norm.track_running_stats for norm in norms)
+
+
 class Refitted(Twin):
     """A `Twin` whose second stage trains only the head; it keeps the modes of its modules."""
 
@@ -582,13 +640,14 @@ def test_training_ends_with_the_schedule():
 # --------------------------------------------------------------------------------- batches
 
 
-def epochs_seen(count: int, size: int, train: Tensor | None = None) -> list[list[list[float]]]:
+def epochs_seen(
+    count: int, size: int, train: Tensor | None = None, last: str = "filled"
+) -> list[list[list[float]]]:
     """The batches of each epoch, as numbers of images."""
     images = torch.arange(64).float()[:, None, None, None].expand(64, *SHAPE) / 64
     train = torch.arange(count) if train is None else train
-    replica_set = ReplicaSet(
-        Seen, replace(LINE, batch_size=size), images, [ReplicaSpec("t", 0, train)]
-    )
+    config = replace(LINE, batch_size=size, last_batch=last)
+    replica_set = ReplicaSet(Seen, config, images, [ReplicaSpec("t", 0, train)])
     seen = []
     for _ in range(3):
         module_of(replica_set).batches = []
@@ -609,6 +668,86 @@ def test_an_epoch_is_full_batches_of_one_permutation(count, size, expected):
         assert all(flat[k] == flat[k % count] for k in range(len(flat)))
     if count > 5:
         assert epochs[0] != epochs[1] != epochs[2]
+
+
+@pytest.mark.parametrize(
+    ("count", "size", "sizes"),
+    [
+        (10, 4, [4, 4, 2]),
+        (12, 4, [4, 4, 4]),
+        (3, 8, [3]),
+        (1, 5, [1]),
+        (9, 1, [1] * 9),
+        (9, 4, [4, 4, 1]),
+    ],
+)
+def test_a_short_last_batch_has_the_images_that_are_left(count, size, sizes):
+    """The images come in the same order as if the last batch were filled."""
+    short_epochs = epochs_seen(count, size, last="short")
+    for batches, filled in zip(short_epochs, epochs_seen(count, size), strict=True):
+        assert [len(batch) for batch in batches] == sizes
+        assert sum(batches, []) == sum(filled, [])[:count]
+
+
+@pytest.mark.parametrize("last", ["filled", "short"])
+@pytest.mark.parametrize(("count", "steps"), [(20, 3), (16, 2), (3, 1)])
+def test_the_number_of_steps_is_that_of_the_batches(last, count, steps):
+    """An epoch of n images has ceil(n / size) batches, whatever is in the last one."""
+    config = replace(LINE, batch_size=8, last_batch=last)
+    replica_set = ReplicaSet(
+        Watched, config, images_of(), [ReplicaSpec("t", 0, torch.arange(count))]
+    )
+    replica_set.train(3)
+    (taken,) = replica_set.take_steps()
+    assert [step for step, _ in taken["loss"]] == list(range(1, 3 * steps + 1))
+    assert replica_set.replicas[0].steps_before(3) == 3 * steps
+    assert replica_set.replicas[0].stages[0].batches(count) == steps
+
+
+def test_the_mean_of_an_epoch_with_a_short_batch_weighs_every_image_alike():
+    images = torch.arange(20).float()[:, None, None, None].expand(20, *SHAPE)
+    config = replace(LINE, batch_size=8, last_batch="short")
+    replica_set = ReplicaSet(Bright, config, images, [ReplicaSpec("t", 0, torch.arange(20))])
+    (terms,) = replica_set.train(1)
+    assert short(terms)["train_fall/brightness"] == pytest.approx(9.5)
+
+
+@pytest.mark.parametrize(("reduction", "factor"), [("mean", 1.0), ("sum", 4.0)])
+def test_the_loss_of_a_short_batch_is_reduced_over_its_own_images(reduction, factor):
+    """Four images are left: the gradient of a Line is 1 for each of them."""
+    replica_set = lines(batch_size=16, reduction=reduction, last_batch="short")
+    replica_set.train(1)
+    first = replica_set.replicas[0].optimisers["fall"].first[0]
+    beta = LINE.beta1
+    whole = 16.0 if reduction == "sum" else 1.0
+    expected = (1 - beta) * (beta * whole + factor)
+    assert float(first) == pytest.approx(expected)
+
+
+@pytest.mark.parametrize(
+    ("settings", "words"),
+    [
+        (
+            {"batch_size": 19, "last_batch": "short"},
+            "GPND: of 20 training images, one is left for the last batch of 19, and batch "
+            "normalisation needs more than one value per channel; use another batch_size, another "
+            "number of images, or last_batch=filled",
+        ),
+        ({"batch_size": 18, "last_batch": "short"}, ""),
+        ({"batch_size": 19}, ""),
+        ({"batch_size": 19, "last_batch": "short", "networks": "lenet"}, ""),
+    ],
+    ids=str,
+)
+def test_a_last_batch_of_one_image_is_refused_where_it_cannot_be_normalised(settings, words):
+    """On images of 8x8 the smallest map of GPND's own networks has one pixel."""
+    config = GPND.Config.released(SHAPE, latent_dim=16, width=0.25, epochs=1, **settings)
+    if not words:
+        ReplicaSet(GPND, config, images_of(), specs_of(0)).train(1)
+        return
+    with pytest.raises(UserError) as refusal:
+        ReplicaSet(GPND, config, images_of(), specs_of(0))
+    assert str(refusal.value) == words
 
 
 def test_only_the_training_images_of_the_replica_are_seen():
@@ -696,6 +835,7 @@ TRIED = [
         for settings in variants(detector)
     ),
     pytest.param(Twin, {"latent_dim": 4}, id="Twin"),
+    pytest.param(Simultaneous, {"latent_dim": 4, "last_batch": "short"}, id="Simultaneous"),
     pytest.param(Fitted, {}, id="Fitted"),
 ]
 EVERY = pytest.mark.parametrize(("detector", "settings"), TRIED)

@@ -56,11 +56,15 @@ def specs(counts: tuple[int, ...] = COUNTS) -> list[ReplicaSpec]:
 
 
 def replica_set_of(
-    detector: type[Detector[Any]], config: Config, together: int, **options: Any
+    detector: type[Detector[Any]],
+    config: Config,
+    together: int,
+    counts: tuple[int, ...] = COUNTS,
+    **options: Any,
 ) -> ReplicaSet:
     """Replicas in float64, so that rounding errors do not grow in training."""
-    images = images_of(40).double()
-    replica_set = ReplicaSet(detector, config, images, specs(), together=together, **options)
+    images, members = images_of(40).double(), specs(counts)
+    replica_set = ReplicaSet(detector, config, images, members, together=together, **options)
     for replica in replica_set.replicas:
         replica.module.double()
     return replica_set
@@ -101,6 +105,21 @@ def test_losses_weights_and_scores_are_those_of_each_replica_alone(detector, set
     while not looped.finished:
         close(stacked.train(1), looped.train(1))
         close(stacked.take_steps(), looped.take_steps())
+    close(outcome(stacked), outcome(looped))
+
+
+UNEQUAL = (30, 23, 30, 11, 30, 23)  # the last batches of 8 have 6, 7, 6, 3, 6 and 7 images
+
+
+@ONE_EACH
+def test_replicas_with_short_last_batches_are_those_of_each_alone(detector, settings):
+    """Only replicas with equally many training images are in one stack."""
+    config = config_of(detector, {**settings, "last_batch": "short"})
+    stacked, looped = (replica_set_of(detector, config, together, UNEQUAL) for together in (2, 1))
+    while not looped.finished:
+        close(stacked.train(1), looped.train(1))
+        close(stacked.take_steps(), looped.take_steps())
+    assert set(stacked.stacks) == {(0, 2), (4,), (1, 5), (3,)}
     close(outcome(stacked), outcome(looped))
 
 

@@ -246,7 +246,9 @@ def _each_model(session: Session) -> str:
     numbers = [number for number in study.epochs_tried() if number] or [0]
     epochs = either([*map(str, numbers[:-1]), count(numbers[-1], "epoch")])
     known = {name for b in study.baselines.values() for name in b.detector.Config.rules()}
-    limited = restrictions(study.budget.only, known - study.settings.keys() - {"epochs"})
+    values = {name: (value,) for name, value in study.budget.settings.items()}
+    free = known - study.settings.keys() - {"epochs"}
+    limited = restrictions({**values, **study.budget.only}, free)
     return ", ".join([epochs, _training_images(session), *limited])
 
 

@@ -10,6 +10,7 @@ from tune_ad import data
 from tune_ad.app.options import Options
 from tune_ad.app.resources import check_concurrent, machine_for, resolve_device
 from tune_ad.app.resuming import (
+    as_begun,
     continued_budget,
     continued_settings,
     continues,
@@ -169,6 +170,7 @@ def continued(request: Request, stored: Mapping[str, Any]) -> Request:
     )
     return request._replace(
         options=replace(options, settings=settings),
+        search=as_begun(request.search, stored),
         stored=stored,
         budget_name=stored["budget_name"],
         budget=replace(budget, trials=budget.trials + options.extend),

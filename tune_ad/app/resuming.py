@@ -17,10 +17,13 @@ from tune_ad.app.remaining import is_complete, progress
 from tune_ad.errors import UserError
 from tune_ad.search.budgets import Budget
 from tune_ad.storage.folder import StudyFolder
+from tune_ad.storage.later_parameters import LATER
 from tune_ad.storage.precision import in_words
 from tune_ad.storage.values import decode
 
 if TYPE_CHECKING:
+    from tune_ad.search.baseline import Baseline
+    from tune_ad.search.declaration import Search
     from tune_ad.search.study import Study
 
 LEAVE_OUT = "leave the option out, or use another --results"
@@ -259,6 +262,22 @@ def _written(value: Any, classes: Sequence[str]) -> str:  # noqa: ANN401
     if isinstance(value, tuple):
         return ",".join(classes[label] for label in value)
     return str(value)
+
+
+def as_begun(search: "Search", stored: Mapping[str, Any]) -> "Search":
+    """The search without parameters that the version which began a study could not vary.
+
+    Args:
+        search: the search as it is declared now.
+        stored: description of the study.
+    """
+
+    def with_space_of(baseline: "Baseline") -> "Baseline":
+        before = stored["baselines"].get(baseline.title, {"space": baseline.space})["space"]
+        kept = {n: d for n, d in baseline.space.items() if n in before or n not in LATER}
+        return replace(baseline, space=kept)
+
+    return replace(search, baselines=tuple(map(with_space_of, search.baselines)))
 
 
 def check_unchanged(study: "Study", stored: Mapping[str, Any], folder: StudyFolder) -> None:

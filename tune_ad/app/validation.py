@@ -24,6 +24,7 @@ from tune_ad.search.ablation import with_enough_seeds
 from tune_ad.search.checks.rules import check_selection
 from tune_ad.search.study import Study
 from tune_ad.storage.precision import BFLOAT16
+from tune_ad.training.replicas.last_batch import check_last_batch
 from tune_ad.training.suite import Suite
 from tune_ad.wording import count
 
@@ -61,6 +62,9 @@ def prepare(
     if request.stored:
         check_unchanged(study, request.stored, request.folder)
     suite = Suite.prepare(image_sets, tasks, study.budget, study.seed)
+    sizes = {len(suite.split(task.name).train) for task in suite.tasks}
+    for baseline in study.baselines.values():
+        check_last_batch(baseline.skeleton(study.shape), sizes)
     return Session(
         options=request.options,
         machine=request.machine,

@@ -317,6 +317,7 @@ class TrainedDetector(Detector[NetworkConfigT]):
             batch_size=config.batch_size,
             milestones=config.milestones,
             decay=config.decay,
+            last_batch=config.last_batch,
         )
 
     @abstractmethod

@@ -14,6 +14,7 @@ from typing import Any, NamedTuple, Self, TypeVar
 
 from tune_ad.data.scaling import SCALINGS
 from tune_ad.detectors.nets import ImageShape
+from tune_ad.detectors.schedule import FILLED, SHORT
 from tune_ad.errors import UserError
 from tune_ad.storage.metric import DISTORTION, LIKELIHOOD, LOSS
 
@@ -51,6 +52,8 @@ class Rule(NamedTuple):
             no effect.
         measures: quantities, such as "loss", that are not comparable between configurations that
             differ in this field.
+        is_ablated: whether an ablation that varies one parameter at a time varies this field of
+            every baseline that is searched, though searches do not.
     """
 
     options: tuple[str | bool, ...] = ()
@@ -59,6 +62,7 @@ class Rule(NamedTuple):
     when: Mapping[str, Any] = ALWAYS
     others: tuple[Any, ...] = ()
     measures: tuple[str, ...] = ()
+    is_ablated: bool = False
 
     def __str__(self) -> str:
         """The rule in words, as in "'inf' or an integer in [0, 9]"."""
@@ -118,6 +122,7 @@ def choice(
     *others: T,
     when: Mapping[str, Any] = ALWAYS,
     measures: tuple[str, ...] = (),
+    is_ablated: bool = False,
 ) -> T:
     """A field whose value is one of several strings, or True or False.
 
@@ -126,9 +131,10 @@ def choice(
         others: the other legal values; they may include the default.
         when: values of other fields with which the field has an effect; empty = always.
         measures: quantities that are not comparable between different values of the field.
+        is_ablated: as in `Rule`.
     """
     options: tuple[Any, ...] = tuple(dict.fromkeys((default, *others)))
-    rule = Rule(options, when=when, measures=measures)
+    rule = Rule(options, when=when, measures=measures, is_ablated=is_ablated)
     return field(default=default, metadata={"rule": rule})
 
 
@@ -255,6 +261,8 @@ class NetworkConfig(Config):
         beta2: decay rate of Adam's second moment.
         reduction: whether the loss of a batch is the "sum" or the "mean". Adam is invariant to the
             scale of the loss, but weight decay is not: with "sum" it is relatively weaker.
+        last_batch: the last batch of an epoch: "filled" to the full size with the first images of
+            the epoch, or "short", with the images that are left, as released.
     """
 
     latent_dim: int = number(32, f"[1, {LARGEST_CODE}]")
@@ -268,6 +276,7 @@ class NetworkConfig(Config):
     beta1: float = number(0.5, "[0, 1)")
     beta2: float = number(0.999, "[0, 1)")
     reduction: str = choice("mean", "sum")
+    last_batch: str = choice(FILLED, SHORT, is_ablated=True)
 
     @classmethod
     def released_settings(cls, shape: ImageShape) -> dict[str, Any]:

@@ -6,6 +6,7 @@ does `torch.utils.flop_counter`: that takes a second and 50 MB in every process 
 
 import itertools
 from collections.abc import Callable, Mapping
+from functools import partial
 from math import prod
 from typing import Any
 
@@ -27,17 +28,23 @@ def epoch_operations(module: Detector[Any], stage: Stage) -> float:
         module: a detector on the meta device, as from `tune_ad.detectors.base.skeleton`.
         stage: one of its stages.
     """
+    return counted(partial(forward_passes, module, stage)) / COUNTED_IMAGES
+
+
+def forward_passes(module: Detector[Any], stage: Stage) -> None:
+    """Forward passes of `COUNTED_IMAGES` black images through every phase of a stage.
+
+    Args:
+        module: a detector on the meta device, in training mode, whose weights count as 0.
+        stage: one of its stages.
+    """
     tensors = itertools.chain(module.named_parameters(), module.named_buffers())
     state = {name: torch.zeros(tensor.shape, dtype=tensor.dtype) for name, tensor in tensors}
     images = torch.zeros(COUNTED_IMAGES, *module.shape)
-
-    def forward() -> None:
-        for phase in stage.phases:
-            draws = module.noise(phase.name, COUNTED_IMAGES)
-            noise = {name: torch.zeros(draw.shape) for name, draw in draws.items()}
-            functional_call(module, state, ("terms", phase.name, images, noise))
-
-    return counted(forward) / COUNTED_IMAGES
+    for phase in stage.phases:
+        draws = module.noise(phase.name, COUNTED_IMAGES)
+        noise = {name: torch.zeros(draw.shape) for name, draw in draws.items()}
+        functional_call(module, state, ("terms", phase.name, images, noise))
 
 
 def forward_operations(module: Detector[Any]) -> float:

@@ -31,6 +31,8 @@ class Ablation(NamedTuple):
         plan: function that makes the plan.
         least_trials: minimum number of trials; the budget may ask for more.
         least_of_baseline: minimum number of trials of each baseline that is searched.
+        varies_more: whether it also varies the parameters that only ablations vary
+            (`Rule.is_ablated`).
     """
 
     about: str
@@ -38,10 +40,16 @@ class Ablation(NamedTuple):
     plan: "Callable[[], Plan]"
     least_trials: int = ALL
     least_of_baseline: int = 0
+    varies_more: bool = False
 
 
 ABLATIONS = {
-    "one": Ablation("one at a time", "-ablation", lambda: tune_ad.search.OneAtATime(points=3)),
+    "one": Ablation(
+        "one at a time",
+        "-ablation",
+        lambda: tune_ad.search.OneAtATime(points=3),
+        varies_more=True,
+    ),
     "grid": Ablation(
         "every combination", "-grid", lambda: tune_ad.search.Grid(points=2, with_default=True)
     ),
@@ -83,8 +91,10 @@ def ablated(search: "Search", kind: str) -> "Search":
         }
         for data in search.data
     }
+    varies_more = ABLATIONS[kind].varies_more
     return replace(
         search,
+        baselines=tuple(b.ablated() if varies_more else b for b in search.baselines),
         plan=plan,
         selection=search.selection if search.outsiders else "validation",
         pruning=False,

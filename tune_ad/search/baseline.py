@@ -84,6 +84,26 @@ class Baseline:
         space = {name: d for name, d in self.space.items() if name not in settings}
         return replace(self, space=space, settings={**self.settings, **settings})
 
+    def with_defaults(self, settings: Mapping[str, Any]) -> "Baseline":
+        """The baseline with other defaults of those parameters that it has, searched or not."""
+        names = self.detector.Config.rules()
+        given = {name: value for name, value in settings.items() if name in names}
+        return replace(self, settings={**self.settings, **given})
+
+    def ablated(self) -> "Baseline":
+        """The baseline with a search space that has the parameters which only ablations vary.
+
+        They are the fields of `Config` with `Rule.is_ablated`, except those that the baseline
+        fixes. A baseline that searches nothing stays as it is.
+        """
+        rules = self.detector.Config.rules().items() if self.space else ()
+        further = {
+            name: CategoricalDistribution(rule.options)
+            for name, rule in rules
+            if rule.is_ablated and name not in self.settings
+        }
+        return replace(self, space={**further, **self.space})
+
     def only(self, shape: ImageShape, values: Mapping[str, Sequence[Any]]) -> "Baseline":
         """The baseline with parameters restricted to the values that a budget allows.
 

@@ -53,6 +53,9 @@ class Budget:
         only: allowed values of parameters, by name. A searched parameter keeps only these choices;
             a fixed parameter takes the first of them. A parameter that the user fixes ignores
             them.
+        settings: values of parameters, by name, that replace the defaults of every detector which
+            has them. A searched parameter keeps its choices and takes the value as its default; a
+            parameter that the user fixes ignores it.
     """
 
     trials: int
@@ -67,6 +70,7 @@ class Budget:
     evaluations: int = 10
     test_curve: bool = False
     only: Mapping[str, Sequence[Any]] = field(default_factory=dict)
+    settings: Mapping[str, Any] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         """Validate every field.
@@ -82,6 +86,9 @@ class Budget:
         if not isinstance(fraction, int | float) or not 0 <= fraction < 1:
             raise UserError(f"validation_fraction must lie in [0, 1), got {fraction!r}")
         check_flag("test_curve", self.test_curve)
+        check_mapping("settings", self.settings)
+        if "epochs" in self.settings:
+            raise UserError("settings of a budget must not name epochs; it has a field for them")
         self._check_classes()
         self._check_only()
 
@@ -159,5 +166,7 @@ PAPER = Budget(
     evaluation_seeds=0,
     validation_fraction=0.0,
     test_curve=True,
+    settings={"last_batch": "short", "updates": "simultaneous"},
 )
-"""The protocol of the papers: the published configuration, ten seeds, no image held out."""
+"""The protocol of the papers: the published configuration, ten seeds, no image held out, and the
+last batch and the updates of AAE as in the released code of the PGN paper."""

@@ -74,7 +74,7 @@ class Study:
         Epochs that are searched keep the budget's number as their default.
         """
         left = {n: values for n, values in self.budget.only.items() if n not in self.settings}
-        baseline = baseline.only(self.shape, left)
+        baseline = baseline.with_defaults(self.budget.settings).only(self.shape, left)
         names = baseline.detector.Config.rules()
         settings = {name: value for name, value in self.settings.items() if name in names}
         if self.budget.epochs is not None and "epochs" in names:

@@ -1,4 +1,4 @@
-"""What a budget restricts, in words: the same in the first lines of a run and in its report."""
+"""The parameters that a budget sets or restricts, in words."""
 
 from collections.abc import Container, Mapping, Sequence
 
@@ -9,7 +9,7 @@ def restrictions(only: Mapping[str, Sequence[object]], parameters: Container[str
     """The values that a budget allows of parameters, which may differ from the published ones.
 
     Args:
-        only: the allowed values, by parameter.
+        only: the allowed values, by parameter; a single one if the budget sets it.
         parameters: the parameters of the detectors that the user has not fixed.
 
     >>> restrictions({"batch_size": (20,), "width": (0.5, 1.0)}, {"width"})

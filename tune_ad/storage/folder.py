@@ -28,6 +28,7 @@ import filelock
 from tune_ad.errors import UserError, did_you_mean
 from tune_ad.storage import score_ranks
 from tune_ad.storage.jsonl import JsonLines
+from tune_ad.storage.later_parameters import completed
 from tune_ad.storage.precision import FLOAT32
 from tune_ad.storage.records import SCHEMA, TrialRecord, TrialSpec
 from tune_ad.storage.schema1 import upgraded_details, upgraded_study
@@ -205,6 +206,11 @@ class StudyFolder:
         study["study"].setdefault("precision", of_earlier_versions)
         # Nor did they choose score-time parameters after training.
         study["study"].setdefault("chooses_scores", False)
+        # Nor did their budgets have settings.
+        study["study"]["budget"].setdefault("settings", {})
+        for baseline in study["study"]["baselines"].values():
+            if "params" in baseline:
+                baseline["params"] = completed(baseline["params"])
         return study
 
     def read_trial_specs(self) -> list[TrialSpec]:

@@ -11,6 +11,7 @@ from functools import lru_cache
 from typing import Any, Literal, Self
 
 from tune_ad.errors import UserError
+from tune_ad.storage.later_parameters import completed, without_earlier_values
 from tune_ad.storage.metric import (
     Metric,
     ScoreVariant,
@@ -31,10 +32,12 @@ State = Literal["complete", "pruned", "failed"]
 def identity(baseline: str, params: Mapping[str, Any]) -> str:
     """The identifier of a configuration: a hash of 12 hexadecimal digits of baseline and params.
 
+    Values that earlier versions had fixed do not count (`later_parameters`).
+
     >>> identity("PGN", {"a": 1, "b": 2.0}) == identity("PGN", {"b": 2.0, "a": 1})
     True
     """
-    text = json.dumps([baseline, dict(params)], sort_keys=True)
+    text = json.dumps([baseline, without_earlier_values(params)], sort_keys=True)
     return hashlib.sha256(text.encode()).hexdigest()[:12]
 
 
@@ -222,7 +225,7 @@ class TrialRecord:
             )
         known = {entry.name for entry in fields(cls)}
         values = {name: value for name, value in line.items() if name in known}
-        values["params"] = decode(line["params"])
+        values["params"] = completed(decode(line["params"]))
         values["chosen"] = decode(line.get("chosen", {}))
         values["replicas"] = [_replica(replica) for replica in line["replicas"]]
         values["reports"] = [(epoch, objective) for epoch, objective in line["reports"]]

@@ -9,6 +9,7 @@ import pytest
 from analysis.questions.claims.published import MEAN, READ, read_table, tables
 from tune_ad.detectors import every_detector
 from tune_ad.detectors.nets import ImageShape
+from tune_ad.search import PAPER, Baseline
 
 WHOLE = """
 title = "t"
@@ -91,12 +92,15 @@ def test_all_printed_cells_are_there_and_their_averages_recompute(stored):
 @pytest.mark.parametrize(
     ("name", "shape"), [("pgn_table1", (1, 28, 28)), ("pgn_table2", (3, 32, 32))]
 )
-def test_the_defaults_are_the_published_code_in_every_setting_with_an_effect(stored, name, shape):
+def test_the_paper_budget_is_the_published_code_in_all_settings_with_an_effect(
+    stored, name, shape
+):
     detectors = every_detector()
     for method in {id(c.method): c.method for c in stored[name].cells}.values():
         if method.differs:
             continue
-        config = detectors[method.detector].Config.released(ImageShape(*shape))
+        detector, image_shape = detectors[method.detector], ImageShape(*shape)
+        config = Baseline(detector).with_defaults(PAPER.settings).config(image_shape, {})
         last = {key: values[-1] for key, values in method.settings.items()}
         assert {key: getattr(config, key) for key in last} == last
         needed = {

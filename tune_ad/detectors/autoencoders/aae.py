@@ -1,13 +1,13 @@
 """AAE: an image is anomalous if an adversarial autoencoder reconstructs it badly."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from torch import Tensor, nn
 
 from tune_ad.detectors.adversarial import adversarial_bce, code_discriminator, discriminator_loss
 from tune_ad.detectors.autoencoders.base import Autoencoder
 from tune_ad.detectors.base import Noise, Terms
-from tune_ad.detectors.config import number
+from tune_ad.detectors.config import choice, number
 from tune_ad.detectors.nets import ImageShape
 from tune_ad.detectors.reconstruction import ReconstructionConfig
 from tune_ad.detectors.schedule import Phase, Stage
@@ -29,6 +29,9 @@ class AAEConfig(ReconstructionConfig):
         leaky_output: whether LeakyReLU also follows the last layer of the discriminator, before
             the sigmoid. The paper has LeakyReLU after every layer, the released code not after
             the last.
+        updates: whether the steps of an update are "simultaneous", so that the losses of all of
+            them are computed before the first step, as released, or "alternating", each computed
+            after the steps before it.
     """
 
     reconstruction: str = "l1"
@@ -36,6 +39,7 @@ class AAEConfig(ReconstructionConfig):
     adversarial_weight: float = number(0.001, "[0, 1)")
     joint: bool = True
     leaky_output: bool = False
+    updates: str = choice("alternating", "simultaneous", is_ablated=True)
 
 
 class AAE(Autoencoder[AAEConfig]):
@@ -48,7 +52,8 @@ class AAE(Autoencoder[AAEConfig]):
     - "autoencoder": E and G minimise $(1 - w) |\hat x - x| + w \, BCE(D(E(x)), 1)$, where the
       error is the mean over pixels and channels;
     - "discriminator": D minimises $\frac12 [BCE(D(z), 1) + BCE(D(E(x)), 0)]$ with
-      $z \sim N(0, I)$ and the encoder after the first step.
+      $z \sim N(0, I)$ and the encoder after the first step, or, with simultaneous `updates`,
+      before it.
 
     Without `joint` there are three steps: "reconstruction", "discriminator", and "encoder", which
     minimises the adversarial loss. Cross-entropies are in nats. The score
@@ -70,9 +75,11 @@ class AAE(Autoencoder[AAEConfig]):
         """One stage, with two phases if updates are joint, otherwise three."""
         both, discriminator = ("encoder", "decoder"), Phase("discriminator", ("discriminator",))
         if self.config.joint:
-            return (self.stage(Phase("autoencoder", both), discriminator),)
-        reconstruction, encoder = Phase("reconstruction", both), Phase("encoder", ("encoder",))
-        return (self.stage(reconstruction, discriminator, encoder),)
+            stage = self.stage(Phase("autoencoder", both), discriminator)
+        else:
+            encoder = Phase("encoder", ("encoder",))
+            stage = self.stage(Phase("reconstruction", both), discriminator, encoder)
+        return (replace(stage, simultaneous=self.config.updates == "simultaneous"),)
 
     def noise(self, phase: str, batch: int) -> dict[str, Noise]:
         """One sample of the prior per image, for the discriminator."""

@@ -37,8 +37,9 @@ class PooledBatchNorm2d(nn.BatchNorm2d):
         if not self.training:
             return super().forward(functional.max_pool2d(maps, WINDOW))
         pooled, mean, variance, _ = _PooledNorm.apply(maps, self.eps)
-        with torch.no_grad():
-            self._track(mean, variance, maps.numel() // maps.shape[1])
+        if self.track_running_stats:
+            with torch.no_grad():
+                self._track(mean, variance, maps.numel() // maps.shape[1])
         result: Tensor = pooled
         return result
 

@@ -36,7 +36,7 @@ def optimiser_steps(study: Study, images: int) -> dict[str, int]:
     """
     stages = {name: b.skeleton(study.shape).stages() for name, b in study.baselines.items()}
     return {
-        name: sum(stage.epochs * -(-images // stage.batch_size) for stage in of_baseline)
+        name: sum(stage.epochs * stage.batches(images) for stage in of_baseline)
         for name, of_baseline in stages.items()
         if of_baseline
     }

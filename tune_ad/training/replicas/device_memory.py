@@ -118,13 +118,20 @@ def _footprint(
 ) -> Footprint:
     module = skeleton(detector, config, shape)
     weights = sum(tensor.numel() for tensor in (*module.parameters(), *module.buffers()))
-    trained = [
-        sum(p.numel() for name in phase.modules for p in module.get_submodule(name).parameters())
-        for stage in module.stages()
-        for phase in stage.phases
-    ]
-    fixed = BYTES * (2 * weights + max(trained, default=0) + 2 * sum(trained))
     stages = module.stages()
+    trained = [
+        [
+            sum(p.numel() for n in phase.modules for p in module.get_submodule(n).parameters())
+            for phase in stage.phases
+        ]
+        for stage in stages
+    ]
+    gradients = [
+        sum(of_stage) if stage.simultaneous else max(of_stage)
+        for stage, of_stage in zip(stages, trained, strict=True)
+    ]
+    moments = 2 * sum(map(sum, trained))
+    fixed = BYTES * (2 * weights + max(gradients, default=0) + moments)
     batch = max((stage.batch_size for stage in stages), default=0)
     images = [per_image(module, p.name, batch) for stage in stages for p in stage.phases]
     scored = scoring_bytes(module, dict(score_space)) if stages else (0, 0)

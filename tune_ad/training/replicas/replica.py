@@ -123,7 +123,7 @@ class Replica:
         """The number of steps before an epoch."""
         n, steps = len(self.spec.train), 0
         for stage in self.stages:
-            steps += -(-n // stage.batch_size) * min(epoch, stage.epochs)
+            steps += stage.batches(n) * min(epoch, stage.epochs)
             epoch -= min(epoch, stage.epochs)
         return steps
 
@@ -175,7 +175,8 @@ class Replica:
     def batches(self, size: int) -> Tensor:
         """Full batches of indices for one epoch, shape (batches, size), on the CPU.
 
-        The last batch is filled from the same permutation.
+        The last batch is filled from the same permutation. If it is short, its first images are
+        those that count (`Stage.images_in_last_batch`).
         """
         n = len(self.spec.train)
         permutation = self.spec.train[torch.randperm(n, generator=self.order)]

@@ -12,11 +12,21 @@ from typing import Any, NamedTuple
 from torch import Tensor
 
 from tune_ad.data import Images, ImageStatistics
-from tune_ad.detectors.base import Detector, Numbers, ScoreSpace, Terms, check_finite
+from tune_ad.detectors.base import (
+    Detector,
+    Numbers,
+    ScoreSpace,
+    Terms,
+    check_finite,
+    skeleton,
+)
 from tune_ad.detectors.config import Config
+from tune_ad.detectors.nets import ImageShape
+from tune_ad.detectors.schedule import SHORT
 from tune_ad.errors import DegenerateInputError, UserError
 from tune_ad.storage.precision import FLOAT32
 from tune_ad.training.replicas.early_stopping import EarlyStopping
+from tune_ad.training.replicas.last_batch import check_last_batch
 from tune_ad.training.replicas.memory import keep_freed_memory
 from tune_ad.training.replicas.precision import float32_is_float32
 from tune_ad.training.replicas.replica import Replica, ReplicaSpec
@@ -63,8 +73,9 @@ class ReplicaSet:
         early_stopping: the state of early stopping of each replica; empty without patience.
 
     Raises:
-        UserError: if a replica has no training image, a pixel is NaN or infinite, or the
-            configuration cannot be built for the images.
+        UserError: if a replica has no training image, a pixel is NaN or infinite, the
+            configuration cannot be built for the images, or a batch has one image where batch
+            normalisation needs several.
     """
 
     def __init__(  # noqa: PLR0913 - the detector, what it is trained on, and how
@@ -93,6 +104,8 @@ class ReplicaSet:
                     f"task {spec.title or spec.task} with seed {spec.seed} has no training image; "
                     "give it some"
                 )
+        shape = ImageShape(*images.shape[1:])
+        check_last_batch(skeleton(detector, config, shape), {len(spec.train) for spec in specs})
         self.epoch = 0
         self.failures: dict[int, Failure] = {}
         self.replicas = [
@@ -216,22 +229,39 @@ class ReplicaSet:
         means: list[Numbers] = [{} for _ in self.replicas]
         for k, stopping in enumerate(self.early_stopping):
             means[k] = {} if k in self.failures else stopping.terms
-        training = self.training()
-        later = len(training)
-        for start in range(0, later, self.together):
-            positions = training[start : start + self.together]
+        groups = self._trained_together()
+        later = sum(map(len, groups))
+        for positions in groups:
             later -= len(positions)
+            living = positions
             for epoch in range(self.epoch, self.epoch + epochs):
-                for k, terms in self._train_epoch(positions, epoch).items():
+                for k, terms in self._train_epoch(living, epoch).items():
                     means[k] = terms
-                positions = [k for k in positions if k not in self.failures]
-                if not positions:
+                living = [k for k in living if k not in self.failures]
+                if not living:
                     break
-                yield (self.epoch + epochs - epoch - 1) * len(positions) + epochs * later
+                yield (self.epoch + epochs - epoch - 1) * len(living) + epochs * later
         self.epoch += epochs
         for stopping, terms in zip(self.early_stopping, means, strict=False):
             stopping.terms = terms
         return means
+
+    def _trained_together(self) -> list[list[int]]:
+        """Positions of the replicas that train, in groups of at most `together`.
+
+        If the last batch of an epoch is short, replicas are trained together only if they have
+        equally many training images: batch normalisation has no place for a padded image.
+        """
+        is_short = any(stage.last_batch == SHORT for stage in self.replicas[0].stages)
+        by_size: dict[int, list[int]] = {}
+        for k in self.training():
+            images = len(self.replicas[k].spec.train) if is_short else 0
+            by_size.setdefault(images, []).append(k)
+        return [
+            positions[start : start + self.together]
+            for positions in by_size.values()
+            for start in range(0, len(positions), self.together)
+        ]
 
     def _train_epoch(self, positions: Sequence[int], epoch: int) -> dict[int, Numbers]:
         """Train replicas together for one epoch; one whose terms are not finite fails and has {}.

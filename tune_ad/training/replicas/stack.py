@@ -15,16 +15,18 @@ from tune_ad.detectors.schedule import Phase, Stage
 from tune_ad.storage.metric import Metric
 from tune_ad.training.replicas import layout
 from tune_ad.training.replicas.adam import adam_step
-from tune_ad.training.replicas.joined import Alone, Joined, Models
+from tune_ad.training.replicas.joined import Alone, Gradients, Joined, Models
 from tune_ad.training.replicas.precision import computed_in
 from tune_ad.training.replicas.replica import Replica
+from tune_ad.training.replicas.running_statistics import running_statistics_kept
 
 
 class Stack:
     """Replicas of one configuration that are trained together.
 
     They are ordered by their numbers of training images, most first, because only the first ones
-    still have a batch in the last steps of an epoch.
+    still have a batch in the last steps of an epoch. If the last batch of an epoch is short, all
+    that are trained together must have equally many.
 
     Args:
         replicas: the replicas, at least one.
@@ -50,17 +52,23 @@ class Stack:
         return torch.tensor(pairs, dtype=torch.float64).T.to(self.device)
 
     def train_epoch(self, epoch: int) -> dict[Replica, Numbers]:
-        """Train all replicas for one epoch, and return the mean of every term over its batches."""
+        """Train all replicas for one epoch, and return the mean of every term over its batches.
+
+        A short batch counts in proportion to its images, so that every image has the same weight.
+        """
         stage, local = self.lead.position(epoch)
         self.begin_epoch(stage, local)
         rate = stage.learning_rate(local)
         progress = torch.tensor(local / stage.epochs, device=self.device)
         batches = [replica.batches(stage.batch_size) for replica in self.replicas]
         counts = [len(of_replica) for of_replica in batches]
-        means = _Means(counts, self.lead.module.watched)
+        last = stage.images_in_last_batch(len(self.lead.spec.train))
+        means = _Means(counts, self.lead.module.watched, last / stage.batch_size)
         for step, indices in enumerate(pad_sequence(batches).to(self.device)):
             active = sum(count > step for count in counts)
-            means.add(self.update(stage, indices[:active], progress, rate))
+            size = last if step == counts[0] - 1 else stage.batch_size
+            terms = self.update(stage, indices[:active, :size], progress, rate)
+            means.add(terms, size / stage.batch_size)
         for replica, steps in zip(self.replicas, means.steps(), strict=True):
             replica.append_steps(replica.steps_before(epoch), steps)
         return dict(zip(self.replicas, means.overall(), strict=True))
@@ -74,7 +82,7 @@ class Stack:
     def update(
         self, stage: Stage, indices: Tensor, progress: Tensor, rate: float
     ) -> dict[Metric, Tensor]:
-        """Train every phase for one step.
+        """Train every phase for one step; of a simultaneous stage, all from the same parameters.
 
         Args:
             stage: the stage.
@@ -88,24 +96,30 @@ class Stack:
         """
         images = self.pick(indices)
         means: dict[Metric, Tensor] = {}
-        for phase in stage.phases:
-            terms = self.minimise(stage, phase, images, rate)
-            self.models.after_step(stage.name, phase.name, terms, progress)
-            for name, value in terms.items():
-                means[self.lead.metric(stage, phase, name)] = value.mean(1)
+        together = [stage.phases] if stage.simultaneous else [(phase,) for phase in stage.phases]
+        for phases in together:
+            computed = [self.differentiate(stage, phase, images) for phase in phases]
+            for phase, (gradients, terms) in zip(phases, computed, strict=True):
+                states = [r.optimisers[phase.name] for r in self.replicas[: len(indices)]]
+                adam_step(states, gradients, stage.adam, rate)
+                self.models.after_step(stage.name, phase.name, terms, progress)
+                for name, value in terms.items():
+                    means[self.lead.metric(stage, phase, name)] = value.mean(1)
         return means
 
-    def minimise(self, stage: Stage, phase: Phase, images: Tensor, rate: float) -> Terms:
-        """One step of Adam of a phase.
+    def differentiate(
+        self, stage: Stage, phase: Phase, images: Tensor
+    ) -> tuple[list[Gradients], Terms]:
+        """The gradients of the loss of a phase, and its terms.
 
         Args:
             stage: the stage.
             phase: one of its phases.
             images: the images of each replica, shape (batch, rows, c, h, w).
-            rate: the learning rate.
 
         Returns:
-            the terms before the step, detached, shape (rows, batch).
+            by replica, the gradient of each parameter that the phase trains; and the terms,
+            detached, shape (rows, batch).
         """
         batch, rows = images.shape[:2]
         replicas = self.replicas[:rows]
@@ -114,14 +128,14 @@ class Stack:
             for name, shape in self.lead.module.noise(phase.name, batch).items()
         }
         leaves = self.models.leaves(rows)
-        with computed_in(self.lead.precision, self.device):
+        kept = running_statistics_kept(self.lead.module, stage.untracked(phase))
+        with kept, computed_in(self.lead.precision, self.device):
             loss, terms = self.models.loss_and_terms(leaves, phase.name, images, noise)
         trained = [leaves[name] for name in self.lead.trained(phase)]
         gradients = torch.autograd.grad(loss.sum(), trained, allow_unused=True)
         by_parameter = layout.like(gradients, trained)
-        states = [replica.optimisers[phase.name] for replica in replicas]
-        adam_step(states, self.models.by_replica(by_parameter, rows), stage.adam, rate)
-        return {name: values.detach() for name, values in terms.items()}
+        detached = {name: values.detach() for name, values in terms.items()}
+        return self.models.by_replica(by_parameter, rows), detached
 
     @torch.no_grad()
     def score(
@@ -187,28 +201,35 @@ class _Means:
     Args:
         counts: the number of batches of each replica, in descending order.
         watched: the terms of which the mean of every batch is kept.
+        share: the number of images in the last batch, divided by the batch size; in (0, 1].
     """
 
-    def __init__(self, counts: Sequence[int], watched: Collection[str]) -> None:
-        self.counts, self.watched = counts, watched
+    def __init__(self, counts: Sequence[int], watched: Collection[str], share: float) -> None:
+        self.counts, self.watched, self.share = counts, watched, share
         self.totals: dict[Metric, Tensor] = {}
         self.batches: dict[str, list[Tensor]] = {}
 
-    def add(self, means: dict[Metric, Tensor]) -> None:
-        """Add the means of one batch of the first replicas, each of shape (rows,)."""
+    def add(self, means: dict[Metric, Tensor], weight: float) -> None:
+        """Add the means of one batch of the first replicas, each of shape (rows,).
+
+        Args:
+            means: the means of every term.
+            weight: the number of images in the batch divided by the batch size.
+        """
         for metric, values in means.items():
             if metric not in self.totals:
                 self.totals[metric] = values.new_zeros(len(self.counts))
-            self.totals[metric][: len(values)] += values
+            self.totals[metric][: len(values)].add_(values, alpha=weight)
             if metric.term in self.watched:
                 self.batches.setdefault(metric.term, []).append(values)
 
     def overall(self) -> list[Numbers]:
-        """By replica: the mean of every term over its batches."""
+        """By replica: the mean of every term over its batches, weighted by their images."""
         totals = torch.stack([total.double() for total in self.totals.values()], 1).tolist()
+        weights = [count - 1 + self.share for count in self.counts]
         return [
-            {metric: total / count for metric, total in zip(self.totals, of_replica, strict=True)}
-            for of_replica, count in zip(totals, self.counts, strict=True)
+            {metric: total / weight for metric, total in zip(self.totals, of_replica, strict=True)}
+            for of_replica, weight in zip(totals, weights, strict=True)
         ]
 
     def steps(self) -> list[dict[str, list[float]]]:

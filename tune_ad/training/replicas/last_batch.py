@@ -1,0 +1,61 @@
+"""Refuses a last batch of one image where batch normalisation needs several."""
+
+from collections.abc import Collection
+from typing import Any
+
+from torch import Tensor, nn
+
+from tune_ad.detectors.base import Detector
+from tune_ad.detectors.operations import COUNTED_IMAGES, forward_passes
+from tune_ad.detectors.schedule import FILLED, Stage
+from tune_ad.errors import UserError
+from tune_ad.training.replicas.running_statistics import BATCH_NORMS
+
+
+def check_last_batch(module: Detector[Any], images: Collection[int]) -> None:
+    """Check that every batch has as many images as batch normalisation needs.
+
+    Args:
+        module: a detector on the meta device, as from `tune_ad.detectors.base.skeleton`.
+        images: the numbers of training images of its models.
+
+    Raises:
+        UserError: if a batch has one image, and a layer then one value per channel.
+    """
+    for stage in module.stages():
+        single = [n for n in images if stage.images_in_last_batch(n) == 1]
+        if not single or not normalises_single_values(module, stage):
+            continue
+        size = stage.batch_size
+        if stage.last_batch == FILLED:
+            batch, remedy = f"a batch has one image (batch_size {size})", "use at least 2"
+        else:
+            batch = f"of {single[0]:,} training images, one is left for the last batch of {size}"
+            remedy = "use another batch_size, another number of images, or last_batch=filled"
+        raise UserError(
+            f"{type(module).__name__}: {batch}, and batch normalisation needs more than one value "
+            f"per channel; {remedy}"
+        )
+
+
+def normalises_single_values(module: Detector[Any], stage: Stage) -> bool:
+    """Whether a layer of batch normalisation has one value per image and channel.
+
+    Args:
+        module: as in `check_last_batch`.
+        stage: one of its stages.
+    """
+    single: list[bool] = []
+
+    def note(layer: nn.Module, inputs: tuple[Tensor, ...]) -> None:
+        maps = inputs[0]
+        single.append(layer.training and maps.numel() == COUNTED_IMAGES * maps.shape[1])
+
+    layers = [layer for layer in module.modules() if isinstance(layer, BATCH_NORMS)]
+    hooks = [layer.register_forward_pre_hook(note) for layer in layers]
+    try:
+        forward_passes(module, stage)
+    finally:
+        for hook in hooks:
+            hook.remove()
+    return any(single)
