@@ -9,6 +9,7 @@ from optuna.distributions import (
     json_to_distribution,
 )
 
+from tune_ad.detectors.autoencoders.aae import AAE
 from tune_ad.detectors.autoencoders.ae import AE
 from tune_ad.detectors.base import Detector
 from tune_ad.detectors.config import Config
@@ -16,6 +17,7 @@ from tune_ad.detectors.deep_svdd import DeepSVDD
 from tune_ad.detectors.likelihood_vae.detector import LikelihoodVAE
 from tune_ad.detectors.nets import ImageShape
 from tune_ad.detectors.pgn import PGN
+from tune_ad.detectors.shallow.kde import KDE
 from tune_ad.errors import UserError
 from tune_ad.search.baseline import Baseline
 from tune_ad.search.budgets import BUDGETS, LIMITS, Budget
@@ -350,6 +352,34 @@ def test_a_budget_without_epochs_leaves_each_baseline_its_own():
     assert published.describe()["baselines"]["AE"]["params"]["epochs"] == 100
     assert study(*both).epochs() == {"PGN": 7, "AE": 7}
     assert study(*both, budget=PUBLISHED, settings={"epochs": 3}).epochs() == {"PGN": 3, "AE": 3}
+
+
+def test_the_settings_of_a_budget_are_defaults_of_the_detectors_that_have_them():
+    released = {"last_batch": "short", "updates": "simultaneous"}
+    batches = {"last_batch": CategoricalDistribution(["filled", "short"])}
+    both = (Baseline(PGN, space={**batches, **RATE}), Baseline(AAE), Baseline(KDE))
+    usual, settled = study(*both), study(*both, budget=replace(BUDGET, settings=released))
+    for declared, last, updates in (
+        (usual, "filled", "alternating"),
+        (settled, "short", "simultaneous"),
+    ):
+        pgn, aae, _ = declared.baselines.values()
+        assert pgn.space.keys() == {"last_batch", *RATE}, "it is still searched"
+        assert declared.resolved_baselines[0].default["last_batch"] == last
+        config = aae.config(GREY, {})
+        assert (config.last_batch, config.updates) == (last, updates)
+        assert config.latent_dim == AAE.Config.released(GREY).latent_dim
+    mine = {"updates": "alternating"}
+    fixed = study(*both, budget=replace(BUDGET, settings=released), settings=mine)
+    assert fixed.baselines["AAE"].config(GREY, {}).updates == "alternating"
+    assert settled.describe()["budget"]["settings"] == released
+
+
+def test_the_settings_of_a_budget_do_not_name_epochs():
+    assert "settings of a budget must not name epochs" in refusal(
+        lambda: replace(BUDGET, settings={"epochs": 3})
+    )
+    assert "settings must be a dictionary" in refusal(lambda: replace(BUDGET, settings=("width",)))
 
 
 SEARCHED = Baseline(PGN, space={"epochs": CategoricalDistribution([3, 5, 7, 9]), **RATE})

@@ -17,6 +17,7 @@ from tune_ad.data import ImageSet, find
 from tune_ad.data.controls import CONTROLS
 from tune_ad.data.resolution import side_by_side
 from tune_ad.detectors.base import skeleton
+from tune_ad.detectors.config import NetworkConfig
 from tune_ad.detectors.nets import ImageShape
 from tune_ad.randomness import numpy_stream, torch_stream
 from tune_ad.sample_sizes import LEAST_STEPS
@@ -259,6 +260,31 @@ def test_the_budgets(search, data, name):
     else:
         assert paper.validation_fraction == 0.0
     check_selection(under_budget(search, data, name, "paper"))
+
+
+def test_only_budgets_of_the_published_protocol_have_the_released_batches_and_updates():
+    """They are `paper`, and `standard` of the tables, which differs from it in the seeds alone."""
+    for name in ("table1_mnist", "table2_cifar", "ablate_pgn_fmnist", "aae_mnist", "rd_mnist"):
+        search, data = catalogue.find(name)
+        for budget in BUDGETS:
+            study = under_budget(search, data, name, budget)
+            configs = [b.config(study.shape, {}) for b in study.baselines.values()]
+            trained = [config for config in configs if isinstance(config, NetworkConfig)]
+            last, updates = "filled", "alternating"
+            if budget == "paper" or (budget == "standard" and name.startswith("table")):
+                last, updates = "short", "simultaneous"
+            assert {config.last_batch for config in trained} == {last}
+            assert {getattr(config, "updates", updates) for config in trained} == {updates}
+
+
+def test_the_changes_between_paper_and_code_include_the_last_batch():
+    search, data = catalogue.find("ablate_pgn_mnist")
+    for budget, released, other in (("quick", "filled", "short"), ("paper", "short", "filled")):
+        study = under_budget(search, data, "ablate_pgn_mnist", budget)
+        assert len(study.planned) == study.budget.trials, "every change is run"
+        tried = [c.params for c in study.planned if c.baseline == "released"]
+        assert tried[0]["last_batch"] == released
+        assert {**tried[0], "last_batch": other} in tried
 
 
 def random_points(study, count):

@@ -302,6 +302,35 @@ def test_the_values_that_the_budget_restricts_are_named(tmp_path):
     assert "width = 0.5 (published: 1), batch_size = 20 (published: 200)" in warning
 
 
+def test_other_batches_and_updates_than_the_released_ones_are_changed_settings(tmp_path):
+    by_task, released = (
+        {"mnist/2": around(0.8)},
+        {"last_batch": "short", "updates": "simultaneous"},
+    )
+    for number, (params, words) in enumerate(
+        [
+            ({**released, "last_batch": "filled"}, "last_batch = filled (published: short)"),
+            (
+                {**released, "updates": "alternating"},
+                "updates = alternating (published: simultaneous)",
+            ),
+            (released, ""),
+        ]
+    ):
+        folder = tmp_path / str(number)
+        folder.mkdir()
+        made = part.section(Findings(study(folder, [record(0, "AAE", by_task, params)])))
+        assert [words in warning for warning in warnings_of(made)] == [True] * bool(words)
+
+
+def test_an_earlier_study_of_the_tables_had_filled_batches(tmp_path):
+    line = record(0, "AE", {"mnist/2": around(0.8)}, {"batch_size": 200}).to_json()
+    assert "last_batch" not in line["params"]
+    read = TrialRecord.from_json(line)
+    (warning,) = warnings_of(part.section(Findings(study(tmp_path, [read]))))
+    assert "run with last_batch = filled (published: short): not comparable" in warning
+
+
 def test_the_papers_protocol_has_verdicts(tmp_path):
     seeds = SPREAD * 4
     by_task = {"mnist/2": around(0.826, seeds), "mnist/8": around(0.6, seeds)}
