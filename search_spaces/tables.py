@@ -1,4 +1,8 @@
-"""The PGN paper's tables: every method at its published settings, plus shallow baselines."""
+"""The PGN paper's tables: every method at its published settings, plus shallow baselines.
+
+"paper" and "standard", which differ in the number of seeds, have the batches and the updates of
+the released code.
+"""
 
 from dataclasses import replace
 

@@ -19,8 +19,10 @@ from tune_ad.app.options import Options
 from tune_ad.app.resuming import check_folder, continued_budget
 from tune_ad.app.validation import prepare
 from tune_ad.data import NoSourceError, resolution
+from tune_ad.detectors.gpnd import GPND
 from tune_ad.errors import UserError
 from tune_ad.execution import gpu_probe
+from tune_ad.search.baseline import Baseline
 from tune_ad.search.plans import Grid, Listed
 from tune_ad.storage.folder import StudyFolder
 from tune_ad.storage.metric import metrics_from_json, variants_from_json
@@ -867,3 +869,15 @@ def test_a_search_without_its_images_names_one_that_has_them(place, monkeypatch,
 
 def test_the_default_results_are_here(place):
     assert Options("quickstart").results == Path("results")
+
+
+def test_a_last_batch_of_one_image_is_refused_before_training(tiny, open_study, tmp_path):
+    """Each class has 60 training images; the networks of GPND end in maps of one pixel."""
+    settings = {"latent_dim": 16, "width": 0.25, "last_batch": "short"}
+    baseline = Baseline(GPND, settings={**settings, "batch_size": 59})
+    search = replace(tiny, baselines=(baseline,))
+    with pytest.raises(UserError, match="GPND: of 60 training images, one is left for the last"):
+        open_study(search, tmp_path)
+    assert list(tmp_path.iterdir()) == []
+    assert open_study(search, tmp_path, settings={"last_batch": "filled"}).begins
+    assert open_study(search, tmp_path, settings={"batch_size": 58}).begins

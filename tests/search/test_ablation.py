@@ -42,7 +42,7 @@ def test_an_ablation_selects_nothing_stops_nothing_and_has_paired_seeds(name, ki
     assert (ablation.plan, ablation.pruning) == (plan, False)
     further = {"last_batch": CategoricalDistribution(["filled", "short"])} if kind == "one" else {}
     assert ablation.baselines == tuple(
-        replace(baseline, space={**further, **baseline.space}) for baseline in search.baselines
+        replace(baseline, space={**baseline.space, **further}) for baseline in search.baselines
     )
     assert ablation.names() == search.names()
     for budget in BUDGETS:
@@ -177,8 +177,8 @@ def test_an_ablation_that_was_cut_short_is_resumed(begin):
 def test_what_the_user_fixes_is_not_varied(begin):
     session = begin("one", settings={"dropout": 0.3, "width": 2.0})
     assert [configuration.params for configuration in session.study.planned] == [
-        {"last_batch": batch, "latent_dim": size}
-        for batch, size in (("filled", 8), ("short", 8), ("filled", 4), ("filled", 16))
+        {"latent_dim": size, "last_batch": batch}
+        for size, batch in ((8, "filled"), (4, "filled"), (16, "filled"), (8, "short"))
     ]
     for baseline in session.study.baselines.values():
         params = baseline.config(session.study.shape, {})

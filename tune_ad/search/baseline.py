@@ -102,7 +102,7 @@ class Baseline:
             for name, rule in rules
             if rule.is_ablated and name not in self.settings
         }
-        return replace(self, space={**further, **self.space})
+        return replace(self, space={**self.space, **further})
 
     def only(self, shape: ImageShape, values: Mapping[str, Sequence[Any]]) -> "Baseline":
         """The baseline with parameters restricted to the values that a budget allows.
