@@ -375,7 +375,7 @@ def test_an_ablation_is_run_and_reported_under_a_name_of_its_own(run, tmp_path, 
     arguments = [*map(str, small), "--set", "width=1.0", "--set", "dropout=0.3"]
     assert run.main(["--search", "quickstart", "--ablate", "--dry-run", *arguments]) == 0
     out = capsys.readouterr().out
-    assert "* quick: 6 trials x 2 classes x 4 seeds = 48 models; about" in out
+    assert "* quick: 7 trials x 2 classes x 4 seeds = 56 models; about" in out
     assert f"the study would be written to {tmp_path / 'quickstart-ablation'}" in out
     assert not list(tmp_path.iterdir())
     assert run.main(["--search", "quickstart", "--ablate", *arguments]) == 0

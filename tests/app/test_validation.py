@@ -275,7 +275,7 @@ def test_a_space_that_does_not_suit_the_detector_is_refused_before_images_are_lo
 
 
 def test_a_budget_that_affords_one_value_leaves_nothing_to_ablate(tiny, open_study, tmp_path):
-    affordable = {"latent_dim": (8,), "dropout": (0.5,)}
+    affordable = {"latent_dim": (8,), "dropout": (0.5,), "last_batch": ("filled",)}
     for only, varied in ((affordable, False), ({**affordable, "dropout": (0.5, 0.6)}, True)):
         budget = replace(tiny.budgets["quick"], only=only)
         search = replace(tiny, budgets=dict.fromkeys(tiny.budgets, budget))
