@@ -383,7 +383,7 @@ def test_an_ablation_is_run_and_reported_under_a_name_of_its_own(run, tmp_path, 
     folder = tmp_path / "quickstart-ablation"
     (path,) = tmp_path.iterdir()
     assert path == folder
-    assert len(lines(folder / "trials.jsonl")) == 6
+    assert len(lines(folder / "trials.jsonl")) == 7
     assert run.main(["--report", "quickstart-ablation", "--results", str(tmp_path)]) == 0
     assert f"report: {folder / 'report.html'}" in capsys.readouterr().out
 
