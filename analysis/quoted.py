@@ -7,21 +7,20 @@ budget, rule, plan and claim; `QUOTATIONS` says how each kind is found.
 
 import math
 from collections import Counter
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import pandas as pd
 
 from analysis import frame
 from analysis.document.format import short
+from analysis.image_sampling import ImageRanks, error_of_mean
 from analysis.stats.estimates import Estimate, estimate
-from analysis.stats.rank_aurocs import image_error, joined
 from analysis.study import StudyRecords
 from analysis.trials import unchanged_trials
 from tune_ad.selection import RULES, SelectionRule, ranked, winners
 from tune_ad.storage.metric import TEST_AUROC, Metric, ScoreVariant
 from tune_ad.storage.records import TrialRecord
-from tune_ad.storage.score_ranks import PartRanks
 from tune_ad.wording import count
 
 ABOUT_OUTSIDERS = (
@@ -50,7 +49,8 @@ class Result(NamedTuple):
         auroc: test AUROC, averaged over classes; one value per seed. Its interval and those of the
             classes also cover the sampling of test images, if ranks are stored.
         classes: test AUROC of each class, by the name of its task.
-        variants: test AUROC, averaged over classes, by every score variant.
+        variants: test AUROC, averaged over classes, by every score variant; the intervals as
+            above, if ranks by the variants are stored.
         outsiders: if other data sets are anomalous, the AUROC against each of these outsider
             sets, by the name of the score; "score" is the main score, as in `auroc`, which is
             against the first set.
@@ -64,7 +64,10 @@ class Result(NamedTuple):
         tested: the records of the test.
         titles: the titles of the tasks of `classes` that have one, by their names.
         looks_at: the images that the rule used; empty if nothing was selected.
-        covers_images: whether the intervals also cover the sampling of test images.
+        ranks: the ranks of the test images; empty if none are stored.
+        covers_images: whether the intervals of `auroc` and `classes` also cover the sampling of
+            test images.
+        variants_cover_images: whether those of `variants` and `outsiders` do.
     """
 
     baseline: str
@@ -85,7 +88,9 @@ class Result(NamedTuple):
     tested: Sequence[TrialRecord]
     titles: Mapping[str, str]
     looks_at: str
+    ranks: ImageRanks
     covers_images: bool
+    variants_cover_images: bool
 
     @property
     def selection(self) -> str:
@@ -187,10 +192,15 @@ def why_nothing(study: StudyRecords) -> str:
             "a trial was selected among several, but the budget does not train it again on fresh "
             "seeds"
         )
+    several = study.quotes == "winners" and len(study.baselines) > 1
     if study.stored.get("evaluate") is False:
+        which = "winners" if several else "winner"
         return (
-            "--no-evaluation skipped the final training of the winner; run with --resume to do it"
+            f"--no-evaluation skipped the final training of the {which}; run with --resume to do "
+            "it"
         )
+    if several:
+        return "none of the winners has been trained again on fresh seeds yet"
     return "the winner has not been trained again on fresh seeds yet"
 
 
@@ -286,10 +296,15 @@ def _result(
     complete = table[table["seed"].isin(by_seed.index)]
     configuration = tested.configuration
     task = tested.records[0].replicas[0].task
-    errors = _image_errors(study, tested)
+    ranks = ImageRanks.read(study.folder, tested.records, tested.fresh)
+    images = _Images(ranks, list(map(str, complete["task"].unique())), list(by_seed.index))
     outsiders = {
-        metric.outsider: {SCORE: estimate(list(frame.by_seed(table, str(metric))))}
-        | _by_variant(table, variants, metric)
+        metric.outsider: {
+            SCORE: images.covered(
+                estimate(list(frame.by_seed(table, str(metric)))), outsider=metric.outsider
+            )
+        }
+        | _by_variant(table, variants, metric, images)
         for metric in dict.fromkeys(
             metric for record in tested.records for metric in record.metrics
         )
@@ -300,14 +315,14 @@ def _result(
         label=tested.label or configuration.baseline,
         source=source,
         rule=rule.title if rule else NOTHING,
-        auroc=estimate(list(by_seed)).with_error(_of_mean(errors.values())),
+        auroc=images.covered(estimate(list(by_seed))),
         classes={
-            str(task): estimate(list(rows[frame.AUROC])).with_error(
-                errors.get(str(task), math.nan)
+            str(task): images._replace(tasks=[str(task)]).covered(
+                estimate(list(rows[frame.AUROC]))
             )
             for task, rows in complete.groupby("task", observed=True)
         },
-        variants=_by_variant(table, variants, TEST_AUROC),
+        variants=_by_variant(table, variants, TEST_AUROC, images),
         outsiders=outsiders,
         against=study.title_against(task, next(iter(outsiders))) if outsiders else "",
         params={name: configuration.params[name] for name in configuration.searched},
@@ -323,40 +338,58 @@ def _result(
             if (title := study.task_title(task)) != task
         },
         looks_at=rule.looks_at if rule else "",
-        covers_images=bool(errors) and all(map(math.isfinite, errors.values())),
+        ranks=ranks,
+        covers_images=math.isfinite(images.error()),
+        variants_cover_images=all(
+            math.isfinite(images.by_variant(str(variant)).error()) for variant in variants
+        ),
     )
 
 
-def _image_errors(study: StudyRecords, tested: _Tested) -> dict[str, float]:
-    """The standard error of each task's AUROC that is due to the sampling of its test images.
+class _Images(NamedTuple):
+    """The test images of a result, by whose sampling its intervals are wider.
 
-    Empty if a record has no stored ranks, as in studies of earlier versions.
+    Attributes:
+        ranks: their ranks.
+        tasks: the names of the tasks over which an AUROC is averaged.
+        seeds: the seeds over which it is averaged.
     """
-    stored = [
-        study.folder.read_ranks(r.identity, r.replicas[0].seed if tested.fresh else None)
-        for r in tested.records
-    ]
-    by_task: dict[str, list[PartRanks]] = {}
-    for ranks in stored:
-        for (part, task), of_task in ranks.items():
-            if part == "test":
-                by_task.setdefault(task, []).append(of_task)
-    if not all(len(parts) == len(stored) for parts in by_task.values()):
-        return {}
-    return {task: image_error(joined(parts)) for task, parts in by_task.items()}
 
+    ranks: ImageRanks
+    tasks: Sequence[str]
+    seeds: Sequence[int]
 
-def _of_mean(errors: Collection[float]) -> float:
-    """The standard error of a mean over tasks whose images are taken as independent.
+    def by_variant(self, variant: str) -> "_Images":
+        """The same images by a score variant, given by its name."""
+        return self._replace(ranks=self.ranks.by_variant(variant))
 
-    The normal images of the tasks differ; their anomalies overlap, but are many.
-    """
-    return math.hypot(*errors) / len(errors) if errors else math.nan
+    def error(self, outsider: str | None = None) -> float:
+        """The standard error of the AUROC; NaN if ranks are missing.
+
+        Args:
+            outsider: the name of the set of anomalies; None = the first.
+        """
+        return error_of_mean([(self.ranks, 1.0)], self.tasks, self.seeds, outsider)
+
+    def covered(self, auroc: Estimate, outsider: str | None = None) -> Estimate:
+        """An AUROC with an interval that also covers the images, if their ranks are stored.
+
+        Args:
+            auroc: the estimate over seeds.
+            outsider: the name of the set of anomalies; None = the first.
+        """
+        return auroc.with_error(self.error(outsider))
 
 
 def _by_variant(
-    table: pd.DataFrame, variants: Sequence[ScoreVariant], metric: Metric
+    table: pd.DataFrame, variants: Sequence[ScoreVariant], metric: Metric, images: _Images
 ) -> dict[str, Estimate]:
     """A metric by each score variant that has it, averaged over classes, one value per seed."""
     by_seed = {str(v): frame.by_seed(table, frame.score_column(v, metric)) for v in variants}
-    return {name: estimate(list(values)) for name, values in by_seed.items() if len(values)}
+    return {
+        name: images.by_variant(name)
+        ._replace(seeds=list(values.index))
+        .covered(estimate(list(values)), metric.outsider or None)
+        for name, values in by_seed.items()
+        if len(values)
+    }

@@ -21,7 +21,16 @@ LAYERS = (  # each folder imports what stands above it; what shares a line does 
     "execution",
     "app",
 )
-ANALYSIS = ("document", "stats", "trials frame", "study", "quoted", "questions", "report")
+ANALYSIS = (
+    "document",
+    "stats",
+    "trials frame",
+    "study",
+    "image_sampling",
+    "quoted",
+    "questions",
+    "report",
+)
 MOST = 14  # modules in a folder: what a reader takes in at a glance
 CATALOGUES = (  # grow by a file
     "search_spaces",

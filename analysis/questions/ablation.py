@@ -6,7 +6,9 @@ and the effect is the mean over them.
 
 The test of an effect was fixed before any study ran: a two-sided sign-flip test over the
 differences of all classes and seeds (without an effect, both signs of a difference are equally
-likely), with Holm's correction over all effects of a baseline.
+likely), with Holm's correction over all effects of a baseline. It holds for these test images;
+where ranks of their scores are stored, the interval covers the sampling of images as well, and an
+effect is only called significant if that interval excludes 0.
 """
 
 import math
@@ -20,6 +22,7 @@ from matplotlib.figure import Figure
 from analysis import frame
 from analysis.document import theme
 from analysis.document.format import short
+from analysis.image_sampling import ImageRanks, error_of_mean
 from analysis.stats.estimates import Estimate, estimate, seeds_alike
 from analysis.stats.paired import HolmDecision, Paired, holm, sign_flip
 from analysis.study import StudyRecords
@@ -68,6 +71,8 @@ class _Change(NamedTuple):
         pairs: the number of pairs of trials.
         differences: the differences of test AUROC, by class and seed.
         aurocs: test AUROC with the change, by seed.
+        error: the standard error of the mean difference that is due to the sampling of test
+            images; NaN without stored ranks.
         failure: why there is no difference; empty if there is one.
     """
 
@@ -77,6 +82,7 @@ class _Change(NamedTuple):
     pairs: int
     differences: pd.Series
     aurocs: pd.Series
+    error: float = math.nan
     failure: str = ""
 
 
@@ -100,10 +106,11 @@ def _effects_of(study: StudyRecords, baseline: str) -> list[Effect]:
     if not records:
         return []
     cells = frame.cells(frame.replicas(records))
+    ranks = {record.number: ImageRanks.read(study.folder, [record]) for record in records}
     changes = [
         change
         for name in study.spaces[baseline]
-        for change in _changes(name, records, study.defaults[baseline], cells)
+        for change in _changes(name, records, study.defaults[baseline], cells, ranks)
         if len(change.differences)
     ]
     changes += list(_failed_changes(study, baseline))
@@ -146,7 +153,8 @@ def missing_changes(study: StudyRecords, baseline: str, changes: int) -> int:
 def _test(change: _Change) -> Paired:
     if change.failure:
         return Paired(_NO_DIFFERENCE, math.nan, "none", 0, change.failure)
-    return sign_flip(list(change.differences), per_seed=list(_by_seed(change.differences)))
+    per_seed = list(_by_seed(change.differences))
+    return sign_flip(list(change.differences), per_seed, change.error)
 
 
 def _failed_changes(study: StudyRecords, baseline: str) -> Iterator[_Change]:
@@ -175,9 +183,21 @@ def _failed_changes(study: StudyRecords, baseline: str) -> Iterator[_Change]:
 
 
 def _changes(
-    name: str, records: Sequence[TrialRecord], default: Mapping[str, Any], cells: pd.DataFrame
+    name: str,
+    records: Sequence[TrialRecord],
+    default: Mapping[str, Any],
+    cells: pd.DataFrame,
+    ranks: Mapping[int, ImageRanks],
 ) -> Iterator[_Change]:
-    """The changes of one parameter from its reference to every other value."""
+    """The changes of one parameter from its reference to every other value.
+
+    Args:
+        name: the name of the parameter.
+        records: the tested trials.
+        default: the default parameters.
+        cells: test AUROC by trial, as in `frame.cells`.
+        ranks: the ranks of test images by the number of the trial.
+    """
     groups = _alike_but_for(name, records)
     values = list(dict.fromkeys(value for group in groups for value in group))
     if len(values) < 2:
@@ -188,16 +208,38 @@ def _changes(
     for value in values:
         pairs = [(g[value], g[reference]) for g in groups if {value, reference} <= {*g}]
         if value != reference and pairs:
-            after = _average(cells, [changed.number for changed, _ in pairs])
-            before = _average(cells, [unchanged.number for _, unchanged in pairs])
+            numbers = [(changed.number, unchanged.number) for changed, unchanged in pairs]
+            after = _average(cells, [changed for changed, _ in numbers])
+            before = _average(cells, [unchanged for _, unchanged in numbers])
+            differences = _differences(after, before)
             yield _Change(
                 parameter=name,
                 value=value,
                 reference=reference,
                 pairs=len(pairs),
-                differences=_differences(after, before),
+                differences=differences,
                 aurocs=_by_seed(_whole_seeds(after)),
+                error=_image_error(numbers, differences, ranks),
             )
+
+
+def _image_error(
+    pairs: Sequence[tuple[int, int]], differences: pd.Series, ranks: Mapping[int, ImageRanks]
+) -> float:
+    """The error of the mean difference over pairs of trials that is due to the test images.
+
+    Args:
+        pairs: the numbers of the changed and of the unchanged trial of each pair.
+        differences: the differences by class and seed, of which only the index is used.
+        ranks: the ranks of test images by the number of the trial.
+    """
+    contrast = [
+        (ranks[number], sign / len(pairs))
+        for pair in pairs
+        for number, sign in zip(pair, (1.0, -1.0), strict=True)
+    ]
+    tasks, seeds = (differences.index.unique(level) for level in ("task", "seed"))
+    return error_of_mean(contrast, list(tasks), list(seeds))
 
 
 def _alike_but_for(name: str, records: Sequence[TrialRecord]) -> list[dict[Hashable, TrialRecord]]:

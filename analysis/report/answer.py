@@ -10,7 +10,7 @@ from analysis.questions.claims.verdict_blocks import conclusions
 from analysis.questions.comparison.contenders import Contrast
 from analysis.quoted import Result, why_nothing
 from analysis.report.findings import Findings
-from analysis.stats.paired import HolmDecision, made
+from analysis.stats.paired import NOT_ON_OTHER_IMAGES, HolmDecision, made
 from analysis.study import StudyRecords
 from tune_ad.storage.records import State
 from tune_ad.wording import count
@@ -174,8 +174,10 @@ def _effect(effect: Effect, several: bool) -> str:
 def _significance(decision: HolmDecision) -> str:
     if math.isnan(decision.p):
         return f"no test: {decision.reason}"
-    unsure = decision.tone == "unsure"
-    return f"p = {p_text(decision.p)} ({'not significant' if unsure else decision.tone})"
+    if decision.tone != "unsure":
+        return f"p = {p_text(decision.p)} ({decision.tone})"
+    only_here = decision.reason.endswith(NOT_ON_OTHER_IMAGES)
+    return f"p = {p_text(decision.p)} ({NOT_ON_OTHER_IMAGES if only_here else 'not significant'})"
 
 
 def _listed(title: str, lines: Sequence[str]) -> str:

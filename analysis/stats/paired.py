@@ -20,6 +20,13 @@ from tune_ad.wording import count
 
 FLIPS = 100_000  # number of random sign flips if there are more than 2 ** ALL_FLIPS
 ALL_FLIPS = 16
+ABOUT_SIGN_FLIPS = (
+    "A sign-flip test holds for these test images; a significant difference is therefore called "
+    "better or worse only if an interval that covers the sampling of test images, where there is "
+    "one, excludes 0 as well."
+)
+NOT_ON_OTHER_IMAGES = "significant for these test images alone"
+"""The decision if the interval that covers the sampling of images contains 0."""
 
 
 class Paired(NamedTuple):
@@ -32,6 +39,7 @@ class Paired(NamedTuple):
         test: the name of the test; empty if no test was intended.
         n: the number of differences, one per seed, or one per class and seed.
         refusal: why no test was made; empty if one was made.
+        covers_images: whether the interval also covers the sampling of test images.
     """
 
     difference: Estimate
@@ -39,6 +47,7 @@ class Paired(NamedTuple):
     test: str
     n: int
     refusal: str
+    covers_images: bool = False
 
 
 class HolmDecision(NamedTuple):
@@ -46,7 +55,8 @@ class HolmDecision(NamedTuple):
 
     Attributes:
         p: the p that is adjusted for the family of tests; NaN if no decision is possible.
-        tone: "unsure" if no decision is possible or p is above 0.05.
+        tone: "unsure" if no decision is possible, p is above 0.05, or an interval that covers the
+            test images contains 0.
         reason: the test, its p and the decision, or why there is none; without a full stop.
     """
 
@@ -77,18 +87,25 @@ class Equivalence(NamedTuple):
     refusal: str
 
 
-def sign_flip(differences: Sequence[float], per_seed: Sequence[float] | None = None) -> Paired:
+def sign_flip(
+    differences: Sequence[float],
+    per_seed: Sequence[float] | None = None,
+    error: float = math.nan,
+) -> Paired:
     """Two-sided permutation test that the mean difference is 0, by flips of the signs.
 
     Under the hypothesis of no difference, both signs of each difference are equally likely. Exact
     for up to 16 differences, otherwise with 100,000 random flips and a fixed seed. Over class x
-    seed the test needs 3 seeds (and 6 differences), but holds for these classes only. The test
-    must be chosen before the run.
+    seed the test needs 3 seeds (and 6 differences), but holds for these classes only. It always
+    holds for these test images only; the interval of the difference covers others as well if their
+    error is known. The test must be chosen before the run.
 
     Args:
         differences: one difference per seed, or one per class and seed.
         per_seed: if there is one difference per class and seed, their means over classes, one per
             seed; used for the estimate, since its interval must not count classes as seeds.
+        error: the standard error of the mean that is due to the sampling of test images; NaN if
+            it is unknown.
 
     Raises:
         ValueError: if a difference is NaN or infinite.
@@ -96,26 +113,28 @@ def sign_flip(differences: Sequence[float], per_seed: Sequence[float] | None = N
     seeds = differences if per_seed is None else per_seed
     unit = "paired seed" if per_seed is None else "class x seed pair"
     name = "sign-flip test" + ("" if per_seed is None else " over class and seed")
-    values, difference = finite_array(differences), estimate(seeds, (-1.0, 1.0))
+    values = finite_array(differences)
+    difference = estimate(seeds, (-1.0, 1.0)).with_error(error, (-1.0, 1.0))
     refusal = _too_few(len(values), unit)
     if per_seed is not None and 0 < len(per_seed) < LEAST_SEEDS:
         refusal = _too_few_seeds(len(per_seed))
     p = math.nan if refusal else _flip_p(values)
-    return Paired(difference, p, name, len(values), refusal)
+    return Paired(difference, p, name, len(values), refusal, not math.isnan(error))
 
 
-def untested(differences: Sequence[float], why: str) -> Paired:
+def untested(differences: Sequence[float], why: str, error: float = math.nan) -> Paired:
     """Differences that are shown without a test.
 
     Args:
         differences: one difference per seed, in [-1, 1].
         why: the reason why no test was made.
+        error: the standard error that is due to the sampling of test images, as in `sign_flip`.
 
     Raises:
         ValueError: if a difference is NaN or infinite.
     """
-    difference = estimate(differences, (-1.0, 1.0))
-    return Paired(difference, math.nan, "", len(differences), why)
+    difference = estimate(differences, (-1.0, 1.0)).with_error(error, (-1.0, 1.0))
+    return Paired(difference, math.nan, "", len(differences), why, not math.isnan(error))
 
 
 def made(tests: Iterable[Paired]) -> int:
@@ -125,6 +144,10 @@ def made(tests: Iterable[Paired]) -> int:
 
 def holm(tests: Sequence[Paired], family: int | None = None) -> list[HolmDecision]:
     """The decisions on a family of m tests by Holm's step-down, at 0.05 for the whole family.
+
+    A sign-flip test holds for these test images alone. If the interval of a difference covers the
+    sampling of images, a significant difference is called better or worse only if that interval
+    excludes 0 as well.
 
     Tests that were not made are no members of the family, unless `family` counts them. A test
     whose n is too small for p <= 0.05 / m was made, but has no decision. Holm, 1979.
@@ -165,7 +188,7 @@ def holm_adjusted(ps: Sequence[float]) -> list[float]:
 
 
 def equivalence(
-    differences: Sequence[float], margin: float = MARGIN, error: float = 0.0
+    differences: Sequence[float], margin: float = MARGIN, error: float = math.nan
 ) -> Equivalence:
     """Two one-sided t-tests (TOST) of |mean difference| < margin, at 0.05 each.
 
@@ -175,7 +198,8 @@ def equivalence(
     Args:
         differences: one difference per pair.
         margin: the equivalence margin, above 0.
-        error: the standard error of what all pairs share, such as the sampling of test images.
+        error: the standard error of what all pairs share, such as the sampling of test images;
+            NaN if it is unknown, so that the test holds for these images alone.
 
     Raises:
         ValueError: if a difference is NaN or infinite, or the margin is not above 0.
@@ -197,7 +221,8 @@ def equivalence(
         )
     mean = float(values.mean())
     std = float(np.std(values, ddof=1))
-    if std < ALIKE and not error:
+    shared = 0.0 if math.isnan(error) else error
+    if std < ALIKE and not shared:
         within = abs(mean) < margin
         return Equivalence(
             p=0.0 if within else 1.0,
@@ -208,7 +233,7 @@ def equivalence(
             n=n,
             refusal="",
         )
-    total = math.hypot(std / math.sqrt(n), error)
+    total = math.hypot(std / math.sqrt(n), shared)
     steps = [(bound - mean) / total for bound in (-margin, margin)]
     below, above = (float(scipy.special.stdtr(n - 1, step)) for step in steps)
     p = max(below, 1 - above)
@@ -274,5 +299,7 @@ def _decide(test: Paired, p: float, m: int) -> HolmDecision:
     reason = f"{test.test}, n = {test.n}: p = {p_text(p)}{family}"
     if p > SIGNIFICANCE or test.difference.mean == 0:
         return HolmDecision(p, "unsure", f"{reason}; not significant")
+    if test.covers_images and test.difference.low <= 0 <= test.difference.high:
+        return HolmDecision(p, "unsure", f"{reason}; {NOT_ON_OTHER_IMAGES}")
     tone: Literal["better", "worse"] = "better" if test.difference.mean > 0 else "worse"
     return HolmDecision(p, tone, f"{reason}; {tone}")

@@ -1,7 +1,8 @@
 """AUROCs from the stored ranks of scores, and how much of them is the sampling of images."""
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
+from typing import NamedTuple
 
 import numpy as np
 
@@ -62,21 +63,55 @@ def auroc_of_images(part: PartRanks, start: int) -> float:
     return float(np.mean(values))
 
 
-def image_error(part: PartRanks, outsider: str | None = None) -> float:
-    """The standard error of the mean AUROC over seeds that is due to the sampling of test images.
+class Placed(NamedTuple):
+    """The placements of the test images of a task among those of the other kind.
 
-    As in `contrast_error`.
+    Attributes:
+        anomalies: those of the anomalies, averaged over models, shape (m,).
+        normals: those of the normal images, shape (n,).
+        sizes: the numbers of all normal images and anomalies, at least n and m.
+        classes: the classes of both, by which other images can be recognised.
+    """
+
+    anomalies: np.ndarray
+    normals: np.ndarray
+    sizes: tuple[int, int]
+    classes: np.ndarray
+
+    def same_images(self, other: "Placed") -> bool:
+        """Whether the other placements can be those of the same images."""
+        shapes = [(len(p.anomalies), len(p.normals), p.sizes) for p in (self, other)]
+        return shapes[0] == shapes[1] and np.array_equal(self.classes, other.classes)
+
+
+def placed(
+    part: PartRanks, outsider: str | None = None, seeds: Collection[int] | None = None
+) -> Placed | None:
+    """The placements of the images of a part, averaged over the models of some seeds.
+
+    None without ranks of such anomalies or of one of the seeds.
 
     Args:
         part: the ranks of the test images of a task.
         outsider: the name of the set of anomalies; None = the first.
+        seeds: the seeds of the models; None = all.
     """
-    return contrast_error([part], [1.0], outsider)
+    name = next(iter(part.outsiders), "") if outsider is None else outsider
+    if name not in part.outsiders or not {*(seeds or ())} <= {*part.seeds}:
+        return None
+    rows = [k for k, seed in enumerate(part.seeds) if seeds is None or seed in seeds]
+    normal, anomalous = part.normal[rows], part.outsiders[name][rows]
+    if not normal.size or not anomalous.size:
+        return None
+    return Placed(
+        mean_placements(normal, anomalous),
+        mean_placements(anomalous, normal),
+        part.images(name),
+        np.concatenate([part.outsider_classes[name], part.classes]),
+    )
 
 
-def contrast_error(
-    parts: Sequence[PartRanks], weights: Sequence[float], outsider: str | None = None
-) -> float:
+def contrast_error(parts: Sequence[Placed | None], weights: Sequence[float]) -> float:
     r"""The standard error, due to the sampling of test images, of a weighted sum of AUROCs.
 
     $\sqrt{s_{10}^2 / m + s_{01}^2 / n}$, where $s_{10}$ and $s_{01}$ are the sample standard
@@ -84,30 +119,28 @@ def contrast_error(
     placements among the other kind, each averaged over the models of a part (DeLong, DeLong and
     Clarke-Pearson, Biometrics 44, 1988). All models scored the same images, so what is hard for
     all of them cancels in a difference. If ranks of a sample of the images are stored, m and n are
-    the numbers of all of them. NaN with fewer than two images of one kind, or if the parts have
-    different images.
+    the numbers of all of them. NaN with fewer than two images of one kind, without placements, or
+    if the parts have different images.
 
     Args:
-        parts: the ranks of the test images of a task, one part for each configuration.
-        weights: the weight of the AUROC of each part, as in (-1, 1) for a difference.
-        outsider: the name of the set of anomalies; None = the first.
+        parts: the placements of the test images of a task, one for each configuration.
+        weights: the weight of the AUROC of each, as in (-1, 1) for a difference.
     """
-    name = next(iter(parts[0].outsiders), None) if outsider is None else outsider
-    if name is None or any(name not in part.outsiders for part in parts):
+    known = [part for part in parts if part is not None]
+    if len(known) < len(parts) or not all(known[0].same_images(part) for part in known):
         return math.nan
-    sizes = {(p.normal.shape[1], p.outsiders[name].shape[1]) for p in parts}
-    if len(sizes) > 1 or min(min(size) for size in sizes) < 2:
+    of_anomalies = np.dot(weights, [part.anomalies for part in known])
+    of_normals = np.dot(weights, [part.normals for part in known])
+    if min(len(of_anomalies), len(of_normals)) < 2:
         return math.nan
-    pairs = [(part.normal, part.outsiders[name]) for part in parts]
-    of_anomalies = np.dot(weights, [mean_placements(normal, other) for normal, other in pairs])
-    of_normals = np.dot(weights, [mean_placements(other, normal) for normal, other in pairs])
-    n, m = parts[0].images(name)
+    n, m = known[0].sizes
     return float(np.sqrt(np.var(of_anomalies, ddof=1) / m + np.var(of_normals, ddof=1) / n))
 
 
 def joined(parts: Sequence[PartRanks]) -> PartRanks:
     """The ranks of models of several seeds, which scored the same images."""
     first = parts[0]
+    shared = [name for name in first.variants if all(name in p.variants for p in parts)]
     return PartRanks(
         np.concatenate([part.normal for part in parts]),
         {name: np.concatenate([p.outsiders[name] for p in parts]) for name in first.outsiders},
@@ -115,4 +148,5 @@ def joined(parts: Sequence[PartRanks]) -> PartRanks:
         first.outsider_classes,
         tuple(seed for part in parts for seed in part.seeds),
         first.sizes,
+        {name: joined([part.variants[name] for part in parts]) for name in shared},
     )

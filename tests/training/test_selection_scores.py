@@ -36,6 +36,7 @@ from tune_ad.storage.metric import (
 from tune_ad.storage.records import TrialSpec
 from tune_ad.training.kept_ranks import kept_ranks
 from tune_ad.training.ranking import agreements, auroc, doubled_ranks
+from tune_ad.training.scoring import VARIANT_IMAGES
 from tune_ad.training.suite import PSEUDO_IMAGES, Suite, thinned
 from tune_ad.training.trial import Trial
 
@@ -180,6 +181,31 @@ def test_a_trial_keeps_evenly_spaced_images_and_the_evaluation_all(digits):
     np.testing.assert_array_equal(few.normal[0], whole.normal[0, places])
     np.testing.assert_array_equal(few.classes, whole.classes[places])
     assert few.sizes == whole.sizes == (whole.normal.shape[1], whole.outsiders[""].shape[1])
+
+
+@pytest.mark.parametrize(
+    ("seeds", "selection", "stored"),
+    [((), "oracle", True), ((), "validation", False), ((7,), "validation", True)],
+)
+def test_ranks_by_score_variants_are_stored_of_results_that_are_reported(
+    digits, tmp_path, seeds, selection, stored
+):
+    study = study_of(Brightness, seeds=2, score_space={"sign": (1.0, -1.0)}, selection=selection)
+    (report,) = run(Trial(study, digits, TrialSpec(0, "Brightness", {}, seeds=seeds), "cpu"))
+    path = tmp_path / "ranks.npz"
+    path.write_bytes(report.ranks)
+    ranks = score_ranks.read(path)
+    assert not ranks["validation", "digits/0"].variants
+    by_variant = ranks["test", "digits/0"].variants
+    assert set(by_variant) == (set(map(str, report.record.variants)) if stored else set())
+    for variant, part in by_variant.items():
+        assert part.sizes == ranks["test", "digits/0"].sizes
+        assert part.normal.shape[1] == min(VARIANT_IMAGES, part.sizes[0])
+        np.testing.assert_array_equal(part.classes, 0)
+        recorded = {str(v): numbers for v, numbers in report.record.variants.items()}[variant]
+        if max(part.sizes) <= VARIANT_IMAGES:
+            sides = (torch.tensor(r[0].astype(int)) for r in (part.normal, part.outsiders[""]))
+            assert auroc(*sides) == pytest.approx(recorded[TEST_AUROC][0])
 
 
 def test_a_damaged_file_of_ranks_is_one_line(tmp_path):

@@ -8,8 +8,8 @@ sampling of images.
 import io
 import zipfile
 import zlib
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -39,6 +39,8 @@ class PartRanks:
         sizes: how many normal images, and anomalies of each set, the part has; more than n and m
             if only some of their ranks are stored. Empty if it has no more, or if that is unknown,
             as in the first files of ranks.
+        variants: the ranks of a sample of the images by other scores of the same models, by the
+            name of the score variant; empty if none are stored.
     """
 
     normal: np.ndarray
@@ -47,6 +49,7 @@ class PartRanks:
     outsider_classes: Mapping[str, np.ndarray]
     seeds: tuple[int, ...]
     sizes: tuple[int, ...] = ()
+    variants: Mapping[str, "PartRanks"] = field(default_factory=dict)
 
     def images(self, outsider: str) -> tuple[int, int]:
         """The numbers of normal images and of anomalies of a set that the part has.
@@ -74,12 +77,35 @@ def to_bytes(ranks: ScoreRanks) -> bytes:
         arrays[f"{k}.seeds"] = np.array(of_part.seeds, dtype=np.int64)
         arrays[f"{k}.sizes"] = np.array(of_part.sizes, dtype=np.int64)
         for j, (group, labels) in enumerate(zip(groups, classes, strict=True)):
-            largest = group.max(initial=0)
-            arrays[f"{k}.ranks.{j}"] = group.astype(np.uint16 if largest < 2**16 else np.uint32)
+            arrays[f"{k}.ranks.{j}"] = _compact(group)
             arrays[f"{k}.classes.{j}"] = labels.astype(np.uint16)
+        arrays |= _of_variants(k, of_part.variants)
     buffer = io.BytesIO()
     np.savez_compressed(buffer, **arrays)
     return buffer.getvalue()
+
+
+def _compact(ranks: np.ndarray) -> np.ndarray:
+    return ranks.astype(np.uint16 if ranks.max(initial=0) < 2**16 else np.uint32)
+
+
+def _of_variants(k: int, variants: Mapping[str, PartRanks]) -> dict[str, np.ndarray]:
+    """The arrays of part number k for score variants, which rank the same sample of images.
+
+    The ranks of each group have the shape (variants, seeds, images).
+    """
+    if not variants:
+        return {}
+    parts = list(variants.values())
+    first = parts[0]
+    groups = [np.stack([part.normal for part in parts])]
+    groups += [np.stack([part.outsiders[name] for part in parts]) for name in first.outsiders]
+    classes = [first.classes, *first.outsider_classes.values()]
+    arrays = {f"{k}.variants": np.array([*variants])}
+    for j, (group, labels) in enumerate(zip(groups, classes, strict=True)):
+        arrays[f"{k}.variant_ranks.{j}"] = _compact(group)
+        arrays[f"{k}.variant_classes.{j}"] = labels.astype(np.uint16)
+    return arrays
 
 
 def read(path: Path) -> ScoreRanks:
@@ -108,11 +134,33 @@ def _part(arrays: Mapping[str, np.ndarray], k: int) -> tuple[tuple[str, str], Pa
     names = [title[1:] for title in titles]
     ranks = [arrays[f"{k}.ranks.{j}"] for j in range(len(names) + 1)]
     classes = [arrays[f"{k}.classes.{j}"] for j in range(len(names) + 1)]
-    return (part, task), PartRanks(
+    seeds = tuple(arrays[f"{k}.seeds"].tolist())
+    sizes = tuple(arrays.get(f"{k}.sizes", NOTHING).tolist())
+    whole = _part_ranks(names, ranks, classes, seeds, sizes)
+    if f"{k}.variants" not in arrays:
+        return (part, task), whole
+    classes = [arrays[f"{k}.variant_classes.{j}"] for j in range(len(names) + 1)]
+    stacks = [arrays[f"{k}.variant_ranks.{j}"] for j in range(len(names) + 1)]
+    variants = {
+        variant: _part_ranks(names, [stack[v] for stack in stacks], classes, seeds, sizes)
+        for v, variant in enumerate(arrays[f"{k}.variants"].tolist())
+    }
+    return (part, task), replace(whole, variants=variants)
+
+
+def _part_ranks(
+    names: Sequence[str],
+    ranks: Sequence[np.ndarray],
+    classes: Sequence[np.ndarray],
+    seeds: tuple[int, ...],
+    sizes: tuple[int, ...],
+) -> PartRanks:
+    """The ranks of one part from arrays of each group, the normal images first."""
+    return PartRanks(
         ranks[0],
         dict(zip(names, ranks[1:], strict=True)),
         classes[0],
         dict(zip(names, classes[1:], strict=True)),
-        tuple(arrays[f"{k}.seeds"].tolist()),
-        tuple(arrays.get(f"{k}.sizes", NOTHING).tolist()),
+        seeds,
+        sizes,
     )

@@ -45,7 +45,14 @@ from tune_ad.training.score_metrics import (
     variant_aurocs,
     variant_names,
 )
-from tune_ad.training.suite import Suite
+from tune_ad.training.suite import Suite, thinned
+
+VARIANT_IMAGES = 500
+"""The maximum number of test images of each group that are ranked by every score variant.
+
+They suffice for the standard error of an AUROC that is due to the sampling of images, which is
+then known within about 3 %.
+"""
 
 
 class ScoreKey(NamedTuple):
@@ -71,6 +78,8 @@ class PartScores:
         normals: the scores of normal images and their components, each of shape (n,), by replica.
         ranks: the doubled ranks of the scores of all images, shape (n,), in the order of
             `Groups.values`, by replica; only if every score variant is computed.
+        variant_ranks: the doubled ranks of a sample of the test images, at most `VARIANT_IMAGES`
+            of each group, by each score variant, by replica.
         faults: the reason why a replica has no metrics, by replica.
     """
 
@@ -79,6 +88,7 @@ class PartScores:
     kept: dict[ScoreKey, Groups[np.ndarray]] = field(default_factory=dict)
     normals: dict[int, Terms] = field(default_factory=dict)
     ranks: dict[int, np.ndarray] = field(default_factory=dict)
+    variant_ranks: dict[int, dict[str, np.ndarray]] = field(default_factory=dict)
     faults: dict[int, str] = field(default_factory=dict)
 
     @classmethod
@@ -193,6 +203,7 @@ def measure(
         if every_variant:
             scores.variants[k] = variant_aurocs(part, by_replica[k], names)
             scores.ranks[k] = doubled_ranks(all_scores(groups)).cpu().numpy()
+            scores.variant_ranks[k] = _variant_ranks(groups, names) if part == "test" else {}
     if part != "test":
         of_valid = {k: groups for k, groups in scored.items() if k not in scores.faults}
         for k, value in seed_agreements(of_valid, tasks, part).items():
@@ -217,6 +228,31 @@ def _keep(scores: PartScores, task: str, groups: Groups[Terms], components: Sequ
         scored = ScoreKey(task, "" if component == SCORE else component)
         if scored not in scores.kept:
             scores.kept[scored] = groups.map(partial(_as_array, component))
+
+
+def _variant_ranks(
+    groups: Groups[Terms], names: Mapping[str, ScoreVariant]
+) -> dict[str, np.ndarray]:
+    """The doubled ranks of the sampled images by every score variant, by its name.
+
+    Args:
+        groups: the scores of each group of images and their components.
+        names: the score variants by name, for scores that are not components.
+    """
+    sampled = {
+        name: torch.cat([values[name][_sample(len(values[name]))] for values in groups.values()])
+        for name in groups.normal
+        if name != SCORE
+    }
+    return {
+        str(names.get(name, ScoreVariant.of_component(name))): doubled_ranks(scores).cpu().numpy()
+        for name, scores in sampled.items()
+        if scores.isfinite().all()
+    }
+
+
+def _sample(images: int) -> np.ndarray:
+    return thinned(np.arange(images), VARIANT_IMAGES)
 
 
 def _as_array(name: str, terms: Terms) -> np.ndarray:

@@ -158,7 +158,6 @@ class Trial:
         warnings = self.scores.warnings(metrics, diagnosis) if done else []
         kept = _of_most_groups(parts)
         record = self.record(metrics, variants, objective)
-        most = None if self.spec.seeds else KEPT_RANKS
         return Report(
             epoch=replica_set.epoch,
             epochs=replica_set.epochs,
@@ -171,8 +170,13 @@ class Trial:
             done=done,
             record=replace(record, warnings=warnings),
             details=self.details(parts),
-            ranks=to_bytes(kept_ranks(replica_set, self.suite, parts, most)) if done else b"",
+            ranks=self._ranks(parts) if done else b"",
         )
+
+    def _ranks(self, parts: Mapping[str, PartScores]) -> bytes:
+        """The content of the file of ranks; those by score variants if results are reported."""
+        most = None if self.spec.seeds else KEPT_RANKS
+        return to_bytes(kept_ranks(self.replica_set, self.suite, parts, most, self.quoted))
 
     def interval(self) -> int:
         """The number of epochs between two reports; with patience, set by the longest stage."""

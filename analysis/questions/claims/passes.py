@@ -6,7 +6,7 @@ scoring. Every model is scored with every T, so all comparisons are paired by se
 """
 
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Hashable, Iterable, Sequence
 from itertools import combinations
 from typing import Any, Literal, NamedTuple
 
@@ -16,9 +16,10 @@ import scipy
 
 from analysis import frame
 from analysis.document.format import PERCENTAGE_POINTS, in_words, interval_text, p_text
+from analysis.image_sampling import error_of_mean
 from analysis.quoted import Result
 from analysis.stats.estimates import ALIKE, MARGIN, finite_array
-from analysis.stats.paired import equivalence, holm, sign_flip
+from analysis.stats.paired import Equivalence, equivalence, holm, sign_flip
 from tune_ad.sample_sizes import LEAST_PAIRS, SIGNIFICANCE
 from tune_ad.storage.metric import ScoreVariant
 from tune_ad.wording import count
@@ -44,6 +45,8 @@ class ClaimVerdict(NamedTuple):
         outcome: whether it holds.
         reason: the tests, without a full stop; if there are too few seeds, the number needed.
         n: the number of seeds.
+        covers_images: whether the verdict takes account of the sampling of test images, or does
+            not need to.
     """
 
     label: str
@@ -51,6 +54,48 @@ class ClaimVerdict(NamedTuple):
     outcome: Outcome
     reason: str
     n: int
+    covers_images: bool
+
+
+class Passes(NamedTuple):
+    """The test AUROCs of a result of PGN at several T.
+
+    Attributes:
+        result: the result whose models were scored.
+        aurocs: the mean over classes by seed (rows) and T (columns), of complete seeds.
+    """
+
+    result: Result
+    aurocs: pd.DataFrame
+
+    def from_on(self, least: float) -> "Passes":
+        """The AUROCs at T of at least so many passes."""
+        return self._replace(aurocs=self.aurocs[[t for t in self.aurocs if _number(t) >= least]])
+
+    def difference(self, first: Hashable, second: Hashable) -> list[float]:
+        """AUROC at one T minus that at another, one value per seed."""
+        values: list[float] = (self.aurocs[first] - self.aurocs[second]).tolist()
+        return values
+
+    def image_error(self, first: Hashable, second: Hashable) -> float:
+        """The error of the mean difference due to the test images; NaN without stored ranks."""
+        names = [str(ScoreVariant(PARAMETER, passes)) for passes in (first, second)]
+        contrast = [
+            (self.result.ranks.by_variant(name), sign)
+            for name, sign in zip(names, (1.0, -1.0), strict=True)
+        ]
+        return error_of_mean(contrast, [*self.result.classes], [*map(int, self.aurocs.index)])
+
+    def equivalence(self, first: Hashable, second: Hashable) -> Equivalence:
+        """The test of equivalent means at two T; it covers the test images if it can."""
+        error = self.image_error(first, second)
+        return equivalence(self.difference(first, second), error=error)
+
+    @property
+    def covers_images(self) -> bool:
+        """Whether differences of all pairs of T have a known error due to the test images."""
+        pairs = combinations(self.aurocs.columns, 2)
+        return all(math.isfinite(self.image_error(a, b)) for a, b in pairs)
 
 
 class Ratio(NamedTuple):
@@ -74,31 +119,37 @@ def verdicts_on_passes(results: Sequence[Result]) -> list[ClaimVerdict]:
     the interval of a pair lies outside. Deviations: the 90 % interval of their ratio lies within
     [1 / 1.25, 1.25] for every pair; the claim does not hold if that of a pair lies outside. All
     pairs must be alike, so no correction is needed. Gain: sign-flip test over seeds, with Holm's
-    correction over the results. The tests were chosen before any run.
+    correction over the results; the interval of the gain must also exclude 0. The tests were
+    chosen before any run. Where ranks of the scores at each T are stored, intervals and
+    equivalence tests cover the sampling of test images as well.
 
     Args:
         results: the reported results of a study.
     """
-    tables = {r.label: table for r in results if not (table := aurocs_by_passes(r)).empty}
+    scored = [Passes(r, table) for r in results if not (table := aurocs_by_passes(r)).empty]
     gaining = {
-        label: sign_flip((table[PUBLISHED] - table[NONE]).tolist())
-        for label, table in tables.items()
-        if {NONE, PUBLISHED} <= {*table.columns}
+        passes.result.label: sign_flip(
+            passes.difference(PUBLISHED, NONE), error=passes.image_error(PUBLISHED, NONE)
+        )
+        for passes in scored
+        if {NONE, PUBLISHED} <= {*passes.aurocs.columns}
     }
     decisions = dict(zip(gaining, holm(list(gaining.values())), strict=True))
     verdicts = []
-    for label, table in tables.items():
-        large = table[[t for t in table if _number(t) >= FIRST_ALIKE]]
-        if large.shape[1] > 1:
+    for passes in scored:
+        label, n = passes.result.label, len(passes.aurocs)
+        large = passes.from_on(FIRST_ALIKE)
+        if large.aurocs.shape[1] > 1:
             verdicts += [
-                ClaimVerdict(label, MEANS, *_means_alike(large), len(table)),
-                ClaimVerdict(label, DEVIATIONS, *_deviations_alike(large), len(table)),
+                ClaimVerdict(label, MEANS, *_means_alike(large), n, large.covers_images),
+                ClaimVerdict(label, DEVIATIONS, *_deviations_alike(large.aurocs), n, True),
             ]
         if label in gaining:
             change = gaining[label].difference
             tone, reason = decisions[label].tone, decisions[label].reason
             gain = f"{change.mean_interval(PERCENTAGE_POINTS)} points; {reason}"
-            verdicts.append(ClaimVerdict(label, GAIN, _gained(table, tone), gain, len(table)))
+            covered = gaining[label].covers_images
+            verdicts.append(ClaimVerdict(label, GAIN, _gained(passes, tone), gain, n, covered))
     return verdicts
 
 
@@ -166,11 +217,12 @@ def _too_few(table: pd.DataFrame) -> str:
     return "" if n >= LEAST_PAIRS else f"n = {count(n, 'seed')}; {LEAST_PAIRS} are needed"
 
 
-def _means_alike(table: pd.DataFrame) -> tuple[Outcome, str]:
+def _means_alike(passes: Passes) -> tuple[Outcome, str]:
+    table = passes.aurocs
     if why := _too_few(table):
         return "inconclusive", why
     pairs = list(combinations(table.columns, 2))
-    tests = [equivalence((table[a] - table[b]).tolist()) for a, b in pairs]
+    tests = [passes.equivalence(a, b) for a, b in pairs]
     deciding, (a, b) = max(zip(tests, pairs, strict=True), key=lambda pair: pair[0].p)
     outside = any(test.low > MARGIN or test.high < -MARGIN for test in tests)
     reason = (
@@ -204,7 +256,7 @@ def _outcome(shown: bool, refuted: bool) -> Outcome:
     return "holds" if shown else "does not hold" if refuted else "inconclusive"
 
 
-def _gained(table: pd.DataFrame, tone: str) -> Outcome:
+def _gained(passes: Passes, tone: str) -> Outcome:
     """The outcome for the gain: refuted by a significant loss, or if both T are equivalent."""
-    alike = equivalence((table[PUBLISHED] - table[NONE]).tolist()).equivalent
+    alike = passes.equivalence(PUBLISHED, NONE).equivalent
     return _outcome(tone == "better", tone == "worse" or alike)

@@ -15,7 +15,6 @@ from analysis.document.format import PERCENT
 from analysis.questions.claims.evidence import Evidence
 from analysis.questions.claims.strata import (
     NO_RANKS,
-    SIGNED,
     SWEEP,
     TREATMENT,
     ClaimDesign,
@@ -23,7 +22,7 @@ from analysis.questions.claims.strata import (
     strata,
 )
 from analysis.quoted import ABOUT_OUTSIDERS
-from analysis.stats.estimates import MARGIN, estimate
+from analysis.stats.estimates import MARGIN
 from tune_ad.sample_sizes import LEAST_PAIRS
 from tune_ad.search.claim import Claim, ClaimKind
 from tune_ad.storage.score_ranks import PartRanks
@@ -312,14 +311,15 @@ def _widest_gap(stratum: Stratum, sign: int) -> str:
     if not stratum.design.axis:
         return ""
     side = "above" if sign > 0 else "below"
-    name = stratum.design.level_text
+    name, levels = stratum.design.level_text, stratum.levels
     gaps = [
         (
             sign * gap.mean,
-            f"{name(wide)} lies {PERCENT.text(abs(gap.mean))} points {side} {name(narrow)}",
+            f"{name(levels[wide])} lies {PERCENT.text(abs(gap.mean))} points {side} "
+            f"{name(levels[narrow])}",
         )
-        for narrow, wide in combinations(stratum.levels, 2)
-        for gap in [estimate((stratum.auroc[wide] - stratum.auroc[narrow]).tolist(), SIGNED)]
+        for narrow, wide in combinations(range(len(levels)), 2)
+        for gap in [stratum.gap(wide, narrow)]
         if (gap.low if sign > 0 else -gap.high) > MARGIN
     ]
     return max(gaps, default=(0.0, ""))[1]

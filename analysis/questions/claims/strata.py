@@ -18,15 +18,17 @@ from typing import Any, NamedTuple
 import numpy as np
 import pandas as pd
 
+from analysis.image_sampling import ImageRanks, error_of_mean
 from analysis.stats.estimates import Estimate, estimate
 from analysis.stats.paired import Equivalence, equivalence
-from analysis.stats.rank_aurocs import contrast_error
 from tune_ad.search.claim import Claim
 from tune_ad.storage.score_ranks import PartRanks
 
 UNBOUNDED = (-math.inf, math.inf)
 SIGNED = (-1.0, 1.0)
 BITS_PER_DIMENSION = "bits per dimension"
+TASK = "task"
+"""The name of the only task of a stratum."""
 NO_RANKS: Mapping[int, PartRanks] = {}
 
 
@@ -177,24 +179,31 @@ class Stratum:
     def image_error(self, weights: Sequence[float]) -> float:
         """The standard error of a weighted sum of AUROCs that is due to the sampling of images.
 
-        0 if ranks of a level are missing, as in studies of earlier versions and for scores other
+        NaN if ranks of a level are missing, as in studies of earlier versions and for scores other
         than the main one.
 
         Args:
             weights: the weight of each level.
         """
+        contrast = [
+            (self._ranks_at(level), weight)
+            for level, weight in zip(self.levels, weights, strict=True)
+            if weight
+        ]
+        return error_of_mean(contrast, [TASK], outsider=self.outsider) if contrast else 0.0
+
+    @property
+    def covers_images(self) -> bool:
+        """Whether the interval of the effect also covers the sampling of test images."""
+        return math.isfinite(self.image_error(self.design.weights(self.levels)))
+
+    def _ranks_at(self, level: object) -> ImageRanks:
+        """The ranks of the models at a level; empty if they are not stored."""
         if not self.ranks:
-            return 0.0
-        parts, used = [], []
-        for level, weight in zip(self.levels, weights, strict=True):
-            numbers = self.table.loc[self.table["factor"] == level, "number"].unique()
-            if weight and (len(numbers) != 1 or numbers[0] not in self.ranks):
-                return 0.0
-            if weight:
-                parts.append(self.ranks[numbers[0]])
-                used.append(weight)
-        error = contrast_error(parts, used, self.outsider) if parts else 0.0
-        return 0.0 if math.isnan(error) else error
+            return ImageRanks({})
+        numbers = self.table.loc[self.table["factor"] == level, "number"].unique()
+        stored = [self.ranks[number] for number in numbers if number in self.ranks]
+        return ImageRanks({TASK: stored[0]} if len(numbers) == len(stored) == 1 else {})
 
     def _difference_error(self, level: int) -> float:
         """The image error of AUROC at a level minus that at the first."""
@@ -306,6 +315,12 @@ class Stratum:
             equivalence(_minus_first(self.auroc, level), error=self._difference_error(level))
             for level in range(1, self.last_level + 1)
         )
+
+    def gap(self, level: int, other: int) -> Estimate:
+        """AUROC at a level minus that at another one, given by their positions, paired."""
+        plain = estimate((self.auroc.iloc[:, level] - self.auroc.iloc[:, other]).tolist(), SIGNED)
+        weights = [float(k == level) - float(k == other) for k in range(len(self.levels))]
+        return plain.with_error(self.image_error(weights), SIGNED)
 
     @property
     def equivalent(self) -> bool:

@@ -19,6 +19,7 @@ from analysis.document.format import (
     interval_text,
     p_text,
 )
+from analysis.image_sampling import covers
 from analysis.questions.claims.evidence import Evidence
 from analysis.questions.claims.models import bits_cell, metric_text, table_of, without_plateau
 from analysis.questions.claims.rules import (
@@ -117,9 +118,8 @@ def verdict_table(claim: Claim, judgement: Judgement) -> Table:
     failed = f" {count(evidence.failed, 'model')} failed." if evidence.failed else ""
     caption = (
         f"Test AUROC in per cent, and differences in points ({evidence.title}): mean [95 % "
-        "interval over n paired seeds; for the main score it also covers the sampling of test "
-        "images]. Left out: seeds with missing numbers, or "
-        "with a model that did not receive the treatment, as in the rules. "
+        f"interval over n paired seeds]. {_covers(judgement)} Left out: seeds with missing "
+        "numbers, or with a model that did not receive the treatment, as in the rules. "
         f"Effect: {design.effect}. First and last: AUROC {design.first} and {design.last}. TOST: "
         "two one-sided tests that AUROC at every level differs from the first by less than "
         f"{100 * MARGIN:.0f} points; 90 % interval and p of the level with the largest p, which "
@@ -129,13 +129,19 @@ def verdict_table(claim: Claim, judgement: Judgement) -> Table:
     return table_of(_name("verdict", evidence), list(map(_rows, judgement.verdicts)), caption)
 
 
+def _covers(judgement: Judgement) -> str:
+    """What the intervals and equivalence tests of AUROC cover."""
+    return covers({v.stratum.name: v.stratum.covers_images for v in judgement.verdicts})
+
+
 def levels_table(claim: Claim, judgement: Judgement) -> Table:
     """AUROC at each level of each stratum."""
     caption = (
         f"Test AUROC in per cent at each level of {claim.factor} ({judgement.evidence.title}): "
-        "mean [95 % interval of Student's t over n paired seeds, for its row alone]. Minus first: "
-        "paired difference from the first level, in points. TOST: two one-sided tests that this "
-        f"difference is less than {100 * MARGIN:.0f} points; its 90 % interval and p."
+        f"mean [95 % interval over n paired seeds, for its row alone]. {_covers(judgement)} "
+        "Minus first: paired difference from the first level, in points. TOST: two one-sided "
+        f"tests that this difference is less than {100 * MARGIN:.0f} points; its 90 % interval "
+        "and p."
     )
     rows = [
         _level_rows(claim.factor, verdict.stratum, level)
@@ -170,12 +176,15 @@ def draw_levels(stratum: Stratum) -> Drawing:
     positions = [float(level) for level in (levels if axis else range(len(levels)))]
     canvas = theme.canvas(3.0, columns=2)
     left, right = canvas.axes
-    _draw_seeds(left, positions, 100 * stratum.auroc, (0.0, 100.0))
+    aurocs = [stratum.auroc_at(level) for level in range(len(levels))]
+    _draw_seeds(left, positions, 100 * stratum.auroc, aurocs, 100.0)
     _draw_references(left)
     left.set_ylim(0, 103)
     left.set_ylabel("test AUROC, %")
     if stratum.bits_per_dim.notna().any(axis=None):
-        _draw_seeds(right, positions, stratum.bits_per_dim, UNBOUNDED)
+        bits = stratum.bits_per_dim
+        of_bits = [estimate(bits[level].dropna().tolist(), UNBOUNDED) for level in bits]
+        _draw_seeds(right, positions, bits, of_bits)
     right.set_ylabel(f"{stratum.unit}, normal images")
     for axes in canvas.axes:
         if axis:
@@ -190,16 +199,19 @@ def draw_levels(stratum: Stratum) -> Drawing:
 
 
 def _draw_seeds(
-    axes: Axes, positions: Sequence[float], values: pd.DataFrame, bounds: tuple[float, float]
+    axes: Axes,
+    positions: Sequence[float],
+    values: pd.DataFrame,
+    means: Sequence[Estimate],
+    scale: float = 1.0,
 ) -> None:
     """Seeds as thin lines, their mean with the band of its interval; gaps where one is missing."""
     axes.plot(positions, values.to_numpy().T, color=theme.FAINT, linewidth=0.7, alpha=0.7)
-    means = [estimate(values[level].dropna().tolist(), bounds) for level in values]
     colour = theme.colour(0)
-    low, high = [mean.low for mean in means], [mean.high for mean in means]
+    low, high = [scale * mean.low for mean in means], [scale * mean.high for mean in means]
     axes.fill_between(positions, low, high, color=colour, alpha=0.25, linewidth=0)
     style: dict[str, Any] = {"color": colour, "linewidth": 2.0, "marker": "o", "markersize": 5}
-    axes.plot(positions, [mean.mean for mean in means], **style)
+    axes.plot(positions, [scale * mean.mean for mean in means], **style)
 
 
 def _draw_references(axes: Axes) -> None:

@@ -3,7 +3,10 @@
 Each pair is tested by a two-sided sign-flip test over class x seed (at least 3 seeds), with Holm's
 correction over the pairs that are tested. Per class it is a sign-flip test over seeds, with Holm's
 correction over the pairs and classes that are tested. Both were fixed in advance. Pairs of
-deterministic methods are not tested: such a method gives the same result for every seed.
+deterministic methods are not tested: such a method gives the same result for every seed. The tests
+hold for these test images; where ranks of the scores of the same images are stored, intervals
+cover the sampling of images as well, and a difference is only called significant if its interval
+excludes 0.
 """
 
 from collections.abc import Sequence
@@ -13,6 +16,7 @@ from typing import NamedTuple
 import pandas as pd
 
 from analysis import frame
+from analysis.image_sampling import error_of_mean
 from analysis.quoted import Result
 from analysis.stats.aggregates import probability_of_improvement
 from analysis.stats.estimates import Estimate, seeds_alike
@@ -126,7 +130,7 @@ def contrasts(pairs: Sequence[Pair]) -> list[Contrast]:
 def class_contrasts(pairs: Sequence[Pair]) -> list[ClassContrast]:
     """The comparison of every pair in every shared class task."""
     rows = [
-        (first.label, second.label, str(task), _test_in_class(first, second, list(by_seed)))
+        (first.label, second.label, str(task), _test_in_class(first, second, str(task), by_seed))
         for first, second in pairs
         for task, by_seed in differences(first, second).iterrows()
     ]
@@ -164,13 +168,21 @@ def _test_over_classes(first: Contender, second: Contender) -> Paired:
     by_seed = list(table.mean()) if len(table) else []
     if why := _untestable(first, second):
         return untested(by_seed[:1], why)
-    return sign_flip(list(table.to_numpy().ravel()), by_seed)
+    error = _image_error(first, second, table)
+    return sign_flip(list(table.to_numpy().ravel()), by_seed, error)
 
 
-def _test_in_class(first: Contender, second: Contender, by_seed: list[float]) -> Paired:
+def _test_in_class(first: Contender, second: Contender, task: str, by_seed: pd.Series) -> Paired:
     if why := _untestable(first, second):
-        return untested(by_seed[:1], why)
-    return sign_flip(by_seed)
+        return untested(list(by_seed[:1]), why)
+    error = _image_error(first, second, by_seed.to_frame(task).T)
+    return sign_flip(list(by_seed), error=error)
+
+
+def _image_error(first: Contender, second: Contender, table: pd.DataFrame) -> float:
+    """The error of the mean of a table of differences that is due to the test images."""
+    contrast = [(first.result.ranks, 1.0), (second.result.ranks, -1.0)]
+    return error_of_mean(contrast, [*map(str, table.index)], [*map(int, table.columns)])
 
 
 def _untestable(first: Contender, second: Contender) -> str:

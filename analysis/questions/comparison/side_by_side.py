@@ -8,6 +8,7 @@ import pandas as pd
 
 from analysis.document.blocks import Cell, Table
 from analysis.document.format import PERCENTAGE_POINTS, p_text
+from analysis.image_sampling import covers
 from analysis.questions.comparison.contenders import (
     ClassContrast,
     Contender,
@@ -19,7 +20,7 @@ from analysis.questions.comparison.contenders import (
 )
 from analysis.stats.aggregates import iqm, mean_ranks
 from analysis.stats.estimates import Estimate
-from analysis.stats.paired import made
+from analysis.stats.paired import ABOUT_SIGN_FLIPS, made
 from analysis.study import unique_titles
 from tune_ad.sample_sizes import LEAST_PAIRS
 from tune_ad.wording import count
@@ -115,9 +116,10 @@ def pairs_table(contrasts: Sequence[Contrast], name: str) -> Table:
         "P(first > second): probability that a seed of the first has a higher AUROC than a seed "
         f"of the second, mean over shared classes [{ABOUT_BOOTSTRAP}]; 50 %: no difference. "
         "Difference of test AUROC in points, first minus second, paired by seed [95 % interval "
-        "of Student's t over n seeds, for its row alone]. p: two-sided sign-flip test over class "
+        "over n seeds, for its row alone]. p: two-sided sign-flip test over class "
         f"x seed, corrected by Holm over {_tests(contrasts)}; it is valid for these classes only "
         "and assumes that the models of one seed are independent across classes. "
+        f"{ABOUT_SIGN_FLIPS} {covers(_covered(contrasts))} "
         f"Pairs of deterministic methods are not tested.{_refusals(contrasts)}"
     )
     shown = pd.DataFrame([_pair_row(contrast) for contrast in contrasts])
@@ -142,11 +144,10 @@ def class_pairs_table(contrasts: Sequence[ClassContrast], best: str, name: str) 
             row[f"{contrast.first} - {contrast.second}"] = _difference(contrast)
     only = "" if shown == pairs else f" Only pairs with {best} are shown; all are in the file."
     caption = (
-        "Differences of test AUROC in points, paired by seed [95 % interval of Student's t over "
-        "seeds, for its cell alone]. Marked if a two-sided sign-flip test over seeds, "
-        f"corrected by Holm over {_tests(contrasts)} of pairs and classes, "
-        f" shows a difference.{only}"
-        f"{_refusals(contrasts)}"
+        "Differences of test AUROC in points, paired by seed [95 % interval, for its cell "
+        "alone]. Marked if a two-sided sign-flip test over seeds, corrected by Holm over "
+        f"{_tests(contrasts)} of pairs and classes, shows a difference. {ABOUT_SIGN_FLIPS} "
+        f"{covers(_covered(contrasts))}{only}{_refusals(contrasts)}"
     )
     data = pd.DataFrame([_class_data(contrast) for contrast in contrasts])
     return Table(f"pairs_{name}_by_class", pd.DataFrame(list(rows.values())), caption, data)
@@ -248,6 +249,15 @@ def _class_data(contrast: ClassContrast) -> dict[str, object]:
 def _tests(contrasts: Sequence[Contrast | ClassContrast]) -> str:
     """The number of tests that were made, in words."""
     return count(made(contrast.paired for contrast in contrasts), "test")
+
+
+def _covered(contrasts: Sequence[Contrast | ClassContrast]) -> dict[str, bool]:
+    """Whether all intervals of a pair cover the sampling of test images, by the pair."""
+    covered: dict[str, bool] = {}
+    for contrast in contrasts:
+        pair = f"{contrast.first} - {contrast.second}"
+        covered[pair] = covered.get(pair, True) and contrast.paired.covers_images
+    return covered
 
 
 def _refusals(contrasts: Sequence[Contrast | ClassContrast]) -> str:

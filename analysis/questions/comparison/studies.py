@@ -10,6 +10,7 @@ import pandas as pd
 
 from analysis.document.blocks import Block, Cell, Document, Section, Table, Text
 from analysis.document.format import in_words, interval_text
+from analysis.image_sampling import covers
 from analysis.questions.comparison.conclusion import ByStudy, not_comparable, not_tested, tested
 from analysis.questions.comparison.contenders import (
     Contender,
@@ -150,17 +151,22 @@ def _quotes(
         for study, contenders in zip(studies, by_study.values(), strict=True)
         for contender in contenders
     ]
-    blocks: list[Block] = [_quotes_table(rows)] if rows else []
+    covered = {
+        contender.label: contender.result.covers_images
+        for contenders in by_study.values()
+        for contender in contenders
+    }
+    blocks: list[Block] = [_quotes_table(rows, covers(covered))] if rows else []
     if reasons:
         silent = [f"{name} has no test AUROC: {why}." for name, why in reasons.items()]
         blocks.append(Text(_listed("", silent), "warning"))
     return blocks
 
 
-def _quotes_table(rows: Sequence[Mapping[str, object]]) -> Table:
+def _quotes_table(rows: Sequence[Mapping[str, object]], about_intervals: str) -> Table:
     caption = (
-        "Test AUROC, mean over classes: mean ± standard deviation over seeds [95 % interval of "
-        "Student's t over n seeds]."
+        "Test AUROC, mean over classes: mean ± standard deviation over n seeds [95 % interval]. "
+        f"{about_intervals}"
     )
     shown = pd.DataFrame(rows)
     if (shown["bootstrap"] == "").all():

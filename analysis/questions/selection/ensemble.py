@@ -7,17 +7,19 @@ reported; its models are those of the search.
 """
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import NamedTuple
 
 import numpy as np
 
+from analysis.image_sampling import ImageRanks, error_of_mean
 from analysis.questions.selection.pool import ORACLE, Pool
 from analysis.questions.selection.regret import RANDOM
 from analysis.stats.estimates import Estimate, estimate
 from analysis.stats.rank_aurocs import auroc, main_outsider
 from tune_ad.selection import RULES, ranked
 from tune_ad.storage.records import TrialRecord
-from tune_ad.storage.score_ranks import ScoreRanks
+from tune_ad.storage.score_ranks import PartRanks, ScoreRanks
 
 BEST = 5
 """The number of trials in an ensemble of the best trials by a rule."""
@@ -60,23 +62,31 @@ def ensembles(pool: Pool) -> list[Ensemble]:
 def _ensemble(
     pool: Pool, rule: str, records: Sequence[TrialRecord], stored: dict[int, ScoreRanks]
 ) -> Ensemble:
-    aurocs = np.mean(
-        [
-            [_auroc([stored[r.number] for r in records], task, s) for s in range(len(pool.seeds))]
-            for task in pool.tasks
-        ],
-        axis=0,
-    )
+    together = {
+        task: _mean_ranks([stored[r.number]["test", task] for r in records]) for task in pool.tasks
+    }
+    aurocs = np.mean([_aurocs(part) for part in together.values()], axis=0)
+    error = error_of_mean([(ImageRanks(together), 1.0)], pool.tasks)
     positions = [pool.records.index(record) for record in records]
-    of_trials = pool.tested.mean(axis=1)[positions]  # (trials, seeds)
-    single = of_trials[0] if rule else of_trials.mean(axis=0)
-    return Ensemble(rule, len(records), estimate(list(aurocs)), estimate(list(single)))
+    single = pool.mean_auroc(positions[:1] if rule else positions)
+    return Ensemble(rule, len(records), estimate(list(aurocs)).with_error(error), single)
 
 
-def _auroc(stored: Sequence[ScoreRanks], task: str, seed: int) -> float:
-    """The AUROC of the mean ranks of several trials for one task and seed (its position)."""
-    parts = [ranks["test", task] for ranks in stored]
-    outsider = main_outsider(parts[0].outsiders)
-    normal = np.mean([part.normal[seed] for part in parts], axis=0)
-    anomalous = np.mean([part.outsiders[outsider][seed] for part in parts], axis=0)
-    return auroc(normal, anomalous)
+def _mean_ranks(parts: Sequence[PartRanks]) -> PartRanks:
+    """The mean ranks of several trials for one task, with a row per seed."""
+    first = parts[0]
+    return replace(
+        first,
+        normal=np.mean([part.normal for part in parts], axis=0),
+        outsiders={
+            name: np.mean([part.outsiders[name] for part in parts], axis=0)
+            for name in first.outsiders
+        },
+        variants={},
+    )
+
+
+def _aurocs(part: PartRanks) -> list[float]:
+    """The AUROC of each seed."""
+    anomalous = part.outsiders[main_outsider(part.outsiders)]
+    return [auroc(n, a) for n, a in zip(part.normal, anomalous, strict=True)]

@@ -7,13 +7,15 @@ are compared on that seed. With a single seed, or seeds that all give the same r
 halves of the test images take that part. The luck of all seeds on the same test images remains.
 """
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
 import numpy as np
 
-from analysis.stats.estimates import ALIKE
+from analysis.image_sampling import ImageRanks, error_of_mean
+from analysis.stats.estimates import ALIKE, Estimate, estimate
 from analysis.stats.rank_aurocs import auroc_of_images
 from analysis.study import StudyRecords
 from tune_ad.selection import RULES, ranked
@@ -59,6 +61,34 @@ class Pool:
     def ranks(self) -> list[ScoreRanks]:
         """The stored ranks of the scores of each trial; empty mappings if there are none."""
         return [self.study.folder.read_ranks(record.identity) for record in self.records]
+
+    @cached_property
+    def image_ranks(self) -> list[ImageRanks]:
+        """The ranks of the test images of each trial; empty ones if they are not stored."""
+        return [
+            ImageRanks(
+                {task: of_task for (part, task), of_task in ranks.items() if part == "test"}
+            )
+            for ranks in self.ranks
+        ]
+
+    def mean_auroc(self, positions: Sequence[int]) -> Estimate:
+        """Test AUROC of some trials, averaged over them and the tasks, one value per seed.
+
+        The interval also covers the sampling of test images if ranks are stored.
+
+        Args:
+            positions: the positions of the trials.
+        """
+        plain = estimate(list(self.tested[list(positions)].mean(axis=(0, 1))))
+        contrast = [(self.image_ranks[k], 1 / len(positions)) for k in positions]
+        return plain.with_error(error_of_mean(contrast, self.tasks, self.seeds))
+
+    @cached_property
+    def covers_images(self) -> bool:
+        """Whether all intervals of AUROCs also cover the sampling of test images."""
+        everything = [(ranks, 1.0) for ranks in self.image_ranks]
+        return math.isfinite(error_of_mean(everything, self.tasks, self.seeds))
 
     def values(self, rule: str) -> np.ndarray:
         """The value of a rule for each trial (rows) and task (columns); NaN if it has none."""

@@ -14,6 +14,7 @@ from matplotlib.figure import Figure
 
 from analysis import frame
 from analysis.document.theme import FAINT, INK, canvas, colour
+from analysis.image_sampling import error_of_mean
 from analysis.quoted import Result
 from analysis.stats.estimates import Estimate, estimate
 from tune_ad.storage.metric import TEST_AUROC, ScoreVariant
@@ -28,7 +29,8 @@ class ScoreTimePoint(NamedTuple):
     Attributes:
         label: the value as text.
         value: the value as a number, infinity included; NaN if it is a word.
-        auroc: test AUROC, mean over classes; one value per seed.
+        auroc: test AUROC, mean over classes; one value per seed. Its interval also covers the
+            sampling of test images if ranks of such scores are stored.
         classes: test AUROC of each class by the name of its task, mean over the same seeds.
         reported: whether it is the value that gives the reported score of all seeds.
     """
@@ -49,6 +51,7 @@ class ScoreTimeCurve(NamedTuple):
         parameter: the name of the parameter.
         points: the points by value, infinity last; words in their order.
         failed: the number of seeds that are left out because a model lacks some AUROC.
+        covers_images: whether the intervals also cover the sampling of test images.
     """
 
     label: str
@@ -56,6 +59,7 @@ class ScoreTimeCurve(NamedTuple):
     parameter: str
     points: Sequence[ScoreTimePoint]
     failed: int
+    covers_images: bool
 
     @property
     def numeric(self) -> bool:
@@ -180,13 +184,23 @@ def _curve(result: Result, parameter: str) -> ScoreTimeCurve:
     by_seed = frame.by_trial_and_seed(table, frame.AUROC)
     whole = by_seed.loc[:, by_seed.notna().all()].T
     cells = frame.cells(table, frame.AUROC).T
-    points = [_point(label, whole[label], cells[label], label == reported) for label in variants]
+    tasks, seeds = list(result.classes), list(whole.index)
+    ranks = {
+        label: result.ranks if variant is None else result.ranks.by_variant(str(variant))
+        for label, variant in variants.items()
+    }
+    errors = {label: error_of_mean([(r, 1.0)], tasks, seeds) for label, r in ranks.items()}
+    points = [
+        _point(label, whole[label], cells[label], label == reported, errors[label])
+        for label in variants
+    ]
     return ScoreTimeCurve(
         label=result.label,
         source=result.source,
         parameter=parameter,
         points=sorted(points, key=_order) if len(whole) else [],
         failed=table["seed"].nunique() - len(whole),
+        covers_images=all(map(math.isfinite, errors.values())),
     )
 
 
@@ -217,13 +231,15 @@ def _replicas(
     return pd.concat([table.reindex(columns=columns) for table in tables], ignore_index=True)
 
 
-def _point(label: str, by_seed: pd.Series, cells: pd.Series, reported: bool) -> ScoreTimePoint:
+def _point(
+    label: str, by_seed: pd.Series, cells: pd.Series, reported: bool, error: float
+) -> ScoreTimePoint:
     kept = cells[cells.index.get_level_values("seed").isin(by_seed.index)]
     classes = {str(task): float(auroc) for task, auroc in kept.groupby("task").mean().items()}
     return ScoreTimePoint(
         label=label,
         value=_number(label),
-        auroc=estimate(list(by_seed)),
+        auroc=estimate(list(by_seed)).with_error(error),
         classes=classes,
         reported=reported,
     )

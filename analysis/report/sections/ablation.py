@@ -6,21 +6,27 @@ import pandas as pd
 
 from analysis.document.blocks import Block, Cell, Figure, Section, Table, Text
 from analysis.document.format import PERCENTAGE_POINTS, file_name, p_text, short
+from analysis.image_sampling import covers
 from analysis.questions.ablation import Effect, auroc, draw_effects, missing_changes
 from analysis.report.findings import Findings
 from analysis.stats.estimates import Estimate, estimate
+from analysis.stats.paired import ABOUT_SIGN_FLIPS
 from analysis.study import StudyRecords
 from analysis.trials import unchanged_trials
 from tune_ad.wording import count
 
 PLACE = 22
 ABOUT = (
-    "Differences of test AUROC in points, paired by seed [95 % interval of Student's t over "
-    "seeds, for its row alone]. p: two-sided sign-flip test over the differences of all classes "
-    "and seeds, then Holm's correction over all rows of a baseline, failed ones included; both "
-    "were fixed before the study ran. The test uses more pairs than the interval has seeds, so a "
-    "change may be significant although its interval contains 0."
+    "Differences of test AUROC in points, paired by seed [95 % interval, for its row alone]. p: "
+    "two-sided sign-flip test over the differences of all classes and seeds, then Holm's "
+    "correction over all rows of a baseline, failed ones included; both were fixed before the "
+    f"study ran. {ABOUT_SIGN_FLIPS}"
 )
+FEW_SEEDS = (
+    " The test uses more pairs than such an interval has seeds, so a change may be significant "
+    "although its interval contains 0."
+)
+"""Said of intervals that cover the variance over seeds alone."""
 
 
 def section(findings: Findings) -> Section | None:
@@ -45,7 +51,7 @@ def section(findings: Findings) -> Section | None:
 def _figure(baseline: str, effects: list[Effect]) -> Figure:
     caption = (
         f"{baseline}: differences of test AUROC from the reference with 95 % intervals; coloured "
-        "if they are significant after Holm's correction."
+        "if they are significant, as in the table."
     )
     return Figure(file_name("effects", baseline), partial(draw_effects, effects), caption)
 
@@ -64,8 +70,20 @@ def _table(study: StudyRecords, effects: list[Effect]) -> Table:
     ]
     rows: list[dict[str, object]] = [*unchanged, *map(_row, effects)]
     rows.sort(key=lambda row: study.baselines.index(str(row["baseline"])))
-    caption = ABOUT + _missing(study, effects)
+    caption = f"{ABOUT} {_covers(effects)}{_missing(study, effects)}"
     return Table("effects", pd.DataFrame(rows), caption, data=_data(effects))
+
+
+def _covers(effects: list[Effect]) -> str:
+    """What the intervals cover."""
+    covered = {_change(e): e.test.covers_images for e in effects if e.difference.n > 1}
+    if not covered:
+        return "A single seed has no interval."
+    return covers(covered) + FEW_SEEDS * (not all(covered.values()))
+
+
+def _change(effect: Effect) -> str:
+    return f"{effect.parameter} = {short(effect.value)} (from {short(effect.reference)})"
 
 
 def _missing(study: StudyRecords, effects: list[Effect]) -> str:
@@ -90,7 +108,7 @@ def _missing(study: StudyRecords, effects: list[Effect]) -> str:
 def _row(effect: Effect) -> dict[str, object]:
     return {
         "baseline": effect.baseline,
-        "change": f"{effect.parameter} = {short(effect.value)} (from {short(effect.reference)})",
+        "change": _change(effect),
         "test AUROC": _auroc_cell(effect.auroc),
         "difference": Cell(
             effect.difference.mean_interval(PERCENTAGE_POINTS) or "none",

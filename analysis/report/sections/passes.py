@@ -1,14 +1,31 @@
 """The verdicts on the PGN paper's claims about T, the number of stochastic passes."""
 
+from collections.abc import Sequence
+
 import pandas as pd
 
 from analysis.document.blocks import Block, Cell, Section, Table, Text, Tone
-from analysis.questions.claims.passes import DETECTOR, RATIO_MARGIN, verdicts_on_passes
+from analysis.image_sampling import covers
+from analysis.questions.claims.passes import (
+    DETECTOR,
+    RATIO_MARGIN,
+    ClaimVerdict,
+    verdicts_on_passes,
+)
 from analysis.report.findings import Findings
 from analysis.stats.estimates import MARGIN
+from analysis.stats.paired import ABOUT_SIGN_FLIPS
 
 PLACE = 24
 TONES: dict[str, Tone] = {"holds": "better", "does not hold": "worse", "inconclusive": "unsure"}
+
+
+def _covers(verdicts: Sequence[ClaimVerdict]) -> str:
+    """What the intervals of differences between values of T cover."""
+    covered: dict[str, bool] = {}
+    for verdict in verdicts:
+        covered[verdict.label] = covered.get(verdict.label, True) and verdict.covers_images
+    return covers(covered)
 
 
 def section(findings: Findings) -> Section | None:
@@ -24,7 +41,7 @@ def section(findings: Findings) -> Section | None:
         "points (two one-sided tests at 0.05), standard deviations if the 90 % interval of their "
         f"ratio lies within [{1 / RATIO_MARGIN:g}, {RATIO_MARGIN:g}]; every pair of T must be "
         "alike. The gain of T = 20 is tested by sign flips over seeds, with Holm's correction "
-        f"over the results of {DETECTOR}."
+        f"over the results of {DETECTOR}. {ABOUT_SIGN_FLIPS} {_covers(verdicts)}"
     )
     sentences: list[Block] = [
         Text(f"{verdict.label}: {verdict.claim}: {verdict.outcome} ({verdict.reason}).", "verdict")

@@ -4,6 +4,7 @@ import pandas as pd
 
 from analysis.document.blocks import Cell, Section, Table
 from analysis.document.format import short
+from analysis.image_sampling import covers
 from analysis.questions.rate_ranking import RateRanking, rate_rankings
 from analysis.report.findings import Findings
 from tune_ad.sample_sizes import LEAST_SEEDS
@@ -23,10 +24,11 @@ def section(findings: Findings) -> Section | None:
     rankings = rate_rankings(findings.results)
     if not rankings:
         return None
-    return Section("Does the rate rank anomalies?", [_table(rankings)])
+    covered = {r.label: r.variants_cover_images for r in findings.results}
+    return Section("Does the rate rank anomalies?", [_table(rankings, covers(covered))])
 
 
-def _table(rankings: list[RateRanking]) -> Table:
+def _table(rankings: list[RateRanking], about_intervals: str) -> Table:
     rows = [
         {
             "baseline": ranking.label,
@@ -38,4 +40,4 @@ def _table(rankings: list[RateRanking]) -> Table:
         }
         for ranking in rankings
     ]
-    return Table("rate_ranking", pd.DataFrame(rows), ABOUT)
+    return Table("rate_ranking", pd.DataFrame(rows), f"{ABOUT} {about_intervals}")

@@ -7,6 +7,7 @@ import pandas as pd
 
 from analysis.document.blocks import Block, Cell, Section, Table, Text
 from analysis.document.format import short
+from analysis.image_sampling import covers
 from analysis.quoted import ABOUT_OUTSIDERS, SCORE, Result
 from analysis.report.findings import Findings
 from analysis.report.meanings import explained
@@ -18,29 +19,18 @@ from tune_ad.wording import count
 PLACE = 15
 ABOUT = (
     "Test AUROC in per cent: mean ± standard deviation over seeds [95 % interval, clipped to 0 "
-    "and 100]; without ± if n = 1 or all seeds are equal. {covers}"
+    "and 100]; without ± if n = 1 or all seeds are equal. {covers} They hold for these classes."
 )
-COVERS = {
-    True: (
-        "An interval covers the variance over seeds (Student's t) and the sampling of the test "
-        "images (DeLong); it holds for these classes."
-    ),
-    False: (
-        "An interval covers the variance over seeds alone (Student's t); it holds for these "
-        "classes and these test images."
-    ),
-}
-"""What the intervals of the main result cover, by whether ranks of the scores are stored."""
 PICKED = (
     "For comparison only: to pick another score by this table would be to select on test data."
 )
 SCORES = (
-    "Test AUROC of components of the score, as above: each row is another score of the same "
-    f"trained models. {PICKED}"
+    "Test AUROC of components of the score: each row is another score of the same trained models. "
+    f"{{covers}} {PICKED}"
 )
 OUTSIDERS = (
-    "Test AUROC in per cent of every score of the same models against each outsider set, as "
-    f"above. {ABOUT_OUTSIDERS} Below 50 %: the anomalies score as more normal than the normal "
+    "Test AUROC in per cent of every score of the same models against each outsider set. {covers} "
+    f"{ABOUT_OUTSIDERS} Below 50 %: the anomalies score as more normal than the normal "
     "images. The main result is the reported score against the first set. Selection used no "
     f"outsider set. {PICKED}"
 )
@@ -55,23 +45,27 @@ def section(findings: Findings) -> Section | None:
     by_class = _rows(results, "class", lambda result: _by_class(study, result))
     blocks: list[Block] = [
         Text(f"{_configurations(results)}\n\n{results[0].selection}"),
-        Table("classes", by_class, ABOUT.format(covers=COVERS[_covers_images(results)])),
+        Table("classes", by_class, ABOUT.format(covers=_covers(results))),
     ]
     if any(result.outsiders for result in results):
         shown = {name.partition("=")[0] for result in results for name in result.variants}
+        about_outsiders = OUTSIDERS.format(covers=_variants_cover(results))
         blocks += explained(study, results, shown)
-        blocks.append(Table("outsiders", _by_outsider(results), OUTSIDERS))
+        blocks.append(Table("outsiders", _by_outsider(results), about_outsiders))
     elif any(map(_by_component, results)):
         shown = {name for result in results for name in result.components}
         blocks += explained(study, results, shown)
         by_score = _rows(results, "score", _by_component)
-        blocks.append(Table("scores", by_score, SCORES))
+        blocks.append(Table("scores", by_score, SCORES.format(covers=_variants_cover(results))))
     return Section("Test AUROC", blocks)
 
 
-def _covers_images(results: Sequence[Result]) -> bool:
-    """Whether every interval also covers the sampling of test images."""
-    return all(result.covers_images for result in results)
+def _covers(results: Sequence[Result]) -> str:
+    return covers({result.label: result.covers_images for result in results})
+
+
+def _variants_cover(results: Sequence[Result]) -> str:
+    return covers({result.label: result.variants_cover_images for result in results})
 
 
 def _configurations(results: Sequence[Result]) -> str:

@@ -7,6 +7,7 @@ import pandas as pd
 
 from analysis.document.blocks import Block, Cell, Figure, Section, Table, Text
 from analysis.document.format import PERCENTAGE_POINTS, Unit, in_words
+from analysis.image_sampling import covers
 from analysis.questions.selection.ensemble import Ensemble
 from analysis.questions.selection.generators import Agreement, agreements
 from analysis.questions.selection.labels import LabelCurve, draw_label_curve, label_curve
@@ -56,7 +57,7 @@ def section(findings: Findings) -> Section | None:
     if (curve := label_curve(pool)) is not None:
         blocks += [_label_figure(curve), Text(_about_unseen(curve))]
     if findings.ensembles:
-        blocks.append(_ensembles(findings.ensembles))
+        blocks.append(_ensembles(findings.ensembles, covers({"": pool.covers_images})))
     if kinds := agreements(pool):
         blocks.append(_agreements(kinds))
     return Section("How to choose: what each selection rule loses", blocks)
@@ -113,7 +114,9 @@ def _table(study: StudyRecords, pool: Pool, chosen: Sequence[RuleChoice]) -> Tab
         }
         for choice in chosen
     ]
-    return Table("regret", pd.DataFrame(rows), f"{ABOUT} {_limits(study, pool)}".strip())
+    about_intervals = covers({"": pool.covers_images}, "Intervals of test AUROC")
+    caption = f"{ABOUT} {about_intervals} {_limits(study, pool)}"
+    return Table("regret", pd.DataFrame(rows), caption.strip())
 
 
 def _cell(auroc: Estimate) -> Cell:
@@ -158,7 +161,7 @@ def _chosen_at_scoring(study: StudyRecords, pool: Pool) -> list[str]:
     ]
 
 
-def _ensembles(together: Sequence[Ensemble]) -> Table:
+def _ensembles(together: Sequence[Ensemble], about_intervals: str) -> Table:
     rows = [
         {
             "trials": f"best {e.trials} by {e.rule}" if e.rule else f"all {e.trials}",
@@ -168,7 +171,7 @@ def _ensembles(together: Sequence[Ensemble]) -> Table:
         }
         for e in together
     ]
-    return Table("ensembles", pd.DataFrame(rows), ENSEMBLES)
+    return Table("ensembles", pd.DataFrame(rows), f"{ENSEMBLES} {about_intervals}")
 
 
 def _agreements(kinds: Sequence[Agreement]) -> Table:

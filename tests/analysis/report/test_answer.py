@@ -135,6 +135,25 @@ def test_a_winner_is_measured_on_new_models(tmp_path, number, words, selection):
     )
 
 
+def test_several_winners_that_are_not_trained_again_are_named_in_the_plural(tmp_path):
+    trials = [
+        record(k, DEFAULT, (0.6,), baseline=name, objective=0.6)
+        for k, name in enumerate(("AE", "PGN"))
+    ]
+    fields = {
+        "budget": {"trials": 4, "seeds": 1, "evaluation_seeds": 2},
+        "plan": {"name": "Optuna"},
+    }
+    defaults = {"AE": DEFAULT, "PGN": DEFAULT}
+    waiting = study(tmp_path, trials, defaults, **fields)
+    search = {**waiting.search, "quotes": "winners"}
+    waiting = replace(waiting, stored={**waiting.stored, "study": search})
+    none = "No test AUROC: none of the winners has been trained again on fresh seeds yet."
+    assert none in answer(Findings(waiting))
+    skipped = replace(waiting, stored={**waiting.stored, "evaluate": False})
+    assert "skipped the final training of the winners; run" in answer(Findings(skipped))
+
+
 def test_outsiders_of_other_sets_are_named_by_the_tasks_title(tmp_path):
     trial = record(0, DEFAULT, [[0.9]], tasks=["cifar10-vs-svhn"])
     trial.metrics[TEST_AUROC._replace(outsider="svhn")] = trial.metrics[TEST_AUROC]

@@ -7,7 +7,8 @@ import pytest
 
 from analysis.stats.estimates import estimate
 from analysis.stats.paired import equivalence
-from analysis.stats.rank_aurocs import auroc, contrast_error, image_error, joined
+from analysis.stats.rank_aurocs import auroc, joined, placed
+from analysis.stats.rank_aurocs import contrast_error as error_of_placements
 from tune_ad.storage.score_ranks import PartRanks
 
 
@@ -21,6 +22,14 @@ def part(normal, anomalous, seeds=None):
         {"": np.ones(anomalous.shape[1], int)},
         tuple(seeds or range(len(normal))),
     )
+
+
+def contrast_error(parts, weights):
+    return error_of_placements([placed(part) for part in parts], weights)
+
+
+def image_error(part):
+    return contrast_error([part], [1.0])
 
 
 def test_perfect_separation_has_no_error_of_images():
