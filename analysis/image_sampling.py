@@ -31,13 +31,14 @@ class ImageRanks:
 
     Args:
         by_task: the ranks by the name of the task, all models of a task in one part.
+        keeps: whether placements are kept for the next comparison.
 
     Attributes:
-        by_task: the same.
+        by_task: the same ranks.
     """
 
-    def __init__(self, by_task: Mapping[str, PartRanks]) -> None:
-        self.by_task = by_task
+    def __init__(self, by_task: Mapping[str, PartRanks], keeps: bool = True) -> None:
+        self.by_task, self.keeps = by_task, keeps
         self._placed: dict[Hashable, Placed | None] = {}
 
     @classmethod
@@ -83,10 +84,13 @@ class ImageRanks:
             outsider: the name of the set of anomalies; None = the first.
         """
         key = task, None if seeds is None else frozenset(seeds), outsider
-        if key not in self._placed:
-            part = self.by_task.get(task)
-            self._placed[key] = None if part is None else placed(part, outsider, seeds)
-        return self._placed[key]
+        if key in self._placed:
+            return self._placed[key]
+        part = self.by_task.get(task)
+        found = None if part is None else placed(part, outsider, seeds)
+        if self.keeps:
+            self._placed[key] = found
+        return found
 
 
 def error_of_mean(
@@ -108,7 +112,7 @@ def error_of_mean(
     """
     weights = [weight for _, weight in contrast]
     errors = [
-        contrast_error([ranks.placed(task, seeds, outsider) for ranks, _ in contrast], weights)
+        contrast_error((ranks.placed(task, seeds, outsider) for ranks, _ in contrast), weights)
         for task in tasks
     ]
     return math.hypot(*errors) / len(errors) if errors else math.nan

@@ -1,7 +1,7 @@
 """AUROCs from the stored ranks of scores, and how much of them is the sampling of images."""
 
 import math
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -111,7 +111,7 @@ def placed(
     )
 
 
-def contrast_error(parts: Sequence[Placed | None], weights: Sequence[float]) -> float:
+def contrast_error(parts: Iterable[Placed | None], weights: Sequence[float]) -> float:
     r"""The standard error, due to the sampling of test images, of a weighted sum of AUROCs.
 
     $\sqrt{s_{10}^2 / m + s_{01}^2 / n}$, where $s_{10}$ and $s_{01}$ are the sample standard
@@ -126,14 +126,18 @@ def contrast_error(parts: Sequence[Placed | None], weights: Sequence[float]) -> 
         parts: the placements of the test images of a task, one for each configuration.
         weights: the weight of the AUROC of each, as in (-1, 1) for a difference.
     """
-    known = [part for part in parts if part is not None]
-    if len(known) < len(parts) or not all(known[0].same_images(part) for part in known):
+    first, of_anomalies, of_normals = None, np.zeros(0), np.zeros(0)
+    for part, weight in zip(parts, weights, strict=True):
+        if part is None or not part.same_images(first or part):
+            return math.nan
+        if first is None:
+            first = part
+            of_anomalies, of_normals = (np.zeros(len(p)) for p in (part.anomalies, part.normals))
+        of_anomalies += weight * part.anomalies
+        of_normals += weight * part.normals
+    if first is None or min(len(of_anomalies), len(of_normals)) < 2:
         return math.nan
-    of_anomalies = np.dot(weights, [part.anomalies for part in known])
-    of_normals = np.dot(weights, [part.normals for part in known])
-    if min(len(of_anomalies), len(of_normals)) < 2:
-        return math.nan
-    n, m = known[0].sizes
+    n, m = first.sizes
     return float(np.sqrt(np.var(of_anomalies, ddof=1) / m + np.var(of_normals, ddof=1) / n))
 
 

@@ -540,3 +540,30 @@ def test_equation_22_training_follows_deep_svdd(epsilon):
             # 1 / (2 eps) of the loss but for its own 1e-8, a share 1e-8 / |gradient| of a step.
             torch.testing.assert_close(codes, goal, rtol=0, atol=epsilon + 1e-7)
     assert float((goal - start).abs().max()) > 0.1
+
+
+@pytest.mark.parametrize("bias", [True, False])
+def test_heads_of_zeros_minimise_the_loss_and_give_every_image_the_same_score(bias):
+    module = pgn(bias=bias, dropout=0.0, mc_samples=0)
+    with torch.no_grad():
+        for parameter in (*module.mean.parameters(), *module.scale.parameters()):
+            parameter.zero_()
+    images = doubles(GREY)
+    noise = {"dropout": torch.zeros(len(images), module.mean.in_features).double()}
+    loss = module.terms("train", images, noise)["loss"]
+    loss.sum().backward()
+    assert loss.tolist() == [0.0] * len(loss)
+    assert all(p.grad is None or not p.grad.any() for p in module.parameters())
+    scores = module.score_variants(images, {"dropout": torch.zeros(0)}, {})["score"].detach()
+    assert scores.tolist() == [0.0] * len(scores)
+    numbers = {str(m): v for m, v in module.diagnose(lambda part: {"kl": scores}).items()}
+    assert numbers == {"head_mean_norm": 0.0, "head_scale_norm": 0.0}
+
+
+def test_diagnostics_are_the_norms_of_the_heads_and_the_spread_of_the_rate():
+    module, rates = pgn(), torch.tensor([1.0, 2.0, 3.0]).double()
+    numbers = {str(m): v for m, v in module.diagnose(lambda part: {"kl": rates}).items()}
+    weights = torch.cat([p.flatten() for p in module.mean.parameters()])
+    assert numbers["head_mean_norm"] == pytest.approx(float(weights.detach().norm()))
+    assert numbers["spread_kl"] == pytest.approx(0.5)
+    assert set(map(str, module.diagnose(lambda part: {}))) == {"head_mean_norm", "head_scale_norm"}

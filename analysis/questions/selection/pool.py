@@ -62,16 +62,6 @@ class Pool:
         """The stored ranks of the scores of each trial; empty mappings if there are none."""
         return [self.study.folder.read_ranks(record.identity) for record in self.records]
 
-    @cached_property
-    def image_ranks(self) -> list[ImageRanks]:
-        """The ranks of the test images of each trial; empty ones if they are not stored."""
-        return [
-            ImageRanks(
-                {task: of_task for (part, task), of_task in ranks.items() if part == "test"}
-            )
-            for ranks in self.ranks
-        ]
-
     def mean_auroc(self, positions: Sequence[int]) -> Estimate:
         """Test AUROC of some trials, averaged over them and the tasks, one value per seed.
 
@@ -81,14 +71,29 @@ class Pool:
             positions: the positions of the trials.
         """
         plain = estimate(list(self.tested[list(positions)].mean(axis=(0, 1))))
-        contrast = [(self.image_ranks[k], 1 / len(positions)) for k in positions]
-        return plain.with_error(error_of_mean(contrast, self.tasks, self.seeds))
+        is_all = len(positions) == len(self.records)
+        return plain.with_error(self.error_of_all if is_all else self._image_error(positions))
 
     @cached_property
+    def error_of_all(self) -> float:
+        """The error of the mean AUROC of all trials that is due to the test images."""
+        return self._image_error(range(len(self.records)))
+
+    @property
     def covers_images(self) -> bool:
-        """Whether all intervals of AUROCs also cover the sampling of test images."""
-        everything = [(ranks, 1.0) for ranks in self.image_ranks]
-        return math.isfinite(error_of_mean(everything, self.tasks, self.seeds))
+        """Whether intervals of AUROCs also cover the sampling of test images."""
+        return math.isfinite(self.error_of_all)
+
+    def _image_error(self, positions: Sequence[int]) -> float:
+        """The error of the mean AUROC of some trials; NaN if ranks of one are not stored."""
+        contrast = [(self._images_of(k), 1 / len(positions)) for k in positions]
+        return error_of_mean(contrast, self.tasks, self.seeds)
+
+    def _images_of(self, position: int) -> ImageRanks:
+        """The ranks of the test images of a trial."""
+        ranks = self.ranks[position]
+        of_tasks = {t: ranks["test", t] for t in self.tasks if ("test", t) in ranks}
+        return ImageRanks(of_tasks, keeps=False)
 
     def values(self, rule: str) -> np.ndarray:
         """The value of a rule for each trial (rows) and task (columns); NaN if it has none."""

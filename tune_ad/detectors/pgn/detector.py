@@ -1,6 +1,6 @@
 """PGN: an image is anomalous if its probabilistic code diverges from the prior."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import ClassVar
 
 import torch
@@ -23,11 +23,13 @@ from tune_ad.detectors.pgn.config import PGNConfig
 from tune_ad.detectors.pgn.divergence import (
     DropoutDivergence,
     Heads,
+    head_norm,
     largest_finite,
     mean_divergence,
     relative_log_variance,
 )
 from tune_ad.detectors.pgn.dropout import dropout_mask
+from tune_ad.storage.metric import Metric
 
 
 class PGN(TrainedDetector[PGNConfig]):
@@ -165,6 +167,22 @@ class PGN(TrainedDetector[PGNConfig]):
         features = self.encoder(images)
         mean = (self.mean(features) - self.centre) / self.config.prior_variance**0.5
         return mean, relative_log_variance(self.scale(features), self.config.spread)
+
+    def diagnose(self, scored: Callable[[str], Terms]) -> Numbers:
+        """Signs of a collapse: the size of both heads, and how much the rate of images differs.
+
+        "head_mean_norm" and "head_scale_norm": the Euclidean norm of all weights and biases of a
+        head; at 0 every image has the same code. "spread_kl": the standard deviation of the KL
+        divergence without dropout over the normal test images, divided by its mean.
+        """
+        numbers = {
+            Metric("head", f"{name}_norm"): head_norm(head)
+            for name, head in (("mean", self.mean), ("scale", self.scale))
+        }
+        rates = scored("test").get("kl", torch.empty(0))
+        if len(rates) > 1 and (mean := float(rates.mean())) > 0:
+            numbers[Metric("spread", "kl")] = float(rates.std()) / mean
+        return numbers
 
     def inspect(self, batches: Iterable[Tensor], seed: int) -> Numbers:
         """The parts of the rate of training images, as in `tune_ad.detectors.information`."""

@@ -4,6 +4,7 @@ The posterior is $N(\mu, \epsilon s^2)$ and the prior $N(c, \epsilon I)$, so tha
 $\frac12 [\lVert \mu - c \rVert^2 / \epsilon + \sum_j (s_j^2 - 1 - \log s_j^2)]$, in nats.
 """
 
+import math
 from collections.abc import Iterable, Mapping
 from typing import NamedTuple
 
@@ -142,6 +143,11 @@ class DropoutDivergence:
 def masked_linear(head: nn.Linear, mask: Tensor, features: Tensor) -> Tensor:
     """The output of a linear layer for features times a mask of shape (F,)."""
     return functional.linear(features, head.weight * mask, head.bias)
+
+
+def head_norm(head: nn.Linear) -> float:
+    """The Euclidean norm of all weights and biases of a layer."""
+    return math.hypot(*(float(p.detach().double().norm()) for p in head.parameters()))
 
 
 def largest_finite(samples: Iterable[Samples]) -> int:

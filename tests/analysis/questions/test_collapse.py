@@ -1,0 +1,194 @@
+"""Whether the score collapses: every verdict from planted rates and AUROCs."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from analysis.document.blocks import Table, Text
+from analysis.image_sampling import COVERS_IMAGES, COVERS_SEEDS
+from analysis.questions.collapse import (
+    HEADS,
+    RATE,
+    SPREAD,
+    TEST_RATE,
+    TIED,
+    UNBOUNDED,
+    geometric,
+    training_lengths,
+    verdicts,
+)
+from analysis.report.findings import Findings
+from analysis.report.sections.collapse import section
+from analysis.stats.estimates import estimate
+from tests.analysis.planted import TASKS, record, study
+from tests.analysis.test_image_sampling import part
+from tune_ad.storage import score_ranks
+from tune_ad.storage.jsonl import write_atomically
+from tune_ad.storage.metric import TEST_AUROC, ScoreVariant
+
+EPOCHS = (25, 50, 100)
+COLLAPSE, SUFFERS = "Does the rate collapse?", "Does AUROC suffer?"
+FASTER = "Is the rate lower with biases?"
+BY = ScoreVariant.of_component("kl")
+
+
+def trial(number, params, rate, auroc, seeds=6, noise=0.05):
+    """A trial of PGN whose rates and AUROCs scatter over seeds around these values."""
+    rng = np.random.default_rng(number)
+    by_seed = rng.permutation(np.linspace(-1, 1, seeds)) if seeds > 1 else np.zeros(1)
+    rates = np.repeat(rate * 10 ** (noise * by_seed), len(TASKS)).tolist()
+    aurocs = (auroc + 0.002 * by_seed).tolist()
+    planted = record(number, params, aurocs)
+    planted.metrics.update(
+        {
+            RATE: rates,
+            TEST_RATE: rates,
+            SPREAD: [0.5] * len(rates),
+            HEADS[0]: [2.0] * len(rates),
+            HEADS[1]: [1.0] * len(rates),
+        }
+    )
+    planted.metrics[TIED] = [0.25] * len(rates)
+    planted.variants[BY] = {TEST_AUROC: planted.metrics[TEST_AUROC]}
+    return planted
+
+
+def planted(path, rates, aurocs=(0.9, 0.9, 0.9), plan="Grid", **changes):
+    """A study with these rates and AUROCs after each number of epochs, by whether it has biases.
+
+    Args:
+        path: the folder of the study.
+        rates: the rates after each number of epochs, by `bias`.
+        aurocs: test AUROC after each number of epochs.
+        plan: the name of the plan.
+        changes: as in `trial`.
+    """
+    rows = [
+        ({"bias": bias, "epochs": epochs}, rate, auroc)
+        for bias, of_lengths in rates.items()
+        for epochs, rate, auroc in zip(EPOCHS, of_lengths, aurocs, strict=False)
+    ]
+    trials = [trial(k, *row, **changes) for k, row in enumerate(rows)]
+    defaults = {"PGN": {"bias": True, "epochs": 25}}
+    return study(path, trials, defaults, plan={"name": plan})
+
+
+def outcomes(ours):
+    return {(v.setting, v.question): v.outcome for v in verdicts(training_lengths(ours))}
+
+
+@pytest.mark.parametrize(
+    ("rates", "seeds", "outcome", "reason"),
+    [
+        ((1e-1, 1e-2, 1e-4), 6, "collapses", "below 0.01"),
+        ((1e-2, 1e-4, 1e-18), 6, "collapses", "below 0.01"),
+        ((2.0, 1.1, 1.0), 6, "does not collapse", "above 0.01"),
+        ((2.0, 1.0, 0.1), 6, "inconclusive", "may still fall by more than half"),
+        ((0.1, 0.03, 0.01), 6, "inconclusive", "not shown to be below or above 0.01"),
+        ((1e-1, 1e-2, 1e-4), 2, "inconclusive", "n = 2 seeds; 3 are needed"),
+        ((1e-1, 1e-2, 1e-4), 1, "inconclusive", "n = 1 seed; 3 are needed"),
+    ],
+)
+def test_the_verdict_on_a_collapse(tmp_path, rates, seeds, outcome, reason):
+    ours = planted(tmp_path, {False: rates}, seeds=seeds)
+    verdict = verdicts(training_lengths(ours))[0]
+    assert (verdict.setting, verdict.question, verdict.n) == ("bias = False", COLLAPSE, seeds)
+    assert verdict.outcome == outcome
+    assert reason in verdict.reason
+
+
+@pytest.mark.parametrize(
+    ("aurocs", "seeds", "outcome"),
+    [
+        ((0.9, 0.85, 0.8), 6, "suffers"),
+        ((0.8, 0.85, 0.9), 6, "gains"),
+        ((0.9, 0.8, 0.9), 6, "does not suffer"),
+        ((0.9, 0.9, 0.9), 4, "inconclusive"),
+        ((0.9, 0.85, 0.8), 2, "inconclusive"),
+    ],
+)
+def test_the_verdict_on_auroc(tmp_path, aurocs, seeds, outcome):
+    ours = planted(tmp_path, {True: (1.0, 1.0, 1.0)}, aurocs, seeds=seeds)
+    assert outcomes(ours)["bias = True", SUFFERS] == outcome
+
+
+@pytest.mark.parametrize(
+    ("biased", "outcome"),
+    [
+        ((0.1, 0.1, 0.1), "faster with biases"),
+        ((10.0, 10.0, 10.0), "slower with biases"),
+        ((1.0, 1.0, 1.0), "inconclusive"),
+    ],
+)
+def test_the_verdict_on_biases_compares_the_same_lengths_and_seeds(tmp_path, biased, outcome):
+    ours = planted(tmp_path, {False: (1.0, 1.0, 1.0), True: biased})
+    assert outcomes(ours)["all models", FASTER] == outcome
+    few = planted(tmp_path / "few", {False: (1.0, 1.0, 1.0), True: biased}, seeds=2)
+    assert outcomes(few)["all models", FASTER] == "inconclusive"
+    alone = planted(tmp_path / "alone", {True: biased})
+    assert FASTER not in {question for _, question in outcomes(alone)}
+
+
+def test_new_test_images_can_make_the_verdict_on_auroc_uncertain(tmp_path):
+    ours = planted(tmp_path, {True: (1.0, 1.0, 1.0)}, (0.81, 0.8, 0.8), noise=0.0)
+    assert outcomes(ours)["bias = True", SUFFERS] == "suffers"
+    assert COVERS_SEEDS in captions(ours)
+    for k, turned in enumerate((False, True, True)):
+        ranks = part(400, 6)
+        turn = np.roll(ranks.outsiders[""], 90 * turned, axis=1)
+        stored = {("test", task): replace(ranks, outsiders={"": turn}) for task in TASKS}
+        write_atomically(ours.folder.ranks(f"id{k}"), score_ranks.to_bytes(stored))
+    assert outcomes(ours)["bias = True", SUFFERS] == "inconclusive"
+    assert COVERS_IMAGES in captions(ours)
+
+
+def captions(ours):
+    return " ".join(b.caption for b in section(Findings(ours)).blocks if isinstance(b, Table))
+
+
+def test_the_section_shows_every_level_with_its_numbers(tmp_path):
+    ours = planted(tmp_path, {False: (1.0, 0.5, 0.4), True: (1e-3, 1e-4, 1e-5)})
+    shown = section(Findings(ours))
+    assert shown.title == "Does the score collapse?"
+    tables = {b.name: b for b in shown.blocks if isinstance(b, Table)}
+    levels = tables["collapse"].stored
+    assert levels["epochs"].tolist() == [*EPOCHS, *EPOCHS]
+    assert levels["log10 rate, training"].tolist() == pytest.approx(
+        np.log10([1.0, 0.5, 0.4, 1e-3, 1e-4, 1e-5])
+    )
+    assert set(levels["spread"]) == {0.5}
+    assert set(levels["tied"]) == {0.25}
+    assert set(levels["head of the mean"]) == {2.0}
+    assert levels["AUROC"].tolist() == pytest.approx([0.9] * 6)
+    assert (levels["AUROC low"] < 0.9).all()
+    text = " ".join(b.text for b in shown.blocks if isinstance(b, Text))
+    assert "bias = True: Does the rate collapse? collapses" in text
+    assert tables["collapse_verdicts"].stored["outcome"].tolist()[0] == "does not collapse"
+
+
+def test_without_lengths_of_training_or_rates_there_is_no_section(tmp_path):
+    assert section(Findings(planted(tmp_path, {True: (1.0,)}))) is None
+    adaptive = planted(tmp_path / "adaptive", {True: (1.0, 1.0, 1.0)}, plan="Optuna")
+    assert section(Findings(adaptive)) is None
+    plain = [record(k, {"epochs": e}, [0.9] * 3) for k, e in enumerate(EPOCHS)]
+    earlier = study(tmp_path / "plain", plain, {"PGN": {"epochs": 25}}, plan={"name": "Grid"})
+    assert section(Findings(earlier)) is None
+    assert section(Findings(study(tmp_path / "nothing"))) is None
+
+
+def test_trials_without_the_diagnostics_of_the_heads_are_reported(tmp_path):
+    ours = planted(tmp_path, {True: (1.0, 1.0, 1.0)})
+    for trial in ours.trials:
+        for metric in (SPREAD, *HEADS):
+            del trial.metrics[metric]
+    (table,) = (b for b in section(Findings(ours)).blocks if getattr(b, "name", "") == "collapse")
+    assert set(map(str, table.shown["spread"])) == {""}
+
+
+def test_a_geometric_mean_with_its_interval():
+    assert geometric(estimate([], UNBOUNDED)) == ""
+    assert geometric(estimate([-3.0], UNBOUNDED)) == "0.001"
+    logarithms = [-2.0, -1.0, 0.0]
+    mean, low, high = 10 ** np.array(estimate(logarithms, UNBOUNDED))[[0, 2, 3]]
+    assert geometric(estimate(logarithms, UNBOUNDED)) == f"{mean:.3g} [{low:.3g}, {high:.3g}]"
