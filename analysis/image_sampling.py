@@ -24,6 +24,7 @@ COVERS_SEEDS = (
     "scores of the same images are not stored"
 )
 """What a 95 % interval covers, with and without the error of the test images."""
+NO_INTERVAL = "A single seed has no interval."
 
 
 class ImageRanks:
@@ -125,9 +126,12 @@ def covers(by_name: Mapping[str, bool], what: str = "Intervals") -> str:
     True
 
     Args:
-        by_name: whether the interval also covers the test images, by the name of its row.
+        by_name: whether the interval also covers the test images, by the name of its row; rows
+            without an interval are left out.
         what: the intervals.
     """
+    if not by_name:
+        return NO_INTERVAL
     if all(by_name.values()):
         return f"{what} cover {COVERS_IMAGES}."
     if not any(by_name.values()):

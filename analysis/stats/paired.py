@@ -122,19 +122,18 @@ def sign_flip(
     return Paired(difference, p, name, len(values), refusal, not math.isnan(error))
 
 
-def untested(differences: Sequence[float], why: str, error: float = math.nan) -> Paired:
+def untested(differences: Sequence[float], why: str) -> Paired:
     """Differences that are shown without a test.
 
     Args:
         differences: one difference per seed, in [-1, 1].
         why: the reason why no test was made.
-        error: the standard error that is due to the sampling of test images, as in `sign_flip`.
 
     Raises:
         ValueError: if a difference is NaN or infinite.
     """
-    difference = estimate(differences, (-1.0, 1.0)).with_error(error, (-1.0, 1.0))
-    return Paired(difference, math.nan, "", len(differences), why, not math.isnan(error))
+    difference = estimate(differences, (-1.0, 1.0))
+    return Paired(difference, math.nan, "", len(differences), why)
 
 
 def made(tests: Iterable[Paired]) -> int:

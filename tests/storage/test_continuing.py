@@ -11,6 +11,7 @@ from tests.naming import short
 from tune_ad.app.options import Options
 from tune_ad.app.validation import prepare
 from tune_ad.detectors.information import PART as INFORMATION
+from tune_ad.detectors.pgn.detector import HEAD, SPREAD
 from tune_ad.selection import RULES
 from tune_ad.storage.folder import StudyFolder
 from tune_ad.storage.metric import PSEUDO, SEED_AGREEMENT
@@ -71,7 +72,7 @@ def schemas(text):
 
 def known(record):
     """The metrics that the version which began the study recorded, too."""
-    since = (PSEUDO, INFORMATION)
+    since = (PSEUDO, INFORMATION, HEAD, SPREAD)
     return tuple(m for m in record.metrics if m.part not in since and m.term != SEED_AGREEMENT)
 
 

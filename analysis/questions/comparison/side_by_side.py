@@ -254,7 +254,7 @@ def _tests(contrasts: Sequence[Contrast | ClassContrast]) -> str:
 def _covered(contrasts: Sequence[Contrast | ClassContrast]) -> dict[str, bool]:
     """Whether all intervals of a pair cover the sampling of test images, by the pair."""
     covered: dict[str, bool] = {}
-    for contrast in contrasts:
+    for contrast in [c for c in contrasts if c.paired.difference.n > 1]:
         pair = f"{contrast.first} - {contrast.second}"
         covered[pair] = covered.get(pair, True) and contrast.paired.covers_images
     return covered

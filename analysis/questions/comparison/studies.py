@@ -155,6 +155,7 @@ def _quotes(
         contender.label: contender.result.covers_images
         for contenders in by_study.values()
         for contender in contenders
+        if contender.result.auroc.n > 1
     }
     blocks: list[Block] = [_quotes_table(rows, covers(covered))] if rows else []
     if reasons:

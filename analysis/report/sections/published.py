@@ -23,7 +23,8 @@ VERDICTS = (
     f"{100 * MARGIN:.0f} points, by two one-sided Welch tests at 0.05, also corrected by Holm; "
     'they need both standard deviations. "No verdict": neither was shown, or no test was made. If '
     "no published standard deviation is available, the test assumes that it equals ours. If a "
-    "paper's number of seeds is not known, no test is made."
+    "paper's number of seeds is not known, no test is made. The tests are over seeds and hold for "
+    "these test images."
 )
 
 

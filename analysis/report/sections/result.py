@@ -19,7 +19,8 @@ from tune_ad.wording import count
 PLACE = 15
 ABOUT = (
     "Test AUROC in per cent: mean ± standard deviation over seeds [95 % interval, clipped to 0 "
-    "and 100]; without ± if n = 1 or all seeds are equal. {covers} They hold for these classes."
+    "and 100]; without ± if n = 1 or all seeds are equal. {covers} All numbers hold for these "
+    "classes."
 )
 PICKED = (
     "For comparison only: to pick another score by this table would be to select on test data."
@@ -61,11 +62,11 @@ def section(findings: Findings) -> Section | None:
 
 
 def _covers(results: Sequence[Result]) -> str:
-    return covers({result.label: result.covers_images for result in results})
+    return covers({r.label: r.covers_images for r in results if r.auroc.n > 1})
 
 
 def _variants_cover(results: Sequence[Result]) -> str:
-    return covers({result.label: result.variants_cover_images for result in results})
+    return covers({r.label: r.variants_cover_images for r in results if r.auroc.n > 1})
 
 
 def _configurations(results: Sequence[Result]) -> str:

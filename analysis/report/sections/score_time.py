@@ -34,7 +34,7 @@ def section(findings: Findings) -> Section | None:
 
 def _figure(curve: ScoreTimeCurve) -> Figure:
     seeds = curve.points[0].auroc.n
-    band = "band: 95 % interval" if seeds > 1 else "no interval (one seed)"
+    band = "band: 95 % interval" if seeds > 1 else "no interval"
     left_out = ""
     if curve.failed:
         left_out = f" Left out: {count(curve.failed, 'seed')} with missing results."
@@ -46,7 +46,7 @@ def _figure(curve: ScoreTimeCurve) -> Figure:
         partial(draw_score_time, curve),
         f"{curve.label}: test AUROC against {curve.parameter}, from scoring the same models again "
         f"({curve.source}). Mean over classes, {band}, n = {seeds}; thin lines: each class, mean "
-        f"over seeds. {covers({curve.label: curve.covers_images})}{asymptote}"
+        f"over seeds. {_covers([curve])}{asymptote}"
         f"{left_out} Do not pick a value from this figure; it uses test "
         "data.",
     )
@@ -73,8 +73,12 @@ def _table(study: StudyRecords, curves: Sequence[ScoreTimeCurve]) -> Table:
         "Test AUROC in per cent for every value of the score-time parameters (which only affect "
         "scoring): mean ± standard deviation over seeds [95 % interval], and the mean of each "
         "class. Each row is another score of the same trained models; reported: the value of the "
-        f"main result. {covers({curve.label: curve.covers_images for curve in curves})} To pick "
+        f"main result. {_covers(curves)} To pick "
         "another value by this table would be to select on test data, even if the intervals do "
         "not overlap.",
         pd.DataFrame(data),
     )
+
+
+def _covers(curves: Sequence[ScoreTimeCurve]) -> str:
+    return covers({c.label: c.covers_images for c in curves if c.points[0].auroc.n > 1})

@@ -31,6 +31,9 @@ from tune_ad.detectors.pgn.divergence import (
 from tune_ad.detectors.pgn.dropout import dropout_mask
 from tune_ad.storage.metric import Metric
 
+HEAD, SPREAD = "head", "spread"
+"""The parts of the diagnostics of a collapse."""
+
 
 class PGN(TrainedDetector[PGNConfig]):
     r"""Prior generating network: a probabilistic encoder, trained to approximate its prior.
@@ -176,12 +179,12 @@ class PGN(TrainedDetector[PGNConfig]):
         divergence without dropout over the normal test images, divided by its mean.
         """
         numbers = {
-            Metric("head", f"{name}_norm"): head_norm(head)
+            Metric(HEAD, f"{name}_norm"): head_norm(head)
             for name, head in (("mean", self.mean), ("scale", self.scale))
         }
         rates = scored("test").get("kl", torch.empty(0))
         if len(rates) > 1 and (mean := float(rates.mean())) > 0:
-            numbers[Metric("spread", "kl")] = float(rates.std()) / mean
+            numbers[Metric(SPREAD, "kl")] = float(rates.std()) / mean
         return numbers
 
     def inspect(self, batches: Iterable[Tensor], seed: int) -> Numbers:
