@@ -6,7 +6,7 @@ import torch
 from optuna.distributions import CategoricalDistribution, FloatDistribution
 
 from tune_ad.app import speed as speed_module
-from tune_ad.app.cost import Sizes, cost, image_sizes, overhead
+from tune_ad.app.cost import BYTES_PER_VARIANT, Sizes, cost, image_sizes, overhead
 from tune_ad.app.speed import Speed, measured_speed, relative_seconds
 from tune_ad.data import Arrays, class_tasks, from_arrays
 from tune_ad.detectors.autoencoders.ae import AE
@@ -291,6 +291,20 @@ def test_more_models_take_more_room():
     assert room(trials=20) > room() > 0
     assert room(seeds=4) > room()
     assert room(evaluation_seeds=5) > room()
+
+
+def test_ranks_by_score_variants_take_room_for_models_that_are_reported():
+    def room(space, **changes):
+        baseline = Baseline(PGN, space=RATE, score_space=space)
+        budget = replace(BUDGET, evaluation_seeds=3)
+        return cost(study(baseline, budget=budget, **changes), SIZES, SPEEDS, 1.0, 1)
+
+    space = {"mc_samples": (0, 20), "dropout": (0.1,)}
+    plain, chosen = room({}), room(space)
+    assert chosen.bytes - plain.bytes == 3 * BYTES_PER_VARIANT * chosen.size.retrained > 0
+    every = room(space, selection="oracle")
+    more = every.bytes - room({}, selection="oracle").bytes
+    assert more == 3 * BYTES_PER_VARIANT * every.size.models > 0
 
 
 @pytest.mark.parametrize(

@@ -11,6 +11,7 @@ from tune_ad.search.budgets import Budget
 from tune_ad.search.study import Study
 
 BYTES_PER_MODEL = 20_000  # size of its records and event files
+BYTES_PER_VARIANT = 1_500  # size of the ranks by a score variant, of a model that is reported
 
 # Seconds not spent on training, measured on two CPU cores with the search quickstart:
 PREPARATION = 2.5  # loading PyTorch and Optuna, reading the images
@@ -176,7 +177,17 @@ def cost(
     parallel = max(1, min(concurrent, total.fresh_seeds * total.winners))
     longest = max(study.epochs_tried()) / max(1, *study.epochs().values())
     retrained = total.retrained * max(1.0, ratio, longest) * model / parallel
-    return Cost(seconds=searched + retrained, size=total, bytes=total.models * BYTES_PER_MODEL)
+    size_on_disk = total.models * BYTES_PER_MODEL + _bytes_of_variants(study, total)
+    return Cost(seconds=searched + retrained, size=total, bytes=size_on_disk)
+
+
+def _bytes_of_variants(study: Study, total: Size) -> int:
+    """The size of the ranks by the values of score-time parameters, of reported models alone."""
+    baselines = study.search.baselines
+    values = [sum(map(len, baseline.score_space.values())) for baseline in baselines]
+    selects_by_test = study.selection == "oracle"
+    reported = total.retrained if study.chooses and not selects_by_test else total.models
+    return reported * max(values) * BYTES_PER_VARIANT
 
 
 def _mean_model(study: Study, sizes: Sizes, speeds: Mapping[str, Speed]) -> float:
