@@ -10,6 +10,9 @@ before a study ran:
 - the rate collapses if, after the longest training, the whole interval of the mean rate of
   training images lies below `COLLAPSED` nats; it does not if the interval lies above, and the last
   lengthening of the training has not reduced the rate by more than `STILL_FALLING` for sure;
+- the score collapses if its relative spread over normal test images lies below `NO_SPREAD` after
+  the longest training, or the scores of all models differ only by rounding; it does not if the
+  spread lies above. The rate can collapse without the score: the AUROC needs differences alone;
 - biases make it faster if the rates with biases, divided by those without, are below 1;
 - AUROC suffers if it is lower after the longest training than after the shortest.
 
@@ -25,7 +28,7 @@ import numpy as np
 import pandas as pd
 
 from analysis import frame
-from analysis.document.format import PERCENTAGE_POINTS, short
+from analysis.document.format import PERCENT, PERCENTAGE_POINTS, Unit, short
 from analysis.image_sampling import ImageRanks, error_of_mean
 from analysis.stats.estimates import Estimate, estimate
 from analysis.stats.paired import equivalence
@@ -47,8 +50,11 @@ COLLAPSED = 0.01
 """Nats of the rate, and so at most of the mutual information, below which codes say nothing."""
 STILL_FALLING = 0.5
 """If longer training multiplies the rate by less than this, it has not converged."""
+NO_SPREAD = 0.01
+"""Standard deviation of the rate over images, divided by its mean, below which they are alike."""
 LEAST_RATE = 1e-15
 """Smaller rates are rounding errors of float64 and count as this one."""
+TIMES = Unit(1, ".3g")
 UNBOUNDED, SIGNED = (-math.inf, math.inf), (-1.0, 1.0)
 
 
@@ -83,6 +89,7 @@ class Level(NamedTuple):
         aurocs: test AUROC by seed.
         numbers: the estimates of the other columns, by metric.
         collapsed: the number of models whose scores differ only by rounding.
+        models: the number of all models.
         tasks: the names of the tasks.
         ranks: the ranks of the test images.
     """
@@ -93,6 +100,7 @@ class Level(NamedTuple):
     aurocs: pd.Series
     numbers: Mapping[Metric, Estimate]
     collapsed: int
+    models: int
     tasks: Sequence[str]
     ranks: ImageRanks
 
@@ -147,6 +155,7 @@ def _level(study: StudyRecords, record: TrialRecord) -> Level:
         aurocs=frame.by_seed(table),
         numbers={m: estimate(list(values), UNBOUNDED) for m, values in by_seed.items()},
         collapsed=frame.models_collapsed(record),
+        models=len(record.replicas),
         tasks=[str(task) for task in table["task"].unique()],
         ranks=ImageRanks.read(study.folder, [record]),
     )
@@ -166,7 +175,9 @@ def verdicts(groups: Sequence[Sequence[Level]]) -> list[Verdict]:
         groups: the configurations as `training_lengths` returns them.
     """
     of_settings = [
-        verdict for levels in groups for verdict in (_collapses(levels), _auroc_suffers(levels))
+        decide(levels)
+        for levels in groups
+        for decide in (_collapses, _score_collapses, _auroc_suffers)
     ]
     return [*of_settings, *_biases(groups)]
 
@@ -197,6 +208,29 @@ def _collapses(levels: Sequence[Level]) -> Verdict:
             f"{where}, above {COLLAPSED}, but {change}, so it may still fall by more than half",
         )
     return verdict("does not collapse", f"{where}, above {COLLAPSED}, and {change}")
+
+
+def _score_collapses(levels: Sequence[Level]) -> Verdict:
+    last = levels[-1]
+    spread, tied = last.numbers[SPREAD], last.numbers[TIED]
+
+    def verdict(outcome: str, reason: str) -> Verdict:
+        return Verdict(last.title, "Does the score collapse?", outcome, reason, spread.n)
+
+    if last.collapsed == last.models:
+        return verdict("collapses", f"the scores of {count(last.models, 'model')} are rounding")
+    if not spread.n:
+        return verdict("inconclusive", "the spread of the rate is not recorded")
+    if why := _too_few(spread.n):
+        return verdict("inconclusive", why)
+    reason = (
+        f"after {last.epochs} epochs the standard deviation over normal test images is "
+        f"{spread.mean_interval(TIMES)} of the mean; {PERCENT.text(tied.mean)} % of the test "
+        "images share their score"
+    )
+    if spread.high < NO_SPREAD:
+        return verdict("collapses", reason)
+    return verdict("does not collapse" if spread.low > NO_SPREAD else "inconclusive", reason)
 
 
 def _auroc_suffers(levels: Sequence[Level]) -> Verdict:

@@ -5,14 +5,15 @@ from collections.abc import Sequence
 import pandas as pd
 
 from analysis.document.blocks import Block, Cell, Section, Table, Text, Tone
-from analysis.document.format import Unit
 from analysis.image_sampling import covers
 from analysis.questions.collapse import (
     COLLAPSED,
     HEADS,
+    NO_SPREAD,
     SPREAD,
     TEST_RATE,
     TIED,
+    TIMES,
     UNBOUNDED,
     Level,
     Verdict,
@@ -25,7 +26,6 @@ from analysis.stats.estimates import MARGIN, Estimate, estimate
 from tune_ad.sample_sizes import LEAST_PAIRS, LEAST_SEEDS
 
 PLACE = 62
-PLAIN = Unit(1, ".3g")
 TONES: dict[str, Tone] = {
     "collapses": "worse",
     "does not collapse": "better",
@@ -41,10 +41,13 @@ ABOUT = (
     "That holds with and without biases, which are only said to make it easier. By rules fixed "
     "before the run, the rate (the KL divergence of a code from the prior) collapses if its "
     f"interval lies below {COLLAPSED} nats after the longest training, and does not if it lies "
-    "above and longer training is shown not to halve it any more. AUROC suffers if it is lower "
-    "after the longest than after the shortest training, paired by seed, and does not if both are "
-    f"equivalent within ± {100 * MARGIN:.0f} points (which needs {LEAST_PAIRS} seeds). A verdict "
-    f"needs {LEAST_SEEDS} seeds; each is given by itself, without a correction for their number."
+    "above and longer training is shown not to halve it any more. The score collapses if its "
+    f"standard deviation over normal test images is shown to be below {NO_SPREAD} of its mean, or "
+    "all scores differ only by rounding: an AUROC needs differences alone. AUROC suffers if it is "
+    "lower after the longest than after the shortest training, paired by seed, and does not if "
+    f"both are equivalent within ± {100 * MARGIN:.0f} points (which needs {LEAST_PAIRS} seeds). A "
+    f"verdict needs {LEAST_SEEDS} seeds; each is given by itself, without a correction for their "
+    "number."
 )
 CAPTION = (
     "Each setting after each number of epochs: mean [95 % interval over n seeds, each the mean "
@@ -111,7 +114,7 @@ def _row(level: Level) -> dict[str, object]:
 
 
 def _plain(value: Estimate) -> Cell:
-    return Cell(value.mean_interval(PLAIN), value.mean)
+    return Cell(value.mean_interval(TIMES), value.mean)
 
 
 def _data(level: Level) -> dict[str, object]:

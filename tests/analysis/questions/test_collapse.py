@@ -1,6 +1,7 @@
 """Whether the score collapses: every verdict from planted rates and AUROCs."""
 
 from dataclasses import replace
+from typing import NamedTuple
 
 import numpy as np
 import pytest
@@ -25,16 +26,30 @@ from tests.analysis.planted import TASKS, record, study
 from tests.analysis.test_image_sampling import part
 from tune_ad.storage import score_ranks
 from tune_ad.storage.jsonl import write_atomically
-from tune_ad.storage.metric import TEST_AUROC, ScoreVariant
+from tune_ad.storage.metric import TEST_AUROC, Metric, ScoreVariant
 
 EPOCHS = (25, 50, 100)
-COLLAPSE, SUFFERS = "Does the rate collapse?", "Does AUROC suffer?"
+COLLAPSE, SCORE, SUFFERS = (
+    "Does the rate collapse?",
+    "Does the score collapse?",
+    "Does AUROC suffer?",
+)
 FASTER = "Is the rate lower with biases?"
 BY = ScoreVariant.of_component("kl")
 
 
-def trial(number, params, rate, auroc, seeds=6, noise=0.05):
+class Plant(NamedTuple):
+    """What is planted in every trial: seeds, scatter of the logarithms, spread, collapsed models."""
+
+    seeds: int = 6
+    noise: float = 0.05
+    spread: float = 0.5
+    rounding: int = 0
+
+
+def trial(number, params, rate, auroc, plant):
     """A trial of PGN whose rates and AUROCs scatter over seeds around these values."""
+    seeds, noise, spread, rounding = plant
     rng = np.random.default_rng(number)
     by_seed = rng.permutation(np.linspace(-1, 1, seeds)) if seeds > 1 else np.zeros(1)
     rates = np.repeat(rate * 10 ** (noise * by_seed), len(TASKS)).tolist()
@@ -44,7 +59,8 @@ def trial(number, params, rate, auroc, seeds=6, noise=0.05):
         {
             RATE: rates,
             TEST_RATE: rates,
-            SPREAD: [0.5] * len(rates),
+            SPREAD: np.repeat(spread * (1 + noise * by_seed), len(TASKS)).tolist(),
+            Metric("test", "collapsed"): [float(k < rounding) for k in range(len(rates))],
             HEADS[0]: [2.0] * len(rates),
             HEADS[1]: [1.0] * len(rates),
         }
@@ -62,14 +78,14 @@ def planted(path, rates, aurocs=(0.9, 0.9, 0.9), plan="Grid", **changes):
         rates: the rates after each number of epochs, by `bias`.
         aurocs: test AUROC after each number of epochs.
         plan: the name of the plan.
-        changes: as in `trial`.
+        changes: as in `Plant`.
     """
     rows = [
         ({"bias": bias, "epochs": epochs}, rate, auroc)
         for bias, of_lengths in rates.items()
         for epochs, rate, auroc in zip(EPOCHS, of_lengths, aurocs, strict=False)
     ]
-    trials = [trial(k, *row, **changes) for k, row in enumerate(rows)]
+    trials = [trial(k, *row, Plant(**changes)) for k, row in enumerate(rows)]
     defaults = {"PGN": {"bias": True, "epochs": 25}}
     return study(path, trials, defaults, plan={"name": plan})
 
@@ -96,6 +112,23 @@ def test_the_verdict_on_a_collapse(tmp_path, rates, seeds, outcome, reason):
     assert (verdict.setting, verdict.question, verdict.n) == ("bias = False", COLLAPSE, seeds)
     assert verdict.outcome == outcome
     assert reason in verdict.reason
+
+
+@pytest.mark.parametrize(
+    ("changes", "outcome"),
+    [
+        ({"spread": 0.5}, "does not collapse"),
+        ({"spread": 0.001}, "collapses"),
+        ({"spread": 0.01}, "inconclusive"),
+        ({"spread": 0.5, "seeds": 2}, "inconclusive"),
+        ({"spread": 0.5, "rounding": 12}, "collapses"),
+        ({"spread": 0.5, "rounding": 11}, "does not collapse"),
+    ],
+)
+def test_the_verdict_on_the_score_is_by_its_spread_whatever_the_rate(tmp_path, changes, outcome):
+    for rates in ((1e-1, 1e-2, 1e-4), (2.0, 1.1, 1.0)):
+        ours = planted(tmp_path / str(rates[0]), {False: rates}, **changes)
+        assert outcomes(ours)["bias = False", SCORE] == outcome
 
 
 @pytest.mark.parametrize(
@@ -157,7 +190,7 @@ def test_the_section_shows_every_level_with_its_numbers(tmp_path):
     assert levels["log10 rate, training"].tolist() == pytest.approx(
         np.log10([1.0, 0.5, 0.4, 1e-3, 1e-4, 1e-5])
     )
-    assert set(levels["spread"]) == {0.5}
+    assert levels["spread"].tolist() == pytest.approx([0.5] * 6)
     assert set(levels["tied"]) == {0.25}
     assert set(levels["head of the mean"]) == {2.0}
     assert levels["AUROC"].tolist() == pytest.approx([0.9] * 6)
@@ -182,6 +215,7 @@ def test_trials_without_the_diagnostics_of_the_heads_are_reported(tmp_path):
     for trial in ours.trials:
         for metric in (SPREAD, *HEADS):
             del trial.metrics[metric]
+    assert outcomes(ours)["bias = True", SCORE] == "inconclusive"
     (table,) = (b for b in section(Findings(ours)).blocks if getattr(b, "name", "") == "collapse")
     assert set(map(str, table.shown["spread"])) == {""}
 
