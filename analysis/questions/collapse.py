@@ -2,10 +2,11 @@ r"""Does the score of PGN collapse? Rules on the rate of configurations that tra
 
 With the prior N(0, I) and a head for the log-variance the loss,
 $\frac12 \sum_j (\mu_j^2 + s_j^2 - 1 - \log s_j^2)$, has its minimum 0 if all weights and biases
-of both heads are 0: the mean is then 0 and the variance 1 for every image. Biases are not needed
-for that; they are only said to make it easier, as for Deep SVDD (Ruff et al., ICML 2018,
-propositions 1 and 2: neither a centre that zero weights reach, nor biases). The rules were fixed
-before a study ran:
+of both heads are 0, or the features and the heads' biases: the mean is then 0 and the variance 1
+for every image. Biases are not needed for that; they are only said to make it easier, as for Deep
+SVDD (Ruff et al., ICML 2018, propositions 1 and 2: neither a centre that zero weights reach, nor
+biases). The rules were fixed before the first study ended, but for that on the score, which was
+added when a part of its trials (MNIST) had been seen:
 
 - the rate collapses if, after the longest training, the whole interval of the mean rate of
   training images lies below `COLLAPSED` nats; it does not if the interval lies above, and the last

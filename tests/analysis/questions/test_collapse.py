@@ -39,7 +39,7 @@ BY = ScoreVariant.of_component("kl")
 
 
 class Plant(NamedTuple):
-    """What is planted in every trial: seeds, scatter of the logarithms, spread, collapsed models."""
+    """What is planted in every trial: seeds, scatter over seeds, spread, collapsed models."""
 
     seeds: int = 6
     noise: float = 0.05
