@@ -11,7 +11,7 @@ added when a part of its trials (MNIST) had been seen:
 - the rate collapses if, after the longest training, the whole interval of the mean rate of
   training images lies below `COLLAPSED` nats; it does not if the interval lies above, and the last
   lengthening of the training has not reduced the rate by more than `STILL_FALLING` for sure;
-- the score collapses if its relative spread over normal test images lies below `NO_SPREAD` after
+- the score collapses if its relative spread over training images lies below `NO_SPREAD` after
   the longest training, or the scores of all models differ only by rounding; it does not if the
   spread lies above. The rate can collapse without the score: the AUROC needs differences alone;
 - biases make it faster if the rates with biases, divided by those without, are below 1;
@@ -225,7 +225,7 @@ def _score_collapses(levels: Sequence[Level]) -> Verdict:
     if why := _too_few(spread.n):
         return verdict("inconclusive", why)
     reason = (
-        f"after {last.epochs} epochs the standard deviation over normal test images is "
+        f"after {last.epochs} epochs the standard deviation over training images is "
         f"{spread.mean_interval(TIMES)} of the mean; {PERCENT.text(tied.mean)} % of the test "
         "images share their score"
     )

@@ -556,14 +556,20 @@ def test_heads_of_zeros_minimise_the_loss_and_give_every_image_the_same_score(bi
     assert all(p.grad is None or not p.grad.any() for p in module.parameters())
     scores = module.score_variants(images, {"dropout": torch.zeros(0)}, {})["score"].detach()
     assert scores.tolist() == [0.0] * len(scores)
-    numbers = {str(m): v for m, v in module.diagnose(lambda part: {"kl": scores}).items()}
+    numbers = {str(m): v for m, v in module.diagnose(lambda part: {}).items()}
     assert numbers == {"head_mean_norm": 0.0, "head_scale_norm": 0.0}
+    with torch.no_grad():
+        assert "spread_kl" not in set(map(str, module.inspect([images], 0)))
 
 
 def test_diagnostics_are_the_norms_of_the_heads_and_the_spread_of_the_rate():
-    module, rates = pgn(), torch.tensor([1.0, 2.0, 3.0]).double()
-    numbers = {str(m): v for m, v in module.diagnose(lambda part: {"kl": rates}).items()}
+    module, images = pgn(dropout=0.0, mc_samples=0), doubles(GREY)
+    numbers = {str(m): v for m, v in module.diagnose(lambda part: {}).items()}
     weights = torch.cat([p.flatten() for p in module.mean.parameters()])
     assert numbers["head_mean_norm"] == pytest.approx(float(weights.detach().norm()))
-    assert numbers["spread_kl"] == pytest.approx(0.5)
-    assert set(map(str, module.diagnose(lambda part: {}))) == {"head_mean_norm", "head_scale_norm"}
+    with torch.no_grad():
+        rates = module.score_variants(images, {"dropout": torch.zeros(0)}, {})["score"]
+        halves = [images[:8], images[8:]]
+        inspected = {str(m): v for m, v in module.inspect(halves, 0).items()}
+    assert inspected["spread_kl"] == pytest.approx(float(rates.std() / rates.mean()))
+    assert inspected["information_rate"] == pytest.approx(float(rates.mean()))

@@ -42,7 +42,7 @@ ABOUT = (
     "before the run, the rate (the KL divergence of a code from the prior) collapses if its "
     f"interval lies below {COLLAPSED} nats after the longest training, and does not if it lies "
     "above and longer training is shown not to halve it any more. The score collapses if its "
-    f"standard deviation over normal test images is shown to be below {NO_SPREAD} of its mean, or "
+    f"standard deviation over training images is shown to be below {NO_SPREAD} of its mean, or "
     "all scores differ only by rounding: an AUROC needs differences alone. AUROC suffers if it is "
     "lower after the longest than after the shortest training, paired by seed, and does not if "
     f"both are equivalent within ± {100 * MARGIN:.0f} points (which needs {LEAST_PAIRS} seeds). A "
@@ -52,7 +52,7 @@ ABOUT = (
 CAPTION = (
     "Each setting after each number of epochs: mean [95 % interval over n seeds, each the mean "
     "over the classes]. Rates in nats, geometric means, without dropout: of training images, and "
-    "of normal test images. Spread: standard deviation of the rate over normal test images, "
+    "of normal test images. Spread: standard deviation of the rate over training images, "
     "divided by its mean. Tied: share of test images whose score another image has, in per cent. "
     "Heads: Euclidean norm of the weights and biases of the heads for the mean and for the "
     "variance. Collapsed: models whose scores differ only by rounding. AUROC in per cent."

@@ -1,6 +1,6 @@
 """PGN: an image is anomalous if its probabilistic code diverges from the prior."""
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import ClassVar
 
 import torch
@@ -172,22 +172,30 @@ class PGN(TrainedDetector[PGNConfig]):
         return mean, relative_log_variance(self.scale(features), self.config.spread)
 
     def diagnose(self, scored: Callable[[str], Terms]) -> Numbers:
-        """Signs of a collapse: the size of both heads, and how much the rate of images differs.
+        """The Euclidean norms of the weights and biases of both heads.
 
-        "head_mean_norm" and "head_scale_norm": the Euclidean norm of all weights and biases of a
-        head; at 0 every image has the same code. "spread_kl": the standard deviation of the KL
-        divergence without dropout over the normal test images, divided by its mean.
+        At 0 every image has the same code.
         """
-        numbers = {
+        return {
             Metric(HEAD, f"{name}_norm"): head_norm(head)
             for name, head in (("mean", self.mean), ("scale", self.scale))
         }
-        rates = scored("test").get("kl", torch.empty(0))
-        if len(rates) > 1 and (mean := float(rates.mean())) > 0:
-            numbers[Metric(SPREAD, "kl")] = float(rates.std()) / mean
-        return numbers
 
     def inspect(self, batches: Iterable[Tensor], seed: int) -> Numbers:
-        """The parts of the rate of training images, as in `tune_ad.detectors.information`."""
-        encoded = ((*code, rate(*code)) for code in map(self.encode, batches))
-        return information(encoded, self.config.latent_dim, seed)
+        """The parts of the rate of training images, and how much it differs between images.
+
+        The parts are those of `tune_ad.detectors.information`; "spread_kl" is the standard
+        deviation of the rate over these images, divided by its mean.
+        """
+        rates: list[Tensor] = []
+
+        def encoded() -> Iterator[tuple[Tensor, Tensor, Tensor]]:
+            for mean, log_variance in map(self.encode, batches):
+                rates.append(rate(mean, log_variance))
+                yield mean, log_variance, rates[-1]
+
+        numbers = information(encoded(), self.config.latent_dim, seed)
+        values = torch.cat(rates).double() if rates else torch.zeros(0)
+        if len(values) > 1 and (average := float(values.mean())) > 0:
+            numbers = {**numbers, Metric(SPREAD, "kl"): float(values.std()) / average}
+        return numbers
