@@ -15,7 +15,7 @@ from tune_ad.detectors.likelihood_vae import LikelihoodVAE
 from tune_ad.search import Baseline, Budget, Listed, Search
 
 SMALL = Budget(
-    trials=18,
+    trials=22,
     epochs=10,
     seeds=2,
     train_images=2000,
@@ -61,14 +61,18 @@ importance_weights = Search(
             {"likelihood": "discretised_logistic", "latent_dim": 16},
             {"likelihood": "bernoulli", "samples": 4},
             {"likelihood": "bernoulli", "samples": 64},
+            {"likelihood": "bernoulli", "latent_dim": 16, "samples": 4},
+            {"likelihood": "bernoulli", "latent_dim": 16, "samples": 64},
             {"likelihood": "bernoulli", "tempering": 0.25},
             {"likelihood": "bernoulli", "defensive": 0.2},
-            {"likelihood": "bernoulli", "components": 3},
+            {"likelihood": "bernoulli", "mixture_components": 3},
             {"likelihood": "discretised_logistic", "samples": 4},
             {"likelihood": "discretised_logistic", "samples": 64},
+            {"likelihood": "discretised_logistic", "latent_dim": 16, "samples": 4},
+            {"likelihood": "discretised_logistic", "latent_dim": 16, "samples": 64},
             {"likelihood": "discretised_logistic", "tempering": 0.25},
             {"likelihood": "discretised_logistic", "defensive": 0.2},
-            {"likelihood": "discretised_logistic", "components": 3},
+            {"likelihood": "discretised_logistic", "mixture_components": 3},
         ]
     ),
     selection="likelihood",
@@ -95,7 +99,7 @@ importance_weights = Search(
                 "samples": CategoricalDistribution([4, 16, 64]),
                 "tempering": FloatDistribution(0.1, 1.0),
                 "defensive": FloatDistribution(0.0, 0.5),
-                "components": IntDistribution(1, 3),
+                "mixture_components": IntDistribution(1, 3),
             },
         ),
     ),

@@ -4,25 +4,51 @@ The forward KL is estimated with self-normalised weights of K codes. If almost a
 of them, training fits the best of K codes instead.
 """
 
-import math
 from collections.abc import Sequence
 from typing import NamedTuple
 
+import pandas as pd
 from matplotlib.figure import Figure
 
+from analysis import frame
 from analysis.document import theme
 from analysis.stats.estimates import Estimate, estimate
 from tune_ad.sample_sizes import LEAST_EFFECTIVE, least_effective
-from tune_ad.storage.metric import TEST_AUROC, Metric
+from tune_ad.storage.metric import Metric
 from tune_ad.storage.records import TrialRecord
 
-USED, RAW = Metric("train", "effective_share"), Metric("train", "raw_effective_share")
+RAW, USED = Metric("train", "raw_effective_share"), Metric("train", "effective_share")
+SHARES = (RAW, USED, Metric("overall", RAW.term), Metric("overall", USED.term))
+"""Effective share of the importance weights in training: of the last epoch, and of all steps.
+
+Also of the weights before tempering and truncation: weights that are flattened enough are always
+spread, but training by them follows the forward KL only a little.
+"""
 DIVERGENCE = Metric("train", "forward_kl")
 CODES, LATENT, LIKELIHOOD = "samples", "latent_dim", "likelihood"
 
 
+def effective_numbers(models: pd.DataFrame, codes: pd.Series) -> pd.Series:
+    """The effective number of codes that train each model: K times its smallest recorded share.
+
+    Args:
+        models: one row per model, as of `frame.replicas`.
+        codes: K of each model.
+
+    Returns:
+        numbers in [1, K]; NaN for a model without a recorded share.
+    """
+    return models.reindex(columns=list(map(str, SHARES))).min(axis=1) * codes
+
+
+def is_spread(effective: pd.Series, codes: pd.Series) -> pd.Series:
+    """1 if the weights of a model are spread enough, otherwise 0; NaN if they are unknown."""
+    enough = effective.ge(codes.map(least_effective, na_action="ignore"))
+    return enough.where(effective.notna()).astype(float)
+
+
 class Weights(NamedTuple):
-    """The importance weights of a trial in its last epoch of training, over its models.
+    """The importance weights of a trial; means over classes, one value for each seed.
 
     Attributes:
         number: the number of the trial.
@@ -30,10 +56,12 @@ class Weights(NamedTuple):
         latent_dim: the length of a code.
         codes: K, the number of codes per image.
         others: the other searched parameters.
-        effective: the effective number of weights, in [1, K].
-        used: that of the weights after tempering and truncation, in [1, K].
-        divergence: the estimate of the forward KL in nats, at most log K.
-        auroc: the test AUROC of the reported score; without values if it was not tested.
+        effective: the effective number of weights in the last epoch, in [1, K].
+        used: that of the weights after tempering and truncation.
+        divergence: the estimate of the forward KL in the last epoch, in nats, at most log K.
+        spread: the number of models whose weights are spread enough, in the last epoch and over
+            all steps, before and after tempering.
+        models: the number of models with recorded weights.
     """
 
     number: int
@@ -44,12 +72,13 @@ class Weights(NamedTuple):
     effective: Estimate
     used: Estimate
     divergence: Estimate
-    auroc: Estimate
+    spread: int
+    models: int
 
     @property
     def alive(self) -> bool:
-        """Whether the effective number of weights is large enough for the forward KL."""
-        return self.effective.mean >= least_effective(self.codes)
+        """Whether the weights of every model are spread enough for the forward KL."""
+        return self.spread == self.models
 
 
 def importance_weights(records: Sequence[TrialRecord]) -> list[Weights]:
@@ -57,30 +86,37 @@ def importance_weights(records: Sequence[TrialRecord]) -> list[Weights]:
     rows = [
         _weights(record)
         for record in records
-        if record.state == "complete" and _values(record, RAW)
+        if record.state == "complete" and RAW in record.metrics
     ]
     return sorted(rows, key=lambda row: (row.likelihood, row.latent_dim, row.codes, row.number))
 
 
 def _weights(record: TrialRecord) -> Weights:
-    codes = int(record.params[CODES])
     named = (CODES, LATENT, LIKELIHOOD)
+    models = frame.replicas([record])
+    codes = pd.Series(int(record.params[CODES]), models.index)
+    effective = effective_numbers(models, codes)
+    most = int(record.params[CODES])
     return Weights(
         number=record.number,
         likelihood=str(record.params[LIKELIHOOD]),
         latent_dim=int(record.params[LATENT]),
-        codes=codes,
+        codes=most,
         others={k: record.params[k] for k in record.searched if k not in named},
-        effective=estimate([codes * share for share in _values(record, RAW)], (1, codes)),
-        used=estimate([codes * share for share in _values(record, USED)], (1, codes)),
-        divergence=estimate(_values(record, DIVERGENCE), (0, math.inf)),
-        auroc=estimate(_values(record, TEST_AUROC)),
+        effective=estimate([most * share for share in _by_seed(models, RAW)], (1, most)),
+        used=estimate([most * share for share in _by_seed(models, USED)], (1, most)),
+        divergence=estimate(_by_seed(models, DIVERGENCE), (0, float("inf"))),
+        spread=int(is_spread(effective, codes).sum()),
+        models=int(effective.notna().sum()),
     )
 
 
-def _values(record: TrialRecord, metric: Metric) -> list[float]:
-    """The values of a metric, one for each model that has one."""
-    return [value for value in record.metrics.get(metric, []) if value is not None]
+def _by_seed(models: pd.DataFrame, metric: Metric) -> list[float]:
+    """The mean of a metric over the classes of each seed that has all of them."""
+    if str(metric) not in models:
+        return []
+    means = models.groupby("seed")[str(metric)].agg(lambda values: values.mean(skipna=False))
+    return [float(mean) for mean in means.dropna()]
 
 
 def varied_codes(rows: Sequence[Weights]) -> bool:
@@ -108,7 +144,7 @@ def draw_effective(rows: Sequence[Weights]) -> Figure:
             [row.effective.mean for row in points],
             marker="o",
             color=theme.colour(k),
-            label=f"{kind[0]}, {kind[1]} codes",
+            label=f"{kind[0]}, codes of length {kind[1]}",
         )
     axes.axhline(LEAST_EFFECTIVE, color=theme.INK, linewidth=1.0, linestyle=(0, (5, 3)))
     axes.set_xscale("log", base=2)

@@ -34,11 +34,11 @@ COMBINED: dict[str, list[dict[str, Any]]] = {
         {
             "objective": "forward_kl",
             "samples": 3,
-            "components": 3,
+            "mixture_components": 3,
             "warm_start": 0.0,
             "defensive": 0.2,
         },
-        {"refit": 0.5, "samples": 2, "components": 2, "likelihood": "gaussian"},
+        {"refit": 0.5, "samples": 2, "mixture_components": 2, "likelihood": "gaussian"},
     ],
     "VAE": [
         {"samples": 3, "score_samples": 5, "reconstruction": "l1", "pixel_reduction": "mean"},

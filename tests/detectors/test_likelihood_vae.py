@@ -347,60 +347,59 @@ def test_a_warm_start_is_a_part_of_the_epochs(epochs):
 
 def named_stages(**settings):
     """The stages of a detector with three components, as (name, epochs, trained modules)."""
-    settings = {"samples": 4, "components": 3, "epochs": 20, **settings}
+    settings = {"samples": 4, "mixture_components": 3, "epochs": 20, **settings}
     stages = module_of(**settings).stages()
     return [(s.name, s.epochs, s.phases[0].modules) for s in stages]
 
 
-def test_components_are_added_one_by_one_within_the_epochs():
+def test_components_are_added_one_by_one_in_epochs_of_their_own():
     first, second, third, last = named_stages(objective="forward_kl", warm_start=0.5)
     assert first == ("warm start", 10, ("encoder", "mean", "log_variance", "decoder"))
-    assert second == ("component 2", 2, ("added.0",))
-    assert third == ("component 3", 2, ("added.1",))
-    assert last[:2] == ("train", 6) and "added" in last[2] and "decoder" in last[2]
+    assert second == ("component 2", 4, ("added.0",))
+    assert third == ("component 3", 4, ("added.1",))
+    assert last[:2] == ("train", 10) and "added" in last[2] and "decoder" in last[2]
+    assert [s[1] for s in named_stages(objective="forward_kl", component_share=1e-3)][1:3] == [
+        1,
+        1,
+    ]
 
 
 def test_a_refit_adds_components_unless_they_are_there():
     control = named_stages(refit=0.5)
-    assert [stage[:2] for stage in control] == [
-        ("train", 20),
-        ("component 2", 2),
-        ("component 3", 2),
-        ("refit", 6),
-    ]
+    names = ["train", "component 2", "component 3", "refit"]
+    assert [stage[:2] for stage in control] == list(zip(names, (20, 4, 4, 10), strict=True))
     assert control[-1][2] == ("encoder", "mean", "log_variance", "added")
     again = named_stages(objective="forward_kl", refit=0.5)
-    assert [stage[:2] for stage in again][-2:] == [("train", 9), ("refit", 10)]
+    assert [stage[:2] for stage in again][-2:] == [("train", 15), ("refit", 10)]
 
 
-def test_too_few_epochs_train_all_components_together():
-    names = [stage[:2] for stage in named_stages(objective="forward_kl", epochs=2)]
-    assert names == [("warm start", 1), ("train", 1)]
-    assert module_of(components=3, objective="elbo").config.added_components == 0
-
-
-def test_the_shares_of_the_components_must_leave_epochs_for_all():
-    with pytest.raises(UserError, match=r"component_share must be below 0.5 for 3.*got 0.6"):
-        module_of(objective="forward_kl", samples=4, components=3, component_share=0.6)
+def test_components_are_ignored_where_nothing_trains_them():
+    assert named_stages(objective="elbo") == [
+        ("train", 20, ("encoder", "mean", "log_variance", "decoder"))
+    ]
+    assert not module_of(mixture_components=3, objective="elbo").added
 
 
 def test_an_added_component_is_trained_alone_and_moves_nothing_else():
-    settings = {"objective": "forward_kl", "samples": 4, "components": 2, "warm_start": 0.25}
-    before = trained(4, **settings, component_share=0.5)[0]
-    stages = before.replicas[0].stages
-    assert [stage.epochs for stage in stages] == [1, 2, 1]
-    states = []
-    for epochs in (1, 3):
-        replica_set, _ = trained(4, until=epochs, **settings, component_share=0.5)
-        states.append(replica_set.replicas[0].module.state_dict())
-    first, second = states
+    settings = {
+        "objective": "forward_kl",
+        "samples": 4,
+        "mixture_components": 2,
+        "component_share": 0.5,
+    }
+    stages = module_of(**settings, epochs=4).stages()
+    assert [stage.epochs for stage in stages] == [1, 2, 3]
+    first, second = (
+        trained(4, until=epochs, **settings)[0].replicas[0].module.state_dict()
+        for epochs in (1, 3)
+    )
     moved = {name for name in first if not torch.equal(first[name], second[name])}
     assert moved and all(name.startswith("added.0.") for name in moved)
 
 
 def test_a_mixture_scores_by_its_own_density(digits):
     """The rate is estimated from the codes; sum, bound and gap are those of the mixture."""
-    module = module_of(objective="forward_kl", samples=4, components=3)
+    module = module_of(objective="forward_kl", samples=4, mixture_components=3)
     for head in module.added.parameters():
         torch.nn.init.normal_(head, std=0.1)
     scores, noise = scored(module, digits)

@@ -342,14 +342,15 @@ def starved(samples, *shares):
     return [k for k in replicas if module.warnings(numbers[k])]
 
 
-NAMES = ("train_effective_share", "overall_effective_share")
+NAMES = ("train_effective_share", "overall_effective_share", "train_raw_effective_share")
 
 
 def test_weights_on_nearly_one_code_cause_a_warning():
     train, overall = [0.24, 0.25, None, 0.26], [0.3, 0.1, None, 0.3]
     assert starved(8, train) == [0]
     assert starved(8, train, overall) == [0, 1], "in the last epoch, or on average"
-    assert starved(2, [0.5]) == []
+    assert starved(8, [0.9], [0.9], [0.2]) == [0], "flattened weights are always spread"
+    assert starved(2, [0.74, 0.76]) == [0], "of two codes at least 1.5"
     assert starved(1) == []
 
 

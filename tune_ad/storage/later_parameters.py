@@ -24,6 +24,8 @@ class Later(NamedTuple):
 LATER: Mapping[str, Later] = {
     "last_batch": Later("filled", companion="batch_size"),
     "updates": Later("alternating", companion="adversarial_weight"),
+    "mixture_components": Later(1, companion="defensive"),
+    "component_share": Later(0.2, companion="defensive"),
 }
 """The parameters, by name."""
 

@@ -9,8 +9,8 @@ import pandas as pd
 from analysis import frame
 from analysis.document.format import short
 from analysis.questions.claims.strata import BITS_PER_DIMENSION
+from analysis.questions.importance_weights import effective_numbers, is_spread
 from analysis.study import StudyRecords
-from tune_ad.sample_sizes import least_effective
 from tune_ad.search.claim import Claim
 from tune_ad.storage.metric import BITS_PER_DIM, STOPPED, Metric, ScoreVariant
 from tune_ad.storage.records import TrialRecord
@@ -30,16 +30,6 @@ GAPS = tuple(
     for bound in ("negative_iwae", "negative_elbo")
 )
 """Metrics of the train-test gap, in order of preference."""
-SHARES = tuple(
-    str(Metric(part, share))
-    for share in ("effective_share", "raw_effective_share")
-    for part in ("train", "overall")
-)
-"""Effective share of the importance weights in training: of the last epoch, and of all steps.
-
-Also of the weights before tempering and truncation: weights that are flattened enough are always
-spread, but training by them follows the forward KL only a little.
-"""
 SCORES = {"negative_elbo": "-ELBO", "negative_iwae": "-IWAE"}
 """Scores for which verdicts are given: name of the part of the score -> displayed name."""
 MAIN_SCORE = "score"  # a main score that is none of these
@@ -214,29 +204,16 @@ def _table(models: pd.DataFrame, bits: Metric | None, gap: Metric | None) -> pd.
     complete, nothing = models["state"] == "complete", pd.Series(math.nan, models.index)
     numbers = {"bits_per_dim": bits, "gap": gap, "plateau": STOPPED}
     kept = ["number", "factor", "seed", "stratum", "parameters", "flops", "codes"]
-    effective = _effective(models).where(complete)
+    effective = effective_numbers(models, models["codes"]).where(complete)
     return models[kept].assign(
         unit=NATS_PER_IMAGE if bits and not bits.unit else BITS_PER_DIMENSION,
         effective=effective,
-        spread=effective.ge(_least_effective(models["codes"]))
-        .where(effective.notna())
-        .astype(float),
+        spread=is_spread(effective, models["codes"]),
         **{
             name: models.get(str(metric), nothing).where(complete)
             for name, metric in numbers.items()
         },
     )
-
-
-def _effective(models: pd.DataFrame) -> pd.Series:
-    """The effective number of codes that train a model: K times the smaller recorded share."""
-    shares = models.reindex(columns=list(SHARES)).min(axis=1)
-    return shares * models["codes"]
-
-
-def _least_effective(codes: pd.Series) -> pd.Series:
-    """The effective number from which the weights are spread; NaN if K is."""
-    return codes.map(least_effective, na_action="ignore")
 
 
 def _scores(models: pd.DataFrame, metric: Metric) -> dict[str, str]:

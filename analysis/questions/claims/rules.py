@@ -236,7 +236,8 @@ def _no_plateau(stratum: Stratum) -> str:
 @_rule(
     "inconclusive",
     f"fewer than {LEAST_PAIRS} seeds have a treated model whose importance weights are spread: "
-    "their effective number in training is at least 2 (at least 1.5 for K = 2); with almost all "
+    "their effective number in training, before tempering as well, is at least 2 (at least 1.5 "
+    "for K = 2); with almost all "
     "weight on one of K codes, training does not follow the forward KL",
 )
 def _starved(stratum: Stratum) -> str:
@@ -249,8 +250,8 @@ def _starved(stratum: Stratum) -> str:
     return (
         f"the forward KL was realised in {stratum.n} of {count(len(stratum.paired), 'seed')}, "
         f"{LEAST_PAIRS} are needed: the importance weights of {stratum.levels[1]} are {weight} "
-        "(effective number in training); use more samples, a smaller latent_dim or a smaller "
-        "tempering"
+        "(effective number in training); use another likelihood, a smaller latent_dim or more "
+        "samples"
     )
 
 

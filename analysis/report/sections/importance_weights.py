@@ -16,20 +16,20 @@ from analysis.questions.importance_weights import (
 from analysis.report.findings import Findings
 from tune_ad.wording import count
 
-PLACE = 62
+PLACE = 63
 NUMBER = Unit(1, ".1f")
 ABOUT = (
-    "Of the last epoch of training: mean over n models [95 % interval of Student's t]. K: number "
+    "In the last epoch of training: mean over n seeds [95 % interval of Student's t]. K: number "
     "of codes per image. Effective number of weights: 1 = a single code has all the weight, so "
     "that training fits the best of K codes; K = all weights are equal. Used: after tempering and "
     "truncation. Forward KL: its estimate in nats, which cannot exceed log K; near it, the true "
-    "value may be far larger. Spread: whether the effective number is at least 2 (1.5 for K = 2). "
-    "AUROC: of the reported score on test images, in per cent; nothing is selected by it."
+    "value may be far larger. Spread: number of models whose effective number is at least 2 (1.5 "
+    "for K = 2) in the last epoch and on average over all steps, before and after tempering."
 )
 CURVES = (
-    "Effective number of importance weights against K, for each likelihood and code size, without "
-    "other variations. Dashed: 2, below which training does not follow the forward KL. A line "
-    "that stays flat says that more codes do not help."
+    "Effective number of importance weights against K, for each likelihood and length of a code, "
+    "without other variations. Dashed: 2, below which training does not follow the forward KL. A "
+    "line that stays flat shows that more codes do not help."
 )
 
 
@@ -63,8 +63,7 @@ def _table(rows: Sequence[Weights]) -> Table:
             "effective number": row.effective.interval_cell(NUMBER),
             "used": row.used.interval_cell(NUMBER),
             "forward KL": row.divergence.interval_cell(NUMBER),
-            "spread": "yes" if row.alive else "no",
-            "AUROC": row.auroc.interval_cell(),
+            "spread": f"{row.spread} of {row.models}",
             "n": row.effective.n,
         }
         for row in rows
@@ -79,7 +78,8 @@ def _table(rows: Sequence[Weights]) -> Table:
             **row.effective.columns("effective"),
             **row.used.columns("used"),
             **row.divergence.columns("divergence"),
-            **row.auroc.columns("AUROC"),
+            "spread": row.spread,
+            "models": row.models,
         }
         for row in rows
     ]

@@ -40,7 +40,7 @@ def test_the_effective_number_is_k_times_the_share(tmp_path):
     (row,) = importance_weights([trial(0, [0.25, 0.5])])
     assert (row.effective.mean, row.effective.n) == (6.0, 2)
     assert row.effective.low == 1.0, "clipped: there is always one weight"
-    assert (row.divergence.mean, row.auroc.mean, row.codes) == (1.5, 0.5, 16)
+    assert (row.divergence.mean, row.codes, row.spread, row.models) == (1.5, 16, 2, 2)
     assert row.alive
 
 
@@ -63,7 +63,7 @@ def test_the_section_shows_all_of_them_and_a_curve_if_k_varies(tmp_path):
     text, figure, table = section(Findings(study(tmp_path, trials))).blocks
     assert text.text.startswith("2 of 4 configurations with importance weights have enough")
     assert table.stored["codes"].tolist() == [4, 16, 64, 64]
-    assert table.shown["spread"].tolist() == ["no", "yes", "yes", "no"]
+    assert table.shown["spread"].tolist() == ["0 of 2", "2 of 2", "2 of 2", "0 of 2"]
     figure.draw().canvas.draw()
 
 

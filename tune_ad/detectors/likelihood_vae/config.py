@@ -46,11 +46,11 @@ class LikelihoodVAEConfig(NetworkConfig):
             below 1 the weights are flattened, and each step covers part of the way.
         sleep_share: weight of the sleep loss in "mixed".
         defensive: weight of the prior in the proposal.
-        components: number of Gaussians in the encoder's mixture. All but the first are added one
-            by one by forward KL, with the mixture so far as proposal (Jerfel et al., arXiv
-            2106.15980). The ELBO trains only the first; ignored if nothing else is trained.
-        component_share: part of the epochs of the forward KL (or of the refit) in which each added
-            component is trained alone; the rest trains all components together.
+        mixture_components: number of Gaussians in the encoder's mixture. All but the first are
+            added one by one by forward KL, with the mixture so far as proposal (Jerfel et al.,
+            arXiv 2106.15980). The ELBO trains only the first; ignored if nothing else is trained.
+        component_share: number of additional epochs, as a multiple of `epochs`, in which each
+            added component is trained alone; encoder and decoder are frozen meanwhile.
         truncated: whether the weights are truncated at sqrt(K) times their mean.
         warm_start: fraction of `epochs` that are first trained by the ELBO, unless it is 0 at
             least one and at most all but one epoch; ignored with "elbo".
@@ -82,9 +82,12 @@ class LikelihoodVAEConfig(NetworkConfig):
     tempering: float = number(1.0, "(0, inf)", when={**FORWARD, "samples": 4})
     sleep_share: float = number(0.5, "[0, 1]", when={"objective": "mixed", "samples": 4})
     defensive: float = number(0.0, "[0, 1)", when={**FORWARD, "samples": 4}, others=(0.5,))
-    components: int = number(1, "[1, 8]", when={**FORWARD, "samples": 4}, others=(2,))
+    mixture_components: int = number(1, "[1, 8]", when={**FORWARD, "samples": 4}, others=(2,))
     component_share: float = number(
-        0.2, "(0, 1]", when={**FORWARD, "samples": 4, "components": 2}, others=(0.5,)
+        0.2,
+        "(0, inf)",
+        when={**FORWARD, "samples": 4, "mixture_components": 2},
+        others=(1.0,),
     )
     truncated: bool = choice(False, True, when={**FORWARD, "samples": 4})
     warm_start: float = number(0.25, "[0, 1)", when={**FORWARD, "samples": 4}, others=(0.0,))
@@ -112,14 +115,6 @@ class LikelihoodVAEConfig(NetworkConfig):
             self.samples,
             "at least 2 for forward KL: with one sample the weight is always 1",
         )
-        added = self.components - 1
-        require(
-            added * self.component_share < 1,
-            "component_share",
-            self.component_share,
-            f"below {1 / max(added, 1):.3g} for {self.components} components: the rest of the "
-            "epochs trains all of them",
-        )
 
     @property
     def weighs(self) -> bool:
@@ -129,7 +124,7 @@ class LikelihoodVAEConfig(NetworkConfig):
     @property
     def added_components(self) -> int:
         """The number of components after the first; 0 if nothing trains them."""
-        return self.components - 1 if self.weighs else 0
+        return self.mixture_components - 1 if self.weighs else 0
 
     @property
     def warm_epochs(self) -> int:
@@ -144,15 +139,10 @@ class LikelihoodVAEConfig(NetworkConfig):
         """The number of additional epochs that refit the encoder."""
         return max(round(self.refit * self.epochs), 1) if self.refit else 0
 
-    def component_epochs(self, epochs: int) -> int:
-        """How many of the epochs by forward KL train each added component alone.
-
-        At least one epoch is left for all components together, so it is 0 if there are too few.
-        """
-        if not self.added_components:
-            return 0
-        most = (epochs - 1) // self.added_components
-        return min(max(round(self.component_share * epochs), 1), most)
+    @property
+    def component_epochs(self) -> int:
+        """The number of additional epochs that train each added component alone."""
+        return max(round(self.component_share * self.epochs), 1)
 
     @classmethod
     def released_settings(cls, shape: ImageShape) -> dict[str, Any]:

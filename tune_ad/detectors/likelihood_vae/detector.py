@@ -1,8 +1,7 @@
 """Likelihood VAE: an image is anomalous if its likelihood under a trained model is low."""
 
 import math
-from collections.abc import Callable, Iterable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
 from typing import ClassVar
 
@@ -38,35 +37,22 @@ from tune_ad.detectors.nets import (
     dcgan_channels,
     lenet_channels,
 )
+from tune_ad.detectors.nets.running_statistics import running_statistics_kept
 from tune_ad.detectors.schedule import Phase, Stage
 from tune_ad.detectors.train_test_gap import train_test_gap
 from tune_ad.randomness import torch_stream
-from tune_ad.sample_sizes import LEAST_EFFECTIVE
+from tune_ad.sample_sizes import least_effective
 from tune_ad.storage.metric import DISTORTION, LIKELIHOOD, Metric
 
 BETA1, BETA2 = 0.9, 0.999  # decay rates of Adam for likelihood regret
 REGRET_PAIRS = 8  # number of antithetic pairs of samples used to evaluate likelihood regret
 AT_ONCE = 8  # number of codes per image that are decoded together when scoring
 BOUNDS = ("negative_elbo", "negative_iwae")
-SHARE = "effective_share"
-SHARES = (Metric("train", SHARE), Metric("overall", SHARE))  # of the last epoch; of all steps
+WATCHED = ("effective_share", "raw_effective_share")
+SHARES = tuple(Metric(part, share) for part in ("train", "overall") for share in WATCHED)
 ELBO, WAKE, SLEEP, REFIT = "elbo", "wake", "sleep", "refit"
 COMPONENT = "component {}"  # phase that adds a component to the mixture, by its number from 2
 MOST_TYPICAL = 2_000  # number of training images from which the mean of typicality is computed
-
-
-@contextmanager
-def statistics_kept(module: nn.Module) -> Iterator[None]:
-    """Context manager: batch normalisation does not update its running statistics."""
-    layers = [layer for layer in module.modules() if isinstance(layer, nn.BatchNorm2d)]
-    momenta = [layer.momentum for layer in layers]
-    for layer in layers:
-        layer.momentum = 0.0
-    try:
-        yield
-    finally:
-        for layer, momentum in zip(layers, momenta, strict=True):
-            layer.momentum = momentum
 
 
 class LikelihoodVAE(TrainedDetector[LikelihoodVAEConfig]):
@@ -119,7 +105,7 @@ class LikelihoodVAE(TrainedDetector[LikelihoodVAEConfig]):
         "importance_samples": "K, the number of codes of each image when scoring",
         "score_by": "which of the components is the score",
     }
-    watched = (SHARE, "raw_effective_share")
+    watched = WATCHED
 
     def __init__(self, config: LikelihoodVAEConfig, shape: ImageShape) -> None:
         super().__init__(config, shape)
@@ -166,23 +152,19 @@ class LikelihoodVAE(TrainedDetector[LikelihoodVAEConfig]):
         return tuple(self.part(name, lasting, phase) for name, lasting, phase in parts if lasting)
 
     def sequential(self, name: str, epochs: int, joint: Phase) -> list[tuple[str, int, Phase]]:
-        """Stages that add the components one by one, if not yet added, and train all of them.
+        """Stages that add the components one by one, if not yet added, and then train all of them.
 
         Args:
             name: the name of the last of them.
-            epochs: the number of epochs of all of them together; 0 for none.
+            epochs: the number of epochs of the last; without any there are none of the others.
             joint: the phase of the last.
         """
-        if not epochs:
-            return []
-        wait = self.config.component_epochs(epochs)
-        if joint.name == REFIT and self.config.objective != "elbo":
-            wait = 0  # the components are there already
-        alone = [
-            (COMPONENT.format(c + 2), wait, Phase(COMPONENT.format(c + 2), (f"added.{c}",)))
-            for c in range(len(self.added))
+        there = joint.name == REFIT and self.config.objective != "elbo"
+        alone = self.config.component_epochs if epochs and not there else 0
+        phases = [
+            Phase(COMPONENT.format(c), (f"added.{c - 2}",)) for c in range(2, 2 + len(self.added))
         ]
-        return [*alone, (name, epochs - wait * len(alone), joint)]
+        return [*((phase.name, alone, phase) for phase in phases), (name, epochs, joint)]
 
     def part(self, name: str, epochs: int, phase: Phase) -> Stage:
         """A stage with this number of epochs."""
@@ -308,7 +290,7 @@ class LikelihoodVAE(TrainedDetector[LikelihoodVAEConfig]):
 
     def sleep_loss(self, codes: Tensor, uniform: Tensor) -> Tensor:
         r"""$-\log q(z|x)$ of samples z of the prior and images sampled given z, shape (batch,)."""
-        with statistics_kept(self):  # scoring uses the statistics of real images
+        with running_statistics_kept([self]):  # scoring uses the statistics of real images
             with torch.no_grad():
                 dreamt = self.decoder.likelihood.sample(self.decoder(codes), uniform)
             return -self.posterior(dreamt).log_density(codes.unsqueeze(0)).squeeze(0)
@@ -486,19 +468,20 @@ class LikelihoodVAE(TrainedDetector[LikelihoodVAEConfig]):
         return train_test_gap(scored, BOUNDS)
 
     def warnings(self, numbers: Mapping[Metric, float]) -> list[str]:
-        """A warning if the effective sample size of the weights is below 2 (not for K = 2).
+        """A warning if the effective sample size of the weights is below `least_effective`.
 
-        It is that of the last epoch, or the mean over all steps that used weights. Such a model is
-        trained on the best of K codes, not by forward KL.
+        It is the smaller of that of the last epoch and the mean over all steps that used weights,
+        also before tempering and truncation. Such a model is trained on the best of K codes, not
+        by forward KL.
         """
         codes = self.config.samples
-        starved = any(numbers.get(share, math.inf) < LEAST_EFFECTIVE / codes for share in SHARES)
-        if codes <= 2 or not starved:
+        shares = [numbers[share] for share in SHARES if share in numbers]
+        if not shares or min(shares) >= least_effective(codes) / codes:
             return []
         return [
             f"almost all importance weight is on one of {codes} samples (effective sample size "
-            "below 2), so training hardly follows the forward KL; use more samples, a smaller "
-            "latent_dim or a smaller tempering"
+            f"below {least_effective(codes):g}), so training hardly follows the forward KL; use "
+            "another likelihood, a smaller latent_dim or more samples"
         ]
 
     def illustrate(self, images: Tensor) -> dict[str, Tensor]:

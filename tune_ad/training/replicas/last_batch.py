@@ -6,10 +6,10 @@ from typing import Any
 from torch import Tensor, nn
 
 from tune_ad.detectors.base import Detector
+from tune_ad.detectors.nets.running_statistics import BATCH_NORMS
 from tune_ad.detectors.operations import COUNTED_IMAGES, forward_passes
 from tune_ad.detectors.schedule import FILLED, Stage
 from tune_ad.errors import UserError
-from tune_ad.training.replicas.running_statistics import BATCH_NORMS
 
 
 def check_last_batch(module: Detector[Any], images: Collection[int]) -> None:

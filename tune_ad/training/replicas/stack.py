@@ -11,6 +11,7 @@ from torch import Tensor
 from torch.nn.utils.rnn import pad_sequence
 
 from tune_ad.detectors.base import Numbers, Terms
+from tune_ad.detectors.nets.running_statistics import running_statistics_kept
 from tune_ad.detectors.schedule import Phase, Stage
 from tune_ad.storage.metric import Metric
 from tune_ad.training.replicas import layout
@@ -18,7 +19,6 @@ from tune_ad.training.replicas.adam import adam_step
 from tune_ad.training.replicas.joined import Alone, Gradients, Joined, Models
 from tune_ad.training.replicas.precision import computed_in
 from tune_ad.training.replicas.replica import Replica
-from tune_ad.training.replicas.running_statistics import running_statistics_kept
 
 
 class Stack:
@@ -128,7 +128,7 @@ class Stack:
             for name, shape in self.lead.module.noise(phase.name, batch).items()
         }
         leaves = self.models.leaves(rows)
-        kept = running_statistics_kept(self.lead.module, stage.untracked(phase))
+        kept = running_statistics_kept(map(self.lead.module.get_submodule, stage.untracked(phase)))
         with kept, computed_in(self.lead.precision, self.device):
             loss, terms = self.models.loss_and_terms(leaves, phase.name, images, noise)
         trained = [leaves[name] for name in self.lead.trained(phase)]

@@ -9,19 +9,18 @@ BATCH_NORMS = (nn.BatchNorm1d, nn.BatchNorm2d, nn.BatchNorm3d)
 
 
 @contextmanager
-def running_statistics_kept(module: nn.Module, names: Iterable[str]) -> Iterator[None]:
-    """Context manager: batch normalisation in some submodules does not track its statistics.
+def running_statistics_kept(modules: Iterable[nn.Module]) -> Iterator[None]:
+    """Context manager: batch normalisation in some modules does not track its statistics.
 
     In training mode it still normalises with the statistics of the batch.
 
     Args:
-        module: the module.
-        names: the names of its submodules.
+        modules: the modules, with all that they contain.
     """
     layers = [
         layer
-        for name in names
-        for layer in module.get_submodule(name).modules()
+        for module in modules
+        for layer in module.modules()
         if isinstance(layer, BATCH_NORMS) and layer.track_running_stats
     ]
     for layer in layers:
