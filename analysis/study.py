@@ -179,13 +179,16 @@ class StudyRecords:
     def stratum(self, strata: Sequence[str], record: TrialRecord) -> str:
         """The name of a trial's stratum, such as "VAE, likelihood = bernoulli".
 
-        The baseline is named if the study has several.
+        The baseline is named if the study has several. Parameters that it does not have are left
+        out.
 
         Args:
             strata: the names of the parameters that define the strata.
             record: the record of the trial.
         """
-        values = [f"{name} = {short(record.params.get(name))}" for name in strata]
+        values = [
+            f"{name} = {short(record.params[name])}" for name in strata if name in record.params
+        ]
         baseline = [record.baseline] if len(self.baselines) > 1 else []
         return ", ".join([*baseline, *values])
 

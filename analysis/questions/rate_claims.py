@@ -3,8 +3,9 @@
 Park, Adosoglou and Pardalos (arXiv 2005.01889, section 5.1 and Fig. 3): the rate R falls as beta
 grows, and R + D grows as beta falls. Section 3 uses that a distortion-rate function is convex and
 does not increase. The rules below count the
-steps between neighbouring values of beta, so they need no model of the noise; with one seed a
-single step may be chance.
+steps between neighbouring values of beta, so they need no model of the noise; with few seeds a
+single step may be chance, and there is no verdict. R + D and the curve leave out beta = inf, for
+which no decoder is trained.
 """
 
 from collections.abc import Sequence
@@ -13,15 +14,17 @@ from typing import Literal, NamedTuple
 import numpy as np
 import pandas as pd
 
-from analysis.questions.rates import RateDistortionCurve
+from analysis.questions.rates import RateDistortionCurve, hull
+from tune_ad.sample_sizes import LEAST_SEEDS
 from tune_ad.selection import mean
 from tune_ad.storage.metric import Metric
 from tune_ad.storage.records import TrialRecord
+from tune_ad.wording import count
 
 BETA = "param/beta"
 NAMES = ("rate", "mutual_information", "aggregate_divergence", "largest_estimate")
 LEAST_VALUES = 3
-Verdict = Literal["holds", "holds in part", "does not hold"]
+Verdict = Literal["holds", "holds in part", "does not hold", "inconclusive"]
 
 
 class RateClaim(NamedTuple):
@@ -32,7 +35,8 @@ class RateClaim(NamedTuple):
         claim: the claim, in words.
         holds: the number of steps, or of points, for which it holds.
         of: the number of steps or points.
-        verdict: "holds" if it holds for all, "does not hold" if for at most half.
+        verdict: "holds" if it holds for all, "does not hold" if for at most half; "inconclusive"
+            with fewer than `LEAST_SEEDS` seeds.
         detail: where it fails, in words; empty if it holds.
     """
 
@@ -96,13 +100,26 @@ def rate_claims(curves: Sequence[RateDistortionCurve]) -> list[RateClaim]:
             continue
         betas = curve.points[BETA].astype(float)  # "inf" is a word in a configuration
         points = curve.points.groupby(betas)[["rate", "distortion"]].mean().sort_index()
-        if len(points) >= LEAST_VALUES:
-            claims += [
+        decoded = points[np.isfinite(points.index)]
+        if len(decoded) >= LEAST_VALUES:
+            of_curve = [
                 _falling_rate(curve.label, points),
-                _growing_sum(curve.label, points),
-                _convex(curve, points),
+                _growing_sum(curve.label, decoded),
+                _convex(curve.label, decoded),
             ]
+            seeds = int(curve.points["seeds"].min())
+            claims += [_with_few(claim, seeds) for claim in of_curve]
     return claims
+
+
+def _with_few(claim: RateClaim, seeds: int) -> RateClaim:
+    """The claim, inconclusive if a point has too few seeds."""
+    if seeds >= LEAST_SEEDS:
+        return claim
+    why = f"{count(seeds, 'seed')}, {LEAST_SEEDS} are needed"
+    return claim._replace(
+        verdict="inconclusive", detail="; ".join(filter(None, (why, claim.detail)))
+    )
 
 
 def _varied(curve: RateDistortionCurve) -> list[str]:
@@ -133,27 +150,28 @@ def _of_steps(label: str, claim: str, in_order: np.ndarray, betas: pd.Index) -> 
     return _claim(label, claim, int(in_order.sum()), len(in_order), detail)
 
 
-def _convex(curve: RateDistortionCurve, points: pd.DataFrame) -> RateClaim:
-    """Whether all points lie on the lower left convex hull."""
-    corners = set(curve.hull)
+def _convex(label: str, points: pd.DataFrame) -> RateClaim:
+    """Whether all points lie on their lower left convex hull."""
+    lower = hull(zip(points["rate"], points["distortion"], strict=True))
+    corners = set(lower)
     inside = [
         (beta, rate, distortion)
         for beta, rate, distortion in points.itertuples()
         if (rate, distortion) not in corners
     ]
-    above = [_above(curve.hull, rate, distortion) for _, rate, distortion in inside]
+    above = [_above(lower, rate, distortion) for _, rate, distortion in inside]
     detail = ""
     if inside:
         names = ", ".join(f"{beta:g}" for beta, *_ in inside)
         detail = f"beta = {names} above the hull, by at most {max(above):.3g} nats"
     on_hull = len(points) - len(inside)
     claim = "the distortion-rate curve is convex and falls"
-    return _claim(curve.label, claim, on_hull, len(points), detail)
+    return _claim(label, claim, on_hull, len(points), detail)
 
 
-def _above(hull: Sequence[tuple[float, float]], rate: float, distortion: float) -> float:
+def _above(corners: Sequence[tuple[float, float]], rate: float, distortion: float) -> float:
     """How far a point lies above the hull, which continues horizontally, in nats."""
-    rates, distortions = zip(*hull, strict=True)
+    rates, distortions = zip(*corners, strict=True)
     return float(distortion - np.interp(rate, rates, distortions))
 
 

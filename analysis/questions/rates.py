@@ -58,7 +58,7 @@ def rates(records: Sequence[TrialRecord]) -> pd.DataFrame:
     """One row per complete trial with a rate and a distortion of normal images.
 
     From test images if they are recorded, otherwise from held-out ones. Columns: number, baseline,
-    "param/<name>" of every searched parameter, error (the kind of distortion), part, n, and for
+    "param/<name>" of every searched parameter, error (the kind of distortion), part, seeds, n, for
     "rate" and "distortion" the mean in nats per image, its standard deviation over replicas
     ("... std") and "... bits/dim". Ordered by baseline and rate.
     """
@@ -76,6 +76,7 @@ def _row(record: TrialRecord) -> dict[str, object] | None:
     row: dict[str, object] = {"number": record.number, "baseline": record.baseline}
     row |= {f"param/{name}": record.params[name] for name in record.searched}
     row |= {"error": error_of(record), "part": part}
+    row["seeds"] = len({replica.seed for replica in record.replicas})
     for name in ("rate", "distortion"):
         measured = _measured(record, part, name)
         if measured is None:

@@ -27,7 +27,7 @@ from tune_ad.training.suite import Suite
 RATE = {"learning_rate": FloatDistribution(1e-5, 1e-2, log=True)}
 BUDGET = Budget(trials=10, epochs=20, seeds=2, evaluation_seeds=0, evaluations=5)
 SIZES = Sizes(train=100, validation=0, test=0, tasks=3)
-SPEED = Speed(train=(0.01,), fit=0.0, score=0.001, variants=0.003)
+SPEED = Speed(train={"train": 0.01}, fit=0.0, score=0.001, variants=0.003)
 SPEEDS = {"PGN": SPEED}
 
 
@@ -109,12 +109,23 @@ def two_stages(**budget):
 
 
 def test_every_stage_costs_its_epochs_and_nothing_is_examined_before_the_last():
-    speeds = {"DeepSVDD": Speed(train=(0.04, 0.01), fit=0.02, score=0.001, variants=0.003)}
+    speeds = {
+        "DeepSVDD": Speed(
+            train={"pretraining": 0.04, "train": 0.01}, fit=0.02, score=0.001, variants=0.003
+        )
+    }
     price = cost(two_stages(), SIZES._replace(validation=200), speeds, 1.0, 1).seconds
     training = 100 * (10 * 0.04 + 20 * 0.01)
     # reports after epochs 6, 12, 18, 24 and 30; the first is in the middle of pretraining
     examining = 100 * 4 * 0.02 + 200 * (3 * 0.001 + 0.003)
     assert price == pytest.approx(10 * 2 * 3 * (training + examining))
+
+
+def test_a_stage_that_was_not_measured_costs_as_much_as_the_slowest():
+    stages = two_stages().baselines["DeepSVDD"].skeleton(two_stages().shape).stages()
+    names = [stage.name for stage in stages]
+    known = Speed(train={names[-1]: 0.01}, fit=0.0, score=0.0, variants=0.0)
+    assert known.training(stages) == pytest.approx(30 * 0.01)
 
 
 def test_the_speed_of_every_stage_is_measured_by_a_few_steps_however_long_it_is(monkeypatch):
@@ -128,7 +139,7 @@ def test_the_speed_of_every_stage_is_measured_by_a_few_steps_however_long_it_is(
     long = study(Baseline(DeepSVDD, settings={"pretraining": 100.0}))
     (speed,) = measured_speed(long, "cpu").values()
     assert len(speed.train) == 2
-    assert all(duration > 0 for duration in speed.train)
+    assert all(duration > 0 for duration in speed.train.values())
     stages = long.baselines["DeepSVDD"].skeleton(long.shape).stages()
     for stage in stages:  # 2, 2, 4, ... images, then three full batches
         assert 2 <= [step.name for step in steps].count(stage.name) <= 11
@@ -201,7 +212,7 @@ def test_seconds_that_do_not_grow_are_those_of_the_largest_call(clock):
 def test_baselines_that_train_for_different_times_each_cost_their_own():
     baseline = Baseline(AE, settings={"epochs": 10}, name="short")
     free = replace(BUDGET, epochs=None)
-    speeds = {"short": SPEED, "PGN": SPEED._replace(train=(0.03,))}
+    speeds = {"short": SPEED, "PGN": SPEED._replace(train={"train": 0.03})}
     both = study(baseline, Baseline(PGN, space=RATE), budget=free)
     price = cost(both, SIZES, speeds, 1.0, 1).seconds
     assert price == pytest.approx(10 * 2 * 3 * 100 * (10 * 0.01 + 100 * 0.03) / 2)
@@ -229,10 +240,10 @@ class Fitted(Detector[Config]):
 def test_a_detector_that_is_fitted_costs_its_fit_and_its_scores():
     fitted = study(Baseline(Fitted), plan=Listed([{}]))
     (speed,) = measured_speed(fitted, "cpu").values()
-    assert speed.train == ()
+    assert speed.train == {}
     assert speed.score > 0
     assert relative_operations(fitted) == 1.0
-    speeds = {"Fitted": Speed(train=(), fit=0.02, score=0.001, variants=0.003)}
+    speeds = {"Fitted": Speed(train={}, fit=0.02, score=0.001, variants=0.003)}
     price = cost(fitted, SIZES._replace(validation=200), speeds, 1.0, 1)
     assert (price.size.trials, price.size.models) == (1, 2 * 3)
     assert price.seconds == pytest.approx(2 * 3 * (100 * 0.02 + 200 * 0.003))
@@ -393,7 +404,7 @@ def test_the_growth_is_measured_with_the_largest_configuration(monkeypatch):
     module = widths(1.0, width=4.0).baselines["PGN"].skeleton(ImageShape(1, 28, 28))
     default = widths(1.0).baselines["PGN"].skeleton(ImageShape(1, 28, 28))
     ratio = forward_operations(module) / forward_operations(default)
-    assert speed.train == (1.0,)
+    assert speed.train == {"train": 1.0}
     assert speed.growth == pytest.approx(2 / (ratio - 1))
 
 
@@ -424,7 +435,8 @@ def test_speed_is_measured_over_the_baselines_and_leaves_the_threads_alone():
     assert set(speeds) == {"PGN", "plain"}
     for speed in speeds.values():
         assert all(
-            0 < duration < 1 for duration in (*speed.train, speed.fit, speed.score, speed.variants)
+            0 < duration < 1
+            for duration in (*speed.train.values(), speed.fit, speed.score, speed.variants)
         )
     assert torch.get_num_threads() == threads
 

@@ -124,6 +124,16 @@ def test_the_negative_elbo_is_the_sum_of_its_parts_whatever_beta_is(beta):
 
 
 @torch.no_grad()
+def test_an_infinite_beta_scores_by_the_rate_because_no_decoder_is_trained():
+    module, space = vae(beta="inf", score_samples=2), {"score_samples": (0, 2)}
+    scores = module.score_variants(doubles(GREY), {"code": codes(2)}, space)
+    assert module.main_score == "rate"
+    for name in ("score", "score_samples=0", "score_samples=2"):
+        exact(scores[name], scores["rate"])
+    assert not torch.allclose(scores["distortion"], scores["rate"])
+
+
+@torch.no_grad()
 def test_the_negative_elbo_bounds_the_negative_log_likelihood():
     """With binary pixels; the likelihood from many codes of the prior, which bounds it above."""
     module = vae(shape=TINY)

@@ -299,7 +299,7 @@ def _training_images(session: Session) -> str:
     """How many training images a model uses: the budget's number, or all that there are."""
     used, budget = session.train_images, session.study.budget
     if budget.train_images is not None and budget.train_images <= used:
-        return f"{used} training images per model"
+        return f"{count(used, 'training image')} per model"
     source = "data set" if session.study.search.of_whole_sets else "class"
     text = f"all training images of the {source}"
     if budget.validation_fraction:

@@ -206,8 +206,5 @@ def _model(stages: Sequence[Stage], budget: Budget, sizes: Sizes, speed: Speed) 
     scored = sizes.validation + sizes.test * budget.test_curve
     evaluations = max(1, -(-epochs // interval)) - earlier // interval if scored else 1
     last = sizes.validation + sizes.test
-    trained = sum(
-        stage.epochs * seconds for stage, seconds in zip(stages, speed.train, strict=True)
-    )
-    seconds = sizes.train * (trained + evaluations * speed.fit)
+    seconds = sizes.train * (speed.training(stages) + evaluations * speed.fit)
     return seconds + (evaluations - 1) * scored * speed.score + last * speed.variants

@@ -168,6 +168,7 @@ def continued(request: Request, stored: Mapping[str, Any]) -> Request:
         folder,
         continued=continues(options),
     )
+    _check_automatic(request, budget, stored["selection"])
     return request._replace(
         options=replace(options, settings=settings),
         search=as_begun(request.search, stored),
@@ -176,6 +177,20 @@ def continued(request: Request, stored: Mapping[str, Any]) -> Request:
         budget=replace(budget, trials=budget.trials + options.extend),
         selection=stored["selection"],
     )
+
+
+def _check_automatic(request: Request, budget: Budget, begun: str) -> None:
+    """Check that `--selection auto` is the rule with which a study was begun.
+
+    Raises:
+        UserError: if it is another one.
+    """
+    rule = automatic(lambda name: request.search.has_data_for(name, budget))
+    if request.options.selection == AUTO and rule != begun:
+        raise UserError(
+            f"{request.folder.path} was begun with --selection {begun}, but --selection auto is "
+            f"{rule} here; leave the option out, or use another --results"
+        )
 
 
 def _search(options: Options) -> tuple[Search, str]:
@@ -191,6 +206,11 @@ def _search(options: Options) -> tuple[Search, str]:
             "normal; leave the option out"
         )
     if options.ablate is None:
+        if options.selection is not None and search.plan.traits.quotes == "configurations":
+            raise UserError(
+                f"{options.search} reports every configuration and selects none, so --selection "
+                "has no effect; leave --selection out"
+            )
         return search, alias
     if options.selection is not None:
         raise UserError(

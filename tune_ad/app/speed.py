@@ -1,6 +1,6 @@
 """How fast this machine trains a search: measured seconds per image, counted operations."""
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import replace
 from functools import cache, partial
 from typing import Any, NamedTuple
@@ -33,7 +33,7 @@ class Speed(NamedTuple):
     """The speed of a baseline at its default configuration, in seconds per image.
 
     Attributes:
-        train: seconds per training image and epoch, for each stage.
+        train: seconds per training image and epoch, by the name of each stage.
         fit: seconds per training image to prepare scoring, at each evaluation.
         score: seconds per scored image.
         variants: seconds per image that is scored with every value of the score space, as at the
@@ -43,11 +43,20 @@ class Speed(NamedTuple):
             whose steps take time for other things.
     """
 
-    train: tuple[float, ...]
+    train: Mapping[str, float]
     fit: float
     score: float
     variants: float
     growth: float = 1.0
+
+    def training(self, stages: Iterable[Stage]) -> float:
+        """Seconds that all epochs of some stages take, per training image.
+
+        A stage that was not measured, because the measured budget has too few epochs for it, is
+        taken to cost as much as the slowest one that was.
+        """
+        slowest = max(self.train.values(), default=0.0)
+        return sum(stage.epochs * self.train.get(stage.name, slowest) for stage in stages)
 
     def relative(self, operations: float) -> float:
         """Seconds of a training step with $r$ times the operations over those of the default.
@@ -111,14 +120,14 @@ def _speed(
 
     default = built(_default(study, name))
     limit /= len(default.stages) + 2 + (larger is not None)  # with the two kinds of scores
-    train = tuple(default.train(stage, limit) for stage in default.stages)
+    train = {stage.name: default.train(stage, limit) for stage in default.stages}
     variants = partial(default.score, limit, every_variant=True)
     speed = Speed(train, default.fit(), default.score(limit), variants())
     if larger is None:
         return speed
     config, operations = larger
     large = built(config)
-    seconds = large.train(large.stages[-1], limit) / train[-1]
+    seconds = large.train(large.stages[-1], limit) / train[default.stages[-1].name]
     return speed._replace(growth=max(0.0, seconds - 1) / (operations - 1))
 
 
@@ -275,7 +284,7 @@ def relative_seconds(
             if unit
         ]
         ratios.append(seconds[0] / seconds[1] if seconds else 1.0)
-        weights.append(sum(speeds[name].train))
+        weights.append(sum(speeds[name].train.values()))
     if not any(weights):
         return 1.0
     products = [ratio * weight for ratio, weight in zip(ratios, weights, strict=True)]

@@ -334,8 +334,8 @@ class Listed(Plan):
             if not fitting:
                 raise UserError(
                     f"no baseline searches all parameters of the listed configuration "
-                    f"{dict(configuration)}; add them to its space (a parameter that --set fixes "
-                    "is not searched)"
+                    f"{dict(configuration)}; leave out --set for parameters that the search lists "
+                    "itself, or add them to the space of a baseline"
                 )
             for baseline, (name, value) in itertools.product(fitting, configuration.items()):
                 if not contains(baseline.space[name], value):

@@ -15,6 +15,7 @@ from analysis.questions.rates import (
     rates,
 )
 from analysis.report.findings import Findings
+from tune_ad.sample_sizes import LEAST_SEEDS
 
 PLACE = 60
 MOST_ROWS = 40
@@ -53,7 +54,8 @@ def _claims(claims: Sequence[RateClaim]) -> Table:
     about = (
         "What the PGN paper says of its Fig. 3 and of distortion-rate functions, counted over the "
         "steps between neighbouring values of beta, or over the points. A step is a difference "
-        "of means over models; with one seed it may be chance."
+        f"of means over models; with fewer than {LEAST_SEEDS} seeds it may be chance, and the "
+        "claim is inconclusive. R + D and the curve leave out beta = inf, which trains no decoder."
     )
     return Table("rate_claims", pd.DataFrame(rows), about)
 
@@ -115,7 +117,7 @@ def _bounds(curves: Sequence[RateDistortionCurve]) -> list[Block]:
 
 
 def _shown(table: pd.DataFrame) -> pd.DataFrame:
-    shown = table.head(MOST_ROWS).drop(columns="part").astype(object).map(short)
+    shown = table.head(MOST_ROWS).drop(columns=["part", "seeds"]).astype(object).map(short)
     shown.columns = shown.columns.str.removeprefix("param/")
     return shown
 

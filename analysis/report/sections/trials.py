@@ -91,6 +91,8 @@ def _order(study: StudyRecords) -> str:
     """The number by which the trials are ranked, and its use."""
     if not study.table["objective"].notna().any():
         why = "There are no anomalies" if study.whole else "No images were held out"
+        if not study.table["state"].eq("complete").any():
+            why = "No trial is complete"
         return f"{why}, so trials are not ranked."
     if not _ranked(study):
         return (

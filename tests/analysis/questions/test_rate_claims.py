@@ -11,7 +11,7 @@ from tune_ad.storage.metric import Metric
 BETAS = (0.1, 0.5, 1.0, 2.0, 5.0)
 
 
-def claims_of(rates, distortions, betas=BETAS, **others):
+def claims_of(rates, distortions, betas=BETAS, seeds=3, **others):
     table = pd.DataFrame(
         {
             "number": range(len(betas)),
@@ -20,7 +20,8 @@ def claims_of(rates, distortions, betas=BETAS, **others):
             **{f"param/{name}": values for name, values in others.items()},
             "error": "bce",
             "part": "test",
-            "n": 1,
+            "seeds": seeds,
+            "n": seeds,
             "rate": rates,
             "rate std": 0.0,
             "rate bits/dim": 0.1,
@@ -50,6 +51,21 @@ def test_a_convex_falling_curve_holds_where_it_should():
 def test_a_sum_that_grows_in_every_step_holds():
     _, growing, _ = claims_of((40, 20, 10, 4, 1), (60, 66, 72, 76, 78))
     assert (growing.holds, growing.verdict) == (4, "holds")
+
+
+def test_two_seeds_are_too_few_for_a_verdict():
+    claims = claims_of((40, 20, 10, 4, 1), (60, 66, 72, 76, 78), seeds=2)
+    assert {claim.verdict for claim in claims} == {"inconclusive"}
+    assert all(claim.detail.startswith("2 seeds, 3 are needed") for claim in claims)
+
+
+def test_an_infinite_beta_counts_for_the_rate_alone():
+    """It trains no decoder, so its distortion is that of random weights."""
+    betas = (0.1, 1.0, 5.0, "inf")
+    falling, growing, convex = claims_of((40, 20, 5, 1), (60, 70, 80, 2000), betas)
+    assert (falling.holds, falling.of) == (3, 3)
+    assert growing.of == 2
+    assert (convex.holds, convex.of) == (3, 3)
 
 
 def test_a_rate_that_grows_with_beta_does_not_hold():

@@ -69,7 +69,8 @@ class VAE(TrainedDetector[VAEConfig]):
     K learned images, and R is estimated with the same samples of the codes as D.
 
     For beta = inf the encoder is trained as in PGN, without its dropout and with its own networks
-    (Park et al., section 3): its rate is PGN's score at T = 0.
+    (Park et al., section 3), and the decoder is not trained: the score is the rate, which is PGN's
+    score at T = 0, and whatever depends on the decoder means nothing.
 
     Bits per dimension are reported as well only if D is minus the log-probability of an image:
     for cross-entropy with `saturated_target`, whose pixels are 0 or 1. The cross-entropy of grey
@@ -79,7 +80,8 @@ class VAE(TrainedDetector[VAEConfig]):
 
     The score is the squared error of the reconstruction, averaged over `score_samples` codes, in
     [0, c h w]. Its components are "distortion" (of the same codes), "rate", and "negative_elbo" =
-    D + R for every beta. For all of them larger = more anomalous.
+    D + R for every beta. For beta = inf the score is the rate. For all of them larger = more
+    anomalous.
 
     Sources: Kingma and Welling, arXiv 1312.6114, section 3; Higgins et al., beta-VAE, ICLR 2017,
     equation 4; settings as in the released code of Park, Adosoglou and Pardalos, arXiv 2005.01889,
@@ -98,6 +100,8 @@ class VAE(TrainedDetector[VAEConfig]):
 
     def __init__(self, config: VAEConfig, shape: ImageShape) -> None:
         super().__init__(config, shape)
+        if config.beta == "inf":
+            self.main_score = "rate"
         if config.reconstruction == "bce" and config.saturated_target:
             self.nats = ("distortion", "rate", "negative_elbo")
         channels = lenet_channels(shape, config.width)
@@ -195,6 +199,8 @@ class VAE(TrainedDetector[VAEConfig]):
             error = error + self.config.scored_error(logits, images)
             distortion = distortion + self.config.distortion(logits, targets)
             errors[samples], distortions[samples] = error / samples, distortion / samples
+        if self.config.beta == "inf":  # no decoder was trained
+            errors = dict.fromkeys(errors, rate)
         scores = {
             "score": errors[declared],
             "distortion": distortions[declared],

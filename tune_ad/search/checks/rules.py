@@ -1,7 +1,7 @@
 """Which selection rules can rank the trials of a study, and what to do if its own rule cannot."""
 
 from collections.abc import Iterator
-from dataclasses import replace
+from dataclasses import fields, replace
 
 from tune_ad.errors import UserError
 from tune_ad.search.budgets import BUDGETS
@@ -45,10 +45,16 @@ def _ways_out(study: Study) -> Iterator[str]:
 
 
 def _under(study: Study, name: str) -> Study:
-    """The study under another budget of its search, with as many trials as it has."""
-    budget = study.search.budgets_for(study.data_set)[name]
-    trials = study.budget.trials
-    return replace(study, budget=replace(budget, trials=trials), budget_name=name)
+    """The study under another budget of its search, with the values that the user changed."""
+    budgets = study.search.budgets_for(study.data_set)
+    own = budgets[study.budget_name] if study.budget_name in budgets else study.budget
+    changed = {
+        field.name: value
+        for field in fields(own)
+        if (value := getattr(study.budget, field.name)) != getattr(own, field.name)
+    }
+    budget = replace(budgets[name], **{"trials": study.budget.trials, **changed})
+    return replace(study, budget=budget, budget_name=name)
 
 
 def _fault(study: Study) -> str:
@@ -90,7 +96,7 @@ def _incomparable(study: Study) -> str:
         for name, baseline in study.baselines.items()
     }
     if lacking := [name for name, scale in scales.items() if scale is None]:
-        return f"{compares}, which {', '.join(lacking)} does not have"
+        return f"{compares}, which {', '.join(lacking)} {'do' if lacking[1:] else 'does'} not have"
     if not study.chooses:
         return ""
     searched = [

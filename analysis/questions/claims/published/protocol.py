@@ -117,5 +117,6 @@ def _of_training(study: StudyRecords, result: Result) -> Iterator[str]:
     if study.search.get("patience"):
         yield "early stopping (published: none)"
     if result.rule != NOTHING:
-        tried = count(len(study.trials), "configuration")
+        of_baseline = [trial for trial in study.trials if trial.baseline == result.baseline]
+        tried = count(len(of_baseline), "configuration")
         yield f"the winner among {tried} by {result.rule} (published: one, fixed in advance)"
