@@ -5,7 +5,6 @@ is marked as optimistic. `study.json` stores the kind of result, which follows f
 budget, rule, plan and claim; `QUOTATIONS` says how each kind is found.
 """
 
-import math
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple
@@ -14,8 +13,8 @@ import pandas as pd
 
 from analysis import frame
 from analysis.document.format import short
-from analysis.image_sampling import ImageRanks, error_of_mean
-from analysis.stats.estimates import Estimate, estimate
+from analysis.image_sampling import ImageRanks, image_error
+from analysis.stats.estimates import Coverage, Estimate, ImageError, estimate
 from analysis.study import StudyRecords
 from analysis.trials import unchanged_trials
 from tune_ad.selection import RULES, SelectionRule, ranked, winners
@@ -65,9 +64,8 @@ class Result(NamedTuple):
         titles: the titles of the tasks of `classes` that have one, by their names.
         looks_at: the images that the rule used; empty if nothing was selected.
         ranks: the ranks of the test images; empty if none are stored.
-        covers_images: whether the intervals of `auroc` and `classes` also cover the sampling of
-            test images.
-        variants_cover_images: whether those of `variants` and `outsiders` do.
+        coverage: what the interval of `auroc` covers.
+        variants_coverage: what all intervals of `variants` and `outsiders` cover.
     """
 
     baseline: str
@@ -89,8 +87,8 @@ class Result(NamedTuple):
     titles: Mapping[str, str]
     looks_at: str
     ranks: ImageRanks
-    covers_images: bool
-    variants_cover_images: bool
+    coverage: Coverage
+    variants_coverage: Coverage
 
     @property
     def selection(self) -> str:
@@ -339,9 +337,10 @@ def _result(
         },
         looks_at=rule.looks_at if rule else "",
         ranks=ranks,
-        covers_images=math.isfinite(images.error()),
-        variants_cover_images=all(
-            math.isfinite(images.by_variant(str(variant)).error()) for variant in variants
+        coverage=images.error().coverage,
+        variants_coverage=min(
+            (images.by_variant(str(variant)).error().coverage for variant in variants),
+            default=Coverage.IMAGES,
         ),
     )
 
@@ -363,13 +362,13 @@ class _Images(NamedTuple):
         """The same images by a score variant, given by its name."""
         return self._replace(ranks=self.ranks.by_variant(variant))
 
-    def error(self, outsider: str | None = None) -> float:
-        """The standard error of the AUROC; NaN if ranks are missing.
+    def error(self, outsider: str | None = None) -> ImageError:
+        """The standard error of the AUROC; unknown if ranks are missing.
 
         Args:
             outsider: the name of the set of anomalies; None = the first.
         """
-        return error_of_mean([(self.ranks, 1.0)], self.tasks, self.seeds, outsider)
+        return image_error([(self.ranks, 1.0)], self.tasks, self.seeds, outsider)
 
     def covered(self, auroc: Estimate, outsider: str | None = None) -> Estimate:
         """An AUROC with an interval that also covers the images, if their ranks are stored.
@@ -378,7 +377,7 @@ class _Images(NamedTuple):
             auroc: the estimate over seeds.
             outsider: the name of the set of anomalies; None = the first.
         """
-        return auroc.with_error(self.error(outsider))
+        return auroc.with_error(self.error(outsider).value)
 
 
 def _by_variant(

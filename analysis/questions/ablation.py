@@ -22,8 +22,8 @@ from matplotlib.figure import Figure
 from analysis import frame
 from analysis.document import theme
 from analysis.document.format import short
-from analysis.image_sampling import ImageRanks, error_of_mean
-from analysis.stats.estimates import Estimate, estimate, seeds_alike
+from analysis.image_sampling import ImageRanks, image_error
+from analysis.stats.estimates import Estimate, ImageError, estimate, seeds_alike
 from analysis.stats.paired import HolmDecision, Paired, holm, sign_flip
 from analysis.study import StudyRecords
 from analysis.trials import changed_parameters, tested_trials
@@ -82,7 +82,7 @@ class _Change(NamedTuple):
     pairs: int
     differences: pd.Series
     aurocs: pd.Series
-    error: float = math.nan
+    error: ImageError = ImageError()
     failure: str = ""
 
 
@@ -225,7 +225,7 @@ def _changes(
 
 def _image_error(
     pairs: Sequence[tuple[int, int]], differences: pd.Series, ranks: Mapping[int, ImageRanks]
-) -> float:
+) -> ImageError:
     """The error of the mean difference over pairs of trials that is due to the test images.
 
     Args:
@@ -239,7 +239,7 @@ def _image_error(
         for number, sign in zip(pair, (1.0, -1.0), strict=True)
     ]
     tasks, seeds = (differences.index.unique(level) for level in ("task", "seed"))
-    return error_of_mean(contrast, list(tasks), list(seeds))
+    return image_error(contrast, list(tasks), list(seeds))
 
 
 def _alike_but_for(name: str, records: Sequence[TrialRecord]) -> list[dict[Hashable, TrialRecord]]:

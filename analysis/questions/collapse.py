@@ -30,8 +30,8 @@ import pandas as pd
 
 from analysis import frame
 from analysis.document.format import PERCENT, PERCENTAGE_POINTS, Unit, short
-from analysis.image_sampling import ImageRanks, error_of_mean
-from analysis.stats.estimates import Estimate, estimate
+from analysis.image_sampling import ImageRanks, error_of_mean, image_error
+from analysis.stats.estimates import Coverage, Estimate, ImageError, estimate
 from analysis.stats.paired import equivalence
 from analysis.study import StudyRecords
 from analysis.trials import tested_trials
@@ -68,8 +68,6 @@ class Verdict(NamedTuple):
         outcome: the answer; "inconclusive" if the preconditions of every other one are not met.
         reason: the numbers that decide, without a full stop.
         n: the number of seeds.
-        covers_images: whether the answer takes account of the sampling of test images, or does
-            not need to.
     """
 
     setting: str
@@ -77,7 +75,6 @@ class Verdict(NamedTuple):
     outcome: str
     reason: str
     n: int
-    covers_images: bool = True
 
 
 class Level(NamedTuple):
@@ -108,8 +105,16 @@ class Level(NamedTuple):
     @property
     def auroc(self) -> Estimate:
         """Test AUROC; its interval covers the test images if ranks are stored."""
-        error = error_of_mean([(self.ranks, 1.0)], self.tasks, list(self.aurocs.index))
-        return estimate(list(self.aurocs)).with_error(error)
+        return estimate(list(self.aurocs)).with_error(self._image_error.value)
+
+    @property
+    def coverage(self) -> Coverage:
+        """What the interval of `auroc` covers."""
+        return self._image_error.coverage
+
+    @property
+    def _image_error(self) -> ImageError:
+        return image_error([(self.ranks, 1.0)], self.tasks, list(self.aurocs.index))
 
     @property
     def title(self) -> str:
@@ -257,8 +262,7 @@ def _auroc_suffers(levels: Sequence[Level]) -> Verdict:
     else:
         outcome = "inconclusive"
         reason += f"; {test.refusal or 'neither a change nor its absence is shown'}"
-    covered = not math.isnan(error)
-    return Verdict(levels[0].title, "Does AUROC suffer?", outcome, reason, change.n, covered)
+    return Verdict(levels[0].title, "Does AUROC suffer?", outcome, reason, change.n)
 
 
 def _biases(groups: Sequence[Sequence[Level]]) -> Iterator[Verdict]:

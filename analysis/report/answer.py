@@ -176,8 +176,8 @@ def _significance(decision: HolmDecision) -> str:
         return f"no test: {decision.reason}"
     if decision.tone != "unsure":
         return f"p = {p_text(decision.p)} ({decision.tone})"
-    only_here = decision.reason.endswith(NOT_ON_OTHER_IMAGES)
-    return f"p = {p_text(decision.p)} ({NOT_ON_OTHER_IMAGES if only_here else 'not significant'})"
+    why = NOT_ON_OTHER_IMAGES if decision.on_these_images else "not significant"
+    return f"p = {p_text(decision.p)} ({why})"
 
 
 def _listed(title: str, lines: Sequence[str]) -> str:

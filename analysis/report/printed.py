@@ -42,8 +42,8 @@ def pgn_retest() -> Retest:
 
 def retest_blocks() -> list[Block]:
     """The tests of the printed numbers of the PGN paper."""
-    found = pgn_retest()
-    return [Text(_sentences(found)), _opponents_table(found), Text(NOT_INDEPENDENT, "warning")]
+    results = pgn_retest()
+    return [Text(_sentences(results)), _opponents_table(results), Text(NOT_INDEPENDENT, "warning")]
 
 
 def page() -> str:

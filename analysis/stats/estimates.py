@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Callable, Sequence
+from enum import IntEnum
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -16,6 +17,32 @@ LEVEL = 0.95  # level of confidence intervals
 ALIKE = 1e-12  # largest standard deviation of values that are equal up to rounding
 MARGIN = 0.02  # equivalence margin of AUROC
 BOOTSTRAP_RESAMPLES = 5_000
+
+
+class Coverage(IntEnum):
+    """What the interval of an AUROC covers; a larger value covers more.
+
+    Attributes:
+        SEEDS: the variance over seeds alone.
+        SEPARATE_TASKS: also the sampling of test images, as if tasks shared no images.
+        IMAGES: also the sampling of test images.
+    """
+
+    SEEDS = 0
+    SEPARATE_TASKS = 1
+    IMAGES = 2
+
+
+class ImageError(NamedTuple):
+    """The standard error of a mean that is due to the sampling of test images.
+
+    Attributes:
+        value: the standard error; NaN if it is unknown.
+        coverage: what an interval with this error covers.
+    """
+
+    value: float = math.nan
+    coverage: Coverage = Coverage.SEEDS
 
 
 class Estimate(NamedTuple):

@@ -11,7 +11,9 @@ from analysis.document.format import p_text
 from analysis.stats.estimates import (
     ALIKE,
     MARGIN,
+    Coverage,
     Estimate,
+    ImageError,
     estimate,
     finite_array,
 )
@@ -22,11 +24,12 @@ FLIPS = 100_000  # number of random sign flips if there are more than 2 ** ALL_F
 ALL_FLIPS = 16
 ABOUT_SIGN_FLIPS = (
     "A sign-flip test holds for these test images; a significant difference is therefore called "
-    "better or worse only if an interval that covers the sampling of test images, where there is "
-    "one, excludes 0 as well."
+    "better or worse only if, where the error that is due to the sampling of test images is "
+    "known, p is below 0.05 also with this error added to the mean difference after each flip."
 )
 NOT_ON_OTHER_IMAGES = "significant for these test images alone"
-"""The decision if the interval that covers the sampling of images contains 0."""
+"""The decision if the test that covers the sampling of images is not significant."""
+UNKNOWN = ImageError()
 
 
 class Paired(NamedTuple):
@@ -39,7 +42,9 @@ class Paired(NamedTuple):
         test: the name of the test; empty if no test was intended.
         n: the number of differences, one per seed, or one per class and seed.
         refusal: why no test was made; empty if one was made.
-        covers_images: whether the interval also covers the sampling of test images.
+        p_images: the same p if the error that is due to the sampling of test images is added to
+            the mean difference after each flip; NaN if this error is unknown, or without a test.
+        coverage: what the interval of the difference covers.
     """
 
     difference: Estimate
@@ -47,7 +52,8 @@ class Paired(NamedTuple):
     test: str
     n: int
     refusal: str
-    covers_images: bool = False
+    p_images: float = math.nan
+    coverage: Coverage = Coverage.SEEDS
 
 
 class HolmDecision(NamedTuple):
@@ -55,14 +61,16 @@ class HolmDecision(NamedTuple):
 
     Attributes:
         p: the p that is adjusted for the family of tests; NaN if no decision is possible.
-        tone: "unsure" if no decision is possible, p is above 0.05, or an interval that covers the
-            test images contains 0.
+        tone: "unsure" if no decision is possible, or if p or the p that covers the test images is
+            above 0.05.
         reason: the test, its p and the decision, or why there is none; without a full stop.
+        on_these_images: whether the difference is significant for these test images alone.
     """
 
     p: float
     tone: Literal["better", "worse", "unsure"]
     reason: str
+    on_these_images: bool = False
 
 
 class Equivalence(NamedTuple):
@@ -90,22 +98,21 @@ class Equivalence(NamedTuple):
 def sign_flip(
     differences: Sequence[float],
     per_seed: Sequence[float] | None = None,
-    error: float = math.nan,
+    error: ImageError = UNKNOWN,
 ) -> Paired:
     """Two-sided permutation test that the mean difference is 0, by flips of the signs.
 
     Under the hypothesis of no difference, both signs of each difference are equally likely. Exact
     for up to 16 differences, otherwise with 100,000 random flips and a fixed seed. Over class x
     seed the test needs 3 seeds (and 6 differences), but holds for these classes only. It always
-    holds for these test images only; the interval of the difference covers others as well if their
-    error is known. The test must be chosen before the run.
+    holds for these test images only; the interval of the difference and `Paired.p_images` cover
+    others as well if their error is known. The test must be chosen before the run.
 
     Args:
         differences: one difference per seed, or one per class and seed.
         per_seed: if there is one difference per class and seed, their means over classes, one per
             seed; used for the estimate, since its interval must not count classes as seeds.
-        error: the standard error of the mean that is due to the sampling of test images; NaN if
-            it is unknown.
+        error: the standard error of the mean that is due to the sampling of test images.
 
     Raises:
         ValueError: if a difference is NaN or infinite.
@@ -114,12 +121,12 @@ def sign_flip(
     unit = "paired seed" if per_seed is None else "class x seed pair"
     name = "sign-flip test" + ("" if per_seed is None else " over class and seed")
     values = finite_array(differences)
-    difference = estimate(seeds, (-1.0, 1.0)).with_error(error, (-1.0, 1.0))
+    difference = estimate(seeds, (-1.0, 1.0)).with_error(error.value, (-1.0, 1.0))
     refusal = _too_few(len(values), unit)
     if per_seed is not None and 0 < len(per_seed) < LEAST_SEEDS:
         refusal = _too_few_seeds(len(per_seed))
-    p = math.nan if refusal else _flip_p(values)
-    return Paired(difference, p, name, len(values), refusal, not math.isnan(error))
+    p, p_images = (math.nan, math.nan) if refusal else _flip_ps(values, error.value)
+    return Paired(difference, p, name, len(values), refusal, p_images, error.coverage)
 
 
 def untested(differences: Sequence[float], why: str) -> Paired:
@@ -144,9 +151,9 @@ def made(tests: Iterable[Paired]) -> int:
 def holm(tests: Sequence[Paired], family: int | None = None) -> list[HolmDecision]:
     """The decisions on a family of m tests by Holm's step-down, at 0.05 for the whole family.
 
-    A sign-flip test holds for these test images alone. If the interval of a difference covers the
-    sampling of images, a significant difference is called better or worse only if that interval
-    excludes 0 as well.
+    A sign-flip test holds for these test images alone. If the error that is due to their sampling
+    is known, a significant difference is called better or worse only if `p_images` is at most
+    0.05 as well.
 
     Tests that were not made are no members of the family, unless `family` counts them. A test
     whose n is too small for p <= 0.05 / m was made, but has no decision. Holm, 1979.
@@ -268,9 +275,28 @@ def _too_few_for_family(n: int, m: int) -> str:
     )
 
 
-def _flip_p(values: np.ndarray) -> float:
-    if len(values) > ALL_FLIPS:
-        return _drawn_flip_p(values)
+def _flip_ps(values: np.ndarray, error: float) -> tuple[float, float]:
+    r"""The p of the test, and the p if the mean has a further standard error.
+
+    The second is $2 \frac1F \sum_f \Phi((t_f - |t|) / e)$ with the mean t, the means $t_f$ of F
+    flips and the error e, at least the first. With many differences that are alike, it is at most
+    0.05 if |t| exceeds 1.96 times the root of the sum of $e^2$ and the variance of the $t_f$.
+
+    Args:
+        values: the differences, shape (n,).
+        error: the standard error; NaN if it is unknown.
+    """
+    p, means = _drawn_flips(values) if len(values) > ALL_FLIPS else _all_flips(values)
+    if math.isnan(error):
+        return p, math.nan
+    if not error:
+        return p, p
+    beyond = scipy.special.ndtr((means - abs(float(values.mean()))) / error)
+    return p, max(p, 2 * float(beyond.mean()))
+
+
+def _all_flips(values: np.ndarray) -> tuple[float, np.ndarray]:
+    """The p of the exact test, and the mean of the differences after every flip."""
     test = scipy.stats.permutation_test(
         (values,),
         np.mean,
@@ -278,19 +304,21 @@ def _flip_p(values: np.ndarray) -> float:
         vectorized=True,
         n_resamples=2 ** len(values),
     )
-    return float(test.pvalue)
+    return float(test.pvalue), test.null_distribution
 
 
-def _drawn_flip_p(values: np.ndarray) -> float:
-    """The p of scipy's test with random flips, 15 times as fast: a report may have a hundred."""
+def _drawn_flips(values: np.ndarray) -> tuple[float, np.ndarray]:
+    """The same with random flips, 15 times as fast as SciPy's: a report may have a hundred."""
     rng, total, batch = np.random.default_rng(0), float(values.sum()), FLIPS // 10
     least = abs(total) - ALIKE * float(np.abs(values).sum())
-    extreme = 0
+    sums = []
     for _ in range(10):
         octets = rng.integers(0, 256, (batch, -(-len(values) // 8)), dtype=np.uint8)
         kept = np.unpackbits(octets, axis=1, count=len(values)).astype(float)
-        extreme += int(np.count_nonzero(np.abs(2 * (kept @ values) - total) >= least))
-    return (extreme + 1) / (FLIPS + 1)
+        sums.append(2 * (kept @ values) - total)
+    flipped = np.concatenate(sums)
+    extreme = int(np.count_nonzero(np.abs(flipped) >= least))
+    return (extreme + 1) / (FLIPS + 1), flipped / len(values)
 
 
 def _decide(test: Paired, p: float, m: int) -> HolmDecision:
@@ -298,7 +326,7 @@ def _decide(test: Paired, p: float, m: int) -> HolmDecision:
     reason = f"{test.test}, n = {test.n}: p = {p_text(p)}{family}"
     if p > SIGNIFICANCE or test.difference.mean == 0:
         return HolmDecision(p, "unsure", f"{reason}; not significant")
-    if test.covers_images and test.difference.low <= 0 <= test.difference.high:
-        return HolmDecision(p, "unsure", f"{reason}; {NOT_ON_OTHER_IMAGES}")
+    if test.p_images > SIGNIFICANCE:
+        return HolmDecision(p, "unsure", f"{reason}; {NOT_ON_OTHER_IMAGES}", True)
     tone: Literal["better", "worse"] = "better" if test.difference.mean > 0 else "worse"
     return HolmDecision(p, tone, f"{reason}; {tone}")

@@ -6,7 +6,8 @@ from typing import NamedTuple
 
 import numpy as np
 
-from tune_ad.storage.score_ranks import PartRanks
+from analysis.stats.estimates import Coverage, ImageError
+from tune_ad.storage.score_ranks import PartRanks, thinned
 
 
 def placements(normal: np.ndarray, anomalous: np.ndarray) -> np.ndarray:
@@ -71,17 +72,25 @@ class Placed(NamedTuple):
         normals: those of the normal images, shape (n,).
         sizes: the numbers of all normal images and anomalies, at least n and m.
         classes: the classes of both, by which other images can be recognised.
+        outsider: the name of the set of anomalies.
+        positions: the positions of all normal images and anomalies in their data sets; empty if
+            they are unknown.
     """
 
     anomalies: np.ndarray
     normals: np.ndarray
     sizes: tuple[int, int]
     classes: np.ndarray
+    outsider: str
+    positions: tuple[np.ndarray, ...]
 
     def same_images(self, other: "Placed") -> bool:
         """Whether the other placements can be those of the same images."""
         shapes = [(len(p.anomalies), len(p.normals), p.sizes) for p in (self, other)]
-        return shapes[0] == shapes[1] and np.array_equal(self.classes, other.classes)
+        if shapes[0] != shapes[1] or not np.array_equal(self.classes, other.classes):
+            return False
+        both = zip(self.positions, other.positions, strict=False)  # empty if one has none
+        return all(np.array_equal(ours, others) for ours, others in both)
 
 
 def placed(
@@ -108,19 +117,50 @@ def placed(
         mean_placements(anomalous, normal),
         part.images(name),
         np.concatenate([part.outsider_classes[name], part.classes]),
+        name,
+        part.positions_of(name),
     )
 
 
-def contrast_error(parts: Iterable[Placed | None], weights: Sequence[float]) -> float:
-    r"""The standard error, due to the sampling of test images, of a weighted sum of AUROCs.
+class Influence(NamedTuple):
+    """The influence of the images of one kind on a weighted sum of AUROCs of a task.
 
-    $\sqrt{s_{10}^2 / m + s_{01}^2 / n}$, where $s_{10}$ and $s_{01}$ are the sample standard
-    deviations, over the m anomalies and the n normal images, of the weighted sums of their
-    placements among the other kind, each averaged over the models of a part (DeLong, DeLong and
-    Clarke-Pearson, Biometrics 44, 1988). All models scored the same images, so what is hard for
-    all of them cancels in a difference. If ranks of a sample of the images are stored, m and n are
-    the numbers of all of them. NaN with fewer than two images of one kind, without placements, or
-    if the parts have different images.
+    Attributes:
+        values: the influence of each image whose ranks are stored, shape (m,): its placement minus
+            the mean, divided by the number of all images, negative for normal images.
+        size: the number of all images.
+        data_set: the name of their data set if it is an outsider set; empty = that of the task.
+        positions: the positions of all images in the data set; None if they are unknown.
+    """
+
+    values: np.ndarray
+    size: int
+    data_set: str
+    positions: np.ndarray | None
+
+    @property
+    def is_sample(self) -> bool:
+        """Whether the ranks of some of the images are not stored."""
+        return len(self.values) < self.size
+
+    @property
+    def variance(self) -> float:
+        """The variance of the sum of the influences of all images."""
+        return float(np.square(self.values).sum()) * self.size / len(self.values)
+
+
+def influences(
+    parts: Iterable[Placed | None], weights: Sequence[float]
+) -> tuple[Influence, Influence] | None:
+    r"""The influence of each anomaly and normal image on a weighted sum of AUROCs of a task.
+
+    Without correlations between tasks, the squares of the influences add up to the variance
+    $s_{10}^2 / m + s_{01}^2 / n$, where $s_{10}$ and $s_{01}$ are the sample standard deviations,
+    over the m anomalies and the n normal images, of the weighted sums of their placements among
+    the other kind, each averaged over the models of a part (DeLong, DeLong and Clarke-Pearson,
+    Biometrics 44, 1988). All models scored the same images, so what is hard for all of them
+    cancels in a difference. None with fewer than two images of one kind, without placements, or if
+    the parts have different images.
 
     Args:
         parts: the placements of the test images of a task, one for each configuration.
@@ -129,16 +169,86 @@ def contrast_error(parts: Iterable[Placed | None], weights: Sequence[float]) -> 
     first, of_anomalies, of_normals = None, np.zeros(0), np.zeros(0)
     for part, weight in zip(parts, weights, strict=True):
         if part is None or not part.same_images(first or part):
-            return math.nan
+            return None
         if first is None:
             first = part
             of_anomalies, of_normals = (np.zeros(len(p)) for p in (part.anomalies, part.normals))
+        elif not first.positions:
+            first = first._replace(positions=part.positions)
         of_anomalies += weight * part.anomalies
         of_normals += weight * part.normals
     if first is None or min(len(of_anomalies), len(of_normals)) < 2:
-        return math.nan
+        return None
     n, m = first.sizes
-    return float(np.sqrt(np.var(of_anomalies, ddof=1) / m + np.var(of_normals, ddof=1) / n))
+    normal, anomalous = first.positions or (None, None)
+    return (
+        Influence(_centred(of_anomalies) / m, m, first.outsider, anomalous),
+        Influence(-_centred(of_normals) / n, n, "", normal),
+    )
+
+
+def _centred(values: np.ndarray) -> np.ndarray:
+    """The values minus their mean, so that their mean square is the sample variance (n - 1)."""
+    centred: np.ndarray = (values - values.mean()) * math.sqrt(len(values) / (len(values) - 1))
+    return centred
+
+
+def error_over_tasks(tasks: Sequence[tuple[Influence, Influence]]) -> ImageError:
+    """The standard error, due to the sampling of test images, of a mean over tasks.
+
+    An image can be normal in one task and an anomaly in others: its influences are added before
+    they are squared. If the positions of the images are unknown, tasks count as independent.
+
+    Args:
+        tasks: the influences of the images of each task, at least one task.
+    """
+    groups = [group for of_task in tasks for group in of_task]
+    separate = sum(group.variance for group in groups)
+    if len(tasks) == 1:
+        return ImageError(math.sqrt(separate), Coverage.IMAGES)
+    if any(group.positions is None for group in groups):
+        return ImageError(math.sqrt(separate) / len(tasks), Coverage.SEPARATE_TASKS)
+    variance = _variance_of_sum(groups)
+    return ImageError(math.sqrt(variance) / len(tasks), Coverage.IMAGES)
+
+
+def _variance_of_sum(groups: Sequence[Influence]) -> float:
+    r"""The variance of the sum of all influences of images, some of which belong to many groups.
+
+    It is $\sum_i (\sum_g f_{gi})^2$ over the images i and the groups g. If only samples of images
+    are stored, $\sum_i f_{gi} f_{hi}$ is estimated from the images that both samples share, times
+    the number of images that both groups share by that of the samples. The estimate can be
+    negative if the samples are tiny; groups then count as independent.
+
+    Args:
+        groups: the influences of the images of each group, with their positions.
+    """
+    columns = _columns(groups)
+    kept = [
+        thinned(column, len(group.values)) for column, group in zip(columns, groups, strict=True)
+    ]
+    shape = len(groups), 1 + max(int(column.max()) for column in columns)
+    values, stored, existing = np.zeros(shape), np.zeros(shape), np.zeros(shape)
+    for row, group in enumerate(groups):
+        values[row, kept[row]] = group.values
+        stored[row, kept[row]], existing[row, columns[row]] = 1, 1
+    if not any(group.is_sample for group in groups):
+        return float(np.square(values.sum(axis=0)).sum())
+    shared, of_samples = existing @ existing.T, stored @ stored.T
+    variance = float((values @ values.T * shared / np.maximum(of_samples, 1)).sum())
+    return variance if variance >= 0 else sum(group.variance for group in groups)
+
+
+def _columns(groups: Sequence[Influence]) -> list[np.ndarray]:
+    """The number of each image of each group, different for each position in each data set."""
+    columns: dict[int, np.ndarray] = {}
+    start = 0
+    for name in dict.fromkeys(group.data_set for group in groups):
+        members = [g for g, group in enumerate(groups) if group.data_set == name]
+        ours = [p for g in members if (p := groups[g].positions) is not None]
+        columns |= {g: start + p for g, p in zip(members, ours, strict=True)}
+        start += 1 + max(int(p.max()) for p in ours)
+    return [columns[g] for g in range(len(groups))]
 
 
 def joined(parts: Sequence[PartRanks]) -> PartRanks:
@@ -153,4 +263,5 @@ def joined(parts: Sequence[PartRanks]) -> PartRanks:
         tuple(seed for part in parts for seed in part.seeds),
         first.sizes,
         {name: joined([part.variants[name] for part in parts]) for name in shared},
+        next((part.positions for part in parts if part.positions), ()),
     )

@@ -8,7 +8,16 @@ import pytest
 import scipy
 
 from analysis.document.blocks import Table, Text
-from analysis.image_sampling import COVERS_IMAGES, COVERS_SEEDS, ImageRanks, covers, error_of_mean
+from analysis.image_sampling import (
+    COVERS_IMAGES,
+    COVERS_SEEDS,
+    NO_INTERVAL,
+    TOO_NARROW,
+    ImageRanks,
+    covers,
+    error_of_mean,
+    image_error,
+)
 from analysis.questions.ablation import effects
 from analysis.questions.claims.passes import GAIN, MEANS, verdicts_on_passes
 from analysis.questions.comparison.contenders import class_contrasts, contrasts, every_pair
@@ -20,11 +29,13 @@ from analysis.report.findings import Findings
 from analysis.report.sections import ablation as ablation_section
 from analysis.report.sections import comparison as comparison_section
 from analysis.report.sections import passes as passes_section
+from analysis.stats.estimates import Coverage
 from analysis.stats.paired import NOT_ON_OTHER_IMAGES, equivalence
+from analysis.stats.rank_aurocs import auroc
 from tests.analysis.planted import TASKS, record, study
 from tune_ad.storage import score_ranks
 from tune_ad.storage.jsonl import write_atomically
-from tune_ad.storage.score_ranks import PartRanks
+from tune_ad.storage.score_ranks import PartRanks, thinned
 
 NORMAL = scipy.special.ndtri(0.975)
 
@@ -92,6 +103,109 @@ def test_equal_scores_have_no_error_and_500_images_a_margin_of_two_points():
     )
 
 
+def test_tasks_of_the_same_images_and_scores_have_the_error_of_one_task():
+    placed = (np.arange(500), np.arange(500, 1000))
+    one = replace(part(450), positions=placed)
+    same, single = (ImageRanks(dict.fromkeys(names, one)) for names in ("ab", "a"))
+    shared = image_error([(same, 1.0)], ["a", "b"])
+    assert shared.value == pytest.approx(error_of_mean([(single, 1.0)], ["a"]))
+    assert shared.coverage is Coverage.IMAGES
+    earlier = ImageRanks({"a": one, "b": part(450)})
+    apart = image_error([(earlier, 1.0)], ["a", "b"])
+    assert apart.value == pytest.approx(shared.value / math.sqrt(2))
+    assert apart.coverage is Coverage.SEPARATE_TASKS, "positions of one task are not stored"
+    assert image_error([(earlier, 1.0)], ["b"]).coverage is Coverage.IMAGES, "a single task"
+    pair = [(ImageRanks({"a": one}), 1.0), (ImageRanks({"a": part(400)}), -1.0)]
+    assert math.isfinite(error_of_mean(pair, ["a"])), "positions of one model are not stored"
+    moved = replace(one, positions=(placed[0], placed[1] + 1))
+    other = [(single, 1.0), (ImageRanks({"a": moved}), -1.0)]
+    assert math.isnan(error_of_mean(other, ["a"])), "other images"
+
+
+def test_tasks_with_different_images_are_independent():
+    stream = np.random.default_rng(0)
+    scores = stream.normal(0, 1, (4, 1, 60))
+    labels = np.zeros(60, int)
+    parts = {
+        task: PartRanks(normal, {"": anomalous + 1}, labels, {"": labels}, (0,))
+        for task, normal, anomalous in (("a", *scores[:2]), ("b", *scores[2:]))
+    }
+    apart = image_error([(ImageRanks(parts), 1.0)], ["a", "b"])
+    placed = {
+        task: replace(ranks, positions=tuple(np.arange(60) + 60 * k for k in positions))
+        for (task, ranks), positions in zip(parts.items(), ((0, 1), (2, 3)), strict=True)
+    }
+    disjoint = image_error([(ImageRanks(placed), 1.0)], ["a", "b"])
+    assert disjoint.value == pytest.approx(apart.value)
+    assert apart.value == pytest.approx(
+        math.hypot(*(error_of_mean([(ImageRanks(parts), 1.0)], [t]) for t in "ab")) / 2
+    )
+    assert (apart.coverage, disjoint.coverage) == (Coverage.SEPARATE_TASKS, Coverage.IMAGES)
+
+
+CLASSES, OF_CLASS = 6, 40
+
+
+def by_two_models(seed, shared_anomalies, most=None):
+    """The ranks of new test images, each normal in one of six tasks and an anomaly in others.
+
+    An image is hard for all tasks together; the second model scores with more noise.
+
+    Args:
+        seed: the seed of the images.
+        shared_anomalies: the number of images of each class that are anomalies of other tasks.
+        most: the number of images of each group whose ranks are kept; None = all.
+    """
+    stream = np.random.default_rng(seed)
+    images = CLASSES * OF_CLASS
+    classes, within = np.divmod(np.arange(images), OF_CLASS)
+    shared, noise = stream.normal(0, 1, images), stream.normal(0, 0.7, images)
+    parts = ({}, {})
+    for k in range(CLASSES):
+        of_task = shared + 1.2 * (classes != k) + stream.normal(0, 0.4, images)
+        anomalies = (classes != k) & (within < shared_anomalies)
+        positions = np.flatnonzero(classes == k), np.flatnonzero(anomalies)
+        normal, anomalous = (thinned(p, len(p) if most is None else most) for p in positions)
+        for of_model, scores in zip(parts, (of_task, of_task + noise), strict=True):
+            of_model[f"{k}"] = PartRanks(
+                scores[None, normal],
+                {"": scores[None, anomalous]},
+                classes[normal],
+                {"": classes[anomalous]},
+                (0,),
+                tuple(map(len, positions)),
+                positions=positions,
+            )
+    return [ImageRanks(of_model) for of_model in parts]
+
+
+def mean_auroc(ranks):
+    return np.mean([auroc(p.normal[0], p.outsiders[""][0]) for p in ranks.by_task.values()])
+
+
+@pytest.mark.parametrize(
+    ("shared_anomalies", "most", "bound"), [(8, None, 0.8), (8, 30, 0.8), (OF_CLASS, None, 1.2)]
+)
+def test_the_error_of_a_mean_over_tasks_is_its_spread_over_new_images(
+    shared_anomalies, most, bound
+):
+    """Anomalies of all tasks make it larger, normal images that are anomalies elsewhere smaller."""
+    tasks, contrasts = [f"{k}" for k in range(CLASSES)], ((1.0, 0.0), (1.0, -1.0))
+    means, errors, separate = [], [], []
+    for seed in range(600):
+        whole = [mean_auroc(ranks) for ranks in by_two_models(seed, shared_anomalies)]
+        means.append([np.dot(weights, whole) for weights in contrasts])
+        stored = by_two_models(seed, shared_anomalies, most)
+        pairs = [list(zip(stored, weights, strict=True)) for weights in contrasts]
+        errors.append([error_of_mean(pair, tasks) for pair in pairs])
+        apart = [[error_of_mean(pair, [task]) for task in tasks] for pair in pairs]
+        separate.append([math.hypot(*of_tasks) / CLASSES for of_tasks in apart])
+    spreads = np.std(means, axis=0)
+    assert np.sqrt(np.mean(np.square(errors), axis=0)) == pytest.approx(spreads, rel=0.1)
+    ratios = np.mean(separate, axis=0) / spreads
+    assert ((ratios - bound) * (bound - 1) > 0).all(), "tasks are not independent"
+
+
 def test_without_ranks_or_with_other_images_the_error_is_unknown():
     known, nothing = ImageRanks({"a": part(450)}), ImageRanks({})
     fewer = ImageRanks({"a": part(45, images=50)})
@@ -112,11 +226,17 @@ def test_only_the_seeds_that_are_compared_count():
 
 
 def test_a_caption_names_the_rows_whose_intervals_cover_seeds_alone():
-    assert covers({"a": True, "b": True}) == f"Intervals cover {COVERS_IMAGES}."
-    assert covers({"a": False}) == f"Intervals cover {COVERS_SEEDS}."
-    mixed = covers({"a": True, "b": False})
+    images, narrow, seeds = Coverage.IMAGES, Coverage.SEPARATE_TASKS, Coverage.SEEDS
+    assert covers({"a": images, "b": images}) == f"Intervals cover {COVERS_IMAGES}."
+    assert covers({"a": seeds}) == f"Intervals cover {COVERS_SEEDS}."
+    mixed = covers({"a": images, "b": seeds})
     assert COVERS_IMAGES in mixed
     assert f"of b they cover {COVERS_SEEDS}" in mixed
+    assert covers({"a": narrow}) == f"Intervals cover {COVERS_IMAGES}; {TOO_NARROW}."
+    assert covers({"a": narrow, "b": images}).endswith(f"; of a, {TOO_NARROW}.")
+    both = covers({"a": narrow, "b": seeds})
+    assert f"of b they cover {COVERS_SEEDS}; of a, {TOO_NARROW}." in both
+    assert covers({}) == NO_INTERVAL
 
 
 def test_ranks_by_score_variants_survive_storage(tmp_path):
@@ -239,15 +359,15 @@ def test_claims_on_passes_need_what_other_images_would_show(tmp_path):
 def test_results_by_score_variants_cover_the_images_if_their_ranks_are_stored(tmp_path):
     ours, earlier = passes(tmp_path, 90), passes(tmp_path / "earlier", 90, stored=False)
     (result,), (plain,) = results(ours), results(earlier)
-    assert result.variants_cover_images
-    assert not plain.variants_cover_images
+    assert result.variants_coverage
+    assert not plain.variants_coverage
     error = math.sqrt(np.var([1] * 400 + [0] * 100, ddof=1) / 500 / 2)
     half = covering(error, [0.001 * k for k in range(8)])
     for name, wide in result.variants.items():
         assert wide.high - wide.mean == pytest.approx(half)
         assert plain.variants[name].high < wide.high
     (curve,) = score_time_curves([result])
-    assert curve.covers_images
+    assert curve.coverage
     at = next(point for point in curve.points if point.label == "0")
     assert at.auroc.high - at.auroc.mean == pytest.approx(half)
 
@@ -255,9 +375,9 @@ def test_results_by_score_variants_cover_the_images_if_their_ranks_are_stored(tm
 def test_an_ensemble_and_the_trials_of_a_rule_cover_the_images(tmp_path):
     trials = [record(k, {"width": 1.0 + k}, [0.8, 0.81]) for k in range(2)]
     pool = Pool.of(planted(tmp_path, trials, [ranks(400, 2), ranks(400, 2)]))
-    assert pool.covers_images
+    assert pool.coverage
     (together,) = ensembles(pool)
     error = math.sqrt(np.var([1] * 400 + [0] * 100, ddof=1) / 500 / 2)
-    for auroc, values in ((together.auroc, [0.8, 0.8]), (together.single, [0.8, 0.81])):
-        expected = min(1.0, auroc.mean + covering(error, values))
-        assert auroc.high == pytest.approx(expected)
+    for interval, values in ((together.auroc, [0.8, 0.8]), (together.single, [0.8, 0.81])):
+        expected = min(1.0, interval.mean + covering(error, values))
+        assert interval.high == pytest.approx(expected)

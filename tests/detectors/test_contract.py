@@ -450,7 +450,11 @@ def test_a_replica_that_lost_its_numbers_ends_alone(detector, shape, settings):
     tested = Groups(positions[10:15], {OTHER_CLASSES: positions[15:]})
     split = Split(positions[:10], Groups(positions[:0], {}), tested)
     suite = Suite(
-        images.numpy(), (Task("toy", "toy", 0, ()),), {"toy": split}, {}, np.zeros(len(images))
+        images.numpy(),
+        (Task("toy", "toy", 0, ()),),
+        {"toy": split},
+        {},
+        *(np.zeros(len(images), int),) * 2,
     )
     replica_specs = [ReplicaSpec("toy", seed, suite.split("toy").train) for seed in (0, 1)]
     replica_set = ReplicaSet(detector, config, scaled(images, config.scaling), replica_specs)

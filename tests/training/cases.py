@@ -214,7 +214,8 @@ def planted(*tasks: Planted, stripes: bool = False) -> Suite:
             start += len(part)
         splits[f"toy/{k}"] = split_of(positions)
     named = tuple(Task(name, "toy", k, ()) for k, name in enumerate(splits))
-    return Suite(images, named, splits, {"toy": "planted"}, np.zeros(len(images), dtype=np.int64))
+    labels, places = np.zeros(len(images), dtype=np.int64), np.arange(len(images))
+    return Suite(images, named, splits, {"toy": "planted"}, labels, places)
 
 
 def with_titles(suite: Suite, *names: str) -> Suite:

@@ -34,10 +34,11 @@ from tune_ad.storage.metric import (
     ScoreVariant,
 )
 from tune_ad.storage.records import TrialSpec
+from tune_ad.storage.score_ranks import thinned
 from tune_ad.training.kept_ranks import kept_ranks
 from tune_ad.training.ranking import agreements, auroc, doubled_ranks
 from tune_ad.training.scoring import VARIANT_IMAGES
-from tune_ad.training.suite import PSEUDO_IMAGES, Suite, thinned
+from tune_ad.training.suite import PSEUDO_IMAGES, Suite
 from tune_ad.training.trial import Trial
 
 BUDGET = Budget(trials=1, epochs=1, seeds=2)

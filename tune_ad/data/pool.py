@@ -72,6 +72,16 @@ class Pool:
             start += len(part)
         return picked
 
+    def places(self, indices: Tensor) -> Tensor:
+        """The position of each image among the training or the test images of its data set.
+
+        Args:
+            indices: indices of images, int64, shape (k,).
+        """
+        sizes = torch.tensor([len(part) for part in self.parts])
+        ends = sizes.cumsum(0)
+        return indices - (ends - sizes)[torch.searchsorted(ends, indices, right=True)]
+
     def train_range(self, name: str) -> range:
         """The indices of the training images of the data set `name`.
 

@@ -80,8 +80,8 @@ class Stage:
             return ()
         earlier = self.phases[: self.phases.index(phase)]
         done = {name for other in earlier for name in other.modules}
-        every = dict.fromkeys(name for other in self.phases for name in other.modules)
-        return tuple(name for name in every if name in done or name not in phase.modules)
+        names = dict.fromkeys(name for other in self.phases for name in other.modules)
+        return tuple(name for name in names if name in done or name not in phase.modules)
 
     def images_in_last_batch(self, images: int) -> int:
         """The number of images in the last batch of an epoch.

@@ -41,6 +41,10 @@ class PartRanks:
             as in the first files of ranks.
         variants: the ranks of a sample of the images by other scores of the same models, by the
             name of the score variant; empty if none are stored.
+        positions: the positions of all images of the part among the test images of their data
+            set, ascending: of the normal images, then of each set of anomalies, as in `sizes`.
+            The images whose ranks are stored are those that `thinned` keeps. Empty for validation
+            images, and in files of earlier versions.
     """
 
     normal: np.ndarray
@@ -50,6 +54,7 @@ class PartRanks:
     seeds: tuple[int, ...]
     sizes: tuple[int, ...] = ()
     variants: Mapping[str, "PartRanks"] = field(default_factory=dict)
+    positions: tuple[np.ndarray, ...] = ()
 
     def images(self, outsider: str) -> tuple[int, int]:
         """The numbers of normal images and of anomalies of a set that the part has.
@@ -61,9 +66,29 @@ class PartRanks:
             return self.normal.shape[1], self.outsiders[outsider].shape[1]
         return self.sizes[0], self.sizes[1 + list(self.outsiders).index(outsider)]
 
+    def positions_of(self, outsider: str) -> tuple[np.ndarray, ...]:
+        """The positions of all normal images and of all anomalies of a set; empty if unknown.
+
+        Args:
+            outsider: the name of the set of anomalies.
+        """
+        if not self.positions:
+            return ()
+        return self.positions[0], self.positions[1 + list(self.outsiders).index(outsider)]
+
 
 ScoreRanks = Mapping[tuple[str, str], PartRanks]
 """The ranks of a trial by part ("validation" or "test") and name of the task."""
+
+
+def thinned(positions: np.ndarray, most: int) -> np.ndarray:
+    """At most so many of the positions, evenly spaced.
+
+    >>> thinned(np.array([5, 6, 7, 8]), 2).tolist()
+    [5, 7]
+    """
+    count = min(len(positions), most)
+    return positions[np.arange(count) * len(positions) // max(count, 1)]
 
 
 def to_bytes(ranks: ScoreRanks) -> bytes:
@@ -79,6 +104,8 @@ def to_bytes(ranks: ScoreRanks) -> bytes:
         for j, (group, labels) in enumerate(zip(groups, classes, strict=True)):
             arrays[f"{k}.ranks.{j}"] = _compact(group)
             arrays[f"{k}.classes.{j}"] = labels.astype(np.uint16)
+        for j, positions in enumerate(of_part.positions):
+            arrays[f"{k}.steps.{j}"] = _compact(np.diff(positions, prepend=0))
         arrays |= _of_variants(k, of_part.variants)
     buffer = io.BytesIO()
     np.savez_compressed(buffer, **arrays)
@@ -136,13 +163,18 @@ def _part(arrays: Mapping[str, np.ndarray], k: int) -> tuple[tuple[str, str], Pa
     classes = [arrays[f"{k}.classes.{j}"] for j in range(len(names) + 1)]
     seeds = tuple(arrays[f"{k}.seeds"].tolist())
     sizes = tuple(arrays.get(f"{k}.sizes", NOTHING).tolist())
-    whole = _part_ranks(names, ranks, classes, seeds, sizes)
+    steps = [arrays[name] for j in range(len(names) + 1) if (name := f"{k}.steps.{j}") in arrays]
+    positions = tuple(np.cumsum(step, dtype=np.int64) for step in steps)
+    whole = replace(_part_ranks(names, ranks, classes, seeds, sizes), positions=positions)
     if f"{k}.variants" not in arrays:
         return (part, task), whole
     classes = [arrays[f"{k}.variant_classes.{j}"] for j in range(len(names) + 1)]
     stacks = [arrays[f"{k}.variant_ranks.{j}"] for j in range(len(names) + 1)]
     variants = {
-        variant: _part_ranks(names, [stack[v] for stack in stacks], classes, seeds, sizes)
+        variant: replace(
+            _part_ranks(names, [stack[v] for stack in stacks], classes, seeds, sizes),
+            positions=positions,
+        )
         for v, variant in enumerate(arrays[f"{k}.variants"].tolist())
     }
     return (part, task), replace(whole, variants=variants)

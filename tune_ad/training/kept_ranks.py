@@ -6,10 +6,11 @@ from dataclasses import replace
 import numpy as np
 from torch import Tensor
 
-from tune_ad.storage.score_ranks import PartRanks, ScoreRanks
+from tune_ad.data.groups import Groups
+from tune_ad.storage.score_ranks import PartRanks, ScoreRanks, thinned
 from tune_ad.training.replicas.replica_set import ReplicaSet
 from tune_ad.training.scoring import VARIANT_IMAGES, PartScores
-from tune_ad.training.suite import Suite, thinned
+from tune_ad.training.suite import Suite
 
 KEPT_RANKS = 2_000
 """The maximum number of images of each group whose ranks are kept for a trial of the search.
@@ -55,6 +56,11 @@ def kept_ranks(
     return kept
 
 
+def _places(suite: Suite, positions: Groups[np.ndarray]) -> tuple[np.ndarray, ...]:
+    """The positions of the images of each group among the test images of their data set."""
+    return tuple(suite.places[group] for group in positions.values())
+
+
 def _part_ranks(
     suite: Suite, task: str, part: str, by_seed: Mapping[int, np.ndarray], most: int | None
 ) -> PartRanks:
@@ -82,6 +88,7 @@ def _part_ranks(
         dict(zip(positions.outsiders, outsider_classes, strict=True)),
         tuple(by_seed),
         tuple(map(len, columns)),
+        positions=_places(suite, positions) if part == "test" else (),
     )
 
 
@@ -112,5 +119,6 @@ def _variants(
             dict(zip(positions.outsiders, outsider_classes, strict=True)),
             tuple(by_seed),
             tuple(map(len, positions.values())),
+            positions=_places(suite, positions),
         )
     return variants

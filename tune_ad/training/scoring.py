@@ -32,6 +32,7 @@ from tune_ad.data.groups import Groups
 from tune_ad.detectors.base import Numbers, Terms, variant_name
 from tune_ad.errors import DegenerateInputError
 from tune_ad.storage.metric import SEED_AGREEMENT, Metric, ScoreVariant, Values
+from tune_ad.storage.score_ranks import thinned
 from tune_ad.training.ranking import doubled_ranks
 from tune_ad.training.replicas.replica_set import ReplicaSet
 from tune_ad.training.score_metrics import (
@@ -45,13 +46,14 @@ from tune_ad.training.score_metrics import (
     variant_aurocs,
     variant_names,
 )
-from tune_ad.training.suite import Suite, thinned
+from tune_ad.training.suite import Suite
 
 VARIANT_IMAGES = 500
 """The maximum number of test images of each group that are ranked by every score variant.
 
-They suffice for the standard error of an AUROC that is due to the sampling of images, which is
-then known within about 3 %.
+The standard error of an AUROC that is due to the sampling of images is estimated from them. The
+relative standard deviation of this estimate is 2.9 % at an AUROC of 0.76, but 6.2 % at 0.92, 13 %
+at 0.983 and 30 % at 0.998, since the few images that overlap decide.
 """
 
 

@@ -24,6 +24,7 @@ from tune_ad.pseudo_outliers import generators
 from tune_ad.randomness import numpy_stream
 from tune_ad.search.budgets import Budget
 from tune_ad.storage.metric import PSEUDO
+from tune_ad.storage.score_ranks import thinned
 
 PSEUDO_IMAGES = 500
 """The maximum number of held-out normal images of a task that pseudo-outliers are made from."""
@@ -40,6 +41,8 @@ class Suite:
         about: the description of the images, by name of the data set.
         labels: the class of each image within its own data set, int64, shape (n,); that of a
             pseudo-outlier is the class of the image that it was made from.
+        places: the position of each image among the training or the test images of its own data
+            set, int64, shape (n,); that of a pseudo-outlier is that of the same image.
         pseudo: the positions in `images` of held-out normal images, and of the pseudo-outliers
             that each generator made from them, by name of the task; empty without validation.
     """
@@ -49,6 +52,7 @@ class Suite:
     splits: Mapping[str, Split[np.ndarray]]
     about: Mapping[str, str]
     labels: np.ndarray
+    places: np.ndarray
     pseudo: Mapping[str, Groups[np.ndarray]] = field(default_factory=dict)
 
     @classmethod
@@ -83,8 +87,9 @@ class Suite:
         splits = {task: of_task.map(partial(_positions, used)) for task, of_task in pooled.items()}
         images = pool.images(torch.from_numpy(used)).numpy()
         labels = pool.labels[torch.from_numpy(used)].numpy()
+        places = pool.places(torch.from_numpy(used)).numpy()
         about = {image_set.name: image_set.about for image_set in image_sets}
-        suite = cls(images, tuple(tasks), splits, about, labels)
+        suite = cls(images, tuple(tasks), splits, about, labels, places)
         return suite.with_pseudo_outliers(seed)
 
     def with_pseudo_outliers(self, seed: int) -> "Suite":
@@ -104,9 +109,13 @@ class Suite:
             if made:
                 pseudo[task] = Groups(source, made)
         images = np.concatenate([self.images, *parts])
-        of_parts = [np.tile(self.labels[g.normal], len(g.outsiders)) for g in pseudo.values()]
-        labels = np.concatenate([self.labels, *of_parts])
-        return replace(self, images=images, labels=labels, pseudo=pseudo)
+        labels, places = (
+            np.concatenate(
+                [values, *(np.tile(values[g.normal], len(g.outsiders)) for g in pseudo.values())]
+            )
+            for values in (self.labels, self.places)
+        )
+        return replace(self, images=images, labels=labels, places=places, pseudo=pseudo)
 
     def __getstate__(self) -> dict[str, Any]:
         """The fields alone: another process makes its own tensors and statistics."""
@@ -157,16 +166,6 @@ class Suite:
             return self.pseudo[task].map(torch.tensor)
         split = self.splits[task]
         return (split.validation if part == "validation" else split.test).map(torch.tensor)
-
-
-def thinned(positions: np.ndarray, most: int) -> np.ndarray:
-    """At most so many of the positions, evenly spaced.
-
-    >>> thinned(np.array([5, 6, 7, 8]), 2).tolist()
-    [5, 7]
-    """
-    count = min(len(positions), most)
-    return positions[np.arange(count) * len(positions) // max(count, 1)]
 
 
 def _positions(used: np.ndarray, indices: np.ndarray) -> np.ndarray:

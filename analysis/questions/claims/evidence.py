@@ -8,7 +8,7 @@ import pandas as pd
 
 from analysis import frame
 from analysis.document.format import short
-from analysis.questions.claims.strata import BITS_PER_DIMENSION
+from analysis.questions.claims.strata import BITS_PER_DIMENSION, RankedImages
 from analysis.questions.importance_weights import effective_numbers, is_spread
 from analysis.study import StudyRecords
 from tune_ad.search.claim import Claim
@@ -55,8 +55,8 @@ class Evidence(NamedTuple):
             trial), parameters, flops (of a forward pass of one image), unit (of bits_per_dim),
             gap, codes (K, the number of codes of an image in training) and effective (their
             effective number); NaN if not recorded.
-        ranks: the ranks of test images of each trial, by its number; empty unless this is the main
-            score and ranks are stored.
+        ranks: the ranks of test images by this score of each trial, by its number; empty if none
+            are stored.
     """
 
     suite: str
@@ -71,9 +71,10 @@ class Evidence(NamedTuple):
     ranks: Mapping[int, PartRanks]
 
     @property
-    def outsider_name(self) -> str:
-        """The name of the outsider set in stored ranks."""
-        return "" if self.outsider == OTHER_CLASSES else self.outsider
+    def images(self) -> RankedImages:
+        """The test images with their ranks."""
+        outsider = "" if self.outsider == OTHER_CLASSES else self.outsider
+        return RankedImages(self.suite, outsider, self.ranks)
 
     @property
     def task(self) -> str:
@@ -166,6 +167,7 @@ def _of_task(
     table = pd.concat(map(_table, by_stratum, bits, gaps)).sort_index()
     complete = models["state"] == "complete"
     aurocs = [metric for metric in recorded if metric.is_test_auroc]
+    ranks = _ranks(study, task, table["number"])
     for metric in [metric for metric in aurocs if metric.outsider] or aurocs:
         for score, column in _scores(models, metric).items():
             yield Evidence(
@@ -178,7 +180,7 @@ def _of_task(
                 gap=tuple(dict.fromkeys(filter(None, gaps))),
                 failed=int((~complete).sum()),
                 table=table.assign(auroc=models[column].where(complete)),
-                ranks=_ranks(study, task, table["number"]) if column == str(metric) else {},
+                ranks=ranks if column == str(metric) else _by_score(ranks, score),
             )
 
 
@@ -191,6 +193,12 @@ def _ranks(study: StudyRecords, task: str, numbers: pd.Series) -> dict[int, Part
         if record.number in chosen
     }
     return {number: ranks for number, ranks in stored.items() if ranks is not None}
+
+
+def _by_score(ranks: Mapping[int, PartRanks], score: str) -> dict[int, PartRanks]:
+    """The ranks of a sample of the images by another score, of the trials that store them."""
+    variant = str(ScoreVariant.of_component(score))
+    return {n: part.variants[variant] for n, part in ranks.items() if variant in part.variants}
 
 
 def _first(metrics: Iterable[Metric], models: pd.DataFrame) -> Metric | None:

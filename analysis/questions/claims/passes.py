@@ -16,9 +16,9 @@ import scipy
 
 from analysis import frame
 from analysis.document.format import PERCENTAGE_POINTS, in_words, interval_text, p_text
-from analysis.image_sampling import error_of_mean
+from analysis.image_sampling import image_error
 from analysis.quoted import Result
-from analysis.stats.estimates import ALIKE, MARGIN, finite_array
+from analysis.stats.estimates import ALIKE, MARGIN, Coverage, ImageError, finite_array
 from analysis.stats.paired import Equivalence, equivalence, holm, sign_flip
 from tune_ad.sample_sizes import LEAST_PAIRS, SIGNIFICANCE
 from tune_ad.storage.metric import ScoreVariant
@@ -45,8 +45,7 @@ class ClaimVerdict(NamedTuple):
         outcome: whether it holds.
         reason: the tests, without a full stop; if there are too few seeds, the number needed.
         n: the number of seeds.
-        covers_images: whether the verdict takes account of the sampling of test images, or does
-            not need to.
+        coverage: what its intervals and tests cover.
     """
 
     label: str
@@ -54,7 +53,7 @@ class ClaimVerdict(NamedTuple):
     outcome: Outcome
     reason: str
     n: int
-    covers_images: bool
+    coverage: Coverage
 
 
 class Passes(NamedTuple):
@@ -77,25 +76,25 @@ class Passes(NamedTuple):
         values: list[float] = (self.aurocs[first] - self.aurocs[second]).tolist()
         return values
 
-    def image_error(self, first: Hashable, second: Hashable) -> float:
-        """The error of the mean difference due to the test images; NaN without stored ranks."""
+    def image_error(self, first: Hashable, second: Hashable) -> ImageError:
+        """The error of the mean difference due to the test images."""
         names = [str(ScoreVariant(PARAMETER, passes)) for passes in (first, second)]
         contrast = [
             (self.result.ranks.by_variant(name), sign)
             for name, sign in zip(names, (1.0, -1.0), strict=True)
         ]
-        return error_of_mean(contrast, [*self.result.classes], [*map(int, self.aurocs.index)])
+        return image_error(contrast, [*self.result.classes], [*map(int, self.aurocs.index)])
 
     def equivalence(self, first: Hashable, second: Hashable) -> Equivalence:
         """The test of equivalent means at two T; it covers the test images if it can."""
-        error = self.image_error(first, second)
+        error = self.image_error(first, second).value
         return equivalence(self.difference(first, second), error=error)
 
     @property
-    def covers_images(self) -> bool:
-        """Whether differences of all pairs of T have a known error due to the test images."""
+    def coverage(self) -> Coverage:
+        """What the intervals of the differences of all pairs of T cover."""
         pairs = combinations(self.aurocs.columns, 2)
-        return all(math.isfinite(self.image_error(a, b)) for a, b in pairs)
+        return min(self.image_error(a, b).coverage for a, b in pairs)
 
 
 class Ratio(NamedTuple):
@@ -119,9 +118,10 @@ def verdicts_on_passes(results: Sequence[Result]) -> list[ClaimVerdict]:
     the interval of a pair lies outside. Deviations: the 90 % interval of their ratio lies within
     [1 / 1.25, 1.25] for every pair; the claim does not hold if that of a pair lies outside. All
     pairs must be alike, so no correction is needed. Gain: sign-flip test over seeds, with Holm's
-    correction over the results; the interval of the gain must also exclude 0. The tests were
-    chosen before any run. Where ranks of the scores at each T are stored, intervals and
-    equivalence tests cover the sampling of test images as well.
+    correction over the results; the gain must also be significant with the error that is due to
+    the sampling of test images, where it is known. The tests were chosen before any run. Where
+    ranks of the scores at each T are stored, intervals and equivalence tests cover the sampling of
+    test images as well.
 
     Args:
         results: the reported results of a study.
@@ -141,14 +141,16 @@ def verdicts_on_passes(results: Sequence[Result]) -> list[ClaimVerdict]:
         large = passes.from_on(FIRST_ALIKE)
         if large.aurocs.shape[1] > 1:
             verdicts += [
-                ClaimVerdict(label, MEANS, *_means_alike(large), n, large.covers_images),
-                ClaimVerdict(label, DEVIATIONS, *_deviations_alike(large.aurocs), n, True),
+                ClaimVerdict(label, MEANS, *_means_alike(large), n, large.coverage),
+                ClaimVerdict(
+                    label, DEVIATIONS, *_deviations_alike(large.aurocs), n, Coverage.IMAGES
+                ),
             ]
         if label in gaining:
             change = gaining[label].difference
             tone, reason = decisions[label].tone, decisions[label].reason
             gain = f"{change.mean_interval(PERCENTAGE_POINTS)} points; {reason}"
-            covered = gaining[label].covers_images
+            covered = gaining[label].coverage
             verdicts.append(ClaimVerdict(label, GAIN, _gained(passes, tone), gain, n, covered))
     return verdicts
 

@@ -5,7 +5,7 @@ are compared and how, and an ordered list of rules. A rule is its condition in w
 the function that decides it. The first rule that holds gives the verdict.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from itertools import combinations
 from typing import Literal, NamedTuple
 
@@ -14,10 +14,10 @@ import pandas as pd
 from analysis.document.format import PERCENT
 from analysis.questions.claims.evidence import Evidence
 from analysis.questions.claims.strata import (
-    NO_RANKS,
     SWEEP,
     TREATMENT,
     ClaimDesign,
+    RankedImages,
     Stratum,
     strata,
 )
@@ -25,7 +25,6 @@ from analysis.quoted import ABOUT_OUTSIDERS
 from analysis.stats.estimates import MARGIN
 from tune_ad.sample_sizes import LEAST_PAIRS
 from tune_ad.search.claim import Claim, ClaimKind
-from tune_ad.storage.score_ranks import PartRanks
 from tune_ad.wording import count
 
 Outcome = Literal["fixes", "improves, does not fix", "no effect", "worsens", "inconclusive"]
@@ -107,7 +106,7 @@ class Judgement(NamedTuple):
 def judge(claim: Claim, evidence: Evidence) -> Judgement:
     """The verdicts on a claim from some evidence, or why there is none."""
     try:
-        decided = verdicts(claim, evidence.table, evidence.ranks, evidence.outsider_name)
+        decided = verdicts(claim, evidence.table, evidence.images)
     except ValueError as error:
         more = "add every other parameter that differs between the trials to the claim's strata"
         return Judgement(evidence, [], f"{error}; {more}")
@@ -118,16 +117,14 @@ def judge(claim: Claim, evidence: Evidence) -> Judgement:
 def verdicts(
     claim: Claim,
     table: pd.DataFrame,
-    ranks: Mapping[int, PartRanks] = NO_RANKS,
-    outsider: str = "",
+    images: RankedImages | None = None,
 ) -> list[Verdict]:
     """The verdicts on a table of models, one per stratum: by the first rule that holds.
 
     Args:
         claim: the claim that is tested.
         table: the models, as in `analysis.questions.claims.strata`.
-        ranks: the ranks of test images of each trial, by its number, as in `Stratum`.
-        outsider: the name of the outsider set.
+        images: the test images, as in `Stratum`.
 
     Raises:
         ValueError: if the models do not have the form that the claim needs.
@@ -139,7 +136,7 @@ def verdicts(
             for rule in rules.rules
             if (reason := rule.reason(stratum))
         )
-        for stratum in strata(claim, rules.design, table, ranks, outsider)
+        for stratum in strata(claim, rules.design, table, images)
     ]
 
 

@@ -10,8 +10,8 @@ one, such as nats per image.
 """
 
 import math
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from collections.abc import Callable, Collection, Mapping, Sequence
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any, NamedTuple
 
@@ -19,7 +19,7 @@ import numpy as np
 import pandas as pd
 
 from analysis.image_sampling import ImageRanks, error_of_mean
-from analysis.stats.estimates import Estimate, estimate
+from analysis.stats.estimates import Coverage, Estimate, estimate
 from analysis.stats.paired import Equivalence, equivalence
 from tune_ad.search.claim import Claim
 from tune_ad.storage.score_ranks import PartRanks
@@ -27,9 +27,6 @@ from tune_ad.storage.score_ranks import PartRanks
 UNBOUNDED = (-math.inf, math.inf)
 SIGNED = (-1.0, 1.0)
 BITS_PER_DIMENSION = "bits per dimension"
-TASK = "task"
-"""The name of the only task of a stratum."""
-NO_RANKS: Mapping[int, PartRanks] = {}
 
 
 class ClaimDesign(NamedTuple):
@@ -153,6 +150,29 @@ TREATMENT = ClaimDesign(
 )
 
 
+class RankedImages(NamedTuple):
+    """The test images of a task against one outsider set, with their ranks by some models.
+
+    Attributes:
+        task: the name of the task.
+        outsider: the name of the outsider set in stored ranks.
+        ranks: the ranks of the images by the number of the trial; empty if none are stored.
+    """
+
+    task: str
+    outsider: str
+    ranks: Mapping[int, PartRanks]
+
+    def ranks_of(self, numbers: Collection[int]) -> ImageRanks:
+        """The ranks of the images by the models of a trial; empty if they are not stored.
+
+        Args:
+            numbers: the number of the trial; empty ranks if there are several trials, or none.
+        """
+        stored = [self.ranks[number] for number in numbers if number in self.ranks]
+        return ImageRanks({self.task: stored[0]} if len(numbers) == len(stored) == 1 else {})
+
+
 @dataclass(frozen=True, eq=False)
 class Stratum:
     """The models of one stratum, and what is estimated from the seeds that can be paired.
@@ -165,45 +185,46 @@ class Stratum:
         name: what was held fixed, in words.
         levels: the levels of the comparison, in the order of the design.
         table: the models at these levels.
-        ranks: the ranks of test images of each trial, by its number; empty if none are stored.
-        outsider: the name of the outsider set.
+        images: the test images; None if their ranks are unknown.
     """
 
     design: ClaimDesign
     name: str
     levels: tuple[Any, ...]
     table: pd.DataFrame
-    ranks: Mapping[int, PartRanks] = field(default_factory=dict)
-    outsider: str = ""
+    images: RankedImages | None = None
 
     def image_error(self, weights: Sequence[float]) -> float:
         """The standard error of a weighted sum of AUROCs that is due to the sampling of images.
 
-        NaN if ranks of a level are missing, as in studies of earlier versions and for scores other
-        than the main one.
+        NaN if ranks of a level are missing, as in studies of earlier versions.
 
         Args:
             weights: the weight of each level.
         """
+        weighted = {k: weight for k, weight in enumerate(weights) if weight}
+        if not weighted:
+            return 0.0
+        if self.images is None or not self.images.ranks:
+            return math.nan
         contrast = [
-            (self._ranks_at(level), weight)
-            for level, weight in zip(self.levels, weights, strict=True)
-            if weight
+            (self.images.ranks_of(self._trials_at(self.levels[k])), weight)
+            for k, weight in weighted.items()
         ]
-        return error_of_mean(contrast, [TASK], outsider=self.outsider) if contrast else 0.0
+        return error_of_mean(contrast, [self.images.task], outsider=self.images.outsider)
 
     @property
-    def covers_images(self) -> bool:
-        """Whether the interval of the effect also covers the sampling of test images."""
-        return math.isfinite(self.image_error(self.design.weights(self.levels)))
+    def coverage(self) -> Coverage:
+        """What the interval of the effect covers."""
+        error = self.image_error(self.design.weights(self.levels))
+        return Coverage.IMAGES if math.isfinite(error) else Coverage.SEEDS
 
-    def _ranks_at(self, level: object) -> ImageRanks:
-        """The ranks of the models at a level; empty if they are not stored."""
-        if not self.ranks:
-            return ImageRanks({})
-        numbers = self.table.loc[self.table["factor"] == level, "number"].unique()
-        stored = [self.ranks[number] for number in numbers if number in self.ranks]
-        return ImageRanks({TASK: stored[0]} if len(numbers) == len(stored) == 1 else {})
+    def _trials_at(self, level: object) -> list[int]:
+        """The numbers of the trials at a level."""
+        numbers: list[int] = (
+            self.table.loc[self.table["factor"] == level, "number"].unique().tolist()
+        )
+        return numbers
 
     def _difference_error(self, level: int) -> float:
         """The image error of AUROC at a level minus that at the first."""
@@ -351,8 +372,7 @@ def strata(
     claim: Claim,
     design: ClaimDesign,
     table: pd.DataFrame,
-    ranks: Mapping[int, PartRanks] = NO_RANKS,
-    outsider: str = "",
+    images: RankedImages | None = None,
 ) -> list[Stratum]:
     """The strata of a table of models, one per comparison of the design.
 
@@ -360,8 +380,7 @@ def strata(
         claim: the claim that is tested.
         design: how the levels of such a claim are compared.
         table: the models, as described at the head of this module.
-        ranks: the ranks of test images of each trial, by its number, as in `Stratum`.
-        outsider: the name of the outsider set.
+        images: the test images, as in `Stratum`.
 
     Raises:
         ValueError: if a level of an axis is not a number above 0, or two models of a stratum have
@@ -373,7 +392,7 @@ def strata(
             raise ValueError(f"{axis}s must be numbers above 0, got {[*table['factor'].unique()]}")
         table = table.assign(factor=levels)
     return [
-        replace(_stratum(design, str(name), levels, models), ranks=ranks, outsider=outsider)
+        replace(_stratum(design, str(name), levels, models), images=images)
         for name, models in table.groupby("stratum", sort=False)
         for levels in design.comparisons(claim, list(models["factor"].unique()))
     ]

@@ -19,7 +19,7 @@ from analysis.document.format import (
     interval_text,
     p_text,
 )
-from analysis.image_sampling import covers
+from analysis.image_sampling import covered_by_all, covers
 from analysis.questions.claims.evidence import Evidence
 from analysis.questions.claims.models import bits_cell, metric_text, table_of, without_plateau
 from analysis.questions.claims.rules import (
@@ -131,7 +131,8 @@ def verdict_table(claim: Claim, judgement: Judgement) -> Table:
 
 def _covers(judgement: Judgement) -> str:
     """What the intervals and equivalence tests of AUROC cover."""
-    return covers({v.stratum.name: v.stratum.covers_images for v in judgement.verdicts})
+    strata = [verdict.stratum for verdict in judgement.verdicts]
+    return covers(covered_by_all((s.name, s.coverage) for s in strata if s.n > 1))
 
 
 def levels_table(claim: Claim, judgement: Judgement) -> Table:

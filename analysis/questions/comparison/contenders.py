@@ -5,8 +5,8 @@ correction over the pairs that are tested. Per class it is a sign-flip test over
 correction over the pairs and classes that are tested. Both were fixed in advance. Pairs of
 deterministic methods are not tested: such a method gives the same result for every seed. The tests
 hold for these test images; where ranks of the scores of the same images are stored, intervals
-cover the sampling of images as well, and a difference is only called significant if its interval
-excludes 0.
+cover the sampling of images as well, and a difference is called better or worse only if it is also
+significant with the error of this sampling (`Paired.p_images`).
 """
 
 from collections.abc import Sequence
@@ -16,10 +16,10 @@ from typing import NamedTuple
 import pandas as pd
 
 from analysis import frame
-from analysis.image_sampling import error_of_mean
+from analysis.image_sampling import image_error
 from analysis.quoted import Result
 from analysis.stats.aggregates import probability_of_improvement
-from analysis.stats.estimates import Estimate, seeds_alike
+from analysis.stats.estimates import Estimate, ImageError, seeds_alike
 from analysis.stats.paired import HolmDecision, Paired, holm, sign_flip, untested
 
 DETERMINISTIC = "not tested (both deterministic)"
@@ -179,10 +179,10 @@ def _test_in_class(first: Contender, second: Contender, task: str, by_seed: pd.S
     return sign_flip(list(by_seed), error=error)
 
 
-def _image_error(first: Contender, second: Contender, table: pd.DataFrame) -> float:
+def _image_error(first: Contender, second: Contender, table: pd.DataFrame) -> ImageError:
     """The error of the mean of a table of differences that is due to the test images."""
     contrast = [(first.result.ranks, 1.0), (second.result.ranks, -1.0)]
-    return error_of_mean(contrast, [*map(str, table.index)], [*map(int, table.columns)])
+    return image_error(contrast, [*map(str, table.index)], [*map(int, table.columns)])
 
 
 def _untestable(first: Contender, second: Contender) -> str:

@@ -8,7 +8,7 @@ import pandas as pd
 
 from analysis.document.blocks import Cell, Table
 from analysis.document.format import PERCENTAGE_POINTS, p_text
-from analysis.image_sampling import covers
+from analysis.image_sampling import covered_by_all, covers
 from analysis.questions.comparison.contenders import (
     ClassContrast,
     Contender,
@@ -19,7 +19,7 @@ from analysis.questions.comparison.contenders import (
     class_means,
 )
 from analysis.stats.aggregates import iqm, mean_ranks
-from analysis.stats.estimates import Estimate
+from analysis.stats.estimates import Coverage, Estimate
 from analysis.stats.paired import ABOUT_SIGN_FLIPS, made
 from analysis.study import unique_titles
 from tune_ad.sample_sizes import LEAST_PAIRS
@@ -251,13 +251,13 @@ def _tests(contrasts: Sequence[Contrast | ClassContrast]) -> str:
     return count(made(contrast.paired for contrast in contrasts), "test")
 
 
-def _covered(contrasts: Sequence[Contrast | ClassContrast]) -> dict[str, bool]:
-    """Whether all intervals of a pair cover the sampling of test images, by the pair."""
-    covered: dict[str, bool] = {}
-    for contrast in [c for c in contrasts if c.paired.difference.n > 1]:
-        pair = f"{contrast.first} - {contrast.second}"
-        covered[pair] = covered.get(pair, True) and contrast.paired.covers_images
-    return covered
+def _covered(contrasts: Sequence[Contrast | ClassContrast]) -> dict[str, Coverage]:
+    """What all intervals of a pair cover, by the pair."""
+    return covered_by_all(
+        (f"{contrast.first} - {contrast.second}", contrast.paired.coverage)
+        for contrast in contrasts
+        if contrast.paired.difference.n > 1
+    )
 
 
 def _refusals(contrasts: Sequence[Contrast | ClassContrast]) -> str:

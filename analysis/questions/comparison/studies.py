@@ -152,7 +152,7 @@ def _quotes(
         for contender in contenders
     ]
     covered = {
-        contender.label: contender.result.covers_images
+        contender.label: contender.result.coverage
         for contenders in by_study.values()
         for contender in contenders
         if contender.result.auroc.n > 1

@@ -7,15 +7,14 @@ are compared on that seed. With a single seed, or seeds that all give the same r
 halves of the test images take that part. The luck of all seeds on the same test images remains.
 """
 
-import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
 import numpy as np
 
-from analysis.image_sampling import ImageRanks, error_of_mean
-from analysis.stats.estimates import ALIKE, Estimate, estimate
+from analysis.image_sampling import ImageRanks, image_error
+from analysis.stats.estimates import ALIKE, Coverage, Estimate, ImageError, estimate
 from analysis.stats.rank_aurocs import auroc_of_images
 from analysis.study import StudyRecords
 from tune_ad.selection import RULES, ranked
@@ -72,22 +71,23 @@ class Pool:
         """
         plain = estimate(list(self.tested[list(positions)].mean(axis=(0, 1))))
         is_all = len(positions) == len(self.records)
-        return plain.with_error(self.error_of_all if is_all else self._image_error(positions))
+        error = self.error_of_all if is_all else self._image_error(positions)
+        return plain.with_error(error.value)
 
     @cached_property
-    def error_of_all(self) -> float:
+    def error_of_all(self) -> ImageError:
         """The error of the mean AUROC of all trials that is due to the test images."""
         return self._image_error(range(len(self.records)))
 
     @property
-    def covers_images(self) -> bool:
-        """Whether intervals of AUROCs also cover the sampling of test images."""
-        return math.isfinite(self.error_of_all)
+    def coverage(self) -> Coverage:
+        """What intervals of AUROCs cover."""
+        return self.error_of_all.coverage
 
-    def _image_error(self, positions: Sequence[int]) -> float:
-        """The error of the mean AUROC of some trials; NaN if ranks of one are not stored."""
+    def _image_error(self, positions: Sequence[int]) -> ImageError:
+        """The error of the mean AUROC of some trials; unknown if ranks of one are not stored."""
         contrast = [(self._images_of(k), 1 / len(positions)) for k in positions]
-        return error_of_mean(contrast, self.tasks, self.seeds)
+        return image_error(contrast, self.tasks, self.seeds)
 
     def _images_of(self, position: int) -> ImageRanks:
         """The ranks of the test images of a trial."""

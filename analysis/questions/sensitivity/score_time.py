@@ -14,9 +14,9 @@ from matplotlib.figure import Figure
 
 from analysis import frame
 from analysis.document.theme import FAINT, INK, canvas, colour
-from analysis.image_sampling import error_of_mean
+from analysis.image_sampling import image_error
 from analysis.quoted import Result
-from analysis.stats.estimates import Estimate, estimate
+from analysis.stats.estimates import Coverage, Estimate, estimate
 from tune_ad.storage.metric import TEST_AUROC, ScoreVariant
 from tune_ad.storage.records import TrialRecord
 
@@ -51,7 +51,7 @@ class ScoreTimeCurve(NamedTuple):
         parameter: the name of the parameter.
         points: the points by value, infinity last; words in their order.
         failed: the number of seeds that are left out because a model lacks some AUROC.
-        covers_images: whether the intervals also cover the sampling of test images.
+        coverage: what all intervals cover.
     """
 
     label: str
@@ -59,7 +59,7 @@ class ScoreTimeCurve(NamedTuple):
     parameter: str
     points: Sequence[ScoreTimePoint]
     failed: int
-    covers_images: bool
+    coverage: Coverage
 
     @property
     def numeric(self) -> bool:
@@ -189,9 +189,9 @@ def _curve(result: Result, parameter: str) -> ScoreTimeCurve:
         label: result.ranks if variant is None else result.ranks.by_variant(str(variant))
         for label, variant in variants.items()
     }
-    errors = {label: error_of_mean([(r, 1.0)], tasks, seeds) for label, r in ranks.items()}
+    errors = {label: image_error([(r, 1.0)], tasks, seeds) for label, r in ranks.items()}
     points = [
-        _point(label, whole[label], cells[label], label == reported, errors[label])
+        _point(label, whole[label], cells[label], label == reported, errors[label].value)
         for label in variants
     ]
     return ScoreTimeCurve(
@@ -200,7 +200,7 @@ def _curve(result: Result, parameter: str) -> ScoreTimeCurve:
         parameter=parameter,
         points=sorted(points, key=_order) if len(whole) else [],
         failed=table["seed"].nunique() - len(whole),
-        covers_images=all(map(math.isfinite, errors.values())),
+        coverage=min(error.coverage for error in errors.values()),
     )
 
 

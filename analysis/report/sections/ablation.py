@@ -6,7 +6,7 @@ import pandas as pd
 
 from analysis.document.blocks import Block, Cell, Figure, Section, Table, Text
 from analysis.document.format import PERCENTAGE_POINTS, file_name, p_text, short
-from analysis.image_sampling import covers
+from analysis.image_sampling import covered_by_all, covers
 from analysis.questions.ablation import Effect, auroc, draw_effects, missing_changes
 from analysis.report.findings import Findings
 from analysis.stats.estimates import Estimate, estimate
@@ -23,10 +23,10 @@ ABOUT = (
     f"study ran. {ABOUT_SIGN_FLIPS}"
 )
 FEW_SEEDS = (
-    " The test uses more pairs than such an interval has seeds, so a change may be significant "
-    "although its interval contains 0."
+    "The test uses the pairs of all classes and seeds, an interval only their means over classes, "
+    "one per seed; a change may therefore be significant although its interval contains 0."
 )
-"""Said of intervals that cover the variance over seeds alone."""
+"""Said of every interval over seeds."""
 
 
 def section(findings: Findings) -> Section | None:
@@ -76,8 +76,8 @@ def _table(study: StudyRecords, effects: list[Effect]) -> Table:
 
 def _covers(effects: list[Effect]) -> str:
     """What the intervals cover."""
-    covered = {_change(e): e.test.covers_images for e in effects if e.difference.n > 1}
-    return covers(covered) + FEW_SEEDS * (not all(covered.values()))
+    covered = covered_by_all((_change(e), e.test.coverage) for e in effects if e.difference.n > 1)
+    return f"{covers(covered)} {FEW_SEEDS}" if covered else covers(covered)
 
 
 def _change(effect: Effect) -> str:

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 import pandas as pd
 
 from analysis.document.blocks import Block, Cell, Section, Table, Text, Tone
-from analysis.image_sampling import covers
+from analysis.image_sampling import covered_by_all, covers
 from analysis.questions.collapse import (
     COLLAPSED,
     HEADS,
@@ -65,7 +65,9 @@ def section(findings: Findings) -> Section | None:
     if not groups:
         return None
     decided = verdicts(groups)
-    about_aurocs = covers({v.setting: v.covers_images for v in decided}, "Intervals of AUROC")
+    measured = [level for levels in groups for level in levels if level.auroc.n > 1]
+    covered = covered_by_all((level.title, level.coverage) for level in measured)
+    about_aurocs = covers(covered, "Intervals of AUROC")
     sentences: list[Block] = [
         Text(f"{v.setting}: {v.question} {v.outcome} ({v.reason}).", "verdict") for v in decided
     ]

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 import pandas as pd
 
 from analysis.document.blocks import Block, Cell, Section, Table, Text, Tone
-from analysis.image_sampling import covers
+from analysis.image_sampling import covered_by_all, covers
 from analysis.questions.claims.passes import (
     DETECTOR,
     RATIO_MARGIN,
@@ -22,10 +22,7 @@ TONES: dict[str, Tone] = {"holds": "better", "does not hold": "worse", "inconclu
 
 def _covers(verdicts: Sequence[ClaimVerdict]) -> str:
     """What the intervals of differences between values of T cover."""
-    covered: dict[str, bool] = {}
-    for verdict in verdicts:
-        covered[verdict.label] = covered.get(verdict.label, True) and verdict.covers_images
-    return covers(covered)
+    return covers(covered_by_all((verdict.label, verdict.coverage) for verdict in verdicts))
 
 
 def section(findings: Findings) -> Section | None:

@@ -24,7 +24,7 @@ def section(findings: Findings) -> Section | None:
     rankings = rate_rankings(findings.results)
     if not rankings:
         return None
-    covered = {r.label: r.variants_cover_images for r in findings.results if r.auroc.n > 1}
+    covered = {r.label: r.variants_coverage for r in findings.results if r.auroc.n > 1}
     return Section("Does the rate rank anomalies?", [_table(rankings, covers(covered))])
 
 

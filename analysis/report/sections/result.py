@@ -62,11 +62,11 @@ def section(findings: Findings) -> Section | None:
 
 
 def _covers(results: Sequence[Result]) -> str:
-    return covers({r.label: r.covers_images for r in results if r.auroc.n > 1})
+    return covers({r.label: r.coverage for r in results if r.auroc.n > 1})
 
 
 def _variants_cover(results: Sequence[Result]) -> str:
-    return covers({r.label: r.variants_cover_images for r in results if r.auroc.n > 1})
+    return covers({r.label: r.variants_coverage for r in results if r.auroc.n > 1})
 
 
 def _configurations(results: Sequence[Result]) -> str:

@@ -81,4 +81,4 @@ def _table(study: StudyRecords, curves: Sequence[ScoreTimeCurve]) -> Table:
 
 
 def _covers(curves: Sequence[ScoreTimeCurve]) -> str:
-    return covers({c.label: c.covers_images for c in curves if c.points[0].auroc.n > 1})
+    return covers({c.label: c.coverage for c in curves if c.points[0].auroc.n > 1})

@@ -57,7 +57,7 @@ def section(findings: Findings) -> Section | None:
     if (curve := label_curve(pool)) is not None:
         blocks += [_label_figure(curve), Text(_about_unseen(curve))]
     if findings.ensembles:
-        blocks.append(_ensembles(findings.ensembles, covers({"": pool.covers_images})))
+        blocks.append(_ensembles(findings.ensembles, _covers(pool, "Intervals")))
     if kinds := agreements(pool):
         blocks.append(_agreements(kinds))
     return Section("How to choose: what each selection rule loses", blocks)
@@ -114,9 +114,14 @@ def _table(study: StudyRecords, pool: Pool, chosen: Sequence[RuleChoice]) -> Tab
         }
         for choice in chosen
     ]
-    about_intervals = covers({"": pool.covers_images}, "Intervals of test AUROC")
+    about_intervals = _covers(pool, "Intervals of test AUROC")
     caption = f"{ABOUT} {about_intervals} {_limits(study, pool)}"
     return Table("regret", pd.DataFrame(rows), caption.strip())
+
+
+def _covers(pool: Pool, what: str) -> str:
+    """What the intervals over the seeds of the pool cover."""
+    return covers({"": pool.coverage} if len(pool.seeds) > 1 else {}, what)
 
 
 def _cell(auroc: Estimate) -> Cell:

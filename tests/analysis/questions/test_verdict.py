@@ -7,6 +7,7 @@ import pandas as pd
 import pytest
 
 from analysis.questions.claims.rules import CLAIM_RULES, verdicts
+from analysis.questions.claims.strata import RankedImages
 from analysis.questions.claims.verdict_blocks import draw_levels, verdict_sentence
 from analysis.stats.estimates import estimate
 from tune_ad.search.claim import Claim
@@ -324,12 +325,12 @@ def test_few_test_images_make_an_effect_or_its_absence_uncertain():
         plain = verdicts(claim, table)
         assert [verdict.outcome for verdict in plain] == [outcome]
         few = {k: ranked(0.5, seed=k) for k in range(4)}  # other images at each width
-        (verdict,) = verdicts(claim, table, few, "svhn")
+        (verdict,) = verdicts(claim, table, RankedImages("cifar10-vs-svhn", "svhn", few))
         assert verdict.outcome == "inconclusive"
         assert verdict.stratum.effect.low < plain[0].stratum.effect.low
         assert verdict.stratum.effect.mean == plain[0].stratum.effect.mean
         same = dict.fromkeys(range(4), ranked(0.5))  # what all widths find hard cancels
-        (cancelled,) = verdicts(claim, table, same, "svhn")
+        (cancelled,) = verdicts(claim, table, RankedImages("cifar10-vs-svhn", "svhn", same))
         assert cancelled.stratum.effect == pytest.approx(plain[0].stratum.effect)
-        other_set = verdicts(claim, table, few, "noise")
+        other_set = verdicts(claim, table, RankedImages("cifar10-vs-svhn", "noise", few))
         assert [v.outcome for v in other_set] == [outcome], "ranks are of svhn alone"

@@ -7,8 +7,7 @@ import pytest
 
 from analysis.stats.estimates import estimate
 from analysis.stats.paired import equivalence
-from analysis.stats.rank_aurocs import auroc, joined, placed
-from analysis.stats.rank_aurocs import contrast_error as error_of_placements
+from analysis.stats.rank_aurocs import auroc, error_over_tasks, influences, joined, placed
 from tune_ad.storage.score_ranks import PartRanks
 
 
@@ -25,7 +24,8 @@ def part(normal, anomalous, seeds=None):
 
 
 def contrast_error(parts, weights):
-    return error_of_placements([placed(part) for part in parts], weights)
+    of_task = influences([placed(part) for part in parts], weights)
+    return np.nan if of_task is None else error_over_tasks([of_task]).value
 
 
 def image_error(part):
