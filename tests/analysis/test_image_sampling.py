@@ -189,7 +189,7 @@ def mean_auroc(ranks):
 def test_the_error_of_a_mean_over_tasks_is_its_spread_over_new_images(
     shared_anomalies, most, bound
 ):
-    """Anomalies of all tasks make it larger, normal images that are anomalies elsewhere smaller."""
+    """Shared anomalies make it larger, normal images that are anomalies elsewhere smaller."""
     tasks, contrasts = [f"{k}" for k in range(CLASSES)], ((1.0, 0.0), (1.0, -1.0))
     means, errors, separate = [], [], []
     for seed in range(600):
@@ -351,6 +351,8 @@ def test_claims_on_passes_need_what_other_images_would_show(tmp_path):
     assert outcomes(unlike)[MEANS] == outcomes(unlike)[GAIN] == "inconclusive"
     gain = next(v for v in verdicts_on_passes(results(unlike)) if v.claim == GAIN)
     assert NOT_ON_OTHER_IMAGES in gain.reason
+    narrow = text_of(passes_section.section(Findings(unlike)))
+    assert TOO_NARROW in narrow, "the planted ranks have no positions"
     earlier = passes(tmp_path / "earlier", 90, stored=False)
     assert outcomes(earlier)[MEANS] == outcomes(earlier)[GAIN] == "holds"
     assert COVERS_SEEDS in text_of(passes_section.section(Findings(earlier)))

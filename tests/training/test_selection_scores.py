@@ -35,9 +35,11 @@ from tune_ad.storage.metric import (
 )
 from tune_ad.storage.records import TrialSpec
 from tune_ad.storage.score_ranks import thinned
+from tune_ad.training import kept_ranks as kept_ranks_module
+from tune_ad.training import scoring
 from tune_ad.training.kept_ranks import kept_ranks
 from tune_ad.training.ranking import agreements, auroc, doubled_ranks
-from tune_ad.training.scoring import VARIANT_IMAGES
+from tune_ad.training.scoring import VARIANT_IMAGES, score_images
 from tune_ad.training.suite import PSEUDO_IMAGES, Suite
 from tune_ad.training.trial import Trial
 
@@ -204,9 +206,66 @@ def test_ranks_by_score_variants_are_stored_of_results_that_are_reported(
         assert part.normal.shape[1] == min(VARIANT_IMAGES, part.sizes[0])
         np.testing.assert_array_equal(part.classes, 0)
         recorded = {str(v): numbers for v, numbers in report.record.variants.items()}[variant]
-        if max(part.sizes) <= VARIANT_IMAGES:
-            sides = (torch.tensor(r[0].astype(int)) for r in (part.normal, part.outsiders[""]))
-            assert auroc(*sides) == pytest.approx(recorded[TEST_AUROC][0])
+        assert max(part.sizes) <= VARIANT_IMAGES, "no image is left out"
+        assert auroc(*sides_of(part)) == pytest.approx(recorded[TEST_AUROC][0])
+
+
+def sides_of(part):
+    """The ranks of normal images and of anomalies by the first model."""
+    return [torch.tensor(ranks[0].astype(int)) for ranks in (part.normal, part.outsiders[""])]
+
+
+def test_ranks_by_score_variants_of_large_test_sets_are_those_of_a_sample(digits, monkeypatch):
+    for module in (scoring, kept_ranks_module):
+        monkeypatch.setattr(module, "VARIANT_IMAGES", 20)
+    replica_set = replica_set_on(digits, score_space={"sign": (1.0, -1.0)})
+    scored = score_images(replica_set, digits, "test", every_variant=True)
+    parts = {"test": scoring.measure(replica_set, digits, "test", scored, every_variant=True)}
+    stored = kept_ranks(replica_set, digits, parts, None, by_variants=True)
+
+    for k, task in enumerate(digits.splits):
+        whole = stored["test", task]
+        assert whole.variants
+        for name, part in whole.variants.items():
+            assert part.normal.shape == part.outsiders[""].shape == (1, 20)
+            assert part.sizes == whole.sizes
+            assert min(whole.sizes) > 20
+            groups = scored[k].values()
+            sides = [torch.tensor(thinned(terms[name].numpy(), 20)) for terms in groups]
+            assert auroc(*sides_of(part)) == pytest.approx(auroc(*sides))
+            labels = thinned(whole.outsider_classes[""], 20)
+            np.testing.assert_array_equal(part.outsider_classes[""], labels)
+
+
+def test_stored_positions_are_those_of_the_test_images_of_the_data_set(digits, tmp_path):
+    replica_set = replica_set_on(digits)
+    parts = {
+        part: score_part(replica_set, digits, part, every_variant=True)
+        for part in ("validation", "test")
+    }
+    path = tmp_path / "ranks.npz"
+    path.write_bytes(
+        score_ranks.to_bytes(kept_ranks(replica_set, digits, parts, 10, by_variants=True))
+    )
+    stored, image_set = score_ranks.read(path), load("digits")
+    for task, split in digits.splits.items():
+        ranks = stored["test", task]
+        assert tuple(map(len, ranks.positions)) == ranks.sizes
+        for positions, group in zip(ranks.positions, split.test.values(), strict=True):
+            images = image_set.test_images[torch.from_numpy(positions)].numpy()
+            np.testing.assert_array_equal(images, digits.images[group])
+        labels = image_set.test_labels.numpy()
+        kept = [thinned(positions, 10) for positions in ranks.positions_of("")]
+        np.testing.assert_array_equal(ranks.classes, labels[kept[0]])
+        np.testing.assert_array_equal(ranks.outsider_classes[""], labels[kept[1]])
+        assert ranks.variants
+        for by_variant in ranks.variants.values():
+            assert all(map(np.array_equal, by_variant.positions, ranks.positions))
+        assert stored["validation", task].positions == ()
+    with np.load(path) as arrays:
+        np.savez(path, **{name: arrays[name] for name in arrays if ".steps." not in name})
+    earlier = score_ranks.read(path)
+    assert all(ranks.positions == () for ranks in earlier.values()), "as in earlier versions"
 
 
 def test_a_damaged_file_of_ranks_is_one_line(tmp_path):

@@ -4,8 +4,9 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from analysis.stats.estimates import estimate
+from analysis.stats.estimates import Coverage, ImageError, estimate
 from analysis.stats.paired import (
+    NOT_ON_OTHER_IMAGES,
     Paired,
     equivalence,
     holm,
@@ -148,3 +149,62 @@ def test_holm_multiplies_in_order_and_never_decreases():
     assert with_gap[::2] == pytest.approx([0.02, 0.04])
     assert math.isnan(with_gap[1])
     assert holm_adjusted([0.02, 0.02, 0.02]) == pytest.approx([0.06] * 3)
+
+
+# ------------------------------------------------------------------------ sampling of test images
+
+
+def over_classes(stream, mean=0.01, seeds=3):
+    """Differences of ten classes and some seeds, and their means over classes."""
+    differences = stream.normal(mean, 0.008, (10, seeds))
+    return list(differences.ravel()), list(differences.mean(axis=0))
+
+
+def decided(differences, per_seed, error=None):
+    known = ImageError() if error is None else ImageError(error, Coverage.IMAGES)
+    test = sign_flip(differences, per_seed, known)
+    (decision,) = holm([test])
+    return test, decision
+
+
+def test_without_an_error_of_images_the_sign_flip_test_decides_alone(rng):
+    decisions = set()
+    for _ in range(40):
+        pairs = over_classes(rng, mean=0.004)
+        test, decision = decided(*pairs, error=0.0)
+        assert decision == decided(*pairs)[1]
+        assert test.p_images == test.p
+        decisions.add(decision.tone)
+    assert decisions == {"better", "unsure"}
+
+
+def test_few_seeds_are_not_said_to_be_few_images():
+    """The interval over three seeds contains 0, but the test over 30 pairs is significant."""
+    seeds = (0.002, 0.012, 0.022)
+    differences = [seed + 0.001 * k for k in range(-4, 6) for seed in seeds]
+    per_seed = [seed + 0.0005 for seed in seeds]
+    test, decision = decided(differences, per_seed, error=0.0005)
+    assert test.difference.low < 0 < test.difference.mean
+    assert decision.p < 1e-3
+    assert decision.tone == "better"
+    assert not decision.on_these_images
+    wide, alone = decided(differences, per_seed, error=0.01)
+    assert wide.p == test.p
+    assert (alone.tone, alone.on_these_images) == ("unsure", True)
+    assert alone.reason.endswith(NOT_ON_OTHER_IMAGES)
+
+
+def test_the_error_of_images_adds_to_the_variance_of_the_flips_as_a_square(rng):
+    values = np.array(over_classes(rng, seeds=20)[0])
+    deviation = math.sqrt(np.square(values).sum()) / len(values)
+    error = math.sqrt((abs(values.mean()) / 1.96) ** 2 - deviation**2)
+    for factor, least, most in ((0.95, 0.03, 0.05), (1.05, 0.05, 0.07)):
+        p = decided(values, values.reshape(10, 20).mean(axis=0), error * factor)[0].p_images
+        assert least < p < most
+
+
+def test_the_p_with_an_error_of_images_is_at_least_that_of_the_flips():
+    for error in (1e-9, 1e-3, 1e-2, 1.0):
+        test = sign_flip([0.01, 0.02, 0.03, 0.04, 0.05, 0.06], error=ImageError(error))
+        assert test.p <= test.p_images <= 1
+    assert math.isnan(sign_flip([0.1] * 3, error=ImageError(0.01)).p_images), "not tested"
