@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from analysis.document.blocks import Table, Text
-from analysis.image_sampling import COVERS_IMAGES, COVERS_SEEDS
+from analysis.image_sampling import COVERS_IMAGES, COVERS_SEEDS, NO_INTERVAL
 from analysis.questions.collapse import (
     HEADS,
     RATE,
@@ -174,6 +174,17 @@ def test_new_test_images_can_make_the_verdict_on_auroc_uncertain(tmp_path):
         write_atomically(ours.folder.ranks(f"id{k}"), score_ranks.to_bytes(stored))
     assert outcomes(ours)["bias = True", SUFFERS] == "inconclusive"
     assert COVERS_IMAGES in captions(ours)
+
+
+def test_the_caption_names_the_settings_without_stored_ranks(tmp_path):
+    ours = planted(tmp_path, {False: (1.0, 1.0, 1.0), True: (1.0, 1.0, 1.0)})
+    assert f"Intervals of AUROC cover {COVERS_SEEDS}." in captions(ours)
+    for k in range(5):  # all lengths without biases, and two of three with biases
+        stored = {("test", task): part(400, 6) for task in TASKS}
+        write_atomically(ours.folder.ranks(f"id{k}"), score_ranks.to_bytes(stored))
+    assert f"of bias = True they cover {COVERS_SEEDS}" in captions(ours)
+    single = planted(tmp_path / "single", {True: (1.0, 1.0, 1.0)}, seeds=1)
+    assert NO_INTERVAL in captions(single)
 
 
 def captions(ours):

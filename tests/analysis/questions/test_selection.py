@@ -5,6 +5,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from analysis.image_sampling import COVERS_SEEDS, NO_INTERVAL
 from analysis.questions.selection.ensemble import ensembles
 from analysis.questions.selection.generators import agreements
 from analysis.questions.selection.labels import label_curve
@@ -271,6 +272,19 @@ def test_the_mean_of_any_placements_is_the_auroc_against_their_anomalies():
     ]  # fmt: skip
     assert np.isnan(auroc(normal, anomalous[:0]))
     assert auroc_of_images(part({2: 0.5, 3: 1.0}), 0) == pytest.approx(0.75, abs=0.02)
+
+
+def test_captions_say_what_intervals_over_seeds_cover_and_that_one_seed_has_none(planted):
+    for seeds, expected in (
+        (1, NO_INTERVAL),
+        (2, f"Intervals of test AUROC cover {COVERS_SEEDS}."),
+    ):
+        records = [record(k, {"width": 1.0 + k}, (0.7 + 0.1 * k, 0.8)[:seeds]) for k in range(3)]
+        for trial in records:
+            trial.metrics[VALIDATION_AUROC] = [0.5 + 0.1 * trial.number] * len(TASKS) * seeds
+        blocks = section(Findings(planted(records))).blocks
+        (caption,) = [b.caption for b in blocks if getattr(b, "name", "") == "regret"]
+        assert expected in caption
 
 
 def test_labels_of_one_class_mislead_where_that_is_planted_and_labels_of_all_do_not(planted):

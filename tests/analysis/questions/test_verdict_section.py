@@ -7,12 +7,16 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from analysis.questions.claims.verdict_blocks import conclusions
+from analysis.image_sampling import COVERS_IMAGES, COVERS_SEEDS
+from analysis.questions.claims.verdict_blocks import conclusions, verdict_table
 from analysis.report.findings import Findings
 from analysis.report.sections import verdict as part
+from analysis.stats.estimates import Coverage
 from analysis.study import StudyRecords
 from tests.naming import named, variants
+from tune_ad.storage import score_ranks
 from tune_ad.storage.folder import StudyFolder
+from tune_ad.storage.jsonl import write_atomically
 from tune_ad.storage.metric import BITS_PER_DIM, STOPPED, TEST_AUROC, Metric
 from tune_ad.storage.records import ReplicaRecord, TrialRecord
 
@@ -153,6 +157,64 @@ def test_both_bounds_are_judged_and_the_first_sets_copy_is_not():
     assert iwae.startswith("cifar10 against svhn, by -IWAE, likelihood = bernoulli: no effect")
     assert mnist.startswith("cifar10 against mnist, by the main score")
     assert any("3 verdicts" in text for text in texts(section, "note"))
+
+
+def with_ranks(ours, path, shift=1.0):
+    """The study with stored ranks of its trials: by the score, and of a sample by both bounds."""
+    folder = StudyFolder(path)
+    for trial in ours.trials:
+        stream = np.random.default_rng(trial.number)
+        by_score, by_bound = (ranked(stream, images, shift) for images in (400, 100))
+        by_bound = replace(by_bound, sizes=(400, 400))
+        bounds = {"negative_elbo": by_bound, "negative_iwae": by_bound}
+        stored = {("test", TASK): replace(by_score, variants=bounds)}
+        write_atomically(folder.ranks(trial.identity), score_ranks.to_bytes(stored))
+    return replace(ours, folder=folder)
+
+
+def ranked(stream, images, shift):
+    scores = np.concatenate([stream.normal(0, 1, images), stream.normal(shift, 1, images)])
+    rows, labels = np.stack([scores.argsort().argsort()] * 8), np.zeros(images, int)
+    return score_ranks.PartRanks(
+        rows[:, :images],
+        {"svhn": rows[:, images:]},
+        labels,
+        {"svhn": labels},
+        tuple(range(8)),
+    )
+
+
+def test_verdicts_by_a_second_score_cover_the_images_ranked_by_it(tmp_path):
+    rising, flat = (0.1, 0.15, 0.2, 0.25), (0.3, 0.3, 0.3, 0.3)
+    ours = study(whole_study({"negative_elbo": rising, "negative_iwae": flat}))
+    plain, stored = Findings(ours), Findings(with_ranks(ours, tmp_path))
+    captions = {
+        table.name: table.caption
+        for table in part.section(stored).blocks
+        if hasattr(table, "shown") and table.name.startswith("verdict")
+    }
+    covered = {name: COVERS_IMAGES in caption for name, caption in captions.items()}
+    assert set(covered.values()) == {False, True}
+    assert covered == {name: "svhn" in name for name in covered}, "of mnist no ranks are stored"
+    for judgement, without in zip(stored.judgements, plain.judgements, strict=True):
+        (verdict,), (narrow,) = judgement.verdicts, without.verdicts
+        is_svhn = judgement.evidence.outsider == "svhn"
+        assert verdict.stratum.coverage is (Coverage.IMAGES if is_svhn else Coverage.SEEDS)
+        assert narrow.stratum.coverage is Coverage.SEEDS
+        wider = verdict.stratum.effect.high > narrow.stratum.effect.high
+        assert wider == is_svhn
+
+
+def test_of_several_comparisons_of_a_stratum_all_must_cover_the_images(tmp_path):
+    rising = (0.1, 0.15, 0.2, 0.25)
+    findings = Findings(with_ranks(study(whole_study({"negative_elbo": rising})), tmp_path))
+    judgement = next(j for j in findings.judgements if j.evidence.outsider == "svhn")
+    (verdict,) = judgement.verdicts
+    lacking = verdict._replace(stratum=replace(verdict.stratum, images=None))
+    for both in ([verdict, lacking], [lacking, verdict]):
+        caption = verdict_table(findings.claim, judgement._replace(verdicts=both)).caption
+        assert COVERS_SEEDS in caption
+        assert COVERS_IMAGES not in caption
 
 
 def test_the_main_score_is_the_named_one_where_both_bounds_agree():
