@@ -8,7 +8,7 @@ The test of an effect was fixed before any study ran: a two-sided sign-flip test
 differences of all classes and seeds (without an effect, both signs of a difference are equally
 likely), with Holm's correction over all effects of a baseline. It holds for these test images;
 where ranks of their scores are stored, the interval covers the sampling of images as well, and an
-effect is only called significant if that interval excludes 0.
+effect is called better or worse only if it is also significant with the error of this sampling.
 """
 
 import math

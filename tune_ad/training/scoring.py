@@ -52,8 +52,8 @@ VARIANT_IMAGES = 500
 """The maximum number of test images of each group that are ranked by every score variant.
 
 The standard error of an AUROC that is due to the sampling of images is estimated from them. The
-relative standard deviation of this estimate is about 3 % at an AUROC of 0.76, but 6 % at 0.92, 13 %
-at 0.983 and 30 % at 0.998, because it then depends on the few images whose scores overlap.
+relative standard deviation of this estimate is about 3 % at an AUROC of 0.76, but 6 % at 0.92,
+13 % at 0.983 and 30 % at 0.998, because it then depends on the few images whose scores overlap.
 """
 
 
