@@ -72,7 +72,7 @@ class _Change(NamedTuple):
         differences: the differences of test AUROC, by class and seed.
         aurocs: test AUROC with the change, by seed.
         error: the standard error of the mean difference that is due to the sampling of test
-            images; NaN without stored ranks.
+            images; unknown without stored ranks.
         failure: why there is no difference; empty if there is one.
     """
 
