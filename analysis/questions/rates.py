@@ -15,6 +15,7 @@ from tune_ad.storage.records import TrialRecord
 
 PARTS = ("test", "validation")
 MOST_BARS = 200  # maximum number of points that are drawn with error bars
+MOST_BOUNDS = 3  # maximum number of curves whose bounds are drawn
 
 
 class Quantity(NamedTuple):
@@ -135,9 +136,12 @@ def rate_distortion_curves(table: pd.DataFrame) -> list[RateDistortionCurve]:
     if table.empty:
         return []
     errors = table.groupby("baseline")["error"].nunique().to_dict()
+    differing = differing_parts(list(map(str, table["error"].unique())))
     return [
         RateDistortionCurve(
-            label=f"{baseline}, {error}" if errors[baseline] > 1 else str(baseline),
+            label=f"{baseline}, {differing[str(error)]}"
+            if errors[baseline] > 1
+            else str(baseline),
             part=str(part),
             points=points,
             hull=hull(zip(points["rate"], points["distortion"], strict=True)),
@@ -147,6 +151,20 @@ def rate_distortion_curves(table: pd.DataFrame) -> list[RateDistortionCurve]:
             ["baseline", "error", "part"], sort=False
         )
     ]
+
+
+def differing_parts(texts: Sequence[str]) -> dict[str, str]:
+    """By text, its parts between commas that are not common to all texts.
+
+    >>> list(differing_parts(["scaling = unit, sigma = 1", "scaling = unit, sigma = 2"]).values())
+    ['sigma = 1', 'sigma = 2']
+    """
+    parts = {text: text.split(", ") for text in texts}
+    common = set.intersection(*map(set, parts.values())) if len(parts) > 1 else set()
+    return {
+        text: ", ".join(part for part in of_text if part not in common) or text
+        for text, of_text in parts.items()
+    }
 
 
 def hull(points: Iterable[tuple[float, float]]) -> list[tuple[float, float]]:
@@ -196,6 +214,8 @@ def draw_rate_distortion(curves: Sequence[RateDistortionCurve]) -> Figure:
     for k, curve in enumerate(curves):
         _draw_curve(axes, curve, theme.colour(k))
     bounded = [k for k, curve in enumerate(curves) if not math.isnan(curve.bound)]
+    if len(curves) > MOST_BOUNDS:  # their texts would cover the points; the report lists them
+        bounded = []
     for line, k in enumerate(bounded):
         _draw_bound(axes, curves[k], theme.colour(k) if several else theme.INK, line, several)
     axes.set_xlabel("rate R, nats per image")

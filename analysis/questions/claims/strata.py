@@ -194,6 +194,14 @@ class Stratum:
     table: pd.DataFrame
     images: RankedImages | None = None
 
+    @property
+    def title(self) -> str:
+        """The name, with the levels that are compared if one treatment is compared at a time."""
+        if self.design.axis or len(self.levels) < 2:
+            return self.name
+        treatment, baseline = self.levels[self.last_level], self.levels[0]
+        return f"{self.name}, {treatment} minus {baseline}"
+
     def image_error(self, weights: Sequence[float]) -> float:
         """The standard error of a weighted sum of AUROCs that is due to the sampling of images.
 

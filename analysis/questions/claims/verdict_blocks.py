@@ -72,7 +72,7 @@ def verdict_sentence(verdict: Verdict, title: str) -> str:
         title: the task, the outsider set and the score in words.
     """
     stratum = verdict.stratum
-    outcome = f"{title}, {stratum.name}: {verdict.outcome} ({verdict.reason})."
+    outcome = f"{title}, {stratum.title}: {verdict.outcome} ({verdict.reason})."
     if stratum.n < 2 or len(stratum.levels) < 2:
         return outcome
     design = stratum.design
@@ -162,12 +162,12 @@ def verdict_figure(claim: Claim, evidence: Evidence, verdict: Verdict) -> Figure
     """
     stratum = verdict.stratum
     caption = (
-        f"{evidence.title}, {stratum.name}: test AUROC (left) and {stratum.unit} of normal images "
-        f"(right) at each level of {claim.factor}. Thin: one line per seed; thick: mean of "
+        f"{evidence.title}, {stratum.title}: test AUROC (left) and {stratum.unit} of normal "
+        f"images (right) at each level of {claim.factor}. Thin: one line per seed; thick: mean of "
         f"n = {stratum.n} paired seeds with its 95 % interval. Verdict: {verdict.outcome}."
     )
     treatment = [] if stratum.design.axis else [str(stratum.levels[1])]
-    name = file_name("verdict", evidence.task, evidence.score, stratum.name, *treatment)
+    name = file_name("verdict", evidence.task, evidence.score, stratum.title, *treatment)
     return Figure(name, partial(draw_levels, stratum), caption)
 
 
@@ -239,7 +239,7 @@ def _rows(verdict: Verdict) -> tuple[dict[str, Any], dict[str, Any]]:
     stratum = verdict.stratum
     counts = {"n": stratum.n, "left out": stratum.left_out}
     shown = {
-        "stratum": stratum.name,
+        "stratum": stratum.title,
         "verdict": Cell(verdict.outcome, tone=OUTCOME_TONES[verdict.outcome], note=verdict.reason),
         **counts,
         "effect (points)": stratum.effect.interval_cell(PERCENTAGE_POINTS),
@@ -250,7 +250,7 @@ def _rows(verdict: Verdict) -> tuple[dict[str, Any], dict[str, Any]]:
         "bits/dim": bits_cell(stratum.bits, stratum.unit, BITS_CHANGE),
     }
     data = {
-        "stratum": stratum.name,
+        "stratum": stratum.title,
         "unit of bits": stratum.unit,
         "verdict": verdict.outcome,
         "reason": verdict.reason,
@@ -271,7 +271,7 @@ def _level_rows(
     """The row of a level, as it is shown and as it is stored."""
     auroc, change = stratum.auroc_at(level), stratum.change_at(level)
     test = stratum.equivalence_at(level)
-    head = {"stratum": stratum.name, factor: stratum.levels[level], "n": auroc.n}
+    head = {"stratum": stratum.title, factor: stratum.levels[level], "n": auroc.n}
     shown = {
         "AUROC (%)": auroc.interval_cell(),
         "minus first (points)": change.interval_cell(PERCENTAGE_POINTS),

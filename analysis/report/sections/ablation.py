@@ -22,6 +22,11 @@ ABOUT = (
     "correction over all rows of a baseline, failed ones included; both were fixed before the "
     f"study ran. {ABOUT_SIGN_FLIPS}"
 )
+OF_A_GRID = (
+    " In a grid a difference is the mean over all pairs of trials that differ in this parameter "
+    "alone, whatever the others are; the first row is the default alone, and the AUROC of a row "
+    "is the mean over all trials with its value."
+)
 FEW_SEEDS = (
     "The test uses the pairs of all classes and seeds, an interval only their means over classes, "
     "one per seed; a change may therefore be significant although its interval contains 0."
@@ -71,6 +76,8 @@ def _table(study: StudyRecords, effects: list[Effect]) -> Table:
     rows: list[dict[str, object]] = [*unchanged, *map(_row, effects)]
     rows.sort(key=lambda row: study.baselines.index(str(row["baseline"])))
     caption = f"{ABOUT} {_covers(effects)}{_missing(study, effects)}"
+    if not study.plan.is_ablation:
+        caption += OF_A_GRID
     return Table("effects", pd.DataFrame(rows), caption, data=_data(effects))
 
 

@@ -89,7 +89,8 @@ def _winner_again(findings: Findings, per_baseline: Sequence[Spread]) -> list[Te
             f"{_winner(study, result)} has a test AUROC of "
             f"{TEST.text(chosen[result.baseline])} % on the seeds of the search, and of "
             f"{result.auroc} on fresh seeds. The configuration is the same, but these are other "
-            "models: the gap is due to the seeds. Only the second number is free of selection.",
+            "models. The first number also helped to select the configuration, and its seeds were "
+            "those that were compared; only the second is free of selection.",
         )
         for result in findings.results
         if result.auroc.n and math.isfinite(chosen.get(result.baseline, math.nan))

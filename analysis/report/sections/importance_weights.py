@@ -16,7 +16,7 @@ from analysis.questions.importance_weights import (
 from analysis.report.findings import Findings
 from tune_ad.wording import count
 
-PLACE = 63
+PLACE = 9
 NUMBER = Unit(1, ".1f")
 ABOUT = (
     "In the last epoch of training: mean over n seeds [95 % interval of Student's t]. K: number "
