@@ -7,7 +7,13 @@ import torch
 
 from tune_ad.detectors import gaussian
 from tune_ad.detectors.autoencoders.vae import VAE
-from tune_ad.detectors.information import MOST_IMAGES, information, rate_parts
+from tune_ad.detectors.information import (
+    MOST_IMAGES,
+    Encoded,
+    first_images,
+    information,
+    rate_parts,
+)
 from tune_ad.detectors.nets import ImageShape
 from tune_ad.detectors.pgn import PGN
 from tune_ad.storage.metric import Metric
@@ -16,7 +22,7 @@ from tune_ad.training.replicas.replica import build
 
 def parts_of(mean, log_variance, seed=0):
     noise = torch.randn(mean.shape, generator=torch.Generator().manual_seed(seed))
-    return rate_parts(mean, log_variance, gaussian.rate(mean, log_variance), noise)
+    return rate_parts(Encoded(mean, log_variance, gaussian.rate(mean, log_variance)), noise)
 
 
 def test_codes_that_know_nothing_have_no_mutual_information():
@@ -71,9 +77,13 @@ def test_no_more_images_are_read_than_are_used():
     def batches():
         for k in range(10):
             read.append(k)
-            yield torch.zeros(500, 2), torch.zeros(500, 2), torch.zeros(500)
+            yield zeros(700)
 
-    numbers = information(batches(), 2, 0)
-    assert len(read) == MOST_IMAGES // 500
+    numbers = information(first_images(batches()), 0)
+    assert len(read) == math.ceil(MOST_IMAGES / 700)
     assert numbers[Metric("information", "largest_estimate")] == math.log(MOST_IMAGES)
-    assert information(iter([(torch.zeros(1, 2),) * 2 + (torch.zeros(1),)]), 2, 0) == {}
+    assert information(zeros(1), 0) == {}
+
+
+def zeros(count):
+    return Encoded(torch.zeros(count, 2), torch.zeros(count, 2), torch.zeros(count))

@@ -559,7 +559,25 @@ def test_heads_of_zeros_minimise_the_loss_and_give_every_image_the_same_score(bi
     numbers = {str(m): v for m, v in module.diagnose(lambda part: {}).items()}
     assert numbers == {"head_mean_norm": 0.0, "head_scale_norm": 0.0}
     with torch.no_grad():
-        assert "spread_kl" not in set(map(str, module.inspect([images], 0)))
+        inspected = {str(m): v for m, v in module.inspect([images], 0).items()}
+        assert (inspected["information_rate"], inspected["spread_kl"]) == (0.0, 0.0)
+        assert module.inspect([images[:1]], 0) == {}
+
+
+@torch.no_grad()
+def test_rates_below_the_precision_of_float32_still_have_a_spread():
+    """In float32 expm1(v) - v is 0 for log-variances near 1e-8."""
+    module = pgn(dropout=0.0, mc_samples=0).float()
+    for parameter in (*module.mean.parameters(), *module.scale.parameters()):
+        parameter.mul_(1e-8)
+    module.mean.weight.zero_()
+    module.mean.bias.zero_()
+    images = doubles(GREY).float()
+    outputs = module.scale(module.encoder(images)).double()
+    inspected = {str(m): v for m, v in module.inspect([images], 0).items()}
+    rates = 0.25 * outputs.square().sum(1)  # the first term of the power series
+    assert 0 < inspected["information_rate"] == pytest.approx(float(rates.mean()), rel=1e-5)
+    assert inspected["spread_kl"] == pytest.approx(float(rates.std() / rates.mean()), rel=1e-4)
 
 
 def test_diagnostics_are_the_norms_of_the_heads_and_the_spread_of_the_rate():

@@ -22,6 +22,20 @@ MOST_IMAGES = 2_000
 """The maximum number N of images; an estimate of the mutual information is at most log N."""
 
 
+class Encoded(NamedTuple):
+    """The codes of N images.
+
+    Attributes:
+        mean: means of the codes, shape (N, J), in units of the prior's standard deviation.
+        log_variance: their log-variances, the same shape and units.
+        rate: the KL divergences of the codes from the prior, in nats, shape (N,).
+    """
+
+    mean: Tensor
+    log_variance: Tensor
+    rate: Tensor
+
+
 class RateParts(NamedTuple):
     """The mean rate over images and its two parts, in nats; the first is the sum of the others.
 
@@ -36,7 +50,7 @@ class RateParts(NamedTuple):
     aggregate_divergence: float
 
 
-def rate_parts(mean: Tensor, log_variance: Tensor, rate: Tensor, noise: Tensor) -> RateParts:
+def rate_parts(encoded: Encoded, noise: Tensor) -> RateParts:
     r"""The parts of the rate, estimated with one code of each of N images.
 
     $\hat I = \frac1N \sum_i [\log q(z_i|x_i) - \log \frac1N \sum_j q(z_i|x_j)]$ and
@@ -44,12 +58,10 @@ def rate_parts(mean: Tensor, log_variance: Tensor, rate: Tensor, noise: Tensor) 
     mutual information it is only a lower bound.
 
     Args:
-        mean: means of the codes, shape (N, J), in units of the prior's standard deviation.
-        log_variance: their log-variances, the same shape and units.
-        rate: the KL divergences of the codes from the prior, in nats, shape (N,).
+        encoded: the codes of the images.
         noise: standard normal, shape (N, J).
     """
-    mean, log_variance = mean.double(), log_variance.double()
+    mean, log_variance, rate = (values.double() for values in encoded)
     codes = mean + (0.5 * log_variance).exp() * noise.double()
     precision = (-log_variance).exp()
     # log q(z_i|x_j) up to the constant -J/2 log 2 pi, from sums over the coordinates
@@ -58,32 +70,37 @@ def rate_parts(mean: Tensor, log_variance: Tensor, rate: Tensor, noise: Tensor) 
     densities = -0.5 * squares
     aggregate = densities.logsumexp(1) - math.log(len(codes))
     information = float((densities.diagonal() - aggregate).mean())
-    total = float(rate.double().mean())
+    total = float(rate.mean())
     return RateParts(total, information, total - information)
 
 
-def information(
-    encoded: Iterable[tuple[Tensor, Tensor, Tensor]], latent_dim: int, seed: int
-) -> Numbers:
-    """The parts of the rate of at most `MOST_IMAGES` images, and the bound of the estimate.
+def first_images(encoded: Iterable[Encoded]) -> Encoded:
+    """The codes of the first `MOST_IMAGES` images, on the CPU; no further batch is read.
 
     Args:
-        encoded: mean, log-variance and rate of batches of images, as in `rate_parts`.
-        latent_dim: the length of a code.
-        seed: the seed of the replica.
+        encoded: the codes of batches of images, at least one.
     """
     batches, count = [], 0
     for batch in encoded:
         batches.append(batch)
-        count += len(batch[0])
+        count += len(batch.mean)
         if count >= MOST_IMAGES:
             break
-    if count < 2:
+    joined = (torch.cat(parts)[:MOST_IMAGES].cpu() for parts in zip(*batches, strict=True))
+    return Encoded(*joined)
+
+
+def information(encoded: Encoded, seed: int) -> Numbers:
+    """The parts of the rate, and the bound of the estimate; nothing for a single image.
+
+    Args:
+        encoded: the codes of the images, as `first_images` returns them.
+        seed: the seed of the replica.
+    """
+    images, latent_dim = encoded.mean.shape
+    if images < 2:
         return {}
-    mean, log_variance, rate = (
-        torch.cat(parts)[:MOST_IMAGES].cpu() for parts in zip(*batches, strict=True)
-    )
-    noise = torch.randn(len(mean), latent_dim, generator=torch_stream(seed, "information"))
-    parts = rate_parts(mean, log_variance, rate, noise)
+    noise = torch.randn(images, latent_dim, generator=torch_stream(seed, "information"))
+    parts = rate_parts(encoded, noise)
     numbers = {Metric(PART, name): value for name, value in parts._asdict().items()}
-    return numbers | {Metric(PART, "largest_estimate"): math.log(len(mean))}
+    return numbers | {Metric(PART, "largest_estimate"): math.log(images)}

@@ -8,8 +8,8 @@ import pytest
 
 from analysis.document.blocks import Table, Text
 from analysis.image_sampling import COVERS_IMAGES, COVERS_SEEDS, NO_INTERVAL
-from analysis.questions.collapse import (
-    HEADS,
+from analysis.questions.collapse.levels import (
+    MEASURED,
     RATE,
     SPREAD,
     TEST_RATE,
@@ -17,8 +17,8 @@ from analysis.questions.collapse import (
     UNBOUNDED,
     geometric,
     training_lengths,
-    verdicts,
 )
+from analysis.questions.collapse.rules import verdicts
 from analysis.report.findings import Findings
 from analysis.report.sections.collapse import section
 from analysis.stats.estimates import estimate
@@ -34,7 +34,9 @@ COLLAPSE, SCORE, SUFFERS = (
     "Does the score collapse?",
     "Does AUROC suffer?",
 )
-FASTER = "Is the rate lower with biases?"
+LOWER = "Is the rate lower with biases?"
+NOT_WITHIN = "has not collapsed within 100 epochs"
+HEADS = (MEASURED["head of the mean"], MEASURED["head of the variance"])
 BY = ScoreVariant.of_component("kl")
 
 
@@ -99,7 +101,7 @@ def outcomes(ours):
     [
         ((1e-1, 1e-2, 1e-4), 6, "collapses", "below 0.01"),
         ((1e-2, 1e-4, 1e-18), 6, "collapses", "below 0.01"),
-        ((2.0, 1.1, 1.0), 6, "does not collapse", "above 0.01"),
+        ((2.0, 1.1, 1.0), 6, NOT_WITHIN, "above 0.01, and from 50 to 100 epochs"),
         ((2.0, 1.0, 0.1), 6, "inconclusive", "may still fall by more than half"),
         ((0.1, 0.03, 0.01), 6, "inconclusive", "not shown to be below or above 0.01"),
         ((1e-1, 1e-2, 1e-4), 2, "inconclusive", "n = 2 seeds; 3 are needed"),
@@ -117,12 +119,14 @@ def test_the_verdict_on_a_collapse(tmp_path, rates, seeds, outcome, reason):
 @pytest.mark.parametrize(
     ("changes", "outcome"),
     [
-        ({"spread": 0.5}, "does not collapse"),
+        ({"spread": 0.5}, NOT_WITHIN),
         ({"spread": 0.001}, "collapses"),
         ({"spread": 0.01}, "inconclusive"),
         ({"spread": 0.5, "seeds": 2}, "inconclusive"),
         ({"spread": 0.5, "rounding": 12}, "collapses"),
-        ({"spread": 0.5, "rounding": 11}, "does not collapse"),
+        ({"spread": 0.5, "rounding": 11}, "inconclusive"),
+        ({"spread": 0.5, "rounding": 1}, "inconclusive"),
+        ({"spread": 0.001, "rounding": 1}, "collapses"),
     ],
 )
 def test_the_verdict_on_the_score_is_by_its_spread_whatever_the_rate(tmp_path, changes, outcome):
@@ -149,18 +153,18 @@ def test_the_verdict_on_auroc(tmp_path, aurocs, seeds, outcome):
 @pytest.mark.parametrize(
     ("biased", "outcome"),
     [
-        ((0.1, 0.1, 0.1), "faster with biases"),
-        ((10.0, 10.0, 10.0), "slower with biases"),
+        ((0.1, 0.1, 0.1), "lower"),
+        ((10.0, 10.0, 10.0), "higher"),
         ((1.0, 1.0, 1.0), "inconclusive"),
     ],
 )
 def test_the_verdict_on_biases_compares_the_same_lengths_and_seeds(tmp_path, biased, outcome):
     ours = planted(tmp_path, {False: (1.0, 1.0, 1.0), True: biased})
-    assert outcomes(ours)["all models", FASTER] == outcome
+    assert outcomes(ours)["all models", LOWER] == outcome
     few = planted(tmp_path / "few", {False: (1.0, 1.0, 1.0), True: biased}, seeds=2)
-    assert outcomes(few)["all models", FASTER] == "inconclusive"
+    assert outcomes(few)["all models", LOWER] == "inconclusive"
     alone = planted(tmp_path / "alone", {True: biased})
-    assert FASTER not in {question for _, question in outcomes(alone)}
+    assert LOWER not in {question for _, question in outcomes(alone)}
 
 
 def test_new_test_images_can_make_the_verdict_on_auroc_uncertain(tmp_path):
@@ -208,7 +212,7 @@ def test_the_section_shows_every_level_with_its_numbers(tmp_path):
     assert (levels["AUROC low"] < 0.9).all()
     text = " ".join(b.text for b in shown.blocks if isinstance(b, Text))
     assert "bias = True: Does the rate collapse? collapses" in text
-    assert tables["collapse_verdicts"].stored["outcome"].tolist()[0] == "does not collapse"
+    assert tables["collapse_verdicts"].stored["outcome"].tolist()[0] == NOT_WITHIN
 
 
 def test_without_lengths_of_training_or_rates_there_is_no_section(tmp_path):
@@ -219,6 +223,41 @@ def test_without_lengths_of_training_or_rates_there_is_no_section(tmp_path):
     earlier = study(tmp_path / "plain", plain, {"PGN": {"epochs": 25}}, plan={"name": "Grid"})
     assert section(Findings(earlier)) is None
     assert section(Findings(study(tmp_path / "nothing"))) is None
+
+
+def test_a_verdict_on_scores_names_the_collapsed_models_and_only_recorded_ties(tmp_path):
+    ours = planted(tmp_path, {True: (1.0, 1.0, 1.0)}, rounding=11)
+    assert score_reason(ours).endswith(
+        "of the mean; 25.0 % of the test images share their score with another; the scores of "
+        "11 of 12 models differ only by rounding"
+    )
+    for trial in ours.trials:
+        del trial.metrics[TIED]
+    assert score_reason(ours).endswith(
+        "of the mean; the scores of 11 of 12 models differ only by rounding"
+    )
+    everywhere = planted(tmp_path / "all", {True: (1.0, 1.0, 1.0)}, rounding=12)
+    assert score_reason(everywhere) == "the scores of all 12 models differ only by rounding"
+
+
+def score_reason(ours):
+    (verdict,) = (v for v in verdicts(training_lengths(ours)) if v.question == SCORE)
+    return verdict.reason
+
+
+def test_the_factor_is_that_of_one_doubling_of_the_epochs(tmp_path, monkeypatch):
+    monkeypatch.setitem(globals(), "EPOCHS", (25, 100, 200))
+    ours = planted(tmp_path, {True: (1.6, 0.1, 0.06)})
+    (table,) = (b for b in section(Findings(ours)).blocks if getattr(b, "name", "") == "collapse")
+    factors = 10 ** table.stored["log10 factor per doubling"]
+    assert factors.isna().tolist() == [True, False, False]
+    assert factors.tolist()[1:] == pytest.approx([0.25, 0.6])
+    assert [str(cell).split()[0] for cell in table.shown["factor per doubling"][1:]] == [
+        "0.25",
+        "0.6",
+    ]
+    before, last = training_lengths(ours)[0][-2:]
+    assert 10 ** last.change_since(before).mean == pytest.approx(0.6)
 
 
 def test_trials_without_the_diagnostics_of_the_heads_are_reported(tmp_path):

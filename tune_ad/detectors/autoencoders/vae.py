@@ -18,7 +18,7 @@ from tune_ad.detectors.base import (
     variant_name,
 )
 from tune_ad.detectors.config import MOST_DRAWS, choice, number
-from tune_ad.detectors.information import information
+from tune_ad.detectors.information import Encoded, first_images, information
 from tune_ad.detectors.nets import Head, ImageShape, LeNetDecoder, LeNetEncoder, lenet_channels
 from tune_ad.detectors.reconstruction import ReconstructionConfig
 from tune_ad.detectors.train_test_gap import train_test_gap
@@ -218,13 +218,13 @@ class VAE(TrainedDetector[VAEConfig]):
         """The parts of the rate of training images, as in `tune_ad.detectors.information`."""
         stream = torch_stream(seed, "rate")
 
-        def encoded() -> Iterator[tuple[Tensor, Tensor, Tensor]]:
+        def encoded() -> Iterator[Encoded]:
             for images in batches:
                 code, prior = self.encode_with_prior(images)
                 noise = torch.randn(1, *code.mean.shape, generator=stream).to(images.device)
-                yield (*code, rate_of(code, prior, noise))
+                yield Encoded(*code, rate_of(code, prior, noise))
 
-        return information(encoded(), self.config.latent_dim, seed)
+        return information(first_images(encoded()), seed)
 
     def illustrate(self, images: Tensor) -> dict[str, Tensor]:
         """The reconstructions of the mean codes."""

@@ -1,6 +1,6 @@
 """PGN: an image is anomalous if its probabilistic code diverges from the prior."""
 
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import ClassVar
 
 import torch
@@ -17,7 +17,7 @@ from tune_ad.detectors.base import (
 )
 from tune_ad.detectors.centre import away_from_zero, mean_code
 from tune_ad.detectors.gaussian import rate, variance_divergence
-from tune_ad.detectors.information import information
+from tune_ad.detectors.information import Encoded, first_images, information
 from tune_ad.detectors.nets import Head, ImageShape, LeNetEncoder, lenet_channels
 from tune_ad.detectors.pgn.config import PGNConfig
 from tune_ad.detectors.pgn.divergence import (
@@ -185,17 +185,17 @@ class PGN(TrainedDetector[PGNConfig]):
         """The parts of the rate of training images, and how much it differs between images.
 
         The parts are those of `tune_ad.detectors.information`; "spread_kl" is the standard
-        deviation of the rate over these images, divided by its mean.
+        deviation of the rate over these images, divided by its mean; 0 if every rate is 0.
         """
-        rates: list[Tensor] = []
-
-        def encoded() -> Iterator[tuple[Tensor, Tensor, Tensor]]:
-            for mean, log_variance in map(self.encode, batches):
-                rates.append(rate(mean, log_variance))
-                yield mean, log_variance, rates[-1]
-
-        numbers = information(encoded(), self.config.latent_dim, seed)
-        values = torch.cat(rates).double() if rates else torch.zeros(0)
-        if len(values) > 1 and (average := float(values.mean())) > 0:
-            numbers = {**numbers, Metric(SPREAD, "kl"): float(values.std()) / average}
+        encoded = first_images(map(self._encoded, batches))
+        numbers = information(encoded, seed)
+        if len(encoded.rate) > 1:
+            average = float(encoded.rate.mean())
+            spread = float(encoded.rate.std()) / average if average > 0 else 0.0
+            numbers = {**numbers, Metric(SPREAD, "kl"): spread}
         return numbers
+
+    def _encoded(self, images: Tensor) -> Encoded:
+        """The codes of a batch and their rates, both in float64."""
+        mean, log_variance = (values.double() for values in self.encode(images))
+        return Encoded(mean, log_variance, rate(mean, log_variance))

@@ -1,0 +1,1 @@
+"""Whether PGN's score collapses when it is trained longer: its numbers, and the rules."""
