@@ -881,3 +881,35 @@ def test_a_last_batch_of_one_image_is_refused_before_training(tiny, open_study, 
     assert list(tmp_path.iterdir()) == []
     assert open_study(search, tmp_path, settings={"last_batch": "filled"}).begins
     assert open_study(search, tmp_path, settings={"batch_size": 58}).begins
+
+
+@pytest.mark.parametrize(
+    ("options", "space", "refused"),
+    [
+        ({"ablate": "one"}, {"width": [0.25, 0.5]}, True),
+        ({"ablate": "one", "settings": {"last_batch": "filled"}}, {"width": [0.25, 0.5]}, False),
+        ({}, {"batch_size": [30, 59], "last_batch": ["filled", "short"]}, True),
+        ({}, {"batch_size": [30, 58], "last_batch": ["filled", "short"]}, False),
+        ({"ablate": "one"}, {"batch_size": [30, 59]}, False),
+        ({"ablate": "grid"}, {"batch_size": [30, 59], "last_batch": ["filled", "short"]}, True),
+        ({}, {"batch_size": [30, 59]}, False),
+    ],
+)
+def test_a_last_batch_of_one_image_is_refused_wherever_it_is_searched(
+    tiny, open_study, tmp_path, options, space, refused
+):
+    """Each class has 60 training images; --ablate one also varies the last batch.
+
+    It varies one parameter at a time, so that 59 images and a short last batch do not meet if the
+    default is another number of images.
+    """
+    default = space.get("batch_size", [59])[0]
+    settings = {"latent_dim": 16, "width": 0.25, "batch_size": default}
+    choices = {name: CategoricalDistribution(values) for name, values in space.items()}
+    search = replace(tiny, baselines=(Baseline(GPND, space=choices, settings=settings),))
+    if not refused:
+        assert open_study(search, tmp_path, **options).begins
+        return
+    with pytest.raises(UserError, match="GPND: of 60 training images, one is left for the last"):
+        open_study(search, tmp_path, **options)
+    assert list(tmp_path.iterdir()) == []

@@ -105,6 +105,17 @@ def test_each_phase_moves_its_own_modules():
         assert {phase.name: set(phase.modules) for phase in stage.phases} == expected
 
 
+def test_simultaneous_phases_update_the_running_statistics_of_a_module_once():
+    (stage,) = aae(joint=False, updates="simultaneous").stages()
+    assert {phase.name: stage.untracked(phase) for phase in stage.phases} == {
+        "reconstruction": ("discriminator",),
+        "discriminator": ("encoder", "decoder"),
+        "encoder": ("encoder", "decoder", "discriminator"),
+    }
+    (alternating,) = aae(joint=False).stages()
+    assert {alternating.untracked(phase) for phase in alternating.phases} == {()}
+
+
 @torch.no_grad()
 def test_separate_phases_lower_the_parts_of_the_joint_loss():
     module, images = aae(joint=False), doubles(GREY)

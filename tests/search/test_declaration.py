@@ -1,5 +1,5 @@
 import json
-from dataclasses import asdict, replace
+from dataclasses import asdict, dataclass, replace
 
 import pytest
 from optuna.distributions import (
@@ -12,7 +12,7 @@ from optuna.distributions import (
 from tune_ad.detectors.autoencoders.aae import AAE
 from tune_ad.detectors.autoencoders.ae import AE
 from tune_ad.detectors.base import Detector
-from tune_ad.detectors.config import Config
+from tune_ad.detectors.config import Config, number
 from tune_ad.detectors.deep_svdd import DeepSVDD
 from tune_ad.detectors.likelihood_vae.detector import LikelihoodVAE
 from tune_ad.detectors.nets import ImageShape
@@ -256,8 +256,8 @@ def test_a_budget_gives_several_values_of_a_parameter():
 
 @pytest.mark.parametrize("field", LIMITS)
 def test_the_limits_of_a_budget_are_legal(field):
-    for number in LIMITS[field]:
-        assert getattr(replace(BUDGET, **{field: number}), field) == number
+    for limit in LIMITS[field]:
+        assert getattr(replace(BUDGET, **{field: limit}), field) == limit
 
 
 @pytest.mark.parametrize(
@@ -380,6 +380,32 @@ def test_the_settings_of_a_budget_do_not_name_epochs():
         lambda: replace(BUDGET, settings={"epochs": 3})
     )
     assert "settings must be a dictionary" in refusal(lambda: replace(BUDGET, settings=("width",)))
+
+
+@pytest.mark.parametrize("field", ["budgets", "budgets_on"])
+def test_a_setting_of_a_budget_that_no_detector_has_is_refused(field):
+    def declared(**settings):
+        budgets = {"quick": replace(BUDGET, settings=settings)}
+        fields = {"budgets": budgets, "budgets_on": {"mnist": budgets}}
+        return search(**{field: fields[field]})
+
+    message = refusal(lambda: declared(last_bacth="short"))
+    assert "no detector has the parameter 'last_bacth' of settings; did you mean last_b" in message
+    assert f"search s_{{data}}: {field}" in message
+    assert "leave it out" in refusal(lambda: declared(zzzzzz=1))
+    declared(updates="simultaneous")  # a parameter of AAE, which is not in the search
+
+
+def test_a_setting_of_a_budget_may_be_that_of_a_detector_elsewhere():
+    @dataclass(frozen=True)
+    class MyConfig(Config):
+        sharpness: float = number(1.0, "(0, inf)")
+
+    class Mine(KDE):
+        Config = MyConfig
+
+    budgets = {"quick": replace(BUDGET, settings={"sharpness": 2.0})}
+    assert search(Baseline(Mine), budgets=budgets).baselines
 
 
 SEARCHED = Baseline(PGN, space={"epochs": CategoricalDistribution([3, 5, 7, 9]), **RATE})

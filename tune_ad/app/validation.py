@@ -21,6 +21,7 @@ from tune_ad.errors import UserError
 from tune_ad.execution.gpu_probe import gpu_demand
 from tune_ad.execution.machine import memory
 from tune_ad.search.ablation import with_enough_seeds
+from tune_ad.search.checks.batches import batches_tried
 from tune_ad.search.checks.rules import check_selection
 from tune_ad.search.study import Study
 from tune_ad.storage.precision import BFLOAT16
@@ -63,8 +64,9 @@ def prepare(
         check_unchanged(study, request.stored, request.folder)
     suite = Suite.prepare(image_sets, tasks, study.budget, study.seed)
     sizes = {len(suite.split(task.name).train) for task in suite.tasks}
-    for baseline in study.baselines.values():
-        check_last_batch(baseline.skeleton(study.shape), sizes)
+    for name, baseline in study.baselines.items():
+        batches = batches_tried(study, name) if request.stored is None else [{}]
+        check_last_batch(baseline.skeleton(study.shape), sizes, batches)
     return Session(
         options=request.options,
         machine=request.machine,

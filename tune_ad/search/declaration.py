@@ -1,6 +1,6 @@
 """The declaration of a search: its baselines, data sets, budgets, plan and selection rule."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from tune_ad.data import canonical_name
@@ -8,6 +8,7 @@ from tune_ad.detectors.nets import ImageShape
 from tune_ad.errors import UserError, did_you_mean
 from tune_ad.search.baseline import Baseline
 from tune_ad.search.budgets import BUDGETS, PAPER, STANDARD, Budget
+from tune_ad.search.checks.budgets import check_budgets
 from tune_ad.search.checks.fields import (
     check_flag,
     check_folder_name,
@@ -84,9 +85,6 @@ class Search:
             raise UserError(
                 f"search {self.name}: budgets must contain 'quick', got {tuple(self.budgets)}"
             )
-        self._check_budget_names("budgets", self.budgets)
-        for data, budgets in self.budgets_on.items():
-            self._check_budget_names(f"budgets_on[{data!r}]", budgets)
         self._check_names()
         if self.selection not in RULES:
             hint = did_you_mean(str(self.selection), RULES)
@@ -127,31 +125,20 @@ class Search:
         Raises:
             UserError: naming the field, the key and the value.
         """
+        detectors = [baseline.detector for baseline in self.baselines]
         for name in ("budgets", "budgets_on", "name_on", "outsiders"):
             check_mapping(f"{place}: {name}", getattr(self, name))
-        for name, budget in self.budgets.items():
-            check_instance(f"{place}: budgets[{name!r}]", budget, Budget)
-        for data, budgets in self.budgets_on.items():
-            check_mapping(f"{place}: budgets_on[{data!r}]", budgets)
-            for name, budget in budgets.items():
-                check_instance(f"{place}: budgets_on[{data!r}][{name!r}]", budget, Budget)
+        for title, budgets in self._declared_budgets().items():
+            check_budgets(place, title, budgets, detectors)
         for data, title in self.name_on.items():
             check_instance(f"{place}: name_on[{data!r}]", title, str)
         for data, others in self.outsiders.items():
             check_names(f"{place}: outsiders[{data!r}]", others)
 
-    def _check_budget_names(self, place: str, budgets: Iterable[str]) -> None:
-        """Refuse budgets of unknown names.
-
-        Raises:
-            UserError: naming the budget.
-        """
-        for name in budgets:
-            if name not in BUDGETS:
-                hint = did_you_mean(name, BUDGETS) or f"choose from {', '.join(BUDGETS)}"
-                raise UserError(
-                    f"search {self.name}: {place} names an unknown budget {name!r}; {hint}"
-                )
+    def _declared_budgets(self) -> dict[str, Mapping[str, Budget]]:
+        """The budgets of the declaration, by the field that they are in."""
+        on = {f"budgets_on[{data!r}]": budgets for data, budgets in self.budgets_on.items()}
+        return {"budgets": self.budgets, **on}
 
     def _check_names(self) -> None:
         """Check that the search has a name for each data set, and names no other data set.
@@ -179,8 +166,8 @@ class Search:
         Raises:
             UserError: naming the fault.
         """
-        budgets = [*self.budgets.values()]
-        budgets += [budget for named in self.budgets_on.values() for budget in named.values()]
+        fields = self._declared_budgets().values()
+        budgets = [budget for named in fields for budget in named.values()]
         if self.of_whole_sets and any(budget.classes is not None for budget in budgets):
             raise UserError(
                 f"search {self.name} treats all classes as normal, so classes must be None in "

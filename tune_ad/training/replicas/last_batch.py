@@ -1,6 +1,8 @@
 """Refuses a last batch of one image where batch normalisation needs several."""
 
-from collections.abc import Collection
+import itertools
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 from torch import Tensor, nn
@@ -12,28 +14,34 @@ from tune_ad.detectors.schedule import FILLED, Stage
 from tune_ad.errors import UserError
 
 
-def check_last_batch(module: Detector[Any], images: Collection[int]) -> None:
+def check_last_batch(
+    module: Detector[Any],
+    images: Collection[int],
+    batches: Sequence[Mapping[str, Any]] = ({},),
+) -> None:
     """Check that every batch has as many images as batch normalisation needs.
 
     Args:
         module: a detector on the meta device, as from `tune_ad.detectors.base.skeleton`.
         images: the numbers of training images of its models.
+        batches: values of `batch_size` and `last_batch` that replace those of the module.
 
     Raises:
         UserError: if a batch has one image, and a layer then one value per channel.
     """
-    for stage in module.stages():
+    for declared, batch in itertools.product(module.stages(), batches):
+        stage = replace(declared, **batch)
         single = [n for n in images if stage.images_in_last_batch(n) == 1]
         if not single or not normalises_single_values(module, stage):
             continue
         size = stage.batch_size
         if stage.last_batch == FILLED:
-            batch, remedy = f"a batch has one image (batch_size {size})", "use at least 2"
+            fault, remedy = f"a batch has one image (batch_size {size})", "use at least 2"
         else:
-            batch = f"of {single[0]:,} training images, one is left for the last batch of {size}"
+            fault = f"of {single[0]:,} training images, one is left for the last batch of {size}"
             remedy = "use another batch_size, another number of images, or last_batch=filled"
         raise UserError(
-            f"{type(module).__name__}: {batch}, and batch normalisation needs more than one value "
+            f"{type(module).__name__}: {fault}, and batch normalisation needs more than one value "
             f"per channel; {remedy}"
         )
 
