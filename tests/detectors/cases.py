@@ -67,6 +67,11 @@ def variants(detector: type[Detector[Any]]) -> list[dict[str, Any]]:
     return settings
 
 
+def is_first(detector: type[Detector[Any]], settings: dict[str, Any]) -> bool:
+    """Whether settings are the defaults or combined: those that `make test` runs."""
+    return settings in [{}, *COMBINED.get(detector.__name__, [])]
+
+
 def trained_cases() -> list[Any]:
     """Every variant of every detector that trains networks, as parameters of a test.
 
@@ -74,9 +79,8 @@ def trained_cases() -> list[Any]:
     """
     cases = []
     for name, detector in every_detector().items():
-        first = [{}, *COMBINED.get(name, [])]
         for settings in variants(detector) if issubclass(detector, TrainedDetector) else ():
-            marks = [] if settings in first else [pytest.mark.slow]
+            marks = [] if is_first(detector, settings) else [pytest.mark.slow]
             title = f"{name}-{titled(settings)}"
             cases.append(
                 pytest.param(detector, quick(detector, **settings), id=title, marks=marks)

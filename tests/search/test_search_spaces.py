@@ -142,12 +142,25 @@ def has_colour(case):
     return ImageShape(*find(case.values[1]).shape).is_colour
 
 
+def is_slow(case):
+    """Whether the images of a search are in colour, or another data set of it comes first."""
+    search, data, _ = case.values
+    return has_colour(case) or any(find(name).shape == find(data).shape for name in before(case))
+
+
+def before(case):
+    """The data sets of a search before this one."""
+    search, data, _ = case.values
+    return search.data[: search.data.index(data)]
+
+
 every_search = pytest.mark.parametrize(("search", "data", "name"), searches())
 trained_searches = pytest.mark.parametrize(
     ("search", "data", "name"),
-    # Networks for colour images are a hundred times as large as those for grey ones.
+    # Networks for colour images are a hundred times as large as those for grey ones, and a search
+    # on a further grey data set trains the same networks.
     [
-        pytest.param(*case.values, id=case.id, marks=[pytest.mark.slow] * has_colour(case))
+        pytest.param(*case.values, id=case.id, marks=[pytest.mark.slow] * is_slow(case))
         for case in searches()
     ],
 )
@@ -172,7 +185,8 @@ def tiny(search, data, name, budget_name="quick"):
     small = replace(budget, **few, classes=classes, only=only).with_epochs(1)
     parameters = {entry.name for b in search.baselines for entry in fields(b.detector.Config)}
     searched = {parameter for b in search.baselines for parameter in b.space}
-    settings = {"batch_size": 12} if "batch_size" in parameters - searched else {}
+    fewer = {"batch_size": 12, "regret_steps": 6}
+    settings = {name: fewer[name] for name in fewer.keys() & (parameters - searched)}
     if "epochs" in searched:
         settings["epochs"] = 1
     return replace(study, budget=small, settings=settings)

@@ -12,7 +12,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from tests.detectors.cases import quick, same, titled, variants
+from tests.detectors.cases import is_first, quick, same, titled, variants
 from tests.naming import short
 from tune_ad.data import scaled
 from tune_ad.detectors import base, every_detector
@@ -830,7 +830,12 @@ def test_global_streams_are_neither_read_nor_moved():
 
 TRIED = [
     *(
-        pytest.param(detector, quick(detector, **settings), id=f"{name}-{titled(settings)}")
+        pytest.param(
+            detector,
+            quick(detector, **settings),
+            id=f"{name}-{titled(settings)}",
+            marks=[] if is_first(detector, settings) else [pytest.mark.slow],
+        )
         for name, detector in every_detector().items()
         for settings in variants(detector)
     ),

@@ -114,7 +114,7 @@ UNEQUAL = (30, 23, 30, 11, 30, 23)  # the last batches of 8 have 6, 7, 6, 3, 6 a
 @ONE_EACH
 def test_replicas_with_short_last_batches_are_those_of_each_alone(detector, settings):
     """Only replicas with equally many training images are in one stack."""
-    config = config_of(detector, {**settings, "last_batch": "short"})
+    config = config_of(detector, {**settings, "epochs": 2, "last_batch": "short"})
     stacked, looped = (replica_set_of(detector, config, together, UNEQUAL) for together in (2, 1))
     while not looped.finished:
         close(stacked.train(1), looped.train(1))
