@@ -913,3 +913,29 @@ def test_a_last_batch_of_one_image_is_refused_wherever_it_is_searched(
     with pytest.raises(UserError, match="GPND: of 60 training images, one is left for the last"):
         open_study(search, tmp_path, **options)
     assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    ("name", "options", "words"),
+    [
+        ("rd_mnist", {"selection": "pseudo_outliers"}, "rd_mnist reports every configuration"),
+        ("rd_mnist", {"selection": "oracle"}, "leave --selection out"),
+        ("table1_mnist", {"selection": "auto"}, "--selection has no effect"),
+        ("collapse_mnist", in_budget(epochs=2), "--epochs 2 would leave nothing to compare"),
+    ],
+    ids=str,
+)
+def test_an_option_that_has_no_effect_on_a_search_is_refused(place, name, options, words):
+    assert words in place.refused(name, **options)
+
+
+def test_the_automatic_rule_must_be_that_of_the_study_that_goes_on(place):
+    golden = Path(__file__).parent.parent / "analysis" / "golden" / "quickstart"
+    shutil.copytree(golden, place.results / "quickstart")
+    place.ready(selection="auto", resume=True)  # begun with validation
+    file = place.results / "quickstart" / "study.json"
+    stored = json.loads(file.read_text(encoding="utf-8"))
+    stored["study"]["selection"] = "normal_only"
+    file.write_text(json.dumps(stored), encoding="utf-8")
+    line = place.refused(selection="auto", resume=True)
+    assert "begun with --selection normal_only, but --selection auto is validation here" in line

@@ -126,9 +126,20 @@ def resolve(options: Options, say: Callable[[str], None]) -> Request:
     name = _budget_name(options)
     changes = _changes(options, _with_classes(alias, options))
     if "epochs" in changes and any("epochs" in baseline.space for baseline in search.baselines):
+        if options.ablate is None and not _selects(search, search.budgets_for(alias)[name]):
+            raise UserError(
+                f"{options.search} compares models trained for different numbers of epochs, so "
+                f"--epochs {changes['epochs']} would leave nothing to compare; leave --epochs out"
+            )
         settings = {"epochs": changes["epochs"], **settings}  # no longer searched
         options = replace(options, settings=settings)
     budget = search.budgets_for(alias)[name]
+    best_on_test = options.selection == "oracle" and not search.whole
+    if options.selection and not best_on_test and not _selects(search, budget):
+        raise UserError(
+            f"{options.search} reports every configuration and selects none, so --selection has "
+            "no effect; leave --selection out"
+        )
     if given := {**changes, **settings}.get("epochs"):
         budget = budget.with_epochs(given)
     budget = replace(budget, **{**changes, "epochs": budget.epochs})
@@ -146,6 +157,11 @@ def resolve(options: Options, say: Callable[[str], None]) -> Request:
         budget=budget,
         selection=selection,
     )
+
+
+def _selects(search: Search, budget: Budget) -> bool:
+    """Whether a search selects among its trials under one of its budgets."""
+    return search.plan.traits.adapts or bool(budget.evaluation_seeds)
 
 
 def continued(request: Request, stored: Mapping[str, Any]) -> Request:
@@ -206,11 +222,6 @@ def _search(options: Options) -> tuple[Search, str]:
             "normal; leave the option out"
         )
     if options.ablate is None:
-        if options.selection is not None and search.plan.traits.quotes == "configurations":
-            raise UserError(
-                f"{options.search} reports every configuration and selects none, so --selection "
-                "has no effect; leave --selection out"
-            )
         return search, alias
     if options.selection is not None:
         raise UserError(
