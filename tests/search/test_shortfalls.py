@@ -12,7 +12,7 @@ from tune_ad.sample_sizes import LEAST_PAIRS, LEAST_STEPS, SIGNIFICANCE, pairs_f
 from tune_ad.search.baseline import Baseline
 from tune_ad.search.checks.shortfalls import optimiser_steps, shortfalls
 from tune_ad.search.claim import Claim
-from tune_ad.search.plans import Grid, Listed, OneAtATime, Optuna
+from tune_ad.search.plans import Grid, Listed, OneAtATime, Optuna, OptunaInTurns
 from tune_ad.search.study import Study
 
 BATCH = 20
@@ -152,3 +152,16 @@ def test_a_study_without_anomalies_needs_no_seeds(study_of, tiny, tiny_budget):
     search = {"whole": True, "budgets": budgets}
     study = study_of(Grid(), search=search, evaluation_seeds=0, seeds=1, classes=None)
     assert shortfalls(study, ENOUGH, tasks=1) == []
+
+
+def test_baselines_without_a_turn_are_named(study_of):
+    names = ("first", "second", "third")
+    baselines = [
+        Baseline(PGN, name=name, space=SPACE, settings={"batch_size": BATCH}) for name in names
+    ]
+    few = study_of(plan=OptunaInTurns(), baselines=baselines, trials=1)
+    assert shortfalls(few, ENOUGH, tasks=6)[0] == (
+        "only 1 trial for 3 baselines: second, third are not tried (--trials 3)"
+    )
+    enough = study_of(plan=OptunaInTurns(), baselines=baselines, trials=3)
+    assert not any("not tried" in line for line in shortfalls(enough, ENOUGH, tasks=6))

@@ -22,7 +22,17 @@ def shortfalls(study: Study, images: int, tasks: int) -> list[str]:
         tasks: the number of tasks, such as classes.
     """
     steps = optimiser_steps(study, images)
-    return [*_steps(steps), *_seeds(study, tasks, bool(steps))]
+    return [*_untried(study), *_steps(steps), *_seeds(study, tasks, bool(steps))]
+
+
+def _untried(study: Study) -> Iterator[str]:
+    """Whether baselines that take turns have no trial at all."""
+    names = list(study.baselines)
+    if study.search.plan.traits.in_turns and study.trials < len(names):
+        yield (
+            f"only {count(study.trials, 'trial')} for {len(names)} baselines: "
+            f"{', '.join(names[study.trials :])} are not tried (--trials {len(names)})"
+        )
 
 
 def optimiser_steps(study: Study, images: int) -> dict[str, int]:
