@@ -293,7 +293,11 @@ x = Search(
             "the search space of latent_dim of PGN contains 'a'; a value must be an integer in "
             "[1, 100000]",
         ),
-        ({"budget": "quik"}, 4, "search mine: budgets must contain 'quick', got ('quik',)"),
+        (
+            {"budget": "quik"},
+            4,
+            "search mine: budgets names an unknown budget 'quik'; did you mean quick?",
+        ),
     ],
 )
 def test_a_faulty_declaration_is_refused_with_its_file_and_line(spaces, changes, line, reason):
