@@ -311,9 +311,10 @@ def until_the_plateau(**settings):
     return replica_set
 
 
-def test_the_refit_control_has_the_decoder_of_the_model_that_it_refits():
+@pytest.mark.parametrize("components", [1, 3])
+def test_the_refit_control_has_the_decoder_of_the_model_that_it_refits(components):
     plain = until_the_plateau(samples=4)
-    control = until_the_plateau(samples=4, refit=0.2)
+    control = until_the_plateau(samples=4, refit=0.2, mixture_components=components)
     assert plain.early_stopping[0].stopped < 60, "the plateau must come before the end"
     state, refitted = (c.replicas[0].module.state_dict() for c in (plain, control))
     decoder = [name for name in state if name.startswith("decoder")]

@@ -116,11 +116,12 @@ class LikelihoodVAE(TrainedDetector[LikelihoodVAEConfig]):
             self.encoder = DCGANEncoder(shape, dcgan_channels(shape, config.width))
         self.mean = Head(self.encoder.features, config.latent_dim)
         self.log_variance = Head(self.encoder.features, config.latent_dim)
+        self.decoder = PixelDecoder(config, shape)
+        # Last, so that the other weights are drawn as without a mixture: controls are paired.
         self.added = nn.ModuleList(
             AddedComponent(self.encoder.features, config.latent_dim)
             for _ in range(config.added_components)
         )
-        self.decoder = PixelDecoder(config, shape)
         self.register_buffer("entropy", torch.zeros(()))
         kind = self.decoder.kind
         self.dequantise = kind.dequantised and config.dequantised
