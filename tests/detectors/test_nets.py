@@ -4,7 +4,15 @@ import pytest
 import torch
 from torch import nn
 
-from tune_ad.detectors.nets import ImageShape, LeNetDecoder, LeNetEncoder, lenet_channels
+from tune_ad.detectors.nets import (
+    DCGANDecoder,
+    DCGANEncoder,
+    ImageShape,
+    LeNetDecoder,
+    LeNetEncoder,
+    dcgan_channels,
+    lenet_channels,
+)
 from tune_ad.detectors.nets.doubling import (
     MOST_INTERLEAVED_CHANNELS,
     Doubling,
@@ -172,12 +180,67 @@ def test_a_latent_that_is_no_multiple_of_16_is_refused(latent, advice):
         LeNetDecoder(GREY, (8, 4), latent)
 
 
+@pytest.mark.parametrize("shape", [ImageShape(1, 33, 8), ImageShape(3, 65, 65)])
+def test_a_decoder_has_as_many_convolutions_as_its_image_needs(shape):
+    """Channels of a smaller image: the further convolutions have those of the layer before."""
+    channels = (16, 8) if shape.channels == 1 else (16, 8, 4)
+    decoder = LeNetDecoder(shape, channels, 32)
+    assert decoder(torch.randn(2, 32)).shape == (2, *shape)
+    counts = [layer[:2] for layer in convolutions(decoder)]
+    assert counts[-2:] == [(16, 16), (16, shape.channels)]
+
+
+PUBLISHED = {1: (8, 4), 3: (32, 64, 128)}
+
+
+@pytest.mark.parametrize("channels", [1, 3])
 @pytest.mark.parametrize(
-    ("shape", "largest"), [(ImageShape(1, 33, 8), 32), (ImageShape(3, 65, 65), 64)]
+    ("sides", "further"),
+    [
+        ((32, 32), 0),
+        ((33, 33), 1),
+        ((64, 20), 1),
+        ((65, 64), 2),
+        ((128, 128), 2),
+        ((256, 256), 3),
+        ((8, 256), 0),
+    ],
 )
-def test_an_image_that_the_decoder_cannot_reach_is_refused(shape, largest):
-    with pytest.raises(UserError, match=f"at most {largest} .* have {shape.height}"):
-        LeNetDecoder(shape, lenet_channels(shape), 32)
+def test_depth_follows_the_longer_side_and_keeps_the_last_map_small(channels, sides, further):
+    shape, base = ImageShape(channels, *sides), PUBLISHED[channels]
+    if sides == (8, 256) and channels == 1:
+        further = 1  # two published halvings leave a side of two pixels
+    assert lenet_channels(shape) == (base[0],) * further + base
+    assert dcgan_channels(shape)[-3:] == dcgan_channels(ImageShape(channels, 32, 32))
+    if min(sides) > 31:
+        most = LeNetEncoder(ImageShape(channels, 32, 32), base).features
+        assert LeNetEncoder(shape, lenet_channels(shape)).features <= most
+
+
+@pytest.mark.parametrize("sides", [(8, 8), (28, 28), (39, 39), (20, 46), (17, 64), (8, 100)])
+def test_dcgan_networks_pad_where_they_must(sides):
+    shape = ImageShape(3, *sides)
+    channels = dcgan_channels(shape, 0.125)
+    encoder, decoder = DCGANEncoder(shape, channels), DCGANDecoder(shape, channels, 5)
+    assert encoder(torch.rand(2, *shape)).shape == (2, encoder.features)
+    assert decoder(torch.randn(2, 5)).shape == (2, *shape)
+
+
+def test_a_padded_image_is_the_image_in_the_middle_of_zeros():
+    shape, larger = ImageShape(1, 28, 28), ImageShape(1, 32, 32)
+    channels = dcgan_channels(shape, 0.125)
+    small, large = DCGANEncoder(shape, channels).eval(), DCGANEncoder(larger, channels).eval()
+    large.load_state_dict(small.state_dict())
+    image = torch.rand(2, *shape)
+    padded = nn.functional.pad(image, (2, 2, 2, 2))
+    assert torch.allclose(small(image), large(padded), atol=1e-6)
+    narrow, wide = (
+        DCGANDecoder(shape, channels, 5).eval(),
+        DCGANDecoder(larger, channels, 5).eval(),
+    )
+    wide.load_state_dict(narrow.state_dict())
+    code = torch.randn(2, 5)
+    assert torch.allclose(narrow(code), wide(code)[..., 2:-2, 2:-2], atol=1e-6)
 
 
 @pytest.mark.parametrize("shape", [GREY, ImageShape(3, 16, 17)])

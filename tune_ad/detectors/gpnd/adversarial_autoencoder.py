@@ -16,7 +16,7 @@ from tune_ad.detectors.gpnd.networks import (
     CroppedDecoder,
     PaddedEncoder,
     initialise,
-    smallest_map,
+    last_map,
 )
 from tune_ad.detectors.nets import Head, ImageShape, LeNetDecoder, LeNetEncoder, lenet_channels
 from tune_ad.detectors.reconstruction import bce
@@ -103,7 +103,7 @@ class AdversarialAutoencoder(TrainedDetector[GPNDConfig]):
                 f"there is no residual), got {config.latent_dim}"
             )
         has_single_images = config.networks == "gpnd" and config.batch_size == 1
-        if has_single_images and smallest_map(self.shape) == (1, 1):
+        if has_single_images and last_map(self.shape) == (1, 1):
             raise UserError(
                 "with batch_size 1, batch normalisation has only one value per channel on images "
                 f"of {self.shape.height}x{self.shape.width}; use at least 2"

@@ -1,11 +1,11 @@
 """The networks of GPND for images of any size: an encoder, a decoder, and discriminators.
 
 They are those of the official code of Pidhorskyi et al. (2020). Three 4x4 convolutions with stride
-2 and padding 1 halve the sides of the image, and a fourth convolution covers the remaining feature
-map. Batch normalisation has affine parameters and is omitted in the layer next to the image.
-Weights are drawn from N(0, 0.02^2), biases are 0. The official code resizes images to 32x32 by
-bilinear interpolation; here they are padded with zeros to the next multiple of 8, which changes no
-pixel, and the decoder's images are cropped.
+2 and padding 1 halve the sides of the image (`deepened`: more of them above 32 pixels), and a last
+convolution covers the remaining feature map. Batch normalisation has affine parameters and is
+omitted in the layer next to the image. Weights are drawn from N(0, 0.02^2), biases are 0. The
+official code resizes images to 32x32 by bilinear interpolation; here they are padded with zeros so
+that the sides can be halved, which changes no pixel, and the decoder's images are cropped.
 """
 
 from collections.abc import Sequence
@@ -14,30 +14,26 @@ from itertools import pairwise
 from torch import Tensor, nn
 from torch.nn import functional
 
-from tune_ad.detectors.nets import ImageShape, scaled_channels
+from tune_ad.detectors.nets import (
+    ImageShape,
+    deepened,
+    padding_of,
+    scaled_channels,
+    smallest_map,
+)
 
 GPND_KERNEL = 4
 GPND_SLOPE = 0.2  # negative slope of LeakyReLU
-PADDED_SIDE_MULTIPLE = 8  # 2^3, for three convolutions with stride 2
 WEIGHT_STD = 0.02
 ENCODER_CHANNELS = (128, 256, 512)
 DISCRIMINATOR_CHANNELS = (64, 256, 512)
-DECODER_CHANNELS = (256, 256, 128)
+DECODER_CHANNELS = (128, 256, 256)  # from the image inwards, as those of the encoder
 LATENT_DISCRIMINATOR_WIDTHS = (128, 128)
 
 
-def padding_of(shape: ImageShape) -> tuple[int, int, int, int]:
-    """Padding on the left, right, top and bottom that makes both sides multiples of 8."""
-    rows, columns = -shape.height % PADDED_SIDE_MULTIPLE, -shape.width % PADDED_SIDE_MULTIPLE
-    above, left = rows // 2, columns // 2
-    return left, columns - left, above, rows - above
-
-
-def smallest_map(shape: ImageShape) -> tuple[int, int]:
-    """Height and width of the feature map after three convolutions with stride 2."""
-    left, right, above, below = padding_of(shape)
-    height, width = shape.height + above + below, shape.width + left + right
-    return height // PADDED_SIDE_MULTIPLE, width // PADDED_SIDE_MULTIPLE
+def last_map(shape: ImageShape) -> tuple[int, int]:
+    """Height and width of the feature map that the last convolution of an encoder covers."""
+    return smallest_map(shape, len(deepened(ENCODER_CHANNELS, shape)))
 
 
 class PaddedEncoder(nn.Module):
@@ -60,14 +56,14 @@ class PaddedEncoder(nn.Module):
         self, shape: ImageShape, channels: Sequence[int], outputs: int, width: float
     ) -> None:
         super().__init__()
-        self.padding = padding_of(shape)
-        hidden = scaled_channels(channels, width)
+        hidden = scaled_channels(deepened(channels, shape), width)
+        self.padding = padding_of(shape, len(hidden))
         blocks: list[nn.Module] = []
         for before, after in pairwise((shape.channels, *hidden)):
             blocks.append(nn.Conv2d(before, after, GPND_KERNEL, stride=2, padding=1))
             blocks += [nn.BatchNorm2d(after)] if len(blocks) > 1 else []
             blocks.append(nn.LeakyReLU(GPND_SLOPE))
-        blocks += [nn.Conv2d(hidden[-1], outputs, smallest_map(shape)), nn.Flatten()]
+        blocks += [nn.Conv2d(hidden[-1], outputs, smallest_map(shape, len(hidden))), nn.Flatten()]
         self.layers = nn.Sequential(*blocks)
         initialise(self)
 
@@ -91,11 +87,11 @@ class CroppedDecoder(nn.Module):
 
     def __init__(self, shape: ImageShape, latent_dim: int, width: float) -> None:
         super().__init__()
-        self.shape, (self.left, _, self.above, _) = shape, padding_of(shape)
-        hidden = scaled_channels(DECODER_CHANNELS, width)
+        hidden = scaled_channels(deepened(DECODER_CHANNELS, shape), width)[::-1]
+        self.shape, self.padding = shape, padding_of(shape, len(hidden))
         blocks: list[nn.Module] = [
             nn.Unflatten(1, (latent_dim, 1, 1)),
-            nn.ConvTranspose2d(latent_dim, hidden[0], smallest_map(shape)),
+            nn.ConvTranspose2d(latent_dim, hidden[0], smallest_map(shape, len(hidden))),
         ]
         for before, after in pairwise((*hidden, shape.channels)):
             blocks += [nn.BatchNorm2d(before), nn.ReLU()]
@@ -106,8 +102,9 @@ class CroppedDecoder(nn.Module):
     def logits(self, codes: Tensor) -> Tensor:
         r"""Logits of images: $2 y$, since the official $(1 + \tanh y) / 2$ is sigmoid(2 y)."""
         grown: Tensor = 2 * self.layers(codes).to(codes.dtype)
-        rows = slice(self.above, self.above + self.shape.height)
-        return grown[..., rows, self.left : self.left + self.shape.width]
+        left, _, above, _ = self.padding
+        rows = slice(above, above + self.shape.height)
+        return grown[..., rows, left : left + self.shape.width]
 
     def forward(self, codes: Tensor) -> Tensor:
         """Images in (0, 1), shape (batch, c, h, w)."""

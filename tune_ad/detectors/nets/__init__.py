@@ -6,7 +6,13 @@ LeNet-like networks are those of the PGN paper; DCGAN-like networks are for like
 from tune_ad.detectors.nets.dcgan import DCGANDecoder, DCGANEncoder, dcgan_channels
 from tune_ad.detectors.nets.head import Head
 from tune_ad.detectors.nets.lenet import LeNetDecoder, LeNetEncoder, lenet_channels
-from tune_ad.detectors.nets.shapes import ImageShape, scaled_channels
+from tune_ad.detectors.nets.shapes import (
+    ImageShape,
+    deepened,
+    padding_of,
+    scaled_channels,
+    smallest_map,
+)
 
 __all__ = [
     "DCGANDecoder",
@@ -16,6 +22,9 @@ __all__ = [
     "LeNetDecoder",
     "LeNetEncoder",
     "dcgan_channels",
+    "deepened",
     "lenet_channels",
+    "padding_of",
     "scaled_channels",
+    "smallest_map",
 ]

@@ -1,7 +1,9 @@
 """DCGAN-like networks: strided 4x4 convolutions with affine batch normalisation.
 
 Source: Radford, Metz and Chintala, arXiv 1511.06434, section 3. Channels are 32-64-128 on grey
-images and 64-128-256 on colour images, times a width factor.
+images and 64-128-256 on colour images, times a width factor; for images of more than 32 pixels a
+side there are more layers (`deepened`). Sides that cannot be halved are padded with zeros, which
+the decoder's maps are cropped for.
 """
 
 import math
@@ -9,21 +11,30 @@ from collections.abc import Sequence
 from itertools import pairwise
 
 from torch import Tensor, nn
+from torch.nn import functional
 
 from tune_ad.detectors.nets.doubling import DCGAN_KERNEL, Doubling
-from tune_ad.detectors.nets.shapes import ImageShape, scaled_channels
-from tune_ad.errors import UserError
+from tune_ad.detectors.nets.shapes import (
+    ImageShape,
+    deepened,
+    padding_of,
+    scaled_channels,
+    smallest_map,
+)
 
 DCGAN_SLOPE = 0.2  # negative slope of LeakyReLU
 
 
 def dcgan_channels(shape: ImageShape, width: float = 1.0) -> tuple[int, ...]:
-    """Channels of the encoder: 32-64-128 on grey images, 64-128-256 on colour, times `width`.
+    """Channels of the encoder: 32-64-128 on grey images, 64-128-256 on colour, deepened.
+
+    All are multiplied by `width`.
 
     Raises:
         UserError: if `width` is so small that a layer has no channel.
     """
-    return scaled_channels((64, 128, 256) if shape.is_colour else (32, 64, 128), width)
+    base = (64, 128, 256) if shape.is_colour else (32, 64, 128)
+    return scaled_channels(deepened(base, shape), width)
 
 
 class DCGANEncoder(nn.Module):
@@ -33,16 +44,14 @@ class DCGANEncoder(nn.Module):
     LeakyReLU(0.2) follow each convolution.
 
     Args:
-        shape: the shape of the images; both sides must be divisible by 2^(number of convolutions).
+        shape: the shape of the images.
         channels: output channels of the convolutions, in order.
-
-    Raises:
-        UserError: if a side is not divisible by that number.
     """
 
     def __init__(self, shape: ImageShape, channels: Sequence[int]) -> None:
         super().__init__()
-        height, width = _smallest_map(shape, len(channels))
+        self.padding = padding_of(shape, len(channels))
+        height, width = smallest_map(shape, len(channels))
         blocks: list[nn.Module] = []
         for inputs, outputs in pairwise((shape.channels, *channels)):
             blocks += [
@@ -55,6 +64,8 @@ class DCGANEncoder(nn.Module):
 
     def forward(self, images: Tensor) -> Tensor:
         """Features, shape (batch, `features`)."""
+        if any(self.padding):
+            images = functional.pad(images, self.padding)
         return self.layers(images)  # type: ignore[no-any-return]
 
 
@@ -67,14 +78,12 @@ class DCGANDecoder(nn.Module):
         shape: the shape of the result, whose channels may also be parameters of a likelihood.
         channels: output channels of the encoder's convolutions, in the encoder's order.
         latent_dim: length of the latent vector.
-
-    Raises:
-        UserError: if a side is not divisible by 2^(number of convolutions).
     """
 
     def __init__(self, shape: ImageShape, channels: Sequence[int], latent_dim: int) -> None:
         super().__init__()
-        sides = _smallest_map(shape, len(channels))
+        self.shape, self.padding = shape, padding_of(shape, len(channels))
+        sides = smallest_map(shape, len(channels))
         first, *rest = reversed(channels)
         self.linear = nn.Linear(latent_dim, first * math.prod(sides), bias=False)
         self.first = (*sides, first)
@@ -87,23 +96,13 @@ class DCGANDecoder(nn.Module):
         """Real numbers for each pixel, shape (batch, c, h, w), channels last in memory."""
         first_map = self.linear(latents).unflatten(1, self.first)
         grown: Tensor = self.layers(first_map.movedim(-1, 1))
-        return grown.to(latents.dtype)
+        left, _, above, _ = self.padding
+        rows, columns = (
+            slice(above, above + self.shape.height),
+            slice(left, left + self.shape.width),
+        )
+        return grown[..., rows, columns].to(latents.dtype)
 
     def forward(self, latents: Tensor) -> Tensor:
         """Images in (0, 1): the sigmoid of the logits, shape (batch, c, h, w)."""
         return self.logits(latents).sigmoid()
-
-
-def _smallest_map(shape: ImageShape, halvings: int) -> tuple[int, int]:
-    """Height and width of an image that is halved this number of times.
-
-    Raises:
-        UserError: if a side is not divisible by 2^`halvings`.
-    """
-    divisor = 1 << halvings
-    if shape.height % divisor or shape.width % divisor:
-        raise UserError(
-            f"the sides of an image of {shape.height}x{shape.width} cannot be halved {halvings} "
-            f"times; use sides that are multiples of {divisor}"
-        )
-    return shape.height // divisor, shape.width // divisor

@@ -2,7 +2,8 @@
 
 They are those of Park, Adosoglou and Pardalos (arXiv 2005.01889, section 5) as in the released
 code: batch normalisation has no affine parameters, and LeakyReLU and 2x2 pooling follow it.
-Channels are 8-4 on grey images and 32-64-128 on colour images, times a width factor.
+Channels are 8-4 on grey images and 32-64-128 on colour images, times a width factor. For images
+of more than 32 pixels a side there are more layers (`deepened`).
 """
 
 import math
@@ -13,14 +14,14 @@ from torch import Tensor, nn
 
 from tune_ad.detectors.nets.doubling import LENET_KERNEL, DoublingConvolution
 from tune_ad.detectors.nets.pooling import PooledBatchNorm2d
-from tune_ad.detectors.nets.shapes import ImageShape, scaled_channels
+from tune_ad.detectors.nets.shapes import ImageShape, deepened, scaled_channels
 from tune_ad.errors import UserError
 
 FIRST_MAP_SIDE = 4  # side of the first feature map of a decoder
 
 
 def lenet_channels(shape: ImageShape, width: float = 1.0) -> tuple[int, ...]:
-    """Channels of the encoder: 8-4 on grey images, 32-64-128 on colour, times `width`.
+    """Channels of the encoder: 8-4 on grey images, 32-64-128 on colour, deepened, times `width`.
 
     Each count is rounded to the nearest integer, halves up.
 
@@ -30,7 +31,8 @@ def lenet_channels(shape: ImageShape, width: float = 1.0) -> tuple[int, ...]:
     Raises:
         UserError: if `width` is so small that a layer has no channel.
     """
-    return scaled_channels((32, 64, 128) if shape.is_colour else (8, 4), width)
+    base = (32, 64, 128) if shape.is_colour else (8, 4)
+    return scaled_channels(deepened(base, shape), width)
 
 
 class LeNetEncoder(nn.Module):
@@ -82,7 +84,8 @@ class LeNetDecoder(nn.Module):
     """The mirror of `LeNetEncoder`: decodes a latent vector, reshaped to a 4x4 feature map.
 
     Maps latent vectors (batch, latent_dim) to images (batch, c, h, w) in (0, 1). The first map
-    has latent_dim / 16 channels. Transposed convolutions follow, with `channels` in reverse order;
+    has latent_dim / 16 channels. Transposed convolutions follow, with `channels` in reverse order,
+    and further ones with `channels[0]` where a long image needs them;
     the last ones, as many as needed, are preceded by nearest-neighbour upsampling by 2. If a map
     is too large by an even number of pixels, the padding of the next convolution removes them;
     excess pixels of the last map are cropped at the bottom and right.
@@ -95,8 +98,7 @@ class LeNetDecoder(nn.Module):
         slope: negative slope of LeakyReLU.
 
     Raises:
-        UserError: if `latent_dim` is not a multiple of 16, or the image needs more upsampling
-            steps than there are convolutions.
+        UserError: if `latent_dim` is not a multiple of 16.
     """
 
     def __init__(
@@ -110,9 +112,11 @@ class LeNetDecoder(nn.Module):
         super().__init__()
         _check_latent_dim(latent_dim)
         self.shape = shape
-        counts = (latent_dim // FIRST_MAP_SIDE**2, *reversed(channels), shape.channels)
+        doublings = _doublings(shape)
+        further = (channels[0],) * max(0, doublings - len(channels) - 1)
+        first = latent_dim // FIRST_MAP_SIDE**2
+        counts = (first, *reversed(channels), *further, shape.channels)
         convolutions = len(counts) - 1
-        doublings = _doublings(shape, convolutions)
         blocks: list[nn.Module] = [nn.LeakyReLU(slope)]
         sides = (FIRST_MAP_SIDE, FIRST_MAP_SIDE)
         for position, (inputs, outputs) in enumerate(pairwise(counts)):
@@ -160,16 +164,9 @@ def _check_latent_dim(latent_dim: int) -> None:
         )
 
 
-def _doublings(shape: ImageShape, convolutions: int) -> int:
+def _doublings(shape: ImageShape) -> int:
     """The number of doublings after which the first map is at least as large as the image."""
-    doublings = max(0, math.ceil(math.log2(max(shape[1:]) / FIRST_MAP_SIDE)))
-    if doublings > convolutions:
-        raise UserError(
-            f"a decoder with {convolutions} convolutions produces at most "
-            f"{FIRST_MAP_SIDE << convolutions} pixels a side, the images have {max(shape[1:])}; "
-            "use smaller images"
-        )
-    return doublings
+    return max(0, math.ceil(math.log2(max(shape[1:]) / FIRST_MAP_SIDE)))
 
 
 def _trim(side: int, goal: int, doublings_left: int) -> int:

@@ -1,0 +1,53 @@
+"""Every detector builds, trains a step and scores on images of every size."""
+
+import pytest
+import torch
+
+from tests.detectors.cases import pixels, quick, small
+from tune_ad.data import scaled
+from tune_ad.detectors import every_detector
+from tune_ad.detectors.base import TrainedDetector
+from tune_ad.detectors.nets import ImageShape
+from tune_ad.training.replicas.replica import ReplicaSpec, build
+from tune_ad.training.replicas.replica_set import ReplicaSet
+
+IMAGES = 6
+TRAINED = {n: d for n, d in every_detector().items() if issubclass(d, TrainedDetector)}
+NETWORKS = [
+    *[(name, {}) for name in TRAINED],
+    ("GPND", {"networks": "lenet"}),
+    ("LikelihoodVAE", {"networks": "lenet"}),
+]
+SIZES = [(8, 8), (20, 46), (39, 39)]
+LARGE = [(64, 64), (128, 128), (256, 256)]
+
+
+@pytest.mark.parametrize("channels", [1, 3])
+@pytest.mark.parametrize(
+    "sides", [*SIZES, *(pytest.param(sides, marks=pytest.mark.slow) for sides in LARGE)]
+)
+@pytest.mark.parametrize(("name", "settings"), NETWORKS, ids=str)
+def test_a_detector_trains_a_step_and_scores(name, settings, sides, channels):
+    detector, shape = TRAINED[name], ImageShape(channels, *sides)
+    settings = {**quick(detector, **settings), "width": 0.25, "batch_size": IMAGES}
+    config = small(detector, shape, **{**settings, "epochs": 1})
+    images = scaled(pixels(shape, IMAGES), config.scaling)
+    specs = [ReplicaSpec("t", 0, torch.arange(IMAGES))]
+    replica_set = ReplicaSet(detector, config, images, specs)
+    replica_set.train(1)
+    replica_set.prepare_scoring()
+    scores = replica_set.score(0, torch.arange(IMAGES))["score"]
+    assert scores.shape == (IMAGES,)
+    assert torch.isfinite(scores).all()
+
+
+@pytest.mark.parametrize("channels", [1, 3])
+@pytest.mark.parametrize("name", TRAINED)
+def test_a_detector_of_large_images_is_hardly_larger(name, channels):
+    """Depth follows the size; otherwise PGN of 128 pixels in colour has a billion parameters."""
+    detector, counts = TRAINED[name], []
+    for side in (32, 64, 128, 256):
+        shape = ImageShape(channels, side, side)
+        module = build(detector, detector.Config.released(shape), shape, 0)
+        counts.append(sum(parameter.numel() for parameter in module.parameters()))
+    assert max(counts) < 1.5 * counts[0] + 10_000
