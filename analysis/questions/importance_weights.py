@@ -103,20 +103,12 @@ def _weights(record: TrialRecord) -> Weights:
         latent_dim=int(record.params[LATENT]),
         codes=most,
         others={k: record.params[k] for k in record.searched if k not in named},
-        effective=estimate([most * share for share in _by_seed(models, RAW)], (1, most)),
-        used=estimate([most * share for share in _by_seed(models, USED)], (1, most)),
-        divergence=estimate(_by_seed(models, DIVERGENCE), (0, float("inf"))),
+        effective=estimate(list(most * frame.by_seed(models, str(RAW))), (1, most)),
+        used=estimate(list(most * frame.by_seed(models, str(USED))), (1, most)),
+        divergence=estimate(list(frame.by_seed(models, str(DIVERGENCE))), (0, float("inf"))),
         spread=int(is_spread(effective, codes).sum()),
         models=int(effective.notna().sum()),
     )
-
-
-def _by_seed(models: pd.DataFrame, metric: Metric) -> list[float]:
-    """The mean of a metric over the classes of each seed that has all of them."""
-    if str(metric) not in models:
-        return []
-    means = models.groupby("seed")[str(metric)].agg(lambda values: values.mean(skipna=False))
-    return [float(mean) for mean in means.dropna()]
 
 
 def varied_codes(rows: Sequence[Weights]) -> bool:

@@ -112,7 +112,8 @@ def test_an_added_component_finds_the_mode_that_the_first_one_misses():
 
 
 def test_the_kl_divergence_of_a_single_gaussian_is_that_of_pytorch():
-    mean, log_variance = torch.randn(3, DIM).double(), torch.randn(3, DIM).double()
+    stream = torch_stream(6, "single")
+    mean, log_variance = (torch.randn(3, DIM, generator=stream).double() for _ in range(2))
     exact = kl_divergence(
         Normal(mean, (0.5 * log_variance).exp()), Normal(torch.zeros(DIM).double(), 1.0)
     ).sum(1)

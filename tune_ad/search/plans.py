@@ -122,42 +122,22 @@ class Optuna(Plan):
         return None
 
     def startup(self, trials: int) -> int:
-        """The number of random configurations in a study of `trials`."""
-        return self.random_trials or _usual_startup(trials)
-
-
-def _usual_startup(trials: int) -> int:
-    """A third of the trials, at least 4 and at most 10."""
-    return min(10, max(4, trials // 3))
+        """The number of random configurations of a study, or a baseline, of `trials`."""
+        return self.random_trials or min(10, max(4, trials // 3))
 
 
 @dataclass(frozen=True)
-class OptunaInTurns(Plan):
+class OptunaInTurns(Optuna):
     """A search by Optuna of each baseline: the baselines take turns, and each has a winner.
 
     No baseline gets fewer trials because others are better: their numbers of trials differ by at
     most one, except that a discrete space may be exhausted. The estimator of a baseline sees the
-    trials of that baseline alone.
-
-    Attributes:
-        random_trials: number of random configurations of each baseline before its search adapts,
-            the default included; None = as in `Optuna`, from the trials of the baseline.
+    trials of that baseline alone, and its first random configurations are counted by baseline.
     """
 
     traits = PlanTraits(
         "adaptive search (Optuna's TPE) of each baseline, in turns", adapts=True, in_turns=True
     )
-    random_trials: int | None = None
-
-    def all_configurations(
-        self, baselines: Sequence[ResolvedBaseline], seed: int, trials: int
-    ) -> None:
-        """None, because each configuration depends on earlier results."""
-        return None
-
-    def startup(self, trials: int) -> int:
-        """The number of random configurations of a baseline that has `trials`."""
-        return self.random_trials or _usual_startup(trials)
 
 
 @dataclass(frozen=True)
