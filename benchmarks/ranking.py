@@ -23,10 +23,10 @@ from scipy import stats
 
 from analysis import frame
 from analysis.study import StudyRecords
-from tune_ad.app.parser import options, parse
+from tune_ad.app.command_line.parser import options, parse
+from tune_ad.app.preparation.validation import prepare
 from tune_ad.app.provenance import hardware, versions
 from tune_ad.app.session import Session
-from tune_ad.app.validation import prepare
 from tune_ad.search.plans import Listed
 from tune_ad.selection import rule_value
 from tune_ad.storage.records import TrialRecord

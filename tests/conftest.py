@@ -134,8 +134,8 @@ def tiny(tiny_budget: Any) -> Any:
 @pytest.fixture(scope="session")
 def open_study() -> Callable[..., Any]:
     """A function that prepares a session of a search that no file declares."""
-    from tune_ad.app.options import Options
-    from tune_ad.app.validation import prepare
+    from tune_ad.app.command_line.options import Options
+    from tune_ad.app.preparation.validation import prepare
     from tune_ad.search import catalogue
 
     def prepared(search: Any, results: Path, **options: Any) -> Any:

@@ -180,7 +180,9 @@ def test_analysis_knows_records_and_selection_alone():
 
 def test_nothing_imports_analysis_but_the_command_line():
     users = {item.module for item in INTERNAL if item.imports.startswith("analysis")}
-    assert {item for item in users if not item.startswith("analysis")} <= {"tune_ad.app.cli"}
+    assert {item for item in users if not item.startswith("analysis")} <= {
+        "tune_ad.app.command_line.cli"
+    }
 
 
 def test_search_files_import_declarations_alone():
@@ -216,7 +218,7 @@ def test_records_their_rules_and_the_command_line_need_nothing_heavy():
         "storage.folder",
         "selection",
         "search.catalogue",
-        "app.cli",
+        "app.command_line.cli",
     )
     assert loaded("tune_ad", *(f"tune_ad.{name}" for name in light)) == set()
 
@@ -231,7 +233,8 @@ def test_analysis_needs_neither_torch_nor_ray():
 
 
 def test_without_the_ray_backend_ray_stays_out():
-    names = ("app.validation", "app.session", "app.console", "execution.serial")
+    app = ("app.preparation.validation", "app.session", "app.command_line.console")
+    names = (*app, "execution.serial")
     assert "ray" not in loaded(*(f"tune_ad.{name}" for name in names))
 
 

@@ -2,7 +2,7 @@
 
 import sys
 
-from tune_ad.app.cli import main
+from tune_ad.app.command_line.cli import main
 
 if __name__ == "__main__":
     sys.exit(main())

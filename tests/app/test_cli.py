@@ -87,7 +87,7 @@ TYPING_ERRORS = [
 def test_help_is_shown_before_anything_heavy_is_imported():
     code = (
         "import sys\n"
-        "from tune_ad.app.cli import main\n"
+        "from tune_ad.app.command_line.cli import main\n"
         "try: main(['--help'])\n"
         "except SystemExit as end: assert not end.code\n"
         "assert not {'torch', 'ray', 'optuna', 'pandas'} & set(sys.modules)"
@@ -102,7 +102,7 @@ def test_help_is_shown_before_anything_heavy_is_imported():
 def test_typing_errors_are_answered_before_anything_heavy_is_imported(tmp_path):
     code = (
         "import sys\n"
-        "from tune_ad.app.cli import main\n"
+        "from tune_ad.app.command_line.cli import main\n"
         f"for arguments in {TYPING_ERRORS}:\n"
         "    try: code = main(arguments)\n"
         "    except SystemExit as end: code = end.code\n"
@@ -137,7 +137,7 @@ def test_a_line_is_printed_before_anything_heavy_is_imported(tmp_path, arguments
     code = (
         "import sys\n"
         "for heavy in ('torch', 'optuna', 'pandas'): sys.modules[heavy] = None\n"
-        "from tune_ad.app.cli import main\n"
+        "from tune_ad.app.command_line.cli import main\n"
         f"main({arguments})"
     )
     for name in ("study", "other"):
@@ -171,7 +171,7 @@ def test_a_module_and_a_script_are_the_same_command():
     assert outputs[0] == outputs[1] != ""
     with (REPOSITORY / "pyproject.toml").open("rb") as file:
         scripts = tomllib.load(file)["project"]["scripts"]
-    assert scripts == {"tune-ad": "tune_ad.app.cli:main"}
+    assert scripts == {"tune-ad": "tune_ad.app.command_line.cli:main"}
 
 
 def test_a_faulty_search_file_does_not_keep_the_others_from_being_listed(
@@ -490,7 +490,7 @@ def test_wrong_input_is_one_line_and_writes_nothing(
 
 @pytest.mark.parametrize("where", ["run", "report"])
 def test_ctrl_c_at_any_time_says_how_to_go_on(run, tmp_path, monkeypatch, capsys, where):
-    from tune_ad.app import cli, session
+    from tune_ad.app.command_line import cli, session
 
     def interrupted(*arguments):
         raise KeyboardInterrupt
@@ -510,7 +510,7 @@ def test_ctrl_c_at_any_time_says_how_to_go_on(run, tmp_path, monkeypatch, capsys
 def test_ctrl_c_before_anything_is_written_is_only_an_interruption(
     run, tmp_path, monkeypatch, capsys
 ):
-    from tune_ad.app import cli
+    from tune_ad.app.command_line import cli
 
     def interrupted(*arguments):
         raise KeyboardInterrupt
@@ -547,7 +547,7 @@ def test_cheap_checks_come_before_anything_heavy_is_imported(finished, tmp_path,
     code = (
         "import sys\n"
         "for heavy in ('torch', 'optuna', 'ray', 'pandas'): sys.modules[heavy] = None\n"
-        "from tune_ad.app.cli import main\n"
+        "from tune_ad.app.command_line.cli import main\n"
         f"sys.exit(main({['--search', 'quickstart', *given, *results]}))"
     )
     done = subprocess.run(

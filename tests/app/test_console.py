@@ -6,12 +6,12 @@ from pathlib import Path
 import pytest
 from optuna.distributions import CategoricalDistribution
 
-from tune_ad.app import console
 from tune_ad.app import session as session_module
-from tune_ad.app.console import closing, opening, plan
-from tune_ad.app.cost import Size, overhead
+from tune_ad.app.command_line import console
+from tune_ad.app.command_line.console import closing, opening, plan
+from tune_ad.app.estimates.cost import Size, overhead
+from tune_ad.app.preparation.validation import prepare
 from tune_ad.app.session import Outcome
-from tune_ad.app.validation import prepare
 from tune_ad.detectors.nets import ImageShape
 from tune_ad.detectors.pgn import PGN
 from tune_ad.errors import UserError

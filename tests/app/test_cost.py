@@ -5,9 +5,9 @@ import pytest
 import torch
 from optuna.distributions import CategoricalDistribution, FloatDistribution
 
-from tune_ad.app import speed as speed_module
-from tune_ad.app.cost import BYTES_PER_VARIANT, Sizes, cost, image_sizes, overhead
-from tune_ad.app.speed import Speed, measured_speed, relative_seconds
+from tune_ad.app.estimates import speed as speed_module
+from tune_ad.app.estimates.cost import BYTES_PER_VARIANT, Sizes, cost, image_sizes, overhead
+from tune_ad.app.estimates.speed import Speed, measured_speed, relative_seconds
 from tune_ad.data import Arrays, class_tasks, from_arrays
 from tune_ad.detectors.autoencoders.ae import AE
 from tune_ad.detectors.base import Detector

@@ -7,7 +7,7 @@ import pytest
 
 COMPILER = {"torch._dynamo", "torch._inductor", "torch.utils.flop_counter", "triton", "sympy"}
 RARELY_NEEDED = {"sklearn", "scipy.stats"}
-COMMAND = "from tune_ad.app.cli import main; assert main(sys.argv[1:]) == 0"
+COMMAND = "from tune_ad.app.command_line.cli import main; assert main(sys.argv[1:]) == 0"
 QUICKSTART = ("--search", "quickstart", "--budget", "quick")
 SMALL = ("--trials", "2", "--epochs", "2", "--evaluation-seeds", "2", "--backend", "serial")
 

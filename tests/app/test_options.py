@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from tune_ad.app import parser
-from tune_ad.app.options import OPTIONS, Options, defaults
+from tune_ad.app.command_line import parser
+from tune_ad.app.command_line.options import OPTIONS, Options, defaults
 from tune_ad.errors import UserError, nearest
 from tune_ad.search.ablation import ABLATIONS
 from tune_ad.search.budgets import BUDGETS, Budget

@@ -13,9 +13,9 @@ from analysis.questions.comparison.settings import caveats, setting_differences
 from analysis.report.findings import Findings
 from analysis.report.sections import provenance, result
 from analysis.study import StudyRecords
-from tune_ad.app import request
-from tune_ad.app.console import opening, plan
-from tune_ad.app.speed import measured_speed
+from tune_ad.app.command_line.console import opening, plan
+from tune_ad.app.estimates.speed import measured_speed
+from tune_ad.app.preparation import request
 from tune_ad.data import load
 from tune_ad.detectors.autoencoders.ae import AE
 from tune_ad.detectors.pgn import PGN

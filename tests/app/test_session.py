@@ -16,7 +16,7 @@ from tensorboard.backend.event_processing.event_accumulator import EventAccumula
 from analysis.report.study_report import write_report
 from tests.naming import short
 from tune_ad import data
-from tune_ad.app.console import opening, plan
+from tune_ad.app.command_line.console import opening, plan
 from tune_ad.data import load
 from tune_ad.detectors.autoencoders.ae import AE
 from tune_ad.detectors.base import Detector

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 import pytest
 
-from tune_ad.app.settings import read, read_settings
+from tune_ad.app.preparation.settings import read, read_settings
 from tune_ad.detectors.autoencoders.ae import AE
 from tune_ad.detectors.base import Detector
 from tune_ad.detectors.config import Config, Rule, choice, fractions, number

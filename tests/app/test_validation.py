@@ -13,11 +13,11 @@ from optuna.distributions import CategoricalDistribution
 
 from analysis.report.study_report import write_report
 from tests.naming import short
-from tune_ad.app import request, validation
-from tune_ad.app.console import opening
-from tune_ad.app.options import Options
-from tune_ad.app.resuming import check_folder, continued_budget
-from tune_ad.app.validation import prepare
+from tune_ad.app.command_line.console import opening
+from tune_ad.app.command_line.options import Options
+from tune_ad.app.preparation import request, validation
+from tune_ad.app.preparation.resuming import check_folder, continued_budget
+from tune_ad.app.preparation.validation import prepare
 from tune_ad.data import NoSourceError, resolution
 from tune_ad.detectors.gpnd import GPND
 from tune_ad.errors import UserError

@@ -13,8 +13,8 @@ from analysis.report.findings import Findings
 from analysis.report.sections import comparison
 from analysis.report.study_report import write_report
 from analysis.study import StudyRecords
-from tune_ad.app.console import plan
-from tune_ad.app.cost import Size
+from tune_ad.app.command_line.console import plan
+from tune_ad.app.estimates.cost import Size
 from tune_ad.detectors.autoencoders.ae import AE
 from tune_ad.detectors.pgn import PGN
 from tune_ad.detectors.shallow.isolation_forest import IsolationForest

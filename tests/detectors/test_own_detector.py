@@ -15,7 +15,7 @@ from tensorboard.backend.event_processing.event_accumulator import EventAccumula
 from torch import Tensor, nn
 
 from analysis.report.study_report import write_report
-from tune_ad.app.console import closing
+from tune_ad.app.command_line.console import closing
 from tune_ad.detectors.base import Numbers, ScoreSpace, Terms, TrainedDetector
 from tune_ad.detectors.config import NetworkConfig, choice, number
 from tune_ad.detectors.nets import ImageShape

@@ -390,8 +390,8 @@ def test_a_second_cluster_in_one_process_is_refused_in_one_line(ray_session):
 DRIVER = """
 import sys
 from pathlib import Path
-from tune_ad.app.validation import prepare
-from tune_ad.app.options import Options
+from tune_ad.app.preparation.validation import prepare
+from tune_ad.app.command_line.options import Options
 
 if __name__ == "__main__":
     options = Options(
@@ -459,8 +459,8 @@ def driver(tmp_path):
 @pytest.fixture
 def resumed(joined, tmp_path):
     """A function: go on with the driver's study, in this process."""
-    from tune_ad.app.options import Options
-    from tune_ad.app.validation import prepare
+    from tune_ad.app.command_line.options import Options
+    from tune_ad.app.preparation.validation import prepare
 
     options = Options(
         "quickstart", resume=True, device="cpu", concurrent=2, progress=False, results=tmp_path

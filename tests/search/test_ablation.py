@@ -9,10 +9,10 @@ import pytest
 from optuna.distributions import CategoricalDistribution
 
 from analysis.report.study_report import write_report
-from tune_ad.app.console import closing, opening, plan
-from tune_ad.app.options import Options
+from tune_ad.app.command_line.console import closing, opening, plan
+from tune_ad.app.command_line.options import Options
+from tune_ad.app.preparation.validation import prepare
 from tune_ad.app.session import Outcome
-from tune_ad.app.validation import prepare
 from tune_ad.detectors.nets import ImageShape
 from tune_ad.errors import UserError
 from tune_ad.sample_sizes import pairs_for

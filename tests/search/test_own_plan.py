@@ -10,7 +10,7 @@ from analysis.report.findings import Findings
 from analysis.report.sections import sensitivity
 from analysis.report.study_report import write_report
 from analysis.study import StudyRecords
-from tune_ad.app.console import plan as dry_run
+from tune_ad.app.command_line.console import plan as dry_run
 from tune_ad.errors import UserError
 from tune_ad.search.plans import Configuration, Plan, ResolvedBaseline, grid_values
 from tune_ad.storage.plan_traits import PlanTraits

@@ -8,8 +8,8 @@ from typing import NamedTuple
 import pytest
 
 from tests.naming import short
-from tune_ad.app.options import Options
-from tune_ad.app.validation import prepare
+from tune_ad.app.command_line.options import Options
+from tune_ad.app.preparation.validation import prepare
 from tune_ad.detectors.information import PART as INFORMATION
 from tune_ad.detectors.pgn.detector import HEAD, SPREAD
 from tune_ad.selection import RULES

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from tune_ad.app.options import Options
-from tune_ad.app.validation import prepare
+from tune_ad.app.command_line.options import Options
+from tune_ad.app.preparation.validation import prepare
 from tune_ad.detectors import every_detector
 from tune_ad.detectors.nets import ImageShape
 from tune_ad.storage.folder import StudyFolder

@@ -1,1 +1,1 @@
-"""The command line: options, checks, a study that is ready to run, what is printed."""
+"""The application: options, checks, a study that is ready to run, what is printed."""

@@ -7,12 +7,12 @@ from contextlib import closing, contextmanager
 from dataclasses import asdict, dataclass, replace
 from typing import Any
 
-from tune_ad.app.cost import Cost, Size, Sizes, cost, image_sizes, overhead, size
-from tune_ad.app.options import Options
+from tune_ad.app.command_line.options import Options
+from tune_ad.app.estimates.cost import Cost, Size, Sizes, cost, image_sizes, overhead, size
+from tune_ad.app.estimates.remaining import Retraining, is_complete, missing_evaluations
+from tune_ad.app.estimates.speed import measured_speed, relative_seconds
+from tune_ad.app.preparation.resources import trials_at_a_time
 from tune_ad.app.provenance import hardware, versions
-from tune_ad.app.remaining import Retraining, is_complete, missing_evaluations
-from tune_ad.app.resources import trials_at_a_time
-from tune_ad.app.speed import measured_speed, relative_seconds
 from tune_ad.data import Contents, Task
 from tune_ad.errors import UserError
 from tune_ad.execution import serial

@@ -5,9 +5,9 @@ from collections.abc import Iterator, Sequence
 
 from optuna.distributions import BaseDistribution, CategoricalDistribution
 
-from tune_ad.app.cost import Size
-from tune_ad.app.parser import resume_command
-from tune_ad.app.remaining import progress
+from tune_ad.app.command_line.parser import resume_command
+from tune_ad.app.estimates.cost import Size
+from tune_ad.app.estimates.remaining import progress
 from tune_ad.app.session import Outcome, Session
 from tune_ad.search.baseline import Baseline
 from tune_ad.search.budgets import BUDGETS

@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
-from tune_ad.app.speed import Speed
+from tune_ad.app.estimates.speed import Speed
 from tune_ad.data.splits import held_out_images
 from tune_ad.detectors.schedule import Stage
 from tune_ad.search.budgets import Budget

@@ -9,8 +9,8 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from tune_ad.app.options import Options, defaults
-from tune_ad.app.parser import SHORT_HELP, options, parse, program, resume_command
+from tune_ad.app.command_line.options import Options, defaults
+from tune_ad.app.command_line.parser import SHORT_HELP, options, parse, program, resume_command
 from tune_ad.errors import UserError
 
 RESULTS: Path = defaults()["results"]
@@ -76,7 +76,7 @@ def list_searches() -> int:
 
 def search(arguments: argparse.Namespace) -> int:
     """Run a search and report it; with --dry-run print its estimated cost instead."""
-    from tune_ad.app.resuming import check_folder
+    from tune_ad.app.preparation.resuming import check_folder
     from tune_ad.search.catalogue import find_entry
     from tune_ad.storage.folder import StudyFolder
 
@@ -95,8 +95,8 @@ def search(arguments: argparse.Namespace) -> int:
 
 def _show_plan(chosen: Options) -> int:
     """Print what a study would train and its estimated cost; return the exit code."""
-    from tune_ad.app.console import plan
-    from tune_ad.app.validation import prepare
+    from tune_ad.app.command_line.console import plan
+    from tune_ad.app.preparation.validation import prepare
 
     _say(plan(prepare(chosen, _say, dry_run=True)))
     return 0
@@ -104,8 +104,8 @@ def _show_plan(chosen: Options) -> int:
 
 def _run(chosen: Options) -> int:
     """Run a study and report it; return the exit code."""
-    from tune_ad.app.console import closing, opening
-    from tune_ad.app.validation import prepare
+    from tune_ad.app.command_line.console import closing, opening
+    from tune_ad.app.preparation.validation import prepare
 
     session = prepare(chosen, _say)
     _say(opening(session))

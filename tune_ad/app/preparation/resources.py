@@ -4,7 +4,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import replace
 from typing import Any
 
-from tune_ad.app.options import Options
+from tune_ad.app.command_line.options import Options
 from tune_ad.errors import UserError
 from tune_ad.execution.gpu_share import GpuDemand, gpu_share
 from tune_ad.execution.machine import Machine, this_machine

@@ -1,17 +1,29 @@
 """The options of a search, each declared once with its flag, its default and its legal values.
 
-The command line is generated from the fields of `Options` (`tune_ad.app.parser`); a Python program
-sets the same fields. Nothing here imports torch, Ray or Optuna.
+`tune_ad.app.command_line.parser` generates the command line from the fields of `Options`; a Python
+program sets the same fields. Nothing here imports torch, Ray or Optuna.
 """
 
-import argparse
-import math
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field, fields
+from collections.abc import Mapping
+from dataclasses import dataclass, fields
 from pathlib import Path
-from typing import Any, NamedTuple, TypeVar
+from typing import Any
 
-from tune_ad.errors import UserError, did_you_mean
+from tune_ad.app.command_line.option import (
+    BUDGET,
+    Option,
+    assignments,
+    budget_number,
+    filled,
+    folder,
+    integer,
+    mapping,
+    names,
+    option,
+    real,
+    share_or_auto,
+)
+from tune_ad.errors import UserError
 from tune_ad.sample_sizes import LEAST_SEEDS
 from tune_ad.search.ablation import ABLATIONS, MOST_SEEDS
 from tune_ad.search.budgets import BUDGETS, LIMITS
@@ -19,182 +31,12 @@ from tune_ad.selection import RULES
 from tune_ad.storage.precision import AUTO, PRECISIONS
 from tune_ad.wording import either
 
-SEARCH, BUDGET, MACHINE = "the search", "the budget", "the machine"
+SEARCH, MACHINE = "the search", "the machine"
 DEFAULT_ABLATION = next(iter(ABLATIONS))
 LARGEST_SEED = 2**32 - 1
 LONGEST_MINUTES = 1_000_000
 LARGEST_PORT = 65_535
 MOST_GPUS = 1_000_000
-
-T = TypeVar("T")
-
-
-def integer(text: str) -> int:
-    """The integer that a text stands for.
-
-    Raises:
-        argparse.ArgumentTypeError: if the text is not an integer.
-    """
-    try:
-        return int(text)
-    except ValueError as error:
-        raise argparse.ArgumentTypeError(f"must be an integer, got {text!r}") from error
-
-
-def real(text: str) -> float:
-    """The number that a text stands for.
-
-    Raises:
-        argparse.ArgumentTypeError: if the text is not a number.
-    """
-    try:
-        return float(text)
-    except ValueError as error:
-        raise argparse.ArgumentTypeError(f"must be a number, got {text!r}") from error
-
-
-def share_or_auto(text: str) -> float | None:
-    """The number of 0 or more that a text stands for; None for "auto".
-
-    Raises:
-        argparse.ArgumentTypeError: if the text is neither.
-    """
-    try:
-        number = None if text == "auto" else float(text)
-    except ValueError as error:
-        raise argparse.ArgumentTypeError(f"must be a number or auto, got {text!r}") from error
-    if number is not None and not 0 <= number < math.inf:
-        raise argparse.ArgumentTypeError(f"must be 0 or more, or auto, got {text!r}")
-    return number
-
-
-def filled(text: str) -> str:
-    """The text itself.
-
-    Raises:
-        argparse.ArgumentTypeError: if the text is empty.
-    """
-    if not text.strip():
-        raise argparse.ArgumentTypeError(f"must not be empty, got {text!r}")
-    return text
-
-
-def folder(text: str) -> Path:
-    """The path of a folder.
-
-    Raises:
-        argparse.ArgumentTypeError: if the text is empty.
-    """
-    return Path(filled(text))
-
-
-def names(text: str) -> list[str]:
-    """The names between the commas of a text.
-
-    Raises:
-        argparse.ArgumentTypeError: if there is an empty one.
-    """
-    parts = [name.strip() for name in text.split(",")]
-    if not all(parts):
-        raise argparse.ArgumentTypeError(f"must be names with a comma between them, got {text!r}")
-    return parts
-
-
-def assignment(text: str) -> tuple[str, str]:
-    """The name and the value of "name=value", both as text.
-
-    Raises:
-        argparse.ArgumentTypeError: if the name or the value is missing.
-    """
-    name, _, value = text.partition("=")
-    if not name or not value:
-        raise argparse.ArgumentTypeError(f"must be name=value, got {text!r}")
-    return name, value
-
-
-class Option(NamedTuple):
-    """A command-line option.
-
-    Attributes:
-        help: the text in --help.
-        group: the heading under which --help shows the option.
-        flag: the option as it is typed, e.g. "--seed"; derived from the field's name if empty.
-        metavar: the placeholder of the value in --help.
-        read: function that converts the typed text to the value, or to a (name, value) pair.
-        repeated: whether the option may be given several times; its pairs become a mapping.
-        flag_value: the value if the option is given without an argument.
-        switch: whether the option never takes an argument.
-        choices: the legal values; empty if any value is legal.
-        minimum: the smallest legal number; None = no bound.
-        maximum: the largest legal number; None = no bound.
-        excludes_minimum: whether the number must be larger than `minimum`.
-        unit: the unit of the number, for messages.
-        kept: whether the option must be repeated with --resume.
-    """
-
-    help: str
-    group: str
-    flag: str = ""
-    metavar: str | None = None
-    read: Callable[[str], Any] = str
-    repeated: bool = False
-    flag_value: Any = None
-    switch: bool = False
-    choices: tuple[str, ...] = ()
-    minimum: float | None = None
-    maximum: float | None = None
-    excludes_minimum: bool = False
-    unit: str = ""
-    kept: bool = False
-
-    def check(self, value: Any) -> None:  # noqa: ANN401
-        """Check that a value is legal.
-
-        Raises:
-            UserError: with the flag, the value and what is legal.
-        """
-        if self.choices and value not in self.choices:
-            hint = did_you_mean(value, self.choices)
-            raise UserError(
-                f"{self.flag} must be one of {', '.join(self.choices)}, got {value!r}"
-                + (f"; {hint}" if hint else "")
-            )
-        if value is None:  # the default of the machine
-            return
-        unit = f" {self.unit}" if self.unit else ""
-        least, most = self.minimum, self.maximum
-        if least is not None and not (value > least if self.excludes_minimum else value >= least):
-            bound = "more than" if self.excludes_minimum else "at least"
-            raise UserError(f"{self.flag} must be {bound} {least}{unit}, got {_plain(value)}")
-        if most is not None and not value <= most:
-            raise UserError(f"{self.flag} must be at most {most}{unit}, got {_plain(value)}")
-
-
-def _plain(value: float) -> str:
-    """A number without needless digits."""
-    return str(value) if isinstance(value, int) else f"{value:g}"
-
-
-def option(default: T, help: str, group: str, **how: Any) -> T:  # noqa: ANN401
-    """A field that one command-line option sets; `how` holds further fields of `Option`."""
-    return field(default=default, metadata={"option": Option(help, group, **how)})
-
-
-def mapping(**members: Option) -> Mapping[str, Any]:
-    """A field that several options set: a mapping from their names to the given values."""
-    return field(default_factory=dict, metadata={"members": members})
-
-
-def assignments(help: str, group: str, **how: Any) -> Mapping[str, Any]:  # noqa: ANN401
-    """A field that an option sets one entry at a time, as name=value."""
-    one = Option(help, group, read=assignment, repeated=True, **how)
-    return field(default_factory=dict, metadata={"option": one})
-
-
-def budget_number(name: str, help: str) -> Option:
-    """An option that overrides a number of the budget, within the limits of `Budget`."""
-    least, most = LIMITS[name]
-    return Option(help, BUDGET, metavar="N", read=integer, minimum=least, maximum=most)
 
 
 @dataclass(frozen=True)

@@ -1,4 +1,4 @@
-"""The command line, generated from the options that `tune_ad.app.options` declares."""
+"""The command line, generated from the declared options."""
 
 import argparse
 import shlex
@@ -9,13 +9,12 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 from tune_ad import __version__
-from tune_ad.app.options import (
-    BUDGET,
+from tune_ad.app.command_line.option import BUDGET, Option
+from tune_ad.app.command_line.options import (
     DEFAULT_ABLATION,
     MACHINE,
     OPTIONS,
     SEARCH,
-    Option,
     Options,
     defaults,
 )

@@ -12,8 +12,8 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from tune_ad.app.options import OPTIONS, Options
-from tune_ad.app.remaining import is_complete, progress
+from tune_ad.app.command_line.options import OPTIONS, Options
+from tune_ad.app.estimates.remaining import is_complete, progress
 from tune_ad.errors import UserError
 from tune_ad.search.budgets import Budget
 from tune_ad.storage.folder import StudyFolder

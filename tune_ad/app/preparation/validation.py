@@ -7,10 +7,10 @@ not depend on the images are found before any image is loaded.
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 
-from tune_ad.app.options import Options
-from tune_ad.app.request import Request, continued, resolve
-from tune_ad.app.resources import check_concurrent, resolve_gpus, trials_at_a_time
-from tune_ad.app.resuming import check_folder, check_unchanged, continues, stored_study
+from tune_ad.app.command_line.options import Options
+from tune_ad.app.preparation.request import Request, continued, resolve
+from tune_ad.app.preparation.resources import check_concurrent, resolve_gpus, trials_at_a_time
+from tune_ad.app.preparation.resuming import check_folder, check_unchanged, continues, stored_study
 from tune_ad.app.session import Session
 from tune_ad.data import ImageSet, NoSourceError, Task, find, locate
 from tune_ad.data.controls import CONTROLS

@@ -7,16 +7,16 @@ from typing import Any, NamedTuple
 from optuna.distributions import BaseDistribution
 
 from tune_ad import data
-from tune_ad.app.options import Options
-from tune_ad.app.resources import check_concurrent, machine_for, resolve_device
-from tune_ad.app.resuming import (
+from tune_ad.app.command_line.options import Options
+from tune_ad.app.preparation.resources import check_concurrent, machine_for, resolve_device
+from tune_ad.app.preparation.resuming import (
     as_begun,
     continued_budget,
     continued_settings,
     continues,
     stored_budget,
 )
-from tune_ad.app.settings import read_settings
+from tune_ad.app.preparation.settings import read_settings
 from tune_ad.data import class_tasks
 from tune_ad.data.tasks import NamedClasses
 from tune_ad.detectors.config import NetworkConfig

@@ -1,0 +1,1 @@
+"""The command line: options and their parser, the commands, what is printed."""
