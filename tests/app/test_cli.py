@@ -490,7 +490,8 @@ def test_wrong_input_is_one_line_and_writes_nothing(
 
 @pytest.mark.parametrize("where", ["run", "report"])
 def test_ctrl_c_at_any_time_says_how_to_go_on(run, tmp_path, monkeypatch, capsys, where):
-    from tune_ad.app.command_line import cli, session
+    from tune_ad.app import session
+    from tune_ad.app.command_line import cli
 
     def interrupted(*arguments):
         raise KeyboardInterrupt
