@@ -42,6 +42,8 @@ class ImageSet:
         test_images: the test images, uint8, shape (m, c, h, w), m >= 1.
         test_labels: their labels, int64 in [0, len(classes)), shape (m,).
         about: where the images come from and what is unusual about them, stored in study.json.
+        normal: the labels of the images that are normal, in ascending order; every other class is
+            anomalous and is never trained on. None if each class is normal in a task of its own.
 
     Raises:
         ValueError: a tensor does not have the type, shape or range above.
@@ -54,6 +56,7 @@ class ImageSet:
     test_images: Tensor
     test_labels: Tensor
     about: str = ""
+    normal: tuple[int, ...] | None = None
 
     def __post_init__(self) -> None:
         parts = (self.train_images, self.train_labels), (self.test_images, self.test_labels)
@@ -65,6 +68,11 @@ class ImageSet:
             raise ValueError(
                 f"{self.name}: training and test images must have the same (c, h, w), and there "
                 f"must be at least one test image, but their shapes are {both}"
+            )
+        if self.normal is not None and not set(self.normal) <= set(range(len(self.classes))):
+            raise ValueError(
+                f"{self.name}: normal labels must lie in [0, {len(self.classes)}), got "
+                f"{self.normal}"
             )
 
     def _check_images(self, images: Tensor) -> None:
