@@ -18,6 +18,7 @@ LAYERS = (  # each folder imports what stands above it; what shares a line does 
     "detectors",
     "search",
     "training",
+    "models",
     "execution",
     "app",
 )

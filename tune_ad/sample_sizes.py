@@ -6,6 +6,7 @@ SIGNIFICANCE = 0.05
 LEAST_PAIRS = 6  # minimum number of seeds for a test over seeds, or a bootstrap interval
 LEAST_SEEDS = 3  # minimum number for a test over class x seed, or against published numbers
 LEAST_STEPS = 500  # optimiser steps of a model from which configurations can be ranked
+LEAST_LABELS = 30  # labelled anomalies from which selection may rely on them
 LEAST_EFFECTIVE = 2.0  # effective number of importance weights from which training follows them
 
 
@@ -18,6 +19,27 @@ def least_effective(codes: int) -> float:
     (1.5, 2.0)
     """
     return min(LEAST_EFFECTIVE, (1 + codes) / 2)
+
+
+def auroc_half_width(auroc: float, normal: int, anomalous: int) -> float:
+    r"""Half the width of the 95 % interval of an AUROC that is due to the sampling of images.
+
+    1.96 times the standard error of Hanley and McNeil, Radiology 143 (1982), equation 2, with
+    $Q_1 = A / (2 - A)$ and $Q_2 = 2 A^2 / (1 + A)$, which exponential distributions of the scores
+    imply:
+    $\sqrt{(A (1 - A) + (m - 1)(Q_1 - A^2) + (n - 1)(Q_2 - A^2)) / (m n)}$.
+
+    Args:
+        auroc: the AUROC A, in (0, 1).
+        normal: the number n of normal images, at least 1.
+        anomalous: the number m of anomalies, at least 1.
+
+    >>> round(auroc_half_width(0.9, 500, 20), 3), round(auroc_half_width(0.9, 500, 200), 3)
+    (0.091, 0.03)
+    """
+    q1, q2, square = auroc / (2 - auroc), 2 * auroc**2 / (1 + auroc), auroc**2
+    spread = (anomalous - 1) * (q1 - square) + (normal - 1) * (q2 - square)
+    return 1.96 * math.sqrt((auroc * (1 - auroc) + spread) / (normal * anomalous))
 
 
 def smallest_p(n: int) -> float:

@@ -11,6 +11,7 @@ from tune_ad.app.command_line.options import Options
 from tune_ad.app.estimates.cost import Cost, Size, Sizes, cost, image_sizes, overhead, size
 from tune_ad.app.estimates.remaining import Retraining, is_complete, missing_evaluations
 from tune_ad.app.estimates.speed import measured_speed, relative_seconds
+from tune_ad.app.keeping import keep_best
 from tune_ad.app.preparation.resources import trials_at_a_time
 from tune_ad.app.provenance import hardware, versions
 from tune_ad.data import Contents, Task
@@ -19,9 +20,10 @@ from tune_ad.execution import serial
 from tune_ad.execution.callbacks import Callback, ProgressBar, RecordWriter, TensorBoardCallback
 from tune_ad.execution.loop import FixedTrials, Scheduler, TrialLoop
 from tune_ad.execution.machine import Machine
+from tune_ad.models.folder import Preprocessing
 from tune_ad.search.ablation import with_enough_seeds
 from tune_ad.search.budgets import Budget
-from tune_ad.search.checks.shortfalls import shortfalls
+from tune_ad.search.checks.shortfalls import HeldOut, shortfalls
 from tune_ad.search.scheduler import TrialScheduler
 from tune_ad.search.study import Study
 from tune_ad.selection import RULES
@@ -70,6 +72,8 @@ class Session:
         begins: whether the study is new.
         asked_trials: number of trials that the user or the budget asks for; the search space may
             have fewer configurations.
+        preprocessing: how an image file becomes an array like those of the study.
+        digest: the digest of the user's own images; empty for a declared data set.
         gpu_line: a line on the number of GPUs per trial and its reason; empty if it was given.
     """
 
@@ -82,6 +86,8 @@ class Session:
     say: Callable[[str], None]
     begins: bool
     asked_trials: int
+    preprocessing: Preprocessing
+    digest: str = ""
     gpu_line: str = ""
 
     @property
@@ -158,7 +164,10 @@ class Session:
     @property
     def shortfalls(self) -> list[str]:
         """What the study is too small to answer, in sentences without a full stop."""
-        return shortfalls(self.study, self.train_images, len(self.tasks))
+        splits = [self.suite.splits[task.name].validation for task in self.tasks]
+        groups = [(len(v.normal), sum(map(len, v.outsiders.values()))) for v in splits]
+        held_out = HeldOut(*min(groups, key=lambda numbers: numbers[1]))
+        return shortfalls(self.study, self.train_images, len(self.tasks), held_out)
 
     def _sizes(self, budget: Budget) -> Sizes:
         source, *others = self.sources
@@ -195,9 +204,13 @@ class Session:
         with self.folder.locked():
             self._write_description()  # before the backend: an interruption can be resumed
             if self.is_complete:
+                self.keep_best()
                 return Outcome(interrupted=False, out_of_time=False, failed=self._failures())
             with self.backend() as train:
-                return self._train_missing(train)
+                outcome = self._train_missing(train)
+            if not outcome.interrupted:
+                self.keep_best()
+            return outcome
 
     def _train_missing(self, train: Train) -> Outcome:
         scheduler, trials = self.scheduler(), self.folder.read_trials()
@@ -306,6 +319,11 @@ class Session:
         limit = None if evaluation else options.time_budget
         deadline = None if limit is None else time.monotonic() + 60 * limit
         return TrialLoop(study, scheduler, callbacks, self.tasks, deadline)
+
+    def keep_best(self) -> None:
+        """Write the winner's models with their thresholds to the folder `best/`."""
+        for line in keep_best(self):
+            self.say(line)
 
     def _failures(self) -> int:
         records = self.folder.read_trials() + self.folder.read_evaluation()

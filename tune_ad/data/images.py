@@ -101,6 +101,26 @@ class ImageSet:
         return channels, height, width
 
     @property
+    def normal_classes(self) -> tuple[int, ...]:
+        """The labels that are normal, each in a task of its own: as stated, or all trained on."""
+        if self.normal is not None:
+            return self.normal
+        return tuple(torch.unique(self.train_labels).tolist())
+
+    @property
+    def labelled_anomalies(self) -> int:
+        """The number of training images of classes that are never normal."""
+        normal = torch.tensor(self.normal_classes)
+        return int((~torch.isin(self.train_labels, normal)).sum())
+
+    @property
+    def tested_anomalies(self) -> int:
+        """The number of test images that are anomalous in at least one task."""
+        if len(self.normal_classes) > 1:
+            return len(self.test_labels)
+        return int((~torch.isin(self.test_labels, torch.tensor(self.normal_classes))).sum())
+
+    @property
     def contents(self) -> Contents:
         """What the image set contains, which takes no memory."""
         counts = len(self.train_images), len(self.test_images)

@@ -62,7 +62,8 @@ class Split(Generic[T]):
         train: images to train on, all normal.
         validation: held-out training images: those of the normal class or classes, and as the only
             outsider set those of the other classes. There is no outsider set if those of the task
-            are other data sets, which selection must never use.
+            are other data sets, which selection must never use, or if the training images contain
+            no anomaly.
         test: test images: those of the normal class or classes, and those of each outsider set.
             There is no outsider set if the whole data set is normal, so that no image is
             anomalous.
@@ -90,6 +91,9 @@ def split(task: Task, pool: Pool, sizes: SplitSizes, seed: int) -> Split[Tensor]
     larger limit keeps a superset of it. Normal images are sampled in proportion to the sizes of
     their classes, anomalous images equally from each class as far as available.
 
+    If the source says which of its classes are normal (`ImageSet.normal`), no model is ever
+    trained on the others, and all of their training images are validation images.
+
     Args:
         task: the task, which says what images are normal and anomalous.
         pool: a pool with the source and the outsider sets of the task; its other data sets have no
@@ -109,7 +113,10 @@ def split(task: Task, pool: Pool, sizes: SplitSizes, seed: int) -> Split[Tensor]
     test = _shuffled(pool, task.source, seed)
     rest = {} if task.normal_class is None else {OTHER_CLASSES: _of_classes(test, anomalous)}
     outsiders = {name: _shuffled(pool, name, seed) for name in task.outsiders} or rest
-    known = _equal(_of_classes(held_out, anomalous), sizes.validation_images)
+    validated = held_out
+    if task.source in pool.with_stated_normals and sizes.validation_fraction:
+        validated = [np.concatenate(parts) for parts in zip(held_out, trainable, strict=True)]
+    known = _equal(_of_classes(validated, anomalous), sizes.validation_images)
     cut = Split(
         train=_proportional(_of_classes(trainable, normal), sizes.train_images),
         validation=Groups(
@@ -121,7 +128,7 @@ def split(task: Task, pool: Pool, sizes: SplitSizes, seed: int) -> Split[Tensor]
             {name: _equal(classes, sizes.test_images) for name, classes in outsiders.items()},
         ),
     )
-    _refuse_one_kind(task, cut, bool(anomalous) and sizes.validation_fraction > 0)
+    _refuse_one_kind(task, cut)
     return cut
 
 
@@ -228,8 +235,8 @@ def _refuse_small(
         )
 
 
-def _refuse_one_kind(task: Task, cut: Split[Tensor], is_validated: bool) -> None:
-    """Check that the split has the normal and the anomalous images that the task needs."""
+def _refuse_one_kind(task: Task, cut: Split[Tensor]) -> None:
+    """Check that the test images contain what the task compares."""
     missing = [] if len(cut.test.normal) else ["no normal image"]
     for name, indices in cut.test.outsiders.items():
         if not len(indices):
@@ -238,9 +245,4 @@ def _refuse_one_kind(task: Task, cut: Split[Tensor], is_validated: bool) -> None
         raise UserError(
             f"task {task.title}: the test set has {' and '.join(missing)}, so AUROC cannot be "
             "computed; choose another class or other outsider sets"
-        )
-    if is_validated and not cut.validation.outsiders:
-        raise UserError(
-            f"task {task.title}: too few images of the other classes to hold one out; increase "
-            "validation_fraction, or set it to 0 and select without validation"
         )

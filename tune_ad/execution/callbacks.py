@@ -66,10 +66,12 @@ class RecordWriter(Callback):
             self.folder.suggested.append(spec)
 
     def reported(self, spec: TrialSpec, report: Report) -> None:
-        """Write the ranks of the scores of a finished trial, before its record."""
+        """Write ranks of scores and kept models of a finished trial, before its record."""
         if report.ranks:
             path = self.folder.ranks(report.record.identity, self._seed(spec))
             write_atomically(path, report.ranks)
+        for name, content in report.models.items():
+            write_atomically(self.folder.models(report.record.identity) / name, content)
 
     def _seed(self, spec: TrialSpec) -> int | None:
         """The seed of the file names of a trial of the evaluation; otherwise None."""

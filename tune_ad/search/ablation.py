@@ -96,7 +96,7 @@ def ablated(search: "Search", kind: str) -> "Search":
         search,
         baselines=tuple(b.ablated() if varies_more else b for b in search.baselines),
         plan=plan,
-        selection=search.selection if search.outsiders else "validation",
+        selection="validation" if search.labelled and not search.outsiders else search.selection,
         pruning=False,
         budgets_on=on,
     )

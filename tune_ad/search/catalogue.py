@@ -112,6 +112,37 @@ def find_entry(name: str) -> Entry:
     raise UserError(f"{message}; {near}{' ' if near else ''}--list shows every search")
 
 
+def family(name: str) -> str:
+    """The name of a search without that of its data set, as in "vae" for "vae_fmnist".
+
+    Args:
+        name: the name of a search on one of its data sets, or already that of its family.
+
+    Raises:
+        UserError: if there is no such search.
+    """
+    known = entries()
+    families = {_family(entry) for entry in known.values()}
+    return name if name in families else _family(find_entry(name))
+
+
+def member(name: str) -> str:
+    """The name of the first search of a family; the name itself if it is that of a search.
+
+    Raises:
+        UserError: if there is no such search.
+    """
+    known = entries()
+    if name in known:
+        return name
+    return next((n for n, entry in known.items() if _family(entry) == name), name)
+
+
+def _family(entry: Entry) -> str:
+    """The name of a search without "_" and the short name of its data set at its end."""
+    return entry.name.removesuffix(f"_{entry.data}")
+
+
 def find(name: str) -> "tuple[Search, str]":
     """The search of that name and the short name of its data set.
 

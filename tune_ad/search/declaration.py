@@ -42,6 +42,8 @@ class Search:
         selection: name of the selection rule that ranks trials.
         whole: whether all images of the data set are normal: a single task without anomalies, for
             rates and distortions. Otherwise each class is a task, against the other classes.
+        labelled: whether training images contain anomalies, by which selection rules may rank
+            trials; False only for a user's own images.
         outsiders: for each data set, by short name, the data sets and controls of
             `tune_ad.data.controls` that its anomalies come from. The data set is then normal as a
             whole, in a single task. `test_auroc` is computed against the first of them.
@@ -64,6 +66,7 @@ class Search:
     plan: Plan = field(default_factory=Optuna)
     selection: str = "validation"
     whole: bool = False
+    labelled: bool = True
     outsiders: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     patience: int = 0
     claim: Claim | None = None
@@ -115,7 +118,7 @@ class Search:
         check_integer(f"{place}: patience", self.patience, 0, MOST_PATIENCE)
         if self.claim is not None:
             check_instance(f"{place}: claim", self.claim, Claim)
-        for name in ("whole", "pruning"):
+        for name in ("whole", "labelled", "pruning"):
             check_flag(f"{place}: {name}", getattr(self, name))
         self._check_mappings(place)
 
@@ -242,7 +245,8 @@ class Search:
         if looks_at == "test images":
             return not self.whole  # nothing of a whole data set is anomalous
         held_out = budget.validation_fraction > 0 and budget.seeds >= RULES[rule].seeds
-        return held_out and not (looks_at == "held-out anomalies" and self.of_whole_sets)
+        labelled = self.labelled and not self.of_whole_sets
+        return held_out and (labelled or looks_at != "held-out anomalies")
 
     def _check_claim(self) -> None:
         """Check that the claim uses parameters of the detectors.

@@ -39,6 +39,8 @@ class Study:
             that is missing, such as one that is only fitted, has float32.
         chooses_scores: whether score-time parameters may be chosen after training; False for a
             study that was begun before they were.
+        keep_models: which trained models are kept, a key of `KEEP_MODELS`; it has no influence on
+            any number.
     """
 
     name: str
@@ -52,6 +54,7 @@ class Study:
     settings: Mapping[str, Any] = field(default_factory=dict)
     precision: Mapping[str, str] = field(default_factory=dict)
     chooses_scores: bool = True
+    keep_models: str = "none"
 
     @cached_property
     def baselines(self) -> dict[str, Baseline]:
@@ -98,7 +101,8 @@ class Study:
             return (against(source.name, self.outsiders),)
         if self.search.whole:
             return (whole(source.name),)
-        return tuple(class_tasks(source, self.budget.classes))
+        chosen = self.budget.classes or source.normal_classes
+        return tuple(class_tasks(source, chosen))
 
     @cached_property
     def resolved_baselines(self) -> tuple[ResolvedBaseline, ...]:
@@ -228,6 +232,10 @@ class Study:
         if not (self.selects and self.budget.evaluation_seeds):
             return 0
         return min(self.trials, len(self.baselines)) if self.search.plan.traits.in_turns else 1
+
+    def keeps(self, spec: TrialSpec) -> bool:
+        """Whether the models of a trial are kept: of all trials, or of the winner's evaluation."""
+        return self.keep_models == "all" or (self.keep_models == "best" and bool(spec.seeds))
 
     @property
     def quotes(self) -> str:

@@ -8,6 +8,8 @@
     trials/<identity>.npz         ranks of the scores of its validation and test images
     evaluation/evaluation.jsonl   the winner on fresh seeds, one line per seed
     evaluation/<identity>-<seed>.json, .npz  the same for one of these seeds
+    models/<identity>/            kept models: of the winner on fresh seeds, or of every trial
+    best/                         the winner's models with thresholds (see `tune_ad.models`)
     tensorboard/                  event files
     report.*, tables/, figures/   the report
 
@@ -171,6 +173,15 @@ class StudyFolder:
     def ranks(self, identity: str, seed: int | None = None) -> Path:
         """The file with the ranks of the scores of a trial, or of an evaluation seed."""
         return self.details(identity, seed).with_suffix(".npz")
+
+    def models(self, identity: str) -> Path:
+        """The folder with the kept models of a configuration."""
+        return self.path / "models" / identity
+
+    @property
+    def best(self) -> Path:
+        """The folder of the winner's models with their thresholds."""
+        return self.path / "best"
 
     def read_study(self) -> dict[str, Any]:
         """The definition of the study, `study.json`.

@@ -1,6 +1,6 @@
 """Messages of a trial: `Progress` while it trains, `Report` after each evaluation interval."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -44,6 +44,8 @@ class Report:
         details: the curves so far and the histograms; in the last report also a sample of the
             values at every step.
         ranks: the content of the file with the ranks of the scores; empty before the last report.
+        models: the contents of the files of the models, by name below the folder of the trial, if
+            they are kept; empty before the last report.
     """
 
     epoch: int
@@ -58,3 +60,4 @@ class Report:
     record: TrialRecord
     details: dict[str, Any]
     ranks: bytes = b""
+    models: dict[str, bytes] = field(default_factory=dict)

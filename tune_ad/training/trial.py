@@ -31,6 +31,7 @@ from tune_ad.storage.score_ranks import to_bytes
 from tune_ad.training.artifacts import histograms, pictures, thinned_scores, thinned_steps
 from tune_ad.training.history import History
 from tune_ad.training.kept_ranks import KEPT_RANKS, kept_ranks
+from tune_ad.training.replicas.kept import KeptState, model_name
 from tune_ad.training.replicas.paths import Limits, Load, limits
 from tune_ad.training.replicas.replica import ReplicaSpec
 from tune_ad.training.replicas.replica_set import ReplicaSet
@@ -171,12 +172,25 @@ class Trial:
             record=replace(record, warnings=warnings),
             details=self.details(parts),
             ranks=self._ranks(parts) if done else b"",
+            models=self._models() if done and self.study.keeps(self.spec) else {},
         )
 
     def _ranks(self, parts: Mapping[str, PartScores]) -> bytes:
         """The content of the file of ranks; those by score variants if results are reported."""
         most = None if self.spec.seeds else KEPT_RANKS
         return to_bytes(kept_ranks(self.replica_set, self.suite, parts, most, self.quoted))
+
+    def _models(self) -> dict[str, bytes]:
+        """The contents of the files of the models; none of a trial of which a model has failed."""
+        if self.replica_set.failures:
+            return {}
+        files: dict[str, bytes] = {}
+        for replica in self.replica_set.replicas:
+            of_task = [task.name for task in self.suite.tasks].index(replica.spec.task)
+            name = model_name(of_task, self.suite.tasks[of_task])
+            for suffix, content in KeptState.of(replica).to_files().items():
+                files[f"seed-{replica.spec.seed}/{name}{suffix}"] = content
+        return files
 
     def interval(self) -> int:
         """The number of epochs between two reports; with patience, set by the longest stage."""

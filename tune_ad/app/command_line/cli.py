@@ -7,6 +7,7 @@ import argparse
 import os
 import sys
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 from tune_ad.app.command_line.options import Options, defaults
@@ -77,13 +78,15 @@ def list_searches() -> int:
 def search(arguments: argparse.Namespace) -> int:
     """Run a search and report it; with --dry-run print its estimated cost instead."""
     from tune_ad.app.preparation.resuming import check_folder
-    from tune_ad.search.catalogue import find_entry
+    from tune_ad.search.catalogue import find_entry, member
     from tune_ad.storage.folder import StudyFolder
 
     chosen, dry_run = options(arguments), "dry_run" in arguments
+    if chosen.data is not None:  # the name of a family stands for any of its searches
+        chosen = replace(chosen, search=member(chosen.search))
     find_entry(chosen.search)  # refuses an unknown name
     check_folder(chosen, dry_run)
-    _say(f"{chosen.search}: loading PyTorch and the images ...")
+    _say(f"{chosen.study}: loading PyTorch and the images ...")
     try:
         return _show_plan(chosen) if dry_run else _run(chosen)
     except KeyboardInterrupt:

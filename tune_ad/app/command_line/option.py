@@ -89,6 +89,29 @@ def names(text: str) -> list[str]:
     return parts
 
 
+class ImageSize(NamedTuple):
+    """Height and width of an image in pixels."""
+
+    height: int
+    width: int
+
+    def __str__(self) -> str:
+        """As it is typed, e.g. "64x48"."""
+        return f"{self.height}x{self.width}"
+
+
+def image_size(text: str) -> ImageSize:
+    """The size that a text such as "64" (a square) or "64x48" (height x width) stands for.
+
+    Raises:
+        argparse.ArgumentTypeError: if it is neither.
+    """
+    sides = text.lower().split("x")
+    if not (1 <= len(sides) <= 2 and all(side.isdecimal() for side in sides)):
+        raise argparse.ArgumentTypeError(f"must be a size such as 64 or 64x48, got {text!r}")
+    return ImageSize(int(sides[0]), int(sides[-1]))
+
+
 def assignment(text: str) -> tuple[str, str]:
     """The name and the value of "name=value", both as text.
 
@@ -149,6 +172,10 @@ class Option(NamedTuple):
                 + (f"; {hint}" if hint else "")
             )
         if value is None:  # the default of the machine
+            return
+        if isinstance(value, tuple):
+            for number in value:
+                self.check(number)
             return
         unit = f" {self.unit}" if self.unit else ""
         least, most = self.minimum, self.maximum

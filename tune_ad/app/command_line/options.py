@@ -11,11 +11,13 @@ from typing import Any
 
 from tune_ad.app.command_line.option import (
     BUDGET,
+    ImageSize,
     Option,
     assignments,
     budget_number,
     filled,
     folder,
+    image_size,
     integer,
     mapping,
     names,
@@ -23,19 +25,29 @@ from tune_ad.app.command_line.option import (
     real,
     share_or_auto,
 )
+from tune_ad.data.own.naming import short_name
 from tune_ad.errors import UserError
 from tune_ad.sample_sizes import LEAST_SEEDS
+from tune_ad.search import catalogue
 from tune_ad.search.ablation import ABLATIONS, MOST_SEEDS
 from tune_ad.search.budgets import BUDGETS, LIMITS
 from tune_ad.selection import RULES
+from tune_ad.storage.kept_models import KEEP_MODELS
 from tune_ad.storage.precision import AUTO, PRECISIONS
 from tune_ad.wording import either
 
-SEARCH, MACHINE = "the search", "the machine"
+SEARCH, DATA, MACHINE = "the search", "the data", "the machine"
 DEFAULT_ABLATION = next(iter(ABLATIONS))
 LARGEST_SEED = 2**32 - 1
 LONGEST_MINUTES = 1_000_000
 LARGEST_PORT = 65_535
+SMALLEST_SIDE, LARGEST_SIDE = 8, 1024
+RESIZINGS = {
+    "stretch": "to the size, whatever the proportions",
+    "pad": "as large as fits, the rest filled with black",
+    "crop": "as small as covers, the middle kept",
+}
+"""The rules by which own images are brought to a size."""
 MOST_GPUS = 1_000_000
 
 
@@ -52,10 +64,17 @@ class Options:
         selection: name of the selection rule.
         settings: hyperparameters fixed by the user. A text is converted to the type that the
             detector declares: "0.5" becomes a number if a number is expected.
+        keep_models: which trained models are kept, a key of `KEEP_MODELS`.
+        false_alarms: wished rate of false alarms of the kept model, in (0, 0.5].
         seed: seed of the study.
         precision: precision of training, "auto", "float32" or "bfloat16".
         budget: "auto", "quick", "standard" or "paper".
         changes: overrides of single budget fields, by field name; classes as numbers or names.
+        data: name of a data set, or path of own images, that replaces the search's data set.
+        image_size: height and width to which own images are brought.
+        resize: rule by which they are, a key of `RESIZINGS`.
+        colour: whether own images are read as "grey" or "rgb"; "auto": as they are stored.
+        skip_unreadable: whether images that cannot be read are left out and counted.
         time_budget: minutes after which no new trial starts.
         results: folder of the studies.
         data_root: folder of the data sets.
@@ -123,6 +142,26 @@ class Options:
         flag="--set",
         metavar="NAME=VALUE",
     )
+    keep_models: str = option(
+        "best",
+        f"which models are kept: {either(f'{n} ({about})' for n, about in KEEP_MODELS.items())}; "
+        "the winner's are then in the folder best/ of the study, for --score",
+        SEARCH,
+        metavar="WHICH",
+        choices=tuple(KEEP_MODELS),
+        kept=True,
+    )
+    false_alarms: float = option(
+        0.05,
+        "rate of false alarms, at most, from which the threshold in best/ follows",
+        SEARCH,
+        metavar="RATE",
+        read=real,
+        minimum=0,
+        maximum=0.5,
+        excludes_minimum=True,
+        kept=True,
+    )
     seed: int | None = option(
         None,
         "seed of the study (default: 0)",
@@ -177,10 +216,56 @@ class Options:
     results: Path = option(
         Path("results"), "folder of the studies", MACHINE, metavar="DIR", read=folder, kept=True
     )
+    data: str | None = option(
+        None,
+        "other images for any search whose tasks are classes: the name of a data set, or the path "
+        "of an image folder, a .npz or a .npy",
+        DATA,
+        metavar="NAME|PATH",
+        read=filled,
+        kept=True,
+    )
+    image_size: ImageSize | None = option(
+        None,
+        "height and width in pixels to which own images are brought, as 64 or 64x48 (default: "
+        "their own size, which must be the same for all)",
+        DATA,
+        metavar="HxW",
+        read=image_size,
+        minimum=SMALLEST_SIDE,
+        maximum=LARGEST_SIDE,
+        unit="pixels",
+        kept=True,
+    )
+    resize: str = option(
+        "stretch",
+        f"how: {either(f'{name} ({about})' for name, about in RESIZINGS.items())}",
+        DATA,
+        metavar="RULE",
+        choices=tuple(RESIZINGS),
+        kept=True,
+    )
+    colour: str = option(
+        AUTO,
+        "grey, rgb, or auto: grey if all images are grey",
+        DATA,
+        metavar="MODE",
+        choices=(AUTO, "grey", "rgb"),
+        kept=True,
+    )
+    skip_unreadable: bool = option(
+        False,
+        "leave out images that cannot be read, and duplicates of training images among the test "
+        "images, and count them",
+        DATA,
+        switch=True,
+        flag_value=True,
+        kept=True,
+    )
     data_root: str | None = option(
         None,
         "folder of the data sets (default: $TUNE_AD_DATA, or data if it is not set)",
-        MACHINE,
+        DATA,
         metavar="DIR",
         read=filled,
         kept=True,
@@ -288,6 +373,7 @@ class Options:
             raise UserError(
                 "--ablate tests every trial, so --no-evaluation has no effect; leave it out"
             )
+        self._check_data()
         epochs, fixed = self.changes.get("epochs"), self.settings.get("epochs")
         if epochs is not None and fixed is not None and str(epochs) != str(fixed):
             raise UserError(
@@ -303,10 +389,43 @@ class Options:
                 f"{self.concurrent}, or leave out --backend serial"
             )
 
+    def _check_data(self) -> None:
+        """Check that the options of own images are given with own images.
+
+        Raises:
+            UserError: with the first that has no effect.
+        """
+        if self.data is None:
+            for name in ("image_size", "resize", "colour", "skip_unreadable"):
+                if getattr(self, name) != defaults()[name]:
+                    raise UserError(
+                        f"{OPTIONS[name].flag} is for own images; give them with --data PATH, or "
+                        "leave it out"
+                    )
+        if self.image_size is None and self.resize != "stretch":
+            raise UserError(
+                f"--resize {self.resize} needs --image-size; give it, or leave --resize out"
+            )
+
+    @property
+    def search_name(self) -> str:
+        """Name of the search; on other data that of its family and of the data.
+
+        Raises:
+            UserError: if there is no such search, or the data is neither a name nor a path.
+        """
+        if self.data is None:
+            return self.search
+        return f"{catalogue.family(self.search)}_{short_name(self.data, self.data_root)}"
+
     @property
     def study(self) -> str:
-        """Name of the study: the search's, or its ablation's."""
-        return self.search + (ABLATIONS[self.ablate].suffix if self.ablate else "")
+        """Name of the study: the search's, or its ablation's.
+
+        Raises:
+            UserError: as in `search_name`.
+        """
+        return self.search_name + (ABLATIONS[self.ablate].suffix if self.ablate else "")
 
     @property
     def chooses_seeds(self) -> bool:

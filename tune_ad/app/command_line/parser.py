@@ -11,6 +11,7 @@ from typing import Any, NoReturn
 from tune_ad import __version__
 from tune_ad.app.command_line.option import BUDGET, Option
 from tune_ad.app.command_line.options import (
+    DATA,
     DEFAULT_ABLATION,
     MACHINE,
     OPTIONS,
@@ -55,6 +56,7 @@ EXAMPLES = """examples, in an order in which all of them work:
   {prog} --search pgn_cifar --resume
   {prog} --search pgn_cifar --extend 20
   {prog} --search pgn_cifar --ablate
+  {prog} --search vae --data photos/ --image-size 64
   {prog} --search pgn_cifar --classes airplane,cat --trials 20 --set width=1.0 \\
       --results two_classes
   {prog} --report pgn_cifar pgn_cifar-ablation
@@ -138,7 +140,7 @@ def _parser() -> Parser:
     commands = parser.add_argument_group("commands (one of them)").add_mutually_exclusive_group()
     for name, settings in COMMANDS.items():
         commands.add_argument(f"--{name}", **settings)
-    groups = {title: parser.add_argument_group(title) for title in (SEARCH, BUDGET, MACHINE)}
+    groups = {title: parser.add_argument_group(title) for title in (SEARCH, DATA, BUDGET, MACHINE)}
     groups[SEARCH].add_argument(
         "--dry-run",
         action="store_true",
@@ -213,7 +215,7 @@ def resume_command(options: Options) -> str:
     for name, default in defaults().items():
         value = getattr(options, name)
         if OPTIONS[name].kept and value != default:
-            words += [OPTIONS[name].flag, str(value)]
+            words += [OPTIONS[name].flag, *([] if OPTIONS[name].switch else [str(value)])]
     return f"{program()} --search {shlex.join(words)}"
 
 

@@ -1,5 +1,6 @@
 """Resolves the options to search, machine, folder and budget, before any image is loaded."""
 
+import os
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 from typing import Any, NamedTuple
@@ -18,6 +19,8 @@ from tune_ad.app.preparation.resuming import (
 )
 from tune_ad.app.preparation.settings import read_settings
 from tune_ad.data import class_tasks
+from tune_ad.data.own.naming import own_path, short_name
+from tune_ad.data.own.reading import Choices, OwnImages, read_own
 from tune_ad.data.tasks import NamedClasses
 from tune_ad.detectors.config import NetworkConfig
 from tune_ad.detectors.nets import ImageShape
@@ -28,11 +31,14 @@ from tune_ad.search.ablation import ablated
 from tune_ad.search.baseline import Baseline
 from tune_ad.search.budgets import Budget
 from tune_ad.search.declaration import Search
+from tune_ad.search.on_images import Images, on_images
 from tune_ad.search.plans import contains
 from tune_ad.search.study import Study
 from tune_ad.selection import AUTO, automatic
 from tune_ad.storage.folder import StudyFolder
 from tune_ad.training.replicas.paths import bfloat16_is_faster, resolved_precision
+
+ANY_IMAGES = Images("any", channels=1, labelled_anomalies=None, has_anomalies=True)
 
 
 class Request(NamedTuple):
@@ -42,6 +48,7 @@ class Request(NamedTuple):
         options: options with device and settings resolved; the number of GPUs may be None.
         search: the search as declared, or its ablation.
         data: short name of the data set.
+        own: the user's own images; None if the data set is a declared one.
         machine: machine or cluster that runs the trials.
         folder: folder of the study.
         stored: description of the existing study that is continued; None for a new study.
@@ -53,6 +60,7 @@ class Request(NamedTuple):
     options: Options
     search: Search
     data: str
+    own: OwnImages | None
     machine: Machine
     folder: StudyFolder
     stored: Mapping[str, Any] | None
@@ -79,6 +87,7 @@ class Request(NamedTuple):
             seed=stored_seed if self.options.seed is None else self.options.seed,
             settings=self.options.settings,
             precision=self._precision(shape),
+            keep_models=self.options.keep_models,
             chooses_scores=not self.stored or bool(self.stored["chooses_scores"]),
         )
 
@@ -117,14 +126,14 @@ def resolve(options: Options, say: Callable[[str], None]) -> Request:
         UserError: if a search, a parameter, a class or a data set does not exist, or an option
             does not suit the search or the machine.
     """
-    search, alias = _search(options)
+    search, alias, own = _search(options, say)
     settings = read_settings(options.settings, search.baselines)
     machine = machine_for(options, say)
     options = replace(resolve_device(options, machine), settings=settings)
     if options.gpus is not None:
         check_concurrent(options, machine)
     name = _budget_name(options)
-    changes = _changes(options, _with_classes(alias, options))
+    changes = _changes(options, _with_classes(alias, own, options))
     if "epochs" in changes and any("epochs" in baseline.space for baseline in search.baselines):
         if options.ablate is None and not _selects(search, search.budgets_for(alias)[name]):
             raise UserError(
@@ -150,6 +159,7 @@ def resolve(options: Options, say: Callable[[str], None]) -> Request:
         options=options,
         search=search,
         data=alias,
+        own=own,
         machine=machine,
         folder=StudyFolder(options.results / options.study),
         stored=None,
@@ -176,7 +186,7 @@ def continued(request: Request, stored: Mapping[str, Any]) -> Request:
     """
     options, folder = request.options, request.folder
     settings = continued_settings(options.settings, stored, folder)
-    data_set = _with_classes(request.data, options)
+    data_set = _with_classes(request.data, request.own, options)
     budget = continued_budget(
         stored_budget(stored),
         _changes(options, data_set),
@@ -209,20 +219,27 @@ def _check_automatic(request: Request, budget: Budget, begun: str) -> None:
         )
 
 
-def _search(options: Options) -> tuple[Search, str]:
-    """The search, as declared or as an ablation, and the short name of its data set.
+def _search(options: Options, say: Callable[[str], None]) -> tuple[Search, str, OwnImages | None]:
+    """The search, as declared or as an ablation, the short name of its data set, and own images.
 
     Raises:
-        UserError: if there is no such search, or an option has no effect in it.
+        UserError: if there is no such search, an option has no effect in it, or own images cannot
+            be read.
     """
     search, alias = catalogue.find(options.search)
+    own = None
+    if options.data is not None:
+        on_images(search, options.search_name, ANY_IMAGES)  # refuses what own images do not suit
+        alias = short_name(options.data, options.data_root)
+        own = _own_images(options, say)
+        search = on_images(search, options.search_name, _images(alias, own))
     if search.of_whole_sets and options.changes.get("classes") is not None:
         raise UserError(
             f"--classes cannot be used with {options.search}, in which the whole data set is "
             "normal; leave the option out"
         )
     if options.ablate is None:
-        return search, alias
+        return search, alias, own
     if options.selection is not None:
         raise UserError(
             "--ablate selects no trial, so --selection has no effect; leave --selection out"
@@ -232,7 +249,37 @@ def _search(options: Options) -> tuple[Search, str]:
             "--ablate tests every trial, so --evaluation-seeds has no effect; leave "
             "--evaluation-seeds out"
         )
-    return ablated(search, options.ablate), alias
+    return ablated(search, options.ablate), alias, own
+
+
+def _own_images(options: Options, say: Callable[[str], None]) -> OwnImages | None:
+    """The user's own images; None if `--data` names a declared data set.
+
+    Raises:
+        UserError: if they cannot be read.
+    """
+    assert options.data is not None
+    path = own_path(options.data, options.data_root)
+    if path is None:
+        return None
+    choices = Choices(
+        image_size=options.image_size,
+        resize=options.resize,
+        colour=options.colour,
+        skip_unreadable=options.skip_unreadable,
+        workers=os.cpu_count() or 1,
+    )
+    name = short_name(options.data, options.data_root)
+    return read_own(path, name, choices, data.data_root(options.data_root) / "decoded", say)
+
+
+def _images(alias: str, own: OwnImages | None) -> Images:
+    """What a search must know of own images, or of a declared data set."""
+    if own is None:
+        return Images(alias, (data.find(alias).shape or (1,))[0], None, has_anomalies=True)
+    images = own.image_set
+    labelled = None if images.normal is None else images.labelled_anomalies
+    return Images(alias, images.shape[0], labelled, images.tested_anomalies > 0)
 
 
 def _budget_name(options: Options) -> str:
@@ -241,8 +288,10 @@ def _budget_name(options: Options) -> str:
     return "standard" if options.device == "cuda" else "quick"
 
 
-def _with_classes(alias: str, options: Options) -> NamedClasses:
+def _with_classes(alias: str, own: OwnImages | None, options: Options) -> NamedClasses:
     """The data set with its classes; those of a user's own file are read if the user names any."""
+    if own is not None:
+        return own.image_set
     declared = data.find(alias, options.data_root)
     if declared.classes or options.changes.get("classes") is None:
         return declared

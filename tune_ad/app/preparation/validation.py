@@ -20,10 +20,12 @@ from tune_ad.detectors.nets import ImageShape
 from tune_ad.errors import UserError
 from tune_ad.execution.gpu_probe import gpu_demand
 from tune_ad.execution.machine import memory
+from tune_ad.models.folder import Preprocessing
 from tune_ad.search.ablation import with_enough_seeds
 from tune_ad.search.checks.batches import batches_tried
-from tune_ad.search.checks.rules import check_selection
+from tune_ad.search.checks.rules import check_selection, usable_rules
 from tune_ad.search.study import Study
+from tune_ad.selection import RULES
 from tune_ad.storage.precision import BFLOAT16
 from tune_ad.training.replicas.last_batch import check_last_batch
 from tune_ad.training.suite import Suite
@@ -63,6 +65,7 @@ def prepare(
     if request.stored:
         check_unchanged(study, request.stored, request.folder)
     suite = Suite.prepare(image_sets, tasks, study.budget, study.seed)
+    _check_labels(study, suite)
     sizes = {len(suite.split(task.name).train) for task in suite.tasks}
     for name, baseline in study.baselines.items():
         batches = batches_tried(study, name) if request.stored is None else [{}]
@@ -77,8 +80,16 @@ def prepare(
         say=say,
         begins=request.stored is None,
         asked_trials=request.budget.trials,
+        preprocessing=_preprocessing(request, study.shape),
+        digest=request.own.digest if request.own else "",
         gpu_line=gpu_line,
     )
+
+
+def _preprocessing(request: Request, shape: ImageShape) -> Preprocessing:
+    """How an image file becomes an array like those of the study."""
+    colour = "rgb" if shape.channels == 3 else "grey"
+    return Preprocessing(shape.height, shape.width, colour, request.options.resize)
 
 
 def _with_gpus(
@@ -135,6 +146,10 @@ def _check_declaration(request: Request) -> None:
         raise UserError(
             f"{titles} train no networks, so --precision {BFLOAT16} has no effect; leave it out"
         )
+    if request.own is not None:
+        images = request.own.image_set
+        _check_spaces(request.study(images.name, ImageShape(*images.shape)))
+        return
     check_sets(request.data, request.outsiders, options.data_root)
     declared = find(request.data, options.data_root)
     if declared.shape:  # padding to the size of other data sets does not matter here
@@ -147,6 +162,8 @@ def _load(request: Request, say: Callable[[str], None]) -> tuple[ImageSet, ...]:
     Raises:
         UserError: if a data set cannot be loaded; the message names a search that needs none.
     """
+    if request.own is not None:
+        return (request.own.image_set,)
     try:
         return load_sets(request.data, request.outsiders, request.options.data_root, say)
     except NoSourceError as error:
@@ -180,6 +197,23 @@ def _study(request: Request, source: ImageSet) -> tuple[Study, tuple[Task, ...]]
     if stored is None and options.chooses_seeds:
         study = with_enough_seeds(study, len(tasks))
     return study, tasks
+
+
+def _check_labels(study: Study, suite: Suite) -> None:
+    """Check that every task has the held-out anomalies that the selection rule needs.
+
+    Raises:
+        UserError: with the first task that has none.
+    """
+    if RULES[study.selection].looks_at != "held-out anomalies" or not study.chooses:
+        return
+    for task in suite.tasks:
+        if not suite.splits[task.name].validation.outsiders:
+            raise UserError(
+                f"task {task.title}: its training images contain too few anomalies to hold one "
+                f"out, so --selection {study.selection} cannot choose; use another rule: "
+                f"{', '.join(name for name in usable_rules(study) if name != study.selection)}"
+            )
 
 
 def _check_spaces(study: Study) -> None:

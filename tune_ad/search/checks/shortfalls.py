@@ -6,23 +6,65 @@ Each sentence names the number, the smallest one that would do, and where possib
 import math
 from collections import defaultdict
 from collections.abc import Iterator, Mapping
+from typing import NamedTuple
 
-from tune_ad.sample_sizes import LEAST_PAIRS, LEAST_SEEDS, LEAST_STEPS, pairs_for, seeds_for
+from tune_ad.sample_sizes import (
+    LEAST_LABELS,
+    LEAST_PAIRS,
+    LEAST_SEEDS,
+    LEAST_STEPS,
+    auroc_half_width,
+    pairs_for,
+    seeds_for,
+)
 from tune_ad.search.study import Study
+from tune_ad.selection import RULES
 from tune_ad.storage.values import encode
 from tune_ad.wording import count
 
+TYPICAL_AUROC = 0.9
 
-def shortfalls(study: Study, images: int, tasks: int) -> list[str]:
+
+class HeldOut(NamedTuple):
+    """The numbers of held-out images of the task that has the fewest labelled anomalies."""
+
+    normal: int
+    anomalous: int
+
+
+ENOUGH = HeldOut(LEAST_LABELS, LEAST_LABELS)
+
+
+def shortfalls(study: Study, images: int, tasks: int, held_out: HeldOut = ENOUGH) -> list[str]:
     """Sentences without a full stop; none if the study can answer what it asks.
 
     Args:
         study: the study under its budget.
         images: the number of training images per model.
         tasks: the number of tasks, such as classes.
+        held_out: the images by which trials are ranked.
     """
     steps = optimiser_steps(study, images)
-    return [*_untried(study), *_steps(steps), *_seeds(study, tasks, bool(steps))]
+    return [
+        *_untried(study),
+        *_labels(study, held_out),
+        *_steps(steps),
+        *_seeds(study, tasks, bool(steps)),
+    ]
+
+
+def _labels(study: Study, held_out: HeldOut) -> Iterator[str]:
+    """Whether trials are ranked by too few labelled anomalies."""
+    is_used = study.chooses and RULES[study.selection].looks_at == "held-out anomalies"
+    if is_used and held_out.anomalous < LEAST_LABELS:
+        width = auroc_half_width(TYPICAL_AUROC, *held_out)
+        yield (
+            f"{count(held_out.anomalous, 'labelled anomaly')} to select by: an AUROC of "
+            f"{TYPICAL_AUROC:.0%} is then known to within {100 * width:.0f} points (95 % "
+            f"interval), so that chance decides between similar trials; with fewer than "
+            f"{LEAST_LABELS}, a rule without labels is better founded (--selection "
+            "pseudo_outliers)"
+        )
 
 
 def _untried(study: Study) -> Iterator[str]:

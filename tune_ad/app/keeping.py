@@ -1,0 +1,101 @@
+"""Keeps the winner: its models of the evaluation, with thresholds, in the folder `best/`."""
+
+import time
+from typing import TYPE_CHECKING, Any
+
+from tune_ad.app.provenance import hardware, versions
+from tune_ad.models.building import Making, Source, build
+from tune_ad.models.folder import MODEL, Description, ModelFolder
+from tune_ad.selection import RULES, ranked
+from tune_ad.storage.records import TrialRecord
+from tune_ad.wording import count
+
+if TYPE_CHECKING:
+    from tune_ad.app.session import Session
+
+
+def keep_best(session: "Session") -> list[str]:
+    """Write `best/` anew, unless it is up to date; lines for the user.
+
+    The winner is the trial that the selection rule ranks first, also if each baseline has a
+    winner. Its models are those of the fresh seeds of which no model has failed.
+    """
+    sources = _sources(session)
+    if session.study.keep_models == "none" or not sources:
+        return []
+    if _is_current(session, sources):
+        return []
+    models = count(len(sources) * len(session.tasks), "model")
+    session.say(f"{session.study.name}: computing the thresholds of {models} ...")
+    making = Making(
+        study=session.study,
+        suite=session.suite,
+        preprocessing=session.preprocessing,
+        classes=session.sources[0].classes,
+        false_alarms=session.options.false_alarms,
+        provenance=_provenance(session, sources[0].record),
+    )
+    return _lines(build(session.folder.best, making, sources))
+
+
+def _sources(session: "Session") -> list[Source]:
+    """The kept models of the winner's complete seeds."""
+    folder, study = session.folder, session.study
+    if not (study.winners and study.chooses):
+        return []
+    winner = next(iter(ranked(folder.read_trials(), study.selection)), None)
+    if winner is None:
+        return []
+    models = folder.models(winner.identity)
+    sources = [
+        Source(record, models / f"seed-{record.replicas[0].seed}")
+        for record in folder.read_evaluation()
+        if record.identity == winner.identity and record.state == "complete"
+    ]
+    return [source for source in sources if source.folder.is_dir()]
+
+
+def _is_current(session: "Session", sources: list[Source]) -> bool:
+    """Whether `best/` holds the models of these records with the wished rate of false alarms."""
+    if not (session.folder.best / MODEL).exists():
+        return False
+    description = ModelFolder(session.folder.best).description
+    task = description.tasks[0]
+    seeds = {source.record.replicas[0].seed for source in sources}
+    wished = task.threshold and task.threshold.wished
+    return (
+        description.provenance.get("identity") == sources[0].record.identity
+        and {member.seed for member in task.members} == seeds
+        and wished == session.options.false_alarms
+    )
+
+
+def _provenance(session: "Session", record: TrialRecord) -> dict[str, Any]:
+    """What `model.json` says about the origin of the model."""
+    study, machine = session.study, hardware(session.options.device)
+    return {
+        "study": study.name,
+        "search": session.options.search,
+        "data": study.data_set,
+        "about": session.sources[0].about,
+        "digest": session.digest,
+        "trial": record.number,
+        "baseline": record.baseline,
+        "identity": record.identity,
+        "rule": RULES[study.selection].title,
+        "versions": versions(),
+        "hardware": machine["gpu"] or machine["processor"],
+        "created": time.strftime("%Y-%m-%dT%H:%M:%S%z"),
+    }
+
+
+def _lines(description: Description) -> list[str]:
+    """What is said of a kept model."""
+    lines = []
+    for task in description.tasks:
+        if task.threshold is None:
+            continue
+        limit = task.threshold
+        if not limit.is_met:
+            lines.append(f"{task.title}: {limit.shortfall}")
+    return lines

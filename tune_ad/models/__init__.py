@@ -1,0 +1,1 @@
+"""Kept models: files, thresholds with a known rate of false alarms, scores of new images."""

@@ -1,0 +1,180 @@
+"""Makes the folder of a kept model from the models of a study's evaluation."""
+
+import os
+import shutil
+import uuid
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+import torch
+
+from tune_ad.data import Task
+from tune_ad.detectors.nets import ImageShape
+from tune_ad.models.card import card
+from tune_ad.models.conformal import cross_check, threshold
+from tune_ad.models.ensemble import Ensemble, Standardisation
+from tune_ad.models.folder import (
+    CALIBRATION,
+    CARD,
+    MODEL,
+    Description,
+    KeptTask,
+    MemberFile,
+    Preprocessing,
+)
+from tune_ad.models.member import Member, path_of
+from tune_ad.randomness import numpy_stream
+from tune_ad.search.study import Study
+from tune_ad.storage.jsonl import to_text
+from tune_ad.storage.records import TrialRecord
+from tune_ad.training.ranking import auroc
+from tune_ad.training.replicas.kept import ESTIMATOR, WEIGHTS, KeptState, model_name
+from tune_ad.training.suite import Suite
+
+REFERENCES = 1000
+"""The maximum number of held-out normal images by which the scores of a model are standardised."""
+
+
+class Source(NamedTuple):
+    """The models of one seed of the evaluation.
+
+    Attributes:
+        record: the record of that seed.
+        folder: the folder with its models, one file for each task of the suite in order.
+    """
+
+    record: TrialRecord
+    folder: Path
+
+
+class Making(NamedTuple):
+    """What a kept model is made of, besides the models.
+
+    Attributes:
+        study: the study.
+        suite: its tasks and images.
+        preprocessing: how image files are read.
+        classes: the names of the labels.
+        false_alarms: the wished rate of false alarms.
+        provenance: what `model.json` says about the origin of the model.
+    """
+
+    study: Study
+    suite: Suite
+    preprocessing: Preprocessing
+    classes: tuple[str, ...]
+    false_alarms: float
+    provenance: Mapping[str, Any]
+
+
+def build(path: Path, making: Making, sources: Sequence[Source]) -> Description:
+    """Write the folder of a kept model, in place of an earlier one.
+
+    It is written beside its place and then renamed, so that no half-written folder is left.
+
+    Args:
+        path: the folder to write.
+        making: what the model is made of.
+        sources: the models of the complete seeds of one configuration, at least one.
+    """
+    unfinished = path.with_name(f".{path.name}.{uuid.uuid4().hex}.partial")
+    try:
+        unfinished.mkdir(parents=True)
+        description = _write(unfinished, making, sources)
+        if path.exists():
+            shutil.rmtree(path)
+        unfinished.rename(path)
+    finally:
+        shutil.rmtree(unfinished, ignore_errors=True)
+    return description
+
+
+def _write(folder: Path, making: Making, sources: Sequence[Source]) -> Description:
+    study, record = making.study, sources[0].record
+    detector = study.baselines[record.baseline].detector
+    calibration, tasks = {}, []
+    for position, task in enumerate(making.suite.tasks):
+        name = model_name(position, task)
+        states = [_copied(source, name, folder) for source in sources]
+        config = detector.Config(**record.scored_with)
+        shape = ImageShape(*making.suite.shape)
+        members = [Member(detector, config, shape, state, name) for state in states]
+        kept, scores = _task(making, task, sources, members, name)
+        tasks.append(kept)
+        calibration[task.name] = scores
+    description = Description(
+        detector=path_of(detector),
+        config=record.scored_with,
+        preprocessing=making.preprocessing,
+        classes=making.classes,
+        tasks=tuple(tasks),
+        provenance=making.provenance,
+    )
+    np.savez(folder / CALIBRATION, **calibration)  # type: ignore[arg-type]
+    (folder / MODEL).write_text(to_text(description.to_json(), indent=2), encoding="utf-8")
+    (folder / CARD).write_text(card(description), encoding="utf-8")
+    return description
+
+
+def _copied(source: Source, name: str, folder: Path) -> KeptState:
+    """Link the files of a model into the folder, or copy them, and read its state."""
+    seed = source.record.replicas[0].seed
+    target = folder / f"seed-{seed}"
+    target.mkdir(exist_ok=True)
+    files = {}
+    for suffix in (WEIGHTS, ESTIMATOR):
+        file = source.folder / f"{name}{suffix}"
+        if file.exists():
+            files[suffix] = file.read_bytes()
+            try:
+                os.link(file, target / file.name)
+            except OSError:  # another file system, or one without links
+                shutil.copyfile(file, target / file.name)
+    return KeptState.from_files(files, str(source.folder / name))
+
+
+def _task(
+    making: Making,
+    task: Task,
+    sources: Sequence[Source],
+    members: Sequence[Member],
+    name: str,
+) -> tuple[KeptTask, np.ndarray]:
+    """What is stored of a task, and the calibration scores.
+
+    Scores are standardised by held-out normal images, or by training images if none is held out;
+    the threshold comes from the normal test images, which neither training nor selection has seen.
+    """
+    suite, split = making.suite, making.suite.split(task.name)
+    held_out = split.validation.normal if len(split.validation.normal) else split.train
+    reference = suite.pixels[held_out[:: max(1, len(held_out) // REFERENCES)]]
+    standardisations = [Standardisation.of(member.scores(reference)) for member in members]
+    ensemble = Ensemble(members, standardisations)
+    normal = ensemble.scores(suite.pixels[split.test.normal])
+    order = numpy_stream(making.study.seed, "false alarms", task.name).permutation(len(normal))
+    metrics = {}
+    for outsider, positions in split.test.outsiders.items():
+        anomalous = ensemble.scores(suite.pixels[positions])
+        value = auroc(torch.from_numpy(normal), torch.from_numpy(anomalous))
+        metrics[f"test_auroc{outsider and f'/{outsider}'}"] = value
+    kept = KeptTask(
+        name=task.name,
+        title=task.title,
+        normal=task.class_name or ("all" if task.normal_class is None else str(task.normal_class)),
+        members=tuple(
+            MemberFile(seed := source.record.replicas[0].seed, f"seed-{seed}/{name}", standard)
+            for source, standard in zip(sources, standardisations, strict=True)
+        ),
+        threshold=threshold(normal, making.false_alarms),
+        check=cross_check(normal, making.false_alarms, order),
+        metrics=metrics,
+    )
+    return kept, normal
+
+
+def with_false_alarms(task: KeptTask, calibration: np.ndarray, rate: float) -> KeptTask:
+    """The task with the threshold of another rate of false alarms."""
+    return replace(task, threshold=threshold(calibration, rate))

@@ -1,0 +1,94 @@
+"""The model card: what a kept model is, how it was tested, and where it does not apply."""
+
+from typing import TYPE_CHECKING
+
+from tune_ad.wording import count
+
+if TYPE_CHECKING:
+    from tune_ad.models.folder import Description, KeptTask
+
+
+def card(description: "Description") -> str:
+    """The model card in Markdown."""
+    origin, taken = description.provenance, description.preprocessing
+    detector = description.detector.partition(":")[2]
+    tasks = description.tasks
+    seeds = [str(member.seed) for member in tasks[0].members]
+    lines = [
+        f"# {detector}, from the study {origin['study']}",
+        "",
+        f"An anomaly detector for images: {count(len(seeds), 'model')} per normal class, trained "
+        f"with the seeds {', '.join(seeds)}, whose standardised scores are averaged. A larger "
+        "score is more anomalous; the score has no unit.",
+        "",
+        "## Use",
+        "",
+        "```",
+        "python run.py --score FOLDER_OF_THIS_FILE --input IMAGES --output scores.csv",
+        "```",
+        "",
+        "`p_value` is the share of normal images, out of those that neither training nor "
+        "selection has seen, that score at least as high (conformal: a normal image gets a "
+        "p-value of at most a with a probability of at most a). `alarm` is 1 if the score "
+        "exceeds the threshold. Both hold for new images that are taken in the same way as the "
+        "normal images of the study; after a change of camera, light or preprocessing they do "
+        "not.",
+        "",
+        "Files that end in `.joblib` run code when they are read: only use folders from people "
+        "whom you trust.",
+        "",
+        "## Images",
+        "",
+        f"{taken.height} x {taken.width} pixels, {taken.colour}; other sizes are brought to this "
+        f"one by the rule {taken.resize!r}. Data: {origin['data']}.",
+        "",
+        "## Thresholds and tests",
+        "",
+        "| normal class | test AUROC of the ensemble | threshold | false alarms, at most | "
+        "95 % interval of the rate | normal images | alarms of held-out normal images |",
+        "|---|---|---|---|---|---|---|",
+        *map(_row, tasks),
+        "",
+        *(f"{task.normal}: {line}." for task in tasks if (line := _shortfall(task))),
+        "",
+        "The interval is that of the rate of this one calibration set; the bound before it holds "
+        "on average over calibration sets. The last column: the images were divided into two "
+        "halves, each decided by the threshold of the other.",
+        "",
+        "## Origin",
+        "",
+        f"Configuration: selected by {origin['rule']}; the models here were trained on seeds that "
+        "selection did not use.",
+        "",
+        "```",
+        *(f"{name} = {value}" for name, value in sorted(description.config.items())),
+        "```",
+        "",
+        *(f"- {name}: {value}" for name, value in origin["versions"].items()),
+        f"- trained on: {origin['hardware']}",
+        f"- written: {origin['created']}",
+        "",
+    ]
+    return "\n".join(lines)
+
+
+def _shortfall(task: "KeptTask") -> str:
+    return task.threshold.shortfall if task.threshold else "no threshold"
+
+
+def _row(task: "KeptTask") -> str:
+    limit, check = task.threshold, task.check
+    aurocs = [
+        f"{100 * value:.1f} %" + (f" ({name.partition('/')[2]})" if "/" in name else "")
+        for name, value in task.metrics.items()
+    ]
+    cells = [
+        task.normal,
+        ", ".join(aurocs) or "no anomaly is known",
+        f"{limit.value:.4g}" if limit else "none",
+        f"{limit.rate:.2%}" if limit else "-",
+        f"{limit.low:.2%} to {limit.high:.2%}" if limit else "-",
+        str(limit.images) if limit else "0",
+        f"{check.alarms} of {check.images} (guaranteed: {check.guaranteed:.2%})" if check else "-",
+    ]
+    return f"| {' | '.join(cells)} |"

@@ -1,0 +1,253 @@
+"""The folder of a kept model: what is in it, and how it is read.
+
+    model.json           detector, configuration, preprocessing, tasks, thresholds, metrics,
+                         provenance
+    seed-<seed>/<task>.safetensors, .joblib
+                         the model of a task and seed: weights, and a fitted estimator if any
+    calibration.npz      scores of normal test images by task, from which the thresholds follow
+    README.md            the model card
+
+`.joblib` files run code when they are read: only read folders from people whom you trust.
+"""
+
+import json
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
+from functools import cached_property
+from pathlib import Path
+from typing import Any, Self
+
+import numpy as np
+
+from tune_ad.detectors.nets import ImageShape
+from tune_ad.errors import UserError, did_you_mean
+from tune_ad.models.conformal import Checked, Scores, Threshold
+from tune_ad.models.ensemble import Ensemble, Standardisation
+from tune_ad.models.member import Member, detector_of
+from tune_ad.storage.values import decode, encode
+from tune_ad.training.replicas.kept import ESTIMATOR, WEIGHTS, KeptState
+
+FORMAT = 1
+MODEL, CALIBRATION, CARD = "model.json", "calibration.npz", "README.md"
+
+
+@dataclass(frozen=True)
+class MemberFile:
+    """The model of one seed: its file without suffix, and how its scores are standardised."""
+
+    seed: int
+    file: str
+    standardisation: Standardisation
+
+
+@dataclass(frozen=True)
+class KeptTask:
+    """What is stored of a task.
+
+    Attributes:
+        name: the name of the task, as in `Task`.
+        title: its title.
+        normal: the name of the normal class; "all" if the whole data set is normal.
+        members: the models, one for each seed.
+        threshold: the threshold of the ensemble; None if there is no unseen normal image.
+        check: the alarms of held-out normal images; None if there are too few.
+        metrics: numbers of the ensemble by name, such as "test_auroc".
+    """
+
+    name: str
+    title: str
+    normal: str
+    members: tuple[MemberFile, ...]
+    threshold: Threshold | None
+    check: Checked | None
+    metrics: Mapping[str, float]
+
+    def to_json(self) -> dict[str, Any]:
+        """The task as plain data."""
+        limit, check = self.threshold, self.check
+        return {
+            **asdict(self),
+            "threshold": limit and limit._asdict(),
+            "check": check and check._asdict(),
+        }
+
+    @classmethod
+    def from_json(cls, entry: Mapping[str, Any]) -> Self:
+        """The inverse of `to_json`."""
+        members = tuple(
+            MemberFile(m["seed"], m["file"], Standardisation(**m["standardisation"]))
+            for m in entry["members"]
+        )
+        limit, check = entry["threshold"], entry["check"]
+        return cls(
+            name=entry["name"],
+            title=entry["title"],
+            normal=entry["normal"],
+            members=members,
+            threshold=Threshold(**limit) if limit else None,
+            check=Checked(**check) if check else None,
+            metrics=entry["metrics"],
+        )
+
+
+@dataclass(frozen=True)
+class Preprocessing:
+    """How an image file becomes the array that the models score.
+
+    Attributes:
+        height: height in pixels.
+        width: width in pixels.
+        colour: "grey" or "rgb".
+        resize: the rule by which images of another size are brought to this one.
+    """
+
+    height: int
+    width: int
+    colour: str
+    resize: str
+
+    @property
+    def shape(self) -> ImageShape:
+        """The shape of an image."""
+        return ImageShape(3 if self.colour == "rgb" else 1, self.height, self.width)
+
+
+@dataclass(frozen=True)
+class Description:
+    """The content of `model.json`.
+
+    Attributes:
+        detector: the class of the detector, "module:Class".
+        config: every hyperparameter; score-time parameters as they were chosen.
+        preprocessing: how image files are read.
+        classes: the names of the labels of the data set.
+        tasks: the tasks.
+        provenance: study, search, selection rule, versions, hardware, date.
+    """
+
+    detector: str
+    config: Mapping[str, Any]
+    preprocessing: Preprocessing
+    classes: tuple[str, ...]
+    tasks: tuple[KeptTask, ...]
+    provenance: Mapping[str, Any] = field(default_factory=dict)
+
+    def to_json(self) -> dict[str, Any]:
+        """The content as plain data."""
+        tasks = [task.to_json() for task in self.tasks]
+        return {"format": FORMAT, **asdict(self), "config": encode(self.config), "tasks": tasks}
+
+    @classmethod
+    def from_json(cls, content: Mapping[str, Any]) -> Self:
+        """The inverse of `to_json`."""
+        return cls(
+            detector=content["detector"],
+            config=decode(content["config"]),
+            preprocessing=Preprocessing(**content["preprocessing"]),
+            classes=tuple(content["classes"]),
+            tasks=tuple(map(KeptTask.from_json, content["tasks"])),
+            provenance=content["provenance"],
+        )
+
+
+class ModelFolder:
+    """A kept model on disk.
+
+    Args:
+        path: the folder with `model.json`.
+
+    Raises:
+        UserError: if there is none, or it is damaged or of a newer format.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self.description = _read(path)
+
+    def task(self, normal: str | None = None) -> KeptTask:
+        """The task with that normal class; the only one if no class is named.
+
+        Args:
+            normal: the name of the normal class, or the title of the task.
+
+        Raises:
+            UserError: if there is no such task, or several and none is named.
+        """
+        tasks = self.description.tasks
+        names = [task.normal for task in tasks]
+        if normal is None:
+            if len(tasks) == 1:
+                return tasks[0]
+            raise UserError(
+                f"{self.path} has a model for each of {len(tasks)} normal classes; choose one "
+                f"with --classes: {', '.join(names)}"
+            )
+        for task in tasks:
+            if normal.casefold() in (task.normal.casefold(), task.title.casefold(), task.name):
+                return task
+        hint = did_you_mean(normal, names)
+        raise UserError(
+            f"{self.path} has no model for the normal class {normal!r}; "
+            f"{hint or 'choose one of ' + ', '.join(names)}"
+        )
+
+    def ensemble(self, task: KeptTask) -> Ensemble:
+        """The models of a task.
+
+        Raises:
+            UserError: if a file is missing or damaged, or the detector cannot be imported.
+        """
+        members = [self._member(member.file) for member in task.members]
+        return Ensemble(members, [member.standardisation for member in task.members])
+
+    def _member(self, file: str) -> Member:
+        description, place = self.description, self.path / file
+        files = {
+            suffix: path.read_bytes()
+            for suffix in (WEIGHTS, ESTIMATOR)
+            if (path := place.with_name(place.name + suffix)).exists()
+        }
+        if WEIGHTS not in files:
+            raise UserError(f"{place}{WEIGHTS} is missing; copy the whole folder again")
+        detector = detector_of(description.detector)
+        config = detector.Config(**description.config)
+        state = KeptState.from_files(files, str(place))
+        return Member(detector, config, description.preprocessing.shape, state, str(place))
+
+    def calibration(self, task: KeptTask) -> Scores:
+        """The scores of the normal images from which the threshold follows, shape (n,)."""
+        return self._calibration[task.name]
+
+    @cached_property
+    def _calibration(self) -> dict[str, Scores]:
+        path = self.path / CALIBRATION
+        try:
+            with np.load(path, allow_pickle=False) as arrays:
+                return {name: arrays[name] for name in arrays.files}
+        except (OSError, ValueError) as error:
+            raise UserError(f"{path}: cannot be read ({error}); copy it again") from error
+
+
+def _read(path: Path) -> Description:
+    """The description of a kept model.
+
+    Raises:
+        UserError: if there is none, or it is damaged or of a newer format.
+    """
+    file = path / MODEL
+    if not file.is_file():
+        raise UserError(
+            f"{path} is no kept model, it has no {MODEL}; give the folder best/ of a study that "
+            "has ended"
+        )
+    try:
+        content = json.loads(file.read_text(encoding="utf-8"))
+        version = content["format"]
+        if version > FORMAT:
+            raise UserError(
+                f"{file} has format {version}, this version reads up to {FORMAT}; install a newer "
+                "tune_ad"
+            )
+        return Description.from_json(content)
+    except (ValueError, KeyError, TypeError) as error:
+        raise UserError(f"{file} is damaged ({error!r}); copy the folder again") from error

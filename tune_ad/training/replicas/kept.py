@@ -1,0 +1,137 @@
+"""A trained replica as files: what scoring needs of it, and nothing else.
+
+Networks are safetensors, which contain numbers only. A fitted estimator of scikit-learn has no
+such form: it is stored by joblib, which runs code when it is read, so it must come from a trusted
+source.
+"""
+
+import io
+import re
+from collections.abc import Mapping
+from typing import Any, NamedTuple
+
+import torch
+from torch import Tensor
+
+from tune_ad.data import Task
+from tune_ad.data.scaling import Range
+from tune_ad.detectors.base import Detector
+from tune_ad.errors import UserError
+from tune_ad.training.replicas.layout import in_training_layout
+from tune_ad.training.replicas.replica import Replica
+
+WEIGHTS, ESTIMATOR = ".safetensors", ".joblib"
+LONGEST_NAME = 80
+MODULE, NOISE, RANGE = "module.", "noise.", "range"
+Files = dict[str, bytes]
+"""The contents of the files of a model, by their suffix."""
+
+
+def model_name(position: int, task: Task) -> str:
+    """The name of the files of a task's model, without suffix, as in "3-cat".
+
+    Args:
+        position: the position of the task in its suite.
+        task: the task.
+    """
+    plain = re.sub(r"[^\w.-]+", "_", task.class_name or task.name).strip("._-")
+    return f"{position}-{plain}"[:LONGEST_NAME]
+
+
+class KeptState(NamedTuple):
+    """What scoring needs of a replica besides its detector and configuration.
+
+    Attributes:
+        module: parameters and buffers by name, after `Detector.finish`.
+        noise: the random numbers of scoring, by name.
+        range: the range of a fitted scaling; None for other scalings.
+        fitted: the fitted objects that are not tensors (`Detector.fitted_objects`), by name.
+    """
+
+    module: Mapping[str, Tensor]
+    noise: Mapping[str, Tensor]
+    range: Range | None
+    fitted: Mapping[str, Any]
+
+    @classmethod
+    def of(cls, replica: Replica) -> "KeptState":
+        """The state of a trained replica, whose `finish` is called if that has not been done."""
+        replica.prepare_scoring()
+        module = replica.module
+        fitted = {name: getattr(module, name) for name in module.fitted_objects}
+        return cls(module.state_dict(), replica.score_noise, replica.range, fitted)
+
+    def to_files(self) -> Files:
+        """The contents of the files."""
+        from safetensors.torch import save
+
+        tensors = {f"{MODULE}{name}": value for name, value in self.module.items()}
+        tensors |= {f"{NOISE}{name}": value for name, value in self.noise.items()}
+        if self.range is not None:
+            tensors[RANGE] = torch.tensor(self.range, dtype=torch.float64)
+        files = {WEIGHTS: save({n: t.detach().cpu().contiguous() for n, t in tensors.items()})}
+        if self.fitted:
+            import joblib
+
+            buffer = io.BytesIO()
+            joblib.dump(dict(self.fitted), buffer)
+            files[ESTIMATOR] = buffer.getvalue()
+        return files
+
+    @classmethod
+    def from_files(cls, files: Mapping[str, bytes], place: str) -> "KeptState":
+        """The inverse of `to_files`.
+
+        Args:
+            files: the contents of the files, by suffix.
+            place: the path of the model without suffix, for messages.
+
+        Raises:
+            UserError: if a file is damaged.
+        """
+        from safetensors import SafetensorError
+        from safetensors.torch import load
+
+        try:
+            tensors = load(files[WEIGHTS])
+        except SafetensorError as error:
+            raise UserError(f"{place}{WEIGHTS}: damaged ({error}); copy it again") from error
+        fitted: dict[str, Any] = {}
+        if ESTIMATOR in files:
+            import joblib
+
+            fitted = joblib.load(io.BytesIO(files[ESTIMATOR]))
+        limits = tensors.pop(RANGE, None)
+        return cls(
+            module=_below(MODULE, tensors),
+            noise=_below(NOISE, tensors),
+            range=None if limits is None else Range(*limits.tolist()),
+            fitted=fitted,
+        )
+
+    def put_into(self, module: Detector[Any], place: str) -> Detector[Any]:
+        """Restore the state in a detector of the same configuration; in evaluation mode.
+
+        Args:
+            module: the detector.
+            place: the path of the model, for messages.
+
+        Raises:
+            UserError: if the state belongs to another detector or configuration.
+        """
+        try:
+            module.load_state_dict(dict(self.module))
+        except RuntimeError as error:
+            reason = " ".join(str(error).split())
+            raise UserError(
+                f"{place} does not fit {type(module).__name__} with the stored configuration "
+                f"({reason}); use the version of the detector that wrote it"
+            ) from error
+        for name, value in self.fitted.items():
+            setattr(module, name, value)
+        return in_training_layout(module).eval()
+
+
+def _below(prefix: str, tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """The tensors whose names begin with a prefix, without it."""
+    return {n.removeprefix(prefix): t for n, t in tensors.items() if n.startswith(prefix)}
