@@ -30,12 +30,13 @@ def announced(session):
 
 def test_a_start_and_a_dry_run_say_what_the_study_is_too_small_for(tiny, open_study, tmp_path):
     session = open_study(tiny, tmp_path)
-    steps, seeds, fresh = session.shortfalls
+    labels, steps, seeds, fresh = session.shortfalls
+    assert labels.startswith("20 labelled anomalies to select by: an AUROC of 90% is then known")
     assert steps.startswith("only 6 optimiser steps per model")
     assert seeds.startswith("one seed per trial")
     assert fresh.startswith("2 fresh seeds for the winner")
-    small = [SMALL + sentence for sentence in (steps, seeds, fresh)]
-    assert opening(session).splitlines()[1:4] == small
+    small = [SMALL + sentence for sentence in (labels, steps, seeds, fresh)]
+    assert opening(session).splitlines()[1:5] == small
     assert [line for line in plan(session).splitlines() if line.startswith(SMALL)] == small
 
 

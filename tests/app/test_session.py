@@ -721,7 +721,7 @@ def test_a_space_that_is_used_up_ends_the_search(tiny, open_study, tmp_path):
         8,
         16,
     ]
-    assert messages == []
+    assert messages == ["tiny: computing the thresholds of 4 models ..."]
     assert session.folder.read_study()["study"]["budget"]["trials"] == 3
     assert "3 of 3 trials complete" in write_report(session.folder.path).summary
     assert len(session.folder.read_evaluation()) == 2
@@ -850,6 +850,7 @@ def test_a_detector_that_is_fitted_is_searched_as_any_other(tiny, open_study, tm
     assert f"* quick: {models}; about" in shown
     assert opening(session).splitlines() == [
         f"tiny: {models}",
+        f"too small: {session.shortfalls[0]}",
         "budget quick, one trial at a time",
         "Trials are ranked by validation AUROC (held-out training images). Test scores are "
         "recorded, but never used to select.",
@@ -1130,6 +1131,7 @@ def test_what_a_study_is_too_small_for_is_stored(finished):
     stored = finished.session.folder.read_study()["shortfalls"]
     assert stored == finished.session.shortfalls
     assert [sentence.partition(":")[0] for sentence in stored] == [
+        "20 labelled anomalies to select by",
         "only 6 optimiser steps per model",
         "one seed per trial",
         "2 fresh seeds for the winner",

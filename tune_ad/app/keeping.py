@@ -4,6 +4,7 @@ import time
 from typing import TYPE_CHECKING, Any
 
 from tune_ad.app.provenance import hardware, versions
+from tune_ad.errors import one_line
 from tune_ad.models.building import Making, Source, build
 from tune_ad.models.folder import MODEL, Description, ModelFolder
 from tune_ad.selection import RULES, ranked
@@ -35,7 +36,10 @@ def keep_best(session: "Session") -> list[str]:
         false_alarms=session.options.false_alarms,
         provenance=_provenance(session, sources[0].record),
     )
-    return _lines(build(session.folder.best, making, sources))
+    try:
+        return _lines(build(session.folder.best, making, sources))
+    except Exception as error:  # a detector is a user's own code and may raise anything
+        return [f"the winner's model is not kept, scoring with it raised {one_line(error)}"]
 
 
 def _sources(session: "Session") -> list[Source]:

@@ -73,9 +73,6 @@ class Detector(nn.Module, ABC, Generic[ConfigT]):
     Only minus log-probabilities of images, their bounds, and the rates that are parts of these:
     bits are the length of a code, so what they count must be probabilities that sum to one.
     """
-    fitted_objects: ClassVar[tuple[str, ...]] = ()
-    """Attributes set by `finish` that are neither parameters nor buffers, such as a fitted
-    estimator; a kept model stores them by joblib."""
     meanings: ClassVar[Mapping[str, str]] = {}
     """By its name, what each component of the score and each of `score_parameters` is: a short
     text for the report, with its unit."""

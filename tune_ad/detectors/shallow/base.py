@@ -3,7 +3,7 @@
 from abc import abstractmethod
 from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import Any, ClassVar, TypeVar
+from typing import Any, TypeVar
 
 import numpy as np
 import torch
@@ -49,8 +49,6 @@ class ShallowDetector(Detector[ShallowConfigT]):
     It has neither parameters nor buffers. The fitted estimator is not part of a stored state:
     after a state has been loaded, it is fitted again with the same result.
     """
-
-    fitted_objects: ClassVar[tuple[str, ...]] = ("projection", "estimator")
 
     def __init__(self, config: ShallowConfigT, shape: ImageShape) -> None:
         super().__init__(config, shape)

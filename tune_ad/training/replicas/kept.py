@@ -11,18 +11,21 @@ from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from tune_ad.data import Task
 from tune_ad.data.scaling import Range
 from tune_ad.detectors.base import Detector
 from tune_ad.errors import UserError
 from tune_ad.training.replicas.layout import in_training_layout
-from tune_ad.training.replicas.replica import Replica
+from tune_ad.training.replicas.replica import Replica, build
 
 WEIGHTS, ESTIMATOR = ".safetensors", ".joblib"
 LONGEST_NAME = 80
 MODULE, NOISE, RANGE = "module.", "noise.", "range"
+NOT_FITTED = {*vars(nn.Module()), "config", "shape"}
+"""The attributes of every module."""
+PLAIN = (bool, int, float, str, tuple, frozenset)
 Files = dict[str, bytes]
 """The contents of the files of a model, by their suffix."""
 
@@ -45,7 +48,8 @@ class KeptState(NamedTuple):
         module: parameters and buffers by name, after `Detector.finish`.
         noise: the random numbers of scoring, by name.
         range: the range of a fitted scaling; None for other scalings.
-        fitted: the fitted objects that are not tensors (`Detector.fitted_objects`), by name.
+        fitted: what training or `Detector.finish` has set besides parameters and buffers, such as
+            a fitted estimator, by name of the attribute.
     """
 
     module: Mapping[str, Tensor]
@@ -58,7 +62,12 @@ class KeptState(NamedTuple):
         """The state of a trained replica, whose `finish` is called if that has not been done."""
         replica.prepare_scoring()
         module = replica.module
-        fitted = {name: getattr(module, name) for name in module.fitted_objects}
+        fresh = vars(build(type(module), module.config, module.shape, replica.owner))
+        fitted = {
+            name: value
+            for name, value in vars(module).items()
+            if name not in NOT_FITTED and not _same(value, fresh.get(name))
+        }
         return cls(module.state_dict(), replica.score_noise, replica.range, fitted)
 
     def to_files(self) -> Files:
@@ -130,6 +139,14 @@ class KeptState(NamedTuple):
         for name, value in self.fitted.items():
             setattr(module, name, value)
         return in_training_layout(module).eval()
+
+
+def _same(one: Any, other: Any) -> bool:  # noqa: ANN401
+    """Whether two attributes are certainly equal; False for objects that cannot be compared."""
+    if isinstance(one, Tensor) or isinstance(other, Tensor):
+        both = isinstance(one, Tensor) and isinstance(other, Tensor)
+        return both and one.shape == other.shape and bool(torch.equal(one.cpu(), other.cpu()))
+    return one is other or (type(one) is type(other) and isinstance(one, PLAIN) and one == other)
 
 
 def _below(prefix: str, tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
