@@ -166,7 +166,10 @@ def test_illegal_values_are_refused_however_they_are_given(wrong, message):
         ("--search x --SEED 4", "error: unknown option --SEED; did you mean --seed?"),
         ("--search x --qqq", "error: unknown option --qqq; --help shows every option"),
         ("quickstart", "error: unexpected argument 'quickstart'; --search NAME runs a search"),
-        ("--trials 3", "error: no command; use one of --list, --search, --report and --compare"),
+        (
+            "--trials 3",
+            "error: no command; use one of --list, --search, --report, --compare and --score",
+        ),
         ("--search x --trials few", "error: --trials must be an integer, got 'few'"),
         ("--search x --time-budget soon", "error: --time-budget must be a number, got 'soon'"),
         *(

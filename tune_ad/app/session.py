@@ -172,9 +172,13 @@ class Session:
     def _sizes(self, budget: Budget) -> Sizes:
         source, *others = self.sources
         classes = 1 if self.study.search.of_whole_sets else len(source.classes)
-        class_images = source.train_images // classes
+        whole = self.study.search.of_whole_sets
+        class_images = source.train_images if whole else source.class_images
         outsiders = [other.test_images for other in others]
-        return image_sizes(budget, class_images, source.test_images, classes, outsiders)
+        sizes = image_sizes(budget, class_images, source.test_images, classes, outsiders)
+        if whole or budget.classes is not None:
+            return sizes
+        return sizes._replace(tasks=source.normal_classes)
 
     @property
     def is_complete(self) -> bool:

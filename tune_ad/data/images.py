@@ -20,6 +20,8 @@ class Contents(NamedTuple):
         about: a sentence about the images.
         train_images: number of training images.
         test_images: number of test images.
+        class_images: number of training images of a normal class, on average.
+        normal_classes: number of classes that are normal, each in a task of its own.
     """
 
     name: str
@@ -27,6 +29,8 @@ class Contents(NamedTuple):
     about: str
     train_images: int
     test_images: int
+    class_images: int
+    normal_classes: int
 
 
 @dataclass(frozen=True, eq=False)
@@ -123,7 +127,10 @@ class ImageSet:
     @property
     def contents(self) -> Contents:
         """What the image set contains, which takes no memory."""
-        counts = len(self.train_images), len(self.test_images)
+        labels = self.normal_classes
+        of_normal = int(torch.isin(self.train_labels, torch.tensor(labels)).sum())
+        of_class = of_normal // max(1, len(labels))
+        counts = len(self.train_images), len(self.test_images), of_class, len(labels)
         return Contents(self.name, self.classes, self.about, *counts)
 
 

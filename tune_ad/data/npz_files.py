@@ -5,6 +5,8 @@ import os
 import uuid
 import zipfile
 import zlib
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -13,9 +15,19 @@ import numpy.typing as npt
 
 from tune_ad.data.declaration import Arrays
 from tune_ad.data.images import ImageSet, from_arrays, to_arrays
-from tune_ad.data.npz_headers import ARRAY_KEYS, LABEL_KEYS, npz_fault, validate_npz_header
+from tune_ad.data.npz_headers import (
+    ARRAY_KEYS,
+    OPTIONAL,
+    UNSPLIT,
+    ArrayHeader,
+    check_images,
+    npz_fault,
+    validate_npz_header,
+)
+from tune_ad.data.own.layouts import NORMAL, is_normal, is_tested, normal_class
 
 MOST_CLASSES = 65_536
+KEYS = (*ARRAY_KEYS, *UNSPLIT, *UNSPLIT.values(), *OPTIONAL)
 
 
 def read_npz(
@@ -23,28 +35,185 @@ def read_npz(
 ) -> ImageSet:
     """Read and check the images in a .npz file.
 
+    Images may be uint8 or floats in [0, 1], which become round(255 x). Without training arrays,
+    the data set can only serve as an outsider set. A file with `images` (and `labels`, if not all
+    are normal) is divided: a fifth of the normal images, chosen by their content, and all
+    anomalies are test images. The normal class is the one in `normal`, or the one that is called
+    normal, good, ok or nominal, or the only one that is trained on; otherwise each class is normal
+    in a task of its own.
+
     Args:
         path: a file with the arrays train_images, train_labels, test_images, test_labels (images
-            uint8 (n, h, w) or (n, h, w, 3)) and an optional text `about`. Without training
-            arrays, the data set can only serve as an outsider set.
+            (n, h, w), (n, h, w, 1) or (n, h, w, 3), labels integers or texts (n,)), or images and
+            labels, or images alone; optional are a text `about`, the names `classes` of the
+            labels, and the labels or names `normal` of the normal classes.
         name: the name of the data set; the file's name without ".npz" if None.
-        classes: the names of the labels; "0", "1", ... up to the largest label if None.
+        classes: the names of the labels of a declared data set, of which each is normal in a task
+            of its own; None for a user's file, in which they are the texts, or "0", "1", ... up to
+            the largest label.
 
     Raises:
-        UserError: the file cannot be read, does not have this layout, or has a label out of
-            range. The message is one line with the file, the fault and the remedy.
+        UserError: the file cannot be read, does not have this layout, or has a value out of range.
+            The message is one line with the file, the fault and the remedy.
     """
     path = Path(path)
     validate_npz_header(path)
     stored = _read_arrays(path)
-    for key in LABEL_KEYS:
-        _check_label_range(path, key, stored.get(key), len(classes) if classes else MOST_CLASSES)
-    arrays = _with_train_part(stored)
-    if classes is None:
-        largest = max(labels.max(initial=0) for labels in (arrays[1], arrays[3]))
-        classes = tuple(str(label) for label in range(int(largest) + 1))
-    about = str(stored["about"]) if "about" in stored else ""
-    return from_arrays(name or path.stem, classes, arrays, about)
+    images = {k: uint8_images(path, k, a) for k, a in stored.items() if k.endswith("images")}
+    stored |= images
+    about = str(stored.pop("about", ""))
+    stated = stored.pop("normal", None)
+    names = classes or tuple(map(str, stored.pop("classes", ()))) or None
+    stored.pop("classes", None)
+    labels = {key: array for key, array in stored.items() if key.endswith("labels")}
+    names, numbers = _numbered(path, labels, names)
+    arrays, names = _divided({**stored, **numbers}, names)
+    image_set = from_arrays(name or path.stem, names, arrays, about)
+    if classes is not None:
+        return image_set
+    return replace(image_set, normal=_normal(path, image_set, stated))
+
+
+def load_arrays(path: Path) -> dict[str, npt.NDArray[Any]]:
+    """The arrays of images of a .npz by name, or that of a .npy as "images", as they are stored.
+
+    A .npy is mapped into memory, so that only what is used is read.
+
+    Raises:
+        UserError: if the file is damaged or holds something else.
+    """
+    if path.suffix == ".npz":
+        validate_npz_header(path)
+        return {key: array for key, array in _read_arrays(path).items() if key.endswith("images")}
+    try:
+        images = np.load(path, mmap_mode="r", allow_pickle=False)
+    except (OSError, ValueError, EOFError) as error:
+        raise npz_fault(path, f"is damaged ({error})", "write it again") from error
+    check_images(path, "the array", ArrayHeader(images.dtype, images.shape))
+    return {"images": images}
+
+
+def of_images(path: Path, name: str) -> ImageSet:
+    """The normal images in a .npy file, of which a fifth are test images.
+
+    Args:
+        path: a file with an array of images, as in `read_npz`.
+        name: the name of the data set.
+
+    Raises:
+        UserError: if the file is damaged or holds something else.
+    """
+    images = load_arrays(path)["images"]
+    arrays, names = _divided({"images": uint8_images(path, "the array", images)}, None)
+    return replace(from_arrays(name, names, arrays, "own images"), normal=(0,))
+
+
+def uint8_images(path: Path, key: str, array: npt.NDArray[Any]) -> npt.NDArray[Any]:
+    """An array of images as uint8, without a last axis of length 1; floats become round(255 x).
+
+    Args:
+        path: the file, for messages.
+        key: the name of the array, for messages.
+        array: uint8 or floats, shape (n, h, w), (n, h, w, 1) or (n, h, w, 3).
+
+    Raises:
+        UserError: if a float is NaN or lies outside [0, 1].
+    """
+    array = array[..., 0] if array.shape[3:] == (1,) else array
+    if array.dtype == np.uint8:
+        return array
+    low, high = float(array.min(initial=0.0)), float(array.max(initial=0.0))
+    if not (low >= 0 and high <= 1):
+        raise npz_fault(
+            path,
+            f"{key} of type {array.dtype} must lie in [0, 1], got {low:g} to {high:g}",
+            "divide them by their largest possible value, or convert them to uint8",
+        )
+    return np.rint(array * np.float64(255)).astype(np.uint8)
+
+
+def _numbered(
+    path: Path, labels: Mapping[str, npt.NDArray[Any]], names: tuple[str, ...] | None
+) -> tuple[tuple[str, ...] | None, dict[str, npt.NDArray[Any]]]:
+    """The names of the labels, and the labels as numbers, by key.
+
+    Raises:
+        UserError: if a label is out of range, or has no name.
+    """
+    if not any(array.dtype.kind == "U" for array in labels.values()):
+        for key, array in labels.items():
+            _check_label_range(path, key, array, len(names) if names else MOST_CLASSES)
+        return names, dict(labels)
+    texts = {key: array.astype(str) for key, array in labels.items()}
+    used = sorted({str(text) for array in texts.values() for text in np.unique(array)})
+    names = names or tuple(used)
+    if unknown := [text for text in used if text not in names]:
+        raise npz_fault(
+            path, f"the label {unknown[0]!r} is not among classes", "add it to classes"
+        )
+    position = {text: k for k, text in enumerate(names)}
+    numbers = {
+        key: np.array([position[text] for text in array.tolist()], np.int64)
+        for key, array in texts.items()
+    }
+    return names, numbers
+
+
+def _divided(
+    stored: Mapping[str, npt.NDArray[Any]], names: tuple[str, ...] | None
+) -> tuple[Arrays, tuple[str, ...]]:
+    """The four arrays, of which those of training may be empty, and the names of the labels."""
+    if "images" in stored:
+        images = stored["images"]
+        labels = stored.get("labels", np.zeros(len(images), np.int64))
+        names = names or (_named(labels) if "labels" in stored else (NORMAL,))
+        normal = next((k for k, name in enumerate(names) if is_normal(name)), None)
+        tested = np.array(
+            [
+                (normal is not None and label != normal) or is_tested(image.tobytes())
+                for image, label in zip(images, labels.tolist(), strict=True)
+            ],
+            bool,
+        )
+        return Arrays(images[~tested], labels[~tested], images[tested], labels[tested]), names
+    test_images, test_labels = stored["test_images"], stored["test_labels"]
+    train_labels = stored.get("train_labels", test_labels[:0])
+    arrays = Arrays(
+        stored.get("train_images", test_images[:0]), train_labels, test_images, test_labels
+    )
+    return arrays, names or _named(train_labels, test_labels)
+
+
+def _named(*labels: npt.NDArray[Any]) -> tuple[str, ...]:
+    """The numbers "0", "1", ... up to the largest label."""
+    return tuple(str(k) for k in range(max(int(of_part.max(initial=0)) for of_part in labels) + 1))
+
+
+def _normal(
+    path: Path, images: ImageSet, stated: npt.NDArray[Any] | None
+) -> tuple[int, ...] | None:
+    """The labels that are normal; None if each class is normal in a task of its own.
+
+    Raises:
+        UserError: if `normal` names no class, or two classes are called normal.
+    """
+    if stated is not None:
+        known = {**{str(k): k for k in range(len(images.classes))}, **_positions(images.classes)}
+        if unknown := [str(label) for label in stated if str(label) not in known]:
+            raise npz_fault(
+                path,
+                f"normal names {unknown[0]!r}, which is no class",
+                f"choose from {', '.join(images.classes)}",
+            )
+        return tuple(sorted({known[str(label)] for label in stated}))
+    trained = [images.classes[label] for label in images.train_labels.unique().tolist()]
+    tested = [images.classes[label] for label in images.test_labels.unique().tolist()]
+    found = normal_class(trained, {*trained, *tested}) if trained else None
+    return None if found is None else (images.classes.index(found),)
+
+
+def _positions(names: Sequence[str]) -> dict[str, int]:
+    return {name: k for k, name in enumerate(names)}
 
 
 def write_npz(path: str | os.PathLike[str], image_set: ImageSet) -> None:
@@ -58,6 +227,11 @@ def write_npz(path: str | os.PathLike[str], image_set: ImageSet) -> None:
     path = Path(path)
     unfinished = path.with_name(f".{path.name}.{uuid.uuid4().hex}.partial")
     arrays: dict[str, Any] = to_arrays(image_set)._asdict()
+    if image_set.normal is not None:
+        arrays |= {
+            "classes": np.array(image_set.classes),
+            "normal": np.array(image_set.normal, np.int64),
+        }
     try:
         with unfinished.open("xb") as file:
             np.savez(file, **arrays, about=np.array(image_set.about))
@@ -87,20 +261,9 @@ def content_digest(image_set: ImageSet) -> str:
 def _read_arrays(path: Path) -> dict[str, npt.NDArray[Any]]:
     try:
         with np.load(path, allow_pickle=False) as file:
-            return {key: file[key] for key in (*ARRAY_KEYS, "about") if key in file}
+            return {key: file[key] for key in KEYS if key in file}
     except (OSError, ValueError, EOFError, RuntimeError, zipfile.BadZipFile, zlib.error) as error:
         raise npz_fault(path, f"is damaged ({error})", "write or fetch it again") from error
-
-
-def _with_train_part(stored: dict[str, npt.NDArray[Any]]) -> Arrays:
-    """The four arrays; the training arrays are empty if the file has none."""
-    test_images, test_labels = stored["test_images"], stored["test_labels"]
-    return Arrays(
-        stored.get("train_images", test_images[:0]),
-        stored.get("train_labels", test_labels[:0]),
-        test_images,
-        test_labels,
-    )
 
 
 def _check_label_range(

@@ -15,15 +15,22 @@ IMAGE_KEYS = ("train_images", "test_images")
 LABEL_KEYS = ("train_labels", "test_labels")
 TRAIN_KEYS = ("train_images", "train_labels")
 ARRAY_KEYS = ("train_images", "train_labels", "test_images", "test_labels")
+UNSPLIT = {"images": "labels"}
+"""The arrays of a file whose images are not divided into training and test images."""
+OPTIONAL = ("about", "classes", "normal")
 
 HOW_TO_WRITE = (
-    "write it with numpy.savez: train_images and test_images of uint8 (n, h, w) or (n, h, w, 3), "
-    "train_labels and test_labels of integers (n,)"
+    "write it with numpy.savez: train_images and test_images of uint8 or of floats in [0, 1], "
+    "(n, h, w) or (n, h, w, 3), train_labels and test_labels of integers or texts (n,); or images "
+    "and labels, or images alone"
 )
 
 
 class NpzHeader(NamedTuple):
-    """The sizes of a valid .npz file: image shape (c, h, w) and the number of images."""
+    """The sizes of a valid .npz file: image shape (c, h, w) and the number of images.
+
+    Both numbers are that of all images if the file does not divide them.
+    """
 
     shape: tuple[int, int, int]
     train_images: int
@@ -62,14 +69,22 @@ def validate_npz_header(path: str | os.PathLike[str]) -> NpzHeader:
     for key, header in headers.items():
         _check_array(path, key, header)
     _check_lengths(path, headers)
-    shapes = {key: headers[key].shape[1:] for key in IMAGE_KEYS if key in headers}
+    images = {key: headers[key] for key in (*IMAGE_KEYS, *UNSPLIT) if key in headers}
+    shapes = {key: _grey(header.shape[1:]) for key, header in images.items()}
     if len(set(shapes.values())) > 1:
         both = " and ".join(f"{key} {shape}" for key, shape in shapes.items())
         raise npz_fault(path, f"images differ in shape: {both}", "give all images the same shape")
-    height, width, *colours = shapes["test_images"]
-    train_count = headers["train_images"].shape[0] if "train_images" in headers else 0
+    height, width, *colours = next(iter(shapes.values()))
+    test = images.get("test_images", images.get("images"))
+    train = images.get("train_images", images.get("images"))
     channels = colours[0] if colours else 1
-    return NpzHeader((channels, height, width), train_count, headers["test_images"].shape[0])
+    counts = [header.shape[0] if header else 0 for header in (train, test)]
+    return NpzHeader((channels, height, width), *counts)
+
+
+def _grey(shape: tuple[int, ...]) -> tuple[int, ...]:
+    """The shape of an image without a last axis of length 1."""
+    return shape[:-1] if shape[2:] == (1,) else shape
 
 
 def _read_headers(path: Path) -> dict[str, ArrayHeader]:
@@ -79,8 +94,9 @@ def _read_headers(path: Path) -> dict[str, ArrayHeader]:
     try:
         with zipfile.ZipFile(path) as archive:
             names = {name.removesuffix(".npy"): name for name in archive.namelist()}
-            keys = [key for key in (*ARRAY_KEYS, "about") if key in names]
-            if not keys:
+            known = (*ARRAY_KEYS, *UNSPLIT, *UNSPLIT.values(), *OPTIONAL)
+            keys = [key for key in known if key in names]
+            if not {*ARRAY_KEYS, *UNSPLIT} & set(keys):
                 present = ", ".join(sorted(names)) or "nothing"
                 raise npz_fault(
                     path, f"holds none of {', '.join(ARRAY_KEYS)} (it holds: {present})"
@@ -110,6 +126,8 @@ def _read_header(path: Path, archive: zipfile.ZipFile, name: str) -> ArrayHeader
 
 
 def _check_keys(path: Path, headers: dict[str, ArrayHeader]) -> None:
+    if "images" in headers and not any(key in headers for key in ARRAY_KEYS):
+        return
     test_only = not any(key in headers for key in TRAIN_KEYS)
     required = [key for key in ARRAY_KEYS if not (test_only and key in TRAIN_KEYS)]
     missing = [key for key in required if key not in headers]
@@ -121,13 +139,23 @@ def _check_array(path: Path, key: str, header: ArrayHeader) -> None:
     dtype, shape = header
     if dtype.hasobject:
         raise npz_fault(path, f"{key} holds Python objects, not numbers")
-    if key in IMAGE_KEYS:
-        _check_images(path, key, header)
-    elif key in LABEL_KEYS and (dtype.kind not in "iu" or len(shape) != 1):
+    if key in IMAGE_KEYS or key in UNSPLIT:
+        check_images(path, key, header)
+    elif key in (*LABEL_KEYS, "labels") and (dtype.kind not in "iuU" or len(shape) != 1):
         raise npz_fault(
             path,
-            f"{key} must be integers of shape (n,), but are {dtype} of shape {shape}",
+            f"{key} must be integers or texts of shape (n,), but are {dtype} of shape {shape}",
             "convert the labels with labels.astype('int64').ravel()",
+        )
+    elif (key == "classes" and (dtype.kind != "U" or len(shape) != 1)) or (
+        key == "normal" and (dtype.kind not in "iuU" or len(shape) != 1)
+    ):
+        kind = "texts" if key == "classes" else "labels"
+        raise npz_fault(
+            path,
+            f"{key} must be {kind} of shape (k,), but is {dtype} of shape {shape}",
+            "write the names of the labels as classes=numpy.array(['bag', 'shoe']) and the "
+            "normal ones as normal=numpy.array([0])",
         )
     elif key == "about" and (dtype.kind != "U" or shape != ()):
         raise npz_fault(
@@ -137,25 +165,31 @@ def _check_array(path: Path, key: str, header: ArrayHeader) -> None:
         )
 
 
-def _check_images(path: Path, key: str, header: ArrayHeader) -> None:
+def check_images(path: Path, key: str, header: ArrayHeader) -> None:
+    """Check the type and the shape of an array of images.
+
+    Raises:
+        UserError: with the file, the array and what is right.
+    """
     dtype, shape = header
-    if dtype != np.uint8:
+    if dtype != np.uint8 and dtype.kind != "f":
         raise npz_fault(
             path,
-            f"{key} must be uint8, but is {dtype}",
+            f"{key} must be uint8 or floats in [0, 1], but is {dtype}",
             "scale the images to 0..255 and convert them with .astype('uint8')",
         )
-    if len(shape) not in (3, 4) or (len(shape) == 4 and shape[3] != 3) or 0 in shape[1:]:
+    if len(shape) not in (3, 4) or (len(shape) == 4 and shape[3] not in (1, 3)) or 0 in shape[1:]:
         raise npz_fault(
             path,
             f"{key} must have shape (n, h, w) or (n, h, w, 3), but has {shape}",
-            "put the channels last, and remove a last axis of length 1",
+            "put the channels last",
         )
 
 
 def _check_lengths(path: Path, headers: dict[str, ArrayHeader]) -> None:
-    for images, labels in zip(IMAGE_KEYS, LABEL_KEYS, strict=True):
-        if images not in headers:
+    pairs = {**dict(zip(IMAGE_KEYS, LABEL_KEYS, strict=True)), **UNSPLIT}
+    for images, labels in pairs.items():
+        if images not in headers or (images in UNSPLIT and labels not in headers):
             continue
         image_count, label_count = headers[images].shape[0], headers[labels].shape[0]
         if image_count != label_count:
@@ -164,5 +198,6 @@ def _check_lengths(path: Path, headers: dict[str, ArrayHeader]) -> None:
                 f"{images} holds {image_count} images and {labels} {label_count} labels",
                 "give every image one label",
             )
-    if headers["test_images"].shape[0] == 0:
-        raise npz_fault(path, "test_images holds no image", "add at least one test image")
+    tested = "test_images" if "test_images" in headers else "images"
+    if headers[tested].shape[0] == 0:
+        raise npz_fault(path, f"{tested} holds no image", "add at least one")

@@ -1,14 +1,19 @@
-"""The configuration of a study that needs most memory of a GPU."""
+"""The configuration of a study that needs most memory."""
 
-from collections.abc import Iterable, Mapping, Sequence
-from typing import Any, NamedTuple
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from functools import partial
+from typing import Any, NamedTuple, TypeVar
 
 from optuna.distributions import BaseDistribution, CategoricalDistribution
 
+from tune_ad.detectors.base import skeleton
+from tune_ad.detectors.config import Config
 from tune_ad.errors import UserError
 from tune_ad.search.baseline import Baseline
 from tune_ad.search.study import Study
 from tune_ad.training.replicas.device_memory import Footprint, footprint, needed
+
+T = TypeVar("T")
 
 
 class Need(NamedTuple):
@@ -48,13 +53,7 @@ def largest(study: Study, replicas: int, images: int) -> Need:
 
     needs = []
     for baseline in study.baselines.values():
-        params: dict[str, Any] = {}
-        most = _built(study, baseline, params)
-        for name, values in _values(study, baseline).items():
-            built = {v: _built(study, baseline, params | {name: v}) for v in values}
-            possible = {value: one for value, one in built.items() if one is not None}
-            if possible:
-                params[name], most = max(possible.items(), key=lambda of_value: size(of_value[1]))
+        most = _ascended(study, baseline, partial(_built, study, baseline), size)
         if most is not None:
             together, alone = (needed(most, replicas, n, images) for n in (replicas, 1))
             needs.append(Need(baseline.title, together, alone))
@@ -64,6 +63,81 @@ def largest(study: Study, replicas: int, images: int) -> Need:
             f"tried can be built for {study.shape}; change the search space or --set"
         )
     return max(needs, key=lambda one: one.together)
+
+
+class Weights(NamedTuple):
+    """The largest configuration by its number of weights.
+
+    Attributes:
+        baseline: the name of its baseline.
+        params: the searched parameters that differ from the defaults.
+        weights: the number of parameters and buffers of a model.
+        config: the configuration.
+    """
+
+    baseline: str
+    params: Mapping[str, Any]
+    weights: int
+    config: Config
+
+
+def most_weights(study: Study) -> Weights:
+    """The configuration of a study whose models have most weights, found as in `largest`.
+
+    Only shapes are computed, so that this takes milliseconds per value of a parameter.
+
+    Args:
+        study: the study.
+
+    Raises:
+        UserError: if no configuration that is tried can be built for the images.
+    """
+
+    def built(baseline: Baseline, params: Mapping[str, Any]) -> Weights | None:
+        try:
+            config = baseline.config(study.shape, params)
+            module = skeleton(baseline.detector, config, study.shape)
+        except UserError:
+            return None
+        tensors = (*module.parameters(), *module.buffers())
+        return Weights(baseline.title, dict(params), sum(t.numel() for t in tensors), config)
+
+    found = [
+        _ascended(study, baseline, partial(built, baseline), lambda one: one.weights)
+        for baseline in study.baselines.values()
+    ]
+    possible = [one for one in found if one is not None]
+    if not possible:
+        for baseline in study.baselines.values():
+            baseline.skeleton(study.shape)  # says why
+        raise UserError(f"{study.name}: no configuration can be built for {study.shape}")
+    return max(possible, key=lambda one: one.weights)
+
+
+def _ascended(
+    study: Study,
+    baseline: Baseline,
+    built: Callable[[Mapping[str, Any]], T | None],
+    size: Callable[[T], Any],
+) -> T | None:
+    """The largest configuration of a baseline, one parameter after the other.
+
+    Args:
+        study: the study.
+        baseline: the baseline.
+        built: what is compared of a configuration, given by its parameters; None if it cannot be
+            built.
+        size: its size.
+    """
+    params: dict[str, Any] = {}
+    most = built(params)
+    for name, values in _values(study, baseline).items():
+        of_values = {value: built(params | {name: value}) for value in values}
+        possible = {value: one for value, one in of_values.items() if one is not None}
+        value, best = max(possible.items(), key=lambda pair: size(pair[1]), default=(None, None))
+        if best is not None and (most is None or size(best) > size(most)):
+            params[name], most = value, best
+    return most
 
 
 def _built(study: Study, baseline: Baseline, params: Mapping[str, Any]) -> Footprint | None:

@@ -1,4 +1,4 @@
-"""The commands: list, run, report and compare searches.
+"""The commands: list, run, report and compare searches, and score new images.
 
 Typing errors are reported, and a first line is printed, before PyTorch, Ray or pandas is imported.
 """
@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from tune_ad.app.command_line.options import Options, defaults
+from tune_ad.app.command_line.options import OPTIONS, Options, defaults
 from tune_ad.app.command_line.parser import SHORT_HELP, options, parse, program, resume_command
 from tune_ad.errors import UserError
 
@@ -54,6 +54,8 @@ def _command(argv: Sequence[str] | None) -> int:
             return report(arguments.report, results)
         if "compare" in arguments:
             return compare(arguments.compare, results)
+        if "score" in arguments:
+            return score(arguments)
         return search(arguments)
     except UserError as error:
         return _refuse(error)
@@ -184,6 +186,32 @@ def compare(names: Sequence[str], results: Path) -> int:
     except OSError as error:
         return _refuse(error)
     _say(f"report: {written.html}")
+    return 0
+
+
+def score(arguments: argparse.Namespace) -> int:
+    """Score new images by a kept model and write a CSV file."""
+    classes = getattr(arguments, "classes", None)
+    if classes is not None and len(classes) != 1:
+        raise UserError(
+            f"--score: --classes must name one normal class, got {', '.join(classes)}; score the "
+            "images once for each class"
+        )
+    OPTIONS["false_alarms"].check(getattr(arguments, "false_alarms", None))
+    _say(f"{arguments.score}: loading PyTorch and the model ...")
+    from tune_ad.app.scoring import Order
+    from tune_ad.app.scoring import score as score_images
+
+    order = Order(
+        model=arguments.score,
+        images=arguments.input,
+        output=arguments.output,
+        heatmaps=getattr(arguments, "heatmaps", None),
+        normal=classes[0] if classes else None,
+        false_alarms=getattr(arguments, "false_alarms", None),
+        skip_unreadable=getattr(arguments, "skip_unreadable", False),
+    )
+    score_images(order, _say)
     return 0
 
 

@@ -25,6 +25,7 @@ from tune_ad.app.command_line.option import (
     real,
     share_or_auto,
 )
+from tune_ad.data.own.decoding import RESIZINGS, SMALLEST_SIDE
 from tune_ad.data.own.naming import short_name
 from tune_ad.errors import UserError
 from tune_ad.sample_sizes import LEAST_SEEDS
@@ -41,13 +42,7 @@ DEFAULT_ABLATION = next(iter(ABLATIONS))
 LARGEST_SEED = 2**32 - 1
 LONGEST_MINUTES = 1_000_000
 LARGEST_PORT = 65_535
-SMALLEST_SIDE, LARGEST_SIDE = 8, 1024
-RESIZINGS = {
-    "stretch": "to the size, whatever the proportions",
-    "pad": "as large as fits, the rest filled with black",
-    "crop": "as small as covers, the middle kept",
-}
-"""The rules by which own images are brought to a size."""
+LARGEST_SIDE = 1024
 MOST_GPUS = 1_000_000
 
 

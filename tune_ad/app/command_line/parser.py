@@ -36,10 +36,34 @@ COMMANDS: Mapping[str, Mapping[str, Any]] = {
         "nargs": "+",
         "help": "compare two or more studies, given as for --report",
     },
+    "score": {
+        "metavar": "DIR",
+        "type": Path,
+        "help": "score new images by a kept model, the folder best/ of a study",
+    },
 }
+SCORING: Mapping[str, Mapping[str, Any]] = {
+    "input": {
+        "metavar": "PATH",
+        "type": Path,
+        "help": "the images: a folder (also nested), a file, a .npz or a .npy",
+    },
+    "output": {
+        "metavar": "FILE",
+        "type": Path,
+        "help": "the CSV file to write: path, score, p_value, alarm, problem; one row an image",
+    },
+    "heatmaps": {
+        "metavar": "DIR",
+        "type": Path,
+        "help": "write a picture for each image: the image and where it is anomalous",
+    },
+}
+"""The options of --score alone."""
 WITH_EVERY_COMMAND = {"results"}
+WITH_SCORE = {*SCORING, "classes", "false_alarms", "skip_unreadable"}
 FLAGS = {
-    **{name: f"--{name}" for name in (*COMMANDS, "help", "version")},
+    **{name: f"--{name}" for name in (*COMMANDS, *SCORING, "help", "version")},
     "dry_run": "--dry-run",
     **{name: option.flag for name, option in OPTIONS.items()},
 }
@@ -62,6 +86,9 @@ EXAMPLES = """examples, in an order in which all of them work:
   {prog} --report pgn_cifar pgn_cifar-ablation
   {prog} --compare pgn_cifar two_classes/pgn_cifar
 
+  {prog} --score results/pgn_cifar/best --classes cat --input photos/ \\
+      --output scores.csv
+
 exit codes:
   0    done; every trial completed
   1    some trials failed; the report gives the reasons
@@ -72,12 +99,14 @@ exit codes:
 
 The percentage of the progress line is that of the epochs of all trials, of
 which each counts equally."""
+SCORE_EXAMPLE = "--score results/STUDY/best --input photos/ --output scores.csv"
 SHORT_HELP = """{prog} searches and ablates hyperparameters of deep anomaly detectors.
 
   {prog} --list                 list every search
   {prog} --search quickstart    a first search, about half a minute
   {prog} --search NAME          run a search, then report it
   {prog} --report NAME          report a study
+  {prog} --score DIR            score new images by a kept model
   {prog} --compare NAME NAME    compare studies
   {prog} --help                 every option"""
 
@@ -113,17 +142,34 @@ def parse(argv: Sequence[str]) -> argparse.Namespace:
         parser.error(_unknown(unknown))
     command = next((name for name in COMMANDS if name in arguments), None)
     if command is None:
-        parser.error("no command; use one of --list, --search, --report and --compare")
-    if command == "compare" and len(arguments.compare) < 2:
-        parser.error(f"--compare needs at least two studies, got only {arguments.compare[0]!r}")
-    if command in ("report", "compare"):
-        given = getattr(arguments, command)
-        if twice := [name for k, name in enumerate(given) if name in given[:k]]:
-            parser.error(f"--{command} names {twice[0]!r} twice; name each study once")
-    if command != "search":
-        for name in vars(arguments).keys() - {command} - WITH_EVERY_COMMAND:
-            parser.error(_idle(name, command))
+        parser.error("no command; use one of --list, --search, --report, --compare and --score")
+    if fault := _fault(arguments, command):
+        parser.error(fault)
     return arguments
+
+
+def _fault(arguments: argparse.Namespace, command: str) -> str:
+    """What is wrong with the options of a command; empty if nothing is."""
+    if command == "compare" and len(arguments.compare) < 2:
+        return f"--compare needs at least two studies, got only {arguments.compare[0]!r}"
+    if command in ("report", "compare"):
+        named = getattr(arguments, command)
+        if twice := [name for k, name in enumerate(named) if name in named[:k]]:
+            return f"--{command} names {twice[0]!r} twice; name each study once"
+    if idle := sorted(vars(arguments).keys() & _without_effect(command)):
+        return _idle(idle[0], command)
+    lacking = [name for name in ("input", "output") if name not in arguments]
+    if command == "score" and lacking:
+        return f"--score needs --{lacking[0]}; give it, as in {SCORE_EXAMPLE}"
+    return ""
+
+
+def _without_effect(command: str) -> set[str]:
+    """The options that have no effect with a command."""
+    if command == "search":
+        return set(SCORING)
+    used = WITH_SCORE if command == "score" else set()
+    return {*OPTIONS, *SCORING, "dry_run"} - used - WITH_EVERY_COMMAND
 
 
 def _parser() -> Parser:
@@ -147,6 +193,9 @@ def _parser() -> Parser:
         help="show the search space, the number of models and the estimated time and disk "
         "space; no study is trained or written, but missing images are downloaded",
     )
+    scoring = parser.add_argument_group("scores of new images")
+    for name, settings in SCORING.items():
+        scoring.add_argument(f"--{name}", **settings)
     for name, option in OPTIONS.items():
         groups[option.group].add_argument(option.flag, dest=name, **_settings(name, option))
     return parser

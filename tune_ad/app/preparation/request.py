@@ -19,6 +19,7 @@ from tune_ad.app.preparation.resuming import (
 )
 from tune_ad.app.preparation.settings import read_settings
 from tune_ad.data import class_tasks
+from tune_ad.data.own.decoding import Target
 from tune_ad.data.own.naming import own_path, short_name
 from tune_ad.data.own.reading import Choices, OwnImages, read_own
 from tune_ad.data.tasks import NamedClasses
@@ -37,6 +38,7 @@ from tune_ad.search.study import Study
 from tune_ad.selection import AUTO, automatic
 from tune_ad.storage.folder import StudyFolder
 from tune_ad.training.replicas.paths import bfloat16_is_faster, resolved_precision
+from tune_ad.wording import count
 
 ANY_IMAGES = Images("any", channels=1, labelled_anomalies=None, has_anomalies=True)
 
@@ -232,7 +234,14 @@ def _search(options: Options, say: Callable[[str], None]) -> tuple[Search, str, 
         on_images(search, options.search_name, ANY_IMAGES)  # refuses what own images do not suit
         alias = short_name(options.data, options.data_root)
         own = _own_images(options, say)
-        search = on_images(search, options.search_name, _images(alias, own))
+        declared, images = search.selection, _images(alias, own)
+        search = on_images(search, options.search_name, images)
+        if search.selection != declared and options.selection is None:
+            labelled = count(images.labelled_anomalies or 0, "labelled anomaly")
+            say(
+                f"{labelled} among the training images, so trials are ranked by "
+                f"{search.selection}, which needs none, instead of {declared} (--selection)"
+            )
     if search.of_whole_sets and options.changes.get("classes") is not None:
         raise UserError(
             f"--classes cannot be used with {options.search}, in which the whole data set is "
@@ -262,13 +271,8 @@ def _own_images(options: Options, say: Callable[[str], None]) -> OwnImages | Non
     path = own_path(options.data, options.data_root)
     if path is None:
         return None
-    choices = Choices(
-        image_size=options.image_size,
-        resize=options.resize,
-        colour=options.colour,
-        skip_unreadable=options.skip_unreadable,
-        workers=os.cpu_count() or 1,
-    )
+    target = Target(options.image_size, options.resize, options.colour)
+    choices = Choices(target, options.skip_unreadable, workers=os.cpu_count() or 1)
     name = short_name(options.data, options.data_root)
     return read_own(path, name, choices, data.data_root(options.data_root) / "decoded", say)
 

@@ -27,11 +27,14 @@ from tune_ad.search.checks.rules import check_selection, usable_rules
 from tune_ad.search.study import Study
 from tune_ad.selection import RULES
 from tune_ad.storage.precision import BFLOAT16
+from tune_ad.training.largest import most_weights
+from tune_ad.training.replicas.device_memory import footprint
 from tune_ad.training.replicas.last_batch import check_last_batch
 from tune_ad.training.suite import Suite
 from tune_ad.wording import count
 
-BYTES_PER_PARAMETER = 16  # weight, gradient and Adam's two moments
+SMALL_IMAGE = 64 * 64  # pixels up to which the feature maps of a batch need little memory
+BYTES_PER_WEIGHT = 16  # weight, gradient and Adam's two moments
 
 
 def prepare(
@@ -59,9 +62,9 @@ def prepare(
     study, tasks = _study(request, image_sets[0])
     models = len(tasks) * len(study.seeds)
     request, gpu_line = _with_gpus(request, study, models, image_sets, say)
-    if request.options.address == "local":
-        models *= trials_at_a_time(request.options, request.machine)
-    _check_study(study, models)
+    is_local = request.options.address == "local"
+    trials = trials_at_a_time(request.options, request.machine) if is_local else 1
+    _check_study(study, models * trials, trials)
     if request.stored:
         check_unchanged(study, request.stored, request.folder)
     suite = Suite.prepare(image_sets, tasks, study.budget, study.seed)
@@ -227,25 +230,33 @@ def _check_spaces(study: Study) -> None:
     check_selection(study)
 
 
-def _check_study(study: Study, models: int) -> None:
+def _check_study(study: Study, models: int, trials: int) -> None:
     """Check the search spaces, the selection rule and the networks.
+
+    Of the memory, that of the largest configuration of the search space.
 
     Args:
         study: the study on the loaded images.
         models: number of models that must fit into memory at the same time.
+        trials: number of trials that train at the same time, each one model after the other.
 
     Raises:
         UserError: with the first fault.
     """
     _check_spaces(study)
     for baseline in study.baselines.values():
-        module = baseline.skeleton(study.shape)
-        parameters = sum(tensor.numel() for tensor in module.parameters())
-        needed = BYTES_PER_PARAMETER * parameters * models
-        if needed > memory():
-            raise UserError(
-                f"{count(models, 'model')} of {baseline.title} in parallel with {parameters:,} "
-                f"parameters each need {needed / 1e9:.0f} GB of memory, and there are "
-                f"{memory() / 1e9:.0f} GB; use smaller models (--set width or "
-                "latent_dim) or fewer (--seeds, --classes or --concurrent)"
-            )
+        baseline.skeleton(study.shape)  # refuses a default that cannot be built
+    most = most_weights(study)
+    needed = BYTES_PER_WEIGHT * most.weights * models
+    if study.shape.height * study.shape.width > SMALL_IMAGE:  # feature maps outweigh weights
+        detector = study.baselines[most.baseline].detector
+        needed += trials * footprint(detector, most.config, study.shape).step
+    if needed > memory():
+        chosen = ", ".join(f"{name}={value}" for name, value in most.params.items())
+        raise UserError(
+            f"{count(models, 'model')} of {most.baseline} in parallel with {most.weights:,} "
+            f"weights each{chosen and f' (the largest of the search space: {chosen})'} need "
+            f"{needed / 1e9:.0f} GB of memory, and there are {memory() / 1e9:.0f} GB; use smaller "
+            "models (--set width or latent_dim, or a smaller --image-size) or fewer (--seeds, "
+            "--classes or --concurrent)"
+        )

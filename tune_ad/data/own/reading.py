@@ -1,36 +1,285 @@
-"""A user's own images: from a path to an `ImageSet`."""
+"""Reads a user's own images: an image folder, a .npz or a .npy.
 
-from collections.abc import Callable
-from pathlib import Path
-from typing import NamedTuple
+What is decoded from a folder is stored in a cache, keyed by the content of every file and by the
+choices, so that the same images are decoded once.
+"""
 
-from tune_ad.data.images import ImageSet
+import hashlib
+import os
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
+from pathlib import Path, PurePosixPath
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from tune_ad.data.declaration import Arrays
+from tune_ad.data.fetch.progress import progress
+from tune_ad.data.images import ImageSet, from_arrays
+from tune_ad.data.npz_files import content_digest, of_images, read_npz, write_npz
+from tune_ad.data.own.decoding import Pixels, Target, Unreadable, content_of, decode
+from tune_ad.data.own.layouts import Item, Layout, by_class, is_tested, layout_of
 from tune_ad.errors import UserError
+from tune_ad.wording import count
+
+VERSION = 1  # of what is decoded; a new one makes earlier caches unused
+SHOWN = 3
+SUFFIXES = frozenset(
+    ".png .jpg .jpeg .jpe .jfif .bmp .dib .gif .tif .tiff .webp .ppm .pgm .pbm .pnm .jp2 .j2k "
+    ".jpx .tga .ico .icns .sgi .rgb .bw .pcx .dds .avif .eps .ps .psd .xbm .im .fits".split()
+)
+"""The suffixes of the formats that Pillow reads."""
+Say = Callable[[str], None]
 
 
 class Choices(NamedTuple):
-    """How images are read."""
+    """How images are read.
 
-    image_size: tuple[int, int] | None
-    resize: str
-    colour: str
+    Attributes:
+        target: size, rule and colours.
+        skip_unreadable: whether unreadable images, and test images that are equal to a training
+            image, are left out and counted; otherwise the first ones are an error.
+        workers: number of threads that decode.
+    """
+
+    target: Target
     skip_unreadable: bool
     workers: int
 
 
 class OwnImages(NamedTuple):
-    """Images that have been read."""
+    """A user's own images.
+
+    Attributes:
+        image_set: the images.
+        digest: the SHA-256 of what was read: of the files and the choices, or of the arrays.
+    """
 
     image_set: ImageSet
     digest: str
 
 
-def read_own(
-    path: Path, name: str, choices: Choices, cache: Path, say: Callable[[str], None]
-) -> OwnImages:
-    """Read images.
+def read_own(path: Path, name: str, choices: Choices, cache: Path, say: Say) -> OwnImages:
+    """The images at a path.
+
+    Args:
+        path: an image folder, a .npz or a .npy.
+        name: the name of the data set.
+        choices: how they are read.
+        cache: the folder in which decoded images are stored.
+        say: prints a line for the user.
 
     Raises:
-        UserError: always, so far.
+        UserError: if they cannot be read; one line with the file, the fault and the remedy.
     """
-    raise UserError(f"{path}: own images cannot be read yet; leave --data out")
+    if path.is_dir():
+        return _Folder(path, name, choices, cache, say).read()
+    if path.suffix == ".npz":
+        images = read_npz(path, name)
+    elif path.suffix == ".npy":
+        images = of_images(path, name)
+    else:
+        raise UserError(f"{path} is neither a folder nor a .npz nor a .npy; give one of them")
+    target = choices.target
+    if (target.size and target.size != images.shape[1:]) or target.colour != "auto":
+        raise UserError(
+            f"{path}: arrays are used as they are ({'x'.join(map(str, images.shape))}), so "
+            "--image-size and --colour have no effect; leave them out"
+        )
+    return OwnImages(images, content_digest(images))
+
+
+def image_files(folder: Path) -> Iterator[PurePosixPath]:
+    """The image files below a folder by their suffix; hidden files and folders are passed over."""
+    for place, folders, files in os.walk(folder):
+        folders[:] = sorted(f for f in folders if not f.startswith(".") and f != "__MACOSX")
+        for file in sorted(files):
+            if not file.startswith(".") and Path(file).suffix.casefold() in SUFFIXES:
+                yield PurePosixPath(Path(place, file).relative_to(folder).as_posix())
+
+
+class _Decoded(NamedTuple):
+    """An image that could be read."""
+
+    item: Item
+    pixels: Pixels
+
+
+class _Folder:
+    """Reads one image folder."""
+
+    def __init__(self, path: Path, name: str, choices: Choices, cache: Path, say: Say) -> None:
+        self.path, self.name, self.choices, self.cache, self.say = path, name, choices, cache, say
+        self.refused: list[str] = []
+
+    def read(self) -> OwnImages:
+        layout = layout_of(image_files(self.path), str(self.path))
+        ignored = f", {count(layout.ignored, 'other image')} ignored" if layout.ignored else ""
+        self.say(f"{self.path}: {layout.title}: {_listed(layout.items)}{ignored}")
+        hashes = self._hashes(layout.items)
+        digest = self._digest(layout, hashes)
+        stored = self.cache / f"{self.name}-{digest[:16]}.npz"
+        if stored.is_file():
+            try:
+                return OwnImages(replace(read_npz(stored), name=self.name), digest)
+            except UserError as error:
+                self.say(f"{error}; the images are decoded again")
+        images = self._image_set(layout, hashes)
+        try:
+            stored.parent.mkdir(parents=True, exist_ok=True)
+            write_npz(stored, images)
+        except OSError as error:
+            self.say(f"{stored}: not written ({error.strerror}), so a later run decodes again")
+        return OwnImages(images, digest)
+
+    def _parallel(self, function: Callable[[Item], Any], items: Sequence[Item]) -> Iterator[Any]:
+        """What a function makes of each item, in order."""
+        with ThreadPoolExecutor(self.choices.workers) as pool:
+            yield from pool.map(function, items)
+
+    def _hashes(self, items: Sequence[Item]) -> list[str]:
+        """The SHA-256 of the content of each file; of an unreadable one, of nothing."""
+
+        def hashed(item: Item) -> str:
+            try:
+                return hashlib.sha256(content_of(self.path / item.path)).hexdigest()
+            except Unreadable:
+                return hashlib.sha256().hexdigest()
+
+        return list(self._parallel(hashed, items))
+
+    def _digest(self, layout: Layout, hashes: Sequence[str]) -> str:
+        """The SHA-256 of paths, contents and choices."""
+        target, digest = self.choices.target, hashlib.sha256()
+        digest.update(f"{VERSION} {target} {self.choices.skip_unreadable}\n".encode())
+        for item, of_file in zip(layout.items, hashes, strict=True):
+            digest.update(f"{item.path} {of_file}\n".encode())
+        return digest.hexdigest()
+
+    def _image_set(self, layout: Layout, hashes: Sequence[str]) -> ImageSet:
+        """Decode the images, and divide them into training and test images."""
+        decoded, parts = [], []
+        with progress(f"decoding {self.path}", " images", len(layout.items)) as show:
+            results = self._parallel(self._attempt, layout.items)
+            for number, (result, item, of_file) in enumerate(
+                zip(results, layout.items, hashes, strict=True), 1
+            ):
+                show(number)
+                if isinstance(result, str):
+                    self.refused.append(result)
+                else:
+                    decoded.append(_Decoded(item, result))
+                    parts.append(item.part or _part(item.label, layout.normal, of_file))
+        self._refuse_unreadable()
+        self._refuse_mixed(decoded)
+        decoded, parts, duplicates = self._without_duplicates(decoded, parts)
+        classes = tuple(sorted({one.item.label for one in decoded}))
+        arrays = _stacked(decoded, parts, classes, self.choices.target.colour)
+        self._refuse_one_sided(parts)
+        left_out = [
+            *([count(len(self.refused), "unreadable file")] if self.refused else []),
+            *([count(duplicates, "duplicate")] if duplicates else []),
+        ]
+        about = f"own images: {layout.title}"
+        if left_out:
+            about += f"; left out: {' and '.join(left_out)}"
+            self.say(f"{self.path}: left out: {' and '.join(left_out)}")
+        images = from_arrays(self.name, classes, arrays, about)
+        normal = None if layout.normal is None else (classes.index(layout.normal),)
+        return replace(images, normal=normal)
+
+    def _attempt(self, item: Item) -> Pixels | str:
+        """The pixels of an image, or the line that refuses it."""
+        try:
+            return decode(content_of(self.path / item.path), self.choices.target)
+        except Unreadable as error:
+            return f"{self.path / item.path} {error}"
+
+    def _refuse_unreadable(self) -> None:
+        if self.refused and not self.choices.skip_unreadable:
+            more = len(self.refused) - 1
+            others = f" ({count(more, 'other file')} cannot be read either)" if more else ""
+            raise UserError(
+                f"{self.refused[0]}{others}, or leave such files out with --skip-unreadable"
+            )
+
+    def _refuse_mixed(self, decoded: Sequence[_Decoded]) -> None:
+        if not decoded:
+            raise UserError(f"{self.path}: none of its images can be read; give other images")
+        first = decoded[0]
+        for other in decoded[1:]:
+            if other.pixels.shape[:2] != first.pixels.shape[:2]:
+                sizes = [
+                    f"{self.path / one.item.path} has {'x'.join(map(str, one.pixels.shape[:2]))}"
+                    for one in (first, other)
+                ]
+                raise UserError(
+                    f"images of different sizes: {' pixels, '.join(sizes)}; give the size to "
+                    "which all are brought, as in --image-size 64"
+                )
+
+    def _without_duplicates(
+        self, decoded: Sequence[_Decoded], parts: Sequence[str]
+    ) -> tuple[list[_Decoded], list[str], int]:
+        """The images without test images that are equal to a training image, and their number."""
+        hashes = [hashlib.sha256(one.pixels.tobytes()).digest() for one in decoded]
+        trained = {
+            h: one for h, one, part in zip(hashes, decoded, parts, strict=True) if part == "train"
+        }
+        doubles = [k for k, h in enumerate(hashes) if parts[k] == "test" and h in trained]
+        if doubles and not self.choices.skip_unreadable:
+            k = doubles[0]
+            more = f" (and {count(len(doubles) - 1, 'other pair')})" if doubles[1:] else ""
+            raise UserError(
+                f"{self.path / decoded[k].item.path} is a test image and equal to the training "
+                f"image {self.path / trained[hashes[k]].item.path}{more}; remove one of them, or "
+                "leave such test images out with --skip-unreadable"
+            )
+        kept = [k for k in range(len(decoded)) if k not in set(doubles)]
+        return [decoded[k] for k in kept], [parts[k] for k in kept], len(doubles)
+
+    def _refuse_one_sided(self, parts: Sequence[str]) -> None:
+        for part, noun in (("train", "training"), ("test", "test")):
+            if part not in parts:
+                raise UserError(f"{self.path} has no {noun} image; add images, at least 10")
+
+
+def _part(label: str, normal: str | None, of_file: str) -> str:
+    """The part of an image of a folder without splits, by the content of its file.
+
+    It does not change if other images are added. All anomalies are test images.
+    """
+    if normal is not None and label != normal:
+        return "test"
+    return "test" if is_tested(bytes.fromhex(of_file)) else "train"
+
+
+def _listed(items: Iterable[Item]) -> str:
+    """The number of images of each class, by split if there are splits."""
+    texts = []
+    of_parts: dict[str, list[Item]] = {}
+    for item in items:
+        of_parts.setdefault(item.part, []).append(item)
+    for part, of_part in sorted(of_parts.items(), reverse=True):
+        counts = ", ".join(f"{n:,} {label}" for label, n in by_class(of_part).items())
+        texts.append(f"{part} {counts}".strip())
+    return "; ".join(texts)
+
+
+def _stacked(
+    decoded: Sequence[_Decoded], parts: Sequence[str], classes: Sequence[str], colour: str
+) -> Arrays:
+    """The arrays of training and test images; in colour if one image is."""
+    in_colour = colour == "rgb" or any(one.pixels.ndim == 3 for one in decoded)
+    arrays: list[NDArray[Any]] = []
+    for part in ("train", "test"):
+        of_part = [one for one, p in zip(decoded, parts, strict=True) if p == part]
+        shape = decoded[0].pixels.shape[:2]
+        images = np.empty((len(of_part), *shape, *([3] if in_colour else [])), np.uint8)
+        for k, one in enumerate(of_part):
+            images[k] = one.pixels[..., None] if in_colour and one.pixels.ndim == 2 else one.pixels
+        labels = [classes.index(one.item.label) for one in of_part]
+        arrays += [images, np.array(labels, np.int64)]
+    return Arrays(*arrays)

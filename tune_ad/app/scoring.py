@@ -1,0 +1,111 @@
+"""Scores new images by a kept model, with a progress line; and what is said afterwards."""
+
+import os
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+import torch
+
+from tune_ad.errors import UserError
+from tune_ad.execution.progress_line import ProgressLine
+from tune_ad.models.folder import ModelFolder
+from tune_ad.models.heatmaps import heatmaps, write_pictures
+from tune_ad.models.inputs import Inputs
+from tune_ad.models.scoring import Judge, Scored, Summary, write_scores
+from tune_ad.wording import count
+
+SHOWN_REFUSALS = 3
+
+
+class Order(NamedTuple):
+    """What to score.
+
+    Attributes:
+        model: the folder of the kept model.
+        images: a folder of images, a file, a .npz or a .npy.
+        output: the CSV file to write.
+        heatmaps: the folder of the pictures; None = no pictures.
+        normal: the name of the normal class; None if the model has only one.
+        false_alarms: the rate of false alarms; None = that of the kept model.
+        skip_unreadable: whether images that cannot be read are left out and counted.
+    """
+
+    model: Path
+    images: Path
+    output: Path
+    heatmaps: Path | None = None
+    normal: str | None = None
+    false_alarms: float | None = None
+    skip_unreadable: bool = False
+
+
+def score(order: Order, say: Callable[[str], None]) -> None:
+    """Score the images and write the file; nothing is written if an image is refused.
+
+    Raises:
+        UserError: if the model or an image cannot be read, or a file cannot be written.
+    """
+    if order.output.is_dir():
+        raise UserError(f"--output {order.output} is a folder; name a file, as in scores.csv")
+    folder = ModelFolder(order.model)
+    judge = Judge(folder, order.normal, order.false_alarms)
+    preprocessing, workers = folder.description.preprocessing, os.cpu_count() or 1
+    inputs = Inputs(order.images, preprocessing, order.skip_unreadable, workers)
+    torch.set_num_threads(workers)
+    say(
+        f"{count(len(inputs), 'image')} of {order.images}, scored by "
+        f"{count(len(judge.task.members), 'model')} for which {judge.task.normal} is normal"
+    )
+    line = ProgressLine(order.output.name, len(inputs), complete=not len(inputs))
+    try:
+        summary = write_scores(
+            order.output, judge, _shown(judge.judged(inputs), line, judge, order.heatmaps)
+        )
+        line.complete = True
+    except OSError as error:
+        raise UserError(
+            f"{error.filename or order.output}: cannot be written ({error.strerror}); choose "
+            "another place, or free disk space"
+        ) from error
+    finally:
+        line.close()
+    for text in _said(summary, order):
+        say(text)
+
+
+def _shown(
+    results: Iterator[Scored], line: ProgressLine, judge: Judge, pictures: Path | None
+) -> Iterator[Scored]:
+    """The results, while the progress line advances and the heatmaps are written."""
+    for result in results:
+        if pictures is not None and result.batch.names:
+            maps = heatmaps(judge.ensemble, result.batch.pixels)
+            write_pictures(pictures, result.batch.names, result.batch.pixels, maps)
+        line.advance(len(result.batch.names) + len(result.batch.refused))
+        yield result
+
+
+def _said(summary: Summary, order: Order) -> Iterator[str]:
+    limit = summary.limit
+    share = summary.alarms / summary.images if summary.images else 0.0
+    yield (
+        f"{count(summary.images, 'image')} scored, {count(summary.alarms, 'alarm')} "
+        f"({share:.1%}); of normal images at most {limit.rate:.2%} raise an alarm (95 % interval "
+        f"for this threshold: {limit.low:.2%} to {limit.high:.2%}, from {limit.images} normal "
+        "images)"
+    )
+    if not limit.is_met:
+        yield limit.shortfall
+    if summary.refused:
+        yield f"{count(len(summary.refused), 'image')} refused: {_named(summary.refused)}"
+    yield f"scores: {order.output}" + (
+        f"; pictures: {order.heatmaps}" if order.heatmaps is not None else ""
+    )
+
+
+def _named(refused: Sequence[tuple[str, str]]) -> str:
+    """The first refused images with their reasons."""
+    first = [f"{name} ({reason})" for name, reason in refused[:SHOWN_REFUSALS]]
+    more = len(refused) - len(first)
+    return "; ".join(first) + (f"; and {more} more" if more else "")

@@ -1,0 +1,165 @@
+"""Decodes an image file to a uint8 array, or says in a line why that is not possible.
+
+Pixels are read as they are stored, after the rotation that the camera noted (EXIF). Transparent
+pixels are laid over black. Refused are files that do not say how they would have to be converted:
+CMYK and Lab (they need a colour profile), 16 and 32 bits (which range of values matters is up to
+the user), and files with several pictures.
+"""
+
+import io
+import warnings
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image, ImageOps, UnidentifiedImageError
+
+Pixels = NDArray[np.uint8]
+SMALLEST_SIDE = 8
+LARGEST_PIXELS = 100_000_000
+RESIZINGS = {
+    "stretch": "to the size, whatever the proportions",
+    "pad": "as large as fits, the rest filled with black",
+    "crop": "as small as covers, the middle kept",
+}
+"""The rules by which images are brought to a size."""
+ONE_PICTURE = ("MPO",)
+"""Formats whose further frames are previews of the first."""
+DEEP = ("I", "I;16", "I;16L", "I;16B", "I;16N", "F")
+PRINTED = ("CMYK", "LAB", "HSV")
+TO_8_BITS = "convert it to 8 bits, with the range of values that matters"
+TO_RGB = "convert it to RGB with its colour profile"
+
+
+class Unreadable(Exception):
+    """An image that cannot be read; the message has the fault and the remedy."""
+
+
+class Target(NamedTuple):
+    """What images are brought to.
+
+    Attributes:
+        size: height and width; None = the size of the file.
+        resize: a key of `RESIZINGS`.
+        colour: "grey", "rgb", or "auto": as the image is.
+    """
+
+    size: tuple[int, int] | None
+    resize: str
+    colour: str
+
+
+def decode(content: bytes, target: Target) -> Pixels:
+    """The pixels of an image file, shape (h, w) if it is grey, otherwise (h, w, 3).
+
+    An image in colour whose three channels are equal is grey, unless the target is "rgb".
+
+    Args:
+        content: the content of the file.
+        target: what the image is brought to.
+
+    Raises:
+        Unreadable: with the fault and the remedy.
+    """
+    if not content:
+        raise Unreadable("is empty; copy it again")
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("error", Image.DecompressionBombWarning)
+            warnings.simplefilter("ignore", UserWarning)  # e.g. damaged notes of a camera
+            image = Image.open(io.BytesIO(content))
+            _refuse(image)
+            image.load()
+            upright = ImageOps.exif_transpose(image)
+    except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
+        raise Unreadable(f"is huge ({error}); cut or reduce it") from error
+    except UnidentifiedImageError as error:
+        raise Unreadable("is no image of a known format; remove or convert it") from error
+    except (OSError, SyntaxError, ValueError, EOFError, IndexError, MemoryError) as error:
+        reason = " ".join(str(error).split()) or type(error).__name__
+        raise Unreadable(f"is damaged ({reason}); copy it again") from error
+    plain = _plain(upright, target.colour)
+    if target.size is not None:
+        plain = _brought_to(plain, target.size, target.resize)
+    pixels = _without_equal_channels(np.asarray(plain, np.uint8), target.colour)
+    if min(pixels.shape[:2]) < SMALLEST_SIDE:
+        raise Unreadable(
+            f"has {pixels.shape[0]} x {pixels.shape[1]} pixels; the smallest side is "
+            f"{SMALLEST_SIDE}, bring it to a larger size with --image-size"
+        )
+    return pixels
+
+
+def read(path: Path, target: Target) -> Pixels:
+    """The pixels of an image file, as `decode` returns them.
+
+    Raises:
+        Unreadable: with the fault and the remedy.
+    """
+    return decode(content_of(path), target)
+
+
+def content_of(path: Path) -> bytes:
+    """The content of a file.
+
+    Raises:
+        Unreadable: if it cannot be opened.
+    """
+    try:
+        return path.read_bytes()
+    except OSError as error:
+        raise Unreadable(f"cannot be opened ({error.strerror}); make it readable") from error
+
+
+def _refuse(image: Image.Image) -> None:
+    """Refuse what would have to be converted by a choice of the user.
+
+    Raises:
+        Unreadable: with the fault and the remedy.
+    """
+    width, height = image.size
+    if width * height > LARGEST_PIXELS:
+        raise Unreadable(f"is huge ({height} x {width} pixels); cut or reduce it")
+    frames = getattr(image, "n_frames", 1)
+    if frames > 1 and image.format not in ONE_PICTURE:
+        raise Unreadable(f"contains {frames} pictures; save each as a file of its own")
+    if image.mode in PRINTED:
+        raise Unreadable(f"has the colours {image.mode}; {TO_RGB}")
+    if image.mode in DEEP:
+        bits = 16 if image.mode.startswith("I;16") else 32
+        raise Unreadable(f"has {bits} bits per channel; {TO_8_BITS}")
+
+
+def _plain(image: Image.Image, colour: str) -> Image.Image:
+    """The image in the mode L or RGB, transparent pixels laid over black."""
+    if image.mode in ("1", "L"):
+        plain = image.convert("L")
+    elif image.has_transparency_data:
+        with_alpha = image.convert("RGBA")
+        plain = Image.new("RGB", image.size)
+        plain.paste(with_alpha, mask=with_alpha.getchannel("A"))
+    else:
+        plain = image.convert("RGB")
+    return plain.convert({"grey": "L", "rgb": "RGB"}.get(colour, plain.mode))
+
+
+def _brought_to(image: Image.Image, size: tuple[int, int], rule: str) -> Image.Image:
+    """The image at a height and width, by bilinear interpolation over all pixels it covers."""
+    target = size[1], size[0]
+    if image.size == target:
+        return image
+    how: Any = Image.Resampling.BILINEAR
+    if rule == "pad":
+        return ImageOps.pad(image, target, method=how, color=0)
+    if rule == "crop":
+        return ImageOps.fit(image, target, method=how)
+    return image.resize(target, how)
+
+
+def _without_equal_channels(pixels: Pixels, colour: str) -> Pixels:
+    """Grey pixels, shape (h, w), if all channels are equal and colour is not asked for."""
+    if colour == "rgb" or pixels.ndim == 2:
+        return pixels
+    first = pixels[..., :1]
+    return pixels[..., 0] if bool((pixels == first).all()) else pixels
