@@ -91,13 +91,13 @@ def test_header_check_does_not_read_the_arrays(tmp_path, toy):
 HEADER_FAULTS = {
     "no test labels": ({"test_labels": None}, "test_labels missing"),
     "half a training part": ({"train_labels": None}, "train_labels missing"),
-    "float images": ({"train_images": np.zeros((4, 4, 4), np.float32)}, "uint8, but is float32"),
+    "integer images": ({"train_images": np.zeros((4, 4, 4), np.int16)}, "but is int16"),
     "flat images": ({"train_images": np.zeros((4, 16), np.uint8)}, r"shape .*\(4, 16\)"),
-    "one channel": ({"test_images": np.zeros((2, 4, 4, 1), np.uint8)}, r"\(2, 4, 4, 1\)"),
+    "two channels": ({"test_images": np.zeros((2, 4, 4, 2), np.uint8)}, r"\(2, 4, 4, 2\)"),
     "channels first": ({"test_images": np.zeros((2, 3, 4, 4), np.uint8)}, "channels last"),
     "no pixels": ({"test_images": np.zeros((2, 0, 4), np.uint8)}, r"\(2, 0, 4\)"),
     "too few labels": ({"train_labels": np.zeros(3, int)}, "4 images and train_labels 3 labels"),
-    "float labels": ({"test_labels": np.zeros(2)}, "integers of shape"),
+    "float labels": ({"test_labels": np.zeros(2)}, "integers or texts of shape"),
     "one-hot labels": ({"test_labels": np.zeros((2, 2), int)}, r"shape \(2, 2\)"),
     "objects": ({"test_labels": np.array([1, "a"], object)}, "Python objects"),
     "other size": ({"test_images": np.zeros((2, 5, 5), np.uint8)}, r"\(4, 4\) and .*\(5, 5\)"),
@@ -105,6 +105,8 @@ HEADER_FAULTS = {
         {"test_images": np.zeros((0, 4, 4), np.uint8), "test_labels": np.zeros(0, int)},
         "no image",
     ),
+    "classes": ({"classes": np.arange(3)}, "classes must be texts of shape"),
+    "normal": ({"normal": np.zeros((1, 1), int)}, "normal must be labels of shape"),
     "about": ({"about": np.arange(3)}, "about must be one text"),
 }
 LABEL_FAULTS = {

@@ -48,6 +48,8 @@ class ImageSet:
         about: where the images come from and what is unusual about them, stored in study.json.
         normal: the labels of the images that are normal, in ascending order; every other class is
             anomalous and is never trained on. None if each class is normal in a task of its own.
+        every_label: whether all training images of the anomalous classes of a task serve
+            selection; otherwise only the held-out share of each class, as of the declared sets.
 
     Raises:
         ValueError: a tensor does not have the type, shape or range above.
@@ -61,6 +63,7 @@ class ImageSet:
     test_labels: Tensor
     about: str = ""
     normal: tuple[int, ...] | None = None
+    every_label: bool = False
 
     def __post_init__(self) -> None:
         parts = (self.train_images, self.train_labels), (self.test_images, self.test_labels)

@@ -71,7 +71,8 @@ def read_npz(
     image_set = from_arrays(name or path.stem, names, arrays, about)
     if classes is not None:
         return image_set
-    return replace(image_set, normal=_normal(path, image_set, stated))
+    normal = _normal(path, image_set, stated)
+    return replace(image_set, normal=normal, every_label=normal is not None)
 
 
 def load_arrays(path: Path) -> dict[str, npt.NDArray[Any]]:
@@ -122,7 +123,7 @@ def uint8_images(path: Path, key: str, array: npt.NDArray[Any]) -> npt.NDArray[A
     array = array[..., 0] if array.shape[3:] == (1,) else array
     if array.dtype == np.uint8:
         return array
-    low, high = float(array.min(initial=0.0)), float(array.max(initial=0.0))
+    low, high = (float(array.min()), float(array.max())) if array.size else (0.0, 0.0)
     if not (low >= 0 and high <= 1):
         raise npz_fault(
             path,

@@ -19,7 +19,7 @@ class Pool:
         classes: the class names of each data set.
         shape: the shape of one image, (c, h, w).
         parts: the images in order, uint8, each of shape (n, c, h, w).
-        with_stated_normals: the names of the data sets that say which classes are normal.
+        with_every_label: the names of the data sets of which all labels serve selection.
         labels: the label of each image within its own data set, int64, shape (n,).
 
     Args:
@@ -33,7 +33,7 @@ class Pool:
         self.names = tuple(image_set.name for image_set in image_sets)
         self._check(image_sets)
         self.classes = {image_set.name: image_set.classes for image_set in image_sets}
-        self.with_stated_normals = {s.name for s in image_sets if s.normal is not None}
+        self.with_every_label = {s.name for s in image_sets if s.every_label}
         self.shape = image_sets[0].shape
         self.parts = [i for s in image_sets for i in (s.train_images, s.test_images)]
         self.labels = torch.cat([i for s in image_sets for i in (s.train_labels, s.test_labels)])

@@ -91,8 +91,8 @@ def split(task: Task, pool: Pool, sizes: SplitSizes, seed: int) -> Split[Tensor]
     larger limit keeps a superset of it. Normal images are sampled in proportion to the sizes of
     their classes, anomalous images equally from each class as far as available.
 
-    If the source says which of its classes are normal (`ImageSet.normal`), no model is ever
-    trained on the others, and all of their training images are validation images.
+    No model of a task is trained on anomalies. So of a user's own images (`ImageSet.every_label`)
+    all training images of the other classes are validation images.
 
     Args:
         task: the task, which says what images are normal and anomalous.
@@ -114,7 +114,7 @@ def split(task: Task, pool: Pool, sizes: SplitSizes, seed: int) -> Split[Tensor]
     rest = {} if task.normal_class is None else {OTHER_CLASSES: _of_classes(test, anomalous)}
     outsiders = {name: _shuffled(pool, name, seed) for name in task.outsiders} or rest
     validated = held_out
-    if task.source in pool.with_stated_normals and sizes.validation_fraction:
+    if task.source in pool.with_every_label and sizes.validation_fraction:
         validated = [np.concatenate(parts) for parts in zip(held_out, trainable, strict=True)]
     known = _equal(_of_classes(validated, anomalous), sizes.validation_images)
     cut = Split(
@@ -230,8 +230,8 @@ def _refuse_small(
     if total and fraction and not (held_out and trainable):
         raise UserError(
             f"task {task.title}: {named} has {total} training images, too few for a validation "
-            f"fraction of {fraction:g}; use a class with more images, or set "
-            "validation_fraction to 0"
+            f"fraction of {fraction:g}; add images, choose other classes "
+            "with --classes, or hold out none with --budget paper"
         )
 
 

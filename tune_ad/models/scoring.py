@@ -131,7 +131,7 @@ def write_scores(path: Path, judge: Judge, results: Iterable[Scored]) -> Summary
         for result in results:
             values = zip(result.batch.names, result.scores, result.p, result.alarms, strict=True)
             for name, score, p, alarm in values:
-                rows.writerow([name, f"{score:.9g}", f"{p:.6g}", int(alarm), ""])
+                rows.writerow([name, f"{score:.9g}", f"{p:.9g}", int(alarm), ""])
             rows.writerows([name, "", "", "", problem] for name, problem in result.batch.refused)
             images += len(result.scores)
             alarms += int(result.alarms.sum())

@@ -70,6 +70,8 @@ def decode(content: bytes, target: Target) -> Pixels:
             warnings.simplefilter("ignore", UserWarning)  # e.g. damaged notes of a camera
             image = Image.open(io.BytesIO(content))
             _refuse(image)
+            if image.format == "PNG":  # its checksums, which loading does not compare
+                Image.open(io.BytesIO(content)).verify()
             image.load()
             upright = ImageOps.exif_transpose(image)
     except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:

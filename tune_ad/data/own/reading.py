@@ -74,6 +74,11 @@ def read_own(path: Path, name: str, choices: Choices, cache: Path, say: Say) -> 
     Raises:
         UserError: if they cannot be read; one line with the file, the fault and the remedy.
     """
+    own = _read(path, name, choices, cache, say)
+    return own._replace(image_set=replace(own.image_set, every_label=True))
+
+
+def _read(path: Path, name: str, choices: Choices, cache: Path, say: Say) -> OwnImages:
     if path.is_dir():
         return _Folder(path, name, choices, cache, say).read()
     if path.suffix == ".npz":

@@ -1,0 +1,204 @@
+"""A user's own images with any search: selection, thresholds, the kept model, scores of files."""
+
+import csv
+import io
+import json
+import shutil
+from contextlib import redirect_stderr, redirect_stdout
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from tune_ad.app.command_line.cli import main
+from tune_ad.models.folder import ModelFolder
+from tune_ad.storage.folder import StudyFolder
+
+SEARCH = ["--budget", "quick", "--backend", "serial", "--trials", "2"]
+QUICK = [*SEARCH, "--epochs", "1"]
+
+
+def run_line(arguments, code=0):
+    """What a command prints on both outputs."""
+    output = io.StringIO()
+    with redirect_stdout(output), redirect_stderr(output):
+        try:
+            ended = main(arguments)
+        except SystemExit as ended_by_parser:
+            ended = ended_by_parser.code
+    assert ended == code, output.getvalue()
+    return output.getvalue()
+
+
+def rows_of(path):
+    with path.open(newline="") as file:
+        return list(csv.DictReader(file))
+
+
+def put(folder, path, pixels):
+    file = folder / path
+    file.parent.mkdir(parents=True, exist_ok=True)
+    Image.fromarray(pixels.astype(np.uint8)).save(file)
+
+
+def photo(stream, anomalous=False):
+    """A slope with a little noise; an anomaly has a bright square."""
+    pixels = 5 * np.arange(12)[:, None] + stream.integers(0, 20, (12, 10))
+    if anomalous:
+        pixels[3:8, 3:8] = 250
+    return pixels
+
+
+@pytest.fixture(scope="module")
+def photos(tmp_path_factory):
+    """60 normal training images, 40 normal test images, 20 anomalies in the test folder alone."""
+    folder, stream = tmp_path_factory.mktemp("own") / "photos", np.random.default_rng(3)
+    for k in range(60):
+        put(folder, f"train/good/{k:03d}.png", photo(stream))
+    for k in range(40):
+        put(folder, f"test/good/{k:03d}.png", photo(stream))
+    for k in range(20):
+        put(folder, f"test/square/{k:03d}.png", photo(stream, anomalous=True))
+    return folder
+
+
+@pytest.fixture(scope="module")
+def study(photos):
+    """A search of the shallow detectors on these images, and what it printed."""
+    results = photos.parent / "results"
+    lines = run_line(
+        ["--search", "shallow", "--data", str(photos), "--results", str(results), *SEARCH]
+    )
+    return StudyFolder(results / "shallow_photos"), lines
+
+
+def test_nothing_is_labelled_so_selection_needs_no_label(study):
+    folder, lines = study
+    stored = folder.read_study()
+    assert stored["study"]["selection"] == "pseudo_outliers"
+    assert stored["study"]["outsiders"] == []
+    assert [task["title"] for task in stored["tasks"]] == ["photos/good"]
+    assert "0 labelled anomalies among the training images" in lines
+    (record, *_) = folder.read_evaluation()
+    assert not any(m.part == "validation" and m.is_auroc for m in record.metrics)
+    assert "Test AUROC of" in lines
+
+
+def test_the_winner_is_kept_with_its_threshold(study):
+    folder, _ = study
+    kept = ModelFolder(folder.best)
+    task = kept.task()
+    assert task.normal == "good"
+    assert task.threshold.images == 40
+    assert task.threshold.rate <= 0.05
+    assert task.check.images == 40
+    assert task.metrics["test_auroc"] > 0.9
+    assert kept.description.preprocessing.shape == (1, 12, 10)
+    card = (folder.best / "README.md").read_text()
+    assert "| good |" in card and "nan" not in card
+
+
+def test_new_images_are_scored_by_the_kept_model(study, photos, tmp_path):
+    folder, _ = study
+    output = tmp_path / "scores.csv"
+    lines = run_line(
+        ["--score", str(folder.best), "--input", str(photos / "test"), "--output", str(output)]
+    )
+    rows = rows_of(output)
+    assert [row["path"] for row in rows] == [
+        *(f"good/{k:03d}.png" for k in range(40)),
+        *(f"square/{k:03d}.png" for k in range(20)),
+    ]
+    kept = ModelFolder(folder.best)
+    calibration = kept.calibration(kept.task())
+    normal = np.array([float(row["score"]) for row in rows[:40]])
+    assert np.sort(normal) == pytest.approx(np.sort(calibration), rel=1e-5)
+    assert sum(int(row["alarm"]) for row in rows[:40]) <= 2
+    assert sum(int(row["alarm"]) for row in rows[40:]) > 15
+    for row in rows:
+        assert 0 < float(row["p_value"]) <= 1
+        assert int(row["alarm"]) == (float(row["p_value"]) <= kept.task().threshold.rate + 1e-9)
+    assert "60 images scored" in lines
+
+
+def test_a_bad_image_ends_scoring_or_is_counted(study, photos, tmp_path):
+    folder, _ = study
+    images = tmp_path / "new"
+    put(images, "a.png", photo(np.random.default_rng(1)))
+    (images / "b.png").write_bytes(b"no pixels")
+    command = ["--score", str(folder.best), "--input", str(images), "--output"]
+    lines = run_line([*command, str(tmp_path / "no.csv")], code=2)
+    assert f"error: {images / 'b.png'} is no image of a known format" in lines
+    assert not (tmp_path / "no.csv").exists()
+    lines = run_line([*command, str(tmp_path / "yes.csv"), "--skip-unreadable"])
+    rows = rows_of(tmp_path / "yes.csv")
+    assert [row["path"] for row in rows] == ["a.png", "b.png"]
+    assert rows[1]["score"] == "" and rows[1]["problem"].startswith("is no image")
+    assert "1 image refused: b.png" in lines
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (["--score", "nowhere"], "--score needs --input"),
+        (["--score", "nowhere", "--input", "x"], "--score needs --output"),
+        (["--score", "nowhere", "--input", "x", "--output", "y"], "nowhere is no kept model"),
+        (["--score", "x", "--trials", "3"], "--trials cannot be used with --score"),
+        (["--search", "shallow_mnist", "--input", "x"], "--input cannot be used with --search"),
+        (["--search", "shallow", "--data", "nowhere"], "is neither a data set"),
+        (["--search", "nothing", "--data", "digits"], "there is no search 'nothing'"),
+        (["--search", "shallow_mnist", "--image-size", "16"], "--image-size is for own images"),
+        (["--search", "vae", "--data", "/tmp", "--image-size", "4"], "must be at least 8 pixels"),
+        (["--search", "vae", "--data", "/tmp", "--image-size", "4by4"], "must be a size such as"),
+        (["--search", "vae", "--data", "/tmp", "--resize", "pad"], "needs --image-size"),
+        (["--search", "capacity_fmnist_mnist", "--data", "digits"], "is about a whole data set"),
+    ],
+)
+def test_what_does_not_fit_is_refused_in_one_line(tmp_path, monkeypatch, arguments, words):
+    monkeypatch.chdir(tmp_path)
+    lines = run_line(arguments, code=2)
+    assert words in lines
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_declared_data_set_replaces_that_of_a_search(tmp_path):
+    results = ["--results", str(tmp_path), "--dry-run"]
+    lines = run_line(["--search", "shallow_mnist", "--data", "digits", *results])
+    assert "shallow_digits: digits, images 1x8x8" in lines
+    lines = run_line(["--search", "shallow", "--data", "digits", "--classes", "3,5", *results])
+    assert "tasks: digits/3, digits/5;" in lines
+
+
+def test_normal_images_alone_claim_no_auroc(photos, tmp_path):
+    folder = tmp_path / "alone"
+    stream = np.random.default_rng(5)
+    for k in range(80):
+        put(folder, f"{k:03d}.png", photo(stream))
+    results = tmp_path / "results"
+    lines = run_line(["--search", "vae", "--data", str(folder), "--results", str(results), *QUICK])
+    assert "No test AUROC" in lines
+    study = StudyFolder(results / "vae_alone")
+    assert study.read_study()["study"]["selection"] == "pseudo_outliers"
+    assert not any(m.is_test_auroc for record in study.read_evaluation() for m in record.metrics)
+    task = ModelFolder(study.best).task()
+    assert (task.normal, task.metrics) == ("all", {})
+    assert (
+        json.loads((study.best / "model.json").read_text())["tasks"][0]["threshold"]["images"] > 5
+    )
+
+
+@pytest.mark.parametrize(("labels", "rule"), [(20, "pseudo_outliers"), (40, "validation")])
+def test_all_labelled_anomalies_serve_selection_if_they_are_enough(photos, tmp_path, labels, rule):
+    folder, stream = tmp_path / "photos", np.random.default_rng(9)
+    shutil.copytree(photos, folder)
+    for k in range(labels):
+        put(folder, f"train/square/{k:03d}.png", photo(stream, anomalous=True))
+    command = ["--search", "vae", "--data", str(folder), *QUICK, "--results"]
+    run_line([*command, str(tmp_path), "--no-evaluation"])
+    study = StudyFolder(tmp_path / "vae_photos").read_study()
+    assert study["study"]["selection"] == rule
+    told = [line for line in study["shortfalls"] if "labelled anomal" in line]
+    assert told == []
+    other = [str(tmp_path / "other"), "--selection", "validation", "--dry-run"]
+    lines = run_line([*command, *other])
+    assert (f"too small: {labels} labelled anomalies to select by" in lines) == (labels < 30)

@@ -1,0 +1,177 @@
+"""Image files of every kind: what is read, and 24 that are refused in a line each."""
+
+import io
+import os
+import warnings
+import zlib
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from tune_ad.data.own import decoding
+from tune_ad.data.own.decoding import Target, Unreadable, decode
+
+AS_IT_IS = Target(None, "stretch", "auto")
+GREY = np.arange(0, 240, 1, np.uint8).reshape(12, 20)
+COLOUR = np.stack([GREY, GREY[::-1], 255 - GREY], axis=2)
+
+
+def saved(image, format="PNG", **options):
+    buffer = io.BytesIO()
+    image.save(buffer, format, **options)
+    return buffer.getvalue()
+
+
+def of(array, format="PNG", mode=None, **options):
+    image = Image.fromarray(array)
+    return saved(image.convert(mode) if mode else image, format, **options)
+
+
+@pytest.mark.parametrize("format", ["PNG", "BMP", "TIFF", "PPM", "TGA", "GIF"])
+def test_grey_images_are_read_as_they_were_written(format):
+    assert np.array_equal(decode(of(GREY, format), AS_IT_IS), GREY)
+
+
+@pytest.mark.parametrize("format", ["PNG", "BMP", "TIFF", "PPM", "TGA"])
+def test_colours_are_read_as_they_were_written(format):
+    assert np.array_equal(decode(of(COLOUR, format), AS_IT_IS), COLOUR)
+
+
+@pytest.mark.parametrize("format", ["JPEG", "WEBP"])
+def test_lossy_formats_are_read(format):
+    smooth = np.tile(np.arange(0, 200, 8, np.uint8), (25, 1))
+    pixels = decode(of(smooth, format, quality=95), AS_IT_IS).astype(int)
+    grey = pixels if pixels.ndim == 2 else pixels.mean(2)
+    assert np.abs(grey - smooth).mean() < 4
+
+
+def test_equal_channels_are_grey_unless_colour_is_asked_for():
+    equal = np.repeat(GREY[..., None], 3, axis=2)
+    assert np.array_equal(decode(of(equal), AS_IT_IS), GREY)
+    assert np.array_equal(decode(of(equal), AS_IT_IS._replace(colour="rgb")), equal)
+    assert np.array_equal(decode(of(GREY), AS_IT_IS._replace(colour="rgb")), equal)
+    weights = np.array([299, 587, 114]) / 1000
+    grey = decode(of(COLOUR), AS_IT_IS._replace(colour="grey"))
+    assert np.abs(grey - COLOUR @ weights).max() <= 1
+
+
+def test_palettes_bits_and_transparency():
+    palette = Image.fromarray(COLOUR).quantize(16)
+    assert np.array_equal(decode(saved(palette), AS_IT_IS), np.asarray(palette.convert("RGB")))
+    bits = GREY > 100
+    assert np.array_equal(decode(saved(Image.fromarray(bits)), AS_IT_IS), 255 * bits)
+    alpha = np.where(GREY > 100, 255, 0).astype(np.uint8)
+    clear = np.dstack([COLOUR, alpha])
+    expected = np.where(alpha[..., None] > 0, COLOUR, 0)
+    assert np.array_equal(decode(of(clear), AS_IT_IS), expected)
+
+
+def test_the_rotation_that_the_camera_noted_is_applied():
+    exif = Image.Exif()
+    exif[0x0112] = 6  # the top of the picture is at the right of the stored image
+    rotated = decode(of(GREY, exif=exif), AS_IT_IS)
+    assert np.array_equal(rotated, np.rot90(GREY, -1))
+
+
+@pytest.mark.parametrize("rule", decoding.RESIZINGS)
+def test_images_are_brought_to_a_size_by_the_named_rule(rule):
+    constant = np.full((10, 40), 99, np.uint8)
+    pixels = decode(of(constant), Target((20, 20), rule, "auto"))
+    assert pixels.shape == (20, 20)
+    filled = pixels != 0
+    if rule == "pad":
+        assert filled.sum() == 20 * 5  # a quarter as high as wide
+        assert not filled[:7].any() and not filled[13:].any()
+    else:
+        assert filled.all()
+    assert set(np.unique(pixels)) <= {0, 99}
+    same = decode(of(GREY), Target(GREY.shape, rule, "auto"))
+    assert np.array_equal(same, GREY)
+
+
+def test_crop_keeps_the_middle():
+    wide = np.zeros((10, 30), np.uint8)
+    wide[:, 10:20] = 200
+    assert (decode(of(wide), Target((10, 10), "crop", "auto")) == 200).all()
+
+
+def many(count):
+    frames = [Image.fromarray(np.roll(GREY, k)) for k in range(count)]
+    return frames[0], frames[1:]
+
+
+def animated(format):
+    first, others = many(3)
+    return saved(first, format, save_all=True, append_images=others)
+
+
+def bad_files():
+    """24 files that cannot be read, with the words of the line."""
+    noise = np.random.default_rng(0).integers(0, 255, (40, 40), dtype=np.uint8)
+    png, jpeg, tiff = of(noise), of(noise, "JPEG"), of(noise, "TIFF")
+    deep = (GREY.astype(np.uint16) * 257).astype(np.uint16)
+    header = bytearray(png)
+    header[16:24] = (60_000).to_bytes(4, "big") * 2  # width and height
+    header[29:33] = zlib.crc32(header[12:29]).to_bytes(4, "big")
+    flipped = bytearray(png)
+    flipped[len(png) // 2] ^= 1
+    return {
+        "empty.png": (b"", "is empty; copy it again"),
+        "text.png": (b"these are not pixels", "is no image of a known format"),
+        "html.jpg": (b"<html><body>404</body></html>", "is no image of a known format"),
+        "zip.png": (b"PK\x03\x04" + bytes(50), "is no image of a known format"),
+        "numpy.png": (b"\x93NUMPY\x01\x00", "is no image of a known format"),
+        "cut.png": (png[: len(png) // 2], "is damaged"),
+        "cut.jpg": (jpeg[: len(jpeg) // 2], "is damaged"),
+        "cut.tif": (tiff[: len(tiff) // 3], "is damaged|is no image"),
+        "head.png": (png[:8], "is damaged|is no image"),
+        "head.jpg": (jpeg[:3], "is damaged|is no image"),
+        "flipped.png": (bytes(flipped), "is damaged"),
+        "huge.png": (bytes(header), "is huge"),
+        "cmyk.jpg": (of(COLOUR, "JPEG", "CMYK"), "has the colours CMYK; convert it to RGB"),
+        "cmyk.tif": (of(COLOUR, "TIFF", "CMYK"), "has the colours CMYK; convert it to RGB"),
+        "lab.tif": (of(COLOUR, "TIFF", "LAB"), "has the colours LAB; convert it to RGB"),
+        "deep.png": (of(deep), "has 16 bits per channel; convert it to 8 bits"),
+        "deep.tif": (of(deep, "TIFF"), "has 16 bits per channel; convert it to 8 bits"),
+        "int.tif": (of(GREY.astype(np.int32), "TIFF"), "has 32 bits per channel"),
+        "float.tif": (of(GREY.astype(np.float32), "TIFF"), "has 32 bits per channel"),
+        "moving.gif": (animated("GIF"), "contains 3 pictures; save each as a file"),
+        "moving.png": (animated("PNG"), "contains 3 pictures; save each as a file"),
+        "moving.webp": (animated("WEBP"), "contains 3 pictures; save each as a file"),
+        "pages.tif": (animated("TIFF"), "contains 3 pictures; save each as a file"),
+        "small.png": (of(GREY[:7]), "has 7 x 20 pixels; the smallest side is 8"),
+    }
+
+
+BAD = bad_files()
+
+
+def test_there_are_24_bad_files():
+    assert len(BAD) == 24
+
+
+@pytest.mark.parametrize("name", BAD)
+def test_a_bad_file_is_refused_with_fault_and_remedy(name):
+    content, words = BAD[name]
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        with pytest.raises(Unreadable, match=words) as caught:
+            decode(content, AS_IT_IS)
+    assert "\n" not in str(caught.value)
+    assert "; " in str(caught.value)
+
+
+def test_a_picture_over_the_limit_is_huge_even_if_it_can_be_read(monkeypatch):
+    monkeypatch.setattr(decoding, "LARGEST_PIXELS", 100)
+    with pytest.raises(Unreadable, match="is huge .12 x 20 pixels.; cut or reduce it"):
+        decode(of(GREY), AS_IT_IS)
+
+
+def test_a_file_that_may_not_be_opened_says_so(tmp_path):
+    with pytest.raises(Unreadable, match="cannot be opened .Is a directory.; make it readable"):
+        decoding.read(tmp_path, AS_IT_IS)
+    (tmp_path / "x.png").symlink_to(tmp_path / "gone.png")
+    with pytest.raises(Unreadable, match="cannot be opened"):
+        decoding.read(tmp_path / "x.png", AS_IT_IS)
+    assert os.listdir(tmp_path) == ["x.png"]
