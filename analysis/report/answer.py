@@ -10,12 +10,15 @@ from analysis.questions.claims.verdict_blocks import conclusions
 from analysis.questions.comparison.contenders import Contrast
 from analysis.quoted import Result, why_nothing
 from analysis.report.findings import Findings
+from analysis.report.sections.kept_model import kept_tasks
 from analysis.stats.paired import NOT_ON_OTHER_IMAGES, HolmDecision, made
 from analysis.study import StudyRecords
+from tune_ad.selection import RULES, ranked, rule_value
 from tune_ad.storage.records import State
 from tune_ad.wording import count
 
 RANKED = 10  # maximum number of effects in the summary; the section has all of them
+LIKE = 0.001  # rates that differ by less are given as one
 ENDINGS: tuple[State, ...] = ("pruned", "failed")
 
 
@@ -35,7 +38,9 @@ def answer(findings: Findings) -> str:
         paragraphs += _against_best(findings)
     if any(result.auroc.n for result in findings.results):
         paragraphs.append(findings.results[0].selection)
+    paragraphs += _chosen_without_anomalies(findings)
     paragraphs += _without_choice(findings)
+    paragraphs += _kept(findings)
     return "\n\n".join([*paragraphs, *_shortfalls(study)])
 
 
@@ -47,6 +52,41 @@ def _without_choice(findings: Findings) -> Iterator[str]:
             f"Without any choice, the mean rank of the scores of all "
             f"{count(everything.trials, 'trial')}: {everything.auroc}, models of the search."
         )
+
+
+def _chosen_without_anomalies(findings: Findings) -> Iterator[str]:
+    """The winner of a study in which no anomaly is known, with the value of its rule."""
+    study, rule = findings.study, findings.study.rule
+    if not (study.whole and study.chooses):
+        return
+    for winner in ranked(study.trials, rule)[:1]:
+        params = ", ".join(f"{name} = {short(winner.params[name])}" for name in winner.searched)
+        shown = RULES[rule].shown(winner.metrics, rule_value(winner, rule) or 0.0)
+        yield (
+            f"Chosen: {winner.baseline}{params and f' with {params}'}, by {shown} on the seeds of "
+            "the search. No anomaly is known, so nothing is said of how well it detects any."
+        )
+
+
+def _kept(findings: Findings) -> Iterator[str]:
+    """The false alarms of the kept model, if the study has kept one."""
+    tasks = [task for task in kept_tasks(findings) if task.threshold]
+    if not tasks:
+        return
+    rates = [task.threshold["rate"] for task in tasks]
+    images = [task.threshold["images"] for task in tasks]
+    most = f"{max(rates):.2%}" if max(rates) - min(rates) < LIKE else _range(rates, "{:.2%}")
+    yield (
+        f"Kept in {findings.study.folder.best.name}/: {count(tasks[0].models, 'model')} per class "
+        f"with a threshold above which at most {most} of new normal images lie (from "
+        f"{_range(images, '{}')} normal test images)."
+    )
+
+
+def _range(numbers: Sequence[float], form: str) -> str:
+    """The number, or the smallest and the largest."""
+    ends = [form.format(end) for end in (min(numbers), max(numbers))]
+    return ends[0] if ends[0] == ends[1] else " to ".join(ends)
 
 
 def _progress(study: StudyRecords) -> str:

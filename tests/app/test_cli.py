@@ -220,8 +220,10 @@ def test_a_search_ends_with_its_result_report_and_tensorboard_command(run, tmp_p
         "each model: 3 epochs, all training images of the class that are not held out for "
         "validation (about 112 per model), batch_size 20",
         "precision: float32, because grey images are not trained on faster in bfloat16",
-        f"watch: {watch}",
+        f"kept models: those of the winner on fresh seeds, at most 0.6 MB, in {folder / 'best'} "
+        "(--keep-models none turns this off)",
     ]
+    assert f"watch: {watch}" in out.splitlines()
     assert "standard" not in out, "a normal start prices no other budget"
     assert "Test AUROC" in out
     assert "(n = 3 seeds)" in out

@@ -157,8 +157,13 @@ def test_without_an_evaluation_no_model_of_it_is_counted(tiny, open_study, tmp_p
 
 def test_the_last_line_says_what_to_do_next(finished):
     folder = finished.folder.path
-    assert closing(finished.session, ENDED) == (
+    score, last = closing(finished.session, ENDED).splitlines()
+    assert last == (
         f"next: open {folder / 'report.html'}; tensorboard --logdir {folder / 'tensorboard'}"
+    )
+    assert score == (
+        f"score new images: {console.program()} --score {folder / 'best'} --input IMAGES --output "
+        "scores.csv"
     )
 
 
@@ -172,7 +177,7 @@ def test_the_last_line_says_what_to_do_next(finished):
     ],
 )
 def test_what_went_wrong_is_said(finished, outcome, words):
-    first, last = closing(finished.session, outcome).splitlines()
+    first, *_, last = closing(finished.session, outcome).splitlines()
     assert first.startswith(words)
     assert last.startswith("next: open")
 

@@ -6,8 +6,9 @@ from typing import TYPE_CHECKING, Any
 from tune_ad.app.provenance import hardware, versions
 from tune_ad.errors import one_line
 from tune_ad.models.building import Making, Source, build
-from tune_ad.models.folder import MODEL, Description, ModelFolder
+from tune_ad.models.folder import Description, ModelFolder
 from tune_ad.selection import RULES, ranked
+from tune_ad.storage.kept_models import DESCRIPTION
 from tune_ad.storage.records import TrialRecord
 from tune_ad.wording import count
 
@@ -61,7 +62,7 @@ def _sources(session: "Session") -> list[Source]:
 
 def _is_current(session: "Session", sources: list[Source]) -> bool:
     """Whether `best/` holds the models of these records with the wished rate of false alarms."""
-    if not (session.folder.best / MODEL).exists():
+    if not (session.folder.best / DESCRIPTION).exists():
         return False
     description = ModelFolder(session.folder.best).description
     task = description.tasks[0]

@@ -370,6 +370,7 @@ class Session:
                     "about": source.about,
                     "train_images": source.train_images,
                     "test_images": source.test_images,
+                    **({"digest": self.digest} if self.digest else {}),
                 }
                 for source in self.sources
             },

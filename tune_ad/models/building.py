@@ -19,7 +19,6 @@ from tune_ad.models.ensemble import Ensemble, Standardisation
 from tune_ad.models.folder import (
     CALIBRATION,
     CARD,
-    MODEL,
     Description,
     KeptTask,
     MemberFile,
@@ -29,6 +28,7 @@ from tune_ad.models.member import Member, path_of
 from tune_ad.randomness import numpy_stream
 from tune_ad.search.study import Study
 from tune_ad.storage.jsonl import to_text
+from tune_ad.storage.kept_models import DESCRIPTION
 from tune_ad.storage.records import TrialRecord
 from tune_ad.training.ranking import auroc
 from tune_ad.training.replicas.kept import ESTIMATOR, WEIGHTS, KeptState, model_name
@@ -114,7 +114,7 @@ def _write(folder: Path, making: Making, sources: Sequence[Source]) -> Descripti
         provenance=making.provenance,
     )
     np.savez(folder / CALIBRATION, **calibration)  # type: ignore[arg-type]
-    (folder / MODEL).write_text(to_text(description.to_json(), indent=2), encoding="utf-8")
+    (folder / DESCRIPTION).write_text(to_text(description.to_json(), indent=2), encoding="utf-8")
     (folder / CARD).write_text(card(description), encoding="utf-8")
     return description
 

@@ -10,7 +10,6 @@
 `.joblib` files run code when they are read: only read folders from people whom you trust.
 """
 
-import json
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from functools import cached_property
@@ -24,11 +23,11 @@ from tune_ad.errors import UserError, did_you_mean
 from tune_ad.models.conformal import Checked, Scores, Threshold
 from tune_ad.models.ensemble import Ensemble, Standardisation
 from tune_ad.models.member import Member, detector_of
+from tune_ad.storage.kept_models import DESCRIPTION, FORMAT, read_description
 from tune_ad.storage.values import decode, encode
 from tune_ad.training.replicas.kept import ESTIMATOR, WEIGHTS, KeptState
 
-FORMAT = 1
-MODEL, CALIBRATION, CARD = "model.json", "calibration.npz", "README.md"
+CALIBRATION, CARD = "calibration.npz", "README.md"
 
 
 @dataclass(frozen=True)
@@ -234,20 +233,15 @@ def _read(path: Path) -> Description:
     Raises:
         UserError: if there is none, or it is damaged or of a newer format.
     """
-    file = path / MODEL
-    if not file.is_file():
+    content = read_description(path)
+    if content is None:
         raise UserError(
-            f"{path} is no kept model, it has no {MODEL}; give the folder best/ of a study that "
-            "has ended"
+            f"{path} is no kept model, it has no {DESCRIPTION}; give the folder best/ of a study "
+            "that has ended"
         )
     try:
-        content = json.loads(file.read_text(encoding="utf-8"))
-        version = content["format"]
-        if version > FORMAT:
-            raise UserError(
-                f"{file} has format {version}, this version reads up to {FORMAT}; install a newer "
-                "tune_ad"
-            )
         return Description.from_json(content)
     except (ValueError, KeyError, TypeError) as error:
-        raise UserError(f"{file} is damaged ({error!r}); copy the folder again") from error
+        raise UserError(
+            f"{path / DESCRIPTION} is damaged ({error!r}); copy the folder again"
+        ) from error

@@ -5,8 +5,8 @@ from collections.abc import Iterator, Sequence
 
 from optuna.distributions import BaseDistribution, CategoricalDistribution
 
-from tune_ad.app.command_line.parser import resume_command
-from tune_ad.app.estimates.cost import Size
+from tune_ad.app.command_line.parser import program, resume_command
+from tune_ad.app.estimates.cost import Size, kept_bytes
 from tune_ad.app.estimates.remaining import progress
 from tune_ad.app.session import Outcome, Session
 from tune_ad.search.baseline import Baseline
@@ -14,6 +14,7 @@ from tune_ad.search.budgets import BUDGETS
 from tune_ad.search.checks.shortfalls import single_changes
 from tune_ad.selection import RULES
 from tune_ad.storage.budget import restrictions
+from tune_ad.storage.kept_models import KEEP_MODELS
 from tune_ad.storage.precision import AUTO, FLOAT32, in_words
 from tune_ad.training.replicas.paths import bfloat16_is_faster, why_float32
 from tune_ad.wording import count, either
@@ -54,6 +55,7 @@ def opening(session: Session) -> str:
             _selection(session),
             f"each model: {_each_model(session)}",
             *_precision(session),
+            *_kept(session),
             f"watch: {_tensorboard(session)}",
         ]
     )
@@ -106,6 +108,10 @@ def closing(session: Session, outcome: Outcome) -> str:
             f"later by: {resume}"
         )
     page = shlex.quote(str(session.folder.path / "report.html"))
+    best = session.folder.best
+    if best.is_dir():
+        example = shlex.join(["--score", str(best), "--input", "IMAGES", "--output", "scores.csv"])
+        lines.append(f"score new images: {program()} {example}")
     return "\n".join([*lines, f"next: open {page}; {_tensorboard(session)}"])
 
 
@@ -187,6 +193,18 @@ def _ablation(session: Session) -> str:
     if session.options.ablate is None:
         return ""
     return f"ablation of {session.options.search}, {session.study.search.plan.traits.title}; "
+
+
+def _kept(session: Session) -> list[str]:
+    """A line on the models that will be kept, and the disk space for them."""
+    size = kept_bytes(session.study, session.left())
+    if not size or not session.study.chooses:
+        return []
+    which = KEEP_MODELS[session.study.keep_models]
+    return [
+        f"kept models: {which}, at most {size / 1e6:.1f} MB, in {session.folder.best} "
+        "(--keep-models none turns this off)"
+    ]
 
 
 def _tensorboard(session: Session) -> str:

@@ -9,8 +9,10 @@ from tune_ad.data.splits import held_out_images
 from tune_ad.detectors.schedule import Stage
 from tune_ad.search.budgets import Budget
 from tune_ad.search.study import Study
+from tune_ad.training.largest import most_weights
 
 BYTES_PER_MODEL = 20_000  # size of its records and event files
+BYTES_PER_WEIGHT = 4  # a float32
 BYTES_PER_VARIANT = 1_500  # size of the ranks by a score variant, of a model that is reported
 
 # Seconds not spent on training, measured on two CPU cores with the search quickstart:
@@ -77,13 +79,15 @@ class Cost:
     Attributes:
         seconds: wall time of training and scoring on this machine, in seconds.
         size: numbers of trials and models.
-        bytes: approximate size of records and event files.
+        bytes: approximate size of records, event files and kept models.
+        kept: of these, the size of the kept models, if all were as large as the largest.
         overhead: wall time of the start, the backend and the report, in seconds.
     """
 
     seconds: float
     size: Size
     bytes: int
+    kept: int = 0
     overhead: float = 0.0
 
     @property
@@ -177,8 +181,20 @@ def cost(
     parallel = max(1, min(concurrent, total.fresh_seeds * total.winners))
     longest = max(study.epochs_tried()) / max(1, *study.epochs().values())
     retrained = total.retrained * max(1.0, ratio, longest) * model / parallel
-    size_on_disk = total.models * BYTES_PER_MODEL + _bytes_of_variants(study, total)
-    return Cost(seconds=searched + retrained, size=total, bytes=size_on_disk)
+    kept = kept_bytes(study, total)
+    size_on_disk = total.models * BYTES_PER_MODEL + _bytes_of_variants(study, total) + kept
+    return Cost(seconds=searched + retrained, size=total, bytes=size_on_disk, kept=kept)
+
+
+def kept_bytes(study: Study, total: Size) -> int:
+    """The size of the kept models, if all were as large as the largest of the search space.
+
+    Args:
+        study: the search under its budget.
+        total: numbers of trials and models.
+    """
+    models = {"none": 0, "best": total.retrained, "all": total.models}[study.keep_models]
+    return BYTES_PER_WEIGHT * most_weights(study).weights * models if models else 0
 
 
 def _bytes_of_variants(study: Study, total: Size) -> int:

@@ -280,6 +280,25 @@ def as_begun(search: "Search", stored: Mapping[str, Any]) -> "Search":
     return replace(search, baselines=tuple(map(with_space_of, search.baselines)))
 
 
+def check_same_images(digest: str, folder: StudyFolder) -> None:
+    """Check that own images are those with which a study was begun.
+
+    Args:
+        digest: the digest of the images now.
+        folder: the folder of the study.
+
+    Raises:
+        UserError: with both digests.
+    """
+    begun = [str(source.get("digest", "")) for source in folder.read_study()["data"].values()]
+    if digest not in begun:
+        raise UserError(
+            f"{folder.path} was begun with other images or other options for reading them: their "
+            f"SHA-256 was {begun[0][:16] or 'not recorded'}, now it is {digest[:16]}; restore the "
+            "images and options, or use another --results"
+        )
+
+
 def check_unchanged(study: "Study", stored: Mapping[str, Any], folder: StudyFolder) -> None:
     """Check that the declaration of a search is still the one with which a study was begun.
 

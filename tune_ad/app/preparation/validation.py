@@ -10,7 +10,13 @@ from dataclasses import replace
 from tune_ad.app.command_line.options import Options
 from tune_ad.app.preparation.request import Request, continued, resolve
 from tune_ad.app.preparation.resources import check_concurrent, resolve_gpus, trials_at_a_time
-from tune_ad.app.preparation.resuming import check_folder, check_unchanged, continues, stored_study
+from tune_ad.app.preparation.resuming import (
+    check_folder,
+    check_same_images,
+    check_unchanged,
+    continues,
+    stored_study,
+)
 from tune_ad.app.session import Session
 from tune_ad.data import ImageSet, NoSourceError, Task, find, locate
 from tune_ad.data.controls import CONTROLS
@@ -58,6 +64,8 @@ def prepare(
     if stored is not None:
         request = continued(request, stored)
         _check_declaration(request)
+    if stored is not None and request.own is not None:
+        check_same_images(request.own.digest, request.folder)
     image_sets = _load(request, say)
     study, tasks = _study(request, image_sets[0])
     models = len(tasks) * len(study.seeds)

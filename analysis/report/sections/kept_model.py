@@ -1,0 +1,118 @@
+"""The winner's models in `best/`: their thresholds, and how often normal images raise an alarm."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any, NamedTuple
+
+import pandas as pd
+
+from analysis.document.blocks import Cell, Section, Table, Text
+from analysis.report.findings import Findings
+from tune_ad.storage.kept_models import read_description
+
+PLACE = 16
+ABOUT = (
+    "The models of the winner on fresh seeds are kept as one detector, whose score is the mean of "
+    "their standardised scores. Its threshold comes from normal test images, which neither "
+    "training nor selection has seen."
+)
+CAPTION = (
+    "False alarms, at most: the share of new normal images that score above the threshold, on "
+    "average over calibration sets (conformal, without an assumption on the detector), if they "
+    "are taken like the normal images of the study. [ ]: the 95 % interval of that share for this "
+    "one set of n images. Held-out alarms: alarms of the same n images, each half decided by the "
+    "threshold of the other half, and the share that this guarantees. AUROC of the kept detector: "
+    "not the mean over seeds, but that of the averaged scores, on the test images; it selected "
+    "nothing."
+)
+
+
+class Kept(NamedTuple):
+    """A task of the kept model.
+
+    Attributes:
+        title: the title of the task.
+        threshold: what `model.json` says of the threshold; empty if there is none.
+        check: what it says of the alarms of held-out normal images; empty if there is nothing.
+        metrics: numbers of the ensemble.
+        models: the number of models.
+    """
+
+    title: str
+    threshold: Mapping[str, Any]
+    check: Mapping[str, Any]
+    metrics: Mapping[str, float]
+    models: int
+
+
+def kept_tasks(findings: Findings) -> list[Kept]:
+    """The tasks of the kept model; empty if no model is kept.
+
+    Raises:
+        UserError: if its description is damaged.
+    """
+    content = read_description(findings.study.folder.best) or {"tasks": ()}
+    return [
+        Kept(
+            title=task["title"],
+            threshold=task["threshold"] or {},
+            check=task["check"] or {},
+            metrics=task["metrics"],
+            models=len(task["members"]),
+        )
+        for task in content["tasks"]
+    ]
+
+
+def section(findings: Findings) -> Section | None:
+    """The thresholds by task; None if no model is kept."""
+    tasks = kept_tasks(findings)
+    if not tasks:
+        return None
+    use = Text(
+        f"Score new images: --score {findings.study.folder.best} --input IMAGES --output "
+        "scores.csv",
+        "note",
+    )
+    return Section("The kept model", [Text(ABOUT), use, _thresholds(tasks)])
+
+
+def _thresholds(tasks: Sequence[Kept]) -> Table:
+    shown = pd.DataFrame([_row(task) for task in tasks])
+    data = [
+        {
+            "task": task.title,
+            "models": task.models,
+            **{f"threshold {name}": value for name, value in task.threshold.items()},
+            **{f"held-out {name}": value for name, value in task.check.items()},
+            **task.metrics,
+        }
+        for task in tasks
+    ]
+    return Table("kept_model", shown, CAPTION, pd.DataFrame(data))
+
+
+def _row(task: Kept) -> dict[str, object]:
+    limit, check = task.threshold, task.check
+    rate = Cell("none")
+    if limit:
+        text = f"{limit['rate']:.2%} [{limit['low']:.2%}, {limit['high']:.2%}]"
+        too_few = limit["rate"] > limit["wished"]
+        note = f"{limit['images']} images are too few for {limit['wished']:g}" if too_few else ""
+        rate = Cell(text + (" (too few images)" if too_few else ""), limit["rate"], note=note)
+    held_out = Cell("none")
+    if check:
+        text = f"{check['alarms']} of {check['images']} ({check['guaranteed']:.2%})"
+        held_out = Cell(text, check["alarms"] / check["images"])
+    aurocs = {
+        f"AUROC {name.partition('/')[2]}".strip(): Cell(f"{100 * value:.1f}", value)
+        for name, value in task.metrics.items()
+    }
+    return {
+        "task": task.title,
+        "models": task.models,
+        "false alarms, at most": rate,
+        "threshold": Cell(f"{limit['value']:.4g}", limit["value"]) if limit else Cell("none"),
+        "n": limit.get("images", 0),
+        "held-out alarms": held_out,
+        **aurocs,
+    }
