@@ -40,7 +40,7 @@ def declared():
 
 
 def test_the_names_are_those_of_the_search_values():
-    listed = {name: (entry.data, entry.module) for name, entry in entries().items()}
+    listed = {name: (entry.data, entry.source.path.stem) for name, entry in entries().items()}
     assert listed == declared()
     assert all(name == entry.name for name, entry in entries().items())
 
@@ -94,9 +94,10 @@ def test_a_new_file_is_found_without_being_named_anywhere(tmp_path, monkeypatch)
     )
     monkeypatch.syspath_prepend(tmp_path)
     monkeypatch.setattr(catalogue, "PACKAGE", "their_spaces")
+    source = (package / "mine.py", "their_spaces/mine.py", "their_spaces.mine", "")
     assert entries() == {
-        "mine_a": ("mine_a", "a", "mine", "Mine."),
-        "mine_b": ("mine_b", "b", "mine", "Mine."),
+        "mine_a": ("mine_a", "a", "Mine.", source),
+        "mine_b": ("mine_b", "b", "Mine.", source),
     }
 
 
@@ -137,7 +138,7 @@ def test_a_name_that_is_declared_twice_is_refused_and_names_both_files(spaces):
     )
     with pytest.raises(UserError, match="'same' is declared twice"):
         find("same")
-    assert find_entry("second").module == "two"
+    assert find_entry("second").source.path.stem == "two"
 
 
 @pytest.mark.parametrize(

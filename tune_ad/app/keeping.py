@@ -7,6 +7,7 @@ from tune_ad.app.provenance import hardware, versions
 from tune_ad.errors import one_line
 from tune_ad.models.building import Making, Source, build
 from tune_ad.models.folder import Description, ModelFolder
+from tune_ad.search.catalogue import plain_name
 from tune_ad.selection import RULES, ranked
 from tune_ad.storage.kept_models import DESCRIPTION
 from tune_ad.storage.records import TrialRecord
@@ -80,7 +81,7 @@ def _provenance(session: "Session", record: TrialRecord) -> dict[str, Any]:
     study, machine = session.study, hardware(session.options.device)
     return {
         "study": study.name,
-        "search": session.options.search,
+        "search": plain_name(session.options.search),
         "data": study.data_set,
         "about": session.sources[0].about,
         "digest": session.digest,

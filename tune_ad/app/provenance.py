@@ -1,5 +1,6 @@
 """The software versions and the hardware of a run."""
 
+import hashlib
 import importlib.metadata
 import os
 import platform
@@ -42,6 +43,18 @@ def _commit(checkout: Path) -> str:
     except (OSError, subprocess.CalledProcessError):
         return "unknown"
     return result.stdout.strip()
+
+
+def own_files(**files: Path | None) -> dict[str, dict[str, str]]:
+    """The path and the SHA-256 of each file of a user's own code, by its role in the study."""
+    return {
+        role: {
+            "path": str(path.resolve()),
+            "sha256": hashlib.sha256(path.read_bytes()).hexdigest(),
+        }
+        for role, path in files.items()
+        if path is not None
+    }
 
 
 def hardware(device: str) -> dict[str, Any]:

@@ -2,7 +2,7 @@
 
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager
 from dataclasses import asdict, dataclass, replace
 from typing import Any
@@ -13,7 +13,7 @@ from tune_ad.app.estimates.remaining import Retraining, is_complete, missing_eva
 from tune_ad.app.estimates.speed import measured_speed, relative_seconds
 from tune_ad.app.keeping import keep_best
 from tune_ad.app.preparation.resources import trials_at_a_time
-from tune_ad.app.provenance import hardware, versions
+from tune_ad.app.provenance import hardware, own_files, versions
 from tune_ad.data import Contents, Task
 from tune_ad.errors import UserError
 from tune_ad.execution import serial
@@ -23,6 +23,7 @@ from tune_ad.execution.machine import Machine
 from tune_ad.models.folder import Preprocessing
 from tune_ad.search.ablation import with_enough_seeds
 from tune_ad.search.budgets import Budget
+from tune_ad.search.catalogue import plain_name
 from tune_ad.search.checks.shortfalls import HeldOut, shortfalls
 from tune_ad.search.scheduler import TrialScheduler
 from tune_ad.search.study import Study
@@ -244,6 +245,7 @@ class Session:
                     "--resume, or use another --results"
                 )
             description = self.folder.read_study()
+            self._say_changed_files(description)
             budget = description["study"]["budget"]
             if budget["trials"] == self.study.budget.trials:
                 return
@@ -255,6 +257,20 @@ class Session:
             if "planned" in description:
                 description |= self._planned()
         write_atomically(self.folder.study, to_text(description, indent=2))
+
+    def _own_files(self) -> dict[str, dict[str, str]]:
+        """The files of the user's own code, by their role in the study."""
+        return own_files(search_file=self.options.search_file)
+
+    def _say_changed_files(self, stored: Mapping[str, Any]) -> None:
+        """Say which files of the user's own code have changed since the study was begun."""
+        for role, file in self._own_files().items():
+            begun = stored.get(role, file)
+            if begun["sha256"] != file["sha256"]:
+                self.say(
+                    f"{file['path']} has changed since this study was begun; its baselines are "
+                    "declared as before, but models that are trained from now on use its new code"
+                )
 
     def scheduler(self) -> TrialScheduler:
         """The state of the search, rebuilt from the records."""
@@ -361,7 +377,8 @@ class Session:
         options = self.options
         return {
             "schema": SCHEMA,
-            "search": options.search,
+            "search": plain_name(options.search),
+            **self._own_files(),
             "ablation": options.ablate,
             "study": self.study.describe(),
             "tasks": [{**asdict(task), "title": task.title} for task in self.tasks],

@@ -51,7 +51,8 @@ class Options:
     """The options of one search run; None = the default of the search or of the machine.
 
     Attributes:
-        search: name of the search.
+        search: name of the search, or its file, as in "mine.py:mine_mnist"; the name in a file may
+            be left out if the file declares a single search.
         ablate: kind of ablation to run instead of the search, a key of `ABLATIONS`.
         resume: whether to continue the study in the folder.
         extend: number of trials to add to the study.
@@ -335,6 +336,10 @@ class Options:
         for name, value in self.changes.items():
             if name in OPTIONS and value is not None:
                 OPTIONS[name].check(value)
+        if in_file := catalogue.file_and_name(self.search):
+            search = catalogue.member(self.search) if self.data is not None else self.search
+            named = f"{in_file[0]}:{catalogue.find_entry(search).name}"
+            object.__setattr__(self, "search", named)
         self._check_address()
         self._check_contradictions()
 
@@ -410,7 +415,7 @@ class Options:
             UserError: if there is no such search, or the data is neither a name nor a path.
         """
         if self.data is None:
-            return self.search
+            return catalogue.plain_name(self.search)
         return f"{catalogue.family(self.search)}_{short_name(self.data, self.data_root)}"
 
     @property
@@ -421,6 +426,12 @@ class Options:
             UserError: as in `search_name`.
         """
         return self.search_name + (ABLATIONS[self.ablate].suffix if self.ablate else "")
+
+    @property
+    def search_file(self) -> Path | None:
+        """The file of a search that is named by its path; None for a search of the catalogue."""
+        in_file = catalogue.file_and_name(self.search)
+        return in_file[0] if in_file else None
 
     @property
     def chooses_seeds(self) -> bool:

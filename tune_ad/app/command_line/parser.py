@@ -24,7 +24,11 @@ from tune_ad.search.ablation import ABLATIONS
 
 COMMANDS: Mapping[str, Mapping[str, Any]] = {
     "list": {"action": "store_true", "help": "list every search"},
-    "search": {"metavar": "NAME", "help": "run a search, then report it"},
+    "search": {
+        "metavar": "NAME",
+        "help": "run a search, then report it; NAME is a name that --list shows, or a file, as in "
+        "mine.py:mine_mnist (the name in a file may be left out if it declares a single search)",
+    },
     "report": {
         "metavar": "NAME",
         "nargs": "+",
