@@ -45,7 +45,8 @@ class Rule(NamedTuple):
         options: the legal strings or bools; they may be combined with an interval, as in "inf" or
             an integer.
         interval: the interval of its number or numbers, e.g. "(0, 1]"; empty if it is not numeric.
-        kind: the type of its number: int, float (ints are legal, too), or tuple (of floats).
+        kind: the type of its number: int, float (ints are legal, too), or tuple (of floats);
+            object for any number, any text or None, which somebody else checks.
         when: values of other fields with which the field certainly has an effect (there may be
             others); empty if it always has one.
         others: legal values for the contract test to try, if half and twice the default would have
@@ -66,6 +67,8 @@ class Rule(NamedTuple):
 
     def __str__(self) -> str:
         """The rule in words, as in "'inf' or an integer in [0, 9]"."""
+        if self.kind is object:
+            return "a number, a text, True, False or None"
         if not self.interval:
             return f"one of {', '.join(map(str, self.options))}"
         names = {int: "an integer", float: "a number", tuple: "a tuple of numbers"}
@@ -78,6 +81,8 @@ class Rule(NamedTuple):
 
     def allows(self, value: object) -> bool:
         """Whether the hyperparameter may have this value."""
+        if self.kind is object:
+            return value is None or isinstance(value, bool | int | float | str)
         if isinstance(value, str | bool):
             return value in self.options
         if self.kind is tuple:

@@ -8,6 +8,7 @@ from tune_ad.errors import UserError
 from tune_ad.search.baseline import Baseline, check_parameters
 
 TRUTH = {"true": True, "True": True, "false": False, "False": False}
+PLAIN = {**TRUTH, "none": None, "None": None}
 
 
 def read_settings(settings: Mapping[str, Any], baselines: Sequence[Baseline]) -> dict[str, Any]:
@@ -63,9 +64,13 @@ def read(text: str, rule: Rule) -> Any:  # noqa: ANN401
     (0.5, 0.75)
     >>> read("true", Rule(options=(False, True)))
     True
+    >>> [read(text, Rule(kind=object)) for text in ("20", "0.5", "auto", "None")]
+    [20, 0.5, 'auto', None]
     """
     if text in rule.options:
         return text
+    if rule.kind is object:
+        return _plain(text)
     if text in TRUTH and TRUTH[text] in rule.options:
         return TRUTH[text]
     if not rule.interval:
@@ -74,6 +79,18 @@ def read(text: str, rule: Rule) -> Any:  # noqa: ANN401
         return _numbers(text) if rule.kind is tuple else rule.kind(text)
     except ValueError:
         return text
+
+
+def _plain(text: str) -> Any:  # noqa: ANN401
+    """The number, True, False or None that a text stands for; otherwise the text itself."""
+    if text in PLAIN:
+        return PLAIN[text]
+    for kind in (int, float):
+        try:
+            return kind(text)
+        except ValueError:
+            continue
+    return text
 
 
 def _numbers(text: str) -> tuple[float, ...]:
