@@ -17,7 +17,8 @@ from tune_ad.data import ScaledImages
 from tune_ad.detectors import every_detector
 from tune_ad.detectors.shallow.base import ShallowDetector
 from tune_ad.errors import UserError
-from tune_ad.models.member import Member, detector_of, path_of
+from tune_ad.models.member import Member, detector_of
+from tune_ad.search.own_detector import reference_of
 from tune_ad.training.replicas.kept import ESTIMATOR, WEIGHTS, KeptState
 from tune_ad.training.replicas.replica import ReplicaSpec
 from tune_ad.training.replicas.replica_set import ReplicaSet
@@ -50,7 +51,7 @@ def test_a_kept_model_scores_as_the_trained_one(detector, settings):
     expected = replica_set.score(0, torch.arange(IMAGES))
     files = KeptState.of(replica_set.replicas[0]).to_files()
     state = KeptState.from_files(files, "m")
-    member = Member(detector_of(path_of(detector)), config, GREY, state, "m")
+    member = Member(detector_of(reference_of(detector)), config, GREY, state, "m")
     terms = member.terms(images)
     assert terms.keys() == expected.keys()
     for name, values in expected.items():

@@ -6,6 +6,7 @@ import os
 import platform
 import subprocess
 import sys
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -45,7 +46,7 @@ def _commit(checkout: Path) -> str:
     return result.stdout.strip()
 
 
-def own_files(**files: Path | None) -> dict[str, dict[str, str]]:
+def own_files(files: Mapping[str, Path]) -> dict[str, dict[str, str]]:
     """The path and the SHA-256 of each file of a user's own code, by its role in the study."""
     return {
         role: {
@@ -53,7 +54,6 @@ def own_files(**files: Path | None) -> dict[str, dict[str, str]]:
             "sha256": hashlib.sha256(path.read_bytes()).hexdigest(),
         }
         for role, path in files.items()
-        if path is not None
     }
 
 

@@ -259,8 +259,8 @@ class Session:
         write_atomically(self.folder.study, to_text(description, indent=2))
 
     def _own_files(self) -> dict[str, dict[str, str]]:
-        """The files of the user's own code, by their role in the study."""
-        return own_files(search_file=self.options.search_file)
+        """The path and the SHA-256 of each file of the user's own code, by role."""
+        return own_files(self.options.own_files)
 
     def _say_changed_files(self, stored: Mapping[str, Any]) -> None:
         """Say which files of the user's own code have changed since the study was begun."""
@@ -378,6 +378,7 @@ class Session:
         return {
             "schema": SCHEMA,
             "search": plain_name(options.search),
+            "detector": options.detector,
             **self._own_files(),
             "ablation": options.ablate,
             "study": self.study.describe(),

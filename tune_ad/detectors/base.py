@@ -57,6 +57,9 @@ class Detector(nn.Module, ABC, Generic[ConfigT]):
     """Whether models trained in bfloat16 have been shown to detect as well as those trained in
     float32, by a test of equivalence (`benchmarks/precision.py`) at the published settings on two
     classes of CIFAR-10."""
+    space: ClassVar[Mapping[str, Any]] = {}
+    """The search space of `--detector`: distributions of Optuna by field of `Config`. If it is
+    empty, the detector is evaluated at its default settings."""
     score_parameters: ClassVar[tuple[str, ...]] = ()
     """Fields of `Config` that affect scoring, so that they can be varied on a trained model."""
     image_statistics: ClassVar[Mapping[str, Statistic]] = {}
@@ -96,6 +99,11 @@ class Detector(nn.Module, ABC, Generic[ConfigT]):
         A stack of replicas scores fewer images at once if it is large.
         """
         return 1
+
+    @classmethod
+    def reference(cls) -> str:
+        """The text by which a kept model finds the class again, by default "module:Class"."""
+        return f"{cls.__module__}:{cls.__qualname__}"
 
     @classmethod
     def scales(cls, config: ConfigT) -> dict[str, str]:

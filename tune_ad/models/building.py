@@ -24,8 +24,9 @@ from tune_ad.models.folder import (
     MemberFile,
     Preprocessing,
 )
-from tune_ad.models.member import Member, path_of
+from tune_ad.models.member import Member
 from tune_ad.randomness import numpy_stream
+from tune_ad.search.own_detector import reference_of
 from tune_ad.search.study import Study
 from tune_ad.storage.jsonl import to_text
 from tune_ad.storage.kept_models import DESCRIPTION
@@ -106,7 +107,7 @@ def _write(folder: Path, making: Making, sources: Sequence[Source]) -> Descripti
         tasks.append(kept)
         calibration[task.name] = scores
     description = Description(
-        detector=path_of(detector),
+        detector=reference_of(detector),
         config=record.scored_with,
         preprocessing=making.preprocessing,
         classes=making.classes,

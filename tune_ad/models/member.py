@@ -1,6 +1,5 @@
 """A kept model in memory: scores uint8 images as it did in the study that trained it."""
 
-import importlib
 from collections.abc import Mapping
 from typing import Any
 
@@ -14,32 +13,24 @@ from tune_ad.detectors.config import Config
 from tune_ad.detectors.nets import ImageShape
 from tune_ad.errors import UserError
 from tune_ad.models.conformal import Scores
+from tune_ad.search.own_detector import find_detector
 from tune_ad.training.replicas.kept import KeptState
 from tune_ad.training.replicas.replica import CHUNK
 
 
 def detector_of(path: str) -> type[Detector[Any]]:
-    """The class of a detector from "module:Class".
+    """The class of a detector from the text that `reference_of` gave.
 
     Raises:
-        UserError: if the module cannot be imported, or has no such detector.
+        UserError: if it cannot be imported, or is no detector.
     """
-    module, _, name = path.partition(":")
     try:
-        found = getattr(importlib.import_module(module), name)
-    except (ImportError, AttributeError) as error:
+        return find_detector(path)
+    except UserError as error:
         raise UserError(
             f"the detector {path} of this model cannot be imported ({error}); install the package "
-            "that contains it, or put its file where Python finds it"
+            "that contains it, or put its file where it was"
         ) from error
-    if not (isinstance(found, type) and issubclass(found, Detector)):
-        raise UserError(f"{path} is no detector; the model was written by another version of it")
-    return found
-
-
-def path_of(detector: type[Detector[Any]]) -> str:
-    """The path of the class of a detector, "module:Class"."""
-    return f"{detector.__module__}:{detector.__qualname__}"
 
 
 class Member:

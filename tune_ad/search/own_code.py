@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 
 HOME = "tune_ad.search"  # exports every name that a search file needs, except the detectors
 PREFIX = "tune_ad_file_"  # of the names of files that are named by their paths
+_FILES: dict[str, Path] = {}  # of the modules that have been imported and forgotten, by name
 
 
 def checked_file(option: str, path: Path) -> Path:
@@ -45,6 +46,11 @@ def checked_file(option: str, path: Path) -> Path:
     raise UserError(
         f"{option}: there is no file {str(path)!r}; {near or 'give the path of a Python file'}"
     )
+
+
+def file_of(module: str) -> Path | None:
+    """The file of a module that was imported from its path; None for other modules."""
+    return None if module in sys.modules else _FILES.get(module)
 
 
 def from_file(path: Path) -> "ModuleType":
@@ -67,6 +73,7 @@ def from_file(path: Path) -> "ModuleType":
                 loader.exec_module(module)
             finally:
                 del sys.modules[name]
+                _FILES[name] = file
         return module
 
     return imported(execute, Source(path, str(path)))
@@ -127,6 +134,9 @@ def _forget_unless_found(package: str) -> None:
         again = None
     if spec is None or (again is not None and again.origin == spec.origin):
         sys.modules.update(parts)
+        return
+    files = {name: getattr(module, "__file__", None) for name, module in parts.items()}
+    _FILES.update({name: Path(file) for name, file in files.items() if file})
 
 
 def _reason(error: BaseException) -> str:

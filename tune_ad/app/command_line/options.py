@@ -32,6 +32,7 @@ from tune_ad.sample_sizes import LEAST_SEEDS
 from tune_ad.search import catalogue
 from tune_ad.search.ablation import ABLATIONS, MOST_SEEDS
 from tune_ad.search.budgets import BUDGETS, LIMITS
+from tune_ad.search.own_detector import detector_name
 from tune_ad.selection import RULES
 from tune_ad.storage.kept_models import KEEP_MODELS
 from tune_ad.storage.precision import AUTO, PRECISIONS
@@ -54,6 +55,8 @@ class Options:
         search: name of the search, or its file, as in "mine.py:mine_mnist"; the name in a file may
             be left out if the file declares a single search.
         ablate: kind of ablation to run instead of the search, a key of `ABLATIONS`.
+        detector: the detector that takes the place of the search's own, as `find_detector` reads
+            it; None = the search's own.
         resume: whether to continue the study in the folder.
         extend: number of trials to add to the study.
         evaluate: whether to train the winner again on fresh seeds.
@@ -99,6 +102,17 @@ class Options:
         metavar="KIND",
         flag_value=DEFAULT_ABLATION,
         choices=tuple(ABLATIONS),
+    )
+    detector: str | None = option(
+        None,
+        "run the search with this detector instead of its own: mine.py:LOF (a file and a class), "
+        "my_package.lof:LOF (a module and a class), or the name of a detector of the project or "
+        "of an installed package. Its space is the attribute `space` of the class; without one it "
+        "is evaluated at its default settings. The study is named SEARCH_CLASS",
+        SEARCH,
+        metavar="CLASS",
+        read=filled,
+        kept=True,
     )
     resume: bool = option(
         False,
@@ -340,6 +354,8 @@ class Options:
             search = catalogue.member(self.search) if self.data is not None else self.search
             named = f"{in_file[0]}:{catalogue.find_entry(search).name}"
             object.__setattr__(self, "search", named)
+        if self.detector is not None:
+            detector_name(self.detector)  # refuses what names no class
         self._check_address()
         self._check_contradictions()
 
@@ -411,12 +427,15 @@ class Options:
     def search_name(self) -> str:
         """Name of the search; on other data that of its family and of the data.
 
+        With another detector, its name follows.
+
         Raises:
             UserError: if there is no such search, or the data is neither a name nor a path.
         """
-        if self.data is None:
-            return catalogue.plain_name(self.search)
-        return f"{catalogue.family(self.search)}_{short_name(self.data, self.data_root)}"
+        name = catalogue.plain_name(self.search)
+        if self.data is not None:
+            name = f"{catalogue.family(self.search)}_{short_name(self.data, self.data_root)}"
+        return name if self.detector is None else f"{name}_{detector_name(self.detector)}"
 
     @property
     def study(self) -> str:
@@ -428,10 +447,11 @@ class Options:
         return self.search_name + (ABLATIONS[self.ablate].suffix if self.ablate else "")
 
     @property
-    def search_file(self) -> Path | None:
-        """The file of a search that is named by its path; None for a search of the catalogue."""
-        in_file = catalogue.file_and_name(self.search)
-        return in_file[0] if in_file else None
+    def own_files(self) -> dict[str, Path]:
+        """The files of the user's own code that are named by their paths, by role."""
+        roles = {"search_file": self.search, "detector_file": self.detector or ""}
+        named = {role: catalogue.file_and_name(text) for role, text in roles.items()}
+        return {role: in_file[0] for role, in_file in named.items() if in_file}
 
     @property
     def chooses_seeds(self) -> bool:

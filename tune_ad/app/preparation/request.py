@@ -33,6 +33,7 @@ from tune_ad.search.baseline import Baseline
 from tune_ad.search.budgets import Budget
 from tune_ad.search.declaration import Search
 from tune_ad.search.on_images import Images, on_images
+from tune_ad.search.own_detector import with_detector
 from tune_ad.search.plans import contains
 from tune_ad.search.study import Study
 from tune_ad.selection import AUTO, automatic
@@ -229,6 +230,10 @@ def _search(options: Options, say: Callable[[str], None]) -> tuple[Search, str, 
             be read.
     """
     search, alias = catalogue.find(options.search)
+    if options.detector is not None:
+        search = with_detector(search, options.detector)
+        if not search.baselines[0].space:
+            say(f"{options.detector} has no search space, so it is run at its default settings")
     own = None
     if options.data is not None:
         on_images(search, options.search_name, ANY_IMAGES)  # refuses what own images do not suit

@@ -48,16 +48,27 @@ class EstimatorDetector(ShallowDetector[EstimatorConfig]):
     Their models have a warning.
 
     Attributes:
+        sign: the argument of `Estimator`.
         scoring: the method of the estimator that scores, and the factor of its values.
         names: the parameter of the constructor that each field of `Config` sets.
         given: values of the parameters that are not hyperparameters.
         preprocessing: transformers that are fitted to the features before the estimator.
     """
 
+    sign: ClassVar[str]
     scoring: ClassVar[tuple[str, int]]
     names: ClassVar[Mapping[str, str]]
     given: ClassVar[Mapping[str, Any]]
     preprocessing: ClassVar[tuple[Any, ...]]
+
+    @classmethod
+    def reference(cls) -> str:
+        """The call of `Estimator` that returns the class again, without its preprocessing.
+
+        A kept model has its preprocessing fitted.
+        """
+        name = f"{cls.constructor().__module__}:{cls.constructor().__qualname__}"
+        return f"{__name__}:{Estimator.__name__}({name!r}, 'pca', {cls.sign!r})"
 
     @classmethod
     @abstractmethod
@@ -164,10 +175,10 @@ def Estimator(  # noqa: N802
     if not isinstance(estimator, type) or not hasattr(estimator, "fit"):
         raise UserError(f"{target!r} must be a class with a method fit, got {estimator!r}")
     steps = tuple(preprocessing) if isinstance(preprocessing, Sequence) else (preprocessing,)
-    scoring = _scoring(estimator, sign)
-    key = (estimator, features, scoring, _content(steps))
+    _scoring(estimator, sign)  # refuses a sign that is not known
+    key = (estimator, features, sign, _content(steps))
     if key not in _MADE:
-        _MADE[key] = _detector(estimator, features, scoring, steps)
+        _MADE[key] = _detector(estimator, features, sign, steps)
     return _MADE[key]
 
 
@@ -176,10 +187,10 @@ _MADE: dict[tuple[Any, ...], type[EstimatorDetector]] = {}
 
 
 def _detector(
-    estimator: type[Any], features: str, scoring: tuple[str, int], steps: tuple[Any, ...]
+    estimator: type[Any], features: str, sign: str, steps: tuple[Any, ...]
 ) -> type[EstimatorDetector]:
     """A new subclass of `EstimatorDetector`."""
-    signature = _signature(estimator)
+    signature, scoring = _signature(estimator), _scoring(estimator, sign)
     reserved = {*dir(EstimatorConfig), *LATER, *(later.companion for later in LATER.values())}
     reserved |= {"epochs"}
     names = {(PREFIX if name in reserved else "") + name: name for name in signature.settable}
@@ -197,6 +208,7 @@ def _detector(
         "__module__": __name__,
         "__doc__": _about(estimator, scoring, signature),
         "Config": config,
+        "sign": sign,
         "scoring": scoring,
         "names": names,
         "given": signature.given,

@@ -1,0 +1,181 @@
+"""A search with a detector that it does not declare, and detectors by their names.
+
+A detector is named by its module and class ("my_package.lof:LOF"), by its file and class
+("mine.py:LOF"), or by a single name: that of a detector of the project or of an entry point.
+"""
+
+import ast
+import inspect
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
+
+from tune_ad.errors import UserError, did_you_mean, one_line
+from tune_ad.extensions import DETECTORS, extensions, member, named_object
+from tune_ad.search.catalogue import file_and_name
+from tune_ad.search.checks.fields import check_folder_name
+from tune_ad.search.own_code import checked_file, file_of, from_file
+
+if TYPE_CHECKING:
+    from tune_ad.detectors.base import Detector
+    from tune_ad.search.budgets import Budget
+    from tune_ad.search.declaration import Search
+
+FORMS = "a file and a class (mine.py:LOF), a module and a class (my_package.lof:LOF), or a name"
+
+
+def detector_name(reference: str) -> str:
+    """The part of a study's name that stands for a detector: the last name, in lower case.
+
+    >>> detector_name("mine.py:MyLOF"), detector_name("my_package.lof:LOF")
+    ('mylof', 'lof')
+
+    Raises:
+        UserError: if the reference names no class.
+    """
+    name = reference.rpartition(":")[2]
+    if not name or (file_and_name(reference) and ":" not in reference):
+        raise UserError(f"--detector must be {FORMS}, got {reference!r}")
+    check_folder_name("--detector", name)
+    return name.lower()
+
+
+def find_detector(reference: str) -> "type[Detector[Any]]":
+    """The detector of that name.
+
+    Raises:
+        UserError: if there is none, or it is no complete detector.
+    """
+    from tune_ad.detectors.base import Detector
+
+    value = _named(reference)
+    if not (isinstance(value, type) and issubclass(value, Detector)):
+        raise UserError(
+            f"{reference} is no detector, but {value!r}; an outlier detector in scikit-learn's "
+            "style becomes one by Estimator(...) of tune_ad.detectors.shallow.estimator"
+        )
+    _check(reference, value)
+    return value
+
+
+def reference_of(detector: "type[Detector[Any]]") -> str:
+    """The text by which `find_detector` finds a detector again, also in another process."""
+    file = file_of(detector.__module__)
+    return f"{file}:{detector.__qualname__}" if file else detector.reference()
+
+
+def with_detector(search: "Search", reference: str) -> "Search":
+    """The search with another detector instead of its baselines.
+
+    The detector has its default settings and its own search space (`Detector.space`). The budgets
+    lose the parameters that it does not have, and the search its claim, which is about its own
+    detectors.
+
+    Raises:
+        UserError: if there is no such detector, or it does not suit the search.
+    """
+    from tune_ad.search.baseline import Baseline
+
+    detector, suffix = find_detector(reference), detector_name(reference)
+    names = detector.Config.rules()
+
+    def fitting(budgets: "Mapping[str, Budget]") -> "dict[str, Budget]":
+        return {
+            name: replace(
+                budget, only=_of(names, budget.only), settings=_of(names, budget.settings)
+            )
+            for name, budget in budgets.items()
+        }
+
+    on = {data: fitting(search.budgets_for(data)) for data in search.data}
+    return replace(
+        search,
+        name=f"{search.name}_{suffix}",
+        name_on={data: f"{name}_{suffix}" for data, name in search.name_on.items()},
+        baselines=(Baseline(detector, space=detector.space),),
+        budgets=fitting(search.budgets),
+        budgets_on=on,
+        claim=None,
+    )
+
+
+def _of(names: Mapping[str, Any], values: Mapping[str, Any]) -> dict[str, Any]:
+    """Those of the values whose names a detector has."""
+    return {name: value for name, value in values.items() if name in names}
+
+
+def _named(reference: str) -> Any:  # noqa: ANN401
+    """What a reference names.
+
+    Raises:
+        UserError: if it names nothing.
+    """
+    if in_file := file_and_name(reference):
+        path, name = in_file
+        return member(from_file(checked_file("--detector", path)), name, str(path))
+    if reference.endswith(")"):
+        return _made(reference)
+    return named_object(reference) if ":" in reference else _of_package(reference)
+
+
+def _made(reference: str) -> Any:  # noqa: ANN401
+    """The detector that a call such as "module:Estimator('sklearn.svm:OneClassSVM')" returns.
+
+    Raises:
+        UserError: if it is a call of anything but `Estimator`, or its arguments are not literals.
+    """
+    from tune_ad.detectors.shallow.estimator import Estimator
+
+    function, _, arguments = reference.removesuffix(")").partition("(")
+    if function == f"{Estimator.__module__}:{Estimator.__name__}":
+        try:
+            return Estimator(*ast.literal_eval(f"({arguments},)"))
+        except (SyntaxError, ValueError, TypeError) as error:
+            raise UserError(f"{reference} names no detector ({one_line(error)})") from error
+    raise UserError(f"{reference} names no detector; it must be {FORMS}")
+
+
+def _of_package(name: str) -> Any:  # noqa: ANN401
+    """The detector of the project, or of an entry point, that has a single name.
+
+    Raises:
+        UserError: if there is none, several have the name, or it cannot be imported.
+    """
+    from tune_ad.detectors import every_detector
+
+    declared = [extension for extension in extensions(DETECTORS) if extension.name == name]
+    project = every_detector()
+    if declared and name in project:
+        raise declared[0].fault(f"the project has a detector {name} itself")
+    if len(declared) > 1:
+        raise declared[0].fault(f"so does the package {declared[1].package}")
+    if declared:
+        return declared[0].load()
+    if name in project:
+        return project[name]
+    names = sorted({*project, *(extension.name for extension in extensions(DETECTORS))})
+    near = did_you_mean(name, names) or f"choose from {', '.join(names)}"
+    raise UserError(f"--detector: there is no detector {name!r}; {near}, or give {FORMS}")
+
+
+def _check(reference: str, detector: "type[Detector[Any]]") -> None:
+    """Check that a detector is complete.
+
+    Raises:
+        UserError: naming what is missing.
+    """
+    from tune_ad.detectors.config import Config
+
+    if inspect.isabstract(detector):
+        missing = ", ".join(sorted(detector.__abstractmethods__))
+        raise UserError(f"{reference} lacks {missing}; define it as tune_ad.detectors.base says")
+    config = getattr(detector, "Config", None)
+    if not (isinstance(config, type) and issubclass(config, Config)):
+        raise UserError(
+            f"{reference} has no Config; set Config to its hyperparameters, a frozen dataclass "
+            "that is derived from Config, NetworkConfig or ShallowConfig"
+        )
+    try:
+        config.rules()
+    except TypeError as error:
+        raise UserError(f"{reference}: {error}") from error
