@@ -5,7 +5,7 @@ import re
 from pathlib import Path
 
 from tune_ad.data.declaration import DataSet
-from tune_ad.data.discovery import available
+from tune_ad.data.discovery import available, of_packages
 from tune_ad.data.npz_headers import NpzHeader, validate_npz_header
 from tune_ad.errors import UserError, did_you_mean
 
@@ -60,6 +60,8 @@ def find(name: str, root: Root = None) -> DataSet:
     full_names = {data_set.name for data_set in declared.values()}
     names = sorted({*declared, *full_names, *(path.stem for path in folder.glob("*.npz"))})
     question = did_you_mean(name, names)
+    if fault := next((line for line in of_packages().faults if name in line), None):
+        raise UserError(fault)
     raise UserError(
         f"unknown data set {name!r}{question and f' ({question})'}; choose one of "
         f"{', '.join(names)}, "

@@ -65,13 +65,14 @@ def _command(argv: Sequence[str] | None) -> int:
 
 
 def list_searches() -> int:
-    """Print every search; one faulty search file does not hide the others."""
+    """Print every search; one faulty search file or package does not hide the others."""
     from tune_ad.search.catalogue import read_catalogue
 
     catalogue = read_catalogue()
     width = max(map(len, catalogue.entries), default=0)
     for entry in catalogue.entries.values():
-        _say(f"{entry.name:<{width}} {entry.data:<8} {entry.title}")
+        package = f" (package {entry.source.package})" if entry.source.package else ""
+        _say(f"{entry.name:<{width}} {entry.data:<8} {entry.title}{package}")
     for fault in catalogue.faults:
         print(f"error: {fault}", file=sys.stderr)
     return 2 if catalogue.faults else 0
