@@ -6,7 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from benchmarks import interleaved, overhead, report, train
+from benchmarks import interleaved, overhead, principal_components, report, train
+from tune_ad import load
 from tune_ad.storage.folder import StudyFolder
 
 
@@ -16,6 +17,17 @@ def test_training_and_scoring_can_be_measured(name, precision):
     row = train.row(setting)
     assert (row["detector"], row["models"], row["precision"]) == (name, 2, precision)
     assert float(row["train, images/s"].replace(",", "")) > 0
+
+
+def test_principal_components_of_enlarged_images_can_be_measured():
+    rows = [*principal_components.rows(load("digits"), 100, 24, 0.03, [0.9])]
+    assert [row["components"] for row in rows] == [
+        "exact",
+        "randomised, seed 0",
+        "randomised, seed 1",
+    ]
+    assert 0.9 <= rows[0]["explained"] <= 1
+    assert rows[0]["AUROC"] > 50
 
 
 def test_images_of_all_models_are_counted(monkeypatch):

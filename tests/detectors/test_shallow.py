@@ -25,6 +25,7 @@ from tests.detectors.cases import (
     small,
 )
 from tune_ad.detectors.nets import ImageShape
+from tune_ad.detectors.shallow import base
 from tune_ad.detectors.shallow.base import pixel_rows, principal_components
 from tune_ad.detectors.shallow.isolation_forest import IsolationForest
 from tune_ad.detectors.shallow.kde import (
@@ -269,6 +270,73 @@ def test_the_fewest_components_that_keep_the_share_of_the_variance(share, count)
 def test_a_share_of_one_leaves_the_pixels():
     assert principal_components(flat(TRAINING), 1.0) is None
     assert principal_components(flat(TRAINING), 1) is None
+
+
+@pytest.fixture
+def large(monkeypatch):
+    """Images of the tests count as large; a decomposition begins with few components."""
+    monkeypatch.setattr(base, "EXACT_PIXELS", 100)
+    monkeypatch.setattr(base, "EXACT_IMAGES", 100)
+    monkeypatch.setattr(base, "FIRST_COMPONENTS", 4)
+
+
+def falling(images=300, dimensions=192, rate=0.9):
+    """Rows whose components have variances that fall geometrically."""
+    stream = np.random.default_rng(1)
+    basis = np.linalg.qr(stream.normal(size=(dimensions, dimensions)))[0]
+    return stream.normal(size=(images, dimensions)) * rate ** np.arange(dimensions) @ basis + 3
+
+
+@pytest.mark.parametrize("share", [0.5, 0.9, 0.95])
+@pytest.mark.parametrize("images", [150, 300])
+def test_components_of_large_images_are_nearly_the_exact_ones(large, share, images):
+    training = falling(images)
+    exact, kept = (
+        PCA(share, svd_solver="full").fit(training),
+        principal_components(training, share),
+    )
+    assert share <= kept.explained_variance_ratio_.sum()
+    assert exact.n_components_ <= kept.n_components_ <= exact.n_components_ + 1
+    projected = kept.transform(training)
+    assert projected.shape == (images, kept.n_components_)
+    shares = projected.var(0).sum() / training.var(0).sum()
+    assert shares == pytest.approx(kept.explained_variance_ratio_.sum(), abs=1e-6)
+    np.testing.assert_allclose(
+        kept.components_ @ kept.components_.T, np.eye(kept.n_components_), atol=1e-10
+    )
+
+
+def test_components_of_large_images_depend_on_the_seed_alone(large):
+    training = falling()
+    ones = [
+        principal_components(training, 0.9, seed).components_ for seed in (3, 3, (1 << 63) - 1)
+    ]
+    assert np.array_equal(ones[0], ones[1])
+    assert not np.array_equal(ones[0], ones[2])
+
+
+def test_noise_that_needs_most_components_is_decomposed_exactly_and_at_once(large, monkeypatch):
+    noise, counts = np.random.default_rng(0).normal(size=(300, 192)), []
+
+    class Counting(PCA):
+        def fit(self, rows):
+            counts.append(self.n_components)
+            return super().fit(rows)
+
+    monkeypatch.setattr("sklearn.decomposition.PCA", Counting)
+    kept = principal_components(noise, 0.95)
+    exact = PCA(0.95, svd_solver="covariance_eigh").fit(noise)
+    assert np.array_equal(kept.components_, exact.components_)
+    assert counts == [4, 0.95]
+
+
+@pytest.mark.parametrize("images", [150, 300])
+def test_components_of_other_images_are_the_exact_ones_to_the_last_bit(images):
+    training = falling(images)
+    solver = "covariance_eigh" if images > 192 else "full"
+    exact = PCA(0.9, svd_solver=solver).fit(training)
+    assert np.array_equal(principal_components(training, 0.9, 7).components_, exact.components_)
+    assert base.EXACT_PIXELS >= 3 * 32 * 32
 
 
 @each_shallow

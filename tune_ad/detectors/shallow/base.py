@@ -1,5 +1,6 @@
 """The base class of shallow detectors: pixels, principal components, a fitted estimator."""
 
+import math
 from abc import abstractmethod
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -18,6 +19,11 @@ from tune_ad.errors import DegenerateInputError, UserError
 Rows = NDArray[np.float64]
 """A matrix with one row per image."""
 SKLEARN_SEEDS = 1 << 32  # scikit-learn accepts seeds below this number
+EXACT_PIXELS = 4096  # up to this size of an image, principal components are exact
+EXACT_IMAGES = 1000  # they are also exact for so few images
+FIRST_COMPONENTS = 64  # of a randomised decomposition
+MOST_RANDOMISED = 0.25  # share of the components above which an exact decomposition is as fast
+POWER_ITERATIONS = 4
 
 
 @dataclass(frozen=True)
@@ -27,7 +33,8 @@ class ShallowConfig(Config):
     Attributes:
         scaling: as in `Config`; by default global contrast normalisation.
         components: minimum share of the variance of the training pixels that the principal
-            components must explain, in (0, 1]; with 1 there is no projection.
+            components must explain, in (0, 1]; with 1 there is no projection. Above
+            `EXACT_PIXELS` pixels the components are approximate and depend on the seed.
     """
 
     scaling: str = "gcn"
@@ -63,7 +70,7 @@ class ShallowDetector(Detector[ShallowConfigT]):
                 or all are identical.
         """
         training = training_rows([pixel_rows(batch) for batch in batches])
-        self.projection = principal_components(training, self.config.components)
+        self.projection = principal_components(training, self.config.components, seed)
         self.estimator = self.fit_estimator(self.features(training), seed)
         return {}
 
@@ -133,12 +140,16 @@ def training_rows(batches: list[Rows]) -> Rows:
     return pixels
 
 
-def principal_components(pixels: Rows, share: float) -> Any:  # noqa: ANN401
+def principal_components(pixels: Rows, share: float, seed: int = 0) -> Any:  # noqa: ANN401
     """The fewest principal components that explain a share of the variance, without whitening.
+
+    They are exact for images of up to `EXACT_PIXELS` pixels, or few of them. For larger ones they
+    are approximated by `leading_components`, unless nearly all are needed.
 
     Args:
         pixels: pixels, shape (n, d), not all rows the same.
         share: the share of the variance, in (0, 1].
+        seed: the seed of the approximation, 0 to 2^64 - 1.
 
     Returns:
         the fitted `sklearn.decomposition.PCA`; None for a share of 1, which needs no projection.
@@ -147,6 +158,55 @@ def principal_components(pixels: Rows, share: float) -> Any:  # noqa: ANN401
         return None
     from sklearn.decomposition import PCA
 
+    images, size = pixels.shape
+    if size > EXACT_PIXELS and images > EXACT_IMAGES:
+        leading = leading_components(pixels, share, seed % SKLEARN_SEEDS)
+        if leading is not None:
+            return leading
     # Both solvers are exact: one decomposes a d x d matrix, the other an n x d matrix.
-    solver = "covariance_eigh" if len(pixels) > pixels.shape[1] else "full"
+    solver = "covariance_eigh" if images > size else "full"
     return PCA(share, svd_solver=solver).fit(pixels)
+
+
+def leading_components(pixels: Rows, share: float, seed: int) -> Any:  # noqa: ANN401
+    """The components that explain a share of the variance, by randomised decompositions.
+
+    The number of components is doubled until their share is reached (Halko, Martinsson and Tropp,
+    SIAM Review 53(2), 2011, with `POWER_ITERATIONS`). It grows faster if the last variance shows
+    that more are needed, since no further component has a larger one.
+
+    Args:
+        pixels: pixels, shape (n, d).
+        share: the share of the variance, in (0, 1).
+        seed: a seed of scikit-learn.
+
+    Returns:
+        the fitted `sklearn.decomposition.PCA`; None if the share needs more than `MOST_RANDOMISED`
+        of all components, for which an exact decomposition is as fast.
+    """
+    from sklearn.decomposition import PCA
+
+    count = FIRST_COMPONENTS
+    while count <= MOST_RANDOMISED * min(pixels.shape):
+        pca = PCA(
+            count, svd_solver="randomized", iterated_power=POWER_ITERATIONS, random_state=seed
+        ).fit(pixels)
+        explained = pca.explained_variance_ratio_.cumsum()
+        if explained[-1] >= share:
+            return _first_components(pca, int(np.searchsorted(explained, share)) + 1)
+        missing = (share - explained[-1]) / pca.explained_variance_ratio_[-1]
+        count = max(2 * count, count + math.ceil(missing))
+    return None
+
+
+def _first_components(pca: Any, count: int) -> Any:  # noqa: ANN401
+    """A fitted PCA with its first components only."""
+    for name in (
+        "components_",
+        "explained_variance_",
+        "explained_variance_ratio_",
+        "singular_values_",
+    ):
+        setattr(pca, name, getattr(pca, name)[:count])
+    pca.n_components_ = count
+    return pca
