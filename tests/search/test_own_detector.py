@@ -30,6 +30,10 @@ from tune_ad.detectors.shallow.estimator import Estimator
 LOF = Estimator("sklearn.neighbors:LocalOutlierFactor")
 
 
+class Near(LOF):
+    space = {"n_neighbors": CategoricalDistribution([5, 20])}
+
+
 class Unfinished(Detector):
     Config = Config
 
@@ -134,6 +138,9 @@ def test_a_kept_model_finds_its_detector_again(file):
     assert reference_of(sphere) == f"{file}:Sphere"
     assert find_detector(reference_of(sphere)).__name__ == "Sphere"
     assert find_detector(reference_of(lof)) is lof
+    near = find_detector(f"{file}:Near")
+    assert reference_of(near) == f"{file}:Near"
+    assert near.reference() == f"{near.__module__}:Near"
     assert reference_of(PGN) == "tune_ad.detectors.pgn.detector:PGN"
 
 

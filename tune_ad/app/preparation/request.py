@@ -229,11 +229,7 @@ def _search(options: Options, say: Callable[[str], None]) -> tuple[Search, str, 
         UserError: if there is no such search, an option has no effect in it, or own images cannot
             be read.
     """
-    search, alias = catalogue.find(options.search)
-    if options.detector is not None:
-        search = with_detector(search, options.detector)
-        if not search.baselines[0].space:
-            say(f"{options.detector} has no search space, so it is run at its default settings")
+    search, alias = _declared(options, say)
     own = None
     if options.data is not None:
         on_images(search, options.search_name, ANY_IMAGES)  # refuses what own images do not suit
@@ -264,6 +260,21 @@ def _search(options: Options, say: Callable[[str], None]) -> tuple[Search, str, 
             "--evaluation-seeds out"
         )
     return ablated(search, options.ablate), alias, own
+
+
+def _declared(options: Options, say: Callable[[str], None]) -> tuple[Search, str]:
+    """The search with its own detectors or that of the user, and the name of its data set.
+
+    Raises:
+        UserError: if there is no such search or detector.
+    """
+    search, alias = catalogue.find(options.search)
+    if options.detector is None:
+        return search, alias
+    search = with_detector(search, options.detector)
+    if not search.baselines[0].space:
+        say(f"{options.detector} has no search space, so it is run at its default settings")
+    return search, alias
 
 
 def _own_images(options: Options, say: Callable[[str], None]) -> OwnImages | None:

@@ -63,10 +63,12 @@ class EstimatorDetector(ShallowDetector[EstimatorConfig]):
 
     @classmethod
     def reference(cls) -> str:
-        """The call of `Estimator` that returns the class again, without its preprocessing.
+        """The call of `Estimator` that returns the class again; "module:Class" for a subclass.
 
-        A kept model has its preprocessing fitted.
+        It lacks the preprocessing, which a kept model has as a part of its fitted estimator.
         """
+        if cls not in _MADE.values():
+            return super().reference()
         name = f"{cls.constructor().__module__}:{cls.constructor().__qualname__}"
         return f"{__name__}:{Estimator.__name__}({name!r}, 'pca', {cls.sign!r})"
 
