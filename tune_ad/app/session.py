@@ -378,7 +378,7 @@ class Session:
         return {
             "schema": SCHEMA,
             "search": plain_name(options.search),
-            "detector": options.detector,
+            **({"detector": options.detector} if options.detector else {}),
             **self._own_files(),
             "ablation": options.ablate,
             "study": self.study.describe(),
