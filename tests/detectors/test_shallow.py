@@ -330,6 +330,12 @@ def test_noise_that_needs_most_components_is_decomposed_exactly_and_at_once(larg
     assert counts == [4, 0.95]
 
 
+def test_a_share_beyond_rounding_is_decomposed_exactly(large):
+    few = falling(dimensions=192, rate=0.01)  # a few components are all there is
+    share = 1 - 1e-16
+    assert principal_components(few, share).explained_variance_ratio_.sum() == pytest.approx(1)
+
+
 @pytest.mark.parametrize("images", [150, 300])
 def test_components_of_other_images_are_the_exact_ones_to_the_last_bit(images):
     training = falling(images)

@@ -186,17 +186,19 @@ def leading_components(pixels: Rows, share: float, seed: int) -> Any:  # noqa: A
     """
     from sklearn.decomposition import PCA
 
-    count = FIRST_COMPONENTS
-    while count <= MOST_RANDOMISED * min(pixels.shape):
+    most = int(MOST_RANDOMISED * min(pixels.shape))
+    count = min(FIRST_COMPONENTS, most)
+    while True:
         pca = PCA(
             count, svd_solver="randomized", iterated_power=POWER_ITERATIONS, random_state=seed
         ).fit(pixels)
         explained = pca.explained_variance_ratio_.cumsum()
         if explained[-1] >= share:
             return _first_components(pca, int(np.searchsorted(explained, share)) + 1)
-        missing = (share - explained[-1]) / pca.explained_variance_ratio_[-1]
-        count = max(2 * count, count + math.ceil(missing))
-    return None
+        missing, smallest = share - explained[-1], pca.explained_variance_ratio_[-1]
+        if missing > (most - count) * smallest:
+            return None
+        count = min(max(2 * count, count + math.ceil(missing / smallest)), most)
 
 
 def _first_components(pca: Any, count: int) -> Any:  # noqa: ANN401
