@@ -26,7 +26,10 @@ from tune_ad.detectors import every_detector
 from tune_ad.detectors.shallow.estimator import Estimator, EstimatorDetector
 from tune_ad.detectors.shallow.isolation_forest import IsolationForest as OwnForest
 from tune_ad.errors import DegenerateInputError, UserError
+from tune_ad.models.member import Member, detector_of
 from tune_ad.search import Baseline, Budget, Grid, Search
+from tune_ad.search.own_detector import reference_of
+from tune_ad.training.replicas.kept import KeptState
 
 LOF = Estimator("sklearn.neighbors:LocalOutlierFactor")
 TRAINING, OTHERS = pixels(GREY, 60) / 255, pixels(GREY, 30, seed=6) / 255
@@ -202,6 +205,18 @@ def test_a_replica_of_it_is_fitted_stored_and_fitted_again():
     other.load_state_dict(replica_set.state_dict())
     other.prepare_scoring()
     assert torch.equal(other.score(0, torch.arange(8))["score"], before)
+
+
+def test_a_kept_model_has_its_preprocessing():
+    detector = Estimator(OneClassSVM, "pixels", preprocessing=StandardScaler())
+    replica_set = replica_set_of(detector, detector.Config.released(GREY, nu=0.2), GREY)
+    replica_set.prepare_scoring()
+    (replica,) = replica_set.replicas
+    state = KeptState.from_files(KeptState.of(replica).to_files(), "model")
+    again = detector_of(reference_of(detector))
+    member = Member(again, again.Config(**asdict(replica.module.config)), GREY, state, "model")
+    kept = member.scores(pixels(GREY)[:8])
+    np.testing.assert_allclose(kept, replica_set.score(0, torch.arange(8))["score"], rtol=1e-6)
 
 
 def test_its_parameters_are_those_of_the_constructor():
