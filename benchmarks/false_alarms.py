@@ -2,8 +2,8 @@
 
 Bags of Fashion-MNIST are normal. Each split has its own training images, its own calibration
 images and the rest as new images, and trains its own model; no anomaly and no label is used.
-Printed is, for each detector and wished rate, what is guaranteed, the mean rate over splits with its standard
-error, and in how many splits the rate lies in the 95 % interval of the Beta distribution.
+Printed is, for each detector and wished rate, the mean rate over splits with its standard error,
+and in how many splits the rate lies in the 95 % interval of the Beta distribution.
 
     python benchmarks/false_alarms.py [--splits 20] [--detectors VAE PGN DeepSVDD OCSVM]
 """
