@@ -6,6 +6,7 @@ from typing import Any
 __version__ = "0.1.0"
 
 _HOMES = {
+    "AnomalyDetector": "tune_ad.models.estimator",
     "Detector": "tune_ad.detectors.base",
     "ImageSet": "tune_ad.data",
     "ReplicaSet": "tune_ad.training.replicas.replica_set",

@@ -2,7 +2,6 @@
 
 import os
 import shutil
-import uuid
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -13,23 +12,14 @@ import torch
 
 from tune_ad.data import Task
 from tune_ad.detectors.nets import ImageShape
-from tune_ad.models.card import card
 from tune_ad.models.conformal import cross_check, threshold
 from tune_ad.models.ensemble import Ensemble, Standardisation
-from tune_ad.models.folder import (
-    CALIBRATION,
-    CARD,
-    Description,
-    KeptTask,
-    MemberFile,
-    Preprocessing,
-)
+from tune_ad.models.folder import Description, KeptTask, MemberFile, Preprocessing
 from tune_ad.models.member import Member
+from tune_ad.models.writing import describe, replaced
 from tune_ad.randomness import numpy_stream
 from tune_ad.search.own_detector import reference_of
 from tune_ad.search.study import Study
-from tune_ad.storage.jsonl import to_text
-from tune_ad.storage.kept_models import DESCRIPTION
 from tune_ad.storage.records import TrialRecord
 from tune_ad.training.ranking import auroc
 from tune_ad.training.replicas.kept import ESTIMATOR, WEIGHTS, KeptState, model_name
@@ -74,23 +64,13 @@ class Making(NamedTuple):
 def build(path: Path, making: Making, sources: Sequence[Source]) -> Description:
     """Write the folder of a kept model, in place of an earlier one.
 
-    It is written beside its place and then renamed, so that no half-written folder is left.
-
     Args:
         path: the folder to write.
         making: what the model is made of.
         sources: the models of the complete seeds of one configuration, at least one.
     """
-    unfinished = path.with_name(f".{path.name}.{uuid.uuid4().hex}.partial")
-    try:
-        unfinished.mkdir(parents=True)
-        description = _write(unfinished, making, sources)
-        if path.exists():
-            shutil.rmtree(path)
-        unfinished.rename(path)
-    finally:
-        shutil.rmtree(unfinished, ignore_errors=True)
-    return description
+    with replaced(path) as folder:
+        return _write(folder, making, sources)
 
 
 def _write(folder: Path, making: Making, sources: Sequence[Source]) -> Description:
@@ -114,9 +94,7 @@ def _write(folder: Path, making: Making, sources: Sequence[Source]) -> Descripti
         tasks=tuple(tasks),
         provenance=making.provenance,
     )
-    np.savez(folder / CALIBRATION, **calibration)  # type: ignore[arg-type]
-    (folder / DESCRIPTION).write_text(to_text(description.to_json(), indent=2), encoding="utf-8")
-    (folder / CARD).write_text(card(description), encoding="utf-8")
+    describe(folder, description, calibration)
     return description
 
 

@@ -15,7 +15,7 @@ def card(description: "Description") -> str:
     tasks = description.tasks
     seeds = [str(member.seed) for member in tasks[0].members]
     lines = [
-        f"# {detector}, from the study {origin['study']}",
+        f"# {detector}, from " + (f"the study {origin['study']}" if origin["study"] else "Python"),
         "",
         f"An anomaly detector for images: {count(len(seeds), 'model')} per normal class, trained "
         f"with the seeds {', '.join(seeds)}, whose standardised scores are averaged. A larger "
@@ -58,7 +58,9 @@ def card(description: "Description") -> str:
         "## Origin",
         "",
         f"Configuration: selected by {origin['rule']}; the models here were trained on seeds that "
-        "selection did not use.",
+        "selection did not use."
+        if origin["rule"]
+        else "Configuration: chosen by the user.",
         "",
         "```",
         *(f"{name} = {value}" for name, value in sorted(description.config.items())),

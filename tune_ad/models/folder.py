@@ -196,11 +196,16 @@ class ModelFolder:
         Raises:
             UserError: if a file is missing or damaged, or the detector cannot be imported.
         """
-        members = [self._member(member.file) for member in task.members]
+        members = [self.member(member) for member in task.members]
         return Ensemble(members, [member.standardisation for member in task.members])
 
-    def _member(self, file: str) -> Member:
-        description, place = self.description, self.path / file
+    def state(self, member: MemberFile) -> KeptState:
+        """The stored state of a model.
+
+        Raises:
+            UserError: if a file is missing or damaged.
+        """
+        place = self.path / member.file
         files = {
             suffix: path.read_bytes()
             for suffix in (WEIGHTS, ESTIMATOR)
@@ -208,10 +213,19 @@ class ModelFolder:
         }
         if WEIGHTS not in files:
             raise UserError(f"{place}{WEIGHTS} is missing; copy the whole folder again")
+        return KeptState.from_files(files, str(place))
+
+    def member(self, member: MemberFile) -> Member:
+        """The model of one seed.
+
+        Raises:
+            UserError: as in `ensemble`.
+        """
+        description, place = self.description, str(self.path / member.file)
         detector = detector_of(description.detector)
         config = detector.Config(**description.config)
-        state = KeptState.from_files(files, str(place))
-        return Member(detector, config, description.preprocessing.shape, state, str(place))
+        state = self.state(member)
+        return Member(detector, config, description.preprocessing.shape, state, place)
 
     def calibration(self, task: KeptTask) -> Scores:
         """The scores of the normal images from which the threshold follows, shape (n,)."""

@@ -1,0 +1,122 @@
+"""Writes the folder of a kept model: whole, or not at all."""
+
+import shutil
+import time
+import uuid
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import asdict, fields
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+import tune_ad
+from tune_ad.models.card import card
+from tune_ad.models.conformal import Scores, cross_check
+from tune_ad.models.fitting import Fitted
+from tune_ad.models.folder import (
+    CALIBRATION,
+    CARD,
+    Description,
+    KeptTask,
+    MemberFile,
+    Preprocessing,
+)
+from tune_ad.randomness import numpy_stream
+from tune_ad.search.own_detector import reference_of
+from tune_ad.storage.jsonl import to_text
+from tune_ad.storage.kept_models import DESCRIPTION
+
+NORMAL = "normal"
+"""The name of the normal class of a model that was trained on an array."""
+
+
+@contextmanager
+def replaced(path: Path) -> Iterator[Path]:
+    """An empty folder beside `path`, which takes its place when the context ends without an error.
+
+    So no half-written folder is left.
+    """
+    unfinished = path.with_name(f".{path.name}.{uuid.uuid4().hex}.partial")
+    try:
+        unfinished.mkdir(parents=True)
+        yield unfinished
+        if path.exists():
+            shutil.rmtree(path)
+        unfinished.rename(path)
+    finally:
+        shutil.rmtree(unfinished, ignore_errors=True)
+
+
+def describe(folder: Path, description: Description, calibration: Mapping[str, Scores]) -> None:
+    """Write the description, the model card and the calibration scores into a folder.
+
+    Args:
+        folder: the folder, which holds the models.
+        description: what `model.json` says.
+        calibration: the scores of unseen normal images, by the name of the task.
+    """
+    np.savez(folder / CALIBRATION, **calibration)  # type: ignore[arg-type]
+    (folder / DESCRIPTION).write_text(to_text(description.to_json(), indent=2), encoding="utf-8")
+    (folder / CARD).write_text(card(description), encoding="utf-8")
+
+
+def write_fitted(folder: Path, model: Fitted, hardware: str) -> None:
+    """Write models that were trained on an array into an empty folder.
+
+    Args:
+        folder: the folder.
+        model: the models.
+        hardware: where they were trained.
+    """
+    recipe, limit, check = model.recipe, model.limit, None
+    if limit is not None:
+        order = numpy_stream(0, "false alarms", recipe.task).permutation(len(model.calibration))
+        check = cross_check(model.calibration, limit.wished, order)
+    task = KeptTask(
+        name=recipe.task,
+        title=recipe.task,
+        normal=NORMAL,
+        members=tuple(_write_members(folder, model)),
+        threshold=limit,
+        check=check,
+        metrics={},
+    )
+    shape, config = recipe.shape, recipe.config
+    colour = "rgb" if shape.is_colour else "grey"
+    description = Description(
+        detector=reference_of(recipe.detector),
+        config={field.name: getattr(config, field.name) for field in fields(config)},
+        preprocessing=Preprocessing(shape.height, shape.width, colour, "stretch"),
+        classes=(NORMAL,),
+        tasks=(task,),
+        provenance=_provenance(model, hardware),
+    )
+    describe(folder, description, {task.name: model.calibration})
+
+
+def _write_members(folder: Path, model: Fitted) -> Iterator[MemberFile]:
+    """Write the files of every model."""
+    entries = zip(model.seeds, model.states, model.ensemble.standardisations, strict=True)
+    for seed, state, standardisation in entries:
+        member = MemberFile(seed, f"seed-{seed}/0-{NORMAL}", standardisation)
+        (folder / f"seed-{seed}").mkdir()
+        for suffix, content in state.to_files().items():
+            (folder / f"{member.file}{suffix}").write_bytes(content)
+        yield member
+
+
+def _provenance(model: Fitted, hardware: str) -> dict[str, Any]:
+    """What `model.json` says about the origin of the model; it has neither a study nor a rule."""
+    return {
+        "study": "",
+        "search": "",
+        "data": "an array",
+        "rule": "",
+        "levels": asdict(model.levels),
+        "versions": {"tune_ad": tune_ad.__version__, "torch": torch.__version__},
+        "hardware": hardware,
+        "created": time.strftime("%Y-%m-%dT%H:%M:%S%z"),
+    }
