@@ -180,10 +180,11 @@ def test_analysis_knows_records_and_selection_alone():
     assert [n for n in known if not n.startswith(("analysis", *allowed))] == []
 
 
-def test_nothing_imports_analysis_but_the_command_line():
+def test_nothing_imports_analysis_but_the_command_line_and_the_result_for_programs():
     users = {item.module for item in INTERNAL if item.imports.startswith("analysis")}
     assert {item for item in users if not item.startswith("analysis")} <= {
-        "tune_ad.app.command_line.cli"
+        "tune_ad.app.command_line.cli",
+        "tune_ad.app.result",
     }
 
 

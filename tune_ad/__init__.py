@@ -14,6 +14,7 @@ _HOMES = {
     "Search": "tune_ad.search",
     "UserError": "tune_ad.errors",
     "load": "tune_ad.data",
+    "run": "tune_ad.app.programs",
 }
 __all__ = sorted(_HOMES)  # noqa: PLE0604
 

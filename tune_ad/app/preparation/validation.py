@@ -30,6 +30,7 @@ from tune_ad.models.folder import Preprocessing
 from tune_ad.search.ablation import with_enough_seeds
 from tune_ad.search.checks.batches import batches_tried
 from tune_ad.search.checks.rules import check_selection, usable_rules
+from tune_ad.search.declaration import Search
 from tune_ad.search.study import Study
 from tune_ad.selection import RULES
 from tune_ad.storage.precision import BFLOAT16
@@ -44,7 +45,10 @@ BYTES_PER_WEIGHT = 16  # weight, gradient and Adam's two moments
 
 
 def prepare(
-    options: Options, say: Callable[[str], None] = print, dry_run: bool = False
+    options: Options,
+    say: Callable[[str], None] = print,
+    dry_run: bool = False,
+    declared: Search | None = None,
 ) -> Session:
     """Check the options against the search, the data and the machine.
 
@@ -52,12 +56,13 @@ def prepare(
         options: options of the run.
         say: prints a line for the user.
         dry_run: whether the session is only shown, so that the folder may contain a study.
+        declared: the search itself, if no search file declares it.
 
     Raises:
         UserError: for any invalid input, in one line; nothing has been written.
     """
     check_folder(options, dry_run)
-    request = resolve(options, say)
+    request = resolve(options, say, declared)
     if not continues(options):
         _check_declaration(request)
     stored = stored_study(request.options, request.folder, dry_run)
