@@ -204,13 +204,14 @@ class LikelihoodVAE(TrainedDetector[LikelihoodVAEConfig]):
         """
         flat = codes.flatten(0, 1)
         repeated = pixels.expand(len(codes), *pixels.shape).flatten(0, 1)
-        size = len(flat) if torch.is_grad_enabled() else self.decoder.at_once
-        parts = [
-            self._summed(some_codes, some_pixels)
-            for some_codes, some_pixels in zip(flat.split(size), repeated.split(size), strict=True)
-        ]
-        summed: Tensor = torch.cat(parts).unflatten(0, (len(codes), -1))
-        return summed
+        if torch.is_grad_enabled():
+            summed = self._summed(flat, repeated)
+        else:
+            size = self.decoder.at_once
+            pairs = zip(flat.split(size), repeated.split(size), strict=True)
+            summed = torch.cat([self._summed(few, their_pixels) for few, their_pixels in pairs])
+        by_code: Tensor = summed.unflatten(0, (len(codes), -1))
+        return by_code
 
     def _summed(self, codes: Tensor, pixels: Tensor) -> Tensor:
         log_prob = self.decoder.likelihood.log_prob(self.decoder(codes), pixels)
@@ -372,7 +373,7 @@ class LikelihoodVAE(TrainedDetector[LikelihoodVAEConfig]):
         self, posterior: Mixture, pixels: Tensor, normal: Tensor, uniform: Tensor | None
     ) -> tuple[Tensor, Tensor]:
         """Log p(x|z) and log w of codes of the posterior, each (K, batch), a few at a time."""
-        batch, parts = len(pixels), []
+        batch, parts = pixels.shape[0], []
         for start in range(0, len(normal), AT_ONCE):
             few = slice(start, start + AT_ONCE)
             chosen = None if uniform is None else uniform[few].expand(-1, batch)
