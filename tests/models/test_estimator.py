@@ -15,8 +15,8 @@ from sklearn.utils.estimator_checks import check_estimator
 from tests.training.cases import Brightness
 from tune_ad import AnomalyDetector, UserError, load
 from tune_ad.detectors.pgn import PGN
-from tune_ad.models.arrays import Levels
 from tune_ad.models.folder import ModelFolder
+from tune_ad.models.from_arrays.levels import Levels
 from tune_ad.randomness import numpy_stream
 
 FAILING_CHECKS: dict[str, str] = {}

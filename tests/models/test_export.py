@@ -18,6 +18,7 @@ from tune_ad.models import export as exporting
 from tune_ad.models import graph
 from tune_ad.models.export import METADATA, export
 from tune_ad.models.folder import ModelFolder
+from tune_ad.models.scoring import Judge
 
 FITTED = "is fitted by scikit-learn, not by PyTorch"
 PNG = "the score needs the image statistic png_bits"
@@ -205,3 +206,5 @@ def test_a_model_of_numbers_with_their_own_range_takes_no_pixels(tmp_path):
     folder = detector.save(tmp_path / "kept")
     with pytest.raises(UserError, match="numbers with a range of their own"):
         export(folder, tmp_path / "model.onnx")
+    with pytest.raises(UserError, match="numbers with a range of their own"):
+        Judge(ModelFolder(folder))

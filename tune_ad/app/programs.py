@@ -56,7 +56,7 @@ def run(
     tell = say or _nothing
     declared = search if isinstance(search, Search) else None
     chosen = _options(search, options)
-    session = prepare(chosen, tell, declared=declared)
+    session = prepare(chosen, tell, given=declared)
     tell(opening(session))
     outcome = session.run()
     if outcome.interrupted:

@@ -18,8 +18,8 @@ from analysis.report.study_report import document, write_report
 from analysis.stats.estimates import Estimate
 from analysis.study import StudyRecords
 from tune_ad.errors import UserError, did_you_mean
-from tune_ad.models.folder import MODEL
 from tune_ad.selection import RULES, mean, ranked
+from tune_ad.storage.kept_models import DESCRIPTION
 from tune_ad.storage.metric import TEST_AUROC, VALIDATION_AUROC
 from tune_ad.storage.records import TrialRecord
 
@@ -121,7 +121,7 @@ class SearchResult:
     def best(self) -> Path | None:
         """The folder of the kept model of the winner, for `AnomalyDetector.load`; None if none."""
         folder = self._study.folder.best
-        return folder if (folder / MODEL).is_file() else None
+        return folder if (folder / DESCRIPTION).is_file() else None
 
     @property
     def figures(self) -> tuple[str, ...]:

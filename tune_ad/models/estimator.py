@@ -20,10 +20,10 @@ from tune_ad.detectors.base import Detector
 from tune_ad.detectors.config import Config, NetworkConfig
 from tune_ad.detectors.nets import ImageShape
 from tune_ad.errors import UserError, did_you_mean
-from tune_ad.models.arrays import ROWS, Array, shape_of
 from tune_ad.models.conformal import Scores, Threshold, p_values
-from tune_ad.models.fitting import Fitted, Recipe, Wish, fit
 from tune_ad.models.folder import ModelFolder
+from tune_ad.models.from_arrays.fitting import Fitted, Recipe, Wish, fit
+from tune_ad.models.from_arrays.levels import ROWS, Array, shape_of
 from tune_ad.models.writing import replaced, write_fitted
 from tune_ad.randomness import derived_seed, numpy_stream
 from tune_ad.storage.kept_models import DESCRIPTION

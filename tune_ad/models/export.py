@@ -21,7 +21,6 @@ from torch import Tensor
 import tune_ad
 from tune_ad.errors import UserError, one_line
 from tune_ad.models.conformal import Scores
-from tune_ad.models.ensemble import Ensemble
 from tune_ad.models.folder import KeptTask, ModelFolder
 from tune_ad.models.graph import require_equal, traced
 from tune_ad.storage.jsonl import write_atomically
@@ -53,6 +52,7 @@ def export(folder: str | Path, path: str | Path, normal: str | None = None) -> P
             f"{path} must end in {' or '.join(EXPORTERS)}, the formats that can be exported to"
         )
     kept = ModelFolder(Path(folder))
+    kept.require_pixels()
     EXPORTERS[path.suffix](kept, kept.task(normal), path)
     return path
 
@@ -71,7 +71,7 @@ def export_onnx(folder: ModelFolder, task: KeptTask, path: Path) -> None:
         UserError: if a package is missing, the model cannot be exported, or its scores differ.
     """
     onnx, runtime = _packages()
-    ensemble = _ensemble(folder, task)
+    ensemble = folder.ensemble(task)
     with _exporting(folder, "ONNX"):
         # ONNX has none of PyTorch's composed operations; some are only translated in parts.
         program = torch.onnx.export(
@@ -111,7 +111,7 @@ def export_torch(folder: ModelFolder, task: KeptTask, path: Path) -> None:
     Raises:
         UserError: if the model cannot be exported, or its scores differ.
     """
-    ensemble, buffer = _ensemble(folder, task), io.BytesIO()
+    ensemble, buffer = folder.ensemble(task), io.BytesIO()
     with _exporting(folder, "a program of PyTorch"):
         extra = {METADATA: json.dumps(metadata(folder, task))}
         torch.export.save(traced(ensemble), buffer, extra_files=extra)
@@ -149,21 +149,6 @@ def metadata(folder: ModelFolder, task: KeptTask) -> dict[str, Any]:
         "score": "larger = more anomalous",
         "tune_ad": tune_ad.__version__,
     }
-
-
-def _ensemble(folder: ModelFolder, task: KeptTask) -> Ensemble:
-    """The models of a task, which are exported.
-
-    Raises:
-        UserError: if they do not read pixels.
-    """
-    levels = folder.description.provenance.get("levels")
-    if levels and (levels["low"], levels["high"]) != ([0.0], [1.0]):
-        raise UserError(
-            f"{folder.path} was trained on numbers with a range of their own, and an exported "
-            "model takes pixels; train it on uint8 images, or on numbers in [0, 1]"
-        )
-    return folder.ensemble(task)
 
 
 def _packages() -> tuple[Any, Any]:

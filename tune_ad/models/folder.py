@@ -190,6 +190,19 @@ class ModelFolder:
             f"{hint or 'choose one of ' + ', '.join(names)}"
         )
 
+    def require_pixels(self) -> None:
+        """Check that the models score pixels, as those of a study do.
+
+        Raises:
+            UserError: if they were trained on numbers that are mapped from a range of their own.
+        """
+        levels = self.description.provenance.get("levels")
+        if levels and (levels["low"], levels["high"]) != ([0.0], [1.0]):
+            raise UserError(
+                f"{self.path} was trained on numbers with a range of their own, not on pixels; "
+                "score with AnomalyDetector.load, or train it on uint8 images"
+            )
+
     def ensemble(self, task: KeptTask) -> Ensemble:
         """The models of a task.
 

@@ -81,12 +81,14 @@ class Judge:
         false_alarms: the rate of false alarms; None = that of the kept model.
 
     Raises:
-        UserError: if there is no such class, a file is damaged, or no threshold is known.
+        UserError: if there is no such class, a file is damaged, no threshold is known, or the
+            models do not take pixels.
     """
 
     def __init__(
         self, folder: ModelFolder, normal: str | None = None, false_alarms: float | None = None
     ) -> None:
+        folder.require_pixels()
         self.task: KeptTask = folder.task(normal)
         self.calibration = folder.calibration(self.task)
         self.ensemble: Ensemble = folder.ensemble(self.task)

@@ -15,7 +15,6 @@ import torch
 import tune_ad
 from tune_ad.models.card import card
 from tune_ad.models.conformal import Scores, cross_check
-from tune_ad.models.fitting import Fitted
 from tune_ad.models.folder import (
     CALIBRATION,
     CARD,
@@ -24,6 +23,7 @@ from tune_ad.models.folder import (
     MemberFile,
     Preprocessing,
 )
+from tune_ad.models.from_arrays.fitting import Fitted
 from tune_ad.randomness import numpy_stream
 from tune_ad.search.own_detector import reference_of
 from tune_ad.storage.jsonl import to_text

@@ -118,21 +118,19 @@ class Request(NamedTuple):
         )
 
 
-def resolve(
-    options: Options, say: Callable[[str], None], declared: Search | None = None
-) -> Request:
+def resolve(options: Options, say: Callable[[str], None], given: Search | None = None) -> Request:
     """Resolve the options as those of a new study.
 
     Args:
         options: options of the run.
         say: prints a line for the user.
-        declared: the search itself, if no search file declares it.
+        given: the search itself, if no search file declares it.
 
     Raises:
         UserError: if a search, a parameter, a class or a data set does not exist, or an option
             does not suit the search or the machine.
     """
-    search, alias, own = _search(options, say, declared)
+    search, alias, own = _search(options, say, given)
     settings = read_settings(options.settings, search.baselines)
     machine = machine_for(options, say)
     options = replace(resolve_device(options, machine), settings=settings)
@@ -226,7 +224,7 @@ def _check_automatic(request: Request, budget: Budget, begun: str) -> None:
 
 
 def _search(
-    options: Options, say: Callable[[str], None], declared: Search | None
+    options: Options, say: Callable[[str], None], given: Search | None
 ) -> tuple[Search, str, OwnImages | None]:
     """The search, as declared or as an ablation, the short name of its data set, and own images.
 
@@ -234,7 +232,7 @@ def _search(
         UserError: if there is no such search, an option has no effect in it, or own images cannot
             be read.
     """
-    search, alias = _declared(options, say, declared)
+    search, alias = _declared(options, say, given)
     own = None
     if options.data is not None:
         on_images(search, options.search_name, ANY_IMAGES)  # refuses what own images do not suit
@@ -268,17 +266,17 @@ def _search(
 
 
 def _declared(
-    options: Options, say: Callable[[str], None], declared: Search | None
+    options: Options, say: Callable[[str], None], given: Search | None
 ) -> tuple[Search, str]:
     """The search with its own detectors or that of the user, and the name of its data set.
 
     Raises:
         UserError: if there is no such search or detector.
     """
-    if declared is None:
+    if given is None:
         search, alias = catalogue.find(options.search)
     else:
-        search, alias = declared, declared.names()[options.search]
+        search, alias = given, given.names()[options.search]
     if options.detector is None:
         return search, alias
     search = with_detector(search, options.detector)

@@ -48,7 +48,7 @@ def prepare(
     options: Options,
     say: Callable[[str], None] = print,
     dry_run: bool = False,
-    declared: Search | None = None,
+    given: Search | None = None,
 ) -> Session:
     """Check the options against the search, the data and the machine.
 
@@ -56,13 +56,13 @@ def prepare(
         options: options of the run.
         say: prints a line for the user.
         dry_run: whether the session is only shown, so that the folder may contain a study.
-        declared: the search itself, if no search file declares it.
+        given: the search itself, if no search file declares it.
 
     Raises:
         UserError: for any invalid input, in one line; nothing has been written.
     """
     check_folder(options, dry_run)
-    request = resolve(options, say, declared)
+    request = resolve(options, say, given)
     if not continues(options):
         _check_declaration(request)
     stored = stored_study(request.options, request.folder, dry_run)

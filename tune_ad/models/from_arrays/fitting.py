@@ -14,10 +14,10 @@ from tune_ad.detectors.base import Detector
 from tune_ad.detectors.config import Config
 from tune_ad.detectors.nets import ImageShape
 from tune_ad.errors import UserError
-from tune_ad.models.arrays import Array, Levels, as_images, flat, rounded
 from tune_ad.models.conformal import Scores, Threshold, threshold
 from tune_ad.models.ensemble import Ensemble, Standardisation
 from tune_ad.models.folder import KeptTask, ModelFolder
+from tune_ad.models.from_arrays.levels import Array, Levels, as_images, flat, rounded
 from tune_ad.models.member import Member, detector_of
 from tune_ad.training.replicas.kept import KeptState
 from tune_ad.training.replicas.paths import Load, limits

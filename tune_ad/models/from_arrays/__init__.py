@@ -1,0 +1,1 @@
+"""Models that are trained on the arrays of a Python program, without a study."""
