@@ -1,0 +1,42 @@
+"""The code of docs/python.md runs as it stands."""
+
+import re
+import warnings
+from pathlib import Path
+
+import matplotlib.pyplot as plt
+import pytest
+
+import tune_ad
+from tune_ad.detectors import every_detector
+
+PAGE = Path(tune_ad.__file__).parents[1] / "docs" / "python.md"
+BLOCKS = re.findall(r"^```python\n(.*?)^```$", PAGE.read_text(encoding="utf-8"), re.M | re.S)
+
+
+def test_every_block_of_the_page_runs_in_order(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    names = {}
+    for block in BLOCKS:
+        exec(compile(block, str(PAGE), "exec"), names)  # the page is ours
+    plt.close("all")
+    printed = capsys.readouterr().out
+    assert "3 of 3 trials complete" in printed
+    assert "PGN (" in printed and "test AUROC" in printed
+    assert names["scores"].shape == (5,)
+    assert (tmp_path / "results" / "mine" / "report.html").is_file()
+    assert names["other"].winner.params["latent_dim"] in (16, 32)
+
+
+def test_the_table_of_the_page_names_every_column_and_detector():
+    text = PAGE.read_text(encoding="utf-8")
+    assert [name for name in every_detector() if f"`{name}`" not in text] == []
+    assert len(BLOCKS) >= 5
+
+
+@pytest.fixture(autouse=True)
+def without_notes_on_few_images():
+    """The budgets of the page are too small for a rate of 5 %."""
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "too few images for a false-alarm rate")
+        yield
