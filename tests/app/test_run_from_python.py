@@ -48,7 +48,7 @@ def test_the_winner_is_the_best_by_the_rule_with_the_auroc_of_new_models(made):
 
 
 def test_the_kept_model_of_the_winner_is_loaded(made):
-    detector = AnomalyDetector.load(made.best)
+    detector = AnomalyDetector.load(made.best, normal="0")
     images = tune_ad.load("digits").test_images[:5, 0].numpy()
     assert np.isfinite(detector.anomaly_scores(images)).all()
 

@@ -1,5 +1,6 @@
 """The estimator has the conventions of scikit-learn and PyOD; it scores as a kept model does."""
 
+import pickle
 import warnings
 
 import numpy as np
@@ -91,6 +92,17 @@ def test_an_alarm_is_a_small_p_value(fitted, digits):
     assert 0 < p.min() and p.max() <= 1
 
 
+def test_normal_images_raise_at_most_the_wished_share_of_alarms_on_average():
+    rates = []
+    for seed in range(30):
+        normal = np.random.default_rng(seed).normal(size=(1_195, 2))
+        detector = forest(params={"trees": 5}, false_alarms=0.1, random_state=seed)
+        rates.append(np.mean(detector.fit(normal[:195]).predict(normal[195:]) == -1))
+    assert detector.limit_.rate == 0.1
+    error = np.std(rates) / np.sqrt(len(rates))
+    assert abs(np.mean(rates) - 0.1) < 3 * error
+
+
 def test_images_that_are_held_out_change_only_the_threshold(rows):
     """So they are exchangeable with new normal images."""
     X, _ = rows
@@ -114,6 +126,13 @@ def test_an_estimator_can_be_cloned_and_its_fit_repeated(fitted, digits):
     )
     other = clone(fitted).set_params(random_state=1, seeds=1).fit(normal)
     assert not np.array_equal(other.threshold_, fitted.threshold_)
+
+
+def test_a_fitted_estimator_can_be_pickled(fitted, digits):
+    images = digits[1][:10]
+    again = pickle.loads(pickle.dumps(fitted))
+    np.testing.assert_array_equal(again.p_values(images), fitted.p_values(images))
+    assert again.limit_ == fitted.limit_
 
 
 def test_several_seeds_are_several_models(fitted):
