@@ -1,7 +1,6 @@
 """The score of a kept model as one function of PyTorch, from its pixels on, and its check."""
 
 from collections.abc import Callable
-from itertools import count
 from typing import Any
 
 import numpy as np
@@ -38,7 +37,7 @@ class MemberGraph(nn.Module):
         super().__init__()
         self.module, self.range = member.module, member.range
         self.standardisation = standardisation
-        self.places = {name: f"noise_{k}" for name, k in zip(member.noise, count(), strict=False)}
+        self.places = {name: f"noise_{k}" for k, name in enumerate(member.noise)}
         for name, place in self.places.items():
             self.register_buffer(place, member.noise[name])
         self.used = used_statistics(member)

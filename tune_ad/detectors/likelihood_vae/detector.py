@@ -209,7 +209,7 @@ class LikelihoodVAE(TrainedDetector[LikelihoodVAEConfig]):
         else:
             size = self.decoder.at_once
             pairs = zip(flat.split(size), repeated.split(size), strict=True)
-            summed = torch.cat([self._summed(few, their_pixels) for few, their_pixels in pairs])
+            summed = torch.cat([self._summed(*pair) for pair in pairs])
         by_code: Tensor = summed.unflatten(0, (len(codes), -1))
         return by_code
 
