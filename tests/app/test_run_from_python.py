@@ -111,6 +111,12 @@ def test_a_search_is_run_that_no_file_declares(tiny, tmp_path):
     assert again.trials.equals(result.trials)
 
 
+def test_a_search_is_run_with_another_detector(tiny, tmp_path):
+    result = run(tiny, results=tmp_path, detector="IsolationForest", **SERIAL)
+    assert result.folder.name == "tiny_isolationforest"
+    assert set(result.trials["baseline"]) == {"IsolationForest"}
+
+
 def test_a_search_on_several_data_sets_needs_the_name_of_one(tiny, tmp_path):
     several = replace(tiny, name="two_{data}", data=("digits", "mnist"))
     with pytest.raises(UserError, match="declared on digits, mnist, and none is named"):

@@ -16,6 +16,7 @@ from sklearn.utils.estimator_checks import check_estimator
 from tests.training.cases import Brightness
 from tune_ad import AnomalyDetector, UserError, load
 from tune_ad.detectors.pgn import PGN
+from tune_ad.detectors.shallow.estimator import Estimator
 from tune_ad.models.folder import ModelFolder
 from tune_ad.models.from_arrays.levels import Levels
 from tune_ad.randomness import numpy_stream
@@ -268,6 +269,18 @@ def test_a_detector_may_be_given_as_a_class(digits):
     assert AnomalyDetector(Brightness).fit(digits[0]).threshold_ == 0
 
 
+def test_a_detector_of_ones_own_is_named_and_loaded_again(rows, digits, tmp_path):
+    name = f"{Brightness.__module__}:Brightness"
+    detector = AnomalyDetector(name).fit(digits[0])
+    loaded = AnomalyDetector.load(detector.save(tmp_path / "kept"))
+    assert loaded.get_params()["detector"] == name
+    X, anomalous = rows
+    svm = AnomalyDetector(Estimator("sklearn.svm:OneClassSVM"), params={"components": 1.0}).fit(X)
+    again = AnomalyDetector.load(svm.save(tmp_path / "svm"))
+    np.testing.assert_array_equal(again.predict(anomalous), svm.predict(anomalous))
+    assert clone(again).fit(X).threshold_ == svm.threshold_
+
+
 def test_too_few_images_for_the_rate_are_warned_about(digits):
     with pytest.warns(UserWarning, match="too few images for a false-alarm rate of 0.01"):
         forest(false_alarms=0.01).fit(digits[0])
@@ -277,7 +290,7 @@ def test_too_few_images_for_the_rate_are_warned_about(digits):
     ("options", "words"),
     [
         ({"detector": "IsolationForrest"}, "did you mean IsolationForest"),
-        ({"detector": 3}, "no detector is called 3; choose one of AAE"),
+        ({"detector": 3}, "detector must be the name of a detector or its class, got 3"),
         ({"params": {"trees": 0}}, "trees must be an integer in"),
         ({"params": {"tres": 1}}, "a parameter's name must be one of"),
         ({"epochs": 3}, "is fitted, not trained in epochs"),

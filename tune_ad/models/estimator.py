@@ -19,13 +19,14 @@ from tune_ad.detectors import every_detector
 from tune_ad.detectors.base import Detector
 from tune_ad.detectors.config import Config, NetworkConfig
 from tune_ad.detectors.nets import ImageShape
-from tune_ad.errors import UserError, did_you_mean
+from tune_ad.errors import UserError
 from tune_ad.models.conformal import Scores, Threshold, p_values
 from tune_ad.models.folder import ModelFolder
 from tune_ad.models.from_arrays.fitting import Fitted, Recipe, Wish, fit
 from tune_ad.models.from_arrays.levels import ROWS, Array, shape_of
 from tune_ad.models.writing import replaced, write_fitted
 from tune_ad.randomness import derived_seed, numpy_stream
+from tune_ad.search.own_detector import find_detector
 from tune_ad.storage.kept_models import DESCRIPTION
 
 TASK = "images"
@@ -61,7 +62,8 @@ class AnomalyDetector(OutlierMixin, BaseEstimator):  # type: ignore[misc]
     channels last), or arrays of images.
 
     Args:
-        detector: the name of a detector, such as "VAE" or "IsolationForest", or its class.
+        detector: the name of a detector, such as "VAE" or "IsolationForest", "module:Class" or
+            "file.py:Class" of one's own, or the class itself.
         params: hyperparameters by name, which override the published ones. Of rows without an
             `image_shape` the default of `scaling` is "unit", because the others treat a row as
             one picture.
@@ -223,7 +225,7 @@ class AnomalyDetector(OutlierMixin, BaseEstimator):  # type: ignore[misc]
         is_known = every_detector().get(detector.__name__) is detector
         sides = (shape.height, shape.width, *([3] if shape.is_colour else []))
         estimator = cls(
-            detector.__name__ if is_known else detector,
+            detector.__name__ if is_known else folder.description.detector,
             params=dict(folder.description.config),
             image_shape=None if model.levels.by_column else sides,
             seeds=len(task.members),
@@ -353,13 +355,9 @@ def _named(detector: str | type[Detector[Any]]) -> type[Detector[Any]]:
     """
     if isinstance(detector, type) and issubclass(detector, Detector):
         return detector
-    known = every_detector()
-    if detector not in known:
-        hint = did_you_mean(str(detector), known)
-        raise UserError(
-            f"no detector is called {detector!r}; {hint or 'choose one of ' + ', '.join(known)}"
-        )
-    return known[str(detector)]
+    if not isinstance(detector, str):
+        raise UserError(f"detector must be the name of a detector or its class, got {detector!r}")
+    return find_detector(detector)
 
 
 def _fitted_detectors() -> list[str]:
