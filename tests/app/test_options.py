@@ -168,7 +168,8 @@ def test_illegal_values_are_refused_however_they_are_given(wrong, message):
         ("quickstart", "error: unexpected argument 'quickstart'; --search NAME runs a search"),
         (
             "--trials 3",
-            "error: no command; use one of --list, --search, --report, --compare and --score",
+            "error: no command; use one of --list, --search, --report, --compare, --score and "
+            "--export",
         ),
         ("--search x --trials few", "error: --trials must be an integer, got 'few'"),
         ("--search x --time-budget soon", "error: --time-budget must be a number, got 'soon'"),

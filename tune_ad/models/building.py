@@ -3,7 +3,6 @@
 import os
 import shutil
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -80,15 +79,17 @@ def _write(folder: Path, making: Making, sources: Sequence[Source]) -> Descripti
     for position, task in enumerate(making.suite.tasks):
         name = model_name(position, task)
         states = [_copied(source, name, folder) for source in sources]
-        config = detector.Config(**record.scored_with)
         shape = ImageShape(*making.suite.shape)
-        members = [Member(detector, config, shape, state, name) for state in states]
+        members = [
+            Member(detector, detector.Config(**source.record.scored_with), shape, state, name)
+            for source, state in zip(sources, states, strict=True)
+        ]
         kept, scores = _task(making, task, sources, members, name)
         tasks.append(kept)
         calibration[task.name] = scores
     description = Description(
         detector=reference_of(detector),
-        config=record.scored_with,
+        config=record.params,
         preprocessing=making.preprocessing,
         classes=making.classes,
         tasks=tuple(tasks),
@@ -144,7 +145,12 @@ def _task(
         title=task.title,
         normal=task.class_name or ("all" if task.normal_class is None else str(task.normal_class)),
         members=tuple(
-            MemberFile(seed := source.record.replicas[0].seed, f"seed-{seed}/{name}", standard)
+            MemberFile(
+                seed := source.record.replicas[0].seed,
+                f"seed-{seed}/{name}",
+                standard,
+                source.record.changed_at_scoring,
+            )
             for source, standard in zip(sources, standardisations, strict=True)
         ),
         threshold=threshold(normal, making.false_alarms),
@@ -152,8 +158,3 @@ def _task(
         metrics=metrics,
     )
     return kept, normal
-
-
-def with_false_alarms(task: KeptTask, calibration: np.ndarray, rate: float) -> KeptTask:
-    """The task with the threshold of another rate of false alarms."""
-    return replace(task, threshold=threshold(calibration, rate))

@@ -65,6 +65,7 @@ def card(description: "Description") -> str:
         "```",
         *(f"{name} = {value}" for name, value in sorted(description.config.items())),
         "```",
+        *_chosen(tasks[0]),
         "",
         *(f"- {name}: {value}" for name, value in origin["versions"].items()),
         f"- trained on: {origin['hardware']}",
@@ -72,6 +73,16 @@ def card(description: "Description") -> str:
         "",
     ]
     return "\n".join(lines)
+
+
+def _chosen(task: "KeptTask") -> list[str]:
+    """A line on each model whose score-time parameters were chosen for its seed."""
+    return [
+        f"- seed {member.seed}: {', '.join(f'{n} = {v}' for n, v in member.chosen.items())}, "
+        "chosen on held-out images after training"
+        for member in task.members
+        if member.chosen
+    ]
 
 
 def _shortfall(task: "KeptTask") -> str:

@@ -32,11 +32,30 @@ CALIBRATION, CARD = "calibration.npz", "README.md"
 
 @dataclass(frozen=True)
 class MemberFile:
-    """The model of one seed: its file without suffix, and how its scores are standardised."""
+    """The model of one seed.
+
+    Attributes:
+        seed: its seed.
+        file: its file without suffix.
+        standardisation: how its scores are standardised.
+        chosen: values of score-time parameters that were chosen for this seed on held-out images,
+            which replace those of the configuration.
+    """
 
     seed: int
     file: str
     standardisation: Standardisation
+    chosen: Mapping[str, Any] = field(default_factory=dict)
+
+    def to_json(self) -> dict[str, Any]:
+        """The model as plain data."""
+        return {**asdict(self), "chosen": encode(self.chosen)}
+
+    @classmethod
+    def from_json(cls, entry: Mapping[str, Any]) -> Self:
+        """The inverse of `to_json`."""
+        standardisation = Standardisation(**entry["standardisation"])
+        return cls(entry["seed"], entry["file"], standardisation, decode(entry["chosen"]))
 
 
 @dataclass(frozen=True)
@@ -66,6 +85,7 @@ class KeptTask:
         limit, check = self.threshold, self.check
         return {
             **asdict(self),
+            "members": [member.to_json() for member in self.members],
             "threshold": limit and limit._asdict(),
             "check": check and check._asdict(),
         }
@@ -73,10 +93,7 @@ class KeptTask:
     @classmethod
     def from_json(cls, entry: Mapping[str, Any]) -> Self:
         """The inverse of `to_json`."""
-        members = tuple(
-            MemberFile(m["seed"], m["file"], Standardisation(**m["standardisation"]))
-            for m in entry["members"]
-        )
+        members = tuple(map(MemberFile.from_json, entry["members"]))
         limit, check = entry["threshold"], entry["check"]
         return cls(
             name=entry["name"],
@@ -117,7 +134,8 @@ class Description:
 
     Attributes:
         detector: the class of the detector, "module:Class".
-        config: every hyperparameter; score-time parameters as they were chosen.
+        config: every hyperparameter; a model may have other score-time parameters, which were
+            chosen for its seed (`MemberFile.chosen`).
         preprocessing: how image files are read.
         classes: the names of the labels of the data set.
         tasks: the tasks.
@@ -236,7 +254,7 @@ class ModelFolder:
         """
         description, place = self.description, str(self.path / member.file)
         detector = detector_of(description.detector)
-        config = detector.Config(**description.config)
+        config = detector.Config(**{**description.config, **member.chosen})
         state = self.state(member)
         return Member(detector, config, description.preprocessing.shape, state, place)
 

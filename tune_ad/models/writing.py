@@ -3,7 +3,7 @@
 import shutil
 import time
 import uuid
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, fields
 from pathlib import Path
@@ -99,9 +99,10 @@ def write_fitted(folder: Path, model: Fitted, hardware: str) -> None:
 
 def _write_members(folder: Path, model: Fitted) -> Iterator[MemberFile]:
     """Write the files of every model."""
-    entries = zip(model.seeds, model.states, model.ensemble.standardisations, strict=True)
-    for seed, state, standardisation in entries:
-        member = MemberFile(seed, f"seed-{seed}/0-{NORMAL}", standardisation)
+    chosen: Sequence[Mapping[str, Any]] = model.chosen or [{} for _ in model.seeds]
+    entries = zip(model.seeds, model.states, model.ensemble.standardisations, chosen, strict=True)
+    for seed, state, standardisation, values in entries:
+        member = MemberFile(seed, f"seed-{seed}/0-{NORMAL}", standardisation, values)
         (folder / f"seed-{seed}").mkdir()
         for suffix, content in state.to_files().items():
             (folder / f"{member.file}{suffix}").write_bytes(content)

@@ -6,7 +6,7 @@ Typing errors are reported, and a first line is printed, before PyTorch, Ray or 
 import argparse
 import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -47,16 +47,16 @@ def _command(argv: Sequence[str] | None) -> int:
         return 2
     arguments = parse(argv)
     results = getattr(arguments, "results", RESULTS)
+    commands: dict[str, Callable[[], int]] = {
+        "list": list_searches,
+        "report": lambda: report(arguments.report, results),
+        "compare": lambda: compare(arguments.compare, results),
+        "score": lambda: score(arguments),
+        "export": lambda: export(arguments),
+        "search": lambda: search(arguments),
+    }
     try:
-        if "list" in arguments:
-            return list_searches()
-        if "report" in arguments:
-            return report(arguments.report, results)
-        if "compare" in arguments:
-            return compare(arguments.compare, results)
-        if "score" in arguments:
-            return score(arguments)
-        return search(arguments)
+        return next(run for name, run in commands.items() if name in arguments)()
     except UserError as error:
         return _refuse(error)
     except KeyboardInterrupt:
@@ -192,12 +192,6 @@ def compare(names: Sequence[str], results: Path) -> int:
 
 def score(arguments: argparse.Namespace) -> int:
     """Score new images by a kept model and write a CSV file."""
-    classes = getattr(arguments, "classes", None)
-    if classes is not None and len(classes) != 1:
-        raise UserError(
-            f"--score: --classes must name one normal class, got {', '.join(classes)}; score the "
-            "images once for each class"
-        )
     OPTIONS["false_alarms"].check(getattr(arguments, "false_alarms", None))
     _say(f"{arguments.score}: loading PyTorch and the model ...")
     from tune_ad.app.scoring import Order
@@ -208,12 +202,41 @@ def score(arguments: argparse.Namespace) -> int:
         images=arguments.input,
         output=arguments.output,
         heatmaps=getattr(arguments, "heatmaps", None),
-        normal=classes[0] if classes else None,
+        normal=_normal_class(arguments),
         false_alarms=getattr(arguments, "false_alarms", None),
         skip_unreadable=getattr(arguments, "skip_unreadable", False),
     )
     score_images(order, _say)
     return 0
+
+
+def export(arguments: argparse.Namespace) -> int:
+    """Write a kept model as a file that scores without this project."""
+    normal = _normal_class(arguments)
+    _say(f"{arguments.export}: loading PyTorch and the model ...")
+    from tune_ad.models.export import export as export_model
+
+    try:
+        path = export_model(arguments.export, arguments.output, normal)
+    except OSError as error:
+        return _refuse(error)
+    _say(f"exported: {path}, whose scores were compared with those of the model")
+    return 0
+
+
+def _normal_class(arguments: argparse.Namespace) -> str | None:
+    """The normal class that `--classes` names; None if it is left out.
+
+    Raises:
+        UserError: if it names several.
+    """
+    classes: list[str] = getattr(arguments, "classes", None) or []
+    if len(classes) > 1:
+        raise UserError(
+            f"--classes must name one normal class of a kept model, got {', '.join(classes)}; use "
+            "the command once for each"
+        )
+    return classes[0] if classes else None
 
 
 def _refuse(error: UserError | OSError) -> int:

@@ -45,6 +45,12 @@ COMMANDS: Mapping[str, Mapping[str, Any]] = {
         "type": Path,
         "help": "score new images by a kept model, the folder best/ of a study",
     },
+    "export": {
+        "metavar": "DIR",
+        "type": Path,
+        "help": "write a kept model as .onnx or as a program of PyTorch (.pt2), which score "
+        "without this project; --output chooses the format by its suffix",
+    },
 }
 SCORING: Mapping[str, Mapping[str, Any]] = {
     "input": {
@@ -55,7 +61,8 @@ SCORING: Mapping[str, Mapping[str, Any]] = {
     "output": {
         "metavar": "FILE",
         "type": Path,
-        "help": "the CSV file to write: path, score, p_value, alarm, problem; one row an image",
+        "help": "the file to write: the CSV file of --score (path, score, p_value, alarm, "
+        "problem; one row an image), or that of --export",
     },
     "heatmaps": {
         "metavar": "DIR",
@@ -63,9 +70,14 @@ SCORING: Mapping[str, Mapping[str, Any]] = {
         "help": "write a picture for each image: the image and where it is anomalous",
     },
 }
-"""The options of --score alone."""
+"""The options of --score and --export alone."""
 WITH_EVERY_COMMAND = {"results"}
-WITH_SCORE = {*SCORING, "classes", "false_alarms", "skip_unreadable"}
+USED: Mapping[str, set[str]] = {
+    "score": {*SCORING, "classes", "false_alarms", "skip_unreadable"},
+    "export": {"output", "classes"},
+}
+"""The options that have an effect with a command on a kept model."""
+NEEDED: Mapping[str, tuple[str, ...]] = {"score": ("input", "output"), "export": ("output",)}
 FLAGS = {
     **{name: f"--{name}" for name in (*COMMANDS, *SCORING, "help", "version")},
     "dry_run": "--dry-run",
@@ -92,6 +104,7 @@ EXAMPLES = """examples, in an order in which all of them work:
 
   {prog} --score results/pgn_cifar/best --classes cat --input photos/ \\
       --output scores.csv
+  {prog} --export results/pgn_cifar/best --classes cat --output model.onnx
 
 exit codes:
   0    done; every trial completed
@@ -103,7 +116,10 @@ exit codes:
 
 The percentage of the progress line is that of the epochs of all trials, of
 which each counts equally."""
-SCORE_EXAMPLE = "--score results/STUDY/best --input photos/ --output scores.csv"
+KEPT_EXAMPLES = {
+    "score": "--score results/STUDY/best --input photos/ --output scores.csv",
+    "export": "--export results/STUDY/best --output model.onnx",
+}
 SHORT_HELP = """{prog} searches and ablates hyperparameters of deep anomaly detectors.
 
   {prog} --list                 list every search
@@ -146,7 +162,8 @@ def parse(argv: Sequence[str]) -> argparse.Namespace:
         parser.error(_unknown(unknown))
     command = next((name for name in COMMANDS if name in arguments), None)
     if command is None:
-        parser.error("no command; use one of --list, --search, --report, --compare and --score")
+        flags = [f"--{name}" for name in COMMANDS]
+        parser.error(f"no command; use one of {', '.join(flags[:-1])} and {flags[-1]}")
     if fault := _fault(arguments, command):
         parser.error(fault)
     return arguments
@@ -162,9 +179,8 @@ def _fault(arguments: argparse.Namespace, command: str) -> str:
             return f"--{command} names {twice[0]!r} twice; name each study once"
     if idle := sorted(vars(arguments).keys() & _without_effect(command)):
         return _idle(idle[0], command)
-    lacking = [name for name in ("input", "output") if name not in arguments]
-    if command == "score" and lacking:
-        return f"--score needs --{lacking[0]}; give it, as in {SCORE_EXAMPLE}"
+    if lacking := [name for name in NEEDED.get(command, ()) if name not in arguments]:
+        return f"--{command} needs --{lacking[0]}; give it, as in {KEPT_EXAMPLES[command]}"
     return ""
 
 
@@ -172,8 +188,7 @@ def _without_effect(command: str) -> set[str]:
     """The options that have no effect with a command."""
     if command == "search":
         return set(SCORING)
-    used = WITH_SCORE if command == "score" else set()
-    return {*OPTIONS, *SCORING, "dry_run"} - used - WITH_EVERY_COMMAND
+    return {*OPTIONS, *SCORING, "dry_run"} - USED.get(command, set()) - WITH_EVERY_COMMAND
 
 
 def _parser() -> Parser:
@@ -197,7 +212,7 @@ def _parser() -> Parser:
         help="show the search space, the number of models and the estimated time and disk "
         "space; no study is trained or written, but missing images are downloaded",
     )
-    scoring = parser.add_argument_group("scores of new images")
+    scoring = parser.add_argument_group("kept models")
     for name, settings in SCORING.items():
         scoring.add_argument(f"--{name}", **settings)
     for name, option in OPTIONS.items():

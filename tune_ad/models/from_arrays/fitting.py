@@ -1,6 +1,6 @@
 """Trains the models of one configuration on the images of an array, without a study."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
@@ -75,6 +75,8 @@ class Fitted:
         ensemble: the models, which score together.
         calibration: the scores of the normal images that no model was trained on, shape (n,).
         limit: the threshold; None if there is no such image.
+        chosen: score-time parameters of each model that differ from the recipe's; empty if none
+            does.
     """
 
     recipe: Recipe
@@ -84,6 +86,7 @@ class Fitted:
     ensemble: Ensemble
     calibration: Scores
     limit: Threshold | None
+    chosen: tuple[Mapping[str, Any], ...] = ()
 
     @classmethod
     def read(cls, folder: ModelFolder, task: KeptTask) -> "Fitted":
@@ -104,6 +107,7 @@ class Fitted:
             ensemble=folder.ensemble(task),
             calibration=folder.calibration(task),
             limit=task.threshold,
+            chosen=tuple(member.chosen for member in task.members),
         )
 
     @property
