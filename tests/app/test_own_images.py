@@ -15,6 +15,7 @@ from tune_ad.models.folder import ModelFolder
 from tune_ad.storage.folder import StudyFolder
 
 SEARCH = ["--budget", "quick", "--backend", "serial", "--trials", "2"]
+FILES = ["--input", "x", "--output", "y"]
 QUICK = [*SEARCH, "--epochs", "1"]
 
 
@@ -137,6 +138,21 @@ def test_a_bad_image_ends_scoring_or_is_counted(study, photos, tmp_path):
     assert "1 image refused: b.png" in lines
 
 
+def test_a_kept_model_is_exported_or_refused_with_the_reason(study, photos, tmp_path):
+    folder, _ = study
+    command = ["--export", str(folder.best), "--output"]
+    lines = run_line([*command, str(tmp_path / "model.onnx")], code=2)
+    assert "fitted by scikit-learn" in lines
+    assert "must end in .onnx or .pt2" in run_line([*command, str(tmp_path / "model.h5")], code=2)
+    assert not list(tmp_path.iterdir())
+    where = ["--data", str(photos), "--results", str(tmp_path)]
+    run_line(["--search", "ae", *where, *QUICK])
+    command = ["--export", str(tmp_path / "ae_photos" / "best"), "--output"]
+    lines = run_line([*command, str(tmp_path / "model.onnx")])
+    assert f"exported: {tmp_path / 'model.onnx'}" in lines
+    assert (tmp_path / "model.onnx").stat().st_size > 1000
+
+
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [
@@ -144,6 +160,10 @@ def test_a_bad_image_ends_scoring_or_is_counted(study, photos, tmp_path):
         (["--score", "nowhere", "--input", "x"], "--score needs --output"),
         (["--score", "nowhere", "--input", "x", "--output", "y"], "nowhere is no kept model"),
         (["--score", "x", "--trials", "3"], "--trials cannot be used with --score"),
+        (["--score", "x", "--classes", "a,b", *FILES], "--classes must name one normal class"),
+        (["--export", "nowhere"], "--export needs --output"),
+        (["--export", "nowhere", "--output", "x.onnx"], "nowhere is no kept model"),
+        (["--export", "nowhere", "--output", "x.onnx", "--input", "y"], "cannot be used with"),
         (["--search", "shallow_mnist", "--input", "x"], "--input cannot be used with --search"),
         (["--search", "shallow", "--data", "nowhere"], "is neither a data set"),
         (["--search", "nothing", "--data", "digits"], "there is no search 'nothing'"),
