@@ -4,12 +4,11 @@ import time
 from typing import TYPE_CHECKING, Any
 
 from tune_ad.app.provenance import hardware, versions
-from tune_ad.errors import one_line
+from tune_ad.errors import UserError, one_line
 from tune_ad.models.building import Making, Source, build
 from tune_ad.models.folder import Description, ModelFolder
 from tune_ad.search.catalogue import plain_name
 from tune_ad.selection import RULES, ranked
-from tune_ad.storage.kept_models import DESCRIPTION
 from tune_ad.storage.records import TrialRecord
 from tune_ad.wording import count
 
@@ -63,9 +62,10 @@ def _sources(session: "Session") -> list[Source]:
 
 def _is_current(session: "Session", sources: list[Source]) -> bool:
     """Whether `best/` holds the models of these records with the wished rate of false alarms."""
-    if not (session.folder.best / DESCRIPTION).exists():
+    try:
+        description = ModelFolder(session.folder.best).description
+    except UserError:  # there is none, or a damaged one, which is written anew
         return False
-    description = ModelFolder(session.folder.best).description
     task = description.tasks[0]
     seeds = {source.record.replicas[0].seed for source in sources}
     wished = task.threshold and task.threshold.wished
