@@ -121,9 +121,21 @@ def test_a_search_on_several_data_sets_needs_the_name_of_one(tiny, tmp_path):
     several = replace(tiny, name="two_{data}", data=("digits", "mnist"))
     with pytest.raises(UserError, match="declared on digits, mnist, and none is named"):
         run(several, results=tmp_path, **SERIAL)
-    with pytest.raises(UserError, match="got 'cifar'"):
-        run(several, results=tmp_path, data="cifar", **SERIAL)
+    with pytest.raises(UserError, match="--data 'nowhere' is neither a data set"):
+        run(several, results=tmp_path, data="nowhere", **SERIAL)
     assert not list(tmp_path.iterdir())
+
+
+def test_a_search_runs_on_other_data(tiny, tmp_path):
+    stream = np.random.default_rng(0)
+    images = stream.integers(0, 255, (120, 8, 8), dtype=np.uint8)
+    np.save(tmp_path / "mine.npy", images)
+    search = replace(tiny, name="other_{data}")
+    given = {"results": tmp_path / "results", "trials": 1, "data_root": tmp_path}
+    result = run(search, data=tmp_path / "mine.npy", **given, **SERIAL)
+    assert result.folder.name == "other_mine"
+    assert result.best is not None
+    assert result.winner is not None and result.winner.rule
 
 
 def test_an_ablation_has_no_winner(tiny, tmp_path):
@@ -133,7 +145,7 @@ def test_an_ablation_has_no_winner(tiny, tmp_path):
 
 
 def test_every_option_of_the_command_line_is_a_keyword():
-    names = {field.name for field in fields(Options)} - {"search", "changes"}
+    names = {field.name for field in fields(Options)} - {"search", "changes", "family"}
     assert names <= set(KEYWORDS)
     assert set(KEYWORDS) == set(OPTIONS) | {"progress"}
     assert not set(KEYWORDS) & set(signature(run).parameters)

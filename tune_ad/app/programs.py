@@ -45,7 +45,7 @@ def run(
 
     Args:
         search: the name of a search, or a `Search`, whose study has the name of that search. If
-            the `Search` has several data sets, `data` names one of them.
+            the `Search` has several data sets, `data` names one of them, or other data.
         say: prints the lines that the command line prints, for instance `print`.
         options: the options.
 
@@ -86,7 +86,7 @@ def _options(search: str | Search, given: Mapping[str, Any]) -> Options:
         if value is not None:  # None stands for the default
             (changes if name in MEMBERS else values)[name] = _value(name, value)
     if isinstance(search, Search):
-        return Options(_name(search, values), **values, changes=changes)
+        return _of_search(search, values, changes)
     if not isinstance(search, str):
         raise UserError(f"search must be the name of a search or a Search, got {search!r}")
     if values.get("data") is not None:  # the name of a family stands for any of its searches
@@ -94,23 +94,25 @@ def _options(search: str | Search, given: Mapping[str, Any]) -> Options:
     return Options(search, **values, changes=changes)
 
 
-def _name(search: Search, values: dict[str, Any]) -> str:
-    """The name of a search on its data set; removes that data set from the options.
+def _of_search(search: Search, values: Mapping[str, Any], changes: Mapping[str, Any]) -> Options:
+    """The options of a search that no file declares, on one of its data sets or on other data.
 
     Raises:
-        UserError: if the data set is not one of the search, or is not named among several.
+        UserError: if no data set is named and the search has several, or `data` is neither a data
+            set nor a path.
     """
     names = {alias: name for name, alias in search.names().items()}
-    data = values.pop("data", None)
-    if data is None and len(names) == 1:
-        return next(iter(names.values()))
-    if data not in names:
-        got = "none is named" if data is None else f"got {data!r}"
+    data = values.get("data")
+    if data is None and len(names) > 1:
         raise UserError(
-            f"search {search.name} is declared on {', '.join(names)}, and {got}; give data= one "
-            "of these, or declare the search on it"
+            f"search {search.name} is declared on {', '.join(names)}, and none is named; give "
+            "data= one of these, or other data"
         )
-    return names[data]
+    if data is None or data in names:
+        rest = {name: value for name, value in values.items() if name != "data"}
+        return Options(names[data or next(iter(names))], **rest, changes=changes)
+    family = search.name.format(data="").strip("_-.") or "search"
+    return Options(next(iter(names.values())), family=family, **values, changes=changes)
 
 
 def _value(name: str, value: object) -> Any:  # noqa: ANN401

@@ -84,6 +84,8 @@ class Options:
         cpus: number of cores per trial.
         gpus: number of GPUs per trial; None = decided from the memory of the GPU and its speed.
         progress: whether to show the progress line.
+        family: name, without that of its data, of a search that no file declares and that runs on
+            other data; empty for other searches.
 
     Raises:
         UserError: if a value is illegal, or two options contradict each other.
@@ -336,6 +338,7 @@ class Options:
         maximum=MOST_GPUS,
     )
     progress: bool = True
+    family: str = ""
 
     def __post_init__(self) -> None:
         """Check every value that can be checked without the search and the machine.
@@ -434,7 +437,8 @@ class Options:
         """
         name = catalogue.plain_name(self.search)
         if self.data is not None:
-            name = f"{catalogue.family(self.search)}_{short_name(self.data, self.data_root)}"
+            family = self.family or catalogue.family(self.search)
+            name = f"{family}_{short_name(self.data, self.data_root)}"
         return name if self.detector is None else f"{name}_{detector_name(self.detector)}"
 
     @property
