@@ -568,7 +568,7 @@ def test_ctrl_c_leaves_a_study_that_resumes(tmp_path):
         "--backend",
         "serial",
         "--epochs",
-        "40",
+        "15",
         "--results",
         tmp_path,
     ]

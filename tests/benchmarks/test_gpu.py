@@ -11,7 +11,12 @@ import torch
 import gpu
 
 
-@pytest.mark.parametrize("name", gpu.DETECTORS)
+SLOW = ("GPND", "LikelihoodVAE")
+
+
+@pytest.mark.parametrize(
+    "name", [pytest.param(n, marks=[pytest.mark.slow] * (n in SLOW)) for n in gpu.DETECTORS]
+)
 def test_a_stack_agrees_with_replicas_one_by_one(name):
     differences = gpu.agreement(gpu.DETECTORS[name], gpu.shape_of(name, "MNIST"), "cpu")
     assert all(float(value) < 1e-6 for value in differences.values())
