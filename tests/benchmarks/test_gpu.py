@@ -10,7 +10,6 @@ import torch
 
 import gpu
 
-
 SLOW = ("GPND", "LikelihoodVAE")
 
 
