@@ -64,9 +64,11 @@ def score(order: Order, say: Callable[[str], None]) -> None:
         )
         line.complete = True
     except OSError as error:
+        named = Path(error.filename or order.output)
+        place = order.output if named.parent == order.output.parent else named
         raise UserError(
-            f"{error.filename or order.output}: cannot be written ({error.strerror}); choose "
-            "another place, or free disk space"
+            f"{place}: cannot be written ({error.strerror}); choose another place, or free disk "
+            "space"
         ) from error
     finally:
         line.close()

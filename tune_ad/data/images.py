@@ -116,9 +116,13 @@ class ImageSet:
 
     @property
     def labelled_anomalies(self) -> int:
-        """The number of training images of classes that are never normal."""
-        normal = torch.tensor(self.normal_classes)
-        return int((~torch.isin(self.train_labels, normal)).sum())
+        """The number of training images of other classes, of the task that has the fewest."""
+        trained = len(self.train_labels)
+        if self.normal is not None:
+            normal = torch.isin(self.train_labels, torch.tensor(self.normal))
+            return trained - int(normal.sum())
+        counts = torch.bincount(self.train_labels, minlength=1)
+        return trained - int(counts.max())
 
     @property
     def tested_anomalies(self) -> int:

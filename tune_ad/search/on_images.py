@@ -18,8 +18,8 @@ class Images(NamedTuple):
     Attributes:
         name: the short name of the data set.
         channels: 1 or 3.
-        labelled_anomalies: the number of anomalies among the training images; None if each class
-            is anomalous for the others.
+        labelled_anomalies: the number of anomalies among the training images, in the task that has
+            the fewest; None if there are as many as in the published data sets.
         has_anomalies: whether a test image is anomalous.
     """
 

@@ -306,8 +306,8 @@ def _images(alias: str, own: OwnImages | None) -> Images:
     if own is None:
         return Images(alias, (data.find(alias).shape or (1,))[0], None, has_anomalies=True)
     images = own.image_set
-    labelled = None if images.normal is None else images.labelled_anomalies
-    return Images(alias, images.shape[0], labelled, images.tested_anomalies > 0)
+    labelled, has_anomalies = images.labelled_anomalies, images.tested_anomalies > 0
+    return Images(alias, images.shape[0], labelled, has_anomalies)
 
 
 def _budget_name(options: Options) -> str:

@@ -22,6 +22,17 @@ from tune_ad.errors import UserError
 
 TRAIN, TEST = ("train", "training", "val", "valid", "validation"), ("test", "testing")
 NORMAL_NAMES = ("normal", "good", "ok", "nominal")
+ANOMALOUS_NAMES = (
+    "anomalous",
+    "anomaly",
+    "anomalies",
+    "abnormal",
+    "bad",
+    "defect",
+    "defects",
+    "defective",
+    "ng",
+)
 NORMAL = "normal"
 TESTED_SHARE = 0.2
 """The share of normal images that are test images if there are no splits."""
@@ -112,7 +123,7 @@ def layout_of(paths: Iterable[PurePosixPath], folder: str) -> Layout:
         return _with_splits(files, folder)
     loose = [path for path in files if len(path.parts) == 1]
     if len(tops) < 2 and not (tops and loose):
-        return _of_one_kind(files, tops)
+        return _of_one_kind(files, tops, folder)
     if loose:
         raise UserError(
             f"{folder} contains both folders and {loose[0]}, so its layout is unclear; give a "
@@ -127,9 +138,18 @@ def layout_of(paths: Iterable[PurePosixPath], folder: str) -> Layout:
     return Layout(items, normal, title)
 
 
-def _of_one_kind(files: Sequence[PurePosixPath], tops: set[str]) -> Layout:
-    """All images are normal; the folder that contains them all names the class if there is one."""
+def _of_one_kind(files: Sequence[PurePosixPath], tops: set[str], folder: str) -> Layout:
+    """All images are normal; the folder that contains them all names the class if there is one.
+
+    Raises:
+        UserError: if that name is one of anomalies.
+    """
     label = files[0].parts[0] if tops else NORMAL
+    if label.casefold() in ANOMALOUS_NAMES:
+        raise UserError(
+            f"{folder} contains only {label}/, whose images are anomalies by its name, and no "
+            f"normal image to train on; give a folder with {READ}"
+        )
     return Layout([Item(path, label, "") for path in files], label, "normal images alone")
 
 

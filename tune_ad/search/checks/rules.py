@@ -77,13 +77,13 @@ def _unseen(study: Study) -> str:
             f"--selection {rule}: {study.name} has no anomaly for validation, because its "
             "anomalies come from other data sets"
         )
+    if not study.search.plan.traits.adapts or study.trials <= len(study.baselines):
+        return ""
     if not study.search.labelled and looks_at == "held-out anomalies":
         return (
             f"--selection {rule} needs labelled anomalies, but the training images of "
             f"{study.data_set} contain none"
         )
-    if not study.search.plan.traits.adapts or study.trials <= len(study.baselines):
-        return ""
     why = f"budget {study.budget_name} has no validation images (the protocol of the papers)"
     if study.search.whole and looks_at != "held-out normals":
         why = f"nothing is anomalous in the whole of {study.data_set}"
