@@ -2,8 +2,10 @@
 
 import io
 import os
+import struct
 import warnings
 import zlib
+from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pytest
@@ -166,6 +168,57 @@ def test_a_picture_over_the_limit_is_huge_even_if_it_can_be_read(monkeypatch):
     monkeypatch.setattr(decoding, "LARGEST_PIXELS", 100)
     with pytest.raises(Unreadable, match="is huge .12 x 20 pixels.; cut or reduce it"):
         decode(of(GREY), AS_IT_IS)
+
+
+FORMATS = ("AVIF", "BMP", "DDS", "GIF", "ICO", "JPEG", "PCX", "PNG", "PPM", "SGI", "TIFF", "WEBP")
+
+
+@pytest.mark.parametrize("format", [name for name in FORMATS if name in Image.SAVE])
+def test_damage_of_any_kind_is_a_line(format):
+    """Cut files and random bytes: what Pillow raises differs between formats and versions."""
+    random = np.random.default_rng(0)
+    whole = of(random.integers(0, 255, (24, 24, 3), dtype=np.uint8), format)
+    for k in range(60):
+        content = bytearray(whole)
+        for place in random.integers(0, min(len(whole), 200), k % 6):
+            content[place] = random.integers(0, 256)
+        if k % 2:
+            content = content[: random.integers(1, len(content))]
+        try:
+            assert decode(bytes(content), AS_IT_IS).dtype == np.uint8
+        except Unreadable as error:
+            assert "\n" not in str(error)
+
+
+@pytest.mark.parametrize(
+    "error", [RuntimeError("x"), TypeError("x"), NotImplementedError("x"), struct.error("x")]
+)
+def test_errors_of_a_decoder_are_damage(monkeypatch, error):
+    def fail(*_):
+        raise error
+
+    monkeypatch.setattr(decoding.Image, "open", fail)
+    with pytest.raises(Unreadable, match=r"is damaged .x.; copy it again"):
+        decode(of(GREY), AS_IT_IS)
+
+
+def test_threads_leave_the_warnings_of_the_process_as_they_were():
+    content = of(np.zeros((200, 200), np.uint8))
+    before = list(warnings.filters)
+    with ThreadPoolExecutor(8) as pool:
+        list(pool.map(lambda _: decode(content, AS_IT_IS), range(400)))
+    assert warnings.filters == before
+
+
+def test_warnings_are_ignored_until_the_last_thread_has_decoded():
+    quiet, before = decoding._Quiet(), list(warnings.filters)
+    first, second = quiet.entered(), quiet.entered()
+    first.__enter__()
+    second.__enter__()
+    first.__exit__(None, None, None)
+    warnings.warn("of a camera", stacklevel=1)  # an error of the tests if it is not ignored
+    second.__exit__(None, None, None)
+    assert warnings.filters == before
 
 
 def test_a_file_that_may_not_be_opened_says_so(tmp_path):

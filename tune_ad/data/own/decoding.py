@@ -7,7 +7,12 @@ the user), and files with several pictures.
 """
 
 import io
+import struct
+import threading
 import warnings
+import zlib
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -17,7 +22,7 @@ from PIL import Image, ImageOps, UnidentifiedImageError
 
 Pixels = NDArray[np.uint8]
 SMALLEST_SIDE = 8
-LARGEST_PIXELS = 100_000_000
+LARGEST_PIXELS = 89_000_000  # below the number from which Pillow warns
 RESIZINGS = {
     "stretch": "to the size, whatever the proportions",
     "pad": "as large as fits, the rest filled with black",
@@ -28,12 +33,60 @@ ONE_PICTURE = ("MPO",)
 """Formats whose further frames are previews of the first."""
 DEEP = ("I", "I;16", "I;16L", "I;16B", "I;16N", "F")
 PRINTED = ("CMYK", "LAB", "HSV")
+DAMAGED = (
+    ArithmeticError,
+    AttributeError,
+    EOFError,
+    LookupError,
+    MemoryError,
+    OSError,
+    RuntimeError,
+    SyntaxError,
+    TypeError,
+    ValueError,
+    struct.error,
+    zlib.error,
+)
+"""What the decoders of Pillow raise for damaged files."""
 TO_8_BITS = "convert it to 8 bits, with the range of values that matters"
 TO_RGB = "convert it to RGB with its colour profile"
 
 
 class Unreadable(Exception):
     """An image that cannot be read; the message has the fault and the remedy."""
+
+
+class _Quiet:
+    """Ignores the warnings of Pillow while at least one thread decodes.
+
+    The filters of warnings belong to the process. If every thread set and restored them, one could
+    restore what another had set; so the first sets them, and the last restores them.
+    """
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._threads = 0
+        self._filters = warnings.catch_warnings()
+
+    @contextmanager
+    def entered(self) -> Iterator[None]:
+        """Ignore the warnings in this context."""
+        with self._lock:
+            if not self._threads:
+                self._filters = warnings.catch_warnings()
+                self._filters.__enter__()
+                warnings.simplefilter("ignore")  # e.g. damaged notes of a camera
+            self._threads += 1
+        try:
+            yield
+        finally:
+            with self._lock:
+                self._threads -= 1
+                if not self._threads:
+                    self._filters.__exit__(None, None, None)
+
+
+_QUIET = _Quiet()
 
 
 class Target(NamedTuple):
@@ -65,20 +118,18 @@ def decode(content: bytes, target: Target) -> Pixels:
     if not content:
         raise Unreadable("is empty; copy it again")
     try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("error", Image.DecompressionBombWarning)
-            warnings.simplefilter("ignore", UserWarning)  # e.g. damaged notes of a camera
+        with _QUIET.entered():
             image = Image.open(io.BytesIO(content))
             _refuse(image)
             if image.format == "PNG":  # its checksums, which loading does not compare
                 Image.open(io.BytesIO(content)).verify()
             image.load()
             upright = ImageOps.exif_transpose(image)
-    except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
+    except Image.DecompressionBombError as error:
         raise Unreadable(f"is huge ({error}); cut or reduce it") from error
     except UnidentifiedImageError as error:
         raise Unreadable("is no image of a known format; remove or convert it") from error
-    except (OSError, SyntaxError, ValueError, EOFError, IndexError, MemoryError) as error:
+    except DAMAGED as error:
         reason = " ".join(str(error).split()) or type(error).__name__
         raise Unreadable(f"is damaged ({reason}); copy it again") from error
     plain = _plain(upright, target.colour)
