@@ -8,7 +8,7 @@ import zlib
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -24,9 +24,12 @@ from tune_ad.data.npz_headers import (
     npz_fault,
     validate_npz_header,
 )
-from tune_ad.data.own.layouts import NORMAL, is_normal, is_tested, normal_class
+from tune_ad.data.own.layouts import NORMAL, is_tested, normal_class
+from tune_ad.errors import UserError
+from tune_ad.wording import count
 
 MOST_CLASSES = 65_536
+STATE_NORMAL = "or name the normal classes in the array normal"
 KEYS = (*ARRAY_KEYS, *UNSPLIT, *UNSPLIT.values(), *OPTIONAL)
 
 
@@ -38,9 +41,9 @@ def read_npz(
     Images may be uint8 or floats in [0, 1], which become round(255 x). Without training arrays,
     the data set can only serve as an outsider set. A file with `images` (and `labels`, if not all
     are normal) is divided: a fifth of the normal images, chosen by their content, and all
-    anomalies are test images. The normal class is the one in `normal`, or the one that is called
-    normal, good, ok or nominal, or the only one that is trained on; otherwise each class is normal
-    in a task of its own.
+    anomalies are test images. The normal classes are those in `normal`; without it, the one that
+    `normal_class` finds by the names of the classes. If there is none, or `normal` is empty, each
+    class is normal in a task of its own.
 
     Args:
         path: a file with the arrays train_images, train_labels, test_images, test_labels (images
@@ -67,11 +70,10 @@ def read_npz(
     stored.pop("classes", None)
     labels = {key: array for key, array in stored.items() if key.endswith("labels")}
     names, numbers = _numbered(path, labels, names)
-    arrays, names = _divided({**stored, **numbers}, names)
-    image_set = from_arrays(name or path.stem, names, arrays, about)
-    if classes is not None:
-        return image_set
-    normal = _normal(path, image_set, stated)
+    content = _Content.of({**stored, **numbers}, names)
+    normal = _normal(path, content, stated) if classes is None else None
+    arrays = content.divided(path, normal)
+    image_set = from_arrays(name or path.stem, content.names, arrays, about)
     return replace(image_set, normal=normal, every_label=normal is not None)
 
 
@@ -105,8 +107,9 @@ def of_images(path: Path, name: str) -> ImageSet:
         UserError: if the file is damaged or holds something else.
     """
     images = load_arrays(path)["images"]
-    arrays, names = _divided({"images": uint8_images(path, "the array", images)}, None)
-    return replace(from_arrays(name, names, arrays, "own images"), normal=(0,))
+    content = _Content.of({"images": uint8_images(path, "the array", images)}, None)
+    arrays = content.divided(path, normal=(0,))
+    return replace(from_arrays(name, content.names, arrays, "own images"), normal=(0,))
 
 
 def uint8_images(path: Path, key: str, array: npt.NDArray[Any]) -> npt.NDArray[Any]:
@@ -139,8 +142,13 @@ def _numbered(
     """The names of the labels, and the labels as numbers, by key.
 
     Raises:
-        UserError: if a label is out of range, or has no name.
+        UserError: if a label is out of range or has no name, or two labels have the same name.
     """
+    if names and len(set(names)) < len(names):
+        twice = next(name for k, name in enumerate(names) if name in names[:k])
+        raise npz_fault(
+            path, f"classes names {twice!r} twice", "give each label a name of its own"
+        )
     if not any(array.dtype.kind == "U" for array in labels.values()):
         for key, array in labels.items():
             _check_label_range(path, key, array, len(names) if names else MOST_CLASSES)
@@ -160,29 +168,65 @@ def _numbered(
     return names, numbers
 
 
-def _divided(
-    stored: Mapping[str, npt.NDArray[Any]], names: tuple[str, ...] | None
-) -> tuple[Arrays, tuple[str, ...]]:
-    """The four arrays, of which those of training may be empty, and the names of the labels."""
-    if "images" in stored:
-        images = stored["images"]
-        labels = stored.get("labels", np.zeros(len(images), np.int64))
-        names = names or (_named(labels) if "labels" in stored else (NORMAL,))
-        normal = next((k for k, name in enumerate(names) if is_normal(name)), None)
+class _Content(NamedTuple):
+    """The arrays of a file, with labels as numbers, and the names of the labels."""
+
+    arrays: Mapping[str, npt.NDArray[Any]]
+    names: tuple[str, ...]
+
+    @classmethod
+    def of(
+        cls, stored: Mapping[str, npt.NDArray[Any]], names: tuple[str, ...] | None
+    ) -> "_Content":
+        """Images without labels are normal; labels without names are called by their numbers."""
+        if "images" in stored and "labels" not in stored:
+            labels = np.zeros(len(stored["images"]), np.int64)
+            return cls({**stored, "labels": labels}, names or (NORMAL,))
+        labels_of_parts = [array for key, array in stored.items() if key.endswith("labels")]
+        return cls(stored, names or _named(*labels_of_parts))
+
+    def trained(self) -> list[str]:
+        """The names of the classes of training images, or of all if they are not divided."""
+        labels = self.arrays.get("train_labels", self.arrays.get("labels", np.zeros(0, int)))
+        return [self.names[label] for label in np.unique(labels).tolist()]
+
+    def every(self) -> list[str]:
+        """The names of all classes that have images."""
+        labels = [array for key, array in self.arrays.items() if key.endswith("labels")]
+        return [self.names[label] for label in np.unique(np.concatenate(labels)).tolist()]
+
+    def divided(self, path: Path, normal: tuple[int, ...] | None) -> Arrays:
+        """The four arrays, of which those of training may be empty if the file divides them.
+
+        Args:
+            path: the file, for messages.
+            normal: the labels that are normal; None if each class is, in a task of its own.
+
+        Raises:
+            UserError: if no training or no test image results.
+        """
+        if "images" not in self.arrays:
+            images, labels = self.arrays["test_images"], self.arrays["test_labels"]
+            train_images = self.arrays.get("train_images", images[:0])
+            train_labels = self.arrays.get("train_labels", labels[:0])
+            return Arrays(train_images, train_labels, images, labels)
+        images, labels = self.arrays["images"], self.arrays["labels"]
         tested = np.array(
             [
-                (normal is not None and label != normal) or is_tested(image.tobytes())
+                (normal is not None and label not in normal) or is_tested(image.tobytes())
                 for image, label in zip(images, labels.tolist(), strict=True)
             ],
             bool,
         )
-        return Arrays(images[~tested], labels[~tested], images[tested], labels[tested]), names
-    test_images, test_labels = stored["test_images"], stored["test_labels"]
-    train_labels = stored.get("train_labels", test_labels[:0])
-    arrays = Arrays(
-        stored.get("train_images", test_images[:0]), train_labels, test_images, test_labels
-    )
-    return arrays, names or _named(train_labels, test_labels)
+        if tested.all() or not tested.any():
+            part = "training" if tested.all() else "test"
+            raise npz_fault(
+                path,
+                f"of {count(len(images), 'image')}, a fifth of the normal ones by content are "
+                f"test images, which leaves no {part} image",
+                "add images, at least 10",
+            )
+        return Arrays(images[~tested], labels[~tested], images[tested], labels[tested])
 
 
 def _named(*labels: npt.NDArray[Any]) -> tuple[str, ...]:
@@ -191,36 +235,50 @@ def _named(*labels: npt.NDArray[Any]) -> tuple[str, ...]:
 
 
 def _normal(
-    path: Path, images: ImageSet, stated: npt.NDArray[Any] | None
+    path: Path, content: _Content, stated: npt.NDArray[Any] | None
 ) -> tuple[int, ...] | None:
     """The labels that are normal; None if each class is normal in a task of its own.
 
     Raises:
-        UserError: if `normal` names no class, or two classes are called normal.
+        UserError: if `normal` names no class, two classes are called normal, or no image of a
+            normal class is trained on.
     """
-    if stated is not None:
-        known = {**{str(k): k for k in range(len(images.classes))}, **_positions(images.classes)}
+    trained, position = content.trained(), _positions(content.names)
+    if stated is None:
+        try:
+            found = normal_class(trained, content.every()) if trained else None
+        except UserError as error:
+            raise npz_fault(path, str(error), STATE_NORMAL) from error
+        normal: tuple[int, ...] = () if found is None else (position[found],)
+    else:
+        known = {**{str(k): k for k in range(len(content.names))}, **position}
         if unknown := [str(label) for label in stated if str(label) not in known]:
             raise npz_fault(
                 path,
                 f"normal names {unknown[0]!r}, which is no class",
-                f"choose from {', '.join(images.classes)}",
+                f"choose from {', '.join(content.names)}",
             )
-        return tuple(sorted({known[str(label)] for label in stated}))
-    trained = [images.classes[label] for label in images.train_labels.unique().tolist()]
-    tested = [images.classes[label] for label in images.test_labels.unique().tolist()]
-    found = normal_class(trained, {*trained, *tested}) if trained else None
-    return None if found is None else (images.classes.index(found),)
+        normal = tuple(sorted({known[str(label)] for label in stated}))
+    absent = [content.names[label] for label in normal if content.names[label] not in trained]
+    if trained and absent:
+        raise npz_fault(path, f"the normal class {absent[0]!r} has no training image", "add some")
+    return normal or None
 
 
 def _positions(names: Sequence[str]) -> dict[str, int]:
     return {name: k for k, name in enumerate(names)}
 
 
-def write_npz(path: str | os.PathLike[str], image_set: ImageSet) -> None:
+def write_npz(path: str | os.PathLike[str], image_set: ImageSet, named: bool = False) -> None:
     """Write `image_set` to `path` in the layout that `read_npz` reads, uncompressed.
 
     The write is atomic: a temporary file in the same folder is written and then renamed.
+
+    Args:
+        path: the file.
+        image_set: the images.
+        named: whether the names of the classes, and which of them are normal, are written also if
+            each class is normal in a task of its own. Declared data sets declare their names.
 
     Raises:
         OSError: the folder cannot be written, or the disk is full.
@@ -228,10 +286,10 @@ def write_npz(path: str | os.PathLike[str], image_set: ImageSet) -> None:
     path = Path(path)
     unfinished = path.with_name(f".{path.name}.{uuid.uuid4().hex}.partial")
     arrays: dict[str, Any] = to_arrays(image_set)._asdict()
-    if image_set.normal is not None:
+    if named or image_set.normal is not None:
         arrays |= {
             "classes": np.array(image_set.classes),
-            "normal": np.array(image_set.normal, np.int64),
+            "normal": np.array(image_set.normal or (), np.int64),
         }
     try:
         with unfinished.open("xb") as file:

@@ -145,7 +145,8 @@ def _check_array(path: Path, key: str, header: ArrayHeader) -> None:
         raise npz_fault(
             path,
             f"{key} must be integers or texts of shape (n,), but are {dtype} of shape {shape}",
-            "convert the labels with labels.astype('int64').ravel()",
+            "convert texts in bytes with labels.astype(str), and other labels with "
+            "labels.astype('int64').ravel()",
         )
     elif (key == "classes" and (dtype.kind != "U" or len(shape) != 1)) or (
         key == "normal" and (dtype.kind not in "iuU" or len(shape) != 1)

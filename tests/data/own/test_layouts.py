@@ -38,6 +38,9 @@ def parts(layout):
         ),
         (["train/1.png", "test/2.png", "test/odd/3.png"], "normal", None),
         (["normal/1.png", "anomalous/2.png"], "normal", {("", "normal"), ("", "anomalous")}),
+        (["regular/1.png", "Defect/2.png"], "regular", {("", "regular"), ("", "Defect")}),
+        (["train/bag/1.png", "train/ng/2.png", "test/bag/3.png"], "bag", None),
+        (["bags/good/1.png", "bags/good/2.png"], "bags", {("", "bags")}),
         (["ok/day/1.png", "ng/2.png", "scratch/3.png"], "ok", None),
         (["cat/1.png", "dog/2.png"], None, {("", "cat"), ("", "dog")}),
         (["1.png", "2.png"], "normal", {("", "normal")}),
@@ -68,12 +71,41 @@ def test_what_is_in_no_split_is_counted():
             ["train/hole/1.png", "train/crack/1.png", "test/good/2.png"],
             "the normal class 'good' has no training image",
         ),
+        (["test/good/1.png", "test/hole/2.png"], "no folder of training images; put normal"),
+        (["ng/1.png", "ng/2.png"], "'ng' is called anomalous, and there is no other; put"),
+        (
+            ["cat/1.png", "dog/2.png", "bad/3.png"],
+            "'bad' is called anomalous, and which of cat, dog is normal is unclear; put",
+        ),
     ],
 )
 def test_unclear_layouts_are_refused_in_one_line(paths, words):
     with pytest.raises(UserError, match=words) as caught:
         read(*paths)
     assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("paths", "inner", "remedy"),
+    [
+        (["bottle/train/good/1.png", "bottle/test/hole/2.png"], "bottle/test", "bottle"),
+        (
+            ["bottle/train/good/1.png", "bottle/ground_truth/1.png", "cable/train/good/1.png"],
+            "bottle/train",
+            "bottle",
+        ),
+        (["set/normal/1.png", "set/anomalous/2.png"], "set/anomalous", "set"),
+        (["set/ok/1.png", "set/scratch/2.png"], "set/ok", "set"),
+        (["a/b/good/1.png", "a/b/hole/2.png"], "a/b/good", "a/b"),
+    ],
+)
+def test_a_layout_below_the_top_is_refused_rather_than_trained_on_as_normal(paths, inner, remedy):
+    with pytest.raises(UserError) as caught:
+        read(*paths)
+    assert str(caught.value) == (
+        f"photos contains {inner}, so its layout begins below the top; give photos/{remedy}"
+    )
+    read(*(path.removeprefix(f"{remedy}/") for path in paths if path.startswith(f"{remedy}/")))
 
 
 def test_a_fifth_of_normal_images_without_splits_is_tested_by_content_alone():

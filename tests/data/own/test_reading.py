@@ -116,14 +116,57 @@ def test_unreadable_files_are_refused_or_counted(folder):
     (folder / "test/good/empty.png").write_bytes(b"")
     refused(
         folder,
-        r"test/good/empty.png is empty; copy it again \(1 other file cannot be read either\), or "
-        "leave such files out with --skip-unreadable",
+        r"test/good/empty.png is empty; copy it again \(1 other file cannot be read either: "
+        r".*train/good/bad.png is no image of a known format; remove or convert it\), or leave "
+        "such files out with --skip-unreadable",
     )
     said = []
     images = of(folder, SKIPPING, said).image_set
     assert len(images.train_images) == 6
+    assert said[-3].startswith(f"{folder}/test/good/empty.png is empty")
+    assert said[-2].startswith(f"{folder}/train/good/bad.png is no image")
+    assert said[-1] == f"{folder}: left out: 2 unreadable files"
+    of(folder, SKIPPING, said := [])  # from the cache
     assert said[-1] == f"{folder}: left out: 2 unreadable files"
     assert images.about.endswith("; left out: 2 unreadable files")
+
+
+def test_three_unreadable_files_are_named_and_all_are_counted(folder):
+    for k in range(5):
+        (folder / f"train/good/bad{k}.png").write_bytes(b"")
+    refused(folder, r"bad0.png is.*\(4 other files.*bad1.png is.*bad2.png is [^:]*; and 2 more\)")
+
+
+def test_a_normal_class_without_a_readable_image_is_refused(folder):
+    put(folder, "train/scratch/1.png", image(20))
+    for file in [*(folder / "train/good").iterdir(), *(folder / "test/good").iterdir()]:
+        file.write_bytes(b"")
+    refused(folder, "no training image of the normal class 'good' can be read", SKIPPING)
+
+
+def test_images_that_do_not_fit_into_memory_are_refused_after_the_first(folder, monkeypatch):
+    monkeypatch.setattr(reading, "_memory", lambda: 3 * 13 * 9 * 11 - 1)
+    refused(folder, "13 images of 9x11 pixels need 0.0 GB of memory.*--image-size 64")
+    monkeypatch.setattr(reading, "_memory", lambda: 3 * 13 * 9 * 11)
+    assert len(of(folder).image_set.train_images) == 6
+
+
+def test_different_sizes_end_the_decoding_at_the_first_that_differs(folder, monkeypatch):
+    put(folder, "test/good/7.png", image(7, (9, 12)))
+    shown = []
+    monkeypatch.setattr(reading._Folder, "_refuse_too_large", lambda *_: shown.append(1))
+    monkeypatch.setattr(reading._Folder, "_refuse_unreadable", lambda *_: shown.append(2))
+    refused(folder, "6.png has 9x11 pixels, .*7.png has 9x12; give the size")
+    assert shown == [1]
+
+
+def test_a_folder_that_cannot_be_opened_is_not_passed_over(folder, monkeypatch):
+    def walk(top, onerror):
+        onerror(PermissionError(13, "Permission denied", f"{top}/train/secret"))
+        return iter(())
+
+    monkeypatch.setattr(reading.os, "walk", walk)
+    refused(folder, r"train/secret cannot be opened .Permission denied.; make it readable")
 
 
 def test_test_images_that_were_trained_on_are_refused_or_left_out(folder):
@@ -132,6 +175,35 @@ def test_test_images_that_were_trained_on_are_refused_or_left_out(folder):
     images = of(folder, SKIPPING).image_set
     assert images.test_labels.tolist() == [0] * 4 + [1] * 3
     assert "1 duplicate" in images.about
+
+
+def test_files_of_unknown_formats_are_counted_by_their_suffix(folder):
+    for name in ("a.HEIC", "b.HEIC", "c.txt", ".hidden.json", "Thumbs.db"):
+        (folder / "train/good" / name).write_bytes(b"x")
+    of(folder, said=(said := []))
+    assert said[1] == (
+        f"{folder}: 3 files passed over, with a suffix of no known image format: .HEIC, .txt"
+    )
+
+
+def test_names_of_classes_that_take_turns_are_those_of_the_first_reading(tmp_path):
+    for k in range(60):
+        put(tmp_path / "photos", f"{'cat' if k % 2 else 'dog'}/{k}.png", image(k))
+    first, again = of(tmp_path / "photos").image_set, of(tmp_path / "photos").image_set
+    assert again.classes == first.classes == ("cat", "dog")
+    assert again.normal is first.normal is None
+    assert torch.equal(again.train_labels, first.train_labels)
+
+
+def test_a_folder_of_png_files_has_the_bytes_of_the_arrays(folder, tmp_path):
+    stack = np.stack([image(k) for k in range(13)])
+    content = {"train_images": stack[:6], "test_images": stack[6:]}
+    labels = {"train_labels": np.zeros(6, int), "test_labels": np.array([0] * 4 + [1] * 3)}
+    arrays = read_npz(written(tmp_path / "x.npz", **content, **labels))
+    images = of(folder).image_set
+    for key in ("train_images", "train_labels", "test_images", "test_labels", "normal"):
+        ours, theirs = getattr(images, key), getattr(arrays, key)
+        assert ours == theirs if key == "normal" else torch.equal(ours, theirs)
 
 
 def test_what_is_no_image_is_passed_over(folder):
@@ -278,6 +350,48 @@ def test_names_and_normal_classes_are_read_and_written(tmp_path):
     bad = {**extra, "normal": np.array(["boot"])}
     with pytest.raises(UserError, match="normal names 'boot', which is no class; choose from bag"):
         read_npz(written(tmp_path / "z.npz", **split(images, labels), **bad))
+
+
+def test_stated_normal_classes_decide_which_images_are_tested(tmp_path):
+    images, _ = arrays(60)
+    labels = np.arange(60) % 3
+    other = read_npz(written(tmp_path / "x.npz", images=images, labels=labels, normal=[0, 2]))
+    assert other.normal == (0, 2)
+    assert set(other.train_labels.tolist()) == {0, 2}
+    assert int((other.test_labels == 1).sum()) == 20
+    turns = read_npz(written(tmp_path / "y.npz", images=images, labels=labels))
+    assert turns.normal_classes == (0, 1, 2)
+    names = {"classes": np.array(["cat", "good", "dog"])}
+    no_normal = written(tmp_path / "z.npz", **split(*arrays()), **names, normal=np.zeros(0, int))
+    assert read_npz(no_normal).normal_classes == (0, 1, 2)
+
+
+@pytest.mark.parametrize("number", [1, 2, 3, 4])
+def test_images_too_few_to_be_divided_are_refused(tmp_path, number):
+    images, _ = arrays(number)
+    np.save(tmp_path / "x.npy", images)
+    for path in (tmp_path / "x.npy", written(tmp_path / "x.npz", images=images)):
+        with pytest.raises(UserError, match="leaves no test image; add images, at least 10"):
+            read_own(path, "x", CHOICES, tmp_path, print)
+
+
+@pytest.mark.parametrize(
+    ("content", "words"),
+    [
+        ({"classes": np.array(["a", "a", "b"])}, "classes names 'a' twice"),
+        (
+            {"classes": np.array(["ok", "good", "b"])},
+            "good and ok are both called normal; .*array",
+        ),
+        ({"normal": np.array([1]), "train_labels": np.zeros(9, int)}, "'1' has no training image"),
+    ],
+)
+def test_unclear_classes_are_refused(tmp_path, content, words):
+    path = written(tmp_path / "x.npz", **{**split(*arrays()), **content})
+    with pytest.raises(UserError, match=words) as caught:
+        read_npz(path)
+    assert str(caught.value).startswith(f"{path}: ")
+    assert "\n" not in str(caught.value)
 
 
 def test_a_single_trained_class_is_the_normal_one(tmp_path):

@@ -9,8 +9,12 @@ Three layouts are read, the first that applies:
     images alone, also in one folder     all of them are normal
 
 A class called normal, good, ok or nominal is the normal one, and all others are anomalous.
-Otherwise, if there are training images of a single class, that is the normal one; if there are
-several, each is normal in a task of its own.
+Otherwise, if there are training images of a single class that is not called anomalous (anomalous,
+anomaly, abnormal, bad, defect, ng), that is the normal one; if there are several, each is normal
+in a task of its own.
+
+A folder in which one of these layouts begins further down, such as a folder of several data sets,
+is refused: read from its top, test images and anomalies would be trained on as normal ones.
 """
 
 import hashlib
@@ -29,8 +33,8 @@ ANOMALOUS_NAMES = (
     "abnormal",
     "bad",
     "defect",
-    "defects",
     "defective",
+    "defects",
     "ng",
 )
 NORMAL = "normal"
@@ -85,24 +89,44 @@ def is_normal(name: str) -> bool:
     return name.casefold() in NORMAL_NAMES
 
 
+def is_anomalous(name: str) -> bool:
+    """Whether a class has a name of anomalous images, in upper or lower case."""
+    return name.casefold() in ANOMALOUS_NAMES
+
+
 def normal_class(trained: Iterable[str], every: Iterable[str]) -> str | None:
-    """The normal class by its name, or because no other has training images; otherwise None.
+    """The normal class by its name, or because no other can be; None if several can be.
+
+    A class that is called anomalous is never normal.
 
     Args:
         trained: the names of the classes of the training images.
         every: the names of all classes.
 
     Raises:
-        UserError: if two classes have names of normal images.
+        UserError: if two classes have names of normal images, or a class that is called anomalous
+            has training images and which of the others are normal is unclear.
     """
     named = sorted({name for name in every if is_normal(name)})
     if len(named) > 1:
         raise UserError(
-            f"the classes {' and '.join(named)} are both called normal; put their images into one "
-            "folder"
+            f"the classes {' and '.join(named)} are both called normal; make one class of them"
         )
-    alone = sorted(set(trained))
-    return named[0] if named else (alone[0] if len(alone) == 1 else None)
+    if named:
+        return named[0]
+    possible = sorted({name for name in trained if not is_anomalous(name)})
+    anomalous = sorted({name for name in trained if is_anomalous(name)})
+    if anomalous and len(possible) != 1:
+        others = (
+            f"which of {', '.join(possible)} is normal is unclear"
+            if possible
+            else "there is no other"
+        )
+        raise UserError(
+            f"the class {anomalous[0]!r} is called anomalous, and {others}; put the normal images "
+            f"into one class called {NORMAL}"
+        )
+    return possible[0] if len(possible) == 1 else None
 
 
 def layout_of(paths: Iterable[PurePosixPath], folder: str) -> Layout:
@@ -121,9 +145,15 @@ def layout_of(paths: Iterable[PurePosixPath], folder: str) -> Layout:
     tops = {path.parts[0].casefold() for path in files if len(path.parts) > 1}
     if tops & set(TRAIN):
         return _with_splits(files, folder)
+    if tops & set(TEST):
+        raise UserError(
+            f"{folder} has test images and no folder of training images; put normal images into "
+            "train/good"
+        )
+    _refuse_inner_layout(files, folder)
     loose = [path for path in files if len(path.parts) == 1]
     if len(tops) < 2 and not (tops and loose):
-        return _of_one_kind(files, tops, folder)
+        return _of_one_kind(files, tops)
     if loose:
         raise UserError(
             f"{folder} contains both folders and {loose[0]}, so its layout is unclear; give a "
@@ -131,25 +161,39 @@ def layout_of(paths: Iterable[PurePosixPath], folder: str) -> Layout:
         )
     items = [Item(path, path.parts[0], "") for path in files]
     labels = {item.label for item in items}
-    normal = next((label for label in sorted(labels) if is_normal(label)), None)
-    if normal is not None:
-        normal_class([], labels)  # refuses two
     title = f"{len(labels)} class folders without splits"
-    return Layout(items, normal, title)
+    return Layout(items, normal_class(labels, labels), title)
 
 
-def _of_one_kind(files: Sequence[PurePosixPath], tops: set[str], folder: str) -> Layout:
+def _refuse_inner_layout(files: Iterable[PurePosixPath], folder: str) -> None:
+    """Refuse files among which a layout begins below the top.
+
+    Raises:
+        UserError: if a folder below the top contains a split, a class that is called anomalous, or
+            one that is called normal beside others.
+    """
+    contents: dict[PurePosixPath, set[str]] = {}
+    for path in files:
+        for depth in range(1, len(path.parts) - 1):
+            contents.setdefault(PurePosixPath(*path.parts[:depth]), set()).add(path.parts[depth])
+    for place, names in contents.items():
+        split = [name for name in names if name.casefold() in (*TRAIN, *TEST)]
+        anomalous = [name for name in names if is_anomalous(name)]
+        normal = [name for name in names if is_normal(name) and len(names) > 1]
+        if found := sorted(split or anomalous or normal):
+            raise UserError(
+                f"{folder} contains {place / found[0]}, so its layout begins below the top; give "
+                f"{PurePosixPath(folder) / place}"
+            )
+
+
+def _of_one_kind(files: Sequence[PurePosixPath], tops: set[str]) -> Layout:
     """All images are normal; the folder that contains them all names the class if there is one.
 
     Raises:
-        UserError: if that name is one of anomalies.
+        UserError: if that folder is called anomalous.
     """
-    label = files[0].parts[0] if tops else NORMAL
-    if label.casefold() in ANOMALOUS_NAMES:
-        raise UserError(
-            f"{folder} contains only {label}/, whose images are anomalies by its name, and no "
-            f"normal image to train on; give a folder with {READ}"
-        )
+    label = normal_class([files[0].parts[0] if tops else NORMAL], []) or NORMAL
     return Layout([Item(path, label, "") for path in files], label, "normal images alone")
 
 

@@ -24,8 +24,12 @@ from tune_ad.data.own.layouts import Item, Layout, by_class, is_tested, layout_o
 from tune_ad.errors import UserError
 from tune_ad.wording import count
 
-VERSION = 1  # of what is decoded; a new one makes earlier caches unused
-SHOWN = 3
+VERSION = 1  # of what is decoded; a new one changes the digests that studies record
+STORED = 2  # of the files in the cache, of which a new one makes earlier files unused
+SHOWN = 3  # unreadable files and suffixes that are named
+LEFT_OUT = "; left out: "
+COPIES = 3  # of all pixels in memory while they are divided: decoded, in arrays, in tensors
+WITHOUT_PICTURES = ("thumbs.db", "desktop.ini")
 SUFFIXES = frozenset(
     ".png .jpg .jpeg .jpe .jfif .bmp .dib .gif .tif .tiff .webp .ppm .pgm .pbm .pnm .jp2 .j2k "
     ".jpx .tga .ico .icns .sgi .rgb .bw .pcx .dds .avif .eps .ps .psd .xbm .im .fits".split()
@@ -97,12 +101,37 @@ def _read(path: Path, name: str, choices: Choices, cache: Path, say: Say) -> Own
 
 
 def image_files(folder: Path) -> Iterator[PurePosixPath]:
-    """The image files below a folder by their suffix; hidden files and folders are passed over."""
-    for place, folders, files in os.walk(folder):
+    """The image files below a folder by their suffix; hidden files and folders are passed over.
+
+    Raises:
+        UserError: if a folder cannot be opened.
+    """
+    return (path for path in _files(folder) if path.suffix.casefold() in SUFFIXES)
+
+
+def _files(folder: Path) -> Iterator[PurePosixPath]:
+    """All files below a folder but hidden ones and those that systems add; links are not followed.
+
+    Raises:
+        UserError: if a folder cannot be opened.
+    """
+
+    def refuse(error: OSError) -> None:
+        raise UserError(
+            f"{error.filename} cannot be opened ({error.strerror}); make it readable, or move it "
+            "elsewhere"
+        ) from error
+
+    for place, folders, files in os.walk(folder, onerror=refuse):
         folders[:] = sorted(f for f in folders if not f.startswith(".") and f != "__MACOSX")
         for file in sorted(files):
-            if not file.startswith(".") and Path(file).suffix.casefold() in SUFFIXES:
+            if not file.startswith(".") and file.casefold() not in WITHOUT_PICTURES:
                 yield PurePosixPath(Path(place, file).relative_to(folder).as_posix())
+
+
+def _memory() -> int:
+    """The size of main memory in bytes."""
+    return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
 
 
 class _Decoded(NamedTuple):
@@ -120,24 +149,45 @@ class _Folder:
         self.refused: list[str] = []
 
     def read(self) -> OwnImages:
-        layout = layout_of(image_files(self.path), str(self.path))
+        files = list(_files(self.path))
+        pictures = [file for file in files if file.suffix.casefold() in SUFFIXES]
+        layout = layout_of(pictures, str(self.path))
         ignored = f", {count(layout.ignored, 'other image')} ignored" if layout.ignored else ""
         self.say(f"{self.path}: {layout.title}: {_listed(layout.items)}{ignored}")
+        self._say_passed_over([file for file in files if file.suffix.casefold() not in SUFFIXES])
         hashes = self._hashes(layout.items)
         digest = self._digest(layout, hashes)
-        stored = self.cache / f"{self.name}-{digest[:16]}.npz"
+        stored = self.cache / f"{self.name}-{digest[:16]}-{STORED}.npz"
         if stored.is_file():
             try:
-                return OwnImages(replace(read_npz(stored), name=self.name), digest)
+                images = replace(read_npz(stored), name=self.name)
+                self._say_left_out(images.about)
+                return OwnImages(images, digest)
             except UserError as error:
                 self.say(f"{error}; the images are decoded again")
         images = self._image_set(layout, hashes)
         try:
             stored.parent.mkdir(parents=True, exist_ok=True)
-            write_npz(stored, images)
+            write_npz(stored, images, named=True)
         except OSError as error:
             self.say(f"{stored}: not written ({error.strerror}), so a later run decodes again")
         return OwnImages(images, digest)
+
+    def _say_passed_over(self, files: Sequence[PurePosixPath]) -> None:
+        """Count the files that are no images by their suffix, since some may be meant to be."""
+        if files:
+            suffixes = sorted({file.suffix or "none" for file in files})
+            more = ", ..." if suffixes[SHOWN:] else ""
+            self.say(
+                f"{self.path}: {count(len(files), 'file')} passed over, with a suffix of no known "
+                f"image format: {', '.join(suffixes[:SHOWN])}{more}"
+            )
+
+    def _say_left_out(self, about: str) -> None:
+        """Say what was left out, as the sentence about the images has it."""
+        left_out = about.partition(LEFT_OUT)[2]
+        if left_out:
+            self.say(f"{self.path}: left out: {left_out}")
 
     def _parallel(self, function: Callable[[Item], Any], items: Sequence[Item]) -> Iterator[Any]:
         """What a function makes of each item, in order."""
@@ -176,21 +226,26 @@ class _Folder:
                     self.refused.append(result)
                 else:
                     decoded.append(_Decoded(item, result))
+                    self._refuse_different_sizes(decoded[0], decoded[-1])
+                    if len(decoded) == 1:
+                        self._refuse_too_large(len(layout.items), result)
                     parts.append(item.part or _part(item.label, layout.normal, of_file))
         self._refuse_unreadable()
-        self._refuse_mixed(decoded)
+        self._refuse_without_normal(layout, decoded, parts)
         decoded, parts, duplicates = self._without_duplicates(decoded, parts)
         classes = tuple(sorted({one.item.label for one in decoded}))
-        arrays = _stacked(decoded, parts, classes, self.choices.target.colour)
         self._refuse_one_sided(parts)
+        arrays = _stacked(decoded, parts, classes, self.choices.target.colour)
         left_out = [
             *([count(len(self.refused), "unreadable file")] if self.refused else []),
             *([count(duplicates, "duplicate")] if duplicates else []),
         ]
         about = f"own images: {layout.title}"
         if left_out:
-            about += f"; left out: {' and '.join(left_out)}"
-            self.say(f"{self.path}: left out: {' and '.join(left_out)}")
+            about += f"{LEFT_OUT}{' and '.join(left_out)}"
+        for line in self.refused[:SHOWN]:
+            self.say(f"{line}; left out")
+        self._say_left_out(about)
         images = from_arrays(self.name, classes, arrays, about)
         normal = None if layout.normal is None else (classes.index(layout.normal),)
         return replace(images, normal=normal)
@@ -204,26 +259,47 @@ class _Folder:
 
     def _refuse_unreadable(self) -> None:
         if self.refused and not self.choices.skip_unreadable:
-            more = len(self.refused) - 1
-            others = f" ({count(more, 'other file')} cannot be read either)" if more else ""
             raise UserError(
-                f"{self.refused[0]}{others}, or leave such files out with --skip-unreadable"
+                f"{self.refused[0]}{_others(self.refused[1:])}, or leave such files out with "
+                "--skip-unreadable"
             )
 
-    def _refuse_mixed(self, decoded: Sequence[_Decoded]) -> None:
+    def _refuse_without_normal(
+        self, layout: Layout, decoded: Sequence[_Decoded], parts: Sequence[str]
+    ) -> None:
+        """Refuse images of which none can be read, or no training image of the normal class."""
         if not decoded:
             raise UserError(f"{self.path}: none of its images can be read; give other images")
-        first = decoded[0]
-        for other in decoded[1:]:
-            if other.pixels.shape[:2] != first.pixels.shape[:2]:
-                sizes = [
-                    f"{self.path / one.item.path} has {'x'.join(map(str, one.pixels.shape[:2]))}"
-                    for one in (first, other)
-                ]
-                raise UserError(
-                    f"images of different sizes: {' pixels, '.join(sizes)}; give the size to "
-                    "which all are brought, as in --image-size 64"
-                )
+        trained = {
+            one.item.label for one, part in zip(decoded, parts, strict=True) if part == "train"
+        }
+        if self.refused and layout.normal is not None and layout.normal not in trained:
+            raise UserError(
+                f"{self.path}: no training image of the normal class {layout.normal!r} can be "
+                "read; give other images"
+            )
+
+    def _refuse_different_sizes(self, first: _Decoded, other: _Decoded) -> None:
+        if other.pixels.shape[:2] != first.pixels.shape[:2]:
+            sizes = [
+                f"{self.path / one.item.path} has {'x'.join(map(str, one.pixels.shape[:2]))}"
+                for one in (first, other)
+            ]
+            raise UserError(
+                f"images of different sizes: {' pixels, '.join(sizes)}; give the size to "
+                "which all are brought, as in --image-size 64"
+            )
+
+    def _refuse_too_large(self, images: int, pixels: Pixels) -> None:
+        """Refuse images that do not fit into memory, as soon as the size of one is known."""
+        needed, memory = COPIES * images * pixels.nbytes, _memory()
+        if needed > memory:
+            size = "x".join(map(str, pixels.shape[:2]))
+            raise UserError(
+                f"{self.path}: {count(images, 'image')} of {size} pixels need "
+                f"{needed / 1e9:.1f} GB of memory, and this machine has {memory / 1e9:.1f} GB; "
+                "bring them to a smaller size, as in --image-size 64"
+            )
 
     def _without_duplicates(
         self, decoded: Sequence[_Decoded], parts: Sequence[str]
@@ -249,6 +325,16 @@ class _Folder:
         for part, noun in (("train", "training"), ("test", "test")):
             if part not in parts:
                 raise UserError(f"{self.path} has no {noun} image; add images, at least 10")
+
+
+def _others(refused: Sequence[str]) -> str:
+    """The further unreadable files in brackets: their number, and the lines of the first."""
+    if not refused:
+        return ""
+    named = "; ".join(refused[: SHOWN - 1])
+    unnamed = len(refused) - (SHOWN - 1)
+    more = f"; and {unnamed:,} more" if unnamed > 0 else ""
+    return f" ({count(len(refused), 'other file')} cannot be read either: {named}{more})"
 
 
 def _part(label: str, normal: str | None, of_file: str) -> str:
