@@ -72,7 +72,8 @@ def test_what_is_in_no_split_is_counted():
             "the normal class 'good' has no training image",
         ),
         (["test/good/1.png", "test/hole/2.png"], "no folder of training images; put normal"),
-        (["ng/1.png", "ng/2.png"], "'ng' is called anomalous, and there is no other; put"),
+        (["bad/1.png"], "contains only bad/, whose images are anomalies by its name"),
+        (["train/ng/1.png", "test/hole/2.png"], "'ng' is called anomalous, and there is no other"),
         (
             ["cat/1.png", "dog/2.png", "bad/3.png"],
             "'bad' is called anomalous, and which of cat, dog is normal is unclear; put",

@@ -33,8 +33,8 @@ ANOMALOUS_NAMES = (
     "abnormal",
     "bad",
     "defect",
-    "defective",
     "defects",
+    "defective",
     "ng",
 )
 NORMAL = "normal"
@@ -153,7 +153,7 @@ def layout_of(paths: Iterable[PurePosixPath], folder: str) -> Layout:
     _refuse_inner_layout(files, folder)
     loose = [path for path in files if len(path.parts) == 1]
     if len(tops) < 2 and not (tops and loose):
-        return _of_one_kind(files, tops)
+        return _of_one_kind(files, tops, folder)
     if loose:
         raise UserError(
             f"{folder} contains both folders and {loose[0]}, so its layout is unclear; give a "
@@ -187,13 +187,18 @@ def _refuse_inner_layout(files: Iterable[PurePosixPath], folder: str) -> None:
             )
 
 
-def _of_one_kind(files: Sequence[PurePosixPath], tops: set[str]) -> Layout:
+def _of_one_kind(files: Sequence[PurePosixPath], tops: set[str], folder: str) -> Layout:
     """All images are normal; the folder that contains them all names the class if there is one.
 
     Raises:
-        UserError: if that folder is called anomalous.
+        UserError: if that name is one of anomalies.
     """
-    label = normal_class([files[0].parts[0] if tops else NORMAL], []) or NORMAL
+    label = files[0].parts[0] if tops else NORMAL
+    if is_anomalous(label):
+        raise UserError(
+            f"{folder} contains only {label}/, whose images are anomalies by its name, and no "
+            f"normal image to train on; give a folder with {READ}"
+        )
     return Layout([Item(path, label, "") for path in files], label, "normal images alone")
 
 
