@@ -73,11 +73,12 @@ def test_switches_and_the_other_backend():
     )
 
 
-def test_every_field_but_two_is_an_option():
+def test_every_field_but_three_is_an_option():
     set_by_options = {name for name in OPTIONS if name in defaults()} | {"changes"}
     assert {attribute.name for attribute in fields(Options)} - set_by_options == {
         "search",
         "progress",
+        "family",
     }
     changes = set(OPTIONS) - set(defaults())
     assert changes <= {attribute.name for attribute in fields(Budget)}
