@@ -78,7 +78,7 @@ def _kept(findings: Findings) -> Iterator[str]:
     most = f"{max(rates):.2%}" if max(rates) - min(rates) < LIKE else _range(rates, "{:.2%}")
     yield (
         f"Kept in {findings.study.folder.best.name}/: {count(tasks[0].models, 'model')} per class "
-        f"with a threshold above which at most {most} of new normal images lie (from "
+        f"with a threshold above which on average at most {most} of new normal images lie (from "
         f"{_range(images, '{}')} normal test images)."
     )
 

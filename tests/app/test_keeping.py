@@ -67,10 +67,34 @@ def test_best_is_written_anew_only_if_something_has_changed(tiny, open_study, tm
     (best / DESCRIPTION).write_text(to_text(content))
     keep_best(stricter)
     assert ModelFolder(best).description.provenance["identity"] != "another"
+    keep_best(session)  # without a wish, the rate of the existing one stays
+    assert ModelFolder(best).description.tasks[0].threshold.wished == 0.2
     (best / DESCRIPTION).write_text("damaged")
     keep_best(stricter)
     assert ModelFolder(best).task("digits/0").threshold.wished == 0.2
     assert not [path for path in best.parent.iterdir() if path.name.endswith(".partial")]
+
+
+@pytest.mark.parametrize(
+    ("error", "words"),
+    [
+        (OSError(28, "No space left on device", "best"), "cannot be written (No space left"),
+        (ZeroDivisionError("x"), "scoring with them raised ZeroDivisionError"),
+    ],
+)
+def test_models_that_cannot_be_kept_are_said_and_cost_no_result(
+    tiny, open_study, tmp_path, monkeypatch, error, words
+):
+    def fails(*arguments):
+        raise error
+
+    monkeypatch.setattr("tune_ad.app.keeping.build", fails)
+    session = open_study(tiny, tmp_path, changes={"trials": 1, "epochs": 1})
+    said = []
+    outcome = replace(session, say=said.append).run()
+    assert (outcome.failed, outcome.exit_code) == (0, 1)
+    assert words in said[-1] and said[-1].endswith("run the same command again")
+    assert all(record.state == "complete" for record in session.folder.read_evaluation())
 
 
 def test_too_few_images_for_the_wished_rate_are_said(tiny, open_study, tmp_path):

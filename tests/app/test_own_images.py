@@ -181,6 +181,56 @@ def test_what_does_not_fit_is_refused_in_one_line(tmp_path, monkeypatch, argumen
     assert not list(tmp_path.iterdir())
 
 
+def test_labelled_anomalies_without_tested_ones_are_refused(photos, tmp_path):
+    folder = tmp_path / "photos"
+    shutil.copytree(photos, folder)
+    shutil.move(folder / "test" / "square", folder / "train" / "square")
+    where = ["--data", str(folder), "--results", str(tmp_path / "results")]
+    lines = run_line(["--search", "vae", *where, *QUICK], code=2)
+    assert "20 training images are anomalies and no test image is one" in lines
+    assert "move some of them to the test images" in lines
+
+
+def test_what_was_selected_by_test_images_has_no_threshold(photos, tmp_path):
+    where = ["--data", str(photos), "--results", str(tmp_path)]
+    run_line(["--search", "ae", *where, *QUICK, "--selection", "oracle"])
+    best = tmp_path / "ae_photos" / "best"
+    task = ModelFolder(best).task()
+    assert task.threshold is None and task.check is None
+    assert "no threshold, because its configuration was selected by the test images" in (
+        (best / "README.md").read_text()
+    )
+    files = ["--input", str(photos / "test"), "--output", str(tmp_path / "scores.csv")]
+    lines = run_line(["--score", str(best), *files], code=2)
+    assert "has no threshold, because its configuration was selected by the test images" in lines
+
+
+def test_a_picture_of_another_size_is_refused_unless_a_size_was_wished(study, photos, tmp_path):
+    folder, _ = study
+    put(tmp_path, "new/wide.png", np.zeros((12, 16)))
+    files = ["--input", str(tmp_path / "new"), "--output", str(tmp_path / "scores.csv")]
+    lines = run_line(["--score", str(folder.best), *files], code=2)
+    assert "has 12 x 16 pixels, but 12 x 10 are needed" in lines
+    sized = ["--data", str(photos), "--image-size", "16x12", "--resize", "pad"]
+    run_line(["--search", "ae", *sized, "--results", str(tmp_path), *QUICK])
+    run_line(["--score", str(tmp_path / "ae_photos" / "best"), *files])
+    assert len(rows_of(tmp_path / "scores.csv")) == 1
+
+
+def test_pictures_appear_only_if_every_image_could_be_scored(photos, tmp_path):
+    run_line(["--search", "ae", "--data", str(photos), "--results", str(tmp_path), *QUICK])
+    new = tmp_path / "new"
+    put(new, "a.png", photo(np.random.default_rng(1)))
+    (new / "b.png").write_bytes(b"no pixels")
+    files = ["--input", str(new), "--output", str(tmp_path / "scores.csv")]
+    command = ["--score", str(tmp_path / "ae_photos" / "best"), *files]
+    run_line([*command, "--heatmaps", str(tmp_path / "maps")], code=2)
+    assert not (tmp_path / "maps").exists()
+    run_line([*command, "--heatmaps", str(tmp_path / "maps"), "--skip-unreadable"])
+    assert [path.name for path in (tmp_path / "maps").iterdir()] == ["a.png.png"]
+    assert not [path for path in tmp_path.iterdir() if path.name.startswith(".")]
+
+
 def test_a_declared_data_set_replaces_that_of_a_search(tmp_path):
     results = ["--results", str(tmp_path), "--dry-run"]
     lines = run_line(["--search", "shallow_mnist", "--data", "digits", *results])

@@ -16,16 +16,28 @@ if TYPE_CHECKING:
     from tune_ad.app.session import Session
 
 
+USUAL_RATE = 0.05
+
+
+class NotKeptError(Exception):
+    """The winner's models cannot be kept; the message has the reason and the remedy."""
+
+
 def keep_best(session: "Session") -> list[str]:
     """Write `best/` anew, unless it is up to date; lines for the user.
 
     The winner is the trial that the selection rule ranks first, also if each baseline has a
     winner. Its models are those of the fresh seeds of which no model has failed.
+
+    Raises:
+        NotKeptError: if that fails; the line says why, and how to mend it.
     """
     sources = _sources(session)
     if session.study.keep_models == "none" or not sources:
         return []
-    if _is_current(session, sources):
+    existing = _existing(session)
+    rate = session.options.false_alarms or _wished(existing) or USUAL_RATE
+    if existing and _is_current(existing, sources, rate):
         return []
     models = count(len(sources) * len(session.tasks), "model")
     session.say(f"{session.study.name}: computing the thresholds of {models} ...")
@@ -34,13 +46,21 @@ def keep_best(session: "Session") -> list[str]:
         suite=session.suite,
         preprocessing=session.preprocessing,
         classes=session.sources[0].classes,
-        false_alarms=session.options.false_alarms,
+        false_alarms=rate,
         provenance=_provenance(session, sources[0].record),
     )
     try:
         return _lines(build(session.folder.best, making, sources))
+    except OSError as error:
+        raise NotKeptError(
+            f"the winner's models are not kept: {error.filename or session.folder.best} cannot be "
+            f"written ({error.strerror}); free disk space, and run the same command again"
+        ) from error
     except Exception as error:  # a detector is a user's own code and may raise anything
-        return [f"the winner's model is not kept, scoring with it raised {one_line(error)}"]
+        raise NotKeptError(
+            f"the winner's models are not kept: scoring with them raised {one_line(error)}; "
+            "correct the detector, and run the same command again"
+        ) from error
 
 
 def _sources(session: "Session") -> list[Source]:
@@ -60,19 +80,27 @@ def _sources(session: "Session") -> list[Source]:
     return [source for source in sources if source.folder.is_dir()]
 
 
-def _is_current(session: "Session", sources: list[Source]) -> bool:
-    """Whether `best/` holds the models of these records with the wished rate of false alarms."""
+def _existing(session: "Session") -> Description | None:
+    """The description of the kept model; None if there is none, or a damaged one."""
     try:
-        description = ModelFolder(session.folder.best).description
-    except UserError:  # there is none, or a damaged one, which is written anew
-        return False
-    task = description.tasks[0]
+        return ModelFolder(session.folder.best).description
+    except UserError:  # it is written anew
+        return None
+
+
+def _wished(description: Description | None) -> float | None:
+    """The rate of false alarms of a kept model; None if it has no threshold."""
+    limit = description.tasks[0].threshold if description else None
+    return limit.wished if limit else None
+
+
+def _is_current(description: Description, sources: list[Source], rate: float) -> bool:
+    """Whether a kept model holds the models of these records, for a rate of false alarms."""
     seeds = {source.record.replicas[0].seed for source in sources}
-    wished = task.threshold and task.threshold.wished
     return (
         description.provenance.get("identity") == sources[0].record.identity
-        and {member.seed for member in task.members} == seeds
-        and wished == session.options.false_alarms
+        and {member.seed for member in description.tasks[0].members} == seeds
+        and _wished(description) in (None, rate)
     )
 
 

@@ -1,7 +1,9 @@
 """Scores new images by a kept model, with a progress line; and what is said afterwards."""
 
 import os
+import tempfile
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import NamedTuple
 
@@ -59,9 +61,9 @@ def score(order: Order, say: Callable[[str], None]) -> None:
     )
     line = ProgressLine(order.output.name, len(inputs), complete=not len(inputs))
     try:
-        summary = write_scores(
-            order.output, judge, _shown(judge.judged(inputs), line, judge, order.heatmaps)
-        )
+        with _pictures(order.heatmaps) as pictures:
+            results = _shown(judge.judged(inputs), line, judge, pictures)
+            summary = write_scores(order.output, judge, results)
         line.complete = True
     except OSError as error:
         named = Path(error.filename or order.output)
@@ -74,6 +76,21 @@ def score(order: Order, say: Callable[[str], None]) -> None:
         line.close()
     for text in _said(summary, order):
         say(text)
+
+
+@contextmanager
+def _pictures(folder: Path | None) -> Iterator[Path | None]:
+    """Context manager: a folder for the pictures, which are moved to theirs when it ends well."""
+    if folder is None:
+        yield None
+        return
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(prefix=f".{folder.name}-", dir=folder.parent) as unfinished:
+        yield Path(unfinished)
+        for path in sorted(Path(unfinished).rglob("*.png")):
+            target = folder / path.relative_to(unfinished)
+            target.parent.mkdir(parents=True, exist_ok=True)
+            path.replace(target)
 
 
 def _shown(
@@ -93,9 +110,9 @@ def _said(summary: Summary, order: Order) -> Iterator[str]:
     share = summary.alarms / summary.images if summary.images else 0.0
     yield (
         f"{count(summary.images, 'image')} scored, {count(summary.alarms, 'alarm')} "
-        f"({share:.1%}); of normal images at most {limit.rate:.2%} raise an alarm (95 % interval "
-        f"for this threshold: {limit.low:.2%} to {limit.high:.2%}, from {limit.images} normal "
-        "images)"
+        f"({share:.1%}); of normal images {limit.low:.2%} to {limit.high:.2%} raise an alarm with "
+        f"this threshold (95 % interval, from {limit.images} normal images), on average over such "
+        f"sets of images at most {limit.rate:.2%}"
     )
     if not limit.is_met:
         yield limit.shortfall

@@ -11,7 +11,7 @@ from tune_ad.app.command_line.options import Options
 from tune_ad.app.estimates.cost import Cost, Size, Sizes, cost, image_sizes, overhead, size
 from tune_ad.app.estimates.remaining import Retraining, is_complete, missing_evaluations
 from tune_ad.app.estimates.speed import measured_speed, relative_seconds
-from tune_ad.app.keeping import keep_best
+from tune_ad.app.keeping import NotKeptError, keep_best
 from tune_ad.app.preparation.resources import trials_at_a_time
 from tune_ad.app.provenance import hardware, own_files, versions
 from tune_ad.data import Contents, Task
@@ -46,16 +46,18 @@ class Outcome:
         interrupted: whether Ctrl-C ended it; `--resume` continues.
         out_of_time: whether the time budget ran out.
         failed: number of trials and evaluation seeds that failed.
+        kept: False if the winner's models could not be kept.
     """
 
     interrupted: bool
     out_of_time: bool
     failed: int
+    kept: bool = True
 
     @property
     def exit_code(self) -> int:
-        """0: done; 1: some trials failed; 130: interrupted."""
-        return 130 if self.interrupted else int(self.failed > 0)
+        """0: done; 1: some trials failed, or the winner is not kept; 130: interrupted."""
+        return 130 if self.interrupted else int(self.failed > 0 or not self.kept)
 
 
 @dataclass(frozen=True)
@@ -209,13 +211,11 @@ class Session:
         with self.folder.locked():
             self._write_description()  # before the backend: an interruption can be resumed
             if self.is_complete:
-                self.keep_best()
-                return Outcome(interrupted=False, out_of_time=False, failed=self._failures())
+                kept = self.keep_best()
+                return Outcome(False, out_of_time=False, failed=self._failures(), kept=kept)
             with self.backend() as train:
                 outcome = self._train_missing(train)
-            if not outcome.interrupted:
-                self.keep_best()
-            return outcome
+            return outcome if outcome.interrupted else replace(outcome, kept=self.keep_best())
 
     def _train_missing(self, train: Train) -> Outcome:
         scheduler, trials = self.scheduler(), self.folder.read_trials()
@@ -340,10 +340,16 @@ class Session:
         deadline = None if limit is None else time.monotonic() + 60 * limit
         return TrialLoop(study, scheduler, callbacks, self.tasks, deadline)
 
-    def keep_best(self) -> None:
-        """Write the winner's models with their thresholds to the folder `best/`."""
-        for line in keep_best(self):
+    def keep_best(self) -> bool:
+        """Write the winner's models with their thresholds to `best/`; False if that fails."""
+        try:
+            lines = keep_best(self)
+        except NotKeptError as error:
+            self.say(str(error))
+            return False
+        for line in lines:
             self.say(line)
+        return True
 
     def _failures(self) -> int:
         records = self.folder.read_trials() + self.folder.read_evaluation()

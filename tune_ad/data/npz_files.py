@@ -49,7 +49,7 @@ def read_npz(
         path: a file with the arrays train_images, train_labels, test_images, test_labels (images
             (n, h, w), (n, h, w, 1) or (n, h, w, 3), labels integers or texts (n,)), or images and
             labels, or images alone; optional are a text `about`, the names `classes` of the
-            labels, and the labels or names `normal` of the normal classes.
+            labels, and the label or name `normal` of the normal class.
         name: the name of the data set; the file's name without ".npz" if None.
         classes: the names of the labels of a declared data set, of which each is normal in a task
             of its own; None for a user's file, in which they are the texts, or "0", "1", ... up to
@@ -77,23 +77,37 @@ def read_npz(
     return replace(image_set, normal=normal, every_label=normal is not None)
 
 
-def load_arrays(path: Path) -> dict[str, npt.NDArray[Any]]:
-    """The arrays of images of a .npz by name, or that of a .npy as "images", as they are stored.
+def load_images(path: Path, keys: Sequence[str] = ("images",)) -> npt.NDArray[Any]:
+    """One array of images of a .npz, or that of a .npy, as it is stored.
 
-    A .npy is mapped into memory, so that only what is used is read.
+    A .npy is mapped into memory, so that only what is used is read; of a .npz only that array is
+    read.
+
+    Args:
+        path: the file.
+        keys: the names of the array in a .npz; the first that it has.
 
     Raises:
-        UserError: if the file is damaged or holds something else.
+        UserError: if the file is damaged or holds no such array.
     """
-    if path.suffix == ".npz":
-        validate_npz_header(path)
-        return {key: array for key, array in _read_arrays(path).items() if key.endswith("images")}
     try:
-        images = np.load(path, mmap_mode="r", allow_pickle=False)
-    except (OSError, ValueError, EOFError) as error:
+        if path.suffix.casefold() == ".npz":
+            validate_npz_header(path)
+            with np.load(path, allow_pickle=False) as file:
+                key = next((key for key in keys if key in file), None)
+                if key is None:
+                    raise npz_fault(
+                        path,
+                        f"holds none of {', '.join(keys)} (it holds: {', '.join(file)})",
+                        "write the images as numpy.savez(path, images=images)",
+                    )
+                images: npt.NDArray[Any] = file[key]
+        else:
+            images = np.load(path, mmap_mode="r", allow_pickle=False)
+    except (OSError, ValueError, EOFError, zipfile.BadZipFile, zlib.error) as error:
         raise npz_fault(path, f"is damaged ({error})", "write it again") from error
     check_images(path, "the array", ArrayHeader(images.dtype, images.shape))
-    return {"images": images}
+    return images
 
 
 def of_images(path: Path, name: str) -> ImageSet:
@@ -106,7 +120,7 @@ def of_images(path: Path, name: str) -> ImageSet:
     Raises:
         UserError: if the file is damaged or holds something else.
     """
-    images = load_arrays(path)["images"]
+    images = load_images(path)
     content = _Content.of({"images": uint8_images(path, "the array", images)}, None)
     arrays = content.divided(path, normal=(0,))
     return replace(from_arrays(name, content.names, arrays, "own images"), normal=(0,))
@@ -240,8 +254,8 @@ def _normal(
     """The labels that are normal; None if each class is normal in a task of its own.
 
     Raises:
-        UserError: if `normal` names no class, two classes are called normal, or no image of a
-            normal class is trained on.
+        UserError: if `normal` names no or several classes, two classes are called normal, or no
+            image of a normal class is trained on.
     """
     trained, position = content.trained(), _positions(content.names)
     if stated is None:
@@ -259,6 +273,13 @@ def _normal(
                 f"choose from {', '.join(content.names)}",
             )
         normal = tuple(sorted({known[str(label)] for label in stated}))
+        if len(normal) > 1:
+            raise npz_fault(
+                path,
+                f"normal names {count(len(normal), 'class')}",
+                "name one, and give the images of all normal classes its label; or leave normal "
+                "out, so that each class is normal in a task of its own",
+            )
     absent = [content.names[label] for label in normal if content.names[label] not in trained]
     if trained and absent:
         raise npz_fault(path, f"the normal class {absent[0]!r} has no training image", "add some")

@@ -19,6 +19,7 @@ from tune_ad.models.writing import describe, replaced
 from tune_ad.randomness import numpy_stream
 from tune_ad.search.own_detector import reference_of
 from tune_ad.search.study import Study
+from tune_ad.selection import RULES
 from tune_ad.storage.records import TrialRecord
 from tune_ad.training.ranking import auroc
 from tune_ad.training.replicas.kept import ESTIMATOR, WEIGHTS, KeptState, model_name
@@ -127,6 +128,7 @@ def _task(
 
     Scores are standardised by held-out normal images, or by training images if none is held out;
     the threshold comes from the normal test images, which neither training nor selection has seen.
+    There is none if the rule has selected by test images.
     """
     suite, split = making.suite, making.suite.split(task.name)
     held_out = split.validation.normal if len(split.validation.normal) else split.train
@@ -134,6 +136,7 @@ def _task(
     standardisations = [Standardisation.of(member.scores(reference)) for member in members]
     ensemble = Ensemble(members, standardisations)
     normal = ensemble.scores(suite.pixels[split.test.normal])
+    unseen = RULES[making.study.selection].looks_at != "test images"
     order = numpy_stream(making.study.seed, "false alarms", task.name).permutation(len(normal))
     metrics = {}
     for outsider, positions in split.test.outsiders.items():
@@ -153,8 +156,8 @@ def _task(
             )
             for source, standard in zip(sources, standardisations, strict=True)
         ),
-        threshold=threshold(normal, making.false_alarms),
-        check=cross_check(normal, making.false_alarms, order),
+        threshold=threshold(normal, making.false_alarms) if unseen else None,
+        check=cross_check(normal, making.false_alarms, order) if unseen else None,
         metrics=metrics,
     )
-    return kept, normal
+    return kept, normal if unseen else normal[:0]

@@ -2,6 +2,7 @@
 
 from typing import TYPE_CHECKING
 
+from tune_ad.data.own.decoding import EXACT
 from tune_ad.wording import count
 
 if TYPE_CHECKING:
@@ -39,8 +40,8 @@ def card(description: "Description") -> str:
         "",
         "## Images",
         "",
-        f"{taken.height} x {taken.width} pixels, {taken.colour}; other sizes are brought to this "
-        f"one by the rule {taken.resize!r}. Data: {origin['data']}.",
+        f"{taken.height} x {taken.width} pixels, {taken.colour}; {_other_sizes(taken.resize)}. "
+        f"Data: {origin['data']}.",
         "",
         "## Thresholds and tests",
         "",
@@ -75,6 +76,13 @@ def card(description: "Description") -> str:
     return "\n".join(lines)
 
 
+def _other_sizes(rule: str) -> str:
+    """What happens to image files of another size."""
+    if rule == EXACT:
+        return "files of another size are refused"
+    return f"files of another size are brought to this one by the rule {rule!r}"
+
+
 def _chosen(task: "KeptTask") -> list[str]:
     """A line on each model whose score-time parameters were chosen for its seed."""
     return [
@@ -86,7 +94,9 @@ def _chosen(task: "KeptTask") -> list[str]:
 
 
 def _shortfall(task: "KeptTask") -> str:
-    return task.threshold.shortfall if task.threshold else "no threshold"
+    if task.threshold is None:
+        return "no threshold, because its configuration was selected by the test images"
+    return task.threshold.shortfall
 
 
 def _row(task: "KeptTask") -> str:

@@ -9,7 +9,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from tune_ad.data.npz_files import load_arrays, uint8_images
+from tune_ad.data.npz_files import load_images, uint8_images
 from tune_ad.data.own.decoding import Pixels, Target, Unreadable, read
 from tune_ad.data.own.reading import image_files
 from tune_ad.errors import UserError
@@ -130,14 +130,7 @@ def _fitting(path: Path, preprocessing: Preprocessing) -> NDArray[Any]:
     Raises:
         UserError: if it has another.
     """
-    arrays = load_arrays(path)
-    key = next((key for key in KEYS if key in arrays), None)
-    if key is None:
-        raise UserError(
-            f"{path} holds none of {', '.join(KEYS)} (it holds: {', '.join(arrays)}); write the "
-            "images as numpy.savez(path, images=images)"
-        )
-    array = arrays[key]
+    array = load_images(path, KEYS)
     channels = 3 if preprocessing.colour == "rgb" else 1
     given = (*array.shape[1:3], array.shape[3] if array.ndim == 4 else 1)
     wanted = (preprocessing.height, preprocessing.width, channels)

@@ -97,8 +97,8 @@ class Judge:
             limit = threshold(self.calibration, false_alarms)
         if limit is None:
             raise UserError(
-                f"{folder.path} has no threshold, because the study had no unseen normal image; "
-                "run it again with normal test images"
+                f"{folder.path} has no threshold, because its configuration was selected by the "
+                "test images; select by another rule (--selection)"
             )
         self.limit = limit
 

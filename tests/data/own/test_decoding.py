@@ -108,8 +108,24 @@ def animated(format):
     return saved(first, format, save_all=True, append_images=others)
 
 
+def deep_png(array):
+    """A PNG in colour with 16 bits per channel, which Pillow cannot write."""
+    height, width, _ = array.shape
+    rows = (array.astype(">u2") * 16).tobytes()
+    lines = [rows[k : k + 6 * width] for k in range(0, len(rows), 6 * width)]
+
+    def chunk(name, content):
+        body = name + content
+        return len(content).to_bytes(4, "big") + body + zlib.crc32(body).to_bytes(4, "big")
+
+    header = width.to_bytes(4, "big") + height.to_bytes(4, "big") + bytes([16, 2, 0, 0, 0])
+    pixels = zlib.compress(b"".join(b"\0" + line for line in lines))
+    parts = chunk(b"IHDR", header), chunk(b"IDAT", pixels), chunk(b"IEND", b"")
+    return b"\x89PNG\r\n\x1a\n" + b"".join(parts)
+
+
 def bad_files():
-    """24 files that cannot be read, with the words of the line."""
+    """25 files that cannot be read, with the words of the line."""
     noise = np.random.default_rng(0).integers(0, 255, (40, 40), dtype=np.uint8)
     png, jpeg, tiff = of(noise), of(noise, "JPEG"), of(noise, "TIFF")
     deep = (GREY.astype(np.uint16) * 257).astype(np.uint16)
@@ -136,6 +152,7 @@ def bad_files():
         "lab.tif": (of(COLOUR, "TIFF", "LAB"), "has the colours LAB; convert it to RGB"),
         "deep.png": (of(deep), "has 16 bits per channel; convert it to 8 bits"),
         "deep.tif": (of(deep, "TIFF"), "has 16 bits per channel; convert it to 8 bits"),
+        "deep colour.png": (deep_png(COLOUR), "has 16 bits per channel; convert it to 8 bits"),
         "int.tif": (of(GREY.astype(np.int32), "TIFF"), "has 32 bits per channel"),
         "float.tif": (of(GREY.astype(np.float32), "TIFF"), "has 32 bits per channel"),
         "moving.gif": (animated("GIF"), "contains 3 pictures; save each as a file"),
@@ -149,8 +166,8 @@ def bad_files():
 BAD = bad_files()
 
 
-def test_there_are_24_bad_files():
-    assert len(BAD) == 24
+def test_there_are_25_bad_files():
+    assert len(BAD) == 25
 
 
 @pytest.mark.parametrize("name", BAD)

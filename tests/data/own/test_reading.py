@@ -355,10 +355,12 @@ def test_names_and_normal_classes_are_read_and_written(tmp_path):
 def test_stated_normal_classes_decide_which_images_are_tested(tmp_path):
     images, _ = arrays(60)
     labels = np.arange(60) % 3
-    other = read_npz(written(tmp_path / "x.npz", images=images, labels=labels, normal=[0, 2]))
-    assert other.normal == (0, 2)
-    assert set(other.train_labels.tolist()) == {0, 2}
-    assert int((other.test_labels == 1).sum()) == 20
+    other = read_npz(written(tmp_path / "x.npz", images=images, labels=labels, normal=[2]))
+    assert other.normal == (2,)
+    assert set(other.train_labels.tolist()) == {2}
+    assert int((other.test_labels != 2).sum()) == 40
+    with pytest.raises(UserError, match="normal names 2 classes; name one, and give"):
+        read_npz(written(tmp_path / "x.npz", images=images, labels=labels, normal=[0, 2]))
     turns = read_npz(written(tmp_path / "y.npz", images=images, labels=labels))
     assert turns.normal_classes == (0, 1, 2)
     names = {"classes": np.array(["cat", "good", "dog"])}

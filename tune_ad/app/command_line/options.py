@@ -64,7 +64,8 @@ class Options:
         settings: hyperparameters fixed by the user. A text is converted to the type that the
             detector declares: "0.5" becomes a number if a number is expected.
         keep_models: which trained models are kept, a key of `KEEP_MODELS`.
-        false_alarms: wished rate of false alarms of the kept model, in (0, 0.5].
+        false_alarms: wished rate of false alarms of the kept model, in (0, 0.5]; None = that of an
+            existing `best/`, otherwise 0.05.
         seed: seed of the study.
         precision: precision of training, "auto", "float32" or "bfloat16".
         budget: "auto", "quick", "standard" or "paper".
@@ -163,9 +164,10 @@ class Options:
         choices=tuple(KEEP_MODELS),
         kept=True,
     )
-    false_alarms: float = option(
-        0.05,
-        "rate of false alarms, at most, from which the threshold in best/ follows",
+    false_alarms: float | None = option(
+        None,
+        "the largest share of normal images that may raise an alarm; the threshold in best/ "
+        "follows from it (default: 0.05, or that of an existing best/)",
         SEARCH,
         metavar="RATE",
         read=real,
@@ -251,7 +253,8 @@ class Options:
     )
     resize: str = option(
         "stretch",
-        f"how: {either(f'{name} ({about})' for name, about in RESIZINGS.items())}",
+        "rule by which they are brought to that size: "
+        f"{either(f'{name} ({about})' for name, about in RESIZINGS.items())}",
         DATA,
         metavar="RULE",
         choices=tuple(RESIZINGS),

@@ -302,11 +302,21 @@ def _own_images(options: Options, say: Callable[[str], None]) -> OwnImages | Non
 
 
 def _images(alias: str, own: OwnImages | None) -> Images:
-    """What a search must know of own images, or of a declared data set."""
+    """What a search must know of own images, or of a declared data set.
+
+    Raises:
+        UserError: if anomalies are labelled, but none is there to test.
+    """
     if own is None:
         return Images(alias, (data.find(alias).shape or (1,))[0], None, has_anomalies=True)
     images = own.image_set
     labelled, has_anomalies = images.labelled_anomalies, images.tested_anomalies > 0
+    if labelled and not has_anomalies:
+        raise UserError(
+            f"{images.name}: {count(labelled, 'training image')} are anomalies and no test image "
+            "is one, so nothing could be tested; move some of them to the test images, or leave "
+            "them out"
+        )
     return Images(alias, images.shape[0], labelled, has_anomalies)
 
 

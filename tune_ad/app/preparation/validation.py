@@ -20,6 +20,7 @@ from tune_ad.app.preparation.resuming import (
 from tune_ad.app.session import Session
 from tune_ad.data import ImageSet, NoSourceError, Task, find, locate
 from tune_ad.data.controls import CONTROLS
+from tune_ad.data.own.decoding import EXACT
 from tune_ad.data.resolution import check_sets, load_sets
 from tune_ad.detectors.config import NetworkConfig
 from tune_ad.detectors.nets import ImageShape
@@ -105,7 +106,8 @@ def prepare(
 def _preprocessing(request: Request, shape: ImageShape) -> Preprocessing:
     """How an image file becomes an array like those of the study."""
     colour = "rgb" if shape.channels == 3 else "grey"
-    return Preprocessing(shape.height, shape.width, colour, request.options.resize)
+    resize = EXACT if request.options.image_size is None else request.options.resize
+    return Preprocessing(shape.height, shape.width, colour, resize)
 
 
 def _with_gpus(

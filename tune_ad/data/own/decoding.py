@@ -29,6 +29,8 @@ RESIZINGS = {
     "crop": "as small as covers, the middle kept",
 }
 """The rules by which images are brought to a size."""
+EXACT = "exact"
+"""The rule that refuses images of another size."""
 ONE_PICTURE = ("MPO",)
 """Formats whose further frames are previews of the first."""
 DEEP = ("I", "I;16", "I;16L", "I;16B", "I;16N", "F")
@@ -94,7 +96,7 @@ class Target(NamedTuple):
 
     Attributes:
         size: height and width; None = the size of the file.
-        resize: a key of `RESIZINGS`.
+        resize: a key of `RESIZINGS`, or `EXACT`.
         colour: "grey", "rgb", or "auto": as the image is.
     """
 
@@ -179,6 +181,9 @@ def _refuse(image: Image.Image) -> None:
         raise Unreadable(f"contains {frames} pictures; save each as a file of its own")
     if image.mode in PRINTED:
         raise Unreadable(f"has the colours {image.mode}; {TO_RGB}")
+    rawmodes = [str(tile[3]) for tile in getattr(image, "tile", ())]
+    if image.mode not in DEEP and any(";16" in rawmode for rawmode in rawmodes):
+        raise Unreadable(f"has 16 bits per channel; {TO_8_BITS}")  # which loading would cut to 8
     if image.mode in DEEP:
         bits = 16 if image.mode.startswith("I;16") else 32
         raise Unreadable(f"has {bits} bits per channel; {TO_8_BITS}")
@@ -198,10 +203,20 @@ def _plain(image: Image.Image, colour: str) -> Image.Image:
 
 
 def _brought_to(image: Image.Image, size: tuple[int, int], rule: str) -> Image.Image:
-    """The image at a height and width, by bilinear interpolation over all pixels it covers."""
+    """The image at a height and width, by bilinear interpolation over all pixels it covers.
+
+    Raises:
+        Unreadable: if the rule is `EXACT` and the image has another size.
+    """
     target = size[1], size[0]
     if image.size == target:
         return image
+    if rule == EXACT:
+        raise Unreadable(
+            f"has {image.size[1]} x {image.size[0]} pixels, but {size[0]} x {size[1]} are needed, "
+            "since the model was trained on images of that size as they were; bring it to that "
+            "size, or train with --image-size"
+        )
     how: Any = Image.Resampling.BILINEAR
     if rule == "pad":
         return ImageOps.pad(image, target, method=how, color=0)
