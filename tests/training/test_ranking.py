@@ -12,6 +12,7 @@ from tune_ad.training.bits import bits_per_dimension
 from tune_ad.training.ranking import (
     Ties,
     auroc,
+    auroc_interval,
     average_precision,
     require_finite,
     ties,
@@ -154,3 +155,24 @@ def test_scores_that_are_not_finite_are_counted(value):
     require_finite("normal", torch.zeros(4))
     with pytest.raises(DegenerateInputError, match="2 of 4 normal scores are NaN or infinite"):
         require_finite("normal", torch.tensor([0.0, value, value, 1.0]))
+
+
+def test_the_interval_of_an_auroc_is_that_of_delong_and_of_repeated_sampling():
+    """The closed form without ties, and the error of many samples of planted scores."""
+    stream = torch.Generator().manual_seed(0)
+    normal = torch.randn(60, generator=stream, dtype=torch.float64)
+    anomalous = torch.randn(40, generator=stream, dtype=torch.float64) + 1
+    wins = (anomalous[:, None] > normal[None]).double()
+    error = (wins.mean(1).var() / 40 + wins.mean(0).var() / 60).sqrt()
+    low, high = auroc_interval(normal, anomalous)
+    assert (high - low) / 2 == pytest.approx(1.96 * float(error))
+    assert (high + low) / 2 == pytest.approx(auroc(normal, anomalous))
+    values = [
+        auroc(
+            torch.randn(60, generator=stream, dtype=torch.float64),
+            torch.randn(40, generator=stream, dtype=torch.float64) + 1,
+        )
+        for _ in range(2000)
+    ]
+    assert torch.tensor(values).std() == pytest.approx(float(error), rel=0.25)
+    assert auroc_interval(normal, normal.max() + anomalous.exp()) == (1.0, 1.0)

@@ -21,7 +21,7 @@ from tune_ad.search.own_detector import reference_of
 from tune_ad.search.study import Study
 from tune_ad.selection import RULES
 from tune_ad.storage.records import TrialRecord
-from tune_ad.training.ranking import auroc
+from tune_ad.training.ranking import auroc, auroc_interval
 from tune_ad.training.replicas.kept import ESTIMATOR, WEIGHTS, KeptState, model_name
 from tune_ad.training.suite import Suite
 
@@ -141,8 +141,11 @@ def _task(
     metrics = {}
     for outsider, positions in split.test.outsiders.items():
         anomalous = ensemble.scores(suite.pixels[positions])
-        value = auroc(torch.from_numpy(normal), torch.from_numpy(anomalous))
-        metrics[f"test_auroc{outsider and f'/{outsider}'}"] = value
+        sides = torch.from_numpy(normal), torch.from_numpy(anomalous)
+        metric = f"test_auroc{outsider and f'/{outsider}'}"
+        metrics[metric] = auroc(*sides)
+        if min(map(len, sides)) > 1:
+            metrics[f"{metric} low"], metrics[f"{metric} high"] = auroc_interval(*sides)
     kept = KeptTask(
         name=task.name,
         title=task.title,

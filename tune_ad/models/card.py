@@ -6,6 +6,8 @@ from tune_ad.data.own.decoding import EXACT
 from tune_ad.wording import count
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from tune_ad.models.folder import Description, KeptTask
 
 
@@ -45,8 +47,8 @@ def card(description: "Description") -> str:
         "",
         "## Thresholds and tests",
         "",
-        "| normal class | test AUROC of the ensemble | threshold | false alarms, at most | "
-        "95 % interval of the rate | normal images | alarms of held-out normal images |",
+        "| normal class | test AUROC of the ensemble [95 % interval, test images] | threshold | "
+        "false alarms, on average at most | 95 % interval of the rate | normal images | alarms of held-out normal images |",
         "|---|---|---|---|---|---|---|",
         *map(_row, tasks),
         "",
@@ -99,11 +101,20 @@ def _shortfall(task: "KeptTask") -> str:
     return task.threshold.shortfall
 
 
+def _interval(metrics: "Mapping[str, float]", name: str) -> str:
+    """The 95 % interval of an AUROC in per cent, as in " [93.1, 97.0]"; empty without one."""
+    ends = [metrics.get(f"{name} {end}") for end in ("low", "high")]
+    texts = [f"{100 * end:.1f}" for end in ends if end is not None]
+    return f" [{', '.join(texts)}]" if texts else ""
+
+
 def _row(task: "KeptTask") -> str:
     limit, check = task.threshold, task.check
     aurocs = [
-        f"{100 * value:.1f} %" + (f" ({name.partition('/')[2]})" if "/" in name else "")
+        f"{100 * value:.1f}{_interval(task.metrics, name)} %"
+        + (f" ({name.partition('/')[2]})" if "/" in name else "")
         for name, value in task.metrics.items()
+        if not name.endswith((" low", " high"))
     ]
     cells = [
         task.normal,

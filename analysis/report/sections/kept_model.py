@@ -21,8 +21,8 @@ CAPTION = (
     "are taken like the normal images of the study. [ ]: the 95 % interval of that share for this "
     "one set of n images. Held-out alarms: alarms of the same n images, each half decided by the "
     "threshold of the other half, and the share that this guarantees. AUROC of the kept detector: "
-    "not the mean over seeds, but that of the averaged scores, on the test images; it selected "
-    "nothing."
+    "not the mean over seeds, but that of the averaged scores, with the 95 % interval that is due "
+    "to the sampling of test images (DeLong); it selected nothing."
 )
 
 
@@ -91,6 +91,13 @@ def _thresholds(tasks: Sequence[Kept]) -> Table:
     return Table("kept_model", shown, CAPTION, pd.DataFrame(data))
 
 
+def _auroc(metrics: Mapping[str, float], name: str) -> Cell:
+    """An AUROC in per cent with its interval."""
+    value, ends = metrics[name], [metrics.get(f"{name} {end}") for end in ("low", "high")]
+    shown = ", ".join(f"{100 * end:.1f}" for end in ends if end is not None)
+    return Cell(f"{100 * value:.1f}" + (f" [{shown}]" if shown else ""), value)
+
+
 def _row(task: Kept) -> dict[str, object]:
     limit, check = task.threshold, task.check
     rate = Cell("none")
@@ -104,8 +111,9 @@ def _row(task: Kept) -> dict[str, object]:
         text = f"{check['alarms']} of {check['images']} ({check['guaranteed']:.2%})"
         held_out = Cell(text, check["alarms"] / check["images"])
     aurocs = {
-        f"AUROC {name.partition('/')[2]}".strip(): Cell(f"{100 * value:.1f}", value)
-        for name, value in task.metrics.items()
+        f"AUROC {name.partition('/')[2]}".strip(): _auroc(task.metrics, name)
+        for name in task.metrics
+        if not name.endswith((" low", " high"))
     }
     return {
         "task": task.title,
