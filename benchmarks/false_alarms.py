@@ -3,7 +3,8 @@
 Bags of Fashion-MNIST are normal. Each split has its own training images, its own calibration
 images and the rest as new images, and trains its own model; no anomaly and no label is used.
 Printed is, for each detector and wished rate, the mean rate over splits with its standard error,
-and in how many splits the rate lies in the 95 % interval of the Beta distribution.
+and in how many splits the number of alarms lies in the 95 % interval of the beta-binomial
+distribution: of the rate given the calibration images, and of the new images given the rate.
 
     python benchmarks/false_alarms.py [--splits 20] [--detectors VAE PGN DeepSVDD OCSVM]
 """
@@ -13,11 +14,12 @@ import math
 
 import numpy as np
 import torch
+from scipy.stats import betabinom
 
 from tune_ad.data import ScaledImages, load
 from tune_ad.detectors import every_detector
 from tune_ad.detectors.nets import ImageShape
-from tune_ad.models.conformal import threshold
+from tune_ad.models.conformal import rank_of_threshold, threshold
 from tune_ad.randomness import numpy_stream
 from tune_ad.training.replicas.replica import ReplicaSpec
 from tune_ad.training.replicas.replica_set import ReplicaSet
@@ -56,10 +58,10 @@ def rates(name: str, pixels: torch.Tensor, splits: int) -> dict[float, list[tupl
         calibration, new = scores[:CALIBRATED], scores[CALIBRATED:]
         for rate in RATES:
             limit = threshold(calibration, rate)
-            alarms = float((new > limit.value).mean())
-            margin = 1.96 * math.sqrt(alarms * (1 - alarms) / len(new))  # of the new images
-            inside = limit.low - margin <= alarms <= limit.high + margin
-            found[rate].append((alarms, inside))
+            alarms = int((new > limit.value).sum())
+            k = rank_of_threshold(CALIBRATED, rate)
+            low, high = betabinom.interval(0.95, len(new), k, CALIBRATED + 1 - k)
+            found[rate].append((alarms / len(new), bool(low <= alarms <= high)))
     return found
 
 

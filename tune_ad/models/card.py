@@ -48,7 +48,8 @@ def card(description: "Description") -> str:
         "## Thresholds and tests",
         "",
         "| normal class | test AUROC of the ensemble [95 % interval, test images] | threshold | "
-        "false alarms, on average at most | 95 % interval of the rate | normal images | alarms of held-out normal images |",
+        "false alarms, on average at most | 95 % interval of the rate | normal images | alarms of "
+        "held-out normal images |",
         "|---|---|---|---|---|---|---|",
         *map(_row, tasks),
         "",

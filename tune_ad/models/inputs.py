@@ -45,7 +45,7 @@ class Inputs:
         self.skip_unreadable, self.workers = skip_unreadable, workers
         self.array: NDArray[Any] | None = None
         self.files: list[Path] = []
-        if path.suffix in (".npy", ".npz") and not path.is_dir():
+        if path.suffix.casefold() in (".npy", ".npz") and not path.is_dir():
             self.array = _fitting(path, preprocessing)
         elif path.is_dir():
             self.files = [path / file for file in image_files(path)]

@@ -421,6 +421,18 @@ def test_images_alone_are_normal_and_divided_by_their_content(tmp_path):
     assert labelled.tested_anomalies == 40
 
 
+def test_equal_images_of_an_array_are_counted(tmp_path):
+    images, labels = arrays()
+    content = split(images, labels)
+    content["test_images"] = content["test_images"].copy()
+    content["test_images"][0] = content["train_images"][4]
+    said = []
+    read_own(written(tmp_path / "x.npz", **content), "x", CHOICES, tmp_path, said.append)
+    assert [line.partition(": ")[2] for line in said] == [
+        "1 test image equal to a training image; if they are not meant to be, leave them out"
+    ]
+
+
 def test_options_of_files_have_no_effect_on_arrays(tmp_path):
     images, labels = arrays()
     path = written(tmp_path / "x.npz", **split(images, labels))

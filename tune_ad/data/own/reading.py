@@ -85,9 +85,9 @@ def read_own(path: Path, name: str, choices: Choices, cache: Path, say: Say) -> 
 def _read(path: Path, name: str, choices: Choices, cache: Path, say: Say) -> OwnImages:
     if path.is_dir():
         return _Folder(path, name, choices, cache, say).read()
-    if path.suffix == ".npz":
+    if path.suffix.casefold() == ".npz":
         images = read_npz(path, name)
-    elif path.suffix == ".npy":
+    elif path.suffix.casefold() == ".npy":
         images = of_images(path, name)
     else:
         raise UserError(f"{path} is neither a folder nor a .npz nor a .npy; give one of them")
@@ -96,6 +96,13 @@ def _read(path: Path, name: str, choices: Choices, cache: Path, say: Say) -> Own
         raise UserError(
             f"{path}: arrays are used as they are ({'x'.join(map(str, images.shape))}), so "
             "--image-size and --colour have no effect; leave them out"
+        )
+    trained = {image.numpy().tobytes() for image in images.train_images}
+    equal = sum(image.numpy().tobytes() in trained for image in images.test_images)
+    if equal:
+        say(
+            f"{path}: {count(equal, 'test image')} equal to a training image; if they are not "
+            "meant to be, leave them out"
         )
     return OwnImages(images, content_digest(images))
 
