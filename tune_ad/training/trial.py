@@ -17,11 +17,13 @@ from tune_ad.data.groups import Groups
 from tune_ad.detectors.base import Numbers, skeleton
 from tune_ad.detectors.nets import ImageShape
 from tune_ad.detectors.operations import forward_operations
+from tune_ad.errors import UserError, one_line
 from tune_ad.search.study import Study
 from tune_ad.selection import RULES
 from tune_ad.storage.metric import Metric, ScoreVariant, Values
 from tune_ad.storage.records import (
     SCHEMA,
+    DetectorWarning,
     ReplicaRecord,
     State,
     TrialRecord,
@@ -159,6 +161,7 @@ class Trial:
         warnings = self.scores.warnings(metrics, diagnosis) if done else []
         kept = _of_most_groups(parts)
         record = self.record(metrics, variants, objective)
+        models, not_kept = self._models() if done and self.study.keeps(self.spec) else ({}, [])
         return Report(
             epoch=replica_set.epoch,
             epochs=replica_set.epochs,
@@ -169,10 +172,10 @@ class Trial:
             steps=steps,
             pictures=pictures(replica_set, self.suite, SHOWN_PICTURES) if done else {},
             done=done,
-            record=replace(record, warnings=warnings),
+            record=replace(record, warnings=[*warnings, *not_kept]),
             details=self.details(parts),
             ranks=self._ranks(parts) if done else b"",
-            models=self._models() if done and self.study.keeps(self.spec) else {},
+            models=models,
         )
 
     def _ranks(self, parts: Mapping[str, PartScores]) -> bytes:
@@ -180,10 +183,22 @@ class Trial:
         most = None if self.spec.seeds else KEPT_RANKS
         return to_bytes(kept_ranks(self.replica_set, self.suite, parts, most, self.quoted))
 
-    def _models(self) -> dict[str, bytes]:
-        """The contents of the files of the models; none of a trial of which a model has failed."""
+    def _models(self) -> tuple[dict[str, bytes], list[DetectorWarning]]:
+        """The contents of the files of the models, and a warning if one cannot be stored.
+
+        None of a trial of which a model has failed, or cannot be stored: that loses no result.
+        """
         if self.replica_set.failures:
-            return {}
+            return {}, []
+        try:
+            return self._model_files(), []
+        except Exception as error:  # a detector is a user's own code and may raise anything
+            reason = str(error) if isinstance(error, UserError) else one_line(error)
+            every = tuple(range(len(self.replica_specs)))
+            return {}, [DetectorWarning(f"its models are not kept: {reason}", every)]
+
+    def _model_files(self) -> dict[str, bytes]:
+        """The contents of the files of the models, by name below the folder of the trial."""
         files: dict[str, bytes] = {}
         for replica in self.replica_set.replicas:
             of_task = [task.name for task in self.suite.tasks].index(replica.spec.task)

@@ -6,6 +6,7 @@ source.
 """
 
 import io
+import pickle
 import re
 from collections.abc import Mapping
 from typing import Any, NamedTuple
@@ -16,7 +17,7 @@ from torch import Tensor, nn
 from tune_ad.data import Task
 from tune_ad.data.scaling import Range
 from tune_ad.detectors.base import Detector
-from tune_ad.errors import UserError
+from tune_ad.errors import UserError, one_line
 from tune_ad.training.replicas.layout import in_training_layout
 from tune_ad.training.replicas.replica import Replica, build
 
@@ -71,20 +72,20 @@ class KeptState(NamedTuple):
         return cls(module.state_dict(), replica.score_noise, replica.range, fitted)
 
     def to_files(self) -> Files:
-        """The contents of the files."""
+        """The contents of the files.
+
+        Raises:
+            UserError: if a fitted object cannot be stored.
+        """
         from safetensors.torch import save
 
         tensors = {f"{MODULE}{name}": value for name, value in self.module.items()}
         tensors |= {f"{NOISE}{name}": value for name, value in self.noise.items()}
         if self.range is not None:
             tensors[RANGE] = torch.tensor(self.range, dtype=torch.float64)
-        files = {WEIGHTS: save({n: t.detach().cpu().contiguous() for n, t in tensors.items()})}
+        files = {WEIGHTS: save({name: _alone(tensor) for name, tensor in tensors.items()})}
         if self.fitted:
-            import joblib
-
-            buffer = io.BytesIO()
-            joblib.dump(dict(self.fitted), buffer)
-            files[ESTIMATOR] = buffer.getvalue()
+            files[ESTIMATOR] = _pickled(self.fitted)
         return files
 
     @classmethod
@@ -109,7 +110,13 @@ class KeptState(NamedTuple):
         if ESTIMATOR in files:
             import joblib
 
-            fitted = joblib.load(io.BytesIO(files[ESTIMATOR]))
+            try:
+                fitted = joblib.load(io.BytesIO(files[ESTIMATOR]))
+            except Exception as error:  # damaged pickles raise anything
+                raise UserError(
+                    f"{place}{ESTIMATOR}: damaged, or of other versions of its packages "
+                    f"({one_line(error)}); copy it again, or install the versions in model.json"
+                ) from error
         limits = tensors.pop(RANGE, None)
         return cls(
             module=_below(MODULE, tensors),
@@ -139,6 +146,35 @@ class KeptState(NamedTuple):
         for name, value in self.fitted.items():
             setattr(module, name, value)
         return in_training_layout(module).eval()
+
+
+def _alone(tensor: Tensor) -> Tensor:
+    """A copy on the CPU that shares its memory with no other tensor, as safetensors ask for."""
+    return tensor.detach().cpu().clone(memory_format=torch.contiguous_format)
+
+
+def _pickled(fitted: Mapping[str, Any]) -> bytes:
+    """Fitted objects as bytes: by joblib, or with their classes if these are in a user's own file.
+
+    Raises:
+        UserError: if one of them cannot be stored.
+    """
+    import cloudpickle
+    import joblib
+
+    buffer = io.BytesIO()
+    try:
+        joblib.dump(dict(fitted), buffer)
+        return buffer.getvalue()
+    except (pickle.PicklingError, AttributeError, TypeError):  # no module has the class
+        try:
+            content: bytes = cloudpickle.dumps(dict(fitted))
+            return content
+        except Exception as error:  # an object of a user's own class may raise anything
+            raise UserError(
+                f"{', '.join(fitted)} cannot be stored ({one_line(error)}); let the detector hold "
+                "its state in buffers, or in objects that can be pickled"
+            ) from error
 
 
 def _same(one: Any, other: Any) -> bool:  # noqa: ANN401

@@ -1,0 +1,87 @@
+"""Models of detectors in files of their own are kept, and never cost a result."""
+
+import csv
+
+import numpy as np
+import pytest
+
+import tune_ad
+from tune_ad.app.command_line.cli import main
+from tune_ad.models.estimator import AnomalyDetector
+
+FILE = '''"""The distance from the mean image, held by an object of a class of this file."""
+
+import threading
+from dataclasses import dataclass
+
+import torch
+
+from tune_ad.detectors.base import Detector
+from tune_ad.detectors.config import Config, choice
+
+
+class Mean:
+    def __init__(self, images):
+        self.image = images.mean(0)
+
+    def distance(self, images):
+        return (images - self.image).square().sum((1, 2, 3)).double()
+
+
+@dataclass(frozen=True)
+class NearestConfig(Config):
+    lock: bool = choice(False, True)
+
+    @classmethod
+    def released_settings(cls, shape):
+        return {}
+
+
+class Nearest(Detector[NearestConfig]):
+    Config = NearestConfig
+
+    def finish(self, batches, seed):
+        self.mean = Mean(torch.cat(list(batches)))
+        if self.config.lock:
+            self.mean.lock = threading.Lock()
+        return {}
+
+    def score_variants(self, images, noise, score_space):
+        return {"score": self.mean.distance(images)}
+'''
+SMALL = {"backend": "serial", "device": "cpu", "budget": "quick", "progress": False}
+
+
+@pytest.fixture
+def file(tmp_path):
+    path = tmp_path / "nearest.py"
+    path.write_text(FILE, encoding="utf-8")
+    return path
+
+
+def test_an_object_of_an_own_class_is_kept_and_scores(file, tmp_path):
+    given = {"classes": ["0"], "evaluation_seeds": 2, "results": tmp_path / "results"}
+    result = tune_ad.run("quickstart", detector=f"{file}:Nearest", **given, **SMALL)
+    assert result.failed == 0
+    assert result.winner is not None and result.winner.auroc.n == 2
+    assert result.best is not None
+    images = np.random.default_rng(0).integers(0, 255, (5, 8, 8), dtype=np.uint8)
+    np.save(tmp_path / "new.npy", images)
+    output = tmp_path / "scores.csv"
+    command = ["--score", str(result.best), "--input", str(tmp_path / "new.npy")]
+    assert main([*command, "--output", str(output)]) == 0
+    with output.open(newline="") as rows:
+        scores = [float(row["score"]) for row in csv.DictReader(rows)]
+    assert AnomalyDetector.load(result.best).anomaly_scores(images) == pytest.approx(scores)
+
+
+def test_an_object_that_cannot_be_stored_costs_no_result(file, tmp_path):
+    given = {"classes": ["0"], "evaluation_seeds": 2, "results": tmp_path / "results"}
+    settings = {"lock": True}
+    result = tune_ad.run(
+        "quickstart", detector=f"{file}:Nearest", settings=settings, **given, **SMALL
+    )
+    assert result.failed == 0 and result.best is None
+    assert result.winner is not None and result.winner.auroc.n == 2
+    page = (result.folder / "report.md").read_text(encoding="utf-8")
+    assert "its models are not kept: mean cannot be stored" in page.replace("\\", "")
