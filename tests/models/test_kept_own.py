@@ -1,6 +1,7 @@
 """Models of detectors in files of their own are kept, and never cost a result."""
 
 import csv
+import shutil
 
 import numpy as np
 import pytest
@@ -72,7 +73,15 @@ def test_an_object_of_an_own_class_is_kept_and_scores(file, tmp_path):
     assert main([*command, "--output", str(output)]) == 0
     with output.open(newline="") as rows:
         scores = [float(row["score"]) for row in csv.DictReader(rows)]
-    assert AnomalyDetector.load(result.best).anomaly_scores(images) == pytest.approx(scores)
+    file.write_text(FILE.replace('"score": self', '"score": -self'), encoding="utf-8")
+    elsewhere = shutil.copytree(result.best, tmp_path / "elsewhere" / "kept")
+    shutil.rmtree(result.best)
+    file.unlink()
+    loaded = AnomalyDetector.load(elsewhere)
+    assert loaded.anomaly_scores(images) == pytest.approx(scores)
+    again = AnomalyDetector.load(loaded.save(tmp_path / "again"))
+    assert again.anomaly_scores(images) == pytest.approx(scores)
+    assert (tmp_path / "again" / "code" / "nearest.py").exists()
 
 
 def test_an_object_that_cannot_be_stored_costs_no_result(file, tmp_path):

@@ -15,9 +15,8 @@ from tune_ad.models.conformal import cross_check, threshold
 from tune_ad.models.ensemble import Ensemble, Standardisation
 from tune_ad.models.folder import Description, KeptTask, MemberFile, Preprocessing
 from tune_ad.models.member import Member
-from tune_ad.models.writing import describe, replaced
+from tune_ad.models.writing import describe, kept_reference, replaced
 from tune_ad.randomness import numpy_stream
-from tune_ad.search.own_detector import reference_of
 from tune_ad.search.study import Study
 from tune_ad.selection import RULES
 from tune_ad.storage.records import TrialRecord
@@ -89,7 +88,7 @@ def _write(folder: Path, making: Making, sources: Sequence[Source]) -> Descripti
         tasks.append(kept)
         calibration[task.name] = scores
     description = Description(
-        detector=reference_of(detector),
+        detector=kept_reference(folder, detector),
         config=record.params,
         preprocessing=making.preprocessing,
         classes=making.classes,

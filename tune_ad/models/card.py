@@ -37,8 +37,8 @@ def card(description: "Description") -> str:
         "normal images of the study; after a change of camera, light or preprocessing they do "
         "not.",
         "",
-        "Files that end in `.joblib` run code when they are read: only use folders from people "
-        "whom you trust.",
+        "Files that end in `.joblib`, and those in `code/`, run code when the model is read: only "
+        "use folders from people whom you trust.",
         "",
         "## Images",
         "",

@@ -215,8 +215,8 @@ class AnomalyDetector(OutlierMixin, BaseEstimator):  # type: ignore[misc]
 
         Raises:
             UserError: if there is no such model, it is damaged, or the class is unknown. A file
-                that ends in `.joblib` runs code when it is read: only load models from people
-                whom you trust.
+                that ends in `.joblib`, or lies in `code/`, runs code when it is read: only load
+                models from people whom you trust.
         """
         folder = ModelFolder(Path(path))
         task = folder.task(normal)
@@ -225,7 +225,7 @@ class AnomalyDetector(OutlierMixin, BaseEstimator):  # type: ignore[misc]
         is_known = every_detector().get(detector.__name__) is detector
         sides = (shape.height, shape.width, *([3] if shape.is_colour else []))
         estimator = cls(
-            detector.__name__ if is_known else folder.description.detector,
+            detector.__name__ if is_known else folder.reference,
             params=dict(folder.description.config),
             image_shape=None if model.levels.by_column else sides,
             seeds=len(task.members),

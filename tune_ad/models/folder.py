@@ -5,11 +5,15 @@
     seed-<seed>/<task>.safetensors, .joblib
                          the model of a task and seed: weights, and a fitted estimator if any
     calibration.npz      scores of normal test images by task, from which the thresholds follow
+    code/                the file of a detector of one's own, and the modules beside it
     README.md            the model card
 
-`.joblib` files run code when they are read: only read folders from people whom you trust.
+`.joblib` files and those in `code/` run code when a model is read: only read folders from people
+whom you trust.
 """
 
+import zipfile
+import zlib
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from functools import cached_property
@@ -18,6 +22,7 @@ from typing import Any, Self
 
 import numpy as np
 
+from tune_ad.detectors.base import Detector
 from tune_ad.detectors.nets import ImageShape
 from tune_ad.errors import UserError, did_you_mean
 from tune_ad.models.conformal import Checked, Scores, Threshold
@@ -28,6 +33,7 @@ from tune_ad.storage.values import decode, encode
 from tune_ad.training.replicas.kept import ESTIMATOR, WEIGHTS, KeptState
 
 CALIBRATION, CARD = "calibration.npz", "README.md"
+CODE = "code"
 
 
 @dataclass(frozen=True)
@@ -133,7 +139,7 @@ class Description:
     """The content of `model.json`.
 
     Attributes:
-        detector: the class of the detector, "module:Class".
+        detector: the class of the detector, as in "module:Class", or "code/file.py:Class".
         config: every hyperparameter; a model may have other score-time parameters, which were
             chosen for its seed (`MemberFile.chosen`).
         preprocessing: how image files are read.
@@ -200,7 +206,8 @@ class ModelFolder:
                 f"with --classes: {', '.join(names)}"
             )
         for task in tasks:
-            if normal.casefold() in (task.normal.casefold(), task.title.casefold(), task.name):
+            names_of = (task.normal, task.title, task.name)
+            if normal.casefold() in map(str.casefold, names_of):
                 return task
         hint = did_you_mean(normal, names)
         raise UserError(
@@ -230,6 +237,22 @@ class ModelFolder:
         members = [self.member(member) for member in task.members]
         return Ensemble(members, [member.standardisation for member in task.members])
 
+    @property
+    def reference(self) -> str:
+        """The text by which `find_detector` finds the detector, wherever the folder lies."""
+        text = self.description.detector
+        is_own = text.startswith(f"{CODE}/")
+        return f"{self.path.resolve()}/{text}" if is_own else text
+
+    @cached_property
+    def detector(self) -> type[Detector[Any]]:
+        """The class of the detector.
+
+        Raises:
+            UserError: if it cannot be imported.
+        """
+        return detector_of(self.reference)
+
     def state(self, member: MemberFile) -> KeptState:
         """The stored state of a model.
 
@@ -253,22 +276,26 @@ class ModelFolder:
             UserError: as in `ensemble`.
         """
         description, place = self.description, str(self.path / member.file)
-        detector = detector_of(description.detector)
+        detector = self.detector
         config = detector.Config(**{**description.config, **member.chosen})
         state = self.state(member)
         return Member(detector, config, description.preprocessing.shape, state, place)
 
     def calibration(self, task: KeptTask) -> Scores:
         """The scores of the normal images from which the threshold follows, shape (n,)."""
+        if task.name not in self._calibration:
+            raise UserError(
+                f"{self.path / CALIBRATION} has no scores of {task.name}; copy the folder again"
+            )
         return self._calibration[task.name]
 
     @cached_property
     def _calibration(self) -> dict[str, Scores]:
         path = self.path / CALIBRATION
         try:
-            with np.load(path, allow_pickle=False) as arrays:
+            with path.open("rb") as file, np.load(file, allow_pickle=False) as arrays:
                 return {name: arrays[name] for name in arrays.files}
-        except (OSError, ValueError) as error:
+        except (OSError, ValueError, EOFError, zipfile.BadZipFile, zlib.error) as error:
             raise UserError(f"{path}: cannot be read ({error}); copy it again") from error
 
 

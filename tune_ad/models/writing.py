@@ -5,7 +5,7 @@ import time
 import uuid
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import asdict, fields
+from dataclasses import asdict, fields, replace
 from pathlib import Path
 from typing import Any
 
@@ -13,11 +13,14 @@ import numpy as np
 import torch
 
 import tune_ad
+from tune_ad.detectors.base import Detector
+from tune_ad.errors import UserError
 from tune_ad.models.card import card
 from tune_ad.models.conformal import Scores, cross_check
 from tune_ad.models.folder import (
     CALIBRATION,
     CARD,
+    CODE,
     Description,
     KeptTask,
     MemberFile,
@@ -25,6 +28,7 @@ from tune_ad.models.folder import (
 )
 from tune_ad.models.from_arrays.fitting import Fitted
 from tune_ad.randomness import numpy_stream
+from tune_ad.search.own_code import file_of, files_beside
 from tune_ad.search.own_detector import reference_of
 from tune_ad.storage.jsonl import to_text
 from tune_ad.storage.kept_models import DESCRIPTION
@@ -37,17 +41,45 @@ NORMAL = "normal"
 def replaced(path: Path) -> Iterator[Path]:
     """An empty folder beside `path`, which takes its place when the context ends without an error.
 
-    So no half-written folder is left.
+    So no half-written folder is left, and an earlier one stays until the new one is in its place.
+
+    Raises:
+        UserError: if `path` is a file.
     """
-    unfinished = path.with_name(f".{path.name}.{uuid.uuid4().hex}.partial")
+    if path.exists() and not path.is_dir():
+        raise UserError(f"{path} is a file; give the path of a folder, which may not exist yet")
+    mark = uuid.uuid4().hex
+    unfinished, earlier = (path.with_name(f".{path.name}.{mark}.{k}") for k in ("new", "old"))
     try:
         unfinished.mkdir(parents=True)
         yield unfinished
         if path.exists():
-            shutil.rmtree(path)
-        unfinished.rename(path)
+            path.rename(earlier)
+        try:
+            unfinished.rename(path)
+        except OSError:
+            if earlier.exists():
+                earlier.rename(path)
+            raise
     finally:
         shutil.rmtree(unfinished, ignore_errors=True)
+        shutil.rmtree(earlier, ignore_errors=True)
+
+
+def kept_reference(folder: Path, detector: type[Detector[Any]]) -> str:
+    """The text by which the detector of a kept model is found; its own file is copied with it.
+
+    Args:
+        folder: the folder of the kept model.
+        detector: the class of the detector.
+    """
+    file = file_of(detector.__module__)
+    if file is None:
+        return reference_of(detector)
+    (folder / CODE).mkdir()
+    for part in files_beside(file):
+        shutil.copyfile(part, folder / CODE / part.name)
+    return f"{CODE}/{file.name}:{detector.__qualname__}"
 
 
 def describe(folder: Path, description: Description, calibration: Mapping[str, Scores]) -> None:
@@ -71,6 +103,9 @@ def write_fitted(folder: Path, model: Fitted, hardware: str) -> None:
         model: the models.
         hardware: where they were trained.
     """
+    if model.origin is not None:
+        _write_again(folder, model, *model.origin)
+        return
     recipe, limit, check = model.recipe, model.limit, None
     if limit is not None:
         order = numpy_stream(0, "false alarms", recipe.task).permutation(len(model.calibration))
@@ -87,13 +122,22 @@ def write_fitted(folder: Path, model: Fitted, hardware: str) -> None:
     shape, config = recipe.shape, recipe.config
     colour = "rgb" if shape.is_colour else "grey"
     description = Description(
-        detector=reference_of(recipe.detector),
+        detector=kept_reference(folder, recipe.detector),
         config={field.name: getattr(config, field.name) for field in fields(config)},
         preprocessing=Preprocessing(shape.height, shape.width, colour, "stretch"),
         classes=(NORMAL,),
         tasks=(task,),
         provenance=_provenance(model, hardware),
     )
+    describe(folder, description, {task.name: model.calibration})
+
+
+def _write_again(folder: Path, model: Fitted, origin: Description, task: KeptTask) -> None:
+    """Write models that were read from a kept model, with all that it says of them."""
+    members = tuple(_write_members(folder, model))
+    kept = replace(task, members=members, threshold=model.limit)
+    reference = kept_reference(folder, model.recipe.detector)
+    description = replace(origin, detector=reference, tasks=(kept,))
     describe(folder, description, {task.name: model.calibration})
 
 

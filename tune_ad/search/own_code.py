@@ -53,6 +53,12 @@ def file_of(module: str) -> Path | None:
     return None if module in sys.modules else _FILES.get(module)
 
 
+def files_beside(file: Path) -> list[Path]:
+    """A file that was imported from its path, and the modules beside it that were imported."""
+    beside = {other.resolve() for other in _FILES.values() if other.parent == file.parent}
+    return sorted({file, *beside})
+
+
 def from_file(path: Path) -> "ModuleType":
     """Import a Python file that is named by its path, and the modules beside it that it imports.
 

@@ -16,9 +16,9 @@ from tune_ad.detectors.nets import ImageShape
 from tune_ad.errors import UserError
 from tune_ad.models.conformal import Scores, Threshold, threshold
 from tune_ad.models.ensemble import Ensemble, Standardisation
-from tune_ad.models.folder import KeptTask, ModelFolder
+from tune_ad.models.folder import Description, KeptTask, ModelFolder
 from tune_ad.models.from_arrays.levels import Array, Levels, as_images, flat, rounded
-from tune_ad.models.member import Member, detector_of
+from tune_ad.models.member import Member
 from tune_ad.training.replicas.kept import KeptState
 from tune_ad.training.replicas.paths import Load, limits
 from tune_ad.training.replicas.replica import ReplicaSpec
@@ -77,6 +77,8 @@ class Fitted:
         limit: the threshold; None if there is no such image.
         chosen: score-time parameters of each model that differ from the recipe's; empty if none
             does.
+        origin: the kept model that they were read from, and its task; None if they were trained on
+            an array.
     """
 
     recipe: Recipe
@@ -87,6 +89,7 @@ class Fitted:
     calibration: Scores
     limit: Threshold | None
     chosen: tuple[Mapping[str, Any], ...] = ()
+    origin: tuple[Description, KeptTask] | None = None
 
     @classmethod
     def read(cls, folder: ModelFolder, task: KeptTask) -> "Fitted":
@@ -96,7 +99,7 @@ class Fitted:
             UserError: if a file is missing or damaged, or the detector cannot be imported.
         """
         description = folder.description
-        detector = detector_of(description.detector)
+        detector = folder.detector
         config, shape = detector.Config(**description.config), description.preprocessing.shape
         levels = description.provenance.get("levels")
         return cls(
@@ -108,6 +111,7 @@ class Fitted:
             calibration=folder.calibration(task),
             limit=task.threshold,
             chosen=tuple(member.chosen for member in task.members),
+            origin=(description, task),
         )
 
     @property
