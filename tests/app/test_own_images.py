@@ -7,10 +7,12 @@ import shutil
 from contextlib import redirect_stderr, redirect_stdout
 
 import numpy as np
+import onnxruntime
 import pytest
 from PIL import Image
 
 from tune_ad.app.command_line.cli import main
+from tune_ad.models.estimator import AnomalyDetector
 from tune_ad.models.folder import ModelFolder
 from tune_ad.storage.folder import StudyFolder
 
@@ -151,7 +153,28 @@ def test_a_kept_model_is_exported_or_refused_with_the_reason(study, photos, tmp_
     command = ["--export", str(tmp_path / "ae_photos" / "best"), "--output"]
     lines = run_line([*command, str(tmp_path / "model.onnx")])
     assert f"exported: {tmp_path / 'model.onnx'}" in lines
-    assert (tmp_path / "model.onnx").stat().st_size > 1000
+    four_ways_of_scoring(tmp_path / "ae_photos" / "best", tmp_path / "model.onnx", photos)
+
+
+def four_ways_of_scoring(best, exported, photos):
+    """The run, --score, the estimator and ONNX give the normal test images the same scores.
+
+    Equal to 1e-5 of the scores of the models: standardising subtracts their median.
+    """
+    output = exported.with_name("scores.csv")
+    files = ["--input", str(photos / "test" / "good"), "--output", str(output)]
+    run_line(["--score", str(best), *files])
+    scores = np.array([float(row["score"]) for row in rows_of(output)])
+    paths = sorted((photos / "test" / "good").iterdir())
+    pixels = np.stack([np.asarray(Image.open(path)) for path in paths])
+    kept = ModelFolder(best)
+    of_run = kept.calibration(kept.task())  # in the order of the split: ascending positions
+    session = onnxruntime.InferenceSession(str(exported))
+    (of_onnx,) = session.run(None, {"pixels": pixels[:, None]})
+    of_estimator = AnomalyDetector.load(best).anomaly_scores(pixels)
+    sizes = [m.standardisation.centre / m.standardisation.scale for m in kept.task().members]
+    for others in (of_run, of_onnx, of_estimator):
+        assert others == pytest.approx(scores, rel=1e-5, abs=1e-5 * max(map(abs, sizes)))
 
 
 @pytest.mark.parametrize(

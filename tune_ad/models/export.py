@@ -47,13 +47,14 @@ def export(folder: str | Path, path: str | Path, normal: str | None = None) -> P
             exported to this format; then nothing is written.
     """
     path = Path(path)
-    if path.suffix not in EXPORTERS:
+    suffix = path.suffix.casefold()
+    if suffix not in EXPORTERS:
         raise UserError(
             f"{path} must end in {' or '.join(EXPORTERS)}, the formats that can be exported to"
         )
     kept = ModelFolder(Path(folder))
     kept.require_pixels()
-    EXPORTERS[path.suffix](kept, kept.task(normal), path)
+    EXPORTERS[suffix](kept, kept.task(normal), path)
     return path
 
 
@@ -83,12 +84,11 @@ def export_onnx(folder: ModelFolder, task: KeptTask, path: Path) -> None:
         )
         assert program is not None  # it is None for the exporter before dynamo
         model = program.model_proto
-    texts = {
-        k: v if isinstance(v, str) else json.dumps(v) for k, v in metadata(folder, task).items()
-    }
-    onnx.helper.set_model_props(model, texts)
-    content = model.SerializeToString()
-    session = runtime.InferenceSession(content, providers=["CPUExecutionProvider"])
+        values = metadata(folder, task).items()
+        texts = {k: v if isinstance(v, str) else json.dumps(v) for k, v in values}
+        onnx.helper.set_model_props(model, texts)
+        content = model.SerializeToString()
+        session = runtime.InferenceSession(content, providers=["CPUExecutionProvider"])
 
     def scores(pixels: Tensor) -> Scores:
         result: Scores = session.run([OUTPUT], {INPUT: pixels.numpy()})[0]
