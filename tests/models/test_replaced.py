@@ -1,5 +1,6 @@
 """A folder is written whole, or not at all; what a kept model says survives being saved again."""
 
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -63,6 +64,19 @@ def test_a_kept_model_that_is_saved_again_says_the_same(finished, tmp_path):
     one, two = (Judge(f, task.title).ensemble.scores(pixels) for f in (before, now))
     assert two == pytest.approx(one, rel=1e-6)
     assert np.array_equal(now.calibration(kept), before.calibration(task))
+
+
+@pytest.mark.parametrize("place", [8, 3, 1.2])
+def test_a_weight_that_was_changed_is_noticed(finished, tmp_path, place):
+    path = Path(shutil.copytree(finished.folder.best, tmp_path / "best"))
+    file = path / "seed-1000" / "0-0.safetensors"
+    content = bytearray(file.read_bytes())
+    content[int(len(content) / place)] ^= 1
+    file.unlink()  # it is linked to that of the study
+    file.write_bytes(content)
+    folder = ModelFolder(path)
+    with pytest.raises(UserError, match="0-0: damaged, .* copy the whole folder again"):
+        folder.ensemble(folder.description.tasks[0])
 
 
 @pytest.mark.parametrize(

@@ -140,6 +140,8 @@ def uint8_images(path: Path, key: str, array: npt.NDArray[Any]) -> npt.NDArray[A
     array = array[..., 0] if array.shape[3:] == (1,) else array
     if array.dtype == np.uint8:
         return array
+    if np.isnan(array).any():
+        raise npz_fault(path, f"{key} has NaN pixels", "replace them, or leave these images out")
     low, high = (float(array.min()), float(array.max())) if array.size else (0.0, 0.0)
     if not (low >= 0 and high <= 1):
         raise npz_fault(

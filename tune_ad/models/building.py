@@ -13,7 +13,7 @@ from tune_ad.data import Task
 from tune_ad.detectors.nets import ImageShape
 from tune_ad.models.conformal import cross_check, threshold
 from tune_ad.models.ensemble import Ensemble, Standardisation
-from tune_ad.models.folder import Description, KeptTask, MemberFile, Preprocessing
+from tune_ad.models.folder import Description, KeptTask, MemberFile, Preprocessing, digest_of
 from tune_ad.models.member import Member
 from tune_ad.models.writing import describe, kept_reference, replaced
 from tune_ad.randomness import numpy_stream
@@ -21,7 +21,7 @@ from tune_ad.search.study import Study
 from tune_ad.selection import RULES
 from tune_ad.storage.records import TrialRecord
 from tune_ad.training.ranking import auroc, auroc_interval
-from tune_ad.training.replicas.kept import ESTIMATOR, WEIGHTS, KeptState, model_name
+from tune_ad.training.replicas.kept import ESTIMATOR, WEIGHTS, Files, KeptState, model_name
 from tune_ad.training.suite import Suite
 
 REFERENCES = 1000
@@ -78,13 +78,17 @@ def _write(folder: Path, making: Making, sources: Sequence[Source]) -> Descripti
     calibration, tasks = {}, []
     for position, task in enumerate(making.suite.tasks):
         name = model_name(position, task)
-        states = [_copied(source, name, folder) for source in sources]
+        files = [_copied(source, name, folder) for source in sources]
+        states = [KeptState.from_files(of_seed, name) for of_seed in files]
         shape = ImageShape(*making.suite.shape)
         members = [
             Member(detector, detector.Config(**source.record.scored_with), shape, state, name)
             for source, state in zip(sources, states, strict=True)
         ]
-        kept, scores = _task(making, task, sources, members, name)
+        written = [
+            Written(source, name, digest_of(f)) for source, f in zip(sources, files, strict=True)
+        ]
+        kept, scores = _task(making, task, written, members)
         tasks.append(kept)
         calibration[task.name] = scores
     description = Description(
@@ -99,8 +103,24 @@ def _write(folder: Path, making: Making, sources: Sequence[Source]) -> Descripti
     return description
 
 
-def _copied(source: Source, name: str, folder: Path) -> KeptState:
-    """Link the files of a model into the folder, or copy them, and read its state."""
+class Written(NamedTuple):
+    """A model in the folder: where it comes from, the name of its files, and their SHA-256."""
+
+    source: Source
+    name: str
+    digest: str
+
+    def member(self, standardisation: Standardisation) -> MemberFile:
+        """What `model.json` says of it."""
+        record = self.source.record
+        seed = record.replicas[0].seed
+        place = f"seed-{seed}/{self.name}"
+        chosen = record.changed_at_scoring
+        return MemberFile(seed, place, standardisation, self.digest, chosen)
+
+
+def _copied(source: Source, name: str, folder: Path) -> Files:
+    """Link the files of a model into the folder, or copy them, and read them."""
     seed = source.record.replicas[0].seed
     target = folder / f"seed-{seed}"
     target.mkdir(exist_ok=True)
@@ -113,15 +133,14 @@ def _copied(source: Source, name: str, folder: Path) -> KeptState:
                 os.link(file, target / file.name)
             except OSError:  # another file system, or one without links
                 shutil.copyfile(file, target / file.name)
-    return KeptState.from_files(files, str(source.folder / name))
+    return files
 
 
 def _task(
     making: Making,
     task: Task,
-    sources: Sequence[Source],
+    written: Sequence[Written],
     members: Sequence[Member],
-    name: str,
 ) -> tuple[KeptTask, np.ndarray]:
     """What is stored of a task, and the calibration scores.
 
@@ -150,13 +169,8 @@ def _task(
         title=task.title,
         normal=task.class_name or ("all" if task.normal_class is None else str(task.normal_class)),
         members=tuple(
-            MemberFile(
-                seed := source.record.replicas[0].seed,
-                f"seed-{seed}/{name}",
-                standard,
-                source.record.changed_at_scoring,
-            )
-            for source, standard in zip(sources, standardisations, strict=True)
+            model.member(standard)
+            for model, standard in zip(written, standardisations, strict=True)
         ),
         threshold=threshold(normal, making.false_alarms) if unseen else None,
         check=cross_check(normal, making.false_alarms, order) if unseen else None,

@@ -8,6 +8,7 @@ from tune_ad.wording import count
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from tune_ad.models.conformal import Checked
     from tune_ad.models.folder import Description, KeptTask
 
 
@@ -109,6 +110,12 @@ def _interval(metrics: "Mapping[str, float]", name: str) -> str:
     return f" [{', '.join(texts)}]" if texts else ""
 
 
+def _held_out(check: "Checked") -> str:
+    """How many held-out images raised an alarm, and what their two thresholds guarantee."""
+    share = check.alarms / check.images
+    return f"{share:.2%} ({check.alarms} of {check.images}); at most {check.guaranteed:.2%}"
+
+
 def _row(task: "KeptTask") -> str:
     limit, check = task.threshold, task.check
     aurocs = [
@@ -124,6 +131,6 @@ def _row(task: "KeptTask") -> str:
         f"{limit.rate:.2%}" if limit else "-",
         f"{limit.low:.2%} to {limit.high:.2%}" if limit else "-",
         str(limit.images) if limit else "0",
-        f"{check.alarms} of {check.images} (guaranteed: {check.guaranteed:.2%})" if check else "-",
+        _held_out(check) if check else "-",
     ]
     return f"| {' | '.join(cells)} |"

@@ -12,6 +12,7 @@
 whom you trust.
 """
 
+import hashlib
 import zipfile
 import zlib
 from collections.abc import Mapping
@@ -44,6 +45,7 @@ class MemberFile:
         seed: its seed.
         file: its file without suffix.
         standardisation: how its scores are standardised.
+        digest: the SHA-256 of its files, `digest_of`.
         chosen: values of score-time parameters that were chosen for this seed on held-out images,
             which replace those of the configuration.
     """
@@ -51,6 +53,7 @@ class MemberFile:
     seed: int
     file: str
     standardisation: Standardisation
+    digest: str
     chosen: Mapping[str, Any] = field(default_factory=dict)
 
     def to_json(self) -> dict[str, Any]:
@@ -61,7 +64,16 @@ class MemberFile:
     def from_json(cls, entry: Mapping[str, Any]) -> Self:
         """The inverse of `to_json`."""
         standardisation = Standardisation(**entry["standardisation"])
-        return cls(entry["seed"], entry["file"], standardisation, decode(entry["chosen"]))
+        chosen = decode(entry["chosen"])
+        return cls(entry["seed"], entry["file"], standardisation, entry["digest"], chosen)
+
+
+def digest_of(files: Mapping[str, bytes]) -> str:
+    """The SHA-256 of the contents of the files of a model, in the order of their suffixes."""
+    digest = hashlib.sha256()
+    for _, content in sorted(files.items()):
+        digest.update(hashlib.sha256(content).digest())
+    return digest.hexdigest()
 
 
 @dataclass(frozen=True)
@@ -267,6 +279,11 @@ class ModelFolder:
         }
         if WEIGHTS not in files:
             raise UserError(f"{place}{WEIGHTS} is missing; copy the whole folder again")
+        if digest_of(files) != member.digest:
+            raise UserError(
+                f"{place}: damaged, its files are not those that {DESCRIPTION} names by their "
+                "SHA-256; copy the whole folder again"
+            )
         return KeptState.from_files(files, str(place))
 
     def member(self, member: MemberFile) -> Member:
@@ -292,6 +309,8 @@ class ModelFolder:
     @cached_property
     def _calibration(self) -> dict[str, Scores]:
         path = self.path / CALIBRATION
+        if not path.is_file():
+            raise UserError(f"{path} is missing; copy the whole folder again")
         try:
             with path.open("rb") as file, np.load(file, allow_pickle=False) as arrays:
                 return {name: arrays[name] for name in arrays.files}

@@ -25,6 +25,7 @@ from tune_ad.models.folder import (
     KeptTask,
     MemberFile,
     Preprocessing,
+    digest_of,
 )
 from tune_ad.models.from_arrays.fitting import Fitted
 from tune_ad.randomness import numpy_stream
@@ -146,9 +147,11 @@ def _write_members(folder: Path, model: Fitted) -> Iterator[MemberFile]:
     chosen: Sequence[Mapping[str, Any]] = model.chosen or [{} for _ in model.seeds]
     entries = zip(model.seeds, model.states, model.ensemble.standardisations, chosen, strict=True)
     for seed, state, standardisation, values in entries:
-        member = MemberFile(seed, f"seed-{seed}/0-{NORMAL}", standardisation, values)
+        files = state.to_files()
+        place = f"seed-{seed}/0-{NORMAL}"
+        member = MemberFile(seed, place, standardisation, digest_of(files), values)
         (folder / f"seed-{seed}").mkdir()
-        for suffix, content in state.to_files().items():
+        for suffix, content in files.items():
             (folder / f"{member.file}{suffix}").write_bytes(content)
         yield member
 

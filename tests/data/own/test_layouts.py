@@ -65,6 +65,7 @@ def test_what_is_in_no_split_is_counted():
     [
         ([], "photos contains no image file; give a folder with train/CLASS"),
         (["1.png", "cat/2.png"], "contains both folders and 1.png, so its layout is unclear"),
+        (["a/normal/1.png", "b/normal/2.png"], "its layout begins below the top; give photos/a"),
         (["bad/1.png"], "contains only bad/, whose images are anomalies by its name"),
         (["good/1.png", "ok/2.png"], "the classes good and ok are both called normal"),
         (

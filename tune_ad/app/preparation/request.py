@@ -27,6 +27,7 @@ from tune_ad.detectors.config import NetworkConfig
 from tune_ad.detectors.nets import ImageShape
 from tune_ad.errors import UserError
 from tune_ad.execution.machine import Machine
+from tune_ad.sample_sizes import LEAST_LABELS
 from tune_ad.search import catalogue
 from tune_ad.search.ablation import ablated
 from tune_ad.search.baseline import Baseline
@@ -141,8 +142,9 @@ def resolve(options: Options, say: Callable[[str], None], given: Search | None =
     if "epochs" in changes and any("epochs" in baseline.space for baseline in search.baselines):
         if options.ablate is None and not _selects(search, search.budgets_for(alias)[name]):
             raise UserError(
-                f"{options.search} compares models trained for different numbers of epochs, so "
-                f"--epochs {changes['epochs']} would leave nothing to compare; leave --epochs out"
+                f"{options.search_name} compares models trained for different numbers of epochs, "
+                f"so --epochs {changes['epochs']} would leave nothing to compare; leave --epochs "
+                "out"
             )
         settings = {"epochs": changes["epochs"], **settings}  # no longer searched
         options = replace(options, settings=settings)
@@ -150,8 +152,8 @@ def resolve(options: Options, say: Callable[[str], None], given: Search | None =
     best_on_test = options.selection == "oracle" and not search.whole
     if options.selection and not best_on_test and not _selects(search, budget):
         raise UserError(
-            f"{options.search} reports every configuration and selects none, so --selection has "
-            "no effect; leave --selection out"
+            f"{options.search_name} reports every configuration and selects none, so --selection "
+            "has no effect; leave --selection out"
         )
     if given := {**changes, **settings}.get("epochs"):
         budget = budget.with_epochs(given)
@@ -243,12 +245,13 @@ def _search(
         if search.selection != declared and options.selection is None:
             labelled = count(images.labelled_anomalies or 0, "labelled anomaly")
             say(
-                f"{labelled} among the training images, so trials are ranked by "
-                f"{search.selection}, which needs none, instead of {declared} (--selection)"
+                f"{labelled} among the training images (of {LEAST_LABELS} needed), so trials are "
+                f"ranked by {search.selection}, which needs none, instead of {declared} "
+                "(--selection chooses another rule)"
             )
     if search.of_whole_sets and options.changes.get("classes") is not None:
         raise UserError(
-            f"--classes cannot be used with {options.search}, in which the whole data set is "
+            f"--classes cannot be used with {options.search_name}, in which the whole data set is "
             "normal; leave the option out"
         )
     if options.ablate is None:

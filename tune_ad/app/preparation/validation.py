@@ -154,15 +154,17 @@ def _check_declaration(request: Request) -> None:
     if options.ablate is not None and not any(map(request.varies, search.baselines)):
         remedy = "; leave out --set" if options.settings else ""
         raise UserError(
-            f"--ablate: {options.search} searches no parameter of {titles}, so there is nothing "
-            f"to ablate{remedy}"
+            f"--ablate: {options.search_name} searches no parameter of {titles}, so there is "
+            f"nothing to ablate{remedy}"
         )
     trained = [issubclass(b.detector.Config, NetworkConfig) for b in search.baselines]
     if options.changes.get("epochs") and not any(trained):
-        raise UserError(f"{titles} have no training epochs; leave --epochs out")
+        verb = "have" if len(trained) > 1 else "has"
+        raise UserError(f"{titles} {verb} no training epochs; leave --epochs out")
     if options.precision == BFLOAT16 and not any(trained):
+        verb = "train" if len(trained) > 1 else "trains"
         raise UserError(
-            f"{titles} train no networks, so --precision {BFLOAT16} has no effect; leave it out"
+            f"{titles} {verb} no networks, so --precision {BFLOAT16} has no effect; leave it out"
         )
     if request.own is not None:
         images = request.own.image_set

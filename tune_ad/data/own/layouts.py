@@ -170,16 +170,17 @@ def _refuse_inner_layout(files: Iterable[PurePosixPath], folder: str) -> None:
 
     Raises:
         UserError: if a folder below the top contains a split, a class that is called anomalous, or
-            one that is called normal beside others.
+            one that is called normal beside others, or several that are.
     """
     contents: dict[PurePosixPath, set[str]] = {}
     for path in files:
         for depth in range(1, len(path.parts) - 1):
             contents.setdefault(PurePosixPath(*path.parts[:depth]), set()).add(path.parts[depth])
+    several = sum(any(map(is_normal, names)) for names in contents.values()) > 1
     for place, names in contents.items():
         split = [name for name in names if name.casefold() in (*TRAIN, *TEST)]
         anomalous = [name for name in names if is_anomalous(name)]
-        normal = [name for name in names if is_normal(name) and len(names) > 1]
+        normal = [name for name in names if is_normal(name) and (several or len(names) > 1)]
         if found := sorted(split or anomalous or normal):
             raise UserError(
                 f"{folder} contains {place / found[0]}, so its layout begins below the top; give "
