@@ -5,10 +5,15 @@ import shutil
 
 import numpy as np
 import pytest
+from sklearn.base import clone
+from sklearn.preprocessing import StandardScaler
 
 import tune_ad
 from tune_ad.app.command_line.cli import main
+from tune_ad.detectors.shallow.estimator import Estimator
+from tune_ad.errors import UserError
 from tune_ad.models.estimator import AnomalyDetector
+from tune_ad.search.own_detector import find_detector, reference_of
 
 FILE = '''"""The distance from the mean image, held by an object of a class of this file."""
 
@@ -49,6 +54,27 @@ class Nearest(Detector[NearestConfig]):
 
     def score_variants(self, images, noise, score_space):
         return {"score": self.mean.distance(images)}
+'''
+ESTIMATOR = '''"""An outlier detector in the style of scikit-learn, as a detector."""
+
+import numpy as np
+
+from tune_ad.detectors.shallow.estimator import Estimator
+
+
+class Centre:
+    def __init__(self, power=2.0):
+        self.power = power
+
+    def fit(self, X):
+        self.centre = X.mean(0)
+        return self
+
+    def decision_function(self, X):
+        return (np.abs(X - self.centre) ** self.power).sum(1)
+
+
+Far = Estimator(Centre, sign="larger_is_anomalous")
 '''
 SMALL = {"backend": "serial", "device": "cpu", "budget": "quick", "progress": False}
 
@@ -94,3 +120,40 @@ def test_an_object_that_cannot_be_stored_costs_no_result(file, tmp_path):
     assert result.winner is not None and result.winner.auroc.n == 2
     page = (result.folder / "report.md").read_text(encoding="utf-8")
     assert "its models are not kept: mean cannot be stored" in page.replace("\\", "")
+
+
+def test_an_estimator_of_an_own_class_is_kept_and_fitted_anew(tmp_path):
+    file = tmp_path / "centre.py"
+    file.write_text(ESTIMATOR, encoding="utf-8")
+    X = np.random.default_rng(0).normal(size=(120, 3))
+    name = f"{file}:Far"
+    first, second = (AnomalyDetector(name, params={"power": 1.0}).fit(X) for _ in range(2))
+    for model in (first, second):
+        again = AnomalyDetector.load(model.save(tmp_path / "kept"))
+        np.testing.assert_array_equal(again.anomaly_scores(X), first.anomaly_scores(X))
+        np.testing.assert_array_equal(
+            clone(again).fit(X).anomaly_scores(X), again.anomaly_scores(X)
+        )
+    assert f"{file}:Centre" in reference_of(find_detector(name))
+
+
+def test_preprocessing_that_is_stored_only_as_fitted_is_never_dropped(tmp_path):
+    X = np.random.default_rng(0).normal(size=(120, 3)) * [1, 10, 100]
+    detector = Estimator(
+        "sklearn.svm:OneClassSVM", preprocessing=[StandardScaler(with_mean=False)]
+    )
+    fitted = AnomalyDetector(detector).fit(X)
+    loaded = AnomalyDetector.load(fitted.save(tmp_path / "kept"))
+    loaded = AnomalyDetector.load(loaded.save(tmp_path / "again"))
+    np.testing.assert_allclose(loaded.anomaly_scores(X), fitted.anomaly_scores(X))
+    remedy = r"preprocessing=\[StandardScaler\(with_mean=False\)\]\) as detector"
+    with pytest.raises(ValueError, match=f"OneClassSVM of a kept model.*{remedy}") as caught:
+        clone(loaded).fit(X)
+    assert "\n" not in str(caught.value)
+    kept = loaded.model_.recipe.detector
+    with pytest.raises(ValueError, match=remedy):
+        AnomalyDetector(kept).fit(X)
+    with pytest.raises(UserError, match=remedy):
+        find_detector(reference_of(kept))
+    anew = clone(loaded).set_params(detector=detector).fit(X)
+    np.testing.assert_allclose(anew.anomaly_scores(X), fitted.anomaly_scores(X))

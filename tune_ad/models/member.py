@@ -25,7 +25,7 @@ def detector_of(path: str) -> type[Detector[Any]]:
         UserError: if it cannot be imported, or is no detector.
     """
     try:
-        return find_detector(path)
+        return find_detector(path, is_fitted=True)
     except UserError as error:
         raise UserError(
             f"the detector {path} of this model cannot be imported ({error}); install the package "

@@ -8,6 +8,7 @@ import ast
 import inspect
 from collections.abc import Mapping
 from dataclasses import replace
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from tune_ad.errors import UserError, did_you_mean, one_line
@@ -22,6 +23,8 @@ if TYPE_CHECKING:
     from tune_ad.search.declaration import Search
 
 FORMS = "a file and a class (mine.py:LOF), a module and a class (my_package.lof:LOF), or a name"
+OF_KEPT_MODEL = 3
+"""The number of arguments after the first in the call for the detector of a kept model."""
 
 
 def detector_name(reference: str) -> str:
@@ -40,15 +43,20 @@ def detector_name(reference: str) -> str:
     return name.lower()
 
 
-def find_detector(reference: str) -> "type[Detector[Any]]":
+def find_detector(reference: str, is_fitted: bool = False) -> "type[Detector[Any]]":
     """The detector of that name.
 
+    Args:
+        reference: its name.
+        is_fitted: whether it gets the fitted state of a kept model.
+
     Raises:
-        UserError: if there is none, or it is no complete detector.
+        UserError: if there is none, it is no complete detector, or it can only be that of a kept
+            model.
     """
     from tune_ad.detectors.base import Detector
 
-    value = _named(reference)
+    value = _named(reference, is_fitted)
     if not (isinstance(value, type) and issubclass(value, Detector)):
         raise UserError(
             f"{reference} is no detector, but {value!r}; an outlier detector in scikit-learn's "
@@ -60,6 +68,12 @@ def find_detector(reference: str) -> "type[Detector[Any]]":
 
 def reference_of(detector: "type[Detector[Any]]") -> str:
     """The text by which `find_detector` finds a detector again, also in another process."""
+    from tune_ad.detectors.shallow.estimator import EstimatorDetector
+
+    if issubclass(detector, EstimatorDetector) and detector.is_made():
+        estimator = detector.constructor()
+        file = file_of(estimator.__module__)
+        return detector.call(f"{file}:{estimator.__qualname__}") if file else detector.reference()
     file = file_of(detector.__module__)
     return f"{file}:{detector.__qualname__}" if file else detector.reference()
 
@@ -104,35 +118,54 @@ def _of(names: Mapping[str, Any], values: Mapping[str, Any]) -> dict[str, Any]:
     return {name: value for name, value in values.items() if name in names}
 
 
-def _named(reference: str) -> Any:  # noqa: ANN401
-    """What a reference names.
+def _named(reference: str, is_fitted: bool) -> Any:  # noqa: ANN401
+    """What a reference names; the arguments are those of `find_detector`.
 
     Raises:
-        UserError: if it names nothing.
+        UserError: if it names nothing, or what can only be the detector of a kept model.
     """
-    if in_file := file_and_name(reference):
-        path, name = in_file
-        return member(from_file(checked_file("--detector", path)), name, str(path))
     if reference.endswith(")"):
-        return _made(reference)
+        return _made(reference, is_fitted)
+    if in_file := file_and_name(reference):
+        return _in_file(*in_file)
     return named_object(reference) if ":" in reference else _of_package(reference)
 
 
-def _made(reference: str) -> Any:  # noqa: ANN401
-    """The detector that a call such as "module:Estimator('sklearn.svm:OneClassSVM')" returns.
+def _in_file(path: Path, name: str) -> Any:  # noqa: ANN401
+    """What a name in a Python file stands for.
 
     Raises:
-        UserError: if it is a call of anything but `Estimator`, or its arguments are not literals.
+        UserError: if there is no such file or name, or the file cannot be imported.
     """
-    from tune_ad.detectors.shallow.estimator import Estimator
+    return member(from_file(checked_file("--detector", path)), name, str(path))
+
+
+def _made(reference: str, is_fitted: bool) -> Any:  # noqa: ANN401
+    """The detector that a call such as "module:Estimator('sklearn.svm:OneClassSVM')" returns.
+
+    The class of the estimator may also be named by its file. A fourth argument is the text of the
+    preprocessing of a kept model.
+
+    Raises:
+        UserError: if it is a call of anything but `Estimator`, its arguments are not literals, or
+            it can only be the detector of a kept model.
+    """
+    from tune_ad.detectors.shallow.estimator import Estimator, no_new_fit, of_kept_model
 
     function, _, arguments = reference.removesuffix(")").partition("(")
-    if function == f"{Estimator.__module__}:{Estimator.__name__}":
-        try:
-            return Estimator(*ast.literal_eval(f"({arguments},)"))
-        except (SyntaxError, ValueError, TypeError) as error:
-            raise UserError(f"{reference} names no detector ({one_line(error)})") from error
-    raise UserError(f"{reference} names no detector; it must be {FORMS}")
+    if function != f"{Estimator.__module__}:{Estimator.__name__}":
+        raise UserError(f"{reference} names no detector; it must be {FORMS}")
+    try:
+        target, *others = ast.literal_eval(f"({arguments},)")
+        in_file = file_and_name(target)
+        estimator = _in_file(*in_file) if in_file else target
+        if len(others) < OF_KEPT_MODEL:
+            return Estimator(estimator, *others)
+        if not is_fitted:
+            raise UserError(no_new_fit(target.rpartition(":")[2], others[-1]))
+        return of_kept_model(estimator, *others)
+    except (SyntaxError, ValueError, TypeError) as error:
+        raise UserError(f"{reference} names no detector ({one_line(error)})") from error
 
 
 def _of_package(name: str) -> Any:  # noqa: ANN401

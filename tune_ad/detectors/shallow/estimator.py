@@ -53,6 +53,8 @@ class EstimatorDetector(ShallowDetector[EstimatorConfig]):
         names: the parameter of the constructor that each field of `Config` sets.
         given: values of the parameters that are not hyperparameters.
         preprocessing: transformers that are fitted to the features before the estimator.
+        not_stored: these transformers as text, in the class of a kept model, which has them only
+            as parts of its fitted estimators; otherwise empty.
     """
 
     sign: ClassVar[str]
@@ -60,17 +62,30 @@ class EstimatorDetector(ShallowDetector[EstimatorConfig]):
     names: ClassVar[Mapping[str, str]]
     given: ClassVar[Mapping[str, Any]]
     preprocessing: ClassVar[tuple[Any, ...]]
+    not_stored: ClassVar[str]
 
     @classmethod
     def reference(cls) -> str:
-        """The call of `Estimator` that returns the class again; "module:Class" for a subclass.
-
-        It lacks the preprocessing, which a kept model has as a part of its fitted estimator.
-        """
-        if cls not in _MADE.values():
+        """The call by which a kept model finds the class again; "module:Class" for a subclass."""
+        if not cls.is_made():
             return super().reference()
-        name = f"{cls.constructor().__module__}:{cls.constructor().__qualname__}"
-        return f"{__name__}:{Estimator.__name__}({name!r}, 'pca', {cls.sign!r})"
+        return cls.call(f"{cls.constructor().__module__}:{cls.constructor().__qualname__}")
+
+    @classmethod
+    def is_made(cls) -> bool:
+        """Whether the class is the result of a call of `Estimator`, and no subclass of one."""
+        return cls in _MADE.values()
+
+    @classmethod
+    def call(cls, target: str) -> str:
+        """The call of `Estimator`, with the preprocessing as text if there is any.
+
+        Args:
+            target: the text by which the class of the estimator is found.
+        """
+        steps = cls.not_stored or ", ".join(" ".join(repr(s).split()) for s in cls.preprocessing)
+        arguments = ", ".join(map(repr, (target, "pca", cls.sign, *([steps] if steps else []))))
+        return f"{__name__}:{Estimator.__name__}({arguments})"
 
     @classmethod
     @abstractmethod
@@ -91,9 +106,12 @@ class EstimatorDetector(ShallowDetector[EstimatorConfig]):
         Raises:
             DegenerateInputError: if a parameter is illegal, or the estimator cannot be fitted to
                 the features; the message is the estimator's own.
+            UserError: if the class is that of a kept model, whose preprocessing is not stored.
         """
         from sklearn.pipeline import make_pipeline
 
+        if self.not_stored:
+            raise UserError(no_new_fit(self.constructor().__name__, self.not_stored))
         config = self.config
         values = {theirs: getattr(config, ours) for ours, theirs in self.names.items()}
         seeds = {name: seed % SKLEARN_SEEDS for name, value in self.given.items() if value is None}
@@ -171,25 +189,73 @@ def Estimator(  # noqa: N802
         UserError: if there is no such class, its package is not installed, an argument is not
             legal, or the sign is not known.
     """
-    if features not in FEATURES:
-        raise UserError(f"features must be {either(map(repr, FEATURES))}, got {features!r}")
-    estimator = named_object(target) if isinstance(target, str) else target
-    if not isinstance(estimator, type) or not hasattr(estimator, "fit"):
-        raise UserError(f"{target!r} must be a class with a method fit, got {estimator!r}")
+    estimator = _checked(target, features, sign)
     steps = tuple(preprocessing) if isinstance(preprocessing, Sequence) else (preprocessing,)
-    _scoring(estimator, sign)  # refuses a sign that is not known
     key = (estimator, features, sign, _content(steps))
     if key not in _MADE:
         _MADE[key] = _detector(estimator, features, sign, steps)
     return _MADE[key]
 
 
+def of_kept_model(
+    target: str | type[Any], features: str, sign: str, not_stored: str
+) -> type[EstimatorDetector]:
+    """The detector of a kept model with preprocessing: it scores, but cannot be fitted anew.
+
+    Args:
+        target: as in `Estimator`.
+        features: as in `Estimator`.
+        sign: as in `Estimator`.
+        not_stored: the preprocessing as text.
+
+    Raises:
+        UserError: as in `Estimator`.
+    """
+    estimator = _checked(target, features, sign)
+    key = (estimator, features, sign, not_stored)
+    if key not in _MADE:
+        _MADE[key] = _detector(estimator, features, sign, (), not_stored)
+    return _MADE[key]
+
+
+def no_new_fit(estimator: str, not_stored: str) -> str:
+    """Why the detector of a kept model with preprocessing cannot be fitted anew, and the remedy.
+
+    Args:
+        estimator: the name of the estimator.
+        not_stored: the preprocessing as text.
+    """
+    return (
+        f"{estimator} of a kept model cannot be fitted anew, because its preprocessing is stored "
+        f"only as fitted; give the class Estimator(..., preprocessing=[{not_stored}]) as detector"
+    )
+
+
 _MADE: dict[tuple[Any, ...], type[EstimatorDetector]] = {}
-"""The classes that `Estimator` has made, by its arguments."""
+"""The classes that `Estimator` and `of_kept_model` have made, by their arguments."""
+
+
+def _checked(target: str | type[Any], features: str, sign: str) -> type[Any]:
+    """The class of the estimator.
+
+    Raises:
+        UserError: as in `Estimator`.
+    """
+    if features not in FEATURES:
+        raise UserError(f"features must be {either(map(repr, FEATURES))}, got {features!r}")
+    estimator = named_object(target) if isinstance(target, str) else target
+    if not isinstance(estimator, type) or not hasattr(estimator, "fit"):
+        raise UserError(f"{target!r} must be a class with a method fit, got {estimator!r}")
+    _scoring(estimator, sign)  # refuses a sign that is not known
+    return estimator
 
 
 def _detector(
-    estimator: type[Any], features: str, sign: str, steps: tuple[Any, ...]
+    estimator: type[Any],
+    features: str,
+    sign: str,
+    steps: tuple[Any, ...],
+    not_stored: str = "",
 ) -> type[EstimatorDetector]:
     """A new subclass of `EstimatorDetector`."""
     signature, scoring = _signature(estimator), _scoring(estimator, sign)
@@ -215,6 +281,7 @@ def _detector(
         "names": names,
         "given": signature.given,
         "preprocessing": steps,
+        "not_stored": not_stored,
         "constructor": classmethod(lambda cls: estimator),
     }
     return type(estimator.__name__, (EstimatorDetector,), members)
