@@ -20,8 +20,8 @@ CAPTION = (
     "average over calibration sets (conformal, without an assumption on the detector), if they "
     "are taken like the normal images of the study. [ ]: the 95 % interval of that share for this "
     "one set of n images. Held-out alarms: share and number of alarms of the same n images, each "
-    "half decided by the threshold of the other half; at most: what these two thresholds guarantee "
-    "on average, not the kept one. AUROC of the kept detector: "
+    "half decided by the threshold of the other half; at most: what these two thresholds "
+    "guarantee on average, not the kept one. AUROC of the kept detector: "
     "not the mean over seeds, but that of the averaged scores, with the 95 % interval that is due "
     "to the sampling of test images (DeLong); it selected nothing."
 )
