@@ -157,3 +157,15 @@ def test_preprocessing_that_is_stored_only_as_fitted_is_never_dropped(tmp_path):
         find_detector(reference_of(kept))
     anew = clone(loaded).set_params(detector=detector).fit(X)
     np.testing.assert_allclose(anew.anomaly_scores(X), fitted.anomaly_scores(X))
+
+
+def test_the_file_is_kept_as_it_was_when_the_model_was_trained(file, tmp_path):
+    images = np.random.default_rng(0).integers(0, 255, (120, 8, 8), dtype=np.uint8)
+    first = AnomalyDetector(f"{file}:Nearest").fit(images)
+    file.write_text(FILE.replace('"score": self', '"score": -self'), encoding="utf-8")
+    second = AnomalyDetector(f"{file}:Nearest").fit(images)
+    scores = second.anomaly_scores(images)
+    assert not np.allclose(scores, first.anomaly_scores(images))
+    for name, model in (("first", first), ("second", second)):
+        loaded = AnomalyDetector.load(model.save(tmp_path / name))
+        np.testing.assert_allclose(loaded.anomaly_scores(images), model.anomaly_scores(images))

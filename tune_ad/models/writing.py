@@ -29,7 +29,7 @@ from tune_ad.models.folder import (
 )
 from tune_ad.models.from_arrays.fitting import Fitted
 from tune_ad.randomness import numpy_stream
-from tune_ad.search.own_code import file_of, files_beside
+from tune_ad.search.own_code import contents, file_of
 from tune_ad.search.own_detector import reference_of
 from tune_ad.storage.jsonl import to_text
 from tune_ad.storage.kept_models import DESCRIPTION
@@ -68,7 +68,7 @@ def replaced(path: Path) -> Iterator[Path]:
 
 
 def kept_reference(folder: Path, detector: type[Detector[Any]]) -> str:
-    """The text by which the detector of a kept model is found; its own file is copied with it.
+    """The text by which the detector of a kept model is found; its own file is stored with it.
 
     Args:
         folder: the folder of the kept model.
@@ -78,8 +78,8 @@ def kept_reference(folder: Path, detector: type[Detector[Any]]) -> str:
     if file is None:
         return reference_of(detector)
     (folder / CODE).mkdir()
-    for part in files_beside(file):
-        shutil.copyfile(part, folder / CODE / part.name)
+    for name, content in contents(detector.__module__).items():
+        (folder / CODE / name).write_bytes(content)
     return f"{CODE}/{file.name}:{detector.__qualname__}"
 
 

@@ -16,7 +16,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import fields, is_dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 import tune_ad
 from tune_ad.errors import UserError, did_you_mean
@@ -27,7 +27,22 @@ if TYPE_CHECKING:
 
 HOME = "tune_ad.search"  # exports every name that a search file needs, except the detectors
 PREFIX = "tune_ad_file_"  # of the names of files that are named by their paths
-_FILES: dict[str, Path] = {}  # of the modules that have been imported and forgotten, by name
+
+
+class OwnFile(NamedTuple):
+    """A file as it was imported.
+
+    Attributes:
+        path: its path, resolved.
+        content: its content.
+    """
+
+    path: Path
+    content: bytes
+
+
+_FILES: dict[str, OwnFile] = {}
+"""The files of the modules that have been imported and forgotten, by the name of the module."""
 
 
 def checked_file(option: str, path: Path) -> Path:
@@ -50,13 +65,22 @@ def checked_file(option: str, path: Path) -> Path:
 
 def file_of(module: str) -> Path | None:
     """The file of a module that was imported from its path; None for other modules."""
-    return None if module in sys.modules else _FILES.get(module)
+    return None if module in sys.modules or module not in _FILES else _FILES[module].path
 
 
-def files_beside(file: Path) -> list[Path]:
-    """A file that was imported from its path, and the modules beside it that were imported."""
-    beside = {other.resolve() for other in _FILES.values() if other.parent == file.parent}
-    return sorted({file, *beside})
+def contents(module: str) -> dict[str, bytes]:
+    """The file of a module that was imported from its path, and the imported modules beside it.
+
+    Args:
+        module: the name of the module, for which `file_of` returns a path.
+
+    Returns:
+        the contents by the names of the files, as they were when they were imported last; that of
+        the module itself as it was when this module was imported.
+    """
+    file = _FILES[module]
+    files = [other for other in _FILES.values() if other.path.parent == file.path.parent]
+    return {other.path.name: other.content for other in [*files, file]}
 
 
 def from_file(path: Path) -> "ModuleType":
@@ -65,21 +89,25 @@ def from_file(path: Path) -> "ModuleType":
     Raises:
         UserError: if it cannot be imported: the file, the line, the reason and a remedy.
     """
-    file = path.resolve()
-    name = f"{PREFIX}{file.stem}_{hashlib.sha256(str(file).encode()).hexdigest()[:12]}"
-    spec = importlib.util.spec_from_file_location(name, file)
+    try:
+        file = OwnFile(path.resolve(), path.read_bytes())
+    except OSError as error:
+        raise UserError(f"{path} cannot be read ({error.strerror}); check its rights") from error
+    digest = hashlib.sha256(str(file.path).encode() + file.content).hexdigest()
+    name = f"{PREFIX}{file.path.stem}_{digest[:12]}"
+    spec = importlib.util.spec_from_file_location(name, file.path)
     if spec is None or spec.loader is None:
         raise UserError(f"{path} is no Python file; give it a name that ends with .py")
     module, loader = importlib.util.module_from_spec(spec), spec.loader
 
     def execute() -> "ModuleType":
-        with _folder_on_path(file.parent):
+        with _folder_on_path(file.path.parent):
             sys.modules[name] = module  # dataclasses look it up
             try:
                 loader.exec_module(module)
             finally:
                 del sys.modules[name]
-                _FILES[name] = file
+                _forgotten(name, file)
         return module
 
     return imported(execute, Source(path, str(path)))
@@ -141,8 +169,15 @@ def _forget_unless_found(package: str) -> None:
     if spec is None or (again is not None and again.origin == spec.origin):
         sys.modules.update(parts)
         return
-    files = {name: getattr(module, "__file__", None) for name, module in parts.items()}
-    _FILES.update({name: Path(file) for name, file in files.items() if file})
+    for name, module in parts.items():
+        if path := getattr(module, "__file__", None):
+            _forgotten(name, OwnFile(Path(path).resolve(), Path(path).read_bytes()))
+
+
+def _forgotten(name: str, file: OwnFile) -> None:
+    """Remember the file of a module that has been imported and forgotten, as the latest one."""
+    _FILES.pop(name, None)
+    _FILES[name] = file
 
 
 def _reason(error: BaseException) -> str:
