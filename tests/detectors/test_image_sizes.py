@@ -13,6 +13,7 @@ from tune_ad.training.replicas.replica_set import ReplicaSet
 
 IMAGES = 6
 TRAINED = {n: d for n, d in every_detector().items() if issubclass(d, TrainedDetector)}
+FITTED = {n: d for n, d in every_detector().items() if n not in TRAINED}
 NETWORKS = [
     *[(name, {}) for name in TRAINED],
     ("GPND", {"networks": "lenet"}),
@@ -35,6 +36,22 @@ def test_a_detector_trains_a_step_and_scores(name, settings, sides, channels):
     specs = [ReplicaSpec("t", 0, torch.arange(IMAGES))]
     replica_set = ReplicaSet(detector, config, images, specs)
     replica_set.train(1)
+    replica_set.prepare_scoring()
+    scores = replica_set.score(0, torch.arange(IMAGES))["score"]
+    assert scores.shape == (IMAGES,)
+    assert torch.isfinite(scores).all()
+
+
+@pytest.mark.parametrize("channels", [1, 3])
+@pytest.mark.parametrize("sides", [*SIZES, *LARGE])
+@pytest.mark.parametrize("name", FITTED)
+def test_a_detector_is_fitted_and_scores(name, sides, channels):
+    detector, shape = FITTED[name], ImageShape(channels, *sides)
+    settings = {"bandwidth": 1.0} if name == "KDE" else {}
+    config = detector.Config.released(shape, **settings)
+    images = scaled(pixels(shape, IMAGES), config.scaling)
+    specs = [ReplicaSpec("t", 0, torch.arange(IMAGES))]
+    replica_set = ReplicaSet(detector, config, images, specs)
     replica_set.prepare_scoring()
     scores = replica_set.score(0, torch.arange(IMAGES))["score"]
     assert scores.shape == (IMAGES,)
