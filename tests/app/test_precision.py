@@ -232,7 +232,7 @@ def test_it_is_refused_where_nothing_is_trained(open_study, tiny, tmp_path):
     with pytest.raises(UserError) as refusal:
         open_study(search, tmp_path, precision="bfloat16")
     assert str(refusal.value) == (
-        "KDE train no networks, so --precision bfloat16 has no effect; leave it out"
+        "KDE trains no networks, so --precision bfloat16 has no effect; leave it out"
     )
     assert open_study(search, tmp_path, precision="float32").study.precision == {}
 

@@ -50,7 +50,11 @@ TABLE = {
 A detector that is missing here may do either.
 """
 UNKNOWN = (None, None)
-FAST = {"AE", "GPND", "KDE", "PGN"}
+FAST = {
+    "AE",
+    "GPND",
+    "KDE",
+}
 """The detectors whose default settings `make test` exports; `make check` exports all."""
 
 

@@ -27,7 +27,10 @@ def ensemble(detector, shape, models=1):
     return Ensemble(members, [Standardisation(0.0, 1.0)] * models), images, replica_set
 
 
-@pytest.mark.parametrize("shape", [GREY, COLOUR], ids=["grey", "colour"])
+@pytest.mark.parametrize(
+    "shape",
+    [pytest.param(GREY, id="grey"), pytest.param(COLOUR, id="colour", marks=pytest.mark.slow)],
+)
 @pytest.mark.parametrize("name", NETWORKS)
 def test_every_network_has_heatmaps(name, shape):
     models, images, replica_set = ensemble(NETWORKS[name], shape)

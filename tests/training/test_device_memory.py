@@ -151,6 +151,7 @@ def test_more_values_of_the_score_space_need_more_memory():
     assert many.scoring(size) > few.scoring(size)
 
 
+@pytest.mark.slow
 def test_each_replica_needs_the_chunk_of_products_of_an_exact_expectation():
     exact, usual = (of(PGN, CIFAR, width=0.5, dropout_on=drop) for drop in ("both", "mean"))
     assert exact.scored_fixed > usual.scored_fixed + 8 * 10**6

@@ -142,7 +142,13 @@ def test_scores_of_a_stack_are_those_of_each_replica(detector, settings):
             close(*(torch.stack(list(scores[k].values())) for scores in (ours, theirs)))
 
 
-@pytest.mark.parametrize("name", every_detector())
+@pytest.mark.parametrize(
+    "name",
+    [
+        pytest.param(name, marks=[pytest.mark.slow] * (name == "LikelihoodVAE"))
+        for name in every_detector()
+    ],
+)
 def test_replicas_of_every_detector_can_be_scored_together(name):
     """Also of a detector that is only fitted, whose replicas have no networks to join."""
     detector = every_detector()[name]
