@@ -12,7 +12,7 @@ import torch
 from tune_ad.data import Task
 from tune_ad.detectors.nets import ImageShape
 from tune_ad.models.conformal import cross_check, threshold
-from tune_ad.models.ensemble import Ensemble, Standardisation
+from tune_ad.models.ensemble import Ensemble, Standardisation, references
 from tune_ad.models.folder import Description, KeptTask, MemberFile, Preprocessing, digest_of
 from tune_ad.models.member import Member
 from tune_ad.models.writing import describe, kept_reference, replaced
@@ -23,9 +23,6 @@ from tune_ad.storage.records import TrialRecord
 from tune_ad.training.ranking import auroc, auroc_interval
 from tune_ad.training.replicas.kept import ESTIMATOR, WEIGHTS, Files, KeptState, model_name
 from tune_ad.training.suite import Suite
-
-REFERENCES = 1000
-"""The maximum number of held-out normal images by which the scores of a model are standardised."""
 
 
 class Source(NamedTuple):
@@ -150,7 +147,7 @@ def _task(
     """
     suite, split = making.suite, making.suite.split(task.name)
     held_out = split.validation.normal if len(split.validation.normal) else split.train
-    reference = suite.pixels[held_out[:: max(1, len(held_out) // REFERENCES)]]
+    reference = suite.pixels[held_out[references(len(held_out))]]
     standardisations = [Standardisation.of(member.scores(reference)) for member in members]
     ensemble = Ensemble(members, standardisations)
     normal = ensemble.scores(suite.pixels[split.test.normal])

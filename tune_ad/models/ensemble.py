@@ -6,6 +6,7 @@ larger = more anomalous, without a unit. Standardisation does not change the ord
 model; it keeps a model with large scores from deciding alone.
 """
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -14,6 +15,14 @@ from torch import Tensor
 
 from tune_ad.models.conformal import Scores
 from tune_ad.models.member import Member
+
+REFERENCES = 1000
+"""The maximum number of normal images by which the scores of a model are standardised."""
+
+
+def references(count: int) -> slice:
+    """Which of so many normal images standardise scores: at most `REFERENCES`, evenly spaced."""
+    return slice(None, None, max(1, math.ceil(count / REFERENCES)))
 
 
 @dataclass(frozen=True)

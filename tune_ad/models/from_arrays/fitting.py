@@ -15,7 +15,7 @@ from tune_ad.detectors.config import Config
 from tune_ad.detectors.nets import ImageShape
 from tune_ad.errors import UserError
 from tune_ad.models.conformal import Scores, Threshold, threshold
-from tune_ad.models.ensemble import Ensemble, Standardisation
+from tune_ad.models.ensemble import Ensemble, Standardisation, references
 from tune_ad.models.folder import Description, KeptTask, ModelFolder
 from tune_ad.models.from_arrays.levels import Array, Levels, as_images, flat, rounded
 from tune_ad.models.member import Member
@@ -23,9 +23,6 @@ from tune_ad.training.replicas.kept import KeptState
 from tune_ad.training.replicas.paths import Load, limits
 from tune_ad.training.replicas.replica import ReplicaSpec
 from tune_ad.training.replicas.replica_set import ReplicaSet
-
-REFERENCES = 1000
-"""The maximum number of training images by which the scores of a model are standardised."""
 
 
 class Recipe(NamedTuple):
@@ -212,5 +209,5 @@ def joined(recipe: Recipe, states: Sequence[KeptState], pixels: Tensor) -> Ensem
         pixels: the training images, as in `train`.
     """
     members = [recipe.member(state) for state in states]
-    reference = pixels[:: max(1, len(pixels) // REFERENCES)]
+    reference = pixels[references(len(pixels))]
     return Ensemble(members, [Standardisation.of(member.scores(reference)) for member in members])
