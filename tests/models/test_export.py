@@ -207,6 +207,39 @@ def test_a_suffix_or_a_class_that_is_not_there_is_refused(tmp_path):
         export(tmp_path, tmp_path / "model.onnx")
 
 
+@pytest.mark.parametrize(("suffix", "small"), [(".ONNX", ".onnx"), (".PT2", ".pt2")])
+def test_a_suffix_in_capitals_is_taken(tmp_path, monkeypatch, suffix, small):
+    folder = kept(tmp_path / "kept", "AE")
+    written = []
+    monkeypatch.setitem(exporting.EXPORTERS, small, lambda *given: written.append(given[-1]))
+    assert export(folder, tmp_path / f"model{suffix}") == tmp_path / f"model{suffix}"
+    assert written == [tmp_path / f"model{suffix}"]
+
+
+@pytest.mark.parametrize(
+    ("suffix", "target", "remedy"),
+    [
+        (".onnx", "onnx.ModelProto.SerializeToString", r"export to \.pt2, or score with"),
+        (".onnx", "onnxruntime.InferenceSession", r"export to \.pt2, or score with"),
+        (".pt2", "torch.export.load", "score with AnomalyDetector.load"),
+    ],
+)
+def test_a_model_that_cannot_be_stored_or_loaded_is_one_line(
+    tmp_path, monkeypatch, suffix, target, remedy
+):
+    def fails(*_, **__):
+        raise ValueError("larger than 2 GB\nat line 3")
+
+    folder = kept(tmp_path / "kept", "AE")
+    monkeypatch.setattr(target, fails)
+    path = tmp_path / f"model{suffix}"
+    words = rf"cannot be stored, loaded or run \(ValueError: larger than 2 GB\); {remedy}"
+    with pytest.raises(UserError, match=words) as caught:
+        export(folder, path)
+    assert "\n" not in str(caught.value)
+    assert not path.exists()
+
+
 def test_a_missing_package_is_named(tmp_path, monkeypatch):
     folder = kept(tmp_path / "kept", "AE")
     monkeypatch.setitem(sys.modules, "onnxscript", None)

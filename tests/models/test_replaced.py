@@ -1,12 +1,16 @@
 """A folder is written whole, or not at all; what a kept model says survives being saved again."""
 
+import io
+import json
 import shutil
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 
 from tune_ad.errors import UserError
+from tune_ad.models.ensemble import references
 from tune_ad.models.estimator import AnomalyDetector
 from tune_ad.models.folder import ModelFolder
 from tune_ad.models.scoring import Judge
@@ -87,8 +91,6 @@ def test_a_weight_that_was_changed_is_noticed(finished, tmp_path, place):
     ],
 )
 def test_half_a_file_is_refused_in_one_line(finished, tmp_path, file, words):
-    import shutil
-
     path = Path(shutil.copytree(finished.folder.best, tmp_path / "best"))
     content = (path / file).read_bytes()
     (path / file).write_bytes(content[: len(content) // 2])
@@ -96,3 +98,112 @@ def test_half_a_file_is_refused_in_one_line(finished, tmp_path, file, words):
         folder = ModelFolder(path)
         folder.calibration(folder.description.tasks[0])
     assert "\n" not in str(caught.value)
+
+
+@pytest.fixture
+def forest(tmp_path):
+    """The folder of a kept forest, which has a fitted estimator."""
+    rows = np.random.default_rng(0).normal(size=(200, 3))
+    detector = AnomalyDetector("IsolationForest", params={"trees": 5}).fit(rows)
+    return detector.save(tmp_path / "forest")
+
+
+def rewritten(folder, change):
+    """Change the content of `model.json`."""
+    file = folder / "model.json"
+    content = json.loads(file.read_text())
+    change(content)
+    file.write_text(json.dumps(content))
+
+
+def test_preprocessing_and_class_names_of_a_study_survive_being_saved_again(forest, tmp_path):
+    def change(content):
+        content["preprocessing"]["resize"] = "pad"
+        content["classes"] = ["good", "crack"]
+        content["tasks"][0] |= {"normal": "good", "title": "parts", "metrics": {"test_auroc": 0.9}}
+        content["provenance"]["study"] = "vae_parts"
+
+    rewritten(forest, change)
+    again = ModelFolder(AnomalyDetector.load(forest, "good").save(tmp_path / "again"))
+    before, now = ModelFolder(forest).description, again.description
+    members = before.tasks[0].members
+    assert replace(now, tasks=(replace(now.tasks[0], members=members),)) == before
+
+
+def an_array():
+    """The content of a `.npy` file."""
+    buffer = io.BytesIO()
+    np.save(buffer, np.zeros(3))
+    return buffer.getvalue()
+
+
+def without_digest(content):
+    for member in content["tasks"][0]["members"]:
+        del member["digest"]
+
+
+def test_a_folder_that_was_written_before_digests_were_stored_is_read(forest, tmp_path):
+    rows = np.random.default_rng(1).normal(size=(20, 3))
+    expected = AnomalyDetector.load(forest).anomaly_scores(rows)
+    rewritten(forest, without_digest)
+    loaded = AnomalyDetector.load(forest)
+    assert np.array_equal(loaded.anomaly_scores(rows), expected)
+    again = ModelFolder(loaded.save(tmp_path / "again"))
+    assert all(member.digest for member in again.task().members)
+
+
+@pytest.mark.parametrize("suffix", [".joblib", ".safetensors"])
+def test_half_a_model_without_a_digest_is_refused_in_one_line(forest, suffix):
+    rewritten(forest, without_digest)
+    (file,) = forest.glob(f"seed-*/*{suffix}")
+    content = file.read_bytes()
+    file.write_bytes(content[: len(content) // 2])
+    with pytest.raises(UserError, match=rf"{suffix}: damaged.* copy it again") as caught:
+        AnomalyDetector.load(forest)
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("written", "words"),
+    [
+        (lambda file: file.unlink(), "is missing; copy the whole folder again"),
+        (lambda file: file.write_bytes(an_array()), "cannot be read .* copy it again"),
+        (lambda file: np.savez(file, other=np.zeros(3)), "has no scores of images"),
+    ],
+    ids=["missing", "one array", "another task"],
+)
+def test_a_calibration_without_the_scores_is_refused_in_one_line(forest, written, words):
+    written(forest / "calibration.npz")
+    with pytest.raises(UserError, match=words) as caught:
+        AnomalyDetector.load(forest)
+    assert "\n" not in str(caught.value)
+
+
+def test_every_changed_byte_of_the_calibration_is_harmless_or_a_user_error(forest):
+    file = forest / "calibration.npz"
+    content = file.read_bytes()
+    expected = ModelFolder(forest).calibration(ModelFolder(forest).task())
+    for position in range(len(content)):
+        changed = bytearray(content)
+        changed[position] ^= 255
+        file.write_bytes(changed)
+        folder = ModelFolder(forest)
+        try:
+            scores = folder.calibration(folder.task())
+        except UserError as error:
+            assert "\n" not in str(error)
+        else:
+            assert np.array_equal(scores, expected)
+
+
+def test_a_task_is_found_by_its_name_in_any_case(forest):
+    rewritten(forest, lambda content: content["tasks"][0].update(name="Parts/Good"))
+    folder = ModelFolder(forest)
+    assert folder.task("parts/good") == folder.task("PARTS/GOOD") == folder.task()
+
+
+@pytest.mark.parametrize(
+    ("count", "used"), [(1, 1), (1000, 1000), (1001, 501), (1999, 1000), (2001, 667)]
+)
+def test_at_most_a_thousand_images_standardise_scores(count, used):
+    assert len(np.arange(count)[references(count)]) == used

@@ -29,6 +29,10 @@ INPUT, OUTPUT = "pixels", "score"
 METADATA = "tune_ad.json"
 """The name of the metadata in a `.pt2` file."""
 PACKAGES = ("onnx", "onnxscript", "onnxruntime")
+PROGRAM = "a program of PyTorch"
+UNTRACED = "PyTorch's exporter cannot follow how it scores"
+NOT_RUN = "the exported model cannot be stored, loaded or run"
+LOAD = "score with AnomalyDetector.load"
 
 
 def export(folder: str | Path, path: str | Path, normal: str | None = None) -> Path:
@@ -73,7 +77,7 @@ def export_onnx(folder: ModelFolder, task: KeptTask, path: Path) -> None:
     """
     onnx, runtime = _packages()
     ensemble = folder.ensemble(task)
-    with _exporting(folder, "ONNX"):
+    with _refusing(folder, "ONNX", UNTRACED, LOAD):
         # ONNX has none of PyTorch's composed operations; some are only translated in parts.
         program = torch.onnx.export(
             traced(ensemble).run_decompositions(),
@@ -83,18 +87,20 @@ def export_onnx(folder: ModelFolder, task: KeptTask, path: Path) -> None:
             verbose=False,
         )
         assert program is not None  # it is None for the exporter before dynamo
-        model = program.model_proto
-        values = metadata(folder, task).items()
-        texts = {k: v if isinstance(v, str) else json.dumps(v) for k, v in values}
+    model = program.model_proto
+    texts = {
+        k: v if isinstance(v, str) else json.dumps(v) for k, v in metadata(folder, task).items()
+    }
+    with _refusing(folder, "ONNX", NOT_RUN, f"export to .pt2, or {LOAD}"):
         onnx.helper.set_model_props(model, texts)
         content = model.SerializeToString()
         session = runtime.InferenceSession(content, providers=["CPUExecutionProvider"])
 
-    def scores(pixels: Tensor) -> Scores:
-        result: Scores = session.run([OUTPUT], {INPUT: pixels.numpy()})[0]
-        return result
+        def scores(pixels: Tensor) -> Scores:
+            result: Scores = session.run([OUTPUT], {INPUT: pixels.numpy()})[0]
+            return result
 
-    require_equal(ensemble, scores, str(path))
+        require_equal(ensemble, scores, str(path))
     write_atomically(path, content)
 
 
@@ -112,17 +118,19 @@ def export_torch(folder: ModelFolder, task: KeptTask, path: Path) -> None:
         UserError: if the model cannot be exported, or its scores differ.
     """
     ensemble, buffer = folder.ensemble(task), io.BytesIO()
-    with _exporting(folder, "a program of PyTorch"):
-        extra = {METADATA: json.dumps(metadata(folder, task))}
-        torch.export.save(traced(ensemble), buffer, extra_files=extra)
+    with _refusing(folder, PROGRAM, UNTRACED, LOAD):
+        program = traced(ensemble)
+    extra = {METADATA: json.dumps(metadata(folder, task))}
+    with _refusing(folder, PROGRAM, NOT_RUN, LOAD):
+        torch.export.save(program, buffer, extra_files=extra)
         buffer.seek(0)
-        program = torch.export.load(buffer).module()
+        module = torch.export.load(buffer).module()
 
-    @torch.no_grad()
-    def scores(pixels: Tensor) -> Scores:
-        return np.asarray(program(pixels))
+        @torch.no_grad()
+        def scores(pixels: Tensor) -> Scores:
+            return np.asarray(module(pixels))
 
-    require_equal(ensemble, scores, str(path))
+        require_equal(ensemble, scores, str(path))
     write_atomically(path, buffer.getvalue())
 
 
@@ -168,8 +176,14 @@ def _packages() -> tuple[Any, Any]:
 
 
 @contextmanager
-def _exporting(folder: ModelFolder, format_name: str) -> Iterator[None]:
-    """Turn whatever PyTorch's exporter raises into one line; its warnings concern itself.
+def _refusing(folder: ModelFolder, format_name: str, reason: str, remedy: str) -> Iterator[None]:
+    """Turn whatever an exporter or a runtime raises into one line; warnings concern themselves.
+
+    Args:
+        folder: the kept model.
+        format_name: the format that is exported to.
+        reason: what went wrong if an error is raised.
+        remedy: what the user can do then.
 
     Raises:
         UserError: if the model cannot be exported.
@@ -181,9 +195,8 @@ def _exporting(folder: ModelFolder, format_name: str) -> Iterator[None]:
             yield
     except UserError:
         raise
-    except Exception as error:  # the exporter passes on whatever an operation raises
+    except Exception as error:  # exporters and runtimes pass on whatever an operation raises
         raise UserError(
-            f"{name} with this configuration cannot be exported to {format_name}: PyTorch's "
-            f"exporter cannot follow how it scores ({one_line(error)}); score with "
-            "AnomalyDetector.load"
+            f"{name} with this configuration cannot be exported to {format_name}: {reason} "
+            f"({one_line(error)}); {remedy}"
         ) from error

@@ -13,8 +13,6 @@ whom you trust.
 """
 
 import hashlib
-import zipfile
-import zlib
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from functools import cached_property
@@ -25,7 +23,7 @@ import numpy as np
 
 from tune_ad.detectors.base import Detector
 from tune_ad.detectors.nets import ImageShape
-from tune_ad.errors import UserError, did_you_mean
+from tune_ad.errors import UserError, did_you_mean, one_line
 from tune_ad.models.conformal import Checked, Scores, Threshold
 from tune_ad.models.ensemble import Ensemble, Standardisation
 from tune_ad.models.member import Member, detector_of
@@ -45,7 +43,8 @@ class MemberFile:
         seed: its seed.
         file: its file without suffix.
         standardisation: how its scores are standardised.
-        digest: the SHA-256 of its files, `digest_of`.
+        digest: the SHA-256 of its files, `digest_of`; empty in a folder that was written before
+            it was stored.
         chosen: values of score-time parameters that were chosen for this seed on held-out images,
             which replace those of the configuration.
     """
@@ -64,8 +63,8 @@ class MemberFile:
     def from_json(cls, entry: Mapping[str, Any]) -> Self:
         """The inverse of `to_json`."""
         standardisation = Standardisation(**entry["standardisation"])
-        chosen = decode(entry["chosen"])
-        return cls(entry["seed"], entry["file"], standardisation, entry["digest"], chosen)
+        digest, chosen = entry.get("digest", ""), decode(entry["chosen"])
+        return cls(entry["seed"], entry["file"], standardisation, digest, chosen)
 
 
 def digest_of(files: Mapping[str, bytes]) -> str:
@@ -279,7 +278,7 @@ class ModelFolder:
         }
         if WEIGHTS not in files:
             raise UserError(f"{place}{WEIGHTS} is missing; copy the whole folder again")
-        if digest_of(files) != member.digest:
+        if member.digest and digest_of(files) != member.digest:
             raise UserError(
                 f"{place}: damaged, its files are not those that {DESCRIPTION} names by their "
                 "SHA-256; copy the whole folder again"
@@ -299,7 +298,11 @@ class ModelFolder:
         return Member(detector, config, description.preprocessing.shape, state, place)
 
     def calibration(self, task: KeptTask) -> Scores:
-        """The scores of the normal images from which the threshold follows, shape (n,)."""
+        """The scores of the normal images from which the threshold follows, shape (n,).
+
+        Raises:
+            UserError: if their file is missing or damaged, or has none of this task.
+        """
         if task.name not in self._calibration:
             raise UserError(
                 f"{self.path / CALIBRATION} has no scores of {task.name}; copy the folder again"
@@ -314,8 +317,10 @@ class ModelFolder:
         try:
             with path.open("rb") as file, np.load(file, allow_pickle=False) as arrays:
                 return {name: arrays[name] for name in arrays.files}
-        except (OSError, ValueError, EOFError, zipfile.BadZipFile, zlib.error) as error:
-            raise UserError(f"{path}: cannot be read ({error}); copy it again") from error
+        except Exception as error:  # a damaged archive raises anything
+            raise UserError(
+                f"{path}: cannot be read ({one_line(error)}); copy it again"
+            ) from error
 
 
 def _read(path: Path) -> Description:
