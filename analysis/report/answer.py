@@ -61,10 +61,13 @@ def _chosen_without_anomalies(findings: Findings) -> Iterator[str]:
         return
     for winner in ranked(study.trials, rule)[:1]:
         params = ", ".join(f"{name} = {short(winner.params[name])}" for name in winner.searched)
-        shown = RULES[rule].shown(winner.metrics, rule_value(winner, rule) or 0.0)
+        shown = "chance"
+        if RULES[rule].metrics:
+            value = RULES[rule].shown(winner.metrics, rule_value(winner, rule) or 0.0)
+            shown = f"{value} on the seeds of the search"
         yield (
-            f"Chosen: {winner.baseline}{params and f' with {params}'}, by {shown} on the seeds of "
-            "the search. No anomaly is known, so nothing is said of how well it detects any."
+            f"Chosen: {winner.baseline}{params and f' with {params}'}, by {shown}. No anomaly "
+            "is known, so nothing is said of how well it detects any."
         )
 
 

@@ -255,6 +255,25 @@ def test_pictures_appear_only_if_every_image_could_be_scored(photos, tmp_path):
     assert not [path for path in tmp_path.iterdir() if path.name.startswith(".")]
 
 
+def test_scores_never_replace_an_image(study, photos):
+    folder, _ = study
+    image = photos / "test" / "good" / "000.png"
+    before = image.read_bytes()
+    command = ["--score", str(folder.best), "--input", str(photos / "test"), "--output"]
+    lines = run_line([*command, str(image)], code=2)
+    assert "lies in --input" in lines and "choose a place outside" in lines
+    outside = str(photos.parent / "outside.csv")
+    lines = run_line([*command, outside, "--heatmaps", str(photos / "test" / "maps")], code=2)
+    assert "--heatmaps" in lines and "lies in --input" in lines
+    assert image.read_bytes() == before
+
+
+def test_chance_may_choose_where_no_anomaly_is_known(photos, tmp_path):
+    where = ["--data", str(photos / "train"), "--results", str(tmp_path)]
+    lines = run_line(["--search", "vae", *where, *QUICK, "--selection", "random"])
+    assert "by chance. No anomaly is known" in lines
+
+
 def test_a_declared_data_set_replaces_that_of_a_search(tmp_path):
     results = ["--results", str(tmp_path), "--dry-run"]
     lines = run_line(["--search", "shallow_mnist", "--data", "digits", *results])

@@ -50,6 +50,12 @@ def score(order: Order, say: Callable[[str], None]) -> None:
     """
     if order.output.is_dir():
         raise UserError(f"--output {order.output} is a folder; name a file, as in scores.csv")
+    for flag, path in (("--output", order.output), ("--heatmaps", order.heatmaps)):
+        if path and path.resolve().is_relative_to(order.images.resolve()):
+            raise UserError(
+                f"{flag} {path} lies in --input {order.images}, whose images it could replace; "
+                "choose a place outside"
+            )
     folder = ModelFolder(order.model)
     judge = Judge(folder, order.normal, order.false_alarms)
     preprocessing, workers = folder.description.preprocessing, os.cpu_count() or 1
