@@ -95,8 +95,8 @@ def test_the_winner_is_kept_with_its_threshold(study):
     assert task.threshold.images == 40
     assert task.threshold.rate <= 0.05
     assert task.check.images == 40
-    ends = [task.metrics[f"test_auroc {end}"] for end in ("low", "high")]
-    assert 0.9 < ends[0] <= task.metrics["test_auroc"] <= ends[1] <= 1
+    auroc = task.aurocs[""]
+    assert 0.9 < auroc.low <= auroc.value <= auroc.high <= 1
     assert kept.description.preprocessing.shape == (1, 12, 10)
     card = (folder.best / "README.md").read_text()
     assert "| good |" in card and "nan" not in card
@@ -294,7 +294,7 @@ def test_normal_images_alone_claim_no_auroc(photos, tmp_path):
     assert study.read_study()["study"]["selection"] == "pseudo_outliers"
     assert not any(m.is_test_auroc for record in study.read_evaluation() for m in record.metrics)
     task = ModelFolder(study.best).task()
-    assert (task.normal, task.metrics) == ("all", {})
+    assert (task.normal, task.aurocs) == ("all", {})
     assert (
         json.loads((study.best / "model.json").read_text())["tasks"][0]["threshold"]["images"] > 5
     )

@@ -15,6 +15,7 @@ from tune_ad.models.estimator import AnomalyDetector
 from tune_ad.models.folder import ModelFolder
 from tune_ad.models.scoring import Judge
 from tune_ad.models.writing import replaced
+from tune_ad.training.replicas.kept import KeptState
 
 
 def test_a_folder_takes_the_place_of_an_earlier_one(tmp_path):
@@ -62,7 +63,7 @@ def test_a_kept_model_that_is_saved_again_says_the_same(finished, tmp_path):
     assert now.description.provenance == before.description.provenance
     assert now.description.classes == before.description.classes
     kept = now.task()
-    assert (kept.normal, kept.metrics, kept.check) == (task.normal, task.metrics, task.check)
+    assert (kept.normal, kept.aurocs, kept.check) == (task.normal, task.aurocs, task.check)
     assert kept.threshold == task.threshold
     pixels = finished.session.suite.pixels[:20]
     one, two = (Judge(f, task.title).ensemble.scores(pixels) for f in (before, now))
@@ -137,30 +138,33 @@ def an_array():
     return buffer.getvalue()
 
 
+def files_of(folder):
+    """The files of the only model, by suffix."""
+    return {file.suffix: file for file in folder.glob("seed-*/*")}
+
+
 def without_digest(content):
     for member in content["tasks"][0]["members"]:
         del member["digest"]
 
 
-def test_a_folder_that_was_written_before_digests_were_stored_is_read(forest, tmp_path):
-    rows = np.random.default_rng(1).normal(size=(20, 3))
-    expected = AnomalyDetector.load(forest).anomaly_scores(rows)
+def test_a_model_without_a_digest_is_refused(forest):
     rewritten(forest, without_digest)
-    loaded = AnomalyDetector.load(forest)
-    assert np.array_equal(loaded.anomaly_scores(rows), expected)
-    again = ModelFolder(loaded.save(tmp_path / "again"))
-    assert all(member.digest for member in again.task().members)
+    with pytest.raises(UserError, match=r"model\.json is damaged .KeyError.'digest'"):
+        AnomalyDetector.load(forest)
 
 
 @pytest.mark.parametrize("suffix", [".joblib", ".safetensors"])
-def test_half_a_model_without_a_digest_is_refused_in_one_line(forest, suffix):
-    rewritten(forest, without_digest)
+def test_half_a_model_is_refused_in_one_line(forest, suffix):
     (file,) = forest.glob(f"seed-*/*{suffix}")
     content = file.read_bytes()
     file.write_bytes(content[: len(content) // 2])
-    with pytest.raises(UserError, match=rf"{suffix}: damaged.* copy it again") as caught:
+    with pytest.raises(UserError, match="damaged, .* copy the whole folder again") as caught:
         AnomalyDetector.load(forest)
     assert "\n" not in str(caught.value)
+    files = {suffix: file.read_bytes() for suffix, file in files_of(forest).items()}
+    with pytest.raises(UserError, match=rf"{suffix}: damaged.* copy it again"):
+        KeptState.from_files(files, "model")
 
 
 @pytest.mark.parametrize(

@@ -1,6 +1,5 @@
 """Scores new images by a kept model, with a progress line; and what is said afterwards."""
 
-import os
 import tempfile
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -11,6 +10,7 @@ import torch
 
 from tune_ad.errors import UserError
 from tune_ad.execution.progress_line import ProgressLine
+from tune_ad.host import usable_cores
 from tune_ad.models.folder import ModelFolder
 from tune_ad.models.heatmaps import heatmaps, write_pictures
 from tune_ad.models.inputs import Inputs
@@ -58,7 +58,7 @@ def score(order: Order, say: Callable[[str], None]) -> None:
             )
     folder = ModelFolder(order.model)
     judge = Judge(folder, order.normal, order.false_alarms)
-    preprocessing, workers = folder.description.preprocessing, os.cpu_count() or 1
+    preprocessing, workers = folder.description.preprocessing, usable_cores()
     inputs = Inputs(order.images, preprocessing, order.skip_unreadable, workers)
     torch.set_num_threads(workers)
     say(

@@ -156,9 +156,9 @@ def from_arrays(name: str, classes: tuple[str, ...], arrays: Arrays, about: str)
     return ImageSet(
         name=name,
         classes=classes,
-        train_images=_channels_first(arrays.train_images),
+        train_images=channels_first(arrays.train_images),
         train_labels=torch.from_numpy(np.array(arrays.train_labels, np.int64)),
-        test_images=_channels_first(arrays.test_images),
+        test_images=channels_first(arrays.test_images),
         test_labels=torch.from_numpy(np.array(arrays.test_labels, np.int64)),
         about=about,
     )
@@ -174,7 +174,8 @@ def to_arrays(image_set: ImageSet) -> Arrays:
     )
 
 
-def _channels_first(images: npt.NDArray[Any]) -> Tensor:
+def channels_first(images: npt.NDArray[Any]) -> Tensor:
+    """A copy of images (n, h, w) or (n, h, w, c) as a tensor (n, c, h, w)."""
     array = images[:, None] if images.ndim == 3 else images.transpose(0, 3, 1, 2)
     return torch.from_numpy(np.array(array, order="C"))
 

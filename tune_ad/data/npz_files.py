@@ -29,7 +29,7 @@ from tune_ad.errors import UserError
 from tune_ad.wording import count
 
 MOST_CLASSES = 65_536
-STATE_NORMAL = "or name the normal classes in the array normal"
+STATE_NORMAL = "or name the normal class in the array normal"
 KEYS = (*ARRAY_KEYS, *UNSPLIT, *UNSPLIT.values(), *OPTIONAL)
 
 
@@ -41,7 +41,7 @@ def read_npz(
     Images may be uint8 or floats in [0, 1], which become round(255 x). Without training arrays,
     the data set can only serve as an outsider set. A file with `images` (and `labels`, if not all
     are normal) is divided: a fifth of the normal images, chosen by their content, and all
-    anomalies are test images. The normal classes are those in `normal`; without it, the one that
+    anomalies are test images. The normal class is the one in `normal`; without it, the one that
     `normal_class` finds by the names of the classes. If there is none, or `normal` is empty, each
     class is normal in a task of its own.
 

@@ -1,9 +1,10 @@
 """The cores and GPUs of a machine or a cluster."""
 
-import os
 from typing import NamedTuple
 
 import torch
+
+from tune_ad.host import usable_cores
 
 
 class Machine(NamedTuple):
@@ -33,10 +34,5 @@ class Machine(NamedTuple):
 
 def this_machine() -> Machine:
     """The cores that this process is allowed to use, and the GPUs that PyTorch sees."""
-    cpus, gpus = len(os.sched_getaffinity(0)), torch.cuda.device_count()
+    cpus, gpus = usable_cores(), torch.cuda.device_count()
     return Machine(cpus, gpus, cpus, gpus)
-
-
-def memory() -> int:
-    """The size of main memory in bytes."""
-    return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")

@@ -6,14 +6,20 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
-import numpy as np
 import torch
 
 from tune_ad.data import Task
 from tune_ad.detectors.nets import ImageShape
-from tune_ad.models.conformal import cross_check, threshold
+from tune_ad.models.conformal import Scores, cross_check, threshold
 from tune_ad.models.ensemble import Ensemble, Standardisation, references
-from tune_ad.models.folder import Description, KeptTask, MemberFile, Preprocessing, digest_of
+from tune_ad.models.folder import (
+    Auroc,
+    Description,
+    KeptTask,
+    MemberFile,
+    Preprocessing,
+    digest_of,
+)
 from tune_ad.models.member import Member
 from tune_ad.models.writing import describe, kept_reference, replaced
 from tune_ad.randomness import numpy_stream
@@ -138,7 +144,7 @@ def _task(
     task: Task,
     written: Sequence[Written],
     members: Sequence[Member],
-) -> tuple[KeptTask, np.ndarray]:
+) -> tuple[KeptTask, Scores]:
     """What is stored of a task, and the calibration scores.
 
     Scores are standardised by held-out normal images, or by training images if none is held out;
@@ -153,14 +159,10 @@ def _task(
     normal = ensemble.scores(suite.pixels[split.test.normal])
     unseen = RULES[making.study.selection].looks_at != "test images"
     order = numpy_stream(making.study.seed, "false alarms", task.name).permutation(len(normal))
-    metrics = {}
-    for outsider, positions in split.test.outsiders.items():
-        anomalous = ensemble.scores(suite.pixels[positions])
-        sides = torch.from_numpy(normal), torch.from_numpy(anomalous)
-        metric = f"test_auroc{outsider and f'/{outsider}'}"
-        metrics[metric] = auroc(*sides)
-        if min(map(len, sides)) > 1:
-            metrics[f"{metric} low"], metrics[f"{metric} high"] = auroc_interval(*sides)
+    anomalous = {
+        outsider: ensemble.scores(suite.pixels[positions])
+        for outsider, positions in split.test.outsiders.items()
+    }
     kept = KeptTask(
         name=task.name,
         title=task.title,
@@ -171,6 +173,13 @@ def _task(
         ),
         threshold=threshold(normal, making.false_alarms) if unseen else None,
         check=cross_check(normal, making.false_alarms, order) if unseen else None,
-        metrics=metrics,
+        aurocs={outsider: _auroc(normal, scores) for outsider, scores in anomalous.items()},
     )
     return kept, normal if unseen else normal[:0]
+
+
+def _auroc(normal: Scores, anomalous: Scores) -> Auroc:
+    """The AUROC of scores, with its interval if either side has several images."""
+    sides = torch.from_numpy(normal), torch.from_numpy(anomalous)
+    low, high = auroc_interval(*sides) if min(map(len, sides)) > 1 else (None, None)
+    return Auroc(auroc(*sides), low, high)

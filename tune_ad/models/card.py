@@ -6,10 +6,8 @@ from tune_ad.data.own.decoding import EXACT
 from tune_ad.wording import count
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
-
     from tune_ad.models.conformal import Checked
-    from tune_ad.models.folder import Description, KeptTask
+    from tune_ad.models.folder import Auroc, Description, KeptTask
 
 
 def card(description: "Description") -> str:
@@ -103,11 +101,11 @@ def _shortfall(task: "KeptTask") -> str:
     return task.threshold.shortfall
 
 
-def _interval(metrics: "Mapping[str, float]", name: str) -> str:
-    """The 95 % interval of an AUROC in per cent, as in " [93.1, 97.0]"; empty without one."""
-    ends = [metrics.get(f"{name} {end}") for end in ("low", "high")]
-    texts = [f"{100 * end:.1f}" for end in ends if end is not None]
-    return f" [{', '.join(texts)}]" if texts else ""
+def _shown(outsider: str, auroc: "Auroc") -> str:
+    """An AUROC in per cent with its interval and its outsider set, as in "95.1 [93.1, 97.0] %"."""
+    ends = [f"{100 * end:.1f}" for end in (auroc.low, auroc.high) if end is not None]
+    interval = f" [{', '.join(ends)}]" if ends else ""
+    return f"{100 * auroc.value:.1f}{interval} %" + (f" ({outsider})" if outsider else "")
 
 
 def _held_out(check: "Checked") -> str:
@@ -118,12 +116,7 @@ def _held_out(check: "Checked") -> str:
 
 def _row(task: "KeptTask") -> str:
     limit, check = task.threshold, task.check
-    aurocs = [
-        f"{100 * value:.1f}{_interval(task.metrics, name)} %"
-        + (f" ({name.partition('/')[2]})" if "/" in name else "")
-        for name, value in task.metrics.items()
-        if not name.endswith((" low", " high"))
-    ]
+    aurocs = [_shown(outsider, auroc) for outsider, auroc in task.aurocs.items()]
     cells = [
         task.normal,
         ", ".join(aurocs) or "no anomaly is known",

@@ -160,7 +160,7 @@ class AnomalyDetector(OutlierMixin, BaseEstimator):  # type: ignore[misc]
         as high. A normal image has a p-value of at most a with a probability of at most a.
 
         Raises:
-            ValueError: if a loaded model has no held-out normal images.
+            ValueError: if a loaded model has no threshold.
         """
         scores = self.anomaly_scores(X)
         self._require_threshold()
@@ -250,8 +250,8 @@ class AnomalyDetector(OutlierMixin, BaseEstimator):  # type: ignore[misc]
         """
         if self.limit_ is None:
             raise ValueError(
-                "this model has no threshold and no p-values, because its study had no normal "
-                "test images; use anomaly_scores"
+                "this model has no threshold and no p-values, because its configuration was "
+                "selected by the test images; use anomaly_scores"
             )
 
     def _checked(self, X: ArrayLike, is_new: bool) -> Array:

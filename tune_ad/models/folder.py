@@ -1,6 +1,6 @@
 """The folder of a kept model: what is in it, and how it is read.
 
-    model.json           detector, configuration, preprocessing, tasks, thresholds, metrics,
+    model.json           detector, configuration, preprocessing, tasks, thresholds, AUROCs,
                          provenance
     seed-<seed>/<task>.safetensors, .joblib
                          the model of a task and seed: weights, and a fitted estimator if any
@@ -17,7 +17,7 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from functools import cached_property
 from pathlib import Path
-from typing import Any, Self
+from typing import Any, NamedTuple, Self
 
 import numpy as np
 
@@ -43,8 +43,7 @@ class MemberFile:
         seed: its seed.
         file: its file without suffix.
         standardisation: how its scores are standardised.
-        digest: the SHA-256 of its files, `digest_of`; empty in a folder that was written before
-            it was stored.
+        digest: the SHA-256 of its files, `digest_of`.
         chosen: values of score-time parameters that were chosen for this seed on held-out images,
             which replace those of the configuration.
     """
@@ -63,7 +62,7 @@ class MemberFile:
     def from_json(cls, entry: Mapping[str, Any]) -> Self:
         """The inverse of `to_json`."""
         standardisation = Standardisation(**entry["standardisation"])
-        digest, chosen = entry.get("digest", ""), decode(entry["chosen"])
+        digest, chosen = entry["digest"], decode(entry["chosen"])
         return cls(entry["seed"], entry["file"], standardisation, digest, chosen)
 
 
@@ -73,6 +72,17 @@ def digest_of(files: Mapping[str, bytes]) -> str:
     for _, content in sorted(files.items()):
         digest.update(hashlib.sha256(content).digest())
     return digest.hexdigest()
+
+
+class Auroc(NamedTuple):
+    """An AUROC with its 95 % interval that is due to the sampling of test images.
+
+    The ends are None if a side has a single image.
+    """
+
+    value: float
+    low: float | None
+    high: float | None
 
 
 @dataclass(frozen=True)
@@ -86,7 +96,7 @@ class KeptTask:
         members: the models, one for each seed.
         threshold: the threshold of the ensemble; None if there is no unseen normal image.
         check: the alarms of held-out normal images; None if there are too few.
-        metrics: numbers of the ensemble by name, such as "test_auroc".
+        aurocs: the test AUROC of the ensemble against each outsider set, by its name.
     """
 
     name: str
@@ -95,7 +105,7 @@ class KeptTask:
     members: tuple[MemberFile, ...]
     threshold: Threshold | None
     check: Checked | None
-    metrics: Mapping[str, float]
+    aurocs: Mapping[str, Auroc]
 
     def to_json(self) -> dict[str, Any]:
         """The task as plain data."""
@@ -105,6 +115,7 @@ class KeptTask:
             "members": [member.to_json() for member in self.members],
             "threshold": limit and limit._asdict(),
             "check": check and check._asdict(),
+            "aurocs": {name: auroc._asdict() for name, auroc in self.aurocs.items()},
         }
 
     @classmethod
@@ -119,7 +130,7 @@ class KeptTask:
             members=members,
             threshold=Threshold(**limit) if limit else None,
             check=Checked(**check) if check else None,
-            metrics=entry["metrics"],
+            aurocs={name: Auroc(**values) for name, values in entry["aurocs"].items()},
         )
 
 
@@ -138,6 +149,11 @@ class Preprocessing:
     width: int
     colour: str
     resize: str
+
+    @classmethod
+    def of(cls, shape: ImageShape, resize: str) -> Self:
+        """That of images of a shape, with a rule for others."""
+        return cls(shape.height, shape.width, "rgb" if shape.is_colour else "grey", resize)
 
     @property
     def shape(self) -> ImageShape:
@@ -278,7 +294,7 @@ class ModelFolder:
         }
         if WEIGHTS not in files:
             raise UserError(f"{place}{WEIGHTS} is missing; copy the whole folder again")
-        if member.digest and digest_of(files) != member.digest:
+        if digest_of(files) != member.digest:
             raise UserError(
                 f"{place}: damaged, its files are not those that {DESCRIPTION} names by their "
                 "SHA-256; copy the whole folder again"

@@ -6,9 +6,9 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 
+from tune_ad.data.images import channels_first
 from tune_ad.data.npz_files import load_images, uint8_images
 from tune_ad.data.own.decoding import Pixels, Target, Unreadable, read
 from tune_ad.data.own.reading import image_files
@@ -70,7 +70,7 @@ class Inputs:
         for start in range(0, len(array), BATCH):
             images = uint8_images(self.path, "the array", array[start : start + BATCH])
             names = [str(k) for k in range(start, start + len(images))]
-            yield Batch(names, _channels_first(images), [])
+            yield Batch(names, channels_first(images), [])
 
     def _of_files(self) -> Iterator[Batch]:
         """Batches of files: a few are decoded in advance, so that memory stays constant."""
@@ -116,12 +116,7 @@ class Inputs:
         pixels = np.empty((len(images), *shape, *([3] if in_colour else [])), np.uint8)
         for k, image in enumerate(images):
             pixels[k] = image
-        return Batch(names, _channels_first(pixels), refused)
-
-
-def _channels_first(images: NDArray[Any]) -> torch.Tensor:
-    array = images[:, None] if images.ndim == 3 else images.transpose(0, 3, 1, 2)
-    return torch.from_numpy(np.array(array, order="C"))
+        return Batch(names, channels_first(pixels), refused)
 
 
 def _fitting(path: Path, preprocessing: Preprocessing) -> NDArray[Any]:

@@ -13,6 +13,7 @@ import numpy as np
 import torch
 
 import tune_ad
+from tune_ad.data.own.decoding import EXACT
 from tune_ad.detectors.base import Detector
 from tune_ad.errors import UserError
 from tune_ad.models.card import card
@@ -118,14 +119,13 @@ def write_fitted(folder: Path, model: Fitted, hardware: str) -> None:
         members=tuple(_write_members(folder, model)),
         threshold=limit,
         check=check,
-        metrics={},
+        aurocs={},
     )
-    shape, config = recipe.shape, recipe.config
-    colour = "rgb" if shape.is_colour else "grey"
+    config = recipe.config
     description = Description(
         detector=kept_reference(folder, recipe.detector),
         config={field.name: getattr(config, field.name) for field in fields(config)},
-        preprocessing=Preprocessing(shape.height, shape.width, colour, "stretch"),
+        preprocessing=Preprocessing.of(recipe.shape, EXACT),
         classes=(NORMAL,),
         tasks=(task,),
         provenance=_provenance(model, hardware),

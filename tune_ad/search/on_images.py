@@ -60,7 +60,6 @@ def on_images(search: Search, study: str, images: Images) -> Search:
         budgets_on={},
         whole=not images.has_anomalies,
         labelled=images.labelled_anomalies != 0,
-        selection="random",
     )
     return replace(moved, selection=_rule(search, moved, images, budgets))
 

@@ -34,14 +34,14 @@ class Kept(NamedTuple):
         title: the title of the task.
         threshold: what `model.json` says of the threshold; empty if there is none.
         check: what it says of the alarms of held-out normal images; empty if there is nothing.
-        metrics: numbers of the ensemble.
+        aurocs: value, low and high of the test AUROC, by outsider set.
         models: the number of models.
     """
 
     title: str
     threshold: Mapping[str, Any]
     check: Mapping[str, Any]
-    metrics: Mapping[str, float]
+    aurocs: Mapping[str, Mapping[str, Any]]
     models: int
 
 
@@ -57,7 +57,7 @@ def kept_tasks(findings: Findings) -> list[Kept]:
             title=task["title"],
             threshold=task["threshold"] or {},
             check=task["check"] or {},
-            metrics=task["metrics"],
+            aurocs=task["aurocs"],
             models=len(task["members"]),
         )
         for task in content["tasks"]
@@ -85,18 +85,21 @@ def _thresholds(tasks: Sequence[Kept]) -> Table:
             "models": task.models,
             **{f"threshold {name}": value for name, value in task.threshold.items()},
             **{f"held-out {name}": value for name, value in task.check.items()},
-            **task.metrics,
+            **{
+                f"AUROC {outsider} {name}".replace("  ", " "): value
+                for outsider, auroc in task.aurocs.items()
+                for name, value in auroc.items()
+            },
         }
         for task in tasks
     ]
     return Table("kept_model", shown, CAPTION, pd.DataFrame(data))
 
 
-def _auroc(metrics: Mapping[str, float], name: str) -> Cell:
+def _auroc(value: float, low: float | None, high: float | None) -> Cell:
     """An AUROC in per cent with its interval."""
-    value, ends = metrics[name], [metrics.get(f"{name} {end}") for end in ("low", "high")]
-    shown = ", ".join(f"{100 * end:.1f}" for end in ends if end is not None)
-    return Cell(f"{100 * value:.1f}" + (f" [{shown}]" if shown else ""), value)
+    ends = ", ".join(f"{100 * end:.1f}" for end in (low, high) if end is not None)
+    return Cell(f"{100 * value:.1f}" + (f" [{ends}]" if ends else ""), value)
 
 
 def _row(task: Kept) -> dict[str, object]:
@@ -113,9 +116,7 @@ def _row(task: Kept) -> dict[str, object]:
         text = f"{share:.2%} ({check['alarms']} of {check['images']}); at most "
         held_out = Cell(f"{text}{check['guaranteed']:.2%}", share)
     aurocs = {
-        f"AUROC {name.partition('/')[2]}".strip(): _auroc(task.metrics, name)
-        for name in task.metrics
-        if not name.endswith((" low", " high"))
+        f"AUROC {outsider}".strip(): _auroc(**auroc) for outsider, auroc in task.aurocs.items()
     }
     return {
         "task": task.title,

@@ -145,9 +145,9 @@ def test_a_normal_class_without_a_readable_image_is_refused(folder):
 
 
 def test_images_that_do_not_fit_into_memory_are_refused_after_the_first(folder, monkeypatch):
-    monkeypatch.setattr(reading, "_memory", lambda: 3 * 13 * 9 * 11 - 1)
+    monkeypatch.setattr(reading, "main_memory", lambda: 3 * 13 * 9 * 11 - 1)
     refused(folder, "13 images of 9x11 pixels need 0.0 GB of memory.*--image-size 64")
-    monkeypatch.setattr(reading, "_memory", lambda: 3 * 13 * 9 * 11)
+    monkeypatch.setattr(reading, "main_memory", lambda: 3 * 13 * 9 * 11)
     assert len(of(folder).image_set.train_images) == 6
 
 

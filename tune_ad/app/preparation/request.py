@@ -1,6 +1,5 @@
 """Resolves the options to search, machine, folder and budget, before any image is loaded."""
 
-import os
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 from typing import Any, NamedTuple
@@ -27,6 +26,7 @@ from tune_ad.detectors.config import NetworkConfig
 from tune_ad.detectors.nets import ImageShape
 from tune_ad.errors import UserError
 from tune_ad.execution.machine import Machine
+from tune_ad.host import usable_cores
 from tune_ad.sample_sizes import LEAST_LABELS
 from tune_ad.search import catalogue
 from tune_ad.search.ablation import ablated
@@ -242,7 +242,8 @@ def _search(
         own = _own_images(options, say)
         declared, images = search.selection, _images(alias, own)
         search = on_images(search, options.search_name, images)
-        if search.selection != declared and options.selection is None:
+        is_ranked = search.plan.traits.adapts and options.selection is None
+        if is_ranked and search.selection != declared:
             labelled = count(images.labelled_anomalies or 0, "labelled anomaly")
             say(
                 f"{labelled} among the training images (of {LEAST_LABELS} needed), so trials are "
@@ -299,7 +300,7 @@ def _own_images(options: Options, say: Callable[[str], None]) -> OwnImages | Non
     if path is None:
         return None
     target = Target(options.image_size, options.resize, options.colour)
-    choices = Choices(target, options.skip_unreadable, workers=os.cpu_count() or 1)
+    choices = Choices(target, options.skip_unreadable, workers=usable_cores())
     name = short_name(options.data, options.data_root)
     return read_own(path, name, choices, data.data_root(options.data_root) / "decoded", say)
 

@@ -26,7 +26,7 @@ from tune_ad.detectors.config import NetworkConfig
 from tune_ad.detectors.nets import ImageShape
 from tune_ad.errors import UserError
 from tune_ad.execution.gpu_probe import gpu_demand
-from tune_ad.execution.machine import memory
+from tune_ad.host import main_memory
 from tune_ad.models.folder import Preprocessing
 from tune_ad.search.ablation import with_enough_seeds
 from tune_ad.search.checks.batches import batches_tried
@@ -105,9 +105,8 @@ def prepare(
 
 def _preprocessing(request: Request, shape: ImageShape) -> Preprocessing:
     """How an image file becomes an array like those of the study."""
-    colour = "rgb" if shape.channels == 3 else "grey"
     resize = EXACT if request.options.image_size is None else request.options.resize
-    return Preprocessing(shape.height, shape.width, colour, resize)
+    return Preprocessing.of(shape, resize)
 
 
 def _with_gpus(
@@ -237,13 +236,14 @@ def _check_labels(study: Study, suite: Suite) -> None:
 
 
 def _check_spaces(study: Study) -> None:
-    """Check the search spaces and the selection rule.
+    """Check the search spaces, the plan and the selection rule.
 
     Raises:
         UserError: with the first fault.
     """
     for baseline in study.baselines.values():
         baseline.resolved(study.shape)
+    _ = study.planned  # refuses a plan that does not fit the spaces
     check_selection(study)
 
 
@@ -268,12 +268,12 @@ def _check_study(study: Study, models: int, trials: int) -> None:
     if study.shape.height * study.shape.width > SMALL_IMAGE:  # feature maps outweigh weights
         detector = study.baselines[most.baseline].detector
         needed += trials * footprint(detector, most.config, study.shape).step
-    if needed > memory():
+    if needed > main_memory():
         chosen = ", ".join(f"{name}={value}" for name, value in most.params.items())
         raise UserError(
             f"{count(models, 'model')} of {most.baseline} in parallel with {most.weights:,} "
             f"weights each{chosen and f' (the largest of the search space: {chosen})'} need "
-            f"{needed / 1e9:.0f} GB of memory, and there are {memory() / 1e9:.0f} GB; use smaller "
-            "models (--set width or latent_dim, or a smaller --image-size) or fewer (--seeds, "
-            "--classes or --concurrent)"
+            f"{needed / 1e9:.0f} GB of memory, and there are {main_memory() / 1e9:.0f} GB; use "
+            "smaller models (--set width or latent_dim, or a smaller --image-size) or fewer "
+            "(--seeds, --classes or --concurrent)"
         )

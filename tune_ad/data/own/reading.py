@@ -22,6 +22,7 @@ from tune_ad.data.npz_files import content_digest, of_images, read_npz, write_np
 from tune_ad.data.own.decoding import Pixels, Target, Unreadable, content_of, decode
 from tune_ad.data.own.layouts import Item, Layout, by_class, is_tested, layout_of
 from tune_ad.errors import UserError
+from tune_ad.host import main_memory
 from tune_ad.wording import count
 
 VERSION = 1  # of what is decoded; a new one changes the digests that studies record
@@ -134,11 +135,6 @@ def _files(folder: Path) -> Iterator[PurePosixPath]:
         for file in sorted(files):
             if not file.startswith(".") and file.casefold() not in WITHOUT_PICTURES:
                 yield PurePosixPath(Path(place, file).relative_to(folder).as_posix())
-
-
-def _memory() -> int:
-    """The size of main memory in bytes."""
-    return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
 
 
 class _Decoded(NamedTuple):
@@ -299,7 +295,7 @@ class _Folder:
 
     def _refuse_too_large(self, images: int, pixels: Pixels) -> None:
         """Refuse images that do not fit into memory, as soon as the size of one is known."""
-        needed, memory = COPIES * images * pixels.nbytes, _memory()
+        needed, memory = COPIES * images * pixels.nbytes, main_memory()
         if needed > memory:
             size = "x".join(map(str, pixels.shape[:2]))
             raise UserError(
@@ -325,7 +321,8 @@ class _Folder:
                 f"image {self.path / trained[hashes[k]].item.path}{more}; remove one of them, or "
                 "leave such test images out with --skip-unreadable"
             )
-        kept = [k for k in range(len(decoded)) if k not in set(doubles)]
+        left_out = set(doubles)
+        kept = [k for k in range(len(decoded)) if k not in left_out]
         return [decoded[k] for k in kept], [parts[k] for k in kept], len(doubles)
 
     def _refuse_one_sided(self, parts: Sequence[str]) -> None:
