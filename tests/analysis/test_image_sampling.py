@@ -186,6 +186,7 @@ def mean_auroc(ranks):
 @pytest.mark.parametrize(
     ("shared_anomalies", "most", "bound"), [(8, None, 0.8), (8, 30, 0.8), (OF_CLASS, None, 1.2)]
 )
+@pytest.mark.slow
 def test_the_error_of_a_mean_over_tasks_is_its_spread_over_new_images(
     shared_anomalies, most, bound
 ):

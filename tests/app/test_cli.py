@@ -372,6 +372,7 @@ def test_a_study_is_reported_by_its_path(run, finished, tmp_path, capsys):
     assert capsys.readouterr().out == by_name
 
 
+@pytest.mark.slow
 def test_an_ablation_is_run_and_reported_under_a_name_of_its_own(run, tmp_path, capsys):
     small = ["--backend", "serial", "--epochs", "1", "--classes", "0,8", "--results", tmp_path]
     arguments = [*map(str, small), "--set", "width=1.0", "--set", "dropout=0.3"]
@@ -561,6 +562,7 @@ def test_cheap_checks_come_before_anything_heavy_is_imported(finished, tmp_path,
     assert words in done.stderr
 
 
+@pytest.mark.slow
 def test_ctrl_c_leaves_a_study_that_resumes(tmp_path):
     arguments = [
         "--search",

@@ -73,6 +73,7 @@ def trials(folder, study):
     return [json.loads(line) for line in lines]
 
 
+@pytest.mark.slow
 def test_own_search_detector_and_images_in_a_folder_of_their_own(folder):
     """The winner is kept and scores images in another process."""
     tune = (sys.executable, "-m", "tune_ad")

@@ -34,6 +34,7 @@ def test_an_estimate_does_without_the_compiler_of_pytorch(results):
     assert not COMPILER & modules
 
 
+@pytest.mark.slow
 def test_training_and_the_report_of_a_few_trials_load_only_what_they_need(results):
     modules = loaded(COMMAND, *QUICKSTART, *SMALL, "--results", results)
     assert not COMPILER & modules
@@ -42,5 +43,6 @@ def test_training_and_the_report_of_a_few_trials_load_only_what_they_need(result
     assert not RARELY_NEEDED & modules
 
 
+@pytest.mark.slow
 def test_a_worker_of_ray_does_without_the_compiler_of_pytorch():
     assert not COMPILER & loaded("import tune_ad.execution.ray.trainable")

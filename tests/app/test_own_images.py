@@ -141,6 +141,7 @@ def test_a_bad_image_ends_scoring_or_is_counted(study, photos, tmp_path):
     assert "1 image refused: b.png" in lines
 
 
+@pytest.mark.slow
 def test_a_kept_model_is_exported_or_refused_with_the_reason(study, photos, tmp_path):
     folder, _ = study
     command = ["--export", str(folder.best), "--output"]
@@ -301,6 +302,7 @@ def test_normal_images_alone_claim_no_auroc(photos, tmp_path):
 
 
 @pytest.mark.parametrize(("labels", "rule"), [(20, "pseudo_outliers"), (40, "validation")])
+@pytest.mark.slow
 def test_all_labelled_anomalies_serve_selection_if_they_are_enough(photos, tmp_path, labels, rule):
     folder, stream = tmp_path / "photos", np.random.default_rng(9)
     shutil.copytree(photos, folder)

@@ -83,6 +83,7 @@ def records(session):
     return session.folder.read_trials(), session.folder.read_evaluation()
 
 
+@pytest.mark.slow
 def test_a_model_trained_in_bfloat16_is_another_but_as_good(trained):
     both = [records(trained[precision])[0] for precision in ("bfloat16", "float32")]
     for rounded, exact in zip(*both, strict=True):
@@ -95,6 +96,7 @@ def test_a_model_trained_in_bfloat16_is_another_but_as_good(trained):
 
 
 @pytest.mark.parametrize("precision", ["float32", "bfloat16"])
+@pytest.mark.slow
 def test_every_record_has_the_precision_also_of_the_winner(trained, precision):
     trials, evaluation = records(trained[precision])
     assert len(trials) == 4
@@ -106,11 +108,13 @@ def test_every_record_has_the_precision_also_of_the_winner(trained, precision):
     assert TrialRecord.from_json(line).precision == "float32"
 
 
+@pytest.mark.slow
 def test_the_study_stores_it(trained):
     for precision, session in trained.items():
         assert session.folder.read_study()["study"]["precision"] == {"AE": precision}
 
 
+@pytest.mark.slow
 def test_it_is_kept_when_the_study_goes_on(begin, coloured, trained, monkeypatch):
     """Also on a machine for which another one would be chosen."""
     monkeypatch.setattr(request, "bfloat16_is_faster", lambda device: False)
@@ -122,6 +126,7 @@ def test_it_is_kept_when_the_study_goes_on(begin, coloured, trained, monkeypatch
 
 
 @pytest.mark.parametrize("going_on", [{"resume": True}, {"extend": 1}, {}], ids=str)
+@pytest.mark.slow
 def test_another_one_is_refused(begin, coloured, trained, going_on):
     for precision, other in (("float32", "bfloat16"), ("bfloat16", "float32")):
         results = trained[precision].folder.path.parent
@@ -146,6 +151,7 @@ def without_precision(folder: Path) -> StudyFolder:
     return StudyFolder(folder)
 
 
+@pytest.mark.slow
 def test_a_study_of_an_earlier_version_goes_on_in_float32(begin, coloured, trained, tmp_path):
     shutil.copytree(trained["float32"].folder.path, tmp_path / coloured.name)
     folder = without_precision(tmp_path / coloured.name)
@@ -159,6 +165,7 @@ def test_a_study_of_an_earlier_version_goes_on_in_float32(begin, coloured, train
     assert "precision" not in setting_differences(studies, ["a", "b"])["setting"].tolist()
 
 
+@pytest.mark.slow
 def test_a_comparison_and_a_report_name_the_precision(trained, tmp_path):
     studies = [StudyRecords.read(session.folder.path) for session in trained.values()]
     differences = setting_differences(studies, list(trained))
@@ -198,6 +205,7 @@ def mixed(coloured):
 
 
 @pytest.mark.parametrize("has_instructions", [True, False])
+@pytest.mark.slow
 def test_each_baseline_has_the_one_that_suits_it(
     begin, mixed, tmp_path, monkeypatch, has_instructions
 ):
@@ -237,6 +245,7 @@ def test_it_is_refused_where_nothing_is_trained(open_study, tiny, tmp_path):
     assert open_study(search, tmp_path, precision="float32").study.precision == {}
 
 
+@pytest.mark.slow
 def test_what_a_user_reads_names_it_if_not_all_is_float32(begin, coloured, trained, tmp_path):
     for precision in ("float32", "bfloat16"):
         session = begin(coloured, tmp_path, precision=precision)

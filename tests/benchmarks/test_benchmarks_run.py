@@ -12,6 +12,7 @@ from tune_ad.storage.folder import StudyFolder
 
 
 @pytest.mark.parametrize(("name", "precision"), [("AE", "float32"), ("PGN", "bfloat16")])
+@pytest.mark.slow
 def test_training_and_scoring_can_be_measured(name, precision):
     setting = train.Setting(name, "MNIST", replicas=2, precision=precision, seconds=0.001)
     row = train.row(setting)
@@ -37,6 +38,7 @@ def test_images_of_all_models_are_counted(monkeypatch):
     assert counts == [3 * train.IMAGES] * 2
 
 
+@pytest.mark.slow
 def test_two_checkouts_are_compared_in_processes_of_their_own(capsys):
     here = str(Path(train.__file__).parents[1])
     options = ["--detectors", "AE", "--images", "MNIST", "--threads", "1", "--seconds", "0.001"]
@@ -82,6 +84,7 @@ def test_only_detectors_that_train_networks_are_measured():
     assert "KDE" not in train.DETECTORS
 
 
+@pytest.mark.slow
 def test_a_synthetic_study_can_be_read_and_reported(tmp_path, capsys):
     folder = StudyFolder(tmp_path / "planted")
     report.write_study(folder, trials=12, replicas=10)
@@ -94,6 +97,7 @@ def test_a_synthetic_study_can_be_read_and_reported(tmp_path, capsys):
     assert "AUROC" in cost["summary"]
 
 
+@pytest.mark.slow
 def test_the_announced_time_of_a_search_is_read(tmp_path):
     here = Path(train.__file__).parents[1]
     search = ["--search", "quickstart", "--budget", "quick", "--results", str(tmp_path)]

@@ -21,6 +21,7 @@ def test_a_stack_agrees_with_replicas_one_by_one(name):
     assert all(float(value) < 1e-6 for value in differences.values())
 
 
+@pytest.mark.slow
 def test_rates_and_tables_are_printed(capsys):
     sizes = ["--trained", "8"]
     arguments = ["--device", "cpu", "--jobs", "rates", "tables", "--stacks", "2", "--images"]
@@ -33,6 +34,7 @@ def test_rates_and_tables_are_printed(capsys):
     assert "| all above | without shallow methods |" in printed
 
 
+@pytest.mark.slow
 def test_a_measurement_that_fails_shows_its_error_and_the_others_go_on(capsys, monkeypatch):
     real = gpu.rates
 

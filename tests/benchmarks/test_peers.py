@@ -120,6 +120,7 @@ def test_the_table_has_a_row_for_every_contender_with_the_method(monkeypatch):
     assert rows[1]["score: rate / plain loop"] == "1.50 [1.50, 1.50]"
 
 
+@pytest.mark.slow
 def test_a_contender_is_measured_in_processes_of_its_own():
     sizes = peers.Sizes(train=20, score=20, replicas=1)
     rates = peers.measured("plain", "PGN", "MNIST", peers.Layout(1, 1), sizes)

@@ -242,6 +242,7 @@ def test_the_score_is_the_squared_error_though_l1_was_trained():
 
 
 @pytest.mark.parametrize("factor", [0.2, 4.0])
+@pytest.mark.slow
 def test_the_adversarial_loss_pulls_codes_from_either_side_to_the_prior(factor: float):
     """The mean squared norm of a code per dimension is 1 under the prior.
 

@@ -269,6 +269,7 @@ def test_equal_arguments_give_the_same_class_and_it_is_no_detector_of_the_projec
     assert not {"LocalOutlierFactor", "EstimatorDetector"} & set(every_detector())
 
 
+@pytest.mark.slow
 def test_it_reaches_other_processes(tmp_path):
     """As Ray sends it to its workers, before and after it has been fitted."""
     detector = Estimator(OneClassSVM, preprocessing=StandardScaler())

@@ -139,6 +139,7 @@ def test_typicality_is_the_distance_from_the_training_images_mean():
     assert torch.allclose(scores["typicality"], (scores["negative_elbo"] - entropy).abs())
 
 
+@pytest.mark.slow
 def test_training_by_forward_kl_learns_and_reports_its_weights():
     _, before = trained(1, objective="forward_kl", samples=8, warm_start=0.0)
     replica_set, after = trained(12, objective="forward_kl", samples=8, warm_start=0.5)

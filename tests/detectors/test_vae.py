@@ -189,6 +189,7 @@ def test_the_saturated_target_is_1_at_full_pixels_alone():
     assert not torch.allclose(plain, crossed.flatten(1).sum(1))  # the encoder sees the image
 
 
+@pytest.mark.slow
 def test_beta_trades_rate_for_distortion():
     """A larger beta ends with a smaller rate and a larger distortion, by training."""
     scores = {}

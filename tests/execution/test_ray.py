@@ -101,6 +101,7 @@ def test_two_trials_at_a_time_share_their_processes_and_give_the_same_numbers(
     assert by_identity(ours) == by_identity(theirs)
 
 
+@pytest.mark.slow
 def test_an_adaptive_search_runs_two_trials_at_a_time(begin, tiny):
     session = begin(concurrent=2, changes={"trials": 6}, evaluate=False)
     assert session.run().exit_code == 0
@@ -134,6 +135,7 @@ def test_a_trial_that_raises_in_training_is_a_failure_and_the_others_complete(be
     assert len(records) == 3
 
 
+@pytest.mark.slow
 def test_a_trial_that_cannot_be_built_is_a_failure_and_the_others_complete(begin, tiny):
     sizes = CategoricalDistribution([16, 24, 32])
     baseline = Baseline(AE, space={"latent_dim": sizes}, settings={"batch_size": 30})
@@ -147,6 +149,7 @@ def test_a_trial_that_cannot_be_built_is_a_failure_and_the_others_complete(begin
     assert records[1].reason.startswith("UserError: latent_dim must be a multiple of 16")
 
 
+@pytest.mark.slow
 def test_trials_that_fall_behind_are_stopped(begin, tiny, timeless):
     rates = [{"dropout": 0.1 + 0.1 * k} for k in range(6)]
     search = replace(tiny, plan=Listed(rates), pruning=True)
@@ -209,6 +212,7 @@ def run_again(joined, finished, tmp_path, monkeypatch):
     return run
 
 
+@pytest.mark.slow
 def test_progress_comes_between_reports_and_changes_no_number(
     run_again, finished, events, timeless
 ):

@@ -128,6 +128,7 @@ def test_a_detector_is_exported_or_refused_with_the_reason(tmp_path, name, setti
 
 
 @pytest.mark.parametrize("suffix", [".onnx", ".pt2"])
+@pytest.mark.slow
 def test_the_metadata_say_what_follows_from_the_score(tmp_path, suffix):
     folder = kept(tmp_path / "kept", "AE", seeds=2)
     path = export(str(folder), str(tmp_path / f"model{suffix}"), normal="normal")
@@ -148,6 +149,7 @@ def test_the_metadata_say_what_follows_from_the_score(tmp_path, suffix):
     assert stored["normal"] == "normal"
 
 
+@pytest.mark.slow
 def test_an_exported_model_needs_neither_this_project_nor_pytorch(tmp_path):
     folder = kept(tmp_path / "kept", "PGN", COLOUR)
     path = export(folder, tmp_path / "model.onnx")

@@ -199,6 +199,7 @@ def test_what_was_left_unfinished_is_handed_out_first_under_its_number(run, ende
 
 
 @pytest.mark.parametrize("seed", range(2))
+@pytest.mark.slow
 def test_a_small_space_is_used_up_and_nothing_comes_twice(run, seed):
     resolved_baselines = (
         ResolvedBaseline(

@@ -174,6 +174,7 @@ def check_devices(
 
 
 @pytest.mark.parametrize(("detector", "settings"), COMBINED)
+@pytest.mark.slow
 def test_a_step_and_a_score_of_a_stack_stay_on_the_gpu(detector, settings):
     check_devices(detector, settings, 2, FLOAT32)
 

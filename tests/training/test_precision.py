@@ -63,6 +63,7 @@ def tensors(state: Any) -> Iterator[Tensor]:
 @pytest.mark.parametrize("together", [1, 3])
 @pytest.mark.parametrize("shape", [MNIST, CIFAR], ids=["grey", "colour"])
 @pytest.mark.parametrize("detector", NETWORKS)
+@pytest.mark.slow
 def test_a_step_of_every_detector_in_bfloat16(detector, shape, together):
     rounded, exact = (
         replica_set_of(detector, shape, precision, together) for precision in (BFLOAT16, FLOAT32)

@@ -75,12 +75,14 @@ def test_a_planted_order_is_found_by_both_evaluators():
     assert result.noise < 0.02
 
 
+@pytest.mark.slow
 def test_pure_noise_is_not_distinguishable_from_noise():
     result = importances(observations(sampled(flat, noise=0.02), "PGN"))
     assert result.noise > 0.8
     assert set(result.verdicts().values()) == {BELOW}
 
 
+@pytest.mark.slow
 def test_noise_of_one_seed_is_unknown_and_chance_alone_is_the_floor():
     result = importances(observations(sampled(additive, seeds=1), "PGN"))
     assert math.isnan(result.noise)
@@ -94,6 +96,7 @@ def test_few_trials_promise_nothing_of_a_parameter_that_does_nothing():
     assert result.verdicts()["idle"] != ABOVE
 
 
+@pytest.mark.slow
 def test_the_same_seed_gives_the_same_numbers():
     trials = observations(sampled(additive, n=20), "PGN")
     first, second = importances(trials), importances(trials)
@@ -286,6 +289,7 @@ def test_importances_are_of_the_random_block_where_it_suffices():
     assert "12 trials that were not proposed from earlier results" in trials_used(observed).text
 
 
+@pytest.mark.slow
 def test_a_block_that_is_too_small_gives_a_warning_and_nothing_above_noise():
     observed = observations(crowded(additive, n=FEWEST - 1), "PGN")
     assert suited(observed) is observed
@@ -340,6 +344,7 @@ def test_a_large_study_is_subsampled_and_says_so():
     assert len(observed.params) == len(observed.seeds) == len(observed.adaptive) == MOST_TRIALS
 
 
+@pytest.mark.slow
 def test_the_seed_of_the_forest_moves_an_importance_by_less_than_its_interval():
     observed = observations(sampled(additive, n=24, noise=0.02), "PGN")
     result = importances(observed)

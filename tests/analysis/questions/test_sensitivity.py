@@ -26,6 +26,7 @@ def planted():
     return section(Findings(sampled(additive, n=40)))
 
 
+@pytest.mark.slow
 def test_all_figures_of_a_trusted_surrogate_are_drawn(planted):
     figures = blocks(planted, Figure)
     names = ["importances_PGN", "marginals_PGN", "pair_PGN", "path_PGN"]
@@ -34,6 +35,7 @@ def test_all_figures_of_a_trusted_surrogate_are_drawn(planted):
         figure.draw().canvas.draw()
 
 
+@pytest.mark.slow
 def test_the_table_of_importances_says_what_it_is(planted):
     table = blocks(planted, Table)[0]
     assert table.shown["parameter"].iloc[0] == "strong"
@@ -42,6 +44,7 @@ def test_the_table_of_importances_says_what_it_is(planted):
     assert {"fANOVA value", "PED-ANOVA high", "permutation mean", "verdict"} <= set(table.data)
 
 
+@pytest.mark.slow
 def test_the_path_is_explained_and_its_ends_are_measured(planted):
     table = blocks(planted, Table)[1]
     assert table.data["switched"].tolist()[:2] == ["default", "strong"]
@@ -64,6 +67,7 @@ def test_an_untrusted_surrogate_shows_points_only():
     assert "permutation mean" not in blocks(part, Table)[0].data
 
 
+@pytest.mark.slow
 def test_the_default_may_be_the_best():
     part = section(Findings(sampled(lambda p: 1.4 - additive(p), n=40)))
     (sentence,) = [text.text for text in blocks(part, Text) if "is the default" in text.text]
@@ -92,6 +96,7 @@ def test_nothing_searched_is_nothing_to_say():
     assert PLACE == 40
 
 
+@pytest.mark.slow
 def test_several_baselines_are_told_apart():
     one = sampled(additive, n=12)
     second = [replace(r, number=r.number + 12, baseline="b (2)") for r in one.trials]
@@ -103,6 +108,7 @@ def test_several_baselines_are_told_apart():
     assert any(f.caption.startswith("b (2): ") for f in blocks(part, Figure))
 
 
+@pytest.mark.slow
 def test_all_trials_draw_the_curves_and_the_block_the_importances():
     planted = crowded(additive, more=18)
     for record in planted.trials[:12]:
@@ -119,6 +125,7 @@ def test_all_trials_draw_the_curves_and_the_block_the_importances():
     assert "idle" not in set(table.data["parameter"])
 
 
+@pytest.mark.slow
 def test_a_biased_sample_is_warned_of_and_judged_with_care():
     part = section(Findings(crowded(additive, n=4, more=16)))
     warnings = [text.text for text in blocks(part, Text) if text.kind == "warning"]
@@ -128,6 +135,7 @@ def test_a_biased_sample_is_warned_of_and_judged_with_care():
     assert 'no parameter is reported as "above noise"' in table.caption
 
 
+@pytest.mark.slow
 def test_what_nobody_may_see_has_no_say_in_the_curves():
     planted = sampled(additive, n=20)
     for record in planted.trials:

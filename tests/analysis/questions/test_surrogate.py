@@ -52,6 +52,7 @@ def one_parameter(params):
 
 
 @pytest.mark.parametrize("seed", range(3))
+@pytest.mark.slow
 def test_the_smallest_design_finds_one_planted_parameter_and_believes_no_noise(seed):
     found = fit(observations(sampled(one_parameter, n=24, noise=0.02, seed=seed), "PGN"))
     assert found.trusted
