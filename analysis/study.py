@@ -88,6 +88,12 @@ class StudyRecords:
         """Whether the study has no anomalies (its only task is a whole data set)."""
         return bool(self.search.get("whole"))
 
+    @property
+    def averaged_over(self) -> str:
+        """What a mean of a configuration is over, in words."""
+        of_sets = self.whole or any(task.get("outsiders") for task in self.tasks.values())
+        return "seeds" if of_sets else "classes and seeds"
+
     @cached_property
     def plan(self) -> PlanTraits:
         """What the plan that proposed the configurations said about itself."""

@@ -18,6 +18,7 @@ from tune_ad.storage.records import State
 from tune_ad.wording import count
 
 RANKED = 10  # maximum number of effects in the summary; the section has all of them
+CHANCE = 0.5  # the AUROC of a score that tells nothing
 LIKE = 0.001  # rates that differ by less are given as one
 ENDINGS: tuple[State, ...] = ("pruned", "failed")
 
@@ -39,6 +40,7 @@ def answer(findings: Findings) -> str:
     if any(result.auroc.n for result in findings.results):
         paragraphs.append(findings.results[0].selection)
     paragraphs += _chosen_without_anomalies(findings)
+    paragraphs += _no_better_than_chance(findings)
     paragraphs += _without_choice(findings)
     paragraphs += _kept(findings)
     return "\n\n".join([*paragraphs, *_shortfalls(study)])
@@ -71,6 +73,21 @@ def _chosen_without_anomalies(findings: Findings) -> Iterator[str]:
         )
 
 
+def _no_better_than_chance(findings: Findings) -> Iterator[str]:
+    """A warning if even the winner has no AUROC above 50 % on the images that selected it."""
+    study, rule = findings.study, RULES[findings.study.rule]
+    if not (study.chooses and rule.is_auroc):
+        return
+    for winner in ranked(study.trials, rule.name)[:1]:
+        value = rule_value(winner, rule.name)
+        if value is not None and value <= CHANCE:
+            yield (
+                "Warning: no trial is better than chance (50 %) on the images that select: the "
+                f"best has {rule.shown(winner.metrics, value)}. Do not trust the choice; train "
+                "longer (--epochs), search more trials, or use another rule (--selection)."
+            )
+
+
 def _kept(findings: Findings) -> Iterator[str]:
     """The false alarms of the kept model, if the study has kept one."""
     tasks = [task for task in kept_tasks(findings) if task.threshold]
@@ -78,11 +95,12 @@ def _kept(findings: Findings) -> Iterator[str]:
         return
     rates = [task.threshold["rate"] for task in tasks]
     images = [task.threshold["images"] for task in tasks]
+    models = count(tasks[0].models, "model") + " per class" * (not findings.study.whole)
     most = f"{max(rates):.2%}" if max(rates) - min(rates) < LIKE else _range(rates, "{:.2%}")
     yield (
-        f"Kept in {findings.study.folder.best.name}/: {count(tasks[0].models, 'model')} per class "
-        f"with a threshold above which on average at most {most} of new normal images lie (from "
-        f"{_range(images, '{}')} normal test images)."
+        f"Kept in {findings.study.folder.best.name}/: {models} with a threshold above which on "
+        f"average at most {most} of new normal images lie (from {_range(images, '{}')} normal "
+        "test images)."
     )
 
 

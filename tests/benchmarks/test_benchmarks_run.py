@@ -106,13 +106,12 @@ def test_the_announced_time_of_a_search_is_read(tmp_path):
     assert 0 < run.cpu
 
 
-def test_the_peak_of_memory_is_the_largest():
+def test_the_peak_of_memory_is_the_largest(monkeypatch):
+    real = overhead.memory(os.getpid())
+    assert 0 < real["Uss"] <= real["Pss"] <= real["Rss"]
     peaks = overhead.Peaks()
-    peaks(os.getpid())
-    larger = bytearray(range(256)) * 400_000
-    peaks(os.getpid())
-    with_it = peaks.largest(of_workers=False)
-    del larger
-    peaks(os.getpid())
-    assert peaks.largest(of_workers=False) == with_it
-    assert 0 < with_it["Uss"] <= with_it["Pss"] <= with_it["Rss"]
+    for size in (1.0, 3.0, 2.0):
+        now = {kind: size * real[kind] for kind in overhead.KINDS}
+        monkeypatch.setattr(overhead, "memory", lambda number, now=now: now)
+        peaks(os.getpid())
+    assert peaks.largest(of_workers=False) == {kind: 3 * real[kind] for kind in overhead.KINDS}

@@ -100,7 +100,7 @@ def test_an_ablation_needs_pairs_for_all_its_changes(study_of):
     assert "3 seeds (--seeds 3)" in sentence
     grid = study_of(Grid(), evaluation_seeds=0, trials=6, seeds=3)
     assert shortfalls(grid, ENOUGH, tasks=2) == [
-        "6 pairs of class and seed: if 3 changes are compared, a significant difference needs at "
+        "6 pairs of class and seed: with 3 changes to compare, a significant difference needs at "
         "least 7 pairs and 3 seeds (--seeds 4)"
     ]
 

@@ -37,6 +37,7 @@ class Observations(NamedTuple):
         constant: the searched parameters that took a single value, which are left out.
         adaptive: for each row, whether results of earlier trials may have influenced its proposal.
         drawn: the number of trials of which these are a random subsample; 0 = these are all.
+        averaged_over: what the values are means over, in words.
     """
 
     baseline: str
@@ -49,6 +50,7 @@ class Observations(NamedTuple):
     constant: tuple[str, ...]
     adaptive: np.ndarray
     drawn: int = 0
+    averaged_over: str = "classes and seeds"
 
     @property
     def n(self) -> int:
@@ -103,7 +105,7 @@ class Observations(NamedTuple):
     def described(self) -> str:
         """Which trials these are, and which were left out and why, in sentences."""
         trials = f"{count(self.n, 'complete trial')} of {self.baseline}"
-        parts = [f"Response: {self.response.name}, mean over classes and seeds; {trials}."]
+        parts = [f"Response: {self.response.name}, mean over {self.averaged_over}; {trials}."]
         if self.excluded:
             reasons = ", ".join(f"{n} {reason}" for reason, n in self.excluded.items())
             parts.append(f"Left out: {reasons}.")
@@ -156,6 +158,7 @@ def observations(
         excluded=dict(sorted(Counter(filter(None, exclusions.values())).items())),
         constant=tuple(name for name in space if name not in varied and len(kept) > 1),
         adaptive=np.array([number >= startup(study) for number in index], dtype=bool),
+        averaged_over=study.averaged_over,
     )
 
 

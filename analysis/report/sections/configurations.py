@@ -71,7 +71,7 @@ def section(findings: Findings) -> Section | None:
         "configurations",
         partial(draw_spreads, per_baseline),
         f"Cumulative distribution of {_response(study).name} over configurations (mean over "
-        f"classes and seeds). Circle: default parameters{star}. "
+        f"{study.averaged_over}). Circle: default parameters{star}. "
         + (f"{warning}; it uses test data." if _response(study) is TEST else f"{warning}."),
     )
     table = _table(study, per_baseline)
@@ -191,11 +191,11 @@ def _caption(study: StudyRecords, per_baseline: Sequence[Spread]) -> str:
     fresh = "; the main result comes from fresh seeds" * study.retrains
     return (
         f"Distribution of {_response(study).axis} over all configurations "
-        f"({study.plan.title}); the value of a configuration is its mean over classes and seeds. "
-        "Baseline: a method with its default parameters; n: number of configurations; std: over "
-        "configurations, not over seeds. Hyperparameters may matter more than the choice of "
-        "method (Ding et al., NeurIPS 2022): compare this spread with the difference between "
-        "methods. Do not pick parameters from it."
+        f"({study.plan.title}); the value of a configuration is its mean over "
+        f"{study.averaged_over}. Baseline: a method with its default parameters; n: number of "
+        "configurations; std: over configurations, not over seeds. Hyperparameters may matter "
+        "more than the choice of method (Ding et al., NeurIPS 2022): compare this spread with "
+        "the difference between methods. Do not pick parameters from it."
         + (
             f" Chosen: by the selection rule {study.rule}, on the seeds of the search{fresh}."
             * study.chooses

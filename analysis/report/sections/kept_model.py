@@ -21,9 +21,11 @@ CAPTION = (
     "are taken like the normal images of the study. [ ]: the 95 % interval of that share for this "
     "one set of n images. Held-out alarms: share and number of alarms of the same n images, each "
     "half decided by the threshold of the other half; at most: what these two thresholds "
-    "guarantee on average, not the kept one. AUROC of the kept detector: "
-    "not the mean over seeds, but that of the averaged scores, with the 95 % interval that is due "
-    "to the sampling of test images (DeLong); it selected nothing."
+    "guarantee on average, not the kept one."
+)
+OF_AUROC = (
+    " AUROC of the kept detector: not the mean over seeds, but that of the averaged scores, with "
+    "the 95 % interval that is due to the sampling of test images (DeLong); it selected nothing."
 )
 
 
@@ -70,8 +72,8 @@ def section(findings: Findings) -> Section | None:
     if not tasks:
         return None
     use = Text(
-        f"Score new images: --score {findings.study.folder.best} --input IMAGES --output "
-        "scores.csv",
+        f"Score new images: python run.py --score {findings.study.folder.best} --input IMAGES "
+        "--output scores.csv",
         "note",
     )
     return Section("The kept model", [Text(ABOUT), use, _thresholds(tasks)])
@@ -93,7 +95,8 @@ def _thresholds(tasks: Sequence[Kept]) -> Table:
         }
         for task in tasks
     ]
-    return Table("kept_model", shown, CAPTION, pd.DataFrame(data))
+    caption = CAPTION + (OF_AUROC if any(task.aurocs for task in tasks) else "")
+    return Table("kept_model", shown, caption, pd.DataFrame(data))
 
 
 def _auroc(value: float, low: float | None, high: float | None) -> Cell:

@@ -42,6 +42,8 @@ def _shown(study: StudyRecords) -> pd.DataFrame:
         shown = shown.drop(columns="objective")  # it is the test AUROC, or there is none
     if len(study.baselines) == 1:
         shown = shown.drop(columns="baseline")
+    if study.whole:
+        shown = shown.drop(columns="test AUROC")
     shown.columns = [_title(column) for column in shown.columns]
     return shown.rename(columns={"objective": _objective(study)})
 
@@ -77,13 +79,16 @@ def _caption(study: StudyRecords) -> str:
     trials = len(study.table)
     more = f" The first {MOST_ROWS} of {trials} trials." if trials > MOST_ROWS else ""
     test = "Test results are recorded, but not used for selection."
+    if study.whole:
+        test = "No anomaly is known, so there is no test AUROC."
     if study.rule == "oracle":
         test = "The selection rule oracle selected by the test AUROC, which is optimistic."
     chosen = ""
     if any(name.startswith(CHOSEN) for name in map(str, study.table.columns)):
         chosen = " (chosen): value used for scoring, chosen after training on held-out images."
     return (
-        f"{_order(study)}{more} AUROCs in per cent, means over classes and seeds. {test}{chosen}"
+        f"{_order(study)}{more} AUROCs in per cent, means over {study.averaged_over}. "
+        f"{test}{chosen}"
     )
 
 

@@ -180,7 +180,7 @@ def _pairs(
     needed = pairs_for(tests)
     if seeds * tasks < needed or seeds < LEAST_SEEDS:
         yield (
-            f"{count(seeds * tasks, 'pair')} of class and seed: if {compared} are compared, a "
+            f"{count(seeds * tasks, 'pair')} of class and seed: with {compared} to compare, a "
             f"significant difference needs at least {needed} pairs and {LEAST_SEEDS} seeds "
             f"({option} {seeds_for(tests, tasks)})"
         )
