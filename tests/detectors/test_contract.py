@@ -302,6 +302,7 @@ def knobs() -> list[Any]:
 
 
 @pytest.mark.parametrize(("detector", "name"), knobs())
+@pytest.mark.slow
 def test_no_knob_is_dead(detector, name):
     telling = {**TELLING.get(detector.__name__, {}), **detector.Config.rules()[name].when}
     settings = quick(detector, **telling)
@@ -428,6 +429,7 @@ def digits(tmp_path_factory) -> Any:
 
 
 @each_detector
+@pytest.mark.slow
 def test_beats_chance_on_digits(detector, digits):
     shape = ImageShape(*digits.shape)
     brief = applicable(detector, {"epochs": 12, "learning_rate": 1e-3, "batch_size": 50})
@@ -450,6 +452,7 @@ def test_beats_chance_on_digits(detector, digits):
 
 
 @every_training
+@pytest.mark.slow
 def test_a_replica_that_lost_its_numbers_ends_alone(detector, shape, settings):
     config = small(detector, shape, **settings)
     images = pixels(shape)

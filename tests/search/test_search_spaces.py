@@ -326,6 +326,7 @@ def on_test_images(search):
 
 
 @trained_searches
+@pytest.mark.slow
 def test_a_short_trial_runs_at_the_default_and_at_three_random_points(search, data, name):
     study = tiny(search, data, name)
     image_sets = sets_of(search, data)

@@ -182,6 +182,7 @@ def test_a_step_and_a_score_of_a_stack_stay_on_the_gpu(detector, settings):
 @pytest.mark.parametrize("precision", PRECISIONS)
 @pytest.mark.parametrize("count", [1, 2])
 @pytest.mark.parametrize(("detector", "settings"), DEFAULTS)
+@pytest.mark.slow
 def test_a_step_and_a_score_stay_on_the_gpu_in_both_precisions(
     detector, settings, count, precision
 ):

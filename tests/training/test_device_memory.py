@@ -60,6 +60,7 @@ def kept_on_the_cpu(detector, config, shape, phase, count):
 
 
 @pytest.mark.parametrize(("detector", "settings"), trained_cases())
+@pytest.mark.slow
 def test_shapes_tell_what_a_real_step_keeps(detector, settings):
     shape = ImageShape(1, 32, 32)
     config = detector.Config.released(shape, **{**settings, "batch_size": 8})

@@ -857,6 +857,7 @@ def config_of(detector: type[Detector[Any]], settings: dict[str, Any]) -> Config
 
 
 @EVERY
+@pytest.mark.slow
 def test_continuation_is_bit_equal(detector, settings, tmp_path):
     def replica_set() -> ReplicaSet:
         config = config_of(detector, settings)

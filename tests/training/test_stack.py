@@ -112,6 +112,7 @@ UNEQUAL = (30, 23, 30, 11, 30, 23)  # the last batches of 8 have 6, 7, 6, 3, 6 a
 
 
 @ONE_EACH
+@pytest.mark.slow
 def test_replicas_with_short_last_batches_are_those_of_each_alone(detector, settings):
     """Only replicas with equally many training images are in one stack."""
     config = config_of(detector, {**settings, "epochs": 2, "last_batch": "short"})
@@ -171,6 +172,7 @@ def test_replicas_of_every_detector_can_be_scored_together(name):
 
 
 @ONE_EACH
+@pytest.mark.slow
 def test_training_continues_from_a_state_in_either_mode(detector, settings, tmp_path):
     config = config_of(detector, settings)
     straight = replica_set_of(detector, config, 4)
