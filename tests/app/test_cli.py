@@ -63,11 +63,16 @@ def test_list_names_every_search_and_imports_nothing_heavy():
         [sys.executable, "-c", code], cwd=REPOSITORY, capture_output=True, text=True
     )
     assert done.returncode == 0, done.stderr
-    names = [line.split()[0] for line in done.stdout.splitlines()]
+    *lines, legend = map(str.split, done.stdout.splitlines())
+    names = [line[0] for line in lines]
     assert sorted(names) == sorted(declared())
     assert {f"{d}_{s}" for d in ("pgn", "svdd", "ae") for s in ("mnist", "fmnist", "cifar")} < set(
         names
     )
+    assert legend[0] == "*"
+    on_own_images = {line[0] for line in lines if line[2] == "*"}
+    assert {"quickstart", "pgn_cifar", "table1_mnist"} < on_own_images
+    assert not on_own_images & {"capacity_cifar_svhn", "rate_distortion_mnist"}
 
 
 TYPING_ERRORS = [
@@ -186,7 +191,7 @@ def test_a_faulty_search_file_does_not_keep_the_others_from_being_listed(
     monkeypatch.setattr(catalogue, "PACKAGE", "listed_spaces")
     assert run.main(["--list"]) == 2
     printed = capsys.readouterr()
-    assert printed.out.split() == ["fine", "digits"]
+    assert printed.out.split()[:3] == ["fine", "digits", "*"]
     assert (
         printed.err == "error: listed_spaces/faulty.py, line 1: invalid syntax; correct the file\n"
     )

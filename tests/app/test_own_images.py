@@ -125,6 +125,27 @@ def test_new_images_are_scored_by_the_kept_model(study, photos, tmp_path):
     assert "60 images scored" in lines
 
 
+def test_colours_that_a_grey_model_does_not_see_are_counted(study, tmp_path):
+    folder, stream = study[0], np.random.default_rng(7)
+    grey = photo(stream)
+    put(tmp_path / "new", "grey.png", grey)
+    put(tmp_path / "new", "equal.png", np.stack([grey] * 3, axis=-1))
+    put(tmp_path / "new", "red.png", np.stack([grey, 0 * grey, 0 * grey], axis=-1))
+    output = tmp_path / "scores.csv"
+    arguments = ["--input", str(tmp_path / "new"), "--output", str(output)]
+    lines = run_line(["--score", str(folder.best), *arguments])
+    assert "1 image in colour made grey" in lines
+    equal, same, _ = rows_of(output)
+    assert equal["score"] == same["score"]
+
+
+def test_a_winner_without_fresh_seeds_is_not_kept_and_that_is_said(photos, tmp_path):
+    arguments = ["--data", str(photos), "--results", str(tmp_path), *QUICK]
+    lines = run_line(["--search", "ae", "--evaluation-seeds", "0", *arguments])
+    assert "kept models: none, because the winner is not trained on fresh seeds" in lines
+    assert not (tmp_path / "ae_photos" / "best").exists()
+
+
 def test_a_bad_image_ends_scoring_or_is_counted(study, photos, tmp_path):
     folder, _ = study
     images = tmp_path / "new"
@@ -296,6 +317,10 @@ def test_normal_images_alone_claim_no_auroc(photos, tmp_path):
     assert not any(m.is_test_auroc for record in study.read_evaluation() for m in record.metrics)
     task = ModelFolder(study.best).task()
     assert (task.normal, task.aurocs) == ("all", {})
+    page = (study.path / "report.html").read_text(encoding="utf-8")
+    assert "so there is no test AUROC" in page and ">test AUROC<" not in page
+    assert "over classes" not in page and "per class" not in page + lines
+    assert "python run.py --score" in page
     assert (
         json.loads((study.best / "model.json").read_text())["tasks"][0]["threshold"]["images"] > 5
     )

@@ -928,6 +928,7 @@ def test_a_last_batch_of_one_image_is_refused_wherever_it_is_searched(
         ("rd_mnist", {"selection": "oracle"}, "leave --selection out"),
         ("table1_mnist", {"selection": "auto"}, "--selection has no effect"),
         ("collapse_mnist", in_budget(epochs=2), "--epochs 2 would leave nothing to compare"),
+        ("table1_mnist", in_budget(evaluation_seeds=3), "leave --evaluation-seeds out"),
     ],
     ids=str,
 )

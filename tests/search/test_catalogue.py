@@ -96,8 +96,8 @@ def test_a_new_file_is_found_without_being_named_anywhere(tmp_path, monkeypatch)
     monkeypatch.setattr(catalogue, "PACKAGE", "their_spaces")
     source = (package / "mine.py", "their_spaces/mine.py", "their_spaces.mine", "")
     assert entries() == {
-        "mine_a": ("mine_a", "a", "Mine.", source),
-        "mine_b": ("mine_b", "b", "Mine.", source),
+        "mine_a": ("mine_a", "a", "Mine.", source, True),
+        "mine_b": ("mine_b", "b", "Mine.", source, True),
     }
 
 

@@ -56,10 +56,11 @@ def score(order: Order, say: Callable[[str], None]) -> None:
                 f"{flag} {path} lies in --input {order.images}, whose images it could replace; "
                 "choose a place outside"
             )
-    folder = ModelFolder(order.model)
-    judge = Judge(folder, order.normal, order.false_alarms)
-    preprocessing, workers = folder.description.preprocessing, usable_cores()
+    folder, workers = ModelFolder(order.model), usable_cores()
+    folder.require_pixels()
+    preprocessing = folder.description.preprocessing
     inputs = Inputs(order.images, preprocessing, order.skip_unreadable, workers)
+    judge = Judge(folder, order.normal, order.false_alarms)
     torch.set_num_threads(workers)
     say(
         f"{count(len(inputs), 'image')} of {order.images}, scored by "
@@ -122,6 +123,11 @@ def _said(summary: Summary, order: Order) -> Iterator[str]:
     )
     if not limit.is_met:
         yield limit.shortfall
+    if summary.made_grey:
+        yield (
+            f"{count(summary.made_grey, 'image')} in colour made grey, as the images of the model "
+            "are: what only their colours show has no effect on the score"
+        )
     if summary.refused:
         yield f"{count(len(summary.refused), 'image')} refused: {_named(summary.refused)}"
     yield f"scores: {order.output}" + (

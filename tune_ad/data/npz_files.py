@@ -105,6 +105,12 @@ def load_images(path: Path, keys: Sequence[str] = ("images",)) -> npt.NDArray[An
         else:
             images = np.load(path, mmap_mode="r", allow_pickle=False)
     except (OSError, ValueError, EOFError, zipfile.BadZipFile, zlib.error) as error:
+        if "Python objects" in str(error):
+            raise npz_fault(
+                path,
+                "holds Python objects instead of numbers",
+                "write it as one array of uint8, shape (n, h, w) or (n, h, w, 3)",
+            ) from error
         raise npz_fault(path, f"is damaged ({error})", "write it again") from error
     check_images(path, "the array", ArrayHeader(images.dtype, images.shape))
     return images

@@ -183,7 +183,7 @@ def check_images(path: Path, key: str, header: ArrayHeader) -> None:
         raise npz_fault(
             path,
             f"{key} must have shape (n, h, w) or (n, h, w, 3), but has {shape}",
-            "put the channels last",
+            "put the channels last" if len(shape) == 4 else "write it as an array of images",
         )
 
 

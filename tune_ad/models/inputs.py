@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from tune_ad.data.images import channels_first
 from tune_ad.data.npz_files import load_images, uint8_images
-from tune_ad.data.own.decoding import Pixels, Target, Unreadable, read
+from tune_ad.data.own.decoding import Decoded, Target, Unreadable, read
 from tune_ad.data.own.reading import image_files
 from tune_ad.errors import UserError
 from tune_ad.models.folder import Preprocessing
@@ -77,14 +77,14 @@ class Inputs:
         taken = self.preprocessing
         target = Target((taken.height, taken.width), taken.resize, taken.colour)
 
-        def attempt(file: Path) -> Pixels | str:
+        def attempt(file: Path) -> Decoded | str:
             try:
                 return read(file, target)
             except Unreadable as error:
                 return str(error)
 
         starts = iter(range(0, len(self.files), BATCH))
-        waiting: list[tuple[list[Path], list[Future[Pixels | str]]]] = []
+        waiting: list[tuple[list[Path], list[Future[Decoded | str]]]] = []
         with ThreadPoolExecutor(self.workers) as pool:
             while True:
                 while len(waiting) <= READ_AHEAD and (start := next(starts, None)) is not None:
@@ -95,13 +95,13 @@ class Inputs:
                 files, futures = waiting.pop(0)
                 yield self._batch(files, [future.result() for future in futures])
 
-    def _batch(self, files: Sequence[Path], results: Sequence[Pixels | str]) -> Batch:
+    def _batch(self, files: Sequence[Path], results: Sequence[Decoded | str]) -> Batch:
         """A batch of decoded files.
 
         Raises:
             UserError: if one cannot be read and these are not skipped.
         """
-        names, images, refused = [], [], []
+        names, images, refused = [], list[Decoded](), []
         for file, result in zip(files, results, strict=True):
             name = file.relative_to(self.path).as_posix() if file != self.path else file.name
             if not isinstance(result, str):
@@ -115,8 +115,9 @@ class Inputs:
         in_colour = self.preprocessing.colour == "rgb"
         pixels = np.empty((len(images), *shape, *([3] if in_colour else [])), np.uint8)
         for k, image in enumerate(images):
-            pixels[k] = image
-        return Batch(names, channels_first(pixels), refused)
+            pixels[k] = image.pixels
+        made_grey = sum(image.lost_colour for image in images)
+        return Batch(names, channels_first(pixels), refused, made_grey)
 
 
 def _fitting(path: Path, preprocessing: Preprocessing) -> NDArray[Any]:

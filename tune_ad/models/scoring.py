@@ -33,11 +33,13 @@ class Batch(NamedTuple):
         names: the name of each image.
         pixels: uint8, shape (n, c, h, w).
         refused: images that could not be read, with the reason.
+        made_grey: the number of images in colour that were made grey, as the model's are.
     """
 
     names: list[str]
     pixels: Tensor
     refused: list[tuple[str, str]]
+    made_grey: int = 0
 
 
 class Scored(NamedTuple):
@@ -64,12 +66,14 @@ class Summary(NamedTuple):
         alarms: the number of alarms among them.
         refused: the images that could not be read, with the reasons.
         limit: the threshold.
+        made_grey: the number of images in colour that were made grey, as the model's are.
     """
 
     images: int
     alarms: int
     refused: list[tuple[str, str]]
     limit: Threshold
+    made_grey: int
 
 
 class Judge:
@@ -125,7 +129,7 @@ def write_scores(path: Path, judge: Judge, results: Iterable[Scored]) -> Summary
     Raises:
         OSError: if the file cannot be written.
     """
-    images = alarms = 0
+    images = alarms = made_grey = 0
     refused: list[tuple[str, str]] = []
     with replacing(path) as partial, partial.open("w", newline="", encoding="utf-8") as file:
         rows = csv.writer(file)
@@ -138,4 +142,5 @@ def write_scores(path: Path, judge: Judge, results: Iterable[Scored]) -> Summary
             images += len(result.scores)
             alarms += int(result.alarms.sum())
             refused += result.batch.refused
-    return Summary(images, alarms, refused, judge.limit)
+            made_grey += result.batch.made_grey
+    return Summary(images, alarms, refused, judge.limit, made_grey)

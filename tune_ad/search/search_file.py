@@ -52,12 +52,14 @@ class Entry(NamedTuple):
         data: short name of the data set.
         title: first line of the file's docstring.
         source: the file that declares it.
+        by_class: whether each class is a task, so that it also runs on other images.
     """
 
     name: str
     data: str
     title: str
     source: Source
+    by_class: bool
 
 
 def declared(source: Source) -> Iterator[Entry]:
@@ -77,8 +79,9 @@ def declared(source: Source) -> Iterator[Entry]:
     title = (ast.get_docstring(tree) or "").partition("\n")[0]
     for node in ast.walk(tree):
         if isinstance(node, ast.Call) and _called(node) == "Search":
+            by_class = not {keyword.arg for keyword in node.keywords} & {"outsiders", "whole"}
             for name, data in _names(node, source).items():
-                yield Entry(name, data, title, source)
+                yield Entry(name, data, title, source, by_class)
 
 
 def _called(call: ast.Call) -> str:

@@ -178,3 +178,17 @@ def test_what_a_study_was_too_small_for_ends_the_summary(tmp_path):
         assert "Limits" not in answer(Findings(of_earlier_version))
     end = "Limits of this study:\n- one seed\n- few steps"
     assert answer(Findings(small)).endswith(f"\n\n{end}")
+
+
+@pytest.mark.parametrize(("best", "is_warned"), [(0.5, True), (0.51, False)])
+def test_a_winner_that_is_no_better_than_chance_is_warned_of(tmp_path, best, is_warned):
+    search = {
+        "budget": {"trials": 2, "seeds": 1, "evaluation_seeds": 2},
+        "plan": {"name": "Optuna"},
+    }
+    trials = [record(k, DEFAULT, (0.6,), objective=best - k / 10) for k in range(2)]
+    for k, trial in enumerate(trials):
+        trial.metrics[VALIDATION_AUROC] = [best - k / 10]
+    text = answer(Findings(study(tmp_path, trials, {"PGN": DEFAULT}, **search)))
+    warning = "on the images that select: the best has validation AUROC 50.0 %. Do not trust"
+    assert (warning in text) == is_warned

@@ -19,6 +19,10 @@ GREY = np.arange(0, 240, 1, np.uint8).reshape(12, 20)
 COLOUR = np.stack([GREY, GREY[::-1], 255 - GREY], axis=2)
 
 
+def pixels_of(content, target):
+    return decode(content, target).pixels
+
+
 def saved(image, format="PNG", **options):
     buffer = io.BytesIO()
     image.save(buffer, format, **options)
@@ -32,54 +36,54 @@ def of(array, format="PNG", mode=None, **options):
 
 @pytest.mark.parametrize("format", ["PNG", "BMP", "TIFF", "PPM", "TGA", "GIF"])
 def test_grey_images_are_read_as_they_were_written(format):
-    assert np.array_equal(decode(of(GREY, format), AS_IT_IS), GREY)
+    assert np.array_equal(pixels_of(of(GREY, format), AS_IT_IS), GREY)
 
 
 @pytest.mark.parametrize("format", ["PNG", "BMP", "TIFF", "PPM", "TGA"])
 def test_colours_are_read_as_they_were_written(format):
-    assert np.array_equal(decode(of(COLOUR, format), AS_IT_IS), COLOUR)
+    assert np.array_equal(pixels_of(of(COLOUR, format), AS_IT_IS), COLOUR)
 
 
 @pytest.mark.parametrize("format", ["JPEG", "WEBP"])
 def test_lossy_formats_are_read(format):
     smooth = np.tile(np.arange(0, 200, 8, np.uint8), (25, 1))
-    pixels = decode(of(smooth, format, quality=95), AS_IT_IS).astype(int)
+    pixels = pixels_of(of(smooth, format, quality=95), AS_IT_IS).astype(int)
     grey = pixels if pixels.ndim == 2 else pixels.mean(2)
     assert np.abs(grey - smooth).mean() < 4
 
 
 def test_equal_channels_are_grey_unless_colour_is_asked_for():
     equal = np.repeat(GREY[..., None], 3, axis=2)
-    assert np.array_equal(decode(of(equal), AS_IT_IS), GREY)
-    assert np.array_equal(decode(of(equal), AS_IT_IS._replace(colour="rgb")), equal)
-    assert np.array_equal(decode(of(GREY), AS_IT_IS._replace(colour="rgb")), equal)
+    assert np.array_equal(pixels_of(of(equal), AS_IT_IS), GREY)
+    assert np.array_equal(pixels_of(of(equal), AS_IT_IS._replace(colour="rgb")), equal)
+    assert np.array_equal(pixels_of(of(GREY), AS_IT_IS._replace(colour="rgb")), equal)
     weights = np.array([299, 587, 114]) / 1000
-    grey = decode(of(COLOUR), AS_IT_IS._replace(colour="grey"))
+    grey = pixels_of(of(COLOUR), AS_IT_IS._replace(colour="grey"))
     assert np.abs(grey - COLOUR @ weights).max() <= 1
 
 
 def test_palettes_bits_and_transparency():
     palette = Image.fromarray(COLOUR).quantize(16)
-    assert np.array_equal(decode(saved(palette), AS_IT_IS), np.asarray(palette.convert("RGB")))
+    assert np.array_equal(pixels_of(saved(palette), AS_IT_IS), np.asarray(palette.convert("RGB")))
     bits = GREY > 100
-    assert np.array_equal(decode(saved(Image.fromarray(bits)), AS_IT_IS), 255 * bits)
+    assert np.array_equal(pixels_of(saved(Image.fromarray(bits)), AS_IT_IS), 255 * bits)
     alpha = np.where(GREY > 100, 255, 0).astype(np.uint8)
     clear = np.dstack([COLOUR, alpha])
     expected = np.where(alpha[..., None] > 0, COLOUR, 0)
-    assert np.array_equal(decode(of(clear), AS_IT_IS), expected)
+    assert np.array_equal(pixels_of(of(clear), AS_IT_IS), expected)
 
 
 def test_the_rotation_that_the_camera_noted_is_applied():
     exif = Image.Exif()
     exif[0x0112] = 6  # the top of the picture is at the right of the stored image
-    rotated = decode(of(GREY, exif=exif), AS_IT_IS)
+    rotated = pixels_of(of(GREY, exif=exif), AS_IT_IS)
     assert np.array_equal(rotated, np.rot90(GREY, -1))
 
 
 @pytest.mark.parametrize("rule", decoding.RESIZINGS)
 def test_images_are_brought_to_a_size_by_the_named_rule(rule):
     constant = np.full((10, 40), 99, np.uint8)
-    pixels = decode(of(constant), Target((20, 20), rule, "auto"))
+    pixels = pixels_of(of(constant), Target((20, 20), rule, "auto"))
     assert pixels.shape == (20, 20)
     filled = pixels != 0
     if rule == "pad":
@@ -88,14 +92,14 @@ def test_images_are_brought_to_a_size_by_the_named_rule(rule):
     else:
         assert filled.all()
     assert set(np.unique(pixels)) <= {0, 99}
-    same = decode(of(GREY), Target(GREY.shape, rule, "auto"))
+    same = pixels_of(of(GREY), Target(GREY.shape, rule, "auto"))
     assert np.array_equal(same, GREY)
 
 
 def test_crop_keeps_the_middle():
     wide = np.zeros((10, 30), np.uint8)
     wide[:, 10:20] = 200
-    assert (decode(of(wide), Target((10, 10), "crop", "auto")) == 200).all()
+    assert (pixels_of(of(wide), Target((10, 10), "crop", "auto")) == 200).all()
 
 
 def many(count):
@@ -176,7 +180,7 @@ def test_a_bad_file_is_refused_with_fault_and_remedy(name):
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         with pytest.raises(Unreadable, match=words) as caught:
-            decode(content, AS_IT_IS)
+            pixels_of(content, AS_IT_IS)
     assert "\n" not in str(caught.value)
     assert "; " in str(caught.value)
 
@@ -184,7 +188,7 @@ def test_a_bad_file_is_refused_with_fault_and_remedy(name):
 def test_a_picture_over_the_limit_is_huge_even_if_it_can_be_read(monkeypatch):
     monkeypatch.setattr(decoding, "LARGEST_PIXELS", 100)
     with pytest.raises(Unreadable, match="is huge .12 x 20 pixels.; cut or reduce it"):
-        decode(of(GREY), AS_IT_IS)
+        pixels_of(of(GREY), AS_IT_IS)
 
 
 FORMATS = ("AVIF", "BMP", "DDS", "GIF", "ICO", "JPEG", "PCX", "PNG", "PPM", "SGI", "TIFF", "WEBP")
@@ -202,7 +206,7 @@ def test_damage_of_any_kind_is_a_line(format):
         if k % 2:
             content = content[: random.integers(1, len(content))]
         try:
-            assert decode(bytes(content), AS_IT_IS).dtype == np.uint8
+            assert pixels_of(bytes(content), AS_IT_IS).dtype == np.uint8
         except Unreadable as error:
             assert "\n" not in str(error)
 
@@ -216,14 +220,14 @@ def test_errors_of_a_decoder_are_damage(monkeypatch, error):
 
     monkeypatch.setattr(decoding.Image, "open", fail)
     with pytest.raises(Unreadable, match=r"is damaged .x.; copy it again"):
-        decode(of(GREY), AS_IT_IS)
+        pixels_of(of(GREY), AS_IT_IS)
 
 
 def test_threads_leave_the_warnings_of_the_process_as_they_were():
     content = of(np.zeros((200, 200), np.uint8))
     before = list(warnings.filters)
     with ThreadPoolExecutor(8) as pool:
-        list(pool.map(lambda _: decode(content, AS_IT_IS), range(400)))
+        list(pool.map(lambda _: pixels_of(content, AS_IT_IS), range(400)))
     assert warnings.filters == before
 
 
@@ -245,3 +249,12 @@ def test_a_file_that_may_not_be_opened_says_so(tmp_path):
     with pytest.raises(Unreadable, match="cannot be opened"):
         decoding.read(tmp_path / "x.png", AS_IT_IS)
     assert os.listdir(tmp_path) == ["x.png"]
+
+
+@pytest.mark.parametrize("colour", ["grey", "rgb", "auto"])
+def test_only_colours_that_are_lost_are_said_to_be(colour):
+    target = AS_IT_IS._replace(colour=colour)
+    equal = np.repeat(GREY[..., None], 3, axis=-1)
+    assert decode(of(COLOUR), target).lost_colour == (colour == "grey")
+    assert not decode(of(equal), target).lost_colour
+    assert not decode(of(GREY), target).lost_colour

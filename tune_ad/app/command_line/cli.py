@@ -72,7 +72,9 @@ def list_searches() -> int:
     width = max(map(len, catalogue.entries), default=0)
     for entry in catalogue.entries.values():
         package = f" (package {entry.source.package})" if entry.source.package else ""
-        _say(f"{entry.name:<{width}} {entry.data:<8} {entry.title}{package}")
+        data = f"{entry.data}{' *' * entry.by_class}"
+        _say(f"{entry.name:<{width}} {data:<9} {entry.title}{package}")
+    _say("* also on your own images (--data FOLDER) and on other data sets (--data NAME)")
     for fault in catalogue.faults:
         print(f"error: {fault}", file=sys.stderr)
     return 2 if catalogue.faults else 0

@@ -196,8 +196,14 @@ def _ablation(session: Session) -> str:
 
 
 def _kept(session: Session) -> list[str]:
-    """A line on the models that will be kept, and the disk space for them."""
-    size = kept_bytes(session.study, session.left())
+    """A line on the models that will be kept, with their disk space, or that none will be."""
+    study = session.study
+    if study.chooses and study.keep_models != "none" and not study.fresh_seeds:
+        return [
+            "kept models: none, because the winner is not trained on fresh seeds "
+            "(--evaluation-seeds 3 keeps it, with a threshold)"
+        ]
+    size = kept_bytes(study, session.left())
     if not size or not session.study.chooses:
         return []
     which = KEEP_MODELS[session.study.keep_models]

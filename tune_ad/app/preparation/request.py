@@ -155,6 +155,11 @@ def resolve(options: Options, say: Callable[[str], None], given: Search | None =
             f"{options.search_name} reports every configuration and selects none, so --selection "
             "has no effect; leave --selection out"
         )
+    if changes.get("evaluation_seeds") and not _selects(search, budget) and not options.selection:
+        raise UserError(
+            f"{options.search_name} reports every configuration and selects none, so there is no "
+            "winner to train again; leave --evaluation-seeds out"
+        )
     if given := {**changes, **settings}.get("epochs"):
         budget = budget.with_epochs(given)
     budget = replace(budget, **{**changes, "epochs": budget.epochs})

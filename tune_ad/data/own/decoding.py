@@ -105,8 +105,20 @@ class Target(NamedTuple):
     colour: str
 
 
-def decode(content: bytes, target: Target) -> Pixels:
-    """The pixels of an image file, shape (h, w) if it is grey, otherwise (h, w, 3).
+class Decoded(NamedTuple):
+    """An image that could be read.
+
+    Attributes:
+        pixels: shape (h, w) if it is grey, otherwise (h, w, 3).
+        lost_colour: whether it was in colour and is grey because the target is.
+    """
+
+    pixels: Pixels
+    lost_colour: bool
+
+
+def decode(content: bytes, target: Target) -> Decoded:
+    """The pixels of an image file.
 
     An image in colour whose three channels are equal is grey, unless the target is "rgb".
 
@@ -134,7 +146,9 @@ def decode(content: bytes, target: Target) -> Pixels:
     except DAMAGED as error:
         reason = " ".join(str(error).split()) or type(error).__name__
         raise Unreadable(f"is damaged ({reason}); copy it again") from error
-    plain = _plain(upright, target.colour)
+    plain = _plain(upright)
+    lost_colour = target.colour == "grey" and _is_coloured(plain)
+    plain = plain.convert({"grey": "L", "rgb": "RGB"}.get(target.colour, plain.mode))
     if target.size is not None:
         plain = _brought_to(plain, target.size, target.resize)
     pixels = _without_equal_channels(np.asarray(plain, np.uint8), target.colour)
@@ -143,10 +157,10 @@ def decode(content: bytes, target: Target) -> Pixels:
             f"has {pixels.shape[0]} x {pixels.shape[1]} pixels; the smallest side is "
             f"{SMALLEST_SIDE}, bring it to a larger size with --image-size"
         )
-    return pixels
+    return Decoded(pixels, lost_colour)
 
 
-def read(path: Path, target: Target) -> Pixels:
+def read(path: Path, target: Target) -> Decoded:
     """The pixels of an image file, as `decode` returns them.
 
     Raises:
@@ -189,17 +203,22 @@ def _refuse(image: Image.Image) -> None:
         raise Unreadable(f"has {bits} bits per channel; {TO_8_BITS}")
 
 
-def _plain(image: Image.Image, colour: str) -> Image.Image:
+def _plain(image: Image.Image) -> Image.Image:
     """The image in the mode L or RGB, transparent pixels laid over black."""
     if image.mode in ("1", "L"):
-        plain = image.convert("L")
-    elif image.has_transparency_data:
-        with_alpha = image.convert("RGBA")
-        plain = Image.new("RGB", image.size)
-        plain.paste(with_alpha, mask=with_alpha.getchannel("A"))
-    else:
-        plain = image.convert("RGB")
-    return plain.convert({"grey": "L", "rgb": "RGB"}.get(colour, plain.mode))
+        return image.convert("L")
+    if not image.has_transparency_data:
+        return image.convert("RGB")
+    with_alpha = image.convert("RGBA")
+    plain = Image.new("RGB", image.size)
+    plain.paste(with_alpha, mask=with_alpha.getchannel("A"))
+    return plain
+
+
+def _is_coloured(image: Image.Image) -> bool:
+    """Whether the channels of an image in the mode L or RGB differ."""
+    pixels = np.asarray(image)
+    return pixels.ndim == 3 and not bool((pixels == pixels[..., :1]).all())
 
 
 def _brought_to(image: Image.Image, size: tuple[int, int], rule: str) -> Image.Image:

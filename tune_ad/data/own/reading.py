@@ -137,8 +137,8 @@ def _files(folder: Path) -> Iterator[PurePosixPath]:
                 yield PurePosixPath(Path(place, file).relative_to(folder).as_posix())
 
 
-class _Decoded(NamedTuple):
-    """An image that could be read."""
+class _Labelled(NamedTuple):
+    """An image that could be read, with its place in the layout."""
 
     item: Item
     pixels: Pixels
@@ -228,7 +228,7 @@ class _Folder:
                 if isinstance(result, str):
                     self.refused.append(result)
                 else:
-                    decoded.append(_Decoded(item, result))
+                    decoded.append(_Labelled(item, result))
                     self._refuse_different_sizes(decoded[0], decoded[-1])
                     if len(decoded) == 1:
                         self._refuse_too_large(len(layout.items), result)
@@ -256,7 +256,7 @@ class _Folder:
     def _attempt(self, item: Item) -> Pixels | str:
         """The pixels of an image, or the line that refuses it."""
         try:
-            return decode(content_of(self.path / item.path), self.choices.target)
+            return decode(content_of(self.path / item.path), self.choices.target).pixels
         except Unreadable as error:
             return f"{self.path / item.path} {error}"
 
@@ -268,7 +268,7 @@ class _Folder:
             )
 
     def _refuse_without_normal(
-        self, layout: Layout, decoded: Sequence[_Decoded], parts: Sequence[str]
+        self, layout: Layout, decoded: Sequence[_Labelled], parts: Sequence[str]
     ) -> None:
         """Refuse images of which none can be read, or no training image of the normal class."""
         if not decoded:
@@ -282,7 +282,7 @@ class _Folder:
                 "read; give other images"
             )
 
-    def _refuse_different_sizes(self, first: _Decoded, other: _Decoded) -> None:
+    def _refuse_different_sizes(self, first: _Labelled, other: _Labelled) -> None:
         if other.pixels.shape[:2] != first.pixels.shape[:2]:
             sizes = [
                 f"{self.path / one.item.path} has {'x'.join(map(str, one.pixels.shape[:2]))}"
@@ -305,8 +305,8 @@ class _Folder:
             )
 
     def _without_duplicates(
-        self, decoded: Sequence[_Decoded], parts: Sequence[str]
-    ) -> tuple[list[_Decoded], list[str], int]:
+        self, decoded: Sequence[_Labelled], parts: Sequence[str]
+    ) -> tuple[list[_Labelled], list[str], int]:
         """The images without test images that are equal to a training image, and their number."""
         hashes = [hashlib.sha256(one.pixels.tobytes()).digest() for one in decoded]
         trained = {
@@ -364,7 +364,7 @@ def _listed(items: Iterable[Item]) -> str:
 
 
 def _stacked(
-    decoded: Sequence[_Decoded], parts: Sequence[str], classes: Sequence[str], colour: str
+    decoded: Sequence[_Labelled], parts: Sequence[str], classes: Sequence[str], colour: str
 ) -> Arrays:
     """The arrays of training and test images; in colour if one image is."""
     in_colour = colour == "rgb" or any(one.pixels.ndim == 3 for one in decoded)
