@@ -167,5 +167,5 @@ def test_a_dry_run_counts_every_winner(several, open_study, tmp_path):
     assert "3 winners x 3 fresh seeds x 2 classes = 18 models" in text
     assert "the winner of each baseline is trained again on 3 fresh seeds" in text
     few = open_study(several, tmp_path, changes={"evaluation_seeds": 1})
-    assert any("if 3 winners are compared" in fault for fault in few.shortfalls)
+    assert any("with 3 winners to compare" in fault for fault in few.shortfalls)
     assert any("--evaluation-seeds 4" in fault for fault in few.shortfalls)

@@ -94,7 +94,7 @@ def test_an_ablation_needs_pairs_for_all_its_changes(study_of):
     assert needed == 7
     assert shortfalls(study_of(**usual, seeds=4), ENOUGH, tasks=2) == []
     (sentence,) = shortfalls(study_of(**usual, seeds=3), ENOUGH, tasks=2)
-    assert sentence.startswith("6 pairs of class and seed: if 3 changes are compared")
+    assert sentence.startswith("6 pairs of class and seed: with 3 changes to compare")
     assert "7 pairs" in sentence and "--seeds 4" in sentence
     (sentence,) = shortfalls(study_of(**usual, seeds=2), ENOUGH, tasks=10)
     assert "3 seeds (--seeds 3)" in sentence
@@ -126,7 +126,7 @@ def test_methods_need_pairs_for_all_their_comparisons(study_of, methods):
     few = study_of(Listed([{}]), baselines, seeds=needed - 1, **usual)
     (sentence,) = shortfalls(few, ENOUGH, tasks=1)
     assert sentence.startswith(
-        f"{needed - 1} pairs of class and seed: if {methods} configurations"
+        f"{needed - 1} pairs of class and seed: with {methods} configurations"
     )
     assert sentence.endswith(f"(--seeds {needed})")
 
