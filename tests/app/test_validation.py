@@ -15,13 +15,14 @@ from analysis.report.study_report import write_report
 from tests.naming import short
 from tune_ad.app.command_line.console import opening
 from tune_ad.app.command_line.options import Options
-from tune_ad.app.preparation import request, validation
+from tune_ad.app.preparation import request, resources, validation
 from tune_ad.app.preparation.resuming import check_folder, continued_budget
 from tune_ad.app.preparation.validation import prepare
 from tune_ad.data import NoSourceError, resolution
 from tune_ad.detectors.gpnd import GPND
 from tune_ad.errors import UserError
 from tune_ad.execution import gpu_probe
+from tune_ad.execution.machine import this_machine
 from tune_ad.search.baseline import Baseline
 from tune_ad.search.plans import Grid, Listed
 from tune_ad.storage.folder import StudyFolder
@@ -946,3 +947,14 @@ def test_the_automatic_rule_must_be_that_of_the_study_that_goes_on(place):
     file.write_text(json.dumps(stored), encoding="utf-8")
     line = place.refused(selection="auto", resume=True)
     assert "begun with --selection normal_only, but --selection auto is validation here" in line
+
+
+def test_models_that_no_node_has_memory_for_are_refused(open_study, tiny, tmp_path, monkeypatch):
+    real = this_machine()
+    small = real._replace(node_memory=1000)
+    monkeypatch.setattr(resources, "this_machine", lambda: small)
+    with pytest.raises(UserError, match=r"in parallel with [0-9,]+ weights each .*there are 0 GB"):
+        open_study(tiny, tmp_path)
+    assert list(tmp_path.iterdir()) == []
+    monkeypatch.setattr(resources, "this_machine", lambda: real)
+    assert open_study(tiny, tmp_path).begins

@@ -2,12 +2,13 @@
 
 import socket
 import threading
-from contextlib import suppress
+from contextlib import nullcontext, suppress
 
 import pytest
 import ray
 
 from tune_ad.errors import UserError
+from tune_ad.execution.machine import Machine
 from tune_ad.execution.ray import cluster_address, runner
 from tune_ad.execution.ray.cluster_address import GREETING, check_answers
 
@@ -95,3 +96,12 @@ def test_ray_is_not_asked_for_a_cluster_that_does_not_answer(monkeypatch):
     monkeypatch.setattr(ray, "init", lambda **options: pytest.fail("Ray was asked"))
     with pytest.raises(UserError, match="no Ray cluster answers at '127.0.0.1:1'"):
         runner.remote_machine("127.0.0.1:1")
+
+
+def test_the_memory_of_a_cluster_is_that_of_its_largest_node(monkeypatch):
+    small = {"CPU": 4.0, "memory": 6e9, "object_store_memory": 2e9}
+    large = {"CPU": 2.0, "GPU": 1.0, "memory": 20e9, "object_store_memory": 10e9}
+    nodes = [{"Alive": True, "Resources": node} for node in (small, large)]
+    monkeypatch.setattr(runner, "connection", lambda address: nullcontext())
+    monkeypatch.setattr(ray, "nodes", lambda: [*nodes, {"Alive": False, "Resources": {}}])
+    assert runner.remote_machine("10.0.0.1:6379") == Machine(6, 1, 4, 1, 30_000_000_000)

@@ -19,7 +19,7 @@ from tune_ad.search.baseline import Baseline
 from tune_ad.training.largest import Need
 
 GB = 10**9
-ONE, MANY = Machine(16, 1, 16, 1), Machine(64, 1, 64, 1)
+ONE, MANY = Machine(16, 1, 16, 1, 1), Machine(64, 1, 64, 1, 1)
 
 
 def never():
@@ -48,12 +48,12 @@ def demand(busy=never, together=1.0, alone=0.5, free=20):
         (demand(together=40.0), ONE, 1, None, 1.0, "needs 40.0 GB of the 18.0 GB"),
         (demand(0.1), ONE, 4, None, 0.25, "16 cores for 1 GPU"),
         (demand(), ONE, 16, None, 1.0, "16 cores for 1 GPU"),
-        (demand(0.1), Machine(16, 8, 16, 8), 1, None, 0.5, "16 cores for 8 GPUs"),
-        (demand(0.3), Machine(64, 4, 64, 4), 1, None, 0.25, "busy for 30%"),
-        (demand(), Machine(8, 8, 4, 4), 4, None, 1.0, "4 cores for 4 GPUs"),
+        (demand(0.1), Machine(16, 8, 16, 8, 1), 1, None, 0.5, "16 cores for 8 GPUs"),
+        (demand(0.3), Machine(64, 4, 64, 4, 1), 1, None, 0.25, "busy for 30%"),
+        (demand(), Machine(8, 8, 4, 4, 1), 4, None, 1.0, "4 cores for 4 GPUs"),
         (demand(), ONE, 1, 1, 1.0, "one trial runs at a time"),
         (demand(0.1), ONE, 1, 3, 0.3333, "3 trials run in parallel"),
-        (demand(0.1), Machine(64, 4, 64, 4), 1, 8, 0.5, "8 trials run in parallel"),
+        (demand(0.1), Machine(64, 4, 64, 4, 1), 1, 8, 0.5, "8 trials run in parallel"),
         (demand(0.6), ONE, 1, 8, 0.5, "busy for 60%"),
         (None, ONE, 1, None, 1.0, "cluster"),
     ],
@@ -68,9 +68,9 @@ def test_a_share_fills_the_gpu_and_neither_its_memory_nor_the_cores(
 
 @pytest.mark.parametrize("trials", range(1, 17))
 def test_as_many_trials_run_as_the_share_says(trials):
-    gpus, _ = gpu_share(demand(0.0), Machine(trials, 1, trials, 1), 1, None)
+    gpus, _ = gpu_share(demand(0.0), Machine(trials, 1, trials, 1, 1), 1, None)
     assert gpus * trials <= 1
-    assert Machine(1000, 3, 1000, 3).slots(1, gpus) == 3 * trials
+    assert Machine(1000, 3, 1000, 3, 1).slots(1, gpus) == 3 * trials
 
 
 def test_a_model_that_is_too_large_for_the_gpu_is_refused_in_one_line():

@@ -26,7 +26,6 @@ from tune_ad.detectors.config import NetworkConfig
 from tune_ad.detectors.nets import ImageShape
 from tune_ad.errors import UserError
 from tune_ad.execution.gpu_probe import gpu_demand
-from tune_ad.host import main_memory
 from tune_ad.models.folder import Preprocessing
 from tune_ad.search.ablation import with_enough_seeds
 from tune_ad.search.checks.batches import batches_tried
@@ -78,7 +77,7 @@ def prepare(
     request, gpu_line = _with_gpus(request, study, models, image_sets, say)
     is_local = request.options.address == "local"
     trials = trials_at_a_time(request.options, request.machine) if is_local else 1
-    _check_study(study, models * trials, trials)
+    _check_study(study, models * trials, trials, request.machine.node_memory)
     if request.stored:
         check_unchanged(study, request.stored, request.folder)
     suite = Suite.prepare(image_sets, tasks, study.budget, study.seed)
@@ -247,7 +246,7 @@ def _check_spaces(study: Study) -> None:
     check_selection(study)
 
 
-def _check_study(study: Study, models: int, trials: int) -> None:
+def _check_study(study: Study, models: int, trials: int, memory: int) -> None:
     """Check the search spaces, the selection rule and the networks.
 
     Of the memory, that of the largest configuration of the search space.
@@ -256,6 +255,7 @@ def _check_study(study: Study, models: int, trials: int) -> None:
         study: the study on the loaded images.
         models: number of models that must fit into memory at the same time.
         trials: number of trials that train at the same time, each one model after the other.
+        memory: main memory of the node with most, in bytes.
 
     Raises:
         UserError: with the first fault.
@@ -268,12 +268,12 @@ def _check_study(study: Study, models: int, trials: int) -> None:
     if study.shape.height * study.shape.width > SMALL_IMAGE:  # feature maps outweigh weights
         detector = study.baselines[most.baseline].detector
         needed += trials * footprint(detector, most.config, study.shape).step
-    if needed > main_memory():
+    if needed > memory:
         chosen = ", ".join(f"{name}={value}" for name, value in most.params.items())
         raise UserError(
             f"{count(models, 'model')} of {most.baseline} in parallel with {most.weights:,} "
             f"weights each{chosen and f' (the largest of the search space: {chosen})'} need "
-            f"{needed / 1e9:.0f} GB of memory, and there are {main_memory() / 1e9:.0f} GB; use "
+            f"{needed / 1e9:.0f} GB of memory, and there are {memory / 1e9:.0f} GB; use "
             "smaller models (--set width or latent_dim, or a smaller --image-size) or fewer "
             "(--seeds, --classes or --concurrent)"
         )

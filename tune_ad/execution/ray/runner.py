@@ -132,7 +132,8 @@ def remote_machine(address: str) -> Machine:
     with connection(address):
         nodes = [node["Resources"] for node in ray.nodes() if node["Alive"]]
     cpus, gpus = ([int(node.get(kind, 0)) for node in nodes] for kind in ("CPU", "GPU"))
-    return Machine(sum(cpus), sum(gpus), max(cpus), max(gpus))
+    memory = (node.get("memory", 0) + node.get("object_store_memory", 0) for node in nodes)
+    return Machine(sum(cpus), sum(gpus), max(cpus), max(gpus), int(max(memory)))
 
 
 class RayAdapter:
