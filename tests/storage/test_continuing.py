@@ -59,6 +59,7 @@ def continued(tmp_path_factory):
             device="cpu",
             progress=False,
             results=results,
+            accept_changes=True,  # of the versions
             **added,
         )
         assert prepare(options, say=lambda line: None).run().exit_code == 0
@@ -83,8 +84,12 @@ def test_a_resumed_study_holds_lines_of_both_schemas(continued):
     assert schemas(resumed["evaluation.jsonl"]) == [1] * EVALUATED + [SCHEMA]
     for name in ("trials.jsonl", "evaluation.jsonl"):
         assert resumed[name].startswith(before[name]), "what was there stays in every byte"
-    for name in ("study.json", "suggested.jsonl"):
-        assert resumed[name] == before[name]
+    assert resumed["suggested.jsonl"] == before["suggested.jsonl"]
+    stored = json.loads(resumed["study.json"])
+    (run,) = stored.pop("runs")
+    assert run["trials_before"] == LEFT
+    upgraded = StudyFolder(GOLDEN.path).read_study()
+    assert stored == json.loads(json.dumps(upgraded))
 
 
 def test_an_extended_study_describes_itself_in_the_new_schema(continued):

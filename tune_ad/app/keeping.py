@@ -112,7 +112,7 @@ def _provenance(session: "Session", record: TrialRecord) -> dict[str, Any]:
         "search": plain_name(session.options.search),
         "data": study.data_set,
         "about": session.sources[0].about,
-        "digest": session.digest,
+        "digest": session.digests[study.data_set],
         "trial": record.number,
         "baseline": record.baseline,
         "identity": record.identity,

@@ -5,6 +5,7 @@ from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager
 from dataclasses import asdict, dataclass, replace
+from functools import cached_property
 from typing import Any
 
 from tune_ad.app.command_line.options import Options
@@ -13,6 +14,7 @@ from tune_ad.app.estimates.remaining import Retraining, is_complete, missing_eva
 from tune_ad.app.estimates.speed import measured_speed, relative_seconds
 from tune_ad.app.keeping import NotKeptError, keep_best
 from tune_ad.app.preparation.resources import trials_at_a_time
+from tune_ad.app.preparation.runs import this_run, with_run
 from tune_ad.app.provenance import hardware, own_files, versions
 from tune_ad.data import Contents, Task
 from tune_ad.errors import UserError
@@ -76,7 +78,7 @@ class Session:
         asked_trials: number of trials that the user or the budget asks for; the search space may
             have fewer configurations.
         preprocessing: how an image file becomes an array like those of the study.
-        digest: the digest of the user's own images; empty for a declared data set.
+        digests: the digest of the images of each image set, by its name.
         gpu_line: a line on the number of GPUs per trial and its reason; empty if it was given.
     """
 
@@ -90,7 +92,7 @@ class Session:
     begins: bool
     asked_trials: int
     preprocessing: Preprocessing
-    digest: str = ""
+    digests: Mapping[str, str]
     gpu_line: str = ""
 
     @property
@@ -209,17 +211,19 @@ class Session:
             UserError: if another process writes the folder, or no Ray cluster answers.
         """
         with self.folder.locked():
-            self._write_description()  # before the backend: an interruption can be resumed
-            if self.is_complete:
+            scheduler = self.scheduler()  # a damaged record is found before anything is written
+            self.folder.read_evaluation()
+            is_complete = self.is_complete
+            self._write_description(begins_run=not is_complete)  # an interruption can be resumed
+            if is_complete:
                 kept = self.keep_best()
                 return Outcome(False, out_of_time=False, failed=self._failures(), kept=kept)
             with self.backend() as train:
-                outcome = self._train_missing(train)
+                outcome = self._train_missing(train, scheduler)
             return outcome if outcome.interrupted else replace(outcome, kept=self.keep_best())
 
-    def _train_missing(self, train: Train) -> Outcome:
-        scheduler, trials = self.scheduler(), self.folder.read_trials()
-        interrupted = False
+    def _train_missing(self, train: Train, scheduler: TrialScheduler) -> Outcome:
+        trials, interrupted = self.folder.read_trials(), False
         with closing(self.trial_loop(scheduler, scheduler.trials, trials)) as loop:
             if scheduler.remaining:
                 train(loop)
@@ -231,46 +235,62 @@ class Session:
             interrupted = self.evaluate(train)
         return Outcome(interrupted, loop.out_of_time and scheduler.remaining > 0, self._failures())
 
-    def _write_description(self) -> None:
+    def _write_description(self, begins_run: bool) -> None:
         """Write `study.json`; when a study is continued, update only what follows from its trials.
+
+        Args:
+            begins_run: whether something is trained, so that the run is noted.
 
         Raises:
             UserError: if a study has appeared since the options were checked.
         """
-        description = self.description()
-        if self.folder.exists():
-            if self.begins:
-                raise UserError(
-                    f"another process has begun a study in {self.folder.path}; continue it with "
-                    "--resume, or use another --results"
-                )
-            description = self.folder.read_study()
-            self._say_changed_files(description)
-            budget = description["study"]["budget"]
-            if budget["trials"] == self.study.budget.trials:
+        if not self.folder.exists():
+            description = self.description()
+        elif self.begins:
+            raise UserError(
+                f"another process has begun a study in {self.folder.path}; continue it with "
+                "--resume, or use another --results"
+            )
+        else:
+            description = self._continued()
+            if begins_run:
+                description["runs"] = self.runs
+            elif description == self.folder.read_study():
                 return
-            if self.study.budget.trials > budget["trials"]:
-                description.setdefault("changes", {})["trials"] = self.study.budget.trials
-            budget["trials"] = self.study.budget.trials
-            description["study"]["quotes"] = self.study.quotes
-            description["shortfalls"] = self.shortfalls
-            if "planned" in description:
-                description |= self._planned()
         write_atomically(self.folder.study, to_text(description, indent=2))
+
+    def _continued(self) -> dict[str, Any]:
+        """The stored description of the study, with what follows from more trials."""
+        description = self.folder.read_study()
+        budget = description["study"]["budget"]
+        if budget["trials"] == self.study.budget.trials:
+            return description
+        if self.study.budget.trials > budget["trials"]:
+            description.setdefault("changes", {})["trials"] = self.study.budget.trials
+        budget["trials"] = self.study.budget.trials
+        description["study"]["quotes"] = self.study.quotes
+        description["shortfalls"] = self.shortfalls
+        if "planned" in description:
+            description |= self._planned()
+        return description
 
     def _own_files(self) -> dict[str, dict[str, str]]:
         """The path and the SHA-256 of each file of the user's own code, by role."""
         return own_files(self.options.own_files)
 
-    def _say_changed_files(self, stored: Mapping[str, Any]) -> None:
-        """Say which files of the user's own code have changed since the study was begun."""
-        for role, file in self._own_files().items():
-            begun = stored.get(role, file)
-            if begun["sha256"] != file["sha256"]:
-                self.say(
-                    f"{file['path']} has changed since this study was begun; its baselines are "
-                    "declared as before, but models that are trained from now on use its new code"
-                )
+    @cached_property
+    def runs(self) -> list[dict[str, Any]]:
+        """The runs of the study, of which this one is the last.
+
+        Raises:
+            UserError: if it was trained by other code or versions and the user does not accept
+                that.
+        """
+        ended = 0 if self.begins else len(self.folder.read_trials())
+        run = this_run(self.study, self.options.own_files, self.options.device, ended)
+        if self.begins:
+            return [run]
+        return with_run(self.folder.read_study(), run, self.options.accept_changes, self.folder)
 
     def scheduler(self) -> TrialScheduler:
         """The state of the search, rebuilt from the records."""
@@ -394,7 +414,7 @@ class Session:
                     "about": source.about,
                     "train_images": source.train_images,
                     "test_images": source.test_images,
-                    **({"digest": self.digest} if self.digest else {}),
+                    "digest": self.digests[source.name],
                 }
                 for source in self.sources
             },
@@ -420,6 +440,7 @@ class Session:
             },
             "versions": versions(),
             "hardware": hardware(options.device),
+            "runs": self.runs,
             "created": time.strftime("%Y-%m-%dT%H:%M:%S%z"),
         }
 

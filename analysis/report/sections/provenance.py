@@ -1,6 +1,7 @@
 """The origin of the results: data, tasks, budget, software versions and hardware."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
 
 import pandas as pd
 
@@ -9,6 +10,7 @@ from analysis.document.format import in_words, short
 from analysis.report.findings import Findings
 from analysis.study import StudyRecords
 from tune_ad.storage.precision import in_words as precision_in_words
+from tune_ad.wording import count
 
 PLACE = 95
 
@@ -38,6 +40,20 @@ def _rows(study: StudyRecords) -> Iterator[tuple[str, str]]:
     yield "hardware", _listed(hardware)
     yield "resources of a trial", _listed(stored.get("resources", {})) or "not recorded"
     yield "created", str(stored["created"])
+    yield from _runs(stored.get("runs", []))
+
+
+def _runs(runs: Sequence[Mapping[str, Any]]) -> Iterator[tuple[str, str]]:
+    """The runs that trained, if there are several: when, with which code, and what had changed."""
+    for number, run in enumerate(runs if len(runs) > 1 else [], start=1):
+        code = ", ".join(f"{name} {digest[:12]}" for name, digest in run["code"].items())
+        changed = "; ".join(run["accepted"])
+        yield (
+            f"run {number}",
+            f"{run['began']}, after {count(run['trials_before'], 'trial')}; commit "
+            f"{run['versions']['commit']}; code {code}"
+            + (f". Accepted although trials are not comparable: {changed}" if changed else ""),
+        )
 
 
 def _without_classes(budget: Mapping[str, object]) -> dict[str, object]:

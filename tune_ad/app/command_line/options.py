@@ -58,6 +58,7 @@ class Options:
         detector: the detector that takes the place of the search's own, as `find_detector` reads
             it; None = the search's own.
         resume: whether to continue the study in the folder.
+        accept_changes: whether to go on although code or versions have changed.
         extend: number of trials to add to the study.
         evaluate: whether to train the winner again on fresh seeds.
         selection: name of the selection rule.
@@ -120,6 +121,14 @@ class Options:
     resume: bool = option(
         False,
         "continue an interrupted study",
+        SEARCH,
+        switch=True,
+        flag_value=True,
+    )
+    accept_changes: bool = option(
+        False,
+        "go on with a study although the code or the versions that compute its numbers have "
+        "changed; the report says so",
         SEARCH,
         switch=True,
         flag_value=True,

@@ -280,23 +280,27 @@ def as_begun(search: "Search", stored: Mapping[str, Any]) -> "Search":
     return replace(search, baselines=tuple(map(with_space_of, search.baselines)))
 
 
-def check_same_images(digest: str, folder: StudyFolder) -> None:
-    """Check that own images are those with which a study was begun.
+def check_same_images(digests: Mapping[str, str], folder: StudyFolder) -> None:
+    """Check that the images are those with which a study was begun.
 
     Args:
-        digest: the digest of the images now.
+        digests: the digest of each image set now, by its name.
         folder: the folder of the study.
 
     Raises:
-        UserError: with both digests.
+        UserError: with both digests of the first that differs. Studies of earlier versions
+            recorded none, and are not compared.
     """
-    begun = [str(source.get("digest", "")) for source in folder.read_study()["data"].values()]
-    if digest not in begun:
-        raise UserError(
-            f"{folder.path} was begun with other images or other options for reading them: their "
-            f"SHA-256 was {begun[0][:16] or 'not recorded'}, now it is {digest[:16]}; restore the "
-            "images and options, or use another --results"
-        )
+    begun = folder.read_study()["data"]
+    for name, digest in digests.items():
+        before = str(begun.get(name, {}).get("digest", digest))
+        if before != digest:
+            raise UserError(
+                f"{folder.path} was begun with other images of {name}, or other options for "
+                f"reading them (--data, --data-root, --image-size, --colour): their SHA-256 was "
+                f"{before[:16]}, now it is {digest[:16]}; go back to those, or use another "
+                "--results"
+            )
 
 
 def check_unchanged(study: "Study", stored: Mapping[str, Any], folder: StudyFolder) -> None:

@@ -18,7 +18,7 @@ from tune_ad.app.preparation.resuming import (
     stored_study,
 )
 from tune_ad.app.session import Session
-from tune_ad.data import ImageSet, NoSourceError, Task, find, locate
+from tune_ad.data import ImageSet, NoSourceError, Task, content_digest, find, locate
 from tune_ad.data.controls import CONTROLS
 from tune_ad.data.own.decoding import EXACT
 from tune_ad.data.resolution import check_sets, load_sets
@@ -69,9 +69,10 @@ def prepare(
     if stored is not None:
         request = continued(request, stored)
         _check_declaration(request)
-    if stored is not None and request.own is not None:
-        check_same_images(request.own.digest, request.folder)
     image_sets = _load(request, say)
+    digests = {image_set.name: content_digest(image_set) for image_set in image_sets}
+    if stored is not None:
+        check_same_images(digests, request.folder)
     study, tasks = _study(request, image_sets[0])
     models = len(tasks) * len(study.seeds)
     request, gpu_line = _with_gpus(request, study, models, image_sets, say)
@@ -86,7 +87,7 @@ def prepare(
     for name, baseline in study.baselines.items():
         batches = batches_tried(study, name) if request.stored is None else [{}]
         check_last_batch(baseline.skeleton(study.shape), sizes, batches)
-    return Session(
+    session = Session(
         options=request.options,
         machine=request.machine,
         study=study,
@@ -97,9 +98,12 @@ def prepare(
         begins=request.stored is None,
         asked_trials=request.budget.trials,
         preprocessing=_preprocessing(request, study.shape),
-        digest=request.own.digest if request.own else "",
+        digests=digests,
         gpu_line=gpu_line,
     )
+    if not (session.begins or session.is_complete):
+        _ = session.runs  # refuses other code and versions
+    return session
 
 
 def _preprocessing(request: Request, shape: ImageShape) -> Preprocessing:

@@ -1,0 +1,147 @@
+"""What a study knows of its images and of the code that trained it."""
+
+import json
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from analysis.report.study_report import write_report
+from tune_ad.app.command_line.options import Options
+from tune_ad.app.preparation import runs
+from tune_ad.app.preparation.runs import code_digest, with_run
+from tune_ad.app.preparation.validation import prepare
+from tune_ad.data import write_npz
+from tune_ad.data.images import Arrays, from_arrays
+from tune_ad.errors import UserError
+from tune_ad.storage.folder import StudyFolder
+
+CODE = b'''"""About."""
+def f(x):
+    """More."""
+    return x + 1  # one
+'''
+
+
+@pytest.mark.parametrize(
+    ("changed", "is_same"),
+    [
+        (CODE.replace(b"About", b"Of"), True),
+        (CODE.replace(b'    """More."""\n', b""), True),
+        (CODE.replace(b"  # one", b""), True),
+        (CODE.replace(b"x + 1", b"x + 2"), False),
+        (CODE.replace(b"def f", b"def g"), False),
+    ],
+)
+def test_only_what_code_does_counts(changed, is_same):
+    assert (code_digest({"a.py": CODE}) == code_digest({"a.py": changed})) == is_same
+    assert code_digest({"a.py": CODE}) != code_digest({"b.py": CODE})
+
+
+def images(seed):
+    stream = np.random.default_rng(seed)
+
+    def part(n):
+        return stream.integers(0, 255, (n, 8, 8), dtype=np.uint8), np.arange(n) % 2
+
+    return from_arrays("mine", ("a", "b"), Arrays(*part(40), *part(20)), "")
+
+
+@pytest.fixture
+def options(tmp_path):
+    """A search of KDE on the images of a file that can be written anew."""
+    write_npz(tmp_path / "mine.npz", images(1))
+    return Options(
+        "shallow_mnist",
+        data=str(tmp_path / "mine.npz"),
+        results=tmp_path / "results",
+        budget="quick",
+        backend="serial",
+        device="cpu",
+        progress=False,
+        changes={"trials": 3, "evaluation_seeds": 0},
+    )
+
+
+def begun(options):
+    session = prepare(options, say=lambda line: None)
+    session.run()
+    return session.folder
+
+
+def more(options, **changes):
+    changes = {"extend": 1, "changes": {}, **changes}
+    return prepare(replace(options, **changes), say=lambda line: None)
+
+
+def test_other_images_of_the_same_shape_are_refused(options, tmp_path):
+    folder = begun(options)
+    before = folder.study.read_bytes()
+    write_npz(tmp_path / "mine.npz", images(2))
+    with pytest.raises(UserError, match="was begun with other images of mine.*their SHA-256 was"):
+        more(options)
+    assert folder.study.read_bytes() == before
+    write_npz(tmp_path / "mine.npz", images(1))
+    assert more(options).run().failed == 0
+
+
+def test_other_versions_are_refused_unless_accepted_and_the_report_shows_the_runs(
+    options, monkeypatch
+):
+    folder = begun(options)
+    real = runs.versions()
+    monkeypatch.setattr(runs, "versions", lambda: {**real, "torch": "9.9.9", "ray": "9"})
+    fault = f"since its last run, torch has changed from {real['torch']} to 9.9.9; trials of both"
+    with pytest.raises(UserError, match=fault):
+        more(options)
+    assert more(options, accept_changes=True).run().failed == 0
+    first, second = folder.read_study()["runs"]
+    assert (first["trials_before"], second["trials_before"]) == (0, 3)
+    assert first["accepted"] == [] and "9.9.9" in second["accepted"][0]
+    more(options).run()  # it is what the last run had
+    assert len(folder.read_study()["runs"]) == 3
+    write_report(folder.path)
+    page = (folder.path / "report.html").read_text(encoding="utf-8")
+    assert "run 2" in page and "Accepted although trials are not comparable" in page
+
+
+def test_other_code_is_refused(options, monkeypatch):
+    begun(options)
+    monkeypatch.setattr(runs, "_digest_of_numbers", lambda: "0" * 64)
+    with pytest.raises(UserError, match="the code of tune_ad that computes numbers .commit"):
+        more(options)
+
+
+def test_a_complete_study_is_reported_whatever_has_changed(options, monkeypatch):
+    folder = begun(options)
+    before = folder.study.read_bytes()
+    monkeypatch.setattr(runs, "_digest_of_numbers", lambda: "0" * 64)
+    prepare(options, say=lambda line: None).run()
+    assert folder.study.read_bytes() == before
+
+
+def test_studies_of_earlier_versions_recorded_neither_code_nor_images(options):
+    folder = begun(options)
+    stored = json.loads(folder.study.read_text(encoding="utf-8"))
+    del stored["runs"], stored["data"]["mine"]["digest"]
+    folder.study.write_text(json.dumps(stored), encoding="utf-8")
+    assert more(options).run().failed == 0
+    assert len(folder.read_study()["runs"]) == 1
+
+
+def test_the_versions_of_a_study_without_runs_are_compared(tmp_path):
+    run = {"versions": {"torch": "2"}, "code": {}}
+    with pytest.raises(UserError, match="torch has changed from 1 to 2"):
+        with_run({"versions": {"torch": "1"}}, run, False, StudyFolder(tmp_path))
+
+
+@pytest.mark.parametrize("name", ["suggested", "trials", "evaluation"])
+def test_nothing_is_written_before_every_record_could_be_read(options, name):
+    folder = begun(options)
+    before = folder.study.read_bytes()
+    file = getattr(folder, name).path
+    file.parent.mkdir(exist_ok=True)
+    file.write_text('{"number": }\n' + (file.read_text() if file.exists() else ""))
+    with pytest.raises(UserError, match=f"{name}.jsonl"):
+        more(options).run()
+    assert folder.study.read_bytes() == before
