@@ -4,6 +4,7 @@ import json
 import os
 import runpy
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -176,3 +177,11 @@ def ray_session() -> Iterator[None]:
 
     with cluster(Resources(concurrent=2)):
         yield
+
+
+@pytest.fixture
+def joined(ray_session: None, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Sessions use the Ray that all tests share."""
+    from tune_ad.execution.ray import runner
+
+    monkeypatch.setattr(runner, "cluster", lambda resources: nullcontext())

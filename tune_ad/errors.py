@@ -8,6 +8,9 @@ SIMILARITY = 0.7  # minimum similarity of a suggestion to the mistyped name, in 
 MARGIN = 0.1  # maximum difference in similarity between a suggestion and the best one
 
 
+LONGEST_MESSAGE = 500  # characters of an exception that are recorded or shown
+
+
 class UserError(Exception):
     """Raised for invalid input; the message is one line with the fault, the value and the remedy.
 
@@ -20,9 +23,13 @@ class DegenerateInputError(ValueError):
 
 
 def one_line(error: BaseException) -> str:
-    """An exception as one line: its type and the first line of its message."""
-    first = (str(error).splitlines() or [""])[0]
-    return f"{type(error).__name__}: {first}"
+    """An exception as one line: its type and the first line of its message, cut if it is long."""
+    return f"{type(error).__name__}: {cut((str(error).splitlines() or [''])[0])}"
+
+
+def cut(text: str) -> str:
+    """A text without its end if it is longer than `LONGEST_MESSAGE`."""
+    return text if len(text) <= LONGEST_MESSAGE else f"{text[:LONGEST_MESSAGE]} ..."
 
 
 def nearest(name: str, known: Iterable[str]) -> list[str]:

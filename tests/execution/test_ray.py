@@ -6,7 +6,7 @@ import signal
 import subprocess
 import sys
 import time
-from contextlib import nullcontext
+import uuid
 from dataclasses import asdict, replace
 from functools import partial
 from pathlib import Path
@@ -34,12 +34,6 @@ from tune_ad.training.report import Progress
 
 PROJECT = Path(tune_ad.__file__).parent.parent
 ray.cloudpickle.register_pickle_by_value(sys.modules[__name__])  # workers cannot import tests
-
-
-@pytest.fixture
-def joined(ray_session, monkeypatch):
-    """Sessions use the Ray that all tests share."""
-    monkeypatch.setattr(runner, "cluster", lambda resources: nullcontext())
 
 
 @pytest.fixture
@@ -133,6 +127,36 @@ def test_a_trial_that_raises_in_training_is_a_failure_and_the_others_complete(be
         2: ("complete", ""),
     }
     assert len(records) == 3
+
+
+def deadly(folder, times):
+    """A detector that kills its process so many times at a code size of 4, counted in a folder."""
+
+    class Deadly(PGN):
+        def terms(self, phase, images, noise):
+            if self.config.latent_dim == 4 and len(list(folder.iterdir())) < times:
+                (folder / uuid.uuid4().hex).touch()
+                os.kill(os.getpid(), signal.SIGKILL)
+            return super().terms(phase, images, noise)
+
+    return Deadly
+
+
+@pytest.mark.parametrize(("deaths", "state"), [(1, "complete"), (5, "failed")])
+def test_a_trial_whose_process_dies_is_tried_again(begin, tiny, tmp_path, deaths, state):
+    folder = tmp_path / "deaths"
+    folder.mkdir()
+    baseline = replace(tiny.baselines[0], detector=deadly(folder, deaths))
+    search = replace(tiny, baselines=(baseline,), plan=Listed([{"latent_dim": 4}, LISTED[0]]))
+    session = begin(search, concurrent=1, evaluate=False, retries=1)
+    outcome = session.run()
+    assert outcome.failed == (state == "failed") and not outcome.interrupted
+    deadly_one, other = sorted(session.folder.read_trials(), key=lambda record: record.number)
+    assert (deadly_one.state, other.state) == (state, "complete")
+    assert len(list(folder.iterdir())) == min(deaths, 2)
+    if state == "failed":
+        assert deadly_one.reason.startswith("its process or its node ended: ")
+        assert deadly_one.reason.endswith("(2 times)")
 
 
 @pytest.mark.slow

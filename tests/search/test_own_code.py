@@ -256,7 +256,7 @@ def test_a_detector_of_a_file_reaches_processes_that_cannot_import_it(folder, tm
 
 
 @pytest.mark.slow
-def test_a_search_in_a_file_runs_on_ray(folder, tmp_path):
+def test_a_search_in_a_file_runs_on_ray(joined, folder, tmp_path):
     session = prepare(options(folder, tmp_path, backend="ray"), say=lambda line: None)
     assert session.run().failed == 0
     records = session.folder.read_trials()

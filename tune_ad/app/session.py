@@ -30,6 +30,7 @@ from tune_ad.search.checks.shortfalls import HeldOut, shortfalls
 from tune_ad.search.scheduler import TrialScheduler
 from tune_ad.search.study import Study
 from tune_ad.selection import RULES
+from tune_ad.signals import INTERRUPTED
 from tune_ad.storage.folder import StudyFolder
 from tune_ad.storage.jsonl import to_text, write_atomically
 from tune_ad.storage.records import SCHEMA, TrialRecord, TrialSpec
@@ -59,7 +60,7 @@ class Outcome:
     @property
     def exit_code(self) -> int:
         """0: done; 1: some trials failed, or the winner is not kept; 130: interrupted."""
-        return 130 if self.interrupted else int(self.failed > 0 or not self.kept)
+        return INTERRUPTED if self.interrupted else int(self.failed > 0 or not self.kept)
 
 
 @dataclass(frozen=True)
@@ -385,7 +386,11 @@ class Session:
         from tune_ad.execution.ray import runner
 
         resources = runner.Resources(
-            self.concurrent, options.cpus, options.gpus or 0.0, options.address
+            self.concurrent,
+            options.cpus,
+            options.gpus or 0.0,
+            options.address,
+            options.retries,
         )
         if options.address == "local":
             self.say(f"starting Ray for {count(self.concurrent * options.cpus, 'core')} ...")

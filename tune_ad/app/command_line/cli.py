@@ -13,6 +13,7 @@ from pathlib import Path
 from tune_ad.app.command_line.options import OPTIONS, Options, defaults
 from tune_ad.app.command_line.parser import SHORT_HELP, options, parse, program, resume_command
 from tune_ad.errors import UserError
+from tune_ad.signals import INTERRUPTED, TERMINATED, terminations
 
 RESULTS: Path = defaults()["results"]
 SIGPIPE_CODE = 141  # 128 + 13, as of a program that the signal of a closed pipe ends
@@ -25,7 +26,9 @@ class OutputLostError(Exception):
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one command and return the exit code."""
     try:
-        return _command(argv)
+        with terminations() as received:
+            code = _command(argv)
+        return TERMINATED if received and code == INTERRUPTED else code
     except OutputLostError as lost:
         return _without_output(lost.__cause__)
 
@@ -61,7 +64,7 @@ def _command(argv: Sequence[str] | None) -> int:
         return _refuse(error)
     except KeyboardInterrupt:
         print("interrupted", file=sys.stderr)
-        return 130
+        return INTERRUPTED
 
 
 def list_searches() -> int:
@@ -98,7 +101,7 @@ def search(arguments: argparse.Namespace) -> int:
         if dry_run or not StudyFolder(chosen.results / chosen.study).exists():
             raise
         print(f"interrupted; continue with: {resume_command(chosen)}", file=sys.stderr)
-        return 130
+        return INTERRUPTED
 
 
 def _show_plan(chosen: Options) -> int:

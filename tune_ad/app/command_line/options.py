@@ -58,6 +58,7 @@ class Options:
         detector: the detector that takes the place of the search's own, as `find_detector` reads
             it; None = the search's own.
         resume: whether to continue the study in the folder.
+        retries: how often a trial is trained again whose process or node has died.
         accept_changes: whether to go on although code or versions have changed.
         extend: number of trials to add to the study.
         evaluate: whether to train the winner again on fresh seeds.
@@ -124,6 +125,17 @@ class Options:
         SEARCH,
         switch=True,
         flag_value=True,
+    )
+    retries: int = option(
+        2,
+        "how often a trial is trained again whose process or node has died (with Ray), before it "
+        "counts as failed",
+        MACHINE,
+        metavar="N",
+        read=integer,
+        minimum=0,
+        maximum=1000,
+        kept=True,
     )
     accept_changes: bool = option(
         False,

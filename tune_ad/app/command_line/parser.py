@@ -111,8 +111,9 @@ exit codes:
   1    some trials failed; the report gives the reasons
   2    invalid input; nothing is written. If one of several studies to report is
        invalid, the others are still reported
-  130  interrupted; --resume continues
+  130  interrupted by Ctrl-C; --resume continues
   141  nobody reads the output any more
+  143  ended by SIGTERM or SIGUSR1, as schedulers send them; --resume continues
 
 The percentage of the progress line is that of the epochs of all trials, of
 which each counts equally."""

@@ -14,15 +14,16 @@ from typing import Any
 
 import ray
 from ray import tune
+from ray.exceptions import OutOfMemoryError, RayActorError
 from ray.tune.schedulers import FIFOScheduler, TrialScheduler
 from ray.tune.search import Searcher
 
-from tune_ad.errors import UserError
+from tune_ad.errors import UserError, cut, one_line
 from tune_ad.execution.loop import TrialLoop
 from tune_ad.execution.machine import Machine
 from tune_ad.execution.ray.cluster_address import REMEDY, check_answers
-from tune_ad.execution.ray.interruption import interrupt_afterwards
 from tune_ad.execution.ray.trainable import TrialTrainable
+from tune_ad.signals import interrupt_afterwards, kept_handlers
 from tune_ad.training.suite import Suite
 
 LOG = logging.getLogger(__name__)
@@ -44,12 +45,14 @@ class Resources:
         cpus: cores per trial, and threads of PyTorch.
         gpus: GPUs per trial; trials with less than one share a GPU.
         address: address of a running Ray cluster; "local" starts one on this machine.
+        retries: how often a trial is trained again whose process or node has died.
     """
 
     concurrent: int
     cpus: int = 1
     gpus: float = 0.0
     address: str = "local"
+    retries: int = 2
 
 
 @contextmanager
@@ -69,7 +72,7 @@ def connection(address: str, cpus: int | None = None) -> Iterator[None]:
     for name, value in QUIET.items():
         os.environ.setdefault(name, value)
     try:
-        with interrupt_afterwards():
+        with interrupt_afterwards(), kept_handlers():  # Ray takes SIGTERM for itself
             _connect(address, cpus)
     except KeyboardInterrupt:
         ray.shutdown()
@@ -147,6 +150,7 @@ class RayAdapter:
         self.loop = loop
         self.epochs: dict[str, int] = {}
         self.over: set[str] = set()
+        self.crashed: dict[str, str] = {}
 
     def __deepcopy__(self, memo: dict[int, Any]) -> "RayAdapter":
         return self
@@ -222,6 +226,9 @@ class TrialEndCallback(tune.Callback):  # type: ignore[misc]
         if "progress" in result:
             self.adapter.loop.progressed(trial.config["number"], result.pop("progress"))
             return
+        if "crashed" in result:
+            self.adapter.crashed[trial.trial_id] = result["crashed"]
+            return
         self.adapter.reported(trial.trial_id, result)
         del result["report"]
 
@@ -229,14 +236,38 @@ class TrialEndCallback(tune.Callback):  # type: ignore[misc]
         self, iteration: int, trials: list[Any], trial: Any, **info: Any
     ) -> None:
         """Pass on the end of a trial; one that was interrupted stays unfinished."""
+        if trial.trial_id in self.adapter.crashed:
+            self.adapter.loop.crashed(trial.config["number"], self.adapter.crashed[trial.trial_id])
         if trial.trial_id in self.adapter.over:
             self.adapter.loop.ended(trial.config["number"])
             for checkpoint in Path(trial.storage.trial_fs_path).glob("checkpoint_*"):
                 shutil.rmtree(checkpoint, ignore_errors=True)
 
     def on_trial_error(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
-        """Pass on the exception of a trial that Ray has retried as often as it may."""
-        self.adapter.loop.crashed(trial.config["number"], _reason(trial.error_file))
+        """Pass on why a trial ended that Ray has retried as often as it may."""
+        reason = _death(trial.pickled_error_file) or _reason(trial.error_file)
+        deaths = trial.run_metadata.num_failures
+        times = f" ({deaths} times)" if deaths > 1 else ""
+        self.adapter.loop.crashed(trial.config["number"], reason + times)
+
+
+def _death(pickled: str | None) -> str:
+    """Why a process ended, in one line, by the exception that Ray has written to a file.
+
+    Returns:
+        The reason; empty if it is no death of a process.
+    """
+    path = Path(pickled or "")
+    error = ray.cloudpickle.loads(path.read_bytes()) if path.is_file() else None
+    if isinstance(error, OutOfMemoryError):
+        return (
+            "its process was stopped because the memory of its node was used up; use fewer "
+            "--concurrent, or smaller models"
+        )
+    if not isinstance(error, RayActorError):
+        return ""
+    detail = re.search(r"Worker exit detail: (.*)", str(error))
+    return f"its process or its node ended: {cut(detail[1] if detail else one_line(error))}"
 
 
 def _reason(error_file: str | None) -> str:
@@ -278,9 +309,7 @@ def _tuner(loop: TrialLoop, suite: Suite, resources: Resources, storage: Path) -
             verbose=0,
             callbacks=[TrialEndCallback(adapter)],
             checkpoint_config=tune.CheckpointConfig(num_to_keep=1, checkpoint_at_end=False),
-            failure_config=tune.FailureConfig(
-                max_failures=0 if resources.address == "local" else 2
-            ),
+            failure_config=tune.FailureConfig(max_failures=resources.retries),
         ),
     )
 
@@ -302,6 +331,7 @@ def run(loop: TrialLoop, suite: Suite, resources: Resources, storage: Path) -> N
         KeyboardInterrupt: if the user interrupts and the loop is not interrupted by it.
     """
     tuner = _tuner(loop, suite, resources, storage)
+    logging.getLogger("ray.tune").setLevel(logging.CRITICAL)  # tracebacks of what is retried
     handler = signal.getsignal(signal.SIGINT)
     os.environ["TUNE_DISABLE_SIGINT_HANDLER"] = "0"  # Ray's handler ends training gracefully
     try:

@@ -7,7 +7,9 @@ from typing import Any
 import ray
 import torch
 from ray import tune
+from ray.exceptions import RayError
 
+from tune_ad.errors import one_line
 from tune_ad.search.study import Study
 from tune_ad.storage.records import TrialSpec
 from tune_ad.training.report import Progress
@@ -23,10 +25,14 @@ class TrialTrainable(tune.Trainable):  # type: ignore[misc]
     """Trains a `Trial` step by step; the actor is reused for the next trial.
 
     A step takes about `PROGRESS_SECONDS`, or less at the end of an evaluation interval. Its result
-    contains a `Progress` ("progress"), or the epoch and the `Report` ("epoch", "report"). On a
+    contains a `Progress` ("progress"), or the epoch and the `Report` ("epoch", "report"), or the
+    exception that ended the trial ("crashed"), so that what Ray counts as a failure, and retries,
+    is nothing but the death of a process or a node. On a
     cluster, where nodes can be lost, a checkpoint is requested after a report if the last one is
     older than `CHECKPOINT_SECONDS` and the trial is not finished.
     """
+
+    trial: Trial | None
 
     def setup(
         self,
@@ -47,12 +53,16 @@ class TrialTrainable(tune.Trainable):  # type: ignore[misc]
         """Build the trial of a configuration, on the device that Ray has given to this actor."""
         device = "cuda" if ray.get_gpu_ids() else "cpu"
         spec = TrialSpec(**config)
-        self.trial = Trial(self.study, self.suite, spec, device, self.gpu_share)
+        self.fault = ""
         self.saved_at = time.monotonic()
+        try:
+            self.trial = Trial(self.study, self.suite, spec, device, self.gpu_share)
+        except Exception as error:
+            self.fault = _fault(error)
 
     def reset_config(self, new_config: dict[str, Any]) -> bool:
         """Replace the old trial by the next one, in the same process."""
-        del self.trial
+        self.trial = None
         if torch.cuda.is_available():
             torch.cuda.empty_cache()
         self.start(new_config)
@@ -60,7 +70,12 @@ class TrialTrainable(tune.Trainable):  # type: ignore[misc]
 
     def step(self) -> dict[str, Any]:
         """Train for about `PROGRESS_SECONDS`, or to the end of the evaluation interval."""
-        message = self.trial.advance(PROGRESS_SECONDS)
+        if self.fault or self.trial is None:
+            return {"crashed": self.fault, "done": True}
+        try:
+            message = self.trial.advance(PROGRESS_SECONDS)
+        except Exception as error:
+            return {"crashed": _fault(error), "done": True}
         if isinstance(message, Progress):
             return {"progress": message, "done": False}
         report = message
@@ -72,6 +87,7 @@ class TrialTrainable(tune.Trainable):  # type: ignore[misc]
 
     def save_checkpoint(self, checkpoint_dir: str) -> None:
         """Save the state of the trial, from which it continues if its node is lost."""
+        assert self.trial is not None
         torch.save(self.trial.state_dict(), Path(checkpoint_dir) / CHECKPOINT_FILE)
         self.saved_at = time.monotonic()
 
@@ -79,4 +95,17 @@ class TrialTrainable(tune.Trainable):  # type: ignore[misc]
         """Restore the state of the trial from a checkpoint folder, on whatever device it was."""
         path = Path(checkpoint) / CHECKPOINT_FILE
         state = torch.load(path, map_location="cpu", weights_only=True)
+        assert self.trial is not None
         self.trial.load_state_dict(state)
+
+
+def _fault(error: Exception) -> str:
+    """The exception of a trial in one line.
+
+    Raises:
+        Exception: the exception itself if it is not the trial's: an error of Ray, or one of CUDA,
+            after which the process can use no GPU any more. The trial is then retried in another.
+    """
+    if isinstance(error, RayError) or "CUDA error" in str(error):
+        raise error
+    return one_line(error)

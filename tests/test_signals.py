@@ -1,6 +1,7 @@
-"""Ctrl-C while Ray starts, while it ends, and after the last trial."""
+"""Ctrl-C while Ray starts, while it ends, and after the last trial; signals of schedulers."""
 
 import signal
+from concurrent.futures import ThreadPoolExecutor
 from types import SimpleNamespace
 
 import pytest
@@ -8,8 +9,8 @@ import ray
 from ray import tune
 
 from tune_ad.execution.ray import runner
-from tune_ad.execution.ray.interruption import interrupt_afterwards
 from tune_ad.execution.ray.runner import Resources
+from tune_ad.signals import interrupt_afterwards, kept_handlers, terminations
 
 HANDLER = signal.default_int_handler
 
@@ -131,3 +132,42 @@ def test_an_interruption_after_the_last_trial_is_raised(run):
 def test_training_without_an_interruption_raises_nothing(run):
     run(interrupted=False, presses=0)
     assert signal.getsignal(signal.SIGINT) is HANDLER
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGUSR1])
+@pytest.mark.parametrize("deaf", [False, True])
+def test_the_signals_of_schedulers_act_as_ctrl_c(number, deaf):
+    before = signal.getsignal(number)
+    usual = signal.signal(signal.SIGINT, signal.SIG_IGN) if deaf else None
+    try:
+        with terminations() as received:
+            with pytest.raises(KeyboardInterrupt):
+                signal.raise_signal(number)
+            assert received == [number]
+            with pytest.raises(KeyboardInterrupt), interrupt_afterwards():
+                signal.raise_signal(number)
+                reached = True
+            assert reached
+    finally:
+        if usual is not None:
+            signal.signal(signal.SIGINT, usual)
+    assert signal.getsignal(number) is before
+
+
+def test_handlers_that_a_library_replaces_are_restored():
+    with terminations():
+        ours = signal.getsignal(signal.SIGTERM)
+        with kept_handlers():
+            signal.signal(signal.SIGTERM, lambda number, frame: None)
+        assert signal.getsignal(signal.SIGTERM) is ours
+
+
+def test_another_thread_changes_nothing():
+    before = signal.getsignal(signal.SIGTERM)
+
+    def look():
+        with terminations() as received, kept_handlers():
+            return received, signal.getsignal(signal.SIGTERM)
+
+    with ThreadPoolExecutor() as pool:
+        assert pool.submit(look).result() == ([], before)

@@ -1,0 +1,80 @@
+"""Ctrl-C, and the signals that schedulers send: a program ends so that nothing is lost."""
+
+import signal
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from types import FrameType
+
+INTERRUPTED = 130  # 128 + SIGINT
+TERMINATED = 143  # 128 + SIGTERM
+SIGNALS = (signal.SIGTERM, signal.SIGUSR1)
+"""What `kill`, `docker stop` and `scancel` send, and SLURM before the time of a job is over."""
+
+
+@contextmanager
+def terminations() -> Iterator[list[int]]:
+    """Context manager: the list of these signals received so far; each acts as Ctrl-C.
+
+    Also if Ctrl-C is ignored, as in a background job of a shell. Only the main thread receives
+    signals; elsewhere nothing changes.
+    """
+    received: list[int] = []
+    if threading.current_thread() is not threading.main_thread():
+        yield received
+        return
+
+    def interrupt(number: int, frame: FrameType | None) -> None:
+        received.append(number)
+        handler = signal.getsignal(signal.SIGINT)
+        if not callable(handler):
+            raise KeyboardInterrupt
+        handler(signal.SIGINT, frame)
+
+    before = {number: signal.signal(number, interrupt) for number in SIGNALS}
+    try:
+        yield received
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+@contextmanager
+def kept_handlers() -> Iterator[None]:
+    """Context manager: handlers of these signals that are replaced in the block are restored."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    before = {number: signal.getsignal(number) for number in SIGNALS}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+@contextmanager
+def interrupt_afterwards() -> Iterator[None]:
+    """Context manager: a first Ctrl-C takes effect after the block, a second one at once.
+
+    For blocks in which stopping at once would crash or leave processes, as while Ray starts.
+
+    Raises:
+        KeyboardInterrupt: after the block, if Ctrl-C was pressed in it.
+    """
+    if threading.current_thread() is not threading.main_thread():
+        yield  # only the main thread receives signals
+        return
+    handler, received = signal.getsignal(signal.SIGINT), []
+
+    def note(number: int, frame: FrameType | None) -> None:
+        received.append(number)
+        signal.signal(signal.SIGINT, handler)
+
+    signal.signal(signal.SIGINT, note)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, handler)
+    if received:
+        raise KeyboardInterrupt
