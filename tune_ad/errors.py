@@ -14,8 +14,16 @@ LONGEST_MESSAGE = 500  # characters of an exception that are recorded or shown
 class UserError(Exception):
     """Raised for invalid input; the message is one line with the fault, the value and the remedy.
 
-    The command line prints it without a traceback and exits with code 2.
+    The command line prints it without a traceback and exits with `exit_code`.
     """
+
+    exit_code = 2
+
+
+class MachineError(UserError):
+    """Raised if the input is right and the machine fails: a disk, memory, or Ray."""
+
+    exit_code = 3
 
 
 class DegenerateInputError(ValueError):

@@ -141,6 +141,7 @@ def test_the_details_of_a_trial_that_raised_are_empty_and_of_todays_schema(
 ):
     monkeypatch.setattr(PGN, "terms", None)
     folder = StudyFolder(tmp_path)
+    folder.study.touch()
     run(loop_of(RecordWriter(folder)), finished)
     records = folder.read_trials()
     assert [record.state for record in records] == ["failed"] * 4

@@ -10,7 +10,7 @@ from tune_ad.app.command_line.option import ImageSize, integer, real, share_or_a
 from tune_ad.app.command_line.options import OPTIONS, Options
 from tune_ad.app.preparation.validation import prepare
 from tune_ad.app.result import SearchResult
-from tune_ad.errors import UserError, did_you_mean
+from tune_ad.errors import MachineError, UserError, did_you_mean
 from tune_ad.search.catalogue import member
 from tune_ad.search.declaration import Search
 
@@ -51,6 +51,7 @@ def run(
 
     Raises:
         UserError: for invalid input, in one line that names an option as on the command line.
+        MachineError: if results can no longer be written; what was written is kept.
         KeyboardInterrupt: if the user interrupts; the study is kept, and can be continued.
     """
     tell = say or _nothing
@@ -59,6 +60,8 @@ def run(
     session = prepare(chosen, tell, given=declared)
     tell(opening(session))
     outcome = session.run()
+    if outcome.fault:
+        raise MachineError(f"{outcome.fault}; then continue it by resume=True")
     if outcome.interrupted:
         raise KeyboardInterrupt(f"{session.folder.path} can be continued by resume=True")
     result = SearchResult.of(session.folder.path)

@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 import torch
 
-from tune_ad.errors import UserError
+from tune_ad.errors import MachineError, UserError
 from tune_ad.execution.progress_line import ProgressLine
 from tune_ad.host import usable_cores
 from tune_ad.models.folder import ModelFolder
@@ -75,7 +75,7 @@ def score(order: Order, say: Callable[[str], None]) -> None:
     except OSError as error:
         named = Path(error.filename or order.output)
         place = order.output if named.parent == order.output.parent else named
-        raise UserError(
+        raise MachineError(
             f"{place}: cannot be written ({error.strerror}); choose another place, or free disk "
             "space"
         ) from error

@@ -17,7 +17,7 @@ from tune_ad.app.preparation.resources import trials_at_a_time
 from tune_ad.app.preparation.runs import this_run, with_run
 from tune_ad.app.provenance import hardware, own_files, versions
 from tune_ad.data import Contents, Task
-from tune_ad.errors import UserError
+from tune_ad.errors import MachineError, UserError
 from tune_ad.execution import serial
 from tune_ad.execution.callbacks import Callback, ProgressBar, RecordWriter, TensorBoardCallback
 from tune_ad.execution.loop import FixedTrials, Scheduler, TrialLoop
@@ -50,16 +50,20 @@ class Outcome:
         out_of_time: whether the time budget ran out.
         failed: number of trials and evaluation seeds that failed.
         kept: False if the winner's models could not be kept.
+        fault: what the machine could not do, so that training stopped; empty otherwise.
     """
 
     interrupted: bool
     out_of_time: bool
     failed: int
     kept: bool = True
+    fault: str = ""
 
     @property
     def exit_code(self) -> int:
-        """0: done; 1: some trials failed, or the winner is not kept; 130: interrupted."""
+        """0: done; 1: trials failed, or the winner is not kept; 3: fault; 130: interrupted."""
+        if self.fault:
+            return MachineError.exit_code
         return INTERRUPTED if self.interrupted else int(self.failed > 0 or not self.kept)
 
 
@@ -220,8 +224,12 @@ class Session:
                 kept = self.keep_best()
                 return Outcome(False, out_of_time=False, failed=self._failures(), kept=kept)
             with self.backend() as train:
-                outcome = self._train_missing(train, scheduler)
-            return outcome if outcome.interrupted else replace(outcome, kept=self.keep_best())
+                try:
+                    outcome = self._train_missing(train, scheduler)
+                except MachineError as error:
+                    outcome = Outcome(False, out_of_time=False, failed=0, fault=str(error))
+            is_over = not (outcome.interrupted or outcome.fault)
+            return replace(outcome, kept=self.keep_best()) if is_over else outcome
 
     def _train_missing(self, train: Train, scheduler: TrialScheduler) -> Outcome:
         trials, interrupted = self.folder.read_trials(), False
@@ -229,6 +237,7 @@ class Session:
             if scheduler.remaining:
                 train(loop)
                 interrupted = loop.interrupted
+        self._require_kept(loop)
         if scheduler.exhausted:
             tried = count(len(scheduler.suggested), "configuration")
             self.say(f"the search space has only {tried}, and all were tried")
@@ -328,7 +337,22 @@ class Session:
         trials = len(missing) + len(finished)
         with closing(self.trial_loop(scheduler, trials, finished, True)) as loop:
             train(loop)
+        self._require_kept(loop)
         return loop.interrupted
+
+    def _require_kept(self, loop: TrialLoop) -> None:
+        """Check that all results of a loop could be kept.
+
+        Raises:
+            MachineError: with what could not be written.
+        """
+        if loop.fault is not None:
+            place = loop.fault.filename or self.folder.path
+            raise MachineError(
+                f"{place} cannot be written ({loop.fault.strerror or loop.fault}), so training "
+                "has stopped; trials that had ended are kept. Free disk space, or restore the "
+                "folder and its rights"
+            )
 
     def trial_loop(
         self,

@@ -1,5 +1,7 @@
 """Callbacks that store and show results while a study runs, in the process that drives it."""
 
+import errno
+import os
 from collections.abc import Callable, Sequence
 from dataclasses import asdict
 from typing import Any
@@ -61,17 +63,28 @@ class RecordWriter(Callback):
 
     def started(self, spec: TrialSpec) -> None:
         """Write down a configuration when it is first proposed."""
+        self._require_folder()
         if not self.evaluation and spec.number not in self.known:
             self.known.add(spec.number)
             self.folder.suggested.append(spec)
 
     def reported(self, spec: TrialSpec, report: Report) -> None:
         """Write ranks of scores and kept models of a finished trial, before its record."""
+        self._require_folder()
         if report.ranks:
             path = self.folder.ranks(report.record.identity, self._seed(spec))
             write_atomically(path, report.ranks)
         for name, content in report.models.items():
             write_atomically(self.folder.models(report.record.identity) / name, content)
+
+    def _require_folder(self) -> None:
+        """Refuse to write records of a study that is no longer there.
+
+        Raises:
+            FileNotFoundError: if `study.json` is gone.
+        """
+        if not self.folder.exists():
+            raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), self.folder.study)
 
     def _seed(self, spec: TrialSpec) -> int | None:
         """The seed of the file names of a trial of the evaluation; otherwise None."""
@@ -79,6 +92,7 @@ class RecordWriter(Callback):
 
     def ended(self, spec: TrialSpec, record: TrialRecord, details: dict[str, Any]) -> None:
         """Write the details, then the record: every record has its details."""
+        self._require_folder()
         path = self.folder.details(record.identity, self._seed(spec))
         write_atomically(path, to_text(details))
         self.lines.append(record)

@@ -5,7 +5,7 @@ Callbacks store and show results, in the process that drives the study.
 """
 
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any, Protocol
 
 from tune_ad.data import Task
@@ -59,6 +59,12 @@ class TrialLoop:
         callbacks: callbacks, in the order in which they are called.
         tasks: tasks of the suite.
         deadline: time (`time.monotonic`) after which no trial starts; None = no limit.
+
+    Attributes:
+        running: the trials that have started and have no result yet.
+        out_of_time: whether the deadline has passed before all trials had started.
+        fault: why results cannot be kept, e.g. a full disk; then the trials that run are stopped,
+            and stay unfinished. None if all could be kept.
     """
 
     def __init__(
@@ -75,6 +81,7 @@ class TrialLoop:
         self.last: dict[int, Report] = {}
         self.out_of_time = False
         self.over = False
+        self.fault: OSError | None = None
 
     @property
     def interrupted(self) -> bool:
@@ -82,7 +89,9 @@ class TrialLoop:
         return bool(self.running) or not self.over
 
     def next(self) -> TrialSpec | None:
-        """The next trial to train; None if no trial or no time is left."""
+        """The next trial to train; None if no trial or no time is left, or none can be kept."""
+        if self.fault is not None:
+            return None
         if self.deadline is not None and time.monotonic() > self.deadline:
             self.out_of_time = self.over = True
             return None
@@ -90,24 +99,21 @@ class TrialLoop:
         self.over = spec is None
         if spec is not None:
             self.running[spec.number] = spec
-            for callback in self.callbacks:
-                callback.started(spec)
-        return spec
+            self._tell(lambda callback: callback.started(spec))
+        return None if self.fault else spec
 
     def progressed(self, number: int, progress: Progress) -> None:
         """Pass on the progress of a trial between two reports."""
-        for callback in self.callbacks:
-            callback.progressed(self.running[number], progress)
+        self._tell(lambda callback: callback.progressed(self.running[number], progress))
 
     def reported(self, report: Report) -> bool:
         """Pass on a report, and return whether the trial must stop: finished or pruned."""
         number = report.record.number
         spec = self.running[number]
         self.last[number] = report
-        for callback in self.callbacks:
-            callback.reported(spec, report)
+        self._tell(lambda callback: callback.reported(spec, report))
         pruned = self.scheduler.report(number, report.objective)
-        return report.done or pruned
+        return report.done or pruned or self.fault is not None
 
     def ended(self, number: int) -> None:
         """Handle a finished trial; its last report is its result."""
@@ -121,12 +127,26 @@ class TrialLoop:
         self._end(number, record, no_details())
 
     def _end(self, number: int, record: TrialRecord, details: dict[str, Any]) -> None:
-        spec = self.running.pop(number)
-        for callback in self.callbacks:
-            callback.ended(spec, record, details)
-        self.scheduler.tell(record)
+        spec = self.running[number]
+        self._tell(lambda callback: callback.ended(spec, record, details))
+        if self.fault is None:
+            del self.running[number]
+            self.scheduler.tell(record)
 
     def close(self) -> None:
         """Close the callbacks; trials that are still running stay unfinished."""
         for callback in self.callbacks:
-            callback.close()
+            try:
+                callback.close()
+            except OSError as error:
+                self.fault = self.fault or error
+
+    def _tell(self, call: Callable[[Callback], None]) -> None:
+        """Call each callback; after one that cannot write, none, so that nothing is half kept."""
+        if self.fault is not None:
+            return
+        try:
+            for callback in self.callbacks:
+                call(callback)
+        except OSError as error:
+            self.fault, self.over = error, True

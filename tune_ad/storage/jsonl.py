@@ -103,16 +103,17 @@ class JsonLines:
         self.path.parent.mkdir(parents=True, exist_ok=True)
         if not self._mended:
             self._remove_cut_line()
+        self._mended = False  # until the whole line is written
         with self.path.open("ab") as file:
             file.write(to_text(value).encode() + b"\n")
             file.flush()
             os.fsync(file.fileno())
+        self._mended = True
 
     def _remove_cut_line(self) -> None:
         if self.path.exists():
             with self.path.open("rb+") as file:
                 file.truncate(_end_of_lines(file))
-        self._mended = True
 
 
 def _end_of_lines(file: IO[bytes]) -> int:

@@ -12,7 +12,7 @@ from pathlib import Path
 
 from tune_ad.app.command_line.options import OPTIONS, Options, defaults
 from tune_ad.app.command_line.parser import SHORT_HELP, options, parse, program, resume_command
-from tune_ad.errors import UserError
+from tune_ad.errors import MachineError, UserError
 from tune_ad.signals import INTERRUPTED, TERMINATED, terminations
 
 RESULTS: Path = defaults()["results"]
@@ -40,7 +40,7 @@ def _without_output(cause: BaseException | None) -> int:
     if isinstance(cause, BrokenPipeError):
         return SIGPIPE_CODE
     print(f"error: the output cannot be written: {cause}", file=sys.stderr)
-    return 2
+    return MachineError.exit_code
 
 
 def _command(argv: Sequence[str] | None) -> int:
@@ -246,8 +246,10 @@ def _normal_class(arguments: argparse.Namespace) -> str | None:
 
 def _refuse(error: UserError | OSError) -> int:
     """Print an error in one line and return the exit code."""
-    message = str(error)
-    if isinstance(error, OSError):
+    message, code = str(error), MachineError.exit_code
+    if isinstance(error, UserError):
+        code = error.exit_code
+    else:
         message = f"{error.filename}: {error.strerror}; make it readable and writable, or copy it"
     print(f"error: {message}", file=sys.stderr)
-    return 2
+    return code

@@ -95,7 +95,9 @@ def closing(session: Session, outcome: Outcome) -> str:
     """The last lines of a run: interruptions, failures, and how to open the report."""
     lines = []
     resume = resume_command(session.options)
-    if outcome.interrupted:
+    if outcome.fault:
+        lines.append(f"error: {outcome.fault}; then continue with: {resume}")
+    elif outcome.interrupted:
         lines.append(f"interrupted; continue with: {resume}")
     elif outcome.out_of_time:
         lines.append(f"the time budget is used up; continue with: {resume}")

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from tune_ad.app.command_line.options import OPTIONS, Options
 from tune_ad.app.estimates.remaining import is_complete, progress
-from tune_ad.errors import UserError
+from tune_ad.errors import MachineError, UserError
 from tune_ad.search.budgets import Budget
 from tune_ad.storage.folder import StudyFolder
 from tune_ad.storage.later_parameters import LATER
@@ -95,7 +95,7 @@ def check_writable(folder: Path) -> None:
         UserError: with the path that prevents it.
     """
     nearest = next(path for path in (folder, *folder.parents) if os.path.lexists(path))
-    fault = UserError(f"{nearest} is not a writable folder; use another --results")
+    fault = MachineError(f"{nearest} is not a writable folder; use another --results")
     if not (nearest.is_dir() and os.access(nearest, os.W_OK)):
         raise fault
     if nearest == folder:

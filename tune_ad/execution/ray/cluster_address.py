@@ -6,7 +6,7 @@ Ray itself tries for many minutes to reach a cluster that is not there.
 import os
 import socket
 
-from tune_ad.errors import UserError
+from tune_ad.errors import MachineError
 
 ANSWER_SECONDS = 5.0  # for a connection, and for the answer
 SETTINGS = 4  # type of the HTTP/2 frame with which a gRPC server greets (RFC 9113, section 6.5)
@@ -23,7 +23,7 @@ def check_answers(address: str) -> None:
             Ray.
 
     Raises:
-        UserError: if nothing answers, or something other than Ray.
+        MachineError: if nothing answers, or something other than Ray.
     """
     host, _, port = address.removeprefix("ray://").rpartition(":")
     if not host or not port.isdigit():
@@ -32,9 +32,11 @@ def check_answers(address: str) -> None:
         answer = _answer(host.strip("[]"), int(port))
     except (OSError, ValueError, OverflowError) as error:
         reason = getattr(error, "strerror", None) or str(error)
-        raise UserError(f"no Ray cluster answers at {address!r} ({reason}); {REMEDY}") from error
+        raise MachineError(
+            f"no Ray cluster answers at {address!r} ({reason}); {REMEDY}"
+        ) from error
     if answer[3:4] != bytes([SETTINGS]) and os.environ.get("RAY_USE_TLS") != "1":
-        raise UserError(
+        raise MachineError(
             f"what answers at {address!r} is not a Ray cluster; its port is 6379 unless it was "
             "started with another"
         )

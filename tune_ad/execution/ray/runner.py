@@ -18,7 +18,7 @@ from ray.exceptions import OutOfMemoryError, RayActorError
 from ray.tune.schedulers import FIFOScheduler, TrialScheduler
 from ray.tune.search import Searcher
 
-from tune_ad.errors import UserError, cut, one_line
+from tune_ad.errors import MachineError, cut, one_line
 from tune_ad.execution.loop import TrialLoop
 from tune_ad.execution.machine import Machine
 from tune_ad.execution.ray.cluster_address import REMEDY, check_answers
@@ -104,7 +104,8 @@ def _init(address: str, **options: Any) -> None:  # noqa: ANN401
         ray.init(address=address, log_to_driver=False, logging_level=logging.ERROR, **options)
     except (ConnectionError, RuntimeError, ValueError) as error:
         reason = (str(error).splitlines() or [type(error).__name__])[0]
-        raise UserError(f"no Ray cluster answers at {address!r} ({reason}); {REMEDY}") from error
+        message = f"no Ray cluster answers at {address!r} ({reason}); {REMEDY}"
+        raise MachineError(message) from error
 
 
 @contextmanager

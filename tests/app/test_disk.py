@@ -1,0 +1,85 @@
+"""A disk that fills up, or a folder that goes, while a study runs: nothing is half kept."""
+
+import errno
+import os
+import shutil
+
+import pytest
+
+from tune_ad.app.command_line.console import closing
+from tune_ad.errors import MachineError
+from tune_ad.execution.callbacks import RecordWriter
+from tune_ad.storage.jsonl import JsonLines
+
+
+@pytest.fixture
+def full(monkeypatch):
+    """A function: from the nth line of records on, the disk is full; a line is half written."""
+
+    def fill(first):
+        real, written = JsonLines.append, []
+
+        def append(self, value):
+            written.append(value)
+            if len(written) < first:
+                return real(self, value)
+            with self.path.open("ab") as file:
+                file.write(b'{"half')
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(self.path))
+
+        monkeypatch.setattr(JsonLines, "append", append)
+        return monkeypatch.undo
+
+    return fill
+
+
+def lines_of(folder):
+    return sorted((r.number, r.state, r.identity) for r in folder.read_trials())
+
+
+@pytest.mark.parametrize("first", [1, 2, 3, 6, 9])
+def test_a_full_disk_stops_the_study_which_goes_on_as_if_it_had_not_been(
+    open_study, tiny, tmp_path, finished, full, first
+):
+    session = open_study(tiny, tmp_path)
+    mend = full(first)
+    outcome = session.run()
+    assert (outcome.exit_code, outcome.interrupted, outcome.kept) == (3, False, True)
+    text = closing(session, outcome)
+    assert text.startswith("error: ") and "No space left on device" in text.splitlines()[0]
+    assert "then continue with: " in text and "--resume" in text
+    mend()
+    assert open_study(tiny, tmp_path, resume=True).run().exit_code == 0
+    assert lines_of(session.folder) == lines_of(finished.folder)
+
+
+def test_a_folder_that_goes_is_not_made_anew(open_study, tiny, tmp_path, monkeypatch):
+    session, real = open_study(tiny, tmp_path), RecordWriter.ended
+
+    def gone(self, spec, record, details):
+        shutil.rmtree(session.folder.path)
+        real(self, spec, record, details)
+
+    monkeypatch.setattr(RecordWriter, "ended", gone)
+    outcome = session.run()
+    assert outcome.exit_code == 3 and "study.json cannot be written (No such file" in outcome.fault
+    assert not session.folder.trials.path.exists()
+
+
+def test_a_folder_that_cannot_be_written_is_a_fault_of_the_machine(open_study, tiny, tmp_path):
+    (tmp_path / "file").touch()
+    with pytest.raises(MachineError, match="is not a writable folder; use another --results"):
+        open_study(tiny, tmp_path / "file" / "results")
+
+
+@pytest.mark.slow
+def test_a_full_disk_under_ray(joined, open_study, tiny, tmp_path, finished, full):
+    options = {"backend": "ray", "concurrent": 2}
+    session = open_study(tiny, tmp_path, **options)
+    mend = full(4)
+    outcome = session.run()
+    assert (outcome.exit_code, "No space left on device" in outcome.fault) == (3, True)
+    mend()
+    assert open_study(tiny, tmp_path, resume=True, **options).run().exit_code == 0
+    numbers = [record.number for record in session.folder.read_trials()]
+    assert sorted(numbers) == sorted(record.number for record in finished.folder.read_trials())
