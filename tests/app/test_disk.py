@@ -13,8 +13,12 @@ from tune_ad.storage.jsonl import JsonLines
 
 
 @pytest.fixture
-def full(monkeypatch):
-    """A function: from the nth line of records on, the disk is full; a line is half written."""
+def full():
+    """A function: from the nth line of records on, the disk is full; a line is half written.
+
+    It returns a function that mends the disk.
+    """
+    patch = pytest.MonkeyPatch()
 
     def fill(first):
         real, written = JsonLines.append, []
@@ -27,10 +31,11 @@ def full(monkeypatch):
                 file.write(b'{"half')
             raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(self.path))
 
-        monkeypatch.setattr(JsonLines, "append", append)
-        return monkeypatch.undo
+        patch.setattr(JsonLines, "append", append)
+        return patch.undo
 
-    return fill
+    yield fill
+    patch.undo()
 
 
 def lines_of(folder):
