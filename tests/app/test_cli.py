@@ -361,6 +361,20 @@ def test_an_output_that_cannot_be_written_ends_the_program_in_a_line(output, cod
     assert ended.stderr.startswith(message) and ended.stderr.count("\n") == bool(message)
 
 
+@pytest.mark.parametrize("encoding", ["ascii", "latin-1"])
+def test_a_terminal_that_lacks_letters_is_no_failure(finished, encoding):
+    ended = subprocess.run(
+        [sys.executable, "-m", "tune_ad", "--report", "quickstart", "--results", str(finished)],
+        capture_output=True,
+        env={**os.environ, "PYTHONIOENCODING": encoding},
+        cwd=REPOSITORY,
+        check=False,
+    )
+    assert (ended.returncode, ended.stderr) == (0, b"")
+    signs = {"ascii": b"?", "latin-1": "±".encode("latin-1")}
+    assert b"Test AUROC" in ended.stdout and signs[encoding] in ended.stdout
+
+
 def test_report_repeats_the_result(run, finished, capsys):
     assert run.main(["--report", "quickstart", "--results", str(finished)]) == 0
     first = capsys.readouterr().out

@@ -21,6 +21,14 @@ FILES = ["--input", "x", "--output", "y"]
 QUICK = [*SEARCH, "--epochs", "1"]
 
 
+@pytest.fixture(scope="module", autouse=True)
+def data_root(tmp_path_factory):
+    """What is decoded is stored in a folder of these tests, not in the checkout."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("TUNE_AD_DATA", str(tmp_path_factory.mktemp("data")))
+        yield
+
+
 def run_line(arguments, code=0):
     """What a command prints on both outputs."""
     output = io.StringIO()

@@ -4,6 +4,7 @@ Typing errors are reported, and a first line is printed, before PyTorch, Ray or 
 """
 
 import argparse
+import io
 import os
 import sys
 from collections.abc import Callable, Sequence
@@ -25,6 +26,9 @@ class OutputLostError(Exception):
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one command and return the exit code."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):  # a letter that it does not know is no failure
+            stream.reconfigure(errors="replace")
     try:
         with terminations() as received:
             code = _command(argv)
