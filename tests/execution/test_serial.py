@@ -136,6 +136,16 @@ def test_a_trial_that_raises_in_the_middle_of_an_interval_is_a_failure(
     assert len(events.records) == 4
 
 
+def test_a_detector_that_leaves_the_program_is_a_failure(loop_of, events, finished, monkeypatch):
+    def leave(self, phase, images, noise):
+        raise SystemExit(3)
+
+    monkeypatch.setattr(PGN, "terms", leave)
+    run(loop_of(events), finished)
+    assert {record.reason for record in events.records} == {"SystemExit: 3"}
+    assert len(events.records) == 4
+
+
 def test_the_details_of_a_trial_that_raised_are_empty_and_of_todays_schema(
     loop_of, finished, monkeypatch, tmp_path
 ):

@@ -38,7 +38,7 @@ def _run_one(loop: TrialLoop, suite: Suite, spec: TrialSpec, device: str) -> Non
     while not over:
         try:
             message = next(received)
-        except Exception as error:  # as under Ray: the trial is recorded as failed
+        except (Exception, SystemExit) as error:  # as under Ray: the trial is recorded as failed
             loop.crashed(spec.number, one_line(error))
             return
         if isinstance(message, Progress):

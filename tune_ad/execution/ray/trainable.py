@@ -57,7 +57,7 @@ class TrialTrainable(tune.Trainable):  # type: ignore[misc]
         self.saved_at = time.monotonic()
         try:
             self.trial = Trial(self.study, self.suite, spec, device, self.gpu_share)
-        except Exception as error:
+        except (Exception, SystemExit) as error:
             self.fault = _fault(error)
 
     def reset_config(self, new_config: dict[str, Any]) -> bool:
@@ -74,7 +74,7 @@ class TrialTrainable(tune.Trainable):  # type: ignore[misc]
             return {"crashed": self.fault, "done": True}
         try:
             message = self.trial.advance(PROGRESS_SECONDS)
-        except Exception as error:
+        except (Exception, SystemExit) as error:
             return {"crashed": _fault(error), "done": True}
         if isinstance(message, Progress):
             return {"progress": message, "done": False}
@@ -99,12 +99,12 @@ class TrialTrainable(tune.Trainable):  # type: ignore[misc]
         self.trial.load_state_dict(state)
 
 
-def _fault(error: Exception) -> str:
+def _fault(error: BaseException) -> str:
     """The exception of a trial in one line.
 
     Raises:
-        Exception: the exception itself if it is not the trial's: an error of Ray, or one of CUDA,
-            after which the process can use no GPU any more. The trial is then retried in another.
+        BaseException: the exception itself if it is not the trial's: an error of Ray, or one of
+            CUDA, after which the process can use no GPU. The trial is then retried in another.
     """
     if isinstance(error, RayError) or "CUDA error" in str(error):
         raise error
