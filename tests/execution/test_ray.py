@@ -527,3 +527,24 @@ def test_a_study_that_was_interrupted_leaves_gracefully_and_goes_on(driver, resu
     assert all(record.state == "complete" for record in ended)
     before = [lines.path.read_text() for lines in (driver.folder.suggested, driver.folder.trials)]
     check_resumed(driver.folder, before, resumed().run())
+
+
+def test_an_exception_is_a_result_and_the_actor_goes_on(make, finished, monkeypatch):
+    trial = make(2)
+    with monkeypatch.context() as patch:
+        patch.setattr(PGN, "terms", None)
+        assert trial.step()["crashed"].startswith("TypeError: ")
+    assert trial.reset_config(asdict(spec_of(finished, 1))) is True
+    assert "crashed" not in trial.step()
+
+
+@pytest.mark.parametrize("error", [ray.exceptions.RayError("lost"), RuntimeError("CUDA error: x")])
+def test_what_is_not_of_the_trial_is_raised_for_a_retry(make, monkeypatch, error):
+    trial = make(2)
+
+    def broken(seconds):
+        raise error
+
+    monkeypatch.setattr(trial.trial, "advance", broken)
+    with pytest.raises(type(error)):
+        trial.step()

@@ -22,6 +22,7 @@ import json
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -225,8 +226,19 @@ class StudyFolder:
         return study
 
     def read_trial_specs(self) -> list[TrialSpec]:
-        """The proposed configurations, oldest first."""
-        return [TrialSpec.from_json(line) for line in self.suggested.lines()]
+        """The proposed configurations, oldest first.
+
+        Raises:
+            UserError: if a line is damaged, or repeats or lacks a trial.
+        """
+        specs = self.suggested.converted(TrialSpec.from_json)
+        numbers = [spec.number for spec in specs]
+        _check_unique(self.suggested, numbers, "trial")
+        if lacking := sorted(set(range(len(numbers))) - set(numbers)):
+            raise UserError(
+                f"{self.suggested.path} lacks trial {lacking[0]}; restore the file from a backup"
+            )
+        return specs
 
     def read_trials(self, compact: bool = False) -> list[TrialRecord]:
         """The finished trials, in the order in which they finished.
@@ -238,7 +250,7 @@ class StudyFolder:
         Raises:
             UserError: if a line is damaged, or repeats a trial.
         """
-        records = [TrialRecord.from_json(line, compact) for line in self.trials.lines()]
+        records = self.trials.converted(partial(TrialRecord.from_json, compact=compact))
         _check_unique(self.trials, [record.number for record in records], "trial")
         return records
 
@@ -248,7 +260,7 @@ class StudyFolder:
         Raises:
             UserError: if a line is damaged, or repeats a seed of a winner.
         """
-        records = [TrialRecord.from_json(line) for line in self.evaluation.lines()]
+        records = self.evaluation.converted(TrialRecord.from_json)
         runs = [f"{r.identity} on seed {r.replicas[0].seed}" for r in records if r.replicas]
         _check_unique(self.evaluation, runs, "the winner")
         return records

@@ -5,15 +5,19 @@ import math
 import os
 import uuid
 from array import array
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import asdict
 from pathlib import Path
-from typing import IO, Any
+from typing import IO, Any, TypeVar
 
-from tune_ad.errors import UserError
+from tune_ad.errors import UserError, cut, one_line
 
 BLOCK = 2**16  # bytes read at a time from the end of a file
+CONVERSION = (LookupError, TypeError, ValueError, AttributeError, ArithmeticError, RecursionError)
+"""What the conversion of damaged plain data raises."""
+
+Converted = TypeVar("Converted")
 
 
 def jsonable(value: Any) -> Any:  # noqa: ANN401
@@ -88,15 +92,34 @@ class JsonLines:
 
     def _parsed(self, line: bytes, number: int) -> dict[str, Any]:
         try:
-            value = json.loads(line.decode())
-        except ValueError as error:
+            value = json.loads(line.decode(), parse_constant=_refuse_constant)
+        except (ValueError, RecursionError) as error:
             raise UserError(
-                f"{self.path}, line {number} is not JSON ({error}); restore the file from a "
-                "backup or remove that line"
+                f"{self.path}, line {number} is not JSON ({cut(str(error))}); restore the file "
+                "from a backup or remove that line"
             ) from error
         if not isinstance(value, dict):
             raise UserError(f"{self.path}, line {number} is not a JSON object; remove that line")
         return value
+
+    def converted(self, convert: Callable[[dict[str, Any]], Converted]) -> list[Converted]:
+        """What a function makes of each line, oldest first.
+
+        Raises:
+            UserError: naming the line, if it is not a JSON object or the function refuses it.
+        """
+        values = []
+        for number, line in enumerate(self.lines(), 1):
+            try:
+                values.append(convert(line))
+            except UserError as error:
+                raise UserError(f"{self.path}, line {number}: {error}") from error
+            except CONVERSION as error:
+                raise UserError(
+                    f"{self.path}, line {number} is damaged ({one_line(error)}); restore the file "
+                    "from a backup or remove that line"
+                ) from error
+        return values
 
     def append(self, value: Any) -> None:  # noqa: ANN401
         """Append a line and force it to disk (fsync)."""
@@ -114,6 +137,15 @@ class JsonLines:
         if self.path.exists():
             with self.path.open("rb+") as file:
                 file.truncate(_end_of_lines(file))
+
+
+def _refuse_constant(name: str) -> None:
+    """Refuse NaN and infinities, which are not JSON and are never written.
+
+    Raises:
+        ValueError: always.
+    """
+    raise ValueError(f"{name} is no number of JSON")
 
 
 def _end_of_lines(file: IO[bytes]) -> int:

@@ -8,9 +8,10 @@ from array import array
 from collections.abc import Mapping, Sequence
 from dataclasses import MISSING, asdict, dataclass, field, fields
 from functools import lru_cache
-from typing import Any, Literal, Self
+from types import NoneType
+from typing import Any, Literal, Self, get_args
 
-from tune_ad.errors import UserError
+from tune_ad.errors import UserError, cut
 from tune_ad.storage.later_parameters import completed, without_earlier_values
 from tune_ad.storage.metric import (
     Metric,
@@ -27,6 +28,66 @@ from tune_ad.storage.values import decode, encode
 
 SCHEMA = 2
 State = Literal["complete", "pruned", "failed"]
+STATES: tuple[State, ...] = get_args(State)
+
+
+NUMBER = (int, float)
+KINDS: Mapping[str, type | tuple[type, ...]] = {
+    "number": int,
+    "identity": str,
+    "baseline": str,
+    "detector": str,
+    "params": dict,
+    "searched": list,
+    "state": str,
+    "reason": str,
+    "objective": (*NUMBER, NoneType),
+    "reports": list,
+    "replicas": list,
+    "chosen": dict,
+    "models": dict,
+    "main_score": str,
+    "scales": dict,
+    "warnings": list,
+    "seconds": NUMBER,
+    "device": str,
+    "precision": str,
+}
+"""The types of the fields of a stored trial."""
+KINDS_OF_REPLICA: Mapping[str, type | tuple[type, ...]] = {
+    "task": str,
+    "seed": int,
+    "state": str,
+    "reason": str,
+    "epoch": int,
+}
+KINDS_OF_REPORT: Mapping[str, type | tuple[type, ...]] = {
+    "epoch": int,
+    "objective": (*NUMBER, NoneType),
+}
+LARGEST = 2**63  # of whole numbers, as other readers of JSON store them
+
+
+def check_fields(line: Mapping[str, Any], kinds: Mapping[str, type | tuple[type, ...]]) -> None:
+    """Check the types of the fields of a stored record that are there.
+
+    Raises:
+        UserError: with the first wrong one.
+    """
+    if not isinstance(line, Mapping):
+        raise UserError(f"a record must be an object, got {cut(repr(line))}")
+    for name, kind in kinds.items():
+        if name not in line:
+            continue
+        value = line[name]
+        is_right = isinstance(value, kind) and not isinstance(value, bool)
+        if not is_right or (isinstance(value, int) and abs(value) >= LARGEST):
+            raise UserError(
+                f"{name} cannot be {cut(repr(value))}; restore the file from a backup or remove "
+                "that line"
+            )
+    if (state := line.get("state", STATES[0])) not in STATES:
+        raise UserError(f"state must be one of {', '.join(STATES)}, got {cut(repr(state))}")
 
 
 def identity(baseline: str, params: Mapping[str, Any]) -> str:
@@ -63,7 +124,12 @@ class TrialSpec:
 
     @classmethod
     def from_json(cls, line: Mapping[str, Any]) -> Self:
-        """The trial in a line of `suggested.jsonl`."""
+        """The trial in a line of `suggested.jsonl`.
+
+        Raises:
+            UserError: if a field is missing or has the wrong type.
+        """
+        check_fields(line, {"number": int, "baseline": str, "params": dict, "seeds": list})
         return cls(line["number"], line["baseline"], decode(line["params"]), tuple(line["seeds"]))
 
 
@@ -204,7 +270,7 @@ class TrialRecord:
             compact: whether to store metrics and variants as float64 arrays (None becomes NaN).
 
         Raises:
-            UserError: if the line has a newer schema, or a required field is missing.
+            UserError: if the line has a newer schema, or a field is missing or has the wrong type.
         """
         schema = line.get("schema", SCHEMA)
         if not isinstance(schema, int) or schema > SCHEMA:
@@ -223,12 +289,13 @@ class TrialRecord:
             raise UserError(
                 f"a trial's record lacks {', '.join(lost)}; remove that line or restore the file"
             )
+        check_fields(line, KINDS)
         known = {entry.name for entry in fields(cls)}
         values = {name: value for name, value in line.items() if name in known}
         values["params"] = completed(decode(line["params"]))
         values["chosen"] = decode(line.get("chosen", {}))
         values["replicas"] = [_replica(replica) for replica in line["replicas"]]
-        values["reports"] = [(epoch, objective) for epoch, objective in line["reports"]]
+        values["reports"] = [_report(report) for report in line["reports"]]
         values["metrics"] = _shared_metrics(metrics_from_json(line["metrics"]), compact)
         values["variants"] = {
             variant: _shared_metrics(metrics, compact)
@@ -257,7 +324,19 @@ def _replica(line: Mapping[str, Any]) -> ReplicaRecord:
             f"a replica in a trial's record lacks {', '.join(lost)}; remove that line or restore "
             "the file"
         )
+    check_fields(line, KINDS_OF_REPLICA)
     return _shared_replica(*(line[name] for name in names))
+
+
+def _report(report: Sequence[Any]) -> tuple[int, float | None]:
+    """An epoch and the objective then.
+
+    Raises:
+        UserError: if a value has the wrong type.
+    """
+    epoch, objective = report
+    check_fields({"epoch": epoch, "objective": objective}, KINDS_OF_REPORT)
+    return epoch, objective
 
 
 def _shared_metrics(
