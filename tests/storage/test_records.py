@@ -92,7 +92,7 @@ def test_a_record_of_defaults_comes_back_as_it_was(folder, record):
     "spec",
     [
         TrialSpec(0, "PGN", {}),
-        TrialSpec(3, "PGN", {"rate": 1 / 3, "T": "inf", "bias": False}, (1000, 1001)),
+        TrialSpec(0, "PGN", {"rate": 1 / 3, "T": "inf", "bias": False}, (1000, 1001)),
     ],
 )
 def test_a_trial_spec_comes_back_as_it_was(folder, spec):
