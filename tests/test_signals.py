@@ -171,3 +171,12 @@ def test_another_thread_changes_nothing():
 
     with ThreadPoolExecutor() as pool:
         assert pool.submit(look).result() == ([], before)
+
+
+def test_a_handler_that_python_did_not_set_is_left_alone(monkeypatch):
+    before = signal.getsignal(signal.SIGTERM)
+    with monkeypatch.context() as patch:
+        patch.setattr(signal, "getsignal", lambda number: None)
+        with kept_handlers():
+            pass
+    assert signal.getsignal(signal.SIGTERM) is before

@@ -6,8 +6,6 @@ from collections.abc import Iterable, Sequence
 SUGGESTIONS = 3  # maximum number of suggestions
 SIMILARITY = 0.7  # minimum similarity of a suggestion to the mistyped name, in [0, 1]
 MARGIN = 0.1  # maximum difference in similarity between a suggestion and the best one
-
-
 LONGEST_MESSAGE = 500  # characters of an exception that are recorded or shown
 
 
@@ -21,7 +19,7 @@ class UserError(Exception):
 
 
 class MachineError(UserError):
-    """Raised if the input is right and the machine fails: a disk, memory, or Ray."""
+    """Raised if the input is right and the machine fails: a disk, a folder, or Ray."""
 
     exit_code = 3
 

@@ -5,6 +5,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from PIL import Image
 
 from analysis.report.study_report import write_report
 from tune_ad.app.command_line.options import Options
@@ -83,6 +84,20 @@ def test_other_images_of_the_same_shape_are_refused(options, tmp_path):
     assert folder.study.read_bytes() == before
     write_npz(tmp_path / "mine.npz", images(1))
     assert more(options).run().failed == 0
+
+
+def test_images_of_another_class_name_are_other_images(options, tmp_path):
+    """A class that is called good is normal, so that a name can change the tasks."""
+    stream = np.random.default_rng(3)
+    for k in range(40):
+        file = tmp_path / "photos" / "ab"[k % 2] / f"{k}.png"
+        file.parent.mkdir(parents=True, exist_ok=True)
+        Image.fromarray(stream.integers(0, 255, (8, 8), dtype=np.uint8)).save(file)
+    photos = replace(options, data=str(tmp_path / "photos"), data_root=str(tmp_path))
+    begun(photos)
+    (tmp_path / "photos" / "a").rename(tmp_path / "photos" / "_good")
+    with pytest.raises(UserError, match="was begun with other images of photos"):
+        more(photos)
 
 
 def test_other_versions_are_refused_unless_accepted_and_the_report_shows_the_runs(

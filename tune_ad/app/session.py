@@ -213,7 +213,8 @@ class Session:
         """Train the trials that are missing, then the winner on fresh seeds.
 
         Raises:
-            UserError: if another process writes the folder, or no Ray cluster answers.
+            UserError: if another process writes the folder, or a record is damaged.
+            MachineError: if no Ray cluster answers.
         """
         with self.folder.locked():
             scheduler = self.scheduler()  # a damaged record is found before anything is written
@@ -227,7 +228,8 @@ class Session:
                 try:
                     outcome = self._train_missing(train, scheduler)
                 except MachineError as error:
-                    outcome = Outcome(False, out_of_time=False, failed=0, fault=str(error))
+                    failed = self._failures()
+                    outcome = Outcome(False, out_of_time=False, failed=failed, fault=str(error))
             is_over = not (outcome.interrupted or outcome.fault)
             return replace(outcome, kept=self.keep_best()) if is_over else outcome
 

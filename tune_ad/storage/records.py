@@ -29,8 +29,6 @@ from tune_ad.storage.values import decode, encode
 SCHEMA = 2
 State = Literal["complete", "pruned", "failed"]
 STATES: tuple[State, ...] = get_args(State)
-
-
 NUMBER = (int, float)
 KINDS: Mapping[str, type | tuple[type, ...]] = {
     "number": int,

@@ -206,9 +206,9 @@ def _kept(session: Session) -> list[str]:
             "(--evaluation-seeds 3 keeps it, with a threshold)"
         ]
     size = kept_bytes(study, session.left())
-    if not size or not session.study.chooses:
+    if not size or not study.chooses:
         return []
-    which = KEEP_MODELS[session.study.keep_models]
+    which = KEEP_MODELS[study.keep_models]
     return [
         f"kept models: {which}, at most {size / 1e6:.1f} MB, in {session.folder.best} "
         "(--keep-models none turns this off)"

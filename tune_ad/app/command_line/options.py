@@ -58,7 +58,6 @@ class Options:
         detector: the detector that takes the place of the search's own, as `find_detector` reads
             it; None = the search's own.
         resume: whether to continue the study in the folder.
-        retries: how often a trial is trained again whose process or node has died.
         accept_changes: whether to go on although code or versions have changed.
         extend: number of trials to add to the study.
         evaluate: whether to train the winner again on fresh seeds.
@@ -84,6 +83,7 @@ class Options:
         address: address of a Ray cluster, "auto", or "local" for a Ray started on this machine.
         device: "auto", "cpu" or "cuda".
         concurrent: number of trials in parallel; None = as many as the machine has room for.
+        retries: how often a trial is trained again whose process or node has died.
         cpus: number of cores per trial.
         gpus: number of GPUs per trial; None = decided from the memory of the GPU and its speed.
         progress: whether to show the progress line.
@@ -125,17 +125,6 @@ class Options:
         SEARCH,
         switch=True,
         flag_value=True,
-    )
-    retries: int = option(
-        2,
-        "how often a trial is trained again whose process or node has died (with Ray), before it "
-        "counts as failed",
-        MACHINE,
-        metavar="N",
-        read=integer,
-        minimum=0,
-        maximum=1000,
-        kept=True,
     )
     accept_changes: bool = option(
         False,
@@ -338,6 +327,17 @@ class Options:
         metavar="N",
         read=integer,
         minimum=1,
+        kept=True,
+    )
+    retries: int = option(
+        2,
+        "how often a trial is trained again whose process or node has died (with Ray), before it "
+        "counts as failed",
+        MACHINE,
+        metavar="N",
+        read=integer,
+        minimum=0,
+        maximum=1000,
         kept=True,
     )
     cpus: int = option(

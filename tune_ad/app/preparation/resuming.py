@@ -39,7 +39,8 @@ def check_folder(options: Options, dry_run: bool = False) -> None:
         dry_run: whether nothing will be written.
 
     Raises:
-        UserError: if the folder cannot be written, another process writes it, or there is no
+        MachineError: if the folder cannot be written.
+        UserError: if another process writes it, or there is no
             study to continue, or it was begun with other options.
     """
     folder = StudyFolder(options.results / options.study)
@@ -92,7 +93,7 @@ def check_writable(folder: Path) -> None:
     """Check that a folder can be written, or created if it does not exist.
 
     Raises:
-        UserError: with the path that prevents it.
+        MachineError: with the path that prevents it.
     """
     nearest = next(path for path in (folder, *folder.parents) if os.path.lexists(path))
     fault = MachineError(f"{nearest} is not a writable folder; use another --results")

@@ -23,6 +23,7 @@ from tune_ad.storage.folder import StudyFolder
 
 NUMBERS = ("randomness.py", "data", "pseudo_outliers", "detectors", "training")
 """The files and folders of this package that compute the numbers of a trial."""
+DOCUMENTED = (ast.Module, ast.ClassDef, ast.FunctionDef, ast.AsyncFunctionDef)
 PROJECT = "tune_ad"
 UNCOMPARED = (PROJECT, "commit", "ray", "tensorboard")
 """Versions without an effect on the numbers of a trial; the code itself is compared."""
@@ -91,9 +92,7 @@ def code_digest(files: Mapping[str, bytes]) -> str:
     for name, content in sorted(files.items()):
         tree = ast.parse(content, name)
         for node in ast.walk(tree):
-            if isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef) and (
-                ast.get_docstring(node, clean=False) is not None
-            ):
+            if isinstance(node, DOCUMENTED) and ast.get_docstring(node, clean=False) is not None:
                 node.body = node.body[1:]
         digest.update(f"{name}\n{ast.dump(tree)}\n".encode())
     return digest.hexdigest()

@@ -70,7 +70,8 @@ def prepare(
         request = continued(request, stored)
         _check_declaration(request)
     image_sets = _load(request, say)
-    digests = {image_set.name: content_digest(image_set) for image_set in image_sets}
+    own = request.own  # its digest also covers names and choices, and is known already
+    digests = {source.name: own.digest if own else content_digest(source) for source in image_sets}
     if stored is not None:
         check_same_images(digests, request.folder)
     study, tasks = _study(request, image_sets[0])

@@ -66,7 +66,7 @@ def connection(address: str, cpus: int | None = None) -> Iterator[None]:
         cpus: number of cores that a local Ray may use.
 
     Raises:
-        UserError: if no cluster answers.
+        MachineError: if no cluster answers.
         KeyboardInterrupt: if the user interrupts the start or the end of Ray.
     """
     for name, value in QUIET.items():
@@ -98,7 +98,7 @@ def _init(address: str, **options: Any) -> None:  # noqa: ANN401
     """Connect to Ray.
 
     Raises:
-        UserError: if no cluster answers, or this process is connected to one already.
+        MachineError: if no cluster answers, or this process is connected to one already.
     """
     try:
         ray.init(address=address, log_to_driver=False, logging_level=logging.ERROR, **options)
@@ -131,7 +131,7 @@ def remote_machine(address: str) -> Machine:
     """The resources of a running cluster.
 
     Raises:
-        UserError: if no cluster answers.
+        MachineError: if no cluster answers.
     """
     with connection(address):
         nodes = [node["Resources"] for node in ray.nodes() if node["Alive"]]

@@ -27,9 +27,9 @@ class TrialTrainable(tune.Trainable):  # type: ignore[misc]
     A step takes about `PROGRESS_SECONDS`, or less at the end of an evaluation interval. Its result
     contains a `Progress` ("progress"), or the epoch and the `Report` ("epoch", "report"), or the
     exception that ended the trial ("crashed"), so that what Ray counts as a failure, and retries,
-    is nothing but the death of a process or a node. On a
-    cluster, where nodes can be lost, a checkpoint is requested after a report if the last one is
-    older than `CHECKPOINT_SECONDS` and the trial is not finished.
+    is nothing but the death of a process or a node. On a cluster, where nodes can be lost, a
+    checkpoint is requested after a report if the last one is older than `CHECKPOINT_SECONDS` and
+    the trial is not finished.
     """
 
     trial: Trial | None
@@ -70,8 +70,9 @@ class TrialTrainable(tune.Trainable):  # type: ignore[misc]
 
     def step(self) -> dict[str, Any]:
         """Train for about `PROGRESS_SECONDS`, or to the end of the evaluation interval."""
-        if self.fault or self.trial is None:
+        if self.fault:
             return {"crashed": self.fault, "done": True}
+        assert self.trial is not None
         try:
             message = self.trial.advance(PROGRESS_SECONDS)
         except (Exception, SystemExit) as error:
