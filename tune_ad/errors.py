@@ -28,6 +28,21 @@ class DegenerateInputError(ValueError):
     """Raised if a metric is undefined for the scores (one class only, NaN, infinite)."""
 
 
+def unusable(error: OSError, place: object) -> MachineError:
+    """What the operating system refused, as an error of the machine.
+
+    Args:
+        error: the refusal.
+        place: the file or folder, if the error does not name it.
+    """
+    named = error.filename if error.filename2 is None else error.filename2
+    return MachineError(
+        f"{place if named is None else named} cannot be read or written "
+        f"({error.strerror or error}); what was written before is kept. Free disk space, or "
+        "restore the folder and its rights"
+    )
+
+
 def one_line(error: BaseException) -> str:
     """An exception as one line: its type and the first line of its message, cut if it is long."""
     return f"{type(error).__name__}: {cut((str(error).splitlines() or [''])[0])}"

@@ -31,6 +31,7 @@ def keep_best(session: "Session") -> list[str]:
 
     Raises:
         NotKeptError: if that fails; the line says why, and how to mend it.
+        OSError: if the folder cannot be written.
     """
     sources = _sources(session)
     if session.study.keep_models == "none" or not sources:
@@ -51,11 +52,8 @@ def keep_best(session: "Session") -> list[str]:
     )
     try:
         return _lines(build(session.folder.best, making, sources))
-    except OSError as error:
-        raise NotKeptError(
-            f"the winner's models are not kept: {error.filename or session.folder.best} cannot be "
-            f"written ({error.strerror}); free disk space, and run the same command again"
-        ) from error
+    except OSError:
+        raise
     except Exception as error:  # a detector is a user's own code and may raise anything
         raise NotKeptError(
             f"the winner's models are not kept: scoring with them raised {one_line(error)}; "

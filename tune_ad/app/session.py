@@ -17,7 +17,7 @@ from tune_ad.app.preparation.resources import trials_at_a_time
 from tune_ad.app.preparation.runs import this_run, with_run
 from tune_ad.app.provenance import hardware, own_files, versions
 from tune_ad.data import Contents, Task
-from tune_ad.errors import MachineError, UserError
+from tune_ad.errors import MachineError, UserError, unusable
 from tune_ad.execution import serial
 from tune_ad.execution.callbacks import Callback, ProgressBar, RecordWriter, TensorBoardCallback
 from tune_ad.execution.loop import FixedTrials, Scheduler, TrialLoop
@@ -214,7 +214,8 @@ class Session:
 
         Raises:
             UserError: if another process writes the folder, or a record is damaged.
-            MachineError: if no Ray cluster answers.
+            MachineError: if no Ray cluster answers, or the folder is gone.
+            OSError: if the folder cannot be written before anything is trained.
         """
         with self.folder.locked():
             scheduler = self.scheduler()  # a damaged record is found before anything is written
@@ -222,16 +223,24 @@ class Session:
             is_complete = self.is_complete
             self._write_description(begins_run=not is_complete)  # an interruption can be resumed
             if is_complete:
-                kept = self.keep_best()
-                return Outcome(False, out_of_time=False, failed=self._failures(), kept=kept)
+                return self._kept(Outcome(False, out_of_time=False, failed=self._failures()))
             with self.backend() as train:
                 try:
                     outcome = self._train_missing(train, scheduler)
-                except MachineError as error:
-                    failed = self._failures()
-                    outcome = Outcome(False, out_of_time=False, failed=failed, fault=str(error))
-            is_over = not (outcome.interrupted or outcome.fault)
-            return replace(outcome, kept=self.keep_best()) if is_over else outcome
+                except (MachineError, OSError) as error:
+                    outcome = self._stopped(error)
+            return outcome if outcome.interrupted or outcome.fault else self._kept(outcome)
+
+    def _stopped(self, error: MachineError | OSError) -> Outcome:
+        """The outcome of a study that the machine has stopped.
+
+        Raises:
+            MachineError: if the study is no longer there, so that it cannot be continued.
+        """
+        fault = unusable(error, self.folder.path) if isinstance(error, OSError) else error
+        if not self.folder.exists():
+            raise fault
+        return Outcome(False, out_of_time=False, failed=self._failures(), fault=str(fault))
 
     def _train_missing(self, train: Train, scheduler: TrialScheduler) -> Outcome:
         trials, interrupted = self.folder.read_trials(), False
@@ -346,15 +355,10 @@ class Session:
         """Check that all results of a loop could be kept.
 
         Raises:
-            MachineError: with what could not be written.
+            OSError: with what could not be written.
         """
         if loop.fault is not None:
-            place = loop.fault.filename or self.folder.path
-            raise MachineError(
-                f"{place} cannot be written ({loop.fault.strerror or loop.fault}), so training "
-                "has stopped; trials that had ended are kept. Free disk space, or restore the "
-                "folder and its rights"
-            )
+            raise loop.fault
 
     def trial_loop(
         self,
@@ -387,16 +391,18 @@ class Session:
         deadline = None if limit is None else time.monotonic() + 60 * limit
         return TrialLoop(study, scheduler, callbacks, self.tasks, deadline)
 
-    def keep_best(self) -> bool:
-        """Write the winner's models with their thresholds to `best/`; False if that fails."""
+    def _kept(self, outcome: Outcome) -> Outcome:
+        """Write the winner's models with their thresholds to `best/`; what became of the study."""
         try:
             lines = keep_best(self)
         except NotKeptError as error:
             self.say(str(error))
-            return False
+            return replace(outcome, kept=False)
+        except OSError as error:
+            return replace(self._stopped(error), kept=False)
         for line in lines:
             self.say(line)
-        return True
+        return outcome
 
     def _failures(self) -> int:
         records = self.folder.read_trials() + self.folder.read_evaluation()

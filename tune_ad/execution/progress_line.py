@@ -7,6 +7,8 @@ from typing import Any
 
 from tqdm import tqdm
 
+from tune_ad.silent import Silent
+
 LIVE_SECONDS = 0.5  # minimum time between two states of the line on a terminal
 LOG_SECONDS = 30.0  # the same if the output is not a terminal
 ROUNDING = 1e-6  # sums of shares fall short of a whole number of trials
@@ -33,11 +35,13 @@ class ProgressLine(tqdm):  # type: ignore[type-arg]
     ) -> None:
         self.complete = complete
         self.trials = total
-        self.live = sys.stderr.isatty()
+        shown = Silent(sys.stderr)
+        self.live = shown.isatty()
         self.first: tuple[float, float] | None = None
         self.closed = threading.Event()
         super().__init__(
             iterable=None,
+            file=shown,
             desc=text,
             total=total,
             initial=initial,

@@ -20,6 +20,8 @@ import fcntl
 import hashlib
 import json
 import re
+import shutil
+import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from functools import partial
@@ -37,6 +39,10 @@ from tune_ad.storage.records import SCHEMA, TrialRecord, TrialSpec
 from tune_ad.storage.schema1 import upgraded_details, upgraded_study
 
 LONGEST_TITLE = 100
+UNFINISHED = re.compile(r"\..+\.[0-9a-f]{32}(\.new|\.old)?|unfinished-\d+")
+"""The names of files and folders that are not yet in their place, see `replacing`."""
+REPORT = ("tables", "figures")
+OLD = 3600.0  # seconds after which an unfinished file of a report belongs to no process
 NEEDED: Mapping[str, Any] = {
     "schema": int,
     "study": {
@@ -303,6 +309,24 @@ class StudyFolder:
                 "--results"
             ) from error
         try:
+            self._remove_unfinished()
             yield
         finally:
             lock.release()
+
+    def _remove_unfinished(self) -> None:
+        """Remove the unfinished files of a process that was killed.
+
+        Those of a report that are not old may belong to a process that writes one just now, since
+        that needs no lock.
+        """
+        for path in sorted(self.path.rglob("*")):
+            if not UNFINISHED.fullmatch(path.name):
+                continue
+            is_of_report = path.parent.name in REPORT or path.name.startswith(".report.")
+            if not path.exists() or (is_of_report and time.time() - path.stat().st_mtime < OLD):
+                continue
+            if path.is_dir():
+                shutil.rmtree(path)
+            else:
+                path.unlink()

@@ -261,12 +261,15 @@ def _write_file(path: Path, summary: Any) -> None:  # noqa: ANN401
     """Write an event file atomically, so that no reader sees a part of it."""
     now = time.time()
     unfinished = path.with_name(f"unfinished-{time.time_ns()}")
-    with unfinished.open("xb") as file:
-        writer = RecordWriter(file)
-        for event in (Event(file_version="brain.Event:2"), Event(summary=summary)):
-            event.wall_time = now
-            writer.write(event.SerializeToString())
-    unfinished.replace(path)
+    try:
+        with unfinished.open("xb") as file:
+            writer = RecordWriter(file)
+            for event in (Event(file_version="brain.Event:2"), Event(summary=summary)):
+                event.wall_time = now
+                writer.write(event.SerializeToString())
+        unfinished.replace(path)
+    finally:
+        unfinished.unlink(missing_ok=True)
 
 
 def _next_file(folder: Path) -> Path:

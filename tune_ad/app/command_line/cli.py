@@ -8,13 +8,15 @@ import io
 import os
 import sys
 from collections.abc import Callable, Sequence
+from contextlib import redirect_stderr
 from dataclasses import replace
 from pathlib import Path
 
 from tune_ad.app.command_line.options import OPTIONS, Options, defaults
 from tune_ad.app.command_line.parser import SHORT_HELP, options, parse, program, resume_command
-from tune_ad.errors import MachineError, UserError
+from tune_ad.errors import MachineError, UserError, unusable
 from tune_ad.signals import INTERRUPTED, TERMINATED, terminations
+from tune_ad.silent import Silent
 
 RESULTS: Path = defaults()["results"]
 SIGPIPE_CODE = 141  # 128 + 13, as of a program that the signal of a closed pipe ends
@@ -30,7 +32,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         if isinstance(stream, io.TextIOWrapper):  # a letter that it does not know is no failure
             stream.reconfigure(errors="replace")
     try:
-        with terminations() as received:
+        with redirect_stderr(Silent(sys.stderr)), terminations() as received:
             code = _command(argv)
         return TERMINATED if received and code == INTERRUPTED else code
     except OutputLostError as lost:
@@ -43,7 +45,7 @@ def _without_output(cause: BaseException | None) -> int:
         os.dup2(nowhere.fileno(), sys.stdout.fileno())
     if isinstance(cause, BrokenPipeError):
         return SIGPIPE_CODE
-    print(f"error: the output cannot be written: {cause}", file=sys.stderr)
+    print(f"error: the output cannot be written: {cause}", file=Silent(sys.stderr))
     return MachineError.exit_code
 
 
@@ -64,7 +66,7 @@ def _command(argv: Sequence[str] | None) -> int:
     }
     try:
         return next(run for name, run in commands.items() if name in arguments)()
-    except UserError as error:
+    except (UserError, OSError) as error:
         return _refuse(error)
     except KeyboardInterrupt:
         print("interrupted", file=sys.stderr)
@@ -125,9 +127,9 @@ def _run(chosen: Options) -> int:
     session = prepare(chosen, _say)
     _say(opening(session))
     outcome = session.run()
-    page = _write_report(session.folder.path)
+    _, code = _write_report(session.folder.path)
     _say(closing(session, outcome))
-    return outcome.exit_code if page else outcome.exit_code or 2
+    return outcome.exit_code if outcome.exit_code > 1 else code or outcome.exit_code
 
 
 def _say(line: str) -> None:
@@ -153,19 +155,19 @@ def report(names: Sequence[str], results: Path) -> int:
         except UserError as error:
             code = _refuse(error)
     for folder in folders:
-        page = _write_report(folder)
+        page, fault = _write_report(folder)
         if page is None:
-            code = 2
+            code = max(code, fault)
         else:
             _say(f"report: {page}")
     return code
 
 
-def _write_report(folder: Path) -> Path | None:
+def _write_report(folder: Path) -> tuple[Path | None, int]:
     """Write the report of a study and print its summary.
 
     Returns:
-        The path of the page; None if no report could be written.
+        The path of the page, None if no report could be written; and the exit code.
     """
     _say(f"{folder.name}: writing the report ...")
     from analysis.report.study_report import write_report
@@ -173,10 +175,9 @@ def _write_report(folder: Path) -> Path | None:
     try:
         written = write_report(folder)
     except (UserError, OSError) as error:
-        _refuse(error)
-        return None
+        return None, _refuse(error)
     _say(written.summary)
-    return written.path
+    return written.path, 0
 
 
 def compare(names: Sequence[str], results: Path) -> int:
@@ -250,10 +251,6 @@ def _normal_class(arguments: argparse.Namespace) -> str | None:
 
 def _refuse(error: UserError | OSError) -> int:
     """Print an error in one line and return the exit code."""
-    message, code = str(error), MachineError.exit_code
-    if isinstance(error, UserError):
-        code = error.exit_code
-    else:
-        message = f"{error.filename}: {error.strerror}; make it readable and writable, or copy it"
-    print(f"error: {message}", file=sys.stderr)
-    return code
+    refused = unusable(error, "a file") if isinstance(error, OSError) else error
+    print(f"error: {refused}", file=sys.stderr)
+    return refused.exit_code
