@@ -66,8 +66,10 @@ def test_a_folder_that_goes_is_not_made_anew(open_study, tiny, tmp_path, monkeyp
         real(self, spec, record, details)
 
     monkeypatch.setattr(RecordWriter, "ended", gone)
-    outcome = session.run()
-    assert outcome.exit_code == 3 and "study.json cannot be written (No such file" in outcome.fault
+    with pytest.raises(
+        MachineError, match=r"study\.json cannot be read or written \(No such file"
+    ):
+        session.run()
     assert not session.folder.trials.path.exists()
 
 

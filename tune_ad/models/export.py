@@ -7,6 +7,7 @@ standardisation of their scores. What follows from the score, the threshold, is 
 
 import io
 import json
+import os
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -29,6 +30,8 @@ INPUT, OUTPUT = "pixels", "score"
 METADATA = "tune_ad.json"
 """The name of the metadata in a `.pt2` file."""
 PACKAGES = ("onnx", "onnxscript", "onnxruntime")
+NO_TELEMETRY = "ORT_DISABLE_TELEMETRY"
+"""The variable by which ONNX Runtime sends nothing, and keeps no identifier in the home folder."""
 PROGRAM = "a program of PyTorch"
 UNTRACED = "PyTorch's exporter cannot follow how it scores"
 NOT_RUN = "the exported model cannot be stored, loaded or run"
@@ -165,6 +168,7 @@ def _packages() -> tuple[Any, Any]:
     Raises:
         UserError: if one that is needed is not installed.
     """
+    os.environ.setdefault(NO_TELEMETRY, "1")
     try:
         onnx, _, runtime = map(import_module, PACKAGES)
     except ImportError as error:

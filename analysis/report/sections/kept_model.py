@@ -1,5 +1,6 @@
 """The winner's models in `best/`: their thresholds, and how often normal images raise an alarm."""
 
+import shlex
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
@@ -71,9 +72,9 @@ def section(findings: Findings) -> Section | None:
     tasks = kept_tasks(findings)
     if not tasks:
         return None
+    best = shlex.quote(str(findings.study.folder.best))
     use = Text(
-        f"Score new images: python run.py --score {findings.study.folder.best} --input IMAGES "
-        "--output scores.csv",
+        f"Score new images: python run.py --score {best} --input IMAGES --output scores.csv",
         "note",
     )
     return Section("The kept model", [Text(ABOUT), use, _thresholds(tasks)])

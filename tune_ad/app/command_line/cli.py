@@ -5,6 +5,7 @@ Typing errors are reported, and a first line is printed, before PyTorch, Ray or 
 
 import argparse
 import io
+import logging
 import os
 import sys
 from collections.abc import Callable, Sequence
@@ -31,6 +32,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):  # a letter that it does not know is no failure
             stream.reconfigure(errors="replace")
+    logging.getLogger("matplotlib").setLevel(logging.ERROR)  # as where it keeps a list of fonts
     try:
         with redirect_stderr(Silent(sys.stderr)), terminations() as received:
             code = _command(argv)
@@ -129,6 +131,8 @@ def _run(chosen: Options) -> int:
     outcome = session.run()
     _, code = _write_report(session.folder.path)
     _say(closing(session, outcome))
+    if code == MachineError.exit_code and not outcome.fault:
+        _say(f"the report is not written; continue with: {resume_command(session.options)}")
     return outcome.exit_code if outcome.exit_code > 1 else code or outcome.exit_code
 
 

@@ -4,13 +4,16 @@ Nothing here imports torch, Ray or Optuna.
 """
 
 import argparse
+import errno
 import math
+import os
+import unicodedata
 from collections.abc import Callable, Mapping
 from dataclasses import field
 from pathlib import Path
 from typing import Any, NamedTuple, TypeVar
 
-from tune_ad.errors import UserError, did_you_mean
+from tune_ad.errors import UserError, cut, did_you_mean
 from tune_ad.search.budgets import LIMITS
 
 BUDGET = "the budget"
@@ -68,13 +71,39 @@ def filled(text: str) -> str:
     return text
 
 
-def folder(text: str) -> Path:
-    """The path of a folder.
+def fault_of_path(text: str) -> str:
+    """Why no file or folder can have a path; empty if one can.
+
+    Control characters are refused as well, since they would reach terminals and pages.
+    """
+    if any(unicodedata.category(letter) == "Cc" for letter in text):
+        return f"must have no control characters, got {cut(ascii(text))}"
+    try:
+        os.stat(text)
+    except OSError as error:
+        if error.errno in (errno.ELOOP, errno.ENAMETOOLONG):
+            return f"must be a path that can exist, got {cut(text)} ({error.strerror})"
+    return ""
+
+
+def path_text(text: str) -> str:
+    """The text of a path.
 
     Raises:
-        argparse.ArgumentTypeError: if the text is empty.
+        argparse.ArgumentTypeError: if the text is empty, or no file or folder can have that path.
     """
-    return Path(filled(text))
+    if fault := fault_of_path(filled(text)):
+        raise argparse.ArgumentTypeError(fault)
+    return text
+
+
+def path(text: str) -> Path:
+    """The path of a file or folder.
+
+    Raises:
+        argparse.ArgumentTypeError: as `path_text`.
+    """
+    return Path(path_text(text))
 
 
 def names(text: str) -> list[str]:

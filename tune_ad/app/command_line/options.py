@@ -16,12 +16,13 @@ from tune_ad.app.command_line.option import (
     assignments,
     budget_number,
     filled,
-    folder,
     image_size,
     integer,
     mapping,
     names,
     option,
+    path,
+    path_text,
     real,
     share_or_auto,
 )
@@ -238,7 +239,7 @@ class Options:
         unit="minutes",
     )
     results: Path = option(
-        Path("results"), "folder of the studies", MACHINE, metavar="DIR", read=folder, kept=True
+        Path("results"), "folder of the studies", MACHINE, metavar="DIR", read=path, kept=True
     )
     data: str | None = option(
         None,
@@ -246,7 +247,7 @@ class Options:
         "of an image folder, a .npz or a .npy",
         DATA,
         metavar="NAME|PATH",
-        read=filled,
+        read=path_text,
         kept=True,
     )
     image_size: ImageSize | None = option(
@@ -292,7 +293,7 @@ class Options:
         "folder of the data sets (default: $TUNE_AD_DATA, or data if it is not set)",
         DATA,
         metavar="DIR",
-        read=filled,
+        read=path_text,
         kept=True,
     )
     backend: str = option(

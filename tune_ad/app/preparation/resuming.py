@@ -12,6 +12,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from tune_ad.app.command_line.option import fault_of_path
 from tune_ad.app.command_line.options import OPTIONS, Options
 from tune_ad.app.estimates.remaining import is_complete, progress
 from tune_ad.errors import MachineError, UserError
@@ -45,6 +46,8 @@ def check_folder(options: Options, dry_run: bool = False) -> None:
     """
     folder = StudyFolder(options.results / options.study)
     check_name_lengths(folder.path)
+    if fault := fault_of_path(str(folder.path)):
+        raise UserError(f"the folder of the study {fault}; use another --results")
     if not dry_run:
         check_writable(folder.path)
         if folder.is_locked():
