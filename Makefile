@@ -5,7 +5,7 @@ BIN = $(VENV)/bin
 PYTEST = $(BIN)/python -m pytest -n auto --maxprocesses 4 --dist loadfile
 INSTALLED = $(VENV)/.installed
 
-.PHONY: run test check lint types clean
+.PHONY: run test check faults lint types clean
 
 run: $(INSTALLED)
 	$(BIN)/python run.py --search quickstart --budget quick
@@ -15,6 +15,9 @@ test: $(INSTALLED)
 
 check: $(INSTALLED) lint types
 	$(PYTEST) --cov --cov-report=term
+
+faults: $(INSTALLED)
+	$(BIN)/python -m tests.faults --seed 1 --faults 640 --inputs 1200 --write
 
 lint: $(INSTALLED)
 	$(BIN)/ruff check .

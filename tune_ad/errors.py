@@ -1,12 +1,15 @@
 """Error classes, and suggestions for mistyped names."""
 
 import difflib
+import re
 from collections.abc import Iterable, Sequence
 
 SUGGESTIONS = 3  # maximum number of suggestions
 SIMILARITY = 0.7  # minimum similarity of a suggestion to the mistyped name, in [0, 1]
 MARGIN = 0.1  # maximum difference in similarity between a suggestion and the best one
 LONGEST_MESSAGE = 500  # characters of an exception that are recorded or shown
+
+LONGEST_WORD = 1000  # characters without a space that are shown
 
 
 class UserError(Exception):
@@ -51,6 +54,14 @@ def one_line(error: BaseException) -> str:
 def cut(text: str) -> str:
     """A text without its end if it is longer than `LONGEST_MESSAGE`."""
     return text if len(text) <= LONGEST_MESSAGE else f"{text[:LONGEST_MESSAGE]} ..."
+
+
+def with_short_words(text: str) -> str:
+    """A text for a terminal: of words longer than `LONGEST_WORD` only the beginning.
+
+    So no value that a user has typed, or a file contains, fills the terminal.
+    """
+    return re.sub(rf"(\S{{{LONGEST_WORD}}})\S+", r"\1...", text)
 
 
 def nearest(name: str, known: Iterable[str]) -> list[str]:

@@ -95,6 +95,7 @@ def after(
     place: Path,
     codes: Sequence[int],
     mend: Callable[[], None] = lambda: None,
+    is_there: bool = True,
 ) -> Result:
     """Check a faulted study, continue it, and compare it with one without a fault.
 
@@ -104,11 +105,12 @@ def after(
         place: the folder of the case.
         codes: the exit codes that are right.
         mend: removes the fault.
+        is_there: whether the program could find the study when it ended.
     """
     folder = folder_in(place)
     problems = said(ended, codes)
     stopped = ended.code in (MACHINE, INTERRUPTED, TERMINATED)
-    if stopped and folder.exists() and resume_line(ended) is None:
+    if stopped and is_there and folder.exists() and resume_line(ended) is None:
         problems.append("no line that continues the study")
     if ended.code != KILLED:
         problems += [f"left {name}" for name in leftovers(place)] if not mend_needed(ended) else []

@@ -1,5 +1,7 @@
 """Keeps the winner: its models of the evaluation, with thresholds, in the folder `best/`."""
 
+import errno
+import os
 import time
 from typing import TYPE_CHECKING, Any
 
@@ -40,6 +42,9 @@ def keep_best(session: "Session") -> list[str]:
     rate = session.options.false_alarms or _wished(existing) or USUAL_RATE
     if existing and _is_current(existing, sources, rate):
         return []
+    best = session.folder.best
+    if os.path.lexists(best) and not best.is_dir():
+        raise NotADirectoryError(errno.ENOTDIR, os.strerror(errno.ENOTDIR), str(best))
     models = count(len(sources) * len(session.tasks), "model")
     session.say(f"{session.study.name}: computing the thresholds of {models} ...")
     making = Making(
@@ -51,7 +56,7 @@ def keep_best(session: "Session") -> list[str]:
         provenance=_provenance(session, sources[0].record),
     )
     try:
-        return _lines(build(session.folder.best, making, sources))
+        return _lines(build(best, making, sources))
     except OSError:
         raise
     except Exception as error:  # a detector is a user's own code and may raise anything

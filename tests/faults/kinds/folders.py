@@ -58,7 +58,7 @@ def _gone(title: str, k: int, change: Change) -> Case:
         if path.with_name("moved").exists():
             shutil.rmtree(path, ignore_errors=True)
             path.with_name("moved").rename(path)
-            return after(ended, varieties[title], place, (DONE, MACHINE))
+            return after(ended, varieties[title], place, (DONE, MACHINE), is_there=False)
         return Result(str(ended.code), problems)
 
     return Case(GONE, f"{title}: {change.__name__} before change {k}", run)

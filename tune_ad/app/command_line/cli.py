@@ -15,7 +15,7 @@ from pathlib import Path
 
 from tune_ad.app.command_line.options import OPTIONS, Options, defaults
 from tune_ad.app.command_line.parser import SHORT_HELP, options, parse, program, resume_command
-from tune_ad.errors import MachineError, UserError, unusable
+from tune_ad.errors import MachineError, UserError, unusable, with_short_words
 from tune_ad.signals import INTERRUPTED, TERMINATED, terminations
 from tune_ad.silent import Silent
 
@@ -110,6 +110,12 @@ def search(arguments: argparse.Namespace) -> int:
             raise
         print(f"interrupted; continue with: {resume_command(chosen)}", file=sys.stderr)
         return INTERRUPTED
+    except OSError as error:
+        if dry_run or not StudyFolder(chosen.results / chosen.study).exists():
+            raise
+        code = _refuse(error)
+        print(f"continue with: {resume_command(chosen)}", file=sys.stderr)
+        return code
 
 
 def _show_plan(chosen: Options) -> int:
@@ -256,5 +262,5 @@ def _normal_class(arguments: argparse.Namespace) -> str | None:
 def _refuse(error: UserError | OSError) -> int:
     """Print an error in one line and return the exit code."""
     refused = unusable(error, "a file") if isinstance(error, OSError) else error
-    print(f"error: {refused}", file=sys.stderr)
+    print(f"error: {with_short_words(str(refused))}", file=sys.stderr)
     return refused.exit_code

@@ -19,7 +19,7 @@ from tune_ad.app.command_line.options import (
     Options,
     defaults,
 )
-from tune_ad.errors import UserError, did_you_mean
+from tune_ad.errors import UserError, did_you_mean, with_short_words
 from tune_ad.search.ablation import ABLATIONS
 
 COMMANDS: Mapping[str, Mapping[str, Any]] = {
@@ -152,7 +152,7 @@ class Parser(argparse.ArgumentParser):
     def error(self, message: str) -> NoReturn:
         """Print one line and exit with code 2."""
         plain = message.replace("argument --", "--").replace(": must ", " must ")
-        self.exit(2, f"error: {plain}\n")
+        self.exit(2, f"error: {with_short_words(plain)}\n")
 
 
 def parse(argv: Sequence[str]) -> argparse.Namespace:
