@@ -488,3 +488,19 @@ def test_nothing_heavy_is_imported():
     code = f"import sys, tune_ad.tensorboard; print({heavy} & sys.modules.keys())"
     result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
     assert result.stdout.strip() == "set()", result.stderr
+
+
+def test_a_clock_that_is_set_back_changes_no_order(tmp_path, monkeypatch):
+    with board(tmp_path) as first:
+        first.scalar("train/loss", 2.0, 1)
+        monkeypatch.setattr("time.time", lambda: 1000.0)
+        first.scalar("train/loss", 1.0, 2)
+        first.close()
+    monkeypatch.setattr("time.time_ns", lambda: 1000)
+    with board(tmp_path, resume_step=3) as again:
+        again.scalar("train/loss", 0.5, 3)
+    reader = EventAccumulator(str(tmp_path / "000-PGN"))
+    reader.Reload()
+    points = reader.Scalars("train/loss")
+    assert [point.step for point in points] == [1, 2, 3]
+    assert points[0].wall_time <= points[1].wall_time

@@ -111,6 +111,7 @@ class TrialBoard:
         self._path = _next_file(Path(folder))
         self._file = self._path.open("xb")
         self._writer = RecordWriter(self._file)
+        self._written = 0.0
         self._non_finite: dict[str, int] = {}  # numbers that were not written, by tag
         start = SessionLog(status=SessionLog.START)
         self._write(Event(file_version="brain.Event:2"))
@@ -231,7 +232,7 @@ class TrialBoard:
         self._write(Event(summary=Summary(value=values), step=int(step)))
 
     def _write(self, event: Any) -> None:  # noqa: ANN401
-        event.wall_time = time.time()
+        self._written = event.wall_time = max(self._written, time.time())  # clocks are set back
         self._writer.write(event.SerializeToString())
         self._file.flush()
 
@@ -281,7 +282,9 @@ def _next_file(folder: Path) -> Path:
     folder.mkdir(parents=True, exist_ok=True)
     for end in folder.glob(f"{_FILE_PREFIX}.*.end"):
         end.unlink()
-    return folder / f"{_FILE_PREFIX}.{time.time_ns()}"
+    numbers = [path.name[len(_FILE_PREFIX) + 1 :] for path in folder.glob(f"{_FILE_PREFIX}.*")]
+    after = [int(number) + 1 for number in numbers if number.isdecimal()]  # clocks are set back
+    return folder / f"{_FILE_PREFIX}.{max([time.time_ns(), *after])}"
 
 
 def _buckets(values: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
