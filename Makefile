@@ -17,7 +17,7 @@ check: $(INSTALLED) lint types
 	$(PYTEST) --cov --cov-report=term
 
 faults: $(INSTALLED)
-	$(BIN)/python -m tests.faults --seed 1 --faults 640 --inputs 1200 --write
+	$(BIN)/python -m tests.faults --seed 1 --faults 520 --inputs 1010 --write
 
 lint: $(INSTALLED)
 	$(BIN)/ruff check .

@@ -13,7 +13,8 @@ whom you trust.
 """
 
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -22,6 +23,7 @@ from typing import Any, NamedTuple, Self
 import numpy as np
 
 from tune_ad.detectors.base import Detector
+from tune_ad.detectors.config import Config
 from tune_ad.detectors.nets import ImageShape
 from tune_ad.errors import UserError, did_you_mean, one_line
 from tune_ad.models.conformal import Checked, Scores, Threshold
@@ -307,11 +309,34 @@ class ModelFolder:
         Raises:
             UserError: as in `ensemble`.
         """
-        description, place = self.description, str(self.path / member.file)
-        detector = self.detector
-        config = detector.Config(**{**description.config, **member.chosen})
+        shape, place = self.description.preprocessing.shape, str(self.path / member.file)
         state = self.state(member)
-        return Member(detector, config, description.preprocessing.shape, state, place)
+        with self._fitting():
+            return Member(self.detector, self.config(member.chosen), shape, state, place)
+
+    def config(self, chosen: Mapping[str, Any]) -> Config:
+        """The configuration of the models, with score-time parameters of one of them.
+
+        Raises:
+            UserError: if it does not fit the detector.
+        """
+        detector = self.detector
+        with self._fitting():
+            config: Config = detector.Config(**{**self.description.config, **chosen})
+        return config
+
+    @contextmanager
+    def _fitting(self) -> Iterator[None]:
+        """Context manager: what a detector raises for a configuration that does not fit it."""
+        try:
+            yield
+        except UserError:
+            raise
+        except Exception as error:  # a detector may raise anything
+            raise UserError(
+                f"{self.path / DESCRIPTION}: its configuration does not fit the detector "
+                f"({one_line(error)}); copy the whole folder again"
+            ) from error
 
     def calibration(self, task: KeptTask) -> Scores:
         """The scores of the normal images from which the threshold follows, shape (n,).
@@ -355,5 +380,5 @@ def _read(path: Path) -> Description:
         return Description.from_json(content)
     except (ValueError, KeyError, TypeError) as error:
         raise UserError(
-            f"{path / DESCRIPTION} is damaged ({error!r}); copy the folder again"
+            f"{path / DESCRIPTION} is damaged ({one_line(error)}); copy the folder again"
         ) from error

@@ -162,6 +162,9 @@ def parse(argv: Sequence[str]) -> argparse.Namespace:
     allowed with the command.
     """
     parser = _parser()
+    for word in argv:
+        if word.startswith("--") and word.endswith("=--"):  # argparse drops such a value
+            parser.error(f"{word[:-3]} must have a value, got '--'")
     arguments, unknown = parser.parse_known_args(argv)
     if unknown:
         parser.error(_unknown(unknown))

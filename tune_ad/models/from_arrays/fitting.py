@@ -97,7 +97,7 @@ class Fitted:
         """
         description = folder.description
         detector = folder.detector
-        config, shape = detector.Config(**description.config), description.preprocessing.shape
+        config, shape = folder.config({}), description.preprocessing.shape
         levels = description.provenance.get("levels")
         return cls(
             recipe=Recipe(detector, config, shape, task.name),
