@@ -181,6 +181,11 @@ def test_illegal_values_are_refused_however_they_are_given(wrong, message):
             )
             for number in ("inf", "nan", "-1")
         ),
+        ("--search x --time-budget=--", "error: --time-budget must have a value, got '--'"),
+        (
+            f"--search x --trials {'9a' * 900}",
+            f"error: --trials must be an integer, got '{'9a' * 499}9...",
+        ),
         ("--search x --set width", "error: --set must be name=value, got 'width'"),
         ("--search x --set =3", "error: --set must be name=value, got '=3'"),
         ("--search x --report y", "error: --report: not allowed with --search"),

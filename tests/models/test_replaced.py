@@ -117,6 +117,18 @@ def rewritten(folder, change):
     file.write_text(json.dumps(content))
 
 
+@pytest.mark.parametrize("entry", [("no_such", 1), ("trees", "many"), ("trees", -1)])
+def test_a_configuration_that_does_not_fit_the_detector_is_refused(forest, entry):
+    rewritten(forest, lambda content: content["config"].update([entry]))
+    folder = ModelFolder(forest)
+    for read in (lambda: folder.ensemble(folder.task()), lambda: AnomalyDetector.load(forest)):
+        with pytest.raises(
+            UserError, match="its configuration does not fit the detector"
+        ) as caught:
+            read()
+        assert "\n" not in str(caught.value)
+
+
 def test_preprocessing_and_class_names_of_a_study_survive_being_saved_again(forest, tmp_path):
     def change(content):
         content["preprocessing"]["resize"] = "pad"
@@ -150,7 +162,7 @@ def without_digest(content):
 
 def test_a_model_without_a_digest_is_refused(forest):
     rewritten(forest, without_digest)
-    with pytest.raises(UserError, match=r"model\.json is damaged .KeyError.'digest'"):
+    with pytest.raises(UserError, match=r"model\.json is damaged .KeyError: 'digest'"):
         AnomalyDetector.load(forest)
 
 

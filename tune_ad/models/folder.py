@@ -13,8 +13,7 @@ whom you trust.
 """
 
 import hashlib
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -311,8 +310,13 @@ class ModelFolder:
         """
         shape, place = self.description.preprocessing.shape, str(self.path / member.file)
         state = self.state(member)
-        with self._fitting():
-            return Member(self.detector, self.config(member.chosen), shape, state, place)
+        config = self.config(member.chosen)
+        try:
+            return Member(self.detector, config, shape, state, place)
+        except UserError:
+            raise
+        except Exception as error:  # a detector may raise anything
+            raise self._misfit(error) from error
 
     def config(self, chosen: Mapping[str, Any]) -> Config:
         """The configuration of the models, with score-time parameters of one of them.
@@ -321,22 +325,19 @@ class ModelFolder:
             UserError: if it does not fit the detector.
         """
         detector = self.detector
-        with self._fitting():
+        try:
             config: Config = detector.Config(**{**self.description.config, **chosen})
+        except Exception as error:  # a detector may raise anything
+            raise self._misfit(error) from error
         return config
 
-    @contextmanager
-    def _fitting(self) -> Iterator[None]:
-        """Context manager: what a detector raises for a configuration that does not fit it."""
-        try:
-            yield
-        except UserError:
-            raise
-        except Exception as error:  # a detector may raise anything
-            raise UserError(
-                f"{self.path / DESCRIPTION}: its configuration does not fit the detector "
-                f"({one_line(error)}); copy the whole folder again"
-            ) from error
+    def _misfit(self, error: Exception) -> UserError:
+        """What a detector has raised for a configuration that does not fit it."""
+        reason = error if isinstance(error, UserError) else one_line(error)
+        return UserError(
+            f"{self.path / DESCRIPTION} is damaged: its configuration does not fit the detector "
+            f"({reason}); copy the whole folder again"
+        )
 
     def calibration(self, task: KeptTask) -> Scores:
         """The scores of the normal images from which the threshold follows, shape (n,).
