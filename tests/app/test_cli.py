@@ -449,7 +449,7 @@ def test_a_folder_that_cannot_be_written_is_one_line(run, finished, tmp_path, ca
     shutil.copytree(finished / "quickstart", tmp_path / "quickstart")
     shutil.rmtree(tmp_path / "quickstart" / "tables")
     (tmp_path / "quickstart" / "tables").write_text("a file where a folder should be")
-    assert run.main(["--report", "quickstart", "--results", str(tmp_path)]) == 2
+    assert run.main(["--report", "quickstart", "--results", str(tmp_path)]) == 3
     assert capsys.readouterr().err.count("\n") == 1
 
 

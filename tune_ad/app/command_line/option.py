@@ -86,15 +86,24 @@ def fault_of_path(text: str) -> str:
     return ""
 
 
+def possible(text: str) -> str:
+    """A text that may be the name or the path of something.
+
+    Raises:
+        argparse.ArgumentTypeError: if no file or folder can have that path.
+    """
+    if fault := fault_of_path(text):
+        raise argparse.ArgumentTypeError(fault)
+    return text
+
+
 def path_text(text: str) -> str:
     """The text of a path.
 
     Raises:
         argparse.ArgumentTypeError: if the text is empty, or no file or folder can have that path.
     """
-    if fault := fault_of_path(filled(text)):
-        raise argparse.ArgumentTypeError(fault)
-    return text
+    return possible(filled(text))
 
 
 def path(text: str) -> Path:

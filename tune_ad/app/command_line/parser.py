@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 from tune_ad import __version__
-from tune_ad.app.command_line.option import BUDGET, Option, path, path_text
+from tune_ad.app.command_line.option import BUDGET, Option, path, possible
 from tune_ad.app.command_line.options import (
     DATA,
     DEFAULT_ABLATION,
@@ -32,14 +32,14 @@ COMMANDS: Mapping[str, Mapping[str, Any]] = {
     "report": {
         "metavar": "NAME",
         "nargs": "+",
-        "type": path_text,
+        "type": possible,
         "help": "write the report of one or more studies, also while they run; NAME is a name "
         "under --results, or the path of a folder with a / in it",
     },
     "compare": {
         "metavar": "NAME",
         "nargs": "+",
-        "type": path_text,
+        "type": possible,
         "help": "compare two or more studies, given as for --report",
     },
     "score": {
