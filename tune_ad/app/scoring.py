@@ -50,6 +50,8 @@ def score(order: Order, say: Callable[[str], None]) -> None:
     """
     if order.output.is_dir():
         raise UserError(f"--output {order.output} is a folder; name a file, as in scores.csv")
+    if order.heatmaps and order.heatmaps.exists() and not order.heatmaps.is_dir():
+        raise UserError(f"--heatmaps {order.heatmaps} is a file; name a folder")
     for flag, path in (("--output", order.output), ("--heatmaps", order.heatmaps)):
         if path and path.resolve().is_relative_to(order.images.resolve()):
             raise UserError(
@@ -74,7 +76,8 @@ def score(order: Order, say: Callable[[str], None]) -> None:
         line.complete = True
     except OSError as error:
         named = Path(error.filename or order.output)
-        place = order.output if named.parent == order.output.parent else named
+        is_unfinished = named.name.startswith(f".{order.output.name}.")
+        place = order.output if is_unfinished else named
         raise MachineError(
             f"{place}: cannot be written ({error.strerror}); choose another place, or free disk "
             "space"

@@ -1,5 +1,6 @@
 """Strict JSON, atomic writes of files, and append-only files of JSON lines."""
 
+import errno
 import json
 import math
 import os
@@ -42,7 +43,14 @@ def to_text(value: Any, indent: int | None = None) -> str:  # noqa: ANN401
 
 @contextmanager
 def replacing(path: Path) -> Iterator[Path]:
-    """Context manager: a temporary file in the same folder that replaces `path` once complete."""
+    """Context manager: a temporary file in the same folder that replaces `path` once complete.
+
+    Raises:
+        OSError: if it cannot be written, or something other than a file is there, such as a
+            device, which would be replaced.
+    """
+    if path.exists() and not (path.is_file() or path.is_dir()):
+        raise OSError(errno.EEXIST, "a device or a pipe is there, and no file", str(path))
     path.parent.mkdir(parents=True, exist_ok=True)
     partial = path.with_name(f".{path.name}.{uuid.uuid4().hex}")
     partial.touch(exist_ok=False)  # with the default permissions of the user's files
