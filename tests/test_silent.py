@@ -65,3 +65,7 @@ def test_the_progress_line_goes_on_without_a_standard_error(stream, monkeypatch)
     line.advance(1.0)
     line.close()
     assert line.n == 2
+
+
+def test_a_line_that_was_interrupted_while_it_was_made_is_closed_in_silence():
+    ProgressLine.__new__(ProgressLine).close()

@@ -3,8 +3,6 @@
 import hashlib
 import os
 import uuid
-import zipfile
-import zlib
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -26,6 +24,7 @@ from tune_ad.data.npz_headers import (
 )
 from tune_ad.data.own.layouts import NORMAL, is_tested, normal_class
 from tune_ad.errors import UserError
+from tune_ad.storage.score_ranks import DAMAGE
 from tune_ad.wording import count
 
 MOST_CLASSES = 65_536
@@ -104,7 +103,7 @@ def load_images(path: Path, keys: Sequence[str] = ("images",)) -> npt.NDArray[An
                 images: npt.NDArray[Any] = file[key]
         else:
             images = np.load(path, mmap_mode="r", allow_pickle=False)
-    except (OSError, ValueError, EOFError, zipfile.BadZipFile, zlib.error) as error:
+    except DAMAGE as error:
         if "Python objects" in str(error):
             raise npz_fault(
                 path,
@@ -350,7 +349,7 @@ def _read_arrays(path: Path) -> dict[str, npt.NDArray[Any]]:
     try:
         with np.load(path, allow_pickle=False) as file:
             return {key: file[key] for key in KEYS if key in file}
-    except (OSError, ValueError, EOFError, RuntimeError, zipfile.BadZipFile, zlib.error) as error:
+    except DAMAGE as error:
         raise npz_fault(path, f"is damaged ({error})", "write or fetch it again") from error
 
 

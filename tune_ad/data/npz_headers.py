@@ -3,13 +3,13 @@
 import math
 import os
 import zipfile
-import zlib
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
 
 from tune_ad.errors import UserError
+from tune_ad.storage.score_ranks import DAMAGE
 
 IMAGE_KEYS = ("train_images", "test_images")
 LABEL_KEYS = ("train_labels", "test_labels")
@@ -104,7 +104,7 @@ def _read_headers(path: Path) -> dict[str, ArrayHeader]:
             return {key: _read_header(path, archive, names[key]) for key in keys}
     except zipfile.BadZipFile as error:
         raise npz_fault(path, f"not a whole .npz archive ({error})") from error
-    except (OSError, ValueError, EOFError, RuntimeError, zlib.error) as error:
+    except DAMAGE as error:
         raise npz_fault(path, f"cannot be read ({error})") from error
 
 

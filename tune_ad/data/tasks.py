@@ -10,6 +10,8 @@ from typing import Protocol
 from tune_ad.data.discovery import available, canonical_name
 from tune_ad.errors import UserError
 
+MOST_DIGITS = 10  # of the number of a class
+
 
 class NamedClasses(Protocol):
     """Anything with a name and class names: a `DataSet` or an `ImageSet`."""
@@ -163,7 +165,8 @@ def _label(data_set: NamedClasses, chosen: int | str) -> int:
     names = [name.casefold() for name in data_set.classes]
     if isinstance(chosen, str) and chosen.casefold() in names:
         return names.index(chosen.casefold())
-    label = int(chosen) if not isinstance(chosen, str) or chosen.isdecimal() else -1
+    is_number = not isinstance(chosen, str) or (chosen.isdecimal() and len(chosen) < MOST_DIGITS)
+    label = int(chosen) if is_number else -1
     if 0 <= label < len(names):
         return label
     legal = ", ".join(f"{number} ({name})" for number, name in enumerate(data_set.classes))

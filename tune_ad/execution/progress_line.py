@@ -65,6 +65,8 @@ class ProgressLine(tqdm):  # type: ignore[type-arg]
 
     def close(self) -> None:
         """Stop the clock, and keep the line on the screen."""
+        if not hasattr(self, "clock"):  # interrupted while it was made
+            return
         self.closed.set()
         if self.clock.is_alive():
             self.clock.join()

@@ -6,7 +6,7 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Any
 
-from tune_ad.errors import UserError
+from tune_ad.errors import UserError, one_line
 
 KEEP_MODELS: Mapping[str, str] = MappingProxyType(
     {
@@ -35,7 +35,7 @@ def read_description(folder: Path) -> dict[str, Any] | None:
         version = content["format"]
         is_newer = version > FORMAT
     except (ValueError, KeyError, TypeError) as error:
-        raise UserError(f"{file} is damaged ({error!r}); copy the folder again") from error
+        raise UserError(f"{file} is damaged ({one_line(error)}); copy the folder again") from error
     if is_newer:
         raise UserError(
             f"{file} has format {version}, this version reads up to {FORMAT}; install a newer "

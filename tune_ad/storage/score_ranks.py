@@ -6,6 +6,7 @@ sampling of images.
 """
 
 import io
+import tokenize
 import zipfile
 import zlib
 from collections.abc import Mapping, Sequence
@@ -17,7 +18,18 @@ import numpy as np
 
 from tune_ad.errors import UserError
 
-DAMAGE = (OSError, ValueError, KeyError, EOFError, RuntimeError, zipfile.BadZipFile, zlib.error)
+DAMAGE = (
+    OSError,
+    ValueError,
+    TypeError,
+    KeyError,
+    EOFError,
+    RuntimeError,
+    SyntaxError,
+    tokenize.TokenError,
+    zipfile.BadZipFile,
+    zlib.error,
+)
 """The errors of a damaged file of NumPy arrays; RuntimeError: it seems encrypted."""
 NOTHING = np.array([], dtype=np.int64)
 NORMAL = ""

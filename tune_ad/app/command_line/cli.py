@@ -137,6 +137,8 @@ def _run(chosen: Options) -> int:
     outcome = session.run()
     _, code = _write_report(session.folder.path)
     _say(closing(session, outcome))
+    if not session.folder.exists():  # it was removed meanwhile
+        return MachineError.exit_code
     if code == MachineError.exit_code and not outcome.fault:
         _say(f"the report is not written; continue with: {resume_command(session.options)}")
     return outcome.exit_code if outcome.exit_code > 1 else code or outcome.exit_code

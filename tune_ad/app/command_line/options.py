@@ -396,7 +396,7 @@ class Options:
         if self.address in ("auto", "local"):
             return
         host, _, port = self.address.rpartition(":")
-        if not (host and port.isdecimal() and 1 <= int(port) <= LARGEST_PORT):
+        if not (host and port.isdecimal() and len(port) < 9 and 1 <= int(port) <= LARGEST_PORT):
             raise UserError(
                 "--address must be auto, local or HOST:PORT with a port from 1 to "
                 f"{LARGEST_PORT}, got {self.address!r}"
