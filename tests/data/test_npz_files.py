@@ -15,6 +15,7 @@ from tune_ad.data import (
     validate_npz_header,
     write_npz,
 )
+from tune_ad.data.npz_files import load_images
 from tune_ad.errors import UserError
 
 
@@ -244,3 +245,12 @@ def test_an_image_set_refuses_what_breaks_its_contract(toy):
             )
     with pytest.raises(ValueError, match="at least one test image"):
         ImageSet("toy", good.classes, images, labels, images[:0], labels[:0])
+
+
+@pytest.mark.parametrize("header", [b"{'descr': '|u1', ", b"{'a\x00", b"'", b"{[(", b"\xff"])
+def test_a_damaged_header_of_an_array_is_one_line(tmp_path, header):
+    path = tmp_path / "a.npy"
+    path.write_bytes(b"\x93NUMPY\x01\x00" + len(header).to_bytes(2, "little") + header)
+    with pytest.raises(UserError, match=r"a\.npy.* is damaged") as caught:
+        load_images(path)
+    assert "\n" not in str(caught.value)
