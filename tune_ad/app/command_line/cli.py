@@ -4,6 +4,7 @@ Typing errors are reported, and a first line is printed, before PyTorch, Ray or 
 """
 
 import argparse
+import errno
 import io
 import logging
 import os
@@ -137,8 +138,9 @@ def _run(chosen: Options) -> int:
     outcome = session.run()
     _, code = _write_report(session.folder.path)
     _say(closing(session, outcome))
-    if not session.folder.exists():  # it was removed meanwhile
-        return MachineError.exit_code
+    if not session.folder.exists():  # it was removed or moved meanwhile
+        gone = FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), session.folder.study)
+        return MachineError.exit_code if code else _refuse(gone)
     if code == MachineError.exit_code and not outcome.fault:
         _say(f"the report is not written; continue with: {resume_command(session.options)}")
     return outcome.exit_code if outcome.exit_code > 1 else code or outcome.exit_code
