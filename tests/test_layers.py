@@ -151,7 +151,8 @@ def importers(package):
 
 
 def test_ray_is_imported_in_one_folder():
-    assert importers("ray") == {"tune_ad.execution.ray.trainable", "tune_ad.execution.ray.runner"}
+    modules = {"trainable", "runner", "nodes"}
+    assert importers("ray") == {f"tune_ad.execution.ray.{module}" for module in modules}
 
 
 def test_that_folder_is_imported_only_when_ray_is_wanted():

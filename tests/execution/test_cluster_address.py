@@ -101,7 +101,9 @@ def test_ray_is_not_asked_for_a_cluster_that_does_not_answer(monkeypatch):
 def test_the_memory_of_a_cluster_is_that_of_its_largest_node(monkeypatch):
     small = {"CPU": 4.0, "memory": 6e9, "object_store_memory": 2e9}
     large = {"CPU": 2.0, "GPU": 1.0, "memory": 20e9, "object_store_memory": 10e9}
-    nodes = [{"Alive": True, "Resources": node} for node in (small, large)]
+    names = {"NodeID": "a", "NodeManagerAddress": "10.0.0.1"}
+    nodes = [{"Alive": True, "Resources": node, **names} for node in (small, large)]
     monkeypatch.setattr(runner, "connection", lambda address: nullcontext())
     monkeypatch.setattr(ray, "nodes", lambda: [*nodes, {"Alive": False, "Resources": {}}])
-    assert runner.remote_machine("10.0.0.1:6379") == Machine(6, 1, 4, 1, 30_000_000_000)
+    machine = runner.remote_machine("10.0.0.1:6379")
+    assert machine == Machine(6, 1, 4, 1, 30_000_000_000, ((4, 0), (2, 1)))

@@ -311,11 +311,11 @@ def test_a_checkpoint_goes_on_with_the_same_numbers(make, tmp_path, steps):
     assert to_the_end(other) == to_the_end(trial)
 
 
-def test_a_checkpoint_is_asked_for_by_elapsed_time_while_the_trial_goes_on(make, monkeypatch):
+def test_a_checkpoint_is_asked_for_by_elapsed_time_while_the_trial_goes_on(make):
     trial = make(1)
-    trial.checkpoints = True
+    trial.checkpoint_seconds = 60.0
     assert "should_checkpoint" not in trial.step()
-    monkeypatch.setattr(trainable, "CHECKPOINT_SECONDS", 0.0)
+    trial.checkpoint_seconds = 0.0
     assert trial.step()["should_checkpoint"] is True
     last = trial.step()
     assert last["done"]
@@ -346,16 +346,14 @@ def test_old_reports_of_a_restored_trial_are_not_heard_twice(finished):
     assert adapter.over == {"b"}
 
 
-def test_no_checkpoint_is_written_where_no_node_can_be_lost(make, monkeypatch):
-    monkeypatch.setattr(trainable, "CHECKPOINT_SECONDS", 0.0)
+def test_no_checkpoint_is_written_where_no_node_can_be_lost(make):
     assert "should_checkpoint" not in make(1).step()
 
 
 def test_a_checkpoint_is_made_only_after_a_report(make, monkeypatch):
     """Between two reports a trial cannot be stored."""
-    monkeypatch.setattr(trainable, "CHECKPOINT_SECONDS", 0.0)
     trial = make(1)
-    trial.checkpoints = True
+    trial.checkpoint_seconds = 0.0
     monkeypatch.setattr(trainable, "PROGRESS_SECONDS", 0.0)
     results = [trial.step()]
     while not results[-1]["done"]:

@@ -214,8 +214,10 @@ class Session:
 
         Raises:
             UserError: if another process writes the folder, or a record is damaged.
-            MachineError: if no Ray cluster answers.
+            MachineError: if no Ray cluster answers, or a node of it cannot run the study.
         """
+        if self.options.address != "local" and not self.is_complete:
+            self._check_nodes()
         with self.folder.locked():
             scheduler = self.scheduler()  # a damaged record is found before anything is written
             self.folder.read_evaluation()
@@ -232,6 +234,17 @@ class Session:
                     outcome = Outcome(False, out_of_time=False, failed=failed, fault=str(error))
             is_over = not (outcome.interrupted or outcome.fault)
             return replace(outcome, kept=self.keep_best()) if is_over else outcome
+
+    def _check_nodes(self) -> None:
+        """Check that the nodes of the cluster reach the folder of the study, and their GPUs.
+
+        Raises:
+            MachineError: with the address of a node; nothing has been written.
+        """
+        from tune_ad.execution.ray.preflight import check_nodes
+
+        options = self.options
+        check_nodes(options.address, self.folder.path, options.cpus, options.gpus or 0.0)
 
     def _train_missing(self, train: Train, scheduler: TrialScheduler) -> Outcome:
         trials, interrupted = self.folder.read_trials(), False

@@ -13,6 +13,7 @@ SETTINGS = 4  # type of the HTTP/2 frame with which a gRPC server greets (RFC 91
 GREETING = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n" + bytes([0, 0, 0, SETTINGS, 0, 0, 0, 0, 0])
 """The opening of an HTTP/2 client: the preface and an empty SETTINGS frame."""
 REMEDY = "start one with 'ray start --head', or leave --address out"
+TOKEN = "give that of the head by RAY_AUTH_TOKEN, RAY_AUTH_TOKEN_PATH or ~/.ray/auth_token"
 
 
 def check_answers(address: str) -> None:

@@ -1,6 +1,7 @@
 """The Ray backend: a Tuner over the trials of a loop."""
 
 import logging
+import math
 import os
 import re
 import shutil
@@ -14,14 +15,15 @@ from typing import Any
 
 import ray
 from ray import tune
-from ray.exceptions import OutOfMemoryError, RayActorError
+from ray.exceptions import AuthenticationError, OutOfMemoryError, RayActorError
 from ray.tune.schedulers import FIFOScheduler, TrialScheduler
 from ray.tune.search import Searcher
 
 from tune_ad.errors import MachineError, cut, one_line
 from tune_ad.execution.loop import TrialLoop
 from tune_ad.execution.machine import Machine
-from tune_ad.execution.ray.cluster_address import REMEDY, check_answers
+from tune_ad.execution.ray.cluster_address import REMEDY, TOKEN, check_answers
+from tune_ad.execution.ray.nodes import live_nodes
 from tune_ad.execution.ray.trainable import TrialTrainable
 from tune_ad.signals import interrupt_afterwards, kept_handlers
 from tune_ad.training.suite import Suite
@@ -46,6 +48,7 @@ class Resources:
         gpus: GPUs per trial; trials with less than one share a GPU.
         address: address of a running Ray cluster; "local" starts one on this machine.
         retries: how often a trial is trained again whose process or node has died.
+        checkpoint_seconds: minimum time between two checkpoints of a trial on a cluster.
     """
 
     concurrent: int
@@ -53,6 +56,7 @@ class Resources:
     gpus: float = 0.0
     address: str = "local"
     retries: int = 2
+    checkpoint_seconds: float = 60.0
 
 
 @contextmanager
@@ -102,9 +106,13 @@ def _init(address: str, **options: Any) -> None:  # noqa: ANN401
     """
     try:
         ray.init(address=address, log_to_driver=False, logging_level=logging.ERROR, **options)
+    except AuthenticationError as error:
+        raise MachineError(f"RAY_AUTH_MODE is token, but there is no token; {TOKEN}") from error
     except (ConnectionError, RuntimeError, ValueError) as error:
         reason = (str(error).splitlines() or [type(error).__name__])[0]
         message = f"no Ray cluster answers at {address!r} ({reason}); {REMEDY}"
+        if isinstance(error, ConnectionError):
+            message += f". If it asks for a token, set RAY_AUTH_MODE=token; {TOKEN}"
         raise MachineError(message) from error
 
 
@@ -134,10 +142,11 @@ def remote_machine(address: str) -> Machine:
         MachineError: if no cluster answers.
     """
     with connection(address):
-        nodes = [node["Resources"] for node in ray.nodes() if node["Alive"]]
-    cpus, gpus = ([int(node.get(kind, 0)) for node in nodes] for kind in ("CPU", "GPU"))
-    memory = (node.get("memory", 0) + node.get("object_store_memory", 0) for node in nodes)
-    return Machine(sum(cpus), sum(gpus), max(cpus), max(gpus), int(max(memory)))
+        nodes = live_nodes()
+    cpus, gpus = [node.cpus for node in nodes], [node.gpus for node in nodes]
+    memory = max(node.memory for node in nodes)
+    sizes = tuple(zip(cpus, gpus, strict=True))
+    return Machine(sum(cpus), sum(gpus), max(cpus), max(gpus), memory, sizes)
 
 
 class RayAdapter:
@@ -289,7 +298,9 @@ def _tuner(loop: TrialLoop, suite: Suite, resources: Resources, storage: Path) -
             suite=suite,
             threads=resources.cpus,
             gpu_share=min(resources.gpus, 1.0) or 1.0,
-            checkpoints=resources.address != "local",
+            checkpoint_seconds=(
+                math.inf if resources.address == "local" else resources.checkpoint_seconds
+            ),
         ),
         {"cpu": resources.cpus, "gpu": resources.gpus},
     )

@@ -1,5 +1,6 @@
 """A Ray Trainable that runs a `Trial`."""
 
+import math
 import time
 from pathlib import Path
 from typing import Any
@@ -16,7 +17,6 @@ from tune_ad.training.report import Progress
 from tune_ad.training.suite import Suite
 from tune_ad.training.trial import Trial
 
-CHECKPOINT_SECONDS = 60.0  # minimum time between two checkpoints of a trial
 PROGRESS_SECONDS = 2.0  # between two progress messages of a trial
 CHECKPOINT_FILE = "trial.pt"
 
@@ -28,7 +28,7 @@ class TrialTrainable(tune.Trainable):  # type: ignore[misc]
     contains a `Progress` ("progress"), or the epoch and the `Report` ("epoch", "report"), or the
     exception that ended the trial ("crashed"), so that what Ray counts as a failure, and retries,
     is nothing but the death of a process or a node. On a cluster, where nodes can be lost, a
-    checkpoint is requested after a report if the last one is older than `CHECKPOINT_SECONDS` and
+    checkpoint is requested after a report if the last one is older than `checkpoint_seconds` and
     the trial is not finished.
     """
 
@@ -41,11 +41,11 @@ class TrialTrainable(tune.Trainable):  # type: ignore[misc]
         suite: Suite,
         threads: int,
         gpu_share: float = 1.0,
-        checkpoints: bool = False,
+        checkpoint_seconds: float = math.inf,
     ) -> None:
         """Store the shared study and images, and build the first trial."""
-        self.study, self.suite, self.checkpoints = study, suite, checkpoints
-        self.gpu_share = gpu_share
+        self.study, self.suite = study, suite
+        self.gpu_share, self.checkpoint_seconds = gpu_share, checkpoint_seconds
         torch.set_num_threads(threads)
         self.start(config)
 
@@ -81,7 +81,7 @@ class TrialTrainable(tune.Trainable):  # type: ignore[misc]
             return {"progress": message, "done": False}
         report = message
         result = {"epoch": report.epoch, "report": report, "done": report.done}
-        due = self.checkpoints and time.monotonic() - self.saved_at > CHECKPOINT_SECONDS
+        due = time.monotonic() - self.saved_at > self.checkpoint_seconds
         if due and not report.done:
             result["should_checkpoint"] = True
         return result
