@@ -7,7 +7,7 @@ from typing import Any
 
 from tune_ad.app.command_line.console import closing, opening
 from tune_ad.app.command_line.option import ImageSize, integer, real, share_or_auto
-from tune_ad.app.command_line.options import OPTIONS, Options
+from tune_ad.app.command_line.options import OPTIONS, PATHS, Options
 from tune_ad.app.preparation.validation import prepare
 from tune_ad.app.result import SearchResult
 from tune_ad.errors import MachineError, UserError, did_you_mean
@@ -16,7 +16,6 @@ from tune_ad.search.declaration import Search
 
 NUMBERS = {integer: "an integer", real: "a number", share_or_auto: "a number"}
 """The kinds of numeric options, by the function that reads them on the command line."""
-PATHS = ("results", "data_root", "data")
 MEMBERS = {
     name
     for attribute in fields(Options)

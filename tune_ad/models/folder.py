@@ -24,6 +24,7 @@ import numpy as np
 from tune_ad.detectors.base import Detector
 from tune_ad.detectors.nets import ImageShape
 from tune_ad.errors import UserError, did_you_mean, one_line
+from tune_ad.local_paths import local_path
 from tune_ad.models.conformal import Checked, Scores, Threshold
 from tune_ad.models.ensemble import Ensemble, Standardisation
 from tune_ad.models.member import Member, detector_of
@@ -211,7 +212,7 @@ class ModelFolder:
     """
 
     def __init__(self, path: Path) -> None:
-        self.path = path
+        self.path = local_path(path)
         self.description = _read(path)
 
     def task(self, normal: str | None = None) -> KeptTask:

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any, NamedTuple, TypeVar
 
 from tune_ad.errors import UserError, did_you_mean
+from tune_ad.local_paths import local_path
 from tune_ad.search.budgets import LIMITS
 
 BUDGET = "the budget"
@@ -68,13 +69,26 @@ def filled(text: str) -> str:
     return text
 
 
-def folder(text: str) -> Path:
-    """The path of a folder.
+def local(text: str) -> str:
+    """The text itself, which is a path or a name.
 
     Raises:
-        argparse.ArgumentTypeError: if the text is empty.
+        argparse.ArgumentTypeError: if the text is empty, or a URL.
     """
-    return Path(filled(text))
+    path(text)
+    return text
+
+
+def path(text: str) -> Path:
+    """The path of a file or a folder.
+
+    Raises:
+        argparse.ArgumentTypeError: if the text is empty, or a URL.
+    """
+    try:
+        return local_path(filled(text), "")
+    except UserError as error:
+        raise argparse.ArgumentTypeError(str(error).strip()) from error
 
 
 def names(text: str) -> list[str]:

@@ -15,19 +15,20 @@ from tune_ad.app.command_line.option import (
     Option,
     assignments,
     budget_number,
-    filled,
-    folder,
     image_size,
     integer,
+    local,
     mapping,
     names,
     option,
+    path,
     real,
     share_or_auto,
 )
 from tune_ad.data.own.decoding import RESIZINGS, SMALLEST_SIDE
 from tune_ad.data.own.naming import short_name
 from tune_ad.errors import UserError
+from tune_ad.local_paths import local_path
 from tune_ad.sample_sizes import LEAST_SEEDS
 from tune_ad.search import catalogue
 from tune_ad.search.ablation import ABLATIONS, MOST_SEEDS
@@ -45,6 +46,8 @@ LONGEST_MINUTES = 1_000_000
 LARGEST_PORT = 65_535
 LARGEST_SIDE = 1024
 MOST_GPUS = 1_000_000
+PATHS = ("results", "data_root", "data")
+"""The options that are paths, or may be."""
 
 
 @dataclass(frozen=True)
@@ -116,7 +119,7 @@ class Options:
         "is evaluated at its default settings. The study is named SEARCH_CLASS",
         SEARCH,
         metavar="CLASS",
-        read=filled,
+        read=local,
         kept=True,
     )
     resume: bool = option(
@@ -238,7 +241,7 @@ class Options:
         unit="minutes",
     )
     results: Path = option(
-        Path("results"), "folder of the studies", MACHINE, metavar="DIR", read=folder, kept=True
+        Path("results"), "folder of the studies", MACHINE, metavar="DIR", read=path, kept=True
     )
     data: str | None = option(
         None,
@@ -246,7 +249,7 @@ class Options:
         "of an image folder, a .npz or a .npy",
         DATA,
         metavar="NAME|PATH",
-        read=filled,
+        read=local,
         kept=True,
     )
     image_size: ImageSize | None = option(
@@ -292,7 +295,7 @@ class Options:
         "folder of the data sets (default: $TUNE_AD_DATA, or data if it is not set)",
         DATA,
         metavar="DIR",
-        read=filled,
+        read=local,
         kept=True,
     )
     backend: str = option(
@@ -374,6 +377,7 @@ class Options:
             option, value = OPTIONS[name], getattr(self, name)
             if value != default:
                 option.check(value)
+        self._check_paths()
         for name, value in self.changes.items():
             if name in OPTIONS and value is not None:
                 OPTIONS[name].check(value)
@@ -385,6 +389,16 @@ class Options:
             detector_name(self.detector)  # refuses what names no class
         self._check_address()
         self._check_contradictions()
+
+    def _check_paths(self) -> None:
+        """Check that no path is a URL.
+
+        Raises:
+            UserError: with the option and the URL.
+        """
+        for name in PATHS:
+            if (value := getattr(self, name)) is not None:
+                local_path(value, OPTIONS[name].flag)
 
     def _check_address(self) -> None:
         """Check the form of the address and the range of its port.

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 from tune_ad import __version__
-from tune_ad.app.command_line.option import BUDGET, Option
+from tune_ad.app.command_line.option import BUDGET, Option, local, path
 from tune_ad.app.command_line.options import (
     DATA,
     DEFAULT_ABLATION,
@@ -26,28 +26,31 @@ COMMANDS: Mapping[str, Mapping[str, Any]] = {
     "list": {"action": "store_true", "help": "list every search"},
     "search": {
         "metavar": "NAME",
+        "type": local,
         "help": "run a search, then report it; NAME is a name that --list shows, or a file, as in "
         "mine.py:mine_mnist (the name in a file may be left out if it declares a single search)",
     },
     "report": {
         "metavar": "NAME",
         "nargs": "+",
+        "type": local,
         "help": "write the report of one or more studies, also while they run; NAME is a name "
         "under --results, or the path of a folder with a / in it",
     },
     "compare": {
         "metavar": "NAME",
         "nargs": "+",
+        "type": local,
         "help": "compare two or more studies, given as for --report",
     },
     "score": {
         "metavar": "DIR",
-        "type": Path,
+        "type": path,
         "help": "score new images by a kept model, the folder best/ of a study",
     },
     "export": {
         "metavar": "DIR",
-        "type": Path,
+        "type": path,
         "help": "write a kept model as .onnx or as a program of PyTorch (.pt2), which score "
         "without this project; --output chooses the format by its suffix",
     },
@@ -55,18 +58,18 @@ COMMANDS: Mapping[str, Mapping[str, Any]] = {
 SCORING: Mapping[str, Mapping[str, Any]] = {
     "input": {
         "metavar": "PATH",
-        "type": Path,
+        "type": path,
         "help": "the images: a folder (also nested), a file, a .npz or a .npy",
     },
     "output": {
         "metavar": "FILE",
-        "type": Path,
+        "type": path,
         "help": "the file to write: the CSV file of --score (path, score, p_value, alarm, "
         "problem; one row an image), or that of --export",
     },
     "heatmaps": {
         "metavar": "DIR",
-        "type": Path,
+        "type": path,
         "help": "write a picture for each image: the image and where it is anomalous",
     },
 }
