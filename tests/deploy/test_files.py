@@ -53,12 +53,17 @@ def test_scripts_are_sound(script):
 
 
 def ray_commands(text):
-    """The commands `ray start ...`, each as its words, of a text of any kind."""
-    text = re.sub(r"\\\n", " ", text)
-    for line in re.split(r"\n|&&|`|'", text):
+    """The commands `ray start ...` of a script, each as its words."""
+    for line in re.sub(r"\\\n", " ", text).splitlines():
         found = re.search(r"(?:^|[\s/])ray (start .*)", line)
         if found and not line.lstrip().startswith("#"):
-            yield shlex.split(re.sub(r"\s&$|\"\$\{sizes\[@\]\}\"", "", found[1]))
+            words = re.sub(r"\s&$|\"\$\{sizes\[@\]\}\"", "", found[1])
+            yield shlex.split(words, comments=True)
+
+
+def code_of(page):
+    """The blocks of code of a page."""
+    return "\n".join(re.findall(r"^```\w*\n(.*?)^```", page, re.MULTILINE | re.DOTALL))
 
 
 def commands_of_yaml(document):
@@ -74,10 +79,13 @@ def check_ray_accepts(words):
 
 
 def test_ray_knows_every_option_with_which_it_is_started():
-    found = [*commands_of_yaml(yaml.safe_load(read("ray-up.yaml")))]
-    for path in (DEPLOY / "slurm.sh", *PAGES):
-        found += ray_commands(path.read_text(encoding="utf-8"))
-    assert len(found) >= 6
+    found = [
+        *commands_of_yaml(yaml.safe_load(read("ray-up.yaml"))),
+        *ray_commands(read("slurm.sh")),
+    ]
+    for page in PAGES:
+        found += ray_commands(code_of(page.read_text(encoding="utf-8")))
+    assert len(found) == 8
     for words in found:
         check_ray_accepts(words)
 
