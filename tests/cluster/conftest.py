@@ -22,7 +22,7 @@ from tune_ad.storage.folder import StudyFolder
 CHECKOUT = Path(tune_ad.__file__).parents[1]
 DRIVER = Path(__file__).with_name("driver.py")
 RAY = Path(sys.executable).with_name("ray")
-PATIENCE = 120  # seconds for a step of a cluster, also on a machine that is busy
+PATIENCE = 300  # seconds for a step of a cluster, also on a machine that is busy
 TINY = (  # few and small models
     *("--search", "quickstart", "--budget", "quick", "--classes", "0", "--seeds", "1"),
     *("--keep-models", "none", "--device", "cpu"),
@@ -47,6 +47,12 @@ def session_of(process):
     return 0 if fields[0] == "Z" else int(fields[3])
 
 
+def processes_of(session):
+    """The processes of a session that are alive."""
+    numbers = (int(entry.name) for entry in Path("/proc").glob("[0-9]*"))
+    return [number for number in numbers if session_of(number) == session]
+
+
 class Node(NamedTuple):
     """A node: the process of `ray start --block`, which leads a session of its own."""
 
@@ -56,8 +62,7 @@ class Node(NamedTuple):
 
     def processes(self):
         """The node's processes that are alive: Ray's own and those of the trials."""
-        numbers = (int(entry.name) for entry in Path("/proc").glob("[0-9]*"))
-        return [number for number in numbers if session_of(number) == self.process.pid]
+        return processes_of(self.process.pid)
 
     def kill(self):
         """Kill the node as a loss of power does."""

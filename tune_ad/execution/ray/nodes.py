@@ -4,7 +4,7 @@ from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple, TypeVar
 
 import ray
-from ray.exceptions import RayError
+from ray.exceptions import RayError, RayTaskError
 from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
 from tune_ad.errors import MachineError, one_line
@@ -86,8 +86,9 @@ def _answer(node: Node, reference: Any) -> Any:
     """
     try:
         return ray.get(reference)
-    except (RayError, ImportError) as error:
+    except RayError as error:
+        cause = error.cause if isinstance(error, RayTaskError) else error
         raise MachineError(
-            f"node {node.ip} of the cluster cannot run tune_ad ({one_line(error)}); install it "
+            f"node {node.ip} of the cluster cannot run tune_ad ({one_line(cause)}); install it "
             "there in the same version, or remove the node from the cluster"
         ) from error
