@@ -151,7 +151,7 @@ def importers(package):
 
 
 def test_ray_is_imported_in_one_folder():
-    assert importers("ray") == {"tune_ad.execution.ray.trainable", "tune_ad.execution.ray.runner"}
+    assert all(name.startswith("tune_ad.execution.ray.") for name in importers("ray"))
 
 
 def test_that_folder_is_imported_only_when_ray_is_wanted():
