@@ -5,12 +5,12 @@ import os
 import secrets
 import sys
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager, nullcontext
+from contextlib import contextmanager
 from functools import cache
 from typing import Any
 
 import ray
-from ray._private import ray_constants
+from ray._private import ray_constants, worker
 
 from tune_ad.errors import MachineError, cut
 from tune_ad.execution.machine import Machine
@@ -23,10 +23,14 @@ QUIET = {
     "RAY_USAGE_STATS_ENABLED": "0",
     "RAY_CHDIR_TO_TRIAL_DIR": "0",
     "RAY_AIR_NEW_OUTPUT": "0",
+    "RAY_BACKEND_LOG_LEVEL": "fatal",  # C++ code writes to the terminal, over the progress line
     "TUNE_WARN_EXCESSIVE_EXPERIMENT_CHECKPOINT_SYNC_THRESHOLD_S": "0",
 }
 FAULTS = (ConnectionError, RuntimeError, ValueError, ray.exceptions.RayError)
 """What Ray raises if it cannot start or connect."""
+
+
+LOG = logging.getLogger(__name__)
 
 
 @contextmanager
@@ -47,8 +51,17 @@ def connection(address: str, cpus: int | None = None) -> Iterator[None]:
     """
     for name, value in QUIET.items():
         os.environ.setdefault(name, value)
+    worker.print_to_stdstream = _note
     with _local(cpus) if address == "local" else _opened(resolved(address)):
         yield
+
+
+def _note(data: Mapping[str, Any], **options: Any) -> None:  # noqa: ANN401
+    """Note what Ray would print over the progress line, such as the log of a node that has died.
+
+    What matters of it is in the reasons of failed trials.
+    """
+    LOG.debug("\n".join(map(str, data["lines"])))
 
 
 def remote_machine(address: str) -> Machine:
@@ -99,7 +112,7 @@ def _init(address: str, **options: Any) -> None:  # noqa: ANN401
         MachineError: if it does not start, no cluster answers, or there is a connection already.
     """
     try:
-        with nullcontext() if address == "local" else _without_stderr():
+        with _without_stderr():
             ray.init(address=address, log_to_driver=False, logging_level=logging.ERROR, **options)
     except FAULTS as error:
         reason = cut((str(error).splitlines() or [type(error).__name__])[0])
