@@ -151,8 +151,7 @@ def importers(package):
 
 
 def test_ray_is_imported_in_one_folder():
-    modules = {"trainable", "runner", "nodes"}
-    assert importers("ray") == {f"tune_ad.execution.ray.{module}" for module in modules}
+    assert all(name.startswith("tune_ad.execution.ray.") for name in importers("ray"))
 
 
 def test_that_folder_is_imported_only_when_ray_is_wanted():

@@ -19,7 +19,14 @@ from tune_ad.app.provenance import hardware, own_files, versions
 from tune_ad.data import Contents, Task
 from tune_ad.errors import MachineError, UserError
 from tune_ad.execution import serial
-from tune_ad.execution.callbacks import Callback, ProgressBar, RecordWriter, TensorBoardCallback
+from tune_ad.execution.callbacks import (
+    Announcer,
+    Callback,
+    ProgressBar,
+    RecordWriter,
+    TensorBoardCallback,
+)
+from tune_ad.execution.lifeline import UNWATCHED, Lifeline
 from tune_ad.execution.loop import FixedTrials, Scheduler, TrialLoop
 from tune_ad.execution.machine import Machine
 from tune_ad.models.folder import Preprocessing
@@ -85,6 +92,7 @@ class Session:
         preprocessing: how an image file becomes an array like those of the study.
         digests: the digest of the images of each image set, by its name.
         gpu_line: a line on the number of GPUs per trial and its reason; empty if it was given.
+        lifeline: the way to the process that watches over this one.
     """
 
     options: Options
@@ -99,6 +107,7 @@ class Session:
     preprocessing: Preprocessing
     digests: Mapping[str, str]
     gpu_line: str = ""
+    lifeline: Lifeline = UNWATCHED
 
     @property
     def tasks(self) -> tuple[Task, ...]:
@@ -391,6 +400,7 @@ class Session:
         callbacks: list[Callback] = [
             RecordWriter(self.folder, evaluation),
             TensorBoardCallback(study, self.folder, self.tasks, "evaluation-" * evaluation),
+            Announcer(self.lifeline, evaluation),
         ]
         if options.progress:
             rule = RULES[study.selection] if has_best else None
@@ -398,7 +408,8 @@ class Session:
             callbacks.append(ProgressBar(title, trials, study.epochs_of, ended, rule, noun))
         limit = None if evaluation else options.time_budget
         deadline = None if limit is None else time.monotonic() + 60 * limit
-        return TrialLoop(study, scheduler, callbacks, self.tasks, deadline)
+        doomed = self.lifeline.doomed_of(evaluation)
+        return TrialLoop(study, scheduler, callbacks, self.tasks, deadline, doomed)
 
     def keep_best(self) -> bool:
         """Write the winner's models with their thresholds to `best/`; False if that fails."""

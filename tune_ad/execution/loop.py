@@ -5,7 +5,7 @@ Callbacks store and show results, in the process that drives the study.
 """
 
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, Protocol
 
 from tune_ad.data import Task
@@ -59,6 +59,7 @@ class TrialLoop:
         callbacks: callbacks, in the order in which they are called.
         tasks: tasks of the suite.
         deadline: time (`time.monotonic`) after which no trial starts; None = no limit.
+        doomed: why trials fail without being trained again, by their numbers.
 
     Attributes:
         running: the trials that have started and have no result yet.
@@ -74,7 +75,9 @@ class TrialLoop:
         callbacks: Sequence[Callback],
         tasks: Sequence[Task],
         deadline: float | None = None,
+        doomed: Mapping[int, str] | None = None,
     ) -> None:
+        self.doomed = dict(doomed or {})
         self.study, self.scheduler, self.callbacks = study, scheduler, callbacks
         self.tasks, self.deadline = [task.name for task in tasks], deadline
         self.running: dict[int, TrialSpec] = {}
@@ -95,12 +98,20 @@ class TrialLoop:
         if self.deadline is not None and time.monotonic() > self.deadline:
             self.out_of_time = self.over = True
             return None
-        spec = self.scheduler.ask()
+        spec = self._ask()
+        while spec is not None and spec.number in self.doomed:
+            self.crashed(spec.number, self.doomed[spec.number])
+            spec = self._ask()
+        return None if self.fault else spec
+
+    def _ask(self) -> TrialSpec | None:
+        """The next trial of the scheduler, which runs from now on."""
+        spec = None if self.fault else self.scheduler.ask()
         self.over = spec is None
         if spec is not None:
             self.running[spec.number] = spec
             self._tell(lambda callback: callback.started(spec))
-        return None if self.fault else spec
+        return spec
 
     def progressed(self, number: int, progress: Progress) -> None:
         """Pass on the progress of a trial between two reports."""

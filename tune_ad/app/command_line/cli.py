@@ -14,6 +14,7 @@ from pathlib import Path
 from tune_ad.app.command_line.options import OPTIONS, Options, defaults
 from tune_ad.app.command_line.parser import SHORT_HELP, options, parse, program, resume_command
 from tune_ad.errors import MachineError, UserError
+from tune_ad.execution.lifeline import UNWATCHED, Lifeline
 from tune_ad.signals import INTERRUPTED, TERMINATED, terminations
 
 RESULTS: Path = defaults()["results"]
@@ -25,14 +26,29 @@ class OutputLostError(Exception):
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Run one command and return the exit code."""
+    """Run one command and return the exit code.
+
+    Args:
+        argv: the words of the command; None = those with which the program was called. Then a
+            study runs in a child process, so that this one survives what may end it.
+    """
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):  # a letter that it does not know is no failure
             stream.reconfigure(errors="replace")
+    with terminations() as received:
+        code = _exit_code(lambda: _command(argv))
+    return TERMINATED if received and code == INTERRUPTED else code
+
+
+def _exit_code(run: Callable[[], int]) -> int:
+    """The exit code of a function; what it raises for the user is printed in one line."""
     try:
-        with terminations() as received:
-            code = _command(argv)
-        return TERMINATED if received and code == INTERRUPTED else code
+        return run()
+    except UserError as error:
+        return _refuse(error)
+    except KeyboardInterrupt:
+        print("interrupted", file=sys.stderr)
+        return INTERRUPTED
     except OutputLostError as lost:
         return _without_output(lost.__cause__)
 
@@ -48,6 +64,7 @@ def _without_output(cause: BaseException | None) -> int:
 
 
 def _command(argv: Sequence[str] | None) -> int:
+    watches = argv is None
     argv = sys.argv[1:] if argv is None else argv
     if not argv:
         print(SHORT_HELP.format(prog=program()), file=sys.stderr)
@@ -60,15 +77,9 @@ def _command(argv: Sequence[str] | None) -> int:
         "compare": lambda: compare(arguments.compare, results),
         "score": lambda: score(arguments),
         "export": lambda: export(arguments),
-        "search": lambda: search(arguments),
+        "search": lambda: search(arguments, watches),
     }
-    try:
-        return next(run for name, run in commands.items() if name in arguments)()
-    except UserError as error:
-        return _refuse(error)
-    except KeyboardInterrupt:
-        print("interrupted", file=sys.stderr)
-        return INTERRUPTED
+    return next(run for name, run in commands.items() if name in arguments)()
 
 
 def list_searches() -> int:
@@ -87,29 +98,33 @@ def list_searches() -> int:
     return 2 if catalogue.faults else 0
 
 
-def search(arguments: argparse.Namespace) -> int:
-    """Run a search and report it; with --dry-run print its estimated cost instead."""
+def search(arguments: argparse.Namespace, watches: bool = False) -> int:
+    """Run a search and report it; with --dry-run print its estimated cost instead.
+
+    Args:
+        arguments: the arguments of the command line.
+        watches: whether the study runs in a child process, so that this one survives its end.
+    """
     from tune_ad.app.preparation.resuming import check_folder
     from tune_ad.search.catalogue import find_entry, member
-    from tune_ad.storage.folder import StudyFolder
 
     chosen, dry_run = options(arguments), "dry_run" in arguments
     if chosen.data is not None:  # the name of a family stands for any of its searches
         chosen = replace(chosen, search=member(chosen.search))
     find_entry(chosen.search)  # refuses an unknown name
     check_folder(chosen, dry_run)
-    _say(f"{chosen.study}: loading PyTorch and the images ...")
-    try:
-        return _show_plan(chosen) if dry_run else _run(chosen)
-    except KeyboardInterrupt:
-        if dry_run or not StudyFolder(chosen.results / chosen.study).exists():
-            raise
-        print(f"interrupted; continue with: {resume_command(chosen)}", file=sys.stderr)
-        return INTERRUPTED
+    if dry_run:
+        return _show_plan(chosen)
+    if not watches:
+        return _run(chosen)
+    from tune_ad.app.watch import watched
+
+    return watched(chosen, _run, _write_report, _say)
 
 
 def _show_plan(chosen: Options) -> int:
     """Print what a study would train and its estimated cost; return the exit code."""
+    _say(f"{chosen.study}: loading PyTorch and the images ...")
     from tune_ad.app.command_line.console import plan
     from tune_ad.app.preparation.validation import prepare
 
@@ -117,17 +132,35 @@ def _show_plan(chosen: Options) -> int:
     return 0
 
 
-def _run(chosen: Options) -> int:
+def _run(chosen: Options, lifeline: Lifeline = UNWATCHED) -> int:
     """Run a study and report it; return the exit code."""
-    from tune_ad.app.command_line.console import closing, opening
-    from tune_ad.app.preparation.validation import prepare
+    return _exit_code(lambda: _run_and_report(chosen, lifeline))
 
-    session = prepare(chosen, _say)
-    _say(opening(session))
-    outcome = session.run()
-    page = _write_report(session.folder.path)
-    _say(closing(session, outcome))
+
+def _run_and_report(chosen: Options, lifeline: Lifeline) -> int:
+    from tune_ad.storage.folder import StudyFolder
+
+    say = _say if not lifeline.goes_on else _silent
+    say(f"{chosen.study}: loading PyTorch and the images ...")
+    try:
+        from tune_ad.app.command_line.console import closing, opening
+        from tune_ad.app.preparation.validation import prepare
+
+        session = prepare(chosen, _say, lifeline=lifeline)
+        say(opening(session))
+        outcome = session.run()
+        page = _write_report(session.folder.path)
+        _say(closing(session, outcome))
+    except KeyboardInterrupt:
+        if not StudyFolder(chosen.results / chosen.study).exists():
+            raise
+        print(f"interrupted; continue with: {resume_command(chosen)}", file=sys.stderr)
+        return INTERRUPTED
     return outcome.exit_code if page else outcome.exit_code or 2
+
+
+def _silent(line: str) -> None:
+    """Print nothing."""
 
 
 def _say(line: str) -> None:

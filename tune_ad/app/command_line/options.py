@@ -334,7 +334,7 @@ class Options:
     )
     retries: int = option(
         2,
-        "how often a trial is trained again whose process or node has died (with Ray), before it "
+        "how often a trial is trained again whose process or node has died before it "
         "counts as failed",
         MACHINE,
         metavar="N",

@@ -26,6 +26,7 @@ from tune_ad.detectors.config import NetworkConfig
 from tune_ad.detectors.nets import ImageShape
 from tune_ad.errors import UserError
 from tune_ad.execution.gpu_probe import gpu_demand
+from tune_ad.execution.lifeline import UNWATCHED, Lifeline
 from tune_ad.models.folder import Preprocessing
 from tune_ad.search.ablation import with_enough_seeds
 from tune_ad.search.checks.batches import batches_tried
@@ -49,6 +50,7 @@ def prepare(
     say: Callable[[str], None] = print,
     dry_run: bool = False,
     given: Search | None = None,
+    lifeline: Lifeline = UNWATCHED,
 ) -> Session:
     """Check the options against the search, the data and the machine.
 
@@ -57,6 +59,7 @@ def prepare(
         say: prints a line for the user.
         dry_run: whether the session is only shown, so that the folder may contain a study.
         given: the search itself, if no search file declares it.
+        lifeline: the way to the process that watches over this one.
 
     Raises:
         UserError: for any invalid input, in one line; nothing has been written.
@@ -101,6 +104,7 @@ def prepare(
         preprocessing=_preprocessing(request, study.shape),
         digests=digests,
         gpu_line=gpu_line,
+        lifeline=lifeline,
     )
     if not (session.begins or session.is_complete):
         _ = session.runs  # refuses other code and versions

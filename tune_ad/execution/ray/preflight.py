@@ -6,8 +6,8 @@ from pathlib import Path
 import torch
 
 from tune_ad.errors import MachineError
+from tune_ad.execution.ray.connection import connection
 from tune_ad.execution.ray.nodes import Node, ask, live_nodes
-from tune_ad.execution.ray.runner import connection
 from tune_ad.execution.ray.shared_folder import check_shared_folder
 from tune_ad.wording import count
 

@@ -6,36 +6,24 @@ import os
 import re
 import shutil
 import signal
-import sys
-from collections.abc import Iterator
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import AbstractContextManager
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
 import ray
 from ray import tune
-from ray.exceptions import AuthenticationError, OutOfMemoryError, RayActorError
+from ray.exceptions import OutOfMemoryError, RayActorError
 from ray.tune.schedulers import FIFOScheduler, TrialScheduler
 from ray.tune.search import Searcher
 
-from tune_ad.errors import MachineError, cut, one_line
+from tune_ad.errors import cut, one_line
 from tune_ad.execution.loop import TrialLoop
-from tune_ad.execution.machine import Machine
-from tune_ad.execution.ray.cluster_address import REMEDY, TOKEN, check_answers
-from tune_ad.execution.ray.nodes import live_nodes
+from tune_ad.execution.ray.connection import connection
 from tune_ad.execution.ray.trainable import TrialTrainable
-from tune_ad.signals import interrupt_afterwards, kept_handlers
 from tune_ad.training.suite import Suite
 
 LOG = logging.getLogger(__name__)
-QUIET = {
-    "TUNE_DISABLE_AUTO_CALLBACK_LOGGERS": "1",
-    "RAY_USAGE_STATS_ENABLED": "0",
-    "RAY_CHDIR_TO_TRIAL_DIR": "0",
-    "RAY_AIR_NEW_OUTPUT": "0",
-    "TUNE_WARN_EXCESSIVE_EXPERIMENT_CHECKPOINT_SYNC_THRESHOLD_S": "0",
-}
 
 
 @dataclass(frozen=True)
@@ -59,94 +47,9 @@ class Resources:
     checkpoint_seconds: float = 60.0
 
 
-@contextmanager
-def connection(address: str, cpus: int | None = None) -> Iterator[None]:
-    """Connect to a running Ray cluster, or start a local one.
-
-    Ctrl-C while Ray starts or ends takes effect once Ray has started and ended properly.
-
-    Args:
-        address: address of the cluster; "local" starts one on this machine.
-        cpus: number of cores that a local Ray may use.
-
-    Raises:
-        MachineError: if no cluster answers.
-        KeyboardInterrupt: if the user interrupts the start or the end of Ray.
-    """
-    for name, value in QUIET.items():
-        os.environ.setdefault(name, value)
-    try:
-        with interrupt_afterwards(), kept_handlers():  # Ray takes SIGTERM for itself
-            _connect(address, cpus)
-    except KeyboardInterrupt:
-        ray.shutdown()
-        raise
-    try:
-        yield
-    finally:
-        with interrupt_afterwards():
-            ray.shutdown()
-
-
-def _connect(address: str, cpus: int | None) -> None:
-    """Connect to a cluster that answers, or start a local one."""
-    if address == "local":
-        _init("local", num_cpus=cpus, include_dashboard=False)
-        return
-    check_answers(address)
-    with _without_stderr():
-        _init(address)
-
-
-def _init(address: str, **options: Any) -> None:  # noqa: ANN401
-    """Connect to Ray.
-
-    Raises:
-        MachineError: if no cluster answers, or this process is connected to one already.
-    """
-    try:
-        ray.init(address=address, log_to_driver=False, logging_level=logging.ERROR, **options)
-    except AuthenticationError as error:
-        raise MachineError(f"RAY_AUTH_MODE is token, but there is no token; {TOKEN}") from error
-    except (ConnectionError, RuntimeError, ValueError) as error:
-        reason = (str(error).splitlines() or [type(error).__name__])[0]
-        message = f"no Ray cluster answers at {address!r} ({reason}); {REMEDY}"
-        if isinstance(error, ConnectionError):
-            message += f". If it asks for a token, set RAY_AUTH_MODE=token; {TOKEN}"
-        raise MachineError(message) from error
-
-
-@contextmanager
-def _without_stderr() -> Iterator[None]:
-    """Context manager: drop what Ray's C++ code writes to the standard error of the process."""
-    sys.stderr.flush()
-    saved = os.dup(2)
-    with open(os.devnull, "w") as sink:
-        os.dup2(sink.fileno(), 2)
-    try:
-        yield
-    finally:
-        os.dup2(saved, 2)
-        os.close(saved)
-
-
 def cluster(resources: Resources) -> AbstractContextManager[None]:
     """The connection to Ray for trials with the given resources."""
     return connection(resources.address, resources.concurrent * resources.cpus)
-
-
-def remote_machine(address: str) -> Machine:
-    """The resources of a running cluster.
-
-    Raises:
-        MachineError: if no cluster answers.
-    """
-    with connection(address):
-        nodes = live_nodes()
-    cpus, gpus = [node.cpus for node in nodes], [node.gpus for node in nodes]
-    memory = max(node.memory for node in nodes)
-    sizes = tuple(zip(cpus, gpus, strict=True))
-    return Machine(sum(cpus), sum(gpus), max(cpus), max(gpus), memory, sizes)
 
 
 class RayAdapter:
