@@ -45,7 +45,11 @@ stop() { # act on the signal of SLURM
     fi
 }
 finish() { # end Ray on every node
-    ((${#steps[@]} == 0)) || kill "${steps[@]}" 2>/dev/null || true
+    trap - EXIT
+    if ((${#steps[@]} > 0)); then
+        kill "${steps[@]}" 2>/dev/null || true
+        wait "${steps[@]}" || true
+    fi
     srun --overlap --nodes="$nodes" --ntasks="$nodes" rm -rf "$RAY_TMPDIR" || true
 }
 trap stop USR1
@@ -72,6 +76,7 @@ while [ -n "$again" ]; do # the signal ends `wait` before the program ends
 done
 
 # 143: the study has stopped in good order. 138: the signal came before it began.
+finish
 if [ -n "$requeue" ] && ((code == 143 || code == 138)); then
     scontrol requeue "$SLURM_JOB_ID"
 fi

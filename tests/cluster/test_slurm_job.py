@@ -14,7 +14,7 @@ from tests.conftest import OFFLINE
 from tune_ad.storage.folder import StudyFolder
 
 pytestmark = pytest.mark.slow
-TRIALS = 6
+TRIALS = 4
 PROGRAMS = {
     "srun": 'while [[ ${1:-} == --* ]]; do shift; done; exec "$@"',
     "scontrol": '[ "$1" = show ] && echo node1 || echo "$@" >>"$SCONTROL"',
@@ -65,7 +65,7 @@ def submit():
 
 
 def test_a_job_stops_in_good_order_before_its_time_is_over_and_the_next_one_continues(submit):
-    options = (*TINY[2:], "--trials", TRIALS, "--epochs", 150, "--no-evaluation")
+    options = (*TINY[2:], "--trials", TRIALS, "--epochs", 100, "--no-evaluation")
     first, folder = submit(*options)
     study = StudyFolder(folder / "results" / "quickstart")
     first.until(lambda: study.trials.read())

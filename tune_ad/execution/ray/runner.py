@@ -6,6 +6,7 @@ import os
 import re
 import shutil
 import signal
+import threading
 from contextlib import AbstractContextManager
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -21,6 +22,7 @@ from tune_ad.errors import cut, one_line
 from tune_ad.execution.loop import TrialLoop
 from tune_ad.execution.ray.connection import connection
 from tune_ad.execution.ray.trainable import TrialTrainable
+from tune_ad.signals import kept_handlers, restore
 from tune_ad.training.suite import Suite
 
 LOG = logging.getLogger(__name__)
@@ -64,12 +66,18 @@ class RayAdapter:
         self.epochs: dict[str, int] = {}
         self.over: set[str] = set()
         self.crashed: dict[str, str] = {}
+        self.handler = signal.getsignal(signal.SIGUSR1)
 
     def __deepcopy__(self, memo: dict[int, Any]) -> "RayAdapter":
         return self
 
     def __getstate__(self) -> dict[str, Any]:
         return {}
+
+    def keep_handler(self) -> None:
+        """Give SIGUSR1, which Ray Tune takes for itself, back to the program."""
+        if threading.current_thread() is threading.main_thread():
+            restore({signal.SIGUSR1: self.handler})
 
     def reported(self, trial_id: str, result: dict[str, Any]) -> bool:
         """Handle a report, and return whether the trial must stop.
@@ -129,6 +137,10 @@ class TrialEndCallback(tune.Callback):  # type: ignore[misc]
 
     def __init__(self, adapter: RayAdapter) -> None:
         self.adapter = adapter
+
+    def on_step_begin(self, iteration: int, trials: list[Any], **info: Any) -> None:
+        """Keep the handlers of the program, which differ by signal in the exit code."""
+        self.adapter.keep_handler()
 
     def on_trial_result(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
         """Pass on progress and the last report, which Ray does not give to schedulers.
@@ -250,7 +262,8 @@ def run(loop: TrialLoop, suite: Suite, resources: Resources, storage: Path) -> N
     handler = signal.getsignal(signal.SIGINT)
     os.environ["TUNE_DISABLE_SIGINT_HANDLER"] = "0"  # Ray's handler ends training gracefully
     try:
-        tuner.fit()
+        with kept_handlers():
+            tuner.fit()
     except (ray.exceptions.RayError, RuntimeError) as error:
         first = str(error).partition("\n")[0]
         LOG.error("Ray stopped (%s: %s); finished trials are kept", type(error).__name__, first)
