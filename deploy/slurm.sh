@@ -24,6 +24,7 @@ RAY_AUTH_TOKEN=$(od -An -N32 -tx1 /dev/urandom | tr -d ' \n')
 export RAY_AUTH_MODE=token RAY_AUTH_TOKEN
 export RAY_TMPDIR="/tmp/tune_ad-$SLURM_JOB_ID" # short, and of this job alone
 export RAY_USAGE_STATS_ENABLED=0
+export RAY_GRACEFUL_SHUTDOWN_DRAIN_TIMEOUT_S=0 # when Ray ends here, nothing runs any more
 export SRUN_CPUS_PER_TASK="${SLURM_CPUS_PER_TASK:-1}" # srun does not take it from sbatch
 
 nodes=$SLURM_JOB_NUM_NODES
@@ -75,8 +76,8 @@ while [ -n "$again" ]; do # the signal ends `wait` before the program ends
     ((last == 127)) || code=$last # 127: it had ended when the signal came
 done
 
-# 143: the study has stopped in good order. 138: the signal came before it began.
 finish
+# 143: the study has stopped in good order. 138: the signal came before it began.
 if [ -n "$requeue" ] && ((code == 143 || code == 138)); then
     scontrol requeue "$SLURM_JOB_ID"
 fi

@@ -134,7 +134,8 @@ def test_after_the_loss_of_the_head_a_study_resumes_on_another_cluster(make_clus
     command.until(lambda: len(study.trials.read()) >= 1)
     first.nodes[0].kill()
     ended = command.end()
-    assert ended.code != 0
+    assert ended.code == 3, ended.output
+    assert "--resume" in ended.error()
     first.kill()
     recorded = study.trials.path.read_text()
     assert 1 <= len(study.read_trials()) < 5
