@@ -11,11 +11,7 @@ import time
 from functools import partial
 from pathlib import Path
 
-import ray
-
 from tune_ad.app.command_line import cli
-from tune_ad.execution.ray import runner
-from tune_ad.execution.ray.trainable import TrialTrainable
 
 NOTES, PROCESSES = Path(sys.argv[1]), int(sys.argv[2])
 
@@ -31,30 +27,40 @@ def place_of(array):
     raise AssertionError("the images lie nowhere")
 
 
-class Noted(TrialTrainable):
-    """Notes each trial for which it is made ready, with its node and the place of the images."""
+def note_trials():
+    """In the process of a study, which loads Ray and PyTorch: note its trials."""
+    import ray
 
-    def start(self, config):
-        """Begin a trial, and note it."""
-        super().start(config)
-        note = {
-            "trial": config["number"],
-            "is_final": bool(config["seeds"]),
-            "node": ray.util.get_node_ip_address(),
-            "process": os.getpid(),
-            "images": place_of(self.suite.images),
-        }
-        with NOTES.open("a") as notes:
-            notes.write(json.dumps(note) + "\n")
+    from tune_ad.execution.ray import runner
+    from tune_ad.execution.ray.trainable import TrialTrainable
 
-    def step(self):
-        """Train, once enough processes are ready."""
-        while len({json.loads(line)["process"] for line in NOTES.open()}) < PROCESSES:
-            time.sleep(0.1)
-        return super().step()
+    class Noted(TrialTrainable):
+        """Notes each trial for which it is made ready, with its node and place of the images."""
+
+        def start(self, config):
+            """Begin a trial, and note it."""
+            super().start(config)
+            note = {
+                "trial": config["number"],
+                "is_final": bool(config["seeds"]),
+                "node": ray.util.get_node_ip_address(),
+                "process": os.getpid(),
+                "images": place_of(self.suite.images),
+            }
+            with NOTES.open("a") as notes:
+                notes.write(json.dumps(note) + "\n")
+
+        def step(self):
+            """Train, once enough processes are ready."""
+            while len({json.loads(line)["process"] for line in NOTES.open()}) < PROCESSES:
+                time.sleep(0.1)
+            return super().step()
+
+    runner.TrialTrainable = Noted
+    runner.Resources = partial(runner.Resources, checkpoint_seconds=0.0)
 
 
 if __name__ == "__main__":
-    runner.TrialTrainable = Noted
-    runner.Resources = partial(runner.Resources, checkpoint_seconds=0.0)
-    sys.exit(cli.main(sys.argv[3:]))
+    os.register_at_fork(after_in_child=note_trials)
+    del sys.argv[1:3]
+    sys.exit(cli.main())

@@ -23,7 +23,7 @@ from typing import Any, NoReturn
 
 from tune_ad.app.command_line.options import Options
 from tune_ad.app.command_line.parser import resume_command
-from tune_ad.errors import MachineError
+from tune_ad.errors import MachineError, UserError
 from tune_ad.execution.lifeline import Lifeline, TrialKey
 from tune_ad.signals import INTERRUPTED, SIGNALS, restore
 from tune_ad.storage.folder import StudyFolder
@@ -153,10 +153,22 @@ class Watch:
 
     def _after_ray(self, child: Child, cause: str) -> bool:
         """Return whether Ray, which has ended, may be started again."""
-        if self.restarts >= self.options.retries:
+        if self.restarts >= self.options.retries or self._cluster_is_gone():
             return False
         self.say(f"Ray has ended ({cause}); the study goes on")
         return True
+
+    def _cluster_is_gone(self) -> bool:
+        """Whether the study runs on a cluster, and nothing answers there any more."""
+        if self.options.address == "local":
+            return False
+        from tune_ad.execution.ray.cluster_address import resolved
+
+        try:
+            resolved(self.options.address)
+        except UserError:
+            return True
+        return False
 
     def _continued(self) -> Options:
         """The options with which the study goes on."""
