@@ -12,7 +12,8 @@ from pathlib import Path
 import pytest
 
 import tune_ad
-from tune_ad.app.watch import ending
+from tune_ad.app.command_line.options import Options
+from tune_ad.app.watch import Child, Watch, ending
 
 CHECKOUT = Path(tune_ad.__file__).parents[1]
 DETECTOR = """import os, signal, sys, time
@@ -136,3 +137,11 @@ def test_a_study_over_which_nobody_watches_any_more_ends_in_good_order(study, tm
 def test_the_cause_is_named_by_exit_code_or_signal():
     assert ending(7 << 8) == "its process ended with exit code 7"
     assert ending(signal.SIGSEGV) == "its process was ended by SIGSEGV"
+
+
+@pytest.mark.parametrize(("address", "goes_on"), [("local", True), ("127.0.0.1:1", False)])
+def test_a_study_goes_on_after_the_end_of_ray_unless_its_cluster_is_gone(address, goes_on):
+    lines = []
+    watch = Watch(Options("quickstart", address=address), None, None, lines.append)
+    assert watch._after_ray(Child(0, 0), "it was killed") == goes_on
+    assert lines == ["Ray has ended (it was killed); the study goes on"] * goes_on
