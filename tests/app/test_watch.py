@@ -136,3 +136,14 @@ def test_a_study_over_which_nobody_watches_any_more_ends_in_good_order(study, tm
 def test_the_cause_is_named_by_exit_code_or_signal():
     assert ending(7 << 8) == "its process ended with exit code 7"
     assert ending(signal.SIGSEGV) == "its process was ended by SIGSEGV"
+
+
+@pytest.mark.slow
+def test_a_trial_that_hangs_is_stopped_and_not_tried_again(study, tmp_path):
+    process = study("time.sleep(600)", 99, "--trial-timeout", "0.1")
+    output, errors = process.communicate()
+    assert process.returncode == 1, output + errors
+    by_value = records(tmp_path)
+    assert by_value[10]["reason"] == "it ran for more than 0.1 min (--trial-timeout)"
+    assert by_value[5]["state"] == by_value[20]["state"] == "complete"
+    assert output.count("it counts as failed") == 1

@@ -9,7 +9,17 @@ from functools import cached_property
 from typing import Any
 
 from tune_ad.app.command_line.options import Options
-from tune_ad.app.estimates.cost import Cost, Size, Sizes, cost, image_sizes, overhead, size
+from tune_ad.app.estimates.cost import (
+    Cost,
+    Size,
+    Sizes,
+    cost,
+    image_sizes,
+    longest_trial,
+    overhead,
+    size,
+)
+from tune_ad.app.estimates.longest import trial_limit
 from tune_ad.app.estimates.remaining import Retraining, is_complete, missing_evaluations
 from tune_ad.app.estimates.speed import measured_speed, relative_seconds
 from tune_ad.app.keeping import NotKeptError, keep_best
@@ -168,6 +178,12 @@ class Session:
             extra = overhead(study, study.trials, self.options.backend)
             costs[name] = replace(training, overhead=extra)
         return costs
+
+    def longest_trial(self) -> float:
+        """The estimated seconds of the longest trial, from short measurements."""
+        models = len(self.tasks) * len(self.study.seeds)
+        speeds = measured_speed(self.study, self.options.device, models)
+        return longest_trial(self.study, self._sizes(self.study.budget), speeds)
 
     def _under(self, name: str, budget: Budget) -> Study:
         """The study under a budget, without the final evaluation if --no-evaluation is given."""
@@ -396,7 +412,9 @@ class Session:
         limit = None if evaluation else options.time_budget
         deadline = None if limit is None else time.monotonic() + 60 * limit
         doomed = self.lifeline.doomed_of(evaluation)
-        return TrialLoop(study, scheduler, callbacks, self.tasks, deadline, doomed)
+        is_stopped_from_outside = self.lifeline.is_watched and options.backend == "serial"
+        time_limit = None if is_stopped_from_outside else trial_limit(options)
+        return TrialLoop(study, scheduler, callbacks, self.tasks, deadline, doomed, time_limit)
 
     def keep_best(self) -> bool:
         """Write the winner's models with their thresholds to `best/`; False if that fails."""

@@ -84,6 +84,8 @@ class Options:
         device: "auto", "cpu" or "cuda".
         concurrent: number of trials in parallel; None = as many as the machine has room for.
         retries: how often a trial is trained again whose process or node has died.
+        trial_timeout: minutes after which a trial is stopped and counts as failed; None = by an
+            estimate.
         cpus: number of cores per trial.
         gpus: number of GPUs per trial; None = decided from the memory of the GPU and its speed.
         progress: whether to show the progress line.
@@ -338,6 +340,19 @@ class Options:
         read=integer,
         minimum=0,
         maximum=1000,
+        kept=True,
+    )
+    trial_timeout: float | None = option(
+        None,
+        "stop a trial that has run so long; it counts as failed (default: 20 times the estimate "
+        "of the longest trial, and at least 60)",
+        MACHINE,
+        metavar="MINUTES",
+        read=real,
+        minimum=0,
+        maximum=LONGEST_MINUTES,
+        excludes_minimum=True,
+        unit="minutes",
         kept=True,
     )
     cpus: int = option(
