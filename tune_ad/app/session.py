@@ -147,7 +147,8 @@ class Session:
         whole = self.size()
         if self.begins:
             return whole
-        trials = max(0, whole.trials - len(self.folder.read_trials()))
+        ended = [r for r in self.folder.read_trials() if not self._is_repeated(r)]
+        trials = max(0, whole.trials - len(ended))
         if not trials and whole.fresh_seeds:
             missing = sum(len(retraining.seeds) for retraining in self._retraining())
             return whole._replace(trials=trials, fresh_seeds=missing, winners=1)
@@ -219,9 +220,16 @@ class Session:
     def is_complete(self) -> bool:
         """Whether a study exists of which neither a trial nor a fresh seed is missing."""
         study = self.study
-        return self.folder.exists() and is_complete(
-            self.folder, study.trials, study.selection, self._fresh_seeds
+        return (
+            not self.repeated
+            and self.folder.exists()
+            and is_complete(self.folder, study.trials, study.selection, self._fresh_seeds)
         )
+
+    @property
+    def repeated(self) -> int:
+        """The number of failed trials and evaluation seeds that are trained again."""
+        return self._failures() if self.options.retry_failed else 0
 
     @property
     def _fresh_seeds(self) -> tuple[int, ...]:
@@ -246,6 +254,9 @@ class Session:
             self.folder.read_evaluation()
             is_complete = self.is_complete
             self._write_description(begins_run=not is_complete)  # an interruption can be resumed
+            if self.repeated:
+                self.folder.withdraw_failed()
+                scheduler = self.scheduler()
             if is_complete:
                 kept = self.keep_best()
                 return Outcome(False, out_of_time=False, failed=self._failures(), kept=kept)
@@ -426,6 +437,9 @@ class Session:
         for line in lines:
             self.say(line)
         return True
+
+    def _is_repeated(self, record: TrialRecord) -> bool:
+        return self.options.retry_failed and record.state == "failed"
 
     def _failures(self) -> int:
         records = self.folder.read_trials() + self.folder.read_evaluation()

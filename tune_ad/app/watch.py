@@ -179,7 +179,7 @@ class Watch:
         if left is not None:
             left = max(left - (time.monotonic() - self.began) / 60, SHORTEST_MINUTES)
         self.began = time.monotonic()
-        return replace(self.options, resume=True, extend=0, time_budget=left)
+        return replace(self.options, resume=True, retry_failed=False, extend=0, time_budget=left)
 
     def _give_up(self, folder: StudyFolder, cause: str) -> NoReturn:
         """Report what there is.

@@ -4,6 +4,7 @@
                                   hardware
     suggested.jsonl               proposed configurations, one per line
     trials.jsonl                  finished trials, one per line
+    retried.jsonl                 failed trials that were trained again, as they had failed
     trials/<identity>.json        curves and histograms of a trial
     trials/<identity>.npz         ranks of the scores of its validation and test images
     evaluation/evaluation.jsonl   the winner on fresh seeds, one line per seed
@@ -30,7 +31,7 @@ import filelock
 
 from tune_ad.errors import UserError, did_you_mean
 from tune_ad.storage import score_ranks
-from tune_ad.storage.jsonl import JsonLines
+from tune_ad.storage.jsonl import JsonLines, to_text
 from tune_ad.storage.later_parameters import completed
 from tune_ad.storage.precision import FLOAT32
 from tune_ad.storage.records import SCHEMA, TrialRecord, TrialSpec
@@ -157,6 +158,7 @@ class StudyFolder:
         self.suggested = JsonLines(path / "suggested.jsonl")
         self.trials = JsonLines(path / "trials.jsonl")
         self.evaluation = JsonLines(path / "evaluation" / "evaluation.jsonl")
+        self.retried = JsonLines(path / "retried.jsonl")
         self.tensorboard = path / "tensorboard"
         self.ray = path / "ray"
         self._lock_path = path / ".lock"
@@ -264,6 +266,25 @@ class StudyFolder:
         runs = [f"{r.identity} on seed {r.replicas[0].seed}" for r in records if r.replicas]
         _check_unique(self.evaluation, runs, "the winner")
         return records
+
+    def withdraw_failed(self) -> None:
+        """Move the records of failed trials to `retried.jsonl`, so that they are trained again."""
+        for file in (self.trials, self.evaluation):
+            lines = file.read()
+            failed = [line for line in lines if line["state"] == "failed"]
+            for line in failed:
+                self.retried.append(line)
+            if failed:
+                file.rewrite([line for line in lines if line["state"] != "failed"])
+
+    def read_retried(self) -> list[TrialRecord]:
+        """The failed trials that were trained again, oldest first; a repeated line counts once.
+
+        Raises:
+            UserError: if a line is damaged.
+        """
+        distinct = {to_text(line): line for line in self.retried.lines()}
+        return [TrialRecord.from_json(line) for line in distinct.values()]
 
     def read_details(self, identity: str, seed: int | None = None) -> dict[str, Any]:
         """The curves and histograms of a trial, or of an evaluation seed."""

@@ -5,7 +5,7 @@ import math
 import os
 import uuid
 from array import array
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict
 from pathlib import Path
@@ -132,6 +132,10 @@ class JsonLines:
             file.flush()
             os.fsync(file.fileno())
         self._mended = True
+
+    def rewrite(self, values: Sequence[Any]) -> None:
+        """Replace all lines at once."""
+        write_atomically(self.path, "".join(f"{to_text(value)}\n" for value in values))
 
     def _remove_cut_line(self) -> None:
         if self.path.exists():

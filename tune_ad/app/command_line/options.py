@@ -58,6 +58,7 @@ class Options:
         detector: the detector that takes the place of the search's own, as `find_detector` reads
             it; None = the search's own.
         resume: whether to continue the study in the folder.
+        retry_failed: whether the failed trials of the study are trained again.
         accept_changes: whether to go on although code or versions have changed.
         extend: number of trials to add to the study.
         evaluate: whether to train the winner again on fresh seeds.
@@ -124,6 +125,13 @@ class Options:
     resume: bool = option(
         False,
         "continue an interrupted study",
+        SEARCH,
+        switch=True,
+        flag_value=True,
+    )
+    retry_failed: bool = option(
+        False,
+        "continue the study, and train its failed trials again",
         SEARCH,
         switch=True,
         flag_value=True,

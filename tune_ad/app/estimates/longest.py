@@ -24,5 +24,5 @@ def longest_trial(options: Options) -> float:
     """
     from tune_ad.app.preparation.validation import prepare
 
-    chosen = replace(options, resume=True, extend=0)
+    chosen = replace(options, resume=True, retry_failed=False, extend=0)
     return prepare(chosen, lambda line: None, dry_run=True).longest_trial()

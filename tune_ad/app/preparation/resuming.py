@@ -55,7 +55,9 @@ def check_folder(options: Options, dry_run: bool = False) -> None:
     if not continues(options):
         return
     if not folder.exists():
-        flag = "--resume" if options.resume else f"--extend {options.extend}"
+        flag = OPTIONS["resume" if options.resume else "retry_failed"].flag
+        if options.extend:
+            flag = f"--extend {options.extend}"
         raise UserError(
             f"{folder.path.resolve()} contains no study to continue; leave out {flag} to begin "
             "one, or use another --results"
@@ -72,7 +74,7 @@ def check_folder(options: Options, dry_run: bool = False) -> None:
 
 def continues(options: Options) -> bool:
     """Whether the user asks to continue a study."""
-    return options.resume or options.extend > 0
+    return options.resume or options.retry_failed or options.extend > 0
 
 
 def check_name_lengths(folder: Path) -> None:
