@@ -19,7 +19,6 @@ from tune_ad.app.estimates.cost import (
     overhead,
     size,
 )
-from tune_ad.app.estimates.longest import trial_limit
 from tune_ad.app.estimates.remaining import Retraining, is_complete, missing_evaluations
 from tune_ad.app.estimates.speed import measured_speed, relative_seconds
 from tune_ad.app.keeping import NotKeptError, keep_best
@@ -39,6 +38,7 @@ from tune_ad.execution.callbacks import (
 from tune_ad.execution.lifeline import UNWATCHED, Lifeline
 from tune_ad.execution.loop import FixedTrials, Scheduler, TrialLoop
 from tune_ad.execution.machine import Machine
+from tune_ad.execution.time_limit import TimeLimit
 from tune_ad.models.folder import Preprocessing
 from tune_ad.search.ablation import with_enough_seeds
 from tune_ad.search.budgets import Budget
@@ -103,6 +103,7 @@ class Session:
         digests: the digest of the images of each image set, by its name.
         gpu_line: a line on the number of GPUs per trial and its reason; empty if it was given.
         lifeline: the way to the process that watches over this one.
+        time_limit: how long a trial may run; None = for ever.
     """
 
     options: Options
@@ -118,6 +119,7 @@ class Session:
     digests: Mapping[str, str]
     gpu_line: str = ""
     lifeline: Lifeline = UNWATCHED
+    time_limit: TimeLimit | None = None
 
     @property
     def tasks(self) -> tuple[Task, ...]:
@@ -420,12 +422,13 @@ class Session:
             rule = RULES[study.selection] if has_best else None
             noun = "fresh seed" if evaluation else "trial"
             callbacks.append(ProgressBar(title, trials, study.epochs_of, ended, rule, noun))
-        limit = None if evaluation else options.time_budget
-        deadline = None if limit is None else time.monotonic() + 60 * limit
+        minutes = None if evaluation else options.time_budget
+        deadline = None if minutes is None else time.monotonic() + 60 * minutes
         doomed = self.lifeline.doomed_of(evaluation)
-        is_stopped_from_outside = self.lifeline.is_watched and options.backend == "serial"
-        time_limit = None if is_stopped_from_outside else trial_limit(options)
-        return TrialLoop(study, scheduler, callbacks, self.tasks, deadline, doomed, time_limit)
+        limit = self.time_limit
+        if self.lifeline.is_watched and options.backend == "serial":
+            limit = None  # the process that watches stops what hangs
+        return TrialLoop(study, scheduler, callbacks, self.tasks, deadline, doomed, limit)
 
     def keep_best(self) -> bool:
         """Write the winner's models with their thresholds to `best/`; False if that fails."""

@@ -144,9 +144,11 @@ def _run_and_report(chosen: Options, lifeline: Lifeline) -> int:
     say(f"{chosen.study}: loading PyTorch and the images ...")
     try:
         from tune_ad.app.command_line.console import closing, opening
+        from tune_ad.app.estimates.longest import trial_limit
         from tune_ad.app.preparation.validation import prepare
 
-        session = prepare(chosen, _say, lifeline=lifeline)
+        limit = trial_limit(chosen)
+        session = prepare(chosen, _say, lifeline=lifeline, time_limit=limit)
         say(opening(session))
         outcome = session.run()
         page = _write_report(session.folder.path)

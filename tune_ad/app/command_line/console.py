@@ -105,8 +105,8 @@ def closing(session: Session, outcome: Outcome) -> str:
     lines += _warnings(session)
     if outcome.failed:
         lines.append(
-            f"{count(outcome.failed, 'trial')} failed; the report gives the reasons; --retry-failed "
-            "trains failed trials again"
+            f"{count(outcome.failed, 'trial')} failed; the report gives the reasons; "
+            "--retry-failed trains failed trials again"
         )
     elif not lines and _is_left_untested(session):
         lines.append(

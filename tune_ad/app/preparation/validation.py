@@ -27,6 +27,7 @@ from tune_ad.detectors.nets import ImageShape
 from tune_ad.errors import UserError
 from tune_ad.execution.gpu_probe import gpu_demand
 from tune_ad.execution.lifeline import UNWATCHED, Lifeline
+from tune_ad.execution.time_limit import TimeLimit
 from tune_ad.models.folder import Preprocessing
 from tune_ad.search.ablation import with_enough_seeds
 from tune_ad.search.checks.batches import batches_tried
@@ -51,6 +52,7 @@ def prepare(
     dry_run: bool = False,
     given: Search | None = None,
     lifeline: Lifeline = UNWATCHED,
+    time_limit: TimeLimit | None = None,
 ) -> Session:
     """Check the options against the search, the data and the machine.
 
@@ -60,6 +62,7 @@ def prepare(
         dry_run: whether the session is only shown, so that the folder may contain a study.
         given: the search itself, if no search file declares it.
         lifeline: the way to the process that watches over this one.
+        time_limit: how long a trial may run; None = for ever.
 
     Raises:
         UserError: for any invalid input, in one line; nothing has been written.
@@ -105,6 +108,7 @@ def prepare(
         digests=digests,
         gpu_line=gpu_line,
         lifeline=lifeline,
+        time_limit=time_limit,
     )
     if not (session.begins or session.is_complete):
         _ = session.runs  # refuses other code and versions
