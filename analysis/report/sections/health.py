@@ -33,6 +33,7 @@ def section(findings: Findings) -> Section:
     warnings = [line for part in health(study) for line in _warnings(part)]
     warnings += list(_dead_parameters(study))
     warnings += list(_retried(study))
+    warnings += [f"Left out: {line}" for line in findings.left_out]
     healthy = "No failed, pruned or collapsed trials, and no tied scores."
     text = "\n".join(f"- {line}" for line in warnings) or healthy
     blocks: list[Block] = [Text(text, "warning" if warnings else "plain"), Text(WORDS, "note")]

@@ -85,7 +85,8 @@ def prepare(
     request, gpu_line = _with_gpus(request, study, models, image_sets, say)
     is_local = request.options.address == "local"
     trials = trials_at_a_time(request.options, request.machine) if is_local else 1
-    _check_study(study, models * trials, trials, request.machine.node_memory)
+    pixels = sum(s.train_images.nbytes + s.test_images.nbytes for s in image_sets)
+    _check_study(study, models * trials, trials, request.machine.node_memory - pixels)
     if request.stored:
         check_unchanged(study, request.stored, request.folder)
     suite = Suite.prepare(image_sets, tasks, study.budget, study.seed)
@@ -268,7 +269,7 @@ def _check_study(study: Study, models: int, trials: int, memory: int) -> None:
         study: the study on the loaded images.
         models: number of models that must fit into memory at the same time.
         trials: number of trials that train at the same time, each one model after the other.
-        memory: main memory of the node with most, in bytes.
+        memory: main memory of the node with most, without that of the images, in bytes.
 
     Raises:
         UserError: with the first fault.
@@ -286,7 +287,7 @@ def _check_study(study: Study, models: int, trials: int, memory: int) -> None:
         raise UserError(
             f"{count(models, 'model')} of {most.baseline} in parallel with {most.weights:,} "
             f"weights each{chosen and f' (the largest of the search space: {chosen})'} need "
-            f"{needed / 1e9:.0f} GB of memory, and there are {memory / 1e9:.0f} GB; use "
-            "smaller models (--set width or latent_dim, or a smaller --image-size) or fewer "
+            f"{needed / 1e9:.0f} GB of memory, and the images leave {memory / 1e9:.0f} GB; "
+            "use smaller models (--set width or latent_dim, or a smaller --image-size) or fewer "
             "(--seeds, --classes or --concurrent)"
         )
