@@ -10,6 +10,7 @@ from collections.abc import Iterator, Sequence
 
 from analysis.study import StudyRecords
 from tune_ad.errors import UserError
+from tune_ad.storage.jsonl import JsonLines
 from tune_ad.storage.kept_models import check_files
 from tune_ad.storage.records import TrialRecord
 from tune_ad.wording import count
@@ -65,12 +66,26 @@ def _journals(study: StudyRecords) -> Iterator[str]:
     for journal in (folder.suggested, folder.trials, folder.evaluation):
         if journal.is_cut:
             yield f"{journal.path.relative_to(folder.path)}: its last line is cut"
-    if not os.path.lexists(folder.trials.path) and any((folder.path / "trials").glob("*.json")):
-        yield f"{folder.trials.path.name} does not exist, but trials/ holds results of trials"
+    yield from _without_record(study, folder.trials, study.trials, fresh=False)
+    yield from _without_record(study, folder.evaluation, study.evaluation, fresh=True)
     if (ended := len(study.trials)) > study.begun:
         yield (
             f"{folder.suggested.path.name} has only {study.begun} of the {ended} configurations "
             "that have ended"
+        )
+
+
+def _without_record(
+    study: StudyRecords, journal: JsonLines, records: Sequence[TrialRecord], fresh: bool
+) -> Iterator[str]:
+    """The number of results whose record is gone from the journal, if there are some."""
+    place = (study.folder.path / "evaluation") if fresh else (study.folder.path / "trials")
+    known = {study.details_path(record, fresh) for record in records}
+    if lost := len({*place.glob("*.json")} - known):
+        yield (
+            f"{journal.path.relative_to(study.folder.path)} has no record of "
+            f"{count(lost, 'result')} in {place.name}/; restore it from a backup, or train "
+            "again with --resume"
         )
 
 

@@ -89,7 +89,7 @@ class StudyRecords:
         """
         identity, seed = record.identity, _seed(record, fresh)
         has_ranks = self.keeps_files and any(metric.is_test_auroc for metric in record.metrics)
-        details, ranks = self.folder.details(identity, seed), self.folder.ranks(identity, seed)
+        details, ranks = self.details_path(record, fresh), self.folder.ranks(identity, seed)
         files = (
             (details, lambda: self.folder.read_details(identity, seed), self.keeps_files),
             (
@@ -107,6 +107,15 @@ class StudyRecords:
                 read()
             except UserError as error:
                 yield path, str(error).removeprefix(f"{path} ")
+
+    def details_path(self, record: TrialRecord, fresh: bool) -> Path:
+        """The file with the curves and histograms of a trial.
+
+        Args:
+            record: the record of the trial.
+            fresh: whether it is one of the evaluation.
+        """
+        return self.folder.details(record.identity, _seed(record, fresh))
 
     @property
     def keeps_files(self) -> bool:

@@ -1,32 +1,49 @@
 """Reads files of strict JSON, of which any may be damaged."""
 
 import json
+import re
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
 from tune_ad.errors import UserError, cut
+from tune_ad.wording import printable
 
 LARGEST = 2**63  # of whole numbers, as other readers of JSON store them
 NUMBER = (int, float)
 
+SUSPECT = re.compile(r"\\[bfnrtu]|[^\n\r\t -~]")
+"""What a JSON text has if one of its texts may not be printable; most have none."""
 Kind = Any
 """What a value must be: a type or several, the fields of an object by their names ("*" matches
 every name, "?" at the end of a name: it may be left out), or a list of the kind of its items."""
 
 
 def parsed(content: bytes) -> Any:  # noqa: ANN401
-    """The value of a JSON text.
+    """The value of a JSON text, in which every text is printable.
 
     Raises:
         ValueError: if it is not strict JSON in UTF-8, or is nested too deeply to be read.
     """
     try:
-        return json.loads(content.decode(), parse_constant=_refuse_constant)
+        text = content.decode()
+        value = json.loads(text, parse_constant=_refuse_constant)
+        return _printable(value) if SUSPECT.search(text) else value
     except RecursionError as error:
         raise ValueError("nested too deeply") from error
     except UnicodeDecodeError as error:
         raise ValueError(f"byte {error.start} is not UTF-8") from error
+
+
+def _printable(value: Any) -> Any:  # noqa: ANN401
+    """Plain data with every text and name as by `printable`."""
+    if isinstance(value, str):
+        return printable(value)
+    if isinstance(value, list):
+        return [_printable(item) for item in value]
+    if isinstance(value, dict):
+        return {printable(name): _printable(item) for name, item in value.items()}
+    return value
 
 
 def _refuse_constant(name: str) -> None:

@@ -10,7 +10,7 @@ from dataclasses import field
 from pathlib import Path
 from typing import Any, NamedTuple, TypeVar
 
-from tune_ad.errors import UserError, did_you_mean
+from tune_ad.errors import UserError, cut, did_you_mean
 from tune_ad.search.budgets import LIMITS
 
 BUDGET = "the budget"
@@ -68,8 +68,8 @@ def filled(text: str) -> str:
     return text
 
 
-def folder(text: str) -> Path:
-    """The path of a folder.
+def place(text: str) -> Path:
+    """The path of a file or a folder.
 
     Raises:
         argparse.ArgumentTypeError: if the text is empty.
@@ -168,7 +168,7 @@ class Option(NamedTuple):
         if self.choices and value not in self.choices:
             hint = did_you_mean(value, self.choices)
             raise UserError(
-                f"{self.flag} must be one of {', '.join(self.choices)}, got {value!r}"
+                f"{self.flag} must be one of {', '.join(self.choices)}, got {cut(repr(value))}"
                 + (f"; {hint}" if hint else "")
             )
         if value is None:  # the default of the machine

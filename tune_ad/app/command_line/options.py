@@ -16,18 +16,18 @@ from tune_ad.app.command_line.option import (
     assignments,
     budget_number,
     filled,
-    folder,
     image_size,
     integer,
     mapping,
     names,
     option,
+    place,
     real,
     share_or_auto,
 )
 from tune_ad.data.own.decoding import RESIZINGS, SMALLEST_SIDE
 from tune_ad.data.own.naming import short_name
-from tune_ad.errors import UserError
+from tune_ad.errors import UserError, cut
 from tune_ad.sample_sizes import LEAST_SEEDS
 from tune_ad.search import catalogue
 from tune_ad.search.ablation import ABLATIONS, MOST_SEEDS
@@ -44,7 +44,7 @@ LARGEST_SEED = 2**32 - 1
 LONGEST_MINUTES = 1_000_000
 LARGEST_PORT = 65_535
 LARGEST_SIDE = 1024
-MOST_GPUS = 1_000_000
+MOST_GPUS = MOST_CORES = 1_000_000
 
 
 @dataclass(frozen=True)
@@ -248,7 +248,7 @@ class Options:
         unit="minutes",
     )
     results: Path = option(
-        Path("results"), "folder of the studies", MACHINE, metavar="DIR", read=folder, kept=True
+        Path("results"), "folder of the studies", MACHINE, metavar="DIR", read=place, kept=True
     )
     data: str | None = option(
         None,
@@ -337,6 +337,7 @@ class Options:
         metavar="N",
         read=integer,
         minimum=1,
+        maximum=MOST_CORES,
         kept=True,
     )
     retries: int = option(
@@ -371,6 +372,7 @@ class Options:
         metavar="N",
         read=integer,
         minimum=1,
+        maximum=MOST_CORES,
         kept=True,
     )
     gpus: float | None = option(
@@ -421,7 +423,7 @@ class Options:
         if not (host and port.isdecimal() and 1 <= int(port) <= LARGEST_PORT):
             raise UserError(
                 "--address must be auto, local or HOST:PORT with a port from 1 to "
-                f"{LARGEST_PORT}, got {self.address!r}"
+                f"{LARGEST_PORT}, got {cut(repr(self.address))}"
             )
 
     def _check_contradictions(self) -> None:
