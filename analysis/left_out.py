@@ -11,7 +11,7 @@ from collections.abc import Iterator, Sequence
 from analysis.study import StudyRecords
 from tune_ad.errors import UserError
 from tune_ad.storage.jsonl import JsonLines
-from tune_ad.storage.kept_models import check_files
+from tune_ad.storage.kept_models import DESCRIPTION, check_files
 from tune_ad.storage.records import TrialRecord
 from tune_ad.wording import count
 
@@ -92,6 +92,8 @@ def _without_record(
 def _kept_model(study: StudyRecords) -> Iterator[str]:
     """What is damaged in `best/`, or lacking if it was written."""
     best = study.folder.best
+    if study.retrains and not study.evaluation and (best / DESCRIPTION).is_file():
+        yield "evaluation/ has no record, but best/ holds the models of an evaluation"
     if not os.path.lexists(best):
         if any(study.folder.models(name).is_dir() for name in _evaluated(study)):
             yield "best/ does not exist; --resume writes it again"
