@@ -1,14 +1,20 @@
 """Reports of damaged studies: what is left out is said, and nothing is raised."""
 
 import json
+import random
 import shutil
 
 import pytest
 
 from analysis.left_out import left_out
 from analysis.questions.comparison.studies import compare
+from analysis.report.answer import answer
+from analysis.report.findings import Findings
+from analysis.report.sections import provenance
 from analysis.report.study_report import write_report
 from analysis.study import StudyRecords
+from tests.storage.test_damage import places, replaced
+from tune_ad.app.preparation.resuming import stored_budget, stored_settings
 from tune_ad.errors import UserError
 from tune_ad.storage.folder import StudyFolder
 
@@ -174,3 +180,45 @@ def test_ranks_of_another_size_are_damaged(damaged):
     assert lines(damaged) == [], "earlier versions did not store ranks"
     other.write_bytes(b"")
     assert len(lines(damaged)) == 1, "but what is there must be whole"
+
+
+WRONG = (
+    ...,
+    None,
+    True,
+    -1,
+    2**70,
+    1.5,
+    "text",
+    "",
+    [],
+    {},
+    [[]],
+    [None],
+    "\x1b[31m",
+    {"float": "x"},
+    [3],
+    {"a": 3},
+)
+
+
+def test_a_wrong_value_anywhere_in_the_study_is_read_or_refused_in_a_line(damaged):
+    whole, stream, refused = json.loads(damaged.study.read_text()), random.Random(7), 0
+    for journal in (damaged.suggested, damaged.trials, damaged.evaluation):
+        journal.path.unlink()  # which do not matter here
+    every = [path for path in places(whole) if path]
+    for _ in range(400):
+        path, wrong = stream.choice(every), stream.choice(WRONG)
+        damaged.study.write_text(json.dumps(replaced(whole, path, wrong)))
+        try:
+            study = StudyRecords.read(damaged.path)
+            findings = Findings(study)
+            provenance.section(findings)
+            assert "\x1b" not in answer(findings)
+            stored_budget(study.search)
+            stored_settings(study.search)
+        except UserError as error:
+            refused += 1
+            assert "\n" not in str(error) and len(str(error)) < 1200, (path, wrong)
+            assert "study.json" in str(error), (path, wrong)
+    assert 100 < refused < 390
