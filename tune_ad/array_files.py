@@ -5,6 +5,7 @@ A file of a few megabytes may hold arrays of many gigabytes, and any file may be
 
 import math
 import struct
+import tokenize
 import zipfile
 import zlib
 from collections.abc import Callable, Collection
@@ -26,6 +27,8 @@ DAMAGE = (
     EOFError,
     RuntimeError,
     OverflowError,
+    MemoryError,
+    tokenize.TokenError,
     struct.error,
     zipfile.BadZipFile,
     zlib.error,

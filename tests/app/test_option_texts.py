@@ -2,10 +2,11 @@
 
 import pytest
 
+from tune_ad.app.command_line import cli
 from tune_ad.app.command_line.cli import main
 from tune_ad.app.command_line.options import OPTIONS
 from tune_ad.app.command_line.parser import COMMANDS, LONGEST_ARGUMENT, SCORING, options, parse
-from tune_ad.errors import UserError
+from tune_ad.errors import MachineError, UserError
 from tune_ad.wording import printable
 
 HUGE = "1" + "0" * 400
@@ -97,3 +98,23 @@ def test_a_name_that_is_too_long_for_the_disk_is_invalid_input(capsys):
 
 def test_bytes_of_a_name_that_are_no_text_may_be_given():
     assert parse(["--report", "caf\udce9/study"]).report == ["caf\udce9/study"]
+
+
+def test_no_character_of_a_printed_line_acts(capsys, monkeypatch):
+    def refuse(*_):
+        raise UserError("a\x1b[31mb\nc")
+
+    monkeypatch.setattr("tune_ad.app.command_line.cli.report", refuse)
+    assert main(["--report", "name"]) == UserError.exit_code
+    assert capsys.readouterr().err == "error: a\\x1b[31mb\\nc\n"
+    cli._say("one\ntwo\x9b\u202e")
+    assert capsys.readouterr().out == "one\ntwo\\x9b\\u202e\n"
+
+
+def test_what_the_disk_refuses_is_one_line(capsys, monkeypatch):
+    def refuse(*_):
+        raise PermissionError(13, "Permission denied", "results/a")
+
+    monkeypatch.setattr("tune_ad.app.command_line.cli.report", refuse)
+    assert main(["--report", "name"]) == MachineError.exit_code
+    assert "results/a: Permission denied" in capsys.readouterr().err

@@ -27,7 +27,7 @@ FORMAT = 1
 DESCRIPTION, CALIBRATION = "model.json", "calibration.npz"
 WEIGHTS, ESTIMATOR = ".safetensors", ".joblib"
 """The suffixes of the files of a model."""
-COPY = "copy the folder again"
+COPY = "copy the whole folder again"
 FIELDS: Mapping[str, Kind] = MappingProxyType(
     {
         "format": int,
@@ -111,6 +111,8 @@ def read_calibration(folder: Path) -> dict[str, NDArray[Any]]:
     Raises:
         UserError: if their file is missing or damaged.
     """
+    if not os.path.lexists(folder / CALIBRATION):
+        raise UserError(f"{folder / CALIBRATION} is missing; {COPY}")
     arrays = read_arrays(folder / CALIBRATION, COPY)
     for name, scores in arrays.items():
         if scores.ndim != 1 or scores.dtype.kind != "f" or not np.isfinite(scores).all():
@@ -162,10 +164,10 @@ def member_files(folder: Path, member: Mapping[str, Any]) -> dict[str, bytes]:
     except OSError as error:
         raise UserError(f"{error.filename} cannot be read ({error.strerror}); {COPY}") from error
     if WEIGHTS not in files:
-        raise UserError(f"{place}{WEIGHTS} is missing; copy the whole folder again")
+        raise UserError(f"{place}{WEIGHTS} is missing; {COPY}")
     if digest_of(files) != member["digest"]:
         raise UserError(
             f"{place}: damaged, its files are not those that {DESCRIPTION} names by their "
-            "SHA-256; copy the whole folder again"
+            f"SHA-256; {COPY}"
         )
     return files
