@@ -288,6 +288,6 @@ def _check_study(study: Study, models: int, trials: int, memory: int) -> None:
             f"{count(models, 'model')} of {most.baseline} in parallel with {most.weights:,} "
             f"weights each{chosen and f' (the largest of the search space: {chosen})'} need "
             f"{needed / 1e9:.0f} GB of memory, and the images leave "
-            f"{max(memory, 0) / 1e9:.0f} GB; use smaller models (--set width or latent_dim, or a smaller --image-size) or fewer "
-            "(--seeds, --classes or --concurrent)"
+            f"{max(memory, 0) / 1e9:.0f} GB; use smaller models (--set width or latent_dim, or a "
+            "smaller --image-size) or fewer (--seeds, --classes or --concurrent)"
         )
