@@ -13,7 +13,7 @@ import tune_ad
 PROJECT = Path(tune_ad.__file__).parent.parent
 LAYERS = (  # each folder imports what stands above it; what shares a line does not know each other
     "errors host randomness sample_sizes signals wording",
-    "extensions local_paths",
+    "array_files extensions local_paths",
     "storage tensorboard pseudo_outliers",
     "data selection",
     "detectors",
@@ -28,7 +28,7 @@ ANALYSIS = (
     "stats",
     "trials frame",
     "study",
-    "image_sampling",
+    "image_sampling left_out",
     "quoted",
     "questions",
     "report",

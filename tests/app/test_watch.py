@@ -145,3 +145,35 @@ def test_a_study_goes_on_after_the_end_of_ray_unless_its_cluster_is_gone(address
     watch = Watch(Options("quickstart", address=address), None, None, lines.append)
     assert watch._after_ray(Child(0, 0), "it was killed") == goes_on
     assert lines == ["Ray has ended (it was killed); the study goes on"] * goes_on
+
+
+@pytest.mark.slow
+def test_a_trial_that_hangs_is_stopped_and_not_tried_again(study, tmp_path):
+    process = study("time.sleep(600)", 99, "--trial-timeout", "0.1")
+    output, errors = process.communicate()
+    assert process.returncode == 1, output + errors
+    by_value = records(tmp_path)
+    assert by_value[10]["reason"] == "it ran for more than 0.1 min (--trial-timeout)"
+    assert by_value[5]["state"] == by_value[20]["state"] == "complete"
+    assert output.count("it counts as failed") == 1
+
+
+@pytest.mark.slow
+def test_failed_trials_are_trained_again_when_asked(study, tmp_path):
+    process = study("raise ValueError('no luck')", 1)
+    output, errors = process.communicate()
+    assert process.returncode == 1, output + errors
+    assert records(tmp_path)[10]["reason"] == "ValueError: no luck"
+    process = study("", 0, "--retry-failed")
+    output, errors = process.communicate()
+    assert process.returncode == 0, output + errors
+    assert "trained again: 1 failed trial" in output
+    assert {record["state"] for record in records(tmp_path).values()} == {"complete"}
+    report = tmp_path / "results" / "quickstart_mortal" / "report.md"
+    assert "1 failed and was trained again (--retry-failed): ValueError: no luck" in (
+        report.read_text(encoding="utf-8")
+    )
+    process = study("", 0, "--retry-failed")
+    output, errors = process.communicate()
+    assert process.returncode == 0, output + errors
+    assert "this study is complete" in output

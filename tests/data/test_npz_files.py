@@ -244,3 +244,10 @@ def test_an_image_set_refuses_what_breaks_its_contract(toy):
             )
     with pytest.raises(ValueError, match="at least one test image"):
         ImageSet("toy", good.classes, images, labels, images[:0], labels[:0])
+
+
+def test_names_of_classes_cannot_act_on_a_terminal(tmp_path, toy_arrays):
+    arrays = toy_arrays([2, 2], [1, 1], colour=False)
+    with pytest.raises(UserError, match=r"the class a\\x1b\[31m has control characters"):
+        from_arrays("toy", ("a\x1b[31m", "b"), arrays, "text")
+    assert from_arrays("toy", ("a", "b"), arrays, "two\nlines \x07").about == "two lines \\x07"

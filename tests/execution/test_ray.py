@@ -159,6 +159,34 @@ def test_a_trial_whose_process_dies_is_tried_again(begin, tiny, tmp_path, deaths
         assert deadly_one.reason.endswith("(2 times)")
 
 
+def sleepy(folder):
+    """A detector that hangs at a code size of 4, and notes that in a folder."""
+
+    class Sleepy(PGN):
+        def terms(self, phase, images, noise):
+            if self.config.latent_dim == 4:
+                (folder / uuid.uuid4().hex).touch()
+                time.sleep(600)
+            return super().terms(phase, images, noise)
+
+    return Sleepy
+
+
+@pytest.mark.slow
+def test_a_trial_that_hangs_is_stopped_and_not_tried_again(begin, tiny, tmp_path):
+    folder = tmp_path / "sleeps"
+    folder.mkdir()
+    baseline = replace(tiny.baselines[0], detector=sleepy(folder))
+    search = replace(tiny, baselines=(baseline,), plan=Listed([{"latent_dim": 4}, LISTED[0]]))
+    session = begin(search, concurrent=1, evaluate=False, trial_timeout=0.2)
+    outcome = session.run()
+    assert (outcome.failed, outcome.interrupted) == (1, False)
+    hanging, other = sorted(session.folder.read_trials(), key=lambda record: record.number)
+    assert (hanging.state, other.state) == ("failed", "complete")
+    assert hanging.reason == "it ran for more than 0.2 min (--trial-timeout)"
+    assert len(list(folder.iterdir())) == 1
+
+
 @pytest.mark.slow
 def test_a_trial_that_cannot_be_built_is_a_failure_and_the_others_complete(begin, tiny):
     sizes = CategoricalDistribution([16, 24, 32])

@@ -9,7 +9,16 @@ from functools import cached_property
 from typing import Any
 
 from tune_ad.app.command_line.options import Options
-from tune_ad.app.estimates.cost import Cost, Size, Sizes, cost, image_sizes, overhead, size
+from tune_ad.app.estimates.cost import (
+    Cost,
+    Size,
+    Sizes,
+    cost,
+    image_sizes,
+    longest_trial,
+    overhead,
+    size,
+)
 from tune_ad.app.estimates.remaining import Retraining, is_complete, missing_evaluations
 from tune_ad.app.estimates.speed import measured_speed, relative_seconds
 from tune_ad.app.keeping import NotKeptError, keep_best
@@ -29,6 +38,7 @@ from tune_ad.execution.callbacks import (
 from tune_ad.execution.lifeline import UNWATCHED, Lifeline
 from tune_ad.execution.loop import FixedTrials, Scheduler, TrialLoop
 from tune_ad.execution.machine import Machine
+from tune_ad.execution.time_limit import TimeLimit
 from tune_ad.models.folder import Preprocessing
 from tune_ad.search.ablation import with_enough_seeds
 from tune_ad.search.budgets import Budget
@@ -93,6 +103,7 @@ class Session:
         digests: the digest of the images of each image set, by its name.
         gpu_line: a line on the number of GPUs per trial and its reason; empty if it was given.
         lifeline: the way to the process that watches over this one.
+        time_limit: how long a trial may run; None = for ever.
     """
 
     options: Options
@@ -108,6 +119,7 @@ class Session:
     digests: Mapping[str, str]
     gpu_line: str = ""
     lifeline: Lifeline = UNWATCHED
+    time_limit: TimeLimit | None = None
 
     @property
     def tasks(self) -> tuple[Task, ...]:
@@ -137,7 +149,8 @@ class Session:
         whole = self.size()
         if self.begins:
             return whole
-        trials = max(0, whole.trials - len(self.folder.read_trials()))
+        ended = [r for r in self.folder.read_trials() if not self._is_repeated(r)]
+        trials = max(0, whole.trials - len(ended))
         if not trials and whole.fresh_seeds:
             missing = sum(len(retraining.seeds) for retraining in self._retraining())
             return whole._replace(trials=trials, fresh_seeds=missing, winners=1)
@@ -168,6 +181,12 @@ class Session:
             extra = overhead(study, study.trials, self.options.backend)
             costs[name] = replace(training, overhead=extra)
         return costs
+
+    def longest_trial(self) -> float:
+        """The estimated seconds of the longest trial, from short measurements."""
+        models = len(self.tasks) * len(self.study.seeds)
+        speeds = measured_speed(self.study, self.options.device, models)
+        return longest_trial(self.study, self._sizes(self.study.budget), speeds)
 
     def _under(self, name: str, budget: Budget) -> Study:
         """The study under a budget, without the final evaluation if --no-evaluation is given."""
@@ -203,9 +222,16 @@ class Session:
     def is_complete(self) -> bool:
         """Whether a study exists of which neither a trial nor a fresh seed is missing."""
         study = self.study
-        return self.folder.exists() and is_complete(
-            self.folder, study.trials, study.selection, self._fresh_seeds
+        return (
+            not self.repeated
+            and self.folder.exists()
+            and is_complete(self.folder, study.trials, study.selection, self._fresh_seeds)
         )
+
+    @property
+    def repeated(self) -> int:
+        """The number of failed trials and evaluation seeds that are trained again."""
+        return self._failures() if self.options.retry_failed else 0
 
     @property
     def _fresh_seeds(self) -> tuple[int, ...]:
@@ -232,6 +258,9 @@ class Session:
             self.folder.read_evaluation()
             is_complete = self.is_complete
             self._write_description(begins_run=not is_complete)  # an interruption can be resumed
+            if self.repeated:
+                self.folder.withdraw_failed()
+                scheduler = self.scheduler()
             if is_complete:
                 kept = self.keep_best()
                 return Outcome(False, out_of_time=False, failed=self._failures(), kept=kept)
@@ -406,10 +435,13 @@ class Session:
             rule = RULES[study.selection] if has_best else None
             noun = "fresh seed" if evaluation else "trial"
             callbacks.append(ProgressBar(title, trials, study.epochs_of, ended, rule, noun))
-        limit = None if evaluation else options.time_budget
-        deadline = None if limit is None else time.monotonic() + 60 * limit
+        minutes = None if evaluation else options.time_budget
+        deadline = None if minutes is None else time.monotonic() + 60 * minutes
         doomed = self.lifeline.doomed_of(evaluation)
-        return TrialLoop(study, scheduler, callbacks, self.tasks, deadline, doomed)
+        limit = self.time_limit
+        if self.lifeline.is_watched and options.backend == "serial":
+            limit = None  # the process that watches stops what hangs
+        return TrialLoop(study, scheduler, callbacks, self.tasks, deadline, doomed, limit)
 
     def keep_best(self) -> bool:
         """Write the winner's models with their thresholds to `best/`; False if that fails."""
@@ -421,6 +453,9 @@ class Session:
         for line in lines:
             self.say(line)
         return True
+
+    def _is_repeated(self, record: TrialRecord) -> bool:
+        return self.options.retry_failed and record.state == "failed"
 
     def _failures(self) -> int:
         records = self.folder.read_trials() + self.folder.read_evaluation()

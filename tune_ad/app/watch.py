@@ -23,8 +23,10 @@ from typing import Any, NoReturn
 
 from tune_ad.app.command_line.options import Options
 from tune_ad.app.command_line.parser import resume_command
+from tune_ad.app.estimates.longest import trial_limit
 from tune_ad.errors import MachineError, UserError
 from tune_ad.execution.lifeline import Lifeline, TrialKey
+from tune_ad.execution.time_limit import TimeLimit
 from tune_ad.signals import INTERRUPTED, SIGNALS, restore
 from tune_ad.storage.folder import StudyFolder
 
@@ -83,6 +85,7 @@ class Watch:
         doomed: the trials that are not tried again, each with the reason.
         restarts: how often the study was started again.
         signals: the signals received.
+        limit: how long a trial may run; None = that is up to the child.
         began: time (`time.monotonic`) at which the study was started last.
     """
 
@@ -94,6 +97,7 @@ class Watch:
     doomed: dict[TrialKey, str] = field(default_factory=dict)
     restarts: int = 0
     signals: list[int] = field(default_factory=list)
+    limit: TimeLimit | None = None
     began: float = field(default_factory=time.monotonic)
 
     def follow(self, child: Child) -> int | None:
@@ -130,6 +134,7 @@ class Watch:
                 speaks = child.read()
             elif not speaks:
                 time.sleep(CHECK_SECONDS / 10)
+            self._stop_what_hangs(child)
             if child.code is not None:
                 deadline = deadline or time.monotonic() + ENDING_SECONDS
                 if time.monotonic() > deadline:
@@ -139,11 +144,21 @@ class Watch:
             speaks = child.read()
         return status
 
+    def _stop_what_hangs(self, child: Child) -> None:
+        """End a child whose trial has run for too long."""
+        if self.limit is None or child.stopped:
+            return
+        for began in child.running.values():
+            child.stopped = self.limit.exceeded(time.monotonic() - began)
+            if child.stopped:
+                os.kill(child.process, signal.SIGKILL)
+
     def _after_trials(self, child: Child, cause: str) -> bool:
         """Count the death of the process in its trial; the study always goes on."""
         for key in child.running:
             self.deaths[key] += 1
-            times = f" ({self.deaths[key]} times)" if self.deaths[key] > 1 else ""
+            is_repeated = self.deaths[key] > 1 and not child.stopped
+            times = f" ({self.deaths[key]} times)" if is_repeated else ""
             outcome = "it is trained again"
             if child.stopped or self.deaths[key] > self.options.retries:
                 self.doomed[key] = f"{cause}{times}"
@@ -176,7 +191,7 @@ class Watch:
         if left is not None:
             left = max(left - (time.monotonic() - self.began) / 60, SHORTEST_MINUTES)
         self.began = time.monotonic()
-        return replace(self.options, resume=True, extend=0, time_budget=left)
+        return replace(self.options, resume=True, retry_failed=False, extend=0, time_budget=left)
 
     def _give_up(self, folder: StudyFolder, cause: str) -> NoReturn:
         """Report what there is.
@@ -252,6 +267,8 @@ def watched(options: Options, run: Run, report: Callable[[Path], object], say: S
         MachineError: if the study has ended, and going on would not help.
     """
     watch = Watch(options, run, report, say)
+    if options.backend == "serial":
+        watch.limit = trial_limit(options)
     while True:
         lines, said = os.pipe()
         alive, held = os.pipe()

@@ -4,6 +4,7 @@ Typing errors are reported, and a first line is printed, before PyTorch, Ray or 
 """
 
 import argparse
+import errno
 import io
 import os
 import sys
@@ -13,9 +14,10 @@ from pathlib import Path
 
 from tune_ad.app.command_line.options import OPTIONS, Options, defaults
 from tune_ad.app.command_line.parser import SHORT_HELP, options, parse, program, resume_command
-from tune_ad.errors import MachineError, UserError
+from tune_ad.errors import MachineError, UserError, cut
 from tune_ad.execution.lifeline import UNWATCHED, Lifeline
 from tune_ad.signals import INTERRUPTED, TERMINATED, terminations
+from tune_ad.wording import printable, printable_lines
 
 RESULTS: Path = defaults()["results"]
 SIGPIPE_CODE = 141  # 128 + 13, as of a program that the signal of a closed pipe ends
@@ -44,10 +46,10 @@ def _exit_code(run: Callable[[], int]) -> int:
     """The exit code of a function; what it raises for the user is printed in one line."""
     try:
         return run()
-    except UserError as error:
+    except (UserError, OSError) as error:
         return _refuse(error)
     except KeyboardInterrupt:
-        print("interrupted", file=sys.stderr)
+        _complain("interrupted")
         return INTERRUPTED
     except OutputLostError as lost:
         return _without_output(lost.__cause__)
@@ -59,7 +61,7 @@ def _without_output(cause: BaseException | None) -> int:
         os.dup2(nowhere.fileno(), sys.stdout.fileno())
     if isinstance(cause, BrokenPipeError):
         return SIGPIPE_CODE
-    print(f"error: the output cannot be written: {cause}", file=sys.stderr)
+    _complain(f"error: the output cannot be written: {cause}")
     return MachineError.exit_code
 
 
@@ -94,7 +96,7 @@ def list_searches() -> int:
         _say(f"{entry.name:<{width}} {data:<9} {entry.title}{package}")
     _say("* also on your own images (--data FOLDER) and on other data sets (--data NAME)")
     for fault in catalogue.faults:
-        print(f"error: {fault}", file=sys.stderr)
+        _complain(f"error: {fault}")
     return 2 if catalogue.faults else 0
 
 
@@ -144,9 +146,11 @@ def _run_and_report(chosen: Options, lifeline: Lifeline) -> int:
     say(f"{chosen.study}: loading PyTorch and the images ...")
     try:
         from tune_ad.app.command_line.console import closing, opening
+        from tune_ad.app.estimates.longest import trial_limit
         from tune_ad.app.preparation.validation import prepare
 
-        session = prepare(chosen, _say, lifeline=lifeline)
+        limit = trial_limit(chosen)
+        session = prepare(chosen, _say, lifeline=lifeline, time_limit=limit)
         say(opening(session))
         outcome = session.run()
         page = _write_report(session.folder.path)
@@ -154,7 +158,7 @@ def _run_and_report(chosen: Options, lifeline: Lifeline) -> int:
     except KeyboardInterrupt:
         if not StudyFolder(chosen.results / chosen.study).exists():
             raise
-        print(f"interrupted; continue with: {resume_command(chosen)}", file=sys.stderr)
+        _complain(f"interrupted; continue with: {resume_command(chosen)}")
         return INTERRUPTED
     return outcome.exit_code if page else outcome.exit_code or 2
 
@@ -164,13 +168,13 @@ def _silent(line: str) -> None:
 
 
 def _say(line: str) -> None:
-    """Print a line at once, even into a file or a pipe.
+    """Print a line, or several, at once, even into a file or a pipe; no character acts.
 
     Raises:
         OutputLostError: if that is not possible.
     """
     try:
-        print(line, flush=True)
+        print(printable_lines(line), flush=True)
     except OSError as error:
         raise OutputLostError from error
 
@@ -286,7 +290,16 @@ def _refuse(error: UserError | OSError) -> int:
     message, code = str(error), MachineError.exit_code
     if isinstance(error, UserError):
         code = error.exit_code
+    elif error.errno == errno.ENAMETOOLONG:
+        message, code = f"{cut(str(error.filename))}: too long for a path; shorten it", 2
     else:
-        message = f"{error.filename}: {error.strerror}; make it readable and writable, or copy it"
-    print(f"error: {message}", file=sys.stderr)
+        path = error.filename2 or error.filename  # of a file and its temporary name, the file
+        place = f"{path}: {error.strerror}" if path else str(error)
+        message = f"{place}; make it readable and writable, or copy it"
+    _complain(f"error: {message}")
     return code
+
+
+def _complain(line: str) -> None:
+    """Print a line to the standard error; no character of it acts."""
+    print(printable(line), file=sys.stderr)

@@ -10,7 +10,7 @@ from dataclasses import field
 from pathlib import Path
 from typing import Any, NamedTuple, TypeVar
 
-from tune_ad.errors import UserError, did_you_mean
+from tune_ad.errors import UserError, cut, did_you_mean
 from tune_ad.local_paths import local_path
 from tune_ad.search.budgets import LIMITS
 
@@ -182,7 +182,7 @@ class Option(NamedTuple):
         if self.choices and value not in self.choices:
             hint = did_you_mean(value, self.choices)
             raise UserError(
-                f"{self.flag} must be one of {', '.join(self.choices)}, got {value!r}"
+                f"{self.flag} must be one of {', '.join(self.choices)}, got {cut(repr(value))}"
                 + (f"; {hint}" if hint else "")
             )
         if value is None:  # the default of the machine

@@ -18,7 +18,7 @@ from typing import IO
 from tune_ad.errors import MachineError
 
 PREFIX = "tune_ad-"
-LOCK = ".lock"
+LOCK = "in_use"
 RANDOM_LETTERS = 8  # with which `tempfile` ends a name
 LONGEST_SOCKET = 107  # bytes of the path of a UNIX socket
 LONGEST_INSIDE = 64  # bytes of "/session_<date>_<pid>/sockets/plasma_store"

@@ -15,17 +15,16 @@ from typing import Any
 import ray
 from ray import tune
 from ray.exceptions import OutOfMemoryError, RayActorError
+from ray.tune.experiment import Trial
 from ray.tune.schedulers import FIFOScheduler, TrialScheduler
 from ray.tune.search import Searcher
 
-from tune_ad.errors import cut, one_line
+from tune_ad.errors import MachineError, cut, one_line
 from tune_ad.execution.loop import TrialLoop
 from tune_ad.execution.ray.connection import connection
 from tune_ad.execution.ray.trainable import TrialTrainable
 from tune_ad.signals import kept_handlers, restore
 from tune_ad.training.suite import Suite
-
-LOG = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -137,6 +136,22 @@ class TrialEndCallback(tune.Callback):  # type: ignore[misc]
 
     def __init__(self, adapter: RayAdapter) -> None:
         self.adapter = adapter
+        self.stopped: dict[str, str] = {}
+
+    def on_trial_start(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
+        """Note that a trial starts in a new process, also if it does so again."""
+        self.adapter.loop.began(trial.config["number"])
+
+    def on_step_end(self, iteration: int, trials: list[Any], **info: Any) -> None:
+        """Kill the processes of trials that have run for too long; they are not tried again."""
+        for trial in trials:
+            actor = trial.temporary_state.ray_actor
+            if trial.status != Trial.RUNNING or actor is None or trial.trial_id in self.stopped:
+                continue
+            if reason := self.adapter.loop.overdue(trial.config["number"]):
+                self.stopped[trial.trial_id] = reason
+                trial.max_failures = 0
+                ray.kill(actor)
 
     def on_step_begin(self, iteration: int, trials: list[Any], **info: Any) -> None:
         """Keep the handlers of the program, which differ by signal in the exit code."""
@@ -170,6 +185,9 @@ class TrialEndCallback(tune.Callback):  # type: ignore[misc]
 
     def on_trial_error(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
         """Pass on why a trial ended that Ray has retried as often as it may."""
+        if reason := self.stopped.get(trial.trial_id, ""):
+            self.adapter.loop.crashed(trial.config["number"], reason)
+            return
         reason = _death(trial.pickled_error_file) or _reason(trial.error_file)
         deaths = trial.run_metadata.num_failures
         times = f" ({deaths} times)" if deaths > 1 else ""
@@ -255,6 +273,7 @@ def run(loop: TrialLoop, suite: Suite, resources: Resources, storage: Path) -> N
             cluster must be able to reach it.
 
     Raises:
+        MachineError: if Ray stops by itself.
         KeyboardInterrupt: if the user interrupts and the loop is not interrupted by it.
     """
     tuner = _tuner(loop, suite, resources, storage)
@@ -265,8 +284,9 @@ def run(loop: TrialLoop, suite: Suite, resources: Resources, storage: Path) -> N
         with kept_handlers():
             tuner.fit()
     except (ray.exceptions.RayError, RuntimeError) as error:
-        first = str(error).partition("\n")[0]
-        LOG.error("Ray stopped (%s: %s); finished trials are kept", type(error).__name__, first)
+        raise MachineError(
+            f"Ray has stopped ({one_line(error)}); trials that had ended are kept"
+        ) from error
     finally:
         interrupted = signal.getsignal(signal.SIGINT) is handler  # Ray restores it on Ctrl-C only
         signal.signal(signal.SIGINT, handler)

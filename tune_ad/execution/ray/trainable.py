@@ -43,22 +43,26 @@ class TrialTrainable(tune.Trainable):  # type: ignore[misc]
         gpu_share: float = 1.0,
         checkpoint_seconds: float = math.inf,
     ) -> None:
-        """Store the shared study and images, and build the first trial."""
+        """Store the shared study and images, and the configuration of the first trial."""
         self.study, self.suite = study, suite
         self.gpu_share, self.checkpoint_seconds = gpu_share, checkpoint_seconds
         torch.set_num_threads(threads)
         self.start(config)
 
     def start(self, config: dict[str, Any]) -> None:
-        """Build the trial of a configuration, on the device that Ray has given to this actor."""
-        device = "cuda" if ray.get_gpu_ids() else "cpu"
-        spec = TrialSpec(**config)
-        self.fault = ""
+        """Note the configuration; its trial is built by the first step.
+
+        A detector that hangs, hangs in a step then: Ray knows no actor that is being built.
+        """
+        self.spec, self.trial, self.fault = TrialSpec(**config), None, ""
         self.saved_at = time.monotonic()
-        try:
-            self.trial = Trial(self.study, self.suite, spec, device, self.gpu_share)
-        except (Exception, SystemExit) as error:
-            self.fault = _fault(error)
+
+    def build(self) -> Trial:
+        """The trial, built if it is not yet, on the device that Ray has given to this actor."""
+        if self.trial is None:
+            device = "cuda" if ray.get_gpu_ids() else "cpu"
+            self.trial = Trial(self.study, self.suite, self.spec, device, self.gpu_share)
+        return self.trial
 
     def reset_config(self, new_config: dict[str, Any]) -> bool:
         """Replace the old trial by the next one, in the same process."""
@@ -72,9 +76,8 @@ class TrialTrainable(tune.Trainable):  # type: ignore[misc]
         """Train for about `PROGRESS_SECONDS`, or to the end of the evaluation interval."""
         if self.fault:
             return {"crashed": self.fault, "done": True}
-        assert self.trial is not None
         try:
-            message = self.trial.advance(PROGRESS_SECONDS)
+            message = self.build().advance(PROGRESS_SECONDS)
         except (Exception, SystemExit) as error:
             return {"crashed": _fault(error), "done": True}
         if isinstance(message, Progress):
@@ -96,8 +99,10 @@ class TrialTrainable(tune.Trainable):  # type: ignore[misc]
         """Restore the state of the trial from a checkpoint folder, on whatever device it was."""
         path = Path(checkpoint) / CHECKPOINT_FILE
         state = torch.load(path, map_location="cpu", weights_only=True)
-        assert self.trial is not None
-        self.trial.load_state_dict(state)
+        try:
+            self.build().load_state_dict(state)
+        except (Exception, SystemExit) as error:
+            self.fault = _fault(error)
 
 
 def _fault(error: BaseException) -> str:
