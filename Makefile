@@ -5,7 +5,7 @@ BIN = $(VENV)/bin
 PYTEST = $(BIN)/python -m pytest -n auto --maxprocesses 4 --dist loadfile
 INSTALLED = $(VENV)/.installed
 
-.PHONY: run test check faults lint types clean
+.PHONY: run test check faults lint types audit clean
 
 run: $(INSTALLED)
 	$(BIN)/python run.py --search quickstart --budget quick
@@ -13,7 +13,7 @@ run: $(INSTALLED)
 test: $(INSTALLED)
 	$(PYTEST) -m "not slow"
 
-check: $(INSTALLED) lint types
+check: $(INSTALLED) lint types audit
 	$(PYTEST) --cov --cov-report=term
 
 faults: $(INSTALLED)
@@ -25,6 +25,10 @@ lint: $(INSTALLED)
 
 types: $(INSTALLED)
 	$(BIN)/mypy
+
+# Known faults of the pinned dependencies; pip-audit has an environment of its own.
+audit: $(INSTALLED)
+	$(BIN)/python .ci/audit.py constraints.txt $(VENV)/audit
 
 $(INSTALLED): pyproject.toml constraints.txt
 	$(PYTHON) -m venv $(VENV)

@@ -15,7 +15,7 @@ from collections.abc import Collection, Hashable, Iterable, Mapping, Sequence
 from analysis.document.format import in_words
 from analysis.stats.estimates import Coverage, ImageError
 from analysis.stats.rank_aurocs import Placed, error_over_tasks, influences, joined, placed
-from tune_ad.storage.folder import StudyFolder
+from analysis.study import StudyRecords
 from tune_ad.storage.records import TrialRecord
 from tune_ad.storage.score_ranks import PartRanks
 
@@ -55,19 +55,16 @@ class ImageRanks:
 
     @classmethod
     def read(
-        cls, folder: StudyFolder, records: Sequence[TrialRecord], fresh: bool = False
+        cls, study: StudyRecords, records: Sequence[TrialRecord], fresh: bool = False
     ) -> "ImageRanks":
         """The stored ranks of the models of one configuration; a seed may have none.
 
         Args:
-            folder: the folder of the study.
+            study: the study.
             records: the records of the models.
             fresh: whether the records are those of the final evaluation, one for each seed.
         """
-        stored = [
-            folder.read_ranks(record.identity, record.replicas[0].seed if fresh else None)
-            for record in records
-        ]
+        stored = [study.ranks(record, fresh) for record in records]
         by_task: dict[str, list[PartRanks]] = {}
         for ranks in stored:
             for (part, task), of_task in ranks.items():

@@ -17,6 +17,7 @@ from analysis.image_sampling import ImageRanks, image_error
 from analysis.stats.estimates import Coverage, Estimate, ImageError, estimate
 from analysis.study import StudyRecords
 from analysis.trials import unchanged_trials
+from tune_ad.errors import UserError, cut
 from tune_ad.selection import RULES, SelectionRule, ranked, winners
 from tune_ad.storage.metric import TEST_AUROC, Metric, ScoreVariant
 from tune_ad.storage.records import TrialRecord
@@ -168,9 +169,17 @@ def results(study: StudyRecords) -> list[Result]:
 
     The value that selected a trial is never reported as its result, except under `oracle`. A study
     without anomalies (`StudyRecords.whole`) has no AUROC.
+
+    Raises:
+        UserError: if `study.json` names another kind of results than this version knows.
     """
     if study.whole:
         return []
+    if study.quotes not in QUOTATIONS:
+        raise UserError(
+            f"{study.folder.study} reports {cut(repr(study.quotes))}, but this version only knows "
+            f"{', '.join(QUOTATIONS)}; install a newer tune_ad"
+        )
     quotation = QUOTATIONS[study.quotes]
     is_selected = quotation.selected and study.budget["trials"] > 1
     rule = RULES[study.rule] if is_selected else None
@@ -294,7 +303,7 @@ def _result(
     complete = table[table["seed"].isin(by_seed.index)]
     configuration = tested.configuration
     task = tested.records[0].replicas[0].task
-    ranks = ImageRanks.read(study.folder, tested.records, tested.fresh)
+    ranks = ImageRanks.read(study, tested.records, tested.fresh)
     images = _Images(ranks, list(map(str, complete["task"].unique())), list(by_seed.index))
     outsiders = {
         metric.outsider: {

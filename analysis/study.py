@@ -1,7 +1,8 @@
 """A study read once from its folder: its search and budget, its trials, its evaluation."""
 
+import os
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -12,13 +13,15 @@ from optuna.distributions import BaseDistribution
 
 from analysis import frame
 from analysis.document.format import short
-from tune_ad.errors import UserError
+from tune_ad.errors import UserError, cut, one_line
 from tune_ad.search.claim import Claim
 from tune_ad.search.distributions import from_json
 from tune_ad.selection import RULES
 from tune_ad.storage.folder import StudyFolder
+from tune_ad.storage.jsonl import CONVERSION
 from tune_ad.storage.plan_traits import PlanTraits
 from tune_ad.storage.records import TrialRecord
+from tune_ad.storage.score_ranks import ScoreRanks
 from tune_ad.storage.values import decode
 
 
@@ -54,12 +57,73 @@ class StudyRecords:
         stored = folder.read_study()
         if (rule := stored["study"]["selection"]) not in RULES:
             raise UserError(
-                f"{folder.study} names the selection rule {rule!r}, but this version only has "
-                f"{', '.join(RULES)}; install a newer tune_ad"
+                f"{folder.study} names the selection rule {cut(repr(rule))}, but this version "
+                f"only has {', '.join(RULES)}; install a newer tune_ad"
             )
         trials = sorted(folder.read_trials(compact=True), key=lambda record: record.number)
         begun = len(folder.read_trial_specs())
-        return cls(folder, stored, trials, folder.read_evaluation(), begun)
+        study = cls(folder, stored, trials, folder.read_evaluation(), begun)
+        _ = study.spaces, study.defaults  # refuse damaged ones
+        return study
+
+    def ranks(self, record: TrialRecord, fresh: bool = False) -> ScoreRanks:
+        """The ranks of the scores of a trial; empty if they are not stored, or damaged.
+
+        `analysis.left_out` says in the report what is damaged.
+
+        Args:
+            record: the record of the trial.
+            fresh: whether it is one of the evaluation.
+        """
+        try:
+            return self.folder.read_ranks(record.identity, _seed(record, fresh))
+        except UserError:
+            return {}
+
+    def file_faults(self, record: TrialRecord, fresh: bool) -> Iterator[tuple[Path, str]]:
+        """The files of a trial that are damaged or lacking, each with the fault.
+
+        Args:
+            record: the record of the trial.
+            fresh: whether it is one of the evaluation.
+        """
+        identity, seed = record.identity, _seed(record, fresh)
+        has_ranks = self.keeps_files and any(metric.is_test_auroc for metric in record.metrics)
+        details, ranks = self.details_path(record, fresh), self.folder.ranks(identity, seed)
+        files = (
+            (details, lambda: self.folder.read_details(identity, seed), self.keeps_files),
+            (
+                ranks,
+                lambda: self.folder.read_ranks(identity, seed),
+                has_ranks,
+            ),
+        )
+        for path, read, is_expected in files:
+            if not os.path.lexists(path):
+                if is_expected:
+                    yield path, "does not exist"
+                continue
+            try:
+                read()
+            except UserError as error:
+                yield path, str(error).removeprefix(f"{path} ")
+
+    def details_path(self, record: TrialRecord, fresh: bool) -> Path:
+        """The file with the curves and histograms of a trial.
+
+        Args:
+            record: the record of the trial.
+            fresh: whether it is one of the evaluation.
+        """
+        return self.folder.details(record.identity, _seed(record, fresh))
+
+    @property
+    def keeps_files(self) -> bool:
+        """Whether every trial has a file of details, and of ranks if it was tested.
+
+        Earlier versions did not store all of them, nor the runs of a study.
+        """
+        return bool(self.stored.get("runs"))
 
     @property
     def search(self) -> Mapping[str, Any]:
@@ -97,7 +161,8 @@ class StudyRecords:
     @cached_property
     def plan(self) -> PlanTraits:
         """What the plan that proposed the configurations said about itself."""
-        return PlanTraits(**self.search["plan"]["traits"])
+        traits = self.search["plan"]["traits"]
+        return PlanTraits(**{name: traits[name] for name in PlanTraits._fields if name in traits})
 
     @property
     def chooses(self) -> bool:
@@ -121,9 +186,19 @@ class StudyRecords:
 
     @cached_property
     def defaults(self) -> dict[str, dict[str, Any]]:
-        """All default parameters of each baseline, by its name."""
+        """All default parameters of each baseline, by its name.
+
+        Raises:
+            UserError: if one of them cannot be read.
+        """
         baselines = self.search["baselines"].items()
-        return {name: decode(baseline["params"]) for name, baseline in baselines}
+        try:
+            return {name: decode(baseline.get("params", {})) for name, baseline in baselines}
+        except CONVERSION as error:
+            raise UserError(
+                f"{self.folder.study}: the parameters of a baseline cannot be read "
+                f"({one_line(error)}); restore the file from a backup"
+            ) from error
 
     @cached_property
     def spaces(self) -> dict[str, dict[str, BaseDistribution]]:
@@ -140,9 +215,10 @@ class StudyRecords:
     def _distribution(self, name: str, text: str) -> BaseDistribution:
         try:
             return from_json(text)
-        except (KeyError, ValueError) as error:
+        except CONVERSION as error:
             raise UserError(
-                f"{self.folder.study}: the distribution of {name} cannot be read ({error!r}); "
+                f"{self.folder.study}: the distribution of {name} cannot be read "
+                f"({one_line(error)}); "
                 "restore the file from a backup"
             ) from error
 
@@ -260,6 +336,11 @@ class StudyRecords:
     def fresh_replicas(self) -> pd.DataFrame:
         """One row per replica of the evaluation, as in `frame.replicas`."""
         return frame.replicas(self.evaluation)
+
+
+def _seed(record: TrialRecord, fresh: bool) -> int | None:
+    """The seed by which the files of a record of the evaluation are named; otherwise None."""
+    return record.replicas[0].seed if fresh else None
 
 
 def unique_titles(titles: Mapping[str, str]) -> dict[str, str]:

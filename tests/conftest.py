@@ -136,6 +136,7 @@ def tiny(tiny_budget: Any) -> Any:
 def open_study() -> Callable[..., Any]:
     """A function that prepares a session of a search that no file declares."""
     from tune_ad.app.command_line.options import Options
+    from tune_ad.app.estimates.longest import trial_limit
     from tune_ad.app.preparation.validation import prepare
     from tune_ad.search import catalogue
 
@@ -144,7 +145,8 @@ def open_study() -> Callable[..., Any]:
         chosen = Options(search.name, results=results, **{**usual, **options})
         with pytest.MonkeyPatch.context() as patch:
             patch.setattr(catalogue, "find", lambda name: (search, search.data[0]))
-            return prepare(chosen, say=lambda line: None)
+            limit = trial_limit(chosen)
+            return prepare(chosen, say=lambda line: None, time_limit=limit)
 
     return prepared
 

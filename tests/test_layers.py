@@ -13,7 +13,7 @@ import tune_ad
 PROJECT = Path(tune_ad.__file__).parent.parent
 LAYERS = (  # each folder imports what stands above it; what shares a line does not know each other
     "errors host randomness sample_sizes signals silent wording",
-    "extensions",
+    "array_files extensions local_paths",
     "storage tensorboard pseudo_outliers",
     "data selection",
     "detectors",
@@ -28,7 +28,7 @@ ANALYSIS = (
     "stats",
     "trials frame",
     "study",
-    "image_sampling",
+    "image_sampling left_out",
     "quoted",
     "questions",
     "report",
@@ -151,7 +151,7 @@ def importers(package):
 
 
 def test_ray_is_imported_in_one_folder():
-    assert importers("ray") == {"tune_ad.execution.ray.trainable", "tune_ad.execution.ray.runner"}
+    assert all(name.startswith("tune_ad.execution.ray.") for name in importers("ray"))
 
 
 def test_that_folder_is_imported_only_when_ray_is_wanted():

@@ -9,7 +9,7 @@ import ray
 from ray import tune
 
 from tune_ad.execution.ray import runner
-from tune_ad.execution.ray.runner import Resources
+from tune_ad.execution.ray.runner import RayAdapter, Resources, TrialEndCallback
 from tune_ad.signals import interrupt_afterwards, kept_handlers, terminations
 
 HANDLER = signal.default_int_handler
@@ -87,6 +87,16 @@ def test_an_interruption_while_ray_ends_is_raised_when_it_has_ended(calls, monke
     with pytest.raises(KeyboardInterrupt), runner.cluster(Resources(1)):
         calls.append("run")
     assert calls == ["init", "run", "shutdown"]
+
+
+def test_ray_tune_does_not_keep_a_signal_that_says_why_the_program_ends():
+    with terminations() as received:
+        ending = TrialEndCallback(RayAdapter(None))
+        signal.signal(signal.SIGUSR1, signal.SIG_IGN)  # as Ray Tune takes it
+        ending.on_step_begin(0, [])
+        with pytest.raises(KeyboardInterrupt):
+            signal.raise_signal(signal.SIGUSR1)
+        assert received == [signal.SIGUSR1]
 
 
 class Loop:

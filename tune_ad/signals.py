@@ -36,7 +36,7 @@ def terminations() -> Iterator[list[int]]:
     try:
         yield received
     finally:
-        _restore(before)
+        restore(before)
 
 
 @contextmanager
@@ -49,10 +49,10 @@ def kept_handlers() -> Iterator[None]:
     try:
         yield
     finally:
-        _restore(before)
+        restore(before)
 
 
-def _restore(handlers: Mapping[signal.Signals, Any]) -> None:
+def restore(handlers: Mapping[signal.Signals, Any]) -> None:
     """Restore the handlers of signals; None is one that Python has not set and cannot set."""
     for number, handler in handlers.items():
         if handler is not None:

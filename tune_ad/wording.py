@@ -1,6 +1,20 @@
 """Words of messages and reports."""
 
+import re
 from collections.abc import Iterable
+from typing import TypeVar
+
+T = TypeVar("T")
+UNSAFE = re.compile(
+    "[\x00-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069\ufeff\ud800-\udfff"
+    "\U000e0000-\U000e007f]"
+)
+"""Characters that a terminal or a page would obey instead of showing: control characters, with
+line breaks and escape sequences; marks that turn the direction of writing; bytes of no text."""
+FORMULA = ("=", "+", "-", "@", "\t", "\r", "＝", "＋", "－", "＠")
+"""With what a cell of a CSV file begins that a spreadsheet would run."""
+NUMERIC = re.compile(r"([-+\d .,%±\[\]]|(?<=\d)e[-+]?\d)+|[-+]?(inf|nan)")
+"""Numbers and intervals as reports write them, which no spreadsheet takes for more."""
 
 
 def either(texts: Iterable[str]) -> str:
@@ -24,3 +38,39 @@ def count(number: int, noun: str) -> str:
     if noun.endswith("y"):
         return f"{number:,} {noun[:-1]}ies"
     return f"{number:,} {noun}{'es' if noun.endswith('s') else 's'}"
+
+
+def printable(text: str) -> str:
+    r"""A text of which a terminal, a page or a file obeys no character: unsafe ones are named.
+
+    >>> printable("a\x1b[31mred\n\u202eb")
+    'a\\x1b[31mred\\n\\u202eb'
+    """
+    return UNSAFE.sub(_named, text)
+
+
+def printable_lines(text: str) -> str:
+    r"""A text of several lines, each as by `printable`.
+
+    >>> printable_lines("one\n\x07two")
+    'one\n\\x07two'
+    """
+    return "\n".join(map(printable, text.split("\n")))
+
+
+def _named(found: re.Match[str]) -> str:
+    return found.group().encode("unicode_escape").decode()
+
+
+def csv_cell(value: T) -> T | str:
+    r"""A cell of a CSV file that a spreadsheet shows instead of running; numbers are unchanged.
+
+    A text that would be a formula gets an apostrophe before it.
+
+    >>> csv_cell("=cmd()"), csv_cell("+1.2 [-0.1, +2.5]"), csv_cell(-0.5), csv_cell("- a\n")
+    ("'=cmd()", '+1.2 [-0.1, +2.5]', -0.5, "'- a\\n")
+    """
+    if not isinstance(value, str):
+        return value
+    text = printable(value)
+    return f"'{text}" if text.startswith(FORMULA) and not NUMERIC.fullmatch(text) else text

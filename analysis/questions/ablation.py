@@ -106,7 +106,7 @@ def _effects_of(study: StudyRecords, baseline: str) -> list[Effect]:
     if not records:
         return []
     cells = frame.cells(frame.replicas(records))
-    ranks = {record.number: ImageRanks.read(study.folder, [record]) for record in records}
+    ranks = {record.number: ImageRanks.read(study, [record]) for record in records}
     changes = [
         change
         for name in study.spaces[baseline]

@@ -12,6 +12,7 @@ from matplotlib.figure import Figure
 from analysis.document import theme
 from analysis.quoted import Result
 from analysis.study import StudyRecords
+from tune_ad.errors import UserError
 from tune_ad.storage.metric import outsider_title
 
 MOST_PANELS = 10  # maximum number of tasks in one figure
@@ -69,11 +70,10 @@ def histograms(study: StudyRecords, result: Result) -> ResultHistograms:
     path = study.folder.details(record.identity, key).relative_to(study.folder.path)
     try:
         details = study.folder.read_details(record.identity, key)
-    except FileNotFoundError:
-        return ResultHistograms(result.label, seed, [], f"{path} does not exist")
-    except ValueError as error:
-        return ResultHistograms(result.label, seed, [], f"{path} is not JSON ({error})")
-    per_task = [histogram(_title(study, row), row) for row in details["histograms"]]
+    except UserError as error:
+        fault = str(error).replace(f"{study.folder.path}/", "")
+        return ResultHistograms(result.label, seed, [], fault)
+    per_task = [histogram(_title(study, row), row) for row in details.get("histograms", ())]
     images = "test images" if details.get("histograms_of") == "test" else "held-out images"
     missing = "" if per_task else f"{path} contains no histograms"
     return ResultHistograms(result.label, seed, per_task, missing, images)

@@ -5,6 +5,7 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 
 from analysis.document.format import PERCENTAGE_POINTS, p_text, short
+from analysis.left_out import paragraph
 from analysis.questions.ablation import Effect
 from analysis.questions.claims.verdict_blocks import conclusions
 from analysis.questions.comparison.contenders import Contrast
@@ -33,7 +34,7 @@ def answer(findings: Findings) -> str:
     """
     study = findings.study
     if verdicts := conclusions(findings.claim, findings.main_judgements):
-        return "\n\n".join([_listed(_progress(study), verdicts), *_shortfalls(study)])
+        return "\n\n".join([_listed(_progress(study), verdicts), *_limits(findings)])
     paragraphs = [_progress(study), *_quoted(study, findings.results), *_ranking(findings)]
     if study.quotes == "winners":
         paragraphs += _against_best(findings)
@@ -43,7 +44,7 @@ def answer(findings: Findings) -> str:
     paragraphs += _no_better_than_chance(findings)
     paragraphs += _without_choice(findings)
     paragraphs += _kept(findings)
-    return "\n\n".join([*paragraphs, *_shortfalls(study)])
+    return "\n\n".join([*paragraphs, *_limits(findings)])
 
 
 def _without_choice(findings: Findings) -> Iterator[str]:
@@ -124,10 +125,14 @@ def _progress(study: StudyRecords) -> str:
     return progress
 
 
-def _shortfalls(study: StudyRecords) -> Iterator[str]:
-    """What the study is too small to answer; studies of earlier versions do not say it."""
-    if sentences := study.stored.get("shortfalls"):
+def _limits(findings: Findings) -> Iterator[str]:
+    """What the study is too small to answer, and what is damaged.
+
+    Studies of earlier versions do not say the former.
+    """
+    if sentences := findings.study.stored.get("shortfalls"):
         yield _listed("Limits of this study:", sentences)
+    yield from paragraph(findings.left_out)
 
 
 def _quoted(study: StudyRecords, results: Sequence[Result]) -> Iterator[str]:

@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 from functools import cached_property
 
+from analysis.left_out import left_out
 from analysis.questions.ablation import Effect, effects
 from analysis.questions.claims.evidence import Evidence, evidence
 from analysis.questions.claims.rules import Judgement, judge
@@ -29,6 +30,11 @@ class Findings:
     """
 
     study: StudyRecords
+
+    @cached_property
+    def left_out(self) -> list[str]:
+        """What is damaged or lacking, in sentences; empty if nothing is."""
+        return left_out(self.study)
 
     @cached_property
     def results(self) -> list[Result]:

@@ -953,7 +953,8 @@ def test_models_that_no_node_has_memory_for_are_refused(open_study, tiny, tmp_pa
     real = this_machine()
     small = real._replace(node_memory=1000)
     monkeypatch.setattr(resources, "this_machine", lambda: small)
-    with pytest.raises(UserError, match=r"in parallel with [0-9,]+ weights each .*there are 0 GB"):
+    words = r"in parallel with [0-9,]+ weights each .*images leave 0 GB"
+    with pytest.raises(UserError, match=words):
         open_study(tiny, tmp_path)
     assert list(tmp_path.iterdir()) == []
     monkeypatch.setattr(resources, "this_machine", lambda: real)

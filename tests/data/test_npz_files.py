@@ -254,3 +254,10 @@ def test_a_damaged_header_of_an_array_is_one_line(tmp_path, header):
     with pytest.raises(UserError, match=r"a\.npy.* is damaged") as caught:
         load_images(path)
     assert "\n" not in str(caught.value)
+
+
+def test_names_of_classes_cannot_act_on_a_terminal(tmp_path, toy_arrays):
+    arrays = toy_arrays([2, 2], [1, 1], colour=False)
+    with pytest.raises(UserError, match=r"the class a\\x1b\[31m has control characters"):
+        from_arrays("toy", ("a\x1b[31m", "b"), arrays, "text")
+    assert from_arrays("toy", ("a", "b"), arrays, "two\nlines \x07").about == "two lines \\x07"

@@ -9,8 +9,8 @@ import ray
 
 from tune_ad.errors import UserError
 from tune_ad.execution.machine import Machine
-from tune_ad.execution.ray import cluster_address, runner
-from tune_ad.execution.ray.cluster_address import GREETING, check_answers
+from tune_ad.execution.ray import cluster_address, connection
+from tune_ad.execution.ray.cluster_address import GREETING, resolved
 
 SETTINGS_FRAME = bytes([0, 0, 0, 4, 0, 0, 0, 0, 0])
 
@@ -43,14 +43,15 @@ def serve():
 
 def refusal(address):
     with pytest.raises(UserError) as caught:
-        check_answers(address)
+        resolved(address)
     assert "\n" not in str(caught.value)
     return str(caught.value)
 
 
-def test_an_address_at_which_a_grpc_server_answers_is_accepted(serve):
-    check_answers(serve(SETTINGS_FRAME))
-    check_answers(f"ray://{serve(SETTINGS_FRAME)}")
+@pytest.mark.parametrize("scheme", ["", "ray://"])
+def test_an_address_at_which_a_grpc_server_answers_is_accepted(serve, scheme):
+    address = f"{scheme}{serve(SETTINGS_FRAME)}"
+    assert resolved(address) == address
 
 
 def test_the_cluster_of_the_tests_answers(ray_session, monkeypatch):
@@ -61,16 +62,39 @@ def test_the_cluster_of_the_tests_answers(ray_session, monkeypatch):
         return answers[-1]
 
     monkeypatch.setattr(cluster_address, "_answer", noted)
-    check_answers(ray.get_runtime_context().gcs_address)
+    resolved(ray.get_runtime_context().gcs_address)
     assert answers[0][3] == cluster_address.SETTINGS
 
 
-@pytest.mark.parametrize("address", ["auto", "local", "ray://somewhere", "somewhere"])
-def test_an_address_without_a_port_is_left_to_ray(address, monkeypatch):
-    tried = []
-    monkeypatch.setattr(cluster_address, "_answer", lambda host, port: tried.append(host))
-    check_answers(address)
-    assert tried == []
+@pytest.mark.parametrize(
+    "address",
+    ["ray://somewhere", "somewhere", "10.0.0.1", "http://10.0.0.1:6379", "host:port", ""],
+)
+def test_an_address_of_another_form_is_refused_with_those_that_there_are(address):
+    message = refusal(address)
+    assert f"--address {address!r}" in message
+    assert "HOST:PORT" in message
+
+
+def test_auto_is_the_cluster_of_the_environment(serve, monkeypatch):
+    address = serve(SETTINGS_FRAME)
+    monkeypatch.setenv("RAY_ADDRESS", address)
+    assert resolved("auto") == address
+
+
+def test_auto_is_the_cluster_that_was_started_on_this_machine(serve, monkeypatch, tmp_path):
+    monkeypatch.delenv("RAY_ADDRESS", raising=False)
+    monkeypatch.setenv("RAY_TMPDIR", str(tmp_path))
+    (tmp_path / "ray").mkdir()
+    address = serve(SETTINGS_FRAME)
+    (tmp_path / "ray" / "ray_current_cluster").write_text(f"{address}\n")
+    assert resolved("auto") == address
+
+
+def test_auto_does_not_join_the_ray_of_another_program(ray_session, monkeypatch, tmp_path):
+    monkeypatch.delenv("RAY_ADDRESS", raising=False)
+    monkeypatch.setenv("RAY_TMPDIR", str(tmp_path))
+    assert "no Ray cluster was started on this machine" in refusal("auto")
 
 
 @pytest.mark.parametrize("address", ["127.0.0.1:1", "localhost:99999", "[::1]:1", "a..b:6379"])
@@ -89,19 +113,21 @@ def test_a_server_that_is_not_ray_is_refused(serve, answer, monkeypatch):
 
 def test_an_encrypted_cluster_is_left_to_ray(serve, monkeypatch):
     monkeypatch.setenv("RAY_USE_TLS", "1")
-    check_answers(serve(b"\x15\x03\x01\x00\x02"))
+    resolved(serve(b"\x15\x03\x01\x00\x02"))
 
 
 def test_ray_is_not_asked_for_a_cluster_that_does_not_answer(monkeypatch):
     monkeypatch.setattr(ray, "init", lambda **options: pytest.fail("Ray was asked"))
     with pytest.raises(UserError, match="no Ray cluster answers at '127.0.0.1:1'"):
-        runner.remote_machine("127.0.0.1:1")
+        connection.remote_machine("127.0.0.1:1")
 
 
 def test_the_memory_of_a_cluster_is_that_of_its_largest_node(monkeypatch):
     small = {"CPU": 4.0, "memory": 6e9, "object_store_memory": 2e9}
     large = {"CPU": 2.0, "GPU": 1.0, "memory": 20e9, "object_store_memory": 10e9}
-    nodes = [{"Alive": True, "Resources": node} for node in (small, large)]
-    monkeypatch.setattr(runner, "connection", lambda address: nullcontext())
+    names = {"NodeID": "a", "NodeManagerAddress": "10.0.0.1"}
+    nodes = [{"Alive": True, "Resources": node, **names} for node in (small, large)]
+    monkeypatch.setattr(connection, "connection", lambda address: nullcontext())
     monkeypatch.setattr(ray, "nodes", lambda: [*nodes, {"Alive": False, "Resources": {}}])
-    assert runner.remote_machine("10.0.0.1:6379") == Machine(6, 1, 4, 1, 30_000_000_000)
+    machine = connection.remote_machine("10.0.0.1:6379")
+    assert machine == Machine(6, 1, 4, 1, 30_000_000_000, ((4, 0), (2, 1)))

@@ -159,6 +159,34 @@ def test_a_trial_whose_process_dies_is_tried_again(begin, tiny, tmp_path, deaths
         assert deadly_one.reason.endswith("(2 times)")
 
 
+def sleepy(folder):
+    """A detector that hangs at a code size of 4, and notes that in a folder."""
+
+    class Sleepy(PGN):
+        def terms(self, phase, images, noise):
+            if self.config.latent_dim == 4:
+                (folder / uuid.uuid4().hex).touch()
+                time.sleep(600)
+            return super().terms(phase, images, noise)
+
+    return Sleepy
+
+
+@pytest.mark.slow
+def test_a_trial_that_hangs_is_stopped_and_not_tried_again(begin, tiny, tmp_path):
+    folder = tmp_path / "sleeps"
+    folder.mkdir()
+    baseline = replace(tiny.baselines[0], detector=sleepy(folder))
+    search = replace(tiny, baselines=(baseline,), plan=Listed([{"latent_dim": 4}, LISTED[0]]))
+    session = begin(search, concurrent=1, evaluate=False, trial_timeout=0.2)
+    outcome = session.run()
+    assert (outcome.failed, outcome.interrupted) == (1, False)
+    hanging, other = sorted(session.folder.read_trials(), key=lambda record: record.number)
+    assert (hanging.state, other.state) == ("failed", "complete")
+    assert hanging.reason == "it ran for more than 0.2 min (--trial-timeout)"
+    assert len(list(folder.iterdir())) == 1
+
+
 @pytest.mark.slow
 def test_a_trial_that_cannot_be_built_is_a_failure_and_the_others_complete(begin, tiny):
     sizes = CategoricalDistribution([16, 24, 32])
@@ -311,11 +339,11 @@ def test_a_checkpoint_goes_on_with_the_same_numbers(make, tmp_path, steps):
     assert to_the_end(other) == to_the_end(trial)
 
 
-def test_a_checkpoint_is_asked_for_by_elapsed_time_while_the_trial_goes_on(make, monkeypatch):
+def test_a_checkpoint_is_asked_for_by_elapsed_time_while_the_trial_goes_on(make):
     trial = make(1)
-    trial.checkpoints = True
+    trial.checkpoint_seconds = 60.0
     assert "should_checkpoint" not in trial.step()
-    monkeypatch.setattr(trainable, "CHECKPOINT_SECONDS", 0.0)
+    trial.checkpoint_seconds = 0.0
     assert trial.step()["should_checkpoint"] is True
     last = trial.step()
     assert last["done"]
@@ -346,16 +374,14 @@ def test_old_reports_of_a_restored_trial_are_not_heard_twice(finished):
     assert adapter.over == {"b"}
 
 
-def test_no_checkpoint_is_written_where_no_node_can_be_lost(make, monkeypatch):
-    monkeypatch.setattr(trainable, "CHECKPOINT_SECONDS", 0.0)
+def test_no_checkpoint_is_written_where_no_node_can_be_lost(make):
     assert "should_checkpoint" not in make(1).step()
 
 
 def test_a_checkpoint_is_made_only_after_a_report(make, monkeypatch):
     """Between two reports a trial cannot be stored."""
-    monkeypatch.setattr(trainable, "CHECKPOINT_SECONDS", 0.0)
     trial = make(1)
-    trial.checkpoints = True
+    trial.checkpoint_seconds = 0.0
     monkeypatch.setattr(trainable, "PROGRESS_SECONDS", 0.0)
     results = [trial.step()]
     while not results[-1]["done"]:

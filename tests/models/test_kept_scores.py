@@ -19,7 +19,8 @@ from tune_ad.detectors.shallow.base import ShallowDetector
 from tune_ad.errors import UserError
 from tune_ad.models.member import Member, detector_of
 from tune_ad.search.own_detector import reference_of
-from tune_ad.training.replicas.kept import ESTIMATOR, WEIGHTS, KeptState
+from tune_ad.storage.kept_models import ESTIMATOR, WEIGHTS
+from tune_ad.training.replicas.kept import KeptState
 from tune_ad.training.replicas.replica import ReplicaSpec
 from tune_ad.training.replicas.replica_set import ReplicaSet
 

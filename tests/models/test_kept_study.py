@@ -1,10 +1,13 @@
 """The kept model of a study scores as the study did: for every seed, class and chosen value."""
 
+import csv
+
 import pytest
 import torch
 
 from tune_ad.models.building import Making, Source, build
 from tune_ad.models.folder import ModelFolder, Preprocessing
+from tune_ad.models.scoring import Batch, Judge, write_scores
 from tune_ad.storage.metric import TEST_AUROC
 from tune_ad.training.ranking import auroc
 
@@ -55,3 +58,16 @@ def test_a_value_that_a_seed_has_chosen_is_kept_with_its_model(finished, tmp_pat
     assert configs[0] == chosen["mc_samples"]
     assert configs[1] == second.scored_with["mc_samples"]
     assert "chosen on held-out images" in (tmp_path / "best" / "README.md").read_text()
+
+
+def test_names_of_images_act_neither_on_a_terminal_nor_in_a_spreadsheet(kept, tmp_path):
+    judge = Judge(kept, kept.description.tasks[0].normal)
+    names, refused = ["=cmd|x", "a\x1b[2J\n.png"], [("@b\udce4.png", "is\rdamaged")]
+    pixels = torch.zeros((2, *kept.description.preprocessing.shape), dtype=torch.uint8)
+    results = judge.judged([Batch(names, pixels, refused)])
+    write_scores(tmp_path / "scores.csv", judge, results)
+    with (tmp_path / "scores.csv").open(encoding="utf-8", newline="") as file:
+        _, first, second, third = csv.reader(file)
+    assert (first[0], second[0], third[0]) == ("'=cmd|x", "a\\x1b[2J\\n.png", "'@b\\udce4.png")
+    assert third[-1] == "is\\rdamaged"
+    assert float(first[1]) == float(second[1])

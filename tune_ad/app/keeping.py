@@ -11,6 +11,7 @@ from tune_ad.models.building import Making, Source, build
 from tune_ad.models.folder import Description, ModelFolder
 from tune_ad.search.catalogue import plain_name
 from tune_ad.selection import RULES, ranked
+from tune_ad.storage.kept_models import check_files
 from tune_ad.storage.records import TrialRecord
 from tune_ad.wording import count
 
@@ -86,6 +87,7 @@ def _sources(session: "Session") -> list[Source]:
 def _existing(session: "Session") -> Description | None:
     """The description of the kept model; None if there is none, or a damaged one."""
     try:
+        check_files(session.folder.best)
         return ModelFolder(session.folder.best).description
     except UserError:  # it is written anew
         return None

@@ -7,7 +7,8 @@ from typing import Any
 
 from tune_ad.app.command_line.console import closing, opening
 from tune_ad.app.command_line.option import ImageSize, integer, real, share_or_auto
-from tune_ad.app.command_line.options import OPTIONS, Options
+from tune_ad.app.command_line.options import OPTIONS, PATHS, Options
+from tune_ad.app.estimates.longest import trial_limit
 from tune_ad.app.preparation.validation import prepare
 from tune_ad.app.result import SearchResult
 from tune_ad.errors import MachineError, UserError, did_you_mean
@@ -16,7 +17,6 @@ from tune_ad.search.declaration import Search
 
 NUMBERS = {integer: "an integer", real: "a number", share_or_auto: "a number"}
 """The kinds of numeric options, by the function that reads them on the command line."""
-PATHS = ("results", "data_root", "data")
 MEMBERS = {
     name
     for attribute in fields(Options)
@@ -57,7 +57,9 @@ def run(
     tell = say or _nothing
     declared = search if isinstance(search, Search) else None
     chosen = _options(search, options)
-    session = prepare(chosen, tell, given=declared)
+    # An estimate would start a process that imports the user's program once more.
+    limit = None if chosen.trial_timeout is None else trial_limit(chosen)
+    session = prepare(chosen, tell, given=declared, time_limit=limit)
     tell(opening(session))
     outcome = session.run()
     if outcome.fault:

@@ -9,7 +9,16 @@ from functools import cached_property
 from typing import Any
 
 from tune_ad.app.command_line.options import Options
-from tune_ad.app.estimates.cost import Cost, Size, Sizes, cost, image_sizes, overhead, size
+from tune_ad.app.estimates.cost import (
+    Cost,
+    Size,
+    Sizes,
+    cost,
+    image_sizes,
+    longest_trial,
+    overhead,
+    size,
+)
 from tune_ad.app.estimates.remaining import Retraining, is_complete, missing_evaluations
 from tune_ad.app.estimates.speed import measured_speed, relative_seconds
 from tune_ad.app.keeping import NotKeptError, keep_best
@@ -19,9 +28,17 @@ from tune_ad.app.provenance import hardware, own_files, versions
 from tune_ad.data import Contents, Task
 from tune_ad.errors import MachineError, UserError, unusable
 from tune_ad.execution import serial
-from tune_ad.execution.callbacks import Callback, ProgressBar, RecordWriter, TensorBoardCallback
+from tune_ad.execution.callbacks import (
+    Announcer,
+    Callback,
+    ProgressBar,
+    RecordWriter,
+    TensorBoardCallback,
+)
+from tune_ad.execution.lifeline import UNWATCHED, Lifeline
 from tune_ad.execution.loop import FixedTrials, Scheduler, TrialLoop
 from tune_ad.execution.machine import Machine
+from tune_ad.execution.time_limit import TimeLimit
 from tune_ad.models.folder import Preprocessing
 from tune_ad.search.ablation import with_enough_seeds
 from tune_ad.search.budgets import Budget
@@ -85,6 +102,8 @@ class Session:
         preprocessing: how an image file becomes an array like those of the study.
         digests: the digest of the images of each image set, by its name.
         gpu_line: a line on the number of GPUs per trial and its reason; empty if it was given.
+        lifeline: the way to the process that watches over this one.
+        time_limit: how long a trial may run; None = for ever.
     """
 
     options: Options
@@ -99,6 +118,8 @@ class Session:
     preprocessing: Preprocessing
     digests: Mapping[str, str]
     gpu_line: str = ""
+    lifeline: Lifeline = UNWATCHED
+    time_limit: TimeLimit | None = None
 
     @property
     def tasks(self) -> tuple[Task, ...]:
@@ -128,7 +149,8 @@ class Session:
         whole = self.size()
         if self.begins:
             return whole
-        trials = max(0, whole.trials - len(self.folder.read_trials()))
+        ended = [r for r in self.folder.read_trials() if not self._is_repeated(r)]
+        trials = max(0, whole.trials - len(ended))
         if not trials and whole.fresh_seeds:
             missing = sum(len(retraining.seeds) for retraining in self._retraining())
             return whole._replace(trials=trials, fresh_seeds=missing, winners=1)
@@ -159,6 +181,12 @@ class Session:
             extra = overhead(study, study.trials, self.options.backend)
             costs[name] = replace(training, overhead=extra)
         return costs
+
+    def longest_trial(self) -> float:
+        """The estimated seconds of the longest trial, from short measurements."""
+        models = len(self.tasks) * len(self.study.seeds)
+        speeds = measured_speed(self.study, self.options.device, models)
+        return longest_trial(self.study, self._sizes(self.study.budget), speeds)
 
     def _under(self, name: str, budget: Budget) -> Study:
         """The study under a budget, without the final evaluation if --no-evaluation is given."""
@@ -194,9 +222,16 @@ class Session:
     def is_complete(self) -> bool:
         """Whether a study exists of which neither a trial nor a fresh seed is missing."""
         study = self.study
-        return self.folder.exists() and is_complete(
-            self.folder, study.trials, study.selection, self._fresh_seeds
+        return (
+            not self.repeated
+            and self.folder.exists()
+            and is_complete(self.folder, study.trials, study.selection, self._fresh_seeds)
         )
+
+    @property
+    def repeated(self) -> int:
+        """The number of failed trials and evaluation seeds that are trained again."""
+        return self._failures() if self.options.retry_failed else 0
 
     @property
     def _fresh_seeds(self) -> tuple[int, ...]:
@@ -214,14 +249,20 @@ class Session:
 
         Raises:
             UserError: if another process writes the folder, or a record is damaged.
-            MachineError: if no Ray cluster answers, or the folder is gone.
+            MachineError: if no Ray cluster answers, a node of it cannot run the study, or the
+                folder is gone.
             OSError: if the folder cannot be written before anything is trained.
         """
+        if self.options.address != "local" and not self.is_complete:
+            self._check_nodes()
         with self.folder.locked():
             scheduler = self.scheduler()  # a damaged record is found before anything is written
             self.folder.read_evaluation()
             is_complete = self.is_complete
             self._write_description(begins_run=not is_complete)  # an interruption can be resumed
+            if self.repeated:
+                self.folder.withdraw_failed()
+                scheduler = self.scheduler()
             if is_complete:
                 return self._kept(Outcome(False, out_of_time=False, failed=self._failures()))
             with self.backend() as train:
@@ -241,6 +282,17 @@ class Session:
         if not self.folder.exists():
             raise fault
         return Outcome(False, out_of_time=False, failed=self._failures(), fault=str(fault))
+
+    def _check_nodes(self) -> None:
+        """Check that the nodes of the cluster reach the folder of the study, and their GPUs.
+
+        Raises:
+            MachineError: with the address of a node; nothing has been written.
+        """
+        from tune_ad.execution.ray.preflight import check_nodes
+
+        options = self.options
+        check_nodes(options.address, self.folder.path, options.cpus, options.gpus or 0.0)
 
     def _train_missing(self, train: Train, scheduler: TrialScheduler) -> Outcome:
         trials, interrupted = self.folder.read_trials(), False
@@ -382,14 +434,19 @@ class Session:
         callbacks: list[Callback] = [
             RecordWriter(self.folder, evaluation),
             TensorBoardCallback(study, self.folder, self.tasks, "evaluation-" * evaluation),
+            Announcer(self.lifeline, evaluation),
         ]
         if options.progress:
             rule = RULES[study.selection] if has_best else None
             noun = "fresh seed" if evaluation else "trial"
             callbacks.append(ProgressBar(title, trials, study.epochs_of, ended, rule, noun))
-        limit = None if evaluation else options.time_budget
-        deadline = None if limit is None else time.monotonic() + 60 * limit
-        return TrialLoop(study, scheduler, callbacks, self.tasks, deadline)
+        minutes = None if evaluation else options.time_budget
+        deadline = None if minutes is None else time.monotonic() + 60 * minutes
+        doomed = self.lifeline.doomed_of(evaluation)
+        limit = self.time_limit
+        if self.lifeline.is_watched and options.backend == "serial":
+            limit = None  # the process that watches stops what hangs
+        return TrialLoop(study, scheduler, callbacks, self.tasks, deadline, doomed, limit)
 
     def _kept(self, outcome: Outcome) -> Outcome:
         """Write the winner's models with their thresholds to `best/`; what became of the study."""
@@ -403,6 +460,9 @@ class Session:
         for line in lines:
             self.say(line)
         return outcome
+
+    def _is_repeated(self, record: TrialRecord) -> bool:
+        return self.options.retry_failed and record.state == "failed"
 
     def _failures(self) -> int:
         records = self.folder.read_trials() + self.folder.read_evaluation()

@@ -8,6 +8,7 @@ from tune_ad.data.declaration import DataSet
 from tune_ad.data.discovery import available, of_packages
 from tune_ad.data.npz_headers import NpzHeader, validate_npz_header
 from tune_ad.errors import UserError, did_you_mean
+from tune_ad.local_paths import local_path
 
 ROOT_VARIABLE = "TUNE_AD_DATA"
 DEFAULT_ROOT = Path("data")
@@ -34,7 +35,7 @@ def data_root(option: Root = None) -> Path:
 
 
 def _existing(chosen: str, origin: str) -> Path:
-    root = Path(chosen).expanduser()
+    root = local_path(chosen, origin).expanduser()
     if not chosen or not root.is_dir():
         fault = "is not a folder" if chosen and root.exists() else "does not exist"
         raise UserError(

@@ -9,6 +9,8 @@ import torch
 from torch import Tensor
 
 from tune_ad.data.declaration import Arrays
+from tune_ad.errors import UserError
+from tune_ad.wording import printable
 
 
 class Contents(NamedTuple):
@@ -152,7 +154,12 @@ def from_arrays(name: str, classes: tuple[str, ...], arrays: Arrays, about: str)
 
     Raises:
         ValueError: the arrays do not have the type, shape or range that `ImageSet` requires.
+        UserError: if the name of a class has characters that cannot be printed.
     """
+    if odd := [class_name for class_name in classes if printable(class_name) != class_name]:
+        raise UserError(
+            f"{name}: the class {printable(odd[0])} has control characters in its name; rename it"
+        )
     return ImageSet(
         name=name,
         classes=classes,
@@ -160,7 +167,7 @@ def from_arrays(name: str, classes: tuple[str, ...], arrays: Arrays, about: str)
         train_labels=torch.from_numpy(np.array(arrays.train_labels, np.int64)),
         test_images=channels_first(arrays.test_images),
         test_labels=torch.from_numpy(np.array(arrays.test_labels, np.int64)),
-        about=about,
+        about=printable(" ".join(about.split())),
     )
 
 

@@ -11,20 +11,22 @@ from typing import Any, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
+from tune_ad.array_files import DAMAGE, ArrayHeader, check_memory
 from tune_ad.data.declaration import Arrays
 from tune_ad.data.images import ImageSet, from_arrays, to_arrays
 from tune_ad.data.npz_headers import (
     ARRAY_KEYS,
     OPTIONAL,
+    SMALLER,
     UNSPLIT,
-    ArrayHeader,
     check_images,
+    check_size,
+    checked_headers,
     npz_fault,
     validate_npz_header,
 )
 from tune_ad.data.own.layouts import NORMAL, is_tested, normal_class
-from tune_ad.errors import UserError
-from tune_ad.storage.score_ranks import DAMAGE
+from tune_ad.errors import UserError, cut
 from tune_ad.wording import count
 
 MOST_CLASSES = 65_536
@@ -60,6 +62,7 @@ def read_npz(
     """
     path = Path(path)
     validate_npz_header(path)
+    check_size(path, checked_headers(path))
     stored = _read_arrays(path)
     images = {k: uint8_images(path, k, a) for k, a in stored.items() if k.endswith("images")}
     stored |= images
@@ -92,6 +95,7 @@ def load_images(path: Path, keys: Sequence[str] = ("images",)) -> npt.NDArray[An
     try:
         if path.suffix.casefold() == ".npz":
             validate_npz_header(path)
+            headers = checked_headers(path)
             with np.load(path, allow_pickle=False) as file:
                 key = next((key for key in keys if key in file), None)
                 if key is None:
@@ -100,9 +104,10 @@ def load_images(path: Path, keys: Sequence[str] = ("images",)) -> npt.NDArray[An
                         f"holds none of {', '.join(keys)} (it holds: {', '.join(file)})",
                         "write the images as numpy.savez(path, images=images)",
                     )
+                check_memory(path, headers[key].nbytes, SMALLER)
                 images: npt.NDArray[Any] = file[key]
         else:
-            images = np.load(path, mmap_mode="r", allow_pickle=False)
+            images = np.lib.format.open_memmap(path, mode="r")  # refuses objects
     except DAMAGE as error:
         if "Python objects" in str(error):
             raise npz_fault(
@@ -110,7 +115,7 @@ def load_images(path: Path, keys: Sequence[str] = ("images",)) -> npt.NDArray[An
                 "holds Python objects instead of numbers",
                 "write it as one array of uint8, shape (n, h, w) or (n, h, w, 3)",
             ) from error
-        raise npz_fault(path, f"is damaged ({error})", "write it again") from error
+        raise npz_fault(path, f"is damaged ({cut(str(error))})", "write it again") from error
     check_images(path, "the array", ArrayHeader(images.dtype, images.shape))
     return images
 
@@ -126,6 +131,7 @@ def of_images(path: Path, name: str) -> ImageSet:
         UserError: if the file is damaged or holds something else.
     """
     images = load_images(path)
+    check_size(path, {"images": ArrayHeader(images.dtype, images.shape)})
     content = _Content.of({"images": uint8_images(path, "the array", images)}, None)
     arrays = content.divided(path, normal=(0,))
     return replace(from_arrays(name, content.names, arrays, "own images"), normal=(0,))
@@ -350,7 +356,8 @@ def _read_arrays(path: Path) -> dict[str, npt.NDArray[Any]]:
         with np.load(path, allow_pickle=False) as file:
             return {key: file[key] for key in KEYS if key in file}
     except DAMAGE as error:
-        raise npz_fault(path, f"is damaged ({error})", "write or fetch it again") from error
+        fault = f"is damaged ({cut(str(error))})"
+        raise npz_fault(path, fault, "write or fetch it again") from error
 
 
 def _check_label_range(

@@ -1,15 +1,15 @@
 """Checks the layout of a .npz file of images by its headers, without reading the arrays."""
 
-import math
 import os
 import zipfile
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 
-from tune_ad.errors import UserError
-from tune_ad.storage.score_ranks import DAMAGE
+from tune_ad.array_files import DAMAGE, ArrayHeader, check_memory, headers_of
+from tune_ad.errors import UserError, cut
 
 IMAGE_KEYS = ("train_images", "test_images")
 LABEL_KEYS = ("train_labels", "test_labels")
@@ -18,6 +18,9 @@ ARRAY_KEYS = ("train_images", "train_labels", "test_images", "test_labels")
 UNSPLIT = {"images": "labels"}
 """The arrays of a file whose images are not divided into training and test images."""
 OPTIONAL = ("about", "classes", "normal")
+COPIES = 3  # of all pixels in memory while they are divided: decoded, in arrays, in tensors
+BYTES_OF_CONVERSION = 16  # of each float of an array that is converted to uint8: two of float64
+SMALLER = "give fewer or smaller images"
 
 HOW_TO_WRITE = (
     "write it with numpy.savez: train_images and test_images of uint8 or of floats in [0, 1], "
@@ -35,13 +38,6 @@ class NpzHeader(NamedTuple):
     shape: tuple[int, int, int]
     train_images: int
     test_images: int
-
-
-class ArrayHeader(NamedTuple):
-    """Type and shape of one array, as its header in the file declares them."""
-
-    dtype: np.dtype[Any]
-    shape: tuple[int, ...]
 
 
 def npz_fault(path: Path, fault: str, remedy: str = HOW_TO_WRITE) -> UserError:
@@ -64,11 +60,7 @@ def validate_npz_header(path: str | os.PathLike[str]) -> NpzHeader:
         UserError: the file is missing, is not a .npz, is truncated, or has another layout.
     """
     path = Path(path)
-    headers = _read_headers(path)
-    _check_keys(path, headers)
-    for key, header in headers.items():
-        _check_array(path, key, header)
-    _check_lengths(path, headers)
+    headers = checked_headers(path)
     images = {key: headers[key] for key in (*IMAGE_KEYS, *UNSPLIT) if key in headers}
     shapes = {key: _grey(header.shape[1:]) for key, header in images.items()}
     if len(set(shapes.values())) > 1:
@@ -82,6 +74,20 @@ def validate_npz_header(path: str | os.PathLike[str]) -> NpzHeader:
     return NpzHeader((channels, height, width), *counts)
 
 
+def checked_headers(path: Path) -> dict[str, ArrayHeader]:
+    """The headers of the known arrays of a .npz file, whose types, shapes and lengths are right.
+
+    Raises:
+        UserError: as `validate_npz_header`, except for images that differ in shape.
+    """
+    headers = _read_headers(path)
+    _check_keys(path, headers)
+    for key, header in headers.items():
+        _check_array(path, key, header)
+    _check_lengths(path, headers)
+    return headers
+
+
 def _grey(shape: tuple[int, ...]) -> tuple[int, ...]:
     """The shape of an image without a last axis of length 1."""
     return shape[:-1] if shape[2:] == (1,) else shape
@@ -91,38 +97,21 @@ def _read_headers(path: Path) -> dict[str, ArrayHeader]:
     """The headers of the arrays of images, labels and `about` in the archive at `path`."""
     if not path.is_file():
         raise npz_fault(path, "is a folder" if path.is_dir() else "no such file")
+    known = (*ARRAY_KEYS, *UNSPLIT, *UNSPLIT.values(), *OPTIONAL)
     try:
         with zipfile.ZipFile(path) as archive:
-            names = {name.removesuffix(".npy"): name for name in archive.namelist()}
-            known = (*ARRAY_KEYS, *UNSPLIT, *UNSPLIT.values(), *OPTIONAL)
-            keys = [key for key in known if key in names]
-            if not {*ARRAY_KEYS, *UNSPLIT} & set(keys):
-                present = ", ".join(sorted(names)) or "nothing"
-                raise npz_fault(
-                    path, f"holds none of {', '.join(ARRAY_KEYS)} (it holds: {present})"
-                )
-            return {key: _read_header(path, archive, names[key]) for key in keys}
+            names = [name.removesuffix(".npy") for name in archive.namelist()]
+        if not {*ARRAY_KEYS, *UNSPLIT} & set(names):
+            present = ", ".join(sorted(names)) or "nothing"
+            raise npz_fault(
+                path, f"holds none of {', '.join(ARRAY_KEYS)} (it holds: {cut(present)})"
+            )
+        headers = headers_of(path, known)
     except zipfile.BadZipFile as error:
         raise npz_fault(path, f"not a whole .npz archive ({error})") from error
     except DAMAGE as error:
-        raise npz_fault(path, f"cannot be read ({error})") from error
-
-
-def _read_header(path: Path, archive: zipfile.ZipFile, name: str) -> ArrayHeader:
-    """Read the header of an array and compare the size that it states with the actual size."""
-    with archive.open(name) as file:
-        version = np.lib.format.read_magic(file)
-        if version == (1, 0):
-            shape, _, dtype = np.lib.format.read_array_header_1_0(file)
-        elif version == (2, 0):
-            shape, _, dtype = np.lib.format.read_array_header_2_0(file)
-        else:
-            raise npz_fault(path, f"{name} has the unknown format version {version}")
-        expected = file.tell() + dtype.itemsize * math.prod(shape)
-    size = archive.getinfo(name).file_size
-    if not dtype.hasobject and size != expected:
-        raise npz_fault(path, f"{name} has {size} bytes, but its header says {expected}")
-    return ArrayHeader(dtype, shape)
+        raise npz_fault(path, f"cannot be read ({cut(str(error))})") from error
+    return {key: headers[key] for key in known if key in headers}
 
 
 def _check_keys(path: Path, headers: dict[str, ArrayHeader]) -> None:
@@ -164,6 +153,23 @@ def _check_array(path: Path, key: str, header: ArrayHeader) -> None:
             f"about must be one text, but is {dtype} of shape {shape}",
             "write about=numpy.array('a sentence')",
         )
+
+
+def check_size(path: Path, headers: Mapping[str, ArrayHeader]) -> None:
+    """Check that images, and what is made of them while they are read, fit into memory.
+
+    Args:
+        path: the file.
+        headers: the headers of all arrays that are read, by their names.
+
+    Raises:
+        UserError: if they do not.
+    """
+    images = [header for key, header in headers.items() if key.endswith("images")]
+    floats = [header.items for header in images if header.dtype != np.uint8]
+    needed = sum(header.nbytes for header in headers.values())
+    needed += COPIES * sum(header.items for header in images)
+    check_memory(path, needed + BYTES_OF_CONVERSION * max(floats, default=0), SMALLER)
 
 
 def check_images(path: Path, key: str, header: ArrayHeader) -> None:

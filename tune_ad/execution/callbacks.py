@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from tune_ad.data import Task
+from tune_ad.execution.lifeline import Lifeline, TrialKey
 from tune_ad.execution.progress_line import ProgressLine
 from tune_ad.search.study import Study
 from tune_ad.selection import SelectionRule
@@ -96,6 +97,26 @@ class RecordWriter(Callback):
         path = self.folder.details(record.identity, self._seed(spec))
         write_atomically(path, to_text(details))
         self.lines.append(record)
+
+
+class Announcer(Callback):
+    """Tells the process that watches over the study which trials run.
+
+    Args:
+        lifeline: the way to that process.
+        evaluation: whether the trials are the winner on fresh seeds.
+    """
+
+    def __init__(self, lifeline: Lifeline, evaluation: bool) -> None:
+        self.lifeline, self.evaluation = lifeline, evaluation
+
+    def started(self, spec: TrialSpec) -> None:
+        """Tell that a trial runs."""
+        self.lifeline.started(TrialKey(self.evaluation, spec.number))
+
+    def ended(self, spec: TrialSpec, record: TrialRecord, details: dict[str, Any]) -> None:
+        """Tell that a trial has ended; its record is written."""
+        self.lifeline.ended(TrialKey(self.evaluation, spec.number))
 
 
 class ProgressBar(Callback):

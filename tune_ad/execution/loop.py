@@ -5,11 +5,12 @@ Callbacks store and show results, in the process that drives the study.
 """
 
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, Protocol
 
 from tune_ad.data import Task
 from tune_ad.execution.callbacks import Callback
+from tune_ad.execution.time_limit import TimeLimit
 from tune_ad.search.study import Study
 from tune_ad.storage.records import TrialRecord, TrialSpec
 from tune_ad.training.report import Progress, Report
@@ -59,6 +60,8 @@ class TrialLoop:
         callbacks: callbacks, in the order in which they are called.
         tasks: tasks of the suite.
         deadline: time (`time.monotonic`) after which no trial starts; None = no limit.
+        doomed: why trials fail without being trained again, by their numbers.
+        limit: how long a trial may run; None = for ever, because another process stops it.
 
     Attributes:
         running: the trials that have started and have no result yet.
@@ -67,14 +70,18 @@ class TrialLoop:
             and stay unfinished. None if all could be kept.
     """
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 - what is trained, and its limits
         self,
         study: Study,
         scheduler: Scheduler,
         callbacks: Sequence[Callback],
         tasks: Sequence[Task],
         deadline: float | None = None,
+        doomed: Mapping[int, str] | None = None,
+        limit: TimeLimit | None = None,
     ) -> None:
+        self.doomed, self.limit = dict(doomed or {}), limit
+        self.begun: dict[int, float] = {}
         self.study, self.scheduler, self.callbacks = study, scheduler, callbacks
         self.tasks, self.deadline = [task.name for task in tasks], deadline
         self.running: dict[int, TrialSpec] = {}
@@ -95,12 +102,31 @@ class TrialLoop:
         if self.deadline is not None and time.monotonic() > self.deadline:
             self.out_of_time = self.over = True
             return None
-        spec = self.scheduler.ask()
+        spec = self._ask()
+        while spec is not None and spec.number in self.doomed:
+            self.crashed(spec.number, self.doomed[spec.number])
+            spec = self._ask()
+        return None if self.fault else spec
+
+    def _ask(self) -> TrialSpec | None:
+        """The next trial of the scheduler, which runs from now on."""
+        spec = None if self.fault else self.scheduler.ask()
         self.over = spec is None
         if spec is not None:
             self.running[spec.number] = spec
+            self.began(spec.number)
             self._tell(lambda callback: callback.started(spec))
-        return None if self.fault else spec
+        return spec
+
+    def began(self, number: int) -> None:
+        """Note that a trial begins to train, also if it does so again."""
+        self.begun[number] = time.monotonic()
+
+    def overdue(self, number: int) -> str:
+        """Why a trial that trains has to be stopped; empty if it may go on."""
+        if self.limit is None or number not in self.begun:
+            return ""
+        return self.limit.exceeded(time.monotonic() - self.begun[number])
 
     def progressed(self, number: int, progress: Progress) -> None:
         """Pass on the progress of a trial between two reports."""
@@ -127,6 +153,7 @@ class TrialLoop:
         self._end(number, record, no_details())
 
     def _end(self, number: int, record: TrialRecord, details: dict[str, Any]) -> None:
+        self.begun.pop(number, None)
         spec = self.running[number]
         self._tell(lambda callback: callback.ended(spec, record, details))
         if self.fault is None:

@@ -17,6 +17,8 @@ class Machine(NamedTuple):
         node_gpus: number of GPUs of the node with most GPUs.
         node_memory: main memory in bytes of the node with most, without what others use there if
             it is a node of a cluster.
+        nodes: numbers of cores and of GPUs of each node; empty if they do not matter, because
+            there is one node, or trials fit into all of them without a rest.
     """
 
     cpus: int
@@ -24,15 +26,27 @@ class Machine(NamedTuple):
     node_cpus: int
     node_gpus: int
     node_memory: int
+    nodes: tuple[tuple[int, int], ...] = ()
 
     def slots(self, cpus: int, gpus: float) -> int:
         """The number of trials with these cores and GPUs that can run in parallel, at least 1."""
-        by_cpu = self.cpus // cpus
-        if not gpus:
-            return max(1, by_cpu)
-        # No trial takes its share from two GPUs. The term keeps 1 / 0.1 from falling below 10.
-        by_gpu = self.gpus * int(1 / gpus + 1e-9) if gpus < 1 else int(self.gpus / gpus)
-        return max(1, min(by_cpu, by_gpu))
+        nodes = self.nodes or ((self.cpus, self.gpus),)
+        return max(1, sum(_slots(*node, cpus, gpus) for node in nodes))
+
+    def fits(self, cpus: int, gpus: float) -> bool:
+        """Whether a node has both these cores and these GPUs."""
+        nodes = self.nodes or ((self.node_cpus, self.node_gpus),)
+        return any(_slots(*node, cpus, gpus) for node in nodes)
+
+
+def _slots(node_cpus: int, node_gpus: int, cpus: int, gpus: float) -> int:
+    """The number of trials with these cores and GPUs that a node can run in parallel."""
+    by_cpu = node_cpus // cpus
+    if not gpus:
+        return by_cpu
+    # No trial takes its share from two GPUs. The term keeps 1 / 0.1 from falling below 10.
+    by_gpu = node_gpus * int(1 / gpus + 1e-9) if gpus < 1 else int(node_gpus / gpus)
+    return min(by_cpu, by_gpu)
 
 
 def this_machine() -> Machine:

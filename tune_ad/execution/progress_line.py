@@ -8,6 +8,7 @@ from typing import Any
 from tqdm import tqdm
 
 from tune_ad.silent import Silent
+from tune_ad.wording import printable
 
 LIVE_SECONDS = 0.5  # minimum time between two states of the line on a terminal
 LOG_SECONDS = 30.0  # the same if the output is not a terminal
@@ -42,7 +43,7 @@ class ProgressLine(tqdm):  # type: ignore[type-arg]
         super().__init__(
             iterable=None,
             file=shown,
-            desc=text,
+            desc=printable(text),
             total=total,
             initial=initial,
             mininterval=LIVE_SECONDS if self.live else LOG_SECONDS,
@@ -61,7 +62,7 @@ class ProgressLine(tqdm):  # type: ignore[type-arg]
 
     def set_text(self, text: str) -> None:
         """Set the text before the bar."""
-        self.set_description_str(text, refresh=self.live)
+        self.set_description_str(printable(text), refresh=self.live)
 
     def close(self) -> None:
         """Stop the clock, and keep the line on the screen."""

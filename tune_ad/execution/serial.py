@@ -45,4 +45,7 @@ def _run_one(loop: TrialLoop, suite: Suite, spec: TrialSpec, device: str) -> Non
             loop.progressed(spec.number, message)
         else:
             over = loop.reported(message)
+        if not over and (reason := loop.overdue(spec.number)):
+            loop.crashed(spec.number, reason)
+            return
     loop.ended(spec.number)

@@ -20,6 +20,7 @@ from tune_ad.detectors.base import Detector
 from tune_ad.detectors.config import Config, NetworkConfig
 from tune_ad.detectors.nets import ImageShape
 from tune_ad.errors import UserError
+from tune_ad.local_paths import local_path
 from tune_ad.models.conformal import Scores, Threshold, p_values
 from tune_ad.models.folder import ModelFolder
 from tune_ad.models.from_arrays.fitting import Fitted, Recipe, Wish, fit
@@ -198,7 +199,7 @@ class AnomalyDetector(OutlierMixin, BaseEstimator):  # type: ignore[misc]
             UserError: if `path` exists and is no kept model.
         """
         check_is_fitted(self, "model_")
-        folder = Path(path)
+        folder = local_path(path)
         if folder.exists() and not (folder / DESCRIPTION).is_file():
             raise UserError(f"{folder} exists and is no kept model; choose a new folder")
         with replaced(folder.absolute()) as unfinished:

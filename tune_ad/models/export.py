@@ -21,6 +21,7 @@ from torch import Tensor
 
 import tune_ad
 from tune_ad.errors import UserError, one_line
+from tune_ad.local_paths import local_path
 from tune_ad.models.conformal import Scores
 from tune_ad.models.folder import KeptTask, ModelFolder
 from tune_ad.models.graph import require_equal, traced
@@ -53,7 +54,7 @@ def export(folder: str | Path, path: str | Path, normal: str | None = None) -> P
         UserError: if there is no such model, the suffix is another one, or the model cannot be
             exported to this format; then nothing is written.
     """
-    path = Path(path)
+    path = local_path(path)
     suffix = path.suffix.casefold()
     if suffix not in EXPORTERS:
         raise UserError(

@@ -12,27 +12,33 @@
 whom you trust.
 """
 
-import hashlib
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from functools import cached_property
 from pathlib import Path
 from typing import Any, NamedTuple, Self
 
-import numpy as np
-
 from tune_ad.detectors.base import Detector
 from tune_ad.detectors.config import Config
 from tune_ad.detectors.nets import ImageShape
 from tune_ad.errors import UserError, did_you_mean, one_line
+from tune_ad.local_paths import local_path
 from tune_ad.models.conformal import Checked, Scores, Threshold
 from tune_ad.models.ensemble import Ensemble, Standardisation
 from tune_ad.models.member import Member, detector_of
-from tune_ad.storage.kept_models import DESCRIPTION, FORMAT, read_description
+from tune_ad.storage.jsonl import CONVERSION
+from tune_ad.storage.kept_models import (
+    CALIBRATION,
+    DESCRIPTION,
+    FORMAT,
+    member_files,
+    read_calibration,
+    read_description,
+)
 from tune_ad.storage.values import decode, encode
-from tune_ad.training.replicas.kept import ESTIMATOR, WEIGHTS, KeptState
+from tune_ad.training.replicas.kept import KeptState
 
-CALIBRATION, CARD = "calibration.npz", "README.md"
+CARD = "README.md"
 CODE = "code"
 
 
@@ -44,7 +50,7 @@ class MemberFile:
         seed: its seed.
         file: its file without suffix.
         standardisation: how its scores are standardised.
-        digest: the SHA-256 of its files, `digest_of`.
+        digest: the SHA-256 of its files, `storage.kept_models.digest_of`.
         chosen: values of score-time parameters that were chosen for this seed on held-out images,
             which replace those of the configuration.
     """
@@ -65,14 +71,6 @@ class MemberFile:
         standardisation = Standardisation(**entry["standardisation"])
         digest, chosen = entry["digest"], decode(entry["chosen"])
         return cls(entry["seed"], entry["file"], standardisation, digest, chosen)
-
-
-def digest_of(files: Mapping[str, bytes]) -> str:
-    """The SHA-256 of the contents of the files of a model, in the order of their suffixes."""
-    digest = hashlib.sha256()
-    for _, content in sorted(files.items()):
-        digest.update(hashlib.sha256(content).digest())
-    return digest.hexdigest()
 
 
 class Auroc(NamedTuple):
@@ -212,7 +210,7 @@ class ModelFolder:
     """
 
     def __init__(self, path: Path) -> None:
-        self.path = path
+        self.path = local_path(path)
         self.description = _read(path)
 
     def task(self, normal: str | None = None) -> KeptTask:
@@ -287,20 +285,8 @@ class ModelFolder:
         Raises:
             UserError: if a file is missing or damaged.
         """
-        place = self.path / member.file
-        files = {
-            suffix: path.read_bytes()
-            for suffix in (WEIGHTS, ESTIMATOR)
-            if (path := place.with_name(place.name + suffix)).exists()
-        }
-        if WEIGHTS not in files:
-            raise UserError(f"{place}{WEIGHTS} is missing; copy the whole folder again")
-        if digest_of(files) != member.digest:
-            raise UserError(
-                f"{place}: damaged, its files are not those that {DESCRIPTION} names by their "
-                "SHA-256; copy the whole folder again"
-            )
-        return KeptState.from_files(files, str(place))
+        files = member_files(self.path, {"file": member.file, "digest": member.digest})
+        return KeptState.from_files(files, str(self.path / member.file))
 
     def member(self, member: MemberFile) -> Member:
         """The model of one seed.
@@ -353,16 +339,7 @@ class ModelFolder:
 
     @cached_property
     def _calibration(self) -> dict[str, Scores]:
-        path = self.path / CALIBRATION
-        if not path.is_file():
-            raise UserError(f"{path} is missing; copy the whole folder again")
-        try:
-            with path.open("rb") as file, np.load(file, allow_pickle=False) as arrays:
-                return {name: arrays[name] for name in arrays.files}
-        except Exception as error:  # a damaged archive raises anything
-            raise UserError(
-                f"{path}: cannot be read ({one_line(error)}); copy it again"
-            ) from error
+        return read_calibration(self.path)
 
 
 def _read(path: Path) -> Description:
@@ -379,7 +356,7 @@ def _read(path: Path) -> Description:
         )
     try:
         return Description.from_json(content)
-    except (ValueError, KeyError, TypeError) as error:
+    except CONVERSION as error:
         raise UserError(
             f"{path / DESCRIPTION} is damaged ({one_line(error)}); copy the folder again"
         ) from error

@@ -7,6 +7,9 @@ The columns of the file, one row for each image:
     p_value   the conformal p-value, in (0, 1]
     alarm     1 if the score exceeds the threshold, otherwise 0
     problem   why the image was refused; empty otherwise
+
+Control characters of texts are named, and a text that a spreadsheet would run begins with an
+apostrophe (`tune_ad.wording.csv_cell`).
 """
 
 import csv
@@ -22,6 +25,7 @@ from tune_ad.models.conformal import Scores, Threshold, p_values, threshold
 from tune_ad.models.ensemble import Ensemble
 from tune_ad.models.folder import KeptTask, ModelFolder
 from tune_ad.storage.jsonl import replacing
+from tune_ad.wording import csv_cell
 
 COLUMNS = ("path", "score", "p_value", "alarm", "problem")
 
@@ -137,8 +141,12 @@ def write_scores(path: Path, judge: Judge, results: Iterable[Scored]) -> Summary
         for result in results:
             values = zip(result.batch.names, result.scores, result.p, result.alarms, strict=True)
             for name, score, p, alarm in values:
-                rows.writerow([name, f"{score:.9g}", f"{p:.9g}", int(alarm), ""])
-            rows.writerows([name, "", "", "", problem] for name, problem in result.batch.refused)
+                row = [csv_cell(name), f"{score:.9g}", f"{p:.9g}", int(alarm), ""]
+                rows.writerow(row)
+            rows.writerows(
+                [csv_cell(name), "", "", "", csv_cell(problem)]
+                for name, problem in result.batch.refused
+            )
             images += len(result.scores)
             alarms += int(result.alarms.sum())
             refused += result.batch.refused

@@ -19,21 +19,19 @@ from tune_ad.errors import UserError
 from tune_ad.models.card import card
 from tune_ad.models.conformal import Scores, cross_check
 from tune_ad.models.folder import (
-    CALIBRATION,
     CARD,
     CODE,
     Description,
     KeptTask,
     MemberFile,
     Preprocessing,
-    digest_of,
 )
 from tune_ad.models.from_arrays.fitting import Fitted
 from tune_ad.randomness import numpy_stream
 from tune_ad.search.own_code import contents, file_of
 from tune_ad.search.own_detector import reference_of
 from tune_ad.storage.jsonl import to_text
-from tune_ad.storage.kept_models import DESCRIPTION
+from tune_ad.storage.kept_models import CALIBRATION, DESCRIPTION, digest_of
 
 NORMAL = "normal"
 """The name of the normal class of a model that was trained on an array."""

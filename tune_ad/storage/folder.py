@@ -4,6 +4,7 @@
                                   hardware
     suggested.jsonl               proposed configurations, one per line
     trials.jsonl                  finished trials, one per line
+    retried.jsonl                 failed trials that were trained again, as they had failed
     trials/<identity>.json        curves and histograms of a trial
     trials/<identity>.npz         ranks of the scores of its validation and test images
     evaluation/evaluation.jsonl   the winner on fresh seeds, one line per seed
@@ -18,11 +19,11 @@ Only one process at a time writes a study. Studies of schema 1 are converted whe
 
 import fcntl
 import hashlib
-import json
+import os
 import re
 import shutil
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
@@ -30,40 +31,23 @@ from typing import Any
 
 import filelock
 
-from tune_ad.errors import UserError, did_you_mean
+from tune_ad.errors import UserError, cut, did_you_mean, one_line
 from tune_ad.storage import score_ranks
-from tune_ad.storage.jsonl import JsonLines
+from tune_ad.storage.json_files import read_object
+from tune_ad.storage.jsonl import CONVERSION, JsonLines, to_text
 from tune_ad.storage.later_parameters import completed
 from tune_ad.storage.precision import FLOAT32
 from tune_ad.storage.records import SCHEMA, TrialRecord, TrialSpec
 from tune_ad.storage.schema1 import upgraded_details, upgraded_study
+from tune_ad.storage.stored_fields import wrong_details, wrong_fields
 
 LONGEST_TITLE = 100
 UNFINISHED = re.compile(r"\..+\.[0-9a-f]{32}(\.new|\.old)?|unfinished-\d+")
 """The names of files and folders that are not yet in their place, see `replacing`."""
 REPORT = ("tables", "figures")
 OLD = 3600.0  # seconds after which an unfinished file of a report belongs to no process
-NEEDED: Mapping[str, Any] = {
-    "schema": int,
-    "study": {
-        "name": str,
-        "selection": str,
-        "settings": dict,
-        "budget_name": str,
-        "budget": {"trials": int, "evaluation_seeds": int},
-        "baselines": {"*": {"space": dict}},
-    },
-    "tasks": list,
-    "data": dict,
-    "versions": dict,
-    "hardware": dict,
-    "created": str,
-}
-"""The required fields of `study.json`: by name, a type or the required fields inside."""
-SINCE_SCHEMA_2: Mapping[str, Any] = {
-    "study": {"chooses": bool, "quotes": str, "plan": {"name": str, "traits": {"title": str}}}
-}
-"""Further required fields, which are derived for schema 1."""
+RESTORE = "restore it from a backup"
+HOLDS = "or remove it (the report then lacks what it holds)"
 
 
 def study_folder(results: Path, name: str) -> Path:
@@ -117,21 +101,6 @@ def comparison_folder(results: Path, names: Sequence[str]) -> Path:
     return results / "comparisons" / title
 
 
-def _lost(value: Any, needed: Mapping[str, Any], where: str = "") -> list[str]:  # noqa: ANN401
-    """Names of the fields that are missing or have another type; "*" matches every name."""
-    if not isinstance(value, dict):
-        return [where.rstrip(".") or "everything"]
-    lost = []
-    for name, kind in needed.items():
-        for key in value if name == "*" else [name]:
-            inner, path = value.get(key), f"{where}{key}"
-            if isinstance(kind, Mapping):
-                lost += _lost(inner, kind, f"{path}.")
-            elif not isinstance(inner, kind):
-                lost.append(path)
-    return lost
-
-
 def _check_unique(file: JsonLines, keys: Sequence[object], noun: str) -> None:
     """Refuse a file of records of which two have the same key.
 
@@ -163,6 +132,7 @@ class StudyFolder:
         self.suggested = JsonLines(path / "suggested.jsonl")
         self.trials = JsonLines(path / "trials.jsonl")
         self.evaluation = JsonLines(path / "evaluation" / "evaluation.jsonl")
+        self.retried = JsonLines(path / "retried.jsonl")
         self.tensorboard = path / "tensorboard"
         self.ray = path / "ray"
         self._lock_path = path / ".lock"
@@ -200,25 +170,22 @@ class StudyFolder:
             raise UserError(
                 f"{self.path} contains no study; run one with --search, or use another --results"
             )
-        try:
-            study: dict[str, Any] = json.loads(self.study.read_text(encoding="utf-8"))
-        except ValueError as error:
-            raise UserError(
-                f"{self.study} is not JSON ({error}); restore it from a backup"
-            ) from error
-        schema = study.get("schema") if isinstance(study, dict) else None
+        study = read_object(self.study, RESTORE)
+        schema = study.get("schema")
         if isinstance(schema, int) and schema > SCHEMA:
             raise UserError(
-                f"{self.study} has schema {schema}, this version reads up to {SCHEMA}; "
+                f"{self.study} has schema {cut(repr(schema))}, this version reads up to {SCHEMA}; "
                 "install a newer tune_ad"
             )
-        lost = _lost(study, NEEDED)
-        if lost or (schema != 1 and (lost := _lost(study, SINCE_SCHEMA_2))):
+        if lost := wrong_fields(study):
             raise UserError(
-                f"{self.study} is not a complete study, {', '.join(lost)} missing or of the wrong "
-                "type; restore it from a backup"
+                f"{self.study} is not a complete study, {cut(', '.join(lost))} missing or of the "
+                f"wrong type; {RESTORE}"
             )
-        study = upgraded_study(study) if schema == 1 else study
+        try:
+            study = upgraded_study(study) if schema == 1 else study
+        except CONVERSION as error:
+            raise UserError(f"{self.study} is damaged ({one_line(error)}); {RESTORE}") from error
         # Before studies had a precision, everything was trained in float32.
         of_earlier_versions = dict.fromkeys(study["study"]["baselines"], FLOAT32)
         study["study"].setdefault("precision", of_earlier_versions)
@@ -271,18 +238,57 @@ class StudyFolder:
         _check_unique(self.evaluation, runs, "the winner")
         return records
 
+    def withdraw_failed(self) -> None:
+        """Move the records of failed trials to `retried.jsonl`, so that they are trained again."""
+        for file in (self.trials, self.evaluation):
+            lines = file.read()
+            failed = [line for line in lines if line["state"] == "failed"]
+            for line in failed:
+                self.retried.append(line)
+            if failed:
+                file.rewrite([line for line in lines if line["state"] != "failed"])
+
+    def read_retried(self) -> list[TrialRecord]:
+        """The failed trials that were trained again, oldest first; a repeated line counts once.
+
+        Raises:
+            UserError: if a line is damaged.
+        """
+        distinct = {to_text(line): line for line in self.retried.lines()}
+        return [TrialRecord.from_json(line) for line in distinct.values()]
+
     def read_details(self, identity: str, seed: int | None = None) -> dict[str, Any]:
-        """The curves and histograms of a trial, or of an evaluation seed."""
-        text = self.details(identity, seed).read_text(encoding="utf-8")
-        details: dict[str, Any] = json.loads(text)
-        return details if details.get("schema", 1) > 1 else upgraded_details(details)
+        """The curves and histograms of a trial, or of an evaluation seed.
+
+        Raises:
+            UserError: if the file is missing or damaged.
+        """
+        path = self.details(identity, seed)
+        if not os.path.lexists(path):
+            raise UserError(f"{path} does not exist; {RESTORE}")
+        details = read_object(path, f"{RESTORE}, {HOLDS}")
+        try:
+            details = details if details.get("schema", 1) > 1 else upgraded_details(details)
+        except CONVERSION as error:
+            raise UserError(f"{path} is damaged ({one_line(error)}); {RESTORE}") from error
+        if wrong := wrong_details(details):
+            raise UserError(
+                f"{path} is damaged, {cut(wrong[0])} missing or of the wrong type; {RESTORE}"
+            )
+        return details
 
     def read_ranks(self, identity: str, seed: int | None = None) -> score_ranks.ScoreRanks:
-        """The ranks of the scores of a trial, or of an evaluation seed; empty if not stored."""
+        """The ranks of the scores of a trial, or of an evaluation seed; empty if not stored.
+
+        Raises:
+            UserError: if the file is damaged.
+        """
         return score_ranks.read(self.ranks(identity, seed))
 
     def is_locked(self) -> bool:
         """Whether another process is writing this study; writes nothing itself."""
+        if not self._lock_path.is_file():
+            return False
         try:
             with self._lock_path.open(encoding="utf-8") as file:
                 fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)

@@ -6,13 +6,14 @@ import math
 import os
 import uuid
 from array import array
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict
 from pathlib import Path
 from typing import IO, Any, TypeVar
 
 from tune_ad.errors import UserError, cut, one_line
+from tune_ad.storage.json_files import parsed
 
 BLOCK = 2**16  # bytes read at a time from the end of a file
 CONVERSION = (LookupError, TypeError, ValueError, AttributeError, ArithmeticError, RecursionError)
@@ -89,19 +90,33 @@ class JsonLines:
         """The lines, oldest first, read one at a time; none if there is no file.
 
         Raises:
-            UserError: if a line other than a truncated last one is not a JSON object.
+            UserError: if a line other than a truncated last one is not a JSON object, or the file
+                cannot be read.
         """
-        if not self.path.exists():
+        if not os.path.lexists(self.path):
             return
+        try:
+            with self.path.open("rb") as file:
+                for number, line in enumerate(file, 1):
+                    if line.endswith(b"\n"):
+                        yield self._parsed(line, number)
+        except OSError as error:
+            raise UserError(
+                f"{self.path} cannot be read ({error.strerror}); restore the file from a backup"
+            ) from error
+
+    @property
+    def is_cut(self) -> bool:
+        """Whether the last line is cut, as by a crash, so that it is not read."""
+        if not self.path.is_file():
+            return False
         with self.path.open("rb") as file:
-            for number, line in enumerate(file, 1):
-                if line.endswith(b"\n"):
-                    yield self._parsed(line, number)
+            return _end_of_lines(file) != file.seek(0, os.SEEK_END)
 
     def _parsed(self, line: bytes, number: int) -> dict[str, Any]:
         try:
-            value = json.loads(line.decode(), parse_constant=_refuse_constant)
-        except (ValueError, RecursionError) as error:
+            value = parsed(line)
+        except ValueError as error:
             raise UserError(
                 f"{self.path}, line {number} is not JSON ({cut(str(error))}); restore the file "
                 "from a backup or remove that line"
@@ -141,19 +156,14 @@ class JsonLines:
             os.fsync(file.fileno())
         self._mended = True
 
+    def rewrite(self, values: Sequence[Any]) -> None:
+        """Replace all lines at once."""
+        write_atomically(self.path, "".join(f"{to_text(value)}\n" for value in values))
+
     def _remove_cut_line(self) -> None:
         if self.path.exists():
             with self.path.open("rb+") as file:
                 file.truncate(_end_of_lines(file))
-
-
-def _refuse_constant(name: str) -> None:
-    """Refuse NaN and infinities, which are not JSON and are never written.
-
-    Raises:
-        ValueError: always.
-    """
-    raise ValueError(f"{name} is no number of JSON")
 
 
 def _end_of_lines(file: IO[bytes]) -> int:

@@ -1,12 +1,18 @@
 """Which trained models of a study are kept, and the description of kept ones."""
 
-import json
-from collections.abc import Mapping
+import hashlib
+import os
+from collections.abc import Iterator, Mapping
 from pathlib import Path
-from types import MappingProxyType
+from types import MappingProxyType, NoneType
 from typing import Any
 
-from tune_ad.errors import UserError, one_line
+import numpy as np
+from numpy.typing import NDArray
+
+from tune_ad.array_files import read_arrays
+from tune_ad.errors import UserError
+from tune_ad.storage.json_files import NUMBER, Kind, faults, read_object
 
 KEEP_MODELS: Mapping[str, str] = MappingProxyType(
     {
@@ -18,7 +24,54 @@ KEEP_MODELS: Mapping[str, str] = MappingProxyType(
 """Which trained models are kept, with what that means."""
 
 FORMAT = 1
-DESCRIPTION = "model.json"
+DESCRIPTION, CALIBRATION = "model.json", "calibration.npz"
+WEIGHTS, ESTIMATOR = ".safetensors", ".joblib"
+"""The suffixes of the files of a model."""
+COPY = "copy the whole folder again"
+FIELDS: Mapping[str, Kind] = MappingProxyType(
+    {
+        "format": int,
+        "detector": str,
+        "config": dict,
+        "preprocessing": dict,
+        "classes": [str],
+        "tasks": [
+            {
+                "name": str,
+                "title": str,
+                "normal": str,
+                "members": [
+                    {
+                        "seed": int,
+                        "file": str,
+                        "standardisation": dict,
+                        "digest": str,
+                        "chosen": dict,
+                    }
+                ],
+                "threshold": (dict, NoneType),
+                "check": (dict, NoneType),
+                "aurocs": {
+                    "*": {"value": NUMBER, "low": (*NUMBER, NoneType), "high": (*NUMBER, NoneType)}
+                },
+            }
+        ],
+        "provenance": dict,
+    }
+)
+"""The fields of the description of a kept model."""
+THRESHOLD: Mapping[str, Kind] = MappingProxyType(
+    {
+        "value": NUMBER,
+        "rate": NUMBER,
+        "low": NUMBER,
+        "high": NUMBER,
+        "wished": NUMBER,
+        "images": int,
+    }
+)
+CHECK: Mapping[str, Kind] = MappingProxyType({"alarms": int, "images": int, "guaranteed": NUMBER})
+"""The fields of a threshold, and of the alarms of held-out images, where there are some."""
 
 
 def read_description(folder: Path) -> dict[str, Any] | None:
@@ -28,17 +81,93 @@ def read_description(folder: Path) -> dict[str, Any] | None:
         UserError: if it is damaged, or of a newer format.
     """
     file = folder / DESCRIPTION
-    if not file.is_file():
+    if not os.path.lexists(file):
         return None
-    try:
-        content: dict[str, Any] = json.loads(file.read_text(encoding="utf-8"))
-        version = content["format"]
-        is_newer = version > FORMAT
-    except (ValueError, KeyError, TypeError) as error:
-        raise UserError(f"{file} is damaged ({one_line(error)}); copy the folder again") from error
-    if is_newer:
+    content = read_object(file, COPY)
+    version = content.get("format")
+    if isinstance(version, int) and version > FORMAT:
         raise UserError(
             f"{file} has format {version}, this version reads up to {FORMAT}; install a newer "
             "tune_ad"
         )
+    if wrong := list(_faults(content)):
+        raise UserError(f"{file} is damaged, {wrong[0]} is missing or of the wrong type; {COPY}")
     return content
+
+
+def _faults(content: Mapping[str, Any]) -> Iterator[str]:
+    """The fields of a description that are missing or of the wrong type."""
+    wrong = list(faults(content, FIELDS))
+    yield from wrong
+    for number, task in enumerate([] if wrong else content["tasks"]):
+        for name, kind in (("threshold", THRESHOLD), ("check", CHECK)):
+            if task[name] is not None:
+                yield from faults(task[name], kind, f"tasks.{number}.{name}")
+
+
+def read_calibration(folder: Path) -> dict[str, NDArray[Any]]:
+    """The scores of normal images from which the thresholds of a kept model follow, by task.
+
+    Raises:
+        UserError: if their file is missing or damaged.
+    """
+    if not os.path.lexists(folder / CALIBRATION):
+        raise UserError(f"{folder / CALIBRATION} is missing; {COPY}")
+    arrays = read_arrays(folder / CALIBRATION, COPY)
+    for name, scores in arrays.items():
+        if scores.ndim != 1 or scores.dtype.kind != "f" or not np.isfinite(scores).all():
+            raise UserError(f"{folder / CALIBRATION}: the scores of {name} are damaged; {COPY}")
+    return arrays
+
+
+def check_files(folder: Path) -> None:
+    """Check that a kept model has a description, and the files that it names.
+
+    Raises:
+        UserError: if a file is missing or damaged.
+    """
+    content = read_description(folder)
+    if content is None:
+        raise UserError(f"{folder / DESCRIPTION} is missing; {COPY}")
+    read_calibration(folder)
+    for task in content["tasks"]:
+        for member in task["members"]:
+            member_files(folder, member)
+
+
+def digest_of(files: Mapping[str, bytes]) -> str:
+    """The SHA-256 of the contents of the files of a model, in the order of their suffixes."""
+    digest = hashlib.sha256()
+    for _, content in sorted(files.items()):
+        digest.update(hashlib.sha256(content).digest())
+    return digest.hexdigest()
+
+
+def member_files(folder: Path, member: Mapping[str, Any]) -> dict[str, bytes]:
+    """The contents of the files of a kept model by their suffixes: weights, and an estimator.
+
+    Args:
+        folder: the folder of the kept model.
+        member: what its description says of the model: the `file` without suffix, and its
+            `digest`.
+
+    Raises:
+        UserError: if the weights are missing, or the files are not those of the description.
+    """
+    place = folder / member["file"]
+    try:
+        files = {
+            suffix: path.read_bytes()
+            for suffix in (WEIGHTS, ESTIMATOR)
+            if os.path.lexists(path := place.with_name(place.name + suffix))
+        }
+    except OSError as error:
+        raise UserError(f"{error.filename} cannot be read ({error.strerror}); {COPY}") from error
+    if WEIGHTS not in files:
+        raise UserError(f"{place}{WEIGHTS} is missing; {COPY}")
+    if digest_of(files) != member["digest"]:
+        raise UserError(
+            f"{place}: damaged, its files are not those that {DESCRIPTION} names by their "
+            f"SHA-256; {COPY}"
+        )
+    return files

@@ -12,6 +12,7 @@ from types import NoneType
 from typing import Any, Literal, Self, get_args
 
 from tune_ad.errors import UserError, cut
+from tune_ad.storage.json_files import LARGEST, NUMBER
 from tune_ad.storage.later_parameters import completed, without_earlier_values
 from tune_ad.storage.metric import (
     Metric,
@@ -29,7 +30,6 @@ from tune_ad.storage.values import decode, encode
 SCHEMA = 2
 State = Literal["complete", "pruned", "failed"]
 STATES: tuple[State, ...] = get_args(State)
-NUMBER = (int, float)
 KINDS: Mapping[str, type | tuple[type, ...]] = {
     "number": int,
     "identity": str,
@@ -63,7 +63,6 @@ KINDS_OF_REPORT: Mapping[str, type | tuple[type, ...]] = {
     "epoch": int,
     "objective": (*NUMBER, NoneType),
 }
-LARGEST = 2**63  # of whole numbers, as other readers of JSON store them
 
 
 def check_fields(line: Mapping[str, Any], kinds: Mapping[str, type | tuple[type, ...]]) -> None:

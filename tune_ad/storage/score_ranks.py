@@ -6,9 +6,7 @@ sampling of images.
 """
 
 import io
-import tokenize
-import zipfile
-import zlib
+import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -16,21 +14,11 @@ from typing import Any
 
 import numpy as np
 
-from tune_ad.errors import UserError
+from tune_ad.array_files import read_arrays
+from tune_ad.errors import UserError, one_line
+from tune_ad.storage.jsonl import CONVERSION
 
-DAMAGE = (
-    OSError,
-    ValueError,
-    TypeError,
-    KeyError,
-    EOFError,
-    RuntimeError,
-    SyntaxError,
-    tokenize.TokenError,
-    zipfile.BadZipFile,
-    zlib.error,
-)
-"""The errors of a damaged file of NumPy arrays; RuntimeError: it seems encrypted."""
+REMEDY = "restore it from a backup, or remove it (the report then lacks what it holds)"
 NOTHING = np.array([], dtype=np.int64)
 NORMAL = ""
 """The title of the normal images in a file; a set of anomalies has a "/" before its name."""
@@ -153,18 +141,40 @@ def read(path: Path) -> ScoreRanks:
     Raises:
         UserError: if the file is damaged.
     """
-    if not path.exists():
+    if not os.path.lexists(path):
         return {}
+    arrays = read_arrays(path, REMEDY)
+    count = sum(name.endswith(".names") for name in arrays)
     try:
-        with np.lib.npyio.NpzFile(io.BytesIO(path.read_bytes()), allow_pickle=False) as file:
-            arrays = {name: file[name] for name in file.files}
-        count = sum(name.endswith(".names") for name in arrays)
-        return dict(_part(arrays, k) for k in range(count))
-    except DAMAGE as error:
-        raise UserError(
-            f"{path} cannot be read ({error}); restore it from a backup, or remove it (the report "
-            "then lacks what it holds)"
-        ) from error
+        parts = dict(_part(arrays, k) for k in range(count))
+        for part in parts.values():
+            _check(part)
+    except CONVERSION as error:
+        raise UserError(f"{path} cannot be read ({one_line(error)}); {REMEDY}") from error
+    return parts
+
+
+def _check(part: PartRanks) -> None:
+    """Check that the arrays of a part fit each other.
+
+    Raises:
+        ValueError: if they do not.
+    """
+    groups = [part.normal, *part.outsiders.values()]
+    classes = [part.classes, *part.outsider_classes.values()]
+    for ranks, labels in zip(groups, classes, strict=True):
+        if ranks.dtype.kind not in "ui" or ranks.shape != (len(part.seeds), len(labels)):
+            raise ValueError(
+                f"ranks of {ranks.dtype} of shape {ranks.shape} for {len(part.seeds)} seeds and "
+                f"{len(labels)} images"
+            )
+    for numbers in (part.sizes, part.positions):
+        if len(numbers) not in (0, len(groups)):
+            raise ValueError(f"{len(numbers)} sizes or positions for {len(groups)} groups")
+    if part.positions and list(part.sizes) != list(map(len, part.positions)):
+        raise ValueError("sizes and positions of images differ")
+    for variant in part.variants.values():
+        _check(variant)
 
 
 def _part(arrays: Mapping[str, np.ndarray], k: int) -> tuple[tuple[str, str], PartRanks]:

@@ -188,7 +188,7 @@ def _ranks(study: StudyRecords, task: str, numbers: pd.Series) -> dict[int, Part
     """The stored ranks of test images of each trial that has some, by its number."""
     chosen = set(numbers)
     stored = {
-        record.number: study.folder.read_ranks(record.identity).get(("test", task))
+        record.number: study.ranks(record).get(("test", task))
         for record in study.trials
         if record.number in chosen
     }

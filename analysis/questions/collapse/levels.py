@@ -142,7 +142,7 @@ def _level(study: StudyRecords, record: TrialRecord) -> Level:
         collapsed=frame.models_collapsed(record),
         models=len(record.replicas),
         tasks=[str(task) for task in table["task"].unique()],
-        ranks=ImageRanks.read(study.folder, [record]),
+        ranks=ImageRanks.read(study, [record]),
     )
 
 

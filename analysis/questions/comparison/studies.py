@@ -11,6 +11,7 @@ import pandas as pd
 from analysis.document.blocks import Block, Cell, Document, Section, Table, Text
 from analysis.document.format import in_words, interval_text
 from analysis.image_sampling import covers
+from analysis.left_out import left_out, paragraph
 from analysis.questions.comparison.conclusion import ByStudy, not_comparable, not_tested, tested
 from analysis.questions.comparison.contenders import (
     Contender,
@@ -40,6 +41,7 @@ class _Notes(NamedTuple):
         tested: the pairs of results that were tested, with the outcome.
         not_tested: the pairs of results that were not, with the reason.
         caveats: what may explain a difference, apart from the methods.
+        left_out: what is damaged or lacking in a study.
     """
 
     without_result: Mapping[str, str]
@@ -47,6 +49,7 @@ class _Notes(NamedTuple):
     tested: Sequence[str]
     not_tested: Sequence[str]
     caveats: Sequence[str]
+    left_out: Sequence[str]
 
 
 def compare(studies: Sequence[StudyRecords]) -> Document:
@@ -69,9 +72,10 @@ def compare(studies: Sequence[StudyRecords]) -> Document:
         [*tested(pair_contrasts)],
         [*not_tested(pair_contrasts)],
         [*caveats(differences, unlike)],
+        [f"{n}: {fault}" for n, s in zip(names, studies, strict=True) for fault in left_out(s)],
     )
     sections = [
-        Section("Results of the studies", _quotes(studies, by_study, notes.without_result)),
+        Section("Results of the studies", _quotes(studies, by_study, notes)),
         Section("Differences between the studies", _differing(differences, notes.caveats)),
     ]
     if contenders:
@@ -142,10 +146,9 @@ def pairs_across_studies(contenders: Sequence[Contender]) -> list[Pair]:
     ]
 
 
-def _quotes(
-    studies: Sequence[StudyRecords], by_study: ByStudy, reasons: Mapping[str, str]
-) -> list[Block]:
-    """The table of reported results, and why other studies have none."""
+def _quotes(studies: Sequence[StudyRecords], by_study: ByStudy, notes: _Notes) -> list[Block]:
+    """The table of reported results, why other studies have none, and what is damaged."""
+    reasons = notes.without_result
     rows = [
         _quote(study, contender)
         for study, contenders in zip(studies, by_study.values(), strict=True)
@@ -161,6 +164,7 @@ def _quotes(
     if reasons:
         silent = [f"{name} has no test AUROC: {why}." for name, why in reasons.items()]
         blocks.append(Text(_listed("", silent), "warning"))
+    blocks += [Text(text, "warning") for text in paragraph(notes.left_out)]
     return blocks
 
 
@@ -243,7 +247,8 @@ def _summary(contenders: Sequence[Contender], notes: _Notes) -> str:
         NOT_TESTED: notes.not_tested,
         "Caution:": notes.caveats,
     }
-    return "\n\n".join(_listed(title, items) for title, items in lists.items() if items)
+    paragraphs = [_listed(title, items) for title, items in lists.items() if items]
+    return "\n\n".join([*paragraphs, *paragraph(notes.left_out)])
 
 
 def _listed(title: str, items: Iterable[str]) -> str:

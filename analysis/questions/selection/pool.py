@@ -59,7 +59,7 @@ class Pool:
     @cached_property
     def ranks(self) -> list[ScoreRanks]:
         """The stored ranks of the scores of each trial; empty mappings if there are none."""
-        return [self.study.folder.read_ranks(record.identity) for record in self.records]
+        return [self.study.ranks(record) for record in self.records]
 
     def mean_auroc(self, positions: Sequence[int]) -> Estimate:
         """Test AUROC of some trials, averaged over them and the tasks, one value per seed.

@@ -14,6 +14,7 @@ import pandas as pd
 
 from analysis.document.blocks import Block, Cell, Document, Section, Table, Text, Tone
 from analysis.document.format import short
+from tune_ad.wording import printable
 
 MARKS: dict[Tone, str] = {"better": "▲", "worse": "▼", "alike": "≈", "unsure": "?"}
 """The mark behind a text, so that its meaning does not depend on colour."""
@@ -201,12 +202,12 @@ def cell(value: object) -> Cell:
 
 
 def one_line(text: str) -> str:
-    r"""A text on one line, with single spaces.
+    r"""A text on one line, with single spaces, of which no character acts (`printable`).
 
-    >>> one_line(" a\n b ")
-    'a b'
+    >>> one_line(" a\n b \x1b")
+    'a b \\x1b'
     """
-    return " ".join(text.split())
+    return printable(" ".join(text.split()))
 
 
 def unshown_tables(document: Document) -> list[str]:

@@ -14,6 +14,7 @@ from analysis.report.render.html import html
 from analysis.report.render.latex import latex
 from analysis.report.render.markdown import markdown
 from tune_ad.storage.jsonl import replacing, write_atomically
+from tune_ad.wording import csv_cell
 
 NAME = re.compile(r"[\w.+-]+")
 LARGE = 1_000_000  # number of cells above which the faster writer is used, which quotes texts
@@ -94,13 +95,32 @@ def write_csv(table: pd.DataFrame, path: Path) -> None:
     """Write a table without its index, in full precision; a missing value is an empty cell.
 
     A large table of numbers and texts is written by pyarrow: the same values, with quotes around
-    every text.
+    every text. Texts are as by `csv_cell`.
     """
+    table = _safe(table)
     with replacing(path) as partial:
         if table.size >= LARGE and all(_uniform(column) for _, column in table.items()):
             _write_large(table, partial)
         else:
             table.to_csv(partial, index=False)
+
+
+def _safe(table: pd.DataFrame) -> pd.DataFrame:
+    """The table with texts, and names of columns, that a spreadsheet does not run."""
+    columns = [_safe_column(column) for _, column in table.items()]
+    safe = pd.concat(columns, axis=1) if columns else table.copy()
+    return safe.set_axis([csv_cell(name) for name in table.columns], axis=1)
+
+
+def _safe_column(column: pd.Series) -> pd.Series:
+    if isinstance(column.dtype, pd.CategoricalDtype):
+        texts = {name: csv_cell(name) for name in column.cat.categories}
+        if all(name == text for name, text in texts.items()):
+            return column
+        column = column.astype(object)
+    if pd.api.types.is_numeric_dtype(column.dtype):
+        return column
+    return column.map(csv_cell)
 
 
 def _uniform(column: pd.Series) -> bool:

@@ -1,5 +1,6 @@
 """Failures, pruned trials, collapsed models, ties, parameters without effect, and costs."""
 
+from collections import Counter
 from collections.abc import Iterator, Sequence
 
 import pandas as pd
@@ -31,6 +32,8 @@ def section(findings: Findings) -> Section:
     study = findings.study
     warnings = [line for part in health(study) for line in _warnings(part)]
     warnings += list(_dead_parameters(study))
+    warnings += list(_retried(study))
+    warnings += [f"Left out: {line}" for line in findings.left_out]
     healthy = "No failed, pruned or collapsed trials, and no tied scores."
     text = "\n".join(f"- {line}" for line in warnings) or healthy
     blocks: list[Block] = [Text(text, "warning" if warnings else "plain"), Text(WORDS, "note")]
@@ -95,6 +98,13 @@ def _warnings(part: Health) -> Iterator[str]:
             f"{part.title}: {models} ran out of epochs before the validation loss stopped "
             f"improving in {_numbers(list(part.unfinished))}"
         )
+
+
+def _retried(study: StudyRecords) -> Iterator[str]:
+    reasons = Counter(record.reason for record in study.folder.read_retried())
+    for reason, times in reasons.items():
+        were = "was" if times == 1 else "were"
+        yield f"{times} failed and {were} trained again (--retry-failed): {reason}"
 
 
 def _dead_parameters(study: StudyRecords) -> Iterator[str]:

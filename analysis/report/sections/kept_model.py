@@ -8,6 +8,7 @@ import pandas as pd
 
 from analysis.document.blocks import Cell, Section, Table, Text
 from analysis.report.findings import Findings
+from tune_ad.errors import UserError
 from tune_ad.storage.kept_models import read_description
 
 PLACE = 16
@@ -49,12 +50,14 @@ class Kept(NamedTuple):
 
 
 def kept_tasks(findings: Findings) -> list[Kept]:
-    """The tasks of the kept model; empty if no model is kept.
+    """The tasks of the kept model; empty if no model is kept, or its description is damaged.
 
-    Raises:
-        UserError: if its description is damaged.
+    `analysis.left_out` says which.
     """
-    content = read_description(findings.study.folder.best) or {"tasks": ()}
+    try:
+        content = read_description(findings.study.folder.best) or {"tasks": ()}
+    except UserError:
+        return []
     return [
         Kept(
             title=task["title"],

@@ -19,6 +19,7 @@ from analysis.report.render.figures import inline, render_figure
 from analysis.report.render.html import html
 from analysis.report.render.latex import ABSENT, LATIN, LETTERS, latex, tex
 from analysis.report.render.markdown import escaped, markdown
+from tune_ad.wording import UNSAFE
 
 HOSTILE = [
     "<script>alert(1)</script>",
@@ -28,6 +29,7 @@ HOSTILE = [
     "😀 中文 שלום",
     '"><img src=x onerror=alert(1)>',
     "{{ 7 * 7 }} {% raw %} <<< 7 >>> &lt;b&gt;",
+    "\x1b[31mred \x07 \u202egnp.exe \x9b2J",
 ]
 
 
@@ -98,6 +100,25 @@ def test_a_page_shows_what_a_user_typed_and_runs_none_of_it():
     assert not any(key.startswith("on") for _, key, _ in elements.attributes)
     for text in map(content.one_line, HOSTILE):
         assert text in elements.text
+
+
+@pytest.mark.parametrize("render", [page, markdown, latex])
+def test_no_control_character_reaches_a_report(render):
+    lines = render(hostile()).split("\n")
+    assert [line for line in lines if UNSAFE.search(line)] == []
+
+
+def test_cells_of_stored_tables_are_shown_and_not_run(tmp_path, monkeypatch):
+    texts = ["=1+1", "+A1", "-B2", "@x", "\t=1", "plain", "-0.5", "a\x1bb"]
+    table = pd.DataFrame({"=head": texts, "n": -1.5, "kind": pd.Categorical(texts)})
+    for cells in (export.LARGE, 1):  # of a table that is large: both writers
+        monkeypatch.setattr(export, "LARGE", cells)
+        export.write_csv(table, tmp_path / "t.csv")
+        back = pd.read_csv(tmp_path / "t.csv", dtype={"'=head": str, "kind": str})
+        assert list(back) == ["'=head", "n", "kind"]
+        safe = ["'=1+1", "'+A1", "'-B2", "'@x", "\\t=1", "plain", "-0.5", "a\\x1bb"]
+        assert back["'=head"].tolist() == back["kind"].tolist() == safe
+        assert (back["n"] == -1.5).all()
 
 
 def test_a_page_asks_for_nothing():
@@ -316,7 +337,7 @@ def test_a_large_table_of_mixed_values_is_written_as_a_small_one(tmp_path, monke
 def test_latex_has_a_place_for_letters_it_lacks():
     assert tex("中") == r"\missing{4E2D}"
     assert tex("e\u0301") == "é"
-    assert tex("\x00") == r"\missing{0000}"
+    assert tex("\x00") == r"\textbackslash{}x00"
     assert tex(tex("%")) == r"\%"
 
 

@@ -258,3 +258,17 @@ def test_only_colours_that_are_lost_are_said_to_be(colour):
     assert decode(of(COLOUR), target).lost_colour == (colour == "grey")
     assert not decode(of(equal), target).lost_colour
     assert not decode(of(GREY), target).lost_colour
+
+
+def test_postscript_is_no_image_since_it_is_a_program():
+    content = b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 20 12\n%%EndComments\nshowpage\n"
+    with pytest.raises(Unreadable, match="is a program"):
+        decode(content, AS_IT_IS)
+
+
+def test_a_file_larger_than_any_image_is_not_read(tmp_path):
+    path = tmp_path / "large.png"
+    with path.open("wb") as file:
+        file.truncate(decoding.LARGEST_FILE + 1)  # takes no space
+    with pytest.raises(Unreadable, match=r"is huge \(445 MB\)"):
+        decoding.content_of(path)

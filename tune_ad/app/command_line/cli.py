@@ -16,9 +16,11 @@ from pathlib import Path
 
 from tune_ad.app.command_line.options import OPTIONS, Options, defaults
 from tune_ad.app.command_line.parser import SHORT_HELP, options, parse, program, resume_command
-from tune_ad.errors import MachineError, UserError, unusable, with_short_words
+from tune_ad.errors import MachineError, UserError, cut, unusable, with_short_words
+from tune_ad.execution.lifeline import UNWATCHED, Lifeline
 from tune_ad.signals import INTERRUPTED, TERMINATED, terminations
 from tune_ad.silent import Silent
+from tune_ad.wording import printable, printable_lines
 
 RESULTS: Path = defaults()["results"]
 SIGPIPE_CODE = 141  # 128 + 13, as of a program that the signal of a closed pipe ends
@@ -29,15 +31,30 @@ class OutputLostError(Exception):
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Run one command and return the exit code."""
+    """Run one command and return the exit code.
+
+    Args:
+        argv: the words of the command; None = those with which the program was called. Then a
+            study runs in a child process, so that this one survives what may end it.
+    """
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):  # a letter that it does not know is no failure
             stream.reconfigure(errors="replace")
     logging.getLogger("matplotlib").setLevel(logging.ERROR)  # as where it keeps a list of fonts
+    with redirect_stderr(Silent(sys.stderr)), terminations() as received:
+        code = _exit_code(lambda: _command(argv))
+    return TERMINATED if received and code == INTERRUPTED else code
+
+
+def _exit_code(run: Callable[[], int]) -> int:
+    """The exit code of a function; what it raises for the user is printed in one line."""
     try:
-        with redirect_stderr(Silent(sys.stderr)), terminations() as received:
-            code = _command(argv)
-        return TERMINATED if received and code == INTERRUPTED else code
+        return run()
+    except (UserError, OSError) as error:
+        return _refuse(error)
+    except KeyboardInterrupt:
+        _complain("interrupted")
+        return INTERRUPTED
     except OutputLostError as lost:
         return _without_output(lost.__cause__)
 
@@ -48,11 +65,12 @@ def _without_output(cause: BaseException | None) -> int:
         os.dup2(nowhere.fileno(), sys.stdout.fileno())
     if isinstance(cause, BrokenPipeError):
         return SIGPIPE_CODE
-    print(f"error: the output cannot be written: {cause}", file=Silent(sys.stderr))
+    _complain(f"error: the output cannot be written: {cause}")
     return MachineError.exit_code
 
 
 def _command(argv: Sequence[str] | None) -> int:
+    watches = argv is None
     argv = sys.argv[1:] if argv is None else argv
     if not argv:
         print(SHORT_HELP.format(prog=program()), file=sys.stderr)
@@ -65,15 +83,9 @@ def _command(argv: Sequence[str] | None) -> int:
         "compare": lambda: compare(arguments.compare, results),
         "score": lambda: score(arguments),
         "export": lambda: export(arguments),
-        "search": lambda: search(arguments),
+        "search": lambda: search(arguments, watches),
     }
-    try:
-        return next(run for name, run in commands.items() if name in arguments)()
-    except (UserError, OSError) as error:
-        return _refuse(error)
-    except KeyboardInterrupt:
-        print("interrupted", file=sys.stderr)
-        return INTERRUPTED
+    return next(run for name, run in commands.items() if name in arguments)()
 
 
 def list_searches() -> int:
@@ -88,39 +100,37 @@ def list_searches() -> int:
         _say(f"{entry.name:<{width}} {data:<9} {entry.title}{package}")
     _say("* also on your own images (--data FOLDER) and on other data sets (--data NAME)")
     for fault in catalogue.faults:
-        print(f"error: {fault}", file=sys.stderr)
+        _complain(f"error: {fault}")
     return 2 if catalogue.faults else 0
 
 
-def search(arguments: argparse.Namespace) -> int:
-    """Run a search and report it; with --dry-run print its estimated cost instead."""
+def search(arguments: argparse.Namespace, watches: bool = False) -> int:
+    """Run a search and report it; with --dry-run print its estimated cost instead.
+
+    Args:
+        arguments: the arguments of the command line.
+        watches: whether the study runs in a child process, so that this one survives its end.
+    """
     from tune_ad.app.preparation.resuming import check_folder
     from tune_ad.search.catalogue import find_entry, member
-    from tune_ad.storage.folder import StudyFolder
 
     chosen, dry_run = options(arguments), "dry_run" in arguments
     if chosen.data is not None:  # the name of a family stands for any of its searches
         chosen = replace(chosen, search=member(chosen.search))
     find_entry(chosen.search)  # refuses an unknown name
     check_folder(chosen, dry_run)
-    _say(f"{chosen.study}: loading PyTorch and the images ...")
-    try:
-        return _show_plan(chosen) if dry_run else _run(chosen)
-    except KeyboardInterrupt:
-        if dry_run or not StudyFolder(chosen.results / chosen.study).exists():
-            raise
-        print(f"interrupted; continue with: {resume_command(chosen)}", file=sys.stderr)
-        return INTERRUPTED
-    except OSError as error:
-        if dry_run or not StudyFolder(chosen.results / chosen.study).exists():
-            raise
-        code = _refuse(error)
-        print(f"continue with: {resume_command(chosen)}", file=sys.stderr)
-        return code
+    if dry_run:
+        return _show_plan(chosen)
+    if not watches:
+        return _run(chosen)
+    from tune_ad.app.watch import watched
+
+    return watched(chosen, _run, _write_report, _say)
 
 
 def _show_plan(chosen: Options) -> int:
     """Print what a study would train and its estimated cost; return the exit code."""
+    _say(f"{chosen.study}: loading PyTorch and the images ...")
     from tune_ad.app.command_line.console import plan
     from tune_ad.app.preparation.validation import prepare
 
@@ -128,16 +138,36 @@ def _show_plan(chosen: Options) -> int:
     return 0
 
 
-def _run(chosen: Options) -> int:
+def _run(chosen: Options, lifeline: Lifeline = UNWATCHED) -> int:
     """Run a study and report it; return the exit code."""
-    from tune_ad.app.command_line.console import closing, opening
-    from tune_ad.app.preparation.validation import prepare
+    return _exit_code(lambda: _run_and_report(chosen, lifeline))
 
-    session = prepare(chosen, _say)
-    _say(opening(session))
-    outcome = session.run()
-    _, code = _write_report(session.folder.path)
-    _say(closing(session, outcome))
+
+def _run_and_report(chosen: Options, lifeline: Lifeline) -> int:
+    from tune_ad.storage.folder import StudyFolder
+
+    say = _say if not lifeline.goes_on else _silent
+    say(f"{chosen.study}: loading PyTorch and the images ...")
+    try:
+        from tune_ad.app.command_line.console import closing, opening
+        from tune_ad.app.estimates.longest import trial_limit
+        from tune_ad.app.preparation.validation import prepare
+
+        limit = trial_limit(chosen)
+        session = prepare(chosen, _say, lifeline=lifeline, time_limit=limit)
+        say(opening(session))
+        outcome = session.run()
+        _, code = _write_report(session.folder.path)
+        _say(closing(session, outcome))
+    except (KeyboardInterrupt, OSError) as error:
+        if not StudyFolder(chosen.results / chosen.study).exists():
+            raise
+        if isinstance(error, OSError):
+            code = _refuse(error)
+            _complain(f"continue with: {resume_command(chosen)}")
+            return code
+        _complain(f"interrupted; continue with: {resume_command(chosen)}")
+        return INTERRUPTED
     if not session.folder.exists():  # it was removed or moved meanwhile
         gone = FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), session.folder.study)
         return MachineError.exit_code if code else _refuse(gone)
@@ -146,14 +176,18 @@ def _run(chosen: Options) -> int:
     return outcome.exit_code if outcome.exit_code > 1 else code or outcome.exit_code
 
 
+def _silent(line: str) -> None:
+    """Print nothing."""
+
+
 def _say(line: str) -> None:
-    """Print a line at once, even into a file or a pipe.
+    """Print a line, or several, at once, even into a file or a pipe; no character acts.
 
     Raises:
         OutputLostError: if that is not possible.
     """
     try:
-        print(line, flush=True)
+        print(printable_lines(line), flush=True)
     except OSError as error:
         raise OutputLostError from error
 
@@ -265,6 +299,13 @@ def _normal_class(arguments: argparse.Namespace) -> str | None:
 
 def _refuse(error: UserError | OSError) -> int:
     """Print an error in one line and return the exit code."""
+    if isinstance(error, OSError) and error.errno == errno.ENAMETOOLONG:
+        error = UserError(f"{cut(str(error.filename))}: too long for a path; shorten it")
     refused = unusable(error, "a file") if isinstance(error, OSError) else error
-    print(f"error: {with_short_words(str(refused))}", file=sys.stderr)
+    _complain(f"error: {with_short_words(str(refused))}")
     return refused.exit_code
+
+
+def _complain(line: str) -> None:
+    """Print a line to the standard error; no character of it acts."""
+    print(printable(line), file=sys.stderr)

@@ -47,6 +47,7 @@ def opening(session: Session) -> str:
     return "\n".join(
         [
             f"{study.name}: {_ablation(session)}{_size(session)}{done}",
+            *_repeated(session),
             *_raised_seeds(session),
             *_shortfalls(session),
             *_small_space(session),
@@ -103,7 +104,10 @@ def closing(session: Session, outcome: Outcome) -> str:
         lines.append(f"the time budget is used up; continue with: {resume}")
     lines += _warnings(session)
     if outcome.failed:
-        lines.append(f"{count(outcome.failed, 'trial')} failed; the report gives the reasons")
+        lines.append(
+            f"{count(outcome.failed, 'trial')} failed; the report gives the reasons; "
+            "--retry-failed trains failed trials again"
+        )
     elif not lines and _is_left_untested(session):
         lines.append(
             "the winner was not trained again on fresh seeds (--no-evaluation); that is done "
@@ -126,6 +130,10 @@ def _is_left_untested(session: Session) -> bool:
 
 def _size(session: Session) -> str:
     return _models(session.size(), is_by_class=not session.study.search.of_whole_sets)
+
+
+def _repeated(session: Session) -> list[str]:
+    return [f"trained again: {count(session.repeated, 'failed trial')}"] * bool(session.repeated)
 
 
 def _models(size: Size, is_by_class: bool) -> str:

@@ -7,13 +7,13 @@ import argparse
 import errno
 import math
 import os
-import unicodedata
 from collections.abc import Callable, Mapping
 from dataclasses import field
 from pathlib import Path
 from typing import Any, NamedTuple, TypeVar
 
 from tune_ad.errors import UserError, cut, did_you_mean
+from tune_ad.local_paths import local_path
 from tune_ad.search.budgets import LIMITS
 
 BUDGET = "the budget"
@@ -72,14 +72,12 @@ def filled(text: str) -> str:
 
 
 def fault_of_path(text: str) -> str:
-    """Why no file or folder can have a path; empty if one can.
-
-    Control characters are refused as well, since they would reach terminals and pages.
-    """
-    if any(unicodedata.category(letter) == "Cc" for letter in text):
-        return f"must have no control characters, got {cut(ascii(text))}"
+    """Why no file or folder can have a path; empty if one can."""
     try:
+        local_path(text, "")
         os.stat(text)
+    except UserError as error:
+        return str(error).strip()
     except OSError as error:
         if error.errno in (errno.ELOOP, errno.ENAMETOOLONG):
             return f"must be a path that can exist, got {cut(text)} ({error.strerror})"
@@ -90,7 +88,7 @@ def possible(text: str) -> str:
     """A text that may be the name or the path of something.
 
     Raises:
-        argparse.ArgumentTypeError: if no file or folder can have that path.
+        argparse.ArgumentTypeError: if it is a URL, or no file or folder can have that path.
     """
     if fault := fault_of_path(text):
         raise argparse.ArgumentTypeError(fault)
@@ -98,16 +96,16 @@ def possible(text: str) -> str:
 
 
 def path_text(text: str) -> str:
-    """The text of a path.
+    """The text of a path, or of a name.
 
     Raises:
-        argparse.ArgumentTypeError: if the text is empty, or no file or folder can have that path.
+        argparse.ArgumentTypeError: if it is empty, or as `possible`.
     """
     return possible(filled(text))
 
 
 def path(text: str) -> Path:
-    """The path of a file or folder.
+    """The path of a file or a folder.
 
     Raises:
         argparse.ArgumentTypeError: as `path_text`.
@@ -206,7 +204,7 @@ class Option(NamedTuple):
         if self.choices and value not in self.choices:
             hint = did_you_mean(value, self.choices)
             raise UserError(
-                f"{self.flag} must be one of {', '.join(self.choices)}, got {value!r}"
+                f"{self.flag} must be one of {', '.join(self.choices)}, got {cut(repr(value))}"
                 + (f"; {hint}" if hint else "")
             )
         if value is None:  # the default of the machine

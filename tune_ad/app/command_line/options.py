@@ -15,7 +15,6 @@ from tune_ad.app.command_line.option import (
     Option,
     assignments,
     budget_number,
-    filled,
     image_size,
     integer,
     mapping,
@@ -28,7 +27,8 @@ from tune_ad.app.command_line.option import (
 )
 from tune_ad.data.own.decoding import RESIZINGS, SMALLEST_SIDE
 from tune_ad.data.own.naming import short_name
-from tune_ad.errors import UserError
+from tune_ad.errors import UserError, cut
+from tune_ad.local_paths import local_path
 from tune_ad.sample_sizes import LEAST_SEEDS
 from tune_ad.search import catalogue
 from tune_ad.search.ablation import ABLATIONS, MOST_SEEDS
@@ -45,7 +45,9 @@ LARGEST_SEED = 2**32 - 1
 LONGEST_MINUTES = 1_000_000
 LARGEST_PORT = 65_535
 LARGEST_SIDE = 1024
-MOST_GPUS = 1_000_000
+MOST_GPUS = MOST_CORES = 1_000_000
+PATHS = ("results", "data_root", "data")
+"""The options that are paths, or may be."""
 
 
 @dataclass(frozen=True)
@@ -59,6 +61,7 @@ class Options:
         detector: the detector that takes the place of the search's own, as `find_detector` reads
             it; None = the search's own.
         resume: whether to continue the study in the folder.
+        retry_failed: whether the failed trials of the study are trained again.
         accept_changes: whether to go on although code or versions have changed.
         extend: number of trials to add to the study.
         evaluate: whether to train the winner again on fresh seeds.
@@ -85,6 +88,8 @@ class Options:
         device: "auto", "cpu" or "cuda".
         concurrent: number of trials in parallel; None = as many as the machine has room for.
         retries: how often a trial is trained again whose process or node has died.
+        trial_timeout: minutes after which a trial is stopped and counts as failed; None = by an
+            estimate.
         cpus: number of cores per trial.
         gpus: number of GPUs per trial; None = decided from the memory of the GPU and its speed.
         progress: whether to show the progress line.
@@ -117,12 +122,19 @@ class Options:
         "is evaluated at its default settings. The study is named SEARCH_CLASS",
         SEARCH,
         metavar="CLASS",
-        read=filled,
+        read=path_text,
         kept=True,
     )
     resume: bool = option(
         False,
         "continue an interrupted study",
+        SEARCH,
+        switch=True,
+        flag_value=True,
+    )
+    retry_failed: bool = option(
+        False,
+        "continue the study, and train its failed trials again",
         SEARCH,
         switch=True,
         flag_value=True,
@@ -328,17 +340,31 @@ class Options:
         metavar="N",
         read=integer,
         minimum=1,
+        maximum=MOST_CORES,
         kept=True,
     )
     retries: int = option(
         2,
-        "how often a trial is trained again whose process or node has died (with Ray), before it "
+        "how often a trial is trained again whose process or node has died before it "
         "counts as failed",
         MACHINE,
         metavar="N",
         read=integer,
         minimum=0,
         maximum=1000,
+        kept=True,
+    )
+    trial_timeout: float | None = option(
+        None,
+        "stop a trial that has run so long; it counts as failed (default: 20 times the estimate "
+        "of the longest trial, and at least 60)",
+        MACHINE,
+        metavar="MINUTES",
+        read=real,
+        minimum=0,
+        maximum=LONGEST_MINUTES,
+        excludes_minimum=True,
+        unit="minutes",
         kept=True,
     )
     cpus: int = option(
@@ -349,6 +375,7 @@ class Options:
         metavar="N",
         read=integer,
         minimum=1,
+        maximum=MOST_CORES,
         kept=True,
     )
     gpus: float | None = option(
@@ -375,6 +402,7 @@ class Options:
             option, value = OPTIONS[name], getattr(self, name)
             if value != default:
                 option.check(value)
+        self._check_paths()
         for name, value in self.changes.items():
             if name in OPTIONS and value is not None:
                 OPTIONS[name].check(value)
@@ -386,6 +414,16 @@ class Options:
             detector_name(self.detector)  # refuses what names no class
         self._check_address()
         self._check_contradictions()
+
+    def _check_paths(self) -> None:
+        """Check that no path is a URL.
+
+        Raises:
+            UserError: with the option and the URL.
+        """
+        for name in PATHS:
+            if (value := getattr(self, name)) is not None:
+                local_path(value, OPTIONS[name].flag)
 
     def _check_address(self) -> None:
         """Check the form of the address and the range of its port.
@@ -399,7 +437,7 @@ class Options:
         if not (host and port.isdecimal() and len(port) < 9 and 1 <= int(port) <= LARGEST_PORT):
             raise UserError(
                 "--address must be auto, local or HOST:PORT with a port from 1 to "
-                f"{LARGEST_PORT}, got {self.address!r}"
+                f"{LARGEST_PORT}, got {cut(repr(self.address))}"
             )
 
     def _check_contradictions(self) -> None:

@@ -1,6 +1,7 @@
 """The command line, generated from the declared options."""
 
 import argparse
+import os
 import shlex
 import sys
 from collections.abc import Mapping, Sequence
@@ -19,13 +20,17 @@ from tune_ad.app.command_line.options import (
     Options,
     defaults,
 )
-from tune_ad.errors import UserError, did_you_mean, with_short_words
+from tune_ad.errors import UserError, cut, did_you_mean, with_short_words
 from tune_ad.search.ablation import ABLATIONS
+from tune_ad.wording import printable
 
+LONGEST_ARGUMENT = 4096  # characters, as of a path
+SHOWN = 60  # characters of an argument that is too long
 COMMANDS: Mapping[str, Mapping[str, Any]] = {
     "list": {"action": "store_true", "help": "list every search"},
     "search": {
         "metavar": "NAME",
+        "type": possible,
         "help": "run a search, then report it; NAME is a name that --list shows, or a file, as in "
         "mine.py:mine_mnist (the name in a file may be left out if it declares a single search)",
     },
@@ -152,19 +157,19 @@ class Parser(argparse.ArgumentParser):
     def error(self, message: str) -> NoReturn:
         """Print one line and exit with code 2."""
         plain = message.replace("argument --", "--").replace(": must ", " must ")
-        self.exit(2, f"error: {with_short_words(plain)}\n")
+        self.exit(2, f"error: {printable(with_short_words(cut(plain)))}\n")
 
 
 def parse(argv: Sequence[str]) -> argparse.Namespace:
     """Parse the command line; options that were not given are absent from the namespace.
 
-    Exits with code 2 and a one-line error if there is no command, or an option is unknown or not
-    allowed with the command.
+    Exits with code 2 and a one-line error if there is no command, an option is unknown or not
+    allowed with the command, or an argument is too long or has control characters.
     """
     parser = _parser()
-    for word in argv:
-        if word.startswith("--") and word.endswith("=--"):  # argparse drops such a value
-            parser.error(f"{word[:-3]} must have a value, got '--'")
+    for argument in argv:
+        if fault := _fault_of_text(argument):
+            parser.error(fault)
     arguments, unknown = parser.parse_known_args(argv)
     if unknown:
         parser.error(_unknown(unknown))
@@ -175,6 +180,24 @@ def parse(argv: Sequence[str]) -> argparse.Namespace:
     if fault := _fault(arguments, command):
         parser.error(fault)
     return arguments
+
+
+def _fault_of_text(argument: str) -> str:
+    """What is wrong with an argument as a text; empty if nothing is.
+
+    Bytes of names of files that are no text are allowed.
+    """
+    if argument == "--" or argument.endswith("=--"):
+        return f"{cut(argument)}: -- is no value and ends no options; leave it out"
+    if len(argument) > LONGEST_ARGUMENT:
+        return (
+            f"an argument must have at most {LONGEST_ARGUMENT} characters, got {len(argument)}: "
+            f"{argument[:SHOWN]!r} ...; shorten it"
+        )
+    decoded = os.fsencode(argument).decode(errors="replace")
+    if printable(decoded) != decoded:
+        return f"an argument has control characters: {argument!r}; leave them out"
+    return ""
 
 
 def _fault(arguments: argparse.Namespace, command: str) -> str:

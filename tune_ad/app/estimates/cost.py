@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
-from tune_ad.app.estimates.speed import Speed
+from tune_ad.app.estimates.speed import Speed, sampled_ratios
 from tune_ad.data.splits import held_out_images
 from tune_ad.detectors.schedule import Stage
 from tune_ad.search.budgets import Budget
@@ -186,6 +186,19 @@ def cost(
     return Cost(seconds=searched + retrained, size=total, bytes=size_on_disk, kept=kept)
 
 
+def longest_trial(study: Study, sizes: Sizes, speeds: Mapping[str, Speed]) -> float:
+    """The seconds of the longest trial among the defaults and some sampled configurations.
+
+    Args:
+        study: the search under its budget.
+        sizes: numbers of images of a model, and of tasks.
+        speeds: speed of the default configuration of each baseline.
+    """
+    models = _models(study, sizes, speeds)
+    ratios = [*sampled_ratios(study, study, speeds), *((name, 1.0) for name in models)]
+    return sizes.tasks * len(study.seeds) * max(models[name] * ratio for name, ratio in ratios)
+
+
 def kept_bytes(study: Study, total: Size) -> int:
     """The size of the kept models, if all were as large as the largest of the search space.
 
@@ -208,11 +221,16 @@ def _bytes_of_variants(study: Study, total: Size) -> int:
 
 def _mean_model(study: Study, sizes: Sizes, speeds: Mapping[str, Speed]) -> float:
     """Mean over baselines of the seconds that one model takes, including its evaluations."""
-    models = [
-        _model(baseline.skeleton(study.shape).stages(), study.budget, sizes, speeds[name])
+    models = _models(study, sizes, speeds)
+    return sum(models.values()) / len(models)
+
+
+def _models(study: Study, sizes: Sizes, speeds: Mapping[str, Speed]) -> dict[str, float]:
+    """The seconds that one model of each baseline takes, including its evaluations."""
+    return {
+        name: _model(baseline.skeleton(study.shape).stages(), study.budget, sizes, speeds[name])
         for name, baseline in study.baselines.items()
-    ]
-    return sum(models) / len(models)
+    }
 
 
 def _model(stages: Sequence[Stage], budget: Budget, sizes: Sizes, speed: Speed) -> float:

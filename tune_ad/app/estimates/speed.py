@@ -270,8 +270,28 @@ def relative_seconds(
     timed = study
     if measured is not None:
         timed = replace(measured, budget=measured.budget.with_epochs(study.budget.epochs))
-    ratios: list[float] = []
-    weights: list[float] = []
+    ratios = sampled_ratios(study, timed, speeds)
+    weights = [sum(speeds[name].train.values()) for name, _ in ratios]
+    if not any(weights):
+        return 1.0
+    products = [ratio * weight for (_, ratio), weight in zip(ratios, weights, strict=True)]
+    return sum(products) / sum(weights)
+
+
+def sampled_ratios(
+    study: Study, timed: Study, speeds: Mapping[str, Speed]
+) -> list[tuple[str, float]]:
+    """The seconds of sampled configurations over those of the default of their baselines.
+
+    Args:
+        study: study whose configurations are sampled.
+        timed: study whose defaults were timed.
+        speeds: the speed of each baseline at its default.
+
+    Returns:
+        The baseline and the ratio of each configuration.
+    """
+    ratios = []
     for name, config in _sampled(study):
         detector, default = timed.baselines[name].detector, _default(timed, name)
         unit = _last_operations(detector, default, study.shape)
@@ -283,12 +303,8 @@ def relative_seconds(
             for either in (config, default)
             if unit
         ]
-        ratios.append(seconds[0] / seconds[1] if seconds else 1.0)
-        weights.append(sum(speeds[name].train.values()))
-    if not any(weights):
-        return 1.0
-    products = [ratio * weight for ratio, weight in zip(ratios, weights, strict=True)]
-    return sum(products) / sum(weights)
+        ratios.append((name, seconds[0] / seconds[1] if seconds else 1.0))
+    return ratios
 
 
 def _default(study: Study, name: str) -> Config:

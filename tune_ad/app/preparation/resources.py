@@ -24,7 +24,7 @@ def machine_for(options: Options, say: Callable[[str], None]) -> Machine:
     if options.address == "local":
         return this_machine()
     say(f"looking for the Ray cluster at {options.address} ...")
-    from tune_ad.execution.ray.runner import remote_machine
+    from tune_ad.execution.ray.connection import remote_machine
 
     return remote_machine(options.address)
 
@@ -88,14 +88,22 @@ def check_concurrent(options: Options, machine: Machine) -> None:
         machine: machine or cluster that runs the trials.
 
     Raises:
-        UserError: if it has room for fewer.
+        UserError: if it has room for fewer, or no node for a trial.
     """
-    most = machine.slots(options.cpus, options.gpus or 0.0)
+    gpus = options.gpus or 0.0
+    if not machine.fits(options.cpus, gpus):
+        raise UserError(
+            f"--cpus-per-trial {options.cpus}: no node has both {count(options.cpus, 'core')} and "
+            f"{gpus:g} GPU; use fewer cores, or --device cpu"
+        )
+    most = machine.slots(options.cpus, gpus)
     if options.concurrent is None or options.concurrent <= most:
         return
     needs = f"{options.cpus} of {count(machine.cpus, 'core')}"
-    if options.gpus:
-        needs += f" and {options.gpus:g} of {count(machine.gpus, 'GPU')}"
+    if gpus:
+        needs += f" and {gpus:g} of {count(machine.gpus, 'GPU')}"
+    if len(machine.nodes) > 1:
+        needs += f" on {count(len(machine.nodes), 'node')}"
     raise UserError(
         f"--concurrent {options.concurrent}: a trial uses {needs}, so at most {most} can run in "
         "parallel; use a smaller number, or leave the option out"

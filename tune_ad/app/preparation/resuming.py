@@ -7,7 +7,8 @@ torch, so that most refusals come at once.
 import json
 import os
 import tempfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -15,9 +16,10 @@ from typing import TYPE_CHECKING, Any
 from tune_ad.app.command_line.option import fault_of_path
 from tune_ad.app.command_line.options import OPTIONS, Options
 from tune_ad.app.estimates.remaining import is_complete, progress
-from tune_ad.errors import MachineError, UserError
+from tune_ad.errors import MachineError, UserError, one_line
 from tune_ad.search.budgets import Budget
 from tune_ad.storage.folder import StudyFolder
+from tune_ad.storage.jsonl import CONVERSION
 from tune_ad.storage.later_parameters import LATER
 from tune_ad.storage.precision import in_words
 from tune_ad.storage.values import decode
@@ -58,7 +60,9 @@ def check_folder(options: Options, dry_run: bool = False) -> None:
     if not continues(options):
         return
     if not folder.exists():
-        flag = "--resume" if options.resume else f"--extend {options.extend}"
+        flag = OPTIONS["resume" if options.resume else "retry_failed"].flag
+        if options.extend:
+            flag = f"--extend {options.extend}"
         raise UserError(
             f"{folder.path.resolve()} contains no study to continue; leave out {flag} to begin "
             "one, or use another --results"
@@ -75,7 +79,7 @@ def check_folder(options: Options, dry_run: bool = False) -> None:
 
 def continues(options: Options) -> bool:
     """Whether the user asks to continue a study."""
-    return options.resume or options.extend > 0
+    return options.resume or options.retry_failed or options.extend > 0
 
 
 def check_name_lengths(folder: Path) -> None:
@@ -184,9 +188,14 @@ def _differs(folder: StudyFolder, begun: str, now: str) -> UserError:
 
 
 def stored_settings(stored: Mapping[str, Any]) -> dict[str, Any]:
-    """The stored settings, each value with its type."""
-    settings: dict[str, Any] = decode(stored["settings"])
-    return settings
+    """The stored settings, each value with its type.
+
+    Raises:
+        UserError: if they are damaged.
+    """
+    with _refusing_damage("settings"):
+        settings: dict[str, Any] = decode(stored["settings"])
+        return settings
 
 
 def continued_settings(
@@ -217,8 +226,32 @@ def continued_settings(
 
 
 def stored_budget(stored: Mapping[str, Any]) -> Budget:
-    """The budget with which a study was begun."""
-    return Budget(**decode(stored["budget"]))
+    """The budget with which a study was begun.
+
+    Raises:
+        UserError: if it is damaged.
+    """
+    with _refusing_damage("budget"):
+        return Budget(**decode(stored["budget"]))
+
+
+@contextmanager
+def _refusing_damage(part: str) -> Iterator[None]:
+    """Context manager: what damaged plain data raises becomes one line.
+
+    Args:
+        part: the part of `study.json` that is read.
+
+    Raises:
+        UserError: if it is damaged.
+    """
+    try:
+        yield
+    except (UserError, *CONVERSION) as error:
+        reason = str(error) if isinstance(error, UserError) else one_line(error)
+        raise UserError(
+            f"the {part} in study.json cannot be read ({reason}); restore the file from a backup"
+        ) from error
 
 
 def continued_budget(

@@ -26,6 +26,8 @@ from tune_ad.detectors.config import NetworkConfig
 from tune_ad.detectors.nets import ImageShape
 from tune_ad.errors import UserError
 from tune_ad.execution.gpu_probe import gpu_demand
+from tune_ad.execution.lifeline import UNWATCHED, Lifeline
+from tune_ad.execution.time_limit import TimeLimit
 from tune_ad.models.folder import Preprocessing
 from tune_ad.search.ablation import with_enough_seeds
 from tune_ad.search.checks.batches import batches_tried
@@ -49,6 +51,8 @@ def prepare(
     say: Callable[[str], None] = print,
     dry_run: bool = False,
     given: Search | None = None,
+    lifeline: Lifeline = UNWATCHED,
+    time_limit: TimeLimit | None = None,
 ) -> Session:
     """Check the options against the search, the data and the machine.
 
@@ -57,6 +61,8 @@ def prepare(
         say: prints a line for the user.
         dry_run: whether the session is only shown, so that the folder may contain a study.
         given: the search itself, if no search file declares it.
+        lifeline: the way to the process that watches over this one.
+        time_limit: how long a trial may run; None = for ever.
 
     Raises:
         UserError: for any invalid input, in one line; nothing has been written.
@@ -79,7 +85,8 @@ def prepare(
     request, gpu_line = _with_gpus(request, study, models, image_sets, say)
     is_local = request.options.address == "local"
     trials = trials_at_a_time(request.options, request.machine) if is_local else 1
-    _check_study(study, models * trials, trials, request.machine.node_memory)
+    pixels = sum(s.train_images.nbytes + s.test_images.nbytes for s in image_sets)
+    _check_study(study, models * trials, trials, request.machine.node_memory - pixels)
     if request.stored:
         check_unchanged(study, request.stored, request.folder)
     suite = Suite.prepare(image_sets, tasks, study.budget, study.seed)
@@ -101,6 +108,8 @@ def prepare(
         preprocessing=_preprocessing(request, study.shape),
         digests=digests,
         gpu_line=gpu_line,
+        lifeline=lifeline,
+        time_limit=time_limit,
     )
     if not (session.begins or session.is_complete):
         _ = session.runs  # refuses other code and versions
@@ -260,7 +269,7 @@ def _check_study(study: Study, models: int, trials: int, memory: int) -> None:
         study: the study on the loaded images.
         models: number of models that must fit into memory at the same time.
         trials: number of trials that train at the same time, each one model after the other.
-        memory: main memory of the node with most, in bytes.
+        memory: main memory of the node with most, without that of the images, in bytes.
 
     Raises:
         UserError: with the first fault.
@@ -278,7 +287,7 @@ def _check_study(study: Study, models: int, trials: int, memory: int) -> None:
         raise UserError(
             f"{count(models, 'model')} of {most.baseline} in parallel with {most.weights:,} "
             f"weights each{chosen and f' (the largest of the search space: {chosen})'} need "
-            f"{needed / 1e9:.0f} GB of memory, and there are {memory / 1e9:.0f} GB; use "
-            "smaller models (--set width or latent_dim, or a smaller --image-size) or fewer "
-            "(--seeds, --classes or --concurrent)"
+            f"{needed / 1e9:.0f} GB of memory, and the images leave "
+            f"{max(memory, 0) / 1e9:.0f} GB; use smaller models (--set width or latent_dim, or a "
+            "smaller --image-size) or fewer (--seeds, --classes or --concurrent)"
         )

@@ -15,6 +15,8 @@ from typing import TypeVar
 
 from tqdm import tqdm
 
+from tune_ad.wording import printable
+
 Item = TypeVar("Item")
 
 
@@ -26,7 +28,7 @@ class Bar(tqdm):  # type: ignore[type-arg]
 
 def write_line(line: str) -> None:
     """Write a line to standard error, above any bar that is being drawn there."""
-    Bar.write(line, file=sys.stderr)
+    Bar.write(printable(line), file=sys.stderr)
 
 
 @contextmanager
@@ -50,7 +52,11 @@ def progress(
     if not on_terminal:
         write_line(f"{activity} ...")
     bar = Bar(
-        desc=activity, total=total, unit=unit, unit_scale=unit == "B", disable=not on_terminal
+        desc=printable(activity),
+        total=total,
+        unit=unit,
+        unit_scale=unit == "B",
+        disable=not on_terminal,
     )
 
     def show(new_count: int) -> None:

@@ -3,7 +3,7 @@
 Pixels are read as they are stored, after the rotation that the camera noted (EXIF). Transparent
 pixels are laid over black. Refused are files that do not say how they would have to be converted:
 CMYK and Lab (they need a colour profile), 16 and 32 bits (which range of values matters is up to
-the user), and files with several pictures.
+the user), and files with several pictures. PostScript is a program and is never run.
 """
 
 import io
@@ -23,6 +23,7 @@ from PIL import Image, ImageOps, UnidentifiedImageError
 Pixels = NDArray[np.uint8]
 SMALLEST_SIDE = 8
 LARGEST_PIXELS = 89_000_000  # below the number from which Pillow warns
+LARGEST_FILE = 5 * LARGEST_PIXELS  # bytes: more than as many pixels of 4 bytes
 RESIZINGS = {
     "stretch": "to the size, whatever the proportions",
     "pad": "as large as fits, the rest filled with black",
@@ -33,6 +34,8 @@ EXACT = "exact"
 """The rule that refuses images of another size."""
 ONE_PICTURE = ("MPO",)
 """Formats whose further frames are previews of the first."""
+PROGRAMS = ("EPS",)
+"""Formats that an interpreter would have to run."""
 DEEP = ("I", "I;16", "I;16L", "I;16B", "I;16N", "F")
 PRINTED = ("CMYK", "LAB", "HSV")
 DAMAGED = (
@@ -173,9 +176,11 @@ def content_of(path: Path) -> bytes:
     """The content of a file.
 
     Raises:
-        Unreadable: if it cannot be opened.
+        Unreadable: if it cannot be opened, or is larger than any image that is read.
     """
     try:
+        if path.stat().st_size > LARGEST_FILE:
+            raise Unreadable(f"is huge ({path.stat().st_size / 1e6:.0f} MB); cut or reduce it")
         return path.read_bytes()
     except OSError as error:
         raise Unreadable(f"cannot be opened ({error.strerror}); make it readable") from error
@@ -187,6 +192,8 @@ def _refuse(image: Image.Image) -> None:
     Raises:
         Unreadable: with the fault and the remedy.
     """
+    if image.format in PROGRAMS:
+        raise Unreadable(f"is a program ({image.format}); convert it to PNG")
     width, height = image.size
     if width * height > LARGEST_PIXELS:
         raise Unreadable(f"is huge ({height} x {width} pixels); cut or reduce it")

@@ -19,6 +19,7 @@ from tune_ad.data.declaration import Arrays
 from tune_ad.data.fetch.progress import progress
 from tune_ad.data.images import ImageSet, from_arrays
 from tune_ad.data.npz_files import content_digest, of_images, read_npz, write_npz
+from tune_ad.data.npz_headers import COPIES
 from tune_ad.data.own.decoding import Pixels, Target, Unreadable, content_of, decode
 from tune_ad.data.own.layouts import Item, Layout, by_class, is_tested, layout_of
 from tune_ad.errors import UserError
@@ -29,7 +30,6 @@ VERSION = 1  # of what is decoded; a new one changes the digests that studies re
 STORED = 2  # of the files in the cache, of which a new one makes earlier files unused
 SHOWN = 3  # unreadable files and suffixes that are named
 LEFT_OUT = "; left out: "
-COPIES = 3  # of all pixels in memory while they are divided: decoded, in arrays, in tensors
 WITHOUT_PICTURES = ("thumbs.db", "desktop.ini")
 SUFFIXES = frozenset(
     ".png .jpg .jpeg .jpe .jfif .bmp .dib .gif .tif .tiff .webp .ppm .pgm .pbm .pnm .jp2 .j2k "

@@ -1,13 +1,13 @@
 """The Ray backend: a Tuner over the trials of a loop."""
 
 import logging
+import math
 import os
 import re
 import shutil
 import signal
-import sys
-from collections.abc import Iterator
-from contextlib import AbstractContextManager, contextmanager
+import threading
+from contextlib import AbstractContextManager
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -15,25 +15,16 @@ from typing import Any
 import ray
 from ray import tune
 from ray.exceptions import OutOfMemoryError, RayActorError
+from ray.tune.experiment import Trial
 from ray.tune.schedulers import FIFOScheduler, TrialScheduler
 from ray.tune.search import Searcher
 
 from tune_ad.errors import MachineError, cut, one_line
 from tune_ad.execution.loop import TrialLoop
-from tune_ad.execution.machine import Machine
-from tune_ad.execution.ray.cluster_address import REMEDY, check_answers
+from tune_ad.execution.ray.connection import connection
 from tune_ad.execution.ray.trainable import TrialTrainable
-from tune_ad.signals import interrupt_afterwards, kept_handlers
+from tune_ad.signals import kept_handlers, restore
 from tune_ad.training.suite import Suite
-
-LOG = logging.getLogger(__name__)
-QUIET = {
-    "TUNE_DISABLE_AUTO_CALLBACK_LOGGERS": "1",
-    "RAY_USAGE_STATS_ENABLED": "0",
-    "RAY_CHDIR_TO_TRIAL_DIR": "0",
-    "RAY_AIR_NEW_OUTPUT": "0",
-    "TUNE_WARN_EXCESSIVE_EXPERIMENT_CHECKPOINT_SYNC_THRESHOLD_S": "0",
-}
 
 
 @dataclass(frozen=True)
@@ -46,6 +37,7 @@ class Resources:
         gpus: GPUs per trial; trials with less than one share a GPU.
         address: address of a running Ray cluster; "local" starts one on this machine.
         retries: how often a trial is trained again whose process or node has died.
+        checkpoint_seconds: minimum time between two checkpoints of a trial on a cluster.
     """
 
     concurrent: int
@@ -53,91 +45,12 @@ class Resources:
     gpus: float = 0.0
     address: str = "local"
     retries: int = 2
-
-
-@contextmanager
-def connection(address: str, cpus: int | None = None) -> Iterator[None]:
-    """Connect to a running Ray cluster, or start a local one.
-
-    Ctrl-C while Ray starts or ends takes effect once Ray has started and ended properly.
-
-    Args:
-        address: address of the cluster; "local" starts one on this machine.
-        cpus: number of cores that a local Ray may use.
-
-    Raises:
-        MachineError: if no cluster answers.
-        KeyboardInterrupt: if the user interrupts the start or the end of Ray.
-    """
-    for name, value in QUIET.items():
-        os.environ.setdefault(name, value)
-    try:
-        with interrupt_afterwards(), kept_handlers():  # Ray takes SIGTERM for itself
-            _connect(address, cpus)
-    except KeyboardInterrupt:
-        ray.shutdown()
-        raise
-    try:
-        yield
-    finally:
-        with interrupt_afterwards():
-            ray.shutdown()
-
-
-def _connect(address: str, cpus: int | None) -> None:
-    """Connect to a cluster that answers, or start a local one."""
-    if address == "local":
-        _init("local", num_cpus=cpus, include_dashboard=False)
-        return
-    check_answers(address)
-    with _without_stderr():
-        _init(address)
-
-
-def _init(address: str, **options: Any) -> None:  # noqa: ANN401
-    """Connect to Ray.
-
-    Raises:
-        MachineError: if no cluster answers, or this process is connected to one already.
-    """
-    try:
-        ray.init(address=address, log_to_driver=False, logging_level=logging.ERROR, **options)
-    except (ConnectionError, RuntimeError, ValueError) as error:
-        reason = (str(error).splitlines() or [type(error).__name__])[0]
-        message = f"no Ray cluster answers at {address!r} ({reason}); {REMEDY}"
-        raise MachineError(message) from error
-
-
-@contextmanager
-def _without_stderr() -> Iterator[None]:
-    """Context manager: drop what Ray's C++ code writes to the standard error of the process."""
-    sys.stderr.flush()
-    saved = os.dup(2)
-    with open(os.devnull, "w") as sink:
-        os.dup2(sink.fileno(), 2)
-    try:
-        yield
-    finally:
-        os.dup2(saved, 2)
-        os.close(saved)
+    checkpoint_seconds: float = 60.0
 
 
 def cluster(resources: Resources) -> AbstractContextManager[None]:
     """The connection to Ray for trials with the given resources."""
     return connection(resources.address, resources.concurrent * resources.cpus)
-
-
-def remote_machine(address: str) -> Machine:
-    """The resources of a running cluster.
-
-    Raises:
-        MachineError: if no cluster answers.
-    """
-    with connection(address):
-        nodes = [node["Resources"] for node in ray.nodes() if node["Alive"]]
-    cpus, gpus = ([int(node.get(kind, 0)) for node in nodes] for kind in ("CPU", "GPU"))
-    memory = (node.get("memory", 0) + node.get("object_store_memory", 0) for node in nodes)
-    return Machine(sum(cpus), sum(gpus), max(cpus), max(gpus), int(max(memory)))
 
 
 class RayAdapter:
@@ -152,12 +65,18 @@ class RayAdapter:
         self.epochs: dict[str, int] = {}
         self.over: set[str] = set()
         self.crashed: dict[str, str] = {}
+        self.handler = signal.getsignal(signal.SIGUSR1)
 
     def __deepcopy__(self, memo: dict[int, Any]) -> "RayAdapter":
         return self
 
     def __getstate__(self) -> dict[str, Any]:
         return {}
+
+    def keep_handler(self) -> None:
+        """Give SIGUSR1, which Ray Tune takes for itself, back to the program."""
+        if threading.current_thread() is threading.main_thread():
+            restore({signal.SIGUSR1: self.handler})
 
     def reported(self, trial_id: str, result: dict[str, Any]) -> bool:
         """Handle a report, and return whether the trial must stop.
@@ -217,6 +136,26 @@ class TrialEndCallback(tune.Callback):  # type: ignore[misc]
 
     def __init__(self, adapter: RayAdapter) -> None:
         self.adapter = adapter
+        self.stopped: dict[str, str] = {}
+
+    def on_trial_start(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
+        """Note that a trial starts in a new process, also if it does so again."""
+        self.adapter.loop.began(trial.config["number"])
+
+    def on_step_end(self, iteration: int, trials: list[Any], **info: Any) -> None:
+        """Kill the processes of trials that have run for too long; they are not tried again."""
+        for trial in trials:
+            actor = trial.temporary_state.ray_actor
+            if trial.status != Trial.RUNNING or actor is None or trial.trial_id in self.stopped:
+                continue
+            if reason := self.adapter.loop.overdue(trial.config["number"]):
+                self.stopped[trial.trial_id] = reason
+                trial.max_failures = 0
+                ray.kill(actor)
+
+    def on_step_begin(self, iteration: int, trials: list[Any], **info: Any) -> None:
+        """Keep the handlers of the program, which differ by signal in the exit code."""
+        self.adapter.keep_handler()
 
     def on_trial_result(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
         """Pass on progress and the last report, which Ray does not give to schedulers.
@@ -246,6 +185,9 @@ class TrialEndCallback(tune.Callback):  # type: ignore[misc]
 
     def on_trial_error(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
         """Pass on why a trial ended that Ray has retried as often as it may."""
+        if reason := self.stopped.get(trial.trial_id, ""):
+            self.adapter.loop.crashed(trial.config["number"], reason)
+            return
         reason = _death(trial.pickled_error_file) or _reason(trial.error_file)
         deaths = trial.run_metadata.num_failures
         times = f" ({deaths} times)" if deaths > 1 else ""
@@ -289,7 +231,9 @@ def _tuner(loop: TrialLoop, suite: Suite, resources: Resources, storage: Path) -
             suite=suite,
             threads=resources.cpus,
             gpu_share=min(resources.gpus, 1.0) or 1.0,
-            checkpoints=resources.address != "local",
+            checkpoint_seconds=(
+                math.inf if resources.address == "local" else resources.checkpoint_seconds
+            ),
         ),
         {"cpu": resources.cpus, "gpu": resources.gpus},
     )
@@ -329,6 +273,7 @@ def run(loop: TrialLoop, suite: Suite, resources: Resources, storage: Path) -> N
             cluster must be able to reach it.
 
     Raises:
+        MachineError: if Ray stops by itself.
         KeyboardInterrupt: if the user interrupts and the loop is not interrupted by it.
     """
     tuner = _tuner(loop, suite, resources, storage)
@@ -336,10 +281,12 @@ def run(loop: TrialLoop, suite: Suite, resources: Resources, storage: Path) -> N
     handler = signal.getsignal(signal.SIGINT)
     os.environ["TUNE_DISABLE_SIGINT_HANDLER"] = "0"  # Ray's handler ends training gracefully
     try:
-        tuner.fit()
+        with kept_handlers():
+            tuner.fit()
     except (ray.exceptions.RayError, RuntimeError) as error:
-        first = str(error).partition("\n")[0]
-        LOG.error("Ray stopped (%s: %s); finished trials are kept", type(error).__name__, first)
+        raise MachineError(
+            f"Ray has stopped ({one_line(error)}); trials that had ended are kept"
+        ) from error
     finally:
         interrupted = signal.getsignal(signal.SIGINT) is handler  # Ray restores it on Ctrl-C only
         signal.signal(signal.SIGINT, handler)

@@ -1,5 +1,6 @@
 """A Ray Trainable that runs a `Trial`."""
 
+import math
 import time
 from pathlib import Path
 from typing import Any
@@ -16,7 +17,6 @@ from tune_ad.training.report import Progress
 from tune_ad.training.suite import Suite
 from tune_ad.training.trial import Trial
 
-CHECKPOINT_SECONDS = 60.0  # minimum time between two checkpoints of a trial
 PROGRESS_SECONDS = 2.0  # between two progress messages of a trial
 CHECKPOINT_FILE = "trial.pt"
 
@@ -28,7 +28,7 @@ class TrialTrainable(tune.Trainable):  # type: ignore[misc]
     contains a `Progress` ("progress"), or the epoch and the `Report` ("epoch", "report"), or the
     exception that ended the trial ("crashed"), so that what Ray counts as a failure, and retries,
     is nothing but the death of a process or a node. On a cluster, where nodes can be lost, a
-    checkpoint is requested after a report if the last one is older than `CHECKPOINT_SECONDS` and
+    checkpoint is requested after a report if the last one is older than `checkpoint_seconds` and
     the trial is not finished.
     """
 
@@ -41,24 +41,28 @@ class TrialTrainable(tune.Trainable):  # type: ignore[misc]
         suite: Suite,
         threads: int,
         gpu_share: float = 1.0,
-        checkpoints: bool = False,
+        checkpoint_seconds: float = math.inf,
     ) -> None:
-        """Store the shared study and images, and build the first trial."""
-        self.study, self.suite, self.checkpoints = study, suite, checkpoints
-        self.gpu_share = gpu_share
+        """Store the shared study and images, and the configuration of the first trial."""
+        self.study, self.suite = study, suite
+        self.gpu_share, self.checkpoint_seconds = gpu_share, checkpoint_seconds
         torch.set_num_threads(threads)
         self.start(config)
 
     def start(self, config: dict[str, Any]) -> None:
-        """Build the trial of a configuration, on the device that Ray has given to this actor."""
-        device = "cuda" if ray.get_gpu_ids() else "cpu"
-        spec = TrialSpec(**config)
-        self.fault = ""
+        """Note the configuration; its trial is built by the first step.
+
+        A detector that hangs, hangs in a step then: Ray knows no actor that is being built.
+        """
+        self.spec, self.trial, self.fault = TrialSpec(**config), None, ""
         self.saved_at = time.monotonic()
-        try:
-            self.trial = Trial(self.study, self.suite, spec, device, self.gpu_share)
-        except (Exception, SystemExit) as error:
-            self.fault = _fault(error)
+
+    def build(self) -> Trial:
+        """The trial, built if it is not yet, on the device that Ray has given to this actor."""
+        if self.trial is None:
+            device = "cuda" if ray.get_gpu_ids() else "cpu"
+            self.trial = Trial(self.study, self.suite, self.spec, device, self.gpu_share)
+        return self.trial
 
     def reset_config(self, new_config: dict[str, Any]) -> bool:
         """Replace the old trial by the next one, in the same process."""
@@ -72,16 +76,15 @@ class TrialTrainable(tune.Trainable):  # type: ignore[misc]
         """Train for about `PROGRESS_SECONDS`, or to the end of the evaluation interval."""
         if self.fault:
             return {"crashed": self.fault, "done": True}
-        assert self.trial is not None
         try:
-            message = self.trial.advance(PROGRESS_SECONDS)
+            message = self.build().advance(PROGRESS_SECONDS)
         except (Exception, SystemExit) as error:
             return {"crashed": _fault(error), "done": True}
         if isinstance(message, Progress):
             return {"progress": message, "done": False}
         report = message
         result = {"epoch": report.epoch, "report": report, "done": report.done}
-        due = self.checkpoints and time.monotonic() - self.saved_at > CHECKPOINT_SECONDS
+        due = time.monotonic() - self.saved_at > self.checkpoint_seconds
         if due and not report.done:
             result["should_checkpoint"] = True
         return result
@@ -96,8 +99,10 @@ class TrialTrainable(tune.Trainable):  # type: ignore[misc]
         """Restore the state of the trial from a checkpoint folder, on whatever device it was."""
         path = Path(checkpoint) / CHECKPOINT_FILE
         state = torch.load(path, map_location="cpu", weights_only=True)
-        assert self.trial is not None
-        self.trial.load_state_dict(state)
+        try:
+            self.build().load_state_dict(state)
+        except (Exception, SystemExit) as error:
+            self.fault = _fault(error)
 
 
 def _fault(error: BaseException) -> str:

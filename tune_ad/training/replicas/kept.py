@@ -18,10 +18,10 @@ from tune_ad.data import Task
 from tune_ad.data.scaling import Range
 from tune_ad.detectors.base import Detector
 from tune_ad.errors import UserError, one_line
+from tune_ad.storage.kept_models import ESTIMATOR, WEIGHTS
 from tune_ad.training.replicas.layout import in_training_layout
 from tune_ad.training.replicas.replica import Replica, build
 
-WEIGHTS, ESTIMATOR = ".safetensors", ".joblib"
 LONGEST_NAME = 80
 MODULE, NOISE, RANGE = "module.", "noise.", "range"
 NOT_FITTED = {*vars(nn.Module()), "config", "shape"}

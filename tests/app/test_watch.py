@@ -1,0 +1,179 @@
+"""The process that watches over a study: what may end the study does not end it."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from contextlib import suppress
+from pathlib import Path
+
+import pytest
+
+import tune_ad
+from tune_ad.app.command_line.options import Options
+from tune_ad.app.watch import Child, Watch, ending
+
+CHECKOUT = Path(tune_ad.__file__).parents[1]
+DETECTOR = """import os, signal, sys, time
+from pathlib import Path
+
+from optuna.distributions import CategoricalDistribution
+
+from tune_ad.detectors.shallow.estimator import Estimator
+
+
+class Mortal(Estimator("sklearn.neighbors:LocalOutlierFactor")):
+    space = {"n_neighbors": CategoricalDistribution([5, 10, 20])}
+
+    def fit_estimator(self, features, seed):
+        left = Path(os.environ["DEATHS"])
+        deaths = int(left.read_text())
+        if self.config.n_neighbors == 10 and deaths:
+            left.write_text(str(deaths - 1))
+            exec(os.environ["HOW"])
+        return super().fit_estimator(features, seed)
+"""
+
+
+@pytest.fixture
+def study(tmp_path):
+    """A function: a study whose detector ends its process so often at one configuration."""
+    (tmp_path / "mortal.py").write_text(DETECTOR, encoding="utf-8")
+
+    def start(how, deaths, *options):
+        (tmp_path / "deaths").write_text(str(deaths))
+        words = ["--search", "quickstart", "--detector", "mortal.py:Mortal", "--budget", "quick"]
+        machine = ["--device", "cpu", "--backend", "serial", "--keep-models", "none"]
+        return subprocess.Popen(
+            [sys.executable, str(CHECKOUT / "run.py"), *words, *machine, *options],
+            cwd=tmp_path,
+            env={**os.environ, "DEATHS": str(tmp_path / "deaths"), "HOW": how},
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+
+    return start
+
+
+def records(tmp_path):
+    """The records of the study by the value of its parameter."""
+    path = tmp_path / "results" / "quickstart_mortal" / "trials.jsonl"
+    lines = [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
+    assert len(lines) == 3
+    return {line["params"]["n_neighbors"]: line for line in lines}
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("how", "cause"),
+    [
+        ("os._exit(7)", "exit code 7"),
+        ("os.kill(os.getpid(), signal.SIGSEGV)", "SIGSEGV"),
+        ("os.kill(os.getpid(), signal.SIGKILL)", "SIGKILL, as when the memory is used up"),
+    ],
+)
+def test_a_trial_that_ends_its_process_is_trained_again(study, tmp_path, how, cause):
+    process = study(how, 2)
+    output, errors = process.communicate()
+    assert process.returncode == 0, output + errors
+    assert f"{cause}; it is trained again" in output
+    assert f"{cause} (2 times); it is trained again" in output
+    assert "Traceback" not in output + errors
+    assert {record["state"] for record in records(tmp_path).values()} == {"complete"}
+
+
+@pytest.mark.slow
+def test_a_trial_that_always_ends_its_process_fails_with_the_cause(study, tmp_path):
+    process = study("os._exit(7)", 99, "--retries", "1")
+    output, errors = process.communicate()
+    assert process.returncode == 1, output + errors
+    by_value = records(tmp_path)
+    assert by_value[10]["state"] == "failed"
+    assert by_value[10]["reason"] == "its process ended with exit code 7 (2 times)"
+    assert by_value[5]["state"] == by_value[20]["state"] == "complete"
+
+
+def wait_for(path):
+    for _ in range(1200):
+        if path.exists():
+            return
+        time.sleep(0.1)
+    raise AssertionError(f"{path} did not appear")
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGUSR1])
+def test_signals_reach_the_study(study, tmp_path, number):
+    process = study("Path('running').touch(); time.sleep(600)", 1)
+    wait_for(tmp_path / "running")
+    process.send_signal(number)
+    output, errors = process.communicate(timeout=60)
+    assert process.returncode == (130 if number == signal.SIGINT else 143)
+    assert "continue with: python run.py --search quickstart" in output + errors
+
+
+@pytest.mark.slow
+def test_a_study_over_which_nobody_watches_any_more_ends_in_good_order(study, tmp_path):
+    said = "Path('running').write_text(str(os.getpid())); time.sleep(600)"
+    process = study(said, 1)
+    wait_for(tmp_path / "running")
+    child = int((tmp_path / "running").read_text())
+    process.kill()
+    process.communicate()
+    for _ in range(600):
+        with suppress(ProcessLookupError):
+            os.kill(child, 0)
+            time.sleep(0.1)
+            continue
+        break
+    else:
+        pytest.fail("the study runs on")
+    assert (tmp_path / "results" / "quickstart_mortal" / "report.html").exists()
+
+
+def test_the_cause_is_named_by_exit_code_or_signal():
+    assert ending(7 << 8) == "its process ended with exit code 7"
+    assert ending(signal.SIGSEGV) == "its process was ended by SIGSEGV"
+
+
+@pytest.mark.parametrize(("address", "goes_on"), [("local", True), ("127.0.0.1:1", False)])
+def test_a_study_goes_on_after_the_end_of_ray_unless_its_cluster_is_gone(address, goes_on):
+    lines = []
+    watch = Watch(Options("quickstart", address=address), None, None, lines.append)
+    assert watch._after_ray(Child(0, 0), "it was killed") == goes_on
+    assert lines == ["Ray has ended (it was killed); the study goes on"] * goes_on
+
+
+@pytest.mark.slow
+def test_a_trial_that_hangs_is_stopped_and_not_tried_again(study, tmp_path):
+    process = study("time.sleep(600)", 99, "--trial-timeout", "0.1")
+    output, errors = process.communicate()
+    assert process.returncode == 1, output + errors
+    by_value = records(tmp_path)
+    assert by_value[10]["reason"] == "it ran for more than 0.1 min (--trial-timeout)"
+    assert by_value[5]["state"] == by_value[20]["state"] == "complete"
+    assert output.count("it counts as failed") == 1
+
+
+@pytest.mark.slow
+def test_failed_trials_are_trained_again_when_asked(study, tmp_path):
+    process = study("raise ValueError('no luck')", 1)
+    output, errors = process.communicate()
+    assert process.returncode == 1, output + errors
+    assert records(tmp_path)[10]["reason"] == "ValueError: no luck"
+    process = study("", 0, "--retry-failed")
+    output, errors = process.communicate()
+    assert process.returncode == 0, output + errors
+    assert "trained again: 1 failed trial" in output
+    assert {record["state"] for record in records(tmp_path).values()} == {"complete"}
+    report = tmp_path / "results" / "quickstart_mortal" / "report.md"
+    assert "1 failed and was trained again (--retry-failed): ValueError: no luck" in (
+        report.read_text(encoding="utf-8")
+    )
+    process = study("", 0, "--retry-failed")
+    output, errors = process.communicate()
+    assert process.returncode == 0, output + errors
+    assert "this study is complete" in output

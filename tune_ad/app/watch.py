@@ -1,0 +1,298 @@
+"""The process that survives what may end a study: a crash of Ray, of PyTorch or of a detector.
+
+The study runs in a child process. If that ends without saying so, its trial is tried again, as
+often as `--retries` allows, and then counts as failed with the cause; a Ray that has ended is
+started again. Nothing here imports torch, Ray or pandas, so that this process stays small.
+"""
+
+import json
+import os
+import select
+import shutil
+import signal
+import sys
+import threading
+import time
+from collections import Counter
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from types import FrameType
+from typing import Any, NoReturn
+
+from tune_ad.app.command_line.options import Options
+from tune_ad.app.command_line.parser import resume_command
+from tune_ad.app.estimates.longest import trial_limit
+from tune_ad.errors import MachineError, UserError
+from tune_ad.execution.lifeline import Lifeline, TrialKey
+from tune_ad.execution.time_limit import TimeLimit
+from tune_ad.signals import INTERRUPTED, SIGNALS, restore
+from tune_ad.storage.folder import StudyFolder
+
+Run = Callable[[Options, Lifeline], int]
+"""Runs a study in this process and returns the exit code."""
+Say = Callable[[str], None]
+SHORTEST_MINUTES = 0.01  # of a time budget that goes on
+ENDING_SECONDS = 60.0  # for a process that has said that it ends
+CHECK_SECONDS = 0.5  # between two looks at a child that says nothing
+
+
+@dataclass
+class Child:
+    """What is known of the process of a study.
+
+    Attributes:
+        process: its number.
+        lines: file descriptor from which its messages are read.
+        running: the trials that run, with the time (`time.monotonic`) at which they began.
+        code: the exit code that it has announced; None if it has not.
+        stopped: why this process has ended it; empty if it has not.
+    """
+
+    process: int
+    lines: int
+    running: dict[TrialKey, float] = field(default_factory=dict)
+    code: int | None = None
+    stopped: str = ""
+    _rest: bytes = b""
+
+    def read(self) -> bool:
+        """Read what it has said, and return whether it may say more."""
+        received = os.read(self.lines, 2**16)
+        *lines, self._rest = (self._rest + received).split(b"\n")
+        for line in lines:
+            message = json.loads(line)
+            if "started" in message:
+                self.running[TrialKey(*message["started"])] = time.monotonic()
+            elif "ended" in message:
+                self.running.pop(TrialKey(*message["ended"]), None)
+            else:
+                self.code = message["over"]
+        return bool(received)
+
+
+@dataclass
+class Watch:
+    """The watch over a study.
+
+    Attributes:
+        options: options of the run.
+        run: runs the study, in the child.
+        report: reports the study in a folder.
+        say: prints a line for the user.
+        deaths: how often each trial has ended its process.
+        doomed: the trials that are not tried again, each with the reason.
+        restarts: how often the study was started again.
+        signals: the signals received.
+        limit: how long a trial may run; None = that is up to the child.
+        began: time (`time.monotonic`) at which the study was started last.
+    """
+
+    options: Options
+    run: Run
+    report: Callable[[Path], object]
+    say: Say
+    deaths: Counter[TrialKey] = field(default_factory=Counter)
+    doomed: dict[TrialKey, str] = field(default_factory=dict)
+    restarts: int = 0
+    signals: list[int] = field(default_factory=list)
+    limit: TimeLimit | None = None
+    began: float = field(default_factory=time.monotonic)
+
+    def follow(self, child: Child) -> int | None:
+        """Wait for a child; return the exit code, or None if the study is to be started again.
+
+        Raises:
+            MachineError: if the study has ended and is not started again.
+        """
+        from tune_ad.execution.ray.own_folder import remove_left_folders
+
+        status = self._wait(child)
+        if child.code is not None:
+            return os.WEXITSTATUS(status) if os.WIFEXITED(status) else child.code
+        cause = child.stopped or ending(status)
+        sys.stderr.write("\n")  # after a progress line
+        folder = StudyFolder(self.options.results / self.options.study)
+        remove_left_folders()
+        shutil.rmtree(folder.ray, ignore_errors=True)
+        if self.signals:
+            self.say(f"interrupted; continue with: {resume_command(self.options)}")
+            return INTERRUPTED
+        again = self._after_trials if self.options.backend == "serial" else self._after_ray
+        if child.running and folder.exists() and again(child, cause):
+            self.restarts += 1
+            self.options = self._continued()
+            return None
+        self._give_up(folder, cause)
+
+    def _wait(self, child: Child) -> int:
+        """Wait for a child to end, and return its wait status."""
+        ended, speaks, deadline = 0, True, 0.0
+        while not ended:
+            if speaks and select.select([child.lines], [], [], CHECK_SECONDS)[0]:
+                speaks = child.read()
+            elif not speaks:
+                time.sleep(CHECK_SECONDS / 10)
+            self._stop_what_hangs(child)
+            if child.code is not None:
+                deadline = deadline or time.monotonic() + ENDING_SECONDS
+                if time.monotonic() > deadline:
+                    os.kill(child.process, signal.SIGKILL)
+            ended, status = os.waitpid(child.process, os.WNOHANG)
+        while speaks and select.select([child.lines], [], [], 0)[0]:
+            speaks = child.read()
+        return status
+
+    def _stop_what_hangs(self, child: Child) -> None:
+        """End a child whose trial has run for too long."""
+        if self.limit is None or child.stopped:
+            return
+        for began in child.running.values():
+            child.stopped = self.limit.exceeded(time.monotonic() - began)
+            if child.stopped:
+                os.kill(child.process, signal.SIGKILL)
+
+    def _after_trials(self, child: Child, cause: str) -> bool:
+        """Count the death of the process in its trial; the study always goes on."""
+        for key in child.running:
+            self.deaths[key] += 1
+            is_repeated = self.deaths[key] > 1 and not child.stopped
+            times = f" ({self.deaths[key]} times)" if is_repeated else ""
+            outcome = "it is trained again"
+            if child.stopped or self.deaths[key] > self.options.retries:
+                self.doomed[key] = f"{cause}{times}"
+                outcome = "it counts as failed"
+            self.say(f"{key}: {cause}{times}; {outcome}")
+        return True
+
+    def _after_ray(self, child: Child, cause: str) -> bool:
+        """Return whether Ray, which has ended, may be started again."""
+        if self.restarts >= self.options.retries or self._cluster_is_gone():
+            return False
+        self.say(f"Ray has ended ({cause}); the study goes on")
+        return True
+
+    def _cluster_is_gone(self) -> bool:
+        """Whether the study runs on a cluster, and nothing answers there any more."""
+        if self.options.address == "local":
+            return False
+        from tune_ad.execution.ray.cluster_address import resolved
+
+        try:
+            resolved(self.options.address)
+        except UserError:
+            return True
+        return False
+
+    def _continued(self) -> Options:
+        """The options with which the study goes on."""
+        left = self.options.time_budget
+        if left is not None:
+            left = max(left - (time.monotonic() - self.began) / 60, SHORTEST_MINUTES)
+        self.began = time.monotonic()
+        return replace(self.options, resume=True, retry_failed=False, extend=0, time_budget=left)
+
+    def _give_up(self, folder: StudyFolder, cause: str) -> NoReturn:
+        """Report what there is.
+
+        Raises:
+            MachineError: with the cause, and how to go on.
+        """
+        if not folder.exists():
+            raise MachineError(f"the study has not begun: {cause}; try again")
+        if folder.trials.path.exists():
+            self.report(folder.path)
+        again = resume_command(self.options)
+        raise MachineError(f"the study has stopped: {cause}; continue with: {again}")
+
+
+def ending(status: int) -> str:
+    """How a process ended, by its wait status."""
+    if os.WIFEXITED(status):
+        return f"its process ended with exit code {os.WEXITSTATUS(status)}"
+    number = os.WTERMSIG(status)
+    hint = ", as when the memory is used up" if number == signal.SIGKILL else ""
+    return f"its process was ended by {signal.Signals(number).name}{hint}"
+
+
+def _end_without(alive: int) -> None:
+    """End this process in good order once nobody watches over it any more."""
+    os.read(alive, 1)  # returns when the other end is closed
+    os.kill(os.getpid(), signal.SIGTERM)
+
+
+@contextmanager
+def forwarded(process: int, received: list[int]) -> Iterator[None]:
+    """Context manager: signals go on to a child, which is stopped and continued with this process.
+
+    Args:
+        process: the child, the first of a process group of its own.
+        received: list to which the signals that end a study are added.
+    """
+
+    def forward(number: int, frame: FrameType | None) -> None:
+        received.append(number)
+        with suppress(ProcessLookupError):
+            os.kill(process, number)
+
+    def pause(number: int, frame: FrameType | None) -> None:
+        with suppress(ProcessLookupError):
+            os.killpg(process, signal.SIGSTOP)
+            os.kill(os.getpid(), signal.SIGSTOP)
+            os.killpg(process, signal.SIGCONT)
+
+    handlers: dict[signal.Signals, Any] = dict.fromkeys(SIGNALS, forward) | {signal.SIGTSTP: pause}
+    if signal.getsignal(signal.SIGINT) is not signal.SIG_IGN:
+        handlers[signal.SIGINT] = forward
+    before = {number: signal.signal(number, handler) for number, handler in handlers.items()}
+    try:
+        yield
+    finally:
+        restore(before)
+
+
+def watched(options: Options, run: Run, report: Callable[[Path], object], say: Say) -> int:
+    """Run a study in a child process, and return the exit code.
+
+    Returns in the child as well, with its own exit code: it ends as this process would.
+
+    Args:
+        options: options of the run.
+        run: runs the study, in the child.
+        report: reports the study in a folder.
+        say: prints a line for the user.
+
+    Raises:
+        MachineError: if the study has ended, and going on would not help.
+    """
+    watch = Watch(options, run, report, say)
+    if options.backend == "serial":
+        watch.limit = trial_limit(options)
+    while True:
+        lines, said = os.pipe()
+        alive, held = os.pipe()
+        sys.stdout.flush()
+        sys.stderr.flush()
+        before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT, *SIGNALS})
+        process = os.fork()
+        if not process:
+            os.setpgid(0, 0)
+            os.close(lines)
+            os.close(held)
+            signal.signal(signal.SIGTTOU, signal.SIG_IGN)  # prints from the background
+            signal.pthread_sigmask(signal.SIG_SETMASK, before)
+            threading.Thread(target=_end_without, args=[alive], daemon=True).start()
+            lifeline = Lifeline(said, watch.doomed, watch.restarts > 0)
+            own_code = run(watch.options, lifeline)
+            lifeline.over(own_code)
+            return own_code
+        os.close(said)
+        os.close(alive)
+        with forwarded(process, watch.signals):
+            signal.pthread_sigmask(signal.SIG_SETMASK, before)
+            code = watch.follow(Child(process, lines))
+        os.close(lines)
+        os.close(held)
+        if code is not None:
+            return code

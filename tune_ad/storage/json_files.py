@@ -1,0 +1,121 @@
+"""Reads files of strict JSON, of which any may be damaged."""
+
+import json
+import re
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+from tune_ad.errors import UserError, cut
+from tune_ad.wording import printable
+
+LARGEST = 2**63  # of whole numbers, as other readers of JSON store them
+NUMBER = (int, float)
+
+SUSPECT = re.compile(r"\\[bfnrtu]|[^\n\r\t -~]")
+"""What a JSON text has if one of its texts may not be printable; most have none."""
+Kind = Any
+"""What a value must be: a type or several, the fields of an object by their names ("*" matches
+every name, "?" at the end of a name: it may be left out), or a list of the kind of its items."""
+
+
+def parsed(content: bytes) -> Any:  # noqa: ANN401
+    """The value of a JSON text, in which every text is printable.
+
+    Raises:
+        ValueError: if it is not strict JSON in UTF-8, or is nested too deeply to be read.
+    """
+    try:
+        text = content.decode()
+        value = json.loads(text, parse_constant=_refuse_constant)
+        return _printable(value) if SUSPECT.search(text) else value
+    except RecursionError as error:
+        raise ValueError("nested too deeply") from error
+    except UnicodeDecodeError as error:
+        raise ValueError(f"byte {error.start} is not UTF-8") from error
+
+
+def _printable(value: Any) -> Any:  # noqa: ANN401
+    """Plain data with every text and name as by `printable`."""
+    if isinstance(value, str):
+        return printable(value)
+    if isinstance(value, list):
+        return [_printable(item) for item in value]
+    if isinstance(value, dict):
+        return {printable(name): _printable(item) for name, item in value.items()}
+    return value
+
+
+def _refuse_constant(name: str) -> None:
+    """Refuse NaN and infinities, which are not JSON and are never written.
+
+    Raises:
+        ValueError: always.
+    """
+    raise ValueError(f"{name} is no number of JSON")
+
+
+def read_object(path: Path, remedy: str) -> dict[str, Any]:
+    """The object in a JSON file.
+
+    Args:
+        path: the file.
+        remedy: what mends it, for the message.
+
+    Raises:
+        UserError: if the file cannot be read or holds something else.
+    """
+    try:
+        value = parsed(path.read_bytes())
+    except OSError as error:
+        raise UserError(f"{path} cannot be read ({error.strerror}); {remedy}") from error
+    except ValueError as error:
+        raise UserError(f"{path} is not JSON ({cut(str(error))}); {remedy}") from error
+    if not isinstance(value, dict):
+        raise UserError(f"{path} is not a JSON object; {remedy}")
+    return value
+
+
+def faults(value: object, kind: Kind, where: str = "") -> Iterator[str]:
+    """The places of a value that are missing or of another kind, such as "study.budget.trials".
+
+    >>> list(faults({"a": {"b": 1}, "c": [2, "3"]}, {"a": {"b": str}, "c": [int], "d?": int}))
+    ['a.b', 'c.1']
+
+    Args:
+        value: plain data.
+        kind: what it must be. Whole numbers are at least 0 and have at most 63 bits.
+        where: the place of the value.
+    """
+    if isinstance(kind, Mapping):
+        yield from _faults_of_object(value, kind, where)
+    elif isinstance(kind, list):
+        if not isinstance(value, list):
+            yield where or "everything"
+            return
+        for position, item in enumerate(value):
+            yield from faults(item, kind[0], f"{where}.{position}".lstrip("."))
+    elif not _is_of(value, kind):
+        yield where or "everything"
+
+
+def _faults_of_object(value: object, kind: Mapping[str, Kind], where: str) -> Iterator[str]:
+    if not isinstance(value, dict):
+        yield where or "everything"
+        return
+    for name, inner in kind.items():
+        key = name.removesuffix("?")
+        if key != name and key not in value:
+            continue
+        for member in value if name == "*" else [key]:
+            yield from faults(value.get(member), inner, f"{where}.{member}".lstrip("."))
+
+
+def _is_of(value: object, kind: type | tuple[type, ...]) -> bool:
+    """Whether a value has one of the types; True and False are no numbers."""
+    types = kind if isinstance(kind, tuple) else (kind,)
+    if isinstance(value, bool):
+        return bool in types
+    if isinstance(value, int) and not 0 <= value < LARGEST:
+        return False
+    return isinstance(value, types)
