@@ -91,9 +91,11 @@ def test_empty_names_are_refused(capsys, command):
 
 
 def test_a_name_that_is_too_long_for_the_disk_is_invalid_input(capsys):
-    assert main(["--search", "quickstart", "--data-root", "x" * 3000, "--dry-run"]) == 2
+    with pytest.raises(SystemExit) as end:
+        main(["--search", "quickstart", "--data-root", "x" * 3000, "--dry-run"])
     (line,) = capsys.readouterr().err.splitlines()
-    assert "too long for a path" in line and len(line) < LONGEST_LINE
+    assert end.value.code == 2
+    assert "must be a path that can exist" in line and len(line) < LONGEST_LINE
 
 
 def test_bytes_of_a_name_that_are_no_text_may_be_given():
@@ -117,4 +119,4 @@ def test_what_the_disk_refuses_is_one_line(capsys, monkeypatch):
 
     monkeypatch.setattr("tune_ad.app.command_line.cli.report", refuse)
     assert main(["--report", "name"]) == MachineError.exit_code
-    assert "results/a: Permission denied" in capsys.readouterr().err
+    assert "results/a cannot be read or written (Permission denied)" in capsys.readouterr().err

@@ -7,6 +7,7 @@ import argparse
 import errno
 import math
 import os
+import unicodedata
 from collections.abc import Callable, Mapping
 from dataclasses import field
 from pathlib import Path
@@ -72,7 +73,12 @@ def filled(text: str) -> str:
 
 
 def fault_of_path(text: str) -> str:
-    """Why no file or folder can have a path; empty if one can."""
+    """Why no file or folder can have a path; empty if one can.
+
+    Control characters are refused as well, since they would reach terminals and pages.
+    """
+    if any(unicodedata.category(letter) == "Cc" for letter in text):
+        return f"must have no control characters, got {cut(ascii(text))}"
     try:
         local_path(text, "")
         os.stat(text)

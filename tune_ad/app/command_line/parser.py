@@ -20,7 +20,7 @@ from tune_ad.app.command_line.options import (
     Options,
     defaults,
 )
-from tune_ad.errors import UserError, cut, did_you_mean, with_short_words
+from tune_ad.errors import UserError, cut, did_you_mean
 from tune_ad.search.ablation import ABLATIONS
 from tune_ad.wording import printable
 
@@ -157,7 +157,7 @@ class Parser(argparse.ArgumentParser):
     def error(self, message: str) -> NoReturn:
         """Print one line and exit with code 2."""
         plain = message.replace("argument --", "--").replace(": must ", " must ")
-        self.exit(2, f"error: {printable(with_short_words(cut(plain)))}\n")
+        self.exit(2, f"error: {printable(cut(plain))}\n")
 
 
 def parse(argv: Sequence[str]) -> argparse.Namespace:
