@@ -60,6 +60,33 @@ def restore(handlers: Mapping[signal.Signals, Any]) -> None:
 
 
 @contextmanager
+def alarm(seconds: float) -> Iterator[None]:
+    """Context manager: code that takes too long is interrupted.
+
+    Only in the main thread, which alone receives signals, and unless another alarm is set. Code
+    that never returns to Python is not interrupted.
+
+    Raises:
+        TimeoutError: in the block, after so many seconds.
+    """
+    is_main = threading.current_thread() is threading.main_thread()
+    if not is_main or signal.getitimer(signal.ITIMER_REAL)[0]:
+        yield
+        return
+
+    def interrupt(number: int, frame: FrameType | None) -> None:
+        raise TimeoutError(f"it takes more than {seconds:g} s")
+
+    before = signal.signal(signal.SIGALRM, interrupt)
+    signal.setitimer(signal.ITIMER_REAL, seconds)
+    try:
+        yield
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        restore({signal.SIGALRM: before})
+
+
+@contextmanager
 def interrupt_afterwards() -> Iterator[None]:
     """Context manager: a first Ctrl-C takes effect after the block, a second one at once.
 

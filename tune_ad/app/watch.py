@@ -79,7 +79,7 @@ class Watch:
     Attributes:
         options: options of the run.
         run: runs the study, in the child.
-        report: reports the study in a folder.
+        report: reports the study in a folder; None if nothing is to be trained.
         say: prints a line for the user.
         deaths: how often each trial has ended its process.
         doomed: the trials that are not tried again, each with the reason.
@@ -91,7 +91,7 @@ class Watch:
 
     options: Options
     run: Run
-    report: Callable[[Path], object]
+    report: Callable[[Path], object] | None
     say: Say
     deaths: Counter[TrialKey] = field(default_factory=Counter)
     doomed: dict[TrialKey, str] = field(default_factory=dict)
@@ -199,8 +199,11 @@ class Watch:
         Raises:
             MachineError: with the cause, and how to go on.
         """
-        if not folder.exists():
-            raise MachineError(f"the study has not begun: {cause}; try again")
+        if self.report is None or not folder.exists():
+            raise MachineError(
+                f"nothing was trained: {cause} while it prepared the study; correct the detector "
+                "if it is your own, or try again"
+            )
         if folder.trials.path.exists():
             self.report(folder.path)
         again = resume_command(self.options)
@@ -252,7 +255,7 @@ def forwarded(process: int, received: list[int]) -> Iterator[None]:
         restore(before)
 
 
-def watched(options: Options, run: Run, report: Callable[[Path], object], say: Say) -> int:
+def watched(options: Options, run: Run, report: Callable[[Path], object] | None, say: Say) -> int:
     """Run a study in a child process, and return the exit code.
 
     Returns in the child as well, with its own exit code: it ends as this process would.
@@ -260,7 +263,7 @@ def watched(options: Options, run: Run, report: Callable[[Path], object], say: S
     Args:
         options: options of the run.
         run: runs the study, in the child.
-        report: reports the study in a folder.
+        report: reports the study in a folder; None if nothing is to be trained.
         say: prints a line for the user.
 
     Raises:

@@ -14,6 +14,7 @@ import torch
 from torch import Tensor, nn
 
 from tune_ad.data.image_statistics import ImageStatistics, Statistic
+from tune_ad.detectors.answers import BUILD_SECONDS, answering
 from tune_ad.detectors.config import Config, ConfigT, NetworkConfigT
 from tune_ad.detectors.nets import ImageShape
 from tune_ad.detectors.schedule import Adam, Phase, Stage
@@ -343,8 +344,10 @@ def skeleton(detector: type[Detector[Any]], config: Config, shape: ImageShape) -
     Raises:
         UserError: if the configuration cannot be built for the images.
     """
-    with torch.device("meta"):
-        return detector(config, shape)
+    with answering(detector, "cannot be built", BUILD_SECONDS), torch.device("meta"):
+        module = detector(config, shape)
+        module.stages()  # of a user's own detector it may fail as well
+    return module
 
 
 def check_finite(images: Tensor) -> None:

@@ -10,7 +10,9 @@ import torch
 from torch._C._autograd import DeviceType
 from torch.profiler import ProfilerActivity, profile
 
+from tune_ad.detectors.answers import MEASURE_SECONDS, answering
 from tune_ad.detectors.schedule import Stage
+from tune_ad.errors import UserError
 from tune_ad.execution.gpu_share import GpuDemand
 from tune_ad.execution.probe import probe
 from tune_ad.execution.timing import seconds_of
@@ -39,7 +41,11 @@ def gpu_demand(
 
     def busy() -> float | None:
         say("measuring how busy a trial keeps the GPU ...")
-        return busy_share(study, models)
+        try:
+            return busy_share(study, models)
+        except UserError as error:
+            say(f"that is not known, because {error}")
+            return None
 
     return GpuDemand(free, usable(free), largest(study, models, images), busy)
 
@@ -62,14 +68,18 @@ def busy_share(study: Study, models: int) -> float | None:
 
     Returns:
         the share; None if PyTorch's profiler sees no operation of the GPU.
+
+    Raises:
+        UserError: if a detector cannot be trained.
     """
     shares = []
     for baseline in study.baselines.values():
         config = baseline.config(study.shape, {})
-        replica_set = probe(baseline, config, study, "cuda", models, BUSY_BATCHES)
-        if not replica_set.epochs:
-            continue
-        shares.append(busy_share_of(replica_set))
+        with answering(baseline.detector, "cannot be trained", MEASURE_SECONDS):
+            replica_set = probe(baseline, config, study, "cuda", models, BUSY_BATCHES)
+            if not replica_set.epochs:
+                continue
+            shares.append(busy_share_of(replica_set))
         del replica_set
         torch.cuda.empty_cache()  # the trials need the memory
     if not shares:

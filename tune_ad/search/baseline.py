@@ -6,6 +6,7 @@ from typing import Any
 
 from optuna.distributions import CategoricalDistribution
 
+from tune_ad.detectors.answers import BUILD_SECONDS, answering
 from tune_ad.detectors.base import Detector, skeleton
 from tune_ad.detectors.config import Config
 from tune_ad.detectors.nets import ImageShape
@@ -65,7 +66,8 @@ class Baseline:
         Raises:
             UserError: if a parameter has no such name or an illegal value.
         """
-        return self.detector.Config.released(shape, **{**self.settings, **params})
+        with answering(self.detector, "has no such configuration", BUILD_SECONDS):
+            return self.detector.Config.released(shape, **{**self.settings, **params})
 
     def skeleton(self, shape: ImageShape) -> Detector[Any]:
         """The detector of the default configuration on the meta device, without weights.

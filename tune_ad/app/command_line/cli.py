@@ -119,17 +119,20 @@ def search(arguments: argparse.Namespace, watches: bool = False) -> int:
         chosen = replace(chosen, search=member(chosen.search))
     find_entry(chosen.search)  # refuses an unknown name
     check_folder(chosen, dry_run)
-    if dry_run:
-        return _show_plan(chosen)
+    run = _show_plan if dry_run else _run
     if not watches:
-        return _run(chosen)
+        return run(chosen)
     from tune_ad.app.watch import watched
 
-    return watched(chosen, _run, _write_report, _say)
+    return watched(chosen, run, None if dry_run else _write_report, _say)
 
 
-def _show_plan(chosen: Options) -> int:
+def _show_plan(chosen: Options, lifeline: Lifeline = UNWATCHED) -> int:
     """Print what a study would train and its estimated cost; return the exit code."""
+    return _exit_code(lambda: _planned(chosen))
+
+
+def _planned(chosen: Options) -> int:
     _say(f"{chosen.study}: loading PyTorch and the images ...")
     from tune_ad.app.command_line.console import plan
     from tune_ad.app.preparation.validation import prepare

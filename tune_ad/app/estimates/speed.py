@@ -8,6 +8,7 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor
 
+from tune_ad.detectors.answers import BUILD_SECONDS, MEASURE_SECONDS, answering
 from tune_ad.detectors.base import Detector, skeleton
 from tune_ad.detectors.config import Config
 from tune_ad.detectors.nets import ImageShape
@@ -114,7 +115,18 @@ def _speed(
         larger: a configuration with more operations, and their ratio to those of the default.
         limit: the number of seconds.
     """
+    with answering(study.baselines[name].detector, "cannot be trained", MEASURE_SECONDS):
+        return _measured(name, study, device, models, larger, limit)
 
+
+def _measured(
+    name: str,
+    study: Study,
+    device: str,
+    models: int,
+    larger: tuple[Config, float] | None,
+    limit: float,
+) -> Speed:
     def built(config: Config) -> _Probe:
         return _Probe(probe(study.baselines[name], config, study, device, models), device)
 
@@ -328,4 +340,5 @@ def _stages(
         UserError: if the configuration cannot be built for the images.
     """
     module = skeleton(detector, config, shape)
-    return tuple((stage.epochs, epoch_operations(module, stage)) for stage in module.stages())
+    with answering(detector, "has operations that cannot be counted", BUILD_SECONDS):
+        return tuple((stage.epochs, epoch_operations(module, stage)) for stage in module.stages())

@@ -22,6 +22,7 @@ from tune_ad.data import ImageSet, NoSourceError, Task, content_digest, find, lo
 from tune_ad.data.controls import CONTROLS
 from tune_ad.data.own.decoding import EXACT
 from tune_ad.data.resolution import check_sets, load_sets
+from tune_ad.detectors.answers import BUILD_SECONDS, answering
 from tune_ad.detectors.config import NetworkConfig
 from tune_ad.detectors.nets import ImageShape
 from tune_ad.errors import UserError
@@ -281,7 +282,8 @@ def _check_study(study: Study, models: int, trials: int, memory: int) -> None:
     needed = BYTES_PER_WEIGHT * most.weights * models
     if study.shape.height * study.shape.width > SMALL_IMAGE:  # feature maps outweigh weights
         detector = study.baselines[most.baseline].detector
-        needed += trials * footprint(detector, most.config, study.shape).step
+        with answering(detector, "cannot be sized", BUILD_SECONDS):
+            needed += trials * footprint(detector, most.config, study.shape).step
     if needed > memory:
         chosen = ", ".join(f"{name}={value}" for name, value in most.params.items())
         raise UserError(

@@ -1,0 +1,35 @@
+"""What the code of a detector raises, and that it never returns, as an error in one line."""
+
+import traceback
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from tune_ad.errors import UserError, one_line
+from tune_ad.signals import alarm
+
+BUILD_SECONDS = 60.0  # for a configuration, and for a model without weights
+MEASURE_SECONDS = 600.0  # for training steps on random images
+
+
+@contextmanager
+def answering(detector: type, doing: str, seconds: float) -> Iterator[None]:
+    """Context manager: code of a detector runs in the block, which may be a user's own.
+
+    Args:
+        detector: the class of the detector.
+        doing: what fails if the block does, such as "cannot be built".
+        seconds: how long it may take; only the main thread is interrupted.
+
+    Raises:
+        UserError: if the block raises anything but Ctrl-C, with the line of the code that did, or
+            takes too long.
+    """
+    try:
+        with alarm(seconds):
+            yield
+    except UserError:
+        raise
+    except (Exception, SystemExit) as error:
+        frame = traceback.extract_tb(error.__traceback__)[-1]
+        place = f"{frame.filename.rpartition('/')[2]}, line {frame.lineno}"
+        raise UserError(f"{detector.__name__} {doing}: {one_line(error)} ({place})") from error
