@@ -2,6 +2,7 @@
 
 import signal
 import threading
+import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from types import FrameType
@@ -63,27 +64,30 @@ def restore(handlers: Mapping[signal.Signals, Any]) -> None:
 def alarm(seconds: float) -> Iterator[None]:
     """Context manager: code that takes too long is interrupted.
 
-    Only in the main thread, which alone receives signals, and unless another alarm is set. Code
-    that never returns to Python is not interrupted.
+    Only in the main thread, which alone receives signals, and unless another alarm rings earlier.
+    Code that never returns to Python is not interrupted.
 
     Raises:
         TimeoutError: in the block, after so many seconds.
     """
     is_main = threading.current_thread() is threading.main_thread()
-    if not is_main or signal.getitimer(signal.ITIMER_REAL)[0]:
+    left = signal.getitimer(signal.ITIMER_REAL)[0]
+    if not is_main or 0 < left <= seconds:
         yield
         return
 
     def interrupt(number: int, frame: FrameType | None) -> None:
         raise TimeoutError(f"it takes more than {seconds:g} s")
 
-    before = signal.signal(signal.SIGALRM, interrupt)
+    before, began = signal.signal(signal.SIGALRM, interrupt), time.monotonic()
     signal.setitimer(signal.ITIMER_REAL, seconds)
     try:
         yield
     finally:
         signal.setitimer(signal.ITIMER_REAL, 0)
         restore({signal.SIGALRM: before})
+        if left:
+            signal.setitimer(signal.ITIMER_REAL, max(left - time.monotonic() + began, 1e-3))
 
 
 @contextmanager

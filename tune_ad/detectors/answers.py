@@ -4,8 +4,8 @@ import traceback
 from collections.abc import Iterator
 from contextlib import contextmanager
 
+from tune_ad import signals
 from tune_ad.errors import UserError, one_line
-from tune_ad.signals import alarm
 
 BUILD_SECONDS = 60.0  # for a configuration, and for a model without weights
 MEASURE_SECONDS = 600.0  # for training steps on random images
@@ -25,11 +25,12 @@ def answering(detector: type, doing: str, seconds: float) -> Iterator[None]:
             takes too long.
     """
     try:
-        with alarm(seconds):
+        with signals.alarm(seconds):
             yield
     except UserError:
         raise
     except (Exception, SystemExit) as error:
-        frame = traceback.extract_tb(error.__traceback__)[-1]
+        frames = traceback.extract_tb(error.__traceback__)
+        frame = [one for one in frames if one.filename != signals.__file__][-1]
         place = f"{frame.filename.rpartition('/')[2]}, line {frame.lineno}"
         raise UserError(f"{detector.__name__} {doing}: {one_line(error)} ({place})") from error
