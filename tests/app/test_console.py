@@ -9,6 +9,7 @@ from optuna.distributions import CategoricalDistribution
 from tune_ad.app import session as session_module
 from tune_ad.app.command_line import console
 from tune_ad.app.command_line.console import closing, opening, plan
+from tune_ad.app.description import described
 from tune_ad.app.estimates.cost import Size, overhead
 from tune_ad.app.preparation.validation import prepare
 from tune_ad.app.session import Outcome
@@ -250,7 +251,7 @@ def test_the_values_that_a_budget_restricts_are_said(tiny, open_study, tmp_path)
 def test_epochs_that_are_set_are_those_of_the_budget(tiny, open_study, tmp_path):
     session = open_study(tiny, tmp_path, settings={"epochs": "2"})
     assert session.study.budget.epochs == 2
-    assert session.description()["study"]["budget"]["epochs"] == 2
+    assert described(session)["study"]["budget"]["epochs"] == 2
     assert "each model: 2 epochs, " in opening(session)
 
 

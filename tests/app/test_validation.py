@@ -15,6 +15,7 @@ from analysis.report.study_report import write_report
 from tests.naming import short
 from tune_ad.app.command_line.console import opening
 from tune_ad.app.command_line.options import Options
+from tune_ad.app.description import described, write_description
 from tune_ad.app.preparation import request, resources, validation
 from tune_ad.app.preparation.resuming import check_folder, continued_budget
 from tune_ad.app.preparation.validation import prepare
@@ -744,14 +745,14 @@ def test_the_first_lines_give_the_share_of_a_gpu_and_its_reason(place, gpus):
         "GPUs per trial: 0.3333, because a trial keeps a GPU busy for 38% of the time"
         in opening(session).splitlines()
     )
-    assert session.description()["resources"] == {"cpus": 1, "gpus": 0.3333, "concurrent": 3}
+    assert described(session)["resources"] == {"cpus": 1, "gpus": 0.3333, "concurrent": 3}
 
 
 def test_a_study_that_goes_on_keeps_its_share_of_a_gpu(place, gpus):
     measured = gpus(1, busy=0.38)
     first = place.ready(backend="ray")
     first.folder.path.mkdir(parents=True)
-    first._write_description(begins_run=True)
+    write_description(first, begins_run=True)
     again = place.ready(backend="ray", resume=True)
     assert (again.options.gpus, len(measured)) == (0.3333, 1)
     assert again.gpu_line == "GPUs per trial: 0.3333, as in the first run"

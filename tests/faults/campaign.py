@@ -50,10 +50,11 @@ def warm(place: Path) -> dict[str, Variety]:
     from analysis.report.render import export
     from tests.faults.studies import arguments
     from tune_ad.app.command_line import parser
+    from tune_ad.app.description import described
     from tune_ad.app.preparation.validation import prepare
 
     options = parser.options(parser.parse(arguments(["--results", str(place / "none")])))
-    prepare(options, say=lambda line: None).description()
+    described(prepare(options, say=lambda line: None))
     draw, drawn = export.render_figure, {}
 
     def draw_once(figure: object) -> object:  # drawing changes no file, and takes most of the time

@@ -1,14 +1,14 @@
 """A study that is ready to run: trains the missing trials, then the winner on fresh seeds."""
 
 import time
-from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any
 
 from tune_ad.app.command_line.options import Options
+from tune_ad.app.description import write_description
 from tune_ad.app.estimates.cost import (
     Cost,
     Size,
@@ -24,9 +24,8 @@ from tune_ad.app.estimates.speed import measured_speed, relative_seconds
 from tune_ad.app.keeping import NotKeptError, keep_best
 from tune_ad.app.preparation.resources import trials_at_a_time
 from tune_ad.app.preparation.runs import this_run, with_run
-from tune_ad.app.provenance import hardware, own_files, versions
 from tune_ad.data import Contents, Task
-from tune_ad.errors import MachineError, UserError, unusable
+from tune_ad.errors import MachineError, unusable
 from tune_ad.execution import serial
 from tune_ad.execution.callbacks import (
     Announcer,
@@ -42,15 +41,13 @@ from tune_ad.execution.time_limit import TimeLimit
 from tune_ad.models.folder import Preprocessing
 from tune_ad.search.ablation import with_enough_seeds
 from tune_ad.search.budgets import Budget
-from tune_ad.search.catalogue import plain_name
 from tune_ad.search.checks.shortfalls import HeldOut, shortfalls
 from tune_ad.search.scheduler import TrialScheduler
 from tune_ad.search.study import Study
 from tune_ad.selection import RULES
 from tune_ad.signals import INTERRUPTED
 from tune_ad.storage.folder import StudyFolder
-from tune_ad.storage.jsonl import to_text, write_atomically
-from tune_ad.storage.records import SCHEMA, TrialRecord, TrialSpec
+from tune_ad.storage.records import TrialRecord, TrialSpec
 from tune_ad.training.suite import Suite
 from tune_ad.wording import count
 
@@ -259,7 +256,7 @@ class Session:
             scheduler = self.scheduler()  # a damaged record is found before anything is written
             self.folder.read_evaluation()
             is_complete = self.is_complete
-            self._write_description(begins_run=not is_complete)  # an interruption can be resumed
+            write_description(self, begins_run=not is_complete)  # an interruption can be resumed
             if self.repeated:
                 self.folder.withdraw_failed()
                 scheduler = self.scheduler()
@@ -307,49 +304,6 @@ class Session:
         if not interrupted and self._fresh_seeds:
             interrupted = self.evaluate(train)
         return Outcome(interrupted, loop.out_of_time and scheduler.remaining > 0, self._failures())
-
-    def _write_description(self, begins_run: bool) -> None:
-        """Write `study.json`; when a study is continued, update only what follows from its trials.
-
-        Args:
-            begins_run: whether something is trained, so that the run is noted.
-
-        Raises:
-            UserError: if a study has appeared since the options were checked.
-        """
-        if not self.folder.exists():
-            description = self.description()
-        elif self.begins:
-            raise UserError(
-                f"another process has begun a study in {self.folder.path}; continue it with "
-                "--resume, or use another --results"
-            )
-        else:
-            description = self._continued()
-            if begins_run:
-                description["runs"] = self.runs
-            elif description == self.folder.read_study():
-                return
-        write_atomically(self.folder.study, to_text(description, indent=2))
-
-    def _continued(self) -> dict[str, Any]:
-        """The stored description of the study, with what follows from more trials."""
-        description = self.folder.read_study()
-        budget = description["study"]["budget"]
-        if budget["trials"] == self.study.budget.trials:
-            return description
-        if self.study.budget.trials > budget["trials"]:
-            description.setdefault("changes", {})["trials"] = self.study.budget.trials
-        budget["trials"] = self.study.budget.trials
-        description["study"]["quotes"] = self.study.quotes
-        description["shortfalls"] = self.shortfalls
-        if "planned" in description:
-            description |= self._planned()
-        return description
-
-    def _own_files(self) -> dict[str, dict[str, str]]:
-        """The path and the SHA-256 of each file of the user's own code, by role."""
-        return own_files(self.options.own_files)
 
     @cached_property
     def runs(self) -> list[dict[str, Any]]:
@@ -494,58 +448,3 @@ class Session:
             serial.run(loop, self.suite, self.options.device, self.options.cpus)
         except KeyboardInterrupt:
             return  # the caller reads `loop.interrupted`
-
-    def description(self) -> dict[str, Any]:
-        """The content of `study.json`: the study, its data, software versions and hardware."""
-        options = self.options
-        return {
-            "schema": SCHEMA,
-            "search": plain_name(options.search),
-            **({"detector": options.detector} if options.detector else {}),
-            **self._own_files(),
-            "ablation": options.ablate,
-            "study": self.study.describe(),
-            "tasks": [{**asdict(task), "title": task.title} for task in self.tasks],
-            "data": {
-                source.name: {
-                    "about": source.about,
-                    "train_images": source.train_images,
-                    "test_images": source.test_images,
-                    "digest": self.digests[source.name],
-                }
-                for source in self.sources
-            },
-            "seeds": list(self.study.seeds),
-            "fresh_seeds": list(self.study.fresh_seeds),
-            "changes": {
-                name: list(value) if name == "classes" else value
-                for name, value in options.changes.items()
-                if value is not None
-            },
-            "evaluate": options.evaluate,
-            "score_meanings": {
-                name: dict(baseline.detector.meanings)
-                for name, baseline in self.study.baselines.items()
-            },
-            **self._planned(),
-            "shortfalls": self.shortfalls,
-            "backend": options.backend,
-            "resources": {
-                "cpus": options.cpus,
-                "gpus": options.gpus or 0.0,
-                "concurrent": self.concurrent,
-            },
-            "versions": versions(),
-            "hardware": hardware(options.device),
-            "runs": self.runs,
-            "created": time.strftime("%Y-%m-%dT%H:%M:%S%z"),
-        }
-
-    def _planned(self) -> dict[str, Any]:
-        """The number of random trials at the start, or of trials per baseline if all are known."""
-        plan = self.study.search.plan
-        if plan.traits.adapts:
-            baselines, trials = len(self.study.baselines), self.study.budget.trials
-            return {"startup": plan.first_adaptive(baselines, trials)}
-        planned = (self.study.planned or ())[: self.study.trials]
-        return {"planned": dict(Counter(configuration.baseline for configuration in planned))}

@@ -1,0 +1,114 @@
+"""What `study.json` says of a study: its search, data, machine and runs."""
+
+import time
+from collections import Counter
+from dataclasses import asdict
+from typing import TYPE_CHECKING, Any
+
+from tune_ad.app.provenance import hardware, own_files, versions
+from tune_ad.errors import UserError
+from tune_ad.search.catalogue import plain_name
+from tune_ad.storage.jsonl import to_text, write_atomically
+from tune_ad.storage.records import SCHEMA
+
+if TYPE_CHECKING:
+    from tune_ad.app.session import Session
+
+
+def write_description(session: "Session", begins_run: bool) -> None:
+    """Write `study.json`; when a study is continued, update only what follows from its trials.
+
+    Args:
+        session: the study.
+        begins_run: whether something is trained, so that the run is noted.
+
+    Raises:
+        UserError: if a study has appeared since the options were checked.
+    """
+    if not session.folder.exists():
+        description = described(session)
+    elif session.begins:
+        raise UserError(
+            f"another process has begun a study in {session.folder.path}; continue it with "
+            "--resume, or use another --results"
+        )
+    else:
+        description = _continued(session)
+        if begins_run:
+            description["runs"] = session.runs
+        elif description == session.folder.read_study():
+            return
+    write_atomically(session.folder.study, to_text(description, indent=2))
+
+
+def described(session: "Session") -> dict[str, Any]:
+    """The content of `study.json`: the study, its data, software versions and hardware."""
+    options = session.options
+    return {
+        "schema": SCHEMA,
+        "search": plain_name(options.search),
+        **({"detector": options.detector} if options.detector else {}),
+        **own_files(session.options.own_files),
+        "ablation": options.ablate,
+        "study": session.study.describe(),
+        "tasks": [{**asdict(task), "title": task.title} for task in session.tasks],
+        "data": {
+            source.name: {
+                "about": source.about,
+                "train_images": source.train_images,
+                "test_images": source.test_images,
+                "digest": session.digests[source.name],
+            }
+            for source in session.sources
+        },
+        "seeds": list(session.study.seeds),
+        "fresh_seeds": list(session.study.fresh_seeds),
+        "changes": {
+            name: list(value) if name == "classes" else value
+            for name, value in options.changes.items()
+            if value is not None
+        },
+        "evaluate": options.evaluate,
+        "score_meanings": {
+            name: dict(baseline.detector.meanings)
+            for name, baseline in session.study.baselines.items()
+        },
+        **_planned(session),
+        "shortfalls": session.shortfalls,
+        "backend": options.backend,
+        "resources": {
+            "cpus": options.cpus,
+            "gpus": options.gpus or 0.0,
+            "concurrent": session.concurrent,
+        },
+        "versions": versions(),
+        "hardware": hardware(options.device),
+        "runs": session.runs,
+        "created": time.strftime("%Y-%m-%dT%H:%M:%S%z"),
+    }
+
+
+def _continued(session: "Session") -> dict[str, Any]:
+    """The stored description of the study, with what follows from more trials."""
+    description = session.folder.read_study()
+    budget = description["study"]["budget"]
+    if budget["trials"] == session.study.budget.trials:
+        return description
+    if session.study.budget.trials > budget["trials"]:
+        description.setdefault("changes", {})["trials"] = session.study.budget.trials
+    budget["trials"] = session.study.budget.trials
+    description["study"]["quotes"] = session.study.quotes
+    description["shortfalls"] = session.shortfalls
+    if "planned" in description:
+        description |= _planned(session)
+    return description
+
+
+def _planned(session: "Session") -> dict[str, Any]:
+    """The number of random trials at the start, or of trials per baseline if all are known."""
+    plan = session.study.search.plan
+    if plan.traits.adapts:
+        baselines, trials = len(session.study.baselines), session.study.budget.trials
+        return {"startup": plan.first_adaptive(baselines, trials)}
+    planned = (session.study.planned or ())[: session.study.trials]
+    return {"planned": dict(Counter(configuration.baseline for configuration in planned))}
