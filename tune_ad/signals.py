@@ -79,7 +79,7 @@ def alarm(seconds: float) -> Iterator[None]:
     def interrupt(number: int, frame: FrameType | None) -> None:
         raise TimeoutError(f"it takes more than {seconds:g} s")
 
-    before, began = signal.signal(signal.SIGALRM, interrupt), time.monotonic()
+    before, began = signal.signal(signal.SIGALRM, interrupt), time.perf_counter()
     signal.setitimer(signal.ITIMER_REAL, seconds)
     try:
         yield
@@ -87,7 +87,7 @@ def alarm(seconds: float) -> Iterator[None]:
         signal.setitimer(signal.ITIMER_REAL, 0)
         restore({signal.SIGALRM: before})
         if left:
-            signal.setitimer(signal.ITIMER_REAL, max(left - time.monotonic() + began, 1e-3))
+            signal.setitimer(signal.ITIMER_REAL, max(left - time.perf_counter() + began, 1e-3))
 
 
 @contextmanager
