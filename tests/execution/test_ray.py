@@ -136,6 +136,7 @@ def deadly(folder, times):
         def terms(self, phase, images, noise):
             if self.config.latent_dim == 4 and len(list(folder.iterdir())) < times:
                 (folder / uuid.uuid4().hex).touch()
+                sys.stderr.write("out of\nwords\n")
                 os.kill(os.getpid(), signal.SIGKILL)
             return super().terms(phase, images, noise)
 
@@ -157,6 +158,7 @@ def test_a_trial_whose_process_dies_is_tried_again(begin, tiny, tmp_path, deaths
     if state == "failed":
         assert deadly_one.reason.startswith("its process or its node ended: ")
         assert deadly_one.reason.endswith("(2 times)")
+        assert "; its last lines: out of | words" in deadly_one.reason
 
 
 def sleepy(folder):

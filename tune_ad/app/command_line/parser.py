@@ -118,8 +118,9 @@ exit codes:
   1    some trials failed; the report gives the reasons
   2    invalid input; nothing is written. If one of several studies to report is
        invalid, the others are still reported
-  3    the machine fails: a disk or folder cannot be written, or Ray does not
-       answer; what was written is kept, and --resume continues
+  3    the machine fails: a disk or folder cannot be written, Ray does not answer
+       or ends, or something ends the study's own process; what was written is
+       kept, and --resume continues
   130  interrupted by Ctrl-C; --resume continues
   141  nobody reads the output any more
   143  ended by SIGTERM or SIGUSR1, as schedulers send them; --resume continues

@@ -7,6 +7,7 @@ import sys
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from functools import cache
+from pathlib import Path
 from typing import Any
 
 import ray
@@ -32,6 +33,7 @@ FAULTS = (ConnectionError, RuntimeError, ValueError, ray.exceptions.RayError)
 """What Ray raises if it cannot start or connect."""
 
 
+LAST_LINES = 3  # of the log of a process that are part of a reason
 LOG = logging.getLogger(__name__)
 
 
@@ -78,6 +80,27 @@ def remote_machine(address: str) -> Machine:
     memory = max(node.memory for node in nodes)
     sizes = tuple(zip(cpus, gpus, strict=True))
     return Machine(sum(cpus), sum(gpus), max(cpus), max(gpus), memory, sizes)
+
+
+def last_words(process: int) -> str:
+    """The end of what a process of Ray has written to its standard error, for a reason.
+
+    Args:
+        process: its number.
+
+    Returns:
+        Up to `LAST_LINES` lines; empty if it has written nothing, or on another node.
+    """
+    node = worker._global_node
+    logs = Path(node.get_logs_dir_path()) if node is not None else None
+    written = sorted(logs.glob(f"worker-*-{process}.err")) if logs is not None else []
+    lines = [
+        line.strip()
+        for path in written
+        for line in path.read_text(encoding="utf-8", errors="replace").splitlines()
+        if line.strip() and not line.startswith(":")  # Ray's own marks
+    ]
+    return f"; its last lines: {cut(' | '.join(lines[-LAST_LINES:]))}" if lines else ""
 
 
 @contextmanager

@@ -21,7 +21,7 @@ from ray.tune.search import Searcher
 
 from tune_ad.errors import MachineError, cut, one_line
 from tune_ad.execution.loop import TrialLoop
-from tune_ad.execution.ray.connection import connection
+from tune_ad.execution.ray.connection import connection, last_words
 from tune_ad.execution.ray.trainable import TrialTrainable
 from tune_ad.signals import kept_handlers, restore
 from tune_ad.training.suite import Suite
@@ -210,7 +210,9 @@ def _death(pickled: str | None) -> str:
     if not isinstance(error, RayActorError):
         return ""
     detail = re.search(r"Worker exit detail: (.*)", str(error))
-    return f"its process or its node ended: {cut(detail[1] if detail else one_line(error))}"
+    process = re.search(r"\bpid: (\d+)", str(error))
+    reason = f"its process or its node ended: {cut(detail[1] if detail else one_line(error))}"
+    return reason + (last_words(int(process[1])) if process else "")
 
 
 def _reason(error_file: str | None) -> str:
