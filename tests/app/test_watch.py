@@ -116,6 +116,20 @@ def test_signals_reach_the_study(study, tmp_path, number):
 
 
 @pytest.mark.slow
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_study_that_hangs_is_stopped_by_a_signal_all_the_same(study, tmp_path, number):
+    deaf = "Path('running').touch(); import hashlib; hashlib.pbkdf2_hmac('md5', b'', b'', 10**10)"
+    process = study(deaf, 1)
+    wait_for(tmp_path / "running")
+    process.send_signal(number)
+    output, errors = process.communicate(timeout=120)
+    assert process.returncode == (130 if number == signal.SIGINT else 143), output + errors
+    assert "interrupted; continue with: python run.py --search quickstart" in output
+    if (tmp_path / "results" / "quickstart_mortal" / "trials.jsonl").exists():
+        assert (tmp_path / "results" / "quickstart_mortal" / "report.html").exists()
+
+
+@pytest.mark.slow
 def test_a_study_over_which_nobody_watches_any_more_ends_in_good_order(study, tmp_path):
     said = "Path('running').write_text(str(os.getpid())); time.sleep(600)"
     process = study(said, 1)
@@ -137,6 +151,7 @@ def test_a_study_over_which_nobody_watches_any_more_ends_in_good_order(study, tm
 def test_the_cause_is_named_by_exit_code_or_signal():
     assert ending(7 << 8) == "its process ended with exit code 7"
     assert ending(signal.SIGSEGV) == "its process was ended by SIGSEGV"
+    assert ending(40) == "its process was ended by signal 40"  # without a name in Python
 
 
 @pytest.mark.parametrize(("address", "goes_on"), [("local", True), ("127.0.0.1:1", False)])

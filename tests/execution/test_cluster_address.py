@@ -48,9 +48,8 @@ def refusal(address):
     return str(caught.value)
 
 
-@pytest.mark.parametrize("scheme", ["", "ray://"])
-def test_an_address_at_which_a_grpc_server_answers_is_accepted(serve, scheme):
-    address = f"{scheme}{serve(SETTINGS_FRAME)}"
+def test_an_address_at_which_a_grpc_server_answers_is_accepted(serve):
+    address = serve(SETTINGS_FRAME)
     assert resolved(address) == address
 
 
@@ -68,7 +67,15 @@ def test_the_cluster_of_the_tests_answers(ray_session, monkeypatch):
 
 @pytest.mark.parametrize(
     "address",
-    ["ray://somewhere", "somewhere", "10.0.0.1", "http://10.0.0.1:6379", "host:port", ""],
+    [
+        "ray://here",
+        "ray://10.0.0.1:10001",
+        "somewhere",
+        "10.0.0.1",
+        "http://10.0.0.1:6379",
+        "host:port",
+        "",
+    ],
 )
 def test_an_address_of_another_form_is_refused_with_those_that_there_are(address):
     message = refusal(address)

@@ -26,6 +26,18 @@ with connection("local", 1):
     print(os.getpid(), flush=True)
     sys.stdin.readline()
 """
+HANDLERS = """
+import os, signal, sys
+from tune_ad.execution.ray.connection import connection
+from tune_ad.signals import terminations
+with terminations() as received:
+    with connection("local", 1):
+        pass
+    try:
+        signal.raise_signal(signal.SIGTERM)
+    except KeyboardInterrupt:
+        sys.exit(7 if received == [signal.SIGTERM] else 1)
+"""
 REMOVAL = "from tune_ad.execution.ray import own_folder; own_folder.remove_left_folders()"
 
 
@@ -133,3 +145,8 @@ def test_ray_listens_on_this_machine_alone_and_leaves_nothing(end):
         assert os.listdir(short) == []
         time.sleep(0.5)  # nothing writes there again
         assert os.listdir(short) == []
+
+
+@pytest.mark.slow
+def test_signals_are_heard_after_the_end_of_ray():
+    assert subprocess.run([sys.executable, "-c", HANDLERS]).returncode == 7

@@ -25,7 +25,7 @@ from tune_ad.app.keeping import NotKeptError, keep_best
 from tune_ad.app.preparation.resources import trials_at_a_time
 from tune_ad.app.preparation.runs import this_run, with_run
 from tune_ad.data import Contents, Task
-from tune_ad.errors import MachineError, unusable
+from tune_ad.errors import MachineError, UserError, one_line, unusable
 from tune_ad.execution import serial
 from tune_ad.execution.callbacks import (
     Announcer,
@@ -47,12 +47,22 @@ from tune_ad.search.study import Study
 from tune_ad.selection import RULES
 from tune_ad.signals import INTERRUPTED
 from tune_ad.storage.folder import StudyFolder
+from tune_ad.storage.jsonl import CONVERSION
 from tune_ad.storage.records import TrialRecord, TrialSpec
 from tune_ad.training.suite import Suite
 from tune_ad.wording import count
 
 Train = Callable[[TrialLoop], None]
 """A function that trains all trials of a loop: the backend."""
+
+
+def _interrupted(train: Train, loop: TrialLoop) -> bool:
+    """Train the trials of a loop, and return whether the user has interrupted that."""
+    try:
+        train(loop)
+    except KeyboardInterrupt:  # also after the last trial
+        return True
+    return loop.interrupted
 
 
 @dataclass(frozen=True)
@@ -295,8 +305,7 @@ class Session:
         trials, interrupted = self.folder.read_trials(), False
         with closing(self.trial_loop(scheduler, scheduler.trials, trials)) as loop:
             if scheduler.remaining:
-                train(loop)
-                interrupted = loop.interrupted
+                interrupted = _interrupted(train, loop)
         self._require_kept(loop)
         if scheduler.exhausted:
             tried = count(len(scheduler.suggested), "configuration")
@@ -320,7 +329,11 @@ class Session:
         return with_run(self.folder.read_study(), run, self.options.accept_changes, self.folder)
 
     def scheduler(self) -> TrialScheduler:
-        """The state of the search, rebuilt from the records."""
+        """The state of the search, rebuilt from the records.
+
+        Raises:
+            UserError: if they are damaged, or not those of the search.
+        """
         study = self.study
         scheduler = TrialScheduler(
             study.search.plan,
@@ -329,7 +342,14 @@ class Session:
             study.seed,
             study.search.pruning,
         )
-        scheduler.restore(self.folder.read_trial_specs(), self.folder.read_trials())
+        specs, records = self.folder.read_trial_specs(), self.folder.read_trials()
+        try:
+            scheduler.restore(specs, records)
+        except CONVERSION as error:
+            raise UserError(
+                f"{self.folder.suggested.path} does not fit the search ({one_line(error)}); "
+                "restore it from a backup"
+            ) from error
         return scheduler
 
     def evaluate(self, train: Train) -> bool:
@@ -353,9 +373,9 @@ class Session:
         scheduler = FixedTrials(missing)
         trials = len(missing) + len(finished)
         with closing(self.trial_loop(scheduler, trials, finished, True)) as loop:
-            train(loop)
+            interrupted = _interrupted(train, loop)
         self._require_kept(loop)
-        return loop.interrupted
+        return interrupted
 
     def _require_kept(self, loop: TrialLoop) -> None:
         """Check that all results of a loop could be kept.
@@ -444,7 +464,4 @@ class Session:
             yield lambda loop: runner.run(loop, self.suite, resources, self.folder.ray)
 
     def _train_serially(self, loop: TrialLoop) -> None:
-        try:
-            serial.run(loop, self.suite, self.options.device, self.options.cpus)
-        except KeyboardInterrupt:
-            return  # the caller reads `loop.interrupted`
+        serial.run(loop, self.suite, self.options.device, self.options.cpus)

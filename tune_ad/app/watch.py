@@ -2,7 +2,8 @@
 
 The study runs in a child process. If that ends without saying so, its trial is tried again, as
 often as `--retries` allows, and then counts as failed with the cause; a Ray that has ended is
-started again. Nothing here imports torch, Ray or pandas, so that this process stays small.
+started again. While the study runs nothing here imports torch, Ray or pandas, so that this process
+stays small.
 """
 
 import json
@@ -27,13 +28,15 @@ from tune_ad.app.estimates.longest import trial_limit
 from tune_ad.errors import MachineError, UserError
 from tune_ad.execution.lifeline import Lifeline, TrialKey
 from tune_ad.execution.time_limit import TimeLimit
-from tune_ad.signals import INTERRUPTED, SIGNALS, restore
+from tune_ad.signals import INTERRUPTED, SIGNALS, TERMINATED, restore
 from tune_ad.storage.folder import StudyFolder
 
 Run = Callable[[Options, Lifeline], int]
 """Runs a study in this process and returns the exit code."""
 Say = Callable[[str], None]
 SHORTEST_MINUTES = 0.01  # of a time budget that goes on
+STOPPING_SECONDS = {"serial": 10.0, "ray": 30.0}  # for a study that a signal stops, to stop
+ORPHAN_SECONDS = 300.0  # for a study over which nobody watches any more, to end
 ENDING_SECONDS = 60.0  # for a process that has said that it ends
 CHECK_SECONDS = 0.5  # between two looks at a child that says nothing
 
@@ -47,6 +50,7 @@ class Child:
         lines: file descriptor from which its messages are read.
         running: the trials that run, with the time (`time.monotonic`) at which they began.
         code: the exit code that it has announced; None if it has not.
+        has_trained: whether it trains no more, and reports.
         stopped: why this process has ended it; empty if it has not.
     """
 
@@ -55,6 +59,7 @@ class Child:
     running: dict[TrialKey, float] = field(default_factory=dict)
     code: int | None = None
     stopped: str = ""
+    has_trained: bool = False
     _rest: bytes = b""
 
     def read(self) -> bool:
@@ -67,6 +72,8 @@ class Child:
                 self.running[TrialKey(*message["started"])] = time.monotonic()
             elif "ended" in message:
                 self.running.pop(TrialKey(*message["ended"]), None)
+            elif "trained" in message:
+                self.has_trained = True
             else:
                 self.code = message["over"]
         return bool(received)
@@ -86,6 +93,7 @@ class Watch:
         restarts: how often the study was started again.
         signals: the signals received.
         limit: how long a trial may run; None = that is up to the child.
+        heard: time (`time.monotonic`) of the first signal; 0 before.
         began: time (`time.monotonic`) at which the study was started last.
     """
 
@@ -98,17 +106,21 @@ class Watch:
     restarts: int = 0
     signals: list[int] = field(default_factory=list)
     limit: TimeLimit | None = None
+    heard: float = 0.0
     began: float = field(default_factory=time.monotonic)
 
-    def follow(self, child: Child) -> int | None:
-        """Wait for a child; return the exit code, or None if the study is to be started again.
+    def after(self, child: Child, status: int) -> int | None:
+        """The exit code after a child has ended; None if the study is to be started again.
+
+        Args:
+            child: the child.
+            status: its wait status.
 
         Raises:
             MachineError: if the study has ended and is not started again.
         """
         from tune_ad.execution.ray.own_folder import remove_left_folders
 
-        status = self._wait(child)
         if child.code is not None:
             return os.WEXITSTATUS(status) if os.WIFEXITED(status) else child.code
         cause = child.stopped or ending(status)
@@ -117,8 +129,9 @@ class Watch:
         remove_left_folders()
         shutil.rmtree(folder.ray, ignore_errors=True)
         if self.signals:
+            self._report(folder)
             self.say(f"interrupted; continue with: {resume_command(self.options)}")
-            return INTERRUPTED
+            return INTERRUPTED if set(self.signals) == {signal.SIGINT} else TERMINATED
         again = self._after_trials if self.options.backend == "serial" else self._after_ray
         if child.running and folder.exists() and again(child, cause):
             self.restarts += 1
@@ -126,8 +139,11 @@ class Watch:
             return None
         self._give_up(folder, cause)
 
-    def _wait(self, child: Child) -> int:
-        """Wait for a child to end, and return its wait status."""
+    def wait(self, child: Child) -> int:
+        """Wait for a child to end, and return its wait status.
+
+        One that does not stop training soon after a signal, because it hangs, is killed.
+        """
         ended, speaks, deadline = 0, True, 0.0
         while not ended:
             if speaks and select.select([child.lines], [], [], CHECK_SECONDS)[0]:
@@ -135,6 +151,7 @@ class Watch:
             elif not speaks:
                 time.sleep(CHECK_SECONDS / 10)
             self._stop_what_hangs(child)
+            self._stop_what_does_not_listen(child)
             if child.code is not None:
                 deadline = deadline or time.monotonic() + ENDING_SECONDS
                 if time.monotonic() > deadline:
@@ -143,6 +160,14 @@ class Watch:
         while speaks and select.select([child.lines], [], [], 0)[0]:
             speaks = child.read()
         return status
+
+    def _stop_what_does_not_listen(self, child: Child) -> None:
+        """End a child that trains on long after a signal."""
+        if not self.signals or child.has_trained or child.code is not None:
+            return
+        self.heard = self.heard or time.monotonic()
+        if time.monotonic() - self.heard > STOPPING_SECONDS[self.options.backend]:
+            os.kill(child.process, signal.SIGKILL)
 
     def _stop_what_hangs(self, child: Child) -> None:
         """End a child whose trial has run for too long."""
@@ -204,10 +229,14 @@ class Watch:
                 f"nothing was trained: {cause} while it prepared the study; correct the detector "
                 "if it is your own, or try again"
             )
-        if folder.trials.path.exists():
-            self.report(folder.path)
+        self._report(folder)
         again = resume_command(self.options)
         raise MachineError(f"the study has stopped: {cause}; continue with: {again}")
+
+    def _report(self, folder: StudyFolder) -> None:
+        """Report what there is."""
+        if self.report is not None and folder.exists() and folder.trials.path.exists():
+            self.report(folder.path)
 
 
 def ending(status: int) -> str:
@@ -216,13 +245,17 @@ def ending(status: int) -> str:
         return f"its process ended with exit code {os.WEXITSTATUS(status)}"
     number = os.WTERMSIG(status)
     hint = ", as when the memory is used up" if number == signal.SIGKILL else ""
-    return f"its process was ended by {signal.Signals(number).name}{hint}"
+    known = number in {one.value for one in signal.Signals}
+    name = signal.Signals(number).name if known else f"signal {number}"
+    return f"its process was ended by {name}{hint}"
 
 
 def _end_without(alive: int) -> None:
     """End this process in good order once nobody watches over it any more."""
     os.read(alive, 1)  # returns when the other end is closed
     os.kill(os.getpid(), signal.SIGTERM)
+    time.sleep(ORPHAN_SECONDS)
+    os.kill(os.getpid(), signal.SIGKILL)
 
 
 @contextmanager
@@ -294,7 +327,9 @@ def watched(options: Options, run: Run, report: Callable[[Path], object] | None,
         os.close(alive)
         with forwarded(process, watch.signals):
             signal.pthread_sigmask(signal.SIG_SETMASK, before)
-            code = watch.follow(Child(process, lines))
+            child = Child(process, lines)
+            status = watch.wait(child)
+        code = watch.after(child, status)
         os.close(lines)
         os.close(held)
         if code is not None:

@@ -52,6 +52,10 @@ class Lifeline:
         """Tell that a trial has ended, and its record is written."""
         self._tell(ended=key)
 
+    def trained(self) -> None:
+        """Tell that nothing is trained any more: what is left is the report."""
+        self._tell(trained=True)
+
     def over(self, code: int) -> None:
         """Tell that the study ends in good order with an exit code."""
         self._tell(over=code)

@@ -254,8 +254,8 @@ class StudyFolder:
         Raises:
             UserError: if a line is damaged.
         """
-        distinct = {to_text(line): line for line in self.retried.lines()}
-        return [TrialRecord.from_json(line) for line in distinct.values()]
+        records = self.retried.converted(TrialRecord.from_json)
+        return list({to_text(record): record for record in records}.values())
 
     def read_details(self, identity: str, seed: int | None = None) -> dict[str, Any]:
         """The curves and histograms of a trial, or of an evaluation seed.

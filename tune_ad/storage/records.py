@@ -127,6 +127,8 @@ class TrialSpec:
             UserError: if a field is missing or has the wrong type.
         """
         check_fields(line, {"number": int, "baseline": str, "params": dict, "seeds": list})
+        if line["number"] < 0:
+            raise UserError(f"number must be 0 or more, got {line['number']}; remove that line")
         return cls(line["number"], line["baseline"], decode(line["params"]), tuple(line["seeds"]))
 
 
@@ -287,6 +289,11 @@ class TrialRecord:
                 f"a trial's record lacks {', '.join(lost)}; remove that line or restore the file"
             )
         check_fields(line, KINDS)
+        if line["number"] < 0 or not line["replicas"]:
+            raise UserError(
+                f"the record of trial {line['number']} must have a number of 0 or more, and "
+                "models; restore the file from a backup or remove that line"
+            )
         known = {entry.name for entry in fields(cls)}
         values = {name: value for name, value in line.items() if name in known}
         values["params"] = completed(decode(line["params"]))

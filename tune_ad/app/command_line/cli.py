@@ -160,6 +160,7 @@ def _run_and_report(chosen: Options, lifeline: Lifeline) -> int:
         session = prepare(chosen, _say, lifeline=lifeline, time_limit=limit)
         say(opening(session))
         outcome = session.run()
+        lifeline.trained()
         _, code = _write_report(session.folder.path)
         _say(closing(session, outcome))
     except (KeyboardInterrupt, OSError) as error:

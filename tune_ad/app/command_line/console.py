@@ -2,6 +2,7 @@
 
 import shlex
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 
 from optuna.distributions import BaseDistribution, CategoricalDistribution
 
@@ -111,7 +112,7 @@ def closing(session: Session, outcome: Outcome) -> str:
     elif not lines and _is_left_untested(session):
         lines.append(
             "the winner was not trained again on fresh seeds (--no-evaluation); that is done "
-            f"later by: {resume}"
+            f"later by: {resume_command(replace(session.options, evaluate=True))}"
         )
     page = shlex.quote(str(session.folder.path / "report.html"))
     best = session.folder.best

@@ -163,6 +163,7 @@ class Options:
         flag="--no-evaluation",
         switch=True,
         flag_value=False,
+        kept=True,
     )
     selection: str | None = option(
         None,
@@ -330,6 +331,7 @@ class Options:
         MACHINE,
         metavar="NAME",
         choices=("auto", "cpu", "cuda"),
+        kept=True,
     )
     concurrent: int | None = option(
         None,

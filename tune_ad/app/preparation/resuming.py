@@ -121,7 +121,7 @@ def _refuse_records_without_a_study(folder: StudyFolder) -> None:
     Raises:
         UserError: naming the file of records.
     """
-    records = (folder.suggested, folder.trials, folder.evaluation)
+    records = (folder.suggested, folder.trials, folder.evaluation, folder.retried)
     left = [file.path.name for file in records if file.path.exists()]
     if left and not folder.exists():
         raise UserError(

@@ -21,7 +21,21 @@ from tune_ad.search.own_code import contents, file_of
 from tune_ad.search.study import Study
 from tune_ad.storage.folder import StudyFolder
 
-NUMBERS = ("randomness.py", "data", "pseudo_outliers", "detectors", "training")
+NUMBERS = (
+    "randomness.py",
+    "sample_sizes.py",
+    "storage/metric.py",
+    "storage/score_ranks.py",
+    "data",
+    "pseudo_outliers",
+    "selection",
+    "detectors",
+    "search/baseline.py",
+    "search/plans.py",
+    "search/scheduler.py",
+    "search/study.py",
+    "training",
+)
 """The files and folders of this package that compute the numbers of a trial."""
 DOCUMENTED = (ast.Module, ast.ClassDef, ast.FunctionDef, ast.AsyncFunctionDef)
 PROJECT = "tune_ad"

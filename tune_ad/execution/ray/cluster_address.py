@@ -26,14 +26,15 @@ def resolved(address: str) -> str:
     on this machine. Ray itself would also take one that another program has started for itself.
 
     Args:
-        address: "auto", "HOST:PORT" or "ray://HOST:PORT".
+        address: "auto" or "HOST:PORT". An address of Ray Client, "ray://HOST:PORT", is refused,
+            because Tune would then run in another process than the records are written by.
 
     Raises:
         UserError: if it has another form.
         MachineError: if nothing answers, or something other than Ray.
     """
     place = _started_here() if address == "auto" else address
-    host, _, port = place.removeprefix("ray://").rpartition(":")
+    host, _, port = place.rpartition(":")
     if not host or "/" in host or not port.isdigit():
         raise UserError(
             f"--address {address!r}{f' ({place})' * (place != address)} is no address of a Ray "

@@ -122,13 +122,19 @@ def _opened(address: str, **options: Any) -> Iterator[None]:  # noqa: ANN401
         with interrupt_afterwards(), kept_handlers():  # Ray takes SIGTERM for itself
             _init(address, **options)
     except KeyboardInterrupt:
-        ray.shutdown()
+        _close()
         raise
     try:
         yield
     finally:
         with interrupt_afterwards():
-            ray.shutdown()
+            _close()
+
+
+def _close() -> None:
+    """End the connection; Ray would leave the process without its handlers of signals."""
+    with kept_handlers():
+        ray.shutdown()
 
 
 def _init(address: str, **options: Any) -> None:  # noqa: ANN401
