@@ -9,9 +9,13 @@ import shutil
 import sys
 import tempfile
 import time
+from collections.abc import Sequence
 from pathlib import Path
+from random import Random
 
-from tests.faults.campaign import all_kinds, rows, run_all, warm
+from tests.faults import programs
+from tests.faults.campaign import Outcomes, all_kinds, rows, run_all, warm
+from tests.faults.case import FAULT, INPUT, PROGRAM, Kind
 from tests.faults.page import PAGE, write_page
 
 
@@ -20,6 +24,7 @@ def main() -> int:
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--faults", type=int, default=500, help="number of faults, about")
     parser.add_argument("--inputs", type=int, default=1000, help="number of bad inputs, about")
+    parser.add_argument("--programs", type=int, default=45, help="number of deaths of processes")
     parser.add_argument("--kinds", default="", help="only kinds whose title contains this text")
     parser.add_argument("--processes", type=int, default=2)
     parser.add_argument("--write", action="store_true", help=f"write the table into {PAGE}")
@@ -28,14 +33,7 @@ def main() -> int:
     place = Path(tempfile.mkdtemp(prefix="faults-"))
     began = time.monotonic()
     try:
-        varieties = warm(place)
-        cases = []
-        for kind in kinds:
-            of_kind = [other for other in kinds if other.is_input == kind.is_input]
-            number = -(-(chosen.inputs if kind.is_input else chosen.faults) // len(of_kind))
-            cases += kind.cases(chosen.seed, number, varieties)
-        print(f"{len(cases)} cases", flush=True)
-        outcomes = run_all(cases, varieties, chosen.processes)
+        outcomes = [*_of_programs(chosen, kinds, place), *_in_forks(chosen, kinds, place)]
     finally:
         shutil.rmtree(place, ignore_errors=True)
     for case, result in outcomes:
@@ -48,6 +46,43 @@ def main() -> int:
     if chosen.write:
         write_page(table, chosen.seed)
     return int(any(result.problems for _, result in outcomes))
+
+
+def _in_forks(chosen: argparse.Namespace, kinds: Sequence[Kind], place: Path) -> Outcomes:
+    """Inject faults and bad inputs in forks of this process."""
+    numbers = {FAULT: chosen.faults, INPUT: chosen.inputs}
+    parts = {part: [kind for kind in kinds if kind.part == part] for part in numbers}
+    if not any(parts[part] and numbers[part] for part in parts):
+        return []
+    varieties = warm(place)
+    cases = [
+        case
+        for kind in kinds
+        if kind.part in numbers
+        for case in kind.cases(
+            chosen.seed, -(-numbers[kind.part] // len(parts[kind.part])), varieties
+        )
+    ]
+    print(f"{len(cases)} cases", flush=True)
+    return run_all(cases, varieties, chosen.processes)
+
+
+def _of_programs(chosen: argparse.Namespace, kinds: Sequence[Kind], place: Path) -> Outcomes:
+    """End processes of programs; fewer programs than kinds are of kinds that the seed chooses."""
+    of_part = [kind for kind in kinds if kind.part == PROGRAM]
+    number = chosen.programs
+    if number < len(of_part):
+        of_part = Random(chosen.seed).sample(of_part, number)
+    if not of_part:
+        return []
+    cases = [
+        case
+        for kind in of_part
+        for case in kind.cases(chosen.seed, -(-number // len(of_part)), {})
+    ]
+    print(f"{len(cases)} programs", flush=True)
+    varieties = {PROGRAM: programs.without_fault(place / PROGRAM)}
+    return run_all(cases, varieties, chosen.processes)
 
 
 if __name__ == "__main__":

@@ -53,17 +53,21 @@ class Case(NamedTuple):
     run: Callable[[Path, Mapping[str, Variety]], Result]
 
 
+FAULT, INPUT, PROGRAM = "faults", "inputs", "programs"
+"""The parts of the campaign: in forks of one process, and programs with all their processes."""
+
+
 class Kind(NamedTuple):
     """A kind of cases; each module of `kinds` has the tuple `KINDS`.
 
     Attributes:
         title: the row of the table.
-        is_input: whether it is bad input, not a fault.
+        part: the part of the campaign, `FAULT`, `INPUT` or `PROGRAM`.
         cases: a function that makes a number of cases from a seed.
     """
 
     title: str
-    is_input: bool
+    part: str
     cases: Callable[[int, int, Mapping[str, Variety]], Sequence[Case]]
 
 
@@ -86,6 +90,7 @@ def said(ended: Ended, codes: Sequence[int]) -> list[str]:
             problems.append(f"exit code {ended.code} without an error line")
     if ended.processes:
         problems.append(f"left {len(ended.processes)} processes")
+    problems += [f"left the temporary folder {name}" for name in ended.folders]
     return problems
 
 
@@ -116,7 +121,7 @@ def after(
         problems += [f"left {name}" for name in leftovers(place)] if not mend_needed(ended) else []
     mend()
     before, proposed = recorded(folder), begun(folder)
-    again = resume(variety.options, place, ended)
+    again = resume(variety, place, ended)
     problems += [f"resumed: {problem}" for problem in said(again, (DONE,))]
     now = recorded(folder)
     lost = [name for name in before if name not in now]

@@ -35,6 +35,9 @@ class Ended(NamedTuple):
         errors: the standard error.
         processes: the processes that it has left behind.
         cpu: seconds of processor time that it took.
+        folders: the temporary folders that it has left behind.
+        struck: the milestones that it had passed when one of its processes was struck; 0 if none.
+        times: when it passed each milestone of `programs`, and ended.
     """
 
     code: int
@@ -42,6 +45,9 @@ class Ended(NamedTuple):
     errors: str
     processes: list[int]
     cpu: float
+    folders: Sequence[str] = ()
+    struck: int = 0
+    times: Sequence[float] = ()
 
 
 class Strike(NamedTuple):

@@ -16,8 +16,8 @@ SEARCH = Path(__file__).with_name("searches.py")
 RESULTS = "it's results"  # a name that a printed command must quote
 NAME = "faulted"
 WRITTEN_ANEW = ("report.", "tables/", "figures/", "tensorboard/")
-IGNORED = ("seconds", "created", "runs", "commit")
-"""Fields in which two runs may differ."""
+IGNORED = ("seconds", "created", "runs", "commit", "backend", "concurrent")
+"""Fields in which two runs may differ; no number depends on the last two here."""
 VARIETIES: Mapping[str, Sequence[str]] = {
     "winner kept": (),
     "every model kept": ("--keep-models", "all"),
@@ -35,6 +35,8 @@ class Variety(NamedTuple):
         changes: every change of a file of its run, as (kind, path).
         cpu: seconds of processor time of its run.
         folder: its folder, which is only read.
+        run: runs a command on it.
+        times: seconds from each milestone of `programs` to the next, and to the end.
     """
 
     options: Sequence[str]
@@ -42,6 +44,8 @@ class Variety(NamedTuple):
     changes: Sequence[tuple[str, str]]
     cpu: float
     folder: Path
+    run: Callable[[Sequence[str], Path], Ended] = run
+    times: Sequence[float] = ()
 
 
 def arguments(options: Sequence[str]) -> list[str]:
@@ -69,21 +73,22 @@ def resume_line(ended: Ended) -> list[str] | None:
     for line in f"{ended.out}\n{ended.errors}".splitlines():
         _, found, command = line.partition("continue with: ")
         if found:
-            return shlex.split(command)[1:]
+            words = shlex.split(command)
+            return words[words.index("--search") :]
     return None
 
 
-def resume(options: Sequence[str], place: Path, ended: Ended) -> Ended:
+def resume(variety: Variety, place: Path, ended: Ended) -> Ended:
     """Continue a study by the command that it has printed, or as its user would."""
     printed = resume_line(ended)
     for path in folder_in(place).path.rglob(".*"):  # so that it belongs to no process that runs
         os.utime(path, (0, 0))
     if printed is None:
         exists = folder_in(place).exists()
-        printed = [*arguments(options), *(["--resume"] if exists else [])]
-    elif "--no-evaluation" in options:
+        printed = [*arguments(variety.options), *(["--resume"] if exists else [])]
+    elif "--no-evaluation" in variety.options:
         printed.append("--no-evaluation")
-    return run(printed, place)
+    return variety.run(printed, place)
 
 
 def content(folder: Path) -> dict[str, str]:

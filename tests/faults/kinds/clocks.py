@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from random import Random
 
-from tests.faults.case import DONE, Case, Kind, Result, after
+from tests.faults.case import DONE, FAULT, Case, Kind, Result, after
 from tests.faults.layer import Layer
 from tests.faults.studies import RESULTS, Variety, folder_in, start
 
@@ -56,4 +56,4 @@ def cases(seed: int, number: int, varieties: Mapping[str, Variety]) -> Sequence[
     ]
 
 
-KINDS = (Kind(TITLE, False, cases),)
+KINDS = (Kind(TITLE, FAULT, cases),)

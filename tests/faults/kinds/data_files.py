@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-from tests.faults.case import Case, Kind, Result
+from tests.faults.case import INPUT, Case, Kind, Result
 from tests.faults.inputs import checked, damage
 from tests.faults.kinds.options import prepare_only
 from tests.faults.processes import run
@@ -122,4 +122,4 @@ def cases(seed: int, number: int, varieties: Mapping[str, Variety]) -> Sequence[
     return [_case(names[k % len(names)], f"{seed} {k}") for k in range(number)]
 
 
-KINDS = (Kind(TITLE, True, cases),)
+KINDS = (Kind(TITLE, INPUT, cases),)

@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from random import Random
 
-from tests.faults.case import DONE, MACHINE, Case, Kind, Result, after
+from tests.faults.case import DONE, FAULT, MACHINE, Case, Kind, Result, after
 from tests.faults.layer import FAILURES, Failing, Failure, Layer
 from tests.faults.studies import RESULTS, Variety, start
 
@@ -28,7 +28,7 @@ def _kind(failure: Failure) -> Kind:
         chosen = Random(f"{seed} {failure.title}").sample(places, min(number, len(places)))
         return [_case(title, failure, k, varieties[title]) for title, k in chosen]
 
-    return Kind(failure.title, False, cases)
+    return Kind(failure.title, FAULT, cases)
 
 
 KINDS = tuple(map(_kind, FAILURES))

@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from random import Random
 
-from tests.faults.case import DONE, MACHINE, Case, Kind, Result, after, said
+from tests.faults.case import DONE, FAULT, MACHINE, Case, Kind, Result, after, said
 from tests.faults.layer import Layer
 from tests.faults.studies import NAME, RESULTS, Variety, folder_in, leftovers, start
 
@@ -139,4 +139,4 @@ def _first(variety: Variety) -> int:
     return kinds.index(f"{NAME}/study.json") + 1
 
 
-KINDS = (Kind(GONE, False, gone), Kind(REPLACED, False, replaced))
+KINDS = (Kind(GONE, FAULT, gone), Kind(REPLACED, FAULT, replaced))

@@ -7,7 +7,7 @@ from random import Random
 
 import numpy as np
 
-from tests.faults.case import Case, Kind, Result
+from tests.faults.case import INPUT, Case, Kind, Result
 from tests.faults.inputs import checked, damage
 from tests.faults.processes import run
 from tests.faults.studies import Variety, arguments, folder_in
@@ -45,4 +45,4 @@ def cases(seed: int, number: int, varieties: Mapping[str, Variety]) -> Sequence[
     return [_case(command, f"{seed} {k}") for k, command in enumerate(commands)]
 
 
-KINDS = (Kind(TITLE, True, cases),)
+KINDS = (Kind(TITLE, INPUT, cases),)

@@ -6,7 +6,17 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from random import Random
 
-from tests.faults.case import DONE, INTERRUPTED, KILLED, TERMINATED, Case, Kind, Result, after
+from tests.faults.case import (
+    DONE,
+    FAULT,
+    INTERRUPTED,
+    KILLED,
+    TERMINATED,
+    Case,
+    Kind,
+    Result,
+    after,
+)
 from tests.faults.layer import Layer
 from tests.faults.processes import Strike
 from tests.faults.studies import RESULTS, Variety, start
@@ -71,7 +81,7 @@ def _kinds(number: signal.Signals) -> tuple[Kind, Kind]:
         titles = sorted(varieties)
         return [_at_a_moment(number, stream.choice(titles), stream.random()) for _ in range(count)]
 
-    return Kind(_between(number), False, between), Kind(_anywhere(number), False, anywhere)
+    return Kind(_between(number), FAULT, between), Kind(_anywhere(number), FAULT, anywhere)
 
 
 KINDS = tuple(kind for number in CODES for kind in _kinds(number))

@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from random import Random
 
-from tests.faults.case import REFUSED, Case, Kind, Result
+from tests.faults.case import INPUT, REFUSED, Case, Kind, Result
 from tests.faults.inputs import checked, damage
 from tests.faults.processes import run
 from tests.faults.studies import NAME, RESULTS, Variety, arguments, folder_in
@@ -76,4 +76,4 @@ def cases(seed: int, number: int, varieties: Mapping[str, Variety]) -> Sequence[
     ]
 
 
-KINDS = (Kind(TITLE, True, cases),)
+KINDS = (Kind(TITLE, INPUT, cases),)

@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from random import Random
 
-from tests.faults.case import Case, Kind, Result
+from tests.faults.case import INPUT, Case, Kind, Result
 from tests.faults.inputs import checked, damage
 from tests.faults.kinds.options import prepare_only
 from tests.faults.processes import run
@@ -57,4 +57,4 @@ def cases(seed: int, number: int, varieties: Mapping[str, Variety]) -> Sequence[
     return [_case(f"{seed} {k}") for k in range(number)]
 
 
-KINDS = (Kind(TITLE, True, cases),)
+KINDS = (Kind(TITLE, INPUT, cases),)
