@@ -530,6 +530,23 @@ def test_ctrl_c_at_any_time_says_how_to_go_on(run, tmp_path, monkeypatch, capsys
     )
 
 
+def test_a_ray_that_does_not_start_says_how_to_go_on(run, tmp_path, monkeypatch, capsys):
+    from tune_ad.app import session
+    from tune_ad.errors import MachineError
+
+    def fails(*arguments):  # after the description is written
+        raise MachineError("Ray does not start")
+
+    monkeypatch.setattr(session.Session, "backend", fails)
+    arguments = ["--search", "quickstart", *SMALL, "--results", str(tmp_path)]
+    assert run.main(arguments) == 3
+    assert capsys.readouterr().err.splitlines()[-2:] == [
+        "error: Ray does not start",
+        "continue with: tune-ad --search quickstart --resume --results "
+        f"{tmp_path} --backend serial",
+    ]
+
+
 def test_ctrl_c_before_anything_is_written_is_only_an_interruption(
     run, tmp_path, monkeypatch, capsys
 ):

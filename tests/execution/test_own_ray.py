@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from tune_ad.errors import MachineError
+from tune_ad.execution.ray.connection import connection
 from tune_ad.execution.ray.own_folder import LOCK, own_folder, remove_left_folders
 
 DRIVER = """
@@ -56,6 +57,17 @@ def test_the_folder_is_private_and_removed(place):
         assert path.parent == place
         assert path.stat().st_mode & 0o077 == 0
         (path / "session").mkdir()
+    assert list(place.iterdir()) == []
+
+
+def test_whatever_ray_raises_while_it_starts_is_one_line(place, monkeypatch):
+    def fails(**options):
+        raise Exception("The current node timed out during startup.\nLook at the logs.")
+
+    monkeypatch.setattr("ray.init", fails)
+    reason = r"does not start on this machine \(The current node timed out during startup\.\);"
+    with pytest.raises(MachineError, match=reason), connection("local", 1):
+        pass
     assert list(place.iterdir()) == []
 
 

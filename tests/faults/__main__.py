@@ -36,9 +36,6 @@ def main() -> int:
         outcomes = [*_of_programs(chosen, kinds, place), *_in_forks(chosen, kinds, place)]
     finally:
         shutil.rmtree(place, ignore_errors=True)
-    for case, result in outcomes:
-        for problem in result.problems:
-            print(f"{case.kind}; {case.what}; ended {result.ended}: {problem}")
     table = rows(outcomes)
     for row in table:
         print(row)

@@ -107,7 +107,7 @@ def _without_fault(place: Path, title: str) -> Variety:
 
 
 def run_all(cases: Sequence[Case], varieties: Mapping[str, Variety], processes: int) -> Outcomes:
-    """Run cases in forks, several at a time."""
+    """Run cases in forks, several at a time; problems are printed at once."""
     results: list[Result | None] = [None] * len(cases)
     running: dict[int, tuple[int, Path]] = {}
     waiting = list(enumerate(cases))[::-1]
@@ -121,9 +121,16 @@ def run_all(cases: Sequence[Case], varieties: Mapping[str, Variety], processes: 
             running[process] = k, place
         process, _ = os.wait()
         k, place = running.pop(process)
-        results[k] = _read_result(place)
+        results[k] = _told(cases[k], _read_result(place))
         shutil.rmtree(place, ignore_errors=True)
     return [(case, result) for case, result in zip(cases, results, strict=True) if result]
+
+
+def _told(case: Case, result: Result) -> Result:
+    """The result of a case whose problems have been printed."""
+    for problem in result.problems:
+        print(f"{case.kind}; {case.what}; ended {result.ended}: {problem}", flush=True)  # noqa: T201
+    return result
 
 
 def _run_case(case: Case, place: Path, varieties: Mapping[str, Variety]) -> None:

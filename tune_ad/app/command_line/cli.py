@@ -163,10 +163,10 @@ def _run_and_report(chosen: Options, lifeline: Lifeline) -> int:
         lifeline.trained()
         _, code = _write_report(session.folder.path)
         _say(closing(session, outcome))
-    except (KeyboardInterrupt, OSError) as error:
+    except (KeyboardInterrupt, OSError, MachineError) as error:
         if not StudyFolder(chosen.results / chosen.study).exists():
             raise
-        if isinstance(error, OSError):
+        if not isinstance(error, KeyboardInterrupt):
             code = _refuse(error)
             _complain(f"continue with: {resume_command(chosen)}")
             return code

@@ -29,9 +29,6 @@ QUIET = {
     "RAY_BACKEND_LOG_LEVEL": "fatal",  # C++ code writes to the terminal, over the progress line
     "TUNE_WARN_EXCESSIVE_EXPERIMENT_CHECKPOINT_SYNC_THRESHOLD_S": "0",
 }
-FAULTS = (ConnectionError, RuntimeError, ValueError, ray.exceptions.RayError)
-"""What Ray raises if it cannot start or connect."""
-
 
 LAST_LINES = 3  # of the log of a process that are part of a reason
 LOG = logging.getLogger(__name__)
@@ -146,7 +143,7 @@ def _init(address: str, **options: Any) -> None:  # noqa: ANN401
     try:
         with _without_stderr():
             ray.init(address=address, log_to_driver=False, logging_level=logging.ERROR, **options)
-    except FAULTS as error:
+    except Exception as error:  # Ray raises also this class itself, if a node starts too slowly
         reason = cut((str(error).splitlines() or [type(error).__name__])[0])
         if address == "local":
             raise MachineError(
