@@ -1,6 +1,7 @@
 """Which models of a study are kept, and when `best/` is written anew."""
 
 import json
+import shutil
 from dataclasses import replace
 
 import pytest
@@ -8,6 +9,7 @@ import pytest
 from tune_ad.app.command_line.console import opening
 from tune_ad.app.keeping import keep_best
 from tune_ad.models.folder import ModelFolder
+from tune_ad.storage.folder import StudyFolder
 from tune_ad.storage.jsonl import to_text
 from tune_ad.storage.kept_models import DESCRIPTION
 
@@ -27,6 +29,18 @@ def test_by_default_the_winner_on_fresh_seeds_is_kept(finished):
     assert one.stat().st_ino == (folder.models(winner) / "seed-1000" / one.name).stat().st_ino
     content = json.loads((folder.best / DESCRIPTION).read_text())
     assert content["provenance"]["identity"] == winner
+
+
+def test_the_order_in_which_seeds_have_ended_changes_no_kept_model(finished, tmp_path):
+    path = tmp_path / "tiny"
+    shutil.copytree(finished.folder.path, path)
+    folder = StudyFolder(path)
+    expected = ModelFolder(folder.best).description
+    shutil.rmtree(folder.best)
+    lines = folder.evaluation.path.read_text().splitlines(keepends=True)
+    folder.evaluation.path.write_text("".join(reversed(lines)))
+    keep_best(replace(finished.session, folder=folder))
+    assert ModelFolder(folder.best).description.tasks == expected.tasks
 
 
 @pytest.mark.parametrize("which", ["none", "all"])

@@ -3,6 +3,7 @@
 import errno
 import os
 import time
+from operator import attrgetter
 from typing import TYPE_CHECKING, Any
 
 from tune_ad.app.provenance import hardware, versions
@@ -68,7 +69,10 @@ def keep_best(session: "Session") -> list[str]:
 
 
 def _sources(session: "Session") -> list[Source]:
-    """The kept models of the winner's complete seeds."""
+    """The kept models of the winner's complete seeds, in the order of the seeds.
+
+    Those that are trained in parallel end in any order.
+    """
     folder, study = session.folder, session.study
     if not (study.winners and study.chooses):
         return []
@@ -78,7 +82,7 @@ def _sources(session: "Session") -> list[Source]:
     models = folder.models(winner.identity)
     sources = [
         Source(record, models / f"seed-{record.replicas[0].seed}")
-        for record in folder.read_evaluation()
+        for record in sorted(folder.read_evaluation(), key=attrgetter("number"))
         if record.identity == winner.identity and record.state == "complete"
     ]
     return [source for source in sources if source.folder.is_dir()]
