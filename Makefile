@@ -17,7 +17,7 @@ check: $(INSTALLED) lint types audit
 	$(PYTEST) --cov --cov-report=term
 
 faults: $(INSTALLED)
-	$(BIN)/python -m tests.faults --seed 1 --faults 520 --inputs 1010 --write
+	$(BIN)/python -m tests.faults --seed 1 --faults 520 --inputs 1010 --programs 45 --write
 
 lint: $(INSTALLED)
 	$(BIN)/ruff check .
