@@ -68,7 +68,7 @@ def _journals(study: StudyRecords) -> Iterator[str]:
             yield f"{journal.path.relative_to(folder.path)}: its last line is cut"
     yield from _without_record(study, folder.trials, study.trials, fresh=False)
     yield from _without_record(study, folder.evaluation, study.evaluation, fresh=True)
-    if (ended := len(study.trials)) > study.begun:
+    if study.begun is not None and (ended := len(study.trials)) > study.begun:
         yield (
             f"{folder.suggested.path.name} has only {study.begun} of the {ended} configurations "
             "that have ended"

@@ -34,14 +34,14 @@ class StudyRecords:
         stored: the content of `study.json`.
         trials: the records of all finished trials, by number.
         evaluation: the records of the winner on fresh seeds, one per seed.
-        begun: the number of started trials, finished or not.
+        begun: the number of started trials, finished or not; None = as many as have ended.
     """
 
     folder: StudyFolder
     stored: Mapping[str, Any]
     trials: Sequence[TrialRecord]
     evaluation: Sequence[TrialRecord]
-    begun: int = 0
+    begun: int | None = None
 
     @classmethod
     def read(cls, path: Path) -> "StudyRecords":

@@ -48,7 +48,11 @@ def unusable(error: OSError, place: object) -> MachineError:
 
 def one_line(error: BaseException) -> str:
     """An exception as one line: its type and the first line of its message, cut if it is long."""
-    return f"{type(error).__name__}: {cut((str(error).splitlines() or [''])[0])}"
+    try:
+        lines = str(error).splitlines() or [""]
+    except Exception:  # of a class that is not the project's own
+        lines = ["its message cannot be read"]
+    return f"{type(error).__name__}: {cut(lines[0])}"
 
 
 def cut(text: str) -> str:

@@ -119,7 +119,7 @@ def _progress(study: StudyRecords) -> str:
         f"{study.name} (budget {study.search['budget_name']}): {states['complete']} of "
         f"{count(study.budget['trials'], 'trial')} complete{others}."
     )
-    if study.begun > len(study.trials):
+    if study.begun is not None and study.begun > len(study.trials):
         unfinished = f", {study.begun - len(study.trials)} unfinished (running or interrupted)."
         return progress.removesuffix(".") + unfinished
     return progress

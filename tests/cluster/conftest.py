@@ -22,6 +22,7 @@ from tune_ad.storage.folder import StudyFolder
 CHECKOUT = Path(tune_ad.__file__).parents[1]
 DRIVER = Path(__file__).with_name("driver.py")
 RAY = Path(sys.executable).with_name("ray")
+collect_ignore = ["driver.py", "blind"]  # programs of their own
 PATIENCE = 300  # seconds for a step of a cluster, also on a machine that is busy
 TINY = (  # few and small models
     *("--search", "quickstart", "--budget", "quick", "--classes", "0", "--seeds", "1"),

@@ -29,7 +29,14 @@ class Faulty(PGN):
         raise LookupError("no terms\nat all")
 
 
-@pytest.mark.parametrize("error", [ValueError("a\nb"), SystemExit(3), MemoryError()])
+class MuteError(Exception):
+    """Has no message."""
+
+    def __str__(self):
+        raise ValueError
+
+
+@pytest.mark.parametrize("error", [ValueError("a\nb"), SystemExit(3), MemoryError(), MuteError()])
 def test_what_is_raised_is_one_line_with_its_place(error):
     with (
         pytest.raises(UserError, match=r"^PGN fails: .*\(test_answers\.py, line \d+\)$") as caught,

@@ -54,8 +54,8 @@ def place(tmp_path, monkeypatch):
 
 def test_the_folder_is_private_and_removed(place):
     with own_folder() as path:
-        assert path.parent == place
-        assert path.stat().st_mode & 0o077 == 0
+        assert path.parent.parent == place
+        assert path.parent.stat().st_mode & 0o077 == 0
         (path / "session").mkdir()
     assert list(place.iterdir()) == []
 
@@ -144,6 +144,7 @@ def test_ray_listens_on_this_machine_alone_and_leaves_nothing(end):
             [sys.executable, "-c", DRIVER], env=environment, stdin=-1, stdout=-1, text=True
         )
         assert int(driver.stdout.readline()) == driver.pid
+        assert [folder.stat().st_mode & 0o077 for folder in Path(short).iterdir()] == [0]
         addresses = listening(driver.pid)
         assert addresses <= {"0100007F", "0000000000000000FFFF00000100007F"}
         assert addresses

@@ -573,6 +573,6 @@ def test_what_is_not_of_the_trial_is_raised_for_a_retry(make, monkeypatch, error
     def broken(seconds):
         raise error
 
-    monkeypatch.setattr(trial.trial, "advance", broken)
+    monkeypatch.setattr(trial.build(), "advance", broken)
     with pytest.raises(type(error)):
         trial.step()

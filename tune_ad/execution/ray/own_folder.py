@@ -21,7 +21,8 @@ PREFIX = "tune_ad-"
 LOCK = "in_use"
 RANDOM_LETTERS = 8  # with which `tempfile` ends a name
 LONGEST_SOCKET = 107  # bytes of the path of a UNIX socket
-LONGEST_INSIDE = 64  # bytes of "/session_<date>_<pid>/sockets/plasma_store"
+INSIDE = "r"  # Ray lets everyone write in the folder that it is given, so it is one inside
+LONGEST_INSIDE = 66  # bytes of "/r/session_<date>_<pid>/sockets/plasma_store"
 ENDING_SECONDS = 10.0  # Ray's processes end by themselves after the one that started them
 PROCESSES = Path("/proc")
 
@@ -33,7 +34,7 @@ def place() -> Path:
 
 @contextmanager
 def own_folder() -> Iterator[Path]:
-    """Context manager: a new folder that only this user can read; removed afterwards.
+    """Context manager: a new folder, in one that only this user can read; removed afterwards.
 
     Folders that processes left which were killed are removed first.
 
@@ -50,7 +51,7 @@ def own_folder() -> Iterator[Path]:
     path, lock = _new_folder()
     with lock:
         try:
-            yield path
+            yield path / INSIDE
         finally:
             _end_processes(path)
             shutil.rmtree(path, ignore_errors=True)
@@ -64,6 +65,7 @@ def _new_folder() -> tuple[Path, IO[str]]:
     """
     try:
         hidden = Path(tempfile.mkdtemp(prefix=f".{PREFIX}", dir=place()))
+        (hidden / INSIDE).mkdir()
         lock = (hidden / LOCK).open("w")
         fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         return hidden.rename(hidden.with_name(hidden.name[1:])), lock

@@ -91,8 +91,7 @@ class TrialTrainable(tune.Trainable):  # type: ignore[misc]
 
     def save_checkpoint(self, checkpoint_dir: str) -> None:
         """Save the state of the trial, from which it continues if its node is lost."""
-        assert self.trial is not None
-        torch.save(self.trial.state_dict(), Path(checkpoint_dir) / CHECKPOINT_FILE)
+        torch.save(self.build().state_dict(), Path(checkpoint_dir) / CHECKPOINT_FILE)
         self.saved_at = time.monotonic()
 
     def load_checkpoint(self, checkpoint: Any) -> None:
