@@ -311,7 +311,7 @@ class Options:
     )
     backend: str = option(
         "ray",
-        "ray (parallel), or serial (one trial at a time, in this process, without Ray)",
+        "ray (parallel), or serial (one trial at a time, in one process, without Ray)",
         MACHINE,
         metavar="NAME",
         choices=("ray", "serial"),
