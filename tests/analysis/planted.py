@@ -1,5 +1,7 @@
 """Studies with planted numbers."""
 
+from dataclasses import replace
+
 from optuna.distributions import CategoricalDistribution, distribution_to_json
 
 from analysis.study import StudyRecords
@@ -62,7 +64,8 @@ def space(params):
 
 def study(path, trials=(), defaults=None, fresh=(), **search):
     """The study of `write`, as read from the disk."""
-    return StudyRecords.read(write(path, trials, defaults, fresh, **search).path)
+    read = StudyRecords.read(write(path, trials, defaults, fresh, **search).path)
+    return replace(read, begun=None)  # no configuration was proposed
 
 
 def write(path, trials=(), defaults=None, fresh=(), schema=1, **search):

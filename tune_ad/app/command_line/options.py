@@ -331,7 +331,6 @@ class Options:
         MACHINE,
         metavar="NAME",
         choices=("auto", "cpu", "cuda"),
-        kept=True,
     )
     concurrent: int | None = option(
         None,
