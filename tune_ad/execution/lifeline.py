@@ -73,8 +73,12 @@ class Lifeline:
         }
 
     def _tell(self, **message: Any) -> None:  # noqa: ANN401
-        if self.file is not None:
+        if self.file is None:
+            return
+        try:
             os.write(self.file, json.dumps(message).encode() + b"\n")
+        except BrokenPipeError:  # who watched has been killed; the study ends in good order
+            self.file = None
 
 
 UNWATCHED = Lifeline()
