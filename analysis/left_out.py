@@ -63,7 +63,7 @@ def _journals(study: StudyRecords) -> Iterator[str]:
     folder = study.folder
     if folder.is_locked():
         return  # lines are being written
-    for journal in (folder.suggested, folder.trials, folder.evaluation):
+    for journal in folder.journals:
         if journal.is_cut:
             yield f"{journal.path.relative_to(folder.path)}: its last line is cut"
     yield from _without_record(study, folder.trials, study.trials, fresh=False)

@@ -1,5 +1,6 @@
 """Words of messages and reports."""
 
+import os
 import re
 from collections.abc import Iterable
 from typing import TypeVar
@@ -13,7 +14,8 @@ UNSAFE = re.compile(
 line breaks and escape sequences; marks that turn the direction of writing; bytes of no text."""
 FORMULA = ("=", "+", "-", "@", "\t", "\r", "＝", "＋", "－", "＠")
 """With what a cell of a CSV file begins that a spreadsheet would run."""
-NUMERIC = re.compile(r"([-+\d .,%±\[\]]|(?<=\d)e[-+]?\d)+|[-+]?(inf|nan)")
+NUMBER = r"[-+]?(\d[\d,.]*(e[-+]?\d+)?|inf|nan)"
+NUMERIC = re.compile(rf"[ \[]*{NUMBER}( *[\[±,%] *{NUMBER})*[ %\]]*")
 """Numbers and intervals as reports write them, which no spreadsheet takes for more."""
 
 
@@ -47,6 +49,18 @@ def printable(text: str) -> str:
     'a\\x1b[31mred\\n\\u202eb'
     """
     return UNSAFE.sub(_named, text)
+
+
+def is_obeyed(text: str) -> bool:
+    r"""Whether a terminal or a page obeys a character of a text that the system or a user gives.
+
+    Bytes of names of files that are no text are allowed.
+
+    >>> is_obeyed("a\x1b[31m"), is_obeyed("caf\udce9"), is_obeyed("café")
+    (True, False, False)
+    """
+    decoded = os.fsencode(text).decode(errors="replace")
+    return printable(decoded) != decoded
 
 
 def printable_lines(text: str) -> str:

@@ -1,6 +1,8 @@
 """What a study knows of its images and of the code that trained it."""
 
 import json
+import subprocess
+import sys
 from dataclasses import replace
 
 import numpy as np
@@ -160,3 +162,21 @@ def test_nothing_is_written_before_every_record_could_be_read(options, name):
     with pytest.raises(UserError, match=f"{name}.jsonl"):
         more(options).run()
     assert folder.study.read_bytes() == before
+
+
+NO_NUMBERS = (  # what training imports besides, which computes no number of a trial
+    *("errors", "extensions", "host", "signals", "silent", "wording", "array_files"),
+    *("local_paths", "storage", "search.budgets", "search.checks", "search.claim"),
+    *("search.declaration", "search.distributions"),
+)
+
+
+def test_the_digest_covers_what_computes_the_numbers_of_a_trial():
+    code = "import sys, tune_ad.training.trial; print(*sys.modules)"
+    printed = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True).stdout
+    imported = {name.removeprefix("tune_ad.") for name in printed.split() if "tune_ad." in name}
+    covered = [place.removesuffix(".py").replace("/", ".") for place in runs.NUMBERS]
+    known = tuple(f"{place}." for place in (*covered, *NO_NUMBERS))
+    assert {"training.trial", "selection.rule", "data.splits"} <= imported
+    packages = {"search"}  # without code
+    assert [name for name in imported - packages if not f"{name}.".startswith(known)] == []

@@ -13,6 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 
+from tests.faults.kinds.data_files import NAMES
 from tests.storage.test_continuing import GOLDEN
 from tune_ad.data.npz_files import load_images, read_npz
 from tune_ad.data.own.decoding import Target, Unreadable, decode
@@ -132,20 +133,7 @@ ANY_ARRAY = DTYPES.flatmap(
         dtype, arrays.array_shapes(min_dims=0, max_dims=5, min_side=0, max_side=4)
     )
 )
-KEYS = st.sampled_from(
-    [
-        "images",
-        "labels",
-        "train_images",
-        "train_labels",
-        "test_images",
-        "test_labels",
-        "classes",
-        "normal",
-        "about",
-        "other",
-    ]
-)
+KEYS = st.sampled_from(NAMES)
 
 
 @often()

@@ -38,7 +38,9 @@ def run(
     and `changes`, and the numbers of the budget, as in `run("pgn_cifar", budget="quick",
     trials=4, classes=["cat"], settings={"width": 1.0})`. They have the same defaults, so that
     trials run in parallel by Ray; `backend="serial"` trains in this process. A study that is
-    complete is only reported again; `resume=True` continues one.
+    complete is only reported again; `resume=True` continues one. Nobody watches over this
+    process: what ends it, such as `os._exit` in a detector with `backend="serial"`, ends the
+    program, and without `trial_timeout` a trial may run for ever.
 
     Nothing is printed but the progress line, on the standard error stream, which `progress=False`
     turns off.

@@ -23,7 +23,7 @@ from types import FrameType
 from typing import Any, NoReturn
 
 from tune_ad.app.command_line.options import Options
-from tune_ad.app.command_line.parser import resume_command
+from tune_ad.app.command_line.parser import going_on
 from tune_ad.app.estimates.longest import trial_limit
 from tune_ad.errors import MachineError, UserError
 from tune_ad.execution.lifeline import Lifeline, TrialKey
@@ -122,7 +122,8 @@ class Watch:
         from tune_ad.execution.ray.own_folder import remove_left_folders
 
         if child.code is not None:
-            return os.WEXITSTATUS(status) if os.WIFEXITED(status) else child.code
+            code = os.WEXITSTATUS(status) if os.WIFEXITED(status) else child.code
+            return self._interrupted() if code == INTERRUPTED and self.signals else code
         cause = child.stopped or ending(status)
         sys.stderr.write("\n")  # after a progress line
         folder = StudyFolder(self.options.results / self.options.study)
@@ -130,8 +131,8 @@ class Watch:
         shutil.rmtree(folder.ray, ignore_errors=True)
         if self.signals:
             self._report(folder)
-            self.say(f"interrupted; continue with: {resume_command(self.options)}")
-            return INTERRUPTED if set(self.signals) == {signal.SIGINT} else TERMINATED
+            self.say(f"interrupted; {going_on(self.options)}")
+            return self._interrupted()
         again = self._after_trials if self.options.backend == "serial" else self._after_ray
         if child.running and folder.exists() and again(child, cause):
             self.restarts += 1
@@ -230,8 +231,11 @@ class Watch:
                 "if it is your own, or try again"
             )
         self._report(folder)
-        again = resume_command(self.options)
-        raise MachineError(f"the study has stopped: {cause}; continue with: {again}")
+        raise MachineError(f"the study has stopped: {cause}; {going_on(self.options)}")
+
+    def _interrupted(self) -> int:
+        """The exit code after the signals received."""
+        return INTERRUPTED if set(self.signals) == {signal.SIGINT} else TERMINATED
 
     def _report(self, folder: StudyFolder) -> None:
         """Report what there is."""

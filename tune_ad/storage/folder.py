@@ -137,6 +137,11 @@ class StudyFolder:
         self.ray = path / "ray"
         self._lock_path = path / ".lock"
 
+    @property
+    def journals(self) -> tuple[JsonLines, ...]:
+        """All files of JSON lines."""
+        return self.suggested, self.trials, self.evaluation, self.retried
+
     def exists(self) -> bool:
         """Whether the folder contains a study."""
         return self.study.exists()

@@ -5,6 +5,7 @@ import shutil
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from random import Random
+from typing import Any
 
 from tests.faults.case import DONE, FAULT, MACHINE, Case, Kind, Result, after, said
 from tests.faults.layer import Layer
@@ -108,26 +109,29 @@ def _replaced(title: str, k: int, part: str) -> Case:
 
 
 def gone(seed: int, number: int, varieties: Mapping[str, Variety]) -> Sequence[Case]:
-    stream, titles = Random(f"{seed} {GONE}"), sorted(varieties)
-    chosen = [stream.choice(titles) for _ in range(number)]
-    return [
-        _gone(
-            title,
-            stream.randrange(_first(varieties[title]), len(varieties[title].changes)),
-            stream.choice((_remove, _make_a_file, _move)),
-        )
-        for title in chosen
-    ]
+    """Cases in which the folder is removed, moved or made a file."""
+    ways = (_remove, _make_a_file, _move)
+    return [_gone(*drawn, way) for *drawn, way in _drawn(GONE, seed, number, varieties, ways)]
 
 
 def replaced(seed: int, number: int, varieties: Mapping[str, Variety]) -> Sequence[Case]:
-    stream, titles = Random(f"{seed} {REPLACED}"), sorted(varieties)
+    """Cases in which a part of the folder is replaced."""
+    parts = (*PARTS, *FILES)
+    drawn = _drawn(REPLACED, seed, number, varieties, parts)
+    return [_replaced(*place, part) for *place, part in drawn]
+
+
+def _drawn(
+    kind: str, seed: int, number: int, varieties: Mapping[str, Variety], ways: Sequence[Any]
+) -> list[tuple[Any, ...]]:
+    """The study, the change of a file and the way of each case."""
+    stream, titles = Random(f"{seed} {kind}"), sorted(varieties)
     chosen = [stream.choice(titles) for _ in range(number)]
     return [
-        _replaced(
+        (
             title,
             stream.randrange(_first(varieties[title]), len(varieties[title].changes)),
-            stream.choice((*PARTS, *FILES)),
+            stream.choice(ways),
         )
         for title in chosen
     ]

@@ -15,7 +15,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from tune_ad.app.command_line.options import OPTIONS, Options, defaults
-from tune_ad.app.command_line.parser import SHORT_HELP, options, parse, program, resume_command
+from tune_ad.app.command_line.parser import SHORT_HELP, going_on, options, parse, program
 from tune_ad.errors import MachineError, UserError, cut, unusable, with_short_words
 from tune_ad.execution.lifeline import UNWATCHED, Lifeline
 from tune_ad.signals import INTERRUPTED, TERMINATED, terminations
@@ -121,18 +121,17 @@ def search(arguments: argparse.Namespace, watches: bool = False) -> int:
     check_folder(chosen, dry_run)
     run = _show_plan if dry_run else _run
     if not watches:
-        return run(chosen)
+        return run(chosen, UNWATCHED)
     from tune_ad.app.watch import watched
 
-    return watched(chosen, run, None if dry_run else _write_report, _say)
+    def run_in_child(options: Options, lifeline: Lifeline) -> int:
+        return _exit_code(lambda: run(options, lifeline))
+
+    return watched(chosen, run_in_child, None if dry_run else _write_report, _say)
 
 
-def _show_plan(chosen: Options, lifeline: Lifeline = UNWATCHED) -> int:
+def _show_plan(chosen: Options, lifeline: Lifeline) -> int:
     """Print what a study would train and its estimated cost; return the exit code."""
-    return _exit_code(lambda: _planned(chosen))
-
-
-def _planned(chosen: Options) -> int:
     _say(f"{chosen.study}: loading PyTorch and the images ...")
     from tune_ad.app.command_line.console import plan
     from tune_ad.app.preparation.validation import prepare
@@ -141,12 +140,8 @@ def _planned(chosen: Options) -> int:
     return 0
 
 
-def _run(chosen: Options, lifeline: Lifeline = UNWATCHED) -> int:
+def _run(chosen: Options, lifeline: Lifeline) -> int:
     """Run a study and report it; return the exit code."""
-    return _exit_code(lambda: _run_and_report(chosen, lifeline))
-
-
-def _run_and_report(chosen: Options, lifeline: Lifeline) -> int:
     from tune_ad.storage.folder import StudyFolder
 
     say = _say if not lifeline.goes_on else _silent
@@ -168,15 +163,15 @@ def _run_and_report(chosen: Options, lifeline: Lifeline) -> int:
             raise
         if not isinstance(error, KeyboardInterrupt):
             code = _refuse(error)
-            _complain(f"continue with: {resume_command(chosen)}")
+            _complain(going_on(chosen))
             return code
-        _complain(f"interrupted; continue with: {resume_command(chosen)}")
+        _complain(f"interrupted; {going_on(chosen)}")
         return INTERRUPTED
     if not session.folder.exists():  # it was removed or moved meanwhile
         gone = FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), session.folder.study)
         return MachineError.exit_code if code else _refuse(gone)
     if code == MachineError.exit_code and not outcome.fault:
-        _say(f"the report is not written; continue with: {resume_command(session.options)}")
+        _say(f"the report is not written; {going_on(session.options)}")
     return outcome.exit_code if outcome.exit_code > 1 else code or outcome.exit_code
 
 

@@ -6,7 +6,7 @@ from dataclasses import replace
 
 from optuna.distributions import BaseDistribution, CategoricalDistribution
 
-from tune_ad.app.command_line.parser import program, resume_command
+from tune_ad.app.command_line.parser import going_on, program, resume_command
 from tune_ad.app.estimates.cost import Size, kept_bytes
 from tune_ad.app.estimates.remaining import progress
 from tune_ad.app.session import Outcome, Session
@@ -96,13 +96,13 @@ def plan(session: Session) -> str:
 def closing(session: Session, outcome: Outcome) -> str:
     """The last lines of a run: interruptions, failures, and how to open the report."""
     lines = []
-    resume = resume_command(session.options)
+    resume = going_on(session.options)
     if outcome.fault:
-        lines.append(f"error: {outcome.fault}; then continue with: {resume}")
+        lines.append(f"error: {outcome.fault}; then {resume}")
     elif outcome.interrupted:
-        lines.append(f"interrupted; continue with: {resume}")
+        lines.append(f"interrupted; {resume}")
     elif outcome.out_of_time:
-        lines.append(f"the time budget is used up; continue with: {resume}")
+        lines.append(f"the time budget is used up; {resume}")
     lines += _warnings(session)
     if outcome.failed:
         lines.append(

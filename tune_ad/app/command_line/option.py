@@ -7,7 +7,6 @@ import argparse
 import errno
 import math
 import os
-import unicodedata
 from collections.abc import Callable, Mapping
 from dataclasses import field
 from pathlib import Path
@@ -16,6 +15,7 @@ from typing import Any, NamedTuple, TypeVar
 from tune_ad.errors import UserError, cut, did_you_mean
 from tune_ad.local_paths import local_path
 from tune_ad.search.budgets import LIMITS
+from tune_ad.wording import is_obeyed
 
 BUDGET = "the budget"
 
@@ -77,7 +77,7 @@ def fault_of_path(text: str) -> str:
 
     Control characters are refused as well, since they would reach terminals and pages.
     """
-    if any(unicodedata.category(letter) == "Cc" for letter in text):
+    if is_obeyed(text):
         return f"must have no control characters, got {cut(ascii(text))}"
     try:
         local_path(text, "")

@@ -42,7 +42,14 @@ from tune_ad.wording import either
 SEARCH, DATA, MACHINE = "the search", "the data", "the machine"
 DEFAULT_ABLATION = next(iter(ABLATIONS))
 LARGEST_SEED = 2**32 - 1
-LONGEST_MINUTES = 1_000_000
+MINUTES: Mapping[str, Any] = {
+    "metavar": "MINUTES",
+    "read": real,
+    "minimum": 0,
+    "maximum": 1_000_000,
+    "excludes_minimum": True,
+    "unit": "minutes",
+}
 LARGEST_PORT = 65_535
 LARGEST_SIDE = 1024
 MOST_GPUS = MOST_CORES = 1_000_000
@@ -244,12 +251,7 @@ class Options:
         None,
         "start no new trial after this time; running trials finish",
         BUDGET,
-        metavar="MINUTES",
-        read=real,
-        minimum=0,
-        maximum=LONGEST_MINUTES,
-        excludes_minimum=True,
-        unit="minutes",
+        **MINUTES,
     )
     results: Path = option(
         Path("results"), "folder of the studies", MACHINE, metavar="DIR", read=path, kept=True
@@ -360,12 +362,7 @@ class Options:
         "stop a trial that has run so long; it counts as failed (default: 20 times the estimate "
         "of the longest trial, and at least 60)",
         MACHINE,
-        metavar="MINUTES",
-        read=real,
-        minimum=0,
-        maximum=LONGEST_MINUTES,
-        excludes_minimum=True,
-        unit="minutes",
+        **MINUTES,
         kept=True,
     )
     cpus: int = option(

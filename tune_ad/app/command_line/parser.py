@@ -1,7 +1,6 @@
 """The command line, generated from the declared options."""
 
 import argparse
-import os
 import shlex
 import sys
 from collections.abc import Mapping, Sequence
@@ -22,7 +21,7 @@ from tune_ad.app.command_line.options import (
 )
 from tune_ad.errors import UserError, cut, did_you_mean
 from tune_ad.search.ablation import ABLATIONS
-from tune_ad.wording import printable
+from tune_ad.wording import is_obeyed, printable
 
 LONGEST_ARGUMENT = 4096  # characters, as of a path
 SHOWN = 60  # characters of an argument that is too long
@@ -184,10 +183,7 @@ def parse(argv: Sequence[str]) -> argparse.Namespace:
 
 
 def _fault_of_text(argument: str) -> str:
-    """What is wrong with an argument as a text; empty if nothing is.
-
-    Bytes of names of files that are no text are allowed.
-    """
+    """What is wrong with an argument as a text; empty if nothing is."""
     if argument == "--" or argument.endswith("=--"):
         return f"{cut(argument)}: -- is no value and ends no options; leave it out"
     if len(argument) > LONGEST_ARGUMENT:
@@ -195,8 +191,7 @@ def _fault_of_text(argument: str) -> str:
             f"an argument must have at most {LONGEST_ARGUMENT} characters, got {len(argument)}: "
             f"{argument[:SHOWN]!r} ...; shorten it"
         )
-    decoded = os.fsencode(argument).decode(errors="replace")
-    if printable(decoded) != decoded:
+    if is_obeyed(argument):
         return f"an argument has control characters: {argument!r}; leave them out"
     return ""
 
@@ -317,6 +312,11 @@ def resume_command(options: Options) -> str:
         if OPTIONS[name].kept and value != default:
             words += [OPTIONS[name].flag, *([] if OPTIONS[name].switch else [str(value)])]
     return f"{program()} --search {shlex.join(words)}"
+
+
+def going_on(options: Options) -> str:
+    """What to do to continue a study, as the end of a line."""
+    return f"continue with: {resume_command(options)}"
 
 
 def _mapping(pairs: Sequence[tuple[str, str]]) -> dict[str, str]:

@@ -89,10 +89,11 @@ def measured_speed(study: Study, device: str, models: int = 1) -> dict[str, Spee
     limit = PROBE_SECONDS / len(study.baselines)
     largest = _much_larger(study)
     try:
-        return {
-            name: _speed(name, study, available, models, largest.get(name), limit)
-            for name in study.baselines
-        }
+        speeds = {}
+        for name, baseline in study.baselines.items():
+            with answering(baseline.detector, "cannot be trained", MEASURE_SECONDS):
+                speeds[name] = _speed(name, study, available, models, largest.get(name), limit)
+        return speeds
     finally:
         torch.set_num_threads(threads)
 
@@ -115,18 +116,7 @@ def _speed(
         larger: a configuration with more operations, and their ratio to those of the default.
         limit: the number of seconds.
     """
-    with answering(study.baselines[name].detector, "cannot be trained", MEASURE_SECONDS):
-        return _measured(name, study, device, models, larger, limit)
 
-
-def _measured(
-    name: str,
-    study: Study,
-    device: str,
-    models: int,
-    larger: tuple[Config, float] | None,
-    limit: float,
-) -> Speed:
     def built(config: Config) -> _Probe:
         return _Probe(probe(study.baselines[name], config, study, device, models), device)
 

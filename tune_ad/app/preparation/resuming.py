@@ -121,8 +121,7 @@ def _refuse_records_without_a_study(folder: StudyFolder) -> None:
     Raises:
         UserError: naming the file of records.
     """
-    records = (folder.suggested, folder.trials, folder.evaluation, folder.retried)
-    left = [file.path.name for file in records if file.path.exists()]
+    left = [file.path.name for file in folder.journals if file.path.exists()]
     if left and not folder.exists():
         raise UserError(
             f"{folder.path} contains {', '.join(left)} but no study.json, so these records belong "

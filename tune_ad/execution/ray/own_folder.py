@@ -94,18 +94,18 @@ def _end_processes(folder: Path) -> None:
     while running := _processes(folder):
         if time.monotonic() > deadline:
             for process in running:
-                with suppress(ProcessLookupError):
+                with suppress(OSError):  # it has ended
                     os.kill(process, signal.SIGKILL)
             return
         time.sleep(0.1)
 
 
 def _processes(folder: Path) -> list[int]:
-    """The processes whose command line names a folder; none where the system does not tell."""
+    """This user's processes whose command line names a folder; none without `PROCESSES`."""
     name = os.fsencode(folder) + b"/"
     found = []
     for entry in PROCESSES.glob("[0-9]*"):
         with suppress(OSError):  # it has ended
-            if name in (entry / "cmdline").read_bytes():
+            if entry.stat().st_uid == os.getuid() and name in (entry / "cmdline").read_bytes():
                 found.append(int(entry.name))
     return found
