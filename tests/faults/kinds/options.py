@@ -8,8 +8,9 @@ from tests.faults.case import INPUT, Case, Kind, Result
 from tests.faults.inputs import ODD_TEXTS, checked
 from tests.faults.processes import run
 from tests.faults.studies import NAME, RESULTS, SEARCH, Variety
-from tune_ad.app.command_line.options import OPTIONS
+from tune_ad.app.command_line.options import OPTIONS, Options
 from tune_ad.app.command_line.parser import COMMANDS, SCORING
+from tune_ad.execution.lifeline import Lifeline
 
 TITLE = "odd options"
 FLAGS = sorted({option.flag for option in OPTIONS.values()} | {f"--{name}" for name in SCORING})
@@ -21,8 +22,8 @@ def prepare_only() -> None:
     from tune_ad.app.command_line.console import opening
     from tune_ad.app.preparation.validation import prepare
 
-    def shown(options: object) -> int:
-        session = prepare(options, cli._say)  # type: ignore[arg-type]
+    def shown(options: Options, lifeline: Lifeline) -> int:
+        session = prepare(options, cli._say)
         cli._say(opening(session))
         return 0
 
