@@ -25,6 +25,13 @@ exit 97
 """
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Coverage is measured of the fast tests alone: it would double the minutes of the others."""
+    for item in items:
+        if item.get_closest_marker("slow"):
+            item.add_marker("no_cover")
+
+
 @pytest.fixture(scope="session", autouse=True)
 def offline(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
     """Refuse sockets beyond this machine and the package clients, here and in processes of tests.

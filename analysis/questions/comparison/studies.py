@@ -12,6 +12,14 @@ from analysis.document.blocks import Block, Cell, Document, Section, Table, Text
 from analysis.document.format import in_words, interval_text
 from analysis.image_sampling import covers
 from analysis.left_out import left_out, paragraph
+from analysis.questions.alarms.points import (
+    MEAN,
+    OperatingPoint,
+    about,
+    beside,
+    operating_points,
+    without_empty,
+)
 from analysis.questions.comparison.conclusion import ByStudy, not_comparable, not_tested, tested
 from analysis.questions.comparison.contenders import (
     Contender,
@@ -149,18 +157,20 @@ def pairs_across_studies(contenders: Sequence[Contender]) -> list[Pair]:
 def _quotes(studies: Sequence[StudyRecords], by_study: ByStudy, notes: _Notes) -> list[Block]:
     """The table of reported results, why other studies have none, and what is damaged."""
     reasons = notes.without_result
-    rows = [
-        _quote(study, contender)
+    quoted = [
+        (study, contender, operating_points(contender.result)[MEAN])
         for study, contenders in zip(studies, by_study.values(), strict=True)
         for contender in contenders
     ]
+    rows = [_quote(study, contender, point) for study, contender, point in quoted]
+    points = [point for _, _, point in quoted]
     covered = {
         contender.label: contender.result.coverage
         for contenders in by_study.values()
         for contender in contenders
         if contender.result.auroc.n > 1
     }
-    blocks: list[Block] = [_quotes_table(rows, covers(covered))] if rows else []
+    blocks: list[Block] = [_quotes_table(rows, covers(covered), points)] if rows else []
     if reasons:
         silent = [f"{name} has no test AUROC: {why}." for name, why in reasons.items()]
         blocks.append(Text(_listed("", silent), "warning"))
@@ -168,12 +178,14 @@ def _quotes(studies: Sequence[StudyRecords], by_study: ByStudy, notes: _Notes) -
     return blocks
 
 
-def _quotes_table(rows: Sequence[Mapping[str, object]], about_intervals: str) -> Table:
+def _quotes_table(
+    rows: Sequence[Mapping[str, object]], about_intervals: str, points: Sequence[OperatingPoint]
+) -> Table:
+    shown = without_empty(pd.DataFrame(rows))
     caption = (
         "Test AUROC, mean over classes: mean ± standard deviation over n seeds [95 % interval]. "
-        f"{about_intervals}"
+        f"{about_intervals}{about(shown, points)}"
     )
-    shown = pd.DataFrame(rows)
     if (shown["bootstrap"] == "").all():
         return Table("quotes", shown.drop(columns="bootstrap"), caption)
     more = (
@@ -183,13 +195,14 @@ def _quotes_table(rows: Sequence[Mapping[str, object]], about_intervals: str) ->
     return Table("quotes", shown, caption + more)
 
 
-def _quote(study: StudyRecords, contender: Contender) -> dict[str, object]:
+def _quote(study: StudyRecords, contender: Contender, point: OperatingPoint) -> dict[str, object]:
     result = contender.result
     failed = f" ({result.failed} failed)" if result.failed else ""
     return {
         "study": contender.study,
         "baseline": result.label,
         "test AUROC": Cell(str(result.auroc), result.auroc.mean),
+        **beside(point),
         "bootstrap": _bootstrap_interval(result),
         "seeds": f"{result.so_far or result.seeds}{failed}",
         "classes": len(result.classes),

@@ -8,6 +8,14 @@ import pandas as pd
 from analysis.document.blocks import Block, Cell, Section, Table, Text
 from analysis.document.format import short
 from analysis.image_sampling import covers
+from analysis.questions.alarms.points import (
+    MEAN,
+    OperatingPoint,
+    about,
+    beside,
+    operating_points,
+    without_empty,
+)
 from analysis.quoted import ABOUT_OUTSIDERS, SCORE, Result
 from analysis.report.findings import Findings
 from analysis.report.meanings import explained
@@ -43,10 +51,9 @@ def section(findings: Findings) -> Section | None:
     results = [result for result in findings.results if result.auroc.n]
     if not results:
         return None
-    by_class = _rows(results, "class", lambda result: _by_class(study, result))
     blocks: list[Block] = [
         Text(f"{_configurations(results)}\n\n{results[0].selection}"),
-        Table("classes", by_class, ABOUT.format(covers=_covers(results))),
+        _classes(study, results),
     ]
     if any(result.outsiders for result in results):
         shown = {name.partition("=")[0] for result in results for name in result.variants}
@@ -59,6 +66,22 @@ def section(findings: Findings) -> Section | None:
         by_score = _rows(results, "score", _by_component)
         blocks.append(Table("scores", by_score, SCORES.format(covers=_variants_cover(results))))
     return Section("Test AUROC", blocks)
+
+
+def _classes(study: StudyRecords, results: Sequence[Result]) -> Table:
+    """AUROC, AUPR and FPR at 95 % TPR of each class; without what no result has."""
+    rows: list[dict[str, object]] = []
+    every: list[OperatingPoint] = []
+    for result in results:
+        points = operating_points(result)
+        every += points.values()
+        for title, (task, auroc) in _by_class(study, result).items():
+            row = {"baseline": result.label, "class": title, "test AUROC": _cell(auroc)}
+            rows.append(row | beside(points[task]) | {"n": auroc.n})
+    table = without_empty(pd.DataFrame(rows))
+    caption = ABOUT.format(covers=_covers(results)) + about(table, every)
+    table = table if len(results) > 1 else table.drop(columns="baseline")
+    return Table("classes", table, caption)
 
 
 def _covers(results: Sequence[Result]) -> str:
@@ -99,12 +122,12 @@ def _scored_with(result: Result) -> str:
     return f"; scored with {' or '.join(runs)}, chosen after training on held-out images"
 
 
-def _by_class(study: StudyRecords, result: Result) -> dict[str, Estimate]:
-    """The AUROC of each class and their mean; for a single task, without a mean."""
-    classes = {study.task_title(task): auroc for task, auroc in result.classes.items()}
+def _by_class(study: StudyRecords, result: Result) -> dict[str, tuple[str, Estimate]]:
+    """Task and AUROC of each class and of their mean, by title; for a single task, no mean."""
+    classes = {study.task_title(task): (task, auroc) for task, auroc in result.classes.items()}
     if len(classes) > 1:
-        return classes | {f"mean over {count(len(classes), 'class')}": result.auroc}
-    return {result.against or title: auroc for title, auroc in classes.items()}
+        return classes | {f"mean over {count(len(classes), 'class')}": (MEAN, result.auroc)}
+    return {result.against or title: of_class for title, of_class in classes.items()}
 
 
 def _by_component(result: Result) -> dict[str, Estimate]:

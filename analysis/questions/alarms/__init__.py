@@ -1,0 +1,1 @@
+"""What thresholds find and miss, from the stored ranks of scores."""
