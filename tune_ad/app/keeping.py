@@ -12,6 +12,8 @@ from tune_ad.models.building import Making, Source, build
 from tune_ad.models.folder import Description, ModelFolder
 from tune_ad.search.catalogue import plain_name
 from tune_ad.selection import RULES, ranked
+from tune_ad.storage.examples import to_bytes
+from tune_ad.storage.jsonl import write_atomically
 from tune_ad.storage.kept_models import check_files
 from tune_ad.storage.records import TrialRecord
 from tune_ad.wording import count
@@ -28,7 +30,7 @@ class NotKeptError(Exception):
 
 
 def keep_best(session: "Session") -> list[str]:
-    """Write `best/` anew, unless it is up to date; lines for the user.
+    """Write `best/` and `examples.npz` anew, unless they are up to date; lines for the user.
 
     The winner is the trial that the selection rule ranks first, also if each baseline has a
     winner. Its models are those of the fresh seeds of which no model has failed.
@@ -42,7 +44,8 @@ def keep_best(session: "Session") -> list[str]:
         return []
     existing = _existing(session)
     rate = session.options.false_alarms or _wished(existing) or USUAL_RATE
-    if existing and _is_current(existing, sources, rate):
+    is_whole = os.path.lexists(session.folder.examples)
+    if existing and is_whole and _is_current(existing, sources, rate):
         return []
     best = session.folder.best
     if os.path.lexists(best) and not best.is_dir():
@@ -58,7 +61,10 @@ def keep_best(session: "Session") -> list[str]:
         provenance=_provenance(session, sources[0].record),
     )
     try:
-        return _lines(build(best, making, sources))
+        built = build(best, making, sources)
+        identity = sources[0].record.identity
+        write_atomically(session.folder.examples, to_bytes(built.examples, identity))
+        return [*_lines(built.description), *built.faults]
     except OSError:
         raise
     except Exception as error:  # a detector is a user's own code and may raise anything

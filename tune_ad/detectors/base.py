@@ -293,6 +293,10 @@ class Detector(nn.Module, ABC, Generic[ConfigT]):
         """Images that the detector produces, e.g. reconstructions: (batch, c, h, w) in [0, 1]."""
         return {}
 
+    def codes(self, images: Tensor) -> Tensor | None:
+        """The codes of images, shape (batch, dimensions), for pictures; None if it has none."""
+        return None
+
     def forward(self, function: str, *arguments: Any) -> Any:  # noqa: ANN401
         """Call one of the functions above by name.
 

@@ -135,6 +135,11 @@ class DeepSVDD(TrainedDetector[DeepSVDDConfig]):
         centre = mean_code(self.encoder, batches)
         return {"centre": away_from_zero(centre, self.config.centre_epsilon)}
 
+    def codes(self, images: Tensor) -> Tensor:
+        """The codes, shape (batch, latent_dim)."""
+        codes: Tensor = self.encoder(images)
+        return codes
+
     def squared_distance(self, images: Tensor) -> Tensor:
         """Squared distance of each code from the centre, shape (batch,)."""
         offsets: Tensor = self.encoder(images) - self.centre

@@ -6,12 +6,15 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
+import numpy as np
 import torch
 
 from tune_ad.data import Task
 from tune_ad.detectors.nets import ImageShape
+from tune_ad.errors import one_line
 from tune_ad.models.conformal import Scores, cross_check, threshold
 from tune_ad.models.ensemble import Ensemble, Standardisation, references
+from tune_ad.models.examples import Judged, examples
 from tune_ad.models.folder import (
     Auroc,
     Description,
@@ -24,6 +27,7 @@ from tune_ad.models.writing import describe, kept_reference, replaced
 from tune_ad.randomness import numpy_stream
 from tune_ad.search.study import Study
 from tune_ad.selection import RULES
+from tune_ad.storage.examples import TaskExamples
 from tune_ad.storage.kept_models import ESTIMATOR, WEIGHTS, digest_of
 from tune_ad.storage.records import TrialRecord
 from tune_ad.training.ranking import auroc, auroc_interval
@@ -63,7 +67,21 @@ class Making(NamedTuple):
     provenance: Mapping[str, Any]
 
 
-def build(path: Path, making: Making, sources: Sequence[Source]) -> Description:
+class Built(NamedTuple):
+    """What was made.
+
+    Attributes:
+        description: what `model.json` says.
+        examples: test images of each task that has anomalies, with what the models make of them.
+        faults: why there are none of a task, in sentences without a full stop.
+    """
+
+    description: Description
+    examples: Sequence[TaskExamples]
+    faults: Sequence[str]
+
+
+def build(path: Path, making: Making, sources: Sequence[Source]) -> Built:
     """Write the folder of a kept model, in place of an earlier one.
 
     Args:
@@ -75,10 +93,12 @@ def build(path: Path, making: Making, sources: Sequence[Source]) -> Description:
         return _write(folder, making, sources)
 
 
-def _write(folder: Path, making: Making, sources: Sequence[Source]) -> Description:
+def _write(folder: Path, making: Making, sources: Sequence[Source]) -> Built:
     study, record = making.study, sources[0].record
     detector = study.baselines[record.baseline].detector
     calibration, tasks = {}, []
+    shown: list[TaskExamples] = []
+    faults: list[str] = []
     for position, task in enumerate(making.suite.tasks):
         name = model_name(position, task)
         files = [_copied(source, name, folder) for source in sources]
@@ -91,9 +111,11 @@ def _write(folder: Path, making: Making, sources: Sequence[Source]) -> Descripti
         written = [
             Written(source, name, digest_of(f)) for source, f in zip(sources, files, strict=True)
         ]
-        kept, scores = _task(making, task, written, members)
-        tasks.append(kept)
-        calibration[task.name] = scores
+        made = _task(making, task, written, members)
+        tasks.append(made.kept)
+        shown += made.examples
+        faults += made.faults
+        calibration[task.name] = made.calibration
     description = Description(
         detector=kept_reference(folder, detector),
         config=record.params,
@@ -103,7 +125,7 @@ def _write(folder: Path, making: Making, sources: Sequence[Source]) -> Descripti
         provenance=making.provenance,
     )
     describe(folder, description, calibration)
-    return description
+    return Built(description, shown, faults)
 
 
 class Written(NamedTuple):
@@ -139,13 +161,22 @@ def _copied(source: Source, name: str, folder: Path) -> Files:
     return files
 
 
+class _Made(NamedTuple):
+    """What is made of a task: its description, calibration scores, examples and their faults."""
+
+    kept: KeptTask
+    calibration: Scores
+    examples: Sequence[TaskExamples]
+    faults: Sequence[str]
+
+
 def _task(
     making: Making,
     task: Task,
     written: Sequence[Written],
     members: Sequence[Member],
-) -> tuple[KeptTask, Scores]:
-    """What is stored of a task, and the calibration scores.
+) -> _Made:
+    """What is stored of a task.
 
     Scores are standardised by held-out normal images, or by training images if none is held out;
     the threshold comes from the normal test images, which neither training nor selection has seen.
@@ -163,6 +194,7 @@ def _task(
         outsider: ensemble.scores(suite.pixels[positions])
         for outsider, positions in split.test.outsiders.items()
     }
+    limit = threshold(normal, making.false_alarms) if unseen else None
     kept = KeptTask(
         name=task.name,
         title=task.title,
@@ -171,11 +203,40 @@ def _task(
             model.member(standard)
             for model, standard in zip(written, standardisations, strict=True)
         ),
-        threshold=threshold(normal, making.false_alarms) if unseen else None,
+        threshold=limit,
         check=cross_check(normal, making.false_alarms, order) if unseen else None,
         aurocs={outsider: _auroc(normal, scores) for outsider, scores in anomalous.items()},
     )
-    return kept, normal if unseen else normal[:0]
+    judged = [
+        Judged(
+            task.name,
+            outsider,
+            suite.pixels,
+            suite.labels,
+            split.test.normal,
+            split.test.outsiders[outsider],
+            normal,
+            scores,
+            limit,
+        )
+        for outsider, scores in list(anomalous.items())[:1]  # those of the main AUROC
+        if len(normal) and len(scores)
+    ]
+    stream = numpy_stream(making.study.seed, "examples", task.name)
+    shown, faults = _examples(task, ensemble, judged, stream)
+    return _Made(kept, normal if unseen else normal[:0], shown, faults)
+
+
+def _examples(
+    task: Task, ensemble: Ensemble, judged: Sequence[Judged], stream: np.random.Generator
+) -> tuple[list[TaskExamples], list[str]]:
+    """The examples of a task; a detector that fails at them has none, with the reason."""
+    try:
+        return [examples(ensemble, images, stream) for images in judged], []
+    except Exception as error:  # a detector is a user's own code and may raise anything
+        return [], [
+            f"{task.title}: no pictures of examples, because making them raised {one_line(error)}"
+        ]
 
 
 def _auroc(normal: Scores, anomalous: Scores) -> Auroc:

@@ -11,6 +11,7 @@
     evaluation/<identity>-<seed>.json, .npz  the same for one of these seeds
     models/<identity>/            kept models: of the winner on fresh seeds, or of every trial
     best/                         the winner's models with thresholds (see `tune_ad.models`)
+    examples.npz                  test images that these models judge best and worst
     tensorboard/                  event files
     report.*, tables/, figures/   the report
 
@@ -164,6 +165,11 @@ class StudyFolder:
     def best(self) -> Path:
         """The folder of the winner's models with their thresholds."""
         return self.path / "best"
+
+    @property
+    def examples(self) -> Path:
+        """The file with test images that the winner's models judge best and worst."""
+        return self.path / "examples.npz"
 
     def read_study(self) -> dict[str, Any]:
         """The definition of the study, `study.json`.

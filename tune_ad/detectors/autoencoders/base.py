@@ -33,3 +33,8 @@ class Autoencoder(TrainedDetector[ReconstructionConfigT]):
     def illustrate(self, images: Tensor) -> dict[str, Tensor]:
         """The reconstructions."""
         return {"reconstruction": self.logits(images).sigmoid()}
+
+    def codes(self, images: Tensor) -> Tensor:
+        """The codes, shape (batch, latent_dim)."""
+        codes: Tensor = self.encoder(images)
+        return codes

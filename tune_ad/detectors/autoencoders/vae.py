@@ -231,6 +231,10 @@ class VAE(TrainedDetector[VAEConfig]):
         mean, _ = self.encode(images)
         return {"reconstruction": self.decoder(mean)}
 
+    def codes(self, images: Tensor) -> Tensor:
+        """The means of the codes, shape (batch, latent_dim)."""
+        return self.encode(images)[0]
+
 
 def rate_of(code: Posteriors, prior: Posteriors | None, noise: Tensor) -> Tensor:
     """The KL divergence of codes from the prior in nats, shape (batch,).

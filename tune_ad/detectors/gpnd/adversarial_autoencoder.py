@@ -176,3 +176,8 @@ class AdversarialAutoencoder(TrainedDetector[GPNDConfig]):
     def illustrate(self, images: Tensor) -> dict[str, Tensor]:
         """The reconstructions."""
         return {"reconstruction": self.decoder(self.encoder(images))}
+
+    def codes(self, images: Tensor) -> Tensor:
+        """The codes, shape (batch, latent_dim)."""
+        codes: Tensor = self.encoder(images)
+        return codes

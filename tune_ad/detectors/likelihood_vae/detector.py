@@ -490,3 +490,7 @@ class LikelihoodVAE(TrainedDetector[LikelihoodVAEConfig]):
         """The expected images given the mean codes."""
         mean, _ = self.encode(images)
         return {"reconstruction": self.decoder.likelihood.mean(self.decoder(mean))}
+
+    def codes(self, images: Tensor) -> Tensor:
+        """The means of the first Gaussian of the codes, shape (batch, latent_dim)."""
+        return self.encode(images)[0]

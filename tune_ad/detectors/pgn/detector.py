@@ -171,6 +171,10 @@ class PGN(TrainedDetector[PGNConfig]):
         mean = (self.mean(features) - self.centre) / self.config.prior_variance**0.5
         return mean, relative_log_variance(self.scale(features), self.config.spread)
 
+    def codes(self, images: Tensor) -> Tensor:
+        """The means of the codes without dropout, relative to the prior: (batch, latent_dim)."""
+        return self.encode(images)[0]
+
     def diagnose(self, scored: Callable[[str], Terms]) -> Numbers:
         """The Euclidean norms of the weights and biases of both heads.
 

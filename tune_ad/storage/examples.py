@@ -1,0 +1,221 @@
+"""Test images that the kept models judge best and worst, with their scores, for the report.
+
+One file of a study, `examples.npz`, has them for every task, so that reports need neither models
+nor data sets.
+"""
+
+import io
+import os
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from tune_ad.array_files import read_arrays
+from tune_ad.errors import UserError, one_line
+from tune_ad.storage.jsonl import CONVERSION
+
+REMEDY = "remove it (--resume makes it anew if the models are kept)"
+NORMALS, ANOMALIES, RANDOM = "most anomalous normals", "least anomalous anomalies", "random"
+ROWS = (NORMALS, ANOMALIES, RANDOM)
+"""The rows of images: the largest scores of normal images, the smallest of anomalies, any."""
+NORMAL = ""
+"""The name of the group of normal images in `Example.groups` and `TaskExamples.counts`."""
+
+
+@dataclass(frozen=True, eq=False)
+class Row:
+    """Some test images of a task, the most telling first.
+
+    Attributes:
+        images: uint8, shape (k, h, w) or (k, h, w, 3); large ones are reduced.
+        scores: the score of the ensemble, shape (k,), larger = more anomalous.
+        is_anomaly: whether an image is anomalous, shape (k,).
+        classes: its class within its data set, shape (k,).
+        reconstructions: those of the first model, as `images`; None if it makes none.
+        maps: where the images are anomalous, uint8, shape (k, h, w); None if there are no maps.
+    """
+
+    images: NDArray[np.uint8]
+    scores: NDArray[np.float64]
+    is_anomaly: NDArray[np.bool_]
+    classes: NDArray[np.int64]
+    reconstructions: NDArray[np.uint8] | None = None
+    maps: NDArray[np.uint8] | None = None
+
+
+@dataclass(frozen=True, eq=False)
+class Codes:
+    """Codes of test images by the first model, in two dimensions.
+
+    Attributes:
+        is_anomaly: whether an image is anomalous, shape (n,).
+        classes: its class within its data set, shape (n,).
+        dimensions: the number of dimensions of a code.
+        explained: the shares of the variance of both principal components, in [0, 1], shape (2,).
+        positions: the positions of the images by the name of the method, shape (n, 2).
+    """
+
+    is_anomaly: NDArray[np.bool_]
+    classes: NDArray[np.int64]
+    dimensions: int
+    explained: NDArray[np.float64]
+    positions: Mapping[str, NDArray[np.float64]]
+
+
+@dataclass(frozen=True, eq=False)
+class TaskExamples:
+    """What is stored of a task.
+
+    Attributes:
+        task: the name of the task.
+        outsider: the name of the set of anomalies; empty for the other classes.
+        rows: the images, by a name of `ROWS`.
+        edges: the edges of the bins of the scores of all test images, shape (bins + 1,).
+        counts: the numbers of `NORMAL` images and of anomalies in them, shape (bins,) each, by
+            "" and "anomalies".
+        threshold: threshold, wished rate, guaranteed rate and number of normal images; NaN
+            without a threshold. Shape (4,).
+        alarms: the share of the anomalies above the threshold, in [0, 1]; NaN without one.
+        codes: None if the detector has no codes.
+    """
+
+    task: str
+    outsider: str
+    rows: Mapping[str, Row]
+    edges: NDArray[np.float64]
+    counts: Mapping[str, NDArray[np.int64]]
+    threshold: NDArray[np.float64]
+    alarms: float
+    codes: Codes | None = field(default=None)
+
+
+def to_bytes(tasks: Sequence[TaskExamples], identity: str) -> bytes:
+    """The content of the file.
+
+    Args:
+        tasks: what is stored of each task.
+        identity: the hash of the configuration of the models.
+    """
+    arrays: dict[str, Any] = {"identity": np.array(identity)}
+    for k, task in enumerate(tasks):
+        arrays[f"{k}.names"] = np.array([task.task, task.outsider])
+        arrays[f"{k}.edges"], arrays[f"{k}.threshold"] = task.edges, task.threshold
+        arrays[f"{k}.alarms"] = np.array(task.alarms)
+        for name, counts in task.counts.items():
+            arrays[f"{k}.counts.{name}"] = counts
+        for name, row in task.rows.items():
+            arrays |= {
+                f"{k}.rows.{name}.{key}": value
+                for key, value in vars(row).items()
+                if value is not None
+            }
+        if task.codes is not None:
+            arrays |= _of_codes(f"{k}.codes", task.codes)
+    buffer = io.BytesIO()
+    np.savez_compressed(buffer, **arrays)
+    return buffer.getvalue()
+
+
+def _of_codes(key: str, codes: Codes) -> dict[str, Any]:
+    return {
+        f"{key}.is_anomaly": codes.is_anomaly,
+        f"{key}.classes": codes.classes,
+        f"{key}.dimensions": np.array(codes.dimensions),
+        f"{key}.explained": codes.explained,
+        **{f"{key}.positions.{name}": at for name, at in codes.positions.items()},
+    }
+
+
+def read(path: Path) -> tuple[str, list[TaskExamples]]:
+    """Identity of the configuration, and the examples of each task; empty if there is no file.
+
+    Raises:
+        UserError: if the file is damaged.
+    """
+    if not os.path.lexists(path):
+        return "", []
+    arrays = read_arrays(path, REMEDY)
+    try:
+        count = sum(name.endswith(".names") for name in arrays)
+        tasks = [_task(arrays, k) for k in range(count)]
+        for task in tasks:
+            _check(task)
+        return str(arrays["identity"]), tasks
+    except CONVERSION as error:
+        raise UserError(f"{path} cannot be read ({one_line(error)}); {REMEDY}") from error
+
+
+def _below(arrays: Mapping[str, NDArray[Any]], key: str) -> dict[str, NDArray[Any]]:
+    """The arrays whose names begin with a key and a dot, by the rest of their names."""
+    start = f"{key}."
+    return {name[len(start) :]: a for name, a in arrays.items() if name.startswith(start)}
+
+
+def _task(arrays: Mapping[str, NDArray[Any]], k: int) -> TaskExamples:
+    name, outsider = arrays[f"{k}.names"].tolist()
+    codes = _below(arrays, f"{k}.codes")
+    return TaskExamples(
+        task=name,
+        outsider=outsider,
+        rows={row: Row(**_below(arrays, f"{k}.rows.{row}")) for row in ROWS},
+        edges=arrays[f"{k}.edges"],
+        counts=_below(arrays, f"{k}.counts"),
+        threshold=arrays[f"{k}.threshold"],
+        alarms=float(arrays[f"{k}.alarms"]),
+        codes=_codes(codes) if codes else None,
+    )
+
+
+def _codes(arrays: Mapping[str, NDArray[Any]]) -> Codes:
+    return Codes(
+        is_anomaly=arrays["is_anomaly"],
+        classes=arrays["classes"],
+        dimensions=int(arrays["dimensions"]),
+        explained=arrays["explained"],
+        positions=_below(arrays, "positions"),
+    )
+
+
+def _check(task: TaskExamples) -> None:
+    """Check that the arrays of a task fit each other.
+
+    Raises:
+        ValueError: if they do not.
+    """
+    for name, row in task.rows.items():
+        _check_row(name, row)
+    bins = len(task.edges) - 1
+    if bins < 1 or not np.isfinite(task.edges).all() or not (np.diff(task.edges) > 0).all():
+        raise ValueError("edges of bins are not ascending numbers")
+    if NORMAL not in task.counts or any(a.shape != (bins,) for a in task.counts.values()):
+        raise ValueError(f"counts do not fit {bins} bins")
+    if task.threshold.shape != (4,):
+        raise ValueError(f"a threshold of shape {task.threshold.shape}")
+    if task.codes is not None:
+        _check_codes(task.codes)
+
+
+def _check_row(name: str, row: Row) -> None:
+    k = len(row.scores)
+    pictures = [a for a in (row.images, row.reconstructions, row.maps) if a is not None]
+    if any(a.dtype != np.uint8 or a.ndim not in (3, 4) or len(a) != k for a in pictures):
+        raise ValueError(f"images of the row {name!r} do not fit its {k} scores")
+    if len({a.shape[1:3] for a in pictures}) > 1:
+        raise ValueError(f"images of the row {name!r} differ in size")
+    if row.is_anomaly.shape != (k,) or row.classes.shape != (k,):
+        raise ValueError(f"classes of the row {name!r} do not fit its {k} scores")
+    if not np.isfinite(row.scores).all():
+        raise ValueError(f"a score of the row {name!r} is not finite")
+
+
+def _check_codes(codes: Codes) -> None:
+    n = len(codes.classes)
+    if codes.is_anomaly.shape != (n,) or codes.explained.shape != (2,):
+        raise ValueError("codes do not fit their classes")
+    for name, positions in codes.positions.items():
+        if positions.shape != (n, 2) or not np.isfinite(positions).all():
+            raise ValueError(f"positions by {name} do not fit {n} images")
