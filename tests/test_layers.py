@@ -13,7 +13,7 @@ import tune_ad
 PROJECT = Path(tune_ad.__file__).parent.parent
 LAYERS = (  # each folder imports what stands above it; what shares a line does not know each other
     "errors host randomness sample_sizes signals silent wording",
-    "array_files extensions local_paths",
+    "array_files extensions local_paths own_imports",
     "storage tensorboard pseudo_outliers",
     "data selection",
     "detectors",

@@ -61,6 +61,15 @@ def extensions(group: str) -> tuple[Extension, ...]:
     return tuple(sorted(found, key=lambda extension: (extension.package, extension.name)))
 
 
+def is_of_extension(module: str) -> bool:
+    """Whether a module belongs to a package that adds something by an entry point."""
+    every = (found for group in (DETECTORS, SEARCHES, DATA_SETS) for found in extensions(group))
+    return any(
+        found.target.partition(":")[0].partition(".")[0] == module.partition(".")[0]
+        for found in every
+    )
+
+
 def named_object(reference: str) -> Any:  # noqa: ANN401
     """The object that a text such as "sklearn.neighbors:LocalOutlierFactor" names.
 

@@ -28,7 +28,7 @@ from tune_ad.models.folder import (
 )
 from tune_ad.models.from_arrays.fitting import Fitted
 from tune_ad.randomness import numpy_stream
-from tune_ad.search.own_code import contents, file_of
+from tune_ad.search.own_code import contents, file_of, place_of_class
 from tune_ad.search.own_detector import reference_of
 from tune_ad.storage.jsonl import to_text
 from tune_ad.storage.kept_models import CALIBRATION, DESCRIPTION, digest_of
@@ -73,13 +73,19 @@ def kept_reference(folder: Path, detector: type[Detector[Any]]) -> str:
         folder: the folder of the kept model.
         detector: the class of the detector.
     """
-    file = file_of(detector.__module__)
+    file = file_of(detector)
     if file is None:
         return reference_of(detector)
-    (folder / CODE).mkdir()
-    for name, content in contents(detector.__module__).items():
-        (folder / CODE / name).write_bytes(content)
-    return f"{CODE}/{file.name}:{detector.__qualname__}"
+    for place, code in contents(detector).items():
+        path = folder / CODE / place
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(code.content)
+    name, place = detector.__qualname__, place_of_class(detector)
+    if place != file.name:  # a module of a package is imported by its full name
+        place = f"kept_{name}.py"
+        line = f"from {detector.__module__} import {name}\n"
+        (folder / CODE / place).write_text(line, encoding="utf-8")
+    return f"{CODE}/{place}:{name}"
 
 
 def describe(folder: Path, description: Description, calibration: Mapping[str, Scores]) -> None:

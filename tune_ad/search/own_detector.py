@@ -72,10 +72,22 @@ def reference_of(detector: "type[Detector[Any]]") -> str:
 
     if issubclass(detector, EstimatorDetector) and detector.is_made():
         estimator = detector.constructor()
-        file = file_of(estimator.__module__)
+        file = file_of(estimator)
         return detector.call(f"{file}:{estimator.__qualname__}") if file else detector.reference()
-    file = file_of(detector.__module__)
+    file = file_of(detector)
     return f"{file}:{detector.__qualname__}" if file else detector.reference()
+
+
+def own_class(detector: "type[Detector[Any]]") -> type[Any]:
+    """The class that a detector adds to the project: of one that `Estimator` made, the estimator.
+
+    Args:
+        detector: the class of the detector.
+    """
+    from tune_ad.detectors.shallow.estimator import EstimatorDetector
+
+    is_made = issubclass(detector, EstimatorDetector) and detector.is_made()
+    return detector.constructor() if is_made else detector  # type: ignore[attr-defined]
 
 
 def with_detector(search: "Search", reference: str) -> "Search":

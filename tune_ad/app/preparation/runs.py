@@ -7,17 +7,19 @@ the changes; the report shows the runs.
 
 import ast
 import hashlib
-import inspect
 import time
+import warnings
 from collections.abc import Iterator, Mapping
 from functools import cache
 from pathlib import Path
 from typing import Any
 
 import tune_ad
-from tune_ad.app.provenance import hardware, versions
+from tune_ad.app.provenance import PACKAGES, hardware, versions
 from tune_ad.errors import UserError
-from tune_ad.search.own_code import contents, file_of
+from tune_ad.extensions import DISTRIBUTIONS
+from tune_ad.search.own_code import Code, contents, contents_of_file, is_of_package
+from tune_ad.search.own_detector import own_class
 from tune_ad.search.study import Study
 from tune_ad.storage.folder import StudyFolder
 
@@ -59,7 +61,7 @@ def this_run(
         "trials_before": trials,
         "code": {
             PROJECT: _digest_of_numbers(),
-            **{name: code_digest({name: code}) for name, code in _own(study, own_files).items()},
+            **{name: code_digest(files) for name, files in _own(study, own_files).items()},
         },
         "versions": versions(),
         "hardware": hardware(device),
@@ -97,19 +99,26 @@ def code_digest(files: Mapping[str, bytes]) -> str:
     """The SHA-256 of what Python files do: of their syntax trees, without docstrings and comments.
 
     Args:
-        files: the content of each, by its name.
-
-    Raises:
-        SyntaxError: if a file is not Python.
+        files: the content of each, by its name; of what is not Python every byte counts.
     """
     digest = hashlib.sha256()
     for name, content in sorted(files.items()):
-        tree = ast.parse(content, name)
-        for node in ast.walk(tree):
-            if isinstance(node, DOCUMENTED) and ast.get_docstring(node, clean=False) is not None:
-                node.body = node.body[1:]
-        digest.update(f"{name}\n{ast.dump(tree)}\n".encode())
+        digest.update(f"{name}\n".encode() + _code(content, name) + b"\n")
     return digest.hexdigest()
+
+
+def _code(content: bytes, name: str) -> bytes:
+    """What a file does, as text."""
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # of odd escapes in texts, said when it was imported
+            tree = ast.parse(content, name)
+    except (SyntaxError, ValueError):  # packages may hold templates
+        return content
+    for node in ast.walk(tree):
+        if isinstance(node, DOCUMENTED) and ast.get_docstring(node, clean=False) is not None:
+            node.body = node.body[1:]
+    return ast.dump(tree).encode()
 
 
 @cache
@@ -121,17 +130,44 @@ def _digest_of_numbers() -> str:
     return code_digest({f.relative_to(root).as_posix(): f.read_bytes() for f in files})
 
 
-def _own(study: Study, own_files: Mapping[str, Path]) -> dict[str, bytes]:
-    """The content of each file of the user's own code, by its name: also of imported ones."""
-    files = {file.name: file.read_bytes() for file in own_files.values()}
-    for baseline in study.baselines.values():
-        module = baseline.detector.__module__
-        if file_of(module):
-            files |= contents(module)
-        elif not module.startswith(f"{PROJECT}."):
-            file = inspect.getsourcefile(baseline.detector)
-            files |= {Path(file).name: Path(file).read_bytes()} if file else {}
-    return files
+def _own(study: Study, own_files: Mapping[str, Path]) -> dict[str, Mapping[str, bytes]]:
+    """The user's own code: the contents of files that have a digest together, by its name.
+
+    A second file of the same name is called by what it belongs to as well.
+    """
+    known: dict[str, frozenset[Path]] = {}
+    code: dict[str, Mapping[str, bytes]] = {}
+    for title, parts in _parts(study, own_files):
+        for name, files in parts.items():
+            paths = frozenset(file.path for file in files.values())
+            other = known.setdefault(name, paths) != paths
+            code[f"{name} ({title})" if other else name] = {
+                place: file.content for place, file in files.items()
+            }
+    return code
+
+
+def _parts(
+    study: Study, own_files: Mapping[str, Path]
+) -> Iterator[tuple[str, Mapping[str, Mapping[str, Code]]]]:
+    """The own code of each part of a study: its title, and files that belong together by name.
+
+    Packages whose versions are compared need no digest.
+    """
+    for role, path in own_files.items():
+        yield role.replace("_", " "), _each(contents_of_file(path))
+    classes = [(name, own_class(b.detector)) for name, b in study.baselines.items()]
+    for title, declared in [*classes, ("plan", type(study.search.plan))]:
+        top = declared.__module__.partition(".")[0]
+        if not is_of_package(declared):
+            yield title, _each(contents(declared))
+        elif DISTRIBUTIONS.get(top, top) not in PACKAGES:
+            yield title, {top: contents(declared)}
+
+
+def _each(code: Mapping[str, Code]) -> dict[str, dict[str, Code]]:
+    """Files that each have a digest of their own."""
+    return {place: {place: file} for place, file in code.items()}
 
 
 def _changes(before: Mapping[str, Any], now: Mapping[str, Any]) -> Iterator[str]:
