@@ -14,9 +14,12 @@ from tune_ad.search.own_detector import find_detector
 from tune_ad.search.plans import Optuna
 from tune_ad.storage.folder import StudyFolder
 
-IN_PACKAGE = DETECTOR.replace(
-    "import power_of_distance", "from powers import of_distance"
-).replace("power_of_distance.", "of_distance.")
+IN_POWERS = "from powers import of_distance"
+IN_PACKAGE = (
+    DETECTOR.replace("import power_of_distance", IN_POWERS)
+    .replace("import power_of_distance", "from powers import of_distance")
+    .replace("power_of_distance.", "of_distance.")
+)
 
 
 def write(folder, packages=(), **files):

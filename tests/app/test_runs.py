@@ -11,12 +11,15 @@ from PIL import Image
 
 from analysis.report.study_report import write_report
 from tune_ad.app.command_line.options import Options
-from tune_ad.app.preparation import runs
+from tune_ad.app.preparation import request, runs
 from tune_ad.app.preparation.runs import code_digest, with_run
 from tune_ad.app.preparation.validation import prepare
+from tune_ad.app.session import Session
 from tune_ad.data import write_npz
 from tune_ad.data.images import Arrays, from_arrays
-from tune_ad.errors import UserError
+from tune_ad.errors import MachineError, UserError
+from tune_ad.execution.callbacks import RecordWriter
+from tune_ad.execution.machine import Machine
 from tune_ad.storage.folder import StudyFolder
 
 CODE = b'''"""About."""
@@ -148,8 +151,9 @@ def test_studies_of_earlier_versions_recorded_neither_code_nor_images(options):
 
 def test_the_versions_of_a_study_without_runs_are_compared(tmp_path):
     run = {"versions": {"torch": "2"}, "code": {}}
+    stored = {"versions": {"torch": "1"}, "hardware": {}}
     with pytest.raises(UserError, match="torch has changed from 1 to 2"):
-        with_run({"versions": {"torch": "1"}}, run, False, StudyFolder(tmp_path))
+        with_run(stored, run, False, StudyFolder(tmp_path))
 
 
 @pytest.mark.parametrize("name", ["suggested", "trials", "evaluation"])
@@ -180,3 +184,63 @@ def test_the_digest_covers_what_computes_the_numbers_of_a_trial():
     assert {"training.trial", "selection.rule", "data.splits"} <= imported
     packages = {"search"}  # without code
     assert [name for name in imported - packages if not f"{name}.".startswith(known)] == []
+
+
+def test_a_run_that_trains_nothing_is_not_listed(options, monkeypatch):
+    """It was refused, or died before its first trial."""
+
+    def dies(self, loop):
+        raise MachineError("the machine is gone; get another one")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Session, "_train_serially", dies)
+        folder = begun(options)
+    assert folder.read_study()["runs"] == []
+    real = runs.versions()
+    with monkeypatch.context() as patch:
+        patch.setattr(runs, "versions", lambda: {**real, "torch": "9.9.9"})
+        assert more(options, extend=0, resume=True).run().failed == 0  # nothing had been trained
+    (run,) = folder.read_study()["runs"]
+    assert (run["trials_before"], run["accepted"], run["versions"]["torch"]) == (0, [], "9.9.9")
+    before = folder.study.read_bytes()
+    with pytest.raises(UserError, match=r"torch has changed from 9\.9\.9"):
+        more(options)
+    assert folder.study.read_bytes() == before
+
+
+def test_the_run_is_listed_before_its_first_trial_is(options, monkeypatch):
+    seen = []
+
+    def started(self, spec):
+        stored = self.folder.read_study()
+        seen.append((len(stored["runs"]), self.folder.suggested.path.exists()))
+
+    monkeypatch.setattr(RecordWriter, "started", started)
+    begun(options)
+    assert seen[0] == (1, False)
+
+
+def test_another_device_is_refused_unless_accepted(options, monkeypatch):
+    folder = begun(options)
+    stored = folder.read_study()
+    assert stored["runs"][0]["hardware"]["device"] == "cpu"
+    stored["runs"][0]["hardware"]["device"] = "cuda"
+    folder.study.write_text(json.dumps(stored), encoding="utf-8")
+    fault = "the device has changed from cuda to cpu .--device.; trials of both are not compar"
+    for device in ("cpu", "auto"):
+        with pytest.raises(UserError, match=fault):
+            more(options, device=device)
+    assert more(options, accept_changes=True).run().failed == 0
+    assert "the device has changed" in folder.read_study()["runs"][1]["accepted"][0]
+    write_report(folder.path)
+    page = (folder.path / "report.html").read_text(encoding="utf-8")
+    assert "device cuda" in page and "the device has changed from cuda to cpu" in page
+
+
+def test_the_device_of_the_last_run_is_kept_unless_one_is_given(options, monkeypatch):
+    """Continuing commands do not repeat `--device`."""
+    begun(options)
+    monkeypatch.setattr(request, "machine_for", lambda *_: Machine(4, 1, 4, 1, 10**10))
+    assert more(options, device="auto").options.device == "cpu"
+    with pytest.raises(UserError, match="the device has changed from cpu to cuda"):
+        more(options, device="cuda", gpus=1.0)

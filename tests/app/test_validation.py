@@ -752,7 +752,7 @@ def test_a_study_that_goes_on_keeps_its_share_of_a_gpu(place, gpus):
     measured = gpus(1, busy=0.38)
     first = place.ready(backend="ray")
     first.folder.path.mkdir(parents=True)
-    write_description(first, begins_run=True)
+    write_description(first)
     again = place.ready(backend="ray", resume=True)
     assert (again.options.gpus, len(measured)) == (0.3333, 1)
     assert again.gpu_line == "GPUs per trial: 0.3333, as in the first run"

@@ -2,25 +2,53 @@
 
 import time
 from collections import Counter
+from collections.abc import Mapping
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
 from tune_ad.app.provenance import hardware, own_files, versions
 from tune_ad.errors import UserError
+from tune_ad.execution.callbacks import Callback
 from tune_ad.search.catalogue import plain_name
 from tune_ad.storage.jsonl import to_text, write_atomically
-from tune_ad.storage.records import SCHEMA
+from tune_ad.storage.records import SCHEMA, TrialSpec
 
 if TYPE_CHECKING:
     from tune_ad.app.session import Session
 
 
-def write_description(session: "Session", begins_run: bool) -> None:
+class RunNote(Callback):
+    """Notes the run in `study.json` once its first trial begins, so that every run has trained.
+
+    Args:
+        session: the study.
+        description: what `study.json` says without this run.
+    """
+
+    def __init__(self, session: "Session", description: Mapping[str, Any]) -> None:
+        self.file, self.is_noted = session.folder.study, False
+        self.content = {**description, "runs": session.runs}
+
+    def started(self, spec: TrialSpec) -> None:
+        """Note the run, if it is not noted.
+
+        Raises:
+            OSError: if `study.json` cannot be written, or its folder is gone.
+        """
+        if self.is_noted:
+            return
+        write_atomically(self.file, to_text(self.content, indent=2), makes_folder=False)
+        self.is_noted = True
+
+
+def write_description(session: "Session") -> Mapping[str, Any]:
     """Write `study.json`; when a study is continued, update only what follows from its trials.
 
     Args:
         session: the study.
-        begins_run: whether something is trained, so that the run is noted.
+
+    Returns:
+        what `study.json` says now. `RunNote` adds the run.
 
     Raises:
         UserError: if a study has appeared since the options were checked.
@@ -34,11 +62,10 @@ def write_description(session: "Session", begins_run: bool) -> None:
         )
     else:
         description = _continued(session)
-        if begins_run:
-            description["runs"] = session.runs
-        elif description == session.folder.read_study():
-            return
+        if description == session.folder.read_study():
+            return description
     write_atomically(session.folder.study, to_text(description, indent=2))
+    return description
 
 
 def described(session: "Session") -> dict[str, Any]:
@@ -83,7 +110,7 @@ def described(session: "Session") -> dict[str, Any]:
         },
         "versions": versions(),
         "hardware": hardware(options.device),
-        "runs": session.runs,
+        "runs": [],
         "created": time.strftime("%Y-%m-%dT%H:%M:%S%z"),
     }
 

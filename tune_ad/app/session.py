@@ -8,7 +8,7 @@ from functools import cached_property
 from typing import Any
 
 from tune_ad.app.command_line.options import Options
-from tune_ad.app.description import write_description
+from tune_ad.app.description import RunNote, write_description
 from tune_ad.app.estimates.cost import (
     Cost,
     Size,
@@ -266,15 +266,16 @@ class Session:
             scheduler = self.scheduler()  # a damaged record is found before anything is written
             self.folder.read_evaluation()
             is_complete = self.is_complete
-            write_description(self, begins_run=not is_complete)  # an interruption can be resumed
+            description = write_description(self)  # an interruption can be resumed
             if self.repeated:
                 self.folder.withdraw_failed()
                 scheduler = self.scheduler()
             if is_complete:
                 return self._kept(Outcome(False, out_of_time=False, failed=self._failures()))
+            note = RunNote(self, description)
             with self.backend() as train:
                 try:
-                    outcome = self._train_missing(train, scheduler)
+                    outcome = self._train_missing(train, scheduler, note)
                 except (MachineError, OSError) as error:
                     outcome = self._stopped(error)
             return outcome if outcome.interrupted or outcome.fault else self._kept(outcome)
@@ -301,9 +302,9 @@ class Session:
         options = self.options
         check_nodes(options.address, self.folder.path, options.cpus, options.gpus or 0.0)
 
-    def _train_missing(self, train: Train, scheduler: TrialScheduler) -> Outcome:
+    def _train_missing(self, train: Train, scheduler: TrialScheduler, note: RunNote) -> Outcome:
         trials, interrupted = self.folder.read_trials(), False
-        with closing(self.trial_loop(scheduler, scheduler.trials, trials)) as loop:
+        with closing(self.trial_loop(scheduler, scheduler.trials, trials, note=note)) as loop:
             if scheduler.remaining:
                 interrupted = _interrupted(train, loop)
         self._require_kept(loop)
@@ -311,7 +312,7 @@ class Session:
             tried = count(len(scheduler.suggested), "configuration")
             self.say(f"the search space has only {tried}, and all were tried")
         if not interrupted and self._fresh_seeds:
-            interrupted = self.evaluate(train)
+            interrupted = self.evaluate(train, note)
         return Outcome(interrupted, loop.out_of_time and scheduler.remaining > 0, self._failures())
 
     @cached_property
@@ -319,8 +320,8 @@ class Session:
         """The runs of the study, of which this one is the last.
 
         Raises:
-            UserError: if it was trained by other code or versions and the user does not accept
-                that.
+            UserError: if it was trained by other code or versions, or on another device, and the
+                user does not accept that.
         """
         ended = 0 if self.begins else len(self.folder.read_trials())
         run = this_run(self.study, self.options.own_files, self.options.device, ended)
@@ -352,8 +353,13 @@ class Session:
             ) from error
         return scheduler
 
-    def evaluate(self, train: Train) -> bool:
-        """Train each winner on the fresh seeds that are missing; return whether interrupted."""
+    def evaluate(self, train: Train, note: RunNote) -> bool:
+        """Train each winner on the fresh seeds that are missing; return whether interrupted.
+
+        Args:
+            train: trains the trials of a loop.
+            note: notes the run.
+        """
         retraining = self._retraining()
         if not retraining:
             self.say(
@@ -372,7 +378,7 @@ class Session:
         finished = [record for winner in retraining for record in winner.finished]
         scheduler = FixedTrials(missing)
         trials = len(missing) + len(finished)
-        with closing(self.trial_loop(scheduler, trials, finished, True)) as loop:
+        with closing(self.trial_loop(scheduler, trials, finished, True, note)) as loop:
             interrupted = _interrupted(train, loop)
         self._require_kept(loop)
         return interrupted
@@ -392,6 +398,7 @@ class Session:
         trials: int,
         ended: Sequence[TrialRecord] = (),
         evaluation: bool = False,
+        note: RunNote | None = None,
     ) -> TrialLoop:
         """The loop over the trials of a scheduler, with callbacks that store and show them.
 
@@ -400,12 +407,14 @@ class Session:
             trials: number of trials, including those that have finished.
             ended: trials that finished in an earlier run.
             evaluation: whether the trials are the winner on fresh seeds.
+            note: notes the run; None if nobody does.
         """
         study, options = self.study, self.options
         several = evaluation and study.winners > 1
         title = ("winners" if several else "winner") if evaluation else study.name
         has_best = study.chooses and study.selection != "random" and not evaluation
         callbacks: list[Callback] = [
+            *([note] if note else []),
             RecordWriter(self.folder, evaluation),
             TensorBoardCallback(study, self.folder, self.tasks, "evaluation-" * evaluation),
             Announcer(self.lifeline, evaluation),

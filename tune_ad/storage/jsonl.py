@@ -43,8 +43,12 @@ def to_text(value: Any, indent: int | None = None) -> str:  # noqa: ANN401
 
 
 @contextmanager
-def replacing(path: Path) -> Iterator[Path]:
+def replacing(path: Path, makes_folder: bool = True) -> Iterator[Path]:
     """Context manager: a temporary file in the same folder that replaces `path` once complete.
+
+    Args:
+        path: the file.
+        makes_folder: whether its folder is made if there is none.
 
     Raises:
         OSError: if it cannot be written, or something other than a file is there, such as a
@@ -52,7 +56,8 @@ def replacing(path: Path) -> Iterator[Path]:
     """
     if path.exists() and not (path.is_file() or path.is_dir()):
         raise OSError(errno.EEXIST, "a device or a pipe is there, and no file", str(path))
-    path.parent.mkdir(parents=True, exist_ok=True)
+    if makes_folder:
+        path.parent.mkdir(parents=True, exist_ok=True)
     partial = path.with_name(f".{path.name}.{uuid.uuid4().hex}")
     partial.touch(exist_ok=False)  # with the default permissions of the user's files
     try:
@@ -65,9 +70,15 @@ def replacing(path: Path) -> Iterator[Path]:
         raise
 
 
-def write_atomically(path: Path, content: str | bytes) -> None:
-    """Write a file atomically: a temporary file in the same folder, which is then renamed."""
-    with replacing(path) as partial:
+def write_atomically(path: Path, content: str | bytes, makes_folder: bool = True) -> None:
+    """Write a file atomically: a temporary file in the same folder, which is then renamed.
+
+    Args:
+        path: the file.
+        content: its new content.
+        makes_folder: whether its folder is made if there is none.
+    """
+    with replacing(path, makes_folder) as partial:
         partial.write_bytes(content.encode() if isinstance(content, str) else content)
 
 

@@ -51,7 +51,8 @@ def _runs(runs: Sequence[Mapping[str, Any]]) -> Iterator[tuple[str, str]]:
         yield (
             f"run {number}",
             f"{run['began']}, after {count(run['trials_before'], 'trial')}; commit "
-            f"{run['versions']['commit']}; code {code}"
+            f"{run['versions'].get('commit', 'unknown')}; code {code}; "
+            f"device {run.get('hardware', {}).get('device', 'unknown')}"
             + (f". Accepted although trials are not comparable: {changed}" if changed else ""),
         )
 

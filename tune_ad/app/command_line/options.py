@@ -69,7 +69,7 @@ class Options:
             it; None = the search's own.
         resume: whether to continue the study in the folder.
         retry_failed: whether the failed trials of the study are trained again.
-        accept_changes: whether to go on although code or versions have changed.
+        accept_changes: whether to go on although code, versions or device have changed.
         extend: number of trials to add to the study.
         evaluate: whether to train the winner again on fresh seeds.
         selection: name of the selection rule.
@@ -148,8 +148,8 @@ class Options:
     )
     accept_changes: bool = option(
         False,
-        "go on with a study although the code or the versions that compute its numbers have "
-        "changed; the report says so",
+        "go on with a study although the code, the versions or the device that compute its "
+        "numbers have changed; the report says so",
         SEARCH,
         switch=True,
         flag_value=True,

@@ -1,8 +1,8 @@
 """The runs of a study: with which code, versions and hardware each of them trains.
 
 A study is begun by one run and may be continued by others. Trials that other code or other
-versions trained are not comparable, so that a run refuses to add to them unless the user accepts
-the changes; the report shows the runs.
+versions or another device trained are not comparable, so that a run refuses to add to them unless
+the user accepts the changes; the report shows the runs.
 """
 
 import ast
@@ -77,15 +77,14 @@ def with_run(
     Args:
         stored: the content of `study.json`.
         run: the description of the run.
-        accept: whether the user accepts that code or versions have changed.
+        accept: whether the user accepts that code, versions or device have changed.
         folder: the folder of the study.
 
     Raises:
         UserError: if they have changed and the user does not accept it.
     """
     runs = [dict(earlier) for earlier in stored.get("runs", [])]
-    before = runs[-1] if runs else {"versions": stored["versions"], "code": {}}
-    changed = list(_changes(before, run))
+    changed = list(_changes(runs[-1] if runs else _first(stored), run))
     if changed and not accept:
         raise UserError(
             f"{folder.path}: since its last run, {'; '.join(changed)}; trials of both are not "
@@ -93,6 +92,30 @@ def with_run(
             "another --results"
         )
     return [*runs, {**run, "accepted": changed}]
+
+
+def _first(stored: Mapping[str, Any]) -> dict[str, Any]:
+    """What is known of the code that trained a study that has noted no run.
+
+    Studies of earlier versions have no list of runs; if it is empty, nothing has been trained.
+    """
+    if "runs" in stored:
+        return {"versions": {}, "code": {}}
+    return {"versions": stored["versions"], "code": {}, "hardware": stored["hardware"]}
+
+
+def device_of_last_run(stored: Mapping[str, Any]) -> str:
+    """The device on which a study was trained last; empty if it has noted none.
+
+    Args:
+        stored: the content of `study.json`.
+    """
+    runs = stored.get("runs", [])
+    return _device(runs[-1]) if runs else ""
+
+
+def _device(run: Mapping[str, Any]) -> str:
+    return str(run.get("hardware", {}).get("device") or "")
 
 
 def code_digest(files: Mapping[str, bytes]) -> str:
@@ -181,3 +204,6 @@ def _changes(before: Mapping[str, Any], now: Mapping[str, Any]) -> Iterator[str]
         earlier = before["versions"].get(name, version)
         if name not in UNCOMPARED and earlier != version:
             yield f"{name} has changed from {earlier} to {version}"
+    devices = [_device(run) for run in (before, now)]
+    if all(devices) and len({*devices}) > 1:
+        yield f"the device has changed from {devices[0]} to {devices[1]} (--device)"

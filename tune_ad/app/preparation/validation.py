@@ -17,6 +17,7 @@ from tune_ad.app.preparation.resuming import (
     continues,
     stored_study,
 )
+from tune_ad.app.preparation.runs import device_of_last_run
 from tune_ad.app.session import Session
 from tune_ad.data import ImageSet, NoSourceError, Task, content_digest, find, locate
 from tune_ad.data.controls import CONTROLS
@@ -36,6 +37,7 @@ from tune_ad.search.checks.rules import check_selection, usable_rules
 from tune_ad.search.declaration import Search
 from tune_ad.search.study import Study
 from tune_ad.selection import RULES
+from tune_ad.storage.folder import StudyFolder
 from tune_ad.storage.precision import BFLOAT16
 from tune_ad.training.largest import most_weights
 from tune_ad.training.replicas.device_memory import footprint
@@ -69,7 +71,7 @@ def prepare(
         UserError: for any invalid input, in one line; nothing has been written.
     """
     check_folder(options, dry_run)
-    request = resolve(options, say, given)
+    request = resolve(_as_trained(options), say, given)
     if not continues(options):
         _check_declaration(request)
     stored = stored_study(request.options, request.folder, dry_run)
@@ -113,8 +115,19 @@ def prepare(
         time_limit=time_limit,
     )
     if not (session.begins or session.is_complete):
-        _ = session.runs  # refuses other code and versions
+        _ = session.runs  # refuses other code, versions and devices
     return session
+
+
+def _as_trained(options: Options) -> Options:
+    """The options of a study that goes on, with the device of its last run unless one is given.
+
+    Only the CPU is there for certain; without the GPU of the last run, the change is refused.
+    """
+    if not continues(options) or options.device != "auto" or options.gpus is not None:
+        return options
+    stored = StudyFolder(options.results / options.study).read_study()
+    return replace(options, device="cpu") if device_of_last_run(stored) == "cpu" else options
 
 
 def _preprocessing(request: Request, shape: ImageShape) -> Preprocessing:
