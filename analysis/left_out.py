@@ -1,7 +1,7 @@
 """What is damaged or lacking in the folder of a study, so that a report leaves it out.
 
-Journals and `study.json` are refused instead (`StudyRecords.read`), because nothing can be said
-without them. Files that the version of the study did not write are not missed.
+Journals and `study.json` that cannot be read are refused instead (`StudyRecords.read`), because
+nothing can be said without them. Files that the version of the study did not write are not missed.
 """
 
 import os
@@ -29,16 +29,30 @@ def left_out(study: StudyRecords) -> list[str]:
     Args:
         study: the records, of which files are looked for.
     """
+    unfit = [
+        f"{misfit.file.path.relative_to(study.folder.path)}, line {misfit.line}: {misfit.fault}"
+        for misfit in study.misfits
+    ]
     of_records = [
         *_of_records(study, study.trials, fresh=False),
         *_of_records(study, study.evaluation, fresh=True),
     ]
-    lines = of_records[:NAMED]
-    if (more := len(of_records) - NAMED) > 0:
-        lines.append(f"and {count(more, 'more file')} of trials")
+    lines = _named(of_records, "more file", " of trials")
     if of_records:
         lines[-1] += f". {EFFECT}"
-    return [*lines, *_journals(study), *_kept_model(study), *_tensorboard(study)]
+    return [
+        *_named(unfit, "more record"),
+        *lines,
+        *_journals(study),
+        *_kept_model(study),
+        *_tensorboard(study),
+    ]
+
+
+def _named(lines: Sequence[str], noun: str, rest: str = "") -> list[str]:
+    """The first lines, and how many there are more."""
+    more = len(lines) - NAMED
+    return [*lines[:NAMED], *([f"and {count(more, noun)}{rest}"] if more > 0 else [])]
 
 
 def paragraph(lines: Sequence[str]) -> Iterator[str]:
@@ -68,7 +82,8 @@ def _journals(study: StudyRecords) -> Iterator[str]:
             yield f"{journal.path.relative_to(folder.path)}: its last line is cut"
     yield from _without_record(study, folder.trials, study.trials, fresh=False)
     yield from _without_record(study, folder.evaluation, study.evaluation, fresh=True)
-    if study.begun is not None and (ended := len(study.trials)) > study.begun:
+    unfit = sum(misfit.file.path == folder.trials.path for misfit in study.misfits)
+    if study.begun is not None and (ended := len(study.trials) + unfit) > study.begun:
         yield (
             f"{folder.suggested.path.name} has only {study.begun} of the {ended} configurations "
             "that have ended"
@@ -80,7 +95,8 @@ def _without_record(
 ) -> Iterator[str]:
     """The number of results whose record is gone from the journal, if there are some."""
     place = (study.folder.path / "evaluation") if fresh else (study.folder.path / "trials")
-    known = {study.details_path(record, fresh) for record in records}
+    unfit = (m.record for m in study.misfits if m.record and m.file.path == journal.path)
+    known = {study.details_path(record, fresh) for record in [*records, *unfit]}
     if lost := len({*place.glob("*.json")} - known):
         yield (
             f"{journal.path.relative_to(study.folder.path)} has no record of "

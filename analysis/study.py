@@ -14,6 +14,7 @@ from optuna.distributions import BaseDistribution
 from analysis import frame
 from analysis.document.format import short
 from tune_ad.errors import UserError, cut, one_line
+from tune_ad.search.checks.records import Misfit, Records, misfits
 from tune_ad.search.claim import Claim
 from tune_ad.search.distributions import from_json
 from tune_ad.selection import RULES
@@ -35,6 +36,7 @@ class StudyRecords:
         trials: the records of all finished trials, by number.
         evaluation: the records of the winner on fresh seeds, one per seed.
         begun: the number of started trials, finished or not; None = as many as have ended.
+        misfits: the records that do not fit the study, which are not among the others.
     """
 
     folder: StudyFolder
@@ -42,6 +44,7 @@ class StudyRecords:
     trials: Sequence[TrialRecord]
     evaluation: Sequence[TrialRecord]
     begun: int | None = None
+    misfits: Sequence[Misfit] = ()
 
     @classmethod
     def read(cls, path: Path) -> "StudyRecords":
@@ -54,17 +57,27 @@ class StudyRecords:
             UserError: if the folder contains no study, a damaged one, or one of a newer schema.
         """
         folder = StudyFolder(path)
-        stored = folder.read_study()
+        ended = folder.read_trials(compact=True)
+        records = Records(folder.read_trial_specs(), ended, folder.read_evaluation())
+        stored = folder.read_study()  # afterwards, since it may gain trials meanwhile
         if (rule := stored["study"]["selection"]) not in RULES:
             raise UserError(
                 f"{folder.study} names the selection rule {cut(repr(rule))}, but this version "
                 f"only has {', '.join(RULES)}; install a newer tune_ad"
             )
-        trials = sorted(folder.read_trials(compact=True), key=lambda record: record.number)
-        begun = len(folder.read_trial_specs())
-        study = cls(folder, stored, trials, folder.read_evaluation(), begun)
+        study = cls(folder, stored, (), ())
         _ = study.spaces, study.defaults  # refuse damaged ones
-        return study
+        unfit = tuple(misfits(folder, stored, records))
+        left = {id(misfit.record) for misfit in unfit}
+        trials = [record for record in records.trials if id(record) not in left]
+        return cls(
+            folder,
+            stored,
+            sorted(trials, key=lambda record: record.number),
+            [record for record in records.evaluation if id(record) not in left],
+            len(records.specs),
+            unfit,
+        )
 
     def ranks(self, record: TrialRecord, fresh: bool = False) -> ScoreRanks:
         """The ranks of the scores of a trial; empty if they are not stored, or damaged.

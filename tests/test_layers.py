@@ -174,7 +174,7 @@ def test_analysis_knows_records_and_selection_alone():
         "selection",
         "pseudo_outliers",
         "randomness",
-        *(f"search.{n}" for n in ("distributions", "claim")),
+        *(f"search.{n}" for n in ("distributions", "claim", "checks.records")),
     )
     allowed = tuple(f"tune_ad.{name}" for name in allowed)
     assert [n for n in known if not n.startswith(("analysis", *allowed))] == []

@@ -71,10 +71,12 @@ def mutated(data, value):
 @pytest.fixture(scope="module")
 def study(place):
     shutil.copytree(GOLDEN.path, place / "study", ignore=shutil.ignore_patterns("report"))
-    return StudyFolder(place / "study")
+    folder = StudyFolder(place / "study")
+    shutil.copy(folder.trials.path, folder.retried.path)
+    return folder
 
 
-@pytest.mark.parametrize("name", ["suggested", "trials", "evaluation"])
+@pytest.mark.parametrize("name", ["suggested", "trials", "evaluation", "retried"])
 @often()
 @given(data=st.data())
 def test_journals(study, name, data):
@@ -87,6 +89,7 @@ def test_journals(study, name, data):
         "suggested": study.read_trial_specs,
         "trials": study.read_trials,
         "evaluation": study.read_evaluation,
+        "retried": study.read_retried,
     }
     try:
         file.write_bytes(b"\n".join(lines) + b"\n")

@@ -30,13 +30,16 @@ READ = {
     "suggested": StudyFolder.read_trial_specs,
     "trials": StudyFolder.read_trials,
     "evaluation": StudyFolder.read_evaluation,
+    "retried": StudyFolder.read_retried,
 }
 
 
 @pytest.fixture
 def folder(tmp_path):
     shutil.copytree(GOLDEN.path, tmp_path / "study", ignore=shutil.ignore_patterns("report"))
-    return StudyFolder(tmp_path / "study")
+    folder = StudyFolder(tmp_path / "study")
+    shutil.copy(folder.trials.path, folder.retried.path)
+    return folder
 
 
 def places(value, path=()):
@@ -105,7 +108,7 @@ def test_a_wrong_byte_anywhere_is_read_or_refused_in_a_line(folder, name):
         ("[" * 100_000, "line 1 is not JSON"),
         ('{"number": NaN}', "NaN is no number of JSON"),
         ("3", "is not a JSON object"),
-        ("{}", "is damaged"),
+        ("{}", "lacks number, baseline, params, seeds"),
     ],
 )
 def test_odd_json_is_refused(folder, line, words):

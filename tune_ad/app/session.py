@@ -41,6 +41,7 @@ from tune_ad.execution.time_limit import TimeLimit
 from tune_ad.models.folder import Preprocessing
 from tune_ad.search.ablation import with_enough_seeds
 from tune_ad.search.budgets import Budget
+from tune_ad.search.checks.records import check_records
 from tune_ad.search.checks.shortfalls import HeldOut, shortfalls
 from tune_ad.search.scheduler import TrialScheduler
 from tune_ad.search.study import Study
@@ -343,6 +344,8 @@ class Session:
             study.seed,
             study.search.pruning,
         )
+        if self.folder.exists():
+            check_records(self.folder)
         specs, records = self.folder.read_trial_specs(), self.folder.read_trials()
         try:
             scheduler.restore(specs, records)

@@ -4,7 +4,7 @@ import json
 import re
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from tune_ad.errors import UserError, cut
 from tune_ad.wording import printable
@@ -15,8 +15,9 @@ NUMBER = (int, float)
 SUSPECT = re.compile(r"\\[bfnrtu]|[^\n\r\t -~]")
 """What a JSON text has if one of its texts may not be printable; most have none."""
 Kind = Any
-"""What a value must be: a type or several, the fields of an object by their names ("*" matches
-every name, "?" at the end of a name: it may be left out), or a list of the kind of its items."""
+"""What a value must be: a type or several, a set of texts, the fields of an object by their names
+("*" matches every name, "?" at the end of a name: it may be left out), or a list of the kind of
+its items."""
 
 
 def parsed(content: bytes) -> Any:  # noqa: ANN401
@@ -76,46 +77,86 @@ def read_object(path: Path, remedy: str) -> dict[str, Any]:
     return value
 
 
-def faults(value: object, kind: Kind, where: str = "") -> Iterator[str]:
-    """The places of a value that are missing or of another kind, such as "study.budget.trials".
+class Fault(NamedTuple):
+    """A place of a value that is missing or of another kind than it must be.
 
-    >>> list(faults({"a": {"b": 1}, "c": [2, "3"]}, {"a": {"b": str}, "c": [int], "d?": int}))
+    Attributes:
+        place: the place, such as "study.budget.trials".
+        value: what is there.
+        is_missing: whether nothing is.
+    """
+
+    place: str
+    value: object = None
+    is_missing: bool = False
+
+
+def check_kind(value: object, kind: Kind, noun: str, remedy: str) -> None:
+    """Check that a value is of a kind.
+
+    Args:
+        value: plain data.
+        kind: what it must be, as for `faults`.
+        noun: what the value is, for the message.
+        remedy: what mends it, for the message.
+
+    Raises:
+        UserError: with what it lacks, or with the first part that is of another kind.
+    """
+    found = list(faults(value, kind))
+    if missing := [fault.place for fault in found if fault.is_missing]:
+        raise UserError(f"{noun} lacks {cut(', '.join(missing))}; {remedy}")
+    for fault in found:
+        raise UserError(f"{fault.place or noun} cannot be {cut(repr(fault.value))}; {remedy}")
+
+
+def faults(value: object, kind: Kind, where: str = "") -> Iterator[Fault]:
+    """The places of a value that are missing or of another kind.
+
+    >>> kind = {"a": {"b": str}, "c": [int], "d?": int}
+    >>> [fault.place for fault in faults({"a": {"b": 1}, "c": [2, "3"]}, kind)]
     ['a.b', 'c.1']
 
     Args:
         value: plain data.
-        kind: what it must be. Whole numbers are at least 0 and have at most 63 bits.
+        kind: what it must be. Whole numbers have at most 63 bits; where other numbers may not
+            stand, they are at least 0.
         where: the place of the value.
     """
     if isinstance(kind, Mapping):
         yield from _faults_of_object(value, kind, where)
     elif isinstance(kind, list):
         if not isinstance(value, list):
-            yield where or "everything"
+            yield Fault(where, value)
             return
         for position, item in enumerate(value):
             yield from faults(item, kind[0], f"{where}.{position}".lstrip("."))
     elif not _is_of(value, kind):
-        yield where or "everything"
+        yield Fault(where, value)
 
 
-def _faults_of_object(value: object, kind: Mapping[str, Kind], where: str) -> Iterator[str]:
+def _faults_of_object(value: object, kind: Mapping[str, Kind], where: str) -> Iterator[Fault]:
     if not isinstance(value, dict):
-        yield where or "everything"
+        yield Fault(where, value)
         return
     for name, inner in kind.items():
         key = name.removesuffix("?")
-        if key != name and key not in value:
-            continue
         for member in value if name == "*" else [key]:
-            yield from faults(value.get(member), inner, f"{where}.{member}".lstrip("."))
+            place = f"{where}.{member}".lstrip(".")
+            if member in value:
+                yield from faults(value[member], inner, place)
+            elif key == name:
+                yield Fault(place, is_missing=True)
 
 
-def _is_of(value: object, kind: type | tuple[type, ...]) -> bool:
-    """Whether a value has one of the types; True and False are no numbers."""
+def _is_of(value: object, kind: type | tuple[type, ...] | frozenset[str]) -> bool:
+    """Whether a value has one of the types, or is one of the texts; True is no number."""
+    if isinstance(kind, frozenset):
+        return isinstance(value, str) and value in kind
     types = kind if isinstance(kind, tuple) else (kind,)
     if isinstance(value, bool):
         return bool in types
-    if isinstance(value, int) and not 0 <= value < LARGEST:
+    least = 1 - LARGEST if float in types else 0
+    if isinstance(value, int) and not least <= value < LARGEST:
         return False
     return isinstance(value, types)

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from tune_ad.array_files import read_arrays
 from tune_ad.errors import UserError
-from tune_ad.storage.json_files import NUMBER, Kind, faults, read_object
+from tune_ad.storage.json_files import NUMBER, Fault, Kind, faults, read_object
 
 KEEP_MODELS: Mapping[str, str] = MappingProxyType(
     {
@@ -91,11 +91,13 @@ def read_description(folder: Path) -> dict[str, Any] | None:
             "tune_ad"
         )
     if wrong := list(_faults(content)):
-        raise UserError(f"{file} is damaged, {wrong[0]} is missing or of the wrong type; {COPY}")
+        raise UserError(
+            f"{file} is damaged, {wrong[0].place} is missing or of the wrong type; {COPY}"
+        )
     return content
 
 
-def _faults(content: Mapping[str, Any]) -> Iterator[str]:
+def _faults(content: Mapping[str, Any]) -> Iterator[Fault]:
     """The fields of a description that are missing or of the wrong type."""
     wrong = list(faults(content, FIELDS))
     yield from wrong

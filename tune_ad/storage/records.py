@@ -6,13 +6,13 @@ import math
 import sys
 from array import array
 from collections.abc import Mapping, Sequence
-from dataclasses import MISSING, asdict, dataclass, field, fields
+from dataclasses import asdict, dataclass, field, fields
 from functools import lru_cache
 from types import NoneType
 from typing import Any, Literal, Self, get_args
 
 from tune_ad.errors import UserError, cut
-from tune_ad.storage.json_files import LARGEST, NUMBER
+from tune_ad.storage.json_files import NUMBER, Kind, check_kind
 from tune_ad.storage.later_parameters import completed, without_earlier_values
 from tune_ad.storage.metric import (
     Metric,
@@ -30,61 +30,41 @@ from tune_ad.storage.values import decode, encode
 SCHEMA = 2
 State = Literal["complete", "pruned", "failed"]
 STATES: tuple[State, ...] = get_args(State)
-KINDS: Mapping[str, type | tuple[type, ...]] = {
+REMEDY = "restore the file from a backup or remove that line"
+VALUES = {int, float, NoneType}
+"""The types of the values of a metric."""
+SPEC: Mapping[str, Kind] = {"number": int, "baseline": str, "params": dict, "seeds": [int]}
+TRIAL: Mapping[str, Kind] = {
     "number": int,
     "identity": str,
     "baseline": str,
     "detector": str,
     "params": dict,
-    "searched": list,
-    "state": str,
+    "searched": [str],
+    "state": frozenset(STATES),
     "reason": str,
     "objective": (*NUMBER, NoneType),
     "reports": list,
     "replicas": list,
-    "chosen": dict,
-    "models": dict,
-    "main_score": str,
-    "scales": dict,
-    "warnings": list,
-    "seconds": NUMBER,
-    "device": str,
-    "precision": str,
+    "metrics": list,
+    "chosen?": dict,
+    "models?": {"*": (*NUMBER, NoneType)},
+    "main_score?": str,
+    "scales?": {"*": str},
+    "warnings?": [{"text": str, "replicas": [int]}],
+    "seconds?": NUMBER,
+    "device?": str,
+    "precision?": str,
 }
-"""The types of the fields of a stored trial."""
-KINDS_OF_REPLICA: Mapping[str, type | tuple[type, ...]] = {
+"""The fields of a stored trial."""
+REPLICA: Mapping[str, Kind] = {
     "task": str,
     "seed": int,
-    "state": str,
+    "state": frozenset(STATES),
     "reason": str,
     "epoch": int,
 }
-KINDS_OF_REPORT: Mapping[str, type | tuple[type, ...]] = {
-    "epoch": int,
-    "objective": (*NUMBER, NoneType),
-}
-
-
-def check_fields(line: Mapping[str, Any], kinds: Mapping[str, type | tuple[type, ...]]) -> None:
-    """Check the types of the fields of a stored record that are there.
-
-    Raises:
-        UserError: with the first wrong one.
-    """
-    if not isinstance(line, Mapping):
-        raise UserError(f"a record must be an object, got {cut(repr(line))}")
-    for name, kind in kinds.items():
-        if name not in line:
-            continue
-        value = line[name]
-        is_right = isinstance(value, kind) and not isinstance(value, bool)
-        if not is_right or (isinstance(value, int) and abs(value) >= LARGEST):
-            raise UserError(
-                f"{name} cannot be {cut(repr(value))}; restore the file from a backup or remove "
-                "that line"
-            )
-    if (state := line.get("state", STATES[0])) not in STATES:
-        raise UserError(f"state must be one of {', '.join(STATES)}, got {cut(repr(state))}")
+REPORT: Mapping[str, Kind] = {"epoch": int, "objective": (*NUMBER, NoneType)}
 
 
 def identity(baseline: str, params: Mapping[str, Any]) -> str:
@@ -126,9 +106,7 @@ class TrialSpec:
         Raises:
             UserError: if a field is missing or has the wrong type.
         """
-        check_fields(line, {"number": int, "baseline": str, "params": dict, "seeds": list})
-        if line["number"] < 0:
-            raise UserError(f"number must be 0 or more, got {line['number']}; remove that line")
+        check_kind(line, SPEC, "a configuration", REMEDY)
         return cls(line["number"], line["baseline"], decode(line["params"]), tuple(line["seeds"]))
 
 
@@ -279,21 +257,9 @@ class TrialRecord:
             )
         if schema == 1:
             line = upgraded_trial(line)
-        required = [
-            entry.name
-            for entry in fields(cls)
-            if entry.default is MISSING and entry.default_factory is MISSING
-        ]
-        if lost := [name for name in required if name not in line]:
-            raise UserError(
-                f"a trial's record lacks {', '.join(lost)}; remove that line or restore the file"
-            )
-        check_fields(line, KINDS)
-        if line["number"] < 0 or not line["replicas"]:
-            raise UserError(
-                f"the record of trial {line['number']} must have a number of 0 or more, and "
-                "models; restore the file from a backup or remove that line"
-            )
+        check_kind(line, TRIAL, "a trial's record", REMEDY)
+        if not line["replicas"]:
+            raise UserError(f"the record of trial {line['number']} has no models; {REMEDY}")
         known = {entry.name for entry in fields(cls)}
         values = {name: value for name, value in line.items() if name in known}
         values["params"] = completed(decode(line["params"]))
@@ -322,14 +288,8 @@ def _replica(line: Mapping[str, Any]) -> ReplicaRecord:
     Raises:
         UserError: if a field is missing.
     """
-    names = [entry.name for entry in fields(ReplicaRecord)]
-    if lost := [name for name in names if name not in line]:
-        raise UserError(
-            f"a replica in a trial's record lacks {', '.join(lost)}; remove that line or restore "
-            "the file"
-        )
-    check_fields(line, KINDS_OF_REPLICA)
-    return _shared_replica(*(line[name] for name in names))
+    check_kind(line, REPLICA, "a replica in a trial's record", REMEDY)
+    return _shared_replica(*(line[name] for name in REPLICA))
 
 
 def _report(report: Sequence[Any]) -> tuple[int, float | None]:
@@ -339,14 +299,21 @@ def _report(report: Sequence[Any]) -> tuple[int, float | None]:
         UserError: if a value has the wrong type.
     """
     epoch, objective = report
-    check_fields({"epoch": epoch, "objective": objective}, KINDS_OF_REPORT)
+    check_kind({"epoch": epoch, "objective": objective}, REPORT, "a report", REMEDY)
     return epoch, objective
 
 
 def _shared_metrics(
     metrics: Mapping[Metric, list[float | None]], compact: bool
 ) -> dict[Metric, Values]:
-    """The metrics, with names that are shared between all records."""
+    """The metrics, with names that are shared between all records.
+
+    Raises:
+        UserError: if a value is no number.
+    """
+    for metric, values in metrics.items():
+        if not set(map(type, values)) <= VALUES:
+            raise UserError(f"the values of {cut(str(metric))} must be numbers; {REMEDY}")
     return {
         _shared_metric(*map(sys.intern, metric)): _compacted(values) if compact else values
         for metric, values in metrics.items()

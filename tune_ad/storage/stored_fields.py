@@ -107,15 +107,19 @@ HISTOGRAM: Mapping[str, Kind] = {
 
 def wrong_fields(study: Mapping[str, Any]) -> list[str]:
     """The fields of the content of `study.json` that are missing or of the wrong type."""
-    wrong = list(faults(study, FIELDS))
+    wrong = _places(study, FIELDS)
     if wrong or study["schema"] == 1:
         return wrong
-    return list(faults(study, SINCE_SCHEMA_2))
+    return _places(study, SINCE_SCHEMA_2)
+
+
+def _places(value: Mapping[str, Any], kind: Kind) -> list[str]:
+    return [fault.place for fault in faults(value, kind)]
 
 
 def wrong_details(details: Mapping[str, Any]) -> list[str]:
     """The fields of curves and histograms that are missing, of the wrong type or do not fit."""
-    if wrong := list(faults(details, {"histograms?": [HISTOGRAM]})):
+    if wrong := _places(details, {"histograms?": [HISTOGRAM]}):
         return wrong
     return [
         f"histograms.{number}"

@@ -159,10 +159,10 @@ def test_outsiders_of_other_sets_are_named_by_the_tasks_title(tmp_path):
     trial.metrics[TEST_AUROC._replace(outsider="svhn")] = trial.metrics[TEST_AUROC]
     planted = study(tmp_path, [trial], {"PGN": DEFAULT})
     task = {"name": "cifar10-vs-svhn", "source": "cifar10", "outsiders": ["svhn"]}
-    untitled = replace(planted, stored={**planted.stored, "tasks": [task]})
+    untitled = replace(planted, stored={**planted.stored, "tasks": [task]}, trials=[trial])
     assert "cifar10 against svhn" in answer(Findings(untitled))
     task = {**task, "title": "CIFAR-10 against SVHN"}
-    titled = replace(planted, stored={**planted.stored, "tasks": [task]})
+    titled = replace(untitled, stored={**planted.stored, "tasks": [task]})
     assert "CIFAR-10 against SVHN" in answer(Findings(titled))
 
 
@@ -188,7 +188,7 @@ def test_a_winner_that_is_no_better_than_chance_is_warned_of(tmp_path, best, is_
     }
     trials = [record(k, DEFAULT, (0.6,), objective=best - k / 10) for k in range(2)]
     for k, trial in enumerate(trials):
-        trial.metrics[VALIDATION_AUROC] = [best - k / 10]
+        trial.metrics[VALIDATION_AUROC] = [best - k / 10] * len(trial.replicas)
     text = answer(Findings(study(tmp_path, trials, {"PGN": DEFAULT}, **search)))
     warning = "on the images that select: the best has validation AUROC 50.0 %. Do not trust"
     assert (warning in text) == is_warned

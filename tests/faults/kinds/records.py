@@ -16,12 +16,13 @@ KINDS_OF_FILES = (
     "suggested.jsonl",
     "trials.jsonl",
     "evaluation/evaluation.jsonl",
+    "retried.jsonl",
     "trials/*.json",
     "trials/*.npz",
     "evaluation/*.json",
     "evaluation/*.npz",
 )
-JOURNALS = ("study.json", "suggested.jsonl", "trials.jsonl", "evaluation/evaluation.jsonl")
+JOURNALS = KINDS_OF_FILES[:5]
 COMMANDS: Mapping[str, Sequence[str]] = {
     "--resume": ("--resume",),
     "--extend": ("--extend", "1"),

@@ -18,6 +18,7 @@ from tune_ad.app.command_line.options import OPTIONS, Options
 from tune_ad.app.estimates.remaining import is_complete, progress
 from tune_ad.errors import MachineError, UserError, one_line
 from tune_ad.search.budgets import Budget
+from tune_ad.search.checks.records import check_records
 from tune_ad.storage.folder import StudyFolder
 from tune_ad.storage.jsonl import CONVERSION
 from tune_ad.storage.later_parameters import LATER
@@ -135,14 +136,16 @@ def stored_study(options: Options, folder: StudyFolder, dry_run: bool) -> dict[s
     A study that is complete may be asked for again without --resume.
 
     Raises:
-        UserError: if the study is not complete and the user does not continue it, or it was begun
-            with another budget, selection rule, seed or precision.
+        UserError: if a record is damaged or does not fit the study, if that is not complete and
+            the user does not continue it, or if it was begun with another budget, selection rule,
+            seed or precision.
     """
     if not continues(options) and (dry_run or not folder.exists()):
         _refuse_records_without_a_study(folder)
         return None
     study: dict[str, Any] = folder.read_study()["study"]
     budget = stored_budget(study)
+    check_records(folder)
     fresh_seeds = budget.fresh_seeds if options.evaluate else ()
     if not continues(options) and not is_complete(
         folder, budget.trials, study["selection"], fresh_seeds
