@@ -66,7 +66,7 @@ class StudyRecords:
                 f"only has {', '.join(RULES)}; install a newer tune_ad"
             )
         study = cls(folder, stored, (), ())
-        _ = study.spaces, study.defaults  # refuse damaged ones
+        _ = study.spaces, study.defaults, folder.read_retried()  # refuse damaged ones
         unfit = tuple(misfits(folder, stored, records))
         left = {id(misfit.record) for misfit in unfit}
         trials = [record for record in records.trials if id(record) not in left]

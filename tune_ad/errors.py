@@ -1,8 +1,9 @@
 """Error classes, and suggestions for mistyped names."""
 
 import difflib
+import errno
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 SUGGESTIONS = 3  # maximum number of suggestions
 SIMILARITY = 0.7  # minimum similarity of a suggestion to the mistyped name, in [0, 1]
@@ -10,6 +11,32 @@ MARGIN = 0.1  # maximum difference in similarity between a suggestion and the be
 LONGEST_MESSAGE = 500  # characters of an exception that are recorded or shown
 
 LONGEST_WORD = 1000  # characters without a space that are shown
+
+ADVICE: Mapping[int, str] = {
+    errno.ENOSPC: "Free disk space",
+    errno.EDQUOT: "Free disk space, or ask for a larger quota",
+    errno.EFBIG: "Raise the limit on the size of files (ulimit -f)",
+    errno.ENOENT: "Restore the folder, or use another one",
+    errno.ENOTDIR: "Move the file away that is in the place of a folder",
+    errno.EISDIR: "Move the folder away that is in the place of a file",
+    errno.EEXIST: "Move away what is in its place",
+    errno.ENOTEMPTY: "Move away what is in the folder",
+    errno.EACCES: "Restore the rights to read and write it",
+    errno.EPERM: "Restore the rights to read and write it",
+    errno.EROFS: "Mount the disk for writing, or use another folder",
+    errno.EIO: "Check the disk, or use another folder",
+    errno.ESTALE: "Mount the disk again, or use another folder",
+    errno.ENODEV: "Mount the disk again, or use another folder",
+    errno.ENXIO: "Mount the disk again, or use another folder",
+    errno.ELOOP: "Remove the loop of links",
+    errno.ENAMETOOLONG: "Use a shorter path",
+    errno.EMFILE: "Raise the limit on open files (ulimit -n)",
+    errno.ENFILE: "Close programs that hold many files open",
+    errno.ENOMEM: "Free memory",
+}
+"""What helps against an error of the operating system, by its number."""
+GONE = (errno.ENOENT, errno.ENOTDIR, errno.ESTALE, errno.ENODEV, errno.ENXIO)
+"""The errors after which nobody knows what is left."""
 
 
 class UserError(Exception):
@@ -39,10 +66,11 @@ def unusable(error: OSError, place: object) -> MachineError:
         place: the file or folder, if the error does not name it.
     """
     named = error.filename if error.filename2 is None else error.filename2
+    kept = "" if error.errno in GONE else "what was written before is kept. "
     return MachineError(
         f"{place if named is None else named} cannot be read or written "
-        f"({error.strerror or error}); what was written before is kept. Free disk space, or "
-        "restore the folder and its rights"
+        f"({error.strerror or error}); {kept}"
+        f"{ADVICE.get(error.errno or 0, 'Check the folder, its rights and the disk')}"
     )
 
 

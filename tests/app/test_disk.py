@@ -1,41 +1,29 @@
 """A disk that fills up, or a folder that goes, while a study runs: nothing is half kept."""
 
-import errno
-import os
 import shutil
+from contextlib import ExitStack
 
 import pytest
 
+from tests.faults.layer import FailingRecords, Layer, installed
 from tune_ad.app.command_line.console import closing
 from tune_ad.errors import MachineError
 from tune_ad.execution.callbacks import RecordWriter
-from tune_ad.storage.jsonl import JsonLines
 
 
 @pytest.fixture
-def full():
+def full(tmp_path):
     """A function: from the nth line of records on, the disk is full; a line is half written.
 
     It returns a function that mends the disk.
     """
-    patch = pytest.MonkeyPatch()
+    with ExitStack() as stack:
 
-    def fill(first):
-        real, written = JsonLines.append, []
+        def fill(first):
+            stack.enter_context(installed(Layer(tmp_path, FailingRecords(first - 1))))
+            return stack.close
 
-        def append(self, value):
-            written.append(value)
-            if len(written) < first:
-                return real(self, value)
-            with self.path.open("ab") as file:
-                file.write(b'{"half')
-            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(self.path))
-
-        patch.setattr(JsonLines, "append", append)
-        return patch.undo
-
-    yield fill
-    patch.undo()
+        yield fill
 
 
 def lines_of(folder):

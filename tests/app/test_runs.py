@@ -156,7 +156,7 @@ def test_the_versions_of_a_study_without_runs_are_compared(tmp_path):
         with_run(stored, run, False, StudyFolder(tmp_path))
 
 
-@pytest.mark.parametrize("name", ["suggested", "trials", "evaluation"])
+@pytest.mark.parametrize("name", ["suggested", "trials", "evaluation", "retried"])
 def test_nothing_is_written_before_every_record_could_be_read(options, name):
     folder = begun(options)
     before = folder.study.read_bytes()

@@ -1,15 +1,15 @@
 """A layer below the files of one folder that counts what changes them, and fails at the kth.
 
 It stands where Python opens, writes and renames files (`open`, `os`), so that it sees records,
-event files, kept models and reports alike, and leaves every other folder alone. It is installed
-in a fork, which ends with it.
+event files, kept models and reports alike, and leaves every other folder alone.
 """
 
 import builtins
 import errno
 import io
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -70,8 +70,8 @@ class Layer:
         return self.act(kind, place, size)
 
     def install(self) -> None:
-        """Put the layer below `open` and `os`; only in a process that ends soon."""
-        for name in ("unlink", "remove", "rmdir", "mkdir", "rename", "replace", "link", "symlink"):
+        """Put the layer below `open` and `os`; `installed` takes it away again."""
+        for name in PATCHED[0][1]:
             setattr(os, name, self._checked(name, getattr(os, name)))
         real_open, real_fsync, real_os_open = io.open, os.fsync, os.open
 
@@ -126,6 +126,27 @@ class Layer:
         return io.TextIOWrapper(buffered, encoding, errors, newline, line_buffering=buffering == 1)
 
 
+PATCHED = (
+    (os, ("unlink", "remove", "rmdir", "mkdir", "rename", "replace", "link", "symlink")),
+    (os, ("open", "fsync")),
+    (io, ("open",)),
+    (builtins, ("open",)),
+)
+"""What `Layer.install` replaces."""
+
+
+@contextmanager
+def installed(layer: Layer) -> Iterator[Layer]:
+    """Context manager: a layer below the files of this process, which goes on without it."""
+    before = [(place, name, getattr(place, name)) for place, names in PATCHED for name in names]
+    layer.install()
+    try:
+        yield layer
+    finally:
+        for place, name, value in before:
+            setattr(place, name, value)
+
+
 class CountedFile(io.FileIO):
     """A file below the folder of a layer."""
 
@@ -170,6 +191,23 @@ class Failing:
         self.struck = True
         number = self.failure.number
         raise OSError(number, os.strerror(number), place)
+
+
+class FailingRecords(Failing):
+    """A disk that is full from the kth write of a record on, of which half is written.
+
+    Args:
+        first: the number of that write, from 0.
+    """
+
+    def __init__(self, first: int) -> None:
+        super().__init__(next(failure for failure in FAILURES if failure.short), first)
+
+    def __call__(self, kind: str, place: str, size: int | None) -> int | None:
+        """Raise the error, if the disk is full."""
+        if self.struck or (kind == "write" and place.endswith(".jsonl")):
+            return super().__call__(kind, place, size)
+        return None
 
 
 def counted(changes: Sequence[tuple[str, str]]) -> list[str]:

@@ -1,10 +1,10 @@
 """A seeded part of the campaign, and what its checks and its file layer find."""
 
 import errno
-import io
 import os
 import subprocess
 import sys
+from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
@@ -13,7 +13,7 @@ from tests.faults import programs
 from tests.faults.campaign import all_kinds, rows
 from tests.faults.case import Case, Kind, Result, differences, said
 from tests.faults.inputs import checked
-from tests.faults.layer import FAILURES, Failing, Failure, Layer
+from tests.faults.layer import FAILURES, Failing, Failure, Layer, installed
 from tests.faults.page import markdown
 from tests.faults.processes import Ended
 from tests.faults.studies import folder_in, resume_line
@@ -57,22 +57,10 @@ def test_every_kind_has_cases_of_its_own():
 @pytest.fixture
 def layer(tmp_path):
     """A function: a file system below `tmp_path` that fails at its kth change."""
-    patch = pytest.MonkeyPatch()
-    for name in ("unlink", "remove", "rmdir", "mkdir", "rename", "replace", "link", "symlink"):
-        patch.setattr(os, name, getattr(os, name))
-    for place, name in ((os, "open"), (os, "fsync"), (io, "open")):
-        patch.setattr(place, name, getattr(place, name))
-    patch.setattr("builtins.open", open)
     root = tmp_path / "root"
     root.mkdir()
-
-    def made(failure, k):
-        layer = Layer(root, Failing(failure, k))
-        layer.install()
-        return layer
-
-    yield made
-    patch.undo()
+    with ExitStack() as stack:
+        yield lambda failure, k: stack.enter_context(installed(Layer(root, Failing(failure, k))))
 
 
 def write_and_rename(root):

@@ -43,6 +43,8 @@ def _case(title: str, pattern: str, command: str, seed: str) -> Case:
     def run_case(place: Path, varieties: Mapping[str, Variety]) -> Result:
         source, folder = varieties[title].folder, folder_in(place).path
         shutil.copytree(source, folder)
+        if pattern == "retried.jsonl":  # of studies in which no trial has failed there is none
+            shutil.copy(folder / "trials.jsonl", folder / pattern)
         if command == "--compare":
             shutil.copytree(source, place / RESULTS / "intact" / NAME)
         stream = Random(seed)

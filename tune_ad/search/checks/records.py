@@ -42,11 +42,12 @@ class Records(NamedTuple):
 
 
 def check_records(folder: StudyFolder) -> None:
-    """Check that the records of a study can be continued.
+    """Check that a study can go on from its records, of which those of retried trials count, too.
 
     Raises:
         UserError: with file and line of the first that is damaged, or does not fit.
     """
+    folder.read_retried()
     records = Records(folder.read_trial_specs(), folder.read_trials(), folder.read_evaluation())
     for misfit in misfits(folder, folder.read_study(), records):
         raise UserError(
