@@ -6,11 +6,12 @@ from pathlib import Path
 import pytest
 from optuna.distributions import CategoricalDistribution
 
-from tune_ad.app import session as session_module
 from tune_ad.app.command_line import console
 from tune_ad.app.command_line.console import closing, opening, plan
 from tune_ad.app.description import described
+from tune_ad.app.estimates import pricing
 from tune_ad.app.estimates.cost import Size, overhead
+from tune_ad.app.estimates.pricing import Pricing
 from tune_ad.app.preparation.validation import prepare
 from tune_ad.app.session import Outcome
 from tune_ad.detectors.nets import ImageShape
@@ -56,7 +57,7 @@ def test_a_start_trains_no_probes(tiny, open_study, tmp_path, monkeypatch):
     def probes(*arguments):
         raise AssertionError("trained")
 
-    monkeypatch.setattr(session_module, "measured_speed", probes)
+    monkeypatch.setattr(pricing, "measured_speed", probes)
     session = open_study(tiny, tmp_path)
     assert announced(session)[:2] == [
         "tiny: 4 trials x 2 classes = 8 models, then 2 fresh seeds x 2 classes = 4 models",
@@ -123,7 +124,7 @@ def test_a_dry_run_counts_the_training_images_that_are_there(
 
 
 def test_a_dry_run_counts_the_start_and_the_report(finished):
-    costs = finished.session.costs()
+    costs = Pricing(finished.session).costs()
     for cost in costs.values():
         extra = overhead(finished.session.study, cost.size.trials, "serial")
         assert cost.total == cost.seconds + extra > cost.seconds
@@ -150,8 +151,8 @@ def test_one_of_anything_is_singular(tiny, open_study, tmp_path):
 
 def test_without_an_evaluation_no_model_of_it_is_counted(tiny, open_study, tmp_path):
     session = open_study(tiny, tmp_path, evaluate=False)
-    assert session.size() == session.costs()["quick"].size == Size(4, 1, 0, 2)
-    assert session.size().models == 4 * 2
+    assert Pricing(session).size() == Pricing(session).costs()["quick"].size == Size(4, 1, 0, 2)
+    assert Pricing(session).size().models == 4 * 2
     assert "the winner is not trained again" in plan(session)
     assert "the winner is trained again on 2 fresh seeds" in plan(open_study(tiny, tmp_path))
 
@@ -207,17 +208,17 @@ def test_a_dry_run_of_a_study_that_continues_prices_what_is_left(tiny, open_stud
     def continued(**options):
         return open_study(tiny, tmp_path, budget="auto", **options)
 
-    (resumed,) = continued(resume=True).costs().values()
+    (resumed,) = Pricing(continued(resume=True)).costs().values()
     assert resumed.size == Size(trials=0, seeds=1, fresh_seeds=2, tasks=2)
     extended = continued(extend=1)
-    (cost,) = extended.costs().values()
+    (cost,) = Pricing(extended).costs().values()
     assert cost.size == Size(trials=1, seeds=1, fresh_seeds=2, tasks=2)
     assert cost.size.models == 1 * 2 + 2 * 2
     shown = plan(extended)
     assert "left to train, with the time" in shown
     assert "* quick: 1 trial x 2 classes = 2 models, then 2 fresh seeds x 2 classes" in shown
     assert "standard:" not in shown and "paper:" not in shown
-    (nothing,) = continued(resume=True, evaluate=False).costs().values()
+    (nothing,) = Pricing(continued(resume=True, evaluate=False)).costs().values()
     assert (nothing.size.models, nothing.seconds) == (0, 0)
 
 

@@ -7,6 +7,7 @@ from optuna.distributions import CategoricalDistribution, FloatDistribution
 
 from tune_ad.app.estimates import speed as speed_module
 from tune_ad.app.estimates.cost import BYTES_PER_VARIANT, Sizes, cost, image_sizes, overhead
+from tune_ad.app.estimates.pricing import Pricing
 from tune_ad.app.estimates.speed import Speed, measured_speed, relative_seconds
 from tune_ad.data import Arrays, class_tasks, from_arrays
 from tune_ad.detectors.autoencoders.ae import AE
@@ -223,7 +224,7 @@ def test_budgets_of_other_epochs_are_priced_by_their_own(tiny, open_study, tmp_p
     budget = replace(tiny.budgets["quick"], epochs=3, validation_images=1, evaluation_seeds=0)
     budgets = {"quick": budget, "standard": replace(budget, epochs=300), "paper": budget}
     session = open_study(replace(tiny, baselines=(baseline,), budgets=budgets), tmp_path)
-    costs = session.costs()
+    costs = Pricing(session).costs()
     assert costs["standard"].seconds > 20 * costs["quick"].seconds
     assert costs["paper"].seconds == pytest.approx(costs["quick"].seconds)
 
@@ -338,7 +339,7 @@ def test_the_images_of_a_model(changes, sizes):
 @pytest.mark.parametrize("changes", [{}, {"train_images": 10_000, "validation_images": 10_000}])
 def test_the_images_of_a_model_are_those_of_the_suite(tiny, open_study, tmp_path, changes):
     session = open_study(tiny, tmp_path, changes=changes)
-    sizes, suite = session._sizes(session.study.budget), session.suite
+    sizes, suite = Pricing(session).images(session.study.budget), session.suite
     assert sizes.tasks == len(suite.tasks)
     for split in suite.splits.values():
         validation = sum(map(len, split.validation.values()))

@@ -17,6 +17,7 @@ from analysis.report.study_report import write_report
 from tests.naming import short
 from tune_ad import data
 from tune_ad.app.command_line.console import opening, plan
+from tune_ad.app.estimates.pricing import Pricing
 from tune_ad.data import load
 from tune_ad.detectors.autoencoders.ae import AE
 from tune_ad.detectors.base import Detector
@@ -948,7 +949,7 @@ def test_a_whole_data_set_is_scored_and_has_no_auroc(whole, open_study, tmp_path
     assert (
         "No trial is selected, because the task has no anomalies. Each trial is tested"
     ) in opening(session)
-    assert session.costs()["quick"].size.models == 2
+    assert Pricing(session).costs()["quick"].size.models == 2
     messages.clear()
     assert session.run().exit_code == 0
     (message,) = messages
@@ -994,7 +995,7 @@ def test_the_report_of_a_whole_data_set_says_that_there_is_no_auroc(
 
 
 def test_the_budgets_are_priced(begin):
-    costs = begin().costs()
+    costs = Pricing(begin()).costs()
     assert set(costs) == {"quick", "standard", "paper"}
     assert (costs["quick"].size.trials, costs["quick"].size.models) == (4, 4 * 2 + 2 * 2)
     assert all(cost.seconds > 0 for cost in costs.values())

@@ -16,6 +16,7 @@ from tests.naming import short
 from tune_ad.app.command_line.console import opening
 from tune_ad.app.command_line.options import Options
 from tune_ad.app.description import described, write_description
+from tune_ad.app.estimates.pricing import Pricing
 from tune_ad.app.preparation import request, resources, validation
 from tune_ad.app.preparation.resuming import check_folder, continued_budget
 from tune_ad.app.preparation.validation import prepare
@@ -471,7 +472,7 @@ def test_a_plan_that_is_used_up_counts_its_own_trials_and_is_not_extended(
     baseline = replace(tiny.baselines[0], space={"width": CategoricalDistribution([0.5, 1.0])})
     search = replace(tiny, plan=Grid(), baselines=(baseline,))
     session = open_study(search, tmp_path, changes={"trials": 9, "epochs": 1}, evaluate=False)
-    assert session.study.budget.trials == session.size().trials == 2
+    assert session.study.budget.trials == Pricing(session).size().trials == 2
     assert session.run().exit_code == 0
     assert "2 of 2 trials complete" in write_report(session.folder.path).summary
     with pytest.raises(

@@ -15,6 +15,7 @@ from analysis.report.study_report import write_report
 from analysis.study import StudyRecords
 from tune_ad.app.command_line.console import plan
 from tune_ad.app.estimates.cost import Size
+from tune_ad.app.estimates.pricing import Pricing
 from tune_ad.detectors.autoencoders.ae import AE
 from tune_ad.detectors.pgn import PGN
 from tune_ad.detectors.shallow.isolation_forest import IsolationForest
@@ -153,7 +154,7 @@ def test_a_study_goes_on_in_the_middle_of_its_winners(
     done = len(session.folder.read_evaluation())
     assert 0 <= done < 9
     resumed = begin(resume=True)
-    assert resumed.left() == Size(trials=0, seeds=1, fresh_seeds=9 - done, tasks=2)
+    assert Pricing(resumed).left() == Size(trials=0, seeds=1, fresh_seeds=9 - done, tasks=2)
     assert resumed.run().exit_code == 0
     assert resumed.is_complete
     evaluations = [s.folder.read_evaluation() for s in (resumed, compared)]
@@ -162,7 +163,7 @@ def test_a_study_goes_on_in_the_middle_of_its_winners(
 
 def test_a_dry_run_counts_every_winner(several, open_study, tmp_path):
     session = open_study(several, tmp_path)
-    assert session.size() == Size(trials=7, seeds=1, fresh_seeds=3, tasks=2, winners=3)
+    assert Pricing(session).size() == Size(trials=7, seeds=1, fresh_seeds=3, tasks=2, winners=3)
     text = plan(session)
     assert "3 winners x 3 fresh seeds x 2 classes = 18 models" in text
     assert "the winner of each baseline is trained again on 3 fresh seeds" in text

@@ -11,6 +11,7 @@ from optuna.distributions import CategoricalDistribution
 from analysis.report.study_report import write_report
 from tune_ad.app.command_line.console import closing, opening, plan
 from tune_ad.app.command_line.options import Options
+from tune_ad.app.estimates.pricing import Pricing
 from tune_ad.app.preparation.validation import prepare
 from tune_ad.app.session import Outcome
 from tune_ad.detectors.nets import ImageShape
@@ -121,9 +122,9 @@ def test_an_ablation_is_a_study_of_its_own(begin, tmp_path, kind, tried):
     name = f"tiny{ABLATIONS[kind].suffix}"
     assert session.folder.path == tmp_path / name
     assert session.study.budget.trials == len(tried)
-    assert session.costs()["quick"].size.trials == len(tried)
+    assert Pricing(session).costs()["quick"].size.trials == len(tried)
     seeds = list(range(4 if kind == "one" else 3))  # 4: 6 changes need 8 pairs of class and seed
-    assert session.costs()["quick"].size.models == len(tried) * len(seeds) * 2
+    assert Pricing(session).costs()["quick"].size.models == len(tried) * len(seeds) * 2
     assert session.run().exit_code == 0
     records = session.folder.read_trials()
     varied = ("latent_dim", "dropout", "last_batch")

@@ -9,18 +9,8 @@ from typing import Any
 
 from tune_ad.app.command_line.options import Options
 from tune_ad.app.description import RunNote, write_description
-from tune_ad.app.estimates.cost import (
-    Cost,
-    Size,
-    Sizes,
-    cost,
-    image_sizes,
-    longest_trial,
-    overhead,
-    size,
-)
+from tune_ad.app.estimates.pricing import Pricing
 from tune_ad.app.estimates.remaining import Retraining, is_complete, missing_evaluations
-from tune_ad.app.estimates.speed import measured_speed, relative_seconds
 from tune_ad.app.keeping import NotKeptError, keep_best
 from tune_ad.app.preparation.resources import trials_at_a_time
 from tune_ad.app.preparation.runs import this_run, with_run
@@ -39,8 +29,6 @@ from tune_ad.execution.loop import FixedTrials, Scheduler, TrialLoop
 from tune_ad.execution.machine import Machine
 from tune_ad.execution.time_limit import TimeLimit
 from tune_ad.models.folder import Preprocessing
-from tune_ad.search.ablation import with_enough_seeds
-from tune_ad.search.budgets import Budget
 from tune_ad.search.checks.records import check_records
 from tune_ad.search.checks.shortfalls import HeldOut, shortfalls
 from tune_ad.search.scheduler import TrialScheduler
@@ -145,86 +133,13 @@ class Session:
         budgets = self.study.search.budgets_for(self.study.data_set)
         return budgets[self.study.budget_name].seeds
 
-    def size(self) -> Size:
-        """The number of trials and models of the study."""
-        return size(self._under(self.study.budget_name, self.study.budget), len(self.tasks))
-
-    def left(self) -> Size:
-        """The number of trials and models that are still to be trained.
-
-        While trials are missing, any trial may still win, so that all fresh seeds are counted.
-        """
-        whole = self.size()
-        if self.begins:
-            return whole
-        ended = [r for r in self.folder.read_trials() if not self._is_repeated(r)]
-        trials = max(0, whole.trials - len(ended))
-        if not trials and whole.fresh_seeds:
-            missing = sum(len(retraining.seeds) for retraining in self._retraining())
-            return whole._replace(trials=trials, fresh_seeds=missing, winners=1)
-        return whole._replace(trials=trials)
-
-    def costs(self) -> dict[str, Cost]:
-        """The estimated cost of a new study under every budget, from short measurements.
-
-        The budget of a study that exists is fixed: only what is left of it is priced, under that
-        budget alone.
-        """
-        titles = ", ".join(baseline.title for baseline in self.study.baselines.values())
-        self.say(f"timing a few training steps of {titles} ...")
-        speeds = measured_speed(
-            self.study, self.options.device, len(self.tasks) * len(self.study.seeds)
-        )
-        budgets = self.study.search.budgets_for(self.study.data_set) if self.begins else {}
-        budgets[self.study.budget_name] = self.study.budget
-        parallel = min(self.concurrent, self.machine.slots(1, self.options.gpus or 0.0))
-        costs = {}
-        for name, budget in budgets.items():
-            study = self._under(name, budget)
-            if name != self.study.budget_name and self.options.ablate:
-                study = with_enough_seeds(study, self._sizes(budget).tasks)
-            ratio = relative_seconds(study, speeds, self.study)
-            left = self.left() if name == self.study.budget_name else None
-            training = cost(study, self._sizes(budget), speeds, ratio, parallel, left)
-            extra = overhead(study, study.trials, self.options.backend)
-            costs[name] = replace(training, overhead=extra)
-        return costs
-
-    def longest_trial(self) -> float:
-        """The estimated seconds of the longest trial, from short measurements."""
-        models = len(self.tasks) * len(self.study.seeds)
-        speeds = measured_speed(self.study, self.options.device, models)
-        return longest_trial(self.study, self._sizes(self.study.budget), speeds)
-
-    def _under(self, name: str, budget: Budget) -> Study:
-        """The study under a budget, without the final evaluation if --no-evaluation is given."""
-        if not self.options.evaluate:
-            budget = replace(budget, evaluation_seeds=0)
-        return replace(self.study, budget=budget, budget_name=name)
-
-    @property
-    def train_images(self) -> int:
-        """The number of training images per model, averaged over the classes."""
-        return self._sizes(self.study.budget).train
-
     @property
     def shortfalls(self) -> list[str]:
         """What the study is too small to answer, in sentences without a full stop."""
         splits = [self.suite.splits[task.name].validation for task in self.tasks]
         groups = [(len(v.normal), sum(map(len, v.outsiders.values()))) for v in splits]
         held_out = HeldOut(*min(groups, key=lambda numbers: numbers[1]))
-        return shortfalls(self.study, self.train_images, len(self.tasks), held_out)
-
-    def _sizes(self, budget: Budget) -> Sizes:
-        source, *others = self.sources
-        classes = 1 if self.study.search.of_whole_sets else len(source.classes)
-        whole = self.study.search.of_whole_sets
-        class_images = source.train_images if whole else source.class_images
-        outsiders = [other.test_images for other in others]
-        sizes = image_sizes(budget, class_images, source.test_images, classes, outsiders)
-        if whole or budget.classes is not None:
-            return sizes
-        return sizes._replace(tasks=source.normal_classes)
+        return shortfalls(self.study, Pricing(self).train_images, len(self.tasks), held_out)
 
     @property
     def is_complete(self) -> bool:
@@ -246,7 +161,7 @@ class Session:
         """The seeds of the final evaluation; none if it is not wanted."""
         return self.study.fresh_seeds if self.options.evaluate else ()
 
-    def _retraining(self) -> list[Retraining]:
+    def retraining(self) -> list[Retraining]:
         """The final evaluation of each winner; empty if it is not wanted or has no winner."""
         if not self._fresh_seeds:
             return []
@@ -363,7 +278,7 @@ class Session:
             train: trains the trials of a loop.
             note: notes the run.
         """
-        retraining = self._retraining()
+        retraining = self.retraining()
         if not retraining:
             self.say(
                 "the winner is not trained again, because no trial can be selected: no completed "
@@ -447,7 +362,8 @@ class Session:
             self.say(line)
         return outcome
 
-    def _is_repeated(self, record: TrialRecord) -> bool:
+    def is_repeated(self, record: TrialRecord) -> bool:
+        """Whether a trial or an evaluation seed that has ended is trained again."""
         return self.options.retry_failed and record.state == "failed"
 
     def _failures(self) -> int:

@@ -8,6 +8,7 @@ from optuna.distributions import BaseDistribution, CategoricalDistribution
 
 from tune_ad.app.command_line.parser import going_on, program, resume_command
 from tune_ad.app.estimates.cost import Size, kept_bytes
+from tune_ad.app.estimates.pricing import Pricing
 from tune_ad.app.estimates.remaining import progress
 from tune_ad.app.session import Outcome, Session
 from tune_ad.search.baseline import Baseline
@@ -130,7 +131,7 @@ def _is_left_untested(session: Session) -> bool:
 
 
 def _size(session: Session) -> str:
-    return _models(session.size(), is_by_class=not session.study.search.of_whole_sets)
+    return _models(Pricing(session).size(), is_by_class=not session.study.search.of_whole_sets)
 
 
 def _repeated(session: Session) -> list[str]:
@@ -214,7 +215,7 @@ def _kept(session: Session) -> list[str]:
             "kept models: none, because the winner is not trained on fresh seeds "
             "(--evaluation-seeds 3 keeps it, with a threshold)"
         ]
-    size = kept_bytes(study, session.left())
+    size = kept_bytes(study, Pricing(session).left())
     if not size or not study.chooses:
         return []
     which = KEEP_MODELS[study.keep_models]
@@ -307,7 +308,7 @@ def _budgets(session: Session) -> list[str]:
 
     Of a study that continues, the cost of what is left.
     """
-    study, budget, costs = session.study, session.study.budget, session.costs()
+    study, budget, costs = session.study, session.study.budget, Pricing(session).costs()
     is_by_class = not study.search.of_whole_sets
     lines = [
         f"{'*' if name == study.budget_name else ' '} {name}: {_models(cost.size, is_by_class)}; "
@@ -332,7 +333,7 @@ def _megabytes(size: int) -> str:
 
 def _training_images(session: Session) -> str:
     """How many training images a model uses: the budget's number, or all that there are."""
-    used, budget = session.train_images, session.study.budget
+    used, budget = Pricing(session).train_images, session.study.budget
     if budget.train_images is not None and budget.train_images <= used:
         return f"{count(used, 'training image')} per model"
     source = "data set" if session.study.search.of_whole_sets else "class"

@@ -22,7 +22,8 @@ def longest_trial(options: Options) -> float:
     Args:
         options: options of the run that has begun it.
     """
+    from tune_ad.app.estimates.pricing import Pricing
     from tune_ad.app.preparation.validation import prepare
 
     chosen = replace(options, resume=True, retry_failed=False, extend=0)
-    return prepare(chosen, lambda line: None, dry_run=True).longest_trial()
+    return Pricing(prepare(chosen, lambda line: None, dry_run=True)).longest_trial()
