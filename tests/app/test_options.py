@@ -133,7 +133,7 @@ def test_help_shows_every_option_and_its_default(capsys):
         ({"time_budget": 0.0}, "--time-budget must be more than 0 minutes, got 0"),
         ({"extend": -1}, "--extend must be at least 1, got -1"),
         ({"changes": {"trials": -1}}, "--trials must be at least 1, got -1"),
-        ({"address": ""}, "--address must be auto, local or HOST:PORT .*, got ''"),
+        ({"address": ""}, r"--address must be auto, local or HOST:PORT \(.*\) .*, got ''"),
         ({"address": "localhost:99999"}, "a port from 1 to 65535, got 'localhost:99999'"),
         ({"address": "localhost"}, "a port from 1 to 65535, got 'localhost'"),
         ({"address": "auto", "backend": "serial"}, "--address needs Ray; leave it out, or"),

@@ -13,7 +13,7 @@ import pytest
 
 from tune_ad.errors import MachineError
 from tune_ad.execution.ray.connection import connection
-from tune_ad.execution.ray.own_folder import LOCK, own_folder, remove_left_folders
+from tune_ad.execution.ray.own_folder import LOCK, check_place, own_folder, remove_left_folders
 
 DRIVER = """
 import os, sys, time
@@ -94,9 +94,23 @@ def test_the_folder_of_a_process_that_was_killed_is_removed_by_the_next(place):
 
 
 def test_a_folder_too_long_for_sockets_is_refused(place, monkeypatch):
+    check_place()
     monkeypatch.setattr("tune_ad.execution.ray.own_folder.LONGEST_SOCKET", 70)
     with pytest.raises(MachineError, match="RAY_TMPDIR"), own_folder():
         pytest.fail("created")
+    with pytest.raises(MachineError, match="too long for the sockets of Ray; set RAY_TMPDIR"):
+        check_place()
+    assert list(place.iterdir()) == []
+
+
+def test_a_place_in_which_ray_cannot_start_is_refused_before_a_study_is_written(
+    place, monkeypatch, tiny, open_study, tmp_path
+):
+    session = open_study(tiny, tmp_path / "results", backend="ray", concurrent=1)
+    monkeypatch.setattr("tune_ad.execution.ray.own_folder.LONGEST_SOCKET", 70)
+    with pytest.raises(MachineError, match="too long for the sockets of Ray"):
+        session.run()
+    assert not (tmp_path / "results").exists()
 
 
 def test_a_folder_that_cannot_be_written_is_refused(place, monkeypatch):

@@ -172,12 +172,12 @@ class Session:
 
         Raises:
             UserError: if another process writes the folder, or a record is damaged.
-            MachineError: if no Ray cluster answers, a node of it cannot run the study, or the
-                folder is gone.
+            MachineError: if no Ray cluster answers, a node of it cannot run the study, Ray has no
+                folder for its sockets, or the folder of the study is gone.
             OSError: if the folder cannot be written before anything is trained.
         """
-        if self.options.address != "local" and not self.is_complete:
-            self._check_nodes()
+        if self.options.backend == "ray" and not self.is_complete:
+            self._check_ray()
         with self.folder.locked():
             scheduler = self.scheduler()  # a damaged record is found before anything is written
             self.folder.read_evaluation()
@@ -207,15 +207,20 @@ class Session:
             raise fault
         return Outcome(False, out_of_time=False, failed=self._failures(), fault=str(fault))
 
-    def _check_nodes(self) -> None:
-        """Check that the nodes of the cluster reach the folder of the study, and their GPUs.
+    def _check_ray(self) -> None:
+        """Check that Ray can start here, or that the nodes of its cluster can run the study.
 
         Raises:
-            MachineError: with the address of a node; nothing has been written.
+            MachineError: in one line; nothing has been written.
         """
-        from tune_ad.execution.ray.preflight import check_nodes
+        from tune_ad.execution.ray.own_folder import check_place
 
         options = self.options
+        if options.address == "local":
+            check_place()
+            return
+        from tune_ad.execution.ray.preflight import check_nodes
+
         check_nodes(options.address, self.folder.path, options.cpus, options.gpus or 0.0)
 
     def _train_missing(self, train: Train, scheduler: TrialScheduler, note: RunNote) -> Outcome:

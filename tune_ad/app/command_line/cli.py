@@ -119,6 +119,11 @@ def search(arguments: argparse.Namespace, watches: bool = False) -> int:
         chosen = replace(chosen, search=member(chosen.search))
     find_entry(chosen.search)  # refuses an unknown name
     check_folder(chosen, dry_run)
+    if chosen.address != "local":
+        from tune_ad.execution.ray.cluster_address import resolved
+
+        _say(f"looking for the Ray cluster at {chosen.address} ...")
+        resolved(chosen.address)  # refuses what does not answer, before PyTorch is loaded
     run = _show_plan if dry_run else _run
     if not watches:
         return run(chosen, UNWATCHED)

@@ -27,7 +27,8 @@ from tune_ad.app.command_line.option import (
 )
 from tune_ad.data.own.decoding import RESIZINGS, SMALLEST_SIDE
 from tune_ad.data.own.naming import short_name
-from tune_ad.errors import UserError, cut
+from tune_ad.errors import UserError
+from tune_ad.execution.address import check_form
 from tune_ad.local_paths import local_path
 from tune_ad.sample_sizes import LEAST_SEEDS
 from tune_ad.search import catalogue
@@ -50,7 +51,6 @@ MINUTES: Mapping[str, Any] = {
     "excludes_minimum": True,
     "unit": "minutes",
 }
-LARGEST_PORT = 65_535
 LARGEST_SIDE = 1024
 MOST_GPUS = MOST_CORES = 1_000_000
 PATHS = ("results", "data_root", "data")
@@ -410,7 +410,7 @@ class Options:
             object.__setattr__(self, "search", named)
         if self.detector is not None:
             detector_name(self.detector)  # refuses what names no class
-        self._check_address()
+        check_form(self.address)
         self._check_contradictions()
 
     def _check_paths(self) -> None:
@@ -422,21 +422,6 @@ class Options:
         for name in PATHS:
             if (value := getattr(self, name)) is not None:
                 local_path(value, OPTIONS[name].flag)
-
-    def _check_address(self) -> None:
-        """Check the form of the address and the range of its port.
-
-        Raises:
-            UserError: with the address.
-        """
-        if self.address in ("auto", "local"):
-            return
-        host, _, port = self.address.rpartition(":")
-        if not (host and port.isdecimal() and len(port) < 9 and 1 <= int(port) <= LARGEST_PORT):
-            raise UserError(
-                "--address must be auto, local or HOST:PORT with a port from 1 to "
-                f"{LARGEST_PORT}, got {cut(repr(self.address))}"
-            )
 
     def _check_contradictions(self) -> None:
         """Check that no option excludes another.

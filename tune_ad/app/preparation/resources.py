@@ -23,7 +23,7 @@ def machine_for(options: Options, say: Callable[[str], None]) -> Machine:
     """
     if options.address == "local":
         return this_machine()
-    say(f"looking for the Ray cluster at {options.address} ...")
+    say(f"asking the Ray cluster at {options.address} for its nodes ...")
     from tune_ad.execution.ray.connection import remote_machine
 
     return remote_machine(options.address)

@@ -1,17 +1,18 @@
 """A quick check that a Ray cluster answers at an address.
 
-Ray itself tries for many minutes to reach a cluster that is not there.
+Ray itself tries for many minutes to reach a cluster that is not there. Nothing here imports Ray
+before an address has the right form.
 """
 
 import os
 import socket
 from pathlib import Path
 
-from ray._common.utils import get_ray_address_file
+from tune_ad.errors import MachineError, UserError, cut
+from tune_ad.execution.address import check_form, is_place
+from tune_ad.execution.ray import control_service
 
-from tune_ad.errors import MachineError, UserError
-
-ANSWER_SECONDS = 5.0  # for a connection, and for the answer
+ANSWER_SECONDS = 4.0  # for a connection, and for the answer
 SETTINGS = 4  # type of the HTTP/2 frame with which a gRPC server greets (RFC 9113, section 6.5)
 GREETING = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n" + bytes([0, 0, 0, SETTINGS, 0, 0, 0, 0, 0])
 """The opening of an HTTP/2 client: the preface and an empty SETTINGS frame."""
@@ -26,26 +27,36 @@ def resolved(address: str) -> str:
     on this machine. Ray itself would also take one that another program has started for itself.
 
     Args:
-        address: "auto" or "HOST:PORT". An address of Ray Client, "ray://HOST:PORT", is refused,
-            because Tune would then run in another process than the records are written by.
+        address: "auto" or what `check_form` takes.
 
     Raises:
         UserError: if it has another form.
-        MachineError: if nothing answers, or something other than Ray.
+        MachineError: if nothing answers within seconds, or something other than Ray.
     """
+    check_form(address)
     place = _started_here() if address == "auto" else address
-    host, _, port = place.rpartition(":")
-    if not host or "/" in host or not port.isdigit():
+    if not is_place(place):
         raise UserError(
-            f"--address {address!r}{f' ({place})' * (place != address)} is no address of a Ray "
-            "cluster; use HOST:PORT, such as 10.0.0.1:6379, or auto for one on this machine"
+            f"--address auto: {cut(repr(place))}, which RAY_ADDRESS or 'ray start' has left, is "
+            "no HOST:PORT; give --address HOST:PORT, such as 10.0.0.1:6379"
         )
+    host, _, port = place.rpartition(":")
     try:
         answer = _answer(host.strip("[]"), int(port))
-    except (OSError, ValueError, OverflowError) as error:
+    except (OSError, ValueError) as error:
         reason = getattr(error, "strerror", None) or str(error)
         raise MachineError(f"no Ray cluster answers at {place!r} ({reason}); {REMEDY}") from error
-    if answer[3:4] != bytes([SETTINGS]) and os.environ.get("RAY_USE_TLS") != "1":
+    is_encrypted = os.environ.get("RAY_USE_TLS") == "1"
+    status = "UNKNOWN"
+    if is_encrypted or answer[3:4] == bytes([SETTINGS]):
+        status = control_service.status(place)
+    if status in control_service.SILENT:
+        keys = ", or its keys (RAY_TLS_*) differ from those given here" * is_encrypted
+        raise MachineError(
+            f"no Ray cluster answers at {place!r} (the server there takes connections and does "
+            f"not answer{keys}); {REMEDY}"
+        )
+    if status in control_service.FOREIGN:
         raise MachineError(
             f"what answers at {place!r} is not a Ray cluster; its port is 6379 unless it was "
             "started with another"
@@ -61,6 +72,8 @@ def _started_here() -> str:
     """
     if named := os.environ.get("RAY_ADDRESS"):
         return named
+    from ray._common.utils import get_ray_address_file
+
     try:
         return Path(get_ray_address_file(None)).read_text(encoding="utf-8").strip()
     except OSError as error:

@@ -42,12 +42,7 @@ def own_folder() -> Iterator[Path]:
         MachineError: if it cannot be created, or its path is too long for Ray's sockets.
     """
     remove_left_folders()
-    most = LONGEST_SOCKET - LONGEST_INSIDE
-    if len(os.fsencode(place() / PREFIX)) + RANDOM_LETTERS > most:
-        raise MachineError(
-            f"the folder for temporary files, {place()}, is too long for the sockets of Ray; set "
-            "RAY_TMPDIR to a shorter one, such as /tmp, or use --backend serial"
-        )
+    check_length()
     path, lock = _new_folder()
     with lock:
         try:
@@ -55,6 +50,32 @@ def own_folder() -> Iterator[Path]:
         finally:
             _end_processes(path)
             shutil.rmtree(path, ignore_errors=True)
+
+
+def check_place() -> None:
+    """Check that a folder for Ray can be created, before anything else is written.
+
+    Raises:
+        MachineError: if it cannot, or its path is too long for Ray's sockets.
+    """
+    check_length()
+    path, lock = _new_folder()
+    with lock:
+        shutil.rmtree(path, ignore_errors=True)
+
+
+def check_length() -> None:
+    """Check that the path of a folder for Ray is short enough.
+
+    Raises:
+        MachineError: if it is too long for Ray's sockets.
+    """
+    most = LONGEST_SOCKET - LONGEST_INSIDE
+    if len(os.fsencode(place() / PREFIX)) + RANDOM_LETTERS > most:
+        raise MachineError(
+            f"the folder for temporary files, {place()}, is too long for the sockets of Ray; set "
+            "RAY_TMPDIR to a shorter one, such as /tmp, or use --backend serial"
+        )
 
 
 def _new_folder() -> tuple[Path, IO[str]]:
