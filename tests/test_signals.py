@@ -10,7 +10,7 @@ from ray import tune
 
 from tune_ad.execution.ray import runner
 from tune_ad.execution.ray.runner import RayAdapter, Resources, TrialEndCallback
-from tune_ad.signals import interrupt_afterwards, kept_handlers, terminations
+from tune_ad.signals import interrupt_afterwards, interruptions, kept_handlers, terminations
 
 HANDLER = signal.default_int_handler
 
@@ -190,3 +190,36 @@ def test_a_handler_that_python_did_not_set_is_left_alone(monkeypatch):
         with kept_handlers():
             pass
     assert signal.getsignal(signal.SIGTERM) is before
+
+
+def test_an_exception_that_no_signal_has_raised_is_no_interruption():
+    with pytest.raises(KeyboardInterrupt), interruptions() as received:
+        raise KeyboardInterrupt
+    assert received == []
+    with pytest.raises(LookupError), interruptions():
+        raise LookupError
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize("instead", [None, LookupError, KeyboardInterrupt])
+def test_a_signal_is_not_lost_whatever_the_code_makes_of_it(number, instead):
+    before = [signal.getsignal(one) for one in (signal.SIGINT, signal.SIGTERM)]
+    with terminations(), pytest.raises(KeyboardInterrupt), interruptions() as received:
+        try:
+            signal.raise_signal(number)
+        except KeyboardInterrupt:
+            if instead:
+                raise instead from None
+    assert number in received
+    assert [signal.getsignal(one) for one in (signal.SIGINT, signal.SIGTERM)] == before
+
+
+def test_a_signal_for_which_a_program_has_another_use_is_no_interruption():
+    heard = []
+    before = signal.signal(signal.SIGUSR1, lambda number, frame: heard.append(number))
+    try:
+        with interruptions() as received:
+            signal.raise_signal(signal.SIGUSR1)
+    finally:
+        signal.signal(signal.SIGUSR1, before)
+    assert (heard, received) == ([signal.SIGUSR1], [])

@@ -5,13 +5,27 @@ import threading
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from contextvars import ContextVar
 from types import FrameType
-from typing import Any
+from typing import Any, Protocol
 
 INTERRUPTED = 130  # 128 + SIGINT
 TERMINATED = 143  # 128 + SIGTERM
 SIGNALS = (signal.SIGTERM, signal.SIGUSR1)
 """What `kill`, `docker stop` and `scancel` send, and SLURM before the time of a job is over."""
+
+
+class Watcher(Protocol):
+    """What is told of code that may never return, so that another process can end this one."""
+
+    def asks(self, doing: str, seconds: float) -> None:
+        """Called before such code runs, with what fails if it hangs and its time."""
+
+    def answered(self) -> None:
+        """Called when it has returned."""
+
+
+WATCHER: ContextVar[Watcher | None] = ContextVar("WATCHER", default=None)
 
 
 @contextmanager
@@ -41,6 +55,45 @@ def terminations() -> Iterator[list[int]]:
 
 
 @contextmanager
+def interruptions() -> Iterator[list[int]]:
+    """Context manager: the list of the signals received so far that interrupt the block.
+
+    By it a KeyboardInterrupt that code raises by itself differs from Ctrl-C. Only in the main
+    thread, which alone receives signals.
+
+    Raises:
+        KeyboardInterrupt: if the code in the block has swallowed what a signal raised, or has
+            replaced it by another exception.
+    """
+    received: list[int] = []
+    if threading.current_thread() is not threading.main_thread():
+        yield received
+        return
+    handlers = {number: signal.getsignal(number) for number in (signal.SIGINT, *SIGNALS)}
+    before = {number: handler for number, handler in handlers.items() if callable(handler)}
+
+    def note(number: int, frame: FrameType | None) -> None:
+        try:
+            before[signal.Signals(number)](number, frame)
+        except BaseException:
+            received.append(number)
+            raise
+
+    for number in before:
+        signal.signal(number, note)
+    try:
+        yield received
+    except Exception as error:
+        if received:
+            raise KeyboardInterrupt from error
+        raise
+    finally:
+        restore(before)
+    if received:
+        raise KeyboardInterrupt
+
+
+@contextmanager
 def kept_handlers() -> Iterator[None]:
     """Context manager: handlers of these signals that are replaced in the block are restored."""
     if threading.current_thread() is not threading.main_thread():
@@ -61,11 +114,15 @@ def restore(handlers: Mapping[signal.Signals, Any]) -> None:
 
 
 @contextmanager
-def alarm(seconds: float) -> Iterator[None]:
+def alarm(seconds: float, doing: str = "it hangs") -> Iterator[None]:
     """Context manager: code that takes too long is interrupted.
 
     Only in the main thread, which alone receives signals, and unless another alarm rings earlier.
-    Code that never returns to Python is not interrupted.
+    Code that never returns to Python is not interrupted; the `WATCHER` is told of it.
+
+    Args:
+        seconds: how long the code may take.
+        doing: what fails if it takes longer, for the watcher.
 
     Raises:
         TimeoutError: in the block, after so many seconds.
@@ -80,11 +137,16 @@ def alarm(seconds: float) -> Iterator[None]:
         raise TimeoutError(f"it takes more than {seconds:g} s")
 
     before, began = signal.signal(signal.SIGALRM, interrupt), time.perf_counter()
+    watcher = WATCHER.get()
     signal.setitimer(signal.ITIMER_REAL, seconds)
     try:
+        if watcher is not None:
+            watcher.asks(doing, seconds)
         yield
     finally:
         signal.setitimer(signal.ITIMER_REAL, 0)
+        if watcher is not None:
+            watcher.answered()
         restore({signal.SIGALRM: before})
         if left:
             signal.setitimer(signal.ITIMER_REAL, max(left - time.perf_counter() + began, 1e-3))

@@ -12,8 +12,12 @@ from pathlib import Path
 import pytest
 
 import tune_ad
+from tune_ad.app import watch as watching
 from tune_ad.app.command_line.options import Options
-from tune_ad.app.watch import Child, Watch, ending
+from tune_ad.app.watch import Child, Watch, ending, watched
+from tune_ad.detectors.answers import answering
+from tune_ad.detectors.pgn import PGN
+from tune_ad.errors import UserError
 
 CHECKOUT = Path(tune_ad.__file__).parents[1]
 DETECTOR = """import os, signal, sys, time
@@ -160,6 +164,43 @@ def test_a_study_goes_on_after_the_end_of_ray_unless_its_cluster_is_gone(address
     watch = Watch(Options("quickstart", address=address), None, None, lines.append)
     assert watch._after_ray(Child(0, 0), "it was killed") == goes_on
     assert lines == ["Ray has ended (it was killed); the study goes on"] * goes_on
+
+
+def deaf(options, lifeline):
+    """Run, for ever, code of a detector that no alarm interrupts."""
+    with answering(PGN, "cannot be built", 60.0), answering(PGN, "is measured", 0.1):
+        signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGALRM})
+        time.sleep(600)
+    os._exit(9)
+
+
+@pytest.mark.parametrize("backend", ["serial", "ray"])
+def test_a_detector_that_no_alarm_interrupts_is_stopped_from_outside(
+    tmp_path, monkeypatch, backend
+):
+    monkeypatch.setattr(watching, "ANSWER_SECONDS", 0.2)
+    options = Options("quickstart", backend=backend, results=tmp_path)
+    with pytest.raises(UserError) as refusal:
+        watched(options, deaf, lambda folder: pytest.fail("reported"), print)
+    assert str(refusal.value) == (
+        "PGN is measured: it takes more than 0.1 s, and cannot be interrupted"
+    )
+    assert refusal.value.exit_code == 2
+    assert not any(tmp_path.iterdir())
+
+
+def test_code_that_answers_in_time_is_left_alone(tmp_path, monkeypatch):
+    monkeypatch.setattr(watching, "ANSWER_SECONDS", 0.0)
+
+    def slow(options, lifeline):
+        with answering(PGN, "is measured", 0.3):
+            pass
+        time.sleep(1.0)
+        lifeline.over(5)
+        os._exit(5)
+
+    options = Options("quickstart", backend="serial", results=tmp_path)
+    assert watched(options, slow, None, print) == 5
 
 
 @pytest.mark.slow

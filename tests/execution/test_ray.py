@@ -7,6 +7,8 @@ import subprocess
 import sys
 import time
 import uuid
+from asyncio import CancelledError
+from contextlib import suppress
 from dataclasses import asdict, replace
 from functools import partial
 from pathlib import Path
@@ -350,6 +352,27 @@ def test_a_checkpoint_is_asked_for_by_elapsed_time_while_the_trial_goes_on(make)
     last = trial.step()
     assert last["done"]
     assert "should_checkpoint" not in last
+
+
+@pytest.mark.parametrize("error", [SystemExit, KeyboardInterrupt, CancelledError])
+def test_whatever_a_detector_raises_is_a_failure_of_its_trial(make, monkeypatch, error):
+    def leave(self, phase, images, noise):
+        raise error(3)
+
+    monkeypatch.setattr(PGN, "terms", leave)
+    assert make(0).step() == {"crashed": f"{error.__name__}: 3", "done": True}
+
+
+def test_a_signal_ends_the_process_of_a_trial_and_is_no_failure(make, monkeypatch):
+    def swallow(self, phase, images, noise):
+        with suppress(KeyboardInterrupt):
+            signal.raise_signal(signal.SIGINT)
+        raise LookupError
+
+    monkeypatch.setattr(PGN, "terms", swallow)
+    trial = make(0)
+    with pytest.raises(KeyboardInterrupt):
+        trial.step()
 
 
 def test_a_result_names_its_epoch(make):

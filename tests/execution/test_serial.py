@@ -1,6 +1,8 @@
 """The serial backend: signs of a trial between its reports, and trials that raise."""
 
 import json
+import signal
+from asyncio import CancelledError
 
 import pytest
 
@@ -136,13 +138,16 @@ def test_a_trial_that_raises_in_the_middle_of_an_interval_is_a_failure(
     assert len(events.records) == 4
 
 
-def test_a_detector_that_leaves_the_program_is_a_failure(loop_of, events, finished, monkeypatch):
+@pytest.mark.parametrize("error", [SystemExit, KeyboardInterrupt, CancelledError])
+def test_a_detector_that_leaves_the_program_is_a_failure(
+    loop_of, events, finished, monkeypatch, error
+):
     def leave(self, phase, images, noise):
-        raise SystemExit(3)
+        raise error(3)
 
     monkeypatch.setattr(PGN, "terms", leave)
     run(loop_of(events), finished)
-    assert {record.reason for record in events.records} == {"SystemExit: 3"}
+    assert {record.reason for record in events.records} == {f"{error.__name__}: 3"}
     assert len(events.records) == 4
 
 
@@ -173,7 +178,7 @@ def test_an_interruption_in_the_middle_of_an_interval_leaves_the_trial_running(
     def interrupted(self, seconds=0.0):
         calls.append(1)
         if len(calls) == 6:
-            raise KeyboardInterrupt
+            signal.raise_signal(signal.SIGINT)
         return advance(self, seconds)
 
     monkeypatch.setattr(Trial, "advance", interrupted)

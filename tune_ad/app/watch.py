@@ -28,7 +28,7 @@ from tune_ad.app.estimates.longest import trial_limit
 from tune_ad.errors import MachineError, UserError
 from tune_ad.execution.lifeline import Lifeline, TrialKey
 from tune_ad.execution.time_limit import TimeLimit
-from tune_ad.signals import INTERRUPTED, SIGNALS, TERMINATED, restore
+from tune_ad.signals import INTERRUPTED, SIGNALS, TERMINATED, WATCHER, restore
 from tune_ad.storage.folder import StudyFolder
 
 Run = Callable[[Options, Lifeline], int]
@@ -38,6 +38,7 @@ SHORTEST_MINUTES = 0.01  # of a time budget that goes on
 STOPPING_SECONDS = {"serial": 10.0, "ray": 30.0}  # for a study that a signal stops, to stop
 ORPHAN_SECONDS = 300.0  # for a study over which nobody watches any more, to end
 ENDING_SECONDS = 60.0  # for a process that has said that it ends
+ANSWER_SECONDS = 15.0  # for code to be interrupted in the process that has called it
 CHECK_SECONDS = 0.5  # between two looks at a child that says nothing
 
 
@@ -52,6 +53,9 @@ class Child:
         code: the exit code that it has announced; None if it has not.
         has_trained: whether it trains no more, and reports.
         stopped: why this process has ended it; empty if it has not.
+        asked: the code of detectors that has not returned: what fails if it does not, its time in
+            seconds, and when it is over (`time.monotonic`).
+        mute: which of that code has not returned, so that this process has ended it.
     """
 
     process: int
@@ -60,6 +64,8 @@ class Child:
     code: int | None = None
     stopped: str = ""
     has_trained: bool = False
+    asked: list[tuple[str, float, float]] = field(default_factory=list)
+    mute: str = ""
     _rest: bytes = b""
 
     def read(self) -> bool:
@@ -72,6 +78,11 @@ class Child:
                 self.running[TrialKey(*message["started"])] = time.monotonic()
             elif "ended" in message:
                 self.running.pop(TrialKey(*message["ended"]), None)
+            elif "asks" in message:
+                doing, seconds = message["asks"]
+                self.asked.append((doing, seconds, time.monotonic() + seconds))
+            elif "answered" in message:
+                self.asked.pop()
             elif "trained" in message:
                 self.has_trained = True
             else:
@@ -118,6 +129,7 @@ class Watch:
 
         Raises:
             MachineError: if the study has ended and is not started again.
+            UserError: if code of a detector never returns while the study is prepared.
         """
         from tune_ad.execution.ray.own_folder import remove_left_folders
 
@@ -133,6 +145,8 @@ class Watch:
             self._report(folder)
             self.say(f"interrupted; {going_on(self.options)}")
             return self._interrupted()
+        if child.mute:
+            raise UserError(child.mute)
         again = self._after_trials if self.options.backend == "serial" else self._after_ray
         if child.running and folder.exists() and again(child, cause):
             self.restarts += 1
@@ -152,6 +166,7 @@ class Watch:
             elif not speaks:
                 time.sleep(CHECK_SECONDS / 10)
             self._stop_what_hangs(child)
+            self._stop_what_does_not_answer(child)
             self._stop_what_does_not_listen(child)
             if child.code is not None:
                 deadline = deadline or time.monotonic() + ENDING_SECONDS
@@ -177,6 +192,15 @@ class Watch:
         for began in child.running.values():
             child.stopped = self.limit.exceeded(time.monotonic() - began)
             if child.stopped:
+                os.kill(child.process, signal.SIGKILL)
+
+    def _stop_what_does_not_answer(self, child: Child) -> None:
+        """End a child in which code of a detector has not returned, and cannot be interrupted."""
+        for doing, seconds, until in child.asked:
+            if not child.mute and time.monotonic() > until + ANSWER_SECONDS:
+                child.mute = (
+                    f"{doing}: it takes more than {seconds:g} s, and cannot be interrupted"
+                )
                 os.kill(child.process, signal.SIGKILL)
 
     def _after_trials(self, child: Child, cause: str) -> bool:
@@ -305,6 +329,7 @@ def watched(options: Options, run: Run, report: Callable[[Path], object] | None,
 
     Raises:
         MachineError: if the study has ended, and going on would not help.
+        UserError: if code of a detector never returns while the study is prepared.
     """
     watch = Watch(options, run, report, say)
     if options.backend == "serial":
@@ -324,6 +349,7 @@ def watched(options: Options, run: Run, report: Callable[[Path], object] | None,
             signal.pthread_sigmask(signal.SIG_SETMASK, before)
             threading.Thread(target=_end_without, args=[alive], daemon=True).start()
             lifeline = Lifeline(said, watch.doomed, watch.restarts > 0)
+            WATCHER.set(lifeline)
             own_code = run(watch.options, lifeline)
             lifeline.over(own_code)
             return own_code

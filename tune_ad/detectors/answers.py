@@ -21,16 +21,21 @@ def answering(detector: type, doing: str, seconds: float) -> Iterator[None]:
         seconds: how long it may take; only the main thread is interrupted.
 
     Raises:
-        UserError: if the block raises anything but Ctrl-C, with the line of the code that did, or
-            takes too long.
+        UserError: if the block raises anything, with the line of the code that did, or takes too
+            long.
+        KeyboardInterrupt: if the user interrupts; one that the block raises by itself is an error.
     """
+    what = f"{detector.__name__} {doing}"
+    interrupted: list[int] = []
     try:
-        with signals.alarm(seconds):
+        with signals.interruptions() as interrupted, signals.alarm(seconds, what):
             yield
     except UserError:
         raise
-    except (Exception, SystemExit) as error:
+    except BaseException as error:
+        if interrupted:
+            raise
         frames = traceback.extract_tb(error.__traceback__)
         frame = [one for one in frames if one.filename != signals.__file__][-1]
         place = f"{frame.filename.rpartition('/')[2]}, line {frame.lineno}"
-        raise UserError(f"{detector.__name__} {doing}: {one_line(error)} ({place})") from error
+        raise UserError(f"{what}: {one_line(error)} ({place})") from error

@@ -56,6 +56,14 @@ class Lifeline:
         """Tell that nothing is trained any more: what is left is the report."""
         self._tell(trained=True)
 
+    def asks(self, doing: str, seconds: float) -> None:
+        """Tell that code runs which may never return, what it fails to do then, and its time."""
+        self._tell(asks=(doing, seconds))
+
+    def answered(self) -> None:
+        """Tell that the code of the last `asks` has returned."""
+        self._tell(answered=True)
+
     def over(self, code: int) -> None:
         """Tell that the study ends in good order with an exit code."""
         self._tell(over=code)

@@ -6,6 +6,7 @@ import torch
 
 from tune_ad.errors import one_line
 from tune_ad.execution.loop import TrialLoop
+from tune_ad.signals import interruptions
 from tune_ad.storage.records import TrialSpec
 from tune_ad.training.report import Progress, Report
 from tune_ad.training.suite import Suite
@@ -36,9 +37,13 @@ def _run_one(loop: TrialLoop, suite: Suite, spec: TrialSpec, device: str) -> Non
 
     received, over = messages(), False
     while not over:
+        interrupted: list[int] = []
         try:
-            message = next(received)
-        except (Exception, SystemExit) as error:  # as under Ray: the trial is recorded as failed
+            with interruptions() as interrupted:
+                message = next(received)
+        except BaseException as error:  # as under Ray: the trial is recorded as failed
+            if interrupted:
+                raise
             loop.crashed(spec.number, one_line(error))
             return
         if isinstance(message, Progress):

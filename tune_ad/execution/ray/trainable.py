@@ -12,6 +12,7 @@ from ray.exceptions import RayError
 
 from tune_ad.errors import one_line
 from tune_ad.search.study import Study
+from tune_ad.signals import interruptions
 from tune_ad.storage.records import TrialSpec
 from tune_ad.training.report import Progress
 from tune_ad.training.suite import Suite
@@ -76,9 +77,13 @@ class TrialTrainable(tune.Trainable):  # type: ignore[misc]
         """Train for about `PROGRESS_SECONDS`, or to the end of the evaluation interval."""
         if self.fault:
             return {"crashed": self.fault, "done": True}
+        interrupted: list[int] = []
         try:
-            message = self.build().advance(PROGRESS_SECONDS)
-        except (Exception, SystemExit) as error:
+            with interruptions() as interrupted:
+                message = self.build().advance(PROGRESS_SECONDS)
+        except BaseException as error:
+            if interrupted:  # the process is to end; the trial is trained again in another one
+                raise
             return {"crashed": _fault(error), "done": True}
         if isinstance(message, Progress):
             return {"progress": message, "done": False}
@@ -98,9 +103,13 @@ class TrialTrainable(tune.Trainable):  # type: ignore[misc]
         """Restore the state of the trial from a checkpoint folder, on whatever device it was."""
         path = Path(checkpoint) / CHECKPOINT_FILE
         state = torch.load(path, map_location="cpu", weights_only=True)
+        interrupted: list[int] = []
         try:
-            self.build().load_state_dict(state)
-        except (Exception, SystemExit) as error:
+            with interruptions() as interrupted:
+                self.build().load_state_dict(state)
+        except BaseException as error:
+            if interrupted:
+                raise
             self.fault = _fault(error)
 
 
