@@ -14,10 +14,10 @@ import pytest
 import tune_ad
 from tune_ad.app import watch as watching
 from tune_ad.app.command_line.options import Options
-from tune_ad.app.watch import Child, Watch, ending, watched
+from tune_ad.app.watch import Child, Watch, ending, is_alive, watched
 from tune_ad.detectors.answers import answering
 from tune_ad.detectors.pgn import PGN
-from tune_ad.errors import UserError
+from tune_ad.errors import MachineError, UserError
 
 CHECKOUT = Path(tune_ad.__file__).parents[1]
 DETECTOR = """import os, signal, sys, time
@@ -46,14 +46,14 @@ def study(tmp_path):
     """A function: a study whose detector ends its process so often at one configuration."""
     (tmp_path / "mortal.py").write_text(DETECTOR, encoding="utf-8")
 
-    def start(how, deaths, *options):
+    def start(how, deaths, *options, backend="serial", **environment):
         (tmp_path / "deaths").write_text(str(deaths))
         words = ["--search", "quickstart", "--detector", "mortal.py:Mortal", "--budget", "quick"]
-        machine = ["--device", "cpu", "--backend", "serial", "--keep-models", "none"]
+        machine = ["--device", "cpu", "--backend", backend, "--keep-models", "none"]
         return subprocess.Popen(
             [sys.executable, str(CHECKOUT / "run.py"), *words, *machine, *options],
             cwd=tmp_path,
-            env={**os.environ, "DEATHS": str(tmp_path / "deaths"), "HOW": how},
+            env={**os.environ, "DEATHS": str(tmp_path / "deaths"), "HOW": how, **environment},
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             text=True,
@@ -62,11 +62,11 @@ def study(tmp_path):
     return start
 
 
-def records(tmp_path):
+def records(tmp_path, count=3):
     """The records of the study by the value of its parameter."""
     path = tmp_path / "results" / "quickstart_mortal" / "trials.jsonl"
     lines = [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
-    assert len(lines) == 3
+    assert len(lines) == count
     return {line["params"]["n_neighbors"]: line for line in lines}
 
 
@@ -100,12 +100,16 @@ def test_a_trial_that_always_ends_its_process_fails_with_the_cause(study, tmp_pa
     assert by_value[5]["state"] == by_value[20]["state"] == "complete"
 
 
-def wait_for(path):
+def wait_until(condition):
     for _ in range(1200):
-        if path.exists():
+        if condition():
             return
         time.sleep(0.1)
-    raise AssertionError(f"{path} did not appear")
+    raise AssertionError("it does not come")
+
+
+def wait_for(path):
+    wait_until(path.exists)
 
 
 @pytest.mark.slow
@@ -164,6 +168,122 @@ def test_a_study_goes_on_after_the_end_of_ray_unless_its_cluster_is_gone(address
     watch = Watch(Options("quickstart", address=address), None, None, lines.append)
     assert watch._after_ray(Child(0, 0), "it was killed") == goes_on
     assert lines == ["Ray has ended (it was killed); the study goes on"] * goes_on
+
+
+@pytest.mark.slow
+def test_a_ray_that_dies_is_named_and_started_again(study, tmp_path):
+    process = study("os.kill(os.getppid(), signal.SIGKILL)", 1, backend="ray")
+    output, errors = process.communicate()
+    assert process.returncode == 0, output + errors
+    assert output.count("Ray has ended (its process raylet has died); the study goes on") == 1
+    assert {record["state"] for record in records(tmp_path).values()} == {"complete"}
+
+
+@pytest.mark.slow
+def test_a_trial_that_the_memory_monitor_stops_is_tried_again_and_fails_with_that_cause(
+    study, tmp_path
+):
+    monitor = {"RAY_memory_usage_threshold": "0.0001", "RAY_memory_monitor_refresh_ms": "100"}
+    limits = ("--retries", "1", "--trials", "1", "--concurrent", "1", "--no-evaluation")
+    process = study("time.sleep(600)", 99, *limits, backend="ray", **monitor)
+    output, errors = process.communicate()
+    assert process.returncode == 1, output + errors
+    assert "interrupted" not in output + errors
+    cause = "its process was stopped because its node was out of memory; use fewer"
+    assert output.count(f"trial 0: {cause}") == 1
+    (record,) = records(tmp_path, 1).values()
+    assert record["state"] == "failed"
+    assert record["reason"].startswith(cause)
+    assert record["reason"].endswith(" (2 times)")
+
+
+def dead_child(**known):
+    """What is known of a child that was killed, and its wait status."""
+    return Child(0, 0, **known), int(signal.SIGKILL)
+
+
+@pytest.fixture
+def begun(tmp_path):
+    """A function: the watch over a study that has begun, its lines, and the reports it wrote."""
+    (tmp_path / "quickstart").mkdir()
+    (tmp_path / "quickstart" / "study.json").touch()
+    (tmp_path / "quickstart" / "trials.jsonl").touch()
+
+    def make(code=0, **options):
+        lines, reports = [], []
+
+        def report(folder):
+            reports.append(folder)
+            return folder / "report.html", code
+
+        chosen = Options("quickstart", results=tmp_path, **options)
+        return Watch(chosen, None, report, lines.append), lines, reports
+
+    return make
+
+
+def test_ray_that_dies_while_it_starts_is_started_again_so_often(begun):
+    watch, lines, reports = begun(retries=1)
+    assert watch.after(*dead_child(uses_ray=True)) is None
+    assert watch.options.resume
+    assert lines == [
+        "Ray has ended (its process was ended by SIGKILL, as when the memory is used up); the "
+        "study goes on"
+    ]
+    with pytest.raises(MachineError, match=r"the study has stopped: .*; continue with: "):
+        watch.after(*dead_child(uses_ray=True, lost="gcs_server"))
+    assert len(reports) == 1
+
+
+def test_a_study_that_dies_before_ray_starts_is_not_started_again(begun):
+    watch, lines, _ = begun()
+    with pytest.raises(MachineError, match="the study has stopped"):
+        watch.after(*dead_child())
+    assert lines == []
+
+
+@pytest.mark.parametrize("backend", ["serial", "ray"])
+@pytest.mark.parametrize(
+    ("trained", "written", "code"), [(0, 0, 0), (1, 0, 1), (0, 3, 3), (1, 3, 3), (3, 0, 3)]
+)
+def test_a_report_whose_process_dies_is_written_by_the_parent(
+    begun, backend, trained, written, code
+):
+    watch, lines, reports = begun(written, backend=backend)
+    assert watch.after(*dead_child(trained=trained, uses_ray=backend == "ray")) == code
+    assert [folder.name for folder in reports] == ["quickstart"]
+    assert "SIGKILL" in lines[0]
+    assert lines[0].endswith("while it wrote the report, which is written again")
+
+
+def test_a_process_of_ray_that_ends_is_noted_before_its_parent_notices():
+    process = subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE)
+    child = Child(0, 0, rests_on={"raylet": process.pid, "gcs_server": os.getpid()})
+    child.look()
+    assert child.lost == ""
+    process.stdin.close()
+    wait_until(lambda: not is_alive(process.pid))
+    child.look()
+    assert child.lost == "raylet"
+    process.wait()
+    assert not is_alive(process.pid)
+
+
+def test_a_study_that_does_not_notice_the_death_of_ray_is_ended(begun, monkeypatch):
+    monkeypatch.setattr(watching, "LOST_SECONDS", 0.1)
+    watch, lines, _ = begun()
+    ray = subprocess.Popen([sys.executable, "-c", ""])
+    reader, writer = os.pipe()
+    study = subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE)
+    child = Child(study.pid, reader, uses_ray=True, rests_on={"raylet": ray.pid})
+    status = watch.wait(child)
+    assert watch.after(child, status) is None
+    assert lines == ["Ray has ended (its process raylet has died); the study goes on"]
+    for process in (ray, study):
+        process.stdin and process.stdin.close()
+        process.wait()
+    os.close(reader)
+    os.close(writer)
 
 
 def deaf(options, lifeline):

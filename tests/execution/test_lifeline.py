@@ -12,14 +12,21 @@ def test_messages_are_lines():
     assert lifeline.is_watched
     lifeline.started(TrialKey(False, 3))
     lifeline.ended(TrialKey(False, 3))
-    lifeline.trained()
+    with lifeline.resting_on({"raylet": 7}):
+        lifeline.asks("it hangs", 60.0)
+        lifeline.answered()
+    lifeline.trained(1)
     lifeline.over(1)
     os.close(writer)
     with os.fdopen(reader) as lines:
         assert [json.loads(line) for line in lines] == [
             {"started": [False, 3]},
             {"ended": [False, 3]},
-            {"trained": True},
+            {"rests_on": {"raylet": 7}},
+            {"asks": ["it hangs", 60.0]},
+            {"answered": True},
+            {"rests_on": {}},
+            {"trained": 1},
             {"over": 1},
         ]
 
@@ -28,7 +35,7 @@ def test_a_study_goes_on_when_nobody_watches_any_more():
     reader, writer = os.pipe()
     lifeline = Lifeline(writer)
     os.close(reader)
-    lifeline.trained()
+    lifeline.trained(0)
     lifeline.over(0)
     os.close(writer)
     assert not lifeline.is_watched

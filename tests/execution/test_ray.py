@@ -27,6 +27,7 @@ from tune_ad.detectors.pgn import PGN
 from tune_ad.errors import UserError
 from tune_ad.execution.loop import FixedTrials, TrialLoop
 from tune_ad.execution.ray import runner, trainable
+from tune_ad.execution.ray.deaths import UNKNOWN
 from tune_ad.execution.ray.runner import LoopScheduler, RayAdapter, Resources, TrialEndCallback
 from tune_ad.execution.ray.trainable import TrialTrainable
 from tune_ad.search.baseline import Baseline
@@ -152,15 +153,18 @@ def test_a_trial_whose_process_dies_is_tried_again(begin, tiny, tmp_path, deaths
     baseline = replace(tiny.baselines[0], detector=deadly(folder, deaths))
     search = replace(tiny, baselines=(baseline,), plan=Listed([{"latent_dim": 4}, LISTED[0]]))
     session = begin(search, concurrent=1, evaluate=False, retries=1)
+    said = []
+    session = replace(session, say=said.append)
     outcome = session.run()
     assert outcome.failed == (state == "failed") and not outcome.interrupted
+    cause = f"{UNKNOWN}; its last lines: out of | words"
+    number = min(record.number for record in session.folder.read_trials())
+    assert f"trial {number}: {cause}; it is trained again" in said
     deadly_one, other = sorted(session.folder.read_trials(), key=lambda record: record.number)
     assert (deadly_one.state, other.state) == (state, "complete")
     assert len(list(folder.iterdir())) == min(deaths, 2)
     if state == "failed":
-        assert deadly_one.reason.startswith("its process or its node ended: ")
-        assert deadly_one.reason.endswith("(2 times)")
-        assert "; its last lines: out of | words" in deadly_one.reason
+        assert deadly_one.reason == f"{cause} (2 times)"
 
 
 def sleepy(folder):

@@ -340,12 +340,12 @@ class Session:
             *([note] if note else []),
             RecordWriter(self.folder, evaluation),
             TensorBoardCallback(study, self.folder, self.tasks, "evaluation-" * evaluation),
-            Announcer(self.lifeline, evaluation),
         ]
         if options.progress:
             rule = RULES[study.selection] if has_best else None
             noun = "fresh seed" if evaluation else "trial"
             callbacks.append(ProgressBar(title, trials, study.epochs_of, ended, rule, noun))
+        callbacks.append(Announcer(self.lifeline, evaluation, self.say))
         minutes = None if evaluation else options.time_budget
         deadline = None if minutes is None else time.monotonic() + 60 * minutes
         doomed = self.lifeline.doomed_of(evaluation)
@@ -383,6 +383,7 @@ class Session:
             yield self._train_serially
             return
         from tune_ad.execution.ray import runner
+        from tune_ad.execution.ray.connection import processes
 
         resources = runner.Resources(
             self.concurrent,
@@ -393,7 +394,8 @@ class Session:
         )
         if options.address == "local":
             self.say(f"starting Ray for {count(self.concurrent * options.cpus, 'core')} ...")
-        with runner.cluster(resources):
+        self.lifeline.starts_ray()
+        with runner.cluster(resources), self.lifeline.resting_on(processes()):
             yield lambda loop: runner.run(loop, self.suite, resources, self.folder.ray)
 
     def _train_serially(self, loop: TrialLoop) -> None:

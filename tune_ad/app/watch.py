@@ -33,9 +33,12 @@ from tune_ad.storage.folder import StudyFolder
 
 Run = Callable[[Options, Lifeline], int]
 """Runs a study in this process and returns the exit code."""
+Report = Callable[[Path], tuple[Path | None, int]]
+"""Reports the study in a folder; returns the path of the page, and the exit code."""
 Say = Callable[[str], None]
 SHORTEST_MINUTES = 0.01  # of a time budget that goes on
 STOPPING_SECONDS = {"serial": 10.0, "ray": 30.0}  # for a study that a signal stops, to stop
+LOST_SECONDS = 5.0  # for a study whose Ray has died, to end by itself
 ORPHAN_SECONDS = 300.0  # for a study over which nobody watches any more, to end
 ENDING_SECONDS = 60.0  # for a process that has said that it ends
 ANSWER_SECONDS = 15.0  # for code to be interrupted in the process that has called it
@@ -51,7 +54,11 @@ class Child:
         lines: file descriptor from which its messages are read.
         running: the trials that run, with the time (`time.monotonic`) at which they began.
         code: the exit code that it has announced; None if it has not.
-        has_trained: whether it trains no more, and reports.
+        trained: the exit code if the report can be written; None as long as it trains.
+        uses_ray: whether it has started Ray, or joined a cluster.
+        rests_on: the processes without which it cannot go on, by their names.
+        lost: the name of the first of them that has ended; empty if none has.
+        lost_at: time (`time.monotonic`) at which that was seen.
         stopped: why this process has ended it; empty if it has not.
         asked: the code of detectors that has not returned: what fails if it does not, its time in
             seconds, and when it is over (`time.monotonic`).
@@ -63,7 +70,11 @@ class Child:
     running: dict[TrialKey, float] = field(default_factory=dict)
     code: int | None = None
     stopped: str = ""
-    has_trained: bool = False
+    trained: int | None = None
+    uses_ray: bool = False
+    rests_on: dict[str, int] = field(default_factory=dict)
+    lost: str = ""
+    lost_at: float = 0.0
     asked: list[tuple[str, float, float]] = field(default_factory=list)
     mute: str = ""
     _rest: bytes = b""
@@ -73,21 +84,40 @@ class Child:
         received = os.read(self.lines, 2**16)
         *lines, self._rest = (self._rest + received).split(b"\n")
         for line in lines:
-            message = json.loads(line)
-            if "started" in message:
-                self.running[TrialKey(*message["started"])] = time.monotonic()
-            elif "ended" in message:
-                self.running.pop(TrialKey(*message["ended"]), None)
-            elif "asks" in message:
-                doing, seconds = message["asks"]
-                self.asked.append((doing, seconds, time.monotonic() + seconds))
-            elif "answered" in message:
-                self.asked.pop()
-            elif "trained" in message:
-                self.has_trained = True
-            else:
-                self.code = message["over"]
+            for subject, value in json.loads(line).items():
+                getattr(self, f"_hear_{subject}")(value)
         return bool(received)
+
+    def _hear_started(self, key: list[Any]) -> None:
+        self.running[TrialKey(*key)] = time.monotonic()
+
+    def _hear_ended(self, key: list[Any]) -> None:
+        self.running.pop(TrialKey(*key), None)
+
+    def _hear_asks(self, asked: list[Any]) -> None:
+        doing, seconds = asked
+        self.asked.append((doing, seconds, time.monotonic() + seconds))
+
+    def _hear_answered(self, value: bool) -> None:
+        self.asked.pop()
+
+    def _hear_starts_ray(self, value: bool) -> None:
+        self.uses_ray = True
+
+    def _hear_rests_on(self, processes: dict[str, int]) -> None:
+        self.rests_on = processes
+
+    def _hear_trained(self, code: int) -> None:
+        self.trained = code
+
+    def _hear_over(self, code: int) -> None:
+        self.code = code
+
+    def look(self) -> None:
+        """Note the first of the processes on which it rests that has ended."""
+        ended = [name for name, number in self.rests_on.items() if not is_alive(number)]
+        if ended and not self.lost:
+            self.lost, self.lost_at = ended[0], time.monotonic()
 
 
 @dataclass
@@ -110,7 +140,7 @@ class Watch:
 
     options: Options
     run: Run
-    report: Callable[[Path], object] | None
+    report: Report | None
     say: Say
     deaths: Counter[TrialKey] = field(default_factory=Counter)
     doomed: dict[TrialKey, str] = field(default_factory=dict)
@@ -137,6 +167,8 @@ class Watch:
             code = os.WEXITSTATUS(status) if os.WIFEXITED(status) else child.code
             return self._interrupted() if code == INTERRUPTED and self.signals else code
         cause = child.stopped or ending(status)
+        if child.lost:
+            cause = f"its process {child.lost} has died"
         sys.stderr.write("\n")  # after a progress line
         folder = StudyFolder(self.options.results / self.options.study)
         remove_left_folders()
@@ -147,8 +179,11 @@ class Watch:
             return self._interrupted()
         if child.mute:
             raise UserError(child.mute)
+        if child.trained is not None and folder.exists():
+            return self._report_again(folder, child.trained, cause)
         again = self._after_trials if self.options.backend == "serial" else self._after_ray
-        if child.running and folder.exists() and again(child, cause):
+        was_on = child.running or child.uses_ray
+        if was_on and folder.exists() and again(child, cause):
             self.restarts += 1
             self.options = self._continued()
             return None
@@ -168,6 +203,8 @@ class Watch:
             self._stop_what_hangs(child)
             self._stop_what_does_not_answer(child)
             self._stop_what_does_not_listen(child)
+            if speaks:
+                self._stop_what_has_lost_ray(child)
             if child.code is not None:
                 deadline = deadline or time.monotonic() + ENDING_SECONDS
                 if time.monotonic() > deadline:
@@ -179,7 +216,7 @@ class Watch:
 
     def _stop_what_does_not_listen(self, child: Child) -> None:
         """End a child that trains on long after a signal."""
-        if not self.signals or child.has_trained or child.code is not None:
+        if not self.signals or child.trained is not None or child.code is not None:
             return
         self.heard = self.heard or time.monotonic()
         if time.monotonic() - self.heard > STOPPING_SECONDS[self.options.backend]:
@@ -202,6 +239,12 @@ class Watch:
                     f"{doing}: it takes more than {seconds:g} s, and cannot be interrupted"
                 )
                 os.kill(child.process, signal.SIGKILL)
+
+    def _stop_what_has_lost_ray(self, child: Child) -> None:
+        """End a child that does not notice that a process of Ray has died."""
+        child.look()
+        if child.lost and time.monotonic() > child.lost_at + LOST_SECONDS:
+            os.kill(child.process, signal.SIGKILL)
 
     def _after_trials(self, child: Child, cause: str) -> bool:
         """Count the death of the process in its trial; the study always goes on."""
@@ -257,6 +300,12 @@ class Watch:
         self._report(folder)
         raise MachineError(f"the study has stopped: {cause}; {going_on(self.options)}")
 
+    def _report_again(self, folder: StudyFolder, trained: int, cause: str) -> int:
+        """Write the report of a study whose process has ended meanwhile; return the exit code."""
+        self.say(f"{cause} while it wrote the report, which is written again")
+        code = self.report(folder.path)[1] if self.report is not None else 0
+        return trained if trained > 1 else code or trained
+
     def _interrupted(self) -> int:
         """The exit code after the signals received."""
         return INTERRUPTED if set(self.signals) == {signal.SIGINT} else TERMINATED
@@ -276,6 +325,18 @@ def ending(status: int) -> str:
     known = number in {one.value for one in signal.Signals}
     name = signal.Signals(number).name if known else f"signal {number}"
     return f"its process was ended by {name}{hint}"
+
+
+def is_alive(process: int) -> bool:
+    """Whether a process runs; one that has ended counts as dead before its parent notices."""
+    try:
+        os.kill(process, 0)
+        state = Path(f"/proc/{process}/stat").read_text(encoding="utf-8").rpartition(")")[2]
+    except ProcessLookupError:
+        return False
+    except OSError:  # without /proc, as on macOS, or ended at this moment
+        return True
+    return state.split()[0] not in ("Z", "X")
 
 
 def _end_without(alive: int) -> None:
@@ -316,7 +377,7 @@ def forwarded(process: int, received: list[int]) -> Iterator[None]:
         restore(before)
 
 
-def watched(options: Options, run: Run, report: Callable[[Path], object] | None, say: Say) -> int:
+def watched(options: Options, run: Run, report: Report | None, say: Say) -> int:
     """Run a study in a child process, and return the exit code.
 
     Returns in the child as well, with its own exit code: it ends as this process would.

@@ -42,6 +42,9 @@ class Callback:
     def reported(self, spec: TrialSpec, report: Report) -> None:
         """Called after each evaluation of a trial."""
 
+    def repeats(self, spec: TrialSpec, reason: str) -> None:
+        """Called when the process of a trial has died, and the trial is trained again."""
+
     def ended(self, spec: TrialSpec, record: TrialRecord, details: dict[str, Any]) -> None:
         """Called when a trial has finished, pruned and failed ones included."""
 
@@ -100,19 +103,25 @@ class RecordWriter(Callback):
 
 
 class Announcer(Callback):
-    """Tells the process that watches over the study which trials run.
+    """Tells who watches over the study which trials run, and the user which run again.
 
     Args:
         lifeline: the way to that process.
         evaluation: whether the trials are the winner on fresh seeds.
+        say: prints a line for the user.
     """
 
-    def __init__(self, lifeline: Lifeline, evaluation: bool) -> None:
-        self.lifeline, self.evaluation = lifeline, evaluation
+    def __init__(self, lifeline: Lifeline, evaluation: bool, say: Callable[[str], None]) -> None:
+        self.lifeline, self.evaluation, self.say = lifeline, evaluation, say
 
     def started(self, spec: TrialSpec) -> None:
         """Tell that a trial runs."""
         self.lifeline.started(TrialKey(self.evaluation, spec.number))
+
+    def repeats(self, spec: TrialSpec, reason: str) -> None:
+        """Say why a trial is trained again."""
+        key = TrialKey(self.evaluation, spec.number)
+        self.say(f"{key}: {reason}; it is trained again")
 
     def ended(self, spec: TrialSpec, record: TrialRecord, details: dict[str, Any]) -> None:
         """Tell that a trial has ended; its record is written."""
@@ -159,6 +168,10 @@ class ProgressBar(Callback):
     def reported(self, spec: TrialSpec, report: Report) -> None:
         """Advance the bar to the epoch of the report."""
         self._advance(spec.number, report.epoch / self._epochs_of(spec))
+
+    def repeats(self, spec: TrialSpec, reason: str) -> None:
+        """Keep the line, since another one follows."""
+        self.bar.break_line()
 
     def ended(self, spec: TrialSpec, record: TrialRecord, details: dict[str, Any]) -> None:
         """Count the trial, and advance the bar by the epochs that it skipped."""

@@ -2,7 +2,8 @@
 
 import json
 import os
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from typing import Any, NamedTuple
 
 
@@ -52,9 +53,13 @@ class Lifeline:
         """Tell that a trial has ended, and its record is written."""
         self._tell(ended=key)
 
-    def trained(self) -> None:
-        """Tell that nothing is trained any more: what is left is the report."""
-        self._tell(trained=True)
+    def trained(self, code: int) -> None:
+        """Tell that nothing is trained any more: what is left is the report.
+
+        Args:
+            code: the exit code of a study whose report can be written.
+        """
+        self._tell(trained=code)
 
     def asks(self, doing: str, seconds: float) -> None:
         """Tell that code runs which may never return, what it fails to do then, and its time."""
@@ -63,6 +68,23 @@ class Lifeline:
     def answered(self) -> None:
         """Tell that the code of the last `asks` has returned."""
         self._tell(answered=True)
+
+    def starts_ray(self) -> None:
+        """Tell that Ray is started, or joined: the study is written and can be continued."""
+        self._tell(starts_ray=True)
+
+    @contextmanager
+    def resting_on(self, processes: Mapping[str, int]) -> Iterator[None]:
+        """Context manager: tell of the processes without which the block cannot go on.
+
+        Args:
+            processes: their numbers by their names.
+        """
+        self._tell(rests_on=dict(processes))
+        try:
+            yield
+        finally:
+            self._tell(rests_on={})
 
     def over(self, code: int) -> None:
         """Tell that the study ends in good order with an exit code."""

@@ -122,6 +122,11 @@ class TrialLoop:
         """Note that a trial begins to train, also if it does so again."""
         self.begun[number] = time.monotonic()
 
+    def repeats(self, number: int, reason: str) -> None:
+        """Pass on that the process of a trial has died, so that it is trained again."""
+        spec = self.running[number]
+        self._tell(lambda callback: callback.repeats(spec, reason))
+
     def overdue(self, number: int) -> str:
         """Why a trial that trains has to be stopped; empty if it may go on."""
         if self.limit is None or number not in self.begun:

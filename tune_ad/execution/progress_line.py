@@ -64,6 +64,11 @@ class ProgressLine(tqdm):  # type: ignore[type-arg]
         """Set the text before the bar."""
         self.set_description_str(printable(text), refresh=self.live)
 
+    def break_line(self) -> None:
+        """Keep the state that is shown, so that a line of text can follow."""
+        self.fp.write("\n")
+        self.fp.flush()
+
     def close(self) -> None:
         """Stop the clock, and keep the line on the screen."""
         if not hasattr(self, "clock"):  # interrupted while it was made

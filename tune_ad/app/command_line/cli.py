@@ -160,7 +160,7 @@ def _run(chosen: Options, lifeline: Lifeline) -> int:
         session = prepare(chosen, _say, lifeline=lifeline, time_limit=limit)
         say(opening(session))
         outcome = session.run()
-        lifeline.trained()
+        lifeline.trained(outcome.exit_code)
         _, code = _write_report(session.folder.path)
         _say(closing(session, outcome))
     except (KeyboardInterrupt, OSError, MachineError) as error:

@@ -7,7 +7,6 @@ import sys
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from functools import cache
-from pathlib import Path
 from typing import Any
 
 import ray
@@ -30,7 +29,6 @@ QUIET = {
     "TUNE_WARN_EXCESSIVE_EXPERIMENT_CHECKPOINT_SYNC_THRESHOLD_S": "0",
 }
 
-LAST_LINES = 3  # of the log of a process that are part of a reason
 LOG = logging.getLogger(__name__)
 
 
@@ -79,25 +77,14 @@ def remote_machine(address: str) -> Machine:
     return Machine(sum(cpus), sum(gpus), max(cpus), max(gpus), memory, sizes)
 
 
-def last_words(process: int) -> str:
-    """The end of what a process of Ray has written to its standard error, for a reason.
-
-    Args:
-        process: its number.
-
-    Returns:
-        Up to `LAST_LINES` lines; empty if it has written nothing, or on another node.
-    """
+def processes() -> dict[str, int]:
+    """The processes of a Ray of our own without which it is lost, by their names."""
     node = worker._global_node
-    logs = Path(node.get_logs_dir_path()) if node is not None else None
-    written = sorted(logs.glob(f"worker-*-{process}.err")) if logs is not None else []
-    lines = [
-        line.strip()
-        for path in written
-        for line in path.read_text(encoding="utf-8", errors="replace").splitlines()
-        if line.strip() and not line.startswith(":")  # Ray's own marks
-    ]
-    return f"; its last lines: {cut(' | '.join(lines[-LAST_LINES:]))}" if lines else ""
+    if node is None or not node.head:
+        return {}
+    named = {"gcs_server": "gcs_server", "raylet": "raylet"}
+    running = node.all_processes
+    return {name: running[kind][0].process.pid for kind, name in named.items() if kind in running}
 
 
 @contextmanager

@@ -3,7 +3,6 @@
 import logging
 import math
 import os
-import re
 import shutil
 import signal
 import threading
@@ -14,14 +13,14 @@ from typing import Any
 
 import ray
 from ray import tune
-from ray.exceptions import OutOfMemoryError, RayActorError
 from ray.tune.experiment import Trial
 from ray.tune.schedulers import FIFOScheduler, TrialScheduler
 from ray.tune.search import Searcher
 
-from tune_ad.errors import MachineError, cut, one_line
+from tune_ad.errors import MachineError, one_line
 from tune_ad.execution.loop import TrialLoop
-from tune_ad.execution.ray.connection import connection, last_words
+from tune_ad.execution.ray.connection import connection
+from tune_ad.execution.ray.deaths import deaths_are_retried, reason_of
 from tune_ad.execution.ray.trainable import TrialTrainable
 from tune_ad.signals import kept_handlers, restore
 from tune_ad.training.suite import Suite
@@ -183,45 +182,18 @@ class TrialEndCallback(tune.Callback):  # type: ignore[misc]
             for checkpoint in Path(trial.storage.trial_fs_path).glob("checkpoint_*"):
                 shutil.rmtree(checkpoint, ignore_errors=True)
 
+    def on_trial_recover(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
+        """Say that the process of a trial has died, and that the trial is trained again."""
+        self.adapter.loop.repeats(trial.config["number"], reason_of(trial))
+
     def on_trial_error(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
         """Pass on why a trial ended that Ray has retried as often as it may."""
         if reason := self.stopped.get(trial.trial_id, ""):
             self.adapter.loop.crashed(trial.config["number"], reason)
             return
-        reason = _death(trial.pickled_error_file) or _reason(trial.error_file)
         deaths = trial.run_metadata.num_failures
         times = f" ({deaths} times)" if deaths > 1 else ""
-        self.adapter.loop.crashed(trial.config["number"], reason + times)
-
-
-def _death(pickled: str | None) -> str:
-    """Why a process ended, in one line, by the exception that Ray has written to a file.
-
-    Returns:
-        The reason; empty if it is no death of a process.
-    """
-    path = Path(pickled or "")
-    error = ray.cloudpickle.loads(path.read_bytes()) if path.is_file() else None
-    if isinstance(error, OutOfMemoryError):
-        return (
-            "its process was stopped because the memory of its node was used up; use fewer "
-            "--concurrent, or smaller models"
-        )
-    if not isinstance(error, RayActorError):
-        return ""
-    detail = re.search(r"Worker exit detail: (.*)", str(error))
-    process = re.search(r"\bpid: (\d+)", str(error))
-    reason = f"its process or its node ended: {cut(detail[1] if detail else one_line(error))}"
-    return reason + (last_words(int(process[1])) if process else "")
-
-
-def _reason(error_file: str | None) -> str:
-    """The type and the first line of the exception whose traceback Ray has written to a file."""
-    path = Path(error_file or "")
-    lines = path.read_text(encoding="utf-8").splitlines() if path.is_file() else []
-    frames = [k for k, line in enumerate(lines) if line.startswith("  File ")]
-    messages = [line for line in lines[frames[-1] if frames else 1 :] if line[:1].strip()]
-    return re.sub(r"^(\w+\.)+(?=\w+:)", "", (messages or ["its process ended"])[0])
+        self.adapter.loop.crashed(trial.config["number"], reason_of(trial) + times)
 
 
 def _tuner(loop: TrialLoop, suite: Suite, resources: Resources, storage: Path) -> tune.Tuner:
@@ -283,7 +255,7 @@ def run(loop: TrialLoop, suite: Suite, resources: Resources, storage: Path) -> N
     handler = signal.getsignal(signal.SIGINT)
     os.environ["TUNE_DISABLE_SIGINT_HANDLER"] = "0"  # Ray's handler ends training gracefully
     try:
-        with kept_handlers():
+        with kept_handlers(), deaths_are_retried():
             tuner.fit()
     except (ray.exceptions.RayError, RuntimeError) as error:
         raise MachineError(
