@@ -144,7 +144,7 @@ def test_training_without_an_interruption_raises_nothing(run):
     assert signal.getsignal(signal.SIGINT) is HANDLER
 
 
-@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGUSR1])
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGUSR1, signal.SIGHUP])
 @pytest.mark.parametrize("deaf", [False, True])
 def test_the_signals_of_schedulers_act_as_ctrl_c(number, deaf):
     before = signal.getsignal(number)
@@ -162,6 +162,17 @@ def test_the_signals_of_schedulers_act_as_ctrl_c(number, deaf):
         if usual is not None:
             signal.signal(signal.SIGINT, usual)
     assert signal.getsignal(number) is before
+
+
+def test_a_closed_terminal_does_not_end_what_nohup_has_started():
+    before = signal.signal(signal.SIGHUP, signal.SIG_IGN)
+    try:
+        with terminations() as received:
+            signal.raise_signal(signal.SIGHUP)
+        assert received == []
+        assert signal.getsignal(signal.SIGHUP) is signal.SIG_IGN
+    finally:
+        signal.signal(signal.SIGHUP, before)
 
 
 def test_handlers_that_a_library_replaces_are_restored():

@@ -11,8 +11,9 @@ from typing import Any, Protocol
 
 INTERRUPTED = 130  # 128 + SIGINT
 TERMINATED = 143  # 128 + SIGTERM
-SIGNALS = (signal.SIGTERM, signal.SIGUSR1)
-"""What `kill`, `docker stop` and `scancel` send, and SLURM before the time of a job is over."""
+SIGNALS = (signal.SIGTERM, signal.SIGUSR1, signal.SIGHUP)
+"""What `kill`, `docker stop` and `scancel` send, SLURM before the time of a job is over, and a
+terminal that is closed."""
 
 
 class Watcher(Protocol):
@@ -26,6 +27,12 @@ class Watcher(Protocol):
 
 
 WATCHER: ContextVar[Watcher | None] = ContextVar("WATCHER", default=None)
+
+
+def heard() -> list[signal.Signals]:
+    """Those of these signals that end this program: not SIGHUP after `nohup`, which ignores it."""
+    deaf = signal.getsignal(signal.SIGHUP) is signal.SIG_IGN
+    return [number for number in SIGNALS if not (deaf and number == signal.SIGHUP)]
 
 
 @contextmanager
@@ -47,7 +54,7 @@ def terminations() -> Iterator[list[int]]:
             raise KeyboardInterrupt
         handler(signal.SIGINT, frame)
 
-    before = {number: signal.signal(number, interrupt) for number in SIGNALS}
+    before = {number: signal.signal(number, interrupt) for number in heard()}
     try:
         yield received
     finally:

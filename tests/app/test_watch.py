@@ -1,11 +1,14 @@
 """The process that watches over a study: what may end the study does not end it."""
 
+import fcntl
 import json
 import os
 import signal
 import subprocess
 import sys
+import termios
 import time
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from pathlib import Path
 
@@ -46,17 +49,17 @@ def study(tmp_path):
     """A function: a study whose detector ends its process so often at one configuration."""
     (tmp_path / "mortal.py").write_text(DETECTOR, encoding="utf-8")
 
-    def start(how, deaths, *options, backend="serial", **environment):
+    def start(how, deaths, *options, backend="serial", streams=None, **environment):
         (tmp_path / "deaths").write_text(str(deaths))
         words = ["--search", "quickstart", "--detector", "mortal.py:Mortal", "--budget", "quick"]
         machine = ["--device", "cpu", "--backend", backend, "--keep-models", "none"]
+        usual = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
         return subprocess.Popen(
             [sys.executable, str(CHECKOUT / "run.py"), *words, *machine, *options],
             cwd=tmp_path,
             env={**os.environ, "DEATHS": str(tmp_path / "deaths"), "HOW": how, **environment},
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
             text=True,
+            **(streams or usual),
         )
 
     return start
@@ -113,7 +116,7 @@ def wait_for(path):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGUSR1])
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGUSR1, signal.SIGHUP])
 def test_signals_reach_the_study(study, tmp_path, number):
     process = study("Path('running').touch(); time.sleep(600)", 1)
     wait_for(tmp_path / "running")
@@ -121,6 +124,27 @@ def test_signals_reach_the_study(study, tmp_path, number):
     output, errors = process.communicate(timeout=60)
     assert process.returncode == (130 if number == signal.SIGINT else 143)
     assert "continue with: python run.py --search quickstart" in output + errors
+
+
+@pytest.mark.slow
+def test_a_study_whose_terminal_is_closed_ends_in_good_order_and_is_reported(study, tmp_path):
+    master, slave = os.openpty()
+
+    def own_terminal():
+        fcntl.ioctl(slave, termios.TIOCSCTTY, 0)
+
+    streams = {"stdin": slave, "stdout": slave, "stderr": slave, "start_new_session": True}
+    how = "Path('running').touch(); time.sleep(600)"
+    process = study(how, 1, streams={**streams, "preexec_fn": own_terminal})
+    os.close(slave)
+    with ThreadPoolExecutor() as pool:
+        reading = pool.submit(lambda: [os.read(master, 2**16) for _ in range(3)])
+        wait_for(tmp_path / "running")
+        reading.result()
+    os.close(master)
+    assert process.wait(timeout=120) == 143
+    folder = tmp_path / "results" / "quickstart_mortal"
+    assert (folder / "report.html").exists() == (folder / "trials.jsonl").exists()
 
 
 @pytest.mark.slow
@@ -172,7 +196,7 @@ def test_a_study_goes_on_after_the_end_of_ray_unless_its_cluster_is_gone(address
 
 @pytest.mark.slow
 def test_a_ray_that_dies_is_named_and_started_again(study, tmp_path):
-    process = study("os.kill(os.getppid(), signal.SIGKILL)", 1, backend="ray")
+    process = study("import os; os.kill(os.getppid(), 9)", 1, backend="ray")
     output, errors = process.communicate()
     assert process.returncode == 0, output + errors
     assert output.count("Ray has ended (its process raylet has died); the study goes on") == 1
@@ -185,7 +209,7 @@ def test_a_trial_that_the_memory_monitor_stops_is_tried_again_and_fails_with_tha
 ):
     monitor = {"RAY_memory_usage_threshold": "0.0001", "RAY_memory_monitor_refresh_ms": "100"}
     limits = ("--retries", "1", "--trials", "1", "--concurrent", "1", "--no-evaluation")
-    process = study("time.sleep(600)", 99, *limits, backend="ray", **monitor)
+    process = study("import time; time.sleep(600)", 99, *limits, backend="ray", **monitor)
     output, errors = process.communicate()
     assert process.returncode == 1, output + errors
     assert "interrupted" not in output + errors

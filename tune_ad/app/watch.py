@@ -28,7 +28,7 @@ from tune_ad.app.estimates.longest import trial_limit
 from tune_ad.errors import MachineError, UserError
 from tune_ad.execution.lifeline import Lifeline, TrialKey
 from tune_ad.execution.time_limit import TimeLimit
-from tune_ad.signals import INTERRUPTED, SIGNALS, TERMINATED, WATCHER, restore
+from tune_ad.signals import INTERRUPTED, SIGNALS, TERMINATED, WATCHER, heard, restore
 from tune_ad.storage.folder import StudyFolder
 
 Run = Callable[[Options, Lifeline], int]
@@ -367,7 +367,7 @@ def forwarded(process: int, received: list[int]) -> Iterator[None]:
             os.kill(os.getpid(), signal.SIGSTOP)
             os.killpg(process, signal.SIGCONT)
 
-    handlers: dict[signal.Signals, Any] = dict.fromkeys(SIGNALS, forward) | {signal.SIGTSTP: pause}
+    handlers: dict[signal.Signals, Any] = dict.fromkeys(heard(), forward) | {signal.SIGTSTP: pause}
     if signal.getsignal(signal.SIGINT) is not signal.SIG_IGN:
         handlers[signal.SIGINT] = forward
     before = {number: signal.signal(number, handler) for number, handler in handlers.items()}

@@ -8,6 +8,7 @@ import errno
 import io
 import logging
 import os
+import stat
 import sys
 from collections.abc import Callable, Sequence
 from contextlib import redirect_stderr
@@ -61,8 +62,7 @@ def _exit_code(run: Callable[[], int]) -> int:
 
 def _without_output(cause: BaseException | None) -> int:
     """End after the reader of the output has gone, or its device is full; return the exit code."""
-    with open(os.devnull, "w") as nowhere:  # what is still buffered is flushed at the exit
-        os.dup2(nowhere.fileno(), sys.stdout.fileno())
+    _drop_output()
     if isinstance(cause, BrokenPipeError):
         return SIGPIPE_CODE
     _complain(f"error: the output cannot be written: {cause}")
@@ -187,13 +187,23 @@ def _silent(line: str) -> None:
 def _say(line: str) -> None:
     """Print a line, or several, at once, even into a file or a pipe; no character acts.
 
+    Once its terminal is closed, nothing is printed any more.
+
     Raises:
-        OutputLostError: if that is not possible.
+        OutputLostError: if that is not possible for another reason.
     """
     try:
         print(printable_lines(line), flush=True)
     except OSError as error:
-        raise OutputLostError from error
+        if error.errno != errno.EIO or not stat.S_ISCHR(os.fstat(sys.stdout.fileno()).st_mode):
+            raise OutputLostError from error
+        _drop_output()
+
+
+def _drop_output() -> None:
+    """Send the standard output nowhere, also what is still buffered."""
+    with open(os.devnull, "w") as nowhere:
+        os.dup2(nowhere.fileno(), sys.stdout.fileno())
 
 
 def report(names: Sequence[str], results: Path) -> int:

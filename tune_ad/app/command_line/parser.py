@@ -122,7 +122,7 @@ exit codes:
        kept, and --resume continues
   130  interrupted by Ctrl-C; --resume continues
   141  nobody reads the output any more
-  143  ended by SIGTERM or SIGUSR1, as schedulers send them; --resume continues
+  143  ended by SIGTERM or SIGUSR1, as schedulers send them, or SIGHUP; --resume continues
 
 The percentage of the progress line is that of the epochs of all trials, of
 which each counts equally."""
