@@ -1,7 +1,7 @@
 """Short names of metrics and score variants in tests, as people read them."""
 
+from tune_ad.storage.earlier.schema1 import metric_named, variant_named
 from tune_ad.storage.metric import Metric
-from tune_ad.storage.schema1 import metric_named, variant_named
 
 
 def named(metrics):

@@ -10,6 +10,7 @@ from importlib.metadata import EntryPoint, entry_points
 from typing import Any, NamedTuple
 
 from tune_ad.errors import UserError, did_you_mean, one_line
+from tune_ad.signals import IMPORT_SECONDS, alarm, interruptions
 
 DETECTORS = "tune_ad.detectors"
 SEARCHES = "tune_ad.searches"
@@ -46,9 +47,13 @@ class Extension(NamedTuple):
         Raises:
             UserError: if it cannot be imported, naming the package.
         """
+        interrupted: list[int] = []
         try:
-            return EntryPoint(self.name, self.target, self.group).load()
-        except (Exception, SystemExit) as error:  # a package may raise anything
+            with interruptions() as interrupted, alarm(IMPORT_SECONDS):
+                return EntryPoint(self.name, self.target, self.group).load()
+        except BaseException as error:  # a package may raise anything
+            if interrupted:
+                raise
             raise self.fault(f"it cannot be imported ({one_line(error)})") from error
 
 
@@ -92,8 +97,10 @@ def _module(name: str, reference: str) -> Any:  # noqa: ANN401
     Raises:
         UserError: if its package is not installed, or it cannot be imported.
     """
+    interrupted: list[int] = []
     try:
-        return importlib.import_module(name)
+        with interruptions() as interrupted, alarm(IMPORT_SECONDS):
+            return importlib.import_module(name)
     except ModuleNotFoundError as error:
         missing = error.name or name
         package = missing.partition(".")[0]
@@ -106,7 +113,9 @@ def _module(name: str, reference: str) -> Any:  # noqa: ANN401
         raise UserError(
             f"{reference!r}: there is no module {missing!r}; correct its name"
         ) from error
-    except (Exception, SystemExit) as error:  # a package may raise anything
+    except BaseException as error:  # a package may raise anything
+        if interrupted:
+            raise
         raise UserError(
             f"{reference!r}: the module {name} cannot be imported ({one_line(error)}); correct it"
         ) from error

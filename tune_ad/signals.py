@@ -15,6 +15,8 @@ SIGNALS = (signal.SIGTERM, signal.SIGUSR1, signal.SIGHUP)
 """What `kill`, `docker stop` and `scancel` send, SLURM before the time of a job is over, and a
 terminal that is closed."""
 
+IMPORT_SECONDS = 300.0  # for a file or a package of others to be imported
+
 
 class Watcher(Protocol):
     """What is told of code that may never return, so that another process can end this one."""

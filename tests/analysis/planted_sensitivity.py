@@ -13,9 +13,9 @@ from optuna.distributions import (
 
 from analysis.study import StudyRecords
 from tests.naming import named, variants
+from tune_ad.storage.earlier.schema1 import upgraded_study
 from tune_ad.storage.folder import StudyFolder
 from tune_ad.storage.records import ReplicaRecord, TrialRecord
-from tune_ad.storage.schema1 import upgraded_study
 
 TASKS = ("digits/0", "digits/1")
 SPACE = {

@@ -8,7 +8,7 @@ import pytest
 
 import search_spaces
 from tune_ad.errors import UserError
-from tune_ad.search import catalogue
+from tune_ad.search import catalogue, own_code
 from tune_ad.search.catalogue import entries, find, find_entry, read_catalogue
 from tune_ad.search.declaration import Search
 
@@ -231,7 +231,8 @@ def test_a_faulty_file_does_not_hide_the_searches_of_others(spaces, text, fault)
             "from tune_ad.detectors.deep_svdd import DeepSDVV",
             "cannot import name 'DeepSDVV' from 'tune_ad.detectors.deep_svdd'; correct the import",
         ),
-        ("raise SystemExit", "SystemExit: ; correct the file"),
+        ("raise SystemExit", "SystemExit; correct the file"),
+        ("raise KeyboardInterrupt", "KeyboardInterrupt; correct the file"),
         ("raise SystemExit('no licence')", "SystemExit: no licence; correct the file"),
         (
             "from tune_ad.search import Budget\nBudget(trial=8, epochs=1, seeds=1)",
@@ -261,6 +262,17 @@ def test_a_file_that_cannot_be_imported_is_one_line(spaces, first, reason):
     message = str(refusal.value)
     assert message.startswith(f"other_spaces/broken.py, line {3 + first.count(chr(10))}: {reason}")
     assert "\n" not in message
+
+
+def test_a_file_that_hangs_is_one_line(spaces, monkeypatch):
+    monkeypatch.setattr(own_code, "IMPORT_SECONDS", 0.2)
+    spaces(
+        "hanging",
+        '"""A file."""\n\nimport time\n\ntime.sleep(60)\n'
+        'mine = Search(name="mine", data=("digits",))\n',
+    )
+    with pytest.raises(UserError, match=r"hanging\.py, line 5: TimeoutError: it takes more than"):
+        find("mine")
 
 
 WITH_BASELINE = """from optuna.distributions import CategoricalDistribution

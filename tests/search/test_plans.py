@@ -17,7 +17,7 @@ from tune_ad.search.plans import (
     grid_values,
     number_of_configurations,
 )
-from tune_ad.storage.schema1 import PLANS
+from tune_ad.storage.earlier.schema1 import PLANS
 
 BASELINE = ResolvedBaseline(
     "A",

@@ -11,8 +11,8 @@ from tune_ad.app.command_line.options import Options
 from tune_ad.app.preparation.validation import prepare
 from tune_ad.detectors import every_detector
 from tune_ad.detectors.nets import ImageShape
+from tune_ad.storage.earlier.later_parameters import LATER, completed
 from tune_ad.storage.folder import StudyFolder
-from tune_ad.storage.later_parameters import LATER, completed
 from tune_ad.storage.records import TrialSpec, identity
 
 GOLDEN = Path(__file__).parent.parent / "analysis" / "golden" / "quickstart"

@@ -9,6 +9,14 @@ import pytest
 
 from tests.naming import named, short, short_variants
 from tune_ad.errors import UserError
+from tune_ad.storage.earlier.schema1 import (
+    PLANS,
+    metric_named,
+    upgraded_details,
+    upgraded_study,
+    upgraded_trial,
+    variant_named,
+)
 from tune_ad.storage.folder import StudyFolder
 from tune_ad.storage.jsonl import to_text, write_atomically
 from tune_ad.storage.metric import (
@@ -19,14 +27,6 @@ from tune_ad.storage.metric import (
     metrics_from_json,
 )
 from tune_ad.storage.records import SCHEMA, DetectorWarning, ReplicaRecord, TrialRecord
-from tune_ad.storage.schema1 import (
-    PLANS,
-    metric_named,
-    upgraded_details,
-    upgraded_study,
-    upgraded_trial,
-    variant_named,
-)
 
 GOLDEN = Path(__file__).parent.parent / "analysis" / "golden"
 STUDIES = ("quickstart", "quickstart-ablation")

@@ -33,6 +33,7 @@ from tune_ad.own_imports import (
     source_of,
 )
 from tune_ad.search.search_file import Source
+from tune_ad.signals import IMPORT_SECONDS, alarm, interruptions
 
 HOME = "tune_ad.search"  # exports every name that a search file needs, except the detectors
 PREFIX = "tune_ad_file_"  # of the names of files that are named by their paths
@@ -185,7 +186,8 @@ def from_file(path: Path) -> ModuleType:
     """Import a Python file that is named by its path, and the modules beside it that it imports.
 
     Raises:
-        UserError: if it cannot be imported: the file, the line, the reason and a remedy.
+        UserError: if it cannot be imported, or not within `IMPORT_SECONDS`: the file, the line,
+            the reason and a remedy.
     """
     try:
         file, content = path.resolve(), path.read_bytes()
@@ -231,10 +233,13 @@ def imported(execute: Callable[[], ModuleType], source: Source) -> ModuleType:
     """
     from tune_ad.search.distributions import any_choices
 
+    interrupted: list[int] = []
     try:
-        with any_choices():
+        with any_choices(), interruptions() as interrupted, alarm(IMPORT_SECONDS):
             return execute()
-    except (Exception, SystemExit) as error:  # a user's own code may raise anything
+    except BaseException as error:  # a user's own code may raise anything
+        if interrupted:
+            raise
         line, folder = getattr(error, "lineno", None), source.path.resolve().parent
         for frame in traceback.extract_tb(error.__traceback__):
             path = Path(frame.filename)
@@ -305,7 +310,8 @@ def _reason(error: BaseException) -> str:
         return message
     if not isinstance(error, ImportError) or error.name is None:
         remedy = _nearest_field(message) or "correct the file"
-        return f"{type(error).__name__}: {message}; {remedy}"
+        what = ": ".join(filter(None, (type(error).__name__, message)))
+        return f"{what}; {remedy}"
     moved = isinstance(error, ModuleNotFoundError)
     if moved and (home := _home(error.name)):
         return f"{message.partition(' (')[0]}; import it from {home}"

@@ -34,12 +34,12 @@ import filelock
 
 from tune_ad.errors import UserError, cut, did_you_mean, one_line
 from tune_ad.storage import score_ranks
+from tune_ad.storage.earlier.later_parameters import completed
+from tune_ad.storage.earlier.schema1 import upgraded_details, upgraded_study
 from tune_ad.storage.json_files import read_object
 from tune_ad.storage.jsonl import CONVERSION, JsonLines, to_text
-from tune_ad.storage.later_parameters import completed
 from tune_ad.storage.precision import FLOAT32
 from tune_ad.storage.records import SCHEMA, TrialRecord, TrialSpec
-from tune_ad.storage.schema1 import upgraded_details, upgraded_study
 from tune_ad.storage.stored_fields import wrong_details, wrong_fields
 
 LONGEST_TITLE = 100

@@ -12,8 +12,9 @@ from types import NoneType
 from typing import Any, Literal, Self, get_args
 
 from tune_ad.errors import UserError, cut
+from tune_ad.storage.earlier.later_parameters import completed, without_earlier_values
+from tune_ad.storage.earlier.schema1 import upgraded_trial
 from tune_ad.storage.json_files import NUMBER, Kind, check_kind
-from tune_ad.storage.later_parameters import completed, without_earlier_values
 from tune_ad.storage.metric import (
     Metric,
     ScoreVariant,
@@ -24,7 +25,6 @@ from tune_ad.storage.metric import (
     variants_to_json,
 )
 from tune_ad.storage.precision import FLOAT32
-from tune_ad.storage.schema1 import upgraded_trial
 from tune_ad.storage.values import decode, encode
 
 SCHEMA = 2

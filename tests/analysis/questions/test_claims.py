@@ -16,10 +16,10 @@ from analysis.quoted import results
 from analysis.report.findings import Findings
 from analysis.report.sections import published as part
 from analysis.study import StudyRecords
+from tune_ad.storage.earlier.schema1 import upgraded_study
 from tune_ad.storage.folder import StudyFolder
 from tune_ad.storage.metric import TEST_AUROC, Metric
 from tune_ad.storage.records import ReplicaRecord, TrialRecord
-from tune_ad.storage.schema1 import upgraded_study
 
 SPREAD = (-0.01, 0.0, 0.01)
 

@@ -19,9 +19,9 @@ from tune_ad.app.estimates.remaining import is_complete, progress
 from tune_ad.errors import MachineError, UserError, one_line
 from tune_ad.search.budgets import Budget
 from tune_ad.search.checks.records import check_records
+from tune_ad.storage.earlier.later_parameters import LATER
 from tune_ad.storage.folder import StudyFolder
 from tune_ad.storage.jsonl import CONVERSION
-from tune_ad.storage.later_parameters import LATER
 from tune_ad.storage.precision import in_words
 from tune_ad.storage.values import decode
 

@@ -15,7 +15,7 @@ from tune_ad.detectors.nets import ImageShape
 from tune_ad.detectors.shallow.base import SKLEARN_SEEDS, Rows, ShallowConfig, ShallowDetector
 from tune_ad.errors import DegenerateInputError, UserError
 from tune_ad.extensions import named_object
-from tune_ad.storage.later_parameters import LATER
+from tune_ad.storage.earlier.later_parameters import LATER
 from tune_ad.storage.metric import Metric
 from tune_ad.wording import either
 

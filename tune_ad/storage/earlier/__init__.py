@@ -1,0 +1,1 @@
+"""Records of earlier versions, read as those of this one."""
