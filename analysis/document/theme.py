@@ -1,21 +1,30 @@
 """The style of all figures: one font size, one palette, one text colour, no titles.
 
 The HTML page replaces the text colour by its own, so that figures work in light and dark mode.
+What a reader sees when pointing at a mark is given to `describe`.
 """
 
+from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 import matplotlib as mpl
 import numpy as np
 from cycler import cycler
+from matplotlib.artist import Artist
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.collections import PathCollection
+from matplotlib.colors import LinearSegmentedColormap
 from matplotlib.figure import Figure
 
 INK = "#1b1f24"
 FAINT = "#8b949e"
 PALETTE = ("#2f81f7", "#d9730d", "#2da44e", "#bf5fbf", "#c9a400", "#1f9e9e", "#e5534b", "#8b6f47")
 """Colours that are distinct on white and on black, and to most colour-blind readers."""
+LINES: tuple[Any, ...] = ("-", "--", "-.", ":", (0, (6, 1, 1, 1, 1, 1)))
+"""Line styles, so that lines can be told apart without their colours."""
+SCALE = LinearSegmentedColormap.from_list("worse to better", [PALETTE[0], FAINT, PALETTE[1]])
+"""Blue to orange by way of grey: distinct to colour-blind readers, on white and on black."""
 WIDTH = 6.4  # inches
 STYLE: dict[str, Any] = {
     "figure.facecolor": "none",
@@ -46,6 +55,31 @@ STYLE: dict[str, Any] = {
 }
 
 
+class Described(NamedTuple):
+    """What a reader sees when pointing at the marks of an artist.
+
+    Attributes:
+        texts: a text for each mark, in the order of drawing; or one text for all of them.
+        trials: the number of the trial of each mark, by which a page finds it in other figures;
+            empty if marks are not trials.
+    """
+
+    texts: Sequence[str]
+    trials: Sequence[int] = ()
+
+
+class Sheet(Figure):
+    """A figure whose marks may have texts, see `describe`.
+
+    Attributes:
+        described: the texts by the identifier of their artist.
+    """
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:  # noqa: ANN401
+        super().__init__(*args, **kwargs)
+        self.described: dict[str, Described] = {}
+
+
 class Canvas(NamedTuple):
     """An empty figure and its axes, row by row."""
 
@@ -68,7 +102,7 @@ def canvas(height: float = 3.2, rows: int = 1, columns: int = 1, width: float = 
         width: the width of the figure in inches.
     """
     with mpl.rc_context(STYLE):
-        figure = Figure(figsize=(width, height), layout="constrained")
+        figure = Sheet(figsize=(width, height), layout="constrained")
         FigureCanvasAgg(figure)
         grid = figure.subplots(rows, columns, squeeze=False)
     axes: list[Axes] = list(np.ravel(grid))
@@ -82,3 +116,44 @@ def colour(k: int) -> str:
     True
     """
     return PALETTE[k % len(PALETTE)]
+
+
+def describe(artist: Artist, texts: Sequence[str], trials: Sequence[int] = ()) -> None:
+    """Give the marks of an artist the texts that a reader sees when pointing at them.
+
+    Args:
+        artist: the artist, on a figure of `canvas`. Points are drawn by `scatter`, because a line
+            is a single mark. A mark without a finite position is not drawn, and has no text.
+        texts: a text for each mark, in the order of drawing; or one text for all of them.
+        trials: the number of the trial of each mark; empty if marks are not trials.
+    """
+    sheet = artist.get_figure(root=True)
+    assert isinstance(sheet, Sheet), "texts are for figures of `canvas`"
+    name = f"marks-{len(sheet.described)}"
+    artist.set_gid(name)
+    sheet.described[name] = Described([*texts], [*trials])
+
+
+def points(
+    axes: Axes,
+    x: Sequence[float] | np.ndarray,
+    y: Sequence[float] | np.ndarray,
+    texts: Sequence[str],
+    trials: Sequence[int] = (),
+    **style: Any,  # noqa: ANN401
+) -> PathCollection | None:
+    """Points with the texts that a reader sees when pointing at them; None without a point.
+
+    Args:
+        axes: the axes.
+        x: the positions, which are finite.
+        y: the same.
+        texts: a text for each point.
+        trials: the number of the trial of each point; empty if points are not trials.
+        style: keyword arguments of `Axes.scatter`.
+    """
+    if not len(x):
+        return None
+    drawn = axes.scatter(x, y, **{"color": INK, "linewidth": 0, "clip_on": False, **style})
+    describe(drawn, texts, trials)
+    return drawn

@@ -9,9 +9,10 @@ from matplotlib.figure import Figure as Drawing
 
 from analysis.document import theme
 from analysis.document.blocks import Figure
+from analysis.report.render import marks
 from analysis.report.render.content import one_line
+from analysis.report.render.marks import SVG
 
-SVG = "{http://www.w3.org/2000/svg}"
 LINK = "{http://www.w3.org/1999/xlink}href"
 GROWTH = 1.25  # the largest width of a figure in a page, as a multiple of its own width
 
@@ -39,7 +40,9 @@ def render_figure(figure: Figure) -> RenderedFigure:
     """
     with matplotlib.style.context(["default", theme.STYLE]):
         drawing = figure.draw()
-        svg, pdf = _svg(drawing), _pdf(drawing)
+        pdf = _pdf(drawing)
+        marks.complete(drawing)
+        svg = _svg(drawing)
     return RenderedFigure(figure.name, figure.caption, svg, pdf)
 
 
@@ -48,7 +51,7 @@ def _svg(drawing: Drawing) -> str:
     nothing = dict.fromkeys(("Date", "Creator", "Format", "Type"))
     drawing.savefig(file, format="svg", metadata=nothing)
     text = file.getvalue()
-    return text[text.index("<svg") :]
+    return marks.with_titles(drawing, text[text.index("<svg") :])
 
 
 def _pdf(drawing: Drawing) -> bytes:
