@@ -186,6 +186,16 @@ def results(study: StudyRecords) -> list[Result]:
     return [_result(study, quotation.source, rule, tested) for tested in quotation.find(study)]
 
 
+def of_trial(study: StudyRecords, record: TrialRecord) -> Result:
+    """The test of a trial on the seeds of the search, which is no result that a study reports.
+
+    Args:
+        study: the records.
+        record: a complete trial with a test AUROC.
+    """
+    return _result(study, "a trial of the search", None, _Tested(record, [record]))
+
+
 def why_nothing(study: StudyRecords) -> str:
     """Why a study has no test AUROC to report."""
     if study.whole:

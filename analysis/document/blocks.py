@@ -42,7 +42,7 @@ class Text:
 
     Attributes:
         text: plain text; an empty line separates paragraphs, a line that begins with "- " is an
-            item of a list.
+            item of a list, one that begins with "$ " a command.
         kind: the kind of text; "verdict", "warning" and "note" are set apart.
     """
 
@@ -119,6 +119,8 @@ class Document:
     Attributes:
         title: the title of the report.
         summary: the summary of the study, in a few lines.
+        headline: the answer in a sentence, which stands at the top in place of the summary; empty
+            if the summary stands there.
         sections: the sections in order; titles and names of tables and figures are unique.
         tables: further tables, which have a file but are not shown.
     """
@@ -127,6 +129,12 @@ class Document:
     summary: str
     sections: Sequence[Section]
     tables: Sequence[Table] = ()
+    headline: str = ""
+
+    @property
+    def lead(self) -> str:
+        """The text at the top."""
+        return self.headline or self.summary
 
     def figures(self) -> list[Figure]:
         """All figures, in their order."""

@@ -14,6 +14,7 @@ from analysis.questions.comparison.contenders import (
     contrasts,
     every_pair,
 )
+from analysis.questions.glance import Glance, glance
 from analysis.questions.selection.ensemble import Ensemble, ensembles
 from analysis.questions.selection.pool import Pool
 from analysis.quoted import Result, results
@@ -40,6 +41,11 @@ class Findings:
     def results(self) -> list[Result]:
         """The results that the study may report, as in `quoted.results`."""
         return results(self.study)
+
+    @cached_property
+    def glance(self) -> Glance | None:
+        """The results beside what they compare with; None without a result."""
+        return glance(self.study, self.results, self.pool)
 
     @cached_property
     def pool(self) -> Pool | None:

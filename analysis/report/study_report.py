@@ -4,9 +4,10 @@ from pathlib import Path
 from typing import NamedTuple
 
 from analysis import frame
-from analysis.document.blocks import Document, Table
+from analysis.document.blocks import Document, Section, Table, Text
 from analysis.report.answer import answer
 from analysis.report.findings import Findings
+from analysis.report.headline import headline
 from analysis.report.render.export import export
 from analysis.report.sections import sections
 from analysis.study import StudyRecords
@@ -46,4 +47,12 @@ def document(study: StudyRecords) -> Document:
         Table("evaluation", study.fresh_replicas),
         Table("evaluation_variants", frame.variants(study.evaluation)),
     )
-    return Document(study.name, answer(findings), sections(findings), tables)
+    summary = answer(findings)
+    first, *others = sections(findings)
+    return Document(
+        title=study.name,
+        summary=summary,
+        sections=[first, Section("Summary", [Text(summary)]), *others],
+        tables=tables,
+        headline=headline(findings),
+    )

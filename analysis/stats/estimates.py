@@ -157,6 +157,37 @@ def estimate(values: Sequence[float], bounds: tuple[float, float] = (0.0, 1.0)) 
     return Estimate(mean, std, max(least, mean - half), min(most, mean + half), n)
 
 
+def unpaired_difference(first: Estimate, second: Estimate, error: float = math.nan) -> Estimate:
+    r"""The difference of two means over other seeds, with Welch's 95 % interval.
+
+    Half its width is $t \sqrt{s_1^2 / n_1 + s_2^2 / n_2}$ with Welch's degrees of freedom; an
+    independent error, such as that of the sampling of test images, is added as a square. No
+    interval (NaN) if either has fewer than 2 values.
+
+    >>> unpaired_difference(estimate([0.7, 0.8]), estimate([0.5])).mean_interval()
+    '25.0'
+
+    Args:
+        first: the mean from which the other is subtracted.
+        second: the other mean.
+        error: the standard error of the difference that is not due to seeds; NaN = none known.
+    """
+    mean, n = first.mean - second.mean, min(first.n, second.n)
+    if n < 2:
+        return Estimate(mean, math.nan, math.nan, math.nan, n)
+    of_means = [each.std**2 / each.n for each in (first, second)]
+    freedom = [each.n - 1 for each in (first, second)]
+    spread = math.fsum(v**2 / f for v, f in zip(of_means, freedom, strict=True))
+    variance = math.fsum(of_means)
+    half = 0.0
+    if spread > 0:
+        half = float(scipy.special.stdtrit(variance**2 / spread, 0.5 + LEVEL / 2))
+        half *= math.sqrt(variance)
+    if not math.isnan(error):
+        half = math.hypot(half, float(scipy.special.ndtri(0.5 + LEVEL / 2)) * error)
+    return Estimate(mean, math.nan, max(-1.0, mean - half), min(1.0, mean + half), n)
+
+
 def bootstrap(
     values: Sequence[float], bounds: tuple[float, float] = (0.0, 1.0), seed: int = 0
 ) -> Estimate:

@@ -73,6 +73,19 @@ class History(NamedTuple):
             and (state == "failed" or math.isfinite(trial.objective))
         ]
 
+    @property
+    def is_cut(self) -> bool:
+        """Whether some objectives are too far below the others to be shown where they are."""
+        floor, _ = self.limits()
+        return any(trial.objective < floor for trial in self.trials)
+
+    def limits(self) -> tuple[float, float]:
+        """The smallest and largest objective that are shown."""
+        finite = [t.objective for t in self.trials if math.isfinite(t.objective)]
+        worst, good, best = np.quantile(finite, [0.0, 0.75, 1.0])
+        floor = max(worst, best - STRETCH * (best - good)) if best > good else worst
+        return float(floor), float(best)
+
     def described(self) -> str:
         """What the history shows, in sentences; empty without a complete trial."""
         complete = self.of("complete")
@@ -158,7 +171,7 @@ def draw_history(history: History) -> Figure:
     """Objectives by trial number, the best so far as steps, failed trials along the bottom."""
     canvas = theme.canvas(height=3.4)
     axes, scale = canvas.one, history.response.scale
-    floor, ceiling = _limits([scale * trial.objective for trial in history.trials])
+    floor, ceiling = (scale * end for end in history.limits())
     best = [(trial.number, scale * trial.best) for trial in history.trials]
     axes.step(*zip(*best, strict=True), where="post", color=theme.INK, lw=1.4, label="best so far")
     size = 26 if len(history.trials) <= MANY else 12
@@ -191,7 +204,7 @@ def draw_history(history: History) -> Figure:
 
 
 def _finish(axes: Axes, history: History, floor: float, ceiling: float) -> None:
-    margin = 0.05 * (ceiling - floor)
+    margin = 0.05 * ((ceiling - floor) or 1.0)
     axes.set_ylim(floor - margin, ceiling + margin)
     axes.set_xlim(-0.02 * len(history.trials) - 0.5, history.trials[-1].number + 0.5)
     axes.set_xlabel("trial")
@@ -199,11 +212,3 @@ def _finish(axes: Axes, history: History, floor: float, ceiling: float) -> None:
     axes.xaxis.set_major_locator(MaxNLocator(8, integer=True))
     axes.grid(axis="y", color=theme.FAINT, alpha=0.25)
     axes.legend(loc="upper center", bbox_to_anchor=(0.5, -0.18), ncols=5, labelcolor=theme.INK)
-
-
-def _limits(values: Sequence[float]) -> tuple[float, float]:
-    """The smallest and largest value that are shown; very bad ones stand at the lower edge."""
-    finite = np.array([value for value in values if math.isfinite(value)])
-    worst, good, best = np.quantile(finite, [0.0, 0.75, 1.0])
-    floor = max(worst, best - STRETCH * (best - good)) if best > good else worst
-    return float(floor), float(best if best > floor else floor + 1)

@@ -126,7 +126,7 @@ def learning_curves(study: StudyRecords, result: Result) -> LearningCurves | Non
         response=response,
         metric=[*_of_models(study, stored, response.metric, response.sign)] if response else [],
         loss=[*_of_models(study, stored, loss)] if loss else [],
-        loss_name=str(loss).replace("_", " ") if loss else "",
+        loss_name=f"training {loss.name.replace('/', ' ')}" if loss else "",
         other_metric=[*_objectives(study)] if of_rule else [],
         other_loss=[*_other_losses(study, result, loss)] if loss else [],
         drops=_drops(stored[0]),
@@ -387,7 +387,7 @@ def _draw_panel(
 ) -> None:
     for curve in others:
         (line,) = axes.plot(
-            curve.epochs, scale * curve.values, color=theme.INK, alpha=0.16, lw=0.8
+            curve.epochs, scale * curve.values, color=theme.INK, alpha=0.28, lw=0.8
         )
         text = f"{curve.label}: {short(float(scale * curve.values[-1]))} at the end"
         theme.describe(line, [text], [curve.trial])

@@ -103,7 +103,7 @@ def draw_parallel(coordinates: Coordinates) -> Figure:
     numbers = [int(trials.params.index[k]) for k in order]
     best = ranks >= 1 - BEST
     colours = theme.SCALE(ranks)
-    colours[:, 3] = np.where(best, 1.0, 0.5 if len(order) <= 200 else 0.25)
+    colours[:, 3] = np.where(best, 1.0, 0.6 if len(order) <= 200 else 0.3)
     lines = LineCollection(
         [np.column_stack([np.arange(axes_count), row]) for row in at],
         colors=colours,

@@ -24,14 +24,16 @@ MEANINGS: dict[Tone, str] = {
     "alike": "alike",
     "unsure": "no verdict",
 }
+ITEM, COMMAND = "- ", "$ "
 LONG = 40  # cell length above which the text wraps
 
 
 class Passage(NamedTuple):
-    """A paragraph, or a list if there are items."""
+    """A paragraph, a list if there are items, or a command to be typed."""
 
     text: str
     items: tuple[str, ...] = ()
+    is_command: bool = False
 
 
 class TextView(NamedTuple):
@@ -138,21 +140,26 @@ def _candidates(section: Section) -> Iterator[str]:
 
 
 def passages(text: str) -> list[Passage]:
-    r"""The paragraphs and lists of a text, in their order.
+    r"""The paragraphs, lists and commands of a text, in their order.
 
-    >>> passages("One\nline.\n\n- a\n- b")
-    [Passage(text='One line.', items=()), Passage(text='', items=('a', 'b'))]
+    >>> [tuple(passage) for passage in passages("One\nline.\n\n- a\n- b\n$ ls")]
+    [('One line.', (), False), ('', ('a', 'b'), False), ('ls', (), True)]
     """
     parts = []
     for paragraph in re.split(r"\n\s*\n", text.strip()):
-        runs = itertools.groupby(paragraph.splitlines(), lambda line: line.startswith("- "))
-        for is_list, lines in runs:
-            if is_list:
-                passage = Passage("", tuple(one_line(line[2:]) for line in lines))
+        for mark, lines in itertools.groupby(paragraph.splitlines(), _mark):
+            if mark == ITEM:
+                parts.append(Passage("", tuple(one_line(line[2:]) for line in lines)))
+            elif mark == COMMAND:
+                parts += [Passage(one_line(line[2:]), is_command=True) for line in lines]
             else:
-                passage = Passage(one_line(" ".join(lines)))
-            parts.append(passage)
+                parts.append(Passage(one_line(" ".join(lines))))
     return [passage for passage in parts if passage.text or passage.items]
+
+
+def _mark(line: str) -> str:
+    """The mark at the beginning of a line; empty without one."""
+    return next((mark for mark in (ITEM, COMMAND) if line.startswith(mark)), "")
 
 
 def table_view(table: Table, number: int = 1) -> TableView:

@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from functools import cache
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
-from markupsafe import Markup
+from markupsafe import Markup, escape
 
 from analysis.document.blocks import Document
 from analysis.report.render import content
@@ -38,7 +38,7 @@ def html(document: Document, figures: Sequence[RenderedFigure]) -> str:
     script = _source("page.js")
     return environment.get_template("page.html.j2").render(
         title=content.one_line(document.title),
-        summary=content.passages(document.summary),
+        summary=content.passages(document.lead),
         sections=content.section_views(document),
         unshown=content.unshown_tables(document),
         # Drawn by matplotlib and written by an XML library, which escaped the texts in it.
@@ -61,7 +61,7 @@ def _environment() -> Environment:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    environment.filters["sortable"] = sortable
+    environment.filters |= {"sortable": sortable, "breakable": breakable}
     return environment
 
 
@@ -71,6 +71,15 @@ def _source(name: str) -> str:
     assert environment.loader is not None
     source, _, _ = environment.loader.get_source(environment, name)
     return source.strip()
+
+
+def breakable(name: str) -> Markup:
+    """The name of a column, which may be broken after an underscore.
+
+    >>> breakable("weight_<b>")
+    Markup('weight_<wbr>&lt;b&gt;')
+    """
+    return Markup("_<wbr>").join(map(escape, name.split("_")))
 
 
 def sortable(value: float) -> str:

@@ -99,7 +99,7 @@ def latex(document: Document) -> str:
         .get_template("report.tex.j2")
         .render(
             title=document.title,
-            summary=content.passages(document.summary),
+            summary=content.passages(document.lead),
             sections=content.section_views(document),
             marks=content.MARKS,
             meanings=content.MEANINGS,

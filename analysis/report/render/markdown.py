@@ -23,7 +23,7 @@ LABELS = {"verdict": "Verdict", "warning": "Warning", "note": "Note"}
 
 def markdown(document: Document) -> str:
     """The document, with links to the files of its figures; no text of it acts as markup."""
-    blocks = [f"# {escaped(document.title)}", *map(_passage, content.passages(document.summary))]
+    blocks = [f"# {escaped(document.title)}", *map(_passage, content.passages(document.lead))]
     for section in content.section_views(document):
         blocks += _section(section)
     if names := content.unshown_tables(document):
@@ -67,6 +67,8 @@ def _text(block: TextView) -> str:
 
 
 def _passage(passage: Passage) -> str:
+    if passage.is_command:
+        return f"    {passage.text}"
     return "\n".join(f"- {escaped(item)}" for item in passage.items) or escaped(passage.text)
 
 

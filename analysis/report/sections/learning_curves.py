@@ -46,7 +46,7 @@ def _figure(curves: LearningCurves) -> Figure:
     what = [
         name
         for name, there in (
-            ("the training loss", curves.loss),
+            (f"the {curves.loss_name}", curves.loss),
             (curves.response.name if curves.response else "", curves.metric),
         )
         if there
@@ -61,9 +61,10 @@ def _figure(curves: LearningCurves) -> Figure:
             f"Faint lines: the mean of each of {count(len(curves.other_metric), 'trial')} of the "
             "search, as far as it lies near."
         )
-    if curves.other_loss:
-        most = f" (at most {MOST_LOSSES})" * (len(curves.other_loss) >= MOST_LOSSES)
-        parts.append(f"In the loss: {count(len(curves.other_loss), 'trial')}{most}.")
+    elif curves.other_loss:
+        parts.append("Faint lines: the mean of each of other trials.")
+    if len(curves.other_loss) == MOST_LOSSES:
+        parts.append(f"Beside the loss, {MOST_LOSSES} of them.")
     parts += [_drops(curves)] if curves.drops else []
     if curves.missing:
         parts.append(f"{count(curves.missing, 'model')} without stored curves.")

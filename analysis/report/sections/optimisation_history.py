@@ -26,7 +26,7 @@ def _caption(findings: Findings, course: History) -> str:
     rule = RULES[findings.study.rule]
     parts = [
         f"Each mark is one trial, that is, one configuration: its {course.response.name}, by "
-        f"which trials are ranked ({rule.title}); larger is better. Line: the best so far."
+        "which trials are ranked; larger is better. Line: the best so far."
     ]
     if findings.study.plan.adapts:
         parts.append(
@@ -40,7 +40,8 @@ def _caption(findings: Findings, course: History) -> str:
         )
     if failed := len(course.of("failed")):
         parts.append(f"Crosses at the bottom: {count(failed, 'failed trial')}, without a value.")
-    parts.append("Trials far below the others stand at the lower edge.")
+    if course.is_cut:
+        parts.append("Trials far below the others stand at the lower edge.")
     if rule.name == "oracle":
         parts.append("The rule oracle looks at the test set: these values are optimistic.")
     return " ".join(parts)

@@ -32,8 +32,8 @@ def _figure(found: Coordinates, several: bool) -> Figure:
         f"{baseline}Each line is one of {count(trials.n, 'complete trial')}: it crosses the axis "
         f"of each parameter at the trial's value, and ends at its {trials.response.name} "
         f"on the right. Orange and thick: the best {100 * BEST:.0f} %; blue: the worst. Where "
-        "thick lines run close together, good trials agree on a value; where they spread over an axis, "
-        "the parameter matters little. In the page, click on a line or a point to pick a trial; "
-        f"it is then marked in every figure. Choices are spread a little.{lost}"
+        "thick lines run close together, good trials agree on a value; where they spread over an "
+        "axis, the parameter matters little. In the page, click on a line or a point to pick a "
+        f"trial, which is then marked in every figure. Choices are spread a little.{lost}"
     )
     return Figure(file_name("parallel", trials.baseline), partial(draw_parallel, found), caption)

@@ -94,3 +94,88 @@ const watch = new IntersectionObserver(
   { rootMargin: "-15% 0px -80% 0px" },
 );
 for (const section of document.querySelectorAll("section")) watch.observe(section);
+
+// What is wider than its frame says so.
+const frames = new ResizeObserver((entries) => {
+  for (const { target } of entries) {
+    const hint = target.parentElement.querySelector(".hint");
+    if (hint) hint.hidden = target.scrollWidth <= target.clientWidth + 1;
+  }
+});
+for (const frame of document.querySelectorAll(".scroll, .canvas")) frames.observe(frame);
+
+// Marks of figures: their values where the pointer is; a trial that is picked is marked everywhere.
+const tip = document.getElementById("tip");
+const picks = document.getElementById("picks");
+const texts = new WeakMap();
+const picked = new Map();
+
+function textOf(mark) {
+  const title = [...mark.children].find((child) => child.tagName === "title");
+  if (title) {
+    texts.set(mark, title.textContent);
+    title.remove(); // the browser would show it a second time
+  }
+  return texts.get(mark);
+}
+
+function markAt(event) {
+  for (let at = event.target; at?.closest?.(".marks"); at = at.parentElement) {
+    if (textOf(at)) return at;
+  }
+  return null;
+}
+
+function place(event) {
+  const { width, height } = tip.getBoundingClientRect();
+  const left = Math.min(event.clientX + 14, innerWidth - width - 8);
+  const above = event.clientY + 18 + height > innerHeight;
+  tip.style.left = `${Math.max(8, left)}px`;
+  tip.style.top = `${above ? event.clientY - height - 10 : event.clientY + 18}px`;
+}
+
+function show() {
+  for (const mark of document.querySelectorAll("svg .picked")) mark.classList.remove("picked");
+  for (const number of picked.keys()) {
+    for (const mark of document.querySelectorAll(`svg [data-trial="${number}"]`)) mark.classList.add("picked");
+  }
+  document.body.classList.toggle("picking", picked.size > 0);
+  picks.hidden = picked.size === 0;
+  picks.querySelector("ul").replaceChildren(
+    ...[...picked.values()].map((text) => {
+      const item = document.createElement("li");
+      item.textContent = text;
+      return item;
+    }),
+  );
+}
+
+function clear() {
+  picked.clear();
+  show();
+}
+
+for (const drawing of document.querySelectorAll(".drawing svg")) {
+  drawing.addEventListener("pointerover", (event) => {
+    const mark = markAt(event);
+    tip.hidden = mark === null;
+    tip.textContent = mark ? textOf(mark) : "";
+    if (mark) place(event);
+  });
+  drawing.addEventListener("pointermove", (event) => {
+    if (!tip.hidden) place(event);
+  });
+  drawing.addEventListener("pointerleave", () => {
+    tip.hidden = true;
+  });
+  drawing.addEventListener("click", (event) => {
+    const number = event.target.closest?.("[data-trial]")?.dataset.trial;
+    if (number === undefined) return;
+    if (!picked.delete(number)) picked.set(number, textOf(markAt(event)));
+    show();
+  });
+}
+picks.querySelector("button").addEventListener("click", clear);
+document.addEventListener("keydown", (event) => {
+  if (event.key === "Escape") clear();
+});

@@ -1,0 +1,84 @@
+"""What a reader may do next: the commands that repeat, extend and use a study."""
+
+import shlex
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from analysis.report.findings import Findings
+from analysis.report.sections.kept_model import kept_tasks
+from analysis.study import StudyRecords
+
+PROGRAM = "python run.py"
+MORE = 20  # trials that the command adds
+
+
+class Step(NamedTuple):
+    """A command and what it does.
+
+    Attributes:
+        purpose: what it does, in a few words.
+        command: the command.
+    """
+
+    purpose: str
+    command: str
+
+
+def next_steps(findings: Findings) -> list[Step]:
+    """The commands to repeat the study, to extend it, and to score new images by its winner.
+
+    They follow from `study.json`, which does not store where own images and data sets lie.
+    """
+    study = findings.study
+    begun = _command(study, [*_budget(study), "--results", "another_folder"])
+    steps = [Step("Repeat the study elsewhere", begun)]
+    if study.begun is not None and study.begun > len(study.trials):
+        steps.append(Step("Continue it", _command(study, ["--resume", *_place(study)])))
+    elif study.plan.adapts and study.chooses:
+        more = ["--extend", str(MORE), *_place(study)]
+        steps.append(Step(f"Add {MORE} trials", _command(study, more)))
+    if kept_tasks(findings):
+        words = ["--score", str(study.folder.best), "--input", "IMAGES", "--output", "scores.csv"]
+        steps.append(Step("Score new images by the winner", f"{PROGRAM} {shlex.join(words)}"))
+    return steps
+
+
+def _command(study: StudyRecords, words: list[str]) -> str:
+    return f"{PROGRAM} {shlex.join([*_search(study.stored), *words])}"
+
+
+def _search(stored: Mapping[str, Any]) -> Iterator[str]:
+    """The search, with its file and another detector or plan."""
+    name = str(stored.get("search") or stored["study"]["name"])
+    file = stored.get("search_file")
+    yield from ("--search", f"{file['path']}:{name}" if file else name)
+    if ablation := stored.get("ablation"):
+        yield from ("--ablate", str(ablation))
+    if detector := stored.get("detector"):
+        yield from ("--detector", str(detector))
+
+
+def _budget(study: StudyRecords) -> Iterator[str]:
+    """The options that state what was trained, as far as they differ from the search's own."""
+    yield from ("--budget", str(study.search["budget_name"]))
+    for name, value in study.stored.get("changes", {}).items():
+        text = ",".join(map(str, value)) if isinstance(value, list) else str(value)
+        yield from (f"--{name.replace('_', '-')}", text)
+    for name, value in study.search["settings"].items():
+        yield from ("--set", f"{name}={value}")
+    if study.chooses and not study.stored.get("ablation"):
+        yield from ("--selection", study.rule)
+    if seed := study.search.get("seed"):
+        yield from ("--seed", str(seed))
+    if study.stored.get("evaluate") is False:
+        yield "--no-evaluation"
+    if study.stored.get("backend") == "serial":
+        yield from ("--backend", "serial")
+
+
+def _place(study: StudyRecords) -> Iterator[str]:
+    """The folder of results, unless it is the usual one."""
+    results = study.folder.path.parent
+    if results != Path("results"):
+        yield from ("--results", str(results))

@@ -1,0 +1,55 @@
+"""The first section: the result in a picture, and what to do next."""
+
+from functools import partial
+
+from analysis.document.blocks import Block, Figure, Section, Text
+from analysis.image_sampling import covers
+from analysis.questions.glance import Glance, draw_glance
+from analysis.report.findings import Findings
+from analysis.report.next_steps import next_steps
+from tune_ad.wording import count
+
+PLACE = 0
+
+
+def section(findings: Findings) -> Section:
+    """The picture, if there is a result, and the commands."""
+    blocks: list[Block] = []
+    if findings.glance is not None:
+        caption = _caption(findings, findings.glance)
+        blocks.append(Figure("glance", partial(draw_glance, findings.glance), caption))
+    steps = [f"{step.purpose}:\n$ {step.command}" for step in next_steps(findings)]
+    blocks.append(Text("\n\n".join(steps)))
+    return Section("At a glance", blocks)
+
+
+def _caption(findings: Findings, glance: Glance) -> str:
+    """What each mark is, and what its interval covers."""
+    study = findings.study
+    kinds = {row.kind for row in glance.rows}
+    parts = [
+        "Test AUROC in per cent: how well a model ranks anomalies above normal images that it has "
+        "never seen; 50 is chance, 100 perfect. Marks are means, lines 95 % intervals, which the "
+        "numbers repeat."
+    ]
+    if study.retrains:
+        parts.append(
+            "Circle: the winner of the search, trained again on fresh seeds, so that the number "
+            "is not flattered by the choice."
+        )
+    elif "result" in kinds:
+        parts.append("Circle: the reported result.")
+    if "default" in kinds:
+        parts.append("Square: the default parameters.")
+    if "random" in kinds:
+        parts.append("Diamond: what to expect of a trial drawn at random.")
+    if "published" in kinds:
+        parts.append(
+            "Triangle: the best published number for the same classes, by whatever method and "
+            "protocol."
+        )
+    if glance.left_out:
+        parts.append(f"{count(glance.left_out, 'result')} with smaller means are not shown.")
+    of_results = {r.label: r.coverage for r in findings.results if r.auroc.n > 1}
+    parts.append(covers(of_results, "The intervals of reported results"))
+    return " ".join(parts)
