@@ -17,6 +17,7 @@ from analysis.trials import unchanged_trials
 from tune_ad.wording import count
 
 Kind = Literal["result", "default", "random", "published"]
+WIDTH = 4.3  # inches: legible on a phone without scrolling
 MOST = 12  # reported results in the picture
 STYLES: dict[Kind, dict[str, Any]] = {
     "result": {"marker": "o", "color": theme.colour(0)},
@@ -24,7 +25,7 @@ STYLES: dict[Kind, dict[str, Any]] = {
     "random": {"marker": "D", "color": theme.INK},
     "published": {"marker": "^", "color": theme.colour(1)},
 }
-LONGEST = 34  # letters of a label in the picture
+LONGEST = 22  # letters of a label in the picture
 
 
 class Row(NamedTuple):
@@ -128,7 +129,7 @@ def _difference(first: Result, second: Result) -> Estimate:
 def draw_glance(glance: Glance) -> Figure:
     """A row for each result: its mean, its 95 % interval, and both as text at the right."""
     rows = glance.rows
-    canvas = theme.canvas(height=0.75 + 0.36 * len(rows))
+    canvas = theme.canvas(height=0.7 + 0.32 * len(rows), width=WIDTH)
     axes = canvas.one
     for k, row in enumerate(rows):
         at = len(rows) - 1 - k
@@ -139,7 +140,7 @@ def draw_glance(glance: Glance) -> Figure:
             bounds = [100 * row.auroc.low, 100 * row.auroc.high]
             (line,) = axes.plot(bounds, [at, at], color=style["color"], lw=2.5, alpha=0.7)
             theme.describe(line, [text])
-        theme.points(axes, [mean], [at], [text], s=58, zorder=3, **style)
+        theme.points(axes, [mean], [at], [text], s=44, zorder=3, **style)
         axes.annotate(
             row.auroc.mean_interval(),
             (1.02, at),

@@ -15,6 +15,15 @@ from tune_ad.wording import count
 def headline(findings: Findings) -> str:
     """The answer: a verdict, an effect, a result with what it gained, or why there is none."""
     study = findings.study
+    planned = int(study.budget["trials"])
+    so_far = ""
+    if len(study.trials) < planned and study.trials:
+        so_far = f"So far, after {len(study.trials)} of {count(planned, 'trial')}: "
+    return so_far + _answer(findings)
+
+
+def _answer(findings: Findings) -> str:
+    study = findings.study
     if verdicts := conclusions(findings.claim, findings.main_judgements):
         more = f" ({count(len(verdicts) - 1, 'further sentence')} below.)" * (len(verdicts) > 1)
         return verdicts[0] + more

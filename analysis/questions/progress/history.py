@@ -119,13 +119,12 @@ class History(NamedTuple):
 
 
 def history(study: StudyRecords) -> History | None:
-    """The optimisation history of a study; None if its objectives are not there or not comparable.
+    """The optimisation history of a study.
 
-    Trials are comparable if the selection rule selected one, or could have.
+    None if nothing is selected, or if objectives are not there or not comparable.
     """
-    rule = RULES[study.rule]
     measured = [r for r in responses_of(study.rule) if is_measured(study, r)]
-    if not measured or not (study.chooses or rule.compares(study.trials)):
+    if not measured or not study.chooses or not RULES[study.rule].compares(study.trials):
         return None
     first, best = startup(study), math.nan
     trials = []
@@ -169,7 +168,7 @@ def _objective(record: TrialRecord) -> float:
 
 def draw_history(history: History) -> Figure:
     """Objectives by trial number, the best so far as steps, failed trials along the bottom."""
-    canvas = theme.canvas(height=3.4)
+    canvas = theme.canvas(height=3.7)
     axes, scale = canvas.one, history.response.scale
     floor, ceiling = (scale * end for end in history.limits())
     best = [(trial.number, scale * trial.best) for trial in history.trials]
@@ -192,7 +191,11 @@ def draw_history(history: History) -> Figure:
             history.of("pruned"),
             {"color": theme.INK, "marker": "_", "linewidth": 1.4},
         ),
-        ("failed", history.of("failed"), {"color": theme.colour(6), "marker": "x", "lw": 1.6}),
+        (
+            "failed",
+            history.of("failed"),
+            {"color": theme.colour(6), "marker": "x", "linewidth": 1.6},
+        ),
     )
     for label, trials, style in kinds:
         at = [np.fmax(floor, scale * trial.objective) for trial in trials]
@@ -211,4 +214,6 @@ def _finish(axes: Axes, history: History, floor: float, ceiling: float) -> None:
     axes.set_ylabel(history.response.axis)
     axes.xaxis.set_major_locator(MaxNLocator(8, integer=True))
     axes.grid(axis="y", color=theme.FAINT, alpha=0.25)
-    axes.legend(loc="upper center", bbox_to_anchor=(0.5, -0.18), ncols=5, labelcolor=theme.INK)
+    sheet = axes.get_figure(root=True)
+    assert sheet is not None
+    sheet.legend(loc="outside lower center", ncols=3, labelcolor=theme.INK, frameon=False)

@@ -57,7 +57,7 @@ class Drop(NamedTuple):
     """A drop of the learning rate.
 
     Attributes:
-        epoch: the epoch from which it is lower.
+        epoch: the number of finished epochs after which it is lower.
         before: the learning rate before.
         after: the learning rate from then on.
         is_exact: whether the epoch is that of the recorded schedule, not only the first report
@@ -234,7 +234,8 @@ def _drops(stored: _Stored) -> list[Drop]:
         if after < before * (1 - 1e-9):
             # The rate at a report is that of the epoch that has just ended.
             exact = [m for m in scheduled if earlier - 1 < m <= later - 1]
-            drops.append(Drop((exact or [later])[0], before, after, bool(exact)))
+            epoch = math.ceil(exact[0]) if exact else later
+            drops.append(Drop(float(epoch), float(before), float(after), bool(exact)))
     return drops
 
 

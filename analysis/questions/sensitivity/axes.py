@@ -2,13 +2,14 @@
 
 import numpy as np
 from matplotlib.axes import Axes
-from matplotlib.ticker import MaxNLocator, NullFormatter
+from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullFormatter
 from optuna.distributions import BaseDistribution, CategoricalDistribution, IntDistribution
 
 from analysis.document.format import short
 from analysis.questions.sensitivity.observations import Observations, decode, encode
 
 LONGEST = 12  # maximum length of the label of a choice
+FEW_DECADES = 1e3  # ratio of a range's ends below which a decade has two ticks
 CROWDED = 20  # total length of all labels above which they are rotated
 
 
@@ -46,6 +47,9 @@ def set_parameter_axis(axes: Axes, side: str, distribution: BaseDistribution, na
             axes.tick_params(axis="x", labelrotation=30)
     elif distribution.log and distribution.high >= 10 * distribution.low:
         axes.set_xscale("log") if side == "x" else axes.set_yscale("log")
+        if distribution.high < FEW_DECADES * distribution.low:
+            axis.set_major_locator(LogLocator(subs=(1.0, 3.0)))
+            axis.set_major_formatter(FuncFormatter(lambda number, _: short(float(number))))
         axis.set_minor_formatter(NullFormatter())
     else:
         integer = isinstance(distribution, IntDistribution)

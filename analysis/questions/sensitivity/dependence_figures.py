@@ -10,8 +10,8 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 from optuna.distributions import BaseDistribution, CategoricalDistribution
 
-from analysis.document.theme import FAINT, INK, canvas, colour
-from analysis.questions.sensitivity.axes import positions, set_parameter_axis
+from analysis.document.theme import INK, canvas, colour, points
+from analysis.questions.sensitivity.axes import positions, set_parameter_axis, value_text
 from analysis.questions.sensitivity.dependence import ChoiceMean, Interaction, MarginalCurve
 from analysis.questions.sensitivity.observations import Observations, decode
 
@@ -48,6 +48,19 @@ def draw_marginals(marginals: Marginals) -> Figure:
     return drawing.figure
 
 
+def trial_texts(observations: Observations, names: Sequence[str]) -> tuple[list[str], list[int]]:
+    """What a reader sees when pointing at each trial, and the numbers of the trials."""
+    numbers = [int(number) for number in observations.params.index]
+    response = observations.response
+    texts = []
+    for row, value in zip(numbers, observations.values, strict=True):
+        params = observations.params.loc[row]
+        listed = ", ".join(f"{name} = {value_text(params[name])}" for name in names)
+        shown = f"{response.text(float(value))}{' %' * response.percent}"
+        texts.append(f"trial {row}: {listed}; {response.name} {shown}")
+    return texts, numbers
+
+
 def draw_interaction(pair: Interaction, observations: Observations) -> Figure:
     """The predicted response over two parameters: a contour, or cells if one is categorical."""
     drawing = canvas(height=3.8)
@@ -59,8 +72,11 @@ def draw_interaction(pair: Interaction, observations: Observations) -> Figure:
         surface = axes.pcolormesh(x, y, scale * pair.mean.T, cmap="cividis", shading="nearest")
     else:
         surface = axes.contourf(x, y, scale * pair.mean.T, levels=8, cmap="cividis")
+    _describe_grid(axes, pair, observations, x, y)
     first, second = (positions(observations, name, jitter=0.2) for name in pair.names)
-    axes.scatter(first, second, s=10, facecolor="white", edgecolor=INK, linewidth=0.6)
+    texts, numbers = trial_texts(observations, pair.names)
+    style = {"color": None, "facecolor": "white", "edgecolor": "black", "linewidth": 0.6}
+    points(axes, first, second, texts, numbers, s=14, zorder=3, **style)
     set_parameter_axis(axes, "x", spaces[0], pair.names[0])
     set_parameter_axis(axes, "y", spaces[1], pair.names[1])
     bar = drawing.figure.colorbar(surface, ax=axes)
@@ -69,11 +85,39 @@ def draw_interaction(pair: Interaction, observations: Observations) -> Figure:
     return drawing.figure
 
 
+def _describe_grid(
+    axes: Axes,
+    pair: Interaction,
+    observations: Observations,
+    x: Sequence[float],
+    y: Sequence[float],
+) -> None:
+    """Points that are not seen, with the prediction at each node of the grid."""
+    nodes = [(i, j) for i in range(len(x)) for j in range(len(y))]
+    response = observations.response
+    texts = [
+        f"predicted: {response.text(float(pair.mean[i, j]))}{' %' * response.percent} near "
+        f"{pair.names[0]} = {_tick(observations, pair.names[0], x[i])}, "
+        f"{pair.names[1]} = {_tick(observations, pair.names[1], y[j])}"
+        for i, j in nodes
+    ]
+    points(axes, [x[i] for i, _ in nodes], [y[j] for _, j in nodes], texts, s=160, alpha=0)
+
+
+def _tick(observations: Observations, name: str, position: float) -> str:
+    """The value of a parameter at a position on its axis."""
+    distribution = observations.space[name]
+    if isinstance(distribution, CategoricalDistribution):
+        return value_text(distribution.choices[round(position)])
+    return value_text(float(position))
+
+
 def _draw_marginal(axes: Axes, marginals: Marginals, name: str) -> None:
     observations, scale = marginals.observations, marginals.observations.response.scale
     distribution = observations.space[name]
     x = positions(observations, name, jitter=0.15)
-    axes.scatter(x, scale * observations.values, s=9, color=FAINT, alpha=0.45, linewidth=0)
+    texts, numbers = trial_texts(observations, [name])
+    points(axes, x, scale * observations.values, texts, numbers, s=10, alpha=0.55)
     if name in marginals.curves:
         _draw_curve(axes, marginals.curves[name], distribution, scale)
     elif name in marginals.choices:

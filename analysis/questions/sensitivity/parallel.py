@@ -11,13 +11,14 @@ from optuna.distributions import BaseDistribution, CategoricalDistribution
 
 from analysis.document import theme
 from analysis.document.format import short
-from analysis.questions.sensitivity.axes import shortened, value_text
+from analysis.questions.sensitivity.axes import shortened
+from analysis.questions.sensitivity.dependence_figures import trial_texts
 from analysis.questions.sensitivity.observations import Observations, encode
 
 LEAST_TRIALS = 3
 LEAST_AXES = 2
 MOST_LINES = 1000
-BEST = 0.1  # share of the trials that are drawn in full
+BEST, MOST_BEST = 0.1, 10  # share and largest number of the trials that are drawn in full
 JITTER = 0.12  # of the distance of two choices, so that lines do not hide each other
 AXIS_WIDTH = 0.95  # inches that an axis needs
 TICKS = 5  # largest number of ticks of a number's axis
@@ -38,6 +39,11 @@ class Coordinates(NamedTuple):
     positions: np.ndarray
     ranks: np.ndarray
     left_out: int
+
+    @property
+    def best(self) -> int:
+        """The number of the best trials, which are drawn in full."""
+        return min(MOST_BEST, max(1, int(BEST * len(self.ranks))))
 
 
 def coordinates(observations: Observations) -> Coordinates | None:
@@ -99,11 +105,11 @@ def draw_parallel(coordinates: Coordinates) -> Figure:
     order = np.argsort(coordinates.ranks, kind="stable")
     at = _jittered(coordinates)[order]
     ranks = coordinates.ranks[order]
-    texts = [_text(trials, int(k)) for k in order]
-    numbers = [int(trials.params.index[k]) for k in order]
-    best = ranks >= 1 - BEST
+    labelled, known = trial_texts(trials, trials.names)
+    texts, numbers = [labelled[k] for k in order], [known[k] for k in order]
+    best = np.arange(len(order)) >= len(order) - coordinates.best
     colours = theme.SCALE(ranks)
-    colours[:, 3] = np.where(best, 1.0, 0.6 if len(order) <= 200 else 0.3)
+    colours[:, 3] = np.where(best, 1.0, 0.6 if len(order) <= 200 else 0.25)
     lines = LineCollection(
         [np.column_stack([np.arange(axes_count), row]) for row in at],
         colors=colours,
@@ -135,15 +141,6 @@ def _jittered(coordinates: Coordinates) -> np.ndarray:
             gap = JITTER / max(1, len(distribution.choices) - 1)
             at[:, k] = np.clip(at[:, k] + rng.uniform(-gap, gap, len(at)), 0, 1)
     return at
-
-
-def _text(trials: Observations, k: int) -> str:
-    """A trial in a line: its response and its parameters."""
-    row = trials.params.iloc[k]
-    params = ", ".join(f"{name} = {value_text(row[name])}" for name in trials.names)
-    unit = " %" * trials.response.percent
-    value = trials.response.text(float(trials.values[k]))
-    return f"trial {trials.params.index[k]}: {trials.response.name} {value}{unit}; {params}"
 
 
 def _draw_axes(axes: Axes, trials: Observations) -> None:

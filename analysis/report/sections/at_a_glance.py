@@ -28,14 +28,13 @@ def _caption(findings: Findings, glance: Glance) -> str:
     study = findings.study
     kinds = {row.kind for row in glance.rows}
     parts = [
-        "Test AUROC in per cent: how well a model ranks anomalies above normal images that it has "
-        "never seen; 50 is chance, 100 perfect. Marks are means, lines 95 % intervals, which the "
-        "numbers repeat."
+        "Test AUROC in per cent: how well a model ranks anomalies above normal images, all "
+        "of them new to it; 50 is chance, 100 perfect. Lines: 95 % intervals."
     ]
     if study.retrains:
         parts.append(
-            "Circle: the winner of the search, trained again on fresh seeds, so that the number "
-            "is not flattered by the choice."
+            "Circle: the winner of the search, trained again on fresh seeds, so that the choice "
+            "does not flatter it."
         )
     elif "result" in kinds:
         parts.append("Circle: the reported result.")
@@ -43,10 +42,12 @@ def _caption(findings: Findings, glance: Glance) -> str:
         parts.append("Square: the default parameters.")
     if "random" in kinds:
         parts.append("Diamond: what to expect of a trial drawn at random.")
-    if "published" in kinds:
+    if (published := glance.published) is not None:
+        n = published.auroc.n
+        seeds = count(n, "seed") if n else "an unknown number of seeds"
         parts.append(
             "Triangle: the best published number for the same classes, by whatever method and "
-            "protocol."
+            f"protocol: {published.method} ({published.title}; {seeds}; {published.read})."
         )
     if glance.left_out:
         parts.append(f"{count(glance.left_out, 'result')} with smaller means are not shown.")

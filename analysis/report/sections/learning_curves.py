@@ -75,7 +75,7 @@ def _drops(curves: LearningCurves) -> str:
     """Where the learning rate drops, in a sentence."""
     drops = [
         f"from {drop.before:.2g} to {drop.after:.2g} "
-        f"{'at' if drop.is_exact else 'before'} epoch {short(float(drop.epoch))}"
+        f"{'after' if drop.is_exact else 'before'} epoch {short(float(drop.epoch))}"
         for drop in curves.drops
     ]
     return f"Dotted vertical lines: the learning rate drops {in_words(drops)}."

@@ -5,7 +5,7 @@ from functools import partial
 from analysis.document.blocks import Figure, Section
 from analysis.document.format import file_name
 from analysis.questions.sensitivity.observations import observations
-from analysis.questions.sensitivity.parallel import BEST, Coordinates, coordinates, draw_parallel
+from analysis.questions.sensitivity.parallel import Coordinates, coordinates, draw_parallel
 from analysis.report.findings import Findings
 from tune_ad.wording import count
 
@@ -13,8 +13,10 @@ PLACE = 38
 
 
 def section(findings: Findings) -> Section | None:
-    """A figure per baseline; None if none has several trials and parameters."""
+    """A figure per baseline; None if none has several trials and parameters that vary together."""
     study = findings.study
+    if study.plan.changes_single_parameters:
+        return None
     searched = [name for name in study.baselines if study.spaces[name]]
     figures = [
         _figure(found, several=len(searched) > 1)
@@ -31,7 +33,7 @@ def _figure(found: Coordinates, several: bool) -> Figure:
     caption = (
         f"{baseline}Each line is one of {count(trials.n, 'complete trial')}: it crosses the axis "
         f"of each parameter at the trial's value, and ends at its {trials.response.name} "
-        f"on the right. Orange and thick: the best {100 * BEST:.0f} %; blue: the worst. Where "
+        f"on the right. Orange and thick: the best {found.best}; blue: the worst. Where "
         "thick lines run close together, good trials agree on a value; where they spread over an "
         "axis, the parameter matters little. In the page, click on a line or a point to pick a "
         f"trial, which is then marked in every figure. Choices are spread a little.{lost}"

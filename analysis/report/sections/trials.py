@@ -1,5 +1,8 @@
 """The trials of a study, best first by its selection rule."""
 
+import math
+import numbers
+
 import pandas as pd
 
 from analysis.document.blocks import Cell, Section, Table, Text
@@ -34,7 +37,7 @@ def _shown(study: StudyRecords) -> pd.DataFrame:
         table = table.sort_values("objective", ascending=False, na_position="last", kind="stable")
     shown = table[columns].head(MOST_ROWS).astype(object)
     for column in params:
-        shown[column] = shown[column].map(short)
+        shown[column] = shown[column].map(_value)
     for column in ("objective", "test AUROC") if RULES[study.rule].is_auroc else ("test AUROC",):
         shown[column] = table[column].head(MOST_ROWS).map(_per_cent)
     shown["time"] = [Cell(duration(seconds), seconds) for seconds in shown.pop("seconds")]
@@ -71,8 +74,19 @@ def _ranked(study: StudyRecords) -> bool:
     return study.chooses or RULES[study.rule].compares(study.trials)
 
 
-def _per_cent(auroc: float | None) -> str:
-    return "" if auroc is None or auroc != auroc else f"{100 * auroc:.1f}"
+def _per_cent(auroc: float | None) -> Cell:
+    if auroc is None or math.isnan(auroc):
+        return Cell("")
+    return Cell(f"{100 * auroc:.1f}", auroc)
+
+
+def _value(value: object) -> object:
+    """A parameter's value as a cell: a number sorts by its value, another value by its text."""
+    if isinstance(value, bool) or not isinstance(value, numbers.Real):
+        return short(value)
+    return Cell(
+        short(value if isinstance(value, numbers.Integral) else float(value)), float(value)
+    )
 
 
 def _caption(study: StudyRecords) -> str:

@@ -53,7 +53,7 @@ def test_a_report_computes_its_results_and_effects_once(calls, tmp_path):
 
 def test_a_report_on_a_claim_computes_its_evidence_once(calls, tmp_path):
     report = document(widths(tmp_path, claim=CLAIM, plan={"name": "Grid"}))
-    assert report.sections[0].title == "Verdict"
+    assert [s.title for s in report.sections[:3]] == ["At a glance", "Summary", "Verdict"]
     assert calls["evidence"] == calls["results"] == 1
 
 
