@@ -8,6 +8,7 @@ change.
 import math
 from collections.abc import Iterator, Mapping, Sequence
 from itertools import pairwise
+from types import NoneType
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -20,6 +21,8 @@ from analysis.questions.sensitivity.response import TEST, VALIDATION, Response, 
 from analysis.quoted import Result
 from analysis.study import StudyRecords
 from tune_ad.errors import UserError
+from tune_ad.storage.json_files import NUMBER, Kind, faults
+from tune_ad.storage.jsonl import CONVERSION
 from tune_ad.storage.metric import STOPPED, Metric, metrics_from_json
 from tune_ad.storage.records import TrialRecord
 from tune_ad.wording import count
@@ -30,6 +33,12 @@ LOSS_SETTLED = 0.02  # largest change, as a share of the whole change
 MOST_LOSSES = 60  # trials whose loss is drawn: each is read from its file
 LEAST = 2  # reports of a curve
 DECADE = 20.0  # ratio of losses from which their axis is logarithmic
+CURVES: Mapping[str, Kind] = {
+    "epoch": [NUMBER],
+    "learning_rate": [NUMBER],
+    "replicas": [{"part": str, "term": str, "values": [[(*NUMBER, NoneType)]]}],
+}
+"""The fields of stored curves that are read, with their types."""
 ORACLE = TEST._replace(
     name="test AUROC after every interval", metric=TEST.metric._replace(part="oracle")
 )
@@ -106,7 +115,7 @@ class _Stored(NamedTuple):
     record: TrialRecord
     epochs: np.ndarray
     rates: np.ndarray
-    metrics: Mapping[Metric, Sequence[Any]]
+    metrics: Mapping[Metric, Sequence[Any]]  # one number per model, or none, at each report
 
 
 def learning_curves(study: StudyRecords, result: Result) -> LearningCurves | None:
@@ -145,20 +154,32 @@ def _candidates(study: StudyRecords) -> tuple[Response, ...]:
 
 
 def _stored(study: StudyRecords, record: TrialRecord, fresh: bool) -> _Stored | None:
-    """The stored curves of a record; None if its file is damaged or has none.
+    """The stored curves of a record; None if it has none, or damaged ones.
 
-    `analysis.left_out` says in the report what is damaged.
+    `analysis.left_out` says in the report which files are damaged.
     """
     seed = record.replicas[0].seed if fresh else None
     try:
-        curves = study.folder.read_details(record.identity, seed).get("curves") or {}
+        curves = study.folder.read_details(record.identity, seed).get("curves")
     except UserError:
         return None
-    epochs = np.array(curves.get("epoch", ()), dtype=float)
-    if len(epochs) < LEAST:
+    if curves is None or [*faults(curves, CURVES)] or len(curves["epoch"]) < LEAST:
         return None
-    rates = np.array(curves.get("learning_rate", ()), dtype=float)
-    return _Stored(record, epochs, rates, metrics_from_json(curves["replicas"]))
+    try:
+        metrics = metrics_from_json(curves["replicas"])
+    except CONVERSION:
+        return None
+    epochs, rates = (np.array(curves[name], dtype=float) for name in ("epoch", "learning_rate"))
+    stored = _Stored(record, epochs, rates, metrics)
+    return stored if _fits(stored) else None
+
+
+def _fits(stored: _Stored) -> bool:
+    """Whether there is a value for every report, and in it for every model or for none."""
+    models, reports = len(stored.record.replicas), len(stored.epochs)
+    rows = [row for values in stored.metrics.values() for row in values]
+    lengths = [len(stored.rates), *map(len, stored.metrics.values())]
+    return {*lengths} == {reports} and {*map(len, rows)} <= {0, models}
 
 
 def _has(stored: Sequence[_Stored], metric: Metric) -> bool:

@@ -4,6 +4,7 @@ A browser shows them without a script. Marks of trials have the attribute `data-
 which the page's script finds the same trial in other figures.
 """
 
+import math
 import xml.etree.ElementTree as ET
 from collections.abc import Iterator
 
@@ -14,7 +15,7 @@ from matplotlib.collections import PathCollection
 from matplotlib.container import BarContainer
 from matplotlib.figure import Figure as Drawing
 from matplotlib.lines import Line2D
-from matplotlib.ticker import FixedFormatter
+from matplotlib.ticker import FixedLocator
 
 from analysis.document import theme
 from analysis.document.format import short
@@ -84,14 +85,15 @@ def _text(axes: Axes, name: str, x: float, y: float) -> str:
 
 
 def _value(axis: Axis, position: float) -> str:
-    """A position on an axis with the axis's label: the text of its tick if ticks are words."""
+    """A position on an axis with the axis's label: the text of its tick, if one was set there."""
     label = axis.get_label_text()
     prefix = f"{label} " if label else ""
-    if isinstance(formatter := axis.get_major_formatter(), FixedFormatter):
+    if isinstance(axis.get_major_locator(), FixedLocator):
         ticks = [float(tick) for tick in axis.get_ticklocs()]
-        near = [k for k, tick in enumerate(ticks) if abs(tick - position) < 0.5]
-        if near:
-            return f"{prefix}{formatter.format_ticks(ticks)[near[0]]}"
+        labels = axis.get_major_formatter().format_ticks(ticks)
+        for tick, text in zip(ticks, labels, strict=True):
+            if math.isclose(tick, position, abs_tol=1e-9):
+                return f"{prefix}{text}"
     return f"{prefix}{short(float(position))}"
 
 

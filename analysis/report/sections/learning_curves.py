@@ -67,7 +67,7 @@ def _figure(curves: LearningCurves) -> Figure:
         parts.append(f"Beside the loss, {MOST_LOSSES} of them.")
     parts += [_drops(curves)] if curves.drops else []
     if curves.missing:
-        parts.append(f"{count(curves.missing, 'model')} without stored curves.")
+        parts.append(f"{count(curves.missing, 'model')} left out, without readable curves.")
     return Figure("learning_curves", partial(draw_learning_curves, curves), " ".join(parts))
 
 

@@ -58,6 +58,12 @@ def draw():
     return canvas.figure
 
 
+def draw_trials():
+    canvas = theme.canvas()
+    theme.points(canvas.one, [0, 1, 2], [0, 1, 2], ["trial 7: a", "trial 8: b", "c"], [7, 8, 9])
+    return canvas.figure
+
+
 def document():
     tones = ("better", "worse", "alike", "unsure", "")
     values = (90, 100, 8.5, 70, 80)
@@ -74,6 +80,8 @@ def document():
         Section("Sorting", [Table("sorting", sorting, long)]),
         Section("Tones", [Table("tones", pd.DataFrame({"x": [Cell("1", 1, t) for t in tones]}))]),
         Section("Wide " + "x" * 90, [Table("wide", wide, "Wide."), Figure("line", draw, long)]),
+        Section("Trials", [Figure("one", draw_trials), Figure("two", draw_trials)]),
+        Section("Next", [Text("Do this:\n$ python run.py --search " + "x" * 90)]),
     ]
     return Document("A study <script>throw 1</script> " + "y" * 80, long, sections)
 
@@ -221,3 +229,62 @@ def test_the_page_prints_without_its_controls(opened):
         "none"
     )
     assert page.evaluate("getComputedStyle(document.body).color") == "rgb(27, 31, 36)"
+
+
+def mark(page, figure, k):
+    return page.locator(f"#figure-{figure} .marks > *").nth(k)
+
+
+def test_a_mark_says_its_value_at_once_where_the_pointer_is(opened):
+    page = opened(WIDE)
+    mark(page, "one", 1).hover(force=True)
+    playwright.expect(page.locator("#tip")).to_have_text("trial 8: b")
+    page.mouse.move(5, 5)
+    playwright.expect(page.locator("#tip")).to_be_hidden()
+    page.locator("#figure-line .marks use").first.hover(force=True)
+    playwright.expect(page.locator("#tip")).to_have_text("latent size 0, 0")
+
+
+def test_a_trial_that_is_picked_is_marked_in_every_figure(opened):
+    page = opened(WIDE)
+    assert page.locator("#picks").is_hidden()
+    mark(page, "one", 0).click(force=True)
+    mark(page, "two", 1).click(force=True)
+    for figure in ("one", "two"):
+        marked = page.locator(f"#figure-{figure} .picked")
+        assert marked.evaluate_all("es => es.map(e => e.dataset.trial)") == ["7", "8"]
+    listed = page.locator("#picks li")
+    assert listed.all_text_contents() == ["trial 7: a", "trial 8: b"]
+    mark(page, "one", 1).click(force=True)
+    assert listed.all_text_contents() == ["trial 7: a"], "a second click gives it back"
+    page.keyboard.press("Escape")
+    assert page.locator("#picks").is_hidden() and page.locator(".picked").count() == 0
+
+
+def test_without_a_script_marks_have_their_texts(browser, address):
+    context = browser.new_context(viewport=WIDE, java_script_enabled=False)
+    page = context.new_page()
+    page.goto(address)
+    assert page.locator("#figure-one title").all_text_contents() == [
+        "trial 7: a",
+        "trial 8: b",
+        "c",
+    ]
+    assert page.locator("#picks").is_hidden() and page.locator("#tip").is_hidden()
+    context.close()
+
+
+def test_what_scrolls_sideways_says_so(opened):
+    narrow = opened(NARROW)
+    playwright.expect(narrow.locator("#table-wide .hint")).to_be_visible()
+    assert narrow.locator("#table-tones .hint").is_hidden()
+    playwright.expect(narrow.locator("#figure-line .hint")).to_be_visible()
+    assert opened(WIDE).locator("#figure-line .hint").is_hidden()
+
+
+def test_a_wide_table_uses_the_room_beside_the_texts(opened):
+    page = opened({"width": 1800, "height": 900})
+    table = page.locator("#table-wide").bounding_box()
+    text = page.locator("#texts ~ p").first.bounding_box()
+    assert table["width"] > 1.3 * text["width"]
+    assert page.evaluate("document.documentElement.scrollWidth <= innerWidth")
