@@ -232,7 +232,7 @@ def test_the_page_prints_without_its_controls(opened):
 
 
 def mark(page, figure, k):
-    return page.locator(f"#figure-{figure} .marks > *").nth(k)
+    return page.locator(f"#figure-{figure} .marks [data-trial]").nth(k)
 
 
 def test_a_mark_says_its_value_at_once_where_the_pointer_is(opened):
