@@ -30,6 +30,8 @@ from analysis.trials import changed_parameters, tested_trials
 from tune_ad.storage.records import TrialRecord
 
 TONES = {"better": theme.colour(2), "worse": theme.colour(6)}
+MARKERS = {"better": "^", "worse": "v"}
+"""The marks of significant changes; others are circles."""
 _NO_DIFFERENCE = estimate([], bounds=(-1.0, 1.0))
 
 
@@ -284,10 +286,11 @@ def draw_effects(effects: Sequence[Effect]) -> Figure:
     axes, rows = drawing.one, np.arange(len(effects))[::-1]
     axes.axvline(0, color=theme.FAINT, linewidth=1)
     for row, effect in zip(rows, effects, strict=True):
-        ink = TONES.get(effect.verdict.tone, theme.FAINT)
+        ink = TONES.get(effect.verdict.tone, theme.INK)
+        marker = MARKERS.get(effect.verdict.tone, "o")
         bounds = [100 * effect.difference.low, 100 * effect.difference.high]
         axes.plot(bounds, [row, row], color=ink, linewidth=2)
-        axes.plot([100 * effect.difference.mean], [row], "o", color=ink)
+        axes.plot([100 * effect.difference.mean], [row], marker, color=ink, markersize=7)
     axes.set_yticks(rows, [f"{effect.parameter} = {short(effect.value)}" for effect in effects])
     axes.set_xlabel("difference of test AUROC, points")
     return drawing.figure

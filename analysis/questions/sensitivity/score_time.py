@@ -13,7 +13,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from analysis import frame
-from analysis.document.theme import FAINT, INK, canvas, colour
+from analysis.document.theme import INK, canvas, colour
 from analysis.image_sampling import image_error
 from analysis.quoted import Result
 from analysis.stats.estimates import Coverage, Estimate, estimate
@@ -91,7 +91,7 @@ def draw_score_time(curve: ScoreTimeCurve) -> Figure:
     x = [point.value for point in finite] if curve.numeric else [*map(float, range(len(finite)))]
     for task in finite[0].classes if finite else ():
         aurocs = [100 * point.classes[task] for point in finite]
-        axes.plot(x, aurocs, color=FAINT, alpha=0.6, linewidth=0.8)
+        axes.plot(x, aurocs, color=INK, alpha=0.35, linewidth=0.8)
     _draw_mean(axes, x, finite, curve.numeric)
     _draw_asymptote(axes, [point for point in curve.points if math.isinf(point.value)])
     _draw_reported(axes, x, finite)

@@ -9,12 +9,14 @@ import xml.etree.ElementTree as ET
 from collections.abc import Iterator
 
 import numpy as np
+from matplotlib.artist import Artist
 from matplotlib.axes import Axes
 from matplotlib.axis import Axis
 from matplotlib.collections import PathCollection
 from matplotlib.container import BarContainer
 from matplotlib.figure import Figure as Drawing
 from matplotlib.lines import Line2D
+from matplotlib.patches import Rectangle, StepPatch
 from matplotlib.ticker import FixedLocator
 
 from analysis.document import theme
@@ -48,24 +50,34 @@ def complete(drawing: Drawing) -> None:
 
 def _unnamed(drawing: theme.Sheet, axes: Axes) -> Iterator[tuple[str, np.ndarray, np.ndarray]]:
     """The label and the positions of each artist without texts."""
-    both = (True, True)
     for artist in axes.get_children():
-        if artist.get_gid() in drawing.described or not artist.get_visible():
-            continue
-        if isinstance(artist, Line2D):
-            if artist.get_transform().contains_branch_seperately(axes.transData) == both:
-                yield _in_view(axes, str(artist.get_label()), artist.get_xydata())
-        elif isinstance(artist, PathCollection):
-            yield _in_view(axes, str(artist.get_label()), artist.get_offsets())
+        if artist.get_visible() and artist.get_gid() not in drawing.described:
+            at = _positions(axes, artist)
+            if at is not None:
+                yield _in_view(axes, str(artist.get_label()), at)
     for bars in axes.containers:
         if isinstance(bars, BarContainer):
-            ends = [
-                (bar.get_x() + bar.get_width() / 2, bar.get_y() + bar.get_height())
-                if bars.orientation == "vertical"
-                else (bar.get_x() + bar.get_width(), bar.get_y() + bar.get_height() / 2)
-                for bar in bars.patches
-            ]
+            ends = [_end(bar, bars.orientation) for bar in bars.patches]
             yield _in_view(axes, str(bars.get_label()), ends)
+
+
+def _positions(axes: Axes, artist: Artist) -> object:
+    """The positions of the values of an artist; None if it has none."""
+    if isinstance(artist, Line2D):
+        both = artist.get_transform().contains_branch_seperately(axes.transData) == (True, True)
+        return artist.get_xydata() if both else None
+    if isinstance(artist, StepPatch):
+        values, edges, _ = artist.get_data()
+        return np.column_stack([(edges[:-1] + edges[1:]) / 2, values])
+    return artist.get_offsets() if isinstance(artist, PathCollection) else None
+
+
+def _end(bar: Rectangle, orientation: str | None) -> tuple[float, float]:
+    """The middle of the end of a bar."""
+    x, y, width, height = bar.get_x(), bar.get_y(), bar.get_width(), bar.get_height()
+    return (
+        (x + width / 2, y + height) if orientation == "vertical" else (x + width, y + height / 2)
+    )
 
 
 def _in_view(axes: Axes, label: str, positions: object) -> tuple[str, np.ndarray, np.ndarray]:

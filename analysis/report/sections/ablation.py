@@ -55,8 +55,8 @@ def section(findings: Findings) -> Section | None:
 
 def _figure(baseline: str, effects: list[Effect]) -> Figure:
     caption = (
-        f"{baseline}: differences of test AUROC from the reference with 95 % intervals; coloured "
-        "if they are significant, as in the table."
+        f"{baseline}: differences of test AUROC from the reference with 95 % intervals. "
+        "Coloured triangles: significant, as in the table; upwards = better, downwards = worse."
     )
     return Figure(file_name("effects", baseline), partial(draw_effects, effects), caption)
 

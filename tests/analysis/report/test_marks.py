@@ -75,6 +75,7 @@ def test_what_has_no_text_says_its_values():
         line.set_xlabel("epoch")
         line.set_ylabel("AUROC (%)")
         bars.bar([0, 1], [5, 6])
+        line.stairs([2.5, 3.5], [1.0, 1.2, 1.4], label="normal")
         bars.set_xticks([0, 1], ["low", "high"])
         return canvas.figure
 
@@ -82,6 +83,8 @@ def test_what_has_no_text_says_its_values():
         "validation: epoch 1, AUROC (%) 0.5",
         "epoch 1, AUROC (%) 3",
         "epoch 2, AUROC (%) 4",
+        "normal: epoch 1.1, AUROC (%) 2.5",
+        "normal: epoch 1.3, AUROC (%) 3.5",
         "low, 5",
         "high, 6",
     ]
