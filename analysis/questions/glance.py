@@ -114,8 +114,8 @@ def _row(study: StudyRecords, kind: Kind, label: str, auroc: Estimate, about: st
 
 def _default(study: StudyRecords, baseline: str) -> Result | None:
     """The test of a baseline's default on the seeds of the search."""
-    defaults = {baseline: study.defaults[baseline]}
-    records = unchanged_trials(defaults, [r for r in study.trials if r.baseline == baseline])
+    of_baseline = [record for record in study.trials if record.baseline == baseline]
+    records = unchanged_trials(study.defaults, of_baseline)
     return of_trial(study, records[0]) if records else None
 
 

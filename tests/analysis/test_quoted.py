@@ -91,7 +91,7 @@ def test_values_chosen_after_training_are_named_with_the_result_and_with_each_tr
         "on held-out images."
     ) in text
     (table,) = trials_section(findings).blocks
-    assert list(table.shown["mc_samples (chosen)"]) == ["5"]
+    assert [str(cell) for cell in table.shown["mc_samples (chosen)"]] == ["5"]
     assert "chosen after training on held-out images" in table.caption
 
 

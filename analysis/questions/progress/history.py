@@ -82,9 +82,9 @@ class History(NamedTuple):
     def limits(self) -> tuple[float, float]:
         """The smallest and largest objective that are shown."""
         finite = [t.objective for t in self.trials if math.isfinite(t.objective)]
-        worst, good, best = np.quantile(finite, [0.0, 0.75, 1.0])
+        worst, good, best = min(finite), np.quantile(finite, 0.75), max(finite)
         floor = max(worst, best - STRETCH * (best - good)) if best > good else worst
-        return float(floor), float(best)
+        return float(min(floor, good)), float(best)
 
     def described(self) -> str:
         """What the history shows, in sentences; empty without a complete trial."""

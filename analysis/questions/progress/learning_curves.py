@@ -93,6 +93,8 @@ class LearningCurves(NamedTuple):
         other_loss: the training loss of other trials, in which it measures the same.
         drops: where the learning rate drops.
         stopped: the number of models that early stopping has ended.
+        rescored: whether models are scored by values that were chosen after training; the last
+            values of their metric are by the declared score all the same.
         missing: the number of models of which no curves could be read.
     """
 
@@ -106,6 +108,7 @@ class LearningCurves(NamedTuple):
     other_loss: Sequence[Curve]
     drops: Sequence[Drop]
     stopped: int
+    rescored: bool
     missing: int
 
 
@@ -136,10 +139,11 @@ def learning_curves(study: StudyRecords, result: Result) -> LearningCurves | Non
         metric=[*_of_models(study, stored, response.metric, response.sign)] if response else [],
         loss=[*_of_models(study, stored, loss)] if loss else [],
         loss_name=f"training {loss.name.replace('/', ' ')}" if loss else "",
-        other_metric=[*_objectives(study)] if of_rule else [],
+        other_metric=[*_objectives(study, response)] if of_rule and response else [],
         other_loss=[*_other_losses(study, result, loss)] if loss else [],
         drops=_drops(stored[0]),
         stopped=sum(int(v or 0) for r in result.tested for v in r.metrics.get(STOPPED, ())),
+        rescored=any(record.changed_at_scoring for record in result.tested),
         missing=sum(
             len(record.replicas)
             for record, curves in zip(result.tested, read, strict=True)
@@ -200,8 +204,11 @@ def _of_models(
     """A metric of each model, without the epochs at which it was not recorded."""
     for curves in stored:
         rows = curves.metrics.get(metric, ())
+        declared = _by_declared_score(curves.record, metric)
         for k, replica in enumerate(curves.record.replicas):
             values = np.array([_number(row[k]) if row else math.nan for row in rows])
+            if declared is not None and len(values):
+                values[-1] = declared[k]
             known = np.isfinite(values)
             if known.sum() >= LEAST:
                 title = study.task_title(replica.task)
@@ -209,17 +216,38 @@ def _of_models(
                 yield Curve(label, title, curves.epochs[known], sign * values[known])
 
 
+def _by_declared_score(record: TrialRecord, metric: Metric) -> Sequence[float] | None:
+    """An AUROC of each model after training by the declared score, NaN if it was not recorded.
+
+    None if the score is the declared one, so that the last value of a curve is comparable with
+    the others. Otherwise that value is by a score that was chosen after training.
+    """
+    if not record.changed_at_scoring or not metric.is_auroc:
+        return None
+    for variant, metrics in record.variants.items():
+        is_declared = variant.parameter and record.params.get(variant.parameter) == variant.value
+        if is_declared and metric in metrics:
+            return [_number(value) for value in metrics[metric]]
+    return [math.nan] * len(record.replicas)
+
+
 def _number(value: float | None) -> float:
     return math.nan if value is None else float(value)
 
 
-def _objectives(study: StudyRecords) -> Iterator[Curve]:
+def _objectives(study: StudyRecords, response: Response) -> Iterator[Curve]:
     """The objective of every trial at its reports."""
     for record in study.trials:
-        points = [(epoch, value) for epoch, value in record.reports if value is not None]
-        if len(points) >= LEAST:
-            epochs, values = np.array(points, dtype=float).T
-            yield Curve(f"trial {record.number}", "", epochs, values, record.number)
+        epochs, values = (
+            np.array([_number(report[k]) for report in record.reports]) for k in (0, 1)
+        )
+        declared = _by_declared_score(record, response.metric)
+        if declared is not None and len(values):
+            values[-1] = response.sign * np.mean(declared)
+        known = np.isfinite(values)
+        if known.sum() >= LEAST:
+            name = f"trial {record.number}"
+            yield Curve(name, "", epochs[known], values[known], record.number)
 
 
 def _other_losses(study: StudyRecords, result: Result, loss: Metric) -> Iterator[Curve]:
@@ -320,7 +348,7 @@ def verdict(curves: LearningCurves) -> str:
     ]
     if open_parts:
         sentences.append(_advice(curves, metric, open_parts))
-    if curves.drops and at.start >= curves.drops[-1].epoch:
+    elif curves.drops and at.start >= curves.drops[-1].epoch:
         sentences.append(
             "The learning rate is low by then, so small changes do not show that longer training "
             "at the higher rate would change little."

@@ -66,6 +66,11 @@ def _figure(curves: LearningCurves) -> Figure:
     if len(curves.other_loss) == MOST_LOSSES:
         parts.append(f"Beside the loss, {MOST_LOSSES} of them.")
     parts += [_drops(curves)] if curves.drops else []
+    if curves.rescored and curves.metric:
+        parts.append(
+            "All values are by the declared score, also the last ones: what was chosen after "
+            "training is not counted here."
+        )
     if curves.missing:
         parts.append(f"{count(curves.missing, 'model')} left out, without readable curves.")
     return Figure("learning_curves", partial(draw_learning_curves, curves), " ".join(parts))

@@ -14,7 +14,7 @@ from analysis.report.findings import Findings
 from analysis.report.sections import learning_curves as section_module
 from tests.analysis.planted import TASKS, record, study
 from tune_ad.storage.jsonl import to_text, write_atomically
-from tune_ad.storage.metric import STOPPED
+from tune_ad.storage.metric import STOPPED, VALIDATION_AUROC, ScoreVariant
 from tune_ad.storage.records import SCHEMA
 
 EPOCHS = [2, 4, 6, 8, 10]
@@ -114,6 +114,24 @@ def test_a_metric_that_falls_is_not_advised_more_epochs(planted):
 def test_models_that_early_stopping_ended_are_counted(planted):
     stopped = planted(SETTLED, more={STOPPED: [1.0, 0.0, 1.0, 0.0]})
     assert verdict(read(stopped)).endswith("Early stopping ended 2 models.")
+
+
+def test_a_score_that_was_chosen_after_training_does_not_look_like_learning(planted):
+    jump = curves([0.5, 0.7, 0.7, 0.7, 0.9], [5.0, 2.0, 1.0, 1.0, 0.99])
+    params = {**PARAMS, "mc_samples": 20}
+    stored = planted(jump, params)
+    trial = stored.trials[0]
+    trial.chosen["mc_samples"] = 0
+    assert [*read(stored).metric[0].values] == [0.5, 0.7, 0.7, 0.7], "without the declared one"
+    declared = {VALIDATION_AUROC: [0.701] * 4}
+    trial.variants[ScoreVariant("mc_samples", 20)] = declared
+    trial.variants[ScoreVariant("mc_samples", 0)] = {VALIDATION_AUROC: [0.9] * 4}
+    found = read(stored)
+    assert [*found.metric[3].values] == [0.5, 0.7, 0.7, 0.7, 0.701]
+    assert found.other_metric[0].values[-1] == pytest.approx(0.701)
+    assert verdict(found).startswith("Training had ended")
+    caption = section_module.section(Findings(stored)).blocks[1].caption
+    assert "by the declared score" in caption
 
 
 def test_changes_are_means_over_models():
