@@ -10,6 +10,7 @@ from analysis.report.sections.kept_model import kept_tasks
 from analysis.study import StudyRecords
 
 PROGRAM = "python run.py"
+SAME_IMAGES = " (with the images of the first run for IMAGES, and its options on images)"
 MORE = 20  # trials that the command adds
 
 
@@ -28,16 +29,18 @@ class Step(NamedTuple):
 def next_steps(findings: Findings) -> list[Step]:
     """The commands to repeat the study, to extend it, and to score new images by its winner.
 
-    They follow from `study.json`, which does not store where own images and data sets lie.
+    They follow from `study.json`, which does not store where other images than those of the
+    search lie: `IMAGES` stands for them.
     """
     study = findings.study
+    same = SAME_IMAGES * _has_other_images(study)
     begun = _command(study, [*_budget(study), "--results", "another_folder"])
-    steps = [Step("Repeat the study elsewhere", begun)]
+    steps = [Step(f"Repeat the study elsewhere{same}", begun)]
     if study.begun is not None and study.begun > len(study.trials):
-        steps.append(Step("Continue it", _command(study, ["--resume", *_place(study)])))
+        steps.append(Step(f"Continue it{same}", _command(study, ["--resume", *_place(study)])))
     elif study.plan.adapts and study.chooses:
         more = ["--extend", str(MORE), *_place(study)]
-        steps.append(Step(f"Add {MORE} trials", _command(study, more)))
+        steps.append(Step(f"Add {MORE} trials{same}", _command(study, more)))
     if kept_tasks(findings):
         words = ["--score", str(study.folder.best), "--input", "IMAGES", "--output", "scores.csv"]
         steps.append(Step("Score new images by the winner", f"{PROGRAM} {shlex.join(words)}"))
@@ -45,7 +48,13 @@ def next_steps(findings: Findings) -> list[Step]:
 
 
 def _command(study: StudyRecords, words: list[str]) -> str:
-    return f"{PROGRAM} {shlex.join([*_search(study.stored), *words])}"
+    images = ["--data", "IMAGES"] if _has_other_images(study) else []
+    return f"{PROGRAM} {shlex.join([*_search(study.stored), *images, *words])}"
+
+
+def _has_other_images(study: StudyRecords) -> bool:
+    """Whether --data has replaced the images of the search: the study has another name then."""
+    return not study.name.startswith(str(study.stored.get("search") or study.name))
 
 
 def _search(stored: Mapping[str, Any]) -> Iterator[str]:

@@ -33,7 +33,7 @@ def taken(step):
 
 def test_the_study_is_repeated_with_the_options_that_it_was_begun_with(tmp_path):
     stored = {
-        "search": "pgn_mnist",
+        "search": "planted",
         "changes": {"trials": 9, "classes": [0, 3], "train_images": 200, "evaluation_seeds": 4},
         "backend": "serial",
         "evaluate": True,
@@ -41,7 +41,7 @@ def test_the_study_is_repeated_with_the_options_that_it_was_begun_with(tmp_path)
     step = next_steps(Findings(planted(tmp_path, stored, settings={"width": 0.5}, seed=7)))[0]
     read = taken(step)
     assert (read.search, read.budget, read.seed, read.backend) == (
-        "pgn_mnist", "quick", 7, "serial"
+        "planted", "quick", 7, "serial"
     )  # fmt: skip
     assert read.selection == "validation" and str(read.results) == "another_folder"
     assert (read.changes["trials"], read.changes["train_images"]) == (9, 200)
@@ -51,13 +51,13 @@ def test_the_study_is_repeated_with_the_options_that_it_was_begun_with(tmp_path)
 
 @pytest.mark.parametrize("folder", ["plain", "with spaces & 'quotes'"])
 def test_a_search_that_adapts_can_be_extended_where_it_lies(tmp_path, folder):
-    steps = next_steps(Findings(planted(tmp_path / folder, {"search": "pgn_mnist"})))
+    steps = next_steps(Findings(planted(tmp_path / folder, {"search": "planted"})))
     read = taken(steps[1])
     assert (read.extend, str(read.results)) == (20, str(tmp_path / folder))
 
 
 def test_an_unfinished_study_is_continued_before_it_is_extended(tmp_path):
-    steps = next_steps(Findings(planted(tmp_path, {"search": "pgn_mnist"}, begun=3)))
+    steps = next_steps(Findings(planted(tmp_path, {"search": "planted"}, begun=3)))
     assert [taken(step).resume for step in steps] == [False, True]
 
 
@@ -69,12 +69,20 @@ def test_a_list_of_configurations_is_not_extended(tmp_path):
 
 def test_an_ablation_another_detector_and_a_file_are_named(tmp_path):
     stored = {
-        "search": "mine",
+        "search": "planted",
         "search_file": {"path": "/a b/mine.py", "sha256": ""},
         "detector": "lof.py:LOF",
         "ablation": "sobol",
     }
     step = next_steps(Findings(planted(tmp_path, stored)))[0]
     words = shlex.split(step.command)
-    assert "/a b/mine.py:mine" in words and "lof.py:LOF" in words
+    assert "/a b/mine.py:planted" in words and "lof.py:LOF" in words
     assert words[words.index("--ablate") + 1] == "sobol" and "--selection" not in words
+
+
+def test_images_of_ones_own_are_asked_for(tmp_path):
+    steps = next_steps(Findings(planted(tmp_path, {"search": "vae_mnist"})))
+    assert [taken(step).data for step in steps] == ["IMAGES", "IMAGES"]
+    assert "with the images of the first run for IMAGES" in steps[0].purpose
+    plain = next_steps(Findings(planted(tmp_path / "plain", {"search": "planted"})))
+    assert taken(plain[0]).data is None
