@@ -63,3 +63,18 @@ def equal_choices(distribution: BaseDistribution) -> tuple[object, object] | Non
             if choice == other:
                 return other, choice
     return None
+
+
+def range_text(distribution: BaseDistribution) -> str:
+    """The values of a distribution in words.
+
+    >>> range_text(FloatDistribution(1e-4, 1e-2, log=True))
+    '0.0001 to 0.01, logarithmic'
+    >>> range_text(CategoricalDistribution([16, 32]))
+    'one of 16, 32'
+    """
+    if isinstance(distribution, CategoricalDistribution):
+        return f"one of {', '.join(map(str, distribution.choices))}"
+    scale = ", logarithmic" if distribution.log else ""
+    step = f", step {distribution.step}" if distribution.step not in (None, 1) else ""
+    return f"{distribution.low} to {distribution.high}{step}{scale}"

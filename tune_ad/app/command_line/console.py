@@ -1,19 +1,18 @@
 """The lines that the command line prints before and after a study."""
 
 import shlex
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import replace
 
-from optuna.distributions import BaseDistribution, CategoricalDistribution
-
 from tune_ad.app.command_line.parser import going_on, program, resume_command
-from tune_ad.app.estimates.cost import Size, kept_bytes
+from tune_ad.app.estimates.cost import kept_bytes
 from tune_ad.app.estimates.pricing import Pricing
 from tune_ad.app.estimates.remaining import progress
 from tune_ad.app.session import Outcome, Session
 from tune_ad.search.baseline import Baseline
 from tune_ad.search.budgets import BUDGETS
 from tune_ad.search.checks.shortfalls import single_changes
+from tune_ad.search.distributions import range_text
 from tune_ad.selection import RULES
 from tune_ad.storage.budget import restrictions
 from tune_ad.storage.kept_models import KEEP_MODELS
@@ -131,40 +130,12 @@ def _is_left_untested(session: Session) -> bool:
 
 
 def _size(session: Session) -> str:
-    return _models(Pricing(session).size(), is_by_class=not session.study.search.of_whole_sets)
+    by_class = not session.study.search.of_whole_sets
+    return Pricing(session).size().in_words(is_by_class=by_class)
 
 
 def _repeated(session: Session) -> list[str]:
     return [f"trained again: {count(session.repeated, 'failed trial')}"] * bool(session.repeated)
-
-
-def _models(size: Size, is_by_class: bool) -> str:
-    """How many models a study trains, as a product.
-
-    >>> _models(Size(trials=8, seeds=1, fresh_seeds=3, tasks=3), is_by_class=True)
-    '8 trials x 3 classes = 24 models, then 3 fresh seeds x 3 classes = 9 models'
-    >>> _models(Size(trials=8, seeds=1, fresh_seeds=4, tasks=1, winners=3), is_by_class=False)
-    '8 trials = 8 models, then 3 winners x 4 fresh seeds = 12 models'
-    >>> _models(Size(trials=2, seeds=3, fresh_seeds=0, tasks=1), is_by_class=False)
-    '2 trials x 3 seeds = 6 models'
-    >>> _models(Size(trials=2, seeds=1, fresh_seeds=0, tasks=1), is_by_class=False)
-    '2 trials = 2 models'
-    >>> _models(Size(trials=0, seeds=1, fresh_seeds=2, tasks=1), is_by_class=False)
-    '2 fresh seeds = 2 models'
-    >>> _models(Size(trials=0, seeds=1, fresh_seeds=0, tasks=1), is_by_class=False)
-    'nothing'
-    """
-    classes = [count(size.tasks, "class")] if is_by_class else []
-    seeds = [count(size.seeds, "seed")] if size.seeds > 1 else []
-    parts = []
-    if size.trials:
-        factors = " x ".join([count(size.trials, "trial"), *classes, *seeds])
-        parts.append(f"{factors} = {count(size.searched, 'model')}")
-    if size.fresh_seeds:
-        winners = [count(size.winners, "winner")] if size.winners > 1 else []
-        factors = " x ".join([*winners, count(size.fresh_seeds, "fresh seed"), *classes])
-        parts.append(f"{factors} = {count(size.retrained, 'model')}")
-    return ", then ".join(parts) or "nothing"
 
 
 def _parallel(session: Session) -> str:
@@ -311,7 +282,7 @@ def _budgets(session: Session) -> list[str]:
     study, budget, costs = session.study, session.study.budget, Pricing(session).costs()
     is_by_class = not study.search.of_whole_sets
     lines = [
-        f"{'*' if name == study.budget_name else ' '} {name}: {_models(cost.size, is_by_class)}; "
+        f"{'*' if name == study.budget_name else ' '} {name}: {cost.size.in_words(is_by_class)}; "
         f"about {duration(cost.total)}, {_megabytes(cost.bytes)}"
         for name, cost in sorted(costs.items(), key=lambda item: BUDGETS.index(item[0]))
     ]
@@ -346,24 +317,12 @@ def _training_images(session: Session) -> str:
 def _space(baseline: Baseline) -> list[str]:
     """The search space of a baseline, one parameter per line."""
     lines = [f"search space of {baseline.title}:"]
-    lines += [f"    {name}: {_range(values)}" for name, values in baseline.space.items()]
+    lines += [f"    {name}: {range_text(values)}" for name, values in baseline.space.items()]
     lines += [
-        f"    {name} (score-time, no retraining): {_listed(values)}"
+        f"    {name} (score-time, no retraining): {', '.join(map(str, values))}"
         for name, values in baseline.score_space.items()
     ]
     return lines
-
-
-def _listed(values: Sequence[object]) -> str:
-    return ", ".join(map(str, values))
-
-
-def _range(distribution: BaseDistribution) -> str:
-    if isinstance(distribution, CategoricalDistribution):
-        return f"one of {_listed(distribution.choices)}"
-    scale = ", logarithmic" if distribution.log else ""
-    step = f", step {distribution.step}" if distribution.step not in (None, 1) else ""
-    return f"{distribution.low} to {distribution.high}{step}{scale}"
 
 
 def _warnings(session: Session) -> list[str]:

@@ -10,6 +10,7 @@ from tune_ad.detectors.schedule import Stage
 from tune_ad.search.budgets import Budget
 from tune_ad.search.study import Study
 from tune_ad.training.largest import most_weights
+from tune_ad.wording import count
 
 BYTES_PER_MODEL = 20_000  # size of its records and event files
 BYTES_PER_WEIGHT = 4  # a float32
@@ -70,6 +71,34 @@ class Size(NamedTuple):
     def models(self) -> int:
         """The number of all models."""
         return self.searched + self.retrained
+
+    def in_words(self, is_by_class: bool) -> str:
+        """How many models a study trains, as a product.
+
+        >>> Size(trials=8, seeds=1, fresh_seeds=3, tasks=3).in_words(is_by_class=True)
+        '8 trials x 3 classes = 24 models, then 3 fresh seeds x 3 classes = 9 models'
+        >>> Size(trials=8, seeds=1, fresh_seeds=4, tasks=1, winners=3).in_words(is_by_class=False)
+        '8 trials = 8 models, then 3 winners x 4 fresh seeds = 12 models'
+        >>> Size(trials=2, seeds=3, fresh_seeds=0, tasks=1).in_words(is_by_class=False)
+        '2 trials x 3 seeds = 6 models'
+        >>> Size(trials=2, seeds=1, fresh_seeds=0, tasks=1).in_words(is_by_class=False)
+        '2 trials = 2 models'
+        >>> Size(trials=0, seeds=1, fresh_seeds=2, tasks=1).in_words(is_by_class=False)
+        '2 fresh seeds = 2 models'
+        >>> Size(trials=0, seeds=1, fresh_seeds=0, tasks=1).in_words(is_by_class=False)
+        'nothing'
+        """
+        classes = [count(self.tasks, "class")] if is_by_class else []
+        seeds = [count(self.seeds, "seed")] if self.seeds > 1 else []
+        parts = []
+        if self.trials:
+            factors = " x ".join([count(self.trials, "trial"), *classes, *seeds])
+            parts.append(f"{factors} = {count(self.searched, 'model')}")
+        if self.fresh_seeds:
+            winners = [count(self.winners, "winner")] if self.winners > 1 else []
+            factors = " x ".join([*winners, count(self.fresh_seeds, "fresh seed"), *classes])
+            parts.append(f"{factors} = {count(self.retrained, 'model')}")
+        return ", then ".join(parts) or "nothing"
 
 
 @dataclass(frozen=True)

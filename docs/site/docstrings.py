@@ -1,0 +1,42 @@
+"""Docstrings of the project as reStructuredText: their formulas are written between dollars."""
+
+import re
+
+from sphinx.application import Sphinx
+from sphinx.util.typing import ExtensionMetadata
+
+FORMULA = re.compile(r"(?<![\\$\w])\$([^$]+)\$(?![\w$])")
+BEFORE_NAPOLEON = 400  # which has Sphinx's usual priority, 500
+
+
+def with_formulas(lines: list[str]) -> list[str]:
+    r"""The lines with a role for each formula, also for one that goes over several lines.
+
+    >>> with_formulas(["The rate $r^2$."])
+    ['The rate :math:`r^2`.']
+    """
+    return FORMULA.sub(_role, "\n".join(lines)).split("\n")
+
+
+def _role(found: re.Match[str]) -> str:
+    return f":math:`{' '.join(found[1].split())}`"
+
+
+def _process(  # noqa: PLR0913
+    app: Sphinx, what: str, name: str, obj: object, options: object, lines: list[str]
+) -> None:
+    lines[:] = with_formulas(lines)
+
+
+def _skip(  # noqa: PLR0913
+    app: Sphinx, what: str, name: str, obj: object, skip: bool, options: object
+) -> bool | None:
+    """Leave out the fields of named tuples, which the docstring of the class describes."""
+    return True if type(obj).__name__ == "_tuplegetter" else None
+
+
+def setup(app: Sphinx) -> ExtensionMetadata:
+    """Register the conversion."""
+    app.connect("autodoc-process-docstring", _process, priority=BEFORE_NAPOLEON)
+    app.connect("autodoc-skip-member", _skip)
+    return {"version": "1", "parallel_read_safe": True, "parallel_write_safe": True}
