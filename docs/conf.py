@@ -52,6 +52,8 @@ python_maximum_signature_line_length = 80
 add_module_names = False
 toc_object_entries_show_parents = "hide"
 
+suppress_warnings = ["ref.python"]  # words in the place of a type, such as (trials, tasks)
+
 html_theme = "furo"
 html_title = "tune_ad"
 html_math_renderer = "mathml"

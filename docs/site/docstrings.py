@@ -18,6 +18,21 @@ def with_formulas(lines: list[str]) -> list[str]:
     return FORMULA.sub(_role, "\n".join(lines)).split("\n")
 
 
+def with_literal_blocks(lines: list[str]) -> list[str]:
+    """The lines of a module's docstring, whose indented paragraphs are shown as they are.
+
+    >>> with_literal_blocks(["Files:", "", "    a.json   the one"])
+    ['Files:', '', '::', '', '    a.json   the one']
+    """
+    result: list[str] = []
+    for line in lines:
+        begins = line.startswith("    ") and result and not result[-1].strip()
+        if begins and not any(before.startswith("    ") for before in result[-2:]):
+            result += ["::", ""]
+        result.append(line)
+    return result
+
+
 def _role(found: re.Match[str]) -> str:
     return f":math:`{' '.join(found[1].split())}`"
 
@@ -25,6 +40,8 @@ def _role(found: re.Match[str]) -> str:
 def _process(  # noqa: PLR0913
     app: Sphinx, what: str, name: str, obj: object, options: object, lines: list[str]
 ) -> None:
+    if what == "module":
+        lines[:] = with_literal_blocks(lines)
     lines[:] = with_formulas(lines)
 
 

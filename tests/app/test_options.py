@@ -247,7 +247,7 @@ def commands_of_help():
 def commands_of_readme():
     """The commands of the README's list."""
     readme = (Path(__file__).parents[2] / "README.md").read_text(encoding="utf-8")
-    block = readme.partition("## Commands\n```\n")[2].partition("```")[0]
+    block = readme.partition("## Commands\n```bash\n")[2].partition("```")[0]
     return [line.removeprefix("python ").partition("#")[0] for line in block.splitlines()]
 
 
