@@ -34,12 +34,14 @@ extensions = [
     "docs.site.tables",
     "docs.site.tables",
     "docs.site.gallery",
+    "docs.site.opening",
 ]
 
 myst_enable_extensions = ["dollarmath", "deflist"]
 myst_heading_anchors = 3
 myst_dmath_double_inline = True
 
+smartquotes = False  # "--" stays as it is typed
 default_role = "literal"  # `name` in a docstring is code
 autodoc_member_order = "bysource"
 autodoc_default_options = {"members": True, "show-inheritance": True}

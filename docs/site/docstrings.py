@@ -5,17 +5,25 @@ import re
 from sphinx.application import Sphinx
 from sphinx.util.typing import ExtensionMetadata
 
-FORMULA = re.compile(r"(?<![\\$\w])\$([^$]+)\$(?![\w$])")
+FORMULA = re.compile(r"(?P<before>\w?)\$(?P<latex>[^$`]+)\$(?P<after>\w?)")
+CODE = re.compile(r"(`[^`]*`|^ *>>>.*(?:\n.*\S.*)*)", re.MULTILINE)
+SPECIAL = re.compile(r"\||(?<=\w)_(?!\w)")
+"""What reStructuredText takes for more than text: bars, and an underscore at the end of a word."""
 BEFORE_NAPOLEON = 400  # which has Sphinx's usual priority, 500
 
 
-def with_formulas(lines: list[str]) -> list[str]:
+def as_restructured_text(lines: list[str]) -> list[str]:
     r"""The lines with a role for each formula, also for one that goes over several lines.
 
-    >>> with_formulas(["The rate $r^2$."])
-    ['The rate :math:`r^2`.']
+    What is no code and has a meaning in reStructuredText is escaped.
+
+    >>> as_restructured_text(["The rate $r^2$ of |x|, `a|b`."])
+    ['The rate :math:`r^2` of \\|x\\|, `a|b`.']
     """
-    return FORMULA.sub(_role, "\n".join(lines)).split("\n")
+    parts = CODE.split(FORMULA.sub(_role, "\n".join(lines)))
+    plain = [SPECIAL.sub(r"\\\g<0>", part) for part in parts[::2]]
+    parts[::2] = plain
+    return "".join(parts).split("\n")
 
 
 def with_literal_blocks(lines: list[str]) -> list[str]:
@@ -34,7 +42,10 @@ def with_literal_blocks(lines: list[str]) -> list[str]:
 
 
 def _role(found: re.Match[str]) -> str:
-    return f":math:`{' '.join(found[1].split())}`"
+    formula = f":math:`{' '.join(found['latex'].split())}`"
+    before = f"{found['before']}\\ " if found["before"] else ""
+    after = f"\\ {found['after']}" if found["after"] else ""
+    return f"{before}{formula}{after}"
 
 
 def _process(  # noqa: PLR0913
@@ -42,7 +53,7 @@ def _process(  # noqa: PLR0913
 ) -> None:
     if what == "module":
         lines[:] = with_literal_blocks(lines)
-    lines[:] = with_formulas(lines)
+    lines[:] = as_restructured_text(lines)
 
 
 def _skip(  # noqa: PLR0913

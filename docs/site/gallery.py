@@ -18,7 +18,7 @@ from analysis.study import StudyRecords
 
 RECORDS = Path("docs/results")
 PAGE = Path("docs/gallery")
-FIRST_LINES = 3
+PARAGRAPHS, ITEMS = 3, 5  # of a summary and of each list in it
 LOGGER = logging.getLogger(__name__)
 
 
@@ -67,7 +67,7 @@ class Gallery(SphinxDirective):
         place = f"{PAGE.name}/{exhibit.name}"
         section = nodes.section(ids=[exhibit.name], names=[exhibit.name])
         section += nodes.title("", exhibit.name)
-        section += [nodes.paragraph("", line) for line in _paragraphs(exhibit.lines)]
+        section += [node for text in exhibit.lines[:PARAGRAPHS] for node in _paragraph(text)]
         for file, caption in list(exhibit.figures.items())[:1]:
             picture = f'<img class="report-figure" src="{place}/{file}" alt="">'
             section += nodes.raw("", f"{picture}\n", format="html")
@@ -77,8 +77,14 @@ class Gallery(SphinxDirective):
         return [section]
 
 
-def _paragraphs(lines: list[str]) -> list[str]:
-    return [line.partition("\n- ")[0] for line in lines[:FIRST_LINES]]
+def _paragraph(text: str) -> list[nodes.Node]:
+    """A paragraph of a summary, whose lines after the first may be a list."""
+    first, *rest = text.split("\n")
+    items = [line.removeprefix("- ") for line in rest]
+    shown = [nodes.list_item("", nodes.paragraph("", item)) for item in items[:ITEMS]]
+    if left := len(items) - ITEMS if len(items) > ITEMS else 0:
+        shown.append(nodes.list_item("", nodes.paragraph("", f"{left} more: in the report")))
+    return [nodes.paragraph("", first), *([nodes.bullet_list("", *shown)] if shown else [])]
 
 
 def _write(app: Sphinx) -> None:
@@ -99,4 +105,4 @@ def setup(app: Sphinx) -> ExtensionMetadata:
     app.add_directive("gallery", Gallery)
     app.connect("builder-inited", _write)
     app.connect("env-get-outdated", _outdated)
-    return {"version": "1", "parallel_read_safe": False, "parallel_write_safe": True}
+    return {"version": "1", "parallel_read_safe": True, "parallel_write_safe": True}

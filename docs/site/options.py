@@ -50,7 +50,9 @@ def _typed(option: Option) -> str:
     if option.switch:
         return option.flag
     value = option.metavar or "VALUE"
-    return f"{option.flag} [{value}]" if option.flag_value is not None else f"{option.flag} {value}"
+    return (
+        f"{option.flag} [{value}]" if option.flag_value is not None else f"{option.flag} {value}"
+    )
 
 
 def legal(option: Option) -> str:

@@ -25,6 +25,7 @@ NAMES: Mapping[Any, str] = {
     list: "list",
     dict: "object",
     NoneType: "null",
+    Any: "any value",
 }
 
 
@@ -76,7 +77,11 @@ def kept() -> str:
 def _of_class(cls: type, kinds: Mapping[str, Any]) -> str:
     annotated = inspect.get_annotations(cls)
     rows = [
-        [code(name), type_name(kinds[name]) if name in kinds else _annotation(annotated, name), text]
+        [
+            code(name),
+            type_name(kinds[name]) if name in kinds else _annotation(annotated, name),
+            text,
+        ]
         for name, text in attributes(cls).items()
     ]
     return table(["field", "type", "meaning"], rows)

@@ -2,6 +2,7 @@
 
 import importlib
 import inspect
+import os
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from functools import cache
@@ -60,13 +61,9 @@ class Family(NamedTuple):
 
     @property
     def title(self) -> str:
-        """The name of the search, with a star in place of that of the data set.
-
-        Searches whose names follow no pattern are listed.
-        """
-        if self.search.name_on:
-            return ", ".join(self.names.values())
-        return self.search.name.format(data="*")
+        """What the names of the search have in common, with a star for the rest."""
+        names = list(self.names.values())
+        return names[0] if len(names) == 1 else f"{os.path.commonprefix(names)}*"
 
 
 @cache
@@ -129,9 +126,7 @@ def _model_operations(of: Study, baseline: Baseline) -> float:
 
 
 @cache
-def _passes(
-    detector: type[Detector[Any]], config: Config, shape: ImageShape
-) -> tuple[float, ...]:
+def _passes(detector: type[Detector[Any]], config: Config, shape: ImageShape) -> tuple[float, ...]:
     """Operations of an epoch for one image, by stage; nothing is computed."""
     module = skeleton(detector, config, shape)
     with torch.device("meta"):
@@ -139,22 +134,19 @@ def _passes(
 
 
 def overview() -> str:
-    """One row for each search: what it varies, its plan, its rule and its models."""
-    rows = []
-    for family in families():
-        first = next(iter(family.names))
-        rows.append(
-            [
-                f"[{family.title}](#{anchor(family)})",
-                ", ".join(family.names),
-                family.about.partition("\n")[0],
-                rule(family),
-                *(_models(family, first, budget) for budget in BUDGETS),
-            ]
-        )
-    return table(
-        ["search", "data", "what it does", "ranked by", *(f"models, {b}" for b in BUDGETS)], rows
-    )
+    """One row for each search: what it does, its rule and its models under every budget."""
+    rows = [
+        [
+            f"[{family.title}](#{anchor(family)})",
+            family.about.partition("\n")[0],
+            rule(family),
+            " / ".join(_models(family, next(iter(family.names)), budget) for budget in BUDGETS),
+            ", ".join(family.names),
+        ]
+        for family in families()
+    ]
+    head = ["search", "what it does", "ranked by", f"models: {' / '.join(BUDGETS)}", "data"]
+    return table(head, rows)
 
 
 def anchor(family: Family) -> str:

@@ -1,4 +1,4 @@
-"""The directive `from-code`: a part of a page that is made from the code when the site is built."""
+"""The directive `from-code`: a part of a page that is made from the code at build time."""
 
 from collections.abc import Callable, Mapping
 

@@ -24,7 +24,9 @@ REASONS = {
     "is run by CI": "it runs the tests or checks themselves",
 }
 """Why a block is not run, by the mark above it: `<!-- not run: needs a cluster -->`."""
-COMMAND = re.compile(r"^\s*(\$ )?(python|pip|make|ray|tune-ad|tensorboard|git|export) ", re.MULTILINE)
+COMMAND = re.compile(
+    r"^\s*(\$ )?(python|pip|make|ray|tune-ad|tensorboard|git|export) ", re.MULTILINE
+)
 
 
 class Block(NamedTuple):

@@ -147,7 +147,9 @@ def furnish(folder: Path) -> None:
             Image.fromarray(picture).save(folder / "photos" / place / f"{k:03d}.png")
 
 
-def _pictures(stream: np.random.Generator, labels: np.ndarray, side: tuple[int, ...]) -> np.ndarray:
+def _pictures(
+    stream: np.random.Generator, labels: np.ndarray, side: tuple[int, ...]
+) -> np.ndarray:
     """Noise around a brightness that depends on the label, uint8 of shape (n, *side)."""
     noise = stream.normal(0, 20, (len(labels), *side))
     level = 60 + 15 * labels.reshape(-1, *[1] * len(side))
