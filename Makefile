@@ -5,7 +5,7 @@ BIN = $(VENV)/bin
 PYTEST = $(BIN)/python -m pytest -n auto --maxprocesses 4 --dist loadfile
 INSTALLED = $(VENV)/.installed
 
-.PHONY: run test check faults lint types audit clean
+.PHONY: run test check docs faults lint types audit clean
 
 run: $(INSTALLED)
 	$(BIN)/python run.py --search quickstart --budget quick
@@ -15,6 +15,10 @@ test: $(INSTALLED)
 
 check: $(INSTALLED) lint types audit
 	$(PYTEST) --cov --cov-report=term
+
+# The documentation as a site, build/docs/index.html. `make check` builds it too, in tests/docs.
+docs: $(INSTALLED)
+	$(BIN)/python -m sphinx -W --keep-going -q -j auto -b html -c docs -d build/doctrees . build/docs
 
 faults: $(INSTALLED)
 	$(BIN)/python -m tests.faults --seed 1 --faults 520 --inputs 1010 --programs 45 --write
