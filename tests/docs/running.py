@@ -13,8 +13,10 @@ import numpy as np
 from PIL import Image
 
 from tests.docs.blocks import Block
+from tune_ad.app import programs
 from tune_ad.app.command_line import parser
 from tune_ad.app.command_line.cli import main
+from tune_ad.app.result import SearchResult
 from tune_ad.search import catalogue
 
 FILE = re.compile(r"# (\w+\.py)\n")
@@ -70,17 +72,19 @@ def cheap(words: Sequence[str]) -> list[str]:
 
 def _added(arguments: argparse.Namespace) -> Iterator[str]:
     """The options of a cheap study that a command lacks."""
-    entry = catalogue.find_entry(catalogue.member(arguments.search))
+    search, data = catalogue.find(catalogue.member(arguments.search))
+    budget = getattr(arguments, "budget", "quick")
     is_fitted = arguments.search.startswith(FITTED) or "detector" in arguments
     for name, most in MOST.items():
         if name in arguments or name == "extend" or (name == "epochs" and is_fitted):
             continue
-        if name == "evaluation_seeds" and {"evaluate", "ablate"} & vars(arguments).keys():
+        selects = search.budgets_for(data)[budget].evaluation_seeds
+        if name == "evaluation_seeds" and ("ablate" in arguments or not selects):
             continue
         yield from (parser.FLAGS[name], str(most))
-    if "classes" not in arguments and "data" not in arguments and entry.by_class:
+    if "classes" not in arguments and "data" not in arguments and not search.of_whole_sets:
         yield from ("--classes", "0")
-    if "seeds" not in arguments and getattr(arguments, "budget", "quick") != "quick":
+    if "seeds" not in arguments and budget != "quick":
         yield from ("--seeds", "1")
 
 
@@ -108,6 +112,14 @@ def _call(command: str, block: Block) -> None:
     parsed(words)
     code = main(cheap(words))
     assert code == 0, f"{block}: {command!r} as {cheap(words)} ended with {code}"
+
+
+def cheap_run(search: Any, **options: Any) -> SearchResult:  # noqa: ANN401
+    """`tune_ad.run` with smaller numbers, without Ray."""
+    small = {name: most for name, most in MOST.items() if name != "extend"}
+    return programs.run(
+        search, **{"classes": ["0"], **options, **small, "backend": "serial", "progress": False}
+    )
 
 
 def write_files(page: Sequence[Block]) -> None:

@@ -7,6 +7,7 @@ import warnings
 import matplotlib.pyplot as plt
 import pytest
 
+import tune_ad
 from tests.docs import running
 from tests.docs.blocks import COMMAND, PROJECT, REASONS, RUN, SHOWN, blocks, pages
 from tune_ad.search import catalogue
@@ -87,6 +88,7 @@ def test_the_blocks_of_a_page_run_in_their_order(name, tmp_path, monkeypatch, ca
     running.furnish(tmp_path)
     monkeypatch.chdir(tmp_path)
     monkeypatch.delenv("TUNE_AD_DATA", raising=False)
+    monkeypatch.setattr(tune_ad, "run", running.cheap_run)
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", "too few images for a false-alarm rate")
         running.run(runs)
