@@ -65,4 +65,4 @@ html_copy_source = False
 html_show_sphinx = False
 html_show_copyright = False
 pygments_style = "friendly"
-pygments_dark_style = "native"
+pygments_dark_style = "github-dark"

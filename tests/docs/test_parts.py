@@ -115,6 +115,10 @@ def test_docstrings_keep_code_and_lose_what_means_something_else():
 
 def test_a_formula_is_mathml():
     assert mathml(r"\frac12 \lVert x \rVert^2", "inline").startswith("<math")
+    assert mathml(r"d \ln 2", "inline").count("<mspace") == 2
+    assert "<mspace" not in mathml(r"\log(x)", "block")
+    with pytest.raises(ValueError, match=r"has \\nonsense, which cannot be drawn"):
+        mathml(r"\nonsense x", "inline")
 
 
 def test_the_gallery_works_without_studies(tmp_path):
