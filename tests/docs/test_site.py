@@ -81,7 +81,8 @@ def pages(site):
 def test_no_page_loads_anything_from_elsewhere(site, pages):
     for path, page in pages.items():
         assert not [url for url in page.loads if is_elsewhere(url)], path
-        assert any(url.endswith(".css") for url in page.loads) or path == site / "index.html"
+        styles = [url for url in page.loads if urlsplit(url).path.endswith(".css")]
+        assert styles or path == site / "index.html", path
     for path in site.rglob("*.css"):
         urls = IN_STYLES.findall(path.read_text(encoding="utf-8"))
         assert not [url for url in urls if is_elsewhere(url)], path
@@ -129,7 +130,7 @@ def test_every_search_and_every_option_is_in_its_table(site, pages):
 def test_formulas_are_drawn_by_the_browser(site, pages):
     for name in ("selection", "regret", "intervals", "exact_dropout", "likelihoods"):
         page = pages[site / "docs" / "concepts" / f"{name}.html"]
-        assert page.formulas >= 4, name
+        assert page.formulas >= 3, name
     assert pages[site / "docs/reference/api/detectors.html"].formulas > 20
     left = [
         path
