@@ -3,6 +3,7 @@
 import json
 import os
 import runpy
+import signal
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import nullcontext
 from pathlib import Path
@@ -10,6 +11,10 @@ from typing import Any, NamedTuple
 
 import pytest
 
+for ignored in (signal.SIGINT, signal.SIGHUP):  # as in the background, and after nohup
+    if signal.getsignal(ignored) is signal.SIG_IGN:  # programs of tests would ignore them, too
+        default = {signal.SIGINT: signal.default_int_handler}.get(ignored, signal.SIG_DFL)
+        signal.signal(ignored, default)
 os.environ.setdefault("OMP_NUM_THREADS", "1")  # read when torch and NumPy are loaded below
 # ruff: noqa: E402
 from tests.naming import named, variants

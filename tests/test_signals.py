@@ -1,6 +1,8 @@
 """Ctrl-C while Ray starts, while it ends, and after the last trial; signals of schedulers."""
 
 import signal
+import time
+import weakref
 from concurrent.futures import ThreadPoolExecutor
 from types import SimpleNamespace
 
@@ -223,6 +225,24 @@ def test_a_signal_is_not_lost_whatever_the_code_makes_of_it(number, instead):
                 raise instead from None
     assert number in received
     assert [signal.getsignal(one) for one in (signal.SIGINT, signal.SIGTERM)] == before
+
+
+@pytest.mark.parametrize("handler", [HANDLER, signal.SIG_IGN])
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_an_interruption_that_python_swallows_comes_again(handler, number):
+    if handler is signal.SIG_IGN and number == signal.SIGINT:
+        pytest.skip("nothing is received")
+    signal.signal(signal.SIGINT, handler)
+
+    class Owner:
+        """Something that a weak reference can refer to."""
+
+    owner = Owner()
+    reference = weakref.ref(owner, lambda _: signal.raise_signal(number))
+    with terminations(), pytest.raises(KeyboardInterrupt):
+        del owner
+        assert reference() is None
+        time.sleep(60)
 
 
 def test_a_signal_for_which_a_program_has_another_use_is_no_interruption():

@@ -1,6 +1,8 @@
 """Ctrl-C, and the signals that schedulers send: a program ends so that nothing is lost."""
 
+import _thread
 import signal
+import sys
 import threading
 import time
 from collections.abc import Iterator, Mapping
@@ -15,6 +17,7 @@ SIGNALS = (signal.SIGTERM, signal.SIGUSR1, signal.SIGHUP)
 """What `kill`, `docker stop` and `scancel` send, SLURM before the time of a job is over, and a
 terminal that is closed."""
 
+AGAIN_SECONDS = 0.02  # until an interruption that was swallowed comes again
 IMPORT_SECONDS = 300.0  # for a file or a package of others to be imported
 
 
@@ -58,9 +61,34 @@ def terminations() -> Iterator[list[int]]:
 
     before = {number: signal.signal(number, interrupt) for number in heard()}
     try:
-        yield received
+        with _heard_again():
+            yield received
     finally:
         restore(before)
+
+
+@contextmanager
+def _heard_again() -> Iterator[None]:
+    """Context manager: an interruption that Python swallows comes again a moment later.
+
+    It swallows what is raised in a destructor or in the callback of a weak reference, where a
+    signal may arrive like anywhere else.
+    """
+    before = sys.unraisablehook
+
+    def repeat(unraisable: "sys.UnraisableHookArgs") -> None:
+        if issubclass(unraisable.exc_type, KeyboardInterrupt):
+            is_heard = callable(signal.getsignal(signal.SIGINT))
+            number = signal.SIGINT if is_heard else signal.SIGTERM
+            threading.Timer(AGAIN_SECONDS, _thread.interrupt_main, [number]).start()
+        else:
+            before(unraisable)
+
+    sys.unraisablehook = repeat
+    try:
+        yield
+    finally:
+        sys.unraisablehook = before
 
 
 @contextmanager

@@ -508,7 +508,7 @@ class Driver:
             stdin=subprocess.DEVNULL,
         )
 
-    def signal_after(self, trials, number, seconds=90):
+    def signal_after(self, trials, number, seconds=400):
         """Send a signal once so many trials are recorded: the lines left, and the exit code."""
         deadline = time.monotonic() + seconds
         while len(self.folder.trials.read()) < trials:
