@@ -9,8 +9,9 @@ from docs.site.markdown import attributes, code, table
 from tune_ad.storage import folder, kept_models, stored_fields
 from tune_ad.storage.metric import Metric, ScoreVariant
 from tune_ad.storage.records import (
-    KINDS,
-    KINDS_OF_REPLICA,
+    REPLICA,
+    SPEC,
+    TRIAL,
     DetectorWarning,
     ReplicaRecord,
     TrialRecord,
@@ -49,8 +50,8 @@ def since_schema_2() -> str:
 def trials() -> str:
     """The fields of a line of `trials.jsonl` and of the objects in it."""
     parts = [
-        ("A trial", TrialRecord, KINDS),
-        ("A model in `replicas`", ReplicaRecord, KINDS_OF_REPLICA),
+        ("A trial", TrialRecord, TRIAL),
+        ("A model in `replicas`", ReplicaRecord, REPLICA),
         ("An entry of `metrics`, with its `values`, one per model", Metric, {}),
         ("An entry of `variants`, with its `metrics`", ScoreVariant, {}),
         ("An entry of `warnings`", DetectorWarning, {}),
@@ -60,7 +61,7 @@ def trials() -> str:
 
 def suggested() -> str:
     """The fields of a line of `suggested.jsonl`."""
-    return _of_class(TrialSpec, {})
+    return _of_class(TrialSpec, SPEC)
 
 
 def details() -> str:
@@ -76,6 +77,7 @@ def kept() -> str:
 
 def _of_class(cls: type, kinds: Mapping[str, Any]) -> str:
     annotated = inspect.get_annotations(cls)
+    kinds = {name.rstrip("?"): kind for name, kind in kinds.items()}
     rows = [
         [
             code(name),
@@ -114,6 +116,10 @@ def type_name(kind: Any) -> str:  # noqa: ANN401
     >>> type_name((int, float, NoneType)), type_name(str)
     ('number or null', 'text')
     """
+    if isinstance(kind, frozenset):
+        return "one of " + ", ".join(sorted(kind))
+    if isinstance(kind, list | Mapping):
+        kind = list if isinstance(kind, list) else dict
     kinds = kind if isinstance(kind, tuple) else (kind,)
     names = [NAMES.get(k, "list" if k is tuple else str(k)) for k in kinds]
     if "number" in names:
