@@ -15,7 +15,7 @@ from tune_ad.storage.folder import StudyFolder
 SEARCH = Path(__file__).with_name("searches.py")
 RESULTS = "it's results"  # a name that a printed command must quote
 NAME = "faulted"
-WRITTEN_ANEW = ("report.", "tables/", "figures/", "tensorboard/")
+WRITTEN_ANEW = ("report.", "tables/", "figures/", "tensorboard/", "optuna.journal")
 IGNORED = ("seconds", "created", "runs", "commit", "backend", "concurrent")
 """Fields in which two runs may differ; no number depends on the last two here."""
 VARIETIES: Mapping[str, Sequence[str]] = {

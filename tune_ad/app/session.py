@@ -28,6 +28,7 @@ from tune_ad.execution.lifeline import UNWATCHED, Lifeline
 from tune_ad.execution.loop import FixedTrials, Scheduler, TrialLoop
 from tune_ad.execution.machine import Machine
 from tune_ad.execution.time_limit import TimeLimit
+from tune_ad.execution.trackers.optuna_journal import OptunaJournal
 from tune_ad.models.folder import Preprocessing
 from tune_ad.search.checks.records import check_records
 from tune_ad.search.checks.shortfalls import HeldOut, shortfalls
@@ -186,6 +187,7 @@ class Session:
             if self.repeated:
                 self.folder.withdraw_failed()
                 scheduler = self.scheduler()
+            self.journal.rebuild()
             if is_complete:
                 return self._kept(Outcome(False, out_of_time=False, failed=self._failures()))
             note = RunNote(self, description)
@@ -250,6 +252,11 @@ class Session:
             return [run]
         return with_run(self.folder.read_study(), run, self.options.accept_changes, self.folder)
 
+    @cached_property
+    def journal(self) -> OptunaJournal:
+        """The copy of the study for Optuna's dashboard."""
+        return OptunaJournal(self.study, self.folder, self.say)
+
     def scheduler(self) -> TrialScheduler:
         """The state of the search, rebuilt from the records.
 
@@ -304,6 +311,7 @@ class Session:
         with closing(self.trial_loop(scheduler, trials, finished, True, note)) as loop:
             interrupted = _interrupted(train, loop)
         self._require_kept(loop)
+        self.journal.evaluated()
         return interrupted
 
     def _require_kept(self, loop: TrialLoop) -> None:
@@ -340,6 +348,7 @@ class Session:
             *([note] if note else []),
             RecordWriter(self.folder, evaluation),
             TensorBoardCallback(study, self.folder, self.tasks, "evaluation-" * evaluation),
+            *([] if evaluation else [self.journal]),
         ]
         if options.progress:
             rule = RULES[study.selection] if has_best else None

@@ -13,6 +13,8 @@
     best/                         the winner's models with thresholds (see `tune_ad.models`)
     examples.npz                  test images that these models judge best and worst
     tensorboard/                  event files
+    optuna.journal                a copy of the trials for optuna-dashboard, which nothing reads
+    mlflow/, wandb/               files of these trackers, if --log-to names them
     report.*, tables/, figures/   the report
 
 Only one process at a time writes a study. Studies of schema 1 are converted when they are read.
@@ -135,6 +137,8 @@ class StudyFolder:
         self.evaluation = JsonLines(path / "evaluation" / "evaluation.jsonl")
         self.retried = JsonLines(path / "retried.jsonl")
         self.tensorboard = path / "tensorboard"
+        self.optuna = path / "optuna.journal"
+        self.mlflow = path / "mlflow"
         self.ray = path / "ray"
         self._lock_path = path / ".lock"
 
