@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from tune_ad.app.command_line.console import closing, opening
-from tune_ad.app.command_line.option import ImageSize, integer, real, share_or_auto
+from tune_ad.app.command_line.option import ImageSize, Names, integer, real, share_or_auto
 from tune_ad.app.command_line.options import OPTIONS, PATHS, Options
 from tune_ad.app.estimates.longest import trial_limit
 from tune_ad.app.preparation.validation import prepare
@@ -64,11 +64,14 @@ def run(
     session = prepare(chosen, tell, given=declared, time_limit=limit)
     tell(opening(session))
     outcome = session.run()
+    if outcome.fault or outcome.interrupted:
+        session.end_tracking(outcome)
     if outcome.fault:
         raise MachineError(f"{outcome.fault}; then continue it by resume=True")
     if outcome.interrupted:
         raise KeyboardInterrupt(f"{session.folder.path} can be continued by resume=True")
     result = SearchResult.of(session.folder.path)
+    session.end_tracking(outcome)
     tell(result.summary)
     tell(closing(session, outcome))
     return result
@@ -133,6 +136,9 @@ def _value(name: str, value: object) -> Any:  # noqa: ANN401
         return _checked(name, value, isinstance(value, bool), "True or False")
     if name == "classes":
         return [value] if isinstance(value, str | int) else _sequence(name, value)
+    if name == "log_to":
+        given = [value] if isinstance(value, str) else _sequence(name, value)
+        return Names(_checked(name, given, all(isinstance(n, str) for n in given), "names"))
     if name == "image_size":
         sides = [value, value] if isinstance(value, int) else _sequence(name, value)
         is_size = len(sides) == len(ImageSize._fields) and all(isinstance(s, int) for s in sides)

@@ -29,6 +29,7 @@ from tune_ad.execution.loop import FixedTrials, Scheduler, TrialLoop
 from tune_ad.execution.machine import Machine
 from tune_ad.execution.time_limit import TimeLimit
 from tune_ad.execution.trackers.optuna_journal import OptunaJournal
+from tune_ad.execution.trackers.tracking import TrackerCallback, Tracking
 from tune_ad.models.folder import Preprocessing
 from tune_ad.search.checks.records import check_records
 from tune_ad.search.checks.shortfalls import HeldOut, shortfalls
@@ -173,12 +174,14 @@ class Session:
 
         Raises:
             UserError: if another process writes the folder, or a record is damaged.
-            MachineError: if no Ray cluster answers, a node of it cannot run the study, Ray has no
-                folder for its sockets, or the folder of the study is gone.
+            MachineError: if no Ray cluster or no tracker answers, a node of it cannot run the
+                study, Ray has no folder for its sockets, or the folder of the study is gone.
             OSError: if the folder cannot be written before anything is trained.
         """
-        if self.options.backend == "ray" and not self.is_complete:
-            self._check_ray()
+        if not self.is_complete:
+            self.tracking.check()
+            if self.options.backend == "ray":
+                self._check_ray()
         with self.folder.locked():
             scheduler = self.scheduler()  # a damaged record is found before anything is written
             self.folder.read_evaluation()
@@ -191,6 +194,7 @@ class Session:
             if is_complete:
                 return self._kept(Outcome(False, out_of_time=False, failed=self._failures()))
             note = RunNote(self, description)
+            self.tracking.begin(self.runs[-1]["versions"]["commit"])
             with self.backend() as train:
                 try:
                     outcome = self._train_missing(train, scheduler, note)
@@ -256,6 +260,22 @@ class Session:
     def journal(self) -> OptunaJournal:
         """The copy of the study for Optuna's dashboard."""
         return OptunaJournal(self.study, self.folder, self.say)
+
+    @cached_property
+    def tracking(self) -> Tracking:
+        """The trackers of `--log-to`."""
+        return Tracking(self.options.log_to, self.study, self.folder, self.say)
+
+    def end_tracking(self, outcome: Outcome) -> None:
+        """Give the trackers the report, if it is written and the study has ended, and end.
+
+        Args:
+            outcome: how the session has ended.
+        """
+        if outcome.fault or outcome.interrupted or outcome.out_of_time:
+            self.tracking.close("interrupted")
+        else:
+            self.tracking.close("complete", sorted(self.folder.path.glob("report.*")))
 
     def scheduler(self) -> TrialScheduler:
         """The state of the search, rebuilt from the records.
@@ -354,6 +374,8 @@ class Session:
             rule = RULES[study.selection] if has_best else None
             noun = "fresh seed" if evaluation else "trial"
             callbacks.append(ProgressBar(title, trials, study.epochs_of, ended, rule, noun))
+        if options.log_to:
+            callbacks.append(TrackerCallback(self.tracking, evaluation))
         callbacks.append(Announcer(self.lifeline, evaluation, self.say))
         minutes = None if evaluation else options.time_budget
         deadline = None if minutes is None else time.monotonic() + 60 * minutes

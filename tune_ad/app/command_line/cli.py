@@ -112,12 +112,14 @@ def search(arguments: argparse.Namespace, watches: bool = False) -> int:
         watches: whether the study runs in a child process, so that this one survives its end.
     """
     from tune_ad.app.preparation.resuming import check_folder
+    from tune_ad.execution.trackers import require_installed
     from tune_ad.search.catalogue import find_entry, member
 
     chosen, dry_run = options(arguments), "dry_run" in arguments
     if chosen.data is not None:  # the name of a family stands for any of its searches
         chosen = replace(chosen, search=member(chosen.search))
     find_entry(chosen.search)  # refuses an unknown name
+    require_installed(chosen.log_to)
     check_folder(chosen, dry_run)
     if chosen.address != "local":
         from tune_ad.execution.ray.cluster_address import resolved
@@ -162,6 +164,7 @@ def _run(chosen: Options, lifeline: Lifeline) -> int:
         outcome = session.run()
         lifeline.trained(outcome.exit_code)
         _, code = _write_report(session.folder.path)
+        session.end_tracking(outcome)
         _say(closing(session, outcome))
     except (KeyboardInterrupt, OSError, MachineError) as error:
         if not StudyFolder(chosen.results / chosen.study).exists():

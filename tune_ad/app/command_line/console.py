@@ -59,6 +59,7 @@ def opening(session: Session) -> str:
             *_precision(session),
             *_kept(session),
             f"watch: {_tensorboard(session)}",
+            *(f"log: {place}" for place in session.tracking.places),
         ]
     )
 

@@ -131,6 +131,25 @@ def names(text: str) -> list[str]:
     return parts
 
 
+class Names(tuple[str, ...]):
+    """Names of which each counts once, in the order in which they were given."""
+
+    __slots__ = ()
+
+    def __str__(self) -> str:
+        """As they are typed, e.g. "mlflow,wandb"."""
+        return ",".join(self)
+
+
+def different_names(text: str) -> Names:
+    """The different names between the commas of a text.
+
+    Raises:
+        argparse.ArgumentTypeError: if there is an empty one.
+    """
+    return Names(dict.fromkeys(names(text)))
+
+
 class ImageSize(NamedTuple):
     """Height and width of an image in pixels."""
 
@@ -207,6 +226,10 @@ class Option(NamedTuple):
         Raises:
             UserError: with the flag, the value and what is legal.
         """
+        if isinstance(value, tuple):
+            for one in value:
+                self.check(one)
+            return
         if self.choices and value not in self.choices:
             hint = did_you_mean(value, self.choices)
             raise UserError(
@@ -214,10 +237,6 @@ class Option(NamedTuple):
                 + (f"; {hint}" if hint else "")
             )
         if value is None:  # the default of the machine
-            return
-        if isinstance(value, tuple):
-            for number in value:
-                self.check(number)
             return
         unit = f" {self.unit}" if self.unit else ""
         least, most = self.minimum, self.maximum

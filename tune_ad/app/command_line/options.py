@@ -12,9 +12,11 @@ from typing import Any
 from tune_ad.app.command_line.option import (
     BUDGET,
     ImageSize,
+    Names,
     Option,
     assignments,
     budget_number,
+    different_names,
     image_size,
     integer,
     mapping,
@@ -29,6 +31,7 @@ from tune_ad.data.own.decoding import RESIZINGS, SMALLEST_SIDE
 from tune_ad.data.own.naming import short_name
 from tune_ad.errors import UserError
 from tune_ad.execution.address import check_form
+from tune_ad.execution.trackers import TRACKERS
 from tune_ad.local_paths import local_path
 from tune_ad.sample_sizes import LEAST_SEEDS
 from tune_ad.search import catalogue
@@ -99,6 +102,7 @@ class Options:
             estimate.
         cpus: number of cores per trial.
         gpus: number of GPUs per trial; None = decided from the memory of the GPU and its speed.
+        log_to: the trackers that are told of the study, keys of `TRACKERS`.
         progress: whether to show the progress line.
         family: name, without that of its data, of a search that no file declares and that runs on
             other data; empty for other searches.
@@ -386,6 +390,17 @@ class Options:
         read=share_or_auto,
         minimum=0,
         maximum=MOST_GPUS,
+    )
+    log_to: tuple[str, ...] = option(
+        Names(),
+        f"tell these trackers of every trial: {', '.join(TRACKERS)}, or both with a comma. MLflow "
+        "is the server at $MLFLOW_TRACKING_URI, or files in the folder of the study; Weights & "
+        "Biases is that of your key, or with WANDB_MODE=offline files there, too",
+        MACHINE,
+        metavar="A,B",
+        read=different_names,
+        choices=tuple(TRACKERS),
+        kept=True,
     )
     progress: bool = True
     family: str = ""

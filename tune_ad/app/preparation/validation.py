@@ -30,6 +30,7 @@ from tune_ad.errors import UserError
 from tune_ad.execution.gpu_probe import gpu_demand
 from tune_ad.execution.lifeline import UNWATCHED, Lifeline
 from tune_ad.execution.time_limit import TimeLimit
+from tune_ad.execution.trackers import require_installed
 from tune_ad.models.folder import Preprocessing
 from tune_ad.search.ablation import with_enough_seeds
 from tune_ad.search.checks.batches import batches_tried
@@ -71,6 +72,7 @@ def prepare(
         UserError: for any invalid input, in one line; nothing has been written.
     """
     check_folder(options, dry_run)
+    require_installed(options.log_to)
     request = resolve(_as_trained(options), say, given)
     if not continues(options):
         _check_declaration(request)
