@@ -7,17 +7,15 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-import matplotlib.style
 import pandas as pd
 from matplotlib.figure import Figure as Drawing
 
-from analysis.document import theme
-from analysis.document.blocks import Figure
+from analysis.library import Study
 from analysis.quoted import NOTHING, Result, results
-from analysis.report.study_report import document, write_report
+from analysis.report.study_report import write_report
 from analysis.stats.estimates import Estimate
 from analysis.study import StudyRecords
-from tune_ad.errors import UserError, did_you_mean
+from tune_ad.errors import UserError
 from tune_ad.selection import RULES, mean, ranked
 from tune_ad.storage.kept_models import DESCRIPTION
 from tune_ad.storage.metric import TEST_AUROC, VALIDATION_AUROC
@@ -126,7 +124,7 @@ class SearchResult:
     @property
     def figures(self) -> tuple[str, ...]:
         """The names of the figures of the report."""
-        return tuple(self._figures)
+        return tuple(self._analysis.figures())
 
     def figure(self, name: str) -> Drawing:
         """A figure of the report, drawn anew.
@@ -134,23 +132,15 @@ class SearchResult:
         Raises:
             UserError: if the report has no figure of that name; it lists the names.
         """
-        if name not in self._figures:
-            hint = did_you_mean(name, self._figures)
-            known = ", ".join(self._figures) or "none"
-            raise UserError(
-                f"the report of {self.folder.name} has no figure {name!r}"
-                + (f"; {hint}" if hint else f"; its figures: {known}")
-            )
-        with matplotlib.style.context(["default", theme.STYLE]):
-            return self._figures[name].draw()
+        return self._analysis.figure(name)
 
-    @cached_property
+    @property
     def _study(self) -> StudyRecords:
-        return StudyRecords.read(self.folder)
+        return self._analysis.records
 
     @cached_property
-    def _figures(self) -> dict[str, Figure]:
-        return {figure.name: figure for figure in document(self._study).figures()}
+    def _analysis(self) -> Study:
+        return Study(StudyRecords.read(self.folder))
 
     def __repr__(self) -> str:
         """The summary of the study and the path of its report."""

@@ -78,7 +78,7 @@ def _telling(lines, real):
 def test_the_journal_says_what_the_records_say(finished, tiny):
     study, records = read(finished.folder), finished.folder.read_trials()
     assert (study.study_name, study.direction.name) == ("tiny", "MAXIMIZE")
-    assert study.metric_names == ["validation AUROC (held-out training images)"]
+    assert study.metric_names == ["validation AUROC"]
     assert len(study.trials) == len(records) == 4
     for trial, record in zip(study.trials, records, strict=True):
         assert (trial.number, trial.state) == (record.number, TrialState.COMPLETE)

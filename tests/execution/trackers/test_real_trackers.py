@@ -68,6 +68,7 @@ def test_a_server_of_mlflow_shows_every_run_and_the_report(tmp_path):
         trial = next(r for r in runs if r["info"]["run_name"] == "trial 0")
         of_trial = f"run_id={trial['info']['run_id']}&metric_key=objective"
         curve = asked(f"{api}/metrics/get-history?{of_trial}")["metrics"]
+    assert printed.count(url) == 1, "it is named at the start, and by nobody else"
     assert f"log: MLflow, experiment quickstart at {url}" in printed
     assert len(runs) == RUNS and {run["info"]["status"] for run in runs} == {"FINISHED"}
     kinds = sorted(t["kind"] for t in tags)
@@ -123,6 +124,7 @@ class OfflineRun:
                 self.artifacts += [entry.path for entry in record.artifact.manifest.contents]
 
 
+@pytest.mark.filterwarnings("ignore")  # of their packages
 def test_files_of_both_lie_in_the_folder_of_the_study(tmp_path):
     home = tmp_path / "home"
     home.mkdir()

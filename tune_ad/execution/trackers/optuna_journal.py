@@ -254,7 +254,8 @@ def usable(value: float | None) -> TypeGuard[float]:
 def value_of(study: Study) -> tuple[str, Callable[[TrialRecord], float | None]]:
     """What the value of a trial is in Optuna, in words, and the function that gives it."""
     if study.selects:
-        return RULES[study.selection].title, lambda record: record.objective
+        rule = RULES[study.selection]
+        return next(iter(rule.responses), rule.title), lambda record: record.objective
     if study.search.whole:
         return "minus the training loss", _minus_training_loss
     return "test AUROC", lambda record: mean(record.metrics.get(TEST_AUROC, []))

@@ -169,7 +169,7 @@ class TrackerCallback(Callback):
         kind = "fresh seed" if self.evaluation else "trial"
         name = str(TrialKey(self.evaluation, spec.number))
         if self.evaluation:
-            name = f"{spec.baseline}, {kind} {spec.seeds[0]}"
+            name = f"{kind} {spec.seeds[0]}, {spec.baseline}"
         self.running[spec.number] = name
         self.tracking.begin_trial(name, kind, spec)
 
