@@ -1,7 +1,11 @@
 """What trackers are told, and that a study comes to no harm by them."""
 
+import os
+import subprocess
+import sys
 import threading
 from functools import partial
+from pathlib import Path
 
 import pytest
 
@@ -18,6 +22,8 @@ from tune_ad.execution.trackers.tracker import Tracker
 from tune_ad.execution.trackers.wandb_runs import WandbTracker
 from tune_ad.execution.trackers.worker import Worker
 from tune_ad.storage.metric import TEST_AUROC
+
+PROJECT = Path(__file__).parents[3]
 
 
 class Noting(Tracker):
@@ -193,10 +199,40 @@ def test_a_server_that_does_not_answer_is_named_without_its_password(monkeypatch
     )
 
 
-def test_weights_and_biases_needs_a_key_or_to_be_offline(monkeypatch, tmp_path):
+def test_weights_and_biases_is_online_or_offline(monkeypatch, tmp_path):
     monkeypatch.setenv("WANDB_MODE", "disabled")
     with pytest.raises(UserError, match="WANDB_MODE must be online or offline"):
         WandbTracker("x", tmp_path).check()
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("variables", "words"),
+    [
+        ({}, "UserError --log-to wandb has no key; log in by wandb login"),
+        (
+            {"WANDB_API_KEY": "a" * 40, "WANDB_BASE_URL": "http://127.0.0.1:9"},
+            "MachineError Weights & Biases at 127.0.0.1:9 does not answer (Connection refused)",
+        ),
+    ],
+)
+def test_weights_and_biases_needs_a_key_and_a_server(tmp_path, variables, words):
+    code = (
+        "from pathlib import Path\n"
+        "from tune_ad.errors import UserError\n"
+        "from tune_ad.execution.trackers.wandb_runs import WandbTracker\n"
+        f"try: WandbTracker('x', Path({str(tmp_path)!r})).check()\n"
+        "except UserError as error: print(type(error).__name__, error)"
+    )
+    clean = {name: value for name, value in os.environ.items() if "WANDB" not in name}
+    path = f"{PROJECT}{os.pathsep}{os.environ.get('PYTHONPATH', '')}"
+    done = subprocess.run(
+        [sys.executable, "-c", code],
+        env={**clean, "HOME": str(tmp_path), "PYTHONPATH": path, **variables},
+        capture_output=True,
+        text=True,
+    )
+    assert done.stdout.startswith(words), done.stderr
 
 
 def test_the_option_takes_names_once_and_is_repeated_by_resume(tmp_path):
