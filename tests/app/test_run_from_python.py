@@ -58,8 +58,8 @@ def test_figures_are_drawn_by_name(made):
     drawing = made.figure(made.figures[0])
     assert isinstance(drawing, Figure)
     plt.close(drawing)
-    with pytest.raises(UserError, match=f"has no figure 'x'; its figures: {made.figures[0]}"):
-        made.figure("x")
+    with pytest.raises(UserError, match=f"has no figure '☃'; its figures: {made.figures[0]}"):
+        made.figure("☃")
 
 
 def test_a_result_shows_its_summary(made):

@@ -18,7 +18,6 @@ from tune_ad.app.command_line.options import OPTIONS, Options
 from tune_ad.app.estimates.remaining import is_complete, progress
 from tune_ad.errors import MachineError, UserError, one_line
 from tune_ad.search.budgets import Budget
-from tune_ad.search.checks.records import check_records
 from tune_ad.storage.earlier.later_parameters import LATER
 from tune_ad.storage.folder import StudyFolder
 from tune_ad.storage.jsonl import CONVERSION
@@ -143,6 +142,8 @@ def stored_study(options: Options, folder: StudyFolder, dry_run: bool) -> dict[s
     if not continues(options) and (dry_run or not folder.exists()):
         _refuse_records_without_a_study(folder)
         return None
+    from tune_ad.search.checks.records import check_records  # Optuna takes a second
+
     study: dict[str, Any] = folder.read_study()["study"]
     budget = stored_budget(study)
     check_records(folder)
