@@ -229,22 +229,46 @@ def test_what_the_test_set_holds_changes_nothing_of_the_search(
     assert len(set(winners)) == 1
 
 
-def test_tensorboard_shows_every_trial(finished):
+def test_tensorboard_shows_every_trial_by_what_was_searched(finished):
     root = finished.folder.tensorboard
     records = finished.folder.read_trials()
     runs = {path.name: path for path in root.iterdir() if path.is_dir()}
-    winner = ranked(records, "validation")[0].identity
+    winner = ranked(records, "validation")[0]
+
+    def values(record):
+        dropout = f"{record.params['dropout']:.3g}"
+        return f"latent={record.params['latent_dim']} dropout={dropout}"
+
+    names = {f"{record.number:03d} {values(record)}": record for record in records}
     assert set(runs) == {
-        *(f"{record.number:03d}-PGN-{record.identity}" for record in records),
-        *(f"evaluation-{k:03d}-PGN-{winner}" for k in range(2)),
+        *names,
+        *(f"winner {k:03d} seed={1000 + k} {values(winner)}" for k in range(2)),
+        "winner examples",
     }
-    for record in records:
-        events = EventAccumulator(str(runs[f"{record.number:03d}-PGN-{record.identity}"])).Reload()
+    for name, record in names.items():
+        events = EventAccumulator(str(runs[name])).Reload()
         shown = [(event.step, event.value) for event in events.Scalars("objective")]
         assert shown == [(epoch, pytest.approx(value)) for epoch, value in record.reports]
-        tags = events.Tags()["scalars"]
-        assert "validation/auroc by class/digits/1" in tags
         assert [event.step for event in events.Scalars("test/auroc")] == [3]
+        assert "result" in events.Tags()["tensors"]
+
+
+def test_a_study_of_an_earlier_version_goes_on_in_the_runs_that_it_has(
+    tiny, open_study, tmp_path, monkeypatch
+):
+    session = open_study(tiny, tmp_path, changes={"trials": 2, "epochs": 1}, evaluate=False)
+    assert session.run().exit_code == 0
+    folder = session.folder
+    *_, last = folder.read_trials()
+    (run,) = folder.tensorboard.glob(f"{last.number:03d} *")
+    earlier = folder.tensorboard / f"{last.number:03d}-PGN-{last.identity}"
+    run.rename(earlier)
+    lines = folder.trials.path.read_text().splitlines(keepends=True)
+    folder.trials.path.write_text("".join(lines[:-1]))
+    again = open_study(tiny, tmp_path, budget="auto", resume=True, evaluate=False)
+    assert again.run().exit_code == 0
+    assert not run.exists()
+    assert len(list(earlier.glob("events.*.end"))) == 1
 
 
 @pytest.fixture
@@ -871,7 +895,7 @@ def test_a_detector_that_is_fitted_is_searched_as_any_other(tiny, open_study, tm
     assert records[0].metrics[VALIDATION_AUROC] == template_aurocs(session.suite)
     assert all(record.objective > 0.8 for record in records)
     assert {record.identity for record in again} == {ranked(records, "validation")[0].identity}
-    run = session.folder.tensorboard / f"000-Template-{records[0].identity}"
+    run = session.folder.tensorboard / "000 scaling=unit"
     events = EventAccumulator(str(run)).Reload()
     assert [(event.step, event.value) for event in events.Scalars("objective")] == [
         (0, pytest.approx(records[0].objective))
@@ -1062,16 +1086,16 @@ def test_a_data_set_against_others(against, open_study, tmp_path):
             ("digits-vs-noise+constant", "", "noise"),
             ("digits-vs-noise+constant", "", "constant"),
         ]
-        tags = tags_of(session.folder.tensorboard, record.identity)
-        assert "scores/digits-vs-noise+constant/anomalous (constant)" in tags
+        tags = tags_of(session.folder.tensorboard, record.number)
+        assert "test/digits-vs-noise+constant (anomalies: constant)" in tags
     best = max(records, key=lambda record: record.objective)
     assert {record.identity for record in session.folder.read_evaluation()} == {best.identity}
     assert open_study(against, tmp_path, budget="auto", resume=True).run().exit_code == 0
 
 
-def tags_of(folder, identity):
-    """The histograms of the first run of a configuration."""
-    (run,) = [path for path in folder.glob(f"[0-9]*{identity}*") if path.is_dir()]
+def tags_of(folder, number):
+    """The texts and curves of precision and recall of the run of a trial."""
+    (run,) = [path for path in folder.glob(f"{number:03d} *") if path.is_dir()]
     events = EventAccumulator(str(run))
     events.Reload()
     return events.Tags()["tensors"]

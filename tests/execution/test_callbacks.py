@@ -239,7 +239,7 @@ def written(trial, suite, folder):
     callback.ended(trial.spec, report.record, report.details)
     callback.close()
     (run,) = [path for path in folder.tensorboard.iterdir() if path.is_dir()]
-    return EventAccumulator(str(run), {"tensors": 0, "scalars": 0}).Reload(), report
+    return EventAccumulator(str(run), {"tensors": 0, "scalars": 0, "images": 0}).Reload(), report
 
 
 @pytest.mark.parametrize(
@@ -260,6 +260,15 @@ def values(events, tag):
     return [(event.step, event.value) for event in events.Scalars(tag)]
 
 
+def table(events):
+    """The table of all numbers of a run: rows of cells by the titles of the columns."""
+    (event,) = events.Tensors("result")
+    lines = make_ndarray(event.tensor_proto).item().decode().splitlines()
+    head, _, *rows = [line.strip("| ").split(" | ") for line in lines]
+    cells = {row[0]: dict(zip(head[1:], row[1:], strict=True)) for row in rows}
+    return {head[0]: dict.fromkeys(head[1:]), **cells}
+
+
 def test_a_metric_is_shown_under_its_part_and_a_class_under_its_title(tmp_path):
     parts = {
         "train": [1, 2, 3, 4],
@@ -274,16 +283,36 @@ def test_a_metric_is_shown_under_its_part_and_a_class_under_its_title(tmp_path):
     tags = set(events.Tags()["scalars"])
     expected = {"train/loss", "train/learning_rate", "objective", "validation/auroc", "test/auroc"}
     assert expected <= tags
-    for title in ("toy/cat", "toy/dog"):
-        assert f"validation/auroc by class/{title}" in tags
-        assert f"test/auroc by class/{title}" in tags
+    assert {f"validation/auroc ({which} class)" for which in ("lowest", "highest")} <= tags
     assert [step for step, _ in values(events, "validation/auroc")] == [1, 2]
     assert [step for step, _ in values(events, "test/auroc")] == [2]
     assert values(events, "objective")[-1][1] == pytest.approx(report.objective)
-    shown = set(events.Tags()["tensors"])
-    for title in ("toy/cat", "toy/dog"):
-        for group in ("normal", "anomalous (other classes)"):
-            assert f"scores/{title}/{group}" in shown
+    assert events.Tags()["images"] == ["scores"], "the scores of every class in one card"
+    assert [event.step for event in events.Images("scores")] == [1, 2]
+    assert [step for step, _ in values(events, "train/learning_rate")] == [1, 2], "to the end"
+    columns = {"toy/cat", "toy/dog"}
+    assert columns <= set(table(events)["number"])
+
+
+def test_what_only_the_last_report_has_is_no_curve_but_in_the_table(tmp_path):
+    suite = planted(PARTS, SECOND)
+    events, report = written(
+        trial_of(study_of(Blinded, epochs=2, evaluations=2), suite), suite, StudyFolder(tmp_path)
+    )
+    curves = {tag for tag in events.Tags()["scalars"] if len(events.Scalars(tag)) > 1}
+    columns = {"objective", "validation/auroc", "test/auroc", "train/loss", "validation/distinct"}
+    assert set(events.Tags()["scalars"]) <= curves | columns
+    only_last = {f"`{metric.tag}`" for metric in report.metrics if metric.part == "test"}
+    assert len(only_last) > 1
+    assert only_last <= table(events).keys()
+
+
+def test_a_trial_of_a_single_report_has_its_columns(tmp_path):
+    suite = planted(PARTS)
+    trial = trial_of(study_of(Blinded, epochs=1), suite)
+    events, report = written(trial, suite, StudyFolder(tmp_path))
+    assert values(events, "objective") == [(1, pytest.approx(report.objective))]
+    assert "train/learning_rate" not in events.Tags()["scalars"]
 
 
 def test_the_mean_over_seeds_is_of_the_task_of_each_replica(tmp_path):
@@ -298,9 +327,9 @@ def test_the_mean_over_seeds_is_of_the_task_of_each_replica(tmp_path):
             )
             if replica.task == task
         ]
-        (last,) = values(events, f"test/auroc by class/{title}")
-        assert last[1] == pytest.approx(np.mean(of_task))
-        assert last[1] != pytest.approx(np.mean(report.metrics[TEST_AUROC]))
+        shown = table(events)["`test/auroc`"]
+        assert float(shown[title]) == pytest.approx(np.mean(of_task), rel=1e-3)
+        assert shown[title] != shown["mean"]
 
 
 def test_a_task_that_is_no_class_is_called_a_task(tmp_path):
@@ -309,9 +338,8 @@ def test_a_task_that_is_no_class_is_called_a_task(tmp_path):
     suite = replace(whole, tasks=(task,), splits={task.name: whole.splits["toy/0"]})
     trial = trial_of(study_of(Brightness, selection="oracle"), suite)
     events, _ = written(trial, suite, StudyFolder(tmp_path))
-    tags = set(events.Tags()["scalars"])
-    assert "test/auroc/dark by task/toy-vs-bright+dark" in tags
-    assert not [tag for tag in tags if "by class" in tag]
+    shown = table(events)
+    assert shown["`test/auroc/dark`"].keys() == {"mean", "toy-vs-bright+dark"}
 
 
 def test_each_set_of_outsiders_has_a_tag(tmp_path):
@@ -319,11 +347,9 @@ def test_each_set_of_outsiders_has_a_tag(tmp_path):
     events, report = written(
         trial_of(study_of(Brightness, selection="oracle"), suite), suite, StudyFolder(tmp_path)
     )
-    tags = set(events.Tags()["scalars"])
-    assert {"test/auroc", "test/auroc/bright", "test/auroc/dark"} <= tags
-    assert "test/auroc/dark by class/toy/0" in tags
-    shown = set(events.Tags()["tensors"])
-    assert {f"scores/toy/0/anomalous ({name})" for name in ("bright", "dark")} <= shown
+    assert "test/auroc" in events.Tags()["scalars"]
+    shown = table(events)
+    assert {"`test/auroc`", "`test/auroc/bright`", "`test/auroc/dark`"} <= shown.keys()
     assert report.done
 
 

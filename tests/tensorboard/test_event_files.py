@@ -1,10 +1,8 @@
 """What is written is read back through TensorBoard: its event reader and its HTTP API."""
 
 import io
-import json
 import subprocess
 import sys
-import warnings
 
 import numpy as np
 import pytest
@@ -12,23 +10,18 @@ from optuna.distributions import CategoricalDistribution, FloatDistribution, Int
 from PIL import Image
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 from tensorboard.util.tensor_util import make_ndarray
-from werkzeug.test import Client
 
+from tests.tensorboard.served import Served
 from tune_ad.tensorboard import (
     Choices,
     Interval,
+    Panel,
     TrialBoard,
     Unknown,
     domains_of,
     merge_domains,
     write_study,
 )
-
-with warnings.catch_warnings():  # TensorBoard's own copy of bleach uses a deprecated html5lib
-    warnings.filterwarnings("ignore", "html5lib's sanitizer is deprecated", DeprecationWarning)
-    from tensorboard import default, program
-    from tensorboard.backend import application
-    from tensorboard.backend.event_processing import data_ingester
 
 PGN = {
     "beta": FloatDistribution(0.01, 10, log=True),
@@ -70,45 +63,6 @@ SHOWN = {
 def board(folder, name="000-PGN", **options):
     options = {"group": name} | options
     return TrialBoard(folder / name, ROWS[name], DOMAINS, **options)
-
-
-class Served:
-    """TensorBoard on a folder, asked without a network."""
-
-    def __init__(self, folder):
-        tensorboard = program.TensorBoard(default.get_plugins())
-        tensorboard.configure(
-            ["tensorboard", "--logdir", str(folder), "--reload_interval", "0"]
-            + ["--reload_task", "blocking"]
-        )
-        flags = tensorboard.flags
-        ingester = data_ingester.LocalDataIngester(flags)
-        ingester.start()
-        app = application.TensorBoardWSGIApp(
-            flags, tensorboard.plugin_loaders, ingester.data_provider
-        )
-        self.client = Client(app)
-
-    def ask(self, plugin, route, **request):
-        reply = self.client.get(f"/data/plugin/{plugin}/{route}", query_string=request)
-        assert reply.status_code == 200, reply.text
-        return reply.json if reply.is_json else reply.data
-
-    def columns(self):
-        experiment = self.ask("hparams", "experiment", request="{}")
-        return experiment["hparamInfos"], experiment["metricInfos"]
-
-    def rows(self):
-        names = {column["name"]: column["displayName"] for column in self.columns()[0]}
-        statuses = ["STATUS_UNKNOWN", "STATUS_SUCCESS", "STATUS_FAILURE", "STATUS_RUNNING"]
-        request = {"allowedStatuses": statuses, "startIndex": 0, "sliceSize": 1000}
-        reply = self.ask("hparams", "session_groups", request=json.dumps(request))
-        for group in reply["sessionGroups"]:
-            group["hparams"] = {names[name]: v for name, v in group["hparams"].items()}
-        return {group["name"]: group for group in reply["sessionGroups"]}
-
-    def statuses(self):
-        return {name: row["sessions"][0]["status"] for name, row in self.rows().items()}
 
 
 def read(folder):
@@ -306,51 +260,18 @@ def test_numbers_that_cannot_be_shown_are_counted_instead(tmp_path):
     with board(tmp_path) as one:
         one.scalars({"train/loss": float("nan"), "validation/auroc": 0.5}, step=1)
         one.scalars({"train/loss": float("inf"), "train/kl": 1e300}, step=2)
-        one.histogram("score/normal", [1, 2, float("nan"), float("-inf")], step=3)
-        one.histogram("score/anomalous", [float("nan")], step=3)
+        normal, anomalous = np.array([1, 2, np.nan, -np.inf]), np.array([np.nan])
+        one.scores("scores", [Panel("cat", {"normal": normal, "odd": anomalous})], step=3)
     events = read(tmp_path / "000-PGN")
     assert points(events, "health/non_finite") == [(1, 1), (2, 2), (2, 3), (3, 5), (3, 6)]
     texts = events.Tensors("health/non_finite_first")
     first = [make_ndarray(text.tensor_proto).item().decode() for text in texts]
     assert first[:2] == ["`train/loss` was nan at step 1", "`train/kl` was 1e+300 at step 2"]
     assert points(events, "validation/auroc") == [(1, 0.5)]
+    assert first[2] == "`scores/cat/normal` was nan at step 3"
     tags = events.Tags()
     assert set(tags["scalars"]) == {"validation/auroc", "health/non_finite"}
-    assert "score/normal" in tags["tensors"]
-    assert "score/anomalous" not in tags["tensors"]
-
-
-@pytest.mark.parametrize(
-    "values",
-    [
-        np.linspace(-1, 2, 91),
-        np.random.default_rng(0).normal(size=(20, 50)).astype(np.float32),
-        np.array([0, 0, 1]),
-        np.array([7.5]),
-        np.full(40, -3e30),
-        np.array([1.0, np.nextafter(1.0, 2)]),
-        np.array([0, 5e-324]),
-        np.array([-3e38, 3e38]),
-    ],
-    ids=["even", "normal", "counts", "single", "constant", "two_floats", "denormal", "widest"],
-)
-def test_a_histogram_counts_every_value_once(tmp_path, values):
-    with board(tmp_path) as one:
-        one.histogram("score/normal", values, step=5)
-    (event,) = read(tmp_path / "000-PGN").Tensors("score/normal")
-    buckets = make_ndarray(event.tensor_proto)
-    assert event.step == 5
-    assert buckets[:, 2].sum() == values.size
-    assert buckets[0, 0] == values.min()
-    assert buckets[-1, 1] == values.max()
-    for left, right, count in buckets[:-1]:
-        assert count == ((values >= left) & (values < right)).sum()
-
-
-def test_an_empty_histogram_is_not_written(tmp_path):
-    with board(tmp_path) as one:
-        one.histogram("score/normal", [], step=1)
-    assert "score/normal" not in read(tmp_path / "000-PGN").Tags()["tensors"]
+    assert tags["images"] == ["scores"]
 
 
 @pytest.mark.parametrize("shape", [(5, 7), (5, 7, 3), (1, 1)])
@@ -407,15 +328,17 @@ def test_other_arrays_are_no_pictures(tmp_path, call, message):
 def test_every_dashboard_of_tensorboard_has_what_was_written(tmp_path):
     with board(tmp_path) as one:
         one.scalar("train/loss", 0.5, 4)
-        one.histogram("score/normal", np.arange(10), 4)
+        one.precision_recall("test/cat", [1, 2, 3], [2.5, 4], 4)
         one.image("reconstruction", np.zeros((3, 2), np.uint8), 4)
         one.text("failure", "**out of memory**", 4)
     served = Served(tmp_path)
     run = "000-PGN"
     assert list(served.ask("scalars", "tags")[run]) == ["train/loss"]
     assert served.ask("scalars", "scalars", run=run, tag="train/loss")[0][1:] == [4, 0.5]
-    ((_, step, buckets),) = served.ask("histograms", "histograms", run=run, tag="score/normal")
-    assert (step, sum(count for _, _, count in buckets)) == (4, 10)
+    ((curve,),) = served.ask("pr_curves", "pr_curves", run=run, tag="test/cat").values()
+    assert curve["step"] == 4
+    assert curve["recall"][0] == 1 and curve["precision"][0] == pytest.approx(2 / 3)
+    assert (curve["recall"][-1], curve["precision"][-1]) == (0.5, 1)
     (image,) = served.ask("images", "images", run=run, tag="reconstruction", sample=0)
     png = served.client.get("/data/plugin/images/individualImage?" + image["query"]).data
     assert image["step"] == 4

@@ -14,6 +14,7 @@ from tune_ad.app.estimates.remaining import Retraining, is_complete, missing_eva
 from tune_ad.app.keeping import NotKeptError, keep_best
 from tune_ad.app.preparation.resources import trials_at_a_time
 from tune_ad.app.preparation.runs import this_run, with_run
+from tune_ad.app.winner_board import show_winner
 from tune_ad.data import Contents, Task
 from tune_ad.errors import MachineError, UserError, one_line, unusable
 from tune_ad.execution import serial
@@ -367,7 +368,7 @@ class Session:
         callbacks: list[Callback] = [
             *([note] if note else []),
             RecordWriter(self.folder, evaluation),
-            TensorBoardCallback(study, self.folder, self.tasks, "evaluation-" * evaluation),
+            TensorBoardCallback(study, self.folder, self.tasks, evaluation),
             *([] if evaluation else [self.journal]),
         ]
         if options.progress:
@@ -389,6 +390,7 @@ class Session:
         """Write the winner's models with their thresholds to `best/`; what became of the study."""
         try:
             lines = keep_best(self)
+            show_winner(self)
         except NotKeptError as error:
             self.say(str(error))
             return replace(outcome, kept=False)

@@ -25,6 +25,10 @@ CODES = 250
 """The largest number of normal images, and of anomalies, whose codes are drawn."""
 PERPLEXITY = 30.0
 """Of t-SNE, which needs more than three times as many images."""
+MOST_DIMENSIONS = 512
+"""Codes of more dimensions are not stored themselves."""
+SPRITE = 24
+"""The images of codes with a longer side are reduced to this many pixels."""
 PCA_NAME, TSNE_NAME = "PCA", "t-SNE"
 
 
@@ -136,10 +140,10 @@ def _maps(ensemble: Ensemble, pixels: Tensor) -> NDArray[np.uint8] | None:
     return _picture((255 * torch.from_numpy(maps).clamp(0, 1)).round()[:, None].to(torch.uint8))
 
 
-def _picture(pixels: Tensor) -> NDArray[np.uint8]:
-    """Images for the eye: (k, h, w) or (k, h, w, 3), with sides of at most `LARGEST` pixels."""
+def _picture(pixels: Tensor, largest: int = LARGEST) -> NDArray[np.uint8]:
+    """Images for the eye: (k, h, w) or (k, h, w, 3), with sides of at most so many pixels."""
     height, width = pixels.shape[-2:]
-    shrink = max(height, width) / LARGEST
+    shrink = max(height, width) / largest
     if shrink > 1:
         size = max(1, round(height / shrink)), max(1, round(width / shrink))
         small = functional.interpolate(pixels.float(), size=size, mode="area")
@@ -168,12 +172,17 @@ def _codes(member: Member, judged: Judged) -> Codes | None:
     if values.shape[1] < 2 or not np.isfinite(values).all():
         return None
     explained, places = _in_two_dimensions(values)
+    with np.errstate(over="ignore"):
+        stored = values.astype(np.float32)
+    is_stored = values.shape[1] <= MOST_DIMENSIONS and bool(np.isfinite(stored).all())
     return Codes(
         is_anomaly=np.repeat([False, True], list(map(len, groups))),
         classes=judged.labels[positions.numpy()],
         dimensions=values.shape[1],
         explained=explained,
         positions=places,
+        values=stored if is_stored else None,
+        images=_picture(judged.pixels[positions], SPRITE) if is_stored else None,
     )
 
 

@@ -57,6 +57,10 @@ class Codes:
         dimensions: the number of dimensions of a code.
         explained: the shares of the variance of both principal components, in [0, 1], shape (2,).
         positions: the positions of the images by the name of the method, shape (n, 2).
+        values: the codes themselves, shape (n, dimensions); None in files of earlier versions, and
+            if they have too many dimensions or are too large.
+        images: the images, uint8, shape (n, h, w) or (n, h, w, 3), reduced; None if there are no
+            values.
     """
 
     is_anomaly: NDArray[np.bool_]
@@ -64,6 +68,8 @@ class Codes:
     dimensions: int
     explained: NDArray[np.float64]
     positions: Mapping[str, NDArray[np.float64]]
+    values: NDArray[np.float32] | None = None
+    images: NDArray[np.uint8] | None = None
 
 
 @dataclass(frozen=True, eq=False)
@@ -121,7 +127,9 @@ def to_bytes(tasks: Sequence[TaskExamples], identity: str) -> bytes:
 
 
 def _of_codes(key: str, codes: Codes) -> dict[str, Any]:
+    known = {"values": codes.values, "images": codes.images}
     return {
+        **{f"{key}.{name}": array for name, array in known.items() if array is not None},
         f"{key}.is_anomaly": codes.is_anomaly,
         f"{key}.classes": codes.classes,
         f"{key}.dimensions": np.array(codes.dimensions),
@@ -177,6 +185,8 @@ def _codes(arrays: Mapping[str, NDArray[Any]]) -> Codes:
         dimensions=int(arrays["dimensions"]),
         explained=arrays["explained"],
         positions=_below(arrays, "positions"),
+        values=arrays.get("values"),
+        images=arrays.get("images"),
     )
 
 
@@ -219,3 +229,16 @@ def _check_codes(codes: Codes) -> None:
     for name, positions in codes.positions.items():
         if positions.shape != (n, 2) or not np.isfinite(positions).all():
             raise ValueError(f"positions by {name} do not fit {n} images")
+    if (codes.values is None) != (codes.images is None):
+        raise ValueError("codes without images, or images without codes")
+    if codes.values is not None and codes.images is not None:
+        _check_values(codes.values, codes.images, (n, codes.dimensions))
+
+
+def _check_values(
+    values: NDArray[np.float32], images: NDArray[np.uint8], shape: tuple[int, int]
+) -> None:
+    if values.shape != shape or values.dtype.kind != "f" or not np.isfinite(values).all():
+        raise ValueError(f"codes of shape {values.shape} instead of {shape}")
+    if images.dtype != np.uint8 or images.ndim not in (3, 4) or len(images) != shape[0]:
+        raise ValueError(f"images of codes of shape {images.shape} for {shape[0]} codes")

@@ -1,9 +1,13 @@
-"""Arranges several images in one image."""
+"""Images, and several of them arranged in one, as values of a summary."""
 
+import io
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+from PIL import Image
+from tensorboard.compat.proto.summary_pb2 import Summary
 
 Pixels = npt.NDArray[np.uint8]
 
@@ -23,6 +27,51 @@ def check_pixels(pixels: Pixels, ndim: int) -> None:
             f"pixels must be uint8 of shape {axes}, with or without a last axis of 3, "
             f"but got {pixels.dtype} of shape {pixels.shape}"
         )
+
+
+def image_value(tag: str, pixels: Pixels) -> Any:  # noqa: ANN401
+    """An image as a value of a summary, without loss.
+
+    Args:
+        tag: name of the image.
+        pixels: uint8 pixels, shape (h, w) for grey or (h, w, 3) for red, green and blue.
+
+    Raises:
+        ValueError: `pixels` has another shape or another type.
+    """
+    check_pixels(pixels, 2)
+    png = io.BytesIO()
+    Image.fromarray(np.ascontiguousarray(pixels)).save(png, format="PNG")
+    height, width, *channels = pixels.shape
+    picture = Summary.Image(
+        height=height,
+        width=width,
+        colorspace=3 if channels else 1,
+        encoded_image_string=png.getvalue(),
+    )
+    return Summary.Value(tag=tag, image=picture)
+
+
+def aligned(rows: Sequence[Pixels]) -> list[Pixels]:
+    """Rows of images of one size, each with as many as the longest: what it lacks is grey.
+
+    Args:
+        rows: rows of images, each uint8 of shape (n, h, w) or (n, h, w, 3).
+    """
+    longest = max((len(pixels) for pixels in rows), default=0)
+    return [
+        np.pad(
+            pixels,
+            [(0, longest - len(pixels))] + [(0, 0)] * (pixels.ndim - 1),
+            constant_values=GAP_GREY,
+        )
+        for pixels in rows
+    ]
+
+
+def without_grey_axis(pixels: Pixels) -> Pixels:
+    """Images of shape (n, h, w, 1) as (n, h, w); others as they are."""
+    return pixels[..., 0] if pixels.shape[-1] == 1 else pixels
 
 
 def tiled(rows: Sequence[Pixels]) -> Pixels:
