@@ -142,7 +142,8 @@ def test_tensorboard_shows_the_diagnostic_and_the_warning(finished):
     assert len(runs) == 2
     for run in runs:
         events = EventAccumulator(str(run)).Reload()
-        assert "brightness/shift" in events.Tags()["scalars"]
+        (result,) = events.Tensors("result")
+        assert "`brightness/shift`" in result.tensor_proto.string_val[0].decode()
         (warning,) = events.Tensors("health/warning")
         assert TOO_BRIGHT in warning.tensor_proto.string_val[0].decode()
 

@@ -1,5 +1,7 @@
 """The progress line, and what TensorBoard shows of a trial."""
 
+import io
+import re
 import threading
 from dataclasses import replace
 
@@ -22,8 +24,9 @@ from tests.training.cases import (
     with_titles,
 )
 from tune_ad.data import Task
+from tune_ad.errors import UserError
 from tune_ad.execution import progress_line
-from tune_ad.execution.callbacks import ProgressBar, TensorBoardCallback
+from tune_ad.execution.callbacks import Ahead, ProgressBar, TensorBoardCallback
 from tune_ad.selection import RULES
 from tune_ad.storage.folder import StudyFolder
 from tune_ad.storage.metric import TEST_AUROC, Metric
@@ -105,21 +108,21 @@ def test_the_epochs_that_an_ended_trial_will_not_run_are_done(bar, record, state
 
 def test_the_line_counts_trials_and_names_the_best(record, capsys):
     line = ProgressBar("study", 4, epochs, [record(0, 0.25)], RULES["validation"])
-    assert line.bar.desc == "study: 1 of 4 trials, best validation AUROC 25.0 %"
+    assert line.bar.text == "study: 1 of 4 trials, best validation AUROC 25.0 %"
     assert line.bar.n == 1, "what an earlier run did is done"
     line.ended(spec(1), record(1, 0.875), {})
     line.ended(spec(2), record(2, 0.99, state="failed"), {})
     line.ended(spec(3), record(3, 0.5, state="pruned"), {})
-    assert line.bar.desc == (
+    assert line.bar.text == (
         "study: 4 of 4 trials, 1 failed, 1 pruned, best validation AUROC 87.5 %"
     )
     line.close()
     unranked = ProgressBar("winner", 3, epochs, noun="fresh seed")
     unranked.ended(spec(0), record(0, 0.25), {})
-    assert unranked.bar.desc == "winner: 1 of 3 fresh seeds"
+    assert unranked.bar.text == "winner: 1 of 3 fresh seeds"
     unranked.close()
     single = ProgressBar("winner", 1, epochs, noun="fresh seed")
-    assert single.bar.desc == "winner: 0 of 1 fresh seed"
+    assert single.bar.text == "winner: 0 of 1 fresh seed"
     single.close()
     shown = capsys.readouterr().err
     assert "study: 4 of 4 trials, 1 failed" in shown
@@ -145,25 +148,24 @@ def test_the_best_has_the_name_and_the_unit_of_what_selects(
 ):
     line = ProgressBar("study", 2, epochs, rule=RULES[rule])
     line.ended(spec(0), record(0, objective, metrics={metric: [1.0]}), {})
-    assert line.bar.desc == f"study: 1 of 2 trials, {text}"
+    assert line.bar.text == f"study: 1 of 2 trials, {text}"
     line.close()
 
 
 def test_the_line_of_a_study_that_is_complete_is_full(record, capsys):
     line = ProgressBar("study", 2, epochs, [record(0), record(1)])
     line.close()
-    last = capsys.readouterr().err.splitlines()[-1].split("\r")[-1]
-    assert "study: 2 of 2 trials 100%" in last
-    assert "<00:00" in last
+    last = capsys.readouterr().err.splitlines()[-1]
+    assert last == "study: 2 of 2 trials 100%, 00:00 so far"
 
 
 def test_the_line_is_full_only_when_every_trial_has_ended(record, capsys):
     line = ProgressBar("study", 2, epochs, [record(0)])
     line.progressed(spec(1), Progress(4.0))
     assert line.bar.n == line.bar.total
-    assert line.bar.format_dict["percent"] == 99, "the last trial is still to be tested"
+    assert line.bar.percent == 99, "the last trial is still to be tested"
     line.ended(spec(1), record(1), {})
-    assert line.bar.format_dict["percent"] == 100
+    assert line.bar.percent == 100
     line.close()
 
 
@@ -185,33 +187,155 @@ def clock(monkeypatch):
     return clock
 
 
-def test_the_time_left_is_of_training_and_not_of_workers_that_start(clock, capsys):
-    line = ProgressBar("study", 1, lambda spec: 100)
+def test_the_time_left_of_a_plain_bar_is_of_training_and_not_of_workers_that_start(clock, capsys):
+    line = progress_line.ProgressLine("scores.csv", 1)
     clock.now += 60.0
-    assert line.bar.format_dict["left"] == "?"
-    line.progressed(spec(0), Progress(10.0))
-    assert line.bar.format_dict["left"] == "?", "one point is no speed"
+    assert line.left == "?"
+    line.advance(0.1)
+    assert line.left == "?", "one point is no speed"
     clock.now += 10.0
-    line.progressed(spec(0), Progress(20.0))
-    assert line.bar.format_dict["left"] == "01:20"
+    line.advance(0.1)
+    assert line.left == "01:20"
     line.close()
 
 
-def test_the_clock_of_a_terminal_runs_while_nothing_is_reported(monkeypatch, capsys):
-    monkeypatch.setattr(progress_line.sys.stderr, "isatty", lambda: True, raising=False)
+def test_the_time_left_of_a_study_has_the_winner_on_fresh_seeds(clock, capsys):
+    line = ProgressBar("study", 2, lambda spec: 100, ahead=Ahead(after=3, after_size=0.5))
+    assert line.bar.left == "?"
+    line.started(spec(0))
+    clock.now += 10.0
+    line.progressed(spec(0), Progress(10.0))
+    assert line.bar.left == "05:40", "90 s, then 100 s, then three times 50 s"
+    clock.now += 20.0
+    assert line.bar.left == "05:20", "it runs out while nothing is reported"
+    line.close()
+    known = ProgressBar("winner", 3, lambda spec: 100, ahead=Ahead(workers=2, prior=30.0))
+    assert known.bar.left == "01:00", "what the search has taken is known before"
+    known.close()
+
+
+def test_a_log_file_has_plain_lines_with_the_trials_that_run(
+    clock, capsys, monkeypatch, record, report_at
+):
+    monkeypatch.setattr(progress_line, "LOG_SECONDS", 3600.0)
+    line = ProgressBar("study", 9, epochs, [record(8, state="failed")], RULES["validation"])
+    for number in range(5):
+        line.started(TrialSpec(number, "PGN", {"learning_rate": 3e-4 * (number + 1)}))
+    line.reported(spec(0), report_at(2))
+    clock.now += 61.0
+    line.bar._write_plain()
+    line.repeats(spec(1), "its process has died")
+    line.close()
+    first, shown, last = capsys.readouterr().err.splitlines()
+    assert first == "study: 1 of 9 trials, 1 failed  11%, 00:00 so far"
+    assert shown == (
+        "study: 1 of 9 trials, 1 failed  16%, 01:01 so far; running: "
+        "000 lr=3e-4 epoch 2 of 4 validation AUROC 50.0 %, 001 lr=6e-4, 002 lr=9e-4, and 2 more"
+    )
+    assert last.startswith("study: 1 of 9 trials, 1 failed  16%") and "running" not in last
+
+
+def test_a_log_file_gets_a_line_while_nothing_is_reported(monkeypatch):
+    monkeypatch.setattr(progress_line, "LOG_SECONDS", 0.01)
+    written, lines = threading.Event(), []
+
+    class Log(io.StringIO):
+        def write(self, text):
+            lines.append(text)
+            if threading.current_thread() is not threading.main_thread():
+                written.set()
+            return len(text)
+
+    monkeypatch.setattr("sys.stderr", Log())
+    line = progress_line.ProgressLine("study", 10)
+    assert written.wait(30)
+    line.close()
+    assert not line.clock.is_alive()
+    assert "\r" not in "".join(lines) and all(text.endswith("\n") for text in lines)
+
+
+class Terminal(io.StringIO):
+    """A terminal of 24 lines that keeps what it shows."""
+
+    def isatty(self):
+        return True
+
+    def screen(self):
+        """What stands on it: carriage returns, line breaks and cursor movements are followed."""
+        lines, y, x = {}, 0, 0
+        for piece in re.split(r"(\x1b\[A|\r|\n)", self.getvalue()):
+            if piece == "\x1b[A":
+                y -= 1
+            elif piece == "\r":
+                x = 0
+            elif piece == "\n":
+                y, x = y + 1, 0
+            else:
+                line = lines.get(y, "").ljust(x)
+                lines[y] = line[:x] + piece + line[x + len(piece) :]
+                x += len(piece)
+        return [lines.get(k, "").rstrip() for k in range(max(lines) + 1)]
+
+
+@pytest.fixture
+def terminal(monkeypatch):
+    """A terminal in place of the standard error."""
+    terminal = Terminal()
+    monkeypatch.setattr(progress_line, "Silent", lambda stream: terminal)
+    monkeypatch.setattr(progress_line, "TICK_SECONDS", 3600.0)
+    monkeypatch.setenv("COLUMNS", "100")
+    monkeypatch.setenv("LINES", "9")
+    return terminal
+
+
+def test_a_terminal_has_a_table_of_the_trials_that_run(terminal, record, report_at):
+    line = ProgressBar("study", 9, epochs, rule=RULES["validation"])
+    for number in range(7):
+        line.started(TrialSpec(number, "PGN", {"width": number}))
+    line.reported(spec(1), report_at(1))
+    line.ended(spec(0), record(0, 0.75), {})
+    head, *rows = terminal.screen()
+    assert head.startswith("study: 1 of 9 trials, best validation AUROC 75.0 %  13%|")
+    assert rows[:2] == ["  001 width=1  epoch 1 of 4  validation AUROC 50.0 %", "  002 width=2"]
+    assert rows[4] == "and 2 more", "so many as there is room for"
+    for number in range(1, 6):
+        line.ended(spec(number), record(number, 0.5), {})
+    assert terminal.screen()[1:6] == ["  006 width=6", "", "", "", ""]
+    line.repeats(spec(6), "its process has died")
+    terminal.write("trial 6 is trained again\n")
+    line.ended(spec(6), record(6, 0.5), {})
+    line.close()
+    shown = [row for row in terminal.screen() if row]
+    assert shown[1] == "trial 6 is trained again"
+    assert len(shown) == 3, "no row of the table is left"
+    assert shown[2].startswith("study: 7 of 9 trials")
+
+
+def test_the_clock_of_a_terminal_runs_while_nothing_is_reported(terminal, monkeypatch):
     monkeypatch.setattr(progress_line, "TICK_SECONDS", 0.01)
     ticked = threading.Event()
 
     class Watched(progress_line.ProgressLine):
-        def refresh(self, *arguments, **options):
+        def refresh(self):
             if threading.current_thread() is not threading.main_thread():
                 ticked.set()
-            return super().refresh(*arguments, **options)
+            return super().refresh()
 
     line = Watched("study", 10)
     assert ticked.wait(30), "no update, and yet a new state of the line"
     line.close()
     assert not line.clock.is_alive()
+
+
+def test_a_configuration_that_cannot_be_built_does_not_end_the_study(capsys, record):
+    def epochs(spec):
+        raise UserError("cannot be built")
+
+    line = ProgressBar("study", 2, epochs, [record(1, state="failed", replicas=[])])
+    line.started(spec(0))
+    line.ended(spec(0), record(0, None, state="failed", replicas=[]), {})
+    assert line.bar.text == "study: 2 of 2 trials, 2 failed"
+    line.close()
 
 
 # ---------------------------------------------------------------------------- TensorBoard

@@ -19,6 +19,7 @@ from tune_ad.data import Contents, Task
 from tune_ad.errors import MachineError, UserError, one_line, unusable
 from tune_ad.execution import serial
 from tune_ad.execution.callbacks import (
+    Ahead,
     Announcer,
     Callback,
     ProgressBar,
@@ -374,7 +375,9 @@ class Session:
         if options.progress:
             rule = RULES[study.selection] if has_best else None
             noun = "fresh seed" if evaluation else "trial"
-            callbacks.append(ProgressBar(title, trials, study.epochs_of, ended, rule, noun))
+            ahead = self._ahead(evaluation)
+            bar = ProgressBar(title, trials, study.epochs_of, ended, rule, noun, ahead)
+            callbacks.append(bar)
         if options.log_to:
             callbacks.append(TrackerCallback(self.tracking, evaluation))
         callbacks.append(Announcer(self.lifeline, evaluation, self.say))
@@ -385,6 +388,23 @@ class Session:
         if self.lifeline.is_watched and options.backend == "serial":
             limit = None  # the process that watches stops what hangs
         return TrialLoop(study, scheduler, callbacks, self.tasks, deadline, doomed, limit)
+
+    def _ahead(self, evaluation: bool) -> Ahead:
+        """What is known about how long trials take.
+
+        A fresh seed is a trial of one seed, and as long as that of the winner.
+
+        Args:
+            evaluation: whether the trials are the winner on fresh seeds.
+        """
+        study, workers = self.study, self.concurrent
+        if not evaluation:
+            after = len(self._fresh_seeds) * study.winners
+            return Ahead(workers, after, 1 / len(study.seeds))
+        winners = {winner.number for winner in self.retraining()}
+        seconds = [r.seconds for r in self.folder.read_trials() if r.number in winners]
+        prior = sum(seconds) / len(seconds) / len(study.seeds) if seconds else None
+        return Ahead(workers, prior=prior)
 
     def _kept(self, outcome: Outcome) -> Outcome:
         """Write the winner's models with their thresholds to `best/`; what became of the study."""

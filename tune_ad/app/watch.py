@@ -169,7 +169,8 @@ class Watch:
         cause = child.stopped or ending(status)
         if child.lost:
             cause = f"its process {child.lost} has died"
-        sys.stderr.write("\n")  # after a progress line
+        clear_below = "\x1b[J" if sys.stderr.isatty() else ""
+        sys.stderr.write(f"\n{clear_below}")  # after a progress line, with a table on a terminal
         folder = StudyFolder(self.options.results / self.options.study)
         remove_left_folders()
         shutil.rmtree(folder.ray, ignore_errors=True)

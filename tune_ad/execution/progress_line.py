@@ -1,8 +1,10 @@
-"""The line that shows progress: a bar, the time since it was created and the time left."""
+"""How progress is shown: a bar with a table below it on a terminal, plain lines elsewhere."""
 
+import shutil
 import sys
 import threading
 import time
+from collections.abc import Sequence
 from typing import Any
 
 from tqdm import tqdm
@@ -11,18 +13,24 @@ from tune_ad.silent import Silent
 from tune_ad.wording import printable
 
 LIVE_SECONDS = 0.5  # minimum time between two states of the line on a terminal
-LOG_SECONDS = 30.0  # the same if the output is not a terminal
+LOG_SECONDS = 60.0  # between two lines if the output is not a terminal
 ROUNDING = 1e-6  # sums of shares fall short of a whole number of trials
 TICK_SECONDS = 1.0  # time between two states of the clock while nothing is reported
+MOST_ROWS = 8
+KEPT_LINES = 4  # of a terminal, for the bar and what stands above it
+IN_A_LINE = 4  # rows that a plain line has
 
 
-class ProgressLine(tqdm):  # type: ignore[type-arg]
+class ProgressLine:
     """A line with a bar that counts trials, an unfinished one by the share that is over.
 
-    The time left is (trials left) / (trials per second since the first progress), so the time that
-    worker processes need to start does not distort it. On a terminal the clock also runs while no
-    progress is reported. The line shows 100 % only once it is `complete`, because a trial whose
-    epochs are over is still to be tested.
+    On a terminal rows follow below it, and the clock runs while no progress is reported.
+    Elsewhere, as in the log file of a cluster, it is a line of text at the start, every minute and
+    at the end. The line shows 100 % only once it is `complete`, because a trial whose epochs are
+    over is still to be tested.
+
+    Unless `set_left` says more, the time left is (trials left) / (trials per second since the
+    first progress), so the time that worker processes need to start does not distort it.
 
     Args:
         text: the text before the bar.
@@ -34,69 +42,168 @@ class ProgressLine(tqdm):  # type: ignore[type-arg]
     def __init__(
         self, text: str, total: float, initial: float = 0.0, complete: bool = False
     ) -> None:
-        self.complete = complete
-        self.trials = total
-        shown = Silent(sys.stderr)
-        self.live = shown.isatty()
+        self.text, self.total, self.n, self.complete = printable(text), total, initial, complete
+        self.rows: list[str] = []
+        self.file = Silent(sys.stderr)
+        self.live = self.file.isatty()
+        self.began = time.monotonic()
         self.first: tuple[float, float] | None = None
+        self.estimate: tuple[float, float] | None = None
         self.closed = threading.Event()
-        super().__init__(
-            iterable=None,
-            file=shown,
-            desc=printable(text),
-            total=total,
-            initial=initial,
-            mininterval=LIVE_SECONDS if self.live else LOG_SECONDS,
-            bar_format="{desc} {percent:3d}%|{bar:20}| {elapsed}<{left}",
-        )
+        self.bar = _Bar(self) if self.live else None
+        self.below = [_row(self.file, k) for k in range(_room())] if self.live else []
+        if not self.live:
+            self._write_plain()
         self.clock = threading.Thread(target=self._tick, daemon=True)
-        if self.live:
-            self.clock.start()
+        self.clock.start()
 
     def advance(self, trials: float) -> None:
         """Add trials, or a share of one, to the bar."""
-        trials = min(trials, self.trials - self.n)  # sums of shares may be too large by rounding
+        trials = min(trials, self.total - self.n)  # sums of shares may be too large by rounding
         if self.first is None:
             self.first = time.monotonic(), self.n + trials
-        self.update(trials)
+        self.n += trials
+        if self.bar is not None:
+            self.bar.update(trials)
 
     def set_text(self, text: str) -> None:
         """Set the text before the bar."""
-        self.set_description_str(printable(text), refresh=self.live)
+        self.text = printable(text)
+        if self.bar is not None:
+            self.bar.set_description_str(self.text, refresh=False)
+        if self.live:
+            self.refresh()
+
+    def set_rows(self, rows: Sequence[str]) -> None:
+        """Set the lines below the bar; those for which there is no room are counted."""
+        self.rows = [printable(row) for row in rows]
+
+    def set_left(self, seconds: float | None) -> None:
+        """Set the time left, which runs out until it is set again; None = unknown."""
+        self.estimate = None if seconds is None else (time.monotonic(), seconds)
 
     def break_line(self) -> None:
         """Keep the state that is shown, so that a line of text can follow."""
-        self.fp.write("\n")
-        self.fp.flush()
+        if not self.live:
+            return
+        for row in self.below:
+            row.clear()
+        self.file.write("\n")
+        self.file.flush()
 
     def close(self) -> None:
         """Stop the clock, and keep the line on the screen."""
-        if not hasattr(self, "clock"):  # interrupted while it was made
+        if not hasattr(self, "clock") or self.closed.is_set():  # interrupted while it was made
             return
         self.closed.set()
         if self.clock.is_alive():
             self.clock.join()
-        super().close()
+        for row in self.below:
+            row.close()
+        if self.bar is not None:
+            self.bar.close()
+        else:
+            self._write_plain()
+
+    def refresh(self) -> None:
+        """Show the present state on a terminal."""
+        if self.bar is None:
+            return
+        for row, text in zip(self.below, shortened(self.rows, len(self.below)), strict=False):
+            row.set_description_str(text, refresh=True)
+        self.bar.refresh()
+
+    @property
+    def percent(self) -> int:
+        """The percentage that is shown."""
+        share = int(100 * self.n / self.total + ROUNDING) if self.total else 0
+        return 100 if self.complete else min(share, 99)
+
+    @property
+    def left(self) -> str:
+        """The time left; "?" as long as it is unknown."""
+        if self.complete and self.estimate is None:
+            return "00:00"
+        now = time.monotonic()
+        if self.estimate is not None:
+            at, seconds = self.estimate
+            return _interval(seconds - (now - at))
+        if self.first is None or self.n <= self.first[1]:
+            return "?"
+        began, trials = self.first
+        return _interval((self.total - self.n) * (now - began) / (self.n - trials))
+
+    @property
+    def plain(self) -> str:
+        """The present state as one line of text."""
+        over = tqdm.format_interval(time.monotonic() - self.began)
+        line = f"{self.text} {self.percent:3d}%, {over} so far"
+        if self.left != "?" and not self.complete:
+            line += f", about {self.left} left"
+        running = [" ".join(row.split()) for row in shortened(self.rows, IN_A_LINE) if row]
+        return f"{line}; running: {', '.join(running)}" if running else line
+
+    def _write_plain(self) -> None:
+        self.file.write(f"{self.plain}\n")
+        self.file.flush()
+
+    def _tick(self) -> None:
+        while not self.closed.wait(TICK_SECONDS if self.live else LOG_SECONDS):
+            if self.live:
+                self.refresh()
+            else:
+                self._write_plain()
+
+
+class _Bar(tqdm):  # type: ignore[type-arg]
+    """The bar of a line on a terminal."""
+
+    def __init__(self, line: ProgressLine) -> None:
+        self.line = line
+        super().__init__(
+            iterable=None,
+            file=line.file,
+            desc=line.text,
+            total=line.total,
+            initial=line.n,
+            mininterval=LIVE_SECONDS,
+            dynamic_ncols=True,
+            position=0,
+            leave=True,
+            bar_format="{desc} {percent:3d}%|{bar:20}| {elapsed}<{left}",
+        )
 
     @property
     def format_dict(self) -> dict[str, Any]:
         """The values of the line, by their names in its format."""
-        share = int(100 * self.n / self.trials + ROUNDING) if self.trials else 0
-        percent = 100 if self.complete else min(share, 99)
-        return {**super().format_dict, "percent": percent, "left": self._left()}
+        return {**super().format_dict, "percent": self.line.percent, "left": self.line.left}
 
-    def _left(self) -> str:
-        """The time left; "?" as long as no speed has been measured."""
-        if self.complete:
-            return "00:00"
-        if self.first is None:
-            return "?"
-        began, trials = self.first
-        if self.n <= trials:
-            return "?"
-        seconds = (time.monotonic() - began) / (self.n - trials)
-        return str(tqdm.format_interval(max(0.0, self.trials - self.n) * seconds))
 
-    def _tick(self) -> None:
-        while not self.closed.wait(TICK_SECONDS):
-            self.refresh()
+def shortened(rows: Sequence[str], most: int) -> list[str]:
+    """As many rows as there is room for, the last of which counts what is left out.
+
+    >>> shortened(["a", "b", "c"], 2), shortened(["a"], 2)
+    (['a', 'and 2 more'], ['a', ''])
+    """
+    if len(rows) > most > 0:
+        return [*rows[: most - 1], f"and {len(rows) - most + 1} more"]
+    return [*rows, *[""] * (most - len(rows))]
+
+
+def _room() -> int:
+    """The number of rows for which a terminal has room."""
+    return max(0, min(MOST_ROWS, shutil.get_terminal_size().lines - KEPT_LINES))
+
+
+def _row(file: Silent, number: int) -> Any:  # noqa: ANN401
+    return tqdm(
+        file=file,
+        position=number + 1,
+        bar_format="{desc}",
+        dynamic_ncols=True,
+        leave=False,
+    )
+
+
+def _interval(seconds: float) -> str:
+    return str(tqdm.format_interval(max(0.0, seconds)))

@@ -151,7 +151,7 @@ def _run(chosen: Options, lifeline: Lifeline) -> int:
     """Run a study and report it; return the exit code."""
     from tune_ad.storage.folder import StudyFolder
 
-    say = _say if not lifeline.goes_on else _silent
+    say = _say if chosen.progress and not lifeline.goes_on else _silent
     say(f"{chosen.study}: loading PyTorch and the images ...")
     try:
         from tune_ad.app.command_line.console import closing, opening

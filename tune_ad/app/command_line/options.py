@@ -103,7 +103,7 @@ class Options:
         cpus: number of cores per trial.
         gpus: number of GPUs per trial; None = decided from the memory of the GPU and its speed.
         log_to: the trackers that are told of the study, keys of `TRACKERS`.
-        progress: whether to show the progress line.
+        progress: whether to show what is about to be trained, and the progress line.
         family: name, without that of its data, of a search that no file declares and that runs on
             other data; empty for other searches.
 
@@ -402,7 +402,15 @@ class Options:
         choices=tuple(TRACKERS),
         kept=True,
     )
-    progress: bool = True
+    progress: bool = option(
+        True,
+        "show neither progress nor what is about to be trained, only the result and what failed",
+        MACHINE,
+        flag="--quiet",
+        switch=True,
+        flag_value=False,
+        kept=True,
+    )
     family: str = ""
 
     def __post_init__(self) -> None:

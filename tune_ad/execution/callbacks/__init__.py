@@ -3,7 +3,7 @@
 from tune_ad.execution.callbacks.announcer import Announcer
 from tune_ad.execution.callbacks.base import Callback
 from tune_ad.execution.callbacks.board import TensorBoardCallback
-from tune_ad.execution.callbacks.progress import ProgressBar
+from tune_ad.execution.callbacks.progress import Ahead, ProgressBar
 from tune_ad.execution.callbacks.records import RecordWriter
 
-__all__ = ["Announcer", "Callback", "ProgressBar", "RecordWriter", "TensorBoardCallback"]
+__all__ = ["Ahead", "Announcer", "Callback", "ProgressBar", "RecordWriter", "TensorBoardCallback"]
