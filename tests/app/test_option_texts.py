@@ -5,7 +5,14 @@ import pytest
 from tune_ad.app.command_line import cli
 from tune_ad.app.command_line.cli import main
 from tune_ad.app.command_line.options import OPTIONS
-from tune_ad.app.command_line.parser import COMMANDS, LONGEST_ARGUMENT, SCORING, options, parse
+from tune_ad.app.command_line.parser import (
+    COMMANDS,
+    LONGEST_ARGUMENT,
+    SCORING,
+    SERVING,
+    options,
+    parse,
+)
 from tune_ad.errors import MachineError, UserError
 from tune_ad.wording import printable
 
@@ -58,7 +65,9 @@ def test_numbers_have_a_maximum(name):
     assert OPTIONS[name].maximum is not None or name == "extend"
 
 
-@pytest.mark.parametrize("name", [*(name for name in COMMANDS if name != "list"), *SCORING])
+@pytest.mark.parametrize(
+    "name", [*(name for name in COMMANDS if name != "list"), *SCORING, *SERVING]
+)
 def test_commands_refuse_unsafe_texts(capsys, name):
     for value in (*UNSAFE, "x" * (LONGEST_ARGUMENT + 1)):
         with pytest.raises(SystemExit) as ended:
@@ -78,6 +87,7 @@ def test_commands_refuse_unsafe_texts(capsys, name):
         ["--score", "a", "--input", "", "--output", "b"],
         ["--score", "a", "--input", "b", "--output", ""],
         ["--export", "", "--output", "b.onnx"],
+        ["--serve", ""],
     ],
 )
 def test_empty_names_are_refused(capsys, command):

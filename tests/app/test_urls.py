@@ -28,6 +28,7 @@ COMMANDS = {
     "detector": (*SEARCH, "--detector", "URL/mine.py:Mine"),
     "results_of_reports": ("--report", "quickstart", "--results", "URL"),
     "report": ("--report", "quickstart", "URL"),
+    "serve": ("--serve", "URL"),
     "compare": ("--compare", "URL", "quickstart"),
     "score": ("--score", "URL", "--input", "a", "--output", "b"),
     "input": ("--score", "a", "--input", "URL", "--output", "b"),

@@ -80,6 +80,7 @@ def _command(argv: Sequence[str] | None) -> int:
     commands: dict[str, Callable[[], int]] = {
         "list": list_searches,
         "report": lambda: report(arguments.report, results),
+        "serve": lambda: serve(arguments.serve, results, getattr(arguments, "port", 0)),
         "compare": lambda: compare(arguments.compare, results),
         "score": lambda: score(arguments),
         "export": lambda: export(arguments),
@@ -243,6 +244,22 @@ def _write_report(folder: Path) -> tuple[Path | None, int]:
         return None, _refuse(error)
     _say(written.summary)
     return written.path, 0
+
+
+def serve(name: str, results: Path, port: int) -> int:
+    """Serve the report of a study until Ctrl-C."""
+    from tune_ad.app.serving import serve as serve_report
+    from tune_ad.storage.folder import study_folder
+
+    folder = study_folder(results, name)
+
+    def write(folder: Path) -> None:
+        from analysis.report.study_report import write_report
+
+        write_report(folder)
+
+    serve_report(folder, port, write, _say)
+    return 0
 
 
 def compare(names: Sequence[str], results: Path) -> int:

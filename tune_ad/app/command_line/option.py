@@ -19,6 +19,8 @@ from tune_ad.wording import is_obeyed
 
 BUDGET = "the budget"
 
+LARGEST_PORT = 65535
+
 T = TypeVar("T")
 
 
@@ -32,6 +34,19 @@ def integer(text: str) -> int:
         return int(text)
     except ValueError as error:
         raise argparse.ArgumentTypeError(f"must be an integer, got {text!r}") from error
+
+
+def port(text: str) -> int:
+    """The number of a port on this machine that needs no rights.
+
+    Raises:
+        argparse.ArgumentTypeError: if it is none, as with the address of a host.
+    """
+    if not text.isdecimal() or not 1024 <= int(text) <= LARGEST_PORT:
+        raise argparse.ArgumentTypeError(
+            f"must be a number from 1024 to {LARGEST_PORT}, on this machine alone, got {text!r}"
+        )
+    return int(text)
 
 
 def real(text: str) -> float:

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 from tune_ad import __version__
-from tune_ad.app.command_line.option import BUDGET, Option, path, possible
+from tune_ad.app.command_line.option import BUDGET, Option, path, port, possible
 from tune_ad.app.command_line.options import (
     DATA,
     DEFAULT_ABLATION,
@@ -39,6 +39,12 @@ COMMANDS: Mapping[str, Mapping[str, Any]] = {
         "type": possible,
         "help": "write the report of one or more studies, also while they run; NAME is a name "
         "under --results, or the path of a folder with a / in it",
+    },
+    "serve": {
+        "metavar": "NAME",
+        "type": possible,
+        "help": "show the report of a study in a browser on this machine; it is written again, "
+        "and the page reloaded, when trials end. Ctrl-C ends it",
     },
     "compare": {
         "metavar": "NAME",
@@ -77,15 +83,24 @@ SCORING: Mapping[str, Mapping[str, Any]] = {
     },
 }
 """The options of --score and --export alone."""
+SERVING: Mapping[str, Mapping[str, Any]] = {
+    "port": {
+        "metavar": "N",
+        "type": port,
+        "help": "the port of --serve, on 127.0.0.1 (default: one that is free)",
+    },
+}
+"""The options of --serve alone."""
 WITH_EVERY_COMMAND = {"results"}
 USED: Mapping[str, set[str]] = {
     "score": {*SCORING, "classes", "false_alarms", "skip_unreadable"},
     "export": {"output", "classes"},
+    "serve": {*SERVING},
 }
-"""The options that have an effect with a command on a kept model."""
+"""The options that have an effect with a command, beside those of every command."""
 NEEDED: Mapping[str, tuple[str, ...]] = {"score": ("input", "output"), "export": ("output",)}
 FLAGS = {
-    **{name: f"--{name}" for name in (*COMMANDS, *SCORING, "help", "version")},
+    **{name: f"--{name}" for name in (*COMMANDS, *SCORING, *SERVING, "help", "version")},
     "dry_run": "--dry-run",
     **{name: option.flag for name, option in OPTIONS.items()},
 }
@@ -106,6 +121,7 @@ EXAMPLES = """examples, in an order in which all of them work:
   {prog} --search pgn_cifar --classes airplane,cat --trials 20 --set width=1.0 \\
       --results two_classes
   {prog} --report pgn_cifar pgn_cifar-ablation
+  {prog} --serve pgn_cifar
   {prog} --compare pgn_cifar two_classes/pgn_cifar
 
   {prog} --score results/pgn_cifar/best --classes cat --input photos/ \\
@@ -120,7 +136,7 @@ exit codes:
   3    the machine fails: a disk or folder cannot be written, Ray does not answer
        or ends, or something ends the study's own process; what was written is
        kept, and --resume continues
-  130  interrupted by Ctrl-C; --resume continues
+  130  interrupted by Ctrl-C; --resume continues (with --serve: its usual end)
   141  nobody reads the output any more
   143  ended by SIGTERM or SIGUSR1, as schedulers send them, or SIGHUP; --resume continues
 
@@ -136,6 +152,7 @@ SHORT_HELP = """{prog} searches and ablates hyperparameters of deep anomaly dete
   {prog} --search quickstart    a first search, about half a minute
   {prog} --search NAME          run a search, then report it
   {prog} --report NAME          report a study
+  {prog} --serve NAME           show its report while it runs
   {prog} --score DIR            score new images by a kept model
   {prog} --compare NAME NAME    compare studies
   {prog} --help                 every option"""
@@ -214,8 +231,10 @@ def _fault(arguments: argparse.Namespace, command: str) -> str:
 def _without_effect(command: str) -> set[str]:
     """The options that have no effect with a command."""
     if command == "search":
-        return set(SCORING)
-    return {*OPTIONS, *SCORING, "dry_run"} - USED.get(command, set()) - WITH_EVERY_COMMAND
+        return {*SCORING, *SERVING}
+    return (
+        {*OPTIONS, *SCORING, *SERVING, "dry_run"} - USED.get(command, set()) - WITH_EVERY_COMMAND
+    )
 
 
 def _parser() -> Parser:
@@ -242,6 +261,9 @@ def _parser() -> Parser:
     scoring = parser.add_argument_group("kept models")
     for name, settings in SCORING.items():
         scoring.add_argument(f"--{name}", **settings)
+    serving = parser.add_argument_group("reports that are served")
+    for name, settings in SERVING.items():
+        serving.add_argument(f"--{name}", **settings)
     for name, option in OPTIONS.items():
         groups[option.group].add_argument(option.flag, dest=name, **_settings(name, option))
     return parser
