@@ -431,11 +431,13 @@ def test_what_only_the_last_report_has_is_no_curve_but_in_the_table(tmp_path):
     assert only_last <= table(events).keys()
 
 
-def test_a_trial_of_a_single_report_has_its_columns(tmp_path):
-    suite = planted(PARTS)
+def test_a_trial_of_a_single_report_has_its_columns_and_the_whole_band(tmp_path):
+    suite = with_titles(planted(PARTS, SECOND), "cat", "dog")
     trial = trial_of(study_of(Blinded, epochs=1), suite)
     events, report = written(trial, suite, StudyFolder(tmp_path))
     assert values(events, "objective") == [(1, pytest.approx(report.objective))]
+    for which in ("", " (lowest class)", " (highest class)"):
+        assert [step for step, _ in values(events, f"validation/auroc{which}")] == [1]
     assert "train/learning_rate" not in events.Tags()["scalars"]
 
 

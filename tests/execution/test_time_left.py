@@ -87,6 +87,7 @@ def pruned(trials, share, seed):
         (16, 16, 0.3, 0.0, 10.0, 5),
         (1, 1, 0.0, 0.0, 5.0, 5),
         (3, 8, 0.2, 0.0, 0.0, 5),
+        (8, 2, 0.3, 0.0, 120.0, 3),
     ],
 )
 def test_after_the_first_third_the_estimate_is_within_a_factor_of_two(case, seed):
@@ -110,6 +111,23 @@ def test_the_first_estimate_comes_with_the_first_progress_and_does_not_grow_from
     (first, left), *_ = asked
     assert first == 3.0
     assert left == pytest.approx(end - first)
+
+
+def test_processes_that_take_long_to_start_do_not_make_it_longer():
+    asked, end = Schedule(np.full(10, 60.0), np.ones(10), workers=2, start=300.0).estimates()
+    for now, left in asked[4:]:
+        assert left == pytest.approx(end - now, rel=0.2, abs=10)
+
+
+def test_a_trial_that_has_not_progressed_has_all_of_its_time_left():
+    now = [0.0]
+    left = TimeLeft(1, 1, lambda: now[0], prior=10.0)
+    left.starts(0)
+    now[0] = 30.0
+    assert left.seconds == 10.0
+    assert not left.runs_out
+    left.reaches(0, 0.5)
+    assert left.runs_out
 
 
 def test_nothing_is_known_before_any_trial_has_progressed():
@@ -138,7 +156,7 @@ def test_a_trial_that_starts_again_begins_anew():
     left.starts(0)
     now[0] = 22.0
     left.reaches(0, 0.1)
-    assert left.seconds == pytest.approx(18.0)
+    assert left.seconds == pytest.approx(18.0), "of 20 s"
 
 
 def test_a_study_that_is_over_takes_no_more_time():

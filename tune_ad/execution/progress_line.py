@@ -1,5 +1,6 @@
 """How progress is shown: a bar with a table below it on a terminal, plain lines elsewhere."""
 
+import math
 import shutil
 import sys
 import threading
@@ -78,9 +79,15 @@ class ProgressLine:
         """Set the lines below the bar; those for which there is no room are counted."""
         self.rows = [printable(row) for row in rows]
 
-    def set_left(self, seconds: float | None) -> None:
-        """Set the time left, which runs out until it is set again; None = unknown."""
-        self.estimate = None if seconds is None else (time.monotonic(), seconds)
+    def set_left(self, seconds: float | None, runs_out: bool = True) -> None:
+        """Set the time left.
+
+        Args:
+            seconds: the time left in seconds; None = unknown.
+            runs_out: whether it gets less until it is set again.
+        """
+        at = time.monotonic() if runs_out else math.inf
+        self.estimate = None if seconds is None else (at, seconds)
 
     def break_line(self) -> None:
         """Keep the state that is shown, so that a line of text can follow."""
@@ -127,7 +134,7 @@ class ProgressLine:
         now = time.monotonic()
         if self.estimate is not None:
             at, seconds = self.estimate
-            return _interval(seconds - (now - at))
+            return _interval(seconds - max(0.0, now - at))
         if self.first is None or self.n <= self.first[1]:
             return "?"
         began, trials = self.first

@@ -15,13 +15,28 @@ class Running:
 
     Attributes:
         began: the time at which it was handed out.
+        first: the time and the share of its first progress; None before.
         share: the share of its epochs that is over, in [0, 1].
         at: the time at which the share was reached.
     """
 
     began: Seconds
+    first: tuple[Seconds, float] | None = None
     share: float = 0.0
     at: Seconds = 0.0
+
+    def length(self, at: Seconds, share: float) -> Seconds | None:
+        """The seconds of the whole trial if it has come so far at a time; None if unknown.
+
+        It is measured from the first progress, since before that its process may have started;
+        and from the start if there was no other.
+        """
+        at_first, share_first = self.first or (self.began, 0.0)
+        if share - share_first < FIRST_SHARE:
+            at_first, share_first = self.began, 0.0
+        if share < FIRST_SHARE or at <= at_first:
+            return None
+        return (at - at_first) / (share - share_first)
 
 
 @dataclass
@@ -30,7 +45,8 @@ class TimeLeft:
 
     The length of a whole trial is the mean over those that have ended, of which each would have
     taken (its seconds) / (share of its epochs), and those that run. Since long trials end last,
-    those that run count like the others as soon as they are under way. How far a trial gets is the
+    those that run count like the others as soon as they are under way. The time before the first
+    progress of a trial does not count. How far a trial gets is the
     mean over those that have ended further on; so pruned trials and failures shorten the rest. The
     trials that are left are handed out, one after the other, to the worker that is free first.
 
@@ -64,19 +80,27 @@ class TimeLeft:
     def starts(self, number: int) -> None:
         """Note that a trial is handed out, perhaps again."""
         now = self.clock()
-        self.running[number] = Running(now, 0.0, now)
+        self.running[number] = Running(now, None, 0.0, now)
 
     def reaches(self, number: int, share: float) -> None:
         """Note the share of a trial that is over, in [0, 1]."""
         trial = self.running.get(number)
         if trial is not None and share > trial.share:
             trial.share, trial.at = min(share, 1.0), self.clock()
+            trial.first = trial.first or (trial.at, trial.share)
 
     def ends(self, number: int, share: float) -> None:
         """Note that a trial has ended after a share of its epochs, in [0, 1]."""
         trial = self.running.pop(number, None)
         if trial is not None:
-            self.add(self.clock() - trial.began, share)
+            now = self.clock()
+            length = trial.length(now, share)
+            self.add(now - trial.began if length is None else length * share, share)
+
+    @property
+    def runs_out(self) -> bool:
+        """Whether a trial trains, so that the time left gets less while nothing is reported."""
+        return any(trial.share for trial in self.running.values())
 
     @property
     def seconds(self) -> Seconds | None:
@@ -91,13 +115,9 @@ class TimeLeft:
 
     def _lengths(self) -> list[Seconds]:
         """The seconds of whole trials, of those that run as far as they have come."""
-        known = [(seconds, share) for seconds, share in self.ended if seconds > 0]
-        ended = [seconds / share for seconds, share in known if share > FIRST_SHARE]
-        return ended + [
-            (trial.at - trial.began) / trial.share
-            for trial in self.running.values()
-            if trial.share > FIRST_SHARE and trial.at > trial.began
-        ]
+        ended = [seconds / share for seconds, share in self.ended if seconds > 0 < share]
+        running = [trial.length(trial.at, trial.share) for trial in self.running.values()]
+        return ended + [length for length in running if length is not None]
 
     def _whole(self) -> Seconds | None:
         """The mean seconds of a trial that trains all of its epochs."""
@@ -115,11 +135,9 @@ class TimeLeft:
 
     def _rest(self, trial: Running) -> Seconds:
         """The expected seconds that a running trial still takes."""
-        now, whole = self.clock(), self._whole() or 0.0
-        if trial.share > FIRST_SHARE and trial.at > trial.began:
-            whole = (trial.at - trial.began) / trial.share
-        total = whole * self._reach(trial.share)
-        return max(0.0, trial.began + total - now)
+        length = trial.length(trial.at, trial.share) or self._whole() or 0.0
+        since = self.clock() - trial.at if trial.share else 0.0
+        return max(0.0, length * (self._reach(trial.share) - trial.share) - since)
 
     def _following(self) -> Seconds:
         """The expected seconds of what follows the last trial."""

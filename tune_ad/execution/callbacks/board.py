@@ -58,20 +58,23 @@ ABOUT_SCORES = {"ap", "tied", "relative_range", "collapsed", "seed_agreement"}
 LOWEST, HIGHEST = " (lowest {})", " (highest {})"
 
 
-def charts(task_noun: str) -> Mapping[str, Mapping[str, Chart]]:
+def charts(task_noun: str, tasks: int) -> Mapping[str, Mapping[str, Chart]]:
     """What the Custom Scalars tab shows in one chart.
 
     Args:
         task_noun: what a task is called.
+        tasks: the number of tasks.
     """
     auroc = VALIDATION_AUROC.tag
-    return {
-        "Selection": {
-            "objective (larger is better)": [OBJECTIVE],
+    aurocs: dict[str, Chart] = {"validation AUROC": [auroc]}
+    if tasks > 1:
+        aurocs = {
             f"validation AUROC, and that of the lowest and highest {task_noun}": Band(
                 auroc, auroc + LOWEST.format(task_noun), auroc + HIGHEST.format(task_noun)
-            ),
-        },
+            )
+        }
+    return {
+        "Selection": {"objective (larger is better)": [OBJECTIVE], **aurocs},
         "Training": {
             "loss, of training and of held-out normal images": [
                 TRAIN_LOSS.tag,
@@ -132,7 +135,7 @@ class TensorBoardCallback(Callback):
         metrics = [(metric.tag, title) for metric, title in titles.items()]
         objective = OBJECTIVE, f"objective ({study.selection})"
         write_study(self.root, self.domains, [objective, *metrics])
-        write_layout(self.root, charts(self.task_noun))
+        write_layout(self.root, charts(self.task_noun, len(tasks)))
 
     def started(self, spec: TrialSpec) -> None:
         """Open the run: its row appears in the table at once, one row for all evaluation seeds."""
@@ -175,8 +178,10 @@ class TensorBoardCallback(Callback):
         curves = self.curves[spec.number]
         if not report.done:  # what the last report alone has is a point, and no curve
             curves.update(scalars)
-        shown = {tag: value for tag, value in scalars.items() if tag in curves | COLUMNS}
-        board.scalars(shown, step)
+        shown = curves | COLUMNS
+        if VALIDATION_AUROC.tag in scalars:  # a band needs its three curves at every step
+            shown |= {tag for tag in scalars if tag.startswith(f"{VALIDATION_AUROC.tag} (")}
+        board.scalars({tag: value for tag, value in scalars.items() if tag in shown}, step)
         for name, steps in report.steps.items():
             tags = (f"steps/{name}", f"steps/{name} (minimum over replicas)")
             for number, *values in zip(*steps.values(), strict=True):

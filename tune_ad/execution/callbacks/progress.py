@@ -144,7 +144,7 @@ class ProgressBar(Callback):
     def _show(self) -> None:
         """Show the trials that run, and the time left."""
         self.bar.set_rows([self._row(spec) for spec in self.running.values()])
-        self.bar.set_left(self.left.seconds)
+        self.bar.set_left(self.left.seconds, self.left.runs_out)
 
     def _row(self, spec: TrialSpec) -> str:
         """A trial that runs, with its epoch and its objective."""
