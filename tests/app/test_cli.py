@@ -14,6 +14,7 @@ import pytest
 
 import tune_ad
 from tests.naming import short
+from tune_ad.app.command_line.parser import options, parse, resume_command
 from tune_ad.search import catalogue
 from tune_ad.storage.metric import metrics_from_json
 
@@ -207,6 +208,24 @@ def declared():
     ]
     searches = [value for m in modules for value in vars(m).values() if isinstance(value, Search)]
     return [name for search in searches for name in search.names()]
+
+
+@pytest.mark.parametrize("quiet", [True, False])
+def test_quiet_leaves_the_result_alone(run, finished, capsys, quiet):
+    words = ["--search", "quickstart", *SMALL, "--results", str(finished), *["--quiet"] * quiet]
+    assert run.main(words) == 0
+    printed = capsys.readouterr()
+    told = printed.out.splitlines()
+    assert told[-1].startswith("next: open ")
+    assert any(line.startswith("Test AUROC of ") for line in told)
+    assert any(line.endswith("...") for line in told) != quiet
+    assert ("this study is complete" in printed.out) != quiet
+
+
+def test_a_continuing_command_of_a_quiet_study_is_quiet(tmp_path):
+    chosen = options(parse(["--search", "quickstart", "--quiet", "--results", str(tmp_path)]))
+    assert not chosen.progress
+    assert resume_command(chosen).endswith(f"--results {tmp_path} --quiet")
 
 
 def test_a_search_ends_with_its_result_report_and_tensorboard_command(run, tmp_path, capsys):

@@ -160,11 +160,12 @@ def _run(chosen: Options, lifeline: Lifeline) -> int:
         from tune_ad.app.preparation.validation import prepare
 
         limit = trial_limit(chosen)
-        session = prepare(chosen, _say, lifeline=lifeline, time_limit=limit)
+        say_results = _say if chosen.progress else _say_unless_under_way
+        session = prepare(chosen, say_results, lifeline=lifeline, time_limit=limit)
         say(opening(session))
         outcome = session.run()
         lifeline.trained(outcome.exit_code)
-        _, code = _write_report(session.folder.path)
+        _, code = _write_report(session.folder.path, say_results)
         session.end_tracking(outcome)
         _say(closing(session, outcome))
     except (KeyboardInterrupt, OSError, MachineError) as error:
@@ -186,6 +187,12 @@ def _run(chosen: Options, lifeline: Lifeline) -> int:
 
 def _silent(line: str) -> None:
     """Print nothing."""
+
+
+def _say_unless_under_way(line: str) -> None:
+    """Print a line unless it announces what is under way, as all that end with dots do."""
+    if not line.endswith("..."):
+        _say(line)
 
 
 def _say(line: str) -> None:
@@ -229,13 +236,19 @@ def report(names: Sequence[str], results: Path) -> int:
     return code
 
 
-def _write_report(folder: Path) -> tuple[Path | None, int]:
+def _write_report(
+    folder: Path, say: Callable[[str], None] | None = None
+) -> tuple[Path | None, int]:
     """Write the report of a study and print its summary.
+
+    Args:
+        folder: the folder of the study.
+        say: prints what is about to be done; None = as the summary is printed.
 
     Returns:
         The path of the page, None if no report could be written; and the exit code.
     """
-    _say(f"{folder.name}: writing the report ...")
+    (say or _say)(f"{folder.name}: writing the report ...")
     from analysis.report.study_report import write_report
 
     try:
