@@ -14,6 +14,7 @@ WIDTH, HEIGHT = 280, 150
 LEFT, TOP, BOTTOM = 8, 34, 16
 BINS = 44
 COLUMNS = 4
+LONGEST_NAME = 30
 INK, WHITE = (60, 60, 60), (255, 255, 255)
 COLOURS = ((0, 114, 178), (213, 94, 0), (0, 158, 115), (204, 121, 167), (230, 159, 0))
 """Of normal images, and of the sets of anomalies: colours of Okabe and Ito, told apart by all."""
@@ -87,8 +88,8 @@ def _drawn(panel: Panel) -> Image.Image:
     place = LEFT
     for colour, name in zip(_colours(len(of_groups)), of_groups, strict=True):
         draw.rectangle([place, 20, place + 7, 27], colour)
-        draw.text((place + 11, 17), name[:24], INK)
-        place += 22 + int(draw.textlength(name[:24]))
+        draw.text((place + 11, 17), name[:LONGEST_NAME], INK)
+        place += 22 + int(draw.textlength(name[:LONGEST_NAME]))
     return picture
 
 
