@@ -73,11 +73,10 @@ def test_switches_and_the_other_backend():
     )
 
 
-def test_every_field_but_three_is_an_option():
+def test_every_field_but_two_is_an_option():
     set_by_options = {name for name in OPTIONS if name in defaults()} | {"changes"}
     assert {attribute.name for attribute in fields(Options)} - set_by_options == {
         "search",
-        "progress",
         "family",
     }
     changes = set(OPTIONS) - set(defaults())
@@ -169,8 +168,8 @@ def test_illegal_values_are_refused_however_they_are_given(wrong, message):
         ("quickstart", "error: unexpected argument 'quickstart'; --search NAME runs a search"),
         (
             "--trials 3",
-            "error: no command; use one of --list, --search, --report, --compare, --score and "
-            "--export",
+            "error: no command; use one of --list, --search, --report, --serve, --compare, "
+            "--score and --export",
         ),
         ("--search x --trials few", "error: --trials must be an integer, got 'few'"),
         ("--search x --time-budget soon", "error: --time-budget must be a number, got 'soon'"),

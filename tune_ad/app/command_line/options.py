@@ -409,7 +409,6 @@ class Options:
         flag="--quiet",
         switch=True,
         flag_value=False,
-        kept=True,
     )
     family: str = ""
 
