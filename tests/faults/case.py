@@ -80,7 +80,9 @@ def said(ended: Ended, codes: Sequence[int]) -> list[str]:
     """
     problems = []
     if ended.code not in codes:
-        problems.append(f"exit code {ended.code}, not {' or '.join(map(str, codes))}")
+        last = " | ".join(f"{ended.out}\n{ended.errors}".strip().splitlines()[-2:])
+        right = " or ".join(map(str, codes))
+        problems.append(f"exit code {ended.code}, not {right}: {last[:400]}")
     for line in f"{ended.out}\n{ended.errors}".splitlines():
         if any(odd in line for odd in ODD) and not line.startswith("error: "):
             problems.append(f"printed: {line[:200]}")

@@ -107,6 +107,8 @@ def _struck(death: Death, backend: str, stream: Random) -> Case:
         blow = Blow(death.target, death.number, first, share * most, pick)
         ended = programs.run(arguments(variety.options), place, blow)
         codes = death.codes if ended.struck else (DONE,)
+        if backend == "Ray" and ended.struck == DESCRIBED:  # it may not start, and say so
+            codes = (*codes, MACHINE)
         is_whole = ended.code == DONE or death.target is WATCHER
         remains = _remains(place, is_whole)
         result = after(ended, variety, place, (*codes, *[DONE] * (ended.struck == LAST)))
