@@ -1,6 +1,5 @@
 """Ctrl-C, and the signals that schedulers send: a program ends so that nothing is lost."""
 
-import _thread
 import signal
 import sys
 import threading
@@ -74,13 +73,13 @@ def _heard_again() -> Iterator[None]:
     It swallows what is raised in a destructor or in the callback of a weak reference, where a
     signal may arrive like anywhere else.
     """
-    before = sys.unraisablehook
+    before, main = sys.unraisablehook, threading.main_thread().ident or 0
 
     def repeat(unraisable: "sys.UnraisableHookArgs") -> None:
         if issubclass(unraisable.exc_type, KeyboardInterrupt):
             is_heard = callable(signal.getsignal(signal.SIGINT))
             number = signal.SIGINT if is_heard else signal.SIGTERM
-            threading.Timer(AGAIN_SECONDS, _thread.interrupt_main, [number]).start()
+            threading.Timer(AGAIN_SECONDS, signal.pthread_kill, [main, number]).start()
         else:
             before(unraisable)
 

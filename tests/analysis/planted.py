@@ -72,6 +72,8 @@ def write(path, trials=(), defaults=None, fresh=(), schema=1, **search):
     """A folder of these trials and evaluations; `search` changes what `study.json` says."""
     folder = StudyFolder(path / "planted")
     defaults = defaults or {"PGN": {"width": 1.0}}
+    trained = [replica.task for trial in (*trials, *fresh) for replica in trial.replicas]
+    tasks = dict.fromkeys([*TASKS, *trained])
     stored = {
         "schema": schema,
         "study": {
@@ -88,7 +90,7 @@ def write(path, trials=(), defaults=None, fresh=(), schema=1, **search):
             },
             **search,
         },
-        "tasks": [{"name": task} for task in TASKS],
+        "tasks": [{"name": task} for task in tasks],
         "data": {"digits": {"about": "planted | images"}},
         "versions": {"tune_ad": "0"},
         "hardware": {"device": "cpu"},

@@ -3,6 +3,7 @@
 import json
 import math
 import shutil
+import signal
 from dataclasses import asdict, dataclass, fields, replace
 from functools import partial
 from typing import Any, NamedTuple
@@ -429,10 +430,10 @@ class CtrlC(NamedTuple):
         def interrupted(*arguments, **options):
             calls.append(1)
             if len(calls) == self.nth and self.before:
-                raise KeyboardInterrupt
+                signal.raise_signal(signal.SIGINT)
             result = method(*arguments, **options)
             if len(calls) == self.nth:
-                raise KeyboardInterrupt
+                signal.raise_signal(signal.SIGINT)
             return result
 
         patch.setattr(self.owner, self.method, interrupted)
@@ -479,7 +480,10 @@ def test_resuming_a_study_that_is_whole_changes_nothing(begin, tiny, tmp_path, f
     before = {path: path.stat() for path in tmp_path.rglob("*") if path.is_file()}
     session = begin(budget="auto", resume=True)
     assert session.run().exit_code == 0
+    copies = {session.folder.optuna}  # which every run makes anew
     for path, stat in before.items():
+        if path in copies:
+            continue
         assert path.stat().st_size == stat.st_size
     assert sorted(before) == sorted(path for path in tmp_path.rglob("*") if path.is_file())
 
@@ -944,8 +948,8 @@ def test_a_search_over_two_stages_counts_the_epochs_of_both(tiny, open_study, tm
     )
     search = replace(tiny, baselines=(baseline,), plan=Grid())
     session = open_study(search, tmp_path, changes={"evaluation_seeds": 1}, progress=True)
-    line = session.trial_loop(session.scheduler(), 2).callbacks[-1]
-    assert isinstance(line, ProgressBar)
+    callbacks = session.trial_loop(session.scheduler(), 2).callbacks
+    (line,) = [callback for callback in callbacks if isinstance(callback, ProgressBar)]
     assert line.bar.total == 2
     stages = [TrialSpec(0, "DeepSVDD", {"pretraining": times}) for times in (0.0, 1.0)]
     assert [line.epochs(spec) for spec in stages] == [3, 6]

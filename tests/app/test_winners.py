@@ -1,5 +1,6 @@
 """A study that compares the best configuration of each baseline, from the search to the answer."""
 
+import signal
 from collections import Counter
 from dataclasses import replace
 from functools import partial
@@ -143,7 +144,7 @@ def test_a_study_goes_on_in_the_middle_of_its_winners(
     def interrupted(self, *arguments):
         calls.append(None)
         if len(calls) == epochs:
-            raise KeyboardInterrupt
+            signal.raise_signal(signal.SIGINT)
         return train(self, *arguments)
 
     with monkeypatch.context() as patch:

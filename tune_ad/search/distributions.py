@@ -68,6 +68,7 @@ def equal_choices(distribution: BaseDistribution) -> tuple[object, object] | Non
 def range_text(distribution: BaseDistribution) -> str:
     """The values of a distribution in words.
 
+    >>> from optuna.distributions import FloatDistribution
     >>> range_text(FloatDistribution(1e-4, 1e-2, log=True))
     '0.0001 to 0.01, logarithmic'
     >>> range_text(CategoricalDistribution([16, 32]))
