@@ -66,12 +66,12 @@ def test_collapsed_models_and_ties_are_named(tmp_path):
 
 
 def test_missed_plateaus_are_named(tmp_path):
-    planted = study(tmp_path, [flagged(0), flagged(3, {STOPPED: [1.0, 0.0, 1.0, 0.0]})])
+    planted = study(tmp_path, [flagged(0), flagged(1, {STOPPED: [1.0, 0.0, 1.0, 0.0]})])
     (group,) = health(planted)
-    assert group.unfinished == {3: 2}
+    assert group.unfinished == {1: 2}
     text = section(Findings(planted)).blocks[0].text
     assert "trials: 2 models ran out of epochs" in text
-    assert "stopped improving in [3]" in text
+    assert "stopped improving in [1]" in text
 
 
 def test_warnings_of_detectors_are_counted_by_their_text(tmp_path):

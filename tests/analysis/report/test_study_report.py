@@ -72,14 +72,14 @@ def record(number, validation, seeds=(0,), test=None, **changes):
 def study(tmp_path):
     """A function that writes a study with these trials and evaluation records."""
 
-    def write(trials=(), fresh=(), evaluation_seeds=3, schema=1):
+    def write(trials=(), fresh=(), evaluation_seeds=3, schema=1, baselines=("PGN",)):
         return planted.write(
             tmp_path,
             trials,
             fresh=fresh,
             schema=schema,
             budget={"trials": 4, "evaluation_seeds": evaluation_seeds},
-            baselines={"PGN": {"space": {"dropout": DROPOUT}, "params": DEFAULT}},
+            baselines=dict.fromkeys(baselines, {"space": {"dropout": DROPOUT}, "params": DEFAULT}),
             plan={"name": "Optuna", "random_trials": None},
         )
 
@@ -150,7 +150,8 @@ def test_two_baselines_of_which_none_is_chosen_are_both_quoted(study):
         record(k, None, seeds=(0, 1), test=[0.6 + 0.1 * k] * 4, baseline=name)
         for k, name in enumerate(("one-class", "soft-boundary"))
     ]
-    folder = study(pair, evaluation_seeds=0)
+    names = [trial.baseline for trial in pair]
+    folder = study(pair, evaluation_seeds=0, baselines=names)
     both = quoted(folder)
     assert {result.baseline: result.auroc.mean for result in both} == pytest.approx(
         {"one-class": 0.6, "soft-boundary": 0.7}
