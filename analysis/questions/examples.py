@@ -16,7 +16,8 @@ MOST_BYTES = 1_500_000
 """The largest size of the images that a page shows, before compression."""
 MAP_COLOURS = "magma"
 MOST_PANELS = 10
-SIDE, TITLES = 0.68, 0.34  # inches of an image, and of the lines above it
+CELL, TITLES, LABELS = 1.06, 0.55, 1.3
+"""Distance of two images, and room for titles and labels, as multiples of the side of an image."""
 MARKS = (("normal", "o", False), ("anomalous", "x", True))
 EMPTY_BINS = 0.005  # the share of the images beyond each end of the axis of scores
 
@@ -76,26 +77,38 @@ def draw_examples(task: TaskExamples, names: Mapping[int, str]) -> Figure:
     """
     strips = [strip for name in ROWS for strip in _strips(name, task.rows[name], names)]
     columns = max(len(strip.pictures) for strip in strips)
-    heights = [SIDE + (TITLES if strip.titles else 0.0) for strip in strips]
-    canvas = theme.canvas(sum(heights), len(strips), columns)
-    grid = np.array(canvas.axes).reshape(len(strips), columns)
-    for row, strip in zip(grid, strips, strict=True):
-        for axes in row:
-            axes.set_axis_off()
-        for k, (axes, picture) in enumerate(zip(row, strip.pictures, strict=False)):
-            axes.imshow(picture, cmap=strip.colours, vmin=0, vmax=255, interpolation="none")
+    height = sum(CELL + (TITLES if strip.titles else 0.0) for strip in strips)
+    canvas = theme.canvas(height * theme.WIDTH / (columns * CELL + LABELS))
+    axes, top = canvas.one, 0.0
+    axes.set_axis_off()
+    for strip in strips:
+        top += TITLES if strip.titles else 0.0
+        axes.text(-0.1, top + 0.5, strip.title, ha="right", va="center", fontsize=8)
+        for k, picture in enumerate(strip.pictures):
+            _draw_picture(axes, picture, strip.colours, (CELL * k, top))
             if strip.titles:
-                axes.set_title(strip.titles[k], fontsize=7, loc="center", pad=2)
-        row[0].text(
-            -0.15,
-            0.5,
-            strip.title,
-            transform=row[0].transAxes,
-            ha="right",
-            va="center",
-            fontsize=8,
-        )
+                place = CELL * k + 0.5, top - 0.05
+                axes.text(*place, strip.titles[k], ha="center", va="bottom", fontsize=7)
+        top += CELL
+    axes.set(xlim=(-LABELS, CELL * columns), ylim=(top, 0), aspect="equal")
     return canvas.figure
+
+
+def _draw_picture(
+    axes: Axes, picture: NDArray[np.uint8], colours: str, corner: tuple[float, float]
+) -> None:
+    """Draw an image into a square of side 1, in the middle.
+
+    Args:
+        axes: the axes, whose vertical axis points down.
+        picture: the image.
+        colours: the colours of grey values.
+        corner: the upper left corner of the square (x, y).
+    """
+    height, width = (side / max(picture.shape[:2]) for side in picture.shape[:2])
+    left, top = corner[0] + (1 - width) / 2, corner[1] + (1 - height) / 2
+    extent = (left, left + width, top + height, top)
+    axes.imshow(picture, colours, vmin=0, vmax=255, interpolation="none", extent=extent)
 
 
 def draw_codes(tasks: Sequence[tuple[str, Codes]]) -> Figure:

@@ -137,9 +137,11 @@ def test_the_page_shows_images_until_it_would_be_too_large():
 
 def test_a_row_is_drawn_above_what_the_model_makes_of_it():
     figure = draw_examples(planted(), {3: "cat"})
-    texts = [axes.get_title(loc="center") for axes in figure.axes]
-    assert texts[0] == "0, normal\n0.50" and texts[1] == "cat, anomaly\n1.50"
-    assert len(figure.axes) == 3 * 3 * 2
+    (axes,) = figure.axes
+    texts = [text.get_text() for text in axes.texts]
+    assert texts[1] == "0, normal\n0.50" and texts[2] == "cat, anomaly\n1.50"
+    places = [tuple(image.get_extent()) for image in axes.images]
+    assert len(set(places)) == len(places) == 3 * 3 * 2, "no two images lie in one place"
 
 
 def test_the_section_of_a_study(finished):

@@ -1,5 +1,7 @@
 """A study that is ready to run: trains the missing trials, then the winner on fresh seeds."""
 
+import errno
+import os
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager
@@ -189,20 +191,45 @@ class Session:
             self.folder.read_evaluation()
             is_complete = self.is_complete
             description = write_description(self)  # an interruption can be resumed
-            if self.repeated:
-                self.folder.withdraw_failed()
-                scheduler = self.scheduler()
-            self.journal.rebuild()
-            if is_complete:
-                return self._kept(Outcome(False, out_of_time=False, failed=self._failures()))
-            note = RunNote(self, description)
-            self.tracking.begin(self.runs[-1]["versions"]["commit"])
-            with self.backend() as train:
-                try:
-                    outcome = self._train_missing(train, scheduler, note)
-                except (MachineError, OSError) as error:
-                    outcome = self._stopped(error)
-            return outcome if outcome.interrupted or outcome.fault else self._kept(outcome)
+            with self._removals_noticed():
+                return self._trained_and_kept(scheduler, is_complete, description)
+
+    def _trained_and_kept(
+        self, scheduler: TrialScheduler, is_complete: bool, description: Mapping[str, Any]
+    ) -> Outcome:
+        """Train what is missing, and keep the winner; what became of the study."""
+        if self.repeated:
+            self.folder.withdraw_failed()
+            scheduler = self.scheduler()
+        self.journal.rebuild()
+        if is_complete:
+            return self._kept(Outcome(False, out_of_time=False, failed=self._failures()))
+        note = RunNote(self, description)
+        self.tracking.begin(self.runs[-1]["versions"]["commit"])
+        with self.backend() as train:
+            try:
+                outcome = self._train_missing(train, scheduler, note)
+            except (MachineError, OSError) as error:
+                outcome = self._stopped(error)
+        return outcome if outcome.interrupted or outcome.fault else self._kept(outcome)
+
+    @contextmanager
+    def _removals_noticed(self) -> Iterator[None]:
+        """Context manager: what is removed or replaced in the block is the machine's fault.
+
+        Raises:
+            MachineError: if there is no study afterwards where there was one, or a folder in the
+                place of its records.
+        """
+        try:
+            yield
+        except UserError as error:
+            if any(file.path.is_dir() for file in self.folder.journals):
+                raise MachineError(str(error)) from error
+            if self.folder.exists():
+                raise
+            gone = FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), self.folder.study)
+            raise unusable(gone, self.folder.path) from error
 
     def _stopped(self, error: MachineError | OSError) -> Outcome:
         """The outcome of a study that the machine has stopped.

@@ -43,6 +43,7 @@ def render_figure(figure: Figure) -> RenderedFigure:
     with matplotlib.style.context(["default", theme.STYLE]):
         drawing = figure.draw()
         pdf = _pdf(drawing)
+        drawing.set_layout_engine("none")  # every place is known now
         marks.complete(drawing)
         svg = _svg(drawing)
     return RenderedFigure(figure.name, figure.caption, svg, pdf)

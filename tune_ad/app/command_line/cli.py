@@ -166,8 +166,11 @@ def _run(chosen: Options, lifeline: Lifeline) -> int:
         outcome = session.run()
         lifeline.trained(outcome.exit_code)
         _, code = _write_report(session.folder.path, say_results)
+        is_damaged = code == UserError.exit_code  # its records were whole when it began
+        code = MachineError.exit_code if is_damaged else code
         session.end_tracking(outcome)
-        _say(closing(session, outcome))
+        if not is_damaged:
+            _say(closing(session, outcome))
     except (KeyboardInterrupt, OSError, MachineError) as error:
         if not StudyFolder(chosen.results / chosen.study).exists():
             raise
@@ -180,7 +183,7 @@ def _run(chosen: Options, lifeline: Lifeline) -> int:
     if not session.folder.exists():  # it was removed or moved meanwhile
         gone = FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), session.folder.study)
         return MachineError.exit_code if code else _refuse(gone)
-    if code == MachineError.exit_code and not outcome.fault:
+    if code == MachineError.exit_code and (is_damaged or not outcome.fault):
         _say(f"the report is not written; {going_on(session.options)}")
     return outcome.exit_code if outcome.exit_code > 1 else code or outcome.exit_code
 
