@@ -7,11 +7,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from analysis.library import Study
+    from analysis.programs import Study
 
 
 def read(path: str | Path) -> "Study":
-    """The study in a folder, as data frames and figures (`analysis.library.Study`).
+    """The study in a folder, as data frames and figures (`analysis.programs.Study`).
 
     Args:
         path: the folder, such as "results/pgn_cifar".
@@ -19,7 +19,7 @@ def read(path: str | Path) -> "Study":
     Raises:
         UserError: if the folder contains no study, a damaged one, or one of a newer schema.
     """
-    from analysis.library import Study  # here, so that importing a module of it loads no report
+    from analysis.programs import Study  # here, so that importing a module of it loads no report
     from analysis.study import StudyRecords
 
     return Study(StudyRecords.read(Path(path)))

@@ -32,7 +32,7 @@ ANALYSIS = (
     "quoted",
     "questions",
     "report",
-    "library",
+    "programs",
 )
 MOST = 14  # modules in a folder: what a reader takes in at a glance
 CATALOGUES = (  # grow by a file

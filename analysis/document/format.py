@@ -6,6 +6,8 @@ import re
 from collections.abc import Sequence
 from typing import NamedTuple
 
+from tune_ad.wording import count
+
 LONGEST_PART = 60  # maximum length of a name within a file name
 TIME_UNITS = (("days", 86_400), ("h", 3_600), ("min", 60), ("s", 1))
 
@@ -45,6 +47,16 @@ def in_words(parts: Sequence[str]) -> str:
     ('one and two', 'one, two and three')
     """
     return " and ".join(filter(None, (", ".join(parts[:-1]), *parts[-1:])))
+
+
+def not_drawn(number: int, most: int) -> str:
+    """What a caption says of classes for which a figure has no room, after a blank.
+
+    >>> not_drawn(12, 10), not_drawn(3, 10)
+    (' 2 more classes not drawn.', '')
+    """
+    more = number - most
+    return f" {count(more, 'more class')} not drawn." if more > 0 else ""
 
 
 def duration(seconds: float) -> str:

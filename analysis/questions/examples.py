@@ -34,8 +34,7 @@ def drawn(tasks: Sequence[TaskExamples], most: int = MOST_BYTES) -> Sequence[Tas
 
 
 def _bytes(row: Row) -> int:
-    pictures = (row.images, row.reconstructions, row.maps)
-    return sum(array.nbytes for array in pictures if array is not None)
+    return sum(pixels.nbytes for pixels in row.pictures.values())
 
 
 class Strip(NamedTuple):

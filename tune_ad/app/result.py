@@ -10,7 +10,7 @@ from typing import Any
 import pandas as pd
 from matplotlib.figure import Figure as Drawing
 
-from analysis.library import Study
+from analysis.programs import Study
 from analysis.quoted import NOTHING, Result, results
 from analysis.report.study_report import write_report
 from analysis.stats.estimates import Estimate

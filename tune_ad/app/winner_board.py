@@ -8,9 +8,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tune_ad.errors import UserError
-from tune_ad.storage.examples import ROWS, Codes, Row, TaskExamples, read
+from tune_ad.storage.examples import ROWS, Codes, TaskExamples, read
 from tune_ad.storage.metric import outsider_title
-from tune_ad.tensorboard.pictures import Pixels, aligned, tiled
+from tune_ad.tensorboard.pictures import aligned, tiled
 from tune_ad.tensorboard.projector import Embedding
 from tune_ad.tensorboard.showcase import write_showcase
 
@@ -51,10 +51,12 @@ def show_winner(session: "Session") -> None:
     names = {task.name: task.title for task in session.tasks}
     titles = [_title(task, names) for task in tasks]
     first = next(iter(tasks[0].rows.values()))
-    parts = " and ".join([", ".join(_parts(first)[:-1]), _parts(first)[-1]]).removeprefix(" and ")
+    parts = ", ".join(first.pictures)
     text = ABOUT.format(identity=identity, digest=digest, parts=parts, tasks="; ".join(titles))
     images = {
-        f"examples/{name}": tiled(aligned([p for task in tasks for p in _pixels(task.rows[name])]))
+        f"examples/{name}": tiled(
+            aligned([p for task in tasks for p in task.rows[name].pictures.values()])
+        )
         for name in ROWS
         if all(len(task.rows[name].scores) for task in tasks)
     }
@@ -71,20 +73,6 @@ def _title(task: TaskExamples, names: Mapping[str, str]) -> str:
     """The title of a task with its anomalies, if those are not the other classes."""
     title = names.get(task.task, task.task)
     return f"{title} against {outsider_title(task.outsider)}" if task.outsider else title
-
-
-def _parts(row: Row) -> list[str]:
-    """What there is of each image, in words."""
-    has = {
-        "images": row.images,
-        "their reconstructions": row.reconstructions,
-        "maps of where they are anomalous": row.maps,
-    }
-    return [name for name, pixels in has.items() if pixels is not None]
-
-
-def _pixels(row: Row) -> list[Pixels]:
-    return [p for p in (row.images, row.reconstructions, row.maps) if p is not None]
 
 
 def _embedding(title: str, codes: Codes, classes: Sequence[str]) -> Embedding:

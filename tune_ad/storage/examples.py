@@ -46,6 +46,16 @@ class Row:
     reconstructions: NDArray[np.uint8] | None = None
     maps: NDArray[np.uint8] | None = None
 
+    @property
+    def pictures(self) -> dict[str, NDArray[np.uint8]]:
+        """The arrays of pictures that exist, by what they show."""
+        pictures = {
+            "images": self.images,
+            "their reconstructions": self.reconstructions,
+            "maps of where they are anomalous": self.maps,
+        }
+        return {name: pixels for name, pixels in pictures.items() if pixels is not None}
+
 
 @dataclass(frozen=True, eq=False)
 class Codes:
@@ -211,7 +221,7 @@ def _check(task: TaskExamples) -> None:
 
 def _check_row(name: str, row: Row) -> None:
     k = len(row.scores)
-    pictures = [a for a in (row.images, row.reconstructions, row.maps) if a is not None]
+    pictures = row.pictures.values()
     if any(a.dtype != np.uint8 or a.ndim not in (3, 4) or len(a) != k for a in pictures):
         raise ValueError(f"images of the row {name!r} do not fit its {k} scores")
     if len({a.shape[1:3] for a in pictures}) > 1:

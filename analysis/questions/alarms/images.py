@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Iterator, Sequence
+from typing import NamedTuple
 
 import numpy as np
 
@@ -22,31 +23,42 @@ def set_of(part: PartRanks, outsider: str | None) -> str | None:
     return outsider if outsider in part.outsiders else None
 
 
-def share(part: PartRanks | None, outsider: str | None = None) -> float:
-    """The share of anomalies among the test images; NaN if it is unknown.
+class Sizes(NamedTuple):
+    """The numbers of normal test images and of anomalies: of all, and of those with ranks."""
+
+    all: tuple[int, int]
+    ranked: tuple[int, int]
+
+
+def sizes_of(part: PartRanks | None, outsider: str | None = None) -> Sizes | None:
+    """The numbers of test images of a task; None without such anomalies.
 
     Args:
-        part: the ranks of the test images of a task.
+        part: the ranks of the test images of the task.
         outsider: the name of the set of anomalies; None = the first.
     """
     name = set_of(part, outsider) if part else None
     if part is None or name is None:
-        return math.nan
-    n, m = part.images(name)
-    return m / (n + m)
+        return None
+    return Sizes(part.images(name), (part.normal.shape[1], part.outsiders[name].shape[1]))
+
+
+def share(part: PartRanks | None, outsider: str | None = None) -> float:
+    """The share of anomalies among the test images; NaN if it is unknown.
+
+    Args: as `sizes_of`.
+    """
+    sizes = sizes_of(part, outsider)
+    return math.nan if sizes is None else sizes.all[1] / sum(sizes.all)
 
 
 def is_sample(part: PartRanks | None, outsider: str | None = None) -> bool:
     """Whether only ranks of a sample of the test images are stored.
 
-    Args:
-        part: the ranks of the test images of a task.
-        outsider: the name of the set of anomalies; None = the first.
+    Args: as `sizes_of`.
     """
-    name = set_of(part, outsider) if part else None
-    if part is None or name is None:
-        return False
-    return part.images(name) != (part.normal.shape[1], part.outsiders[name].shape[1])
+    sizes = sizes_of(part, outsider)
+    return sizes is not None and sizes.all != sizes.ranked
 
 
 def pairs(

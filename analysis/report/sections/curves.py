@@ -3,7 +3,7 @@
 from functools import partial
 
 from analysis.document.blocks import Block, Figure, Section
-from analysis.document.format import file_name
+from analysis.document.format import file_name, not_drawn
 from analysis.questions.alarms.curves import (
     MOST_PANELS,
     Curves,
@@ -13,7 +13,6 @@ from analysis.questions.alarms.curves import (
 )
 from analysis.quoted import Result
 from analysis.report.findings import Findings
-from tune_ad.wording import count
 
 PLACE = 56
 
@@ -35,8 +34,7 @@ def _figures(result: Result, drawn: list[Curves]) -> list[Block]:
         if seeds > 1
         else "One model per class, so there is no band."
     )
-    more = len(drawn) - MOST_PANELS
-    hidden = f" {count(more, 'more class')} not drawn." if more > 0 else ""
+    hidden = not_drawn(len(drawn), MOST_PANELS)
     about_roc = (
         f"ROC curves of {result.label} on test images: each point is a threshold; it shows which "
         "share of the anomalies raises an alarm (up) and which share of the normal images does so "

@@ -7,7 +7,7 @@ from functools import partial
 import pandas as pd
 
 from analysis.document.blocks import Block, Cell, Figure, Section, Table, Text
-from analysis.document.format import PERCENT, file_name
+from analysis.document.format import PERCENT, file_name, not_drawn
 from analysis.questions.alarms.missed import class_names
 from analysis.questions.examples import (
     MOST_PANELS,
@@ -72,8 +72,7 @@ def _codes(study: StudyRecords, tasks: Sequence[TaskExamples]) -> Block:
     if not with_codes:
         return Text("The detector has no codes to draw.", "note")
     codes = with_codes[0][1]
-    more = len(with_codes) - MOST_PANELS
-    hidden = f" {count(more, 'more class')} not drawn." if more > 0 else ""
+    hidden = not_drawn(len(with_codes), MOST_PANELS)
     caption = (
         f"Codes of test images by the first model, {codes.dimensions} dimensions shown in two: "
         "principal components (PCA), which keep large distances, and t-SNE (perplexity 30, at "
@@ -87,8 +86,7 @@ def _codes(study: StudyRecords, tasks: Sequence[TaskExamples]) -> Block:
 
 def _scores(study: StudyRecords, tasks: Sequence[TaskExamples]) -> list[Block]:
     titled = [(study.task_title(task.task), task) for task in tasks]
-    more = len(tasks) - MOST_PANELS
-    hidden = f" {count(more, 'more class')} not drawn." if more > 0 else ""
+    hidden = not_drawn(len(tasks), MOST_PANELS)
     caption = (
         "Scores of test images by the kept models (the ensemble of all seeds, standardised by "
         "held-out normal images). Dashed: the threshold of the kept model; images to its right "

@@ -3,7 +3,7 @@
 from functools import partial
 
 from analysis.document.blocks import Block, Figure, Section, Text
-from analysis.document.format import file_name
+from analysis.document.format import file_name, not_drawn
 from analysis.questions.histograms import (
     MOST_PANELS,
     ResultHistograms,
@@ -11,7 +11,6 @@ from analysis.questions.histograms import (
     histograms,
 )
 from analysis.report.findings import Findings
-from tune_ad.wording import count
 
 PLACE = 55
 
@@ -33,13 +32,12 @@ def _block(result: ResultHistograms) -> Block:
         f"{panel.task}: {', '.join(f'{group} {n:,}' for group, n in panel.counts.items())}"
         for panel in result.histograms[:MOST_PANELS]
     )
-    more = len(result.histograms) - MOST_PANELS
-    not_drawn = f" {count(more, 'more class')} not drawn." if more > 0 else ""
+    hidden = not_drawn(len(result.histograms), MOST_PANELS)
     caption = (
         f"Scores of {result.label} on {result.images} (one model per task, seed {result.seed}; "
         "scores of different models have different scales). Densities, with common bins from the "
         f"smallest to the largest score. Numbers of images: {images}."
-        f'{not_drawn} After Fig. 2 of the poster by Pham, "Robustifying Generative Models".'
+        f'{hidden} After Fig. 2 of the poster by Pham, "Robustifying Generative Models".'
     )
     figure = partial(draw_histograms, result.histograms)
     return Figure(file_name("scores", result.label), figure, caption)

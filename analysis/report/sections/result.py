@@ -60,6 +60,7 @@ def section(findings: Findings) -> Section | None:
         about_outsiders = OUTSIDERS.format(covers=_variants_cover(results))
         blocks += explained(study, results, shown)
         blocks.append(Table("outsiders", _by_outsider(results), about_outsiders))
+        blocks += _beside_outsiders(results)
     elif any(map(_by_component, results)):
         shown = {name for result in results for name in result.components}
         blocks += explained(study, results, shown)
@@ -144,6 +145,25 @@ def _by_outsider(results: Sequence[Result]) -> pd.DataFrame:
     rows = [row for result in results for row in _score_rows(result)]
     table = pd.DataFrame(rows)
     return table if len(results) > 1 else table.drop(columns="baseline")
+
+
+def _beside_outsiders(results: Sequence[Result]) -> list[Table]:
+    """AUPR and FPR at 95 % TPR of the reported score against each outsider set; no empty table."""
+    rows: list[dict[str, object]] = []
+    points: list[OperatingPoint] = []
+    for result in results:
+        for outsider, by_score in result.outsiders.items():
+            point = operating_points(result, outsider)[MEAN]
+            points.append(point)
+            auroc = by_score[SCORE]
+            row = {"baseline": result.label, "outsider set": outsider, "test AUROC": _cell(auroc)}
+            rows.append(row | beside(point) | {"n": auroc.n})
+    table = without_empty(pd.DataFrame(rows))
+    if "AUPR" not in table and "FPR95" not in table:
+        return []
+    table = table if len(results) > 1 else table.drop(columns="baseline")
+    caption = f"The reported score against each outsider set.{about(table, points)}"
+    return [Table("outsider_alarms", table, caption)]
 
 
 def _score_rows(result: Result) -> list[dict[str, object]]:

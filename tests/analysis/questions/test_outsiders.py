@@ -11,7 +11,7 @@ from analysis.report.findings import Findings
 from analysis.report.sections.result import section
 from analysis.report.sections.trials import section as trials_section
 from tests.analysis.planted import record, study
-from tune_ad.storage.metric import TEST_AUROC, ScoreVariant
+from tune_ad.storage.metric import TEST_AUROC, Metric, ScoreVariant
 
 TASK = ("cifar10-vs-svhn+noise",)
 SVHN, NOISE = (TEST_AUROC._replace(outsider=name) for name in ("svhn", "noise"))
@@ -103,6 +103,16 @@ def test_trials_of_several_likelihoods_are_not_ranked_by_likelihood(tmp_path):
 def test_classes_of_one_set_are_no_outsiders(tmp_path):
     (result,) = results(study(tmp_path, [record(0, {"width": 1.0}, (0.7, 0.8))]))
     assert result.outsiders == {}
+
+
+def test_each_set_has_its_aupr_beside_the_auroc(tmp_path):
+    trial = against(0)
+    for name, values in (("svhn", [0.3, 0.5]), ("noise", [0.8, 1.0])):
+        trial.metrics[Metric("test", "ap", name)] = values
+    part = section(Findings(study(tmp_path, [trial], {"VAE": {"width": 1.0}})))
+    (table,) = [block for block in part.blocks if getattr(block, "name", "") == "outsider_alarms"]
+    assert list(table.shown["outsider set"]) == ["svhn", "noise"]
+    assert [cell.value for cell in table.shown["AUPR"]] == pytest.approx([0.4, 0.9])
 
 
 def test_published_numbers_are_compared_set_by_set_and_score_by_score(tmp_path):

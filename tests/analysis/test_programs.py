@@ -9,7 +9,7 @@ import pytest
 from matplotlib.figure import Figure
 
 import analysis
-from analysis.library import Study
+from analysis.programs import Study
 from analysis.quoted import results
 from tests.analysis.planted_sensitivity import additive, sampled
 from tune_ad.errors import UserError
