@@ -5,6 +5,8 @@ BIN = $(VENV)/bin
 PYTEST = $(BIN)/python -m pytest -n auto --maxprocesses 4 --dist loadfile
 INSTALLED = $(VENV)/.installed
 
+unexport PYTHONDONTWRITEBYTECODE  # tests start hundreds of processes, which would all compile
+
 .PHONY: run test check docs faults lint types audit clean
 
 run: $(INSTALLED)

@@ -3,6 +3,7 @@
 import json
 import os
 import runpy
+import shutil
 import signal
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import nullcontext
@@ -16,6 +17,12 @@ for ignored in (signal.SIGINT, signal.SIGHUP):  # as in the background, and afte
         default = {signal.SIGINT: signal.default_int_handler}.get(ignored, signal.SIG_DFL)
         signal.signal(ignored, default)
 os.environ.setdefault("OMP_NUM_THREADS", "1")  # read when torch and NumPy are loaded below
+MEMORY = Path("/dev/shm")  # noqa: S108, the folders of tests lie in memory if it has room
+ROOM = 4 << 30
+if os.access(MEMORY, os.W_OK) and shutil.disk_usage(MEMORY).free > ROOM:
+    os.environ.setdefault("PYTEST_DEBUG_TEMPROOT", str(MEMORY))
+AT_START = Path(__file__).parent / "at_start"
+runpy.run_path(str(AT_START / "no_figures.py"))  # before anything imports the writer of reports
 # ruff: noqa: E402
 from tests.naming import named, variants
 from tune_ad.storage.jsonl import to_text
@@ -23,7 +30,6 @@ from tune_ad.storage.records import ReplicaRecord, TrialRecord, identity
 
 Record = Callable[..., TrialRecord]
 
-OFFLINE = Path(__file__).parent / "offline"
 REFUSING_CLIENT = """#!/bin/sh
 echo "a test called $0: tests fetch nothing" >&2
 exit 97
@@ -46,14 +52,24 @@ def offline(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
     if os.environ.get("TUNE_AD_TEST_REGISTRIES") == "1":
         yield
         return
-    runpy.run_path(str(OFFLINE / "sitecustomize.py"))
+    runpy.run_path(str(AT_START / "no_network.py"))
     clients = tmp_path_factory.mktemp("clients")
     for name in ("npm", "apt-get"):
         (clients / name).write_text(REFUSING_CLIENT)
         (clients / name).chmod(0o755)
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("PATH", str(clients), prepend=os.pathsep)
-        patch.setenv("PYTHONPATH", str(OFFLINE), prepend=os.pathsep)
+        patch.setenv("PYTHONPATH", str(AT_START), prepend=os.pathsep)
+        yield
+
+
+@pytest.fixture(scope="module", autouse=True)
+def figures(request: pytest.FixtureRequest) -> Iterator[None]:
+    """Figures of reports are composed but not written, except in modules that look at reports."""
+    about_reports = request.path.is_relative_to(Path(__file__).parent / "analysis" / "report")
+    drawn = about_reports or request.node.get_closest_marker("figures")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("TUNE_AD_TEST_FIGURES", "drawn" if drawn else "composed")
         yield
 
 

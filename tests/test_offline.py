@@ -7,7 +7,7 @@ import sys
 
 import pytest
 
-from tests.conftest import OFFLINE
+from tests.conftest import AT_START
 
 pytestmark = pytest.mark.skipif(
     os.environ.get("TUNE_AD_TEST_REGISTRIES") == "1",
@@ -57,4 +57,4 @@ def test_package_clients_are_refused(client):
 
 
 def test_the_guard_is_where_python_looks_for_it():
-    assert os.environ["PYTHONPATH"].split(os.pathsep)[0] == str(OFFLINE)
+    assert os.environ["PYTHONPATH"].split(os.pathsep)[0] == str(AT_START)

@@ -73,7 +73,7 @@ def families() -> tuple[Family, ...]:
     for name, entry in catalogue.entries().items():
         if entry.source.package:
             continue
-        search, _ = catalogue.find(name)
+        search = catalogue.declaration(entry)
         module = importlib.import_module(entry.source.module)
         names = {data: title for title, data in search.names().items()}
         found.setdefault(id(search), Family(search, names, inspect.getdoc(module) or ""))

@@ -296,8 +296,12 @@ def test_classes_of_a_whole_data_set_are_refused(run, tmp_path, capsys):
 
 @pytest.mark.parametrize(
     "given",
-    [[], ["--resume"], SMALL, ["--budget", "quick"]],
-    ids=["as it was", "resumed", "with the same options", "with its budget"],
+    [
+        pytest.param([], id="as it was"),
+        pytest.param(["--resume"], id="resumed", marks=pytest.mark.slow),
+        pytest.param(SMALL, id="with the same options"),
+        pytest.param(["--budget", "quick"], id="with its budget", marks=pytest.mark.slow),
+    ],
 )
 def test_a_finished_study_that_is_run_again_is_only_reported(
     run, finished, capsys, monkeypatch, given
@@ -380,6 +384,7 @@ def test_an_output_that_cannot_be_written_ends_the_program_in_a_line(output, cod
     assert ended.stderr.startswith(message) and ended.stderr.count("\n") == bool(message)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("encoding", ["ascii", "latin-1"])
 def test_a_terminal_that_lacks_letters_is_no_failure(finished, encoding):
     ended = subprocess.run(
@@ -394,6 +399,7 @@ def test_a_terminal_that_lacks_letters_is_no_failure(finished, encoding):
     assert b"Test AUROC" in ended.stdout and signs[encoding] in ended.stdout
 
 
+@pytest.mark.slow
 def test_report_repeats_the_result(run, finished, capsys):
     assert run.main(["--report", "quickstart", "--results", str(finished)]) == 0
     first = capsys.readouterr().out
@@ -402,6 +408,7 @@ def test_report_repeats_the_result(run, finished, capsys):
     assert "Test AUROC" in first
 
 
+@pytest.mark.slow
 def test_a_study_is_reported_by_its_path(run, finished, tmp_path, capsys):
     assert run.main(["--report", "quickstart", "--results", str(finished)]) == 0
     by_name = capsys.readouterr().out
@@ -529,7 +536,7 @@ def test_wrong_input_is_one_line_and_writes_nothing(
     assert not list(tmp_path.iterdir())
 
 
-@pytest.mark.parametrize("where", ["run", "report"])
+@pytest.mark.parametrize("where", ["run", pytest.param("report", marks=pytest.mark.slow)])
 def test_ctrl_c_at_any_time_says_how_to_go_on(run, tmp_path, monkeypatch, capsys, where):
     from tune_ad.app import session
     from tune_ad.app.command_line import cli
@@ -637,6 +644,10 @@ def test_a_signal_leaves_a_study_that_resumes(tmp_path, sent, backend, code):
         backend,
         "--epochs",
         "6",
+        "--classes",
+        "0",
+        "--evaluation-seeds",
+        "1",
         "--results",
         tmp_path,
     ]

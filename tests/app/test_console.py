@@ -278,7 +278,9 @@ def test_the_epochs_that_are_searched_are_said_until_they_are_set(tiny, open_stu
         assert "epochs" not in fixed.study.baselines["PGN"].space
 
 
-@pytest.mark.parametrize("given", [{}, {"changes": {"epochs": 4}}])
+@pytest.mark.parametrize(
+    "given", [{}, pytest.param({"changes": {"epochs": 4}}, marks=pytest.mark.slow)]
+)
 def test_a_study_of_searched_or_set_epochs_goes_on(tiny, open_study, tmp_path, given):
     search = with_epochs(tiny)
     assert open_study(search, tmp_path, **given).run().exit_code == 0

@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 
 import tune_ad
-from tests.conftest import OFFLINE
+from tests.conftest import AT_START
 from tests.search.test_own_code import DETECTOR, POWER, SEARCH
 
 CHECKOUT = Path(tune_ad.__file__).parents[1]
@@ -77,7 +77,7 @@ def trials(folder, study):
 def test_own_search_detector_and_images_in_a_folder_of_their_own(folder):
     """The winner is kept and scores images in another process."""
     tune = (sys.executable, "-m", "tune_ad")
-    path = (OFFLINE, CHECKOUT)
+    path = (AT_START, CHECKOUT)
     own = ("--search", "mine.py", "--data", "photos.npz")
     run((*tune, *own, "--detector", "my_lof.py:LOF", *QUICK), folder, path)
     records = trials(folder, "mine_photos_lof")
@@ -107,7 +107,7 @@ def test_the_same_from_a_wheel_with_both_backends(folder, tmp_path):
     run((*pip, "--python", python, "install", "--no-deps", "--no-index", wheel), tmp_path, ())
     where = (python, "-c", "import tune_ad; print(tune_ad.__file__)")
     assert run(where, folder, ()) == [str(site / "tune_ad" / "__init__.py")]
-    tune, path = home / "bin" / "tune-ad", (OFFLINE,)
+    tune, path = home / "bin" / "tune-ad", (AT_START,)
     assert any(line.startswith("quickstart") for line in run((tune, "--list"), folder, path))
     own = ("--search", "mine.py:mine_digits", "--budget", "quick", "--device", "cpu")
     run((tune, *own, "--results", "serially", "--backend", "serial"), folder, path)

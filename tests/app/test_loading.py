@@ -28,6 +28,7 @@ def results(tmp_path_factory):
     return str(tmp_path_factory.mktemp("results"))
 
 
+@pytest.mark.slow
 def test_an_estimate_does_without_the_compiler_of_pytorch(results):
     modules = loaded(COMMAND, *QUICKSTART, "--dry-run", "--results", results)
     assert "torch" in modules

@@ -147,6 +147,7 @@ def test_colours_that_a_grey_model_does_not_see_are_counted(study, tmp_path):
     assert equal["score"] == same["score"]
 
 
+@pytest.mark.slow
 def test_a_winner_without_fresh_seeds_is_not_kept_and_that_is_said(photos, tmp_path):
     arguments = ["--data", str(photos), "--results", str(tmp_path), *QUICK]
     lines = run_line(["--search", "ae", "--evaluation-seeds", "0", *arguments])
@@ -245,6 +246,7 @@ def test_labelled_anomalies_without_tested_ones_are_refused(photos, tmp_path):
     assert "move some of them to the test images" in lines
 
 
+@pytest.mark.slow
 def test_what_was_selected_by_test_images_has_no_threshold(photos, tmp_path):
     where = ["--data", str(photos), "--results", str(tmp_path)]
     run_line(["--search", "ae", *where, *QUICK, "--selection", "oracle"])
@@ -259,6 +261,7 @@ def test_what_was_selected_by_test_images_has_no_threshold(photos, tmp_path):
     assert "has no threshold, because its configuration was selected by the test images" in lines
 
 
+@pytest.mark.slow
 def test_a_picture_of_another_size_is_refused_unless_a_size_was_wished(study, photos, tmp_path):
     folder, _ = study
     put(tmp_path, "new/wide.png", np.zeros((12, 16)))
@@ -271,6 +274,7 @@ def test_a_picture_of_another_size_is_refused_unless_a_size_was_wished(study, ph
     assert len(rows_of(tmp_path / "scores.csv")) == 1
 
 
+@pytest.mark.slow
 def test_pictures_appear_only_if_every_image_could_be_scored(photos, tmp_path):
     run_line(["--search", "ae", "--data", str(photos), "--results", str(tmp_path), *QUICK])
     new = tmp_path / "new"
@@ -298,12 +302,14 @@ def test_scores_never_replace_an_image(study, photos):
     assert image.read_bytes() == before
 
 
+@pytest.mark.slow
 def test_chance_may_choose_where_no_anomaly_is_known(photos, tmp_path):
     where = ["--data", str(photos / "train"), "--results", str(tmp_path)]
     lines = run_line(["--search", "vae", *where, *QUICK, "--selection", "random"])
     assert "by chance. No anomaly is known" in lines
 
 
+@pytest.mark.slow
 def test_a_declared_data_set_replaces_that_of_a_search(tmp_path):
     results = ["--results", str(tmp_path), "--dry-run"]
     lines = run_line(["--search", "shallow_mnist", "--data", "digits", *results])

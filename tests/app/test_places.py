@@ -118,4 +118,4 @@ def test_a_home_folder_that_cannot_be_written_is_not_needed(tmp_path, home):
     command = f"{unset}{STUDY} --no-evaluation --results '{tmp_path}'"
     done = shell(command, **({} if home is None else {"HOME": home}), MPLCONFIGDIR="")
     assert done.returncode == 0, done.stderr
-    assert all("%|" in line for line in done.stderr.splitlines() if line), done.stderr
+    assert all("of 1 trial" in line for line in done.stderr.splitlines() if line), done.stderr

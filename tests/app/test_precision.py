@@ -258,6 +258,7 @@ def test_what_a_user_reads_names_it_if_not_all_is_float32(begin, coloured, train
         assert table.stored.set_index("what")["value"]["precision"] == words[precision]
 
 
+@pytest.mark.slow
 def test_the_estimate_trains_as_a_trial_does(
     begin, open_study, tiny, coloured, tmp_path, monkeypatch
 ):

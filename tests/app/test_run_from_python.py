@@ -80,6 +80,7 @@ def test_a_complete_study_is_only_reported_again_and_an_option_that_differs_is_r
     assert len(more.trials) == 3
 
 
+@pytest.mark.slow
 def test_nothing_is_printed_unless_it_is_wished(made, capsys, tmp_path):
     run("quickstart", results=made.folder.parent, **SERIAL)
     printed = capsys.readouterr()
@@ -102,6 +103,7 @@ def test_the_progress_line_is_on_the_standard_error_stream(capsys, tmp_path):
     assert result.best is None
 
 
+@pytest.mark.slow
 def test_a_search_is_run_that_no_file_declares(tiny, tmp_path):
     result = run(tiny, results=tmp_path, trials=1, settings={"dropout": 0.25}, **SERIAL)
     assert result.folder == tmp_path / "tiny"
@@ -111,6 +113,7 @@ def test_a_search_is_run_that_no_file_declares(tiny, tmp_path):
     assert again.trials.equals(result.trials)
 
 
+@pytest.mark.slow
 def test_a_search_is_run_with_another_detector(tiny, tmp_path):
     result = run(tiny, results=tmp_path, detector="IsolationForest", **SERIAL)
     assert result.folder.name == "tiny_isolationforest"
@@ -138,6 +141,7 @@ def test_a_search_runs_on_other_data(tiny, tmp_path):
     assert result.winner is not None and result.winner.rule
 
 
+@pytest.mark.slow
 def test_an_ablation_has_no_winner(tiny, tmp_path):
     result = run(tiny, results=tmp_path, ablate="one", trials=2, seeds=1, **SERIAL)
     assert result.winner is None and result.best is None
@@ -187,6 +191,7 @@ def test_an_unknown_search_is_refused(search):
         run(search, **SERIAL)
 
 
+@pytest.mark.slow
 def test_an_interruption_is_raised_after_the_study_is_kept(tiny, tmp_path, monkeypatch):
     from tune_ad.execution import serial
 

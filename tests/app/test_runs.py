@@ -91,6 +91,7 @@ def test_other_images_of_the_same_shape_are_refused(options, tmp_path):
     assert more(options).run().failed == 0
 
 
+@pytest.mark.slow
 def test_images_of_another_class_name_are_other_images(options, tmp_path):
     """A class that is called good is normal, so that a name can change the tasks."""
     stream = np.random.default_rng(3)
@@ -132,6 +133,7 @@ def test_other_code_is_refused(options, monkeypatch):
         more(options)
 
 
+@pytest.mark.slow
 def test_a_complete_study_is_reported_whatever_has_changed(options, monkeypatch):
     folder = begun(options)
     before = folder.study.read_bytes()
@@ -140,6 +142,7 @@ def test_a_complete_study_is_reported_whatever_has_changed(options, monkeypatch)
     assert folder.study.read_bytes() == before
 
 
+@pytest.mark.slow
 def test_studies_of_earlier_versions_recorded_neither_code_nor_images(options):
     folder = begun(options)
     stored = json.loads(folder.study.read_text(encoding="utf-8"))
@@ -156,7 +159,13 @@ def test_the_versions_of_a_study_without_runs_are_compared(tmp_path):
         with_run(stored, run, False, StudyFolder(tmp_path))
 
 
-@pytest.mark.parametrize("name", ["suggested", "trials", "evaluation", "retried"])
+@pytest.mark.parametrize(
+    "name",
+    [
+        "trials",
+        *(pytest.param(n, marks=pytest.mark.slow) for n in ("suggested", "evaluation", "retried")),
+    ],
+)
 def test_nothing_is_written_before_every_record_could_be_read(options, name):
     folder = begun(options)
     before = folder.study.read_bytes()
@@ -186,6 +195,7 @@ def test_the_digest_covers_what_computes_the_numbers_of_a_trial():
     assert [name for name in imported - packages if not f"{name}.".startswith(known)] == []
 
 
+@pytest.mark.slow
 def test_a_run_that_trains_nothing_is_not_listed(options, monkeypatch):
     """It was refused, or died before its first trial."""
 
@@ -208,6 +218,7 @@ def test_a_run_that_trains_nothing_is_not_listed(options, monkeypatch):
     assert folder.study.read_bytes() == before
 
 
+@pytest.mark.slow
 def test_the_run_is_listed_before_its_first_trial_is(options, monkeypatch):
     seen = []
 
@@ -220,6 +231,7 @@ def test_the_run_is_listed_before_its_first_trial_is(options, monkeypatch):
     assert seen[0] == (1, False)
 
 
+@pytest.mark.slow
 def test_another_device_is_refused_unless_accepted(options, monkeypatch):
     folder = begun(options)
     stored = folder.read_study()
@@ -237,6 +249,7 @@ def test_another_device_is_refused_unless_accepted(options, monkeypatch):
     assert "device cuda" in page and "the device has changed from cuda to cpu" in page
 
 
+@pytest.mark.slow
 def test_the_device_of_the_last_run_is_kept_unless_one_is_given(options, monkeypatch):
     """Continuing commands do not repeat `--device`."""
     begun(options)

@@ -364,6 +364,7 @@ def test_classes_of_images_of_ones_own_are_named_by_their_labels(tiny, open_stud
         begun("12")
 
 
+@pytest.mark.slow
 def test_a_winner_picked_at_random_is_the_same_in_every_run(begin, tiny, open_study, tmp_path):
     session = begin(selection="random", changes={"epochs": 1, "trials": 3})
     assert "Trials are ranked by chance (no result is used)." in opening(session)
@@ -442,20 +443,28 @@ class CtrlC(NamedTuple):
 @pytest.mark.parametrize(
     ("ctrl_c", "left"),
     [
-        (CtrlC(ReplicaSet, "train_by_epochs", 1, True), (0, 0)),
+        pytest.param(
+            CtrlC(ReplicaSet, "train_by_epochs", 1, True), (0, 0), marks=pytest.mark.slow
+        ),
         (CtrlC(ReplicaSet, "train_by_epochs", 5, True), (1, 0)),
-        (CtrlC(Trial, "details", 6, False), (1, 0)),
+        pytest.param(CtrlC(Trial, "details", 6, False), (1, 0), marks=pytest.mark.slow),
         (CtrlC(TrialLoop, "next", 3, True), (2, 0)),
-        (CtrlC(TrialLoop, "next", 3, False), (2, 0)),
-        (CtrlC(TrialLoop, "next", 5, True), (4, 0)),
-        (CtrlC(RecordWriter, "started", 3, True), (2, 0)),
-        (CtrlC(TensorBoardCallback, "reported", 8, True), (2, 0)),
-        (CtrlC(RecordWriter, "ended", 2, True), (1, 0)),
+        pytest.param(CtrlC(TrialLoop, "next", 3, False), (2, 0), marks=pytest.mark.slow),
+        pytest.param(CtrlC(TrialLoop, "next", 5, True), (4, 0), marks=pytest.mark.slow),
+        pytest.param(CtrlC(RecordWriter, "started", 3, True), (2, 0), marks=pytest.mark.slow),
+        pytest.param(
+            CtrlC(TensorBoardCallback, "reported", 8, True), (2, 0), marks=pytest.mark.slow
+        ),
+        pytest.param(CtrlC(RecordWriter, "ended", 2, True), (1, 0), marks=pytest.mark.slow),
         (CtrlC(TensorBoardCallback, "ended", 2, True), (2, 0)),
-        (CtrlC(TensorBoardCallback, "ended", 4, False), (4, 0)),
-        (CtrlC(ReplicaSet, "train_by_epochs", 13, True), (4, 0)),
+        pytest.param(
+            CtrlC(TensorBoardCallback, "ended", 4, False), (4, 0), marks=pytest.mark.slow
+        ),
+        pytest.param(
+            CtrlC(ReplicaSet, "train_by_epochs", 13, True), (4, 0), marks=pytest.mark.slow
+        ),
         (CtrlC(ReplicaSet, "train_by_epochs", 17, True), (4, 1)),
-        (CtrlC(RecordWriter, "ended", 6, True), (4, 1)),
+        pytest.param(CtrlC(RecordWriter, "ended", 6, True), (4, 1), marks=pytest.mark.slow),
     ],
 )
 def test_an_interrupted_study_goes_on_as_if_it_had_not_been(
@@ -549,6 +558,7 @@ def test_a_study_can_be_extended_again_and_again(begin, tmp_path, finished):
     assert len(session.folder.read_trials()) == 6
 
 
+@pytest.mark.slow
 def test_an_extension_that_was_interrupted_is_finished_by_resuming(
     begin, tmp_path, finished, monkeypatch
 ):
@@ -623,12 +633,24 @@ class Blind(PGN):
 @pytest.mark.parametrize(
     ("detector", "reason"),
     [
-        (fragile(RuntimeError("burst\nsecond line")), "RuntimeError: burst"),
+        pytest.param(
+            fragile(RuntimeError("burst\nsecond line")),
+            "RuntimeError: burst",
+            marks=pytest.mark.slow,
+        ),
         (fragile(ValueError("no such value")), "ValueError: no such value"),
-        (fragile(ZeroDivisionError("by zero")), "ZeroDivisionError: by zero"),
-        (fragile(TypeError("not a tensor")), "TypeError: not a tensor"),
-        (fragile(KeyError("loss")), "KeyError: 'loss'"),
-        (fragile(IndexError("out of range")), "IndexError: out of range"),
+        pytest.param(
+            fragile(ZeroDivisionError("by zero")),
+            "ZeroDivisionError: by zero",
+            marks=pytest.mark.slow,
+        ),
+        pytest.param(
+            fragile(TypeError("not a tensor")), "TypeError: not a tensor", marks=pytest.mark.slow
+        ),
+        pytest.param(fragile(KeyError("loss")), "KeyError: 'loss'", marks=pytest.mark.slow),
+        pytest.param(
+            fragile(IndexError("out of range")), "IndexError: out of range", marks=pytest.mark.slow
+        ),
         (Picky, "UserError: latent_dim must be other than 4, got 4"),
         (Narrow, "UserError: latent_dim must be other than 4, got 4"),
         (Blind, "2 of 2 replicas failed, first digits/0 with seed 0: 13 of 13 normal scores"),
@@ -683,6 +705,7 @@ def test_a_trial_in_which_one_replica_fails_is_a_failed_trial(tiny, open_study, 
     assert session.folder.read_evaluation() == []
 
 
+@pytest.mark.slow
 def test_a_search_over_detectors_of_different_parameters(tiny, open_study, tmp_path):
     other = Baseline(
         AE,
@@ -716,9 +739,10 @@ def test_a_search_over_detectors_of_different_parameters(tiny, open_study, tmp_p
     [
         (Listed(SIZES), [(8, 0.5), (4, 0.5), (16, 0.5)]),
         (Listed([{"dropout": 0.2, "latent_dim": 16}]), [(16, 0.2)]),
-        (
+        pytest.param(
             Grid(points=2),
             [(size, rate) for size in (4, 8, 16) for rate in (0.1, 0.7)],
+            marks=pytest.mark.slow,
         ),
         (OneAtATime(points=2), [(8, 0.5), (4, 0.5), (16, 0.5), (8, 0.1), (8, 0.7)]),
     ],
@@ -734,6 +758,7 @@ def test_plans_that_know_their_configurations(tiny, open_study, tmp_path, plan, 
     assert len(session.folder.read_evaluation()) == 2
 
 
+@pytest.mark.slow
 def test_a_space_that_is_used_up_ends_the_search(tiny, open_study, tmp_path):
     baseline = replace(
         tiny_baseline(tiny), space={"latent_dim": CategoricalDistribution([4, 8, 16])}
@@ -790,6 +815,7 @@ def test_no_trial_starts_when_the_time_is_over(begin, finished, same):
     same(session.folder, finished.folder)
 
 
+@pytest.mark.slow
 def test_a_trial_that_has_started_is_finished_after_the_time_is_over(begin, monkeypatch):
     session = begin(time_budget=1000)
     now = iter([0.0, 0.0, 1.0, 60_001.0])
@@ -801,6 +827,7 @@ def test_a_trial_that_has_started_is_finished_after_the_time_is_over(begin, monk
     assert len(session.folder.read_evaluation()) == 2
 
 
+@pytest.mark.slow
 def test_the_evaluation_can_be_left_out_and_made_up_for(begin, finished, same):
     session = begin(evaluate=False)
     assert session.run().exit_code == 0
@@ -816,6 +843,7 @@ def test_a_study_that_another_process_writes_is_left_alone(begin):
     assert not session.folder.exists()
 
 
+@pytest.mark.slow
 def test_the_seed_of_a_study_decides_its_numbers(tiny, open_study, tmp_path, finished, timeless):
     def run(seed, name):
         session = open_study(
@@ -940,6 +968,7 @@ def test_a_fit_without_contrast_fails_its_trial_alone(tiny, open_study, tmp_path
     assert {(replica.state, replica.epoch) for replica in failed.replicas} == {("failed", 0)}
 
 
+@pytest.mark.slow
 def test_a_search_over_two_stages_counts_the_epochs_of_both(tiny, open_study, tmp_path):
     baseline = Baseline(
         DeepSVDD,
@@ -1055,6 +1084,7 @@ def against(tiny, tiny_budget):
     )
 
 
+@pytest.mark.slow
 def test_a_data_set_against_others(against, open_study, tmp_path):
     session = open_study(against, tmp_path)
     shown = plan(session)

@@ -609,6 +609,7 @@ def test_a_study_of_an_earlier_version_means_the_same(finished, of_schema_1):
     assert earlier["schema"] == described["schema"]
 
 
+@pytest.mark.slow
 def test_a_study_of_an_earlier_version_is_extended(open_study, tiny, tmp_path, of_schema_1):
     before = of_schema_1.trials.path.read_text().splitlines()
     session = open_study(tiny, tmp_path, budget="auto", extend=1)
@@ -723,7 +724,7 @@ def gpus(monkeypatch):
         (1, {}, ("cuda", "standard", 0.25)),
         (2, {"gpus": 1.0}, ("cuda", "standard", 1.0)),
         (1, {"device": "cpu"}, ("cpu", "quick", 0.0)),
-        (1, {"budget": "quick"}, ("cuda", "quick", 0.25)),
+        pytest.param(1, {"budget": "quick"}, ("cuda", "quick", 0.25), marks=pytest.mark.slow),
         (1, {"backend": "serial"}, ("cuda", "standard", 1.0)),
         (1, {"concurrent": 2}, ("cuda", "standard", 0.5)),
         (0, {"budget": "standard"}, ("cpu", "standard", 0.0)),

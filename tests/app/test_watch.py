@@ -293,6 +293,7 @@ def test_a_process_of_ray_that_ends_is_noted_before_its_parent_notices():
     assert not is_alive(process.pid)
 
 
+@pytest.mark.slow
 def test_a_study_that_does_not_notice_the_death_of_ray_is_ended(begun, monkeypatch):
     monkeypatch.setattr(watching, "LOST_SECONDS", 0.1)
     watch, lines, _ = begun()
@@ -333,6 +334,7 @@ def test_a_detector_that_no_alarm_interrupts_is_stopped_from_outside(
     assert not any(tmp_path.iterdir())
 
 
+@pytest.mark.slow
 def test_code_that_answers_in_time_is_left_alone(tmp_path, monkeypatch):
     monkeypatch.setattr(watching, "ANSWER_SECONDS", 0.0)
 

@@ -83,6 +83,7 @@ def fresh_by_baseline(folder):
     return {name: sorted(runs) for name, runs in by_baseline.items()}
 
 
+@pytest.mark.slow
 def test_each_baseline_has_its_share_of_trials(compared):
     trials = Counter(record.baseline for record in compared.folder.read_trials())
     assert trials == {"PGN": 3, "AE": 2, "IsolationForest": 2}
@@ -135,7 +136,9 @@ def test_the_report_is_written(compared):
         assert f"The best trial of {name} has a test AUROC of" in page
 
 
-@pytest.mark.parametrize("epochs", [18, 21, 29])
+@pytest.mark.parametrize(
+    "epochs", [21, *(pytest.param(epochs, marks=pytest.mark.slow) for epochs in (18, 29))]
+)
 def test_a_study_goes_on_in_the_middle_of_its_winners(
     begin, monkeypatch, compared, timeless, epochs
 ):

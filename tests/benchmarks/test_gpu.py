@@ -54,6 +54,7 @@ def test_a_measurement_that_fails_shows_its_error_and_the_others_go_on(capsys, m
     assert len({line.count("|") for line in printed if "stack" in line or line == failed}) == 1
 
 
+@pytest.mark.slow
 def test_the_program_starts_without_an_installation(tmp_path):
     program = Path(gpu.__file__)
     hidden = "import sys; sys.meta_path = [f for f in sys.meta_path if 'editable' not in str(f)]"

@@ -128,6 +128,7 @@ def test_a_contender_is_measured_in_processes_of_its_own():
     assert all(rate > 0 for rate in rates.values())
 
 
+@pytest.mark.slow
 def test_a_process_that_fails_is_reported_with_its_errors():
     sizes = peers.Sizes(train=0, score=0, replicas=1)
     with pytest.raises(RuntimeError, match="num_samples"):

@@ -16,7 +16,7 @@ from typing import NamedTuple
 import pytest
 
 import tune_ad
-from tests.conftest import OFFLINE
+from tests.conftest import AT_START
 from tune_ad.storage.folder import StudyFolder
 
 CHECKOUT = Path(tune_ad.__file__).parents[1]
@@ -147,7 +147,7 @@ class Cluster:
             "RAY_AUTH_TOKEN": "0123456789abcdef" * 4,
             "RAY_TMPDIR": str(self.folder),
             "RAY_USAGE_STATS_ENABLED": "0",
-            "PYTHONPATH": os.pathsep.join(map(str, (OFFLINE, CHECKOUT))),
+            "PYTHONPATH": os.pathsep.join(map(str, (AT_START, CHECKOUT))),
             "OMP_NUM_THREADS": "1",
         }
         self.address = f"127.0.0.1:{free_port()}"

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from tests.cluster.conftest import CHECKOUT, RAY, TINY, Command, free_port, processes_of
-from tests.conftest import OFFLINE
+from tests.conftest import AT_START
 from tune_ad.storage.folder import StudyFolder
 
 pytestmark = pytest.mark.slow
@@ -41,7 +41,7 @@ def submit():
             **{k: v for k, v in os.environ.items() if not k.startswith("RAY_")},
             "HOME": str(folder),
             "PATH": os.pathsep.join((str(folder / "bin"), os.environ["PATH"])),
-            "PYTHONPATH": os.pathsep.join(map(str, (OFFLINE, CHECKOUT))),
+            "PYTHONPATH": os.pathsep.join(map(str, (AT_START, CHECKOUT))),
             "OMP_NUM_THREADS": "1",
             "SCONTROL": str(folder / "scontrol"),
             "SEARCH": "quickstart",

@@ -267,6 +267,7 @@ DATA_SET = DataSet("slow", ("a", "b"), torchvision=Torchvision(("absent",), read
 """
 
 
+@pytest.mark.slow
 def test_two_processes_fetch_once(tmp_path):
     (tmp_path / "sets").mkdir()
     (tmp_path / "root").mkdir()

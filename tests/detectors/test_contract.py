@@ -20,6 +20,7 @@ from tests.detectors.cases import (
     IMAGES,
     MNIST,
     applicable,
+    is_first,
     module_of,
     pixels,
     quick,
@@ -74,7 +75,7 @@ ILLEGAL: dict[type, tuple[Any, ...]] = {
 def settled(detectors: dict[str, type[Detector[Any]]]) -> list[Any]:
     """Detectors under their defaults and their variants, on grey and colour images.
 
-    Variants on colour images are slow: `make check` tries them, `make test` the rest.
+    `make test` tries the defaults, and one variant on grey images; `make check` all.
     """
     return [
         pytest.param(
@@ -82,7 +83,8 @@ def settled(detectors: dict[str, type[Detector[Any]]]) -> list[Any]:
             shape,
             quick(detector, **settings),
             id=f"{name}-{kind}-{title}",
-            marks=[pytest.mark.slow] * (shape.is_colour and bool(settings)),
+            marks=[pytest.mark.slow]
+            * (bool(settings) and (shape.is_colour or not is_first(detector, settings))),
         )
         for name, detector in detectors.items()
         for title, settings in ((titled(variant), variant) for variant in variants(detector))

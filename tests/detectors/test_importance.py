@@ -76,7 +76,7 @@ def reverse(mean, log_variance, normal, uniform, defensive):
     return -importance.bound(log_joint(codes, X) - proposed, alpha=1)
 
 
-@pytest.mark.parametrize("defensive", [0.0, 0.2])
+@pytest.mark.parametrize("defensive", [0.0, pytest.param(0.2, marks=pytest.mark.slow)])
 def test_forward_kl_finds_the_exact_moments(defensive):
     exact, covariance, _ = posterior(X)
     mean, variance = fitted(forward, defensive=defensive)
@@ -84,6 +84,7 @@ def test_forward_kl_finds_the_exact_moments(defensive):
     assert variance.tolist() == pytest.approx(covariance.diagonal().tolist(), rel=0.1)
 
 
+@pytest.mark.slow
 def test_reverse_kl_finds_the_mean_and_is_too_narrow():
     exact, covariance, precision = posterior(X)
     mean, variance = fitted(reverse)

@@ -101,6 +101,7 @@ def test_regret_is_none_from_the_exact_posterior_and_else_the_divergence(monkeyp
     assert float(regret_from(off, wide, pixels, 400).mean()) == pytest.approx(divergence, rel=0.05)
 
 
+@pytest.mark.slow
 def test_more_steps_of_regret_gain_more_on_codes_that_no_step_saw(digits):
     regrets = [
         float(scored(module_of(score_by="regret", regret_steps=n), digits)[0]["score"].mean())
@@ -309,6 +310,7 @@ def until_the_plateau(**settings):
 
 
 @pytest.mark.parametrize("components", [1, 3])
+@pytest.mark.slow
 def test_the_refit_control_has_the_decoder_of_the_model_that_it_refits(components):
     plain = until_the_plateau(samples=4)
     control = until_the_plateau(samples=4, refit=0.2, mixture_components=components)
@@ -378,6 +380,7 @@ def test_components_are_ignored_where_nothing_trains_them():
     assert not module_of(mixture_components=3, objective="elbo").added
 
 
+@pytest.mark.slow
 def test_an_added_component_is_trained_alone_and_moves_nothing_else():
     settings = {
         "objective": "forward_kl",

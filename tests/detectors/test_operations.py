@@ -52,6 +52,7 @@ def test_the_operations_of_a_layer_are_those_that_pytorch_counts(layer):
     assert 0 < counted(lambda: layer(*inputs)) == counter.get_total_flops()
 
 
+@pytest.mark.slow
 def test_counting_loads_neither_the_compiler_of_pytorch_nor_pandas():
     program = """
 import sys

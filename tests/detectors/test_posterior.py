@@ -74,6 +74,7 @@ def two_modes(codes):
     return torch.logsumexp(torch.stack(modes), 0) - math.log(2)
 
 
+@pytest.mark.slow
 def test_an_added_component_finds_the_mode_that_the_first_one_misses():
     """A Gaussian on the left mode; the second, trained by forward KL, must cover the right one."""
     stream, added = torch_stream(5, "modes"), AddedComponent(1, DIM).double()

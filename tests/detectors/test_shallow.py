@@ -210,6 +210,7 @@ def test_likelihoods_are_those_of_refitted_densities(count):
 
 
 @pytest.mark.parametrize("spread", [0.3, 1.0, 20.0])
+@pytest.mark.slow
 def test_the_bandwidth_follows_the_spread_of_the_images(spread):
     stream = np.random.default_rng(0)
     features = stream.normal(size=(2000, 1)) * spread
@@ -447,6 +448,7 @@ def test_pixels_become_rows_whatever_their_layout():
     assert pixel_rows(images.requires_grad_()).dtype == np.float64
 
 
+@pytest.mark.slow
 def test_scikit_learn_is_loaded_when_something_is_fitted():
     names = ("ocsvm", "isolation_forest", "kde")
     modules = ", ".join(f"tune_ad.detectors.shallow.{name}" for name in names)

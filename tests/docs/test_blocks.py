@@ -16,6 +16,7 @@ PAGES = {page.relative_to(PROJECT).as_posix(): blocks(page) for page in pages()}
 BLOCKS = [block for of_page in PAGES.values() for block in of_page]
 OPENING = re.compile(r"^\s*(<!-- not run.*|```+.*)$", re.MULTILINE)
 ELSEWHERE = {
+    "docs/analysis.md": "tests/analysis/test_programs.py",
     "docs/python.md": "tests/app/test_python_page.py",
     "CONTRIBUTING.md": "tests/detectors/test_examples.py",
 }

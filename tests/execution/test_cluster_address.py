@@ -96,6 +96,7 @@ def test_an_address_at_which_ray_answers_is_accepted(serve):
     assert resolved(address) == address
 
 
+@pytest.mark.slow
 def test_the_cluster_of_the_tests_answers(ray_session):
     address = ray.get_runtime_context().gcs_address
     assert resolved(address) == address
@@ -197,6 +198,7 @@ def test_auto_is_the_cluster_that_was_started_on_this_machine(serve, monkeypatch
     assert resolved("auto") == address
 
 
+@pytest.mark.slow
 def test_auto_does_not_join_the_ray_of_another_program(ray_session, monkeypatch, tmp_path):
     monkeypatch.delenv("RAY_ADDRESS", raising=False)
     monkeypatch.setenv("RAY_TMPDIR", str(tmp_path))

@@ -134,6 +134,7 @@ def fail():
     raise FileNotFoundError("no such driver")
 
 
+@pytest.mark.slow
 def test_a_node_answers_in_a_process_that_ends_with_the_question(ray_session):
     (node,) = live_nodes()
     answers = [ask([node], process)[node] for _ in range(2)]

@@ -74,6 +74,7 @@ def test_one_trial_at_a_time_gives_the_records_of_the_serial_backend(begin, fini
 LISTED = [{"latent_dim": size, "dropout": 0.1 * k} for size in (8, 16) for k in (2, 3, 4)]
 
 
+@pytest.mark.slow
 def test_two_trials_at_a_time_share_their_processes_and_give_the_same_numbers(
     begin, tiny, timeless, monkeypatch
 ):
@@ -117,6 +118,7 @@ class Burst(PGN):
         return super().terms(phase, images, noise)
 
 
+@pytest.mark.slow
 def test_a_trial_that_raises_in_training_is_a_failure_and_the_others_complete(begin, tiny):
     baseline = replace(tiny.baselines[0], detector=Burst)
     search = replace(tiny, baselines=(baseline,), plan=Listed([{"latent_dim": 4}, *LISTED[:2]]))
@@ -146,6 +148,7 @@ def deadly(folder, times):
     return Deadly
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("deaths", "state"), [(1, "complete"), (5, "failed")])
 def test_a_trial_whose_process_dies_is_tried_again(begin, tiny, tmp_path, deaths, state):
     folder = tmp_path / "deaths"

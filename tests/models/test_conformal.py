@@ -57,6 +57,7 @@ def test_the_interval_of_the_rate_is_that_of_the_beta_distribution():
     assert (limit.low, limit.high) == pytest.approx(beta.ppf([0.025, 0.975], 20, 380))
 
 
+@pytest.mark.slow
 def test_the_rate_of_false_alarms_is_kept_on_average_and_follows_its_distribution():
     """Exact rates under the uniform distribution: the share above the threshold is 1 - value."""
     stream, n, rate = STREAM(3), 59, 0.05

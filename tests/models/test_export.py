@@ -50,11 +50,7 @@ TABLE = {
 A detector that is missing here may do either.
 """
 UNKNOWN = (None, None)
-FAST = {
-    "AE",
-    "GPND",
-    "KDE",
-}
+FAST = {"GPND", "KDE"}
 """The detectors whose default settings `make test` exports; `make check` exports all."""
 
 
@@ -171,6 +167,7 @@ def test_an_exported_model_needs_neither_this_project_nor_pytorch(tmp_path):
     np.testing.assert_allclose(got, expected, rtol=1e-5, atol=1e-4)
 
 
+@pytest.mark.slow
 def test_a_model_whose_scores_differ_is_not_written(tmp_path, monkeypatch):
     folder = kept(tmp_path / "kept", "AE")
     ensemble = ModelFolder(folder).ensemble(ModelFolder(folder).task())
@@ -221,8 +218,18 @@ def test_a_suffix_in_capitals_is_taken(tmp_path, monkeypatch, suffix, small):
 @pytest.mark.parametrize(
     ("suffix", "target", "remedy"),
     [
-        (".onnx", "onnx.ModelProto.SerializeToString", r"export to \.pt2, or score with"),
-        (".onnx", "onnxruntime.InferenceSession", r"export to \.pt2, or score with"),
+        pytest.param(
+            ".onnx",
+            "onnx.ModelProto.SerializeToString",
+            r"export to \.pt2, or score with",
+            marks=pytest.mark.slow,
+        ),
+        pytest.param(
+            ".onnx",
+            "onnxruntime.InferenceSession",
+            r"export to \.pt2, or score with",
+            marks=pytest.mark.slow,
+        ),
         (".pt2", "torch.export.load", "score with AnomalyDetector.load"),
     ],
 )

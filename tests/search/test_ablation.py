@@ -116,7 +116,9 @@ SINGLE = {(*values, "filled") for values in CHANGES} | {(8, 0.5, "short")}
 GRID = {(size, rate, "filled") for size in (4, 8, 16) for rate in (0.1, 0.5, 0.7)}
 
 
-@pytest.mark.parametrize(("kind", "tried"), [("one", SINGLE), ("grid", GRID)])
+@pytest.mark.parametrize(
+    ("kind", "tried"), [("one", SINGLE), pytest.param("grid", GRID, marks=pytest.mark.slow)]
+)
 def test_an_ablation_is_a_study_of_its_own(begin, tmp_path, kind, tried):
     session = begin(kind)
     name = f"tiny{ABLATIONS[kind].suffix}"
@@ -164,6 +166,7 @@ def test_an_ablation_spread_over_the_space_goes_on_with_the_same_points(begin):
     assert extended.folder.read_study()["study"]["budget"]["trials"] == 5
 
 
+@pytest.mark.slow
 def test_an_ablation_that_was_cut_short_is_resumed(begin):
     assert begin("grid", {"trials": 2, "seeds": 1}).run().exit_code == 0
     resumed = begin("grid", budget="auto", resume=True)

@@ -226,6 +226,7 @@ def test_a_study_of_a_file_has_the_searchs_name_and_says_which_file(folder, tmp_
         prepare(options(folder, tmp_path, resume=True), say=lambda line: None)
 
 
+@pytest.mark.slow
 def test_a_detector_of_a_file_reaches_processes_that_cannot_import_it(folder, tmp_path):
     """As Ray sends it to its workers."""
     baseline = find(f"{folder / 'mine.py'}:mine_digits")[0].baselines[0]

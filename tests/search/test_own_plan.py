@@ -83,6 +83,7 @@ def hasty(tiny, open_study, tmp_path_factory):
     return session
 
 
+@pytest.mark.slow
 def test_the_command_line_says_what_the_plan_does(ends):
     _, shown = ends
     assert "plan: the ends of each parameter\nEvery configuration is tested" in shown

@@ -133,7 +133,8 @@ def test_the_check_sees_what_is_more_than_data(line):
 def searches():
     """Every search on every one of its data sets."""
     return [
-        pytest.param(*catalogue.find(name), name, id=name) for name in sorted(catalogue.entries())
+        pytest.param(catalogue.declaration(entry), entry.data, name, id=name)
+        for name, entry in sorted(catalogue.entries().items())
     ]
 
 

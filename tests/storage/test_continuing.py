@@ -77,6 +77,7 @@ def known(record):
     return tuple(m for m in record.metrics if m.part not in since and m.term != SEED_AGREEMENT)
 
 
+@pytest.mark.slow
 def test_a_resumed_study_holds_lines_of_both_schemas(continued):
     before, resumed = continued.before, continued.resumed
     assert schemas(before["trials.jsonl"]) == [1] * LEFT
@@ -92,6 +93,7 @@ def test_a_resumed_study_holds_lines_of_both_schemas(continued):
     assert stored == json.loads(json.dumps(upgraded))
 
 
+@pytest.mark.slow
 def test_an_extended_study_describes_itself_in_the_new_schema(continued):
     before, extended = json.loads(continued.before["study.json"]), continued.extended
     stored = json.loads(extended["study.json"])
@@ -107,6 +109,7 @@ def test_an_extended_study_describes_itself_in_the_new_schema(continued):
     assert extended["suggested.jsonl"].startswith(continued.before["suggested.jsonl"])
 
 
+@pytest.mark.slow
 def test_all_records_of_a_continued_study_are_read_alike(continued):
     records = continued.folder.read_trials()
     assert [record.number for record in records] == list(range(TRIALS + 1))
@@ -131,6 +134,7 @@ def test_all_records_of_a_continued_study_are_read_alike(continued):
         assert rule.compares(records), name
 
 
+@pytest.mark.slow
 def test_all_fresh_seeds_of_a_continued_study_are_read(continued):
     records = continued.folder.read_evaluation()
     assert sorted(record.replicas[0].seed for record in records) == [1000, 1001, 1002]

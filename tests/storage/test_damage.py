@@ -72,7 +72,9 @@ def outcome(folder, name):
     return ""
 
 
-@pytest.mark.parametrize("name", READ)
+@pytest.mark.parametrize(
+    "name", [pytest.param(name, marks=[pytest.mark.slow] * (name == "retried")) for name in READ]
+)
 def test_a_wrong_value_anywhere_is_read_or_refused_in_a_line(folder, name):
     file = getattr(folder, name).path
     lines = file.read_text(encoding="utf-8").splitlines()

@@ -107,7 +107,7 @@ def test_fewer_images_are_scored_at_once_if_they_need_much_memory():
     assert Footprint(0, 0, 8, 10**9).scored_together(GB) == 1
 
 
-@pytest.mark.parametrize("share", [1.0, 0.25])
+@pytest.mark.parametrize("share", [pytest.param(1.0, marks=pytest.mark.slow), 0.25])
 def test_the_memory_of_the_trial_decides_how_many_images_are_scored_at_once(share, monkeypatch):
     """A large GPU scores as many images with GPND on colour images as fill it."""
     gpnd = every_detector()["GPND"]
@@ -145,6 +145,7 @@ def test_the_memory_of_scoring_is_that_of_a_known_pass():
     assert of_image == 4 * 28 * 28 * (1 + 1 + 3)
 
 
+@pytest.mark.slow
 def test_more_values_of_the_score_space_need_more_memory():
     config = PGN.Config.released(MNIST, mc_samples=1)
     few, many = (footprint(PGN, config, MNIST, space) for space in ({}, {"mc_samples": (1, 500)}))
@@ -219,6 +220,7 @@ def searched(tiny, open_study, tmp_path, **changes):
     return open_study(search, tmp_path).study
 
 
+@pytest.mark.slow
 def test_the_largest_configuration_has_the_largest_value_of_every_parameter(
     tiny, open_study, tmp_path
 ):

@@ -25,6 +25,7 @@ print(faults() - before)
 
 
 @pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="needs glibc (Linux)")
+@pytest.mark.slow
 def test_freed_memory_is_used_again_without_page_faults():
     script = PAGES.format(expected=True)
     run = subprocess.run(

@@ -96,7 +96,7 @@ def scored_in_float32(rounded: ReplicaSet, exact: ReplicaSet) -> None:
         assert all(torch.equal(scores[name], expected[name]) for name in scores)
 
 
-@pytest.mark.parametrize("together", [1, 3])
+@pytest.mark.parametrize("together", [1, pytest.param(3, marks=pytest.mark.slow)])
 @pytest.mark.parametrize("precision", PRECISIONS)
 def test_every_step_uses_the_weights_of_the_one_before(monkeypatch, precision, together):
     """As many steps within an epoch as epochs of one step: converted weights are not kept."""

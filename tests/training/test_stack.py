@@ -146,7 +146,7 @@ def test_scores_of_a_stack_are_those_of_each_replica(detector, settings):
 @pytest.mark.parametrize(
     "name",
     [
-        pytest.param(name, marks=[pytest.mark.slow] * (name == "LikelihoodVAE"))
+        pytest.param(name, marks=[pytest.mark.slow] * (name in ("LikelihoodVAE", "GPND")))
         for name in every_detector()
     ],
 )
@@ -249,6 +249,7 @@ def test_a_nan_of_one_replica_leaves_the_others_untouched(victim):
         close(stacked.replicas[k].state_dict(), looped.replicas[k].state_dict())
 
 
+@pytest.mark.slow
 def test_replicas_that_stop_early_leave_the_stack():
     config = config_of(Twin, {"latent_dim": 4, "epochs": 12, "learning_rate": 0.05})
     stacked, looped = (replica_set_of(Twin, config, n, patience=1) for n in (4, 1))

@@ -164,12 +164,21 @@ def find(name: str) -> "tuple[Search, str]":
     Raises:
         UserError: if there is none, or its file cannot be imported.
     """
+    entry = find_entry(name)
+    return declaration(entry), entry.data
+
+
+def declaration(entry: Entry) -> "Search":
+    """The search of an entry.
+
+    Raises:
+        UserError: if its file cannot be imported.
+    """
     from tune_ad.search.declaration import Search
 
-    entry = find_entry(name)
     for value in vars(_load(entry.source)).values():
         if isinstance(value, Search) and entry.name in value.names():
-            return value, entry.data
+            return value
     raise UserError(
         f"{entry.source.place()}: the search {entry.name!r} must be assigned to a variable of the "
         "module, as in mine = Search(...), not inside a function or a list"

@@ -1,9 +1,4 @@
-"""Learning curves: loss and selection metric over epochs, by class and seed, of a result.
-
-Training counts as ended if, over the last `FINAL` of the epochs, the mean of the metric over all
-models changes by at most `SETTLED`, and the training loss by at most `LOSS_SETTLED` of its whole
-change.
-"""
+"""Learning curves: loss and selection metric over epochs, by class and seed, of a result."""
 
 import math
 from collections.abc import Iterator, Mapping, Sequence
@@ -12,11 +7,7 @@ from types import NoneType
 from typing import Any, NamedTuple
 
 import numpy as np
-from matplotlib.axes import Axes
-from matplotlib.figure import Figure
 
-from analysis.document import theme
-from analysis.document.format import in_words, short
 from analysis.questions.sensitivity.response import TEST, VALIDATION, Response, response_of
 from analysis.quoted import Result
 from analysis.study import StudyRecords
@@ -25,14 +16,9 @@ from tune_ad.storage.json_files import NUMBER, Kind, faults
 from tune_ad.storage.jsonl import CONVERSION
 from tune_ad.storage.metric import STOPPED, Metric, metrics_from_json
 from tune_ad.storage.records import TrialRecord
-from tune_ad.wording import count
 
-FINAL = 0.2  # share of the epochs, at their end, over which changes are measured
-SETTLED = 0.005  # largest change of an AUROC, half a point
-LOSS_SETTLED = 0.02  # largest change, as a share of the whole change
 MOST_LOSSES = 60  # trials whose loss is drawn: each is read from its file
 LEAST = 2  # reports of a curve
-DECADE = 20.0  # ratio of losses from which their axis is logarithmic
 CURVES: Mapping[str, Kind] = {
     "epoch": [NUMBER],
     "learning_rate": [NUMBER],
@@ -286,190 +272,3 @@ def _drops(stored: _Stored) -> list[Drop]:
             epoch = math.ceil(exact[0]) if exact else later
             drops.append(Drop(float(epoch), float(before), float(after), bool(exact)))
     return drops
-
-
-class Ending(NamedTuple):
-    """What changes over the last part of training.
-
-    Attributes:
-        start: the epoch from which changes are measured.
-        end: the last epoch.
-        change: the mean change over models.
-        share: that change as a share of the whole change; NaN if there is none.
-    """
-
-    start: float
-    end: float
-    change: float
-    share: float
-
-
-def ending(curves: Sequence[Curve]) -> Ending | None:
-    """The mean change over the last part of training; None without a report before it."""
-    changes, wholes, starts = [], [], []
-    for curve in curves:
-        before = np.flatnonzero(curve.epochs <= (1 - FINAL) * curve.epochs[-1] + 1e-9)
-        if not len(before):
-            return None
-        starts.append(curve.epochs[before[-1]])
-        changes.append(curve.values[-1] - curve.values[before[-1]])
-        wholes.append(curve.values[-1] - curve.values[0])
-    if not changes:
-        return None
-    change, whole = float(np.mean(changes)), float(np.mean(wholes))
-    return Ending(
-        start=float(np.median(starts)),
-        end=float(np.median([curve.epochs[-1] for curve in curves])),
-        change=change,
-        share=change / whole if whole else math.nan,
-    )
-
-
-def verdict(curves: LearningCurves) -> str:
-    """Whether training had ended, with the rule and its numbers, in sentences."""
-    metric, loss = ending(curves.metric), ending(curves.loss)
-    parts, open_parts = [], []
-    if metric is not None and curves.response is not None:
-        text, settled = _of_metric(curves.response, metric)
-        parts.append(text)
-        open_parts += [] if settled else [curves.response.name]
-    if loss is not None:
-        text, settled = _of_loss(loss)
-        parts.append(text)
-        open_parts += [] if settled else ["the training loss"]
-    if not parts:
-        return "Whether training had ended cannot be said: too few epochs were recorded."
-    at = metric or loss
-    assert at is not None
-    head = "Training had ended" if not open_parts else "Training had not ended"
-    sentences = [
-        f"{head}: from epoch {short(at.start)} to {short(at.end)}, the last fifth, "
-        f"{in_words(parts)} (means over models)."
-    ]
-    if open_parts:
-        sentences.append(_advice(curves, metric, open_parts))
-    elif curves.drops and at.start >= curves.drops[-1].epoch:
-        sentences.append(
-            "The learning rate is low by then, so small changes do not show that longer training "
-            "at the higher rate would change little."
-        )
-    if curves.stopped:
-        sentences.append(f"Early stopping ended {count(curves.stopped, 'model')}.")
-    return " ".join(sentences)
-
-
-def _advice(curves: LearningCurves, metric: Ending | None, unsettled: Sequence[str]) -> str:
-    """What follows if training had not ended."""
-    if metric is not None and metric.change < 0 and curves.response is not None:
-        if curves.response.name in unsettled:
-            return "It was getting worse: fewer epochs, or early stopping, may be better."
-    return f"More epochs (--epochs) may change {in_words(unsettled)}."
-
-
-def _of_metric(response: Response, metric: Ending) -> tuple[str, bool]:
-    """The change of the metric in words, and whether it has settled."""
-    if response.percent:
-        return (
-            f"{response.name} changed by {100 * metric.change:+.1f} points (rule: at most "
-            f"{100 * SETTLED:g})"
-        ), abs(metric.change) <= SETTLED
-    return _share(response.name, metric)
-
-
-def _of_loss(loss: Ending) -> tuple[str, bool]:
-    return _share("the training loss", loss)
-
-
-def _share(name: str, ending: Ending) -> tuple[str, bool]:
-    """A change as a share of the whole change, in words, and whether it is small enough."""
-    if math.isnan(ending.share):
-        return f"{name} never changed", True
-    return (
-        f"{name} changed by {100 * abs(ending.share):.1f} % of its whole change (rule: at most "
-        f"{100 * LOSS_SETTLED:g} %)"
-    ), abs(ending.share) <= LOSS_SETTLED
-
-
-def draw_learning_curves(curves: LearningCurves) -> Figure:
-    """A panel for the loss and one for the metric; the models of a class share colour and dashes.
-
-    Other trials are faint; dotted vertical lines mark drops of the learning rate.
-    """
-    panels = [
-        (curves.loss, curves.other_loss, curves.loss_name, 1.0),
-        (
-            curves.metric,
-            curves.other_metric,
-            curves.response.axis if curves.response else "",
-            curves.response.scale if curves.response else 1.0,
-        ),
-    ]
-    panels = [panel for panel in panels if panel[0]]
-    tasks = [*dict.fromkeys(curve.task for panel in panels for curve in panel[0])]
-    rows = math.ceil(len(tasks) / 4)
-    canvas = theme.canvas(height=2.9 + 0.2 * rows, columns=len(panels))
-    for axes, (models, others, label, scale) in zip(canvas.axes, panels, strict=True):
-        _draw_panel(axes, models, others, scale, tasks)
-        _mark_drops(axes, curves.drops)
-        axes.set_xlabel("epoch")
-        axes.set_ylabel(label)
-    handles = [
-        canvas.one.plot([], [], color=theme.colour(k), ls=_dashes(k), label=task)[0]
-        for k, task in enumerate(tasks)
-    ]
-    canvas.figure.legend(
-        handles=handles, loc="outside lower center", ncols=4, labelcolor=theme.INK, frameon=False
-    )
-    return canvas.figure
-
-
-def _dashes(k: int) -> Any:  # noqa: ANN401
-    """The line style of the k-th class: another one for each use of a colour."""
-    return theme.LINES[(k + k // len(theme.PALETTE)) % len(theme.LINES)]
-
-
-def _draw_panel(
-    axes: Axes,
-    models: Sequence[Curve],
-    others: Sequence[Curve],
-    scale: float,
-    tasks: Sequence[str],
-) -> None:
-    for curve in others:
-        (line,) = axes.plot(
-            curve.epochs, scale * curve.values, color=theme.INK, alpha=0.28, lw=0.8
-        )
-        text = f"{curve.label}: {short(float(scale * curve.values[-1]))} at the end"
-        theme.describe(line, [text], [curve.trial])
-    for curve in models:
-        k = tasks.index(curve.task)
-        values = scale * curve.values
-        axes.plot(curve.epochs, values, color=theme.colour(k), ls=_dashes(k), lw=1.5)
-        texts = [
-            f"{curve.label}, epoch {short(float(epoch))}: {short(float(value))}"
-            for epoch, value in zip(curve.epochs, values, strict=True)
-        ]
-        theme.points(axes, curve.epochs, values, texts, s=9, color=theme.colour(k), zorder=3)
-    drawn = np.concatenate([scale * curve.values for curve in models])
-    if drawn.min() > 0 and drawn.max() > DECADE * drawn.min():
-        axes.set_yscale("log")
-    elif others:
-        _focus(axes, drawn)
-
-
-def _focus(axes: Axes, drawn: np.ndarray) -> None:
-    """Show the models, and of the other trials what lies near them."""
-    low, high = float(drawn.min()), float(drawn.max())
-    room = 0.6 * (high - low) or 1.0
-    least, most = axes.get_ylim()
-    axes.set_ylim(max(least, low - room), min(most, high + room))
-
-
-def _mark_drops(axes: Axes, drops: Sequence[Drop]) -> None:
-    for drop in drops:
-        line = axes.axvline(drop.epoch, color=theme.INK, ls=(0, (1, 2)), lw=1.2, alpha=0.8)
-        text = (
-            f"learning rate {drop.before:.3g} until epoch {short(float(drop.epoch))}, then "
-            f"{drop.after:.3g}"
-        )
-        theme.describe(line, [text])

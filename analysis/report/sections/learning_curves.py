@@ -5,12 +5,12 @@ from functools import partial
 
 from analysis.document.blocks import Block, Figure, Section, Text
 from analysis.document.format import in_words, short
+from analysis.questions.progress.end_of_training import verdict
+from analysis.questions.progress.learning_curve_figure import draw_learning_curves
 from analysis.questions.progress.learning_curves import (
     MOST_LOSSES,
     LearningCurves,
-    draw_learning_curves,
     learning_curves,
-    verdict,
 )
 from analysis.quoted import Result
 from analysis.report.findings import Findings

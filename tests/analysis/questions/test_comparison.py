@@ -344,6 +344,7 @@ def test_the_summary_says_what_each_test_shows(tmp_path):
     assert lines[1].startswith("- b, one against b, two, over 10 classes: ")
 
 
+@pytest.mark.slow
 def test_of_many_pairs_the_summary_counts_the_rest(tmp_path):
     values = {f"b{k}": aurocs(0.5 + 0.05 * k, seed=k) for k in range(8)}
     one, two = (make(tmp_path / name, values, name=name) for name in ("one", "two"))

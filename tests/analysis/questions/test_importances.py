@@ -56,6 +56,7 @@ from tune_ad.storage.metric import TEST_AUROC, VALIDATION_AUROC
 BITS, NATS = responses_of("likelihood")
 
 
+@pytest.mark.slow
 def test_a_planted_order_is_found_by_both_evaluators():
     result = importances(observations(sampled(additive), "PGN"))
     alone, apart = result.tables["fANOVA"], result.tables["PED-ANOVA"]
@@ -140,6 +141,7 @@ def test_refuses_with_a_reason(planted, why):
         importances(observed)
 
 
+@pytest.mark.slow
 def test_ties_at_the_top_leave_ped_anova_with_nothing():
     capped = sampled(lambda p: 1.0 if p["strong"] > 0.001 else 0.5, n=20, noise=0.0)
     assert importances(observations(capped, "PGN")).tables["PED-ANOVA"]["value"].sum() in (
@@ -275,6 +277,7 @@ def test_an_extension_of_the_budget_makes_no_trial_random():
     assert startup(begun) == startup(extended) == 4
 
 
+@pytest.mark.slow
 def test_importances_are_of_the_random_block_where_it_suffices():
     planted = crowded(additive)
     observed = observations(planted, "PGN")
@@ -310,6 +313,7 @@ def test_trials_without_adaptive_ones_need_no_warning():
     assert trials_used(observed).kind == "plain"
 
 
+@pytest.mark.slow
 def test_a_parameter_of_one_value_in_the_block_is_named_and_left_out():
     planted = crowded(additive)
     for record in planted.trials[:12]:
@@ -322,6 +326,7 @@ def test_a_parameter_of_one_value_in_the_block_is_named_and_left_out():
     assert "Among these trials idle took a single value" in trials_used(observed).text
 
 
+@pytest.mark.slow
 def test_a_resample_in_which_a_parameter_takes_one_value_is_no_obstacle():
     planted = sampled(additive, n=FEWEST + 2)
     for record in planted.trials[1:]:
@@ -331,6 +336,7 @@ def test_a_resample_in_which_a_parameter_takes_one_value_is_no_obstacle():
     assert table["value"]["idle"] < 0.2
 
 
+@pytest.mark.slow
 def test_the_seeds_share_is_of_the_trials_that_are_used(monkeypatch):
     monkeypatch.setattr("analysis.questions.sensitivity.importances.MOST_TRIALS", 20)
     observed = observations(sampled(additive, n=40), "PGN")

@@ -3,13 +3,9 @@
 import numpy as np
 import pytest
 
-from analysis.questions.progress import learning_curves as module
-from analysis.questions.progress.learning_curves import (
-    Curve,
-    ending,
-    learning_curves,
-    verdict,
-)
+from analysis.questions.progress import learning_curve_figure as figure_module
+from analysis.questions.progress.end_of_training import ending, verdict
+from analysis.questions.progress.learning_curves import Curve, learning_curves
 from analysis.report.findings import Findings
 from analysis.report.sections import learning_curves as section_module
 from tests.analysis.planted import TASKS, record, study
@@ -193,5 +189,5 @@ def test_the_section_names_the_drop_and_draws_every_model(planted):
 
 
 def test_classes_that_share_a_colour_have_other_dashes():
-    styles = [(k % len(module.theme.PALETTE), module._dashes(k)) for k in range(24)]
+    styles = [(k % len(figure_module.theme.PALETTE), figure_module._dashes(k)) for k in range(24)]
     assert len(set(styles)) == 24

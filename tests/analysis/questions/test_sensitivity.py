@@ -57,6 +57,7 @@ def test_the_path_is_explained_and_its_ends_are_measured(planted):
     )
 
 
+@pytest.mark.slow
 def test_an_untrusted_surrogate_shows_points_only():
     part = section(Findings(sampled(flat, noise=0.02, n=40)))
     figures = blocks(part, Figure)

@@ -38,6 +38,7 @@ def plain():
     return fit(observations(sampled(additive), "PGN"))
 
 
+@pytest.mark.slow
 def test_a_planted_response_is_trusted_and_noise_is_not(plain):
     assert plain.skill.r2 > 0.8
     assert plain.skill.low < plain.skill.r2 < plain.skill.high <= 1
@@ -96,6 +97,7 @@ def test_partial_dependence_is_scikit_learns(plain, columns):
     np.testing.assert_allclose(ours, expected["average"][0], rtol=0, atol=1e-12)
 
 
+@pytest.mark.slow
 def test_the_planted_pair_is_the_strongest():
     pair = strongest_interaction(fit(observations(sampled(together), "PGN")))
     assert set(pair.names) == {"strong", "choice"}
@@ -108,6 +110,7 @@ def test_without_a_planted_interaction_there_is_hardly_any(plain):
     assert strongest_interaction(plain).h2 < 0.05
 
 
+@pytest.mark.slow
 def test_one_parameter_has_no_pair():
     space = {"strong": SPACE["strong"]}
     alone = sampled(lambda p: 0.6 + 0.2 * p["strong"], space=space)
@@ -160,6 +163,7 @@ def test_means_of_a_loss_are_not_cut_to_an_auroc():
         assert -1020 < choice.low <= choice.mean <= choice.high < -999
 
 
+@pytest.mark.slow
 def test_the_background_has_every_parameter_even_if_a_draw_of_trials_would_lose_one():
     planted = sampled(additive, n=80)
     for record in planted.trials[1:]:

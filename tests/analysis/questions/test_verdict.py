@@ -204,6 +204,7 @@ def test_numbers_of_a_sweep_in_closed_form():
     assert changes == pytest.approx([0.08, 0.16, 0.24])
 
 
+@pytest.mark.slow
 def test_a_null_is_a_turn_or_an_effect_as_rarely_as_promised():
     rng = np.random.default_rng(1)
     outcomes = []

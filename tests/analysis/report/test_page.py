@@ -12,7 +12,10 @@ from analysis.report.render.export import export
 
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
 playwright = pytest.importorskip("playwright.sync_api", reason="there is no playwright")
-pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="there is no chromium")
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.skipif(CHROMIUM is None, reason="there is no chromium"),
+]
 
 FLAGS = (
     "--no-sandbox --disable-gpu --no-first-run --disable-background-networking "

@@ -148,6 +148,7 @@ def test_a_page_has_a_title_a_language_and_ordered_headings():
     assert [tag for tag in elements.tags if re.fullmatch(r"h\d", tag)] == ["h1"] + ["h2"] * 4
 
 
+@pytest.mark.slow
 def test_the_same_document_gives_the_same_bytes():
     for render in (page, markdown, latex):
         assert render(document()) == render(document())
@@ -342,6 +343,7 @@ def test_latex_has_a_place_for_letters_it_lacks():
 
 
 @pytest.mark.skipif(shutil.which("pdflatex") is None, reason="there is no pdflatex")
+@pytest.mark.slow
 def test_latex_compiles(tmp_path):
     letters = "".join(map(chr, [*LETTERS, *(code for code in LATIN if code not in ABSENT)]))
     wide = pd.DataFrame({f"column {k}": [k / 7] * 90 for k in range(25)})

@@ -173,6 +173,7 @@ def test_two_baselines_of_which_none_is_chosen_are_both_quoted(study):
     ]
 
 
+@pytest.mark.slow
 def test_an_ablation_lists_each_change_with_its_paired_difference(study):
     wide = {"seeds": (0, 1), "searched": ["width"]}
     trials = [
@@ -284,6 +285,7 @@ def test_variants_are_means_over_replicas_and_empty_beside_a_failure():
     assert pd.isna(table["mean"].iloc[1])
 
 
+@pytest.mark.slow
 def test_reads_records_without_torch_and_ray(study):
     folder = study([record(0, 0.9)])
     code = (

@@ -25,4 +25,4 @@ def open_visible(path, *arguments, **options):
 
 
 builtins.open = io.open = open_visible
-runpy.run_path(str(Path(__file__).parents[2] / "offline" / "sitecustomize.py"))
+runpy.run_path(str(Path(__file__).parents[2] / "at_start" / "sitecustomize.py"))

@@ -122,6 +122,7 @@ def test_failed_and_pruned_trials_are_in_it(copied):
     assert trials[2].intermediate_values and trials[2].value == lines[2]["objective"]
 
 
+@pytest.mark.slow
 def test_a_trial_that_was_interrupted_runs_again_with_its_number(
     begin, finished, timeless, monkeypatch
 ):
@@ -239,6 +240,7 @@ def test_parameters_of_several_baselines_have_their_names(tiny, begin):
     }
 
 
+@pytest.mark.slow
 def test_the_dashboard_of_optuna_opens_it(finished):
     pytest.importorskip("optuna_dashboard")
     command = ["optuna-dashboard", str(finished.folder.optuna), "--port"]

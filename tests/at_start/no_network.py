@@ -1,9 +1,4 @@
-"""Keeps Python from reaching beyond this machine, in every process of the tests.
-
-`tests/conftest.py` installs it in the process of pytest and puts this folder on `PYTHONPATH`, so
-that processes started by a test, Ray's workers among them, import it at their start: Python looks
-for a module of this name.
-"""
+"""Keeps Python from reaching beyond this machine."""
 
 import socket
 from functools import cache
