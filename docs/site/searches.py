@@ -70,7 +70,7 @@ class Family(NamedTuple):
 def families() -> tuple[Family, ...]:
     """Every declared search of the project, in the order of `--list`."""
     found: dict[int, Family] = {}
-    for name, entry in catalogue.entries().items():
+    for entry in catalogue.entries().values():
         if entry.source.package:
             continue
         search = catalogue.declaration(entry)
