@@ -264,6 +264,26 @@ def test_a_trial_that_is_picked_is_marked_in_every_figure(opened):
     assert page.locator("#picks").is_hidden() and page.locator(".picked").count() == 0
 
 
+def test_the_keyboard_reaches_every_mark_and_picks(opened):
+    page = opened(WIDE)
+    tip, listed = page.locator("#tip"), page.locator("#picks li")
+    page.locator("#figure-one svg").focus()
+    said = []
+    for _ in range(4):
+        page.keyboard.press("ArrowRight")
+        said.append(tip.text_content())
+        assert page.locator("#figure-one .reached").count() == 1
+    assert said == ["trial 7: a", "trial 8: b", "c", "trial 7: a"]
+    page.keyboard.press("Enter")
+    assert listed.all_text_contents() == ["trial 7: a"]
+    page.keyboard.press("ArrowLeft")
+    page.keyboard.press("Enter")
+    assert tip.text_content() == "c"
+    assert listed.all_text_contents() == ["trial 7: a", "c"]
+    page.keyboard.press("Tab")
+    assert tip.is_hidden() and page.locator(".reached").count() == 0
+
+
 def test_without_a_script_marks_have_their_texts(browser, address):
     context = browser.new_context(viewport=WIDE, java_script_enabled=False)
     page = context.new_page()

@@ -104,7 +104,8 @@ const frames = new ResizeObserver((entries) => {
 });
 for (const frame of document.querySelectorAll(".scroll, .canvas")) frames.observe(frame);
 
-// Marks of figures: their values where the pointer is; a trial that is picked is marked everywhere.
+// Marks of figures: their values where the pointer is, or at the mark that the arrow keys have reached;
+// a trial that is picked, by a click or by Enter, is marked everywhere.
 const tip = document.getElementById("tip");
 const picks = document.getElementById("picks");
 const texts = new WeakMap();
@@ -126,12 +127,12 @@ function markAt(event) {
   return null;
 }
 
-function place(event) {
+function place(x, y) {
   const { width, height } = tip.getBoundingClientRect();
-  const left = Math.min(event.clientX + 14, innerWidth - width - 8);
-  const above = event.clientY + 18 + height > innerHeight;
+  const left = Math.min(x + 14, innerWidth - width - 8);
+  const above = y + 18 + height > innerHeight;
   tip.style.left = `${Math.max(8, left)}px`;
-  tip.style.top = `${above ? event.clientY - height - 10 : event.clientY + 18}px`;
+  tip.style.top = `${above ? y - height - 10 : y + 18}px`;
 }
 
 function show() {
@@ -155,25 +156,54 @@ function clear() {
   show();
 }
 
+function say(mark, x, y) {
+  tip.hidden = mark === null;
+  tip.textContent = mark ? textOf(mark) : "";
+  if (mark) place(x, y);
+}
+
+function pick(mark) {
+  const number = mark?.closest("[data-trial]")?.dataset.trial;
+  if (number === undefined) return;
+  if (!picked.delete(number)) picked.set(number, textOf(mark));
+  show();
+}
+
+const STEPS = { ArrowRight: 1, ArrowDown: 1, ArrowLeft: -1, ArrowUp: -1 };
+
+function withKeys(drawing, marks) {
+  let reached = -1;
+  const reach = (place) => {
+    marks[reached]?.classList.remove("reached");
+    reached = place;
+    marks[reached]?.classList.add("reached");
+  };
+  drawing.setAttribute("tabindex", "0");
+  drawing.addEventListener("blur", () => {
+    reach(-1);
+    say(null);
+  });
+  drawing.addEventListener("keydown", (event) => {
+    const step = STEPS[event.key];
+    if (step) {
+      reach(reached < 0 && step < 0 ? marks.length - 1 : (reached + step + marks.length) % marks.length);
+      const { x, y, width, height } = marks[reached].getBoundingClientRect();
+      say(marks[reached], x + width / 2, y + height / 2);
+    } else if (event.key === "Enter" || event.key === " ") pick(marks[reached]);
+    else return;
+    event.preventDefault();
+  });
+}
+
 for (const drawing of document.querySelectorAll(".drawing svg")) {
-  drawing.addEventListener("pointerover", (event) => {
-    const mark = markAt(event);
-    tip.hidden = mark === null;
-    tip.textContent = mark ? textOf(mark) : "";
-    if (mark) place(event);
-  });
+  const marks = [...drawing.querySelectorAll(".marks *")].filter(textOf);
+  if (marks.length) withKeys(drawing, marks);
+  drawing.addEventListener("pointerover", (event) => say(markAt(event), event.clientX, event.clientY));
   drawing.addEventListener("pointermove", (event) => {
-    if (!tip.hidden) place(event);
+    if (!tip.hidden) place(event.clientX, event.clientY);
   });
-  drawing.addEventListener("pointerleave", () => {
-    tip.hidden = true;
-  });
-  drawing.addEventListener("click", (event) => {
-    const number = event.target.closest?.("[data-trial]")?.dataset.trial;
-    if (number === undefined) return;
-    if (!picked.delete(number)) picked.set(number, textOf(markAt(event)));
-    show();
-  });
+  drawing.addEventListener("pointerleave", () => say(null));
+  drawing.addEventListener("click", (event) => pick(markAt(event)));
 }
 picks.querySelector("button").addEventListener("click", clear);
 document.addEventListener("keydown", (event) => {
