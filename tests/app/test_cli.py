@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 
 import tune_ad
+from tests.marks import slow
 from tests.naming import short
 from tune_ad.app.command_line.parser import options, parse, resume_command
 from tune_ad.search import catalogue
@@ -298,9 +299,9 @@ def test_classes_of_a_whole_data_set_are_refused(run, tmp_path, capsys):
     "given",
     [
         pytest.param([], id="as it was"),
-        pytest.param(["--resume"], id="resumed", marks=pytest.mark.slow),
+        slow(["--resume"], id="resumed"),
         pytest.param(SMALL, id="with the same options"),
-        pytest.param(["--budget", "quick"], id="with its budget", marks=pytest.mark.slow),
+        slow(["--budget", "quick"], id="with its budget"),
     ],
 )
 def test_a_finished_study_that_is_run_again_is_only_reported(
@@ -536,7 +537,7 @@ def test_wrong_input_is_one_line_and_writes_nothing(
     assert not list(tmp_path.iterdir())
 
 
-@pytest.mark.parametrize("where", ["run", pytest.param("report", marks=pytest.mark.slow)])
+@pytest.mark.parametrize("where", ["run", slow("report")])
 def test_ctrl_c_at_any_time_says_how_to_go_on(run, tmp_path, monkeypatch, capsys, where):
     from tune_ad.app import session
     from tune_ad.app.command_line import cli

@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 from optuna.distributions import CategoricalDistribution
 
+from tests.marks import slow
 from tune_ad.app.command_line import console
 from tune_ad.app.command_line.console import closing, opening, plan
 from tune_ad.app.description import described
@@ -278,9 +279,7 @@ def test_the_epochs_that_are_searched_are_said_until_they_are_set(tiny, open_stu
         assert "epochs" not in fixed.study.baselines["PGN"].space
 
 
-@pytest.mark.parametrize(
-    "given", [{}, pytest.param({"changes": {"epochs": 4}}, marks=pytest.mark.slow)]
-)
+@pytest.mark.parametrize("given", [{}, slow({"changes": {"epochs": 4}})])
 def test_a_study_of_searched_or_set_epochs_goes_on(tiny, open_study, tmp_path, given):
     search = with_epochs(tiny)
     assert open_study(search, tmp_path, **given).run().exit_code == 0

@@ -6,6 +6,7 @@ from contextlib import ExitStack
 import pytest
 
 from tests.faults.layer import FailingRecords, Layer, installed
+from tests.marks import slow
 from tune_ad.app.command_line.console import closing
 from tune_ad.errors import MachineError
 from tune_ad.execution.callbacks import RecordWriter
@@ -30,9 +31,7 @@ def lines_of(folder):
     return sorted((r.number, r.state, r.identity) for r in folder.read_trials())
 
 
-@pytest.mark.parametrize(
-    "first", [2, 6, *(pytest.param(first, marks=pytest.mark.slow) for first in (1, 3, 9))]
-)
+@pytest.mark.parametrize("first", [2, 6, *(slow(first) for first in (1, 3, 9))])
 def test_a_full_disk_stops_the_study_which_goes_on_as_if_it_had_not_been(
     open_study, tiny, tmp_path, finished, full, first
 ):

@@ -16,6 +16,7 @@ import tune_ad
 from tests.conftest import AT_START
 from tests.search.test_own_code import DETECTOR, POWER, SEARCH
 
+pytestmark = pytest.mark.figures  # as in use, from beginning to end
 CHECKOUT = Path(tune_ad.__file__).parents[1]
 LOF = """from optuna.distributions import CategoricalDistribution
 

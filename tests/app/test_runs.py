@@ -10,6 +10,7 @@ import pytest
 from PIL import Image
 
 from analysis.report.study_report import write_report
+from tests.marks import slow
 from tune_ad.app.command_line.options import Options
 from tune_ad.app.preparation import request, runs
 from tune_ad.app.preparation.runs import code_digest, with_run
@@ -163,7 +164,7 @@ def test_the_versions_of_a_study_without_runs_are_compared(tmp_path):
     "name",
     [
         "trials",
-        *(pytest.param(n, marks=pytest.mark.slow) for n in ("suggested", "evaluation", "retried")),
+        *(slow(n) for n in ("suggested", "evaluation", "retried")),
     ],
 )
 def test_nothing_is_written_before_every_record_could_be_read(options, name):

@@ -15,6 +15,7 @@ from optuna.distributions import CategoricalDistribution, FloatDistribution, jso
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 from analysis.report.study_report import write_report
+from tests.marks import slow
 from tests.naming import short
 from tune_ad import data
 from tune_ad.app.command_line.console import opening, plan
@@ -443,28 +444,20 @@ class CtrlC(NamedTuple):
 @pytest.mark.parametrize(
     ("ctrl_c", "left"),
     [
-        pytest.param(
-            CtrlC(ReplicaSet, "train_by_epochs", 1, True), (0, 0), marks=pytest.mark.slow
-        ),
+        slow(CtrlC(ReplicaSet, "train_by_epochs", 1, True), (0, 0)),
         (CtrlC(ReplicaSet, "train_by_epochs", 5, True), (1, 0)),
-        pytest.param(CtrlC(Trial, "details", 6, False), (1, 0), marks=pytest.mark.slow),
+        slow(CtrlC(Trial, "details", 6, False), (1, 0)),
         (CtrlC(TrialLoop, "next", 3, True), (2, 0)),
-        pytest.param(CtrlC(TrialLoop, "next", 3, False), (2, 0), marks=pytest.mark.slow),
-        pytest.param(CtrlC(TrialLoop, "next", 5, True), (4, 0), marks=pytest.mark.slow),
-        pytest.param(CtrlC(RecordWriter, "started", 3, True), (2, 0), marks=pytest.mark.slow),
-        pytest.param(
-            CtrlC(TensorBoardCallback, "reported", 8, True), (2, 0), marks=pytest.mark.slow
-        ),
-        pytest.param(CtrlC(RecordWriter, "ended", 2, True), (1, 0), marks=pytest.mark.slow),
+        slow(CtrlC(TrialLoop, "next", 3, False), (2, 0)),
+        slow(CtrlC(TrialLoop, "next", 5, True), (4, 0)),
+        slow(CtrlC(RecordWriter, "started", 3, True), (2, 0)),
+        slow(CtrlC(TensorBoardCallback, "reported", 8, True), (2, 0)),
+        slow(CtrlC(RecordWriter, "ended", 2, True), (1, 0)),
         (CtrlC(TensorBoardCallback, "ended", 2, True), (2, 0)),
-        pytest.param(
-            CtrlC(TensorBoardCallback, "ended", 4, False), (4, 0), marks=pytest.mark.slow
-        ),
-        pytest.param(
-            CtrlC(ReplicaSet, "train_by_epochs", 13, True), (4, 0), marks=pytest.mark.slow
-        ),
+        slow(CtrlC(TensorBoardCallback, "ended", 4, False), (4, 0)),
+        slow(CtrlC(ReplicaSet, "train_by_epochs", 13, True), (4, 0)),
         (CtrlC(ReplicaSet, "train_by_epochs", 17, True), (4, 1)),
-        pytest.param(CtrlC(RecordWriter, "ended", 6, True), (4, 1), marks=pytest.mark.slow),
+        slow(CtrlC(RecordWriter, "ended", 6, True), (4, 1)),
     ],
 )
 def test_an_interrupted_study_goes_on_as_if_it_had_not_been(
@@ -633,24 +626,12 @@ class Blind(PGN):
 @pytest.mark.parametrize(
     ("detector", "reason"),
     [
-        pytest.param(
-            fragile(RuntimeError("burst\nsecond line")),
-            "RuntimeError: burst",
-            marks=pytest.mark.slow,
-        ),
+        slow(fragile(RuntimeError("burst\nsecond line")), "RuntimeError: burst"),
         (fragile(ValueError("no such value")), "ValueError: no such value"),
-        pytest.param(
-            fragile(ZeroDivisionError("by zero")),
-            "ZeroDivisionError: by zero",
-            marks=pytest.mark.slow,
-        ),
-        pytest.param(
-            fragile(TypeError("not a tensor")), "TypeError: not a tensor", marks=pytest.mark.slow
-        ),
-        pytest.param(fragile(KeyError("loss")), "KeyError: 'loss'", marks=pytest.mark.slow),
-        pytest.param(
-            fragile(IndexError("out of range")), "IndexError: out of range", marks=pytest.mark.slow
-        ),
+        slow(fragile(ZeroDivisionError("by zero")), "ZeroDivisionError: by zero"),
+        slow(fragile(TypeError("not a tensor")), "TypeError: not a tensor"),
+        slow(fragile(KeyError("loss")), "KeyError: 'loss'"),
+        slow(fragile(IndexError("out of range")), "IndexError: out of range"),
         (Picky, "UserError: latent_dim must be other than 4, got 4"),
         (Narrow, "UserError: latent_dim must be other than 4, got 4"),
         (Blind, "2 of 2 replicas failed, first digits/0 with seed 0: 13 of 13 normal scores"),
@@ -739,11 +720,7 @@ def test_a_search_over_detectors_of_different_parameters(tiny, open_study, tmp_p
     [
         (Listed(SIZES), [(8, 0.5), (4, 0.5), (16, 0.5)]),
         (Listed([{"dropout": 0.2, "latent_dim": 16}]), [(16, 0.2)]),
-        pytest.param(
-            Grid(points=2),
-            [(size, rate) for size in (4, 8, 16) for rate in (0.1, 0.7)],
-            marks=pytest.mark.slow,
-        ),
+        slow(Grid(points=2), [(size, rate) for size in (4, 8, 16) for rate in (0.1, 0.7)]),
         (OneAtATime(points=2), [(8, 0.5), (4, 0.5), (16, 0.5), (8, 0.1), (8, 0.7)]),
     ],
 )

@@ -12,6 +12,7 @@ import torch
 from optuna.distributions import CategoricalDistribution
 
 from analysis.report.study_report import write_report
+from tests.marks import slow
 from tests.naming import short
 from tune_ad.app.command_line.console import opening
 from tune_ad.app.command_line.options import Options
@@ -724,7 +725,7 @@ def gpus(monkeypatch):
         (1, {}, ("cuda", "standard", 0.25)),
         (2, {"gpus": 1.0}, ("cuda", "standard", 1.0)),
         (1, {"device": "cpu"}, ("cpu", "quick", 0.0)),
-        pytest.param(1, {"budget": "quick"}, ("cuda", "quick", 0.25), marks=pytest.mark.slow),
+        slow(1, {"budget": "quick"}, ("cuda", "quick", 0.25)),
         (1, {"backend": "serial"}, ("cuda", "standard", 1.0)),
         (1, {"concurrent": 2}, ("cuda", "standard", 0.5)),
         (0, {"budget": "standard"}, ("cpu", "standard", 0.0)),

@@ -14,6 +14,7 @@ from analysis.report.findings import Findings
 from analysis.report.sections import comparison
 from analysis.report.study_report import write_report
 from analysis.study import StudyRecords
+from tests.marks import slow
 from tune_ad.app.command_line.console import plan
 from tune_ad.app.estimates.cost import Size
 from tune_ad.app.estimates.pricing import Pricing
@@ -136,9 +137,7 @@ def test_the_report_is_written(compared):
         assert f"The best trial of {name} has a test AUROC of" in page
 
 
-@pytest.mark.parametrize(
-    "epochs", [21, *(pytest.param(epochs, marks=pytest.mark.slow) for epochs in (18, 29))]
-)
+@pytest.mark.parametrize("epochs", [21, *(slow(epochs) for epochs in (18, 29))])
 def test_a_study_goes_on_in_the_middle_of_its_winners(
     begin, monkeypatch, compared, timeless, epochs
 ):

@@ -6,64 +6,44 @@ the work of a report, and many tests make one by the way. Nothing is imported be
 
 import os
 import sys
-from importlib.abc import Loader, MetaPathFinder
-from importlib.util import find_spec
+from importlib.machinery import PathFinder, SourceFileLoader
 
-WRITER = "analysis.report.render.export"
-FIGURES = "TUNE_AD_TEST_FIGURES"
-SVG = '<svg xmlns="http://www.w3.org/2000/svg" width="1pt" height="1pt"/>'
-
-
-def is_undrawn():
-    return os.environ.get(FIGURES) == "composed"
+MODULE = "analysis.report.render.figures"
+INSTEAD = {
+    "_svg": '<svg xmlns="http://www.w3.org/2000/svg" width="1pt" height="1pt"/>',
+    "_pdf": b"%PDF",
+}
+"""What stands in place of a figure, by the function that writes it."""
 
 
-def rendering(render):
-    """The function that renders a figure, unless only composing is wished."""
+def unless_composed(write, instead):
+    """A function that writes a figure, unless figures are only composed."""
 
-    def render_figure(figure):
-        if not is_undrawn():
-            return render(figure)
-        import matplotlib.style
+    def written(drawing):
+        return instead if os.environ.get("TUNE_AD_TEST_FIGURES") == "composed" else write(drawing)
 
-        from analysis.document import theme
-        from analysis.report.render.figures import RenderedFigure
-
-        with matplotlib.style.context(["default", theme.STYLE]):
-            figure.draw()
-        return RenderedFigure(figure.name, figure.caption, SVG, b"%PDF")
-
-    return render_figure
+    return written
 
 
-class Patching(Loader):
-    """Loads the writer of reports, and wraps its function that renders figures."""
-
-    def __init__(self, loader):
-        self.loader = loader
-
-    def create_module(self, spec):
-        return self.loader.create_module(spec)
+class Undrawn(SourceFileLoader):
+    """Loads the module that writes figures, with other functions."""
 
     def exec_module(self, module):
-        self.loader.exec_module(module)
-        module.render_figure = rendering(module.render_figure)
-
-    def __getattr__(self, name):
-        return getattr(self.loader, name)
+        super().exec_module(module)
+        for name, instead in INSTEAD.items():
+            setattr(module, name, unless_composed(getattr(module, name), instead))
 
 
-class Finder(MetaPathFinder):
-    """Finds the writer of reports."""
+class Finder:
+    """Finds the module that writes figures."""
 
-    def find_spec(self, name, path, target=None):
-        if name != WRITER:
+    @staticmethod
+    def find_spec(name, path, target=None):
+        if name != MODULE:
             return None
-        sys.meta_path.remove(self)  # the others find it
-        spec = find_spec(name)
-        spec.loader = Patching(spec.loader)
+        spec = PathFinder.find_spec(name, path, target)
+        spec.loader = Undrawn(name, spec.origin)
         return spec
 
 
-if not any(type(finder).__name__ == Finder.__name__ for finder in sys.meta_path):
-    sys.meta_path.insert(0, Finder())
+sys.meta_path.insert(0, Finder)

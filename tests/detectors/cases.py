@@ -67,7 +67,7 @@ def variants(detector: type[Detector[Any]]) -> list[dict[str, Any]]:
     return settings
 
 
-def is_first(detector: type[Detector[Any]], settings: dict[str, Any]) -> bool:
+def is_first(settings: dict[str, Any]) -> bool:
     """Whether settings are those that `make test` runs: the defaults, and one more of PGN."""
     return settings in [{}, COMBINED["PGN"][0]]
 
@@ -80,7 +80,7 @@ def trained_cases() -> list[Any]:
     cases = []
     for name, detector in every_detector().items():
         for settings in variants(detector) if issubclass(detector, TrainedDetector) else ():
-            marks = [] if is_first(detector, settings) else [pytest.mark.slow]
+            marks = [] if is_first(settings) else [pytest.mark.slow]
             title = f"{name}-{titled(settings)}"
             cases.append(
                 pytest.param(detector, quick(detector, **settings), id=title, marks=marks)

@@ -83,8 +83,9 @@ def settled(detectors: dict[str, type[Detector[Any]]]) -> list[Any]:
             shape,
             quick(detector, **settings),
             id=f"{name}-{kind}-{title}",
-            marks=[pytest.mark.slow]
-            * (bool(settings) and (shape.is_colour or not is_first(detector, settings))),
+            marks=[]
+            if not settings or (is_first(settings) and not shape.is_colour)
+            else [pytest.mark.slow],
         )
         for name, detector in detectors.items()
         for title, settings in ((titled(variant), variant) for variant in variants(detector))

@@ -4,6 +4,7 @@ import pytest
 import torch
 
 from tests.detectors.cases import pixels, quick, small
+from tests.marks import slow
 from tune_ad.data import scaled
 from tune_ad.detectors import every_detector
 from tune_ad.detectors.base import TrainedDetector
@@ -24,9 +25,7 @@ LARGE = [(39, 39), (64, 64), (128, 128), (256, 256)]
 
 
 @pytest.mark.parametrize("channels", [1, 3])
-@pytest.mark.parametrize(
-    "sides", [*SIZES, *(pytest.param(sides, marks=pytest.mark.slow) for sides in LARGE)]
-)
+@pytest.mark.parametrize("sides", [*SIZES, *(slow(sides) for sides in LARGE)])
 @pytest.mark.parametrize(("name", "settings"), NETWORKS, ids=str)
 def test_a_detector_trains_a_step_and_scores(name, settings, sides, channels):
     detector, shape = TRAINED[name], ImageShape(channels, *sides)

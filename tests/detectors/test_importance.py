@@ -5,6 +5,7 @@ import math
 import pytest
 import torch
 
+from tests.marks import slow
 from tune_ad.detectors import gaussian
 from tune_ad.detectors.likelihood_vae import importance
 from tune_ad.detectors.likelihood_vae.posterior import single
@@ -76,7 +77,7 @@ def reverse(mean, log_variance, normal, uniform, defensive):
     return -importance.bound(log_joint(codes, X) - proposed, alpha=1)
 
 
-@pytest.mark.parametrize("defensive", [0.0, pytest.param(0.2, marks=pytest.mark.slow)])
+@pytest.mark.parametrize("defensive", [0.0, slow(0.2)])
 def test_forward_kl_finds_the_exact_moments(defensive):
     exact, covariance, _ = posterior(X)
     mean, variance = fitted(forward, defensive=defensive)

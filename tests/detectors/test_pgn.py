@@ -12,6 +12,7 @@ from torch.distributions import Normal, kl_divergence
 from torch.nn.functional import softplus
 
 from tests.detectors.cases import GREY, IMAGES, doubles, exact, pixels, replica_set_of, small
+from tests.marks import slow
 from tune_ad.detectors.base import Noise, variant_name
 from tune_ad.detectors.centre import away_from_zero
 from tune_ad.detectors.deep_svdd import DeepSVDD
@@ -256,9 +257,7 @@ def brute(module: PGN, images: torch.Tensor) -> torch.Tensor:
 
 
 @torch.no_grad()
-@pytest.mark.parametrize(
-    "p", [0.5, *(pytest.param(p, marks=pytest.mark.slow) for p in (0.2, 0.9))]
-)
+@pytest.mark.parametrize("p", [0.5, *(slow(p) for p in (0.2, 0.9))])
 @pytest.mark.parametrize("settings", CLOSED, ids=str)
 @pytest.mark.parametrize("bias", [True, False])
 def test_every_closed_form_is_the_mean_over_all_masks(p, settings, bias):
@@ -295,9 +294,7 @@ def gradients(module: PGN, loss: torch.Tensor) -> torch.Tensor:
     return torch.cat([part.flatten() for part in parts])
 
 
-@pytest.mark.parametrize(
-    "p", [0.3, *(pytest.param(p, marks=pytest.mark.slow) for p in (0.0, 0.5))]
-)
+@pytest.mark.parametrize("p", [0.3, *(slow(p) for p in (0.0, 0.5))])
 @pytest.mark.parametrize("settings", CLOSED, ids=str)
 def test_the_expected_loss_and_its_gradient_are_the_means_over_all_masks(p, settings):
     module = pgn(EIGHT, dropout=p, expected_loss=True, **settings)

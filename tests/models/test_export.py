@@ -13,6 +13,7 @@ import pytest
 import torch
 
 from tests.detectors.cases import COLOUR, GREY, SMALL, applicable, pixels, quick
+from tests.marks import slow
 from tune_ad import AnomalyDetector, UserError
 from tune_ad.detectors import every_detector
 from tune_ad.models import export as exporting
@@ -218,18 +219,8 @@ def test_a_suffix_in_capitals_is_taken(tmp_path, monkeypatch, suffix, small):
 @pytest.mark.parametrize(
     ("suffix", "target", "remedy"),
     [
-        pytest.param(
-            ".onnx",
-            "onnx.ModelProto.SerializeToString",
-            r"export to \.pt2, or score with",
-            marks=pytest.mark.slow,
-        ),
-        pytest.param(
-            ".onnx",
-            "onnxruntime.InferenceSession",
-            r"export to \.pt2, or score with",
-            marks=pytest.mark.slow,
-        ),
+        slow(".onnx", "onnx.ModelProto.SerializeToString", r"export to \.pt2, or score with"),
+        slow(".onnx", "onnxruntime.InferenceSession", r"export to \.pt2, or score with"),
         (".pt2", "torch.export.load", "score with AnomalyDetector.load"),
     ],
 )

@@ -6,6 +6,7 @@ import torch
 from PIL import Image
 
 from tests.detectors.cases import COLOUR, GREY, module_of, pixels, quick, small
+from tests.marks import slow
 from tests.models.test_kept_scores import trained
 from tune_ad.detectors import every_detector
 from tune_ad.detectors.shallow.base import ShallowDetector
@@ -29,7 +30,7 @@ def ensemble(detector, shape, models=1):
 
 @pytest.mark.parametrize(
     "shape",
-    [pytest.param(GREY, id="grey"), pytest.param(COLOUR, id="colour", marks=pytest.mark.slow)],
+    [pytest.param(GREY, id="grey"), slow(COLOUR, id="colour")],
 )
 @pytest.mark.parametrize("name", NETWORKS)
 def test_every_network_has_heatmaps(name, shape):

@@ -9,6 +9,7 @@ import pytest
 from optuna.distributions import CategoricalDistribution
 
 from analysis.report.study_report import write_report
+from tests.marks import slow
 from tune_ad.app.command_line.console import closing, opening, plan
 from tune_ad.app.command_line.options import Options
 from tune_ad.app.estimates.pricing import Pricing
@@ -116,9 +117,7 @@ SINGLE = {(*values, "filled") for values in CHANGES} | {(8, 0.5, "short")}
 GRID = {(size, rate, "filled") for size in (4, 8, 16) for rate in (0.1, 0.5, 0.7)}
 
 
-@pytest.mark.parametrize(
-    ("kind", "tried"), [("one", SINGLE), pytest.param("grid", GRID, marks=pytest.mark.slow)]
-)
+@pytest.mark.parametrize(("kind", "tried"), [("one", SINGLE), slow("grid", GRID)])
 def test_an_ablation_is_a_study_of_its_own(begin, tmp_path, kind, tried):
     session = begin(kind)
     name = f"tiny{ABLATIONS[kind].suffix}"

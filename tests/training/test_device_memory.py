@@ -7,6 +7,7 @@ import torch
 from optuna.distributions import CategoricalDistribution, FloatDistribution, IntDistribution
 
 from tests.detectors.cases import CIFAR, MNIST, trained_cases
+from tests.marks import slow
 from tests.training.cases import PARTS, SECOND, planted, run, study_of, trial_of
 from tune_ad.detectors import every_detector
 from tune_ad.detectors.nets import ImageShape
@@ -107,7 +108,7 @@ def test_fewer_images_are_scored_at_once_if_they_need_much_memory():
     assert Footprint(0, 0, 8, 10**9).scored_together(GB) == 1
 
 
-@pytest.mark.parametrize("share", [pytest.param(1.0, marks=pytest.mark.slow), 0.25])
+@pytest.mark.parametrize("share", [slow(1.0), 0.25])
 def test_the_memory_of_the_trial_decides_how_many_images_are_scored_at_once(share, monkeypatch):
     """A large GPU scores as many images with GPND on colour images as fill it."""
     gpnd = every_detector()["GPND"]

@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 
 from tests.detectors.cases import CIFAR, MNIST, quick
+from tests.marks import slow
 from tune_ad.data import scaled
 from tune_ad.detectors import every_detector
 from tune_ad.detectors.autoencoders.ae import AE
@@ -96,7 +97,7 @@ def scored_in_float32(rounded: ReplicaSet, exact: ReplicaSet) -> None:
         assert all(torch.equal(scores[name], expected[name]) for name in scores)
 
 
-@pytest.mark.parametrize("together", [1, pytest.param(3, marks=pytest.mark.slow)])
+@pytest.mark.parametrize("together", [1, slow(3)])
 @pytest.mark.parametrize("precision", PRECISIONS)
 def test_every_step_uses_the_weights_of_the_one_before(monkeypatch, precision, together):
     """As many steps within an epoch as epochs of one step: converted weights are not kept."""

@@ -834,7 +834,7 @@ TRIED = [
             detector,
             quick(detector, **settings),
             id=f"{name}-{titled(settings)}",
-            marks=[] if is_first(detector, settings) else [pytest.mark.slow],
+            marks=[] if is_first(settings) else [pytest.mark.slow],
         )
         for name, detector in every_detector().items()
         for settings in variants(detector)

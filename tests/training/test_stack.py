@@ -7,6 +7,7 @@ import pytest
 import torch
 from torch import Tensor
 
+from tests.marks import slow
 from tests.training.test_replica_set import (
     TRAINED,
     Twin,
@@ -36,11 +37,7 @@ ALL = pytest.mark.parametrize(
     ("detector", "settings"),
     [
         *FIRST.values(),
-        *(
-            pytest.param(*p.values, id=p.id, marks=pytest.mark.slow)
-            for p in TRAINED.args[1]
-            if p not in FIRST.values()
-        ),
+        *(slow(*p.values, id=p.id) for p in TRAINED.args[1] if p not in FIRST.values()),
     ],
 )
 

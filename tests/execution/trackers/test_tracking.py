@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from tests.execution.trackers.servers import free_port
+from tests.marks import slow
 from tune_ad.app.command_line.option import Names
 from tune_ad.app.command_line.options import Options
 from tune_ad.app.command_line.parser import options, parse, resume_command
@@ -125,7 +126,7 @@ def test_a_study_that_goes_on_has_the_same_keys(begin, tracker, monkeypatch):
     assert not set(again[2:]) & set(keys)
 
 
-@pytest.mark.parametrize("fails_from", [pytest.param(0, marks=pytest.mark.slow), 5])
+@pytest.mark.parametrize("fails_from", [slow(0), 5])
 def test_a_tracker_that_dies_is_said_once_and_harms_no_study(
     begin, tracker, finished, timeless, fails_from
 ):

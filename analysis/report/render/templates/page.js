@@ -173,9 +173,9 @@ const STEPS = { ArrowRight: 1, ArrowDown: 1, ArrowLeft: -1, ArrowUp: -1 };
 
 function withKeys(drawing, marks) {
   let reached = -1;
-  const reach = (place) => {
+  const reach = (next) => {
     marks[reached]?.classList.remove("reached");
-    reached = place;
+    reached = next;
     marks[reached]?.classList.add("reached");
   };
   drawing.setAttribute("tabindex", "0");
