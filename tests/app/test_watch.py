@@ -3,12 +3,12 @@
 import fcntl
 import json
 import os
+import select
 import signal
 import subprocess
 import sys
 import termios
 import time
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from pathlib import Path
 
@@ -137,10 +137,13 @@ def test_a_study_whose_terminal_is_closed_ends_in_good_order_and_is_reported(stu
     how = "Path('running').touch(); time.sleep(600)"
     process = study(how, 1, streams={**streams, "preexec_fn": own_terminal})
     os.close(slave)
-    with ThreadPoolExecutor() as pool:
-        reading = pool.submit(lambda: [os.read(master, 2**16) for _ in range(3)])
-        wait_for(tmp_path / "running")
-        reading.result()
+
+    def runs():
+        if select.select([master], [], [], 0)[0]:
+            os.read(master, 2**16)
+        return (tmp_path / "running").exists()
+
+    wait_until(runs)
     os.close(master)
     assert process.wait(timeout=120) == 143
     folder = tmp_path / "results" / "quickstart_mortal"
@@ -309,6 +312,26 @@ def test_a_study_that_does_not_notice_the_death_of_ray_is_ended(begun, monkeypat
         process.wait()
     os.close(reader)
     os.close(writer)
+
+
+@pytest.mark.parametrize("signals", ["heeded", "ignored"])
+def test_what_a_study_that_dies_has_left_is_ended(tmp_path, monkeypatch, signals):
+    monkeypatch.setattr(watching, "LEFT_SECONDS", 0.5)
+    ignore = "import signal; signal.signal(signal.SIGTERM, signal.SIG_IGN)\n"
+    ends = ignore if signals == "ignored" else ""
+    code = f"import time\n{ends}print(flush=True); time.sleep(600)"
+    told = tmp_path / "left"
+
+    def dies(options, lifeline):
+        left = subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE)
+        left.stdout.readline()
+        told.write_text(str(left.pid))
+        os.kill(os.getpid(), signal.SIGKILL)
+
+    options = Options("quickstart", backend="serial", results=tmp_path)
+    with pytest.raises(MachineError, match="SIGKILL"):
+        watched(options, dies, None, print)
+    wait_until(lambda: not is_alive(int(told.read_text())))
 
 
 def deaf(options, lifeline):

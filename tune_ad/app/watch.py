@@ -42,6 +42,7 @@ LOST_SECONDS = 5.0  # for a study whose Ray has died, to end by itself
 ORPHAN_SECONDS = 300.0  # for a study over which nobody watches any more, to end
 ENDING_SECONDS = 60.0  # for a process that has said that it ends
 ANSWER_SECONDS = 15.0  # for code to be interrupted in the process that has called it
+LEFT_SECONDS = 2.0  # for processes that a child has left, to end
 CHECK_SECONDS = 0.5  # between two looks at a child that says nothing
 
 
@@ -348,6 +349,23 @@ def _end_without(alive: int) -> None:
     os.kill(os.getpid(), signal.SIGKILL)
 
 
+def end_what_is_left(group: int) -> None:
+    """End the processes that a child has left, such as the agents of a Ray that has died.
+
+    They are asked first: those that clear up after a process end by themselves meanwhile.
+
+    Args:
+        group: the process group of the child, which has ended.
+    """
+    with suppress(ProcessLookupError):
+        os.killpg(group, signal.SIGTERM)
+        until = time.monotonic() + LEFT_SECONDS
+        while time.monotonic() < until:
+            os.killpg(group, 0)
+            time.sleep(CHECK_SECONDS / 10)
+        os.killpg(group, signal.SIGKILL)
+
+
 @contextmanager
 def forwarded(process: int, received: list[int]) -> Iterator[None]:
     """Context manager: signals go on to a child, which is stopped and continued with this process.
@@ -421,6 +439,8 @@ def watched(options: Options, run: Run, report: Report | None, say: Say) -> int:
             signal.pthread_sigmask(signal.SIG_SETMASK, before)
             child = Child(process, lines)
             status = watch.wait(child)
+            if child.code is None:
+                end_what_is_left(process)
         code = watch.after(child, status)
         os.close(lines)
         os.close(held)
