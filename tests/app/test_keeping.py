@@ -2,6 +2,7 @@
 
 import json
 import shutil
+import time
 from dataclasses import replace
 
 import pytest
@@ -109,6 +110,20 @@ def test_models_that_cannot_be_kept_are_said_and_cost_no_result(
     assert (outcome.failed, outcome.exit_code) == (0, code)
     assert words in (outcome.fault or said[-1])
     assert all(record.state == "complete" for record in session.folder.read_evaluation())
+
+
+def test_a_detector_that_hangs_when_it_scores_with_kept_models_costs_no_result(
+    tiny, open_study, tmp_path, monkeypatch
+):
+    monkeypatch.setattr("tune_ad.app.keeping.build", lambda *arguments: time.sleep(600))
+    changes = {"trials": 1, "epochs": 1}
+    session = open_study(tiny, tmp_path, changes=changes, trial_timeout=0.01)
+    said = []
+    outcome = replace(session, say=said.append).run()
+    assert (outcome.failed, outcome.exit_code) == (0, 1)
+    assert said[-1].startswith(
+        "the winner's models are not kept: scoring with them has failed: it takes more than 1.2 s"
+    )
 
 
 def test_too_few_images_for_the_wished_rate_are_said(tiny, open_study, tmp_path):

@@ -283,6 +283,13 @@ def test_a_report_whose_process_dies_is_written_by_the_parent(
     assert lines[0].endswith("while it wrote the report, which is written again")
 
 
+def test_a_detector_that_hangs_after_the_last_trial_costs_no_report(begun):
+    watch, _, reports = begun(backend="serial")
+    with pytest.raises(UserError, match="the winner's models cannot be kept"):
+        watch.after(*dead_child(mute="the winner's models cannot be kept: it takes more than 1 s"))
+    assert len(reports) == 1
+
+
 def test_a_process_of_ray_that_ends_is_noted_before_its_parent_notices():
     process = subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE)
     child = Child(0, 0, rests_on={"raylet": process.pid, "gcs_server": os.getpid()})

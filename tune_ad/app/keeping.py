@@ -8,10 +8,12 @@ from typing import TYPE_CHECKING, Any
 
 from tune_ad.app.provenance import hardware, versions
 from tune_ad.errors import UserError, one_line
+from tune_ad.execution.time_limit import FACTOR, LEAST_SECONDS
 from tune_ad.models.building import Making, Source, build
 from tune_ad.models.folder import Description, ModelFolder
 from tune_ad.search.catalogue import plain_name
 from tune_ad.selection import RULES, ranked
+from tune_ad.signals import alarm
 from tune_ad.storage.examples import to_bytes
 from tune_ad.storage.jsonl import write_atomically
 from tune_ad.storage.kept_models import check_files
@@ -36,7 +38,7 @@ def keep_best(session: "Session") -> list[str]:
     winner. Its models are those of the fresh seeds of which no model has failed.
 
     Raises:
-        NotKeptError: if that fails; the line says why, and how to mend it.
+        NotKeptError: if that fails or hangs; the line says why, and how to mend it.
         OSError: if the folder cannot be written.
     """
     sources = _sources(session)
@@ -61,10 +63,16 @@ def keep_best(session: "Session") -> list[str]:
         provenance=_provenance(session, sources[0].record),
     )
     try:
-        built = build(best, making, sources)
+        with alarm(_seconds(session, sources), "the winner's models cannot be kept"):
+            built = build(best, making, sources)
         identity = sources[0].record.identity
         write_atomically(session.folder.examples, to_bytes(built.examples, identity))
         return [*_lines(built.description), *built.faults]
+    except TimeoutError as error:
+        raise NotKeptError(
+            f"the winner's models are not kept: scoring with them has failed: {error}; "
+            "correct the detector, or set --trial-timeout, and run the same command again"
+        ) from error
     except OSError:
         raise
     except Exception as error:  # a detector is a user's own code and may raise anything
@@ -92,6 +100,14 @@ def _sources(session: "Session") -> list[Source]:
         if record.identity == winner.identity and record.state == "complete"
     ]
     return [source for source in sources if source.folder.is_dir()]
+
+
+def _seconds(session: "Session", sources: list[Source]) -> float:
+    """How long the detector may take: as long as the trials of the models may have taken."""
+    minutes = session.options.trial_timeout
+    if minutes is not None:
+        return 60 * minutes * len(sources)
+    return max(LEAST_SECONDS, FACTOR * sum(source.record.seconds for source in sources))
 
 
 def _existing(session: "Session") -> Description | None:

@@ -160,7 +160,7 @@ class Watch:
 
         Raises:
             MachineError: if the study has ended and is not started again.
-            UserError: if code of a detector never returns while the study is prepared.
+            UserError: if code of a detector never returns outside of a trial.
         """
         from tune_ad.execution.ray.own_folder import remove_left_folders
 
@@ -180,6 +180,7 @@ class Watch:
             self.say(f"interrupted; {going_on(self.options)}")
             return self._interrupted()
         if child.mute:
+            self._report(folder)
             raise UserError(child.mute)
         if child.trained is not None and folder.exists():
             return self._report_again(folder, child.trained, cause)
