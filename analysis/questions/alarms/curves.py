@@ -14,9 +14,15 @@ from analysis.questions.alarms.images import pairs, part_of, share
 from analysis.quoted import Result
 from analysis.stats.rank_aurocs import main_outsider
 from analysis.stats.rank_curves import LEVELS, precision_recall, roc
+from tune_ad.wording import count
 
+SAID = (0, 2, *range(10, len(LEVELS) - 10, 10), len(LEVELS) - 3, len(LEVELS) - 1)
+"""The positions in `LEVELS` of the rates at which a reader sees the values: every 5 %, and 1 %
+beside both ends, where curves are steep."""
 MOST_PANELS = 12
 COLUMNS = 4
+ROC_WORDS = ("a false positive rate of", "the true positive rate is")
+PRECISION_WORDS = ("a recall of", "the precision is")
 
 
 class Curves(NamedTuple):
@@ -60,7 +66,7 @@ def draw_roc(tasks: Sequence[Curves]) -> Figure:
     """One panel per task: the mean ROC curve, the band of the models, and chance."""
     return _panels(
         tasks,
-        lambda axes, task: _curve(axes, task.roc, LEVELS),
+        lambda axes, task: _curve(axes, task.task, task.roc, (0, 1), ROC_WORDS),
         ("false positive rate (normal images that raise an alarm)", "true positive rate"),
     )
 
@@ -69,7 +75,9 @@ def draw_precision_recall(tasks: Sequence[Curves]) -> Figure:
     """One panel per task: the mean precision-recall curve, the band of the models, and chance."""
     return _panels(
         tasks,
-        lambda axes, task: _curve(axes, task.precision, np.full_like(LEVELS, task.share)),
+        lambda axes, task: _curve(
+            axes, task.task, task.precision, (task.share, task.share), PRECISION_WORDS
+        ),
         ("recall (anomalies that raise an alarm)", "precision"),
         _rounded_down(min(float(min(task.precision.min(), task.share)) for task in tasks)),
     )
@@ -84,14 +92,35 @@ def _rounded_down(value: float) -> float:
     return max(0.0, math.floor(10 * value - 0.5) / 10)
 
 
-def _curve(axes: Axes, curves: np.ndarray, chance: np.ndarray) -> None:
-    colour = theme.colour(0)
-    axes.plot(LEVELS, chance, color=theme.FAINT, linestyle=":", linewidth=1.2)
+def _curve(
+    axes: Axes,
+    title: str,
+    curves: np.ndarray,
+    chance: tuple[float, float],
+    words: tuple[str, str],
+) -> None:
+    """The mean curve with its values, the band of the models, and chance at both ends."""
+    colour, mean = theme.colour(0), curves.mean(axis=0)
+    (line,) = axes.plot((0, 1), chance, color=theme.FAINT, linestyle=":", linewidth=1.2)
+    theme.describe(line, [f"{title}: chance"])
     if len(curves) > 1:
         axes.fill_between(
             LEVELS, curves.min(axis=0), curves.max(axis=0), color=colour, alpha=0.3, linewidth=0
         )
-    axes.plot(LEVELS, curves.mean(axis=0), color=colour, linewidth=1.6)
+    (line,) = axes.plot(LEVELS, mean, color=colour, linewidth=1.6)
+    theme.describe(line, [f"{title}: mean of {count(len(curves), 'model')}"])
+    at = list(SAID)
+    texts = [_said(title, LEVELS[k], curves[:, k], words) for k in at]
+    theme.points(axes, LEVELS[at], mean[at], texts, alpha=0, s=36, zorder=4)
+
+
+def _said(title: str, rate: float, values: np.ndarray, words: tuple[str, str]) -> str:
+    """The values of all models at one rate."""
+    across, up = words
+    text = f"{title}: at {across} {100 * rate:.0f} %, {up} {100 * values.mean():.1f} %"
+    if len(values) < 2:
+        return text
+    return f"{text} ({100 * values.min():.1f} to {100 * values.max():.1f} %, n = {len(values)})"
 
 
 def _panels(

@@ -24,7 +24,7 @@ from analysis.document.format import short
 from analysis.report.render.content import one_line
 
 SVG = "{http://www.w3.org/2000/svg}"
-MOST = 200  # points of a line or bars that have texts of their own
+MOST = 200  # points of a line or bars that have texts of their own; of more, evenly spaced ones
 MARKS = (f"{SVG}use", f"{SVG}path")
 NAMELESS = ("", "_")  # beginnings of labels that matplotlib gives itself
 
@@ -81,11 +81,12 @@ def _end(bar: Rectangle, orientation: str | None) -> tuple[float, float]:
 
 
 def _in_view(axes: Axes, label: str, positions: object) -> tuple[str, np.ndarray, np.ndarray]:
-    """The finite positions within the axes, none if there are too many."""
+    """The finite positions within the axes, at most `MOST`, with the first and the last."""
     at: np.ndarray = np.ma.filled(np.ma.asarray(positions, dtype=float), np.nan).reshape(-1, 2)
     low, high = np.sort([axes.get_xlim(), axes.get_ylim()], axis=1).T
     at = at[np.isfinite(at).all(axis=1) & (at >= low).all(axis=1) & (at <= high).all(axis=1)]
-    at = at if len(at) <= MOST else at[:0]
+    if len(at) > MOST:
+        at = at[np.linspace(0, len(at) - 1, MOST).round().astype(int)]
     name = "" if label[:1] in NAMELESS else label
     return name, at[:, 0], at[:, 1]
 

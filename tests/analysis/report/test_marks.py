@@ -9,7 +9,9 @@ import pytest
 from analysis.document import theme
 from analysis.document.blocks import Figure
 from analysis.report.render.figures import inline, render_figure
-from analysis.report.render.marks import SVG
+from analysis.report.render.marks import MOST, SVG
+from analysis.report.study_report import document
+from analysis.study import StudyRecords
 
 
 def rendered(draw):
@@ -88,6 +90,28 @@ def test_what_has_no_text_says_its_values():
         "low, 5",
         "high, 6",
     ]
+
+
+def test_of_many_points_evenly_spaced_ones_say_their_values():
+    def draw():
+        canvas = theme.canvas()
+        canvas.one.plot(range(3 * MOST + 1), range(3 * MOST + 1))
+        return canvas.figure
+
+    said = titles(rendered(draw))
+    assert len(said) == MOST
+    assert said[0] == "0, 0" and said[-1] == f"{3 * MOST}, {3 * MOST}"
+    gaps = np.diff([float(text.split(",")[0]) for text in said])
+    assert set(gaps) == {3.0, 4.0}
+
+
+@pytest.mark.slow
+def test_every_drawing_of_a_report_says_its_values(finished):
+    report = document(StudyRecords.read(finished.folder.path))
+    figures = [*map(render_figure, report.figures())]
+    assert {"roc_PGN", "precision-recall_PGN", "missed_PGN"} <= {f.name for f in figures}
+    silent = {figure.name for figure in figures if not titles(figure)}
+    assert {name for name in silent if not name.startswith(("examples_", "codes"))} == set()
 
 
 def test_points_that_are_not_seen_are_in_the_page_alone():
