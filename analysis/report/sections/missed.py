@@ -7,7 +7,7 @@ import pandas as pd
 
 from analysis.document.blocks import Block, Cell, Figure, Section, Table, Text
 from analysis.document.format import file_name
-from analysis.questions.alarms.missed import Missed, Pair, draw_missed, missed
+from analysis.questions.alarms.missed import Missed, Pair, colours_from, draw_missed, missed
 from analysis.report.findings import Findings
 from tune_ad.wording import count
 
@@ -24,17 +24,18 @@ def section(findings: Findings) -> Section | None:
 
 def _blocks(found: Missed) -> list[Block]:
     hardest = "; ".join(
-        f"{pair.anomalous} where {pair.normal} is normal, {pair.auroc.mean_std_interval()}"
-        for pair in found.hardest(NAMED)
+        f"{pair}: {pair.auroc.mean_std_interval()}" for pair in found.hardest(NAMED)
     )
+    lowest = colours_from(100 * found.means.to_numpy(dtype=float))
     least = min(pair.images for pair in found.pairs)
     seeds = count(found.pairs[0].auroc.n, "seed")
     name = file_name("missed", found.label)
     about = (
         f"Test AUROC of {found.label} in per cent, mean over {seeds}: a row for each normal "
         f"class, a column for each class of the anomalies ({found.against}), at least {least} "
-        "images each. Dark: these anomalies look normal to the models; 50 is chance. This is "
-        "test data: to choose a configuration by this figure would be to select on it."
+        f"images each. Colours from {lowest:.0f} (dark) to 100 (light); at 50, which is chance, "
+        "anomalies look like normal images to the models. This is test data: to choose a "
+        "configuration by this figure would be to select on it."
     )
     listed = (
         f"The {LISTED} smallest numbers of the figure: mean ± standard deviation over {seeds} "

@@ -1,11 +1,13 @@
 """AUPR, FPR at 95 % TPR, curves and missed classes from planted ranks and from a real study."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
 from analysis.document.blocks import Figure, Table
-from analysis.questions.alarms.curves import curves
-from analysis.questions.alarms.missed import draw_missed, missed
+from analysis.questions.alarms.curves import curves, draw_precision_recall, draw_roc
+from analysis.questions.alarms.missed import colours_from, draw_missed, missed
 from analysis.questions.alarms.points import MEAN, about, beside, operating_points, without_empty
 from analysis.quoted import results
 from analysis.report.findings import Findings
@@ -91,6 +93,16 @@ def test_a_perfect_model_finds_everything_without_a_false_alarm(study):
     assert second.precision[1][-1] == pytest.approx(12 / 13), "three anomalies for each stored"
 
 
+def test_curves_say_their_values_at_a_rate_and_how_far_the_models_differ(study):
+    drawn = curves(of(study({"digits/0": part(), "digits/1": part()})))
+    texts = [text for d in draw_roc(drawn).described.values() for text in d.texts]
+    assert "digits/0: chance" in texts and "digits/0: mean of 2 models" in texts
+    said = "digits/0: at a false positive rate of 0 %, the true positive rate is 50.0 % "
+    assert f"{said}(0.0 to 100.0 %, n = 2)" in texts
+    texts = [text for d in draw_precision_recall(drawn).described.values() for text in d.texts]
+    assert any("at a recall of 95 %, the precision is 90.0 %" in text for text in texts)
+
+
 def test_the_auroc_of_a_task_is_the_mean_of_its_pairs(study):
     planted = study({"digits/0": part(), "digits/1": part()})
     found = missed(planted, of(planted))
@@ -102,14 +114,40 @@ def test_the_auroc_of_a_task_is_the_mean_of_its_pairs(study):
     ]
     assert found.means.mean(axis=None) == pytest.approx((1 + 0.75) / 2)
     assert found.hardest(1)[0].auroc.n == 2
-    assert draw_missed(found).axes
+
+
+def test_each_cell_of_the_heat_map_says_its_pair_with_interval_and_n(study):
+    planted = study({"digits/0": part(), "digits/1": part()})
+    found = missed(planted, of(planted))
+    sheet = draw_missed(found)
+    (cells,) = sheet.described.values()
+    assert list(cells.texts) == [pair.described for pair in found.pairs]
+    assert cells.texts[0] == "class 1 when digits/0 is normal: 87.5 [0.0, 100.0] %, n = 2 seeds"
+
+
+def test_classes_are_called_by_their_names(study):
+    planted = study({"digits/0": part(), "digits/1": part()})
+    tasks = [
+        {"name": f"digits/{k}", "source": "digits", "normal_class": k, "class_name": name}
+        for k, name in enumerate(("zero", "one"))
+    ]
+    named = replace(planted, stored={**planted.stored, "tasks": tasks})
+    found = missed(named, of(named))
+    assert list(found.means.index) == ["zero", "one"]
+    assert str(found.pairs[0]) == "class one when zero is normal"
+    assert str(found.pairs[-1]) == "class 2 when one is normal", "its name is not stored"
+
+
+def test_colours_begin_at_chance_or_below_the_least_number():
+    assert colours_from(np.array([99.0, np.nan, 51.0])) == 50
+    assert colours_from(np.array([99.0, 49.9])) == 45
 
 
 def test_the_hardest_pair_is_named_first(study):
     swapped = part(anomalous=ANOMALOUS[:, ::-1], normal=NORMAL + 4)
     planted = study({"digits/0": swapped, "digits/1": part()})
     text = missed_section.section(Findings(planted)).blocks[0].text
-    assert "where digits/0 is normal" in text.split(";")[0]
+    assert "when digits/0 is normal: " in text.split(";")[0]
 
 
 def test_without_ranks_there_are_no_curves(study):
