@@ -12,10 +12,12 @@ import numpy as np
 from cycler import cycler
 from matplotlib.artist import Artist
 from matplotlib.axes import Axes
+from matplotlib.axis import Axis
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.collections import PathCollection
 from matplotlib.colors import LinearSegmentedColormap
 from matplotlib.figure import Figure
+from matplotlib.ticker import FuncFormatter
 
 INK = "#1b1f24"
 FAINT = "#8b949e"
@@ -25,7 +27,9 @@ LINES: tuple[Any, ...] = ("-", "--", "-.", ":", (0, (6, 1, 1, 1, 1, 1)))
 """Line styles, so that lines can be told apart without their colours."""
 SCALE = LinearSegmentedColormap.from_list("worse to better", [PALETTE[0], FAINT, PALETTE[1]])
 """Blue to orange by way of grey: distinct to colour-blind readers, on white and on black."""
-WIDTH = 6.4  # inches
+WIDTH = 4.5  # inches; what is not wider is legible on a phone without scrolling
+LEAST_SIZE = 8.0  # points: no letters of a figure are smaller
+HANDLE, LETTER = 0.45, 0.065  # inches of a legend's line and of a letter
 STYLE: dict[str, Any] = {
     "figure.facecolor": "none",
     "savefig.facecolor": "none",
@@ -116,6 +120,35 @@ def colour(k: int) -> str:
     True
     """
     return PALETTE[k % len(PALETTE)]
+
+
+def legend_columns(labels: Sequence[str], width: float = WIDTH) -> int:
+    """The number of columns of a legend below a figure, at least 1.
+
+    Args:
+        labels: the labels.
+        width: the width of the figure in inches.
+
+    >>> legend_columns(["normal", "other"]), legend_columns(["start-up (default, random)"])
+    (5, 2)
+    """
+    longest = max(map(len, labels), default=0)
+    return max(1, int(width / (HANDLE + LETTER * longest)))
+
+
+def plain_ticks(axis: Axis) -> None:
+    """Write the numbers of a logarithmic axis as 0.001 or 1e-05: exponents would be too small.
+
+    Between powers of ten 2 and 5 are written if the axis shows less than a decade.
+    """
+
+    def between(number: float, _: int) -> str:
+        low, high = axis.get_view_interval()
+        first = f"{number:e}"[0]
+        return f"{number:.4g}" if high < 10 * low and first in "25" else ""
+
+    axis.set_major_formatter(FuncFormatter(lambda number, _: f"{number:.4g}"))
+    axis.set_minor_formatter(FuncFormatter(between))
 
 
 def describe(artist: Artist, texts: Sequence[str], trials: Sequence[int] = ()) -> None:

@@ -14,10 +14,12 @@ from tune_ad.storage.examples import NORMAL, ROWS, Codes, Row, TaskExamples
 
 MOST_BYTES = 1_500_000
 """The largest size of the images that a page shows, before compression."""
+LEAST_SIDE, MOST_SIDE = 0.46, 0.75  # inches, of an image; many in a row are smaller
+LETTER, TITLE = 0.07, 0.44  # inches, of a letter of a title and of its three lines
 MAP_COLOURS = "magma"
 MOST_PANELS = 10
-CELL, TITLES, LABELS = 1.06, 0.55, 1.3
-"""Distance of two images, and room for titles and labels, as multiples of the side of an image."""
+CELL, LABELS = 1.06, 1.3
+"""Distance of two images, and room for labels, as multiples of the side of an image."""
 MARKS = (("normal", "o", False), ("anomalous", "x", True))
 EMPTY_BINS = 0.005  # the share of the images beyond each end of the axis of scores
 
@@ -57,7 +59,7 @@ def _strips(name: str, row: Row, names: Mapping[int, str]) -> Iterator[Strip]:
     """The images of a row, and what the models make of them."""
     marks = ["anomaly" if is_anomaly else "normal" for is_anomaly in row.is_anomaly]
     titles = [
-        f"{names.get(int(number), number)}, {mark}\n{score:.2f}"
+        f"{names.get(int(number), number)}\n{mark}\n{score:.2f}"
         for number, mark, score in zip(row.classes, marks, row.scores, strict=True)
     ]
     yield Strip(name.replace(" ", "\n"), row.images, titles)
@@ -76,21 +78,31 @@ def draw_examples(task: TaskExamples, names: Mapping[int, str]) -> Figure:
     """
     strips = [strip for name in ROWS for strip in _strips(name, task.rows[name], names)]
     columns = max(len(strip.pictures) for strip in strips)
-    height = sum(CELL + (TITLES if strip.titles else 0.0) for strip in strips)
-    canvas = theme.canvas(height * theme.WIDTH / (columns * CELL + LABELS))
+    side = _side(columns, strips)
+    above = [TITLE / side if strip.titles else 0.0 for strip in strips]
+    height = sum(above) + CELL * len(strips)
+    canvas = theme.canvas(side * height, width=side * (columns * CELL + LABELS))
     axes, top = canvas.one, 0.0
     axes.set_axis_off()
-    for strip in strips:
-        top += TITLES if strip.titles else 0.0
+    for strip, room in zip(strips, above, strict=True):
+        top += room
         axes.text(-0.1, top + 0.5, strip.title, ha="right", va="center", fontsize=8)
         for k, picture in enumerate(strip.pictures):
             _draw_picture(axes, picture, strip.colours, (CELL * k, top))
             if strip.titles:
                 place = CELL * k + 0.5, top - 0.05
-                axes.text(*place, strip.titles[k], ha="center", va="bottom", fontsize=7)
+                axes.text(*place, strip.titles[k], ha="center", va="bottom", fontsize=8)
         top += CELL
     axes.set(xlim=(-LABELS, CELL * columns), ylim=(top, 0), aspect="equal")
     return canvas.figure
+
+
+def _side(columns: int, strips: Sequence[Strip]) -> float:
+    """The side of an image in inches: all fit the figure, unless their titles are too long."""
+    titles = (title for strip in strips for title in strip.titles)
+    longest = max((len(line) for title in titles for line in title.splitlines()), default=0)
+    fitting = min(MOST_SIDE, theme.WIDTH / (columns * CELL + LABELS))
+    return max(LEAST_SIDE, LETTER * longest, fitting)
 
 
 def _draw_picture(
@@ -114,7 +126,7 @@ def draw_codes(tasks: Sequence[tuple[str, Codes]]) -> Figure:
     """A row for each task, by its title, and a column for each method; crosses: anomalies."""
     methods = list(dict.fromkeys(name for _, codes in tasks for name in codes.positions))
     shown = list(tasks)[:MOST_PANELS]
-    canvas = theme.canvas(0.4 + 2.3 * len(shown), len(shown), len(methods))
+    canvas = theme.canvas(0.4 + 2.1 * len(shown), len(shown), len(methods))
     grid = np.array(canvas.axes).reshape(len(shown), len(methods))
     for row, (title, codes) in zip(grid, shown, strict=True):
         for axes, method in zip(row, methods, strict=True):
@@ -124,7 +136,7 @@ def draw_codes(tasks: Sequence[tuple[str, Codes]]) -> Figure:
                 axes.set_axis_off()
                 continue
             _scatter(axes, codes, codes.positions[method])
-            explained = f" ({100 * codes.explained.sum():.0f} % of the variance)"
+            explained = f"\n({100 * codes.explained.sum():.0f} % of the variance)"
             axes.set_title(f"{title}, {method}{explained * (method == 'PCA')}", fontsize=9)
     handles, labels = canvas.one.get_legend_handles_labels()
     canvas.figure.legend(

@@ -17,7 +17,6 @@ from analysis.trials import unchanged_trials
 from tune_ad.wording import count
 
 Kind = Literal["result", "default", "random", "published"]
-WIDTH = 4.3  # inches: legible on a phone without scrolling
 MOST = 12  # reported results in the picture
 STYLES: dict[Kind, dict[str, Any]] = {
     "result": {"marker": "o", "color": theme.colour(0)},
@@ -129,7 +128,7 @@ def _difference(first: Result, second: Result) -> Estimate:
 def draw_glance(glance: Glance) -> Figure:
     """A row for each result: its mean, its 95 % interval, and both as text at the right."""
     rows = glance.rows
-    canvas = theme.canvas(height=0.7 + 0.32 * len(rows), width=WIDTH)
+    canvas = theme.canvas(height=0.7 + 0.32 * len(rows))
     axes = canvas.one
     for k, row in enumerate(rows):
         at = len(rows) - 1 - k

@@ -8,6 +8,7 @@ import numpy as np
 from matplotlib.artist import Artist
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
 
 from analysis.document import theme
 from analysis.quoted import Result
@@ -140,4 +141,5 @@ def _draw(axes: Axes, panel: ScoreHistogram, groups: Sequence[str]) -> None:
         if group == NORMAL:
             axes.stairs(density, panel.edges, color=colour, alpha=0.18, fill=True)
     axes.set_yticks([])
+    axes.xaxis.set_major_locator(MaxNLocator(3))
     axes.annotate(panel.task, (0.0, 1.02), xycoords="axes fraction", va="bottom", fontsize=9)

@@ -141,6 +141,8 @@ def draw_effective(rows: Sequence[Weights]) -> Figure:
     axes.axhline(LEAST_EFFECTIVE, color=theme.INK, linewidth=1.0, linestyle=(0, (5, 3)))
     axes.set_xscale("log", base=2)
     axes.set_yscale("log", base=2)
+    for axis in (axes.xaxis, axes.yaxis):
+        theme.plain_ticks(axis)
     axes.set_xlabel("K, number of codes per image")
     axes.set_ylabel("effective number of weights")
     axes.legend(frameon=False)

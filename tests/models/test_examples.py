@@ -139,7 +139,7 @@ def test_a_row_is_drawn_above_what_the_model_makes_of_it():
     figure = draw_examples(planted(), {3: "cat"})
     (axes,) = figure.axes
     texts = [text.get_text() for text in axes.texts]
-    assert texts[1] == "0, normal\n0.50" and texts[2] == "cat, anomaly\n1.50"
+    assert texts[1] == "0\nnormal\n0.50" and texts[2] == "cat\nanomaly\n1.50"
     places = [tuple(image.get_extent()) for image in axes.images]
     assert len(set(places)) == len(places) == 3 * 3 * 2, "no two images lie in one place"
 

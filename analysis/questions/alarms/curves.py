@@ -20,7 +20,7 @@ SAID = (0, 2, *range(10, len(LEVELS) - 10, 10), len(LEVELS) - 3, len(LEVELS) - 1
 """The positions in `LEVELS` of the rates at which a reader sees the values: every 5 %, and 1 %
 beside both ends, where curves are steep."""
 MOST_PANELS = 12
-COLUMNS = 4
+FEW = 4  # tasks, up to which there are two panels beside each other, and then three
 ROC_WORDS = ("a false positive rate of", "the true positive rate is")
 PRECISION_WORDS = ("a recall of", "the precision is")
 
@@ -138,11 +138,9 @@ def _panels(
         lowest: where the vertical axis begins.
     """
     shown = list(tasks)[:MOST_PANELS]
-    columns = min(COLUMNS, len(shown))
+    columns = min(2 if len(shown) <= FEW else 3, len(shown))
     rows = math.ceil(len(shown) / columns)
-    canvas = theme.canvas(
-        0.5 + 1.75 * rows, rows, columns, width=min(theme.WIDTH, 1.0 + 2 * columns)
-    )
+    canvas = theme.canvas(0.5 + (2.6, 1.8, 1.4)[columns - 1] * rows, rows, columns)
     for axes, task in zip(canvas.axes, shown, strict=False):
         draw(axes, task)
         axes.set(xlim=(0, 1), ylim=(lowest, 1.02), xticks=(0, 0.5, 1))

@@ -17,7 +17,7 @@ from analysis.study import StudyRecords
 from tune_ad.wording import count
 
 COLOURS = "cividis"
-WRITTEN = 16  # largest number of columns in whose cells the numbers are written
+WRITTEN = 12  # largest number of columns in whose cells the numbers are written
 LONGEST_LEVEL = 4  # characters of a class name that is written horizontally
 DARK = 0.5  # the share of the range of colours below which a number is white
 CHANCE = 50.0  # per cent, where the range of colours begins

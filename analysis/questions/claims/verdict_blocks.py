@@ -162,9 +162,9 @@ def verdict_figure(claim: Claim, evidence: Evidence, verdict: Verdict) -> Figure
     """
     stratum = verdict.stratum
     caption = (
-        f"{evidence.title}, {stratum.title}: test AUROC (left) and {stratum.unit} of normal "
-        f"images (right) at each level of {claim.factor}. Thin: one line per seed; thick: mean of "
-        f"n = {stratum.n} paired seeds with its 95 % interval. Verdict: {verdict.outcome}."
+        f"{evidence.title}, {stratum.title}: test AUROC (above) and {stratum.unit} of "
+        f"normal images (below) at each level of {claim.factor}. Thin: one line per seed; thick: "
+        f"mean of n = {stratum.n} paired seeds with its 95 % interval. Verdict: {verdict.outcome}."
     )
     treatment = [] if stratum.design.axis else [str(stratum.levels[1])]
     name = file_name("verdict", evidence.task, evidence.score, stratum.title, *treatment)
@@ -175,18 +175,18 @@ def draw_levels(stratum: Stratum) -> Drawing:
     """AUROC and bits per dimension against the levels: seeds thin, mean with its interval."""
     levels, axis = stratum.levels, stratum.design.axis
     positions = [float(level) for level in (levels if axis else range(len(levels)))]
-    canvas = theme.canvas(3.0, columns=2)
-    left, right = canvas.axes
+    canvas = theme.canvas(4.6, rows=2)
+    above, below = canvas.axes
     aurocs = [stratum.auroc_at(level) for level in range(len(levels))]
-    _draw_seeds(left, positions, 100 * stratum.auroc, aurocs, 100.0)
-    _draw_references(left)
-    left.set_ylim(0, 103)
-    left.set_ylabel("test AUROC, %")
+    _draw_seeds(above, positions, 100 * stratum.auroc, aurocs, 100.0)
+    _draw_references(above)
+    above.set_ylim(0, 103)
+    above.set_ylabel("test AUROC, %")
     if stratum.bits_per_dim.notna().any(axis=None):
         bits = stratum.bits_per_dim
         of_bits = [estimate(bits[level].dropna().tolist(), UNBOUNDED) for level in bits]
-        _draw_seeds(right, positions, bits, of_bits)
-    right.set_ylabel(f"{stratum.unit}, normal images")
+        _draw_seeds(below, positions, bits, of_bits)
+    below.set_ylabel(f"{stratum.unit}, normal images")
     for axes in canvas.axes:
         if axis:
             axes.set_xlabel(axis)

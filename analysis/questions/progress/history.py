@@ -168,7 +168,7 @@ def _objective(record: TrialRecord) -> float:
 
 def draw_history(history: History) -> Figure:
     """Objectives by trial number, the best so far as steps, failed trials along the bottom."""
-    canvas = theme.canvas(height=3.7)
+    canvas = theme.canvas(height=3.6)
     axes, scale = canvas.one, history.response.scale
     floor, ceiling = (scale * end for end in history.limits())
     best = [(trial.number, scale * trial.best) for trial in history.trials]
@@ -216,4 +216,10 @@ def _finish(axes: Axes, history: History, floor: float, ceiling: float) -> None:
     axes.grid(axis="y", color=theme.FAINT, alpha=0.25)
     sheet = axes.get_figure(root=True)
     assert sheet is not None
-    sheet.legend(loc="outside lower center", ncols=3, labelcolor=theme.INK, frameon=False)
+    _, labels = axes.get_legend_handles_labels()
+    sheet.legend(
+        loc="outside lower center",
+        ncols=theme.legend_columns(labels),
+        labelcolor=theme.INK,
+        frameon=False,
+    )

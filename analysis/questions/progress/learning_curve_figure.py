@@ -16,7 +16,7 @@ DECADE = 20.0  # ratio of losses from which their axis is logarithmic
 
 
 def draw_learning_curves(curves: LearningCurves) -> Figure:
-    """A panel for the loss and one for the metric; the models of a class share colour and dashes.
+    """A panel for the loss, below it one for the metric; a class has its colour and dashes.
 
     Other trials are faint; dotted vertical lines mark drops of the learning rate.
     """
@@ -31,19 +31,25 @@ def draw_learning_curves(curves: LearningCurves) -> Figure:
     ]
     panels = [panel for panel in panels if panel[0]]
     tasks = [*dict.fromkeys(curve.task for panel in panels for curve in panel[0])]
-    rows = math.ceil(len(tasks) / 4)
-    canvas = theme.canvas(height=2.9 + 0.2 * rows, columns=len(panels))
+    columns = theme.legend_columns(tasks)
+    lines = math.ceil(len(tasks) / columns)
+    canvas = theme.canvas(0.3 + 2.1 * len(panels) + 0.2 * lines, rows=len(panels))
     for axes, (models, others, label, scale) in zip(canvas.axes, panels, strict=True):
         _draw_panel(axes, models, others, scale, tasks)
         _mark_drops(axes, curves.drops)
-        axes.set_xlabel("epoch")
+        axes.sharex(canvas.axes[-1])
         axes.set_ylabel(label)
+    canvas.axes[-1].set_xlabel("epoch")
     handles = [
         canvas.one.plot([], [], color=theme.colour(k), ls=_dashes(k), label=task)[0]
         for k, task in enumerate(tasks)
     ]
     canvas.figure.legend(
-        handles=handles, loc="outside lower center", ncols=4, labelcolor=theme.INK, frameon=False
+        handles=handles,
+        loc="outside lower center",
+        ncols=columns,
+        labelcolor=theme.INK,
+        frameon=False,
     )
     return canvas.figure
 
@@ -78,6 +84,7 @@ def _draw_panel(
     drawn = np.concatenate([scale * curve.values for curve in models])
     if drawn.min() > 0 and drawn.max() > DECADE * drawn.min():
         axes.set_yscale("log")
+        theme.plain_ticks(axes.yaxis)
     elif others:
         _focus(axes, drawn)
 

@@ -2,10 +2,11 @@
 
 import numpy as np
 from matplotlib.axes import Axes
-from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullFormatter
+from matplotlib.ticker import LogLocator, MaxNLocator, NullFormatter
 from optuna.distributions import BaseDistribution, CategoricalDistribution, IntDistribution
 
 from analysis.document.format import short
+from analysis.document.theme import plain_ticks
 from analysis.questions.sensitivity.observations import Observations, decode, encode
 
 LONGEST = 12  # maximum length of the label of a choice
@@ -49,8 +50,9 @@ def set_parameter_axis(axes: Axes, side: str, distribution: BaseDistribution, na
         axes.set_xscale("log") if side == "x" else axes.set_yscale("log")
         if distribution.high < FEW_DECADES * distribution.low:
             axis.set_major_locator(LogLocator(subs=(1.0, 3.0)))
-            axis.set_major_formatter(FuncFormatter(lambda number, _: short(float(number))))
+        plain_ticks(axis)
         axis.set_minor_formatter(NullFormatter())
+        axis.set_tick_params(labelrotation=30 if side == "x" else 0)
     else:
         integer = isinstance(distribution, IntDistribution)
         axis.set_major_locator(MaxNLocator(4, integer=integer))

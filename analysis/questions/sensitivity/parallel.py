@@ -20,7 +20,7 @@ LEAST_AXES = 2
 MOST_LINES = 1000
 BEST, MOST_BEST = 0.1, 10  # share and largest number of the trials that are drawn in full
 JITTER = 0.12  # of the distance of two choices, so that lines do not hide each other
-AXIS_WIDTH = 0.95  # inches that an axis needs
+AXIS_WIDTH = 0.82  # inches that an axis needs
 TICKS = 5  # largest number of ticks of a number's axis
 
 
@@ -143,6 +143,15 @@ def _jittered(coordinates: Coordinates) -> np.ndarray:
     return at
 
 
+def _in_two_lines(name: str) -> str:
+    r"""A name that is broken at its first blank, or after its first underscore.
+
+    >>> _in_two_lines("learning_rate"), _in_two_lines("test AUROC (%)")
+    ('learning_\nrate', 'test\nAUROC (%)')
+    """
+    return name.replace(" ", "\n", 1) if " " in name else name.replace("_", "_\n", 1)
+
+
 def _draw_axes(axes: Axes, trials: Observations) -> None:
     low, high = float(trials.values.min()), float(trials.values.max())
     of_response = [(p, trials.response.text(low + p * (high - low))) for p in (0.0, 0.5, 1.0)]
@@ -163,7 +172,7 @@ def _draw_axes(axes: Axes, trials: Observations) -> None:
                 zorder=4,
             )
     names = [*trials.names, trials.response.axis]
-    axes.set_xticks(range(len(names)), [name.replace(" ", "\n", 1) for name in names])
+    axes.set_xticks(range(len(names)), [*map(_in_two_lines, names)])
     axes.tick_params(axis="x", length=0, pad=8, labelsize=8.5)
     axes.set_yticks([])
     for spine in axes.spines.values():

@@ -13,6 +13,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from analysis import frame
+from analysis.document.format import short
 from analysis.document.theme import INK, canvas, colour
 from analysis.image_sampling import image_error
 from analysis.quoted import Result
@@ -20,6 +21,7 @@ from analysis.stats.estimates import Coverage, Estimate, estimate
 from tune_ad.storage.metric import TEST_AUROC, ScoreVariant
 from tune_ad.storage.records import TrialRecord
 
+LONGEST_TICK = 6  # characters of a value that is written as it is
 WIDE = 20  # largest value above which an axis is linear up to 1 and logarithmic beyond
 
 
@@ -97,11 +99,16 @@ def draw_score_time(curve: ScoreTimeCurve) -> Figure:
     _draw_reported(axes, x, finite)
     if curve.numeric and max(x, default=0.0) >= WIDE:
         axes.set_xscale("symlog", linthresh=1)
-    axes.set_xticks(x, [point.label for point in finite])
+    axes.set_xticks(x, [_tick(point) for point in finite])
     axes.minorticks_off()
     axes.set_xlabel(curve.parameter)
     axes.set_ylabel("test AUROC (%)")
     return drawing.figure
+
+
+def _tick(point: ScoreTimePoint) -> str:
+    """The label of a value on the axis, with four significant digits."""
+    return point.label if len(point.label) <= LONGEST_TICK else short(point.value) or point.label
 
 
 def _draw_mean(

@@ -15,8 +15,10 @@ from analysis.report.render.marks import SVG
 
 LINK = "{http://www.w3.org/1999/xlink}href"
 GROWTH = 1.25  # the largest width of a figure in a page, as a multiple of its own width
-NARROW = 400.0  # points; narrower figures grow as if they had this width
-SHRINKING = 0.86  # the smallest width in a page, likewise; below it the figure scrolls
+LEAST_LETTERS = 8.0  # pixels of a page, below which the figure scrolls instead of shrinking
+POINT = 4 / 3  # pixels
+SHRINKING = LEAST_LETTERS / (POINT * theme.LEAST_SIZE)
+"""The smallest width of a figure in a page, as a multiple of its own width."""
 
 
 class RenderedFigure(NamedTuple):
@@ -80,7 +82,7 @@ def inline(figure: RenderedFigure) -> str:
     for element in root.iter():
         _adapt(element, f"figure-{figure.name}:")
     label = one_line(figure.caption) or figure.name
-    most, least = GROWTH * max(width, NARROW), SHRINKING * width
+    most, least = GROWTH * width, SHRINKING * width
     style = f"width: 100%; min-width: {least:.0f}pt; max-width: {most:.0f}pt; height: auto"
     root.attrib.update({"role": "img", "aria-label": label, "style": style})
     return ET.tostring(root, encoding="unicode")

@@ -13,6 +13,8 @@ from analysis.report.render.marks import MOST, SVG
 from analysis.report.study_report import document
 from analysis.study import StudyRecords
 
+SIZE = r"font(?:-size)?: ([\d.]+)px"
+
 
 def rendered(draw):
     return render_figure(Figure("f", draw))
@@ -110,6 +112,8 @@ def test_every_drawing_of_a_report_says_its_values(finished):
     report = document(StudyRecords.read(finished.folder.path))
     figures = [*map(render_figure, report.figures())]
     assert {"roc_PGN", "precision-recall_PGN", "missed_PGN"} <= {f.name for f in figures}
+    sizes = [float(size) for f in figures for size in re.findall(SIZE, f.svg)]
+    assert min(sizes) >= theme.LEAST_SIZE, "a page relies on it where it is narrow"
     silent = {figure.name for figure in figures if not titles(figure)}
     assert {name for name in silent if not name.startswith(("examples_", "codes"))} == set()
 

@@ -9,6 +9,7 @@ import pytest
 from analysis.document import theme
 from analysis.document.blocks import Cell, Document, Figure, Section, Table, Text
 from analysis.report.render.export import export
+from analysis.report.render.figures import LEAST_LETTERS
 
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
 playwright = pytest.importorskip("playwright.sync_api", reason="there is no playwright")
@@ -23,6 +24,11 @@ FLAGS = (
 ).split()
 WIDE, NARROW = {"width": 1280, "height": 900}, {"width": 390, "height": 844}
 READABLE = 4.5  # contrast that WCAG 2.2 asks of small letters, level AA
+LETTERS = """svg => {
+  const scale = svg.getBoundingClientRect().width / svg.viewBox.baseVal.width;
+  return [...svg.querySelectorAll("text")]
+    .map((text) => scale * parseFloat(getComputedStyle(text).fontSize));
+}"""
 PLACES = "h1, h2 a, p, li, .label, figcaption, td .text, th button, .tone, .under a, summary"
 CONTRASTS = """places => {
   const options = { willReadFrequently: true };
@@ -61,6 +67,12 @@ def draw():
     return canvas.figure
 
 
+def draw_broad():
+    canvas = theme.canvas(width=2 * theme.WIDTH)
+    canvas.one.plot([0, 1], [0, 1])
+    return canvas.figure
+
+
 def draw_trials():
     canvas = theme.canvas()
     theme.points(canvas.one, [0, 1, 2], [0, 1, 2], ["trial 7: a", "trial 8: b", "c"], [7, 8, 9])
@@ -84,6 +96,7 @@ def document():
         Section("Tones", [Table("tones", pd.DataFrame({"x": [Cell("1", 1, t) for t in tones]}))]),
         Section("Wide " + "x" * 90, [Table("wide", wide, "Wide."), Figure("line", draw, long)]),
         Section("Trials", [Figure("one", draw_trials), Figure("two", draw_trials)]),
+        Section("Broad", [Figure("broad", draw_broad)]),
         Section("Next", [Text("Do this:\n$ python run.py --search " + "x" * 90)]),
     ]
     return Document("A study <script>throw 1</script> " + "y" * 80, long, sections)
@@ -160,8 +173,10 @@ def test_a_figure_fits_a_phone_and_takes_the_colour_of_the_letters(opened):
         page = opened(NARROW, scheme)
         frame = page.locator("#figure-line .canvas").bounding_box()
         assert frame["x"] >= 0 and 300 < frame["width"] <= 390
-        box = page.locator("#figure-line svg").bounding_box()
-        assert box["width"] > 500, "letters stay legible; the figure scrolls in its frame"
+        for name, scrolls in (("line", False), ("broad", True)):
+            svg = page.locator(f"#figure-{name} svg")
+            assert (svg.bounding_box()["width"] > frame["width"] + 1) is scrolls
+            assert min(svg.evaluate(LETTERS)) >= LEAST_LETTERS - 0.01, "letters stay legible"
         text = page.locator("#figure-line svg text", has_text="latent size")
         ink = page.evaluate("getComputedStyle(document.body).color")
         assert text.evaluate("e => getComputedStyle(e).fill") == ink
@@ -301,7 +316,8 @@ def test_what_scrolls_sideways_says_so(opened):
     narrow = opened(NARROW)
     playwright.expect(narrow.locator("#table-wide .hint")).to_be_visible()
     assert narrow.locator("#table-tones .hint").is_hidden()
-    playwright.expect(narrow.locator("#figure-line .hint")).to_be_visible()
+    playwright.expect(narrow.locator("#figure-broad .hint")).to_be_visible()
+    assert narrow.locator("#figure-line .hint").is_hidden()
     assert opened(WIDE).locator("#figure-line .hint").is_hidden()
 
 
