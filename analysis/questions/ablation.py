@@ -21,13 +21,14 @@ from matplotlib.figure import Figure
 
 from analysis import frame
 from analysis.document import theme
-from analysis.document.format import short
+from analysis.document.format import PERCENTAGE_POINTS, p_text, short
 from analysis.image_sampling import ImageRanks, image_error
 from analysis.stats.estimates import Estimate, ImageError, estimate, seeds_alike
 from analysis.stats.paired import HolmDecision, Paired, holm, sign_flip
 from analysis.study import StudyRecords
 from analysis.trials import changed_parameters, tested_trials
 from tune_ad.storage.records import TrialRecord
+from tune_ad.wording import count
 
 TONES = {"better": theme.colour(2), "worse": theme.colour(6)}
 MARKERS = {"better": "^", "worse": "v"}
@@ -280,17 +281,47 @@ def _by_seed(cells: pd.Series) -> pd.Series:
     return means
 
 
+def foremost(effects: Sequence[Effect], most: int) -> list[Effect]:
+    """The effects to look at first: significant ones, then the largest; in their order.
+
+    Args:
+        effects: the effects; those without a difference are left out.
+        most: how many are kept.
+    """
+    measured = [effect for effect in effects if effect.difference.n]
+    ranked = sorted(measured, key=lambda e: (e.verdict.tone not in TONES, -abs(e.difference.mean)))
+    kept = {id(effect) for effect in ranked[:most]}
+    return [effect for effect in measured if id(effect) in kept]
+
+
 def draw_effects(effects: Sequence[Effect]) -> Figure:
     """Differences of test AUROC in points with their intervals, one row per change."""
     drawing = theme.canvas(0.8 + 0.28 * len(effects))
     axes, rows = drawing.one, np.arange(len(effects))[::-1]
+    several = len({effect.baseline for effect in effects}) > 1
     axes.axvline(0, color=theme.FAINT, linewidth=1)
     for row, effect in zip(rows, effects, strict=True):
         ink = TONES.get(effect.verdict.tone, theme.INK)
         marker = MARKERS.get(effect.verdict.tone, "o")
-        bounds = [100 * effect.difference.low, 100 * effect.difference.high]
-        axes.plot(bounds, [row, row], color=ink, linewidth=2)
-        axes.plot([100 * effect.difference.mean], [row], marker, color=ink, markersize=7)
-    axes.set_yticks(rows, [f"{effect.parameter} = {short(effect.value)}" for effect in effects])
+        ends = [effect.difference.low, effect.difference.mean, effect.difference.high]
+        style: dict[str, Any] = {"color": ink, "linewidth": 2, "marker": marker, "markersize": 7}
+        at = 100 * np.array(ends if not math.isnan(ends[0]) else ends[1:2])
+        (drawn,) = axes.plot(at, np.full(len(at), row), markevery=[len(at) // 2], **style)
+        theme.describe(drawn, [_described(effect)])
+    labels = [f"{e.parameter} = {short(e.value)}" for e in effects]
+    if several:
+        labels = [f"{e.baseline}, {label}" for e, label in zip(effects, labels, strict=True)]
+    axes.set_yticks(rows, labels)
     axes.set_xlabel("difference of test AUROC, points")
     return drawing.figure
+
+
+def _described(effect: Effect) -> str:
+    """An effect with its interval, its p and its n, for readers who point at it."""
+    values = f"{short(effect.value)} instead of {short(effect.reference)}"
+    difference = effect.difference.mean_interval(PERCENTAGE_POINTS)
+    tone = f", {effect.verdict.tone}" if effect.verdict.tone in TONES else ""
+    return (
+        f"{effect.baseline}, {effect.parameter} = {values}: {difference} points, p = "
+        f"{p_text(effect.verdict.p)} (Holm){tone}, n = {count(effect.difference.n, 'seed')}"
+    )

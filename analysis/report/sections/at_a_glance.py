@@ -1,26 +1,50 @@
 """The first section: the result in a picture, and what to do next."""
 
+import math
 from functools import partial
 
 from analysis.document.blocks import Block, Figure, Section, Text
-from analysis.image_sampling import covers
+from analysis.image_sampling import covered_by_all, covers
+from analysis.questions.ablation import draw_effects, foremost
+from analysis.questions.claims.verdict_blocks import conclusions
 from analysis.questions.glance import Glance, draw_glance
 from analysis.report.findings import Findings
 from analysis.report.next_steps import next_steps
 from tune_ad.wording import count
 
 PLACE = 0
+MOST_EFFECTS = 8  # in the first picture; all are in the section of effects
 
 
 def section(findings: Findings) -> Section:
     """The picture, if there is a result, and the commands."""
-    blocks: list[Block] = []
+    blocks: list[Block] = [*_effects(findings)]
     if findings.glance is not None:
         caption = _caption(findings, findings.glance)
         blocks.append(Figure("glance", partial(draw_glance, findings.glance), caption))
     steps = [f"{step.purpose}:\n$ {step.command}" for step in next_steps(findings)]
     blocks.append(Text("\n\n".join(steps)))
     return Section("At a glance", blocks)
+
+
+def _effects(findings: Findings) -> list[Block]:
+    """The picture of the single changes, if the headline counts them."""
+    study = findings.study
+    measured = [effect for effect in findings.effects if effect.difference.n]
+    if study.chooses or not measured or conclusions(findings.claim, findings.main_judgements):
+        return []
+    shown = foremost(measured, MOST_EFFECTS)
+    which = "" if len(shown) == len(measured) else "the significant or largest of "
+    covered = covered_by_all(
+        (e.parameter, e.test.coverage) for e in shown if not math.isnan(e.difference.low)
+    )
+    caption = (
+        "What changing one parameter does to the test AUROC, in points, with 95 % intervals: "
+        f"{which}{count(len(measured), 'single change')}. Right of 0, the change helps. Coloured "
+        "triangles: significant after Holm's correction over all changes of a baseline; upwards "
+        f"= better, downwards = worse. {covers(covered)}"
+    )
+    return [Figure("glance_effects", partial(draw_effects, shown), caption)]
 
 
 def _caption(findings: Findings, glance: Glance) -> str:

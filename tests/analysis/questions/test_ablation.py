@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from analysis.document.blocks import Table
-from analysis.questions.ablation import auroc, draw_effects, effects
+from analysis.questions.ablation import auroc, draw_effects, effects, foremost
 from analysis.report.findings import Findings
 from analysis.report.sections.ablation import section
 from analysis.study import StudyRecords
@@ -167,7 +167,29 @@ def test_the_section_lists_the_reference_first_and_draws_every_change(ablation):
     assert table.stored["difference"].tolist() == pytest.approx([0.1])
     axes = figure.draw().axes[0]
     assert [label.get_text() for label in axes.get_yticklabels()] == ["width = 2"]
-    assert draw_effects(effects(planted)).axes[0].lines[2].get_xdata() == pytest.approx([10.0])
+    sheet = draw_effects(effects(planted))
+    assert sheet.axes[0].lines[1].get_xdata() == pytest.approx([10.0] * 3)
+    (described,) = sheet.described.values()
+    assert described.texts == [
+        "PGN, width = 2 instead of 1: +10.0 [+10.0, +10.0] points, p = 0.031 (Holm), better, "
+        "n = 3 seeds"
+    ]
+
+
+def test_significant_effects_come_before_larger_ones_without_significance(ablation):
+    noisy = (0.99, 0.6, 0.75)
+    planted = ablation(
+        record(0, DEFAULT, SEEDS),
+        record(1, changed(width=2.0), [mean + 0.01 for mean in SEEDS]),
+        *(record(k, changed(width=1.0 + k), noisy) for k in range(2, 4)),
+    )
+    found = effects(planted)
+    assert foremost(found, 9) == found
+    found = [e._replace(verdict=e.verdict._replace(tone="")) for e in found]
+    found[-1] = found[-1]._replace(verdict=found[-1].verdict._replace(tone="better"))
+    assert abs(found[-1].difference.mean) < abs(found[0].difference.mean)
+    assert foremost(found, 1) == found[-1:]
+    assert foremost(found, 2) == [found[0], found[-1]]
 
 
 def test_a_grid_loses_pairs_by_a_failed_trial_and_has_one_row_for_each_value(tmp_path):

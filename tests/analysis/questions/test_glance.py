@@ -110,6 +110,21 @@ def test_an_ablation_counts_its_effects(tmp_path):
     assert text.endswith("the largest difference is +10.0 points (width).")
 
 
+def test_the_first_picture_of_an_ablation_shows_what_its_sentence_counts(tmp_path):
+    spread = [0.01 * k for k in range(6)]
+    changed = [record(k, {"width": v}, [m + s for s in spread]) for k, v, m in CHANGES]
+    first, second, _ = at_a_glance.section(Findings(study(tmp_path, changed, DEFAULT))).blocks
+    labels = [label.get_text() for label in first.draw().axes[0].get_yticklabels()]
+    assert labels == ["width = 2", "width = 3"]
+    assert "in points, with 95 % intervals: 2 single changes." in first.caption
+    assert (first.name, second.name) == ("glance_effects", "glance")
+
+
+def test_the_first_picture_of_a_search_is_its_result(tmp_path):
+    first, *_ = at_a_glance.section(Findings(chosen(tmp_path))).blocks
+    assert first.name == "glance"
+
+
 CHANGES = [(0, 1.0, 0.6), (1, 2.0, 0.7), (2, 3.0, 0.6)]
 
 

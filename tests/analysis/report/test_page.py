@@ -69,7 +69,8 @@ def draw():
 
 def draw_broad():
     canvas = theme.canvas(width=2 * theme.WIDTH)
-    canvas.one.plot([0, 1], [0, 1])
+    (line,) = canvas.one.plot([0, 1, 2], [0, 1, 2], marker="o", markevery=[1])
+    theme.describe(line, ["one text"])
     return canvas.figure
 
 
@@ -297,6 +298,15 @@ def test_the_keyboard_reaches_every_mark_and_picks(opened):
     assert listed.all_text_contents() == ["trial 7: a", "c"]
     page.keyboard.press("Tab")
     assert tip.is_hidden() and page.locator(".reached").count() == 0
+
+
+def test_the_keyboard_reaches_marks_that_share_a_text(opened):
+    page = opened(WIDE)
+    page.locator("#figure-broad svg").focus()
+    for _ in range(2):
+        page.keyboard.press("ArrowRight")
+        assert page.locator("#tip").text_content() == "one text"
+        assert page.locator("#figure-broad .reached").count() == 1
 
 
 def test_without_a_script_marks_have_their_texts(browser, address):

@@ -196,7 +196,7 @@ function withKeys(drawing, marks) {
 }
 
 for (const drawing of document.querySelectorAll(".drawing svg")) {
-  const marks = [...drawing.querySelectorAll(".marks *")].filter(textOf);
+  const marks = [...drawing.querySelectorAll(".marks, .marks *")].filter(textOf);
   if (marks.length) withKeys(drawing, marks);
   drawing.addEventListener("pointerover", (event) => say(markAt(event), event.clientX, event.clientY));
   drawing.addEventListener("pointermove", (event) => {
