@@ -23,6 +23,8 @@ ICON = (
     "stroke-width='2'/%3E%3C/svg%3E"
 )
 
+TALL = 30  # rows from which a table scrolls in a frame of limited height
+
 
 def html(document: Document, figures: Sequence[RenderedFigure]) -> str:
     """The page of a document.
@@ -45,6 +47,7 @@ def html(document: Document, figures: Sequence[RenderedFigure]) -> str:
         svg={figure.name: Markup(inline(figure)) for figure in figures},
         marks=content.MARKS,
         meanings=content.MEANINGS,
+        tall=TALL,
         icon=ICON,
         style=Markup(_source("page.css")),
         script=Markup(script),

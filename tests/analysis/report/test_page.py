@@ -90,6 +90,9 @@ def document():
     )
     wide = pd.DataFrame({f"column {k}": [Cell("91.3", 91.3, "better")] * 40 for k in range(20)})
     long = "word " * 80 + "x" * 300
+    names = ["what", "value"]
+    keys = ("resources of a trial", *(f"{k}th of the settings" for k in range(2, 29)))
+    pairs = pd.DataFrame([[key, long] for key in keys], columns=names)
     kinds = ("plain", "note", "warning", "verdict")
     sections = [
         Section("Texts", [Text(f"{long}\n\n- {long}", kind) for kind in kinds]),
@@ -98,6 +101,7 @@ def document():
         Section("Wide " + "x" * 90, [Table("wide", wide, "Wide."), Figure("line", draw, long)]),
         Section("Trials", [Figure("one", draw_trials), Figure("two", draw_trials)]),
         Section("Broad", [Figure("broad", draw_broad)]),
+        Section("Pairs", [Table("pairs", pairs, "What is what.")]),
         Section("Next", [Text("Do this:\n$ python run.py --search " + "x" * 90)]),
     ]
     return Document("A study <script>throw 1</script> " + "y" * 80, long, sections)
@@ -167,6 +171,29 @@ def test_a_wide_table_scrolls_in_its_own_frame(opened):
     frame.evaluate("e => e.scrollTo({ top: 300, left: 300, behavior: 'instant' })")
     shift = head.locator("th").nth(3).bounding_box()["y"] - frame.bounding_box()["y"]
     assert abs(shift) < 3, "the headings stay"
+
+
+def test_pairs_of_a_name_and_a_value_are_broken_into_lines_and_whole(opened):
+    page = opened(NARROW)
+    frame = page.locator("#table-pairs .scroll")
+    assert frame.evaluate(
+        "e => e.scrollWidth <= e.clientWidth && e.scrollHeight <= e.clientHeight"
+    )
+    key = page.locator("#table-pairs td").first
+    assert key.bounding_box()["width"] > 90, "its words are not broken"
+    tall = page.locator("#table-wide .scroll")
+    assert tall.evaluate("e => e.scrollHeight > e.clientHeight")
+
+
+def test_a_command_is_whole_and_copied_as_one_line(opened):
+    page = opened(NARROW)
+    command = page.locator(".command")
+    assert command.evaluate("e => e.scrollWidth <= e.clientWidth")
+    assert command.bounding_box()["height"] > 60, "it takes several lines"
+    copied = command.evaluate(
+        "e => { getSelection().selectAllChildren(e); return getSelection().toString(); }"
+    )
+    assert copied.strip() == "python run.py --search " + "x" * 90
 
 
 def test_a_figure_fits_a_phone_and_takes_the_colour_of_the_letters(opened):
