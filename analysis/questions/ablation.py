@@ -89,6 +89,19 @@ class _Change(NamedTuple):
     failure: str = ""
 
 
+def change_text(parameter: str, value: object, reference: object) -> str:
+    """A change of one parameter in words.
+
+    >>> change_text("width", 2.0, 1.0)
+    'width = 2 (from 1)'
+    """
+    return f"{parameter} = {short(value)} (from {short(reference)})"
+
+
+UNCHANGED = "none (default parameters)"
+"""What stands in place of a change for the default itself."""
+
+
 def effects(study: StudyRecords) -> list[Effect]:
     """All effects of single changes, by baseline, the largest difference first.
 

@@ -7,7 +7,14 @@ import pandas as pd
 from analysis.document.blocks import Block, Cell, Figure, Section, Table, Text
 from analysis.document.format import PERCENTAGE_POINTS, file_name, p_text, short
 from analysis.image_sampling import covered_by_all, covers
-from analysis.questions.ablation import Effect, auroc, draw_effects, missing_changes
+from analysis.questions.ablation import (
+    UNCHANGED,
+    Effect,
+    auroc,
+    change_text,
+    draw_effects,
+    missing_changes,
+)
 from analysis.report.findings import Findings
 from analysis.stats.estimates import Estimate, estimate
 from analysis.stats.paired import ABOUT_SIGN_FLIPS
@@ -65,7 +72,7 @@ def _table(study: StudyRecords, effects: list[Effect]) -> Table:
     unchanged: list[dict[str, object]] = [
         {
             "baseline": record.baseline,
-            "change": "none (default parameters)",
+            "change": UNCHANGED,
             "test AUROC": _auroc_cell(estimate(list(auroc(record)))),
             "difference": "",
             "p (Holm)": "",
@@ -88,7 +95,7 @@ def _covers(effects: list[Effect]) -> str:
 
 
 def _change(effect: Effect) -> str:
-    return f"{effect.parameter} = {short(effect.value)} (from {short(effect.reference)})"
+    return change_text(effect.parameter, effect.value, effect.reference)
 
 
 def _missing(study: StudyRecords, effects: list[Effect]) -> str:

@@ -5,7 +5,7 @@ from functools import partial
 
 import pandas as pd
 
-from analysis.document.blocks import Block, Cell, Figure, Section, Table, Text
+from analysis.document.blocks import Block, Cell, Figure, Section, Table, Text, plain
 from analysis.document.format import PERCENTAGE_POINTS, Unit, in_words
 from analysis.image_sampling import covers
 from analysis.questions.selection.ensemble import Ensemble
@@ -52,7 +52,7 @@ def section(findings: Findings) -> Section | None:
     if pool is None:
         return None
     chosen = choices(pool)
-    rules = "\n".join(f"- {choice.rule}: by {RULES[choice.rule].title}" for choice in chosen)
+    rules = "\n".join(_about_rule(choice) for choice in chosen)
     blocks: list[Block] = [Text(rules), _table(study, pool, chosen)]
     if (curve := label_curve(pool)) is not None:
         blocks += [_label_figure(curve), Text(_about_unseen(curve))]
@@ -92,6 +92,12 @@ def _about_unseen(curve: LabelCurve) -> str:
     )
 
 
+def _about_rule(choice: RuleChoice) -> str:
+    """An item of the list of rules: the number by which it selects, and what it needs for it."""
+    rule = RULES[choice.rule]
+    return f"- {choice.rule}: by {rule.title}; uses {rule.needs}"
+
+
 def _name(study: StudyRecords, choice: RuleChoice) -> str:
     if choice.number is None:
         return "random (the average trial)"
@@ -115,8 +121,14 @@ def _table(study: StudyRecords, pool: Pool, chosen: Sequence[RuleChoice]) -> Tab
         for choice in chosen
     ]
     about_intervals = _covers(pool, "Intervals of test AUROC")
-    caption = f"{ABOUT} {about_intervals} {_limits(study, pool)}"
-    return Table("regret", pd.DataFrame(rows), caption.strip())
+    table = pd.DataFrame(rows)
+    shown, ranked = table.drop(columns="uses"), {choice.ranked for choice in chosen}
+    of_all = ""
+    if len(ranked) == 1:
+        shown = shown.drop(columns="of")
+        of_all = f" Every rule ranks the same {count(ranked.pop(), 'trial')}."
+    caption = f"{ABOUT}{of_all} {about_intervals} {_limits(study, pool)}"
+    return Table("regret", shown, caption.strip(), data=table.map(plain))
 
 
 def _covers(pool: Pool, what: str) -> str:

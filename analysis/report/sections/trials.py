@@ -7,14 +7,18 @@ import pandas as pd
 
 from analysis.document.blocks import Cell, Section, Table, Text
 from analysis.document.format import duration, short
+from analysis.questions.ablation import UNCHANGED, change_text
 from analysis.questions.sensitivity.response import is_measured, responses_of
 from analysis.report.findings import Findings
 from analysis.study import StudyRecords
+from analysis.trials import changed_parameters
 from tune_ad.selection import RULES
+from tune_ad.storage.records import TrialRecord
 
 PLACE = 80
 MOST_ROWS = 20
 CHOSEN = "chosen/"
+CHANGE = "change"
 
 
 def section(findings: Findings) -> Section:
@@ -31,6 +35,8 @@ def _shown(study: StudyRecords) -> pd.DataFrame:
     table = study.table.rename(columns={"oracle": "test AUROC"})
     names = dict.fromkeys(name for space in study.spaces.values() for name in space)
     params = [f"param/{name}" for name in names if f"param/{name}" in table]
+    if study.plan.is_ablation:
+        table[CHANGE], params = table["number"].map(_changes(study)), [CHANGE]
     params += [name for name in map(str, table.columns) if name.startswith(CHOSEN)]
     columns = ["number", "baseline", "state", "objective", "test AUROC", *params, "seconds"]
     if _ranked(study):
@@ -49,6 +55,20 @@ def _shown(study: StudyRecords) -> pd.DataFrame:
         shown = shown.drop(columns="test AUROC")
     shown.columns = [_title(column) for column in shown.columns]
     return shown.rename(columns={"objective": _objective(study)})
+
+
+def _changes(study: StudyRecords) -> dict[int, str]:
+    """In what each trial differs from the default parameters of its baseline."""
+    return {record.number: _change(study, record) for record in study.trials}
+
+
+def _change(study: StudyRecords, record: TrialRecord) -> str:
+    default = study.defaults[record.baseline]
+    names = changed_parameters(default, record.params)
+    return (
+        ", ".join(change_text(name, record.params[name], default.get(name)) for name in names)
+        or UNCHANGED
+    )
 
 
 def _title(column: str) -> str:

@@ -218,6 +218,19 @@ def test_too_few_seeds_do_not_rank_the_rules(planted):
     assert "cross-fitted over seeds" in table.caption
 
 
+def test_what_is_the_same_in_all_rows_is_said_once(planted):
+    listed, table, *_ = section(Findings(planted(trials()))).blocks
+    assert "- validation: by validation AUROC (held-out training images); uses" in listed.text
+    assert not {"uses", "of"} & {*table.shown}
+    assert {"uses", "of"} <= {*table.stored}
+    assert "Every rule ranks the same 3 trials." in table.caption
+    records = trials()
+    records[0].metrics[VALIDATION_LOSS] = [None] * 4
+    _, table, *_ = section(Findings(planted(records))).blocks
+    assert dict(zip(table.shown["rule"], table.shown["of"], strict=True))["normal_only"] == 2
+    assert "ranks the same" not in table.caption
+
+
 # ---------------------------------------------------------------------------------- from ranks
 
 

@@ -44,6 +44,12 @@ def test_the_test_auroc_is_shown_once_where_it_selects(tmp_path):
     ]
 
 
+def test_a_study_of_single_changes_lists_changes_instead_of_all_parameters(tmp_path):
+    shown = made(tmp_path, "validation", VALIDATION_AUROC, plan={"name": "OneAtATime"}).shown
+    assert list(shown) == ["number", "state", "validation AUROC", "test AUROC", "change", "time"]
+    assert set(shown["change"]) == {"none (default parameters)", "width = 2 (from 1)"}
+
+
 def test_numbers_that_chose_the_winner_are_not_to_be_reported(tmp_path):
     caption = made(tmp_path, "validation", VALIDATION_AUROC).caption
     assert (
