@@ -4,6 +4,7 @@ All values of such a parameter are used with the same trained models.
 """
 
 import math
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import NamedTuple
@@ -35,6 +36,7 @@ class ScoreTimePoint(NamedTuple):
             sampling of test images if ranks of such scores are stored.
         classes: test AUROC of each class by the name of its task, mean over the same seeds.
         reported: whether it is the value that gives the reported score of all seeds.
+        chosen_by: the number of seeds for which it was chosen, if seeds have different values.
     """
 
     label: str
@@ -42,6 +44,7 @@ class ScoreTimePoint(NamedTuple):
     auroc: Estimate
     classes: dict[str, float]
     reported: bool
+    chosen_by: int = 0
 
 
 class ScoreTimeCurve(NamedTuple):
@@ -52,6 +55,7 @@ class ScoreTimeCurve(NamedTuple):
         source: which models were scored, in words.
         parameter: the name of the parameter.
         points: the points by value, infinity last; words in their order.
+        seeds: the number of seeds.
         failed: the number of seeds that are left out because a model lacks some AUROC.
         coverage: what all intervals cover.
     """
@@ -60,6 +64,7 @@ class ScoreTimeCurve(NamedTuple):
     source: str
     parameter: str
     points: Sequence[ScoreTimePoint]
+    seeds: int
     failed: int
     coverage: Coverage
 
@@ -185,8 +190,10 @@ def _curve(result: Result, parameter: str) -> ScoreTimeCurve:
     used = _label(variants, result.tested[0].scored_with.get(parameter, ""))
     if not any(record.changed_at_scoring for record in result.tested):
         variants.setdefault(used, None)
-    in_all = {str(record.scored_with.get(parameter)) for record in result.tested}
-    reported = used if len(in_all) == 1 else ""
+    chosen = Counter(
+        _label(variants, record.scored_with.get(parameter, "")) for record in result.tested
+    )
+    reported = used if len(chosen) == 1 else ""
     table = _replicas(result.tested, variants)
     by_seed = frame.by_trial_and_seed(table, frame.AUROC)
     whole = by_seed.loc[:, by_seed.notna().all()].T
@@ -198,7 +205,9 @@ def _curve(result: Result, parameter: str) -> ScoreTimeCurve:
     }
     errors = {label: image_error([(r, 1.0)], tasks, seeds) for label, r in ranks.items()}
     points = [
-        _point(label, whole[label], cells[label], label == reported, errors[label].value)
+        _point(label, whole[label], cells[label], errors[label].value)._replace(
+            reported=label == reported, chosen_by=0 if reported else chosen[label]
+        )
         for label in variants
     ]
     return ScoreTimeCurve(
@@ -206,6 +215,7 @@ def _curve(result: Result, parameter: str) -> ScoreTimeCurve:
         source=result.source,
         parameter=parameter,
         points=sorted(points, key=_order) if len(whole) else [],
+        seeds=table["seed"].nunique(),
         failed=table["seed"].nunique() - len(whole),
         coverage=min(error.coverage for error in errors.values()),
     )
@@ -238,9 +248,7 @@ def _replicas(
     return pd.concat([table.reindex(columns=columns) for table in tables], ignore_index=True)
 
 
-def _point(
-    label: str, by_seed: pd.Series, cells: pd.Series, reported: bool, error: float
-) -> ScoreTimePoint:
+def _point(label: str, by_seed: pd.Series, cells: pd.Series, error: float) -> ScoreTimePoint:
     kept = cells[cells.index.get_level_values("seed").isin(by_seed.index)]
     classes = {str(task): float(auroc) for task, auroc in kept.groupby("task").mean().items()}
     return ScoreTimePoint(
@@ -248,7 +256,7 @@ def _point(
         value=_number(label),
         auroc=estimate(list(by_seed)).with_error(error),
         classes=classes,
-        reported=reported,
+        reported=False,
     )
 
 

@@ -10,6 +10,7 @@ from analysis.document.format import file_name
 from analysis.image_sampling import covers
 from analysis.questions.sensitivity.score_time import (
     ScoreTimeCurve,
+    ScoreTimePoint,
     draw_score_time,
     score_time_curves,
 )
@@ -60,24 +61,33 @@ def _table(study: StudyRecords, curves: Sequence[ScoreTimeCurve]) -> Table:
                 "baseline": curve.label,
                 "parameter": curve.parameter,
                 "value": point.label,
-                "reported": "yes" if point.reported else "",
+                "reported": _reported(curve, point),
             }
             classes = {study.task_title(task): value for task, value in point.classes.items()}
             cells = {title: Cell(f"{100 * v:.1f}", v) for title, v in classes.items()}
             auroc = Cell(str(point.auroc), point.auroc.mean)
             shown.append({**setting, "test AUROC": auroc, **cells})
             data.append({**setting, **point.auroc._asdict(), **classes})
+    several = any(point.chosen_by for curve in curves for point in curve.points)
+    by_seed = ", or the number of seeds for which it was chosen (by held-out images)" * several
     return Table(
         "score_time",
         pd.DataFrame(shown),
         "Test AUROC in per cent for every value of the score-time parameters (which only affect "
         "scoring): mean ± standard deviation over seeds [95 % interval], and the mean of each "
         "class. Each row is another score of the same trained models; reported: the value of the "
-        f"main result. {_covers(curves)} To pick "
+        f"main result{by_seed}. {_covers(curves)} To pick "
         "another value by this table would be to select on test data, even if the intervals do "
         "not overlap.",
         pd.DataFrame(data),
     )
+
+
+def _reported(curve: ScoreTimeCurve, point: ScoreTimePoint) -> str:
+    """Whether a value gives the reported score: of all seeds, or of how many."""
+    if point.chosen_by:
+        return f"{point.chosen_by} of {curve.seeds} seeds"
+    return "yes" if point.reported else ""
 
 
 def _covers(curves: Sequence[ScoreTimeCurve]) -> str:

@@ -58,6 +58,22 @@ def test_curves_of_infinitevariants(planted):
     ]
 
 
+def test_values_that_seeds_chose_have_their_numbers_of_seeds(planted):
+    fresh = [
+        replace(record, chosen={"passes": value})
+        for record, value in zip(planted.evaluation, ("inf", 20, "inf"), strict=True)
+    ]
+    findings = Findings(replace(planted, evaluation=fresh))
+    curve = score_time_curves(findings.results)[0]
+    assert {p.label: p.chosen_by for p in curve.points if p.chosen_by} == {"20": 1, "inf": 2}
+    assert not any(point.reported for point in curve.points)
+    (table,) = [b for b in section(findings).blocks if isinstance(b, Table)]
+    passes = table.shown[table.shown["parameter"] == "passes"]
+    said = dict(zip(passes["value"], passes["reported"], strict=True))
+    assert (said["inf"], said["20"], said["0"]) == ("2 of 3 seeds", "1 of 3 seeds", "")
+    assert "or the number of seeds for which it was chosen" in table.caption
+
+
 def test_a_seed_without_every_number_is_left_out_and_counted(planted):
     lost = scored(3)
     lost.variants[ScoreVariant("passes", "inf")][TEST_AUROC][0] = None
