@@ -193,6 +193,8 @@ def test_a_command_is_whole_and_copied_as_one_line(opened):
     copied = command.evaluate(
         "e => { getSelection().selectAllChildren(e); return getSelection().toString(); }"
     )
+    option = command.locator("span", has_text="--search")
+    assert option.bounding_box()["height"] < 30, "an option is not broken after its hyphens"
     assert copied.strip() == "python run.py --search " + "x" * 90
 
 
