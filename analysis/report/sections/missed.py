@@ -1,6 +1,6 @@
 """Which classes of anomalies the reported results miss."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from functools import partial
 
 import pandas as pd
@@ -50,25 +50,21 @@ def _blocks(found: Missed) -> list[Block]:
 
 def _shown(pairs: Sequence[Pair]) -> pd.DataFrame:
     return pd.DataFrame(
-        {
-            "normal class": pair.normal,
-            "class of the anomalies": pair.anomalous,
-            "images": pair.images,
-            "test AUROC": Cell(pair.auroc.mean_std_interval(), pair.auroc.mean),
-            "n": pair.auroc.n,
-        }
+        _row(pair, {"test AUROC": Cell(pair.auroc.mean_std_interval(), pair.auroc.mean)})
         for pair in pairs
     )
 
 
 def _data(pairs: Sequence[Pair]) -> pd.DataFrame:
-    return pd.DataFrame(
-        {
-            "normal class": pair.normal,
-            "class of the anomalies": pair.anomalous,
-            "images": pair.images,
-            **pair.auroc.columns("test AUROC"),
-            "n": pair.auroc.n,
-        }
-        for pair in pairs
-    )
+    return pd.DataFrame(_row(pair, pair.auroc.columns("test AUROC")) for pair in pairs)
+
+
+def _row(pair: Pair, auroc: Mapping[str, object]) -> dict[str, object]:
+    """The row of a pair, with its AUROC as it is shown or stored."""
+    return {
+        "normal class": pair.normal,
+        "class of the anomalies": pair.anomalous,
+        "images": pair.images,
+        **auroc,
+        "n": pair.auroc.n,
+    }
