@@ -3,8 +3,9 @@ import math
 import pytest
 
 from analysis.document.blocks import Figure, Table
+from analysis.questions.sensitivity.spreads import spreads
 from analysis.report.findings import Findings
-from analysis.report.sections.configurations import section, spreads
+from analysis.report.sections.configurations import section
 from tests.analysis.planted_sensitivity import DEFAULT, study, trial
 from tune_ad.storage.metric import TEST_AUROC, VALIDATION_AUROC
 

@@ -45,6 +45,11 @@ def widths(path, **search):
     return study(path, trials, **search)
 
 
+def test_each_section_has_a_place_of_its_own():
+    places = [module.PLACE for module in section_modules()]
+    assert len({*places}) == len(places) > 20
+
+
 def test_a_report_computes_its_results_and_effects_once(calls, tmp_path):
     report = document(widths(tmp_path))
     assert {"Test AUROC", "One change at a time"} <= {section.title for section in report.sections}
