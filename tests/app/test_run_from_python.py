@@ -151,7 +151,7 @@ def test_an_ablation_has_no_winner(tiny, tmp_path):
 def test_every_option_of_the_command_line_is_a_keyword():
     names = {field.name for field in fields(Options)} - {"search", "changes", "family"}
     assert names <= set(KEYWORDS)
-    assert set(KEYWORDS) == set(OPTIONS) | {"progress"}
+    assert set(KEYWORDS) == set(OPTIONS)
     assert not set(KEYWORDS) & set(signature(run).parameters)
 
 
