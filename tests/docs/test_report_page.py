@@ -1,19 +1,24 @@
-"""docs/tutorials/reading_a_report.md explains every section of reports, in their order."""
+"""Pages explain every section of reports, in their order, and the words in them."""
 
 import ast
 import inspect
 import re
 
+import pytest
+
+from analysis.document.blocks import Table
 from analysis.report import sections
 from analysis.report.study_report import document
 from analysis.study import StudyRecords
 from tests.docs.blocks import PROJECT
+from tune_ad.detectors import every_detector
 
 PAGE = PROJECT / "docs" / "tutorials" / "reading_a_report.md"
 PARTS = re.split(r"^## (.+)\n", PAGE.read_text(encoding="utf-8"), flags=re.M)[1:]
 EXPLAINED = dict(zip(PARTS[::2], PARTS[1::2], strict=True))
 OTHERS = {"Summary", "Questions and where the answer is"}
 """Headings that are not the title of a module of sections."""
+GLOSSARY = (PROJECT / "docs" / "reference" / "glossary.md").read_text(encoding="utf-8")
 
 
 def titles(module):
@@ -56,3 +61,34 @@ def test_every_section_of_a_report_is_explained(finished):
     assert [title for title in shown if title not in EXPLAINED] == []
     order = [title for title in EXPLAINED if title in shown]
     assert order == shown
+
+
+def test_the_glossary_is_sorted_and_says_every_word_once():
+    terms = re.findall(r"^(.+)\n: .+$", GLOSSARY, re.M)
+    assert len(terms) == GLOSSARY.count("\n: ") > 70
+    words = [re.sub(r"[^a-z0-9]", "", term.lower()) for term in terms]
+    assert words == sorted(set(words))
+
+
+@pytest.mark.parametrize(
+    "word",
+    "AUPR FPR95 oracle Holm's sign-flip DeLong cross-fitted fANOVA ensemble `mc_samples`".split(),
+)
+def test_the_glossary_has_the_words_of_the_first_tables(word):
+    assert re.search(rf"^[^:\n]*{re.escape(word)}", GLOSSARY, re.M)
+
+
+def test_the_glossary_has_every_abbreviation_of_a_report(finished):
+    report = document(StudyRecords.read(finished.folder.path))
+    blocks = [block for section in report.sections for block in section.blocks]
+    texts = [getattr(block, "text", getattr(block, "caption", "")) for block in blocks]
+    tables = [block.shown for block in blocks if isinstance(block, Table)]
+    texts += [str(column) for table in tables for column in table.columns]
+    used = {word for text in texts for word in ABBREVIATION.findall(text)}
+    assert {"AUROC", "AUPR", "FPR95"} <= used
+    known = {*ABBREVIATION.findall(GLOSSARY), *EVERYDAY, *every_detector()}
+    assert {word.rstrip("s") for word in used} - known == set()
+
+
+ABBREVIATION = re.compile(r"\b[A-Za-z]*[A-Z][a-z]*[A-Z][A-Za-z0-9]*\b")
+EVERYDAY = {"CSV", "GPU", "IMAGES", "NeurIPS"}
