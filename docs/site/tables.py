@@ -29,6 +29,8 @@ PARTS: Mapping[str, Callable[[], str]] = {
     "trials.jsonl": records.trials,
     "histograms": records.details,
     "model.json": records.kept,
+    "ranks of scores": records.ranks,
+    "examples.npz": records.of_examples,
 }
 
 
