@@ -81,7 +81,8 @@ def test_the_glossary_has_the_words_of_the_first_tables(word):
 def test_the_glossary_has_every_abbreviation_of_a_report(finished):
     report = document(StudyRecords.read(finished.folder.path))
     blocks = [block for section in report.sections for block in section.blocks]
-    texts = [getattr(block, "text", getattr(block, "caption", "")) for block in blocks]
+    written = ("text", "caption", "details")
+    texts = [getattr(block, name, "") for block in blocks for name in written]
     tables = [block.shown for block in blocks if isinstance(block, Table)]
     texts += [str(column) for table in tables for column in table.columns]
     used = {word for text in texts for word in ABBREVIATION.findall(text)}
