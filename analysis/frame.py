@@ -1,27 +1,43 @@
 """The records of a study as data frames: one row per trial, per replica, per score variant."""
 
 import itertools
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
 from tune_ad.selection import RULES, mean
-from tune_ad.storage.metric import TEST_AUROC, Metric, Metrics, ScoreVariant
+from tune_ad.storage.metric import (
+    TEST_AUROC,
+    VALIDATION_AUROC,
+    Metric,
+    Metrics,
+    ScoreVariant,
+)
 from tune_ad.storage.records import TrialRecord
 
 AUROC = str(TEST_AUROC)
 """The column of test AUROC."""
+PARAMS, CHOSEN = "params.", "chosen."
+"""How the columns of hyperparameters, and of those that were chosen after training, begin."""
+BY_METRIC = {"validation": str(VALIDATION_AUROC), "oracle": AUROC}
+"""The rules whose value is a metric, by whose name their columns are called."""
+FIRST = ("number", "baseline", "state", "reason", "objective", *BY_METRIC.values(), "seconds")
+"""The columns of `trials` that a first look needs."""
 
 
 def trials(records: Sequence[TrialRecord]) -> pd.DataFrame:
     """One row per trial, in the order of their numbers.
 
-    Columns: number, identity, baseline, detector, state, reason, objective, each rule's value,
-    collapsed (models), failed replicas, replicas, parameters (their count), seconds, then every
-    hyperparameter as "param/<name>", which is empty for detectors without it, and as
-    "chosen/<name>" every score-time parameter that was chosen on held-out images.
+    Columns: number; identity; baseline; detector; state ("complete", "pruned" or "failed");
+    reason of a failure; objective (the value of the study's selection rule, larger = better);
+    validation_auroc and test_auroc (means over the models of the trial, in [0, 1]; test AUROC
+    never selects, except under `oracle`); the value of each other selection rule, by its name;
+    collapsed (models); failed_replicas; replicas; parameters (their count); seconds; then every
+    hyperparameter as "params.<name>", which is empty for detectors without it, and as
+    "chosen.<name>" every score-time parameter that was chosen on held-out images. Only complete
+    trials have values of rules.
     """
     rows = [_trial(record) for record in sorted(records, key=lambda record: record.number)]
     return pd.DataFrame(rows)
@@ -29,6 +45,10 @@ def trials(records: Sequence[TrialRecord]) -> pd.DataFrame:
 
 def _trial(record: TrialRecord) -> dict[str, Any]:
     complete = record.state == "complete"
+    values = {
+        name: rule.value(record.metrics, record.identity) if complete else None
+        for name, rule in RULES.items()
+    }
     return {
         "number": record.number,
         "identity": record.identity,
@@ -37,18 +57,24 @@ def _trial(record: TrialRecord) -> dict[str, Any]:
         "state": record.state,
         "reason": record.reason,
         "objective": record.objective,
-        **{
-            name: rule.value(record.metrics, record.identity) if complete else None
-            for name, rule in RULES.items()
-        },
+        **{BY_METRIC.get(name, name): values[name] for name in [*BY_METRIC, *values]},
         "collapsed": models_collapsed(record),
-        "failed replicas": sum(replica.state == "failed" for replica in record.replicas),
+        "failed_replicas": sum(replica.state == "failed" for replica in record.replicas),
         "replicas": len(record.replicas),
         "parameters": record.models.get("parameters"),
         "seconds": record.seconds,
-        **{f"param/{name}": value for name, value in record.params.items()},
-        **{f"chosen/{name}": value for name, value in record.chosen.items()},
+        **columns(PARAMS, record.params),
+        **columns(CHOSEN, record.chosen),
     }
+
+
+def columns(start: str, values: Mapping[str, Any]) -> dict[str, Any]:
+    """Values as columns whose names begin with `PARAMS` or `CHOSEN`.
+
+    >>> columns(PARAMS, {"width": 2})
+    {'params.width': 2}
+    """
+    return {f"{start}{name}": value for name, value in values.items()}
 
 
 def models_collapsed(record: TrialRecord) -> int:

@@ -13,6 +13,7 @@ from matplotlib.figure import Figure as Drawing
 
 from analysis.document import theme
 from analysis.document.blocks import Document, Figure
+from analysis.frame import PARAMS, columns
 from analysis.questions.selection.regret import choices
 from analysis.questions.sensitivity.baseline_sensitivity import baseline_sensitivity
 from analysis.questions.sensitivity.importance_blocks import importances_table
@@ -62,7 +63,7 @@ class Study:
 
         Columns: label, baseline, source (what was tested, in words), rule (what selected it),
         auroc, std, low, high (95 % interval), n (seeds), failed (seeds), then each searched
-        parameter as "param/<name>". Empty while there is nothing that may be quoted.
+        parameter as "params.<name>". Empty while there is nothing that may be quoted.
         """
         rows = [
             {
@@ -72,7 +73,7 @@ class Study:
                 "rule": result.rule,
                 **_estimate("auroc", result.auroc),
                 "failed": result.failed,
-                **{f"param/{name}": value for name, value in result.params.items()},
+                **columns(PARAMS, result.params),
             }
             for result in self._findings.results
         ]

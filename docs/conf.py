@@ -32,7 +32,6 @@ extensions = [
     "docs.site.mathml",
     "docs.site.docstrings",
     "docs.site.tables",
-    "docs.site.tables",
     "docs.site.gallery",
     "docs.site.opening",
 ]

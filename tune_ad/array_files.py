@@ -43,6 +43,20 @@ VERSIONS: dict[tuple[int, int], tuple[str, Callable[[IO[bytes]], Any]]] = {
 """How the length of a header is written, and what reads it, by the version of the format."""
 
 
+class StoredArray(NamedTuple):
+    """An array of a file that this project writes.
+
+    Attributes:
+        types: the names of its types, as NumPy calls them; text of any length is "text".
+        shape: the sizes of its axes in words, with a comma between them; empty for a single value.
+        meaning: what it holds, with its unit or range.
+    """
+
+    types: str
+    shape: str
+    meaning: str
+
+
 class ArrayHeader(NamedTuple):
     """Type and shape of one array, as its header in the file declares them."""
 

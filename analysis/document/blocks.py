@@ -59,12 +59,15 @@ class Table:
         shown: the formatted rows; each cell is a text, a number or a `Cell`.
         caption: what the numbers are, their unit, n and interval, and the selection rule.
         data: the same rows in full precision, for the file; None = `shown`.
+        details: the rest of a long caption, such as how the numbers are computed; folded on a
+            page.
     """
 
     name: str
     shown: pd.DataFrame
     caption: str = ""
     data: pd.DataFrame | None = None
+    details: str = ""
 
     @property
     def stored(self) -> pd.DataFrame:

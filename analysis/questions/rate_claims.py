@@ -8,12 +8,14 @@ single step may be chance, and there is no verdict. R + D and the curve leave ou
 which no decoder is trained.
 """
 
+import re
 from collections.abc import Sequence
 from typing import Literal, NamedTuple
 
 import numpy as np
 import pandas as pd
 
+from analysis.frame import PARAMS
 from analysis.questions.rates import RateDistortionCurve, hull
 from tune_ad.sample_sizes import LEAST_SEEDS
 from tune_ad.selection import mean
@@ -21,7 +23,7 @@ from tune_ad.storage.metric import Metric
 from tune_ad.storage.records import TrialRecord
 from tune_ad.wording import count
 
-BETA = "param/beta"
+BETA = f"{PARAMS}beta"
 NAMES = ("rate", "mutual_information", "aggregate_divergence", "largest_estimate")
 LEAST_VALUES = 3
 Verdict = Literal["holds", "holds in part", "does not hold", "inconclusive"]
@@ -124,7 +126,7 @@ def _with_few(claim: RateClaim, seeds: int) -> RateClaim:
 
 def _varied(curve: RateDistortionCurve) -> list[str]:
     """The columns of the parameters that have several values along a curve."""
-    params = curve.points.filter(regex="^param/").astype(str)
+    params = curve.points.filter(regex=f"^{re.escape(PARAMS)}").astype(str)
     return [name for name in map(str, params.columns) if params[name].nunique() > 1]
 
 

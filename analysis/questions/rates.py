@@ -10,6 +10,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from analysis.document import theme
+from analysis.frame import PARAMS, columns
 from tune_ad.storage.metric import BITS_PER_DIM, Metric
 from tune_ad.storage.records import TrialRecord
 
@@ -59,7 +60,7 @@ def rates(records: Sequence[TrialRecord]) -> pd.DataFrame:
     """One row per complete trial with a rate and a distortion of normal images.
 
     From test images if they are recorded, otherwise from held-out ones. Columns: number, baseline,
-    "param/<name>" of every searched parameter, error (the kind of distortion), part, seeds, n, for
+    "params.<name>" of every searched parameter, error (kind of distortion), part, seeds, n, for
     "rate" and "distortion" the mean in nats per image, its standard deviation over replicas
     ("... std") and "... bits/dim". Ordered by baseline and rate.
     """
@@ -75,7 +76,7 @@ def _row(record: TrialRecord) -> dict[str, object] | None:
     if not part:
         return None
     row: dict[str, object] = {"number": record.number, "baseline": record.baseline}
-    row |= {f"param/{name}": record.params[name] for name in record.searched}
+    row |= columns(PARAMS, {name: record.params[name] for name in record.searched})
     row |= {"error": error_of(record), "part": part}
     row["seeds"] = len({replica.seed for replica in record.replicas})
     for name in ("rate", "distortion"):

@@ -3,12 +3,13 @@
 import math
 from collections.abc import Sequence
 
-from analysis.document.format import in_words
+from analysis.document.format import in_words, p_text, short
 from analysis.questions.claims.verdict_blocks import conclusions
 from analysis.questions.glance import Glance, gain_text
 from analysis.quoted import Result, why_nothing
 from analysis.report.findings import Findings
 from analysis.stats.estimates import Estimate
+from tune_ad.selection import RULES
 from tune_ad.wording import count
 
 
@@ -46,14 +47,20 @@ def _best(findings: Findings) -> Result | None:
 
 def _auroc(result: Result) -> str:
     where = f", {result.against}" if result.against else ""
-    return f"a test AUROC of {result.auroc.mean_interval()} %{where}"
+    seeds = count(result.auroc.n, "seed")
+    return f"a test AUROC of {result.auroc.mean_interval()} % (n = {seeds}){where}"
 
 
 def _chosen(findings: Findings, best: Result, glance: Glance) -> str:
-    """The winner, and what it gained."""
-    trials = count(len(findings.study.trials), "trial")
-    optimistic = " (optimistic: selected on the test set)" * (findings.study.rule == "oracle")
-    text = f"The best of {trials}, {best.label}, has {_auroc(best)}{optimistic}"
+    """The winner, what selected it, and what it gained."""
+    study = findings.study
+    again = ", trained again on fresh seeds" * study.retrains
+    text = (
+        f"{best.label}, the best of {count(len(study.trials), 'trial')} by the selection rule "
+        f"{study.rule}{again}: {_auroc(best)}"
+    )
+    if RULES[study.rule].looks_at == "test images":
+        text += ", which is optimistic: it was selected on the test set"
     if glance.is_default:
         text += "; it is the default configuration"
     gains = [
@@ -72,18 +79,18 @@ def _chosen(findings: Findings, best: Result, glance: Glance) -> str:
 
 def _doubt(gains: Sequence[Estimate]) -> str:
     """Whether the differences may be chance, in a clause; empty if none of them may be."""
-    unknown = [gain for gain in gains if math.isnan(gain.low)]
-    if unknown:
+    if any(math.isnan(gain.low) for gain in gains):
         return "; too few seeds to say whether that is more than chance"
     unclear = [gain for gain in gains if gain.low <= 0 <= gain.high]
     if not unclear:
         return ""
     if len(gains) == 1:
-        return ", no more than chance may explain"
-    if len(unclear) == len(gains):
-        return "; neither is more than chance may explain"
-    which = "first" if gains[0] in unclear else "second"
-    return f"; the {which} is no more than chance may explain"
+        which = "its interval contains"
+    elif len(unclear) == len(gains):
+        which = "both intervals contain"
+    else:
+        which = f"the {'first' if gains[0] in unclear else 'second'} interval contains"
+    return f"; {which} 0, so it may be chance"
 
 
 def _listed(findings: Findings, best: Result) -> str:
@@ -102,13 +109,17 @@ def _effects(findings: Findings, best: Result) -> str:
     tones = [effect.verdict.tone for effect in findings.effects]
     better, worse = tones.count("better"), tones.count("worse")
     measured = [effect for effect in findings.effects if effect.difference.n]
+    detector = best.tested[0].detector
+    name = best.label if best.label == detector else f"the baseline {best.label} ({detector})"
     text = (
-        f"Of {count(len(tones), 'single change')} of {best.label}, which has {_auroc(best)}, "
+        f"Of {count(len(tones), 'single change')} of {name}, which has {_auroc(best)}, "
         f"{better} {'is' if better == 1 else 'are'} better, {worse} worse, and "
         f"{len(tones) - better - worse} without a significant difference"
     )
     if not measured:
         return f"{text}."
     largest = max(measured, key=lambda effect: abs(effect.difference.mean))
-    points = f"{100 * largest.difference.mean:+.1f} points"
-    return f"{text}; the largest difference is {points} ({largest.parameter})."
+    return (
+        f"{text}; the largest difference: {gain_text(largest.difference)} with "
+        f"{largest.parameter} = {short(largest.value)} (p = {p_text(largest.verdict.p)})."
+    )

@@ -15,6 +15,7 @@ from sphinx.util.typing import ExtensionMetadata
 from analysis.report.render.export import export
 from analysis.report.study_report import document
 from analysis.study import StudyRecords
+from tune_ad.wording import count
 
 RECORDS = Path("docs/results")
 PAGE = Path("docs/gallery")
@@ -27,14 +28,17 @@ class Exhibit(NamedTuple):
 
     Attributes:
         name: the name of the study.
+        state: how far the study is, if trials are still to run; empty if all have ended.
         lines: the summary of the study, in paragraphs.
-        figures: the figures of the report with their captions, by the paths of their files below
-            the folder of the report.
+        figure: the name of the first figure of the report; empty if it has none.
+        caption: the caption of that figure.
     """
 
     name: str
+    state: str
     lines: list[str]
-    figures: dict[str, str]
+    figure: str
+    caption: str
 
 
 def exhibits(records: Path, target: Path) -> list[Exhibit]:
@@ -46,11 +50,19 @@ def exhibits(records: Path, target: Path) -> list[Exhibit]:
     """
     shown = []
     for file in sorted(records.rglob("study.json")):
-        report = document(StudyRecords.read(file.parent))
-        export(report, target / file.parent.name)
-        figures = {f"figures/{figure.name}.svg": figure.caption for figure in report.figures()}
-        shown.append(Exhibit(file.parent.name, report.summary.split("\n\n"), figures))
+        name, study = file.parent.name, StudyRecords.read(file.parent)
+        report = document(study)
+        export(report, target / name)
+        lines = report.summary.split("\n\n")
+        drawn = [(figure.name, figure.caption) for figure in report.figures()]
+        shown.append(Exhibit(name, state(study), lines, *(drawn[0] if drawn else ("", ""))))
     return shown
+
+
+def state(study: StudyRecords) -> str:
+    """How far a study is, in words; empty if all of its trials have ended."""
+    ended, trials = len(study.trials), int(study.budget["trials"])
+    return f"in progress ({ended} of {count(trials, 'trial')})" if ended < trials else ""
 
 
 class Gallery(SphinxDirective):
@@ -66,12 +78,13 @@ class Gallery(SphinxDirective):
     def _nodes(self, exhibit: Exhibit) -> list[nodes.Node]:
         place = f"{PAGE.name}/{exhibit.name}"
         section = nodes.section(ids=[exhibit.name], names=[exhibit.name])
-        section += nodes.title("", exhibit.name)
+        section += nodes.title("", exhibit.name + f": {exhibit.state}" * bool(exhibit.state))
         section += [node for text in exhibit.lines[:PARAGRAPHS] for node in _paragraph(text)]
-        for file, caption in list(exhibit.figures.items())[:1]:
-            picture = f'<img class="report-figure" src="{place}/{file}" alt="">'
-            section += nodes.raw("", f"{picture}\n", format="html")
-            section += nodes.paragraph("", caption, classes=["caption"])
+        if exhibit.figure:
+            file = f"{place}/figures/{exhibit.figure}.svg"
+            picture = f'<img class="report-figure" src="{file}" alt="">\n'
+            section += nodes.raw("", picture, format="html")
+            section += nodes.paragraph("", exhibit.caption, classes=["caption"])
         link = nodes.reference("", "The whole report", refuri=f"{place}/report.html")
         section += nodes.paragraph("", "", link)
         return [section]
@@ -82,7 +95,7 @@ def _paragraph(text: str) -> list[nodes.Node]:
     first, *rest = text.split("\n")
     items = [line.removeprefix("- ") for line in rest]
     shown = [nodes.list_item("", nodes.paragraph("", item)) for item in items[:ITEMS]]
-    if left := len(items) - ITEMS if len(items) > ITEMS else 0:
+    if (left := len(items) - ITEMS) > 0:
         shown.append(nodes.list_item("", nodes.paragraph("", f"{left} more: in the report")))
     return [nodes.paragraph("", first), *([nodes.bullet_list("", *shown)] if shown else [])]
 

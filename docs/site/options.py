@@ -6,7 +6,7 @@ from typing import Any
 from docs.site.markdown import code, table
 from tune_ad.app.command_line.option import BUDGET, Option
 from tune_ad.app.command_line.options import DATA, MACHINE, OPTIONS, SEARCH, defaults
-from tune_ad.app.command_line.parser import COMMANDS, SCORING
+from tune_ad.app.command_line.parser import COMMANDS, SCORING, SERVING
 
 GROUPS = {SEARCH: "The search", DATA: "The data", BUDGET: "The budget", MACHINE: "The machine"}
 
@@ -22,6 +22,25 @@ DRY_RUN = {"help": "with --search: show what would be trained and how long it wo
 def of_kept_models() -> str:
     """The options of --score and --export alone."""
     return _plain(SCORING)
+
+
+def of_serving() -> str:
+    """The options of --serve alone."""
+    return _plain(SERVING)
+
+
+def keywords() -> str:
+    """The options of --search whose keyword in Python is not their name with "_" for "-"."""
+    others = {n: o for n, o in OPTIONS.items() if o.flag != f"--{n.replace('_', '-')}"}
+    rows = [[code(_typed(o)), code(keyword(name, o))] for name, o in others.items()]
+    return table(["option", "keyword in Python"], rows)
+
+
+def keyword(name: str, option: Option) -> str:
+    """An option as a keyword of `tune_ad.run`."""
+    if option.repeated:
+        return f"{name}={{'NAME': VALUE}}"
+    return f"{name}={option.flag_value if option.switch else option.metavar or 'VALUE'}"
 
 
 def _plain(declared: Mapping[str, Mapping[str, Any]]) -> str:

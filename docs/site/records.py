@@ -2,12 +2,15 @@
 
 import inspect
 from collections.abc import Iterator, Mapping
-from types import NoneType
+from types import MappingProxyType, NoneType
 from typing import Any
 
 from docs.site.markdown import attributes, code, table
-from tune_ad.storage import folder, kept_models, stored_fields
+from tune_ad.array_files import StoredArray
+from tune_ad.storage import examples, folder, kept_models, score_ranks, stored_fields
+from tune_ad.storage.json_files import Field
 from tune_ad.storage.metric import Metric, ScoreVariant
+from tune_ad.storage.plan_traits import PlanTraits
 from tune_ad.storage.records import (
     REPLICA,
     SPEC,
@@ -39,12 +42,12 @@ def files() -> str:
 
 def study() -> str:
     """The fields of `study.json`."""
-    return _fields({**stored_fields.FIELDS})
+    return _fields(stored_fields.FIELDS)
 
 
 def since_schema_2() -> str:
     """The fields of `study.json` that schema 1 does not have."""
-    return _fields(stored_fields.SINCE_SCHEMA_2)
+    return _fields(stored_fields.SINCE_SCHEMA_2, attributes(PlanTraits))
 
 
 def trials() -> str:
@@ -93,21 +96,56 @@ def _annotation(annotated: Mapping[str, Any], name: str) -> str:
     return type_name(getattr(annotated[name], "__origin__", annotated[name]))
 
 
-def _fields(declared: Any) -> str:  # noqa: ANN401
-    rows = [[code(path), kind] for path, kind in _paths(declared)]
-    return table(["field", "type"], rows)
+def ranks() -> str:
+    """The arrays in a file of ranks."""
+    return _arrays(score_ranks.ARRAYS)
 
 
-def _paths(kind: Any, path: str = "") -> Iterator[tuple[str, str]]:  # noqa: ANN401
-    """The path of each value in an object, with its type; "[]" is every item, "*" every name."""
-    if isinstance(kind, Mapping):
+def of_examples() -> str:
+    """The arrays in `examples.npz`."""
+    return _arrays(examples.ARRAYS)
+
+
+def _arrays(declared: Mapping[str, StoredArray]) -> str:
+    rows = [
+        [code(name), array.types, f"({array.shape})", array.meaning]
+        for name, array in declared.items()
+    ]
+    return table(["array", "type", "shape", "meaning"], rows)
+
+
+def _fields(declared: Any, meanings: Mapping[str, str] = MappingProxyType({})) -> str:  # noqa: ANN401
+    """The table of the fields of an object.
+
+    Args:
+        declared: their kinds.
+        meanings: what those mean that are no `Field`, by name.
+    """
+    rows = [
+        [code(path), kind, meaning or meanings.get(path.rpartition(".")[2], "")]
+        for path, kind, meaning in paths(declared)
+    ]
+    return table(["field", "type", "meaning"], rows)
+
+
+def paths(kind: Any, path: str = "", meaning: str = "") -> Iterator[tuple[str, str, str]]:  # noqa: ANN401
+    """The path of each value in an object, with its type and meaning.
+
+    "[]" is every item, "*" every name.
+
+    >>> list(paths({"a": Field([int], "numbers"), "b?": str}))
+    [('a[]', 'integer', 'numbers'), ('b', 'text (may be left out)', '')]
+    """
+    if isinstance(kind, Field):
+        yield from paths(kind.kind, path, kind.meaning)
+    elif isinstance(kind, Mapping):
         for name, inner in kind.items():
-            yield from _paths(inner, f"{path}.{name}" if path else name)
+            yield from paths(inner, f"{path}.{name}" if path else name, meaning)
     elif isinstance(kind, list):
-        yield from _paths(kind[0], f"{path}[]")
+        yield from paths(kind[0], f"{path}[]", meaning)
     else:
         left_out = " (may be left out)" if "?" in path.rpartition(".")[2] else ""
-        yield path.replace("?", ""), type_name(kind) + left_out
+        yield path.replace("?", ""), type_name(kind) + left_out, meaning
 
 
 def type_name(kind: Any) -> str:  # noqa: ANN401

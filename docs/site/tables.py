@@ -14,6 +14,8 @@ PARTS: Mapping[str, Callable[[], str]] = {
     "searches": searches.details,
     "commands": options.commands,
     "options of kept models": options.of_kept_models,
+    "options of served reports": options.of_serving,
+    "keywords": options.keywords,
     "options": options.of_searches,
     "detectors": detectors.detectors,
     "hyperparameters": detectors.hyperparameters,
@@ -27,6 +29,8 @@ PARTS: Mapping[str, Callable[[], str]] = {
     "trials.jsonl": records.trials,
     "histograms": records.details,
     "model.json": records.kept,
+    "ranks of scores": records.ranks,
+    "examples.npz": records.of_examples,
 }
 
 

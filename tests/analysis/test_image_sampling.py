@@ -75,7 +75,7 @@ def covering(error, values):
 
 
 def text_of(section):
-    captions = [b.caption for b in section.blocks if isinstance(b, Table)]
+    captions = [f"{b.caption} {b.details}" for b in section.blocks if isinstance(b, Table)]
     return " ".join([*captions, *(b.text for b in section.blocks if isinstance(b, Text))])
 
 

@@ -13,6 +13,8 @@ from analysis.programs import Study
 from analysis.quoted import results
 from tests.analysis.planted_sensitivity import additive, sampled
 from tune_ad.errors import UserError
+from tune_ad.selection import mean
+from tune_ad.storage.metric import TEST_AUROC
 
 PAGE = Path(analysis.__file__).parents[1] / "docs" / "analysis.md"
 BLOCKS = re.findall(r"^```python\n(.*?)^```$", PAGE.read_text(encoding="utf-8"), re.M | re.S)
@@ -33,6 +35,9 @@ def test_the_frames_are_those_of_the_records(study, finished):
     records = finished.folder.read_trials()
     assert list(study.trials["number"]) == [record.number for record in records]
     assert list(study.trials["objective"]) == [record.objective for record in records]
+    assert list(study.trials["test_auroc"]) == [mean(r.metrics[TEST_AUROC]) for r in records]
+    assert {"params.latent_dim", "validation_auroc", "pseudo_outliers"} <= set(study.trials)
+    assert not {"oracle", "validation"} & set(study.trials)
     assert len(study.replicas) == sum(len(record.replicas) for record in records)
     assert sorted(study.fresh["seed"].unique()) == list(finished.session.study.fresh_seeds)
 
@@ -47,7 +52,7 @@ def test_results_are_what_may_be_quoted(study):
     )
     assert row["label"] == "PGN"
     assert row["rule"] == "validation AUROC (held-out training images)"
-    assert {"param/latent_dim", "param/dropout"} <= row.keys()
+    assert {"params.latent_dim", "params.dropout"} <= row.keys()
 
 
 def test_selection_has_every_rule_and_its_regret(study):

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 from matplotlib.figure import Figure
 
+import analysis
 import tune_ad
 from tune_ad import AnomalyDetector, UserError, run
 from tune_ad.app.command_line.options import OPTIONS, Options
@@ -68,6 +69,11 @@ def test_a_result_shows_its_summary(made):
     shown = made._repr_html_()
     assert "<table" in shown and "2 of 2 trials complete" in shown
     assert "<script" not in shown
+    assert "params.dropout" in shown and "params.batch_size" not in shown, "what was searched"
+
+
+def test_the_trials_of_a_result_are_those_of_the_analysis(made):
+    assert made.trials.equals(analysis.read(made.folder).trials)
 
 
 def test_a_complete_study_is_only_reported_again_and_an_option_that_differs_is_refused(made):
@@ -151,7 +157,7 @@ def test_an_ablation_has_no_winner(tiny, tmp_path):
 def test_every_option_of_the_command_line_is_a_keyword():
     names = {field.name for field in fields(Options)} - {"search", "changes", "family"}
     assert names <= set(KEYWORDS)
-    assert set(KEYWORDS) == set(OPTIONS) | {"progress"}
+    assert set(KEYWORDS) == set(OPTIONS)
     assert not set(KEYWORDS) & set(signature(run).parameters)
 
 

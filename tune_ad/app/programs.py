@@ -22,7 +22,7 @@ MEMBERS = {
     for attribute in fields(Options)
     for name in attribute.metadata.get("members", ())  # the numbers of the budget, and classes
 }
-KEYWORDS = sorted((OPTIONS.keys() | {"progress"}) - {"search"})
+KEYWORDS = sorted(OPTIONS)
 """The options of `run`."""
 
 
@@ -131,8 +131,8 @@ def _value(name: str, value: object) -> Any:  # noqa: ANN401
     Raises:
         UserError: if it has the wrong type.
     """
-    option = OPTIONS.get(name)
-    if name == "progress" or (option is not None and option.switch):
+    option = OPTIONS[name]
+    if option.switch:
         return _checked(name, value, isinstance(value, bool), "True or False")
     if name == "classes":
         return [value] if isinstance(value, str | int) else _sequence(name, value)
@@ -149,7 +149,6 @@ def _value(name: str, value: object) -> Any:  # noqa: ANN401
         return Path(path) if name == "results" else str(path)
     if name == "settings":
         return _checked(name, value, isinstance(value, Mapping), "a mapping of hyperparameters")
-    assert option is not None
     if option.read in NUMBERS:
         is_whole = isinstance(value, int) and not isinstance(value, bool)
         fits = is_whole or (option.read is not integer and isinstance(value, float))

@@ -10,16 +10,15 @@ from typing import Any
 import pandas as pd
 from matplotlib.figure import Figure as Drawing
 
+from analysis.frame import CHOSEN, FIRST, PARAMS
 from analysis.programs import Study
 from analysis.quoted import NOTHING, Result, results
 from analysis.report.study_report import write_report
 from analysis.stats.estimates import Estimate
 from analysis.study import StudyRecords
 from tune_ad.errors import UserError
-from tune_ad.selection import RULES, mean, ranked
+from tune_ad.selection import RULES, ranked
 from tune_ad.storage.kept_models import DESCRIPTION
-from tune_ad.storage.metric import TEST_AUROC, VALIDATION_AUROC
-from tune_ad.storage.records import TrialRecord
 
 SHOWN = 10
 """The number of trials that a notebook shows."""
@@ -88,16 +87,8 @@ class SearchResult:
 
     @property
     def trials(self) -> pd.DataFrame:
-        """One row per trial, in the order of their numbers.
-
-        Columns: number; baseline; state ("complete", "pruned" or "failed"); reason of a failure;
-        objective (the value of the selection rule, larger = better); validation_auroc and
-        test_auroc (means over the models of the trial, in [0, 1]; test AUROC never selects,
-        except under `oracle`); seconds; then each searched hyperparameter as "params.<name>", and
-        each score-time parameter that was chosen as "chosen.<name>". A value that a trial lacks
-        is missing.
-        """
-        return pd.DataFrame([_row(record) for record in self._study.trials])
+        """One row per trial, in the order of their numbers, as in `analysis.frame.trials`."""
+        return self._study.table.copy()
 
     @cached_property
     def winner(self) -> Winner | None:
@@ -142,6 +133,15 @@ class SearchResult:
     def _analysis(self) -> Study:
         return Study(StudyRecords.read(self.folder))
 
+    @property
+    def _at_a_glance(self) -> pd.DataFrame:
+        """The columns of `trials` that a first look needs, with what was searched or chosen."""
+        table = self._study.table
+        searched = {f"{PARAMS}{name}" for record in self._study.trials for name in record.searched}
+        return table[
+            [c for c in map(str, table) if c in {*FIRST, *searched} or c.startswith(CHOSEN)]
+        ]
+
     def __repr__(self) -> str:
         """The summary of the study and the path of its report."""
         return f"{self.summary}\nreport: {self.report}"
@@ -149,7 +149,7 @@ class SearchResult:
     def _repr_html_(self) -> str:
         """The summary, the first trials and a link to the report, for a notebook."""
         lines = "<br>".join(html.escape(line) for line in self.summary.splitlines())
-        trials = self.trials
+        trials = self._at_a_glance
         table = trials.head(SHOWN).to_html(index=False, na_rep="", border=0)
         more = f"<p>and {len(trials) - SHOWN} more trials</p>" if len(trials) > SHOWN else ""
         link = html.escape(str(self.report), quote=True)
@@ -159,19 +159,3 @@ class SearchResult:
 def _rule(tested: Result | None, selection: str) -> str:
     """What selected a configuration, in words."""
     return tested.rule if tested and tested.rule != NOTHING else RULES[selection].title
-
-
-def _row(record: TrialRecord) -> dict[str, Any]:
-    """The row of a trial in `SearchResult.trials`."""
-    return {
-        "number": record.number,
-        "baseline": record.baseline,
-        "state": record.state,
-        "reason": record.reason,
-        "objective": record.objective,
-        "validation_auroc": mean(record.metrics.get(VALIDATION_AUROC, [])),
-        "test_auroc": mean(record.metrics.get(TEST_AUROC, [])),
-        "seconds": record.seconds,
-        **{f"params.{name}": record.params[name] for name in record.searched},
-        **{f"chosen.{name}": value for name, value in record.chosen.items()},
-    }

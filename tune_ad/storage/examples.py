@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from tune_ad.array_files import read_arrays
+from tune_ad.array_files import StoredArray, read_arrays
 from tune_ad.errors import UserError, one_line
 from tune_ad.storage.jsonl import CONVERSION
 
@@ -24,6 +24,69 @@ ROWS = (NORMALS, ANOMALIES, RANDOM)
 """The rows of images: the largest scores of normal images, the smallest of anomalies, any."""
 NORMAL = ""
 """The name of the group of normal images in `Example.groups` and `TaskExamples.counts`."""
+
+ARRAYS: Mapping[str, StoredArray] = {
+    "identity": StoredArray("text", "", "hash of the configuration of the models"),
+    "K.names": StoredArray(
+        "text", "2", "name of the task, and of the set of anomalies; empty: the other classes"
+    ),
+    "K.edges": StoredArray(
+        "float64",
+        "bins + 1",
+        "edges of the bins of the scores of all test images, in units of the ensemble's score",
+    ),
+    "K.counts.GROUP": StoredArray(
+        "int64", "bins", 'number of images in each bin; GROUP is empty (normal) or "anomalies"'
+    ),
+    "K.threshold": StoredArray(
+        "float64",
+        "4",
+        "threshold in units of the score, wished and guaranteed rate of false alarms in [0, 1], "
+        "number of normal images; NaN without a threshold",
+    ),
+    "K.alarms": StoredArray(
+        "float64", "", "share of the anomalies above the threshold, in [0, 1]; NaN without one"
+    ),
+    "K.rows.ROW.images": StoredArray(
+        "uint8",
+        "images, height, width",
+        "pixels from 0 to 255, large images reduced; colour images have a last axis of 3",
+    ),
+    "K.rows.ROW.scores": StoredArray(
+        "float64", "images", "score of the ensemble, larger = more anomalous"
+    ),
+    "K.rows.ROW.is_anomaly": StoredArray("bool", "images", "whether the image is anomalous"),
+    "K.rows.ROW.classes": StoredArray("int64", "images", "its class within its data set"),
+    "K.rows.ROW.reconstructions": StoredArray(
+        "uint8",
+        "images, height, width",
+        "reconstructions by the first model, as images; missing if it makes none",
+    ),
+    "K.rows.ROW.maps": StoredArray(
+        "uint8",
+        "images, height, width",
+        "where the image is anomalous, 255 = most; missing if there are no maps",
+    ),
+    "K.codes.values": StoredArray(
+        "float32",
+        "images, dimensions",
+        "codes by the first model; missing if they are too large. All arrays K.codes are missing "
+        "if the detector has no codes",
+    ),
+    "K.codes.images": StoredArray(
+        "uint8", "images, height, width", "their images, reduced; as images of a row"
+    ),
+    "K.codes.is_anomaly": StoredArray("bool", "images", "whether the image is anomalous"),
+    "K.codes.classes": StoredArray("int64", "images", "its class within its data set"),
+    "K.codes.dimensions": StoredArray("int64", "", "number of dimensions of a code"),
+    "K.codes.explained": StoredArray(
+        "float64", "2", "shares of the variance of both principal components, in [0, 1]"
+    ),
+    "K.codes.positions.METHOD": StoredArray(
+        "float64", "images, 2", "positions in the plane by PCA or t-SNE, without a unit"
+    ),
+}
+"""The arrays of the file: K counts tasks from 0, ROW is a name of `ROWS`."""
 
 
 @dataclass(frozen=True, eq=False)

@@ -3,6 +3,7 @@
 import json
 import re
 from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -16,8 +17,21 @@ SUSPECT = re.compile(r"\\[bfnrtu]|[^\n\r\t -~]")
 """What a JSON text has if one of its texts may not be printable; most have none."""
 Kind = Any
 """What a value must be: a type or several, a set of texts, the fields of an object by their names
-("*" matches every name, "?" at the end of a name: it may be left out), or a list of the kind of
-its items."""
+("*" matches every name, "?" at the end of a name: it may be left out), a list of the kind of its
+items, or a `Field`."""
+
+
+@dataclass(frozen=True)
+class Field:
+    """A kind with what a value of it means, for the page of formats.
+
+    Attributes:
+        kind: what the value must be.
+        meaning: what it stands for, with its unit or range.
+    """
+
+    kind: Kind
+    meaning: str
 
 
 def parsed(content: bytes) -> Any:  # noqa: ANN401
@@ -123,7 +137,9 @@ def faults(value: object, kind: Kind, where: str = "") -> Iterator[Fault]:
             stand, they are at least 0.
         where: the place of the value.
     """
-    if isinstance(kind, Mapping):
+    if isinstance(kind, Field):
+        yield from faults(value, kind.kind, where)
+    elif isinstance(kind, Mapping):
         yield from _faults_of_object(value, kind, where)
     elif isinstance(kind, list):
         if not isinstance(value, list):

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from tune_ad.array_files import read_arrays
 from tune_ad.errors import UserError
-from tune_ad.storage.json_files import NUMBER, Fault, Kind, faults, read_object
+from tune_ad.storage.json_files import NUMBER, Fault, Field, Kind, faults, read_object
 
 KEEP_MODELS: Mapping[str, str] = MappingProxyType(
     {
@@ -28,49 +28,73 @@ DESCRIPTION, CALIBRATION = "model.json", "calibration.npz"
 WEIGHTS, ESTIMATOR = ".safetensors", ".joblib"
 """The suffixes of the files of a model."""
 COPY = "copy the whole folder again"
+MEMBER: Mapping[str, Kind] = MappingProxyType(
+    {
+        "seed": Field(int, "seed of the model"),
+        "file": Field(str, "path of its files in the folder, without suffix"),
+        "standardisation": Field(
+            dict, "centre (median) and scale (interquartile range) of its scores of normal images"
+        ),
+        "digest": Field(str, "SHA-256 over the SHA-256 of its files, in the order of suffixes"),
+        "chosen": Field(
+            dict, "values of score-time parameters that were chosen for it, instead of config's"
+        ),
+    }
+)
+AUROC: Mapping[str, Kind] = MappingProxyType(
+    {
+        "value": Field(NUMBER, "test AUROC of the ensemble against a set of anomalies, in [0, 1]"),
+        "low": Field((*NUMBER, NoneType), "lower end of its 95 % interval over test images"),
+        "high": Field((*NUMBER, NoneType), "upper end of that interval"),
+    }
+)
 FIELDS: Mapping[str, Kind] = MappingProxyType(
     {
-        "format": int,
-        "detector": str,
-        "config": dict,
-        "preprocessing": dict,
-        "classes": [str],
+        "format": Field(int, "version of the format of the folder"),
+        "detector": Field(str, "class of the detector: module:Class, or code/file.py:Class"),
+        "config": Field(dict, "all hyperparameters, by name"),
+        "preprocessing": Field(
+            dict, "how image files are read: height, width (pixels), colour, resize"
+        ),
+        "classes": Field([str], "names of the labels of the data set, by number"),
         "tasks": [
             {
-                "name": str,
-                "title": str,
-                "normal": str,
-                "members": [
-                    {
-                        "seed": int,
-                        "file": str,
-                        "standardisation": dict,
-                        "digest": str,
-                        "chosen": dict,
-                    }
-                ],
-                "threshold": (dict, NoneType),
-                "check": (dict, NoneType),
-                "aurocs": {
-                    "*": {"value": NUMBER, "low": (*NUMBER, NoneType), "high": (*NUMBER, NoneType)}
-                },
+                "name": Field(str, "name of the task, as the study has it"),
+                "title": Field(str, "what the report calls it"),
+                "normal": Field(str, "name of the normal class; all: the whole data set"),
+                "members": [MEMBER],
+                "threshold": Field((dict, NoneType), "the threshold, below; null: none"),
+                "check": Field(
+                    (dict, NoneType), "alarms of held-out normal images, below; null: too few"
+                ),
+                "aurocs": {"*": AUROC},
             }
         ],
-        "provenance": dict,
+        "provenance": Field(dict, "study, search, data, selection rule, versions, hardware, date"),
     }
 )
 """The fields of the description of a kept model."""
 THRESHOLD: Mapping[str, Kind] = MappingProxyType(
     {
-        "value": NUMBER,
-        "rate": NUMBER,
-        "low": NUMBER,
-        "high": NUMBER,
-        "wished": NUMBER,
-        "images": int,
+        "value": Field(NUMBER, "the threshold: a larger score is an alarm; in units of the score"),
+        "rate": Field(
+            NUMBER,
+            "guaranteed rate: at most this share of normal images raises an alarm, on "
+            "average over calibration sets",
+        ),
+        "low": Field(NUMBER, "lower end of the 95 % interval of the rate of this calibration set"),
+        "high": Field(NUMBER, "upper end of that interval"),
+        "wished": Field(NUMBER, "rate of false alarms that was asked for, in (0, 1)"),
+        "images": Field(int, "number of normal images from which the threshold follows"),
     }
 )
-CHECK: Mapping[str, Kind] = MappingProxyType({"alarms": int, "images": int, "guaranteed": NUMBER})
+CHECK: Mapping[str, Kind] = MappingProxyType(
+    {
+        "alarms": Field(int, "held-out normal images that raised an alarm"),
+        "images": Field(int, "number of these images, each held out once"),
+        "guaranteed": Field(NUMBER, "mean of the rates that the two thresholds guarantee"),
+    }
+)
 """The fields of a threshold, and of the alarms of held-out images, where there are some."""
 
 

@@ -14,7 +14,7 @@ from typing import Any
 
 import numpy as np
 
-from tune_ad.array_files import read_arrays
+from tune_ad.array_files import StoredArray, read_arrays
 from tune_ad.errors import UserError, one_line
 from tune_ad.storage.jsonl import CONVERSION
 
@@ -22,6 +22,45 @@ REMEDY = "restore it from a backup, or remove it (the report then lacks what it 
 NOTHING = np.array([], dtype=np.int64)
 NORMAL = ""
 """The title of the normal images in a file; a set of anomalies has a "/" before its name."""
+
+ARRAYS: Mapping[str, StoredArray] = {
+    "K.names": StoredArray(
+        "text",
+        "2 + groups",
+        'part ("validation" or "test"), name of the task, then the groups: an empty text for the '
+        'normal images, "/" and its name for a set of anomalies',
+    ),
+    "K.seeds": StoredArray("int64", "seeds", "seeds of the models"),
+    "K.sizes": StoredArray(
+        "int64", "groups", "number of images of each group, also of those whose ranks are left out"
+    ),
+    "K.ranks.J": StoredArray(
+        "uint16 or uint32",
+        "seeds, images",
+        "doubled average ranks of the scores among all images of the part; larger = more "
+        "anomalous, without a unit",
+    ),
+    "K.classes.J": StoredArray("uint16", "images", "class of each image within its data set"),
+    "K.steps.J": StoredArray(
+        "uint16 or uint32",
+        "size",
+        "positions of all images of the group among the test images of their data set, each as "
+        "the difference from the one before; of test images alone",
+    ),
+    "K.variants": StoredArray(
+        "text",
+        "variants",
+        "names of other scores of the same models; these arrays are missing in trials that no "
+        "result is quoted from",
+    ),
+    "K.variant_ranks.J": StoredArray(
+        "uint16 or uint32",
+        "variants, seeds, images",
+        "their ranks, as K.ranks.J, of a sample of the images",
+    ),
+    "K.variant_classes.J": StoredArray("uint16", "images", "class of each image of the sample"),
+}
+"""The arrays of a file: K counts parts and tasks from 0, J the groups of K.names."""
 
 
 @dataclass(frozen=True, eq=False)

@@ -1,7 +1,8 @@
 """Whether training had ended.
 
-It had if, over the last `FINAL` of the epochs, the mean of the metric over all models changes by
-at most `SETTLED`, and the training loss by at most `LOSS_SETTLED` of its whole change.
+It had if, over the last `FINAL` of the epochs, the mean of the metric over the models of every
+class changes by at most `SETTLED`, and the training loss by at most `LOSS_SETTLED` of its whole
+change.
 """
 
 import math
@@ -21,23 +22,35 @@ LOSS_SETTLED = 0.02  # largest change, as a share of the whole change
 
 
 class Ending(NamedTuple):
-    """What changes over the last part of training.
+    """What changes over the last part of training, for the models of a class.
 
     Attributes:
+        task: the title of the class.
         start: the epoch from which changes are measured.
         end: the last epoch.
-        change: the mean change over models.
+        change: the mean change over the models.
         share: that change as a share of the whole change; NaN if there is none.
     """
 
+    task: str
     start: float
     end: float
     change: float
     share: float
 
 
-def ending(curves: Sequence[Curve]) -> Ending | None:
-    """The mean change over the last part of training; None without a report before it."""
+def endings(curves: Sequence[Curve]) -> list[Ending]:
+    """The mean change of each class over the last part of training.
+
+    Empty if a model has no report before that part.
+    """
+    tasks = dict.fromkeys(curve.task for curve in curves)
+    groups = [[curve for curve in curves if curve.task == task] for task in tasks]
+    found = [_ending(group) for group in groups]
+    return [one for one in found if one is not None] if None not in found else []
+
+
+def _ending(curves: Sequence[Curve]) -> Ending | None:
     changes, wholes, starts = [], [], []
     for curve in curves:
         before = np.flatnonzero(curve.epochs <= (1 - FINAL) * curve.epochs[-1] + 1e-9)
@@ -46,10 +59,9 @@ def ending(curves: Sequence[Curve]) -> Ending | None:
         starts.append(curve.epochs[before[-1]])
         changes.append(curve.values[-1] - curve.values[before[-1]])
         wholes.append(curve.values[-1] - curve.values[0])
-    if not changes:
-        return None
     change, whole = float(np.mean(changes)), float(np.mean(wholes))
     return Ending(
+        task=curves[0].task,
         start=float(np.median(starts)),
         end=float(np.median([curve.epochs[-1] for curve in curves])),
         change=change,
@@ -59,64 +71,78 @@ def ending(curves: Sequence[Curve]) -> Ending | None:
 
 def verdict(curves: LearningCurves) -> str:
     """Whether training had ended, with the rule and its numbers, in sentences."""
-    metric, loss = ending(curves.metric), ending(curves.loss)
+    metric, loss = endings(curves.metric), endings(curves.loss)
     parts, open_parts = [], []
-    if metric is not None and curves.response is not None:
+    if metric and curves.response is not None:
         text, settled = _of_metric(curves.response, metric)
         parts.append(text)
         open_parts += [] if settled else [curves.response.name]
-    if loss is not None:
-        text, settled = _of_loss(loss)
+    if loss:
+        text, settled = _share("the training loss", loss)
         parts.append(text)
         open_parts += [] if settled else ["the training loss"]
     if not parts:
         return "Whether training had ended cannot be said: too few epochs were recorded."
-    at = metric or loss
-    assert at is not None
-    head = "Training had ended" if not open_parts else "Training had not ended"
+    at = (metric or loss)[0]
+    is_low = bool(curves.drops) and at.start >= curves.drops[-1].epoch
+    head = "Training had not ended"
+    if not open_parts:
+        head = "Training had ended" + " at the lowered learning rate" * is_low
+    most = len(metric or loss) > 1
+    means = f"means over the models of a class{'; the class that changed most' * most}"
     sentences = [
         f"{head}: from epoch {short(at.start)} to {short(at.end)}, the last fifth, "
-        f"{in_words(parts)} (means over models)."
+        f"{in_words(parts)} ({means})."
     ]
     if open_parts:
         sentences.append(_advice(curves, metric, open_parts))
-    elif curves.drops and at.start >= curves.drops[-1].epoch:
+    elif is_low:
         sentences.append(
-            "The learning rate is low by then, so small changes do not show that longer training "
-            "at the higher rate would change little."
+            "Small changes at a low rate do not show that longer training at the higher rate "
+            "would change little."
         )
     if curves.stopped:
         sentences.append(f"Early stopping ended {count(curves.stopped, 'model')}.")
     return " ".join(sentences)
 
 
-def _advice(curves: LearningCurves, metric: Ending | None, unsettled: Sequence[str]) -> str:
+def _advice(curves: LearningCurves, metric: Sequence[Ending], unsettled: Sequence[str]) -> str:
     """What follows if training had not ended."""
-    if metric is not None and metric.change < 0 and curves.response is not None:
-        if curves.response.name in unsettled:
+    if metric and curves.response is not None and curves.response.name in unsettled:
+        if max(metric, key=_size).change < 0:
             return "It was getting worse: fewer epochs, or early stopping, may be better."
     return f"More epochs (--epochs) may change {in_words(unsettled)}."
 
 
-def _of_metric(response: Response, metric: Ending) -> tuple[str, bool]:
-    """The change of the metric in words, and whether it has settled."""
-    if response.percent:
-        return (
-            f"{response.name} changed by {100 * metric.change:+.1f} points (rule: at most "
-            f"{100 * SETTLED:g})"
-        ), abs(metric.change) <= SETTLED
-    return _share(response.name, metric)
+def _size(ending: Ending) -> float:
+    return abs(ending.change)
 
 
-def _of_loss(loss: Ending) -> tuple[str, bool]:
-    return _share("the training loss", loss)
+def _relative_size(ending: Ending) -> float:
+    return 0.0 if math.isnan(ending.share) else abs(ending.share)
 
 
-def _share(name: str, ending: Ending) -> tuple[str, bool]:
-    """A change as a share of the whole change, in words, and whether it is small enough."""
-    if math.isnan(ending.share):
+def _of_metric(response: Response, metric: Sequence[Ending]) -> tuple[str, bool]:
+    """The largest change of the metric in words, and whether it has settled."""
+    if not response.percent:
+        return _share(response.name, metric)
+    largest = max(metric, key=_size)
+    return (
+        f"{response.name} changed by {100 * largest.change:+.1f} points{_where(largest, metric)} "
+        f"(rule: at most {100 * SETTLED:g})"
+    ), abs(largest.change) <= SETTLED
+
+
+def _share(name: str, endings: Sequence[Ending]) -> tuple[str, bool]:
+    """The largest change as a share of the whole, in words, and whether it is small enough."""
+    largest = max(endings, key=_relative_size)
+    if math.isnan(largest.share):
         return f"{name} never changed", True
     return (
-        f"{name} changed by {100 * abs(ending.share):.1f} % of its whole change (rule: at most "
-        f"{100 * LOSS_SETTLED:g} %)"
-    ), abs(ending.share) <= LOSS_SETTLED
+        f"{name} changed by {100 * abs(largest.share):.1f} % of its whole change"
+        f"{_where(largest, endings)} (rule: at most {100 * LOSS_SETTLED:g} %)"
+    ), abs(largest.share) <= LOSS_SETTLED
+
+
+def _where(ending: Ending, among: Sequence[Ending]) -> str:
+    return f" for {ending.task}" if len(among) > 1 else ""

@@ -101,7 +101,8 @@ class History(NamedTuple):
             f"{count(len(group), f'complete {name} trial')}"
             for name, group in (("start-up", early), ("adaptive", late))
         ]
-        return f"{text} {self.response.name.capitalize()}: {in_words(means)}."
+        name = self.response.name
+        return f"{text} {name[:1].upper()}{name[1:]}: {in_words(means)}."
 
     def _value(self, objective: float) -> str:
         return self.response.text(objective) + " %" * self.response.percent

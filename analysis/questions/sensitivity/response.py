@@ -91,4 +91,4 @@ def reason(study: StudyRecords) -> str:
         )
     if study.rule == "random":
         return f"The selection rule random uses no result; {response.name} is analysed instead."
-    return f"It is the number used by the selection rule {study.rule}."
+    return f"The selection rule {study.rule} uses the same number, {response.name}."

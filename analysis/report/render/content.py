@@ -67,6 +67,7 @@ class TableView(NamedTuple):
         number: the number in the report, from 1.
         name: the name of the table.
         caption: the caption on one line.
+        details: the rest of the caption, on one line.
         columns: the columns from the left.
         rows: the rows of cells.
         tones: the tones that occur in it, in the order of `MARKS`.
@@ -76,6 +77,7 @@ class TableView(NamedTuple):
     number: int
     name: str
     caption: str
+    details: str
     columns: list[Column]
     rows: list[list[Cell]]
     tones: list[Tone]
@@ -177,6 +179,7 @@ def table_view(table: Table, number: int = 1) -> TableView:
         number=number,
         name=table.name,
         caption=one_line(table.caption),
+        details=one_line(table.details),
         columns=columns,
         rows=rows,
         tones=tones,

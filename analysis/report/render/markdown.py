@@ -73,7 +73,8 @@ def _passage(passage: Passage) -> str:
 
 
 def _table(table: TableView) -> str:
-    head = f"Table {table.number}. {escaped(table.caption)}".strip()
+    caption = escaped(f"{table.caption} {table.details}")
+    head = f"Table {table.number}. {caption}".strip()
     legend = ", ".join(f"{escaped(MARKS[tone])} {MEANINGS[tone]}" for tone in table.tones)
     file = f"Full precision: {_file(table.name)}" if table.stored else ""
     return "\n\n".join(filter(None, [head, _pipes(table), legend, file]))

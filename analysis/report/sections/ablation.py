@@ -25,9 +25,12 @@ from tune_ad.wording import count
 PLACE = 22
 ABOUT = (
     "Differences of test AUROC in points, paired by seed [95 % interval, for its row alone]. p: "
-    "two-sided sign-flip test over the differences of all classes and seeds, then Holm's "
-    "correction over all rows of a baseline, failed ones included; both were fixed before the "
-    f"study ran. {ABOUT_SIGN_FLIPS}"
+    "sign-flip test after Holm's correction over all rows of a baseline; below 0.05 it counts as "
+    "better or worse. n: number of pairs of a class and a seed."
+)
+COMPUTED = (
+    "The two-sided test is over the differences of all classes and seeds; the correction counts "
+    f"failed rows, too; both were fixed before the study ran. {ABOUT_SIGN_FLIPS}"
 )
 OF_A_GRID = (
     " In a grid a difference is the mean over all pairs of trials that differ in this parameter "
@@ -76,16 +79,17 @@ def _table(study: StudyRecords, effects: list[Effect]) -> Table:
             "test AUROC": _auroc_cell(estimate(list(auroc(record)))),
             "difference": "",
             "p (Holm)": "",
-            "pairs of trials": "",
+            "n": "",
         }
         for record in unchanged_trials(study.defaults, study.trials)
     ]
     rows: list[dict[str, object]] = [*unchanged, *map(_row, effects)]
     rows.sort(key=lambda row: study.baselines.index(str(row["baseline"])))
-    caption = f"{ABOUT} {_covers(effects)}{_missing(study, effects)}"
+    details = f"{COMPUTED} {_covers(effects)}"
     if not study.plan.is_ablation:
-        caption += OF_A_GRID
-    return Table("effects", pd.DataFrame(rows), caption, data=_data(effects))
+        details += OF_A_GRID
+    caption = ABOUT + _missing(study, effects)
+    return Table("effects", pd.DataFrame(rows).fillna(""), caption, _data(effects), details)
 
 
 def _covers(effects: list[Effect]) -> str:
@@ -129,7 +133,8 @@ def _row(effect: Effect) -> dict[str, object]:
             effect.verdict.reason,
         ),
         "p (Holm)": Cell(p_text(effect.verdict.p), effect.verdict.p),
-        "pairs of trials": effect.pairs,
+        "n": effect.test.n,
+        **({"pairs of trials": effect.pairs} if effect.pairs > 1 else {}),
     }
 
 

@@ -22,6 +22,7 @@ from analysis.questions.sensitivity.spreads import (
 from analysis.quoted import Result
 from analysis.report.findings import Findings
 from analysis.study import StudyRecords
+from tune_ad.selection import RULES
 
 PLACE = 29
 
@@ -56,12 +57,20 @@ def _winner_again(findings: Findings, per_baseline: Sequence[Spread]) -> list[Te
             f"{_winner(study, result)} has a test AUROC of "
             f"{TEST.text(chosen[result.baseline])} % on the seeds of the search, and of "
             f"{result.auroc} on fresh seeds. The configuration is the same, but these are other "
-            "models. The first number also helped to select the configuration, and its seeds were "
-            "those that were compared; only the second is free of selection.",
+            f"models. {_why_optimistic(study)}; only the second number is free of selection.",
         )
         for result in findings.results
         if result.auroc.n and math.isfinite(chosen.get(result.baseline, math.nan))
     ]
+
+
+def _why_optimistic(study: StudyRecords) -> str:
+    if RULES[study.rule].looks_at == "test images":
+        return "The first number itself selected the configuration"
+    return (
+        "The first is of the models by which the configuration was chosen, so it tends to be too "
+        "high"
+    )
 
 
 def _winner(study: StudyRecords, result: Result) -> str:

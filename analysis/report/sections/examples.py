@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from functools import partial
 
 import pandas as pd
+from scipy.stats import binomtest
 
 from analysis.document.blocks import Block, Cell, Figure, Section, Table, Text
 from analysis.document.format import PERCENT, file_name, not_drawn
@@ -109,17 +110,26 @@ def _table(titled: Sequence[tuple[str, TaskExamples]]) -> Table:
         rows.append(
             {
                 "class": title,
-                "threshold": Cell(f"{value:.3g}", value),
-                "wished false alarms": Cell(f"{PERCENT.text(wished)} %", wished),
-                "guaranteed": Cell(f"{PERCENT.text(rate)} %", rate),
+                "threshold": Cell(f"{value:.4g}", value),
+                "false alarms, wished": Cell(f"{PERCENT.text(wished)} %", wished),
+                "false alarms, at most": Cell(f"{rate:.2%}", rate),
                 "normal images": int(images),
-                "anomalies found": Cell(f"{PERCENT.text(task.alarms)} %", task.alarms),
+                "anomalies found": _found(task.alarms, anomalies),
                 "anomalies": anomalies,
             }
         )
     about = (
-        "Thresholds of the kept models. Guaranteed: at most this share of new normal images "
-        "raises an alarm, on average over sets of so many normal test images as the threshold "
-        "comes from. Anomalies found: the share of the anomalous test images above the threshold."
+        "Thresholds of the kept models. False alarms, at most: the share of new normal images "
+        "that score above the threshold, on average over sets of so many normal test images as it "
+        "comes from. Anomalies found: the share of the anomalous test images above it [95 % "
+        "interval of Clopper and Pearson, over images, for these models]."
     )
     return Table("thresholds", pd.DataFrame(rows), about)
+
+
+def _found(share: float, anomalies: int) -> Cell:
+    """A share of the anomalies with its interval."""
+    if not anomalies:
+        return Cell("none")
+    low, high = binomtest(round(share * anomalies), anomalies).proportion_ci()
+    return Cell(f"{PERCENT.text(share)} [{PERCENT.text(low)}, {PERCENT.text(high)}] %", share)

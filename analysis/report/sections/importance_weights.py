@@ -7,6 +7,7 @@ import pandas as pd
 
 from analysis.document.blocks import Block, Figure, Section, Table, Text
 from analysis.document.format import Unit, short
+from analysis.frame import PARAMS, columns
 from analysis.questions.importance_weights import (
     Weights,
     draw_effective,
@@ -74,7 +75,7 @@ def _table(rows: Sequence[Weights]) -> Table:
             "likelihood": row.likelihood,
             "latent_dim": row.latent_dim,
             "codes": row.codes,
-            **{f"param/{name}": value for name, value in row.others.items()},
+            **columns(PARAMS, row.others),
             **row.effective.columns("effective"),
             **row.used.columns("used"),
             **row.divergence.columns("divergence"),

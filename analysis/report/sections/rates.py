@@ -7,6 +7,7 @@ import pandas as pd
 
 from analysis.document.blocks import Block, Figure, Section, Table, Text
 from analysis.document.format import short
+from analysis.frame import PARAMS
 from analysis.questions.rate_claims import RateClaim, RateParts, rate_claims, rate_parts
 from analysis.questions.rates import (
     RateDistortionCurve,
@@ -118,7 +119,7 @@ def _bounds(curves: Sequence[RateDistortionCurve]) -> list[Block]:
 
 def _shown(table: pd.DataFrame) -> pd.DataFrame:
     shown = table.head(MOST_ROWS).drop(columns=["part", "seeds"]).astype(object).map(short)
-    shown.columns = shown.columns.str.removeprefix("param/")
+    shown.columns = shown.columns.str.removeprefix(PARAMS)
     return shown
 
 

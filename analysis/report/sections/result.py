@@ -27,8 +27,7 @@ from tune_ad.wording import count
 PLACE = 15
 ABOUT = (
     "Test AUROC in per cent: mean ± standard deviation over seeds [95 % interval, clipped to 0 "
-    "and 100]; without ± if n = 1 or all seeds are equal. {covers} All numbers hold for these "
-    "classes."
+    "and 100]; without ± if n = 1 or all seeds are equal. They hold for these classes only."
 )
 PICKED = (
     "For comparison only: to pick another score by this table would be to select on test data."
@@ -80,9 +79,9 @@ def _classes(study: StudyRecords, results: Sequence[Result]) -> Table:
             row = {"baseline": result.label, "class": title, "test AUROC": _cell(auroc)}
             rows.append(row | beside(points[task]) | {"n": auroc.n})
     table = without_empty(pd.DataFrame(rows))
-    caption = ABOUT.format(covers=_covers(results)) + about(table, every)
+    details = f"{_covers(results)}{about(table, every)}".strip()
     table = table if len(results) > 1 else table.drop(columns="baseline")
-    return Table("classes", table, caption)
+    return Table("classes", table, ABOUT, details=details)
 
 
 def _covers(results: Sequence[Result]) -> str:

@@ -23,14 +23,17 @@ from tune_ad.wording import count
 PLACE = 35
 CORRELATION = Unit(1, "+.2f")
 ABOUT = (
-    "Test AUROC in per cent of the trial that each rule selects for all classes together, mean ± "
-    "standard deviation over the seeds of the search [95 % interval]. Regret in points: how much "
-    "more test AUROC the best trial has. Regret by class: the same if a trial is selected for "
-    "each class alone. Rank correlation (Spearman): of the value of the rule with test AUROC over "
-    "the trials, 1 = the rule orders them as the test does, 0 = not at all. These are means over "
-    "the classes [95 % interval of Student's t over n classes]; of a single class, regrets are "
-    "means over n seeds and the correlation has no interval. random: the average trial. oracle "
-    "selects by the test set itself."
+    "What each rule would have chosen. Test AUROC in per cent of its trial for all classes "
+    "together, mean ± standard deviation over the seeds of the search [95 % interval]. Regret in "
+    "points: how much more test AUROC the best trial has; 0 is best. Rank correlation "
+    "(Spearman): 1 = the rule orders the trials as the test does, 0 = not at all. random: the "
+    "average trial. oracle selects by the test set itself."
+)
+COMPUTED = (
+    "Regret by class: a trial is selected for each class alone. Regrets and rank correlations, of "
+    "the value of the rule with test AUROC over the trials, are means over the classes [95 % "
+    "interval of Student's t over n classes]; of a single class, regrets are means over n seeds "
+    "and the correlation has no interval."
 )
 ENSEMBLES = (
     "Test AUROC of the mean rank of the scores of several trials (a hyperparameter ensemble), "
@@ -126,9 +129,10 @@ def _table(study: StudyRecords, pool: Pool, chosen: Sequence[RuleChoice]) -> Tab
     of_all = ""
     if len(ranked) == 1:
         shown = shown.drop(columns="of")
-        of_all = f" Every rule ranks the same {count(ranked.pop(), 'trial')}."
-    caption = f"{ABOUT}{of_all} {about_intervals} {_limits(study, pool)}"
-    return Table("regret", shown, caption.strip(), data=table.map(plain))
+        of_all = f"Every rule ranks the same {count(ranked.pop(), 'trial')}."
+    details = " ".join(filter(None, (COMPUTED, about_intervals, _cross_fitted(pool))))
+    caption = " ".join(filter(None, (ABOUT, of_all, *_limits(study, pool))))
+    return Table("regret", shown, caption, data=table.map(plain), details=details)
 
 
 def _covers(pool: Pool, what: str) -> str:
@@ -140,14 +144,23 @@ def _cell(auroc: Estimate) -> Cell:
     return Cell(auroc.mean_std_interval(), auroc.mean)
 
 
-def _limits(study: StudyRecords, pool: Pool) -> str:
-    """The end of the caption: how regrets are found, and what the table leaves out."""
-    sentences = [
+def _cross_fitted(pool: Pool) -> str:
+    """How luck is kept out of the regrets; empty if it is not."""
+    if not pool.cross_fitted:
+        return ""
+    return (
         f"Regrets are cross-fitted over {pool.cross_fitted}: the best trial is found on one part "
         "and compared on another, so that luck on one part is not counted as regret."
-        if pool.cross_fitted
-        else "The best of several trials is partly the luckiest, so regrets are too large."
-    ]
+    )
+
+
+def _limits(study: StudyRecords, pool: Pool) -> list[str]:
+    """The end of the caption: what may be chance, and what the table leaves out."""
+    sentences = []
+    if not pool.cross_fitted:
+        sentences.append(
+            "The best of several trials is partly the luckiest, so regrets are too large."
+        )
     if (seeds := len(pool.seeds)) < LEAST_SEEDS:
         sentences.append(
             f"{count(seeds, 'seed')} {'is' if seeds == 1 else 'are'} too few to rank the rules: "
@@ -164,7 +177,7 @@ def _limits(study: StudyRecords, pool: Pool) -> str:
     if lost := len(study.trials) - len(pool.records):
         trials = count(lost, "trial")
         sentences.append(f"Left out: {trials} that failed, were pruned or have no test result.")
-    return " ".join(sentences)
+    return sentences
 
 
 def _chosen_at_scoring(study: StudyRecords, pool: Pool) -> list[str]:

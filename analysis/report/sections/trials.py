@@ -7,6 +7,7 @@ import pandas as pd
 
 from analysis.document.blocks import Cell, Section, Table, Text
 from analysis.document.format import duration, short
+from analysis.frame import AUROC, CHOSEN, PARAMS
 from analysis.questions.ablation import UNCHANGED, change_text
 from analysis.questions.sensitivity.response import is_measured, responses_of
 from analysis.report.findings import Findings
@@ -17,7 +18,6 @@ from tune_ad.storage.records import TrialRecord
 
 PLACE = 80
 MOST_ROWS = 20
-CHOSEN = "chosen/"
 CHANGE = "change"
 
 
@@ -32,9 +32,9 @@ def section(findings: Findings) -> Section:
 
 def _shown(study: StudyRecords) -> pd.DataFrame:
     """The first trials with their searched parameters, as formatted text."""
-    table = study.table.rename(columns={"oracle": "test AUROC"})
+    table = study.table.rename(columns={AUROC: "test AUROC"})
     names = dict.fromkeys(name for space in study.spaces.values() for name in space)
-    params = [f"param/{name}" for name in names if f"param/{name}" in table]
+    params = [column for name in names if (column := f"{PARAMS}{name}") in table]
     if study.plan.is_ablation:
         table[CHANGE], params = table["number"].map(_changes(study)), [CHANGE]
     params += [name for name in map(str, table.columns) if name.startswith(CHOSEN)]
@@ -74,12 +74,12 @@ def _change(study: StudyRecords, record: TrialRecord) -> str:
 def _title(column: str) -> str:
     """The title of a column: that of a chosen parameter says that it was chosen.
 
-    >>> _title("param/width"), _title("chosen/mc_samples"), _title("state")
+    >>> _title("params.width"), _title("chosen.mc_samples"), _title("state")
     ('width', 'mc_samples (chosen)', 'state')
     """
     if column.startswith(CHOSEN):
         return f"{column.removeprefix(CHOSEN)} (chosen)"
-    return column.removeprefix("param/")
+    return column.removeprefix(PARAMS)
 
 
 def _objective(study: StudyRecords) -> str:

@@ -82,7 +82,7 @@ def test_the_table_of_classes_says_what_stands_beside_the_auroc(study):
     (table,) = [b for b in result_section(found).blocks if isinstance(b, Table)]
     assert list(table.shown.columns) == ["class", "test AUROC", "AUPR", "anomalies", "FPR95", "n"]
     assert list(map(str, table.shown["anomalies"])) == ["50.0 %", "75.0 %", "62.5 %"]
-    assert "evenly spaced sample" in table.caption
+    assert "evenly spaced sample" in table.details
 
 
 def test_a_perfect_model_finds_everything_without_a_false_alarm(study):

@@ -86,4 +86,4 @@ def test_the_gap_between_the_search_and_fresh_seeds_is_explained(planted):
     *_, note = section(Findings(again)).blocks
     assert note.text.startswith("The winner has a test AUROC of 80.0 % on the seeds of the search")
     assert "and of 60.0 % (n = 1 seed, no interval) on fresh seeds" in note.text
-    assert "also helped to select the configuration" in note.text
+    assert "The first is of the models by which the configuration was chosen" in note.text

@@ -68,11 +68,15 @@ def test_a_winner_stands_beside_its_default_and_a_random_choice(tmp_path):
 
 def test_the_sentence_says_what_was_gained_and_whether_it_may_be_chance(tmp_path):
     text = headline(Findings(chosen(tmp_path / "clear")))
-    assert text.startswith("The best of 2 trials, PGN, has a test AUROC of 82.0 [")
+    assert text.startswith(
+        "PGN, the best of 2 trials by the selection rule validation, trained again on fresh "
+        "seeds: a test AUROC of 82.0 ["
+    )
+    assert "] % (n = 3 seeds). That is +21.0 points [" in text
     assert "+21.0 points [" in text and "against its default parameters" in text
-    assert "chance may explain" not in text
+    assert "chance" not in text
     unclear = headline(Findings(chosen(tmp_path / "unclear", (0.5, 0.7, 0.9))))
-    assert unclear.endswith("; neither is more than chance may explain.")
+    assert unclear.endswith("; both intervals contain 0, so it may be chance.")
     single = headline(Findings(chosen(tmp_path / "single", (0.8,))))
     assert single.endswith("; too few seeds to say whether that is more than chance.")
 
@@ -106,8 +110,9 @@ def test_an_ablation_counts_its_effects(tmp_path):
     changed = [record(k, {"width": v}, [m + s for s in spread]) for k, v, m in CHANGES]
     text = headline(Findings(study(tmp_path, changed, DEFAULT)))
     assert text.startswith("Of 2 single changes of PGN, which has a test AUROC of 62.5 [")
+    assert "] % (n = 6 seeds), " in text
     assert "1 is better, 0 worse, and 1 without a significant difference" in text
-    assert text.endswith("the largest difference is +10.0 points (width).")
+    assert "; the largest difference: +10.0 points [+10.0, +10.0] with width = 2 (p = 0" in text
 
 
 def test_the_first_picture_of_an_ablation_shows_what_its_sentence_counts(tmp_path):

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from analysis.questions.progress import learning_curve_figure as figure_module
-from analysis.questions.progress.end_of_training import ending, verdict
+from analysis.questions.progress.end_of_training import endings, verdict
 from analysis.questions.progress.learning_curves import Curve, learning_curves
 from analysis.report.findings import Findings
 from analysis.report.sections import learning_curves as section_module
@@ -88,15 +88,15 @@ def test_a_milestone_in_another_interval_is_not_the_drop(planted):
 def test_training_had_not_ended_while_metric_and_loss_change(planted):
     text = verdict(read(planted(RISING)))
     assert text.startswith("Training had not ended: from epoch 8 to 10, the last fifth,")
-    assert "validation AUROC changed by +10.0 points (rule: at most 0.5)" in text
-    assert "changed by 25.0 % of its whole change (rule: at most 2 %)" in text
+    assert "validation AUROC changed by +10.0 points for digits/0 (rule: at most 0.5)" in text
+    assert "changed by 25.0 % of its whole change for digits/0 (rule: at most 2 %)" in text
     assert "More epochs (--epochs) may change validation AUROC and the training loss." in text
 
 
 def test_training_had_ended_where_neither_changes_with_a_word_on_the_rate(planted):
     text = verdict(read(planted(SETTLED)))
-    assert text.startswith("Training had ended:") and "More epochs" not in text
-    assert "The learning rate is low by then" in text
+    assert text.startswith("Training had ended at the lowered learning rate: from epoch 8 to 10")
+    assert "at a low rate do not show" in text and "More epochs" not in text
     steady = verdict(read(planted({**SETTLED, "learning_rate": [1e-3] * 5})))
     assert "learning rate" not in steady
 
@@ -130,14 +130,23 @@ def test_a_score_that_was_chosen_after_training_does_not_look_like_learning(plan
     assert "by the declared score" in caption
 
 
-def test_changes_are_means_over_models():
+def test_changes_are_means_over_the_models_of_a_class():
     epochs = np.array([1.0, 8.0, 10.0])
     up = Curve("a", "t", epochs, np.array([0.0, 0.6, 0.8]))
     down = Curve("b", "t", epochs, np.array([0.0, 0.6, 0.6]))
-    assert ending([up, down]).change == pytest.approx(0.1)
-    assert ending([up, down]).share == pytest.approx(0.1 / 0.7)
+    (one,) = endings([up, down])
+    assert (one.task, one.change) == ("t", pytest.approx(0.1))
+    assert one.share == pytest.approx(0.1 / 0.7)
     late = Curve("c", "t", np.array([9.0, 10.0]), np.array([0.0, 1.0]))
-    assert ending([late]) is None, "nothing was recorded before the last fifth"
+    assert endings([up, late]) == [], "nothing was recorded before the last fifth"
+
+
+def test_classes_that_change_by_the_same_up_and_down_had_not_ended(planted):
+    stored = curves([0.5, 0.8, 0.9, 0.9, 0.9], [5.0, 2.0, 1.0, 1.0, 0.99])
+    stored["replicas"][0]["values"][-1] = [0.92, 0.89, 0.92, 0.89]  # by seed, then by class
+    text = verdict(read(planted(stored)))
+    assert text.startswith("Training had not ended:")
+    assert f"validation AUROC changed by +2.0 points for {TASKS[0]}" in text
 
 
 @pytest.mark.parametrize(

@@ -16,8 +16,8 @@ def claims_of(rates, distortions, betas=BETAS, seeds=3, **others):
         {
             "number": range(len(betas)),
             "baseline": "VAE",
-            "param/beta": betas,
-            **{f"param/{name}": values for name, values in others.items()},
+            "params.beta": betas,
+            **{f"params.{name}": values for name, values in others.items()},
             "error": "bce",
             "part": "test",
             "seeds": seeds,

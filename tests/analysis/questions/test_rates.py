@@ -58,7 +58,7 @@ def study(trials):
 def test_each_complete_trial_has_its_rate_and_distortion_in_both_units():
     table = rates([record(0, 0.1, planted("test", 30, 70)), record(1, 10, planted("test", 5, 90))])
     assert list(table["number"]) == [1, 0]  # by rate
-    assert list(table["param/beta"]) == [10, 0.1]
+    assert list(table["params.beta"]) == [10, 0.1]
     assert list(table["rate"]) == [5, 30]
     assert list(table["distortion"]) == [90, 70]
     assert list(table["n"]) == [2, 2]

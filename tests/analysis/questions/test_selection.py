@@ -215,7 +215,7 @@ def test_too_few_seeds_do_not_rank_the_rules(planted):
     blocks = section(Findings(planted(trials()))).blocks
     (table,) = [block for block in blocks if getattr(block, "name", "") == "regret"]
     assert "2 seeds are too few to rank the rules: their order may be chance." in table.caption
-    assert "cross-fitted over seeds" in table.caption
+    assert "cross-fitted over seeds" in table.details
 
 
 def test_what_is_the_same_in_all_rows_is_said_once(planted):
@@ -296,7 +296,9 @@ def test_captions_say_what_intervals_over_seeds_cover_and_that_one_seed_has_none
         for trial in records:
             trial.metrics[VALIDATION_AUROC] = [0.5 + 0.1 * trial.number] * len(TASKS) * seeds
         blocks = section(Findings(planted(records))).blocks
-        (caption,) = [b.caption for b in blocks if getattr(b, "name", "") == "regret"]
+        (caption,) = [
+            f"{b.caption} {b.details}" for b in blocks if getattr(b, "name", "") == "regret"
+        ]
         assert expected in caption
 
 

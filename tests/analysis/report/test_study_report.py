@@ -224,7 +224,7 @@ def test_a_parameter_may_have_the_name_of_a_column(study):
     write_report(folder.path)
     table = pd.read_csv(folder.path / "tables" / "trials.csv")
     assert table["objective"].tolist() == [0.9]
-    assert table["param/objective"].tolist() == ["soft"]
+    assert table["params.objective"].tolist() == ["soft"]
 
 
 def test_a_study_without_a_result_says_why(study):
@@ -270,8 +270,8 @@ def test_tables_hold_every_record(study):
     write_report(folder.path)
     table = pd.read_csv(folder.path / "tables" / "trials.csv")
     assert list(table["number"]) == [0, 1, 2]
-    assert table["validation"].tolist()[:2] == [0.9, 0.8]
-    assert table["validation"].isna().tolist() == [False, False, True]
+    assert table["validation_auroc"].tolist()[:2] == [0.9, 0.8]
+    assert table["validation_auroc"].isna().tolist() == [False, False, True]
     assert len(pd.read_csv(folder.path / "tables" / "replicas.csv")) == 6
 
 

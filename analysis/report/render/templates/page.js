@@ -80,6 +80,11 @@ folded?.addEventListener("click", (event) => {
   if (event.target.closest("a")) folded.open = false;
 });
 
+// What captions fold is on paper, too.
+addEventListener("beforeprint", () => {
+  for (const details of document.querySelectorAll("figcaption details")) details.open = true;
+});
+
 const links = new Map(
   [...document.querySelectorAll(".side a")].map((link) => [link.getAttribute("href").slice(1), link]),
 );
