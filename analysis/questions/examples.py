@@ -148,7 +148,10 @@ def draw_codes(tasks: Sequence[tuple[str, Codes]]) -> Figure:
 def _scatter(axes: Axes, codes: Codes, positions: NDArray[np.float64]) -> None:
     for title, marker, is_anomaly in MARKS:
         ours, k = positions[codes.is_anomaly == is_anomaly], int(is_anomaly)
-        axes.plot(*ours.T, marker, color=theme.colour(k), ms=4, mfc="none", mew=0.9, label=title)
+        (drawn,) = axes.plot(
+            *ours.T, marker, color=theme.colour(k), ms=4, mfc="none", mew=0.9, label=title
+        )
+        theme.describe(drawn, [title])  # a position in a projection says nothing
 
 
 def draw_thresholds(tasks: Sequence[tuple[str, TaskExamples]]) -> Figure:
