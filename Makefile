@@ -7,7 +7,7 @@ INSTALLED = $(VENV)/.installed
 
 unexport PYTHONDONTWRITEBYTECODE  # tests start hundreds of processes, which would all compile
 
-.PHONY: run test check docs faults lint types audit clean
+.PHONY: run test check docs results faults lint types audit clean
 
 run: $(INSTALLED)
 	$(BIN)/python run.py --search quickstart --budget quick
@@ -21,6 +21,10 @@ check: $(INSTALLED) lint types audit
 # The documentation as a site, build/docs/index.html. `make check` builds it too, in tests/docs.
 docs: $(INSTALLED)
 	$(BIN)/python -m sphinx -W --keep-going -q -j auto -b html -c docs -d build/doctrees . build/docs
+
+# The page of docs/results and its reports, from the records.
+results: $(INSTALLED)
+	$(BIN)/python -m analysis.evidence docs/results
 
 faults: $(INSTALLED)
 	$(BIN)/python -m tests.faults --seed 1 --faults 520 --inputs 1010 --programs 45 --write

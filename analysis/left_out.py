@@ -133,5 +133,7 @@ def _evaluated(study: StudyRecords) -> Iterator[str]:
 def _tensorboard(study: StudyRecords) -> Iterator[str]:
     if not study.keeps_files or not study.trials:
         return
+    if not study.folder.tensorboard.exists():
+        return  # records that were copied without it
     if not any(study.folder.tensorboard.glob("*/events.*")):
         yield "tensorboard/ has no event files, so TensorBoard shows nothing of this study"

@@ -33,6 +33,7 @@ ANALYSIS = (
     "questions",
     "report",
     "programs",
+    "evidence",
 )
 MOST = 14  # modules in a folder: what a reader takes in at a glance
 CATALOGUES = (  # grow by a file

@@ -34,8 +34,7 @@ def next_steps(findings: Findings) -> list[Step]:
     """
     study = findings.study
     same = SAME_IMAGES * _has_other_images(study)
-    begun = _command(study, [*_budget(study), "--results", "another_folder"])
-    steps = [Step(f"Repeat the study elsewhere{same}", begun)]
+    steps = [Step(f"Repeat the study elsewhere{same}", repeating(study))]
     if study.begun is not None and study.begun > len(study.trials):
         steps.append(Step(f"Continue it{same}", _command(study, ["--resume", *_place(study)])))
     elif study.plan.adapts and study.chooses:
@@ -45,6 +44,11 @@ def next_steps(findings: Findings) -> list[Step]:
         words = ["--score", str(study.folder.best), "--input", "IMAGES", "--output", "scores.csv"]
         steps.append(Step("Score new images by the winner", f"{PROGRAM} {shlex.join(words)}"))
     return steps
+
+
+def repeating(study: StudyRecords) -> str:
+    """The command that repeats a study in another folder."""
+    return _command(study, [*_budget(study), "--results", "another_folder"])
 
 
 def _command(study: StudyRecords, words: list[str]) -> str:

@@ -25,7 +25,7 @@ def markdown(document: Document) -> str:
     """The document, with links to the files of its figures; no text of it acts as markup."""
     blocks = [f"# {escaped(document.title)}", *map(_passage, content.passages(document.lead))]
     for section in content.section_views(document):
-        blocks += _section(section)
+        blocks += section_blocks(section)
     if names := content.unshown_tables(document):
         blocks.append(f"More tables: {', '.join(map(_file, names))}")
     return "\n\n".join(filter(None, blocks)) + "\n"
@@ -45,7 +45,8 @@ def escaped(text: str) -> str:
     return (head + "\\" if head.isdigit() else "\\" + head) + marked[number.end() :]
 
 
-def _section(section: SectionView) -> list[str]:
+def section_blocks(section: SectionView) -> list[str]:
+    """The heading and the blocks of a section."""
     return [f"## {escaped(section.title)}", *map(_block, section.blocks)]
 
 
