@@ -21,6 +21,7 @@ from analysis.report.render.markdown import escaped, section_blocks
 from analysis.report.study_report import document
 from analysis.study import StudyRecords
 from tune_ad.errors import UserError
+from tune_ad.storage.folder import StudyFolder
 from tune_ad.storage.jsonl import write_atomically
 from tune_ad.wording import count
 
@@ -57,7 +58,9 @@ def entries(folder: Path) -> list[Entry]:
         UserError: if a study has no question or a question no study, or a record is damaged.
     """
     questions = {row["study"]: row["question"] for row in _questions(folder)["asked"]}
-    stored = {path.parent.name: path.parent for path in (folder / RECORDS).glob("*/study.json")}
+    stored = {
+        path.name: path for path in (folder / RECORDS).iterdir() if StudyFolder(path).exists()
+    }
     if odd := questions.keys() ^ stored.keys():
         raise UserError(
             f"{folder / QUESTIONS} asks for {', '.join(sorted(questions))}, but the records are "

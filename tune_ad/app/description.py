@@ -85,6 +85,7 @@ def described(session: "Session") -> dict[str, Any]:
                 "train_images": source.train_images,
                 "test_images": source.test_images,
                 "digest": session.digests[source.name],
+                "classes": list(source.classes),
             }
             for source in session.sources
         },

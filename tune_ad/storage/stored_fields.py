@@ -104,6 +104,7 @@ DATA: Mapping[str, Kind] = {
     "train_images?": Field(int, "number of its training images"),
     "test_images?": Field(int, "number of its test images"),
     "digest?": Field(str, "SHA-256 of all images and labels"),
+    "classes?": Field([str], "names of its classes, in the order of their numbers"),
 }
 FIELDS: Mapping[str, Kind] = {
     "schema": Field(int, "version of the format of all records of the study"),

@@ -128,19 +128,23 @@ def _normal_names(study: StudyRecords, result: Result) -> dict[str, str]:
 
 
 def class_names(study: StudyRecords, data_set: str) -> dict[int, str]:
-    """The names of the classes of a data set, as far as the tasks of the study have them.
+    """The names of the classes of a data set, by their numbers.
+
+    Older studies store those of the tasks alone.
 
     Args:
         study: the study.
         data_set: the name of the data set.
     """
-    return {
+    of_tasks = {
         int(task["normal_class"]): str(task["class_name"])
         for task in study.tasks.values()
         if task.get("source") == data_set
         and task.get("normal_class") is not None
         and task.get("class_name")
     }
+    stored = study.stored["data"].get(data_set, {}).get("classes", ())
+    return {**dict(enumerate(stored)), **of_tasks}
 
 
 def draw_missed(found: Missed) -> Figure:

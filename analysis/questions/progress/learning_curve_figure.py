@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
 
 from analysis.document import theme
 from analysis.document.format import short
@@ -40,6 +41,7 @@ def draw_learning_curves(curves: LearningCurves) -> Figure:
         axes.sharex(canvas.axes[-1])
         axes.set_ylabel(label)
     canvas.axes[-1].set_xlabel("epoch")
+    canvas.axes[-1].xaxis.set_major_locator(MaxNLocator(integer=True))
     handles = [
         canvas.one.plot([], [], color=theme.colour(k), ls=_dashes(k), label=task)[0]
         for k, task in enumerate(tasks)

@@ -22,7 +22,7 @@ from analysis.stats.estimates import Coverage, Estimate, estimate
 from tune_ad.storage.metric import TEST_AUROC, ScoreVariant
 from tune_ad.storage.records import TrialRecord
 
-LONGEST_TICK = 6  # characters of a value that is written as it is
+LONGEST_LABEL = 6  # characters of a value that is written as it is
 WIDE = 20  # largest value above which an axis is linear up to 1 and logarithmic beyond
 
 
@@ -45,6 +45,12 @@ class ScoreTimePoint(NamedTuple):
     classes: dict[str, float]
     reported: bool
     chosen_by: int = 0
+
+    @property
+    def short_label(self) -> str:
+        """The value as text, with four significant digits."""
+        is_short = len(self.label) <= LONGEST_LABEL
+        return self.label if is_short else short(self.value) or self.label
 
 
 class ScoreTimeCurve(NamedTuple):
@@ -104,16 +110,11 @@ def draw_score_time(curve: ScoreTimeCurve) -> Figure:
     _draw_reported(axes, x, finite)
     if curve.numeric and max(x, default=0.0) >= WIDE:
         axes.set_xscale("symlog", linthresh=1)
-    axes.set_xticks(x, [_tick(point) for point in finite])
+    axes.set_xticks(x, [point.short_label for point in finite])
     axes.minorticks_off()
     axes.set_xlabel(curve.parameter)
     axes.set_ylabel("test AUROC (%)")
     return drawing.figure
-
-
-def _tick(point: ScoreTimePoint) -> str:
-    """The label of a value on the axis, with four significant digits."""
-    return point.label if len(point.label) <= LONGEST_TICK else short(point.value) or point.label
 
 
 def _draw_mean(

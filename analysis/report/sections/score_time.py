@@ -60,14 +60,14 @@ def _table(study: StudyRecords, curves: Sequence[ScoreTimeCurve]) -> Table:
             setting = {
                 "baseline": curve.label,
                 "parameter": curve.parameter,
-                "value": point.label,
+                "value": point.short_label,
                 "reported": _reported(curve, point),
             }
             classes = {study.task_title(task): value for task, value in point.classes.items()}
             cells = {title: Cell(f"{100 * v:.1f}", v) for title, v in classes.items()}
             auroc = Cell(str(point.auroc), point.auroc.mean)
             shown.append({**setting, "test AUROC": auroc, **cells})
-            data.append({**setting, **point.auroc._asdict(), **classes})
+            data.append({**setting, "value": point.label, **point.auroc._asdict(), **classes})
     several = any(point.chosen_by for curve in curves for point in curve.points)
     by_seed = ", or the number of seeds for which it was chosen (by held-out images)" * several
     return Table(

@@ -136,6 +136,9 @@ def test_classes_are_called_by_their_names(study):
     assert list(found.means.index) == ["zero", "one"]
     assert str(found.pairs[0]) == "class one when zero is normal"
     assert str(found.pairs[-1]) == "class 2 when one is normal", "its name is not stored"
+    data = {"digits": {"about": "images", "classes": ["zero", "one", "two"]}}
+    stored = replace(named, stored={**named.stored, "data": data})
+    assert str(missed(stored, of(stored)).pairs[-1]) == "class two when one is normal"
 
 
 def test_colours_begin_at_chance_or_below_the_least_number():
