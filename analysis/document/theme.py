@@ -21,13 +21,26 @@ from matplotlib.ticker import FuncFormatter
 
 INK = "#1b1f24"
 FAINT = "#8b949e"
+PAPER = "#fffffe"
+"""The ground of a figure, which the HTML page replaces by its own."""
 PALETTE = ("#2f81f7", "#d9730d", "#2da44e", "#bf5fbf", "#c9a400", "#1f9e9e", "#e5534b", "#8b6f47")
 """Colours that are distinct on white and on black, and to most colour-blind readers."""
 LINES: tuple[Any, ...] = ("-", "--", "-.", ":", (0, (6, 1, 1, 1, 1, 1)))
 """Line styles, so that lines can be told apart without their colours."""
 SCALE = LinearSegmentedColormap.from_list("worse to better", [PALETTE[0], FAINT, PALETTE[1]])
 """Blue to orange by way of grey: distinct to colour-blind readers, on white and on black."""
+THIN: dict[str, Any] = {"color": FAINT, "alpha": 0.85, "linewidth": 0.9}
+"""The style of lines behind others, which are seen on white and on black."""
+ON_PAPER: dict[str, Any] = {
+    "boxstyle": "square,pad=0.15",
+    "facecolor": PAPER,
+    "edgecolor": "none",
+    "alpha": 0.8,
+}
+"""The box (`bbox`) of a text that lines may cross."""
 WIDTH = 4.5  # inches; what is not wider is legible on a phone without scrolling
+HATCHES = ("", "///", "\\\\\\", "...")
+LABEL_GAP = 4.0  # pixels between the labels of ticks, at least
 LEAST_SIZE = 8.0  # points: no letters of a figure are smaller
 HANDLE, LETTER = 0.45, 0.065  # inches of a legend's line and of a letter
 STYLE: dict[str, Any] = {
@@ -134,6 +147,57 @@ def legend_columns(labels: Sequence[str], width: float = WIDTH) -> int:
     """
     longest = max(map(len, labels), default=0)
     return max(1, int(width / (HANDLE + LETTER * longest)))
+
+
+def band(
+    axes: Axes,
+    x: Sequence[float] | np.ndarray,
+    low: Sequence[float] | np.ndarray,
+    high: Sequence[float] | np.ndarray,
+    k: int = 0,
+) -> None:
+    """A band in the k-th colour: the first filled, others hatched, so that all are told apart.
+
+    Args:
+        axes: the axes.
+        x: the positions.
+        low: the lower bound at each position.
+        high: the upper bound.
+        k: the number of its colour, its outline and its hatching.
+    """
+    axes.fill_between(
+        x,
+        low,
+        high,
+        facecolor="none" if k else (colour(k), 0.25),
+        hatch=HATCHES[k % len(HATCHES)],
+        edgecolor=(colour(k), 0.9),
+        linewidth=0.8,
+        linestyle=LINES[k % len(LINES)],
+    )
+
+
+def separate_labels(axes: Axes, first: Sequence[float] = ()) -> None:
+    """Hide labels of the x axis that would touch another; their ticks and their values remain.
+
+    Args:
+        axes: the axes, with everything drawn and all ticks set.
+        first: the positions of ticks whose labels stay; then those of the two ends.
+    """
+    axes.get_figure(root=True).draw_without_rendering()  # type: ignore[union-attr]
+    ticks = axes.xaxis.get_major_ticks()
+    places = [float(tick.get_loc()) for tick in ticks]
+    ends = {min(places, default=0.0), max(places, default=0.0)}
+    kept: list[tuple[float, float]] = []
+    for k in sorted(
+        range(len(ticks)), key=lambda k: (places[k] not in first, places[k] not in ends)
+    ):
+        extent = ticks[k].label1.get_window_extent()
+        low, high = extent.x0 - LABEL_GAP, extent.x1 + LABEL_GAP
+        if any(low < other_high and other_low < high for other_low, other_high in kept):
+            ticks[k].label1.set_visible(False)
+        else:
+            kept.append((extent.x0, extent.x1))
 
 
 def plain_ticks(axis: Axis) -> None:

@@ -104,9 +104,7 @@ def _curve(
     (line,) = axes.plot((0, 1), chance, color=theme.FAINT, linestyle=":", linewidth=1.2)
     theme.describe(line, [f"{title}: chance"])
     if len(curves) > 1:
-        axes.fill_between(
-            LEVELS, curves.min(axis=0), curves.max(axis=0), color=colour, alpha=0.3, linewidth=0
-        )
+        theme.band(axes, LEVELS, curves.min(axis=0), curves.max(axis=0))
     (line,) = axes.plot(LEVELS, mean, color=colour, linewidth=1.6)
     theme.describe(line, [f"{title}: mean of {count(len(curves), 'model')}"])
     at = list(SAID)

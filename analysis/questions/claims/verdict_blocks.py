@@ -207,10 +207,10 @@ def _draw_seeds(
     scale: float = 1.0,
 ) -> None:
     """Seeds as thin lines, their mean with the band of its interval; gaps where one is missing."""
-    axes.plot(positions, values.to_numpy().T, color=theme.INK, linewidth=0.7, alpha=0.4)
+    axes.plot(positions, values.to_numpy().T, **theme.THIN)
     colour = theme.colour(0)
     low, high = [scale * mean.low for mean in means], [scale * mean.high for mean in means]
-    axes.fill_between(positions, low, high, color=colour, alpha=0.25, linewidth=0)
+    theme.band(axes, positions, low, high)
     style: dict[str, Any] = {"color": colour, "linewidth": 2.0, "marker": "o", "markersize": 5}
     axes.plot(positions, [scale * mean.mean for mean in means], **style)
 

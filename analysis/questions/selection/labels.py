@@ -174,11 +174,18 @@ def draw_label_curve(curve: LabelCurve) -> Figure:
         places = [names.index(name) for name in regrets]
         rows = 100 * np.array([regret[:3] for regret in regrets.values()])
         mean, low, high = rows.T
-        axes.fill_between(places, low, high, color=theme.colour(k), alpha=0.15, linewidth=0)
+        theme.band(axes, places, low, high, k)
         axes.plot(places, mean, "os"[k] + "-", color=theme.colour(k), label=title)
     axes.axhline(100 * curve.random, color=theme.FAINT, linestyle="--")
     axes.annotate(
-        "random trial", (len(names) - 1, 100 * curve.random), ha="right", va="bottom", fontsize=9
+        "random trial",
+        (len(names) - 1, 100 * curve.random),
+        xytext=(-2, 3),
+        textcoords="offset points",
+        ha="right",
+        va="bottom",
+        fontsize=9,
+        bbox=theme.ON_PAPER,
     )
     axes.set_xticks(range(len(names)), names)
     axes.set_xlabel("number of labelled anomalies used for selection")

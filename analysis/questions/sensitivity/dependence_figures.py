@@ -10,7 +10,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 from optuna.distributions import BaseDistribution, CategoricalDistribution
 
-from analysis.document.theme import INK, canvas, colour, points
+from analysis.document.theme import INK, band, canvas, colour, points
 from analysis.questions.sensitivity.axes import positions, set_parameter_axis, value_text
 from analysis.questions.sensitivity.dependence import ChoiceMean, Interaction, MarginalCurve
 from analysis.questions.sensitivity.observations import Observations, decode
@@ -135,7 +135,7 @@ def _draw_curve(
         axes.vlines(x, low, high, color=colour(0), linewidth=3, alpha=0.5)
         axes.plot(x, mean, "o", color=colour(0))
     else:
-        axes.fill_between(x, low, high, color=colour(0), alpha=0.25, linewidth=0)
+        band(axes, x, low, high)
         axes.plot(x, mean, color=colour(0), linewidth=1.8)
 
 

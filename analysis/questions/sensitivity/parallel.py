@@ -169,6 +169,7 @@ def _draw_axes(axes: Axes, trials: Observations) -> None:
                 va="center",
                 fontsize=8,
                 color=theme.INK,
+                bbox=theme.ON_PAPER,
                 zorder=4,
             )
     names = [*trials.names, trials.response.axis]

@@ -15,7 +15,15 @@ from matplotlib.figure import Figure
 
 from analysis import frame
 from analysis.document.format import short
-from analysis.document.theme import INK, canvas, colour
+from analysis.document.theme import (
+    INK,
+    ON_PAPER,
+    THIN,
+    band,
+    canvas,
+    colour,
+    separate_labels,
+)
 from analysis.image_sampling import image_error
 from analysis.quoted import Result
 from analysis.stats.estimates import Coverage, Estimate, estimate
@@ -104,7 +112,7 @@ def draw_score_time(curve: ScoreTimeCurve) -> Figure:
     x = [point.value for point in finite] if curve.numeric else [*map(float, range(len(finite)))]
     for task in finite[0].classes if finite else ():
         aurocs = [100 * point.classes[task] for point in finite]
-        axes.plot(x, aurocs, color=INK, alpha=0.35, linewidth=0.8)
+        axes.plot(x, aurocs, **THIN)
     _draw_mean(axes, x, finite, curve.numeric)
     _draw_asymptote(axes, [point for point in curve.points if math.isinf(point.value)])
     _draw_reported(axes, x, finite)
@@ -114,6 +122,7 @@ def draw_score_time(curve: ScoreTimeCurve) -> Figure:
     axes.minorticks_off()
     axes.set_xlabel(curve.parameter)
     axes.set_ylabel("test AUROC (%)")
+    separate_labels(axes, [at for at, point in zip(x, finite, strict=True) if point.reported])
     return drawing.figure
 
 
@@ -125,7 +134,7 @@ def _draw_mean(
     low = [100 * point.auroc.low for point in points]
     high = [100 * point.auroc.high for point in points]
     if numeric:
-        axes.fill_between(x, low, high, color=colour(0), alpha=0.25, linewidth=0)
+        band(axes, x, low, high)
     else:
         axes.vlines(x, low, high, color=colour(0), linewidth=3, alpha=0.5)
     axes.plot(x, mean, "o-" if numeric else "o", color=colour(0))
@@ -135,14 +144,15 @@ def _draw_asymptote(axes: Axes, infinite: Sequence[ScoreTimePoint]) -> None:
     for point in infinite:
         level = 100 * point.auroc.mean
         axes.axhline(level, color=INK, linestyle="--", linewidth=1.2)
-        text = f"∞ (reported): {level:.1f}" if point.reported else f"∞: {level:.1f}"
+        text = f"∞: {level:.1f}" + "\n(reported)" * point.reported
         axes.annotate(
             text,
             (1, level),
             xycoords=("axes fraction", "data"),
-            xytext=(0, 3),
+            xytext=(4, 0),
             textcoords="offset points",
-            ha="right",
+            ha="left",
+            va="center",
             color=INK,
             fontsize=9,
         )
@@ -161,6 +171,7 @@ def _draw_reported(axes: Axes, x: Sequence[float], points: Sequence[ScoreTimePoi
                 ha="center",
                 color=INK,
                 fontsize=9,
+                bbox=ON_PAPER,
             )
 
 

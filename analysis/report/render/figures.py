@@ -17,6 +17,7 @@ LINK = "{http://www.w3.org/1999/xlink}href"
 GROWTH = 1.25  # the largest width of a figure in a page, as a multiple of its own width
 LEAST_LETTERS = 8.0  # pixels of a page, below which the figure scrolls instead of shrinking
 POINT = 4 / 3  # pixels
+GROUND = "var(--paper)"  # of a page
 SHRINKING = LEAST_LETTERS / (POINT * theme.LEAST_SIZE)
 """The smallest width of a figure in a page, as a multiple of its own width."""
 
@@ -69,9 +70,10 @@ def _pdf(drawing: Drawing) -> bytes:
 def inline(figure: RenderedFigure) -> str:
     """The SVG as an element of a page.
 
-    The ink becomes the colour of the page's text, the width follows the page, and every identifier
-    is prefixed by `figure-<name>:` so that figures do not interfere. Style rules of the drawing
-    are left out, since they would apply to the whole page, which has its own.
+    The ink becomes the colour of the page's text, the paper that of its ground, the width follows
+    the page, and every identifier is prefixed by `figure-<name>:` so that figures do not
+    interfere. Style rules of the drawing are left out, since they would apply to the whole page,
+    which has its own.
     """
     root = ET.fromstring(figure.svg)
     width = float(root.attrib.pop("width").removesuffix("pt"))
@@ -99,5 +101,5 @@ def _adapt(element: ET.Element, prefix: str) -> None:
         elif key == "href" and value.startswith("#"):
             element.set(key, f"#{prefix}{value[1:]}")
         else:
-            inked = value.replace(theme.INK, "currentColor")
+            inked = value.replace(theme.INK, "currentColor").replace(theme.PAPER, GROUND)
             element.set(key, inked.replace("url(#", f"url(#{prefix}"))

@@ -30,12 +30,22 @@ def _figure(found: Coordinates, several: bool) -> Figure:
     trials = found.observations
     baseline = f"{trials.baseline}: " if several else ""
     lost = f" {count(found.left_out, 'trial')} drawn by lot are left out." * bool(found.left_out)
+    if found.best > 1:
+        best = (
+            f"Orange and thick: the best {found.best}; blue: the worst. Where thick lines run "
+            "close together, good trials agree on a value; where they spread over an axis, the "
+            "parameter matters little."
+        )
+    else:
+        best = (
+            "Orange: the best, the best one thick; blue: the worst. Where orange lines run close "
+            "together, good trials agree on a value; where they spread over an axis, the "
+            "parameter matters little."
+        )
     caption = (
         f"{baseline}Each line is one of {count(trials.n, 'complete trial')}: it crosses the axis "
         f"of each parameter at the trial's value, and ends at its {trials.response.name} "
-        f"on the right. Orange and thick: the best {found.best}; blue: the worst. Where "
-        "thick lines run close together, good trials agree on a value; where they spread over an "
-        "axis, the parameter matters little. In the page, click on a line or a point to pick a "
-        f"trial, which is then marked in every figure. Choices are spread a little.{lost}"
+        f"on the right. {best} In the page, click on a line or a point to pick a trial, which is "
+        f"then marked in every figure that shows trials. Choices are spread a little.{lost}"
     )
     return Figure(file_name("parallel", trials.baseline), partial(draw_parallel, found), caption)

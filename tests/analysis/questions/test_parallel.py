@@ -62,6 +62,16 @@ def test_a_thousand_trials_have_few_that_stand_out_and_each_its_number(monkeypat
     assert f"trial {lines.trials[-1]}: " in lines.texts[-1] and "strong = " in lines.texts[-1]
 
 
+def test_the_caption_says_which_lines_are_thick():
+    few, many = (
+        parallel_coordinates.section(Findings(sampled(additive, n=n))).blocks[0].caption
+        for n in (12, 40)
+    )
+    assert "the best one thick" in few and "thick lines" not in few
+    assert "thick: the best 4" in many and "Where thick lines" in many
+    assert "in every figure that shows trials" in few
+
+
 def test_no_figure_of_one_parameter_two_trials_or_single_changes():
     one = {"strong": FloatDistribution(0.0, 1.0)}
     assert parallel.coordinates(observations(sampled(additive_of_one, space=one), "PGN")) is None

@@ -109,6 +109,31 @@ def test_the_figure_has_the_limit_as_a_dashed_line(planted):
     assert "kl" not in set(table.data["parameter"])
 
 
+def test_labels_of_values_that_lie_together_do_not_touch_and_the_reported_one_stays(planted):
+    values = {"0.1": 0.6, "10.4": 0.6, "40": 0.7, "41": 0.7}
+    tested = [scored(k, values=values) for k in range(2)]
+    (axes,) = _passes(study(planted.trials, tested, space={})).draw().axes
+    shown = [label.get_text() for label in axes.get_xticklabels() if label.get_visible()]
+    assert "10" in shown and "10.4" not in shown, "10 is the reported value"
+    assert len({"40", "41"} & {*shown}) == 1
+    assert len(axes.get_xticks()) == 5, "every value keeps its tick"
+
+
+def test_the_label_of_the_limit_lies_beside_the_axes(planted):
+    figure = _passes(planted).draw()
+    figure.canvas.draw()
+    (axes,) = figure.axes
+    (label,) = [text for text in axes.texts if "∞" in text.get_text()]
+    assert label.get_window_extent().x0 > axes.get_window_extent().x1
+    assert label.get_window_extent().x1 <= figure.bbox.x1
+
+
+def _passes(planted):
+    """The figure of the parameter "passes"."""
+    blocks = section(Findings(planted)).blocks
+    return next(b for b in blocks if isinstance(b, Figure) and b.name.endswith("passes"))
+
+
 def test_the_limit_may_be_declared_and_the_only_value():
     tested = scored(0, values={"inf": 0.8})
     tested.params["passes"] = "inf"
