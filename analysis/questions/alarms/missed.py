@@ -155,7 +155,14 @@ def draw_missed(found: Missed) -> Figure:
     canvas = theme.canvas(height=1.2 + 0.36 * rows)
     axes = canvas.one
     low = colours_from(values)
-    cells = axes.pcolormesh(np.ma.masked_invalid(values), cmap=COLOURS, vmin=low, vmax=100)
+    cells = axes.pcolormesh(
+        np.ma.masked_invalid(values),
+        cmap=COLOURS,
+        vmin=low,
+        vmax=100,
+        edgecolors=theme.FAINT,
+        linewidth=0.6,
+    )
     theme.describe(cells, _texts(found, means))
     axes.invert_yaxis()
     axes.set_xticks(np.arange(columns) + 0.5, list(map(str, means.columns)))
@@ -165,7 +172,7 @@ def draw_missed(found: Missed) -> Figure:
     if columns <= WRITTEN:
         for (i, j), value in np.ndenumerate(values):
             ink = "white" if value < low + DARK * (100 - low) else "black"
-            text = "" if np.isnan(value) else f"{value:.0f}"
+            text, ink = ("–", theme.FAINT) if np.isnan(value) else (f"{value:.0f}", ink)
             axes.text(j + 0.5, i + 0.5, text, ha="center", va="center", fontsize=8, color=ink)
     axes.spines[:].set_visible(False)
     axes.set_xlabel("class of the anomalies")

@@ -125,6 +125,14 @@ def test_each_cell_of_the_heat_map_says_its_pair_with_interval_and_n(study):
     assert cells.texts[0] == "class 1 when digits/0 is normal: 87.5 [0.0, 100.0] %, n = 2 seeds"
 
 
+def test_a_cell_without_a_number_is_marked(study):
+    planted = study({"digits/0": part(), "digits/1": part()})
+    found = missed(planted, of(planted))
+    lacking = found._replace(pairs=found.pairs[1:])
+    texts = [text.get_text() for text in draw_missed(lacking).axes[0].texts]
+    assert texts[0] == "–" and "–" not in texts[1:] and len(texts) == len(found.pairs)
+
+
 def test_classes_are_called_by_their_names(study):
     planted = study({"digits/0": part(), "digits/1": part()})
     tasks = [
