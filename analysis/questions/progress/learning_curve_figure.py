@@ -69,20 +69,21 @@ def _draw_panel(
     tasks: Sequence[str],
 ) -> None:
     for curve in others:
-        (line,) = axes.plot(
-            curve.epochs, scale * curve.values, color=theme.INK, alpha=0.28, lw=0.8
-        )
+        (line,) = axes.plot(curve.epochs, scale * curve.values, **theme.THIN)
         text = f"{curve.label}: {short(float(scale * curve.values[-1]))} at the end"
         theme.describe(line, [text], [curve.trial])
     for curve in models:
         k = tasks.index(curve.task)
         values = scale * curve.values
-        axes.plot(curve.epochs, values, color=theme.colour(k), ls=_dashes(k), lw=1.5)
+        (line,) = axes.plot(
+            curve.epochs, values, "o", color=theme.colour(k), ls=_dashes(k), lw=1.5, ms=3
+        )
+        theme.describe(line, [curve.label])
         texts = [
             f"{curve.label}, epoch {short(float(epoch))}: {short(float(value))}"
             for epoch, value in zip(curve.epochs, values, strict=True)
         ]
-        theme.points(axes, curve.epochs, values, texts, s=9, color=theme.colour(k), zorder=3)
+        theme.points(axes, curve.epochs, values, texts, s=64, alpha=0, zorder=3)
     drawn = np.concatenate([scale * curve.values for curve in models])
     if drawn.min() > 0 and drawn.max() > DECADE * drawn.min():
         axes.set_yscale("log")

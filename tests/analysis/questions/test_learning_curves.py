@@ -7,6 +7,7 @@ from analysis.questions.progress import learning_curve_figure as figure_module
 from analysis.questions.progress.end_of_training import endings, verdict
 from analysis.questions.progress.learning_curves import Curve, learning_curves
 from analysis.report.findings import Findings
+from analysis.report.render import marks
 from analysis.report.sections import learning_curves as section_module
 from tests.analysis.planted import TASKS, record, study
 from tune_ad.storage.jsonl import to_text, write_atomically
@@ -195,6 +196,9 @@ def test_the_section_names_the_drop_and_draws_every_model(planted):
     texts = [text for described in sheet.described.values() for text in described.texts]
     assert "digits/0, seed 0, epoch 10: 90" in texts
     assert any(text.startswith("learning rate 0.001 until epoch 6") for text in texts)
+    marks.complete(sheet)
+    after = [text for described in sheet.described.values() for text in described.texts]
+    assert after == texts, "no mark without its class and seed lies over these"
 
 
 def test_classes_that_share_a_colour_have_other_dashes():
