@@ -84,12 +84,19 @@ def _row(opponent: Opponent) -> dict[str, object]:
     return {
         "tasks": f"{opponent.data_set or 'all'} (n = {opponent.n})",
         "against": opponent.name,
-        "difference": Cell(PERCENTAGE_POINTS._replace(form="+.2f").text(opponent.difference)),
-        "Wilcoxon p": p_text(opponent.p),
-        "p after Holm": p_text(opponent.adjusted),
-        "Welch: better, worse": f"{opponent.better}, {opponent.worse}",
-        "after Holm": f"{opponent.better_holm}, {opponent.worse_holm}",
+        "difference": Cell(
+            PERCENTAGE_POINTS._replace(form="+.2f").text(opponent.difference), opponent.difference
+        ),
+        "Wilcoxon p": Cell(p_text(opponent.p), opponent.p),
+        "p after Holm": Cell(p_text(opponent.adjusted), opponent.adjusted),
+        "Welch: better, worse": _counted(opponent.better, opponent.worse),
+        "after Holm": _counted(opponent.better_holm, opponent.worse_holm),
     }
+
+
+def _counted(better: int, worse: int) -> Cell:
+    """Two counts, sorted by the first and then by the second, the fewer the better."""
+    return Cell(f"{better}, {worse}", better - worse / 1000)
 
 
 def _printed(table: PublishedTable) -> Table:
