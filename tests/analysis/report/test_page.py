@@ -309,6 +309,39 @@ def test_a_trial_that_is_picked_is_marked_in_every_figure(opened):
     assert page.locator("#picks").is_hidden() and page.locator(".picked").count() == 0
 
 
+def test_picked_trials_can_be_hidden_and_keep_their_marks(opened):
+    page = opened(NARROW)
+    mark(page, "one", 0).click(force=True)
+    page.get_by_role("button", name="Hide").click()
+    assert page.locator("#picks").is_hidden() and page.locator(".picked").count() == 2
+    mark(page, "one", 1).click(force=True)
+    assert page.locator("#picks li").count() == 2 and page.locator("#picks").is_visible()
+
+
+def test_on_a_phone_values_stand_at_the_bottom_of_the_screen(opened):
+    page = opened(NARROW)
+    mark(page, "one", 1).hover(force=True)
+    box = page.locator("#tip").bounding_box()
+    assert box["y"] + box["height"] == pytest.approx(NARROW["height"] - 8, abs=1)
+    assert box["height"] <= 0.2 * NARROW["height"] and box["width"] > 0.9 * NARROW["width"]
+
+
+def test_only_the_keyboard_draws_a_ring_around_a_figure(opened):
+    page = opened(WIDE)
+    style = "e => [e === document.activeElement, getComputedStyle(e).outlineStyle]"
+    mark(page, "one", 2).click(force=True)
+    assert page.locator("#figure-one svg").evaluate(style) == [True, "none"]
+    page.keyboard.press("ArrowRight")
+    assert page.locator("#figure-one svg").evaluate(style) == [True, "solid"]
+
+
+def test_headings_of_a_wide_table_stand_over_their_columns_on_a_phone(opened):
+    table = opened(NARROW).locator("#table-wide")
+    inset = "e => [getComputedStyle(e).paddingLeft, getComputedStyle(e).paddingRight]"
+    heading, cell = (table.locator(at).first.evaluate(inset) for at in ("th button", "td"))
+    assert heading == cell
+
+
 def test_the_keyboard_reaches_every_mark_and_picks(opened):
     page = opened(WIDE)
     tip, listed = page.locator("#tip"), page.locator("#picks li")

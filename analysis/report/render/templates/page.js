@@ -136,8 +136,8 @@ function place(x, y) {
   const { width, height } = tip.getBoundingClientRect();
   const left = Math.min(x + 14, innerWidth - width - 8);
   const above = y + 18 + height > innerHeight;
-  tip.style.left = `${Math.max(8, left)}px`;
-  tip.style.top = `${above ? y - height - 10 : y + 18}px`;
+  tip.style.setProperty("--x", `${Math.max(8, left)}px`);
+  tip.style.setProperty("--y", `${above ? y - height - 10 : y + 18}px`);
 }
 
 function show() {
@@ -207,10 +207,23 @@ for (const drawing of document.querySelectorAll(".drawing svg")) {
   drawing.addEventListener("pointermove", (event) => {
     if (!tip.hidden) place(event.clientX, event.clientY);
   });
-  drawing.addEventListener("pointerleave", () => say(null));
-  drawing.addEventListener("click", (event) => pick(markAt(event)));
+  drawing.addEventListener("pointerleave", (event) => {
+    if (event.pointerType !== "touch") say(null); // after a finger it stays until the next touch
+  });
+  drawing.addEventListener("click", (event) => {
+    const mark = markAt(event);
+    pick(mark);
+    // On a phone the box would lie over the list, which says the same.
+    if (event.pointerType === "touch" && mark?.closest("[data-trial]")) say(null);
+  });
 }
-picks.querySelector("button").addEventListener("click", clear);
+document.addEventListener("pointerdown", (event) => {
+  if (!markAt(event)) say(null);
+});
+picks.querySelector(".clear").addEventListener("click", clear);
+picks.querySelector(".hide").addEventListener("click", () => {
+  picks.hidden = true; // until another trial is picked; the marks stay
+});
 document.addEventListener("keydown", (event) => {
   if (event.key === "Escape") clear();
 });
