@@ -357,9 +357,8 @@ def _result(
         looks_at=rule.looks_at if rule else "",
         ranks=ranks,
         coverage=images.error().coverage,
-        variants_coverage=min(
-            (images.by_variant(str(variant)).error().coverage for variant in variants),
-            default=Coverage.IMAGES,
+        variants_coverage=Coverage.of_all(
+            images.by_variant(str(variant)).error().coverage for variant in variants
         ),
     )
 

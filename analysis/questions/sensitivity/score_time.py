@@ -218,7 +218,7 @@ def _curve(result: Result, parameter: str) -> ScoreTimeCurve:
         points=sorted(points, key=_order) if len(whole) else [],
         seeds=table["seed"].nunique(),
         failed=table["seed"].nunique() - len(whole),
-        coverage=min(error.coverage for error in errors.values()),
+        coverage=Coverage.of_all(error.coverage for error in errors.values()),
     )
 
 
