@@ -240,7 +240,7 @@ def _replicas(
     for label, variant in variants.items():
         scored = [
             record
-            if variant is None
+            if variant is None or record.scored_by(variant)
             else replace(record, metrics=record.variants.get(variant, {}))
             for record in records
         ]
