@@ -26,6 +26,10 @@ COVERS_SEEDS = (
     "the variance over seeds alone (Student's t), for these test images, because ranks of the "
     "scores of the same images are not stored"
 )
+COVERS_PARTLY = (
+    "cover the variance over seeds (Student's t), and the sampling of the test images (DeLong) "
+    "only where ranks of these scores are stored for all seeds"
+)
 """What a 95 % interval covers, with and without the error of the test images."""
 TOO_NARROW = (
     "those of means over tasks count images that tasks share as different ones, because their "
@@ -144,12 +148,12 @@ def covered_by_all(rows: Iterable[tuple[str, Coverage]]) -> dict[str, Coverage]:
     """What the intervals of all rows of a name cover, by the name.
 
     >>> covered_by_all([("a", Coverage.IMAGES), ("a", Coverage.SEEDS)])
-    {'a': <Coverage.SEEDS: 0>}
+    {'a': <Coverage.PARTLY: 1>}
     """
-    least: dict[str, Coverage] = {}
+    by_name: dict[str, list[Coverage]] = {}
     for name, coverage in rows:
-        least[name] = min(coverage, least.get(name, coverage))
-    return least
+        by_name.setdefault(name, []).append(coverage)
+    return {name: Coverage.of_all(kinds) for name, kinds in by_name.items()}
 
 
 def covers(by_name: Mapping[str, Coverage], what: str = "Intervals") -> str:
@@ -167,11 +171,16 @@ def covers(by_name: Mapping[str, Coverage], what: str = "Intervals") -> str:
         return NO_INTERVAL
     if not any(by_name.values()):
         return f"{what} cover {COVERS_SEEDS}."
+    if set(by_name.values()) == {Coverage.PARTLY}:
+        return f"{what} {COVERS_PARTLY}."
     without = _named(by_name, Coverage.SEEDS)
+    partly = _named(by_name, Coverage.PARTLY)
     narrow = _named(by_name, Coverage.SEPARATE_TASKS)
     clauses = [f"{what} cover {COVERS_IMAGES}"]
     if without:
         clauses.append(f"of {in_words(without)} they cover {COVERS_SEEDS}")
+    if partly:
+        clauses.append(f"of {in_words(partly)} they {COVERS_PARTLY}")
     if narrow:
         of_all = len(narrow) == len(by_name)
         clauses.append(TOO_NARROW if of_all else f"of {in_words(narrow)}, {TOO_NARROW}")

@@ -31,7 +31,7 @@ NOTHING = "nothing"
 SCORE = "score"
 """The name of the reported score in `Result.outsiders`."""
 SAW = {
-    "held-out anomalies": "The rule saw other anomalies of every class that is tested.",
+    "held-out anomalies": "The rule used labelled anomalies, of the same classes as the test.",
     "held-out normals": "The rule saw no anomaly.",
 }
 """Which anomalies a rule saw, by the images that it looks at."""
@@ -357,9 +357,8 @@ def _result(
         looks_at=rule.looks_at if rule else "",
         ranks=ranks,
         coverage=images.error().coverage,
-        variants_coverage=min(
-            (images.by_variant(str(variant)).error().coverage for variant in variants),
-            default=Coverage.IMAGES,
+        variants_coverage=Coverage.of_all(
+            images.by_variant(str(variant)).error().coverage for variant in variants
         ),
     )
 

@@ -10,6 +10,7 @@ from analysis.document import theme
 from analysis.image_sampling import image_error
 from analysis.questions.claims.published.best import BestPublished, best_published
 from analysis.questions.selection.pool import Pool
+from analysis.questions.sensitivity.observations import startup
 from analysis.quoted import Result, of_trial
 from analysis.stats.estimates import Estimate, unpaired_difference
 from analysis.study import StudyRecords
@@ -18,6 +19,7 @@ from tune_ad.wording import count
 
 Kind = Literal["result", "default", "random", "published"]
 MOST = 12  # reported results in the picture
+LEAST_DRAWS = 2  # random trials that stand for a random choice
 STYLES: dict[Kind, dict[str, Any]] = {
     "result": {"marker": "o", "color": theme.colour(0)},
     "default": {"marker": "s", "color": theme.INK},
@@ -51,7 +53,9 @@ class Glance(NamedTuple):
         left_out: the number of results that are not shown.
         over_default: the result minus the default of its baseline; None without a default, or if
             the default itself was selected.
-        over_random: the result minus the mean of all trials; None unless a trial was selected.
+        over_random: the result minus the mean of the trials in `drawn`; None unless a trial was
+            selected.
+        drawn: what a choice without any result is compared with, in words.
         is_default: whether the selected configuration is the default.
         published: the best published number; None if there is none.
     """
@@ -60,6 +64,7 @@ class Glance(NamedTuple):
     left_out: int
     over_default: Estimate | None
     over_random: Estimate | None
+    drawn: str
     is_default: bool
     published: BestPublished | None
 
@@ -79,7 +84,7 @@ def glance(study: StudyRecords, results: Sequence[Result], pool: Pool | None) ->
     best = valued[0]
     rows = [_of_result(study, result) for result in valued[:MOST]]
     over_default = over_random = None
-    is_default = False
+    is_default, drawn = False, ""
     if study.chooses:
         default = _default(study, best.baseline)
         is_default = default is not None and default.identity == best.identity
@@ -88,9 +93,9 @@ def glance(study: StudyRecords, results: Sequence[Result], pool: Pool | None) ->
             rows.append(_row(study, "default", name, default.auroc, "models of the search"))
             over_default = None if is_default else _difference(best, default)
         if pool is not None and len(pool.records) > 1:
-            chance = pool.mean_auroc(range(len(pool.records)))
-            about = f"mean of all {count(len(pool.records), 'trial')}, models of the search"
-            rows.append(_row(study, "random", "random choice", chance, about))
+            at, label, drawn = _without_results(study, pool)
+            chance = pool.mean_auroc(at)
+            rows.append(_row(study, "random", label, chance, f"{drawn}, models of the search"))
             over_random = unpaired_difference(best.auroc, chance)
     published = best_published(study, best)
     if published is not None:
@@ -98,8 +103,30 @@ def glance(study: StudyRecords, results: Sequence[Result], pool: Pool | None) ->
         label = f"published: {published.method}"
         rows.append(Row("published", label, published.auroc, about))
     return Glance(
-        rows, max(0, len(valued) - MOST), over_default, over_random, is_default, published
+        rows, max(0, len(valued) - MOST), over_default, over_random, drawn, is_default, published
     )
+
+
+def _without_results(study: StudyRecords, pool: Pool) -> tuple[list[int], str, str]:
+    """The trials that stand for a choice without results: positions, label, in words.
+
+    Adaptive proposals have used results: of an adaptive search these are the random draws at its
+    start, or all trials if there are fewer than two.
+    """
+    every = list(range(len(pool.records)))
+    if not study.plan.adapts:
+        return every, "random choice", f"the mean of all {len(every)} trials"
+    defaults = {record.identity for record in unchanged_trials(study.defaults, pool.records)}
+    first = startup(study)
+    at = [
+        k
+        for k, record in enumerate(pool.records)
+        if record.number < first and record.identity not in defaults
+    ]
+    if len(at) < LEAST_DRAWS:
+        adaptive = f"the mean of all {len(every)} trials, adaptive ones included"
+        return every, "average trial", adaptive
+    return at, "random choice", f"the mean of the {len(at)} random draws"
 
 
 def _of_result(study: StudyRecords, result: Result) -> Row:

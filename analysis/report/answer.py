@@ -4,7 +4,7 @@ import math
 from collections import Counter
 from collections.abc import Iterator, Sequence
 
-from analysis.document.format import PERCENTAGE_POINTS, p_text, short
+from analysis.document.format import PERCENTAGE_POINTS, in_words, p_text, short
 from analysis.left_out import paragraph
 from analysis.questions.ablation import Effect
 from analysis.questions.claims.verdict_blocks import conclusions
@@ -14,6 +14,7 @@ from analysis.report.findings import Findings
 from analysis.report.sections.kept_model import kept_tasks
 from analysis.stats.paired import NOT_ON_OTHER_IMAGES, HolmDecision, made
 from analysis.study import StudyRecords
+from tune_ad.errors import UserError
 from tune_ad.selection import RULES, ranked, rule_value
 from tune_ad.storage.records import State
 from tune_ad.wording import count
@@ -45,6 +46,29 @@ def answer(findings: Findings) -> str:
     paragraphs += _without_choice(findings)
     paragraphs += _kept(findings)
     return "\n\n".join([*paragraphs, *_limits(findings)])
+
+
+def scope(study: StudyRecords) -> str:
+    """What was run: detectors, data, parameters, seeds and numbers of images, in sentences."""
+    detectors = dict.fromkeys(
+        baseline["detector"] for baseline in study.search["baselines"].values()
+    )
+    titles = [study.task_title(name) for name in study.tasks]
+    varied = len({name for space in study.spaces.values() for name in space})
+    searched = f", {count(varied, 'parameter')} varied" * bool(varied)
+    seeds = count(int(study.budget.get("seeds", 1)), "seed") + " for each configuration"
+    fresh = int(study.budget.get("evaluation_seeds") or 0) if study.retrains else 0
+    again = f", {count(fresh, 'fresh seed')} for the winner" * bool(fresh)
+    most = [
+        f"{int(limit):,} {what}"
+        for name, what in (
+            ("train_images", "training images for a model"),
+            ("test_images", "normal and as many anomalous test images"),
+        )
+        if (limit := study.budget.get(name))
+    ]
+    limits = f" At most {in_words(most)}." * bool(most)
+    return f"{in_words([*detectors])} on {in_words(titles)}{searched}; {seeds}{again}.{limits}"
 
 
 def _without_choice(findings: Findings) -> Iterator[str]:
@@ -101,8 +125,19 @@ def _kept(findings: Findings) -> Iterator[str]:
     yield (
         f"Kept in {findings.study.folder.best.name}/: {models} with a threshold above which on "
         f"average at most {most} of new normal images lie (from {_range(images, '{}')} normal "
-        "test images)."
+        f"test images).{_found(findings)}"
     )
+
+
+def _found(findings: Findings) -> str:
+    """How many anomalies the kept threshold finds, after a blank; empty if that is not stored."""
+    try:
+        shares = [task.alarms for task in findings.examples if not math.isnan(task.threshold[0])]
+    except UserError:  # a damaged file, which the section on examples names
+        return ""
+    if not shares:
+        return ""
+    return f" It finds {_range(shares, '{:.1%}')} of the anomalous test images."
 
 
 def _range(numbers: Sequence[float], form: str) -> str:

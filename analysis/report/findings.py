@@ -1,5 +1,6 @@
 """The results that several sections of a report use, computed once."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -20,6 +21,7 @@ from analysis.questions.selection.pool import Pool
 from analysis.quoted import Result, results
 from analysis.study import StudyRecords
 from tune_ad.search.claim import Claim
+from tune_ad.storage.examples import TaskExamples, read
 
 
 @dataclass(frozen=True)
@@ -46,6 +48,16 @@ class Findings:
     def glance(self) -> Glance | None:
         """The results beside what they compare with; None without a result."""
         return glance(self.study, self.results, self.pool)
+
+    @cached_property
+    def examples(self) -> Sequence[TaskExamples]:
+        """What the kept models judge best and worst; empty unless they are of a result.
+
+        Raises:
+            UserError: if the file is damaged.
+        """
+        identity, tasks = read(self.study.folder.examples)
+        return tasks if identity in {result.identity for result in self.results} else ()
 
     @cached_property
     def pool(self) -> Pool | None:

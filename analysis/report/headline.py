@@ -67,7 +67,7 @@ def _chosen(findings: Findings, best: Result, glance: Glance) -> str:
         (gain, against)
         for gain, against in (
             (glance.over_default, "its default parameters"),
-            (glance.over_random, "a random choice"),
+            (glance.over_random, glance.drawn),
         )
         if gain is not None
     ]

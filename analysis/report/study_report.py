@@ -5,7 +5,7 @@ from typing import NamedTuple
 
 from analysis import frame
 from analysis.document.blocks import Document, Section, Table, Text
-from analysis.report.answer import answer
+from analysis.report.answer import answer, scope
 from analysis.report.findings import Findings
 from analysis.report.headline import headline
 from analysis.report.render.export import export
@@ -49,10 +49,11 @@ def document(study: StudyRecords) -> Document:
     )
     summary = answer(findings)
     first, *others = sections(findings)
+    described = Text(scope(study))
     return Document(
         title=study.name,
         summary=summary,
-        sections=[first, Section("Summary", [Text(summary)]), *others],
+        sections=[first, Section("Summary", [described, Text(summary)]), *others],
         tables=tables,
         headline=headline(findings),
     )

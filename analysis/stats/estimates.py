@@ -1,7 +1,7 @@
 """Means with their intervals and numbers of seeds, as numbers and as text; thresholds of tests."""
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from enum import IntEnum
 from typing import Any, NamedTuple
 
@@ -24,13 +24,26 @@ class Coverage(IntEnum):
 
     Attributes:
         SEEDS: the variance over seeds alone.
+        PARTLY: of several intervals: some also the sampling of test images, others not.
         SEPARATE_TASKS: also the sampling of test images, as if tasks shared no images.
         IMAGES: also the sampling of test images.
     """
 
     SEEDS = 0
-    SEPARATE_TASKS = 1
-    IMAGES = 2
+    PARTLY = 1
+    SEPARATE_TASKS = 2
+    IMAGES = 3
+
+    @staticmethod
+    def of_all(intervals: Iterable["Coverage"]) -> "Coverage":
+        """What several intervals cover; without any, everything.
+
+        >>> Coverage.of_all([Coverage.IMAGES, Coverage.SEEDS]).name
+        'PARTLY'
+        """
+        kinds = {*intervals} or {Coverage.IMAGES}
+        least = min(kinds)
+        return Coverage.PARTLY if least is Coverage.SEEDS and len(kinds) > 1 else least
 
 
 class ImageError(NamedTuple):

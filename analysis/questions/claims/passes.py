@@ -94,7 +94,7 @@ class Passes(NamedTuple):
     def coverage(self) -> Coverage:
         """What the intervals of the differences of all pairs of T cover."""
         pairs = combinations(self.aurocs.columns, 2)
-        return min(self.image_error(a, b).coverage for a, b in pairs)
+        return Coverage.of_all(self.image_error(a, b).coverage for a, b in pairs)
 
 
 class Ratio(NamedTuple):
@@ -143,7 +143,7 @@ def verdicts_on_passes(results: Sequence[Result]) -> list[ClaimVerdict]:
             verdicts += [
                 ClaimVerdict(label, MEANS, *_means_alike(large), n, large.coverage),
                 ClaimVerdict(
-                    label, DEVIATIONS, *_deviations_alike(large.aurocs), n, Coverage.IMAGES
+                    label, DEVIATIONS, *_deviations_alike(large.aurocs), n, large.coverage
                 ),
             ]
         if label in gaining:

@@ -229,7 +229,7 @@ def _curve(result: Result, parameter: str) -> ScoreTimeCurve:
         points=sorted(points, key=_order) if len(whole) else [],
         seeds=table["seed"].nunique(),
         failed=table["seed"].nunique() - len(whole),
-        coverage=min(error.coverage for error in errors.values()),
+        coverage=Coverage.of_all(error.coverage for error in errors.values()),
     )
 
 
@@ -251,7 +251,7 @@ def _replicas(
     for label, variant in variants.items():
         scored = [
             record
-            if variant is None
+            if variant is None or record.scored_by(variant)
             else replace(record, metrics=record.variants.get(variant, {}))
             for record in records
         ]

@@ -65,13 +65,14 @@ def _caption(findings: Findings, glance: Glance) -> str:
     if "default" in kinds:
         parts.append("Square: the default parameters.")
     if "random" in kinds:
-        parts.append("Diamond: what to expect of a trial drawn at random.")
+        parts.append(f"Diamond: {glance.drawn}.")
     if (published := glance.published) is not None:
         n = published.auroc.n
         seeds = count(n, "seed") if n else "an unknown number of seeds"
         parts.append(
             "Triangle: the best published number for the same classes, by whatever method and "
-            f"protocol: {published.method} ({published.title}; {seeds}; {published.read})."
+            f"protocol: {published.method} ({published.title}; {seeds}; {published.read}). "
+            "Whether it may be compared is said below."
         )
     if glance.left_out:
         parts.append(f"{count(glance.left_out, 'result')} with smaller means are not shown.")

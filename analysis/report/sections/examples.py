@@ -20,7 +20,7 @@ from analysis.questions.examples import (
 from analysis.report.findings import Findings
 from analysis.study import StudyRecords
 from tune_ad.errors import UserError
-from tune_ad.storage.examples import NORMAL, TaskExamples, read
+from tune_ad.storage.examples import NORMAL, TaskExamples
 from tune_ad.wording import count
 
 PLACE = 58
@@ -31,11 +31,11 @@ def section(findings: Findings) -> Section | None:
     """The pictures of the winner's kept models; None if none are stored, or of another winner."""
     study = findings.study
     try:
-        identity, tasks = read(study.folder.examples)
+        tasks = findings.examples
     except UserError as error:
         fault = str(error).replace(f"{study.folder.path}/", "")
         return Section("Examples", [Text(f"There are no pictures: {fault}.", "warning")])
-    if not tasks or identity not in {result.identity for result in findings.results}:
+    if not tasks:
         return None
     blocks: list[Block] = [*_pictures(study, tasks), _codes(study, tasks), *_scores(study, tasks)]
     return Section("Examples", [block for block in blocks if block is not None])

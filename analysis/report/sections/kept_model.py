@@ -23,7 +23,7 @@ CAPTION = (
     "are taken like the normal images of the study. [ ]: the 95 % interval of that share for this "
     "one set of n images. Held-out alarms: share and number of alarms of the same n images, each "
     "half decided by the threshold of the other half; at most: what these two thresholds "
-    "guarantee on average, not the kept one."
+    "guarantee on average, not the kept one; by chance the share is a little more or less."
 )
 OF_AUROC = (
     " AUROC of the kept detector: not the mean over seeds, but that of the averaged scores, with "

@@ -14,9 +14,11 @@ from analysis.questions.progress.learning_curves import (
 )
 from analysis.quoted import Result
 from analysis.report.findings import Findings
+from analysis.study import StudyRecords
 from tune_ad.wording import count
 
 PLACE = 32
+LARGE = 0.02  # change of an AUROC by a choice after training that is worth a sentence
 
 
 def section(findings: Findings) -> Section | None:
@@ -25,7 +27,8 @@ def section(findings: Findings) -> Section | None:
     for result in results:
         curves = learning_curves(findings.study, result)
         if curves is not None:
-            blocks: list[Block] = [Text(_sentences(curves, len(results))), _figure(curves)]
+            texts = [_sentences(curves, len(results)), *_chosen_afterwards(findings.study, curves)]
+            blocks: list[Block] = [*map(Text, texts), _figure(curves)]
             return Section("Learning curves", blocks)
     return None
 
@@ -38,6 +41,29 @@ def _merit(result: Result) -> float:
 def _sentences(curves: LearningCurves, results: int) -> str:
     which = f"Of {count(results, 'reported result')}, the best: {curves.label}. " * (results > 1)
     return f"{which}{verdict(curves)}"
+
+
+def _chosen_afterwards(study: StudyRecords, curves: LearningCurves) -> list[str]:
+    """How much score-time parameters that were chosen after training changed, if it was much."""
+    if curves.response is None or not curves.response.percent:
+        return []
+    trials = {record.number: record for record in study.trials if record.chosen}
+    changes = [
+        (float(curve.values[-1]), record.objective, record)
+        for curve in curves.other_metric
+        if (record := trials.get(curve.trial)) is not None and record.objective is not None
+    ]
+    large = [change for change in changes if change[1] - change[0] > LARGE]
+    if not large:
+        return []
+    before, after, record = max(large, key=lambda change: change[1] - change[0])
+    names = in_words([*dict.fromkeys(name for *_, one in large for name in one.chosen)])
+    return [
+        f"Choosing {names} after training raised the {curves.response.name} of {len(large)} of "
+        f"{count(len(curves.other_metric), 'trial')} by more than {100 * LARGE:g} points, most "
+        f"that of trial {record.number}: from {100 * before:.1f} to "
+        f"{100 * after:.1f} %. The figure shows the scores before this choice."
+    ]
 
 
 def _figure(curves: LearningCurves) -> Figure:

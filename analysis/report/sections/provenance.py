@@ -9,6 +9,7 @@ from analysis.document.blocks import Section, Table
 from analysis.document.format import in_words, short
 from analysis.report.findings import Findings
 from analysis.study import StudyRecords
+from tune_ad.search.distributions import range_text
 from tune_ad.storage.precision import in_words as precision_in_words
 from tune_ad.wording import count
 
@@ -34,6 +35,10 @@ def _rows(study: StudyRecords) -> Iterator[tuple[str, str]]:
     yield "data", "; ".join(data)
     yield "tasks", ", ".join(titles)
     yield "budget", f"{search['budget_name']}: {_listed(_without_classes(study.budget))}"
+    for name, space in study.spaces.items():
+        if space:
+            ranges = (f"{parameter} {range_text(of)}" for parameter, of in space.items())
+            yield f"search space of {name}", "; ".join(ranges)
     yield "settings changed by the user", _listed(changes) or "none"
     yield "precision", precision_in_words(search["precision"])
     yield "versions", _listed(stored["versions"])

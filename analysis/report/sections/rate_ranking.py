@@ -1,5 +1,7 @@
 """Whether the rate of a VAE, or of PGN without dropout, ranks anomalies by itself."""
 
+import math
+
 import pandas as pd
 
 from analysis.document.blocks import Cell, Section, Table
@@ -14,9 +16,9 @@ ABOUT = (
     "Test AUROC in per cent of the rate alone, the KL divergence of a code from the prior, and of "
     "the reported score: mean ± standard deviation over n seeds [95 % interval]. Verdict: the "
     "rate ranks anomalies if its whole interval lies above 50 %, and ranks them backwards if it "
-    f"lies below; fewer than {LEAST_SEEDS} seeds are inconclusive. An infinite beta trains the "
-    "rate alone, as PGN does (PGN paper, section 3)."
+    f"lies below; fewer than {LEAST_SEEDS} seeds are inconclusive."
 )
+OF_INFINITE_BETA = " An infinite beta trains the rate alone, as PGN does (PGN paper, section 3)."
 
 
 def section(findings: Findings) -> Section | None:
@@ -40,4 +42,6 @@ def _table(rankings: list[RateRanking], about_intervals: str) -> Table:
         }
         for ranking in rankings
     ]
-    return Table("rate_ranking", pd.DataFrame(rows), f"{ABOUT} {about_intervals}")
+    infinite = any(ranking.params.get("beta") == math.inf for ranking in rankings)
+    about = f"{ABOUT}{OF_INFINITE_BETA * infinite} {about_intervals}"
+    return Table("rate_ranking", pd.DataFrame(rows), about)

@@ -78,10 +78,19 @@ def _parts(parts: Sequence[RateParts]) -> Table:
         "The rate of training images in nats and its parts (PGN paper, equation 13): the mutual "
         "information of images and codes, and the divergence of all codes together from the "
         "prior; means over n models. Estimated with one code of each of N images, so that the "
-        "estimate of the mutual information is at most log N; near it, ≥ and ≤ say that the true "
-        "value may be larger or smaller."
+        "estimate of the mutual information is at most log N"
+        + (
+            "; near it, ≥ and ≤ say that the true value may be larger or smaller."
+            if any(part.bounded for part in parts[:MOST_ROWS])
+            else "."
+        )
+        + " An estimate of a divergence near 0 may be negative." * any(map(_is_negative, parts))
     )
     return Table("rate_parts", pd.DataFrame(rows), about, data=pd.DataFrame(parts))
+
+
+def _is_negative(part: RateParts) -> bool:
+    return part.aggregate_divergence < 0
 
 
 def _caption(curves: Sequence[RateDistortionCurve]) -> str:

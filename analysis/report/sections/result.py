@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 import pandas as pd
 
 from analysis.document.blocks import Block, Cell, Section, Table, Text
-from analysis.document.format import short
+from analysis.document.format import in_words, short
 from analysis.image_sampling import covers
 from analysis.questions.alarms.points import (
     MEAN,
@@ -16,6 +16,7 @@ from analysis.questions.alarms.points import (
     operating_points,
     without_empty,
 )
+from analysis.questions.sensitivity.edges import edges
 from analysis.quoted import ABOUT_OUTSIDERS, SCORE, Result
 from analysis.report.findings import Findings
 from analysis.report.meanings import explained
@@ -50,8 +51,9 @@ def section(findings: Findings) -> Section | None:
     results = [result for result in findings.results if result.auroc.n]
     if not results:
         return None
+    tested = [_configurations(results), results[0].selection, *_at_edges(study, results)]
     blocks: list[Block] = [
-        Text(f"{_configurations(results)}\n\n{results[0].selection}"),
+        Text("\n\n".join(tested)),
         _classes(study, results),
     ]
     if any(result.outsiders for result in results):
@@ -66,6 +68,23 @@ def section(findings: Findings) -> Section | None:
         by_score = _rows(results, "score", _by_component)
         blocks.append(Table("scores", by_score, SCORES.format(covers=_variants_cover(results))))
     return Section("Test AUROC", blocks)
+
+
+def _at_edges(study: StudyRecords, results: Sequence[Result]) -> list[str]:
+    """Which parameters of selected configurations have the first or last value of their range."""
+    if not study.chooses:
+        return []
+    found = [
+        (result.label, at)
+        for result in results
+        if (at := edges(study.spaces.get(result.baseline, {}), result.params))
+    ]
+    several = len(results) > 1
+    return [
+        f"{f'{label}: at' if several else 'At'} the edge of the searched range: {in_words(at)}. A "
+        "wider range may be better."
+        for label, at in found
+    ]
 
 
 def _classes(study: StudyRecords, results: Sequence[Result]) -> Table:

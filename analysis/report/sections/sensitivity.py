@@ -6,7 +6,7 @@ from functools import partial
 from optuna.distributions import CategoricalDistribution
 
 from analysis.document.blocks import Block, Figure, Section, Table, Text
-from analysis.document.format import file_name
+from analysis.document.format import file_name, in_words
 from analysis.questions.sensitivity.ablation_path import (
     AblationPath,
     draw_path,
@@ -29,7 +29,7 @@ from analysis.questions.sensitivity.dependence_figures import (
     draw_marginals,
 )
 from analysis.questions.sensitivity.importance_blocks import importances_figure, importances_table
-from analysis.questions.sensitivity.importances import refusal, trials_used
+from analysis.questions.sensitivity.importances import ABOVE, refusal, trials_used
 from analysis.questions.sensitivity.observations import (
     Observations,
     chosen_trial,
@@ -47,6 +47,7 @@ from analysis.questions.sensitivity.surrogate import (
 from analysis.report.findings import Findings
 from analysis.study import StudyRecords
 from tune_ad.sample_sizes import LEAST_PAIRS
+from tune_ad.wording import count
 
 PLACE = 40
 
@@ -74,6 +75,7 @@ def _blocks(study: StudyRecords, trials: Observations, several: bool) -> list[Bl
     if why := refusal(trials):
         return [*blocks, Text(f"No sensitivities of {trials.baseline}: {why}.", "note")]
     sensitivity = baseline_sensitivity(trials, several)
+    blocks.insert(0, Text(_established(sensitivity)))
     blocks += [
         trials_used(trials),
         importances_figure(sensitivity),
@@ -84,6 +86,18 @@ def _blocks(study: StudyRecords, trials: Observations, several: bool) -> list[Bl
     if sensitivity.surrogate.trusted:
         blocks += [*_interaction(sensitivity), *_path(study, sensitivity)]
     return blocks
+
+
+def _established(sensitivity: BaselineSensitivity) -> str:
+    """Which parameters are shown to matter, in a sentence."""
+    verdicts = sensitivity.importances.verdicts()
+    above = [name for name, verdict in verdicts.items() if verdict == ABOVE]
+    if above:
+        return f"{sensitivity.prefix}Shown to matter more than noise: {in_words(above)}."
+    return (
+        f"{sensitivity.prefix}No parameter is shown to matter more than noise by these "
+        f"{count(sensitivity.importances.n, 'trial')}."
+    )
 
 
 def _trust(sensitivity: BaselineSensitivity) -> Text:

@@ -1,6 +1,7 @@
 """The first picture: the result beside the default, a random choice and a published number."""
 
 import math
+from dataclasses import replace
 
 import pytest
 
@@ -35,8 +36,6 @@ def fresh(values, identity="id1"):
 
 
 def seeded(records, first=1000):
-    from dataclasses import replace
-
     return [
         replace(r, replicas=[replace(m, seed=first + k) for m in r.replicas])
         for k, r in enumerate(records)
@@ -64,6 +63,24 @@ def test_a_winner_stands_beside_its_default_and_a_random_choice(tmp_path):
     assert glance.over_default.mean == pytest.approx(0.21)
     assert glance.over_random.mean == pytest.approx(0.16)
     assert [row.auroc.n for row in glance.rows] == [3, 2, 2]
+
+
+def test_a_random_choice_is_the_mean_of_trials_that_no_result_has_proposed(tmp_path):
+    planted = trials() + [
+        record(2, {"width": 2.0}, (0.5, 0.5), metrics=metrics((0.5, 0.5), 0.5)),
+        record(3, {"width": 3.0}, (0.9, 0.9), metrics=metrics((0.9, 0.9), 0.6)),
+    ]
+    budget = {"trials": 4, "evaluation_seeds": 3, "seeds": 2}
+    fresh_ones = seeded(fresh((0.8, 0.82, 0.84)))
+    read = study(tmp_path, planted, DEFAULT, fresh_ones, plan={"name": "Optuna"}, budget=budget)
+    findings = Findings(read)
+    assert findings.glance.drawn == "the mean of all 4 trials, adaptive ones included"
+    assert findings.glance.rows[-1].label == "average trial"
+    drawn = replace(read, stored={**read.stored, "startup": 3})
+    glance = Findings(drawn).glance
+    assert glance.drawn == "the mean of the 2 random draws"
+    assert glance.rows[-1].label == "random choice"
+    assert glance.rows[-1].auroc.mean == pytest.approx((0.71 + 0.5) / 2)
 
 
 def test_the_sentence_says_what_was_gained_and_whether_it_may_be_chance(tmp_path):

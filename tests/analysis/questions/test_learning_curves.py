@@ -127,8 +127,12 @@ def test_a_score_that_was_chosen_after_training_does_not_look_like_learning(plan
     assert [*found.metric[3].values] == [0.5, 0.7, 0.7, 0.7, 0.701]
     assert found.other_metric[0].values[-1] == pytest.approx(0.701)
     assert verdict(found).startswith("Training had ended")
-    caption = section_module.section(Findings(stored)).blocks[1].caption
-    assert "by the declared score" in caption
+    _, chosen, figure = section_module.section(Findings(stored)).blocks
+    assert "by the declared score" in figure.caption
+    assert chosen.text.startswith(
+        "Choosing mc_samples after training raised the validation AUROC of 1 of 1 trial by more "
+        "than 2 points, most that of trial 0: from 70.1 to 80.0 %."
+    )
 
 
 def test_changes_are_means_over_the_models_of_a_class():

@@ -74,6 +74,19 @@ def test_values_that_seeds_chose_have_their_numbers_of_seeds(planted):
     assert "or the number of seeds for which it was chosen" in table.caption
 
 
+def test_a_seed_that_chose_the_configurations_own_value_is_not_left_out(planted):
+    own = {"passes=10": {"test_auroc": [0.65, 0.75]}}
+    fresh = [
+        replace(record, chosen={"passes": value}, variants={**record.variants, **more})
+        for record, value, more in zip(
+            planted.evaluation, (20, 10, 0), (variants(own), {}, variants(own)), strict=True
+        )
+    ]
+    curve = score_time_curves(Findings(replace(planted, evaluation=fresh)).results)[0]
+    (point,) = [point for point in curve.points if point.label == "10"]
+    assert (point.auroc.n, curve.failed, point.chosen_by) == (3, 0, 1)
+
+
 def test_a_seed_without_every_number_is_left_out_and_counted(planted):
     lost = scored(3)
     lost.variants[ScoreVariant("passes", "inf")][TEST_AUROC][0] = None
