@@ -79,3 +79,15 @@ def test_a_full_disk_under_ray(joined, open_study, tiny, tmp_path, finished, ful
     assert open_study(tiny, tmp_path, resume=True, **options).run().exit_code == 0
     numbers = [record.number for record in session.folder.read_trials()]
     assert sorted(numbers) == sorted(record.number for record in finished.folder.read_trials())
+
+
+def test_records_that_become_a_folder_before_the_last_line_are_the_machines_fault(
+    open_study, tiny, tmp_path
+):
+    session = open_study(tiny, tmp_path, changes={"trials": 1, "epochs": 1}, evaluate=False)
+    outcome = session.run()
+    session.folder.trials.path.unlink()
+    session.folder.trials.path.mkdir()
+    with pytest.raises(MachineError, match=r"trials\.jsonl cannot be read \(Is a directory\)"):
+        with session.removals_noticed():
+            closing(session, outcome)

@@ -191,7 +191,7 @@ class Session:
             self.folder.read_evaluation()
             is_complete = self.is_complete
             description = write_description(self)  # an interruption can be resumed
-            with self._removals_noticed():
+            with self.removals_noticed():
                 return self._trained_and_kept(scheduler, is_complete, description)
 
     def _trained_and_kept(
@@ -214,7 +214,7 @@ class Session:
         return outcome if outcome.interrupted or outcome.fault else self._kept(outcome)
 
     @contextmanager
-    def _removals_noticed(self) -> Iterator[None]:
+    def removals_noticed(self) -> Iterator[None]:
         """Context manager: what is removed or replaced in the block is the machine's fault.
 
         Raises:

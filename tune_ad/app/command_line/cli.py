@@ -170,7 +170,8 @@ def _run(chosen: Options, lifeline: Lifeline) -> int:
         code = MachineError.exit_code if is_damaged else code
         session.end_tracking(outcome)
         if not is_damaged:
-            _say(closing(session, outcome))
+            with session.removals_noticed():
+                _say(closing(session, outcome))
     except (KeyboardInterrupt, OSError, MachineError) as error:
         if not StudyFolder(chosen.results / chosen.study).exists():
             raise
