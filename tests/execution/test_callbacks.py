@@ -311,6 +311,27 @@ def test_a_terminal_has_a_table_of_the_trials_that_run(terminal, record, report_
     assert shown[2].startswith("study: 7 of 9 trials")
 
 
+@pytest.mark.parametrize("columns", [40, 60, 80])
+def test_a_narrow_terminal_keeps_share_and_time_and_the_value_of_each_trial(
+    terminal, monkeypatch, record, report_at, columns
+):
+    monkeypatch.setenv("COLUMNS", str(columns))
+    line = ProgressBar("a_long_name_of_a_search", 9, epochs, rule=RULES["validation"])
+    for number in range(3):
+        line.started(TrialSpec(number, "PGN", {"width": number, "learning_rate": 0.00012345}))
+    line.reported(spec(1), report_at(1))
+    line.ended(spec(0), record(0, 0.75), {})
+    line.bar.set_left(754.0, runs_out=False)
+    line.bar.refresh()
+    head, row, *_ = terminal.screen()
+    assert re.search(r" 13%\|.{3,20}\| 00:0\d<12:34$", head)
+    assert max(len(head), len(row)) <= columns
+    assert row.startswith("  001 width=1")
+    if columns > 40:
+        assert row.endswith("epoch 1 of 4  validation AUROC 50.0 %")
+    line.close()
+
+
 def test_the_clock_of_a_terminal_runs_while_nothing_is_reported(terminal, monkeypatch):
     monkeypatch.setattr(progress_line, "TICK_SECONDS", 0.01)
     ticked = threading.Event()

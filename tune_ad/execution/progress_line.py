@@ -5,7 +5,7 @@ import shutil
 import sys
 import threading
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from tqdm import tqdm
@@ -20,6 +20,8 @@ TICK_SECONDS = 1.0  # time between two states of the clock while nothing is repo
 MOST_ROWS = 8
 KEPT_LINES = 4  # of a terminal, for the bar and what stands above it
 IN_A_LINE = 4  # rows that a plain line has
+BAR, LEAST_BAR = 20, 3  # columns of the bar, and of that on a narrow terminal
+LEAST_NAME = 12  # columns of the name of a trial that are kept longer than what follows it
 
 
 class ProgressLine:
@@ -117,7 +119,7 @@ class ProgressLine:
         if self.bar is None:
             return
         for row, text in zip(self.below, shortened(self.rows, len(self.below)), strict=False):
-            row.set_description_str(text, refresh=True)
+            row.set_description_str(fitted(text, _columns(row.format_dict)), refresh=True)
         self.bar.refresh()
 
     @property
@@ -177,13 +179,22 @@ class _Bar(tqdm):  # type: ignore[type-arg]
             dynamic_ncols=True,
             position=0,
             leave=True,
-            bar_format="{desc} {percent:3d}%|{bar:20}| {elapsed}<{left}",
+            bar_format=f"{{desc}} {{percent:3d}}%|{{bar:{BAR}}}| {{elapsed}}<{{left}}",
         )
 
     @property
     def format_dict(self) -> dict[str, Any]:
-        """The values of the line, by their names in its format."""
-        return {**super().format_dict, "percent": self.line.percent, "left": self.line.left}
+        """The values of the line, by their names in its format.
+
+        On a narrow terminal the bar is shortened, then the text; the numbers stay.
+        """
+        values = {**super().format_dict, "percent": self.line.percent, "left": self.line.left}
+        numbers = f" 100%|| {tqdm.format_interval(values['elapsed'])}<{self.line.left}"
+        room = _columns(values) - len(numbers) - 1
+        text = cut_text(values["prefix"], room - LEAST_BAR)
+        width = max(LEAST_BAR, min(BAR, room - len(text)))
+        form = f"{{desc}} {{percent:3d}}%|{{bar:{width}}}| {{elapsed}}<{{left}}"
+        return {**values, "prefix": text, "bar_format": form}
 
 
 def shortened(rows: Sequence[str], most: int) -> list[str]:
@@ -195,6 +206,30 @@ def shortened(rows: Sequence[str], most: int) -> list[str]:
     if len(rows) > most > 0:
         return [*rows[: most - 1], f"and {len(rows) - most + 1} more"]
     return [*rows, *[""] * (most - len(rows))]
+
+
+def fitted(row: str, columns: int) -> str:
+    """A row in so many columns: its first part is shortened first; two blanks end a part.
+
+    >>> fitted("  001 width=1 lr=0.003  epoch 1 of 4", 31)
+    '  001 width=1 lr…  epoch 1 of 4'
+    """
+    if len(row) < columns:
+        return row
+    name, *others = row.strip().split("  ")
+    rest = "".join(f"  {part}" for part in others)
+    name = cut_text(name, max(LEAST_NAME, columns - 2 - len(rest)))
+    return cut_text(f"  {name}{rest}", columns)
+
+
+def cut_text(text: str, columns: int) -> str:
+    """A text in so many columns; an ellipsis stands for what is cut off."""
+    return text if len(text) <= columns else f"{text[: max(0, columns - 1)]}…"
+
+
+def _columns(bar: Mapping[str, Any]) -> int:
+    """The width of the terminal of a bar of tqdm, by its `format_dict`."""
+    return bar["ncols"] or shutil.get_terminal_size().columns
 
 
 def _room() -> int:
