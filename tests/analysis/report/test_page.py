@@ -101,7 +101,7 @@ def document():
         Section("Wide " + "x" * 90, [Table("wide", wide, "Wide."), Figure("line", draw, long)]),
         Section("Trials", [Figure("one", draw_trials), Figure("two", draw_trials)]),
         Section("Broad", [Figure("broad", draw_broad)]),
-        Section("Pairs", [Table("pairs", pairs, "What is what.")]),
+        Section("Pairs", [Table("pairs", pairs, "What is what.", details="By counting.")]),
         Section("Next", [Text("Do this:\n$ python run.py --search " + "x" * 90)]),
     ]
     return Document("A study <script>throw 1</script> " + "y" * 80, long, sections)
@@ -277,6 +277,16 @@ def test_the_page_prints_without_its_controls(opened):
         "none"
     )
     assert page.evaluate("getComputedStyle(document.body).color") == "rgb(27, 31, 36)"
+
+
+def test_what_a_caption_folds_is_on_paper_and_folded_again(opened):
+    page = opened(WIDE)
+    folded = page.locator("#table-pairs details")
+    assert folded.get_attribute("open") is None
+    page.evaluate("dispatchEvent(new Event('beforeprint'))")
+    assert folded.get_attribute("open") is not None
+    page.evaluate("dispatchEvent(new Event('afterprint'))")
+    assert folded.get_attribute("open") is None
 
 
 def mark(page, figure, k):

@@ -81,8 +81,13 @@ folded?.addEventListener("click", (event) => {
 });
 
 // What captions fold is on paper, too.
+let unfolded = [];
 addEventListener("beforeprint", () => {
-  for (const details of document.querySelectorAll("figcaption details")) details.open = true;
+  unfolded = [...document.querySelectorAll("figcaption details:not([open])")];
+  for (const details of unfolded) details.open = true;
+});
+addEventListener("afterprint", () => {
+  for (const details of unfolded) details.open = false;
 });
 
 const links = new Map(
