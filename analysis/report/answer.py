@@ -51,7 +51,8 @@ def answer(findings: Findings) -> str:
 def scope(study: StudyRecords) -> str:
     """What was run: detectors, data, parameters, seeds and numbers of images, in sentences."""
     detectors = dict.fromkeys(
-        baseline["detector"] for baseline in study.search["baselines"].values()
+        str(baseline.get("detector", name))  # studies of earlier versions lack it
+        for name, baseline in study.search["baselines"].items()
     )
     titles = [study.task_title(name) for name in study.tasks]
     varied = len({name for space in study.spaces.values() for name in space})

@@ -8,12 +8,13 @@ import pandas as pd
 import pytest
 
 from tests.analysis.golden import FOLDER, STUDIES, report_of, tables_of
+from tests.marks import slow
 
 FORESTS = ("importances_", "path_")  # tables that depend on the random forests of scikit-learn
 RELATIVE = 1e-6
 
 
-@pytest.fixture(scope="module", params=STUDIES)
+@pytest.fixture(scope="module", params=[STUDIES[0], *map(slow, STUDIES[1:])])
 def golden(request):
     return FOLDER / request.param, report_of(request.param)
 

@@ -211,7 +211,7 @@ def declared():
     return [name for search in searches for name in search.names()]
 
 
-@pytest.mark.parametrize("quiet", [True, False])
+@pytest.mark.parametrize("quiet", [True, slow(False)])
 def test_quiet_leaves_the_result_alone(run, finished, capsys, quiet):
     words = ["--search", "quickstart", *SMALL, "--results", str(finished), *["--quiet"] * quiet]
     assert run.main(words) == 0

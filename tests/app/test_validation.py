@@ -724,11 +724,11 @@ def gpus(monkeypatch):
         (0, {}, ("cpu", "quick", 0.0)),
         (1, {}, ("cuda", "standard", 0.25)),
         (2, {"gpus": 1.0}, ("cuda", "standard", 1.0)),
-        (1, {"device": "cpu"}, ("cpu", "quick", 0.0)),
+        slow(1, {"device": "cpu"}, ("cpu", "quick", 0.0)),
         slow(1, {"budget": "quick"}, ("cuda", "quick", 0.25)),
         (1, {"backend": "serial"}, ("cuda", "standard", 1.0)),
-        (1, {"concurrent": 2}, ("cuda", "standard", 0.5)),
-        (0, {"budget": "standard"}, ("cpu", "standard", 0.0)),
+        slow(1, {"concurrent": 2}, ("cuda", "standard", 0.5)),
+        slow(0, {"budget": "standard"}, ("cpu", "standard", 0.0)),
     ],
 )
 def test_auto_takes_what_the_machine_has(place, gpus, count, options, taken):

@@ -23,6 +23,7 @@ from tests.detectors.cases import (
     small,
     trained,
 )
+from tests.marks import slow
 from tune_ad.detectors.base import variant_name
 from tune_ad.detectors.gpnd.densities import (
     LEAST_DENSITY,
@@ -300,7 +301,7 @@ def test_the_residuals_density_integrates_to_1_over_the_normal_space():
 @torch.no_grad()
 @pytest.mark.parametrize("jacobian", ["decoder", "encoder"])
 @pytest.mark.parametrize("volume_sign", ["theory", "reversed"])
-@pytest.mark.parametrize("squared", [False, True])
+@pytest.mark.parametrize("squared", [False, slow(True)])
 def test_the_score_written_out(jacobian, volume_sign, squared):
     settings = {"jacobian": jacobian, "volume_sign": volume_sign, "squared_distance": squared}
     module, images = gpnd(residual_share=0.4, **settings), doubles(GREY)

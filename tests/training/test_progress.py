@@ -7,6 +7,7 @@ import pytest
 import torch
 
 from tests.detectors.cases import same
+from tests.marks import slow
 from tests.training.cases import (
     PARTS,
     SECOND,
@@ -162,7 +163,7 @@ CASES = [
 ]
 
 
-@pytest.mark.parametrize("seconds", [0.0, 0.001, 60.0])
+@pytest.mark.parametrize("seconds", [slow(0.0), 0.001, slow(60.0)])
 @pytest.mark.parametrize(("study", "params"), CASES)
 def test_advancing_gives_the_reports_of_whole_steps(study, params, seconds, monkeypatch):
     blind(monkeypatch, 1, "toy/0", 2 * 3, "loss")

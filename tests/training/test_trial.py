@@ -11,6 +11,7 @@ import torch
 from sklearn.metrics import roc_auc_score
 from torch import Tensor
 
+from tests.marks import slow
 from tests.naming import short
 from tests.training.cases import (
     PARTS,
@@ -144,7 +145,7 @@ def on_other_test_images(parts: Planted) -> Planted:
     }
 
 
-@pytest.mark.parametrize("curve", [False, True])
+@pytest.mark.parametrize("curve", [False, slow(True)])
 @pytest.mark.parametrize("rule", [*BLIND_TO_THE_TEST, "oracle"])
 def test_a_trial_is_tested_and_only_the_oracle_selects_by_it(rule, curve):
     study = study_of(DeepSVDD, selection=rule, test_curve=curve)
@@ -489,7 +490,7 @@ def test_a_replica_that_cannot_be_fitted_fails_its_trial():
 # ------------------------------------------------------------------------ saved and loaded
 
 
-@pytest.mark.parametrize("after", [1, 2])
+@pytest.mark.parametrize("after", [1, slow(2)])
 @pytest.mark.parametrize("detector", [AE, DeepSVDD, PGN, Blinded, Staged])
 def test_a_saved_trial_continues_with_equal_reports(detector, after, monkeypatch, tmp_path):
     blind(monkeypatch, 1, "toy/0", 2 * 3, "loss")

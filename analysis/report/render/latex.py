@@ -132,7 +132,7 @@ def _environment() -> Environment:
 def layout(table: TableView) -> Tex:
     """The column types of a tabular: numbers to the right, long texts broken into lines.
 
-    >>> table = TableView(1, "t", "", [content.Column("a", numeric=True)], [], [], False)
+    >>> table = TableView(1, "t", "", "", [content.Column("a", numeric=True)], [], [], False)
     >>> print(layout(table))
     @{}r@{}
     """
