@@ -121,8 +121,8 @@ def test_all_trials_draw_the_curves_and_the_block_the_importances():
     assert "n = 30" in figures[1].caption
     figures[1].draw().canvas.draw()
     texts = [text.text for text in blocks(part, Text)]
-    assert "The selection rule validation uses the same number, validation AUROC." in texts[0]
-    assert "is fitted to all 30 trials" in texts[1]
+    assert "The selection rule validation uses the same number, validation AUROC." in texts[1]
+    assert "is fitted to all 30 trials" in texts[2]
     assert "idle" not in set(table.data["parameter"])
 
 
