@@ -158,4 +158,7 @@ def _not_run(left: Sequence[Mapping[str, Any]]) -> list[str]:
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("folder", type=Path, help="the folder of records and questions")
-    write(parser.parse_args().folder)
+    try:
+        write(parser.parse_args().folder)
+    except UserError as error:
+        parser.exit(UserError.exit_code, f"error: {error}\n")

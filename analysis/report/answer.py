@@ -239,17 +239,13 @@ def _ranking(findings: Findings) -> Iterator[str]:
     if lost := len(findings.effects) - len(measured):
         has = "has" if lost == 1 else "have"
         lines.append(f"{count(lost, 'change')} {has} no test AUROC because the trial failed")
-    pairs = dict.fromkeys(str(effect.test.n) for effect in sorted(measured, key=_pairs))
+    pairs = " or ".join(map(str, sorted({effect.test.n for effect in measured})))
+    of_pairs = f"; n = {pairs} pairs of a class and a seed" if pairs else ""
     title = (
         "Effects of single changes on test AUROC in points [95 % interval], largest first; p "
-        f"after Holm's correction over all changes of a baseline; n = {' or '.join(pairs)} pairs "
-        "of a class and a seed:"
+        f"after Holm's correction over all changes of a baseline{of_pairs}:"
     )
     yield _listed(title, lines)
-
-
-def _pairs(effect: Effect) -> int:
-    return effect.test.n
 
 
 def _against_best(findings: Findings) -> Iterator[str]:

@@ -1,5 +1,7 @@
 """The page of the evidence: it is made from the records, and says what is asked and answered."""
 
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -64,6 +66,16 @@ def test_a_study_without_a_question_is_refused(folder):
     (folder / "questions.toml").write_text(QUESTIONS.replace('"second"', '"third"'))
     with pytest.raises(UserError, match="give every study of second, third one question"):
         entries(folder)
+
+
+@pytest.mark.slow
+def test_a_refusal_is_one_line_with_exit_code_2(folder):
+    (folder / "questions.toml").write_text(QUESTIONS.replace('"second"', '"third"'))
+    command = [sys.executable, "-m", "analysis.evidence", str(folder)]
+    ended = subprocess.run(command, capture_output=True, text=True, cwd=RESULTS.parents[1])
+    assert ended.returncode == 2
+    (line,) = ended.stderr.splitlines()
+    assert line.startswith("error: ") and "one question" in line
 
 
 @pytest.mark.slow

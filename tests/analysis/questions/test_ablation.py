@@ -7,6 +7,7 @@ import pytest
 
 from analysis.document.blocks import Table
 from analysis.questions.ablation import auroc, draw_effects, effects, foremost
+from analysis.report.answer import answer
 from analysis.report.findings import Findings
 from analysis.report.sections.ablation import section
 from analysis.study import StudyRecords
@@ -112,6 +113,10 @@ def test_a_change_that_failed_is_a_row_and_one_of_the_family(tmp_path):
     assert "failed: loss became nan" in reasons
     assert "the trial is pruned" in reasons
     assert len(section(Findings(planted)).blocks[0].shown) == 4, "the reference and every change"
+    assert "; n = 6 pairs of a class and a seed:" in answer(Findings(planted))
+    lost = record(1, changed(bias=False), (None, 0.6, 0.6), reason="loss became nan")
+    none = study(tmp_path / "none", [two[0], lost], {"PGN": DEFAULT})
+    assert "over all changes of a baseline:" in answer(Findings(none)), "no pairs, so no n"
 
 
 def test_changes_that_are_planned_count_in_the_family_before_they_run(tmp_path):
