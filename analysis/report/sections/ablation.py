@@ -89,7 +89,8 @@ def _table(study: StudyRecords, effects: list[Effect]) -> Table:
     if not study.plan.is_ablation:
         details += OF_A_GRID
     caption = ABOUT + _missing(study, effects)
-    return Table("effects", pd.DataFrame(rows).fillna(""), caption, _data(effects), details)
+    shown = pd.DataFrame(rows, dtype=object).fillna("")  # object: a column of numbers refuses ""
+    return Table("effects", shown, caption, _data(effects), details)
 
 
 def _covers(effects: list[Effect]) -> str:

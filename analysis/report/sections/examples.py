@@ -5,7 +5,6 @@ from collections.abc import Sequence
 from functools import partial
 
 import pandas as pd
-from scipy.stats import binomtest
 
 from analysis.document.blocks import Block, Cell, Figure, Section, Table, Text
 from analysis.document.format import PERCENT, file_name, not_drawn
@@ -18,6 +17,7 @@ from analysis.questions.examples import (
     drawn,
 )
 from analysis.report.findings import Findings
+from analysis.stats.estimates import share_interval
 from analysis.study import StudyRecords
 from tune_ad.errors import UserError
 from tune_ad.storage.examples import NORMAL, TaskExamples
@@ -131,5 +131,5 @@ def _found(share: float, anomalies: int) -> Cell:
     """A share of the anomalies with its interval."""
     if not anomalies:
         return Cell("none")
-    low, high = binomtest(round(share * anomalies), anomalies).proportion_ci()
+    low, high = share_interval(round(share * anomalies), anomalies)
     return Cell(f"{PERCENT.text(share)} [{PERCENT.text(low)}, {PERCENT.text(high)}] %", share)

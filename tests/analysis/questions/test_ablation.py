@@ -209,3 +209,15 @@ def test_a_grid_loses_pairs_by_a_failed_trial_and_has_one_row_for_each_value(tmp
         ("width", 1),
         ("bias", 1),
     ]
+
+
+def test_the_table_of_a_grid_is_blank_where_the_unchanged_trial_has_no_number(tmp_path):
+    grid = [
+        record(k, {"width": width, "bias": bias}, [0.5 + 0.1 * width, 0.6, 0.7])
+        for k, (width, bias) in enumerate(itertools.product((1.0, 2.0), (True, False)))
+    ]
+    defaults = {"PGN": {"width": 1.0, "bias": True}}
+    records = study(tmp_path, grid, defaults, plan={"name": "Grid", "points": 3})
+    table = next(b for b in section(Findings(records)).blocks if isinstance(b, Table))
+    assert list(table.shown["pairs of trials"]) == ["", 2, 2]
+    assert list(table.shown["n"]) == ["", 6, 6]

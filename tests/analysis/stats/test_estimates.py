@@ -7,7 +7,7 @@ from scipy import stats
 
 from analysis.document.format import PERCENTAGE_POINTS, Unit
 from analysis.stats.aggregates import iqm, mean_ranks, probability_of_improvement
-from analysis.stats.estimates import bootstrap, estimate
+from analysis.stats.estimates import bootstrap, estimate, share_interval
 
 
 def test_interval_is_the_one_of_the_t_test():
@@ -105,6 +105,18 @@ def test_bootstrap_of_what_does_not_vary_and_of_one_value():
     assert bootstrap([-0.5, 0.5, 1.0] * 2, bounds=(-1, 1)).low < 0
     with pytest.raises(ValueError, match="finite"):
         bootstrap([0.5, math.inf])
+
+
+@pytest.mark.parametrize(("successes", "trials"), [(0, 8), (3, 8), (8, 8), (148, 1000), (1, 1)])
+def test_the_interval_of_a_share_is_that_of_clopper_and_pearson(successes, trials):
+    exact = stats.binomtest(successes, trials).proportion_ci()
+    assert share_interval(successes, trials) == pytest.approx((exact.low, exact.high), abs=1e-12)
+
+
+@pytest.mark.parametrize(("successes", "trials"), [(0, 0), (-1, 8), (9, 8)])
+def test_an_impossible_share_is_refused(successes, trials):
+    with pytest.raises(ValueError, match=f"{successes} of {trials}"):
+        share_interval(successes, trials)
 
 
 def test_iqm_is_the_mean_of_the_middle_half():
