@@ -12,7 +12,7 @@ from tune_ad.sample_sizes import LEAST_PAIRS, LEAST_STEPS, SIGNIFICANCE, pairs_f
 from tune_ad.search.baseline import Baseline
 from tune_ad.search.checks.shortfalls import optimiser_steps, shortfalls
 from tune_ad.search.claim import Claim
-from tune_ad.search.plans import Grid, Listed, OneAtATime, Optuna, OptunaInTurns
+from tune_ad.search.plans import Grid, Listed, OneAtATime, Optuna, OptunaInTurns, Sobol
 from tune_ad.search.study import Study
 
 BATCH = 20
@@ -129,6 +129,13 @@ def test_methods_need_pairs_for_all_their_comparisons(study_of, methods):
         f"{needed - 1} pairs of class and seed: with {methods} configurations"
     )
     assert sentence.endswith(f"(--seeds {needed})")
+
+
+def test_samples_of_a_space_need_two_seeds_and_no_pairs(study_of):
+    space = {"plan": Sobol(), "trials": 6, "evaluation_seeds": 0}
+    (line,) = shortfalls(study_of(seeds=1, **space), ENOUGH, tasks=2)
+    assert line.startswith("one seed per trial: the effect of a parameter")
+    assert shortfalls(study_of(seeds=2, **space), ENOUGH, tasks=2) == []
 
 
 def test_a_single_method_is_tested_against_published_numbers(study_of):

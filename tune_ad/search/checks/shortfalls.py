@@ -155,6 +155,12 @@ def _comparison(study: Study, tasks: int) -> Iterator[str]:
     seeds = len(study.seeds)
     if changes := single_changes(study):
         yield from _pairs(count(changes, "change"), changes, seeds, tasks)
+    elif study.trials > len(study.baselines) and not study.search.plan.traits.is_designed:
+        if seeds == 1:
+            yield (
+                "one seed per trial: the effect of a parameter cannot be told from that of the "
+                "seed (--seeds 2 or more)"
+            )
     elif study.trials > 1:
         compared = count(study.trials, "configuration")
         yield from _pairs(compared, math.comb(study.trials, 2), seeds, tasks)
