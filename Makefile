@@ -7,7 +7,7 @@ INSTALLED = $(VENV)/.installed
 
 unexport PYTHONDONTWRITEBYTECODE  # tests start hundreds of processes, which would all compile
 
-.PHONY: run test check docs results faults lint types audit clean
+.PHONY: run test check docs results costs faults lint types audit clean
 
 run: $(INSTALLED)
 	$(BIN)/python run.py --search quickstart --budget quick
@@ -22,9 +22,13 @@ check: $(INSTALLED) lint types audit
 docs: $(INSTALLED)
 	$(BIN)/python -m sphinx -W --keep-going -q -j auto -b html -c docs -d build/doctrees . build/docs
 
-# The page of docs/results and its reports, from the records.
+# The page of docs/results, its reports and the findings of the README, from the records.
 results: $(INSTALLED)
-	$(BIN)/python -m analysis.evidence docs/results
+	$(BIN)/python -m analysis.evidence docs/results --readme README.md
+
+# What the studies that were not run would cost on this machine, for the same page.
+costs: $(INSTALLED)
+	$(BIN)/python benchmarks/price_of_results.py docs/results
 
 faults: $(INSTALLED)
 	$(BIN)/python -m tests.faults --seed 1 --faults 520 --inputs 1010 --programs 45 --write

@@ -1,5 +1,6 @@
 """What each selection rule selects, its regret, and how well it ranks the trials."""
 
+import math
 from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
@@ -43,7 +44,7 @@ class RuleChoice(NamedTuple):
 
 def choices(pool: Pool) -> list[RuleChoice]:
     """The trial that each rule selects: the oracle first, then by regret, "random" last."""
-    usable = _applicable_rules(pool.records)
+    usable = applicable_rules(pool.records)
     chosen = [choice for rule in usable if (choice := _choice(pool, rule)) is not None]
     oracle = [choice for choice in chosen if choice.rule == ORACLE]
     others = [choice for choice in chosen if choice.rule != ORACLE]
@@ -59,7 +60,7 @@ def left_out(pool: Pool) -> dict[str, str]:
     }
 
 
-def _applicable_rules(records: Sequence[TrialRecord]) -> list[str]:
+def applicable_rules(records: Sequence[TrialRecord]) -> list[str]:
     """The rules that can rank these trials; `random` is not one of them."""
     return [name for name, rule in RULES.items() if name != RANDOM and rule.compares(records)]
 
@@ -103,6 +104,19 @@ def _at_random(pool: Pool) -> RuleChoice:
     )
 
 
+def regrets_by_task(pool: Pool, rule: str) -> list[float] | None:
+    """The regret of the trial that a rule selects for each task alone; None if it ranks none.
+
+    For "random" it is the mean over all trials. Single values can be negative.
+    """
+    if rule == RANDOM:
+        return [float(value) for value in pool.regrets.mean(axis=0)]
+    if pool.chosen(rule) is None:
+        return None
+    values = pool.values(rule)
+    return [float(pool.regrets[_best(values[:, t]), t]) for t in range(len(pool.tasks))]
+
+
 def _regret(pool: Pool, of_task: Callable[[np.ndarray, int], float], by_task: bool) -> Estimate:
     """The mean regret over tasks, or over the seeds of a single task; it and its bounds are >= 0.
 
@@ -126,13 +140,29 @@ def never_negative(values: Sequence[float]) -> Estimate:
 
 def _correlation(pool: Pool, values: np.ndarray) -> Estimate:
     """The rank correlations of a rule's values with test AUROC, one for each task."""
+    known = [value for value in correlations_by_task(pool, values) if not math.isnan(value)]
+    return estimate(known, bounds=(-1.0, 1.0))
+
+
+def correlations_by_task(pool: Pool, values: np.ndarray) -> list[float]:
+    """The rank correlation of a rule's values with test AUROC for each task.
+
+    Args:
+        pool: the trials.
+        values: the values of the rule, (trials, tasks), as of `Pool.values`.
+
+    Returns:
+        Numbers in [-1, 1]; NaN for a task with fewer than `LEAST_RANKED` values.
+    """
     tested = pool.tested.mean(axis=2)
     correlations = []
     for t in range(len(pool.tasks)):
         known = np.isfinite(values[:, t])
-        if known.sum() >= LEAST_RANKED:
-            correlations.append(rank_correlation(values[known, t], tested[known, t]))
-    return estimate(correlations, bounds=(-1.0, 1.0))
+        ranked = known.sum() >= LEAST_RANKED
+        correlations.append(
+            rank_correlation(values[known, t], tested[known, t]) if ranked else math.nan
+        )
+    return correlations
 
 
 def rank_correlation(a: np.ndarray, b: np.ndarray) -> float:

@@ -1,0 +1,18 @@
+"""Write the page of results and its reports: `python -m analysis.evidence FOLDER`."""
+
+import argparse
+from pathlib import Path
+
+from analysis.evidence.page import write
+from tune_ad.errors import UserError
+
+parser = argparse.ArgumentParser(prog="python -m analysis.evidence", description=__doc__)
+parser.add_argument("folder", type=Path, help="the folder of the records and of questions.toml")
+parser.add_argument("--readme", type=Path, help="a README that begins with the first findings")
+
+if __name__ == "__main__":
+    options = parser.parse_args()
+    try:
+        write(options.folder, options.readme)
+    except UserError as error:
+        parser.exit(UserError.exit_code, f"error: {error}\n")

@@ -1,0 +1,85 @@
+"""The sentence of a finding: a person's words with the numbers of a report in them."""
+
+import math
+import string
+from collections.abc import Mapping
+
+from analysis.document.blocks import Cell, Document, Table
+from analysis.evidence.questions import Asked, Number
+from tune_ad.errors import UserError, did_you_mean
+
+
+def sentence(asked: Asked, report: Document) -> str:
+    """The finding of a question with its numbers; the report's own first sentence without one.
+
+    Raises:
+        UserError: if a number is not in the report, or is not what the words take for granted.
+    """
+    if not asked.finding:
+        return report.headline or report.summary.partition("\n")[0]
+    named = {name for _, name, _, _ in string.Formatter().parse(asked.finding) if name is not None}
+    if odd := sorted(named ^ asked.numbers.keys()):
+        raise UserError(
+            f"the finding of {asked.question!r} and its `numbers` do not name the same: "
+            f"{', '.join(odd)}"
+        )
+    tables = {table.name: table for table in report.all_tables()}
+    numbers = {
+        name: _checked(asked, name, number, _cell(asked, number, tables))
+        for name, number in asked.numbers.items()
+    }
+    return asked.finding.format(**numbers)
+
+
+def tables_of(asked: Asked) -> list[str]:
+    """The names of the tables that the numbers of a finding come from, each once."""
+    return list(dict.fromkeys(number.table for number in asked.numbers.values()))
+
+
+def _cell(asked: Asked, number: Number, tables: Mapping[str, Table]) -> Cell:
+    """The cell of a table that a number stands in."""
+    if number.table not in tables:
+        raise UserError(
+            f"{asked.question!r} quotes the table {number.table!r}, which its report lacks; "
+            f"{did_you_mean(number.table, tables) or ', '.join(tables)}"
+        )
+    shown = tables[number.table].shown
+    for column in (*number.row, number.column):
+        if column not in shown:
+            raise UserError(
+                f"{asked.question!r} quotes the column {column!r}, which the table "
+                f"{number.table!r} lacks; it has {', '.join(map(str, shown))}"
+            )
+    rows = [
+        row
+        for _, row in shown.iterrows()
+        if all(str(row[column]) == text for column, text in number.row.items())
+    ]
+    if len(rows) != 1:
+        raise UserError(
+            f"{asked.question!r} quotes a row of the table {number.table!r} that is there "
+            f"{len(rows)} times: {dict(number.row)}"
+        )
+    value = rows[0][number.column]
+    return value if isinstance(value, Cell) else Cell(str(value), _number(value))
+
+
+def _number(value: object) -> float:
+    return float(value) if isinstance(value, int | float) else math.nan
+
+
+def _checked(asked: Asked, name: str, number: Number, cell: Cell) -> str:
+    """The text of a number that is what the words take for granted."""
+    faults = []
+    if number.tone and cell.tone != number.tone:
+        faults.append(f"its test says {cell.tone or 'nothing'}, not {number.tone}")
+    if number.above is not None and not cell.value > number.above:
+        faults.append(f"it is not above {number.above}")
+    if number.below is not None and not cell.value < number.below:
+        faults.append(f"it is not below {number.below}")
+    if faults:
+        raise UserError(
+            f"the finding of {asked.question!r} no longer holds: {{{name}}} = {cell.text}, but "
+            f"{' and '.join(faults)}; write it again"
+        )
+    return cell.text
